@@ -1,0 +1,88 @@
+// Package ingest turns what sensors and files deliver into three plain kinds of data, in metres and seconds: depth frames, point clouds and
+// ready voxel grids. This package holds those kinds and the contract of a [Source]; each format lives in a file of a sub-package
+// (depth, lidar, h5, array, ...), and formats lists them all.
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"image/color"
+	"time"
+)
+
+// NoLabel marks a sample whose class is unknown.
+const NoLabel int32 = -1
+
+// Sample is one item of a stream: where it comes from, when, and one of the three kinds of data.
+type Sample struct {
+	// Stream names the input: short, printable, the same for the same content wherever it is stored. It becomes the Kafka key, so the
+	// samples of a stream stay in order.
+	Stream string
+	// Seq is the item's position in its stream, from 0. Stream and Seq identify the item for ever: ids derived from them are how sinks
+	// recognise a repeat.
+	Seq uint64
+	// Time is when the sensor took it, UTC; zero when unknown.
+	Time time.Time
+	// Label is the class, or NoLabel.
+	Label int32
+	Data  Data
+}
+
+// Data is *Frame, *PointCloud or *Grid.
+type Data interface{ isData() }
+
+func (*Frame) isData()      {}
+func (*PointCloud) isData() {}
+func (*Grid) isData()       {}
+
+// Metres is a length or depth in metres.
+type Metres = float32
+
+// Frame is a depth image of Width x Height pixels, row-major, top row first.
+type Frame struct {
+	Width, Height int
+	// Depth is the distance along the optical axis in metres, one per pixel; 0 where the sensor saw nothing.
+	Depth []Metres
+	// Color is registered to Depth pixel by pixel; nil when there is none.
+	Color []color.RGBA
+	Cam   Intrinsics
+}
+
+// Intrinsics is a pinhole camera: focal lengths and principal point in pixels, the centre of the top left pixel at (0, 0).
+type Intrinsics struct{ Fx, Fy, Cx, Cy float64 }
+
+// PointCloud holds points as columns, in metres. X, Y and Z have equal length; the other columns are nil or of that length.
+// Coordinates may be NaN where the file says "no return".
+type PointCloud struct {
+	X, Y, Z   []Metres
+	Intensity []float32
+	R, G, B   []uint8
+}
+
+// Len is the number of points, NaN ones included.
+func (p *PointCloud) Len() int { return len(p.X) }
+
+// Grid is a ready voxel grid: Dims[0] x Dims[1] x Dims[2] cells (depth, height, width: z, y, x), the last index fastest, Channels values a cell.
+type Grid struct {
+	Dims     [3]int
+	Channels int
+	Values   []float32
+}
+
+// Source is a stream of samples, read by one goroutine.
+type Source interface {
+	// Read returns the next sample; io.EOF after the last. An *ItemError concerns one item: the next Read goes on behind it. Any other
+	// error ends the source.
+	Read(ctx context.Context) (Sample, error)
+	Close() error
+}
+
+// ItemError says that one item of a stream could not be read, while the stream goes on.
+type ItemError struct {
+	Stream string
+	Seq    uint64
+	Err    error
+}
+
+func (e *ItemError) Error() string { return fmt.Sprintf("%s/%d: %v", e.Stream, e.Seq, e.Err) }
+func (e *ItemError) Unwrap() error { return e.Err }

@@ -1,0 +1,30 @@
+// Package voxelize turns point clouds and depth frames into voxel grids, and grids into volumes: one palette index per voxel, which is what
+// travels through the pipeline and what the network eats. Each method is one file; colormap holds the palettes, volarrow the Arrow codec.
+package voxelize
+
+import (
+	"strconv"
+	"time"
+)
+
+// Volume is one item on its way to the network. The holder owns it; its slices may be shared with a decoded message and are not to be written.
+type Volume struct {
+	// Stream and Seq identify the item for ever (see ingest.Sample).
+	Stream string
+	Seq    uint64
+	Time   time.Time
+	// Label is the class, or -1.
+	Label int32
+	// Dims is depth, height, width (z, y, x) in cells; all columns below have their product as length, x fastest.
+	Dims [3]int
+	// Index is a palette index per voxel, for the palette that the stream's schema names.
+	Index []uint8
+	// Origin is the minimum corner of cell (0,0,0) as x, y, z in metres, Edge the side of a cell; 0 when the source had no metric frame.
+	Origin [3]float32
+	Edge   float32
+	// Points is how many finite points fell into the grid, Outside how many did not.
+	Points, Outside uint32
+}
+
+// ID is the volume's deterministic event id: the stream, a slash, the sequence number.
+func (v *Volume) ID() string { return v.Stream + "/" + strconv.FormatUint(v.Seq, 10) }
