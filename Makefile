@@ -1,0 +1,95 @@
+# Voxelstream. `make run` and `make test` do all set-up; `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+
+GOLANGCI_VERSION := v2.15.0
+FUZZTIME ?= 60s
+OUT ?= build/run
+
+# VOXELSTREAM_NOHDF5=1 builds without HDF5 (no cgo needed).
+TAGS := $(if $(filter 1,$(VOXELSTREAM_NOHDF5)),nohdf5)
+GOFLAGS_TAGS := $(if $(TAGS),-tags $(TAGS))
+COMMIT := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+LDFLAGS := -X github.com/voxelstream/voxelstream/pipeline/app.Commit=$(COMMIT)
+# Homebrew keeps HDF5 where gonum's binding does not look.
+ifeq ($(shell uname -s),Darwin)
+export CGO_CFLAGS ?= -I$(shell brew --prefix hdf5 2>/dev/null)/include
+export CGO_LDFLAGS ?= -L$(shell brew --prefix hdf5 2>/dev/null)/lib
+endif
+
+## run: generate a few hundred labelled 3D digits and stream them h5 -> volumes -> Kafka -> Conv3D -> classifications
+.PHONY: run
+run: build
+	@scripts/demo bin/voxelstream $(OUT)
+
+## build: the binary bin/voxelstream
+.PHONY: build
+build: setup
+	go build $(GOFLAGS_TAGS) -ldflags '$(LDFLAGS)' -o bin/voxelstream ./cmd/voxelstream
+
+## setup: what the build needs and Go does not bring (libhdf5)
+.PHONY: setup
+setup:
+	@scripts/setup
+
+## test: vet, all unit tests, then the integration tests on the real binary
+.PHONY: test
+test: setup
+	go vet $(GOFLAGS_TAGS) ./...
+	go test $(GOFLAGS_TAGS) -timeout 10m ./...
+
+## race: all tests under the race detector
+.PHONY: race
+race: setup
+	go test -race -timeout 20m ./...
+
+## lint: golangci-lint with the import arrows (depguard)
+.PHONY: lint
+lint: setup bin/golangci-lint-$(GOLANGCI_VERSION)
+	bin/golangci-lint-$(GOLANGCI_VERSION) run ./...
+
+bin/golangci-lint-$(GOLANGCI_VERSION):
+	GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	mv bin/golangci-lint $@
+
+## fuzz: every fuzz target for FUZZTIME each
+.PHONY: fuzz
+fuzz: setup
+	scripts/fuzz $(FUZZTIME)
+
+## integration: whole processes, with real Kafka (needs java, mvn), pyarrow and Keras (needs python3; installs a venv)
+.PHONY: integration
+integration: build
+	scripts/python-env build/venv
+	VOXELSTREAM_PYTHON=$(CURDIR)/build/venv/bin/python VOXELSTREAM_REAL_KAFKA=1 go test -count 1 -timeout 15m ./integration/... ./nn/format/... ./internal/h5/...
+
+## bench: our own benchmarks
+.PHONY: bench
+bench: setup
+	go test -run '^$$' -bench . -benchmem ./nn/... ./internal/h5/... ./voxelize/... ./ingest/... ./pipeline/...
+
+## generate: everything that is generated (config.yaml, reference pages, assembly)
+.PHONY: generate
+generate: setup
+	go generate ./...
+
+## check-generate: generate, and fail on a difference
+.PHONY: check-generate
+check-generate: generate
+	@git diff --exit-code --stat || { echo "generated files differ: run 'make generate' and commit the result" >&2; exit 1; }
+
+## fmt: format the Go files
+.PHONY: fmt
+fmt: bin/golangci-lint-$(GOLANGCI_VERSION)
+	bin/golangci-lint-$(GOLANGCI_VERSION) fmt ./...
+
+## clean: remove what was built
+.PHONY: clean
+clean:
+	rm -rf bin build
+
+## help: this list
+.PHONY: help
+help:
+	@grep -E '^## ' $(MAKEFILE_LIST) | sed 's/^## //'
