@@ -52,9 +52,11 @@ type Frame struct {
 type Intrinsics struct{ Fx, Fy, Cx, Cy float64 }
 
 // PointCloud holds points as columns, in metres. X, Y and Z have equal length; the other columns are nil or of that length.
-// Coordinates may be NaN where the file says "no return".
+// Coordinates may be NaN where the file says "no return". They are float64 so that every source is held exactly: a float32 sensor widens
+// without loss, map coordinates (UTM northings of millions of metres) keep their millimetres, and the float64 clouds of the 3D MNIST archive,
+// whose points lie on cell edges, fall into the cells they fell into for its authors.
 type PointCloud struct {
-	X, Y, Z   []Metres
+	X, Y, Z   []float64
 	Intensity []float32
 	R, G, B   []uint8
 }
