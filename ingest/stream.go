@@ -1,0 +1,83 @@
+package ingest
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// fingerprintEdge is how much of each end of a file a fingerprint covers: enough to tell recordings apart, little enough for a file of terabytes.
+const fingerprintEdge = 64 << 10
+
+// maxStreamBase bounds the part of a stream name that comes from a file name.
+const maxStreamBase = 80
+
+// Fingerprint is the first 8 hexadecimal digits of SHA-256 over the size (8 bytes, little endian) and the first and last 64 KiB of r. Where
+// the two ends meet or overlap, each byte counts once.
+func Fingerprint(r io.ReaderAt, size int64) (string, error) {
+	h := sha256.New()
+	var n [8]byte
+	binary.LittleEndian.PutUint64(n[:], uint64(size))
+	h.Write(n[:])
+	head := min(size, fingerprintEdge)
+	if _, err := io.Copy(h, io.NewSectionReader(r, 0, head)); err != nil {
+		return "", err
+	}
+	tail := max(head, size-fingerprintEdge)
+	if _, err := io.Copy(h, io.NewSectionReader(r, tail, size-tail)); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)[:4]), nil
+}
+
+// StreamName names the stream of the file at path: its base name, "-" and its fingerprint. The same content under the same name gives the
+// same stream wherever it is stored; a file that changes gives another one. A source that reads one of several parts of a file adds ":part".
+func StreamName(path string) (string, error) {
+	return streamName(filepath.Base(path), path)
+}
+
+// FolderStreamName names the stream of a folder by its base name and the fingerprint of the file in it that lists or describes the rest.
+func FolderStreamName(dir, listing string) (string, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	return streamName(filepath.Base(abs), filepath.Join(dir, listing))
+}
+
+func streamName(base, path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close() //nolint:errcheck // opened for reading
+	info, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	sum, err := Fingerprint(f, info.Size())
+	if err != nil {
+		return "", fmt.Errorf("fingerprint of %s: %w", path, err)
+	}
+	return printable(base) + "-" + sum, nil
+}
+
+// printable replaces what a Kafka key, a log line or a file name could trip over, and cuts what is too long.
+func printable(name string) string {
+	name = strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', strings.ContainsRune("._-+", r):
+			return r
+		}
+		return '_'
+	}, name)
+	if len(name) > maxStreamBase {
+		name = name[:maxStreamBase]
+	}
+	return name
+}
