@@ -1,0 +1,53 @@
+package voxelize
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/voxelstream/voxelstream/ingest"
+)
+
+// ErrEmpty says that there is nothing to voxelize: no point at all, none that is finite, or none inside the grid.
+var ErrEmpty = errors.New("nothing to voxelize")
+
+// bounds is an axis-aligned box around the finite points of a cloud: x, y, z in metres.
+type bounds struct {
+	min, max [3]float64
+	finite   uint32
+}
+
+// measure checks the columns of a cloud and returns its bounds.
+func measure(p *ingest.PointCloud) (bounds, error) {
+	n := len(p.X)
+	if len(p.Y) != n || len(p.Z) != n {
+		return bounds{}, fmt.Errorf("point columns of %d, %d and %d values: want equal lengths", n, len(p.Y), len(p.Z))
+	}
+	if uint64(n) > math.MaxUint32 {
+		return bounds{}, fmt.Errorf("cloud of %d points: want at most %d", n, uint32(math.MaxUint32))
+	}
+	inf := math.Inf(1)
+	b := bounds{min: [3]float64{inf, inf, inf}, max: [3]float64{-inf, -inf, -inf}}
+	for i, x := range p.X {
+		y, z := p.Y[i], p.Z[i]
+		if !finite(x, y, z) {
+			continue
+		}
+		b.finite++
+		b.min[0], b.max[0] = min(b.min[0], x), max(b.max[0], x)
+		b.min[1], b.max[1] = min(b.min[1], y), max(b.max[1], y)
+		b.min[2], b.max[2] = min(b.min[2], z), max(b.max[2], z)
+	}
+	if b.finite == 0 {
+		return b, fmt.Errorf("%w: %d points, none of them finite", ErrEmpty, n)
+	}
+	for a := range 3 {
+		if r := b.max[a] - b.min[a]; r > math.MaxFloat64/4 {
+			return b, fmt.Errorf("points from %g to %g along %c: too far apart for a grid", b.min[a], b.max[a], "xyz"[a])
+		}
+	}
+	return b, nil
+}
+
+// finite says whether a point has no NaN and no infinity: x-x is 0 for a finite x and NaN for the others.
+func finite(x, y, z float64) bool { return x-x+(y-y)+(z-z) == 0 }

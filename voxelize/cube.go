@@ -1,0 +1,78 @@
+package voxelize
+
+import "github.com/voxelstream/voxelstream/ingest"
+
+// cube is the bounding cube of a cloud cut into n cells a side, as the 3D MNIST authors and pyntcloud do it.
+type cube struct {
+	n        int
+	edges    [3][]float64 // n+1 edges along x, y, z
+	perMetre [3]float64   // cells per metre: the first guess of a cell
+}
+
+// newCube pads the bounds on each side, extends the short axes symmetrically to the longest one, and cuts edges as numpy's
+// linspace(min, max, n+1) does: i*step + min, the last one forced to max. The explicit conversions forbid fused multiply-adds, which would
+// move points that lie on an edge into another cell.
+func newCube(b bounds, n int, padding float64) cube {
+	var lo, hi, size [3]float64
+	var longest float64
+	for a := range 3 {
+		lo[a], hi[a] = b.min[a]-padding, b.max[a]+padding
+		size[a] = hi[a] - lo[a]
+		longest = max(longest, size[a])
+	}
+	c := cube{n: n}
+	for a := range 3 {
+		margin := longest - size[a]
+		lo[a] -= margin / 2
+		hi[a] += margin / 2
+		step := (hi[a] - lo[a]) / float64(n)
+		if step > 0 {
+			c.perMetre[a] = 1 / step
+		}
+		c.edges[a] = make([]float64, n+1)
+		for i := range n {
+			c.edges[a][i] = float64(float64(i)*step) + lo[a]
+		}
+		c.edges[a][n] = hi[a]
+	}
+	return c
+}
+
+// cell is numpy's searchsorted(edges, v) - 1, clipped to the grid: the cell with edges[c] < v <= edges[c+1]. It guesses by division and
+// corrects by comparing with the edges, which costs less than a search.
+func (c *cube) cell(axis int, v float64) int {
+	e := c.edges[axis]
+	i := min(max(int((v-e[0])*c.perMetre[axis]), 0), c.n-1)
+	for i > 0 && v <= e[i] {
+		i--
+	}
+	for i < c.n-1 && v > e[i+1] {
+		i++
+	}
+	return i
+}
+
+// grid is the cube as a grid: exact but for the last bits of its edges.
+func (c *cube) grid() Grid {
+	return Grid{
+		Origin: [3]float64{c.edges[0][0], c.edges[1][0], c.edges[2][0]},
+		Edge:   (c.edges[0][c.n] - c.edges[0][0]) / float64(c.n),
+		Dims:   [3]int{c.n, c.n, c.n},
+	}
+}
+
+// count returns the number of points in each cell and the largest of these numbers. Stride is how far a step along x, y, z moves in the
+// array, which is how a method fixes its axis order.
+func (c *cube) count(p *ingest.PointCloud, stride [3]int) (counts []uint32, most uint32) {
+	counts = make([]uint32, c.n*c.n*c.n)
+	for i, x := range p.X {
+		y, z := p.Y[i], p.Z[i]
+		if !finite(x, y, z) {
+			continue
+		}
+		j := c.cell(0, x)*stride[0] + c.cell(1, y)*stride[1] + c.cell(2, z)*stride[2]
+		counts[j]++
+		most = max(most, counts[j])
+	}
+	return counts, most
+}

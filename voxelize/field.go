@@ -1,0 +1,35 @@
+package voxelize
+
+// Field is a scalar field over a grid: what a [Method] makes of a cloud, before the colour map.
+type Field struct {
+	// Grid is where the cells lie.
+	Grid Grid
+	// Values holds one value a cell, in the axis order of the method, last axis fastest. Density is in (0, 1] where there are points, 0
+	// elsewhere; occupancy is 1 and 0.
+	Values []float64
+	// Points counts the finite points inside the grid, Outside those that are not; points with a NaN or infinite coordinate count in neither.
+	Points, Outside uint32
+}
+
+// newField turns counts into density: each count over divisor.
+func newField(g Grid, counts []uint32, inside, outside, divisor uint32) *Field {
+	f := &Field{Grid: g, Values: make([]float64, len(counts)), Points: inside, Outside: outside}
+	d := float64(divisor)
+	for i, c := range counts {
+		if c != 0 {
+			f.Values[i] = float64(c) / d
+		}
+	}
+	return f
+}
+
+// occupy replaces density by occupancy.
+func occupy[T float32 | float64](values []T) {
+	for i, v := range values {
+		if v > 0 {
+			values[i] = 1
+		} else {
+			values[i] = 0
+		}
+	}
+}

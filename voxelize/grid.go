@@ -1,0 +1,44 @@
+package voxelize
+
+import "fmt"
+
+// MaxCells bounds a grid: 256 cells a side, 16 Mi in all. A volume is one byte a cell and has to fit into a message.
+const MaxCells = 1 << 24
+
+// Grid is a regular lattice of cubic cells fixed in space.
+type Grid struct {
+	// Origin is the minimum corner of cell (0,0,0) as x, y, z in metres.
+	Origin [3]float64
+	// Edge is the side of a cell in metres.
+	Edge float64
+	// Dims is the number of cells along z, y, x.
+	Dims [3]int
+}
+
+// Cells is the number of cells.
+func (g Grid) Cells() int { return g.Dims[0] * g.Dims[1] * g.Dims[2] }
+
+// Index is the cell of a point in metres, x fastest: floor((p - Origin) / Edge) on each axis. Cells are half open, so a point on a face
+// belongs to the cell on its larger side, and one on the grid's maximum face is outside. ok is false for points outside and for NaN.
+func (g Grid) Index(x, y, z float64) (i int, ok bool) {
+	fx, fy, fz := (x-g.Origin[0])/g.Edge, (y-g.Origin[1])/g.Edge, (z-g.Origin[2])/g.Edge
+	// Comparing before converting keeps floor and truncation the same, and holds for values beyond every integer; NaN fails each comparison.
+	if fx >= 0 && fx < float64(g.Dims[2]) && fy >= 0 && fy < float64(g.Dims[1]) && fz >= 0 && fz < float64(g.Dims[0]) {
+		return (int(fz)*g.Dims[1]+int(fy))*g.Dims[2] + int(fx), true
+	}
+	return 0, false
+}
+
+// checkDims says whether dims (z, y, x) may be the size of a grid.
+func checkDims(dims [3]int) error {
+	cells := 1
+	for _, n := range dims {
+		if n < 1 || n > MaxCells/cells {
+			return fmt.Errorf("grid of %s cells: want 1 or more a side and at most %d in all", dimsString(dims), MaxCells)
+		}
+		cells *= n
+	}
+	return nil
+}
+
+func dimsString(d [3]int) string { return fmt.Sprintf("%dx%dx%d", d[0], d[1], d[2]) }

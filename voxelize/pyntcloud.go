@@ -1,0 +1,16 @@
+package voxelize
+
+import "github.com/voxelstream/voxelstream/ingest"
+
+// pyntcloud is the convention of the library of that name (structures/voxelgrid.py, regular bounding box, feature vector "density"): the
+// bounding box, not padded, extended to a cube of n cells a side; the same cells as [mnist3d]; laid out [x][y][z], so depth runs along x and
+// width along z; value = points in the cell / all points.
+func pyntcloud(p *ingest.PointCloud, n int) (*Field, error) {
+	b, err := measure(p)
+	if err != nil {
+		return nil, err
+	}
+	c := newCube(b, n, 0)
+	counts, _ := c.count(p, [3]int{n * n, n, 1})
+	return newField(c.grid(), counts, b.finite, 0, b.finite), nil
+}

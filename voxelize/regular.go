@@ -1,0 +1,65 @@
+package voxelize
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/voxelstream/voxelstream/ingest"
+)
+
+// regular is what sensors need: half-open cubic cells on a fixed grid (see [Grid.Index]), laid out [z][y][x]. Points outside are counted, not
+// clipped to the border; value = points in the cell / most points in any cell. What the options leave open is fitted to the cloud.
+func regular(p *ingest.PointCloud, o *Options) (*Field, error) {
+	b, err := measure(p)
+	if err != nil {
+		return nil, err
+	}
+	g := fit(b, o)
+	counts := make([]uint32, g.Cells())
+	var inside, outside, most uint32
+	for i, x := range p.X {
+		y, z := p.Y[i], p.Z[i]
+		j, ok := g.Index(x, y, z)
+		switch {
+		case ok:
+			inside++
+			counts[j]++
+			most = max(most, counts[j])
+		case finite(x, y, z):
+			outside++
+		}
+	}
+	if inside == 0 {
+		return nil, fmt.Errorf("%w: %d points between %v and %v, all outside the grid of %s cells of %g m at %v",
+			ErrEmpty, outside, b.min, b.max, dimsString(g.Dims), g.Edge, g.Origin)
+	}
+	return newField(g, counts, inside, outside, most), nil
+}
+
+// fit places the grid: an Origin left open centres it on the bounding box, an Edge left open makes every point fit into it.
+func fit(b bounds, o *Options) Grid {
+	g := Grid{Edge: o.Edge, Dims: o.Dims}
+	if g.Edge == 0 {
+		for a := range 3 {
+			lo, hi := b.min[a], b.max[a]
+			if o.Origin != nil {
+				lo = o.Origin[a] // the grid begins here, so this is where it has to reach from
+			}
+			g.Edge = max(g.Edge, (hi-lo)/float64(o.Dims[2-a]))
+		}
+		// A millionth wider, because the largest coordinate would lie on the maximum face, which is outside.
+		g.Edge *= 1 + 1e-6
+		if !(g.Edge > 0) || math.IsInf(g.Edge, 0) {
+			g.Edge = 1 // all points in one place
+		}
+	}
+	for a := range 3 {
+		if o.Origin != nil {
+			g.Origin[a] = o.Origin[a]
+		} else {
+			middle := b.min[a] + (b.max[a]-b.min[a])/2
+			g.Origin[a] = middle - float64(o.Dims[2-a])*g.Edge/2
+		}
+	}
+	return g
+}

@@ -1,0 +1,144 @@
+package voxelize
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/voxelize/colormap"
+)
+
+// Voxelizer turns samples into volumes. It keeps nothing from one sample to the next: it may be shared by goroutines, and the same sample
+// gives the same volume on every machine.
+type Voxelizer struct {
+	options Options
+	palette *colormap.Palette
+}
+
+// New returns a voxelizer, or all that is wrong with the options.
+func New(o Options) (*Voxelizer, error) {
+	if err := o.Validate(); err != nil {
+		return nil, fmt.Errorf("voxelize: %w", err)
+	}
+	palette, err := colormap.ByName(o.Colormap)
+	if err != nil {
+		return nil, fmt.Errorf("voxelize: %w", err)
+	}
+	return &Voxelizer{options: o, palette: palette}, nil
+}
+
+// Dims is the size of each volume: depth, height, width in cells.
+func (v *Voxelizer) Dims() [3]int { return v.options.Dims }
+
+// Palette is the colour map whose entries the volumes index.
+func (v *Voxelizer) Palette() *colormap.Palette { return v.palette }
+
+// Volume voxelizes a sample: a frame is projected to points, points are counted in cells, a ready grid is taken as it is; then the colour
+// map, normalised to the sample's own range, makes palette indices of the values. An error is an *ingest.ItemError and is permanent: the
+// same sample fails again.
+func (v *Voxelizer) Volume(s ingest.Sample) (Volume, error) {
+	vol := Volume{Stream: s.Stream, Seq: s.Seq, Time: s.Time, Label: s.Label, Dims: v.options.Dims}
+	if g, ok := s.Data.(*ingest.Grid); ok {
+		values, err := v.ready(g)
+		if err != nil {
+			return Volume{}, itemError(s, err)
+		}
+		vol.Index = make([]uint8, len(values))
+		colormap.Index(vol.Index, values)
+		return vol, nil
+	}
+	f, err := v.field(s.Data)
+	if err != nil {
+		return Volume{}, itemError(s, err)
+	}
+	vol.Index = make([]uint8, len(f.Values))
+	colormap.Index(vol.Index, f.Values)
+	vol.Origin, vol.Edge = f.Grid.Origin, float32(f.Grid.Edge)
+	vol.Points, vol.Outside = f.Points, f.Outside
+	return vol, nil
+}
+
+// Field voxelizes a sample but stops before the colour map: density or occupancy in float64. A ready grid has no metric frame, so its Grid
+// has only Dims. Errors are those of Volume.
+func (v *Voxelizer) Field(s ingest.Sample) (*Field, error) {
+	if g, ok := s.Data.(*ingest.Grid); ok {
+		values, err := v.ready(g)
+		if err != nil {
+			return nil, itemError(s, err)
+		}
+		f := &Field{Grid: Grid{Dims: v.options.Dims}, Values: make([]float64, len(values))}
+		for i, x := range values {
+			f.Values[i] = float64(x)
+		}
+		return f, nil
+	}
+	f, err := v.field(s.Data)
+	if err != nil {
+		return nil, itemError(s, err)
+	}
+	return f, nil
+}
+
+// field voxelizes points.
+func (v *Voxelizer) field(d ingest.Data) (*Field, error) {
+	var cloud *ingest.PointCloud
+	switch d := d.(type) {
+	case *ingest.PointCloud:
+		cloud = d
+	case *ingest.Frame:
+		var err error
+		if cloud, err = project(d); err != nil {
+			return nil, err
+		}
+	}
+	if cloud == nil {
+		return nil, errors.New("sample without data: want a frame, a point cloud or a grid")
+	}
+	f, err := v.cells(cloud)
+	if err == nil && v.options.value() == Occupancy {
+		occupy(f.Values)
+	}
+	return f, err
+}
+
+// cells runs the method.
+func (v *Voxelizer) cells(p *ingest.PointCloud) (*Field, error) {
+	switch v.options.Method {
+	case MNIST3D:
+		return mnist3d(p, v.options.Dims[0])
+	case Pyntcloud:
+		return pyntcloud(p, v.options.Dims[0])
+	default:
+		return regular(p, &v.options)
+	}
+}
+
+// ready checks a grid that came as such and returns its values, as density or as occupancy.
+func (v *Voxelizer) ready(g *ingest.Grid) ([]float32, error) {
+	if g == nil {
+		return nil, errors.New("sample without data: want a frame, a point cloud or a grid")
+	}
+	want := v.options.Dims
+	if g.Dims != want || g.Channels != 1 {
+		return nil, fmt.Errorf("grid of %s cells and %d channels: want %s and 1", dimsString(g.Dims), g.Channels, dimsString(want))
+	}
+	if n := want[0] * want[1] * want[2]; len(g.Values) != n {
+		return nil, fmt.Errorf("grid of %s cells with %d values: want %d", dimsString(g.Dims), len(g.Values), n)
+	}
+	for i, x := range g.Values {
+		if x-x != 0 {
+			z, y, x0 := i/(want[1]*want[2]), i/want[2]%want[1], i%want[2]
+			return nil, fmt.Errorf("grid value %g at cell (%d,%d,%d): want finite numbers", x, z, y, x0)
+		}
+	}
+	if v.options.value() == Density {
+		return g.Values, nil
+	}
+	values := append([]float32(nil), g.Values...)
+	occupy(values)
+	return values, nil
+}
+
+func itemError(s ingest.Sample, err error) error {
+	return &ingest.ItemError{Stream: s.Stream, Seq: s.Seq, Err: fmt.Errorf("voxelize: %w", err)}
+}
