@@ -86,9 +86,11 @@ func (v *Voxelizer) field(d ingest.Data) (*Field, error) {
 	case *ingest.PointCloud:
 		cloud = d
 	case *ingest.Frame:
-		var err error
-		if cloud, err = project(d); err != nil {
-			return nil, err
+		if d != nil {
+			var err error
+			if cloud, err = project(d); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if cloud == nil {

@@ -1,0 +1,322 @@
+package voxelize
+
+import (
+	"encoding/json"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/voxelstream/voxelstream/ingest"
+)
+
+func cloudOf(xyz ...float64) *ingest.PointCloud {
+	p := &ingest.PointCloud{}
+	for i := 0; i < len(xyz); i += 3 {
+		p.X, p.Y, p.Z = append(p.X, xyz[i]), append(p.Y, xyz[i+1]), append(p.Z, xyz[i+2])
+	}
+	return p
+}
+
+func sampleOf(d ingest.Data) ingest.Sample {
+	return ingest.Sample{Stream: "scan", Seq: 7, Time: time.Unix(5, 0), Label: 3, Data: d}
+}
+
+func options(m Method, n int) Options {
+	o := DefaultOptions()
+	o.Method, o.Dims = m, [3]int{n, n, n}
+	return o
+}
+
+func mustNew(t testing.TB, o Options) *Voxelizer {
+	t.Helper()
+	v, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// TestCubesAreTheAuthors compares with testdata/golden.py: pyntcloud itself, and numpy as the 3D MNIST notebook uses it.
+func TestCubesAreTheAuthors(t *testing.T) {
+	b, err := os.ReadFile("testdata/golden.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var golden struct {
+		Cases []struct {
+			Name      string
+			N         int
+			Points    []float64
+			MNIST3D   [][2]float64
+			Pyntcloud [][2]float64
+		}
+	}
+	if err := json.Unmarshal(b, &golden); err != nil {
+		t.Fatal(err)
+	}
+	if len(golden.Cases) == 0 {
+		t.Fatal("no golden cases")
+	}
+	for _, c := range golden.Cases {
+		for m, sparse := range map[Method][][2]float64{MNIST3D: c.MNIST3D, Pyntcloud: c.Pyntcloud} {
+			want := make([]float64, c.N*c.N*c.N)
+			for _, e := range sparse {
+				want[int(e[0])] = e[1]
+			}
+			f, err := mustNew(t, options(m, c.N)).Field(sampleOf(cloudOf(c.Points...)))
+			if err != nil {
+				t.Fatalf("%s %s: %v", c.Name, m, err)
+			}
+			for i := range want {
+				if f.Values[i] != want[i] {
+					t.Errorf("%s %s %d^3 cell %d: %v, want %v", c.Name, m, c.N, i, f.Values[i], want[i])
+				}
+			}
+		}
+	}
+}
+
+func TestRegularGrid(t *testing.T) {
+	o := options(Regular, 2)
+	o.Origin, o.Edge = &[3]float64{0, 0, 0}, 1
+	p := cloudOf(
+		0.5, 0.5, 0.5, 0, 0, 0, 1.5, 0.5, 0.5, // two in cell 0, one in cell 1
+		2, 0, 0, -0.1, 0, 0, // the maximum face and below the minimum: outside
+		math.NaN(), 0, 0, math.Inf(-1), 0, 0, // no return: in neither count
+	)
+	vol, err := mustNew(t, o).Volume(sampleOf(p))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if vol.ID() != "scan/7" || vol.Label != 3 || !vol.Time.Equal(time.Unix(5, 0)) || vol.Dims != o.Dims || vol.Origin != *o.Origin || vol.Edge != 1 {
+		t.Errorf("volume lost what the sample says: %+v", vol)
+	}
+	if vol.Points != 3 || vol.Outside != 2 {
+		t.Errorf("points %d, outside %d; want 3 and 2", vol.Points, vol.Outside)
+	}
+	if vol.Index[0] != 255 || vol.Index[1] != 128 || vol.Index[7] != 0 {
+		t.Errorf("index %v: want 255 (2 of 2), 128 (1 of 2), 0", vol.Index)
+	}
+	o.Value = Occupancy
+	f, err := mustNew(t, o).Field(sampleOf(p))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.Values[0] != 1 || f.Values[1] != 1 || f.Values[2] != 0 {
+		t.Errorf("occupancy %v: want 1 1 0 ...", f.Values)
+	}
+}
+
+func TestRegularFitsWhatIsOpen(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	p := &ingest.PointCloud{}
+	for range 500 { // a street in map coordinates
+		p.X, p.Y, p.Z = append(p.X, 6.9e5+rng.Float64()*40), append(p.Y, 5.3e6+rng.Float64()*10), append(p.Z, 100+rng.Float64())
+	}
+	vol, err := mustNew(t, options(OccupancyMethod, 16)).Volume(sampleOf(p))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if vol.Points != 500 || vol.Outside != 0 || vol.Edge < 2.3 || vol.Edge > 2.6 {
+		t.Errorf("fitted: points %d, outside %d, edge %v; want 500, 0, about 2.5", vol.Points, vol.Outside, vol.Edge)
+	}
+	o := options(DensityMethod, 16)
+	o.Edge = 0.5
+	if vol, err = mustNew(t, o).Volume(sampleOf(p)); err != nil {
+		t.Fatal(err)
+	}
+	if vol.Outside == 0 || vol.Points == 0 {
+		t.Errorf("centred grid of 8 m over 40 m: points %d, outside %d; want some of both", vol.Points, vol.Outside)
+	}
+	if vol, err = mustNew(t, options(Regular, 4)).Volume(sampleOf(cloudOf(3, 3, 3))); err != nil || vol.Points != 1 {
+		t.Errorf("single point: %v, points %d; want 1", err, vol.Points)
+	}
+}
+
+// TestWeightIsKept: every finite point is counted once, inside or outside, by every method.
+func TestWeightIsKept(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	for round := range 50 {
+		p := &ingest.PointCloud{}
+		var finitePoints uint32
+		for range 1 + rng.IntN(300) {
+			x, y, z := rng.NormFloat64()*3, rng.NormFloat64(), float64(rng.IntN(5))
+			if rng.IntN(10) == 0 {
+				x = math.NaN()
+			} else {
+				finitePoints++
+			}
+			p.X, p.Y, p.Z = append(p.X, x), append(p.Y, y), append(p.Z, z)
+		}
+		if finitePoints == 0 {
+			continue
+		}
+		fixed := options(Regular, 5)
+		fixed.Origin, fixed.Edge = &[3]float64{-1, -1, 0}, 0.5
+		for _, o := range []Options{options(MNIST3D, 5), options(MNIST3D, 8), options(Pyntcloud, 5), options(Regular, 5), fixed} {
+			f, err := mustNew(t, o).Field(sampleOf(p))
+			if errors.Is(err, ErrEmpty) {
+				continue // none fell into the fixed grid
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if f.Points+f.Outside != finitePoints {
+				t.Errorf("round %d %s: %d inside + %d outside, want %d", round, o.Method, f.Points, f.Outside, finitePoints)
+			}
+			// The values are multiples of 1/divisor, so their sum gives the points back.
+			sum, least := 0.0, math.Inf(1)
+			for _, v := range f.Values {
+				sum += v
+				if v > 0 {
+					least = min(least, v)
+				}
+			}
+			divisor := float64(f.Points)
+			if o.Method != Pyntcloud {
+				divisor /= sum
+			}
+			if got := sum * divisor; math.Abs(got-float64(f.Points)) > 1e-6 || math.Abs(divisor-math.Round(divisor)) > 1e-6 || least*divisor < 0.999 {
+				t.Errorf("round %d %s: values sum to %v points (divisor %v, least %v), want %d", round, o.Method, got, divisor, least, f.Points)
+			}
+		}
+	}
+}
+
+func TestFrameIsProjected(t *testing.T) {
+	o := options(Regular, 2)
+	o.Origin, o.Edge = &[3]float64{-1, -1, 1.5}, 1
+	f := &ingest.Frame{Width: 2, Height: 2, Depth: []float32{2, 0, 2, 2}, Cam: ingest.Intrinsics{Fx: 2, Fy: 2, Cx: 0.5, Cy: 0.5}}
+	vol, err := mustNew(t, o).Volume(sampleOf(f))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Pixels (0,0), (0,1), (1,1) at (±0.5, ±0.5, 2); pixel (1,0) saw nothing.
+	want := []uint8{255, 0, 255, 255, 0, 0, 0, 0}
+	if vol.Points != 3 || string(vol.Index) != string(want) {
+		t.Errorf("points %d, index %v; want 3, %v", vol.Points, vol.Index, want)
+	}
+}
+
+func TestReadyGrid(t *testing.T) {
+	g := &ingest.Grid{Dims: [3]int{1, 1, 4}, Channels: 1, Values: []float32{0, 0.5, 1, 0.25}}
+	o := options(Regular, 1)
+	o.Dims = g.Dims
+	vol, err := mustNew(t, o).Volume(sampleOf(g))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []uint8{0, 128, 255, 64}; string(vol.Index) != string(want) {
+		t.Errorf("index %v, want %v", vol.Index, want)
+	}
+	o.Value = Occupancy
+	if vol, err = mustNew(t, o).Volume(sampleOf(g)); err != nil {
+		t.Fatal(err)
+	}
+	if want := []uint8{0, 255, 255, 255}; string(vol.Index) != string(want) {
+		t.Errorf("occupancy index %v, want %v", vol.Index, want)
+	}
+	if g.Values[1] != 0.5 {
+		t.Error("the sample's own values were changed")
+	}
+}
+
+func TestBadSamples(t *testing.T) {
+	nan := float32(math.NaN())
+	ready := func(dims [3]int, channels int, values ...float32) ingest.Data {
+		return &ingest.Grid{Dims: dims, Channels: channels, Values: values}
+	}
+	fixed := options(Regular, 2)
+	fixed.Origin, fixed.Edge = &[3]float64{0, 0, 0}, 1
+	two := [3]int{2, 2, 2}
+	tests := []struct {
+		name string
+		o    Options
+		data ingest.Data
+		want string
+	}{
+		{"empty cloud", options(MNIST3D, 2), cloudOf(), "0 points"},
+		{"all NaN", options(Pyntcloud, 2), cloudOf(math.NaN(), 0, 0, 0, math.NaN(), 0), "2 points, none of them finite"},
+		{"all outside", fixed, cloudOf(9, 9, 9), "all outside the grid of 2x2x2 cells of 1 m"},
+		{"too far apart", options(Regular, 2), cloudOf(-1e308, 0, 0, 1e308, 0, 0), "too far apart"},
+		{"columns differ", options(Regular, 2), &ingest.PointCloud{X: []float64{1}, Y: []float64{1}}, "1, 1 and 0 values"},
+		{"wrong dims", options(MNIST3D, 2), ready([3]int{2, 2, 3}, 1, make([]float32, 12)...), "2x2x3 cells and 1 channels: want 2x2x2 and 1"},
+		{"wrong channels", options(MNIST3D, 2), ready(two, 3, make([]float32, 24)...), "2x2x2 cells and 3 channels"},
+		{"short", options(MNIST3D, 2), ready(two, 1, 1, 2), "with 2 values: want 8"},
+		{"NaN cell", options(MNIST3D, 2), ready(two, 1, 0, 0, 0, 0, 0, 0, nan, 0), "NaN at cell (1,1,0)"},
+		{"Inf cell", options(MNIST3D, 2), ready(two, 1, 0, float32(math.Inf(1)), 0, 0, 0, 0, 0, 0), "+Inf at cell (0,0,1)"},
+		{"frame size", options(MNIST3D, 2), &ingest.Frame{Width: 2, Height: 2, Depth: make([]float32, 3)}, "2x2 pixels with 3 depths"},
+		{"frame camera", options(MNIST3D, 2), &ingest.Frame{Width: 1, Height: 1, Depth: make([]float32, 1)}, "intrinsics"},
+		{
+			"frame without depth", options(MNIST3D, 2),
+			&ingest.Frame{Width: 1, Height: 1, Depth: make([]float32, 1), Cam: ingest.Intrinsics{Fx: 1, Fy: 1}}, "0 points",
+		},
+		{"nil", options(MNIST3D, 2), nil, "sample without data"},
+		{"nil grid", options(MNIST3D, 2), (*ingest.Grid)(nil), "sample without data"},
+		{"nil frame", options(MNIST3D, 2), (*ingest.Frame)(nil), "sample without data"},
+		{"nil cloud", options(MNIST3D, 2), (*ingest.PointCloud)(nil), "sample without data"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			v := mustNew(t, tt.o)
+			_, err := v.Volume(sampleOf(tt.data))
+			var item *ingest.ItemError
+			if !errors.As(err, &item) || item.Stream != "scan" || item.Seq != 7 {
+				t.Fatalf("error %v: want an ItemError of scan/7", err)
+			}
+			if !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error %q: want it to say %q", err, tt.want)
+			}
+			if _, err := v.Field(sampleOf(tt.data)); err == nil {
+				t.Error("Field accepted it")
+			}
+		})
+	}
+}
+
+func TestValidateReportsAll(t *testing.T) {
+	_, err := New(Options{Method: "cubes", Dims: [3]int{0, 1, 1}, Value: "mass", Colormap: "Blues", Edge: -1, Origin: &[3]float64{math.NaN()}})
+	for _, want := range []string{"cubes", "0x1x1", "mass", "Blues", "edge -1", "origin"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v: want it to name %s", err, want)
+		}
+	}
+	o := options(MNIST3D, 4)
+	o.Dims[0], o.Edge = 5, 1
+	for _, want := range []string{"wants a cube", "fits its own cube"} {
+		if err := o.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v: want %q", err, want)
+		}
+	}
+	o = options(Regular, 4)
+	o.Dims = [3]int{1 << 20, 1 << 20, 1 << 20}
+	if err := o.Validate(); err == nil {
+		t.Error("a grid of 2^60 cells was accepted")
+	}
+	if err := DefaultOptions().Validate(); err != nil {
+		t.Errorf("default options: %v", err)
+	}
+}
+
+func BenchmarkVolume(b *testing.B) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	p := &ingest.PointCloud{}
+	for range 100_000 {
+		p.X, p.Y, p.Z = append(p.X, rng.NormFloat64()), append(p.Y, rng.NormFloat64()), append(p.Z, rng.NormFloat64())
+	}
+	for _, m := range []Method{MNIST3D, Regular} {
+		b.Run(string(m), func(b *testing.B) {
+			v := mustNew(b, options(m, 16))
+			for b.Loop() {
+				if _, err := v.Volume(sampleOf(p)); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(p.Len()*b.N)/b.Elapsed().Seconds()/1e6, "Mpoints/s")
+		})
+	}
+}
