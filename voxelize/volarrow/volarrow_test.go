@@ -1,0 +1,408 @@
+package volarrow
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"os"
+	"reflect"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/ipc"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+
+	"github.com/voxelstream/voxelstream/voxelize"
+)
+
+// volumes makes n volumes whose every field differs; the third has no time.
+func volumes(n int, dims [3]int) []voxelize.Volume {
+	rng := rand.New(rand.NewPCG(9, uint64(n)))
+	vs := make([]voxelize.Volume, n)
+	for i := range vs {
+		vs[i] = voxelize.Volume{
+			Stream: "scan", Seq: 1<<63 + uint64(i), Time: time.Date(2026, 1, 2, 3, 4, 5, i, time.UTC), Label: int32(i) - 1, Dims: dims,
+			Index: make([]uint8, dims[0]*dims[1]*dims[2]), Origin: [3]float64{6.9e5 + float64(i), 5.3e6, -1}, Edge: 0.1 * float32(i),
+			Points: math.MaxUint32 - uint32(i), Outside: uint32(i),
+		}
+		for j := range vs[i].Index {
+			vs[i].Index[j] = uint8(rng.Uint32())
+		}
+	}
+	if n > 2 {
+		vs[2].Time = time.Time{}
+	}
+	return vs
+}
+
+func mustEncode(t testing.TB, vs []voxelize.Volume) []byte {
+	t.Helper()
+	b, err := Encode(nil, vs, "Oranges")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestRoundTrip(t *testing.T) {
+	for _, tt := range []struct {
+		n    int
+		dims [3]int
+	}{{1, [3]int{16, 16, 16}}, {3, [3]int{16, 16, 16}}, {9, [3]int{1, 2, 3}}, {130, [3]int{1, 1, 1}}, {2, [3]int{32, 8, 64}}} {
+		vs := volumes(tt.n, tt.dims)
+		b, err := Encode([]byte("before"), vs, "viridis")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(b[:6]) != "before" {
+			t.Fatal("Encode did not append")
+		}
+		batch, err := Decode(b[6:], "scan") // 6: nothing relies on the alignment of the message
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := (Batch{Palette: "viridis", Dims: tt.dims, Volumes: vs}); !reflect.DeepEqual(batch, want) {
+			t.Errorf("%d volumes of %v came back as %+v", tt.n, tt.dims, batch)
+		}
+	}
+}
+
+func TestDecodeDoesNotCopyVoxels(t *testing.T) {
+	vs := volumes(3, [3]int{16, 16, 16})
+	b := mustEncode(t, vs)
+	batch, err := Decode(b, "scan")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := bytes.Index(b, vs[1].Index)
+	if at < 0 || &batch.Volumes[1].Index[0] != &b[at] {
+		t.Error("the decoded voxels are not the message's own bytes")
+	}
+	l, err := layoutOf(batch.Dims, batch.Palette)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if &l.voxels(batch.Volumes)[0] != &batch.Volumes[0].Index[0] {
+		t.Error("volumes that lie one behind the other were gathered before encoding")
+	}
+	if !bytes.Equal(mustEncode(t, batch.Volumes), b) {
+		t.Error("encoding a decoded message gives other bytes")
+	}
+	swapped := []voxelize.Volume{batch.Volumes[1], batch.Volumes[0]}
+	if got := l.voxels(swapped); !bytes.Equal(got, append(bytes.Clone(vs[1].Index), vs[0].Index...)) {
+		t.Error("volumes out of order were not gathered in their order")
+	}
+}
+
+// TestArrowReadsTheSame reads our message by Arrow's own reader, with and without the extension type registered.
+func TestArrowReadsTheSame(t *testing.T) {
+	vs := volumes(4, [3]int{4, 5, 6})
+	b := mustEncode(t, vs)
+	read := func() {
+		t.Helper()
+		mem := memory.NewCheckedAllocator(memory.NewGoAllocator())
+		defer mem.AssertSize(t, 0)
+		r, err := ipc.NewReader(bytes.NewReader(b), ipc.WithAllocator(mem))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Release()
+		if !r.Next() {
+			t.Fatalf("no record: %v", r.Err())
+		}
+		rec := r.Record()
+		voxels := rec.Column(0)
+		if e, ok := voxels.(array.ExtensionArray); ok {
+			if shape := e.ExtensionType().(*FixedShapeTensor).Shape(); !reflect.DeepEqual(shape, []int64{4, 5, 6}) {
+				t.Errorf("shape %v, want [4 5 6]", shape)
+			}
+			voxels = e.Storage()
+		}
+		values := voxels.(*array.FixedSizeList).ListValues().(*array.Uint8).Uint8Values()
+		times := rec.Column(2).(*array.Timestamp)
+		for i := range vs {
+			if !bytes.Equal(values[i*120:(i+1)*120], vs[i].Index) || rec.Column(1).(*array.Uint64).Value(i) != vs[i].Seq {
+				t.Errorf("row %d differs", i)
+			}
+			if times.IsNull(i) != vs[i].Time.IsZero() || (times.IsValid(i) && int64(times.Value(i)) != vs[i].Time.UnixNano()) {
+				t.Errorf("row %d: time %v, want %v", i, times.Value(i), vs[i].Time)
+			}
+		}
+		if r.Next() || r.Err() != nil {
+			t.Errorf("a second record, or %v", r.Err())
+		}
+	}
+	read()
+	if err := arrow.RegisterExtensionType(&FixedShapeTensor{}); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = arrow.UnregisterExtensionType("arrow.fixed_shape_tensor") }()
+	read()
+}
+
+func TestEncodeFreesAll(t *testing.T) {
+	mem := memory.NewCheckedAllocator(memory.NewGoAllocator())
+	defer mem.AssertSize(t, 0)
+	vs := volumes(5, [3]int{2, 2, 2})
+	if _, err := encode(nil, vs, "gray", mem); err != nil {
+		t.Fatal(err)
+	}
+	vs[4].Dims = [3]int{1, 2, 4}
+	if _, err := encode(nil, vs, "gray", mem); err == nil {
+		t.Error("volumes of different dims were encoded")
+	}
+}
+
+func TestEncodeRefuses(t *testing.T) {
+	change := func(f func(v *voxelize.Volume)) []voxelize.Volume {
+		vs := volumes(2, [3]int{2, 2, 2})
+		f(&vs[1])
+		return vs
+	}
+	for _, tt := range []struct {
+		name, palette, want string
+		vs                  []voxelize.Volume
+	}{
+		{"nothing", "Oranges", "no volumes", nil},
+		{"palette", "Blues", `"Blues"`, change(func(*voxelize.Volume) {})},
+		{"streams", "Oranges", "other/9223372036854775809", change(func(v *voxelize.Volume) { v.Stream = "other" })},
+		{"dims", "Oranges", "[2 2 3]", change(func(v *voxelize.Volume) { v.Dims[2] = 3 })},
+		{"short", "Oranges", "7 indices", change(func(v *voxelize.Volume) { v.Index = v.Index[:7] })},
+		{"time", "Oranges", "want a time between 1677 and 2262", change(func(v *voxelize.Volume) { v.Time = time.Unix(1<<40, 0) })},
+		{"too many cells", "Oranges", "at most", []voxelize.Volume{{Dims: [3]int{1 << 12, 1 << 12, 2}}}},
+		{"no cells", "Oranges", "1 or more a side", []voxelize.Volume{{Dims: [3]int{1, 0, 1}}}},
+	} {
+		dst, err := Encode([]byte("x"), tt.vs, tt.palette)
+		if err == nil || !strings.Contains(err.Error(), tt.want) || string(dst) != "x" {
+			t.Errorf("%s: %q, error %v; want dst as it was and %q", tt.name, dst, err, tt.want)
+		}
+	}
+}
+
+func TestDecodeRefuses(t *testing.T) {
+	good := mustEncode(t, volumes(3, [3]int{4, 4, 4}))
+	frame := 8 + int(binary.LittleEndian.Uint32(good[4:]))
+	edit := func(f func(b []byte) []byte) []byte { return f(bytes.Clone(good)) }
+	var compressed bytes.Buffer
+	l, err := layoutOf([3]int{4, 4, 4}, "Oranges")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec, err := l.record(volumes(3, [3]int{4, 4, 4}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rec.Release()
+	w := ipc.NewWriter(&compressed, ipc.WithSchema(l.schema), ipc.WithLZ4())
+	if err := errors.Join(w.Write(rec), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name, want string
+		b          []byte
+	}{
+		{"empty", "no tensor shape", nil},
+		{"text", "no tensor shape", []byte("volumes")},
+		{"only the schema", "no message", good[:frame]},
+		{"no record", "metadata of 0 bytes", append(bytes.Clone(good[:frame]), endMarker...)},
+		{"schema twice", "message of kind 1", append(bytes.Clone(good[:frame]), good...)},
+		{"no end", "want it, the end marker and nothing else", good[:len(good)-8]},
+		{"something behind the end", "nothing else", append(bytes.Clone(good), 0)},
+		{"compressed", "compressed", compressed.Bytes()},
+		{"other dims", "differs from that of version 1", edit(func(b []byte) []byte { return bytes.Replace(b, []byte(`[4,4,4]`), []byte(`[4,4,5]`), 1) })},
+		{"huge dims", "at most", edit(func(b []byte) []byte {
+			return bytes.Replace(b, []byte(`[4,4,4]`), []byte(`[9999999,9999999,9999999]`), 1)
+		})},
+		{"negative dims", "1 or more", edit(func(b []byte) []byte { return bytes.Replace(b, []byte(`[4,4,4]`), []byte(`[4,-4,4]`), 1) })},
+		{"other version", "foreign schema", edit(func(b []byte) []byte { b[8+20] ^= 1; return b })},
+		{"marker", "no message", edit(func(b []byte) []byte { b[frame] = 0; return b })},
+		{"metadata length", "metadata of", edit(func(b []byte) []byte { b[frame+7] = 0x7f; return b })},
+	} {
+		_, err := Decode(tt.b, "scan")
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: error %v, want it to say %q", tt.name, err, tt.want)
+		}
+	}
+	for n := range len(good) {
+		if _, err := Decode(good[:n:n], "scan"); err == nil {
+			t.Fatalf("the first %d of %d bytes were accepted", n, len(good))
+		}
+	}
+}
+
+// mutate damages b in one to four places by flips, extreme values, copies within and cuts.
+func mutate(rng *rand.Rand, b []byte) []byte {
+	b = bytes.Clone(b)
+	for range 1 + rng.IntN(4) {
+		if len(b) < 16 {
+			return b
+		}
+		// Metadata is small beside voxels, and is what can harm: most damage goes there.
+		limit := len(b)
+		if rng.IntN(4) > 0 {
+			limit = min(limit, 3000)
+		}
+		p := rng.IntN(limit - 8)
+		switch rng.IntN(6) {
+		case 0:
+			b[p] ^= 1 << rng.IntN(8)
+		case 1:
+			b[p] = byte(rng.Uint32())
+		case 2:
+			binary.LittleEndian.PutUint32(b[p&^3:], []uint32{0, 1, 0x7fffffff, 0x80000000, 0xffffffff, 0xfffffff0, 1 << 20}[rng.IntN(7)])
+		case 3:
+			binary.LittleEndian.PutUint64(b[p&^7:], []uint64{0, 1, 1 << 62, 1 << 63, math.MaxUint64, 1 << 32, 4096}[rng.IntN(7)])
+		case 4:
+			copy(b[p:p+8], b[rng.IntN(limit-8):])
+		case 5:
+			if rng.IntN(4) == 0 {
+				b = b[:p]
+			}
+		}
+	}
+	return b
+}
+
+// check decodes what may be damaged, and uses all that a batch offers.
+func check(t *testing.T, b []byte) bool {
+	t.Helper()
+	batch, err := Decode(b, "scan")
+	if err != nil {
+		if len(batch.Volumes) != 0 {
+			t.Error("volumes beside an error")
+		}
+		return false
+	}
+	again, err := Encode(nil, batch.Volumes, batch.Palette)
+	if err != nil {
+		t.Errorf("a decoded batch cannot be encoded: %v", err)
+		return true
+	}
+	if _, err := Decode(again, "scan"); err != nil {
+		t.Errorf("a batch encoded anew cannot be decoded: %v", err)
+	}
+	return true
+}
+
+// TestMutants decodes damaged messages, VOXELSTREAM_MUTANTS of them (2,000 unless set): no panic, and no memory beyond a message's size.
+func TestMutants(t *testing.T) {
+	n := 2000
+	if s := os.Getenv("VOXELSTREAM_MUTANTS"); s != "" {
+		var err error
+		if n, err = strconv.Atoi(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	good := mustEncode(t, volumes(4, [3]int{8, 8, 8}))
+	frame := 8 + int(binary.LittleEndian.Uint32(good[4:]))
+	rng := rand.New(rand.NewPCG(15, 15))
+	accepted := 0
+	var before, after runtime.MemStats
+	for i := range n {
+		b := mutate(rng, good)
+		if i%2 == 0 { // the schema repaired, so that the damage is met behind it
+			copy(b, good[:frame])
+		}
+		runtime.ReadMemStats(&before)
+		_, err := Decode(b, "scan")
+		runtime.ReadMemStats(&after)
+		if grown := after.TotalAlloc - before.TotalAlloc; grown > 256<<10 {
+			t.Fatalf("mutant %d allocated %d bytes", i, grown)
+		}
+		if err == nil {
+			accepted++
+		}
+		check(t, b)
+	}
+	t.Logf("%d of %d mutants were still whole messages (damaged voxels or numbers)", accepted, n)
+	if accepted == n {
+		t.Error("no mutant was refused")
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add(mustEncode(f, volumes(1, [3]int{1, 2, 2})))
+	f.Add(mustEncode(f, volumes(4, [3]int{2, 2, 2})))
+	f.Fuzz(func(t *testing.T, b []byte) { check(t, b) })
+}
+
+// FuzzRecord fuzzes what stands behind the schema, which FuzzDecode rarely gets past.
+func FuzzRecord(f *testing.F) {
+	l, err := layoutOf([3]int{2, 2, 2}, "Oranges")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(mustEncode(f, volumes(4, [3]int{2, 2, 2}))[len(l.frame):])
+	f.Fuzz(func(t *testing.T, b []byte) { check(t, append(bytes.Clone(l.frame), b...)) })
+}
+
+func TestTensorTypeRefuses(t *testing.T) {
+	storage := arrow.FixedSizeListOf(8, arrow.PrimitiveTypes.Uint8)
+	for _, tt := range []struct {
+		storage arrow.DataType
+		data    string
+	}{
+		{arrow.PrimitiveTypes.Uint8, `{"shape":[8]}`},
+		{storage, `{"shape":[2,2]}`},
+		{storage, `{"shape":[2,2,3]}`},
+		{storage, `{"shape":[0,8]}`},
+		{storage, `{"shape":[-8]}`},
+		{storage, `{"shape":[4294967296,4294967296,8]}`},
+		{storage, `{"shape":[2,4],"dim_names":["a"]}`},
+		{storage, `{"shape":[2,4],"permutation":[1,0]}`},
+		{storage, `{`},
+	} {
+		if got, err := (&FixedShapeTensor{}).Deserialize(tt.storage, tt.data); err == nil {
+			t.Errorf("%s over %s was accepted as %v", tt.data, tt.storage, got)
+		}
+	}
+	want := NewFixedShapeTensor(arrow.PrimitiveTypes.Uint8, []int64{2, 4}, []string{"a", "b"})
+	got, err := want.Deserialize(want.StorageType(), want.Serialize())
+	if err != nil || !want.ExtensionEquals(got) {
+		t.Errorf("round trip gave %v, %v", got, err)
+	}
+	if want.ExtensionEquals(NewFixedShapeTensor(arrow.PrimitiveTypes.Uint8, []int64{4, 2}, []string{"a", "b"})) {
+		t.Error("tensors of different shape are equal")
+	}
+}
+
+func BenchmarkEncode(b *testing.B) {
+	for _, n := range []int{1, 64} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			vs := volumes(n, [3]int{16, 16, 16})
+			var dst []byte
+			b.ReportAllocs()
+			b.SetBytes(int64(n * 4096))
+			for b.Loop() {
+				var err error
+				if dst, err = Encode(dst[:0], vs, "Oranges"); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(n*b.N)/b.Elapsed().Seconds(), "volumes/s")
+		})
+	}
+}
+
+func BenchmarkDecode(b *testing.B) {
+	for _, n := range []int{1, 64} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			msg := mustEncode(b, volumes(n, [3]int{16, 16, 16}))
+			b.ReportAllocs()
+			b.SetBytes(int64(n * 4096))
+			for b.Loop() {
+				if _, err := Decode(msg, "scan"); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(n*b.N)/b.Elapsed().Seconds(), "volumes/s")
+		})
+	}
+}
