@@ -1,0 +1,162 @@
+package kernel
+
+import "math"
+
+// Moments are the sums over some rows of x [rows,C] that BatchNorm needs: per channel the mean and the sum of squared distances from it.
+// They are kept in float64 and merged in a fixed order.
+type Moments struct {
+	Rows int
+	Mean []float64
+	M2   []float64
+}
+
+// NewMoments allocates moments of c channels.
+func NewMoments(c int) *Moments { return &Moments{Mean: make([]float64, c), M2: make([]float64, c)} }
+
+// momentRows is how many rows are summed in float32 before float64 takes over; it also keeps them in the first-level cache between the passes.
+const momentRows = 64
+
+// Compute sets m to the moments of x [rows,C]; scratch is [2*C].
+func (m *Moments) Compute(x, scratch []float32) {
+	c := len(m.Mean)
+	rows := len(x) / c
+	m.Rows = 0
+	clear(m.Mean)
+	clear(m.M2)
+	mean, m2 := scratch[:c], scratch[c:2*c]
+	for lo := 0; lo < rows; lo += momentRows {
+		n := min(momentRows, rows-lo)
+		block := x[lo*c : (lo+n)*c]
+		columnSums(mean, block)
+		for j := range mean {
+			mean[j] /= float32(n)
+		}
+		columnSquares(m2, block, mean)
+		m.merge(n, mean, m2)
+	}
+}
+
+// merge adds the moments of n more rows, by Chan, Golub and LeVeque (1979).
+func (m *Moments) merge(n int, mean, m2 []float32) {
+	total := float64(m.Rows + n)
+	part := float64(n) / total
+	weight := float64(m.Rows) * part
+	for j := range m.Mean {
+		d := float64(mean[j]) - m.Mean[j]
+		m.Mean[j] += d * part
+		m.M2[j] += float64(m2[j]) + d*d*weight
+	}
+	m.Rows += n
+}
+
+// Merge adds the moments of other rows.
+func (m *Moments) Merge(o *Moments) {
+	if o.Rows == 0 {
+		return
+	}
+	total := float64(m.Rows + o.Rows)
+	part := float64(o.Rows) / total
+	weight := float64(m.Rows) * part
+	for j := range m.Mean {
+		d := o.Mean[j] - m.Mean[j]
+		m.Mean[j] += d * part
+		m.M2[j] += o.M2[j] + d*d*weight
+	}
+	m.Rows += o.Rows
+}
+
+// Reset makes m the moments of no rows.
+func (m *Moments) Reset() {
+	m.Rows = 0
+	clear(m.Mean)
+	clear(m.M2)
+}
+
+func columnSums(sums, x []float32) {
+	c := len(sums)
+	clear(sums)
+	for i := 0; i < len(x); i += c {
+		addInto(x[i:i+c], sums)
+	}
+}
+
+func columnSquares(sums, x, mean []float32) {
+	c := len(sums)
+	clear(sums)
+	for i := 0; i < len(x); i += c {
+		row := x[i : i+c]
+		for j, v := range row {
+			d := v - mean[j]
+			sums[j] += d * d
+		}
+	}
+}
+
+// Normalisation are the factors that BatchNorm reduces to: y = scale*x + shift, per channel.
+type Normalisation struct {
+	Scale, Shift []float32
+	// Mean and InvStd, 1/sqrt(variance+epsilon), are what the backward pass needs.
+	Mean, InvStd []float32
+}
+
+// NewNormalisation allocates factors for c channels.
+func NewNormalisation(c int) *Normalisation {
+	all := make([]float32, 4*c)
+	return &Normalisation{Scale: all[:c:c], Shift: all[c : 2*c : 2*c], Mean: all[2*c : 3*c : 3*c], InvStd: all[3*c:]}
+}
+
+// Set computes the factors for channel j.
+func (f *Normalisation) Set(j int, mean, variance, epsilon float64, gamma, beta float32) {
+	inv := 1 / math.Sqrt(variance+epsilon)
+	f.Mean[j], f.InvStd[j] = float32(mean), float32(inv)
+	f.Scale[j] = float32(inv * float64(gamma))
+	f.Shift[j] = float32(float64(beta) - mean*inv*float64(gamma))
+}
+
+// ScaleShift sets dst to x*scale+shift, both [rows,C].
+func ScaleShift(dst, x, scale, shift []float32) {
+	c := len(scale)
+	shift = shift[:c]
+	for i := 0; i < len(x); i += c {
+		in, out := x[i:i+c:i+c], dst[i:i+c:i+c]
+		for j, v := range in {
+			out[j] = v*scale[j] + shift[j]
+		}
+	}
+}
+
+// BatchNormSums sets dbeta and dgamma [C] to the gradients over the rows of x and dy [rows,C]: the sum of dy and the sum of dy*(x-mean)*invStd.
+func BatchNormSums(dbeta, dgamma, x, dy []float32, f *Normalisation) {
+	c := len(dbeta)
+	clear(dbeta)
+	clear(dgamma)
+	mean := f.Mean[:c]
+	for i := 0; i < len(x); i += c {
+		in, g := x[i:i+c:i+c], dy[i:i+c:i+c]
+		for j, v := range in {
+			dbeta[j] += g[j]
+			dgamma[j] += g[j] * (v - mean[j])
+		}
+	}
+	for j := range dgamma {
+		dgamma[j] *= f.InvStd[j]
+	}
+}
+
+// BatchNormGrad sets dx to the gradient of the input, from the gradients dbeta and dgamma summed over all n rows of the batch:
+// dx = scale * (dy - dbeta/n - (x-mean)*invStd*dgamma/n). dx may be dy.
+func BatchNormGrad(dx, x, dy, dbeta, dgamma []float32, n int, f *Normalisation, scratch []float32) {
+	c := len(dbeta)
+	// As dx = a*dy + b*x + d per channel.
+	a, b, d := f.Scale[:c], scratch[:c:c], scratch[c:2*c:2*c]
+	for j := range b {
+		b[j] = -a[j] * f.InvStd[j] * dgamma[j] / float32(n)
+		d[j] = -a[j]*dbeta[j]/float32(n) - b[j]*f.Mean[j]
+	}
+	for i := 0; i < len(x); i += c {
+		in, g, out := x[i:i+c:i+c], dy[i:i+c:i+c], dx[i:i+c:i+c]
+		for j, v := range in {
+			out[j] = a[j]*g[j] + b[j]*v + d[j]
+		}
+	}
+}

@@ -1,0 +1,245 @@
+package kernel_test
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/voxelstream/voxelstream/nn/internal/kernel"
+	"github.com/voxelstream/voxelstream/nn/internal/kernel/reference"
+)
+
+type convCase struct {
+	name string
+	geo  kernel.Geometry
+	pool kernel.Window
+}
+
+func cube(n int) [3]int { return [3]int{n, n, n} }
+
+// valid returns a convolution without padding and the pooling that reads it, pool 1 for none.
+func valid(name string, in [3]int, inC int, k, stride, dilation [3]int, outC, pool, poolStride int) convCase {
+	g := kernel.Geometry{In: in, InC: inC, Kernel: k, Stride: stride, Dilation: dilation, OutC: outC}
+	w := kernel.Window{Size: cube(pool), Stride: cube(poolStride)}
+	for i := range 3 {
+		g.Out[i] = (in[i]-(k[i]-1)*dilation[i]-1)/stride[i] + 1
+		w.Out[i] = (g.Out[i]-pool)/poolStride + 1
+		// Dead outputs are left out.
+		g.Out[i] = (w.Out[i]-1)*poolStride + pool
+	}
+	return convCase{name: name, geo: g, pool: w}
+}
+
+func same(name string, in [3]int, inC int, k, stride [3]int, outC, pool int) convCase {
+	g := kernel.Geometry{In: in, InC: inC, Kernel: k, Stride: stride, Dilation: cube(1), OutC: outC}
+	w := kernel.Window{Size: cube(pool), Stride: cube(pool)}
+	for i := range 3 {
+		g.Out[i] = (in[i] + stride[i] - 1) / stride[i]
+		g.Pad[i] = max((g.Out[i]-1)*stride[i]+k[i]-in[i], 0) / 2
+		w.Out[i] = g.Out[i] / pool
+		g.Out[i] = w.Out[i] * pool
+	}
+	return convCase{name: name, geo: g, pool: w}
+}
+
+func convCases() []convCase {
+	return []convCase{
+		valid("tutorial 1, smaller", cube(8), 3, cube(3), cube(1), cube(1), 32, 2, 2),
+		valid("tutorial 2", cube(7), 32, cube(3), cube(1), cube(1), 64, 2, 2),
+		valid("no pooling", [3]int{5, 6, 7}, 4, cube(3), cube(1), cube(1), 9, 1, 1),
+		valid("point", [3]int{3, 2, 5}, 17, cube(1), cube(1), cube(1), 33, 1, 1),
+		valid("stride", [3]int{9, 8, 11}, 2, [3]int{3, 2, 5}, [3]int{2, 3, 2}, cube(1), 5, 1, 1),
+		valid("dilation", [3]int{9, 8, 11}, 3, [3]int{3, 2, 3}, cube(1), [3]int{2, 3, 2}, 7, 2, 2),
+		valid("stride and dilation", cube(13), 1, cube(3), cube(2), [3]int{1, 2, 3}, 16, 1, 1),
+		valid("overlapping windows", cube(8), 2, cube(3), cube(1), cube(1), 6, 3, 2),
+		same("same", [3]int{5, 4, 7}, 3, cube(3), cube(1), 8, 1),
+		same("same, stride", [3]int{5, 8, 7}, 2, [3]int{3, 5, 4}, cube(2), 18, 1),
+		same("same, pooled", [3]int{6, 4, 7}, 3, cube(3), cube(1), 34, 2),
+		same("kernel larger than input", cube(2), 3, cube(5), cube(1), 4, 1),
+	}
+}
+
+// truth is the reference of a convolution with fused rectifier and pooling over a batch.
+type truth struct {
+	out, dw, db, dsrc []float32
+	arg               []uint8
+}
+
+func reckon(c convCase, relu bool, n int, src, w, bias, grad []float32) truth {
+	var all truth
+	g := c.geo
+	all.dw, all.db = make([]float32, len(w)), make([]float32, g.OutC)
+	out := c.pool.Out[0] * c.pool.Out[1] * c.pool.Out[2] * g.OutC
+	for i := range n {
+		in := src[i*g.InLen() : (i+1)*g.InLen()]
+		x := reference.ConvForward(g, in, w, bias)
+		if relu {
+			reference.ReLU(x)
+		}
+		pooled, arg := reference.MaxPool(g.Out, g.OutC, c.pool, x)
+		dx := reference.MaxPoolGrad(g.Out, g.OutC, c.pool, arg, grad[i*out:(i+1)*out])
+		if relu {
+			reference.ReLUGrad(dx, x)
+		}
+		dw, db, dsrc := reference.ConvGrad(g, in, w, dx)
+		all.out = append(all.out, pooled...)
+		all.arg = append(all.arg, arg...)
+		all.dsrc = append(all.dsrc, dsrc...)
+		for j, v := range dw {
+			all.dw[j] += v
+		}
+		for j, v := range db {
+			all.db[j] += v
+		}
+	}
+	return all
+}
+
+// checkArg compares only where the output is not cut off.
+func checkArg(t *testing.T, got, want []uint8, out []float32, relu bool) {
+	t.Helper()
+	for i, at := range got {
+		if relu && out[i] <= 0 {
+			if at != kernel.Dead {
+				t.Fatalf("arg %d is %d where nothing flows, want Dead", i, at)
+			}
+		} else if at != want[i] {
+			t.Fatalf("arg %d is %d, want %d", i, at, want[i])
+		}
+	}
+}
+
+func TestConv(t *testing.T) {
+	const n = 3
+	cases := convCases()
+	eachTier(t, func(t *testing.T) {
+		for _, c := range cases {
+			for _, relu := range []bool{false, true} {
+				name := c.name
+				if relu {
+					name += ", rectified"
+				}
+				t.Run(name, func(t *testing.T) { testConv(t, c, relu, n) })
+			}
+		}
+	})
+}
+
+func testConv(t *testing.T, c convCase, relu bool, n int) {
+	r := rand.New(rand.NewPCG(5, 6))
+	ar := arena{t: t}
+	k := kernel.NewConv(c.geo, c.pool, relu)
+	pooled := c.pool.Size != cube(1)
+	g := c.geo
+	src, w, bias := random(r, n*g.InLen()), random(r, g.Patch()*g.OutC), random(r, g.OutC)
+	outLen := k.Windows() * g.OutC
+	grad := random(r, n*outLen)
+	want := reckon(c, relu, n, src, w, bias, grad)
+
+	in, scratch := ar.from(src), ar.alloc(k.ScratchLen())
+	out := ar.alloc(n * outLen)
+	var arg []uint8
+	if pooled {
+		arg = make([]uint8, n*outLen)
+	}
+	// In uneven parts, the last first: each writes its own range only.
+	cuts := []int{0, 1, k.Windows() + 1, n * k.Windows()}
+	for i := len(cuts) - 1; i > 0; i-- {
+		k.Forward(out, arg, in, w, bias, cuts[i-1], cuts[i], scratch)
+	}
+	near(t, "output", out, want.out, 1e-5)
+	if pooled {
+		checkArg(t, arg, want.arg, out, relu)
+		again := ar.alloc(n * outLen)
+		k.Forward(again, nil, in, w, bias, 0, n*k.Windows(), scratch)
+		near(t, "output without arg", again, out, 0)
+	}
+
+	dw, db, wt, dsrc := ar.alloc(len(w)), ar.alloc(g.OutC), ar.alloc(len(w)), ar.alloc(len(src))
+	for i := len(cuts) - 1; i > 0; i-- {
+		k.WeightGrad(dw, db, in, grad, arg, out, cuts[i-1], cuts[i], scratch)
+	}
+	near(t, "weight gradient", dw, want.dw, 2e-5)
+	near(t, "bias gradient", db, want.db, 2e-5)
+	kernel.Transpose(wt, w, g.Patch(), g.OutC)
+	k.InputGrad(dsrc, wt, grad, arg, out, 1, n, scratch)
+	k.InputGrad(dsrc, wt, grad, arg, out, 0, 1, scratch)
+	near(t, "input gradient", dsrc, want.dsrc, 2e-5)
+
+	if pooled {
+		dwt, db, dsrc := ar.alloc(len(w)), ar.alloc(g.OutC), ar.alloc(len(src))
+		k.SparseWeightGrad(dwt, db, in, grad, arg, n, 1, g.OutC)
+		k.SparseWeightGrad(dwt, db, in, grad, arg, n, 0, 1)
+		kernel.Transpose(dw, dwt, g.OutC, g.Patch())
+		near(t, "sparse weight gradient", dw, want.dw, 2e-5)
+		near(t, "sparse bias gradient", db, want.db, 2e-5)
+		k.SparseInputGrad(dsrc, wt, grad, arg, 1, n)
+		k.SparseInputGrad(dsrc, wt, grad, arg, 0, 1)
+		near(t, "sparse input gradient", dsrc, want.dsrc, 2e-5)
+	}
+	ar.check()
+}
+
+func TestPaletteConv(t *testing.T) {
+	const n, background = 3, 4
+	cases := convCases()
+	eachTier(t, func(t *testing.T) {
+		for _, c := range cases {
+			for _, relu := range []bool{false, true} {
+				name := c.name
+				if relu {
+					name += ", rectified"
+				}
+				t.Run(name, func(t *testing.T) { testPaletteConv(t, c, relu, n, background) })
+			}
+		}
+	})
+}
+
+func testPaletteConv(t *testing.T, c convCase, relu bool, n int, background uint8) {
+	r := rand.New(rand.NewPCG(7, 8))
+	ar := arena{t: t}
+	g := c.geo
+	colours := random(r, kernel.PaletteSize*g.InC)
+	k := kernel.NewPaletteConv(g, c.pool, relu, colours, background)
+	voxels := n * g.InLen() / g.InC
+	indices, src := make([]uint8, voxels), make([]float32, 0, n*g.InLen())
+	for i := range indices {
+		indices[i] = background
+		if r.IntN(3) == 0 {
+			indices[i] = uint8(r.IntN(kernel.PaletteSize))
+		}
+		src = append(src, colours[int(indices[i])*g.InC:(int(indices[i])+1)*g.InC]...)
+	}
+	w, bias := random(r, g.Patch()*g.OutC), random(r, g.OutC)
+	outLen := k.Windows() * g.OutC
+	grad := random(r, n*outLen)
+	want := reckon(c, relu, n, src, w, bias, grad)
+	pooled := c.pool.Size != cube(1)
+
+	table, base := ar.alloc(k.TableLen()), ar.alloc(k.BaseLen())
+	k.Base(base, w, bias, ar.alloc(k.BaseScratchLen()))
+	k.Table(table, w, 0, 100)
+	k.Table(table, w, 100, kernel.PaletteSize)
+	out, scratch, v := ar.alloc(n*outLen), ar.alloc(k.RowScratchLen()), k.NewVoxels()
+	var arg []uint8
+	if pooled {
+		arg = make([]uint8, n*outLen)
+	}
+	cuts := []int{0, 1, k.Rows() + 1, n * k.Rows()}
+	for i := len(cuts) - 1; i > 0; i-- {
+		k.Forward(out, arg, indices, table, base, cuts[i-1], cuts[i], v, scratch)
+	}
+	near(t, "output", out, want.out, 1e-5)
+	if pooled {
+		checkArg(t, arg, want.arg, out, relu)
+	}
+	sums := ar.alloc(k.WeightGradLen())
+	for i := len(cuts) - 1; i > 0; i-- {
+		k.WeightGrad(sums, indices, grad, arg, out, cuts[i-1], cuts[i], v, scratch)
+	}
+	dw, db := ar.alloc(len(w)), ar.alloc(g.OutC)
+	k.FinishWeightGrad(dw, db, sums, ar.alloc(k.BaseScratchLen()))
+	near(t, "weight gradient", dw, want.dw, 2e-5)
+	near(t, "bias gradient", db, want.db, 2e-5)
+	ar.check()
+}

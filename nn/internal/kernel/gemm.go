@@ -1,0 +1,123 @@
+package kernel
+
+// depthBlock is how many terms of the sum one pass over a tile takes: depthBlock rows of 32 columns are 32 KiB, which stay in the first-level
+// cache while the rows of a stream past.
+const depthBlock = 256
+
+// Gemm adds the product of a [m,k] and b [k,n] to c [m,n], or sets c to it where accumulate is false.
+// Element (i,p) of a lies at a[i*ars+p*acs], so that a may be read transposed; rows of b and c are ldb and ldc apart.
+func Gemm(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, accumulate bool) {
+	if m == 0 || n == 0 {
+		return
+	}
+	if !accumulate {
+		for i := range m {
+			clear(c[i*ldc : i*ldc+n])
+		}
+	}
+	if k == 0 {
+		return
+	}
+	// The bounds of all three are checked here, once, on behalf of the tiles, which may be assembly.
+	_ = a[(m-1)*ars+(k-1)*acs]
+	_ = b[(k-1)*ldb+n-1]
+	_ = c[(m-1)*ldc+n-1]
+	mr, nr := tile.rows, tile.cols
+	if m == 1 {
+		nr = tile.rowCols
+	}
+	strips := (m + mr - 1) / mr
+	for p := 0; p < k; p += depthBlock {
+		depth := min(depthBlock, k-p)
+		for j := 0; j < n; j += nr {
+			cols := min(nr, n-j)
+			for s := range strips {
+				// Strips of nearly equal height: 64 rows are 13+13+13+13+12, not 14*4+8.
+				lo, hi := m*s/strips, m*(s+1)/strips
+				tile.add(hi-lo, cols, depth, a[lo*ars+p*acs:], ars, acs, b[p*ldb+j:], ldb, c[lo*ldc+j:], ldc)
+			}
+		}
+	}
+}
+
+// tileKernel adds the product of a small block to c: at most rows by cols, any depth. With one row cols may be up to rowCols.
+type tileKernel struct {
+	rows, cols, rowCols int
+	add                 func(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int)
+}
+
+// portableTile keeps 2 by 4 sums in registers, which is what the compiler manages without spilling.
+func portableTile(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int) {
+	for j := 0; j < n; j += 4 {
+		if n-j < 4 {
+			tileTail(m, n-j, k, a, ars, acs, b[j:], ldb, c[j:], ldc)
+			return
+		}
+		i := 0
+		for ; i+2 <= m; i += 2 {
+			var c00, c01, c02, c03, c10, c11, c12, c13 float32
+			ai, aj, bp := i*ars, (i+1)*ars, j
+			for range k {
+				row := b[bp : bp+4 : bp+4]
+				a0, a1 := a[ai], a[aj]
+				b0, b1, b2, b3 := row[0], row[1], row[2], row[3]
+				c00 += a0 * b0
+				c01 += a0 * b1
+				c02 += a0 * b2
+				c03 += a0 * b3
+				c10 += a1 * b0
+				c11 += a1 * b1
+				c12 += a1 * b2
+				c13 += a1 * b3
+				ai += acs
+				aj += acs
+				bp += ldb
+			}
+			row := c[i*ldc+j : i*ldc+j+4 : i*ldc+j+4]
+			row[0] += c00
+			row[1] += c01
+			row[2] += c02
+			row[3] += c03
+			row = c[(i+1)*ldc+j : (i+1)*ldc+j+4 : (i+1)*ldc+j+4]
+			row[0] += c10
+			row[1] += c11
+			row[2] += c12
+			row[3] += c13
+		}
+		if i < m {
+			tileTail(1, 4, k, a[i*ars:], ars, acs, b[j:], ldb, c[i*ldc+j:], ldc)
+		}
+	}
+}
+
+// tileTail is the plain loop, for what is left at the right and lower edge.
+func tileTail(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int) {
+	for i := range m {
+		for j := range n {
+			var sum float32
+			for p := range k {
+				sum += a[i*ars+p*acs] * b[p*ldb+j]
+			}
+			c[i*ldc+j] += sum
+		}
+	}
+}
+
+// Transpose writes src [rows,cols] to dst [cols,rows], in blocks that stay in cache.
+func Transpose(dst, src []float32, rows, cols int) {
+	const block = 16
+	for i := 0; i < rows; i += block {
+		ie := min(i+block, rows)
+		for j := 0; j < cols; j += block {
+			je := min(j+block, cols)
+			for jj := j; jj < je; jj++ {
+				out := dst[jj*rows+i : jj*rows+ie]
+				at := i*cols + jj
+				for ii := range out {
+					out[ii] = src[at]
+					at += cols
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,131 @@
+package kernel
+
+// Geometry is the shape of a convolution: In [D,H,W,InC] per sample, weights [Kernel,InC,OutC], Out [D,H,W,OutC]. Out may be smaller than the
+// kernel, stride and padding allow: what is not asked for is not computed. Padding after the end follows from Out; it reads as zero.
+type Geometry struct {
+	In       [3]int // depth, height, width
+	InC      int
+	Kernel   [3]int
+	Stride   [3]int
+	Dilation [3]int
+	Pad      [3]int // zeros before the start of each axis
+	Out      [3]int
+	OutC     int
+}
+
+// Window is a pooling window over a convolution's output. Every window lies within Out.
+type Window struct {
+	Size, Stride, Out [3]int
+}
+
+// Unit returns the window that pools nothing.
+func (g Geometry) Unit() Window {
+	return Window{Size: [3]int{1, 1, 1}, Stride: [3]int{1, 1, 1}, Out: g.Out}
+}
+
+// Taps returns the number of positions of the kernel.
+func (g Geometry) Taps() int { return volume(g.Kernel) }
+
+// Patch returns the number of inputs that one output reads, which is the number of rows of the weight matrix.
+func (g Geometry) Patch() int { return volume(g.Kernel) * g.InC }
+
+// InLen returns the length of one input sample.
+func (g Geometry) InLen() int { return volume(g.In) * g.InC }
+
+// OutLen returns the length of one output sample.
+func (g Geometry) OutLen() int { return volume(g.Out) * g.OutC }
+
+func volume(s [3]int) int { return s[0] * s[1] * s[2] }
+
+// Dead marks a pooled output that the activation cut off: nothing flows back through it.
+const Dead = 255
+
+// Conv is a convolution, followed by a rectifier where ReLU is set and then by the maximum over each window of Pool.
+// The windows count in row-major order through all samples; with Pool the unit window they are the output positions themselves.
+//
+// A pooled forward pass also records in arg, for each output, which position of its window (row-major within the window) held the first
+// maximum, or Dead where the rectifier gives zero. So a window has fewer than Dead positions.
+type Conv struct {
+	Geometry
+	Pool Window
+	ReLU bool
+
+	size    int   // positions in a window
+	windows int   // windows of a sample
+	runs    []run // the patch of a position as stretches of consecutive inputs
+}
+
+// run is a stretch of a patch that is consecutive in the input and in the rows of the weights.
+type run struct {
+	tap    [3]int // its first tap
+	offset int    // in the input, from the patch's first element
+	row    int    // in the weights
+	length int
+}
+
+// NewConv prepares a convolution with fused pooling; pool is g.Unit() for none.
+func NewConv(g Geometry, pool Window, relu bool) *Conv {
+	c := &Conv{Geometry: g, Pool: pool, ReLU: relu, size: volume(pool.Size), windows: volume(pool.Out)}
+	if c.size >= Dead {
+		panic("kernel: pooling window too large to fuse")
+	}
+	// Neighbouring taps along the width are neighbours in memory unless dilated.
+	taps := g.Kernel[2]
+	if g.Dilation[2] != 1 {
+		taps = 1
+	}
+	for z := range g.Kernel[0] {
+		for y := range g.Kernel[1] {
+			for x := 0; x < g.Kernel[2]; x += taps {
+				at := (z*g.Dilation[0]*g.In[1]+y*g.Dilation[1])*g.In[2] + x*g.Dilation[2]
+				c.runs = append(c.runs, run{
+					tap:    [3]int{z, y, x},
+					offset: at * g.InC,
+					row:    ((z*g.Kernel[1]+y)*g.Kernel[2] + x) * g.InC,
+					length: taps * g.InC,
+				})
+			}
+		}
+	}
+	return c
+}
+
+// Windows returns the number of windows of one sample.
+func (c *Conv) Windows() int { return c.windows }
+
+// origin returns, for position off of window w (counted through all samples), the sample's first element, the coordinates in the input of the
+// patch's first tap, and whether the whole patch lies inside.
+func (c *Conv) origin(w, off int) (sample, z, y, x int, inside bool) {
+	n, w := w/c.windows, w%c.windows
+	p := &c.Pool
+	z = (w/(p.Out[1]*p.Out[2]))*p.Stride[0] + off/(p.Size[1]*p.Size[2])
+	y = (w/p.Out[2]%p.Out[1])*p.Stride[1] + off/p.Size[2]%p.Size[1]
+	x = (w%p.Out[2])*p.Stride[2] + off%p.Size[2]
+	z = z*c.Stride[0] - c.Pad[0]
+	y = y*c.Stride[1] - c.Pad[1]
+	x = x*c.Stride[2] - c.Pad[2]
+	inside = z >= 0 && z+(c.Kernel[0]-1)*c.Dilation[0] < c.In[0] &&
+		y >= 0 && y+(c.Kernel[1]-1)*c.Dilation[1] < c.In[1] &&
+		x >= 0 && x+(c.Kernel[2]-1)*c.Dilation[2] < c.In[2]
+	return n * c.InLen(), z, y, x, inside
+}
+
+// index returns the place in a sample of channel 0 at a position.
+func (g *Geometry) index(z, y, x int) int { return ((z*g.In[1]+y)*g.In[2] + x) * g.InC }
+
+// eachRun calls f for each stretch of the patch at (z,y,x) that lies inside the input: from at in the sample, from row in the patch.
+func (c *Conv) eachRun(z, y, x int, f func(at, row, length int)) {
+	step := c.Dilation[2]
+	for i := range c.runs {
+		r := &c.runs[i]
+		iz, iy := z+r.tap[0]*c.Dilation[0], y+r.tap[1]*c.Dilation[1]
+		if iz < 0 || iz >= c.In[0] || iy < 0 || iy >= c.In[1] {
+			continue
+		}
+		ix := x + r.tap[2]*step
+		lo, hi := max(0, -ix), min(r.length/c.InC, c.In[2]-ix)
+		if lo < hi {
+			f(c.index(iz, iy, ix+lo), r.row+lo*c.InC, (hi-lo)*c.InC)
+		}
+	}
+}
