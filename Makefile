@@ -69,6 +69,12 @@ integration: build
 bench: setup
 	go test -run '^$$' -bench . -benchmem ./nn/... ./internal/h5/... ./voxelize/... ./ingest/... ./pipeline/...
 
+## bench-peers: the network side by side with Keras, ONNX Runtime and OpenVINO, into build/peers.md (installs a venv)
+.PHONY: bench-peers
+bench-peers: build
+	scripts/python-env build/peers bench/peers/requirements.txt
+	build/peers/bin/python bench/peers/run.py bin/voxelstream --out build/peers.md
+
 ## generate: everything that is generated (config.yaml, reference pages, assembly)
 .PHONY: generate
 generate: setup
