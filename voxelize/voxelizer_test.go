@@ -249,8 +249,8 @@ func TestBadSamples(t *testing.T) {
 		{"short", options(MNIST3D, 2), ready(two, 1, 1, 2), "with 2 values: want 8"},
 		{"NaN cell", options(MNIST3D, 2), ready(two, 1, 0, 0, 0, 0, 0, 0, nan, 0), "NaN at cell (1,1,0)"},
 		{"Inf cell", options(MNIST3D, 2), ready(two, 1, 0, float32(math.Inf(1)), 0, 0, 0, 0, 0, 0), "+Inf at cell (0,0,1)"},
-		{"frame size", options(MNIST3D, 2), &ingest.Frame{Width: 2, Height: 2, Depth: make([]float32, 3)}, "2x2 pixels with 3 depths"},
-		{"frame camera", options(MNIST3D, 2), &ingest.Frame{Width: 1, Height: 1, Depth: make([]float32, 1)}, "intrinsics"},
+		{"frame size", options(MNIST3D, 2), &ingest.Frame{Width: 2, Height: 2, Depth: make([]float32, 3)}, "2x2 pixels with 3 depths and 0 colours"},
+		{"frame camera", options(MNIST3D, 2), &ingest.Frame{Width: 1, Height: 1, Depth: make([]float32, 1)}, "camera unknown"},
 		{
 			"frame without depth", options(MNIST3D, 2),
 			&ingest.Frame{Width: 1, Height: 1, Depth: make([]float32, 1), Cam: ingest.Intrinsics{Fx: 1, Fy: 1}}, "0 points",

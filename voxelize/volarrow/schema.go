@@ -64,15 +64,27 @@ var layouts struct {
 
 const maxLayouts = 32
 
-// layoutOf returns the layout of volumes of dims in palette, both of which are checked.
-func layoutOf(dims [3]int, palette string) (*layout, error) {
+// known returns the first layout in use that is wanted, or nil.
+func known(wanted func(*layout) bool) *layout {
 	layouts.RLock()
-	i := slices.IndexFunc(layouts.known, func(l *layout) bool { return l.dims == dims && l.palette == palette })
-	if i >= 0 {
-		defer layouts.RUnlock()
-		return layouts.known[i], nil
+	defer layouts.RUnlock()
+	if i := slices.IndexFunc(layouts.known, wanted); i >= 0 {
+		return layouts.known[i]
 	}
-	layouts.RUnlock()
+	return nil
+}
+
+// remember keeps a layout for known.
+func remember(l *layout) {
+	layouts.Lock()
+	defer layouts.Unlock()
+	if len(layouts.known) < maxLayouts {
+		layouts.known = append(layouts.known, l)
+	}
+}
+
+// newLayout makes the layout of volumes of dims in palette, both of which are checked.
+func newLayout(dims [3]int, palette string) (*layout, error) {
 	cells := 1
 	for _, n := range dims {
 		if n < 1 || n > voxelize.MaxCells/cells {
@@ -89,38 +101,39 @@ func layoutOf(dims [3]int, palette string) (*layout, error) {
 		return nil, fmt.Errorf("writing the schema: %w", err)
 	}
 	l.frame = bytes.Clone(b.Bytes()[:8+binary.LittleEndian.Uint32(b.Bytes()[4:])])
-	layouts.Lock()
-	defer layouts.Unlock()
-	if len(layouts.known) < maxLayouts {
-		layouts.known = append(layouts.known, l)
-	}
 	return l, nil
+}
+
+// layoutOf returns the layout to write volumes with.
+func layoutOf(dims [3]int, palette string) (*layout, error) {
+	if l := known(func(l *layout) bool { return l.dims == dims && l.palette == palette }); l != nil {
+		return l, nil
+	}
+	l, err := newLayout(dims, palette)
+	if err == nil {
+		remember(l)
+	}
+	return l, err
 }
 
 // recognise finds the layout whose schema message begins b. Only what our own writer emits is accepted, byte for byte: Arrow's parser, which
 // allocates whatever a message says, never sees anything else. The shape and the palettes only tell which schema to compare with.
 func recognise(b []byte) (*layout, error) {
-	layouts.RLock()
-	i := slices.IndexFunc(layouts.known, func(l *layout) bool { return bytes.HasPrefix(b, l.frame) })
-	if i >= 0 {
-		defer layouts.RUnlock()
-		return layouts.known[i], nil
+	if l := known(func(l *layout) bool { return bytes.HasPrefix(b, l.frame) }); l != nil {
+		return l, nil
 	}
-	layouts.RUnlock()
 	head := b[:min(len(b), 4096)]
 	dims, ok := shapeIn(head)
 	if !ok {
 		return nil, fmt.Errorf("%w: no tensor shape in the first %d bytes", ErrForeign, len(head))
 	}
 	for _, palette := range colormap.Names() {
-		if !bytes.Contains(head, []byte(palette)) {
-			continue
-		}
-		l, err := layoutOf(dims, palette)
+		l, err := newLayout(dims, palette)
 		if err != nil {
 			return nil, err
 		}
 		if bytes.HasPrefix(b, l.frame) {
+			remember(l)
 			return l, nil
 		}
 	}
