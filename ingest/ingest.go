@@ -49,7 +49,12 @@ type Frame struct {
 }
 
 // Intrinsics is a pinhole camera: focal lengths and principal point in pixels, the centre of the top left pixel at (0, 0).
-type Intrinsics struct{ Fx, Fy, Cx, Cy float64 }
+type Intrinsics struct {
+	Fx float64 `json:"fx"`
+	Fy float64 `json:"fy"`
+	Cx float64 `json:"cx"`
+	Cy float64 `json:"cy"`
+}
 
 // PointCloud holds points as columns, in metres. X, Y and Z have equal length; the other columns are nil or of that length.
 // Coordinates may be NaN where the file says "no return". They are float64 so that every source is held exactly: a float32 sensor widens

@@ -1,0 +1,257 @@
+// Package array reads and writes NumPy's files: single arrays (.npy) and archives of them (.npz) with grids, their labels, or points.
+package array
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/voxelstream/voxelstream/ingest/internal/columns"
+)
+
+// The layout of NumPy's format, https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html:
+//
+//	\x93NUMPY, major, minor, header length (uint16, from version 2 on uint32, little endian), header: a Python dict with descr,
+//	fortran_order and shape, then the values
+const npyMagic = "\x93NUMPY"
+
+const (
+	maxNpyHeader = 1 << 20
+	maxDims      = 8
+	maxFields    = 256
+)
+
+// header describes the array that follows it in a file.
+type header struct {
+	fields  []field // one without a name for a plain array
+	record  int     // bytes of an element
+	fortran bool
+	shape   []int
+}
+
+type field struct {
+	name   string
+	t      columns.Type
+	half   bool // float16: Type does not have it
+	big    bool
+	offset int
+}
+
+// plain is the single field of an array of numbers.
+func (h *header) plain() bool { return len(h.fields) == 1 && h.fields[0].name == "" }
+
+func (h *header) typeName() string {
+	if !h.plain() {
+		return "record"
+	}
+	f := h.fields[0]
+	if f.half {
+		return "float16"
+	}
+	return [...]string{"int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64"}[f.t]
+}
+
+func readHeader(r io.Reader) (*header, error) {
+	var pre [8]byte
+	if _, err := io.ReadFull(r, pre[:]); err != nil {
+		return nil, fmt.Errorf("npy header: %w", noEOF(err))
+	}
+	if string(pre[:6]) != npyMagic || pre[6] < 1 || pre[6] > 3 {
+		return nil, fmt.Errorf("npy header: found %q, want %q and version 1, 2 or 3", pre[:], npyMagic)
+	}
+	size := make([]byte, 2)
+	if pre[6] > 1 {
+		size = make([]byte, 4)
+	}
+	if _, err := io.ReadFull(r, size); err != nil {
+		return nil, fmt.Errorf("npy header: %w", noEOF(err))
+	}
+	n := uint64(binary.LittleEndian.Uint16(size))
+	if pre[6] > 1 {
+		n = uint64(binary.LittleEndian.Uint32(size))
+	}
+	if n > maxNpyHeader {
+		return nil, fmt.Errorf("npy header: found %d bytes, limit %d", n, maxNpyHeader)
+	}
+	text := make([]byte, n)
+	if _, err := io.ReadFull(r, text); err != nil {
+		return nil, fmt.Errorf("npy header: %w", noEOF(err))
+	}
+	return parseHeader(string(text))
+}
+
+func noEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+var (
+	descrScalar = regexp.MustCompile(`'descr'\s*:\s*'([^']{1,8})'`)
+	descrFields = regexp.MustCompile(`'descr'\s*:\s*\[([^\]]*)\]`)
+	descrField  = regexp.MustCompile(`^\s*,?\s*\('([^']{1,64})'\s*,\s*'([^']{1,8})'\s*\)\s*,?\s*`)
+	orderFlag   = regexp.MustCompile(`'fortran_order'\s*:\s*(True|False)`)
+	shapeTuple  = regexp.MustCompile(`'shape'\s*:\s*\(([0-9,\sL]*)\)`)
+)
+
+func parseHeader(text string) (*header, error) {
+	h := &header{}
+	if m := descrScalar.FindStringSubmatch(text); m != nil {
+		f, err := parseType(m[1])
+		if err != nil {
+			return nil, err
+		}
+		h.fields, h.record = []field{f}, f.size()
+	} else if m := descrFields.FindStringSubmatch(text); m != nil {
+		for rest := m[1]; strings.TrimSpace(rest) != ""; {
+			p := descrField.FindStringSubmatch(rest)
+			if p == nil || len(h.fields) == maxFields {
+				return nil, fmt.Errorf("npy header: found fields %.60q, want ('name', 'type'), at most %d", rest, maxFields)
+			}
+			f, err := parseType(p[2])
+			if err != nil {
+				return nil, fmt.Errorf("field %s: %w", p[1], err)
+			}
+			f.name, f.offset = p[1], h.record
+			h.fields = append(h.fields, f)
+			h.record += f.size()
+			rest = rest[len(p[0]):]
+		}
+	}
+	order, shape := orderFlag.FindStringSubmatch(text), shapeTuple.FindStringSubmatch(text)
+	if len(h.fields) == 0 || order == nil || shape == nil {
+		return nil, fmt.Errorf("npy header: found %.120q, want descr, fortran_order and shape", text)
+	}
+	h.fortran = order[1] == "True"
+	for _, s := range strings.FieldsFunc(shape[1], func(r rune) bool { return r == ',' || r == ' ' || r == 'L' }) {
+		n, err := strconv.Atoi(s)
+		if err != nil || len(h.shape) == maxDims {
+			return nil, fmt.Errorf("npy header: found shape (%.60s), want at most %d numbers", shape[1], maxDims)
+		}
+		h.shape = append(h.shape, n)
+	}
+	if _, err := h.count(); err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+// count is the number of elements. Their bytes fit an int64.
+func (h *header) count() (int, error) {
+	n := 1
+	for _, d := range h.shape {
+		if d > 0 && n > math.MaxInt64/16/max(h.record, 1)/d {
+			return 0, fmt.Errorf("npy header: found shape %v of %d bytes each, too large for any file", h.shape, h.record)
+		}
+		n *= d
+	}
+	return n, nil
+}
+
+func parseType(s string) (field, error) {
+	f := field{big: s[0] == '>'}
+	kinds := map[string]columns.Type{
+		"b1": columns.Uint8, "i1": columns.Int8, "u1": columns.Uint8, "i2": columns.Int16, "u2": columns.Uint16, "i4": columns.Int32, "u4": columns.Uint32,
+		"i8": columns.Int64, "u8": columns.Uint64, "f4": columns.Float32, "f8": columns.Float64,
+	}
+	if strings.ContainsRune("<>|=", rune(s[0])) {
+		s = s[1:]
+	}
+	if s == "f2" {
+		f.t, f.half = columns.Uint16, true
+		return f, nil
+	}
+	t, ok := kinds[s]
+	if !ok {
+		return f, fmt.Errorf("npy header: found type %q, want bool, an integer or a float of 2, 4 or 8 bytes", s)
+	}
+	f.t = t
+	return f, nil
+}
+
+func (f field) size() int { return f.t.Size() }
+
+// value decodes one number.
+func (f field) value(b []byte) float64 {
+	var o binary.ByteOrder = binary.LittleEndian
+	if f.big {
+		o = binary.BigEndian
+	}
+	switch f.t {
+	case columns.Int8:
+		return float64(int8(b[0]))
+	case columns.Uint8:
+		return float64(b[0])
+	case columns.Int16:
+		return float64(int16(o.Uint16(b)))
+	case columns.Uint16:
+		if f.half {
+			return float64(half(o.Uint16(b)))
+		}
+		return float64(o.Uint16(b))
+	case columns.Int32:
+		return float64(int32(o.Uint32(b)))
+	case columns.Uint32:
+		return float64(o.Uint32(b))
+	case columns.Int64:
+		return float64(int64(o.Uint64(b)))
+	case columns.Uint64:
+		return float64(o.Uint64(b))
+	case columns.Float32:
+		return float64(math.Float32frombits(o.Uint32(b)))
+	}
+	return math.Float64frombits(o.Uint64(b))
+}
+
+// half widens an IEEE 754 binary16: 1 sign, 5 exponent (bias 15) and 10 fraction bits.
+func half(v uint16) float32 {
+	sign, exp, frac := uint32(v>>15)<<31, uint32(v>>10&31), uint32(v&1023)
+	switch exp {
+	case 0: // zero and subnormal: frac * 2^-24
+		f := float32(frac) * 0x1p-24
+		return math.Float32frombits(math.Float32bits(f) | sign)
+	case 31:
+		return math.Float32frombits(sign | 0xff<<23 | frac<<13)
+	}
+	return math.Float32frombits(sign | (exp+127-15)<<23 | frac<<13)
+}
+
+// values reads numbers of a plain array from a stream, a block at a time.
+type values struct {
+	r   *bufio.Reader
+	f   field
+	buf []byte
+}
+
+func newValues(r io.Reader, f field) *values {
+	return &values{r: bufio.NewReaderSize(r, 256<<10), f: f, buf: make([]byte, 64<<10)}
+}
+
+// fill reads exactly len(dst) numbers.
+func (v *values) fill(dst []float32) error {
+	size := v.f.size()
+	for len(dst) > 0 {
+		n := min(len(dst), len(v.buf)/size)
+		if _, err := io.ReadFull(v.r, v.buf[:n*size]); err != nil {
+			return noEOF(err)
+		}
+		if v.f.t == columns.Float32 && !v.f.big {
+			for i := range dst[:n] {
+				dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(v.buf[4*i:]))
+			}
+		} else {
+			for i := range dst[:n] {
+				dst[i] = float32(v.f.value(v.buf[i*size:]))
+			}
+		}
+		dst = dst[n:]
+	}
+	return nil
+}

@@ -1,0 +1,163 @@
+// Package depth reads what depth cameras and the data sets made with them store: single images, folders of sequences, clouds with calibration.
+package depth
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"image"
+	"image/color"
+	"image/draw"
+	_ "image/jpeg" // colour images of sequences
+	"image/png"
+
+	"github.com/voxelstream/voxelstream/ingest"
+)
+
+// ROSDefault is the camera that the ROS drivers assume for an uncalibrated Kinect or PrimeSense of 640x480, and that TUM's data sets
+// recommend: https://cvg.cit.tum.de/data/datasets/rgbd-dataset/file_formats.
+var ROSDefault = ingest.Intrinsics{Fx: 525, Fy: 525, Cx: 319.5, Cy: 239.5}
+
+// KinectV2 is the factory calibration of the depth camera of a Kinect v2, 512x424, as libfreenect2 reports it for a typical device.
+var KinectV2 = ingest.Intrinsics{Fx: 365.456, Fy: 365.456, Cx: 254.878, Cy: 205.395}
+
+// defaultCamera is the usual camera for images of this size, unknown for others: a wrong one would bend the world in silence.
+func defaultCamera(width, height int) ingest.Intrinsics {
+	switch {
+	case width == 640 && height == 480:
+		return ROSDefault
+	case width == 512 && height == 424:
+		return KinectV2
+	}
+	return ingest.Intrinsics{}
+}
+
+func camera(o ingest.Options, width, height int) ingest.Intrinsics {
+	if o.Camera != nil {
+		return *o.Camera
+	}
+	return defaultCamera(width, height)
+}
+
+// millimetres is how many units make a metre in the images of most depth cameras: Kinect in mm mode, Kinect v2, Azure Kinect, RealSense,
+// PrimeSense, Redwood, NYU, SUN.
+const millimetres = 1000
+
+// PNG is a single depth image: 16-bit grey PNG, one unit a number, 0 where the sensor saw nothing. The file does not say its unit:
+// Options.DepthUnits does, else it is a millimetre.
+var PNG = ingest.Format{
+	Name:   "png-depth",
+	Detect: detectPNG,
+	Open: func(_ context.Context, path string, o ingest.Options) (ingest.Source, error) {
+		return ingest.FileSource(path, func() ([]ingest.Sample, error) {
+			f, err := readPNG(path, o)
+			if err != nil {
+				return nil, err
+			}
+			return []ingest.Sample{{Label: ingest.NoLabel, Data: f}}, nil
+		})
+	},
+	Inspect: func(_ context.Context, path string, o ingest.Options) (ingest.Detail, error) {
+		f, err := readPNG(path, o)
+		if err != nil {
+			return nil, err
+		}
+		d := ingest.DepthOf(f, units(o, millimetres))
+		if o.DepthUnits == 0 {
+			d.Note = "assumed: the file does not say"
+		}
+		return d, nil
+	},
+}
+
+func units(o ingest.Options, usual float64) float64 {
+	if o.DepthUnits > 0 {
+		return o.DepthUnits
+	}
+	return usual
+}
+
+// pngHead is the signature and the first chunk's header; then come width and height (4 bytes each), bit depth and colour type.
+const pngHead = "\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
+
+func detectPNG(h *ingest.Head) ingest.Confidence {
+	const depth16, grey = 16, 0
+	if len(h.Bytes) > 25 && string(h.Bytes[:16]) == pngHead && h.Bytes[24] == depth16 && h.Bytes[25] == grey {
+		return ingest.Sure
+	}
+	return ingest.No
+}
+
+func readPNG(path string, o ingest.Options) (*ingest.Frame, error) {
+	data, err := ingest.ReadFile(path, o)
+	if err != nil {
+		return nil, err
+	}
+	f, err := decodePNG(data, units(o, millimetres), o.WithDefaults())
+	if err != nil {
+		return nil, fmt.Errorf("%s: depth image: %w", path, err)
+	}
+	f.Cam = camera(o, f.Width, f.Height)
+	return f, nil
+}
+
+// decodePNG reads a 16-bit grey PNG whose unit is 1/perMetre metres.
+func decodePNG(data []byte, perMetre float64, o ingest.Options) (*ingest.Frame, error) {
+	if err := checkSize(data, o); err != nil {
+		return nil, err
+	}
+	img, err := png.Decode(bytes.NewReader(data))
+	if err != nil {
+		return nil, err
+	}
+	grey, ok := img.(*image.Gray16)
+	if !ok {
+		return nil, fmt.Errorf("found %T, want 16-bit grey", img)
+	}
+	f := &ingest.Frame{Width: grey.Rect.Dx(), Height: grey.Rect.Dy()}
+	f.Depth = make([]ingest.Metres, f.Width*f.Height)
+	for v := range f.Height {
+		row, out := grey.Pix[v*grey.Stride:], f.Depth[v*f.Width:][:f.Width]
+		for u := range out {
+			out[u] = ingest.Metres(float64(uint16(row[2*u])<<8|uint16(row[2*u+1])) / perMetre)
+		}
+	}
+	return f, nil
+}
+
+// checkSize refuses an image of more pixels than the limit, from its header alone.
+func checkSize(data []byte, o ingest.Options) error {
+	c, kind, err := image.DecodeConfig(bytes.NewReader(data))
+	if err != nil {
+		return err
+	}
+	if c.Width <= 0 || c.Height <= 0 || c.Width > o.MaxPixels/c.Height {
+		return fmt.Errorf("%s: found %d x %d pixels, limit %d", kind, c.Width, c.Height, o.MaxPixels)
+	}
+	return nil
+}
+
+// decodeColor reads a PNG or JPEG of exactly the given size.
+func decodeColor(data []byte, width, height int, o ingest.Options) ([]color.RGBA, error) {
+	if err := checkSize(data, o); err != nil {
+		return nil, err
+	}
+	img, _, err := image.Decode(bytes.NewReader(data))
+	if err != nil {
+		return nil, err
+	}
+	if b := img.Bounds(); b.Dx() != width || b.Dy() != height {
+		return nil, fmt.Errorf("found %d x %d pixels, want %d x %d as the depth has: colour must be registered to depth", b.Dx(), b.Dy(), width, height)
+	}
+	flat, ok := img.(*image.RGBA)
+	if !ok || flat.Stride != 4*width {
+		flat = image.NewRGBA(image.Rect(0, 0, width, height))
+		draw.Draw(flat, flat.Rect, img, img.Bounds().Min, draw.Src)
+	}
+	out := make([]color.RGBA, width*height)
+	for i := range out {
+		p := flat.Pix[4*i:][:4]
+		out[i] = color.RGBA{R: p[0], G: p[1], B: p[2], A: p[3]}
+	}
+	return out, nil
+}

@@ -1,0 +1,290 @@
+package depth
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/voxelstream/voxelstream/ingest"
+)
+
+// TUM is a folder of the TUM RGB-D benchmark: 16-bit PNG depth images of 1/5000 m and colour images registered to them, listed with their
+// times in seconds. associations.txt (or associate.txt) pairs them; without it depth.txt and rgb.txt are paired by the nearest time. Files
+// that a list names and that are not at that place are also looked for beside the list (depth_T.png or T.png for depth/T.png).
+// https://cvg.cit.tum.de/data/datasets/rgbd-dataset/file_formats
+var TUM = ingest.Format{Name: "tum", Detect: detectTUM, Open: openTUM, Inspect: inspectTUM}
+
+// tumUnits is how many units of a TUM depth image make a metre.
+const tumUnits = 5000
+
+// tumMaxRows bounds a list: 38 hours at 30 frames a second, 4 million.
+const tumMaxRows = 1 << 22
+
+func detectTUM(h *ingest.Head) ingest.Confidence {
+	if !h.IsDir() {
+		return ingest.No
+	}
+	for _, name := range []string{"associations.txt", "associate.txt", "depth.txt"} {
+		if _, ok := slices.BinarySearch(h.Names, name); ok {
+			return ingest.Likely
+		}
+	}
+	return ingest.No
+}
+
+// tumFile is one line of a list: when and where.
+type tumFile struct {
+	time time.Time
+	path string // empty: none
+}
+
+type tumPair struct{ depth, color tumFile }
+
+type tumFolder struct {
+	dir     string
+	listing string // the file that decided the pairs
+	pairs   []tumPair
+}
+
+// readTUM reads the lists of a folder and pairs them.
+func readTUM(dir string, o ingest.Options) (*tumFolder, error) {
+	for _, name := range []string{"associations.txt", "associate.txt"} {
+		rows, err := readList(filepath.Join(dir, name), 4, o)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		f := &tumFolder{dir: dir, listing: name}
+		for _, r := range rows {
+			a, b := tumFile{r.times[0], r.paths[0]}, tumFile{r.times[1], r.paths[1]}
+			// Both orders are in use; TUM's own associate.py is usually called with rgb.txt first.
+			if strings.Contains(a.path, "depth") && !strings.Contains(b.path, "depth") {
+				a, b = b, a
+			}
+			f.pairs = append(f.pairs, tumPair{depth: b, color: a})
+		}
+		return f, nil
+	}
+	depths, err := readFiles(filepath.Join(dir, "depth.txt"), o)
+	if err != nil {
+		return nil, err
+	}
+	colors, err := readFiles(filepath.Join(dir, "rgb.txt"), o)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return &tumFolder{dir: dir, listing: "depth.txt", pairs: pairNearest(depths, colors, o.Tolerance)}, nil
+}
+
+type tumRow struct {
+	times [2]time.Time
+	paths [2]string
+}
+
+// readList reads lines of "time path" (width 2) or "time path time path" (width 4).
+func readList(path string, width int, o ingest.Options) ([]tumRow, error) {
+	data, err := ingest.ReadFile(path, o)
+	if err != nil {
+		return nil, err
+	}
+	var rows []tumRow
+	n := 0
+	for line := range bytes.Lines(data) {
+		n++
+		words := strings.Fields(string(line))
+		if len(words) == 0 || words[0][0] == '#' {
+			continue
+		}
+		if len(words) < width || len(rows) == tumMaxRows {
+			return nil, fmt.Errorf("%s, line %d: found %d words, want %d; limit %d lines", path, n, len(words), width, tumMaxRows)
+		}
+		var r tumRow
+		for k := range width / 2 {
+			t, err := parseSeconds(words[2*k])
+			if err != nil {
+				return nil, fmt.Errorf("%s, line %d: %w", path, n, err)
+			}
+			name := filepath.FromSlash(words[2*k+1])
+			if !filepath.IsLocal(name) {
+				return nil, fmt.Errorf("%s, line %d: found path %q, want one within the folder", path, n, name)
+			}
+			r.times[k], r.paths[k] = t, name
+		}
+		rows = append(rows, r)
+	}
+	return rows, nil
+}
+
+func readFiles(path string, o ingest.Options) ([]tumFile, error) {
+	rows, err := readList(path, 2, o)
+	out := make([]tumFile, len(rows))
+	for i, r := range rows {
+		out[i] = tumFile{r.times[0], r.paths[0]}
+	}
+	slices.SortStableFunc(out, func(a, b tumFile) int { return a.time.Compare(b.time) })
+	return out, err
+}
+
+// parseSeconds reads seconds since 1970 to the nanosecond, which a float64 cannot hold.
+func parseSeconds(s string) (time.Time, error) {
+	whole, frac, _ := strings.Cut(s, ".")
+	frac = (frac + "000000000")[:9]
+	sec, err1 := strconv.ParseInt(whole, 10, 40)
+	nsec, err2 := strconv.ParseUint(frac, 10, 32)
+	if err1 != nil || err2 != nil {
+		return time.Time{}, fmt.Errorf("found time %.40q, want seconds", s)
+	}
+	return time.Unix(sec, int64(nsec)).UTC(), nil
+}
+
+// pairNearest gives each depth image the colour image nearest in time, within the tolerance. A colour image that is the nearest of several
+// goes to the nearest of them. Both lists are sorted by time.
+func pairNearest(depths, colors []tumFile, tolerance time.Duration) []tumPair {
+	pairs := make([]tumPair, len(depths))
+	owner := make(map[int]int, len(depths)) // colour -> depth
+	gap := func(d, c int) time.Duration { return depths[d].time.Sub(colors[c].time).Abs() }
+	for d := range depths {
+		pairs[d].depth = depths[d]
+		c, _ := slices.BinarySearchFunc(colors, depths[d].time, func(f tumFile, t time.Time) int { return f.time.Compare(t) })
+		if c == len(colors) || c > 0 && gap(d, c-1) <= gap(d, c) {
+			c--
+		}
+		if c < 0 || gap(d, c) > tolerance {
+			continue
+		}
+		if other, taken := owner[c]; !taken || cmp.Compare(gap(d, c), gap(other, c)) < 0 {
+			owner[c] = d
+		}
+	}
+	for c, d := range owner {
+		pairs[d].color = colors[c]
+	}
+	return pairs
+}
+
+// find is where a listed file is.
+func (f *tumFolder) find(name string) (string, error) {
+	for _, try := range []string{name, strings.ReplaceAll(name, string(filepath.Separator), "_"), filepath.Base(name)} {
+		path := filepath.Join(f.dir, try)
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("%s: %w", filepath.Join(f.dir, name), fs.ErrNotExist)
+}
+
+// frame reads pair i.
+func (f *tumFolder) frame(i int, o ingest.Options) (*ingest.Frame, error) {
+	pair := f.pairs[i]
+	path, err := f.find(pair.depth.path)
+	if err != nil {
+		return nil, err
+	}
+	data, err := ingest.ReadFile(path, o)
+	if err != nil {
+		return nil, err
+	}
+	frame, err := decodePNG(data, units(o, tumUnits), o)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	frame.Cam = camera(o, frame.Width, frame.Height)
+	if pair.color.path == "" {
+		return frame, nil
+	}
+	if path, err = f.find(pair.color.path); err != nil {
+		return nil, err
+	}
+	if data, err = ingest.ReadFile(path, o); err != nil {
+		return nil, err
+	}
+	if frame.Color, err = decodeColor(data, frame.Width, frame.Height, o); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return frame, nil
+}
+
+type tumSource struct {
+	folder *tumFolder
+	stream string
+	next   int
+	o      ingest.Options
+}
+
+func openTUM(_ context.Context, dir string, o ingest.Options) (ingest.Source, error) {
+	o = o.WithDefaults()
+	folder, err := readTUM(dir, o)
+	if err != nil {
+		return nil, err
+	}
+	stream, err := ingest.FolderStreamName(dir, folder.listing)
+	if err != nil {
+		return nil, err
+	}
+	return &tumSource{folder: folder, stream: stream, o: o}, nil
+}
+
+func (s *tumSource) Read(ctx context.Context) (ingest.Sample, error) {
+	if err := ctx.Err(); err != nil {
+		return ingest.Sample{}, err
+	}
+	if s.next == len(s.folder.pairs) {
+		return ingest.Sample{}, io.EOF
+	}
+	i := s.next
+	s.next++
+	frame, err := s.folder.frame(i, s.o)
+	if err != nil {
+		return ingest.Sample{}, &ingest.ItemError{Stream: s.stream, Seq: uint64(i), Err: err}
+	}
+	return ingest.Sample{Stream: s.stream, Seq: uint64(i), Time: s.folder.pairs[i].depth.time, Label: ingest.NoLabel, Data: frame}, nil
+}
+
+func (s *tumSource) Close() error { return nil }
+
+func inspectTUM(ctx context.Context, dir string, o ingest.Options) (ingest.Detail, error) {
+	o = o.WithDefaults()
+	folder, err := readTUM(dir, o)
+	if err != nil {
+		return nil, err
+	}
+	var out *ingest.Depth
+	missing := 0
+	var first error
+	for i, pair := range folder.pairs {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		_, err := folder.find(pair.depth.path)
+		if err == nil && pair.color.path != "" {
+			_, err = folder.find(pair.color.path)
+		}
+		if err == nil && out == nil {
+			var frame *ingest.Frame
+			if frame, err = folder.frame(i, o); err == nil {
+				out = ingest.DepthOf(frame, units(o, tumUnits))
+			}
+		}
+		if err != nil {
+			missing++
+			first = cmp.Or(first, err)
+		}
+	}
+	if out == nil {
+		return nil, cmp.Or(first, fmt.Errorf("%s: found no frame in %s", dir, folder.listing))
+	}
+	out.Frames, out.Missing = len(folder.pairs), missing
+	return out, nil
+}

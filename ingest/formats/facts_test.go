@@ -1,0 +1,360 @@
+package formats
+
+import (
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/internal/testenv"
+)
+
+// manifest is the table of sample files with facts found independently of this program.
+func manifest(t *testing.T) map[string]string {
+	t.Helper()
+	f, err := os.Open(testenv.Sample(t, "MANIFEST.tsv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	r := csv.NewReader(f)
+	r.Comma, r.LazyQuotes, r.FieldsPerRecord = '\t', true, -1
+	rows, err := r.ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	facts := map[string]string{}
+	for _, row := range rows[1:] {
+		facts[row[0]] = row[len(row)-1]
+	}
+	return facts
+}
+
+// cloudOf reads all points of a file.
+func cloudOf(t *testing.T, path string) []*ingest.PointCloud {
+	t.Helper()
+	var out []*ingest.PointCloud
+	for _, s := range samplesOf(t, path, ingest.Options{}) {
+		p, ok := s.Data.(*ingest.PointCloud)
+		if !ok {
+			t.Fatalf("found %T, want a cloud", s.Data)
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+func samplesOf(t *testing.T, path string, o ingest.Options) []ingest.Sample {
+	t.Helper()
+	src, err := Open(t.Context(), path, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
+	var out []ingest.Sample
+	for {
+		s, err := src.Read(t.Context())
+		if errors.Is(err, io.EOF) {
+			return out
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, s)
+	}
+}
+
+func inspected[D ingest.Detail](t *testing.T, path string) D {
+	t.Helper()
+	info, err := Inspect(context.Background(), path, ingest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, ok := info.Detail.(D)
+	if !ok {
+		t.Fatalf("found %T", info.Detail)
+	}
+	return d
+}
+
+// triple parses "a,b,c...", any list of at least three numbers.
+func triple(t *testing.T, s string) [3]float64 {
+	t.Helper()
+	parts := strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' })
+	var v [3]float64
+	for i := range v {
+		var err error
+		if v[i], err = strconv.ParseFloat(parts[i], 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return v
+}
+
+// near compares with six significant digits, the precision of the facts.
+func near(a, b [3]float64) bool {
+	for i := range a {
+		if math.Abs(a[i]-b[i]) > 5.1e-6*math.Max(math.Abs(b[i]), 1e-6) {
+			return false
+		}
+	}
+	return true
+}
+
+// pointFacts are the ways in which facts speak of clouds; each pattern is checked where it matches.
+var (
+	reCount  = regexp.MustCompile(`^(\d+) points x|points=(\d+)|vertex=(\d+)\[|legacy count (\d+)|points3D\.\w+ (\d+) points|points (\d+); first cam`)
+	reFinite = regexp.MustCompile(`finite xyz (\d+)`)
+	reFirst  = regexp.MustCompile(`first(?: finite| vertex|)(?: v)? \(?(-?[\d.e+-]+,-?[\d.e+-]+,-?[\d.e+-]+)|xyz \((-?[\d.e+-]+,-?[\d.e+-]+,-?[\d.e+-]+)\) intensity`)
+	reBounds = regexp.MustCompile(`min(?: xyz)? \(([^)]*)\) max(?: xyz)? \(([^)]*)\)`)
+	reColor  = regexp.MustCompile(`colour of first finite r=(\d+) g=(\d+) b=(\d+)`)
+	reText   = regexp.MustCompile(`\((\d+) non-comment\); first data line: (.*?); last: (.*)`)
+)
+
+func group(m []string) string {
+	for _, s := range m[1:] {
+		if s != "" {
+			return s
+		}
+	}
+	return ""
+}
+
+// checkPoints compares one file of points with what is known of it, and says how many facts it had to offer.
+func checkPoints(t *testing.T, path, facts string) {
+	d := inspected[*ingest.Points](t, path)
+	checked := 0
+	if m := reCount.FindStringSubmatch(facts); m != nil {
+		checked++
+		if want := group(m); strconv.Itoa(d.Count) != want {
+			t.Errorf("count: found %d, want %s", d.Count, want)
+		}
+	}
+	if m := reFinite.FindStringSubmatch(facts); m != nil {
+		checked++
+		if strconv.Itoa(d.Finite) != m[1] {
+			t.Errorf("finite: found %d, want %s", d.Finite, m[1])
+		}
+	}
+	if m := reFirst.FindStringSubmatch(facts); m != nil && d.First != nil {
+		checked++
+		if want := triple(t, group(m)); !near(*d.First, want) {
+			t.Errorf("first: found %v, want %v", *d.First, want)
+		}
+	}
+	if m := reBounds.FindStringSubmatch(facts); m != nil && !strings.Contains(facts, "x,y,z") {
+		checked++
+		lo, hi := triple(t, m[1]), triple(t, m[2])
+		if !near(*d.Min, lo) || !near(*d.Max, hi) {
+			t.Errorf("bounds: found %v %v, want %v %v", *d.Min, *d.Max, lo, hi)
+		}
+	}
+	if m := reColor.FindStringSubmatch(facts); m != nil {
+		checked++
+		p := cloudOf(t, path)[0]
+		i := 0
+		for math.IsNaN(p.X[i]) {
+			i++
+		}
+		if got := fmt.Sprint(p.R[i], p.G[i], p.B[i]); got != strings.Join(m[1:], " ") {
+			t.Errorf("colour: found %s, want %v", got, m[1:])
+		}
+	}
+	if checked == 0 {
+		t.Errorf("found no fact to check in %q", facts)
+	}
+}
+
+// textRows are the files of text points: how many lines before the points.
+var textRows = map[string]struct {
+	before int
+	fields string
+}{
+	"lidar/text/threejs_helix_201.xyz":           {0, "x y z"},
+	"lidar/text/pyntcloud_diamond.xyz":           {0, "x y z nx ny nz"},
+	"lidar/text/pdal_utm17_1.txt":                {1, "X Y Z"},
+	"lidar/text/trimesh_points_cloudcompare.xyz": {0, "x y z red green blue intensity"},
+	"lidar/text/pdal_autzen.pts":                 {1, "x y z intensity red green blue"},
+	"sfm/sbcv_Example.asc":                       {2, "X Y Z Rf Gf Bf Intensity"},
+}
+
+// TestFacts reads every sample of a format that is handled and compares it with its facts.
+func TestFacts(t *testing.T) {
+	dir := filepath.Dir(testenv.Sample(t, "MANIFEST.tsv"))
+	for name, facts := range manifest(t) {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		category := filepath.Dir(name)
+		switch {
+		case strings.HasSuffix(name, ".pcd"), strings.HasSuffix(name, ".ply"), category == "lidar/kitti", category == "lidar/nuscenes":
+			t.Run(name, func(t *testing.T) { checkPoints(t, path, facts) })
+		case strings.HasSuffix(name, ".png") && strings.Contains(facts, "bitdepth 16"):
+			t.Run(name, func(t *testing.T) { checkDepth(t, path, facts) })
+		}
+		if rows, ok := textRows[name]; ok {
+			t.Run(name, func(t *testing.T) { checkText(t, path, facts, rows.before, rows.fields) })
+		}
+	}
+}
+
+func checkText(t *testing.T, path, facts string, before int, fields string) {
+	m := reText.FindStringSubmatch(facts)
+	if m == nil {
+		t.Fatalf("found no fact in %q", facts)
+	}
+	d := inspected[*ingest.Points](t, path)
+	if want := m[1]; strconv.Itoa(d.Count+before) != want {
+		t.Errorf("lines: found %d points and %d lines before, want %s", d.Count, before, want)
+	}
+	if got := strings.Join(d.Fields, " "); got != fields {
+		t.Errorf("fields: found %s, want %s", got, fields)
+	}
+	p := cloudOf(t, path)[0]
+	n := p.Len() - 1
+	if want := triple(t, m[3]); [3]float64{p.X[n], p.Y[n], p.Z[n]} != want {
+		t.Errorf("last: found %v %v %v, want %v", p.X[n], p.Y[n], p.Z[n], want)
+	}
+}
+
+var reDepth = regexp.MustCompile(`PNG (\d+)x(\d+) .*min (\d+) max (\d+) zeros (\d+) sum (\d+); px\[row 240,col 320\]=(\d+)`)
+
+func checkDepth(t *testing.T, path, facts string) {
+	m := reDepth.FindStringSubmatch(facts)
+	if m == nil {
+		t.Fatalf("found no fact in %q", facts)
+	}
+	d := inspected[*ingest.Depth](t, path)
+	f, ok := samplesOf(t, path, ingest.Options{})[0].Data.(*ingest.Frame)
+	if !ok {
+		t.Fatal("found no frame")
+	}
+	sum, zeros := int64(0), 0
+	for _, v := range f.Depth {
+		raw := int64(math.Round(float64(v) * 1000))
+		sum += raw
+		if raw == 0 {
+			zeros++
+		}
+	}
+	got := fmt.Sprint(d.Width, d.Height, math.Round(d.Max*1000), zeros, sum, math.Round(float64(f.Depth[240*640+320])*1000))
+	maxRaw, _ := strconv.ParseFloat(m[4], 64)
+	want := fmt.Sprint(m[1], " ", m[2], " ", maxRaw, " ", m[5], " ", m[6], " ", m[7])
+	if got != want || d.Valid != d.Width*d.Height-zeros || d.Unit != "mm" {
+		t.Errorf("found %s (%d valid, unit %s), want %s", got, d.Valid, d.Unit, want)
+	}
+}
+
+// TestPTSCount: the file holds nine rows and says eight.
+func TestPTSCount(t *testing.T) {
+	d := inspected[*ingest.Points](t, testenv.Sample(t, "lidar/text/pdal_bunny_8.pts"))
+	if d.Count != 8 || *d.First != [3]float64{-0.037829, 0.12794, 0.004474} {
+		t.Errorf("found %d points, first %v", d.Count, *d.First)
+	}
+}
+
+func TestTUMFolder(t *testing.T) {
+	dir := filepath.Dir(testenv.Sample(t, "rgbd/tum_layout/associations.txt"))
+	src, err := Open(t.Context(), dir, ingest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
+	frames, missing := 0, 0
+	for {
+		s, err := src.Read(t.Context())
+		var item *ingest.ItemError
+		switch {
+		case errors.Is(err, io.EOF):
+			if frames != 1 || missing != 996 {
+				t.Errorf("found %d frames and %d missing, want 1 and 996", frames, missing)
+			}
+			d := inspected[*ingest.Depth](t, dir)
+			if d.Frames != 997 || d.Missing != 996 || d.Unit != "1/5000 m" || d.Valid != 640*480-138663 {
+				t.Errorf("inspect: found %+v", d)
+			}
+			return
+		case errors.As(err, &item):
+			missing++
+			continue
+		case err != nil:
+			t.Fatal(err)
+		}
+		f, ok := s.Data.(*ingest.Frame)
+		if !ok {
+			t.Fatalf("found %T", s.Data)
+		}
+		frames++
+		if at := f.Depth[240*640+320]; at != float32(12664)/5000 {
+			t.Errorf("centre: found %g m, want 12664/5000", at)
+		}
+		if s.Time.UnixNano() != 1628069033660061000 {
+			t.Errorf("time: found %d", s.Time.UnixNano())
+		}
+		// The colour image's facts: first pixel, centre, sum of all values.
+		sum := 0
+		for _, c := range f.Color {
+			sum += int(c.R) + int(c.G) + int(c.B)
+		}
+		if c := f.Color[0]; c.R != 142 || c.G != 143 || c.B != 140 || sum != 121622063 {
+			t.Errorf("colour: found %v and sum %d", c, sum)
+		}
+		p, err := f.Points()
+		if err != nil || p.Len() != 640*480-138663 || len(p.R) != p.Len() {
+			t.Errorf("points: found %d, %v", p.Len(), err)
+		}
+	}
+}
+
+func TestTangoHasItsCalibration(t *testing.T) {
+	path := testenv.Sample(t, "rgbd/tango/20171122163055_zenfone_ar.ply")
+	info, err := Inspect(t.Context(), path, ingest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, ok := info.Detail.(*ingest.Points)
+	if !ok || info.Format != "tango" || d.Camera == nil || *d.Camera != (ingest.Intrinsics{Fx: 212.983, Fy: 212.983, Cx: 112.211, Cy: 84.7216}) {
+		t.Errorf("found %s %+v", info.Format, info.Detail)
+	}
+}
+
+func TestVoxelgridArchive(t *testing.T) {
+	path := testenv.Sample(t, "mnist3d/voxelgrid_dev.npz")
+	d := inspected[*ingest.Grids](t, path)
+	if d.Rows != 6500 || fmt.Sprint(d.Shape) != "[8 8 8]" {
+		t.Errorf("found %d rows of %v", d.Rows, d.Shape)
+	}
+	total := 0
+	for _, n := range d.Labels {
+		total += n
+	}
+	if total != 6500 {
+		t.Errorf("found %d labels", total)
+	}
+	sums := map[string][2]float64{}
+	for _, s := range samplesOf(t, path, ingest.Options{}) {
+		g, ok := s.Data.(*ingest.Grid)
+		if !ok {
+			t.Fatalf("found %T", s.Data)
+		}
+		_, name, _ := strings.Cut(s.Stream, ":")
+		v := sums[name]
+		for _, x := range g.Values {
+			v[0] += float64(x)
+		}
+		v[1] += float64(s.Label)
+		sums[name] = v
+	}
+	for name, want := range map[string][2]float64{"X_test_0_499": {34627.276, 2189}, "X_train": {356978.9, 22335}} {
+		if got := sums[name]; math.Abs(got[0]-want[0]) > 1e-5*want[0] || got[1] != want[1] {
+			t.Errorf("%s: found sums %v, want %v", name, got, want)
+		}
+	}
+}

@@ -1,0 +1,154 @@
+// Package formats lists every format that can be read, and opens any input by what it holds.
+package formats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/array"
+	"github.com/voxelstream/voxelstream/ingest/depth"
+	"github.com/voxelstream/voxelstream/ingest/lidar"
+)
+
+// All is every format. Where two are equally sure of an input, the first is taken.
+func All() []ingest.Format {
+	return []ingest.Format{
+		depth.Tango, // before the PLY that it is
+		lidar.PCD,
+		lidar.PLY,
+		array.NPY,
+		array.NPZ,
+		depth.PNG,
+		depth.TUM,
+		lidar.NuScenes, // before KITTI, for which its floats are plausible too
+		lidar.KITTI,
+		lidar.PTS,
+		lidar.XYZ, // last of the text formats: it takes any table of numbers
+	}
+}
+
+// Detect finds the format of the file or folder at path from its content; the error wraps [ingest.ErrFormat] where none fits.
+func Detect(path string) (ingest.Format, error) {
+	head, err := ingest.ReadHead(path)
+	if err != nil {
+		return ingest.Format{}, err
+	}
+	var best ingest.Format
+	sure := ingest.No
+	for _, f := range All() {
+		if c := f.Detect(head); c > sure {
+			best, sure = f, c
+		}
+	}
+	if sure == ingest.No {
+		if head.IsDir() {
+			return best, fmt.Errorf("%s: folder of %d files: %w", path, len(head.Names), ingest.ErrFormat)
+		}
+		return best, fmt.Errorf("%s: found %d bytes that begin with %q: %w", path, head.Size, head.Bytes[:min(8, len(head.Bytes))], ingest.ErrFormat)
+	}
+	return best, nil
+}
+
+// Open starts the stream of a file, of a folder that is one recording, or of all files that can be read in any other folder, by name.
+func Open(ctx context.Context, path string, o ingest.Options) (ingest.Source, error) {
+	f, err := Detect(path)
+	if errors.Is(err, ingest.ErrFormat) {
+		if info, serr := os.Stat(path); serr == nil && info.IsDir() {
+			return openFolder(path, o)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return f.Open(ctx, path, o)
+}
+
+// Inspect says what the file or folder holds.
+func Inspect(ctx context.Context, path string, o ingest.Options) (ingest.Info, error) {
+	f, err := Detect(path)
+	if err != nil {
+		return ingest.Info{}, err
+	}
+	d, err := f.Inspect(ctx, path, o)
+	if err != nil {
+		return ingest.Info{}, err
+	}
+	return ingest.Info{File: path, Format: f.Name, Detail: d}, nil
+}
+
+// folder reads the files of a folder one after the other, each a stream of its own.
+type folder struct {
+	paths   []string
+	o       ingest.Options
+	current ingest.Source
+}
+
+// openFolder takes the files whose format is known; a folder without any is an error.
+func openFolder(dir string, o ingest.Options) (ingest.Source, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	f := &folder{o: o}
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+			continue
+		}
+		if _, err := Detect(path); err == nil {
+			f.paths = append(f.paths, path)
+		}
+	}
+	if len(f.paths) == 0 {
+		return nil, fmt.Errorf("%s: found no file that can be read among %d: %w", dir, len(entries), ingest.ErrFormat)
+	}
+	return f, nil
+}
+
+func (f *folder) Read(ctx context.Context) (ingest.Sample, error) {
+	for {
+		if f.current == nil {
+			if len(f.paths) == 0 {
+				return ingest.Sample{}, io.EOF
+			}
+			path := f.paths[0]
+			f.paths = f.paths[1:]
+			src, err := Open(ctx, path, f.o)
+			if err != nil {
+				if ctx.Err() != nil {
+					return ingest.Sample{}, err
+				}
+				return ingest.Sample{}, &ingest.ItemError{Stream: filepath.Base(path), Err: err}
+			}
+			f.current = src
+		}
+		s, err := f.current.Read(ctx)
+		var item *ingest.ItemError
+		if err == nil || errors.As(err, &item) || ctx.Err() != nil {
+			return s, err
+		}
+		cerr := f.current.Close()
+		f.current = nil
+		if !errors.Is(err, io.EOF) {
+			return ingest.Sample{}, &ingest.ItemError{Stream: s.Stream, Err: err}
+		}
+		if cerr != nil {
+			return ingest.Sample{}, cerr
+		}
+	}
+}
+
+func (f *folder) Close() error {
+	f.paths = nil
+	if f.current == nil {
+		return nil
+	}
+	err := f.current.Close()
+	f.current = nil
+	return err
+}

@@ -1,0 +1,276 @@
+package ingest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Info says what a file holds. As JSON it is one flat object: file, format and kind, then what the Detail adds.
+type Info struct {
+	File, Format string
+	Detail       Detail
+}
+
+// Detail is the part of an Info that depends on the kind of data: *Points, *Depth, *Grids, *Packets, or another package's type that
+// marshals to a JSON object.
+type Detail interface {
+	// Kind is "points", "depth", "grid", "model" or "packets".
+	Kind() string
+	// Text is one or more lines for people.
+	Text() string
+}
+
+// MarshalJSON joins the head and the detail into one object.
+func (i Info) MarshalJSON() ([]byte, error) {
+	head, err := json.Marshal(struct {
+		File   string `json:"file"`
+		Format string `json:"format"`
+		Kind   string `json:"kind"`
+	}{i.File, i.Format, i.Detail.Kind()})
+	if err != nil {
+		return nil, err
+	}
+	rest, err := json.Marshal(i.Detail)
+	if err != nil {
+		return nil, err
+	}
+	rest = bytes.TrimSpace(rest)
+	if len(rest) < 2 || rest[0] != '{' {
+		return nil, fmt.Errorf("detail of kind %s marshals to %.20q, want an object", i.Detail.Kind(), rest)
+	}
+	if bytes.Equal(rest, []byte("{}")) {
+		return head, nil
+	}
+	return append(append(head[:len(head)-1], ','), rest[1:]...), nil
+}
+
+// String is the form for people.
+func (i Info) String() string {
+	return fmt.Sprintf("%s\n  format  %s, %s\n%s", i.File, i.Format, i.Detail.Kind(), indent(i.Detail.Text()))
+}
+
+func indent(s string) string {
+	return "  " + strings.ReplaceAll(strings.TrimSuffix(s, "\n"), "\n", "\n  ")
+}
+
+// Points describes clouds. Min, Max and First are null where no point is finite; First is the first finite point.
+type Points struct {
+	Count  int         `json:"count"`
+	Finite int         `json:"finite"`
+	Fields []string    `json:"fields"`
+	Min    *[3]float64 `json:"min"`
+	Max    *[3]float64 `json:"max"`
+	First  *[3]float64 `json:"first"`
+	Time   *time.Time  `json:"time"`
+	Clouds int         `json:"clouds,omitempty"` // only where not 1
+	// Camera is the calibration that comes with the cloud of a depth camera.
+	Camera *Intrinsics `json:"camera,omitempty"`
+}
+
+// PointsOf measures clouds.
+func PointsOf(c *Clouds) *Points {
+	out := &Points{Fields: c.Fields}
+	if out.Fields == nil {
+		out.Fields = []string{}
+	}
+	if len(c.Clouds) != 1 {
+		out.Clouds = len(c.Clouds)
+	}
+	if !c.Time.IsZero() {
+		t := c.Time.UTC()
+		out.Time = &t
+	}
+	lo, hi := [3]float64{math.Inf(1), math.Inf(1), math.Inf(1)}, [3]float64{math.Inf(-1), math.Inf(-1), math.Inf(-1)}
+	for _, p := range c.Clouds {
+		out.Count += p.Len()
+		for i := range p.X {
+			v := [3]float64{p.X[i], p.Y[i], p.Z[i]}
+			if !finite(v[0]) || !finite(v[1]) || !finite(v[2]) {
+				continue
+			}
+			if out.First == nil {
+				out.First = &v
+			}
+			out.Finite++
+			for k := range v {
+				lo[k], hi[k] = min(lo[k], v[k]), max(hi[k], v[k])
+			}
+		}
+	}
+	if out.Finite > 0 {
+		out.Min, out.Max = &lo, &hi
+	}
+	return out
+}
+
+func finite(v float64) bool { return math.Abs(v) <= math.MaxFloat64 }
+
+// Kind is "points".
+func (*Points) Kind() string { return "points" }
+
+// Text is count, fields and bounds.
+func (p *Points) Text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "points  %d, %d finite", p.Count, p.Finite)
+	if p.Clouds != 0 {
+		fmt.Fprintf(&b, ", in %d clouds", p.Clouds)
+	}
+	fmt.Fprintf(&b, "\nfields  %s", strings.Join(p.Fields, " "))
+	if p.Finite > 0 {
+		fmt.Fprintf(&b, "\nmin     %v m\nmax     %v m\nfirst   %v m", triple(p.Min), triple(p.Max), triple(p.First))
+	}
+	if p.Time != nil {
+		fmt.Fprintf(&b, "\ntime    %s", p.Time.Format(time.RFC3339Nano))
+	}
+	return b.String()
+}
+
+func triple(v *[3]float64) string { return fmt.Sprintf("%.7g %.7g %.7g", v[0], v[1], v[2]) }
+
+// Depth describes a depth image, or the first readable one of a sequence.
+type Depth struct {
+	Width  int     `json:"width"`
+	Height int     `json:"height"`
+	Unit   string  `json:"unit"` // of the stored numbers: "mm", or "1/5000 m"
+	Valid  int     `json:"valid"`
+	Min    float64 `json:"min_m"` // over the valid pixels, 0 without any
+	Max    float64 `json:"max_m"`
+	// Frames and Missing count the items of a sequence and those whose files are not there; both absent for a single image.
+	Frames  int         `json:"frames,omitempty"`
+	Missing int         `json:"missing,omitempty"`
+	Camera  *Intrinsics `json:"camera,omitempty"`
+	Note    string      `json:"note,omitempty"`
+}
+
+// UnitName names a depth unit by how many make a metre.
+func UnitName(perMetre float64) string {
+	switch perMetre {
+	case 1:
+		return "m"
+	case 1000:
+		return "mm"
+	}
+	return fmt.Sprintf("1/%g m", perMetre)
+}
+
+// DepthOf measures a frame whose stored unit is 1/perMetre metres.
+func DepthOf(f *Frame, perMetre float64) *Depth {
+	out := &Depth{Width: f.Width, Height: f.Height, Unit: UnitName(perMetre)}
+	lo, hi := float32(math.Inf(1)), float32(0)
+	for _, d := range f.Depth {
+		if d > 0 {
+			out.Valid++
+			lo, hi = min(lo, d), max(hi, d)
+		}
+	}
+	if out.Valid > 0 {
+		out.Min, out.Max = widen(lo), widen(hi)
+	}
+	if f.Cam.Valid() {
+		cam := f.Cam
+		out.Camera = &cam
+	}
+	return out
+}
+
+// widen gives the float64 that prints as v does: 2.702, not 2.7019999027.
+func widen(v float32) float64 {
+	return math.Round(float64(v)*1e6) / 1e6
+}
+
+// Kind is "depth".
+func (*Depth) Kind() string { return "depth" }
+
+// Text is size, unit and range.
+func (d *Depth) Text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "size    %d x %d\nunit    %s", d.Width, d.Height, d.Unit)
+	if d.Note != "" {
+		fmt.Fprintf(&b, " (%s)", d.Note)
+	}
+	fmt.Fprintf(&b, "\nvalid   %d of %d pixels\nrange   %g .. %g m", d.Valid, d.Width*d.Height, d.Min, d.Max)
+	if d.Frames != 0 {
+		fmt.Fprintf(&b, "\nframes  %d, %d missing", d.Frames, d.Missing)
+	}
+	if d.Camera != nil {
+		fmt.Fprintf(&b, "\ncamera  fx %g fy %g cx %g cy %g", d.Camera.Fx, d.Camera.Fy, d.Camera.Cx, d.Camera.Cy)
+	}
+	return b.String()
+}
+
+// Grids describes voxel grids: how many rows, the shape of one, and how often each label occurs.
+type Grids struct {
+	Rows   int            `json:"rows"`
+	Shape  []int          `json:"shape"`
+	Labels map[string]int `json:"labels"`
+	// Arrays names the parts of a file that holds several.
+	Arrays []Array   `json:"arrays,omitempty"`
+	Min    *float64  `json:"min,omitempty"`
+	Max    *float64  `json:"max,omitempty"`
+	Cell   []float64 `json:"cell,omitempty"` // edge lengths of one cell where known, in the order of Shape
+	CellIn string    `json:"cell_unit,omitempty"`
+}
+
+// Array is one named array of a file.
+type Array struct {
+	Name  string `json:"name"`
+	Type  string `json:"type"`
+	Shape []int  `json:"shape"`
+}
+
+// Kind is "grid".
+func (*Grids) Kind() string { return "grid" }
+
+// Text is rows, shape and labels.
+func (g *Grids) Text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "rows    %d\nshape   %v", g.Rows, g.Shape)
+	if g.Min != nil && g.Max != nil {
+		fmt.Fprintf(&b, "\nvalues  %g .. %g", *g.Min, *g.Max)
+	}
+	if len(g.Cell) > 0 {
+		fmt.Fprintf(&b, "\ncell    %v %s", g.Cell, g.CellIn)
+	}
+	if len(g.Labels) > 0 {
+		keys := make([]string, 0, len(g.Labels))
+		for k := range g.Labels {
+			keys = append(keys, k)
+		}
+		slices.SortFunc(keys, func(a, b string) int {
+			if len(a) != len(b) {
+				return len(a) - len(b)
+			}
+			return strings.Compare(a, b)
+		})
+		b.WriteString("\nlabels ")
+		for _, k := range keys {
+			fmt.Fprintf(&b, " %s:%d", k, g.Labels[k])
+		}
+	}
+	for _, a := range g.Arrays {
+		fmt.Fprintf(&b, "\narray   %s %s %v", a.Name, a.Type, a.Shape)
+	}
+	return b.String()
+}
+
+// Packets describes a recording of a sensor's packets.
+type Packets struct {
+	Sensor  string     `json:"sensor"`
+	Packets int        `json:"packets"`
+	Frames  int        `json:"frames"`
+	Returns int        `json:"returns"`
+	Time    *time.Time `json:"time,omitempty"`
+}
+
+// Kind is "packets".
+func (*Packets) Kind() string { return "packets" }
+
+// Text is the sensor and the counts.
+func (p *Packets) Text() string {
+	return fmt.Sprintf("sensor  %s\npackets %d\nframes  %d\nreturns %d", p.Sensor, p.Packets, p.Frames, p.Returns)
+}

@@ -1,0 +1,96 @@
+package lidar
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+
+	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/internal/columns"
+)
+
+// KITTI is the raw scan of the KITTI data set (Geiger et al. 2013): float32 little-endian x, y, z in metres (x forward, y left, z up) and
+// reflectance 0..1, one record of 16 bytes after the other and nothing else.
+var KITTI = rawScan("kitti", detectKITTI, "x", "y", "z", "intensity")
+
+// NuScenes is the lidar sweep of the nuScenes data set (.pcd.bin, which is no PCD): float32 little-endian x, y, z, intensity 0..255 and
+// the number of the laser ring, 20 bytes a record. https://www.nuscenes.org/nuscenes#data-format
+var NuScenes = rawScan("nuscenes", detectNuScenes, "x", "y", "z", "intensity", "ring")
+
+const (
+	// rawRange is farther than any of the data sets' scanners sees, in metres.
+	rawRange = 400
+	// rawPeek is how many records are looked at to recognise a format that has no signature.
+	rawPeek = 2048
+)
+
+// rawScan is a format of headerless float32 records.
+func rawScan(name string, detect func(*ingest.Head) ingest.Confidence, fields ...string) ingest.Format {
+	return ingest.CloudFormat(name, detect, func(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) {
+		stride := 4 * len(fields)
+		if len(data)%stride != 0 {
+			return nil, fmt.Errorf("cut short: found %d bytes, want a multiple of %d", len(data), stride)
+		}
+		n := len(data) / stride
+		if err := checkCount(int64(n), int64(len(data)), int64(stride), o); err != nil {
+			return nil, err
+		}
+		cols := make([]columns.Column, len(fields))
+		for i, f := range fields {
+			cols[i] = columns.Column{Name: f, Type: columns.Float32, Stride: stride, Data: data[min(4*i, len(data)):]}
+		}
+		p, err := columns.Cloud(n, cols)
+		if err != nil {
+			return nil, err
+		}
+		return oneCloud(p, fields), nil
+	})
+}
+
+// plausible looks at the first records of k floats: coordinates within range and not all zero, the other values as ok says.
+func plausible(h *ingest.Head, k int, ok func(rest []float32) bool) bool {
+	n := min(len(h.Bytes)/(4*k), rawPeek)
+	if n == 0 || h.Size%int64(4*k) != 0 || h.IsDir() {
+		return false
+	}
+	nonzero := false
+	v := make([]float32, k)
+	for i := range n {
+		for j := range v {
+			v[j] = math.Float32frombits(binary.LittleEndian.Uint32(h.Bytes[4*(i*k+j):]))
+		}
+		for _, c := range v[:3] {
+			a := math.Abs(float64(c))
+			if !(a < rawRange) || a != 0 && a < 1e-12 { // tiny numbers are integers taken for floats
+				return false
+			}
+			nonzero = nonzero || a > 0
+		}
+		if !ok(v[3:]) {
+			return false
+		}
+	}
+	return nonzero
+}
+
+func detectKITTI(h *ingest.Head) ingest.Confidence {
+	if !plausible(h, 4, func(rest []float32) bool { return rest[0] >= 0 && rest[0] <= 255 }) {
+		return ingest.No
+	}
+	if h.Ext == ".bin" {
+		return ingest.Likely
+	}
+	return ingest.Guess
+}
+
+func detectNuScenes(h *ingest.Head) ingest.Confidence {
+	rings := map[float32]bool{}
+	whole := func(v, limit float32) bool { return v >= 0 && v <= limit && v == float32(int(v)) }
+	if !plausible(h, 5, func(rest []float32) bool {
+		rings[rest[1]] = true
+		return whole(rest[0], 255) && whole(rest[1], 127)
+	}) || len(rings) < 2 {
+		return ingest.No
+	}
+	return ingest.Likely
+}

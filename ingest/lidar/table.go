@@ -1,0 +1,62 @@
+package lidar
+
+import (
+	"fmt"
+
+	"github.com/voxelstream/voxelstream/ingest/internal/columns"
+	"github.com/voxelstream/voxelstream/ingest/internal/textnum"
+)
+
+// table reads rows of text, one line each, into columns.
+type table struct {
+	cols []columns.Column
+	slot []int // for each value of a row the index of its column, -1: not kept
+	line int   // lines before the rows, for messages
+}
+
+// read takes n rows from data[i:]. Values end at blanks or delim; blank lines between rows are skipped.
+func (t *table) read(data []byte, i, n int, delim byte) error {
+	for c := range t.cols {
+		t.cols[c].Values = make([]float64, n)
+	}
+	for row := range n {
+		t.line++
+		i = textnum.Blanks(data, i)
+		for i < len(data) && data[i] == '\n' {
+			t.line++
+			i = textnum.Blanks(data, i+1)
+		}
+		if i >= len(data) {
+			return fmt.Errorf("cut short: found %d rows, want %d", row, n)
+		}
+		for k, c := range t.slot {
+			if delim != 0 && k > 0 {
+				i = textnum.Blanks(data, i)
+				if i < len(data) && data[i] == delim {
+					i++
+				}
+			}
+			v, next, ok := textnum.Float(data, i, delim)
+			if !ok {
+				return t.bad(data, next, k)
+			}
+			i = next
+			if c >= 0 {
+				t.cols[c].Values[row] = v
+			}
+		}
+		i = textnum.Blanks(data, i)
+		if delim != 0 && i < len(data) && data[i] == delim {
+			i = textnum.Blanks(data, i+1)
+		}
+		if i < len(data) && data[i] != '\n' {
+			return fmt.Errorf("line %d: found %q behind %d values, want the end of the line", t.line, textnum.Token(data, i), len(t.slot))
+		}
+		i++
+	}
+	return nil
+}
+
+func (t *table) bad(data []byte, i, k int) error {
+	return fmt.Errorf("line %d, value %d of %d: found %q, want a number", t.line, k+1, len(t.slot), textnum.Token(data, i))
+}
