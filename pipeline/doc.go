@@ -1,0 +1,36 @@
+// Package pipeline moves values from a [Source] through a [Stage] in batches to a [Sink], at least once, in order, in bounded memory. It
+// knows nothing of Kafka, sensors or networks: a transport implements Source and Sink, the work implements Stage.
+//
+// # The contract
+//
+// A value travels in a [Delivery], which carries two duties. Free gives the bytes it occupies back to the [Budget]; Settle reports what
+// became of it, takes effect once, and frees too. Whoever holds a delivery must settle it or hand it on; [Carry], [Split] and [Join] hand
+// duties on when a value changes, becomes many, or becomes part of a batch. After Free or Settle nobody touches the value.
+//
+// An outcome is one of three:
+//
+//	nil               durable at the sink: the source may move past it
+//	[Permanent] error would fail again: the source parks it as a dead letter with the reason, then moves past it
+//	any other error   unfinished: the source must not move past it, and delivers it again after a restart
+//
+// Stages and sinks never see duties. They return errors, [Pipeline] retries what is not permanent, and only when the attempts are used up
+// does it settle: as a dead letter or, to stop instead of parking, as unfinished and with an error from Run. Leaving one value unsettled and
+// going on would hold the watermark, and with it every later commit, in silence; Run never does that.
+//
+// # Order and parallelism
+//
+// Stage.Process runs on Workers goroutines, but what it returns leaves in the order of arrival, so the order within a key (and within a
+// Kafka partition) is kept however long single values take. The price is that a slow value holds back those behind it; the gain is that one
+// stream uses every worker. Sink.Write gets batches one after the other.
+//
+// # Bounds
+//
+// Two bounds are visible: bytes in flight ([Budget], acquired by the source before it hands a value out) and duties in flight ([Watermark],
+// which is also the most that a crash repeats). Every wait takes a context.
+//
+// # Stopping
+//
+// Cancelling Run's context is the soft stop: reading ends, workers finish, the last batch is written, sink and source close, in that order,
+// so that the last offsets are committed. What outlives the drain time stays unsettled and is delivered again. Closing Abort is the hard
+// stop: everything in flight is left unsettled at once. A hard stop repeats work; it never loses any.
+package pipeline

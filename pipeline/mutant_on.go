@@ -1,0 +1,5 @@
+//go:build mutant
+
+package pipeline
+
+const mutantCommitsHighest = true
