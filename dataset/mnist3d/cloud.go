@@ -1,0 +1,244 @@
+package mnist3d
+
+import (
+	"errors"
+	"math"
+	"math/rand/v2"
+
+	"github.com/voxelstream/voxelstream/ingest"
+)
+
+// Padded is the side of the image that is extruded: one empty pixel around the 28x28, so that every inked pixel has four neighbours.
+const Padded = Side + 2
+
+// ErrBlank says that an image has no ink, so there is no surface.
+var ErrBlank = errors.New("image without ink")
+
+// Cloud is a digit as points on the surface of its extruded pixels. Without unit: the longest side of an upright cloud is 1, its mean 0.
+type Cloud struct {
+	Points *ingest.PointCloud
+	faces  []face
+	turn   matrix // what the outward directions have been turned by
+}
+
+// face is a run of points that share a direction.
+type face struct {
+	points uint16
+	toward uint8 // 0..5: -x, +x, -y, +y, -z, +z before any rotation
+}
+
+// Points on a box of 1x1x6: 5x5 on front and back, 5x30 on the sides.
+const (
+	inPlane    = 5
+	inDepth    = 30
+	halfDepth  = 3
+	minusX     = 0
+	plusX      = 1
+	minusY     = 2
+	plusY      = 3
+	minusZ     = 4
+	plusZ      = 5
+	facePoints = inPlane * inPlane
+	sidePoints = inPlane * inDepth
+)
+
+// across and along are numpy's linspace(-.5, .5, 5) and linspace(-3, 3, 30).
+var across, along = linspace(0.5, inPlane), linspace(halfDepth, inDepth)
+
+// linspace is numpy's linspace(-half, half, n): i*step + start, the last one forced. The conversion forbids a fused multiply-add.
+func linspace(half float64, n int) []float64 {
+	v := make([]float64, n)
+	step := 2 * half / float64(n-1)
+	for i := range v {
+		v[i] = float64(float64(i)*step) - half
+	}
+	v[n-1] = half
+	return v
+}
+
+// Pad puts the image into the middle of 30x30 pixels, row-major.
+func (m *Image) Pad() *[Padded * Padded]uint8 {
+	var p [Padded * Padded]uint8
+	for r := range Side {
+		copy(p[(r+1)*Padded+1:], m[r*Side:(r+1)*Side])
+	}
+	return &p
+}
+
+// Upright extrudes an image as the authors of the 3D MNIST archive do, bit for bit.
+//
+// Each inked pixel at (row, column) of the padded image is a box of 1x1x6 around x = row, y = column, z = 0. Its front (z = 3) and back are
+// always there, a side only where the neighbouring pixel is empty. Pixels come row by row, faces in the order front, back, row-, row+,
+// column-, column+; on front and back rows are outer, on sides depth is. Then the minimum of the longest axis is subtracted from all axes,
+// all are divided by that axis's length and the mean is subtracted; a quarter turn about y puts the digit upright: (x, y, z) becomes
+// (z, y, -x).
+//
+// The result is exact only if nothing is "improved": sums run in the order of the points, no multiplication is fused with an addition, and
+// the cosine of 90 degrees stays 6.1e-17. With a cosine of 0 many points on cell edges fall to the other side.
+func Upright(m *Image) (*Cloud, error) {
+	c := extrude(m.Pad())
+	if len(c.faces) == 0 {
+		return nil, ErrBlank
+	}
+	p := c.Points
+	lo, size := longest(p)
+	n := float64(len(p.X))
+	for _, v := range [][]float64{p.X, p.Y, p.Z} {
+		var sum float64
+		for i := range v {
+			v[i] = (v[i] - lo) / size
+			sum += v[i]
+		}
+		mean := sum / n
+		for i := range v {
+			v[i] -= mean
+		}
+	}
+	const cos90 = 6.123233995736766e-17
+	for i, x := range p.X {
+		z := p.Z[i]
+		p.X[i] = float64(x*cos90) + z
+		p.Z[i] = float64(z*cos90) - x
+	}
+	c.turn = matrix{{cos90, 0, -1}, {0, 1, 0}, {1, 0, cos90}}
+	return c, nil
+}
+
+// extrude makes the points, x being the row and y the column, in pixels.
+func extrude(img *[Padded * Padded]uint8) *Cloud {
+	pixels, sides := 0, 0
+	neighbours := [4]int{-Padded, Padded, -1, 1} // in the order of minusX, plusX, minusY, plusY
+	for i, v := range img {
+		if v == 0 {
+			continue
+		}
+		pixels++
+		for _, d := range neighbours {
+			if img[i+d] == 0 {
+				sides++
+			}
+		}
+	}
+	n := 2*facePoints*pixels + sidePoints*sides
+	p := &ingest.PointCloud{X: make([]float64, 0, n), Y: make([]float64, 0, n), Z: make([]float64, 0, n)}
+	c := &Cloud{Points: p, faces: make([]face, 0, 2*pixels+sides)}
+	add := func(x, y, z float64) { p.X, p.Y, p.Z = append(p.X, x), append(p.Y, y), append(p.Z, z) }
+	for i, v := range img {
+		if v == 0 {
+			continue
+		}
+		row, column := float64(i/Padded), float64(i%Padded)
+		for _, z := range [2]float64{halfDepth, -halfDepth} {
+			for _, dr := range across {
+				for _, dc := range across {
+					add(row+dr, column+dc, z)
+				}
+			}
+		}
+		c.faces = append(c.faces, face{facePoints, plusZ}, face{facePoints, minusZ})
+		for side, d := range neighbours {
+			if img[i+d] != 0 {
+				continue
+			}
+			half := float64(side%2) - 0.5 // towards the smaller side, then towards the larger
+			for _, z := range along {
+				for _, in := range across {
+					if side <= plusX {
+						add(row+half, column+in, z)
+					} else {
+						add(row+in, column+half, z)
+					}
+				}
+			}
+			c.faces = append(c.faces, face{sidePoints, uint8(side)})
+		}
+	}
+	return c
+}
+
+// longest is the minimum and the length of the longest axis; of equal ones the first.
+func longest(p *ingest.PointCloud) (lo, size float64) {
+	for _, v := range [][]float64{p.X, p.Y, p.Z} {
+		least, most := v[0], v[0]
+		for _, x := range v {
+			least, most = min(least, x), max(most, x)
+		}
+		if most-least > size {
+			lo, size = least, most-least
+		}
+	}
+	return lo, size
+}
+
+// Normals are the outward directions at the points, each of length 1, as columns.
+func (c *Cloud) Normals() *ingest.PointCloud {
+	n := c.Points.Len()
+	p := &ingest.PointCloud{X: make([]float64, 0, n), Y: make([]float64, 0, n), Z: make([]float64, 0, n)}
+	for _, f := range c.faces {
+		var d [3]float64
+		d[f.toward/2] = 2*float64(f.toward%2) - 1
+		x, y, z := c.turn.apply(d[0], d[1], d[2])
+		for range f.points {
+			p.X, p.Y, p.Z = append(p.X, x), append(p.Y, y), append(p.Z, z)
+		}
+	}
+	return p
+}
+
+// Augment returns a rotated, noisy copy: p Rz Ry Rx with normally distributed angles of 180 degrees standard deviation about z and 90 about
+// y and x, then noise, uniform within a quarter of the standard deviation of each axis.
+func (c *Cloud) Augment(rng *rand.Rand) *Cloud {
+	const degree = math.Pi / 180
+	az, ay, ax := rng.NormFloat64()*180*degree, rng.NormFloat64()*90*degree, rng.NormFloat64()*90*degree
+	m := rotation(2, az).times(rotation(1, ay)).times(rotation(0, ax))
+	n := c.Points.Len()
+	p := &ingest.PointCloud{X: make([]float64, n), Y: make([]float64, n), Z: make([]float64, n)}
+	for i, x := range c.Points.X {
+		p.X[i], p.Y[i], p.Z[i] = m.apply(x, c.Points.Y[i], c.Points.Z[i])
+	}
+	for _, v := range [][]float64{p.X, p.Y, p.Z} {
+		width := 0.25 * deviation(v)
+		for i := range v {
+			v[i] += float64(width * (2*rng.Float64() - 1))
+		}
+	}
+	return &Cloud{Points: p, faces: c.faces, turn: c.turn.times(m)}
+}
+
+// deviation is the population standard deviation.
+func deviation(v []float64) float64 {
+	var sum, squares float64
+	for _, x := range v {
+		sum += x
+	}
+	mean := sum / float64(len(v))
+	for _, x := range v {
+		squares += float64((x - mean) * (x - mean))
+	}
+	return math.Sqrt(squares / float64(len(v)))
+}
+
+// matrix turns row vectors: p times the matrix.
+type matrix [3][3]float64
+
+// rotation is about axis 0 (x), 1 (y) or 2 (z).
+func rotation(axis int, angle float64) matrix {
+	sin, cos := math.Sincos(angle)
+	var m matrix
+	a, b := (axis+1)%3, (axis+2)%3
+	m[axis][axis], m[a][a], m[b][b], m[a][b], m[b][a] = 1, cos, cos, sin, -sin
+	return m
+}
+
+func (m matrix) apply(x, y, z float64) (float64, float64, float64) {
+	return float64(x*m[0][0]) + float64(y*m[1][0]) + float64(z*m[2][0]),
+		float64(x*m[0][1]) + float64(y*m[1][1]) + float64(z*m[2][1]),
+		float64(x*m[0][2]) + float64(y*m[1][2]) + float64(z*m[2][2])
+}
+
+func (m matrix) times(o matrix) (p matrix) {
+	for i := range 3 {
+		p[i][0], p[i][1], p[i][2] = o.apply(m[i][0], m[i][1], m[i][2])
+	}
+	return p
+}

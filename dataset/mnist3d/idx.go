@@ -1,0 +1,134 @@
+package mnist3d
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+// Side is the width and height of a MNIST image in pixels.
+const Side = 28
+
+// Image is a MNIST image: 28 rows of 28 pixels, 0 where there is no ink.
+type Image [Side * Side]uint8
+
+// Digit is an image with its label, 0 to 9.
+type Digit struct {
+	Image Image
+	Label uint8
+}
+
+// The IDX format, http://yann.lecun.com/exdb/mnist: a big-endian magic number (0x08: bytes, then the number of dimensions), the size of
+// each dimension as uint32, then the bytes.
+const (
+	magicImages = 0x00000803
+	magicLabels = 0x00000801
+	maxDigits   = 10_000_000
+)
+
+// OpenIDX reads count digits, the first of them at position first, from a file of images and one of labels; a count of 0 means all that
+// follow. Files may be gzip-compressed.
+func OpenIDX(images, labels string, first, count int) ([]Digit, error) {
+	fi, err := os.Open(images)
+	if err != nil {
+		return nil, err
+	}
+	defer fi.Close()
+	fl, err := os.Open(labels)
+	if err != nil {
+		return nil, err
+	}
+	defer fl.Close()
+	digits, err := ReadIDX(fi, fl, first, count)
+	if err != nil {
+		return nil, fmt.Errorf("digits of %s with labels of %s: %w", images, labels, err)
+	}
+	return digits, nil
+}
+
+// ReadIDX is [OpenIDX] of open files. Memory grows with what the files really hold, not with what their headers say.
+func ReadIDX(images, labels io.Reader, first, count int) ([]Digit, error) {
+	if first < 0 || count < 0 {
+		return nil, fmt.Errorf("digits from %d, %d of them: want 0 or more", first, count)
+	}
+	images, n, err := openIDX(images, magicImages, Side, Side)
+	if err != nil {
+		return nil, fmt.Errorf("images: %w", err)
+	}
+	labels, m, err := openIDX(labels, magicLabels)
+	if err != nil {
+		return nil, fmt.Errorf("labels: %w", err)
+	}
+	if n != m {
+		return nil, fmt.Errorf("%d images but %d labels", n, m)
+	}
+	if count == 0 && first < n {
+		count = n - first
+	}
+	if first >= n || count > n-first {
+		return nil, fmt.Errorf("digits from %d, %d of them, out of a file of %d", first, count, n)
+	}
+	if _, err := io.CopyN(io.Discard, images, int64(first)*Side*Side); err != nil {
+		return nil, fmt.Errorf("images before %d: %w", first, noEOF(err))
+	}
+	if _, err := io.CopyN(io.Discard, labels, int64(first)); err != nil {
+		return nil, fmt.Errorf("labels before %d: %w", first, noEOF(err))
+	}
+	var digits []Digit
+	var label [1]uint8
+	for i := first; i < first+count; i++ {
+		var d Digit
+		if _, err := io.ReadFull(images, d.Image[:]); err != nil {
+			return nil, fmt.Errorf("image %d of %d: %w", i, n, noEOF(err))
+		}
+		if _, err := io.ReadFull(labels, label[:]); err != nil {
+			return nil, fmt.Errorf("label %d of %d: %w", i, n, noEOF(err))
+		}
+		if d.Label = label[0]; d.Label > 9 {
+			return nil, fmt.Errorf("label %d is %d: want 0 to 9", i, d.Label)
+		}
+		digits = append(digits, d)
+	}
+	return digits, nil
+}
+
+// openIDX uncompresses r where need be, checks the header and returns the rest with the number of items; side gives the wanted further sizes.
+func openIDX(r io.Reader, magic uint32, side ...uint32) (io.Reader, int, error) {
+	b := bufio.NewReaderSize(r, 64<<10)
+	if head, err := b.Peek(2); err == nil && bytes.Equal(head, []byte{0x1f, 0x8b}) {
+		z, err := gzip.NewReader(b)
+		if err != nil {
+			return nil, 0, err
+		}
+		b = bufio.NewReaderSize(z, 64<<10)
+	}
+	header := make([]uint32, 2+len(side))
+	if err := binary.Read(b, binary.BigEndian, header); err != nil {
+		return nil, 0, fmt.Errorf("header: %w", noEOF(err))
+	}
+	if header[0] != magic {
+		return nil, 0, fmt.Errorf("magic number %#08x: want %#08x", header[0], magic)
+	}
+	if header[1] > maxDigits {
+		return nil, 0, fmt.Errorf("%d items: want at most %d", header[1], maxDigits)
+	}
+	for i, want := range side {
+		if header[2+i] != want {
+			return nil, 0, fmt.Errorf("items of %v: want %v", header[2:], side)
+		}
+	}
+	return b, int(header[1]), nil
+}
+
+// noEOF calls an early end what it is.
+func noEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
