@@ -1,0 +1,201 @@
+package main
+
+import (
+	"fmt"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+
+	"github.com/mmcloughlin/avo/gotypes"
+)
+
+// zmm lists the vector registers; sums take them from the front, operands from the back.
+var zmm = []VecPhysical{
+	Z0, Z1, Z2, Z3, Z4, Z5, Z6, Z7, Z8, Z9, Z10, Z11, Z12, Z13, Z14, Z15,
+	Z16, Z17, Z18, Z19, Z20, Z21, Z22, Z23, Z24, Z25, Z26, Z27, Z28, Z29, Z30, Z31,
+}
+
+// tiles512 generates tile512x1 to tile512x14: rows of 32 columns, 28 sums at most, 2 registers for b and 2 for a.
+func tiles512() {
+	for rows := 1; rows <= 14; rows++ {
+		tile512(rows)
+	}
+}
+
+func tile512(rows int) {
+	TEXT(fmt.Sprintf("tile512x%d", rows), NOSPLIT, "func(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)")
+	Pragma("noescape")
+	Doc(fmt.Sprintf("tile512x%d adds a [%d,k] times b [k,32] to c, of the columns in mask. Distances are in bytes.", rows, rows))
+	k := Load(Param("k"), GP64())
+	a := Load(Param("a"), GP64())
+	ars := Load(Param("ars"), GP64())
+	acs := Load(Param("acs"), GP64())
+	b := Load(Param("b"), GP64())
+	ldb := Load(Param("ldb"), GP64())
+	masks(Param("mask"))
+
+	sums := zmm[:2*rows]
+	for _, z := range sums {
+		VXORPS(z.AsY(), z.AsY(), z.AsY()) // clears all 512 bits
+	}
+	at := rowAddresses(a, ars, rows)
+	b0, b1 := zmm[28], zmm[29]
+	Label("loop")
+	VMOVUPS_Z(Mem{Base: b}, K1, b0)
+	VMOVUPS_Z(Mem{Base: b, Disp: 64}, K2, b1)
+	for i := range rows {
+		x := zmm[30+i%2]
+		VBROADCASTSS(at[i], x)
+		VFMADD231PS(x, b0, sums[2*i])
+		VFMADD231PS(x, b1, sums[2*i+1])
+	}
+	for _, base := range bases(at) {
+		ADDQ(acs, base)
+	}
+	ADDQ(ldb, b)
+	DECQ(k)
+	JNZ(LabelRef("loop"))
+
+	c := Load(Param("c"), GP64())
+	ldc := Load(Param("ldc"), GP64())
+	for i := range rows {
+		for j, mask := range []OpmaskPhysical{K1, K2} {
+			x := zmm[30+j]
+			to := Mem{Base: c, Disp: 64 * j}
+			VMOVUPS_Z(to, mask, x)
+			VADDPS(sums[2*i+j], x, x)
+			VMOVUPS(x, mask, to)
+		}
+		if i+1 < rows {
+			ADDQ(ldc, c)
+		}
+	}
+	VZEROUPPER()
+	RET()
+}
+
+// masks loads the 32 bits of a mask parameter as two masks of 16 lanes: K1 and K2.
+func masks(param gotypes.Component) {
+	m := Load(param, GP32())
+	KMOVW(m, K1)
+	SHRL(U8(16), m)
+	KMOVW(m, K2)
+}
+
+// tailMask sets k to the lowest n bits, n in the register at most 16.
+func tailMask(n GPVirtual, k OpmaskPhysical) {
+	m := GP32()
+	MOVL(U32(0xffff), m)
+	BZHIL(n.As32(), m, m)
+	KMOVW(m, k)
+}
+
+func axpy512() {
+	TEXT("axpy512", NOSPLIT, "func(s float32, n int, src, dst *float32)")
+	Pragma("noescape")
+	Doc("axpy512 adds s times n elements of src to dst.")
+	s := zmm[0]
+	VBROADCASTSS(must(Param("s")), s)
+	n := Load(Param("n"), GP64()).(GPVirtual)
+	src := Load(Param("src"), GP64())
+	dst := Load(Param("dst"), GP64())
+	Label("quad")
+	CMPQ(n, U32(64))
+	JLT(LabelRef("one"))
+	for i := range 4 {
+		VMOVUPS(Mem{Base: src, Disp: 64 * i}, zmm[1+i])
+		VMOVUPS(Mem{Base: dst, Disp: 64 * i}, zmm[5+i])
+	}
+	for i := range 4 {
+		VFMADD231PS(zmm[1+i], s, zmm[5+i])
+		VMOVUPS(zmm[5+i], Mem{Base: dst, Disp: 64 * i})
+	}
+	ADDQ(U32(256), src)
+	ADDQ(U32(256), dst)
+	SUBQ(U32(64), n)
+	JMP(LabelRef("quad"))
+	Label("one")
+	CMPQ(n, U32(16))
+	JLT(LabelRef("tail"))
+	VMOVUPS(Mem{Base: src}, zmm[1])
+	VMOVUPS(Mem{Base: dst}, zmm[2])
+	VFMADD231PS(zmm[1], s, zmm[2])
+	VMOVUPS(zmm[2], Mem{Base: dst})
+	ADDQ(U32(64), src)
+	ADDQ(U32(64), dst)
+	SUBQ(U32(16), n)
+	JMP(LabelRef("one"))
+	Label("tail")
+	TESTQ(n, n)
+	JZ(LabelRef("done"))
+	tailMask(n, K1)
+	VMOVUPS_Z(Mem{Base: src}, K1, zmm[1])
+	VMOVUPS_Z(Mem{Base: dst}, K1, zmm[2])
+	VFMADD231PS(zmm[1], s, zmm[2])
+	VMOVUPS(zmm[2], K1, Mem{Base: dst})
+	Label("done")
+	VZEROUPPER()
+	RET()
+}
+
+func must(c gotypes.Component) Mem {
+	b, err := c.Resolve()
+	if err != nil {
+		panic(err)
+	}
+	return b.Addr
+}
+
+func adam512() {
+	TEXT("adam512", NOSPLIT, "func(n int, p, grad, m, v *float32, rate, f1, f2, epsilon float32)")
+	Pragma("noescape")
+	Doc("adam512 makes one step on n parameters, as portableAdam.")
+	n := Load(Param("n"), GP64()).(GPVirtual)
+	p, g := Load(Param("p"), GP64()), Load(Param("grad"), GP64())
+	m, v := Load(Param("m"), GP64()), Load(Param("v"), GP64())
+	rate, f1, f2, eps := zmm[28], zmm[29], zmm[30], zmm[31]
+	VBROADCASTSS(must(Param("rate")), rate)
+	VBROADCASTSS(must(Param("f1")), f1)
+	VBROADCASTSS(must(Param("f2")), f2)
+	VBROADCASTSS(must(Param("epsilon")), eps)
+	step := func(load func(from Register, to VecPhysical), store func(from VecPhysical, to Register)) {
+		gi, mi, vi, pi, t := zmm[0], zmm[1], zmm[2], zmm[3], zmm[4]
+		load(g, gi)
+		load(m, mi)
+		load(v, vi)
+		load(p, pi)
+		VSUBPS(mi, gi, t) // t = g - m
+		VFMADD231PS(t, f1, mi)
+		VMULPS(gi, gi, t)
+		VSUBPS(vi, t, t) // t = g*g - v
+		VFMADD231PS(t, f2, vi)
+		VSQRTPS(vi, t)
+		VADDPS(eps, t, t)
+		VMULPS(rate, mi, gi)
+		VDIVPS(t, gi, gi)
+		VSUBPS(gi, pi, pi)
+		store(mi, m)
+		store(vi, v)
+		store(pi, p)
+	}
+	Label("one")
+	CMPQ(n, U32(16))
+	JLT(LabelRef("tail"))
+	step(func(from Register, to VecPhysical) { VMOVUPS(Mem{Base: from}, to) },
+		func(from VecPhysical, to Register) { VMOVUPS(from, Mem{Base: to}) })
+	for _, r := range []Register{p, g, m, v} {
+		ADDQ(U32(64), r)
+	}
+	SUBQ(U32(16), n)
+	JMP(LabelRef("one"))
+	Label("tail")
+	TESTQ(n, n)
+	JZ(LabelRef("done"))
+	tailMask(n, K1)
+	step(func(from Register, to VecPhysical) { VMOVUPS_Z(Mem{Base: from}, K1, to) },
+		func(from VecPhysical, to Register) { VMOVUPS(from, K1, Mem{Base: to}) })
+	Label("done")
+	VZEROUPPER()
+	RET()
+}
