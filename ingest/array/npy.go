@@ -31,6 +31,7 @@ const (
 type header struct {
 	fields  []field // one without a name for a plain array
 	record  int     // bytes of an element
+	length  int     // bytes of the header itself
 	fortran bool
 	shape   []int
 }
@@ -83,7 +84,12 @@ func readHeader(r io.Reader) (*header, error) {
 	if _, err := io.ReadFull(r, text); err != nil {
 		return nil, fmt.Errorf("npy header: %w", noEOF(err))
 	}
-	return parseHeader(string(text))
+	h, err := parseHeader(string(text))
+	if err != nil {
+		return nil, err
+	}
+	h.length = len(pre) + len(size) + len(text)
+	return h, nil
 }
 
 func noEOF(err error) error {

@@ -194,8 +194,9 @@ func (p *part) readHeader() error {
 	if err != nil {
 		return err
 	}
-	if want := int64(n) * int64(p.header.record); want > p.size {
-		return fmt.Errorf("cut short: found %d bytes, want %d of values for shape %v", p.size, want, p.header.shape)
+	have := p.size - int64(p.header.length)
+	if want := int64(n) * int64(p.header.record); want > have {
+		return fmt.Errorf("cut short: found %d bytes of values, want %d for shape %v", have, want, p.header.shape)
 	}
 	return nil
 }

@@ -25,7 +25,7 @@ func manifest(t *testing.T) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // opened for reading
 	r := csv.NewReader(f)
 	r.Comma, r.LazyQuotes, r.FieldsPerRecord = '\t', true, -1
 	rows, err := r.ReadAll()
@@ -59,7 +59,7 @@ func samplesOf(t *testing.T, path string, o ingest.Options) []ingest.Sample {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer src.Close()
+	defer src.Close() //nolint:errcheck // opened for reading
 	var out []ingest.Sample
 	for {
 		s, err := src.Read(t.Context())
@@ -266,7 +266,7 @@ func TestTUMFolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer src.Close()
+	defer src.Close() //nolint:errcheck // opened for reading
 	frames, missing := 0, 0
 	for {
 		s, err := src.Read(t.Context())

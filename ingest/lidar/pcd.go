@@ -87,7 +87,7 @@ func (h *pcdHeader) set(key string, args []string) (err error) {
 		h.counts, err = smallInts(args, pcdMaxCount)
 	case "TYPE":
 		for _, a := range args {
-			if len(a) != 1 || !strings.Contains("IUF", a) {
+			if a != "I" && a != "U" && a != "F" {
 				return fmt.Errorf("TYPE: found %q, want I, U or F", a)
 			}
 			h.types = append(h.types, a[0])

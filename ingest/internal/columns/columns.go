@@ -270,3 +270,15 @@ func (c *Column) unpack(r, g, b []uint8, from int) {
 		r[i], g[i], b[i] = uint8(v>>16), uint8(v>>8), uint8(v)
 	}
 }
+
+// NeedFloat64 says whether any coordinate would change as a float32; a NaN does not.
+func NeedFloat64(p *ingest.PointCloud) bool {
+	for _, col := range [][]float64{p.X, p.Y, p.Z} {
+		for _, v := range col {
+			if float64(float32(v)) != v && !math.IsNaN(v) {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,274 @@
+package array
+
+import (
+	"archive/zip"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/ingesttest"
+	"github.com/voxelstream/voxelstream/internal/testenv"
+)
+
+// npy makes a file of the given header and values of any fixed-size type.
+func npy(tb testing.TB, descr, order, shape string, v any) []byte {
+	tb.Helper()
+	head := fmt.Sprintf("{'descr': %s, 'fortran_order': %s, 'shape': %s, }\n", descr, order, shape)
+	b := binary.LittleEndian.AppendUint16([]byte(npyMagic+"\x01\x00"), uint16(len(head)))
+	b = append(b, head...)
+	var o binary.ByteOrder = binary.LittleEndian
+	if strings.Contains(descr, ">") {
+		o = binary.BigEndian
+	}
+	b, err := binary.Append(b, o, v)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return b
+}
+
+func npz(tb testing.TB, files ...any) []byte {
+	tb.Helper()
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	for i := 0; i < len(files); i += 2 {
+		w, err := z.Create(fmt.Sprint(files[i]))
+		if err != nil {
+			tb.Fatal(err)
+		}
+		data, _ := files[i+1].([]byte)
+		if _, err := w.Write(data); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		tb.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func count(n int) []float32 {
+	out := make([]float32, n)
+	for i := range out {
+		out[i] = float32(i)
+	}
+	return out
+}
+
+func read(t *testing.T, f ingest.Format, data []byte, o ingest.Options) ([]ingest.Sample, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return readPath(t, f, path, o)
+}
+
+func readPath(t *testing.T, f ingest.Format, path string, o ingest.Options) (out []ingest.Sample, err error) {
+	t.Helper()
+	src, err := f.Open(t.Context(), path, o)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, src.Close()) }()
+	for {
+		s, err := src.Read(t.Context())
+		if errors.Is(err, io.EOF) {
+			return out, nil
+		}
+		if err != nil {
+			return out, err
+		}
+		out = append(out, s)
+	}
+}
+
+// describe is shapes and values of the first sample, and how many there are.
+func describe(samples []ingest.Sample) string {
+	switch d := samples[0].Data.(type) {
+	case *ingest.Grid:
+		return fmt.Sprint(len(samples), d.Dims, d.Channels, d.Values)
+	case *ingest.PointCloud:
+		return fmt.Sprint(len(samples), d.X, d.Y, d.Z)
+	}
+	return ""
+}
+
+func TestShapesAndTypes(t *testing.T) {
+	for name, c := range map[string]struct {
+		data []byte
+		want string
+	}{
+		"flat cubes":        {npy(t, "'<f4'", "False", "(2, 8)", count(16)), "2 [2 2 2] 1 [0 1 2 3 4 5 6 7]"},
+		"one grid":          {npy(t, "'<i2'", "False", "(1, 2, 3)", []int16{-1, 2, 3, 4, 5, 6}), "1 [1 2 3] 1 [-1 2 3 4 5 6]"},
+		"fortran":           {npy(t, "'<u2'", "True", "(1, 2, 3)", []uint16{1, 2, 3, 4, 5, 6}), "1 [1 2 3] 1 [1 3 5 2 4 6]"},
+		"rows of grids":     {npy(t, "'|u1'", "False", "(2, 1, 2, 1)", []uint8{9, 8, 7, 6}), "2 [1 2 1] 1 [9 8]"},
+		"channels":          {npy(t, "'>f8'", "False", "(1, 1, 1, 2, 3)", []float64{1, 2, 3, 4, 5, 6}), "1 [1 1 2] 3 [1 2 3 4 5 6]"},
+		"halves":            {npy(t, "'<f2'", "False", "(1, 1, 5)", []uint16{0x3c00, 0xc000, 1, 0x7bff, 0x7c00}), "1 [1 1 5] 1 [1 -2 5.9604645e-08 65504 +Inf]"},
+		"points":            {npy(t, "'<f8'", "False", "(2, 3)", []float64{1, 2, 3, 4, 5, 6}), "1 [1 4] [2 5] [3 6]"},
+		"points in columns": {npy(t, "'<f4'", "True", "(2, 3)", []float32{1, 2, 3, 4, 5, 6}), "1 [1 2] [3 4] [5 6]"},
+		"records": {
+			npy(t, "[('z', '<f4'), ('x', '<f4'), ('y', '<f4')]", "False", "(2,)", []float32{1, 2, 3, 4, 5, 6}),
+			"1 [2 5] [3 6] [1 4]",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := read(t, NPY, c.data, ingest.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s := describe(got); s != c.want {
+				t.Errorf("found %s, want %s", s, c.want)
+			}
+		})
+	}
+}
+
+func TestHalfIsExact(t *testing.T) {
+	// Every finite binary16 is sign * 2^(e-25) * (1024 + f), or 2^-24 * f.
+	for v := range uint16(0x7c00) {
+		e, f := int(v>>10), float64(v&1023)
+		want := math.Ldexp(1024+f, e-25)
+		if e == 0 {
+			want = math.Ldexp(f, -24)
+		}
+		if got := half(v); float64(got) != want || half(v|0x8000) != -got {
+			t.Fatalf("%#x: found %g, want %g", v, got, want)
+		}
+	}
+	if !math.IsNaN(float64(half(0x7e00))) {
+		t.Error("found a number, want NaN")
+	}
+}
+
+func TestLabels(t *testing.T) {
+	x := npy(t, "'<f4'", "False", "(2, 8)", count(16))
+	for name, c := range map[string][]any{
+		"X y":           {"X.npy", x, "y.npy", npy(t, "'<i8'", "False", "(2,)", []int64{3, 1})},
+		"X_train":       {"y_train.npy", npy(t, "'|u1'", "False", "(2, 1)", []uint8{3, 1}), "X_train.npy", x},
+		"medmnist":      {"train_images.npy", x, "train_labels.npy", npy(t, "'|u1'", "False", "(2, 1)", []uint8{3, 1})},
+		"labels":        {"data.npy", x, "labels.npy", npy(t, "'<f4'", "False", "(2,)", []float32{3, 1})},
+		"one-hot":       {"x.npy", x, "y.npy", npy(t, "'<f4'", "False", "(2, 4)", []float32{0, 0, 0, 1, 0, 1, 0, 0})},
+		"one-hot by py": {"x.npy", x, "y.npy", npy(t, "'<f4'", "True", "(2, 4)", []float32{0, 0, 0, 1, 0, 0, 1, 0})},
+	} {
+		got, err := read(t, NPZ, npz(t, c...), ingest.Options{})
+		if err != nil || len(got) != 2 || got[0].Label != 3 || got[1].Label != 1 {
+			t.Errorf("%s: found %+v, %v", name, got, err)
+		}
+	}
+	// Without labels every sample says so.
+	got, err := read(t, NPZ, npz(t, "a.npy", x), ingest.Options{})
+	if err != nil || got[1].Label != ingest.NoLabel || !strings.HasSuffix(got[1].Stream, ":a") {
+		t.Errorf("found %+v, %v", got, err)
+	}
+}
+
+func TestErrors(t *testing.T) {
+	x := npy(t, "'<f4'", "False", "(2, 8)", count(16))
+	for name, c := range map[string]struct {
+		format ingest.Format
+		data   []byte
+		want   string
+	}{
+		"no cube":       {NPY, npy(t, "'<f4'", "False", "(1, 9)", count(9)), "say the shape"},
+		"cut":           {NPY, x[:len(x)-1], "found 63 bytes of values, want 64"},
+		"huge":          {NPY, npy(t, "'<f8'", "False", "(9000000000, 9000000000)", count(0)), "too large for any file"},
+		"text":          {NPY, npy(t, "'<U5'", "False", "(1,)", count(0)), `found type "U5"`},
+		"too few label": {NPZ, npz(t, "x.npy", x, "y.npy", npy(t, "'|u1'", "False", "(1,)", []uint8{3})), "found 1 labels, want 2"},
+		"half a label":  {NPZ, npz(t, "x.npy", x, "y.npy", npy(t, "'<f4'", "False", "(2,)", []float32{1, 0.5})), "row 1: found 0.5"},
+	} {
+		_, err := read(t, c.format, c.data, ingest.Options{})
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: found error %v, want %q", name, err, c.want)
+		}
+	}
+}
+
+func TestGridShape(t *testing.T) {
+	got, err := read(t, NPY, npy(t, "'<f4'", "False", "(2, 6)", count(12)), ingest.Options{GridShape: [3]int{1, 2, 3}})
+	if err != nil || describe(got) != "2 [1 2 3] 1 [0 1 2 3 4 5]" {
+		t.Errorf("found %v, %v", got, err)
+	}
+}
+
+func TestSuite(t *testing.T) {
+	ingesttest.Format(t, NPY, "a.npy", npy(t, "'<f4'", "False", "(2, 8)", count(16)))
+	ingesttest.Format(t, NPY, "p.npy", npy(t, "[('z', '<f4'), ('x', '<f4'), ('y', '<f4')]", "False", "(2,)", count(6)))
+	ingesttest.Format(t, NPZ, "a.npz", npz(t, "X.npy", npy(t, "'<f4'", "True", "(2, 2, 2, 1)", count(8)), "y.npy", npy(t, "'<i8'", "False", "(2,)", []int64{3, 1})))
+}
+
+func TestWriters(t *testing.T) {
+	cloud := &ingest.PointCloud{X: []float64{1, 2}, Y: []float64{3, 4}, Z: []float64{5, 0.1}, Intensity: []float32{7, 8}}
+	dir := t.TempDir()
+	write := func(create func(string) (ingest.Writer, error), name string, samples ...ingest.Sample) (string, error) {
+		path := filepath.Join(dir, name)
+		w, err := create(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.Close() //nolint:errcheck // committed or dropped
+		for _, s := range samples {
+			if err := w.Write(s); err != nil {
+				return path, err
+			}
+		}
+		return path, w.Commit()
+	}
+	path, err := write(CreateNPY, "c.npy", ingest.Sample{Data: cloud})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := readPath(t, NPY, path, ingest.Options{})
+	if err != nil || describe(got) != "1 [1 2] [3 4] [5 0.1]" || got[0].Data.(*ingest.PointCloud).Intensity[1] != 8 {
+		t.Errorf("cloud: found %v, %v", got, err)
+	}
+	grid := func(label int32, v float32) ingest.Sample {
+		return ingest.Sample{Label: label, Data: &ingest.Grid{Dims: [3]int{1, 2, 2}, Channels: 1, Values: []float32{v, v, v, v}}}
+	}
+	path, err = write(CreateNPZ, "g.npz", grid(4, 1), grid(-1, 2), grid(6, 3))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err = readPath(t, NPZ, path, ingest.Options{})
+	if err != nil || len(got) != 3 || got[2].Label != 6 || got[1].Label != ingest.NoLabel || got[2].Data.(*ingest.Grid).Values[3] != 3 {
+		t.Errorf("grids: found %v, %v", got, err)
+	}
+	bad := grid(1, 1)
+	bad.Data = &ingest.Grid{Dims: [3]int{1, 1, 4}, Channels: 1, Values: make([]float32, 4)}
+	if _, err := write(CreateNPZ, "bad.npz", grid(1, 1), bad); err == nil || !strings.Contains(err.Error(), "[1 1 4], want [1 2 2]") {
+		t.Errorf("found error %v", err)
+	}
+	if _, err := write(CreateNPY, "none.npy"); err == nil {
+		t.Error("found no error for an empty file")
+	}
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) != 2 {
+		t.Errorf("found %v in the folder, want the two good files: %v", left, err)
+	}
+}
+
+func FuzzNPY(f *testing.F) {
+	ingesttest.Fuzz(f, NPY, "f.npy", npy(f, "'<f4'", "False", "(2, 8)", count(16)), npy(f, "[('z', '<f4'), ('x', '<f4'), ('y', '<f4')]", "False", "(2,)", count(6)),
+		npy(f, "'<f2'", "True", "(1, 2, 2)", []uint16{1, 2, 3, 4}))
+}
+
+func FuzzNPZ(f *testing.F) {
+	ingesttest.Fuzz(f, NPZ, "f.npz", npz(f, "X.npy", npy(f, "'<f4'", "False", "(1, 8)", count(8)), "y.npy", npy(f, "'|u1'", "False", "(1,)", []uint8{3})))
+}
+
+func TestDiamond(t *testing.T) {
+	path := testenv.Sample(t, "npy/pyntcloud_diamond.npz")
+	d, err := NPZ.Inspect(t.Context(), path, ingest.Options{})
+	p, ok := d.(*ingest.Points)
+	if err != nil || !ok || p.Count != 6 || *p.First != [3]float64{0.5, 0, 0.5} || *p.Max != [3]float64{1, 1, 1} {
+		t.Errorf("found %+v, %v", d, err)
+	}
+}

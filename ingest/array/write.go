@@ -1,0 +1,246 @@
+package array
+
+import (
+	"archive/zip"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strings"
+
+	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/internal/columns"
+)
+
+// headerRoom is the length of the headers we write: enough for any shape, so that the number of rows can be filled in at the end.
+const headerRoom = 256
+
+// formatHeader is the head of a version 1 file, padded to headerRoom.
+func formatHeader(descr string, shape []int) []byte {
+	dims := make([]string, len(shape))
+	for i, d := range shape {
+		dims[i] = fmt.Sprint(d)
+	}
+	tuple := strings.Join(dims, ", ")
+	if len(shape) == 1 {
+		tuple += ","
+	}
+	dict := fmt.Sprintf("{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", descr, tuple)
+	out := append([]byte(npyMagic), 1, 0)
+	out = binary.LittleEndian.AppendUint16(out, headerRoom-10)
+	out = append(out, dict...)
+	for len(out) < headerRoom-1 {
+		out = append(out, ' ')
+	}
+	return append(out, '\n')
+}
+
+// CreateNPY makes an array of one cloud, (N, 3) or with intensity and colours up to (N, 7), or of grids of one shape, (N, D, H, W) or
+// (N, D, H, W, C), float32; a cloud that float32 cannot hold is float64. Labels have no place in it.
+func CreateNPY(path string) (ingest.Writer, error) {
+	f, err := ingest.CreateFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return &npyWriter{NewFile: f, path: path}, nil
+}
+
+type npyWriter struct {
+	*ingest.NewFile
+	path  string
+	descr string
+	row   []int // shape of a row, nil before the first
+	rows  int
+	cloud bool
+}
+
+func (w *npyWriter) Write(s ingest.Sample) error {
+	if f, ok := s.Data.(*ingest.Frame); ok {
+		p, err := f.Points()
+		if err != nil {
+			return err
+		}
+		s.Data = p
+	}
+	var err error
+	switch d := s.Data.(type) {
+	case *ingest.Grid:
+		err = w.grid(d)
+	case *ingest.PointCloud:
+		err = w.points(d)
+	default:
+		err = fmt.Errorf("found %T, want grids or points", s.Data)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: sample %s/%d: %w", w.path, s.Stream, s.Seq, err)
+	}
+	return nil
+}
+
+// begin writes a header to be filled in by finish.
+func (w *npyWriter) begin(descr string, row []int) error {
+	w.descr, w.row = descr, row
+	_, err := w.NewFile.Write(formatHeader(descr, append([]int{0}, row...)))
+	return err
+}
+
+func (w *npyWriter) grid(g *ingest.Grid) error {
+	row := g.Dims[:]
+	if g.Channels > 1 {
+		row = append(append([]int{}, row...), g.Channels)
+	}
+	if w.row == nil {
+		if err := w.begin("<f4", append([]int{}, row...)); err != nil {
+			return err
+		}
+	}
+	if w.cloud || fmt.Sprint(w.row) != fmt.Sprint(row) {
+		return fmt.Errorf("found a grid of %v, want %v as the first", row, w.row)
+	}
+	w.rows++
+	buf := make([]byte, 0, 4*len(g.Values))
+	for _, v := range g.Values {
+		buf = binary.LittleEndian.AppendUint32(buf, math.Float32bits(v))
+	}
+	_, err := w.NewFile.Write(buf)
+	return err
+}
+
+func (w *npyWriter) points(p *ingest.PointCloud) error {
+	if w.row != nil {
+		return errors.New("found a second sample; an array of points holds one cloud")
+	}
+	width := 3
+	if p.Intensity != nil {
+		width++
+	}
+	if p.R != nil {
+		width += 3
+	}
+	descr := "<f4"
+	if columns.NeedFloat64(p) {
+		descr = "<f8"
+	}
+	if err := w.begin(descr, []int{width}); err != nil {
+		return err
+	}
+	w.cloud, w.rows = true, p.Len()
+	var buf []byte
+	for i := range p.X {
+		row := [7]float64{p.X[i], p.Y[i], p.Z[i]}
+		k := 3
+		if p.Intensity != nil {
+			row[k] = float64(p.Intensity[i])
+			k++
+		}
+		if p.R != nil {
+			row[k], row[k+1], row[k+2] = float64(p.R[i]), float64(p.G[i]), float64(p.B[i])
+		}
+		buf = buf[:0]
+		for _, v := range row[:width] {
+			if descr == "<f8" {
+				buf = binary.LittleEndian.AppendUint64(buf, math.Float64bits(v))
+			} else {
+				buf = binary.LittleEndian.AppendUint32(buf, math.Float32bits(float32(v)))
+			}
+		}
+		if _, err := w.NewFile.Write(buf); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finish fills the number of rows in.
+func (w *npyWriter) finish() error {
+	if w.row == nil {
+		return fmt.Errorf("%s: found no sample to write", w.path)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	_, err := w.File.WriteAt(formatHeader(w.descr, append([]int{w.rows}, w.row...)), 0)
+	return err
+}
+
+func (w *npyWriter) Commit() error {
+	if err := w.finish(); err != nil {
+		return err
+	}
+	return w.NewFile.Commit()
+}
+
+// CreateNPZ makes an archive with the samples as X, as CreateNPY has them, and their labels as y (int32), if any has one.
+func CreateNPZ(path string) (ingest.Writer, error) {
+	out, err := ingest.CreateFile(path)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := ingest.CreateFile(path + ".rows")
+	if err != nil {
+		return nil, errors.Join(err, out.Close())
+	}
+	return &npzWriter{out: out, rows: &npyWriter{NewFile: rows, path: path}}, nil
+}
+
+type npzWriter struct {
+	out     *ingest.NewFile
+	rows    *npyWriter // X in the making: its header needs the number of rows
+	labels  []int32
+	labeled bool
+}
+
+func (w *npzWriter) Write(s ingest.Sample) error {
+	if err := w.rows.Write(s); err != nil {
+		return err
+	}
+	w.labels = append(w.labels, s.Label)
+	w.labeled = w.labeled || s.Label != ingest.NoLabel
+	return nil
+}
+
+func (w *npzWriter) Commit() error {
+	if err := w.rows.finish(); err != nil {
+		return err
+	}
+	if _, err := w.rows.File.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	z := zip.NewWriter(w.out)
+	if err := entry(z, "X.npy", w.rows.File); err != nil {
+		return err
+	}
+	if w.labeled {
+		data := formatHeader("<i4", []int{len(w.labels)})
+		for _, l := range w.labels {
+			data = binary.LittleEndian.AppendUint32(data, uint32(l))
+		}
+		if err := entry(z, "y.npy", strings.NewReader(string(data))); err != nil {
+			return err
+		}
+	}
+	if err := z.Close(); err != nil {
+		return err
+	}
+	return w.out.Commit()
+}
+
+// entry adds a file to an archive, without a date, so that the same samples make the same bytes.
+func entry(z *zip.Writer, name string, r io.Reader) error {
+	e, err := z.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Deflate})
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(e, r)
+	return err
+}
+
+func (w *npzWriter) Close() error {
+	err := w.rows.Close()
+	if errors.Is(err, os.ErrNotExist) {
+		err = nil
+	}
+	return errors.Join(err, w.out.Close())
+}

@@ -1,0 +1,273 @@
+package depth
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/ingesttest"
+	"github.com/voxelstream/voxelstream/internal/testenv"
+)
+
+func encode(tb testing.TB, img image.Image) []byte {
+	tb.Helper()
+	var b bytes.Buffer
+	if err := png.Encode(&b, img); err != nil {
+		tb.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// depthImage is 3 x 2 with the given raw values.
+func depthImage(tb testing.TB, raw ...uint16) []byte {
+	img := image.NewGray16(image.Rect(0, 0, 3, 2))
+	for i, v := range raw {
+		img.SetGray16(i%3, i/3, color.Gray16{Y: v})
+	}
+	return encode(tb, img)
+}
+
+func colorImage(tb testing.TB, w, h int) []byte {
+	img := image.NewRGBA(image.Rect(0, 0, w, h))
+	for i := range w * h {
+		img.SetRGBA(i%w, i/w, color.RGBA{R: uint8(i), G: 2, B: 3, A: 255})
+	}
+	return encode(tb, img)
+}
+
+func put(t *testing.T, dir string, files map[string]string) {
+	t.Helper()
+	for name, data := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestPNG(t *testing.T) {
+	dir := t.TempDir()
+	put(t, dir, map[string]string{"d.png": string(depthImage(t, 0, 1000, 65535, 1, 0, 2500)), "c.png": string(colorImage(t, 3, 2))})
+	path := filepath.Join(dir, "d.png")
+	for units, want := range map[float64]string{0: "[0 1 65.535 0.001 0 2.5]", 5000: "[0 0.2 13.107 0.0002 0 0.5]"} {
+		src, err := PNG.Open(t.Context(), path, ingest.Options{DepthUnits: units})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := src.Read(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, ok := s.Data.(*ingest.Frame)
+		if !ok || fmt.Sprint(f.Depth) != want {
+			t.Errorf("units %g: found %v, want %s", units, f.Depth, want)
+		}
+		if f.Cam.Valid() {
+			t.Error("found a camera for a size no camera has")
+		}
+	}
+	head, err := ingest.ReadHead(filepath.Join(dir, "c.png"))
+	if err != nil || detectPNG(head) != ingest.No {
+		t.Errorf("a colour image was taken for depth: %v", err)
+	}
+	if _, err := decodePNG(depthImage(t, 1), 1000, ingest.Options{MaxPixels: 5}); err == nil || !strings.Contains(err.Error(), "limit 5") {
+		t.Errorf("found error %v, want the limit", err)
+	}
+}
+
+func TestPNGSuite(t *testing.T) {
+	ingesttest.Format(t, PNG, "d.png", depthImage(t, 0, 1, 2, 3, 4, 65535))
+}
+
+func FuzzPNG(f *testing.F) { ingesttest.Fuzz(f, PNG, "d.png", depthImage(f, 0, 1, 2, 3, 4, 65535)) }
+
+func TestPairNearest(t *testing.T) {
+	at := func(ms ...int) (out []tumFile) {
+		for _, m := range ms {
+			out = append(out, tumFile{time.UnixMilli(int64(m)), fmt.Sprint(m)})
+		}
+		return out
+	}
+	for name, c := range map[string]struct {
+		depth, color []tumFile
+		want         string
+	}{
+		"nearest":       {at(0, 33, 66), at(2, 30, 70), "2 30 70"},
+		"tolerance":     {at(0, 100), at(21, 120), "- 120"},
+		"each once":     {at(0, 10), at(8), "- 8"},
+		"tie":           {at(10), at(0, 20), "0"},
+		"no colour":     {at(1, 2), nil, "- -"},
+		"colour before": {at(100), at(90), "90"},
+	} {
+		var got []string
+		for _, p := range pairNearest(c.depth, c.color, 20*time.Millisecond) {
+			if p.color.path == "" {
+				p.color.path = "-"
+			}
+			got = append(got, p.color.path)
+		}
+		if s := strings.Join(got, " "); s != c.want {
+			t.Errorf("%s: found %s, want %s", name, s, c.want)
+		}
+	}
+}
+
+func readAll(t *testing.T, dir string) (frames []ingest.Sample, failed []*ingest.ItemError) {
+	t.Helper()
+	src, err := TUM.Open(t.Context(), dir, ingest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		s, err := src.Read(t.Context())
+		var item *ingest.ItemError
+		switch {
+		case errors.Is(err, io.EOF):
+			return frames, failed
+		case errors.As(err, &item):
+			failed = append(failed, item)
+		case err != nil:
+			t.Fatal(err)
+		default:
+			frames = append(frames, s)
+		}
+	}
+}
+
+func TestTUMLists(t *testing.T) {
+	d, c := string(depthImage(t, 5000, 0, 1, 2, 3, 4)), string(colorImage(t, 3, 2))
+	dir := t.TempDir()
+	put(t, dir, map[string]string{
+		"depth.txt":     "# timestamp filename\n10.000000 depth/a.png\n11.5 depth/b.png\n12.25 depth/gone.png\n13 depth/d.png\n",
+		"rgb.txt":       "10.01 rgb/a.png\n11.4 rgb/far.png\n13.000 rgb/big.png\n",
+		"depth/a.png":   d,
+		"rgb/a.png":     c,
+		"depth/b.png":   d,
+		"depth/d.png":   d,
+		"rgb/big.png":   string(colorImage(t, 4, 2)),
+		"unrelated.txt": "x",
+	})
+	frames, failed := readAll(t, dir)
+	if len(frames) != 2 || len(failed) != 2 {
+		t.Fatalf("found %d frames and %v", len(frames), failed)
+	}
+	a, _ := frames[0].Data.(*ingest.Frame)
+	b, _ := frames[1].Data.(*ingest.Frame)
+	if a.Depth[0] != 1 || len(a.Color) != 6 || a.Color[4].R != 4 || b.Color != nil {
+		t.Errorf("found %+v and %+v", a, b)
+	}
+	if frames[1].Seq != 1 || frames[1].Time != time.Unix(11, 500_000_000).UTC() {
+		t.Errorf("found seq %d time %v", frames[1].Seq, frames[1].Time)
+	}
+	if failed[0].Seq != 2 || !strings.Contains(failed[0].Error(), "gone.png") || !strings.Contains(failed[1].Error(), "4 x 2 pixels, want 3 x 2") {
+		t.Errorf("found %v", failed)
+	}
+}
+
+func TestTUMAssociationsInEitherOrder(t *testing.T) {
+	d, c := string(depthImage(t, 5000)), string(colorImage(t, 3, 2))
+	for name, line := range map[string]string{"depth first": "1.5 depth/a.png 1.6 rgb/a.png", "colour first": "1.6 rgb/a.png 1.5 depth/a.png"} {
+		dir := t.TempDir()
+		put(t, dir, map[string]string{"associations.txt": line, "depth/a.png": d, "rgb/a.png": c})
+		frames, failed := readAll(t, dir)
+		if len(frames) != 1 || frames[0].Time != time.Unix(1, 500_000_000).UTC() {
+			t.Errorf("%s: found %v %v", name, frames, failed)
+		}
+	}
+}
+
+func TestTUMRefuses(t *testing.T) {
+	for name, c := range map[string]struct{ list, want string }{
+		"escape": {"1 ../../etc/passwd", "within the folder"},
+		"time":   {"yesterday a.png", "line 1: found time"},
+		"words":  {"# fine\n1.0", "line 2: found 1 words, want 2"},
+	} {
+		dir := t.TempDir()
+		put(t, dir, map[string]string{"depth.txt": c.list})
+		if _, err := TUM.Open(t.Context(), dir, ingest.Options{}); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: found error %v, want %q", name, err, c.want)
+		}
+	}
+}
+
+func FuzzTUMList(f *testing.F) {
+	f.Add("# t f\n1.5 depth/a.png\n", "1.6 rgb/a.png\n")
+	f.Add("-1.5 a\n\n9999999999999 b", "0 c")
+	f.Fuzz(func(t *testing.T, depths, colors string) {
+		dir := t.TempDir()
+		put(t, dir, map[string]string{"depth.txt": depths, "rgb.txt": colors})
+		folder, err := readTUM(dir, ingest.Options{}.WithDefaults())
+		if err != nil {
+			return
+		}
+		for _, p := range folder.pairs {
+			if !filepath.IsLocal(p.depth.path) || p.color.path != "" && !filepath.IsLocal(p.color.path) {
+				t.Errorf("found a path outside: %+v", p)
+			}
+		}
+	})
+}
+
+func TestPoints(t *testing.T) {
+	f := &ingest.Frame{
+		Width: 3, Height: 2, Depth: []ingest.Metres{2, 0, 1, 0, 4, 0}, Cam: ingest.Intrinsics{Fx: 2, Fy: 4, Cx: 1, Cy: 0.5},
+		Color: []color.RGBA{{R: 1}, {R: 2}, {R: 3}, {R: 4}, {R: 5}, {R: 6}},
+	}
+	p, err := f.Points()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// (0,0) z=2: x=(0-1)/2*2, y=(0-.5)/4*2; (2,0) z=1; (1,1) z=4.
+	if got := fmt.Sprint(p.X, p.Y, p.Z, p.R); got != "[-1 0.5 0] [-0.25 -0.125 0.5] [2 1 4] [1 3 5]" {
+		t.Errorf("found %s", got)
+	}
+	before := &p.X[0]
+	p.X, p.Y, p.Z, p.R, p.G, p.B = p.X[:0], p.Y[:0], p.Z[:0], p.R[:0], p.G[:0], p.B[:0]
+	if err := f.AppendPoints(p); err != nil || &p.X[0] != before || p.Len() != 3 {
+		t.Errorf("memory not used again: %v", err)
+	}
+	if err := f.AppendPoints(p); err != nil || p.Len() != 6 || p.X[3] != -1 || p.R[5] != 5 {
+		t.Errorf("appended: found %+v, %v", p, err)
+	}
+	f.Cam = ingest.Intrinsics{}
+	if _, err := f.Points(); err == nil {
+		t.Error("found no error without a camera")
+	}
+}
+
+func BenchmarkPoints(b *testing.B) {
+	f, err := readPNG(testenv.Sample(b, "rgbd/redwood/depth_00000.png"), ingest.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	var p ingest.PointCloud
+	for b.Loop() {
+		p.X, p.Y, p.Z = p.X[:0], p.Y[:0], p.Z[:0]
+		if err := f.AppendPoints(&p); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "frames/s")
+}
+
+func BenchmarkDecodePNG(b *testing.B) {
+	path := testenv.Sample(b, "rgbd/redwood/depth_00000.png")
+	for b.Loop() {
+		if _, err := readPNG(path, ingest.Options{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,27 @@
+package formats
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/array"
+	"github.com/voxelstream/voxelstream/ingest/lidar"
+)
+
+// Create begins a file of samples in the format that its name's extension says: .npy, .npz, .pcd or .ply.
+func Create(path string) (ingest.Writer, error) {
+	switch ext := strings.ToLower(filepath.Ext(path)); ext {
+	case ".npy":
+		return array.CreateNPY(path)
+	case ".npz":
+		return array.CreateNPZ(path)
+	case ".pcd":
+		return lidar.CreatePCD(path)
+	case ".ply":
+		return lidar.CreatePLY(path)
+	default:
+		return nil, fmt.Errorf("%s: found extension %q, want .npy, .npz, .pcd or .ply", path, ext)
+	}
+}

@@ -1,0 +1,198 @@
+// Package ingesttest is the suite that every format passes: the contract of a Source, and harmlessness on damaged input.
+package ingesttest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/voxelstream/voxelstream/ingest"
+)
+
+// Options are limits small enough that a decoder that allocates what a damaged file claims is noticed.
+var Options = ingest.Options{MaxBytes: 64 << 20, MaxPoints: 4 << 20, MaxPixels: 4 << 20, MaxCells: 4 << 20}
+
+// Format checks f on the content of a good file: it reads without an error and keeps the contract, and no truncation, at any length up to
+// 4096 and at many beyond, and none of 1,000 mutants makes it panic or break the contract. name is the file's name, which some formats need.
+func Format(t *testing.T, f ingest.Format, name string, data []byte) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	write(t, path, data)
+	head, err := ingest.ReadHead(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.Detect(head) == ingest.No {
+		t.Errorf("%s: %s not recognised", f.Name, name)
+	}
+	if n, err := Drain(t.Context(), f, path); err != nil || n == 0 {
+		t.Fatalf("%s: found %d samples and error %v in a good file", f.Name, n, err)
+	}
+	if _, err := f.Inspect(t.Context(), path, Options); err != nil {
+		t.Errorf("%s: inspect: %v", f.Name, err)
+	}
+	for n := 0; n < len(data); n += 1 + max(0, n-4096)/64 {
+		write(t, path, data[:n])
+		exercise(t, f, path, fmt.Sprintf("first %d bytes", n))
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	for i := range 1000 {
+		write(t, path, Mutant(r, data))
+		exercise(t, f, path, fmt.Sprintf("mutant %d", i))
+	}
+}
+
+// Fuzz runs f on a fuzzer's input.
+func Fuzz(f *testing.F, format ingest.Format, name string, seeds ...[]byte) {
+	for _, s := range seeds {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		path := filepath.Join(t.TempDir(), name)
+		write(t, path, data)
+		exercise(t, format, path, "input")
+	})
+}
+
+// Mutant damages a copy of data: some bytes changed, a piece removed or doubled, most often near the start where the headers are.
+func Mutant(r *rand.Rand, data []byte) []byte {
+	out := bytes.Clone(data)
+	at := func() int {
+		if len(out) == 0 {
+			return 0
+		}
+		if r.IntN(3) > 0 {
+			return r.IntN(min(len(out), 1024))
+		}
+		return r.IntN(len(out))
+	}
+	for range 1 + r.IntN(4) {
+		if len(out) == 0 {
+			break
+		}
+		i := at()
+		switch r.IntN(5) {
+		case 0:
+			out[i] = byte(r.Uint32())
+		case 1:
+			out[i] ^= 1 << r.IntN(8)
+		case 2:
+			out[i] = []byte{0, 0xff, 0x7f, '9', '-'}[r.IntN(5)]
+		case 3:
+			n := min(r.IntN(64), len(out)-i)
+			out = append(out[:i], out[i+n:]...)
+		case 4:
+			n := min(r.IntN(64), len(out)-i)
+			out = append(out[:i+n:i+n], out[i:]...)
+		}
+	}
+	return out
+}
+
+func write(t *testing.T, path string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// exercise detects, reads and inspects an input that may be damaged: whatever the result, the contract holds.
+func exercise(t *testing.T, f ingest.Format, path, what string) {
+	t.Helper()
+	defer func() {
+		if p := recover(); p != nil {
+			kept := filepath.Join(os.TempDir(), "failing-"+filepath.Base(path))
+			data, _ := os.ReadFile(path)
+			_ = os.WriteFile(kept, data, 0o600)
+			t.Errorf("%s: %s: panic (input kept in %s): %v", f.Name, what, kept, p)
+			panic(p)
+		}
+	}()
+	if head, err := ingest.ReadHead(path); err == nil {
+		f.Detect(head)
+	}
+	var contract *contractError
+	if _, err := Drain(t.Context(), f, path); errors.As(err, &contract) {
+		t.Errorf("%s: %s: %v", f.Name, what, err)
+	}
+	_, _ = f.Inspect(t.Context(), path, Options)
+}
+
+type contractError struct{ error }
+
+// maxSamples is more than any test file holds.
+const maxSamples = 1 << 16
+
+// Drain reads all samples of path and checks what a Source promises. The error is the first bad item, or what Open or Read ended with.
+func Drain(ctx context.Context, f ingest.Format, path string) (n int, err error) {
+	src, err := f.Open(ctx, path, Options)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, src.Close()) }()
+	next := map[string]uint64{}
+	var first error
+	for range maxSamples {
+		s, err := src.Read(ctx)
+		var item *ingest.ItemError
+		switch {
+		case errors.Is(err, io.EOF) && !errors.As(err, &item):
+			return n, first
+		case errors.As(err, &item):
+			if first == nil {
+				first = err
+			}
+			if item.Stream == "" || item.Seq < next[item.Stream] {
+				return n, &contractError{fmt.Errorf("found bad item %q %d after %d", item.Stream, item.Seq, next[item.Stream])}
+			}
+			next[item.Stream] = item.Seq + 1
+			continue
+		case err != nil:
+			return n, errors.Join(first, err)
+		}
+		if s.Stream == "" || s.Seq < next[s.Stream] {
+			return n, &contractError{fmt.Errorf("found sample %q %d after %d", s.Stream, s.Seq, next[s.Stream])}
+		}
+		next[s.Stream] = s.Seq + 1
+		if err := check(s.Data); err != nil {
+			return n, &contractError{fmt.Errorf("sample %d: %w", n, err)}
+		}
+		n++
+	}
+	return n, &contractError{fmt.Errorf("found no end after %d samples", maxSamples)}
+}
+
+// check says what is wrong with the shape of data.
+func check(d ingest.Data) error {
+	switch d := d.(type) {
+	case *ingest.PointCloud:
+		n := d.Len()
+		for _, k := range []int{len(d.Y), len(d.Z)} {
+			if k != n {
+				return fmt.Errorf("found %d x and %d y or z", n, k)
+			}
+		}
+		for _, k := range []int{len(d.Intensity), len(d.R), len(d.G), len(d.B)} {
+			if k != n && k != 0 {
+				return fmt.Errorf("found %d points and a column of %d", n, k)
+			}
+		}
+	case *ingest.Frame:
+		if n := d.Width * d.Height; len(d.Depth) != n || d.Color != nil && len(d.Color) != n {
+			return fmt.Errorf("found %d depths and %d colours for %d x %d", len(d.Depth), len(d.Color), d.Width, d.Height)
+		}
+	case *ingest.Grid:
+		if n := d.Dims[0] * d.Dims[1] * d.Dims[2] * d.Channels; len(d.Values) != n || n == 0 {
+			return fmt.Errorf("found %d values for %v x %d", len(d.Values), d.Dims, d.Channels)
+		}
+	default:
+		return fmt.Errorf("found data %T", d)
+	}
+	return nil
+}

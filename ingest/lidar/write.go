@@ -1,0 +1,135 @@
+package lidar
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math"
+
+	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/internal/columns"
+)
+
+// CreatePCD makes a binary PCD file of one cloud.
+func CreatePCD(path string) (ingest.Writer, error) { return create(path, WritePCD) }
+
+// CreatePLY makes a little-endian PLY file of one cloud.
+func CreatePLY(path string) (ingest.Writer, error) { return create(path, WritePLY) }
+
+// WritePCD writes a cloud as binary PCD 0.7. Coordinates are F 4 where that loses nothing, else F 8; colours the bits 0xRRGGBB in a float,
+// as PCL has them.
+func WritePCD(w io.Writer, p *ingest.PointCloud) error {
+	wide := columns.NeedFloat64(p)
+	size := 4
+	if wide {
+		size = 8
+	}
+	fields, sizes, types, counts := "x y z", fmt.Sprintf("%d %d %d", size, size, size), "F F F", "1 1 1"
+	for _, c := range []struct {
+		name string
+		have bool
+	}{{"intensity", p.Intensity != nil}, {"rgb", p.R != nil}} {
+		if c.have {
+			fields, sizes, types, counts = fields+" "+c.name, sizes+" 4", types+" F", counts+" 1"
+		}
+	}
+	_, err := fmt.Fprintf(w, "# .PCD v0.7 - Point Cloud Data file format\nVERSION 0.7\nFIELDS %s\nSIZE %s\nTYPE %s\nCOUNT %s\nWIDTH %d\nHEIGHT 1\n"+
+		"VIEWPOINT 0 0 0 1 0 0 0\nPOINTS %d\nDATA binary\n", fields, sizes, types, counts, p.Len(), p.Len())
+	if err != nil {
+		return err
+	}
+	return writeRecords(w, p, wide, func(b []byte, i int) []byte {
+		return binary.LittleEndian.AppendUint32(b, uint32(p.R[i])<<16|uint32(p.G[i])<<8|uint32(p.B[i]))
+	})
+}
+
+// WritePLY writes a cloud as binary_little_endian PLY 1.0. Coordinates are float where that loses nothing, else double.
+func WritePLY(w io.Writer, p *ingest.PointCloud) error {
+	wide := columns.NeedFloat64(p)
+	t := "float"
+	if wide {
+		t = "double"
+	}
+	head := fmt.Sprintf("ply\nformat binary_little_endian 1.0\nelement vertex %d\nproperty %s x\nproperty %s y\nproperty %s z\n", p.Len(), t, t, t)
+	if p.Intensity != nil {
+		head += "property float intensity\n"
+	}
+	if p.R != nil {
+		head += "property uchar red\nproperty uchar green\nproperty uchar blue\n"
+	}
+	if _, err := io.WriteString(w, head+"end_header\n"); err != nil {
+		return err
+	}
+	return writeRecords(w, p, wide, func(b []byte, i int) []byte { return append(b, p.R[i], p.G[i], p.B[i]) })
+}
+
+// writeRecords writes x y z, intensity and colours as color appends them, a block at a time.
+func writeRecords(w io.Writer, p *ingest.PointCloud, wide bool, color func(b []byte, i int) []byte) error {
+	buf := make([]byte, 0, 64<<10)
+	for i := range p.X {
+		for _, v := range [3]float64{p.X[i], p.Y[i], p.Z[i]} {
+			if wide {
+				buf = binary.LittleEndian.AppendUint64(buf, math.Float64bits(v))
+			} else {
+				buf = binary.LittleEndian.AppendUint32(buf, math.Float32bits(float32(v)))
+			}
+		}
+		if p.Intensity != nil {
+			buf = binary.LittleEndian.AppendUint32(buf, math.Float32bits(p.Intensity[i]))
+		}
+		if p.R != nil {
+			buf = color(buf, i)
+		}
+		if len(buf) > 63<<10 {
+			if _, err := w.Write(buf); err != nil {
+				return err
+			}
+			buf = buf[:0]
+		}
+	}
+	_, err := w.Write(buf)
+	return err
+}
+
+type writer struct {
+	*ingest.NewFile
+	path    string
+	encode  func(io.Writer, *ingest.PointCloud) error
+	written bool
+}
+
+func create(path string, encode func(io.Writer, *ingest.PointCloud) error) (ingest.Writer, error) {
+	f, err := ingest.CreateFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return &writer{NewFile: f, path: path, encode: encode}, nil
+}
+
+// Write takes one cloud, or one frame, which is projected.
+func (w *writer) Write(s ingest.Sample) error {
+	if w.written {
+		return fmt.Errorf("%s: found a second sample, %s/%d; the format holds one cloud", w.path, s.Stream, s.Seq)
+	}
+	p, ok := s.Data.(*ingest.PointCloud)
+	if f, frame := s.Data.(*ingest.Frame); frame {
+		var err error
+		if p, err = f.Points(); err != nil {
+			return err
+		}
+		ok = true
+	}
+	if !ok {
+		return fmt.Errorf("%s: found %T, want points", w.path, s.Data)
+	}
+	w.written = true
+	return w.encode(w.NewFile, p)
+}
+
+// Commit refuses a file without a cloud, which would hold nothing at all.
+func (w *writer) Commit() error {
+	if !w.written {
+		return fmt.Errorf("%s: found no sample to write", w.path)
+	}
+	return w.NewFile.Commit()
+}

@@ -1,0 +1,67 @@
+package ingest
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Writer makes a file of samples. The file appears under its name by Commit, complete, or not at all.
+type Writer interface {
+	// Write adds a sample; an error says what the format cannot hold.
+	Write(s Sample) error
+	Commit() error
+	// Close drops what is not committed. It may follow Commit.
+	Close() error
+}
+
+// NewFile is a file in the making: written beside its place and put there by Commit.
+type NewFile struct {
+	*bufio.Writer
+	// File is for seeking back to a header; Flush first.
+	File *os.File
+	path string
+	done bool
+}
+
+// CreateFile begins a new file.
+func CreateFile(path string) (*NewFile, error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return nil, err
+	}
+	return &NewFile{Writer: bufio.NewWriterSize(f, 1<<20), File: f, path: path}, nil
+}
+
+// Commit flushes, syncs and renames.
+func (n *NewFile) Commit() error {
+	if n.done {
+		return fmt.Errorf("%s: committed or closed before", n.path)
+	}
+	if err := n.Flush(); err != nil {
+		return err
+	}
+	// CreateTemp makes files that only their owner can read.
+	if err := n.File.Chmod(0o644); err != nil {
+		return err
+	}
+	if err := n.File.Sync(); err != nil {
+		return err
+	}
+	if err := n.File.Close(); err != nil {
+		return err
+	}
+	n.done = true
+	return os.Rename(n.File.Name(), n.path)
+}
+
+// Close removes an uncommitted file.
+func (n *NewFile) Close() error {
+	if n.done {
+		return nil
+	}
+	n.done = true
+	n.File.Close() //nolint:errcheck // it is removed
+	return os.Remove(n.File.Name())
+}
