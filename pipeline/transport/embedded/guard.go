@@ -1,0 +1,86 @@
+package embedded
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// errFrame is wrapped by the error that closes a connection whose bytes are no Kafka request.
+var errFrame = errors.New("not a kafka request")
+
+// guarded is kfake's listener with each connection checked: an unknown API key makes kfake panic in a goroutine of its own, so any port scan
+// with the wrong bytes would end the process. max bounds a request, which kfake allocates whole.
+func guarded(maxFrame int) kfake.Opt {
+	return kfake.ListenFn(func(network, addr string) (net.Listener, error) {
+		l, err := net.Listen(network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return guardListener{l, maxFrame}, nil
+	})
+}
+
+type guardListener struct {
+	net.Listener
+	maxFrame int
+}
+
+func (g guardListener) Accept() (net.Conn, error) {
+	c, err := g.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &guardConn{Conn: c, maxFrame: g.maxFrame}, nil
+}
+
+// guardConn passes on only whole requests whose size, API key and version are plausible.
+type guardConn struct {
+	net.Conn
+	maxFrame int
+	header   [8]byte // int32 size of the rest, int16 API key, int16 API version
+	head     []byte  // the checked part of header that is not yet delivered
+	left     int     // bytes of the current request behind header
+}
+
+func (g *guardConn) Read(p []byte) (int, error) {
+	if len(g.head) == 0 && g.left == 0 {
+		if _, err := io.ReadFull(g.Conn, g.header[:]); err != nil {
+			return 0, err
+		}
+		if err := g.check(); err != nil {
+			return 0, errors.Join(err, g.Close())
+		}
+	}
+	if len(g.head) > 0 {
+		n := copy(p, g.head)
+		g.head = g.head[n:]
+		return n, nil
+	}
+	n, err := g.Conn.Read(p[:min(len(p), g.left)])
+	g.left -= n
+	return n, err
+}
+
+// newerVersions is how far beyond the versions known here a client may probe: ApiVersions requests start with the client's newest.
+const newerVersions = 5
+
+func (g *guardConn) check() error {
+	size := int(int32(binary.BigEndian.Uint32(g.header[:4])))
+	key := int16(binary.BigEndian.Uint16(g.header[4:6]))
+	version := int16(binary.BigEndian.Uint16(g.header[6:8]))
+	if size < 8 || size > g.maxFrame {
+		return fmt.Errorf("%w: size %d, want 8 to %d", errFrame, size, g.maxFrame)
+	}
+	r := kmsg.RequestForKey(key)
+	if r == nil || version < 0 || version > r.MaxVersion()+newerVersions {
+		return fmt.Errorf("%w: API key %d version %d", errFrame, key, version)
+	}
+	g.head, g.left = g.header[:], size-4
+	return nil
+}

@@ -1,0 +1,35 @@
+package embedded
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// lockDir takes the directory for this process until the returned file is closed or the process ends, however it ends.
+func lockDir(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o640)
+	if err != nil {
+		return nil, err
+	}
+	if err := tryLock(f); err != nil {
+		holder := "another process"
+		if b, e := io.ReadAll(io.LimitReader(f, 32)); e == nil && len(b) > 0 {
+			holder = "pid " + strings.TrimSpace(string(b))
+		}
+		_ = f.Close()
+		return nil, fmt.Errorf("data directory %s is in use by %s (%w); stop it or choose another directory", dir, holder, err)
+	}
+	// The pid only names the holder in the message above; the lock is what counts.
+	if err := f.Truncate(0); err == nil {
+		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+		if err != nil {
+			_ = f.Close()
+			return nil, err
+		}
+	}
+	return f, nil
+}

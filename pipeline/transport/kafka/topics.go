@@ -1,0 +1,194 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	kafkago "github.com/segmentio/kafka-go"
+
+	"github.com/voxelstream/voxelstream/pipeline"
+)
+
+// Topic is what EnsureTopics wants to exist.
+type Topic struct {
+	Name string
+	// Partitions and Replication are -1 or 0 for the cluster's default.
+	Partitions, Replication int
+	// Config holds topic settings by Kafka's names, for example cleanup.policy: compact.
+	Config map[string]string
+}
+
+// EnsureTopics creates the topics that do not exist, and waits until the cluster knows them all. Existing topics stay as they are.
+func (c *Client) EnsureTopics(ctx context.Context, topics ...Topic) error {
+	return c.retry(ctx, "create topics", func(ctx context.Context) error {
+		missing, err := c.missing(ctx, topics)
+		if err != nil || len(missing) == 0 {
+			return err
+		}
+		req := &kafkago.CreateTopicsRequest{}
+		for _, t := range missing {
+			tc := kafkago.TopicConfig{Topic: t.Name, NumPartitions: orDefault(t.Partitions), ReplicationFactor: orDefault(t.Replication)}
+			for k, v := range t.Config {
+				tc.ConfigEntries = append(tc.ConfigEntries, kafkago.ConfigEntry{ConfigName: k, ConfigValue: v})
+			}
+			req.Topics = append(req.Topics, tc)
+		}
+		res, err := c.kafka.CreateTopics(ctx, req)
+		if err != nil {
+			return err
+		}
+		for name, err := range res.Errors {
+			switch {
+			case err == nil || errors.Is(err, kafkago.TopicAlreadyExists):
+			case neverWorks(err):
+				return pipeline.Permanent(fmt.Errorf("topic %s: %w", name, err))
+			default:
+				return fmt.Errorf("topic %s: %w", name, err)
+			}
+		}
+		if missing, err = c.missing(ctx, topics); err == nil && len(missing) > 0 {
+			err = fmt.Errorf("topic %s is not known everywhere yet", missing[0].Name)
+		}
+		return err
+	})
+}
+
+func orDefault(n int) int {
+	if n <= 0 {
+		return -1
+	}
+	return n
+}
+
+func (c *Client) missing(ctx context.Context, topics []Topic) ([]Topic, error) {
+	var names []string
+	for _, t := range topics {
+		names = append(names, t.Name)
+	}
+	res, err := c.kafka.Metadata(ctx, &kafkago.MetadataRequest{Topics: names})
+	if err != nil {
+		return nil, err
+	}
+	var out []Topic
+	for _, t := range topics {
+		i := slices.IndexFunc(res.Topics, func(m kafkago.Topic) bool { return m.Name == t.Name && m.Error == nil && len(m.Partitions) > 0 })
+		if i < 0 {
+			out = append(out, t)
+		}
+	}
+	return out, nil
+}
+
+// Partitions returns the number of partitions of a topic, waiting for the topic to exist.
+func (c *Client) Partitions(ctx context.Context, topic string) (n int, err error) {
+	err = c.retry(ctx, "look up topic "+topic, func(ctx context.Context) error {
+		n, err = c.partitions(ctx, topic)
+		return err
+	})
+	return n, err
+}
+
+// partitions asks once.
+func (c *Client) partitions(ctx context.Context, topic string) (int, error) {
+	res, err := c.kafka.Metadata(ctx, &kafkago.MetadataRequest{Topics: []string{topic}})
+	if err != nil {
+		return 0, err
+	}
+	for _, t := range res.Topics {
+		if t.Name == topic && t.Error == nil && len(t.Partitions) > 0 {
+			return len(t.Partitions), nil
+		} else if t.Name == topic && t.Error != nil {
+			return 0, t.Error
+		}
+	}
+	return 0, kafkago.UnknownTopicOrPartition
+}
+
+// bound is one end of a partition: kafkago.FirstOffset or kafkago.LastOffset.
+type bound = int64
+
+// offsets asks once for one end of each of the partitions: the first offset that is still there, or the one after the last.
+func (c *Client) offsets(ctx context.Context, topic string, which bound, partitions ...int) (map[int]int64, error) {
+	req := &kafkago.ListOffsetsRequest{Topics: map[string][]kafkago.OffsetRequest{}}
+	for _, p := range partitions {
+		req.Topics[topic] = append(req.Topics[topic], kafkago.OffsetRequest{Partition: p, Timestamp: which})
+	}
+	res, err := c.kafka.ListOffsets(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[int]int64, len(partitions))
+	for _, p := range res.Topics[topic] {
+		if p.Error != nil {
+			return nil, fmt.Errorf("offsets of %s/%d: %w", topic, p.Partition, p.Error)
+		}
+		out[p.Partition] = p.LastOffset
+		if which == kafkago.FirstOffset {
+			out[p.Partition] = p.FirstOffset
+		}
+	}
+	for _, p := range partitions {
+		if _, ok := out[p]; !ok {
+			return nil, fmt.Errorf("offsets of %s/%d: not in the answer", topic, p)
+		}
+	}
+	return out, nil
+}
+
+// committed asks once for a group's committed offsets; -1 where there is none.
+func (c *Client) committed(ctx context.Context, group, topic string, partitions ...int) (map[int]int64, error) {
+	res, err := c.kafka.OffsetFetch(ctx, &kafkago.OffsetFetchRequest{GroupID: group, Topics: map[string][]int{topic: partitions}})
+	if err == nil {
+		err = res.Error
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[int]int64, len(partitions))
+	for _, p := range res.Topics[topic] {
+		if p.Error != nil {
+			return nil, fmt.Errorf("committed offset of %s/%d: %w", topic, p.Partition, p.Error)
+		}
+		out[p.Partition] = p.CommittedOffset
+	}
+	for _, p := range partitions {
+		if _, ok := out[p]; !ok {
+			return nil, fmt.Errorf("committed offset of %s/%d: not in the answer", topic, p)
+		}
+	}
+	return out, nil
+}
+
+// Lag is, per partition, how many messages a group has not yet committed. kafka-go's own figures are wrong for groups.
+func (c *Client) Lag(ctx context.Context, group, topic string) (map[int]int64, error) {
+	n, err := c.partitions(ctx, topic)
+	if err != nil {
+		return nil, fmt.Errorf("kafka: lag of %s on %s: %w", group, topic, err)
+	}
+	all := all(n)
+	lag := make(map[int]int64, n)
+	done, err := c.committed(ctx, group, topic, all...)
+	if err == nil {
+		var first, last map[int]int64
+		if last, err = c.offsets(ctx, topic, kafkago.LastOffset, all...); err == nil {
+			first, err = c.offsets(ctx, topic, kafkago.FirstOffset, all...)
+		}
+		for p := range last {
+			lag[p] = last[p] - max(done[p], first[p])
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("kafka: lag of %s on %s: %w", group, topic, err)
+	}
+	return lag, nil
+}
+
+func all(n int) []int {
+	ps := make([]int, n)
+	for i := range ps {
+		ps[i] = i
+	}
+	return ps
+}
