@@ -20,12 +20,12 @@ func npyFloats(t testing.TB, name string) []float32 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer z.Close()
+	defer z.Close() //nolint:errcheck // opened for reading
 	f, err := z.Open(name + ".npy")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // opened for reading
 	b, err := io.ReadAll(f)
 	if err != nil {
 		t.Fatal(err)
@@ -87,4 +87,65 @@ func TestAuthorsRows(t *testing.T) {
 		}
 	}
 	t.Logf("500 rows, largest difference %.2g", worst)
+}
+
+// firstTraining is which pixels of the first training digit of MNIST, a five, have ink: row, first column, width.
+var firstTraining = [][3]int{
+	{5, 12, 12},
+	{6, 8, 16},
+	{7, 7, 16},
+	{8, 7, 11},
+	{9, 8, 7},
+	{9, 16, 2},
+	{10, 9, 5},
+	{11, 11, 4},
+	{12, 11, 4},
+	{13, 12, 6},
+	{14, 13, 6},
+	{15, 14, 6},
+	{16, 15, 5},
+	{17, 17, 4},
+	{18, 14, 7},
+	{19, 12, 8},
+	{20, 10, 9},
+	{21, 8, 10},
+	{22, 6, 10},
+	{23, 4, 10},
+	{24, 4, 8},
+}
+
+// TestAuthorsFirstValues: what the authors print of their first training digit.
+func TestAuthorsFirstValues(t *testing.T) {
+	var m Image
+	for _, run := range firstTraining {
+		for c := range run[2] {
+			m[run[0]*Side+run[1]+c] = 255
+		}
+	}
+	c, err := Upright(&m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Points.Len() != 25_700 {
+		t.Fatalf("%d points, want 25700", c.Points.Len())
+	}
+	for a, want := range []float64{0.13965517, -0.1094358, 0.47305447} {
+		if got := [][]float64{c.Points.X, c.Points.Y, c.Points.Z}[a][340]; math.Abs(got-want) > 1e-8 {
+			t.Errorf("point 340, %c: %.8f, want %.8f", "xyz"[a], got, want)
+		}
+	}
+	values := field(t, c.Points, 8).Values
+	for i, want := range npyFloats(t, "X_train")[:512] {
+		if math.Abs(values[i]-float64(want)) > 1e-6 {
+			t.Errorf("value %d: %v, want %v", i, values[i], want)
+		}
+	}
+	// Without point 340 its cell, which is (5,3,7) and has index 491, holds one point less.
+	if got := values[491] * 420; math.Abs(got-math.Round(got)) > 1e-9 || got < 1 {
+		t.Fatalf("cell 491 holds %v points", got)
+	}
+	c.Points.X[340], c.Points.Y[340], c.Points.Z[340] = math.NaN(), math.NaN(), math.NaN()
+	if got, want := field(t, c.Points, 8).Values[491]*420, values[491]*420-1; math.Abs(got-want) > 1e-9 {
+		t.Errorf("cell 491 without point 340 holds %v points, want %v", got, want)
+	}
 }

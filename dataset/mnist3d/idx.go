@@ -38,12 +38,12 @@ func OpenIDX(images, labels string, first, count int) ([]Digit, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer fi.Close()
+	defer fi.Close() //nolint:errcheck // opened for reading
 	fl, err := os.Open(labels)
 	if err != nil {
 		return nil, err
 	}
-	defer fl.Close()
+	defer fl.Close() //nolint:errcheck // opened for reading
 	digits, err := ReadIDX(fi, fl, first, count)
 	if err != nil {
 		return nil, fmt.Errorf("digits of %s with labels of %s: %w", images, labels, err)
@@ -107,22 +107,27 @@ func openIDX(r io.Reader, magic uint32, side ...uint32) (io.Reader, int, error) 
 		}
 		b = bufio.NewReaderSize(z, 64<<10)
 	}
-	header := make([]uint32, 2+len(side))
-	if err := binary.Read(b, binary.BigEndian, header); err != nil {
+	var found uint32
+	header := make([]uint32, 1+len(side))
+	err := binary.Read(b, binary.BigEndian, &found)
+	if err == nil && found != magic {
+		return nil, 0, fmt.Errorf("magic number %#08x: want %#08x", found, magic)
+	}
+	if err == nil {
+		err = binary.Read(b, binary.BigEndian, header)
+	}
+	if err != nil {
 		return nil, 0, fmt.Errorf("header: %w", noEOF(err))
 	}
-	if header[0] != magic {
-		return nil, 0, fmt.Errorf("magic number %#08x: want %#08x", header[0], magic)
-	}
-	if header[1] > maxDigits {
-		return nil, 0, fmt.Errorf("%d items: want at most %d", header[1], maxDigits)
+	if header[0] > maxDigits {
+		return nil, 0, fmt.Errorf("%d items: want at most %d", header[0], maxDigits)
 	}
 	for i, want := range side {
-		if header[2+i] != want {
-			return nil, 0, fmt.Errorf("items of %v: want %v", header[2:], side)
+		if header[1+i] != want {
+			return nil, 0, fmt.Errorf("items of %v: want %v", header[1:], side)
 		}
 	}
-	return b, int(header[1]), nil
+	return b, int(header[0]), nil
 }
 
 // noEOF calls an early end what it is.

@@ -1,0 +1,148 @@
+package mnist3d
+
+import (
+	"math"
+	"math/rand/v2"
+)
+
+// Draw draws digit number i of the series that seed names: label i mod 10, in a handwriting of its own. The same seed and number give the same
+// digit for ever.
+//
+// One of several ways to write the digit is taken, its points are moved a little, the whole is sheared, turned, stretched and bent, and a
+// round pen of random width follows it. As in MNIST the result fits into 20x20 pixels, keeps its proportions, has soft borders, and has its
+// centre of mass in the middle of the 28x28.
+func Draw(seed uint64, i int) Digit {
+	rng := rand.New(rand.NewPCG(seed, uint64(i)))
+	d := Digit{Label: uint8(i % 10)}
+	ways := glyphs[d.Label]
+	lines := wander(rng, ways[rng.IntN(len(ways))])
+	d.Image = render(lines, 0.75+0.95*rng.Float64())
+	return d
+}
+
+// wander turns strokes into lines in a handwriting that rng chooses.
+func wander(rng *rand.Rand, strokes []stroke) [][]point {
+	const (
+		jitter = 0.045 // standard deviations, in parts of the height
+		slant  = 0.25
+		turn   = 0.13 // radians
+		bend   = 0.055
+	)
+	shear, angle := 0.1+slant*rng.NormFloat64(), turn*rng.NormFloat64()
+	wide := 0.82 * math.Exp(0.22*rng.NormFloat64())
+	// Two slow waves bend all strokes alike, so what touches still touches.
+	ax, ay := bend*rng.NormFloat64(), bend*rng.NormFloat64()
+	fx, fy := 2+3*rng.Float64(), 2+3*rng.Float64()
+	px, py := 2*math.Pi*rng.Float64(), 2*math.Pi*rng.Float64()
+	squeeze := 0.35 * rng.NormFloat64() // the upper part against the lower
+	sin, cos := math.Sincos(angle)
+	moved := map[point]point{} // points that strokes share move together
+	lines := make([][]point, len(strokes))
+	for s, points := range strokes {
+		st := make(stroke, len(points))
+		for k, p := range points {
+			q, ok := moved[p]
+			if !ok {
+				q = point{p.x + jitter*rng.NormFloat64(), p.y + jitter*rng.NormFloat64()}
+				moved[p] = q
+			}
+			x, y := q.x-0.5, q.y-0.5
+			x, y = x+ax*math.Sin(fx*y*math.Pi+px), y+ay*math.Sin(fy*x*math.Pi+py)
+			y += squeeze * (0.25 - y*y)
+			x = wide*x - shear*y
+			st[k] = point{x*cos - y*sin, x*sin + y*cos}
+		}
+		lines[s] = st.smooth()
+	}
+	return lines
+}
+
+// smooth is the Catmull-Rom spline through the points, as a line of short segments.
+func (s stroke) smooth() []point {
+	const steps = 8
+	line := make([]point, 0, steps*len(s))
+	for i := range len(s) - 1 {
+		a, b, c, d := s[max(i-1, 0)], s[i], s[i+1], s[min(i+2, len(s)-1)]
+		if closed := s[0] == s[len(s)-1]; closed && i == 0 {
+			a = s[len(s)-2]
+		} else if closed && i == len(s)-2 {
+			d = s[1]
+		}
+		for k := range steps {
+			t := float64(k) / steps
+			line = append(line, point{catmullRom(a.x, b.x, c.x, d.x, t), catmullRom(a.y, b.y, c.y, d.y, t)})
+		}
+	}
+	return append(line, s[len(s)-1])
+}
+
+// catmullRom runs from b (t = 0) to c (t = 1).
+func catmullRom(a, b, c, d, t float64) float64 {
+	return b + t/2*(c-a+t*(2*a-5*b+4*c-d+t*(3*(b-c)+d-a)))
+}
+
+// render draws lines with a round pen of the given radius, in pixels.
+func render(lines [][]point, radius float64) Image {
+	const (
+		box  = 20.0 // MNIST's digits fit into 20x20 pixels
+		soft = 0.6  // half the width of the soft border
+	)
+	inf := math.Inf(1)
+	lo, hi := point{inf, inf}, point{-inf, -inf}
+	for _, line := range lines {
+		for _, p := range line {
+			lo, hi = point{min(lo.x, p.x), min(lo.y, p.y)}, point{max(hi.x, p.x), max(hi.y, p.y)}
+		}
+	}
+	scale := (box - 2*radius) / max(hi.x-lo.x, hi.y-lo.y)
+	toPixel := func(p point) point {
+		return point{(p.x-(lo.x+hi.x)/2)*scale + Side/2 - 0.5, (p.y-(lo.y+hi.y)/2)*scale + Side/2 - 0.5}
+	}
+	var ink [Side * Side]float64
+	for _, line := range lines {
+		for i := range len(line) - 1 {
+			a, b := toPixel(line[i]), toPixel(line[i+1])
+			reach := radius + soft
+			for y := max(0, int(min(a.y, b.y)-reach)); y <= min(Side-1, int(max(a.y, b.y)+reach)+1); y++ {
+				for x := max(0, int(min(a.x, b.x)-reach)); x <= min(Side-1, int(max(a.x, b.x)+reach)+1); x++ {
+					dark := (reach - distance(point{float64(x), float64(y)}, a, b)) / (2 * soft)
+					ink[y*Side+x] = max(ink[y*Side+x], min(dark, 1))
+				}
+			}
+		}
+	}
+	return centre(&ink)
+}
+
+// distance is that of p from the segment a-b.
+func distance(p, a, b point) float64 {
+	dx, dy := b.x-a.x, b.y-a.y
+	t := 0.0
+	if l := dx*dx + dy*dy; l > 0 {
+		t = min(max(((p.x-a.x)*dx+(p.y-a.y)*dy)/l, 0), 1)
+	}
+	return math.Hypot(p.x-a.x-t*dx, p.y-a.y-t*dy)
+}
+
+// centre moves the centre of mass into the middle by whole pixels, as far as the ink stays inside, and makes bytes of the ink.
+func centre(ink *[Side * Side]float64) (m Image) {
+	var mass, mx, my float64
+	left, top, right, bottom := Side, Side, 0, 0
+	for i, v := range ink {
+		if v > 0 {
+			x, y := i%Side, i/Side
+			mass, mx, my = mass+v, mx+v*float64(x), my+v*float64(y)
+			left, top, right, bottom = min(left, x), min(top, y), max(right, x), max(bottom, y)
+		}
+	}
+	shift := func(moment float64, low, high int) int {
+		return min(max(int(math.Round((Side-1)/2.0-moment/mass)), -low), Side-1-high)
+	}
+	dx, dy := shift(mx, left, right), shift(my, top, bottom)
+	for i, v := range ink {
+		if v > 0 {
+			m[(i/Side+dy)*Side+i%Side+dx] = uint8(math.Round(255 * v))
+		}
+	}
+	return m
+}
