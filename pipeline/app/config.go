@@ -1,0 +1,132 @@
+package app
+
+import (
+	"time"
+
+	"github.com/voxelstream/voxelstream/pipeline/transport"
+	"github.com/voxelstream/voxelstream/voxelize"
+)
+
+// Config is everything that can be set. The tags are the single source of config.yaml, the JSON schema and the reference page: yaml is the key,
+// doc the comment, enum the allowed values.
+type Config struct {
+	Threads  int            `yaml:"threads" doc:"Goroutines that compute. 0 means one per processor."`
+	Seed     uint64         `yaml:"seed" doc:"Start of every random number: the same seed, input and version give the same bytes, whatever the number of threads."`
+	Log      LogConfig      `yaml:"log" doc:"What goes to standard error."`
+	Kafka    KafkaConfig    `yaml:"kafka" doc:"The cluster, its topics, and our consumer group."`
+	Broker   BrokerConfig   `yaml:"broker" doc:"The broker inside the process, used where kafka.brokers is empty."`
+	Ingest   IngestConfig   `yaml:"ingest" doc:"How inputs are read where a file leaves it open."`
+	Voxelize VoxelizeConfig `yaml:"voxelize" doc:"How frames, points and grids become volumes."`
+	Model    ModelConfig    `yaml:"model" doc:"The network that classifies."`
+	Pipeline PipelineConfig `yaml:"pipeline" doc:"Bounds, batches, retries and stopping."`
+	Sinks    SinksConfig    `yaml:"sinks" doc:"Where classifications go; one sink or several."`
+	Train    TrainConfig    `yaml:"train" doc:"How train trains; the defaults are those of the 3D MNIST tutorial."`
+}
+
+// LogConfig is the section log.
+type LogConfig struct {
+	Level  string `yaml:"level" enum:"debug,info,warn,error" doc:"The least important messages that are shown."`
+	Format string `yaml:"format" enum:"text,json" doc:"Lines for people, or one JSON object a line."`
+}
+
+// KafkaConfig is the section kafka.
+type KafkaConfig struct {
+	Brokers         []string `yaml:"brokers" doc:"host:port of one or more brokers of the cluster. Empty: the broker inside the process."`
+	Volumes         string   `yaml:"volumes" doc:"Topic of the volumes: Arrow, keyed by stream."`
+	Classifications string   `yaml:"classifications" doc:"Topic of the classifications: JSON, keyed by stream."`
+	DeadLetters     string   `yaml:"dead_letters" doc:"Topic of what could not be processed, with the reason."`
+	Partitions      int      `yaml:"partitions" doc:"Partitions of a topic that we create: the most members of the group that work at once."`
+	Replication     int      `yaml:"replication" doc:"Copies of a topic that we create on a cluster."`
+	Group           string   `yaml:"group" doc:"Consumer group of classify and run."`
+	SessionTimeout  Duration `yaml:"session_timeout" doc:"A member that is silent for so long has died; another takes its partitions."`
+	MaxMessage      Bytes    `yaml:"max_message" doc:"Largest message."`
+}
+
+// BrokerConfig is the section broker.
+type BrokerConfig struct {
+	DataDir        string   `yaml:"data_dir" doc:"Folder of the broker's log; one process at a time may use it."`
+	Port           int      `yaml:"port" doc:"Port on 127.0.0.1. 0 takes a free one."`
+	RetentionBytes Bytes    `yaml:"retention_bytes" doc:"Largest log of a partition, also a bound on memory: the log is read into memory at start."`
+	Retention      Duration `yaml:"retention" doc:"Messages are deleted after this time, read or not."`
+	SyncWrites     bool     `yaml:"sync_writes" doc:"Survive a loss of power, at about a quarter of the throughput. The death of the process is survived anyway."`
+}
+
+// IngestConfig is the section ingest.
+type IngestConfig struct {
+	DepthUnits float64  `yaml:"depth_units" doc:"Units of a depth image that make a metre. 0: what the format says (TUM 5000), else 1000."`
+	Fx         float64  `yaml:"fx" doc:"Focal length of the depth camera in pixels. 0: what the files say, or the format's usual camera."`
+	Fy         float64  `yaml:"fy" doc:"As fx, along the image's height."`
+	Cx         float64  `yaml:"cx" doc:"Principal point in pixels, with fx."`
+	Cy         float64  `yaml:"cy" doc:"Principal point in pixels, with fx."`
+	Tolerance  Duration `yaml:"tolerance" doc:"How far apart in time a depth and a colour image may be to make a pair."`
+	MaxFile    Bytes    `yaml:"max_file" doc:"Largest file, unpacked."`
+	MaxPoints  int      `yaml:"max_points" doc:"Most points of a cloud."`
+}
+
+// VoxelizeConfig is the section voxelize.
+type VoxelizeConfig struct {
+	Grid     Dims    `yaml:"grid" doc:"Cells of a cube's side, or depth x height x width such as 16x24x24. The model wants its own size."`
+	Method   string  `yaml:"method" enum:"mnist3d,pyntcloud,regular,occupancy,density" doc:"mnist3d and pyntcloud fit a cube around each cloud; the others are a regular grid."`
+	Value    string  `yaml:"value" enum:"density,occupancy" doc:"What a cell says of its points: their density, or whether there are any."`
+	Edge     float64 `yaml:"edge" doc:"Side of a cell of a regular grid in metres. 0 fits each cloud."`
+	Colormap string  `yaml:"colormap" enum:"Oranges,viridis,gray" doc:"Palette of the volumes. The model wants the one that it was trained with."`
+}
+
+// ModelConfig is the section model.
+type ModelConfig struct {
+	Path string `yaml:"path" doc:"Model file (.keras or .h5). Empty: the built-in network of the ten digits."`
+	TopK int    `yaml:"top_k" doc:"Best classes that a classification names."`
+}
+
+// PipelineConfig is the section pipeline.
+type PipelineConfig struct {
+	Batch    int      `yaml:"batch" doc:"Most volumes of one message, and of one pass through the network."`
+	Linger   Duration `yaml:"linger" doc:"How long the first volume of a batch waits for others."`
+	Budget   Bytes    `yaml:"budget" doc:"Most bytes in flight."`
+	InFlight int      `yaml:"in_flight" doc:"Most unsettled messages of a partition: the most that a crash repeats."`
+	Attempts int      `yaml:"attempts" doc:"Tries of what fails and might not the next time. 0 tries for ever."`
+	Exhaust  string   `yaml:"exhausted" enum:"stop,dead-letter" doc:"What becomes of a message whose attempts are used up."`
+	Drain    Duration `yaml:"drain" doc:"After the first signal, what is in flight has this long to finish."`
+}
+
+// SinksConfig is the section sinks.
+type SinksConfig struct {
+	JSONL    string `yaml:"jsonl" doc:"JSON lines file; each classification once, also after a crash. Empty: none."`
+	Kafka    bool   `yaml:"kafka" doc:"Write to the topic kafka.classifications."`
+	Terminal bool   `yaml:"terminal" doc:"Show a live table on standard error, or lines where that is no terminal."`
+}
+
+// TrainConfig is the section train.
+type TrainConfig struct {
+	Arch            string  `yaml:"arch" doc:"Architecture: see the reference page of train."`
+	Epochs          int     `yaml:"epochs" doc:"Passes over the data."`
+	BatchSize       int     `yaml:"batch_size" doc:"Samples of a step."`
+	ValidationSplit float64 `yaml:"validation_split" doc:"Share of the rows, the last ones before shuffling, that is kept to validate. 0 up to, not including, 1."`
+	LearningRate    float64 `yaml:"learning_rate" doc:"Step size of Adam."`
+	Shuffle         bool    `yaml:"shuffle" doc:"Shuffle the rows before each epoch."`
+}
+
+// Default is the configuration without file, environment and flags.
+func Default() Config {
+	v := voxelize.DefaultOptions()
+	return Config{
+		Log: LogConfig{Level: "info", Format: "text"},
+		Kafka: KafkaConfig{
+			Brokers: []string{}, Volumes: transport.TopicVolumes, Classifications: transport.TopicClassifications,
+			DeadLetters: transport.TopicDeadLetters, Partitions: 4, Replication: 1, Group: "voxelstream",
+			SessionTimeout: Duration(10 * time.Second), MaxMessage: 16 << 20,
+		},
+		Broker: BrokerConfig{DataDir: "voxelstream-data/kafka", RetentionBytes: 256 << 20, Retention: Duration(24 * time.Hour)},
+		Ingest: IngestConfig{Tolerance: Duration(20 * time.Millisecond), MaxFile: 4 << 30, MaxPoints: 200_000_000},
+		Voxelize: VoxelizeConfig{
+			Grid: Dims(v.Dims), Method: string(v.Method), Value: string(v.Value), Colormap: v.Colormap,
+		},
+		Model: ModelConfig{TopK: 3},
+		Pipeline: PipelineConfig{
+			Batch: 64, Linger: Duration(20 * time.Millisecond), Budget: 256 << 20, InFlight: 256, Attempts: 20, Exhaust: "stop",
+			Drain: Duration(10 * time.Second),
+		},
+		Sinks: SinksConfig{JSONL: "classifications.jsonl", Kafka: true, Terminal: true},
+		Train: TrainConfig{Arch: "tutorial", Epochs: 40, BatchSize: 128, ValidationSplit: 0.3, LearningRate: 1e-3, Shuffle: true},
+	}
+}

@@ -1,0 +1,107 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Duration is a time.Duration that is written with its unit: 200ms, 10s, 1h30m.
+type Duration time.Duration
+
+// String is the shortest form that UnmarshalText reads: 10s, not 10.000s; 24h, not 24h0m0s.
+func (d Duration) String() string {
+	s := time.Duration(d).String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+// MarshalText is String.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText reads Go's notation of a duration. A number without a unit is refused: whether it meant seconds or milliseconds is a guess.
+func (d *Duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	if err != nil || v < 0 {
+		return errors.New("want a duration with its unit, 0 or more, such as 200ms, 10s or 1h30m")
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// Bytes is a number of bytes that is written with its unit: 4KiB, 512MiB, 1GiB; kB, MB and GB are powers of ten.
+type Bytes int64
+
+// byteUnits are in the order in which String tries them.
+var byteUnits = []struct {
+	name string
+	size int64
+}{{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"TB", 1e12}, {"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3}, {"B", 1}}
+
+// String uses the largest unit that divides the number.
+func (b Bytes) String() string {
+	for _, u := range byteUnits {
+		if b != 0 && int64(b)%u.size == 0 {
+			return strconv.FormatInt(int64(b)/u.size, 10) + u.name
+		}
+	}
+	return "0B"
+}
+
+// MarshalText is String.
+func (b Bytes) MarshalText() ([]byte, error) { return []byte(b.String()), nil }
+
+// UnmarshalText reads a whole number and a unit.
+func (b *Bytes) UnmarshalText(text []byte) error {
+	s := strings.TrimSpace(string(text))
+	digits := strings.TrimRight(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+	n, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 64)
+	for _, u := range byteUnits {
+		if err == nil && n >= 0 && u.name == s[len(digits):] && n <= math.MaxInt64/u.size {
+			*b = Bytes(n * u.size)
+			return nil
+		}
+	}
+	return errors.New("want a whole number of bytes with its unit, such as 64KiB, 512MiB or 1GB")
+}
+
+// Dims is the size of a voxel grid, depth x height x width in cells, written 16 for a cube or 16x24x24.
+type Dims [3]int
+
+// String is one number for a cube, else all three.
+func (d Dims) String() string {
+	if d[0] == d[1] && d[1] == d[2] {
+		return strconv.Itoa(d[0])
+	}
+	return fmt.Sprintf("%dx%dx%d", d[0], d[1], d[2])
+}
+
+// MarshalText is String.
+func (d Dims) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText reads what String writes.
+func (d *Dims) UnmarshalText(text []byte) error {
+	parts := strings.Split(string(text), "x")
+	if len(parts) == 1 {
+		parts = []string{parts[0], parts[0], parts[0]}
+	}
+	var out Dims
+	bad := len(parts) != 3
+	for i := 0; i < 3 && !bad; i++ {
+		n, err := strconv.Atoi(parts[i])
+		out[i], bad = n, err != nil || n < 1 || n > 1<<12
+	}
+	if bad {
+		return errors.New("want the cells of a cube's side, such as 16, or depth x height x width, such as 16x24x24, each up to 4096")
+	}
+	*d = out
+	return nil
+}

@@ -1,0 +1,124 @@
+package app
+
+import (
+	"fmt"
+	"math"
+	"net"
+	"regexp"
+
+	"github.com/voxelstream/voxelstream/voxelize"
+)
+
+// topicName is what Kafka allows.
+var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
+
+// Validate reports everything that single values and their types do not show: ranges, and keys that do not go together.
+func (c *Config) Validate() []error {
+	var errs []error
+	bad := func(key string, found any, want string) {
+		errs = append(errs, fmt.Errorf("%s: found %v, want %s", key, found, want))
+	}
+	atLeast := func(key string, v, least int) {
+		if v < least {
+			bad(key, v, fmt.Sprintf("%d or more", least))
+		}
+	}
+	positive := func(key string, d Duration) {
+		if d <= 0 {
+			bad(key, d, "more than 0s")
+		}
+	}
+	atLeast("threads", c.Threads, 0)
+
+	for i, b := range c.Kafka.Brokers {
+		if _, _, err := net.SplitHostPort(b); err != nil {
+			bad(fmt.Sprintf("kafka.brokers[%d]", i), fmt.Sprintf("%q", b), "host:port")
+		}
+	}
+	topics := map[string]string{}
+	for _, t := range []struct{ key, name string }{
+		{"kafka.volumes", c.Kafka.Volumes}, {"kafka.classifications", c.Kafka.Classifications}, {"kafka.dead_letters", c.Kafka.DeadLetters},
+	} {
+		if !topicName.MatchString(t.name) {
+			bad(t.key, fmt.Sprintf("%q", t.name), "1 to 249 letters, digits, dots, dashes or underscores")
+		}
+		if other, again := topics[t.name]; again {
+			bad(t.key, fmt.Sprintf("%q", t.name), "a topic of its own, not that of "+other)
+		}
+		topics[t.name] = t.key
+	}
+	atLeast("kafka.partitions", c.Kafka.Partitions, 1)
+	atLeast("kafka.replication", c.Kafka.Replication, 1)
+	if c.Kafka.Group == "" {
+		bad("kafka.group", `""`, "a name")
+	}
+	if c.Kafka.SessionTimeout < Duration(6e9) {
+		bad("kafka.session_timeout", c.Kafka.SessionTimeout, "6s or more, the least that Kafka brokers allow by default")
+	}
+	if c.Kafka.MaxMessage < 64<<10 || c.Kafka.MaxMessage > 1<<30 {
+		bad("kafka.max_message", c.Kafka.MaxMessage, "64KiB to 1GiB")
+	}
+
+	if c.Broker.DataDir == "" && len(c.Kafka.Brokers) == 0 {
+		bad("broker.data_dir", `""`, "a folder, or kafka.brokers")
+	}
+	if c.Broker.Port < 0 || c.Broker.Port > 65535 {
+		bad("broker.port", c.Broker.Port, "0 to 65535")
+	}
+	if c.Broker.RetentionBytes < 1<<20 {
+		bad("broker.retention_bytes", c.Broker.RetentionBytes, "1MiB or more")
+	}
+	positive("broker.retention", c.Broker.Retention)
+
+	for _, v := range []struct {
+		key   string
+		value float64
+	}{
+		{"ingest.depth_units", c.Ingest.DepthUnits}, {"ingest.fx", c.Ingest.Fx}, {"ingest.fy", c.Ingest.Fy}, {"voxelize.edge", c.Voxelize.Edge},
+	} {
+		if v.value < 0 || math.IsNaN(v.value) || math.IsInf(v.value, 0) {
+			bad(v.key, v.value, "a finite number, 0 or more")
+		}
+	}
+	if (c.Ingest.Fx == 0) != (c.Ingest.Fy == 0) {
+		bad("ingest.fx, ingest.fy", fmt.Sprintf("%g and %g", c.Ingest.Fx, c.Ingest.Fy), "both or none")
+	}
+	if c.Ingest.MaxFile < 1 {
+		bad("ingest.max_file", c.Ingest.MaxFile, "1B or more")
+	}
+	atLeast("ingest.max_points", c.Ingest.MaxPoints, 1)
+
+	if err := c.voxelOptions().Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("voxelize: %w", err))
+	}
+	if cells := c.Voxelize.Grid[0] * c.Voxelize.Grid[1] * c.Voxelize.Grid[2]; int64(cells)*2 > int64(c.Kafka.MaxMessage) {
+		bad("voxelize.grid", c.Voxelize.Grid, fmt.Sprintf("volumes that fit into half of kafka.max_message (%v)", c.Kafka.MaxMessage))
+	}
+	atLeast("model.top_k", c.Model.TopK, 1)
+
+	atLeast("pipeline.batch", c.Pipeline.Batch, 1)
+	if c.Pipeline.Budget < c.Kafka.MaxMessage {
+		bad("pipeline.budget", c.Pipeline.Budget, fmt.Sprintf("kafka.max_message (%v) or more: a message must fit", c.Kafka.MaxMessage))
+	}
+	atLeast("pipeline.in_flight", c.Pipeline.InFlight, 1)
+	atLeast("pipeline.attempts", c.Pipeline.Attempts, 0)
+	positive("pipeline.drain", c.Pipeline.Drain)
+
+	atLeast("train.epochs", c.Train.Epochs, 1)
+	atLeast("train.batch_size", c.Train.BatchSize, 1)
+	if v := c.Train.ValidationSplit; !(v >= 0 && v < 1) {
+		bad("train.validation_split", v, "0 or more and less than 1")
+	}
+	if v := c.Train.LearningRate; !(v > 0 && v <= 10) {
+		bad("train.learning_rate", v, "more than 0, at most 10")
+	}
+	return errs
+}
+
+func (c *Config) voxelOptions() voxelize.Options {
+	o := voxelize.Options{
+		Method: voxelize.Method(c.Voxelize.Method), Dims: [3]int(c.Voxelize.Grid), Value: voxelize.Value(c.Voxelize.Value),
+		Colormap: c.Voxelize.Colormap, Edge: c.Voxelize.Edge,
+	}
+	return o
+}
