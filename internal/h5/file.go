@@ -1,0 +1,263 @@
+package h5
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+)
+
+// File is an open HDF5 file. Its methods may be called from several goroutines; they run one after the other. A method whose context ends
+// while the worker is busy ends the worker: the file is then of no further use, as it is after an error that wraps [ErrWorker].
+type File struct {
+	path string
+
+	mu      sync.Mutex
+	w       *worker
+	dead    error // why the worker is gone
+	objects map[string]Object
+}
+
+// Open opens the file at path for reading and starts its worker. The file must be closed.
+func Open(ctx context.Context, path string) (*File, error) {
+	f, err := open(ctx, path, nil)
+	if err != nil {
+		return nil, fmt.Errorf("h5: %s: %w", path, err)
+	}
+	return f, nil
+}
+
+// open uses the given worker, or starts one.
+func open(ctx context.Context, path string, w *worker) (*File, error) {
+	if !available {
+		return nil, ErrNoHDF5
+	}
+	if err := checkFile(path); err != nil {
+		return nil, err
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	if w == nil {
+		if w, err = startWorker(); err != nil {
+			return nil, err
+		}
+	}
+	if _, _, err := w.call(ctx, &request{Op: opOpen, Path: abs}, nil); err != nil {
+		w.kill()
+		return nil, err
+	}
+	return &File{path: path, w: w, objects: map[string]Object{}}, nil
+}
+
+// Close ends the worker. It may be called again.
+func (f *File) Close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.dead == nil {
+		f.dead = errors.New("file is closed")
+	}
+	f.w.kill()
+	return nil
+}
+
+// call is one request, with the file and object named in its error.
+func (f *File) call(ctx context.Context, q *request, dst []byte) (*reply, []byte, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	err := f.dead
+	var p *reply
+	var payload []byte
+	if err == nil {
+		p, payload, err = f.w.call(ctx, q, dst)
+		if errors.Is(err, ErrWorker) || err != nil && ctx.Err() != nil {
+			f.dead = err
+		}
+	}
+	if err == nil {
+		return p, payload, nil
+	}
+	where := q.Path
+	if q.Name != "" {
+		where += "@" + q.Name
+	}
+	return nil, nil, f.fail(where, err)
+}
+
+func (f *File) fail(where string, err error) error {
+	return fmt.Errorf("h5: %s: %s: %w", f.path, where, err)
+}
+
+// Objects lists everything in the file that hard links lead to, parents before members, members by name, each object once.
+func (f *File) Objects(ctx context.Context) ([]Object, error) {
+	p, _, err := f.call(ctx, &request{Op: opList, Path: "/", Deep: true}, nil)
+	if err != nil {
+		return nil, err
+	}
+	return p.Objects, nil
+}
+
+// Children lists the members of a group by name. What they are is told by Path and Kind alone: [File.Object] tells the rest.
+func (f *File) Children(ctx context.Context, group string) ([]Object, error) {
+	p, _, err := f.call(ctx, &request{Op: opList, Path: group}, nil)
+	if err != nil {
+		return nil, err
+	}
+	return p.Objects, nil
+}
+
+// Object describes the object at path; the error wraps [ErrNotFound] where there is none.
+func (f *File) Object(ctx context.Context, path string) (Object, error) {
+	p, _, err := f.call(ctx, &request{Op: opObject, Path: path}, nil)
+	if err != nil {
+		return Object{}, err
+	}
+	if len(p.Objects) != 1 {
+		return Object{}, f.fail(path, fmt.Errorf("%w: %d answers", ErrWorker, len(p.Objects)))
+	}
+	return p.Objects[0], nil
+}
+
+// Attrs reads all attributes of the object at path, by name; "/" has those of the file.
+func (f *File) Attrs(ctx context.Context, path string) ([]Attr, error) {
+	return f.attrs(ctx, &request{Op: opAttrs, Path: path})
+}
+
+// Attr reads one attribute of the object at path; the error wraps [ErrNotFound] where there is none and [ErrRefused] where its values cannot
+// be read.
+func (f *File) Attr(ctx context.Context, path, name string) (Attr, error) {
+	all, err := f.attrs(ctx, &request{Op: opAttrs, Path: path, Name: name})
+	if err != nil {
+		return Attr{}, err
+	}
+	if len(all) != 1 {
+		return Attr{}, f.fail(path+"@"+name, fmt.Errorf("%w: %d answers", ErrWorker, len(all)))
+	}
+	if all[0].Refused != "" {
+		return Attr{}, f.fail(path+"@"+name, fmt.Errorf("%w: %s", ErrRefused, all[0].Refused))
+	}
+	return all[0], nil
+}
+
+func (f *File) attrs(ctx context.Context, q *request) ([]Attr, error) {
+	p, payload, err := f.call(ctx, q, nil)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Attr, len(p.Attrs))
+	for i, h := range p.Attrs {
+		a := Attr{Name: h.Name, Class: h.Class, Dims: h.Dims, Refused: h.Refused}
+		switch {
+		case h.Refused != "":
+		case h.Class == String:
+			a.Strings, payload, err = takeStrings(payload, h.Count)
+		case h.Class == Float:
+			a.Floats, payload, err = takeFloats(payload, h.Count)
+		default:
+			a.Ints, payload, err = takeInts(payload, h.Count)
+		}
+		if err != nil {
+			return nil, f.fail(q.Path+"@"+h.Name, fmt.Errorf("%w: values: %w", ErrWorker, err))
+		}
+		out[i] = a
+	}
+	return out, nil
+}
+
+// ReadFloat32 reads rows [row, row+rows) of a dataset of numbers into dst, row-major. dst must hold them: rows times [Object.RowLen] values.
+// NaN and infinities are kept; a finite value too large for float32 is an error that names its row.
+func (f *File) ReadFloat32(ctx context.Context, path string, row, rows int, dst []float32) error {
+	return read(ctx, f, path, asFloat32, row, rows, dst)
+}
+
+// ReadFloat64 is like ReadFloat32. Integers beyond 2^53 are rounded to the nearest float64.
+func (f *File) ReadFloat64(ctx context.Context, path string, row, rows int, dst []float64) error {
+	return read(ctx, f, path, asFloat64, row, rows, dst)
+}
+
+// ReadInt64 is like ReadFloat32. A value that is not a whole number within int64 (NaN, 0.5, 2^63) is an error that names its row.
+func (f *File) ReadInt64(ctx context.Context, path string, row, rows int, dst []int64) error {
+	return read(ctx, f, path, asInt64, row, rows, dst)
+}
+
+// blockBytes is about how much one request brings. A block has at least one row.
+const blockBytes = 1 << 20
+
+func read[T float32 | float64 | int64](ctx context.Context, f *File, path string, as number, row, rows int, dst []T) error {
+	o, err := f.dataset(ctx, path, row, rows)
+	if err != nil {
+		return err
+	}
+	if o.Class == String || o.Class == Unknown {
+		return f.fail(path, fmt.Errorf("found values of class %s, want numbers", o.Class))
+	}
+	n := o.RowLen()
+	if n > 0 && rows > len(dst)/n {
+		return f.fail(path, fmt.Errorf("buffer of %d values is too small for %d rows of %d", len(dst), rows, n))
+	}
+	if n == 0 {
+		return nil
+	}
+	step := max(1, blockBytes/(n*as.size()))
+	for done := 0; done < rows; done += step {
+		k := min(step, rows-done)
+		q := &request{Op: opRead, Path: path, As: as, Row: row + done, Rows: k}
+		if _, _, err := f.call(ctx, q, bytesOf(dst[done*n:(done+k)*n])); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ReadStrings reads rows [row, row+rows) of a dataset of strings, of fixed or variable length.
+func (f *File) ReadStrings(ctx context.Context, path string, row, rows int) ([]string, error) {
+	o, err := f.dataset(ctx, path, row, rows)
+	if err != nil {
+		return nil, err
+	}
+	if o.Class != String {
+		return nil, f.fail(path, fmt.Errorf("found values of class %s, want strings", o.Class))
+	}
+	if rows*o.RowLen() == 0 {
+		return nil, nil
+	}
+	_, payload, err := f.call(ctx, &request{Op: opStrings, Path: path, Row: row, Rows: rows}, nil)
+	if err != nil {
+		return nil, err
+	}
+	out, _, err := takeStrings(payload, rows*o.RowLen())
+	if err != nil {
+		return nil, f.fail(path, fmt.Errorf("%w: strings: %w", ErrWorker, err))
+	}
+	return out, nil
+}
+
+// dataset describes the dataset at path, from memory if it was asked for before, and checks the rows wanted from it.
+func (f *File) dataset(ctx context.Context, path string, row, rows int) (Object, error) {
+	f.mu.Lock()
+	o, ok := f.objects[path]
+	f.mu.Unlock()
+	if !ok {
+		var err error
+		if o, err = f.Object(ctx, path); err != nil {
+			return o, err
+		}
+		f.mu.Lock()
+		if len(f.objects) > 64 {
+			clear(f.objects) // a file of many small datasets is read in order: none is asked for again
+		}
+		f.objects[path] = o
+		f.mu.Unlock()
+	}
+	switch {
+	case o.Kind != Dataset:
+		return o, f.fail(path, fmt.Errorf("found a %s, want a dataset", o.Kind))
+	case o.Refused != "":
+		return o, f.fail(path, fmt.Errorf("%w: %s", ErrRefused, o.Refused))
+	case row < 0 || rows < 0 || row > o.Rows() || rows > o.Rows()-row:
+		return o, f.fail(path, fmt.Errorf("found %d rows, want %d from row %d", o.Rows(), rows, row))
+	}
+	return o, nil
+}

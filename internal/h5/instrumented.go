@@ -1,0 +1,6 @@
+//go:build race || msan || asan
+
+package h5
+
+// instrumented says that this build reserves more address space than any limit would allow.
+const instrumented = true

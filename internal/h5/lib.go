@@ -1,0 +1,76 @@
+//go:build cgo && !nohdf5
+
+package h5
+
+// #cgo LDFLAGS: -lhdf5
+// #cgo linux,amd64 CFLAGS: -I/usr/lib/x86_64-linux-gnu/hdf5/serial/include
+// #cgo linux,amd64 LDFLAGS: -L/usr/lib/x86_64-linux-gnu/hdf5/serial
+// #cgo linux,arm64 CFLAGS: -I/usr/lib/aarch64-linux-gnu/hdf5/serial/include
+// #cgo linux,arm64 LDFLAGS: -L/usr/lib/aarch64-linux-gnu/hdf5/serial
+// #include "shim.h"
+// #include <stdlib.h>
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"unsafe"
+)
+
+const available = true
+
+// LibraryVersion is the version of libhdf5 in use, or "" without.
+func LibraryVersion() string {
+	var major, minor, release C.uint
+	C.vs_version(&major, &minor, &release)
+	return fmt.Sprintf("%d.%d.%d", major, minor, release)
+}
+
+// libError is what libhdf5 says about the call that just failed on this thread.
+func libError() error {
+	var buf [600]C.char
+	C.vs_error(&buf[0], C.size_t(len(buf)))
+	return errors.New(C.GoString(&buf[0]))
+}
+
+func cString(s string) (*C.char, func()) {
+	c := C.CString(s)
+	return c, func() { C.free(unsafe.Pointer(c)) }
+}
+
+// factsOf turns the shim's description into ours.
+func factsOf(in *C.vs_info) *facts {
+	f := &facts{
+		class: int(in.cls), base: int(in.base), signed: in.sign != 0, vlen: in.is_vlen_string != 0, expBits: int(in.exp_bits), size: uint64(in.size),
+		space: int(in.space), rank: int(in.rank), layout: int(in.layout), external: int(in.external), chunkRank: int(in.chunk_rank),
+	}
+	if f.rank <= maxRank {
+		for i := range f.rank {
+			f.dims = append(f.dims, uint64(in.dims[i]))
+		}
+	}
+	for i := range min(f.chunkRank, maxRank) {
+		f.chunk = append(f.chunk, uint64(in.chunk[i]))
+	}
+	for i := range min(int(in.nfilters), C.VS_MAX_FILTERS) {
+		f.filters = append(f.filters, int(in.filter[i]))
+	}
+	if int(in.nfilters) > C.VS_MAX_FILTERS {
+		f.filters = append(f.filters, -1) // refused whatever the rest is
+	}
+	return f
+}
+
+// memType is the shim's name of a Go type.
+func memType[T Number]() C.int {
+	var zero T
+	switch any(zero).(type) {
+	case float32:
+		return C.VS_F32
+	case float64:
+		return C.VS_F64
+	case uint8:
+		return C.VS_U8
+	}
+	return C.VS_I64
+}

@@ -1,0 +1,216 @@
+package h5
+
+import (
+	"fmt"
+	"math/bits"
+)
+
+// The limits of what a file may claim. They are far above what archives of voxels and models need, and low enough that a small file cannot
+// make the reader work for hours.
+const (
+	maxRank       = 8
+	maxDepth      = 64        // groups in groups
+	maxObjects    = 1 << 18   // objects listed of one file
+	maxNameBytes  = 32 << 20  // of one group's names together
+	maxAttrs      = 4096      // attributes of one object
+	maxAttrBytes  = 64 << 20  // values of one attribute
+	maxDim        = 1 << 40   // extent of one dimension
+	maxRowBytes   = 256 << 20 // one row, as float64
+	maxChunkBytes = 64 << 20  // one chunk, unpacked
+	maxTextBytes  = 64 << 20  // strings of one request
+	chunkSlack    = 64 << 10  // a stored chunk may be this much, and an eighth, larger than its values
+	// A dataset cannot honestly hold more than its file: deflate packs at most 1032 to 1 (zlib's documentation), and values never
+	// written take no space, of which some are allowed to every file.
+	maxPacking   = 1032
+	unwrittenOK  = 64 << 20
+	filterGzip   = 1
+	filterShuf   = 2
+	filterFletch = 3
+)
+
+// facts is what a file claims about a dataset or attribute, in HDF5's own numbers.
+type facts struct {
+	class, base  int // H5T_class_t; base differs for an enumeration
+	signed, vlen bool
+	expBits      int
+	size         uint64
+	space        int // H5S_class_t
+	rank         int
+	dims         []uint64
+	layout       int // H5D_layout_t
+	external     int
+	chunkRank    int
+	chunk        []uint64
+	filters      []int
+}
+
+// Numbers of HDF5's enumerations H5T_class_t, H5S_class_t and H5D_layout_t, fixed by its file format.
+const (
+	tInteger, tFloat, tString, tEnum   = 0, 1, 3, 8
+	sScalar, sSimple, sNull            = 0, 1, 2
+	dCompact, dContiguous, dChunked    = 0, 1, 2
+	filterLZF, filterSzip, filterBlosc = 32000, 4, 32001
+)
+
+// valueClass is the class of the values, and whether this package reads it.
+func (f *facts) valueClass() Class {
+	switch {
+	case f.class == tInteger && f.signed:
+		return Int
+	case f.class == tInteger:
+		return Uint
+	case f.class == tFloat:
+		return Float
+	case f.class == tString:
+		return String
+	case f.class == tEnum && f.base == tInteger:
+		return Enum
+	}
+	return Unknown
+}
+
+// judge is the policy for the values of a dataset in a file of fileSize bytes: empty, or why they are not read.
+func (f *facts) judge(fileSize int64) string {
+	if why := f.judgeShape(); why != "" {
+		return why
+	}
+	if f.external != 0 {
+		return fmt.Sprintf("its values lie in %d other files (external storage)", f.external)
+	}
+	switch f.layout {
+	case dCompact, dContiguous, dChunked:
+	default:
+		return "its values lie in other files (virtual dataset)"
+	}
+	total, row := f.size, uint64(8)
+	for i, d := range f.dims {
+		if d > maxDim {
+			return fmt.Sprintf("dimension %d is %d, limit %d", i, d, uint64(maxDim))
+		}
+		if d == 0 {
+			return "" // no values, nothing to read
+		}
+		hi, lo := bits.Mul64(total, d)
+		if hi != 0 || lo > maxPacking*uint64(max(fileSize, 0))+unwrittenOK {
+			return fmt.Sprintf("its dimensions %v are more than a file of %d bytes can hold", f.dims, fileSize)
+		}
+		total = lo
+		if i > 0 {
+			row *= d // cannot overflow: dims[1:] together stay below the total
+		}
+	}
+	if row > maxRowBytes {
+		return fmt.Sprintf("a row takes %d bytes, limit %d", row, maxRowBytes)
+	}
+	if f.layout == dChunked {
+		return f.judgeChunks()
+	}
+	return ""
+}
+
+// judgeShape is the part that attributes share: type and dataspace.
+func (f *facts) judgeShape() string {
+	switch f.valueClass() {
+	case Unknown:
+		return "its type is neither numbers nor strings"
+	case String:
+		if f.size > maxTextBytes {
+			return fmt.Sprintf("a string takes %d bytes, limit %d", f.size, maxTextBytes)
+		}
+	default:
+		if f.size < 1 || f.size > 8 {
+			return fmt.Sprintf("its numbers take %d bytes, limit 8", f.size)
+		}
+	}
+	if f.space != sScalar && f.space != sSimple {
+		return "it has no values (null dataspace)"
+	}
+	if f.rank > maxRank {
+		return fmt.Sprintf("it has %d dimensions, limit %d", f.rank, maxRank)
+	}
+	return ""
+}
+
+func (f *facts) judgeChunks() string {
+	if f.chunkRank != f.rank {
+		return fmt.Sprintf("its chunks have %d dimensions, its values %d", f.chunkRank, f.rank)
+	}
+	if f.chunkBytes() > maxChunkBytes {
+		return fmt.Sprintf("its chunks %v take more than %d bytes", f.chunk, maxChunkBytes)
+	}
+	seen := map[int]bool{}
+	for _, id := range f.filters {
+		switch {
+		case id == filterLZF:
+			return "it is compressed with lzf, which only h5py has: `h5repack -f GZIP=4` run by an HDF5 that knows lzf, or h5py, rewrites it"
+		case id < filterGzip || id > filterFletch:
+			return fmt.Sprintf("it needs filter %s; only gzip, shuffle and fletcher32 are read", filterName(id))
+		case seen[id]:
+			return fmt.Sprintf("it applies filter %s twice", filterName(id))
+		}
+		seen[id] = true
+	}
+	return ""
+}
+
+// chunkBytes is the size of an unpacked chunk, or the largest number where that is more than 64 bits.
+func (f *facts) chunkBytes() uint64 {
+	n := f.size
+	for _, c := range f.chunk {
+		hi, lo := bits.Mul64(n, c)
+		if hi != 0 || c == 0 {
+			return 1<<64 - 1
+		}
+		n = lo
+	}
+	return n
+}
+
+// judgeAttr is the policy for an attribute.
+func (f *facts) judgeAttr() string {
+	if why := f.judgeShape(); why != "" {
+		return why
+	}
+	n := max(f.size, 8)
+	for _, d := range f.dims {
+		hi, lo := bits.Mul64(n, d)
+		if hi != 0 || lo > maxAttrBytes {
+			return fmt.Sprintf("its dimensions %v take more than %d bytes", f.dims, maxAttrBytes)
+		}
+		n = lo
+	}
+	return ""
+}
+
+func filterName(id int) string {
+	switch id {
+	case filterGzip:
+		return "gzip"
+	case filterShuf:
+		return "shuffle"
+	case filterFletch:
+		return "fletcher32"
+	case filterSzip:
+		return "szip"
+	case filterLZF:
+		return "lzf"
+	case filterBlosc:
+		return "blosc"
+	}
+	return fmt.Sprintf("number %d", id)
+}
+
+// object fills in what facts say about a dataset.
+func (f *facts) object(o *Object, fileSize int64) {
+	o.Class, o.Size = f.valueClass(), int(min(f.size, 1<<31-1))
+	o.Refused = f.judge(fileSize)
+	for _, d := range f.dims {
+		o.Dims = append(o.Dims, int(min(d, 1<<62)))
+	}
+	for _, c := range f.chunk {
+		o.Chunks = append(o.Chunks, int(min(c, 1<<62)))
+	}
+	for _, id := range f.filters {
+		o.Filters = append(o.Filters, filterName(id))
+	}
+}

@@ -1,0 +1,703 @@
+//go:build cgo && !nohdf5
+
+package h5
+
+// #include "shim.h"
+// #include <stdlib.h>
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strings"
+	"unicode/utf8"
+	"unsafe"
+
+	"gonum.org/v1/hdf5"
+)
+
+// init makes this process a worker if it was started as one. It never returns then: main and the other packages' init functions do not run.
+// The goroutine that initializes packages is bound to the main thread, so all calls of libhdf5 are made by one thread.
+func init() {
+	if len(os.Args) == 2 && os.Args[1] == workerArg {
+		os.Exit(workerMain())
+	}
+}
+
+func workerMain() int {
+	in, out := os.NewFile(3, "requests"), os.NewFile(4, "answers")
+	if _, err := in.Stat(); err != nil {
+		fmt.Fprintln(os.Stderr, "this command is for the program's own use: it reads HDF5 files for it")
+		return 2
+	}
+	C.vs_quiet()
+	if C.vs_harden() < 0 {
+		fmt.Fprintln(os.Stderr, "libhdf5:", libError())
+		return 1
+	}
+	if err := limitResources(); err != nil {
+		fmt.Fprintln(os.Stderr, "resource limits:", err)
+		return 1
+	}
+	var s server
+	for {
+		q, err := readRequest(in)
+		if errors.Is(err, io.EOF) {
+			return 0
+		}
+		if err == nil {
+			err = renewCPULimit()
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		p := new(reply)
+		payload, err := s.do(q, p)
+		if err != nil {
+			p = &reply{Fault: err.Error()}
+			switch {
+			case errors.Is(err, errMissing):
+				p.Is = "missing"
+			case errors.Is(err, errRefused):
+				p.Is = "refused"
+			}
+			payload = nil
+		}
+		if err := writeReply(out, p, payload); err != nil {
+			return 1
+		}
+	}
+}
+
+// The worker's errors cross the wire as text and one of these.
+var (
+	errMissing = errors.New("no such object")
+	errRefused = errors.New("policy")
+)
+
+// refusal is an error whose text is the reason alone.
+type refusal string
+
+func (r refusal) Error() string   { return string(r) }
+func (r refusal) Is(e error) bool { return e == errRefused }
+
+// missing is the same for what is not there.
+type missing string
+
+func (m missing) Error() string   { return string(m) }
+func (m missing) Is(e error) bool { return e == errMissing }
+
+// server is the state of a worker: one file and the datasets last read from it, the latest last.
+type server struct {
+	file  *hdf5.File
+	size  int64
+	open  []*openDataset
+	seen  map[[2]uint64]bool // files and addresses of the objects listed
+	buf   []byte
+	wide  []float64
+	count int
+}
+
+// openDataset keeps its handle, and with it its chunk cache, between requests.
+type openDataset struct {
+	path  string
+	ds    *hdf5.Dataset
+	facts *facts
+	info  C.vs_info
+	// checked is the range of rows whose chunks were found to be of honest size.
+	checked [2]uint64
+}
+
+// keepOpen is how many datasets stay open: values and labels of two splits.
+const keepOpen = 4
+
+// onRequest is for tests: it sees each request before it is served.
+var onRequest func(q *request)
+
+func (s *server) do(q *request, p *reply) ([]byte, error) {
+	if q.Op == opOpen {
+		return nil, s.openFile(q.Path)
+	}
+	if q.Op == opClose {
+		s.close()
+		p.Open = int(C.vs_open_objects())
+		return nil, nil
+	}
+	if onRequest != nil {
+		onRequest(q)
+	}
+	if s.file == nil {
+		return nil, errors.New("no file is open")
+	}
+	if err := s.follow(q.Path); err != nil {
+		return nil, err
+	}
+	var err error
+	switch q.Op {
+	case opList:
+		s.seen, s.count = map[[2]uint64]bool{}, 0
+		if q.Path == "/" && q.Deep {
+			p.Objects = append(p.Objects, s.describe("/"))
+		}
+		p.Objects, err = s.list(q.Path, q.Deep, p.Objects, 0)
+		return nil, err
+	case opObject:
+		o := s.describe(q.Path)
+		p.Objects = []Object{o}
+		return nil, nil
+	case opAttrs:
+		return s.attrs(q, p)
+	case opRead:
+		return s.read(q)
+	case opStrings:
+		return s.strings(q)
+	}
+	return nil, fmt.Errorf("unknown request %q", q.Op)
+}
+
+func (s *server) openFile(path string) error {
+	s.close()
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	f, err := hdf5.OpenFile(path, hdf5.F_ACC_RDONLY)
+	if err != nil {
+		return libError()
+	}
+	s.file, s.size = f, info.Size()
+	return nil
+}
+
+func (s *server) close() {
+	for _, d := range s.open {
+		_ = d.ds.Close()
+	}
+	s.open = nil
+	if s.file != nil {
+		_ = s.file.Close()
+		s.file = nil
+	}
+}
+
+func (s *server) id() C.hid_t { return C.hid_t(s.file.ID()) }
+
+// follow makes sure that each step of path is a hard link: soft ones may lead anywhere, external ones out of the file.
+func (s *server) follow(path string) error {
+	if path == "/" {
+		return nil
+	}
+	if !strings.HasPrefix(path, "/") || strings.ContainsRune(path, 0) {
+		return fmt.Errorf("path %q does not start with /", path)
+	}
+	at := ""
+	for step := range strings.SplitSeq(path[1:], "/") {
+		if step == "" || step == "." || step == ".." {
+			return fmt.Errorf("path %q is not in its shortest form", path)
+		}
+		at += "/" + step
+		c, free := cString(at)
+		rc := C.vs_is_hard(s.id(), c)
+		free()
+		switch rc {
+		case 1:
+		case 0:
+			return refusal(at + " is a soft or external link; only hard links are followed")
+		case -1:
+			return missing("the file has no " + at)
+		default:
+			return libError()
+		}
+	}
+	return nil
+}
+
+// list appends the members of a group.
+func (s *server) list(group string, deep bool, out []Object, depth int) ([]Object, error) {
+	g, err := s.file.OpenGroup(group)
+	if err != nil {
+		return out, libError()
+	}
+	names, err := s.links(C.hid_t(g.ID()))
+	_ = g.Close()
+	if err != nil {
+		return out, err
+	}
+	for _, name := range names {
+		if s.count++; s.count > maxObjects {
+			return out, refusal(fmt.Sprintf("more than %d objects", maxObjects))
+		}
+		path := strings.TrimSuffix(group, "/") + "/" + name
+		if !deep {
+			o, _ := s.kind(path)
+			out = append(out, o)
+			continue
+		}
+		o, fresh := s.kind(path)
+		if !fresh {
+			continue
+		}
+		if o.Refused == "" {
+			o = s.describe(path)
+		}
+		out = append(out, o)
+		if o.Kind != Group || o.Refused != "" {
+			continue
+		}
+		at := len(out) - 1
+		if depth+1 >= maxDepth {
+			out[at].Refused = fmt.Sprintf("it is deeper than %d groups", maxDepth)
+			continue
+		}
+		more, err := s.list(path, deep, out, depth+1)
+		if errors.Is(err, errRefused) {
+			return out, err
+		}
+		out = more
+		if err != nil {
+			out[at].Refused = err.Error() // one damaged group does not hide the others
+		}
+	}
+	return out, nil
+}
+
+// links are the names of a group's hard links.
+func (s *server) links(group C.hid_t) ([]string, error) {
+	l := C.vs_names{max: maxObjects, max_bytes: maxNameBytes}
+	defer C.vs_names_free(&l)
+	if C.vs_links(group, &l) < 0 {
+		return nil, libError()
+	}
+	if l.overflow != 0 {
+		return nil, refusal(fmt.Sprintf("a group has more than %d members or %d bytes of names", maxObjects, maxNameBytes))
+	}
+	var out []string
+	types := unsafe.Slice(l._type, l.len)
+	for i, name := range unsafe.Slice(l.name, l.len) {
+		if types[i] == 0 {
+			out = append(out, C.GoString(name))
+		}
+	}
+	return out, nil
+}
+
+// kind tells what the object at path is, and whether it was not met before in this listing.
+func (s *server) kind(path string) (o Object, fresh bool) {
+	o = Object{Path: path, Kind: Other}
+	if !utf8.ValidString(path) {
+		o.Path, o.Refused = strings.ToValidUTF8(path, "?"), "its name is not UTF-8"
+		return o, true
+	}
+	var file, addr, attrs C.uint64_t
+	var kind C.int
+	c, free := cString(path)
+	defer free()
+	if C.vs_object(s.id(), c, &file, &addr, &kind, &attrs) < 0 {
+		o.Refused = libError().Error()
+		return o, true
+	}
+	o.Attrs = int(min(attrs, math.MaxInt32))
+	switch kind {
+	case 0:
+		o.Kind = Group
+	case 1:
+		o.Kind = Dataset
+	}
+	at := [2]uint64{uint64(file), uint64(addr)}
+	if s.seen[at] {
+		return o, false
+	}
+	if s.seen != nil {
+		s.seen[at] = true
+	}
+	return o, true
+}
+
+// describe tells everything about the object at path. What cannot be told is the reason to refuse it.
+func (s *server) describe(path string) Object {
+	seen := s.seen
+	s.seen = nil
+	o, _ := s.kind(path)
+	s.seen = seen
+	if path == "/" && seen != nil {
+		s.kind(path) // a link back to the root is not a new object
+	}
+	if o.Kind != Dataset || o.Refused != "" {
+		return o
+	}
+	d, err := s.openPlain(path)
+	if err != nil {
+		o.Refused = err.Error()
+		return o
+	}
+	defer d.ds.Close() //nolint:errcheck // opened for reading
+	d.facts.object(&o, s.size)
+	return o
+}
+
+// openPlain opens a dataset and asks what it claims.
+func (s *server) openPlain(path string) (*openDataset, error) {
+	ds, err := s.file.OpenDatasetWith(path, hdf5.P_DEFAULT)
+	if err != nil {
+		return nil, libError()
+	}
+	d := &openDataset{path: path, ds: ds}
+	if C.vs_describe(d.id(), &d.info) < 0 {
+		err := libError()
+		_ = ds.Close()
+		return nil, err
+	}
+	d.facts = factsOf(&d.info)
+	return d, nil
+}
+
+func (d *openDataset) id() C.hid_t { return C.hid_t(d.ds.ID()) }
+
+// dataset opens the dataset at path for reading, or finds it open.
+func (s *server) dataset(path string) (*openDataset, error) {
+	for i, d := range s.open {
+		if d.path == path {
+			s.open = append(append(s.open[:i:i], s.open[i+1:]...), d)
+			return d, nil
+		}
+	}
+	d, err := s.openPlain(path)
+	if err != nil {
+		return nil, err
+	}
+	if why := d.facts.judge(s.size); why != "" {
+		_ = d.ds.Close()
+		return nil, refusal(why)
+	}
+	if len(d.facts.filters) > 0 {
+		if err := s.reopenCached(d); err != nil {
+			return nil, err
+		}
+	}
+	if len(s.open) == keepOpen {
+		_ = s.open[0].ds.Close()
+		s.open = s.open[1:]
+	}
+	s.open = append(s.open, d)
+	return d, nil
+}
+
+// reopenCached opens a dataset again with a chunk cache that holds all chunks one row passes through, so that rows read in order unpack each
+// chunk once. Only with filters: without any, a large cache makes reading slower.
+func (s *server) reopenCached(d *openDataset) error {
+	_ = d.ds.Close()
+	need := d.facts.chunkBytes()
+	for i := 1; i < d.facts.rank && need < maxChunkBytes; i++ {
+		c := d.facts.chunk[i]
+		need *= max(1, (d.facts.dims[i]+c-1)/c)
+	}
+	list, err := hdf5.NewPropList(hdf5.P_DATASET_ACCESS)
+	if err != nil {
+		return libError()
+	}
+	defer list.Close() //nolint:errcheck // a property list holds nothing that could be lost
+	const slots = 12421 // a prime, about a hundred times the chunks that fit, as H5Pset_chunk_cache advises
+	if err := list.SetChunkCache(slots, int(min(max(need, 1<<20), maxChunkBytes)), 1); err != nil {
+		return libError()
+	}
+	if d.ds, err = s.file.OpenDatasetWith(d.path, list); err != nil {
+		return libError()
+	}
+	return nil
+}
+
+// checkChunks refuses rows under which a stored chunk is far larger than its values.
+func (d *openDataset) checkChunks(row, rows uint64) error {
+	if len(d.facts.filters) == 0 || d.facts.rank == 0 || row >= d.checked[0] && row+rows <= d.checked[1] {
+		return nil
+	}
+	nominal := d.facts.chunkBytes()
+	limit := nominal + nominal/8 + chunkSlack
+	switch C.vs_chunks_ok(d.id(), &d.info, C.uint64_t(row), C.uint64_t(rows), C.uint64_t(limit)) {
+	case 0:
+	case 1:
+		return refusal(fmt.Sprintf("a stored chunk is larger than %d bytes, though its values take %d", limit, nominal))
+	default:
+		return libError()
+	}
+	c := d.facts.chunk[0]
+	d.checked = [2]uint64{row / c * c, (row + rows + c - 1) / c * c}
+	return nil
+}
+
+// rows checks a range of rows against what the dataset has and gives the length of a row.
+func (d *openDataset) rows(q *request) (rowLen int, err error) {
+	have := uint64(1)
+	if d.facts.rank > 0 {
+		have = d.facts.dims[0]
+	}
+	if q.Row < 0 || q.Rows <= 0 || uint64(q.Row) > have || uint64(q.Rows) > have-uint64(q.Row) {
+		return 0, fmt.Errorf("found %d rows, want %d from row %d", have, q.Rows, q.Row)
+	}
+	rowLen = 1
+	for i := 1; i < d.facts.rank; i++ {
+		rowLen *= int(d.facts.dims[i])
+	}
+	if rowLen == 0 {
+		return 0, errors.New("its rows are empty")
+	}
+	if bytes := 8 * rowLen; q.Rows > maxRowBytes/bytes {
+		return 0, refusal(fmt.Sprintf("%d rows take more than %d bytes", q.Rows, maxRowBytes))
+	}
+	return rowLen, nil
+}
+
+// space is n bytes, the same memory each time.
+func (s *server) space(n int) []byte {
+	if cap(s.buf) < n {
+		s.buf = make([]byte, n)
+	}
+	return s.buf[:n]
+}
+
+func (s *server) read(q *request) ([]byte, error) {
+	d, err := s.dataset(q.Path)
+	if err != nil {
+		return nil, err
+	}
+	rowLen, err := d.rows(q)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.checkChunks(uint64(q.Row), uint64(q.Rows)); err != nil {
+		return nil, err
+	}
+	n := q.Rows * rowLen
+	out := s.space(n * q.As.size())
+	f := d.facts
+	fromFloat := f.class == tFloat
+	at := func(i int) int { return q.Row + i/rowLen }
+	switch {
+	case f.class == tString:
+		return nil, errors.New("found strings, want numbers")
+	case q.As == asFloat32 && fromFloat && (f.size > 4 || f.expBits > 8):
+		// libhdf5 turns what is too large into infinity and says nothing, so the narrowing is ours.
+		wide, err := s.doubles(d, q, n)
+		if err != nil {
+			return nil, err
+		}
+		narrow := unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(out))), n)
+		for i, v := range wide {
+			w := float32(v)
+			if math.IsInf(float64(w), 0) && !math.IsInf(v, 0) {
+				return nil, fmt.Errorf("row %d: found %g, which float32 cannot hold", at(i), v)
+			}
+			narrow[i] = w
+		}
+		return out, nil
+	case q.As == asFloat32:
+		return out, d.fill(C.VS_F32, q, out)
+	case q.As == asFloat64:
+		return out, d.fill(C.VS_F64, q, out)
+	case q.As != asInt64:
+		return nil, fmt.Errorf("unknown type %q", q.As)
+	case fromFloat:
+		wide, err := s.doubles(d, q, n)
+		if err != nil {
+			return nil, err
+		}
+		ints := unsafe.Slice((*int64)(unsafe.Pointer(unsafe.SliceData(out))), n)
+		for i, v := range wide {
+			if v != math.Trunc(v) || v < -(1<<63) || v >= 1<<63 {
+				return nil, fmt.Errorf("row %d: found %g, want a whole number", at(i), v)
+			}
+			ints[i] = int64(v)
+		}
+		return out, nil
+	case !f.signed && f.size == 8:
+		if err := d.fill(C.VS_U64, q, out); err != nil {
+			return nil, err
+		}
+		for i, v := range unsafe.Slice((*uint64)(unsafe.Pointer(unsafe.SliceData(out))), n) {
+			if v > math.MaxInt64 {
+				return nil, fmt.Errorf("row %d: found %d, which int64 cannot hold", at(i), v)
+			}
+		}
+		return out, nil
+	}
+	return out, d.fill(C.VS_I64, q, out)
+}
+
+// doubles reads rows as float64 into memory of their own.
+func (s *server) doubles(d *openDataset, q *request, n int) ([]float64, error) {
+	if cap(s.wide) < n {
+		s.wide = make([]float64, n)
+	}
+	wide := s.wide[:n]
+	return wide, d.fill(C.VS_F64, q, bytesOf(wide))
+}
+
+func (d *openDataset) fill(mem C.int, q *request, out []byte) error {
+	rc := C.vs_read(d.id(), mem, C.uint64_t(q.Row), C.uint64_t(q.Rows), C.uint64_t(len(out)), unsafe.Pointer(unsafe.SliceData(out)))
+	if rc == -2 {
+		return errors.New("the dataset is larger than it said")
+	}
+	if rc < 0 {
+		return libError()
+	}
+	return nil
+}
+
+func (s *server) strings(q *request) ([]byte, error) {
+	d, err := s.dataset(q.Path)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := d.rows(q); err != nil {
+		return nil, err
+	}
+	if d.facts.class != tString {
+		return nil, errors.New("found numbers, want strings")
+	}
+	if err := d.checkChunks(uint64(q.Row), uint64(q.Rows)); err != nil {
+		return nil, err
+	}
+	_, out, err := readStrings(d.id(), false, &d.info, uint64(q.Row), uint64(q.Rows), nil)
+	return out, err
+}
+
+// readStrings appends the strings of a dataset's rows or of an attribute to a payload.
+func readStrings(id C.hid_t, attr bool, info *C.vs_info, row, rows uint64, out []byte) (int, []byte, error) {
+	var l C.vs_strings
+	isAttr := C.int(0)
+	if attr {
+		isAttr = 1
+	}
+	switch C.vs_strings_read(id, isAttr, info, C.uint64_t(row), C.uint64_t(rows), maxTextBytes, &l) {
+	case 0:
+	case -2:
+		return 0, nil, refusal(fmt.Sprintf("the strings take more than %d bytes", maxTextBytes))
+	default:
+		return 0, nil, libError()
+	}
+	defer C.vs_strings_free(&l)
+	for i := range uint64(l.count) {
+		var n C.uint64_t
+		p := C.vs_string(&l, C.uint64_t(i), maxTextBytes, &n)
+		if len(out)+int(n) > maxTextBytes {
+			return 0, nil, refusal(fmt.Sprintf("the strings take more than %d bytes", maxTextBytes))
+		}
+		out = appendString(out, string(unsafe.Slice((*byte)(unsafe.Pointer(p)), n)))
+	}
+	return int(l.count), out, nil
+}
+
+func (s *server) attrs(q *request, p *reply) ([]byte, error) {
+	c, free := cString(q.Path)
+	defer free()
+	o := C.H5Oopen(s.id(), c, 0)
+	if o < 0 {
+		return nil, libError()
+	}
+	defer C.H5Oclose(o)
+	names := []string{q.Name}
+	if q.Name == "" {
+		var err error
+		if names, err = attrNames(o); err != nil {
+			return nil, err
+		}
+	}
+	var payload []byte
+	for _, name := range names {
+		h, more, err := readAttr(o, name, payload)
+		if err != nil {
+			if q.Name != "" || errors.Is(err, errMissing) {
+				return nil, err
+			}
+			h = attrHead{Name: name, Class: Unknown, Refused: err.Error()}
+			more = payload
+		}
+		if payload = more; len(payload) > 4*maxAttrBytes {
+			return nil, refusal(fmt.Sprintf("the attributes take more than %d bytes", 4*maxAttrBytes))
+		}
+		p.Attrs = append(p.Attrs, h)
+	}
+	return payload, nil
+}
+
+func attrNames(object C.hid_t) ([]string, error) {
+	l := C.vs_names{max: maxAttrs, max_bytes: maxNameBytes}
+	defer C.vs_names_free(&l)
+	if C.vs_attr_names(object, &l) < 0 {
+		return nil, libError()
+	}
+	if l.overflow != 0 {
+		return nil, refusal(fmt.Sprintf("more than %d attributes", maxAttrs))
+	}
+	var out []string
+	for _, name := range unsafe.Slice(l.name, l.len) {
+		out = append(out, C.GoString(name))
+	}
+	return out, nil
+}
+
+// readAttr appends the values of one attribute to the payload.
+func readAttr(object C.hid_t, name string, payload []byte) (attrHead, []byte, error) {
+	h := attrHead{Name: name}
+	c, free := cString(name)
+	defer free()
+	switch there := C.H5Aexists(object, c); {
+	case there < 0:
+		return h, nil, libError()
+	case there == 0:
+		return h, nil, missing("there is no such attribute")
+	}
+	a := C.H5Aopen(object, c, 0)
+	if a < 0 {
+		return h, nil, libError()
+	}
+	defer C.H5Aclose(a)
+	var info C.vs_info
+	if C.vs_describe_attr(a, &info) < 0 {
+		return h, nil, libError()
+	}
+	f := factsOf(&info)
+	h.Class = f.valueClass()
+	for _, d := range f.dims {
+		h.Dims = append(h.Dims, int(min(d, 1<<62)))
+	}
+	if h.Refused = f.judgeAttr(); h.Refused != "" {
+		return h, payload, nil
+	}
+	if h.Class == String {
+		var err error
+		h.Count, payload, err = readStrings(a, true, &info, 0, 0, payload)
+		return h, payload, err
+	}
+	h.Count = 1
+	for _, d := range f.dims {
+		h.Count *= int(d)
+	}
+	if h.Count == 0 {
+		return h, payload, nil
+	}
+	mem := C.int(C.VS_I64)
+	switch {
+	case f.class == tFloat:
+		mem = C.VS_F64
+	case !f.signed && f.size == 8:
+		mem = C.VS_U64
+	}
+	values := make([]uint64, h.Count)
+	if C.vs_read_attr(a, mem, C.uint64_t(8*h.Count), unsafe.Pointer(&values[0])) < 0 {
+		return h, nil, libError()
+	}
+	if mem == C.VS_U64 {
+		for _, v := range values {
+			if v > math.MaxInt64 {
+				h.Refused, h.Count = fmt.Sprintf("found %d, which int64 cannot hold", v), 0
+				return h, payload, nil
+			}
+		}
+	}
+	return h, append(payload, bytesOf(values)...), nil
+}

@@ -1,0 +1,427 @@
+//go:build cgo && !nohdf5
+
+#include "shim.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// vs_quiet stops the library from printing its error stack; the switch belongs to the calling thread.
+void vs_quiet(void) { H5Eset_auto2(H5E_DEFAULT, NULL, NULL); }
+
+// vs_harden turns off, for the whole process, what would let a file choose other files or code: filter plugins and external links.
+int vs_harden(void) {
+	if (H5PLset_loading_state(0) < 0) return -1;
+	return H5Lunregister(H5L_TYPE_EXTERNAL) < 0 ? -1 : 0;
+}
+
+void vs_version(unsigned *major, unsigned *minor, unsigned *release) { H5get_libversion(major, minor, release); }
+
+struct texts { char *buf; size_t size; int n; char first[256], last[256]; };
+
+static herr_t collect_error(unsigned n, const H5E_error2_t *e, void *data) {
+	struct texts *t = data;
+	(void)n;
+	snprintf(t->n == 0 ? t->first : t->last, 256, "%s", e->desc ? e->desc : "");
+	t->n++;
+	return 0;
+}
+
+// vs_error writes what the last failed call says: what was wanted, then the root cause.
+void vs_error(char *buf, size_t size) {
+	struct texts t = {0};
+	H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, collect_error, &t);
+	if (t.n == 0) snprintf(buf, size, "libhdf5 gives no reason");
+	else if (t.n == 1) snprintf(buf, size, "%s", t.first);
+	else snprintf(buf, size, "%s: %s", t.last, t.first);
+}
+
+void vs_names_free(vs_names *l) {
+	for (size_t i = 0; i < l->len; i++) free(l->name[i]);
+	free(l->name);
+	free(l->type);
+	memset(l, 0, sizeof *l);
+}
+
+static herr_t add_name(vs_names *l, const char *name, int type) {
+	size_t n = strlen(name) + 1;
+	if (l->len >= l->max || l->bytes + n > l->max_bytes) { l->overflow = 1; return 1; }
+	if (l->len == l->cap) {
+		size_t cap = l->cap ? 2 * l->cap : 64;
+		char **names = realloc(l->name, cap * sizeof *names);
+		if (!names) return -1;
+		l->name = names;
+		int *types = realloc(l->type, cap * sizeof *types);
+		if (!types) return -1;
+		l->type = types;
+		l->cap = cap;
+	}
+	char *copy = malloc(n);
+	if (!copy) return -1;
+	memcpy(copy, name, n);
+	l->name[l->len] = copy;
+	l->type[l->len++] = type;
+	l->bytes += n;
+	return 0;
+}
+
+static herr_t on_link(hid_t g, const char *name, const H5L_info_t *info, void *data) {
+	(void)g;
+	return add_name(data, name, info->type == H5L_TYPE_HARD ? 0 : info->type == H5L_TYPE_SOFT ? 1 : 2);
+}
+
+int vs_links(hid_t group, vs_names *l) {
+	hsize_t at = 0;
+	return H5Literate(group, H5_INDEX_NAME, H5_ITER_INC, &at, on_link, l) < 0 ? -1 : 0;
+}
+
+static herr_t on_attr(hid_t o, const char *name, const H5A_info_t *info, void *data) {
+	(void)o; (void)info;
+	return add_name(data, name, 0);
+}
+
+int vs_attr_names(hid_t object, vs_names *l) {
+	hsize_t at = 0;
+	return H5Aiterate2(object, H5_INDEX_NAME, H5_ITER_INC, &at, on_attr, l) < 0 ? -1 : 0;
+}
+
+int vs_is_hard(hid_t loc, const char *path) {
+	htri_t there = H5Lexists(loc, path, H5P_DEFAULT);
+	if (there < 0) return -2;
+	if (there == 0) return -1;
+	H5L_info_t info;
+	if (H5Lget_info(loc, path, &info, H5P_DEFAULT) < 0) return -2;
+	return info.type == H5L_TYPE_HARD;
+}
+
+int vs_object(hid_t loc, const char *path, uint64_t *file, uint64_t *address, int *type, uint64_t *attrs) {
+	H5O_info_t info;
+	memset(&info, 0, sizeof info);
+	if (H5Oget_info_by_name(loc, path, &info, H5P_DEFAULT) < 0) return -1;
+	*file = info.fileno;
+	*address = info.addr;
+	*type = info.type;
+	*attrs = info.num_attrs;
+	return 0;
+}
+
+static int describe_type(hid_t t, vs_info *out) {
+	out->cls = out->base = H5Tget_class(t);
+	out->size = H5Tget_size(t);
+	if (out->cls < 0 || out->size == 0) return -1;
+	if (out->cls == H5T_ENUM) {
+		hid_t base = H5Tget_super(t);
+		if (base < 0) return -1;
+		out->base = H5Tget_class(base);
+		out->sign = H5Tget_sign(base) == H5T_SGN_2;
+		H5Tclose(base);
+	} else if (out->cls == H5T_INTEGER) {
+		out->sign = H5Tget_sign(t) == H5T_SGN_2;
+	} else if (out->cls == H5T_FLOAT) {
+		size_t spos, epos, esize, mpos, msize;
+		if (H5Tget_fields(t, &spos, &epos, &esize, &mpos, &msize) < 0) return -1;
+		out->exp_bits = (int)esize;
+	} else if (out->cls == H5T_STRING) {
+		out->is_vlen_string = H5Tis_variable_str(t) > 0;
+	}
+	return 0;
+}
+
+static int describe_space(hid_t s, vs_info *out) {
+	out->space = H5Sget_simple_extent_type(s);
+	out->rank = H5Sget_simple_extent_ndims(s);
+	if (out->space < 0 || out->rank < 0) return -1;
+	if (out->rank == 0 || out->rank > VS_MAX_RANK) return 0;
+	hsize_t dims[VS_MAX_RANK];
+	if (H5Sget_simple_extent_dims(s, dims, NULL) < 0) return -1;
+	for (int i = 0; i < out->rank; i++) out->dims[i] = dims[i];
+	return 0;
+}
+
+int vs_describe(hid_t d, vs_info *out) {
+	memset(out, 0, sizeof *out);
+	int rc = -1;
+	hid_t s = H5Dget_space(d), t = H5Dget_type(d), p = H5Dget_create_plist(d);
+	if (s < 0 || t < 0 || p < 0 || describe_type(t, out) < 0 || describe_space(s, out) < 0) goto out;
+	out->external = H5Pget_external_count(p);
+	out->layout = H5Pget_layout(p);
+	if (out->external < 0 || out->layout < 0) goto out;
+	if (out->layout == H5D_CHUNKED) {
+		hsize_t chunk[H5S_MAX_RANK];
+		out->chunk_rank = H5Pget_chunk(p, H5S_MAX_RANK, chunk);
+		if (out->chunk_rank < 0) goto out;
+		for (int i = 0; i < out->chunk_rank && i < VS_MAX_RANK; i++) out->chunk[i] = chunk[i];
+	}
+	out->nfilters = H5Pget_nfilters(p);
+	if (out->nfilters < 0) goto out;
+	for (int i = 0; i < out->nfilters && i < VS_MAX_FILTERS; i++) {
+		unsigned flags, values[8], config;
+		size_t n = 8;
+		char name[4];
+		out->filter[i] = H5Pget_filter2(p, i, &flags, &n, values, sizeof name, name, &config);
+		if (out->filter[i] < 0) goto out;
+	}
+	rc = 0;
+out:
+	if (s >= 0) H5Sclose(s);
+	if (t >= 0) H5Tclose(t);
+	if (p >= 0) H5Pclose(p);
+	return rc;
+}
+
+int vs_describe_attr(hid_t a, vs_info *out) {
+	memset(out, 0, sizeof *out);
+	hid_t s = H5Aget_space(a), t = H5Aget_type(a);
+	int rc = s < 0 || t < 0 || describe_type(t, out) < 0 || describe_space(s, out) < 0 ? -1 : 0;
+	if (s >= 0) H5Sclose(s);
+	if (t >= 0) H5Tclose(t);
+	return rc;
+}
+
+// vs_chunks_ok looks at the stored size of every chunk under the rows: 0 fine, 1 one is larger than limit, -1 error. A stored chunk that is much
+// larger than the values it stands for is a decompression bomb; one that is not can grow by no more than deflate's 1032.
+int vs_chunks_ok(hid_t d, const vs_info *in, uint64_t row0, uint64_t rows, uint64_t limit) {
+	hsize_t at[VS_MAX_RANK] = {0};
+	if (in->rank < 1 || rows == 0) return 0;
+	uint64_t first = row0 / in->chunk[0] * in->chunk[0];
+	at[0] = first;
+	for (;;) {
+		unsigned mask;
+		haddr_t addr;
+		hsize_t size = 0;
+		if (H5Dget_chunk_info_by_coord(d, at, &mask, &addr, &size) < 0) return -1;
+		if (size > limit) return 1;
+		int i = in->rank - 1;
+		for (; i >= 0; i--) { // the next chunk, last dimension first
+			at[i] += in->chunk[i];
+			if (at[i] < (i == 0 ? row0 + rows : in->dims[i])) break;
+			at[i] = i == 0 ? first : 0;
+		}
+		if (i < 0) return 0;
+	}
+}
+
+static hid_t mem_type(int mem) {
+	switch (mem) {
+	case VS_F32: return H5T_NATIVE_FLOAT;
+	case VS_F64: return H5T_NATIVE_DOUBLE;
+	case VS_I64: return H5T_NATIVE_INT64;
+	case VS_U64: return H5T_NATIVE_UINT64;
+	case VS_U8: return H5T_NATIVE_UINT8;
+	}
+	return -1;
+}
+
+static uint64_t mem_size(int mem) { return mem == VS_F32 ? 4 : mem == VS_U8 ? 1 : 8; }
+
+// select_rows makes the pair of dataspaces for rows of a dataset. The memory space has the rank of the file's: a flat one is 26 times slower
+// on chunked data. *count is the number of elements.
+static int select_rows(hid_t d, uint64_t row0, uint64_t rows, hid_t *file, hid_t *mem, uint64_t *count) {
+	*mem = -1;
+	*file = H5Dget_space(d);
+	if (*file < 0) return -1;
+	int rank = H5Sget_simple_extent_ndims(*file);
+	if (rank < 0 || rank > VS_MAX_RANK) return -1;
+	if (rank == 0) { // a scalar is one row of one value
+		if (row0 != 0 || rows != 1) return -1;
+		*count = 1;
+		*mem = H5Screate(H5S_SCALAR);
+		return *mem < 0 ? -1 : 0;
+	}
+	hsize_t dims[VS_MAX_RANK], off[VS_MAX_RANK] = {0}, cnt[VS_MAX_RANK], n = 1;
+	if (H5Sget_simple_extent_dims(*file, dims, NULL) < 0) return -1;
+	if (row0 > dims[0] || rows > dims[0] - row0) return -1;
+	for (int i = 0; i < rank; i++) {
+		cnt[i] = i == 0 ? rows : dims[i];
+		if (cnt[i] == 0) return -1;
+		if (n > UINT64_MAX / cnt[i]) return -1;
+		n *= cnt[i];
+	}
+	off[0] = row0;
+	if (H5Sselect_hyperslab(*file, H5S_SELECT_SET, off, NULL, cnt, NULL) < 0) return -1;
+	*count = n;
+	*mem = H5Screate_simple(rank, cnt, NULL);
+	return *mem < 0 ? -1 : 0;
+}
+
+int vs_read(hid_t d, int mem, uint64_t row0, uint64_t rows, uint64_t cap, void *buf) {
+	hid_t f, m;
+	uint64_t n = 0;
+	int rc = select_rows(d, row0, rows, &f, &m, &n);
+	if (rc == 0 && n > cap / mem_size(mem)) rc = -2;
+	if (rc == 0) rc = H5Dread(d, mem_type(mem), m, f, H5P_DEFAULT, buf) < 0 ? -1 : 0;
+	if (m >= 0) H5Sclose(m);
+	if (f >= 0) H5Sclose(f);
+	return rc;
+}
+
+int vs_read_attr(hid_t a, int mem, uint64_t cap, void *buf) {
+	hid_t s = H5Aget_space(a);
+	if (s < 0) return -1;
+	hssize_t n = H5Sget_simple_extent_npoints(s);
+	H5Sclose(s);
+	if (n < 0) return -1;
+	if ((uint64_t)n > cap / mem_size(mem)) return -2;
+	return H5Aread(a, mem_type(mem), buf) < 0 ? -1 : 0;
+}
+
+int vs_strings_read(hid_t o, int is_attr, const vs_info *in, uint64_t row0, uint64_t rows, uint64_t max_bytes, vs_strings *out) {
+	memset(out, 0, sizeof *out);
+	out->type = out->space = -1;
+	hid_t file = -1;
+	int rc = -1;
+	hid_t t = is_attr ? H5Aget_type(o) : H5Dget_type(o);
+	if (t < 0) return -1;
+	if (is_attr) {
+		out->space = H5Aget_space(o);
+		hssize_t n = out->space < 0 ? -1 : H5Sget_simple_extent_npoints(out->space);
+		if (n < 0) goto out;
+		out->count = (uint64_t)n;
+	} else if (select_rows(o, row0, rows, &file, &out->space, &out->count) < 0) {
+		goto out;
+	}
+	out->vlen = in->is_vlen_string;
+	out->pad = H5Tget_strpad(t);
+	if (out->vlen) { // a C string type of the file's own character set: there is no conversion between sets
+		out->size = sizeof(char *);
+		out->type = H5Tcopy(H5T_C_S1);
+		if (out->type < 0 || H5Tset_size(out->type, H5T_VARIABLE) < 0 || H5Tset_cset(out->type, H5Tget_cset(t)) < 0) goto out;
+	} else {
+		out->size = H5Tget_size(t);
+		out->type = H5Tcopy(t);
+		if (out->type < 0 || out->size == 0) goto out;
+	}
+	if (out->count == 0) { rc = 0; goto out; }
+	if (out->count > max_bytes / out->size) { rc = -2; goto out; }
+	out->buf = calloc(out->count, out->size);
+	if (!out->buf) goto out;
+	rc = (is_attr ? H5Aread(o, out->type, out->buf) : H5Dread(o, out->type, out->space, file, H5P_DEFAULT, out->buf)) < 0 ? -1 : 0;
+out:
+	if (file >= 0) H5Sclose(file);
+	H5Tclose(t);
+	if (rc != 0) {
+		out->vlen = 0; // what a failed read left behind is not reclaimed: it may be half written
+		vs_strings_free(out);
+	}
+	return rc;
+}
+
+const char *vs_string(const vs_strings *s, uint64_t i, uint64_t max, uint64_t *len) {
+	const char *p;
+	if (s->vlen) {
+		p = ((char **)s->buf)[i];
+		*len = p ? strnlen(p, max) : 0;
+		return p;
+	}
+	p = (const char *)s->buf + i * s->size;
+	*len = strnlen(p, s->size < max ? s->size : max);
+	if (s->pad == H5T_STR_SPACEPAD)
+		while (*len > 0 && p[*len - 1] == ' ') --*len;
+	return p;
+}
+
+void vs_strings_free(vs_strings *s) {
+	if (s->vlen && s->buf) H5Dvlen_reclaim(s->type, s->space, H5P_DEFAULT, s->buf);
+	free(s->buf);
+	if (s->type >= 0) H5Tclose(s->type);
+	if (s->space >= 0) H5Sclose(s->space);
+	s->buf = NULL;
+	s->type = s->space = -1;
+}
+
+int vs_make_groups(hid_t file, const char *path) {
+	hid_t lcpl = H5Pcreate(H5P_LINK_CREATE);
+	if (lcpl < 0) return -1;
+	H5Pset_create_intermediate_group(lcpl, 1);
+	hid_t g = H5Gcreate2(file, path, lcpl, H5P_DEFAULT, H5P_DEFAULT);
+	H5Pclose(lcpl);
+	if (g < 0) return -1;
+	return H5Gclose(g) < 0 ? -1 : 0;
+}
+
+hid_t vs_create_dataset(hid_t file, const char *path, int mem, int rank, const uint64_t *dims, const uint64_t *max, const uint64_t *chunk, int gzip,
+	int shuffle) {
+	hsize_t d[VS_MAX_RANK], m[VS_MAX_RANK], c[VS_MAX_RANK];
+	for (int i = 0; i < rank; i++) {
+		d[i] = dims[i];
+		m[i] = max[i] == UINT64_MAX ? H5S_UNLIMITED : max[i];
+		c[i] = chunk ? chunk[i] : 0;
+	}
+	hid_t ds = -1, s = rank == 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(rank, d, m);
+	hid_t lcpl = H5Pcreate(H5P_LINK_CREATE), dcpl = H5Pcreate(H5P_DATASET_CREATE);
+	if (s < 0 || lcpl < 0 || dcpl < 0) goto out;
+	if (H5Pset_create_intermediate_group(lcpl, 1) < 0) goto out;
+	if (H5Pset_obj_track_times(dcpl, 0) < 0) goto out; // the same data gives the same bytes
+	if (chunk) {
+		if (H5Pset_chunk(dcpl, rank, c) < 0) goto out;
+		if (shuffle && H5Pset_shuffle(dcpl) < 0) goto out;
+		if (gzip > 0 && H5Pset_deflate(dcpl, gzip) < 0) goto out;
+	}
+	ds = H5Dcreate2(file, path, mem == VS_U8 ? H5T_STD_U8LE : mem == VS_F32 ? H5T_IEEE_F32LE : mem == VS_F64 ? H5T_IEEE_F64LE : H5T_STD_I64LE, s, lcpl,
+		dcpl, H5P_DEFAULT);
+out:
+	if (s >= 0) H5Sclose(s);
+	if (lcpl >= 0) H5Pclose(lcpl);
+	if (dcpl >= 0) H5Pclose(dcpl);
+	return ds;
+}
+
+// vs_write writes rows of a dataset whose other dimensions are dims[1:]; with extend it first grows to hold them.
+int vs_write(hid_t d, int mem, int rank, const uint64_t *dims, uint64_t row0, uint64_t rows, int extend, const void *buf) {
+	if (extend) {
+		hsize_t to[VS_MAX_RANK];
+		for (int i = 0; i < rank; i++) to[i] = dims[i];
+		to[0] = row0 + rows;
+		if (H5Dset_extent(d, to) < 0) return -1;
+	}
+	hid_t f, m;
+	uint64_t n;
+	int rc = select_rows(d, row0, rows, &f, &m, &n);
+	if (rc == 0) rc = H5Dwrite(d, mem_type(mem), m, f, H5P_DEFAULT, buf) < 0 ? -1 : 0;
+	if (m >= 0) H5Sclose(m);
+	if (f >= 0) H5Sclose(f);
+	return rc;
+}
+
+static int write_attr(hid_t o, const char *name, hid_t file_type, hid_t mem, hid_t space, const void *buf, int empty) {
+	hid_t a = space < 0 ? -1 : H5Acreate2(o, name, file_type, space, H5P_DEFAULT, H5P_DEFAULT);
+	int rc = a < 0 ? -1 : 0;
+	if (rc == 0 && !empty && H5Awrite(a, mem, buf) < 0) rc = -1;
+	if (a >= 0 && H5Aclose(a) < 0) rc = -1;
+	return rc;
+}
+
+static hid_t list_space(int rank, uint64_t count) {
+	hsize_t n = count;
+	return rank == 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(1, &n, NULL);
+}
+
+int vs_write_attr(hid_t o, const char *name, int mem, int rank, uint64_t count, const void *buf) {
+	hid_t s = list_space(rank, count);
+	hid_t type = mem == VS_F64 ? H5T_IEEE_F64LE : mem == VS_F32 ? H5T_IEEE_F32LE : mem == VS_U8 ? H5T_STD_U8LE : H5T_STD_I64LE;
+	int rc = write_attr(o, name, type, mem_type(mem), s, buf, rank > 0 && count == 0);
+	if (s >= 0) H5Sclose(s);
+	return rc;
+}
+
+int vs_write_attr_text(hid_t o, const char *name, const char *text, int utf8) {
+	int rc = -1;
+	hid_t s = H5Screate(H5S_SCALAR), t = H5Tcopy(H5T_C_S1);
+	if (t >= 0 && H5Tset_size(t, H5T_VARIABLE) >= 0 && H5Tset_cset(t, utf8 ? H5T_CSET_UTF8 : H5T_CSET_ASCII) >= 0)
+		rc = write_attr(o, name, t, t, s, &text, 0);
+	if (t >= 0) H5Tclose(t);
+	if (s >= 0) H5Sclose(s);
+	return rc;
+}
+
+int vs_write_attr_texts(hid_t o, const char *name, uint64_t count, uint64_t size, int utf8, const void *buf) {
+	int rc = -1;
+	hid_t s = list_space(1, count), t = H5Tcopy(H5T_C_S1);
+	if (t >= 0 && H5Tset_size(t, size) >= 0 && H5Tset_strpad(t, H5T_STR_NULLPAD) >= 0 &&
+		H5Tset_cset(t, utf8 ? H5T_CSET_UTF8 : H5T_CSET_ASCII) >= 0)
+		rc = write_attr(o, name, t, t, s, buf, count == 0);
+	if (t >= 0) H5Tclose(t);
+	if (s >= 0) H5Sclose(s);
+	return rc;
+}
+
+int64_t vs_open_objects(void) { return (int64_t)H5Fget_obj_count((hid_t)H5F_OBJ_ALL, H5F_OBJ_ALL); }

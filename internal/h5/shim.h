@@ -1,0 +1,82 @@
+// The part of libhdf5 that gonum.org/v1/hdf5 does not bind, or does not bind safely. Every function is called from one OS thread.
+#ifndef VOXELSTREAM_H5_SHIM_H
+#define VOXELSTREAM_H5_SHIM_H
+
+// Newer libraries keep the functions of 1.10 under this switch.
+#ifndef H5_USE_110_API
+#define H5_USE_110_API
+#endif
+#include "hdf5.h"
+#include <stdint.h>
+
+enum { VS_MAX_RANK = 8, VS_MAX_FILTERS = 8 };
+
+// Memory types: what values are converted to on the way in and from on the way out.
+enum { VS_F32 = 0, VS_F64 = 1, VS_I64 = 2, VS_U64 = 3, VS_U8 = 4 };
+
+// vs_info is everything the policy judges, in plain numbers.
+typedef struct {
+	int cls;      // H5T_class_t
+	int base;     // H5T_class_t of the base type of an enumeration, else cls
+	int is_vlen_string;
+	int sign;     // 1: signed integer
+	int exp_bits; // exponent bits of a float
+	uint64_t size;
+	int space;    // H5S_class_t
+	int rank;
+	uint64_t dims[VS_MAX_RANK];
+	int layout;   // H5D_layout_t
+	int external; // number of external files
+	int chunk_rank;
+	uint64_t chunk[VS_MAX_RANK];
+	int nfilters;
+	int filter[VS_MAX_FILTERS];
+} vs_info;
+
+// vs_names is a growing list of names, each with the type of the link it belongs to.
+typedef struct {
+	char **name;
+	int *type;
+	size_t len, cap, max;
+	size_t bytes, max_bytes;
+	int overflow;
+} vs_names;
+
+void vs_quiet(void);
+int vs_harden(void);
+void vs_error(char *buf, size_t size);
+void vs_version(unsigned *major, unsigned *minor, unsigned *release);
+
+void vs_names_free(vs_names *l);
+int vs_links(hid_t group, vs_names *l);
+int vs_attr_names(hid_t object, vs_names *l);
+int vs_is_hard(hid_t loc, const char *path); // 1 hard, 0 another kind, -1 there is none, -2 error
+int vs_object(hid_t loc, const char *path, uint64_t *file, uint64_t *address, int *type, uint64_t *attrs);
+int vs_describe(hid_t dataset, vs_info *out);
+int vs_describe_attr(hid_t attr, vs_info *out);
+int vs_chunks_ok(hid_t dataset, const vs_info *in, uint64_t row0, uint64_t rows, uint64_t limit);
+int vs_read(hid_t dataset, int mem, uint64_t row0, uint64_t rows, uint64_t cap, void *buf);
+int vs_read_attr(hid_t attr, int mem, uint64_t cap, void *buf);
+
+// vs_strings reads strings of a dataset (rows of it) or of an attribute. Each string is handed to the caller with vs_string, then
+// vs_strings_free gives everything back.
+typedef struct {
+	hid_t type, space; // as read, to reclaim
+	int vlen, pad;
+	uint64_t count, size;
+	void *buf;
+} vs_strings;
+int vs_strings_read(hid_t object, int is_attr, const vs_info *in, uint64_t row0, uint64_t rows, uint64_t max_bytes, vs_strings *out);
+const char *vs_string(const vs_strings *s, uint64_t i, uint64_t max, uint64_t *len);
+void vs_strings_free(vs_strings *s);
+
+hid_t vs_create_dataset(hid_t file, const char *path, int mem, int rank, const uint64_t *dims, const uint64_t *max, const uint64_t *chunk, int gzip,
+	int shuffle);
+int vs_write(hid_t dataset, int mem, int rank, const uint64_t *dims, uint64_t row0, uint64_t rows, int extend, const void *buf);
+int vs_write_attr(hid_t object, const char *name, int mem, int rank, uint64_t count, const void *buf);
+int vs_write_attr_text(hid_t object, const char *name, const char *text, int utf8);
+int vs_write_attr_texts(hid_t object, const char *name, uint64_t count, uint64_t size, int utf8, const void *buf);
+int vs_make_groups(hid_t file, const char *path);
+int64_t vs_open_objects(void);
+
+#endif

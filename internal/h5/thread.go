@@ -1,0 +1,40 @@
+//go:build cgo && !nohdf5
+
+package h5
+
+// #include "shim.h"
+import "C"
+
+import (
+	"fmt"
+	"runtime"
+	"sync"
+)
+
+// thread is the one operating system thread of this process that calls libhdf5: not every build of the library may be called from several,
+// and the switch that keeps it from printing its errors belongs to a thread.
+var thread = sync.OnceValue(func() chan<- func() {
+	jobs := make(chan func())
+	go func() {
+		runtime.LockOSThread()
+		C.vs_quiet()
+		for job := range jobs {
+			job()
+		}
+	}()
+	return jobs
+})
+
+// onThread runs f on the thread and waits for it.
+func onThread(f func() error) error {
+	done := make(chan error, 1)
+	thread() <- func() {
+		defer func() {
+			if r := recover(); r != nil {
+				done <- fmt.Errorf("panic: %v", r)
+			}
+		}()
+		done <- f()
+	}
+	return <-done
+}

@@ -1,0 +1,190 @@
+package h5
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+)
+
+// workerArg, as the only argument, makes this binary a worker.
+const workerArg = "h5-worker"
+
+// requestTimeout bounds one request; the largest reads some hundred megabytes.
+const requestTimeout = 60 * time.Second
+
+// worker is a child process that reads one file at a time, and dies with this process.
+type worker struct {
+	to, from *os.File
+	stderr   headBuffer
+	timeout  time.Duration
+	cmd      *exec.Cmd
+	exited   chan struct{} // closed once the process is gone and waited for
+	waitErr  error
+}
+
+// startWorker starts this binary once more.
+func startWorker() (*worker, error) {
+	exe := "/proc/self/exe" // also after the file was replaced
+	if _, err := os.Stat(exe); err != nil {
+		if exe, err = os.Executable(); err != nil {
+			return nil, err
+		}
+	}
+	childIn, to, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	from, childOut, err := os.Pipe()
+	if err != nil {
+		return nil, errors.Join(err, childIn.Close(), to.Close())
+	}
+	w := &worker{to: to, from: from, timeout: requestTimeout, exited: make(chan struct{})}
+	w.cmd = exec.Command(exe, workerArg)
+	w.cmd.Args[0] = os.Args[0]
+	w.cmd.ExtraFiles = []*os.File{childIn, childOut} // descriptors 3 and 4
+	w.cmd.Stderr = &w.stderr
+	w.cmd.Env = workerEnv(os.Environ())
+	tieToParent(w.cmd)
+	widen(childOut)
+	started := make(chan error, 1)
+	go func() {
+		// The kernel kills the child when the thread that started it ends, so that thread stays until the child is gone.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := w.cmd.Start()
+		started <- err
+		if err == nil {
+			w.waitErr = w.cmd.Wait()
+		}
+		close(w.exited)
+	}()
+	err = <-started
+	err = errors.Join(err, childIn.Close(), childOut.Close())
+	if err != nil {
+		w.kill()
+		return nil, fmt.Errorf("HDF5 worker: %w", err)
+	}
+	return w, nil
+}
+
+// workerEnv keeps what the dynamic linker may need and drops what could change libhdf5. One malloc arena keeps address space small.
+func workerEnv(env []string) []string {
+	out := []string{"MALLOC_ARENA_MAX=1", "GOTRACEBACK=none", "GOMAXPROCS=2", "HDF5_PLUGIN_PRELOAD=::"}
+	for _, kv := range env {
+		name, _, _ := strings.Cut(kv, "=")
+		if strings.HasPrefix(name, "HDF5_") || strings.HasPrefix(name, "MALLOC_") || strings.HasPrefix(name, "GO") {
+			continue
+		}
+		out = append(out, kv)
+	}
+	return out
+}
+
+// call sends a request and waits for its answer. Whatever goes wrong on the way ends the worker.
+func (w *worker) call(ctx context.Context, q *request, dst []byte) (*reply, []byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	deadline := time.Now().Add(w.timeout)
+	err := errors.Join(w.to.SetWriteDeadline(deadline), w.from.SetReadDeadline(deadline))
+	stop := context.AfterFunc(ctx, func() {
+		past := time.Unix(1, 0)
+		_ = w.to.SetWriteDeadline(past)
+		_ = w.from.SetReadDeadline(past)
+	})
+	defer stop()
+	var p *reply
+	var payload []byte
+	if err == nil {
+		err = writeRequest(w.to, q)
+	}
+	if err == nil {
+		p, payload, err = readReply(w.from, dst)
+	}
+	if err != nil {
+		// A worker that broke the pipe is about to exit: let it, so that its exit status tells why.
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			select {
+			case <-w.exited:
+			case <-time.After(time.Second):
+			}
+		}
+		w.kill()
+		if ctx.Err() != nil {
+			return nil, nil, ctx.Err()
+		}
+		return nil, nil, w.failure(err)
+	}
+	if p.Fault != "" {
+		return nil, nil, p.error()
+	}
+	return p, payload, nil
+}
+
+// failure says why the worker is gone, after it is.
+func (w *worker) failure(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("%w: no answer in %v", ErrWorker, w.timeout)
+	}
+	text := "ended"
+	if w.waitErr != nil {
+		text = w.waitErr.Error()
+	}
+	if s := w.stderr.String(); s != "" {
+		text += ": " + s
+	}
+	if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		text += ": " + err.Error()
+	}
+	return fmt.Errorf("%w: %s", ErrWorker, text)
+}
+
+// kill ends the process at once and waits for its end. It may be called again.
+func (w *worker) kill() {
+	_ = w.to.Close()
+	if w.cmd.Process != nil {
+		_ = w.cmd.Process.Kill()
+	}
+	<-w.exited
+	_ = w.from.Close()
+}
+
+func (p *reply) error() error {
+	switch p.Is {
+	case "missing":
+		return fmt.Errorf("%w: %s", ErrNotFound, p.Fault)
+	case "refused":
+		return fmt.Errorf("%w: %s", ErrRefused, p.Fault)
+	}
+	return errors.New(p.Fault)
+}
+
+// headBuffer keeps the first lines a worker printed before it died.
+type headBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (h *headBuffer) Write(p []byte) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if room := 300 - h.b.Len(); room > 0 {
+		h.b.Write(p[:min(room, len(p))])
+	}
+	return len(p), nil
+}
+
+// String is what was printed, on one line.
+func (h *headBuffer) String() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return strings.Join(strings.Fields(strings.ToValidUTF8(h.b.String(), "?")), " ")
+}

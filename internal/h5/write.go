@@ -1,0 +1,427 @@
+//go:build cgo && !nohdf5
+
+package h5
+
+// #include "shim.h"
+// #include <stdlib.h>
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unicode/utf8"
+	"unsafe"
+
+	"gonum.org/v1/hdf5"
+)
+
+// Writer writes a new HDF5 file. It and its datasets are for one goroutine. The file appears under its name when [Writer.Close] succeeds, whole; until then
+// it is a hidden file beside it.
+type Writer struct {
+	path, temp string
+	file       *hdf5.File
+	datasets   []interface{ finish() error }
+	err        error // the first that was met
+}
+
+// Create starts a file that will replace the one at path, if any, when it is closed.
+//
+//	w, err := h5.Create("digits.h5")
+//	if err != nil { ... }
+//	defer w.Abort() // does nothing after Close
+//	...
+//	return w.Close()
+func Create(path string) (*Writer, error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
+	if err != nil {
+		return nil, fmt.Errorf("h5: %w", err)
+	}
+	w := &Writer{path: path, temp: f.Name()}
+	mode := os.FileMode(0o644)
+	if old, err := os.Stat(path); err == nil {
+		mode = old.Mode().Perm()
+	}
+	err = errors.Join(f.Chmod(mode), f.Close())
+	if err == nil {
+		err = onThread(func() (err error) {
+			if w.file, err = hdf5.CreateFile(w.temp, hdf5.F_ACC_TRUNC); err != nil {
+				return libError()
+			}
+			return nil
+		})
+	}
+	if err != nil {
+		_ = os.Remove(w.temp)
+		return nil, fmt.Errorf("h5: create %s: %w", path, err)
+	}
+	return w, nil
+}
+
+// do runs f on the library's thread and keeps its error: a file with one is never put in place.
+func (w *Writer) do(where string, f func() error) error {
+	if w.file == nil {
+		return fmt.Errorf("h5: %s: %s: the writer is closed", w.path, where)
+	}
+	err := onThread(f)
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("h5: write %s: %s: %w", w.path, where, err)
+	if w.err == nil {
+		w.err = err
+	}
+	return err
+}
+
+func (w *Writer) id() C.hid_t { return C.hid_t(w.file.ID()) }
+
+// Group makes the group at path, and those above it; one that exists already is fine.
+func (w *Writer) Group(path string) error {
+	return w.do(path, func() error {
+		if err := checkPath(path); err != nil {
+			return err
+		}
+		exists, err := w.exists(path)
+		if err != nil || exists {
+			return err
+		}
+		c, free := cString(path)
+		defer free()
+		if C.vs_make_groups(w.id(), c) < 0 {
+			return libError()
+		}
+		return nil
+	})
+}
+
+func (w *Writer) exists(path string) (bool, error) {
+	if path == "/" {
+		return true, nil
+	}
+	at := ""
+	for step := range strings.SplitSeq(path[1:], "/") {
+		at += "/" + step
+		c, free := cString(at)
+		rc := C.vs_is_hard(w.id(), c)
+		free()
+		if rc == -1 {
+			return false, nil
+		}
+		if rc < 0 {
+			return false, libError()
+		}
+	}
+	return true, nil
+}
+
+func checkPath(path string) error {
+	if path == "/" {
+		return nil
+	}
+	if !strings.HasPrefix(path, "/") || !utf8.ValidString(path) || strings.ContainsRune(path, 0) {
+		return fmt.Errorf("path %q is not UTF-8 that starts with /", path)
+	}
+	for step := range strings.SplitSeq(path[1:], "/") {
+		if step == "" || step == "." || step == ".." {
+			return fmt.Errorf("path %q is not in its shortest form", path)
+		}
+	}
+	return nil
+}
+
+// SetAttr gives the object at path ("/": the file) an attribute. The value is a string (stored as UTF-8 of variable length, as h5py does), an
+// int, int64, float32, float64 or bool (stored as uint8), or a slice: []string (fixed length, padded with zeros, as Keras does), []int64,
+// []float32, []float64 or []uint8. All but a single string must stay below 64 KiB: such is the file format.
+func (w *Writer) SetAttr(path, name string, value any) error {
+	return w.do(path+"@"+name, func() error {
+		if err := checkPath(path); err != nil {
+			return err
+		}
+		c, free := cString(path)
+		defer free()
+		o := C.H5Oopen(w.id(), c, 0)
+		if o < 0 {
+			return libError()
+		}
+		defer C.H5Oclose(o)
+		if name == "" || strings.ContainsRune(name, 0) || !utf8.ValidString(name) {
+			return fmt.Errorf("attribute name %q is not UTF-8 without zeros", name)
+		}
+		n, free := cString(name)
+		defer free()
+		return setAttr(o, n, value)
+	})
+}
+
+// maxAttrHeader is what fits in an object header message: 64 KiB less the attribute's own description.
+const maxAttrHeader = 64<<10 - 1<<10
+
+func setAttr(o C.hid_t, name *C.char, value any) error {
+	switch v := value.(type) {
+	case string:
+		if strings.ContainsRune(v, 0) || !utf8.ValidString(v) {
+			return errors.New("the string is not UTF-8 without zeros")
+		}
+		text, free := cString(v)
+		defer free()
+		return libResult(C.vs_write_attr_text(o, name, text, 1))
+	case []string:
+		return setStrings(o, name, v)
+	case int:
+		return setNumbers(o, name, 0, []int64{int64(v)})
+	case int64:
+		return setNumbers(o, name, 0, []int64{v})
+	case float32:
+		return setNumbers(o, name, 0, []float32{v})
+	case float64:
+		return setNumbers(o, name, 0, []float64{v})
+	case bool:
+		n := uint8(0)
+		if v {
+			n = 1
+		}
+		return setNumbers(o, name, 0, []uint8{n})
+	case []int64:
+		return setNumbers(o, name, 1, v)
+	case []float32:
+		return setNumbers(o, name, 1, v)
+	case []float64:
+		return setNumbers(o, name, 1, v)
+	case []uint8:
+		return setNumbers(o, name, 1, v)
+	}
+	return fmt.Errorf("attributes of type %T are not written", value)
+}
+
+func setNumbers[T Number](o C.hid_t, name *C.char, rank int, v []T) error {
+	if n := len(bytesOf(v)); n > maxAttrHeader {
+		return fmt.Errorf("an attribute of %d bytes, limit %d", n, maxAttrHeader)
+	}
+	return libResult(C.vs_write_attr(o, name, memType[T](), C.int(rank), C.uint64_t(len(v)), unsafe.Pointer(unsafe.SliceData(v))))
+}
+
+func setStrings(o C.hid_t, name *C.char, v []string) error {
+	size, wide := 1, C.int(0)
+	for _, s := range v {
+		if strings.ContainsRune(s, 0) || !utf8.ValidString(s) {
+			return fmt.Errorf("string %q is not UTF-8 without zeros", s)
+		}
+		size = max(size, len(s))
+		if strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) {
+			wide = 1
+		}
+	}
+	if len(v) > maxAttrHeader/size {
+		return fmt.Errorf("an attribute of %d strings of %d bytes, limit %d bytes together", len(v), size, maxAttrHeader)
+	}
+	buf := make([]byte, len(v)*size+1)
+	for i, s := range v {
+		copy(buf[i*size:], s)
+	}
+	return libResult(C.vs_write_attr_texts(o, name, C.uint64_t(len(v)), C.uint64_t(size), wide, unsafe.Pointer(&buf[0])))
+}
+
+func libResult(rc C.int) error {
+	if rc < 0 {
+		return libError()
+	}
+	return nil
+}
+
+// Output is a dataset being written, in order of its rows.
+type Output[T Number] struct {
+	w      *Writer
+	path   string
+	ds     *hdf5.Dataset
+	layout Layout
+	dims   []C.uint64_t
+	row    int
+}
+
+// AddDataset makes a dataset of T, and the groups above it.
+func AddDataset[T Number](w *Writer, path string, l Layout) (*Output[T], error) {
+	o := &Output[T]{w: w, path: path}
+	err := w.do(path, func() (err error) {
+		if err := checkPath(path); err != nil || path == "/" {
+			return errors.Join(err, errIf(path == "/", "the root is a group"))
+		}
+		var zero T
+		if o.layout, err = l.resolve(int(unsafe.Sizeof(zero))); err != nil {
+			return err
+		}
+		rank := len(o.layout.Dims)
+		o.dims = make([]C.uint64_t, maxRank)
+		limit, chunk := make([]C.uint64_t, maxRank), make([]C.uint64_t, maxRank)
+		for i, d := range o.layout.Dims {
+			o.dims[i], limit[i] = C.uint64_t(d), C.uint64_t(d)
+		}
+		if o.layout.Grow {
+			limit[0] = math.MaxUint64
+		}
+		var chunks *C.uint64_t
+		if o.layout.Chunks != nil {
+			for i, c := range o.layout.Chunks {
+				chunk[i] = C.uint64_t(c)
+			}
+			chunks = &chunk[0]
+		}
+		shuffle := C.int(0)
+		if o.layout.Gzip > 0 && unsafe.Sizeof(zero) > 1 {
+			shuffle = 1
+		}
+		c, free := cString(path)
+		defer free()
+		id := C.vs_create_dataset(w.id(), c, memType[T](), C.int(rank), &o.dims[0], &limit[0], chunks, C.int(o.layout.Gzip), shuffle)
+		if id < 0 {
+			return libError()
+		}
+		C.H5Dclose(id)
+		if o.ds, err = w.file.OpenDatasetWith(path, hdf5.P_DEFAULT); err != nil {
+			return libError()
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	w.datasets = append(w.datasets, o)
+	return o, nil
+}
+
+func errIf(bad bool, text string) error {
+	if bad {
+		return errors.New(text)
+	}
+	return nil
+}
+
+// Append writes the next rows: a whole number of them, row-major.
+func (o *Output[T]) Append(rows []T) error {
+	return o.w.do(o.path, func() error {
+		if o.ds == nil {
+			return errors.New("the dataset is closed")
+		}
+		if len(rows) == 0 {
+			return nil
+		}
+		n := rowLen(o.layout.Dims)
+		if n == 0 || len(rows)%n != 0 {
+			return fmt.Errorf("found %d values, want a multiple of %d, the values of a row", len(rows), n)
+		}
+		k := len(rows) / n
+		extend := C.int(0)
+		if o.layout.Grow {
+			extend = 1
+		} else if have := o.rows(); k > have-o.row {
+			return fmt.Errorf("found %d more rows, want at most %d", k, have-o.row)
+		}
+		rc := C.vs_write(C.hid_t(o.ds.ID()), memType[T](), C.int(len(o.layout.Dims)), &o.dims[0], C.uint64_t(o.row), C.uint64_t(k), extend,
+			unsafe.Pointer(&rows[0]))
+		if rc < 0 {
+			return libError()
+		}
+		o.row += k
+		return nil
+	})
+}
+
+// rows is how many the dataset was made for.
+func (o *Output[T]) rows() int {
+	if len(o.layout.Dims) == 0 {
+		return 1
+	}
+	return o.layout.Dims[0]
+}
+
+// Close says that all rows are written; it is an error if some are not. A file of many datasets should close each when it is done; those
+// still open are closed with the file.
+func (o *Output[T]) Close() error {
+	return o.w.do(o.path, o.finish)
+}
+
+func (o *Output[T]) finish() error {
+	if o.ds == nil {
+		return nil
+	}
+	err := o.ds.Close()
+	o.ds = nil
+	o.w.datasets = slices.DeleteFunc(o.w.datasets, func(d interface{ finish() error }) bool { return d == o })
+	if err != nil {
+		return libError()
+	}
+	if !o.layout.Grow && !slices.Contains(o.layout.Dims, 0) && o.row != o.rows() {
+		return fmt.Errorf("dataset %s: %d of %d rows are written", o.path, o.row, o.rows())
+	}
+	return nil
+}
+
+// WriteDataset writes a whole dataset. A nil Dims makes a scalar of the one value.
+func WriteDataset[T Number](w *Writer, path string, l Layout, values []T) error {
+	o, err := AddDataset[T](w, path, l)
+	if err != nil {
+		return err
+	}
+	if err := o.Append(values); err != nil {
+		return err
+	}
+	return o.Close()
+}
+
+// Close completes the file and puts it in place. If anything failed before, or fails now, the file is removed and the first error returned.
+func (w *Writer) Close() error {
+	if w.file == nil {
+		return w.err
+	}
+	err := errors.Join(w.err, w.release())
+	if err == nil {
+		err = syncFile(w.temp)
+	}
+	if err == nil {
+		err = os.Rename(w.temp, w.path)
+	}
+	if err != nil {
+		_ = os.Remove(w.temp)
+		w.err = err
+		return fmt.Errorf("h5: write %s: %w", w.path, err)
+	}
+	return nil
+}
+
+// Abort removes the unfinished file. After Close it does nothing.
+func (w *Writer) Abort() {
+	if w.file == nil {
+		return
+	}
+	_ = w.release()
+	_ = os.Remove(w.temp)
+	w.err = errors.New("aborted")
+}
+
+// release closes everything the library holds.
+func (w *Writer) release() error {
+	err := onThread(func() error {
+		var errs []error
+		for len(w.datasets) > 0 {
+			errs = append(errs, w.datasets[0].finish())
+		}
+		if err := w.file.Close(); err != nil {
+			errs = append(errs, libError())
+		}
+		return errors.Join(errs...)
+	})
+	w.file = nil
+	return err
+}
+
+func syncFile(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
