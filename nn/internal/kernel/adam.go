@@ -8,7 +8,7 @@ func Adam(p, g, m, v []float32, rate, beta1, beta2, epsilon float32) {
 	if len(p) == 0 {
 		return
 	}
-	adam(p, g[:len(p)], m[:len(p)], v[:len(p)], rate, 1-beta1, 1-beta2, epsilon)
+	loops.adam(p, g[:len(p)], m[:len(p)], v[:len(p)], rate, 1-beta1, 1-beta2, epsilon)
 }
 
 func portableAdam(p, g, m, v []float32, rate, f1, f2, epsilon float32) {

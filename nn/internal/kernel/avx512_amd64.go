@@ -83,3 +83,35 @@ func axpy512(s float32, n int, src *float32, dst *float32)
 //
 //go:noescape
 func adam512(n int, p *float32, grad *float32, m *float32, v *float32, rate float32, f1 float32, f2 float32, epsilon float32)
+
+// spans512 adds s times n elements of src to dst at each of count pairs of places.
+//
+//go:noescape
+func spans512(s float32, src *float32, dst *float32, spans *int, count int, n int)
+
+// pool512 sets dst to the maximum over size places of src, and at least floor, for each of n channels.
+//
+//go:noescape
+func pool512(dst *float32, src *float32, places *int, size int, n int, floor float32)
+
+// poolAt512 is pool512 that also records in arg which place held the first maximum, or Dead where it is not above floor.
+//
+//go:noescape
+func poolAt512(dst *float32, arg *uint8, src *float32, places *int, size int, n int, floor float32)
+
+// unpool512 sets the place of dst that arg names to grad and the other size-1 places to zero; it adds what was set to sum.
+//
+//go:noescape
+func unpool512(dst *float32, sum *float32, grad *float32, arg *uint8, places *int, size int, n int)
+
+// voxels512 adds, for each voxel i of rows of the input, n elements of table at colour[i]*colours to sums at x[i]*xs.
+// The voxels of a row lie in [first[row], first[row+1]); each row moves the table by taps. Distances are in elements; n is a multiple of 16.
+//
+//go:noescape
+func voxels512(sums *float32, table *float32, first *int32, x *int32, colour *int32, rows int, xs int, colours int, taps int, n int)
+
+// outer512 adds to dw [3,3,n] the products of the colour of each voxel of some rows of the input, diff [256,3], and dense at outputs x+2-k, k in [0,3).
+// Each pair names a row of the input (as a place in first) and a place in dense. n is a multiple of 16.
+//
+//go:noescape
+func outer512(dw *float32, dense *float32, diff *float32, first *int32, x *int32, colour *int32, pairs *int, count int, n int)

@@ -1796,3 +1796,403 @@ tail:
 done:
 	VZEROUPPER
 	RET
+
+// func spans512(s float32, src *float32, dst *float32, spans *int, count int, n int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·spans512(SB), NOSPLIT, $0-48
+	VBROADCASTSS s+0(FP), Z0
+	MOVQ         src+8(FP), AX
+	MOVQ         dst+16(FP), CX
+	MOVQ         spans+24(FP), DX
+	MOVQ         count+32(FP), BX
+	MOVQ         n+40(FP), SI
+	MOVQ         SI, DI
+	ANDQ         $0x0f, DI
+	MOVL         $0x0000ffff, R8
+	BZHIL        DI, R8, R8
+	KMOVW        R8, K1
+	SHRQ         $0x04, SI
+
+span:
+	MOVQ (DX), R8
+	MOVQ 8(DX), R9
+	LEAQ (AX)(R8*4), R8
+	LEAQ (CX)(R9*4), R9
+	MOVQ SI, R10
+
+six:
+	SUBQ        $0x06, R10
+	JL          few
+	VMOVUPS     (R9), Z1
+	VMOVUPS     64(R9), Z2
+	VMOVUPS     128(R9), Z3
+	VMOVUPS     192(R9), Z4
+	VMOVUPS     256(R9), Z5
+	VMOVUPS     320(R9), Z6
+	VFMADD231PS (R8), Z0, Z1
+	VMOVUPS     Z1, (R9)
+	VFMADD231PS 64(R8), Z0, Z2
+	VMOVUPS     Z2, 64(R9)
+	VFMADD231PS 128(R8), Z0, Z3
+	VMOVUPS     Z3, 128(R9)
+	VFMADD231PS 192(R8), Z0, Z4
+	VMOVUPS     Z4, 192(R9)
+	VFMADD231PS 256(R8), Z0, Z5
+	VMOVUPS     Z5, 256(R9)
+	VFMADD231PS 320(R8), Z0, Z6
+	VMOVUPS     Z6, 320(R9)
+	ADDQ        $0x00000180, R8
+	ADDQ        $0x00000180, R9
+	JMP         six
+
+few:
+	ADDQ $0x06, R10
+	JZ   tail
+
+one:
+	VMOVUPS     (R9), Z1
+	VFMADD231PS (R8), Z0, Z1
+	VMOVUPS     Z1, (R9)
+	ADDQ        $0x00000040, R8
+	ADDQ        $0x00000040, R9
+	DECQ        R10
+	JNZ         one
+
+tail:
+	TESTQ       DI, DI
+	JZ          next
+	VMOVUPS.Z   (R9), K1, Z1
+	VMOVUPS.Z   (R8), K1, Z2
+	VFMADD231PS Z2, Z0, Z1
+	VMOVUPS     Z1, K1, (R9)
+
+next:
+	ADDQ $0x10, DX
+	DECQ BX
+	JNZ  span
+	VZEROUPPER
+	RET
+
+// func pool512(dst *float32, src *float32, places *int, size int, n int, floor float32)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·pool512(SB), NOSPLIT, $0-44
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         places+16(FP), DX
+	MOVQ         size+24(FP), BX
+	MOVQ         n+32(FP), SI
+	VBROADCASTSS floor+40(FP), Z3
+
+vector:
+	MOVQ      $0x00000010, R8
+	MOVQ      SI, DI
+	CMPQ      DI, R8
+	CMOVQGT   R8, DI
+	MOVL      $0x0000ffff, R8
+	BZHIL     DI, R8, R8
+	KMOVW     R8, K1
+	MOVQ      (DX), DI
+	VMOVUPS.Z (CX)(DI*4), K1, Z0
+	MOVQ      $0x00000001, R8
+
+position:
+	CMPQ      R8, BX
+	JGE       pooled
+	MOVQ      (DX)(R8*8), DI
+	VMOVUPS.Z (CX)(DI*4), K1, Z1
+	VMAXPS    Z0, Z1, Z0
+	INCQ      R8
+	JMP       position
+
+pooled:
+	VMAXPS  Z3, Z0, Z0
+	VMOVUPS Z0, K1, (AX)
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, AX
+	SUBQ    $0x10, SI
+	JG      vector
+	VZEROUPPER
+	RET
+
+// func poolAt512(dst *float32, arg *uint8, src *float32, places *int, size int, n int, floor float32)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·poolAt512(SB), NOSPLIT, $0-52
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+16(FP), CX
+	MOVQ         arg+8(FP), DX
+	MOVQ         places+24(FP), BX
+	MOVQ         size+32(FP), SI
+	MOVQ         n+40(FP), DI
+	MOVL         $0x00000001, R8
+	VPBROADCASTD R8, Z4
+	MOVL         $0x000000ff, R8
+	VPBROADCASTD R8, Z5
+	VBROADCASTSS floor+48(FP), Z3
+
+vector:
+	MOVQ      $0x00000010, R9
+	MOVQ      DI, R8
+	CMPQ      R8, R9
+	CMOVQGT   R9, R8
+	MOVL      $0x0000ffff, R9
+	BZHIL     R8, R9, R9
+	KMOVW     R9, K1
+	MOVQ      (BX), R8
+	VMOVUPS.Z (CX)(R8*4), K1, Z0
+	VPXORD    Z2, Z2, Z2
+	VPXORD    Z6, Z6, Z6
+	MOVQ      $0x00000001, R9
+
+position:
+	CMPQ      R9, SI
+	JGE       pooled
+	MOVQ      (BX)(R9*8), R8
+	VMOVUPS.Z (CX)(R8*4), K1, Z1
+	VPADDD    Z4, Z6, Z6
+	VCMPPS    $0x1e, Z0, Z1, K2
+	VMOVAPS   Z1, K2, Z0
+	VMOVDQA32 Z6, K2, Z2
+	INCQ      R9
+	JMP       position
+
+pooled:
+	VCMPPS    $0x1a, Z3, Z0, K2
+	VMOVAPS   Z3, K2, Z0
+	VMOVDQA32 Z5, K2, Z2
+	VMOVUPS   Z0, K1, (AX)
+	VPMOVDB   Z2, K1, (DX)
+	ADDQ      $0x40, CX
+	ADDQ      $0x40, AX
+	ADDQ      $0x10, DX
+	SUBQ      $0x10, DI
+	JG        vector
+	VZEROUPPER
+	RET
+
+// func unpool512(dst *float32, sum *float32, grad *float32, arg *uint8, places *int, size int, n int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·unpool512(SB), NOSPLIT, $0-56
+	MOVQ         dst+0(FP), AX
+	MOVQ         sum+8(FP), CX
+	MOVQ         grad+16(FP), DX
+	MOVQ         arg+24(FP), BX
+	MOVQ         places+32(FP), SI
+	MOVQ         size+40(FP), DI
+	MOVQ         n+48(FP), R8
+	MOVL         $0x00000001, R9
+	VPBROADCASTD R9, Z4
+	MOVL         $0x000000ff, R9
+	VPBROADCASTD R9, Z5
+
+vector:
+	MOVQ        $0x00000010, R10
+	MOVQ        R8, R9
+	CMPQ        R9, R10
+	CMOVQGT     R10, R9
+	MOVL        $0x0000ffff, R10
+	BZHIL       R9, R10, R10
+	KMOVW       R10, K1
+	VMOVUPS.Z   (DX), K1, Z0
+	VPMOVZXBD.Z (BX), K1, Z1
+	VPCMPD      $0x04, Z5, Z1, K1, K2
+	VMOVUPS.Z   (CX), K1, Z2
+	VADDPS      Z0, Z2, K2, Z2
+	VMOVUPS     Z2, K1, (CX)
+	VPXORD      Z6, Z6, Z6
+	XORQ        R10, R10
+
+position:
+	MOVQ      (SI)(R10*8), R9
+	VPCMPEQD  Z6, Z1, K2
+	VMOVAPS.Z Z0, K2, Z3
+	VMOVUPS   Z3, K1, (AX)(R9*4)
+	VPADDD    Z4, Z6, Z6
+	INCQ      R10
+	CMPQ      R10, DI
+	JLT       position
+	ADDQ      $0x40, AX
+	ADDQ      $0x40, CX
+	ADDQ      $0x40, DX
+	ADDQ      $0x10, BX
+	SUBQ      $0x10, R8
+	JG        vector
+	VZEROUPPER
+	RET
+
+// func voxels512(sums *float32, table *float32, first *int32, x *int32, colour *int32, rows int, xs int, colours int, taps int, n int)
+// Requires: AVX, AVX512F
+TEXT ·voxels512(SB), NOSPLIT, $0-80
+	MOVQ sums+0(FP), AX
+	MOVQ table+8(FP), CX
+	MOVQ first+16(FP), DX
+	MOVQ x+24(FP), BX
+	MOVQ colour+32(FP), SI
+	MOVQ rows+40(FP), DI
+	MOVQ n+72(FP), R8
+	SHRQ $0x04, R8
+
+row:
+	MOVLQSX (DX), R9
+	MOVLQSX 4(DX), R10
+	JMP     check
+
+voxel:
+	MOVLQSX (BX)(R9*4), R12
+	MOVLQSX (SI)(R9*4), R11
+	IMULQ   xs+48(FP), R12
+	IMULQ   colours+56(FP), R11
+	LEAQ    (AX)(R12*4), R12
+	LEAQ    (CX)(R11*4), R11
+	MOVQ    R8, R13
+
+six:
+	SUBQ    $0x06, R13
+	JL      few
+	VMOVUPS (R12), Z0
+	VMOVUPS 64(R12), Z1
+	VMOVUPS 128(R12), Z2
+	VMOVUPS 192(R12), Z3
+	VMOVUPS 256(R12), Z4
+	VMOVUPS 320(R12), Z5
+	VADDPS  (R11), Z0, Z0
+	VADDPS  64(R11), Z1, Z1
+	VADDPS  128(R11), Z2, Z2
+	VADDPS  192(R11), Z3, Z3
+	VADDPS  256(R11), Z4, Z4
+	VADDPS  320(R11), Z5, Z5
+	VMOVUPS Z0, (R12)
+	VMOVUPS Z1, 64(R12)
+	VMOVUPS Z2, 128(R12)
+	VMOVUPS Z3, 192(R12)
+	VMOVUPS Z4, 256(R12)
+	VMOVUPS Z5, 320(R12)
+	ADDQ    $0x00000180, R11
+	ADDQ    $0x00000180, R12
+	JMP     six
+
+few:
+	ADDQ $0x06, R13
+	JZ   next
+
+one:
+	VMOVUPS (R12), Z0
+	VADDPS  (R11), Z0, Z0
+	VMOVUPS Z0, (R12)
+	ADDQ    $0x40, R11
+	ADDQ    $0x40, R12
+	DECQ    R13
+	JNZ     one
+
+next:
+	INCQ R9
+
+check:
+	CMPQ R9, R10
+	JLT  voxel
+	ADDQ $0x04, DX
+	MOVQ taps+64(FP), R12
+	LEAQ (CX)(R12*4), CX
+	DECQ DI
+	JNZ  row
+	VZEROUPPER
+	RET
+
+// func outer512(dw *float32, dense *float32, diff *float32, first *int32, x *int32, colour *int32, pairs *int, count int, n int)
+// Requires: AVX, AVX512F
+TEXT ·outer512(SB), NOSPLIT, $0-72
+	MOVQ dw+0(FP), AX
+	MOVQ dense+8(FP), CX
+	MOVQ diff+16(FP), DX
+	MOVQ x+32(FP), BX
+	MOVQ colour+40(FP), SI
+	MOVQ n+64(FP), DI
+	SHLQ $0x02, DI
+
+vector:
+	MOVQ    AX, R8
+	VMOVUPS (R8), Z0
+	ADDQ    DI, R8
+	VMOVUPS (R8), Z1
+	ADDQ    DI, R8
+	VMOVUPS (R8), Z2
+	ADDQ    DI, R8
+	VMOVUPS (R8), Z3
+	ADDQ    DI, R8
+	VMOVUPS (R8), Z4
+	ADDQ    DI, R8
+	VMOVUPS (R8), Z5
+	ADDQ    DI, R8
+	VMOVUPS (R8), Z6
+	ADDQ    DI, R8
+	VMOVUPS (R8), Z7
+	ADDQ    DI, R8
+	VMOVUPS (R8), Z8
+	ADDQ    DI, R8
+	MOVQ    pairs+48(FP), R8
+	MOVQ    count+56(FP), R9
+
+pair:
+	MOVQ    first+24(FP), R11
+	MOVQ    (R8), R10
+	LEAQ    (R11)(R10*4), R11
+	MOVQ    8(R8), R12
+	LEAQ    (CX)(R12*4), R12
+	MOVLQSX (R11), R10
+	MOVLQSX 4(R11), R11
+	JMP     check
+
+voxel:
+	MOVLQSX      (BX)(R10*4), R13
+	IMULQ        DI, R13
+	ADDQ         R12, R13
+	MOVLQSX      (SI)(R10*4), R14
+	LEAQ         (R14)(R14*2), R14
+	LEAQ         (DX)(R14*4), R14
+	VBROADCASTSS (R14), Z12
+	VBROADCASTSS 4(R14), Z13
+	VBROADCASTSS 8(R14), Z14
+	VMOVUPS      (R13)(DI*2), Z16
+	VMOVUPS      (R13)(DI*1), Z17
+	VMOVUPS      (R13), Z18
+	VFMADD231PS  Z12, Z16, Z0
+	VFMADD231PS  Z13, Z16, Z1
+	VFMADD231PS  Z14, Z16, Z2
+	VFMADD231PS  Z12, Z17, Z3
+	VFMADD231PS  Z13, Z17, Z4
+	VFMADD231PS  Z14, Z17, Z5
+	VFMADD231PS  Z12, Z18, Z6
+	VFMADD231PS  Z13, Z18, Z7
+	VFMADD231PS  Z14, Z18, Z8
+	INCQ         R10
+
+check:
+	CMPQ    R10, R11
+	JLT     voxel
+	ADDQ    $0x10, R8
+	DECQ    R9
+	JNZ     pair
+	MOVQ    AX, R8
+	VMOVUPS Z0, (R8)
+	ADDQ    DI, R8
+	VMOVUPS Z1, (R8)
+	ADDQ    DI, R8
+	VMOVUPS Z2, (R8)
+	ADDQ    DI, R8
+	VMOVUPS Z3, (R8)
+	ADDQ    DI, R8
+	VMOVUPS Z4, (R8)
+	ADDQ    DI, R8
+	VMOVUPS Z5, (R8)
+	ADDQ    DI, R8
+	VMOVUPS Z6, (R8)
+	ADDQ    DI, R8
+	VMOVUPS Z7, (R8)
+	ADDQ    DI, R8
+	VMOVUPS Z8, (R8)
+	ADDQ    DI, R8
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, CX
+	SUBQ    $0x10, n+64(FP)
+	JG      vector
+	VZEROUPPER
+	RET

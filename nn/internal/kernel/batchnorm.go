@@ -76,7 +76,7 @@ func columnSums(sums, x []float32) {
 	c := len(sums)
 	clear(sums)
 	for i := 0; i < len(x); i += c {
-		addInto(x[i:i+c], sums)
+		loops.add(x[i:i+c], sums)
 	}
 }
 

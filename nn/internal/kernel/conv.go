@@ -10,27 +10,37 @@ func (c *Conv) block() int {
 }
 
 // ScratchLen returns the length of the scratch memory that one call of a method of c needs.
-func (c *Conv) ScratchLen() int { return c.block() * c.size * (c.Patch() + c.OutC) }
+func (c *Conv) ScratchLen() int { return c.block()*c.size*(c.Patch()+c.OutC) + c.OutC }
+
+// parts cuts scratch memory into the gathered patches, an output for each of them, and a sum for each channel that nobody reads.
+func (c *Conv) parts(scratch []float32) (rows, out, unused []float32) {
+	m := c.block() * c.size
+	rows, scratch = scratch[:m*c.Patch()], scratch[m*c.Patch():]
+	return rows, scratch[:m*c.OutC], scratch[m*c.OutC:][:c.OutC]
+}
 
 // gather copies the patches of all positions of windows [lo,hi) to rows of dst [positions,Patch].
 func (c *Conv) gather(dst, src []float32, lo, hi int) {
 	patch := c.Patch()
-	for w := lo; w < hi; w++ {
+	sample, in := lo/c.windows, lo%c.windows
+	for range hi - lo {
+		x := src[sample*c.InLen() : (sample+1)*c.InLen()]
 		for off := range c.size {
 			row := dst[:patch]
 			dst = dst[patch:]
-			sample, z, y, x, inside := c.origin(w, off)
-			in := src[sample : sample+c.InLen()]
-			if !inside {
+			start := int(c.starts[in*c.size+off])
+			if start < 0 {
 				clear(row)
-				c.eachRun(z, y, x, func(at, r, n int) { copy(row[r:r+n], in[at:at+n]) })
+				c.eachRun(in, off, func(at, r, n int) { copy(row[r:r+n], x[at:at+n]) })
 				continue
 			}
-			at := c.index(z, y, x)
 			for i := range c.runs {
 				r := &c.runs[i]
-				copy(row[r.row:r.row+r.length], in[at+r.offset:at+r.offset+r.length])
+				copy(row[r.row:r.row+r.length], x[start+r.offset:start+r.offset+r.length])
 			}
+		}
+		if in++; in == c.windows {
+			sample, in = sample+1, 0
 		}
 	}
 }
@@ -39,7 +49,7 @@ func (c *Conv) gather(dst, src []float32, lo, hi int) {
 // none. With pooling arg is as long as dst, or nil where it is not wanted; without pooling it is nil.
 func (c *Conv) Forward(dst []float32, arg []uint8, src, w, bias []float32, lo, hi int, scratch []float32) {
 	patch, out, block := c.Patch(), c.OutC, c.block()
-	rows, sums := scratch[:block*c.size*patch], scratch[block*c.size*patch:]
+	rows, sums, _ := c.parts(scratch)
 	for ; lo < hi; lo += block {
 		end := min(hi, lo+block)
 		m := (end - lo) * c.size
@@ -59,51 +69,14 @@ func (c *Conv) Forward(dst []float32, arg []uint8, src, w, bias []float32, lo, h
 		switch {
 		case c.size > 1:
 			for i := lo; i < end; i++ {
-				in := sums[(i-lo)*c.size*out:]
-				if arg == nil {
-					c.maximum(dst[i*out:(i+1)*out], in, out)
-				} else {
-					c.maximumAt(dst[i*out:(i+1)*out], arg[i*out:(i+1)*out], in, out)
+				var at []uint8
+				if arg != nil {
+					at = arg[i*out : (i+1)*out]
 				}
+				loops.pool(dst[i*out:(i+1)*out], at, sums[(i-lo)*c.size*out:], c.places, c.ReLU)
 			}
 		case c.ReLU:
 			rectify(to)
-		}
-	}
-}
-
-// maximum pools one window: dst [OutC] from in, whose positions are stride apart.
-func (c *Conv) maximum(dst, in []float32, stride int) {
-	copy(dst, in[:len(dst)])
-	for off := 1; off < c.size; off++ {
-		for j, v := range in[off*stride : off*stride+len(dst)] {
-			if v > dst[j] {
-				dst[j] = v
-			}
-		}
-	}
-	if c.ReLU {
-		rectify(dst)
-	}
-}
-
-// maximumAt is maximum that also records where it was found.
-func (c *Conv) maximumAt(dst []float32, arg []uint8, in []float32, stride int) {
-	copy(dst, in[:len(dst)])
-	arg = arg[:len(dst)]
-	clear(arg)
-	for off := 1; off < c.size; off++ {
-		for j, v := range in[off*stride : off*stride+len(dst)] {
-			if v > dst[j] {
-				dst[j], arg[j] = v, uint8(off)
-			}
-		}
-	}
-	if c.ReLU {
-		for j, v := range dst {
-			if !(v > 0) {
-				dst[j], arg[j] = 0, Dead
-			}
 		}
 	}
 }
@@ -116,59 +89,53 @@ func rectify(x []float32) {
 	}
 }
 
-// Spread undoes the pooling for the backward pass: for windows [lo,hi), dense [windows,size,OutC] from grad [windows,OutC], zero but for the
-// position that arg names. With the unit window and a rectifier, out tells where the rectifier let through.
-func (c *Conv) Spread(dense, grad []float32, arg []uint8, out []float32, lo, hi int) {
+// spread undoes the pooling for the backward pass: for windows [lo,hi), dense [windows,size,OutC] from grad [windows,OutC], zero but for the
+// position that arg names. With the unit window and a rectifier, out tells where the rectifier let through. What flows is added to sum [OutC].
+func (c *Conv) spread(dense, sum, grad []float32, arg []uint8, out []float32, lo, hi int) {
 	n := c.OutC
-	if c.size == 1 {
-		copy(dense, grad[lo*n:hi*n])
-		if c.ReLU {
-			for i, v := range out[lo*n : hi*n] {
-				if !(v > 0) {
-					dense[i] = 0
-				}
-			}
+	if c.size > 1 {
+		for w := lo; w < hi; w++ {
+			loops.unpool(dense[(w-lo)*c.size*n:], sum, grad[w*n:(w+1)*n], arg[w*n:(w+1)*n], c.places)
 		}
 		return
 	}
-	clear(dense[:(hi-lo)*c.size*n])
-	for w := lo; w < hi; w++ {
-		to := dense[(w-lo)*c.size*n:]
-		for j, at := range arg[w*n : (w+1)*n] {
-			if at != Dead {
-				to[int(at)*n+j] = grad[w*n+j]
+	copy(dense, grad[lo*n:hi*n])
+	if c.ReLU {
+		for i, v := range out[lo*n : hi*n] {
+			if !(v > 0) {
+				dense[i] = 0
 			}
 		}
+	}
+	for i := range hi - lo {
+		loops.add(dense[i*n:(i+1)*n], sum[:n])
 	}
 }
 
 // WeightGrad adds to dw [Patch,OutC] and db [OutC] (nil for none) the gradient of windows [lo,hi), from src, the gradient grad of the output and
-// the arg or out that Forward gave (see Spread).
+// what Forward gave: arg with pooling, else out.
 func (c *Conv) WeightGrad(dw, db, src, grad []float32, arg []uint8, out []float32, lo, hi int, scratch []float32) {
 	patch, n, block := c.Patch(), c.OutC, c.block()
-	rows, dense := scratch[:block*c.size*patch], scratch[block*c.size*patch:]
+	rows, dense, unused := c.parts(scratch)
+	if db == nil {
+		db = unused
+	}
 	for ; lo < hi; lo += block {
 		end := min(hi, lo+block)
-		m := (end - lo) * c.size
 		c.gather(rows, src, lo, end)
-		c.Spread(dense, grad, arg, out, lo, end)
-		if db != nil {
-			for i := range m {
-				addInto(dense[i*n:(i+1)*n], db[:n])
-			}
-		}
-		Gemm(patch, n, m, rows, 1, patch, dense, n, dw, n, true)
+		c.spread(dense, db, grad, arg, out, lo, end)
+		Gemm(patch, n, (end-lo)*c.size, rows, 1, patch, dense, n, dw, n, true)
 	}
 }
 
 // InputGrad sets samples [lo,hi) of dsrc [N,In,InC] to the gradient of the input. wt [OutC,Patch] is the transpose of the weights.
 func (c *Conv) InputGrad(dsrc, wt, grad []float32, arg []uint8, out []float32, lo, hi int, scratch []float32) {
 	patch, n, block := c.Patch(), c.OutC, c.block()
-	rows, dense := scratch[:block*c.size*patch], scratch[block*c.size*patch:]
+	rows, dense, unused := c.parts(scratch)
 	clear(dsrc[lo*c.InLen() : hi*c.InLen()])
 	for w := lo * c.windows; w < hi*c.windows; w += block {
 		end := min(hi*c.windows, w+block)
-		c.Spread(dense, grad, arg, out, w, end)
+		c.spread(dense, unused, grad, arg, out, w, end)
 		Gemm((end-w)*c.size, patch, n, dense, n, 1, wt, patch, rows, patch, false)
 		c.scatter(dsrc, rows, w, end)
 	}
@@ -177,21 +144,21 @@ func (c *Conv) InputGrad(dsrc, wt, grad []float32, arg []uint8, out []float32, l
 // scatter adds rows [positions,Patch] of windows [lo,hi) to the inputs that gather would have read them from.
 func (c *Conv) scatter(dst, rows []float32, lo, hi int) {
 	patch := c.Patch()
-	for w := lo; w < hi; w++ {
+	sample, in := lo/c.windows, lo%c.windows
+	for range hi - lo {
+		x := dst[sample*c.InLen() : (sample+1)*c.InLen()]
 		for off := range c.size {
 			row := rows[:patch]
 			rows = rows[patch:]
-			sample, z, y, x, inside := c.origin(w, off)
-			in := dst[sample : sample+c.InLen()]
-			if !inside {
-				c.eachRun(z, y, x, func(at, r, n int) { addInto(row[r:r+n], in[at:at+n]) })
+			start := int(c.starts[in*c.size+off])
+			if start < 0 {
+				c.eachRun(in, off, func(at, r, n int) { loops.add(row[r:r+n], x[at:at+n]) })
 				continue
 			}
-			at := c.index(z, y, x)
-			for i := range c.runs {
-				r := &c.runs[i]
-				addInto(row[r.row:r.row+r.length], in[at+r.offset:at+r.offset+r.length])
-			}
+			loops.spans(1, row, x[start:], c.toIn, c.runs[0].length)
+		}
+		if in++; in == c.windows {
+			sample, in = sample+1, 0
 		}
 	}
 }

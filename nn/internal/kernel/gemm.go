@@ -22,9 +22,9 @@ func Gemm(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []floa
 	_ = a[(m-1)*ars+(k-1)*acs]
 	_ = b[(k-1)*ldb+n-1]
 	_ = c[(m-1)*ldc+n-1]
-	mr, nr := tile.rows, tile.cols
+	mr, nr := loops.tile.rows, loops.tile.cols
 	if m == 1 {
-		nr = tile.rowCols
+		nr = loops.tile.rowCols
 	}
 	strips := (m + mr - 1) / mr
 	for p := 0; p < k; p += depthBlock {
@@ -34,7 +34,7 @@ func Gemm(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []floa
 			for s := range strips {
 				// Strips of nearly equal height: 64 rows are 13+13+13+13+12, not 14*4+8.
 				lo, hi := m*s/strips, m*(s+1)/strips
-				tile.add(hi-lo, cols, depth, a[lo*ars+p*acs:], ars, acs, b[p*ldb+j:], ldb, c[lo*ldc+j:], ldc)
+				loops.tile.add(hi-lo, cols, depth, a[lo*ars+p*acs:], ars, acs, b[p*ldb+j:], ldb, c[lo*ldc+j:], ldc)
 			}
 		}
 	}

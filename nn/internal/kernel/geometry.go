@@ -50,9 +50,13 @@ type Conv struct {
 	Pool Window
 	ReLU bool
 
-	size    int   // positions in a window
-	windows int   // windows of a sample
-	runs    []run // the patch of a position as stretches of consecutive inputs
+	size    int     // positions in a window
+	windows int     // windows of a sample
+	runs    []run   // the patch of a position as stretches of consecutive inputs
+	toRows  []span  // from an input's place to a weight's, for each run
+	toIn    []span  // the other way
+	places  []int   // of the positions of a window in rows of OutC
+	starts  []int32 // of the patch in the input, for each window and position of it; -1 where it does not lie inside
 }
 
 // run is a stretch of a patch that is consecutive in the input and in the rows of the weights.
@@ -68,6 +72,9 @@ func NewConv(g Geometry, pool Window, relu bool) *Conv {
 	c := &Conv{Geometry: g, Pool: pool, ReLU: relu, size: volume(pool.Size), windows: volume(pool.Out)}
 	if c.size >= Dead {
 		panic("kernel: pooling window too large to fuse")
+	}
+	for off := range c.size {
+		c.places = append(c.places, off*g.OutC)
 	}
 	// Neighbouring taps along the width are neighbours in memory unless dilated.
 	taps := g.Kernel[2]
@@ -87,16 +94,26 @@ func NewConv(g Geometry, pool Window, relu bool) *Conv {
 			}
 		}
 	}
+	c.starts = make([]int32, c.windows*c.size)
+	for i := range c.starts {
+		z, y, x, inside := c.origin(i/c.size, i%c.size)
+		c.starts[i] = -1
+		if inside {
+			c.starts[i] = int32(c.index(z, y, x))
+		}
+	}
+	for _, r := range c.runs {
+		c.toRows = append(c.toRows, span{r.offset, r.row})
+		c.toIn = append(c.toIn, span{r.row, r.offset})
+	}
 	return c
 }
 
 // Windows returns the number of windows of one sample.
 func (c *Conv) Windows() int { return c.windows }
 
-// origin returns, for position off of window w (counted through all samples), the sample's first element, the coordinates in the input of the
-// patch's first tap, and whether the whole patch lies inside.
-func (c *Conv) origin(w, off int) (sample, z, y, x int, inside bool) {
-	n, w := w/c.windows, w%c.windows
+// origin returns the coordinates in the input of the first tap for position off of a sample's window w, and whether the whole patch lies inside.
+func (c *Conv) origin(w, off int) (z, y, x int, inside bool) {
 	p := &c.Pool
 	z = (w/(p.Out[1]*p.Out[2]))*p.Stride[0] + off/(p.Size[1]*p.Size[2])
 	y = (w/p.Out[2]%p.Out[1])*p.Stride[1] + off/p.Size[2]%p.Size[1]
@@ -107,14 +124,16 @@ func (c *Conv) origin(w, off int) (sample, z, y, x int, inside bool) {
 	inside = z >= 0 && z+(c.Kernel[0]-1)*c.Dilation[0] < c.In[0] &&
 		y >= 0 && y+(c.Kernel[1]-1)*c.Dilation[1] < c.In[1] &&
 		x >= 0 && x+(c.Kernel[2]-1)*c.Dilation[2] < c.In[2]
-	return n * c.InLen(), z, y, x, inside
+	return z, y, x, inside
 }
 
 // index returns the place in a sample of channel 0 at a position.
 func (g *Geometry) index(z, y, x int) int { return ((z*g.In[1]+y)*g.In[2] + x) * g.InC }
 
-// eachRun calls f for each stretch of the patch at (z,y,x) that lies inside the input: from at in the sample, from row in the patch.
-func (c *Conv) eachRun(z, y, x int, f func(at, row, length int)) {
+// eachRun calls f for each stretch of the patch that lies inside the input, for position off of a sample's window w: from at in the sample, from
+// row in the patch.
+func (c *Conv) eachRun(w, off int, f func(at, row, length int)) {
+	z, y, x, _ := c.origin(w, off)
 	step := c.Dilation[2]
 	for i := range c.runs {
 		r := &c.runs[i]

@@ -1,5 +1,10 @@
 package kernel
 
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
 // PaletteSize is the number of colours that a uint8 index can name.
 const PaletteSize = 256
 
@@ -13,7 +18,8 @@ type PaletteConv struct {
 	colours    []float32 // [PaletteSize,InC]
 	diff       []float32 // [PaletteSize,InC], colour less background
 	background uint8
-	shared     bool // one background response serves all positions, as nothing is padded
+	shared     bool  // one background response serves all positions, as nothing is padded
+	rowPlaces  []int // of the positions of a window in rows of sums
 	dense      *Conv
 	still      []float32 // a volume of background
 }
@@ -29,6 +35,10 @@ func NewPaletteConv(g Geometry, pool Window, relu bool, colours []float32, backg
 	c.shared = true
 	for i := range 3 {
 		c.shared = c.shared && g.Pad[i] == 0 && (g.Out[i]-1)*g.Stride[i]+(g.Kernel[i]-1)*g.Dilation[i] < g.In[i]
+	}
+	_, rowLen := c.span()
+	for off := range c.size {
+		c.rowPlaces = append(c.rowPlaces, off/pool.Size[2]*rowLen+off%pool.Size[2]*g.OutC)
 	}
 	still := g
 	if c.shared {
@@ -67,7 +77,7 @@ func (c *PaletteConv) Table(table, w []float32, lo, hi int) {
 			clear(row)
 			for ch, d := range c.diff[colour*c.InC : (colour+1)*c.InC] {
 				if d != 0 {
-					axpy(d, w[(tap*c.InC+ch)*n:(tap*c.InC+ch+1)*n], row)
+					loops.axpy(d, w[(tap*c.InC+ch)*n:(tap*c.InC+ch+1)*n], row)
 				}
 			}
 		}
@@ -94,11 +104,24 @@ func (c *PaletteConv) NewVoxels() *Voxels {
 func (c *PaletteConv) list(v *Voxels, src []uint8, sample int) {
 	width, n := c.In[2], 0
 	src = src[sample*volume(c.In) : (sample+1)*volume(c.In)]
+	still := uint64(c.background) * 0x0101010101010101
 	for r := range c.In[0] * c.In[1] {
 		v.first[r] = int32(n)
-		for x, colour := range src[r*width : (r+1)*width] {
-			if colour != c.background {
-				v.x[n], v.colour[n] = int32(x), int32(colour)
+		row := src[r*width : (r+1)*width]
+		x := 0
+		// Eight voxels at a time, as most are background.
+		for ; x+8 <= width; x += 8 {
+			eight := binary.LittleEndian.Uint64(row[x:]) ^ still
+			for eight != 0 {
+				i := bits.TrailingZeros64(eight) / 8
+				v.x[n], v.colour[n] = int32(x+i), int32(row[x+i])
+				n++
+				eight &^= 0xff << (8 * i)
+			}
+		}
+		for ; x < width; x++ {
+			if row[x] != c.background {
+				v.x[n], v.colour[n] = int32(x), int32(row[x])
 				n++
 			}
 		}
@@ -109,14 +132,14 @@ func (c *PaletteConv) list(v *Voxels, src []uint8, sample int) {
 
 // margin is the number of positions by which a row of outputs is widened at either end, so that the taps of a voxel at the edge need no check.
 func (c *PaletteConv) margin() int {
-	if c.dense3() {
+	if c.neighbours() {
 		return c.Kernel[2] - 1
 	}
 	return 0
 }
 
-// dense3 tells that the outputs which one voxel of a row reaches are neighbours.
-func (c *PaletteConv) dense3() bool { return c.Stride[2] == 1 && c.Dilation[2] == 1 }
+// neighbours tells that the outputs which one voxel of a row reaches are neighbours.
+func (c *PaletteConv) neighbours() bool { return c.Stride[2] == 1 && c.Dilation[2] == 1 }
 
 // span returns the number of outputs along the width that the windows read, and the first and the length of a row of them in scratch memory.
 func (c *PaletteConv) span() (reads, rowLen int) {
@@ -147,6 +170,10 @@ func (c *PaletteConv) Forward(dst []float32, arg, src []uint8, table, base []flo
 			z, y := pz*c.Pool.Stride[0]+r/sy, py*c.Pool.Stride[1]+r%sy
 			sums := scratch[r*rowLen : (r+1)*rowLen]
 			c.setBase(sums[margin:margin+reads*n], base, z, y)
+			if c.neighbours() {
+				c.addRows(sums, table, z, y, v)
+				continue
+			}
 			c.eachRow(z, y, func(in, tap int) {
 				for i := v.first[in]; i < v.first[in+1]; i++ {
 					c.addResponse(sums, table[(int(v.colour[i])*c.Taps()+tap)*n:], int(v.x[i]))
@@ -186,18 +213,35 @@ func (c *PaletteConv) setBase(sums, base []float32, z, y int) {
 	}
 }
 
+// addRows adds to a row of sums what the rows of the input that it reads contribute. Output x+pad-k gets tap k of the voxel at x; the margin makes
+// up for outputs that do not exist.
+func (c *PaletteConv) addRows(sums, table []float32, z, y int, v *Voxels) {
+	n, kx := c.OutC, c.Kernel[2]
+	all := c.Taps() * n
+	sums = sums[c.Pad[2]*n:]
+	if c.Dilation[1] != 1 {
+		c.eachRow(z, y, func(in, tap int) {
+			loops.voxels(sums, table[tap*n:], v.first[in:in+2], v.x, v.colour, n, all, 0, kx*n)
+		})
+		return
+	}
+	y = y*c.Stride[1] - c.Pad[1]
+	lo, hi := max(0, -y), min(c.Kernel[1], c.In[1]-y)
+	for kz := range c.Kernel[0] {
+		iz := z*c.Stride[0] - c.Pad[0] + kz*c.Dilation[0]
+		if lo < hi && iz >= 0 && iz < c.In[0] {
+			in := iz*c.In[1] + y
+			loops.voxels(sums, table[(kz*c.Kernel[1]+lo)*kx*n:], v.first[in+lo:in+hi+1], v.x, v.colour, n, all, kx*n, kx*n)
+		}
+	}
+}
+
 // addResponse adds to a row of sums what one voxel at x contributes, from a colour's rows of responses.
 func (c *PaletteConv) addResponse(sums, table []float32, x int) {
 	n, kx := c.OutC, c.Kernel[2]
-	if c.dense3() {
-		// Output x+pad-k gets tap k; the margin makes up for outputs that do not exist.
-		at := (x + c.Pad[2]) * n
-		addInto(table[:kx*n], sums[at:at+kx*n])
-		return
-	}
 	for k := range kx {
 		if at, ok := c.output(x, k); ok {
-			addInto(table[(kx-1-k)*n:(kx-k)*n], sums[at*n:(at+1)*n])
+			loops.add(table[(kx-1-k)*n:(kx-k)*n], sums[at*n:(at+1)*n])
 		}
 	}
 }
@@ -215,44 +259,14 @@ func (c *PaletteConv) output(x, k int) (int, bool) {
 
 // poolRow takes the maximum over the windows of a row, whose sums stand in rows of rowLen.
 func (c *PaletteConv) poolRow(dst []float32, arg []uint8, sums []float32, row, rowLen int) {
-	n, size := c.OutC, c.Pool.Size
+	n := c.OutC
 	for px := range c.Pool.Out[2] {
 		at := (row*c.Pool.Out[2] + px) * n
-		to := dst[at : at+n]
 		var where []uint8
 		if arg != nil {
 			where = arg[at : at+n]
-			clear(where)
 		}
-		from := sums[px*c.Pool.Stride[2]*n:]
-		copy(to, from[:n])
-		for off := 1; off < c.size; off++ {
-			in := from[(off/size[2])*rowLen+(off%size[2])*n:][:n]
-			if where == nil {
-				for j, v := range in {
-					if v > to[j] {
-						to[j] = v
-					}
-				}
-				continue
-			}
-			for j, v := range in {
-				if v > to[j] {
-					to[j], where[j] = v, uint8(off)
-				}
-			}
-		}
-		if !c.ReLU {
-			continue
-		}
-		for j, v := range to {
-			if !(v > 0) {
-				to[j] = 0
-				if where != nil {
-					where[j] = Dead
-				}
-			}
-		}
+		loops.pool(dst[at:at+n], where, sums[px*c.Pool.Stride[2]*n:], c.rowPlaces, c.ReLU)
 	}
 }
 
@@ -275,26 +289,87 @@ func (c *PaletteConv) WeightGrad(sums []float32, src []uint8, grad []float32, ar
 		if v.sample != sample {
 			c.list(v, src, sample)
 		}
-		clear(scratch[:c.Pool.Size[0]*sy*rowLen])
-		c.spreadRow(scratch[margin:], dbase, grad, arg, out, row, rowLen, pz, py)
+		dense := scratch[:c.Pool.Size[0]*sy*rowLen]
+		c.clearRows(dense, rowLen)
+		c.spreadRow(dense[margin:], dbase, grad, arg, out, row, rowLen, pz, py)
+		if c.fastOuter() {
+			c.addOuters(dw, dense, pz, py, rowLen, v)
+			continue
+		}
 		for r := range c.Pool.Size[0] * sy {
 			z, y := pz*c.Pool.Stride[0]+r/sy, py*c.Pool.Stride[1]+r%sy
-			dense := scratch[r*rowLen : (r+1)*rowLen]
 			c.eachRow(z, y, func(in, tap int) {
 				to := dw[tap*c.InC*n : (tap+c.Kernel[2])*c.InC*n]
 				for i := v.first[in]; i < v.first[in+1]; i++ {
-					c.addOuter(to, dense, int(v.x[i]), c.diff[int(v.colour[i])*c.InC:][:c.InC])
+					c.addOuter(to, dense[r*rowLen:(r+1)*rowLen], int(v.x[i]), c.diff[int(v.colour[i])*c.InC:][:c.InC])
 				}
 			})
 		}
 	}
 }
 
-// spreadRow undoes the pooling of a row of windows, as Conv.Spread does, and adds the gradients to that of the response to background.
+// tiles tells that spreading a row of windows sets every output that a window reads, each once, so that only the margins need clearing.
+func (c *PaletteConv) tiles() bool { return c.shared && c.size > 1 && c.Pool.Size == c.Pool.Stride }
+
+// clearRows makes ready for spreadRow.
+func (c *PaletteConv) clearRows(dense []float32, rowLen int) {
+	if !c.tiles() {
+		clear(dense)
+		return
+	}
+	margin := c.margin() * c.OutC
+	reads, _ := c.span()
+	for r := 0; r < len(dense); r += rowLen {
+		clear(dense[r : r+margin])
+		clear(dense[r+margin+reads*c.OutC : r+rowLen])
+	}
+}
+
+// fastOuter tells that the tier has an inner loop for this shape.
+func (c *PaletteConv) fastOuter() bool {
+	return loops.outer != nil && c.neighbours() && c.Kernel[2] == 3 && c.InC == 3 && c.OutC%16 == 0 && c.size <= maxPairs
+}
+
+// maxPairs is the largest number of rows of outputs under a window that addOuters handles.
+const maxPairs = 16
+
+// addOuters does, for a row of windows, what addOuter does for a voxel and a row of taps: it takes each row of taps once and visits all rows of
+// outputs, so that the sums stay in registers.
+func (c *PaletteConv) addOuters(dw, dense []float32, pz, py, rowLen int, v *Voxels) {
+	n := c.OutC
+	var pairs [maxPairs]span
+	for kz := range c.Kernel[0] {
+		for ky := range c.Kernel[1] {
+			count := 0
+			for r := range c.Pool.Size[0] * c.Pool.Size[1] {
+				iz := (pz*c.Pool.Stride[0]+r/c.Pool.Size[1])*c.Stride[0] - c.Pad[0] + kz*c.Dilation[0]
+				iy := (py*c.Pool.Stride[1]+r%c.Pool.Size[1])*c.Stride[1] - c.Pad[1] + ky*c.Dilation[1]
+				if iz < 0 || iz >= c.In[0] || iy < 0 || iy >= c.In[1] {
+					continue
+				}
+				in := iz*c.In[1] + iy
+				if v.first[in] < v.first[in+1] {
+					pairs[count] = span{in, r*rowLen + c.Pad[2]*n}
+					count++
+				}
+			}
+			if count > 0 {
+				tap := (kz*c.Kernel[1] + ky) * 3
+				loops.outer(dw[tap*3*n:(tap+3)*3*n], dense, c.diff, v.first, v.x, v.colour, pairs[:count], n)
+			}
+		}
+	}
+}
+
+// spreadRow undoes the pooling of a row of windows, as Conv.spread does, and adds the gradients to that of the response to background.
 func (c *PaletteConv) spreadRow(dense, dbase, grad []float32, arg []uint8, out []float32, row, rowLen, pz, py int) {
 	n, size := c.OutC, c.Pool.Size
 	for px := range c.Pool.Out[2] {
 		at := (row*c.Pool.Out[2] + px) * n
+		if c.tiles() {
+			loops.unpool(dense[px*size[2]*n:], dbase, grad[at:at+n], arg[at:at+n], c.rowPlaces)
+			continue
+		}
 		for j, g := range grad[at : at+n] {
 			off := 0
 			if c.size > 1 {
@@ -322,7 +397,7 @@ func (c *PaletteConv) addOuter(dw, dense []float32, x int, diff []float32) {
 	n := c.OutC
 	for k := range c.Kernel[2] {
 		var from []float32
-		if c.dense3() {
+		if c.neighbours() {
 			at := (x + c.Pad[2] - k + c.Kernel[2] - 1) * n
 			from = dense[at : at+n]
 		} else {
@@ -334,7 +409,7 @@ func (c *PaletteConv) addOuter(dw, dense []float32, x int, diff []float32) {
 		}
 		for ch, d := range diff {
 			if d != 0 {
-				axpy(d, from, dw[(k*c.InC+ch)*n:(k*c.InC+ch+1)*n])
+				loops.axpy(d, from, dw[(k*c.InC+ch)*n:(k*c.InC+ch+1)*n])
 			}
 		}
 	}

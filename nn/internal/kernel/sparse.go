@@ -11,27 +11,25 @@ func (c *Conv) SparseWeightGrad(dwt, db, src, grad []float32, arg []uint8, n, lo
 	if db != nil {
 		clear(db[lo:hi])
 	}
-	for w := range n * c.windows {
-		row := grad[w*out+lo : w*out+hi]
-		for j, at := range arg[w*out+lo : w*out+hi] {
-			g := row[j]
-			if at == Dead || g == 0 {
-				continue
-			}
-			if db != nil {
-				db[lo+j] += g
-			}
-			to := dwt[(lo+j)*patch : (lo+j+1)*patch]
-			sample, z, y, x, inside := c.origin(w, int(at))
-			in := src[sample : sample+c.InLen()]
-			if !inside {
-				c.eachRun(z, y, x, func(at, r, n int) { axpy(g, in[at:at+n], to[r:r+n]) })
-				continue
-			}
-			first := c.index(z, y, x)
-			for i := range c.runs {
-				r := &c.runs[i]
-				axpy(g, in[first+r.offset:first+r.offset+r.length], to[r.row:r.row+r.length])
+	for sample := range n {
+		in := src[sample*c.InLen() : (sample+1)*c.InLen()]
+		// Channels outside, so that a row of sums stays in cache for all windows of the sample.
+		for j := lo; j < hi; j++ {
+			to := dwt[j*patch : (j+1)*patch]
+			for w := range c.windows {
+				o := (sample*c.windows+w)*out + j
+				at, g := arg[o], grad[o]
+				if at == Dead || g == 0 {
+					continue
+				}
+				if db != nil {
+					db[j] += g
+				}
+				if start := c.starts[w*c.size+int(at)]; start >= 0 {
+					loops.spans(g, in[start:], to, c.toRows, c.runs[0].length)
+					continue
+				}
+				c.eachRun(w, int(at), func(at, r, n int) { loops.axpy(g, in[at:at+n], to[r:r+n]) })
 			}
 		}
 	}
@@ -41,23 +39,22 @@ func (c *Conv) SparseWeightGrad(dwt, db, src, grad []float32, arg []uint8, n, lo
 func (c *Conv) SparseInputGrad(dsrc, wt, grad []float32, arg []uint8, lo, hi int) {
 	patch, out := c.Patch(), c.OutC
 	clear(dsrc[lo*c.InLen() : hi*c.InLen()])
-	for w := lo * c.windows; w < hi*c.windows; w++ {
-		for j, at := range arg[w*out : (w+1)*out] {
-			g := grad[w*out+j]
-			if at == Dead || g == 0 {
-				continue
-			}
-			from := wt[j*patch : (j+1)*patch]
-			sample, z, y, x, inside := c.origin(w, int(at))
-			to := dsrc[sample : sample+c.InLen()]
-			if !inside {
-				c.eachRun(z, y, x, func(at, r, n int) { axpy(g, from[r:r+n], to[at:at+n]) })
-				continue
-			}
-			first := c.index(z, y, x)
-			for i := range c.runs {
-				r := &c.runs[i]
-				axpy(g, from[r.row:r.row+r.length], to[first+r.offset:first+r.offset+r.length])
+	for sample := lo; sample < hi; sample++ {
+		to := dsrc[sample*c.InLen() : (sample+1)*c.InLen()]
+		for w := range c.windows {
+			o := (sample*c.windows + w) * out
+			row := grad[o : o+out]
+			for j, at := range arg[o : o+out] {
+				g := row[j]
+				if at == Dead || g == 0 {
+					continue
+				}
+				from := wt[j*patch : (j+1)*patch]
+				if start := c.starts[w*c.size+int(at)]; start >= 0 {
+					loops.spans(g, from, to[start:], c.toIn, c.runs[0].length)
+					continue
+				}
+				c.eachRun(w, int(at), func(at, r, n int) { loops.axpy(g, from[r:r+n], to[at:at+n]) })
 			}
 		}
 	}

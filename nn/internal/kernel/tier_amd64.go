@@ -2,7 +2,11 @@
 
 package kernel
 
-import "golang.org/x/sys/cpu"
+import (
+	"math"
+
+	"golang.org/x/sys/cpu"
+)
 
 //go:generate go run -C _generate . -tier avx2 -pkg kernel -out ../avx2_amd64.s -stubs ../avx2_amd64.go
 //go:generate go run -C _generate . -tier avx512 -pkg kernel -out ../avx512_amd64.s -stubs ../avx512_amd64.go
@@ -29,6 +33,11 @@ func fastInner(t Tier) (inner, bool) {
 				axpy: axpyAVX2,
 				add:  func(src, dst []float32) { axpyAVX2(1, src, dst) },
 				adam: adamAVX2,
+
+				spans:  spansAVX2,
+				pool:   portablePool,
+				unpool: portableUnpool,
+				voxels: voxelsAVX2,
 			}, true
 		}
 		return inner{
@@ -36,6 +45,12 @@ func fastInner(t Tier) (inner, bool) {
 			axpy: axpyAVX512,
 			add:  func(src, dst []float32) { axpyAVX512(1, src, dst) },
 			adam: adamAVX512,
+
+			spans:  spansAVX512,
+			pool:   poolAVX512,
+			unpool: unpoolAVX512,
+			voxels: voxelsAVX512,
+			outer:  outerAVX512,
 		}, true
 	}
 	return inner{}, false
@@ -49,6 +64,38 @@ func axpyAVX512(s float32, src, dst []float32) {
 
 func adamAVX512(p, g, m, v []float32, rate, f1, f2, epsilon float32) {
 	adam512(len(p), &p[0], &g[0], &m[0], &v[0], rate, f1, f2, epsilon)
+}
+
+func spansAVX512(s float32, src, dst []float32, at []span, n int) {
+	spans512(s, &src[0], &dst[0], &at[0].from, len(at), n)
+}
+
+func poolAVX512(dst []float32, arg []uint8, src []float32, places []int, relu bool) {
+	floor := float32(math.Inf(-1))
+	if relu {
+		floor = 0
+	}
+	if arg == nil {
+		pool512(&dst[0], &src[0], &places[0], len(places), len(dst), floor)
+		return
+	}
+	poolAt512(&dst[0], &arg[0], &src[0], &places[0], len(places), len(dst), floor)
+}
+
+func unpoolAVX512(dst, sum, grad []float32, arg []uint8, places []int) {
+	unpool512(&dst[0], &sum[0], &grad[0], &arg[0], &places[0], len(places), len(grad))
+}
+
+func voxelsAVX512(sums, table []float32, first, x, colour []int32, xs, colours, taps, n int) {
+	if n%16 != 0 {
+		portableVoxels(sums, table, first, x, colour, xs, colours, taps, n)
+		return
+	}
+	voxels512(&sums[0], &table[0], &first[0], &x[0], &colour[0], len(first)-1, xs, colours, taps, n)
+}
+
+func outerAVX512(dw, dense, diff []float32, first, x, colour []int32, pairs []span, n int) {
+	outer512(&dw[0], &dense[0], &diff[0], &first[0], &x[0], &colour[0], &pairs[0].from, len(pairs), n)
 }
 
 func tileAVX512(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int) {
@@ -95,6 +142,21 @@ func axpyAVX2(s float32, src, dst []float32) {
 		axpy2(s, whole, &src[0], &dst[0])
 	}
 	portableAxpy(s, src[whole:], dst[whole:])
+}
+
+func spansAVX2(s float32, src, dst []float32, at []span, n int) {
+	for _, p := range at {
+		axpyAVX2(s, src[p.from:p.from+n], dst[p.to:p.to+n])
+	}
+}
+
+func voxelsAVX2(sums, table []float32, first, x, colour []int32, xs, colours, taps, n int) {
+	for r, last := range first[1:] {
+		for i := first[r]; i < last; i++ {
+			to, from := int(x[i])*xs, int(colour[i])*colours+r*taps
+			axpyAVX2(1, table[from:from+n], sums[to:to+n])
+		}
+	}
 }
 
 func adamAVX2(p, g, m, v []float32, rate, f1, f2, epsilon float32) {

@@ -31,13 +31,74 @@ func portableAdd(src, dst []float32) {
 }
 
 // Add adds src to dst.
-func Add(src, dst []float32) { addInto(src, dst[:len(src)]) }
+func Add(src, dst []float32) { loops.add(src, dst[:len(src)]) }
 
 // Sum sets dst to the sum of parts consecutive arrays of len(dst) in src, in their order.
 func Sum(dst, src []float32, parts int) {
 	n := len(dst)
 	copy(dst, src[:n])
 	for p := 1; p < parts; p++ {
-		addInto(src[p*n:(p+1)*n], dst)
+		loops.add(src[p*n:(p+1)*n], dst)
+	}
+}
+
+func portableSpans(s float32, src, dst []float32, at []span, n int) {
+	for _, p := range at {
+		portableAxpy(s, src[p.from:p.from+n], dst[p.to:p.to+n])
+	}
+}
+
+func portablePool(dst []float32, arg []uint8, src []float32, places []int, relu bool) {
+	copy(dst, src[places[0]:places[0]+len(dst)])
+	if arg == nil {
+		for _, at := range places[1:] {
+			for j, v := range src[at : at+len(dst)] {
+				if v > dst[j] {
+					dst[j] = v
+				}
+			}
+		}
+		if relu {
+			rectify(dst)
+		}
+		return
+	}
+	arg = arg[:len(dst)]
+	clear(arg)
+	for off := 1; off < len(places); off++ {
+		at := places[off]
+		for j, v := range src[at : at+len(dst)] {
+			if v > dst[j] {
+				dst[j], arg[j] = v, uint8(off)
+			}
+		}
+	}
+	if relu {
+		for j, v := range dst {
+			if !(v > 0) {
+				dst[j], arg[j] = 0, Dead
+			}
+		}
+	}
+}
+
+func portableUnpool(dst, sum, grad []float32, arg []uint8, places []int) {
+	for _, at := range places {
+		clear(dst[at : at+len(grad)])
+	}
+	for j, off := range arg[:len(grad)] {
+		if off != Dead {
+			dst[places[off]+j] = grad[j]
+			sum[j] += grad[j]
+		}
+	}
+}
+
+func portableVoxels(sums, table []float32, first, x, colour []int32, xs, colours, taps, n int) {
+	for r, last := range first[1:] {
+		for i := first[r]; i < last; i++ {
+			to, from := int(x[i])*xs, int(colour[i])*colours+r*taps
+			portableAdd(table[from:from+n], sums[to:to+n])
+		}
 	}
 }

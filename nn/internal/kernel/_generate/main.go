@@ -23,6 +23,11 @@ func main() {
 		tiles512()
 		axpy512()
 		adam512()
+		spans512()
+		pool512()
+		unpool512()
+		voxels512()
+		outer512()
 	default:
 		log.Fatalf("-tier is %q, want avx2 or avx512", *tier)
 	}

@@ -1,0 +1,332 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+// spans512 is the inner loop of the sparse backward passes: one call a surviving gradient.
+func spans512() {
+	TEXT("spans512", NOSPLIT, "func(s float32, src, dst *float32, spans *int, count, n int)")
+	Pragma("noescape")
+	Doc("spans512 adds s times n elements of src to dst at each of count pairs of places.")
+	s := zmm[0]
+	VBROADCASTSS(must(Param("s")), s)
+	src := Load(Param("src"), GP64())
+	dst := Load(Param("dst"), GP64())
+	spans := Load(Param("spans"), GP64())
+	count := Load(Param("count"), GP64())
+	whole := Load(Param("n"), GP64())
+	tail := GP64()
+	MOVQ(whole, tail)
+	ANDQ(U8(15), tail)
+	tailMask(tail, K1)
+	SHRQ(U8(4), whole) // vectors of 16
+	from, to, left := GP64(), GP64(), GP64()
+	Label("span")
+	MOVQ(Mem{Base: spans}, from)
+	MOVQ(Mem{Base: spans, Disp: 8}, to)
+	LEAQ(Mem{Base: src, Index: from, Scale: 4}, from)
+	LEAQ(Mem{Base: dst, Index: to, Scale: 4}, to)
+	MOVQ(whole, left)
+	Label("six")
+	SUBQ(U8(6), left)
+	JL(LabelRef("few"))
+	for i := range 6 {
+		VMOVUPS(Mem{Base: to, Disp: 64 * i}, zmm[1+i])
+	}
+	for i := range 6 {
+		VFMADD231PS(Mem{Base: from, Disp: 64 * i}, s, zmm[1+i])
+		VMOVUPS(zmm[1+i], Mem{Base: to, Disp: 64 * i})
+	}
+	ADDQ(U32(384), from)
+	ADDQ(U32(384), to)
+	JMP(LabelRef("six"))
+	Label("few")
+	ADDQ(U8(6), left)
+	JZ(LabelRef("tail"))
+	Label("one")
+	VMOVUPS(Mem{Base: to}, zmm[1])
+	VFMADD231PS(Mem{Base: from}, s, zmm[1])
+	VMOVUPS(zmm[1], Mem{Base: to})
+	ADDQ(U32(64), from)
+	ADDQ(U32(64), to)
+	DECQ(left)
+	JNZ(LabelRef("one"))
+	Label("tail")
+	TESTQ(tail, tail)
+	JZ(LabelRef("next"))
+	VMOVUPS_Z(Mem{Base: to}, K1, zmm[1])
+	VMOVUPS_Z(Mem{Base: from}, K1, zmm[2])
+	VFMADD231PS(zmm[2], s, zmm[1])
+	VMOVUPS(zmm[1], K1, Mem{Base: to})
+	Label("next")
+	ADDQ(U8(16), spans)
+	DECQ(count)
+	JNZ(LabelRef("span"))
+	VZEROUPPER()
+	RET()
+}
+
+// eachVector16 emits body for vectors of 16 channels, n channels in all, the last one under mask K1; body must move its pointers itself.
+func eachVector16(n GPVirtual, body func()) {
+	Label("vector")
+	m := GP64()
+	limit := GP64()
+	MOVQ(U32(16), limit)
+	MOVQ(n, m)
+	CMPQ(m, limit)
+	CMOVQGT(limit, m)
+	tailMask(m, K1)
+	body()
+	SUBQ(U8(16), n)
+	JG(LabelRef("vector"))
+	VZEROUPPER()
+	RET()
+}
+
+// pool512 takes the maximum of a window, with or without its place.
+func pool512() {
+	TEXT("pool512", NOSPLIT, "func(dst *float32, src *float32, places *int, size, n int, floor float32)")
+	Pragma("noescape")
+	Doc("pool512 sets dst to the maximum over size places of src, and at least floor, for each of n channels.")
+	dst, src := Load(Param("dst"), GP64()), Load(Param("src"), GP64())
+	places, size := Load(Param("places"), GP64()), Load(Param("size"), GP64())
+	n := Load(Param("n"), GP64()).(GPVirtual)
+	VBROADCASTSS(must(Param("floor")), zmm[3])
+	eachVector16(n, func() {
+		at, i := GP64(), GP64()
+		MOVQ(Mem{Base: places}, at)
+		VMOVUPS_Z(Mem{Base: src, Index: at, Scale: 4}, K1, zmm[0])
+		MOVQ(U32(1), i)
+		Label("position")
+		CMPQ(i, size)
+		JGE(LabelRef("pooled"))
+		MOVQ(Mem{Base: places, Index: i, Scale: 8}, at)
+		VMOVUPS_Z(Mem{Base: src, Index: at, Scale: 4}, K1, zmm[1])
+		VMAXPS(zmm[0], zmm[1], zmm[0]) // the second operand, the old maximum, wins ties
+		INCQ(i)
+		JMP(LabelRef("position"))
+		Label("pooled")
+		VMAXPS(zmm[3], zmm[0], zmm[0])
+		VMOVUPS(zmm[0], K1, Mem{Base: dst})
+		ADDQ(U8(64), src)
+		ADDQ(U8(64), dst)
+	})
+
+	TEXT("poolAt512", NOSPLIT, "func(dst *float32, arg *uint8, src *float32, places *int, size, n int, floor float32)")
+	Pragma("noescape")
+	Doc("poolAt512 is pool512 that also records in arg which place held the first maximum, or Dead where it is not above floor.")
+	dst, src = Load(Param("dst"), GP64()), Load(Param("src"), GP64())
+	arg := Load(Param("arg"), GP64())
+	places, size = Load(Param("places"), GP64()), Load(Param("size"), GP64())
+	n = Load(Param("n"), GP64()).(GPVirtual)
+	one := GP32()
+	MOVL(U32(1), one)
+	VPBROADCASTD(one, zmm[4])
+	MOVL(U32(255), one)
+	VPBROADCASTD(one, zmm[5])
+	VBROADCASTSS(must(Param("floor")), zmm[3])
+	eachVector16(n, func() {
+		at, i := GP64(), GP64()
+		MOVQ(Mem{Base: places}, at)
+		VMOVUPS_Z(Mem{Base: src, Index: at, Scale: 4}, K1, zmm[0])
+		VPXORD(zmm[2], zmm[2], zmm[2]) // which
+		VPXORD(zmm[6], zmm[6], zmm[6]) // the position at hand
+		MOVQ(U32(1), i)
+		Label("position")
+		CMPQ(i, size)
+		JGE(LabelRef("pooled"))
+		MOVQ(Mem{Base: places, Index: i, Scale: 8}, at)
+		VMOVUPS_Z(Mem{Base: src, Index: at, Scale: 4}, K1, zmm[1])
+		VPADDD(zmm[4], zmm[6], zmm[6])
+		VCMPPS(U8(0x1e), zmm[0], zmm[1], K2) // greater
+		VMOVAPS(zmm[1], K2, zmm[0])
+		VMOVDQA32(zmm[6], K2, zmm[2])
+		INCQ(i)
+		JMP(LabelRef("position"))
+		Label("pooled")
+		VCMPPS(U8(0x1a), zmm[3], zmm[0], K2) // not greater
+		VMOVAPS(zmm[3], K2, zmm[0])
+		VMOVDQA32(zmm[5], K2, zmm[2])
+		VMOVUPS(zmm[0], K1, Mem{Base: dst})
+		VPMOVDB(zmm[2], K1, Mem{Base: arg})
+		ADDQ(U8(64), src)
+		ADDQ(U8(64), dst)
+		ADDQ(U8(16), arg)
+	})
+}
+
+// unpool512 spreads the gradient of a window.
+func unpool512() {
+	TEXT("unpool512", NOSPLIT, "func(dst, sum, grad *float32, arg *uint8, places *int, size, n int)")
+	Pragma("noescape")
+	Doc("unpool512 sets the place of dst that arg names to grad and the other size-1 places to zero; it adds what was set to sum.")
+	dst, sum := Load(Param("dst"), GP64()), Load(Param("sum"), GP64())
+	grad, arg := Load(Param("grad"), GP64()), Load(Param("arg"), GP64())
+	places, size := Load(Param("places"), GP64()), Load(Param("size"), GP64())
+	n := Load(Param("n"), GP64()).(GPVirtual)
+	one := GP32()
+	MOVL(U32(1), one)
+	VPBROADCASTD(one, zmm[4])
+	MOVL(U32(255), one)
+	VPBROADCASTD(one, zmm[5])
+	eachVector16(n, func() {
+		at, i := GP64(), GP64()
+		VMOVUPS_Z(Mem{Base: grad}, K1, zmm[0])
+		VPMOVZXBD_Z(Mem{Base: arg}, K1, zmm[1])
+		VPCMPD(U8(4), zmm[5], zmm[1], K1, K2) // alive
+		VMOVUPS_Z(Mem{Base: sum}, K1, zmm[2])
+		VADDPS(zmm[0], zmm[2], K2, zmm[2])
+		VMOVUPS(zmm[2], K1, Mem{Base: sum})
+		VPXORD(zmm[6], zmm[6], zmm[6])
+		XORQ(i, i)
+		Label("position")
+		MOVQ(Mem{Base: places, Index: i, Scale: 8}, at)
+		VPCMPEQD(zmm[6], zmm[1], K2)
+		VMOVAPS_Z(zmm[0], K2, zmm[3])
+		VMOVUPS(zmm[3], K1, Mem{Base: dst, Index: at, Scale: 4})
+		VPADDD(zmm[4], zmm[6], zmm[6])
+		INCQ(i)
+		CMPQ(i, size)
+		JLT(LabelRef("position"))
+		ADDQ(U8(64), dst)
+		ADDQ(U8(64), sum)
+		ADDQ(U8(64), grad)
+		ADDQ(U8(16), arg)
+	})
+}
+
+// voxels512 is the inner loop of the palette convolution.
+func voxels512() {
+	TEXT("voxels512", NOSPLIT, "func(sums, table *float32, first, x, colour *int32, rows, xs, colours, taps, n int)")
+	Pragma("noescape")
+	Doc("voxels512 adds, for each voxel i of rows of the input, n elements of table at colour[i]*colours to sums at x[i]*xs.",
+		"The voxels of a row lie in [first[row], first[row+1]); each row moves the table by taps. Distances are in elements; n is a multiple of 16.")
+	sums, table := Load(Param("sums"), GP64()), Load(Param("table"), GP64())
+	first := Load(Param("first"), GP64())
+	xs, colour := Load(Param("x"), GP64()), Load(Param("colour"), GP64())
+	rows := Load(Param("rows"), GP64())
+	n := Load(Param("n"), GP64())
+	SHRQ(U8(4), n)
+	i, end, from, to, left := GP64(), GP64(), GP64(), GP64(), GP64()
+	Label("row")
+	MOVLQSX(Mem{Base: first}, i)
+	MOVLQSX(Mem{Base: first, Disp: 4}, end)
+	JMP(LabelRef("check"))
+	Label("voxel")
+	MOVLQSX(Mem{Base: xs, Index: i, Scale: 4}, to)
+	MOVLQSX(Mem{Base: colour, Index: i, Scale: 4}, from)
+	IMULQ(must(Param("xs")), to)
+	IMULQ(must(Param("colours")), from)
+	LEAQ(Mem{Base: sums, Index: to, Scale: 4}, to)
+	LEAQ(Mem{Base: table, Index: from, Scale: 4}, from)
+	MOVQ(n, left)
+	Label("six")
+	SUBQ(U8(6), left)
+	JL(LabelRef("few"))
+	for i := range 6 {
+		VMOVUPS(Mem{Base: to, Disp: 64 * i}, zmm[i])
+	}
+	for i := range 6 {
+		VADDPS(Mem{Base: from, Disp: 64 * i}, zmm[i], zmm[i])
+	}
+	for i := range 6 {
+		VMOVUPS(zmm[i], Mem{Base: to, Disp: 64 * i})
+	}
+	ADDQ(U32(384), from)
+	ADDQ(U32(384), to)
+	JMP(LabelRef("six"))
+	Label("few")
+	ADDQ(U8(6), left)
+	JZ(LabelRef("next"))
+	Label("one")
+	VMOVUPS(Mem{Base: to}, zmm[0])
+	VADDPS(Mem{Base: from}, zmm[0], zmm[0])
+	VMOVUPS(zmm[0], Mem{Base: to})
+	ADDQ(U8(64), from)
+	ADDQ(U8(64), to)
+	DECQ(left)
+	JNZ(LabelRef("one"))
+	Label("next")
+	INCQ(i)
+	Label("check")
+	CMPQ(i, end)
+	JLT(LabelRef("voxel"))
+	ADDQ(U8(4), first)
+	MOVQ(must(Param("taps")), to)
+	LEAQ(Mem{Base: table, Index: to, Scale: 4}, table)
+	DECQ(rows)
+	JNZ(LabelRef("row"))
+	VZEROUPPER()
+	RET()
+}
+
+// outer512 is the inner loop of the palette convolution's weight gradient, for the common kernel of width 3 over three colour channels.
+func outer512() {
+	TEXT("outer512", NOSPLIT, "func(dw, dense, diff *float32, first, x, colour *int32, pairs *int, count, n int)")
+	Pragma("noescape")
+	Doc("outer512 adds to dw [3,3,n] the products of the colour of each voxel of some rows of the input, diff [256,3], and dense at outputs x+2-k, k in [0,3).",
+		"Each pair names a row of the input (as a place in first) and a place in dense. n is a multiple of 16.")
+	dw, dense := Load(Param("dw"), GP64()), Load(Param("dense"), GP64())
+	diff := Load(Param("diff"), GP64())
+	xs, colour := Load(Param("x"), GP64()), Load(Param("colour"), GP64())
+	left := must(Param("n"))           // channels; the parameter itself counts down
+	stride := Load(Param("n"), GP64()) // of a row of n, in bytes
+	SHLQ(U8(2), stride)
+	Label("vector")
+	rows := GP64()
+	MOVQ(dw, rows)
+	for i := range 9 {
+		VMOVUPS(Mem{Base: rows}, zmm[i])
+		ADDQ(stride, rows)
+	}
+	pairs, count := Load(Param("pairs"), GP64()), Load(Param("count"), GP64())
+	i, end, row, from, rgb := GP64(), GP64(), GP64(), GP64(), GP64()
+	Label("pair")
+	MOVQ(must(Param("first")), end)
+	MOVQ(Mem{Base: pairs}, i)
+	LEAQ(Mem{Base: end, Index: i, Scale: 4}, end)
+	MOVQ(Mem{Base: pairs, Disp: 8}, row)
+	LEAQ(Mem{Base: dense, Index: row, Scale: 4}, row)
+	MOVLQSX(Mem{Base: end}, i)
+	MOVLQSX(Mem{Base: end, Disp: 4}, end)
+	JMP(LabelRef("check"))
+	Label("voxel")
+	MOVLQSX(Mem{Base: xs, Index: i, Scale: 4}, from)
+	IMULQ(stride, from)
+	ADDQ(row, from)
+	MOVLQSX(Mem{Base: colour, Index: i, Scale: 4}, rgb)
+	LEAQ(Mem{Base: rgb, Index: rgb, Scale: 2}, rgb)
+	LEAQ(Mem{Base: diff, Index: rgb, Scale: 4}, rgb)
+	for c := range 3 {
+		VBROADCASTSS(Mem{Base: rgb, Disp: 4 * c}, zmm[12+c])
+	}
+	VMOVUPS(Mem{Base: from, Index: stride, Scale: 2}, zmm[16])
+	VMOVUPS(Mem{Base: from, Index: stride, Scale: 1}, zmm[17])
+	VMOVUPS(Mem{Base: from}, zmm[18])
+	for k := range 3 {
+		for c := range 3 {
+			VFMADD231PS(zmm[12+c], zmm[16+k], zmm[3*k+c])
+		}
+	}
+	INCQ(i)
+	Label("check")
+	CMPQ(i, end)
+	JLT(LabelRef("voxel"))
+	ADDQ(U8(16), pairs)
+	DECQ(count)
+	JNZ(LabelRef("pair"))
+	MOVQ(dw, rows)
+	for i := range 9 {
+		VMOVUPS(zmm[i], Mem{Base: rows})
+		ADDQ(stride, rows)
+	}
+	ADDQ(U8(64), dw)
+	ADDQ(U8(64), dense)
+	SUBQ(U8(16), left)
+	JG(LabelRef("vector"))
+	VZEROUPPER()
+	RET()
+}
