@@ -1,0 +1,326 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	kafkago "github.com/segmentio/kafka-go"
+
+	"github.com/voxelstream/voxelstream/pipeline"
+	"github.com/voxelstream/voxelstream/pipeline/transport"
+)
+
+// ownership is one partition for the time of one generation: what is read, in flight and committed. A rebalance makes a new one, so a late
+// settlement of an old generation can not move the new watermark.
+type ownership struct {
+	k         *Consumer
+	gen       *kafkago.Generation
+	partition int
+	mark      *pipeline.Watermark
+	expect    int64 // the offset behind the last one read
+	committed int64
+	inFlight  atomic.Int64
+	settled   chan struct{} // has a token when inFlight may have become 0
+}
+
+// own works on a partition until the generation ends; its return ends the generation.
+func (k *Consumer) own(ctx context.Context, gen *kafkago.Generation, a kafkago.PartitionAssignment) {
+	for offset := a.Offset; ; offset = fromFirst {
+		start, err := k.start(ctx, a.ID, offset)
+		if err != nil {
+			return
+		}
+		o := &ownership{
+			k: k, gen: gen, partition: a.ID, mark: pipeline.NewWatermark(k.cfg.MaxInFlight), expect: start, committed: start,
+			settled: make(chan struct{}, 1),
+		}
+		if err := o.work(ctx); !is(err, kafkago.OffsetOutOfRange) {
+			return
+		}
+		// The log ends before our offset: the topic was made anew or lost its end. Everything in it is new to us.
+		k.client.log.Error("kafka: committed offset is behind the end of the log, starting from its first message",
+			"topic", k.cfg.Topic, "partition", a.ID, "offset", start)
+	}
+}
+
+// fromFirst asks start for the first message there is, whatever is committed.
+const fromFirst = -1000
+
+// start is where to begin: the committed offset, or the first one. An absent offset is looked up a second time, because kafka-go takes a
+// coordinator's error for "no offset". What retention deleted in between is reported as lost.
+func (k *Consumer) start(ctx context.Context, partition int, offset int64) (int64, error) {
+	err := k.client.retry(ctx, "find the start of a partition", func(ctx context.Context) error {
+		committed, err := k.client.committed(ctx, k.cfg.Group, k.cfg.Topic, partition)
+		if err != nil {
+			return err
+		}
+		first, err := k.client.offsets(ctx, k.cfg.Topic, kafkago.FirstOffset, partition)
+		if err != nil {
+			return err
+		}
+		last, err := k.client.offsets(ctx, k.cfg.Topic, kafkago.LastOffset, partition)
+		if err != nil {
+			return err
+		}
+		at := max(offset, committed[partition])
+		switch {
+		case offset == fromFirst:
+			offset = first[partition]
+		case at > last[partition]:
+			k.client.log.Error("kafka: committed offset is behind the end of the log, starting from its first message",
+				"topic", k.cfg.Topic, "partition", partition, "offset", at, "end", last[partition])
+			offset = first[partition]
+		case at < first[partition]:
+			if at >= 0 {
+				k.lost(partition, at, first[partition])
+			}
+			offset = first[partition]
+		default:
+			offset = at
+		}
+		return nil
+	})
+	return offset, err
+}
+
+// lost raises the alarm for offsets [from, to) that retention deleted before they were read.
+func (k *Consumer) lost(partition int, from, to int64) {
+	k.stats.Lost.Add(to - from)
+	k.client.log.Error("kafka: DATA LOST: retention deleted messages before they were read",
+		"topic", k.cfg.Topic, "partition", partition, "from", from, "to", to, "messages", to-from)
+}
+
+// work reads and commits until ctx, the generation, ends, then hands over: it waits for what is in flight and commits a last time.
+func (o *ownership) work(ctx context.Context) error {
+	reading, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- o.read(reading) }()
+
+	tick := time.NewTicker(o.k.cfg.CommitEvery)
+	defer tick.Stop()
+	var err error
+	for running := true; running; {
+		select {
+		case <-ctx.Done():
+			running = false
+		case err = <-ended:
+			ended <- err
+			running = false
+		case <-tick.C:
+			if err = o.commit(); err != nil {
+				running = false // the generation is over, or the broker gone; the next one goes on from what is committed
+			}
+		}
+	}
+	stop()
+	<-ended
+	o.drain()
+	if e := o.commit(); e != nil {
+		o.k.client.log.Warn("kafka: last commit of a generation failed, what it covers will be repeated",
+			"topic", o.k.cfg.Topic, "partition", o.partition, "error", e)
+	}
+	return err
+}
+
+// commit sends the watermark if it moved. The broker refuses it once the generation is over.
+func (o *ownership) commit() error {
+	next, ok := o.mark.Next()
+	if !ok || next == o.committed {
+		return nil
+	}
+	if err := o.gen.CommitOffsets(map[string]map[int]int64{o.k.cfg.Topic: {o.partition: next}}); err != nil {
+		return err
+	}
+	o.committed = next
+	return nil
+}
+
+// drain waits until nothing is in flight, at most the handover time.
+func (o *ownership) drain() {
+	patience := time.NewTimer(o.k.cfg.Handover)
+	defer patience.Stop()
+	for o.inFlight.Load() > 0 {
+		select {
+		case <-o.settled:
+		case <-patience.C:
+			o.k.client.log.Warn("kafka: handing a partition over with messages in flight, they will be repeated",
+				"topic", o.k.cfg.Topic, "partition", o.partition, "messages", o.inFlight.Load())
+			return
+		case <-o.k.ctx.Done():
+			return
+		}
+	}
+}
+
+// read hands messages out until ctx ends. It returns only OffsetOutOfRange, or nil.
+func (o *ownership) read(ctx context.Context) error {
+	k := o.k
+	r := kafkago.NewReader(kafkago.ReaderConfig{
+		Brokers: k.client.cfg.Brokers, Topic: k.cfg.Topic, Partition: o.partition, Dialer: k.client.dialer,
+		QueueCapacity: queueCapacity, MinBytes: 1, MaxBytes: readerBytes, MaxWait: readerWait, ReadLagInterval: -1,
+		ReadBackoffMax: joinBackoff, OffsetOutOfRangeError: true,
+	})
+	defer func() { _ = r.Close() }() // always nil
+	if err := r.SetOffset(o.expect); err != nil {
+		return err
+	}
+	var wait pipeline.Retry
+	for failures := 1; ; {
+		m, err := r.FetchMessage(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case is(err, kafkago.OffsetOutOfRange):
+			return err
+		case err != nil:
+			k.client.logRetry(fmt.Sprintf("fetch from %s/%d", k.cfg.Topic, o.partition), failures, err)
+			wait.Wait(ctx, failures)
+			failures++
+			continue
+		}
+		failures = 1
+		if m.Offset > o.expect {
+			o.checkGap(ctx, m.Offset)
+		}
+		o.expect = m.Offset + 1
+		if !o.hand(ctx, message(&m)) {
+			return nil
+		}
+	}
+}
+
+// checkGap looks why offsets are missing before at: compaction and control records are no loss, retention is. kafka-go jumps in silence.
+func (o *ownership) checkGap(ctx context.Context, at int64) {
+	first, err := o.k.client.offsets(ctx, o.k.cfg.Topic, kafkago.FirstOffset, o.partition)
+	if err != nil {
+		o.k.client.log.Warn("kafka: offsets are missing, and it is unknown why", "topic", o.k.cfg.Topic, "partition", o.partition,
+			"from", o.expect, "to", at, "error", err)
+	} else if first[o.partition] > o.expect {
+		o.k.lost(o.partition, o.expect, min(at, first[o.partition]))
+	}
+}
+
+// hand delivers one message, waiting for the watermark, the budget and the reader of the source. It reports false when ctx ended.
+func (o *ownership) hand(ctx context.Context, m transport.Message) bool {
+	k := o.k
+	if err := o.mark.Add(ctx, m.Offset); err != nil {
+		return false
+	}
+	if err := m.Verify(); err != nil {
+		k.stats.Damaged.Add(1)
+		o.inFlight.Add(1)
+		o.park(m.Offset, &m, &pipeline.Failure{Stage: "checksum", Attempts: 1, Err: err})
+		return true
+	}
+	size := m.Size()
+	if err := k.cfg.Budget.Acquire(ctx, size); pipeline.IsPermanent(err) {
+		o.inFlight.Add(1)
+		o.park(m.Offset, &m, &pipeline.Failure{Stage: "budget", Attempts: 1, Err: err})
+		return true
+	} else if err != nil {
+		return false
+	}
+	offset := m.Offset
+	d := pipeline.NewDelivery(m, func() { k.cfg.Budget.Release(size) }, func(err error) {
+		switch {
+		case err == nil:
+			o.done(offset)
+		case pipeline.IsPermanent(err):
+			o.park(offset, nil, err)
+		default:
+			k.abandon(err)
+			o.landed()
+		}
+	})
+	o.inFlight.Add(1)
+	select {
+	case k.out <- d:
+		return true
+	case <-ctx.Done():
+		o.inFlight.Add(-1)
+		d.Free()
+		return false
+	}
+}
+
+// done settles an offset.
+func (o *ownership) done(offset int64) {
+	o.mark.Done(offset)
+	o.landed()
+}
+
+// landed says that one less is in flight.
+func (o *ownership) landed() {
+	o.inFlight.Add(-1)
+	select {
+	case o.settled <- struct{}{}:
+	default:
+	}
+}
+
+// park puts a message on the dead letter topic and settles it once it is stored there, in the background. Without m it is read again: its bytes
+// were given back with the delivery.
+func (o *ownership) park(offset int64, m *transport.Message, cause error) {
+	k := o.k
+	if k.cfg.DeadLetters == nil {
+		k.abandon(fmt.Errorf("no dead letter topic is configured: %w", cause))
+		o.landed()
+		return
+	}
+	go func() {
+		if m == nil {
+			m = k.again(o.partition, offset)
+		}
+		letter := transport.Park(*m, deadLetter(k.cfg.Topic, o.partition, offset, cause))
+		_, err := k.cfg.DeadLetters.Produce(k.ctx, k.cfg.DeadLetterTopic, letter)
+		if pipeline.IsPermanent(err) {
+			// The letter does not fit its topic. Its headers do, and say where the message is.
+			letter.Value = nil
+			_, err = k.cfg.DeadLetters.Produce(k.ctx, k.cfg.DeadLetterTopic, letter)
+		}
+		if err != nil {
+			k.abandon(fmt.Errorf("dead letter for %s/%d offset %d: %w", k.cfg.Topic, o.partition, offset, err))
+			o.landed()
+			return
+		}
+		k.stats.Parked.Add(1)
+		k.client.log.Warn("kafka: parked a message", "topic", k.cfg.Topic, "partition", o.partition, "offset", offset, "error", cause)
+		o.done(offset)
+	}()
+}
+
+// again reads one message a second time. If retention was faster, or the log is damaged, only its place is known.
+func (k *Consumer) again(partition int, offset int64) *transport.Message {
+	ctx, cancel := context.WithTimeout(k.ctx, requestTimeout)
+	defer cancel()
+	found := &transport.Message{Topic: k.cfg.Topic, Partition: partition, Offset: offset}
+	if _, err := k.client.readRange(ctx, k.cfg.Topic, partition, offset, offset+1, func(m transport.Message) bool {
+		*found = m
+		return false
+	}); err != nil && !errors.Is(err, errStopped) {
+		k.client.log.Error("kafka: a message to be parked can not be read again", "topic", k.cfg.Topic, "partition", partition, "offset", offset, "error", err)
+	}
+	return found
+}
+
+func deadLetter(topic string, partition int, offset int64, cause error) transport.DeadLetter {
+	d := transport.DeadLetter{Topic: topic, Partition: partition, Offset: offset, Error: cause.Error(), Attempts: 1, Time: time.Now()}
+	var f *pipeline.Failure
+	if errors.As(cause, &f) {
+		d.Stage, d.Attempts, d.Error = f.Stage, f.Attempts, f.Err.Error()
+	}
+	return d
+}
+
+// message converts what the reader returned; its slices are its own.
+func message(m *kafkago.Message) transport.Message {
+	out := transport.Message{Key: m.Key, Value: m.Value, Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, Appended: m.Time}
+	for _, h := range m.Headers {
+		out.Headers = append(out.Headers, transport.Header{Key: h.Key, Value: h.Value})
+	}
+	return out
+}
