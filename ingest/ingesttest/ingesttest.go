@@ -53,8 +53,8 @@ func Fuzz(f *testing.F, format ingest.Format, name string, seeds ...[]byte) {
 	for _, s := range seeds {
 		f.Add(s)
 	}
+	path := filepath.Join(f.TempDir(), name) // a fuzzing process runs one input at a time
 	f.Fuzz(func(t *testing.T, data []byte) {
-		path := filepath.Join(t.TempDir(), name)
 		write(t, path, data)
 		exercise(t, format, path, "input")
 	})

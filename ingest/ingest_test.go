@@ -1,0 +1,146 @@
+package ingest
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestStreamNameFollowsContent(t *testing.T) {
+	a, b := t.TempDir(), t.TempDir()
+	big := bytes.Repeat([]byte("0123456789abcdef"), 20<<10) // 320 KiB
+	names := map[string]string{}
+	for _, f := range []struct {
+		key, path string
+		data      []byte
+	}{
+		{"here", filepath.Join(a, "scan 1.pcd"), big},
+		{"elsewhere", filepath.Join(b, "scan 1.pcd"), big},
+		{"longer", filepath.Join(a, "longer", "scan 1.pcd"), append(bytes.Clone(big), '!')},
+		{"empty", filepath.Join(a, "empty"), nil},
+		{"short", filepath.Join(a, "short"), []byte("abc")},
+	} {
+		if err := os.MkdirAll(filepath.Dir(f.path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(f.path, f.data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		if names[f.key], err = StreamName(f.path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if names["here"] != names["elsewhere"] || names["here"] == names["longer"] {
+		t.Errorf("found %v", names)
+	}
+	// The SHA-256 of 8 zero bytes, the size, begins with af5570f5.
+	if names["empty"] != "empty-af5570f5" || !strings.HasPrefix(names["here"], "scan_1.pcd-") {
+		t.Errorf("found %v", names)
+	}
+}
+
+func TestReadFileLimits(t *testing.T) {
+	dir := t.TempDir()
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	if _, err := z.Write(make([]byte, 1<<20)); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	bomb, plain := filepath.Join(dir, "bomb.gz"), filepath.Join(dir, "plain")
+	for path, data := range map[string][]byte{bomb: packed.Bytes(), plain: make([]byte, 5000)} {
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for path, want := range map[string]string{bomb: "more than 4096 unpacked bytes", plain: "found 5000 bytes, limit 4096", dir: "want a regular file"} {
+		if _, err := ReadFile(path, Options{MaxBytes: 4096}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: found error %v, want %q", path, err, want)
+		}
+	}
+	if data, err := ReadFile(bomb, Options{}); err != nil || len(data) != 1<<20 {
+		t.Errorf("found %d bytes, %v", len(data), err)
+	}
+	head, err := ReadHead(bomb)
+	if err != nil || !head.Gzip || head.Size != 1<<20 || len(head.Bytes) != HeadBytes || head.Ext != "" {
+		t.Errorf("found %v bytes of %d, ext %q, %v", len(head.Bytes), head.Size, head.Ext, err)
+	}
+	for n := range packed.Len() {
+		if _, err := Gunzip(packed.Bytes()[:n], 1<<21); err == nil {
+			t.Errorf("first %d of %d bytes: found no error", n, packed.Len())
+		}
+	}
+}
+
+func TestInfoJSON(t *testing.T) {
+	nan := math.NaN()
+	taken := time.Date(2026, 1, 2, 3, 4, 5, 6000000, time.UTC)
+	for want, info := range map[string]Info{
+		`{"file":"a.pcd","format":"pcd","kind":"points","count":3,"finite":2,"fields":["x","y","z"],"min":[1,2,-3],"max":[4,5,6],"first":[4,2,6],` +
+			`"time":"2026-01-02T03:04:05.006Z"}`: {"a.pcd", "pcd", PointsOf(&Clouds{
+			Fields: []string{"x", "y", "z"}, Time: taken,
+			Clouds: []*PointCloud{{X: []float64{nan, 4, 1}, Y: []float64{0, 2, 5}, Z: []float64{0, 6, -3}}},
+		})},
+		`{"file":"e","format":"xyz","kind":"points","count":0,"finite":0,"fields":[],"min":null,"max":null,"first":null,"time":null,"clouds":2}`: {
+			"e", "xyz", PointsOf(&Clouds{Clouds: []*PointCloud{{}, {}}}),
+		},
+		`{"file":"d.png","format":"png-depth","kind":"depth","width":2,"height":2,"unit":"mm","valid":2,"min_m":0.6,"max_m":2.702}`: {
+			"d.png", "png-depth", DepthOf(&Frame{Width: 2, Height: 2, Depth: []Metres{0, 0.6, 2.702, 0}}, 1000),
+		},
+		`{"file":"g.npy","format":"npy","kind":"grid","rows":2,"shape":[4,4,4],"labels":{"1":2}}`: {
+			"g.npy", "npy", &Grids{Rows: 2, Shape: []int{4, 4, 4}, Labels: map[string]int{"1": 2}},
+		},
+		`{"file":"v.pcap","format":"pcap","kind":"packets","sensor":"VLP-16","packets":7,"frames":1,"returns":9}`: {
+			"v.pcap", "pcap", &Packets{Sensor: "VLP-16", Packets: 7, Frames: 1, Returns: 9},
+		},
+	} {
+		got, err := json.Marshal(info)
+		if err != nil || string(got) != want {
+			t.Errorf("found %s, %v\nwant  %s", got, err, want)
+		}
+		if text := info.String(); !strings.Contains(text, info.File) || strings.Contains(text, "%!") {
+			t.Errorf("found text %q", text)
+		}
+	}
+}
+
+func TestNewFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "out")
+	f, err := CreateFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString("half"); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if entries, err := os.ReadDir(filepath.Dir(path)); err != nil || len(entries) != 0 {
+		t.Errorf("found %v, %v, want nothing left of what was not committed", entries, err)
+	}
+	if f, err = CreateFile(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString("whole"); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := os.ReadFile(path); err != nil || string(data) != "whole" {
+		t.Errorf("found %q, %v", data, err)
+	}
+}
