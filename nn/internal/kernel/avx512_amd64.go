@@ -104,14 +104,12 @@ func poolAt512(dst *float32, arg *uint8, src *float32, places *int, size int, n 
 //go:noescape
 func unpool512(dst *float32, sum *float32, grad *float32, arg *uint8, places *int, size int, n int)
 
-// voxels512 adds, for each voxel i of rows of the input, n elements of table at colour[i]*colours to sums at x[i]*xs.
-// The voxels of a row lie in [first[row], first[row+1]); each row moves the table by taps. Distances are in elements; n is a multiple of 16.
+// voxels512 adds, for each voxel i and row r, n elements of table at colour[i]*colours+r*n to sums at at[i]-r*stride; n is a multiple of 16.
 //
 //go:noescape
-func voxels512(sums *float32, table *float32, first *int32, x *int32, colour *int32, rows int, xs int, colours int, taps int, n int)
+func voxels512(sums *float32, table *float32, at *int32, colour *int32, count int, rows int, stride int, colours int, n int)
 
-// outer512 adds to dw [3,3,n] the products of the colour of each voxel of some rows of the input, diff [256,3], and dense at outputs x+2-k, k in [0,3).
-// Each pair names a row of the input (as a place in first) and a place in dense. n is a multiple of 16.
+// outer512 adds to dw [rows,3,3,n], for each voxel i, row r and k, the products of diff [colour[i],3] and plane at at[i]-r*stride+(2-k)*n.
 //
 //go:noescape
-func outer512(dw *float32, dense *float32, diff *float32, first *int32, x *int32, colour *int32, pairs *int, count int, n int)
+func outer512(dw *float32, plane *float32, diff *float32, at *int32, colour *int32, count int, rows int, stride int, n int)

@@ -2019,180 +2019,213 @@ position:
 	VZEROUPPER
 	RET
 
-// func voxels512(sums *float32, table *float32, first *int32, x *int32, colour *int32, rows int, xs int, colours int, taps int, n int)
+// func voxels512(sums *float32, table *float32, at *int32, colour *int32, count int, rows int, stride int, colours int, n int)
 // Requires: AVX, AVX512F
-TEXT ·voxels512(SB), NOSPLIT, $0-80
+TEXT ·voxels512(SB), NOSPLIT, $0-72
 	MOVQ sums+0(FP), AX
 	MOVQ table+8(FP), CX
-	MOVQ first+16(FP), DX
-	MOVQ x+24(FP), BX
-	MOVQ colour+32(FP), SI
-	MOVQ rows+40(FP), DI
-	MOVQ n+72(FP), R8
-	SHRQ $0x04, R8
-
-row:
-	MOVLQSX (DX), R9
-	MOVLQSX 4(DX), R10
-	JMP     check
+	MOVQ at+16(FP), DX
+	MOVQ colour+24(FP), BX
+	MOVQ stride+48(FP), SI
+	MOVQ n+64(FP), DI
+	SHLQ $0x02, SI
+	SHRQ $0x04, DI
 
 voxel:
-	MOVLQSX (BX)(R9*4), R12
-	MOVLQSX (SI)(R9*4), R11
-	IMULQ   xs+48(FP), R12
-	IMULQ   colours+56(FP), R11
-	LEAQ    (AX)(R12*4), R12
-	LEAQ    (CX)(R11*4), R11
-	MOVQ    R8, R13
+	MOVLQSX (DX), R9
+	MOVLQSX (BX), R8
+	IMULQ   colours+56(FP), R8
+	LEAQ    (AX)(R9*4), R9
+	LEAQ    (CX)(R8*4), R8
+	MOVQ    rows+40(FP), R12
+
+row:
+	MOVQ R9, R10
+	SUBQ SI, R10
+	MOVQ DI, R11
 
 six:
-	SUBQ    $0x06, R13
+	SUBQ    $0x06, R11
 	JL      few
-	VMOVUPS (R12), Z0
-	VMOVUPS 64(R12), Z1
-	VMOVUPS 128(R12), Z2
-	VMOVUPS 192(R12), Z3
-	VMOVUPS 256(R12), Z4
-	VMOVUPS 320(R12), Z5
-	VADDPS  (R11), Z0, Z0
-	VADDPS  64(R11), Z1, Z1
-	VADDPS  128(R11), Z2, Z2
-	VADDPS  192(R11), Z3, Z3
-	VADDPS  256(R11), Z4, Z4
-	VADDPS  320(R11), Z5, Z5
-	VMOVUPS Z0, (R12)
-	VMOVUPS Z1, 64(R12)
-	VMOVUPS Z2, 128(R12)
-	VMOVUPS Z3, 192(R12)
-	VMOVUPS Z4, 256(R12)
-	VMOVUPS Z5, 320(R12)
-	ADDQ    $0x00000180, R11
-	ADDQ    $0x00000180, R12
+	VMOVUPS (R9), Z0
+	VMOVUPS 64(R9), Z1
+	VMOVUPS 128(R9), Z2
+	VMOVUPS 192(R9), Z3
+	VMOVUPS 256(R9), Z4
+	VMOVUPS 320(R9), Z5
+	VADDPS  (R8), Z0, Z0
+	VADDPS  64(R8), Z1, Z1
+	VADDPS  128(R8), Z2, Z2
+	VADDPS  192(R8), Z3, Z3
+	VADDPS  256(R8), Z4, Z4
+	VADDPS  320(R8), Z5, Z5
+	VMOVUPS Z0, (R9)
+	VMOVUPS Z1, 64(R9)
+	VMOVUPS Z2, 128(R9)
+	VMOVUPS Z3, 192(R9)
+	VMOVUPS Z4, 256(R9)
+	VMOVUPS Z5, 320(R9)
+	ADDQ    $0x00000180, R8
+	ADDQ    $0x00000180, R9
 	JMP     six
 
 few:
-	ADDQ $0x06, R13
+	ADDQ $0x06, R11
 	JZ   next
 
 one:
-	VMOVUPS (R12), Z0
-	VADDPS  (R11), Z0, Z0
-	VMOVUPS Z0, (R12)
-	ADDQ    $0x40, R11
-	ADDQ    $0x40, R12
-	DECQ    R13
+	VMOVUPS (R9), Z0
+	VADDPS  (R8), Z0, Z0
+	VMOVUPS Z0, (R9)
+	ADDQ    $0x40, R8
+	ADDQ    $0x40, R9
+	DECQ    R11
 	JNZ     one
 
 next:
-	INCQ R9
-
-check:
-	CMPQ R9, R10
-	JLT  voxel
-	ADDQ $0x04, DX
-	MOVQ taps+64(FP), R12
-	LEAQ (CX)(R12*4), CX
-	DECQ DI
+	MOVQ R10, R9
+	DECQ R12
 	JNZ  row
+	ADDQ $0x04, DX
+	ADDQ $0x04, BX
+	DECQ count+32(FP)
+	JNZ  voxel
 	VZEROUPPER
 	RET
 
-// func outer512(dw *float32, dense *float32, diff *float32, first *int32, x *int32, colour *int32, pairs *int, count int, n int)
-// Requires: AVX, AVX512F
+// func outer512(dw *float32, plane *float32, diff *float32, at *int32, colour *int32, count int, rows int, stride int, n int)
+// Requires: AVX, AVX512F, BMI2, CMOV
 TEXT ·outer512(SB), NOSPLIT, $0-72
 	MOVQ dw+0(FP), AX
-	MOVQ dense+8(FP), CX
+	MOVQ plane+8(FP), CX
 	MOVQ diff+16(FP), DX
-	MOVQ x+32(FP), BX
-	MOVQ colour+40(FP), SI
-	MOVQ n+64(FP), DI
-	SHLQ $0x02, DI
+	MOVQ n+64(FP), BX
+	MOVQ at+24(FP), R12
+	MOVQ colour+32(FP), R13
+	SHLQ $0x02, BX
 
-vector:
-	MOVQ    AX, R8
-	VMOVUPS (R8), Z0
-	ADDQ    DI, R8
-	VMOVUPS (R8), Z1
-	ADDQ    DI, R8
-	VMOVUPS (R8), Z2
-	ADDQ    DI, R8
-	VMOVUPS (R8), Z3
-	ADDQ    DI, R8
-	VMOVUPS (R8), Z4
-	ADDQ    DI, R8
-	VMOVUPS (R8), Z5
-	ADDQ    DI, R8
-	VMOVUPS (R8), Z6
-	ADDQ    DI, R8
-	VMOVUPS (R8), Z7
-	ADDQ    DI, R8
-	VMOVUPS (R8), Z8
-	ADDQ    DI, R8
-	MOVQ    pairs+48(FP), R8
-	MOVQ    count+56(FP), R9
+row:
+	MOVQ BX, SI
+	MOVQ AX, R11
+	MOVQ CX, R8
 
-pair:
-	MOVQ    first+24(FP), R11
-	MOVQ    (R8), R10
-	LEAQ    (R11)(R10*4), R11
-	MOVQ    8(R8), R12
-	LEAQ    (CX)(R12*4), R12
-	MOVLQSX (R11), R10
-	MOVLQSX 4(R11), R11
-	JMP     check
+channels:
+	MOVQ      SI, DI
+	SHRQ      $0x02, DI
+	MOVQ      $0x00000020, R9
+	CMPQ      DI, R9
+	CMOVQGT   R9, DI
+	MOVQ      $-1, R9
+	BZHIQ     DI, R9, R9
+	KMOVW     R9, K1
+	SHRQ      $0x10, R9
+	KMOVW     R9, K2
+	MOVQ      R11, DI
+	VMOVUPS.Z (DI), K1, Z0
+	VMOVUPS.Z 64(DI), K2, Z1
+	ADDQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z2
+	VMOVUPS.Z 64(DI), K2, Z3
+	ADDQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z4
+	VMOVUPS.Z 64(DI), K2, Z5
+	ADDQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z6
+	VMOVUPS.Z 64(DI), K2, Z7
+	ADDQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z8
+	VMOVUPS.Z 64(DI), K2, Z9
+	ADDQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z10
+	VMOVUPS.Z 64(DI), K2, Z11
+	ADDQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z12
+	VMOVUPS.Z 64(DI), K2, Z13
+	ADDQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z14
+	VMOVUPS.Z 64(DI), K2, Z15
+	ADDQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z16
+	VMOVUPS.Z 64(DI), K2, Z17
+	ADDQ      BX, DI
+	XORQ      R9, R9
 
 voxel:
-	MOVLQSX      (BX)(R10*4), R13
-	IMULQ        DI, R13
-	ADDQ         R12, R13
-	MOVLQSX      (SI)(R10*4), R14
-	LEAQ         (R14)(R14*2), R14
-	LEAQ         (DX)(R14*4), R14
-	VBROADCASTSS (R14), Z12
-	VBROADCASTSS 4(R14), Z13
-	VBROADCASTSS 8(R14), Z14
-	VMOVUPS      (R13)(DI*2), Z16
-	VMOVUPS      (R13)(DI*1), Z17
-	VMOVUPS      (R13), Z18
-	VFMADD231PS  Z12, Z16, Z0
-	VFMADD231PS  Z13, Z16, Z1
-	VFMADD231PS  Z14, Z16, Z2
-	VFMADD231PS  Z12, Z17, Z3
-	VFMADD231PS  Z13, Z17, Z4
-	VFMADD231PS  Z14, Z17, Z5
-	VFMADD231PS  Z12, Z18, Z6
-	VFMADD231PS  Z13, Z18, Z7
-	VFMADD231PS  Z14, Z18, Z8
-	INCQ         R10
-
-check:
-	CMPQ    R10, R11
-	JLT     voxel
-	ADDQ    $0x10, R8
-	DECQ    R9
-	JNZ     pair
-	MOVQ    AX, R8
-	VMOVUPS Z0, (R8)
-	ADDQ    DI, R8
-	VMOVUPS Z1, (R8)
-	ADDQ    DI, R8
-	VMOVUPS Z2, (R8)
-	ADDQ    DI, R8
-	VMOVUPS Z3, (R8)
-	ADDQ    DI, R8
-	VMOVUPS Z4, (R8)
-	ADDQ    DI, R8
-	VMOVUPS Z5, (R8)
-	ADDQ    DI, R8
-	VMOVUPS Z6, (R8)
-	ADDQ    DI, R8
-	VMOVUPS Z7, (R8)
-	ADDQ    DI, R8
-	VMOVUPS Z8, (R8)
-	ADDQ    DI, R8
-	ADDQ    $0x40, AX
-	ADDQ    $0x40, CX
-	SUBQ    $0x10, n+64(FP)
-	JG      vector
+	MOVLQSX      (R12)(R9*4), DI
+	LEAQ         (R8)(DI*4), DI
+	MOVLQSX      (R13)(R9*4), R10
+	LEAQ         (R10)(R10*2), R10
+	LEAQ         (DX)(R10*4), R10
+	VBROADCASTSS (R10), Z24
+	VBROADCASTSS 4(R10), Z25
+	VBROADCASTSS 8(R10), Z26
+	VMOVUPS.Z    (DI), K1, Z22
+	VMOVUPS.Z    64(DI), K2, Z23
+	ADDQ         BX, DI
+	VMOVUPS.Z    (DI), K1, Z20
+	VMOVUPS.Z    64(DI), K2, Z21
+	ADDQ         BX, DI
+	VMOVUPS.Z    (DI), K1, Z18
+	VMOVUPS.Z    64(DI), K2, Z19
+	VFMADD231PS  Z24, Z18, Z0
+	VFMADD231PS  Z24, Z19, Z1
+	VFMADD231PS  Z25, Z18, Z2
+	VFMADD231PS  Z25, Z19, Z3
+	VFMADD231PS  Z26, Z18, Z4
+	VFMADD231PS  Z26, Z19, Z5
+	VFMADD231PS  Z24, Z20, Z6
+	VFMADD231PS  Z24, Z21, Z7
+	VFMADD231PS  Z25, Z20, Z8
+	VFMADD231PS  Z25, Z21, Z9
+	VFMADD231PS  Z26, Z20, Z10
+	VFMADD231PS  Z26, Z21, Z11
+	VFMADD231PS  Z24, Z22, Z12
+	VFMADD231PS  Z24, Z23, Z13
+	VFMADD231PS  Z25, Z22, Z14
+	VFMADD231PS  Z25, Z23, Z15
+	VFMADD231PS  Z26, Z22, Z16
+	VFMADD231PS  Z26, Z23, Z17
+	INCQ         R9
+	CMPQ         R9, count+40(FP)
+	JLT          voxel
+	MOVQ         R11, DI
+	VMOVUPS      Z0, K1, (DI)
+	VMOVUPS      Z1, K2, 64(DI)
+	ADDQ         BX, DI
+	VMOVUPS      Z2, K1, (DI)
+	VMOVUPS      Z3, K2, 64(DI)
+	ADDQ         BX, DI
+	VMOVUPS      Z4, K1, (DI)
+	VMOVUPS      Z5, K2, 64(DI)
+	ADDQ         BX, DI
+	VMOVUPS      Z6, K1, (DI)
+	VMOVUPS      Z7, K2, 64(DI)
+	ADDQ         BX, DI
+	VMOVUPS      Z8, K1, (DI)
+	VMOVUPS      Z9, K2, 64(DI)
+	ADDQ         BX, DI
+	VMOVUPS      Z10, K1, (DI)
+	VMOVUPS      Z11, K2, 64(DI)
+	ADDQ         BX, DI
+	VMOVUPS      Z12, K1, (DI)
+	VMOVUPS      Z13, K2, 64(DI)
+	ADDQ         BX, DI
+	VMOVUPS      Z14, K1, (DI)
+	VMOVUPS      Z15, K2, 64(DI)
+	ADDQ         BX, DI
+	VMOVUPS      Z16, K1, (DI)
+	VMOVUPS      Z17, K2, 64(DI)
+	ADDQ         BX, DI
+	ADDQ         $0x00000080, R11
+	ADDQ         $0x00000080, R8
+	SUBQ         $0x00000080, SI
+	JG           channels
+	LEAQ         (BX)(BX*8), DI
+	ADDQ         DI, AX
+	MOVQ         stride+56(FP), R8
+	SHLQ         $0x02, R8
+	SUBQ         R8, CX
+	DECQ         rows+48(FP)
+	JNZ          row
 	VZEROUPPER
 	RET

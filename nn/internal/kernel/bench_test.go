@@ -87,7 +87,7 @@ func BenchmarkTutorialConv(b *testing.B) {
 		src[r.IntN(len(src))] = uint8(1 + i%200)
 	}
 	w, bias := random(r, g.Patch()*g.OutC), random(r, g.OutC)
-	table, base, scratch, v := make([]float32, k.TableLen()), make([]float32, k.BaseLen()), make([]float32, k.RowScratchLen()), k.NewVoxels()
+	table, base, scratch, v := make([]float32, k.TableLen()), make([]float32, k.BaseLen()), make([]float32, k.PlaneScratchLen()), k.NewVoxels()
 	out, arg := make([]float32, n*k.Windows()*g.OutC), make([]uint8, n*k.Windows()*g.OutC)
 	grad, sums := random(r, len(out)), make([]float32, k.WeightGradLen())
 	k.Base(base, w, bias, make([]float32, k.BaseScratchLen()))
@@ -101,7 +101,7 @@ func BenchmarkTutorialConv(b *testing.B) {
 	b.Run("palette/forward", func(b *testing.B) {
 		benchTiers(b, func(b *testing.B) {
 			for b.Loop() {
-				k.Forward(out, arg, src, table, base, 0, n*k.Rows(), v, scratch)
+				k.Forward(out, arg, src, table, base, 0, n*k.Slabs(), v, scratch)
 			}
 			perSample(b)
 		})
@@ -109,7 +109,7 @@ func BenchmarkTutorialConv(b *testing.B) {
 	b.Run("palette/weights", func(b *testing.B) {
 		benchTiers(b, func(b *testing.B) {
 			for b.Loop() {
-				k.WeightGrad(sums, src, grad, arg, out, 0, n*k.Rows(), v, scratch)
+				k.WeightGrad(sums, src, grad, arg, out, 0, n*k.Slabs(), v, scratch)
 			}
 			perSample(b)
 		})

@@ -220,12 +220,12 @@ func testPaletteConv(t *testing.T, c convCase, relu bool, n int, background uint
 	k.Base(base, w, bias, ar.alloc(k.BaseScratchLen()))
 	k.Table(table, w, 0, 100)
 	k.Table(table, w, 100, kernel.PaletteSize)
-	out, scratch, v := ar.alloc(n*outLen), ar.alloc(k.RowScratchLen()), k.NewVoxels()
+	out, scratch, v := ar.alloc(n*outLen), ar.alloc(k.PlaneScratchLen()), k.NewVoxels()
 	var arg []uint8
 	if pooled {
 		arg = make([]uint8, n*outLen)
 	}
-	cuts := []int{0, 1, k.Rows() + 1, n * k.Rows()}
+	cuts := []int{0, 1, k.Slabs() + 1, n * k.Slabs()}
 	for i := len(cuts) - 1; i > 0; i-- {
 		k.Forward(out, arg, indices, table, base, cuts[i-1], cuts[i], v, scratch)
 	}

@@ -18,10 +18,23 @@ type PaletteConv struct {
 	colours    []float32 // [PaletteSize,InC]
 	diff       []float32 // [PaletteSize,InC], colour less background
 	background uint8
-	shared     bool  // one background response serves all positions, as nothing is padded
-	rowPlaces  []int // of the positions of a window in rows of sums
+	shared     bool // one background response serves all positions, as no output reads padding
+	flat       bool // within a plane the outputs that one voxel reaches are neighbours: no stride, no dilation
 	dense      *Conv
 	still      []float32 // a volume of background
+
+	plane plane
+}
+
+// plane is the layout of one depth of outputs in scratch memory: those that the windows read, with a margin around them that stands for outputs
+// which do not exist, so that the taps of a voxel at an edge need no check.
+type plane struct {
+	reads  [2]int // height and width without the margin
+	margin [2]int
+	row    int   // elements between rows
+	length int   // elements
+	first  int   // the first element that is read
+	places []int // of the positions of a window, which may span several planes
 }
 
 // NewPaletteConv prepares a convolution over palette indices; colours is [PaletteSize,InC].
@@ -36,10 +49,8 @@ func NewPaletteConv(g Geometry, pool Window, relu bool, colours []float32, backg
 	for i := range 3 {
 		c.shared = c.shared && g.Pad[i] == 0 && (g.Out[i]-1)*g.Stride[i]+(g.Kernel[i]-1)*g.Dilation[i] < g.In[i]
 	}
-	_, rowLen := c.span()
-	for off := range c.size {
-		c.rowPlaces = append(c.rowPlaces, off/pool.Size[2]*rowLen+off%pool.Size[2]*g.OutC)
-	}
+	c.flat = g.Stride[1] == 1 && g.Stride[2] == 1 && g.Dilation[1] == 1 && g.Dilation[2] == 1
+	c.plane = c.layout()
 	still := g
 	if c.shared {
 		still.Out = [3]int{1, 1, 1}
@@ -50,6 +61,28 @@ func NewPaletteConv(g Geometry, pool Window, relu bool, colours []float32, backg
 		c.still[i] = back[i%g.InC]
 	}
 	return c
+}
+
+func (c *PaletteConv) layout() plane {
+	var p plane
+	var size [2]int
+	for i := range 2 {
+		p.reads[i] = (c.Pool.Out[i+1]-1)*c.Pool.Stride[i+1] + c.Pool.Size[i+1]
+		// A voxel may lie further on than any output that is read, and its place must still be its own.
+		size[i] = max(p.reads[i], c.In[i+1])
+		if c.flat {
+			p.margin[i] = c.Kernel[i+1] - 1
+			size[i] = max(p.reads[i], c.In[i+1]+c.Pad[i+1]-p.margin[i])
+		}
+	}
+	p.row = (size[1] + 2*p.margin[1]) * c.OutC
+	p.length = (size[0] + 2*p.margin[0]) * p.row
+	p.first = p.margin[0]*p.row + p.margin[1]*c.OutC
+	s := c.Pool.Size
+	for off := range c.size {
+		p.places = append(p.places, off/(s[1]*s[2])*p.length+off/s[2]%s[1]*p.row+off%s[2]*c.OutC)
+	}
+	return p
 }
 
 // TableLen returns the length of the table of responses.
@@ -84,332 +117,256 @@ func (c *PaletteConv) Table(table, w []float32, lo, hi int) {
 	}
 }
 
-// Rows returns the number of rows of windows of one sample; a range of rows is a task.
-func (c *PaletteConv) Rows() int { return c.Pool.Out[0] * c.Pool.Out[1] }
+// Slabs returns the number of slabs of one sample: the windows of one depth. A range of slabs is a task.
+func (c *PaletteConv) Slabs() int { return c.Pool.Out[0] }
 
-// Voxels lists the voxels of a sample that are not background, row by row; it is scratch memory of one worker.
+// Voxels lists the voxels of a sample that are not background, plane by plane; it is scratch memory of one worker.
 type Voxels struct {
 	sample int
-	first  []int32 // [D*H+1], where a row's voxels begin in x and colour
-	x      []int32
+	first  []int32 // [D+1], where a plane's voxels begin
+	at     []int32 // the place of a voxel in a plane of outputs, were it one
 	colour []int32
 }
 
 // NewVoxels allocates the list for inputs of c.
 func (c *PaletteConv) NewVoxels() *Voxels {
 	n := volume(c.In)
-	return &Voxels{first: make([]int32, c.In[0]*c.In[1]+1), x: make([]int32, n), colour: make([]int32, n)}
+	return &Voxels{first: make([]int32, c.In[0]+1), at: make([]int32, n), colour: make([]int32, n)}
 }
 
 func (c *PaletteConv) list(v *Voxels, src []uint8, sample int) {
-	width, n := c.In[2], 0
+	height, width, n := c.In[1], c.In[2], 0
 	src = src[sample*volume(c.In) : (sample+1)*volume(c.In)]
 	still := uint64(c.background) * 0x0101010101010101
-	for r := range c.In[0] * c.In[1] {
-		v.first[r] = int32(n)
+	for r := range c.In[0] * height {
+		if r%height == 0 {
+			v.first[r/height] = int32(n)
+		}
 		row := src[r*width : (r+1)*width]
+		start := r % height * c.plane.row
 		x := 0
 		// Eight voxels at a time, as most are background.
 		for ; x+8 <= width; x += 8 {
 			eight := binary.LittleEndian.Uint64(row[x:]) ^ still
 			for eight != 0 {
 				i := bits.TrailingZeros64(eight) / 8
-				v.x[n], v.colour[n] = int32(x+i), int32(row[x+i])
+				v.at[n], v.colour[n] = int32(start+(x+i)*c.OutC), int32(row[x+i])
 				n++
 				eight &^= 0xff << (8 * i)
 			}
 		}
 		for ; x < width; x++ {
 			if row[x] != c.background {
-				v.x[n], v.colour[n] = int32(x), int32(row[x])
+				v.at[n], v.colour[n] = int32(start+x*c.OutC), int32(row[x])
 				n++
 			}
 		}
 	}
-	v.first[c.In[0]*c.In[1]] = int32(n)
+	v.first[c.In[0]] = int32(n)
 	v.sample = sample
 }
 
-// margin is the number of positions by which a row of outputs is widened at either end, so that the taps of a voxel at the edge need no check.
-func (c *PaletteConv) margin() int {
-	if c.neighbours() {
-		return c.Kernel[2] - 1
-	}
-	return 0
-}
+// PlaneScratchLen returns the length of the scratch memory that Forward and WeightGrad need.
+func (c *PaletteConv) PlaneScratchLen() int { return c.Pool.Size[0] * c.plane.length }
 
-// neighbours tells that the outputs which one voxel of a row reaches are neighbours.
-func (c *PaletteConv) neighbours() bool { return c.Stride[2] == 1 && c.Dilation[2] == 1 }
-
-// span returns the number of outputs along the width that the windows read, and the first and the length of a row of them in scratch memory.
-func (c *PaletteConv) span() (reads, rowLen int) {
-	reads = (c.Pool.Out[2]-1)*c.Pool.Stride[2] + c.Pool.Size[2]
-	// A voxel may lie further right than any output reads.
-	width := max(reads, c.In[2]+c.Pad[2]-c.Kernel[2]+1)
-	return reads, (width + 2*c.margin()) * c.OutC
-}
-
-// RowScratchLen returns the length of the scratch memory that Forward and WeightGrad need.
-func (c *PaletteConv) RowScratchLen() int {
-	_, rowLen := c.span()
-	return c.Pool.Size[0] * c.Pool.Size[1] * rowLen
-}
-
-// Forward computes rows of windows [lo,hi), counted through all samples, of dst [N,Pool.Out,OutC]; arg as in Conv.Forward.
+// Forward computes slabs [lo,hi), counted through all samples, of dst [N,Pool.Out,OutC]; arg as in Conv.Forward.
 func (c *PaletteConv) Forward(dst []float32, arg, src []uint8, table, base []float32, lo, hi int, v *Voxels, scratch []float32) {
 	v.sample = -1
-	reads, rowLen := c.span()
-	n, margin := c.OutC, c.margin()*c.OutC
-	sy := c.Pool.Size[1]
-	for row := lo; row < hi; row++ {
-		sample, pz, py := row/c.Rows(), row%c.Rows()/c.Pool.Out[1], row%c.Pool.Out[1]
+	n := c.OutC
+	for slab := lo; slab < hi; slab++ {
+		sample, pz := slab/c.Slabs(), slab%c.Slabs()
 		if v.sample != sample {
 			c.list(v, src, sample)
 		}
-		for r := range c.Pool.Size[0] * sy {
-			z, y := pz*c.Pool.Stride[0]+r/sy, py*c.Pool.Stride[1]+r%sy
-			sums := scratch[r*rowLen : (r+1)*rowLen]
-			c.setBase(sums[margin:margin+reads*n], base, z, y)
-			if c.neighbours() {
-				c.addRows(sums, table, z, y, v)
-				continue
-			}
-			c.eachRow(z, y, func(in, tap int) {
-				for i := v.first[in]; i < v.first[in+1]; i++ {
-					c.addResponse(sums, table[(int(v.colour[i])*c.Taps()+tap)*n:], int(v.x[i]))
+		for r := range c.Pool.Size[0] {
+			z := pz*c.Pool.Stride[0] + r
+			sums := scratch[r*c.plane.length : (r+1)*c.plane.length]
+			c.setBase(sums, base, z)
+			for kz := range c.Kernel[0] {
+				if at, colour := c.voxels(v, z, kz); len(at) > 0 {
+					c.addResponses(sums, table[kz*c.Kernel[1]*c.Kernel[2]*n:], at, colour)
 				}
-			})
+			}
 		}
-		c.poolRow(dst, arg, scratch[margin:], row, rowLen)
+		c.eachWindow(slab, func(out, at int) {
+			var where []uint8
+			if arg != nil {
+				where = arg[out : out+n]
+			}
+			loops.pool(dst[out:out+n], where, scratch[at:], c.plane.places, c.ReLU)
+		})
 	}
 }
 
-// eachRow calls f for each row of the input that outputs at (z,y) read, with the first tap of the row.
-func (c *PaletteConv) eachRow(z, y int, f func(row, tap int)) {
-	for kz := range c.Kernel[0] {
-		iz := z*c.Stride[0] - c.Pad[0] + kz*c.Dilation[0]
-		if iz < 0 || iz >= c.In[0] {
+// voxels returns those that outputs of depth z read by tap kz.
+func (c *PaletteConv) voxels(v *Voxels, z, kz int) (at, colour []int32) {
+	iz := z*c.Stride[0] - c.Pad[0] + kz*c.Dilation[0]
+	if iz < 0 || iz >= c.In[0] {
+		return nil, nil
+	}
+	lo, hi := v.first[iz], v.first[iz+1]
+	return v.at[lo:hi], v.colour[lo:hi]
+}
+
+// eachWindow calls f for each window of a slab with its place in the output and in the planes.
+func (c *PaletteConv) eachWindow(slab int, f func(out, at int)) {
+	out := slab * c.Pool.Out[1] * c.Pool.Out[2] * c.OutC
+	for py := range c.Pool.Out[1] {
+		at := c.plane.first + py*c.Pool.Stride[1]*c.plane.row
+		for range c.Pool.Out[2] {
+			f(out, at)
+			out += c.OutC
+			at += c.Pool.Stride[2] * c.OutC
+		}
+	}
+}
+
+// setBase fills what is read of a plane with the response to background.
+func (c *PaletteConv) setBase(sums, base []float32, z int) {
+	length := c.plane.reads[1] * c.OutC
+	for y := range c.plane.reads[0] {
+		row := sums[c.plane.first+y*c.plane.row:][:length]
+		switch {
+		case !c.shared:
+			copy(row, base[(z*c.Out[1]+y)*c.Out[2]*c.OutC:])
+		case y > 0:
+			copy(row, sums[c.plane.first:])
+		default:
+			// Copying what is already there doubles the filled part each time.
+			for n := copy(row, base); n < length; n *= 2 {
+				copy(row[n:], row[:n])
+			}
+		}
+	}
+}
+
+// corner is the distance from a voxel's place to that of the first output it reaches by tap 0 of the height: output x+pad-k gets tap k.
+func (c *PaletteConv) corner() int {
+	return (c.Pad[1]+c.Kernel[1]-1)*c.plane.row + c.Pad[2]*c.OutC
+}
+
+// addResponses adds to a plane of sums what voxels contribute, from the rows of a table that begin with the first tap of a depth.
+func (c *PaletteConv) addResponses(sums, table []float32, at, colour []int32) {
+	n, kx := c.OutC, c.Kernel[2]
+	if c.flat {
+		loops.voxels(sums, table, at, colour, c.corner(), c.Kernel[1], c.plane.row, c.Taps()*n, kx*n)
+		return
+	}
+	for i := range at {
+		c.eachOutput(int(at[i]), func(out, ky, k int) {
+			row := (int(colour[i])*c.Taps() + ky*kx + kx - 1 - k) * n
+			loops.add(table[row:row+n], sums[out:out+n])
+		})
+	}
+}
+
+// eachOutput calls f for each place in a plane that a voxel reaches, and the taps by which it does, where there is a stride or a dilation.
+func (c *PaletteConv) eachOutput(at int, f func(out, ky, kx int)) {
+	y, x := at/c.plane.row, at%c.plane.row/c.OutC
+	for ky := range c.Kernel[1] {
+		oy := y + c.Pad[1] - ky*c.Dilation[1]
+		if oy < 0 || oy%c.Stride[1] != 0 || oy/c.Stride[1] >= c.plane.reads[0] {
 			continue
 		}
-		for ky := range c.Kernel[1] {
-			iy := y*c.Stride[1] - c.Pad[1] + ky*c.Dilation[1]
-			if iy >= 0 && iy < c.In[1] {
-				f(iz*c.In[1]+iy, (kz*c.Kernel[1]+ky)*c.Kernel[2])
+		for kx := range c.Kernel[2] {
+			ox := x + c.Pad[2] - kx*c.Dilation[2]
+			if ox >= 0 && ox%c.Stride[2] == 0 && ox/c.Stride[2] < c.plane.reads[1] {
+				f(oy/c.Stride[1]*c.plane.row+ox/c.Stride[2]*c.OutC, ky, kx)
 			}
 		}
-	}
-}
-
-// setBase fills a row of sums with the response to background.
-func (c *PaletteConv) setBase(sums, base []float32, z, y int) {
-	if !c.shared {
-		at := (z*c.Out[1] + y) * c.Out[2] * c.OutC
-		copy(sums, base[at:])
-		return
-	}
-	// Copying what is already there doubles the filled part each time.
-	for n := copy(sums, base); n < len(sums); n *= 2 {
-		copy(sums[n:], sums[:n])
-	}
-}
-
-// addRows adds to a row of sums what the rows of the input that it reads contribute. Output x+pad-k gets tap k of the voxel at x; the margin makes
-// up for outputs that do not exist.
-func (c *PaletteConv) addRows(sums, table []float32, z, y int, v *Voxels) {
-	n, kx := c.OutC, c.Kernel[2]
-	all := c.Taps() * n
-	sums = sums[c.Pad[2]*n:]
-	if c.Dilation[1] != 1 {
-		c.eachRow(z, y, func(in, tap int) {
-			loops.voxels(sums, table[tap*n:], v.first[in:in+2], v.x, v.colour, n, all, 0, kx*n)
-		})
-		return
-	}
-	y = y*c.Stride[1] - c.Pad[1]
-	lo, hi := max(0, -y), min(c.Kernel[1], c.In[1]-y)
-	for kz := range c.Kernel[0] {
-		iz := z*c.Stride[0] - c.Pad[0] + kz*c.Dilation[0]
-		if lo < hi && iz >= 0 && iz < c.In[0] {
-			in := iz*c.In[1] + y
-			loops.voxels(sums, table[(kz*c.Kernel[1]+lo)*kx*n:], v.first[in+lo:in+hi+1], v.x, v.colour, n, all, kx*n, kx*n)
-		}
-	}
-}
-
-// addResponse adds to a row of sums what one voxel at x contributes, from a colour's rows of responses.
-func (c *PaletteConv) addResponse(sums, table []float32, x int) {
-	n, kx := c.OutC, c.Kernel[2]
-	for k := range kx {
-		if at, ok := c.output(x, k); ok {
-			loops.add(table[(kx-1-k)*n:(kx-k)*n], sums[at*n:(at+1)*n])
-		}
-	}
-}
-
-// output returns which output along the width reads the input at x by tap k.
-func (c *PaletteConv) output(x, k int) (int, bool) {
-	at := x + c.Pad[2] - k*c.Dilation[2]
-	if at < 0 || at%c.Stride[2] != 0 {
-		return 0, false
-	}
-	at /= c.Stride[2]
-	reads := (c.Pool.Out[2]-1)*c.Pool.Stride[2] + c.Pool.Size[2]
-	return at, at < reads
-}
-
-// poolRow takes the maximum over the windows of a row, whose sums stand in rows of rowLen.
-func (c *PaletteConv) poolRow(dst []float32, arg []uint8, sums []float32, row, rowLen int) {
-	n := c.OutC
-	for px := range c.Pool.Out[2] {
-		at := (row*c.Pool.Out[2] + px) * n
-		var where []uint8
-		if arg != nil {
-			where = arg[at : at+n]
-		}
-		loops.pool(dst[at:at+n], where, sums[px*c.Pool.Stride[2]*n:], c.rowPlaces, c.ReLU)
 	}
 }
 
 // WeightGradLen returns the length of the sums that WeightGrad adds to.
-func (c *PaletteConv) WeightGradLen() int { return c.Patch()*c.OutC + c.BaseGradLen() }
+func (c *PaletteConv) WeightGradLen() int { return c.Patch()*c.OutC + c.BaseLen() }
 
-// BaseGradLen returns the length of the gradient of the response to background, the second part of the sums.
-func (c *PaletteConv) BaseGradLen() int { return c.BaseLen() }
-
-// WeightGrad adds rows of windows [lo,hi) to sums [WeightGradLen]: the part of the weights' gradient that comes from colours less background,
+// WeightGrad adds slabs [lo,hi) to sums [WeightGradLen]: the part of the weights' gradient that comes from colours less background,
 // [Patch,OutC], then the gradient of the response to background. FinishWeightGrad makes the weights' and the bias's gradient of both.
 func (c *PaletteConv) WeightGrad(sums []float32, src []uint8, grad []float32, arg []uint8, out []float32, lo, hi int, v *Voxels, scratch []float32) {
 	v.sample = -1
-	n, margin := c.OutC, c.margin()*c.OutC
-	_, rowLen := c.span()
-	sy := c.Pool.Size[1]
-	dw, dbase := sums[:c.Patch()*n], sums[c.Patch()*n:]
-	for row := lo; row < hi; row++ {
-		sample, pz, py := row/c.Rows(), row%c.Rows()/c.Pool.Out[1], row%c.Pool.Out[1]
+	dw, dbase := sums[:c.Patch()*c.OutC], sums[c.Patch()*c.OutC:]
+	scratch = scratch[:c.PlaneScratchLen()]
+	clear(scratch)
+	depth := len(dw) / c.Kernel[0]
+	for slab := lo; slab < hi; slab++ {
+		sample, pz := slab/c.Slabs(), slab%c.Slabs()
 		if v.sample != sample {
 			c.list(v, src, sample)
 		}
-		dense := scratch[:c.Pool.Size[0]*sy*rowLen]
-		c.clearRows(dense, rowLen)
-		c.spreadRow(dense[margin:], dbase, grad, arg, out, row, rowLen, pz, py)
-		if c.fastOuter() {
-			c.addOuters(dw, dense, pz, py, rowLen, v)
-			continue
-		}
-		for r := range c.Pool.Size[0] * sy {
-			z, y := pz*c.Pool.Stride[0]+r/sy, py*c.Pool.Stride[1]+r%sy
-			c.eachRow(z, y, func(in, tap int) {
-				to := dw[tap*c.InC*n : (tap+c.Kernel[2])*c.InC*n]
-				for i := v.first[in]; i < v.first[in+1]; i++ {
-					c.addOuter(to, dense[r*rowLen:(r+1)*rowLen], int(v.x[i]), c.diff[int(v.colour[i])*c.InC:][:c.InC])
+		c.spreadSlab(scratch, dbase, grad, arg, out, slab)
+		for r := range c.Pool.Size[0] {
+			plane := scratch[r*c.plane.length : (r+1)*c.plane.length]
+			for kz := range c.Kernel[0] {
+				if at, colour := c.voxels(v, pz*c.Pool.Stride[0]+r, kz); len(at) > 0 {
+					c.addOuter(dw[kz*depth:(kz+1)*depth], plane, at, colour)
 				}
-			})
+			}
 		}
 	}
 }
 
-// tiles tells that spreading a row of windows sets every output that a window reads, each once, so that only the margins need clearing.
-func (c *PaletteConv) tiles() bool { return c.shared && c.size > 1 && c.Pool.Size == c.Pool.Stride }
-
-// clearRows makes ready for spreadRow.
-func (c *PaletteConv) clearRows(dense []float32, rowLen int) {
-	if !c.tiles() {
-		clear(dense)
+// spreadSlab undoes the pooling of a slab, as Conv.spread does, into planes whose margin is zero, and adds the gradients to that of the response to
+// background.
+func (c *PaletteConv) spreadSlab(planes, dbase, grad []float32, arg []uint8, out []float32, slab int) {
+	n := c.OutC
+	// Where windows tile the outputs each is set once and the rest stays zero.
+	if c.shared && c.size > 1 && c.Pool.Size == c.Pool.Stride {
+		c.eachWindow(slab, func(o, at int) {
+			loops.unpool(planes[at:], dbase, grad[o:o+n], arg[o:o+n], c.plane.places)
+		})
 		return
 	}
-	margin := c.margin() * c.OutC
-	reads, _ := c.span()
-	for r := 0; r < len(dense); r += rowLen {
-		clear(dense[r : r+margin])
-		clear(dense[r+margin+reads*c.OutC : r+rowLen])
-	}
-}
-
-// fastOuter tells that the tier has an inner loop for this shape.
-func (c *PaletteConv) fastOuter() bool {
-	return loops.outer != nil && c.neighbours() && c.Kernel[2] == 3 && c.InC == 3 && c.OutC%16 == 0 && c.size <= maxPairs
-}
-
-// maxPairs is the largest number of rows of outputs under a window that addOuters handles.
-const maxPairs = 16
-
-// addOuters does, for a row of windows, what addOuter does for a voxel and a row of taps: it takes each row of taps once and visits all rows of
-// outputs, so that the sums stay in registers.
-func (c *PaletteConv) addOuters(dw, dense []float32, pz, py, rowLen int, v *Voxels) {
-	n := c.OutC
-	var pairs [maxPairs]span
-	for kz := range c.Kernel[0] {
-		for ky := range c.Kernel[1] {
-			count := 0
-			for r := range c.Pool.Size[0] * c.Pool.Size[1] {
-				iz := (pz*c.Pool.Stride[0]+r/c.Pool.Size[1])*c.Stride[0] - c.Pad[0] + kz*c.Dilation[0]
-				iy := (py*c.Pool.Stride[1]+r%c.Pool.Size[1])*c.Stride[1] - c.Pad[1] + ky*c.Dilation[1]
-				if iz < 0 || iz >= c.In[0] || iy < 0 || iy >= c.In[1] {
-					continue
-				}
-				in := iz*c.In[1] + iy
-				if v.first[in] < v.first[in+1] {
-					pairs[count] = span{in, r*rowLen + c.Pad[2]*n}
-					count++
-				}
-			}
-			if count > 0 {
-				tap := (kz*c.Kernel[1] + ky) * 3
-				loops.outer(dw[tap*3*n:(tap+3)*3*n], dense, c.diff, v.first, v.x, v.colour, pairs[:count], n)
-			}
-		}
-	}
-}
-
-// spreadRow undoes the pooling of a row of windows, as Conv.spread does, and adds the gradients to that of the response to background.
-func (c *PaletteConv) spreadRow(dense, dbase, grad []float32, arg []uint8, out []float32, row, rowLen, pz, py int) {
-	n, size := c.OutC, c.Pool.Size
-	for px := range c.Pool.Out[2] {
-		at := (row*c.Pool.Out[2] + px) * n
-		if c.tiles() {
-			loops.unpool(dense[px*size[2]*n:], dbase, grad[at:at+n], arg[at:at+n], c.rowPlaces)
-			continue
-		}
-		for j, g := range grad[at : at+n] {
+	clear(planes)
+	depth := slab % c.Slabs() * c.Pool.Stride[0]
+	size := c.Pool.Size
+	c.eachWindow(slab, func(o, at int) {
+		w := at - c.plane.first
+		y, x := w/c.plane.row, w%c.plane.row/n
+		for j, g := range grad[o : o+n] {
 			off := 0
 			if c.size > 1 {
-				off = int(arg[at+j])
-			} else if c.ReLU && !(out[at+j] > 0) {
+				off = int(arg[o+j])
+			} else if c.ReLU && !(out[o+j] > 0) {
 				off = Dead
 			}
-			if off == Dead {
+			switch {
+			case off == Dead:
 				continue
-			}
-			x := px*c.Pool.Stride[2] + off%size[2]
-			dense[(off/size[2])*rowLen+x*n+j] += g
-			if c.shared {
+			case c.shared:
 				dbase[j] += g
-				continue
+			default:
+				oz, oy, ox := depth+off/(size[1]*size[2]), y+off/size[2]%size[1], x+off%size[2]
+				dbase[((oz*c.Out[1]+oy)*c.Out[2]+ox)*n+j] += g
 			}
-			z, y := pz*c.Pool.Stride[0]+off/(size[1]*size[2]), py*c.Pool.Stride[1]+off/size[2]%size[1]
-			dbase[((z*c.Out[1]+y)*c.Out[2]+x)*n+j] += g
+			planes[at+c.plane.places[off]+j] += g
 		}
-	}
+	})
 }
 
-// addOuter adds to the gradient of a row of taps [KW,InC,OutC] what one voxel at x contributes.
-func (c *PaletteConv) addOuter(dw, dense []float32, x int, diff []float32) {
+// addOuter adds to the gradient of a depth of taps [KH,KW,InC,OutC] what voxels contribute.
+func (c *PaletteConv) addOuter(dw, plane []float32, at, colour []int32) {
 	n := c.OutC
-	for k := range c.Kernel[2] {
-		var from []float32
-		if c.neighbours() {
-			at := (x + c.Pad[2] - k + c.Kernel[2] - 1) * n
-			from = dense[at : at+n]
-		} else {
-			at, ok := c.output(x, k)
-			if !ok {
-				continue
-			}
-			from = dense[at*n : (at+1)*n]
-		}
-		for ch, d := range diff {
+	if c.flat && c.Kernel[2] == 3 && c.InC == 3 && loops.outer != nil {
+		loops.outer(dw, plane, c.diff, at, colour, c.corner(), c.Kernel[1], c.plane.row, n)
+		return
+	}
+	add := func(out, ky, kx, colour int) {
+		for ch, d := range c.diff[colour*c.InC : (colour+1)*c.InC] {
 			if d != 0 {
-				loops.axpy(d, from, dw[(k*c.InC+ch)*n:(k*c.InC+ch+1)*n])
+				row := ((ky*c.Kernel[2]+kx)*c.InC + ch) * n
+				loops.axpy(d, plane[out:out+n], dw[row:row+n])
+			}
+		}
+	}
+	for i := range at {
+		if !c.flat {
+			c.eachOutput(int(at[i]), func(out, ky, kx int) { add(out, ky, kx, int(colour[i])) })
+			continue
+		}
+		for ky := range c.Kernel[1] {
+			to := int(at[i]) + c.corner() - ky*c.plane.row
+			for kx := range c.Kernel[2] {
+				add(to+(c.Kernel[2]-1-kx)*n, ky, kx, int(colour[i]))
 			}
 		}
 	}

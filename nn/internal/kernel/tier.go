@@ -33,12 +33,11 @@ type inner struct {
 	pool func(dst []float32, arg []uint8, src []float32, places []int, relu bool)
 	// unpool sets the place of dst that arg names to grad and the other places to zero, and adds what was set to sum.
 	unpool func(dst, sum, grad []float32, arg []uint8, places []int)
-	// voxels adds, for each voxel i in [first[r], first[r+1]) of each row r but the last of first, n elements of table at
-	// colour[i]*colours+r*taps to sums at x[i]*xs.
-	voxels func(sums, table []float32, first, x, colour []int32, xs, colours, taps, n int)
-	// outer adds to dw [3,3,n] the products of diff [colours,3] of each voxel of the rows of input and dense that the pairs name, and dense at outputs
-	// x+2-k for k in [0,3). It is nil where a tier has none.
-	outer func(dw, dense, diff []float32, first, x, colour []int32, pairs []span, n int)
+	// voxels adds, for each voxel i and each of rows rows r, n elements of table at colour[i]*colours+r*n to sums at at[i]+corner-r*stride.
+	voxels func(sums, table []float32, at, colour []int32, corner, rows, stride, colours, n int)
+	// outer adds to dw [rows,3,3,n], for each voxel i, row r and k, the products of diff [colour[i],3] and plane at at[i]+corner-r*stride+(2-k)*n.
+	// It is nil where a tier has none.
+	outer func(dw, plane, diff []float32, at, colour []int32, corner, rows, stride, n int)
 }
 
 // span is a pair of places in two arrays.

@@ -86,16 +86,16 @@ func unpoolAVX512(dst, sum, grad []float32, arg []uint8, places []int) {
 	unpool512(&dst[0], &sum[0], &grad[0], &arg[0], &places[0], len(places), len(grad))
 }
 
-func voxelsAVX512(sums, table []float32, first, x, colour []int32, xs, colours, taps, n int) {
+func voxelsAVX512(sums, table []float32, at, colour []int32, corner, rows, stride, colours, n int) {
 	if n%16 != 0 {
-		portableVoxels(sums, table, first, x, colour, xs, colours, taps, n)
+		portableVoxels(sums, table, at, colour, corner, rows, stride, colours, n)
 		return
 	}
-	voxels512(&sums[0], &table[0], &first[0], &x[0], &colour[0], len(first)-1, xs, colours, taps, n)
+	voxels512(&sums[corner], &table[0], &at[0], &colour[0], len(at), rows, stride, colours, n)
 }
 
-func outerAVX512(dw, dense, diff []float32, first, x, colour []int32, pairs []span, n int) {
-	outer512(&dw[0], &dense[0], &diff[0], &first[0], &x[0], &colour[0], &pairs[0].from, len(pairs), n)
+func outerAVX512(dw, plane, diff []float32, at, colour []int32, corner, rows, stride, n int) {
+	outer512(&dw[0], &plane[corner], &diff[0], &at[0], &colour[0], len(at), rows, stride, n)
 }
 
 func tileAVX512(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int) {
@@ -150,11 +150,13 @@ func spansAVX2(s float32, src, dst []float32, at []span, n int) {
 	}
 }
 
-func voxelsAVX2(sums, table []float32, first, x, colour []int32, xs, colours, taps, n int) {
-	for r, last := range first[1:] {
-		for i := first[r]; i < last; i++ {
-			to, from := int(x[i])*xs, int(colour[i])*colours+r*taps
+func voxelsAVX2(sums, table []float32, at, colour []int32, corner, rows, stride, colours, n int) {
+	for i, voxel := range at {
+		to, from := int(voxel)+corner, int(colour[i])*colours
+		for range rows {
 			axpyAVX2(1, table[from:from+n], sums[to:to+n])
+			from += n
+			to -= stride
 		}
 	}
 }

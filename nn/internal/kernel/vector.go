@@ -94,11 +94,13 @@ func portableUnpool(dst, sum, grad []float32, arg []uint8, places []int) {
 	}
 }
 
-func portableVoxels(sums, table []float32, first, x, colour []int32, xs, colours, taps, n int) {
-	for r, last := range first[1:] {
-		for i := first[r]; i < last; i++ {
-			to, from := int(x[i])*xs, int(colour[i])*colours+r*taps
+func portableVoxels(sums, table []float32, at, colour []int32, corner, rows, stride, colours, n int) {
+	for i, voxel := range at {
+		to, from := int(voxel)+corner, int(colour[i])*colours
+		for range rows {
 			portableAdd(table[from:from+n], sums[to:to+n])
+			from += n
+			to -= stride
 		}
 	}
 }

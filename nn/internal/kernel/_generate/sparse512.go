@@ -200,28 +200,25 @@ func unpool512() {
 
 // voxels512 is the inner loop of the palette convolution.
 func voxels512() {
-	TEXT("voxels512", NOSPLIT, "func(sums, table *float32, first, x, colour *int32, rows, xs, colours, taps, n int)")
+	TEXT("voxels512", NOSPLIT, "func(sums, table *float32, at, colour *int32, count, rows, stride, colours, n int)")
 	Pragma("noescape")
-	Doc("voxels512 adds, for each voxel i of rows of the input, n elements of table at colour[i]*colours to sums at x[i]*xs.",
-		"The voxels of a row lie in [first[row], first[row+1]); each row moves the table by taps. Distances are in elements; n is a multiple of 16.")
+	Doc("voxels512 adds, for each voxel i and row r, n elements of table at colour[i]*colours+r*n to sums at at[i]-r*stride; n is a multiple of 16.")
 	sums, table := Load(Param("sums"), GP64()), Load(Param("table"), GP64())
-	first := Load(Param("first"), GP64())
-	xs, colour := Load(Param("x"), GP64()), Load(Param("colour"), GP64())
-	rows := Load(Param("rows"), GP64())
-	n := Load(Param("n"), GP64())
+	at, colour := Load(Param("at"), GP64()), Load(Param("colour"), GP64())
+	stride, n := Load(Param("stride"), GP64()), Load(Param("n"), GP64())
+	SHLQ(U8(2), stride)
 	SHRQ(U8(4), n)
-	i, end, from, to, left := GP64(), GP64(), GP64(), GP64(), GP64()
-	Label("row")
-	MOVLQSX(Mem{Base: first}, i)
-	MOVLQSX(Mem{Base: first, Disp: 4}, end)
-	JMP(LabelRef("check"))
+	from, to, next, left, row := GP64(), GP64(), GP64(), GP64(), GP64()
 	Label("voxel")
-	MOVLQSX(Mem{Base: xs, Index: i, Scale: 4}, to)
-	MOVLQSX(Mem{Base: colour, Index: i, Scale: 4}, from)
-	IMULQ(must(Param("xs")), to)
+	MOVLQSX(Mem{Base: at}, to)
+	MOVLQSX(Mem{Base: colour}, from)
 	IMULQ(must(Param("colours")), from)
 	LEAQ(Mem{Base: sums, Index: to, Scale: 4}, to)
 	LEAQ(Mem{Base: table, Index: from, Scale: 4}, from)
+	MOVQ(must(Param("rows")), row)
+	Label("row")
+	MOVQ(to, next)
+	SUBQ(stride, next)
 	MOVQ(n, left)
 	Label("six")
 	SUBQ(U8(6), left)
@@ -250,83 +247,102 @@ func voxels512() {
 	DECQ(left)
 	JNZ(LabelRef("one"))
 	Label("next")
-	INCQ(i)
-	Label("check")
-	CMPQ(i, end)
-	JLT(LabelRef("voxel"))
-	ADDQ(U8(4), first)
-	MOVQ(must(Param("taps")), to)
-	LEAQ(Mem{Base: table, Index: to, Scale: 4}, table)
-	DECQ(rows)
+	MOVQ(next, to)
+	DECQ(row)
 	JNZ(LabelRef("row"))
+	ADDQ(U8(4), at)
+	ADDQ(U8(4), colour)
+	DECQ(must(Param("count")))
+	JNZ(LabelRef("voxel"))
 	VZEROUPPER()
 	RET()
 }
 
 // outer512 is the inner loop of the palette convolution's weight gradient, for the common kernel of width 3 over three colour channels.
 func outer512() {
-	TEXT("outer512", NOSPLIT, "func(dw, dense, diff *float32, first, x, colour *int32, pairs *int, count, n int)")
+	TEXT("outer512", NOSPLIT, "func(dw, plane, diff *float32, at, colour *int32, count, rows, stride, n int)")
 	Pragma("noescape")
-	Doc("outer512 adds to dw [3,3,n] the products of the colour of each voxel of some rows of the input, diff [256,3], and dense at outputs x+2-k, k in [0,3).",
-		"Each pair names a row of the input (as a place in first) and a place in dense. n is a multiple of 16.")
-	dw, dense := Load(Param("dw"), GP64()), Load(Param("dense"), GP64())
+	Doc("outer512 adds to dw [rows,3,3,n], for each voxel i, row r and k, the products of diff [colour[i],3] and plane at at[i]-r*stride+(2-k)*n.")
+	dw, plane := Load(Param("dw"), GP64()), Load(Param("plane"), GP64())
 	diff := Load(Param("diff"), GP64())
-	xs, colour := Load(Param("x"), GP64()), Load(Param("colour"), GP64())
-	left := must(Param("n"))           // channels; the parameter itself counts down
-	stride := Load(Param("n"), GP64()) // of a row of n, in bytes
-	SHLQ(U8(2), stride)
-	Label("vector")
-	rows := GP64()
-	MOVQ(dw, rows)
-	for i := range 9 {
-		VMOVUPS(Mem{Base: rows}, zmm[i])
-		ADDQ(stride, rows)
+	width := Load(Param("n"), GP64()) // of a row of n, in bytes
+	left, to, from := GP64(), GP64(), GP64()
+	i, rgb, next := GP64(), GP64(), GP64()
+	at, colour := Load(Param("at"), GP64()), Load(Param("colour"), GP64())
+	low, high := K1, K2
+	sum := func(k, c, half int) VecPhysical { return zmm[(3*k+c)*2+half] }
+
+	SHLQ(U8(2), width)
+	Label("row")
+	MOVQ(width, left)
+	MOVQ(dw, next)
+	MOVQ(plane, from)
+	Label("channels")
+	// The next 32 channels, or as many as there are.
+	m, all := GP64(), GP64()
+	MOVQ(left, m)
+	SHRQ(U8(2), m)
+	MOVQ(U32(32), all)
+	CMPQ(m, all)
+	CMOVQGT(all, m)
+	MOVQ(I32(-1), all)
+	BZHIQ(m, all, all)
+	KMOVW(all.As32(), low)
+	SHRQ(U8(16), all)
+	KMOVW(all.As32(), high)
+	MOVQ(next, to)
+	for k := range 3 {
+		for c := range 3 {
+			VMOVUPS_Z(Mem{Base: to}, low, sum(k, c, 0))
+			VMOVUPS_Z(Mem{Base: to, Disp: 64}, high, sum(k, c, 1))
+			ADDQ(width, to)
+		}
 	}
-	pairs, count := Load(Param("pairs"), GP64()), Load(Param("count"), GP64())
-	i, end, row, from, rgb := GP64(), GP64(), GP64(), GP64(), GP64()
-	Label("pair")
-	MOVQ(must(Param("first")), end)
-	MOVQ(Mem{Base: pairs}, i)
-	LEAQ(Mem{Base: end, Index: i, Scale: 4}, end)
-	MOVQ(Mem{Base: pairs, Disp: 8}, row)
-	LEAQ(Mem{Base: dense, Index: row, Scale: 4}, row)
-	MOVLQSX(Mem{Base: end}, i)
-	MOVLQSX(Mem{Base: end, Disp: 4}, end)
-	JMP(LabelRef("check"))
+	XORQ(i, i)
 	Label("voxel")
-	MOVLQSX(Mem{Base: xs, Index: i, Scale: 4}, from)
-	IMULQ(stride, from)
-	ADDQ(row, from)
+	MOVLQSX(Mem{Base: at, Index: i, Scale: 4}, to)
+	LEAQ(Mem{Base: from, Index: to, Scale: 4}, to)
 	MOVLQSX(Mem{Base: colour, Index: i, Scale: 4}, rgb)
 	LEAQ(Mem{Base: rgb, Index: rgb, Scale: 2}, rgb)
 	LEAQ(Mem{Base: diff, Index: rgb, Scale: 4}, rgb)
 	for c := range 3 {
-		VBROADCASTSS(Mem{Base: rgb, Disp: 4 * c}, zmm[12+c])
+		VBROADCASTSS(Mem{Base: rgb, Disp: 4 * c}, zmm[24+c])
 	}
-	VMOVUPS(Mem{Base: from, Index: stride, Scale: 2}, zmm[16])
-	VMOVUPS(Mem{Base: from, Index: stride, Scale: 1}, zmm[17])
-	VMOVUPS(Mem{Base: from}, zmm[18])
+	for k := 2; k >= 0; k-- {
+		VMOVUPS_Z(Mem{Base: to}, low, zmm[18+2*k])
+		VMOVUPS_Z(Mem{Base: to, Disp: 64}, high, zmm[19+2*k])
+		if k > 0 {
+			ADDQ(width, to)
+		}
+	}
 	for k := range 3 {
 		for c := range 3 {
-			VFMADD231PS(zmm[12+c], zmm[16+k], zmm[3*k+c])
+			VFMADD231PS(zmm[24+c], zmm[18+2*k], sum(k, c, 0))
+			VFMADD231PS(zmm[24+c], zmm[19+2*k], sum(k, c, 1))
 		}
 	}
 	INCQ(i)
-	Label("check")
-	CMPQ(i, end)
+	CMPQ(i, must(Param("count")))
 	JLT(LabelRef("voxel"))
-	ADDQ(U8(16), pairs)
-	DECQ(count)
-	JNZ(LabelRef("pair"))
-	MOVQ(dw, rows)
-	for i := range 9 {
-		VMOVUPS(zmm[i], Mem{Base: rows})
-		ADDQ(stride, rows)
+	MOVQ(next, to)
+	for k := range 3 {
+		for c := range 3 {
+			VMOVUPS(sum(k, c, 0), low, Mem{Base: to})
+			VMOVUPS(sum(k, c, 1), high, Mem{Base: to, Disp: 64})
+			ADDQ(width, to)
+		}
 	}
-	ADDQ(U8(64), dw)
-	ADDQ(U8(64), dense)
-	SUBQ(U8(16), left)
-	JG(LabelRef("vector"))
+	ADDQ(U32(128), next)
+	ADDQ(U32(128), from)
+	SUBQ(U32(128), left)
+	JG(LabelRef("channels"))
+	LEAQ(Mem{Base: width, Index: width, Scale: 8}, to)
+	ADDQ(to, dw) // nine rows on
+	MOVQ(must(Param("stride")), from)
+	SHLQ(U8(2), from)
+	SUBQ(from, plane)
+	DECQ(must(Param("rows")))
+	JNZ(LabelRef("row"))
 	VZEROUPPER()
 	RET()
 }
