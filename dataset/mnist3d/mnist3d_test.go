@@ -11,13 +11,23 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/voxelstream/voxelstream/internal/h5"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain looks for goroutines left behind. The thread that owns libhdf5 lives as long as the process, so it is started before.
+func TestMain(m *testing.M) {
+	if w, err := h5.Create(filepath.Join(os.TempDir(), "mnist3d-test.h5")); err == nil {
+		w.Abort()
+	}
+	goleak.VerifyTestMain(m, goleak.IgnoreCurrent())
+}
 
 func TestUprightCountsPoints(t *testing.T) {
 	// Two pixels side by side at the left border: 50 points each, and six exposed sides of 150.
