@@ -173,6 +173,9 @@ type Options struct {
 	Tolerance time.Duration
 	// GridShape is depth, height and width of the rows of flat arrays; zero: cubes.
 	GridShape [3]int
+	// MaxReprojection, in pixels, and MinTrack, in images, leave out the uncertain points of photogrammetry; 0: all are kept.
+	MaxReprojection float64
+	MinTrack        int
 	// MaxBytes bounds one file, unpacked; 0: 4 GiB.
 	MaxBytes int64
 	// MaxPoints bounds one cloud; 0: 200 million.

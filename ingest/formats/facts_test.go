@@ -112,9 +112,10 @@ func near(a, b [3]float64) bool {
 
 // pointFacts are the ways in which facts speak of clouds; each pattern is checked where it matches.
 var (
-	reCount  = regexp.MustCompile(`^(\d+) points x|points=(\d+)|vertex=(\d+)\[|legacy count (\d+)|points3D\.\w+ (\d+) points|points (\d+); first cam`)
+	reCount  = regexp.MustCompile(`^(\d+) points x|points=(\d+)|vertex=(\d+)\[|legacy count (\d+)|counts \['(\d+)'|^OBJ v=(\d+)|points3D\.\w+ (\d+) points|points (\d+)(?:;|\n|$)`)
 	reFinite = regexp.MustCompile(`finite xyz (\d+)`)
 	reFirst  = regexp.MustCompile(`first(?: finite| vertex|)(?: v)? \(?(-?[\d.e+-]+,-?[\d.e+-]+,-?[\d.e+-]+)|xyz \((-?[\d.e+-]+,-?[\d.e+-]+,-?[\d.e+-]+)\) intensity`)
+	reLASBox = regexp.MustCompile(`max/min x,y,z ([^;]*);`)
 	reBounds = regexp.MustCompile(`min(?: xyz)? \(([^)]*)\) max(?: xyz)? \(([^)]*)\)`)
 	reColor  = regexp.MustCompile(`colour of first finite r=(\d+) g=(\d+) b=(\d+)`)
 	reText   = regexp.MustCompile(`\((\d+) non-comment\); first data line: (.*?); last: (.*)`)
@@ -158,6 +159,10 @@ func checkPoints(t *testing.T, path, facts string) {
 			t.Errorf("bounds: found %v %v, want %v %v", *d.Min, *d.Max, lo, hi)
 		}
 	}
+	if m := reLASBox.FindStringSubmatch(facts); m != nil && d.Count > 1 {
+		checked++
+		checkLASBox(t, d, m[1])
+	}
 	if m := reColor.FindStringSubmatch(facts); m != nil {
 		checked++
 		p := cloudOf(t, path)[0]
@@ -171,6 +176,40 @@ func checkPoints(t *testing.T, path, facts string) {
 	}
 	if checked == 0 {
 		t.Errorf("found no fact to check in %q", facts)
+	}
+}
+
+// checkLASBox compares with the header's bounds: max x, min x, max y and so on. Writers round them, so a unit of the last digit is let pass.
+func checkLASBox(t *testing.T, d *ingest.Points, box string) {
+	t.Helper()
+	parts := strings.Split(box, ",")
+	for k := range 3 {
+		hi, _ := strconv.ParseFloat(parts[2*k], 64)
+		lo, _ := strconv.ParseFloat(parts[2*k+1], 64)
+		if math.Abs(d.Max[k]-hi) > 0.006 || math.Abs(d.Min[k]-lo) > 0.006 {
+			t.Errorf("bounds: found %v %v, want %s", *d.Min, *d.Max, box)
+		}
+	}
+}
+
+func isSparse(name string) bool {
+	return strings.Contains(name, "points3D") || strings.HasSuffix(name, ".nvm")
+}
+
+var reBinvox = regexp.MustCompile(`dim \['(\d+)', '(\d+)', '(\d+)'\].*occupied (\d+)`)
+
+func checkBinvox(t *testing.T, path, facts string) {
+	m := reBinvox.FindStringSubmatch(facts)
+	g, ok := samplesOf(t, path, ingest.Options{})[0].Data.(*ingest.Grid)
+	if m == nil || !ok {
+		t.Fatalf("found %v in %q", g, facts)
+	}
+	sum := float32(0)
+	for _, v := range g.Values {
+		sum += v
+	}
+	if got, want := fmt.Sprint(g.Dims[0], g.Dims[1], g.Dims[2], sum), strings.Join(m[1:], " "); got != want {
+		t.Errorf("found %s, want %s", got, want)
 	}
 }
 
@@ -194,10 +233,14 @@ func TestFacts(t *testing.T) {
 		path := filepath.Join(dir, filepath.FromSlash(name))
 		category := filepath.Dir(name)
 		switch {
-		case strings.HasSuffix(name, ".pcd"), strings.HasSuffix(name, ".ply"), category == "lidar/kitti", category == "lidar/nuscenes":
+		case strings.HasSuffix(name, ".las"), category == "mesh" && !strings.HasSuffix(name, ".binvox"), category == "sfm" && isSparse(name),
+			strings.HasSuffix(name, ".pcd"), strings.HasSuffix(name, ".ply"), category == "lidar/kitti", category == "lidar/nuscenes":
 			t.Run(name, func(t *testing.T) { checkPoints(t, path, facts) })
 		case strings.HasSuffix(name, ".png") && strings.Contains(facts, "bitdepth 16"):
 			t.Run(name, func(t *testing.T) { checkDepth(t, path, facts) })
+		}
+		if strings.HasSuffix(name, ".binvox") {
+			t.Run(name, func(t *testing.T) { checkBinvox(t, path, facts) })
 		}
 		if rows, ok := textRows[name]; ok {
 			t.Run(name, func(t *testing.T) { checkText(t, path, facts, rows.before, rows.fields) })

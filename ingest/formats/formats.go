@@ -13,6 +13,8 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/array"
 	"github.com/voxelstream/voxelstream/ingest/depth"
 	"github.com/voxelstream/voxelstream/ingest/lidar"
+	"github.com/voxelstream/voxelstream/ingest/mesh"
+	"github.com/voxelstream/voxelstream/ingest/photogrammetry"
 )
 
 // All is every format. Where two are equally sure of an input, the first is taken.
@@ -21,10 +23,19 @@ func All() []ingest.Format {
 		depth.Tango, // before the PLY that it is
 		lidar.PCD,
 		lidar.PLY,
+		lidar.LAS,
+		lidar.LAZ,
+		lidar.PTX,
 		array.NPY,
 		array.NPZ,
 		depth.PNG,
 		depth.TUM,
+		mesh.OFF,
+		mesh.OBJ,
+		mesh.Binvox,
+		photogrammetry.COLMAP,
+		photogrammetry.COLMAPText,
+		photogrammetry.NVM,
 		lidar.NuScenes, // before KITTI, for which its floats are plausible too
 		lidar.KITTI,
 		lidar.PTS,

@@ -128,6 +128,62 @@ const xyzNamed = "# made by hand\nX; Y; Z; Intensity\n1;2;3;0.5\n4;5;6;0.25\n\n7
 
 const ptsColors = "2\n636110.3 849345.05 512.1 -1613 52 70 64\n636102.8 849345.2 512 -1998 58 76 67\n"
 
+// las is a file of version 1.minor with two points of the given format, scaled by 0.5 from 100, with two extra bytes a record.
+func las(minor byte, format int) []byte {
+	le := binary.LittleEndian
+	size := lasMinHeader
+	if minor == 4 {
+		size = lasMinHeader14
+	}
+	b := make([]byte, size)
+	copy(b, lasMagic)
+	b[lasVersion], b[lasVersion+1], b[lasPointFormat] = 1, minor, byte(format)
+	record := lasFormats[format].length + 2
+	le.PutUint16(b[lasHeaderSize:], uint16(size))
+	le.PutUint32(b[lasPointsAt:], uint32(size))
+	le.PutUint16(b[lasRecordLength:], uint16(record))
+	if minor == 4 {
+		le.PutUint64(b[lasCount64:], 2)
+	} else {
+		le.PutUint32(b[lasLegacyCount:], 2)
+	}
+	for k := range 3 {
+		le.PutUint64(b[lasScale+8*k:], math.Float64bits(0.5))
+		le.PutUint64(b[lasOffset+8*k:], math.Float64bits(100))
+	}
+	for i := range int32(2) {
+		r := make([]byte, record)
+		for k := range int32(3) {
+			le.PutUint32(r[4*k:], uint32(10*i-k))
+		}
+		le.PutUint16(r[lasIntensity:], 7)
+		if at := lasFormats[format].rgb; at > 0 {
+			le.PutUint16(r[at:], 0x1234)
+		}
+		b = append(b, r...)
+	}
+	return b
+}
+
+const ptx = "2\n1\n0 0 0\n1 0 0\n0 1 0\n0 0 1\n0 1 0 0\n-1 0 0 0\n0 0 1 0\n10 20 30 1\n1 2 3 0.5\n0 0 0 0.5\n"
+
+func TestLASFormats(t *testing.T) {
+	for format := range lasFormats {
+		for minor := range byte(5) {
+			p, err := decodeCase(t, LAS, "a.las", las(minor, format))
+			if err != nil {
+				t.Fatalf("1.%d format %d: %v", minor, format, err)
+			}
+			if got := fmt.Sprint(p.X, p.Y, p.Z, p.Intensity); got != "[100 105] [99.5 104.5] [99 104] [7 7]" {
+				t.Errorf("1.%d format %d: found %s", minor, format, got)
+			}
+			if has := lasFormats[format].rgb > 0; has != (p.R != nil) || has && p.R[1] != 0x12 {
+				t.Errorf("1.%d format %d: found colours %v", minor, format, p.R)
+			}
+		}
+	}
+}
+
 // cases are small good files of every format.
 func cases(tb testing.TB) []struct {
 	format ingest.Format
@@ -150,6 +206,10 @@ func cases(tb testing.TB) []struct {
 		{KITTI, "scan.bin", rawFloats(1, 2, 3, .5, -4, 5, 6, 1), "[1 -4] [2 5] [3 6]"},
 		{NuScenes, "scan.pcd.bin", rawFloats(1, 2, 3, 7, 0, -4, 5, 6, 9, 1), "[1 -4] [2 5] [3 6]"},
 		{XYZ, "named.csv", []byte(xyzNamed), "[1 4 7] [2 5 8] [3 6 9]"},
+		{LAS, "a.las", las(2, 3), "[100 105] [99.5 104.5] [99 104]"},
+		{LAS, "b.las", las(4, 7), "[100 105] [99.5 104.5] [99 104]"},
+		// The matrix turns x to y and y to -x, then shifts by 10 20 30.
+		{PTX, "a.ptx", []byte(ptx), "[8 NaN] [21 NaN] [33 NaN]"},
 		{PTS, "colors.pts", []byte(ptsColors), "[636110.3 636102.8] [849345.05 849345.2] [512.1 512]"},
 	}
 }
@@ -264,7 +324,7 @@ func TestErrors(t *testing.T) {
 }
 
 func TestDetectionIgnoresNames(t *testing.T) {
-	formats := []ingest.Format{PCD, PLY, NuScenes, KITTI, PTS, XYZ}
+	formats := []ingest.Format{PCD, PLY, LAS, LAZ, PTX, NuScenes, KITTI, PTS, XYZ}
 	for _, c := range cases(t) {
 		path := filepath.Join(t.TempDir(), "file.dat")
 		if err := os.WriteFile(path, c.data, 0o600); err != nil {
@@ -325,6 +385,10 @@ func FuzzXYZ(f *testing.F) {
 	ingesttest.Fuzz(f, XYZ, "f.xyz", []byte(xyzNamed), []byte(ptsColors), []byte("//X Y Z Rf Gf Bf\n2\n1 2 3 .5 .5 .5\n4 5 6 1 1 1\n"))
 }
 
+func FuzzLAS(f *testing.F) { ingesttest.Fuzz(f, LAS, "f.las", las(2, 3), las(4, 10)) }
+
+func FuzzPTX(f *testing.F) { ingesttest.Fuzz(f, PTX, "f.ptx", []byte(ptx+ptx)) }
+
 func FuzzRaw(f *testing.F) {
 	ingesttest.Fuzz(f, NuScenes, "f.bin", rawFloats(1, 2, 3, 7, 0, -4, 5, 6, 9, 1))
 }
@@ -342,6 +406,7 @@ func BenchmarkRead(b *testing.B) {
 		{PLY, "rgbd/tango/20171122163055_zenfone_ar.ply"},
 		{KITTI, "lidar/kitti/kitti_odometry_00_000000.bin.gz"},
 		{KITTI, "lidar/kitti/mmdet3d_tests_000000.bin"},
+		{LAS, "lidar/las/laspy_simple1_4.las"},
 		{XYZ, "sfm/sbcv_Example.asc"},
 	} {
 		b.Run(filepath.Base(c.sample), func(b *testing.B) {

@@ -16,6 +16,12 @@ type table struct {
 
 // read takes n rows from data[i:]. Values end at blanks or delim; blank lines between rows are skipped.
 func (t *table) read(data []byte, i, n int, delim byte) error {
+	_, err := t.readSome(data, i, n, delim)
+	return err
+}
+
+// readSome is read where something follows the rows, at the index that it gives.
+func (t *table) readSome(data []byte, i, n int, delim byte) (int, error) {
 	for c := range t.cols {
 		t.cols[c].Values = make([]float64, n)
 	}
@@ -27,7 +33,7 @@ func (t *table) read(data []byte, i, n int, delim byte) error {
 			i = textnum.Blanks(data, i+1)
 		}
 		if i >= len(data) {
-			return fmt.Errorf("cut short: found %d rows, want %d", row, n)
+			return 0, fmt.Errorf("cut short: found %d rows, want %d", row, n)
 		}
 		for k, c := range t.slot {
 			if delim != 0 && k > 0 {
@@ -38,7 +44,7 @@ func (t *table) read(data []byte, i, n int, delim byte) error {
 			}
 			v, next, ok := textnum.Float(data, i, delim)
 			if !ok {
-				return t.bad(data, next, k)
+				return 0, t.bad(data, next, k)
 			}
 			i = next
 			if c >= 0 {
@@ -50,11 +56,11 @@ func (t *table) read(data []byte, i, n int, delim byte) error {
 			i = textnum.Blanks(data, i+1)
 		}
 		if i < len(data) && data[i] != '\n' {
-			return fmt.Errorf("line %d: found %q behind %d values, want the end of the line", t.line, textnum.Token(data, i), len(t.slot))
+			return 0, fmt.Errorf("line %d: found %q behind %d values, want the end of the line", t.line, textnum.Token(data, i), len(t.slot))
 		}
 		i++
 	}
-	return nil
+	return min(i, len(data)), nil
 }
 
 func (t *table) bad(data []byte, i, k int) error {

@@ -1,0 +1,244 @@
+// Package photogrammetry reads the sparse clouds of structure-from-motion programs.
+package photogrammetry
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/internal/textnum"
+)
+
+// COLMAP is points3D.bin: a uint64 count, then for each point id uint64, x y z float64, r g b uint8, mean reprojection error float64 in
+// pixels, and the track: a uint64 length and so many pairs of uint32 (image, feature). Little endian.
+// https://colmap.github.io/format.html#points3d-txt
+var COLMAP = ingest.CloudFormat("colmap", detectCOLMAP, decodeCOLMAP)
+
+// COLMAPText is points3D.txt: lines of id x y z r g b error and the track's pairs, comments with #.
+var COLMAPText = ingest.CloudFormat("colmap-text", detectCOLMAPText, decodeCOLMAPText)
+
+var colmapFields = []string{"x", "y", "z", "red", "green", "blue"}
+
+const (
+	colmapFixed    = 8 + 3*8 + 3 + 8 + 8 // bytes of a point without its track
+	colmapMaxTrack = 1 << 20
+	// colmapMaxError is far beyond any error, in pixels, that a reconstruction keeps.
+	colmapMaxError = 1e6
+)
+
+// colmapPoint is a point and the bytes it takes; ok is false for one that no COLMAP wrote.
+func colmapPoint(b []byte) (xyz [3]float64, rgb [3]uint8, errPx float64, track int64, ok bool) {
+	le := binary.LittleEndian
+	for k := range xyz {
+		xyz[k] = math.Float64frombits(le.Uint64(b[8+8*k:]))
+	}
+	rgb = [3]uint8(b[32:35])
+	errPx = math.Float64frombits(le.Uint64(b[35:]))
+	n := le.Uint64(b[43:])
+	return xyz, rgb, errPx, int64(n & math.MaxInt64), n <= colmapMaxTrack && errPx > -2 && errPx < colmapMaxError
+}
+
+func detectCOLMAP(h *ingest.Head) ingest.Confidence {
+	if len(h.Bytes) < 8 {
+		return ingest.No
+	}
+	n := binary.LittleEndian.Uint64(h.Bytes)
+	if n == 0 || n > uint64(h.Size)/colmapFixed {
+		return ingest.No
+	}
+	// Every point of the head must be one, and the file must end where the last one does, if the head reaches it.
+	b := h.Bytes[8:]
+	i := uint64(0)
+	for ; i < n && len(b) >= colmapFixed; i++ {
+		xyz, _, _, track, ok := colmapPoint(b)
+		if !ok || !finite(xyz[0]) || !finite(xyz[1]) || !finite(xyz[2]) {
+			return ingest.No
+		}
+		b = b[min(int64(len(b)), colmapFixed+8*track):]
+	}
+	if i == 0 || i == n && len(b) > 0 {
+		return ingest.No
+	}
+	return ingest.Likely
+}
+
+func finite(v float64) bool { return math.Abs(v) <= math.MaxFloat64 }
+
+// sparse gathers points that pass the options' filters.
+type sparse struct {
+	o ingest.Options
+	p ingest.PointCloud
+}
+
+func (s *sparse) add(xyz [3]float64, rgb [3]uint8, errPx float64, track int64) {
+	if s.o.MaxReprojection > 0 && errPx > s.o.MaxReprojection || track < int64(s.o.MinTrack) {
+		return
+	}
+	p := &s.p
+	p.X, p.Y, p.Z = append(p.X, xyz[0]), append(p.Y, xyz[1]), append(p.Z, xyz[2])
+	p.R, p.G, p.B = append(p.R, rgb[0]), append(p.G, rgb[1]), append(p.B, rgb[2])
+}
+
+func (s *sparse) clouds() *ingest.Clouds {
+	return &ingest.Clouds{Fields: colmapFields, Clouds: []*ingest.PointCloud{&s.p}}
+}
+
+func decodeCOLMAP(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) {
+	if len(data) < 8 {
+		return nil, fmt.Errorf("cut short: found %d bytes, want 8 of a count", len(data))
+	}
+	n := binary.LittleEndian.Uint64(data)
+	if n > uint64(o.MaxPoints) || n > uint64(len(data))/colmapFixed {
+		return nil, fmt.Errorf("found %d points in %d bytes, limit %d points of %d bytes or more", n, len(data), o.MaxPoints, colmapFixed)
+	}
+	s := sparse{o: o}
+	at := int64(8)
+	for i := range n {
+		if at+colmapFixed > int64(len(data)) {
+			return nil, fmt.Errorf("cut short: found %d points, want %d", i, n)
+		}
+		xyz, rgb, errPx, track, ok := colmapPoint(data[at:])
+		if !ok {
+			return nil, fmt.Errorf("byte %d, point %d: found error %g and a track of %d, want at most %g and %d", at, i, errPx, track, colmapMaxError, colmapMaxTrack)
+		}
+		at += colmapFixed + 8*track
+		s.add(xyz, rgb, errPx, track)
+	}
+	if at > int64(len(data)) {
+		return nil, fmt.Errorf("cut short: the track of the last point ends at byte %d of %d", at, len(data))
+	}
+	return s.clouds(), nil
+}
+
+func detectCOLMAPText(h *ingest.Head) ingest.Confidence {
+	// COLMAP heads the file with a comment that names the columns.
+	if bytes.HasPrefix(h.Bytes, []byte("# 3D point list")) {
+		return ingest.Sure
+	}
+	return ingest.No
+}
+
+func decodeCOLMAPText(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) {
+	s := sparse{o: o}
+	line := 0
+	for i := 0; i < len(data); {
+		line++
+		end := textnum.Line(data, i)
+		row := data[:end]
+		i = textnum.Blanks(row, i)
+		if i < end && row[i] != '#' && row[i] != '\n' {
+			if s.p.Len() >= o.MaxPoints {
+				return nil, fmt.Errorf("line %d: found more than %d points", line, o.MaxPoints)
+			}
+			var v [8]float64
+			for k := range v {
+				var ok bool
+				if v[k], i, ok = textnum.Float(row, i, 0); !ok {
+					return nil, fmt.Errorf("line %d, value %d: found %q, want a number", line, k+1, textnum.Token(row, i))
+				}
+			}
+			track := len(bytes.Fields(row[i:]))
+			if track%2 != 0 {
+				return nil, fmt.Errorf("line %d: found %d numbers of the track, want pairs", line, track)
+			}
+			s.add([3]float64(v[1:4]), [3]uint8{channel(v[4]), channel(v[5]), channel(v[6])}, v[7], int64(track/2))
+		}
+		i = end
+	}
+	return s.clouds(), nil
+}
+
+// channel clamps to 0..255; NaN gives 0.
+func channel(v float64) uint8 {
+	if !(v > 0) {
+		return 0
+	}
+	return uint8(min(v, 255))
+}
+
+// NVM is VisualSFM's text: "NVM_V3", the number of cameras and a line for each, the number of points and for each "x y z r g b n" and n
+// measurements of four numbers (image, feature, x, y). http://ccwu.me/vsfm/doc.html#nvm
+var NVM = ingest.CloudFormat("nvm", detectNVM, decodeNVM)
+
+func detectNVM(h *ingest.Head) ingest.Confidence {
+	if bytes.HasPrefix(h.Bytes, []byte("NVM_V3")) {
+		return ingest.Sure
+	}
+	return ingest.No
+}
+
+func decodeNVM(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) {
+	r := lines{data: data}
+	if _, err := r.next("NVM_V3"); err != nil {
+		return nil, err
+	}
+	cameras, err := r.count("the number of cameras")
+	if err != nil {
+		return nil, err
+	}
+	for range cameras {
+		if _, err := r.next("a camera"); err != nil {
+			return nil, err
+		}
+	}
+	points, err := r.count("the number of points")
+	if err != nil {
+		return nil, err
+	}
+	if points > int64(o.MaxPoints) {
+		return nil, fmt.Errorf("line %d: found %d points, limit %d", r.line, points, o.MaxPoints)
+	}
+	s := sparse{o: o}
+	for range points {
+		row, err := r.next("a point")
+		if err != nil {
+			return nil, err
+		}
+		var v [7]float64
+		i := 0
+		for k := range v {
+			var ok bool
+			if v[k], i, ok = textnum.Float(row, i, 0); !ok {
+				return nil, fmt.Errorf("line %d, value %d: found %q, want a number", r.line, k+1, textnum.Token(row, i))
+			}
+		}
+		// VisualSFM keeps no error; the filter by error passes.
+		s.add([3]float64(v[:3]), [3]uint8{channel(v[3]), channel(v[4]), channel(v[5])}, 0, int64(v[6]))
+	}
+	return s.clouds(), nil
+}
+
+// lines gives the lines of a text that are not blank.
+type lines struct {
+	data []byte
+	line int
+}
+
+func (r *lines) next(want string) ([]byte, error) {
+	for len(r.data) > 0 {
+		end := textnum.Line(r.data, 0)
+		row := r.data[:end]
+		r.data = r.data[end:]
+		r.line++
+		if len(bytes.TrimSpace(row)) > 0 {
+			return row, nil
+		}
+	}
+	return nil, fmt.Errorf("cut short: found the end behind line %d, want %s", r.line, want)
+}
+
+func (r *lines) count(what string) (int64, error) {
+	row, err := r.next(what)
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(string(row)), 10, 40)
+	if err != nil || n < 0 || n > int64(len(r.data)) {
+		return 0, fmt.Errorf("line %d: found %.40q, want %s, no more than there are bytes", r.line, bytes.TrimSpace(row), what)
+	}
+	return n, nil
+}
