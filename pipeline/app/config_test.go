@@ -53,7 +53,7 @@ func TestEmptyFileIsDefault(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var a, b Config = l.Config, Default()
+	a, b := l.Config, Default()
 	for _, f := range keys() {
 		if f.text(&a) != f.text(&b) {
 			t.Errorf("%s: found %s, want %s", f.path, f.text(&a), f.text(&b))
@@ -183,8 +183,16 @@ func TestUnits(t *testing.T) {
 		want Bytes
 		ok   bool
 	}{
-		{"0B", 0, true}, {"512MiB", 512 << 20, true}, {"1 GiB", 1 << 30, true}, {"3kB", 3000, true},
-		{"512", 0, false}, {"1.5GiB", 0, false}, {"-1B", 0, false}, {"9999999TiB", 0, false}, {"MiB", 0, false}, {"1mib", 0, false},
+		{"0B", 0, true},
+		{"512MiB", 512 << 20, true},
+		{"1 GiB", 1 << 30, true},
+		{"3kB", 3000, true},
+		{"512", 0, false},
+		{"1.5GiB", 0, false},
+		{"-1B", 0, false},
+		{"9999999TiB", 0, false},
+		{"MiB", 0, false},
+		{"1mib", 0, false},
 	} {
 		var b Bytes
 		if err := b.UnmarshalText([]byte(c.in)); (err == nil) != c.ok || b != c.want {

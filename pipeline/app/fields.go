@@ -73,7 +73,7 @@ func (f field) of(c *Config) reflect.Value { return reflect.ValueOf(c).Elem().Fi
 // text is a value as it is written in the environment or on the command line.
 func (f field) text(c *Config) string {
 	v := f.of(c)
-	if list, ok := v.Interface().([]string); ok {
+	if list, ok := reflect.TypeAssert[[]string](v); ok {
 		return strings.Join(list, ",")
 	}
 	return fmt.Sprint(v.Interface())

@@ -1,0 +1,148 @@
+// Package screen shares one terminal between lines that stay (logs, results) and a live area below them that is redrawn (a progress bar, a table).
+// Where the output is no terminal the live area becomes a line every few seconds.
+package screen
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/term"
+)
+
+// Screen is safe for concurrent use.
+type Screen struct {
+	mu    sync.Mutex
+	out   io.Writer
+	width int // 0: no terminal
+	every time.Duration
+	live  []string
+	last  time.Time
+}
+
+const (
+	redrawEvery = 100 * time.Millisecond
+	lineEvery   = 3 * time.Second
+)
+
+// New makes a screen of a file, usually standard error.
+func New(f *os.File) *Screen {
+	s := &Screen{out: f, every: lineEvery}
+	if term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
+		s.width, s.every = 80, redrawEvery
+		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {
+			s.width = w
+		}
+	}
+	return s
+}
+
+// Plain makes a screen that is no terminal and shows every update; tests and --quiet (with io.Discard) use it.
+func Plain(w io.Writer) *Screen { return &Screen{out: w} }
+
+// Terminal says whether the live area is redrawn in place.
+func (s *Screen) Terminal() bool { return s.width > 0 }
+
+// Write writes lines that stay, above the live area.
+func (s *Screen) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.Terminal() {
+		return s.out.Write(p)
+	}
+	var b bytes.Buffer
+	s.erase(&b)
+	b.Write(p)
+	s.draw(&b)
+	if _, err := s.out.Write(b.Bytes()); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// Show renews the live area. It asks for the lines only when they are due: often on a terminal, where all are drawn, seldom elsewhere, where only
+// the first is. now forces it, for the final state.
+func (s *Screen) Show(now bool, lines func() []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := time.Now(); now || t.Sub(s.last) >= s.every {
+		s.last = t
+		s.show(lines())
+	}
+}
+
+func (s *Screen) show(lines []string) {
+	if !s.Terminal() {
+		if len(lines) > 0 {
+			fmt.Fprintln(s.out, lines[0])
+		}
+		return
+	}
+	var b bytes.Buffer
+	s.erase(&b)
+	s.live = lines
+	s.draw(&b)
+	s.out.Write(b.Bytes()) //nolint:errcheck // a picture that does not arrive is no reason to stop the work
+}
+
+// Done ends the live area: what it shows stays.
+func (s *Screen) Done() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.live = nil
+}
+
+// erase moves to the first line of the live area and clears from there (ECMA-48: CPL, ED).
+func (s *Screen) erase(b *bytes.Buffer) {
+	if len(s.live) > 0 {
+		fmt.Fprintf(b, "\x1b[%dF\x1b[J", len(s.live))
+	}
+}
+
+func (s *Screen) draw(b *bytes.Buffer) {
+	for _, l := range s.live {
+		if r := []rune(l); len(r) >= s.width {
+			l = string(r[:s.width-1]) // a line that wraps would be two
+		}
+		b.WriteString(l + "\n")
+	}
+}
+
+// Progress is a bar with rate and remaining time in the live area of a screen.
+type Progress struct {
+	s     *Screen
+	what  string
+	start time.Time
+}
+
+// Progress starts one; what names the things that are counted.
+func (s *Screen) Progress(what string) *Progress { return &Progress{s, what, time.Now()} }
+
+// Set shows that done of total are done, with a note behind; total 0 means that it is unknown.
+func (p *Progress) Set(done, total int64, note string) {
+	p.s.Show(total > 0 && done >= total, func() []string { return []string{p.line(done, total, note)} })
+}
+
+func (p *Progress) line(done, total int64, note string) string {
+	rate := float64(done) / max(time.Since(p.start).Seconds(), 1e-3)
+	if note != "" {
+		note = "  " + note
+	}
+	if total <= 0 {
+		return fmt.Sprintf("%d %s  %.0f/s%s", done, p.what, rate, note)
+	}
+	const cells = 24
+	full := int(min(done, total) * cells / total)
+	eta := ""
+	if done > 0 && done < total {
+		eta = "  " + time.Duration(float64(total-done)/rate*1e9).Round(time.Second).String() + " left"
+	}
+	return fmt.Sprintf("[%s%s] %d/%d %s  %.0f/s%s%s", strings.Repeat("#", full), strings.Repeat(".", cells-full), done, total, p.what, rate, eta, note)
+}
+
+// Done ends the bar.
+func (p *Progress) Done() { p.s.Done() }

@@ -1,0 +1,39 @@
+package screen
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
+
+func TestTerminal(t *testing.T) {
+	var b bytes.Buffer
+	s := &Screen{out: &b, width: 10}
+	s.Show(true, func() []string { return []string{"table", "a line that is far too long"} })
+	if _, err := s.Write([]byte("log\n")); err != nil {
+		t.Fatal(err)
+	}
+	s.Show(true, func() []string { return []string{"new"} })
+	s.Done()
+	s.Show(true, func() []string { return []string{"next"} })
+	want := "table\na line th\n" + "\x1b[2F\x1b[J" + "log\n" + "table\na line th\n" + "\x1b[2F\x1b[J" + "new\n" + "next\n"
+	if b.String() != want {
+		t.Errorf("found %q, want %q", b.String(), want)
+	}
+}
+
+func TestPlain(t *testing.T) {
+	var b bytes.Buffer
+	s := Plain(&b)
+	p := s.Progress("rows")
+	p.Set(5, 10, "loss 0.1")
+	p.Set(7, 0, "")
+	for _, want := range []string{"[############............] 5/10 rows", "left  loss 0.1\n", "7 rows"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("found %q, want %q in it", b.String(), want)
+		}
+	}
+	if strings.Contains(b.String(), "\x1b") {
+		t.Errorf("found an escape sequence in %q", b.String())
+	}
+}

@@ -1,0 +1,177 @@
+// Package jsonl stores classifications as JSON lines: one object a line, in a file that survives crashes and a full disk, and that holds each
+// classification once.
+package jsonl
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/voxelstream/voxelstream/pipeline"
+	"github.com/voxelstream/voxelstream/sinks"
+)
+
+// maxLine bounds a line that Open reads: a classification with a long list of scores is a few KiB.
+const maxLine = 1 << 20
+
+// digest stands for a key in memory: 16 bytes instead of a hundred or more. Two keys of the same digest would take 2^64 classifications.
+type digest [16]byte
+
+func digestOf(key string) digest {
+	sum := sha256.Sum256([]byte(key))
+	return digest(sum[:16])
+}
+
+// Sink appends to one file, whose keys it knows. It is for one goroutine.
+type Sink struct {
+	file *os.File
+	seen map[digest]struct{}
+	// good is the length of the file up to its last complete line. What lies behind after a failed write is cut off before the next.
+	good int64
+	torn bool
+}
+
+var _ sinks.Sink = (*Sink)(nil)
+
+// Open opens or creates the file at path and reads the keys that it holds. A last line that a crash has left unfinished is cut off: its
+// classification was never acknowledged and comes again. Any other line that is no classification is an error, and the file stays as it is.
+// Another process that has the file open is an error too.
+func Open(path string) (*Sink, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+		return nil, fmt.Errorf("jsonl: %w", err)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("jsonl: %w", err)
+	}
+	s := &Sink{file: f, seen: map[digest]struct{}{}}
+	if err = lock(f); err == nil {
+		if err = s.load(); err == nil {
+			if err = s.cut(); err == nil {
+				err = syncDir(filepath.Dir(path))
+			}
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("jsonl: %s: %w", path, errors.Join(err, f.Close()))
+	}
+	return s, nil
+}
+
+// load reads the keys and finds the end of the last complete line.
+func (s *Sink) load() error {
+	r := bufio.NewReaderSize(s.file, maxLine)
+	for n := 1; ; n++ {
+		line, err := r.ReadSlice('\n')
+		if errors.Is(err, io.EOF) {
+			s.torn = len(line) > 0
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("line %d at offset %d: %w", n, s.good, err)
+		}
+		var c sinks.Classification
+		if err := json.Unmarshal(line, &c); err != nil || c.EventID == "" {
+			if _, end := r.Peek(1); errors.Is(end, io.EOF) {
+				s.torn = true // a power cut may leave the last block with its length but without its content
+				return nil
+			}
+			return fmt.Errorf("line %d at offset %d: found %.60q, want a classification", n, s.good, bytes.TrimSpace(line))
+		}
+		s.seen[digestOf(c.Key())] = struct{}{}
+		s.good += int64(len(line))
+	}
+}
+
+// cut makes the file end behind its last complete line.
+func (s *Sink) cut() error {
+	if s.torn {
+		if err := s.file.Truncate(s.good); err != nil {
+			return err
+		}
+		s.torn = false
+	}
+	_, err := s.file.Seek(s.good, io.SeekStart)
+	return err
+}
+
+// Len is how many classifications the file holds.
+func (s *Sink) Len() int { return len(s.seen) }
+
+// Has says whether the file holds the classification of that key.
+func (s *Sink) Has(key string) bool {
+	_, ok := s.seen[digestOf(key)]
+	return ok
+}
+
+// Write appends what is new and syncs the file. When that fails, on a full disk for example, the file is cut back to what it held before and
+// nothing of cs counts as stored; the same call may succeed later.
+func (s *Sink) Write(ctx context.Context, cs []sinks.Classification) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := s.cut(); err != nil {
+		return fmt.Errorf("jsonl: %w", err)
+	}
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	fresh := map[digest]struct{}{}
+	failed := map[int]error{}
+	for i := range cs {
+		d := digestOf(cs[i].Key())
+		_, stored := s.seen[d]
+		if _, again := fresh[d]; stored || again {
+			continue
+		}
+		if err := enc.Encode(&cs[i]); err != nil {
+			failed[i] = pipeline.Permanent(fmt.Errorf("jsonl: %s: %w", cs[i].EventID, err)) // NaN has no JSON
+			continue
+		}
+		fresh[d] = struct{}{}
+	}
+	if buf.Len() > 0 {
+		s.torn = true // until we know better
+		if _, err := s.file.Write(buf.Bytes()); err != nil {
+			return s.rollBack(err)
+		}
+		if err := s.file.Sync(); err != nil {
+			return s.rollBack(err)
+		}
+		s.torn = false
+		s.good += int64(buf.Len())
+		for d := range fresh {
+			s.seen[d] = struct{}{}
+		}
+	}
+	if len(failed) > 0 {
+		return &pipeline.PartialError{Failed: failed}
+	}
+	return nil
+}
+
+func (s *Sink) rollBack(err error) error {
+	return fmt.Errorf("jsonl: %w", errors.Join(err, s.cut()))
+}
+
+// Close closes the file. Everything acknowledged is on the disk already.
+func (s *Sink) Close(context.Context) error { return s.file.Close() }
+
+// syncDir makes the name of a new file as durable as its content.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close() //nolint:errcheck // opened for reading
+	if err := d.Sync(); err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, os.ErrInvalid) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,129 @@
+package jsonl
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/voxelstream/voxelstream/sinks"
+	"github.com/voxelstream/voxelstream/sinks/sinktest"
+)
+
+func TestSuite(t *testing.T) {
+	sinktest.Run(t, func(t *testing.T) sinktest.Harness {
+		path := filepath.Join(t.TempDir(), "new", "c.jsonl")
+		return sinktest.Harness{
+			Open:   func(t *testing.T) sinks.Sink { return open(t, path) },
+			Stored: func(t *testing.T) []string { return stored(t, path) },
+		}
+	})
+}
+
+func open(t *testing.T, path string) *Sink {
+	t.Helper()
+	s, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func stored(t *testing.T, path string) (ids []string) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range bytes.Lines(data) {
+		var c sinks.Classification
+		if err := json.Unmarshal(line, &c); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		ids = append(ids, c.EventID)
+	}
+	return ids
+}
+
+// TestTorn cuts the file at every length: what Open keeps are the complete lines, and writing all again completes it.
+func TestTorn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.jsonl")
+	var cs []sinks.Classification
+	for i := range 3 {
+		cs = append(cs, sinktest.Classification("s", i))
+	}
+	s := open(t, path)
+	if err := s.Write(t.Context(), cs); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(path)
+	if err = errors.Join(err, s.Close(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	for n := range whole {
+		if err := os.WriteFile(path, whole[:n], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := open(t, path)
+		if got, want := s.Len(), bytes.Count(whole[:n], []byte("\n")); got != want {
+			t.Fatalf("cut at %d: found %d, want %d", n, got, want)
+		}
+		if err := errors.Join(s.Write(t.Context(), cs), s.Close(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		again, err := os.ReadFile(path)
+		if err != nil || !bytes.Equal(again, whole) {
+			t.Fatalf("cut at %d: found %q, want %q (%v)", n, again, whole, err)
+		}
+	}
+}
+
+func TestForeignContent(t *testing.T) {
+	line := `{"event_id":"a/0","model":{"digest":"d"}}` + "\n"
+	for name, c := range map[string]struct {
+		content string
+		keep    int
+		want    string
+	}{
+		"damage in the middle":    {line + "xx\n" + line, 0, `line 2 at offset 42: found "xx"`},
+		"another format":          {"a,b\n1,2\n3,4\n", 0, "line 1 at offset 0"},
+		"no event id":             {line + "{}\n" + line, 0, "line 2"},
+		"endless line":            {strings.Repeat("x", maxLine+1), 0, "buffer full"},
+		"zeros after a power cut": {line + strings.Repeat("\x00", 100), 1, ""},
+		"zeros with a line end":   {line + strings.Repeat("\x00", 100) + "\n", 1, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "c.jsonl")
+			if err := os.WriteFile(path, []byte(c.content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s, err := Open(path)
+			if c.want == "" {
+				if err != nil || s.Len() != c.keep {
+					t.Fatal(s, err)
+				}
+				s.Close(t.Context()) //nolint:errcheck // nothing was written
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), path) {
+				t.Fatalf("found %v, want %q", err, c.want)
+			}
+			if data, _ := os.ReadFile(path); string(data) != c.content {
+				t.Error("the file was changed")
+			}
+		})
+	}
+}
+
+func TestSecondWriter(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.jsonl")
+	s := open(t, path)
+	defer s.Close(context.WithoutCancel(t.Context())) //nolint:errcheck // nothing was written
+	if _, err := Open(path); err == nil || !strings.Contains(err.Error(), "another process") {
+		t.Fatalf("found %v, want a refusal", err)
+	}
+}

@@ -1,0 +1,20 @@
+//go:build unix
+
+package jsonl
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// lock keeps a second process out; the kernel releases it when this one ends, however it ends.
+func lock(f *os.File) error {
+	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return fmt.Errorf("another process writes to it: %w", err)
+	}
+	return err
+}

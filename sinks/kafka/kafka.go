@@ -1,0 +1,60 @@
+// Package kafka stores classifications in a topic: JSON (see docs/reference/classification.schema.json), keyed by stream, each once.
+package kafka
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/voxelstream/voxelstream/pipeline"
+	"github.com/voxelstream/voxelstream/pipeline/transport"
+	"github.com/voxelstream/voxelstream/sinks"
+)
+
+// Sink turns classifications into messages for a deduplicating writer of the topic.
+type Sink struct {
+	topic pipeline.Sink[transport.Message]
+}
+
+var _ sinks.Sink = (*Sink)(nil)
+
+// New writes to topic, which must drop the repeats of an event id: a *kafka.Deduper of pipeline/transport/kafka. Close closes it.
+func New(topic pipeline.Sink[transport.Message]) *Sink { return &Sink{topic} }
+
+// Write stores cs. The event id of a message is the classification's key, so that one volume classified by two models is two events.
+func (s *Sink) Write(ctx context.Context, cs []sinks.Classification) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	failed := map[int]error{}
+	var ms []transport.Message
+	var back []int // the index in cs of each message
+	for i := range cs {
+		value, err := json.Marshal(&cs[i])
+		if err != nil {
+			failed[i] = pipeline.Permanent(fmt.Errorf("sink kafka: %s: %w", cs[i].EventID, err)) // NaN has no JSON
+			continue
+		}
+		ms, back = append(ms, transport.New(cs[i].Stream, cs[i].Key(), transport.ContentJSON, value)), append(back, i)
+	}
+	if len(ms) > 0 {
+		err := s.topic.Write(ctx, ms)
+		var partial *pipeline.PartialError
+		switch {
+		case errors.As(err, &partial):
+			for i, e := range partial.Failed {
+				failed[back[i]] = e
+			}
+		case err != nil:
+			return err
+		}
+	}
+	if len(failed) > 0 {
+		return &pipeline.PartialError{Failed: failed}
+	}
+	return nil
+}
+
+// Close closes the writer.
+func (s *Sink) Close(ctx context.Context) error { return s.topic.Close(ctx) }

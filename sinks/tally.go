@@ -1,0 +1,127 @@
+package sinks
+
+import (
+	"crypto/sha256"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Tally counts classifications, repeats not twice. It is safe for concurrent use.
+type Tally struct {
+	mu       sync.Mutex
+	start    time.Time
+	count    Count
+	classes  map[int]*Count
+	recent   [latencies]float64 // a ring
+	now, old map[[16]byte]struct{}
+}
+
+// Count is what is known of some classifications.
+type Count struct {
+	// Classified counts all, Labelled those whose true class is known, Correct the right ones of these.
+	Classified, Labelled, Correct int
+	scores                        float64
+}
+
+// Accuracy is Correct / Labelled; ok is false without labels.
+func (c Count) Accuracy() (a float64, ok bool) {
+	return float64(c.Correct) / float64(max(1, c.Labelled)), c.Labelled > 0
+}
+
+// MeanScore is the mean of the best score.
+func (c Count) MeanScore() float64 { return c.scores / float64(max(1, c.Classified)) }
+
+func (c *Count) add(x *Classification) {
+	c.Classified++
+	c.scores += float64(x.Score)
+	if x.Label != nil {
+		c.Labelled++
+		if int(*x.Label) == x.Class {
+			c.Correct++
+		}
+	}
+}
+
+const (
+	// latencies is how many of the last ones the quantiles are taken from.
+	latencies = 4096
+	// generation bounds the memory of keys: the last one to two generations are known, far more than can be in flight.
+	generation = 1 << 17
+)
+
+// NewTally starts to count.
+func NewTally() *Tally {
+	return &Tally{start: time.Now(), classes: map[int]*Count{}, now: map[[16]byte]struct{}{}}
+}
+
+// Add counts cs and returns those that are no repeats.
+func (t *Tally) Add(cs []Classification) []Classification {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var fresh []Classification
+	for i := range cs {
+		c := &cs[i]
+		sum := sha256.Sum256([]byte(c.Key()))
+		key := [16]byte(sum[:16])
+		_, a := t.now[key]
+		if _, b := t.old[key]; a || b {
+			continue
+		}
+		if len(t.now) >= generation {
+			t.now, t.old = map[[16]byte]struct{}{}, t.now
+		}
+		t.now[key] = struct{}{}
+		fresh = append(fresh, *c)
+		t.recent[t.count.Classified%latencies] = c.LatencyMS
+		t.count.add(c)
+		// Where labels exist the table is by true class: it shows which digits are hard.
+		class := c.Class
+		if c.Label != nil {
+			class = int(*c.Label)
+		}
+		if t.classes[class] == nil {
+			t.classes[class] = &Count{}
+		}
+		t.classes[class].add(c)
+	}
+	return fresh
+}
+
+// Total is the count of all.
+func (t *Tally) Total() Count {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.count
+}
+
+// Classes counts by true class where it is known, else by the class that was found.
+func (t *Tally) Classes() map[int]Count {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	out := make(map[int]Count, len(t.classes))
+	for k, c := range t.classes {
+		out[k] = *c
+	}
+	return out
+}
+
+// Rate is classifications per second since the start.
+func (t *Tally) Rate() float64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return float64(t.count.Classified) / max(time.Since(t.start).Seconds(), 1e-3)
+}
+
+// Latency is a quantile (0 to 1) of the last few thousand latencies, in milliseconds.
+func (t *Tally) Latency(q float64) float64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := min(t.count.Classified, latencies)
+	if n == 0 {
+		return 0
+	}
+	sorted := slices.Clone(t.recent[:n])
+	slices.Sort(sorted)
+	return sorted[min(n-1, int(q*float64(n)))]
+}

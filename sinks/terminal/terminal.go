@@ -1,0 +1,98 @@
+// Package terminal shows classifications while they come: on a terminal a live table of the last ones under a line of totals, elsewhere that
+// line every few seconds.
+package terminal
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/voxelstream/voxelstream/internal/screen"
+	"github.com/voxelstream/voxelstream/sinks"
+)
+
+// rows is how many of the last classifications the table has.
+const rows = 10
+
+// Sink shows what it is given and stores nothing.
+type Sink struct {
+	screen *screen.Screen
+	tally  *sinks.Tally
+	last   []sinks.Classification
+}
+
+var _ sinks.Sink = (*Sink)(nil)
+
+// New shows on a screen.
+func New(s *screen.Screen) *Sink { return &Sink{screen: s, tally: sinks.NewTally()} }
+
+// Write shows cs.
+func (s *Sink) Write(ctx context.Context, cs []sinks.Classification) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	fresh := s.tally.Add(cs)
+	if len(fresh) == 0 {
+		return nil
+	}
+	s.last = append(s.last, fresh[max(0, len(fresh)-rows):]...)
+	s.last = s.last[max(0, len(s.last)-rows):]
+	s.screen.Show(false, s.lines)
+	return nil
+}
+
+// Close shows the final state, which stays.
+func (s *Sink) Close(context.Context) error {
+	if s.tally.Total().Classified > 0 {
+		s.screen.Show(true, s.lines)
+	}
+	s.screen.Done()
+	return nil
+}
+
+// lines are the totals, then the table.
+func (s *Sink) lines() []string {
+	total := s.tally.Total()
+	head := fmt.Sprintf("classified %d  %.0f/s  latency p50 %.1f ms, p99 %.1f ms", total.Classified, s.tally.Rate(), s.tally.Latency(0.5), s.tally.Latency(0.99))
+	if a, ok := total.Accuracy(); ok {
+		head += fmt.Sprintf("  accuracy %.2f %%", 100*a)
+	}
+	if n := len(s.last); !s.screen.Terminal() {
+		if n == 0 {
+			return []string{head}
+		}
+		c := &s.last[n-1]
+		return []string{fmt.Sprintf("%s  last %s: %s %.3f%s", head, c.EventID, class(c), c.Score, verdict(c))}
+	}
+	out := []string{head, fmt.Sprintf("  %-44s %-12s %6s %9s %6s", "volume", "class", "score", "latency", "label")}
+	for i := range s.last {
+		c := &s.last[i]
+		out = append(out, fmt.Sprintf("  %-44s %-12s %6.3f %6.1f ms %6s", short(c.EventID, 44), class(c), c.Score, c.LatencyMS, strings.TrimSpace(verdict(c))))
+	}
+	return out
+}
+
+func class(c *sinks.Classification) string {
+	if c.Name != "" {
+		return short(c.Name, 12)
+	}
+	return fmt.Sprint(c.Class)
+}
+
+func verdict(c *sinks.Classification) string {
+	switch {
+	case c.Label == nil:
+		return ""
+	case int(*c.Label) == c.Class:
+		return fmt.Sprintf(" = %d", *c.Label)
+	}
+	return fmt.Sprintf(" ≠ %d", *c.Label)
+}
+
+// short keeps the end of an id, which is what differs.
+func short(s string, n int) string {
+	if r := []rune(s); len(r) > n {
+		return "…" + string(r[len(r)-n+1:])
+	}
+	return s
+}
