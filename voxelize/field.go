@@ -7,13 +7,15 @@ type Field struct {
 	// Values holds one value a cell, in the axis order of the method, last axis fastest. Density is in (0, 1] where there are points, 0
 	// elsewhere; occupancy is 1 and 0.
 	Values []float64
+	// Stride is how far a step along x, y, z moves in Values.
+	Stride [3]int
 	// Points counts the finite points inside the grid, Outside those that are not; points with a NaN or infinite coordinate count in neither.
 	Points, Outside uint32
 }
 
 // newField turns counts into density: each count over divisor.
-func newField(g Grid, counts []uint32, inside, outside, divisor uint32) *Field {
-	f := &Field{Grid: g, Values: make([]float64, len(counts)), Points: inside, Outside: outside}
+func newField(g Grid, stride [3]int, counts []uint32, inside, outside, divisor uint32) *Field {
+	f := &Field{Grid: g, Stride: stride, Values: make([]float64, len(counts)), Points: inside, Outside: outside}
 	d := float64(divisor)
 	for i, c := range counts {
 		if c != 0 {
@@ -22,6 +24,9 @@ func newField(g Grid, counts []uint32, inside, outside, divisor uint32) *Field {
 	}
 	return f
 }
+
+// strides are those of an array in the order [z][y][x].
+func strides(dims [3]int) [3]int { return [3]int{1, dims[2], dims[1] * dims[2]} }
 
 // occupy replaces density by occupancy.
 func occupy[T float32 | float64](values []T) {

@@ -19,5 +19,5 @@ func mnist3d(p *ingest.PointCloud, n int) (*Field, error) {
 	}
 	c := newCube(b, n, padding)
 	counts, most := c.count(p, stride)
-	return newField(c.grid(), counts, b.finite, 0, most), nil
+	return newField(c.grid(), stride, counts, b.finite, 0, most), nil
 }

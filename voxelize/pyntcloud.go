@@ -11,6 +11,7 @@ func pyntcloud(p *ingest.PointCloud, n int) (*Field, error) {
 		return nil, err
 	}
 	c := newCube(b, n, 0)
-	counts, _ := c.count(p, [3]int{n * n, n, 1})
-	return newField(c.grid(), counts, b.finite, 0, b.finite), nil
+	stride := [3]int{n * n, n, 1}
+	counts, _ := c.count(p, stride)
+	return newField(c.grid(), stride, counts, b.finite, 0, b.finite), nil
 }

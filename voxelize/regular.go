@@ -33,7 +33,7 @@ func regular(p *ingest.PointCloud, o *Options) (*Field, error) {
 		return nil, fmt.Errorf("%w: %d points between %v and %v, all outside the grid of %s cells of %g m at %v",
 			ErrEmpty, outside, b.min, b.max, dimsString(g.Dims), g.Edge, g.Origin)
 	}
-	return newField(g, counts, inside, outside, most), nil
+	return newField(g, strides(g.Dims), counts, inside, outside, most), nil
 }
 
 // fit places the grid: an Origin left open centres it on the bounding box, an Edge left open makes every point fit into it.

@@ -66,7 +66,7 @@ func (v *Voxelizer) Field(s ingest.Sample) (*Field, error) {
 		if err != nil {
 			return nil, itemError(s, err)
 		}
-		f := &Field{Grid: Grid{Dims: v.options.Dims}, Values: make([]float64, len(values))}
+		f := &Field{Grid: Grid{Dims: v.options.Dims}, Stride: strides(v.options.Dims), Values: make([]float64, len(values))}
 		for i, x := range values {
 			f.Values[i] = float64(x)
 		}

@@ -70,7 +70,7 @@ func (l *layout) record(vs []voxelize.Volume) (arrow.Record, error) {
 	for i := range vs {
 		v := &vs[i]
 		if v.Stream != vs[0].Stream || v.Dims != l.dims || len(v.Index) != l.cells() {
-			return nil, fmt.Errorf("volume %s of %v cells with %d indices in a message of stream %s: want %v and %d",
+			return nil, fmt.Errorf("volume %s of %v cells with %d indices among volumes of stream %s: want %v and %d",
 				v.ID(), v.Dims, len(v.Index), vs[0].Stream, l.dims, l.cells())
 		}
 		seqs[i], labels[i], edges[i], points[i], outside[i] = v.Seq, v.Label, v.Edge, v.Points, v.Outside

@@ -1,0 +1,39 @@
+package voxelize
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+)
+
+// WriteBinvox writes which cells of a field are above 0 in Patrick Min's format, https://www.patrickmin.com/binvox/binvox.html: a text header,
+// then runs of (value, length) over the cells, y fastest, then z, then x.
+func WriteBinvox(w io.Writer, f *Field) error {
+	b := bufio.NewWriter(w)
+	d, o := f.Grid.Dims, f.Grid.Origin
+	edge := f.Grid.Edge
+	if edge == 0 {
+		edge = 1 / float64(max(d[0], d[1], d[2])) // no metric frame: the unit cube
+	}
+	// The scale is the length of a side; "dim" names the sizes in the order in which the cells run, slowest first.
+	fmt.Fprintf(b, "#binvox 1\ndim %d %d %d\ntranslate %g %g %g\nscale %g\ndata\n", d[2], d[0], d[1], o[0], o[1], o[2], edge*float64(max(d[0], d[1], d[2])))
+	var value, run byte
+	for x := range d[2] {
+		for z := range d[0] {
+			for y := range d[1] {
+				var v byte
+				if f.Values[x*f.Stride[0]+y*f.Stride[1]+z*f.Stride[2]] > 0 {
+					v = 1
+				}
+				if run > 0 && (v != value || run == 255) {
+					b.Write([]byte{value, run}) //nolint:errcheck // Flush reports it
+					run = 0
+				}
+				value = v
+				run++
+			}
+		}
+	}
+	b.Write([]byte{value, run}) //nolint:errcheck // Flush reports it
+	return b.Flush()
+}
