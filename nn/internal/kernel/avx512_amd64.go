@@ -113,3 +113,28 @@ func voxels512(sums *float32, table *float32, at *int32, colour *int32, count in
 //
 //go:noescape
 func outer512(dw *float32, plane *float32, diff *float32, at *int32, colour *int32, count int, rows int, stride int, n int)
+
+// sums512 sets sums [n] to the sum of the rows of x [rows,n].
+//
+//go:noescape
+func sums512(x *float32, sums *float32, rows int, n int)
+
+// squares512 sets sums [n] to the sum over rows of (x-mean)^2.
+//
+//go:noescape
+func squares512(x *float32, sums *float32, mean *float32, rows int, n int)
+
+// scaleShift512 sets dst [rows,n] to x*scale+shift.
+//
+//go:noescape
+func scaleShift512(dst *float32, x *float32, scale *float32, shift *float32, rows int, n int)
+
+// gradSums512 sets dbeta [n] to the sum over rows of dy, and dgamma to that of dy*(x-mean).
+//
+//go:noescape
+func gradSums512(x *float32, dy *float32, dbeta *float32, dgamma *float32, mean *float32, rows int, n int)
+
+// combine512 sets dst [rows,n] to a*dy + b*x + d.
+//
+//go:noescape
+func combine512(dst *float32, x *float32, dy *float32, a *float32, b *float32, d *float32, rows int, n int)

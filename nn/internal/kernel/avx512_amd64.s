@@ -2229,3 +2229,257 @@ voxel:
 	JNZ          row
 	VZEROUPPER
 	RET
+
+// func sums512(x *float32, sums *float32, rows int, n int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·sums512(SB), NOSPLIT, $0-32
+	MOVQ x+0(FP), AX
+	MOVQ sums+8(FP), CX
+	MOVQ n+24(FP), SI
+	SHLQ $0x02, SI
+
+channels:
+	MOVQ    n+24(FP), DX
+	MOVQ    $0x00000020, BX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    $-1, BX
+	BZHIQ   DX, BX, BX
+	KMOVW   BX, K1
+	SHRQ    $0x10, BX
+	KMOVW   BX, K2
+	MOVQ    AX, DX
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	MOVQ    rows+16(FP), BX
+
+row:
+	VMOVUPS.Z (DX), K1, Z2
+	VADDPS    Z2, Z0, Z0
+	VMOVUPS.Z 64(DX), K2, Z3
+	VADDPS    Z3, Z1, Z1
+	ADDQ      SI, DX
+	DECQ      BX
+	JNZ       row
+	VMOVUPS   Z0, K1, (CX)
+	VMOVUPS   Z1, K2, 64(CX)
+	ADDQ      $0x00000080, AX
+	ADDQ      $0x00000080, CX
+	SUBQ      $0x20, n+24(FP)
+	JG        channels
+	VZEROUPPER
+	RET
+
+// func squares512(x *float32, sums *float32, mean *float32, rows int, n int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·squares512(SB), NOSPLIT, $0-40
+	MOVQ x+0(FP), AX
+	MOVQ sums+8(FP), CX
+	MOVQ mean+16(FP), DX
+	MOVQ n+32(FP), DI
+	SHLQ $0x02, DI
+
+channels:
+	MOVQ      n+32(FP), BX
+	MOVQ      $0x00000020, SI
+	CMPQ      BX, SI
+	CMOVQGT   SI, BX
+	MOVQ      $-1, SI
+	BZHIQ     BX, SI, SI
+	KMOVW     SI, K1
+	SHRQ      $0x10, SI
+	KMOVW     SI, K2
+	MOVQ      AX, BX
+	VPXORD    Z0, Z0, Z0
+	VMOVUPS.Z (DX), K1, Z4
+	VPXORD    Z1, Z1, Z1
+	VMOVUPS.Z 64(DX), K2, Z5
+	MOVQ      rows+24(FP), SI
+
+row:
+	VMOVUPS.Z   (BX), K1, Z2
+	VSUBPS      Z4, Z2, Z2
+	VFMADD231PS Z2, Z2, Z0
+	VMOVUPS.Z   64(BX), K2, Z3
+	VSUBPS      Z5, Z3, Z3
+	VFMADD231PS Z3, Z3, Z1
+	ADDQ        DI, BX
+	DECQ        SI
+	JNZ         row
+	VMOVUPS     Z0, K1, (CX)
+	VMOVUPS     Z1, K2, 64(CX)
+	ADDQ        $0x00000080, AX
+	ADDQ        $0x00000080, CX
+	ADDQ        $0x00000080, DX
+	SUBQ        $0x20, n+32(FP)
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func scaleShift512(dst *float32, x *float32, scale *float32, shift *float32, rows int, n int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·scaleShift512(SB), NOSPLIT, $0-48
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ scale+16(FP), DX
+	MOVQ shift+24(FP), BX
+	MOVQ n+40(FP), R9
+	SHLQ $0x02, R9
+
+channels:
+	MOVQ      n+40(FP), SI
+	MOVQ      $0x00000020, DI
+	CMPQ      SI, DI
+	CMOVQGT   DI, SI
+	MOVQ      $-1, DI
+	BZHIQ     SI, DI, DI
+	KMOVW     DI, K1
+	SHRQ      $0x10, DI
+	KMOVW     DI, K2
+	MOVQ      AX, SI
+	MOVQ      CX, DI
+	VMOVUPS.Z (DX), K1, Z0
+	VMOVUPS.Z (BX), K1, Z2
+	VMOVUPS.Z 64(DX), K2, Z1
+	VMOVUPS.Z 64(BX), K2, Z3
+	MOVQ      rows+32(FP), R8
+
+row:
+	VMOVUPS.Z   (DI), K1, Z4
+	VFMADD213PS Z2, Z0, Z4
+	VMOVUPS     Z4, K1, (SI)
+	VMOVUPS.Z   64(DI), K2, Z5
+	VFMADD213PS Z3, Z1, Z5
+	VMOVUPS     Z5, K2, 64(SI)
+	ADDQ        R9, SI
+	ADDQ        R9, DI
+	DECQ        R8
+	JNZ         row
+	ADDQ        $0x00000080, AX
+	ADDQ        $0x00000080, CX
+	ADDQ        $0x00000080, DX
+	ADDQ        $0x00000080, BX
+	SUBQ        $0x20, n+40(FP)
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func gradSums512(x *float32, dy *float32, dbeta *float32, dgamma *float32, mean *float32, rows int, n int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·gradSums512(SB), NOSPLIT, $0-56
+	MOVQ x+0(FP), AX
+	MOVQ dy+8(FP), CX
+	MOVQ dbeta+16(FP), DX
+	MOVQ dgamma+24(FP), BX
+	MOVQ mean+32(FP), SI
+	MOVQ n+48(FP), R10
+	SHLQ $0x02, R10
+
+channels:
+	MOVQ      n+48(FP), DI
+	MOVQ      $0x00000020, R8
+	CMPQ      DI, R8
+	CMOVQGT   R8, DI
+	MOVQ      $-1, R8
+	BZHIQ     DI, R8, R8
+	KMOVW     R8, K1
+	SHRQ      $0x10, R8
+	KMOVW     R8, K2
+	MOVQ      AX, DI
+	MOVQ      CX, R8
+	VPXORD    Z0, Z0, Z0
+	VPXORD    Z2, Z2, Z2
+	VMOVUPS.Z (SI), K1, Z4
+	VPXORD    Z1, Z1, Z1
+	VPXORD    Z3, Z3, Z3
+	VMOVUPS.Z 64(SI), K2, Z5
+	MOVQ      rows+40(FP), R9
+
+row:
+	VMOVUPS.Z   (DI), K1, Z6
+	VMOVUPS.Z   (R8), K1, Z8
+	VADDPS      Z8, Z0, Z0
+	VSUBPS      Z4, Z6, Z6
+	VFMADD231PS Z6, Z8, Z2
+	VMOVUPS.Z   64(DI), K2, Z7
+	VMOVUPS.Z   64(R8), K2, Z9
+	VADDPS      Z9, Z1, Z1
+	VSUBPS      Z5, Z7, Z7
+	VFMADD231PS Z7, Z9, Z3
+	ADDQ        R10, DI
+	ADDQ        R10, R8
+	DECQ        R9
+	JNZ         row
+	VMOVUPS     Z0, K1, (DX)
+	VMOVUPS     Z2, K1, (BX)
+	VMOVUPS     Z1, K2, 64(DX)
+	VMOVUPS     Z3, K2, 64(BX)
+	ADDQ        $0x00000080, AX
+	ADDQ        $0x00000080, CX
+	ADDQ        $0x00000080, DX
+	ADDQ        $0x00000080, BX
+	ADDQ        $0x00000080, SI
+	SUBQ        $0x20, n+48(FP)
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func combine512(dst *float32, x *float32, dy *float32, a *float32, b *float32, d *float32, rows int, n int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·combine512(SB), NOSPLIT, $0-64
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ dy+16(FP), DX
+	MOVQ a+24(FP), BX
+	MOVQ b+32(FP), SI
+	MOVQ d+40(FP), DI
+	MOVQ n+56(FP), R12
+	SHLQ $0x02, R12
+
+channels:
+	MOVQ      n+56(FP), R8
+	MOVQ      $0x00000020, R9
+	CMPQ      R8, R9
+	CMOVQGT   R9, R8
+	MOVQ      $-1, R9
+	BZHIQ     R8, R9, R9
+	KMOVW     R9, K1
+	SHRQ      $0x10, R9
+	KMOVW     R9, K2
+	MOVQ      AX, R8
+	MOVQ      CX, R9
+	MOVQ      DX, R10
+	VMOVUPS.Z (BX), K1, Z0
+	VMOVUPS.Z (SI), K1, Z2
+	VMOVUPS.Z (DI), K1, Z4
+	VMOVUPS.Z 64(BX), K2, Z1
+	VMOVUPS.Z 64(SI), K2, Z3
+	VMOVUPS.Z 64(DI), K2, Z5
+	MOVQ      rows+48(FP), R11
+
+row:
+	VMOVUPS.Z   (R9), K1, Z6
+	VFMADD213PS Z4, Z2, Z6
+	VMOVUPS.Z   (R10), K1, Z8
+	VFMADD231PS Z8, Z0, Z6
+	VMOVUPS     Z6, K1, (R8)
+	VMOVUPS.Z   64(R9), K2, Z7
+	VFMADD213PS Z5, Z3, Z7
+	VMOVUPS.Z   64(R10), K2, Z9
+	VFMADD231PS Z9, Z1, Z7
+	VMOVUPS     Z7, K2, 64(R8)
+	ADDQ        R12, R8
+	ADDQ        R12, R9
+	ADDQ        R12, R10
+	DECQ        R11
+	JNZ         row
+	ADDQ        $0x00000080, AX
+	ADDQ        $0x00000080, CX
+	ADDQ        $0x00000080, DX
+	ADDQ        $0x00000080, BX
+	ADDQ        $0x00000080, SI
+	ADDQ        $0x00000080, DI
+	SUBQ        $0x20, n+56(FP)
+	JG          channels
+	VZEROUPPER
+	RET

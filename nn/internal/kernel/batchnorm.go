@@ -27,11 +27,11 @@ func (m *Moments) Compute(x, scratch []float32) {
 	for lo := 0; lo < rows; lo += momentRows {
 		n := min(momentRows, rows-lo)
 		block := x[lo*c : (lo+n)*c]
-		columnSums(mean, block)
+		loops.sums(mean, block)
 		for j := range mean {
 			mean[j] /= float32(n)
 		}
-		columnSquares(m2, block, mean)
+		loops.squares(m2, block, mean)
 		m.merge(n, mean, m2)
 	}
 }
@@ -115,36 +115,21 @@ func (f *Normalisation) Set(j int, mean, variance, epsilon float64, gamma, beta 
 
 // ScaleShift sets dst to x*scale+shift, both [rows,C].
 func ScaleShift(dst, x, scale, shift []float32) {
-	c := len(scale)
-	shift = shift[:c]
-	for i := 0; i < len(x); i += c {
-		in, out := x[i:i+c:i+c], dst[i:i+c:i+c]
-		for j, v := range in {
-			out[j] = v*scale[j] + shift[j]
-		}
+	if len(x) > 0 {
+		loops.scaleShift(dst[:len(x)], x, scale, shift[:len(scale)])
 	}
 }
 
 // BatchNormSums sets dbeta and dgamma [C] to the gradients over the rows of x and dy [rows,C]: the sum of dy and the sum of dy*(x-mean)*invStd.
 func BatchNormSums(dbeta, dgamma, x, dy []float32, f *Normalisation) {
-	c := len(dbeta)
-	clear(dbeta)
-	clear(dgamma)
-	mean := f.Mean[:c]
-	for i := 0; i < len(x); i += c {
-		in, g := x[i:i+c:i+c], dy[i:i+c:i+c]
-		for j, v := range in {
-			dbeta[j] += g[j]
-			dgamma[j] += g[j] * (v - mean[j])
-		}
-	}
+	loops.gradSums(dbeta, dgamma[:len(dbeta)], x, dy[:len(x)], f.Mean[:len(dbeta)])
 	for j := range dgamma {
 		dgamma[j] *= f.InvStd[j]
 	}
 }
 
 // BatchNormGrad sets dx to the gradient of the input, from the gradients dbeta and dgamma summed over all n rows of the batch:
-// dx = scale * (dy - dbeta/n - (x-mean)*invStd*dgamma/n). dx may be dy.
+// dx = scale * (dy - dbeta/n - (x-mean)*invStd*dgamma/n). dx may be dy; scratch is [2*C].
 func BatchNormGrad(dx, x, dy, dbeta, dgamma []float32, n int, f *Normalisation, scratch []float32) {
 	c := len(dbeta)
 	// As dx = a*dy + b*x + d per channel.
@@ -153,8 +138,36 @@ func BatchNormGrad(dx, x, dy, dbeta, dgamma []float32, n int, f *Normalisation, 
 		b[j] = -a[j] * f.InvStd[j] * dgamma[j] / float32(n)
 		d[j] = -a[j]*dbeta[j]/float32(n) - b[j]*f.Mean[j]
 	}
+	loops.combine(dx[:len(x)], x, dy[:len(x)], a, b, d)
+}
+
+func portableScaleShift(dst, x, scale, shift []float32) {
+	c := len(scale)
 	for i := 0; i < len(x); i += c {
-		in, g, out := x[i:i+c:i+c], dy[i:i+c:i+c], dx[i:i+c:i+c]
+		in, out := x[i:i+c:i+c], dst[i:i+c:i+c]
+		for j, v := range in {
+			out[j] = v*scale[j] + shift[j]
+		}
+	}
+}
+
+func portableGradSums(dbeta, dgamma, x, dy, mean []float32) {
+	c := len(dbeta)
+	clear(dbeta)
+	clear(dgamma)
+	for i := 0; i < len(x); i += c {
+		in, g := x[i:i+c:i+c], dy[i:i+c:i+c]
+		for j, v := range in {
+			dbeta[j] += g[j]
+			dgamma[j] += g[j] * (v - mean[j])
+		}
+	}
+}
+
+func portableCombine(dst, x, dy, a, b, d []float32) {
+	c := len(a)
+	for i := 0; i < len(x); i += c {
+		in, g, out := x[i:i+c:i+c], dy[i:i+c:i+c], dst[i:i+c:i+c]
 		for j, v := range in {
 			out[j] = a[j]*g[j] + b[j]*v + d[j]
 		}

@@ -38,6 +38,13 @@ type inner struct {
 	// outer adds to dw [rows,3,3,n], for each voxel i, row r and k, the products of diff [colour[i],3] and plane at at[i]+corner-r*stride+(2-k)*n.
 	// It is nil where a tier has none.
 	outer func(dw, plane, diff []float32, at, colour []int32, corner, rows, stride, n int)
+
+	// Over the rows of x, dy and dst [rows,C], with vectors [C].
+	sums       func(sums, x []float32)                    // sums = sum of x
+	squares    func(sums, x, mean []float32)              // sums = sum of (x-mean)^2
+	scaleShift func(dst, x, scale, shift []float32)       // dst = x*scale + shift
+	gradSums   func(dbeta, dgamma, x, dy, mean []float32) // dbeta = sum of dy, dgamma = sum of dy*(x-mean)
+	combine    func(dst, x, dy, a, b, d []float32)        // dst = a*dy + b*x + d
 }
 
 // span is a pair of places in two arrays.
@@ -53,6 +60,12 @@ var portable = inner{
 	pool:   portablePool,
 	unpool: portableUnpool,
 	voxels: portableVoxels,
+
+	sums:       columnSums,
+	squares:    columnSquares,
+	scaleShift: portableScaleShift,
+	gradSums:   portableGradSums,
+	combine:    portableCombine,
 }
 
 var (

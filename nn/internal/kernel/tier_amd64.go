@@ -38,6 +38,12 @@ func fastInner(t Tier) (inner, bool) {
 				pool:   portablePool,
 				unpool: portableUnpool,
 				voxels: voxelsAVX2,
+
+				sums:       columnSums,
+				squares:    columnSquares,
+				scaleShift: portableScaleShift,
+				gradSums:   portableGradSums,
+				combine:    portableCombine,
 			}, true
 		}
 		return inner{
@@ -51,6 +57,12 @@ func fastInner(t Tier) (inner, bool) {
 			unpool: unpoolAVX512,
 			voxels: voxelsAVX512,
 			outer:  outerAVX512,
+
+			sums:       sumsAVX512,
+			squares:    squaresAVX512,
+			scaleShift: scaleShiftAVX512,
+			gradSums:   gradSumsAVX512,
+			combine:    combineAVX512,
 		}, true
 	}
 	return inner{}, false
@@ -96,6 +108,24 @@ func voxelsAVX512(sums, table []float32, at, colour []int32, corner, rows, strid
 
 func outerAVX512(dw, plane, diff []float32, at, colour []int32, corner, rows, stride, n int) {
 	outer512(&dw[0], &plane[corner], &diff[0], &at[0], &colour[0], len(at), rows, stride, n)
+}
+
+func sumsAVX512(sums, x []float32) { sums512(&x[0], &sums[0], len(x)/len(sums), len(sums)) }
+
+func squaresAVX512(sums, x, mean []float32) {
+	squares512(&x[0], &sums[0], &mean[0], len(x)/len(sums), len(sums))
+}
+
+func scaleShiftAVX512(dst, x, scale, shift []float32) {
+	scaleShift512(&dst[0], &x[0], &scale[0], &shift[0], len(x)/len(scale), len(scale))
+}
+
+func gradSumsAVX512(dbeta, dgamma, x, dy, mean []float32) {
+	gradSums512(&x[0], &dy[0], &dbeta[0], &dgamma[0], &mean[0], len(x)/len(mean), len(mean))
+}
+
+func combineAVX512(dst, x, dy, a, b, d []float32) {
+	combine512(&dst[0], &x[0], &dy[0], &a[0], &b[0], &d[0], len(x)/len(a), len(a))
 }
 
 func tileAVX512(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int) {

@@ -28,6 +28,7 @@ func main() {
 		unpool512()
 		voxels512()
 		outer512()
+		batchNorm512()
 	default:
 		log.Fatalf("-tier is %q, want avx2 or avx512", *tier)
 	}
