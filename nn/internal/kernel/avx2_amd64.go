@@ -43,3 +43,58 @@ func axpy2(s float32, n int, src *float32, dst *float32)
 //
 //go:noescape
 func adam2(n int, p *float32, grad *float32, m *float32, v *float32, rate float32, f1 float32, f2 float32, epsilon float32)
+
+// spans2 adds s times n elements of src to dst at each of count pairs of places.
+//
+//go:noescape
+func spans2(s float32, src *float32, dst *float32, spans *int, count int, n int)
+
+// pool2 sets dst to the maximum over size places of src, and at least floor, for each of n channels.
+//
+//go:noescape
+func pool2(dst *float32, src *float32, places *int, size int, n int, floor float32)
+
+// poolAt2 is pool2 that also records in arg which place held the first maximum, or Dead where it is not above floor.
+//
+//go:noescape
+func poolAt2(dst *float32, arg *uint8, src *float32, places *int, size int, n int, floor float32)
+
+// unpool2 sets the place of dst that arg names to grad and the other size-1 places to zero; it adds what was set to sum.
+//
+//go:noescape
+func unpool2(dst *float32, sum *float32, grad *float32, arg *uint8, places *int, size int, n int)
+
+// voxels2 adds, for each voxel i and row r, n elements of table at colour[i]*colours+r*n to sums at at[i]-r*stride.
+//
+//go:noescape
+func voxels2(sums *float32, table *float32, at *int32, colour *int32, count int, rows int, stride int, colours int, n int)
+
+// outer2 adds to dw [rows,3,3,n], for each voxel i, row r and k, the products of diff [colour[i],3] and plane at at[i]-r*stride+(2-k)*n.
+//
+//go:noescape
+func outer2(dw *float32, plane *float32, diff *float32, at *int32, colour *int32, count int, rows int, stride int, n int)
+
+// sums2 sets sums [n] to the sum of the rows of x [rows,n].
+//
+//go:noescape
+func sums2(x *float32, sums *float32, rows int, n int)
+
+// squares2 sets sums [n] to the sum over rows of (x-mean)^2.
+//
+//go:noescape
+func squares2(x *float32, sums *float32, mean *float32, rows int, n int)
+
+// scaleShift2 sets dst [rows,n] to x*scale+shift.
+//
+//go:noescape
+func scaleShift2(dst *float32, x *float32, scale *float32, shift *float32, rows int, n int)
+
+// gradSums2 sets dbeta [n] to the sum over rows of dy, and dgamma to that of dy*(x-mean).
+//
+//go:noescape
+func gradSums2(x *float32, dy *float32, dbeta *float32, dgamma *float32, mean *float32, rows int, n int)
+
+// combine2 sets dst [rows,n] to a*dy + b*x + d.
+//
+//go:noescape
+func combine2(dst *float32, x *float32, dy *float32, a *float32, b *float32, d *float32, rows int, n int)

@@ -426,3 +426,612 @@ one:
 	JNZ         one
 	VZEROUPPER
 	RET
+
+// func spans2(s float32, src *float32, dst *float32, spans *int, count int, n int)
+// Requires: AVX, FMA3
+TEXT ·spans2(SB), NOSPLIT, $0-48
+	VBROADCASTSS s+0(FP), Y15
+	MOVQ         src+8(FP), AX
+	MOVQ         dst+16(FP), CX
+	MOVQ         spans+24(FP), DX
+	MOVQ         count+32(FP), BX
+	MOVQ         n+40(FP), SI
+	SHRQ         $0x03, SI
+
+span:
+	MOVQ (DX), DI
+	MOVQ 8(DX), R8
+	LEAQ (AX)(DI*4), DI
+	LEAQ (CX)(R8*4), R8
+	MOVQ SI, R9
+
+twelve:
+	SUBQ        $0x0c, R9
+	JL          few
+	VMOVUPS     (R8), Y0
+	VFMADD231PS (DI), Y15, Y0
+	VMOVUPS     Y0, (R8)
+	VMOVUPS     32(R8), Y1
+	VFMADD231PS 32(DI), Y15, Y1
+	VMOVUPS     Y1, 32(R8)
+	VMOVUPS     64(R8), Y2
+	VFMADD231PS 64(DI), Y15, Y2
+	VMOVUPS     Y2, 64(R8)
+	VMOVUPS     96(R8), Y3
+	VFMADD231PS 96(DI), Y15, Y3
+	VMOVUPS     Y3, 96(R8)
+	VMOVUPS     128(R8), Y4
+	VFMADD231PS 128(DI), Y15, Y4
+	VMOVUPS     Y4, 128(R8)
+	VMOVUPS     160(R8), Y5
+	VFMADD231PS 160(DI), Y15, Y5
+	VMOVUPS     Y5, 160(R8)
+	VMOVUPS     192(R8), Y6
+	VFMADD231PS 192(DI), Y15, Y6
+	VMOVUPS     Y6, 192(R8)
+	VMOVUPS     224(R8), Y7
+	VFMADD231PS 224(DI), Y15, Y7
+	VMOVUPS     Y7, 224(R8)
+	VMOVUPS     256(R8), Y8
+	VFMADD231PS 256(DI), Y15, Y8
+	VMOVUPS     Y8, 256(R8)
+	VMOVUPS     288(R8), Y9
+	VFMADD231PS 288(DI), Y15, Y9
+	VMOVUPS     Y9, 288(R8)
+	VMOVUPS     320(R8), Y10
+	VFMADD231PS 320(DI), Y15, Y10
+	VMOVUPS     Y10, 320(R8)
+	VMOVUPS     352(R8), Y11
+	VFMADD231PS 352(DI), Y15, Y11
+	VMOVUPS     Y11, 352(R8)
+	ADDQ        $0x00000180, DI
+	ADDQ        $0x00000180, R8
+	JMP         twelve
+
+few:
+	ADDQ $0x0c, R9
+	JZ   through
+
+one:
+	VMOVUPS     (R8), Y0
+	VFMADD231PS (DI), Y15, Y0
+	VMOVUPS     Y0, (R8)
+	ADDQ        $0x20, DI
+	ADDQ        $0x20, R8
+	DECQ        R9
+	JNZ         one
+
+through:
+	ADDQ $0x10, DX
+	DECQ BX
+	JNZ  span
+	VZEROUPPER
+	RET
+
+// func pool2(dst *float32, src *float32, places *int, size int, n int, floor float32)
+// Requires: AVX
+TEXT ·pool2(SB), NOSPLIT, $0-44
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         places+16(FP), DX
+	MOVQ         size+24(FP), BX
+	MOVQ         n+32(FP), SI
+	VBROADCASTSS floor+40(FP), Y3
+
+vector:
+	MOVQ    (DX), DI
+	VMOVUPS (CX)(DI*4), Y0
+	MOVQ    $0x00000001, R8
+
+position:
+	CMPQ    R8, BX
+	JGE     pooled
+	MOVQ    (DX)(R8*8), DI
+	VMOVUPS (CX)(DI*4), Y1
+	VMAXPS  Y0, Y1, Y0
+	INCQ    R8
+	JMP     position
+
+pooled:
+	VMAXPS  Y3, Y0, Y0
+	VMOVUPS Y0, (AX)
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, AX
+	SUBQ    $0x08, SI
+	JG      vector
+	VZEROUPPER
+	RET
+
+// func poolAt2(dst *float32, arg *uint8, src *float32, places *int, size int, n int, floor float32)
+// Requires: AVX, AVX2
+TEXT ·poolAt2(SB), NOSPLIT, $0-52
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+16(FP), CX
+	MOVQ         arg+8(FP), DX
+	MOVQ         places+24(FP), BX
+	MOVQ         size+32(FP), SI
+	MOVQ         n+40(FP), DI
+	MOVL         $0x00000001, R8
+	VMOVD        R8, X4
+	VPBROADCASTD X4, Y4
+	MOVL         $0x000000ff, R8
+	VMOVD        R8, X5
+	VPBROADCASTD X5, Y5
+	VBROADCASTSS floor+48(FP), Y3
+
+vector:
+	MOVQ    (BX), R8
+	VMOVUPS (CX)(R8*4), Y0
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y6, Y6, Y6
+	MOVQ    $0x00000001, R9
+
+position:
+	CMPQ      R9, SI
+	JGE       pooled
+	MOVQ      (BX)(R9*8), R8
+	VMOVUPS   (CX)(R8*4), Y1
+	VPADDD    Y4, Y6, Y6
+	VCMPPS    $0x1e, Y0, Y1, Y7
+	VBLENDVPS Y7, Y1, Y0, Y0
+	VBLENDVPS Y7, Y6, Y2, Y2
+	INCQ      R9
+	JMP       position
+
+pooled:
+	VCMPPS       $0x1a, Y3, Y0, Y7
+	VBLENDVPS    Y7, Y3, Y0, Y0
+	VBLENDVPS    Y7, Y5, Y2, Y2
+	VMOVUPS      Y0, (AX)
+	VEXTRACTI128 $0x01, Y2, X7
+	VPACKUSDW    X7, X2, X2
+	VPACKUSWB    X2, X2, X2
+	VMOVQ        X2, (DX)
+	ADDQ         $0x20, CX
+	ADDQ         $0x20, AX
+	ADDQ         $0x08, DX
+	SUBQ         $0x08, DI
+	JG           vector
+	VZEROUPPER
+	RET
+
+// func unpool2(dst *float32, sum *float32, grad *float32, arg *uint8, places *int, size int, n int)
+// Requires: AVX, AVX2
+TEXT ·unpool2(SB), NOSPLIT, $0-56
+	MOVQ         dst+0(FP), AX
+	MOVQ         sum+8(FP), CX
+	MOVQ         grad+16(FP), DX
+	MOVQ         arg+24(FP), BX
+	MOVQ         places+32(FP), SI
+	MOVQ         size+40(FP), DI
+	MOVQ         n+48(FP), R8
+	MOVL         $0x00000001, R9
+	VMOVD        R9, X4
+	VPBROADCASTD X4, Y4
+	MOVL         $0x000000ff, R9
+	VMOVD        R9, X5
+	VPBROADCASTD X5, Y5
+
+vector:
+	VMOVUPS   (DX), Y0
+	VPMOVZXBD (BX), Y1
+	VPCMPEQD  Y5, Y1, Y2
+	VANDNPS   Y0, Y2, Y2
+	VADDPS    (CX), Y2, Y2
+	VMOVUPS   Y2, (CX)
+	VPXOR     Y6, Y6, Y6
+	XORQ      R10, R10
+
+position:
+	MOVQ     (SI)(R10*8), R9
+	VPCMPEQD Y6, Y1, Y3
+	VANDPS   Y0, Y3, Y3
+	VMOVUPS  Y3, (AX)(R9*4)
+	VPADDD   Y4, Y6, Y6
+	INCQ     R10
+	CMPQ     R10, DI
+	JLT      position
+	ADDQ     $0x20, AX
+	ADDQ     $0x20, CX
+	ADDQ     $0x20, DX
+	ADDQ     $0x08, BX
+	SUBQ     $0x08, R8
+	JG       vector
+	VZEROUPPER
+	RET
+
+// func voxels2(sums *float32, table *float32, at *int32, colour *int32, count int, rows int, stride int, colours int, n int)
+// Requires: AVX
+TEXT ·voxels2(SB), NOSPLIT, $0-72
+	MOVQ sums+0(FP), AX
+	MOVQ table+8(FP), CX
+	MOVQ at+16(FP), DX
+	MOVQ colour+24(FP), BX
+	MOVQ stride+48(FP), SI
+	MOVQ n+64(FP), DI
+	SHLQ $0x02, SI
+	SHRQ $0x03, DI
+
+voxel:
+	MOVLQSX (DX), R9
+	MOVLQSX (BX), R8
+	IMULQ   colours+56(FP), R8
+	LEAQ    (AX)(R9*4), R9
+	LEAQ    (CX)(R8*4), R8
+	MOVQ    rows+40(FP), R12
+
+row:
+	MOVQ R9, R10
+	SUBQ SI, R10
+	MOVQ DI, R11
+
+twelve:
+	SUBQ    $0x0c, R11
+	JL      few
+	VMOVUPS (R9), Y0
+	VADDPS  (R8), Y0, Y0
+	VMOVUPS Y0, (R9)
+	VMOVUPS 32(R9), Y1
+	VADDPS  32(R8), Y1, Y1
+	VMOVUPS Y1, 32(R9)
+	VMOVUPS 64(R9), Y2
+	VADDPS  64(R8), Y2, Y2
+	VMOVUPS Y2, 64(R9)
+	VMOVUPS 96(R9), Y3
+	VADDPS  96(R8), Y3, Y3
+	VMOVUPS Y3, 96(R9)
+	VMOVUPS 128(R9), Y4
+	VADDPS  128(R8), Y4, Y4
+	VMOVUPS Y4, 128(R9)
+	VMOVUPS 160(R9), Y5
+	VADDPS  160(R8), Y5, Y5
+	VMOVUPS Y5, 160(R9)
+	VMOVUPS 192(R9), Y6
+	VADDPS  192(R8), Y6, Y6
+	VMOVUPS Y6, 192(R9)
+	VMOVUPS 224(R9), Y7
+	VADDPS  224(R8), Y7, Y7
+	VMOVUPS Y7, 224(R9)
+	VMOVUPS 256(R9), Y8
+	VADDPS  256(R8), Y8, Y8
+	VMOVUPS Y8, 256(R9)
+	VMOVUPS 288(R9), Y9
+	VADDPS  288(R8), Y9, Y9
+	VMOVUPS Y9, 288(R9)
+	VMOVUPS 320(R9), Y10
+	VADDPS  320(R8), Y10, Y10
+	VMOVUPS Y10, 320(R9)
+	VMOVUPS 352(R9), Y11
+	VADDPS  352(R8), Y11, Y11
+	VMOVUPS Y11, 352(R9)
+	ADDQ    $0x00000180, R8
+	ADDQ    $0x00000180, R9
+	JMP     twelve
+
+few:
+	ADDQ $0x0c, R11
+	JZ   through
+
+one:
+	VMOVUPS (R9), Y0
+	VADDPS  (R8), Y0, Y0
+	VMOVUPS Y0, (R9)
+	ADDQ    $0x20, R8
+	ADDQ    $0x20, R9
+	DECQ    R11
+	JNZ     one
+
+through:
+	MOVQ R10, R9
+	DECQ R12
+	JNZ  row
+	ADDQ $0x04, DX
+	ADDQ $0x04, BX
+	DECQ count+32(FP)
+	JNZ  voxel
+	VZEROUPPER
+	RET
+
+// func outer2(dw *float32, plane *float32, diff *float32, at *int32, colour *int32, count int, rows int, stride int, n int)
+// Requires: AVX, FMA3
+TEXT ·outer2(SB), NOSPLIT, $0-72
+	MOVQ dw+0(FP), AX
+	MOVQ plane+8(FP), CX
+	MOVQ diff+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ at+24(FP), SI
+	MOVQ colour+32(FP), DI
+	SHLQ $0x02, BX
+
+row:
+	MOVQ BX, R8
+	MOVQ AX, R13
+	MOVQ CX, R10
+
+channels:
+	MOVQ    R13, R9
+	VMOVUPS (R9), Y0
+	ADDQ    BX, R9
+	VMOVUPS (R9), Y1
+	ADDQ    BX, R9
+	VMOVUPS (R9), Y2
+	ADDQ    BX, R9
+	VMOVUPS (R9), Y3
+	ADDQ    BX, R9
+	VMOVUPS (R9), Y4
+	ADDQ    BX, R9
+	VMOVUPS (R9), Y5
+	ADDQ    BX, R9
+	VMOVUPS (R9), Y6
+	ADDQ    BX, R9
+	VMOVUPS (R9), Y7
+	ADDQ    BX, R9
+	VMOVUPS (R9), Y8
+	ADDQ    BX, R9
+	XORQ    R11, R11
+
+voxel:
+	MOVLQSX      (SI)(R11*4), R9
+	LEAQ         (R10)(R9*4), R9
+	MOVLQSX      (DI)(R11*4), R12
+	LEAQ         (R12)(R12*2), R12
+	LEAQ         (DX)(R12*4), R12
+	VBROADCASTSS (R12), Y12
+	VBROADCASTSS 4(R12), Y13
+	VBROADCASTSS 8(R12), Y14
+	VMOVUPS      (R9)(BX*2), Y9
+	VMOVUPS      (R9)(BX*1), Y10
+	VMOVUPS      (R9), Y11
+	VFMADD231PS  Y12, Y9, Y0
+	VFMADD231PS  Y13, Y9, Y1
+	VFMADD231PS  Y14, Y9, Y2
+	VFMADD231PS  Y12, Y10, Y3
+	VFMADD231PS  Y13, Y10, Y4
+	VFMADD231PS  Y14, Y10, Y5
+	VFMADD231PS  Y12, Y11, Y6
+	VFMADD231PS  Y13, Y11, Y7
+	VFMADD231PS  Y14, Y11, Y8
+	INCQ         R11
+	CMPQ         R11, count+40(FP)
+	JLT          voxel
+	MOVQ         R13, R9
+	VMOVUPS      Y0, (R9)
+	ADDQ         BX, R9
+	VMOVUPS      Y1, (R9)
+	ADDQ         BX, R9
+	VMOVUPS      Y2, (R9)
+	ADDQ         BX, R9
+	VMOVUPS      Y3, (R9)
+	ADDQ         BX, R9
+	VMOVUPS      Y4, (R9)
+	ADDQ         BX, R9
+	VMOVUPS      Y5, (R9)
+	ADDQ         BX, R9
+	VMOVUPS      Y6, (R9)
+	ADDQ         BX, R9
+	VMOVUPS      Y7, (R9)
+	ADDQ         BX, R9
+	VMOVUPS      Y8, (R9)
+	ADDQ         BX, R9
+	ADDQ         $0x20, R13
+	ADDQ         $0x20, R10
+	SUBQ         $0x20, R8
+	JG           channels
+	LEAQ         (BX)(BX*8), R9
+	ADDQ         R9, AX
+	MOVQ         stride+56(FP), R10
+	SHLQ         $0x02, R10
+	SUBQ         R10, CX
+	DECQ         rows+48(FP)
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func sums2(x *float32, sums *float32, rows int, n int)
+// Requires: AVX
+TEXT ·sums2(SB), NOSPLIT, $0-32
+	MOVQ x+0(FP), AX
+	MOVQ sums+8(FP), CX
+	MOVQ n+24(FP), SI
+	SHLQ $0x02, SI
+
+channels:
+	MOVQ   AX, DX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	MOVQ   rows+16(FP), BX
+
+row:
+	VMOVUPS (DX), Y2
+	VADDPS  Y2, Y0, Y0
+	VMOVUPS 32(DX), Y3
+	VADDPS  Y3, Y1, Y1
+	ADDQ    SI, DX
+	DECQ    BX
+	JNZ     row
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	ADDQ    $0x00000040, AX
+	ADDQ    $0x00000040, CX
+	SUBQ    $0x10, n+24(FP)
+	JG      channels
+	VZEROUPPER
+	RET
+
+// func squares2(x *float32, sums *float32, mean *float32, rows int, n int)
+// Requires: AVX, FMA3
+TEXT ·squares2(SB), NOSPLIT, $0-40
+	MOVQ x+0(FP), AX
+	MOVQ sums+8(FP), CX
+	MOVQ mean+16(FP), DX
+	MOVQ n+32(FP), DI
+	SHLQ $0x02, DI
+
+channels:
+	MOVQ    AX, BX
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS (DX), Y4
+	VXORPS  Y1, Y1, Y1
+	VMOVUPS 32(DX), Y5
+	MOVQ    rows+24(FP), SI
+
+row:
+	VMOVUPS     (BX), Y2
+	VSUBPS      Y4, Y2, Y2
+	VFMADD231PS Y2, Y2, Y0
+	VMOVUPS     32(BX), Y3
+	VSUBPS      Y5, Y3, Y3
+	VFMADD231PS Y3, Y3, Y1
+	ADDQ        DI, BX
+	DECQ        SI
+	JNZ         row
+	VMOVUPS     Y0, (CX)
+	VMOVUPS     Y1, 32(CX)
+	ADDQ        $0x00000040, AX
+	ADDQ        $0x00000040, CX
+	ADDQ        $0x00000040, DX
+	SUBQ        $0x10, n+32(FP)
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func scaleShift2(dst *float32, x *float32, scale *float32, shift *float32, rows int, n int)
+// Requires: AVX, FMA3
+TEXT ·scaleShift2(SB), NOSPLIT, $0-48
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ scale+16(FP), DX
+	MOVQ shift+24(FP), BX
+	MOVQ n+40(FP), R9
+	SHLQ $0x02, R9
+
+channels:
+	MOVQ    AX, SI
+	MOVQ    CX, DI
+	VMOVUPS (DX), Y0
+	VMOVUPS (BX), Y2
+	VMOVUPS 32(DX), Y1
+	VMOVUPS 32(BX), Y3
+	MOVQ    rows+32(FP), R8
+
+row:
+	VMOVUPS     (DI), Y4
+	VFMADD213PS Y2, Y0, Y4
+	VMOVUPS     Y4, (SI)
+	VMOVUPS     32(DI), Y5
+	VFMADD213PS Y3, Y1, Y5
+	VMOVUPS     Y5, 32(SI)
+	ADDQ        R9, SI
+	ADDQ        R9, DI
+	DECQ        R8
+	JNZ         row
+	ADDQ        $0x00000040, AX
+	ADDQ        $0x00000040, CX
+	ADDQ        $0x00000040, DX
+	ADDQ        $0x00000040, BX
+	SUBQ        $0x10, n+40(FP)
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func gradSums2(x *float32, dy *float32, dbeta *float32, dgamma *float32, mean *float32, rows int, n int)
+// Requires: AVX, FMA3
+TEXT ·gradSums2(SB), NOSPLIT, $0-56
+	MOVQ x+0(FP), AX
+	MOVQ dy+8(FP), CX
+	MOVQ dbeta+16(FP), DX
+	MOVQ dgamma+24(FP), BX
+	MOVQ mean+32(FP), SI
+	MOVQ n+48(FP), R10
+	SHLQ $0x02, R10
+
+channels:
+	MOVQ    AX, DI
+	MOVQ    CX, R8
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y2, Y2, Y2
+	VMOVUPS (SI), Y4
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y3, Y3, Y3
+	VMOVUPS 32(SI), Y5
+	MOVQ    rows+40(FP), R9
+
+row:
+	VMOVUPS     (DI), Y6
+	VMOVUPS     (R8), Y8
+	VADDPS      Y8, Y0, Y0
+	VSUBPS      Y4, Y6, Y6
+	VFMADD231PS Y6, Y8, Y2
+	VMOVUPS     32(DI), Y7
+	VMOVUPS     32(R8), Y9
+	VADDPS      Y9, Y1, Y1
+	VSUBPS      Y5, Y7, Y7
+	VFMADD231PS Y7, Y9, Y3
+	ADDQ        R10, DI
+	ADDQ        R10, R8
+	DECQ        R9
+	JNZ         row
+	VMOVUPS     Y0, (DX)
+	VMOVUPS     Y2, (BX)
+	VMOVUPS     Y1, 32(DX)
+	VMOVUPS     Y3, 32(BX)
+	ADDQ        $0x00000040, AX
+	ADDQ        $0x00000040, CX
+	ADDQ        $0x00000040, DX
+	ADDQ        $0x00000040, BX
+	ADDQ        $0x00000040, SI
+	SUBQ        $0x10, n+48(FP)
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func combine2(dst *float32, x *float32, dy *float32, a *float32, b *float32, d *float32, rows int, n int)
+// Requires: AVX, FMA3
+TEXT ·combine2(SB), NOSPLIT, $0-64
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ dy+16(FP), DX
+	MOVQ a+24(FP), BX
+	MOVQ b+32(FP), SI
+	MOVQ d+40(FP), DI
+	MOVQ n+56(FP), R12
+	SHLQ $0x02, R12
+
+channels:
+	MOVQ    AX, R8
+	MOVQ    CX, R9
+	MOVQ    DX, R10
+	VMOVUPS (BX), Y0
+	VMOVUPS (SI), Y2
+	VMOVUPS (DI), Y4
+	VMOVUPS 32(BX), Y1
+	VMOVUPS 32(SI), Y3
+	VMOVUPS 32(DI), Y5
+	MOVQ    rows+48(FP), R11
+
+row:
+	VMOVUPS     (R9), Y6
+	VFMADD213PS Y4, Y2, Y6
+	VMOVUPS     (R10), Y8
+	VFMADD231PS Y8, Y0, Y6
+	VMOVUPS     Y6, (R8)
+	VMOVUPS     32(R9), Y7
+	VFMADD213PS Y5, Y3, Y7
+	VMOVUPS     32(R10), Y9
+	VFMADD231PS Y9, Y1, Y7
+	VMOVUPS     Y7, 32(R8)
+	ADDQ        R12, R8
+	ADDQ        R12, R9
+	ADDQ        R12, R10
+	DECQ        R11
+	JNZ         row
+	ADDQ        $0x00000040, AX
+	ADDQ        $0x00000040, CX
+	ADDQ        $0x00000040, DX
+	ADDQ        $0x00000040, BX
+	ADDQ        $0x00000040, SI
+	ADDQ        $0x00000040, DI
+	SUBQ        $0x10, n+56(FP)
+	JG          channels
+	VZEROUPPER
+	RET

@@ -2249,8 +2249,8 @@ channels:
 	SHRQ    $0x10, BX
 	KMOVW   BX, K2
 	MOVQ    AX, DX
-	VPXORD  Z0, Z0, Z0
-	VPXORD  Z1, Z1, Z1
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
 	MOVQ    rows+16(FP), BX
 
 row:
@@ -2290,9 +2290,9 @@ channels:
 	SHRQ      $0x10, SI
 	KMOVW     SI, K2
 	MOVQ      AX, BX
-	VPXORD    Z0, Z0, Z0
+	VXORPS    Y0, Y0, Y0
 	VMOVUPS.Z (DX), K1, Z4
-	VPXORD    Z1, Z1, Z1
+	VXORPS    Y1, Y1, Y1
 	VMOVUPS.Z 64(DX), K2, Z5
 	MOVQ      rows+24(FP), SI
 
@@ -2387,11 +2387,11 @@ channels:
 	KMOVW     R8, K2
 	MOVQ      AX, DI
 	MOVQ      CX, R8
-	VPXORD    Z0, Z0, Z0
-	VPXORD    Z2, Z2, Z2
+	VXORPS    Y0, Y0, Y0
+	VXORPS    Y2, Y2, Y2
 	VMOVUPS.Z (SI), K1, Z4
-	VPXORD    Z1, Z1, Z1
-	VPXORD    Z3, Z3, Z3
+	VXORPS    Y1, Y1, Y1
+	VXORPS    Y3, Y3, Y3
 	VMOVUPS.Z 64(SI), K2, Z5
 	MOVQ      rows+40(FP), R9
 

@@ -72,15 +72,15 @@ func (m *Moments) Reset() {
 	clear(m.M2)
 }
 
-func columnSums(sums, x []float32) {
+func portableSums(sums, x []float32) {
 	c := len(sums)
 	clear(sums)
 	for i := 0; i < len(x); i += c {
-		loops.add(x[i:i+c], sums)
+		portableAdd(x[i:i+c], sums)
 	}
 }
 
-func columnSquares(sums, x, mean []float32) {
+func portableSquares(sums, x, mean []float32) {
 	c := len(sums)
 	clear(sums)
 	for i := 0; i < len(x); i += c {

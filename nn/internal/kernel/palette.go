@@ -346,7 +346,7 @@ func (c *PaletteConv) spreadSlab(planes, dbase, grad []float32, arg []uint8, out
 // addOuter adds to the gradient of a depth of taps [KH,KW,InC,OutC] what voxels contribute.
 func (c *PaletteConv) addOuter(dw, plane []float32, at, colour []int32) {
 	n := c.OutC
-	if c.flat && c.Kernel[2] == 3 && c.InC == 3 && loops.outer != nil {
+	if c.flat && c.Kernel[2] == 3 && c.InC == 3 {
 		loops.outer(dw, plane, c.diff, at, colour, c.corner(), c.Kernel[1], c.plane.row, n)
 		return
 	}

@@ -36,7 +36,6 @@ type inner struct {
 	// voxels adds, for each voxel i and each of rows rows r, n elements of table at colour[i]*colours+r*n to sums at at[i]+corner-r*stride.
 	voxels func(sums, table []float32, at, colour []int32, corner, rows, stride, colours, n int)
 	// outer adds to dw [rows,3,3,n], for each voxel i, row r and k, the products of diff [colour[i],3] and plane at at[i]+corner-r*stride+(2-k)*n.
-	// It is nil where a tier has none.
 	outer func(dw, plane, diff []float32, at, colour []int32, corner, rows, stride, n int)
 
 	// Over the rows of x, dy and dst [rows,C], with vectors [C].
@@ -60,9 +59,10 @@ var portable = inner{
 	pool:   portablePool,
 	unpool: portableUnpool,
 	voxels: portableVoxels,
+	outer:  portableOuter,
 
-	sums:       columnSums,
-	squares:    columnSquares,
+	sums:       portableSums,
+	squares:    portableSquares,
 	scaleShift: portableScaleShift,
 	gradSums:   portableGradSums,
 	combine:    portableCombine,

@@ -104,3 +104,24 @@ func portableVoxels(sums, table []float32, at, colour []int32, corner, rows, str
 		}
 	}
 }
+
+func portableOuter(dw, plane, diff []float32, at, colour []int32, corner, rows, stride, n int) {
+	for i, voxel := range at {
+		from := int(voxel) + corner
+		d := diff[3*colour[i] : 3*colour[i]+3]
+		for r := range rows {
+			to := dw[r*9*n:]
+			for k := range 3 {
+				x := plane[from+(2-k)*n:][:n]
+				d0, d1, d2 := d[0], d[1], d[2]
+				w0, w1, w2 := to[3*k*n:][:n], to[(3*k+1)*n:][:n], to[(3*k+2)*n:][:n]
+				for j, v := range x {
+					w0[j] += d0 * v
+					w1[j] += d1 * v
+					w2[j] += d2 * v
+				}
+			}
+			from -= stride
+		}
+	}
+}

@@ -19,6 +19,12 @@ func main() {
 		tiles2()
 		axpy2()
 		adam2()
+		spans2()
+		pool2()
+		unpool2()
+		voxels2()
+		outer2()
+		lanes2.batchNorm()
 	case "avx512":
 		tiles512()
 		axpy512()
@@ -28,7 +34,7 @@ func main() {
 		unpool512()
 		voxels512()
 		outer512()
-		batchNorm512()
+		lanes512.batchNorm()
 	default:
 		log.Fatalf("-tier is %q, want avx2 or avx512", *tier)
 	}

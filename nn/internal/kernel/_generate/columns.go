@@ -6,13 +6,26 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// column is the state of a loop over the rows of some arrays [rows,n], 32 channels at a time: the registers of either half of them.
+// lanes is an instruction set for the loops over channels: with masks any number of channels will do, else a multiple of two vectors.
+type lanes struct {
+	suffix string
+	bytes  int // of a vector
+	masks  bool
+}
+
+var (
+	lanes512 = lanes{suffix: "512", bytes: 64, masks: true}
+	lanes2   = lanes{suffix: "2", bytes: 32}
+)
+
+// column is the state of a loop over the rows of some arrays [rows,n], two vectors of channels at a time.
 type column struct {
+	lanes
 	pointers map[string]Register // into the arrays and the vectors, at the current channels
 	loop     map[string]Register // into the arrays, at the current row
 }
 
-// half is one of the two vectors of 16 channels.
+// half is one of the two vectors.
 type half struct {
 	*column
 	index int
@@ -20,7 +33,15 @@ type half struct {
 }
 
 // reg returns a vector register of this half.
-func (h half) reg(i int) VecPhysical { return zmm[2*i+h.index] }
+func (h half) reg(i int) VecPhysical {
+	if h.masks {
+		return zmm[2*i+h.index]
+	}
+	return ymm[2*i+h.index]
+}
+
+// zero clears a register, all of it.
+func zero(r VecPhysical) { VXORPS(r.AsY(), r.AsY(), r.AsY()) }
 
 // load reads the current channels of an array's current row, or of a vector.
 func (h half) load(name string, to VecPhysical) {
@@ -28,7 +49,12 @@ func (h half) load(name string, to VecPhysical) {
 	if !ok {
 		from = h.pointers[name]
 	}
-	VMOVUPS_Z(Mem{Base: from, Disp: 64 * h.index}, h.mask, to)
+	m := Mem{Base: from, Disp: h.bytes * h.index}
+	if h.masks {
+		VMOVUPS_Z(m, h.mask, to)
+	} else {
+		VMOVUPS(m, to)
+	}
 }
 
 func (h half) store(from VecPhysical, name string) {
@@ -36,11 +62,16 @@ func (h half) store(from VecPhysical, name string) {
 	if !ok {
 		to = h.pointers[name]
 	}
-	VMOVUPS(from, h.mask, Mem{Base: to, Disp: 64 * h.index})
+	m := Mem{Base: to, Disp: h.bytes * h.index}
+	if h.masks {
+		VMOVUPS(from, h.mask, m)
+	} else {
+		VMOVUPS(from, m)
+	}
 }
 
 // columns generates a function over arrays [rows,n] and vectors [n]: before and after run once for each half of the channels, each for each row.
-func columns(name, doc string, arrays, vectors []string, before, each, after func(h half)) {
+func (l lanes) columns(name, doc string, arrays, vectors []string, before, each, after func(h half)) {
 	sig := "func("
 	for i, p := range append(append([]string{}, arrays...), vectors...) {
 		if i > 0 {
@@ -48,10 +79,10 @@ func columns(name, doc string, arrays, vectors []string, before, each, after fun
 		}
 		sig += p
 	}
-	TEXT(name, NOSPLIT, sig+" *float32, rows, n int)")
+	TEXT(name+l.suffix, NOSPLIT, sig+" *float32, rows, n int)")
 	Pragma("noescape")
-	Doc(doc)
-	c := &column{pointers: map[string]Register{}, loop: map[string]Register{}}
+	Doc(name + l.suffix + " " + doc)
+	c := &column{lanes: l, pointers: map[string]Register{}, loop: map[string]Register{}}
 	for _, p := range append(append([]string{}, arrays...), vectors...) {
 		c.pointers[p] = Load(Param(p), GP64())
 	}
@@ -68,16 +99,18 @@ func columns(name, doc string, arrays, vectors []string, before, each, after fun
 		}
 	}
 	Label("channels")
-	m, all := GP64(), GP64()
-	MOVQ(must(Param("n")), m)
-	MOVQ(U32(32), all)
-	CMPQ(m, all)
-	CMOVQGT(all, m)
-	MOVQ(I32(-1), all)
-	BZHIQ(m, all, all)
-	KMOVW(all.As32(), K1)
-	SHRQ(U8(16), all)
-	KMOVW(all.As32(), K2)
+	if l.masks {
+		m, all := GP64(), GP64()
+		MOVQ(must(Param("n")), m)
+		MOVQ(U32(32), all)
+		CMPQ(m, all)
+		CMOVQGT(all, m)
+		MOVQ(I32(-1), all)
+		BZHIQ(m, all, all)
+		KMOVW(all.As32(), K1)
+		SHRQ(U8(16), all)
+		KMOVW(all.As32(), K2)
+	}
 	for _, p := range arrays {
 		MOVQ(c.pointers[p], c.loop[p])
 	}
@@ -92,28 +125,28 @@ func columns(name, doc string, arrays, vectors []string, before, each, after fun
 	JNZ(LabelRef("row"))
 	both(after)
 	for _, p := range append(append([]string{}, arrays...), vectors...) {
-		ADDQ(U32(128), c.pointers[p])
+		ADDQ(U32(2*l.bytes), c.pointers[p])
 	}
-	SUBQ(U8(32), must(Param("n")))
+	SUBQ(U8(l.bytes/2), must(Param("n")))
 	JG(LabelRef("channels"))
 	VZEROUPPER()
 	RET()
 }
 
-// batchNorm512 generates the loops of batch normalisation.
-func batchNorm512() {
-	columns("sums512", "sums512 sets sums [n] to the sum of the rows of x [rows,n].",
+// batchNorm generates the loops of batch normalisation.
+func (l lanes) batchNorm() {
+	l.columns("sums", "sets sums [n] to the sum of the rows of x [rows,n].",
 		[]string{"x"}, []string{"sums"},
-		func(h half) { VPXORD(h.reg(0), h.reg(0), h.reg(0)) },
+		func(h half) { zero(h.reg(0)) },
 		func(h half) {
 			h.load("x", h.reg(1))
 			VADDPS(h.reg(1), h.reg(0), h.reg(0))
 		},
 		func(h half) { h.store(h.reg(0), "sums") })
-	columns("squares512", "squares512 sets sums [n] to the sum over rows of (x-mean)^2.",
+	l.columns("squares", "sets sums [n] to the sum over rows of (x-mean)^2.",
 		[]string{"x"}, []string{"sums", "mean"},
 		func(h half) {
-			VPXORD(h.reg(0), h.reg(0), h.reg(0))
+			zero(h.reg(0))
 			h.load("mean", h.reg(2))
 		},
 		func(h half) {
@@ -122,7 +155,7 @@ func batchNorm512() {
 			VFMADD231PS(h.reg(1), h.reg(1), h.reg(0))
 		},
 		func(h half) { h.store(h.reg(0), "sums") })
-	columns("scaleShift512", "scaleShift512 sets dst [rows,n] to x*scale+shift.",
+	l.columns("scaleShift", "sets dst [rows,n] to x*scale+shift.",
 		[]string{"dst", "x"}, []string{"scale", "shift"},
 		func(h half) {
 			h.load("scale", h.reg(0))
@@ -133,11 +166,11 @@ func batchNorm512() {
 			VFMADD213PS(h.reg(1), h.reg(0), h.reg(2))
 			h.store(h.reg(2), "dst")
 		}, nil)
-	columns("gradSums512", "gradSums512 sets dbeta [n] to the sum over rows of dy, and dgamma to that of dy*(x-mean).",
+	l.columns("gradSums", "sets dbeta [n] to the sum over rows of dy, and dgamma to that of dy*(x-mean).",
 		[]string{"x", "dy"}, []string{"dbeta", "dgamma", "mean"},
 		func(h half) {
-			VPXORD(h.reg(0), h.reg(0), h.reg(0))
-			VPXORD(h.reg(1), h.reg(1), h.reg(1))
+			zero(h.reg(0))
+			zero(h.reg(1))
 			h.load("mean", h.reg(2))
 		},
 		func(h half) {
@@ -151,7 +184,7 @@ func batchNorm512() {
 			h.store(h.reg(0), "dbeta")
 			h.store(h.reg(1), "dgamma")
 		})
-	columns("combine512", "combine512 sets dst [rows,n] to a*dy + b*x + d.",
+	l.columns("combine", "sets dst [rows,n] to a*dy + b*x + d.",
 		[]string{"dst", "x", "dy"}, []string{"a", "b", "d"},
 		func(h half) {
 			h.load("a", h.reg(0))

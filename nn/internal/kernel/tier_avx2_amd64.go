@@ -1,0 +1,144 @@
+//go:build amd64 && !noasm
+
+package kernel
+
+// The AVX2 loops take whole vectors of 8; the portable ones take what is left.
+
+func axpyAVX2(s float32, src, dst []float32) {
+	whole := len(src) &^ 7
+	if whole > 0 {
+		axpy2(s, whole, &src[0], &dst[0])
+	}
+	portableAxpy(s, src[whole:], dst[whole:])
+}
+
+func spansAVX2(s float32, src, dst []float32, at []span, n int) {
+	if n%8 == 0 {
+		spans2(s, &src[0], &dst[0], &at[0].from, len(at), n)
+		return
+	}
+	for _, p := range at {
+		axpyAVX2(s, src[p.from:p.from+n], dst[p.to:p.to+n])
+	}
+}
+
+func poolAVX2(dst []float32, arg []uint8, src []float32, places []int, relu bool) {
+	switch {
+	case len(dst)%8 != 0:
+		portablePool(dst, arg, src, places, relu)
+	case arg == nil:
+		pool2(&dst[0], &src[0], &places[0], len(places), len(dst), floor(relu))
+	default:
+		poolAt2(&dst[0], &arg[0], &src[0], &places[0], len(places), len(dst), floor(relu))
+	}
+}
+
+func unpoolAVX2(dst, sum, grad []float32, arg []uint8, places []int) {
+	if len(grad)%8 != 0 {
+		portableUnpool(dst, sum, grad, arg, places)
+		return
+	}
+	unpool2(&dst[0], &sum[0], &grad[0], &arg[0], &places[0], len(places), len(grad))
+}
+
+func voxelsAVX2(sums, table []float32, at, colour []int32, corner, rows, stride, colours, n int) {
+	if n%8 != 0 {
+		portableVoxels(sums, table, at, colour, corner, rows, stride, colours, n)
+		return
+	}
+	voxels2(&sums[corner], &table[0], &at[0], &colour[0], len(at), rows, stride, colours, n)
+}
+
+func outerAVX2(dw, plane, diff []float32, at, colour []int32, corner, rows, stride, n int) {
+	if n%8 != 0 {
+		portableOuter(dw, plane, diff, at, colour, corner, rows, stride, n)
+		return
+	}
+	outer2(&dw[0], &plane[corner], &diff[0], &at[0], &colour[0], len(at), rows, stride, n)
+}
+
+func sumsAVX2(sums, x []float32) {
+	if len(sums)%16 != 0 {
+		portableSums(sums, x)
+		return
+	}
+	sums2(&x[0], &sums[0], len(x)/len(sums), len(sums))
+}
+
+func squaresAVX2(sums, x, mean []float32) {
+	if len(sums)%16 != 0 {
+		portableSquares(sums, x, mean)
+		return
+	}
+	squares2(&x[0], &sums[0], &mean[0], len(x)/len(sums), len(sums))
+}
+
+func scaleShiftAVX2(dst, x, scale, shift []float32) {
+	if len(scale)%16 != 0 {
+		portableScaleShift(dst, x, scale, shift)
+		return
+	}
+	scaleShift2(&dst[0], &x[0], &scale[0], &shift[0], len(x)/len(scale), len(scale))
+}
+
+func gradSumsAVX2(dbeta, dgamma, x, dy, mean []float32) {
+	if len(mean)%16 != 0 {
+		portableGradSums(dbeta, dgamma, x, dy, mean)
+		return
+	}
+	gradSums2(&x[0], &dy[0], &dbeta[0], &dgamma[0], &mean[0], len(x)/len(mean), len(mean))
+}
+
+func combineAVX2(dst, x, dy, a, b, d []float32) {
+	if len(a)%16 != 0 {
+		portableCombine(dst, x, dy, a, b, d)
+		return
+	}
+	combine2(&dst[0], &x[0], &dy[0], &a[0], &b[0], &d[0], len(x)/len(a), len(a))
+}
+
+func adamAVX2(p, g, m, v []float32, rate, f1, f2, epsilon float32) {
+	whole := len(p) &^ 7
+	if whole > 0 {
+		adam2(whole, &p[0], &g[0], &m[0], &v[0], rate, f1, f2, epsilon)
+	}
+	portableAdam(p[whole:], g[whole:], m[whole:], v[whole:], rate, f1, f2, epsilon)
+}
+
+func tileAVX2(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int) {
+	if n < 16 {
+		// The last columns are copied to a block of full width, padded with zeros.
+		var wide [depthBlock * 16]float32
+		var sums [6 * 16]float32
+		for p := range k {
+			copy(wide[p*16:p*16+16], b[p*ldb:p*ldb+n])
+		}
+		tile16(m, k, a, ars, acs, wide[:], 16, sums[:], 16)
+		for i := range m {
+			for j, v := range sums[i*16 : i*16+n] {
+				c[i*ldc+j] += v
+			}
+		}
+		return
+	}
+	tile16(m, k, a, ars, acs, b, ldb, c, ldc)
+}
+
+func tile16(m, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int) {
+	pa, pb, pc := &a[0], &b[0], &c[0]
+	ars, acs, ldb, ldc = 4*ars, 4*acs, 4*ldb, 4*ldc
+	switch m {
+	case 1:
+		tile2x1(k, pa, ars, acs, pb, ldb, pc, ldc)
+	case 2:
+		tile2x2(k, pa, ars, acs, pb, ldb, pc, ldc)
+	case 3:
+		tile2x3(k, pa, ars, acs, pb, ldb, pc, ldc)
+	case 4:
+		tile2x4(k, pa, ars, acs, pb, ldb, pc, ldc)
+	case 5:
+		tile2x5(k, pa, ars, acs, pb, ldb, pc, ldc)
+	case 6:
+		tile2x6(k, pa, ars, acs, pb, ldb, pc, ldc)
+	}
+}

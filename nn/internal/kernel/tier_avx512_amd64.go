@@ -1,0 +1,95 @@
+//go:build amd64 && !noasm
+
+package kernel
+
+func axpyAVX512(s float32, src, dst []float32) {
+	if len(src) > 0 {
+		axpy512(s, len(src), &src[0], &dst[0])
+	}
+}
+
+func adamAVX512(p, g, m, v []float32, rate, f1, f2, epsilon float32) {
+	adam512(len(p), &p[0], &g[0], &m[0], &v[0], rate, f1, f2, epsilon)
+}
+
+func spansAVX512(s float32, src, dst []float32, at []span, n int) {
+	spans512(s, &src[0], &dst[0], &at[0].from, len(at), n)
+}
+
+func poolAVX512(dst []float32, arg []uint8, src []float32, places []int, relu bool) {
+	if arg == nil {
+		pool512(&dst[0], &src[0], &places[0], len(places), len(dst), floor(relu))
+		return
+	}
+	poolAt512(&dst[0], &arg[0], &src[0], &places[0], len(places), len(dst), floor(relu))
+}
+
+func unpoolAVX512(dst, sum, grad []float32, arg []uint8, places []int) {
+	unpool512(&dst[0], &sum[0], &grad[0], &arg[0], &places[0], len(places), len(grad))
+}
+
+func voxelsAVX512(sums, table []float32, at, colour []int32, corner, rows, stride, colours, n int) {
+	if n%16 != 0 {
+		portableVoxels(sums, table, at, colour, corner, rows, stride, colours, n)
+		return
+	}
+	voxels512(&sums[corner], &table[0], &at[0], &colour[0], len(at), rows, stride, colours, n)
+}
+
+func outerAVX512(dw, plane, diff []float32, at, colour []int32, corner, rows, stride, n int) {
+	outer512(&dw[0], &plane[corner], &diff[0], &at[0], &colour[0], len(at), rows, stride, n)
+}
+
+func sumsAVX512(sums, x []float32) { sums512(&x[0], &sums[0], len(x)/len(sums), len(sums)) }
+
+func squaresAVX512(sums, x, mean []float32) {
+	squares512(&x[0], &sums[0], &mean[0], len(x)/len(sums), len(sums))
+}
+
+func scaleShiftAVX512(dst, x, scale, shift []float32) {
+	scaleShift512(&dst[0], &x[0], &scale[0], &shift[0], len(x)/len(scale), len(scale))
+}
+
+func gradSumsAVX512(dbeta, dgamma, x, dy, mean []float32) {
+	gradSums512(&x[0], &dy[0], &dbeta[0], &dgamma[0], &mean[0], len(x)/len(mean), len(mean))
+}
+
+func combineAVX512(dst, x, dy, a, b, d []float32) {
+	combine512(&dst[0], &x[0], &dy[0], &a[0], &b[0], &d[0], len(x)/len(a), len(a))
+}
+
+func tileAVX512(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int) {
+	pa, pb, pc := &a[0], &b[0], &c[0]
+	ars, acs, ldb, ldc = 4*ars, 4*acs, 4*ldb, 4*ldc
+	mask := uint32(1<<n - 1)
+	switch m {
+	case 1:
+		tile512x1(k, pa, ars, acs, pb, ldb, pc, ldc, mask)
+	case 2:
+		tile512x2(k, pa, ars, acs, pb, ldb, pc, ldc, mask)
+	case 3:
+		tile512x3(k, pa, ars, acs, pb, ldb, pc, ldc, mask)
+	case 4:
+		tile512x4(k, pa, ars, acs, pb, ldb, pc, ldc, mask)
+	case 5:
+		tile512x5(k, pa, ars, acs, pb, ldb, pc, ldc, mask)
+	case 6:
+		tile512x6(k, pa, ars, acs, pb, ldb, pc, ldc, mask)
+	case 7:
+		tile512x7(k, pa, ars, acs, pb, ldb, pc, ldc, mask)
+	case 8:
+		tile512x8(k, pa, ars, acs, pb, ldb, pc, ldc, mask)
+	case 9:
+		tile512x9(k, pa, ars, acs, pb, ldb, pc, ldc, mask)
+	case 10:
+		tile512x10(k, pa, ars, acs, pb, ldb, pc, ldc, mask)
+	case 11:
+		tile512x11(k, pa, ars, acs, pb, ldb, pc, ldc, mask)
+	case 12:
+		tile512x12(k, pa, ars, acs, pb, ldb, pc, ldc, mask)
+	case 13:
+		tile512x13(k, pa, ars, acs, pb, ldb, pc, ldc, mask)
+	case 14:
+		tile512x14(k, pa, ars, acs, pb, ldb, pc, ldc, mask)
+	}
+}
