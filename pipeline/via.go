@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 )
 
 type via[A, B any] struct {
@@ -21,9 +22,7 @@ func (v *via[A, B]) Write(ctx context.Context, in []A) error {
 		if !errors.As(err, &partial) {
 			return err
 		}
-		for i, e := range partial.Failed {
-			failed.Failed[i] = e
-		}
+		maps.Copy(failed.Failed, partial.Failed)
 	}
 	if len(out) != len(in) {
 		return Permanent(fmt.Errorf("a batch of %d became %d values; one each is wanted", len(in), len(out)))

@@ -27,6 +27,8 @@ type Config struct {
 	TLS *tls.Config
 	// SASL, if set, authenticates them.
 	SASL *SASL
+	// Dial, if set, makes the connections, for example through a proxy.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Log gets what an operator should know (retries, data gaps, rebalances); nil means slog.Default().
 	Log *slog.Logger
 }
@@ -96,12 +98,12 @@ func Open(c Config) (*Client, error) {
 	// The transport's own goroutines live until Close, whatever happens to single requests.
 	ctx, cancel := context.WithCancel(context.Background())
 	tr := &kafkago.Transport{
-		DialTimeout: dialTimeout, MetadataTTL: metadataTTL, ClientID: c.ClientID, TLS: c.TLS, SASL: mech, Context: ctx,
+		Dial: c.Dial, DialTimeout: dialTimeout, MetadataTTL: metadataTTL, ClientID: c.ClientID, TLS: c.TLS, SASL: mech, Context: ctx,
 	}
 	return &Client{
 		cfg:       c,
 		kafka:     &kafkago.Client{Addr: kafkago.TCP(c.Brokers...), Timeout: requestTimeout, Transport: tr},
-		dialer:    &kafkago.Dialer{ClientID: c.ClientID, Timeout: dialTimeout, DualStack: true, TLS: c.TLS, SASLMechanism: mech},
+		dialer:    &kafkago.Dialer{ClientID: c.ClientID, Timeout: dialTimeout, DualStack: true, DialFunc: c.Dial, TLS: c.TLS, SASLMechanism: mech},
 		transport: tr,
 		cancel:    cancel,
 		log:       log,

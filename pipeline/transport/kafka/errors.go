@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"errors"
+	"slices"
 
 	kafkago "github.com/segmentio/kafka-go"
 )
@@ -11,16 +12,8 @@ var ErrClosed = errors.New("kafka: closed")
 
 // is reports whether err is one of the codes.
 func is(err error, codes ...kafkago.Error) bool {
-	var k kafkago.Error
-	if !errors.As(err, &k) {
-		return false
-	}
-	for _, c := range codes {
-		if k == c {
-			return true
-		}
-	}
-	return false
+	k, ok := errors.AsType[kafkago.Error](err)
+	return ok && slices.Contains(codes, k)
 }
 
 // tooLarge: the batch must be cut, or its one record is at fault.

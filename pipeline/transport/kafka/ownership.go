@@ -117,7 +117,9 @@ func (o *ownership) work(ctx context.Context) error {
 		}
 	}
 	stop()
-	<-ended
+	if e := <-ended; err == nil {
+		err = e
+	}
 	o.drain()
 	if e := o.commit(); e != nil {
 		o.k.client.log.Warn("kafka: last commit of a generation failed, what it covers will be repeated",
@@ -309,8 +311,7 @@ func (k *Consumer) again(partition int, offset int64) *transport.Message {
 
 func deadLetter(topic string, partition int, offset int64, cause error) transport.DeadLetter {
 	d := transport.DeadLetter{Topic: topic, Partition: partition, Offset: offset, Error: cause.Error(), Attempts: 1, Time: time.Now()}
-	var f *pipeline.Failure
-	if errors.As(cause, &f) {
+	if f, ok := errors.AsType[*pipeline.Failure](cause); ok {
 		d.Stage, d.Attempts, d.Error = f.Stage, f.Attempts, f.Err.Error()
 	}
 	return d

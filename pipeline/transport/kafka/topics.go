@@ -20,12 +20,15 @@ type Topic struct {
 	Config map[string]string
 }
 
-// EnsureTopics creates the topics that do not exist, and waits until the cluster knows them all. Existing topics stay as they are.
+// EnsureTopics creates the topics that do not exist, and waits until the leader of every partition answers. Existing topics stay as they are.
 func (c *Client) EnsureTopics(ctx context.Context, topics ...Topic) error {
 	return c.retry(ctx, "create topics", func(ctx context.Context) error {
 		missing, err := c.missing(ctx, topics)
-		if err != nil || len(missing) == 0 {
+		if err != nil {
 			return err
+		}
+		if len(missing) == 0 {
+			return c.led(ctx, topics)
 		}
 		req := &kafkago.CreateTopicsRequest{}
 		for _, t := range missing {
@@ -51,8 +54,25 @@ func (c *Client) EnsureTopics(ctx context.Context, topics ...Topic) error {
 		if missing, err = c.missing(ctx, topics); err == nil && len(missing) > 0 {
 			err = fmt.Errorf("topic %s is not known everywhere yet", missing[0].Name)
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return c.led(ctx, topics)
 	})
+}
+
+// led asks each partition of the topics for an offset, which only its leader answers.
+func (c *Client) led(ctx context.Context, topics []Topic) error {
+	for _, t := range topics {
+		n, err := c.partitions(ctx, t.Name)
+		if err != nil {
+			return err
+		}
+		if _, err := c.offsets(ctx, t.Name, kafkago.LastOffset, all(n)...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func orDefault(n int) int {
@@ -143,10 +163,16 @@ func (c *Client) committed(ctx context.Context, group, topic string, partitions 
 	if err == nil {
 		err = res.Error
 	}
+	out := make(map[int]int64, len(partitions))
+	if is(err, kafkago.GroupIdNotFound) {
+		for _, p := range partitions {
+			out[p] = -1
+		}
+		return out, nil
+	}
 	if err != nil {
 		return nil, err
 	}
-	out := make(map[int]int64, len(partitions))
 	for _, p := range res.Topics[topic] {
 		if p.Error != nil {
 			return nil, fmt.Errorf("committed offset of %s/%d: %w", topic, p.Partition, p.Error)

@@ -1,0 +1,67 @@
+package integration
+
+import (
+	"bytes"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/voxelstream/voxelstream/pipeline/transport/transporttest"
+)
+
+// TestRealKafka runs the transport's suite against Apache Kafka, started from Maven artifacts by scripts/real-kafka.sh.
+func TestRealKafka(t *testing.T) {
+	if os.Getenv("VOXELSTREAM_REAL_KAFKA") == "" {
+		t.Skip("real Kafka runs with VOXELSTREAM_REAL_KAFKA=1 (it fetches 46 MB of jars once), as make integration sets it")
+	}
+	for _, tool := range []string{"bash", "java", "mvn"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("real Kafka needs java 17, mvn and bash: %v", err)
+		}
+	}
+	transporttest.Run(t, func(t testing.TB) transporttest.Broker {
+		dir, port := t.TempDir(), freePorts(t)
+		script := func(t testing.TB, command string) string {
+			t.Helper()
+			var stderr bytes.Buffer
+			c := exec.Command("scripts/real-kafka.sh", command, dir, strconv.Itoa(port))
+			c.Stderr = &stderr
+			out, err := c.Output()
+			if err != nil {
+				t.Fatalf("real-kafka.sh %s: %v: %s", command, err, stderr.String())
+			}
+			return strings.TrimSpace(string(out))
+		}
+		addr := script(t, "start")
+		t.Cleanup(func() { script(t, "kill") })
+		return transporttest.Broker{Addr: addr, Restart: func(t testing.TB, down time.Duration) {
+			script(t, "kill")
+			time.Sleep(down)
+			script(t, "start")
+		}}
+	})
+}
+
+// freePorts finds a port that is free together with the one after it, which the controller takes.
+func freePorts(t testing.TB) int {
+	t.Helper()
+	for range 100 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := l.Addr().(*net.TCPAddr).Port
+		next, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port+1)))
+		_ = l.Close()
+		if err == nil {
+			_ = next.Close()
+			return port
+		}
+	}
+	t.Fatal("no two free ports in a row")
+	return 0
+}

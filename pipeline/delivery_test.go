@@ -1,0 +1,149 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+)
+
+var (
+	errMoment = errors.New("of the moment")
+	errFault  = Permanent(errors.New("at fault"))
+)
+
+// recorder counts the duties of a delivery.
+type recorder struct {
+	mu             sync.Mutex
+	freed, settled int
+	outcome        error
+}
+
+func (r *recorder) delivery(v int) Delivery[int] {
+	return NewDelivery(v, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.freed++
+		if r.settled > 0 {
+			panic("freed after it was settled")
+		}
+	}, func(err error) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.settled++
+		r.outcome = err
+	})
+}
+
+func TestSettleOnce(t *testing.T) {
+	var r recorder
+	d := r.delivery(1)
+	d.Free()
+	d.Free()
+	if r.freed != 1 || r.settled != 0 {
+		t.Fatalf("freed %d, settled %d after Free", r.freed, r.settled)
+	}
+	Carry(d, "one").Settle(nil)
+	d.Settle(errMoment)
+	if r.freed != 1 || r.settled != 1 || r.outcome != nil {
+		t.Errorf("freed %d, settled %d with %v, want the first outcome once", r.freed, r.settled, r.outcome)
+	}
+	Delivery[int]{}.Settle(nil) // no duties, no harm
+}
+
+// TestSplitProperty settles the children of random trees of splits in random order: the root settles once, after the last leaf, with the
+// worst outcome, and is freed once.
+func TestSplitProperty(t *testing.T) {
+	outcomes := []error{nil, nil, nil, errFault, errMoment}
+	for seed := range uint64(2000) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		var r recorder
+		leaves := []Delivery[int]{r.delivery(0)}
+		for range rng.IntN(4) {
+			i := rng.IntN(len(leaves))
+			leaves = append(leaves[:i:i], append(Split(leaves[i], make([]int, 1+rng.IntN(4))), leaves[i+1:]...)...)
+		}
+		rng.Shuffle(len(leaves), func(i, j int) { leaves[i], leaves[j] = leaves[j], leaves[i] })
+		worst := 0
+		for i, d := range leaves {
+			if r.settled != 0 {
+				t.Fatalf("seed %d: settled with %d leaves to go", seed, len(leaves)-i)
+			}
+			err := outcomes[rng.IntN(len(outcomes))]
+			worst = max(worst, severity(err))
+			if rng.IntN(2) == 0 {
+				d.Free()
+			}
+			d.Settle(err)
+			d.Settle(errMoment) // the second one does not count
+		}
+		if r.settled != 1 || r.freed != 1 || severity(r.outcome) != worst {
+			t.Fatalf("seed %d: settled %d, freed %d, outcome %v, want severity %d", seed, r.settled, r.freed, r.outcome, worst)
+		}
+	}
+}
+
+func TestSplitIntoNothing(t *testing.T) {
+	var r recorder
+	if got := Split(r.delivery(1), []string(nil)); got != nil || r.settled != 1 || r.freed != 1 || r.outcome != nil {
+		t.Errorf("a filtered value: %v, %+v", got, &r)
+	}
+}
+
+// TestJoinProperty settles random batches: each parent gets its own part, once.
+func TestJoinProperty(t *testing.T) {
+	for seed := range uint64(500) {
+		rng := rand.New(rand.NewPCG(seed, 2))
+		rs := make([]recorder, 1+rng.IntN(8))
+		ds := make([]Delivery[int], len(rs))
+		want := make([]error, len(rs))
+		for i := range rs {
+			ds[i] = rs[i].delivery(i)
+		}
+		var outcome error
+		switch rng.IntN(3) {
+		case 0:
+		case 1:
+			outcome = errMoment
+			for i := range want {
+				want[i] = errMoment
+			}
+		case 2:
+			failed := map[int]error{}
+			for i := range want {
+				if rng.IntN(2) == 0 {
+					want[i] = fmt.Errorf("item %d", i)
+					failed[i] = want[i]
+				}
+			}
+			outcome = fmt.Errorf("wrapped: %w", &PartialError{Failed: failed})
+		}
+		j := Join(ds)
+		for i, v := range j.Value {
+			if v != i {
+				t.Fatalf("value %d at %d", v, i)
+			}
+		}
+		j.Settle(outcome)
+		j.Settle(nil)
+		for i := range rs {
+			if r := &rs[i]; r.settled != 1 || r.freed != 1 || !errors.Is(r.outcome, want[i]) {
+				t.Fatalf("seed %d: parent %d settled %d times with %v, want %v", seed, i, r.settled, r.outcome, want[i])
+			}
+		}
+	}
+}
+
+func TestErrors(t *testing.T) {
+	if Permanent(nil) != nil || IsPermanent(nil) || IsPermanent(errMoment) || !IsPermanent(fmt.Errorf("wrapped: %w", errFault)) {
+		t.Error("classification is wrong")
+	}
+	p := &PartialError{Failed: map[int]error{7: errMoment, 3: errFault}}
+	if got, want := p.Error(), "2 of the batch failed, first item 3: at fault"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if !errors.Is(p, errMoment) {
+		t.Error("a part is not found")
+	}
+}

@@ -1,0 +1,374 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// list is a source of the numbers below n that keeps the outcome of each. With endless it waits at the end instead of saying EOF.
+type list struct {
+	n       int
+	endless bool
+	failAt  error // what Read returns at the end
+
+	mu       sync.Mutex
+	read     int
+	outcomes map[int]error
+	twice    []int
+	closed   bool
+}
+
+func (l *list) Read(ctx context.Context) (Delivery[int], error) {
+	l.mu.Lock()
+	i := l.read
+	l.mu.Unlock()
+	if i == l.n {
+		if l.endless {
+			<-ctx.Done()
+			return Delivery[int]{}, ctx.Err()
+		}
+		if l.failAt != nil {
+			return Delivery[int]{}, l.failAt
+		}
+		return Delivery[int]{}, io.EOF
+	}
+	l.read++
+	return NewDelivery(i, nil, func(err error) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.outcomes == nil {
+			l.outcomes = map[int]error{}
+		}
+		if _, ok := l.outcomes[i]; ok {
+			l.twice = append(l.twice, i)
+		}
+		l.outcomes[i] = err
+	}), nil
+}
+
+func (l *list) Close(context.Context) error {
+	l.closed = true
+	return nil
+}
+
+// chaos is a sink that fails at random: whole batches, parts of batches, permanently for the multiples of poison.
+type chaos struct {
+	rng    *rand.Rand
+	rate   float64
+	poison int
+	took   time.Duration
+	got    []int
+	closed bool
+}
+
+func (c *chaos) Close(context.Context) error { c.closed = true; return nil }
+
+func (c *chaos) Write(ctx context.Context, vs []int) error {
+	if c.took > 0 {
+		select {
+		case <-time.After(c.took):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if c.rng != nil && c.rng.Float64() < c.rate {
+		return errMoment
+	}
+	failed := map[int]error{}
+	for i, v := range vs {
+		switch {
+		case c.poison > 0 && v%c.poison == 0:
+			failed[i] = errFault
+		case c.rng != nil && c.rng.Float64() < c.rate:
+			failed[i] = errMoment
+		default:
+			c.got = append(c.got, v)
+		}
+	}
+	if len(failed) > 0 {
+		return &PartialError{Failed: failed}
+	}
+	return nil
+}
+
+var identity = StageFunc[int, int](func(_ context.Context, v int) ([]int, error) { return []int{v}, nil })
+
+// TestRunKeepsOrder lets stages take random time on several workers: what is written is in the order of reading.
+func TestRunKeepsOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src, sink := &list{n: 500}, &chaos{}
+		p := &Pipeline[int, int]{
+			Source: src, Sink: sink, Workers: 8, Batch: Batch{Size: 7, Linger: time.Millisecond},
+		}
+		p.Stage = StageFunc[int, int](func(_ context.Context, v int) ([]int, error) {
+			time.Sleep(rand.N(time.Second))
+			switch v % 3 {
+			case 0:
+				return nil, nil
+			case 1:
+				return []int{v}, nil
+			}
+			return []int{v, v}, nil
+		})
+		start := time.Now()
+		if err := p.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.IsSorted(sink.got) || len(sink.got) != 167+2*166 {
+			t.Errorf("%d values, sorted %v", len(sink.got), slices.IsSorted(sink.got))
+		}
+		// One worker would take 250 s.
+		if took := time.Since(start); took > 100*time.Second {
+			t.Errorf("8 workers took %v", took)
+		}
+		if len(src.outcomes) != 500 || !src.closed || !sink.closed || p.Stats().Filtered.Load() != 167 {
+			t.Errorf("%d settled, filtered %d, closed %v %v", len(src.outcomes), p.Stats().Filtered.Load(), src.closed, sink.closed)
+		}
+	})
+}
+
+// TestRunChaos is the at-least-once case: whatever the sink does, each value ends written or parked, settled once.
+func TestRunChaos(t *testing.T) {
+	for seed := range uint64(20) {
+		synctest.Test(t, func(t *testing.T) {
+			src, sink := &list{n: 1000}, &chaos{rng: rand.New(rand.NewPCG(seed, 4)), rate: 0.2, poison: 50}
+			p := &Pipeline[int, int]{Source: src, Stage: identity, Sink: sink, Workers: 3, Batch: Batch{Size: 16}, SinkName: "chaos"}
+			if err := p.Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			slices.Sort(sink.got)
+			want := []int{}
+			for i := range 1000 {
+				err, ok := src.outcomes[i]
+				if i%50 != 0 {
+					want = append(want, i)
+				}
+				if !ok || (i%50 == 0) != IsPermanent(err) || (i%50 != 0) != (err == nil) {
+					t.Fatalf("seed %d: value %d settled %v with %v", seed, i, ok, err)
+				}
+			}
+			if !slices.Equal(sink.got, want) || len(src.twice) > 0 {
+				t.Errorf("seed %d: written %d, want %d; settled twice: %v", seed, len(sink.got), len(want), src.twice)
+			}
+			if f, ok := errors.AsType[*Failure](src.outcomes[50]); !ok || f.Stage != "chaos" || f.Attempts < 1 {
+				t.Errorf("the dead letter is labelled %v", src.outcomes[50])
+			}
+			if s := p.Stats(); s.DeadLetters.Load() != 20 || s.Written.Load() != 980 || s.Unfinished.Load() != 0 || s.Retries.Load() == 0 {
+				t.Errorf("counters: written %d, dead %d", s.Written.Load(), s.DeadLetters.Load())
+			}
+		})
+	}
+}
+
+// wholesale refuses any batch that holds a 13, without saying why.
+type wholesale struct{ chaos }
+
+func (w *wholesale) Write(ctx context.Context, vs []int) error {
+	if slices.Contains(vs, 13) {
+		return Permanent(errors.New("somewhere in here"))
+	}
+	return w.chaos.Write(ctx, vs)
+}
+
+func TestRunFindsTheCulprit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src, sink := &list{n: 64}, &wholesale{}
+		p := &Pipeline[int, int]{Source: src, Stage: identity, Sink: sink, Batch: Batch{Size: 32, Linger: time.Second}}
+		if err := p.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if len(sink.got) != 63 || !IsPermanent(src.outcomes[13]) || src.outcomes[14] != nil {
+			t.Errorf("%d written, 13: %v, 14: %v", len(sink.got), src.outcomes[13], src.outcomes[14])
+		}
+	})
+}
+
+func TestRunExhausted(t *testing.T) {
+	stage := StageFunc[int, int](func(_ context.Context, v int) ([]int, error) {
+		if v == 5 {
+			return nil, errMoment
+		}
+		return []int{v}, nil
+	})
+	for _, c := range []struct {
+		policy    Exhausted
+		wantErr   bool
+		permanent bool
+	}{{Stop, true, false}, {DeadLetter, false, true}} {
+		synctest.Test(t, func(t *testing.T) {
+			src, sink := &list{n: 8}, &chaos{}
+			p := &Pipeline[int, int]{Source: src, Stage: stage, Sink: sink, Retry: Retry{Attempts: 3}, Exhausted: c.policy, StageName: "five"}
+			err := p.Run(t.Context())
+			f, isFailure := errors.AsType[*Failure](err)
+			if (err != nil) != c.wantErr || c.wantErr && (!isFailure || f.Attempts != 3 || f.Stage != "five") {
+				t.Errorf("policy %d: %v", c.policy, err)
+			}
+			if got := src.outcomes[5]; got == nil || IsPermanent(got) != c.permanent {
+				t.Errorf("policy %d: outcome %v", c.policy, got)
+			}
+			if len(src.outcomes) != src.read {
+				t.Errorf("policy %d: read %d, settled %d", c.policy, src.read, len(src.outcomes))
+			}
+		})
+	}
+}
+
+// TestRunStops covers the ways to end: the source's end or error, the soft stop, the soft stop that outlives its drain time, the hard stop.
+func TestRunStops(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		src        *list
+		took       time.Duration // of one write
+		soft, hard time.Duration // when the stops come
+		drain      time.Duration
+		ends       time.Duration
+		wantErr    error
+		unfinished bool
+	}{
+		{name: "end of the source", src: &list{n: 3}, took: time.Minute, ends: 3 * time.Minute},
+		{name: "error of the source", src: &list{n: 3, failAt: errMoment}, took: time.Second, ends: 3 * time.Second, wantErr: errMoment},
+		{name: "soft stop", src: &list{n: 3, endless: true}, took: time.Second, soft: 1500 * time.Millisecond, ends: 3 * time.Second},
+		{
+			name: "drain time over", src: &list{n: 3, endless: true}, took: time.Minute, soft: time.Second, drain: 70 * time.Second, ends: 71 * time.Second,
+			wantErr: ErrAborted, unfinished: true,
+		},
+		{
+			name: "hard stop", src: &list{n: 3, endless: true}, took: time.Minute, hard: 61 * time.Second, ends: 61 * time.Second,
+			wantErr: ErrAborted, unfinished: true,
+		},
+		{
+			name: "soft stop after the end of the source", src: &list{n: 3}, took: time.Minute, soft: time.Second, drain: 65 * time.Second, ends: 66 * time.Second,
+			wantErr: ErrAborted, unfinished: true,
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				abort := make(chan struct{})
+				if c.soft > 0 {
+					time.AfterFunc(c.soft, cancel)
+				}
+				if c.hard > 0 {
+					time.AfterFunc(c.hard, func() { close(abort) })
+				}
+				src, sink := c.src, &chaos{took: c.took}
+				p := &Pipeline[int, int]{Source: src, Stage: identity, Sink: sink, Drain: c.drain, Abort: abort, Retry: Retry{Attempts: 1}}
+				start := time.Now()
+				err := p.Run(ctx)
+				if took := time.Since(start); took != c.ends {
+					t.Errorf("ended after %v, want %v", took, c.ends)
+				}
+				if !errors.Is(err, c.wantErr) {
+					t.Errorf("error %v, want %v", err, c.wantErr)
+				}
+				bad := 0
+				for _, e := range src.outcomes {
+					if e != nil {
+						bad++
+					}
+				}
+				if len(src.outcomes) != src.read || (bad > 0) != c.unfinished || len(sink.got) != src.read-bad {
+					t.Errorf("read %d, settled %d, unfinished %d, written %d", src.read, len(src.outcomes), bad, len(sink.got))
+				}
+				if !src.closed || !sink.closed {
+					t.Errorf("closed: source %v, sink %v", src.closed, sink.closed)
+				}
+			})
+		})
+	}
+}
+
+func TestChain(t *testing.T) {
+	half := StageFunc[int, string](func(_ context.Context, v int) ([]string, error) {
+		if v < 0 {
+			return nil, errFault
+		}
+		return []string{fmt.Sprint(v), "x"}, nil
+	})
+	drop := StageFunc[string, string](func(_ context.Context, s string) ([]string, error) {
+		switch s {
+		case "x":
+			return nil, nil
+		case "0":
+			return nil, errMoment
+		}
+		return []string{s}, nil
+	})
+	both := Chain(half, drop)
+	if got, err := both.Process(t.Context(), 7); err != nil || !slices.Equal(got, []string{"7"}) {
+		t.Errorf("%v, %v", got, err)
+	}
+	for in, want := range map[int]error{-1: errFault, 0: errMoment} {
+		if _, err := both.Process(t.Context(), in); !errors.Is(err, want) {
+			t.Errorf("%d: %v", in, err)
+		}
+	}
+}
+
+func TestVia(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		mapFailed  map[int]error
+		mapErr     error
+		short      bool
+		poison     int
+		wantFailed []int
+		wantGot    []int
+		wantErr    bool
+	}{
+		{name: "all", wantGot: []int{1, 2, 3, 4}},
+		{name: "the map fails", mapErr: errMoment, wantErr: true},
+		{name: "the map loses one", short: true, wantErr: true},
+		{name: "the map fails in part", mapFailed: map[int]error{1: errMoment}, wantFailed: []int{1}, wantGot: []int{1, 3, 4}},
+		{name: "both fail in part", mapFailed: map[int]error{0: errFault}, poison: 3, wantFailed: []int{0, 2}, wantGot: []int{2, 4}},
+		{name: "the sink fails in part", poison: 2, wantFailed: []int{1, 3}, wantGot: []int{1, 3}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			sink := &chaos{poison: c.poison}
+			v := Via(func(_ context.Context, in []string) ([]int, error) {
+				out := make([]int, len(in))
+				for i, s := range in {
+					out[i] = len(s)
+				}
+				if c.short {
+					out = out[1:]
+				}
+				if c.mapFailed != nil {
+					return out, &PartialError{Failed: c.mapFailed}
+				}
+				return out, c.mapErr
+			}, Sink[int](sink))
+			err := v.Write(t.Context(), []string{"a", "bb", "ccc", "dddd"})
+			p, ok := errors.AsType[*PartialError](err)
+			if c.wantErr != (err != nil && !ok) {
+				t.Fatalf("error %v", err)
+			}
+			var failed []int
+			if ok {
+				for i := range 4 {
+					if p.Failed[i] != nil {
+						failed = append(failed, i)
+					}
+				}
+			}
+			if !slices.Equal(failed, c.wantFailed) || !slices.Equal(sink.got, c.wantGot) {
+				t.Errorf("failed %v, want %v; written %v, want %v", failed, c.wantFailed, sink.got, c.wantGot)
+			}
+			if err := v.Close(t.Context()); err != nil || !sink.closed {
+				t.Errorf("close: %v, %v", err, sink.closed)
+			}
+		})
+	}
+}

@@ -1,0 +1,492 @@
+// Package transporttest is the suite that a broker must pass together with the client of package kafka: it runs against the embedded broker in
+// every test run, and against Apache Kafka in integration.
+package transporttest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/voxelstream/voxelstream/pipeline"
+	"github.com/voxelstream/voxelstream/pipeline/transport"
+	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
+)
+
+// Broker is what the suite is told of a running broker.
+type Broker struct {
+	// Addr is its host:port.
+	Addr string
+	// Restart kills the broker and starts it again on the same data and address after down; nil if that is not possible.
+	Restart func(t testing.TB, down time.Duration)
+}
+
+// Run runs the suite against one broker, which start starts and, through t.Cleanup, stops.
+func Run(t *testing.T, start func(t testing.TB) Broker) {
+	b := start(t)
+	for _, c := range []struct {
+		name string
+		run  func(t *testing.T, b Broker)
+	}{
+		{"order within a key", testOrder},
+		{"a poisoned message is parked and can be replayed", testPoison},
+		{"a damaged message is parked and the stream goes on", testDamaged},
+		{"a message that is too large is a permanent error", testTooLarge},
+		{"a second life goes on where the first stopped", testSecondLife},
+		{"two members share and hand over", testRebalance},
+		{"a deduper recognises what an earlier life wrote", testDedupe},
+		{"connections that are reset", testResets},
+		{"a lone message is quick", testLatency},
+		{"the broker goes away and comes back", testRestart},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.run(t, b) })
+	}
+}
+
+// limit is how long a case may take before it counts as hanging.
+const limit = 60 * time.Second
+
+// bench is what a case works with: a client, topics of its own.
+type bench struct {
+	testing.TB
+	ctx      context.Context
+	client   *kafka.Client
+	producer *kafka.Producer
+	in, out  string
+	dead     string
+	group    string
+}
+
+var unique atomic.Int64
+
+func newBench(t testing.TB, b Broker, dial func(context.Context, string, string) (net.Conn, error)) *bench {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	t.Cleanup(cancel)
+	name := fmt.Sprintf("t%d-%d", time.Now().UnixMilli(), unique.Add(1))
+	c, err := kafka.Open(kafka.Config{Brokers: []string{b.Addr}, Dial: dial, Log: slog.New(slog.NewTextHandler(testWriter{t}, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	p, err := kafka.NewProducer(c, kafka.ProducerConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	k := &bench{TB: t, ctx: ctx, client: c, producer: p, in: name + "-in", out: name + "-out", dead: name + "-dead", group: name}
+	if err := c.EnsureTopics(ctx, kafka.Topic{Name: k.in, Partitions: 4}, kafka.Topic{Name: k.out, Partitions: 4}, kafka.Topic{Name: k.dead, Partitions: 1}); err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// testWriter shows the log of a test with the test.
+type testWriter struct{ t testing.TB }
+
+func (w testWriter) Write(b []byte) (int, error) {
+	if w.t.Context().Err() == nil {
+		w.t.Log(strings.TrimSpace(string(b)))
+	}
+	return len(b), nil
+}
+
+// messages makes n messages, spread over keys; the value is the number.
+func messages(from, n, keys int) []transport.Message {
+	ms := make([]transport.Message, n)
+	for i := range ms {
+		id := fmt.Sprintf("event-%06d", from+i)
+		ms[i] = transport.New(fmt.Sprintf("key-%d", (from+i)%keys), id, "text/plain", []byte(id))
+	}
+	return ms
+}
+
+func (b *bench) produce(ms ...transport.Message) {
+	b.Helper()
+	if _, err := b.producer.Produce(b.ctx, b.in, ms...); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// member is one running pipeline from in to out.
+type member struct {
+	consumer *kafka.Consumer
+	stop     context.CancelFunc
+	ended    chan error
+}
+
+// join starts a member whose stage is f.
+func (b *bench) join(f pipeline.StageFunc[transport.Message, transport.Message]) *member {
+	b.Helper()
+	k, err := kafka.NewConsumer(b.client, kafka.ConsumerConfig{
+		Group: b.group, Topic: b.in, Budget: pipeline.NewBudget(64 << 20), DeadLetters: b.producer, DeadLetterTopic: b.dead,
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(b.ctx)
+	m := &member{consumer: k, stop: stop, ended: make(chan error, 1)}
+	p := &pipeline.Pipeline[transport.Message, transport.Message]{
+		Source: k, Stage: f, StageName: "test stage", Sink: kafka.NewDeduper(b.producer, b.out, 0),
+		Workers: 4, Batch: pipeline.Batch{Size: 64, Linger: 2 * time.Millisecond},
+	}
+	go func() { m.ended <- p.Run(ctx) }()
+	b.Cleanup(stop)
+	return m
+}
+
+// leave stops a member softly and wants it to end well.
+func (m *member) leave(t testing.TB) {
+	t.Helper()
+	m.stop()
+	if err := <-m.ended; err != nil {
+		t.Errorf("member: %v", err)
+	}
+}
+
+func pass(_ context.Context, m transport.Message) ([]transport.Message, error) {
+	return []transport.Message{transport.New(string(m.Key), m.EventID(), "text/plain", m.Value)}, nil
+}
+
+// read returns what a topic holds, by partition in order.
+func (b *bench) read(topic string) []transport.Message {
+	b.Helper()
+	var out []transport.Message
+	for m, err := range b.client.Records(b.ctx, topic, false) {
+		if err != nil {
+			b.Fatal(err)
+		}
+		out = append(out, m)
+	}
+	return out
+}
+
+// await waits until a topic holds n messages, and returns them.
+func (b *bench) await(topic string, n int) []transport.Message {
+	b.Helper()
+	for {
+		ms := b.read(topic)
+		if len(ms) >= n {
+			return ms
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-b.ctx.Done():
+			b.Fatalf("%s holds %d messages, want %d", topic, len(ms), n)
+		}
+	}
+}
+
+// exactly wants each event of want once in ms, and the events of each key in order.
+func (b *bench) exactly(ms, want []transport.Message) {
+	b.Helper()
+	count, last := map[string]int{}, map[string]string{}
+	for _, m := range ms {
+		id := m.EventID()
+		count[id]++
+		if err := m.Verify(); err != nil {
+			b.Error(err)
+		}
+		if key := string(m.Key); id < last[key] {
+			b.Errorf("key %s: %s came after %s", key, id, last[key])
+		} else {
+			last[key] = id
+		}
+	}
+	missing, repeated := 0, 0
+	for _, m := range want {
+		switch n := count[m.EventID()]; {
+		case n == 0:
+			missing++
+		case n > 1:
+			repeated++
+		}
+		delete(count, m.EventID())
+	}
+	if missing > 0 || repeated > 0 || len(count) > 0 {
+		b.Errorf("of %d messages %d are missing, %d repeated, %d unknown", len(want), missing, repeated, len(count))
+	}
+}
+
+func testOrder(t *testing.T, broker Broker) {
+	b := newBench(t, broker, nil)
+	ms := messages(0, 4000, 7)
+	m := b.join(pass)
+	for batch := range slices.Chunk(ms, 250) {
+		b.produce(batch...)
+	}
+	b.exactly(b.await(b.out, len(ms)), ms)
+	m.leave(t)
+	lag, err := b.client.Lag(b.ctx, b.group, b.in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for p, n := range lag {
+		if n != 0 {
+			t.Errorf("partition %d: lag %d after a drain", p, n)
+		}
+	}
+}
+
+func testPoison(t *testing.T, broker Broker) {
+	b := newBench(t, broker, nil)
+	ms := messages(0, 200, 5)
+	b.produce(ms...)
+	var healed atomic.Bool
+	m := b.join(func(ctx context.Context, m transport.Message) ([]transport.Message, error) {
+		if strings.HasSuffix(m.EventID(), "7") && !healed.Load() {
+			return nil, pipeline.Permanent(errors.New("seven"))
+		}
+		return pass(ctx, m)
+	})
+	b.await(b.out, 180)
+	dead := b.await(b.dead, 20)
+	if len(dead) != 20 {
+		t.Fatalf("%d dead letters, want 20", len(dead))
+	}
+	for _, m := range dead {
+		d, err := transport.ReadDeadLetter(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.Topic != b.in || d.Stage != "test stage" || d.Error != "seven" || d.Attempts != 1 || time.Since(d.Time) > limit {
+			t.Errorf("dead letter %+v", d)
+		}
+		if string(m.Value) != m.EventID() || m.Verify() != nil {
+			t.Errorf("dead letter %s holds %q", m.EventID(), m.Value)
+		}
+	}
+	healed.Store(true)
+	for i, want := range []int{20, 0} {
+		n, err := b.client.Replay(b.ctx, b.producer, b.dead, b.group+"-replay", nil)
+		if err != nil || n != want {
+			t.Fatalf("replay %d sent %d, %v; want %d", i, n, err, want)
+		}
+	}
+	out := b.await(b.out, 200)
+	m.leave(t)
+	slices.SortFunc(out, func(x, y transport.Message) int { return strings.Compare(x.EventID(), y.EventID()) }) // replayed ones come late
+	b.exactly(out, ms)
+}
+
+func testDamaged(t *testing.T, broker Broker) {
+	b := newBench(t, broker, nil)
+	ms := messages(0, 100, 4)
+	ms[50].Value = []byte("event-000059") // the checksum is of the original
+	b.produce(ms...)
+	m := b.join(pass)
+	out := b.await(b.out, 99)
+	dead := b.await(b.dead, 1)
+	b.exactly(out, slices.Delete(slices.Clone(ms), 50, 51))
+	d, err := transport.ReadDeadLetter(dead[0])
+	if err != nil || d.Stage != "checksum" || dead[0].EventID() != "event-000050" {
+		t.Errorf("dead letter %s: %+v, %v", dead[0].EventID(), d, err)
+	}
+	if n := m.consumer.Stats().Damaged.Load(); n != 1 {
+		t.Errorf("%d damaged, want 1", n)
+	}
+	m.leave(t)
+}
+
+func testTooLarge(t *testing.T, broker Broker) {
+	b := newBench(t, broker, nil)
+	ms := messages(0, 3, 1)
+	ms[1].Value = make([]byte, 17<<20)
+	_, err := b.producer.Produce(b.ctx, b.in, ms...)
+	partial, ok := errors.AsType[*pipeline.PartialError](err)
+	if !ok || len(partial.Failed) != 1 || !pipeline.IsPermanent(partial.Failed[1]) {
+		t.Fatalf("error %v, want message 1 alone as permanent", err)
+	}
+	if n := len(b.read(b.in)); n != 2 {
+		t.Errorf("%d messages stored, want 2", n)
+	}
+	big := transport.New("key", "big", "application/octet-stream", make([]byte, 15<<20))
+	b.produce(big)
+	m := b.join(pass)
+	b.await(b.out, 3)
+	m.leave(t)
+}
+
+func testSecondLife(t *testing.T, broker Broker) {
+	b := newBench(t, broker, nil)
+	ms := messages(0, 3000, 9)
+	b.produce(ms[:2000]...)
+	m := b.join(pass)
+	b.await(b.out, 500)
+	m.leave(t)
+	b.produce(ms[2000:]...)
+	var repeated atomic.Int64
+	var seen sync.Map
+	for _, m := range b.read(b.out) {
+		seen.Store(m.EventID(), true)
+	}
+	m = b.join(func(ctx context.Context, m transport.Message) ([]transport.Message, error) {
+		if _, ok := seen.Load(m.EventID()); ok {
+			repeated.Add(1)
+		}
+		return pass(ctx, m)
+	})
+	b.exactly(b.await(b.out, len(ms)), ms)
+	m.leave(t)
+	if n := repeated.Load(); n > 0 {
+		t.Errorf("%d messages were delivered again after a clean stop", n)
+	}
+}
+
+func testRebalance(t *testing.T, broker Broker) {
+	b := newBench(t, broker, nil)
+	ms := messages(0, 3000, 16)
+	slow := func(ctx context.Context, m transport.Message) ([]transport.Message, error) {
+		time.Sleep(rand.N(time.Millisecond))
+		return pass(ctx, m)
+	}
+	first := b.join(slow)
+	var feed sync.WaitGroup
+	feed.Go(func() {
+		for batch := range slices.Chunk(ms, 50) {
+			if _, err := b.producer.Produce(b.ctx, b.in, batch...); err != nil {
+				t.Error(err)
+				return
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	})
+	b.await(b.out, 200)
+	second := b.join(slow)
+	for second.consumer.Stats().Delivered.Load() == 0 {
+		if time.Sleep(20 * time.Millisecond); b.ctx.Err() != nil {
+			t.Fatal("the second member got nothing")
+		}
+	}
+	first.leave(t)
+	feed.Wait()
+	b.exactly(b.await(b.out, len(ms)), ms)
+	second.leave(t)
+}
+
+func testDedupe(t *testing.T, broker Broker) {
+	b := newBench(t, broker, nil)
+	ms := messages(0, 500, 6)
+	first := kafka.NewDeduper(b.producer, b.out, 0)
+	if err := first.Write(b.ctx, ms[:300]); err != nil {
+		t.Fatal(err)
+	}
+	second := kafka.NewDeduper(b.producer, b.out, 0)
+	if err := second.Write(b.ctx, append(slices.Clone(ms[200:]), ms[400])); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Write(b.ctx, ms); err != nil { // it knows its own, and learns of the other's
+		t.Fatal(err)
+	}
+	b.exactly(b.read(b.out), ms)
+	if n := second.Dropped(); n != 101 {
+		t.Errorf("the second life dropped %d, want 101", n)
+	}
+	if n := first.Dropped(); n != 500 {
+		t.Errorf("the first life dropped %d, want 500", n)
+	}
+}
+
+// resets dials connections that are reset (RST) with probability p after each read, when the broker has done its work and the answer is lost.
+func resets(p *atomic.Int64) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return &resetConn{TCPConn: c.(*net.TCPConn), permille: p}, nil
+	}
+}
+
+type resetConn struct {
+	*net.TCPConn
+	permille *atomic.Int64
+}
+
+func (c *resetConn) Read(b []byte) (int, error) {
+	n, err := c.TCPConn.Read(b)
+	if err == nil && rand.Int64N(1000) < c.permille.Load() {
+		_ = c.SetLinger(0)
+		_ = c.Close()
+		return 0, io.ErrUnexpectedEOF
+	}
+	return n, err
+}
+
+func testResets(t *testing.T, broker Broker) {
+	var permille atomic.Int64
+	b := newBench(t, broker, resets(&permille))
+	ms := messages(0, 2000, 8)
+	m := b.join(pass)
+	permille.Store(40)
+	for batch := range slices.Chunk(ms, 20) {
+		b.produce(batch...)
+	}
+	permille.Store(0)
+	b.exactly(b.read(b.in), ms) // the producer's own promise
+	b.exactly(b.await(b.out, len(ms)), ms)
+	m.leave(t)
+}
+
+func testLatency(t *testing.T, broker Broker) {
+	b := newBench(t, broker, nil)
+	got := make(chan time.Time, 1)
+	m := b.join(func(context.Context, transport.Message) ([]transport.Message, error) {
+		got <- time.Now()
+		return nil, nil
+	})
+	var took []time.Duration
+	for _, m := range messages(0, 60, 4) {
+		start := time.Now()
+		b.produce(m)
+		took = append(took, (<-got).Sub(start))
+	}
+	m.leave(t)
+	// Each partition's first message may meet a consumer that is still joining.
+	slices.Sort(took)
+	t.Logf("latency of a lone message: median %v, 9th decile %v", took[30], took[54])
+	if took[30] > 50*time.Millisecond {
+		t.Errorf("median latency %v", took[30])
+	}
+}
+
+func testRestart(t *testing.T, broker Broker) {
+	if broker.Restart == nil {
+		t.Skip("this broker can not be restarted")
+	}
+	b := newBench(t, broker, nil)
+	ms := messages(0, 2000, 8)
+	m := b.join(pass)
+	var feed sync.WaitGroup
+	feed.Go(func() {
+		for batch := range slices.Chunk(ms, 10) {
+			if _, err := b.producer.Produce(b.ctx, b.in, batch...); err != nil {
+				t.Error(err)
+				return
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+	})
+	b.await(b.out, 100)
+	broker.Restart(t, 2*time.Second)
+	feed.Wait()
+	b.exactly(b.await(b.out, len(ms)), ms)
+	b.exactly(b.read(b.in), ms)
+	m.leave(t)
+	if n := m.consumer.Stats().Lost.Load(); n != 0 {
+		t.Errorf("%d messages lost to retention", n)
+	}
+}
