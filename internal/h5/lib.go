@@ -74,3 +74,9 @@ func memType[T Number]() C.int {
 	}
 	return C.VS_I64
 }
+
+// openAtStart are the objects that gonum's binding keeps for as long as the process lives.
+var openAtStart = int(C.vs_open_objects())
+
+// openObjects counts everything else that the library holds open in this process.
+func openObjects() int { return int(C.vs_open_objects()) - openAtStart }

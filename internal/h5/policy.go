@@ -3,6 +3,7 @@ package h5
 import (
 	"fmt"
 	"math/bits"
+	"slices"
 )
 
 // The limits of what a file may claim. They are far above what archives of voxels and models need, and low enough that a small file cannot
@@ -18,9 +19,9 @@ const (
 	maxRowBytes   = 256 << 20 // one row, as float64
 	maxChunkBytes = 64 << 20  // one chunk, unpacked
 	maxTextBytes  = 64 << 20  // strings of one request
-	chunkSlack    = 64 << 10  // a stored chunk may be this much, and an eighth, larger than its values
-	// A dataset cannot honestly hold more than its file: deflate packs at most 1032 to 1 (zlib's documentation), and values never
-	// written take no space, of which some are allowed to every file.
+	chunkSlack    = 4 << 10   // a stored chunk may be this much, and an eighth, larger than its values
+	// A dataset cannot honestly hold more than its file: deflate packs at most 1032 to 1 (zlib's documentation), other filters do not, and
+	// values never written take no space, of which some are allowed to every file.
 	maxPacking   = 1032
 	unwrittenOK  = 64 << 20
 	filterGzip   = 1
@@ -82,6 +83,10 @@ func (f *facts) judge(fileSize int64) string {
 	default:
 		return "its values lie in other files (virtual dataset)"
 	}
+	room := uint64(max(fileSize, 0))
+	if slices.Contains(f.filters, filterGzip) {
+		room *= maxPacking
+	}
 	total, row := f.size, uint64(8)
 	for i, d := range f.dims {
 		if d > maxDim {
@@ -91,7 +96,7 @@ func (f *facts) judge(fileSize int64) string {
 			return "" // no values, nothing to read
 		}
 		hi, lo := bits.Mul64(total, d)
-		if hi != 0 || lo > maxPacking*uint64(max(fileSize, 0))+unwrittenOK {
+		if hi != 0 || lo > room+unwrittenOK {
 			return fmt.Sprintf("its dimensions %v are more than a file of %d bytes can hold", f.dims, fileSize)
 		}
 		total = lo

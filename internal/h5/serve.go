@@ -115,8 +115,11 @@ type openDataset struct {
 // keepOpen is how many datasets stay open: values and labels of two splits.
 const keepOpen = 4
 
-// onRequest is for tests: it sees each request before it is served.
-var onRequest func(q *request)
+// For tests: onRequest sees each request before it is served, policyOff lets everything through to libhdf5.
+var (
+	onRequest func(q *request)
+	policyOff bool
+)
 
 func (s *server) do(q *request, p *reply) ([]byte, error) {
 	if q.Op == opOpen {
@@ -124,7 +127,7 @@ func (s *server) do(q *request, p *reply) ([]byte, error) {
 	}
 	if q.Op == opClose {
 		s.close()
-		p.Open = int(C.vs_open_objects())
+		p.Open = openObjects()
 		return nil, nil
 	}
 	if onRequest != nil {
@@ -188,18 +191,10 @@ func (s *server) id() C.hid_t { return C.hid_t(s.file.ID()) }
 
 // follow makes sure that each step of path is a hard link: soft ones may lead anywhere, external ones out of the file.
 func (s *server) follow(path string) error {
-	if path == "/" {
-		return nil
+	if err := checkPath(path); err != nil {
+		return err
 	}
-	if !strings.HasPrefix(path, "/") || strings.ContainsRune(path, 0) {
-		return fmt.Errorf("path %q does not start with /", path)
-	}
-	at := ""
-	for step := range strings.SplitSeq(path[1:], "/") {
-		if step == "" || step == "." || step == ".." {
-			return fmt.Errorf("path %q is not in its shortest form", path)
-		}
-		at += "/" + step
+	for at := range ancestry(path) {
 		c, free := cString(at)
 		rc := C.vs_is_hard(s.id(), c)
 		free()
@@ -267,9 +262,9 @@ func (s *server) list(group string, deep bool, out []Object, depth int) ([]Objec
 
 // links are the names of a group's hard links.
 func (s *server) links(group C.hid_t) ([]string, error) {
-	l := C.vs_names{max: maxObjects, max_bytes: maxNameBytes}
-	defer C.vs_names_free(&l)
-	if C.vs_links(group, &l) < 0 {
+	l := &C.vs_names{max: maxObjects, max_bytes: maxNameBytes}
+	defer C.vs_names_free(l)
+	if C.vs_links(group, l) < 0 {
 		return nil, libError()
 	}
 	if l.overflow != 0 {
@@ -369,7 +364,7 @@ func (s *server) dataset(path string) (*openDataset, error) {
 	if err != nil {
 		return nil, err
 	}
-	if why := d.facts.judge(s.size); why != "" {
+	if why := d.facts.judge(s.size); why != "" && !policyOff {
 		_ = d.ds.Close()
 		return nil, refusal(why)
 	}
@@ -399,7 +394,7 @@ func (s *server) reopenCached(d *openDataset) error {
 	if err != nil {
 		return libError()
 	}
-	defer list.Close() //nolint:errcheck // a property list holds nothing that could be lost
+	defer list.Close()  //nolint:errcheck // a property list holds nothing that could be lost
 	const slots = 12421 // a prime, about a hundred times the chunks that fit, as H5Pset_chunk_cache advises
 	if err := list.SetChunkCache(slots, int(min(max(need, 1<<20), maxChunkBytes)), 1); err != nil {
 		return libError()
@@ -412,7 +407,7 @@ func (s *server) reopenCached(d *openDataset) error {
 
 // checkChunks refuses rows under which a stored chunk is far larger than its values.
 func (d *openDataset) checkChunks(row, rows uint64) error {
-	if len(d.facts.filters) == 0 || d.facts.rank == 0 || row >= d.checked[0] && row+rows <= d.checked[1] {
+	if policyOff || len(d.facts.filters) == 0 || d.facts.rank == 0 || row >= d.checked[0] && row+rows <= d.checked[1] {
 		return nil
 	}
 	nominal := d.facts.chunkBytes()
@@ -567,22 +562,22 @@ func (s *server) strings(q *request) ([]byte, error) {
 
 // readStrings appends the strings of a dataset's rows or of an attribute to a payload.
 func readStrings(id C.hid_t, attr bool, info *C.vs_info, row, rows uint64, out []byte) (int, []byte, error) {
-	var l C.vs_strings
+	l := new(C.vs_strings)
 	isAttr := C.int(0)
 	if attr {
 		isAttr = 1
 	}
-	switch C.vs_strings_read(id, isAttr, info, C.uint64_t(row), C.uint64_t(rows), maxTextBytes, &l) {
+	switch C.vs_strings_read(id, isAttr, info, C.uint64_t(row), C.uint64_t(rows), maxTextBytes, l) {
 	case 0:
 	case -2:
 		return 0, nil, refusal(fmt.Sprintf("the strings take more than %d bytes", maxTextBytes))
 	default:
 		return 0, nil, libError()
 	}
-	defer C.vs_strings_free(&l)
+	defer C.vs_strings_free(l)
 	for i := range uint64(l.count) {
 		var n C.uint64_t
-		p := C.vs_string(&l, C.uint64_t(i), maxTextBytes, &n)
+		p := C.vs_string(l, C.uint64_t(i), maxTextBytes, &n)
 		if len(out)+int(n) > maxTextBytes {
 			return 0, nil, refusal(fmt.Sprintf("the strings take more than %d bytes", maxTextBytes))
 		}
@@ -625,9 +620,9 @@ func (s *server) attrs(q *request, p *reply) ([]byte, error) {
 }
 
 func attrNames(object C.hid_t) ([]string, error) {
-	l := C.vs_names{max: maxAttrs, max_bytes: maxNameBytes}
-	defer C.vs_names_free(&l)
-	if C.vs_attr_names(object, &l) < 0 {
+	l := &C.vs_names{max: maxAttrs, max_bytes: maxNameBytes}
+	defer C.vs_names_free(l)
+	if C.vs_attr_names(object, l) < 0 {
 		return nil, libError()
 	}
 	if l.overflow != 0 {

@@ -15,15 +15,17 @@ import (
 // and the switch that keeps it from printing its errors belongs to a thread.
 var thread = sync.OnceValue(func() chan<- func() {
 	jobs := make(chan func())
-	go func() {
-		runtime.LockOSThread()
-		C.vs_quiet()
-		for job := range jobs {
-			job()
-		}
-	}()
+	go work(jobs)
 	return jobs
 })
+
+func work(jobs <-chan func()) {
+	runtime.LockOSThread()
+	C.vs_quiet()
+	for job := range jobs {
+		job()
+	}
+}
 
 // onThread runs f on the thread and waits for it.
 func onThread(f func() error) error {

@@ -19,13 +19,13 @@ const (
 type op string
 
 const (
-	opOpen     op = "open"
-	opList     op = "list"     // the members of a group, Deep: of all groups below it
-	opObject   op = "object"   // one object
-	opAttrs    op = "attrs"    // the attributes of an object; with Name, that one
-	opRead     op = "read"     // rows as numbers
-	opStrings  op = "strings"  // rows as strings
-	opClose    op = "close"    // closes the file; the reply counts what is still open
+	opOpen    op = "open"
+	opList    op = "list"    // the members of a group, Deep: of all groups below it
+	opObject  op = "object"  // one object
+	opAttrs   op = "attrs"   // the attributes of an object; with Name, that one
+	opRead    op = "read"    // rows as numbers
+	opStrings op = "strings" // rows as strings
+	opClose   op = "close"   // closes the file; the reply counts what is still open
 )
 
 type request struct {

@@ -182,9 +182,13 @@ func (h *headBuffer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// String is what was printed, on one line.
+// String is what was printed, on one line, without what Go adds for its own developers.
 func (h *headBuffer) String() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return strings.Join(strings.Fields(strings.ToValidUTF8(h.b.String(), "?")), " ")
+	text := strings.ToValidUTF8(h.b.String(), "?")
+	for _, end := range []string{"\nPC=", "\ngoroutine ", "\nruntime", "\n["} {
+		text, _, _ = strings.Cut(text, end)
+	}
+	return strings.Join(strings.Fields(text), " ")
 }

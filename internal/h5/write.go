@@ -100,12 +100,7 @@ func (w *Writer) Group(path string) error {
 }
 
 func (w *Writer) exists(path string) (bool, error) {
-	if path == "/" {
-		return true, nil
-	}
-	at := ""
-	for step := range strings.SplitSeq(path[1:], "/") {
-		at += "/" + step
+	for at := range ancestry(path) {
 		c, free := cString(at)
 		rc := C.vs_is_hard(w.id(), c)
 		free()
@@ -117,21 +112,6 @@ func (w *Writer) exists(path string) (bool, error) {
 		}
 	}
 	return true, nil
-}
-
-func checkPath(path string) error {
-	if path == "/" {
-		return nil
-	}
-	if !strings.HasPrefix(path, "/") || !utf8.ValidString(path) || strings.ContainsRune(path, 0) {
-		return fmt.Errorf("path %q is not UTF-8 that starts with /", path)
-	}
-	for step := range strings.SplitSeq(path[1:], "/") {
-		if step == "" || step == "." || step == ".." {
-			return fmt.Errorf("path %q is not in its shortest form", path)
-		}
-	}
-	return nil
 }
 
 // SetAttr gives the object at path ("/": the file) an attribute. The value is a string (stored as UTF-8 of variable length, as h5py does), an

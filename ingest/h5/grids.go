@@ -1,0 +1,230 @@
+package h5
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+
+	"github.com/voxelstream/voxelstream/ingest"
+	hdf "github.com/voxelstream/voxelstream/internal/h5"
+)
+
+// blockBytes is how much is read ahead.
+const blockBytes = 1 << 20
+
+// grids is a source over the rows of one or more datasets, a stream each.
+type grids struct {
+	file   *hdf.File
+	signed bool
+	parts  []*table // still to be read, the current first
+}
+
+// table is one dataset of grids with its labels, and the block of rows last read.
+type table struct {
+	pair
+	stream   string
+	rows     int
+	dims     [3]int
+	channels int
+	next     int // row
+
+	values []float32
+	labels []float64
+	bad    []error // of each row of the block, nil for a good one
+	first  int     // row of the block
+}
+
+func newGrids(ctx context.Context, f *hdf.File, stream string, pairs []pair, o Options) (ingest.Source, error) {
+	g := &grids{file: f, signed: o.Signed}
+	skip := o.Start
+	for _, p := range pairs {
+		t, err := newTable(ctx, f, p, o.Options)
+		if err != nil {
+			return nil, err
+		}
+		t.stream = stream + ":" + p.data[1:]
+		t.next = min(skip, t.rows)
+		skip -= t.next
+		g.parts = append(g.parts, t)
+	}
+	return g, nil
+}
+
+// newTable checks that a dataset holds grids and that its labels fit.
+func newTable(ctx context.Context, f *hdf.File, p pair, o ingest.Options) (*table, error) {
+	x, err := f.Object(ctx, p.data)
+	if err != nil {
+		return nil, err
+	}
+	if err := numbers(&x); err != nil {
+		return nil, err
+	}
+	t := &table{pair: p, rows: x.Rows()}
+	if t.dims, t.channels, err = gridShape(x.Dims, o); err != nil {
+		return nil, fmt.Errorf("%s: %w", p.data, err)
+	}
+	if p.labels == "" {
+		return t, nil
+	}
+	y, err := f.Object(ctx, p.labels)
+	if err != nil {
+		return nil, err
+	}
+	if err := numbers(&y); err != nil {
+		return nil, err
+	}
+	if len(y.Dims) == 0 || y.RowLen() != 1 || y.Rows() != t.rows {
+		return nil, fmt.Errorf("%s: found shape %v, want a label for each of the %d rows of %s", p.labels, y.Dims, t.rows, p.data)
+	}
+	return t, nil
+}
+
+func numbers(o *hdf.Object) error {
+	switch {
+	case o.Kind != hdf.Dataset:
+		return fmt.Errorf("%s: found a %s, want a dataset", o.Path, o.Kind)
+	case o.Refused != "":
+		return fmt.Errorf("%s: %w: %s", o.Path, hdf.ErrRefused, o.Refused)
+	case o.Class == hdf.String:
+		return fmt.Errorf("%s: found strings, want numbers", o.Path)
+	}
+	return nil
+}
+
+// gridShape reads the shape of a dataset: (N, K) flat grids of o.GridShape, or cubes; (N, D, H, W); (N, D, H, W, C).
+func gridShape(s []int, o ingest.Options) (dims [3]int, channels int, err error) {
+	channels = 1
+	switch len(s) {
+	case 2:
+		if dims = o.GridShape; dims == [3]int{} {
+			edge := int(math.Round(math.Cbrt(float64(s[1]))))
+			dims = [3]int{edge, edge, edge}
+		}
+	case 4, 5:
+		dims = [3]int(s[1:4])
+		if len(s) == 5 {
+			channels = s[4]
+		}
+	default:
+		return dims, 0, fmt.Errorf("found shape %v, want (N, K), (N, D, H, W) or (N, D, H, W, C)", s)
+	}
+	cells := channels
+	for _, d := range dims {
+		if d < 1 || cells < 1 || d > o.MaxCells/cells {
+			return dims, 0, fmt.Errorf("found shape %v, want grids of 1 to %d values", s, o.MaxCells)
+		}
+		cells *= d
+	}
+	if len(s) == 2 && cells != s[1] {
+		return dims, 0, fmt.Errorf("found rows of %d values, want %d x %d x %d; say the shape of a row", s[1], dims[0], dims[1], dims[2])
+	}
+	return dims, channels, nil
+}
+
+func (t *table) cells() int { return t.dims[0] * t.dims[1] * t.dims[2] * t.channels }
+
+// Read returns the next row.
+func (g *grids) Read(ctx context.Context) (ingest.Sample, error) {
+	if err := ctx.Err(); err != nil {
+		return ingest.Sample{}, err
+	}
+	for len(g.parts) > 0 && g.parts[0].next >= g.parts[0].rows {
+		g.parts = g.parts[1:]
+	}
+	if len(g.parts) == 0 {
+		return ingest.Sample{}, io.EOF
+	}
+	t := g.parts[0]
+	if t.next >= t.first+len(t.bad) || t.next < t.first {
+		if err := t.load(ctx, g.file); err != nil {
+			return ingest.Sample{}, err
+		}
+	}
+	return t.sample(g.signed)
+}
+
+// Close ends the reader's process.
+func (g *grids) Close() error { return g.file.Close() }
+
+// load reads the block that starts with the next row. If it cannot be read as a whole, its rows are read one by one, so that those which can
+// are not lost.
+func (t *table) load(ctx context.Context, f *hdf.File) error {
+	n := t.cells()
+	k := min(max(1, blockBytes/(4*n)), t.rows-t.next)
+	if cap(t.values) < k*n {
+		t.values = make([]float32, k*n)
+		t.labels = make([]float64, k)
+	}
+	t.values, t.labels = t.values[:k*n], t.labels[:k]
+	t.first, t.bad = t.next, make([]error, k)
+	err := t.read(ctx, f, 0, k)
+	if err == nil {
+		return nil
+	}
+	if fatal(ctx, err) {
+		return err
+	}
+	for i := range k {
+		if t.bad[i] = t.read(ctx, f, i, 1); t.bad[i] != nil && fatal(ctx, t.bad[i]) {
+			return t.bad[i]
+		}
+	}
+	return nil
+}
+
+// fatal says whether an error ends the source: the reader's process is gone.
+func fatal(ctx context.Context, err error) bool {
+	return ctx.Err() != nil || errors.Is(err, hdf.ErrWorker)
+}
+
+// read reads rows i to i+k of the block.
+func (t *table) read(ctx context.Context, f *hdf.File, i, k int) error {
+	n := t.cells()
+	if err := f.ReadFloat32(ctx, t.data, t.first+i, k, t.values[i*n:(i+k)*n]); err != nil {
+		return err
+	}
+	if t.pair.labels == "" {
+		return nil
+	}
+	return f.ReadFloat64(ctx, t.pair.labels, t.first+i, k, t.labels[i:i+k])
+}
+
+// sample makes the next row of the block a sample.
+func (t *table) sample(signed bool) (ingest.Sample, error) {
+	i := t.next - t.first
+	s := ingest.Sample{Stream: t.stream, Seq: uint64(t.next), Label: ingest.NoLabel}
+	t.next++
+	err := t.bad[i]
+	values := t.values[i*t.cells() : (i+1)*t.cells()]
+	if err == nil {
+		err = checkValues(values, signed)
+	}
+	if err == nil && t.pair.labels != "" {
+		s.Label, err = labelOf(t.labels[i])
+	}
+	if err != nil {
+		return ingest.Sample{}, &ingest.ItemError{Stream: s.Stream, Seq: s.Seq, Err: err}
+	}
+	s.Data = &ingest.Grid{Dims: t.dims, Channels: t.channels, Values: append([]float32(nil), values...)}
+	return s, nil
+}
+
+// checkValues wants finite values, and none below zero unless they may be signed.
+func checkValues(values []float32, signed bool) error {
+	for i, v := range values {
+		if !(v >= 0 && v <= math.MaxFloat32) && !(signed && v < 0 && v >= -math.MaxFloat32) {
+			return fmt.Errorf("cell %d: found %g, want a finite value%s", i, v, map[bool]string{false: " of at least 0"}[signed])
+		}
+	}
+	return nil
+}
+
+// labelOf wants a class number, or ingest.NoLabel.
+func labelOf(v float64) (int32, error) {
+	if v != math.Trunc(v) || v < float64(ingest.NoLabel) || v > math.MaxInt32 {
+		return 0, fmt.Errorf("found label %g, want a class number", v)
+	}
+	return int32(v), nil
+}

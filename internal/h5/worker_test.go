@@ -1,0 +1,196 @@
+//go:build cgo && !nohdf5
+
+package h5
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// Names that, in a request for "/", make a worker of this test binary misbehave; unguarded switches the policy off for one request.
+const (
+	unguarded = "test: unguarded"
+	crash     = "test: crash"
+	spin      = "test: spin"
+	allocate  = "test: allocate"
+	deaf      = "test: deaf"
+)
+
+// The initializer of a variable runs before the init function in which a worker stays.
+var _ = func() bool {
+	onRequest = func(q *request) {
+		switch q.Name {
+		case unguarded:
+			policyOff = true
+		case crash:
+			_ = syscall.Kill(os.Getpid(), syscall.SIGSEGV)
+			time.Sleep(time.Minute)
+		case spin:
+			for start := time.Now(); time.Since(start) < time.Minute; {
+			}
+		case allocate:
+			sink = make([]byte, 3<<30)
+		case deaf:
+			os.Exit(0)
+		}
+	}
+	return true
+}()
+
+var sink []byte
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/voxelstream/voxelstream/internal/h5.work"))
+}
+
+func TestWorkerFails(t *testing.T) {
+	for name, want := range map[string]string{
+		crash: "SIGSEGV", spin: "no answer in", allocate: "out of memory", deaf: "ended",
+	} {
+		t.Run(name[6:], func(t *testing.T) {
+			if name == allocate && instrumented {
+				t.Skip("this build has no limit on address space")
+			}
+			f := reopen(t, filepath.Join("testdata", "types.h5"))
+			f.w.timeout = 2 * time.Second
+			_, err := f.Attr(t.Context(), "/", name)
+			if !errors.Is(err, ErrWorker) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "types.h5") {
+				t.Errorf("error %v, want ErrWorker with %q", err, want)
+			}
+			if _, err := f.Object(t.Context(), "/"); !errors.Is(err, ErrWorker) {
+				t.Errorf("later error %v, want ErrWorker", err)
+			}
+			select {
+			case <-f.w.exited:
+			default:
+				t.Error("the worker still runs")
+			}
+		})
+	}
+}
+
+func TestCancel(t *testing.T) {
+	f := reopen(t, filepath.Join("testdata", "types.h5"))
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	if _, err := f.Attr(ctx, "/", spin); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error %v, want the context's", err)
+	}
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("took %v", took)
+	}
+	canceled, cancel2 := context.WithCancel(t.Context())
+	cancel2()
+	if _, err := Open(canceled, filepath.Join("testdata", "types.h5")); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want the context's", err)
+	}
+}
+
+// TestSilence makes many goroutines fail at once: nothing reaches standard error, and the file goes on.
+func TestSilence(t *testing.T) {
+	f := reopen(t, filepath.Join("testdata", "types.h5"))
+	w, path := create(t)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 50 {
+				if err := f.ReadFloat32(t.Context(), "/f64_big", 0, 3, make([]float32, 3)); err == nil {
+					t.Error("no error")
+				}
+				if _, err := f.Attr(t.Context(), "/", "none"); err == nil {
+					t.Error("no error")
+				}
+				if _, err := Create(filepath.Join(path, "none")); err == nil {
+					t.Error("no error")
+				}
+				if err := onThread(func() error { return setAttr(-1, nil, 1) }); err == nil {
+					t.Error("no error")
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if s := f.w.stderr.String(); s != "" {
+		t.Errorf("the worker printed %q", s)
+	}
+	must(t, f.ReadFloat32(t.Context(), "/u8", 0, 1, make([]float32, 2)))
+	w.Abort()
+}
+
+// TestNothingStaysOpen counts what libhdf5 holds, in the worker and here, after all is closed.
+func TestNothingStaysOpen(t *testing.T) {
+	f := reopen(t, filepath.Join("testdata", "small_old.h5"))
+	objects, err := f.Objects(t.Context())
+	must(t, err)
+	for _, o := range objects {
+		_, err := f.Attrs(t.Context(), o.Path)
+		must(t, err)
+		if o.Kind == Dataset {
+			must(t, f.ReadFloat64(t.Context(), o.Path, 0, o.Rows(), make([]float64, o.Rows()*o.RowLen())))
+		}
+	}
+	p, _, err := f.call(t.Context(), &request{Op: opClose}, nil)
+	must(t, err)
+	if p.Open != 0 {
+		t.Errorf("%d objects are open in the worker", p.Open)
+	}
+	w, _ := create(t)
+	must(t, WriteDataset(w, "/g/x", Layout{Dims: []int{2}}, []float64{1, 2}))
+	must(t, w.SetAttr("/g/x", "name", []string{"a"}))
+	must(t, w.Close())
+	must(t, onThread(func() error {
+		if n := openObjects(); n != 0 {
+			t.Errorf("%d objects are open after writing", n)
+		}
+		return nil
+	}))
+}
+
+// TestWire feeds damaged answers and requests: errors, never much memory.
+func TestWire(t *testing.T) {
+	var good bytes.Buffer
+	must(t, writeReply(&good, &reply{Open: 3}, []byte("payload")))
+	for n := range good.Len() {
+		if _, _, err := readReply(bytes.NewReader(good.Bytes()[:n]), nil); err == nil {
+			t.Errorf("%d of %d bytes were accepted", n, good.Len())
+		}
+	}
+	if _, b, err := readReply(bytes.NewReader(good.Bytes()), nil); err != nil || string(b) != "payload" {
+		t.Errorf("%q, %v", b, err)
+	}
+	if _, _, err := readReply(bytes.NewReader(good.Bytes()), make([]byte, 5)); err == nil {
+		t.Error("a payload of the wrong length was accepted")
+	}
+	big := nativeEndian.AppendUint32(nativeEndian.AppendUint32(nil, maxHead+1), 0)
+	if _, _, err := readReply(bytes.NewReader(big), nil); err == nil || !strings.Contains(err.Error(), "limit") {
+		t.Errorf("error %v, want the limit", err)
+	}
+	claim := nativeEndian.AppendUint32(nativeEndian.AppendUint32(nil, maxHead), maxPayload)
+	if _, _, err := readReply(bytes.NewReader(claim), nil); !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+		t.Errorf("error %v, want the end", err)
+	}
+	if err := writeRequest(io.Discard, &request{Name: strings.Repeat("x", maxRequest)}); err == nil {
+		t.Error("a long request was accepted")
+	}
+	if _, err := readRequest(bytes.NewReader(nativeEndian.AppendUint32(nil, maxRequest+1))); err == nil {
+		t.Error("a long request was accepted")
+	}
+	if _, _, err := takeStrings([]byte{255, 255, 255, 255}, 1); err == nil {
+		t.Error("a long string was accepted")
+	}
+	if _, _, err := takeInts(make([]byte, 15), 2); err == nil {
+		t.Error("missing integers were accepted")
+	}
+}
