@@ -120,9 +120,13 @@ func extrude(img *[Padded * Padded]uint8) *Cloud {
 		}
 	}
 	n := 2*facePoints*pixels + sidePoints*sides
-	p := &ingest.PointCloud{X: make([]float64, 0, n), Y: make([]float64, 0, n), Z: make([]float64, 0, n)}
-	c := &Cloud{Points: p, faces: make([]face, 0, 2*pixels+sides)}
-	add := func(x, y, z float64) { p.X, p.Y, p.Z = append(p.X, x), append(p.Y, y), append(p.Z, z) }
+	xs, ys, zs := make([]float64, n), make([]float64, n), make([]float64, n)
+	faces := make([]face, 0, 2*pixels+sides)
+	k := 0
+	add := func(x, y, z float64) {
+		xs[k], ys[k], zs[k] = x, y, z
+		k++
+	}
 	for i, v := range img {
 		if v == 0 {
 			continue
@@ -135,7 +139,7 @@ func extrude(img *[Padded * Padded]uint8) *Cloud {
 				}
 			}
 		}
-		c.faces = append(c.faces, face{facePoints, plusZ}, face{facePoints, minusZ})
+		faces = append(faces, face{facePoints, plusZ}, face{facePoints, minusZ})
 		for side, d := range neighbours {
 			if img[i+d] != 0 {
 				continue
@@ -150,10 +154,10 @@ func extrude(img *[Padded * Padded]uint8) *Cloud {
 					}
 				}
 			}
-			c.faces = append(c.faces, face{sidePoints, uint8(side)})
+			faces = append(faces, face{sidePoints, uint8(side)})
 		}
 	}
-	return c
+	return &Cloud{Points: &ingest.PointCloud{X: xs, Y: ys, Z: zs}, faces: faces}
 }
 
 // longest is the minimum and the length of the longest axis; of equal ones the first.
@@ -161,7 +165,11 @@ func longest(p *ingest.PointCloud) (lo, size float64) {
 	for _, v := range [][]float64{p.X, p.Y, p.Z} {
 		least, most := v[0], v[0]
 		for _, x := range v {
-			least, most = min(least, x), max(most, x)
+			if x < least {
+				least = x
+			} else if x > most {
+				most = x
+			}
 		}
 		if most-least > size {
 			lo, size = least, most-least
