@@ -128,11 +128,10 @@ func (c *Conv) WeightGrad(dw, db, src, grad []float32, arg []uint8, out []float3
 	}
 }
 
-// InputGrad sets samples [lo,hi) of dsrc [N,In,InC] to the gradient of the input. wt [OutC,Patch] is the transpose of the weights.
+// InputGrad adds the gradient of the input to samples [lo,hi) of dsrc [N,In,InC]. wt [OutC,Patch] is the transpose of the weights.
 func (c *Conv) InputGrad(dsrc, wt, grad []float32, arg []uint8, out []float32, lo, hi int, scratch []float32) {
 	patch, n, block := c.Patch(), c.OutC, c.block()
 	rows, dense, unused := c.parts(scratch)
-	clear(dsrc[lo*c.InLen() : hi*c.InLen()])
 	for w := lo * c.windows; w < hi*c.windows; w += block {
 		end := min(hi*c.windows, w+block)
 		c.spread(dense, unused, grad, arg, out, w, end)

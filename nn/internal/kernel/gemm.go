@@ -121,3 +121,22 @@ func Transpose(dst, src []float32, rows, cols int) {
 		}
 	}
 }
+
+// AddTransposed adds rows [lo,hi) of the transpose of src [cols,rows] to dst [rows,cols].
+func AddTransposed(dst, src []float32, rows, cols, lo, hi int) {
+	const block = 16
+	for i := lo; i < hi; i += block {
+		ie := min(i+block, hi)
+		for j := 0; j < cols; j += block {
+			je := min(j+block, cols)
+			for ii := i; ii < ie; ii++ {
+				out := dst[ii*cols+j : ii*cols+je]
+				at := j*rows + ii
+				for jj := range out {
+					out[jj] += src[at]
+					at += rows
+				}
+			}
+		}
+	}
+}

@@ -92,3 +92,22 @@ func TestAddSumAdam(t *testing.T) {
 		}
 	})
 }
+
+func TestAddTransposed(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 3))
+	for _, s := range [][2]int{{1, 1}, {3, 40}, {17, 16}, {33, 35}} {
+		rows, cols := s[0], s[1]
+		ar := arena{t: t}
+		src, start := random(r, rows*cols), random(r, rows*cols)
+		got, want := ar.from(start), append([]float32{}, start...)
+		for i := range rows {
+			for j := range cols {
+				want[i*cols+j] += src[j*rows+i]
+			}
+		}
+		kernel.AddTransposed(got, src, rows, cols, 1, rows)
+		kernel.AddTransposed(got, src, rows, cols, 0, 1)
+		near(t, "sum", got, want, 0)
+		ar.check()
+	}
+}

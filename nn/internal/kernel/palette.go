@@ -102,18 +102,10 @@ func (c *PaletteConv) Base(base, w, bias, scratch []float32) {
 // Table computes the responses to colours [lo,hi). Along the width a colour's taps stand in falling order, so that the rows which one voxel adds
 // to neighbouring outputs are neighbours too.
 func (c *PaletteConv) Table(table, w []float32, lo, hi int) {
-	n, kx := c.OutC, c.Kernel[2]
-	for colour := lo; colour < hi; colour++ {
-		for tap := range c.Taps() {
-			mirrored := tap - tap%kx + kx - 1 - tap%kx
-			row := table[(colour*c.Taps()+mirrored)*n:][:n]
-			clear(row)
-			for ch, d := range c.diff[colour*c.InC : (colour+1)*c.InC] {
-				if d != 0 {
-					loops.axpy(d, w[(tap*c.InC+ch)*n:(tap*c.InC+ch+1)*n], row)
-				}
-			}
-		}
+	n, kx, all := c.OutC, c.Kernel[2], c.Taps()*c.OutC
+	for tap := range c.Taps() {
+		mirrored := tap - tap%kx + kx - 1 - tap%kx
+		Gemm(hi-lo, n, c.InC, c.diff[lo*c.InC:], c.InC, 1, w[tap*c.InC*n:], n, table[lo*all+mirrored*n:], all, false)
 	}
 }
 
@@ -372,13 +364,10 @@ func (c *PaletteConv) addOuter(dw, plane []float32, at, colour []int32) {
 	}
 }
 
-// FinishWeightGrad sets dw [Patch,OutC] and db [OutC] (nil for none) from the finished sums.
+// FinishWeightGrad adds the gradients to dw [Patch,OutC] and db [OutC] (nil for none), from the finished sums.
 func (c *PaletteConv) FinishWeightGrad(dw, db, sums, scratch []float32) {
 	n := c.OutC
-	copy(dw, sums[:c.Patch()*n])
+	loops.add(sums[:c.Patch()*n], dw[:c.Patch()*n])
 	dbase := sums[c.Patch()*n:]
-	if db != nil {
-		clear(db)
-	}
 	c.dense.WeightGrad(dw, db, c.still, dbase, nil, nil, 0, c.dense.Windows(), scratch)
 }

@@ -35,10 +35,9 @@ func (c *Conv) SparseWeightGrad(dwt, db, src, grad []float32, arg []uint8, n, lo
 	}
 }
 
-// SparseInputGrad sets samples [lo,hi) of dsrc [N,In,InC] to the gradient of the input. wt [OutC,Patch] is the transpose of the weights.
+// SparseInputGrad adds the gradient of the input to samples [lo,hi) of dsrc [N,In,InC]. wt [OutC,Patch] is the transpose of the weights.
 func (c *Conv) SparseInputGrad(dsrc, wt, grad []float32, arg []uint8, lo, hi int) {
 	patch, out := c.Patch(), c.OutC
-	clear(dsrc[lo*c.InLen() : hi*c.InLen()])
 	for sample := lo; sample < hi; sample++ {
 		to := dsrc[sample*c.InLen() : (sample+1)*c.InLen()]
 		for w := range c.windows {
