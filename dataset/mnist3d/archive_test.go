@@ -2,13 +2,18 @@ package mnist3d
 
 import (
 	"bytes"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	reader "github.com/voxelstream/voxelstream/ingest/h5"
 	"github.com/voxelstream/voxelstream/internal/h5"
+	"github.com/voxelstream/voxelstream/voxelize"
 )
 
 func writeArchive(t testing.TB, path string, l Layout, o Options) []Row {
@@ -177,5 +182,59 @@ func TestArchiveRefuses(t *testing.T) {
 	left, err := os.ReadDir(dir)
 	if err != nil || len(left) != 0 {
 		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// TestArchivesAgree: clouds that come back through the reader and are voxelized are the vectors, value by value, because coordinates stay
+// float64 all the way.
+func TestArchivesAgree(t *testing.T) {
+	needHDF5(t)
+	dir := t.TempDir()
+	o := Options{Count: 6, Augment: true, Grid: 16, Seed: 8}
+	writeArchive(t, filepath.Join(dir, "clouds.h5"), Clouds, o)
+	rows := writeArchive(t, filepath.Join(dir, "vectors.h5"), Vectors, o)
+	v, err := voxelize.New(voxelize.DefaultOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(name string) []voxelize.Volume {
+		src, err := reader.Open(t.Context(), filepath.Join(dir, name), reader.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer src.Close() //nolint:errcheck // opened for reading
+		var vs []voxelize.Volume
+		for {
+			s, err := src.Read(t.Context())
+			if errors.Is(err, io.EOF) {
+				return vs
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			vol, err := v.Volume(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if name == "clouds.h5" {
+				f, err := v.Field(s)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !slices.Equal(f.Values, rows[len(vs)].Values) {
+					t.Errorf("%s %s: not the values of the vectors", name, vol.ID())
+				}
+			}
+			vs = append(vs, vol)
+		}
+	}
+	clouds, vectors := read("clouds.h5"), read("vectors.h5")
+	if len(clouds) != 12 || len(vectors) != 12 {
+		t.Fatalf("%d clouds and %d vectors, want 12", len(clouds), len(vectors))
+	}
+	for i := range clouds {
+		if !bytes.Equal(clouds[i].Index, vectors[i].Index) || clouds[i].Label != vectors[i].Label || int(clouds[i].Points) != rows[i].Cloud.Points.Len() {
+			t.Errorf("row %d: cloud %s and vector %s differ", i, clouds[i].ID(), vectors[i].ID())
+		}
 	}
 }
