@@ -37,8 +37,8 @@ type layout struct {
 
 func (l *layout) cells() int { return l.dims[0] * l.dims[1] * l.dims[2] }
 
-// Schema is the schema of a message of volumes of dims (depth, height, width) in the given palette.
-func Schema(dims [3]int, palette string) *arrow.Schema {
+// schemaOf is the schema of a message of volumes of dims (depth, height, width) in the given palette.
+func schemaOf(dims [3]int, palette string) *arrow.Schema {
 	shape := []int64{int64(dims[0]), int64(dims[1]), int64(dims[2])}
 	metadata := arrow.NewMetadata(
 		[]string{KeyVersion, KeyPalette, KeyDims},
@@ -95,7 +95,7 @@ func newLayout(dims [3]int, palette string) (*layout, error) {
 	if _, err := colormap.ByName(palette); err != nil {
 		return nil, err
 	}
-	l := &layout{dims: dims, palette: palette, schema: Schema(dims, palette)}
+	l := &layout{dims: dims, palette: palette, schema: schemaOf(dims, palette)}
 	var b bytes.Buffer
 	if err := ipc.NewWriter(&b, ipc.WithSchema(l.schema)).Close(); err != nil { // the schema, then the end marker
 		return nil, fmt.Errorf("writing the schema: %w", err)
