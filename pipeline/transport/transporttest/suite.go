@@ -3,6 +3,7 @@
 package transporttest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,8 @@ type Broker struct {
 	Addr string
 	// Restart kills the broker and starts it again on the same data and address after down; nil if that is not possible.
 	Restart func(t testing.TB, down time.Duration)
+	// Down is how long the suite lets it be away; 0 means 2 s.
+	Down time.Duration
 }
 
 // Run runs the suite against one broker, which start starts and, through t.Cleanup, stops.
@@ -104,12 +107,12 @@ func (w testWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// messages makes n messages, spread over keys; the value is the number.
-func messages(from, n, keys int) []transport.Message {
+// messages makes n messages, spread over keys; the value is the event id, which ascends.
+func messages(n, keys int) []transport.Message {
 	ms := make([]transport.Message, n)
 	for i := range ms {
-		id := fmt.Sprintf("event-%06d", from+i)
-		ms[i] = transport.New(fmt.Sprintf("key-%d", (from+i)%keys), id, "text/plain", []byte(id))
+		id := fmt.Sprintf("event-%06d", i)
+		ms[i] = transport.New(fmt.Sprintf("key-%d", i%keys), id, "text/plain", []byte(id))
 	}
 	return ms
 }
@@ -223,7 +226,7 @@ func (b *bench) exactly(ms, want []transport.Message) {
 
 func testOrder(t *testing.T, broker Broker) {
 	b := newBench(t, broker, nil)
-	ms := messages(0, 4000, 7)
+	ms := messages(4000, 7)
 	m := b.join(pass)
 	for batch := range slices.Chunk(ms, 250) {
 		b.produce(batch...)
@@ -243,7 +246,7 @@ func testOrder(t *testing.T, broker Broker) {
 
 func testPoison(t *testing.T, broker Broker) {
 	b := newBench(t, broker, nil)
-	ms := messages(0, 200, 5)
+	ms := messages(200, 5)
 	b.produce(ms...)
 	var healed atomic.Bool
 	m := b.join(func(ctx context.Context, m transport.Message) ([]transport.Message, error) {
@@ -284,7 +287,7 @@ func testPoison(t *testing.T, broker Broker) {
 
 func testDamaged(t *testing.T, broker Broker) {
 	b := newBench(t, broker, nil)
-	ms := messages(0, 100, 4)
+	ms := messages(100, 4)
 	ms[50].Value = []byte("event-000059") // the checksum is of the original
 	b.produce(ms...)
 	m := b.join(pass)
@@ -303,7 +306,7 @@ func testDamaged(t *testing.T, broker Broker) {
 
 func testTooLarge(t *testing.T, broker Broker) {
 	b := newBench(t, broker, nil)
-	ms := messages(0, 3, 1)
+	ms := messages(3, 1)
 	ms[1].Value = make([]byte, 17<<20)
 	_, err := b.producer.Produce(b.ctx, b.in, ms...)
 	partial, ok := errors.AsType[*pipeline.PartialError](err)
@@ -322,7 +325,7 @@ func testTooLarge(t *testing.T, broker Broker) {
 
 func testSecondLife(t *testing.T, broker Broker) {
 	b := newBench(t, broker, nil)
-	ms := messages(0, 3000, 9)
+	ms := messages(3000, 9)
 	b.produce(ms[:2000]...)
 	m := b.join(pass)
 	b.await(b.out, 500)
@@ -348,7 +351,7 @@ func testSecondLife(t *testing.T, broker Broker) {
 
 func testRebalance(t *testing.T, broker Broker) {
 	b := newBench(t, broker, nil)
-	ms := messages(0, 3000, 16)
+	ms := messages(3000, 16)
 	slow := func(ctx context.Context, m transport.Message) ([]transport.Message, error) {
 		time.Sleep(rand.N(time.Millisecond))
 		return pass(ctx, m)
@@ -379,7 +382,7 @@ func testRebalance(t *testing.T, broker Broker) {
 
 func testDedupe(t *testing.T, broker Broker) {
 	b := newBench(t, broker, nil)
-	ms := messages(0, 500, 6)
+	ms := messages(500, 6)
 	first := kafka.NewDeduper(b.producer, b.out, 0)
 	if err := first.Write(b.ctx, ms[:300]); err != nil {
 		t.Fatal(err)
@@ -429,7 +432,7 @@ func (c *resetConn) Read(b []byte) (int, error) {
 func testResets(t *testing.T, broker Broker) {
 	var permille atomic.Int64
 	b := newBench(t, broker, resets(&permille))
-	ms := messages(0, 2000, 8)
+	ms := messages(2000, 8)
 	m := b.join(pass)
 	permille.Store(40)
 	for batch := range slices.Chunk(ms, 20) {
@@ -449,7 +452,7 @@ func testLatency(t *testing.T, broker Broker) {
 		return nil, nil
 	})
 	var took []time.Duration
-	for _, m := range messages(0, 60, 4) {
+	for _, m := range messages(60, 4) {
 		start := time.Now()
 		b.produce(m)
 		took = append(took, (<-got).Sub(start))
@@ -468,7 +471,7 @@ func testRestart(t *testing.T, broker Broker) {
 		t.Skip("this broker can not be restarted")
 	}
 	b := newBench(t, broker, nil)
-	ms := messages(0, 2000, 8)
+	ms := messages(2000, 8)
 	m := b.join(pass)
 	var feed sync.WaitGroup
 	feed.Go(func() {
@@ -481,7 +484,7 @@ func testRestart(t *testing.T, broker Broker) {
 		}
 	})
 	b.await(b.out, 100)
-	broker.Restart(t, 2*time.Second)
+	broker.Restart(t, cmp.Or(broker.Down, 2*time.Second))
 	feed.Wait()
 	b.exactly(b.await(b.out, len(ms)), ms)
 	b.exactly(b.read(b.in), ms)

@@ -1,0 +1,189 @@
+package embedded_test
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/voxelstream/voxelstream/pipeline/transport"
+	"github.com/voxelstream/voxelstream/pipeline/transport/embedded"
+	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
+)
+
+func start(t *testing.T, c embedded.Config) *embedded.Broker {
+	t.Helper()
+	b, err := embedded.Start(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return b
+}
+
+func client(t *testing.T, b *embedded.Broker) *kafka.Client {
+	t.Helper()
+	c, err := kafka.Open(kafka.Config{Brokers: []string{b.Addr()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	if err := c.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestDirectoryIsLocked(t *testing.T) {
+	dir := t.TempDir()
+	b := start(t, embedded.Config{DataDir: dir})
+	_, err := embedded.Start(embedded.Config{DataDir: dir})
+	if want := fmt.Sprintf("in use by pid %d", os.Getpid()); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), dir) {
+		t.Errorf("a second broker: %v, want %q", err, want)
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	start(t, embedded.Config{DataDir: dir})
+}
+
+func TestPortIsTaken(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	port := l.Addr().(*net.TCPAddr).Port
+	dir := t.TempDir()
+	if _, err := embedded.Start(embedded.Config{DataDir: dir, Port: port}); err == nil || !strings.Contains(err.Error(), fmt.Sprint(port)) {
+		t.Errorf("a taken port: %v", err)
+	}
+	start(t, embedded.Config{DataDir: dir}) // the lock was given back
+}
+
+func TestEphemeralLeavesNothing(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	b := start(t, embedded.Config{})
+	client(t, b)
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	left, err := os.ReadDir(os.Getenv("TMPDIR"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// TestGuard sends what is no Kafka request: the broker closes those connections and goes on serving the others.
+func TestGuard(t *testing.T) {
+	b := start(t, embedded.Config{})
+	c := client(t, b)
+	send := func(frame []byte) {
+		t.Helper()
+		conn, err := net.Dial("tcp", b.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := conn.Write(frame); err != nil {
+			return // closed while we wrote: refused
+		}
+		_ = conn.(*net.TCPConn).CloseWrite()
+		_ = conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+		_, _ = conn.Read(make([]byte, 64))
+	}
+	frame := func(size int32, key, version int16, body []byte) []byte {
+		f := binary.BigEndian.AppendUint32(nil, uint32(size))
+		f = binary.BigEndian.AppendUint16(f, uint16(key))
+		f = binary.BigEndian.AppendUint16(f, uint16(version))
+		return append(f, body...)
+	}
+	for _, f := range [][]byte{
+		[]byte("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+		{0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc, 0x03, 0x03}, // TLS
+		frame(100, -1, 0, make([]byte, 96)),
+		frame(100, 5000, 0, make([]byte, 96)),
+		frame(100, 3, -1, make([]byte, 96)),
+		frame(100, 3, 900, make([]byte, 96)),
+		frame(-4, 3, 1, nil),
+		frame(1<<31-1, 0, 8, make([]byte, 1000)),
+		{0, 0},
+	} {
+		send(f)
+	}
+	rng := rand.New(rand.NewPCG(1, 5))
+	for range 300 {
+		body := make([]byte, rng.IntN(80)+8)
+		for i := range body {
+			body[i] = byte(rng.Uint32())
+		}
+		// Version 0 of the old requests: the tags of newer ones can make kfake count to four billion, in a goroutine of its own.
+		send(frame(int32(len(body)+4), int16(rng.IntN(48)), 0, body))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := c.Ping(ctx); err != nil {
+		t.Errorf("the broker is gone: %v", err)
+	}
+	if err := c.EnsureTopics(ctx, kafka.Topic{Name: "after"}); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRetention fills a partition beyond its limit, restarts the broker, and wants the oldest messages gone: kfake alone keeps what it loaded.
+func TestRetention(t *testing.T) {
+	conf := embedded.Config{DataDir: t.TempDir(), RetentionBytes: 1 << 20, SegmentBytes: 256 << 10, RetentionEvery: time.Hour}
+	b := start(t, conf)
+	c := client(t, b)
+	if err := c.EnsureTopics(t.Context(), kafka.Topic{Name: "log", Partitions: 1}); err != nil {
+		t.Fatal(err)
+	}
+	p, err := kafka.NewProducer(c, kafka.ProducerConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 64 {
+		if _, err := p.Produce(t.Context(), "log", transport.New("k", fmt.Sprint(i), "text/plain", make([]byte, 64<<10))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := count(t, c, "log"); n != 64 {
+		t.Fatalf("%d messages before retention", n)
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	conf.RetentionEvery = 20 * time.Millisecond
+	c = client(t, start(t, conf))
+	for range 100 {
+		// 1 MiB is 16 messages; deletion is by whole segments.
+		if n := count(t, c, "log"); n >= 14 && n <= 24 {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Errorf("%d messages after retention, want about 16", count(t, c, "log"))
+}
+
+func count(t *testing.T, c *kafka.Client, topic string) (n int) {
+	t.Helper()
+	for _, err := range c.Records(t.Context(), topic, false) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+	}
+	return n
+}

@@ -1,0 +1,318 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/voxelstream/voxelstream/pipeline"
+	"github.com/voxelstream/voxelstream/pipeline/transport"
+)
+
+// These tests make the broker itself misbehave, which only kfake's own interface can.
+
+func fake(t *testing.T, partitions int32, topics ...string) (*kfake.Cluster, *Client, *Producer) {
+	t.Helper()
+	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, topics...), kfake.DataDir(t.TempDir()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(broker.Close)
+	c, err := Open(Config{Brokers: broker.ListenAddrs(), Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	p, err := NewProducer(c, ProducerConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Close(context.Background()) })
+	return broker, c, p
+}
+
+func numbered(n int) []transport.Message {
+	ms := make([]transport.Message, n)
+	for i := range ms {
+		ms[i] = transport.New("key", fmt.Sprint(i), "text/plain", []byte(fmt.Sprint(i)))
+	}
+	return ms
+}
+
+func stored(t *testing.T, c *Client, topic string) (ids []string) {
+	t.Helper()
+	for m, err := range c.Records(t.Context(), topic, false) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, m.EventID())
+	}
+	return ids
+}
+
+// TestProducerRetries wants each message stored once and in order, whatever code the broker answers, also when it stored the batch all the same.
+func TestProducerRetries(t *testing.T) {
+	for _, e := range []*kerr.Error{
+		kerr.RequestTimedOut, kerr.NotEnoughReplicasAfterAppend, kerr.NotLeaderForPartition, kerr.UnknownTopicOrPartition, kerr.UnknownServerError,
+		kerr.BrokerNotAvailable, kerr.TopicAuthorizationFailed, kerr.KafkaStorageError, kerr.OutOfOrderSequenceNumber, kerr.UnknownProducerID,
+	} {
+		t.Run(e.Message, func(t *testing.T) {
+			broker, c, p := fake(t, 1, "t")
+			if _, err := p.Produce(t.Context(), "t", numbered(2)...); err != nil {
+				t.Fatal(err)
+			}
+			refused := 0
+			broker.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
+				broker.KeepControl()
+				if refused++; refused > 3 {
+					return nil, nil, false
+				}
+				req := r.(*kmsg.ProduceRequest)
+				res := req.ResponseKind().(*kmsg.ProduceResponse)
+				part := kmsg.NewProduceResponseTopicPartition()
+				part.ErrorCode = e.Code
+				topic := kmsg.NewProduceResponseTopic()
+				topic.Topic, topic.Partitions = "t", append(topic.Partitions, part)
+				res.Topics = append(res.Topics, topic)
+				return res, nil, true
+			})
+			pos, err := p.Produce(t.Context(), "t", numbered(5)[2:]...)
+			if err != nil || len(pos) != 3 || pos[2].Offset != 4 {
+				t.Fatalf("%v, %v", pos, err)
+			}
+			if got := strings.Join(stored(t, c, "t"), ""); got != "01234" {
+				t.Errorf("stored %s", got)
+			}
+		})
+	}
+}
+
+// TestProducerCutsBatches gives the producer a batch size that the broker refuses: single messages go through, the one that is too large alone fails.
+func TestProducerCutsBatches(t *testing.T) {
+	_, c, p := fake(t, 1, "t")
+	ms := numbered(6)
+	for i := range ms {
+		ms[i].Value = make([]byte, 300<<10) // together beyond the broker's default of 1 MiB, and beyond the producer's batch
+	}
+	ms[4].Value = make([]byte, 3<<20)
+	p.cfg.BatchBytes = 100 << 20
+	pos, err := p.Produce(t.Context(), "t", ms...)
+	partial, ok := errors.AsType[*pipeline.PartialError](err)
+	if !ok || len(partial.Failed) != 1 || !pipeline.IsPermanent(partial.Failed[4]) {
+		t.Fatalf("%v", err)
+	}
+	if pos[5].Offset != 4 || len(stored(t, c, "t")) != 5 {
+		t.Errorf("positions %v, stored %d", pos, len(stored(t, c, "t")))
+	}
+}
+
+// TestProduceContext gives up waiting when the context ends, and Close ends what still tries.
+func TestProduceContext(t *testing.T) {
+	broker, _, p := fake(t, 1, "t")
+	if _, err := p.Produce(t.Context(), "t", numbered(1)...); err != nil {
+		t.Fatal(err)
+	}
+	broker.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		broker.KeepControl()
+		return nil, errors.New("no answer"), true
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := p.Produce(ctx, "t", numbered(3)...); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v", err)
+	}
+	if err := p.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("close: %v", err)
+	}
+	if _, err := p.Produce(t.Context(), "t", numbered(1)...); !errors.Is(err, ErrClosed) {
+		t.Errorf("after close: %v", err)
+	}
+}
+
+func consume(t *testing.T, c *Client, cfg ConsumerConfig) *Consumer {
+	t.Helper()
+	cfg.Group, cfg.Topic = "g", "t"
+	if cfg.Budget == nil {
+		cfg.Budget = pipeline.NewBudget(1 << 20)
+	}
+	k, err := NewConsumer(c, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := k.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return k
+}
+
+func next(t *testing.T, k *Consumer) pipeline.Delivery[transport.Message] {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	d, err := k.Read(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// TestOffsetFetchErrors is kafka-go's trap: a coordinator's error looks like "no offset", and would deliver everything again.
+func TestOffsetFetchErrors(t *testing.T) {
+	broker, c, p := fake(t, 1, "t")
+	if _, err := p.Produce(t.Context(), "t", numbered(10)...); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.commit(t.Context(), "g", "t", 0, 6); err != nil {
+		t.Fatal(err)
+	}
+	errs := 0
+	broker.ControlKey(int16(kmsg.OffsetFetch), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		broker.KeepControl()
+		if errs++; errs > 3 {
+			return nil, nil, false
+		}
+		res := r.(*kmsg.OffsetFetchRequest).ResponseKind().(*kmsg.OffsetFetchResponse)
+		res.ErrorCode = kerr.CoordinatorLoadInProgress.Code
+		return res, nil, true
+	})
+	k := consume(t, c, ConsumerConfig{})
+	d := next(t, k)
+	d.Settle(nil)
+	if d.Value.Offset != 6 || errs < 3 {
+		t.Errorf("started at %d after %d errors, want 6", d.Value.Offset, errs)
+	}
+}
+
+// TestLost wants the alarm when retention was faster than the consumer, and when the log ends before the committed offset.
+func TestLost(t *testing.T) {
+	for _, c := range []struct {
+		name              string
+		committed, delete int64
+		start, lost       int64
+	}{
+		{"nothing lost", 3, 2, 3, 0},
+		{"retention was faster", 3, 7, 7, 4},
+		{"first life, old messages are gone", -1, 7, 7, 0},
+		{"behind the end of the log", 50, 2, 2, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			broker, client, p := fake(t, 1, "t")
+			if _, err := p.Produce(t.Context(), "t", numbered(10)...); err != nil {
+				t.Fatal(err)
+			}
+			if c.committed >= 0 {
+				if err := client.commit(t.Context(), "g", "t", 0, c.committed); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := broker.DeleteRecords("t", 0, c.delete); err != nil {
+				t.Fatal(err)
+			}
+			k := consume(t, client, ConsumerConfig{})
+			d := next(t, k)
+			d.Settle(nil)
+			if d.Value.Offset != c.start || k.Stats().Lost.Load() != c.lost {
+				t.Errorf("started at %d with %d lost, want %d with %d", d.Value.Offset, k.Stats().Lost.Load(), c.start, c.lost)
+			}
+		})
+	}
+}
+
+// TestAbandoned: a message that is left unfinished ends the consumer with an error, and is not committed.
+func TestAbandoned(t *testing.T) {
+	for _, outcome := range []error{errors.New("sink is gone"), pipeline.Permanent(errors.New("poison without a dead letter topic"))} {
+		_, c, p := fake(t, 1, "t")
+		if _, err := p.Produce(t.Context(), "t", numbered(3)...); err != nil {
+			t.Fatal(err)
+		}
+		k := consume(t, c, ConsumerConfig{CommitEvery: time.Millisecond})
+		first, second := next(t, k), next(t, k)
+		second.Settle(nil)
+		first.Settle(outcome)
+		if _, err := k.Read(t.Context()); !errors.Is(err, outcome) {
+			t.Errorf("Read after %v: %v", outcome, err)
+		}
+		if err := k.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		at, err := c.committed(t.Context(), "g", "t", 0)
+		if err != nil || at[0] > 0 {
+			t.Errorf("committed %d, %v", at[0], err)
+		}
+	}
+}
+
+// TestBounds: the consumer stops reading at its limits, and what exceeds the whole budget is parked.
+func TestBounds(t *testing.T) {
+	_, c, p := fake(t, 1, "t", "dead")
+	ms := numbered(20)
+	ms[3].Value = make([]byte, 8000)
+	ms[3].Headers = nil
+	if _, err := p.Produce(t.Context(), "t", ms...); err != nil {
+		t.Fatal(err)
+	}
+	budget := pipeline.NewBudget(5000)
+	k := consume(t, c, ConsumerConfig{Budget: budget, MaxInFlight: 6, DeadLetters: p, DeadLetterTopic: "dead"})
+	var held []pipeline.Delivery[transport.Message]
+	for range 5 { // 0 1 2 4 5: with the parked one, six are pending
+		held = append(held, next(t, k))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if d, err := k.Read(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("beyond the limit: offset %d, %v", d.Value.Offset, err)
+	}
+	held[4].Settle(nil) // behind unsettled ones: makes no room
+	ctx2, cancel2 := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel2()
+	if d, err := k.Read(ctx2); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("beyond the limit: offset %d, %v", d.Value.Offset, err)
+	}
+	for _, d := range held {
+		d.Settle(nil)
+	}
+	for range 14 {
+		next(t, k).Settle(nil)
+	}
+	if n := budget.InUse(); n != 0 {
+		t.Errorf("%d bytes are still charged", n)
+	}
+	dead := stored(t, c, "dead")
+	if len(dead) != 1 || k.Stats().Parked.Load() != 1 {
+		t.Errorf("parked %v", dead)
+	}
+}
+
+// TestCommitFenced: settlements of a generation that is over do not move the group's offset.
+func TestCommitFenced(t *testing.T) {
+	_, c, p := fake(t, 1, "t")
+	if _, err := p.Produce(t.Context(), "t", numbered(10)...); err != nil {
+		t.Fatal(err)
+	}
+	k := consume(t, c, ConsumerConfig{Handover: 50 * time.Millisecond})
+	var held []pipeline.Delivery[transport.Message]
+	for range 4 {
+		held = append(held, next(t, k))
+	}
+	if err := k.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range held {
+		d.Settle(nil)
+	}
+	at, err := c.committed(t.Context(), "g", "t", 0)
+	if err != nil || at[0] > 0 {
+		t.Errorf("committed %d, %v", at[0], err)
+	}
+}

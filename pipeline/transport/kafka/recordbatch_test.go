@@ -1,0 +1,98 @@
+package kafka
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/segmentio/kafka-go/compress"
+	"github.com/segmentio/kafka-go/protocol"
+
+	"github.com/voxelstream/voxelstream/pipeline/transport"
+)
+
+// TestEncodeBatch reads our batches with kafka-go's decoder, which checks the CRC.
+func TestEncodeBatch(t *testing.T) {
+	now := time.UnixMilli(1_700_000_000_123)
+	ms := []transport.Message{
+		transport.New("key", "s/1", transport.ContentJSON, []byte(`{"a":1}`)),
+		{Value: bytes.Repeat([]byte{7}, 300_000)},
+		{Key: []byte{}, Value: nil},
+		{Key: []byte("k"), Value: []byte{}, Headers: []transport.Header{{Key: "empty", Value: []byte{}}, {Key: "nil"}}},
+	}
+	for _, codec := range []compress.Compression{compress.None, compress.Gzip, compress.Snappy, compress.Lz4, compress.Zstd} {
+		t.Run(codec.String(), func(t *testing.T) {
+			b, err := encodeBatch(ms, codec, now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.stamp(42, 3, 1000)
+			if got := int(binary.BigEndian.Uint32(b.raw)); got != len(b.raw)-sizePrefix {
+				t.Errorf("size prefix %d, want %d", got, len(b.raw)-sizePrefix)
+			}
+			var rs protocol.RecordSet
+			if _, err := rs.ReadFrom(bytes.NewReader(b.raw)); err != nil {
+				t.Fatal(err)
+			}
+			batch, ok := rs.Records.(*protocol.RecordStream)
+			if !ok {
+				t.Fatalf("records are %T", rs.Records)
+			}
+			head := batch.Records[0].(*protocol.RecordBatch)
+			if head.ProducerID != 42 || head.ProducerEpoch != 3 || head.BaseSequence != 1000 {
+				t.Errorf("stamped %d %d %d", head.ProducerID, head.ProducerEpoch, head.BaseSequence)
+			}
+			for i, m := range ms {
+				r, err := rs.Records.ReadRecord()
+				if err != nil {
+					t.Fatal(err)
+				}
+				key, _ := protocol.ReadAll(r.Key)
+				value, _ := protocol.ReadAll(r.Value)
+				if r.Offset != int64(i) || !r.Time.Equal(now) || !bytes.Equal(key, m.Key) || !bytes.Equal(value, m.Value) {
+					t.Errorf("record %d: offset %d, time %v, key %q, value of %d", i, r.Offset, r.Time, key, len(value))
+				}
+				if (r.Key == nil) != (m.Key == nil) || (r.Value == nil) != (m.Value == nil) || len(r.Headers) != len(m.Headers) {
+					t.Errorf("record %d: nil key %v, nil value %v, %d headers", i, r.Key == nil, r.Value == nil, len(r.Headers))
+					continue
+				}
+				for j, h := range m.Headers {
+					if r.Headers[j].Key != h.Key || !bytes.Equal(r.Headers[j].Value, h.Value) {
+						t.Errorf("record %d header %d: %+v, want %+v", i, j, r.Headers[j], h)
+					}
+				}
+			}
+			if _, err := rs.Records.ReadRecord(); !errors.Is(err, io.EOF) {
+				t.Errorf("behind the last: %v", err)
+			}
+			if len(ms) != int(binary.BigEndian.Uint32(b.raw[sizePrefix+57:])) {
+				t.Error("record count")
+			}
+		})
+	}
+}
+
+// TestRecordBound wants the bound that batches are cut by to be one.
+func TestRecordBound(t *testing.T) {
+	for _, n := range []int{0, 1, 63, 64, 8191, 8192, 1 << 20} {
+		m := transport.New("key", "event", "type", make([]byte, n))
+		if got, bound := len(appendRecord(nil, 1<<20, &m)), recordBound(&m); got > bound || bound > got+100 {
+			t.Errorf("%d bytes: encoded in %d, bound %d", n, got, bound)
+		}
+	}
+}
+
+func TestSeenWindow(t *testing.T) {
+	s := &seen{window: 3, ids: map[eventID]struct{}{}}
+	ids := []eventID{hashID("a"), hashID("b"), hashID("c"), hashID("d")}
+	for i, id := range ids {
+		s.own(id, int64(i))
+		s.own(id, 99) // a repeat changes nothing
+	}
+	if s.has(ids[0]) || !s.has(ids[1]) || !s.has(ids[3]) || len(s.ids) != 3 || s.next != 4 {
+		t.Errorf("window holds %d, next %d", len(s.ids), s.next)
+	}
+}

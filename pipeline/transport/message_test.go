@@ -1,0 +1,75 @@
+package transport
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestMessage(t *testing.T) {
+	m := New("stream", "stream/7", ContentArrow, []byte("123456789"))
+	// e3069283 is the check value of CRC-32C in the catalogue of parametrised CRC algorithms.
+	for name, want := range map[string]string{HeaderEventID: "stream/7", HeaderContentType: ContentArrow, HeaderChecksum: "crc32c:e3069283"} {
+		if got, ok := m.Header(name); !ok || got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	if err := m.Verify(); err != nil {
+		t.Error(err)
+	}
+	for i := range m.Value {
+		damaged := m
+		damaged.Value = bytes.Clone(m.Value)
+		damaged.Value[i] ^= 1
+		if err := damaged.Verify(); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "stream/7") {
+			t.Errorf("byte %d damaged: %v", i, err)
+		}
+	}
+	m.SetHeader(HeaderTraceparent, "00-a-b-01")
+	m.SetHeader(HeaderTraceparent, "00-c-d-01")
+	if got, _ := m.Header(HeaderTraceparent); got != "00-c-d-01" || len(m.Headers) != 4 {
+		t.Errorf("a header set twice is %q of %d", got, len(m.Headers))
+	}
+	foreign := Message{Topic: "volumes", Partition: 2, Offset: 9}
+	if got := foreign.EventID(); got != "volumes/2/9" || foreign.Verify() != nil {
+		t.Errorf("a foreign message: %q, %v", got, foreign.Verify())
+	}
+	if n := m.Size(); n < int64(len(m.Value)+len(m.Key)) {
+		t.Errorf("size %d", n)
+	}
+}
+
+func TestDeadLetter(t *testing.T) {
+	m := New("stream", "stream/7", ContentArrow, []byte("value"))
+	d := DeadLetter{
+		Topic: "volumes", Partition: 3, Offset: 1 << 40, Stage: "decode", Error: "row 5: \xff " + strings.Repeat("é", 5000), Attempts: 4,
+		Time: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC),
+	}
+	parked := Park(Park(m, DeadLetter{Stage: "earlier"}), d)
+	got, err := ReadDeadLetter(parked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Error) > maxReason || !strings.HasPrefix(got.Error, "row 5: ") {
+		t.Errorf("reason of %d bytes: %.20q", len(got.Error), got.Error)
+	}
+	got.Error = d.Error
+	if got != d {
+		t.Errorf("got %+v, want %+v", got, d)
+	}
+	back := Unpark(parked)
+	same := slices.EqualFunc(back.Headers, m.Headers, func(x, y Header) bool { return x.Key == y.Key && bytes.Equal(x.Value, y.Value) })
+	if !same || !bytes.Equal(back.Value, m.Value) || !bytes.Equal(back.Key, m.Key) {
+		t.Errorf("came back as %+v", back)
+	}
+	if _, err := ReadDeadLetter(m); err == nil || !strings.Contains(err.Error(), HeaderDeadTopic+" is missing") {
+		t.Errorf("an ordinary message: %v", err)
+	}
+	parked.SetHeader(HeaderDeadOffset, "many")
+	if _, err := ReadDeadLetter(parked); err == nil || !strings.Contains(err.Error(), HeaderDeadOffset) {
+		t.Errorf("a wrong offset: %v", err)
+	}
+}
