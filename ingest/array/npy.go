@@ -186,34 +186,12 @@ func (f field) size() int { return f.t.Size() }
 
 // value decodes one number.
 func (f field) value(b []byte) float64 {
-	var o binary.ByteOrder = binary.LittleEndian
-	if f.big {
-		o = binary.BigEndian
+	c := columns.Column{Type: f.t, Big: f.big, Data: b}
+	v := c.At(0)
+	if f.half {
+		return float64(half(uint16(v)))
 	}
-	switch f.t {
-	case columns.Int8:
-		return float64(int8(b[0]))
-	case columns.Uint8:
-		return float64(b[0])
-	case columns.Int16:
-		return float64(int16(o.Uint16(b)))
-	case columns.Uint16:
-		if f.half {
-			return float64(half(o.Uint16(b)))
-		}
-		return float64(o.Uint16(b))
-	case columns.Int32:
-		return float64(int32(o.Uint32(b)))
-	case columns.Uint32:
-		return float64(o.Uint32(b))
-	case columns.Int64:
-		return float64(int64(o.Uint64(b)))
-	case columns.Uint64:
-		return float64(o.Uint64(b))
-	case columns.Float32:
-		return float64(math.Float32frombits(o.Uint32(b)))
-	}
-	return math.Float64frombits(o.Uint64(b))
+	return v
 }
 
 // half widens an IEEE 754 binary16: 1 sign, 5 exponent (bias 15) and 10 fraction bits.
@@ -248,14 +226,13 @@ func (v *values) fill(dst []float32) error {
 		if _, err := io.ReadFull(v.r, v.buf[:n*size]); err != nil {
 			return noEOF(err)
 		}
-		if v.f.t == columns.Float32 && !v.f.big {
-			for i := range dst[:n] {
-				dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(v.buf[4*i:]))
-			}
-		} else {
+		if v.f.half {
 			for i := range dst[:n] {
 				dst[i] = float32(v.f.value(v.buf[i*size:]))
 			}
+		} else {
+			c := columns.Column{Type: v.f.t, Big: v.f.big, Stride: size, Data: v.buf}
+			c.Float32s(dst[:n], 0)
 		}
 		dst = dst[n:]
 	}

@@ -95,14 +95,14 @@ func TestPNGSuite(t *testing.T) {
 func FuzzPNG(f *testing.F) { ingesttest.Fuzz(f, PNG, "d.png", depthImage(f, 0, 1, 2, 3, 4, 65535)) }
 
 func TestPairNearest(t *testing.T) {
-	at := func(ms ...int) (out []tumFile) {
+	at := func(ms ...int) (out []listed) {
 		for _, m := range ms {
-			out = append(out, tumFile{time.UnixMilli(int64(m)), fmt.Sprint(m)})
+			out = append(out, listed{time.UnixMilli(int64(m)), fmt.Sprint(m)})
 		}
 		return out
 	}
 	for name, c := range map[string]struct {
-		depth, color []tumFile
+		depth, color []listed
 		want         string
 	}{
 		"nearest":       {at(0, 33, 66), at(2, 30, 70), "2 30 70"},
@@ -268,6 +268,85 @@ func BenchmarkDecodePNG(b *testing.B) {
 	for b.Loop() {
 		if _, err := readPNG(path, ingest.Options{}); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// pgm is 3 x 2 pixels of a ramp near 1 m, with the low byte last, or first.
+func pgm(swapped bool) []byte {
+	b := []byte("P5\n# by hand\n3 2\n65535\n")
+	for _, v := range []uint16{1000, 1010, 1020, 0, 1015, 1030} {
+		if swapped {
+			b = append(b, byte(v), byte(v>>8))
+		} else {
+			b = append(b, byte(v>>8), byte(v))
+		}
+	}
+	return b
+}
+
+func TestPGMByteOrder(t *testing.T) {
+	for _, swapped := range []bool{false, true} {
+		f, found, err := decodePGM(pgm(swapped), 1000, ingest.Options{}.WithDefaults())
+		if err != nil || found != swapped || fmt.Sprint(f.Depth) != "[1 1.01 1.02 0 1.015 1.03]" {
+			t.Errorf("swapped %v: found %v, %v, %v", swapped, f, found, err)
+		}
+	}
+	if _, _, err := decodePGM(pgm(false), 1000, ingest.Options{MaxPixels: 5}); err == nil || !strings.Contains(err.Error(), "limit 5") {
+		t.Errorf("found error %v", err)
+	}
+	if _, err := parsePGM([]byte("P5 3 2 255\n......")); err == nil {
+		t.Error("an image of 8 bits was taken for depth")
+	}
+}
+
+func TestPGMSuite(t *testing.T) { ingesttest.Format(t, PGM, "d.pgm", pgm(false)) }
+
+func FuzzPGM(f *testing.F) { ingesttest.Fuzz(f, PGM, "d.pgm", pgm(false), pgm(true)) }
+
+func TestFramesFolder(t *testing.T) {
+	d, c := string(depthImage(t, 0, 1000)), string(colorImage(t, 3, 2))
+	for name, files := range map[string]map[string]string{
+		"open3d": {
+			"depth/2.png": d, "depth/10.png": d, "color/2.png": c,
+			"camera_primesense.json": `{"width": 3, "intrinsic_matrix": [11, 0, 0, 0, 12, 0, 13, 14, 1]}`,
+		},
+		"tsdf-fusion": {
+			"frame-000002.depth.png": d, "frame-000010.depth.png": d, "frame-000002.color.png": c, "frame-000002.pose.txt": "1 0 0 0",
+			"camera-intrinsics.txt": "11 0 13\n0 12 14\n0 0 1\n",
+		},
+		"pgm": {"depth/2.png": d, "depth/10.pgm": string(pgm(false)), "rgb/2.png": c, "camera.json": `{"intrinsic_matrix": [11, 0, 0, 0, 12, 0, 13, 14, 1]}`},
+	} {
+		dir := t.TempDir()
+		put(t, dir, files)
+		head, err := ingest.ReadHead(dir)
+		if err != nil || Frames.Detect(head) == ingest.No {
+			t.Errorf("%s: not recognised: %v", name, err)
+		}
+		src, err := Frames.Open(t.Context(), dir, ingest.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 2 {
+			s, err := src.Read(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := float32(1)
+			if name == "pgm" && i == 1 {
+				want = 1.01
+			}
+			f, ok := s.Data.(*ingest.Frame)
+			if !ok || f.Depth[1] != want || f.Cam != (ingest.Intrinsics{Fx: 11, Fy: 12, Cx: 13, Cy: 14}) {
+				t.Errorf("%s frame %d: found %+v", name, i, s.Data)
+			}
+			if has := f.Color != nil; has != (i == 0) { // frame 2 comes before frame 10
+				t.Errorf("%s frame %d: colour %v", name, i, has)
+			}
+		}
+		info, err := Frames.Inspect(t.Context(), dir, ingest.Options{})
+		if depth, ok := info.(*ingest.Depth); err != nil || !ok || depth.Frames != 2 || depth.Missing != 0 || depth.Unit != "mm" {
+			t.Errorf("%s: found %+v, %v", name, info, err)
 		}
 	}
 }

@@ -6,9 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -42,22 +40,8 @@ func detectTUM(h *ingest.Head) ingest.Confidence {
 	return ingest.No
 }
 
-// tumFile is one line of a list: when and where.
-type tumFile struct {
-	time time.Time
-	path string // empty: none
-}
-
-type tumPair struct{ depth, color tumFile }
-
-type tumFolder struct {
-	dir     string
-	listing string // the file that decided the pairs
-	pairs   []tumPair
-}
-
 // readTUM reads the lists of a folder and pairs them.
-func readTUM(dir string, o ingest.Options) (*tumFolder, error) {
+func readTUM(dir string, o ingest.Options) (*sequence, error) {
 	for _, name := range []string{"associations.txt", "associate.txt"} {
 		rows, err := readList(filepath.Join(dir, name), 4, o)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -66,14 +50,14 @@ func readTUM(dir string, o ingest.Options) (*tumFolder, error) {
 		if err != nil {
 			return nil, err
 		}
-		f := &tumFolder{dir: dir, listing: name}
+		f := &sequence{dir: dir, listing: name}
 		for _, r := range rows {
-			a, b := tumFile{r.times[0], r.paths[0]}, tumFile{r.times[1], r.paths[1]}
+			a, b := listed{r.times[0], r.paths[0]}, listed{r.times[1], r.paths[1]}
 			// Both orders are in use; TUM's own associate.py is usually called with rgb.txt first.
 			if strings.Contains(a.path, "depth") && !strings.Contains(b.path, "depth") {
 				a, b = b, a
 			}
-			f.pairs = append(f.pairs, tumPair{depth: b, color: a})
+			f.pairs = append(f.pairs, pair{depth: b, color: a})
 		}
 		return f, nil
 	}
@@ -85,7 +69,7 @@ func readTUM(dir string, o ingest.Options) (*tumFolder, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	return &tumFolder{dir: dir, listing: "depth.txt", pairs: pairNearest(depths, colors, o.Tolerance)}, nil
+	return &sequence{dir: dir, listing: "depth.txt", pairs: pairNearest(depths, colors, o.Tolerance)}, nil
 }
 
 type tumRow struct {
@@ -127,13 +111,13 @@ func readList(path string, width int, o ingest.Options) ([]tumRow, error) {
 	return rows, nil
 }
 
-func readFiles(path string, o ingest.Options) ([]tumFile, error) {
+func readFiles(path string, o ingest.Options) ([]listed, error) {
 	rows, err := readList(path, 2, o)
-	out := make([]tumFile, len(rows))
+	out := make([]listed, len(rows))
 	for i, r := range rows {
-		out[i] = tumFile{r.times[0], r.paths[0]}
+		out[i] = listed{r.times[0], r.paths[0]}
 	}
-	slices.SortStableFunc(out, func(a, b tumFile) int { return a.time.Compare(b.time) })
+	slices.SortStableFunc(out, func(a, b listed) int { return a.time.Compare(b.time) })
 	return out, err
 }
 
@@ -151,13 +135,13 @@ func parseSeconds(s string) (time.Time, error) {
 
 // pairNearest gives each depth image the colour image nearest in time, within the tolerance. A colour image that is the nearest of several
 // goes to the nearest of them. Both lists are sorted by time.
-func pairNearest(depths, colors []tumFile, tolerance time.Duration) []tumPair {
-	pairs := make([]tumPair, len(depths))
+func pairNearest(depths, colors []listed, tolerance time.Duration) []pair {
+	pairs := make([]pair, len(depths))
 	owner := make(map[int]int, len(depths)) // colour -> depth
 	gap := func(d, c int) time.Duration { return depths[d].time.Sub(colors[c].time).Abs() }
 	for d := range depths {
 		pairs[d].depth = depths[d]
-		c, _ := slices.BinarySearchFunc(colors, depths[d].time, func(f tumFile, t time.Time) int { return f.time.Compare(t) })
+		c, _ := slices.BinarySearchFunc(colors, depths[d].time, func(f listed, t time.Time) int { return f.time.Compare(t) })
 		if c == len(colors) || c > 0 && gap(d, c-1) <= gap(d, c) {
 			c--
 		}
@@ -174,55 +158,6 @@ func pairNearest(depths, colors []tumFile, tolerance time.Duration) []tumPair {
 	return pairs
 }
 
-// find is where a listed file is.
-func (f *tumFolder) find(name string) (string, error) {
-	for _, try := range []string{name, strings.ReplaceAll(name, string(filepath.Separator), "_"), filepath.Base(name)} {
-		path := filepath.Join(f.dir, try)
-		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
-			return path, nil
-		}
-	}
-	return "", fmt.Errorf("%s: %w", filepath.Join(f.dir, name), fs.ErrNotExist)
-}
-
-// frame reads pair i.
-func (f *tumFolder) frame(i int, o ingest.Options) (*ingest.Frame, error) {
-	pair := f.pairs[i]
-	path, err := f.find(pair.depth.path)
-	if err != nil {
-		return nil, err
-	}
-	data, err := ingest.ReadFile(path, o)
-	if err != nil {
-		return nil, err
-	}
-	frame, err := decodePNG(data, units(o, tumUnits), o)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	frame.Cam = camera(o, frame.Width, frame.Height)
-	if pair.color.path == "" {
-		return frame, nil
-	}
-	if path, err = f.find(pair.color.path); err != nil {
-		return nil, err
-	}
-	if data, err = ingest.ReadFile(path, o); err != nil {
-		return nil, err
-	}
-	if frame.Color, err = decodeColor(data, frame.Width, frame.Height, o); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return frame, nil
-}
-
-type tumSource struct {
-	folder *tumFolder
-	stream string
-	next   int
-	o      ingest.Options
-}
-
 func openTUM(_ context.Context, dir string, o ingest.Options) (ingest.Source, error) {
 	o = o.WithDefaults()
 	folder, err := readTUM(dir, o)
@@ -233,26 +168,8 @@ func openTUM(_ context.Context, dir string, o ingest.Options) (ingest.Source, er
 	if err != nil {
 		return nil, err
 	}
-	return &tumSource{folder: folder, stream: stream, o: o}, nil
+	return &sequenceSource{sequence: folder, stream: stream, o: o}, nil
 }
-
-func (s *tumSource) Read(ctx context.Context) (ingest.Sample, error) {
-	if err := ctx.Err(); err != nil {
-		return ingest.Sample{}, err
-	}
-	if s.next == len(s.folder.pairs) {
-		return ingest.Sample{}, io.EOF
-	}
-	i := s.next
-	s.next++
-	frame, err := s.folder.frame(i, s.o)
-	if err != nil {
-		return ingest.Sample{}, &ingest.ItemError{Stream: s.stream, Seq: uint64(i), Err: err}
-	}
-	return ingest.Sample{Stream: s.stream, Seq: uint64(i), Time: s.folder.pairs[i].depth.time, Label: ingest.NoLabel, Data: frame}, nil
-}
-
-func (s *tumSource) Close() error { return nil }
 
 func inspectTUM(ctx context.Context, dir string, o ingest.Options) (ingest.Detail, error) {
 	o = o.WithDefaults()
@@ -260,31 +177,5 @@ func inspectTUM(ctx context.Context, dir string, o ingest.Options) (ingest.Detai
 	if err != nil {
 		return nil, err
 	}
-	var out *ingest.Depth
-	missing := 0
-	var first error
-	for i, pair := range folder.pairs {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		_, err := folder.find(pair.depth.path)
-		if err == nil && pair.color.path != "" {
-			_, err = folder.find(pair.color.path)
-		}
-		if err == nil && out == nil {
-			var frame *ingest.Frame
-			if frame, err = folder.frame(i, o); err == nil {
-				out = ingest.DepthOf(frame, units(o, tumUnits))
-			}
-		}
-		if err != nil {
-			missing++
-			first = cmp.Or(first, err)
-		}
-	}
-	if out == nil {
-		return nil, cmp.Or(first, fmt.Errorf("%s: found no frame in %s", dir, folder.listing))
-	}
-	out.Frames, out.Missing = len(folder.pairs), missing
-	return out, nil
+	return folder.inspect(ctx, o)
 }

@@ -213,6 +213,54 @@ func checkBinvox(t *testing.T, path, facts string) {
 	}
 }
 
+var reNIfTI = regexp.MustCompile(`dim \((\d+), ([\d, ]+)\).* slope (\S+) inter (\S+) .*raw min (\S+) max (\S+) sum (\S+) nonzero (\d+)`)
+
+func checkNIfTI(t *testing.T, path, facts string) {
+	m := reNIfTI.FindStringSubmatch(facts)
+	if m == nil {
+		t.Fatalf("found no fact in %q", facts)
+	}
+	number := func(s string) float64 {
+		v, err := strconv.ParseFloat(s, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	slope, inter := number(m[3]), number(m[4])
+	sum, nonzero, cells, want := 0.0, 0, 0, 1
+	for _, d := range strings.SplitSeq(m[2], ", ") {
+		want *= int(number(d))
+	}
+	lo, hi := math.Inf(1), math.Inf(-1)
+	for _, s := range samplesOf(t, path, ingest.Options{}) {
+		g, ok := s.Data.(*ingest.Grid)
+		if !ok {
+			t.Fatalf("found %T", s.Data)
+		}
+		for _, v := range g.Values {
+			raw := (float64(v) - inter) / slope
+			cells++
+			if !(math.Abs(raw) <= 1e-3) {
+				nonzero++
+			}
+			if !math.IsNaN(raw) { // the facts leave them out
+				lo, hi, sum = math.Min(lo, raw), math.Max(hi, raw), sum+raw
+			}
+		}
+	}
+	got, facts3 := [3]float64{lo, hi, sum}, [3]float64{number(m[5]), number(m[6]), number(m[7])}
+	for i := range got {
+		if !(math.Abs(got[i]-facts3[i]) <= 1e-6*math.Abs(facts3[i])+1e-3) {
+			t.Errorf("min, max and sum: found %v, want %v", got, facts3)
+			break
+		}
+	}
+	if cells != want || strconv.Itoa(nonzero) != m[8] {
+		t.Errorf("found %d cells, %d not zero, want %d, %s", cells, nonzero, want, m[8])
+	}
+}
+
 // textRows are the files of text points: how many lines before the points.
 var textRows = map[string]struct {
 	before int
@@ -236,8 +284,11 @@ func TestFacts(t *testing.T) {
 		case strings.HasSuffix(name, ".las"), category == "mesh" && !strings.HasSuffix(name, ".binvox"), category == "sfm" && isSparse(name),
 			strings.HasSuffix(name, ".pcd"), strings.HasSuffix(name, ".ply"), category == "lidar/kitti", category == "lidar/nuscenes":
 			t.Run(name, func(t *testing.T) { checkPoints(t, path, facts) })
-		case strings.HasSuffix(name, ".png") && strings.Contains(facts, "bitdepth 16"):
+		case strings.HasSuffix(name, ".png") && strings.Contains(facts, "bitdepth 16"), strings.HasSuffix(name, ".pgm"):
 			t.Run(name, func(t *testing.T) { checkDepth(t, path, facts) })
+		}
+		if strings.HasPrefix(facts, "NIfTI") {
+			t.Run(name, func(t *testing.T) { checkNIfTI(t, path, facts) })
 		}
 		if strings.HasSuffix(name, ".binvox") {
 			t.Run(name, func(t *testing.T) { checkBinvox(t, path, facts) })
@@ -269,8 +320,14 @@ func checkText(t *testing.T, path, facts string, before int, fields string) {
 
 var reDepth = regexp.MustCompile(`PNG (\d+)x(\d+) .*min (\d+) max (\d+) zeros (\d+) sum (\d+); px\[row 240,col 320\]=(\d+)`)
 
+var rePGM = regexp.MustCompile(`P5 (\d+)x(\d+) maxval 65535; as big-endian \(PGM spec\) min (\d+) max (\d+) zeros (\d+) centre (\d+)`)
+
 func checkDepth(t *testing.T, path, facts string) {
 	m := reDepth.FindStringSubmatch(facts)
+	if pgm := rePGM.FindStringSubmatch(facts); pgm != nil {
+		// The sum is not known; the one that is found stands in for it.
+		m = []string{"", pgm[1], pgm[2], pgm[3], pgm[4], pgm[5], "", pgm[6]}
+	}
 	if m == nil {
 		t.Fatalf("found no fact in %q", facts)
 	}
@@ -286,6 +343,9 @@ func checkDepth(t *testing.T, path, facts string) {
 		if raw == 0 {
 			zeros++
 		}
+	}
+	if m[6] == "" {
+		m[6] = strconv.FormatInt(sum, 10)
 	}
 	got := fmt.Sprint(d.Width, d.Height, math.Round(d.Max*1000), zeros, sum, math.Round(float64(f.Depth[240*640+320])*1000))
 	maxRaw, _ := strconv.ParseFloat(m[4], 64)
@@ -352,6 +412,30 @@ func TestTUMFolder(t *testing.T) {
 		p, err := f.Points()
 		if err != nil || p.Len() != 640*480-138663 || len(p.R) != p.Len() {
 			t.Errorf("points: found %d, %v", p.Len(), err)
+		}
+	}
+}
+
+// TestDepthFolders: frames, units and cameras of the folders without lists.
+func TestDepthFolders(t *testing.T) {
+	for file, want := range map[string]string{
+		"rgbd/redwood/depth_00000.png":            "depth-folder 3 {525 525 319.5 239.5}",
+		"rgbd/tsdf_fusion/frame-000150.depth.png": "depth-folder 1 {585 585 320 240}",
+		"rgbd/slambook/ch5_depth_1.pgm":           "depth-folder 2 {525 525 319.5 239.5}",
+	} {
+		dir := filepath.Dir(testenv.Sample(t, file))
+		info, err := Inspect(t.Context(), dir, ingest.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, ok := info.Detail.(*ingest.Depth)
+		if !ok || fmt.Sprint(info.Format, " ", d.Frames, " ", *d.Camera) != want || d.Missing != 0 {
+			t.Errorf("%s: found %s %+v, want %s", file, info.Format, info.Detail, want)
+		}
+		for _, s := range samplesOf(t, dir, ingest.Options{}) {
+			if f, ok := s.Data.(*ingest.Frame); !ok || f.Color == nil {
+				t.Errorf("%s: found no colour", file)
+			}
 		}
 	}
 }

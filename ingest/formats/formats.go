@@ -12,7 +12,9 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/array"
 	"github.com/voxelstream/voxelstream/ingest/depth"
+	"github.com/voxelstream/voxelstream/ingest/h5"
 	"github.com/voxelstream/voxelstream/ingest/lidar"
+	"github.com/voxelstream/voxelstream/ingest/medical"
 	"github.com/voxelstream/voxelstream/ingest/mesh"
 	"github.com/voxelstream/voxelstream/ingest/photogrammetry"
 )
@@ -21,6 +23,7 @@ import (
 func All() []ingest.Format {
 	return []ingest.Format{
 		depth.Tango, // before the PLY that it is
+		h5.HDF5,
 		lidar.PCD,
 		lidar.PLY,
 		lidar.LAS,
@@ -29,7 +32,10 @@ func All() []ingest.Format {
 		array.NPY,
 		array.NPZ,
 		depth.PNG,
+		depth.PGM,
 		depth.TUM,
+		depth.Frames, // after TUM, whose folders look alike
+		medical.NIfTI,
 		mesh.OFF,
 		mesh.OBJ,
 		mesh.Binvox,

@@ -74,7 +74,7 @@ func Cloud(n int, cols []Column) (*ingest.PointCloud, error) {
 		cols[roles[Y]].floats(p.Y[lo:hi], lo)
 		cols[roles[Z]].floats(p.Z[lo:hi], lo)
 		if p.Intensity != nil {
-			cols[roles[Intensity]].narrow(p.Intensity[lo:hi], lo)
+			cols[roles[Intensity]].Float32s(p.Intensity[lo:hi], lo)
 		}
 		switch {
 		case split:
@@ -151,8 +151,8 @@ func (c *Column) order() binary.ByteOrder {
 	return binary.LittleEndian
 }
 
-// at is value i. It is the reference; the loops below are the same for the common types.
-func (c *Column) at(i int) float64 {
+// At is value i. It is the reference; the loops below are the same for the common types.
+func (c *Column) At(i int) float64 {
 	if c.Values != nil {
 		return c.Values[i]
 	}
@@ -197,12 +197,13 @@ func (c *Column) floats(dst []float64, from int) {
 		}
 	default:
 		for i := range dst {
-			dst[i] = c.at(from + i)
+			dst[i] = c.At(from + i)
 		}
 	}
 }
 
-func (c *Column) narrow(dst []float32, from int) {
+// Float32s fills dst with the values from index from on.
+func (c *Column) Float32s(dst []float32, from int) {
 	if c.Values == nil && c.Type == Float32 && !c.Big {
 		data, stride := c.Data[from*c.Stride:], c.Stride
 		for i := range dst {
@@ -211,7 +212,7 @@ func (c *Column) narrow(dst []float32, from int) {
 		return
 	}
 	for i := range dst {
-		dst[i] = float32(c.at(from + i))
+		dst[i] = float32(c.At(from + i))
 	}
 }
 
@@ -225,7 +226,7 @@ func (c *Column) bytes(dst []uint8, from int, scale float64) {
 		return
 	}
 	for i := range dst {
-		dst[i] = clampByte(c.at(from+i) * scale)
+		dst[i] = clampByte(c.At(from+i) * scale)
 	}
 }
 
@@ -247,7 +248,7 @@ func colorScale(n int, cols ...Column) float64 {
 			return 1
 		}
 		for i := range n {
-			if c.at(i) > 1 {
+			if c.At(i) > 1 {
 				return 1
 			}
 		}

@@ -1,0 +1,216 @@
+package depth
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/voxelstream/voxelstream/ingest"
+)
+
+// Frames is a folder of depth images that have "depth" in their names, or lie in a folder depth/, with colour images of the same names but for
+// "color" or "rgb" instead: Redwood and Open3D (depth/00000.png, color/00000.jpg), 7-Scenes and tsdf-fusion (frame-000000.depth.png,
+// frame-000000.color.png), the sets of "14 lectures on visual SLAM" (depth/1.pgm, color/1.png). Images are of millimetres. The camera is what
+// lies beside them (camera_primesense.json or another camera*.json of Open3D, camera-intrinsics.txt of tsdf-fusion), else the usual one for
+// their size. Without times the frames go by the order of their names, numbers by value.
+var Frames = ingest.Format{
+	Name: "depth-folder",
+	Detect: func(h *ingest.Head) ingest.Confidence {
+		if !h.IsDir() {
+			return ingest.No
+		}
+		if slices.ContainsFunc(h.Names, isDepthName) {
+			return ingest.Guess
+		}
+		if _, ok := slices.BinarySearch(h.Names, "depth"); ok {
+			if entries, err := os.ReadDir(filepath.Join(h.Path, "depth")); err == nil && slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
+				return isDepthName(filepath.Join("depth", e.Name()))
+			}) {
+				return ingest.Guess
+			}
+		}
+		return ingest.No
+	},
+	Open: func(_ context.Context, dir string, o ingest.Options) (ingest.Source, error) {
+		folder, err := readFrames(dir, &o)
+		if err != nil {
+			return nil, err
+		}
+		stream, err := ingest.FolderStreamName(dir, folder.pairs[0].depth.path)
+		if err != nil {
+			return nil, err
+		}
+		return &sequenceSource{sequence: folder, stream: stream, o: o}, nil
+	},
+	Inspect: func(ctx context.Context, dir string, o ingest.Options) (ingest.Detail, error) {
+		folder, err := readFrames(dir, &o)
+		if err != nil {
+			return nil, err
+		}
+		return folder.inspect(ctx, o)
+	},
+}
+
+func isDepthName(name string) bool {
+	switch strings.ToLower(filepath.Ext(name)) {
+	case ".png", ".pgm":
+		return strings.Contains(strings.ToLower(name), "depth")
+	}
+	return false
+}
+
+// readFrames lists the depth images of a folder, pairs them with colours, and puts the camera that lies beside them into the options.
+func readFrames(dir string, o *ingest.Options) (*sequence, error) {
+	*o = o.WithDefaults()
+	o.DepthUnits = units(*o, millimetres)
+	f := &sequence{dir: dir, listing: "the folder"}
+	have := map[string]bool{}
+	for _, sub := range []string{"", "depth", "color", "rgb"} {
+		entries, err := os.ReadDir(filepath.Join(dir, sub))
+		if errors.Is(err, fs.ErrNotExist) && sub != "" {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			have[filepath.Join(sub, e.Name())] = true
+		}
+	}
+	for name := range have {
+		if isDepthName(name) {
+			f.pairs = append(f.pairs, pair{depth: listed{path: name}, color: listed{path: colorName(name, have)}})
+		}
+	}
+	if len(f.pairs) == 0 {
+		return nil, fmt.Errorf("%s: found no depth image", dir)
+	}
+	if len(f.pairs) > tumMaxRows {
+		return nil, fmt.Errorf("%s: found %d depth images, limit %d", dir, len(f.pairs), tumMaxRows)
+	}
+	slices.SortFunc(f.pairs, func(a, b pair) int { return naturally(a.depth.path, b.depth.path) })
+	if o.Camera == nil {
+		cam, err := cameraBeside(dir, have)
+		if err != nil {
+			return nil, err
+		}
+		o.Camera = cam
+	}
+	return f, nil
+}
+
+// colorName is the colour image that belongs to a depth image, or "".
+func colorName(depth string, have map[string]bool) string {
+	stem := strings.TrimSuffix(depth, filepath.Ext(depth))
+	for _, word := range []string{"color", "rgb"} {
+		for _, ext := range []string{".png", ".jpg", ".jpeg"} {
+			if name := strings.Replace(stem, "depth", word, 1) + ext; name != depth && have[name] {
+				return name
+			}
+		}
+	}
+	return ""
+}
+
+// naturally compares names with the numbers in them by value: 2.png before 10.png.
+func naturally(a, b string) int {
+	for a != "" && b != "" {
+		na, nb := digits(a), digits(b)
+		if na > 0 && nb > 0 {
+			x, y := strings.TrimLeft(a[:na], "0"), strings.TrimLeft(b[:nb], "0")
+			if c := cmp.Or(cmp.Compare(len(x), len(y)), cmp.Compare(x, y), cmp.Compare(na, nb)); c != 0 {
+				return c
+			}
+			a, b = a[na:], b[nb:]
+			continue
+		}
+		if a[0] != b[0] {
+			return cmp.Compare(a[0], b[0])
+		}
+		a, b = a[1:], b[1:]
+	}
+	return cmp.Compare(len(a), len(b))
+}
+
+func digits(s string) int {
+	n := 0
+	for n < len(s) && s[n] >= '0' && s[n] <= '9' {
+		n++
+	}
+	return n
+}
+
+// cameraBeside reads the calibration of the folder, nil without one.
+func cameraBeside(dir string, have map[string]bool) (*ingest.Intrinsics, error) {
+	names := make([]string, 0, 4)
+	for name := range have {
+		if name == "camera-intrinsics.txt" || strings.HasPrefix(name, "camera") && strings.HasSuffix(name, ".json") || name == "intrinsic.json" {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return nil, nil
+	}
+	slices.Sort(names)
+	name := names[0]
+	path := filepath.Join(dir, name)
+	data, err := ingest.ReadFile(path, ingest.Options{MaxBytes: 1 << 20})
+	if err != nil {
+		return nil, err
+	}
+	m, err := parseMatrix(data, strings.HasSuffix(name, ".json"))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	cam := ingest.Intrinsics{Fx: m[0], Fy: m[4], Cx: m[2], Cy: m[5]}
+	if !cam.Valid() {
+		return nil, fmt.Errorf("%s: found focal lengths %g and %g, want above 0", path, cam.Fx, cam.Fy)
+	}
+	return &cam, nil
+}
+
+// parseMatrix reads a 3x3 camera matrix, row by row. Open3D's JSON has it column by column.
+func parseMatrix(data []byte, isJSON bool) (m [9]float64, err error) {
+	if isJSON {
+		var c struct {
+			Matrix []float64 `json:"intrinsic_matrix"`
+		}
+		if err := json.Unmarshal(data, &c); err != nil {
+			return m, err
+		}
+		if len(c.Matrix) != len(m) {
+			return m, fmt.Errorf("intrinsic_matrix: found %d numbers, want 9", len(c.Matrix))
+		}
+		for i, v := range c.Matrix {
+			m[i%3*3+i/3] = v
+		}
+		return m, nil
+	}
+	words := strings.Fields(string(data))
+	if len(words) != len(m) {
+		return m, fmt.Errorf("found %d numbers, want the 9 of a camera matrix", len(words))
+	}
+	for i, w := range words {
+		if m[i], err = strconv.ParseFloat(w, 64); err != nil {
+			return m, fmt.Errorf("found %.20q, want a number", w)
+		}
+	}
+	return m, nil
+}
+
+// decodeDepth reads a PNG or PGM image.
+func decodeDepth(path string, data []byte, perMetre float64, o ingest.Options) (*ingest.Frame, error) {
+	if strings.EqualFold(filepath.Ext(path), ".pgm") {
+		f, _, err := decodePGM(data, perMetre, o)
+		return f, err
+	}
+	return decodePNG(data, perMetre, o)
+}

@@ -1,0 +1,140 @@
+package depth
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/voxelstream/voxelstream/ingest"
+)
+
+// PGM is a single depth image as binary PGM (P5) of more than 8 bits: "P5", width, height and the largest value in text, one white space, then
+// two bytes a pixel. The standard has the high byte first; raw frames of the NYU data set have it last. Which one it is shows in the image:
+// with the bytes the wrong way round neighbours differ wildly. https://netpbm.sourceforge.net/doc/pgm.html
+var PGM = ingest.Format{
+	Name: "pgm-depth",
+	Detect: func(h *ingest.Head) ingest.Confidence {
+		if _, err := parsePGM(h.Bytes); err != nil {
+			return ingest.No
+		}
+		return ingest.Sure
+	},
+	Open: func(_ context.Context, path string, o ingest.Options) (ingest.Source, error) {
+		return ingest.FileSource(path, func() ([]ingest.Sample, error) {
+			f, _, err := readPGM(path, o)
+			if err != nil {
+				return nil, err
+			}
+			return []ingest.Sample{{Label: ingest.NoLabel, Data: f}}, nil
+		})
+	},
+	Inspect: func(_ context.Context, path string, o ingest.Options) (ingest.Detail, error) {
+		f, swapped, err := readPGM(path, o)
+		if err != nil {
+			return nil, err
+		}
+		d := ingest.DepthOf(f, units(o, millimetres))
+		if o.DepthUnits == 0 {
+			d.Note = "assumed: the file does not say"
+		}
+		if swapped {
+			d.Note += "; low byte first, against the standard"
+		}
+		return d, nil
+	},
+}
+
+type pgmHeader struct{ width, height, body int }
+
+// parsePGM reads the header of an image of 16 bits a pixel.
+func parsePGM(data []byte) (pgmHeader, error) {
+	var h pgmHeader
+	if !bytes.HasPrefix(data, []byte("P5")) {
+		return h, fmt.Errorf("found %.4q, want P5", data)
+	}
+	i := 2
+	var v [3]int
+	for k := range v {
+		for i < len(data) && (isSpace(data[i]) || data[i] == '#') {
+			if data[i] == '#' {
+				for i < len(data) && data[i] != '\n' {
+					i++
+				}
+				continue
+			}
+			i++
+		}
+		start := i
+		for i < len(data) && data[i]-'0' <= 9 && i-start < 10 {
+			i++
+		}
+		n, err := strconv.Atoi(string(data[start:i]))
+		if err != nil || n < 1 {
+			return h, fmt.Errorf("byte %d: found %.10q, want a number", start, data[start:min(len(data), start+10)])
+		}
+		v[k] = n
+	}
+	if v[2] < 256 || v[2] > 65535 {
+		return h, fmt.Errorf("largest value: found %d, want 256 to 65535: depth needs more than 8 bits", v[2])
+	}
+	if i >= len(data) || !isSpace(data[i]) {
+		return h, fmt.Errorf("byte %d: want a white space behind the header", i)
+	}
+	return pgmHeader{v[0], v[1], i + 1}, nil
+}
+
+func isSpace(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }
+
+func readPGM(path string, o ingest.Options) (f *ingest.Frame, swapped bool, err error) {
+	data, err := ingest.ReadFile(path, o)
+	if err != nil {
+		return nil, false, err
+	}
+	f, swapped, err = decodePGM(data, units(o, millimetres), o.WithDefaults())
+	if err != nil {
+		return nil, false, fmt.Errorf("%s: depth image: %w", path, err)
+	}
+	f.Cam = camera(o, f.Width, f.Height)
+	return f, swapped, nil
+}
+
+func decodePGM(data []byte, perMetre float64, o ingest.Options) (f *ingest.Frame, swapped bool, err error) {
+	h, err := parsePGM(data)
+	if err != nil {
+		return nil, false, err
+	}
+	if h.width > o.MaxPixels/h.height {
+		return nil, false, fmt.Errorf("found %d x %d pixels, limit %d", h.width, h.height, o.MaxPixels)
+	}
+	body := data[h.body:]
+	if have, want := len(body), 2*h.width*h.height; have < want {
+		return nil, false, fmt.Errorf("cut short: found %d bytes of pixels, want %d", have, want)
+	}
+	swapped = roughness(body, h, 1, 0) < roughness(body, h, 0, 1)
+	hi, lo := 0, 1
+	if swapped {
+		hi, lo = 1, 0
+	}
+	f = &ingest.Frame{Width: h.width, Height: h.height, Depth: make([]ingest.Metres, h.width*h.height)}
+	for i := range f.Depth {
+		f.Depth[i] = ingest.Metres(float64(uint16(body[2*i+hi])<<8|uint16(body[2*i+lo])) / perMetre)
+	}
+	return f, swapped, nil
+}
+
+// roughness sums the differences of neighbours in a row, those beside holes left out.
+func roughness(body []byte, h pgmHeader, hi, lo int) (sum int64) {
+	for v := range h.height {
+		row := body[2*v*h.width:][:2*h.width]
+		last := 0
+		for u := range h.width {
+			d := int(row[2*u+hi])<<8 | int(row[2*u+lo])
+			if d != 0 && last != 0 {
+				sum += int64(max(d-last, last-d))
+			}
+			last = d
+		}
+	}
+	return sum
+}

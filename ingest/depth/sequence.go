@@ -1,0 +1,130 @@
+package depth
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/voxelstream/voxelstream/ingest"
+)
+
+// listed is an image of a sequence: when it was taken, zero when unknown, and where it is.
+type listed struct {
+	time time.Time
+	path string // empty: none
+}
+
+// pair is a depth image and the colour image that goes with it, if any.
+type pair struct{ depth, color listed }
+
+// sequence is a folder of frames.
+type sequence struct {
+	dir     string
+	listing string // the file that decided the pairs
+	pairs   []pair
+}
+
+// find is where a listed file is: at its place, or beside the list (depth_T.png or T.png for depth/T.png).
+func (s *sequence) find(name string) (string, error) {
+	for _, try := range []string{name, strings.ReplaceAll(name, string(filepath.Separator), "_"), filepath.Base(name)} {
+		path := filepath.Join(s.dir, try)
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("%s: %w", filepath.Join(s.dir, name), fs.ErrNotExist)
+}
+
+// frame reads pair i.
+func (s *sequence) frame(i int, o ingest.Options) (*ingest.Frame, error) {
+	pair := s.pairs[i]
+	path, err := s.find(pair.depth.path)
+	if err != nil {
+		return nil, err
+	}
+	data, err := ingest.ReadFile(path, o)
+	if err != nil {
+		return nil, err
+	}
+	frame, err := decodeDepth(path, data, units(o, tumUnits), o)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	frame.Cam = camera(o, frame.Width, frame.Height)
+	if pair.color.path == "" {
+		return frame, nil
+	}
+	if path, err = s.find(pair.color.path); err != nil {
+		return nil, err
+	}
+	if data, err = ingest.ReadFile(path, o); err != nil {
+		return nil, err
+	}
+	if frame.Color, err = decodeColor(data, frame.Width, frame.Height, o); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return frame, nil
+}
+
+// sequenceSource streams the frames of a folder. A frame whose files are missing or broken is one bad item.
+type sequenceSource struct {
+	*sequence
+	stream string
+	next   int
+	o      ingest.Options
+}
+
+func (s *sequenceSource) Read(ctx context.Context) (ingest.Sample, error) {
+	if err := ctx.Err(); err != nil {
+		return ingest.Sample{}, err
+	}
+	if s.next == len(s.pairs) {
+		return ingest.Sample{}, io.EOF
+	}
+	i := s.next
+	s.next++
+	frame, err := s.frame(i, s.o)
+	if err != nil {
+		return ingest.Sample{}, &ingest.ItemError{Stream: s.stream, Seq: uint64(i), Err: err}
+	}
+	return ingest.Sample{Stream: s.stream, Seq: uint64(i), Time: s.pairs[i].depth.time, Label: ingest.NoLabel, Data: frame}, nil
+}
+
+func (s *sequenceSource) Close() error { return nil }
+
+// inspect looks for every file of a sequence and measures the first frame that can be read.
+func (s *sequence) inspect(ctx context.Context, o ingest.Options) (ingest.Detail, error) {
+	var out *ingest.Depth
+	missing := 0
+	var first error
+	for i, pair := range s.pairs {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		_, err := s.find(pair.depth.path)
+		if err == nil && pair.color.path != "" {
+			_, err = s.find(pair.color.path)
+		}
+		if err == nil && out == nil {
+			var frame *ingest.Frame
+			if frame, err = s.frame(i, o); err == nil {
+				out = ingest.DepthOf(frame, units(o, tumUnits))
+			}
+		}
+		if err != nil {
+			missing++
+			first = cmp.Or(first, err)
+		}
+	}
+	if out == nil {
+		return nil, cmp.Or(first, fmt.Errorf("%s: found no frame in %s", s.dir, s.listing))
+	}
+	out.Frames, out.Missing = len(s.pairs), missing
+	return out, nil
+}

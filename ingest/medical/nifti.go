@@ -1,0 +1,369 @@
+// Package medical reads volumes of magnetic resonance and computed tomography.
+package medical
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"path/filepath"
+	"strings"
+
+	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/internal/columns"
+)
+
+// NIfTI is NIfTI-1 and NIfTI-2, single files (.nii, .nii.gz) and pairs (.hdr with .img beside), of either byte order. Values are
+// scl_slope * stored + scl_inter. Axes are turned to RAS+ as near as a permutation and reversals can (sform, else qform, else as stored), so that
+// a grid is [superior][anterior][right], and the three channels of RGB stay the last index. Each of a series of volumes is a sample.
+// https://nifti.nimh.nih.gov/pub/dist/src/niftilib/nifti1.h, nifti2.h
+var NIfTI = ingest.Format{
+	Name: "nifti",
+	Detect: func(h *ingest.Head) ingest.Confidence {
+		if _, err := parseNIfTI(h.Bytes); err == nil {
+			return ingest.Sure
+		}
+		return ingest.No
+	},
+	Open: func(_ context.Context, path string, o ingest.Options) (ingest.Source, error) {
+		return ingest.FileSource(path, func() ([]ingest.Sample, error) {
+			_, grids, err := readNIfTI(path, o)
+			if err != nil {
+				return nil, err
+			}
+			samples := make([]ingest.Sample, len(grids))
+			for i, g := range grids {
+				samples[i] = ingest.Sample{Label: ingest.NoLabel, Data: g}
+			}
+			return samples, nil
+		})
+	},
+	Inspect: func(_ context.Context, path string, o ingest.Options) (ingest.Detail, error) {
+		h, grids, err := readNIfTI(path, o)
+		if err != nil {
+			return nil, err
+		}
+		return detail(grids, []float64{h.cell[h.axes[2]], h.cell[h.axes[1]], h.cell[h.axes[0]]}, h.unit), nil
+	},
+}
+
+// detail describes volumes of one shape.
+func detail(grids []*ingest.Grid, cell []float64, unit string) *ingest.Grids {
+	out := &ingest.Grids{Rows: len(grids), Labels: map[string]int{}, Shape: []int{}, Cell: cell, CellIn: unit}
+	lo, hi := math.Inf(1), math.Inf(-1)
+	for _, g := range grids {
+		for _, v := range g.Values {
+			if !math.IsNaN(float64(v)) {
+				lo, hi = min(lo, float64(v)), max(hi, float64(v))
+			}
+		}
+	}
+	if len(grids) > 0 {
+		out.Shape = append(out.Shape, grids[0].Dims[:]...)
+		if grids[0].Channels > 1 {
+			out.Shape = append(out.Shape, grids[0].Channels)
+		}
+	}
+	if finite(lo) && finite(hi) {
+		out.Min, out.Max = &lo, &hi
+	}
+	return out
+}
+
+const (
+	nifti1Size = 348
+	nifti2Size = 540
+	// niftiMaxVolumes bounds a series: an hour of functional scans.
+	niftiMaxVolumes = 1 << 16
+)
+
+type niftiHeader struct {
+	big      bool
+	pair     bool // values in the .img file
+	dims     [3]int
+	volumes  int
+	t        columns.Type
+	channels int
+	offset   int64
+	slope    float64
+	inter    float64
+	cell     [3]float64
+	unit     string
+	// axes[k] is the stored axis that runs along right, anterior, superior; reversed[k] says that it runs the other way.
+	axes     [3]int
+	reversed [3]bool
+}
+
+// niftiTypes are the data types that are numbers.
+var niftiTypes = map[int]columns.Type{
+	2: columns.Uint8, 4: columns.Int16, 8: columns.Int32, 16: columns.Float32, 64: columns.Float64, 256: columns.Int8, 512: columns.Uint16,
+	768: columns.Uint32, 1024: columns.Int64, 1280: columns.Uint64, niftiRGB: columns.Uint8,
+}
+
+// niftiRGB is three bytes a voxel.
+const niftiRGB = 128
+
+// fields reads the header's numbers, which the two versions keep in different places and sizes.
+type fields struct {
+	b  []byte
+	o  binary.ByteOrder
+	v2 bool
+}
+
+func (f fields) short(v1, v2 int) int {
+	if f.v2 {
+		return int(int16(f.o.Uint16(f.b[v2:])))
+	}
+	return int(int16(f.o.Uint16(f.b[v1:])))
+}
+
+// code is a short in version 1, an int in version 2.
+func (f fields) code(v1, v2 int) int {
+	if f.v2 {
+		return int(int32(f.o.Uint32(f.b[v2:])))
+	}
+	return int(int16(f.o.Uint16(f.b[v1:])))
+}
+
+func (f fields) dim(i int) int64 {
+	if f.v2 {
+		return int64(f.o.Uint64(f.b[16+8*i:]))
+	}
+	return int64(int16(f.o.Uint16(f.b[40+2*i:])))
+}
+
+// real is number i of a list of floats.
+func (f fields) real(v1, v2, i int) float64 {
+	if f.v2 {
+		return math.Float64frombits(f.o.Uint64(f.b[v2+8*i:]))
+	}
+	return float64(math.Float32frombits(f.o.Uint32(f.b[v1+4*i:])))
+}
+
+func parseNIfTI(data []byte) (*niftiHeader, error) {
+	if len(data) < nifti1Size {
+		return nil, fmt.Errorf("header: found %d bytes, want %d", len(data), nifti1Size)
+	}
+	f := fields{b: data, o: binary.LittleEndian}
+	if s := binary.BigEndian.Uint32(data); s == nifti1Size || s == nifti2Size {
+		f.o = binary.BigEndian
+	}
+	var magic string
+	switch size := f.o.Uint32(data); {
+	case size == nifti1Size:
+		magic = string(data[344:348])
+	case size == nifti2Size && len(data) >= nifti2Size:
+		magic, f.v2 = string(data[4:8]), true
+	default:
+		return nil, fmt.Errorf("header: found size %d, want %d or %d", size, nifti1Size, nifti2Size)
+	}
+	h := &niftiHeader{big: f.o == binary.BigEndian, channels: 1, volumes: 1}
+	switch magic {
+	case "n+1\x00", "n+2\x00":
+	case "ni1\x00", "ni2\x00":
+		h.pair = true
+	default:
+		return nil, fmt.Errorf("header: found magic %q, want n+1, ni1, n+2 or ni2", magic)
+	}
+	return h, h.set(f)
+}
+
+func (h *niftiHeader) set(f fields) error {
+	n := f.dim(0)
+	if n < 1 || n > 7 {
+		return fmt.Errorf("dim: found %d axes, want 1 to 7", n)
+	}
+	h.dims = [3]int{1, 1, 1}
+	for i := range int(n) {
+		d := f.dim(i + 1)
+		if d < 1 || d > math.MaxInt32 {
+			return fmt.Errorf("dim[%d]: found %d, want 1 or more", i+1, d)
+		}
+		if i < 3 {
+			h.dims[i] = int(d)
+			continue
+		}
+		if d > int64(niftiMaxVolumes/h.volumes) {
+			return fmt.Errorf("dim: found more than %d volumes", niftiMaxVolumes)
+		}
+		h.volumes *= int(d)
+	}
+	code := f.short(70, 12)
+	t, ok := niftiTypes[code]
+	if !ok {
+		return fmt.Errorf("datatype: found %d, want a real number type or RGB", code)
+	}
+	h.t = t
+	if code == niftiRGB {
+		h.channels = 3
+	}
+	if f.v2 {
+		h.offset = int64(f.o.Uint64(f.b[168:]))
+	} else if v := f.real(108, 0, 0); v >= 0 && v < 1<<40 {
+		h.offset = int64(v)
+	} else {
+		return fmt.Errorf("vox_offset: found %g, want a place in the file", v)
+	}
+	h.slope, h.inter = f.real(112, 176, 0), f.real(116, 184, 0)
+	if h.slope == 0 || !finite(h.slope) || !finite(h.inter) {
+		h.slope, h.inter = 1, 0 // not set
+	}
+	for k := range h.cell {
+		if h.cell[k] = math.Abs(f.real(76, 104, k+1)); !finite(h.cell[k]) {
+			return fmt.Errorf("pixdim[%d]: found %g", k+1, h.cell[k])
+		}
+	}
+	units := int(f.b[123])
+	if f.v2 {
+		units = int(f.o.Uint32(f.b[500:]))
+	}
+	h.unit = map[int]string{1: "m", 2: "mm", 3: "um"}[units&7]
+	h.orient(affine(f))
+	return nil
+}
+
+func finite(v float64) bool { return math.Abs(v) <= math.MaxFloat64 }
+
+// affine is the linear part of the map from voxels to RAS: column j is where a step along stored axis j leads.
+func affine(f fields) (m [3][3]float64) {
+	switch {
+	case f.code(254, 348) > 0: // sform
+		for r := range 3 {
+			for c := range 3 {
+				m[r][c] = f.real([3]int{280, 296, 312}[r], [3]int{400, 432, 464}[r], c)
+			}
+		}
+	case f.code(252, 344) > 0: // qform: a unit quaternion (a, b, c, d), a not stored, and the sign of the third axis in pixdim[0]
+		b, c, d := f.real(256, 352, 0), f.real(256, 352, 1), f.real(256, 352, 2)
+		a := math.Sqrt(math.Max(0, 1-b*b-c*c-d*d))
+		m = [3][3]float64{
+			{a*a + b*b - c*c - d*d, 2 * (b*c - a*d), 2 * (b*d + a*c)},
+			{2 * (b*c + a*d), a*a + c*c - b*b - d*d, 2 * (c*d - a*b)},
+			{2 * (b*d - a*c), 2 * (c*d + a*b), a*a + d*d - b*b - c*c},
+		}
+		if f.real(76, 104, 0) < 0 {
+			for r := range 3 {
+				m[r][2] = -m[r][2]
+			}
+		}
+	default:
+		m = [3][3]float64{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}
+	}
+	return m
+}
+
+// orient finds the permutation and the reversals nearest to the affine map: the largest entries first, each row and column once. Columns
+// are taken as directions, so the size of a voxel does not count.
+func (h *niftiHeader) orient(m [3][3]float64) {
+	for c := range 3 {
+		norm := math.Sqrt(m[0][c]*m[0][c] + m[1][c]*m[1][c] + m[2][c]*m[2][c])
+		for r := range 3 {
+			if m[r][c] /= norm; norm == 0 || !finite(m[r][c]) {
+				m[r][c] = 0
+			}
+		}
+	}
+	var rows, cols [3]bool
+	for range 3 {
+		best, br, bc := -1.0, 0, 0
+		for r := range 3 {
+			for c := range 3 {
+				if v := math.Abs(m[r][c]); !rows[r] && !cols[c] && v > best {
+					best, br, bc = v, r, c
+				}
+			}
+		}
+		rows[br], cols[bc] = true, true
+		h.axes[br], h.reversed[br] = bc, m[br][bc] < 0
+	}
+}
+
+func readNIfTI(path string, o ingest.Options) (*niftiHeader, []*ingest.Grid, error) {
+	data, err := ingest.ReadFile(path, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	o = o.WithDefaults()
+	h, err := parseNIfTI(data)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: nifti: %w", path, err)
+	}
+	if h.pair {
+		if path, err = imageBeside(path); err != nil {
+			return nil, nil, err
+		}
+		if data, err = ingest.ReadFile(path, o); err != nil {
+			return nil, nil, err
+		}
+	}
+	grids, err := h.decode(data, o)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: nifti: %w", path, err)
+	}
+	return h, grids, nil
+}
+
+// imageBeside is the .img file that belongs to a .hdr file.
+func imageBeside(path string) (string, error) {
+	stem, gz := strings.CutSuffix(path, ".gz")
+	ext := filepath.Ext(stem)
+	if !strings.EqualFold(ext, ".hdr") {
+		return "", fmt.Errorf("%s: nifti: found a header without its image, want the name to end in .hdr", path)
+	}
+	stem = strings.TrimSuffix(stem, ext) + ".img"
+	if gz {
+		stem += ".gz"
+	}
+	return stem, nil
+}
+
+func (h *niftiHeader) decode(data []byte, o ingest.Options) ([]*ingest.Grid, error) {
+	d := h.dims
+	if d[0] > o.MaxCells/d[1]/d[2]/h.channels/h.volumes {
+		return nil, fmt.Errorf("found %d volumes of %v, limit %d values in all", h.volumes, d, o.MaxCells)
+	}
+	cells := d[0] * d[1] * d[2] * h.channels
+	size := int64(cells) * int64(h.t.Size())
+	if h.offset < 0 || h.offset > int64(len(data)) || size*int64(h.volumes) > int64(len(data))-h.offset {
+		return nil, fmt.Errorf("cut short: found %d bytes, want %d from byte %d", len(data), size*int64(h.volumes), h.offset)
+	}
+	raw := make([]float32, cells)
+	out := make([]*ingest.Grid, h.volumes)
+	for v := range out {
+		c := columns.Column{Type: h.t, Big: h.big, Stride: h.t.Size(), Data: data[h.offset+int64(v)*size:]}
+		c.Float32s(raw, 0)
+		if h.slope != 1 || h.inter != 0 {
+			for i := range raw {
+				raw[i] = float32(float64(raw[i])*h.slope + h.inter)
+			}
+		}
+		out[v] = h.turn(raw)
+	}
+	return out, nil
+}
+
+// turn copies a volume, stored with its first axis fastest, into [superior][anterior][right].
+func (h *niftiHeader) turn(raw []float32) *ingest.Grid {
+	step := [3]int{1, h.dims[0], h.dims[0] * h.dims[1]}
+	var n, by [3]int // length and step of the axes right, anterior, superior
+	start := 0
+	for k, axis := range h.axes {
+		n[k], by[k] = h.dims[axis], step[axis]
+		if h.reversed[k] {
+			start += (n[k] - 1) * by[k]
+			by[k] = -by[k]
+		}
+	}
+	g := &ingest.Grid{Dims: [3]int{n[2], n[1], n[0]}, Channels: h.channels, Values: make([]float32, len(raw))}
+	i := 0
+	for z := range n[2] {
+		for y := range n[1] {
+			at := start + z*by[2] + y*by[1]
+			for range n[0] {
+				i += copy(g.Values[i:], raw[at*h.channels:(at+1)*h.channels])
+				at += by[0]
+			}
+		}
+	}
+	return g
+}
