@@ -528,12 +528,12 @@ position:
 	JGE     pooled
 	MOVQ    (DX)(R8*8), DI
 	VMOVUPS (CX)(DI*4), Y1
-	VMAXPS  Y0, Y1, Y0
+	VMAXPS  Y1, Y0, Y0
 	INCQ    R8
 	JMP     position
 
 pooled:
-	VMAXPS  Y3, Y0, Y0
+	VMAXPS  Y0, Y3, Y0
 	VMOVUPS Y0, (AX)
 	ADDQ    $0x20, CX
 	ADDQ    $0x20, AX
@@ -572,14 +572,14 @@ position:
 	MOVQ      (BX)(R9*8), R8
 	VMOVUPS   (CX)(R8*4), Y1
 	VPADDD    Y4, Y6, Y6
-	VCMPPS    $0x1e, Y0, Y1, Y7
+	VCMPPS    $0x16, Y0, Y1, Y7
 	VBLENDVPS Y7, Y1, Y0, Y0
 	VBLENDVPS Y7, Y6, Y2, Y2
 	INCQ      R9
 	JMP       position
 
 pooled:
-	VCMPPS       $0x1a, Y3, Y0, Y7
+	VCMPPS       $0x12, Y3, Y0, Y7
 	VBLENDVPS    Y7, Y3, Y0, Y0
 	VBLENDVPS    Y7, Y5, Y2, Y2
 	VMOVUPS      Y0, (AX)

@@ -114,6 +114,16 @@ func voxels512(sums *float32, table *float32, at *int32, colour *int32, count in
 //go:noescape
 func outer512(dw *float32, plane *float32, diff *float32, at *int32, colour *int32, count int, rows int, stride int, n int)
 
+// dropout512 is Dropout on n elements, a multiple of 16.
+//
+//go:noescape
+func dropout512(dst *float32, src *float32, bits *uint16, n int, key uint64, threshold uint64, scale float32)
+
+// keep512 sets n elements of dst, a multiple of 16, to scale times src where the bit is set, else to zero.
+//
+//go:noescape
+func keep512(dst *float32, src *float32, bits *uint16, n int, scale float32)
+
 // sums512 sets sums [n] to the sum of the rows of x [rows,n].
 //
 //go:noescape

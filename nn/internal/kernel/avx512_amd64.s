@@ -1900,12 +1900,12 @@ position:
 	JGE       pooled
 	MOVQ      (DX)(R8*8), DI
 	VMOVUPS.Z (CX)(DI*4), K1, Z1
-	VMAXPS    Z0, Z1, Z0
+	VMAXPS    Z1, Z0, Z0
 	INCQ      R8
 	JMP       position
 
 pooled:
-	VMAXPS  Z3, Z0, Z0
+	VMAXPS  Z0, Z3, Z0
 	VMOVUPS Z0, K1, (AX)
 	ADDQ    $0x40, CX
 	ADDQ    $0x40, AX
@@ -1949,14 +1949,14 @@ position:
 	MOVQ      (BX)(R9*8), R8
 	VMOVUPS.Z (CX)(R8*4), K1, Z1
 	VPADDD    Z4, Z6, Z6
-	VCMPPS    $0x1e, Z0, Z1, K2
+	VCMPPS    $0x16, Z0, Z1, K2
 	VMOVAPS   Z1, K2, Z0
 	VMOVDQA32 Z6, K2, Z2
 	INCQ      R9
 	JMP       position
 
 pooled:
-	VCMPPS    $0x1a, Z3, Z0, K2
+	VCMPPS    $0x12, Z3, Z0, K2
 	VMOVAPS   Z3, K2, Z0
 	VMOVDQA32 Z5, K2, Z2
 	VMOVUPS   Z0, K1, (AX)
@@ -2227,6 +2227,106 @@ voxel:
 	SUBQ         R8, CX
 	DECQ         rows+48(FP)
 	JNZ          row
+	VZEROUPPER
+	RET
+
+// func dropout512(dst *float32, src *float32, bits *uint16, n int, key uint64, threshold uint64, scale float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·dropout512(SB), NOSPLIT, $64-52
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         bits+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         $0x9e3779b97f4a7c15, SI
+	VPBROADCASTQ SI, Z20
+	MOVQ         $0xbf58476d1ce4e5b9, SI
+	VPBROADCASTQ SI, Z21
+	MOVQ         $0x94d049bb133111eb, SI
+	VPBROADCASTQ SI, Z22
+	MOVQ         $0x0000000000000010, SI
+	VPBROADCASTQ SI, Z24
+	VPBROADCASTQ threshold+40(FP), Z23
+	VBROADCASTSS scale+48(FP), Z25
+	VPBROADCASTQ key+32(FP), Z2
+	MOVQ         $0x0000000000000000, SI
+	MOVQ         SI, (SP)
+	MOVQ         $0x0000000000000001, SI
+	MOVQ         SI, 8(SP)
+	MOVQ         $0x0000000000000002, SI
+	MOVQ         SI, 16(SP)
+	MOVQ         $0x0000000000000003, SI
+	MOVQ         SI, 24(SP)
+	MOVQ         $0x0000000000000004, SI
+	MOVQ         SI, 32(SP)
+	MOVQ         $0x0000000000000005, SI
+	MOVQ         SI, 40(SP)
+	MOVQ         $0x0000000000000006, SI
+	MOVQ         SI, 48(SP)
+	MOVQ         $0x0000000000000007, SI
+	MOVQ         SI, 56(SP)
+	VMOVDQU64    (SP), Z3
+	VPADDQ       Z3, Z2, Z0
+	MOVQ         $0x0000000000000008, SI
+	VPBROADCASTQ SI, Z2
+	VPADDQ       Z2, Z0, Z1
+
+loop:
+	VPADDQ    Z20, Z0, Z4
+	VPADDQ    Z24, Z0, Z0
+	VPSRLQ    $0x1e, Z4, Z5
+	VPXORQ    Z5, Z4, Z4
+	VPMULLQ   Z21, Z4, Z4
+	VPSRLQ    $0x1b, Z4, Z5
+	VPXORQ    Z5, Z4, Z4
+	VPMULLQ   Z22, Z4, Z4
+	VPSRLQ    $0x1f, Z4, Z5
+	VPXORQ    Z5, Z4, Z4
+	VPSRLQ    $0x0b, Z4, Z4
+	VPCMPUQ   $0x05, Z23, Z4, K1
+	VPADDQ    Z20, Z1, Z6
+	VPADDQ    Z24, Z1, Z1
+	VPSRLQ    $0x1e, Z6, Z7
+	VPXORQ    Z7, Z6, Z6
+	VPMULLQ   Z21, Z6, Z6
+	VPSRLQ    $0x1b, Z6, Z7
+	VPXORQ    Z7, Z6, Z6
+	VPMULLQ   Z22, Z6, Z6
+	VPSRLQ    $0x1f, Z6, Z7
+	VPXORQ    Z7, Z6, Z6
+	VPSRLQ    $0x0b, Z6, Z6
+	VPCMPUQ   $0x05, Z23, Z6, K2
+	KUNPCKBW  K1, K2, K3
+	VMOVUPS.Z (CX), K3, Z10
+	VMULPS    Z25, Z10, Z10
+	VMOVUPS   Z10, (AX)
+	KMOVW     K3, (DX)
+	ADDQ      $0x40, CX
+	ADDQ      $0x40, AX
+	ADDQ      $0x02, DX
+	SUBQ      $0x10, BX
+	JG        loop
+	VZEROUPPER
+	RET
+
+// func keep512(dst *float32, src *float32, bits *uint16, n int, scale float32)
+// Requires: AVX, AVX512F
+TEXT ·keep512(SB), NOSPLIT, $0-36
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         bits+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS scale+32(FP), Z1
+
+loop:
+	KMOVW     (DX), K1
+	VMOVUPS.Z (CX), K1, Z0
+	VMULPS    Z1, Z0, Z0
+	VMOVUPS   Z0, (AX)
+	ADDQ      $0x40, CX
+	ADDQ      $0x40, AX
+	ADDQ      $0x02, DX
+	SUBQ      $0x10, BX
+	JG        loop
 	VZEROUPPER
 	RET
 

@@ -76,14 +76,14 @@ func (c *Conv) Forward(dst []float32, arg []uint8, src, w, bias []float32, lo, h
 				loops.pool(dst[i*out:(i+1)*out], at, sums[(i-lo)*c.size*out:], c.places, c.ReLU)
 			}
 		case c.ReLU:
-			rectify(to)
+			loops.rectify(to)
 		}
 	}
 }
 
 func rectify(x []float32) {
 	for i, v := range x {
-		if !(v > 0) {
+		if v < 0 {
 			x[i] = 0
 		}
 	}

@@ -111,3 +111,40 @@ func TestAddTransposed(t *testing.T) {
 		ar.check()
 	}
 }
+
+func TestDropoutKeepRectify(t *testing.T) {
+	eachTier(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(11, 12))
+		const key, threshold, scale = 1<<63 + 12345, 3 << 50, 1.5
+		for _, n := range []int{0, 1, 7, 15, 16, 17, 33, 100, 10976} {
+			ar := arena{t: t}
+			x := random(r, n)
+			want, rectified, kept := make([]float32, n), append([]float32{}, x...), 0
+			for i, v := range x {
+				if kernel.Mix(key+uint64(i))>>11 >= threshold {
+					want[i] = v * scale
+					kept++
+				}
+			}
+			if n > 1000 && (kept < n*6/10 || kept > n*65/100) {
+				t.Errorf("%d of %d stay, want five in eight", kept, n)
+			}
+			got, bits := ar.alloc(n), make([]uint16, (n+15)/16)
+			kernel.Dropout(got, ar.from(x), bits, key, threshold, scale)
+			near(t, "output", got, want, 0)
+			again := ar.from(x)
+			kernel.Keep(again, again, bits, scale)
+			near(t, "kept", again, want, 0)
+			got = ar.from(x)
+			kernel.Rectify(got)
+			reference.ReLU(rectified)
+			near(t, "rectified", got, rectified, 0)
+			grad, wantGrad := random(r, n), []float32{}
+			wantGrad = append(wantGrad, grad...)
+			reference.ReLUGrad(wantGrad, rectified)
+			kernel.RectifyGrad(grad, grad, rectified)
+			near(t, "gradient", grad, wantGrad, 0)
+			ar.check()
+		}
+	})
+}

@@ -38,6 +38,10 @@ type inner struct {
 	// outer adds to dw [rows,3,3,n], for each voxel i, row r and k, the products of diff [colour[i],3] and plane at at[i]+corner-r*stride+(2-k)*n.
 	outer func(dw, plane, diff []float32, at, colour []int32, corner, rows, stride, n int)
 
+	dropout func(dst, src []float32, bits []uint16, key, threshold uint64, scale float32)
+	keep    func(dst, src []float32, bits []uint16, scale float32)
+	rectify func(x []float32)
+
 	// Over the rows of x, dy and dst [rows,C], with vectors [C].
 	sums       func(sums, x []float32)                    // sums = sum of x
 	squares    func(sums, x, mean []float32)              // sums = sum of (x-mean)^2
@@ -60,6 +64,10 @@ var portable = inner{
 	unpool: portableUnpool,
 	voxels: portableVoxels,
 	outer:  portableOuter,
+
+	dropout: portableDropout,
+	keep:    portableKeep,
+	rectify: rectify,
 
 	sums:       portableSums,
 	squares:    portableSquares,

@@ -40,6 +40,10 @@ func fastInner(t Tier) (inner, bool) {
 				voxels: voxelsAVX2,
 				outer:  outerAVX2,
 
+				dropout: portableDropout,
+				keep:    portableKeep,
+				rectify: rectifyAVX2,
+
 				sums:       sumsAVX2,
 				squares:    squaresAVX2,
 				scaleShift: scaleShiftAVX2,
@@ -58,6 +62,10 @@ func fastInner(t Tier) (inner, bool) {
 			unpool: unpoolAVX512,
 			voxels: voxelsAVX512,
 			outer:  outerAVX512,
+
+			dropout: dropoutAVX512,
+			keep:    keepAVX512,
+			rectify: rectifyAVX512,
 
 			sums:       sumsAVX512,
 			squares:    squaresAVX512,

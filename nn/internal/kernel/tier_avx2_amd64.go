@@ -142,3 +142,12 @@ func tile16(m, k int, a []float32, ars, acs int, b []float32, ldb int, c []float
 		tile2x6(k, pa, ars, acs, pb, ldb, pc, ldc)
 	}
 }
+
+func rectifyAVX2(x []float32) {
+	whole := len(x) &^ 7
+	if whole > 0 {
+		place := 0
+		pool2(&x[0], &x[0], &place, 1, whole, 0)
+	}
+	rectify(x[whole:])
+}

@@ -93,3 +93,28 @@ func tileAVX512(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c 
 		tile512x14(k, pa, ars, acs, pb, ldb, pc, ldc, mask)
 	}
 }
+
+func dropoutAVX512(dst, src []float32, bits []uint16, key, threshold uint64, scale float32) {
+	whole := len(src) &^ 15
+	if whole > 0 {
+		dropout512(&dst[0], &src[0], &bits[0], whole, key, threshold, scale)
+	}
+	portableDropout(dst[whole:], src[whole:], bits[whole/16:], key+uint64(whole), threshold, scale)
+}
+
+func keepAVX512(dst, src []float32, bits []uint16, scale float32) {
+	whole := len(src) &^ 15
+	if whole > 0 {
+		keep512(&dst[0], &src[0], &bits[0], whole, scale)
+	}
+	portableKeep(dst[whole:], src[whole:], bits[whole/16:], scale)
+}
+
+// origin is the one place of a pool of one position.
+var origin = [1]int{}
+
+func rectifyAVX512(x []float32) {
+	if len(x) > 0 {
+		pool512(&x[0], &x[0], &origin[0], 1, len(x), 0)
+	}
+}

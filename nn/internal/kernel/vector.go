@@ -53,7 +53,7 @@ func portablePool(dst []float32, arg []uint8, src []float32, places []int, relu 
 	if arg == nil {
 		for _, at := range places[1:] {
 			for j, v := range src[at : at+len(dst)] {
-				if v > dst[j] {
+				if v > dst[j] || v != v { // NaN must not vanish
 					dst[j] = v
 				}
 			}
@@ -68,14 +68,14 @@ func portablePool(dst []float32, arg []uint8, src []float32, places []int, relu 
 	for off := 1; off < len(places); off++ {
 		at := places[off]
 		for j, v := range src[at : at+len(dst)] {
-			if v > dst[j] {
+			if v > dst[j] || v != v {
 				dst[j], arg[j] = v, uint8(off)
 			}
 		}
 	}
 	if relu {
 		for j, v := range dst {
-			if !(v > 0) {
+			if v <= 0 {
 				dst[j], arg[j] = 0, Dead
 			}
 		}

@@ -34,6 +34,7 @@ func main() {
 		unpool512()
 		voxels512()
 		outer512()
+		dropout512()
 		lanes512.batchNorm()
 	default:
 		log.Fatalf("-tier is %q, want avx2 or avx512", *tier)

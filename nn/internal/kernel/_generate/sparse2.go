@@ -79,11 +79,11 @@ func pool2() {
 	JGE(LabelRef("pooled"))
 	MOVQ(Mem{Base: places, Index: i, Scale: 8}, at)
 	VMOVUPS(Mem{Base: src, Index: at, Scale: 4}, Y1)
-	VMAXPS(Y0, Y1, Y0) // the old maximum wins ties
+	VMAXPS(Y1, Y0, Y0) // a NaN in the first operand wins
 	INCQ(i)
 	JMP(LabelRef("position"))
 	Label("pooled")
-	VMAXPS(Y3, Y0, Y0)
+	VMAXPS(Y0, Y3, Y0)
 	VMOVUPS(Y0, Mem{Base: dst})
 	ADDQ(U8(32), src)
 	ADDQ(U8(32), dst)
@@ -115,13 +115,13 @@ func pool2() {
 	MOVQ(Mem{Base: places, Index: i, Scale: 8}, at)
 	VMOVUPS(Mem{Base: src, Index: at, Scale: 4}, Y1)
 	VPADDD(Y4, Y6, Y6)
-	VCMPPS(U8(0x1e), Y0, Y1, Y7) // greater
+	VCMPPS(U8(0x16), Y0, Y1, Y7) // not less or equal: greater, or NaN
 	VBLENDVPS(Y7, Y1, Y0, Y0)
 	VBLENDVPS(Y7, Y6, Y2, Y2)
 	INCQ(i)
 	JMP(LabelRef("position"))
 	Label("pooled")
-	VCMPPS(U8(0x1a), Y3, Y0, Y7) // not greater
+	VCMPPS(U8(0x12), Y3, Y0, Y7) // less or equal
 	VBLENDVPS(Y7, Y3, Y0, Y0)
 	VBLENDVPS(Y7, Y5, Y2, Y2)
 	VMOVUPS(Y0, Mem{Base: dst})

@@ -105,11 +105,11 @@ func pool512() {
 		JGE(LabelRef("pooled"))
 		MOVQ(Mem{Base: places, Index: i, Scale: 8}, at)
 		VMOVUPS_Z(Mem{Base: src, Index: at, Scale: 4}, K1, zmm[1])
-		VMAXPS(zmm[0], zmm[1], zmm[0]) // the second operand, the old maximum, wins ties
+		VMAXPS(zmm[1], zmm[0], zmm[0]) // a NaN in the first operand wins
 		INCQ(i)
 		JMP(LabelRef("position"))
 		Label("pooled")
-		VMAXPS(zmm[3], zmm[0], zmm[0])
+		VMAXPS(zmm[0], zmm[3], zmm[0])
 		VMOVUPS(zmm[0], K1, Mem{Base: dst})
 		ADDQ(U8(64), src)
 		ADDQ(U8(64), dst)
@@ -141,13 +141,13 @@ func pool512() {
 		MOVQ(Mem{Base: places, Index: i, Scale: 8}, at)
 		VMOVUPS_Z(Mem{Base: src, Index: at, Scale: 4}, K1, zmm[1])
 		VPADDD(zmm[4], zmm[6], zmm[6])
-		VCMPPS(U8(0x1e), zmm[0], zmm[1], K2) // greater
+		VCMPPS(U8(0x16), zmm[0], zmm[1], K2) // not less or equal: greater, or NaN
 		VMOVAPS(zmm[1], K2, zmm[0])
 		VMOVDQA32(zmm[6], K2, zmm[2])
 		INCQ(i)
 		JMP(LabelRef("position"))
 		Label("pooled")
-		VCMPPS(U8(0x1a), zmm[3], zmm[0], K2) // not greater
+		VCMPPS(U8(0x12), zmm[3], zmm[0], K2) // less or equal
 		VMOVAPS(zmm[3], K2, zmm[0])
 		VMOVDQA32(zmm[5], K2, zmm[2])
 		VMOVUPS(zmm[0], K1, Mem{Base: dst})
@@ -343,6 +343,86 @@ func outer512() {
 	SUBQ(from, plane)
 	DECQ(must(Param("rows")))
 	JNZ(LabelRef("row"))
+	VZEROUPPER()
+	RET()
+}
+
+// dropout512 drops elements by random numbers that count up; see kernel.Dropout.
+func dropout512() {
+	TEXT("dropout512", NOSPLIT, "func(dst, src *float32, bits *uint16, n int, key, threshold uint64, scale float32)")
+	Pragma("noescape")
+	Doc("dropout512 is Dropout on n elements, a multiple of 16.")
+	dst, src := Load(Param("dst"), GP64()), Load(Param("src"), GP64())
+	bits, n := Load(Param("bits"), GP64()), Load(Param("n"), GP64())
+	r := GP64()
+	constant := func(v uint64, z VecPhysical) {
+		MOVQ(U64(v), r)
+		VPBROADCASTQ(r, z)
+	}
+	golden, m1, m2, threshold, step := zmm[20], zmm[21], zmm[22], zmm[23], zmm[24]
+	constant(0x9e3779b97f4a7c15, golden)
+	constant(0xbf58476d1ce4e5b9, m1)
+	constant(0x94d049bb133111eb, m2)
+	constant(16, step)
+	VPBROADCASTQ(must(Param("threshold")), threshold)
+	VBROADCASTSS(must(Param("scale")), zmm[25])
+	counters := []VecPhysical{zmm[0], zmm[1]}
+	VPBROADCASTQ(must(Param("key")), zmm[2])
+	index := zmm[3]
+	lanes := AllocLocal(64)
+	for i := range 8 {
+		MOVQ(U64(uint64(i)), r)
+		MOVQ(r, lanes.Offset(8*i))
+	}
+	VMOVDQU64(lanes, index)
+	VPADDQ(index, zmm[2], counters[0])
+	constant(8, zmm[2])
+	VPADDQ(zmm[2], counters[0], counters[1])
+	Label("loop")
+	for i, c := range counters {
+		x, t := zmm[4+2*i], zmm[5+2*i]
+		VPADDQ(golden, c, x)
+		VPADDQ(step, c, c)
+		VPSRLQ(U8(30), x, t)
+		VPXORQ(t, x, x)
+		VPMULLQ(m1, x, x)
+		VPSRLQ(U8(27), x, t)
+		VPXORQ(t, x, x)
+		VPMULLQ(m2, x, x)
+		VPSRLQ(U8(31), x, t)
+		VPXORQ(t, x, x)
+		VPSRLQ(U8(11), x, x)
+		VPCMPUQ(U8(5), threshold, x, []OpmaskPhysical{K1, K2}[i]) // not below
+	}
+	KUNPCKBW(K1, K2, K3)
+	VMOVUPS_Z(Mem{Base: src}, K3, zmm[10])
+	VMULPS(zmm[25], zmm[10], zmm[10])
+	VMOVUPS(zmm[10], Mem{Base: dst})
+	KMOVW(K3, Mem{Base: bits})
+	ADDQ(U8(64), src)
+	ADDQ(U8(64), dst)
+	ADDQ(U8(2), bits)
+	SUBQ(U8(16), n)
+	JG(LabelRef("loop"))
+	VZEROUPPER()
+	RET()
+
+	TEXT("keep512", NOSPLIT, "func(dst, src *float32, bits *uint16, n int, scale float32)")
+	Pragma("noescape")
+	Doc("keep512 sets n elements of dst, a multiple of 16, to scale times src where the bit is set, else to zero.")
+	dst, src = Load(Param("dst"), GP64()), Load(Param("src"), GP64())
+	bits, n = Load(Param("bits"), GP64()), Load(Param("n"), GP64())
+	VBROADCASTSS(must(Param("scale")), zmm[1])
+	Label("loop")
+	KMOVW(Mem{Base: bits}, K1)
+	VMOVUPS_Z(Mem{Base: src}, K1, zmm[0])
+	VMULPS(zmm[1], zmm[0], zmm[0])
+	VMOVUPS(zmm[0], Mem{Base: dst})
+	ADDQ(U8(64), src)
+	ADDQ(U8(64), dst)
+	ADDQ(U8(2), bits)
+	SUBQ(U8(16), n)
+	JG(LabelRef("loop"))
 	VZEROUPPER()
 	RET()
 }
