@@ -229,7 +229,7 @@ func checkNIfTI(t *testing.T, path, facts string) {
 	}
 	slope, inter := number(m[3]), number(m[4])
 	sum, nonzero, cells, want := 0.0, 0, 0, 1
-	for _, d := range strings.SplitSeq(m[2], ", ") {
+	for d := range strings.SplitSeq(m[2], ", ") {
 		want *= int(number(d))
 	}
 	lo, hi := math.Inf(1), math.Inf(-1)
@@ -482,6 +482,39 @@ func TestVoxelgridArchive(t *testing.T) {
 	for name, want := range map[string][2]float64{"X_test_0_499": {34627.276, 2189}, "X_train": {356978.9, 22335}} {
 		if got := sums[name]; math.Abs(got[0]-want[0]) > 1e-5*want[0] || got[1] != want[1] {
 			t.Errorf("%s: found sums %v, want %v", name, got, want)
+		}
+	}
+}
+
+// TestNIfTIAgreesWithNibabel compares orientation and scaling with nibabel 5.3: as_closest_canonical of the first volume, as [z][y][x], times
+// (index mod 1009), summed without NaN:
+//
+//	im = nib.as_closest_canonical(nib.load(p)); d = np.asarray(im.dataobj).astype(float).reshape(im.shape[:3] + (-1,))[..., 0].T
+//	np.nansum(d * (np.arange(d.size).reshape(d.shape) % 1009))
+func TestNIfTIAgreesWithNibabel(t *testing.T) {
+	for name, want := range map[string]struct {
+		dims [3]int
+		sum  float64
+	}{
+		"nibabel_anatomical.nii":           {[3]int{25, 41, 33}, 142540288608},
+		"nibabel_example4d.nii.gz":         {[3]int{24, 96, 128}, 25676837100},
+		"nibabel_resampled_anat_moved.nii": {[3]int{3, 21, 17}, 3722461260.4538574},
+		"nibabel_someones_epi.nii.gz":      {[3]int{33, 61, 53}, 2452421678.2812824},
+		"nibabel_standard.nii.gz":          {[3]int{7, 5, 4}, 549270},
+		"nilearn_mni152_t1.nii.gz":         {[3]int{189, 233, 197}, 168048120574},
+	} {
+		g, ok := samplesOf(t, testenv.Sample(t, "mri/"+name), ingest.Options{})[0].Data.(*ingest.Grid)
+		if !ok {
+			t.Fatal("found no grid")
+		}
+		sum := 0.0
+		for i, v := range g.Values {
+			if !math.IsNaN(float64(v)) {
+				sum += float64(v) * float64(i%1009)
+			}
+		}
+		if g.Dims != want.dims || !(math.Abs(sum-want.sum) <= 1e-6*want.sum) {
+			t.Errorf("%s: found %v and %.10g, want %v and %.10g", name, g.Dims, sum, want.dims, want.sum)
 		}
 	}
 }
