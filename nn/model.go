@@ -1,0 +1,225 @@
+package nn
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+)
+
+// Model is an acyclic graph of layers with their parameters. Build it with [Sequential], or with [Input], [Apply] and [Functional].
+type Model struct {
+	Name string
+	// Classes are the names of the outputs of a classifier, Colormap the palette of the volumes that it was trained on; both may be empty.
+	Classes  []string
+	Colormap string
+
+	nodes           []*Node // in topological order, inputs included
+	inputs, outputs []*Node
+	sequential      bool
+}
+
+// Node is the use of a layer in a model; the node of an input has no layer.
+type Node struct {
+	Layer  Layer
+	Inputs []*Node
+	Shape  Shape
+	// name is that of an input.
+	name string
+}
+
+// Name is the layer's name, or the input's.
+func (n *Node) Name() string {
+	if n.Layer == nil {
+		return n.name
+	}
+	return n.Layer.Base().Name
+}
+
+// Input makes an input of that shape, without the batch. An empty name becomes "input_layer", as in Keras.
+func Input(name string, shape Shape) *Node { return &Node{Shape: shape, name: name} }
+
+// Apply builds a layer on the outputs of others.
+func Apply(l Layer, in ...*Node) (*Node, error) {
+	if l.Base().Out != nil {
+		return nil, fmt.Errorf("layer %q (%s) is used twice; a layer has one place in a model", l.Base().Name, l.Class())
+	}
+	shapes := make([]Shape, len(in))
+	for i, n := range in {
+		shapes[i] = n.Shape
+	}
+	out, err := l.Build(shapes)
+	if err != nil {
+		return nil, err
+	}
+	l.Base().In, l.Base().Out = shapes, out
+	return &Node{Layer: l, Inputs: in, Shape: out}, nil
+}
+
+// Sequential makes a model of layers, each on the output of the one before it.
+func Sequential(name string, input Shape, layers ...Layer) (*Model, error) {
+	first := Input("", input)
+	last := first
+	names := newNamer()
+	for _, l := range layers { // named first, so that errors can name them
+		names.give(l)
+	}
+	for _, l := range layers {
+		var err error
+		if last, err = Apply(l, last); err != nil {
+			return nil, err
+		}
+	}
+	if name == "" {
+		name = "sequential"
+	}
+	m, err := Functional(name, []*Node{first}, []*Node{last})
+	if err == nil {
+		m.sequential = true
+	}
+	return m, err
+}
+
+// Functional makes a model of all that lies between inputs and outputs.
+func Functional(name string, inputs, outputs []*Node) (*Model, error) {
+	m := &Model{Name: name, inputs: inputs, outputs: outputs}
+	if name == "" {
+		m.Name = "functional"
+	}
+	if len(inputs) == 0 || len(outputs) == 0 {
+		return nil, fmt.Errorf("model %q: got %d inputs and %d outputs, want at least one of each", m.Name, len(inputs), len(outputs))
+	}
+	done := map[*Node]bool{}
+	var visit func(n *Node) error
+	visit = func(n *Node) error {
+		if done[n] {
+			return nil
+		}
+		done[n] = true
+		if n.Layer == nil {
+			return fmt.Errorf("model %q: input %q is read but not among the model's inputs", m.Name, n.name)
+		}
+		for _, in := range n.Inputs {
+			if err := visit(in); err != nil {
+				return err
+			}
+		}
+		m.nodes = append(m.nodes, n)
+		return nil
+	}
+	for i, in := range inputs {
+		if in.name == "" {
+			in.name = "input_layer"
+			if i > 0 {
+				in.name = fmt.Sprintf("input_layer_%d", i)
+			}
+		}
+		done[in] = true
+		m.nodes = append(m.nodes, in)
+	}
+	for _, out := range outputs {
+		if err := visit(out); err != nil {
+			return nil, err
+		}
+	}
+	return m, m.name()
+}
+
+// name gives names to the layers without one and qualifies the parameters' names.
+func (m *Model) name() error {
+	names, seen := newNamer(), map[string]bool{}
+	for _, l := range m.Layers() {
+		names.give(l)
+	}
+	var errs []error
+	for _, n := range m.nodes {
+		if seen[n.Name()] {
+			errs = append(errs, fmt.Errorf("model %q: two layers are named %q", m.Name, n.Name()))
+		}
+		seen[n.Name()] = true
+	}
+	for _, l := range m.Layers() {
+		for _, p := range l.Base().Params {
+			if !strings.Contains(p.Name, "/") {
+				p.Name = l.Base().Name + "/" + p.Name
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// namer gives Keras's names: the class in snake case, then _1, _2 and so on.
+type namer map[string]int
+
+func newNamer() namer { return namer{} }
+
+func (n namer) give(l Layer) {
+	if l.Base().Name != "" {
+		return
+	}
+	name := snake(l.Class())
+	l.Base().Name = name
+	if n[name] > 0 {
+		l.Base().Name = fmt.Sprintf("%s_%d", name, n[name])
+	}
+	n[name]++
+}
+
+// snake turns a class name into Keras's snake case: MaxPooling3D is max_pooling3d, PReLU is p_re_lu.
+func snake(class string) string {
+	rs := []rune(class)
+	var b strings.Builder
+	for i, r := range rs {
+		if unicode.IsUpper(r) && i > 0 {
+			next := i+1 < len(rs) && unicode.IsLower(rs[i+1])
+			if unicode.IsLower(rs[i-1]) || next {
+				b.WriteByte('_')
+			}
+		}
+		b.WriteRune(unicode.ToLower(r))
+	}
+	return b.String()
+}
+
+// Nodes returns all nodes in an order in which each follows what it reads.
+func (m *Model) Nodes() []*Node { return m.nodes }
+
+// Inputs returns the input nodes.
+func (m *Model) Inputs() []*Node { return m.inputs }
+
+// Outputs returns the output nodes.
+func (m *Model) Outputs() []*Node { return m.outputs }
+
+// IsSequential reports whether the model is a chain that was made by Sequential.
+func (m *Model) IsSequential() bool { return m.sequential }
+
+// Layers returns the layers in order, inputs left out.
+func (m *Model) Layers() []Layer {
+	var layers []Layer
+	for _, n := range m.nodes {
+		if n.Layer != nil {
+			layers = append(layers, n.Layer)
+		}
+	}
+	return layers
+}
+
+// Params returns all parameters, layer by layer, in Keras's order.
+func (m *Model) Params() []*Param {
+	var params []*Param
+	for _, l := range m.Layers() {
+		params = append(params, l.Base().Params...)
+	}
+	return params
+}
+
+// Count returns how many numbers the parameters hold, and how many of them training changes.
+func (m *Model) Count() (total, trainable int) {
+	for _, p := range m.Params() {
+		total += len(p.Value)
+		if p.Trainable {
+			trainable += len(p.Value)
+		}
+	}
+	return total, trainable
+}

@@ -1,0 +1,202 @@
+package nn
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/voxelstream/voxelstream/nn/internal/ir"
+	"github.com/voxelstream/voxelstream/nn/internal/op"
+	"github.com/voxelstream/voxelstream/nn/internal/pass"
+	"github.com/voxelstream/voxelstream/nn/internal/pool"
+)
+
+// Options says what a plan is for.
+type Options struct {
+	// Training plans can run Backward.
+	Training bool
+	// Threads compute together; 0 means one per processor. The result does not depend on it.
+	Threads int
+	// Palette makes the plan take palette indices in place of floats; the model then has one input, whose channels are the palette's.
+	Palette *Palette
+	// Without switches optimisation passes off by name; "all" leaves the reference operations.
+	Without []string
+	// Seed is where the random numbers of training (dropout) start.
+	Seed uint64
+}
+
+// Passes returns the optimisation passes in the order in which they run: name and what it does.
+func Passes() [][2]string {
+	var out [][2]string
+	for _, p := range pass.All {
+		out = append(out, [2]string{p.Name, p.Doc})
+	}
+	return out
+}
+
+// Plan runs a model for batches of up to a fixed size. All memory is planned once: no step allocates. A plan is for one goroutine; plans of one
+// model share its parameters.
+type Plan struct {
+	model   *Model
+	program *ir.Program
+	grads   map[*Param][]float32
+	grad    func(*Param) []float32 // made once: a method value would allocate in every step
+	seed    uint64
+	step    uint64
+	bound   int // samples of the last Forward
+	train   bool
+}
+
+// Compile lowers the model for batches of up to batch samples, runs the passes and plans the memory.
+func (m *Model) Compile(batch int, o Options) (*Plan, error) {
+	if batch < 1 {
+		return nil, fmt.Errorf("model %q: got batch size %d, want at least 1", m.Name, batch)
+	}
+	p := &ir.Program{Batch: batch, Training: o.Training, Palette: o.Palette}
+	if o.Palette != nil {
+		if err := m.checkPalette(o.Palette); err != nil {
+			return nil, err
+		}
+	}
+	m.lower(p)
+	if err := pass.Run(p, o.Without); err != nil {
+		return nil, err
+	}
+	p.Pool = pool.New(o.Threads)
+	p.Threads = p.Pool.Threads()
+	p.Allocate()
+	plan := &Plan{model: m, program: p, seed: o.Seed, grads: map[*Param][]float32{}}
+	plan.grad = plan.Grad
+	if o.Training {
+		for _, param := range m.Params() {
+			if param.Trainable {
+				plan.grads[param] = make([]float32, len(param.Value))
+			}
+		}
+	}
+	return plan, nil
+}
+
+func (m *Model) checkPalette(palette *Palette) error {
+	if len(m.inputs) != 1 {
+		return fmt.Errorf("model %q: palette input wants one input, the model has %d", m.Name, len(m.inputs))
+	}
+	shape := m.inputs[0].Shape
+	if palette.Channels < 1 || len(shape) == 0 || shape[len(shape)-1] != palette.Channels {
+		return fmt.Errorf("model %q: got a palette of %d channels, want those of the input %v", m.Name, palette.Channels, shape)
+	}
+	if len(palette.Colours) != 256*palette.Channels {
+		return fmt.Errorf("model %q: got a palette of %d numbers, want 256 x %d", m.Name, len(palette.Colours), palette.Channels)
+	}
+	return nil
+}
+
+// lower fills the program with the reference operations of all layers.
+func (m *Model) lower(p *ir.Program) {
+	values := map[*Node]*ir.Value{}
+	for _, in := range m.inputs {
+		v := &ir.Value{Shape: in.Shape, NoGrad: true}
+		p.Inputs = append(p.Inputs, v)
+		values[in] = v
+	}
+	if p.Palette != nil {
+		in := m.inputs[0]
+		v := &ir.Value{Shape: in.Shape, NoGrad: true}
+		p.Nodes = append(p.Nodes, &ir.Node{Layer: in.name, Op: &op.Expand{Palette: p.Palette}, In: []*ir.Value{values[in]}, Out: v})
+		values[in] = v
+	}
+	number := 0
+	for _, n := range m.nodes {
+		if n.Layer == nil {
+			continue
+		}
+		l := &Lowering{Layer: n.Layer.Base(), Number: number, program: p}
+		number++
+		for _, in := range n.Inputs {
+			l.Inputs = append(l.Inputs, values[in])
+		}
+		n.Layer.Lower(l)
+		values[n] = l.Output
+	}
+	for _, out := range m.outputs {
+		p.Outputs = append(p.Outputs, values[out])
+	}
+}
+
+// Close ends the plan's threads.
+func (p *Plan) Close() { p.program.Pool.Close() }
+
+// Batch is the most samples of one call.
+func (p *Plan) Batch() int { return p.program.Batch }
+
+// Ops describes the operations that the plan runs, in order: layer and kind.
+func (p *Plan) Ops() []string {
+	var out []string
+	for _, n := range p.program.Nodes {
+		out = append(out, fmt.Sprintf("%s: %T", n.Layer, n.Op))
+	}
+	return out
+}
+
+// Input returns the memory of input i for the whole batch; fill its first n samples, then call Forward. Nil where the plan takes a palette.
+func (p *Plan) Input(i int) []float32 { return p.program.Inputs[i].Data }
+
+// Index returns the memory of the palette input for the whole batch, one byte per voxel. Nil where the plan takes floats.
+func (p *Plan) Index() []uint8 { return p.program.Inputs[0].Index }
+
+// Output returns output i of the last Forward, for its n samples. It is valid until the next.
+func (p *Plan) Output(i int) []float32 {
+	v := p.program.Outputs[i]
+	return v.Data[:p.bound*v.Size()]
+}
+
+// Forward computes the outputs for the first n samples of the inputs. With train the layers behave as in training: dropout drops, batch
+// normalisation uses the batch and moves its statistics. step, with the plan's seed, determines the random numbers.
+func (p *Plan) Forward(n int, train bool, step uint64) error {
+	if n < 1 || n > p.program.Batch {
+		return fmt.Errorf("model %q: got %d samples, want 1 to %d", p.model.Name, n, p.program.Batch)
+	}
+	if train && !p.program.Training {
+		return errors.New("the plan was compiled for inference; Options.Training is wanted")
+	}
+	p.bound, p.train, p.step = n, train, step
+	p.program.Bind(n, train, p.seed, step, p.grad)
+	for _, node := range p.program.Nodes {
+		node.Op.Forward(&node.Env)
+	}
+	return nil
+}
+
+// OutputGrad returns the memory for the derivative of the loss by output i, for the n samples of the last Forward: fill it, then call Backward.
+func (p *Plan) OutputGrad(i int) []float32 {
+	v := p.program.Outputs[i]
+	return v.Grad[:p.bound*v.Size()]
+}
+
+// Backward computes the gradient of every trainable parameter from OutputGrad, after a Forward.
+func (p *Plan) Backward() {
+	for _, g := range p.grads {
+		clear(g)
+	}
+	for _, n := range p.program.Nodes {
+		if !p.isOutput(n.Out) {
+			clear(n.Env.DY)
+		}
+	}
+	for i := len(p.program.Nodes) - 1; i >= 0; i-- {
+		if n := p.program.Nodes[i]; !n.Out.NoGrad {
+			n.Op.Backward(&n.Env)
+		}
+	}
+}
+
+func (p *Plan) isOutput(v *ir.Value) bool {
+	for _, out := range p.program.Outputs {
+		if out == v {
+			return true
+		}
+	}
+	return false
+}
+
+// Grad returns the gradient of a trainable parameter after Backward; nil for others. It is valid until the next Backward.
+func (p *Plan) Grad(param *Param) []float32 { return p.grads[param] }
