@@ -1,0 +1,219 @@
+package layers
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/voxelstream/voxelstream/nn"
+	"github.com/voxelstream/voxelstream/nn/internal/op"
+)
+
+// Config reads Keras's attributes of one layer. The first error stays; later reads return defaults.
+type Config struct {
+	class, name string
+	attributes  map[string]any
+	used        map[string]bool
+	err         *error
+}
+
+func (c Config) base() nn.LayerBase { return nn.LayerBase{Name: c.name} }
+
+// fail keeps the first error.
+func (c Config) fail(key, want string) {
+	if *c.err == nil {
+		*c.err = fmt.Errorf("layer %q (%s): attribute %s is %v, want %s", c.name, c.class, key, c.attributes[key], want)
+	}
+}
+
+// Get returns the attribute as a T, or otherwise where it is absent or null.
+func Get[T any](c Config, key string, otherwise T) T {
+	c.used[key] = true
+	v, ok := c.attributes[key]
+	if !ok || v == nil {
+		return otherwise
+	}
+	t, ok := v.(T)
+	if !ok {
+		c.fail(key, fmt.Sprintf("a %T", otherwise))
+		return otherwise
+	}
+	return t
+}
+
+// integer reads a whole number of at least low.
+func (c Config) integer(key string, otherwise, low int) int {
+	v := Get(c, key, float64(otherwise))
+	if v != math.Trunc(v) || v < float64(low) || v > math.MaxInt32 {
+		c.fail(key, fmt.Sprintf("a whole number from %d", low))
+		return otherwise
+	}
+	return int(v)
+}
+
+// triple reads one whole number for each spatial axis; a single number stands for all three.
+func (c Config) triple(key string, otherwise [3]int) [3]int {
+	switch v := c.attributes[key].(type) {
+	case float64:
+		n := c.integer(key, 1, 1)
+		return [3]int{n, n, n}
+	case []any:
+		c.used[key] = true
+		var t [3]int
+		if len(v) == 3 {
+			for i := range t {
+				f, ok := v[i].(float64)
+				if !ok || f != math.Trunc(f) || f < 1 || f > math.MaxInt32 {
+					c.fail(key, "three whole numbers from 1")
+					return otherwise
+				}
+				t[i] = int(f)
+			}
+			return t
+		}
+	}
+	c.used[key] = true
+	if c.attributes[key] != nil {
+		c.fail(key, "three whole numbers from 1")
+	}
+	return otherwise
+}
+
+// object reads a name that Keras writes either plainly or as a serialized object, and that object's own attributes.
+func (c Config) object(key, otherwise string) (string, map[string]any) {
+	c.used[key] = true
+	switch v := c.attributes[key].(type) {
+	case nil:
+		return otherwise, nil
+	case string:
+		return v, nil
+	case map[string]any:
+		name, _ := v["class_name"].(string)
+		attributes, _ := v["config"].(map[string]any)
+		if attributes == nil { // a registered function: {"class_name": "function", "config": "relu"}
+			if function, ok := v["config"].(string); ok {
+				name = function
+			}
+		}
+		return name, attributes
+	}
+	c.fail(key, "a name")
+	return otherwise, nil
+}
+
+func (c Config) activation(key string) string {
+	name, _ := c.object(key, "linear")
+	if name == "swish" {
+		name = "silu"
+	}
+	if !knownActivation(name) {
+		c.fail(key, "a supported activation")
+	}
+	return name
+}
+
+// initializers maps Keras's classes to names.
+var initializers = map[string]string{
+	"Zeros": "zeros", "Ones": "ones", "GlorotUniform": "glorot_uniform", "GlorotNormal": "glorot_normal", "HeUniform": "he_uniform",
+	"HeNormal": "he_normal", "LecunUniform": "lecun_uniform", "LecunNormal": "lecun_normal",
+}
+
+// initializerClass is the inverse of initializers.
+func initializerClass(name string) string {
+	for class, n := range initializers {
+		if n == name {
+			return class
+		}
+	}
+	return "Zeros"
+}
+
+func (c Config) initializer(key, otherwise string) string {
+	name, _ := c.object(key, otherwise)
+	if n, ok := initializers[name]; ok {
+		return n
+	}
+	for _, n := range nn.Initializers {
+		if n == name {
+			return n
+		}
+	}
+	// The initializer only matters for training from the start; weights that are loaded replace it. One that we lack becomes the default.
+	return otherwise
+}
+
+// none accepts an attribute only where it is absent, null, or the one value that we honour.
+func (c Config) none(keys ...string) {
+	for _, key := range keys {
+		c.used[key] = true
+		if c.attributes[key] != nil {
+			c.fail(key, "none: it is not supported")
+		}
+	}
+}
+
+// channelsLast refuses Keras's other data format.
+func (c Config) channelsLast() {
+	if format := Get(c, "data_format", "channels_last"); format != "channels_last" {
+		c.fail("data_format", "channels_last")
+	}
+}
+
+func (c Config) padding() string {
+	padding := Get(c, "padding", "valid")
+	if padding != "valid" && padding != "same" {
+		c.fail("padding", "valid or same")
+	}
+	return padding
+}
+
+// keras writes an initializer as Keras 3 does.
+func keras(initializer string) any {
+	config := map[string]any{}
+	if initializer != "zeros" && initializer != "ones" {
+		config["seed"] = nil
+	}
+	return map[string]any{"module": "keras.initializers", "class_name": initializerClass(initializer), "config": config, "registered_name": nil}
+}
+
+// axisPlan returns the output size and the padding before the start of one axis, as Keras (TensorFlow) computes them: 'valid' has no padding,
+// 'same' makes ceil(in/stride) outputs and puts the odd cell of padding at the end.
+func axisPlan(in, kernel, stride, dilation int, padding string) (out, before int) {
+	span := (kernel-1)*dilation + 1
+	if padding == "same" {
+		out = (in + stride - 1) / stride
+		return out, max((out-1)*stride+span-in, 0) / 2
+	}
+	if in < span {
+		return 0, 0
+	}
+	return (in-span)/stride + 1, 0
+}
+
+// spatial checks for one input [D,H,W,C].
+func spatial(b *nn.LayerBase, class string, in []nn.Shape) (dims [3]int, channels int, err error) {
+	if len(in) != 1 || len(in[0]) != 4 {
+		return dims, 0, &nn.ShapeError{Layer: b.Name, Class: class, Got: in, Want: "one of depth, height, width and channels"}
+	}
+	copy(dims[:], in[0][:3])
+	return dims, in[0][3], nil
+}
+
+// single checks for exactly one input.
+func single(b *nn.LayerBase, class string, in []nn.Shape) (nn.Shape, error) {
+	if len(in) != 1 || len(in[0]) == 0 {
+		return nil, &nn.ShapeError{Layer: b.Name, Class: class, Got: in, Want: "exactly one input of at least one axis"}
+	}
+	return in[0], nil
+}
+
+// lowerActivation emits an activation by name; linear emits nothing.
+func lowerActivation(l *nn.Lowering, name string, alpha float64, shape nn.Shape) {
+	switch name {
+	case "linear", "":
+	case "softmax":
+		l.Emit(&op.Softmax{C: shape[len(shape)-1]}, shape)
+	default:
+		a, _ := op.Activation(name, alpha)
+		l.Emit(a, shape)
+	}
+}

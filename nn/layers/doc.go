@@ -1,0 +1,75 @@
+// Package layers holds the layers, one file each: what it computes, shapes, options, and how it lowers to operations. [Classes] lists them all.
+//
+// Shapes leave out the batch and have the channels last. Options are named as in Keras, and their zero values are Keras's defaults where that
+// is possible; a constructor such as [NewConv3D] fills in the others.
+package layers
+
+import (
+	"fmt"
+	"sort"
+
+	"github.com/voxelstream/voxelstream/nn"
+	"github.com/voxelstream/voxelstream/nn/internal/op"
+)
+
+// Classes lists every layer by Keras's class name, with the function that makes it from Keras's attributes.
+var Classes = map[string]func(Config) nn.Layer{
+	"Activation":             func(c Config) nn.Layer { return activationFrom(c) },
+	"Add":                    func(c Config) nn.Layer { return &Add{LayerBase: c.base()} },
+	"AveragePooling3D":       func(c Config) nn.Layer { return poolingFrom(c, true) },
+	"BatchNormalization":     func(c Config) nn.Layer { return batchNormalizationFrom(c) },
+	"Concatenate":            func(c Config) nn.Layer { return concatenateFrom(c) },
+	"Conv3D":                 func(c Config) nn.Layer { return conv3DFrom(c) },
+	"Dense":                  func(c Config) nn.Layer { return denseFrom(c) },
+	"Dropout":                func(c Config) nn.Layer { return dropoutFrom(c, false) },
+	"ELU":                    func(c Config) nn.Layer { return activationLayerFrom(c, "elu") },
+	"Flatten":                func(c Config) nn.Layer { return flattenFrom(c) },
+	"GlobalAveragePooling3D": func(c Config) nn.Layer { return globalFrom(c, true) },
+	"GlobalMaxPooling3D":     func(c Config) nn.Layer { return globalFrom(c, false) },
+	"LeakyReLU":              func(c Config) nn.Layer { return activationLayerFrom(c, "leaky_relu") },
+	"MaxPooling3D":           func(c Config) nn.Layer { return poolingFrom(c, false) },
+	"ReLU":                   func(c Config) nn.Layer { return activationLayerFrom(c, "relu") },
+	"Reshape":                func(c Config) nn.Layer { return reshapeFrom(c) },
+	"Softmax":                func(c Config) nn.Layer { return softmaxFrom(c) },
+	"SpatialDropout3D":       func(c Config) nn.Layer { return dropoutFrom(c, true) },
+}
+
+// FromConfig makes a layer of Keras's class and attributes. An unknown class or attribute, or a value that we cannot honour, is an error that
+// names layer, class and attribute.
+func FromConfig(class string, attributes map[string]any) (nn.Layer, error) {
+	c := Config{class: class, attributes: attributes, used: map[string]bool{}, err: new(error)}
+	c.name = Get(c, "name", "")
+	make, ok := Classes[class]
+	if !ok {
+		return nil, fmt.Errorf("layer %q: class %q is not supported", c.name, class)
+	}
+	// Attributes that do not change what is computed here.
+	Get[any](c, "trainable", nil)
+	Get[any](c, "dtype", nil)
+	Get[any](c, "batch_input_shape", nil)
+	Get[any](c, "batch_shape", nil)
+	layer := make(c)
+	if *c.err != nil {
+		return nil, *c.err
+	}
+	var unknown []string
+	for key := range attributes {
+		if !c.used[key] {
+			unknown = append(unknown, key)
+		}
+	}
+	if len(unknown) > 0 {
+		sort.Strings(unknown)
+		return nil, fmt.Errorf("layer %q (%s): attributes %q are not supported", c.name, class, unknown)
+	}
+	return layer, nil
+}
+
+// activationNames are the activations that a layer may name.
+func knownActivation(name string) bool {
+	if name == "linear" || name == "softmax" {
+		return true
+	}
+	_, ok := op.Activation(name, 0)
+	return ok
+}

@@ -1,0 +1,90 @@
+package layers
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/voxelstream/voxelstream/nn"
+	"github.com/voxelstream/voxelstream/nn/internal/op"
+)
+
+// Flatten makes one axis of all, in memory order: channels last, so [D,H,W,C] becomes [D*H*W*C] with C fastest.
+type Flatten struct{ nn.LayerBase }
+
+// NewFlatten makes one.
+func NewFlatten() *Flatten { return &Flatten{} }
+
+func flattenFrom(c Config) *Flatten {
+	c.channelsLast()
+	return &Flatten{LayerBase: c.base()}
+}
+
+// Class is Flatten.
+func (f *Flatten) Class() string { return "Flatten" }
+
+// Config returns Keras's attributes.
+func (f *Flatten) Config() map[string]any { return map[string]any{"data_format": "channels_last"} }
+
+// Build checks the input.
+func (f *Flatten) Build(in []nn.Shape) (nn.Shape, error) {
+	shape, err := single(&f.LayerBase, f.Class(), in)
+	return nn.Shape{shape.Size()}, err
+}
+
+// Lower emits a change of shape.
+func (f *Flatten) Lower(l *nn.Lowering) { lowerCopy(l, f.Out) }
+
+func lowerCopy(l *nn.Lowering, out nn.Shape) { l.Emit(&op.Copy{}, out) }
+
+// Reshape gives the elements another shape, in memory order. One size of Target may be -1: what is left over.
+type Reshape struct {
+	nn.LayerBase
+	Target []int
+}
+
+func reshapeFrom(c Config) *Reshape {
+	r := &Reshape{LayerBase: c.base()}
+	for _, v := range Get(c, "target_shape", []any(nil)) {
+		f, ok := v.(float64)
+		if !ok || f != math.Trunc(f) || f < -1 || f > math.MaxInt32 {
+			c.fail("target_shape", "whole numbers")
+			return r
+		}
+		r.Target = append(r.Target, int(f))
+	}
+	return r
+}
+
+// Class is Reshape.
+func (r *Reshape) Class() string { return "Reshape" }
+
+// Config returns Keras's attributes.
+func (r *Reshape) Config() map[string]any { return map[string]any{"target_shape": r.Target} }
+
+// Build checks that the sizes agree.
+func (r *Reshape) Build(in []nn.Shape) (nn.Shape, error) {
+	shape, err := single(&r.LayerBase, r.Class(), in)
+	if err != nil {
+		return nil, err
+	}
+	out, free, size := nn.Shape{}, -1, 1
+	for i, d := range r.Target {
+		if d == -1 && free < 0 {
+			free, d = i, 1
+		}
+		if d < 1 || tooLarge(size, d) {
+			return nil, fmt.Errorf("layer %q (Reshape): got target shape %v, want positive sizes and at most one -1", r.Name, r.Target)
+		}
+		out, size = append(out, d), size*d
+	}
+	if free >= 0 {
+		out[free] = shape.Size() / size
+	}
+	if len(out) == 0 || out.Size() != shape.Size() {
+		return nil, &nn.ShapeError{Layer: r.Name, Class: r.Class(), Got: in, Want: fmt.Sprintf("as many elements as the target shape %v", r.Target)}
+	}
+	return out, nil
+}
+
+// Lower emits a change of shape.
+func (r *Reshape) Lower(l *nn.Lowering) { lowerCopy(l, r.Out) }
