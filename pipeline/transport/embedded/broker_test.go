@@ -61,7 +61,7 @@ func TestPortIsTaken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	port := l.Addr().(*net.TCPAddr).Port
 	dir := t.TempDir()
 	if _, err := embedded.Start(embedded.Config{DataDir: dir, Port: port}); err == nil || !strings.Contains(err.Error(), fmt.Sprint(port)) {
@@ -93,7 +93,7 @@ func TestGuard(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close()
+		defer func() { _ = conn.Close() }()
 		if _, err := conn.Write(frame); err != nil {
 			return // closed while we wrote: refused
 		}

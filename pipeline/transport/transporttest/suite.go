@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/voxelstream/voxelstream/pipeline"
+	"github.com/voxelstream/voxelstream/pipeline/pipelinetest"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
 )
@@ -47,6 +48,7 @@ func Run(t *testing.T, start func(t testing.TB) Broker) {
 		{"a second life goes on where the first stopped", testSecondLife},
 		{"two members share and hand over", testRebalance},
 		{"a deduper recognises what an earlier life wrote", testDedupe},
+		{"a sink that lies about its failures", testChaos},
 		{"connections that are reset", testResets},
 		{"a lone message is quick", testLatency},
 		{"the broker goes away and comes back", testRestart},
@@ -400,6 +402,30 @@ func testDedupe(t *testing.T, broker Broker) {
 	}
 	if n := first.Dropped(); n != 500 {
 		t.Errorf("the first life dropped %d, want 500", n)
+	}
+}
+
+func testChaos(t *testing.T, broker Broker) {
+	b := newBench(t, broker, nil)
+	ms := messages(1000, 5)
+	sink := kafka.NewDeduper(b.producer, b.out, 0)
+	source := &pipelinetest.Source[transport.Message]{Values: ms}
+	p := &pipeline.Pipeline[transport.Message, transport.Message]{
+		Source: source, Stage: pipeline.StageFunc[transport.Message, transport.Message](pass),
+		Sink:  &pipelinetest.Chaos[transport.Message]{Sink: sink, Rate: 0.4, Rand: rand.New(rand.NewPCG(1, 6))},
+		Batch: pipeline.Batch{Size: 20}, Retry: pipeline.Retry{First: time.Millisecond, Max: 10 * time.Millisecond},
+	}
+	if err := p.Run(b.ctx); err != nil {
+		t.Fatal(err)
+	}
+	b.exactly(b.read(b.out), ms)
+	for i := range ms {
+		if got := source.Outcomes(i); len(got) != 1 || got[0] != nil {
+			t.Errorf("message %d was settled with %v", i, got)
+		}
+	}
+	if sink.Dropped() == 0 {
+		t.Error("no repeat reached the deduper")
 	}
 }
 
