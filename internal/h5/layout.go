@@ -65,6 +65,15 @@ func (l Layout) resolve(size int) (Layout, error) {
 	return l, nil
 }
 
+// facts is the part of a layout that a chunk cache is measured by.
+func (l Layout) facts(size int) *facts {
+	f := &facts{size: uint64(size), rank: len(l.Chunks)}
+	for i, c := range l.Chunks {
+		f.dims, f.chunk = append(f.dims, uint64(l.Dims[i])), append(f.chunk, uint64(c))
+	}
+	return f
+}
+
 // chunksOf cuts about a megabyte: whole rows where a row is smaller, else parts of one along its first dimensions.
 func chunksOf(dims []int, size int, grow bool) []int {
 	const want = 1 << 20

@@ -15,6 +15,8 @@ import (
 	"errors"
 	"fmt"
 	"unsafe"
+
+	"gonum.org/v1/hdf5"
 )
 
 const available = true
@@ -59,6 +61,29 @@ func factsOf(in *C.vs_info) *facts {
 		f.filters = append(f.filters, -1) // refused whatever the rest is
 	}
 	return f
+}
+
+// openCached opens a dataset with a chunk cache that holds all chunks one row passes through, so that rows in order pack or unpack each chunk
+// once. With the library's own megabyte a chunk may be worked on again for every row.
+func openCached(file *hdf5.File, path string, f *facts) (*hdf5.Dataset, error) {
+	need := f.chunkBytes()
+	for i := 1; i < f.rank && need < maxChunkBytes; i++ {
+		need *= max(1, (f.dims[i]+f.chunk[i]-1)/f.chunk[i])
+	}
+	list, err := hdf5.NewPropList(hdf5.P_DATASET_ACCESS)
+	if err != nil {
+		return nil, libError()
+	}
+	defer list.Close()  //nolint:errcheck // a property list holds nothing that could be lost
+	const slots = 12421 // a prime, about a hundred times the chunks that fit, as H5Pset_chunk_cache advises
+	if err := list.SetChunkCache(slots, int(min(max(need, 1<<20), maxChunkBytes)), 1); err != nil {
+		return nil, libError()
+	}
+	ds, err := file.OpenDatasetWith(path, list)
+	if err != nil {
+		return nil, libError()
+	}
+	return ds, nil
 }
 
 // memType is the shim's name of a Go type.

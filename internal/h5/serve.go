@@ -381,28 +381,11 @@ func (s *server) dataset(path string) (*openDataset, error) {
 	return d, nil
 }
 
-// reopenCached opens a dataset again with a chunk cache that holds all chunks one row passes through, so that rows read in order unpack each
-// chunk once. Only with filters: without any, a large cache makes reading slower.
-func (s *server) reopenCached(d *openDataset) error {
+// reopenCached opens a dataset again with a cache for its chunks. Only with filters: without any, a large cache makes reading slower.
+func (s *server) reopenCached(d *openDataset) (err error) {
 	_ = d.ds.Close()
-	need := d.facts.chunkBytes()
-	for i := 1; i < d.facts.rank && need < maxChunkBytes; i++ {
-		c := d.facts.chunk[i]
-		need *= max(1, (d.facts.dims[i]+c-1)/c)
-	}
-	list, err := hdf5.NewPropList(hdf5.P_DATASET_ACCESS)
-	if err != nil {
-		return libError()
-	}
-	defer list.Close()  //nolint:errcheck // a property list holds nothing that could be lost
-	const slots = 12421 // a prime, about a hundred times the chunks that fit, as H5Pset_chunk_cache advises
-	if err := list.SetChunkCache(slots, int(min(max(need, 1<<20), maxChunkBytes)), 1); err != nil {
-		return libError()
-	}
-	if d.ds, err = s.file.OpenDatasetWith(d.path, list); err != nil {
-		return libError()
-	}
-	return nil
+	d.ds, err = openCached(s.file, d.path, d.facts)
+	return err
 }
 
 // checkChunks refuses rows under which a stored chunk is far larger than its values.

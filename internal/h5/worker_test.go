@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -51,7 +52,24 @@ var _ = func() bool {
 var sink []byte
 
 func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == orphanArg {
+		runOrphan()
+		return
+	}
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/voxelstream/voxelstream/internal/h5.work"))
+}
+
+// orphanArg makes the test binary open a file, print the process id of its worker and busy it.
+const orphanArg = "h5-orphan"
+
+func runOrphan() {
+	f, err := Open(context.Background(), filepath.Join("testdata", "types.h5"))
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	fmt.Println(f.w.cmd.Process.Pid)
+	_, _ = f.Attr(context.Background(), "/", spin)
 }
 
 func TestWorkerFails(t *testing.T) {

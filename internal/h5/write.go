@@ -261,10 +261,8 @@ func AddDataset[T Number](w *Writer, path string, l Layout) (*Output[T], error) 
 			return libError()
 		}
 		C.H5Dclose(id)
-		if o.ds, err = w.file.OpenDatasetWith(path, hdf5.P_DEFAULT); err != nil {
-			return libError()
-		}
-		return nil
+		o.ds, err = openCached(w.file, path, o.layout.facts(int(unsafe.Sizeof(zero))))
+		return err
 	})
 	if err != nil {
 		return nil, err

@@ -1,0 +1,17 @@
+//go:build !cgo || nohdf5
+
+package h5
+
+import (
+	"errors"
+	"testing"
+)
+
+func TestWithoutHDF5(t *testing.T) {
+	if _, err := Open(t.Context(), "testdata/types.h5"); !errors.Is(err, ErrNoHDF5) {
+		t.Errorf("open: %v, want ErrNoHDF5", err)
+	}
+	if _, err := Create(t.TempDir() + "/x.h5"); !errors.Is(err, ErrNoHDF5) {
+		t.Errorf("create: %v, want ErrNoHDF5", err)
+	}
+}
