@@ -3,18 +3,18 @@ package kernel
 // gatherBytes bounds the rows that are gathered before they are multiplied, so that they stay in the second-level cache.
 const gatherBytes = 192 << 10
 
-// block returns how many windows are gathered and multiplied at a time.
-func (c *Conv) block() int {
+// Block returns how many windows are gathered and multiplied at a time.
+func (c *Conv) Block() int {
 	rows := max(1, min(56, gatherBytes/(4*c.Patch())))
 	return max(1, rows/c.size)
 }
 
 // ScratchLen returns the length of the scratch memory that one call of a method of c needs.
-func (c *Conv) ScratchLen() int { return c.block()*c.size*(c.Patch()+c.OutC) + c.OutC }
+func (c *Conv) ScratchLen() int { return c.Block()*c.size*(c.Patch()+c.OutC) + c.OutC }
 
 // parts cuts scratch memory into the gathered patches, an output for each of them, and a sum for each channel that nobody reads.
 func (c *Conv) parts(scratch []float32) (rows, out, unused []float32) {
-	m := c.block() * c.size
+	m := c.Block() * c.size
 	rows, scratch = scratch[:m*c.Patch()], scratch[m*c.Patch():]
 	return rows, scratch[:m*c.OutC], scratch[m*c.OutC:][:c.OutC]
 }
@@ -48,7 +48,7 @@ func (c *Conv) gather(dst, src []float32, lo, hi int) {
 // Forward computes windows [lo,hi) of dst [N,Pool.Out,OutC] from src [N,In,InC], weights w [Patch,OutC] and bias [OutC], which may be nil for
 // none. With pooling arg is as long as dst, or nil where it is not wanted; without pooling it is nil.
 func (c *Conv) Forward(dst []float32, arg []uint8, src, w, bias []float32, lo, hi int, scratch []float32) {
-	patch, out, block := c.Patch(), c.OutC, c.block()
+	patch, out, block := c.Patch(), c.OutC, c.Block()
 	rows, sums, _ := c.parts(scratch)
 	for ; lo < hi; lo += block {
 		end := min(hi, lo+block)
@@ -115,7 +115,7 @@ func (c *Conv) spread(dense, sum, grad []float32, arg []uint8, out []float32, lo
 // WeightGrad adds to dw [Patch,OutC] and db [OutC] (nil for none) the gradient of windows [lo,hi), from src, the gradient grad of the output and
 // what Forward gave: arg with pooling, else out.
 func (c *Conv) WeightGrad(dw, db, src, grad []float32, arg []uint8, out []float32, lo, hi int, scratch []float32) {
-	patch, n, block := c.Patch(), c.OutC, c.block()
+	patch, n, block := c.Patch(), c.OutC, c.Block()
 	rows, dense, unused := c.parts(scratch)
 	if db == nil {
 		db = unused
@@ -130,7 +130,7 @@ func (c *Conv) WeightGrad(dw, db, src, grad []float32, arg []uint8, out []float3
 
 // InputGrad adds the gradient of the input to samples [lo,hi) of dsrc [N,In,InC]. wt [OutC,Patch] is the transpose of the weights.
 func (c *Conv) InputGrad(dsrc, wt, grad []float32, arg []uint8, out []float32, lo, hi int, scratch []float32) {
-	patch, n, block := c.Patch(), c.OutC, c.block()
+	patch, n, block := c.Patch(), c.OutC, c.Block()
 	rows, dense, unused := c.parts(scratch)
 	for w := lo * c.windows; w < hi*c.windows; w += block {
 		end := min(hi*c.windows, w+block)

@@ -34,11 +34,11 @@ func (d *Dropout) Keep(key uint64, i int) bool {
 	if d.Spatial > 0 {
 		i %= d.Spatial
 	}
-	return Mix(key+uint64(i))>>11 >= d.threshold()
+	return Mix(key+uint64(i))>>11 >= d.Threshold()
 }
 
-// threshold is Rate on the scale of the 53 random bits.
-func (d *Dropout) threshold() uint64 { return uint64(d.Rate * (1 << 53)) }
+// Threshold is Rate on the scale of the 53 random bits.
+func (d *Dropout) Threshold() uint64 { return uint64(d.Rate * (1 << 53)) }
 
 // Mix scrambles 64 bits. Source: the finalizer of SplitMix64 (Steele, Lea & Flood 2014).
 func Mix(x uint64) uint64 {

@@ -19,7 +19,17 @@ type Pass struct {
 }
 
 // All lists the passes in the order in which they run.
-var All = []Pass{}
+var All = []Pass{
+	{"drop-identity", "Removes operations that only copy.", dropIdentity},
+	{"crop-dead", "Leaves out positions that nobody reads.", cropDead},
+	{"kernels", "Uses blocked, parallel operations; without it only the passes before it apply.", useKernels},
+	{"fuse-relu", "Draws rectifiers into convolutions and dense layers.", fuseReLU},
+	{"fuse-pool", "Draws max pooling into convolutions.", fusePool},
+	{"fold-batchnorm", "Draws batch normalisation into convolutions, for inference.", foldBatchNorm},
+	{"fuse-dropout", "Draws dropout into batch normalisation.", fuseDropout},
+	{"sparse-backward", "Visits only the gradients that pooling passes on.", sparseBackward},
+	{"palette", "Reads palette indices in place of colours.", readPalette},
+}
 
 // Run applies all passes but those named; "all" names every one.
 func Run(p *ir.Program, without []string) error {

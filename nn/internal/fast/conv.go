@@ -1,0 +1,171 @@
+package fast
+
+import (
+	"github.com/voxelstream/voxelstream/nn/internal/ir"
+	"github.com/voxelstream/voxelstream/nn/internal/kernel"
+	"github.com/voxelstream/voxelstream/nn/internal/op"
+	"github.com/voxelstream/voxelstream/nn/internal/pool"
+)
+
+// Conv is op.Conv with what passes have drawn into it: a rectifier and a maximum over windows after it, and, for inference only, a batch
+// normalisation after those. P is the convolution's, then that of Norm.
+type Conv struct {
+	kernel.Geometry
+	Bias bool
+	// Pool is Unit() where nothing is pooled.
+	Pool kernel.Window
+	ReLU bool
+	// Sparse makes the backward pass visit only the positions to which a pooling window passes its gradient.
+	Sparse bool
+	Norm   *op.BatchNorm
+	// NormReLU puts a rectifier after Norm.
+	NormReLU bool
+
+	k        *kernel.Conv
+	norm     *folded
+	env      *ir.Env[float32]
+	arg      []uint8
+	scratch  [][]float32
+	wt, dwt  []float32
+	db       []float32
+	partial  []float32 // [parts, Patch*OutC + OutC]
+	taskSize int       // windows
+
+	forward, transpose, weight, sparseWeight, sparseAdd, input func(worker, task int)
+}
+
+// Pooled tells whether windows of more than one position follow the convolution.
+func (c *Conv) Pooled() bool { return c.Pool.Size != [3]int{1, 1, 1} }
+
+// channelsPerTask is how many channels of the sparse weight gradient one task sums over the whole batch.
+const channelsPerTask = 8
+
+// Plan makes the operation's memory.
+func (c *Conv) Plan(p *ir.Program) {
+	c.k = kernel.NewConv(c.Geometry, c.Pool, c.ReLU)
+	c.scratch = workers(p, c.k.ScratchLen())
+	c.norm = newFolded(c.Norm)
+	c.planForward()
+	if !p.Training {
+		return
+	}
+	in := find(p, c).In[0]
+	size := c.Patch() * c.OutC
+	if c.Pooled() {
+		c.arg = make([]uint8, p.Batch*c.k.Windows()*c.OutC)
+	}
+	if !in.NoGrad {
+		c.wt = make([]float32, size)
+	}
+	if c.Sparse {
+		c.dwt, c.db = make([]float32, size), make([]float32, c.OutC)
+	} else {
+		c.partial = make([]float32, parts(p.Batch)*(size+c.OutC))
+	}
+	c.planBackward()
+}
+
+func (c *Conv) planForward() {
+	k := c.k
+	c.forward = func(worker, task int) {
+		e := c.env
+		lo, hi := block(e.N*k.Windows(), c.taskSize, task)
+		var bias []float32
+		if c.Bias {
+			bias = e.P[1]
+		}
+		k.Forward(e.Y, c.arg, e.X[0], e.P[0], bias, lo, hi, c.scratch[worker])
+		c.finish(e.Y[lo*c.OutC : hi*c.OutC])
+	}
+}
+
+// finish applies what follows the pooling.
+func (c *Conv) finish(y []float32) {
+	if c.norm != nil {
+		c.norm.apply(y)
+	}
+	if c.NormReLU {
+		kernel.Rectify(y)
+	}
+}
+
+func (c *Conv) planBackward() {
+	k, patch, out := c.k, c.Patch(), c.OutC
+	size := patch * out
+	c.transpose = func(_, task int) {
+		lo, hi := block(out, channelsPerTask, task)
+		clear(c.wt[lo*patch : hi*patch])
+		kernel.AddTransposed(c.wt, c.env.P[0], out, patch, lo, hi)
+	}
+	c.sparseWeight = func(_, task int) {
+		e := c.env
+		lo, hi := block(out, channelsPerTask, task)
+		k.SparseWeightGrad(c.dwt, c.db, e.X[0], e.DY, c.arg, e.N, lo, hi)
+	}
+	c.sparseAdd = func(_, task int) {
+		lo, hi := block(patch, rowsPerTask, task)
+		kernel.AddTransposed(c.env.DP[0], c.dwt, patch, out, lo, hi)
+	}
+	c.weight = func(worker, task int) {
+		e := c.env
+		lo, hi := pool.Chunk(e.N, parts(e.N), task)
+		sums := c.partial[task*(size+out) : (task+1)*(size+out)]
+		clear(sums)
+		k.WeightGrad(sums[:size], sums[size:], e.X[0], e.DY, c.arg, e.Y, lo*k.Windows(), hi*k.Windows(), c.scratch[worker])
+	}
+	c.input = func(worker, task int) {
+		e := c.env
+		if c.Sparse {
+			k.SparseInputGrad(e.DX[0], c.wt, e.DY, c.arg, task, task+1)
+		} else {
+			k.InputGrad(e.DX[0], c.wt, e.DY, c.arg, e.Y, task, task+1, c.scratch[worker])
+		}
+	}
+}
+
+// Forward computes Y.
+func (c *Conv) Forward(e *ir.Env[float32]) {
+	c.env = e
+	windows := e.N * c.k.Windows()
+	// Some 64 tasks, of whole blocks where there are so many.
+	c.taskSize = max(c.k.Block(), blocks(blocks(windows, 64), c.k.Block())*c.k.Block())
+	if params := 1; c.norm != nil {
+		if c.Bias {
+			params = 2
+		}
+		c.norm.set(e.P[params:])
+	}
+	e.Pool.Run(blocks(windows, c.taskSize), c.forward)
+}
+
+// Backward adds to DX and DP.
+func (c *Conv) Backward(e *ir.Env[float32]) {
+	c.env = e
+	size := c.Patch() * c.OutC
+	if e.DP[0] != nil {
+		var db []float32
+		if c.Bias {
+			db = e.DP[1]
+		}
+		if c.Sparse {
+			e.Pool.Run(blocks(c.OutC, channelsPerTask), c.sparseWeight)
+			e.Pool.Run(blocks(c.Patch(), rowsPerTask), c.sparseAdd)
+			if db != nil {
+				kernel.Add(c.db, db)
+			}
+		} else {
+			e.Pool.Run(parts(e.N), c.weight)
+			for i := range parts(e.N) {
+				sums := c.partial[i*(size+c.OutC) : (i+1)*(size+c.OutC)]
+				kernel.Add(sums[:size], e.DP[0])
+				if db != nil {
+					kernel.Add(sums[size:], db)
+				}
+			}
+		}
+	}
+	if e.DX[0] != nil {
+		e.Pool.Run(blocks(c.OutC, channelsPerTask), c.transpose)
+		e.Pool.Run(e.N, c.input)
+	}
+}

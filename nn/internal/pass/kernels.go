@@ -1,0 +1,51 @@
+package pass
+
+import (
+	"github.com/voxelstream/voxelstream/nn/internal/fast"
+	"github.com/voxelstream/voxelstream/nn/internal/ir"
+	"github.com/voxelstream/voxelstream/nn/internal/kernel"
+	"github.com/voxelstream/voxelstream/nn/internal/op"
+)
+
+// useKernels puts the blocked, parallel operations of package fast in the place of the reference ones, node by node. They compute the same sums
+// in another order, so results differ by rounding. It leaves alone what has no kernel: grouped convolutions, average pooling, pooling with
+// padding, whole channels dropping, activations but the rectifier. The passes that fuse work on the result of this one.
+func useKernels(p *ir.Program) {
+	for _, n := range p.Nodes {
+		switch o := n.Op.(type) {
+		case *op.Conv:
+			if o.Groups == 1 {
+				n.Op = &fast.Conv{Geometry: o.Geometry, Bias: o.Bias, Pool: o.Unit()}
+			}
+		case *op.Dense:
+			n.Op = &fast.Dense{Dense: o}
+		case *op.BatchNorm:
+			n.Op = &fast.BatchNorm{BatchNorm: o}
+		case *op.Dropout:
+			if o.Spatial == 0 {
+				n.Op = &fast.Dropout{Dropout: o}
+			}
+		case *op.Elementwise:
+			if o.Name == op.Rectified {
+				n.Op = &fast.ReLU{}
+			}
+		case *op.Pool:
+			if w, ok := window(o); ok {
+				n.Op = &fast.MaxPool{In: o.In, C: o.C, Pool: w}
+			}
+		}
+	}
+}
+
+// window returns the windows of a pooling that kernels can do: a maximum, every window inside and of few positions.
+func window(o *op.Pool) (w kernel.Window, ok bool) {
+	if o.Average || o.Pad != [3]int{} || ir.Size(o.Size[:]) >= kernel.Dead {
+		return w, false
+	}
+	for i := range 3 {
+		if (o.Out[i]-1)*o.Stride[i]+o.Size[i] > o.In[i] {
+			return w, false
+		}
+	}
+	return kernel.Window{Size: o.Size, Stride: o.Stride, Out: o.Out}, true
+}
