@@ -67,13 +67,16 @@ func (f *File) Close() error {
 func (f *File) call(ctx context.Context, q *request, dst []byte) (*reply, []byte, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	err := f.dead
+	err := errors.Join(f.dead, ctx.Err())
 	var p *reply
 	var payload []byte
 	if err == nil {
 		p, payload, err = f.w.call(ctx, q, dst)
-		if errors.Is(err, ErrWorker) || err != nil && ctx.Err() != nil {
+		switch {
+		case errors.Is(err, ErrWorker):
 			f.dead = err
+		case err != nil && ctx.Err() != nil:
+			f.dead = fmt.Errorf("%w: an earlier call was interrupted", ErrWorker)
 		}
 	}
 	if err == nil {

@@ -109,8 +109,18 @@ func TestCancel(t *testing.T) {
 	if took := time.Since(start); took > 5*time.Second {
 		t.Errorf("took %v", took)
 	}
+	if _, err := f.Object(t.Context(), "/"); !errors.Is(err, ErrWorker) {
+		t.Errorf("later error %v, want ErrWorker", err)
+	}
 	canceled, cancel2 := context.WithCancel(t.Context())
 	cancel2()
+	g := reopen(t, filepath.Join("testdata", "types.h5"))
+	if _, err := g.Object(canceled, "/"); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want the context's", err)
+	}
+	if _, err := g.Object(t.Context(), "/"); err != nil {
+		t.Errorf("a call cancelled before it began spoilt the file: %v", err)
+	}
 	if _, err := Open(canceled, filepath.Join("testdata", "types.h5")); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want the context's", err)
 	}
@@ -211,4 +221,23 @@ func TestWire(t *testing.T) {
 	if _, _, err := takeInts(make([]byte, 15), 2); err == nil {
 		t.Error("missing integers were accepted")
 	}
+}
+
+func FuzzReply(f *testing.F) {
+	var good bytes.Buffer
+	if err := writeReply(&good, &reply{Attrs: []attrHead{{Name: "a", Class: String, Count: 1}}}, appendString(nil, "text")); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good.Bytes())
+	f.Fuzz(func(_ *testing.T, data []byte) {
+		p, payload, err := readReply(bytes.NewReader(data), nil)
+		if err != nil {
+			return
+		}
+		for _, a := range p.Attrs {
+			_, _, _ = takeStrings(payload, a.Count)
+			_, _, _ = takeInts(payload, a.Count)
+			_, _, _ = takeFloats(payload, a.Count)
+		}
+	})
 }
