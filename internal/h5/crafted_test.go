@@ -77,10 +77,9 @@ func TestBombBehindPolicy(t *testing.T) {
 	f := reopen(t, filepath.Join("testdata", "bomb_double.h5"))
 	f.w.timeout = 30 * time.Second
 	_, _, err := f.call(t.Context(), &request{Op: opRead, Path: "/x", As: asFloat64, Rows: 64, Name: unguarded}, make([]byte, 64*64*8))
-	if err == nil {
-		t.Error("4 GiB were unpacked")
+	if err == nil || !strings.Contains(err.Error(), "can't read data") {
+		t.Errorf("error %v, want one of libhdf5", err)
 	}
-	t.Log(err)
 }
 
 func TestCycle(t *testing.T) {

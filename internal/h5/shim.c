@@ -26,13 +26,29 @@ static herr_t collect_error(unsigned n, const H5E_error2_t *e, void *data) {
 	return 0;
 }
 
-// vs_error writes what the last failed call says: what was wanted, then the root cause.
-void vs_error(char *buf, size_t size) {
+static void describe_error(char *buf, size_t size) {
 	struct texts t = {0};
 	H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, collect_error, &t);
 	if (t.n == 0) snprintf(buf, size, "libhdf5 gives no reason");
 	else if (t.n == 1) snprintf(buf, size, "%s", t.first);
 	else snprintf(buf, size, "%s: %s", t.last, t.first);
+}
+
+// The library forgets an error with its next call, even one that only closes a handle, so a function that failed notes it before it cleans up.
+static char noted[600];
+
+static void note(int rc) {
+	if (rc == -1) describe_error(noted, sizeof noted);
+}
+
+// vs_error writes what the last failed call says: what was wanted, then the root cause.
+void vs_error(char *buf, size_t size) {
+	if (noted[0]) {
+		snprintf(buf, size, "%s", noted);
+		noted[0] = 0;
+		return;
+	}
+	describe_error(buf, size);
 }
 
 void vs_names_free(vs_names *l) {
@@ -162,6 +178,7 @@ int vs_describe(hid_t d, vs_info *out) {
 	}
 	rc = 0;
 out:
+	note(rc);
 	if (s >= 0) H5Sclose(s);
 	if (t >= 0) H5Tclose(t);
 	if (p >= 0) H5Pclose(p);
@@ -172,6 +189,7 @@ int vs_describe_attr(hid_t a, vs_info *out) {
 	memset(out, 0, sizeof *out);
 	hid_t s = H5Aget_space(a), t = H5Aget_type(a);
 	int rc = s < 0 || t < 0 || describe_type(t, out) < 0 || describe_space(s, out) < 0 ? -1 : 0;
+	note(rc);
 	if (s >= 0) H5Sclose(s);
 	if (t >= 0) H5Tclose(t);
 	return rc;
@@ -249,6 +267,7 @@ int vs_read(hid_t d, int mem, uint64_t row0, uint64_t rows, uint64_t cap, void *
 	int rc = select_rows(d, row0, rows, &f, &m, &n);
 	if (rc == 0 && n > cap / mem_size(mem)) rc = -2;
 	if (rc == 0) rc = H5Dread(d, mem_type(mem), m, f, H5P_DEFAULT, buf) < 0 ? -1 : 0;
+	note(rc);
 	if (m >= 0) H5Sclose(m);
 	if (f >= 0) H5Sclose(f);
 	return rc;
@@ -296,6 +315,7 @@ int vs_strings_read(hid_t o, int is_attr, const vs_info *in, uint64_t row0, uint
 	if (!out->buf) goto out;
 	rc = (is_attr ? H5Aread(o, out->type, out->buf) : H5Dread(o, out->type, out->space, file, H5P_DEFAULT, out->buf)) < 0 ? -1 : 0;
 out:
+	note(rc);
 	if (file >= 0) H5Sclose(file);
 	H5Tclose(t);
 	if (rc != 0) {
@@ -333,6 +353,7 @@ int vs_make_groups(hid_t file, const char *path) {
 	if (lcpl < 0) return -1;
 	H5Pset_create_intermediate_group(lcpl, 1);
 	hid_t g = H5Gcreate2(file, path, lcpl, H5P_DEFAULT, H5P_DEFAULT);
+	note(g < 0 ? -1 : 0);
 	H5Pclose(lcpl);
 	if (g < 0) return -1;
 	return H5Gclose(g) < 0 ? -1 : 0;
@@ -359,6 +380,7 @@ hid_t vs_create_dataset(hid_t file, const char *path, int mem, int rank, const u
 	ds = H5Dcreate2(file, path, mem == VS_U8 ? H5T_STD_U8LE : mem == VS_F32 ? H5T_IEEE_F32LE : mem == VS_F64 ? H5T_IEEE_F64LE : H5T_STD_I64LE, s, lcpl,
 		dcpl, H5P_DEFAULT);
 out:
+	note(ds < 0 ? -1 : 0);
 	if (s >= 0) H5Sclose(s);
 	if (lcpl >= 0) H5Pclose(lcpl);
 	if (dcpl >= 0) H5Pclose(dcpl);
@@ -377,6 +399,7 @@ int vs_write(hid_t d, int mem, int rank, const uint64_t *dims, uint64_t row0, ui
 	uint64_t n;
 	int rc = select_rows(d, row0, rows, &f, &m, &n);
 	if (rc == 0) rc = H5Dwrite(d, mem_type(mem), m, f, H5P_DEFAULT, buf) < 0 ? -1 : 0;
+	note(rc);
 	if (m >= 0) H5Sclose(m);
 	if (f >= 0) H5Sclose(f);
 	return rc;
@@ -386,6 +409,7 @@ static int write_attr(hid_t o, const char *name, hid_t file_type, hid_t mem, hid
 	hid_t a = space < 0 ? -1 : H5Acreate2(o, name, file_type, space, H5P_DEFAULT, H5P_DEFAULT);
 	int rc = a < 0 ? -1 : 0;
 	if (rc == 0 && !empty && H5Awrite(a, mem, buf) < 0) rc = -1;
+	note(rc);
 	if (a >= 0 && H5Aclose(a) < 0) rc = -1;
 	return rc;
 }
