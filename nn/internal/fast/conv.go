@@ -127,8 +127,11 @@ func (c *Conv) planBackward() {
 func (c *Conv) Forward(e *ir.Env[float32]) {
 	c.env = e
 	windows := e.N * c.k.Windows()
-	// Some 64 tasks, of whole blocks where there are so many.
-	c.taskSize = max(c.k.Block(), blocks(blocks(windows, 64), c.k.Block())*c.k.Block())
+	// Some 64 tasks, of whole blocks where there are so many windows, else as many as there are.
+	c.taskSize = blocks(windows, 64)
+	if b := c.k.Block(); c.taskSize > b {
+		c.taskSize = blocks(c.taskSize, b) * b
+	}
 	if params := 1; c.norm != nil {
 		if c.Bias {
 			params = 2

@@ -27,7 +27,7 @@ func (m *MaxPool) each(lo, hi int, f func(in, out int)) {
 	for n := lo; n < hi; n++ {
 		for z := range w.Out[0] {
 			for y := range w.Out[1] {
-				at := (((n*m.in[0]+z*w.Stride[0])*m.in[1]+y*w.Stride[1])*m.in[2]) * m.c
+				at := (((n*m.in[0]+z*w.Stride[0])*m.in[1] + y*w.Stride[1]) * m.in[2]) * m.c
 				for range w.Out[2] {
 					f(at, out)
 					at += w.Stride[2] * m.c

@@ -1,0 +1,250 @@
+package pass_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/voxelstream/voxelstream/nn"
+	"github.com/voxelstream/voxelstream/nn/internal/kernel"
+	"github.com/voxelstream/voxelstream/nn/internal/pass"
+	"github.com/voxelstream/voxelstream/nn/layers"
+	"github.com/voxelstream/voxelstream/nn/zoo"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// models are networks in which the passes' patterns occur, and some in which they nearly occur.
+func models() []*nn.Model {
+	conv := func(filters, size int, activation string, change func(c *layers.Conv3D)) *layers.Conv3D {
+		c := layers.NewConv3D(filters, size, activation)
+		if change != nil {
+			change(c)
+		}
+		return c
+	}
+	same := func(c *layers.Conv3D) { c.Padding = "same" }
+	strided := func(c *layers.Conv3D) { c.Strides = [3]int{2, 1, 2} }
+	overlap := layers.NewMaxPooling3D(3)
+	overlap.Strides = [3]int{2, 2, 2}
+	paddedPool := layers.NewMaxPooling3D(2)
+	paddedPool.Padding = "same"
+	input := nn.Input("input", nn.Shape{7, 6, 8, 3})
+	a := must(nn.Apply(conv(6, 3, "relu", same), input))
+	b := must(nn.Apply(conv(6, 3, "", same), a))
+	b = must(nn.Apply(layers.NewBatchNormalization(), b))
+	sum := must(nn.Apply(&layers.Add{}, a, b))
+	pooled := must(nn.Apply(layers.NewMaxPooling3D(2), must(nn.Apply(layers.NewReLU(), sum))))
+	out := must(nn.Apply(layers.NewDense(4, "softmax"), must(nn.Apply(layers.NewFlatten(), pooled))))
+	return []*nn.Model{
+		must(zoo.New("tutorial", nn.Shape{16, 16, 16, 3}, 10)),
+		must(zoo.New("tutorial", nn.Shape{12, 11, 13, 3}, 10)),
+		must(nn.Sequential("plain", nn.Shape{6, 5, 7, 3}, conv(8, 3, "relu", nil), layers.NewFlatten(), layers.NewDense(5, "softmax"))),
+		must(nn.Sequential("same and strided", nn.Shape{9, 8, 10, 3}, conv(5, 3, "relu", same), layers.NewMaxPooling3D(2),
+			conv(7, 2, "relu", strided), layers.NewFlatten(), layers.NewDense(9, "relu"), layers.NewDense(3, "softmax"))),
+		must(nn.Sequential("remainder without dropout", nn.Shape{12, 12, 12, 3}, conv(8, 3, "relu", nil), layers.NewMaxPooling3D(2),
+			layers.NewBatchNormalization(), layers.NewReLU(), conv(9, 2, "", nil), layers.NewMaxPooling3D(3), layers.NewReLU(),
+			layers.NewFlatten(), layers.NewDense(3, "softmax"))),
+		must(nn.Sequential("normalised before the rectifier", nn.Shape{8, 8, 8, 3}, conv(16, 3, "", nil), layers.NewBatchNormalization(),
+			layers.NewReLU(), overlap, layers.NewDropout(.3), paddedPool, layers.NewFlatten(), layers.NewDense(3, "softmax"))),
+		must(nn.Functional("residual", []*nn.Node{input}, []*nn.Node{out})),
+		must(zoo.New("voxnet", nn.Shape{32, 32, 32, 3}, 4)),
+	}
+}
+
+// step is what one training step and one inference give.
+type step struct {
+	output, inference []float32
+	params            []string
+	grads             map[string][]float32
+	moved             map[string][]float32
+}
+
+const batch = 5
+
+func run(t *testing.T, m *nn.Model, palette *nn.Palette, n int, threads int, without ...string) step {
+	t.Helper()
+	before := map[string][]float32{}
+	for _, p := range m.Params() {
+		before[p.Name] = slices.Clone(p.Value)
+	}
+	defer func() {
+		for _, p := range m.Params() {
+			copy(p.Value, before[p.Name])
+		}
+	}()
+	s := step{grads: map[string][]float32{}, moved: map[string][]float32{}}
+	for _, training := range []bool{true, false} {
+		plan, err := m.Compile(batch, nn.Options{Training: training, Threads: threads, Palette: palette, Without: without, Seed: 3})
+		if err != nil {
+			t.Fatal(err)
+		}
+		fill(plan, palette)
+		// The first pass leaves traces in all memory that is used again.
+		for range 2 {
+			if err := plan.Forward(n, false, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !training {
+			s.inference = slices.Clone(plan.Output(0))
+			plan.Close()
+			continue
+		}
+		for i := range 2 {
+			if err := plan.Forward(n, true, uint64(i)); err != nil {
+				t.Fatal(err)
+			}
+			r := rand.New(rand.NewPCG(8, 9))
+			for j := range plan.OutputGrad(0) {
+				plan.OutputGrad(0)[j] = float32(r.NormFloat64())
+			}
+			plan.Backward()
+		}
+		s.output = slices.Clone(plan.Output(0))
+		for _, p := range m.Params() {
+			s.params = append(s.params, p.Name)
+			s.moved[p.Name] = slices.Clone(p.Value)
+			if g := plan.Grad(p); g != nil {
+				s.grads[p.Name] = slices.Clone(g)
+			}
+		}
+		plan.Close()
+	}
+	return s
+}
+
+func fill(plan *nn.Plan, palette *nn.Palette) {
+	r := rand.New(rand.NewPCG(4, 5))
+	if palette == nil {
+		for i := range plan.Input(0) {
+			plan.Input(0)[i] = float32(r.NormFloat64())
+		}
+		return
+	}
+	for i := range plan.Index() {
+		plan.Index()[i] = palette.Background
+		if r.IntN(4) == 0 {
+			plan.Index()[i] = uint8(r.IntN(256))
+		}
+	}
+}
+
+func largest(x []float32) float64 {
+	most := 1e-2
+	for _, v := range x {
+		most = max(most, math.Abs(float64(v)))
+	}
+	return most
+}
+
+func near(t *testing.T, what string, got, want []float32, tol float64) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("%s: length %d, want %d", what, len(got), len(want))
+	}
+	scale := largest(want)
+	for i := range got {
+		if d := math.Abs(float64(got[i]) - float64(want[i])); !(d <= tol*scale) {
+			t.Errorf("%s: element %d is %v, want %v (largest %v)", what, i, got[i], want[i], scale)
+			return
+		}
+	}
+}
+
+func (s step) compare(t *testing.T, want step) {
+	t.Helper()
+	near(t, "inference", s.inference, want.inference, 1e-5)
+	near(t, "output", s.output, want.output, 1e-5)
+	most := 0.
+	for _, name := range s.params {
+		most = max(most, largest(want.grads[name]))
+	}
+	for _, name := range s.params {
+		near(t, name+" moved", s.moved[name], want.moved[name], 1e-5)
+		// A normalisation takes the bias before it away again, so its gradient is nothing but rounding; hence the scale of all gradients.
+		near(t, name+" gradient", s.grads[name], want.grads[name], 1e-5*most/largest(want.grads[name]))
+	}
+}
+
+func palette() *nn.Palette {
+	p := &nn.Palette{Channels: 3, Colours: make([]float32, 256*3), Background: 2}
+	r := rand.New(rand.NewPCG(6, 7))
+	for i := range p.Colours {
+		p.Colours[i] = r.Float32()
+	}
+	return p
+}
+
+// TestPassesKeepTheResult compares the plan with all passes, and with all but one, with the reference plan, on every tier.
+func TestPassesKeepTheResult(t *testing.T) {
+	before := kernel.InUse()
+	t.Cleanup(func() {
+		if err := kernel.Use(before); err != nil {
+			t.Error(err)
+		}
+	})
+	for _, m := range models() {
+		m.Init(1)
+		r := rand.New(rand.NewPCG(1, 2))
+		for _, p := range m.Params() {
+			for i := range p.Value {
+				p.Value[i] += .1 * r.Float32() // biases and statistics that are not all alike
+			}
+		}
+		for name, colours := range map[string]*nn.Palette{"floats": nil, "palette": palette()} {
+			want := run(t, m, colours, batch-1, 1, "all")
+			for _, tier := range kernel.Tiers() {
+				if err := kernel.Use(tier); err != nil {
+					t.Fatal(err)
+				}
+				t.Run(m.Name+"/"+name+"/"+string(tier), func(t *testing.T) {
+					run(t, m, colours, batch-1, 2).compare(t, want)
+				})
+			}
+			for _, p := range pass.All {
+				t.Run(m.Name+"/"+name+"/without "+p.Name, func(t *testing.T) {
+					run(t, m, colours, batch-1, 2, p.Name).compare(t, want)
+				})
+			}
+		}
+	}
+}
+
+// TestThreadsDoNotChangeTraining wants the same bits from any number of threads.
+func TestThreadsDoNotChangeTraining(t *testing.T) {
+	for _, m := range models() {
+		m.Init(1)
+		for _, colours := range []*nn.Palette{nil, palette()} {
+			want := run(t, m, colours, batch, 1)
+			for _, threads := range []int{2, 3} {
+				got := run(t, m, colours, batch, threads)
+				for name, g := range want.grads {
+					if !slices.Equal(got.grads[name], g) {
+						t.Errorf("%s: %d threads: gradient of %s differs", m.Name, threads, name)
+					}
+				}
+				if !slices.Equal(got.output, want.output) || !slices.Equal(got.inference, want.inference) {
+					t.Errorf("%s: %d threads: output differs", m.Name, threads)
+				}
+			}
+		}
+	}
+}
+
+func TestUnknownPassIsRefused(t *testing.T) {
+	m := models()[2]
+	if _, err := m.Compile(1, nn.Options{Without: []string{"crop-dead", "no-such-pass"}}); err == nil {
+		t.Error("a pass that does not exist was accepted")
+	}
+}
