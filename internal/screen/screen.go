@@ -22,6 +22,7 @@ type Screen struct {
 	every time.Duration
 	live  []string
 	last  time.Time
+	muted bool
 }
 
 const (
@@ -69,7 +70,7 @@ func (s *Screen) Write(p []byte) (int, error) {
 func (s *Screen) Show(now bool, lines func() []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if t := time.Now(); now || t.Sub(s.last) >= s.every {
+	if t := time.Now(); !s.muted && (now || t.Sub(s.last) >= s.every) {
 		s.last = t
 		s.show(lines())
 	}
@@ -87,6 +88,13 @@ func (s *Screen) show(lines []string) {
 	s.live = lines
 	s.draw(&b)
 	s.out.Write(b.Bytes()) //nolint:errcheck // a picture that does not arrive is no reason to stop the work
+}
+
+// Mute leaves the live area out from now on.
+func (s *Screen) Mute() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.muted = true
 }
 
 // Done ends the live area: what it shows stays.
@@ -120,7 +128,14 @@ type Progress struct {
 }
 
 // Progress starts one; what names the things that are counted.
-func (s *Screen) Progress(what string) *Progress { return &Progress{s, what, time.Now()} }
+func (s *Screen) Progress(what string) *Progress {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.every > 0 {
+		s.last = time.Now() // what is over at once needs no bar
+	}
+	return &Progress{s, what, time.Now()}
+}
 
 // Set shows that done of total are done, with a note behind; total 0 means that it is unknown.
 func (p *Progress) Set(done, total int64, note string) {

@@ -20,7 +20,9 @@ import (
 const maxConfigFile = 1 << 20
 
 // otherNames are environment variables that begin with EnvPrefix and set no key.
-var otherNames = []string{EnvPrefix + "CONFIG", EnvPrefix + "SAMPLES", EnvPrefix + "PYTHON", EnvPrefix + "REAL_KAFKA", EnvPrefix + "NOHDF5"}
+var otherNames = []string{
+	EnvPrefix + "CONFIG", EnvPrefix + "SAMPLES", EnvPrefix + "PYTHON", EnvPrefix + "REAL_KAFKA", EnvPrefix + "NOHDF5", EnvPrefix + "TIER",
+}
 
 // Override is a key that was set by a flag.
 type Override struct {
@@ -276,7 +278,7 @@ func (l *Loaded) environment(environ []string, values *viper.Viper) (problems []
 	environ = slices.Sorted(slices.Values(environ))
 	for _, e := range environ {
 		name, value, _ := strings.Cut(e, "=")
-		if !strings.HasPrefix(name, EnvPrefix) || slices.Contains(otherNames, name) || strings.HasPrefix(name, EnvPrefix+"INTERNAL_") {
+		if !strings.HasPrefix(name, EnvPrefix) || slices.Contains(otherNames, name) {
 			continue
 		}
 		f, ok := names[name]

@@ -27,6 +27,8 @@ func (d Duration) String() string {
 // MarshalText is String.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
+func (d Duration) std() time.Duration { return time.Duration(d) }
+
 // UnmarshalText reads Go's notation of a duration. A number without a unit is refused: whether it meant seconds or milliseconds is a guess.
 func (d *Duration) UnmarshalText(text []byte) error {
 	v, err := time.ParseDuration(string(text))

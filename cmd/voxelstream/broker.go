@@ -1,0 +1,19 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/voxelstream/voxelstream/pipeline/app"
+)
+
+func (c *cli) broker() *cobra.Command {
+	cmd := command("broker", "Run the embedded broker alone, on 127.0.0.1, until a signal", cobra.NoArgs, map[string]string{
+		"broker-data-dir": "broker.data_dir", "port": "broker.port", "retention": "broker.retention", "retention-bytes": "broker.retention_bytes",
+		"sync-writes": "broker.sync_writes",
+	})
+	cmd.Example = "  voxelstream broker --port 9092 &\n  voxelstream ingest digits.h5 --brokers 127.0.0.1:9092\n  voxelstream classify --once --brokers 127.0.0.1:9092"
+	cmd.RunE = c.do(func(ctx context.Context, a *app.App, _ []string) error { return a.Broker(ctx) })
+	return cmd
+}

@@ -1,0 +1,16 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/voxelstream/voxelstream/pipeline/app"
+)
+
+func (c *cli) convert() *cobra.Command {
+	cmd := command("convert IN OUT", "Copy the samples of a file to another format, which OUT's extension names", cobra.ExactArgs(2), ingestFlags)
+	cmd.Example = "  voxelstream convert scan.ply scan.pcd\n  voxelstream convert digits.h5 digits.npz"
+	cmd.RunE = c.do(func(ctx context.Context, a *app.App, args []string) error { return a.Convert(ctx, args[0], args[1]) })
+	return cmd
+}

@@ -1,0 +1,15 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/voxelstream/voxelstream/pipeline/app"
+)
+
+func (c *cli) doctor() *cobra.Command {
+	cmd := command("doctor", "Say what this machine has: processor, HDF5, Kafka, disk, limits", cobra.NoArgs, kafkaFlags, modelFlag)
+	cmd.RunE = c.do(func(ctx context.Context, a *app.App, _ []string) error { return a.Doctor(ctx) })
+	return cmd
+}

@@ -1,0 +1,16 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/voxelstream/voxelstream/pipeline/app"
+)
+
+func (c *cli) ingest() *cobra.Command {
+	cmd := command("ingest INPUT...", "Turn inputs into volumes and send them to the topic of volumes", cobra.MinimumNArgs(1), kafkaFlags, voxelFlags, ingestFlags)
+	cmd.Example = "  voxelstream ingest digits.h5 --brokers kafka-1:9092"
+	cmd.RunE = c.do(func(ctx context.Context, a *app.App, args []string) error { return a.Ingest(ctx, args) })
+	return cmd
+}

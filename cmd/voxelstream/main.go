@@ -1,0 +1,25 @@
+// Command voxelstream turns depth frames, Lidar scans and HDF5 archives into voxel grids, streams them through Kafka and classifies them with a
+// 3D convolutional network. This package has flags, signals and exit codes; what the commands do is in pipeline/app.
+package main
+
+import (
+	"fmt"
+	"os"
+)
+
+//go:generate go run . docs ../..
+
+func main() { os.Exit(execute(os.Args[1:])) }
+
+// execute runs one command line and returns the exit code.
+func execute(args []string) int {
+	c := &cli{}
+	root := c.root()
+	root.SetArgs(args)
+	err := root.Execute()
+	code := c.exitCode(err)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "voxelstream:", err)
+	}
+	return code
+}

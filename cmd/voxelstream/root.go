@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/voxelstream/voxelstream/internal/screen"
+	"github.com/voxelstream/voxelstream/pipeline/app"
+)
+
+// cli is one command line.
+type cli struct {
+	config      string
+	json, quiet bool
+	started     bool // arguments and flags were accepted
+}
+
+func (c *cli) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "voxelstream",
+		Short:         "Stream RGB-D frames, Lidar scans and HDF5 archives through voxels, Kafka and a 3D network",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	f := root.PersistentFlags()
+	f.StringVar(&c.config, "config", os.Getenv(app.EnvPrefix+"CONFIG"), "configuration file (see config.yaml)")
+	f.BoolVar(&c.json, "json", false, "results as JSON")
+	f.BoolVarP(&c.quiet, "quiet", "q", false, "no progress")
+	keyFlags(f, map[string]string{"log-level": "log.level", "log-format": "log.format", "threads": "threads", "seed": "seed"})
+	root.AddCommand(
+		c.run(), c.ingest(), c.classify(), c.train(), c.evaluate(), c.generate(), c.voxelize(), c.inspect(), c.convert(), c.model(),
+		c.configCommand(), c.dlq(), c.broker(), c.doctor(), c.version(), c.docs(),
+	)
+	return root
+}
+
+// exitCode is app's, and that of wrong usage for what cobra refuses.
+func (c *cli) exitCode(err error) int {
+	if err != nil && !c.started {
+		return app.ExitUsage
+	}
+	return app.ExitCode(err)
+}
+
+// do wraps the work of a command: it loads the configuration, catches signals, and runs f.
+func (c *cli) do(f func(ctx context.Context, a *app.App, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		c.started = true
+		loaded, err := app.Load(c.config, os.Environ(), overrides(cmd.Flags()))
+		if err != nil {
+			return err
+		}
+		ctx, abort, stop := signals()
+		defer stop()
+		a := app.New(loaded, os.Stdout, c.json, screen.New(os.Stderr))
+		if c.quiet {
+			a.Quiet()
+		}
+		a.Abort = abort
+		return f(ctx, a, args)
+	}
+}
+
+// keyAnnotation marks a flag with the configuration key that it sets.
+const keyAnnotation = "voxelstream_key"
+
+// keyFlags adds flags that set keys; name, comment and default come from the configuration.
+func keyFlags(fs *pflag.FlagSet, flags map[string]string) {
+	for name, key := range flags {
+		doc, value, isBool := app.Describe(key)
+		if isBool {
+			fs.Bool(name, value == "true", doc)
+		} else {
+			fs.String(name, value, doc)
+		}
+		_ = fs.SetAnnotation(name, keyAnnotation, []string{key}) // the flag exists
+	}
+}
+
+// notAnnotation marks a flag that sets a key to false.
+const notAnnotation = "voxelstream_not"
+
+// keyNot adds a flag that turns a key off.
+func keyNot(fs *pflag.FlagSet, name, key, doc string) {
+	fs.Bool(name, false, doc)
+	_ = fs.SetAnnotation(name, notAnnotation, []string{key}) // the flag exists
+}
+
+// overrides are the flags that the user has set.
+func overrides(fs *pflag.FlagSet) []app.Override {
+	var out []app.Override
+	fs.Visit(func(f *pflag.Flag) {
+		if key := f.Annotations[keyAnnotation]; len(key) == 1 {
+			out = append(out, app.Override{Key: key[0], Flag: f.Name, Value: f.Value.String()})
+		}
+		if key := f.Annotations[notAnnotation]; len(key) == 1 && f.Value.String() == "true" {
+			out = append(out, app.Override{Key: key[0], Flag: f.Name, Value: "false"})
+		}
+	})
+	return out
+}
+
+// Groups of flags that several commands have.
+var (
+	kafkaFlags = map[string]string{
+		"brokers": "kafka.brokers", "broker-data-dir": "broker.data_dir", "group": "kafka.group",
+	}
+	voxelFlags = map[string]string{
+		"grid": "voxelize.grid", "method": "voxelize.method", "value": "voxelize.value", "edge": "voxelize.edge", "colormap": "voxelize.colormap",
+	}
+	ingestFlags = map[string]string{
+		"depth-units": "ingest.depth_units", "fx": "ingest.fx", "fy": "ingest.fy", "cx": "ingest.cx", "cy": "ingest.cy",
+	}
+	sinkFlags = map[string]string{
+		"out": "sinks.jsonl", "to-topic": "sinks.kafka", "table": "sinks.terminal", "top-k": "model.top_k",
+	}
+	modelFlag = map[string]string{"model": "model.path"}
+)
+
+// command makes a command with flags that set keys.
+func command(use, short string, args cobra.PositionalArgs, flags ...map[string]string) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short, Args: args}
+	for _, f := range flags {
+		keyFlags(cmd.Flags(), f)
+	}
+	return cmd
+}

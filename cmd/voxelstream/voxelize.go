@@ -1,0 +1,20 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/voxelstream/voxelstream/pipeline/app"
+)
+
+func (c *cli) voxelize() *cobra.Command {
+	cmd := command("voxelize INPUT --out FILE", "Write the voxel grids of an input to a file", cobra.ExactArgs(1), voxelFlags, ingestFlags)
+	cmd.Example = "  voxelstream voxelize scan.pcd --method occupancy --edge 0.1 --grid 32 --out scan.npy"
+	out := cmd.Flags().String("out", "", "file to write: .npy, .npz, .h5, .arrow or .binvox")
+	format := cmd.Flags().String("format", "index", "cells hold the palette's index, its colour (rgb), or the density before the colour map; .arrow is always index")
+	cmd.RunE = c.do(func(ctx context.Context, a *app.App, args []string) error {
+		return a.Voxelize(ctx, args[0], *out, *format)
+	})
+	return cmd
+}

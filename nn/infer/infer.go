@@ -1,0 +1,253 @@
+// Package infer classifies volumes: it joins a network (nn), volumes (voxelize) and what is said of them (sinks).
+package infer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/voxelstream/voxelstream/nn"
+	"github.com/voxelstream/voxelstream/pipeline"
+	"github.com/voxelstream/voxelstream/sinks"
+	"github.com/voxelstream/voxelstream/voxelize"
+	"github.com/voxelstream/voxelstream/voxelize/colormap"
+)
+
+// Options say how to classify. The zero value works.
+type Options struct {
+	// Model is what the classifications name; its digest is part of their key.
+	Model sinks.Model
+	// Colormap is the palette of a model that does not name its own.
+	Colormap string
+	// TopK is how many classes a classification lists; the default is 3.
+	TopK int
+	// Batch is the most volumes of one pass through the network; the default is 64. More volumes are classified in several passes.
+	Batch int
+	// Threads compute; 0 means one per processor. The result does not depend on it.
+	Threads int
+}
+
+// Classifier is a network that is ready to classify. It is for one goroutine.
+type Classifier struct {
+	options Options
+	classes []string
+	dims    [3]int
+	palette *colormap.Palette
+	plan    *nn.Plan
+}
+
+// Item is a volume on its way.
+type Item struct {
+	voxelize.Volume
+	// Palette names the colour map that the volume's voxels index.
+	Palette string
+	// Read is when the volume was read off the topic: where its latency starts.
+	Read time.Time
+}
+
+// New prepares a model that takes volumes of one size, (D, H, W, 3) in colours, and gives the probabilities of classes, (C). Close it.
+func New(m *nn.Model, o Options) (*Classifier, error) {
+	if o.TopK <= 0 {
+		o.TopK = 3
+	}
+	if o.Batch <= 0 {
+		o.Batch = 64
+	}
+	dims, err := Dims(m)
+	if err != nil {
+		return nil, err
+	}
+	palette, err := Palette(m, o.Colormap)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := m.Compile(o.Batch, nn.Options{Threads: o.Threads, Palette: Plan(palette)})
+	if err != nil {
+		return nil, err
+	}
+	c := &Classifier{options: o, classes: m.Classes, dims: dims, palette: palette, plan: plan}
+	if err := c.probe(m); err != nil {
+		plan.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// Dims is depth, height and width of the volumes that a model takes; an error says why it is no classifier of volumes.
+func Dims(m *nn.Model) (dims [3]int, err error) {
+	if len(m.Inputs()) != 1 || len(m.Outputs()) != 1 {
+		return dims, fmt.Errorf("model %s: found %d inputs and %d outputs, want one of each", m.Name, len(m.Inputs()), len(m.Outputs()))
+	}
+	in, out := m.Inputs()[0].Shape, m.Outputs()[0].Shape
+	if len(in) != 4 || in[3] != 3 || len(out) != 1 || out[0] < 2 {
+		return dims, fmt.Errorf("model %s: found input %v and output %v, want (None, D, H, W, 3) and (None, classes)", m.Name, in, out)
+	}
+	return [3]int(in[:3]), nil
+}
+
+// Palette is the colour map that a model was trained on, or the named one where the model does not say.
+func Palette(m *nn.Model, otherwise string) (*colormap.Palette, error) {
+	name := m.Colormap
+	if name == "" {
+		name = otherwise
+	}
+	if name == "" {
+		name = voxelize.DefaultOptions().Colormap
+	}
+	p, err := colormap.ByName(name)
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", m.Name, err)
+	}
+	return p, nil
+}
+
+// Plan is a palette in the form that plans take; its background is entry 0, the colour of an empty cell.
+func Plan(p *colormap.Palette) *nn.Palette {
+	colours := make([]float32, 0, 3*colormap.Size)
+	for _, c := range p.RGB {
+		colours = append(colours, c[:]...)
+	}
+	return &nn.Palette{Colours: colours, Channels: 3}
+}
+
+// probe classifies an empty volume: a network without softmax at its end is noticed here rather than by strange scores.
+func (c *Classifier) probe(m *nn.Model) error {
+	clear(c.plan.Index()[:c.cells()])
+	if err := c.plan.Forward(1, false, 0); err != nil {
+		return err
+	}
+	sum := 0.0
+	for _, p := range c.plan.Output(0) {
+		if !(p >= 0 && p <= 1) {
+			return fmt.Errorf("model %s: gave an empty volume the output %g, want probabilities: its last activation must be softmax", m.Name, p)
+		}
+		sum += float64(p)
+	}
+	if math.Abs(sum-1) > 1e-3 {
+		return fmt.Errorf("model %s: gave an empty volume outputs with the sum %g, want 1: its last activation must be softmax", m.Name, sum)
+	}
+	return nil
+}
+
+func (c *Classifier) cells() int { return c.dims[0] * c.dims[1] * c.dims[2] }
+
+// Dims is the size of the volumes that it takes.
+func (c *Classifier) Dims() [3]int { return c.dims }
+
+// Colormap names the palette of the volumes that it takes.
+func (c *Classifier) Colormap() string { return c.palette.Name }
+
+// Close ends the network's threads.
+func (c *Classifier) Close() { c.plan.Close() }
+
+// check says why a volume does not fit the network.
+func (c *Classifier) check(v *Item) error {
+	switch {
+	case v.Dims != c.dims:
+		return fmt.Errorf("volume %s: found %v cells, want %v: the model %s takes no other size", v.ID(), v.Dims, c.dims, c.options.Model.Name)
+	case len(v.Index) != c.cells():
+		return fmt.Errorf("volume %s: found %d voxels, want %d", v.ID(), len(v.Index), c.cells())
+	case v.Palette != c.palette.Name:
+		return fmt.Errorf("volume %s: found palette %q, want %q: the model %s was trained on that", v.ID(), v.Palette, c.palette.Name, c.options.Model.Name)
+	}
+	return nil
+}
+
+// Classify gives one classification per item, in order. A *pipeline.PartialError names the items that the network cannot classify; they are
+// permanently at fault, and their places in the result are empty.
+func (c *Classifier) Classify(ctx context.Context, items []Item) ([]sinks.Classification, error) {
+	out := make([]sinks.Classification, len(items))
+	failed := map[int]error{}
+	var batch []int // indices of items
+	for i := range items {
+		if err := c.check(&items[i]); err != nil {
+			failed[i] = pipeline.Permanent(err)
+			continue
+		}
+		if batch = append(batch, i); len(batch) < c.plan.Batch() {
+			continue
+		}
+		if err := c.pass(ctx, items, batch, out, failed); err != nil {
+			return nil, err
+		}
+		batch = batch[:0]
+	}
+	if err := c.pass(ctx, items, batch, out, failed); err != nil {
+		return nil, err
+	}
+	if len(failed) > 0 {
+		return out, &pipeline.PartialError{Failed: failed}
+	}
+	return out, nil
+}
+
+// pass classifies one batch.
+func (c *Classifier) pass(ctx context.Context, items []Item, batch []int, out []sinks.Classification, failed map[int]error) error {
+	if len(batch) == 0 {
+		return nil
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	index := c.plan.Index()
+	for j, i := range batch {
+		copy(index[j*c.cells():], items[i].Index)
+	}
+	if err := c.plan.Forward(len(batch), false, 0); err != nil {
+		return err
+	}
+	scores := c.plan.Output(0)
+	n := len(scores) / len(batch)
+	now := time.Now()
+	for j, i := range batch {
+		top, err := c.top(scores[j*n : (j+1)*n])
+		if err != nil {
+			failed[i] = pipeline.Permanent(fmt.Errorf("volume %s: %w", items[i].ID(), err))
+			continue
+		}
+		out[i] = c.classification(&items[i], top, now)
+	}
+	return nil
+}
+
+// top lists the best classes, best first; of equal ones the lower number.
+func (c *Classifier) top(scores []float32) ([]sinks.Score, error) {
+	all := make([]sinks.Score, len(scores))
+	for i, s := range scores {
+		if s != s {
+			return nil, errors.New("the network's output is NaN")
+		}
+		all[i] = sinks.Score{Class: i, Score: min(s, 1)} // rounding may leave it a hair above
+	}
+	slices.SortStableFunc(all, func(a, b sinks.Score) int {
+		switch {
+		case a.Score > b.Score:
+			return -1
+		case a.Score < b.Score:
+			return 1
+		}
+		return 0
+	})
+	return all[:min(c.options.TopK, len(all))], nil
+}
+
+func (c *Classifier) classification(v *Item, top []sinks.Score, now time.Time) sinks.Classification {
+	out := sinks.Classification{
+		EventID: v.ID(), Stream: v.Stream, Seq: v.Seq, Time: v.Time, Model: c.options.Model, Class: top[0].Class, Score: top[0].Score, TopK: top,
+	}
+	if out.Class < len(c.classes) && c.classes[out.Class] != strconv.Itoa(out.Class) {
+		out.Name = c.classes[out.Class]
+	}
+	if v.Label >= 0 {
+		label := v.Label
+		out.Label = &label
+	}
+	if !v.Read.IsZero() {
+		out.LatencyMS = float64(now.Sub(v.Read).Nanoseconds()) / 1e6
+	}
+	return out
+}

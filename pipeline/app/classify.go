@@ -1,0 +1,181 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/voxelstream/voxelstream/nn/infer"
+	"github.com/voxelstream/voxelstream/pipeline"
+	"github.com/voxelstream/voxelstream/pipeline/transport"
+	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
+	"github.com/voxelstream/voxelstream/sinks"
+	"github.com/voxelstream/voxelstream/sinks/jsonl"
+	kafkasink "github.com/voxelstream/voxelstream/sinks/kafka"
+	"github.com/voxelstream/voxelstream/sinks/terminal"
+	"github.com/voxelstream/voxelstream/voxelize/volarrow"
+)
+
+// classifying is one member of the group at work: topic of volumes -> network -> sinks.
+type classifying struct {
+	*pipeline.Pipeline[transport.Message, infer.Item]
+	app      *App
+	bus      *bus
+	consumer *kafka.Consumer
+	network  *infer.Classifier
+	tally    *sinks.Tally
+	model    sinks.Model
+	outputs  []string
+}
+
+// newClassifying loads the model, opens the sinks and joins the group. close it after Run, or instead of it.
+func (a *App) newClassifying(ctx context.Context, b *bus) (_ *classifying, err error) {
+	c := &classifying{app: a, bus: b, tally: sinks.NewTally()}
+	m, err := a.loadModel(ctx, a.Config.Model.Path)
+	if err != nil {
+		return nil, err
+	}
+	c.model = m.info
+	cfg := &a.Config.Pipeline
+	c.network, err = infer.New(m.Model, infer.Options{
+		Model: m.info, Colormap: a.Config.Voxelize.Colormap, TopK: a.Config.Model.TopK, Batch: cfg.Batch, Threads: a.Threads(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	out, err := c.openSinks()
+	if err != nil {
+		c.network.Close()
+		return nil, err
+	}
+	c.consumer, err = kafka.NewConsumer(b.client, kafka.ConsumerConfig{
+		Group: a.Config.Kafka.Group, Topic: a.Config.Kafka.Volumes, Budget: pipeline.NewBudget(int64(cfg.Budget)), MaxInFlight: cfg.InFlight,
+		DeadLetters: b.producer, DeadLetterTopic: a.Config.Kafka.DeadLetters, SessionTimeout: a.Config.Kafka.SessionTimeout.std(),
+	})
+	if err != nil {
+		c.network.Close()
+		return nil, errors.Join(err, out.Close(context.WithoutCancel(ctx)))
+	}
+	exhausted := pipeline.Stop
+	if cfg.Exhaust == "dead-letter" {
+		exhausted = pipeline.DeadLetter
+	}
+	c.Pipeline = &pipeline.Pipeline[transport.Message, infer.Item]{
+		Source: c.consumer, Stage: pipeline.StageFunc[transport.Message, infer.Item](decode), Sink: pipeline.Via(c.network.Classify, pipeline.Sink[sinks.Classification](out)),
+		StageName: "decode", SinkName: "classify", Workers: min(2, a.Threads()),
+		Batch: pipeline.Batch{Size: cfg.Batch, Linger: cfg.Linger.std()},
+		Retry: pipeline.Retry{Attempts: cfg.Attempts}, Exhausted: exhausted, Drain: cfg.Drain.std(), Abort: a.Abort,
+		OnRetry: func(f *pipeline.Failure) {
+			a.Log.Warn("trying again", "stage", f.Stage, "attempt", f.Attempts, "error", f.Err)
+		},
+	}
+	return c, nil
+}
+
+// Run classifies until ctx ends or something fails for good.
+func (c *classifying) Run(ctx context.Context) error {
+	defer c.network.Close()
+	return c.Pipeline.Run(ctx)
+}
+
+// decode takes the volumes out of a message. What cannot be decoded never will be.
+func decode(_ context.Context, m transport.Message) ([]infer.Item, error) {
+	now := time.Now()
+	batch, err := volarrow.Decode(m.Value, string(m.Key))
+	if err != nil {
+		return nil, pipeline.Permanent(err)
+	}
+	items := make([]infer.Item, len(batch.Volumes))
+	for i := range items {
+		items[i] = infer.Item{Volume: batch.Volumes[i], Palette: batch.Palette, Read: now}
+	}
+	return items, nil
+}
+
+// openSinks opens what the configuration names, the durable ones first: what is counted and shown is stored.
+func (c *classifying) openSinks() (_ sinks.Sink, err error) {
+	cfg := &c.app.Config.Sinks
+	var all []sinks.Sink
+	if cfg.JSONL != "" {
+		s, err := jsonl.Open(cfg.JSONL)
+		if err != nil {
+			return nil, err
+		}
+		all, c.outputs = append(all, s), append(c.outputs, cfg.JSONL)
+	}
+	if cfg.Kafka {
+		topic := c.app.Config.Kafka.Classifications
+		all, c.outputs = append(all, kafkasink.New(kafka.NewDeduper(c.bus.producer, topic, 0))), append(c.outputs, "topic "+topic)
+	}
+	all = append(all, tallySink{c.tally})
+	if cfg.Terminal {
+		all = append(all, terminal.New(c.app.Screen))
+	}
+	return sinks.Tee(all...), nil
+}
+
+// tallySink counts what is stored, for the summary.
+type tallySink struct{ *sinks.Tally }
+
+func (t tallySink) Write(_ context.Context, cs []sinks.Classification) error {
+	t.Add(cs)
+	return nil
+}
+
+func (tallySink) Close(context.Context) error { return nil }
+
+// whenSettled waits until the group has settled everything that is on the topic, then returns; also when ctx ends.
+func (b *bus) whenSettled(ctx context.Context, group, topic string) error {
+	t := time.NewTicker(100 * time.Millisecond)
+	defer t.Stop()
+	for {
+		lag, err := b.client.Lag(ctx, group, topic)
+		if err == nil {
+			behind := int64(0)
+			for _, n := range lag {
+				behind += n
+			}
+			if behind == 0 {
+				return nil
+			}
+		}
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Classify is a member of the group until ctx ends or, with once, until everything on the topic is settled.
+func (a *App) Classify(ctx context.Context, once bool) error {
+	b, err := a.openBus(ctx)
+	if err != nil {
+		return err
+	}
+	c, err := a.newClassifying(ctx, b)
+	if err != nil {
+		return errors.Join(err, b.close(context.WithoutCancel(ctx)))
+	}
+	start := time.Now()
+	soft, stop := context.WithCancel(ctx)
+	defer stop()
+	waited := make(chan struct{})
+	go func() {
+		defer close(waited)
+		if once && b.whenSettled(soft, a.Config.Kafka.Group, a.Config.Kafka.Volumes) == nil {
+			stop()
+		}
+	}()
+	err = c.Run(soft)
+	stop()
+	<-waited
+	s := c.summary(start)
+	if err = errors.Join(err, b.close(context.WithoutCancel(ctx))); err != nil {
+		return err
+	}
+	if once {
+		err = interrupted(ctx, nil)
+	}
+	return errors.Join(err, a.report(s))
+}

@@ -1,0 +1,61 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/pipeline"
+	"github.com/voxelstream/voxelstream/pipeline/transport"
+	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
+)
+
+// letter is the value of a dead letter of an item that never became a message: it could not be read, or not be voxelized. There is nothing to
+// send back; reading the input again is what repeats it.
+type letter struct {
+	Input  string `json:"input"`
+	Stream string `json:"stream"`
+	Seq    uint64 `json:"seq"`
+	Stage  string `json:"stage"`
+	Error  string `json:"error"`
+}
+
+// letters writes them, each item once.
+type letters struct {
+	app   *App
+	topic pipeline.Sink[transport.Message]
+	count atomic.Int64
+}
+
+func newLetters(a *App, b *bus) *letters {
+	return &letters{app: a, topic: kafka.NewDeduper(b.producer, a.Config.Kafka.DeadLetters, 0)}
+}
+
+// park stores a letter and returns when it is stored.
+func (l *letters) park(ctx context.Context, item letter) error {
+	value, err := json.Marshal(item)
+	if err != nil {
+		return err
+	}
+	id := fmt.Sprintf("%s/%d!%s", item.Stream, item.Seq, item.Stage)
+	m := transport.Park(transport.New(item.Stream, id, transport.ContentJSON, value), transport.DeadLetter{
+		Partition: -1, Offset: -1, Stage: item.Stage, Error: item.Error, Attempts: 1, Time: time.Now(),
+	})
+	l.app.Log.Warn("parked an item", "input", item.Input, "stream", item.Stream, "seq", item.Seq, "stage", item.Stage, "error", item.Error)
+	if err := l.topic.Write(ctx, []transport.Message{m}); err != nil {
+		return fmt.Errorf("dead letter of %s: %w", id, err)
+	}
+	l.count.Add(1)
+	return nil
+}
+
+// streamOf is the stream that an input would have had; its path where that cannot be told.
+func streamOf(path string) string {
+	if name, err := ingest.StreamName(path); err == nil {
+		return name
+	}
+	return path
+}

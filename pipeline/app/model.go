@@ -1,0 +1,483 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/voxelstream/voxelstream/dataset/mnist3d"
+	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/nn"
+	"github.com/voxelstream/voxelstream/nn/format"
+	"github.com/voxelstream/voxelstream/nn/infer"
+	"github.com/voxelstream/voxelstream/nn/train"
+	"github.com/voxelstream/voxelstream/sinks"
+	"github.com/voxelstream/voxelstream/voxelize"
+)
+
+// builtin holds the network of the ten digits; its README says which command made it.
+//
+//go:embed builtin
+var builtin embed.FS
+
+// builtinModel is its name: classifications that it made are told by it.
+const builtinModel = "digits"
+
+// maxModel bounds a model file.
+const maxModel = 4 << 30
+
+// tier is the instruction set of the network's inner loops.
+func tier() string { return nn.Tier() }
+
+// loaded is a model with what classifications say of it.
+type loaded struct {
+	*nn.Model
+	info sinks.Model
+}
+
+// loadModel reads a model file, or the built-in model where path is empty.
+func (a *App) loadModel(ctx context.Context, path string) (*loaded, error) {
+	if path == "" {
+		return loadBuiltin(ctx)
+	}
+	digest, err := fileDigest(path)
+	if err != nil {
+		return nil, err
+	}
+	m, err := format.Load(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	return &loaded{m, modelInfo(strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)), digest)}, nil
+}
+
+func loadBuiltin(ctx context.Context) (*loaded, error) {
+	data, err := builtin.ReadFile("builtin/" + builtinModel + ".safetensors")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errors.New("this binary has no built-in model: give one by --model (model.path)")
+	}
+	if err != nil {
+		return nil, err
+	}
+	m, err := format.Decode(ctx, data)
+	if err != nil {
+		return nil, fmt.Errorf("built-in model: %w", err)
+	}
+	sum := sha256.Sum256(data)
+	return &loaded{m, modelInfo(builtinModel, hex.EncodeToString(sum[:]))}, nil
+}
+
+// modelInfo names a model; its version is the beginning of its digest, so that every change of the file is a new version.
+func modelInfo(name, digest string) sinks.Model {
+	return sinks.Model{Name: name, Version: digest[:8], Digest: digest}
+}
+
+// savable says whether a path's extension names a format that models are written in.
+func savable(path string) error {
+	ext := strings.ToLower(filepath.Ext(path))
+	if want := []string{".keras", ".h5", ".hdf5", ".safetensors"}; !slices.Contains(want, ext) {
+		return fmt.Errorf("%s: found extension %q, want one of %s", path, ext, strings.Join(want, ", "))
+	}
+	return nil
+}
+
+func fileDigest(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close() //nolint:errcheck // opened for reading
+	h := sha256.New()
+	n, err := io.Copy(h, io.LimitReader(f, maxModel+1))
+	if err != nil {
+		return "", err
+	}
+	if n > maxModel {
+		return "", fmt.Errorf("%s: found more than %d bytes, the limit of a model", path, int64(maxModel))
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// ModelSummary shows a model's layers as Keras does.
+func (a *App) ModelSummary(ctx context.Context, path string) error {
+	m, err := a.loadModel(ctx, path)
+	if err != nil {
+		return err
+	}
+	total, trainable := m.Count()
+	type layer struct {
+		Name       string   `json:"name"`
+		Class      string   `json:"class"`
+		Output     nn.Shape `json:"output"`
+		Parameters int      `json:"parameters"`
+	}
+	layers := []layer{}
+	for _, l := range m.Layers() {
+		n := 0
+		for _, p := range l.Base().Params {
+			n += len(p.Value)
+		}
+		layers = append(layers, layer{l.Base().Name, l.Class(), l.Base().Out, n})
+	}
+	return a.print(struct {
+		sinks.Model
+		Input      nn.Shape `json:"input"`
+		Output     nn.Shape `json:"output"`
+		Layers     []layer  `json:"layers"`
+		Parameters int      `json:"parameters"`
+		Trainable  int      `json:"trainable"`
+	}{m.info, m.Inputs()[0].Shape, m.Outputs()[0].Shape, layers, total, trainable}, func(w io.Writer) {
+		fmt.Fprint(w, m.Summary(nn.SummaryWidth))
+	})
+}
+
+// ModelConvert writes a model in another format, which the extension of out names.
+func (a *App) ModelConvert(ctx context.Context, in, out string) error {
+	if err := savable(out); err != nil {
+		return Usage(err)
+	}
+	m, err := a.loadModel(ctx, in)
+	if err != nil {
+		return err
+	}
+	if err := format.Save(out, m.Model); err != nil {
+		return err
+	}
+	total, _ := m.Count()
+	return a.print(struct {
+		Model      string `json:"model"`
+		Parameters int    `json:"parameters"`
+	}{out, total}, func(w io.Writer) { fmt.Fprintf(w, "%s: %d parameters\n", out, total) })
+}
+
+// predictBatch is how many rows ModelPredict computes at once.
+const predictBatch = 64
+
+// ModelPredict runs a model on the rows of a .npy file, in the model's own axis order, and writes its outputs to another.
+func (a *App) ModelPredict(ctx context.Context, path, input, output string) error {
+	if input == "" || output == "" {
+		return Usage(errors.New("--input and --output: want two .npy files"))
+	}
+	m, err := a.loadModel(ctx, path)
+	if err != nil {
+		return err
+	}
+	if len(m.Inputs()) != 1 || len(m.Outputs()) != 1 {
+		return fmt.Errorf("model %s: found %d inputs and %d outputs, want one of each", m.Name, len(m.Inputs()), len(m.Outputs()))
+	}
+	in, out := m.Inputs()[0].Shape, m.Outputs()[0].Shape
+	rows, x, err := readNPY(input, in)
+	if err != nil {
+		return err
+	}
+	plan, err := m.Compile(min(predictBatch, rows), nn.Options{Threads: a.Threads()})
+	if err != nil {
+		return err
+	}
+	defer plan.Close()
+	var y []float32
+	for lo := 0; lo < rows; lo += plan.Batch() {
+		if err := ctx.Err(); err != nil {
+			return errInterrupted
+		}
+		n := min(plan.Batch(), rows-lo)
+		copy(plan.Input(0), x[lo*in.Size():(lo+n)*in.Size()])
+		if err := plan.Forward(n, false, 0); err != nil {
+			return err
+		}
+		y = append(y, plan.Output(0)...)
+	}
+	if err := writeTo(output, func(w io.Writer) error { return writeNPY(w, append([]int{rows}, out...), y) }); err != nil {
+		return err
+	}
+	return a.print(struct {
+		Rows   int    `json:"rows"`
+		Output string `json:"output"`
+	}{rows, output}, func(w io.Writer) { fmt.Fprintf(w, "%s: %d rows\n", output, rows) })
+}
+
+// VerifyResult is the result of model verify.
+type VerifyResult struct {
+	sinks.Model
+	// Passes compares the optimised plan with the plain one, Threads one thread with all: the largest difference of an output.
+	Passes  float64 `json:"max_difference_passes"`
+	Threads float64 `json:"max_difference_threads"`
+	Rows    int     `json:"rows"`
+	Tier    string  `json:"tier"`
+}
+
+// passTolerance is how far an output may move by the optimisation passes: they sum in another order, in float32.
+const passTolerance = 1e-4
+
+// ModelVerify checks that a model's parameters are numbers, that the optimised network computes what the plain one does, and that the number of
+// threads does not matter.
+func (a *App) ModelVerify(ctx context.Context, path string) error {
+	m, err := a.loadModel(ctx, path)
+	if err != nil {
+		return err
+	}
+	for _, p := range m.Params() {
+		if i := slices.IndexFunc(p.Value, func(v float32) bool { return !finite(float64(v)) }); i >= 0 {
+			return fmt.Errorf("model %s: parameter %s: found %g at %d, want finite numbers", m.Name, p.Name, p.Value[i], i)
+		}
+	}
+	const rows = 16
+	feed, err := a.feed(ctx, m, rows)
+	if err != nil {
+		return err
+	}
+	plain, err := output(m, rows, nn.Options{Threads: 1, Without: []string{"all"}}, feed)
+	if err != nil {
+		return err
+	}
+	one, err := output(m, rows, nn.Options{Threads: 1}, feed)
+	if err != nil {
+		return err
+	}
+	many, err := output(m, rows, nn.Options{Threads: max(2, a.Threads())}, feed)
+	if err != nil {
+		return err
+	}
+	r := VerifyResult{Model: m.info, Passes: distance(plain, one), Threads: distance(one, many), Rows: rows, Tier: tier()}
+	if err := a.print(r, func(w io.Writer) {
+		fmt.Fprintf(w, "%s, version %s: largest difference by passes %.2g (allowed %g), by threads %g, kernels %s\n",
+			r.Name, r.Version, r.Passes, passTolerance, r.Threads, r.Tier)
+	}); err != nil {
+		return err
+	}
+	if !(r.Passes <= passTolerance) || r.Threads != 0 {
+		return fmt.Errorf("model %s: outputs differ by %g between optimised and plain, by %g between one thread and more", m.Name, r.Passes, r.Threads)
+	}
+	return nil
+}
+
+func distance(a, b []float32) float64 {
+	most := 0.0
+	for i := range a {
+		most = math.Max(most, math.Abs(float64(a[i])-float64(b[i]))) // math.Max, because it hands a NaN on
+	}
+	return most
+}
+
+// output is the model's first output for what feed puts in.
+func output(m *loaded, rows int, o nn.Options, feed *feed) ([]float32, error) {
+	o.Palette = feed.palette
+	plan, err := m.Compile(rows, o)
+	if err != nil {
+		return nil, err
+	}
+	defer plan.Close()
+	feed.load(plan)
+	if err := plan.Forward(rows, false, 0); err != nil {
+		return nil, err
+	}
+	return slices.Clone(plan.Output(0)), nil
+}
+
+// feed is input to try a model with: drawn digits where it takes volumes, else random numbers.
+type feed struct {
+	palette *nn.Palette
+	index   []uint8
+	dense   [][]float32 // by input
+	labels  []int32
+}
+
+func (f *feed) load(p *nn.Plan) {
+	if f.palette != nil {
+		copy(p.Index(), f.index)
+		return
+	}
+	for i, x := range f.dense {
+		copy(p.Input(i), x)
+	}
+}
+
+func (a *App) feed(ctx context.Context, m *loaded, rows int) (*feed, error) {
+	if _, err := infer.Dims(m.Model); err == nil {
+		return a.paletteFeed(ctx, m, rows)
+	}
+	return a.denseFeed(m, rows), nil
+}
+
+func (a *App) denseFeed(m *loaded, rows int) *feed {
+	r := rand.New(rand.NewPCG(a.Config.Seed, 1))
+	f := &feed{}
+	for _, in := range m.Inputs() {
+		x := make([]float32, rows*in.Shape.Size())
+		for i := range x {
+			x[i] = r.Float32()
+		}
+		f.dense = append(f.dense, x)
+	}
+	f.randomLabels(m, rows, r)
+	return f
+}
+
+func (f *feed) randomLabels(m *loaded, rows int, r *rand.Rand) {
+	for range rows {
+		f.labels = append(f.labels, int32(r.IntN(m.Outputs()[0].Shape.Size())))
+	}
+}
+
+// paletteFeed voxelizes drawn digits, upright and rotated, at the model's size: volumes as full as real ones.
+func (a *App) paletteFeed(ctx context.Context, m *loaded, rows int) (*feed, error) {
+	vo, err := a.fitting(m.Model, voxelize.Options{Method: voxelize.Regular, Colormap: a.Config.Voxelize.Colormap})
+	if err != nil {
+		return nil, err
+	}
+	v, err := voxelize.New(vo)
+	if err != nil {
+		return nil, err
+	}
+	f := &feed{palette: infer.Plan(v.Palette())}
+	cells := vo.Dims[0] * vo.Dims[1] * vo.Dims[2]
+	o := mnist3d.Options{Count: min((rows+1)/2, 64), Augment: true, Seed: a.Config.Seed, Workers: a.Threads()}
+	if err := mnist3d.Generate(ctx, o, func(r mnist3d.Row) error {
+		vol, err := v.Volume(ingest.Sample{Stream: "feed", Seq: uint64(r.Number), Data: r.Cloud.Points})
+		f.index = append(f.index, vol.Index...)
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	for have := len(f.index); len(f.index) < rows*cells; { // more rows than drawings: the same again
+		f.index = append(f.index, f.index[len(f.index)-have:len(f.index)-have+cells]...)
+	}
+	f.index = f.index[:rows*cells]
+	f.randomLabels(m, rows, rand.New(rand.NewPCG(a.Config.Seed, 1)))
+	return f, nil
+}
+
+// BenchResult is the result of model bench.
+type BenchResult struct {
+	Batch     int       `json:"batch"`
+	Mode      string    `json:"mode"`
+	PerSecond float64   `json:"samples_per_second"`
+	LatencyMS Quantiles `json:"latency_ms"`
+	Tier      string    `json:"tier"`
+	Threads   int       `json:"threads"`
+	Input     string    `json:"input"`
+	Steps     int       `json:"steps"`
+}
+
+// ModelBench measures how fast a model infers, or trains, on batches of one size, for some time.
+func (a *App) ModelBench(ctx context.Context, path string, batch int, mode, input string, lasting time.Duration) error {
+	switch {
+	case batch < 1:
+		return Usage(fmt.Errorf("--batch: found %d, want 1 or more", batch))
+	case mode != "infer" && mode != "train":
+		return Usage(fmt.Errorf("--mode: found %q, want infer or train", mode))
+	case input != "palette" && input != "dense":
+		return Usage(fmt.Errorf("--input: found %q, want palette or dense", input))
+	}
+	m, err := a.loadModel(ctx, path)
+	if err != nil {
+		return err
+	}
+	f := a.denseFeed(m, batch)
+	if input == "palette" {
+		if f, err = a.paletteFeed(ctx, m, batch); err != nil {
+			return err
+		}
+	}
+	plan, err := m.Compile(batch, nn.Options{Training: mode == "train", Threads: a.Threads(), Palette: f.palette, Seed: a.Config.Seed})
+	if err != nil {
+		return err
+	}
+	defer plan.Close()
+	step := func(n uint64) error {
+		f.load(plan)
+		return plan.Forward(batch, false, n)
+	}
+	if mode == "train" {
+		adam := train.NewAdam(m.Model, a.Config.Train.LearningRate)
+		step = func(n uint64) error {
+			f.load(plan)
+			if err := plan.Forward(batch, true, n); err != nil {
+				return err
+			}
+			gradient(plan, f.labels)
+			plan.Backward()
+			adam.Step(plan)
+			return nil
+		}
+	}
+	var times []float64
+	begin := time.Now()
+	for n := uint64(0); ; n++ {
+		start := time.Now()
+		if err := step(n); err != nil {
+			return err
+		}
+		const warmUp = 3
+		if n < warmUp {
+			begin = time.Now()
+			continue
+		}
+		times = append(times, time.Since(start).Seconds()*1e3)
+		if ctx.Err() != nil || time.Since(begin) >= lasting {
+			break
+		}
+	}
+	total := time.Since(begin).Seconds()
+	slices.Sort(times)
+	at := func(q float64) float64 { return times[min(len(times)-1, int(q*float64(len(times))))] }
+	r := BenchResult{
+		Batch: batch, Mode: mode, PerSecond: float64(batch*len(times)) / total, LatencyMS: Quantiles{at(0.5), at(0.99)}, Tier: tier(), Threads: a.Threads(),
+		Input: input, Steps: len(times),
+	}
+	return a.print(r, func(w io.Writer) {
+		fmt.Fprintf(w, "%s of batches of %d, input %s: %.0f samples/s, latency p50 %.3f ms, p99 %.3f ms, %d threads, kernels %s\n",
+			r.Mode, r.Batch, r.Input, r.PerSecond, r.LatencyMS.P50, r.LatencyMS.P99, r.Threads, r.Tier)
+	})
+}
+
+// gradient fills in the derivative of categorical cross-entropy, -1/(p n) at each row's label.
+func gradient(p *nn.Plan, labels []int32) {
+	out, grad := p.Output(0), p.OutputGrad(0)
+	classes := len(out) / len(labels)
+	clear(grad)
+	for i, l := range labels {
+		at := i*classes + int(l)
+		grad[at] = -1 / (max(out[at], 1e-7) * float32(len(labels)))
+	}
+}
+
+// modelDetail is what inspect says of a model.
+type modelDetail struct {
+	Layers     int      `json:"layers"`
+	Parameters int      `json:"parameters"`
+	Trainable  int      `json:"trainable"`
+	Input      nn.Shape `json:"input"`
+	Output     nn.Shape `json:"output"`
+	Digest     string   `json:"digest"`
+}
+
+func (m *loaded) detail() *modelDetail {
+	total, trainable := m.Count()
+	return &modelDetail{
+		Layers: len(m.Layers()), Parameters: total, Trainable: trainable, Input: m.Inputs()[0].Shape, Output: m.Outputs()[0].Shape, Digest: m.info.Digest,
+	}
+}
+
+// Kind is "model".
+func (*modelDetail) Kind() string { return "model" }
+
+// Text is one fact a line.
+func (d *modelDetail) Text() string {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "layers  %d\nparams  %d, %d trainable\ninput   %v\noutput  %v\ndigest  %s", d.Layers, d.Parameters, d.Trainable, d.Input, d.Output, d.Digest)
+	return b.String()
+}

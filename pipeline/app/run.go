@@ -1,0 +1,56 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Run is the whole pipeline in one process: inputs -> volumes -> Kafka -> network -> sinks. It ends when every input has ended and everything on
+// the topic of volumes is settled, what an earlier run left there included.
+func (a *App) Run(ctx context.Context, paths []string) error {
+	if err := exist(paths); err != nil {
+		return err
+	}
+	b, err := a.openBus(ctx)
+	if err != nil {
+		return err
+	}
+	c, err := a.newClassifying(ctx, b)
+	if err != nil {
+		return errors.Join(err, b.close(context.WithoutCancel(ctx)))
+	}
+	start := time.Now()
+	// Reading ends by ctx; classifying by soft: when all is settled, or by ctx too.
+	soft, stop := context.WithCancel(ctx)
+	defer stop()
+	var sent IngestSummary
+	var ingestErr error
+	ingested := make(chan struct{})
+	go func() {
+		defer close(ingested)
+		defer stop()
+		if sent, ingestErr = a.ingest(soft, b, paths, nil); ingestErr == nil {
+			ingestErr = b.whenSettled(soft, a.Config.Kafka.Group, a.Config.Kafka.Volumes)
+		}
+		if soft.Err() != nil && errors.Is(ingestErr, soft.Err()) {
+			ingestErr = nil // the other half ended first, or a signal did; each says so itself
+		}
+	}()
+	classifyErr := c.Run(soft)
+	stop()
+	<-ingested
+	s := c.summary(start)
+	s.Inputs, s.Volumes = len(paths), sent.Volumes
+	s.DeadLetters += sent.DeadLetters
+	if err := errors.Join(ingestErr, classifyErr, b.close(context.WithoutCancel(ctx))); err != nil {
+		return err
+	}
+	err = interrupted(ctx, nil)
+	if err == nil && b.broker != nil && s.DeadLetters == 0 && int64(s.Classified) < s.Volumes {
+		// Nobody else can have taken them: the broker is ours.
+		err = fmt.Errorf("%d volumes were sent, but only %d classified, and none is a dead letter", s.Volumes, s.Classified)
+	}
+	return errors.Join(err, a.report(s))
+}

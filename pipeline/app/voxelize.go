@@ -1,0 +1,307 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/formats"
+	"github.com/voxelstream/voxelstream/voxelize"
+	"github.com/voxelstream/voxelstream/voxelize/volarrow"
+)
+
+// VoxelizeSummary is the result of voxelize.
+type VoxelizeSummary struct {
+	File    string `json:"file"`
+	Volumes int    `json:"volumes"`
+	Failed  int    `json:"failed"`
+	Grid    Dims   `json:"grid"`
+	Method  string `json:"method"`
+	Format  string `json:"format"`
+	Points  uint64 `json:"points"`
+	Outside uint64 `json:"outside"`
+}
+
+// Voxelize turns one input into a file of grids; the file's extension says what kind: .npy, .npz or .h5 of grids in the given format (see
+// voxelize.Formats), .arrow of volumes, .binvox of the first sample's occupancy. Items that cannot be voxelized are left out and make the
+// result an error.
+func (a *App) Voxelize(ctx context.Context, input, out, format string) (err error) {
+	if out == "" {
+		return Usage(errors.New("--out: want the file to write"))
+	}
+	v, err := voxelize.New(a.Config.voxelOptions())
+	if err != nil {
+		return err
+	}
+	src, err := formats.Open(ctx, input, a.Config.ingestOptions())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, src.Close()) }()
+	w, err := createGrids(out, v, voxelize.Format(format))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.Close()) }()
+	s := VoxelizeSummary{File: out, Grid: Dims(v.Dims()), Method: a.Config.Voxelize.Method, Format: format}
+	bar := a.Screen.Progress("volumes")
+	defer bar.Done()
+	failed, err := eachSample(ctx, src, func(sample ingest.Sample) error {
+		if err := w.Write(sample); err != nil {
+			return err
+		}
+		s.Volumes++
+		if p, ok := w.(*volumeFile); ok {
+			s.Points, s.Outside = p.points, p.outside
+		}
+		bar.Set(int64(s.Volumes), 0, "")
+		return nil
+	}, func(err error) { a.Log.Error("left out an item", "error", err) })
+	if err != nil {
+		return err
+	}
+	s.Failed = failed
+	if s.Volumes == 0 {
+		return fmt.Errorf("%s: none of %d samples could be voxelized", input, failed)
+	}
+	if err := w.Commit(); err != nil {
+		return err
+	}
+	if err := a.print(s, func(w io.Writer) {
+		fmt.Fprintf(w, "%s: %d volumes of %s cells, method %s\n", s.File, s.Volumes, s.Grid, s.Method)
+	}); err != nil {
+		return err
+	}
+	if failed > 0 {
+		return fmt.Errorf("%s: %d samples were left out", input, failed)
+	}
+	return nil
+}
+
+// eachSample calls use for each sample of src. Errors that concern one item go to bad, and are counted.
+func eachSample(ctx context.Context, src ingest.Source, use func(ingest.Sample) error, bad func(error)) (failed int, err error) {
+	for {
+		s, err := src.Read(ctx)
+		if errors.Is(err, io.EOF) {
+			return failed, nil
+		}
+		if err == nil {
+			err = use(s)
+		}
+		var item *ingest.ItemError
+		switch {
+		case err == nil:
+		case errors.As(err, &item):
+			failed++
+			bad(err)
+		default:
+			return failed, err
+		}
+	}
+}
+
+// createGrids begins the file that holds what v makes of samples.
+func createGrids(path string, v *voxelize.Voxelizer, f voxelize.Format) (ingest.Writer, error) {
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".arrow":
+		file, err := volarrow.CreateFile(path, v.Palette().Name)
+		if err != nil {
+			return nil, err
+		}
+		return &volumeFile{File: file, v: v}, nil
+	case ".binvox":
+		file, err := ingest.CreateFile(path)
+		if err != nil {
+			return nil, err
+		}
+		return &binvoxFile{NewFile: file, v: v}, nil
+	}
+	file, err := formats.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	return gridFile{Writer: file, v: v, format: f}, nil
+}
+
+// gridFile writes exported grids.
+type gridFile struct {
+	ingest.Writer
+	v      *voxelize.Voxelizer
+	format voxelize.Format
+}
+
+func (g gridFile) Write(s ingest.Sample) error {
+	grid, err := g.v.Export(s, g.format)
+	if err != nil {
+		return err
+	}
+	return g.Writer.Write(grid)
+}
+
+// volumeFile writes volumes.
+type volumeFile struct {
+	*volarrow.File
+	v               *voxelize.Voxelizer
+	points, outside uint64
+}
+
+func (f *volumeFile) Write(s ingest.Sample) error {
+	vol, err := f.v.Volume(s)
+	if err != nil {
+		return err
+	}
+	f.points += uint64(vol.Points)
+	f.outside += uint64(vol.Outside)
+	return f.File.Write(vol)
+}
+
+// binvoxFile writes one field: the format holds no more.
+type binvoxFile struct {
+	*ingest.NewFile
+	v    *voxelize.Voxelizer
+	have bool
+}
+
+func (f *binvoxFile) Write(s ingest.Sample) error {
+	if f.have {
+		return fmt.Errorf("%s/%d: a .binvox file holds one volume; write .npy, .npz, .h5 or .arrow", s.Stream, s.Seq)
+	}
+	field, err := f.v.Field(s)
+	if err != nil {
+		return err
+	}
+	f.have = true
+	return voxelize.WriteBinvox(f.NewFile, field)
+}
+
+// ConvertSummary is the result of convert.
+type ConvertSummary struct {
+	File    string `json:"file"`
+	Samples int    `json:"samples"`
+	Failed  int    `json:"failed"`
+}
+
+// Convert copies the samples of an input to a file of another format, which the extension names.
+func (a *App) Convert(ctx context.Context, in, out string) (err error) {
+	src, err := formats.Open(ctx, in, a.Config.ingestOptions())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, src.Close()) }()
+	w, err := formats.Create(out)
+	if err != nil {
+		return Usage(err)
+	}
+	defer func() { err = errors.Join(err, w.Close()) }()
+	s := ConvertSummary{File: out}
+	s.Failed, err = eachSample(ctx, src, func(sample ingest.Sample) error {
+		s.Samples++
+		return w.Write(sample)
+	}, func(err error) { a.Log.Error("left out an item", "error", err) })
+	if err != nil {
+		return err
+	}
+	if s.Samples == 0 {
+		return fmt.Errorf("%s: found no sample that can be read", in)
+	}
+	if err := w.Commit(); err != nil {
+		return err
+	}
+	if err := a.print(s, func(w io.Writer) { fmt.Fprintf(w, "%s: %d samples\n", s.File, s.Samples) }); err != nil {
+		return err
+	}
+	if s.Failed > 0 {
+		return fmt.Errorf("%s: %d samples were left out", in, s.Failed)
+	}
+	return nil
+}
+
+// Inspect says what each file holds. A file that cannot be read is reported in its turn; the others are still read. png, if not empty, is where
+// the first readable sample is drawn.
+func (a *App) Inspect(ctx context.Context, paths []string, png string) error {
+	failed := 0
+	for i, path := range paths {
+		info, err := a.inspect(ctx, path)
+		if err == nil && png != "" {
+			if err = a.draw(ctx, path, png); err == nil {
+				png = ""
+			}
+		}
+		if err != nil {
+			failed++
+			a.Log.Error("cannot be read", "file", path, "error", err)
+			if a.JSON {
+				err = a.line(struct {
+					File  string `json:"file"`
+					Error string `json:"error"`
+				}{path, err.Error()})
+				if err != nil {
+					return err
+				}
+			}
+			continue
+		}
+		if i > 0 && !a.JSON {
+			fmt.Fprintln(a.Out)
+		}
+		if err := a.print(info, func(w io.Writer) { fmt.Fprintln(w, info) }); err != nil {
+			return err
+		}
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d of %d files could not be read", failed, len(paths))
+	}
+	return nil
+}
+
+// draw writes a picture of the first sample that can be read.
+func (a *App) draw(ctx context.Context, path, png string) (err error) {
+	src, err := formats.Open(ctx, path, a.Config.ingestOptions())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, src.Close()) }()
+	for {
+		s, err := src.Read(ctx)
+		var item *ingest.ItemError
+		if errors.As(err, &item) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("%s: nothing to draw: %w", path, err)
+		}
+		return drawTo(png, s)
+	}
+}
+
+func drawTo(path string, s ingest.Sample) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(drawSample(f, s), f.Close())
+}
+
+// inspect looks into one file: data of any format, or a model. An HDF5 file can be either; it is a model where it holds no known data.
+func (a *App) inspect(ctx context.Context, path string) (ingest.Info, error) {
+	if err := savable(path); err != nil {
+		return formats.Inspect(ctx, path, a.Config.ingestOptions()) // the extension is none of a model
+	}
+	info, err := formats.Inspect(ctx, path, a.Config.ingestOptions())
+	if g, ok := info.Detail.(*ingest.Grids); err == nil && ok && g.Rows > 0 {
+		return info, nil
+	}
+	m, merr := a.loadModel(ctx, path)
+	switch {
+	case merr == nil:
+		return ingest.Info{File: path, Format: strings.TrimPrefix(filepath.Ext(path), "."), Detail: m.detail()}, nil
+	case err == nil:
+		return info, nil
+	}
+	return info, merr
+}
