@@ -34,7 +34,9 @@ func benchFill(plan *nn.Plan) {
 	}
 }
 
-func inputs() map[string]*nn.Palette { return map[string]*nn.Palette{"palette": benchPalette(), "float": nil} }
+func inputs() map[string]*nn.Palette {
+	return map[string]*nn.Palette{"palette": benchPalette(), "float": nil}
+}
 
 func BenchmarkTrain(b *testing.B) {
 	const batch = 128

@@ -13,12 +13,44 @@ import (
 // Pool is a set of threads that work together on one job at a time. The goroutine that calls Run is one of them.
 type Pool struct {
 	mu      sync.Mutex // one job at a time
-	wake    []chan struct{}
-	pending sync.WaitGroup
+	helpers []*sleeper // the other threads, waiting for a job
+	caller  sleeper    // Run, waiting for the other threads
 
-	job   func(worker, task int)
-	tasks int
-	next  atomic.Int64
+	job    func(worker, task int)
+	tasks  int
+	next   atomic.Int64
+	posted atomic.Int64 // counts the jobs
+	done   atomic.Int64 // counts the helpers that finished a job, over all jobs
+	closed bool         // told with the last post
+}
+
+// sleeper waits for a counter to reach a value: it looks some ten microseconds, since the jobs of a step follow each other at once and to wake a
+// sleeping thread takes longer than many of them, and then sleeps.
+type sleeper struct {
+	asleep atomic.Bool
+	token  chan struct{}
+}
+
+const spins = 1 << 12
+
+func (s *sleeper) await(counter *atomic.Int64, value int64) {
+	for range spins {
+		if counter.Load() >= value {
+			return
+		}
+	}
+	s.asleep.Store(true)
+	// Whoever counts up from now on sees that this thread sleeps; who did before is seen here. If both happen the token is on its way.
+	if counter.Load() < value || !s.asleep.CompareAndSwap(true, false) {
+		<-s.token
+	}
+}
+
+// wake ends the sleep of a sleeper whose counter has reached its value.
+func (s *sleeper) wake() {
+	if s.asleep.CompareAndSwap(true, false) {
+		s.token <- struct{}{}
+	}
 }
 
 // New starts a pool of the given number of threads, all processors where threads is not positive. Close ends it.
@@ -26,16 +58,18 @@ func New(threads int) *Pool {
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	p := &Pool{wake: make([]chan struct{}, threads-1)}
-	for i := range p.wake {
-		p.wake[i] = make(chan struct{}, 1)
-		go p.serve(i+1, p.wake[i])
+	p := &Pool{}
+	p.caller.token = make(chan struct{}, 1)
+	for i := range threads - 1 {
+		s := &sleeper{token: make(chan struct{}, 1)}
+		p.helpers = append(p.helpers, s)
+		go p.serve(i+1, s, int64(threads-1))
 	}
 	return p
 }
 
 // Threads returns how many tasks run at once; the worker passed to a job is below it.
-func (p *Pool) Threads() int { return len(p.wake) + 1 }
+func (p *Pool) Threads() int { return len(p.helpers) + 1 }
 
 // Run calls job once for each task in [0, tasks) and returns when all are done. The worker number names the scratch memory that the call may
 // use. Run does not allocate; it must not be called from within a job.
@@ -45,8 +79,7 @@ func (p *Pool) Run(tasks int, job func(worker, task int)) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	helpers := min(len(p.wake), tasks-1)
-	if helpers == 0 {
+	if len(p.helpers) == 0 || tasks == 1 {
 		for t := range tasks {
 			job(0, t)
 		}
@@ -54,29 +87,39 @@ func (p *Pool) Run(tasks int, job func(worker, task int)) {
 	}
 	p.job, p.tasks = job, tasks
 	p.next.Store(0)
-	p.pending.Add(helpers)
-	for _, w := range p.wake[:helpers] {
-		w <- struct{}{}
-	}
+	p.post()
 	p.work(0)
-	p.pending.Wait()
+	p.caller.await(&p.done, p.posted.Load()*int64(len(p.helpers)))
 	p.job = nil
+}
+
+// post tells all helpers that there is something new.
+func (p *Pool) post() {
+	p.posted.Add(1)
+	for _, h := range p.helpers {
+		h.wake()
+	}
 }
 
 // Close ends the threads. The pool must be idle and is not used again.
 func (p *Pool) Close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, w := range p.wake {
-		close(w)
-	}
-	p.wake = nil
+	p.closed = true
+	p.post()
+	p.helpers = nil
 }
 
-func (p *Pool) serve(worker int, wake <-chan struct{}) {
-	for range wake {
+func (p *Pool) serve(worker int, s *sleeper, helpers int64) {
+	for job := int64(1); ; job++ {
+		s.await(&p.posted, job)
+		if p.closed {
+			return
+		}
 		p.work(worker)
-		p.pending.Done()
+		if p.done.Add(1) == job*helpers {
+			p.caller.wake()
+		}
 	}
 }
 
