@@ -16,6 +16,7 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/lidar"
 	"github.com/voxelstream/voxelstream/ingest/medical"
 	"github.com/voxelstream/voxelstream/ingest/mesh"
+	"github.com/voxelstream/voxelstream/ingest/packets"
 	"github.com/voxelstream/voxelstream/ingest/photogrammetry"
 )
 
@@ -42,6 +43,9 @@ func All() []ingest.Format {
 		photogrammetry.COLMAP,
 		photogrammetry.COLMAPText,
 		photogrammetry.NVM,
+		packets.PCAP,
+		packets.VelodyneRaw,
+		packets.ROSBag2,
 		lidar.NuScenes, // before KITTI, for which its floats are plausible too
 		lidar.KITTI,
 		lidar.PTS,

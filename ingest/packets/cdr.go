@@ -1,0 +1,97 @@
+package packets
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+)
+
+// cdr reads the serialisation of ROS 2 messages: XCDR1 of the OMG's Common Data Representation. Numbers are aligned to their size, counted
+// from behind the four bytes of the encapsulation; the second of these says whether numbers are little endian.
+type cdr struct {
+	b     []byte
+	at    int
+	order binary.ByteOrder
+	err   error
+}
+
+func newCDR(b []byte) *cdr {
+	c := &cdr{order: binary.LittleEndian}
+	if len(b) < 4 || b[0] != 0 || b[1] > 1 {
+		c.err = fmt.Errorf("cdr: found encapsulation %x, want 0000 or 0001", b[:min(4, len(b))])
+		return c
+	}
+	if b[1] == 0 {
+		c.order = binary.BigEndian
+	}
+	c.b = b[4:]
+	return c
+}
+
+// bytes takes the next n bytes, without copying.
+func (c *cdr) bytes(n int) []byte {
+	if c.err != nil {
+		return nil
+	}
+	if n < 0 || n > len(c.b)-c.at {
+		c.err = fmt.Errorf("cdr: cut short: found %d bytes at %d, want %d", len(c.b)-c.at, c.at, n)
+		return nil
+	}
+	c.at += n
+	return c.b[c.at-n : c.at]
+}
+
+func (c *cdr) uint32() uint32 {
+	c.bytes((4 - c.at%4) % 4)
+	b := c.bytes(4)
+	if c.err != nil {
+		return 0
+	}
+	return c.order.Uint32(b)
+}
+
+// text skips a string: its length, which counts a final zero, and its bytes.
+func (c *cdr) text() { c.bytes(int(c.uint32())) }
+
+// stamp reads builtin_interfaces/Time.
+func (c *cdr) stamp() time.Time {
+	sec, nsec := int32(c.uint32()), c.uint32()
+	return time.Unix(int64(sec), int64(nsec)).UTC()
+}
+
+// scanMessage is a ROS message that carries a scan's packets: a std_msgs/Header, then a sequence of packets, each a time and so many bytes.
+type scanMessage struct {
+	size    int  // of the array of bytes in a packet
+	counted bool // a uint32 behind the array says how many of them are used
+}
+
+// scanMessages are the message types that are understood, by name.
+var scanMessages = map[string]scanMessage{
+	"velodyne_msgs/msg/VelodyneScan": {size: velodyneSize},
+}
+
+// packets takes the packets out of a message.
+func (m scanMessage) packets(data []byte) ([]packet, error) {
+	c := newCDR(data)
+	c.stamp()
+	c.text() // frame_id
+	n := int(c.uint32())
+	if c.err == nil && n > len(c.b)/m.size+1 {
+		return nil, fmt.Errorf("cdr: found %d packets in %d bytes", n, len(c.b))
+	}
+	var out []packet
+	for range n {
+		p := packet{time: c.stamp()}
+		p.data = c.bytes(m.size)
+		if m.counted {
+			if used := int(c.uint32()); c.err == nil && used <= m.size {
+				p.data = p.data[:used]
+			}
+		}
+		if c.err != nil {
+			return out, c.err
+		}
+		out = append(out, p)
+	}
+	return out, c.err
+}

@@ -1,0 +1,125 @@
+package packets
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/voxelstream/voxelstream/ingest"
+)
+
+// PCAP is a network recording, pcap or pcapng, of a Velodyne sensor, or of an Ouster sensor whose metadata lies beside it as JSON under the
+// same name. Packets of other kinds and ports are passed over.
+var PCAP = ingest.Format{
+	Name: "pcap",
+	Detect: func(h *ingest.Head) ingest.Confidence {
+		if isCapture(h.Bytes) {
+			return ingest.Sure
+		}
+		return ingest.No
+	},
+	Open: func(_ context.Context, path string, o ingest.Options) (ingest.Source, error) {
+		return open(path, o, openCapture)
+	},
+	Inspect: func(ctx context.Context, path string, o ingest.Options) (ingest.Detail, error) {
+		return inspect(ctx, path, o, openCapture)
+	},
+}
+
+// VelodyneRaw is a file of Velodyne data packets one after the other, 1206 bytes each, without times.
+var VelodyneRaw = ingest.Format{
+	Name: "velodyne-raw",
+	Detect: func(h *ingest.Head) ingest.Confidence {
+		if len(h.Bytes) >= velodyneSize && h.Size%velodyneSize == 0 && isVelodyne(packet{data: h.Bytes[:velodyneSize]}) {
+			return ingest.Sure
+		}
+		return ingest.No
+	},
+	Open: func(_ context.Context, path string, o ingest.Options) (ingest.Source, error) {
+		return open(path, o, openRaw)
+	},
+	Inspect: func(ctx context.Context, path string, o ingest.Options) (ingest.Detail, error) {
+		return inspect(ctx, path, o, openRaw)
+	},
+}
+
+type opener func(path string, o ingest.Options) (recording, decoder, error)
+
+func open(path string, o ingest.Options, begin opener) (ingest.Source, error) {
+	stream, err := ingest.StreamName(path)
+	if err != nil {
+		return nil, err
+	}
+	rec, dec, err := begin(path, o.WithDefaults())
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return &source{stream: stream, rec: rec, dec: dec}, nil
+}
+
+func inspect(ctx context.Context, path string, o ingest.Options, begin opener) (ingest.Detail, error) {
+	rec, dec, err := begin(path, o.WithDefaults())
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	d, err := measure(ctx, rec, dec)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return d, nil
+}
+
+// only passes the packets that keep says yes to.
+type only struct {
+	recording
+	keep func(packet) bool
+}
+
+func (r *only) next() (packet, bool, error) {
+	for {
+		p, ok, err := r.recording.next()
+		if err != nil || !ok || r.keep(p) {
+			return p, ok, err
+		}
+	}
+}
+
+func openCapture(path string, o ingest.Options) (recording, decoder, error) {
+	data, err := ingest.ReadFile(path, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := newCapture(data)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &only{c, isVelodyne}, newVelodyneDecoder(), nil
+}
+
+// rawRecording cuts a file into packets.
+type rawRecording struct{ data []byte }
+
+func (r *rawRecording) next() (packet, bool, error) {
+	if len(r.data) == 0 {
+		return packet{}, false, nil
+	}
+	if len(r.data) < velodyneSize {
+		return packet{}, false, fmt.Errorf("cut short: found %d bytes, want a packet of %d", len(r.data), velodyneSize)
+	}
+	p := packet{data: r.data[:velodyneSize]}
+	r.data = r.data[velodyneSize:]
+	if !isVelodyne(p) {
+		return p, false, errors.New("found no Velodyne packet where one should begin")
+	}
+	return p, true, nil
+}
+
+func (r *rawRecording) close() error { return nil }
+
+func openRaw(path string, o ingest.Options) (recording, decoder, error) {
+	data, err := ingest.ReadFile(path, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &rawRecording{data}, newVelodyneDecoder(), nil
+}

@@ -1,0 +1,141 @@
+package packets
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/voxelstream/voxelstream/ingest"
+)
+
+// turn is the cloud of one turn of a sensor, and when it began.
+type turn struct {
+	cloud *ingest.PointCloud
+	time  time.Time
+}
+
+// decoder turns the packets of one sensor into turns.
+type decoder interface {
+	// add decodes a packet; an error concerns that packet alone.
+	add(p packet) (*turn, error)
+	// rest is the turn that was not ended, nil without one.
+	rest() *turn
+	sensor() string
+	// counts are the packets decoded, and the returns in them.
+	counts() (packets, returns int)
+}
+
+func (d *velodyneDecoder) counts() (packets, returns int) { return d.packets, d.returns }
+
+// recording gives packets one after the other; ok is false at the end.
+type recording interface {
+	next() (p packet, ok bool, err error)
+	close() error
+}
+
+func (c *capture) close() error { return nil }
+
+// source streams the turns of a recording.
+type source struct {
+	stream string
+	rec    recording
+	dec    decoder
+	seq    uint64
+	ended  bool
+}
+
+// maxBadPackets is how many packets that cannot be decoded are passed over before the recording is given up.
+const maxBadPackets = 1000
+
+func (s *source) Read(ctx context.Context) (ingest.Sample, error) {
+	if err := ctx.Err(); err != nil {
+		return ingest.Sample{}, err
+	}
+	for bad := 0; !s.ended; {
+		p, ok, err := s.rec.next()
+		if err != nil {
+			s.ended = true
+			return ingest.Sample{}, s.item(err)
+		}
+		if !ok {
+			s.ended = true
+			break
+		}
+		t, err := s.dec.add(p)
+		if err != nil {
+			if bad++; bad == maxBadPackets {
+				s.ended = true
+				return ingest.Sample{}, s.item(fmt.Errorf("%d packets in a row: %w", bad, err))
+			}
+			continue
+		}
+		if t != nil {
+			return s.sample(t), nil
+		}
+	}
+	if t := s.dec.rest(); t != nil {
+		return s.sample(t), nil
+	}
+	return ingest.Sample{}, io.EOF
+}
+
+func (s *source) sample(t *turn) ingest.Sample {
+	s.seq++
+	return ingest.Sample{Stream: s.stream, Seq: s.seq - 1, Time: t.time, Label: ingest.NoLabel, Data: t.cloud}
+}
+
+func (s *source) item(err error) error {
+	s.seq++
+	return &ingest.ItemError{Stream: s.stream, Seq: s.seq - 1, Err: err}
+}
+
+func (s *source) Close() error {
+	s.ended = true
+	return s.rec.close()
+}
+
+// measure reads a whole recording and counts.
+func measure(ctx context.Context, rec recording, dec decoder) (d *ingest.Packets, err error) {
+	defer func() { err = errors.Join(err, rec.close()) }()
+	out := &ingest.Packets{}
+	var first error
+	begin := func(t *turn) {
+		if t == nil {
+			return
+		}
+		if out.Frames == 0 && !t.time.IsZero() {
+			begun := t.time
+			out.Time = &begun
+		}
+		out.Frames++
+	}
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		p, ok, err := rec.next()
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			break
+		}
+		t, err := dec.add(p)
+		if err != nil && first == nil {
+			first = err
+		}
+		begin(t)
+	}
+	begin(dec.rest())
+	out.Sensor = dec.sensor()
+	out.Packets, out.Returns = dec.counts()
+	if out.Packets == 0 {
+		if first == nil {
+			first = errors.New("found no packet of a sensor that is known")
+		}
+		return nil, first
+	}
+	return out, nil
+}

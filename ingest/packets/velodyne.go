@@ -1,0 +1,263 @@
+package packets
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/voxelstream/voxelstream/ingest"
+)
+
+// A Velodyne data packet is 1206 bytes: 12 blocks of 100, each a flag (0xEEFF, 0xDDFF for the lower lasers of an HDL-64), the azimuth in
+// hundredths of a degree and 32 returns of distance uint16 and intensity uint8; then at 1200 the microseconds past the hour uint32, at 1204
+// the return mode and at 1205 the model. Little endian. VLP-16 User Manual 63-9243, VLP-32C 63-9325, HDL-32E 63-9113.
+const (
+	velodyneSize     = 1206
+	velodyneBlocks   = 12
+	velodyneBlock    = 100
+	velodyneReturns  = 32
+	velodyneTime     = 1200
+	velodyneMode     = 1204
+	velodyneModel    = 1205
+	velodyneUpper    = 0xeeff
+	velodyneDual     = 0x39
+	velodyneFullTurn = 36000
+	velodynePort     = 2368
+)
+
+// velodyne describes a model.
+type velodyne struct {
+	name   string
+	lasers int
+	unit   float64 // metres of a distance of 1
+	// channel and firing are the microseconds from laser to laser and from firing to firing; together is how many lasers fire at once.
+	channel, firing float64
+	together        int
+	vertical        []float64 // degrees, by laser; nil: only a calibration file has them
+	offset          []float64 // degrees that are added to the azimuth, by laser; nil: none
+}
+
+var velodynes = map[byte]*velodyne{
+	0x21: {
+		name: "HDL-32E", lasers: 32, unit: 0.002, channel: 1.152, firing: 46.08, together: 1,
+		vertical: []float64{
+			-30.67, -9.33, -29.33, -8, -28, -6.67, -26.67, -5.33, -25.33, -4, -24, -2.67, -22.67, -1.33, -21.33, 0,
+			-20, 1.33, -18.67, 2.67, -17.33, 4, -16, 5.33, -14.67, 6.67, -13.33, 8, -12, 9.33, -10.67, 10.67,
+		},
+	},
+	0x22: {name: "VLP-16", lasers: 16, unit: 0.002, channel: 2.304, firing: 55.296, together: 1, vertical: vlp16Angles},
+	0x23: {name: "Puck LITE", lasers: 16, unit: 0.002, channel: 2.304, firing: 55.296, together: 1, vertical: vlp16Angles},
+	0x24: {
+		name: "Puck Hi-Res", lasers: 16, unit: 0.002, channel: 2.304, firing: 55.296, together: 1,
+		vertical: []float64{-10, 0.67, -8.67, 2, -7.33, 3.33, -6, 4.67, -4.67, 6, -3.33, 7.33, -2, 8.67, -0.67, 10},
+	},
+	// The manual has the lasers of a VLP-32C fire in pairs, 2.304 us apart. Autoware's decoder (Nebula), whose clouds users compare with, has
+	// each laser 2.304 us behind the one before, and so do we; the azimuths differ by 0.13 degrees at most.
+	0x28: {
+		name: "VLP-32C", lasers: 32, unit: 0.004, channel: 2.304, firing: 55.296, together: 1,
+		vertical: []float64{
+			-25, -1, -1.667, -15.639, -11.31, 0, -0.667, -8.843, -7.254, 0.333, -0.333, -6.148, -5.333, 1.333, 0.667, -4,
+			-4.667, 1.667, 1, -3.667, -3.333, 3.333, 2.333, -2.667, -3, 7, 4.667, -2.333, -2, 15, 10.333, -1.333,
+		},
+		offset: []float64{
+			1.4, -4.2, 1.4, -1.4, 1.4, -1.4, 4.2, -1.4, 1.4, -4.2, 1.4, -1.4, 4.2, -1.4, 4.2, -1.4,
+			1.4, -4.2, 1.4, -4.2, 4.2, -1.4, 1.4, -1.4, 1.4, -1.4, 1.4, -4.2, 4.2, -1.4, 1.4, -1.4,
+		},
+	},
+}
+
+var vlp16Angles = []float64{-15, 1, -13, 3, -11, 5, -9, 7, -7, 9, -5, 11, -3, 13, -1, 15}
+
+func isVelodyne(p packet) bool {
+	return len(p.data) == velodyneSize && binary.LittleEndian.Uint16(p.data) == velodyneUpper
+}
+
+// direction is where a laser points: the cosine and sine of its elevation and of what is added to the azimuth.
+type direction struct{ cos, sin, cosOffset, sinOffset float64 }
+
+// turnTable has the sine and cosine of every azimuth that a packet can state.
+var turnTable = makeTurnTable()
+
+type sinCos struct{ sin, cos float64 }
+
+func makeTurnTable() *[velodyneFullTurn]sinCos {
+	var t [velodyneFullTurn]sinCos
+	for i := range t {
+		s, c := math.Sincos(float64(i) * math.Pi / (velodyneFullTurn / 2))
+		t[i] = sinCos{s, c}
+	}
+	return &t
+}
+
+// velodyneDecoder turns packets into turns. A turn ends where the azimuth passes 0.
+type velodyneDecoder struct {
+	model *velodyne
+	byID  byte
+	dirs  []direction
+	// later[i] is the share of the way to the next block that return i of a block is behind its start.
+	later [velodyneReturns]float64
+
+	cloud    *ingest.PointCloud
+	began    time.Time
+	last     int // azimuth of the block before, -1 at first
+	gap      int // hundredths of a degree between the last blocks
+	returns  int
+	packets  int
+	skipped  int // of a model that is not known, or damaged
+	capacity int
+}
+
+func newVelodyneDecoder() *velodyneDecoder { return &velodyneDecoder{last: -1} }
+
+func (d *velodyneDecoder) sensor() string {
+	if d.model == nil {
+		return "Velodyne"
+	}
+	return "Velodyne " + d.model.name
+}
+
+// setModel prepares the tables of a model.
+func (d *velodyneDecoder) setModel(id byte) error {
+	m := velodynes[id]
+	if m == nil {
+		return fmt.Errorf("velodyne: found model %#x, want HDL-32E, VLP-16, Puck LITE, Puck Hi-Res or VLP-32C; others need a calibration table", id)
+	}
+	d.model, d.byID = m, id
+	d.dirs = make([]direction, m.lasers)
+	for i, v := range m.vertical {
+		sin, cos := math.Sincos(v * math.Pi / 180)
+		d.dirs[i] = direction{cos: cos, sin: sin, cosOffset: 1}
+		if m.offset != nil {
+			d.dirs[i].sinOffset, d.dirs[i].cosOffset = math.Sincos(m.offset[i] * math.Pi / 180)
+		}
+	}
+	perBlock := float64(velodyneReturns/m.lasers) * m.firing
+	for i := range d.later {
+		d.later[i] = (float64(i/m.lasers)*m.firing + float64(i%m.lasers/m.together)*m.channel) / perBlock
+	}
+	return nil
+}
+
+// add decodes a packet. It gives the turn that the packet ends, if it ends one; the rest of the packet begins the next.
+func (d *velodyneDecoder) add(p packet) (done *turn, err error) {
+	b := p.data
+	if d.model == nil || b[velodyneModel] != d.byID {
+		if err := d.setModel(b[velodyneModel]); err != nil {
+			d.skipped++
+			return nil, err
+		}
+	}
+	d.packets++
+	sent := sensorTime(p.time, binary.LittleEndian.Uint32(b[velodyneTime:]))
+	step := 1
+	if b[velodyneMode] == velodyneDual {
+		step = 2 // two blocks have the same azimuth, the last return and the strongest
+	}
+	for k := range velodyneBlocks {
+		block := b[k*velodyneBlock:][:velodyneBlock]
+		if binary.LittleEndian.Uint16(block) != velodyneUpper {
+			continue
+		}
+		azimuth := int(binary.LittleEndian.Uint16(block[2:]))
+		if azimuth >= velodyneFullTurn {
+			continue
+		}
+		if next := k + step; next < velodyneBlocks {
+			gap := int(binary.LittleEndian.Uint16(b[next*velodyneBlock+2:])) - azimuth
+			if gap < 0 {
+				gap += velodyneFullTurn
+			}
+			if gap < velodyneFullTurn/8 { // a jump is no speed: the sensor leaves sectors out
+				d.gap = gap
+			}
+		}
+		if d.last-azimuth > velodyneFullTurn/2 && d.cloud != nil {
+			done = &turn{cloud: d.cloud, time: d.began}
+			d.cloud = nil
+		}
+		d.last = azimuth
+		if d.cloud == nil {
+			d.began = sent
+			d.begin()
+		}
+		var twin []byte
+		if step == 2 && k%2 == 1 {
+			twin = b[(k-1)*velodyneBlock:][:velodyneBlock]
+		}
+		d.block(block, twin, azimuth)
+	}
+	return done, nil
+}
+
+// begin makes room for as many points as the last turn had.
+func (d *velodyneDecoder) begin() {
+	n := d.capacity
+	d.cloud = &ingest.PointCloud{X: make([]float64, 0, n), Y: make([]float64, 0, n), Z: make([]float64, 0, n), Intensity: make([]float32, 0, n)}
+}
+
+// block adds the returns of a block; those equal to the twin's, the same block of the other return mode, are one return.
+//
+//	x = r cos(w) sin(a), y = r cos(w) cos(a), z = r sin(w): x right, y forward, z up
+func (d *velodyneDecoder) block(block, twin []byte, azimuth int) {
+	c := d.cloud
+	// Room for all returns at once, so that the loop writes by index.
+	n := c.Len()
+	x, y, z := slices.Grow(c.X, velodyneReturns)[:n+velodyneReturns], slices.Grow(c.Y, velodyneReturns)[:n+velodyneReturns],
+		slices.Grow(c.Z, velodyneReturns)[:n+velodyneReturns]
+	intensity := slices.Grow(c.Intensity, velodyneReturns)[:n+velodyneReturns]
+	first := n
+	for i := range velodyneReturns {
+		at := 4 + 3*i
+		raw := binary.LittleEndian.Uint16(block[at:])
+		if raw == 0 || twin != nil && binary.LittleEndian.Uint16(twin[at:]) == raw {
+			continue
+		}
+		a := azimuth + int(d.later[i]*float64(d.gap)+0.5)
+		if a >= velodyneFullTurn {
+			a -= velodyneFullTurn
+		}
+		laser := i
+		if d.model.lasers == 16 {
+			laser = i & 15
+		}
+		dir, sc := &d.dirs[laser], &turnTable[a]
+		sin, cos := sc.sin, sc.cos
+		if d.model.offset != nil {
+			sin, cos = sin*dir.cosOffset+cos*dir.sinOffset, cos*dir.cosOffset-sin*dir.sinOffset
+		}
+		r := float64(raw) * d.model.unit
+		flat := r * dir.cos
+		x[n], y[n], z[n], intensity[n] = flat*sin, flat*cos, r*dir.sin, float32(block[at+2])
+		n++
+	}
+	c.X, c.Y, c.Z, c.Intensity = x[:n], y[:n], z[:n], intensity[:n]
+	d.returns += n - first
+	d.capacity = max(d.capacity, cap(c.X))
+}
+
+// rest is the turn that was not ended.
+func (d *velodyneDecoder) rest() *turn {
+	if d.cloud == nil {
+		return nil
+	}
+	t := &turn{cloud: d.cloud, time: d.began}
+	d.cloud = nil
+	return t
+}
+
+// sensorTime is the sensor's own time, microseconds past the hour, in the hour that is nearest to the time of recording.
+func sensorTime(recorded time.Time, micros uint32) time.Time {
+	if recorded.IsZero() || micros >= 3600e6 {
+		return recorded
+	}
+	t := recorded.Truncate(time.Hour).Add(time.Duration(micros) * time.Microsecond)
+	switch d := t.Sub(recorded); {
+	case d > 30*time.Minute:
+		t = t.Add(-time.Hour)
+	case d < -30*time.Minute:
+		t = t.Add(time.Hour)
+	}
+	return t
+}
