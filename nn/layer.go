@@ -2,6 +2,7 @@ package nn
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/voxelstream/voxelstream/nn/internal/ir"
 )
@@ -66,12 +67,9 @@ type ShapeError struct {
 }
 
 func (e *ShapeError) Error() string {
-	got := ""
+	got := make([]string, len(e.Got))
 	for i, s := range e.Got {
-		if i > 0 {
-			got += ", "
-		}
-		got += s.String()
+		got[i] = s.String()
 	}
-	return fmt.Sprintf("layer %q (%s): got input %s, want %s", e.Layer, e.Class, got, e.Want)
+	return fmt.Sprintf("layer %q (%s): got input %s, want %s", e.Layer, e.Class, strings.Join(got, ", "), e.Want)
 }

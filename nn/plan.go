@@ -3,6 +3,7 @@ package nn
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/voxelstream/voxelstream/nn/internal/ir"
 	"github.com/voxelstream/voxelstream/nn/internal/op"
@@ -182,20 +183,15 @@ func (p *Plan) Backward() {
 			clear(n.Env.DY)
 		}
 	}
-	for i := len(p.program.Nodes) - 1; i >= 0; i-- {
-		if n := p.program.Nodes[i]; !n.Out.NoGrad {
+	for _, n := range slices.Backward(p.program.Nodes) {
+		if !n.Out.NoGrad {
 			n.Op.Backward(&n.Env)
 		}
 	}
 }
 
 func (p *Plan) isOutput(v *ir.Value) bool {
-	for _, out := range p.program.Outputs {
-		if out == v {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(p.program.Outputs, v)
 }
 
 // Grad returns the gradient of a trainable parameter after Backward; nil for others. It is valid until the next Backward.

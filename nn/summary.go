@@ -136,7 +136,7 @@ func wrap(text string, width int) []string {
 	width = max(width, 1)
 	var lines []string
 	line := ""
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		if line != "" && len(line)+1+len(word) <= width {
 			line += " " + word
 			continue

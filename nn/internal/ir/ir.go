@@ -5,7 +5,11 @@
 // with channels last; its buffer holds the batch.
 package ir
 
-import "github.com/voxelstream/voxelstream/nn/internal/pool"
+import (
+	"slices"
+
+	"github.com/voxelstream/voxelstream/nn/internal/pool"
+)
 
 // Float is an element type: float32 in plans, float64 where gradients are checked.
 type Float interface{ float32 | float64 }
@@ -91,7 +95,7 @@ type Node struct {
 	Out    *Value
 	Params []*Param
 
-	// env is filled by the plan.
+	// Env is filled by Program.Bind.
 	Env Env[float32]
 }
 
@@ -111,11 +115,8 @@ type Program struct {
 func (p *Program) Readers(v *Value) []*Node {
 	var readers []*Node
 	for _, n := range p.Nodes {
-		for _, in := range n.In {
-			if in == v {
-				readers = append(readers, n)
-				break
-			}
+		if slices.Contains(n.In, v) {
+			readers = append(readers, n)
 		}
 	}
 	return readers
@@ -123,10 +124,8 @@ func (p *Program) Readers(v *Value) []*Node {
 
 // Only returns the one node that reads v, and nil when v is an output or has other readers too.
 func (p *Program) Only(v *Value) *Node {
-	for _, out := range p.Outputs {
-		if out == v {
-			return nil
-		}
+	if slices.Contains(p.Outputs, v) {
+		return nil
 	}
 	if readers := p.Readers(v); len(readers) == 1 {
 		return readers[0]
@@ -141,19 +140,10 @@ func (p *Program) Replace(chain []*Node, with *Node) {
 		switch {
 		case n == chain[len(chain)-1]:
 			nodes = append(nodes, with)
-		case contains(chain, n):
+		case slices.Contains(chain, n):
 		default:
 			nodes = append(nodes, n)
 		}
 	}
 	p.Nodes = nodes
-}
-
-func contains(nodes []*Node, n *Node) bool {
-	for _, m := range nodes {
-		if m == n {
-			return true
-		}
-	}
-	return false
 }

@@ -1,5 +1,7 @@
 package ir
 
+import "slices"
+
 // Allocate plans all memory of the program once: a buffer per value, and per gradient where the program trains. Without training a buffer is
 // used again as soon as its last reader is done. Gradients of parameters are the caller's (see Bind).
 func (p *Program) Allocate() {
@@ -83,12 +85,7 @@ func (p *Program) reuse() {
 }
 
 func (p *Program) isInput(v *Value) bool {
-	for _, in := range p.Inputs {
-		if in == v {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(p.Inputs, v)
 }
 
 // Bind prepares each node's Env for n samples; grads gives the gradient array of a parameter, or nil.
