@@ -74,6 +74,11 @@ func voxels2(sums *float32, table *float32, at *int32, colour *int32, count int,
 //go:noescape
 func outer2(dw *float32, plane *float32, diff *float32, at *int32, colour *int32, count int, rows int, stride int, n int)
 
+// gather2 copies, for each of count starts, n elements of src at start plus each span's first place to dst at its second; rows of dst are patch long.
+//
+//go:noescape
+func gather2(dst *float32, src *float32, starts *int32, count int, spans *int, runs int, n int, patch int)
+
 // sums2 sets sums [n] to the sum of the rows of x [rows,n].
 //
 //go:noescape

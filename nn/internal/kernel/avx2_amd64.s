@@ -827,6 +827,60 @@ voxel:
 	VZEROUPPER
 	RET
 
+// func gather2(dst *float32, src *float32, starts *int32, count int, spans *int, runs int, n int, patch int)
+// Requires: AVX
+TEXT ·gather2(SB), NOSPLIT, $0-64
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ starts+16(FP), DX
+	MOVQ patch+56(FP), BX
+	MOVQ n+48(FP), SI
+
+patch:
+	MOVLQSX (DX), DI
+	LEAQ    (CX)(DI*4), DI
+	MOVQ    spans+32(FP), R8
+	MOVQ    runs+40(FP), R9
+
+span:
+	MOVQ (R8), R10
+	MOVQ 8(R8), R11
+	LEAQ (DI)(R10*4), R10
+	LEAQ (AX)(R11*4), R11
+	MOVQ SI, R12
+
+eight:
+	SUBQ    $0x08, R12
+	JL      few
+	VMOVUPS (R10), Y0
+	VMOVUPS Y0, (R11)
+	ADDQ    $0x20, R10
+	ADDQ    $0x20, R11
+	JMP     eight
+
+few:
+	ADDQ $0x08, R12
+	JZ   next
+
+one:
+	VMOVSS (R10), X0
+	VMOVSS X0, (R11)
+	ADDQ   $0x04, R10
+	ADDQ   $0x04, R11
+	DECQ   R12
+	JNZ    one
+
+next:
+	ADDQ $0x10, R8
+	DECQ R9
+	JNZ  span
+	LEAQ (AX)(BX*4), AX
+	ADDQ $0x04, DX
+	DECQ count+24(FP)
+	JNZ  patch
+	VZEROUPPER
+	RET
+
 // func sums2(x *float32, sums *float32, rows int, n int)
 // Requires: AVX
 TEXT ·sums2(SB), NOSPLIT, $0-32

@@ -124,6 +124,11 @@ func dropout512(dst *float32, src *float32, bits *uint16, n int, key uint64, thr
 //go:noescape
 func keep512(dst *float32, src *float32, bits *uint16, n int, scale float32)
 
+// gather512 copies, for each of count starts, n elements of src at start plus each span's first place to dst at its second; rows of dst are patch long.
+//
+//go:noescape
+func gather512(dst *float32, src *float32, starts *int32, count int, spans *int, runs int, n int, patch int)
+
 // sums512 sets sums [n] to the sum of the rows of x [rows,n].
 //
 //go:noescape

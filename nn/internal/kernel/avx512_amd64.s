@@ -2330,6 +2330,61 @@ loop:
 	VZEROUPPER
 	RET
 
+// func gather512(dst *float32, src *float32, starts *int32, count int, spans *int, runs int, n int, patch int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·gather512(SB), NOSPLIT, $0-64
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  starts+16(FP), DX
+	MOVQ  patch+56(FP), BX
+	MOVQ  n+48(FP), SI
+	MOVQ  SI, DI
+	ANDQ  $0x0f, DI
+	MOVL  $0x0000ffff, R8
+	BZHIL DI, R8, R8
+	KMOVW R8, K1
+	SHRQ  $0x04, SI
+
+patch:
+	MOVLQSX (DX), R8
+	LEAQ    (CX)(R8*4), R8
+	MOVQ    spans+32(FP), R9
+	MOVQ    runs+40(FP), R10
+
+span:
+	MOVQ  (R9), R11
+	MOVQ  8(R9), R12
+	LEAQ  (R8)(R11*4), R11
+	LEAQ  (AX)(R12*4), R12
+	MOVQ  SI, R13
+	TESTQ R13, R13
+	JZ    tail
+
+one:
+	VMOVUPS (R11), Z0
+	VMOVUPS Z0, (R12)
+	ADDQ    $0x40, R11
+	ADDQ    $0x40, R12
+	DECQ    R13
+	JNZ     one
+	TESTQ   DI, DI
+	JZ      next
+
+tail:
+	VMOVUPS.Z (R11), K1, Z0
+	VMOVUPS   Z0, K1, (R12)
+
+next:
+	ADDQ $0x10, R9
+	DECQ R10
+	JNZ  span
+	LEAQ (AX)(BX*4), AX
+	ADDQ $0x04, DX
+	DECQ count+24(FP)
+	JNZ  patch
+	VZEROUPPER
+	RET
+
 // func sums512(x *float32, sums *float32, rows int, n int)
 // Requires: AVX, AVX512F, BMI2, CMOV
 TEXT ·sums512(SB), NOSPLIT, $0-32

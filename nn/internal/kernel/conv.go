@@ -5,7 +5,7 @@ const gatherBytes = 192 << 10
 
 // Block returns how many windows are gathered and multiplied at a time.
 func (c *Conv) Block() int {
-	rows := max(1, min(56, gatherBytes/(4*c.Patch())))
+	rows := max(1, min(224, gatherBytes/(4*c.Patch())))
 	return max(1, rows/c.size)
 }
 
@@ -22,26 +22,28 @@ func (c *Conv) parts(scratch []float32) (rows, out, unused []float32) {
 // gather copies the patches of all positions of windows [lo,hi) to rows of dst [positions,Patch].
 func (c *Conv) gather(dst, src []float32, lo, hi int) {
 	patch := c.Patch()
-	sample, in := lo/c.windows, lo%c.windows
-	for range hi - lo {
+	for lo < hi {
+		// As far as the sample goes.
+		sample, first := lo/c.windows, lo%c.windows
+		n := min(hi-lo, c.windows-first)
 		x := src[sample*c.InLen() : (sample+1)*c.InLen()]
-		for off := range c.size {
-			row := dst[:patch]
-			dst = dst[patch:]
-			start := int(c.starts[in*c.size+off])
-			if start < 0 {
-				clear(row)
-				c.eachRun(in, off, func(at, r, n int) { copy(row[r:r+n], x[at:at+n]) })
+		starts := c.starts[first*c.size : (first+n)*c.size]
+		for i := 0; i < len(starts); {
+			inside := 0
+			for i+inside < len(starts) && starts[i+inside] >= 0 {
+				inside++
+			}
+			if inside > 0 {
+				loops.gather(dst, x, starts[i:i+inside], c.toRows, c.runs[0].length, patch)
+				dst, i = dst[inside*patch:], i+inside
 				continue
 			}
-			for i := range c.runs {
-				r := &c.runs[i]
-				copy(row[r.row:r.row+r.length], x[start+r.offset:start+r.offset+r.length])
-			}
+			row := dst[:patch]
+			clear(row)
+			c.eachRun(first+i/c.size, i%c.size, func(at, r, n int) { copy(row[r:r+n], x[at:at+n]) })
+			dst, i = dst[patch:], i+1
 		}
-		if in++; in == c.windows {
-			sample, in = sample+1, 0
-		}
+		lo += n
 	}
 }
 

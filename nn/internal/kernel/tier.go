@@ -38,6 +38,9 @@ type inner struct {
 	// outer adds to dw [rows,3,3,n], for each voxel i, row r and k, the products of diff [colour[i],3] and plane at at[i]+corner-r*stride+(2-k)*n.
 	outer func(dw, plane, diff []float32, at, colour []int32, corner, rows, stride, n int)
 
+	// gather copies, for each start, n elements of src at start+from to dst at to, for each span; rows of dst are patch long.
+	gather func(dst, src []float32, starts []int32, at []span, n, patch int)
+
 	dropout func(dst, src []float32, bits []uint16, key, threshold uint64, scale float32)
 	keep    func(dst, src []float32, bits []uint16, scale float32)
 	rectify func(x []float32)
@@ -64,6 +67,8 @@ var portable = inner{
 	unpool: portableUnpool,
 	voxels: portableVoxels,
 	outer:  portableOuter,
+
+	gather: portableGather,
 
 	dropout: portableDropout,
 	keep:    portableKeep,

@@ -40,6 +40,8 @@ func fastInner(t Tier) (inner, bool) {
 				voxels: voxelsAVX2,
 				outer:  outerAVX2,
 
+				gather: gatherAVX2,
+
 				dropout: portableDropout,
 				keep:    portableKeep,
 				rectify: rectifyAVX2,
@@ -62,6 +64,8 @@ func fastInner(t Tier) (inner, bool) {
 			unpool: unpoolAVX512,
 			voxels: voxelsAVX512,
 			outer:  outerAVX512,
+
+			gather: gatherAVX512,
 
 			dropout: dropoutAVX512,
 			keep:    keepAVX512,

@@ -151,3 +151,7 @@ func rectifyAVX2(x []float32) {
 	}
 	rectify(x[whole:])
 }
+
+func gatherAVX2(dst, src []float32, starts []int32, at []span, n, patch int) {
+	gather2(&dst[0], &src[0], &starts[0], len(starts), &at[0].from, len(at), n, patch)
+}

@@ -118,3 +118,7 @@ func rectifyAVX512(x []float32) {
 		pool512(&x[0], &x[0], &origin[0], 1, len(x), 0)
 	}
 }
+
+func gatherAVX512(dst, src []float32, starts []int32, at []span, n, patch int) {
+	gather512(&dst[0], &src[0], &starts[0], len(starts), &at[0].from, len(at), n, patch)
+}

@@ -125,3 +125,13 @@ func portableOuter(dw, plane, diff []float32, at, colour []int32, corner, rows, 
 		}
 	}
 }
+
+func portableGather(dst, src []float32, starts []int32, at []span, n, patch int) {
+	for i, start := range starts {
+		row := dst[i*patch : (i+1)*patch]
+		from := src[start:]
+		for _, p := range at {
+			copy(row[p.to:p.to+n], from[p.from:p.from+n])
+		}
+	}
+}

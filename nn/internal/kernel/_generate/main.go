@@ -24,6 +24,7 @@ func main() {
 		unpool2()
 		voxels2()
 		outer2()
+		gather2()
 		lanes2.batchNorm()
 	case "avx512":
 		tiles512()
@@ -35,6 +36,7 @@ func main() {
 		voxels512()
 		outer512()
 		dropout512()
+		gather512()
 		lanes512.batchNorm()
 	default:
 		log.Fatalf("-tier is %q, want avx2 or avx512", *tier)
