@@ -93,7 +93,15 @@ func openCapture(path string, o ingest.Options) (recording, decoder, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return &only{c, isVelodyne}, newVelodyneDecoder(), nil
+	meta, err := ousterBeside(path)
+	switch {
+	case errors.Is(err, errNoMeta):
+		return &only{c, isVelodyne}, newVelodyneDecoder(), nil
+	case err != nil:
+		return nil, nil, err
+	}
+	dec := newOusterDecoder(meta)
+	return &only{c, dec.fits}, dec, nil
 }
 
 // rawRecording cuts a file into packets.
