@@ -1,6 +1,9 @@
 package layers
 
 import (
+	"fmt"
+	"math"
+
 	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/nn/internal/op"
 )
@@ -13,6 +16,8 @@ type BatchNormalization struct {
 	nn.LayerBase
 	Momentum, Epsilon float64
 	Center, Scale     bool
+
+	axis int // of the channels, as the config has it; below 1: the last
 }
 
 // NewBatchNormalization makes one with Keras's defaults: momentum .99, epsilon .001.
@@ -22,22 +27,29 @@ func NewBatchNormalization() *BatchNormalization {
 
 func batchNormalizationFrom(c Config) *BatchNormalization {
 	c.none("beta_regularizer", "gamma_regularizer", "beta_constraint", "gamma_constraint", "renorm_clipping", "virtual_batch_size")
-	for _, key := range []string{"beta_initializer", "gamma_initializer", "moving_mean_initializer", "moving_variance_initializer", "synchronized", "axis"} {
+	for _, key := range []string{"beta_initializer", "gamma_initializer", "moving_mean_initializer", "moving_variance_initializer", "synchronized", "renorm_momentum"} {
 		c.used[key] = true
 	}
-	switch axis := c.attributes["axis"].(type) {
-	case nil, float64:
-		// The axis is checked against the rank when the layer is built; -1 and the last one are the same.
-	case []any:
-		if len(axis) != 1 {
-			c.fail("axis", "the last axis")
-		}
-	default:
-		c.fail("axis", "the last axis")
+	if Get(c, "renorm", false) {
+		c.fail("renorm", "false")
 	}
 	return &BatchNormalization{
 		LayerBase: c.base(), Momentum: Get(c, "momentum", .99), Epsilon: Get(c, "epsilon", 1e-3), Center: Get(c, "center", true), Scale: Get(c, "scale", true),
+		axis: batchNormalizationAxis(c),
 	}
+}
+
+// batchNormalizationAxis reads the axis of the channels, counted with the batch: a number, or, from Keras 2, a list of one.
+func batchNormalizationAxis(c Config) int {
+	v := Get[any](c, "axis", -1.)
+	if list, ok := v.([]any); ok && len(list) == 1 {
+		v = list[0]
+	}
+	if axis, ok := v.(float64); ok && axis == math.Trunc(axis) && (axis == -1 || axis >= 1 && axis <= 8) {
+		return int(axis)
+	}
+	c.fail("axis", "the last axis")
+	return -1
 }
 
 // Class is BatchNormalization.
@@ -56,6 +68,9 @@ func (b *BatchNormalization) Build(in []nn.Shape) (nn.Shape, error) {
 	shape, err := single(&b.LayerBase, b.Class(), in)
 	if err != nil {
 		return nil, err
+	}
+	if b.axis > 0 && b.axis != len(shape) {
+		return nil, fmt.Errorf("layer %q (BatchNormalization): attribute axis is %d, want the last axis of %v: -1 or %d", b.Name, b.axis, shape, len(shape))
 	}
 	c := shape[len(shape)-1]
 	if b.Scale {

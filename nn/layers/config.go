@@ -206,6 +206,14 @@ func single(b *nn.LayerBase, class string, in []nn.Shape) (nn.Shape, error) {
 	return in[0], nil
 }
 
+// defaultAlpha is the parameter of an activation that is given by name alone: .2 for leaky_relu, 1 for elu (Keras's defaults of the functions).
+func defaultAlpha(name string) float64 {
+	if name == "leaky_relu" {
+		return .2
+	}
+	return 1
+}
+
 // lowerActivation emits an activation by name; linear emits nothing.
 func lowerActivation(l *nn.Lowering, name string, alpha float64, shape nn.Shape) {
 	switch name {

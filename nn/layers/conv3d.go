@@ -107,5 +107,5 @@ func tooLarge(sizes ...int) bool {
 // Lower emits the convolution and its activation.
 func (c *Conv3D) Lower(l *nn.Lowering) {
 	l.Emit(&op.Conv{Geometry: c.geometry, Groups: c.Groups, Bias: c.UseBias}, c.Out, c.Params...)
-	lowerActivation(l, c.Activation, 0, c.Out)
+	lowerActivation(l, c.Activation, defaultAlpha(c.Activation), c.Out)
 }

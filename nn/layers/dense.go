@@ -65,5 +65,5 @@ func (d *Dense) Lower(l *nn.Lowering) {
 	in := d.In[0]
 	rows := nn.Shape(in[:len(in)-1]).Size()
 	l.Emit(&op.Dense{Rows: rows, In: in[len(in)-1], Out: d.Units, Bias: d.UseBias}, d.Out, d.Params...)
-	lowerActivation(l, d.Activation, 0, d.Out)
+	lowerActivation(l, d.Activation, defaultAlpha(d.Activation), d.Out)
 }

@@ -1,0 +1,197 @@
+// Package format reads and writes models in files. What is read is told from the content, what is written from the extension:
+//
+//	.keras        Keras 3, package keras (needs HDF5)
+//	.h5, .hdf5    Keras 2, package keras (needs HDF5)
+//	.weights.h5   the weights alone, as Keras 3 writes them (needs HDF5)
+//	.safetensors  architecture and weights, package safetensors (pure Go)
+package format
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/voxelstream/voxelstream/internal/h5"
+	"github.com/voxelstream/voxelstream/nn"
+	"github.com/voxelstream/voxelstream/nn/format/keras"
+	"github.com/voxelstream/voxelstream/nn/format/safetensors"
+)
+
+// ErrUnknown says that a file is of no format that we know.
+var ErrUnknown = errors.New("unknown model format, want .keras, .h5 or .safetensors")
+
+// maxSafetensors bounds a .safetensors file, which is read whole.
+const maxSafetensors = 4 << 30
+
+// kind is a format.
+type kind int
+
+const (
+	unknown kind = iota
+	archive
+	hdf5
+	tensors
+)
+
+// kindOf tells the format of a file by its first bytes.
+func kindOf(head []byte) kind {
+	switch {
+	case bytes.HasPrefix(head, []byte("PK\x03\x04")):
+		return archive
+	case h5.IsHDF5(head):
+		return hdf5
+	case safetensors.Is(head):
+		return tensors
+	}
+	return unknown
+}
+
+// Load reads the model at path. Damaged, hostile or unsupported files are errors that name the file and, where there is one, the layer.
+func Load(ctx context.Context, path string) (*nn.Model, error) {
+	var m *nn.Model
+	err := withFile(path, func(f *os.File, size int64, k kind) (err error) {
+		switch k {
+		case archive:
+			m, err = keras.DecodeArchive(ctx, f, size)
+		case hdf5:
+			m, err = keras.LoadH5(ctx, path)
+		case tensors:
+			var data []byte
+			if data, err = whole(f, size); err == nil {
+				m, err = safetensors.Decode(data)
+			}
+		default:
+			err = ErrUnknown
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// LoadWeights fills m from the weights of a file of any format, with or without an architecture. After an error, which weights m has is open.
+func LoadWeights(ctx context.Context, path string, m *nn.Model) error {
+	return withFile(path, func(f *os.File, size int64, k kind) error {
+		switch k {
+		case archive:
+			return keras.DecodeArchiveWeights(ctx, f, size, m)
+		case hdf5:
+			return keras.LoadH5Weights(ctx, path, m)
+		case tensors:
+			data, err := whole(f, size)
+			if err != nil {
+				return err
+			}
+			return safetensors.DecodeWeights(data, m)
+		}
+		return ErrUnknown
+	})
+}
+
+// withFile opens a file and tells its format.
+func withFile(path string, use func(f *os.File, size int64, k kind) error) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return &fs.PathError{Op: "load", Path: path, Err: errors.New("not a regular file")}
+	}
+	head := make([]byte, 4096) // the HDF5 signature may lie behind a user block
+	n, err := io.ReadFull(f, head)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if err = use(f, info.Size(), kindOf(head[:n])); err != nil && !strings.Contains(err.Error(), path) {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return err
+}
+
+func whole(f *os.File, size int64) ([]byte, error) {
+	if size > maxSafetensors {
+		return nil, fmt.Errorf("safetensors: got %d bytes, want at most %d", size, int64(maxSafetensors))
+	}
+	return io.ReadAll(io.NewSectionReader(f, 0, size))
+}
+
+// Decode makes the model that data, the content of a file, holds. An .h5 file passes through a temporary one.
+func Decode(ctx context.Context, data []byte) (m *nn.Model, err error) {
+	switch kindOf(data) {
+	case archive:
+		return keras.DecodeArchive(ctx, bytes.NewReader(data), int64(len(data)))
+	case tensors:
+		return safetensors.Decode(data)
+	case hdf5:
+		dir, err := os.MkdirTemp("", "voxelstream-")
+		if err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+		path := filepath.Join(dir, "model.h5")
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			return nil, err
+		}
+		return keras.LoadH5(ctx, path)
+	}
+	return nil, ErrUnknown
+}
+
+// Save writes the model in the format of path's extension. The file appears under its name when it is complete, replacing any that was there.
+func Save(path string, m *nn.Model) error {
+	name := strings.ToLower(filepath.Base(path))
+	var err error
+	switch {
+	case strings.HasSuffix(name, ".keras"):
+		err = replace(path, func(w io.Writer) error { return keras.EncodeArchive(w, m) })
+	case strings.HasSuffix(name, ".safetensors"):
+		err = replace(path, func(w io.Writer) error { return safetensors.Encode(w, m) })
+	case strings.HasSuffix(name, ".weights.h5"):
+		err = keras.SaveWeights(path, m)
+	case strings.HasSuffix(name, ".h5"), strings.HasSuffix(name, ".hdf5"):
+		err = keras.SaveH5(path, m)
+	default:
+		err = ErrUnknown
+	}
+	if err != nil {
+		return fmt.Errorf("save model %q to %s: %w", m.Name, path, err)
+	}
+	return nil
+}
+
+// replace writes a hidden file beside path and renames it once it is complete and on disk.
+func replace(path string, write func(io.Writer) error) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(f.Name())
+		}
+	}()
+	err = write(f)
+	if err == nil {
+		err = f.Chmod(0o644)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}

@@ -1,0 +1,148 @@
+package config
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+
+	"github.com/voxelstream/voxelstream/nn"
+)
+
+// Marshal writes the model's architecture as Keras 3 does, or with legacy as Keras 2 does.
+func Marshal(m *nn.Model, legacy bool) ([]byte, error) {
+	config := map[string]any{"name": m.Name, "trainable": true}
+	if legacy {
+		delete(config, "trainable")
+	}
+	class := "Functional"
+	var list []any
+	for _, n := range Order(m) {
+		o := node(n, legacy)
+		if !m.IsSequential() {
+			o["name"] = n.Name()
+			o["inbound_nodes"] = inboundNodes(n, legacy)
+		}
+		list = append(list, o)
+	}
+	config["layers"] = list
+	if m.IsSequential() {
+		class = "Sequential"
+		config["build_input_shape"] = batch(m.Inputs()[0].Shape)
+	} else {
+		config["input_layers"], config["output_layers"] = ends(m.Inputs()), ends(m.Outputs())
+	}
+	o := map[string]any{"class_name": class, "config": config}
+	if !legacy {
+		o["module"], o["registered_name"] = "keras", nil
+		if class == "Functional" {
+			o["module"], o["registered_name"] = "keras.src.models.functional", "Functional"
+		}
+	}
+	return json.Marshal(o)
+}
+
+// node describes one layer or input.
+func node(n *nn.Node, legacy bool) map[string]any {
+	config := map[string]any{"name": n.Name(), "dtype": "float32"}
+	o := map[string]any{"class_name": "InputLayer", "config": config}
+	if !legacy {
+		o["module"], o["registered_name"] = "keras.layers", nil
+	}
+	if n.Layer == nil {
+		config["sparse"], config["ragged"] = false, false
+		if legacy {
+			config["batch_input_shape"] = batch(n.Shape)
+		} else {
+			config["batch_shape"] = batch(n.Shape)
+		}
+		return o
+	}
+	o["class_name"] = n.Layer.Class()
+	config["trainable"] = true
+	maps.Copy(config, n.Layer.Config())
+	if !legacy && len(n.Inputs) == 1 {
+		o["build_config"] = map[string]any{"input_shape": batch(n.Inputs[0].Shape)}
+	}
+	return o
+}
+
+// batch is a shape with null for the batch in front.
+func batch(s nn.Shape) []any {
+	out := []any{nil}
+	for _, d := range s {
+		out = append(out, d)
+	}
+	return out
+}
+
+func history(n *nn.Node) []any { return []any{n.Name(), 0, 0} }
+
+func ends(nodes []*nn.Node) []any {
+	out := []any{}
+	for _, n := range nodes {
+		out = append(out, history(n))
+	}
+	return out
+}
+
+func inboundNodes(n *nn.Node, legacy bool) []any {
+	if n.Layer == nil {
+		return []any{}
+	}
+	args := []any{}
+	for _, in := range n.Inputs {
+		if legacy {
+			args = append(args, append(history(in), map[string]any{}))
+			continue
+		}
+		args = append(args, map[string]any{"class_name": "__keras_tensor__", "config": map[string]any{
+			"shape": batch(in.Shape), "dtype": "float32", "keras_history": history(in),
+		}})
+	}
+	if legacy {
+		return []any{args}
+	}
+	if len(args) > 1 {
+		args = []any{args} // a layer of several inputs takes one list
+	}
+	return []any{map[string]any{"args": args, "kwargs": map[string]any{}}}
+}
+
+// Order returns the nodes in the order that Keras gives them after it has made the model: by the longest way to an output, longest first, then
+// in the order in which a walk from the outputs meets them (keras/src/ops/function.py, map_graph). The names of weights count by it.
+func Order(m *nn.Model) []*nn.Node {
+	met, depth := map[*nn.Node]int{}, map[*nn.Node]int{}
+	var finished []*nn.Node
+	var walk func(n *nn.Node)
+	walk = func(n *nn.Node) {
+		if _, ok := met[n]; ok {
+			return
+		}
+		met[n] = len(met)
+		for _, in := range n.Inputs {
+			walk(in)
+		}
+		finished = append(finished, n)
+	}
+	for _, out := range m.Outputs() {
+		walk(out)
+	}
+	for _, n := range slices.Backward(finished) {
+		for _, in := range n.Inputs {
+			depth[in] = max(depth[in], depth[n]+1)
+		}
+	}
+	for _, in := range m.Inputs() {
+		if _, ok := met[in]; !ok {
+			met[in] = -1
+			finished = append(finished, in)
+		}
+	}
+	slices.SortStableFunc(finished, func(a, b *nn.Node) int {
+		if depth[a] != depth[b] {
+			return depth[b] - depth[a]
+		}
+		return met[a] - met[b]
+	})
+	return finished
+}

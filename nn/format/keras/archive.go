@@ -1,0 +1,215 @@
+package keras
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/voxelstream/voxelstream/internal/h5"
+	"github.com/voxelstream/voxelstream/nn"
+	"github.com/voxelstream/voxelstream/nn/format/internal/config"
+)
+
+// The files in a .keras archive.
+const (
+	metadataName = "metadata.json"
+	configName   = "config.json"
+	weightsName  = "model.weights.h5"
+	extraName    = config.ExtraName + ".json"
+)
+
+const (
+	maxEntries = 1000
+	// maxWeights bounds model.weights.h5; with less than minRoom it may be any size, above it no more than maxPacking times the archive.
+	maxWeights = 8 << 30
+	minRoom    = 64 << 20
+	maxPacking = 100
+	maxExtra   = 1 << 20
+)
+
+// DecodeArchive makes the model of a .keras archive of size bytes. The weights pass through a temporary file.
+func DecodeArchive(ctx context.Context, r io.ReaderAt, size int64) (*nn.Model, error) {
+	a, err := openArchive(r, size)
+	if err != nil {
+		return nil, err
+	}
+	architecture, err := a.bytes(configName, config.MaxBytes)
+	if err != nil {
+		return nil, err
+	}
+	if architecture == nil {
+		return nil, fmt.Errorf("keras archive: %s is missing", configName)
+	}
+	extra, err := a.bytes(extraName, maxExtra)
+	if err != nil {
+		return nil, err
+	}
+	var m *nn.Model
+	err = a.weights(ctx, func(f *h5.File) error {
+		budget, err := count(ctx, f, "/")
+		if err != nil {
+			return err
+		}
+		var layers []nn.Layer
+		if m, layers, err = config.Unmarshal(architecture, budget); err != nil {
+			return fmt.Errorf("%s: %w", configName, err)
+		}
+		return readWeights3(ctx, f, layers)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("keras archive: %w", err)
+	}
+	return m, config.SetExtra(m, extra)
+}
+
+// DecodeArchiveWeights fills m from the weights of a .keras archive.
+func DecodeArchiveWeights(ctx context.Context, r io.ReaderAt, size int64, m *nn.Model) error {
+	a, err := openArchive(r, size)
+	if err != nil {
+		return err
+	}
+	err = a.weights(ctx, func(f *h5.File) error { return readWeights3(ctx, f, layersInOrder(m)) })
+	if err != nil {
+		return fmt.Errorf("keras archive: %w", err)
+	}
+	return nil
+}
+
+// archive is an open .keras file.
+type archive struct {
+	files map[string]*zip.File
+	size  int64
+}
+
+func openArchive(r io.ReaderAt, size int64) (*archive, error) {
+	z, err := zip.NewReader(r, size)
+	if err != nil {
+		return nil, fmt.Errorf("keras archive: %w", err)
+	}
+	if len(z.File) > maxEntries {
+		return nil, fmt.Errorf("keras archive: got %d files, want at most %d", len(z.File), maxEntries)
+	}
+	a := &archive{files: map[string]*zip.File{}, size: size}
+	for _, f := range z.File {
+		if a.files[f.Name] != nil {
+			return nil, fmt.Errorf("keras archive: %s is there twice", f.Name)
+		}
+		a.files[f.Name] = f
+	}
+	return a, nil
+}
+
+// open returns a reader of a file that gives no more than limit bytes, or nil where there is no such file.
+func (a *archive) open(name string, limit int64) (io.ReadCloser, error) {
+	f := a.files[name]
+	if f == nil {
+		return nil, nil
+	}
+	if f.UncompressedSize64 > uint64(limit) {
+		return nil, fmt.Errorf("keras archive: %s takes %d bytes, want at most %d", name, f.UncompressedSize64, limit)
+	}
+	r, err := f.Open()
+	if err != nil {
+		return nil, fmt.Errorf("keras archive: %s: %w", name, err)
+	}
+	return r, nil
+}
+
+// bytes reads a small file whole; it is nil where there is none. The zip reader gives no more bytes than the size that open has checked.
+func (a *archive) bytes(name string, limit int64) ([]byte, error) {
+	r, err := a.open(name, limit)
+	if r == nil || err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err != nil {
+		return nil, fmt.Errorf("keras archive: %s: %w", name, err)
+	}
+	return data, nil
+}
+
+// weights opens model.weights.h5 for use: libhdf5 reads files only, so it becomes one for that time.
+func (a *archive) weights(ctx context.Context, use func(*h5.File) error) (err error) {
+	r, err := a.open(weightsName, min(maxWeights, max(minRoom, maxPacking*a.size)))
+	if err != nil {
+		return err
+	}
+	if r == nil {
+		return fmt.Errorf("%s is missing", weightsName)
+	}
+	defer r.Close()
+	dir, err := os.MkdirTemp("", "voxelstream-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	path := filepath.Join(dir, weightsName)
+	t, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(t, r)
+	if err = errors.Join(err, t.Close()); err != nil {
+		return fmt.Errorf("%s: %w", weightsName, err)
+	}
+	f, err := h5.Open(ctx, path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return use(f)
+}
+
+// EncodeArchive writes the model as a .keras archive. The same model gives the same bytes: the archive holds no dates.
+func EncodeArchive(w io.Writer, m *nn.Model) (err error) {
+	architecture, err := config.Marshal(m, false)
+	if err != nil {
+		return err
+	}
+	extra, err := config.Extra(m)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "voxelstream-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	path := filepath.Join(dir, weightsName)
+	if err := writeWeights3(path, m); err != nil {
+		return err
+	}
+	weights, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer weights.Close()
+	z := zip.NewWriter(w)
+	for _, f := range []struct {
+		name string
+		data io.Reader
+	}{
+		{metadataName, bytes.NewReader([]byte(`{"keras_version": "` + version + `"}`))},
+		{configName, bytes.NewReader(architecture)},
+		{extraName, bytes.NewReader(extra)},
+		{weightsName, weights},
+	} {
+		out, err := z.CreateHeader(&zip.FileHeader{Name: f.name, Method: zip.Store}) // as Keras does
+		if err != nil {
+			return err
+		}
+		if _, err := io.Copy(out, f.data); err != nil {
+			return err
+		}
+	}
+	return z.Close()
+}
+
+// version is the Keras whose formats we write.
+const version = "3.0.0"

@@ -1,0 +1,260 @@
+package keras
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/voxelstream/voxelstream/internal/h5"
+	"github.com/voxelstream/voxelstream/nn"
+	"github.com/voxelstream/voxelstream/nn/format/internal/config"
+)
+
+// LoadH5 reads a whole model from a legacy .h5 file.
+func LoadH5(ctx context.Context, path string) (*nn.Model, error) {
+	f, err := h5.Open(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	architecture, err := text(ctx, f, "/", "model_config")
+	if errors.Is(err, h5.ErrNotFound) {
+		return nil, fmt.Errorf("%s: the file has no attribute model_config: it holds weights at most, no architecture: %w", path, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	budget, err := count(ctx, f, "/model_weights/")
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	m, _, err := config.Unmarshal([]byte(architecture), budget)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if err := readLegacy(ctx, f, "/model_weights", m); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	extra, err := text(ctx, f, "/", config.ExtraName)
+	if err != nil && !errors.Is(err, h5.ErrNotFound) {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if err := config.SetExtra(m, []byte(extra)); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return m, nil
+}
+
+// LoadH5Weights fills m from an .h5 file: a legacy model, legacy weights, or the weights of Keras 3.
+func LoadH5Weights(ctx context.Context, path string, m *nn.Model) error {
+	f, err := h5.Open(ctx, path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	members, err := f.Children(ctx, "/")
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	group := "/"
+	for _, o := range members {
+		switch o.Path {
+		case "/model_weights":
+			group = o.Path
+		case "/layers", "/_layer_checkpoint_dependencies":
+			group = ""
+		}
+	}
+	if group == "" {
+		err = readWeights3(ctx, f, layersInOrder(m))
+	} else {
+		err = readLegacy(ctx, f, group, m)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+// text reads an attribute that is one string.
+func text(ctx context.Context, f *h5.File, path, name string) (string, error) {
+	a, err := f.Attr(ctx, path, name)
+	if err != nil {
+		return "", err
+	}
+	s, ok := a.Text()
+	if !ok {
+		return "", fmt.Errorf("attribute %s of %s: got %s %v, want one string", name, path, a.Class, a.Dims)
+	}
+	return s, nil
+}
+
+// list reads an attribute that is a list of names. Keras cuts lists above 64 KiB into name0, name1 and so on.
+func list(ctx context.Context, f *h5.File, path, name string) ([]string, error) {
+	a, err := f.Attr(ctx, path, name)
+	if err == nil {
+		return names(a)
+	}
+	if !errors.Is(err, h5.ErrNotFound) {
+		return nil, err
+	}
+	var out []string
+	for i := 0; ; i++ {
+		a, partErr := f.Attr(ctx, path, fmt.Sprintf("%s%d", name, i))
+		if errors.Is(partErr, h5.ErrNotFound) && i > 0 {
+			return out, nil
+		}
+		if partErr != nil {
+			return nil, errors.Join(err, partErr)
+		}
+		part, err := names(a)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, part...)
+	}
+}
+
+func names(a h5.Attr) ([]string, error) {
+	if a.Class != h5.String && (len(a.Ints) > 0 || len(a.Floats) > 0) { // an empty list is written as floats
+		return nil, fmt.Errorf("attribute %s: got %s, want strings", a.Name, a.Class)
+	}
+	return a.Strings, nil
+}
+
+// stored is one layer of a legacy file.
+type stored struct {
+	name    string
+	weights []string
+}
+
+// readLegacy fills m from the groups of a legacy file: by the layers' names where the file has them all, else, as Keras does, in order.
+func readLegacy(ctx context.Context, f *h5.File, group string, m *nn.Model) error {
+	names, err := list(ctx, f, group, "layer_names")
+	if err != nil {
+		return err
+	}
+	if len(names) > maxEntries*10 {
+		return fmt.Errorf("attribute layer_names: got %d layers, want at most %d", len(names), maxEntries*10)
+	}
+	prefix := group + "/"
+	if group == "/" {
+		prefix = group
+	}
+	var full []stored
+	byName := map[string]stored{}
+	for _, name := range names {
+		weights, err := list(ctx, f, prefix+name, "weight_names")
+		if err != nil {
+			return fmt.Errorf("layer %q: %w", name, err)
+		}
+		s := stored{name, weights}
+		byName[name] = s
+		if len(weights) > 0 {
+			full = append(full, s)
+		}
+	}
+	var layers []nn.Layer
+	known := true
+	for _, l := range layersInOrder(m) {
+		if len(l.Base().Params) > 0 {
+			layers = append(layers, l)
+			known = known && len(byName[l.Base().Name].weights) > 0
+		}
+	}
+	if len(layers) != len(full) {
+		return fmt.Errorf("%s: the file has weights of %d layers, want %d", group, len(full), len(layers))
+	}
+	var arrays []array
+	for i, l := range layers {
+		s := full[i]
+		if known {
+			s = byName[l.Base().Name]
+		}
+		params := l.Base().Params
+		if len(s.weights) != len(params) {
+			return fmt.Errorf("layer %q (%s): %s%s has %d arrays, want %d", l.Base().Name, l.Class(), prefix, s.name, len(s.weights), len(params))
+		}
+		for j, p := range params {
+			arrays = append(arrays, array{prefix + s.name + "/" + s.weights[j], p})
+		}
+	}
+	return read(ctx, f, arrays)
+}
+
+// SaveH5 writes the whole model as a legacy .h5 file; it appears under its name when it is complete.
+func SaveH5(path string, m *nn.Model) error {
+	architecture, err := config.Marshal(m, true)
+	if err != nil {
+		return err
+	}
+	extra, err := config.Extra(m)
+	if err != nil {
+		return err
+	}
+	w, err := h5.Create(path)
+	if err != nil {
+		return err
+	}
+	defer w.Abort()
+	const group = "/model_weights"
+	if err := w.Group(group); err != nil {
+		return err
+	}
+	nodes := config.Order(m)
+	var names []string
+	for _, n := range nodes {
+		if n.Layer == nil && m.IsSequential() {
+			continue
+		}
+		names = append(names, n.Name())
+		if err := writeLegacyLayer(w, group+"/"+n.Name(), n); err != nil {
+			return err
+		}
+	}
+	for _, a := range []struct {
+		path, name string
+		value      any
+	}{
+		{"/", "keras_version", legacyVersion},
+		{"/", "backend", "tensorflow"},
+		{"/", "model_config", string(architecture)},
+		{"/", config.ExtraName, string(extra)},
+		{group, "keras_version", legacyVersion},
+		{group, "backend", "tensorflow"},
+		{group, "layer_names", names},
+	} {
+		if err := w.SetAttr(a.path, a.name, a.value); err != nil {
+			return err
+		}
+	}
+	return w.Close()
+}
+
+// legacyVersion is the Keras whose .h5 files we write.
+const legacyVersion = "2.11.0"
+
+func writeLegacyLayer(w *h5.Writer, group string, n *nn.Node) error {
+	if err := w.Group(group); err != nil {
+		return err
+	}
+	weights := []string{}
+	var arrays []array
+	if n.Layer != nil {
+		for _, p := range n.Layer.Base().Params {
+			name := n.Name() + "/" + base(p) + ":0" // as TensorFlow names variables
+			weights = append(weights, name)
+			arrays = append(arrays, array{group + "/" + name, p})
+		}
+	}
+	if err := write(w, arrays); err != nil {
+		return err
+	}
+	if len(weights) == 0 {
+		return w.SetAttr(group, "weight_names", []float64{}) // as numpy writes an empty list
+	}
+	return w.SetAttr(group, "weight_names", weights)
+}
+
+// SaveWeights writes a .weights.h5 file as Keras 3 does; it appears under its name when it is complete.
+func SaveWeights(path string, m *nn.Model) error { return writeWeights3(path, m) }

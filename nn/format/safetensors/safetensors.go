@@ -1,0 +1,200 @@
+// Package safetensors reads and writes models as .safetensors files: a table of arrays in JSON, then the arrays. It is pure Go, and with that
+// the format of models for programs built without HDF5.
+//
+// Layout (https://github.com/huggingface/safetensors): 8 bytes little endian, the length of the header; the header, JSON, which gives each
+// array's dtype, shape and place; the arrays, little endian and row-major, without gaps. The header's "__metadata__" holds the architecture as
+// Keras 3 describes it under "config" and our own facts under "voxelstream"; a file without them holds weights only. An array's name is that of
+// the parameter: "conv3d/kernel".
+package safetensors
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"sort"
+
+	"github.com/voxelstream/voxelstream/nn"
+	"github.com/voxelstream/voxelstream/nn/format/internal/config"
+)
+
+// maxHeader bounds the header: the architecture, and about 100 bytes for each array.
+const maxHeader = config.MaxBytes + 16<<20
+
+// tensor is one entry of the header.
+type tensor struct {
+	DType   string `json:"dtype"`
+	Shape   []int  `json:"shape"`
+	Offsets [2]int `json:"data_offsets"`
+}
+
+// file is a file taken apart; data is not copied.
+type file struct {
+	metadata map[string]string
+	tensors  map[string]tensor
+	data     []byte
+}
+
+// Is reports whether data begins as a .safetensors file does.
+func Is(data []byte) bool {
+	return len(data) > 8 && data[8] == '{' && binary.LittleEndian.Uint64(data) <= maxHeader
+}
+
+// Decode makes the model that data holds.
+func Decode(data []byte) (*nn.Model, error) {
+	f, err := parse(data)
+	if err != nil {
+		return nil, err
+	}
+	architecture, ok := f.metadata["config"]
+	if !ok {
+		return nil, fmt.Errorf("safetensors: the file has weights but no architecture (metadata %q)", "config")
+	}
+	m, _, err := config.Unmarshal([]byte(architecture), len(f.data)/4)
+	if err != nil {
+		return nil, fmt.Errorf("safetensors: %w", err)
+	}
+	if err := config.SetExtra(m, []byte(f.metadata[config.ExtraName])); err != nil {
+		return nil, fmt.Errorf("safetensors: %w", err)
+	}
+	return m, f.fill(m)
+}
+
+// DecodeWeights fills the model's parameters from the arrays of their names in data. The file may hold no others.
+func DecodeWeights(data []byte, m *nn.Model) error {
+	f, err := parse(data)
+	if err != nil {
+		return err
+	}
+	return f.fill(m)
+}
+
+func parse(data []byte) (*file, error) {
+	if len(data) < 8 {
+		return nil, fmt.Errorf("safetensors: got %d bytes, want at least 8: %w", len(data), io.ErrUnexpectedEOF)
+	}
+	n := binary.LittleEndian.Uint64(data)
+	if n > maxHeader {
+		return nil, fmt.Errorf("safetensors: got a header of %d bytes, want at most %d", n, maxHeader)
+	}
+	if n > uint64(len(data)-8) {
+		return nil, fmt.Errorf("safetensors: got a header of %d bytes in a file of %d: %w", n, len(data), io.ErrUnexpectedEOF)
+	}
+	var raw map[string]json.RawMessage
+	if err := json.Unmarshal(data[8:8+n], &raw); err != nil {
+		return nil, fmt.Errorf("safetensors: header: %w", err)
+	}
+	f := &file{tensors: map[string]tensor{}, data: data[8+n:]}
+	for name, r := range raw {
+		if name == "__metadata__" {
+			if err := json.Unmarshal(r, &f.metadata); err != nil {
+				return nil, fmt.Errorf("safetensors: metadata: %w", err)
+			}
+			continue
+		}
+		var t tensor
+		if err := json.Unmarshal(r, &t); err != nil {
+			return nil, fmt.Errorf("safetensors: array %q: %w", name, err)
+		}
+		f.tensors[name] = t
+	}
+	return f, f.check()
+}
+
+// check wants the arrays to fill the data exactly, as the format does.
+func (f *file) check() error {
+	names := make([]string, 0, len(f.tensors))
+	for name := range f.tensors {
+		names = append(names, name)
+	}
+	sort.Slice(names, func(i, j int) bool {
+		a, b := f.tensors[names[i]].Offsets, f.tensors[names[j]].Offsets
+		if a != b {
+			return a[0] < b[0] || a[0] == b[0] && a[1] < b[1]
+		}
+		return names[i] < names[j]
+	})
+	at := 0
+	for _, name := range names {
+		t := f.tensors[name]
+		if t.Offsets[0] != at || t.Offsets[1] < at {
+			return fmt.Errorf("safetensors: array %q: got data_offsets %v, want a start at %d", name, t.Offsets, at)
+		}
+		if t.Offsets[1] > len(f.data) {
+			return fmt.Errorf("safetensors: array %q: got data_offsets %v in %d bytes of data: %w", name, t.Offsets, len(f.data), io.ErrUnexpectedEOF)
+		}
+		at = t.Offsets[1]
+	}
+	if at != len(f.data) {
+		return fmt.Errorf("safetensors: got %d bytes of data, want the %d that the arrays fill", len(f.data), at)
+	}
+	return nil
+}
+
+// fill copies the arrays into the parameters.
+func (f *file) fill(m *nn.Model) error {
+	params := m.Params()
+	for _, p := range params {
+		t, ok := f.tensors[p.Name]
+		switch {
+		case !ok:
+			return fmt.Errorf("safetensors: array %q is not in the file", p.Name)
+		case t.DType != "F32":
+			return fmt.Errorf("safetensors: array %q: got dtype %q, want F32", p.Name, t.DType)
+		case !slices.Equal(t.Shape, p.Shape) || t.Offsets[1]-t.Offsets[0] != 4*len(p.Value):
+			return fmt.Errorf("safetensors: array %q: got shape %v in %d bytes, want %v", p.Name, t.Shape, t.Offsets[1]-t.Offsets[0], p.Shape)
+		}
+	}
+	if len(params) != len(f.tensors) {
+		return fmt.Errorf("safetensors: got %d arrays, want the %d of model %q", len(f.tensors), len(params), m.Name)
+	}
+	for _, p := range params {
+		data := f.data[f.tensors[p.Name].Offsets[0]:]
+		for i := range p.Value {
+			p.Value[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
+		}
+	}
+	return nil
+}
+
+// Encode writes the model. The same model gives the same bytes.
+func Encode(w io.Writer, m *nn.Model) error {
+	architecture, err := config.Marshal(m, false)
+	if err != nil {
+		return fmt.Errorf("safetensors: %w", err)
+	}
+	extra, err := config.Extra(m)
+	if err != nil {
+		return fmt.Errorf("safetensors: %w", err)
+	}
+	header := map[string]any{"__metadata__": map[string]string{
+		"format": "keras", "config": string(architecture), config.ExtraName: string(extra),
+	}}
+	at := 0
+	for _, p := range m.Params() {
+		header[p.Name] = tensor{DType: "F32", Shape: p.Shape, Offsets: [2]int{at, at + 4*len(p.Value)}}
+		at += 4 * len(p.Value)
+	}
+	head, err := json.Marshal(header)
+	if err != nil {
+		return fmt.Errorf("safetensors: %w", err)
+	}
+	head = append(head, bytes.Repeat([]byte(" "), (8-len(head)%8)%8)...) // the arrays start at a multiple of 8
+	out := binary.LittleEndian.AppendUint64(nil, uint64(len(head)))
+	if _, err := w.Write(append(out, head...)); err != nil {
+		return err
+	}
+	for _, p := range m.Params() {
+		out = out[:0]
+		for _, v := range p.Value {
+			out = binary.LittleEndian.AppendUint32(out, math.Float32bits(v))
+		}
+		if _, err := w.Write(out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
