@@ -179,7 +179,7 @@ func (p *Plan) Backward() {
 		clear(g)
 	}
 	for _, n := range p.program.Nodes {
-		if !p.isOutput(n.Out) {
+		if !n.Out.GradSet && !p.isOutput(n.Out) {
 			clear(n.Env.DY)
 		}
 	}

@@ -6,25 +6,81 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/pool"
 )
 
-// ReLU is the rectifier where it could not be drawn into the operation before it.
+// ReLU is the rectifier where it could not be drawn into the operation before it. Below zero it gives Slope times its input, 0 or up to 1.
 type ReLU struct {
+	Slope float32
+
 	env               *ir.Env[float32]
+	sets              bool // DX is ours alone
+	above, below      []float32
+	scratch           [][]float32
 	forward, backward func(worker, task int)
 }
 
+// pieceLen is how many elements a leaking rectifier takes at a time, a multiple of vectorLen.
+const (
+	pieceLen  = 4096
+	vectorLen = 64
+)
+
 // Plan makes the operation's memory.
-func (r *ReLU) Plan(*ir.Program) {
-	part := func(task int) (lo, hi int) { return pool.Chunk(len(r.env.Y), parts(r.env.N), task) }
-	r.forward = func(_, task int) {
-		lo, hi := part(task)
-		copy(r.env.Y[lo:hi], r.env.X[0][lo:hi])
-		kernel.Rectify(r.env.Y[lo:hi])
+func (r *ReLU) Plan(p *ir.Program) {
+	r.sets = alone(p, r)
+	if r.Slope != 0 {
+		// y = (1-slope)*relu(x) + slope*x, and likewise for the gradient, by vectors of one value each.
+		r.above, r.below = fill(1-r.Slope), fill(r.Slope)
+		r.scratch = workers(p, pieceLen)
 	}
-	r.backward = func(_, task int) {
+	part := func(task int) (lo, hi int) { return pool.Chunk(len(r.env.Y), parts(r.env.N), task) }
+	r.forward = func(worker, task int) {
 		lo, hi := part(task)
-		dy := r.env.DY[lo:hi]
-		kernel.RectifyGrad(dy, dy, r.env.Y[lo:hi])
-		kernel.Add(dy, r.env.DX[0][lo:hi])
+		x, y := r.env.X[0][lo:hi], r.env.Y[lo:hi]
+		copy(y, x)
+		kernel.Rectify(y)
+		r.leak(y, y, x)
+	}
+	r.backward = func(worker, task int) {
+		lo, hi := part(task)
+		y, dy, dx := r.env.Y[lo:hi], r.env.DY[lo:hi], r.env.DX[0][lo:hi]
+		for len(y) > 0 {
+			n := min(len(y), pieceLen)
+			to := dx[:n]
+			if !r.sets || r.Slope != 0 {
+				to = r.scratch[worker][:n]
+			}
+			kernel.RectifyGrad(to, dy[:n], y[:n])
+			r.leak(to, to, dy[:n])
+			if r.sets && r.Slope != 0 {
+				copy(dx, to)
+			} else if !r.sets {
+				kernel.Add(to, dx[:n])
+			}
+			y, dy, dx = y[n:], dy[n:], dx[n:]
+		}
+	}
+	if r.scratch == nil && !r.sets {
+		r.scratch = workers(p, pieceLen)
+	}
+}
+
+// fill returns a vector of one value.
+func fill(v float32) []float32 {
+	x := make([]float32, vectorLen)
+	for i := range x {
+		x[i] = v
+	}
+	return x
+}
+
+// leak sets dst to (1-Slope)*rectified + Slope*x.
+func (r *ReLU) leak(dst, rectified, x []float32) {
+	if r.Slope == 0 {
+		return
+	}
+	whole := len(x) / vectorLen * vectorLen
+	kernel.Combine(dst[:whole], x[:whole], rectified[:whole], r.above, r.below)
+	for i := whole; i < len(x); i++ {
+		dst[i] = (1-r.Slope)*rectified[i] + r.Slope*x[i]
 	}
 }
 
@@ -34,7 +90,10 @@ func (r *ReLU) Forward(e *ir.Env[float32]) {
 	e.Pool.Run(parts(e.N), r.forward)
 }
 
-// Backward adds to DX.
+// SetsGrad tells whether Backward sets DX.
+func (r *ReLU) SetsGrad() bool { return r.sets }
+
+// Backward adds to DX, unless SetsGrad.
 func (r *ReLU) Backward(e *ir.Env[float32]) {
 	if e.DX[0] == nil {
 		return

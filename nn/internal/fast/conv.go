@@ -30,6 +30,7 @@ type Conv struct {
 	db       []float32
 	partial  []float32 // [parts, Patch*OutC + OutC]
 	taskSize int       // windows
+	sets     bool      // DX is ours alone
 
 	forward, transpose, weight, sparseWeight, sparseAdd, input func(worker, task int)
 }
@@ -50,6 +51,7 @@ func (c *Conv) Plan(p *ir.Program) {
 		return
 	}
 	in := find(p, c).In[0]
+	c.sets = alone(p, c)
 	size := c.Patch() * c.OutC
 	if c.Pooled() {
 		c.arg = make([]uint8, p.Batch*c.k.Windows()*c.OutC)
@@ -115,6 +117,9 @@ func (c *Conv) planBackward() {
 	}
 	c.input = func(worker, task int) {
 		e := c.env
+		if c.sets {
+			clear(e.DX[0][task*k.InLen() : (task+1)*k.InLen()])
+		}
 		if c.Sparse {
 			k.SparseInputGrad(e.DX[0], c.wt, e.DY, c.arg, task, task+1)
 		} else {
@@ -141,7 +146,10 @@ func (c *Conv) Forward(e *ir.Env[float32]) {
 	e.Pool.Run(blocks(windows, c.taskSize), c.forward)
 }
 
-// Backward adds to DX and DP.
+// SetsGrad tells whether Backward sets DX.
+func (c *Conv) SetsGrad() bool { return c.sets }
+
+// Backward adds to DP and, unless SetsGrad, to DX.
 func (c *Conv) Backward(e *ir.Env[float32]) {
 	c.env = e
 	size := c.Patch() * c.OutC

@@ -17,6 +17,9 @@ type Dense struct {
 	env *ir.Env[float32]
 	g   []float32 // gradient before the rectifier
 	wt  []float32
+	db  []float32
+	// sets: DX is ours alone.
+	sets bool
 
 	forward, rectify, transpose, weight, input func(worker, task int)
 }
@@ -50,6 +53,7 @@ func (d *Dense) Plan(p *ir.Program) {
 	if d.ReLU {
 		d.g = make([]float32, p.Batch*d.Rows*out)
 	}
+	d.sets, d.db = alone(p, d), make([]float32, out)
 	if !find(p, d).In[0].NoGrad {
 		d.wt = make([]float32, in*out)
 	}
@@ -73,7 +77,7 @@ func (d *Dense) Plan(p *ir.Program) {
 		e := d.env
 		lo, hi := block(e.N*d.Rows, rowsPerTask, task/blocks(in, colsPerTask))
 		left, right := block(in, colsPerTask, task%blocks(in, colsPerTask))
-		kernel.Gemm(hi-lo, right-left, out, d.grad()[lo*out:], out, 1, d.wt[left:], in, e.DX[0][lo*in+left:], in, true)
+		kernel.Gemm(hi-lo, right-left, out, d.grad()[lo*out:], out, 1, d.wt[left:], in, e.DX[0][lo*in+left:], in, !d.sets)
 	}
 }
 
@@ -91,7 +95,10 @@ func (d *Dense) Forward(e *ir.Env[float32]) {
 	e.Pool.Run(blocks(e.N*d.Rows, rowsPerTask)*blocks(d.Out, colsPerTask), d.forward)
 }
 
-// Backward adds to DX and DP.
+// SetsGrad tells whether Backward sets DX.
+func (d *Dense) SetsGrad() bool { return d.sets }
+
+// Backward adds to DP and, unless SetsGrad, to DX.
 func (d *Dense) Backward(e *ir.Env[float32]) {
 	d.env = e
 	rows := e.N * d.Rows
@@ -99,10 +106,8 @@ func (d *Dense) Backward(e *ir.Env[float32]) {
 		e.Pool.Run(blocks(rows, rowsPerTask), d.rectify)
 	}
 	if d.Bias && e.DP[1] != nil {
-		g := d.grad()
-		for r := range rows {
-			kernel.Add(g[r*d.Out:(r+1)*d.Out], e.DP[1])
-		}
+		kernel.ColumnSums(d.db, d.grad()[:rows*d.Out])
+		kernel.Add(d.db, e.DP[1])
 	}
 	if e.DP[0] != nil {
 		e.Pool.Run(blocks(d.In, rowsPerTask)*blocks(d.Out, colsPerTask), d.weight)

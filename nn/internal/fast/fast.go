@@ -34,6 +34,12 @@ func find(p *ir.Program, op ir.Op) *ir.Node {
 	panic("fast: operation is not in its program")
 }
 
+// alone tells whether no node but op's reads its first input, so that the gradient there is op's to set.
+func alone(p *ir.Program, op ir.Op) bool {
+	n := find(p, op)
+	return p.Only(n.In[0]) == n
+}
+
 // rowsPerTask is how many rows of a matrix one task takes: enough to fill a tile of every tier several times.
 const rowsPerTask = 56
 

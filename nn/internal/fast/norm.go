@@ -70,7 +70,7 @@ func (b *BatchNorm) Plan(p *ir.Program) {
 	b.row = node.Out.Size()
 	b.folded = newFolded(b.BatchNorm)
 	b.scratch = workers(p, 2*b.C)
-	b.sets = p.Only(node.In[0]) == node
+	b.sets = alone(p, b)
 	f := b.folded.f
 	b.normalise = func(_, task int) {
 		e := b.env

@@ -33,6 +33,8 @@ type Value struct {
 	Data, Grad []float32
 	// NoGrad says that nothing before this value can be trained.
 	NoGrad bool
+	// GradSet says that its one reader's Backward sets Grad instead of adding to it.
+	GradSet bool
 	// Index holds palette indices in place of Data: only for the input of a program with a palette.
 	Index []uint8
 }
@@ -84,6 +86,12 @@ type Op interface {
 // Planner is an op that wants to know the program's bounds once, to make its memory.
 type Planner interface {
 	Plan(p *Program)
+}
+
+// Setter is an op whose Backward may set the gradient of its first input instead of adding to it, as is right where no other node reads that
+// input. It is asked after Plan.
+type Setter interface {
+	SetsGrad() bool
 }
 
 // Node is one op with what it reads and writes.

@@ -31,6 +31,9 @@ func (p *Program) Allocate() {
 		if planner, ok := n.Op.(Planner); ok {
 			planner.Plan(p)
 		}
+		if setter, ok := n.Op.(Setter); ok {
+			n.In[0].GradSet = setter.SetsGrad()
+		}
 	}
 }
 

@@ -113,6 +113,9 @@ func (f *Normalisation) Set(j int, mean, variance, epsilon float64, gamma, beta 
 	f.Shift[j] = float32(float64(beta) - mean*inv*float64(gamma))
 }
 
+// ColumnSums sets sums [C] to the sum of the rows of x [rows,C].
+func ColumnSums(sums, x []float32) { loops.sums(sums, x) }
+
 // ScaleShift sets dst to x*scale+shift, both [rows,C].
 func ScaleShift(dst, x, scale, shift []float32) {
 	if len(x) > 0 {
@@ -140,6 +143,16 @@ func BatchNormGrad(dx, x, dy, dbeta, dgamma []float32, n int, f *Normalisation, 
 	}
 	loops.combine(dx[:len(x)], x, dy[:len(x)], a, b, d)
 }
+
+// Combine sets dst to a*dy + b*x over rows of len(a). dst may be x or dy.
+func Combine(dst, x, dy, a, b []float32) {
+	if len(x) > 0 {
+		loops.combine(dst[:len(x)], x, dy[:len(x)], a, b[:len(a)], zeros[:len(a)])
+	}
+}
+
+// zeros is a vector for Combine; rows are at most that long.
+var zeros [64]float32
 
 func portableScaleShift(dst, x, scale, shift []float32) {
 	c := len(scale)

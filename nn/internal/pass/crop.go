@@ -1,6 +1,8 @@
 package pass
 
 import (
+	"slices"
+
 	"github.com/voxelstream/voxelstream/nn/internal/ir"
 	"github.com/voxelstream/voxelstream/nn/internal/op"
 )
@@ -20,8 +22,7 @@ func cropDead(p *ir.Program) {
 	for _, out := range p.Outputs {
 		want(out, full(out))
 	}
-	for i := len(p.Nodes) - 1; i >= 0; i-- {
-		n := p.Nodes[i]
+	for _, n := range slices.Backward(p.Nodes) {
 		for _, in := range n.In {
 			want(in, reads(p, n, in, need[n.Out]))
 		}

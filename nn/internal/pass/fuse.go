@@ -26,7 +26,7 @@ func drawIn(p *ir.Program, take func(n, reader *ir.Node) bool) {
 // operation on the same number. The maximum of a window and the rectifier may change places, as both are monotonic.
 func fuseReLU(p *ir.Program) {
 	drawIn(p, func(n, reader *ir.Node) bool {
-		if _, ok := reader.Op.(*fast.ReLU); !ok {
+		if relu, ok := reader.Op.(*fast.ReLU); !ok || relu.Slope != 0 {
 			return false
 		}
 		switch o := n.Op.(type) {
@@ -80,7 +80,7 @@ func foldBatchNorm(p *ir.Program) {
 			}
 			conv.Norm = o.BatchNorm
 		case *fast.ReLU:
-			if conv.Norm == nil || conv.NormReLU {
+			if conv.Norm == nil || conv.NormReLU || o.Slope != 0 {
 				return false
 			}
 			conv.NormReLU = true

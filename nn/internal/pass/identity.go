@@ -1,6 +1,8 @@
 package pass
 
 import (
+	"slices"
+
 	"github.com/voxelstream/voxelstream/nn/internal/ir"
 	"github.com/voxelstream/voxelstream/nn/internal/op"
 )
@@ -8,7 +10,7 @@ import (
 // dropIdentity removes operations that only copy: changes of shape, and dropout in programs that never train. Readers of the copy read the
 // original, whose elements are the same in the same order, and add their gradients there. An output of the program keeps its copy.
 func dropIdentity(p *ir.Program) {
-	for _, n := range append([]*ir.Node{}, p.Nodes...) {
+	for _, n := range slices.Clone(p.Nodes) {
 		switch n.Op.(type) {
 		case *op.Copy:
 		case *op.Dropout:
@@ -32,20 +34,9 @@ func dropIdentity(p *ir.Program) {
 	}
 }
 
-func isOutput(p *ir.Program, v *ir.Value) bool {
-	for _, out := range p.Outputs {
-		if out == v {
-			return true
-		}
-	}
-	return false
-}
+func isOutput(p *ir.Program, v *ir.Value) bool { return slices.Contains(p.Outputs, v) }
 
 func remove(p *ir.Program, n *ir.Node) {
-	for i, m := range p.Nodes {
-		if m == n {
-			p.Nodes = append(p.Nodes[:i:i], p.Nodes[i+1:]...)
-			return
-		}
-	}
+	i := slices.Index(p.Nodes, n)
+	p.Nodes = slices.Delete(slices.Clone(p.Nodes), i, i+1)
 }

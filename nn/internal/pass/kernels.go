@@ -9,7 +9,7 @@ import (
 
 // useKernels puts the blocked, parallel operations of package fast in the place of the reference ones, node by node. They compute the same sums
 // in another order, so results differ by rounding. It leaves alone what has no kernel: grouped convolutions, average pooling, pooling with
-// padding, whole channels dropping, activations but the rectifier. The passes that fuse work on the result of this one.
+// padding, whole channels dropping, activations but the rectifiers. The passes that fuse work on the result of this one.
 func useKernels(p *ir.Program) {
 	for _, n := range p.Nodes {
 		switch o := n.Op.(type) {
@@ -26,9 +26,14 @@ func useKernels(p *ir.Program) {
 				n.Op = &fast.Dropout{Dropout: o}
 			}
 		case *op.Elementwise:
-			if o.Name == op.Rectified {
+			switch {
+			case o.Name == op.Rectified:
 				n.Op = &fast.ReLU{}
+			case o.Name == "leaky_relu" && o.Alpha >= 0 && o.Alpha <= 1:
+				n.Op = &fast.ReLU{Slope: float32(o.Alpha)}
 			}
+		case *op.Add:
+			n.Op = &fast.Add{}
 		case *op.Pool:
 			if w, ok := window(o); ok {
 				n.Op = &fast.MaxPool{In: o.In, C: o.C, Pool: w}
