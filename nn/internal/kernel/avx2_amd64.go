@@ -103,3 +103,8 @@ func gradSums2(x *float32, dy *float32, dbeta *float32, dgamma *float32, mean *f
 //
 //go:noescape
 func combine2(dst *float32, x *float32, dy *float32, a *float32, b *float32, d *float32, rows int, n int)
+
+// rectifyGrad2 sets dst [rows,n] to grad where out is positive, else to zero.
+//
+//go:noescape
+func rectifyGrad2(dst *float32, grad *float32, out *float32, rows int, n int)

@@ -1089,3 +1089,44 @@ row:
 	JG          channels
 	VZEROUPPER
 	RET
+
+// func rectifyGrad2(dst *float32, grad *float32, out *float32, rows int, n int)
+// Requires: AVX
+TEXT ·rectifyGrad2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ grad+8(FP), CX
+	MOVQ out+16(FP), DX
+	MOVQ n+32(FP), R9
+	SHLQ $0x02, R9
+
+channels:
+	MOVQ   AX, BX
+	MOVQ   CX, SI
+	MOVQ   DX, DI
+	VXORPS Y14, Y14, Y14
+	VXORPS Y14, Y14, Y14
+	MOVQ   rows+24(FP), R8
+
+row:
+	VMOVUPS (SI), Y0
+	VMOVUPS (DI), Y2
+	VCMPPS  $0x16, Y14, Y2, Y2
+	VANDPS  Y2, Y0, Y0
+	VMOVUPS Y0, (BX)
+	VMOVUPS 32(SI), Y1
+	VMOVUPS 32(DI), Y3
+	VCMPPS  $0x16, Y14, Y3, Y3
+	VANDPS  Y3, Y1, Y1
+	VMOVUPS Y1, 32(BX)
+	ADDQ    R9, BX
+	ADDQ    R9, SI
+	ADDQ    R9, DI
+	DECQ    R8
+	JNZ     row
+	ADDQ    $0x00000040, AX
+	ADDQ    $0x00000040, CX
+	ADDQ    $0x00000040, DX
+	SUBQ    $0x10, n+32(FP)
+	JG      channels
+	VZEROUPPER
+	RET

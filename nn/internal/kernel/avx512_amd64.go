@@ -153,3 +153,8 @@ func gradSums512(x *float32, dy *float32, dbeta *float32, dgamma *float32, mean 
 //
 //go:noescape
 func combine512(dst *float32, x *float32, dy *float32, a *float32, b *float32, d *float32, rows int, n int)
+
+// rectifyGrad512 sets dst [rows,n] to grad where out is positive, else to zero.
+//
+//go:noescape
+func rectifyGrad512(dst *float32, grad *float32, out *float32, rows int, n int)

@@ -2638,3 +2638,53 @@ row:
 	JG          channels
 	VZEROUPPER
 	RET
+
+// func rectifyGrad512(dst *float32, grad *float32, out *float32, rows int, n int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·rectifyGrad512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ grad+8(FP), CX
+	MOVQ out+16(FP), DX
+	MOVQ n+32(FP), R9
+	SHLQ $0x02, R9
+
+channels:
+	MOVQ    n+32(FP), BX
+	MOVQ    $0x00000020, SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
+	MOVQ    $-1, SI
+	BZHIQ   BX, SI, SI
+	KMOVW   SI, K1
+	SHRQ    $0x10, SI
+	KMOVW   SI, K2
+	MOVQ    AX, BX
+	MOVQ    CX, SI
+	MOVQ    DX, DI
+	VXORPS  Y30, Y30, Y30
+	VXORPS  Y30, Y30, Y30
+	MOVQ    rows+24(FP), R8
+
+row:
+	VMOVUPS.Z (SI), K1, Z0
+	VMOVUPS.Z (DI), K1, Z2
+	VCMPPS    $0x16, Z30, Z2, K3
+	VMOVAPS.Z Z0, K3, Z0
+	VMOVUPS   Z0, K1, (BX)
+	VMOVUPS.Z 64(SI), K2, Z1
+	VMOVUPS.Z 64(DI), K2, Z3
+	VCMPPS    $0x16, Z30, Z3, K3
+	VMOVAPS.Z Z1, K3, Z1
+	VMOVUPS   Z1, K2, 64(BX)
+	ADDQ      R9, BX
+	ADDQ      R9, SI
+	ADDQ      R9, DI
+	DECQ      R8
+	JNZ       row
+	ADDQ      $0x00000080, AX
+	ADDQ      $0x00000080, CX
+	ADDQ      $0x00000080, DX
+	SUBQ      $0x20, n+32(FP)
+	JG        channels
+	VZEROUPPER
+	RET

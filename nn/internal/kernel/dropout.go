@@ -52,6 +52,16 @@ func Rectify(x []float32) { loops.rectify(x) }
 
 // RectifyGrad sets dst to grad where out is positive, else to zero. dst may be grad.
 func RectifyGrad(dst, grad, out []float32) {
+	// Whole vectors go as rows of one length, the rest by the plain loop.
+	const row = 64
+	n := len(grad) / row * row
+	if n > 0 {
+		loops.rectifyGrad(dst[:n], grad[:n], out[:n], row)
+	}
+	portableRectifyGrad(dst[n:], grad[n:], out[n:], 1)
+}
+
+func portableRectifyGrad(dst, grad, out []float32, _ int) {
 	dst, out = dst[:len(grad)], out[:len(grad)]
 	for i, g := range grad {
 		if out[i] <= 0 {

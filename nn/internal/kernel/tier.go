@@ -44,6 +44,8 @@ type inner struct {
 	dropout func(dst, src []float32, bits []uint16, key, threshold uint64, scale float32)
 	keep    func(dst, src []float32, bits []uint16, scale float32)
 	rectify func(x []float32)
+	// rectifyGrad is RectifyGrad in rows of n, a multiple of 32.
+	rectifyGrad func(dst, grad, out []float32, n int)
 
 	// Over the rows of x, dy and dst [rows,C], with vectors [C].
 	sums       func(sums, x []float32)                    // sums = sum of x
@@ -73,6 +75,8 @@ var portable = inner{
 	dropout: portableDropout,
 	keep:    portableKeep,
 	rectify: rectify,
+
+	rectifyGrad: portableRectifyGrad,
 
 	sums:       portableSums,
 	squares:    portableSquares,

@@ -46,6 +46,8 @@ func fastInner(t Tier) (inner, bool) {
 				keep:    portableKeep,
 				rectify: rectifyAVX2,
 
+				rectifyGrad: rectifyGradAVX2,
+
 				sums:       sumsAVX2,
 				squares:    squaresAVX2,
 				scaleShift: scaleShiftAVX2,
@@ -70,6 +72,8 @@ func fastInner(t Tier) (inner, bool) {
 			dropout: dropoutAVX512,
 			keep:    keepAVX512,
 			rectify: rectifyAVX512,
+
+			rectifyGrad: rectifyGradAVX512,
 
 			sums:       sumsAVX512,
 			squares:    squaresAVX512,

@@ -122,3 +122,7 @@ func rectifyAVX512(x []float32) {
 func gatherAVX512(dst, src []float32, starts []int32, at []span, n, patch int) {
 	gather512(&dst[0], &src[0], &starts[0], len(starts), &at[0].from, len(at), n, patch)
 }
+
+func rectifyGradAVX512(dst, grad, out []float32, n int) {
+	rectifyGrad512(&dst[0], &grad[0], &out[0], len(grad)/n, n)
+}

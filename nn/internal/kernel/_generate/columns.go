@@ -199,3 +199,27 @@ func (l lanes) batchNorm() {
 			h.store(h.reg(3), "dst")
 		}, nil)
 }
+
+// rectifyGrad generates the gradient of a rectifier.
+func (l lanes) rectifyGrad() {
+	zeroed := zmm[30]
+	if !l.masks {
+		zeroed = ymm[14]
+	}
+	l.columns("rectifyGrad", "sets dst [rows,n] to grad where out is positive, else to zero.",
+		[]string{"dst", "grad", "out"}, nil,
+		func(half) { zero(zeroed) },
+		func(h half) {
+			h.load("grad", h.reg(0))
+			h.load("out", h.reg(1))
+			// Not less or equal: greater, or NaN.
+			if l.masks {
+				VCMPPS(U8(0x16), zeroed, h.reg(1), K3)
+				VMOVAPS_Z(h.reg(0), K3, h.reg(0))
+			} else {
+				VCMPPS(U8(0x16), zeroed, h.reg(1), h.reg(1))
+				VANDPS(h.reg(1), h.reg(0), h.reg(0))
+			}
+			h.store(h.reg(0), "dst")
+		}, nil)
+}
