@@ -34,7 +34,7 @@ func openGolden(tb testing.TB, name string, manifest any) golden {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() { f.Close() })
+	tb.Cleanup(func() { _ = f.Close() })
 	info, err := f.Stat()
 	if err != nil {
 		tb.Fatal(err)

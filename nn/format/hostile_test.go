@@ -91,13 +91,13 @@ func TestHostile(t *testing.T) {
 		"an open input": {architecture(
 			`{"class_name":"Sequential","config":{"name":"m","layers":[{"class_name":"InputLayer","config":{"batch_shape":[null,null,4],"name":"in"}},` + dense("d", "[]") + `]}}`,
 		), `layer "in" (InputLayer): axis 1`},
-		"an unknown layer":     {architecture(sequential(`{"class_name":"LSTM","config":{"name":"memory"}}`)), `layer "memory": class "LSTM"`},
-		"a custom layer":       {architecture(sequential(`{"class_name":"Dense","registered_name":"mine>Dense","config":{"name":"d","units":1}}`)), `registered as "mine>Dense"`},
-		"a Lambda":             {architecture(sequential(`{"class_name":"Lambda","config":{"name":"code","function":["4wEA",null,null]}}`)), `layer "code": class "Lambda"`},
-		"an unknown attribute": {architecture(sequential(`{"class_name":"Dense","config":{"name":"d","units":1,"colour":"red"}}`)), `layer "d" (Dense): attributes ["colour"]`},
-		"a config of null":     {architecture(sequential(`{"class_name":"Dense","config":null}`)), "Dense"},
-		"deep lists":           {architecture(functional(dense("d", `[{"args":`+deep+`}]`), "d")), `layer "d" (Dense): attribute inbound_nodes has lists`},
-		"a cycle":              {architecture(functional(dense("a", `[[["b",0,0,{}]]]`)+","+dense("b", `[[["a",0,0,{}]]]`), "b")), "reads its own output"},
+		"an unknown layer":          {architecture(sequential(`{"class_name":"LSTM","config":{"name":"memory"}}`)), `layer "memory": class "LSTM"`},
+		"a custom layer":            {architecture(sequential(`{"class_name":"Dense","registered_name":"mine>Dense","config":{"name":"d","units":1}}`)), `registered as "mine>Dense"`},
+		"a Lambda":                  {architecture(sequential(`{"class_name":"Lambda","config":{"name":"code","function":["4wEA",null,null]}}`)), `layer "code": class "Lambda"`},
+		"an unknown attribute":      {architecture(sequential(`{"class_name":"Dense","config":{"name":"d","units":1,"colour":"red"}}`)), `layer "d" (Dense): attributes ["colour"]`},
+		"a config of null":          {architecture(sequential(`{"class_name":"Dense","config":null}`)), "Dense"},
+		"deep lists":                {architecture(functional(dense("d", `[{"args":`+deep+`}]`), "d")), `layer "d" (Dense): attribute inbound_nodes has lists`},
+		"a cycle":                   {architecture(functional(dense("a", `[[["b",0,0,{}]]]`)+","+dense("b", `[[["a",0,0,{}]]]`), "b")), "reads its own output"},
 		"a layer that is not there": {architecture(functional(dense("a", `[[["ghost",0,0,{}]]]`), "a")), `layer "ghost" is read but not in the file`},
 		"a shared layer":            {architecture(functional(dense("a", `[[["in",0,0,{}]],[["in",0,0,{}]]]`), "a")), "2 calls, want one"},
 		"a second output":           {architecture(functional(dense("a", `[[["in",0,1,{}]]]`), "a")), "the reference [in 0 1"},
@@ -132,7 +132,9 @@ func TestHostile(t *testing.T) {
 		}
 		fmt.Fprint(w, i)
 	}
-	z.Close()
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := format.Decode(t.Context(), b.Bytes()); err == nil || !strings.Contains(err.Error(), "twice") {
 		t.Errorf("two entries of one name: got %v", err)
 	}

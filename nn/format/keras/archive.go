@@ -126,7 +126,7 @@ func (a *archive) bytes(name string, limit int64) ([]byte, error) {
 	if r == nil || err != nil {
 		return nil, err
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	data, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err != nil {
 		return nil, fmt.Errorf("keras archive: %s: %w", name, err)
@@ -143,7 +143,7 @@ func (a *archive) weights(ctx context.Context, use func(*h5.File) error) (err er
 	if r == nil {
 		return fmt.Errorf("%s is missing", weightsName)
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	dir, err := os.MkdirTemp("", "voxelstream-")
 	if err != nil {
 		return err
@@ -162,7 +162,7 @@ func (a *archive) weights(ctx context.Context, use func(*h5.File) error) (err er
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	return use(f)
 }
 
@@ -189,7 +189,7 @@ func EncodeArchive(w io.Writer, m *nn.Model) (err error) {
 	if err != nil {
 		return err
 	}
-	defer weights.Close()
+	defer func() { _ = weights.Close() }()
 	z := zip.NewWriter(w)
 	for _, f := range []struct {
 		name string

@@ -16,7 +16,7 @@ func LoadH5(ctx context.Context, path string) (*nn.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	architecture, err := text(ctx, f, "/", "model_config")
 	if errors.Is(err, h5.ErrNotFound) {
 		return nil, fmt.Errorf("%s: the file has no attribute model_config: it holds weights at most, no architecture: %w", path, err)
@@ -51,7 +51,7 @@ func LoadH5Weights(ctx context.Context, path string, m *nn.Model) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	members, err := f.Children(ctx, "/")
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
