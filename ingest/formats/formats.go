@@ -30,6 +30,7 @@ func All() []ingest.Format {
 		lidar.LAS,
 		lidar.LAZ,
 		lidar.PTX,
+		lidar.E57,
 		array.NPY,
 		array.NPZ,
 		depth.PNG,
