@@ -102,7 +102,7 @@ func withFile(path string, use func(f *os.File, size int64, k kind) error) error
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	info, err := f.Stat()
 	if err != nil {
 		return err
