@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/formats"
@@ -91,7 +92,7 @@ func (a *App) readInput(ctx context.Context, d *dataset, path, split string, pre
 	}
 	splits := []h5.Split{h5.All}
 	if f.Name == h5.HDF5.Name {
-		splits = append(prefer, h5.All)
+		splits = append(slices.Clone(prefer), h5.All)
 		switch split {
 		case "train":
 			splits = []h5.Split{h5.Train}

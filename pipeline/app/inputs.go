@@ -61,8 +61,7 @@ func (s *inputs) Read(ctx context.Context) (pipeline.Delivery[ingest.Sample], er
 		if ctx.Err() != nil {
 			return none, ctx.Err()
 		}
-		var item *ingest.ItemError
-		if errors.As(err, &item) {
+		if item, ok := errors.AsType[*ingest.ItemError](err); ok {
 			s.bad(ctx, &s.badItems, letter{Input: s.path, Stream: item.Stream, Seq: item.Seq, Stage: "ingest", Error: item.Err.Error()})
 			continue
 		}
@@ -91,12 +90,10 @@ func (s *inputs) deliver(ctx context.Context, sample ingest.Sample) pipeline.Del
 			return
 		}
 		l := letter{Input: path, Stream: stream, Seq: seq, Stage: "voxelize", Error: err.Error()}
-		var f *pipeline.Failure
-		if errors.As(err, &f) {
+		if f, ok := errors.AsType[*pipeline.Failure](err); ok {
 			l.Stage, l.Error = f.Stage, f.Err.Error()
 		}
-		var item *ingest.ItemError
-		if errors.As(err, &item) {
+		if item, ok := errors.AsType[*ingest.ItemError](err); ok {
 			l.Error = item.Err.Error()
 		}
 		s.bad(context.WithoutCancel(ctx), &s.badItems, l)

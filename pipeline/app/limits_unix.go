@@ -11,7 +11,7 @@ import (
 func freeBytes(dir string) (uint64, error) {
 	var s unix.Statfs_t
 	err := unix.Statfs(dir, &s)
-	return s.Bavail * uint64(s.Bsize), err //nolint:unconvert // the type differs between systems
+	return s.Bavail * uint64(s.Bsize), err
 }
 
 // leastFiles is what a broker with its log segments and a few hundred connections needs.

@@ -268,8 +268,7 @@ func (a *App) draw(ctx context.Context, path, png string) (err error) {
 	defer func() { err = errors.Join(err, src.Close()) }()
 	for {
 		s, err := src.Read(ctx)
-		var item *ingest.ItemError
-		if errors.As(err, &item) {
+		if _, ok := errors.AsType[*ingest.ItemError](err); ok {
 			continue
 		}
 		if err != nil {

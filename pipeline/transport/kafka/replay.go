@@ -39,8 +39,8 @@ func (c *Client) Replay(ctx context.Context, p *Producer, topic, group string, m
 				c.log.Warn("kafka: skipped a message that is no dead letter", "error", err)
 				return true
 			}
-			if match != nil && !match(m, d) {
-				return true
+			if d.Topic == "" || match != nil && !match(m, d) {
+				return true // without a topic it never was a message: there is nothing to send back
 			}
 			if _, failed = p.Produce(ctx, d.Topic, transport.Unpark(m)); failed != nil {
 				return false
