@@ -261,6 +261,39 @@ func checkNIfTI(t *testing.T, path, facts string) {
 	}
 }
 
+var (
+	reDICOM     = regexp.MustCompile(`'Rows': (\d+), 'Columns': (\d+)`)
+	reRescale   = regexp.MustCompile(`'RescaleIntercept': '(\S+)'`)
+	rePixelData = regexp.MustCompile(`PixelData bytes \d+ min (\S+) max (\S+) sum (\S+)`)
+)
+
+func checkDICOM(t *testing.T, path, facts string) {
+	g, ok := samplesOf(t, path, ingest.Options{})[0].Data.(*ingest.Grid)
+	size := reDICOM.FindStringSubmatch(facts)
+	if !ok || size == nil {
+		t.Fatalf("found %v in %q", g, facts)
+	}
+	if got := fmt.Sprint(g.Dims[1], g.Dims[2]); got != size[1]+" "+size[2] {
+		t.Errorf("found %s, want %v", got, size[1:])
+	}
+	m := rePixelData.FindStringSubmatch(facts)
+	if m == nil {
+		return // one bit a pixel
+	}
+	inter := 0.0
+	if r := reRescale.FindStringSubmatch(facts); r != nil {
+		inter, _ = strconv.ParseFloat(r[1], 64)
+	}
+	lo, hi, sum := math.Inf(1), math.Inf(-1), 0.0
+	for _, v := range g.Values {
+		raw := float64(v) - inter
+		lo, hi, sum = min(lo, raw), max(hi, raw), sum+raw
+	}
+	if got := fmt.Sprintf("%.0f %.0f %.0f", lo, hi, sum); got != strings.Join(m[1:], " ") {
+		t.Errorf("found %s, want %v", got, m[1:])
+	}
+}
+
 // textRows are the files of text points: how many lines before the points.
 var textRows = map[string]struct {
 	before int
@@ -286,6 +319,9 @@ func TestFacts(t *testing.T) {
 			t.Run(name, func(t *testing.T) { checkPoints(t, path, facts) })
 		case strings.HasSuffix(name, ".png") && strings.Contains(facts, "bitdepth 16"), strings.HasSuffix(name, ".pgm"):
 			t.Run(name, func(t *testing.T) { checkDepth(t, path, facts) })
+		}
+		if strings.HasPrefix(facts, "DICOM") {
+			t.Run(name, func(t *testing.T) { checkDICOM(t, path, facts) })
 		}
 		if strings.HasPrefix(facts, "NIfTI") {
 			t.Run(name, func(t *testing.T) { checkNIfTI(t, path, facts) })

@@ -38,6 +38,8 @@ func All() []ingest.Format {
 		depth.TUM,
 		depth.Frames, // after TUM, whose folders look alike
 		medical.NIfTI,
+		medical.DICOM,
+		medical.DICOMSeries,
 		mesh.OFF,
 		mesh.OBJ,
 		mesh.Binvox,

@@ -43,31 +43,8 @@ var NIfTI = ingest.Format{
 		if err != nil {
 			return nil, err
 		}
-		return detail(grids, []float64{h.cell[h.axes[2]], h.cell[h.axes[1]], h.cell[h.axes[0]]}, h.unit), nil
+		return detail(grids, h.cells(h.cell), h.unit), nil
 	},
-}
-
-// detail describes volumes of one shape.
-func detail(grids []*ingest.Grid, cell []float64, unit string) *ingest.Grids {
-	out := &ingest.Grids{Rows: len(grids), Labels: map[string]int{}, Shape: []int{}, Cell: cell, CellIn: unit}
-	lo, hi := math.Inf(1), math.Inf(-1)
-	for _, g := range grids {
-		for _, v := range g.Values {
-			if !math.IsNaN(float64(v)) {
-				lo, hi = min(lo, float64(v)), max(hi, float64(v))
-			}
-		}
-	}
-	if len(grids) > 0 {
-		out.Shape = append(out.Shape, grids[0].Dims[:]...)
-		if grids[0].Channels > 1 {
-			out.Shape = append(out.Shape, grids[0].Channels)
-		}
-	}
-	if finite(lo) && finite(hi) {
-		out.Min, out.Max = &lo, &hi
-	}
-	return out
 }
 
 const (
@@ -78,20 +55,16 @@ const (
 )
 
 type niftiHeader struct {
-	big      bool
-	pair     bool // values in the .img file
-	dims     [3]int
-	volumes  int
-	t        columns.Type
-	channels int
-	offset   int64
-	slope    float64
-	inter    float64
-	cell     [3]float64
-	unit     string
-	// axes[k] is the stored axis that runs along right, anterior, superior; reversed[k] says that it runs the other way.
-	axes     [3]int
-	reversed [3]bool
+	big  bool
+	pair bool // values in the .img file
+	volume
+	volumes int
+	t       columns.Type
+	offset  int64
+	slope   float64
+	inter   float64
+	cell    [3]float64
+	unit    string
 }
 
 // niftiTypes are the data types that are numbers.
@@ -157,7 +130,7 @@ func parseNIfTI(data []byte) (*niftiHeader, error) {
 	default:
 		return nil, fmt.Errorf("header: found size %d, want %d or %d", size, nifti1Size, nifti2Size)
 	}
-	h := &niftiHeader{big: f.o == binary.BigEndian, channels: 1, volumes: 1}
+	h := &niftiHeader{big: f.o == binary.BigEndian, volume: volume{channels: 1}, volumes: 1}
 	switch magic {
 	case "n+1\x00", "n+2\x00":
 	case "ni1\x00", "ni2\x00":
@@ -222,8 +195,6 @@ func (h *niftiHeader) set(f fields) error {
 	return nil
 }
 
-func finite(v float64) bool { return math.Abs(v) <= math.MaxFloat64 }
-
 // affine is the linear part of the map from voxels to RAS: column j is where a step along stored axis j leads.
 func affine(f fields) (m [3][3]float64) {
 	switch {
@@ -250,32 +221,6 @@ func affine(f fields) (m [3][3]float64) {
 		m = [3][3]float64{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}
 	}
 	return m
-}
-
-// orient finds the permutation and the reversals nearest to the affine map: the largest entries first, each row and column once. Columns
-// are taken as directions, so the size of a voxel does not count.
-func (h *niftiHeader) orient(m [3][3]float64) {
-	for c := range 3 {
-		norm := math.Sqrt(m[0][c]*m[0][c] + m[1][c]*m[1][c] + m[2][c]*m[2][c])
-		for r := range 3 {
-			if m[r][c] /= norm; norm == 0 || !finite(m[r][c]) {
-				m[r][c] = 0
-			}
-		}
-	}
-	var rows, cols [3]bool
-	for range 3 {
-		best, br, bc := -1.0, 0, 0
-		for r := range 3 {
-			for c := range 3 {
-				if v := math.Abs(m[r][c]); !rows[r] && !cols[c] && v > best {
-					best, br, bc = v, r, c
-				}
-			}
-		}
-		rows[br], cols[bc] = true, true
-		h.axes[br], h.reversed[br] = bc, m[br][bc] < 0
-	}
 }
 
 func readNIfTI(path string, o ingest.Options) (*niftiHeader, []*ingest.Grid, error) {
@@ -340,30 +285,4 @@ func (h *niftiHeader) decode(data []byte, o ingest.Options) ([]*ingest.Grid, err
 		out[v] = h.turn(raw)
 	}
 	return out, nil
-}
-
-// turn copies a volume, stored with its first axis fastest, into [superior][anterior][right].
-func (h *niftiHeader) turn(raw []float32) *ingest.Grid {
-	step := [3]int{1, h.dims[0], h.dims[0] * h.dims[1]}
-	var n, by [3]int // length and step of the axes right, anterior, superior
-	start := 0
-	for k, axis := range h.axes {
-		n[k], by[k] = h.dims[axis], step[axis]
-		if h.reversed[k] {
-			start += (n[k] - 1) * by[k]
-			by[k] = -by[k]
-		}
-	}
-	g := &ingest.Grid{Dims: [3]int{n[2], n[1], n[0]}, Channels: h.channels, Values: make([]float32, len(raw))}
-	i := 0
-	for z := range n[2] {
-		for y := range n[1] {
-			at := start + z*by[2] + y*by[1]
-			for range n[0] {
-				i += copy(g.Values[i:], raw[at*h.channels:(at+1)*h.channels])
-				at += by[0]
-			}
-		}
-	}
-	return g
 }

@@ -1,0 +1,98 @@
+package medical
+
+import (
+	"math"
+
+	"github.com/voxelstream/voxelstream/ingest"
+)
+
+// volume is how a stored array lies in the patient.
+type volume struct {
+	dims     [3]int // lengths of the stored axes, the fastest first
+	channels int
+	// axes[k] is the stored axis that runs along right, anterior, superior; reversed[k] says that it runs the other way.
+	axes     [3]int
+	reversed [3]bool
+}
+
+func finite(v float64) bool { return math.Abs(v) <= math.MaxFloat64 }
+
+// orient finds the permutation and the reversals nearest to the affine map: the largest entries first, each row and column once. Columns
+// are taken as directions, so the size of a voxel does not count.
+func (v *volume) orient(m [3][3]float64) {
+	for c := range 3 {
+		norm := math.Sqrt(m[0][c]*m[0][c] + m[1][c]*m[1][c] + m[2][c]*m[2][c])
+		for r := range 3 {
+			if m[r][c] /= norm; norm == 0 || !finite(m[r][c]) {
+				m[r][c] = 0
+			}
+		}
+	}
+	var rows, cols [3]bool
+	for range 3 {
+		best, br, bc := -1.0, 0, 0
+		for r := range 3 {
+			for c := range 3 {
+				if a := math.Abs(m[r][c]); !rows[r] && !cols[c] && a > best {
+					best, br, bc = a, r, c
+				}
+			}
+		}
+		rows[br], cols[bc] = true, true
+		v.axes[br], v.reversed[br] = bc, m[br][bc] < 0
+	}
+}
+
+// cells are the edge lengths of the stored axes in the order of the grid's.
+func (v *volume) cells(stored [3]float64) []float64 {
+	return []float64{stored[v.axes[2]], stored[v.axes[1]], stored[v.axes[0]]}
+}
+
+// turn copies a volume, stored with its first axis fastest, into [superior][anterior][right].
+func (v *volume) turn(raw []float32) *ingest.Grid {
+	step := [3]int{1, v.dims[0], v.dims[0] * v.dims[1]}
+	var n, by [3]int // length and step of the axes right, anterior, superior
+	start := 0
+	for k, axis := range v.axes {
+		n[k], by[k] = v.dims[axis], step[axis]
+		if v.reversed[k] {
+			start += (n[k] - 1) * by[k]
+			by[k] = -by[k]
+		}
+	}
+	g := &ingest.Grid{Dims: [3]int{n[2], n[1], n[0]}, Channels: v.channels, Values: make([]float32, len(raw))}
+	i := 0
+	for z := range n[2] {
+		for y := range n[1] {
+			at := start + z*by[2] + y*by[1]
+			for range n[0] {
+				i += copy(g.Values[i:], raw[at*v.channels:(at+1)*v.channels])
+				at += by[0]
+			}
+		}
+	}
+	return g
+}
+
+// detail describes volumes of one shape.
+func detail(grids []*ingest.Grid, cell []float64, unit string) *ingest.Grids {
+	out := &ingest.Grids{Rows: len(grids), Labels: map[string]int{}, Shape: []int{}, Cell: cell, CellIn: unit}
+	lo, hi := math.Inf(1), math.Inf(-1)
+	for _, g := range grids {
+		for _, v := range g.Values {
+			if !math.IsNaN(float64(v)) {
+				lo, hi = min(lo, float64(v)), max(hi, float64(v))
+			}
+		}
+	}
+	if len(grids) > 0 {
+		out.Shape = append(out.Shape, grids[0].Dims[:]...)
+		if grids[0].Channels > 1 {
+			out.Shape = append(out.Shape, grids[0].Channels)
+		}
+	}
+	if finite(lo) && finite(hi) {
+		out.Min, out.Max = &lo, &hi
+	}
+	return out
+}
