@@ -7,21 +7,24 @@ import (
 
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/array"
+	"github.com/voxelstream/voxelstream/ingest/h5"
 	"github.com/voxelstream/voxelstream/ingest/lidar"
 )
 
-// Create begins a file of samples in the format that its name's extension says: .npy, .npz, .pcd or .ply.
+// Create begins a file of samples in the format that its name's extension says: .npy, .npz, .h5, .pcd or .ply.
 func Create(path string) (ingest.Writer, error) {
 	switch ext := strings.ToLower(filepath.Ext(path)); ext {
 	case ".npy":
 		return array.CreateNPY(path)
 	case ".npz":
 		return array.CreateNPZ(path)
+	case ".h5", ".hdf5":
+		return h5.Create(path)
 	case ".pcd":
 		return lidar.CreatePCD(path)
 	case ".ply":
 		return lidar.CreatePLY(path)
 	default:
-		return nil, fmt.Errorf("%s: found extension %q, want .npy, .npz, .pcd or .ply", path, ext)
+		return nil, fmt.Errorf("%s: found extension %q, want .npy, .npz, .h5, .pcd or .ply", path, ext)
 	}
 }

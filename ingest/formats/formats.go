@@ -48,6 +48,7 @@ func All() []ingest.Format {
 		photogrammetry.NVM,
 		packets.PCAP,
 		packets.VelodyneRaw,
+		packets.ROSBag1,
 		packets.ROSBag2,
 		lidar.NuScenes, // before KITTI, for which its floats are plausible too
 		lidar.KITTI,

@@ -1,6 +1,7 @@
 package packets
 
 import (
+	"bytes"
 	"crypto/md5"
 	"encoding/binary"
 	"encoding/hex"
@@ -9,8 +10,12 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/pierrec/lz4/v4"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/ingesttest"
 	"github.com/voxelstream/voxelstream/internal/testenv"
 )
 
@@ -139,6 +144,73 @@ func TestOusterProfiles(t *testing.T) {
 				t.Errorf("%s: coordinate %d is off by %g: %v %v %v", profile, k, v, c.X, c.Y, c.Z)
 			}
 		}
+	}
+}
+
+// bagOf makes a recording of two turns with the metadata behind them, in a chunk compressed as said.
+func bagOf(tb testing.TB, compression string) []byte {
+	le := binary.LittleEndian
+	field := func(name, value string) string {
+		return string(le.AppendUint32(nil, uint32(len(name)+1+len(value)))) + name + "=" + value
+	}
+	record := func(header, data string) string {
+		return string(le.AppendUint32(nil, uint32(len(header)))) + header + string(le.AppendUint32(nil, uint32(len(data)))) + data
+	}
+	u32 := func(v uint32) string { return string(le.AppendUint32(nil, v)) }
+	var chunk string
+	for conn, kind := range []string{"ouster_ros/PacketMsg", "std_msgs/String"} {
+		chunk += record(field("op", "\x07")+field("conn", u32(uint32(conn)))+field("topic", "/t"), field("topic", "/t")+field("type", kind))
+	}
+	message := func(conn uint32, data string) {
+		chunk += record(field("op", "\x02")+field("conn", u32(conn))+field("time", u32(7)+u32(8)), u32(uint32(len(data)))+data)
+	}
+	message(0, string(tinyPacket("LEGACY", 1)))
+	message(0, string(tinyPacket("LEGACY", 2)))
+	message(1, strings.Replace(tinyOuster, "PROFILE", "LEGACY", 1))
+	packed := []byte(chunk)
+	if compression == "lz4" {
+		var b bytes.Buffer
+		w := lz4.NewWriter(&b)
+		if _, err := w.Write(packed); err != nil {
+			tb.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			tb.Fatal(err)
+		}
+		packed = b.Bytes()
+	}
+	header := record(field("op", "\x03")+field("index_pos", "01234567"), "   ")
+	return []byte(bagMagic + header + record(field("op", "\x05")+field("compression", compression)+field("size", u32(uint32(len(chunk)))), string(packed)))
+}
+
+func TestROSBag1(t *testing.T) {
+	for _, compression := range []string{"none", "lz4"} {
+		turns := readTurns(t, ROSBag1, "a.bag", bagOf(t, compression))
+		if len(turns) != 2 || turns[0].Time != time.Unix(7, 8).UTC() {
+			t.Errorf("%s: found %+v", compression, turns)
+			continue
+		}
+		if p, ok := turns[1].Data.(*ingest.PointCloud); !ok || p.Len() != 4 {
+			t.Errorf("%s: found %+v", compression, turns[1].Data)
+		}
+	}
+}
+
+func TestROSBag1Suite(t *testing.T) {
+	ingesttest.Format(t, ROSBag1, "a.bag", bagOf(t, "none"))
+	ingesttest.Format(t, ROSBag1, "b.bag", bagOf(t, "lz4"))
+}
+
+func FuzzROSBag1(f *testing.F) {
+	ingesttest.Fuzz(f, ROSBag1, "a.bag", bagOf(f, "none"), bagOf(f, "lz4"))
+}
+
+// TestOusterBag: 32 packets of 16 columns are a turn of 512.
+func TestOusterBag(t *testing.T) {
+	d, err := ROSBag1.Inspect(t.Context(), testenv.Sample(t, "rosbag/ouster_512x10_raw.bag"), ingest.Options{})
+	p, ok := d.(*ingest.Packets)
+	if err != nil || !ok || p.Packets != 32 || p.Returns == 0 || p.Frames > 2 {
+		t.Errorf("found %+v, %v", d, err)
 	}
 }
 
