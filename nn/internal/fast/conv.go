@@ -20,6 +20,8 @@ type Conv struct {
 	Norm   *op.BatchNorm
 	// NormReLU puts a rectifier after Norm.
 	NormReLU bool
+	// Winograd computes the forward pass by minimal filtering.
+	Winograd bool
 
 	k        *kernel.Conv
 	norm     *folded
@@ -31,6 +33,7 @@ type Conv struct {
 	partial  []float32 // [parts, Patch*OutC + OutC]
 	taskSize int       // windows
 	sets     bool      // DX is ours alone
+	minimal  minimal
 
 	forward, transpose, weight, sparseWeight, sparseAdd, input func(worker, task int)
 }
@@ -46,7 +49,11 @@ func (c *Conv) Plan(p *ir.Program) {
 	c.k = kernel.NewConv(c.Geometry, c.Pool, c.ReLU)
 	c.scratch = workers(p, c.k.ScratchLen())
 	c.norm = newFolded(c.Norm)
-	c.planForward()
+	if c.Winograd {
+		c.planMinimal(p)
+	} else {
+		c.planForward()
+	}
 	if !p.Training {
 		return
 	}
@@ -72,11 +79,7 @@ func (c *Conv) planForward() {
 	c.forward = func(worker, task int) {
 		e := c.env
 		lo, hi := block(e.N*k.Windows(), c.taskSize, task)
-		var bias []float32
-		if c.Bias {
-			bias = e.P[1]
-		}
-		k.Forward(e.Y, c.arg, e.X[0], e.P[0], bias, lo, hi, c.scratch[worker])
+		k.Forward(e.Y, c.arg, e.X[0], e.P[0], c.bias(e), lo, hi, c.scratch[worker])
 		c.finish(e.Y[lo*c.OutC : hi*c.OutC])
 	}
 }
@@ -131,19 +134,34 @@ func (c *Conv) planBackward() {
 // Forward computes Y.
 func (c *Conv) Forward(e *ir.Env[float32]) {
 	c.env = e
+	c.setNorm(e)
+	if c.Winograd {
+		c.forwardMinimal(e)
+		return
+	}
 	windows := e.N * c.k.Windows()
 	// Some 64 tasks, of whole blocks where there are so many windows, else as many as there are.
 	c.taskSize = blocks(windows, 64)
 	if b := c.k.Block(); c.taskSize > b {
 		c.taskSize = blocks(c.taskSize, b) * b
 	}
-	if params := 1; c.norm != nil {
-		if c.Bias {
-			params = 2
-		}
-		c.norm.set(e.P[params:])
-	}
 	e.Pool.Run(blocks(windows, c.taskSize), c.forward)
+}
+
+// setNorm computes the factors of Norm, whose parameters follow the convolution's.
+func (c *Conv) setNorm(e *ir.Env[float32]) {
+	if c.norm != nil {
+		_, _, moving := c.Norm.Params()
+		c.norm.set(e.P[len(e.P)-moving-2:])
+	}
+}
+
+// bias returns the bias, or nil.
+func (c *Conv) bias(e *ir.Env[float32]) []float32 {
+	if c.Bias {
+		return e.P[1]
+	}
+	return nil
 }
 
 // SetsGrad tells whether Backward sets DX.

@@ -1,8 +1,6 @@
 package fast
 
 import (
-	"slices"
-
 	"github.com/voxelstream/voxelstream/nn/internal/ir"
 	"github.com/voxelstream/voxelstream/nn/internal/kernel"
 	"github.com/voxelstream/voxelstream/nn/internal/pool"
@@ -18,7 +16,8 @@ type PaletteConv struct {
 	planes  [][]float32
 	table   []float32
 	base    []float32
-	weights []float32 // those that the table was made for, then their bias
+	weights copied // those that the table was made for
+	biases  copied
 
 	tabulate func(worker, task int)
 }
@@ -72,34 +71,17 @@ func (c *PaletteConv) slabs(task int) (lo, hi int) {
 // Forward computes Y.
 func (c *PaletteConv) Forward(e *ir.Env[float32]) {
 	c.env = e
-	w, params := e.P[0], 1
-	var bias []float32
-	if c.Bias {
-		bias, params = e.P[1], 2
-	}
-	if c.norm != nil {
-		c.norm.set(e.P[params:])
-	}
-	if c.stale(w, bias) {
+	c.setNorm(e)
+	weights, bias := c.weights.update(e.P[0]), c.Bias && c.biases.update(e.P[1])
+	if weights || bias {
 		e.Pool.Run(kernel.PaletteSize/coloursPerTask, c.tabulate)
-		c.k.Base(c.base, w, bias, c.scratch[0])
+		c.k.Base(c.base, e.P[0], c.bias(e), c.scratch[0])
 	}
 	tasks := e.N
 	if e.N < maxParts {
 		tasks = e.N * c.k.Slabs()
 	}
 	e.Pool.Run(tasks, c.forward)
-}
-
-// stale reports whether the table was made for other weights, and remembers these.
-func (c *PaletteConv) stale(w, bias []float32) bool {
-	if c.weights == nil {
-		c.weights = make([]float32, len(w)+len(bias))
-	} else if slices.Equal(c.weights[:len(w)], w) && slices.Equal(c.weights[len(w):], bias) {
-		return false
-	}
-	copy(c.weights[copy(c.weights, w):], bias)
-	return true
 }
 
 // Backward adds to DP.

@@ -2639,6 +2639,438 @@ row:
 	VZEROUPPER
 	RET
 
+// func winogradInput512(dst *float32, src *float32, plane int, row int, cell int, step int, n int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·winogradInput512(SB), NOSPLIT, $0-56
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ plane+16(FP), DX
+	MOVQ row+24(FP), BX
+	MOVQ cell+32(FP), SI
+	MOVQ step+40(FP), DI
+	MOVQ n+48(FP), R8
+	SHLQ $0x02, DX
+	SHLQ $0x02, BX
+	SHLQ $0x02, SI
+	SHLQ $0x02, DI
+
+channels:
+	MOVQ    $0x00000010, R10
+	MOVQ    R8, R9
+	CMPQ    R9, R10
+	CMOVQGT R10, R9
+	MOVL    $0x0000ffff, R10
+	BZHIL   R9, R10, R10
+	KMOVW   R10, K1
+	MOVQ    CX, R13
+	MOVQ    AX, R10
+	MOVQ    $0x00000004, R11
+
+planes:
+	MOVQ R13, R9
+	ADDQ DX, R13
+	MOVQ $0x00000004, R12
+
+rows:
+	MOVQ      R9, R14
+	VMOVUPS.Z (R14), K1, Z0
+	ADDQ      SI, R14
+	VMOVUPS.Z (R14), K1, Z1
+	ADDQ      SI, R14
+	VMOVUPS.Z (R14), K1, Z2
+	ADDQ      SI, R14
+	VMOVUPS.Z (R14), K1, Z3
+	VSUBPS    Z2, Z0, Z4
+	VADDPS    Z2, Z1, Z5
+	VSUBPS    Z1, Z2, Z6
+	VSUBPS    Z3, Z1, Z7
+	MOVQ      R10, R14
+	VMOVUPS   Z4, K1, (R14)
+	ADDQ      DI, R14
+	VMOVUPS   Z5, K1, (R14)
+	ADDQ      DI, R14
+	VMOVUPS   Z6, K1, (R14)
+	ADDQ      DI, R14
+	VMOVUPS   Z7, K1, (R14)
+	ADDQ      BX, R9
+	LEAQ      (R10)(DI*4), R10
+	DECQ      R12
+	JNZ       rows
+	DECQ      R11
+	JNZ       planes
+	MOVQ      DI, R9
+	SHLQ      $0x02, R9
+	MOVQ      AX, R10
+	MOVQ      $0x00000004, R11
+
+planes2:
+	MOVQ $0x00000004, R12
+
+columns2:
+	MOVQ      R10, R13
+	VMOVUPS.Z (R13), K1, Z0
+	ADDQ      R9, R13
+	VMOVUPS.Z (R13), K1, Z1
+	ADDQ      R9, R13
+	VMOVUPS.Z (R13), K1, Z2
+	ADDQ      R9, R13
+	VMOVUPS.Z (R13), K1, Z3
+	VSUBPS    Z2, Z0, Z4
+	VADDPS    Z2, Z1, Z5
+	VSUBPS    Z1, Z2, Z6
+	VSUBPS    Z3, Z1, Z7
+	MOVQ      R10, R13
+	VMOVUPS   Z4, K1, (R13)
+	ADDQ      R9, R13
+	VMOVUPS   Z5, K1, (R13)
+	ADDQ      R9, R13
+	VMOVUPS   Z6, K1, (R13)
+	ADDQ      R9, R13
+	VMOVUPS   Z7, K1, (R13)
+	ADDQ      DI, R10
+	DECQ      R12
+	JNZ       columns2
+	LEAQ      (R10)(DI*8), R10
+	LEAQ      (R10)(DI*4), R10
+	DECQ      R11
+	JNZ       planes2
+	SHLQ      $0x02, R9
+	MOVQ      AX, R10
+	MOVQ      $0x00000010, R11
+
+columns3:
+	MOVQ      R10, R12
+	VMOVUPS.Z (R12), K1, Z0
+	ADDQ      R9, R12
+	VMOVUPS.Z (R12), K1, Z1
+	ADDQ      R9, R12
+	VMOVUPS.Z (R12), K1, Z2
+	ADDQ      R9, R12
+	VMOVUPS.Z (R12), K1, Z3
+	VSUBPS    Z2, Z0, Z4
+	VADDPS    Z2, Z1, Z5
+	VSUBPS    Z1, Z2, Z6
+	VSUBPS    Z3, Z1, Z7
+	MOVQ      R10, R12
+	VMOVUPS   Z4, K1, (R12)
+	ADDQ      R9, R12
+	VMOVUPS   Z5, K1, (R12)
+	ADDQ      R9, R12
+	VMOVUPS   Z6, K1, (R12)
+	ADDQ      R9, R12
+	VMOVUPS   Z7, K1, (R12)
+	ADDQ      DI, R10
+	DECQ      R11
+	JNZ       columns3
+	ADDQ      $0x40, AX
+	ADDQ      $0x40, CX
+	SUBQ      $0x10, R8
+	JG        channels
+	VZEROUPPER
+	RET
+
+// func winogradOutput512(dst *float32, src *float32, bias *float32, step int, n int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·winogradOutput512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ bias+16(FP), DX
+	MOVQ step+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ SI, DI
+	SHLQ $0x02, DI
+	SHLQ $0x02, BX
+
+channels:
+	MOVQ      $0x00000010, R9
+	MOVQ      SI, R8
+	CMPQ      R8, R9
+	CMOVQGT   R9, R8
+	MOVL      $0x0000ffff, R9
+	BZHIL     R8, R9, R9
+	KMOVW     R9, K1
+	MOVQ      CX, R8
+	VMOVUPS.Z (R8), K1, Z2
+	VMOVUPS.Z (R8)(BX*1), K1, Z0
+	VMOVUPS.Z (R8)(BX*2), K1, Z1
+	ADDQ      BX, R8
+	VADDPS    Z0, Z2, Z2
+	VADDPS    Z1, Z2, Z2
+	VSUBPS    Z1, Z0, Z3
+	VMOVUPS.Z (R8)(BX*2), K1, Z1
+	VSUBPS    Z1, Z3, Z3
+	LEAQ      (R8)(BX*2), R8
+	ADDQ      BX, R8
+	VMOVAPS   Z2, Z4
+	VMOVAPS   Z3, Z5
+	VMOVUPS.Z (R8), K1, Z2
+	VMOVUPS.Z (R8)(BX*1), K1, Z0
+	VMOVUPS.Z (R8)(BX*2), K1, Z1
+	ADDQ      BX, R8
+	VADDPS    Z0, Z2, Z2
+	VADDPS    Z1, Z2, Z2
+	VSUBPS    Z1, Z0, Z3
+	VMOVUPS.Z (R8)(BX*2), K1, Z1
+	VSUBPS    Z1, Z3, Z3
+	LEAQ      (R8)(BX*2), R8
+	ADDQ      BX, R8
+	VADDPS    Z2, Z4, Z4
+	VMOVAPS   Z2, Z6
+	VADDPS    Z3, Z5, Z5
+	VMOVAPS   Z3, Z7
+	VMOVUPS.Z (R8), K1, Z2
+	VMOVUPS.Z (R8)(BX*1), K1, Z0
+	VMOVUPS.Z (R8)(BX*2), K1, Z1
+	ADDQ      BX, R8
+	VADDPS    Z0, Z2, Z2
+	VADDPS    Z1, Z2, Z2
+	VSUBPS    Z1, Z0, Z3
+	VMOVUPS.Z (R8)(BX*2), K1, Z1
+	VSUBPS    Z1, Z3, Z3
+	LEAQ      (R8)(BX*2), R8
+	ADDQ      BX, R8
+	VADDPS    Z2, Z4, Z4
+	VSUBPS    Z2, Z6, Z6
+	VADDPS    Z3, Z5, Z5
+	VSUBPS    Z3, Z7, Z7
+	VMOVUPS.Z (R8), K1, Z2
+	VMOVUPS.Z (R8)(BX*1), K1, Z0
+	VMOVUPS.Z (R8)(BX*2), K1, Z1
+	ADDQ      BX, R8
+	VADDPS    Z0, Z2, Z2
+	VADDPS    Z1, Z2, Z2
+	VSUBPS    Z1, Z0, Z3
+	VMOVUPS.Z (R8)(BX*2), K1, Z1
+	VSUBPS    Z1, Z3, Z3
+	LEAQ      (R8)(BX*2), R8
+	ADDQ      BX, R8
+	VSUBPS    Z2, Z6, Z6
+	VSUBPS    Z3, Z7, Z7
+	VMOVAPS   Z4, Z8
+	VMOVAPS   Z5, Z9
+	VMOVAPS   Z6, Z10
+	VMOVAPS   Z7, Z11
+	VMOVUPS.Z (R8), K1, Z2
+	VMOVUPS.Z (R8)(BX*1), K1, Z0
+	VMOVUPS.Z (R8)(BX*2), K1, Z1
+	ADDQ      BX, R8
+	VADDPS    Z0, Z2, Z2
+	VADDPS    Z1, Z2, Z2
+	VSUBPS    Z1, Z0, Z3
+	VMOVUPS.Z (R8)(BX*2), K1, Z1
+	VSUBPS    Z1, Z3, Z3
+	LEAQ      (R8)(BX*2), R8
+	ADDQ      BX, R8
+	VMOVAPS   Z2, Z4
+	VMOVAPS   Z3, Z5
+	VMOVUPS.Z (R8), K1, Z2
+	VMOVUPS.Z (R8)(BX*1), K1, Z0
+	VMOVUPS.Z (R8)(BX*2), K1, Z1
+	ADDQ      BX, R8
+	VADDPS    Z0, Z2, Z2
+	VADDPS    Z1, Z2, Z2
+	VSUBPS    Z1, Z0, Z3
+	VMOVUPS.Z (R8)(BX*2), K1, Z1
+	VSUBPS    Z1, Z3, Z3
+	LEAQ      (R8)(BX*2), R8
+	ADDQ      BX, R8
+	VADDPS    Z2, Z4, Z4
+	VMOVAPS   Z2, Z6
+	VADDPS    Z3, Z5, Z5
+	VMOVAPS   Z3, Z7
+	VMOVUPS.Z (R8), K1, Z2
+	VMOVUPS.Z (R8)(BX*1), K1, Z0
+	VMOVUPS.Z (R8)(BX*2), K1, Z1
+	ADDQ      BX, R8
+	VADDPS    Z0, Z2, Z2
+	VADDPS    Z1, Z2, Z2
+	VSUBPS    Z1, Z0, Z3
+	VMOVUPS.Z (R8)(BX*2), K1, Z1
+	VSUBPS    Z1, Z3, Z3
+	LEAQ      (R8)(BX*2), R8
+	ADDQ      BX, R8
+	VADDPS    Z2, Z4, Z4
+	VSUBPS    Z2, Z6, Z6
+	VADDPS    Z3, Z5, Z5
+	VSUBPS    Z3, Z7, Z7
+	VMOVUPS.Z (R8), K1, Z2
+	VMOVUPS.Z (R8)(BX*1), K1, Z0
+	VMOVUPS.Z (R8)(BX*2), K1, Z1
+	ADDQ      BX, R8
+	VADDPS    Z0, Z2, Z2
+	VADDPS    Z1, Z2, Z2
+	VSUBPS    Z1, Z0, Z3
+	VMOVUPS.Z (R8)(BX*2), K1, Z1
+	VSUBPS    Z1, Z3, Z3
+	LEAQ      (R8)(BX*2), R8
+	ADDQ      BX, R8
+	VSUBPS    Z2, Z6, Z6
+	VSUBPS    Z3, Z7, Z7
+	VADDPS    Z4, Z8, Z8
+	VMOVAPS   Z4, Z12
+	VADDPS    Z5, Z9, Z9
+	VMOVAPS   Z5, Z13
+	VADDPS    Z6, Z10, Z10
+	VMOVAPS   Z6, Z14
+	VADDPS    Z7, Z11, Z11
+	VMOVAPS   Z7, Z15
+	VMOVUPS.Z (R8), K1, Z2
+	VMOVUPS.Z (R8)(BX*1), K1, Z0
+	VMOVUPS.Z (R8)(BX*2), K1, Z1
+	ADDQ      BX, R8
+	VADDPS    Z0, Z2, Z2
+	VADDPS    Z1, Z2, Z2
+	VSUBPS    Z1, Z0, Z3
+	VMOVUPS.Z (R8)(BX*2), K1, Z1
+	VSUBPS    Z1, Z3, Z3
+	LEAQ      (R8)(BX*2), R8
+	ADDQ      BX, R8
+	VMOVAPS   Z2, Z4
+	VMOVAPS   Z3, Z5
+	VMOVUPS.Z (R8), K1, Z2
+	VMOVUPS.Z (R8)(BX*1), K1, Z0
+	VMOVUPS.Z (R8)(BX*2), K1, Z1
+	ADDQ      BX, R8
+	VADDPS    Z0, Z2, Z2
+	VADDPS    Z1, Z2, Z2
+	VSUBPS    Z1, Z0, Z3
+	VMOVUPS.Z (R8)(BX*2), K1, Z1
+	VSUBPS    Z1, Z3, Z3
+	LEAQ      (R8)(BX*2), R8
+	ADDQ      BX, R8
+	VADDPS    Z2, Z4, Z4
+	VMOVAPS   Z2, Z6
+	VADDPS    Z3, Z5, Z5
+	VMOVAPS   Z3, Z7
+	VMOVUPS.Z (R8), K1, Z2
+	VMOVUPS.Z (R8)(BX*1), K1, Z0
+	VMOVUPS.Z (R8)(BX*2), K1, Z1
+	ADDQ      BX, R8
+	VADDPS    Z0, Z2, Z2
+	VADDPS    Z1, Z2, Z2
+	VSUBPS    Z1, Z0, Z3
+	VMOVUPS.Z (R8)(BX*2), K1, Z1
+	VSUBPS    Z1, Z3, Z3
+	LEAQ      (R8)(BX*2), R8
+	ADDQ      BX, R8
+	VADDPS    Z2, Z4, Z4
+	VSUBPS    Z2, Z6, Z6
+	VADDPS    Z3, Z5, Z5
+	VSUBPS    Z3, Z7, Z7
+	VMOVUPS.Z (R8), K1, Z2
+	VMOVUPS.Z (R8)(BX*1), K1, Z0
+	VMOVUPS.Z (R8)(BX*2), K1, Z1
+	ADDQ      BX, R8
+	VADDPS    Z0, Z2, Z2
+	VADDPS    Z1, Z2, Z2
+	VSUBPS    Z1, Z0, Z3
+	VMOVUPS.Z (R8)(BX*2), K1, Z1
+	VSUBPS    Z1, Z3, Z3
+	LEAQ      (R8)(BX*2), R8
+	ADDQ      BX, R8
+	VSUBPS    Z2, Z6, Z6
+	VSUBPS    Z3, Z7, Z7
+	VADDPS    Z4, Z8, Z8
+	VSUBPS    Z4, Z12, Z12
+	VADDPS    Z5, Z9, Z9
+	VSUBPS    Z5, Z13, Z13
+	VADDPS    Z6, Z10, Z10
+	VSUBPS    Z6, Z14, Z14
+	VADDPS    Z7, Z11, Z11
+	VSUBPS    Z7, Z15, Z15
+	VMOVUPS.Z (R8), K1, Z2
+	VMOVUPS.Z (R8)(BX*1), K1, Z0
+	VMOVUPS.Z (R8)(BX*2), K1, Z1
+	ADDQ      BX, R8
+	VADDPS    Z0, Z2, Z2
+	VADDPS    Z1, Z2, Z2
+	VSUBPS    Z1, Z0, Z3
+	VMOVUPS.Z (R8)(BX*2), K1, Z1
+	VSUBPS    Z1, Z3, Z3
+	LEAQ      (R8)(BX*2), R8
+	ADDQ      BX, R8
+	VMOVAPS   Z2, Z4
+	VMOVAPS   Z3, Z5
+	VMOVUPS.Z (R8), K1, Z2
+	VMOVUPS.Z (R8)(BX*1), K1, Z0
+	VMOVUPS.Z (R8)(BX*2), K1, Z1
+	ADDQ      BX, R8
+	VADDPS    Z0, Z2, Z2
+	VADDPS    Z1, Z2, Z2
+	VSUBPS    Z1, Z0, Z3
+	VMOVUPS.Z (R8)(BX*2), K1, Z1
+	VSUBPS    Z1, Z3, Z3
+	LEAQ      (R8)(BX*2), R8
+	ADDQ      BX, R8
+	VADDPS    Z2, Z4, Z4
+	VMOVAPS   Z2, Z6
+	VADDPS    Z3, Z5, Z5
+	VMOVAPS   Z3, Z7
+	VMOVUPS.Z (R8), K1, Z2
+	VMOVUPS.Z (R8)(BX*1), K1, Z0
+	VMOVUPS.Z (R8)(BX*2), K1, Z1
+	ADDQ      BX, R8
+	VADDPS    Z0, Z2, Z2
+	VADDPS    Z1, Z2, Z2
+	VSUBPS    Z1, Z0, Z3
+	VMOVUPS.Z (R8)(BX*2), K1, Z1
+	VSUBPS    Z1, Z3, Z3
+	LEAQ      (R8)(BX*2), R8
+	ADDQ      BX, R8
+	VADDPS    Z2, Z4, Z4
+	VSUBPS    Z2, Z6, Z6
+	VADDPS    Z3, Z5, Z5
+	VSUBPS    Z3, Z7, Z7
+	VMOVUPS.Z (R8), K1, Z2
+	VMOVUPS.Z (R8)(BX*1), K1, Z0
+	VMOVUPS.Z (R8)(BX*2), K1, Z1
+	ADDQ      BX, R8
+	VADDPS    Z0, Z2, Z2
+	VADDPS    Z1, Z2, Z2
+	VSUBPS    Z1, Z0, Z3
+	VMOVUPS.Z (R8)(BX*2), K1, Z1
+	VSUBPS    Z1, Z3, Z3
+	LEAQ      (R8)(BX*2), R8
+	ADDQ      BX, R8
+	VSUBPS    Z2, Z6, Z6
+	VSUBPS    Z3, Z7, Z7
+	VSUBPS    Z4, Z12, Z12
+	VSUBPS    Z5, Z13, Z13
+	VSUBPS    Z6, Z14, Z14
+	VSUBPS    Z7, Z15, Z15
+	VMOVUPS.Z (DX), K1, Z0
+	MOVQ      AX, R8
+	VADDPS    Z0, Z8, Z8
+	VMOVUPS   Z8, K1, (R8)
+	ADDQ      DI, R8
+	VADDPS    Z0, Z9, Z9
+	VMOVUPS   Z9, K1, (R8)
+	ADDQ      DI, R8
+	VADDPS    Z0, Z10, Z10
+	VMOVUPS   Z10, K1, (R8)
+	ADDQ      DI, R8
+	VADDPS    Z0, Z11, Z11
+	VMOVUPS   Z11, K1, (R8)
+	ADDQ      DI, R8
+	VADDPS    Z0, Z12, Z12
+	VMOVUPS   Z12, K1, (R8)
+	ADDQ      DI, R8
+	VADDPS    Z0, Z13, Z13
+	VMOVUPS   Z13, K1, (R8)
+	ADDQ      DI, R8
+	VADDPS    Z0, Z14, Z14
+	VMOVUPS   Z14, K1, (R8)
+	ADDQ      DI, R8
+	VADDPS    Z0, Z15, Z15
+	VMOVUPS   Z15, K1, (R8)
+	ADDQ      $0x40, AX
+	ADDQ      $0x40, CX
+	ADDQ      $0x40, DX
+	SUBQ      $0x10, SI
+	JG        channels
+	VZEROUPPER
+	RET
+
 // func rectifyGrad512(dst *float32, grad *float32, out *float32, rows int, n int)
 // Requires: AVX, AVX512F, BMI2, CMOV
 TEXT ·rectifyGrad512(SB), NOSPLIT, $0-40

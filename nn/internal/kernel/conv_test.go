@@ -1,6 +1,7 @@
 package kernel_test
 
 import (
+	"math"
 	"math/rand/v2"
 	"testing"
 
@@ -147,6 +148,9 @@ func testConv(t *testing.T, c convCase, relu bool, n int) {
 		k.Forward(out, arg, in, w, bias, cuts[i-1], cuts[i], scratch)
 	}
 	near(t, "output", out, want.out, 1e-5)
+	if kernel.WinogradFits(g, c.pool) {
+		testWinograd(t, k, in, w, bias, want, n)
+	}
 	if pooled {
 		checkArg(t, arg, want.arg, out, relu)
 		again := ar.alloc(n * outLen)
@@ -242,4 +246,62 @@ func testPaletteConv(t *testing.T, c convCase, relu bool, n int, background uint
 	near(t, "weight gradient", dw, want.dw, 2e-5)
 	near(t, "bias gradient", db, want.db, 2e-5)
 	ar.check()
+}
+
+func testWinograd(t *testing.T, c *kernel.Conv, src, w, bias []float32, want truth, n int) {
+	ar := arena{t: t}
+	k := kernel.NewWinograd(c)
+	u, weightScratch, scratch := ar.alloc(k.WeightLen()), ar.alloc(36*c.OutC), ar.alloc(k.TileScratchLen())
+	k.Weights(u, w, 1, c.InC, weightScratch)
+	k.Weights(u, w, 0, 1, weightScratch)
+	out := ar.alloc(len(want.out))
+	var arg []uint8
+	if c.Pool.Size != cube(1) {
+		arg = make([]uint8, len(out))
+	}
+	cuts := []int{0, 1, k.Tiles() + 1, n * k.Tiles()}
+	for i := len(cuts) - 1; i > 0; i-- {
+		k.Forward(out, arg, src, u, bias, cuts[i-1], cuts[i], scratch)
+	}
+	near(t, "minimal filtering", out, want.out, 1e-5)
+	if arg != nil {
+		checkArg(t, arg, want.arg, out, c.ReLU)
+	}
+	ar.check()
+}
+
+// TestWinogradError measures the error of minimal filtering against the reference in float64 and holds it to three times that of the direct sum.
+func TestWinogradError(t *testing.T) {
+	eachTier(t, func(t *testing.T) {
+		for _, channels := range []int{16, 32, 64} {
+			r := rand.New(rand.NewPCG(13, 14))
+			c := valid("", cube(8), channels, cube(3), cube(1), cube(1), 32, 1, 1)
+			g := c.geo
+			k := kernel.NewConv(g, g.Unit(), false)
+			src, w, bias := random(r, g.InLen()), random(r, g.Patch()*g.OutC), make([]float32, g.OutC)
+			want := reference.ConvForward(g, src, w, bias)
+			direct, minimal := make([]float32, len(want)), make([]float32, len(want))
+			k.Forward(direct, nil, src, w, bias, 0, k.Windows(), make([]float32, k.ScratchLen()))
+			wino := kernel.NewWinograd(k)
+			u := make([]float32, wino.WeightLen())
+			wino.Weights(u, w, 0, g.InC, make([]float32, 36*g.OutC))
+			wino.Forward(minimal, nil, src, u, nil, 0, wino.Tiles(), make([]float32, wino.TileScratchLen()))
+			a, b := rms(direct, want), rms(minimal, want)
+			t.Logf("%d channels: root mean square error relative to that of the output: direct %.2g, minimal %.2g", channels, a, b)
+			if b > 3*a {
+				t.Errorf("%d channels: minimal filtering errs by %g, direct by %g", channels, b, a)
+			}
+		}
+	})
+}
+
+// rms is the root mean square of the difference, relative to that of want.
+func rms(got, want []float32) float64 {
+	var d, s float64
+	for i := range got {
+		e := float64(got[i]) - float64(want[i])
+		d += e * e
+		s += float64(want[i]) * float64(want[i])
+	}
+	return math.Sqrt(d / s)
 }

@@ -42,6 +42,9 @@ func fastInner(t Tier) (inner, bool) {
 
 				gather: gatherAVX2,
 
+				winogradInput:  winogradInputAVX2,
+				winogradOutput: winogradOutputAVX2,
+
 				dropout: portableDropout,
 				keep:    portableKeep,
 				rectify: rectifyAVX2,
@@ -68,6 +71,9 @@ func fastInner(t Tier) (inner, bool) {
 			outer:  outerAVX512,
 
 			gather: gatherAVX512,
+
+			winogradInput:  winogradInputAVX512,
+			winogradOutput: winogradOutputAVX512,
 
 			dropout: dropoutAVX512,
 			keep:    keepAVX512,

@@ -159,3 +159,19 @@ func gatherAVX2(dst, src []float32, starts []int32, at []span, n, patch int) {
 func rectifyGradAVX2(dst, grad, out []float32, n int) {
 	rectifyGrad2(&dst[0], &grad[0], &out[0], len(grad)/n, n)
 }
+
+func winogradInputAVX2(dst, src []float32, plane, row, cell, step, n int) {
+	if n%8 != 0 {
+		portableWinogradInput(dst, src, plane, row, cell, step, n)
+		return
+	}
+	winogradInput2(&dst[0], &src[0], plane, row, cell, step, n)
+}
+
+func winogradOutputAVX2(dst, src, bias []float32, step, n int) {
+	if n%8 != 0 {
+		portableWinogradOutput(dst, src, bias, step, n)
+		return
+	}
+	winogradOutput2(&dst[0], &src[0], &bias[0], step, n)
+}

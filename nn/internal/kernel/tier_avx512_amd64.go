@@ -126,3 +126,11 @@ func gatherAVX512(dst, src []float32, starts []int32, at []span, n, patch int) {
 func rectifyGradAVX512(dst, grad, out []float32, n int) {
 	rectifyGrad512(&dst[0], &grad[0], &out[0], len(grad)/n, n)
 }
+
+func winogradInputAVX512(dst, src []float32, plane, row, cell, step, n int) {
+	winogradInput512(&dst[0], &src[0], plane, row, cell, step, n)
+}
+
+func winogradOutputAVX512(dst, src, bias []float32, step, n int) {
+	winogradOutput512(&dst[0], &src[0], &bias[0], step, n)
+}

@@ -28,6 +28,7 @@ var All = []Pass{
 	{"fold-batchnorm", "Draws batch normalisation into convolutions, for inference.", foldBatchNorm},
 	{"fuse-dropout", "Draws dropout into batch normalisation.", fuseDropout},
 	{"sparse-backward", "Visits only the gradients that pooling passes on.", sparseBackward},
+	{"winograd", "Convolves 3x3x3 kernels with a third of the products.", useWinograd},
 	{"palette", "Reads palette indices in place of colours.", readPalette},
 }
 

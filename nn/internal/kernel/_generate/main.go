@@ -26,6 +26,7 @@ func main() {
 		outer2()
 		gather2()
 		lanes2.batchNorm()
+		lanes2.winograd()
 		lanes2.rectifyGrad()
 	case "avx512":
 		tiles512()
@@ -39,6 +40,7 @@ func main() {
 		dropout512()
 		gather512()
 		lanes512.batchNorm()
+		lanes512.winograd()
 		lanes512.rectifyGrad()
 	default:
 		log.Fatalf("-tier is %q, want avx2 or avx512", *tier)
