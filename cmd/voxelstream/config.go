@@ -19,7 +19,7 @@ func (c *cli) configCommand() *cobra.Command {
 		if len(args) > 0 {
 			c.config = args[0]
 		}
-		return app.ConfigLint(os.Stdout, c.config, os.Environ(), overrides(cmd.Flags()), c.json)
+		return app.ConfigLint(os.Stdout, c.file(), os.Environ(), overrides(cmd.Flags()), c.json)
 	}
 	show := command("print", "Show each effective value and where it came from", cobra.NoArgs)
 	show.RunE = c.do(func(_ context.Context, a *app.App, _ []string) error { return a.ConfigPrint() })

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"os"
 
@@ -22,13 +23,14 @@ func (c *cli) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "voxelstream",
 		Short:         "Stream RGB-D frames, Lidar scans and HDF5 archives through voxels, Kafka and a 3D network",
+		Version:       app.Version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	f := root.PersistentFlags()
-	f.StringVar(&c.config, "config", os.Getenv(app.EnvPrefix+"CONFIG"), "configuration file (see config.yaml)")
+	f.StringVar(&c.config, "config", "", "configuration file (see config.yaml); without it, the one that "+app.EnvPrefix+"CONFIG names")
 	f.BoolVar(&c.json, "json", false, "results as JSON")
 	f.BoolVarP(&c.quiet, "quiet", "q", false, "no progress")
 	keyFlags(f, map[string]string{"log-level": "log.level", "log-format": "log.format", "threads": "threads", "seed": "seed"})
@@ -47,11 +49,14 @@ func (c *cli) exitCode(err error) int {
 	return app.ExitCode(err)
 }
 
+// file is the configuration file, if any.
+func (c *cli) file() string { return cmp.Or(c.config, os.Getenv(app.EnvPrefix+"CONFIG")) }
+
 // do wraps the work of a command: it loads the configuration, catches signals, and runs f.
 func (c *cli) do(f func(ctx context.Context, a *app.App, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		c.started = true
-		loaded, err := app.Load(c.config, os.Environ(), overrides(cmd.Flags()))
+		loaded, err := app.Load(c.file(), os.Environ(), overrides(cmd.Flags()))
 		if err != nil {
 			return err
 		}
@@ -69,18 +74,25 @@ func (c *cli) do(f func(ctx context.Context, a *app.App, args []string) error) f
 // keyAnnotation marks a flag with the configuration key that it sets.
 const keyAnnotation = "voxelstream_key"
 
-// keyFlags adds flags that set keys; name, comment and default come from the configuration.
+// keyFlags adds flags that set keys; comment, default and type come from the configuration, which also checks the values.
 func keyFlags(fs *pflag.FlagSet, flags map[string]string) {
 	for name, key := range flags {
-		doc, value, isBool := app.Describe(key)
-		if isBool {
+		doc, value, kind := app.Describe(key)
+		if kind == "bool" {
 			fs.Bool(name, value == "true", doc)
 		} else {
-			fs.String(name, value, doc)
+			fs.Var(&keyValue{value, kind}, name, doc)
 		}
 		_ = fs.SetAnnotation(name, keyAnnotation, []string{key}) // the flag exists
 	}
 }
+
+// keyValue is the text of a flag that sets a key.
+type keyValue struct{ text, kind string }
+
+func (v *keyValue) String() string     { return v.text }
+func (v *keyValue) Set(s string) error { v.text = s; return nil }
+func (v *keyValue) Type() string       { return v.kind }
 
 // notAnnotation marks a flag that sets a key to false.
 const notAnnotation = "voxelstream_not"

@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/voxelstream/voxelstream/nn/zoo"
 	"github.com/voxelstream/voxelstream/pipeline/app"
 )
 
@@ -16,7 +14,7 @@ func (c *cli) train() *cobra.Command {
 		"arch": "train.arch", "epochs": "train.epochs", "batch-size": "train.batch_size", "validation-split": "train.validation_split",
 		"learning-rate": "train.learning_rate", "shuffle": "train.shuffle",
 	})
-	cmd.Long = cmd.Short + ".\n\nArchitectures: " + strings.Join(zoo.Names(), ", ") + ". The defaults are those of the 3D MNIST tutorial."
+	cmd.Long = cmd.Short + ".\n\nThe defaults are those of the 3D MNIST tutorial. A signal ends training after the step at hand; what was learnt so far is written."
 	cmd.Example = "  voxelstream train mnist3d.h5 --out digits.keras --history digits.csv --plot digits.png"
 	f := cmd.Flags()
 	f.BoolVar(&o.FromTopic, "from-topic", false, "train on the labelled volumes of the topic")

@@ -61,7 +61,7 @@ func (a *App) newClassifying(ctx context.Context, b *bus) (_ *classifying, err e
 		exhausted = pipeline.DeadLetter
 	}
 	c.Pipeline = &pipeline.Pipeline[transport.Message, infer.Item]{
-		Source: c.consumer, Stage: pipeline.StageFunc[transport.Message, infer.Item](decode), Sink: slowly(pipeline.Via(c.network.Classify, pipeline.Sink[sinks.Classification](out))),
+		Source: c.consumer, Stage: pipeline.StageFunc[transport.Message, infer.Item](decode), Sink: pipeline.Via(c.network.Classify, pipeline.Sink[sinks.Classification](out)),
 		StageName: "decode", SinkName: "classify", Workers: min(2, a.Threads()),
 		Batch: pipeline.Batch{Size: cfg.Batch, Linger: cfg.Linger.std()},
 		Retry: pipeline.Retry{Attempts: cfg.Attempts}, Exhausted: exhausted, Drain: cfg.Drain.std(), Abort: a.Abort,

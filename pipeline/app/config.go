@@ -74,7 +74,7 @@ type VoxelizeConfig struct {
 
 // ModelConfig is the section model.
 type ModelConfig struct {
-	Path string `yaml:"path" doc:"Model file (.keras or .h5). Empty: the built-in network of the ten digits."`
+	Path string `yaml:"path" doc:"Model file (.keras, .h5 or .safetensors). Empty: the built-in network of the ten digits."`
 	TopK int    `yaml:"top_k" doc:"Best classes that a classification names."`
 }
 
@@ -98,7 +98,7 @@ type SinksConfig struct {
 
 // TrainConfig is the section train.
 type TrainConfig struct {
-	Arch            string  `yaml:"arch" doc:"Architecture: see the reference page of train."`
+	Arch            string  `yaml:"arch" enum:"tutorial,voxnet" doc:"Architecture of a new network."`
 	Epochs          int     `yaml:"epochs" doc:"Passes over the data."`
 	BatchSize       int     `yaml:"batch_size" doc:"Samples of a step."`
 	ValidationSplit float64 `yaml:"validation_split" doc:"Share of the rows, the last ones before shuffling, that is kept to validate. 0 up to, not including, 1."`

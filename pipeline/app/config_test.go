@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/voxelstream/voxelstream/internal/testenv"
+	"github.com/voxelstream/voxelstream/nn/zoo"
 	"github.com/voxelstream/voxelstream/voxelize"
 	"github.com/voxelstream/voxelstream/voxelize/colormap"
 )
@@ -175,6 +176,7 @@ func TestFields(t *testing.T) {
 	same("voxelize.method", methods)
 	same("voxelize.value", values)
 	same("voxelize.colormap", colormap.Names())
+	same("train.arch", zoo.Names())
 }
 
 func TestUnits(t *testing.T) {

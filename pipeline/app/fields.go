@@ -84,6 +84,27 @@ func (f field) textual() bool { return reflect.PointerTo(f.typ).Implements(textT
 
 var textType = reflect.TypeFor[encoding.TextUnmarshaler]()
 
+// kind names the type for people: int, duration, size.
+func (f field) kind() string {
+	switch f.typ {
+	case reflect.TypeFor[Duration]():
+		return "duration"
+	case reflect.TypeFor[Bytes]():
+		return "size"
+	case reflect.TypeFor[Dims]():
+		return "cells"
+	}
+	switch f.typ.Kind() {
+	case reflect.Slice:
+		return "list"
+	case reflect.Float64:
+		return "number"
+	case reflect.Uint64:
+		return "int"
+	}
+	return f.typ.Kind().String()
+}
+
 // allowed says in words what a value must be.
 func (f field) allowed() string {
 	switch {

@@ -1,71 +1,87 @@
 package app
 
 import (
-	"bufio"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math"
 	"os"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
-
-	"github.com/sbinet/npyio/npy"
 
 	"github.com/voxelstream/voxelstream/nn"
 )
 
-// readNPY reads rows of a shape, from an array (N, shape...) of float32, float64 or uint8 in C order.
-func readNPY(path string, shape nn.Shape) (rows int, x []float32, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return 0, nil, err
-	}
-	defer f.Close() //nolint:errcheck // opened for reading
-	r, err := npy.NewReader(bufio.NewReader(f))
-	if err != nil {
-		return 0, nil, fmt.Errorf("%s: %w", path, err)
-	}
-	have, want := r.Header.Descr.Shape, fmt.Sprintf("(N, %s)", strings.TrimPrefix(shape.String(), "(None, "))
-	bad := len(have) != len(shape)+1 || have[0] < 1
-	for i := 0; !bad && i < len(shape); i++ {
-		bad = have[i+1] != shape[i]
-	}
-	if bad || r.Header.Descr.Fortran {
-		return 0, nil, fmt.Errorf("%s: found shape %v (Fortran order: %t), want %s in C order", path, have, r.Header.Descr.Fortran, want)
-	}
-	info, err := f.Stat()
-	if err != nil {
-		return 0, nil, err
-	}
-	if int64(have[0]) > info.Size()/int64(shape.Size()) { // at least a byte a value
-		return 0, nil, fmt.Errorf("%s: found %d bytes for %d rows of %d values", path, info.Size(), have[0], shape.Size())
-	}
-	switch r.Header.Descr.Type {
-	case "<f4":
-		err = r.Read(&x)
-	case "<f8":
-		var v []float64
-		err = r.Read(&v)
-		for _, y := range v {
-			x = append(x, float32(y))
-		}
-	case "|u1":
-		var v []uint8
-		err = r.Read(&v)
-		for _, y := range v {
-			x = append(x, float32(y))
-		}
-	default:
-		err = fmt.Errorf("found type %s, want <f4, <f8 or |u1", r.Header.Descr.Type)
-	}
-	if err == nil && len(x) != have[0]*shape.Size() {
-		err = fmt.Errorf("found %d values, want %d", len(x), have[0]*shape.Size())
-	}
-	if err != nil {
-		return 0, nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return have[0], x, nil
+// npyHeader is the dictionary of a .npy file, https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html.
+var npyHeader = regexp.MustCompile(`^\{'descr': '([<|][fui]\d)', 'fortran_order': (True|False), 'shape': \(([\d, ]*)\),? ?\}\s*$`)
+
+// npyTypes are the element types that readNPY takes: size in bytes, and the value of an element.
+var npyTypes = map[string]struct {
+	size  int
+	value func([]byte) float32
+}{
+	"<f4": {4, func(b []byte) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(b)) }},
+	"<f8": {8, func(b []byte) float32 { return float32(math.Float64frombits(binary.LittleEndian.Uint64(b))) }},
+	"|u1": {1, func(b []byte) float32 { return float32(b[0]) }},
 }
+
+// readNPY reads rows of a shape, from an array (N, shape...) of float32, float64 or uint8 in C order. Memory is bounded by the file's size.
+func readNPY(path string, shape nn.Shape) (rows int, x []float32, err error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return 0, nil, err
+	}
+	if rows, x, err = parseNPY(data, shape); err != nil {
+		return 0, nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return rows, x, nil
+}
+
+func parseNPY(data []byte, shape nn.Shape) (rows int, x []float32, err error) {
+	if len(data) < 12 || string(data[:6]) != "\x93NUMPY" {
+		return 0, nil, fmt.Errorf("found %.8q, want a .npy file", data)
+	}
+	begin, n := 10, int(binary.LittleEndian.Uint16(data[8:]))
+	if data[6] > 1 { // version 2 and 3 have a length of four bytes
+		begin, n = 12, int(binary.LittleEndian.Uint32(data[8:]))
+	}
+	if n > len(data)-begin {
+		return 0, nil, fmt.Errorf("header of %d bytes in a file of %d", n, len(data))
+	}
+	m := npyHeader.FindSubmatch(data[begin : begin+n])
+	if m == nil {
+		return 0, nil, fmt.Errorf("found the header %.200q, want descr, fortran_order and shape", data[begin:begin+n])
+	}
+	element, ok := npyTypes[string(m[1])]
+	if !ok || string(m[2]) == "True" {
+		return 0, nil, fmt.Errorf("found type %s (Fortran order: %s), want <f4, <f8 or |u1 in C order", m[1], m[2])
+	}
+	var have []int
+	for _, f := range strings.FieldsFunc(string(m[3]), func(r rune) bool { return r == ',' || r == ' ' }) {
+		d, err := strconv.Atoi(f)
+		if err != nil {
+			return 0, nil, err
+		}
+		have = append(have, d)
+	}
+	if len(have) != len(shape)+1 || have[0] < 1 || !slices.Equal(have[1:], []int(shape)) {
+		return 0, nil, fmt.Errorf("found shape %v, want (N, %s", have, strings.TrimPrefix(shape.String(), "(None, "))
+	}
+	rows, body := have[0], data[begin+n:]
+	if rows > len(body)/(shape.Size()*element.size) {
+		return 0, nil, fmt.Errorf("found %d bytes for %d rows of %d values: %w", len(body), rows, shape.Size(), errShort)
+	}
+	x = make([]float32, rows*shape.Size())
+	for i := range x {
+		x[i] = element.value(body[i*element.size:])
+	}
+	return rows, x, nil
+}
+
+var errShort = errors.New("the file ends early")
 
 // writeNPY writes float32 in NumPy's format, version 1.0.
 func writeNPY(w io.Writer, shape []int, x []float32) error {

@@ -104,14 +104,14 @@ func ConfigLint(w io.Writer, path string, environ []string, overrides []Override
 	return nil
 }
 
-// Describe is a key's comment and the text of its default, for the flag that sets it.
-func Describe(key string) (doc, value string, isBool bool) {
+// Describe is a key's comment, the text of its default and the kind of its value, for the flag that sets it.
+func Describe(key string) (doc, value, kind string) {
 	f, ok := lookup(key)
 	if !ok {
 		panic("no such key: " + key) // a programming error: flags are fixed
 	}
 	c := Default()
-	return f.doc + f.hint(), f.text(&c), f.text(&c) == "true" || f.text(&c) == "false"
+	return f.doc + f.hint(), f.text(&c), f.kind()
 }
 
 // WriteDocs writes the generated files of a checkout at root: config.yaml and the reference of the configuration.

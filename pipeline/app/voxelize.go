@@ -186,14 +186,24 @@ type ConvertSummary struct {
 	Failed  int    `json:"failed"`
 }
 
-// Convert copies the samples of an input to a file of another format, which the extension names.
+// Convert copies the samples of an input to a file of another format, which the extension names. An .arrow file holds volumes, made as the
+// configuration says.
 func (a *App) Convert(ctx context.Context, in, out string) (err error) {
 	src, err := formats.Open(ctx, in, a.Config.ingestOptions())
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, src.Close()) }()
-	w, err := formats.Create(out)
+	var w ingest.Writer
+	if strings.EqualFold(filepath.Ext(out), ".arrow") {
+		v, verr := voxelize.New(a.Config.voxelOptions())
+		if verr != nil {
+			return verr
+		}
+		w, err = createGrids(out, v, voxelize.FormatIndex)
+	} else {
+		w, err = formats.Create(out)
+	}
 	if err != nil {
 		return Usage(err)
 	}

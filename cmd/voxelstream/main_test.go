@@ -1,0 +1,96 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/voxelstream/voxelstream/internal/testenv"
+)
+
+// TestGenerated: the reference pages are those that the commands describe now.
+func TestGenerated(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "docs", "reference"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if code := execute([]string{"docs", dir}); code != 0 {
+		t.Fatal("docs failed")
+	}
+	made := 0
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		made++
+		name, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		want, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		have, err := os.ReadFile(filepath.Join(testenv.Root(), name))
+		if err != nil || string(have) != string(want) {
+			t.Errorf("%s differs from what the program says: run make generate (%v)", name, err)
+		}
+		return nil
+	})
+	if err != nil || made < 20 {
+		t.Fatalf("found %d pages, %v", made, err)
+	}
+	pages, err := filepath.Glob(filepath.Join(testenv.Root(), "docs", "reference", "cli", "*.md"))
+	if err != nil || len(pages) != made-3 {
+		t.Errorf("found %d pages of commands, want %d: remove those of commands that are gone (%v)", len(pages), made-3, err)
+	}
+}
+
+func TestManPages(t *testing.T) {
+	dir := t.TempDir()
+	if code := execute([]string{"docs", "--man", dir}); code != 0 {
+		t.Fatal("docs --man failed")
+	}
+	if _, err := os.Stat(filepath.Join(dir, "voxelstream-run.1")); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestExitCodes: what is wrong with the command line or the configuration is 2, what fails at work is 1.
+func TestExitCodes(t *testing.T) {
+	t.Chdir(t.TempDir())
+	bad := filepath.Join(t.TempDir(), "bad.yaml")
+	if err := os.WriteFile(bad, []byte("kafka:\n  grup: x\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		code int
+		args []string
+	}{
+		{0, []string{"version"}},
+		{0, []string{"version", "--json"}},
+		{0, []string{"--help"}},
+		{0, []string{"completion", "bash"}},
+		{0, []string{"config", "print"}},
+		{0, []string{"config", "schema"}},
+		{0, []string{"config", "lint"}},
+		{2, []string{"config", "lint", bad}},
+		{2, []string{"version", "--config", bad}},
+		{1, []string{"inspect", "missing.pcd"}},
+		{1, []string{"run", "missing.pcd"}},
+		{2, []string{"run"}},
+		{2, []string{"runn", "x"}},
+		{2, []string{"inspect", "--no-such-flag", "x"}},
+		{2, []string{"version", "--threads", "many"}},
+		{2, []string{"generate", "--count", "3"}},
+		{2, []string{"generate", "--count", "0", "--out", "x.h5"}},
+		{2, []string{"train", "x.h5", "--out", "x.txt"}},
+		{2, []string{"train", "--out", "x.keras"}},
+		{2, []string{"model", "bench", "--mode", "sleep"}},
+		{2, []string{"voxelize", "x.pcd"}},
+	} {
+		if code := execute(c.args); code != c.code {
+			t.Errorf("%v: found exit code %d, want %d", c.args, code, c.code)
+		}
+	}
+}
