@@ -173,6 +173,8 @@ type Options struct {
 	Tolerance time.Duration
 	// GridShape is depth, height and width of the rows of flat arrays; zero: cubes.
 	GridShape [3]int
+	// Calibration is the path of a lidar's calibration table, for the sensors whose packets mean nothing without one.
+	Calibration string
 	// MaxReprojection, in pixels, and MinTrack, in images, leave out the uncertain points of photogrammetry; 0: all are kept.
 	MaxReprojection float64
 	MinTrack        int

@@ -68,6 +68,7 @@ type scanMessage struct {
 // scanMessages are the message types that are understood, by name.
 var scanMessages = map[string]scanMessage{
 	"velodyne_msgs/msg/VelodyneScan": {size: velodyneSize},
+	"pandar_msgs/msg/PandarScan":     {size: 1500, counted: true},
 }
 
 // packets takes the packets out of a message.

@@ -252,49 +252,25 @@ func TestVLP16Recording(t *testing.T) {
 func TestVLP32Truth(t *testing.T) {
 	turns := turnsOf(t, ROSBag2, testenv.Sample(t, "lidar/velodyne/nebula_vlp32_packets.db3"))
 	truth, _ := turnsOf(t, lidar.PCD, testenv.Sample(t, "lidar/velodyne/nebula_vlp32_truth.pcd"))[0].Data.(*ingest.PointCloud)
-	const cell, near = 0.05, 0.01
-	type key [3]int
-	at := func(x, y, z float64) key {
-		return key{int(math.Floor(x / cell)), int(math.Floor(y / cell)), int(math.Floor(z / cell))}
-	}
-	found := map[key][][3]float64{}
+	found := newNeighbours(0.01)
 	for _, s := range turns {
 		p, ok := s.Data.(*ingest.PointCloud)
 		if !ok {
 			t.Fatalf("found %T", s.Data)
 		}
 		for i := range p.X {
-			v := [3]float64{p.Y[i], -p.X[i], p.Z[i]} // ROS: x forward, y left
-			k := at(v[0], v[1], v[2])
-			found[k] = append(found[k], v)
+			found.add(p.Y[i], -p.X[i], p.Z[i]) // ROS: x forward, y left
 		}
 	}
 	hits := 0
 	for i := range truth.X {
-		x, y, z := truth.X[i], truth.Y[i], truth.Z[i]
-		if isNear(found, at, x, y, z, near) {
+		if found.near(truth.X[i], truth.Y[i], truth.Z[i]) {
 			hits++
 		}
 	}
 	if share := float64(hits) / float64(truth.Len()); share < 0.985 {
 		t.Errorf("found %.4f of %d points within 1 cm, want 0.985", share, truth.Len())
 	}
-}
-
-// isNear looks in the cells that reach within near.
-func isNear[K comparable](found map[K][][3]float64, at func(x, y, z float64) K, x, y, z, near float64) bool {
-	for dx := -1.0; dx <= 1; dx++ {
-		for dy := -1.0; dy <= 1; dy++ {
-			for dz := -1.0; dz <= 1; dz++ {
-				for _, v := range found[at(x+dx*near, y+dy*near, z+dz*near)] {
-					if math.Abs(v[0]-x) < near && math.Abs(v[1]-y) < near && math.Abs(v[2]-z) < near {
-						return true
-					}
-				}
-			}
-		}
-	}
-	return false
 }
 
 func BenchmarkVelodyne(b *testing.B) {

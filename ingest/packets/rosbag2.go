@@ -14,8 +14,8 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// ROSBag2 is a recording of ROS 2 in SQLite (.db3) that holds the packets of a Velodyne sensor (velodyne_msgs/msg/VelodyneScan). The tables
-// are topics (id, name, type, serialization_format) and messages (id, topic_id, timestamp, data); data is CDR.
+// ROSBag2 is a recording of ROS 2 in SQLite (.db3) that holds the packets of a Velodyne sensor (velodyne_msgs/msg/VelodyneScan), or of
+// a Hesai PandarQT64 (pandar_msgs/msg/PandarScan) whose calibration table Options.Calibration names. The tables are topics (id, name, type, serialization_format) and messages (id, topic_id, timestamp, data); data is CDR.
 // https://github.com/ros2/rosbag2/tree/rolling/rosbag2_storage_sqlite3
 var ROSBag2 = ingest.Format{
 	Name: "rosbag2",
@@ -40,11 +40,12 @@ const maxMessage = 64 << 20
 type rosbag2 struct {
 	db      *sql.DB
 	rows    *sql.Rows
+	kind    string
 	message scanMessage
 	queue   []packet
 }
 
-func openROSBag2(path string, _ ingest.Options) (recording, decoder, error) {
+func openROSBag2(path string, o ingest.Options) (recording, decoder, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, nil, err
@@ -59,7 +60,14 @@ func openROSBag2(path string, _ ingest.Options) (recording, decoder, error) {
 	if err := r.begin(); err != nil {
 		return nil, nil, errors.Join(err, r.close())
 	}
-	return r, newVelodyneDecoder(), nil
+	if r.kind == "pandar_msgs/msg/PandarScan" {
+		dec, err := newHesaiDecoder(o.Calibration)
+		if err != nil {
+			return nil, nil, errors.Join(err, r.close())
+		}
+		return &only{r, isHesai}, dec, nil
+	}
+	return &only{r, isVelodyne}, newVelodyneDecoder(), nil
 }
 
 // begin finds the topic.
@@ -77,7 +85,7 @@ func (r *rosbag2) begin() error {
 			return errors.Join(fmt.Errorf("rosbag2: %w", err), topics.Close())
 		}
 		if m, ok := scanMessages[kind]; ok && topic < 0 {
-			topic, r.message = id, m
+			topic, r.kind, r.message = id, kind, m
 		}
 		if len(found) < 20 {
 			found = append(found, kind)
@@ -87,7 +95,7 @@ func (r *rosbag2) begin() error {
 		return fmt.Errorf("rosbag2: %w", err)
 	}
 	if topic < 0 {
-		return fmt.Errorf("rosbag2: found topics of %q, want velodyne_msgs/msg/VelodyneScan", found)
+		return fmt.Errorf("rosbag2: found topics of %q, want velodyne_msgs/msg/VelodyneScan or pandar_msgs/msg/PandarScan", found)
 	}
 	r.rows, err = r.db.Query("SELECT length(data), data FROM messages WHERE topic_id = ? AND length(data) <= ? ORDER BY timestamp, id", topic, maxMessage)
 	if err != nil {
