@@ -73,6 +73,9 @@ func (c *Conv) forwardMinimal(e *ir.Env[float32]) {
 	tiles := e.N * m.k.Tiles()
 	// Tasks of few tiles would spend their time on reading the weights.
 	c.taskSize = max(min(tiles, 4), blocks(tiles, 64))
+	if c.taskSize > 4 {
+		c.taskSize = blocks(c.taskSize, kernel.TileBlock) * kernel.TileBlock
+	}
 	e.Pool.Run(blocks(tiles, c.taskSize), c.forward)
 	if !c.Pooled() {
 		c.finish(e.Y)

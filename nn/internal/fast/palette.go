@@ -41,7 +41,7 @@ func (c *PaletteConv) Plan(p *ir.Program) {
 	c.forward = func(worker, task int) {
 		e := c.env
 		lo, hi := c.slabs(task)
-		k.Forward(e.Y, c.arg, e.Index, c.table, c.base, lo, hi, c.voxels[worker], c.planes[worker])
+		k.Forward(e.Y, c.arg, e.Index, e.P[0], c.table, c.base, lo, hi, c.voxels[worker], c.planes[worker])
 		c.finish(e.Y[lo*slab : hi*slab])
 	}
 	if !p.Training {

@@ -74,6 +74,11 @@ func voxels2(sums *float32, table *float32, at *int32, colour *int32, count int,
 //go:noescape
 func outer2(dw *float32, plane *float32, diff *float32, at *int32, colour *int32, count int, rows int, stride int, n int)
 
+// respond2 adds to plane at at[i]-r*stride+(2-k)*n, for each voxel i, row r and k, the product of diff [colour[i],3] and w [r,k,3,n].
+//
+//go:noescape
+func respond2(plane *float32, w *float32, diff *float32, at *int32, colour *int32, count int, rows int, stride int, n int)
+
 // gather2 copies, for each of count starts, n elements of src at start plus each span's first place to dst at its second; rows of dst are patch long.
 //
 //go:noescape

@@ -827,6 +827,87 @@ voxel:
 	VZEROUPPER
 	RET
 
+// func respond2(plane *float32, w *float32, diff *float32, at *int32, colour *int32, count int, rows int, stride int, n int)
+// Requires: AVX, FMA3
+TEXT ·respond2(SB), NOSPLIT, $0-72
+	MOVQ w+8(FP), AX
+	MOVQ plane+0(FP), CX
+	MOVQ diff+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ at+24(FP), SI
+	MOVQ colour+32(FP), DI
+	SHLQ $0x02, BX
+
+row:
+	MOVQ BX, R8
+	MOVQ AX, R13
+	MOVQ CX, R10
+
+channels:
+	MOVQ    R13, R9
+	VMOVUPS (R9), Y0
+	ADDQ    BX, R9
+	VMOVUPS (R9), Y1
+	ADDQ    BX, R9
+	VMOVUPS (R9), Y2
+	ADDQ    BX, R9
+	VMOVUPS (R9), Y3
+	ADDQ    BX, R9
+	VMOVUPS (R9), Y4
+	ADDQ    BX, R9
+	VMOVUPS (R9), Y5
+	ADDQ    BX, R9
+	VMOVUPS (R9), Y6
+	ADDQ    BX, R9
+	VMOVUPS (R9), Y7
+	ADDQ    BX, R9
+	VMOVUPS (R9), Y8
+	ADDQ    BX, R9
+	XORQ    R11, R11
+
+voxel:
+	MOVLQSX      (SI)(R11*4), R9
+	LEAQ         (R10)(R9*4), R9
+	MOVLQSX      (DI)(R11*4), R12
+	LEAQ         (R12)(R12*2), R12
+	LEAQ         (DX)(R12*4), R12
+	VBROADCASTSS (R12), Y12
+	VBROADCASTSS 4(R12), Y13
+	VBROADCASTSS 8(R12), Y14
+	VMULPS       Y12, Y6, Y11
+	VFMADD231PS  Y13, Y7, Y11
+	VFMADD231PS  Y14, Y8, Y11
+	VADDPS       (R9), Y11, Y11
+	VMOVUPS      Y11, (R9)
+	ADDQ         BX, R9
+	VMULPS       Y12, Y3, Y10
+	VFMADD231PS  Y13, Y4, Y10
+	VFMADD231PS  Y14, Y5, Y10
+	VADDPS       (R9), Y10, Y10
+	VMOVUPS      Y10, (R9)
+	ADDQ         BX, R9
+	VMULPS       Y12, Y0, Y9
+	VFMADD231PS  Y13, Y1, Y9
+	VFMADD231PS  Y14, Y2, Y9
+	VADDPS       (R9), Y9, Y9
+	VMOVUPS      Y9, (R9)
+	INCQ         R11
+	CMPQ         R11, count+40(FP)
+	JLT          voxel
+	ADDQ         $0x20, R13
+	ADDQ         $0x20, R10
+	SUBQ         $0x20, R8
+	JG           channels
+	LEAQ         (BX)(BX*8), R9
+	ADDQ         R9, AX
+	MOVQ         stride+56(FP), R10
+	SHLQ         $0x02, R10
+	SUBQ         R10, CX
+	DECQ         rows+48(FP)
+	JNZ          row
+	VZEROUPPER
+	RET
+
 // func gather2(dst *float32, src *float32, starts *int32, count int, spans *int, runs int, n int, patch int)
 // Requires: AVX
 TEXT ·gather2(SB), NOSPLIT, $0-64

@@ -114,6 +114,11 @@ func voxels512(sums *float32, table *float32, at *int32, colour *int32, count in
 //go:noescape
 func outer512(dw *float32, plane *float32, diff *float32, at *int32, colour *int32, count int, rows int, stride int, n int)
 
+// respond512 adds to plane at at[i]-r*stride+(2-k)*n, for each voxel i, row r and k, the product of diff [colour[i],3] and w [r,k,3,n].
+//
+//go:noescape
+func respond512(plane *float32, w *float32, diff *float32, at *int32, colour *int32, count int, rows int, stride int, n int)
+
 // dropout512 is Dropout on n elements, a multiple of 16.
 //
 //go:noescape

@@ -2230,6 +2230,127 @@ voxel:
 	VZEROUPPER
 	RET
 
+// func respond512(plane *float32, w *float32, diff *float32, at *int32, colour *int32, count int, rows int, stride int, n int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·respond512(SB), NOSPLIT, $0-72
+	MOVQ w+8(FP), AX
+	MOVQ plane+0(FP), CX
+	MOVQ diff+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ at+24(FP), R12
+	MOVQ colour+32(FP), R13
+	SHLQ $0x02, BX
+
+row:
+	MOVQ BX, SI
+	MOVQ AX, R11
+	MOVQ CX, R8
+
+channels:
+	MOVQ      SI, DI
+	SHRQ      $0x02, DI
+	MOVQ      $0x00000020, R9
+	CMPQ      DI, R9
+	CMOVQGT   R9, DI
+	MOVQ      $-1, R9
+	BZHIQ     DI, R9, R9
+	KMOVW     R9, K1
+	SHRQ      $0x10, R9
+	KMOVW     R9, K2
+	MOVQ      R11, DI
+	VMOVUPS.Z (DI), K1, Z0
+	VMOVUPS.Z 64(DI), K2, Z1
+	ADDQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z2
+	VMOVUPS.Z 64(DI), K2, Z3
+	ADDQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z4
+	VMOVUPS.Z 64(DI), K2, Z5
+	ADDQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z6
+	VMOVUPS.Z 64(DI), K2, Z7
+	ADDQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z8
+	VMOVUPS.Z 64(DI), K2, Z9
+	ADDQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z10
+	VMOVUPS.Z 64(DI), K2, Z11
+	ADDQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z12
+	VMOVUPS.Z 64(DI), K2, Z13
+	ADDQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z14
+	VMOVUPS.Z 64(DI), K2, Z15
+	ADDQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z16
+	VMOVUPS.Z 64(DI), K2, Z17
+	ADDQ      BX, DI
+	XORQ      R9, R9
+
+voxel:
+	MOVLQSX      (R12)(R9*4), DI
+	LEAQ         (R8)(DI*4), DI
+	MOVLQSX      (R13)(R9*4), R10
+	LEAQ         (R10)(R10*2), R10
+	LEAQ         (DX)(R10*4), R10
+	VBROADCASTSS (R10), Z24
+	VBROADCASTSS 4(R10), Z25
+	VBROADCASTSS 8(R10), Z26
+	VMULPS       Z24, Z12, Z22
+	VFMADD231PS  Z25, Z14, Z22
+	VFMADD231PS  Z26, Z16, Z22
+	VMOVUPS.Z    (DI), K1, Z27
+	VADDPS       Z22, Z27, Z22
+	VMOVUPS      Z22, K1, (DI)
+	VMULPS       Z24, Z13, Z23
+	VFMADD231PS  Z25, Z15, Z23
+	VFMADD231PS  Z26, Z17, Z23
+	VMOVUPS.Z    64(DI), K2, Z28
+	VADDPS       Z23, Z28, Z23
+	VMOVUPS      Z23, K2, 64(DI)
+	ADDQ         BX, DI
+	VMULPS       Z24, Z6, Z20
+	VFMADD231PS  Z25, Z8, Z20
+	VFMADD231PS  Z26, Z10, Z20
+	VMOVUPS.Z    (DI), K1, Z27
+	VADDPS       Z20, Z27, Z20
+	VMOVUPS      Z20, K1, (DI)
+	VMULPS       Z24, Z7, Z21
+	VFMADD231PS  Z25, Z9, Z21
+	VFMADD231PS  Z26, Z11, Z21
+	VMOVUPS.Z    64(DI), K2, Z28
+	VADDPS       Z21, Z28, Z21
+	VMOVUPS      Z21, K2, 64(DI)
+	ADDQ         BX, DI
+	VMULPS       Z24, Z0, Z18
+	VFMADD231PS  Z25, Z2, Z18
+	VFMADD231PS  Z26, Z4, Z18
+	VMOVUPS.Z    (DI), K1, Z27
+	VADDPS       Z18, Z27, Z18
+	VMOVUPS      Z18, K1, (DI)
+	VMULPS       Z24, Z1, Z19
+	VFMADD231PS  Z25, Z3, Z19
+	VFMADD231PS  Z26, Z5, Z19
+	VMOVUPS.Z    64(DI), K2, Z28
+	VADDPS       Z19, Z28, Z19
+	VMOVUPS      Z19, K2, 64(DI)
+	INCQ         R9
+	CMPQ         R9, count+40(FP)
+	JLT          voxel
+	ADDQ         $0x00000080, R11
+	ADDQ         $0x00000080, R8
+	SUBQ         $0x00000080, SI
+	JG           channels
+	LEAQ         (BX)(BX*8), DI
+	ADDQ         DI, AX
+	MOVQ         stride+56(FP), R8
+	SHLQ         $0x02, R8
+	SUBQ         R8, CX
+	DECQ         rows+48(FP)
+	JNZ          row
+	VZEROUPPER
+	RET
+
 // func dropout512(dst *float32, src *float32, bits *uint16, n int, key uint64, threshold uint64, scale float32)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·dropout512(SB), NOSPLIT, $64-52

@@ -101,7 +101,7 @@ func BenchmarkTutorialConv(b *testing.B) {
 	b.Run("palette/forward", func(b *testing.B) {
 		benchTiers(b, func(b *testing.B) {
 			for b.Loop() {
-				k.Forward(out, arg, src, table, base, 0, n*k.Slabs(), v, scratch)
+				k.Forward(out, arg, src, w, table, base, 0, n*k.Slabs(), v, scratch)
 			}
 			perSample(b)
 		})

@@ -52,6 +52,8 @@ func convCases() []convCase {
 		valid("dilation", [3]int{9, 8, 11}, 3, [3]int{3, 2, 3}, cube(1), [3]int{2, 3, 2}, 7, 2, 2),
 		valid("stride and dilation", cube(13), 1, cube(3), cube(2), [3]int{1, 2, 3}, 16, 1, 1),
 		valid("overlapping windows", cube(8), 2, cube(3), cube(1), cube(1), 6, 3, 2),
+		valid("one channel", cube(7), 1, cube(3), cube(1), cube(1), 16, 2, 2),
+		valid("four channels", cube(6), 4, cube(3), cube(1), cube(1), 24, 2, 2),
 		same("same", [3]int{5, 4, 7}, 3, cube(3), cube(1), 8, 1),
 		same("same, stride", [3]int{5, 8, 7}, 2, [3]int{3, 5, 4}, cube(2), 18, 1),
 		same("same, pooled", [3]int{6, 4, 7}, 3, cube(3), cube(1), 34, 2),
@@ -231,7 +233,7 @@ func testPaletteConv(t *testing.T, c convCase, relu bool, n int, background uint
 	}
 	cuts := []int{0, 1, k.Slabs() + 1, n * k.Slabs()}
 	for i := len(cuts) - 1; i > 0; i-- {
-		k.Forward(out, arg, indices, table, base, cuts[i-1], cuts[i], v, scratch)
+		k.Forward(out, arg, indices, w, table, base, cuts[i-1], cuts[i], v, scratch)
 	}
 	near(t, "output", out, want.out, 1e-5)
 	if pooled {

@@ -11,8 +11,8 @@ const PaletteSize = 256
 // PaletteConv is a convolution whose input is [N,In] palette indices in place of [N,In,InC] colours.
 //
 // It is linear in its input, so out = (response to a volume of nothing but background) + sum over the voxels that are not background of the
-// response to (colour - background). The first term is the same for all samples; the second is, for each such voxel and tap, a row of a table
-// [PaletteSize,Kernel,OutC] that is computed once for given weights. The terms are those of the convolution, added in another order.
+// response to (colour - background). The first term is the same for all samples; the second is, for each such voxel and tap, a few products or a row
+// of a table [PaletteSize,Kernel,OutC] that is computed once for given weights. The terms are those of the convolution, added in another order.
 type PaletteConv struct {
 	Conv
 	colours    []float32 // [PaletteSize,InC]
@@ -85,8 +85,16 @@ func (c *PaletteConv) layout() plane {
 	return p
 }
 
-// TableLen returns the length of the table of responses.
-func (c *PaletteConv) TableLen() int { return PaletteSize * c.Taps() * c.OutC }
+// rgb tells that the inner loops for kernels of width 3 over three colour channels apply; they need no table.
+func (c *PaletteConv) rgb() bool { return c.flat && c.Kernel[2] == 3 && c.InC == 3 }
+
+// TableLen returns the length of the table of responses, 0 where none is needed.
+func (c *PaletteConv) TableLen() int {
+	if c.rgb() {
+		return 0
+	}
+	return PaletteSize * c.Taps() * c.OutC
+}
 
 // BaseLen returns the length of the response to background: [OutC] where no output reads padding, else [Out,OutC].
 func (c *PaletteConv) BaseLen() int { return c.dense.OutLen() }
@@ -102,6 +110,9 @@ func (c *PaletteConv) Base(base, w, bias, scratch []float32) {
 // Table computes the responses to colours [lo,hi). Along the width a colour's taps stand in falling order, so that the rows which one voxel adds
 // to neighbouring outputs are neighbours too.
 func (c *PaletteConv) Table(table, w []float32, lo, hi int) {
+	if c.rgb() {
+		return
+	}
 	n, kx, all := c.OutC, c.Kernel[2], c.Taps()*c.OutC
 	for tap := range c.Taps() {
 		mirrored := tap - tap%kx + kx - 1 - tap%kx
@@ -161,8 +172,9 @@ func (c *PaletteConv) list(v *Voxels, src []uint8, sample int) {
 // PlaneScratchLen returns the length of the scratch memory that Forward and WeightGrad need.
 func (c *PaletteConv) PlaneScratchLen() int { return c.Pool.Size[0] * c.plane.length }
 
-// Forward computes slabs [lo,hi), counted through all samples, of dst [N,Pool.Out,OutC]; arg as in Conv.Forward.
-func (c *PaletteConv) Forward(dst []float32, arg, src []uint8, table, base []float32, lo, hi int, v *Voxels, scratch []float32) {
+// Forward computes slabs [lo,hi), counted through all samples, of dst [N,Pool.Out,OutC], from the weights and what Table and Base made of them; arg as
+// in Conv.Forward.
+func (c *PaletteConv) Forward(dst []float32, arg, src []uint8, w, table, base []float32, lo, hi int, v *Voxels, scratch []float32) {
 	v.sample = -1
 	n := c.OutC
 	for slab := lo; slab < hi; slab++ {
@@ -175,8 +187,15 @@ func (c *PaletteConv) Forward(dst []float32, arg, src []uint8, table, base []flo
 			sums := scratch[r*c.plane.length : (r+1)*c.plane.length]
 			c.setBase(sums, base, z)
 			for kz := range c.Kernel[0] {
-				if at, colour := c.voxels(v, z, kz); len(at) > 0 {
-					c.addResponses(sums, table[kz*c.Kernel[1]*c.Kernel[2]*n:], at, colour)
+				at, colour := c.voxels(v, z, kz)
+				if len(at) == 0 {
+					continue
+				}
+				taps := kz * c.Kernel[1] * c.Kernel[2]
+				if c.rgb() {
+					loops.respond(sums, w[taps*c.InC*n:], c.diff, at, colour, c.corner(), c.Kernel[1], c.plane.row, n)
+				} else {
+					c.addResponses(sums, table[taps*n:], at, colour)
 				}
 			}
 		}
@@ -338,7 +357,7 @@ func (c *PaletteConv) spreadSlab(planes, dbase, grad []float32, arg []uint8, out
 // addOuter adds to the gradient of a depth of taps [KH,KW,InC,OutC] what voxels contribute.
 func (c *PaletteConv) addOuter(dw, plane []float32, at, colour []int32) {
 	n := c.OutC
-	if c.flat && c.Kernel[2] == 3 && c.InC == 3 {
+	if c.rgb() {
 		loops.outer(dw, plane, c.diff, at, colour, c.corner(), c.Kernel[1], c.plane.row, n)
 		return
 	}

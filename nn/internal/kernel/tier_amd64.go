@@ -40,6 +40,8 @@ func fastInner(t Tier) (inner, bool) {
 				voxels: voxelsAVX2,
 				outer:  outerAVX2,
 
+				respond: respondAVX2,
+
 				gather: gatherAVX2,
 
 				winogradInput:  winogradInputAVX2,
@@ -69,6 +71,8 @@ func fastInner(t Tier) (inner, bool) {
 			unpool: unpoolAVX512,
 			voxels: voxelsAVX512,
 			outer:  outerAVX512,
+
+			respond: respondAVX512,
 
 			gather: gatherAVX512,
 

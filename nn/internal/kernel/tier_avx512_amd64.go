@@ -134,3 +134,7 @@ func winogradInputAVX512(dst, src []float32, plane, row, cell, step, n int) {
 func winogradOutputAVX512(dst, src, bias []float32, step, n int) {
 	winogradOutput512(&dst[0], &src[0], &bias[0], step, n)
 }
+
+func respondAVX512(plane, w, diff []float32, at, colour []int32, corner, rows, stride, n int) {
+	respond512(&plane[corner], &w[0], &diff[0], &at[0], &colour[0], len(at), rows, stride, n)
+}

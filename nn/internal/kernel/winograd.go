@@ -56,12 +56,12 @@ func (w *Winograd) corner(t int) (z, y, x int) {
 // Tiles returns the number of tiles of a sample; a range of tiles is a task.
 func (w *Winograd) Tiles() int { return volume(w.tiles) }
 
-// tileBlock is how many tiles are transformed and multiplied at a time.
-const tileBlock = 28
+// TileBlock is how many tiles are transformed and multiplied at a time.
+const TileBlock = 28
 
 // TileScratchLen returns the length of the scratch memory that Forward needs.
 func (w *Winograd) TileScratchLen() int {
-	return winogradPoints*tileBlock*(w.InC+w.OutC) + max(winogradPoints*w.InC, 8*w.OutC) + w.OutC
+	return winogradPoints*TileBlock*(w.InC+w.OutC) + max(winogradPoints*w.InC, 8*w.OutC) + w.OutC
 }
 
 // WeightLen returns the length of the transformed weights.
@@ -103,22 +103,22 @@ func filter(dst []float32, to int, src []float32, from, n int) {
 // Forward is Conv.Forward for tiles [lo,hi), counted through all samples, with transformed weights u.
 func (w *Winograd) Forward(dst []float32, arg []uint8, src, u, bias []float32, lo, hi int, scratch []float32) {
 	in, out := w.InC, w.OutC
-	v, scratch := scratch[:winogradPoints*tileBlock*in], scratch[winogradPoints*tileBlock*in:]
-	m, scratch := scratch[:winogradPoints*tileBlock*out], scratch[winogradPoints*tileBlock*out:]
+	v, scratch := scratch[:winogradPoints*TileBlock*in], scratch[winogradPoints*TileBlock*in:]
+	m, scratch := scratch[:winogradPoints*TileBlock*out], scratch[winogradPoints*TileBlock*out:]
 	if bias == nil {
 		bias = scratch[len(scratch)-out:]
 		clear(bias)
 	}
-	for ; lo < hi; lo += tileBlock {
-		end := min(hi, lo+tileBlock)
+	for ; lo < hi; lo += TileBlock {
+		end := min(hi, lo+TileBlock)
 		for t := lo; t < end; t++ {
-			w.input(v[(t-lo)*in:], src, t, tileBlock*in, scratch)
+			w.input(v[(t-lo)*in:], src, t, TileBlock*in, scratch)
 		}
 		for p := range winogradPoints {
-			Gemm(end-lo, out, in, v[p*tileBlock*in:], in, 1, u[p*in*out:], out, m[p*tileBlock*out:], out, false)
+			Gemm(end-lo, out, in, v[p*TileBlock*in:], in, 1, u[p*in*out:], out, m[p*TileBlock*out:], out, false)
 		}
 		for t := lo; t < end; t++ {
-			loops.winogradOutput(scratch[:8*out], m[(t-lo)*out:], bias, tileBlock*out, out)
+			loops.winogradOutput(scratch[:8*out], m[(t-lo)*out:], bias, TileBlock*out, out)
 			w.output(dst, arg, scratch[:8*out], t)
 		}
 	}

@@ -282,6 +282,65 @@ func outer2() {
 	RET()
 }
 
+func respond2() {
+	TEXT("respond2", NOSPLIT, "func(plane, w, diff *float32, at, colour *int32, count, rows, stride, n int)")
+	Pragma("noescape")
+	Doc("respond2 adds to plane at at[i]-r*stride+(2-k)*n, for each voxel i, row r and k, the product of diff [colour[i],3] and w [r,k,3,n].")
+	dw, plane := Load(Param("w"), GP64()), Load(Param("plane"), GP64())
+	diff := Load(Param("diff"), GP64())
+	width := Load(Param("n"), GP64()) // of a row of n, in bytes
+	at, colour := Load(Param("at"), GP64()), Load(Param("colour"), GP64())
+	left, to, from, i, rgb, next := GP64(), GP64(), GP64(), GP64(), GP64(), GP64()
+	SHLQ(U8(2), width)
+	Label("row")
+	MOVQ(width, left)
+	MOVQ(dw, next)
+	MOVQ(plane, from)
+	Label("channels")
+	MOVQ(next, to)
+	for i := range 9 {
+		VMOVUPS(Mem{Base: to}, ymm[i])
+		ADDQ(width, to)
+	}
+	XORQ(i, i)
+	Label("voxel")
+	MOVLQSX(Mem{Base: at, Index: i, Scale: 4}, to)
+	LEAQ(Mem{Base: from, Index: to, Scale: 4}, to)
+	MOVLQSX(Mem{Base: colour, Index: i, Scale: 4}, rgb)
+	LEAQ(Mem{Base: rgb, Index: rgb, Scale: 2}, rgb)
+	LEAQ(Mem{Base: diff, Index: rgb, Scale: 4}, rgb)
+	for c := range 3 {
+		VBROADCASTSS(Mem{Base: rgb, Disp: 4 * c}, ymm[12+c])
+	}
+	for k := 2; k >= 0; k-- {
+		t := ymm[9+k]
+		VMULPS(Y12, ymm[3*k], t)
+		VFMADD231PS(Y13, ymm[3*k+1], t)
+		VFMADD231PS(Y14, ymm[3*k+2], t)
+		VADDPS(Mem{Base: to}, t, t)
+		VMOVUPS(t, Mem{Base: to})
+		if k > 0 {
+			ADDQ(width, to)
+		}
+	}
+	INCQ(i)
+	CMPQ(i, must(Param("count")))
+	JLT(LabelRef("voxel"))
+	ADDQ(U8(32), next)
+	ADDQ(U8(32), from)
+	SUBQ(U8(32), left)
+	JG(LabelRef("channels"))
+	LEAQ(Mem{Base: width, Index: width, Scale: 8}, to)
+	ADDQ(to, dw) // nine rows on
+	MOVQ(must(Param("stride")), from)
+	SHLQ(U8(2), from)
+	SUBQ(from, plane)
+	DECQ(must(Param("rows")))
+	JNZ(LabelRef("row"))
+	VZEROUPPER()
+	RET()
+}
+
 func gather2() {
 	TEXT("gather2", NOSPLIT, "func(dst, src *float32, starts *int32, count int, spans *int, runs, n, patch int)")
 	Pragma("noescape")

@@ -347,6 +347,90 @@ func outer512() {
 	RET()
 }
 
+// respond512 is the inner loop of the palette convolution for the common kernel of width 3 over three colour channels: a row of taps stays in
+// registers, which is faster than reading responses from a table that does not fit the first-level cache.
+func respond512() {
+	TEXT("respond512", NOSPLIT, "func(plane, w, diff *float32, at, colour *int32, count, rows, stride, n int)")
+	Pragma("noescape")
+	Doc("respond512 adds to plane at at[i]-r*stride+(2-k)*n, for each voxel i, row r and k, the product of diff [colour[i],3] and w [r,k,3,n].")
+	dw, plane := Load(Param("w"), GP64()), Load(Param("plane"), GP64())
+	diff := Load(Param("diff"), GP64())
+	width := Load(Param("n"), GP64()) // of a row of n, in bytes
+	left, to, from := GP64(), GP64(), GP64()
+	i, rgb, next := GP64(), GP64(), GP64()
+	at, colour := Load(Param("at"), GP64()), Load(Param("colour"), GP64())
+	low, high := K1, K2
+	weight := func(k, c, half int) VecPhysical { return zmm[(3*k+c)*2+half] }
+
+	SHLQ(U8(2), width)
+	Label("row")
+	MOVQ(width, left)
+	MOVQ(dw, next)
+	MOVQ(plane, from)
+	Label("channels")
+	// The next 32 channels, or as many as there are.
+	m, all := GP64(), GP64()
+	MOVQ(left, m)
+	SHRQ(U8(2), m)
+	MOVQ(U32(32), all)
+	CMPQ(m, all)
+	CMOVQGT(all, m)
+	MOVQ(I32(-1), all)
+	BZHIQ(m, all, all)
+	KMOVW(all.As32(), low)
+	SHRQ(U8(16), all)
+	KMOVW(all.As32(), high)
+	MOVQ(next, to)
+	for k := range 3 {
+		for c := range 3 {
+			VMOVUPS_Z(Mem{Base: to}, low, weight(k, c, 0))
+			VMOVUPS_Z(Mem{Base: to, Disp: 64}, high, weight(k, c, 1))
+			ADDQ(width, to)
+		}
+	}
+	XORQ(i, i)
+	Label("voxel")
+	MOVLQSX(Mem{Base: at, Index: i, Scale: 4}, to)
+	LEAQ(Mem{Base: from, Index: to, Scale: 4}, to)
+	MOVLQSX(Mem{Base: colour, Index: i, Scale: 4}, rgb)
+	LEAQ(Mem{Base: rgb, Index: rgb, Scale: 2}, rgb)
+	LEAQ(Mem{Base: diff, Index: rgb, Scale: 4}, rgb)
+	for c := range 3 {
+		VBROADCASTSS(Mem{Base: rgb, Disp: 4 * c}, zmm[24+c])
+	}
+	// The products are summed before they meet what is in memory, which the voxel before may just have written.
+	for k := 2; k >= 0; k-- {
+		for half, mask := range []OpmaskPhysical{low, high} {
+			t, have := zmm[18+2*k+half], zmm[27+half]
+			VMULPS(zmm[24], weight(k, 0, half), t)
+			VFMADD231PS(zmm[25], weight(k, 1, half), t)
+			VFMADD231PS(zmm[26], weight(k, 2, half), t)
+			VMOVUPS_Z(Mem{Base: to, Disp: 64 * half}, mask, have)
+			VADDPS(t, have, t)
+			VMOVUPS(t, mask, Mem{Base: to, Disp: 64 * half})
+		}
+		if k > 0 {
+			ADDQ(width, to)
+		}
+	}
+	INCQ(i)
+	CMPQ(i, must(Param("count")))
+	JLT(LabelRef("voxel"))
+	ADDQ(U32(128), next)
+	ADDQ(U32(128), from)
+	SUBQ(U32(128), left)
+	JG(LabelRef("channels"))
+	LEAQ(Mem{Base: width, Index: width, Scale: 8}, to)
+	ADDQ(to, dw) // nine rows on
+	MOVQ(must(Param("stride")), from)
+	SHLQ(U8(2), from)
+	SUBQ(from, plane)
+	DECQ(must(Param("rows")))
+	JNZ(LabelRef("row"))
+	VZEROUPPER()
+	RET()
+}
+
 // dropout512 drops elements by random numbers that count up; see kernel.Dropout.
 func dropout512() {
 	TEXT("dropout512", NOSPLIT, "func(dst, src *float32, bits *uint16, n int, key, threshold uint64, scale float32)")
