@@ -15,6 +15,7 @@ type Tally struct {
 	classes  map[int]*Count
 	recent   [latencies]float64 // a ring
 	now, old map[[16]byte]struct{}
+	repeats  int
 }
 
 // Count is what is known of some classifications.
@@ -66,6 +67,7 @@ func (t *Tally) Add(cs []Classification) []Classification {
 		key := [16]byte(sum[:16])
 		_, a := t.now[key]
 		if _, b := t.old[key]; a || b {
+			t.repeats++
 			continue
 		}
 		if len(t.now) >= generation {
@@ -93,6 +95,13 @@ func (t *Tally) Total() Count {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.count
+}
+
+// Repeats is how many were left out.
+func (t *Tally) Repeats() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.repeats
 }
 
 // Classes counts by true class where it is known, else by the class that was found.

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/voxelstream/voxelstream/nn/infer"
@@ -75,7 +76,11 @@ func (a *App) newClassifying(ctx context.Context, b *bus) (_ *classifying, err e
 // Run classifies until ctx ends or something fails for good.
 func (c *classifying) Run(ctx context.Context) error {
 	defer c.network.Close()
-	return c.Pipeline.Run(ctx)
+	err := c.Pipeline.Run(ctx)
+	if n := c.consumer.Stats().Lost.Load(); n > 0 {
+		err = errors.Join(err, fmt.Errorf("%d messages were deleted by the broker's retention before they were read", n))
+	}
+	return err
 }
 
 // decode takes the volumes out of a message. What cannot be decoded never will be.

@@ -35,7 +35,7 @@ func (a *App) Ingest(ctx context.Context, paths []string) error {
 		return err
 	}
 	bar := a.Screen.Progress("volumes")
-	s, err := a.ingest(ctx, b, paths, bar)
+	s, err := a.ingest(ctx, b, a.backlogOf(b, b.broker != nil), paths, bar)
 	bar.Done()
 	if err = errors.Join(interrupted(ctx, err), b.close(context.WithoutCancel(ctx))); err != nil {
 		return err
@@ -52,14 +52,14 @@ func (a *App) Ingest(ctx context.Context, paths []string) error {
 }
 
 // ingest moves all of the inputs to the topic: read in order, voxelized on all threads, sent in order. bar may be nil.
-func (a *App) ingest(ctx context.Context, b *bus, paths []string, bar *screen.Progress) (IngestSummary, error) {
+func (a *App) ingest(ctx context.Context, b *bus, log *backlog, paths []string, bar *screen.Progress) (IngestSummary, error) {
 	v, err := voxelize.New(a.Config.voxelOptions())
 	if err != nil {
 		return IngestSummary{}, err
 	}
 	start := time.Now()
 	src := &inputs{paths: paths, options: a.Config.ingestOptions(), letters: newLetters(a, b)}
-	out := &volumes{topic: b.producer.Sink(a.Config.Kafka.Volumes), palette: v.Palette().Name, bar: bar}
+	out := &volumes{topic: b.producer.Sink(a.Config.Kafka.Volumes), palette: v.Palette().Name, backlog: log, bar: bar}
 	p := &pipeline.Pipeline[ingest.Sample, voxelize.Volume]{
 		Source: src,
 		Stage: pipeline.StageFunc[ingest.Sample, voxelize.Volume](func(_ context.Context, s ingest.Sample) ([]voxelize.Volume, error) {
@@ -70,6 +70,7 @@ func (a *App) ingest(ctx context.Context, b *bus, paths []string, bar *screen.Pr
 			return []voxelize.Volume{vol}, nil
 		}),
 		Sink: out, StageName: "voxelize", SinkName: "produce", Workers: a.Threads(),
+		Retry: pipeline.Retry{Attempts: 1}, // reading again is cheap, and what may pass is waited for inside
 		Batch: pipeline.Batch{Size: a.messageVolumes(v.Dims()), Linger: a.Config.Pipeline.Linger.std()},
 		Drain: a.Config.Pipeline.Drain.std(), Abort: a.Abort,
 	}
@@ -93,6 +94,7 @@ func (a *App) messageVolumes(dims [3]int) int {
 type volumes struct {
 	topic             pipeline.Sink[transport.Message]
 	palette           string
+	backlog           *backlog
 	bar               *screen.Progress
 	volumes, messages atomic.Int64
 }
@@ -113,6 +115,9 @@ func (s *volumes) Write(ctx context.Context, vs []voxelize.Volume) error {
 				failed[i] = pipeline.Permanent(err)
 			}
 			continue
+		}
+		if err := s.backlog.wait(ctx, m.Size()); err != nil {
+			return err
 		}
 		ms, from = append(ms, m), append(from, i)
 		i = n

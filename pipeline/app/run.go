@@ -31,7 +31,7 @@ func (a *App) Run(ctx context.Context, paths []string) error {
 	go func() {
 		defer close(ingested)
 		defer stop()
-		if sent, ingestErr = a.ingest(soft, b, paths, nil); ingestErr == nil {
+		if sent, ingestErr = a.ingest(soft, b, a.backlogOf(b, false), paths, nil); ingestErr == nil {
 			ingestErr = b.whenSettled(soft, a.Config.Kafka.Group, a.Config.Kafka.Volumes)
 		}
 		if soft.Err() != nil && errors.Is(ingestErr, soft.Err()) {
@@ -48,8 +48,8 @@ func (a *App) Run(ctx context.Context, paths []string) error {
 		return err
 	}
 	err = interrupted(ctx, nil)
-	if err == nil && b.broker != nil && s.DeadLetters == 0 && int64(s.Classified) < s.Volumes {
-		// Nobody else can have taken them: the broker is ours.
+	if err == nil && b.broker != nil && s.DeadLetters == 0 && int64(s.Classified+c.tally.Repeats()) < s.Volumes {
+		// Nobody else can have taken them: the broker is ours. Repeats are inputs that were named twice.
 		err = fmt.Errorf("%d volumes were sent, but only %d classified, and none is a dead letter", s.Volumes, s.Classified)
 	}
 	return errors.Join(err, a.report(s))
