@@ -1,0 +1,5 @@
+//go:build unix && nohdf5
+
+package integration
+
+var buildTags = []string{"nohdf5"}
