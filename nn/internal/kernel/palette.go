@@ -85,12 +85,15 @@ func (c *PaletteConv) layout() plane {
 	return p
 }
 
-// rgb tells that the inner loops for kernels of width 3 over three colour channels apply; they need no table.
+// rgb tells that the inner loops for kernels of width 3 over three colour channels apply.
 func (c *PaletteConv) rgb() bool { return c.flat && c.Kernel[2] == 3 && c.InC == 3 }
+
+// tableless tells that responses are computed where they are needed, which pays where a tier computes three products as fast as it adds.
+func (c *PaletteConv) tableless() bool { return c.rgb() && c.OutC%8 == 0 && loops.respond != nil }
 
 // TableLen returns the length of the table of responses, 0 where none is needed.
 func (c *PaletteConv) TableLen() int {
-	if c.rgb() {
+	if c.tableless() {
 		return 0
 	}
 	return PaletteSize * c.Taps() * c.OutC
@@ -110,7 +113,7 @@ func (c *PaletteConv) Base(base, w, bias, scratch []float32) {
 // Table computes the responses to colours [lo,hi). Along the width a colour's taps stand in falling order, so that the rows which one voxel adds
 // to neighbouring outputs are neighbours too.
 func (c *PaletteConv) Table(table, w []float32, lo, hi int) {
-	if c.rgb() {
+	if c.tableless() {
 		return
 	}
 	n, kx, all := c.OutC, c.Kernel[2], c.Taps()*c.OutC
@@ -192,7 +195,7 @@ func (c *PaletteConv) Forward(dst []float32, arg, src []uint8, w, table, base []
 					continue
 				}
 				taps := kz * c.Kernel[1] * c.Kernel[2]
-				if c.rgb() {
+				if c.tableless() {
 					loops.respond(sums, w[taps*c.InC*n:], c.diff, at, colour, c.corner(), c.Kernel[1], c.plane.row, n)
 				} else {
 					c.addResponses(sums, table[taps*n:], at, colour)

@@ -36,6 +36,7 @@ type inner struct {
 	// voxels adds, for each voxel i and each of rows rows r, n elements of table at colour[i]*colours+r*n to sums at at[i]+corner-r*stride.
 	voxels func(sums, table []float32, at, colour []int32, corner, rows, stride, colours, n int)
 	// respond adds to plane at at[i]+corner-r*stride+(2-k)*n, for each voxel i, row r and k, the product of diff [colour[i],3] and w [rows,3,3,n].
+	// It is nil in the portable tier.
 	respond func(plane, w, diff []float32, at, colour []int32, corner, rows, stride, n int)
 	// outer adds to dw [rows,3,3,n], for each voxel i, row r and k, the products of diff [colour[i],3] and plane at at[i]+corner-r*stride+(2-k)*n.
 	outer func(dw, plane, diff []float32, at, colour []int32, corner, rows, stride, n int)
@@ -77,7 +78,6 @@ var portable = inner{
 	voxels: portableVoxels,
 	outer:  portableOuter,
 
-	respond: portableRespond,
 
 	gather: portableGather,
 

@@ -177,9 +177,5 @@ func winogradOutputAVX2(dst, src, bias []float32, step, n int) {
 }
 
 func respondAVX2(plane, w, diff []float32, at, colour []int32, corner, rows, stride, n int) {
-	if n%8 != 0 {
-		portableRespond(plane, w, diff, at, colour, corner, rows, stride, n)
-		return
-	}
 	respond2(&plane[corner], &w[0], &diff[0], &at[0], &colour[0], len(at), rows, stride, n)
 }

@@ -135,22 +135,3 @@ func portableGather(dst, src []float32, starts []int32, at []span, n, patch int)
 		}
 	}
 }
-
-func portableRespond(plane, w, diff []float32, at, colour []int32, corner, rows, stride, n int) {
-	for i, voxel := range at {
-		to := int(voxel) + corner
-		d := diff[3*colour[i] : 3*colour[i]+3]
-		for r := range rows {
-			from := w[r*9*n:]
-			for k := range 3 {
-				out := plane[to+(2-k)*n:][:n]
-				d0, d1, d2 := d[0], d[1], d[2]
-				w0, w1, w2 := from[3*k*n:][:n], from[(3*k+1)*n:][:n], from[(3*k+2)*n:][:n]
-				for j := range out {
-					out[j] += d0*w0[j] + d1*w1[j] + d2*w2[j]
-				}
-			}
-			to -= stride
-		}
-	}
-}
