@@ -314,7 +314,8 @@ func TestFacts(t *testing.T) {
 		path := filepath.Join(dir, filepath.FromSlash(name))
 		category := filepath.Dir(name)
 		switch {
-		case strings.HasSuffix(name, ".e57") && !strings.Contains(facts, "scans=0"), strings.HasSuffix(name, ".las"), category == "mesh" && !strings.HasSuffix(name, ".binvox"), category == "sfm" && isSparse(name),
+		case strings.HasSuffix(name, ".e57") && !strings.Contains(facts, "scans=0"), strings.HasSuffix(name, ".las"),
+			category == "mesh" && !strings.HasSuffix(name, ".binvox"), category == "sfm" && isSparse(name),
 			strings.HasSuffix(name, ".pcd"), strings.HasSuffix(name, ".ply"), category == "lidar/kitti", category == "lidar/nuscenes":
 			t.Run(name, func(t *testing.T) { checkPoints(t, path, facts) })
 		case strings.HasSuffix(name, ".png") && strings.Contains(facts, "bitdepth 16"), strings.HasSuffix(name, ".pgm"):

@@ -122,8 +122,7 @@ func exercise(t *testing.T, f ingest.Format, path, what string, inspect bool) {
 	if head, err := ingest.ReadHead(path); err == nil {
 		f.Detect(head)
 	}
-	var contract *contractError
-	if _, err := Drain(t.Context(), f, path); errors.As(err, &contract) {
+	if _, err := Drain(t.Context(), f, path); errors.Is(err, ErrContract) {
 		t.Errorf("%s: %s: %v", f.Name, what, err)
 	}
 	if inspect {
@@ -131,7 +130,8 @@ func exercise(t *testing.T, f ingest.Format, path, what string, inspect bool) {
 	}
 }
 
-type contractError struct{ error }
+// ErrContract says that a source did not keep its promises, as opposed to reporting bad input.
+var ErrContract = errors.New("broken contract")
 
 // maxSamples is more than any test file holds.
 const maxSamples = 1 << 16
@@ -156,7 +156,7 @@ func Drain(ctx context.Context, f ingest.Format, path string) (n int, err error)
 				first = err
 			}
 			if item.Stream == "" || item.Seq < next[item.Stream] {
-				return n, &contractError{fmt.Errorf("found bad item %q %d after %d", item.Stream, item.Seq, next[item.Stream])}
+				return n, fmt.Errorf("%w: found bad item %q %d after %d", ErrContract, item.Stream, item.Seq, next[item.Stream])
 			}
 			next[item.Stream] = item.Seq + 1
 			continue
@@ -164,15 +164,15 @@ func Drain(ctx context.Context, f ingest.Format, path string) (n int, err error)
 			return n, errors.Join(first, err)
 		}
 		if s.Stream == "" || s.Seq < next[s.Stream] {
-			return n, &contractError{fmt.Errorf("found sample %q %d after %d", s.Stream, s.Seq, next[s.Stream])}
+			return n, fmt.Errorf("%w: found sample %q %d after %d", ErrContract, s.Stream, s.Seq, next[s.Stream])
 		}
 		next[s.Stream] = s.Seq + 1
 		if err := check(s.Data); err != nil {
-			return n, &contractError{fmt.Errorf("sample %d: %w", n, err)}
+			return n, fmt.Errorf("%w: sample %d: %w", ErrContract, n, err)
 		}
 		n++
 	}
-	return n, &contractError{fmt.Errorf("found no end after %d samples", maxSamples)}
+	return n, fmt.Errorf("%w: found no end after %d samples", ErrContract, maxSamples)
 }
 
 // check says what is wrong with the shape of data.

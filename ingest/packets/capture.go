@@ -151,7 +151,8 @@ func (c *capture) block() (frame []byte, link uint32, t time.Time, err error) {
 		}
 		id, have := c.order.Uint32(body), c.order.Uint32(body[12:])
 		if int64(id) >= int64(len(c.links)) || uint64(have) > uint64(len(body)-20) {
-			return nil, 0, t, fmt.Errorf("byte %d: found a packet of interface %d and %d bytes, want one of %d and at most %d", c.at, id, have, len(c.links), len(body)-20)
+			return nil, 0, t, fmt.Errorf("byte %d: found a packet of interface %d and %d bytes, want one of %d and at most %d", c.at, id, have,
+				len(c.links), len(body)-20)
 		}
 		units := c.links[id].units
 		ticks := uint64(c.order.Uint32(body[4:]))<<32 | uint64(c.order.Uint32(body[8:]))

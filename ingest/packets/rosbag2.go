@@ -15,7 +15,8 @@ import (
 )
 
 // ROSBag2 is a recording of ROS 2 in SQLite (.db3) that holds the packets of a Velodyne sensor (velodyne_msgs/msg/VelodyneScan), or of
-// a Hesai PandarQT64 (pandar_msgs/msg/PandarScan) whose calibration table Options.Calibration names. The tables are topics (id, name, type, serialization_format) and messages (id, topic_id, timestamp, data); data is CDR.
+// a Hesai PandarQT64 (pandar_msgs/msg/PandarScan) whose calibration table Options.Calibration names. The tables are topics (id, name,
+// type, serialization_format) and messages (id, topic_id, timestamp, data); data is CDR.
 // https://github.com/ros2/rosbag2/tree/rolling/rosbag2_storage_sqlite3
 var ROSBag2 = ingest.Format{
 	Name: "rosbag2",
