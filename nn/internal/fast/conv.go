@@ -28,9 +28,8 @@ type Conv struct {
 	env      *ir.Env[float32]
 	arg      []uint8
 	scratch  [][]float32
-	wt, dwt  []float32
-	db       []float32
-	partial  []float32 // [parts, Patch*OutC + OutC]
+	wt       []float32
+	partial  []float32 // [parts, Patch*OutC + OutC], transposed where Sparse
 	taskSize int       // windows
 	sets     bool      // DX is ours alone
 	minimal  minimal
@@ -41,8 +40,22 @@ type Conv struct {
 // Pooled tells whether windows of more than one position follow the convolution.
 func (c *Conv) Pooled() bool { return c.Pool.Size != [3]int{1, 1, 1} }
 
-// channelsPerTask is how many channels of the sparse weight gradient one task sums over the whole batch.
-const channelsPerTask = 8
+const (
+	// channelsPerTask is how many channels of the transposed weights one task makes.
+	channelsPerTask = 8
+	// sparseChannels is how many channels of the sparse weight gradient one task sums: their sums and a sample stay in the second-level cache.
+	sparseChannels = 32
+	// sparseParts bounds the partial sums of the sparse weight gradient, as there are several tasks for each of them.
+	sparseParts = 8
+)
+
+// parts is the number of partial sums of the weight gradient over n samples.
+func (c *Conv) parts(n int) int {
+	if c.Sparse {
+		return min(n, sparseParts)
+	}
+	return parts(n)
+}
 
 // Plan makes the operation's memory.
 func (c *Conv) Plan(p *ir.Program) {
@@ -66,11 +79,7 @@ func (c *Conv) Plan(p *ir.Program) {
 	if !in.NoGrad {
 		c.wt = make([]float32, size)
 	}
-	if c.Sparse {
-		c.dwt, c.db = make([]float32, size), make([]float32, c.OutC)
-	} else {
-		c.partial = make([]float32, parts(p.Batch)*(size+c.OutC))
-	}
+	c.partial = make([]float32, c.parts(p.Batch)*(size+c.OutC))
 	c.planBackward()
 }
 
@@ -104,12 +113,15 @@ func (c *Conv) planBackward() {
 	}
 	c.sparseWeight = func(_, task int) {
 		e := c.env
-		lo, hi := block(out, channelsPerTask, task)
-		k.SparseWeightGrad(c.dwt, c.db, e.X[0], e.DY, c.arg, e.N, lo, hi)
+		part, blocks := task/blocks(out, sparseChannels), blocks(out, sparseChannels)
+		first, last := pool.Chunk(e.N, c.parts(e.N), part)
+		lo, hi := block(out, sparseChannels, task%blocks)
+		sums := c.partial[part*(size+out) : (part+1)*(size+out)]
+		k.SparseWeightGrad(sums[:size], sums[size:], e.X[0], e.DY, c.arg, first, last, lo, hi)
 	}
 	c.sparseAdd = func(_, task int) {
 		lo, hi := block(patch, rowsPerTask, task)
-		kernel.AddTransposed(c.env.DP[0], c.dwt, patch, out, lo, hi)
+		kernel.AddTransposed(c.env.DP[0], c.partial[:size], patch, out, lo, hi)
 	}
 	c.weight = func(worker, task int) {
 		e := c.env
@@ -172,25 +184,23 @@ func (c *Conv) Backward(e *ir.Env[float32]) {
 	c.env = e
 	size := c.Patch() * c.OutC
 	if e.DP[0] != nil {
-		var db []float32
-		if c.Bias {
-			db = e.DP[1]
+		n := c.parts(e.N)
+		if c.Sparse {
+			e.Pool.Run(n*blocks(c.OutC, sparseChannels), c.sparseWeight)
+		} else {
+			e.Pool.Run(n, c.weight)
+		}
+		sums := c.partial[:size+c.OutC]
+		for i := 1; i < n; i++ {
+			kernel.Add(c.partial[i*len(sums):(i+1)*len(sums)], sums)
 		}
 		if c.Sparse {
-			e.Pool.Run(blocks(c.OutC, channelsPerTask), c.sparseWeight)
 			e.Pool.Run(blocks(c.Patch(), rowsPerTask), c.sparseAdd)
-			if db != nil {
-				kernel.Add(c.db, db)
-			}
 		} else {
-			e.Pool.Run(parts(e.N), c.weight)
-			for i := range parts(e.N) {
-				sums := c.partial[i*(size+c.OutC) : (i+1)*(size+c.OutC)]
-				kernel.Add(sums[:size], e.DP[0])
-				if db != nil {
-					kernel.Add(sums[size:], db)
-				}
-			}
+			kernel.Add(sums[:size], e.DP[0])
+		}
+		if c.Bias && e.DP[1] != nil {
+			kernel.Add(sums[size:], e.DP[1])
 		}
 	}
 	if e.DX[0] != nil {

@@ -134,6 +134,11 @@ func keep512(dst *float32, src *float32, bits *uint16, n int, scale float32)
 //go:noescape
 func gather512(dst *float32, src *float32, starts *int32, count int, spans *int, runs int, n int, patch int)
 
+// list512 writes start+x*step and the colour of each voxel x of a row that is not background; width is a multiple of 16. It writes whole vectors.
+//
+//go:noescape
+func list512(at *int32, colour *int32, row *uint8, width int, start int, step int, background uint8) int
+
 // sums512 sets sums [n] to the sum of the rows of x [rows,n].
 //
 //go:noescape

@@ -2506,6 +2506,47 @@ next:
 	VZEROUPPER
 	RET
 
+// func list512(at *int32, colour *int32, row *uint8, width int, start int, step int, background uint8) int
+// Requires: AVX, AVX512F, POPCNT
+TEXT ·list512(SB), NOSPLIT, $16-64
+	MOVQ         at+0(FP), AX
+	MOVQ         colour+8(FP), CX
+	MOVQ         row+16(FP), DX
+	MOVQ         width+24(FP), BX
+	MOVQ         start+32(FP), SI
+	MOVQ         step+40(FP), DI
+	MOVQ         $0x0706050403020100, R8
+	MOVQ         R8, (SP)
+	MOVQ         $0x0f0e0d0c0b0a0908, R8
+	MOVQ         R8, 8(SP)
+	VPMOVZXBD    (SP), Z0
+	VPBROADCASTD DI, Z3
+	VPMULLD      Z3, Z0, Z0
+	VPBROADCASTD SI, Z1
+	VPADDD       Z1, Z0, Z0
+	VPSLLD       $0x04, Z3, Z3
+	MOVBLZX      background+48(FP), R8
+	VPBROADCASTD R8, Z2
+	XORQ         DI, DI
+
+loop:
+	VPMOVZXBD     (DX), Z1
+	VPCMPD        $0x04, Z2, Z1, K1
+	KMOVW         K1, SI
+	VPCOMPRESSD.Z Z0, K1, Z4
+	VPCOMPRESSD.Z Z1, K1, Z5
+	VMOVDQU32     Z4, (AX)(DI*4)
+	VMOVDQU32     Z5, (CX)(DI*4)
+	POPCNTL       SI, SI
+	ADDQ          SI, DI
+	VPADDD        Z3, Z0, Z0
+	ADDQ          $0x10, DX
+	SUBQ          $0x10, BX
+	JG            loop
+	MOVQ          DI, ret+56(FP)
+	VZEROUPPER
+	RET
+
 // func sums512(x *float32, sums *float32, rows int, n int)
 // Requires: AVX, AVX512F, BMI2, CMOV
 TEXT ·sums512(SB), NOSPLIT, $0-32

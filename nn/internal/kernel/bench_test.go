@@ -66,7 +66,7 @@ func BenchmarkTutorialConv(b *testing.B) {
 		b.Run(c.name+"/sparse weights", func(b *testing.B) {
 			benchTiers(b, func(b *testing.B) {
 				for b.Loop() {
-					k.SparseWeightGrad(dw, db, src, grad, arg, n, 0, g.OutC)
+					k.SparseWeightGrad(dw, db, src, grad, arg, 0, n, 0, g.OutC)
 				}
 				perSample(b)
 			})

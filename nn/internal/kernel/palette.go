@@ -1,10 +1,5 @@
 package kernel
 
-import (
-	"encoding/binary"
-	"math/bits"
-)
-
 // PaletteSize is the number of colours that a uint8 index can name.
 const PaletteSize = 256
 
@@ -136,37 +131,21 @@ type Voxels struct {
 
 // NewVoxels allocates the list for inputs of c.
 func (c *PaletteConv) NewVoxels() *Voxels {
-	n := volume(c.In)
+	n := volume(c.In) + listSlack
 	return &Voxels{first: make([]int32, c.In[0]+1), at: make([]int32, n), colour: make([]int32, n)}
 }
+
+// listSlack is by how much a tier may write beyond the end of the list.
+const listSlack = 16
 
 func (c *PaletteConv) list(v *Voxels, src []uint8, sample int) {
 	height, width, n := c.In[1], c.In[2], 0
 	src = src[sample*volume(c.In) : (sample+1)*volume(c.In)]
-	still := uint64(c.background) * 0x0101010101010101
 	for r := range c.In[0] * height {
 		if r%height == 0 {
 			v.first[r/height] = int32(n)
 		}
-		row := src[r*width : (r+1)*width]
-		start := r % height * c.plane.row
-		x := 0
-		// Eight voxels at a time, as most are background.
-		for ; x+8 <= width; x += 8 {
-			eight := binary.LittleEndian.Uint64(row[x:]) ^ still
-			for eight != 0 {
-				i := bits.TrailingZeros64(eight) / 8
-				v.at[n], v.colour[n] = int32(start+(x+i)*c.OutC), int32(row[x+i])
-				n++
-				eight &^= 0xff << (8 * i)
-			}
-		}
-		for ; x < width; x++ {
-			if row[x] != c.background {
-				v.at[n], v.colour[n] = int32(start+x*c.OutC), int32(row[x])
-				n++
-			}
-		}
+		n += loops.list(v.at[n:], v.colour[n:], src[r*width:(r+1)*width], r%height*c.plane.row, c.OutC, c.background)
 	}
 	v.first[c.In[0]] = int32(n)
 	v.sample = sample

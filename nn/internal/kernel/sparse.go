@@ -3,15 +3,13 @@ package kernel
 // A pooling window passes its gradient to one position only, and to none where the rectifier gave zero. The two kernels here visit just those:
 // with a window of 2x2x2 they do an eighth of the work of the dense ones or less. The terms are the same ones, less the zeros.
 
-// SparseWeightGrad sets rows [lo,hi) of dwt [OutC,Patch] and of db [OutC] (nil for none) to the gradient of the weights, transposed, over
-// n samples, from src, the gradient grad of the pooled output and the arg of Forward.
-func (c *Conv) SparseWeightGrad(dwt, db, src, grad []float32, arg []uint8, n, lo, hi int) {
+// SparseWeightGrad sets rows [lo,hi) of dwt [OutC,Patch] and of db [OutC] to the gradient of the weights, transposed, over samples
+// [first,last), from src, the gradient grad of the pooled output and the arg of Forward.
+func (c *Conv) SparseWeightGrad(dwt, db, src, grad []float32, arg []uint8, first, last, lo, hi int) {
 	patch, out := c.Patch(), c.OutC
 	clear(dwt[lo*patch : hi*patch])
-	if db != nil {
-		clear(db[lo:hi])
-	}
-	for sample := range n {
+	clear(db[lo:hi])
+	for sample := first; sample < last; sample++ {
 		in := src[sample*c.InLen() : (sample+1)*c.InLen()]
 		// Channels outside, so that a row of sums stays in cache for all windows of the sample.
 		for j := lo; j < hi; j++ {
@@ -22,9 +20,7 @@ func (c *Conv) SparseWeightGrad(dwt, db, src, grad []float32, arg []uint8, n, lo
 				if at == Dead || g == 0 {
 					continue
 				}
-				if db != nil {
-					db[j] += g
-				}
+				db[j] += g
 				if start := c.starts[w*c.size+int(at)]; start >= 0 {
 					loops.spans(g, in[start:], to, c.toRows, c.runs[0].length)
 					continue

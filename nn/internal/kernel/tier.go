@@ -33,6 +33,9 @@ type inner struct {
 	pool func(dst []float32, arg []uint8, src []float32, places []int, relu bool)
 	// unpool sets the place of dst that arg names to grad and the other places to zero, and adds what was set to sum.
 	unpool func(dst, sum, grad []float32, arg []uint8, places []int)
+	// list writes, for each voxel x of row that is not background, start+x*step to at and its colour to colour, and returns their number. It may write
+	// listSlack elements more.
+	list func(at, colour []int32, row []uint8, start, step int, background uint8) int
 	// voxels adds, for each voxel i and each of rows rows r, n elements of table at colour[i]*colours+r*n to sums at at[i]+corner-r*stride.
 	voxels func(sums, table []float32, at, colour []int32, corner, rows, stride, colours, n int)
 	// respond adds to plane at at[i]+corner-r*stride+(2-k)*n, for each voxel i, row r and k, the product of diff [colour[i],3] and w [rows,3,3,n].
@@ -75,9 +78,9 @@ var portable = inner{
 	spans:  portableSpans,
 	pool:   portablePool,
 	unpool: portableUnpool,
+	list:   portableList,
 	voxels: portableVoxels,
 	outer:  portableOuter,
-
 
 	gather: portableGather,
 

@@ -37,6 +37,7 @@ func fastInner(t Tier) (inner, bool) {
 				spans:  spansAVX2,
 				pool:   poolAVX2,
 				unpool: unpoolAVX2,
+				list:   portableList,
 				voxels: voxelsAVX2,
 				outer:  outerAVX2,
 
@@ -69,6 +70,7 @@ func fastInner(t Tier) (inner, bool) {
 			spans:  spansAVX512,
 			pool:   poolAVX512,
 			unpool: unpoolAVX512,
+			list:   listAVX512,
 			voxels: voxelsAVX512,
 			outer:  outerAVX512,
 

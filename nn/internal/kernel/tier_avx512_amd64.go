@@ -138,3 +138,12 @@ func winogradOutputAVX512(dst, src, bias []float32, step, n int) {
 func respondAVX512(plane, w, diff []float32, at, colour []int32, corner, rows, stride, n int) {
 	respond512(&plane[corner], &w[0], &diff[0], &at[0], &colour[0], len(at), rows, stride, n)
 }
+
+func listAVX512(at, colour []int32, row []uint8, start, step int, background uint8) int {
+	whole := len(row) &^ 15
+	n := 0
+	if whole > 0 {
+		n = list512(&at[0], &colour[0], &row[0], whole, start, step, background)
+	}
+	return n + portableList(at[n:], colour[n:], row[whole:], start+whole*step, step, background)
+}

@@ -1,5 +1,10 @@
 package kernel
 
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
 func portableAxpy(s float32, src, dst []float32) {
 	dst = dst[:len(src)]
 	i := 0
@@ -134,4 +139,26 @@ func portableGather(dst, src []float32, starts []int32, at []span, n, patch int)
 			copy(row[p.to:p.to+n], from[p.from:p.from+n])
 		}
 	}
+}
+
+func portableList(at, colour []int32, row []uint8, start, step int, background uint8) int {
+	n, x := 0, 0
+	still := uint64(background) * 0x0101010101010101
+	// Eight voxels at a time, as most are background.
+	for ; x+8 <= len(row); x += 8 {
+		eight := binary.LittleEndian.Uint64(row[x:]) ^ still
+		for eight != 0 {
+			i := bits.TrailingZeros64(eight) / 8
+			at[n], colour[n] = int32(start+(x+i)*step), int32(row[x+i])
+			n++
+			eight &^= 0xff << (8 * i)
+		}
+	}
+	for ; x < len(row); x++ {
+		if row[x] != background {
+			at[n], colour[n] = int32(start+x*step), int32(row[x])
+			n++
+		}
+	}
+	return n
 }

@@ -41,6 +41,7 @@ func main() {
 		respond512()
 		dropout512()
 		gather512()
+		list512()
 		lanes512.batchNorm()
 		lanes512.winograd()
 		lanes512.rectifyGrad()
