@@ -354,3 +354,18 @@ func TestExitCode(t *testing.T) {
 		}
 	}
 }
+
+func FuzzParseNPY(f *testing.F) {
+	var b bytes.Buffer
+	if err := writeNPY(&b, []int{2, 3}, []float32{1, 2, 3, 4, 5, 6}); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b.Bytes())
+	f.Add([]byte("\x93NUMPY\x02\x00\xff\xff\xff\xff{"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		rows, x, err := parseNPY(data, nn.Shape{3})
+		if err == nil && (len(x) != 3*rows || len(x) > len(data)) {
+			t.Errorf("found %d values of %d rows in %d bytes", len(x), rows, len(data))
+		}
+	})
+}

@@ -127,3 +127,33 @@ func TestSecondWriter(t *testing.T) {
 		t.Fatalf("found %v, want a refusal", err)
 	}
 }
+
+// FuzzOpen: any file either opens and takes a classification, or is refused and stays as it is.
+func FuzzOpen(f *testing.F) {
+	f.Add([]byte(`{"event_id":"a/0","model":{"digest":"d"}}` + "\n" + `{"event_id":"a/1"`))
+	f.Add([]byte("\n\n"))
+	f.Add([]byte("\x00\x00\n{}\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		path := filepath.Join(t.TempDir(), "c.jsonl")
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Open(path)
+		if err != nil {
+			if now, _ := os.ReadFile(path); !bytes.Equal(now, data) {
+				t.Fatal("a refused file was changed")
+			}
+			return
+		}
+		n := s.Len()
+		c := sinktest.Classification("fuzz-never-there", 1)
+		if err := errors.Join(s.Write(t.Context(), []sinks.Classification{c}), s.Close(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		again := open(t, path)
+		defer again.Close(t.Context()) //nolint:errcheck // nothing was written
+		if again.Len() != n+1 || !again.Has(c.Key()) {
+			t.Fatalf("found %d, want %d", again.Len(), n+1)
+		}
+	})
+}

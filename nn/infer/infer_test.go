@@ -1,0 +1,185 @@
+package infer
+
+import (
+	"context"
+	"errors"
+	"math"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/voxelstream/voxelstream/nn"
+	"github.com/voxelstream/voxelstream/nn/layers"
+	"github.com/voxelstream/voxelstream/pipeline"
+	"github.com/voxelstream/voxelstream/sinks"
+	"github.com/voxelstream/voxelstream/voxelize"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const side, classes = 6, 5
+
+// model is a small network with random weights.
+func model(t *testing.T, activation string) *nn.Model {
+	t.Helper()
+	m, err := nn.Sequential("small", nn.Shape{side, side, side, 3},
+		layers.NewConv3D(4, 3, "relu"), layers.NewFlatten(), layers.NewDense(classes, activation))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Init(5)
+	return m
+}
+
+func classifier(t *testing.T, m *nn.Model, o Options) *Classifier {
+	t.Helper()
+	o.Model = sinks.Model{Name: "small", Version: "1", Digest: strings.Repeat("0", 64)}
+	c, err := New(m, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+func item(i int) Item {
+	v := voxelize.Volume{Stream: "s", Seq: uint64(i), Label: int32(i%3) - 1, Dims: [3]int{side, side, side}, Index: make([]uint8, side*side*side)}
+	for j := range v.Index {
+		if (j*7+i)%5 == 0 {
+			v.Index[j] = uint8(j*31 + i*13)
+		}
+	}
+	return Item{Volume: v, Palette: "Oranges", Read: time.Now()}
+}
+
+func items(n int) (out []Item) {
+	for i := range n {
+		out = append(out, item(i))
+	}
+	return out
+}
+
+// TestBatchesDoNotMatter: the same volumes give the same scores, whatever the batch they come in, and whatever the number of threads.
+func TestBatchesDoNotMatter(t *testing.T) {
+	m := model(t, "softmax")
+	all := items(23)
+	want, err := classifier(t, m, Options{Batch: 23, Threads: 1}).Classify(t.Context(), all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range []Options{{Batch: 1}, {Batch: 5, Threads: 2}, {Batch: 64, Threads: 3}, {}} {
+		got, err := classifier(t, m, o).Classify(t.Context(), all)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range got {
+			got[i].LatencyMS = want[i].LatencyMS
+			for k := range got[i].TopK {
+				if d := math.Abs(float64(got[i].TopK[k].Score - want[i].TopK[k].Score)); d > 1e-6 {
+					t.Fatalf("%+v: volume %d: found %v, want %v", o, i, got[i].TopK, want[i].TopK)
+				}
+			}
+			got[i].Score, got[i].TopK = want[i].Score, want[i].TopK
+			if !reflect.DeepEqual(got[i], want[i]) {
+				t.Fatalf("%+v: found %+v, want %+v", o, got[i], want[i])
+			}
+		}
+	}
+}
+
+func TestClassification(t *testing.T) {
+	m := model(t, "softmax")
+	m.Classes = []string{"chair", "table", "2", "lamp", "bed"}
+	got, err := classifier(t, m, Options{TopK: 4}).Classify(t.Context(), items(6))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range got {
+		if v := item(i); c.EventID != v.ID() || c.Stream != "s" || c.Seq != uint64(i) || c.Model.Name != "small" || len(c.TopK) != 4 {
+			t.Errorf("found %+v", c)
+		}
+		if c.Class != c.TopK[0].Class || c.Score != c.TopK[0].Score || c.LatencyMS <= 0 {
+			t.Errorf("found %+v", c)
+		}
+		for k := 1; k < len(c.TopK); k++ {
+			if c.TopK[k].Score > c.TopK[k-1].Score {
+				t.Errorf("found %v, want the best first", c.TopK)
+			}
+		}
+		if known := i%3 != 0; known != (c.Label != nil) || known && *c.Label != int32(i%3)-1 {
+			t.Errorf("volume %d: found label %v", i, c.Label)
+		}
+		if want := m.Classes[c.Class]; c.Name != want && (c.Class != 2 || c.Name != "") {
+			t.Errorf("found name %q of class %d, want %q", c.Name, c.Class, want)
+		}
+	}
+}
+
+// TestRefuses: what does not fit is named, permanently at fault, and does not disturb the others.
+func TestRefuses(t *testing.T) {
+	c := classifier(t, model(t, "softmax"), Options{Batch: 2})
+	all := items(6)
+	all[1].Dims, all[1].Index = [3]int{8, 8, 8}, make([]uint8, 512)
+	all[3].Palette = "viridis"
+	all[4].Index = all[4].Index[:10]
+	got, err := c.Classify(t.Context(), all)
+	partial, ok := errors.AsType[*pipeline.PartialError](err)
+	if !ok || len(partial.Failed) != 3 {
+		t.Fatalf("found %v", err)
+	}
+	for i, want := range map[int]string{1: "found [8 8 8] cells, want [6 6 6]", 3: `found palette "viridis", want "Oranges"`, 4: "found 10 voxels, want 216"} {
+		if e := partial.Failed[i]; !pipeline.IsPermanent(e) || !strings.Contains(e.Error(), want) || !strings.Contains(e.Error(), all[i].ID()) {
+			t.Errorf("item %d: found %v, want %q", i, e, want)
+		}
+	}
+	alone, err := c.Classify(t.Context(), []Item{all[0], all[2], all[5]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for j, i := range []int{0, 2, 5} {
+		if !reflect.DeepEqual(got[i].TopK, alone[j].TopK) {
+			t.Errorf("item %d: found %v beside bad ones, %v alone", i, got[i].TopK, alone[j].TopK)
+		}
+	}
+}
+
+func TestNaN(t *testing.T) {
+	m := model(t, "softmax")
+	c := classifier(t, m, Options{})
+	for _, p := range m.Params() {
+		if strings.HasSuffix(p.Name, "bias") {
+			p.Value[0] = float32(math.NaN())
+		}
+	}
+	_, err := c.Classify(t.Context(), items(1))
+	if !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), "NaN") {
+		t.Errorf("found %v", err)
+	}
+}
+
+func TestNoClassifier(t *testing.T) {
+	channels, err := nn.Sequential("c", nn.Shape{side, side, side, 1}, layers.NewFlatten(), layers.NewDense(classes, "softmax"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	unknown := model(t, "softmax")
+	unknown.Colormap = "jet"
+	for want, m := range map[string]*nn.Model{
+		"want (None, D, H, W, 3)": channels, "must be softmax": model(t, "relu"), `colour map "jet"`: unknown,
+	} {
+		if _, err := New(m, Options{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("found %v, want %q", err, want)
+		}
+	}
+}
+
+func TestCancelled(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := classifier(t, model(t, "softmax"), Options{}).Classify(ctx, items(3)); !errors.Is(err, context.Canceled) {
+		t.Errorf("found %v", err)
+	}
+}
