@@ -84,6 +84,16 @@ func respond2(plane *float32, w *float32, diff *float32, at *int32, colour *int3
 //go:noescape
 func gather2(dst *float32, src *float32, starts *int32, count int, spans *int, runs int, n int, patch int)
 
+// dropout2 is Dropout on n elements, a multiple of 16.
+//
+//go:noescape
+func dropout2(dst *float32, src *float32, bits *uint16, n int, key uint64, threshold uint64, scale float32)
+
+// keep2 sets n elements of dst, a multiple of 16, to scale times src where the bit is set, else to zero.
+//
+//go:noescape
+func keep2(dst *float32, src *float32, bits *uint16, n int, scale float32)
+
 // sums2 sets sums [n] to the sum of the rows of x [rows,n].
 //
 //go:noescape

@@ -962,6 +962,256 @@ next:
 	VZEROUPPER
 	RET
 
+// func dropout2(dst *float32, src *float32, bits *uint16, n int, key uint64, threshold uint64, scale float32)
+// Requires: AVX, AVX2
+TEXT ·dropout2(SB), NOSPLIT, $256-52
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         bits+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         $0x9e3779b97f4a7c15, SI
+	MOVQ         SI, (SP)
+	MOVQ         $0x9e3779b97f4a7c15, SI
+	MOVQ         SI, 8(SP)
+	MOVQ         $0x9e3779b97f4a7c15, SI
+	MOVQ         SI, 16(SP)
+	MOVQ         $0x9e3779b97f4a7c15, SI
+	MOVQ         SI, 24(SP)
+	MOVQ         $0xbf58476d1ce4e5b9, SI
+	MOVQ         SI, 32(SP)
+	MOVQ         $0xbf58476d1ce4e5b9, SI
+	MOVQ         SI, 40(SP)
+	MOVQ         $0xbf58476d1ce4e5b9, SI
+	MOVQ         SI, 48(SP)
+	MOVQ         $0xbf58476d1ce4e5b9, SI
+	MOVQ         SI, 56(SP)
+	MOVQ         $0x94d049bb133111eb, SI
+	MOVQ         SI, 64(SP)
+	MOVQ         $0x94d049bb133111eb, SI
+	MOVQ         SI, 72(SP)
+	MOVQ         $0x94d049bb133111eb, SI
+	MOVQ         SI, 80(SP)
+	MOVQ         $0x94d049bb133111eb, SI
+	MOVQ         SI, 88(SP)
+	MOVQ         $0x00000000bf58476d, SI
+	MOVQ         SI, 96(SP)
+	MOVQ         $0x00000000bf58476d, SI
+	MOVQ         SI, 104(SP)
+	MOVQ         $0x00000000bf58476d, SI
+	MOVQ         SI, 112(SP)
+	MOVQ         $0x00000000bf58476d, SI
+	MOVQ         SI, 120(SP)
+	MOVQ         $0x0000000094d049bb, SI
+	MOVQ         SI, 128(SP)
+	MOVQ         $0x0000000094d049bb, SI
+	MOVQ         SI, 136(SP)
+	MOVQ         $0x0000000094d049bb, SI
+	MOVQ         SI, 144(SP)
+	MOVQ         $0x0000000094d049bb, SI
+	MOVQ         SI, 152(SP)
+	MOVQ         $0x0000000000000004, SI
+	MOVQ         SI, 160(SP)
+	MOVQ         $0x0000000000000004, SI
+	MOVQ         SI, 168(SP)
+	MOVQ         $0x0000000000000004, SI
+	MOVQ         SI, 176(SP)
+	MOVQ         $0x0000000000000004, SI
+	MOVQ         SI, 184(SP)
+	MOVQ         $0x0000000000000000, SI
+	MOVQ         SI, 192(SP)
+	MOVQ         $0x0000000000000001, SI
+	MOVQ         SI, 200(SP)
+	MOVQ         $0x0000000000000002, SI
+	MOVQ         SI, 208(SP)
+	MOVQ         $0x0000000000000003, SI
+	MOVQ         SI, 216(SP)
+	VPBROADCASTQ key+32(FP), Y0
+	VPADDQ       192(SP), Y0, Y0
+	VPBROADCASTQ threshold+40(FP), Y1
+	VBROADCASTSS scale+48(FP), Y2
+	MOVQ         $0x0000000200000001, SI
+	MOVQ         SI, 224(SP)
+	MOVQ         $0x0000000800000004, SI
+	MOVQ         SI, 232(SP)
+	MOVQ         $0x0000002000000010, SI
+	MOVQ         SI, 240(SP)
+	MOVQ         $0x0000008000000040, SI
+	MOVQ         SI, 248(SP)
+	VMOVUPS      224(SP), Y14
+	VPSLLD       $0x08, Y14, Y15
+
+loop:
+	XORQ         DI, DI
+	VPADDQ       (SP), Y0, Y3
+	VPADDQ       160(SP), Y0, Y0
+	VPSRLQ       $0x1e, Y3, Y4
+	VPXOR        Y4, Y3, Y3
+	VPSRLQ       $0x20, Y3, Y4
+	VPMULUDQ     32(SP), Y4, Y4
+	VPMULUDQ     96(SP), Y3, Y5
+	VPADDQ       Y5, Y4, Y4
+	VPSLLQ       $0x20, Y4, Y4
+	VPMULUDQ     32(SP), Y3, Y3
+	VPADDQ       Y4, Y3, Y3
+	VPSRLQ       $0x1b, Y3, Y4
+	VPXOR        Y4, Y3, Y3
+	VPSRLQ       $0x20, Y3, Y4
+	VPMULUDQ     64(SP), Y4, Y4
+	VPMULUDQ     128(SP), Y3, Y5
+	VPADDQ       Y5, Y4, Y4
+	VPSLLQ       $0x20, Y4, Y4
+	VPMULUDQ     64(SP), Y3, Y3
+	VPADDQ       Y4, Y3, Y3
+	VPSRLQ       $0x1f, Y3, Y4
+	VPXOR        Y4, Y3, Y3
+	VPSRLQ       $0x0b, Y3, Y3
+	VPCMPGTQ     Y3, Y1, Y3
+	VMOVMSKPD    Y3, SI
+	ORL          SI, DI
+	VPADDQ       (SP), Y0, Y3
+	VPADDQ       160(SP), Y0, Y0
+	VPSRLQ       $0x1e, Y3, Y4
+	VPXOR        Y4, Y3, Y3
+	VPSRLQ       $0x20, Y3, Y4
+	VPMULUDQ     32(SP), Y4, Y4
+	VPMULUDQ     96(SP), Y3, Y5
+	VPADDQ       Y5, Y4, Y4
+	VPSLLQ       $0x20, Y4, Y4
+	VPMULUDQ     32(SP), Y3, Y3
+	VPADDQ       Y4, Y3, Y3
+	VPSRLQ       $0x1b, Y3, Y4
+	VPXOR        Y4, Y3, Y3
+	VPSRLQ       $0x20, Y3, Y4
+	VPMULUDQ     64(SP), Y4, Y4
+	VPMULUDQ     128(SP), Y3, Y5
+	VPADDQ       Y5, Y4, Y4
+	VPSLLQ       $0x20, Y4, Y4
+	VPMULUDQ     64(SP), Y3, Y3
+	VPADDQ       Y4, Y3, Y3
+	VPSRLQ       $0x1f, Y3, Y4
+	VPXOR        Y4, Y3, Y3
+	VPSRLQ       $0x0b, Y3, Y3
+	VPCMPGTQ     Y3, Y1, Y3
+	VMOVMSKPD    Y3, SI
+	SHLL         $0x04, SI
+	ORL          SI, DI
+	VPADDQ       (SP), Y0, Y3
+	VPADDQ       160(SP), Y0, Y0
+	VPSRLQ       $0x1e, Y3, Y4
+	VPXOR        Y4, Y3, Y3
+	VPSRLQ       $0x20, Y3, Y4
+	VPMULUDQ     32(SP), Y4, Y4
+	VPMULUDQ     96(SP), Y3, Y5
+	VPADDQ       Y5, Y4, Y4
+	VPSLLQ       $0x20, Y4, Y4
+	VPMULUDQ     32(SP), Y3, Y3
+	VPADDQ       Y4, Y3, Y3
+	VPSRLQ       $0x1b, Y3, Y4
+	VPXOR        Y4, Y3, Y3
+	VPSRLQ       $0x20, Y3, Y4
+	VPMULUDQ     64(SP), Y4, Y4
+	VPMULUDQ     128(SP), Y3, Y5
+	VPADDQ       Y5, Y4, Y4
+	VPSLLQ       $0x20, Y4, Y4
+	VPMULUDQ     64(SP), Y3, Y3
+	VPADDQ       Y4, Y3, Y3
+	VPSRLQ       $0x1f, Y3, Y4
+	VPXOR        Y4, Y3, Y3
+	VPSRLQ       $0x0b, Y3, Y3
+	VPCMPGTQ     Y3, Y1, Y3
+	VMOVMSKPD    Y3, SI
+	SHLL         $0x08, SI
+	ORL          SI, DI
+	VPADDQ       (SP), Y0, Y3
+	VPADDQ       160(SP), Y0, Y0
+	VPSRLQ       $0x1e, Y3, Y4
+	VPXOR        Y4, Y3, Y3
+	VPSRLQ       $0x20, Y3, Y4
+	VPMULUDQ     32(SP), Y4, Y4
+	VPMULUDQ     96(SP), Y3, Y5
+	VPADDQ       Y5, Y4, Y4
+	VPSLLQ       $0x20, Y4, Y4
+	VPMULUDQ     32(SP), Y3, Y3
+	VPADDQ       Y4, Y3, Y3
+	VPSRLQ       $0x1b, Y3, Y4
+	VPXOR        Y4, Y3, Y3
+	VPSRLQ       $0x20, Y3, Y4
+	VPMULUDQ     64(SP), Y4, Y4
+	VPMULUDQ     128(SP), Y3, Y5
+	VPADDQ       Y5, Y4, Y4
+	VPSLLQ       $0x20, Y4, Y4
+	VPMULUDQ     64(SP), Y3, Y3
+	VPADDQ       Y4, Y3, Y3
+	VPSRLQ       $0x1f, Y3, Y4
+	VPXOR        Y4, Y3, Y3
+	VPSRLQ       $0x0b, Y3, Y3
+	VPCMPGTQ     Y3, Y1, Y3
+	VMOVMSKPD    Y3, SI
+	SHLL         $0x0c, SI
+	ORL          SI, DI
+	NOTL         DI
+	MOVW         DI, (DX)
+	VMOVD        DI, X6
+	VPBROADCASTD X6, Y6
+	VPAND        Y14, Y6, Y7
+	VPCMPEQD     Y14, Y7, Y7
+	VANDPS       (CX), Y7, Y7
+	VMULPS       Y2, Y7, Y7
+	VMOVUPS      Y7, (AX)
+	VPAND        Y15, Y6, Y7
+	VPCMPEQD     Y15, Y7, Y7
+	VANDPS       32(CX), Y7, Y7
+	VMULPS       Y2, Y7, Y7
+	VMOVUPS      Y7, 32(AX)
+	ADDQ         $0x40, CX
+	ADDQ         $0x40, AX
+	ADDQ         $0x02, DX
+	SUBQ         $0x10, BX
+	JG           loop
+	VZEROUPPER
+	RET
+
+// func keep2(dst *float32, src *float32, bits *uint16, n int, scale float32)
+// Requires: AVX, AVX2
+TEXT ·keep2(SB), NOSPLIT, $32-36
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         bits+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS scale+32(FP), Y2
+	MOVQ         $0x0000000200000001, SI
+	MOVQ         SI, (SP)
+	MOVQ         $0x0000000800000004, SI
+	MOVQ         SI, 8(SP)
+	MOVQ         $0x0000002000000010, SI
+	MOVQ         SI, 16(SP)
+	MOVQ         $0x0000008000000040, SI
+	MOVQ         SI, 24(SP)
+	VMOVUPS      (SP), Y14
+	VPSLLD       $0x08, Y14, Y15
+
+loop:
+	MOVWLZX      (DX), SI
+	VMOVD        SI, X6
+	VPBROADCASTD X6, Y6
+	VPAND        Y14, Y6, Y7
+	VPCMPEQD     Y14, Y7, Y7
+	VANDPS       (CX), Y7, Y7
+	VMULPS       Y2, Y7, Y7
+	VMOVUPS      Y7, (AX)
+	VPAND        Y15, Y6, Y7
+	VPCMPEQD     Y15, Y7, Y7
+	VANDPS       32(CX), Y7, Y7
+	VMULPS       Y2, Y7, Y7
+	VMOVUPS      Y7, 32(AX)
+	ADDQ         $0x40, CX
+	ADDQ         $0x40, AX
+	ADDQ         $0x02, DX
+	SUBQ         $0x10, BX
+	JG           loop
+	VZEROUPPER
+	RET
+
 // func sums2(x *float32, sums *float32, rows int, n int)
 // Requires: AVX
 TEXT ·sums2(SB), NOSPLIT, $0-32

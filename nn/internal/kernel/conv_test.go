@@ -52,6 +52,7 @@ func convCases() []convCase {
 		valid("dilation", [3]int{9, 8, 11}, 3, [3]int{3, 2, 3}, cube(1), [3]int{2, 3, 2}, 7, 2, 2),
 		valid("stride and dilation", cube(13), 1, cube(3), cube(2), [3]int{1, 2, 3}, 16, 1, 1),
 		valid("overlapping windows", cube(8), 2, cube(3), cube(1), cube(1), 6, 3, 2),
+		valid("wide", [3]int{3, 4, 37}, 3, cube(3), cube(1), cube(1), 16, 1, 1),
 		valid("one channel", cube(7), 1, cube(3), cube(1), cube(1), 16, 2, 2),
 		valid("four channels", cube(6), 4, cube(3), cube(1), cube(1), 24, 2, 2),
 		same("same", [3]int{5, 4, 7}, 3, cube(3), cube(1), 8, 1),
@@ -306,4 +307,65 @@ func rms(got, want []float32) float64 {
 		s += float64(want[i]) * float64(want[i])
 	}
 	return math.Sqrt(d / s)
+}
+
+// FuzzConv compares every tier with the reference on shapes and values that the fuzzer makes up.
+func FuzzConv(f *testing.F) {
+	f.Add(uint64(1), []byte{7, 7, 7, 3, 3, 3, 3, 1, 1, 1, 1, 1, 1, 0, 0, 0, 8, 2, 2})
+	f.Add(uint64(2), []byte{5, 4, 9, 17, 3, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 20, 1, 1})
+	f.Add(uint64(3), []byte{6, 5, 4, 2, 2, 3, 1, 2, 1, 3, 1, 2, 1, 1, 0, 2, 5, 1, 1})
+	f.Fuzz(func(t *testing.T, seed uint64, shape []byte) {
+		c, ok := fuzzCase(shape)
+		if !ok {
+			t.Skip()
+		}
+		before := kernel.InUse()
+		defer func() {
+			if err := kernel.Use(before); err != nil {
+				t.Fatal(err)
+			}
+		}()
+		for _, tier := range kernel.Tiers() {
+			if err := kernel.Use(tier); err != nil {
+				t.Fatal(err)
+			}
+			testConv(t, c, seed%2 == 0, 2)
+			testPaletteConv(t, c, seed%2 == 0, 2, uint8(seed))
+		}
+	})
+}
+
+// fuzzCase makes a small convolution and a pooling of bytes, and tells whether there is one.
+func fuzzCase(b []byte) (convCase, bool) {
+	if len(b) < 19 {
+		return convCase{}, false
+	}
+	next := func(most int) int {
+		v := 1 + (int(b[0])+most-1)%most
+		b = b[1:]
+		return v
+	}
+	three := func(most int) (out [3]int) {
+		for i := range out {
+			out[i] = next(most)
+		}
+		return out
+	}
+	g := kernel.Geometry{In: three(9)}
+	g.InC = next(20)
+	g.Kernel, g.Stride, g.Dilation = three(4), three(3), three(3)
+	pad := three(3)
+	g.OutC = next(40)
+	size, stride := next(3), next(3)
+	w := kernel.Window{Size: cube(size), Stride: cube(stride)}
+	for i := range 3 {
+		reach := (g.Kernel[i]-1)*g.Dilation[i] + 1
+		g.Pad[i] = (pad[i] - 1) % reach
+		g.Out[i] = (g.In[i]+2*g.Pad[i]-reach)/g.Stride[i] + 1
+		if g.In[i]+2*g.Pad[i] < reach || g.Out[i] < size {
+			return convCase{}, false
+		}
+		w.Out[i] = (g.Out[i]-size)/stride + 1
+	}
+	return convCase{geo: g, pool: w}, true
 }

@@ -48,8 +48,8 @@ func fastInner(t Tier) (inner, bool) {
 				winogradInput:  winogradInputAVX2,
 				winogradOutput: winogradOutputAVX2,
 
-				dropout: portableDropout,
-				keep:    portableKeep,
+				dropout: dropoutAVX2,
+				keep:    keepAVX2,
 				rectify: rectifyAVX2,
 
 				rectifyGrad: rectifyGradAVX2,

@@ -179,3 +179,19 @@ func winogradOutputAVX2(dst, src, bias []float32, step, n int) {
 func respondAVX2(plane, w, diff []float32, at, colour []int32, corner, rows, stride, n int) {
 	respond2(&plane[corner], &w[0], &diff[0], &at[0], &colour[0], len(at), rows, stride, n)
 }
+
+func dropoutAVX2(dst, src []float32, bits []uint16, key, threshold uint64, scale float32) {
+	whole := len(src) &^ 15
+	if whole > 0 {
+		dropout2(&dst[0], &src[0], &bits[0], whole, key, threshold, scale)
+	}
+	portableDropout(dst[whole:], src[whole:], bits[whole/16:], key+uint64(whole), threshold, scale)
+}
+
+func keepAVX2(dst, src []float32, bits []uint16, scale float32) {
+	whole := len(src) &^ 15
+	if whole > 0 {
+		keep2(&dst[0], &src[0], &bits[0], whole, scale)
+	}
+	portableKeep(dst[whole:], src[whole:], bits[whole/16:], scale)
+}

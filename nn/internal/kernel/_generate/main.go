@@ -26,6 +26,7 @@ func main() {
 		outer2()
 		respond2()
 		gather2()
+		dropout2()
 		lanes2.batchNorm()
 		lanes2.winograd()
 		lanes2.rectifyGrad()

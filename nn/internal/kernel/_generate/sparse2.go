@@ -390,3 +390,114 @@ func gather2() {
 	VZEROUPPER()
 	RET()
 }
+
+// dropout2 drops elements by random numbers that count up; see kernel.Dropout.
+func dropout2() {
+	TEXT("dropout2", NOSPLIT, "func(dst, src *float32, bits *uint16, n int, key, threshold uint64, scale float32)")
+	Pragma("noescape")
+	Doc("dropout2 is Dropout on n elements, a multiple of 16.")
+	dst, src := Load(Param("dst"), GP64()), Load(Param("src"), GP64())
+	bits, n := Load(Param("bits"), GP64()), Load(Param("n"), GP64())
+	r, word := GP64(), GP64()
+	constants := AllocLocal(7 * 32)
+	constant := func(i int, lanes [4]uint64) Mem {
+		for j, v := range lanes {
+			MOVQ(U64(v), r)
+			MOVQ(r, constants.Offset(32*i+8*j))
+		}
+		return constants.Offset(32 * i)
+	}
+	all := func(v uint64) [4]uint64 { return [4]uint64{v, v, v, v} }
+	golden := constant(0, all(0x9e3779b97f4a7c15))
+	multipliers := []Mem{constant(1, all(0xbf58476d1ce4e5b9)), constant(2, all(0x94d049bb133111eb))}
+	upper := []Mem{constant(3, all(0xbf58476d)), constant(4, all(0x94d049bb))}
+	four := constant(5, all(4))
+	counter, threshold, scale := Y0, Y1, Y2
+	lanes := constant(6, [4]uint64{0, 1, 2, 3})
+	VPBROADCASTQ(must(Param("key")), counter)
+	VPADDQ(lanes, counter, counter)
+	VPBROADCASTQ(must(Param("threshold")), threshold)
+	VBROADCASTSS(must(Param("scale")), scale)
+	bitMasks2(r, Y14, Y15)
+	Label("loop")
+	XORQ(word, word)
+	for i := range 4 {
+		x, t, u := Y3, Y4, Y5
+		VPADDQ(golden, counter, x)
+		VPADDQ(four, counter, counter)
+		for k, shift := range []int{30, 27} {
+			VPSRLQ(U8(shift), x, t)
+			VPXOR(t, x, x)
+			// The lower 64 bits of a product by three products of 32 bits.
+			VPSRLQ(U8(32), x, t)
+			VPMULUDQ(multipliers[k], t, t)
+			VPMULUDQ(upper[k], x, u)
+			VPADDQ(u, t, t)
+			VPSLLQ(U8(32), t, t)
+			VPMULUDQ(multipliers[k], x, x)
+			VPADDQ(t, x, x)
+		}
+		VPSRLQ(U8(31), x, t)
+		VPXOR(t, x, x)
+		VPSRLQ(U8(11), x, x)
+		VPCMPGTQ(x, threshold, x) // below the threshold: falls
+		VMOVMSKPD(x, r.As32())
+		if i > 0 {
+			SHLL(U8(4*i), r.As32())
+		}
+		ORL(r.As32(), word.As32())
+	}
+	NOTL(word.As32())
+	MOVW(word.As16(), Mem{Base: bits})
+	keepWord2(word, src, dst, scale, Y14, Y15)
+	ADDQ(U8(64), src)
+	ADDQ(U8(64), dst)
+	ADDQ(U8(2), bits)
+	SUBQ(U8(16), n)
+	JG(LabelRef("loop"))
+	VZEROUPPER()
+	RET()
+
+	TEXT("keep2", NOSPLIT, "func(dst, src *float32, bits *uint16, n int, scale float32)")
+	Pragma("noescape")
+	Doc("keep2 sets n elements of dst, a multiple of 16, to scale times src where the bit is set, else to zero.")
+	dst, src = Load(Param("dst"), GP64()), Load(Param("src"), GP64())
+	bits, n = Load(Param("bits"), GP64()), Load(Param("n"), GP64())
+	r, word = GP64(), GP64()
+	VBROADCASTSS(must(Param("scale")), Y2)
+	bitMasks2(r, Y14, Y15)
+	Label("loop")
+	MOVWLZX(Mem{Base: bits}, word.As32())
+	keepWord2(word, src, dst, Y2, Y14, Y15)
+	ADDQ(U8(64), src)
+	ADDQ(U8(64), dst)
+	ADDQ(U8(2), bits)
+	SUBQ(U8(16), n)
+	JG(LabelRef("loop"))
+	VZEROUPPER()
+	RET()
+}
+
+// bitMasks2 fills two vectors with the bits 0 to 15, one a lane.
+func bitMasks2(r GPVirtual, low, high VecPhysical) {
+	lanes := AllocLocal(32)
+	for i := range 4 {
+		MOVQ(U64(uint64(1)<<(2*i)|uint64(2)<<(2*i+32)), r)
+		MOVQ(r, lanes.Offset(8*i))
+	}
+	VMOVUPS(lanes, low)
+	VPSLLD(U8(8), low, high)
+}
+
+// keepWord2 scales 16 elements of which word tells whether they stay.
+func keepWord2(word GPVirtual, src, dst Register, scale, low, high VecPhysical) {
+	VMOVD(word.As32(), X6)
+	VPBROADCASTD(X6, Y6)
+	for i, bit := range []VecPhysical{low, high} {
+		VPAND(bit, Y6, Y7)
+		VPCMPEQD(bit, Y7, Y7)
+		VANDPS(Mem{Base: src, Disp: 32 * i}, Y7, Y7)
+		VMULPS(scale, Y7, Y7)
+		VMOVUPS(Y7, Mem{Base: dst, Disp: 32 * i})
+	}
+}
