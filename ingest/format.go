@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -113,7 +114,10 @@ func ReadHead(path string) (*Head, error) {
 var gzipMagic = []byte{0x1f, 0x8b, 8}
 
 // ReadFile reads the whole file at path, unpacked if it is gzip, and refuses more than o.MaxBytes.
-func ReadFile(path string, o Options) ([]byte, error) {
+func ReadFile(path string, o Options) ([]byte, error) { return readFile(path, o, nil) }
+
+// readFile uses the memory of buf where it is large enough.
+func readFile(path string, o Options, buf []byte) ([]byte, error) {
 	limit := o.WithDefaults().MaxBytes
 	f, err := os.Open(path)
 	if err != nil {
@@ -130,7 +134,11 @@ func ReadFile(path string, o Options) ([]byte, error) {
 	if info.Size() > limit {
 		return nil, fmt.Errorf("%s: found %d bytes, limit %d", path, info.Size(), limit)
 	}
-	data := make([]byte, info.Size())
+	data := buf
+	if int64(cap(buf)) < info.Size() {
+		data = make([]byte, info.Size())
+	}
+	data = data[:info.Size()]
 	if _, err := io.ReadFull(f, data); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -257,13 +265,19 @@ type Clouds struct {
 	Time time.Time
 }
 
+// buffers keeps the memory of one file for the next: a folder of scans is read without new memory for each of them.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
 // CloudFormat makes a Format of a decoder of whole files of points. The decoder is given the file's bytes, unpacked, and must not keep them.
 func CloudFormat(name string, detect func(h *Head) Confidence, decode func(path string, data []byte, o Options) (*Clouds, error)) Format {
 	read := func(path string, o Options) (*Clouds, error) {
-		data, err := ReadFile(path, o)
+		held := buffers.Get().(*[]byte) //nolint:errcheck // nothing else is put there
+		defer buffers.Put(held)
+		data, err := readFile(path, o, *held)
 		if err != nil {
 			return nil, err
 		}
+		*held = data
 		c, err := decode(path, data, o.WithDefaults())
 		if err != nil {
 			return nil, fmt.Errorf("%s: %s: %w", path, name, err)

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -424,6 +425,72 @@ func BenchmarkRead(b *testing.B) {
 				points += s.Data.(*ingest.PointCloud).Len()
 			}
 			b.ReportMetric(float64(points)/b.Elapsed().Seconds()/1e6, "Mpoints/s")
+		})
+	}
+}
+
+// million is a cloud of a million points with intensity and colours, as files of several formats.
+func million(tb testing.TB) map[string]string {
+	tb.Helper()
+	const n = 1_000_000
+	r := rand.New(rand.NewPCG(5, 6))
+	p := &ingest.PointCloud{}
+	for i := range n {
+		p.X = append(p.X, float64(float32(r.Float64()*200-100)))
+		p.Y = append(p.Y, float64(float32(r.Float64()*200-100)))
+		p.Z = append(p.Z, float64(float32(r.Float64()*20)))
+		p.Intensity = append(p.Intensity, float32(i%256)/256)
+		p.R, p.G, p.B = append(p.R, uint8(i)), append(p.G, uint8(i>>8)), append(p.B, uint8(i>>16))
+	}
+	files := map[string][]byte{
+		"a.pcd": encoded(tb, func(w *bytes.Buffer) error { return WritePCD(w, p) }),
+		"a.ply": encoded(tb, func(w *bytes.Buffer) error { return WritePLY(w, p) }),
+	}
+	text := bytes.NewBufferString(fmt.Sprintf("ply\nformat ascii 1.0\nelement vertex %d\nproperty float x\nproperty float y\nproperty float z\nend_header\n", n))
+	scan := make([]byte, 0, 16*n)
+	head := las(4, 7)
+	record := len(las(4, 7)) - lasMinHeader14
+	airborne := append([]byte{}, head[:lasMinHeader14]...)
+	binary.LittleEndian.PutUint64(airborne[lasCount64:], n)
+	one := head[lasMinHeader14 : lasMinHeader14+record/2]
+	for i := range n {
+		fmt.Fprintf(text, "%.6f %.6f %.6f\n", p.X[i], p.Y[i], p.Z[i])
+		scan = append(scan, rawFloats(float32(p.X[i]), float32(p.Y[i]), float32(p.Z[i]), p.Intensity[i])...)
+		airborne = append(airborne, one...)
+		for k, v := range []float64{p.X[i], p.Y[i], p.Z[i]} {
+			binary.LittleEndian.PutUint32(airborne[len(airborne)-len(one)+4*k:], uint32(int32(v*1000)))
+		}
+	}
+	files["text.ply"], files["a.bin"], files["a.las"] = text.Bytes(), scan, airborne
+	files["a.xyz"] = text.Bytes()[bytes.Index(text.Bytes(), []byte("end_header\n"))+len("end_header\n"):]
+	dir := os.Getenv("VOXELSTREAM_BENCH_FILES") // kept there, for other programs to read
+	if dir == "" {
+		dir = tb.TempDir()
+	}
+	paths := map[string]string{}
+	for name, data := range files {
+		paths[name] = filepath.Join(dir, name)
+		if err := os.WriteFile(paths[name], data, 0o600); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	return paths
+}
+
+func BenchmarkReadMillion(b *testing.B) {
+	paths := million(b)
+	for name, f := range map[string]ingest.Format{"a.pcd": PCD, "a.ply": PLY, "text.ply": PLY, "a.bin": KITTI, "a.las": LAS, "a.xyz": XYZ} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				src, err := f.Open(b.Context(), paths[name], ingest.Options{})
+				if err != nil {
+					b.Fatal(err)
+				}
+				if s, err := src.Read(b.Context()); err != nil || s.Data.(*ingest.PointCloud).Len() != 1_000_000 {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "Mpoints/s")
 		})
 	}
 }
