@@ -236,36 +236,44 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	return &world{t: t, bin: voxelstream(t), dir: t.TempDir(), env: []string{
-		"VOXELSTREAM_MODEL_PATH=" + must(smallModel())(t), "VOXELSTREAM_KAFKA_SESSION_TIMEOUT=6s", "VOXELSTREAM_LOG_LEVEL=info",
+		"VOXELSTREAM_MODEL_PATH=" + must(smallModel())(t), "VOXELSTREAM_KAFKA_SESSION_TIMEOUT=6s", "VOXELSTREAM_BROKER_DATA_DIR=kafka",
 	}}
 }
 
-// smallModel is a network of 16x16x16 cells and ten classes, untrained: what it says does not matter here, only that it is said once.
-var smallModel = sync.OnceValues(func() (string, error) { return newModel("tutorial") })
+// smallModel is a network of ten classes for grids of 16x16x16 cells, hardly trained: what it says does not matter here, only that it is said
+// once. largeModel is one for 24x24x24 cells; slowModel takes some time a volume.
+var (
+	smallModel = sync.OnceValues(func() (string, error) { return newModel("tutorial", 16) })
+	largeModel = sync.OnceValues(func() (string, error) { return newModel("tutorial", 24) })
+	slowModel  = sync.OnceValues(func() (string, error) { return newModel("voxnet", 16) })
+)
 
-// slowModel takes about a millisecond a volume.
-var slowModel = sync.OnceValues(func() (string, error) { return newModel("voxnet") })
-
-func newModel(arch string) (string, error) {
+func newModel(arch string, side int) (string, error) {
 	bin, err := build()
 	if err != nil {
 		return "", err
 	}
-	// A folder of a few labelled grids is the least that train takes.
-	grids := filepath.Join(buildDir, arch+".npz")
-	values := make([]float32, 10*16*16*16)
+	name := filepath.Join(buildDir, fmt.Sprintf("%s-%d", arch, side))
+	// Ten labelled grids are enough for train.
+	labels := make([]int64, 10)
+	values := make([]float32, len(labels)*side*side*side)
+	for i := range labels {
+		labels[i] = int64(i)
+	}
 	for i := range values {
 		values[i] = float32(i%7) / 7
 	}
-	if err := writeNPZ(grids, map[string][]byte{"X_train": npyOf([]int{10, 4096}, values), "y_train": npyOf([]int{10}, []int64{0, 1, 2, 3, 4, 5, 6, 7, 8, 9})}); err != nil {
+	if err := writeNPZ(name+".npz", map[string][]byte{
+		"X_train": npyOf([]int{len(labels), side, side, side}, values), "y_train": npyOf([]int{len(labels)}, labels),
+	}); err != nil {
 		return "", err
 	}
-	path := filepath.Join(buildDir, arch+".keras")
-	out, err := exec.Command(bin, "train", grids, "--arch", arch, "--epochs", "1", "--validation-split", "0", "--classes", "10", "--out", path).CombinedOutput() //nolint:gosec // ours
-	if err != nil {
+	cmd := exec.Command(bin, "train", name+".npz", "--arch", arch, "--grid", strconv.Itoa(side), "--epochs", "1", "--validation-split", "0", //nolint:gosec // ours
+		"--out", name+".keras")
+	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("train: %w\n%s", err, out)
 	}
-	return path, nil
+	return name + ".keras", nil
 }
 
 // set adds variables, given as key and value, for instance "pipeline.batch", 8.
