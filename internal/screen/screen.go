@@ -65,6 +65,16 @@ func (s *Screen) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// Line writes a line of progress that stays; Mute leaves it out too.
+func (s *Screen) Line(text string) {
+	s.mu.Lock()
+	muted := s.muted
+	s.mu.Unlock()
+	if !muted {
+		io.WriteString(s, text+"\n") //nolint:errcheck // as for the live area
+	}
+}
+
 // Show renews the live area. It asks for the lines only when they are due: often on a terminal, where all are drawn, seldom elsewhere, where only
 // the first is. now forces it, for the final state.
 func (s *Screen) Show(now bool, lines func() []string) {
@@ -90,7 +100,7 @@ func (s *Screen) show(lines []string) {
 	s.out.Write(b.Bytes()) //nolint:errcheck // a picture that does not arrive is no reason to stop the work
 }
 
-// Mute leaves the live area out from now on.
+// Mute leaves progress out from now on.
 func (s *Screen) Mute() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

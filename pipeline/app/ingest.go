@@ -41,7 +41,7 @@ func (a *App) Ingest(ctx context.Context, paths []string) error {
 		return err
 	}
 	if err := a.print(s, func(w io.Writer) {
-		fmt.Fprintf(w, "volumes %d in %d messages from %d inputs, dead letters %d, %.1f s\n", s.Volumes, s.Messages, s.Inputs, s.DeadLetters, s.Seconds)
+		fmt.Fprintf(w, "inputs %d, volumes %d in %d messages, dead letters %d, %.1f s\n", s.Inputs, s.Volumes, s.Messages, s.DeadLetters, s.Seconds)
 	}); err != nil {
 		return err
 	}

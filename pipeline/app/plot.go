@@ -23,7 +23,7 @@ func plotHistory(w io.Writer, h *train.History) error {
 	if err != nil {
 		return err
 	}
-	accuracy.Y.Min, accuracy.Y.Max = min(accuracy.Y.Min, 0.5), 1
+	accuracy.Y.Min, accuracy.Y.Max = 0, 1
 	accuracy.Legend.Top = false
 	img := vgimg.NewWith(vgimg.UseWH(24*vg.Centimeter, 9*vg.Centimeter), vgimg.UseDPI(120))
 	dc := draw.New(img)

@@ -82,7 +82,7 @@ func (a *App) report(s *Summary) error {
 func (s *Summary) text(w io.Writer) {
 	t := tabwriter.NewWriter(w, 2, 8, 2, ' ', 0)
 	if s.Inputs > 0 {
-		fmt.Fprintf(t, "volumes\t%d from %d inputs\n", s.Volumes, s.Inputs)
+		fmt.Fprintf(t, "volumes\t%d, inputs %d\n", s.Volumes, s.Inputs)
 	}
 	fmt.Fprintf(t, "classified\t%d in %.2f s (%.0f/s), latency p50 %.1f ms, p99 %.1f ms\n", s.Classified, s.Seconds, s.PerSecond, s.LatencyMS.P50, s.LatencyMS.P99)
 	if s.Accuracy != nil {

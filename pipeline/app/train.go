@@ -159,7 +159,7 @@ func (a *App) fit(ctx context.Context, m *nn.Model, d *dataset, o TrainOptions) 
 				note += fmt.Sprintf("  val_loss %.4f  val_accuracy %.4f", p.ValLoss, p.ValAccuracy)
 			}
 			if p.Done {
-				fmt.Fprintf(a.Screen, "%s  %.1f s\n", note, p.Elapsed.Seconds())
+				a.Screen.Line(fmt.Sprintf("%s  %.1f s", note, p.Elapsed.Seconds()))
 				return
 			}
 			bar.Set(int64((p.Epoch-1)*p.Rows+p.Row), int64(p.Epochs*p.Rows), note)
