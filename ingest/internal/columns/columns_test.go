@@ -1,0 +1,99 @@
+package columns
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestFastPathsAgree compares every loop for a common type with At, the reference, for every type, order and offset.
+func TestFastPathsAgree(t *testing.T) {
+	data := make([]byte, 4096)
+	for i := range data {
+		data[i] = byte(i*i*7 + i*3 + i>>5)
+	}
+	for kind := Int8; kind <= Float64; kind++ {
+		for _, big := range []bool{false, true} {
+			for _, stride := range []int{kind.Size(), kind.Size() + 3, 24} {
+				c := Column{Type: kind, Big: big, Stride: stride, Data: data}
+				n := len(data)/stride - 1
+				floats, narrow, bytes := make([]float64, n), make([]float32, n), make([]uint8, n)
+				c.floats(floats, 1)
+				c.Float32s(narrow, 1)
+				c.bytes(bytes, 1, 1)
+				for i := range n {
+					want := c.At(i + 1)
+					if math.Float64bits(floats[i]) != math.Float64bits(want) && !math.IsNaN(want) || narrow[i] != float32(want) && !math.IsNaN(want) ||
+						bytes[i] != clampByte(want) {
+						t.Fatalf("type %d big %v stride %d row %d: found %v %v %v, want %v", kind, big, stride, i, floats[i], narrow[i], bytes[i], want)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestAtByHand(t *testing.T) {
+	for _, c := range []struct {
+		kind Type
+		data []byte
+		want float64 // little endian; big endian of the bytes reversed
+	}{
+		{Int8, []byte{0xff}, -1},
+		{Uint8, []byte{0xff}, 255},
+		{Int16, []byte{0xfe, 0xff}, -2},
+		{Uint16, []byte{1, 2}, 513},
+		{Int32, []byte{0xfd, 0xff, 0xff, 0xff}, -3},
+		{Uint32, []byte{0, 0, 0, 0x80}, 1 << 31},
+		{Int64, []byte{0, 0, 0, 0, 0, 0, 0, 0x80}, -(1 << 63)},
+		{Uint64, []byte{0, 0, 0, 0, 0, 0, 0, 0x80}, 1 << 63},
+		{Float32, []byte{0, 0, 0xc0, 0x3f}, 1.5},
+		{Float64, []byte{0, 0, 0, 0, 0, 0, 4, 0xc0}, -2.5},
+	} {
+		little := Column{Type: c.kind, Data: c.data}
+		turned := slices.Clone(c.data)
+		slices.Reverse(turned)
+		big := Column{Type: c.kind, Big: true, Data: turned}
+		if little.At(0) != c.want || big.At(0) != c.want {
+			t.Errorf("type %d: found %v and %v, want %v", c.kind, little.At(0), big.At(0), c.want)
+		}
+	}
+}
+
+func text(name string, kind Type, v ...float64) Column {
+	return Column{Name: name, Type: kind, Values: v}
+}
+
+func TestRolesAndColors(t *testing.T) {
+	xyz := []Column{text("Y", Float64, 3, 4), text("x", Float64, 1, 2), text("z", Float64, 5, 6)}
+	cloud := func(more ...Column) string {
+		p, err := Cloud(2, append(slices.Clone(xyz), more...))
+		if err != nil {
+			return err.Error()
+		}
+		return fmt.Sprint(p.X, p.Y, p.Z, p.Intensity, p.R, p.G, p.B)
+	}
+	word := func(v uint32) float64 { return float64(math.Float32frombits(v)) }
+	packed := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, 0x00010203), 0xff0a0b0c)
+	for name, c := range map[string]struct{ got, want string }{
+		"plain":        {cloud(), "[1 2] [3 4] [5 6] [] [] [] []"},
+		"intensity":    {cloud(text("Reflectance", Float64, 7, 8)), "[1 2] [3 4] [5 6] [7 8] [] [] []"},
+		"fractions":    {cloud(text("r", Float64, 1, 0), text("g", Float64, 0, .5), text("b", Float64, 0, 0)), "[1 2] [3 4] [5 6] [] [255 0] [0 128] [0 0]"},
+		"float bytes":  {cloud(text("r", Float64, 1, 300), text("g", Float64, 0, .4), text("b", Float64, -1, 9)), "[1 2] [3 4] [5 6] [] [1 255] [0 0] [0 9]"},
+		"dark bytes":   {cloud(text("r", Uint8, 1, 0), text("g", Uint8, 0, 1), text("b", Uint8, 0, 0)), "[1 2] [3 4] [5 6] [] [1 0] [0 1] [0 0]"},
+		"16 bits":      {cloud(text("r", Uint16, 65535, 0), text("g", Uint16, 257, 0), text("b", Uint16, 0, 0)), "[1 2] [3 4] [5 6] [] [255 0] [1 0] [0 0]"},
+		"two of three": {cloud(text("r", Uint8, 1, 0), text("g", Uint8, 0, 1)), "[1 2] [3 4] [5 6] [] [] [] []"},
+		"packed text":  {cloud(text("rgb", Float64, 0x010203, word(0x00ff0805))), "[1 2] [3 4] [5 6] [] [1 255] [2 8] [3 5]"},
+		"packed bits":  {cloud(Column{Name: "rgba", Type: Uint32, Big: true, Stride: 4, Data: packed}), "[1 2] [3 4] [5 6] [] [1 10] [2 11] [3 12]"},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s: found %s, want %s", name, c.got, c.want)
+		}
+	}
+	if _, err := Cloud(2, xyz[:2]); err == nil || !strings.Contains(err.Error(), "want one named z") {
+		t.Errorf("found error %v", err)
+	}
+}
