@@ -271,7 +271,7 @@ var buffers = sync.Pool{New: func() any { return new([]byte) }}
 // CloudFormat makes a Format of a decoder of whole files of points. The decoder is given the file's bytes, unpacked, and must not keep them.
 func CloudFormat(name string, detect func(h *Head) Confidence, decode func(path string, data []byte, o Options) (*Clouds, error)) Format {
 	read := func(path string, o Options) (*Clouds, error) {
-		held := buffers.Get().(*[]byte) //nolint:errcheck // nothing else is put there
+		held := buffers.Get().(*[]byte)
 		defer buffers.Put(held)
 		data, err := readFile(path, o, *held)
 		if err != nil {

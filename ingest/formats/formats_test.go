@@ -63,8 +63,7 @@ func TestFolderOfFiles(t *testing.T) {
 		if errors.Is(err, io.EOF) {
 			break
 		}
-		var item *ingest.ItemError
-		if errors.As(err, &item) {
+		if _, ok := errors.AsType[*ingest.ItemError](err); ok {
 			bad++
 			continue
 		}

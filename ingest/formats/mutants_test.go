@@ -19,10 +19,10 @@ import (
 const maxMutated = 512 << 10
 
 // TestMutantsOfSamples damages every sample: nothing may panic or break the contract of a source, whatever format a mutant is taken for.
-// VOXELSTREAM_MUTANTS says how many of each, 10 by default. HDF5 has tests of its own, with its worker processes.
+// VOXELSTREAM_MUTANTS says how many of each, 4 by default. HDF5 has tests of its own, with its worker processes.
 func TestMutantsOfSamples(t *testing.T) {
 	dir := filepath.Dir(testenv.Sample(t, "MANIFEST.tsv"))
-	count := 10
+	count := 4
 	if s := os.Getenv("VOXELSTREAM_MUTANTS"); s != "" {
 		var err error
 		if count, err = strconv.Atoi(s); err != nil {
