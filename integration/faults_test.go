@@ -386,3 +386,70 @@ func TestInterruptedRun(t *testing.T) {
 		t.Errorf("found %d classifications, want %d", n, count)
 	}
 }
+
+// TestSecondSignal: while the broker is away nothing can be drained; the second signal does not wait for it.
+func TestSecondSignal(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	broker := w.broker()
+	produce(t, client(t, w.addr()), transport.TopicVolumes, volumeOf(t, "stream", 0, 16, "Oranges"))
+	out := w.path("classifications.jsonl")
+	w.set("pipeline.drain", "10m")
+	p := w.start("classify")
+	p.until(t, "a classification", func() bool { return lines(out) == 1 })
+	broker.kill()
+	p.terminate(t)
+	time.Sleep(time.Second)
+	began := time.Now()
+	if !p.ended() { // with nothing in flight it may go at once
+		p.terminate(t)
+	}
+	select {
+	case <-p.done:
+	case <-time.After(30 * time.Second):
+		t.Fatalf("still there %v after the second signal", time.Since(began))
+	}
+	if n := len(stored(t, out)); n != 1 {
+		t.Errorf("found %d classifications, want 1", n)
+	}
+}
+
+// TestTwoMembers: two processes share the partitions; one is killed, and the other does what is left.
+func TestTwoMembers(t *testing.T) {
+	slow(t)
+	needHDF5(t)
+	w := newWorld(t)
+	w.set("model.path", must(slowModel())(t))
+	w.broker()
+	const archives, count = 6, 400
+	args := []string{"ingest"}
+	for i := range archives {
+		args = append(args, w.digits("digits-"+strconv.Itoa(i)+".h5", count, i))
+	}
+	a, b := w.path("a.jsonl"), w.path("b.jsonl")
+	w.set("pipeline.batch", 8)
+	first, second := w.start("classify", "--out", a), w.start("classify", "--out", b)
+	both := func() bool {
+		return strings.Contains(first.stderr.String(), "partitions=2") && strings.Contains(second.stderr.String(), "partitions=2")
+	}
+	first.until(t, "partitions for both", both)
+	first.throttle()
+	second.throttle()
+	ingest := w.start(args...)
+	first.until(t, "classifications by both", func() bool { return lines(a) > 40 && lines(b) > 40 })
+	first.kill()
+	ingest.wait(t, app.ExitDone)
+	second.until(t, "all classifications", func() bool {
+		all := map[string]bool{}
+		for _, c := range append(stored(t, a), stored(t, b)...) {
+			all[c.EventID] = true
+		}
+		return len(all) == archives*count
+	})
+	if n := len(ids(t, a, stored(t, a))) + len(ids(t, b, stored(t, b))); n > archives*count+1000 {
+		t.Errorf("%d classifications of %d volumes: more was repeated than was in flight", n, archives*count)
+	}
+	if n := len(ids(t, "topic classifications", published(t, client(t, w.addr())))); n != archives*count {
+		t.Errorf("found %d classifications on the topic, want %d", n, archives*count)
+	}
+}

@@ -20,6 +20,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/voxelstream/voxelstream/internal/h5"
 	"github.com/voxelstream/voxelstream/internal/testenv"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
@@ -42,6 +44,10 @@ func TestMain(m *testing.M) {
 	buildDir = dir
 	code := m.Run()
 	_ = os.RemoveAll(dir)
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
 	os.Exit(code)
 }
 
