@@ -61,8 +61,10 @@ fuzz: setup
 ## integration: whole processes, with real Kafka (needs java, mvn), pyarrow and Keras (needs python3; installs a venv)
 .PHONY: integration
 integration: build
-	scripts/python-env build/venv
-	VOXELSTREAM_PYTHON=$(CURDIR)/build/venv/bin/python VOXELSTREAM_REAL_KAFKA=1 go test -count 1 -timeout 15m ./integration/... ./nn/format/... ./internal/h5/...
+	@{ command -v java && command -v mvn; } >/dev/null || echo "integration: java or mvn is missing; Apache Kafka is left out"
+	@command -v python3 >/dev/null || echo "integration: python3 is missing; Keras and pyarrow are left out"
+	@! command -v python3 >/dev/null || scripts/python-env build/venv
+	VOXELSTREAM_PYTHON=$$(ls $(CURDIR)/build/venv/bin/python 2>/dev/null) VOXELSTREAM_REAL_KAFKA=1 go test -count 1 -timeout 15m ./integration/... ./nn/format/... ./internal/h5/...
 
 ## bench: our own benchmarks
 .PHONY: bench
