@@ -277,6 +277,43 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// TestFullBrokerDisk: when the disk of the broker is full nothing is acknowledged that is not stored; when there is room everything arrives.
+func TestFullBrokerDisk(t *testing.T) {
+	t.Parallel()
+	needHDF5(t)
+	w := newWorld(t)
+	const digits = 500
+	input := w.digits("digits.h5", digits, 6)
+	if err := os.Mkdir(w.path("kafka"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := mountSmall(w.path("kafka"), 16<<20); err != nil {
+		t.Skipf("user %d may not mount a small disk on %s: %v", os.Getuid(), runtime.GOOS, err)
+	}
+	t.Cleanup(func() {
+		if err := unmount(w.path("kafka")); err != nil {
+			t.Error(err)
+		}
+	})
+	filler := w.write("kafka/filler", make([]byte, 15<<20))
+	w.set("pipeline.batch", 8)
+	p := w.start("ingest", input)
+	p.until(t, "complaint", func() bool { return strings.Contains(p.stderr.String(), "produce to volumes") })
+	time.Sleep(300 * time.Millisecond)
+	if p.ended() {
+		t.Error("ingest has ended, but its volumes do not fit on the disk")
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	p.wait(t, app.ExitDone)
+	w.do(app.ExitDone, "classify", "--once")
+	out := w.path("classifications.jsonl")
+	if n := len(ids(t, out, stored(t, out))); n != digits {
+		t.Errorf("found %d classifications, want %d", n, digits)
+	}
+}
+
 // TestBrokerAway: the broker is killed while ingest and classify work, and comes back ten seconds later.
 func TestBrokerAway(t *testing.T) {
 	slow(t)

@@ -312,6 +312,11 @@ func (l *lane) send(es []entry) {
 		case sequenceLost(err):
 			l.p.client.log.Warn("kafka: the broker lost our sequence, starting a new one", "topic", l.topic, "partition", l.partition, "error", err)
 			l.producer = noProducer
+		case is(err, kafkago.Unknown):
+			// The broker failed on the way, on a full disk for example. The embedded one has counted the sequence by then though it stored nothing:
+			// it would take the repeat for a duplicate and acknowledge it. Under a new id it may be stored twice, which sinks notice, but not lost.
+			l.producer = noProducer
+			l.p.client.logRetry(fmt.Sprintf("produce to %s/%d", l.topic, l.partition), failures, err)
 		default:
 			l.p.client.logRetry(fmt.Sprintf("produce to %s/%d", l.topic, l.partition), failures, err)
 		}
