@@ -124,6 +124,7 @@ func (c *PaletteConv) Slabs() int { return c.Pool.Out[0] }
 // Voxels lists the voxels of a sample that are not background, plane by plane; it is scratch memory of one worker.
 type Voxels struct {
 	sample int
+	planes int     // those before are listed
 	first  []int32 // [D+1], where a plane's voxels begin
 	at     []int32 // the place of a voxel in a plane of outputs, were it one
 	colour []int32
@@ -138,17 +139,25 @@ func (c *PaletteConv) NewVoxels() *Voxels {
 // listSlack is by how much a tier may write beyond the end of the list.
 const listSlack = 16
 
-func (c *PaletteConv) list(v *Voxels, src []uint8, sample int) {
-	height, width, n := c.In[1], c.In[2], 0
-	src = src[sample*volume(c.In) : (sample+1)*volume(c.In)]
-	for r := range c.In[0] * height {
-		if r%height == 0 {
-			v.first[r/height] = int32(n)
-		}
-		n += loops.list(v.at[n:], v.colour[n:], src[r*width:(r+1)*width], r%height*c.plane.row, c.OutC, c.background)
+// list makes sure that v has the planes that a slab of a sample reads. Slabs of one sample come in rising order.
+func (c *PaletteConv) list(v *Voxels, src []uint8, slab int) {
+	sample, pz := slab/c.Slabs(), slab%c.Slabs()
+	first := pz*c.Pool.Stride[0]*c.Stride[0] - c.Pad[0]
+	last := first + (c.Pool.Size[0]-1)*c.Stride[0] + (c.Kernel[0]-1)*c.Dilation[0]
+	if v.sample != sample {
+		v.sample, v.planes = sample, max(first, 0)
+		v.first[v.planes] = 0
 	}
-	v.first[c.In[0]] = int32(n)
-	v.sample = sample
+	height, width := c.In[1], c.In[2]
+	src = src[sample*volume(c.In) : (sample+1)*volume(c.In)]
+	for ; v.planes <= min(last, c.In[0]-1); v.planes++ {
+		n := int(v.first[v.planes])
+		for y := range height {
+			row := src[(v.planes*height+y)*width:][:width]
+			n += loops.list(v.at[n:], v.colour[n:], row, y*c.plane.row, c.OutC, c.background)
+		}
+		v.first[v.planes+1] = int32(n)
+	}
 }
 
 // PlaneScratchLen returns the length of the scratch memory that Forward and WeightGrad need.
@@ -160,10 +169,8 @@ func (c *PaletteConv) Forward(dst []float32, arg, src []uint8, w, table, base []
 	v.sample = -1
 	n := c.OutC
 	for slab := lo; slab < hi; slab++ {
-		sample, pz := slab/c.Slabs(), slab%c.Slabs()
-		if v.sample != sample {
-			c.list(v, src, sample)
-		}
+		pz := slab % c.Slabs()
+		c.list(v, src, slab)
 		for r := range c.Pool.Size[0] {
 			z := pz*c.Pool.Stride[0] + r
 			sums := scratch[r*c.plane.length : (r+1)*c.plane.length]
@@ -282,10 +289,8 @@ func (c *PaletteConv) WeightGrad(sums []float32, src []uint8, grad []float32, ar
 	clear(scratch)
 	depth := len(dw) / c.Kernel[0]
 	for slab := lo; slab < hi; slab++ {
-		sample, pz := slab/c.Slabs(), slab%c.Slabs()
-		if v.sample != sample {
-			c.list(v, src, sample)
-		}
+		pz := slab % c.Slabs()
+		c.list(v, src, slab)
 		c.spreadSlab(scratch, dbase, grad, arg, out, slab)
 		for r := range c.Pool.Size[0] {
 			plane := scratch[r*c.plane.length : (r+1)*c.plane.length]

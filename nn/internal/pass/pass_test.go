@@ -58,7 +58,7 @@ func models() []*nn.Model {
 		must(nn.Sequential("normalised before the rectifier", nn.Shape{8, 8, 8, 3}, conv(16, 3, "", nil), layers.NewBatchNormalization(),
 			layers.NewReLU(), overlap, layers.NewDropout(.3), paddedPool, layers.NewFlatten(), layers.NewDense(3, "softmax"))),
 		must(nn.Functional("residual", []*nn.Node{input}, []*nn.Node{out})),
-		must(zoo.New("voxnet", nn.Shape{32, 32, 32, 3}, 4)),
+		must(zoo.New("voxnet", nn.Shape{16, 15, 17, 3}, 4)),
 	}
 }
 
