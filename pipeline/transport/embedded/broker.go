@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -33,6 +34,21 @@ type Config struct {
 	RetentionEvery time.Duration
 	// SyncWrites makes each batch survive a loss of power, at about a quarter of the throughput.
 	SyncWrites bool
+	// Log, if set, gets the broker's warnings: a full disk is told there, its clients only hear of an unknown error.
+	Log *slog.Logger
+}
+
+// warnings passes kfake's warnings and errors on; the rest is about its protocol.
+type warnings struct{ log *slog.Logger }
+
+// Logf is kfake's way to log.
+func (w warnings) Logf(level kfake.LogLevel, format string, args ...any) {
+	switch level {
+	case kfake.LogLevelError:
+		w.log.Error("embedded broker: " + fmt.Sprintf(format, args...))
+	case kfake.LogLevelWarn:
+		w.log.Warn("embedded broker: " + fmt.Sprintf(format, args...))
+	}
 }
 
 // frameSlack is what a request may have beyond the largest batch: its header, topic names, several batches.
@@ -91,6 +107,9 @@ func (b *Broker) start(c Config, dir string) error {
 			"log.retention.bytes": strconv.FormatInt(cmp.Or(c.RetentionBytes, 256<<20), 10),
 			"log.retention.ms":    strconv.FormatInt(cmp.Or(c.Retention, 24*time.Hour).Milliseconds(), 10),
 		}),
+	}
+	if c.Log != nil {
+		opts = append(opts, kfake.WithLogger(warnings{c.Log}))
 	}
 	if c.SyncWrites {
 		opts = append(opts, kfake.SyncWrites())
