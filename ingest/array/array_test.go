@@ -205,6 +205,32 @@ func TestSuite(t *testing.T) {
 	ingesttest.Format(t, NPZ, "a.npz", npz(t, "X.npy", npy(t, "'<f4'", "True", "(2, 2, 2, 1)", count(8)), "y.npy", npy(t, "'<i8'", "False", "(2,)", []int64{3, 1})))
 }
 
+const idxImages = "\x00\x00\x08\x03\x00\x00\x00\x02\x00\x00\x00\x01\x00\x00\x00\x03\x01\x02\x03\xff\x05\x06"
+
+func TestIDX(t *testing.T) {
+	got, err := read(t, IDX, []byte(idxImages), ingest.Options{})
+	if err != nil || describe(got) != "2 [1 1 3] 1 [1 2 3]" || got[1].Data.(*ingest.Grid).Values[0] != 255 {
+		t.Errorf("found %+v, %v", got, err)
+	}
+	got, err = read(t, IDX, []byte("\x00\x00\x0b\x02\x00\x00\x00\x01\x00\x00\x00\x02\xff\xff\x01\x00"), ingest.Options{})
+	if err != nil || describe(got) != "1 [1 1 2] 1 [-1 256]" {
+		t.Errorf("found %+v, %v", got, err)
+	}
+	for data, want := range map[string]string{
+		idxImages[:len(idxImages)-1]:                       "found 5 bytes of values, want 6",
+		"\x00\x00\x08\x01\x00\x00\x00\x01\x07":             "found labels, want images",
+		"\x00\x00\x0a\x01\x00\x00\x00\x01\x07":             "found type 0xa",
+		"\x00\x00\x08\x02\xff\xff\xff\xff\x00\x00\x00\x00": "rows without values",
+	} {
+		if _, err := read(t, IDX, []byte(data), ingest.Options{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("found error %v, want %q", err, want)
+		}
+	}
+	ingesttest.Format(t, IDX, "a.idx", []byte(idxImages))
+}
+
+func FuzzIDX(f *testing.F) { ingesttest.Fuzz(f, IDX, "f.idx", []byte(idxImages)) }
+
 func TestWriters(t *testing.T) {
 	cloud := &ingest.PointCloud{X: []float64{1, 2}, Y: []float64{3, 4}, Z: []float64{5, 0.1}, Intensity: []float32{7, 8}}
 	dir := t.TempDir()

@@ -294,6 +294,42 @@ func checkDICOM(t *testing.T, path, facts string) {
 	}
 }
 
+var reIDX = regexp.MustCompile(`dims \((\d+),(?: (\d+), (\d+))?\); payload sum (\d+)`)
+
+// checkIDX sums the pixels, or the labels by their histogram.
+func checkIDX(t *testing.T, path, facts string) {
+	m := reIDX.FindStringSubmatch(facts)
+	if m == nil {
+		t.Fatalf("found no fact in %q", facts)
+	}
+	d := inspected[*ingest.Grids](t, path)
+	sum := 0
+	for label, n := range d.Labels {
+		v, err := strconv.Atoi(label)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum += v * n
+	}
+	if m[2] != "" {
+		if got := fmt.Sprint(d.Shape); got != fmt.Sprintf("[%s %s]", m[2], m[3]) {
+			t.Errorf("found shape %s, want %s %s", got, m[2], m[3])
+		}
+		for _, s := range samplesOf(t, path, ingest.Options{}) {
+			g, ok := s.Data.(*ingest.Grid)
+			if !ok {
+				t.Fatalf("found %T", s.Data)
+			}
+			for _, v := range g.Values {
+				sum += int(v)
+			}
+		}
+	}
+	if got := fmt.Sprint(d.Rows, sum); got != m[1]+" "+m[4] {
+		t.Errorf("found %s, want %s %s", got, m[1], m[4])
+	}
+}
+
 // textRows are the files of text points: how many lines before the points.
 var textRows = map[string]struct {
 	before int
@@ -320,6 +356,9 @@ func TestFacts(t *testing.T) {
 			t.Run(name, func(t *testing.T) { checkPoints(t, path, facts) })
 		case strings.HasSuffix(name, ".png") && strings.Contains(facts, "bitdepth 16"), strings.HasSuffix(name, ".pgm"):
 			t.Run(name, func(t *testing.T) { checkDepth(t, path, facts) })
+		}
+		if strings.HasPrefix(facts, "IDX") {
+			t.Run(name, func(t *testing.T) { checkIDX(t, path, facts) })
 		}
 		if strings.HasPrefix(facts, "DICOM") {
 			t.Run(name, func(t *testing.T) { checkDICOM(t, path, facts) })

@@ -33,6 +33,7 @@ func All() []ingest.Format {
 		lidar.E57,
 		array.NPY,
 		array.NPZ,
+		array.IDX,
 		depth.PNG,
 		depth.PGM,
 		depth.TUM,

@@ -38,6 +38,7 @@ var reference = map[string]struct{ variants, decoder, sample string }{
 	},
 	"npy":       {"versions 1 to 3; numbers of 1 to 8 bytes, float16, records; either order", "own", "made by the tests"},
 	"npz":       {"as npy, with labels; MedMNIST3D", "archive/zip and own", "adrenalmnist3d.npz"},
+	"idx":       {"images and labels of all number types", "own", "MNIST t10k-images-idx3-ubyte.gz"},
 	"png-depth": {"16-bit grey; unit by option, else millimetres", "image/png", "Redwood depth_00000.png"},
 	"pgm-depth": {"P5 of 16 bits, either byte order", "own", "slambook ch5 depth 1.pgm"},
 	"tum": {

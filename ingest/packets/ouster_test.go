@@ -198,7 +198,6 @@ func TestROSBag1(t *testing.T) {
 
 func TestROSBag1Suite(t *testing.T) {
 	ingesttest.Format(t, ROSBag1, "a.bag", bagOf(t, "none"))
-	ingesttest.Format(t, ROSBag1, "b.bag", bagOf(t, "lz4"))
 }
 
 func FuzzROSBag1(f *testing.F) {
