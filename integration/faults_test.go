@@ -277,6 +277,33 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// TestFileLimit: the same with a limit on the size of files, which needs no privileges and also cuts a line in two.
+func TestFileLimit(t *testing.T) {
+	t.Parallel()
+	needHDF5(t)
+	w := newWorld(t)
+	w.broker()
+	const digits = 300
+	w.do(app.ExitDone, "ingest", w.digits("digits.h5", digits, 9))
+	out := w.path("classifications.jsonl")
+	w.set("pipeline.batch", 16)
+	w.set("pipeline.attempts", 4)
+	w.set("model.path", "") // the built-in one needs no file of its own
+	p := start(t, "sh", w.dir, w.env, "-c", `ulimit -f 50 && exec "$0" classify --once`, w.bin) // 25 KiB or 50, as the shell counts
+	p.wait(t, app.ExitFailed)
+	p.says(t, "classifications.jsonl", "file too large")
+	if n := len(ids(t, out, stored(t, out))); n == 0 || n == digits {
+		t.Errorf("found %d classifications in a file of limited size, want some of %d", n, digits)
+	}
+	w.do(app.ExitDone, "classify", "--once")
+	if n := len(ids(t, out, stored(t, out))); n != digits {
+		t.Errorf("found %d classifications, want %d", n, digits)
+	}
+	if n := len(ids(t, "topic classifications", published(t, client(t, w.addr())))); n != digits {
+		t.Errorf("found %d classifications on the topic, want %d", n, digits)
+	}
+}
+
 // TestFullBrokerDisk: when the disk of the broker is full nothing is acknowledged that is not stored; when there is room everything arrives.
 func TestFullBrokerDisk(t *testing.T) {
 	t.Parallel()
@@ -298,7 +325,7 @@ func TestFullBrokerDisk(t *testing.T) {
 	filler := w.write("kafka/filler", make([]byte, 15<<20))
 	w.set("pipeline.batch", 8)
 	p := w.start("ingest", input)
-	p.until(t, "complaint", func() bool { return strings.Contains(p.stderr.String(), "produce to volumes") })
+	p.until(t, "complaint", func() bool { return strings.Contains(p.stderr.String(), "no space left on device") })
 	time.Sleep(300 * time.Millisecond)
 	if p.ended() {
 		t.Error("ingest has ended, but its volumes do not fit on the disk")
