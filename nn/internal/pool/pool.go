@@ -17,21 +17,28 @@ type Pool struct {
 	caller  sleeper    // Run, waiting for the other threads
 
 	job    func(worker, task int)
-	tasks  int
-	next   atomic.Int64
+	shares []share
 	posted atomic.Int64 // counts the jobs
 	done   atomic.Int64 // counts the helpers that finished a job, over all jobs
 	closed bool         // told with the last post
 }
 
-// sleeper waits for a counter to reach a value: it looks some ten microseconds, since the jobs of a step follow each other at once and to wake a
+// share is one thread's part of the tasks: it takes these first, the same ones in every step, whose memory its cache may still hold, and then what
+// is left of the others'. The padding keeps each on a cache line of its own.
+type share struct {
+	next atomic.Int64
+	end  int64
+	_    [48]byte
+}
+
+// sleeper waits for a counter to reach a value: it looks some tens of microseconds, since the jobs of a step follow each other at once and to wake a
 // sleeping thread takes longer than many of them, and then sleeps.
 type sleeper struct {
 	asleep atomic.Bool
 	token  chan struct{}
 }
 
-const spins = 1 << 12
+const spins = 1 << 15
 
 func (s *sleeper) await(counter *atomic.Int64, value int64) {
 	for range spins {
@@ -58,7 +65,7 @@ func New(threads int) *Pool {
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	p := &Pool{}
+	p := &Pool{shares: make([]share, threads)}
 	p.caller.token = make(chan struct{}, 1)
 	for i := range threads - 1 {
 		s := &sleeper{token: make(chan struct{}, 1)}
@@ -85,8 +92,12 @@ func (p *Pool) Run(tasks int, job func(worker, task int)) {
 		}
 		return
 	}
-	p.job, p.tasks = job, tasks
-	p.next.Store(0)
+	p.job = job
+	for i := range p.shares {
+		lo, hi := Chunk(tasks, len(p.shares), i)
+		p.shares[i].next.Store(int64(lo))
+		p.shares[i].end = int64(hi)
+	}
 	p.post()
 	p.work(0)
 	p.caller.await(&p.done, p.posted.Load()*int64(len(p.helpers)))
@@ -124,12 +135,15 @@ func (p *Pool) serve(worker int, s *sleeper, helpers int64) {
 }
 
 func (p *Pool) work(worker int) {
-	for {
-		t := int(p.next.Add(1)) - 1
-		if t >= p.tasks {
-			return
+	for i := range p.shares {
+		s := &p.shares[(worker+i)%len(p.shares)]
+		for {
+			t := s.next.Add(1) - 1
+			if t >= s.end {
+				break
+			}
+			p.job(worker, int(t))
 		}
-		p.job(worker, t)
 	}
 }
 
