@@ -288,7 +288,7 @@ func TestFileLimit(t *testing.T) {
 	out := w.path("classifications.jsonl")
 	w.set("pipeline.batch", 16)
 	w.set("pipeline.attempts", 4)
-	w.set("model.path", "") // the built-in one needs no file of its own
+	w.set("model.path", "")                                                                     // the built-in one needs no file of its own
 	p := start(t, "sh", w.dir, w.env, "-c", `ulimit -f 50 && exec "$0" classify --once`, w.bin) // 25 KiB or 50, as the shell counts
 	p.wait(t, app.ExitFailed)
 	p.says(t, "classifications.jsonl", "file too large")
