@@ -53,7 +53,7 @@ class Ours:
 
     def measure(self, model, mode, batch):
         out = subprocess.run([args.binary, "model", "bench", str(work / (model + ".keras")), "--batch", str(batch), "--mode", mode, "--input", self.kind,
-                              "--threads", str(args.threads), "--duration", f"{args.seconds}s", "--json", "--quiet"], check=True, capture_output=True, text=True)
+                              "--threads", str(args.threads), "--time", f"{args.seconds}s", "--json", "--quiet"], check=True, capture_output=True, text=True)
         return json.loads(out.stdout)
 
 
