@@ -10,8 +10,9 @@
 // # A new layer
 //
 // One file in package layers: a struct that embeds [LayerBase], with Class, Config, Build and Lower, a constructor from Keras's attributes, and
-// its line in layers.Classes. Where no operation computes it yet, one file in internal/op, with forward and backward as plain generic loops;
-// the suite there checks its gradients in float64.
+// its line in layers.Classes. Where no operation computes it yet, one file in internal/op, with forward and backward as plain generic loops.
+// The suite of package layers asks for a case of each class: nntest.CheckGradients compares its gradients with central differences in float64,
+// and the golden file of the same case compares it with Keras.
 //
 // # A new pass
 //

@@ -52,13 +52,12 @@ func (m *Model) Compile(batch int, o Options) (*Plan, error) {
 	if batch < 1 {
 		return nil, fmt.Errorf("model %q: got batch size %d, want at least 1", m.Name, batch)
 	}
-	p := &ir.Program{Batch: batch, Training: o.Training, Palette: o.Palette}
 	if o.Palette != nil {
 		if err := m.checkPalette(o.Palette); err != nil {
 			return nil, err
 		}
 	}
-	m.lower(p)
+	p := m.Lower(batch, o)
 	if err := pass.Run(p, o.Without); err != nil {
 		return nil, err
 	}
@@ -91,8 +90,10 @@ func (m *Model) checkPalette(palette *Palette) error {
 	return nil
 }
 
-// lower fills the program with the reference operations of all layers.
-func (m *Model) lower(p *ir.Program) {
+// Lower returns the reference operations of all layers as a program that has no memory yet: what passes start from, and what package nntest
+// checks.
+func (m *Model) Lower(batch int, o Options) *ir.Program {
+	p := &ir.Program{Batch: batch, Training: o.Training, Palette: o.Palette}
 	values := map[*Node]*ir.Value{}
 	for _, in := range m.inputs {
 		v := &ir.Value{Shape: in.Shape, NoGrad: true}
@@ -121,6 +122,7 @@ func (m *Model) lower(p *ir.Program) {
 	for _, out := range m.outputs {
 		p.Outputs = append(p.Outputs, values[out])
 	}
+	return p
 }
 
 // Close ends the plan's threads.
@@ -165,6 +167,18 @@ func (p *Plan) Forward(n int, train bool, step uint64) error {
 		node.Op.Forward(&node.Env)
 	}
 	return nil
+}
+
+// NonFinite names the first layer whose output, in the last Forward of a training plan, holds a NaN or an infinity; empty where none does.
+func (p *Plan) NonFinite() string {
+	for _, n := range p.program.Nodes {
+		for _, v := range n.Env.Y {
+			if v-v != 0 { // infinity less itself is NaN too
+				return n.Layer
+			}
+		}
+	}
+	return ""
 }
 
 // OutputGrad returns the memory for the derivative of the loss by output i, for the n samples of the last Forward: fill it, then call Backward.

@@ -131,24 +131,23 @@ func writeTable(b *strings.Builder, header []string, rows [][]string, widths []i
 	rule("└", "─", "┴", "┘")
 }
 
-// wrap breaks a text at its spaces into lines of at most width; a longer word is cut.
+// wrap breaks a text at its spaces into lines of at most width; a longer word has a line of its own and ends in an ellipsis there, as in Keras.
 func wrap(text string, width int) []string {
 	width = max(width, 1)
 	var lines []string
 	line := ""
 	for word := range strings.FieldsSeq(text) {
-		if line != "" && len(line)+1+len(word) <= width {
+		if line != "" && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) <= width {
 			line += " " + word
 			continue
 		}
 		if line != "" {
 			lines = append(lines, line)
 		}
-		for len(word) > width {
-			lines = append(lines, word[:width])
-			word = word[width:]
-		}
 		line = word
+		if r := []rune(word); len(r) > width {
+			line = string(r[:width-1]) + "…"
+		}
 	}
 	return append(lines, line)
 }

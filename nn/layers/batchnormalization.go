@@ -1,9 +1,6 @@
 package layers
 
 import (
-	"fmt"
-	"math"
-
 	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/nn/internal/op"
 )
@@ -27,29 +24,14 @@ func NewBatchNormalization() *BatchNormalization {
 
 func batchNormalizationFrom(c Config) *BatchNormalization {
 	c.none("beta_regularizer", "gamma_regularizer", "beta_constraint", "gamma_constraint", "renorm_clipping", "virtual_batch_size")
-	for _, key := range []string{"beta_initializer", "gamma_initializer", "moving_mean_initializer", "moving_variance_initializer", "synchronized", "renorm_momentum"} {
-		c.used[key] = true
-	}
+	c.use("beta_initializer", "gamma_initializer", "moving_mean_initializer", "moving_variance_initializer", "synchronized", "renorm_momentum")
 	if Get(c, "renorm", false) {
 		c.fail("renorm", "false")
 	}
 	return &BatchNormalization{
 		LayerBase: c.base(), Momentum: Get(c, "momentum", .99), Epsilon: Get(c, "epsilon", 1e-3), Center: Get(c, "center", true), Scale: Get(c, "scale", true),
-		axis: batchNormalizationAxis(c),
+		axis: c.lastAxis(),
 	}
-}
-
-// batchNormalizationAxis reads the axis of the channels, counted with the batch: a number, or, from Keras 2, a list of one.
-func batchNormalizationAxis(c Config) int {
-	v := Get[any](c, "axis", -1.)
-	if list, ok := v.([]any); ok && len(list) == 1 {
-		v = list[0]
-	}
-	if axis, ok := v.(float64); ok && axis == math.Trunc(axis) && (axis == -1 || axis >= 1 && axis <= 8) {
-		return int(axis)
-	}
-	c.fail("axis", "the last axis")
-	return -1
 }
 
 // Class is BatchNormalization.
@@ -66,11 +48,11 @@ func (b *BatchNormalization) Config() map[string]any {
 // Build makes the parameters.
 func (b *BatchNormalization) Build(in []nn.Shape) (nn.Shape, error) {
 	shape, err := single(&b.LayerBase, b.Class(), in)
+	if err == nil {
+		err = checkAxis(&b.LayerBase, b.Class(), b.axis, shape)
+	}
 	if err != nil {
 		return nil, err
-	}
-	if b.axis > 0 && b.axis != len(shape) {
-		return nil, fmt.Errorf("layer %q (BatchNormalization): attribute axis is %d, want the last axis of %v: -1 or %d", b.Name, b.axis, shape, len(shape))
 	}
 	c := shape[len(shape)-1]
 	if b.Scale {

@@ -40,12 +40,12 @@ func Get[T any](c Config, key string, otherwise T) T {
 	return t
 }
 
-// integer reads a whole number of at least low.
-func (c Config) integer(key string, otherwise, low int) int {
-	v := Get(c, key, float64(otherwise))
-	if v != math.Trunc(v) || v < float64(low) || v > math.MaxInt32 {
-		c.fail(key, fmt.Sprintf("a whole number from %d", low))
-		return otherwise
+// integer reads a whole number from 1 on, which is also what it is where it is absent.
+func (c Config) integer(key string) int {
+	v := Get(c, key, 1.)
+	if v != math.Trunc(v) || v < 1 || v > math.MaxInt32 {
+		c.fail(key, "a whole number from 1")
+		return 1
 	}
 	return int(v)
 }
@@ -54,7 +54,7 @@ func (c Config) integer(key string, otherwise, low int) int {
 func (c Config) triple(key string, otherwise [3]int) [3]int {
 	switch v := c.attributes[key].(type) {
 	case float64:
-		n := c.integer(key, 1, 1)
+		n := c.integer(key)
 		return [3]int{n, n, n}
 	case []any:
 		c.used[key] = true
@@ -76,6 +76,76 @@ func (c Config) triple(key string, otherwise [3]int) [3]int {
 		c.fail(key, "three whole numbers from 1")
 	}
 	return otherwise
+}
+
+// integers reads a list of whole numbers; one number stands for a list of it.
+func (c Config) integers(key string) []int {
+	c.used[key] = true
+	v := c.attributes[key]
+	list, ok := v.([]any)
+	if !ok && v != nil {
+		list = []any{v}
+	}
+	var out []int
+	for _, v := range list {
+		f, ok := v.(float64)
+		if !ok || f != math.Trunc(f) || math.Abs(f) > math.MaxInt32 {
+			c.fail(key, "whole numbers")
+			return nil
+		}
+		out = append(out, int(f))
+	}
+	return out
+}
+
+// numbers reads a number, or a list of them; its length is at least 1.
+func (c Config) numbers(key string, otherwise float64) []float64 {
+	list, ok := c.attributes[key].([]any)
+	if !ok {
+		return []float64{Get(c, key, otherwise)}
+	}
+	c.used[key] = true
+	var out []float64
+	for _, v := range list {
+		f, ok := v.(float64)
+		if !ok {
+			break
+		}
+		out = append(out, f)
+	}
+	if len(out) == 0 || len(out) < len(list) {
+		c.fail(key, "a number, or a list of numbers")
+		return []float64{otherwise}
+	}
+	return out
+}
+
+// lastAxis reads the axis of the channels, counted with the batch: a number, or, from Keras 2, a list of one. It has to be the last.
+func (c Config) lastAxis() int {
+	v := Get[any](c, "axis", -1.)
+	if list, ok := v.([]any); ok && len(list) == 1 {
+		v = list[0]
+	}
+	if axis, ok := v.(float64); ok && axis == math.Trunc(axis) && (axis == -1 || axis >= 1 && axis <= 8) {
+		return int(axis)
+	}
+	c.fail("axis", "the last axis")
+	return -1
+}
+
+// checkAxis compares what lastAxis read with the shape that a layer is built for.
+func checkAxis(b *nn.LayerBase, class string, axis int, shape nn.Shape) error {
+	if axis > 0 && axis != len(shape) {
+		return fmt.Errorf("layer %q (%s): attribute axis is %d, want the last axis of %v: -1 or %d", b.Name, class, axis, shape, len(shape))
+	}
+	return nil
+}
+
+// use marks attributes that change nothing here.
+func (c Config) use(keys ...string) {
+	for _, key := range keys {
+		c.used[key] = true
+	}
 }
 
 // object reads a name that Keras writes either plainly or as a serialized object, and that object's own attributes.

@@ -38,8 +38,8 @@ func conv3DFrom(c Config) *Conv3D {
 	c.none("kernel_regularizer", "bias_regularizer", "activity_regularizer", "kernel_constraint", "bias_constraint")
 	one := [3]int{1, 1, 1}
 	return &Conv3D{
-		LayerBase: c.base(), Filters: c.integer("filters", 1, 1), Kernel: c.triple("kernel_size", one), Strides: c.triple("strides", one),
-		Dilation: c.triple("dilation_rate", one), Padding: c.padding(), Groups: c.integer("groups", 1, 1), Activation: c.activation("activation"),
+		LayerBase: c.base(), Filters: c.integer("filters"), Kernel: c.triple("kernel_size", one), Strides: c.triple("strides", one),
+		Dilation: c.triple("dilation_rate", one), Padding: c.padding(), Groups: c.integer("groups"), Activation: c.activation("activation"),
 		UseBias: Get(c, "use_bias", true), KernelInitializer: c.initializer("kernel_initializer", "glorot_uniform"),
 		BiasInitial: c.initializer("bias_initializer", "zeros"),
 	}

@@ -27,7 +27,7 @@ func denseFrom(c Config) *Dense {
 	c.none("kernel_regularizer", "bias_regularizer", "activity_regularizer", "kernel_constraint", "bias_constraint", "lora_rank", "quantization_config")
 	c.used["lora_alpha"] = true // without a rank it says nothing
 	return &Dense{
-		LayerBase: c.base(), Units: c.integer("units", 1, 1), Activation: c.activation("activation"), UseBias: Get(c, "use_bias", true),
+		LayerBase: c.base(), Units: c.integer("units"), Activation: c.activation("activation"), UseBias: Get(c, "use_bias", true),
 		KernelInitializer: c.initializer("kernel_initializer", "glorot_uniform"), BiasInitial: c.initializer("bias_initializer", "zeros"),
 	}
 }
@@ -63,7 +63,7 @@ func (d *Dense) Build(in []nn.Shape) (nn.Shape, error) {
 // Lower emits the product and the activation.
 func (d *Dense) Lower(l *nn.Lowering) {
 	in := d.In[0]
-	rows := nn.Shape(in[:len(in)-1]).Size()
+	rows := in[:len(in)-1].Size()
 	l.Emit(&op.Dense{Rows: rows, In: in[len(in)-1], Out: d.Units, Bias: d.UseBias}, d.Out, d.Params...)
 	lowerActivation(l, d.Activation, defaultAlpha(d.Activation), d.Out)
 }

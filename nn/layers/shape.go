@@ -2,7 +2,6 @@ package layers
 
 import (
 	"fmt"
-	"math"
 
 	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/nn/internal/op"
@@ -43,16 +42,7 @@ type Reshape struct {
 }
 
 func reshapeFrom(c Config) *Reshape {
-	r := &Reshape{LayerBase: c.base()}
-	for _, v := range Get(c, "target_shape", []any(nil)) {
-		f, ok := v.(float64)
-		if !ok || f != math.Trunc(f) || f < -1 || f > math.MaxInt32 {
-			c.fail("target_shape", "whole numbers")
-			return r
-		}
-		r.Target = append(r.Target, int(f))
-	}
-	return r
+	return &Reshape{LayerBase: c.base(), Target: c.integers("target_shape")}
 }
 
 // Class is Reshape.

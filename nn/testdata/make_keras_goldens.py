@@ -23,7 +23,13 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-rng = np.random.default_rng(20190409)
+rng = np.random.default_rng()
+
+
+def seed(number):
+    """Starts the random numbers of one file, so that no file depends on another."""
+    global rng
+    rng = np.random.default_rng(20190409 + number)
 
 
 def normal(*shape):
@@ -94,10 +100,28 @@ CASES = [
     ("Rescaling", dict(scale=0.25, offset=-1.5), [(2, 3, 2, 2, 2)], False),
     ("ZeroPadding3D", dict(padding=((1, 2), (0, 1), (2, 0))), [(2, 3, 2, 2, 2)], False),
     ("Reshape", dict(target_shape=(4, 6)), [(2, 2, 3, 2, 2)], False),
+    ("Reshape", dict(target_shape=(3, -1, 2)), [(2, 2, 3, 2, 2)], False),
+    ("Rescaling", dict(scale=[0.5, 2.0], offset=[1.0, -1.0]), [(2, 3, 2, 2, 2)], False),
+    ("ZeroPadding3D", dict(), [(2, 2, 1, 2, 3)], False),
+    ("Cropping3D", dict(cropping=((1, 0), (0, 2), (1, 1))), [(2, 4, 5, 6, 2)], False),
+    ("Cropping3D", dict(cropping=(0, 1, 2)), [(2, 4, 5, 6, 2)], False),
+    ("UpSampling3D", dict(), [(2, 2, 3, 2, 2)], False),
+    ("UpSampling3D", dict(size=(1, 3, 2)), [(2, 2, 3, 2, 2)], False),
+    ("Permute", dict(dims=(3, 1, 4, 2)), [(2, 2, 3, 4, 5)], False),
+    ("LayerNormalization", dict(), [(3, 2, 3, 2, 5)], False),
+    ("LayerNormalization", dict(epsilon=0.1, center=False), [(3, 7)], True),
+    ("LayerNormalization", dict(scale=False), [(3, 7)], True),
+    ("PReLU", dict(), [(3, 2, 2, 3)], False),
+    ("PReLU", dict(shared_axes=[1, 2, 3]), [(3, 2, 2, 3, 4)], False),
+    ("PReLU", dict(shared_axes=[2]), [(3, 2, 2, 3, 4)], False),
+    ("GaussianNoise", dict(stddev=0.5), [(3, 9)], False),
+    ("Conv3D", dict(filters=6, kernel_size=(3, 1, 2), groups=3, strides=(2, 1, 1), padding="same", activation="silu"), [(2, 5, 4, 4, 3)], False),
+    ("Multiply", dict(), [(2, 3, 2, 2, 2)] * 3, False),
 ]
 
 
 def layer_cases():
+    seed(0)
     manifest, arrays = [], {}
     for number, (cls, options, shapes, train) in enumerate(CASES):
         layer = getattr(layers, cls)(**options, name="tested")
@@ -162,6 +186,7 @@ def weights(model):
 
 
 def network():
+    seed(3)  # with seed 1 two positions of a pooling window tie in float32, and the gradient goes to either
     keras.utils.clear_session()
     keras.utils.set_random_seed(7)
     model = tutorial(12, 2, 4, 5, 6, 8, 0)
@@ -196,6 +221,7 @@ def network():
 
 
 def fit():
+    seed(2)
     keras.utils.clear_session()
     keras.utils.set_random_seed(11)
     rows, features, classes = 23, 5, 3
@@ -221,6 +247,12 @@ def summary():
     model = tutorial(16, 3, 10, 32, 64, 256, 0.5)
     lines = []
     model.summary(print_fn=lambda s, **_: lines.append(s))
+    a = keras.Input((8, 8, 8, 2), name="volume")
+    left, right = layers.Conv3D(4, 3, padding="same", name="left")(a), layers.Conv3D(4, 1, name="right")(a)
+    joined = layers.Concatenate()([left, layers.Add()([left, right])])
+    pooled = layers.GlobalAveragePooling3D()(joined)
+    outputs = [layers.Dense(3, name="first")(pooled), layers.Dense(2, name="a_name_that_is_longer_than_its_column")(pooled)]
+    keras.Model(a, outputs, name="functional").summary(print_fn=lambda s, **_: lines.append(s))
     with open("keras_summary.txt", "w") as f:
         f.write("\n".join(lines).rstrip() + "\n")
 

@@ -26,7 +26,11 @@ func (d *Dropout) Backward64(e *ir.Env[float64]) { dropoutBackward(d, e) }
 
 // Key is the start of the random numbers of one sample of one step.
 func (d *Dropout) Key(seed, step uint64, sample int) uint64 {
-	return Mix(Mix(Mix(seed^d.Salt)^step) ^ uint64(sample))
+	return sampleKey(d.Salt, seed, step, sample)
+}
+
+func sampleKey(salt, seed, step uint64, sample int) uint64 {
+	return Mix(Mix(Mix(seed^salt)^step) ^ uint64(sample))
 }
 
 // Keep reports whether element i stays, given its sample's key.

@@ -93,6 +93,8 @@ func concatBackward[T ir.Float](c *Concat, e *ir.Env[T]) {
 type GlobalPool struct {
 	Cells, C int
 	Average  bool
+
+	all *Pool // one window over all positions
 }
 
 // Forward computes Y.
@@ -108,7 +110,10 @@ func (g *GlobalPool) Forward64(e *ir.Env[float64]) { globalForward(g, e) }
 func (g *GlobalPool) Backward64(e *ir.Env[float64]) { globalBackward(g, e) }
 
 func (g *GlobalPool) pool() *Pool {
-	return &Pool{In: [3]int{1, 1, g.Cells}, Out: [3]int{1, 1, 1}, Size: [3]int{1, 1, g.Cells}, Stride: [3]int{1, 1, 1}, C: g.C, Average: g.Average}
+	if g.all == nil {
+		g.all = &Pool{In: [3]int{1, 1, g.Cells}, Out: [3]int{1, 1, 1}, Size: [3]int{1, 1, g.Cells}, Stride: [3]int{1, 1, 1}, C: g.C, Average: g.Average}
+	}
+	return g.all
 }
 
 func globalForward[T ir.Float](g *GlobalPool, e *ir.Env[T])  { poolForward(g.pool(), e) }

@@ -8,6 +8,8 @@ type Pool struct {
 	In, Out, Size, Stride, Pad [3]int
 	C                          int
 	Average                    bool
+
+	cells []int // of the window at hand
 }
 
 // Forward computes Y.
@@ -22,10 +24,13 @@ func (p *Pool) Forward64(e *ir.Env[float64]) { poolForward(p, e) }
 // Backward64 is Backward in float64.
 func (p *Pool) Backward64(e *ir.Env[float64]) { poolBackward(p, e) }
 
-// window returns the cells of the input that output cell out reads, in row-major order.
-func (p *Pool) window(out int, cells []int) []int {
+// window returns the cells of the input that output cell out reads, in row-major order. They are valid until the next call.
+func (p *Pool) window(out int) []int {
 	oz, oy, ox := out/(p.Out[1]*p.Out[2]), out/p.Out[2]%p.Out[1], out%p.Out[2]
-	cells = cells[:0]
+	if p.cells == nil {
+		p.cells = make([]int, 0, p.Size[0]*p.Size[1]*p.Size[2])
+	}
+	cells := p.cells[:0]
 	for z := oz*p.Stride[0] - p.Pad[0]; z < oz*p.Stride[0]-p.Pad[0]+p.Size[0]; z++ {
 		for y := oy*p.Stride[1] - p.Pad[1]; y < oy*p.Stride[1]-p.Pad[1]+p.Size[1]; y++ {
 			for x := ox*p.Stride[2] - p.Pad[2]; x < ox*p.Stride[2]-p.Pad[2]+p.Size[2]; x++ {
@@ -42,20 +47,18 @@ func (p *Pool) inLen() int  { return p.In[0] * p.In[1] * p.In[2] * p.C }
 func (p *Pool) outLen() int { return p.Out[0] * p.Out[1] * p.Out[2] * p.C }
 
 func poolForward[T ir.Float](p *Pool, e *ir.Env[T]) {
-	cells := make([]int, 0, p.Size[0]*p.Size[1]*p.Size[2])
 	for n := range e.N {
 		x, y := e.X[0][n*p.inLen():], e.Y[n*p.outLen():]
 		for out := range p.outLen() / p.C {
-			cells = p.window(out, cells)
+			cells := p.window(out)
 			for c := range p.C {
 				best := x[cells[0]*p.C+c]
 				for _, cell := range cells[1:] {
 					v := x[cell*p.C+c]
-					switch {
-					case p.Average:
+					if p.Average {
 						best += v
-					case v > best || v != v: // NaN wins: it must not vanish
-						best = v
+					} else {
+						best = max(best, v) // NaN wins: it must not vanish
 					}
 				}
 				if p.Average {
@@ -72,12 +75,11 @@ func poolBackward[T ir.Float](p *Pool, e *ir.Env[T]) {
 	if e.DX[0] == nil {
 		return
 	}
-	cells := make([]int, 0, p.Size[0]*p.Size[1]*p.Size[2])
 	for n := range e.N {
 		x, y := e.X[0][n*p.inLen():], e.Y[n*p.outLen():]
 		dx, dy := e.DX[0][n*p.inLen():], e.DY[n*p.outLen():]
 		for out := range p.outLen() / p.C {
-			cells = p.window(out, cells)
+			cells := p.window(out)
 			for c := range p.C {
 				d := dy[out*p.C+c]
 				for _, cell := range cells {

@@ -1,0 +1,68 @@
+package layers
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/voxelstream/voxelstream/nn"
+	"github.com/voxelstream/voxelstream/nn/internal/op"
+)
+
+// PReLU is a rectifier whose slope below zero, alpha, is learnt.
+//
+// Input and output have the same shape; alpha has it too, but for 1 along the axes that share it.
+type PReLU struct {
+	nn.LayerBase
+	SharedAxes  []int // counted from 1, as the batch is 0
+	Initializer string
+}
+
+// NewPReLU makes one with a slope per channel: the axes of a volume share it.
+func NewPReLU() *PReLU { return &PReLU{SharedAxes: []int{1, 2, 3}, Initializer: "zeros"} }
+
+func preluFrom(c Config) *PReLU {
+	c.none("alpha_regularizer", "alpha_constraint")
+	return &PReLU{LayerBase: c.base(), SharedAxes: c.integers("shared_axes"), Initializer: c.initializer("alpha_initializer", "zeros")}
+}
+
+// Class is PReLU.
+func (p *PReLU) Class() string { return "PReLU" }
+
+// Config returns Keras's attributes.
+func (p *PReLU) Config() map[string]any {
+	return map[string]any{"shared_axes": p.SharedAxes, "alpha_initializer": keras(p.Initializer)}
+}
+
+// Build makes alpha.
+func (p *PReLU) Build(in []nn.Shape) (nn.Shape, error) {
+	shape, err := single(&p.LayerBase, p.Class(), in)
+	if err != nil {
+		return nil, err
+	}
+	alpha := slices.Clone(shape)
+	for _, a := range p.SharedAxes {
+		if a < 1 || a > len(shape) {
+			return nil, &nn.ShapeError{Layer: p.Name, Class: p.Class(), Got: in, Want: fmt.Sprintf("the shared axes %v", p.SharedAxes)}
+		}
+		alpha[a-1] = 1
+	}
+	p.AddParam("alpha", p.Initializer, true, alpha...)
+	return shape, nil
+}
+
+// Lower emits the rectifier.
+func (p *PReLU) Lower(l *nn.Lowering) {
+	alpha := nn.Shape(p.Params[0].Shape)
+	o := &op.PReLU{Slope: make([]int32, p.Out.Size())}
+	for i := range o.Slope {
+		rest, at := i, 0
+		for a, size := range slices.Backward(alpha) {
+			if size > 1 {
+				at += rest % size * alpha[a+1:].Size()
+			}
+			rest /= p.Out[a]
+		}
+		o.Slope[i] = int32(at)
+	}
+	l.Emit(o, p.Out, p.Params...)
+}
