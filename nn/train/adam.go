@@ -19,15 +19,8 @@ type Adam struct {
 
 // NewAdam makes an optimizer of the model's trainable parameters: beta .9 and .999, epsilon 1e-7.
 func NewAdam(m *nn.Model, rate float64) *Adam {
-	a := &Adam{Rate: rate, Beta1: .9, Beta2: .999, Epsilon: 1e-7}
-	for _, p := range m.Params() {
-		if p.Trainable {
-			a.params = append(a.params, p)
-			a.m = append(a.m, make([]float32, len(p.Value)))
-			a.v = append(a.v, make([]float32, len(p.Value)))
-		}
-	}
-	return a
+	params, arrays := state(m, 2)
+	return &Adam{Rate: rate, Beta1: .9, Beta2: .999, Epsilon: 1e-7, params: params, m: arrays[0], v: arrays[1]}
 }
 
 // Step moves the parameters by the gradients of the plan's last Backward.

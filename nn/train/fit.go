@@ -17,8 +17,10 @@ type Options struct {
 	BatchSize int
 	// ValidationSplit is the share of the rows, the last ones before any shuffling, that is kept to validate: 0 up to, not including, 1.
 	ValidationSplit float64
-	LearningRate    float64
-	Shuffle         bool
+	// LearningRate is that of Adam, where no Optimizer is given.
+	LearningRate float64
+	Optimizer    Optimizer
+	Shuffle      bool
 	// KeepBest gives the model, at the end, the weights of the epoch with the best validation accuracy (without validation: accuracy).
 	KeepBest bool
 	Seed     uint64
@@ -52,7 +54,7 @@ type History struct {
 	SamplesPerSecond float64 `json:"-"`
 }
 
-// Fit trains the model with Adam on categorical cross-entropy. Cancelling ctx ends it after the step at hand, with the history so far.
+// Fit trains the model on categorical cross-entropy, with Adam unless told otherwise. Cancelling ctx ends it after the step at hand, with the history so far.
 func Fit(ctx context.Context, m *nn.Model, d *Data, o Options) (*History, error) {
 	classes, err := classifier(m)
 	if err != nil {
@@ -75,7 +77,10 @@ func Fit(ctx context.Context, m *nn.Model, d *Data, o Options) (*History, error)
 		return nil, err
 	}
 	defer plan.Close()
-	f := &fit{m: m, o: o, training: training, validation: validation, plan: plan, adam: NewAdam(m, o.LearningRate), history: &History{}}
+	if o.Optimizer == nil {
+		o.Optimizer = NewAdam(m, o.LearningRate)
+	}
+	f := &fit{m: m, o: o, training: training, validation: validation, plan: plan, history: &History{}}
 	return f.history, f.run(ctx)
 }
 
@@ -92,12 +97,12 @@ type fit struct {
 	o                    Options
 	training, validation *Data
 	plan                 *nn.Plan
-	adam                 *Adam
 	history              *History
 	step                 uint64
 	busy                 time.Duration
 	best                 float64
 	kept                 [][]float32
+	labels               []int32 // of the batch at hand
 }
 
 func (f *fit) run(ctx context.Context) error {
@@ -164,16 +169,20 @@ func (f *fit) epoch(ctx context.Context, order []int, p *Progress) error {
 		start := time.Now()
 		n := min(f.o.BatchSize, len(order)-lo)
 		f.training.load(f.plan, order, lo, n)
-		labels := f.labels(order[lo : lo+n])
+		f.labels = f.labels[:0]
+		for _, row := range order[lo : lo+n] {
+			f.labels = append(f.labels, f.training.Labels[row])
+		}
 		if err := f.plan.Forward(n, true, f.step); err != nil {
 			return err
 		}
-		l, c := crossentropy(f.plan.Output(0), labels, f.plan.OutputGrad(0))
+		l, c := crossentropy(f.plan.Output(0), f.labels, f.plan.OutputGrad(0))
 		if math.IsNaN(l) || math.IsInf(l, 0) {
-			return fmt.Errorf("the loss is %v in epoch %d, step %d, learning rate %g: %w", l, p.Epoch, f.step, f.o.LearningRate, ErrDiverged)
+			return fmt.Errorf("the loss is %v in epoch %d, step %d, first seen after layer %q, learning rate %g: %w",
+				l, p.Epoch, f.step, f.plan.NonFinite(), f.o.LearningRate, ErrDiverged)
 		}
 		f.plan.Backward()
-		f.adam.Step(f.plan)
+		f.o.Optimizer.Step(f.plan)
 		f.step++
 		f.busy += time.Since(start)
 		loss, correct = loss+l, correct+c
@@ -184,15 +193,6 @@ func (f *fit) epoch(ctx context.Context, order []int, p *Progress) error {
 		}
 	}
 	return nil
-}
-
-// labels gathers the classes of a batch.
-func (f *fit) labels(rows []int) []int32 {
-	labels := make([]int32, len(rows))
-	for i, row := range rows {
-		labels[i] = f.training.Labels[row]
-	}
-	return labels
 }
 
 // ErrDiverged is wrapped by the error of a training whose loss is no number any more.
