@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -44,12 +45,29 @@ func (l *letters) park(ctx context.Context, item letter) error {
 	m := transport.Park(transport.New(item.Stream, id, transport.ContentJSON, value), transport.DeadLetter{
 		Partition: -1, Offset: -1, Stage: item.Stage, Error: item.Error, Attempts: 1, Time: time.Now(),
 	})
-	l.app.Log.Warn("parked an item", "input", item.Input, "stream", item.Stream, "seq", item.Seq, "stage", item.Stage, "error", item.Error)
+	l.log(item)
 	if err := l.topic.Write(ctx, []transport.Message{m}); err != nil {
 		return fmt.Errorf("dead letter of %s: %w", id, err)
 	}
 	l.count.Add(1)
 	return nil
+}
+
+// loud is how many parked items a run warns of; a folder without its images would fill the screen. The topic has them all.
+const loud = 5
+
+// log tells of a parked item: the first ones as warnings, the others at level debug.
+func (l *letters) log(item letter) {
+	level := slog.LevelWarn
+	switch n := l.count.Load(); {
+	case n == loud:
+		l.app.Log.Warn("more items are parked; dlq list shows them all")
+		fallthrough
+	case n > loud:
+		level = slog.LevelDebug
+	}
+	l.app.Log.Log(context.Background(), level, "parked an item",
+		"input", item.Input, "stream", item.Stream, "seq", item.Seq, "stage", item.Stage, "error", item.Error)
 }
 
 // streamOf is the stream that an input would have had; its path where that cannot be told.
