@@ -61,7 +61,7 @@ func TestMutantsOfSamples(t *testing.T) {
 }
 
 // h5Name is the one format that is read in another process.
-const h5Name = "HDF5"
+const h5Name = "hdf5"
 
 func tryMutant(t *testing.T, path, what string) {
 	t.Helper()

@@ -16,7 +16,7 @@ var update = flag.Bool("update", false, "write docs/reference/formats.md")
 // reference says of each format, by name, what is read of it, by whose code, and with which public file that is tested. The file
 // docs/reference/formats.md is made of it.
 var reference = map[string]struct{ variants, decoder, sample string }{
-	"HDF5": {
+	"hdf5": {
 		"3D MNIST archives (vectors, clouds), any numeric grids",
 		"libhdf5 through gonum/hdf5, in a process of its own", "jhdf and pyfive test files",
 	},

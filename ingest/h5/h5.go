@@ -45,7 +45,7 @@ type Options struct {
 
 // HDF5 is the format; it reads whole archives. [Open] can be told more.
 var HDF5 = ingest.Format{
-	Name: "HDF5",
+	Name: "hdf5",
 	Detect: func(h *ingest.Head) ingest.Confidence {
 		if hdf.IsHDF5(h.Bytes) {
 			return ingest.Sure
