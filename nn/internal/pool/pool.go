@@ -41,15 +41,18 @@ type sleeper struct {
 const spins = 1 << 15
 
 func (s *sleeper) await(counter *atomic.Int64, value int64) {
-	for range spins {
-		if counter.Load() >= value {
-			return
+	for {
+		for range spins {
+			if counter.Load() >= value {
+				return
+			}
 		}
-	}
-	s.asleep.Store(true)
-	// Whoever counts up from now on sees that this thread sleeps; who did before is seen here. If both happen the token is on its way.
-	if counter.Load() < value || !s.asleep.CompareAndSwap(true, false) {
-		<-s.token
+		s.asleep.Store(true)
+		// Whoever counts up from now on sees that this thread sleeps; who did before is seen here. If both happen the token is on its way.
+		if counter.Load() < value || !s.asleep.CompareAndSwap(true, false) {
+			<-s.token
+		}
+		// The token may be a late one, of a value that this thread saw before it was woken for it: look again.
 	}
 }
 
