@@ -187,7 +187,7 @@ func (p *Plan) OutputGrad(i int) []float32 {
 	return v.Grad[:p.bound*v.Size()]
 }
 
-// Backward computes the gradient of every trainable parameter from OutputGrad, after a Forward.
+// Backward computes the gradient of every trainable parameter from OutputGrad, after a Forward with train.
 func (p *Plan) Backward() {
 	for _, g := range p.grads {
 		clear(g)
