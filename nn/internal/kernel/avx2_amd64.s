@@ -840,40 +840,43 @@ TEXT ·respond2(SB), NOSPLIT, $0-72
 
 row:
 	MOVQ BX, R8
-	MOVQ AX, R13
+	MOVQ AX, R14
 	MOVQ CX, R10
 
 channels:
-	MOVQ    R13, R9
-	VMOVUPS (R9), Y0
-	ADDQ    BX, R9
-	VMOVUPS (R9), Y1
-	ADDQ    BX, R9
-	VMOVUPS (R9), Y2
-	ADDQ    BX, R9
-	VMOVUPS (R9), Y3
-	ADDQ    BX, R9
-	VMOVUPS (R9), Y4
-	ADDQ    BX, R9
-	VMOVUPS (R9), Y5
-	ADDQ    BX, R9
-	VMOVUPS (R9), Y6
-	ADDQ    BX, R9
-	VMOVUPS (R9), Y7
-	ADDQ    BX, R9
-	VMOVUPS (R9), Y8
-	ADDQ    BX, R9
-	XORQ    R11, R11
-
-voxel:
-	MOVLQSX      (SI)(R11*4), R9
+	MOVQ         R14, R9
+	VMOVUPS      (R9), Y0
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Y1
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Y2
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Y3
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Y4
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Y5
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Y6
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Y7
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Y8
+	ADDQ         BX, R9
+	MOVQ         count+40(FP), R11
+	MOVQ         R11, R12
+	SHRQ         $0x01, R11
+	ANDQ         $-2, R12
+	CMPQ         R12, count+40(FP)
+	JEQ          even
+	MOVLQSX      (SI)(R12*4), R9
 	LEAQ         (R10)(R9*4), R9
-	MOVLQSX      (DI)(R11*4), R12
-	LEAQ         (R12)(R12*2), R12
-	LEAQ         (DX)(R12*4), R12
-	VBROADCASTSS (R12), Y12
-	VBROADCASTSS 4(R12), Y13
-	VBROADCASTSS 8(R12), Y14
+	MOVLQSX      (DI)(R12*4), R13
+	LEAQ         (R13)(R13*2), R13
+	LEAQ         (DX)(R13*4), R13
+	VBROADCASTSS (R13), Y12
+	VBROADCASTSS 4(R13), Y13
+	VBROADCASTSS 8(R13), Y14
 	VMULPS       Y12, Y6, Y11
 	VFMADD231PS  Y13, Y7, Y11
 	VFMADD231PS  Y14, Y8, Y11
@@ -891,20 +894,79 @@ voxel:
 	VFMADD231PS  Y14, Y2, Y9
 	VADDPS       (R9), Y9, Y9
 	VMOVUPS      Y9, (R9)
-	INCQ         R11
-	CMPQ         R11, count+40(FP)
-	JLT          voxel
-	ADDQ         $0x20, R13
-	ADDQ         $0x20, R10
-	SUBQ         $0x20, R8
-	JG           channels
-	LEAQ         (BX)(BX*8), R9
-	ADDQ         R9, AX
-	MOVQ         stride+56(FP), R10
-	SHLQ         $0x02, R10
-	SUBQ         R10, CX
-	DECQ         rows+48(FP)
-	JNZ          row
+
+even:
+	TESTQ R11, R11
+	JZ    done
+
+pair:
+	DECQ         R11
+	DECQ         R12
+	MOVLQSX      (SI)(R11*4), R9
+	LEAQ         (R10)(R9*4), R9
+	MOVLQSX      (DI)(R11*4), R13
+	LEAQ         (R13)(R13*2), R13
+	LEAQ         (DX)(R13*4), R13
+	VBROADCASTSS (R13), Y12
+	VBROADCASTSS 4(R13), Y13
+	VBROADCASTSS 8(R13), Y14
+	VMULPS       Y12, Y6, Y11
+	VFMADD231PS  Y13, Y7, Y11
+	VFMADD231PS  Y14, Y8, Y11
+	VADDPS       (R9), Y11, Y11
+	VMOVUPS      Y11, (R9)
+	ADDQ         BX, R9
+	VMULPS       Y12, Y3, Y10
+	VFMADD231PS  Y13, Y4, Y10
+	VFMADD231PS  Y14, Y5, Y10
+	VADDPS       (R9), Y10, Y10
+	VMOVUPS      Y10, (R9)
+	ADDQ         BX, R9
+	VMULPS       Y12, Y0, Y9
+	VFMADD231PS  Y13, Y1, Y9
+	VFMADD231PS  Y14, Y2, Y9
+	VADDPS       (R9), Y9, Y9
+	VMOVUPS      Y9, (R9)
+	MOVLQSX      (SI)(R12*4), R9
+	LEAQ         (R10)(R9*4), R9
+	MOVLQSX      (DI)(R12*4), R13
+	LEAQ         (R13)(R13*2), R13
+	LEAQ         (DX)(R13*4), R13
+	VBROADCASTSS (R13), Y12
+	VBROADCASTSS 4(R13), Y13
+	VBROADCASTSS 8(R13), Y14
+	VMULPS       Y12, Y6, Y11
+	VFMADD231PS  Y13, Y7, Y11
+	VFMADD231PS  Y14, Y8, Y11
+	VADDPS       (R9), Y11, Y11
+	VMOVUPS      Y11, (R9)
+	ADDQ         BX, R9
+	VMULPS       Y12, Y3, Y10
+	VFMADD231PS  Y13, Y4, Y10
+	VFMADD231PS  Y14, Y5, Y10
+	VADDPS       (R9), Y10, Y10
+	VMOVUPS      Y10, (R9)
+	ADDQ         BX, R9
+	VMULPS       Y12, Y0, Y9
+	VFMADD231PS  Y13, Y1, Y9
+	VFMADD231PS  Y14, Y2, Y9
+	VADDPS       (R9), Y9, Y9
+	VMOVUPS      Y9, (R9)
+	TESTQ        R11, R11
+	JNZ          pair
+
+done:
+	ADDQ $0x20, R14
+	ADDQ $0x20, R10
+	SUBQ $0x20, R8
+	JG   channels
+	LEAQ (BX)(BX*8), R9
+	ADDQ R9, AX
+	MOVQ stride+56(FP), R10
+	SHLQ $0x02, R10
+	SUBQ R10, CX
+	DECQ rows+48(FP)
+	JNZ  row
 	VZEROUPPER
 	RET
 

@@ -290,7 +290,7 @@ func respond2() {
 	diff := Load(Param("diff"), GP64())
 	width := Load(Param("n"), GP64()) // of a row of n, in bytes
 	at, colour := Load(Param("at"), GP64()), Load(Param("colour"), GP64())
-	left, to, from, i, rgb, next := GP64(), GP64(), GP64(), GP64(), GP64(), GP64()
+	left, to, from, i, second, rgb, next := GP64(), GP64(), GP64(), GP64(), GP64(), GP64(), GP64()
 	SHLQ(U8(2), width)
 	Label("row")
 	MOVQ(width, left)
@@ -302,30 +302,28 @@ func respond2() {
 		VMOVUPS(Mem{Base: to}, ymm[i])
 		ADDQ(width, to)
 	}
-	XORQ(i, i)
-	Label("voxel")
-	MOVLQSX(Mem{Base: at, Index: i, Scale: 4}, to)
-	LEAQ(Mem{Base: from, Index: to, Scale: 4}, to)
-	MOVLQSX(Mem{Base: colour, Index: i, Scale: 4}, rgb)
-	LEAQ(Mem{Base: rgb, Index: rgb, Scale: 2}, rgb)
-	LEAQ(Mem{Base: diff, Index: rgb, Scale: 4}, rgb)
-	for c := range 3 {
-		VBROADCASTSS(Mem{Base: rgb, Disp: 4 * c}, ymm[12+c])
-	}
-	for k := 2; k >= 0; k-- {
-		t := ymm[9+k]
-		VMULPS(Y12, ymm[3*k], t)
-		VFMADD231PS(Y13, ymm[3*k+1], t)
-		VFMADD231PS(Y14, ymm[3*k+2], t)
-		VADDPS(Mem{Base: to}, t, t)
-		VMOVUPS(t, Mem{Base: to})
-		if k > 0 {
-			ADDQ(width, to)
+	voxel := func(i Register) {
+		MOVLQSX(Mem{Base: at, Index: i, Scale: 4}, to)
+		LEAQ(Mem{Base: from, Index: to, Scale: 4}, to)
+		MOVLQSX(Mem{Base: colour, Index: i, Scale: 4}, rgb)
+		LEAQ(Mem{Base: rgb, Index: rgb, Scale: 2}, rgb)
+		LEAQ(Mem{Base: diff, Index: rgb, Scale: 4}, rgb)
+		for c := range 3 {
+			VBROADCASTSS(Mem{Base: rgb, Disp: 4 * c}, ymm[12+c])
+		}
+		for k := 2; k >= 0; k-- {
+			t := ymm[9+k]
+			VMULPS(Y12, ymm[3*k], t)
+			VFMADD231PS(Y13, ymm[3*k+1], t)
+			VFMADD231PS(Y14, ymm[3*k+2], t)
+			VADDPS(Mem{Base: to}, t, t)
+			VMOVUPS(t, Mem{Base: to})
+			if k > 0 {
+				ADDQ(width, to)
+			}
 		}
 	}
-	INCQ(i)
-	CMPQ(i, must(Param("count")))
-	JLT(LabelRef("voxel"))
+	eachOfTwoHalves(i, second, must(Param("count")), voxel)
 	ADDQ(U8(32), next)
 	ADDQ(U8(32), from)
 	SUBQ(U8(32), left)

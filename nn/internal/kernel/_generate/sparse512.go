@@ -347,6 +347,29 @@ func outer512() {
 	RET()
 }
 
+// eachOfTwoHalves emits body for 0 up to count in registers i and j, in turn from the end of each half. Neighbouring voxels follow each other in a list
+// and add to the same outputs: so one need not wait for what the one before it stored.
+func eachOfTwoHalves(i, j Register, count Mem, body func(i Register)) {
+	MOVQ(count, i)
+	MOVQ(i, j)
+	SHRQ(U8(1), i)
+	ANDQ(I8(-2), j)
+	CMPQ(j, count)
+	JEQ(LabelRef("even"))
+	body(j)
+	Label("even")
+	TESTQ(i, i)
+	JZ(LabelRef("done"))
+	Label("pair")
+	DECQ(i)
+	DECQ(j)
+	body(i)
+	body(j)
+	TESTQ(i, i)
+	JNZ(LabelRef("pair"))
+	Label("done")
+}
+
 // respond512 is the inner loop of the palette convolution for the common kernel of width 3 over three colour channels: a row of taps stays in
 // registers, which is faster than reading responses from a table that does not fit the first-level cache.
 func respond512() {
@@ -357,7 +380,7 @@ func respond512() {
 	diff := Load(Param("diff"), GP64())
 	width := Load(Param("n"), GP64()) // of a row of n, in bytes
 	left, to, from := GP64(), GP64(), GP64()
-	i, rgb, next := GP64(), GP64(), GP64()
+	i, second, rgb, next := GP64(), GP64(), GP64(), GP64()
 	at, colour := Load(Param("at"), GP64()), Load(Param("colour"), GP64())
 	low, high := K1, K2
 	weight := func(k, c, half int) VecPhysical { return zmm[(3*k+c)*2+half] }
@@ -388,34 +411,32 @@ func respond512() {
 			ADDQ(width, to)
 		}
 	}
-	XORQ(i, i)
-	Label("voxel")
-	MOVLQSX(Mem{Base: at, Index: i, Scale: 4}, to)
-	LEAQ(Mem{Base: from, Index: to, Scale: 4}, to)
-	MOVLQSX(Mem{Base: colour, Index: i, Scale: 4}, rgb)
-	LEAQ(Mem{Base: rgb, Index: rgb, Scale: 2}, rgb)
-	LEAQ(Mem{Base: diff, Index: rgb, Scale: 4}, rgb)
-	for c := range 3 {
-		VBROADCASTSS(Mem{Base: rgb, Disp: 4 * c}, zmm[24+c])
-	}
-	// The products are summed before they meet what is in memory, which the voxel before may just have written.
-	for k := 2; k >= 0; k-- {
-		for half, mask := range []OpmaskPhysical{low, high} {
-			t, have := zmm[18+2*k+half], zmm[27+half]
-			VMULPS(zmm[24], weight(k, 0, half), t)
-			VFMADD231PS(zmm[25], weight(k, 1, half), t)
-			VFMADD231PS(zmm[26], weight(k, 2, half), t)
-			VMOVUPS_Z(Mem{Base: to, Disp: 64 * half}, mask, have)
-			VADDPS(t, have, t)
-			VMOVUPS(t, mask, Mem{Base: to, Disp: 64 * half})
+	voxel := func(i Register) {
+		MOVLQSX(Mem{Base: at, Index: i, Scale: 4}, to)
+		LEAQ(Mem{Base: from, Index: to, Scale: 4}, to)
+		MOVLQSX(Mem{Base: colour, Index: i, Scale: 4}, rgb)
+		LEAQ(Mem{Base: rgb, Index: rgb, Scale: 2}, rgb)
+		LEAQ(Mem{Base: diff, Index: rgb, Scale: 4}, rgb)
+		for c := range 3 {
+			VBROADCASTSS(Mem{Base: rgb, Disp: 4 * c}, zmm[24+c])
 		}
-		if k > 0 {
-			ADDQ(width, to)
+		// The products are summed before they meet what is in memory, which the voxel before may just have written.
+		for k := 2; k >= 0; k-- {
+			for half, mask := range []OpmaskPhysical{low, high} {
+				t, have := zmm[18+2*k+half], zmm[27+half]
+				VMULPS(zmm[24], weight(k, 0, half), t)
+				VFMADD231PS(zmm[25], weight(k, 1, half), t)
+				VFMADD231PS(zmm[26], weight(k, 2, half), t)
+				VMOVUPS_Z(Mem{Base: to, Disp: 64 * half}, mask, have)
+				VADDPS(t, have, t)
+				VMOVUPS(t, mask, Mem{Base: to, Disp: 64 * half})
+			}
+			if k > 0 {
+				ADDQ(width, to)
+			}
 		}
 	}
-	INCQ(i)
-	CMPQ(i, must(Param("count")))
-	JLT(LabelRef("voxel"))
+	eachOfTwoHalves(i, second, must(Param("count")), voxel)
 	ADDQ(U32(128), next)
 	ADDQ(U32(128), from)
 	SUBQ(U32(128), left)
