@@ -20,8 +20,8 @@ type Conv struct {
 	Norm   *op.BatchNorm
 	// NormReLU puts a rectifier after Norm.
 	NormReLU bool
-	// Winograd computes the forward pass by minimal filtering.
-	Winograd bool
+	// Winograd computes the forward pass by minimal filtering, in tiles of 2 or 4 outputs a side; 0 does not.
+	Winograd int
 
 	k        *kernel.Conv
 	norm     *folded
@@ -62,7 +62,7 @@ func (c *Conv) Plan(p *ir.Program) {
 	c.k = kernel.NewConv(c.Geometry, c.Pool, c.ReLU)
 	c.scratch = workers(p, c.k.ScratchLen())
 	c.norm = newFolded(c.Norm)
-	if c.Winograd {
+	if c.Winograd > 0 {
 		c.planMinimal(p)
 	} else {
 		c.planForward()
@@ -147,7 +147,7 @@ func (c *Conv) planBackward() {
 func (c *Conv) Forward(e *ir.Env[float32]) {
 	c.env = e
 	c.setNorm(e)
-	if c.Winograd {
+	if c.Winograd > 0 {
 		c.forwardMinimal(e)
 		return
 	}

@@ -44,9 +44,9 @@ const inputsPerTask = 4
 
 func (c *Conv) planMinimal(p *ir.Program) {
 	m := &c.minimal
-	m.k = kernel.NewWinograd(c.k)
+	m.k = kernel.NewWinograd(c.k, c.Winograd)
 	m.u = make([]float32, m.k.WeightLen())
-	m.scratch = workers(p, m.k.TileScratchLen())
+	m.scratch = workers(p, max(m.k.TileScratchLen(), m.k.WeightScratchLen()))
 	m.transform = func(worker, task int) {
 		lo, hi := block(c.InC, inputsPerTask, task)
 		m.k.Weights(m.u, c.env.P[0], lo, hi, m.scratch[worker])
@@ -55,11 +55,14 @@ func (c *Conv) planMinimal(p *ir.Program) {
 		e := c.env
 		lo, hi := block(e.N*m.k.Tiles(), c.taskSize, task)
 		m.k.Forward(e.Y, c.arg, e.X[0], m.u, c.bias(e), lo, hi, m.scratch[worker])
-		if c.Pooled() {
+		if c.tileIsWindow() {
 			c.finish(e.Y[lo*c.OutC : hi*c.OutC])
 		}
 	}
 }
+
+// tileIsWindow tells whether the outputs of a range of tiles are a range of the output.
+func (c *Conv) tileIsWindow() bool { return c.Pooled() && c.Winograd == c.Pool.Size[0] }
 
 func (c *Conv) forwardMinimal(e *ir.Env[float32]) {
 	m := &c.minimal
@@ -73,11 +76,11 @@ func (c *Conv) forwardMinimal(e *ir.Env[float32]) {
 	tiles := e.N * m.k.Tiles()
 	// Tasks of few tiles would spend their time on reading the weights.
 	c.taskSize = max(min(tiles, 4), blocks(tiles, 64))
-	if c.taskSize > 4 {
-		c.taskSize = blocks(c.taskSize, kernel.TileBlock) * kernel.TileBlock
+	if block := m.k.TileBlock(); c.taskSize > 4 || c.Winograd == 4 {
+		c.taskSize = blocks(c.taskSize, block) * block
 	}
 	e.Pool.Run(blocks(tiles, c.taskSize), c.forward)
-	if !c.Pooled() {
+	if !c.tileIsWindow() {
 		c.finish(e.Y)
 	}
 }

@@ -119,15 +119,35 @@ func gradSums2(x *float32, dy *float32, dbeta *float32, dgamma *float32, mean *f
 //go:noescape
 func combine2(dst *float32, x *float32, dy *float32, a *float32, b *float32, d *float32, rows int, n int)
 
-// winogradInput2 sets dst, points step apart, to the transform of the 4x4x4 cells of src, whose planes, rows and cells are that far apart.
+// filterWeights2x2 transforms three rows of n weights, from apart, to 4, to apart.
 //
 //go:noescape
-func winogradInput2(dst *float32, src *float32, plane int, row int, cell int, step int, n int)
+func filterWeights2x2(dst *float32, to int, src *float32, from int, n int)
 
-// winogradOutput2 sets the 8 rows of dst [8,n] to the transform back of 64 points of src, step apart, plus bias.
+// winogradInput2x2 sets dst, 64 points step apart, to the transform of the cells of src, whose planes, rows and cells are that far apart.
 //
 //go:noescape
-func winogradOutput2(dst *float32, src *float32, bias *float32, step int, n int)
+func winogradInput2x2(dst *float32, src *float32, scratch *float32, plane int, row int, cell int, step int, n int)
+
+// winogradOutput2x2 sets the rows of dst [2,2,2,n] to the transform back of 64 points of src, step apart, plus bias.
+//
+//go:noescape
+func winogradOutput2x2(dst *float32, src *float32, bias *float32, scratch *float32, step int, n int)
+
+// filterWeights4x2 transforms three rows of n weights, from apart, to 6, to apart.
+//
+//go:noescape
+func filterWeights4x2(dst *float32, to int, src *float32, from int, n int)
+
+// winogradInput4x2 sets dst, 216 points step apart, to the transform of the cells of src, whose planes, rows and cells are that far apart.
+//
+//go:noescape
+func winogradInput4x2(dst *float32, src *float32, scratch *float32, plane int, row int, cell int, step int, n int)
+
+// winogradOutput4x2 sets the rows of dst [4,4,4,n] to the transform back of 216 points of src, step apart, plus bias.
+//
+//go:noescape
+func winogradOutput4x2(dst *float32, src *float32, bias *float32, scratch *float32, step int, n int)
 
 // rectifyGrad2 sets dst [rows,n] to grad where out is positive, else to zero.
 //

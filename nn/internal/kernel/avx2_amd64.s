@@ -1483,421 +1483,649 @@ row:
 	VZEROUPPER
 	RET
 
-// func winogradInput2(dst *float32, src *float32, plane int, row int, cell int, step int, n int)
-// Requires: AVX
-TEXT ·winogradInput2(SB), NOSPLIT, $0-56
-	MOVQ dst+0(FP), AX
-	MOVQ src+8(FP), CX
-	MOVQ plane+16(FP), DX
-	MOVQ row+24(FP), BX
-	MOVQ cell+32(FP), SI
-	MOVQ step+40(FP), DI
-	MOVQ n+48(FP), R8
-	SHLQ $0x02, DX
-	SHLQ $0x02, BX
-	SHLQ $0x02, SI
-	SHLQ $0x02, DI
+// func filterWeights2x2(dst *float32, to int, src *float32, from int, n int)
+// Requires: AVX, AVX2
+TEXT ·filterWeights2x2(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+16(FP), CX
+	MOVQ         to+8(FP), DX
+	MOVQ         from+24(FP), BX
+	MOVQ         n+32(FP), SI
+	SHLQ         $0x02, DX
+	SHLQ         $0x02, BX
+	MOVL         $0x3f000000, DI
+	VMOVD        DI, X15
+	VBROADCASTSS X15, Y15
 
 channels:
-	MOVQ CX, R13
-	MOVQ AX, R10
-	MOVQ $0x00000004, R11
+	MOVQ    CX, DI
+	MOVQ    AX, R8
+	VMOVUPS (DI), Y0
+	ADDQ    BX, DI
+	VMOVUPS (DI), Y1
+	ADDQ    BX, DI
+	VMOVUPS (DI), Y2
+	VADDPS  Y2, Y0, Y3
+	VADDPS  Y1, Y3, Y4
+	VSUBPS  Y1, Y3, Y5
+	VMULPS  Y15, Y4, Y4
+	VMULPS  Y15, Y5, Y5
+	VMOVUPS Y0, (R8)
+	ADDQ    DX, R8
+	VMOVUPS Y4, (R8)
+	ADDQ    DX, R8
+	VMOVUPS Y5, (R8)
+	ADDQ    DX, R8
+	VMOVUPS Y2, (R8)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	SUBQ    $0x08, SI
+	JG      channels
+	VZEROUPPER
+	RET
+
+// func winogradInput2x2(dst *float32, src *float32, scratch *float32, plane int, row int, cell int, step int, n int)
+// Requires: AVX
+TEXT ·winogradInput2x2(SB), NOSPLIT, $8-64
+	MOVQ   dst+0(FP), AX
+	MOVQ   src+8(FP), CX
+	MOVQ   scratch+16(FP), DX
+	MOVQ   plane+24(FP), BX
+	MOVQ   row+32(FP), SI
+	MOVQ   cell+40(FP), DI
+	MOVQ   step+48(FP), R8
+	MOVQ   n+56(FP), R9
+	SHLQ   $0x02, BX
+	SHLQ   $0x02, SI
+	SHLQ   $0x02, DI
+	SHLQ   $0x02, R8
+	IMUL3Q $0x00000010, R8, R10
+
+channels:
+	MOVQ CX, R11
+	MOVQ DX, R14
+	MOVQ $0x00000004, R15
 
 planes:
-	MOVQ R13, R9
-	ADDQ DX, R13
-	MOVQ $0x00000004, R12
+	MOVQ R11, R12
+	MOVQ $0x00000004, BP
 
 rows:
-	MOVQ    R9, R14
-	VMOVUPS (R14), Y0
-	ADDQ    SI, R14
-	VMOVUPS (R14), Y1
-	ADDQ    SI, R14
-	VMOVUPS (R14), Y2
-	ADDQ    SI, R14
-	VMOVUPS (R14), Y3
-	VSUBPS  Y2, Y0, Y4
-	VADDPS  Y2, Y1, Y5
-	VSUBPS  Y1, Y2, Y6
-	VSUBPS  Y3, Y1, Y7
-	MOVQ    R10, R14
-	VMOVUPS Y4, (R14)
-	ADDQ    DI, R14
-	VMOVUPS Y5, (R14)
-	ADDQ    DI, R14
-	VMOVUPS Y6, (R14)
-	ADDQ    DI, R14
-	VMOVUPS Y7, (R14)
-	ADDQ    BX, R9
-	LEAQ    (R10)(DI*4), R10
-	DECQ    R12
+	MOVQ    R12, R13
+	VMOVUPS (R13), Y0
+	ADDQ    DI, R13
+	VMOVUPS (R13), Y1
+	ADDQ    DI, R13
+	VMOVUPS (R13), Y2
+	ADDQ    DI, R13
+	VMOVUPS (R13), Y3
+	VSUBPS  Y2, Y0, Y0
+	VADDPS  Y2, Y1, Y4
+	VSUBPS  Y1, Y2, Y5
+	VSUBPS  Y3, Y1, Y3
+	VMOVUPS Y0, (R14)
+	VMOVUPS Y4, 32(R14)
+	VMOVUPS Y5, 64(R14)
+	VMOVUPS Y3, 96(R14)
+	ADDQ    SI, R12
+	ADDQ    $0x00000080, R14
+	DECQ    BP
 	JNZ     rows
-	DECQ    R11
+	ADDQ    BX, R11
+	DECQ    R15
 	JNZ     planes
-	MOVQ    DI, R9
-	SHLQ    $0x02, R9
-	MOVQ    AX, R10
+	MOVQ    DX, R13
 	MOVQ    $0x00000004, R11
 
 planes2:
 	MOVQ $0x00000004, R12
 
 columns2:
-	MOVQ    R10, R13
 	VMOVUPS (R13), Y0
-	ADDQ    R9, R13
-	VMOVUPS (R13), Y1
-	ADDQ    R9, R13
-	VMOVUPS (R13), Y2
-	ADDQ    R9, R13
-	VMOVUPS (R13), Y3
-	VSUBPS  Y2, Y0, Y4
-	VADDPS  Y2, Y1, Y5
-	VSUBPS  Y1, Y2, Y6
-	VSUBPS  Y3, Y1, Y7
-	MOVQ    R10, R13
-	VMOVUPS Y4, (R13)
-	ADDQ    R9, R13
-	VMOVUPS Y5, (R13)
-	ADDQ    R9, R13
-	VMOVUPS Y6, (R13)
-	ADDQ    R9, R13
-	VMOVUPS Y7, (R13)
-	ADDQ    DI, R10
+	VMOVUPS 128(R13), Y1
+	VMOVUPS 256(R13), Y2
+	VMOVUPS 384(R13), Y3
+	VSUBPS  Y2, Y0, Y0
+	VADDPS  Y2, Y1, Y4
+	VSUBPS  Y1, Y2, Y5
+	VSUBPS  Y3, Y1, Y3
+	VMOVUPS Y0, (R13)
+	VMOVUPS Y4, 128(R13)
+	VMOVUPS Y5, 256(R13)
+	VMOVUPS Y3, 384(R13)
+	ADDQ    $0x00000020, R13
 	DECQ    R12
 	JNZ     columns2
-	LEAQ    (R10)(DI*8), R10
-	LEAQ    (R10)(DI*4), R10
+	ADDQ    $0x00000180, R13
 	DECQ    R11
 	JNZ     planes2
-	SHLQ    $0x02, R9
-	MOVQ    AX, R10
+	MOVQ    DX, R13
+	MOVQ    AX, R12
 	MOVQ    $0x00000010, R11
 
 columns3:
-	MOVQ    R10, R12
-	VMOVUPS (R12), Y0
-	ADDQ    R9, R12
-	VMOVUPS (R12), Y1
-	ADDQ    R9, R12
-	VMOVUPS (R12), Y2
-	ADDQ    R9, R12
-	VMOVUPS (R12), Y3
-	VSUBPS  Y2, Y0, Y4
-	VADDPS  Y2, Y1, Y5
-	VSUBPS  Y1, Y2, Y6
-	VSUBPS  Y3, Y1, Y7
-	MOVQ    R10, R12
-	VMOVUPS Y4, (R12)
-	ADDQ    R9, R12
-	VMOVUPS Y5, (R12)
-	ADDQ    R9, R12
-	VMOVUPS Y6, (R12)
-	ADDQ    R9, R12
-	VMOVUPS Y7, (R12)
-	ADDQ    DI, R10
+	MOVQ    R12, R14
+	VMOVUPS (R13), Y0
+	VMOVUPS 512(R13), Y1
+	VMOVUPS 1024(R13), Y2
+	VMOVUPS 1536(R13), Y3
+	VSUBPS  Y2, Y0, Y0
+	VADDPS  Y2, Y1, Y4
+	VSUBPS  Y1, Y2, Y5
+	VSUBPS  Y3, Y1, Y3
+	VMOVUPS Y0, (R14)
+	ADDQ    R10, R14
+	VMOVUPS Y4, (R14)
+	ADDQ    R10, R14
+	VMOVUPS Y5, (R14)
+	ADDQ    R10, R14
+	VMOVUPS Y3, (R14)
+	ADDQ    $0x00000020, R13
+	ADDQ    R8, R12
 	DECQ    R11
 	JNZ     columns3
 	ADDQ    $0x20, AX
 	ADDQ    $0x20, CX
-	SUBQ    $0x08, R8
+	SUBQ    $0x08, R9
 	JG      channels
 	VZEROUPPER
 	RET
 
-// func winogradOutput2(dst *float32, src *float32, bias *float32, step int, n int)
+// func winogradOutput2x2(dst *float32, src *float32, bias *float32, scratch *float32, step int, n int)
 // Requires: AVX
-TEXT ·winogradOutput2(SB), NOSPLIT, $0-40
-	MOVQ dst+0(FP), AX
-	MOVQ src+8(FP), CX
-	MOVQ bias+16(FP), DX
-	MOVQ step+24(FP), BX
-	MOVQ n+32(FP), SI
-	MOVQ SI, DI
-	SHLQ $0x02, DI
-	SHLQ $0x02, BX
+TEXT ·winogradOutput2x2(SB), NOSPLIT, $0-48
+	MOVQ   dst+0(FP), AX
+	MOVQ   src+8(FP), CX
+	MOVQ   bias+16(FP), DX
+	MOVQ   scratch+24(FP), BX
+	MOVQ   step+32(FP), SI
+	MOVQ   n+40(FP), DI
+	SHLQ   $0x02, SI
+	MOVQ   DI, R8
+	SHLQ   $0x02, R8
+	IMUL3Q $0x00000004, R8, R9
 
 channels:
-	MOVQ    CX, R8
-	VMOVUPS (R8), Y2
-	VMOVUPS (R8)(BX*1), Y0
-	VMOVUPS (R8)(BX*2), Y1
-	ADDQ    BX, R8
-	VADDPS  Y0, Y2, Y2
-	VADDPS  Y1, Y2, Y2
-	VSUBPS  Y1, Y0, Y3
-	VMOVUPS (R8)(BX*2), Y1
-	VSUBPS  Y1, Y3, Y3
-	LEAQ    (R8)(BX*2), R8
-	ADDQ    BX, R8
-	VMOVAPS Y2, Y4
-	VMOVAPS Y3, Y5
-	VMOVUPS (R8), Y2
-	VMOVUPS (R8)(BX*1), Y0
-	VMOVUPS (R8)(BX*2), Y1
-	ADDQ    BX, R8
-	VADDPS  Y0, Y2, Y2
-	VADDPS  Y1, Y2, Y2
-	VSUBPS  Y1, Y0, Y3
-	VMOVUPS (R8)(BX*2), Y1
-	VSUBPS  Y1, Y3, Y3
-	LEAQ    (R8)(BX*2), R8
-	ADDQ    BX, R8
-	VADDPS  Y2, Y4, Y4
-	VMOVAPS Y2, Y6
-	VADDPS  Y3, Y5, Y5
-	VMOVAPS Y3, Y7
-	VMOVUPS (R8), Y2
-	VMOVUPS (R8)(BX*1), Y0
-	VMOVUPS (R8)(BX*2), Y1
-	ADDQ    BX, R8
-	VADDPS  Y0, Y2, Y2
-	VADDPS  Y1, Y2, Y2
-	VSUBPS  Y1, Y0, Y3
-	VMOVUPS (R8)(BX*2), Y1
-	VSUBPS  Y1, Y3, Y3
-	LEAQ    (R8)(BX*2), R8
-	ADDQ    BX, R8
-	VADDPS  Y2, Y4, Y4
-	VSUBPS  Y2, Y6, Y6
-	VADDPS  Y3, Y5, Y5
-	VSUBPS  Y3, Y7, Y7
-	VMOVUPS (R8), Y2
-	VMOVUPS (R8)(BX*1), Y0
-	VMOVUPS (R8)(BX*2), Y1
-	ADDQ    BX, R8
-	VADDPS  Y0, Y2, Y2
-	VADDPS  Y1, Y2, Y2
-	VSUBPS  Y1, Y0, Y3
-	VMOVUPS (R8)(BX*2), Y1
-	VSUBPS  Y1, Y3, Y3
-	LEAQ    (R8)(BX*2), R8
-	ADDQ    BX, R8
-	VSUBPS  Y2, Y6, Y6
-	VSUBPS  Y3, Y7, Y7
-	VMOVAPS Y4, Y8
-	VMOVAPS Y5, Y9
-	VMOVAPS Y6, Y10
-	VMOVAPS Y7, Y11
-	VMOVUPS (R8), Y2
-	VMOVUPS (R8)(BX*1), Y0
-	VMOVUPS (R8)(BX*2), Y1
-	ADDQ    BX, R8
-	VADDPS  Y0, Y2, Y2
-	VADDPS  Y1, Y2, Y2
-	VSUBPS  Y1, Y0, Y3
-	VMOVUPS (R8)(BX*2), Y1
-	VSUBPS  Y1, Y3, Y3
-	LEAQ    (R8)(BX*2), R8
-	ADDQ    BX, R8
-	VMOVAPS Y2, Y4
-	VMOVAPS Y3, Y5
-	VMOVUPS (R8), Y2
-	VMOVUPS (R8)(BX*1), Y0
-	VMOVUPS (R8)(BX*2), Y1
-	ADDQ    BX, R8
-	VADDPS  Y0, Y2, Y2
-	VADDPS  Y1, Y2, Y2
-	VSUBPS  Y1, Y0, Y3
-	VMOVUPS (R8)(BX*2), Y1
-	VSUBPS  Y1, Y3, Y3
-	LEAQ    (R8)(BX*2), R8
-	ADDQ    BX, R8
-	VADDPS  Y2, Y4, Y4
-	VMOVAPS Y2, Y6
-	VADDPS  Y3, Y5, Y5
-	VMOVAPS Y3, Y7
-	VMOVUPS (R8), Y2
-	VMOVUPS (R8)(BX*1), Y0
-	VMOVUPS (R8)(BX*2), Y1
-	ADDQ    BX, R8
-	VADDPS  Y0, Y2, Y2
-	VADDPS  Y1, Y2, Y2
-	VSUBPS  Y1, Y0, Y3
-	VMOVUPS (R8)(BX*2), Y1
-	VSUBPS  Y1, Y3, Y3
-	LEAQ    (R8)(BX*2), R8
-	ADDQ    BX, R8
-	VADDPS  Y2, Y4, Y4
-	VSUBPS  Y2, Y6, Y6
-	VADDPS  Y3, Y5, Y5
-	VSUBPS  Y3, Y7, Y7
-	VMOVUPS (R8), Y2
-	VMOVUPS (R8)(BX*1), Y0
-	VMOVUPS (R8)(BX*2), Y1
-	ADDQ    BX, R8
-	VADDPS  Y0, Y2, Y2
-	VADDPS  Y1, Y2, Y2
-	VSUBPS  Y1, Y0, Y3
-	VMOVUPS (R8)(BX*2), Y1
-	VSUBPS  Y1, Y3, Y3
-	LEAQ    (R8)(BX*2), R8
-	ADDQ    BX, R8
-	VSUBPS  Y2, Y6, Y6
-	VSUBPS  Y3, Y7, Y7
-	VADDPS  Y4, Y8, Y8
-	VMOVAPS Y4, Y12
-	VADDPS  Y5, Y9, Y9
-	VMOVAPS Y5, Y13
-	VADDPS  Y6, Y10, Y10
-	VMOVAPS Y6, Y14
-	VADDPS  Y7, Y11, Y11
-	VMOVAPS Y7, Y15
-	VMOVUPS (R8), Y2
-	VMOVUPS (R8)(BX*1), Y0
-	VMOVUPS (R8)(BX*2), Y1
-	ADDQ    BX, R8
-	VADDPS  Y0, Y2, Y2
-	VADDPS  Y1, Y2, Y2
-	VSUBPS  Y1, Y0, Y3
-	VMOVUPS (R8)(BX*2), Y1
-	VSUBPS  Y1, Y3, Y3
-	LEAQ    (R8)(BX*2), R8
-	ADDQ    BX, R8
-	VMOVAPS Y2, Y4
-	VMOVAPS Y3, Y5
-	VMOVUPS (R8), Y2
-	VMOVUPS (R8)(BX*1), Y0
-	VMOVUPS (R8)(BX*2), Y1
-	ADDQ    BX, R8
-	VADDPS  Y0, Y2, Y2
-	VADDPS  Y1, Y2, Y2
-	VSUBPS  Y1, Y0, Y3
-	VMOVUPS (R8)(BX*2), Y1
-	VSUBPS  Y1, Y3, Y3
-	LEAQ    (R8)(BX*2), R8
-	ADDQ    BX, R8
-	VADDPS  Y2, Y4, Y4
-	VMOVAPS Y2, Y6
-	VADDPS  Y3, Y5, Y5
-	VMOVAPS Y3, Y7
-	VMOVUPS (R8), Y2
-	VMOVUPS (R8)(BX*1), Y0
-	VMOVUPS (R8)(BX*2), Y1
-	ADDQ    BX, R8
-	VADDPS  Y0, Y2, Y2
-	VADDPS  Y1, Y2, Y2
-	VSUBPS  Y1, Y0, Y3
-	VMOVUPS (R8)(BX*2), Y1
-	VSUBPS  Y1, Y3, Y3
-	LEAQ    (R8)(BX*2), R8
-	ADDQ    BX, R8
-	VADDPS  Y2, Y4, Y4
-	VSUBPS  Y2, Y6, Y6
-	VADDPS  Y3, Y5, Y5
-	VSUBPS  Y3, Y7, Y7
-	VMOVUPS (R8), Y2
-	VMOVUPS (R8)(BX*1), Y0
-	VMOVUPS (R8)(BX*2), Y1
-	ADDQ    BX, R8
-	VADDPS  Y0, Y2, Y2
-	VADDPS  Y1, Y2, Y2
-	VSUBPS  Y1, Y0, Y3
-	VMOVUPS (R8)(BX*2), Y1
-	VSUBPS  Y1, Y3, Y3
-	LEAQ    (R8)(BX*2), R8
-	ADDQ    BX, R8
-	VSUBPS  Y2, Y6, Y6
-	VSUBPS  Y3, Y7, Y7
-	VADDPS  Y4, Y8, Y8
-	VSUBPS  Y4, Y12, Y12
-	VADDPS  Y5, Y9, Y9
-	VSUBPS  Y5, Y13, Y13
-	VADDPS  Y6, Y10, Y10
-	VSUBPS  Y6, Y14, Y14
-	VADDPS  Y7, Y11, Y11
-	VSUBPS  Y7, Y15, Y15
-	VMOVUPS (R8), Y2
-	VMOVUPS (R8)(BX*1), Y0
-	VMOVUPS (R8)(BX*2), Y1
-	ADDQ    BX, R8
-	VADDPS  Y0, Y2, Y2
-	VADDPS  Y1, Y2, Y2
-	VSUBPS  Y1, Y0, Y3
-	VMOVUPS (R8)(BX*2), Y1
-	VSUBPS  Y1, Y3, Y3
-	LEAQ    (R8)(BX*2), R8
-	ADDQ    BX, R8
-	VMOVAPS Y2, Y4
-	VMOVAPS Y3, Y5
-	VMOVUPS (R8), Y2
-	VMOVUPS (R8)(BX*1), Y0
-	VMOVUPS (R8)(BX*2), Y1
-	ADDQ    BX, R8
-	VADDPS  Y0, Y2, Y2
-	VADDPS  Y1, Y2, Y2
-	VSUBPS  Y1, Y0, Y3
-	VMOVUPS (R8)(BX*2), Y1
-	VSUBPS  Y1, Y3, Y3
-	LEAQ    (R8)(BX*2), R8
-	ADDQ    BX, R8
-	VADDPS  Y2, Y4, Y4
-	VMOVAPS Y2, Y6
-	VADDPS  Y3, Y5, Y5
-	VMOVAPS Y3, Y7
-	VMOVUPS (R8), Y2
-	VMOVUPS (R8)(BX*1), Y0
-	VMOVUPS (R8)(BX*2), Y1
-	ADDQ    BX, R8
-	VADDPS  Y0, Y2, Y2
-	VADDPS  Y1, Y2, Y2
-	VSUBPS  Y1, Y0, Y3
-	VMOVUPS (R8)(BX*2), Y1
-	VSUBPS  Y1, Y3, Y3
-	LEAQ    (R8)(BX*2), R8
-	ADDQ    BX, R8
-	VADDPS  Y2, Y4, Y4
-	VSUBPS  Y2, Y6, Y6
-	VADDPS  Y3, Y5, Y5
-	VSUBPS  Y3, Y7, Y7
-	VMOVUPS (R8), Y2
-	VMOVUPS (R8)(BX*1), Y0
-	VMOVUPS (R8)(BX*2), Y1
-	ADDQ    BX, R8
-	VADDPS  Y0, Y2, Y2
-	VADDPS  Y1, Y2, Y2
-	VSUBPS  Y1, Y0, Y3
-	VMOVUPS (R8)(BX*2), Y1
-	VSUBPS  Y1, Y3, Y3
-	LEAQ    (R8)(BX*2), R8
-	ADDQ    BX, R8
-	VSUBPS  Y2, Y6, Y6
-	VSUBPS  Y3, Y7, Y7
-	VSUBPS  Y4, Y12, Y12
-	VSUBPS  Y5, Y13, Y13
-	VSUBPS  Y6, Y14, Y14
-	VSUBPS  Y7, Y15, Y15
-	VMOVUPS (DX), Y0
-	MOVQ    AX, R8
-	VADDPS  Y0, Y8, Y8
-	VMOVUPS Y8, (R8)
-	ADDQ    DI, R8
-	VADDPS  Y0, Y9, Y9
-	VMOVUPS Y9, (R8)
-	ADDQ    DI, R8
-	VADDPS  Y0, Y10, Y10
-	VMOVUPS Y10, (R8)
-	ADDQ    DI, R8
-	VADDPS  Y0, Y11, Y11
-	VMOVUPS Y11, (R8)
-	ADDQ    DI, R8
-	VADDPS  Y0, Y12, Y12
-	VMOVUPS Y12, (R8)
-	ADDQ    DI, R8
-	VADDPS  Y0, Y13, Y13
-	VMOVUPS Y13, (R8)
-	ADDQ    DI, R8
-	VADDPS  Y0, Y14, Y14
-	VMOVUPS Y14, (R8)
-	ADDQ    DI, R8
-	VADDPS  Y0, Y15, Y15
-	VMOVUPS Y15, (R8)
+	MOVQ CX, R11
+	MOVQ BX, R12
+	MOVQ $0x00000010, R10
+
+rows:
+	VMOVUPS (R11), Y0
+	ADDQ    SI, R11
+	VMOVUPS (R11), Y1
+	ADDQ    SI, R11
+	VMOVUPS (R11), Y2
+	ADDQ    SI, R11
+	VMOVUPS (R11), Y3
+	VADDPS  Y2, Y1, Y4
+	VSUBPS  Y2, Y1, Y5
+	VADDPS  Y4, Y0, Y0
+	VSUBPS  Y3, Y5, Y5
+	VMOVUPS Y0, (R12)
+	VMOVUPS Y5, 32(R12)
+	ADDQ    SI, R11
+	ADDQ    $0x00000040, R12
+	DECQ    R10
+	JNZ     rows
+	MOVQ    BX, R11
+	MOVQ    $0x00000004, R10
+
+planes2:
+	MOVQ $0x00000002, R12
+
+columns2:
+	VMOVUPS (R11), Y0
+	VMOVUPS 64(R11), Y1
+	VMOVUPS 128(R11), Y2
+	VMOVUPS 192(R11), Y3
+	VADDPS  Y2, Y1, Y4
+	VSUBPS  Y2, Y1, Y5
+	VADDPS  Y4, Y0, Y0
+	VSUBPS  Y3, Y5, Y5
+	VMOVUPS Y0, (R11)
+	VMOVUPS Y5, 64(R11)
+	ADDQ    $0x00000020, R11
+	DECQ    R12
+	JNZ     columns2
+	ADDQ    $0x000000c0, R11
+	DECQ    R10
+	JNZ     planes2
+	MOVQ    BX, R11
+	MOVQ    AX, R10
+	VMOVUPS (DX), Y9
+	MOVQ    $0x00000004, R13
+
+columns3:
+	MOVQ    R10, R12
+	VMOVUPS (R11), Y0
+	VMOVUPS 256(R11), Y1
+	VMOVUPS 512(R11), Y2
+	VMOVUPS 768(R11), Y3
+	VADDPS  Y2, Y1, Y4
+	VSUBPS  Y2, Y1, Y5
+	VADDPS  Y4, Y0, Y0
+	VSUBPS  Y3, Y5, Y5
+	VADDPS  Y9, Y0, Y0
+	VMOVUPS Y0, (R12)
+	ADDQ    R9, R12
+	VADDPS  Y9, Y5, Y5
+	VMOVUPS Y5, (R12)
+	ADDQ    $0x00000020, R11
+	ADDQ    R8, R10
+	DECQ    R13
+	JNZ     columns3
 	ADDQ    $0x20, AX
 	ADDQ    $0x20, CX
 	ADDQ    $0x20, DX
-	SUBQ    $0x08, SI
+	SUBQ    $0x08, DI
 	JG      channels
+	VZEROUPPER
+	RET
+
+// func filterWeights4x2(dst *float32, to int, src *float32, from int, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·filterWeights4x2(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+16(FP), CX
+	MOVQ         to+8(FP), DX
+	MOVQ         from+24(FP), BX
+	MOVQ         n+32(FP), SI
+	SHLQ         $0x02, DX
+	SHLQ         $0x02, BX
+	MOVL         $0x3eaaaaab, DI
+	VMOVD        DI, X15
+	VBROADCASTSS X15, Y15
+	MOVL         $0xbeaaaaab, DI
+	VMOVD        DI, X14
+	VBROADCASTSS X14, Y14
+	MOVL         $0x3f000000, DI
+	VMOVD        DI, X13
+	VBROADCASTSS X13, Y13
+	MOVL         $0x3e800000, DI
+	VMOVD        DI, X12
+	VBROADCASTSS X12, Y12
+	MOVL         $0xbf888889, DI
+	VMOVD        DI, X11
+	VBROADCASTSS X11, Y11
+	MOVL         $0x40000000, DI
+	VMOVD        DI, X10
+	VBROADCASTSS X10, Y10
+	MOVL         $0x40800000, DI
+	VMOVD        DI, X9
+	VBROADCASTSS X9, Y9
+	MOVL         $0x3d888889, DI
+	VMOVD        DI, X8
+	VBROADCASTSS X8, Y8
+
+channels:
+	MOVQ         CX, DI
+	MOVQ         AX, R8
+	VMOVUPS      (DI), Y0
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Y1
+	ADDQ         BX, DI
+	VMOVUPS      (DI), Y2
+	VADDPS       Y2, Y0, Y3
+	VADDPS       Y1, Y3, Y4
+	VMULPS       Y15, Y4, Y4
+	VSUBPS       Y1, Y3, Y5
+	VMULPS       Y14, Y5, Y5
+	VMOVAPS      Y0, Y6
+	VFMADD231PS  Y13, Y1, Y6
+	VFMADD231PS  Y12, Y2, Y6
+	VMULPS       Y11, Y6, Y6
+	VMOVAPS      Y0, Y7
+	VFNMADD231PS Y10, Y1, Y7
+	VFMADD231PS  Y9, Y2, Y7
+	VMULPS       Y8, Y7, Y7
+	VMOVUPS      Y0, (R8)
+	ADDQ         DX, R8
+	VMOVUPS      Y4, (R8)
+	ADDQ         DX, R8
+	VMOVUPS      Y5, (R8)
+	ADDQ         DX, R8
+	VMOVUPS      Y6, (R8)
+	ADDQ         DX, R8
+	VMOVUPS      Y7, (R8)
+	ADDQ         DX, R8
+	VMOVUPS      Y2, (R8)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	SUBQ         $0x08, SI
+	JG           channels
+	VZEROUPPER
+	RET
+
+// func winogradInput4x2(dst *float32, src *float32, scratch *float32, plane int, row int, cell int, step int, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·winogradInput4x2(SB), NOSPLIT, $8-64
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         scratch+16(FP), DX
+	MOVQ         plane+24(FP), BX
+	MOVQ         row+32(FP), SI
+	MOVQ         cell+40(FP), DI
+	MOVQ         step+48(FP), R8
+	MOVQ         n+56(FP), R9
+	SHLQ         $0x02, BX
+	SHLQ         $0x02, SI
+	SHLQ         $0x02, DI
+	SHLQ         $0x02, R8
+	IMUL3Q       $0x00000024, R8, R10
+	MOVL         $0x3fc00000, R11
+	VMOVD        R11, X15
+	VBROADCASTSS X15, Y15
+	MOVL         $0x40000000, R11
+	VMOVD        R11, X14
+	VBROADCASTSS X14, Y14
+	MOVL         $0x3f000000, R11
+	VMOVD        R11, X13
+	VBROADCASTSS X13, Y13
+
+channels:
+	MOVQ CX, R11
+	MOVQ DX, R14
+	MOVQ $0x00000006, R15
+
+planes:
+	MOVQ R11, R12
+	MOVQ $0x00000006, BP
+
+rows:
+	MOVQ         R12, R13
+	VMOVUPS      (R13), Y0
+	ADDQ         DI, R13
+	VMOVUPS      (R13), Y1
+	ADDQ         DI, R13
+	VMOVUPS      (R13), Y2
+	ADDQ         DI, R13
+	VMOVUPS      (R13), Y3
+	ADDQ         DI, R13
+	VMOVUPS      (R13), Y4
+	ADDQ         DI, R13
+	VMOVUPS      (R13), Y5
+	VSUBPS       Y2, Y4, Y6
+	VSUBPS       Y1, Y3, Y7
+	VSUBPS       Y2, Y0, Y0
+	VADDPS       Y6, Y0, Y0
+	VFMADD231PS  Y15, Y7, Y0
+	VSUBPS       Y3, Y5, Y5
+	VSUBPS       Y7, Y5, Y5
+	VFMADD231PS  Y15, Y6, Y5
+	VADDPS       Y3, Y2, Y8
+	VSUBPS       Y2, Y3, Y9
+	VADDPS       Y7, Y6, Y1
+	VFMADD231PS  Y15, Y8, Y1
+	VSUBPS       Y7, Y6, Y2
+	VFMADD231PS  Y15, Y9, Y2
+	VMOVAPS      Y6, Y3
+	VFMADD231PS  Y14, Y7, Y3
+	VMOVAPS      Y6, Y4
+	VFNMADD231PS Y13, Y7, Y4
+	VMOVUPS      Y0, (R14)
+	VMOVUPS      Y1, 32(R14)
+	VMOVUPS      Y2, 64(R14)
+	VMOVUPS      Y3, 96(R14)
+	VMOVUPS      Y4, 128(R14)
+	VMOVUPS      Y5, 160(R14)
+	ADDQ         SI, R12
+	ADDQ         $0x000000c0, R14
+	DECQ         BP
+	JNZ          rows
+	ADDQ         BX, R11
+	DECQ         R15
+	JNZ          planes
+	MOVQ         DX, R13
+	MOVQ         $0x00000006, R11
+
+planes2:
+	MOVQ $0x00000006, R12
+
+columns2:
+	VMOVUPS      (R13), Y0
+	VMOVUPS      192(R13), Y1
+	VMOVUPS      384(R13), Y2
+	VMOVUPS      576(R13), Y3
+	VMOVUPS      768(R13), Y4
+	VMOVUPS      960(R13), Y5
+	VSUBPS       Y2, Y4, Y6
+	VSUBPS       Y1, Y3, Y7
+	VSUBPS       Y2, Y0, Y0
+	VADDPS       Y6, Y0, Y0
+	VFMADD231PS  Y15, Y7, Y0
+	VSUBPS       Y3, Y5, Y5
+	VSUBPS       Y7, Y5, Y5
+	VFMADD231PS  Y15, Y6, Y5
+	VADDPS       Y3, Y2, Y8
+	VSUBPS       Y2, Y3, Y9
+	VADDPS       Y7, Y6, Y1
+	VFMADD231PS  Y15, Y8, Y1
+	VSUBPS       Y7, Y6, Y2
+	VFMADD231PS  Y15, Y9, Y2
+	VMOVAPS      Y6, Y3
+	VFMADD231PS  Y14, Y7, Y3
+	VMOVAPS      Y6, Y4
+	VFNMADD231PS Y13, Y7, Y4
+	VMOVUPS      Y0, (R13)
+	VMOVUPS      Y1, 192(R13)
+	VMOVUPS      Y2, 384(R13)
+	VMOVUPS      Y3, 576(R13)
+	VMOVUPS      Y4, 768(R13)
+	VMOVUPS      Y5, 960(R13)
+	ADDQ         $0x00000020, R13
+	DECQ         R12
+	JNZ          columns2
+	ADDQ         $0x000003c0, R13
+	DECQ         R11
+	JNZ          planes2
+	MOVQ         DX, R13
+	MOVQ         AX, R12
+	MOVQ         $0x00000024, R11
+
+columns3:
+	MOVQ         R12, R14
+	VMOVUPS      (R13), Y0
+	VMOVUPS      1152(R13), Y1
+	VMOVUPS      2304(R13), Y2
+	VMOVUPS      3456(R13), Y3
+	VMOVUPS      4608(R13), Y4
+	VMOVUPS      5760(R13), Y5
+	VSUBPS       Y2, Y4, Y6
+	VSUBPS       Y1, Y3, Y7
+	VSUBPS       Y2, Y0, Y0
+	VADDPS       Y6, Y0, Y0
+	VFMADD231PS  Y15, Y7, Y0
+	VSUBPS       Y3, Y5, Y5
+	VSUBPS       Y7, Y5, Y5
+	VFMADD231PS  Y15, Y6, Y5
+	VADDPS       Y3, Y2, Y8
+	VSUBPS       Y2, Y3, Y9
+	VADDPS       Y7, Y6, Y1
+	VFMADD231PS  Y15, Y8, Y1
+	VSUBPS       Y7, Y6, Y2
+	VFMADD231PS  Y15, Y9, Y2
+	VMOVAPS      Y6, Y3
+	VFMADD231PS  Y14, Y7, Y3
+	VMOVAPS      Y6, Y4
+	VFNMADD231PS Y13, Y7, Y4
+	VMOVUPS      Y0, (R14)
+	ADDQ         R10, R14
+	VMOVUPS      Y1, (R14)
+	ADDQ         R10, R14
+	VMOVUPS      Y2, (R14)
+	ADDQ         R10, R14
+	VMOVUPS      Y3, (R14)
+	ADDQ         R10, R14
+	VMOVUPS      Y4, (R14)
+	ADDQ         R10, R14
+	VMOVUPS      Y5, (R14)
+	ADDQ         $0x00000020, R13
+	ADDQ         R8, R12
+	DECQ         R11
+	JNZ          columns3
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	SUBQ         $0x08, R9
+	JG           channels
+	VZEROUPPER
+	RET
+
+// func winogradOutput4x2(dst *float32, src *float32, bias *float32, scratch *float32, step int, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·winogradOutput4x2(SB), NOSPLIT, $0-48
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         bias+16(FP), DX
+	MOVQ         scratch+24(FP), BX
+	MOVQ         step+32(FP), SI
+	MOVQ         n+40(FP), DI
+	SHLQ         $0x02, SI
+	MOVQ         DI, R8
+	SHLQ         $0x02, R8
+	IMUL3Q       $0x00000010, R8, R9
+	MOVL         $0x3f000000, R10
+	VMOVD        R10, X15
+	VBROADCASTSS X15, Y15
+	MOVL         $0x40000000, R10
+	VMOVD        R10, X14
+	VBROADCASTSS X14, Y14
+	MOVL         $0x3e800000, R10
+	VMOVD        R10, X13
+	VBROADCASTSS X13, Y13
+	MOVL         $0x40800000, R10
+	VMOVD        R10, X12
+	VBROADCASTSS X12, Y12
+	MOVL         $0x3e000000, R10
+	VMOVD        R10, X11
+	VBROADCASTSS X11, Y11
+	MOVL         $0x41000000, R10
+	VMOVD        R10, X10
+	VBROADCASTSS X10, Y10
+
+channels:
+	MOVQ CX, R11
+	MOVQ BX, R12
+	MOVQ $0x00000024, R10
+
+rows:
+	VMOVUPS      (R11), Y0
+	ADDQ         SI, R11
+	VMOVUPS      (R11), Y1
+	ADDQ         SI, R11
+	VMOVUPS      (R11), Y2
+	ADDQ         SI, R11
+	VMOVUPS      (R11), Y3
+	ADDQ         SI, R11
+	VMOVUPS      (R11), Y4
+	ADDQ         SI, R11
+	VMOVUPS      (R11), Y5
+	VADDPS       Y2, Y1, Y6
+	VSUBPS       Y2, Y1, Y7
+	VADDPS       Y6, Y0, Y0
+	VADDPS       Y3, Y0, Y0
+	VADDPS       Y4, Y0, Y0
+	VMOVAPS      Y7, Y1
+	VFMADD231PS  Y15, Y3, Y1
+	VFNMADD231PS Y14, Y4, Y1
+	VMOVAPS      Y6, Y2
+	VFMADD231PS  Y13, Y3, Y2
+	VFMADD231PS  Y12, Y4, Y2
+	VADDPS       Y7, Y5, Y5
+	VFMADD231PS  Y11, Y3, Y5
+	VFNMADD231PS Y10, Y4, Y5
+	VMOVUPS      Y0, (R12)
+	VMOVUPS      Y1, 32(R12)
+	VMOVUPS      Y2, 64(R12)
+	VMOVUPS      Y5, 96(R12)
+	ADDQ         SI, R11
+	ADDQ         $0x00000080, R12
+	DECQ         R10
+	JNZ          rows
+	MOVQ         BX, R11
+	MOVQ         $0x00000006, R10
+
+planes2:
+	MOVQ $0x00000004, R12
+
+columns2:
+	VMOVUPS      (R11), Y0
+	VMOVUPS      128(R11), Y1
+	VMOVUPS      256(R11), Y2
+	VMOVUPS      384(R11), Y3
+	VMOVUPS      512(R11), Y4
+	VMOVUPS      640(R11), Y5
+	VADDPS       Y2, Y1, Y6
+	VSUBPS       Y2, Y1, Y7
+	VADDPS       Y6, Y0, Y0
+	VADDPS       Y3, Y0, Y0
+	VADDPS       Y4, Y0, Y0
+	VMOVAPS      Y7, Y1
+	VFMADD231PS  Y15, Y3, Y1
+	VFNMADD231PS Y14, Y4, Y1
+	VMOVAPS      Y6, Y2
+	VFMADD231PS  Y13, Y3, Y2
+	VFMADD231PS  Y12, Y4, Y2
+	VADDPS       Y7, Y5, Y5
+	VFMADD231PS  Y11, Y3, Y5
+	VFNMADD231PS Y10, Y4, Y5
+	VMOVUPS      Y0, (R11)
+	VMOVUPS      Y1, 128(R11)
+	VMOVUPS      Y2, 256(R11)
+	VMOVUPS      Y5, 384(R11)
+	ADDQ         $0x00000020, R11
+	DECQ         R12
+	JNZ          columns2
+	ADDQ         $0x00000280, R11
+	DECQ         R10
+	JNZ          planes2
+	MOVQ         BX, R11
+	MOVQ         AX, R10
+	VMOVUPS      (DX), Y9
+	MOVQ         $0x00000010, R13
+
+columns3:
+	MOVQ         R10, R12
+	VMOVUPS      (R11), Y0
+	VMOVUPS      768(R11), Y1
+	VMOVUPS      1536(R11), Y2
+	VMOVUPS      2304(R11), Y3
+	VMOVUPS      3072(R11), Y4
+	VMOVUPS      3840(R11), Y5
+	VADDPS       Y2, Y1, Y6
+	VSUBPS       Y2, Y1, Y7
+	VADDPS       Y6, Y0, Y0
+	VADDPS       Y3, Y0, Y0
+	VADDPS       Y4, Y0, Y0
+	VMOVAPS      Y7, Y1
+	VFMADD231PS  Y15, Y3, Y1
+	VFNMADD231PS Y14, Y4, Y1
+	VMOVAPS      Y6, Y2
+	VFMADD231PS  Y13, Y3, Y2
+	VFMADD231PS  Y12, Y4, Y2
+	VADDPS       Y7, Y5, Y5
+	VFMADD231PS  Y11, Y3, Y5
+	VFNMADD231PS Y10, Y4, Y5
+	VADDPS       Y9, Y0, Y0
+	VMOVUPS      Y0, (R12)
+	ADDQ         R9, R12
+	VADDPS       Y9, Y1, Y1
+	VMOVUPS      Y1, (R12)
+	ADDQ         R9, R12
+	VADDPS       Y9, Y2, Y2
+	VMOVUPS      Y2, (R12)
+	ADDQ         R9, R12
+	VADDPS       Y9, Y5, Y5
+	VMOVUPS      Y5, (R12)
+	ADDQ         $0x00000020, R11
+	ADDQ         R8, R10
+	DECQ         R13
+	JNZ          columns3
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	ADDQ         $0x20, DX
+	SUBQ         $0x08, DI
+	JG           channels
 	VZEROUPPER
 	RET
 

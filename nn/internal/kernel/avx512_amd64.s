@@ -2905,435 +2905,691 @@ row:
 	VZEROUPPER
 	RET
 
-// func winogradInput512(dst *float32, src *float32, plane int, row int, cell int, step int, n int)
+// func filterWeights2x512(dst *float32, to int, src *float32, from int, n int)
 // Requires: AVX, AVX512F, BMI2, CMOV
-TEXT ·winogradInput512(SB), NOSPLIT, $0-56
-	MOVQ dst+0(FP), AX
-	MOVQ src+8(FP), CX
-	MOVQ plane+16(FP), DX
-	MOVQ row+24(FP), BX
-	MOVQ cell+32(FP), SI
-	MOVQ step+40(FP), DI
-	MOVQ n+48(FP), R8
-	SHLQ $0x02, DX
-	SHLQ $0x02, BX
-	SHLQ $0x02, SI
-	SHLQ $0x02, DI
+TEXT ·filterWeights2x512(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+16(FP), CX
+	MOVQ         to+8(FP), DX
+	MOVQ         from+24(FP), BX
+	MOVQ         n+32(FP), SI
+	SHLQ         $0x02, DX
+	SHLQ         $0x02, BX
+	MOVL         $0x3f000000, DI
+	VMOVD        DI, X31
+	VBROADCASTSS X31, Z31
 
 channels:
-	MOVQ    $0x00000010, R10
-	MOVQ    R8, R9
-	CMPQ    R9, R10
-	CMOVQGT R10, R9
-	MOVL    $0x0000ffff, R10
-	BZHIL   R9, R10, R10
-	KMOVW   R10, K1
-	MOVQ    CX, R13
-	MOVQ    AX, R10
-	MOVQ    $0x00000004, R11
+	MOVQ      $0x00000010, R8
+	MOVQ      SI, DI
+	CMPQ      DI, R8
+	CMOVQGT   R8, DI
+	MOVL      $0x0000ffff, R8
+	BZHIL     DI, R8, R8
+	KMOVW     R8, K1
+	MOVQ      CX, DI
+	MOVQ      AX, R8
+	VMOVUPS.Z (DI), K1, Z0
+	ADDQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z1
+	ADDQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z2
+	VADDPS    Z2, Z0, Z3
+	VADDPS    Z1, Z3, Z4
+	VSUBPS    Z1, Z3, Z5
+	VMULPS    Z31, Z4, Z4
+	VMULPS    Z31, Z5, Z5
+	VMOVUPS   Z0, K1, (R8)
+	ADDQ      DX, R8
+	VMOVUPS   Z4, K1, (R8)
+	ADDQ      DX, R8
+	VMOVUPS   Z5, K1, (R8)
+	ADDQ      DX, R8
+	VMOVUPS   Z2, K1, (R8)
+	ADDQ      $0x40, AX
+	ADDQ      $0x40, CX
+	SUBQ      $0x10, SI
+	JG        channels
+	VZEROUPPER
+	RET
+
+// func winogradInput2x512(dst *float32, src *float32, scratch *float32, plane int, row int, cell int, step int, n int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·winogradInput2x512(SB), NOSPLIT, $8-64
+	MOVQ   dst+0(FP), AX
+	MOVQ   src+8(FP), CX
+	MOVQ   scratch+16(FP), DX
+	MOVQ   plane+24(FP), BX
+	MOVQ   row+32(FP), SI
+	MOVQ   cell+40(FP), DI
+	MOVQ   step+48(FP), R8
+	MOVQ   n+56(FP), R9
+	SHLQ   $0x02, BX
+	SHLQ   $0x02, SI
+	SHLQ   $0x02, DI
+	SHLQ   $0x02, R8
+	IMUL3Q $0x00000010, R8, R10
+
+channels:
+	MOVQ    $0x00000010, R12
+	MOVQ    R9, R11
+	CMPQ    R11, R12
+	CMOVQGT R12, R11
+	MOVL    $0x0000ffff, R12
+	BZHIL   R11, R12, R12
+	KMOVW   R12, K1
+	MOVQ    CX, R11
+	MOVQ    DX, R14
+	MOVQ    $0x00000004, R15
 
 planes:
-	MOVQ R13, R9
-	ADDQ DX, R13
-	MOVQ $0x00000004, R12
+	MOVQ R11, R12
+	MOVQ $0x00000004, BP
 
 rows:
-	MOVQ      R9, R14
-	VMOVUPS.Z (R14), K1, Z0
-	ADDQ      SI, R14
-	VMOVUPS.Z (R14), K1, Z1
-	ADDQ      SI, R14
-	VMOVUPS.Z (R14), K1, Z2
-	ADDQ      SI, R14
-	VMOVUPS.Z (R14), K1, Z3
-	VSUBPS    Z2, Z0, Z4
-	VADDPS    Z2, Z1, Z5
-	VSUBPS    Z1, Z2, Z6
-	VSUBPS    Z3, Z1, Z7
-	MOVQ      R10, R14
-	VMOVUPS   Z4, K1, (R14)
-	ADDQ      DI, R14
-	VMOVUPS   Z5, K1, (R14)
-	ADDQ      DI, R14
-	VMOVUPS   Z6, K1, (R14)
-	ADDQ      DI, R14
-	VMOVUPS   Z7, K1, (R14)
-	ADDQ      BX, R9
-	LEAQ      (R10)(DI*4), R10
-	DECQ      R12
+	MOVQ      R12, R13
+	VMOVUPS.Z (R13), K1, Z0
+	ADDQ      DI, R13
+	VMOVUPS.Z (R13), K1, Z1
+	ADDQ      DI, R13
+	VMOVUPS.Z (R13), K1, Z2
+	ADDQ      DI, R13
+	VMOVUPS.Z (R13), K1, Z3
+	VSUBPS    Z2, Z0, Z0
+	VADDPS    Z2, Z1, Z4
+	VSUBPS    Z1, Z2, Z5
+	VSUBPS    Z3, Z1, Z3
+	VMOVUPS   Z0, (R14)
+	VMOVUPS   Z4, 64(R14)
+	VMOVUPS   Z5, 128(R14)
+	VMOVUPS   Z3, 192(R14)
+	ADDQ      SI, R12
+	ADDQ      $0x00000100, R14
+	DECQ      BP
 	JNZ       rows
-	DECQ      R11
+	ADDQ      BX, R11
+	DECQ      R15
 	JNZ       planes
-	MOVQ      DI, R9
-	SHLQ      $0x02, R9
-	MOVQ      AX, R10
+	MOVQ      DX, R13
 	MOVQ      $0x00000004, R11
 
 planes2:
 	MOVQ $0x00000004, R12
 
 columns2:
-	MOVQ      R10, R13
-	VMOVUPS.Z (R13), K1, Z0
-	ADDQ      R9, R13
-	VMOVUPS.Z (R13), K1, Z1
-	ADDQ      R9, R13
-	VMOVUPS.Z (R13), K1, Z2
-	ADDQ      R9, R13
-	VMOVUPS.Z (R13), K1, Z3
-	VSUBPS    Z2, Z0, Z4
-	VADDPS    Z2, Z1, Z5
-	VSUBPS    Z1, Z2, Z6
-	VSUBPS    Z3, Z1, Z7
-	MOVQ      R10, R13
-	VMOVUPS   Z4, K1, (R13)
-	ADDQ      R9, R13
-	VMOVUPS   Z5, K1, (R13)
-	ADDQ      R9, R13
-	VMOVUPS   Z6, K1, (R13)
-	ADDQ      R9, R13
-	VMOVUPS   Z7, K1, (R13)
-	ADDQ      DI, R10
-	DECQ      R12
-	JNZ       columns2
-	LEAQ      (R10)(DI*8), R10
-	LEAQ      (R10)(DI*4), R10
-	DECQ      R11
-	JNZ       planes2
-	SHLQ      $0x02, R9
-	MOVQ      AX, R10
-	MOVQ      $0x00000010, R11
+	VMOVUPS (R13), Z0
+	VMOVUPS 256(R13), Z1
+	VMOVUPS 512(R13), Z2
+	VMOVUPS 768(R13), Z3
+	VSUBPS  Z2, Z0, Z0
+	VADDPS  Z2, Z1, Z4
+	VSUBPS  Z1, Z2, Z5
+	VSUBPS  Z3, Z1, Z3
+	VMOVUPS Z0, (R13)
+	VMOVUPS Z4, 256(R13)
+	VMOVUPS Z5, 512(R13)
+	VMOVUPS Z3, 768(R13)
+	ADDQ    $0x00000040, R13
+	DECQ    R12
+	JNZ     columns2
+	ADDQ    $0x00000300, R13
+	DECQ    R11
+	JNZ     planes2
+	MOVQ    DX, R13
+	MOVQ    AX, R12
+	MOVQ    $0x00000010, R11
 
 columns3:
-	MOVQ      R10, R12
-	VMOVUPS.Z (R12), K1, Z0
-	ADDQ      R9, R12
-	VMOVUPS.Z (R12), K1, Z1
-	ADDQ      R9, R12
-	VMOVUPS.Z (R12), K1, Z2
-	ADDQ      R9, R12
-	VMOVUPS.Z (R12), K1, Z3
-	VSUBPS    Z2, Z0, Z4
-	VADDPS    Z2, Z1, Z5
-	VSUBPS    Z1, Z2, Z6
-	VSUBPS    Z3, Z1, Z7
-	MOVQ      R10, R12
-	VMOVUPS   Z4, K1, (R12)
-	ADDQ      R9, R12
-	VMOVUPS   Z5, K1, (R12)
-	ADDQ      R9, R12
-	VMOVUPS   Z6, K1, (R12)
-	ADDQ      R9, R12
-	VMOVUPS   Z7, K1, (R12)
-	ADDQ      DI, R10
-	DECQ      R11
-	JNZ       columns3
-	ADDQ      $0x40, AX
-	ADDQ      $0x40, CX
-	SUBQ      $0x10, R8
-	JG        channels
+	MOVQ    R12, R14
+	VMOVUPS (R13), Z0
+	VMOVUPS 1024(R13), Z1
+	VMOVUPS 2048(R13), Z2
+	VMOVUPS 3072(R13), Z3
+	VSUBPS  Z2, Z0, Z0
+	VADDPS  Z2, Z1, Z4
+	VSUBPS  Z1, Z2, Z5
+	VSUBPS  Z3, Z1, Z3
+	VMOVUPS Z0, K1, (R14)
+	ADDQ    R10, R14
+	VMOVUPS Z4, K1, (R14)
+	ADDQ    R10, R14
+	VMOVUPS Z5, K1, (R14)
+	ADDQ    R10, R14
+	VMOVUPS Z3, K1, (R14)
+	ADDQ    $0x00000040, R13
+	ADDQ    R8, R12
+	DECQ    R11
+	JNZ     columns3
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, CX
+	SUBQ    $0x10, R9
+	JG      channels
 	VZEROUPPER
 	RET
 
-// func winogradOutput512(dst *float32, src *float32, bias *float32, step int, n int)
+// func winogradOutput2x512(dst *float32, src *float32, bias *float32, scratch *float32, step int, n int)
 // Requires: AVX, AVX512F, BMI2, CMOV
-TEXT ·winogradOutput512(SB), NOSPLIT, $0-40
-	MOVQ dst+0(FP), AX
-	MOVQ src+8(FP), CX
-	MOVQ bias+16(FP), DX
-	MOVQ step+24(FP), BX
-	MOVQ n+32(FP), SI
-	MOVQ SI, DI
-	SHLQ $0x02, DI
-	SHLQ $0x02, BX
+TEXT ·winogradOutput2x512(SB), NOSPLIT, $0-48
+	MOVQ   dst+0(FP), AX
+	MOVQ   src+8(FP), CX
+	MOVQ   bias+16(FP), DX
+	MOVQ   scratch+24(FP), BX
+	MOVQ   step+32(FP), SI
+	MOVQ   n+40(FP), DI
+	SHLQ   $0x02, SI
+	MOVQ   DI, R8
+	SHLQ   $0x02, R8
+	IMUL3Q $0x00000004, R8, R9
 
 channels:
-	MOVQ      $0x00000010, R9
-	MOVQ      SI, R8
-	CMPQ      R8, R9
-	CMOVQGT   R9, R8
-	MOVL      $0x0000ffff, R9
-	BZHIL     R8, R9, R9
-	KMOVW     R9, K1
-	MOVQ      CX, R8
-	VMOVUPS.Z (R8), K1, Z2
-	VMOVUPS.Z (R8)(BX*1), K1, Z0
-	VMOVUPS.Z (R8)(BX*2), K1, Z1
-	ADDQ      BX, R8
-	VADDPS    Z0, Z2, Z2
-	VADDPS    Z1, Z2, Z2
-	VSUBPS    Z1, Z0, Z3
-	VMOVUPS.Z (R8)(BX*2), K1, Z1
-	VSUBPS    Z1, Z3, Z3
-	LEAQ      (R8)(BX*2), R8
-	ADDQ      BX, R8
-	VMOVAPS   Z2, Z4
-	VMOVAPS   Z3, Z5
-	VMOVUPS.Z (R8), K1, Z2
-	VMOVUPS.Z (R8)(BX*1), K1, Z0
-	VMOVUPS.Z (R8)(BX*2), K1, Z1
-	ADDQ      BX, R8
-	VADDPS    Z0, Z2, Z2
-	VADDPS    Z1, Z2, Z2
-	VSUBPS    Z1, Z0, Z3
-	VMOVUPS.Z (R8)(BX*2), K1, Z1
-	VSUBPS    Z1, Z3, Z3
-	LEAQ      (R8)(BX*2), R8
-	ADDQ      BX, R8
-	VADDPS    Z2, Z4, Z4
-	VMOVAPS   Z2, Z6
-	VADDPS    Z3, Z5, Z5
-	VMOVAPS   Z3, Z7
-	VMOVUPS.Z (R8), K1, Z2
-	VMOVUPS.Z (R8)(BX*1), K1, Z0
-	VMOVUPS.Z (R8)(BX*2), K1, Z1
-	ADDQ      BX, R8
-	VADDPS    Z0, Z2, Z2
-	VADDPS    Z1, Z2, Z2
-	VSUBPS    Z1, Z0, Z3
-	VMOVUPS.Z (R8)(BX*2), K1, Z1
-	VSUBPS    Z1, Z3, Z3
-	LEAQ      (R8)(BX*2), R8
-	ADDQ      BX, R8
-	VADDPS    Z2, Z4, Z4
-	VSUBPS    Z2, Z6, Z6
-	VADDPS    Z3, Z5, Z5
-	VSUBPS    Z3, Z7, Z7
-	VMOVUPS.Z (R8), K1, Z2
-	VMOVUPS.Z (R8)(BX*1), K1, Z0
-	VMOVUPS.Z (R8)(BX*2), K1, Z1
-	ADDQ      BX, R8
-	VADDPS    Z0, Z2, Z2
-	VADDPS    Z1, Z2, Z2
-	VSUBPS    Z1, Z0, Z3
-	VMOVUPS.Z (R8)(BX*2), K1, Z1
-	VSUBPS    Z1, Z3, Z3
-	LEAQ      (R8)(BX*2), R8
-	ADDQ      BX, R8
-	VSUBPS    Z2, Z6, Z6
-	VSUBPS    Z3, Z7, Z7
-	VMOVAPS   Z4, Z8
-	VMOVAPS   Z5, Z9
-	VMOVAPS   Z6, Z10
-	VMOVAPS   Z7, Z11
-	VMOVUPS.Z (R8), K1, Z2
-	VMOVUPS.Z (R8)(BX*1), K1, Z0
-	VMOVUPS.Z (R8)(BX*2), K1, Z1
-	ADDQ      BX, R8
-	VADDPS    Z0, Z2, Z2
-	VADDPS    Z1, Z2, Z2
-	VSUBPS    Z1, Z0, Z3
-	VMOVUPS.Z (R8)(BX*2), K1, Z1
-	VSUBPS    Z1, Z3, Z3
-	LEAQ      (R8)(BX*2), R8
-	ADDQ      BX, R8
-	VMOVAPS   Z2, Z4
-	VMOVAPS   Z3, Z5
-	VMOVUPS.Z (R8), K1, Z2
-	VMOVUPS.Z (R8)(BX*1), K1, Z0
-	VMOVUPS.Z (R8)(BX*2), K1, Z1
-	ADDQ      BX, R8
-	VADDPS    Z0, Z2, Z2
-	VADDPS    Z1, Z2, Z2
-	VSUBPS    Z1, Z0, Z3
-	VMOVUPS.Z (R8)(BX*2), K1, Z1
-	VSUBPS    Z1, Z3, Z3
-	LEAQ      (R8)(BX*2), R8
-	ADDQ      BX, R8
-	VADDPS    Z2, Z4, Z4
-	VMOVAPS   Z2, Z6
-	VADDPS    Z3, Z5, Z5
-	VMOVAPS   Z3, Z7
-	VMOVUPS.Z (R8), K1, Z2
-	VMOVUPS.Z (R8)(BX*1), K1, Z0
-	VMOVUPS.Z (R8)(BX*2), K1, Z1
-	ADDQ      BX, R8
-	VADDPS    Z0, Z2, Z2
-	VADDPS    Z1, Z2, Z2
-	VSUBPS    Z1, Z0, Z3
-	VMOVUPS.Z (R8)(BX*2), K1, Z1
-	VSUBPS    Z1, Z3, Z3
-	LEAQ      (R8)(BX*2), R8
-	ADDQ      BX, R8
-	VADDPS    Z2, Z4, Z4
-	VSUBPS    Z2, Z6, Z6
-	VADDPS    Z3, Z5, Z5
-	VSUBPS    Z3, Z7, Z7
-	VMOVUPS.Z (R8), K1, Z2
-	VMOVUPS.Z (R8)(BX*1), K1, Z0
-	VMOVUPS.Z (R8)(BX*2), K1, Z1
-	ADDQ      BX, R8
-	VADDPS    Z0, Z2, Z2
-	VADDPS    Z1, Z2, Z2
-	VSUBPS    Z1, Z0, Z3
-	VMOVUPS.Z (R8)(BX*2), K1, Z1
-	VSUBPS    Z1, Z3, Z3
-	LEAQ      (R8)(BX*2), R8
-	ADDQ      BX, R8
-	VSUBPS    Z2, Z6, Z6
-	VSUBPS    Z3, Z7, Z7
-	VADDPS    Z4, Z8, Z8
-	VMOVAPS   Z4, Z12
-	VADDPS    Z5, Z9, Z9
-	VMOVAPS   Z5, Z13
-	VADDPS    Z6, Z10, Z10
-	VMOVAPS   Z6, Z14
-	VADDPS    Z7, Z11, Z11
-	VMOVAPS   Z7, Z15
-	VMOVUPS.Z (R8), K1, Z2
-	VMOVUPS.Z (R8)(BX*1), K1, Z0
-	VMOVUPS.Z (R8)(BX*2), K1, Z1
-	ADDQ      BX, R8
-	VADDPS    Z0, Z2, Z2
-	VADDPS    Z1, Z2, Z2
-	VSUBPS    Z1, Z0, Z3
-	VMOVUPS.Z (R8)(BX*2), K1, Z1
-	VSUBPS    Z1, Z3, Z3
-	LEAQ      (R8)(BX*2), R8
-	ADDQ      BX, R8
-	VMOVAPS   Z2, Z4
-	VMOVAPS   Z3, Z5
-	VMOVUPS.Z (R8), K1, Z2
-	VMOVUPS.Z (R8)(BX*1), K1, Z0
-	VMOVUPS.Z (R8)(BX*2), K1, Z1
-	ADDQ      BX, R8
-	VADDPS    Z0, Z2, Z2
-	VADDPS    Z1, Z2, Z2
-	VSUBPS    Z1, Z0, Z3
-	VMOVUPS.Z (R8)(BX*2), K1, Z1
-	VSUBPS    Z1, Z3, Z3
-	LEAQ      (R8)(BX*2), R8
-	ADDQ      BX, R8
-	VADDPS    Z2, Z4, Z4
-	VMOVAPS   Z2, Z6
-	VADDPS    Z3, Z5, Z5
-	VMOVAPS   Z3, Z7
-	VMOVUPS.Z (R8), K1, Z2
-	VMOVUPS.Z (R8)(BX*1), K1, Z0
-	VMOVUPS.Z (R8)(BX*2), K1, Z1
-	ADDQ      BX, R8
-	VADDPS    Z0, Z2, Z2
-	VADDPS    Z1, Z2, Z2
-	VSUBPS    Z1, Z0, Z3
-	VMOVUPS.Z (R8)(BX*2), K1, Z1
-	VSUBPS    Z1, Z3, Z3
-	LEAQ      (R8)(BX*2), R8
-	ADDQ      BX, R8
-	VADDPS    Z2, Z4, Z4
-	VSUBPS    Z2, Z6, Z6
-	VADDPS    Z3, Z5, Z5
-	VSUBPS    Z3, Z7, Z7
-	VMOVUPS.Z (R8), K1, Z2
-	VMOVUPS.Z (R8)(BX*1), K1, Z0
-	VMOVUPS.Z (R8)(BX*2), K1, Z1
-	ADDQ      BX, R8
-	VADDPS    Z0, Z2, Z2
-	VADDPS    Z1, Z2, Z2
-	VSUBPS    Z1, Z0, Z3
-	VMOVUPS.Z (R8)(BX*2), K1, Z1
-	VSUBPS    Z1, Z3, Z3
-	LEAQ      (R8)(BX*2), R8
-	ADDQ      BX, R8
-	VSUBPS    Z2, Z6, Z6
-	VSUBPS    Z3, Z7, Z7
-	VADDPS    Z4, Z8, Z8
-	VSUBPS    Z4, Z12, Z12
-	VADDPS    Z5, Z9, Z9
-	VSUBPS    Z5, Z13, Z13
-	VADDPS    Z6, Z10, Z10
-	VSUBPS    Z6, Z14, Z14
-	VADDPS    Z7, Z11, Z11
-	VSUBPS    Z7, Z15, Z15
-	VMOVUPS.Z (R8), K1, Z2
-	VMOVUPS.Z (R8)(BX*1), K1, Z0
-	VMOVUPS.Z (R8)(BX*2), K1, Z1
-	ADDQ      BX, R8
-	VADDPS    Z0, Z2, Z2
-	VADDPS    Z1, Z2, Z2
-	VSUBPS    Z1, Z0, Z3
-	VMOVUPS.Z (R8)(BX*2), K1, Z1
-	VSUBPS    Z1, Z3, Z3
-	LEAQ      (R8)(BX*2), R8
-	ADDQ      BX, R8
-	VMOVAPS   Z2, Z4
-	VMOVAPS   Z3, Z5
-	VMOVUPS.Z (R8), K1, Z2
-	VMOVUPS.Z (R8)(BX*1), K1, Z0
-	VMOVUPS.Z (R8)(BX*2), K1, Z1
-	ADDQ      BX, R8
-	VADDPS    Z0, Z2, Z2
-	VADDPS    Z1, Z2, Z2
-	VSUBPS    Z1, Z0, Z3
-	VMOVUPS.Z (R8)(BX*2), K1, Z1
-	VSUBPS    Z1, Z3, Z3
-	LEAQ      (R8)(BX*2), R8
-	ADDQ      BX, R8
-	VADDPS    Z2, Z4, Z4
-	VMOVAPS   Z2, Z6
-	VADDPS    Z3, Z5, Z5
-	VMOVAPS   Z3, Z7
-	VMOVUPS.Z (R8), K1, Z2
-	VMOVUPS.Z (R8)(BX*1), K1, Z0
-	VMOVUPS.Z (R8)(BX*2), K1, Z1
-	ADDQ      BX, R8
-	VADDPS    Z0, Z2, Z2
-	VADDPS    Z1, Z2, Z2
-	VSUBPS    Z1, Z0, Z3
-	VMOVUPS.Z (R8)(BX*2), K1, Z1
-	VSUBPS    Z1, Z3, Z3
-	LEAQ      (R8)(BX*2), R8
-	ADDQ      BX, R8
-	VADDPS    Z2, Z4, Z4
-	VSUBPS    Z2, Z6, Z6
-	VADDPS    Z3, Z5, Z5
-	VSUBPS    Z3, Z7, Z7
-	VMOVUPS.Z (R8), K1, Z2
-	VMOVUPS.Z (R8)(BX*1), K1, Z0
-	VMOVUPS.Z (R8)(BX*2), K1, Z1
-	ADDQ      BX, R8
-	VADDPS    Z0, Z2, Z2
-	VADDPS    Z1, Z2, Z2
-	VSUBPS    Z1, Z0, Z3
-	VMOVUPS.Z (R8)(BX*2), K1, Z1
-	VSUBPS    Z1, Z3, Z3
-	LEAQ      (R8)(BX*2), R8
-	ADDQ      BX, R8
-	VSUBPS    Z2, Z6, Z6
-	VSUBPS    Z3, Z7, Z7
-	VSUBPS    Z4, Z12, Z12
-	VSUBPS    Z5, Z13, Z13
-	VSUBPS    Z6, Z14, Z14
-	VSUBPS    Z7, Z15, Z15
-	VMOVUPS.Z (DX), K1, Z0
-	MOVQ      AX, R8
-	VADDPS    Z0, Z8, Z8
-	VMOVUPS   Z8, K1, (R8)
-	ADDQ      DI, R8
-	VADDPS    Z0, Z9, Z9
-	VMOVUPS   Z9, K1, (R8)
-	ADDQ      DI, R8
-	VADDPS    Z0, Z10, Z10
-	VMOVUPS   Z10, K1, (R8)
-	ADDQ      DI, R8
-	VADDPS    Z0, Z11, Z11
-	VMOVUPS   Z11, K1, (R8)
-	ADDQ      DI, R8
-	VADDPS    Z0, Z12, Z12
-	VMOVUPS   Z12, K1, (R8)
-	ADDQ      DI, R8
-	VADDPS    Z0, Z13, Z13
-	VMOVUPS   Z13, K1, (R8)
-	ADDQ      DI, R8
-	VADDPS    Z0, Z14, Z14
-	VMOVUPS   Z14, K1, (R8)
-	ADDQ      DI, R8
-	VADDPS    Z0, Z15, Z15
-	VMOVUPS   Z15, K1, (R8)
-	ADDQ      $0x40, AX
-	ADDQ      $0x40, CX
-	ADDQ      $0x40, DX
-	SUBQ      $0x10, SI
-	JG        channels
+	MOVQ    $0x00000010, R11
+	MOVQ    DI, R10
+	CMPQ    R10, R11
+	CMOVQGT R11, R10
+	MOVL    $0x0000ffff, R11
+	BZHIL   R10, R11, R11
+	KMOVW   R11, K1
+	MOVQ    CX, R11
+	MOVQ    BX, R12
+	MOVQ    $0x00000010, R10
+
+rows:
+	VMOVUPS.Z (R11), K1, Z0
+	ADDQ      SI, R11
+	VMOVUPS.Z (R11), K1, Z1
+	ADDQ      SI, R11
+	VMOVUPS.Z (R11), K1, Z2
+	ADDQ      SI, R11
+	VMOVUPS.Z (R11), K1, Z3
+	VADDPS    Z2, Z1, Z4
+	VSUBPS    Z2, Z1, Z5
+	VADDPS    Z4, Z0, Z0
+	VSUBPS    Z3, Z5, Z5
+	VMOVUPS   Z0, (R12)
+	VMOVUPS   Z5, 64(R12)
+	ADDQ      SI, R11
+	ADDQ      $0x00000080, R12
+	DECQ      R10
+	JNZ       rows
+	MOVQ      BX, R11
+	MOVQ      $0x00000004, R10
+
+planes2:
+	MOVQ $0x00000002, R12
+
+columns2:
+	VMOVUPS   (R11), Z0
+	VMOVUPS   128(R11), Z1
+	VMOVUPS   256(R11), Z2
+	VMOVUPS   384(R11), Z3
+	VADDPS    Z2, Z1, Z4
+	VSUBPS    Z2, Z1, Z5
+	VADDPS    Z4, Z0, Z0
+	VSUBPS    Z3, Z5, Z5
+	VMOVUPS   Z0, (R11)
+	VMOVUPS   Z5, 128(R11)
+	ADDQ      $0x00000040, R11
+	DECQ      R12
+	JNZ       columns2
+	ADDQ      $0x00000180, R11
+	DECQ      R10
+	JNZ       planes2
+	MOVQ      BX, R11
+	MOVQ      AX, R10
+	VMOVUPS.Z (DX), K1, Z9
+	MOVQ      $0x00000004, R13
+
+columns3:
+	MOVQ    R10, R12
+	VMOVUPS (R11), Z0
+	VMOVUPS 512(R11), Z1
+	VMOVUPS 1024(R11), Z2
+	VMOVUPS 1536(R11), Z3
+	VADDPS  Z2, Z1, Z4
+	VSUBPS  Z2, Z1, Z5
+	VADDPS  Z4, Z0, Z0
+	VSUBPS  Z3, Z5, Z5
+	VADDPS  Z9, Z0, Z0
+	VMOVUPS Z0, K1, (R12)
+	ADDQ    R9, R12
+	VADDPS  Z9, Z5, Z5
+	VMOVUPS Z5, K1, (R12)
+	ADDQ    $0x00000040, R11
+	ADDQ    R8, R10
+	DECQ    R13
+	JNZ     columns3
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, DX
+	SUBQ    $0x10, DI
+	JG      channels
+	VZEROUPPER
+	RET
+
+// func filterWeights4x512(dst *float32, to int, src *float32, from int, n int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·filterWeights4x512(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+16(FP), CX
+	MOVQ         to+8(FP), DX
+	MOVQ         from+24(FP), BX
+	MOVQ         n+32(FP), SI
+	SHLQ         $0x02, DX
+	SHLQ         $0x02, BX
+	MOVL         $0x3eaaaaab, DI
+	VMOVD        DI, X31
+	VBROADCASTSS X31, Z31
+	MOVL         $0xbeaaaaab, DI
+	VMOVD        DI, X30
+	VBROADCASTSS X30, Z30
+	MOVL         $0x3f000000, DI
+	VMOVD        DI, X29
+	VBROADCASTSS X29, Z29
+	MOVL         $0x3e800000, DI
+	VMOVD        DI, X28
+	VBROADCASTSS X28, Z28
+	MOVL         $0xbf888889, DI
+	VMOVD        DI, X27
+	VBROADCASTSS X27, Z27
+	MOVL         $0x40000000, DI
+	VMOVD        DI, X26
+	VBROADCASTSS X26, Z26
+	MOVL         $0x40800000, DI
+	VMOVD        DI, X25
+	VBROADCASTSS X25, Z25
+	MOVL         $0x3d888889, DI
+	VMOVD        DI, X24
+	VBROADCASTSS X24, Z24
+
+channels:
+	MOVQ         $0x00000010, R8
+	MOVQ         SI, DI
+	CMPQ         DI, R8
+	CMOVQGT      R8, DI
+	MOVL         $0x0000ffff, R8
+	BZHIL        DI, R8, R8
+	KMOVW        R8, K1
+	MOVQ         CX, DI
+	MOVQ         AX, R8
+	VMOVUPS.Z    (DI), K1, Z0
+	ADDQ         BX, DI
+	VMOVUPS.Z    (DI), K1, Z1
+	ADDQ         BX, DI
+	VMOVUPS.Z    (DI), K1, Z2
+	VADDPS       Z2, Z0, Z3
+	VADDPS       Z1, Z3, Z4
+	VMULPS       Z31, Z4, Z4
+	VSUBPS       Z1, Z3, Z5
+	VMULPS       Z30, Z5, Z5
+	VMOVAPS      Z0, Z6
+	VFMADD231PS  Z29, Z1, Z6
+	VFMADD231PS  Z28, Z2, Z6
+	VMULPS       Z27, Z6, Z6
+	VMOVAPS      Z0, Z7
+	VFNMADD231PS Z26, Z1, Z7
+	VFMADD231PS  Z25, Z2, Z7
+	VMULPS       Z24, Z7, Z7
+	VMOVUPS      Z0, K1, (R8)
+	ADDQ         DX, R8
+	VMOVUPS      Z4, K1, (R8)
+	ADDQ         DX, R8
+	VMOVUPS      Z5, K1, (R8)
+	ADDQ         DX, R8
+	VMOVUPS      Z6, K1, (R8)
+	ADDQ         DX, R8
+	VMOVUPS      Z7, K1, (R8)
+	ADDQ         DX, R8
+	VMOVUPS      Z2, K1, (R8)
+	ADDQ         $0x40, AX
+	ADDQ         $0x40, CX
+	SUBQ         $0x10, SI
+	JG           channels
+	VZEROUPPER
+	RET
+
+// func winogradInput4x512(dst *float32, src *float32, scratch *float32, plane int, row int, cell int, step int, n int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·winogradInput4x512(SB), NOSPLIT, $8-64
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         scratch+16(FP), DX
+	MOVQ         plane+24(FP), BX
+	MOVQ         row+32(FP), SI
+	MOVQ         cell+40(FP), DI
+	MOVQ         step+48(FP), R8
+	MOVQ         n+56(FP), R9
+	SHLQ         $0x02, BX
+	SHLQ         $0x02, SI
+	SHLQ         $0x02, DI
+	SHLQ         $0x02, R8
+	IMUL3Q       $0x00000024, R8, R10
+	MOVL         $0x3fc00000, R11
+	VMOVD        R11, X31
+	VBROADCASTSS X31, Z31
+	MOVL         $0x40000000, R11
+	VMOVD        R11, X30
+	VBROADCASTSS X30, Z30
+	MOVL         $0x3f000000, R11
+	VMOVD        R11, X29
+	VBROADCASTSS X29, Z29
+
+channels:
+	MOVQ    $0x00000010, R12
+	MOVQ    R9, R11
+	CMPQ    R11, R12
+	CMOVQGT R12, R11
+	MOVL    $0x0000ffff, R12
+	BZHIL   R11, R12, R12
+	KMOVW   R12, K1
+	MOVQ    CX, R11
+	MOVQ    DX, R14
+	MOVQ    $0x00000006, R15
+
+planes:
+	MOVQ R11, R12
+	MOVQ $0x00000006, BP
+
+rows:
+	MOVQ         R12, R13
+	VMOVUPS.Z    (R13), K1, Z0
+	ADDQ         DI, R13
+	VMOVUPS.Z    (R13), K1, Z1
+	ADDQ         DI, R13
+	VMOVUPS.Z    (R13), K1, Z2
+	ADDQ         DI, R13
+	VMOVUPS.Z    (R13), K1, Z3
+	ADDQ         DI, R13
+	VMOVUPS.Z    (R13), K1, Z4
+	ADDQ         DI, R13
+	VMOVUPS.Z    (R13), K1, Z5
+	VSUBPS       Z2, Z4, Z6
+	VSUBPS       Z1, Z3, Z7
+	VSUBPS       Z2, Z0, Z0
+	VADDPS       Z6, Z0, Z0
+	VFMADD231PS  Z31, Z7, Z0
+	VSUBPS       Z3, Z5, Z5
+	VSUBPS       Z7, Z5, Z5
+	VFMADD231PS  Z31, Z6, Z5
+	VADDPS       Z3, Z2, Z8
+	VSUBPS       Z2, Z3, Z9
+	VADDPS       Z7, Z6, Z1
+	VFMADD231PS  Z31, Z8, Z1
+	VSUBPS       Z7, Z6, Z2
+	VFMADD231PS  Z31, Z9, Z2
+	VMOVAPS      Z6, Z3
+	VFMADD231PS  Z30, Z7, Z3
+	VMOVAPS      Z6, Z4
+	VFNMADD231PS Z29, Z7, Z4
+	VMOVUPS      Z0, (R14)
+	VMOVUPS      Z1, 64(R14)
+	VMOVUPS      Z2, 128(R14)
+	VMOVUPS      Z3, 192(R14)
+	VMOVUPS      Z4, 256(R14)
+	VMOVUPS      Z5, 320(R14)
+	ADDQ         SI, R12
+	ADDQ         $0x00000180, R14
+	DECQ         BP
+	JNZ          rows
+	ADDQ         BX, R11
+	DECQ         R15
+	JNZ          planes
+	MOVQ         DX, R13
+	MOVQ         $0x00000006, R11
+
+planes2:
+	MOVQ $0x00000006, R12
+
+columns2:
+	VMOVUPS      (R13), Z0
+	VMOVUPS      384(R13), Z1
+	VMOVUPS      768(R13), Z2
+	VMOVUPS      1152(R13), Z3
+	VMOVUPS      1536(R13), Z4
+	VMOVUPS      1920(R13), Z5
+	VSUBPS       Z2, Z4, Z6
+	VSUBPS       Z1, Z3, Z7
+	VSUBPS       Z2, Z0, Z0
+	VADDPS       Z6, Z0, Z0
+	VFMADD231PS  Z31, Z7, Z0
+	VSUBPS       Z3, Z5, Z5
+	VSUBPS       Z7, Z5, Z5
+	VFMADD231PS  Z31, Z6, Z5
+	VADDPS       Z3, Z2, Z8
+	VSUBPS       Z2, Z3, Z9
+	VADDPS       Z7, Z6, Z1
+	VFMADD231PS  Z31, Z8, Z1
+	VSUBPS       Z7, Z6, Z2
+	VFMADD231PS  Z31, Z9, Z2
+	VMOVAPS      Z6, Z3
+	VFMADD231PS  Z30, Z7, Z3
+	VMOVAPS      Z6, Z4
+	VFNMADD231PS Z29, Z7, Z4
+	VMOVUPS      Z0, (R13)
+	VMOVUPS      Z1, 384(R13)
+	VMOVUPS      Z2, 768(R13)
+	VMOVUPS      Z3, 1152(R13)
+	VMOVUPS      Z4, 1536(R13)
+	VMOVUPS      Z5, 1920(R13)
+	ADDQ         $0x00000040, R13
+	DECQ         R12
+	JNZ          columns2
+	ADDQ         $0x00000780, R13
+	DECQ         R11
+	JNZ          planes2
+	MOVQ         DX, R13
+	MOVQ         AX, R12
+	MOVQ         $0x00000024, R11
+
+columns3:
+	MOVQ         R12, R14
+	VMOVUPS      (R13), Z0
+	VMOVUPS      2304(R13), Z1
+	VMOVUPS      4608(R13), Z2
+	VMOVUPS      6912(R13), Z3
+	VMOVUPS      9216(R13), Z4
+	VMOVUPS      11520(R13), Z5
+	VSUBPS       Z2, Z4, Z6
+	VSUBPS       Z1, Z3, Z7
+	VSUBPS       Z2, Z0, Z0
+	VADDPS       Z6, Z0, Z0
+	VFMADD231PS  Z31, Z7, Z0
+	VSUBPS       Z3, Z5, Z5
+	VSUBPS       Z7, Z5, Z5
+	VFMADD231PS  Z31, Z6, Z5
+	VADDPS       Z3, Z2, Z8
+	VSUBPS       Z2, Z3, Z9
+	VADDPS       Z7, Z6, Z1
+	VFMADD231PS  Z31, Z8, Z1
+	VSUBPS       Z7, Z6, Z2
+	VFMADD231PS  Z31, Z9, Z2
+	VMOVAPS      Z6, Z3
+	VFMADD231PS  Z30, Z7, Z3
+	VMOVAPS      Z6, Z4
+	VFNMADD231PS Z29, Z7, Z4
+	VMOVUPS      Z0, K1, (R14)
+	ADDQ         R10, R14
+	VMOVUPS      Z1, K1, (R14)
+	ADDQ         R10, R14
+	VMOVUPS      Z2, K1, (R14)
+	ADDQ         R10, R14
+	VMOVUPS      Z3, K1, (R14)
+	ADDQ         R10, R14
+	VMOVUPS      Z4, K1, (R14)
+	ADDQ         R10, R14
+	VMOVUPS      Z5, K1, (R14)
+	ADDQ         $0x00000040, R13
+	ADDQ         R8, R12
+	DECQ         R11
+	JNZ          columns3
+	ADDQ         $0x40, AX
+	ADDQ         $0x40, CX
+	SUBQ         $0x10, R9
+	JG           channels
+	VZEROUPPER
+	RET
+
+// func winogradOutput4x512(dst *float32, src *float32, bias *float32, scratch *float32, step int, n int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·winogradOutput4x512(SB), NOSPLIT, $0-48
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         bias+16(FP), DX
+	MOVQ         scratch+24(FP), BX
+	MOVQ         step+32(FP), SI
+	MOVQ         n+40(FP), DI
+	SHLQ         $0x02, SI
+	MOVQ         DI, R8
+	SHLQ         $0x02, R8
+	IMUL3Q       $0x00000010, R8, R9
+	MOVL         $0x3f000000, R10
+	VMOVD        R10, X31
+	VBROADCASTSS X31, Z31
+	MOVL         $0x40000000, R10
+	VMOVD        R10, X30
+	VBROADCASTSS X30, Z30
+	MOVL         $0x3e800000, R10
+	VMOVD        R10, X29
+	VBROADCASTSS X29, Z29
+	MOVL         $0x40800000, R10
+	VMOVD        R10, X28
+	VBROADCASTSS X28, Z28
+	MOVL         $0x3e000000, R10
+	VMOVD        R10, X27
+	VBROADCASTSS X27, Z27
+	MOVL         $0x41000000, R10
+	VMOVD        R10, X26
+	VBROADCASTSS X26, Z26
+
+channels:
+	MOVQ    $0x00000010, R11
+	MOVQ    DI, R10
+	CMPQ    R10, R11
+	CMOVQGT R11, R10
+	MOVL    $0x0000ffff, R11
+	BZHIL   R10, R11, R11
+	KMOVW   R11, K1
+	MOVQ    CX, R11
+	MOVQ    BX, R12
+	MOVQ    $0x00000024, R10
+
+rows:
+	VMOVUPS.Z    (R11), K1, Z0
+	ADDQ         SI, R11
+	VMOVUPS.Z    (R11), K1, Z1
+	ADDQ         SI, R11
+	VMOVUPS.Z    (R11), K1, Z2
+	ADDQ         SI, R11
+	VMOVUPS.Z    (R11), K1, Z3
+	ADDQ         SI, R11
+	VMOVUPS.Z    (R11), K1, Z4
+	ADDQ         SI, R11
+	VMOVUPS.Z    (R11), K1, Z5
+	VADDPS       Z2, Z1, Z6
+	VSUBPS       Z2, Z1, Z7
+	VADDPS       Z6, Z0, Z0
+	VADDPS       Z3, Z0, Z0
+	VADDPS       Z4, Z0, Z0
+	VMOVAPS      Z7, Z1
+	VFMADD231PS  Z31, Z3, Z1
+	VFNMADD231PS Z30, Z4, Z1
+	VMOVAPS      Z6, Z2
+	VFMADD231PS  Z29, Z3, Z2
+	VFMADD231PS  Z28, Z4, Z2
+	VADDPS       Z7, Z5, Z5
+	VFMADD231PS  Z27, Z3, Z5
+	VFNMADD231PS Z26, Z4, Z5
+	VMOVUPS      Z0, (R12)
+	VMOVUPS      Z1, 64(R12)
+	VMOVUPS      Z2, 128(R12)
+	VMOVUPS      Z5, 192(R12)
+	ADDQ         SI, R11
+	ADDQ         $0x00000100, R12
+	DECQ         R10
+	JNZ          rows
+	MOVQ         BX, R11
+	MOVQ         $0x00000006, R10
+
+planes2:
+	MOVQ $0x00000004, R12
+
+columns2:
+	VMOVUPS      (R11), Z0
+	VMOVUPS      256(R11), Z1
+	VMOVUPS      512(R11), Z2
+	VMOVUPS      768(R11), Z3
+	VMOVUPS      1024(R11), Z4
+	VMOVUPS      1280(R11), Z5
+	VADDPS       Z2, Z1, Z6
+	VSUBPS       Z2, Z1, Z7
+	VADDPS       Z6, Z0, Z0
+	VADDPS       Z3, Z0, Z0
+	VADDPS       Z4, Z0, Z0
+	VMOVAPS      Z7, Z1
+	VFMADD231PS  Z31, Z3, Z1
+	VFNMADD231PS Z30, Z4, Z1
+	VMOVAPS      Z6, Z2
+	VFMADD231PS  Z29, Z3, Z2
+	VFMADD231PS  Z28, Z4, Z2
+	VADDPS       Z7, Z5, Z5
+	VFMADD231PS  Z27, Z3, Z5
+	VFNMADD231PS Z26, Z4, Z5
+	VMOVUPS      Z0, (R11)
+	VMOVUPS      Z1, 256(R11)
+	VMOVUPS      Z2, 512(R11)
+	VMOVUPS      Z5, 768(R11)
+	ADDQ         $0x00000040, R11
+	DECQ         R12
+	JNZ          columns2
+	ADDQ         $0x00000500, R11
+	DECQ         R10
+	JNZ          planes2
+	MOVQ         BX, R11
+	MOVQ         AX, R10
+	VMOVUPS.Z    (DX), K1, Z9
+	MOVQ         $0x00000010, R13
+
+columns3:
+	MOVQ         R10, R12
+	VMOVUPS      (R11), Z0
+	VMOVUPS      1536(R11), Z1
+	VMOVUPS      3072(R11), Z2
+	VMOVUPS      4608(R11), Z3
+	VMOVUPS      6144(R11), Z4
+	VMOVUPS      7680(R11), Z5
+	VADDPS       Z2, Z1, Z6
+	VSUBPS       Z2, Z1, Z7
+	VADDPS       Z6, Z0, Z0
+	VADDPS       Z3, Z0, Z0
+	VADDPS       Z4, Z0, Z0
+	VMOVAPS      Z7, Z1
+	VFMADD231PS  Z31, Z3, Z1
+	VFNMADD231PS Z30, Z4, Z1
+	VMOVAPS      Z6, Z2
+	VFMADD231PS  Z29, Z3, Z2
+	VFMADD231PS  Z28, Z4, Z2
+	VADDPS       Z7, Z5, Z5
+	VFMADD231PS  Z27, Z3, Z5
+	VFNMADD231PS Z26, Z4, Z5
+	VADDPS       Z9, Z0, Z0
+	VMOVUPS      Z0, K1, (R12)
+	ADDQ         R9, R12
+	VADDPS       Z9, Z1, Z1
+	VMOVUPS      Z1, K1, (R12)
+	ADDQ         R9, R12
+	VADDPS       Z9, Z2, Z2
+	VMOVUPS      Z2, K1, (R12)
+	ADDQ         R9, R12
+	VADDPS       Z9, Z5, Z5
+	VMOVUPS      Z5, K1, (R12)
+	ADDQ         $0x00000040, R11
+	ADDQ         R8, R10
+	DECQ         R13
+	JNZ          columns3
+	ADDQ         $0x40, AX
+	ADDQ         $0x40, CX
+	ADDQ         $0x40, DX
+	SUBQ         $0x10, DI
+	JG           channels
 	VZEROUPPER
 	RET
 

@@ -47,10 +47,7 @@ type inner struct {
 	// gather copies, for each start, n elements of src at start+from to dst at to, for each span; rows of dst are patch long.
 	gather func(dst, src []float32, starts []int32, at []span, n, patch int)
 
-	// winogradInput sets dst, 64 points step apart, to the transform of 4x4x4 cells of src, n channels each.
-	winogradInput func(dst, src []float32, plane, row, cell, step, n int)
-	// winogradOutput sets the 8 rows of dst [8,n] to the transform back of 64 points of src, step apart, plus bias [n].
-	winogradOutput func(dst, src, bias []float32, step, n int)
+	winograd2, winograd4 transforms
 
 	dropout func(dst, src []float32, bits []uint16, key, threshold uint64, scale float32)
 	keep    func(dst, src []float32, bits []uint16, scale float32)
@@ -84,8 +81,8 @@ var portable = inner{
 
 	gather: portableGather,
 
-	winogradInput:  portableWinogradInput,
-	winogradOutput: portableWinogradOutput,
+	winograd2: transforms{portableFilterWeights2, portableWinogradInput2, portableWinogradOutput2},
+	winograd4: transforms{portableFilterWeights4, portableWinogradInput4, portableWinogradOutput4},
 
 	dropout: portableDropout,
 	keep:    portableKeep,

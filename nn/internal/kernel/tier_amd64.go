@@ -45,8 +45,8 @@ func fastInner(t Tier) (inner, bool) {
 
 				gather: gatherAVX2,
 
-				winogradInput:  winogradInputAVX2,
-				winogradOutput: winogradOutputAVX2,
+				winograd2: transforms{filterWeights2AVX2, winogradInput2AVX2, winogradOutput2AVX2},
+				winograd4: transforms{filterWeights4AVX2, winogradInput4AVX2, winogradOutput4AVX2},
 
 				dropout: dropoutAVX2,
 				keep:    keepAVX2,
@@ -78,8 +78,8 @@ func fastInner(t Tier) (inner, bool) {
 
 			gather: gatherAVX512,
 
-			winogradInput:  winogradInputAVX512,
-			winogradOutput: winogradOutputAVX512,
+			winograd2: transforms{filterWeights2AVX512, winogradInput2AVX512, winogradOutput2AVX512},
+			winograd4: transforms{filterWeights4AVX512, winogradInput4AVX512, winogradOutput4AVX512},
 
 			dropout: dropoutAVX512,
 			keep:    keepAVX512,

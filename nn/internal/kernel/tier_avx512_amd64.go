@@ -127,12 +127,28 @@ func rectifyGradAVX512(dst, grad, out []float32, n int) {
 	rectifyGrad512(&dst[0], &grad[0], &out[0], len(grad)/n, n)
 }
 
-func winogradInputAVX512(dst, src []float32, plane, row, cell, step, n int) {
-	winogradInput512(&dst[0], &src[0], plane, row, cell, step, n)
+func filterWeights2AVX512(dst []float32, to int, src []float32, from, n int) {
+	filterWeights2x512(&dst[0], to, &src[0], from, n)
 }
 
-func winogradOutputAVX512(dst, src, bias []float32, step, n int) {
-	winogradOutput512(&dst[0], &src[0], &bias[0], step, n)
+func winogradInput2AVX512(dst, src, scratch []float32, plane, row, cell, step, n int) {
+	winogradInput2x512(&dst[0], &src[0], &scratch[0], plane, row, cell, step, n)
+}
+
+func winogradOutput2AVX512(dst, src, bias, scratch []float32, step, n int) {
+	winogradOutput2x512(&dst[0], &src[0], &bias[0], &scratch[0], step, n)
+}
+
+func filterWeights4AVX512(dst []float32, to int, src []float32, from, n int) {
+	filterWeights4x512(&dst[0], to, &src[0], from, n)
+}
+
+func winogradInput4AVX512(dst, src, scratch []float32, plane, row, cell, step, n int) {
+	winogradInput4x512(&dst[0], &src[0], &scratch[0], plane, row, cell, step, n)
+}
+
+func winogradOutput4AVX512(dst, src, bias, scratch []float32, step, n int) {
+	winogradOutput4x512(&dst[0], &src[0], &bias[0], &scratch[0], step, n)
 }
 
 func respondAVX512(plane, w, diff []float32, at, colour []int32, corner, rows, stride, n int) {

@@ -1,25 +1,24 @@
 package kernel
 
-// Winograd is a Conv with kernel 3x3x3, no stride and no dilation, by minimal filtering (Winograd 1980; Lavin & Gray 2016): F(2,3) along each axis
-// computes 2x2x2 outputs from 4x4x4 inputs by 64 products instead of 216. Inputs d, weights g and outputs of one axis go through
+// Winograd is a Conv with kernel 3x3x3, no stride and no dilation, by minimal filtering (Winograd 1980; Lavin & Gray 2016). Along each axis F(m,3)
+// computes m outputs from m+2 inputs by m+2 products instead of 3m; see transforms. In three dimensions F(2,3) makes 2x2x2 outputs
+// by 64 products instead of 216, F(4,3) 4x4x4 by 216 instead of 1728. The products are sums over the input channels: matrix products, one for each point.
 //
-//	d0-d2, d1+d2, d2-d1, d1-d3
-//	g0, (g0+g1+g2)/2, (g0-g1+g2)/2, g2
-//	m0+m1+m2, m1-m2-m3
+// With 16 to 64 channels the error of F(2,3) was measured at that of the direct sum, that of F(4,3) at 2e-6 of the outputs' root mean square
+// (TestWinogradError).
 //
-// and the products in between are sums over the input channels: 64 matrix products. All factors are 1 or 1/2, so that the error stays small: with
-// 32 to 64 channels it was measured at three times that of the direct sum or less (TestWinogradError).
-//
-// A tile of outputs is a window of the pooling; without pooling it covers 2x2x2 outputs, and what lies beyond the end is left out.
+// A tile of outputs holds whole windows of the pooling; what lies beyond the end is left out.
 type Winograd struct {
 	*Conv
-	tiles [3]int
-	// Strides of a tile's corner in the input are 2; whether its 4x4x4 cells lie inside is known beforehand.
+	outputs int // of a tile along one axis: 2 or 4
+	block   int // tiles that are multiplied at a time: as many as keep their points in the second-level cache
+	tiles   [3]int
+	// inside tells of each tile of a sample whether all inputs that it reads exist.
 	inside []bool
+	// windows are the windows of a tile along one axis, places those of a window's positions in a tile's outputs.
+	perAxis int
+	places  []int
 }
-
-// winogradPoints is the number of products for a tile.
-const winogradPoints = 64
 
 // WinogradFits tells whether a convolution has the shape that NewWinograd wants.
 func WinogradFits(g Geometry, pool Window) bool {
@@ -30,185 +29,196 @@ func WinogradFits(g Geometry, pool Window) bool {
 	return pool.Size == one && pool.Stride == one || pool.Size == two && pool.Stride == two
 }
 
-// NewWinograd prepares a convolution that WinogradFits.
-func NewWinograd(c *Conv) *Winograd {
-	w := &Winograd{Conv: c}
-	for i := range 3 {
-		w.tiles[i] = (c.Out[i] + 1) / 2
-		if c.size > 1 {
-			w.tiles[i] = c.Pool.Out[i]
+// WinogradTiles returns how many tiles of m outputs a side cover a convolution that WinogradFits, and how many products each takes.
+func WinogradTiles(g Geometry, pool Window, m int) (tiles, products int) {
+	return volume(winogradTiles(g, pool, m)), (m + 2) * (m + 2) * (m + 2)
+}
+
+func winogradTiles(g Geometry, pool Window, m int) (tiles [3]int) {
+	for i := range tiles {
+		outputs := g.Out[i]
+		if pool.Size[i] > 1 {
+			outputs = pool.Size[i] * pool.Out[i]
 		}
+		tiles[i] = (outputs + m - 1) / m
+	}
+	return tiles
+}
+
+// NewWinograd prepares a convolution that WinogradFits for tiles of m outputs a side, 2 or 4.
+func NewWinograd(c *Conv, m int) *Winograd {
+	w := &Winograd{Conv: c, outputs: m, block: 28, tiles: winogradTiles(c.Geometry, c.Pool, m), perAxis: m / c.Pool.Size[0]}
+	if m == 4 {
+		w.block = 14
+	}
+	for off := range c.size {
+		z, y, x := off/4, off/2%2, off%2
+		w.places = append(w.places, ((z*m+y)*m+x)*c.OutC)
 	}
 	w.inside = make([]bool, volume(w.tiles))
+	side := w.side()
 	for t := range w.inside {
 		z, y, x := w.corner(t)
-		w.inside[t] = z >= 0 && y >= 0 && x >= 0 && z+4 <= c.In[0] && y+4 <= c.In[1] && x+4 <= c.In[2]
+		w.inside[t] = z >= 0 && y >= 0 && x >= 0 && z+side <= c.In[0] && y+side <= c.In[1] && x+side <= c.In[2]
 	}
 	return w
 }
 
+// side is the length of a tile's inputs and of its points along one axis.
+func (w *Winograd) side() int { return w.outputs + 2 }
+
+// points is the number of products for a tile.
+func (w *Winograd) points() int { return w.side() * w.side() * w.side() }
+
+// cells is the number of outputs of a tile.
+func (w *Winograd) cells() int { return w.outputs * w.outputs * w.outputs }
+
+// transforms returns those of the tier in use.
+func (w *Winograd) transforms() *transforms {
+	if w.outputs == 2 {
+		return &loops.winograd2
+	}
+	return &loops.winograd4
+}
+
+// place returns the position of a sample's tile among its tiles.
+func (w *Winograd) place(t int) (z, y, x int) {
+	return t / (w.tiles[1] * w.tiles[2]), t / w.tiles[2] % w.tiles[1], t % w.tiles[2]
+}
+
 // corner returns the first input cell of a sample's tile.
 func (w *Winograd) corner(t int) (z, y, x int) {
-	z, y, x = t/(w.tiles[1]*w.tiles[2]), t/w.tiles[2]%w.tiles[1], t%w.tiles[2]
-	return 2*z - w.Pad[0], 2*y - w.Pad[1], 2*x - w.Pad[2]
+	z, y, x = w.place(t)
+	return z*w.outputs - w.Pad[0], y*w.outputs - w.Pad[1], x*w.outputs - w.Pad[2]
 }
 
 // Tiles returns the number of tiles of a sample; a range of tiles is a task.
 func (w *Winograd) Tiles() int { return volume(w.tiles) }
 
-// TileBlock is how many tiles are transformed and multiplied at a time.
-const TileBlock = 28
+// TileBlock returns how many tiles are transformed and multiplied at a time.
+func (w *Winograd) TileBlock() int { return w.block }
 
 // TileScratchLen returns the length of the scratch memory that Forward needs.
 func (w *Winograd) TileScratchLen() int {
-	return winogradPoints*TileBlock*(w.InC+w.OutC) + max(winogradPoints*w.InC, 8*w.OutC) + w.OutC
+	points := w.points()
+	return points*w.block*(w.InC+w.OutC) + points*(w.InC+laneSlack) + w.cells()*w.OutC + w.OutC
 }
+
+// laneSlack is the most channels that a tier transforms at a time.
+const laneSlack = 16
 
 // WeightLen returns the length of the transformed weights.
-func (w *Winograd) WeightLen() int { return winogradPoints * w.InC * w.OutC }
+func (w *Winograd) WeightLen() int { return w.points() * w.InC * w.OutC }
 
-// Weights transforms the rows of input channels [lo,hi) of weights [27,InC,OutC] to u [64,InC,OutC]; scratch is [36*OutC].
+// WeightScratchLen returns the length of the scratch memory that Weights needs.
+func (w *Winograd) WeightScratchLen() int { return 9 * w.side() * w.OutC }
+
+// Weights transforms the rows of input channels [lo,hi) of weights [27,InC,OutC] to u [points,InC,OutC].
 func (w *Winograd) Weights(u, weights []float32, lo, hi int, scratch []float32) {
-	n, all := w.OutC, w.InC*w.OutC
-	first := scratch[:36*n]
+	n, all, side, filter := w.OutC, w.InC*w.OutC, w.side(), w.transforms().weights
 	for ci := lo; ci < hi; ci++ {
-		row := weights[ci*n:]
-		up := u[ci*n:]
-		// Along the width 27 become 36, along the height 48, along the depth 64. The second lot goes to its place among the points of the depths 0,
-		// 1 and 2, from where the third is made.
+		row, up := weights[ci*n:], u[ci*n:]
+		// Along the width, along the height, along the depth. The second lot goes to its place among the points of the depths 0, 1 and 2, from where the
+		// third is made.
 		for i := range 9 {
-			filter(first[i*4*n:], n, row[i*3*all:], all, n)
+			filter(scratch[i*side*n:], n, row[i*3*all:], all, n)
 		}
 		for z := range 3 {
-			for x := range 4 {
-				filter(up[(z*16+x)*all:], 4*all, first[(z*12+x)*n:], 4*n, n)
+			for x := range side {
+				filter(up[(z*side*side+x)*all:], side*all, scratch[(z*3*side+x)*n:], side*n, n)
 			}
 		}
-		for yx := range 16 {
-			filter(up[yx*all:], 16*all, up[yx*all:], 16*all, n)
+		for yx := range side * side {
+			filter(up[yx*all:], side*side*all, up[yx*all:], side*side*all, n)
 		}
-	}
-}
-
-// filter transforms three rows of n weights, from apart, to four, to apart. The first three of dst may be those of src.
-func filter(dst []float32, to int, src []float32, from, n int) {
-	g0, g1, g2 := src[:n], src[from:from+n], src[2*from:2*from+n]
-	d0, d1, d2, d3 := dst[:n], dst[to:to+n], dst[2*to:2*to+n], dst[3*to:3*to+n]
-	for i := range n {
-		a, b, c := g0[i], g1[i], g2[i]
-		d0[i], d1[i], d2[i], d3[i] = a, (a+c+b)/2, (a+c-b)/2, c
 	}
 }
 
 // Forward is Conv.Forward for tiles [lo,hi), counted through all samples, with transformed weights u.
 func (w *Winograd) Forward(dst []float32, arg []uint8, src, u, bias []float32, lo, hi int, scratch []float32) {
-	in, out := w.InC, w.OutC
-	v, scratch := scratch[:winogradPoints*TileBlock*in], scratch[winogradPoints*TileBlock*in:]
-	m, scratch := scratch[:winogradPoints*TileBlock*out], scratch[winogradPoints*TileBlock*out:]
+	in, out, points, block := w.InC, w.OutC, w.points(), w.block
+	v, scratch := scratch[:points*block*in], scratch[points*block*in:]
+	m, scratch := scratch[:points*block*out], scratch[points*block*out:]
+	tile, scratch := scratch[:w.cells()*out], scratch[w.cells()*out:]
 	if bias == nil {
-		bias = scratch[len(scratch)-out:]
+		bias, scratch = scratch[:out], scratch[out:]
 		clear(bias)
 	}
-	for ; lo < hi; lo += TileBlock {
-		end := min(hi, lo+TileBlock)
+	for ; lo < hi; lo += block {
+		end := min(hi, lo+block)
 		for t := lo; t < end; t++ {
-			w.input(v[(t-lo)*in:], src, t, TileBlock*in, scratch)
+			w.input(v[(t-lo)*in:], src, t, block*in, scratch)
 		}
-		for p := range winogradPoints {
-			Gemm(end-lo, out, in, v[p*TileBlock*in:], in, 1, u[p*in*out:], out, m[p*TileBlock*out:], out, false)
+		for p := range points {
+			Gemm(end-lo, out, in, v[p*block*in:], in, 1, u[p*in*out:], out, m[p*block*out:], out, false)
 		}
 		for t := lo; t < end; t++ {
-			loops.winogradOutput(scratch[:8*out], m[(t-lo)*out:], bias, TileBlock*out, out)
-			w.output(dst, arg, scratch[:8*out], t)
+			w.transforms().output(tile, m[(t-lo)*out:], bias, scratch, block*out, out)
+			w.output(dst, arg, tile, t)
 		}
 	}
 }
 
 // input transforms the cells of a tile, counted through all samples.
 func (w *Winograd) input(v, src []float32, t, step int, scratch []float32) {
-	c := w.InC
+	c, side, transform := w.InC, w.side(), w.transforms().input
 	sample, t := t/len(w.inside), t%len(w.inside)
 	x := src[sample*w.InLen() : (sample+1)*w.InLen()]
 	z0, y0, x0 := w.corner(t)
+	lines, scratch := scratch[:w.points()*laneSlack], scratch[w.points()*laneSlack:]
 	if w.inside[t] {
-		loops.winogradInput(v, x[w.index(z0, y0, x0):], w.In[1]*w.In[2]*c, w.In[2]*c, c, step, c)
+		transform(v, x[w.index(z0, y0, x0):], lines, w.In[1]*w.In[2]*c, w.In[2]*c, c, step, c)
 		return
 	}
 	// Cells outside are zero, be they padding or beyond the last output.
-	cells := scratch[:winogradPoints*c]
+	cells := scratch[:w.points()*c]
 	clear(cells)
-	for z := max(0, -z0); z < min(4, w.In[0]-z0); z++ {
-		for y := max(0, -y0); y < min(4, w.In[1]-y0); y++ {
-			first, last := max(0, -x0), min(4, w.In[2]-x0)
+	for z := max(0, -z0); z < min(side, w.In[0]-z0); z++ {
+		for y := max(0, -y0); y < min(side, w.In[1]-y0); y++ {
+			first, last := max(0, -x0), min(side, w.In[2]-x0)
 			if first < last {
 				at := w.index(z0+z, y0+y, x0+first)
-				copy(cells[((z*4+y)*4+first)*c:((z*4+y)*4+last)*c], x[at:])
+				copy(cells[((z*side+y)*side+first)*c:((z*side+y)*side+last)*c], x[at:])
 			}
 		}
 	}
-	loops.winogradInput(v, cells, 16*c, 4*c, c, step, c)
+	transform(v, cells, lines, side*side*c, side*c, c, step, c)
 }
 
-// output writes what a tile's 8 outputs give.
+// output writes what a tile's outputs give.
 func (w *Winograd) output(dst []float32, arg []uint8, tile []float32, t int) {
-	out := w.OutC
+	sample, t := t/len(w.inside), t%len(w.inside)
+	z0, y0, x0 := w.place(t)
 	if w.size > 1 {
-		var at []uint8
-		if arg != nil {
-			at = arg[t*out : (t+1)*out]
-		}
-		loops.pool(dst[t*out:(t+1)*out], at, tile, w.places, w.ReLU)
+		w.pool(dst, arg, tile, sample, [3]int{z0 * w.perAxis, y0 * w.perAxis, x0 * w.perAxis})
 		return
 	}
 	if w.ReLU {
 		loops.rectify(tile)
 	}
-	sample, t := t/len(w.inside), t%len(w.inside)
-	z0, y0, x0 := 2*(t/(w.tiles[1]*w.tiles[2])), 2*(t/w.tiles[2]%w.tiles[1]), 2*(t%w.tiles[2])
-	for z := range min(2, w.Out[0]-z0) {
-		for y := range min(2, w.Out[1]-y0) {
+	out, m := w.OutC, w.outputs
+	z0, y0, x0 = z0*m, y0*m, x0*m
+	for z := range min(m, w.Out[0]-z0) {
+		for y := range min(m, w.Out[1]-y0) {
 			at := sample*w.OutLen() + (((z0+z)*w.Out[1]+y0+y)*w.Out[2]+x0)*out
-			copy(dst[at:at+min(2, w.Out[2]-x0)*out], tile[(z*2+y)*2*out:])
+			copy(dst[at:at+min(m, w.Out[2]-x0)*out], tile[(z*m+y)*m*out:])
 		}
 	}
 }
 
-func portableWinogradInput(dst, src []float32, plane, row, cell, step, n int) {
-	var d [winogradPoints]float32
-	for c := range n {
-		for i := range d {
-			d[i] = src[i/16*plane+i/4%4*row+i%4*cell+c]
-		}
-		for _, apart := range [3]int{1, 4, 16} {
-			for i := range d {
-				if i/apart%4 == 0 {
-					a, b, e, f := d[i], d[i+apart], d[i+2*apart], d[i+3*apart]
-					d[i], d[i+apart], d[i+2*apart], d[i+3*apart] = a-e, b+e, e-b, b-f
+// pool takes the maximum over each window of a tile, the first of which is at first.
+func (w *Winograd) pool(dst []float32, arg []uint8, tile []float32, sample int, first [3]int) {
+	out, m, windows := w.OutC, w.outputs, w.Pool.Out
+	for z := range min(w.perAxis, windows[0]-first[0]) {
+		for y := range min(w.perAxis, windows[1]-first[1]) {
+			for x := range min(w.perAxis, windows[2]-first[2]) {
+				to := (((sample*windows[0]+first[0]+z)*windows[1]+first[1]+y)*windows[2] + first[2] + x) * out
+				var at []uint8
+				if arg != nil {
+					at = arg[to : to+out]
 				}
+				loops.pool(dst[to:to+out], at, tile[((z*m+y)*m+x)*2*out:], w.places, w.ReLU)
 			}
-		}
-		for i, v := range d {
-			dst[i*step+c] = v
-		}
-	}
-}
-
-func portableWinogradOutput(dst, src, bias []float32, step, n int) {
-	var m [winogradPoints]float32
-	for c := range n {
-		for i := range m {
-			m[i] = src[i*step+c]
-		}
-		for _, apart := range [3]int{1, 4, 16} {
-			for i := range m {
-				if i/apart%4 == 0 {
-					a, b, e, f := m[i], m[i+apart], m[i+2*apart], m[i+3*apart]
-					m[i], m[i+apart] = a+b+e, b-e-f
-				}
-			}
-		}
-		for p := range 8 {
-			dst[p*n+c] = m[p/4*16+p/2%2*4+p%2] + bias[c]
 		}
 	}
 }

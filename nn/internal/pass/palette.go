@@ -23,7 +23,7 @@ func readPalette(p *ir.Program) {
 		if !ok || conv.InC != expand.Palette.Channels {
 			continue
 		}
-		conv.Winograd = false
+		conv.Winograd = 0
 		p.Nodes[i] = &ir.Node{
 			Layer: reader.Layer, Op: &fast.PaletteConv{Conv: *conv, Palette: expand.Palette},
 			In: n.In, Out: reader.Out, Params: reader.Params,
