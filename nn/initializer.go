@@ -1,6 +1,7 @@
 package nn
 
 import (
+	"fmt"
 	"hash/fnv"
 	"math"
 	"math/rand/v2"
@@ -16,50 +17,95 @@ func (m *Model) Init(seed uint64) {
 	}
 }
 
-// Initializers are the names that a parameter may be initialised by, as in Keras.
-var Initializers = []string{
-	"zeros", "ones", "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal",
+// initializers lists them by Keras's names. Those that scale by fans are variance_scaling under a shorter name: glorot (Glorot & Bengio 2010),
+// he (He et al. 2015), lecun (LeCun et al. 1998).
+var initializers = map[string]func(p *Param, r *rand.Rand){
+	"zeros":            func(p *Param, _ *rand.Rand) { clear(p.Value) },
+	"ones":             func(p *Param, _ *rand.Rand) { fill(p, func() float64 { return 1 }) },
+	"constant":         func(p *Param, _ *rand.Rand) { fill(p, func() float64 { return p.Initializer.Value }) },
+	"identity":         identity,
+	"orthogonal":       orthogonal,
+	"random_normal":    func(p *Param, r *rand.Rand) { in := p.Initializer; fill(p, normal(r, in.Mean, in.Deviation)) },
+	"truncated_normal": func(p *Param, r *rand.Rand) { in := p.Initializer; fill(p, truncated(r, in.Mean, in.Deviation)) },
+	"random_uniform":   func(p *Param, r *rand.Rand) { in := p.Initializer; fill(p, uniform(r, in.Low, in.High)) },
+	"variance_scaling": func(p *Param, r *rand.Rand) { in := p.Initializer; scaled(p, r, in.Scale, in.Mode, in.Distribution) },
+	"glorot_uniform":   func(p *Param, r *rand.Rand) { scaled(p, r, 1, "fan_avg", "uniform") },
+	"glorot_normal":    func(p *Param, r *rand.Rand) { scaled(p, r, 1, "fan_avg", "truncated_normal") },
+	"he_uniform":       func(p *Param, r *rand.Rand) { scaled(p, r, 2, "fan_in", "uniform") },
+	"he_normal":        func(p *Param, r *rand.Rand) { scaled(p, r, 2, "fan_in", "truncated_normal") },
+	"lecun_uniform":    func(p *Param, r *rand.Rand) { scaled(p, r, 1, "fan_in", "uniform") },
+	"lecun_normal":     func(p *Param, r *rand.Rand) { scaled(p, r, 1, "fan_in", "truncated_normal") },
 }
 
-// initialize fills p. Limits: uniform in +-sqrt(3 scale/fan), or a normal of variance scale/fan cut off at two deviations, with scale and fan 1
-// and the mean of both fans for glorot (Glorot & Bengio 2010), 2 and fan in for he (He et al. 2015), 1 and fan in for lecun.
+// initialize fills p; Functional has checked that there is such an initializer.
 func initialize(p *Param, r *rand.Rand) {
-	in, out := fans(p.Shape)
-	scale, fan, normal := 0.0, float64(in), false
-	switch p.Init {
-	case "ones":
-		for i := range p.Value {
-			p.Value[i] = 1
-		}
-		return
-	case "glorot_uniform":
-		scale, fan = 1, float64(in+out)/2
-	case "glorot_normal":
-		scale, fan, normal = 1, float64(in+out)/2, true
-	case "he_uniform":
-		scale = 2
-	case "he_normal":
-		scale, normal = 2, true
-	case "lecun_uniform":
-		scale = 1
-	case "lecun_normal":
-		scale, normal = 1, true
-	default:
+	if p.Initializer.Name == "" {
 		clear(p.Value)
 		return
 	}
-	// 0.87962566103423978 is the deviation of the standard normal cut off at 2; Keras divides by it too.
-	limit, deviation := math.Sqrt(3*scale/fan), math.Sqrt(scale/fan)/0.87962566103423978
+	initializers[p.Initializer.Name](p, r)
+}
+
+// checkInitializer finds what initialize cannot do.
+func checkInitializer(p *Param) error {
+	name := p.Initializer.Name
+	switch {
+	case name == "":
+	case initializers[name] == nil:
+		return fmt.Errorf("parameter %q: initializer %q is not known", p.Name, name)
+	case name == "orthogonal" && len(p.Shape) < 2:
+		return fmt.Errorf("parameter %q: initializer orthogonal wants at least two axes, got shape %v", p.Name, p.Shape)
+	case name == "identity" && len(p.Shape) != 2:
+		return fmt.Errorf("parameter %q: initializer identity wants two axes, got shape %v", p.Name, p.Shape)
+	}
+	return nil
+}
+
+func fill(p *Param, next func() float64) {
 	for i := range p.Value {
-		v := (2*r.Float64() - 1) * limit
-		if normal {
+		p.Value[i] = float32(next())
+	}
+}
+
+func normal(r *rand.Rand, mean, deviation float64) func() float64 {
+	return func() float64 { return mean + deviation*r.NormFloat64() }
+}
+
+// truncated draws again what is more than two deviations away, as Keras does.
+func truncated(r *rand.Rand, mean, deviation float64) func() float64 {
+	return func() float64 {
+		v := r.NormFloat64()
+		for math.Abs(v) > 2 {
 			v = r.NormFloat64()
-			for math.Abs(v) > 2 {
-				v = r.NormFloat64()
-			}
-			v *= deviation
 		}
-		p.Value[i] = float32(v)
+		return mean + deviation*v
+	}
+}
+
+func uniform(r *rand.Rand, low, high float64) func() float64 {
+	return func() float64 { return low + (high-low)*r.Float64() }
+}
+
+// scaled draws numbers of variance scale/fan.
+func scaled(p *Param, r *rand.Rand, scale float64, mode, distribution string) {
+	in, out := fans(p.Shape)
+	fan := float64(in)
+	switch mode {
+	case "fan_out":
+		fan = float64(out)
+	case "fan_avg":
+		fan = float64(in+out) / 2
+	}
+	variance := scale / max(1, fan)
+	switch distribution {
+	case "uniform":
+		limit := math.Sqrt(3 * variance)
+		fill(p, uniform(r, -limit, limit))
+	case "untruncated_normal":
+		fill(p, normal(r, 0, math.Sqrt(variance)))
+	default:
+		// The deviation of the standard normal cut off at 2, which Keras divides by too.
+		fill(p, truncated(r, 0, math.Sqrt(variance)/0.87962566103423978))
 	}
 }
 
@@ -76,4 +122,54 @@ func fans(shape []int) (in, out int) {
 		receptive *= d
 	}
 	return shape[len(shape)-2] * receptive, shape[len(shape)-1] * receptive
+}
+
+// identity is Value on the diagonal.
+func identity(p *Param, _ *rand.Rand) {
+	clear(p.Value)
+	for i := range min(p.Shape[0], p.Shape[1]) {
+		p.Value[i*p.Shape[1]+i] = float32(p.Initializer.Value)
+	}
+}
+
+// orthogonal makes a matrix of the last axis by all others whose rows or columns, whichever are fewer, are orthogonal and Value long: random
+// normal vectors, each freed of its part along those before it (Gram-Schmidt, done twice for rounding), which is the QR of Saxe et al. 2014 with
+// a positive diagonal.
+func orthogonal(p *Param, r *rand.Rand) {
+	columns := p.Shape[len(p.Shape)-1]
+	rows := len(p.Value) / columns
+	count, length := columns, rows
+	at := func(vector, i int) int { return i*columns + vector }
+	if rows < columns {
+		count, length = rows, columns
+		at = func(vector, i int) int { return vector*columns + i }
+	}
+	vectors := make([][]float64, count)
+	for v := range vectors {
+		x := make([]float64, length)
+		for i := range x {
+			x[i] = r.NormFloat64()
+		}
+		for range 2 {
+			for _, before := range vectors[:v] {
+				along := dot(x, before)
+				for i := range x {
+					x[i] -= along * before[i]
+				}
+			}
+		}
+		norm := math.Sqrt(dot(x, x))
+		for i := range x {
+			x[i] /= norm
+			p.Value[at(v, i)] = float32(p.Initializer.Value * x[i])
+		}
+		vectors[v] = x
+	}
+}
+
+func dot(a, b []float64) (sum float64) {
+	for i, v := range a {
+		sum += v * b[i]
+	}
+	return sum
 }

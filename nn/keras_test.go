@@ -201,7 +201,7 @@ func (p *probe) Class() string          { return "Probe" }
 func (p *probe) Config() map[string]any { return nil }
 
 func (p *probe) Build(in []nn.Shape) (nn.Shape, error) {
-	p.AddParam("offset", "zeros", true, in[0]...)
+	p.AddParam("offset", nn.Weight{}, true, in[0]...)
 	return in[0], nil
 }
 

@@ -24,7 +24,12 @@ type Layer interface {
 // LayerBase is what every layer has; layers embed it.
 type LayerBase struct {
 	// Name is unique within a model. Empty: the model names the layer as Keras does, from its class.
-	Name   string
+	Name string
+	// Frozen layers keep their parameters in training, and normalise by their moving statistics: Keras's trainable=False.
+	Frozen bool
+	// ActivityRegularizer is a penalty on the layer's outputs, divided by the number of samples.
+	ActivityRegularizer Regularizer
+
 	In     []Shape
 	Out    Shape
 	Params []*Param
@@ -33,9 +38,9 @@ type LayerBase struct {
 // Base returns b itself.
 func (b *LayerBase) Base() *LayerBase { return b }
 
-// AddParam makes a parameter, to be filled by the initializer of that name.
-func (b *LayerBase) AddParam(name, initializer string, trainable bool, shape ...int) *Param {
-	p := &Param{Name: name, Shape: shape, Value: make([]float32, ir.Size(shape)), Trainable: trainable, Init: initializer}
+// AddParam makes a parameter, zero until Model.Init fills it as w says.
+func (b *LayerBase) AddParam(name string, w Weight, trainable bool, shape ...int) *Param {
+	p := &Param{Name: name, Shape: shape, Value: make([]float32, ir.Size(shape)), Trainable: trainable && !b.Frozen, Weight: w}
 	b.Params = append(b.Params, p)
 	return p
 }

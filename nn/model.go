@@ -17,6 +17,7 @@ type Model struct {
 	nodes           []*Node // in topological order, inputs included
 	inputs, outputs []*Node
 	sequential      bool
+	constrained     []*Param
 }
 
 // Node is the use of a layer in a model; the node of an input has no layer.
@@ -122,7 +123,23 @@ func Functional(name string, inputs, outputs []*Node) (*Model, error) {
 			return nil, err
 		}
 	}
-	return m, m.name()
+	if err := m.name(); err != nil {
+		return m, err
+	}
+	return m, m.checkWeights()
+}
+
+// checkWeights finds initializers and constraints that cannot work.
+func (m *Model) checkWeights() error {
+	for _, p := range m.Params() {
+		if err := errors.Join(checkInitializer(p), checkConstraint(p)); err != nil {
+			return err
+		}
+		if p.Trainable && p.Constraint.Name != "" {
+			m.constrained = append(m.constrained, p)
+		}
+	}
+	return nil
 }
 
 // name gives names to the layers without one and qualifies the parameters' names.

@@ -196,7 +196,7 @@ func TestInitializers(t *testing.T) {
 		"lecun_normal":   {math.Sqrt(1. / 216), 2 * math.Sqrt(1./216) / .8796},
 	} {
 		conv := layers.NewConv3D(64, 3, "")
-		conv.KernelInitializer, conv.BiasInitial = name, "ones"
+		conv.KernelWeight.Initializer, conv.BiasWeight.Initializer = layers.Initializer(name), layers.Initializer("ones")
 		m := must(nn.Sequential("", nn.Shape{3, 3, 3, 8}, layers.NewActivation("tanh"), conv))
 		m.Init(5)
 		kernel := slices.Clone(m.Params()[0].Value)
@@ -215,7 +215,7 @@ func TestInitializers(t *testing.T) {
 			t.Errorf("ones: got %v", bias)
 		}
 		alone := layers.NewConv3D(64, 3, "")
-		alone.KernelInitializer = name
+		alone.KernelWeight.Initializer = layers.Initializer(name)
 		m = must(nn.Sequential("", nn.Shape{3, 3, 3, 8}, alone))
 		if m.Init(5); !slices.Equal(m.Params()[0].Value, kernel) {
 			t.Errorf("%s: another layer in the model changes the start", name)

@@ -40,11 +40,13 @@ type Plan struct {
 	model   *Model
 	program *ir.Program
 	grads   map[*Param][]float32
-	grad    func(*Param) []float32 // made once: a method value would allocate in every step
-	seed    uint64
-	step    uint64
-	bound   int // samples of the last Forward
-	train   bool
+	// regularized are the trainable parameters with a penalty.
+	regularized []*Param
+	grad        func(*Param) []float32 // made once: a method value would allocate in every step
+	seed        uint64
+	step        uint64
+	bound       int // samples of the last Forward
+	train       bool
 }
 
 // Compile lowers the model for batches of up to batch samples, runs the passes and plans the memory.
@@ -66,11 +68,15 @@ func (m *Model) Compile(batch int, o Options) (*Plan, error) {
 	p.Allocate()
 	plan := &Plan{model: m, program: p, seed: o.Seed, grads: map[*Param][]float32{}}
 	plan.grad = plan.Grad
-	if o.Training {
-		for _, param := range m.Params() {
-			if param.Trainable {
-				plan.grads[param] = make([]float32, len(param.Value))
-			}
+	for _, param := range m.Params() {
+		if !param.Trainable {
+			continue
+		}
+		if param.Regularizer != (Regularizer{}) {
+			plan.regularized = append(plan.regularized, param)
+		}
+		if o.Training {
+			plan.grads[param] = make([]float32, len(param.Value))
 		}
 	}
 	return plan, nil
@@ -117,6 +123,9 @@ func (m *Model) Lower(batch int, o Options) *ir.Program {
 			l.Inputs = append(l.Inputs, values[in])
 		}
 		n.Layer.Lower(l)
+		if r := l.Layer.ActivityRegularizer; r != (Regularizer{}) {
+			l.Emit(&op.Penalty{L1: r.L1, L2: r.L2}, n.Shape)
+		}
 		values[n] = l.Output
 	}
 	for _, out := range m.outputs {
@@ -187,7 +196,7 @@ func (p *Plan) OutputGrad(i int) []float32 {
 	return v.Grad[:p.bound*v.Size()]
 }
 
-// Backward computes the gradient of every trainable parameter from OutputGrad, after a Forward with train.
+// Backward computes the gradient of every trainable parameter from OutputGrad, after a Forward with train; that of Penalty is included.
 func (p *Plan) Backward() {
 	for _, g := range p.grads {
 		clear(g)
@@ -202,6 +211,7 @@ func (p *Plan) Backward() {
 			n.Op.Backward(&n.Env)
 		}
 	}
+	p.regularize()
 }
 
 func (p *Plan) isOutput(v *ir.Value) bool {

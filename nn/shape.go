@@ -27,6 +27,18 @@ func (s Shape) String() string {
 // Param is an array that a layer owns: a weight or a statistic, in Keras's order and layout.
 type Param = ir.Param
 
+// Weight says how a parameter starts (Model.Init), and what training adds to the loss for it (Plan.Penalty) and holds it to (Model.Constrain).
+type Weight = ir.Weight
+
+// Initializer says what numbers a parameter starts with.
+type Initializer = ir.Initializer
+
+// Regularizer is a penalty on a parameter that the loss includes.
+type Regularizer = ir.Regularizer
+
+// Constraint is what a parameter is brought back to after each step of training.
+type Constraint = ir.Constraint
+
 // Palette makes a plan take one byte per voxel in place of floats: Colours holds 256 rows of Channels floats each, and Background is the index
 // of empty space.
 type Palette = ir.Palette

@@ -5,32 +5,40 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/op"
 )
 
-// BatchNormalization normalises each channel over the batch and all positions, then scales by gamma and shifts by beta.
+// BatchNormalization normalises each channel over the batch and all positions, then scales by gamma and shifts by beta (Ioffe & Szegedy 2015).
 //
-// Input and output [...,C]; gamma, beta, moving mean and moving variance [C]. In training the batch's own mean and variance count, and the
-// moving ones follow them by Momentum; otherwise the moving ones count.
+// Input and output have the same shape; gamma, beta, moving mean and moving variance [C], C the size along Axis. In training the batch's own mean
+// and variance count, and the moving ones follow them by Momentum; otherwise, and in a frozen layer, the moving ones count.
 type BatchNormalization struct {
 	nn.LayerBase
 	Momentum, Epsilon float64
 	Center, Scale     bool
+	Axis              int // of the channels, as Keras counts: -1 is the last
+	Gamma, Beta       nn.Weight
+	// MovingMean and MovingVariance say how the statistics start.
+	MovingMean, MovingVariance nn.Initializer
 
-	axis int // of the channels, as the config has it; below 1: the last
+	at []int // Axis resolved
 }
 
 // NewBatchNormalization makes one with Keras's defaults: momentum .99, epsilon .001.
 func NewBatchNormalization() *BatchNormalization {
-	return &BatchNormalization{Momentum: .99, Epsilon: 1e-3, Center: true, Scale: true}
+	return &BatchNormalization{
+		Momentum: .99, Epsilon: 1e-3, Center: true, Scale: true, Axis: -1, Gamma: initial("ones"), Beta: initial("zeros"),
+		MovingMean: Initializer("zeros"), MovingVariance: Initializer("ones"),
+	}
 }
 
 func batchNormalizationFrom(c Config) *BatchNormalization {
-	c.none("beta_regularizer", "gamma_regularizer", "beta_constraint", "gamma_constraint", "renorm_clipping", "virtual_batch_size")
-	c.use("beta_initializer", "gamma_initializer", "moving_mean_initializer", "moving_variance_initializer", "synchronized", "renorm_momentum")
+	c.none("renorm_clipping", "virtual_batch_size")
+	c.use("synchronized", "renorm_momentum")
 	if Get(c, "renorm", false) {
 		c.fail("renorm", "false")
 	}
 	return &BatchNormalization{
 		LayerBase: c.base(), Momentum: Get(c, "momentum", .99), Epsilon: Get(c, "epsilon", 1e-3), Center: Get(c, "center", true), Scale: Get(c, "scale", true),
-		axis: c.lastAxis(),
+		Axis: c.axis(), Gamma: c.weight("gamma", "ones"), Beta: c.weight("beta", "zeros"),
+		MovingMean: c.initializer("moving_mean_initializer", "zeros"), MovingVariance: c.initializer("moving_variance_initializer", "ones"),
 	}
 }
 
@@ -39,34 +47,32 @@ func (b *BatchNormalization) Class() string { return "BatchNormalization" }
 
 // Config returns Keras's attributes.
 func (b *BatchNormalization) Config() map[string]any {
-	return map[string]any{
-		"axis": -1, "momentum": b.Momentum, "epsilon": b.Epsilon, "center": b.Center, "scale": b.Scale, "beta_initializer": keras("zeros"),
-		"gamma_initializer": keras("ones"), "moving_mean_initializer": keras("zeros"), "moving_variance_initializer": keras("ones"),
-	}
+	return weights(map[string]any{
+		"axis": b.Axis, "momentum": b.Momentum, "epsilon": b.Epsilon, "center": b.Center, "scale": b.Scale,
+		"moving_mean_initializer": writeInitializer(b.MovingMean), "moving_variance_initializer": writeInitializer(b.MovingVariance),
+	}, map[string]nn.Weight{"gamma": b.Gamma, "beta": b.Beta})
 }
 
 // Build makes the parameters.
 func (b *BatchNormalization) Build(in []nn.Shape) (nn.Shape, error) {
 	shape, err := single(&b.LayerBase, b.Class(), in)
-	if err == nil {
-		err = checkAxis(&b.LayerBase, b.Class(), b.axis, shape)
-	}
 	if err != nil {
 		return nil, err
 	}
-	c := shape[len(shape)-1]
-	if b.Scale {
-		b.AddParam("gamma", "ones", true, c)
+	if b.at, err = resolve(&b.LayerBase, b.Class(), []int{b.Axis}, shape); err != nil {
+		return nil, err
 	}
-	if b.Center {
-		b.AddParam("beta", "zeros", true, c)
-	}
-	b.AddParam("moving_mean", "zeros", false, c)
-	b.AddParam("moving_variance", "ones", false, c)
-	return shape, nil
+	c := size(shape, b.at)
+	addScaleAndShift(&b.LayerBase, b.Scale, b.Gamma, b.Center, b.Beta, c)
+	b.AddParam("moving_mean", nn.Weight{Initializer: b.MovingMean}, false, c)
+	b.AddParam("moving_variance", nn.Weight{Initializer: b.MovingVariance}, false, c)
+	return shape, checkGather(&b.LayerBase, b.Class(), shape)
 }
 
 // Lower emits the normalisation.
 func (b *BatchNormalization) Lower(l *nn.Lowering) {
-	l.Emit(&op.BatchNorm{C: b.Out[len(b.Out)-1], Epsilon: b.Epsilon, Momentum: b.Momentum, Scale: b.Scale, Center: b.Center}, b.Out, b.Params...)
+	norm := &op.BatchNorm{
+		C: size(b.Out, b.at), Epsilon: b.Epsilon, Momentum: b.Momentum, Scale: b.Scale, Center: b.Center, Frozen: b.Frozen,
+	}
+	along(l, b.Out, b.at, func(shape nn.Shape) { l.Emit(norm, shape, b.Params...) })
 }

@@ -14,14 +14,19 @@ type Config struct {
 	attributes  map[string]any
 	used        map[string]bool
 	err         *error
+	// under is where the attributes lie within the layer's, with a dot: "kernel_initializer.".
+	under string
 }
 
-func (c Config) base() nn.LayerBase { return nn.LayerBase{Name: c.name} }
+// base reads what every layer has.
+func (c Config) base() nn.LayerBase {
+	return nn.LayerBase{Name: c.name, Frozen: !Get(c, "trainable", true), ActivityRegularizer: c.regularizer("activity_regularizer")}
+}
 
 // fail keeps the first error.
 func (c Config) fail(key, want string) {
 	if *c.err == nil {
-		*c.err = fmt.Errorf("layer %q (%s): attribute %s is %v, want %s", c.name, c.class, key, c.attributes[key], want)
+		*c.err = fmt.Errorf("layer %q (%s): attribute %s%s is %v, want %s", c.name, c.class, c.under, key, c.attributes[key], want)
 	}
 }
 
@@ -120,27 +125,6 @@ func (c Config) numbers(key string, otherwise float64) []float64 {
 	return out
 }
 
-// lastAxis reads the axis of the channels, counted with the batch: a number, or, from Keras 2, a list of one. It has to be the last.
-func (c Config) lastAxis() int {
-	v := Get[any](c, "axis", -1.)
-	if list, ok := v.([]any); ok && len(list) == 1 {
-		v = list[0]
-	}
-	if axis, ok := v.(float64); ok && axis == math.Trunc(axis) && (axis == -1 || axis >= 1 && axis <= 8) {
-		return int(axis)
-	}
-	c.fail("axis", "the last axis")
-	return -1
-}
-
-// checkAxis compares what lastAxis read with the shape that a layer is built for.
-func checkAxis(b *nn.LayerBase, class string, axis int, shape nn.Shape) error {
-	if axis > 0 && axis != len(shape) {
-		return fmt.Errorf("layer %q (%s): attribute axis is %d, want the last axis of %v: -1 or %d", b.Name, class, axis, shape, len(shape))
-	}
-	return nil
-}
-
 // use marks attributes that change nothing here.
 func (c Config) use(keys ...string) {
 	for _, key := range keys {
@@ -181,36 +165,6 @@ func (c Config) activation(key string) string {
 	return name
 }
 
-// initializers maps Keras's classes to names.
-var initializers = map[string]string{
-	"Zeros": "zeros", "Ones": "ones", "GlorotUniform": "glorot_uniform", "GlorotNormal": "glorot_normal", "HeUniform": "he_uniform",
-	"HeNormal": "he_normal", "LecunUniform": "lecun_uniform", "LecunNormal": "lecun_normal",
-}
-
-// initializerClass is the inverse of initializers.
-func initializerClass(name string) string {
-	for class, n := range initializers {
-		if n == name {
-			return class
-		}
-	}
-	return "Zeros"
-}
-
-func (c Config) initializer(key, otherwise string) string {
-	name, _ := c.object(key, otherwise)
-	if n, ok := initializers[name]; ok {
-		return n
-	}
-	for _, n := range nn.Initializers {
-		if n == name {
-			return n
-		}
-	}
-	// The initializer only matters for training from the start; weights that are loaded replace it. One that we lack becomes the default.
-	return otherwise
-}
-
 // none accepts an attribute only where it is absent, null, or the one value that we honour.
 func (c Config) none(keys ...string) {
 	for _, key := range keys {
@@ -234,15 +188,6 @@ func (c Config) padding() string {
 		c.fail("padding", "valid or same")
 	}
 	return padding
-}
-
-// keras writes an initializer as Keras 3 does.
-func keras(initializer string) any {
-	config := map[string]any{}
-	if initializer != "zeros" && initializer != "ones" {
-		config["seed"] = nil
-	}
-	return map[string]any{"module": "keras.initializers", "class_name": initializerClass(initializer), "config": config, "registered_name": nil}
 }
 
 // axisPlan returns the output size and the padding before the start of one axis, as Keras (TensorFlow) computes them: 'valid' has no padding,

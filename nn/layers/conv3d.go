@@ -14,13 +14,13 @@ import (
 // D' = floor((D - ((KD-1) dilation + 1)) / stride) + 1, with 'same' ceil(D / stride).
 type Conv3D struct {
 	nn.LayerBase
-	Filters                        int
-	Kernel, Strides, Dilation      [3]int
-	Padding                        string // "valid" or "same"
-	Groups                         int
-	Activation                     string
-	UseBias                        bool
-	KernelInitializer, BiasInitial string
+	Filters                   int
+	Kernel, Strides, Dilation [3]int
+	Padding                   string // "valid" or "same"
+	Groups                    int
+	Activation                string
+	UseBias                   bool
+	KernelWeight, BiasWeight  nn.Weight
 
 	geometry kernel.Geometry
 }
@@ -29,19 +29,17 @@ type Conv3D struct {
 func NewConv3D(filters, size int, activation string) *Conv3D {
 	return &Conv3D{
 		Filters: filters, Kernel: [3]int{size, size, size}, Strides: [3]int{1, 1, 1}, Dilation: [3]int{1, 1, 1}, Padding: "valid", Groups: 1,
-		Activation: activation, UseBias: true, KernelInitializer: "glorot_uniform", BiasInitial: "zeros",
+		Activation: activation, UseBias: true, KernelWeight: initial("glorot_uniform"), BiasWeight: initial("zeros"),
 	}
 }
 
 func conv3DFrom(c Config) *Conv3D {
 	c.channelsLast()
-	c.none("kernel_regularizer", "bias_regularizer", "activity_regularizer", "kernel_constraint", "bias_constraint")
 	one := [3]int{1, 1, 1}
 	return &Conv3D{
 		LayerBase: c.base(), Filters: c.integer("filters"), Kernel: c.triple("kernel_size", one), Strides: c.triple("strides", one),
 		Dilation: c.triple("dilation_rate", one), Padding: c.padding(), Groups: c.integer("groups"), Activation: c.activation("activation"),
-		UseBias: Get(c, "use_bias", true), KernelInitializer: c.initializer("kernel_initializer", "glorot_uniform"),
-		BiasInitial: c.initializer("bias_initializer", "zeros"),
+		UseBias: Get(c, "use_bias", true), KernelWeight: c.weight("kernel", "glorot_uniform"), BiasWeight: c.weight("bias", "zeros"),
 	}
 }
 
@@ -50,11 +48,10 @@ func (c *Conv3D) Class() string { return "Conv3D" }
 
 // Config returns Keras's attributes.
 func (c *Conv3D) Config() map[string]any {
-	return map[string]any{
+	return weights(map[string]any{
 		"filters": c.Filters, "kernel_size": c.Kernel[:], "strides": c.Strides[:], "padding": c.Padding, "data_format": "channels_last",
 		"dilation_rate": c.Dilation[:], "groups": c.Groups, "activation": activationName(c.Activation), "use_bias": c.UseBias,
-		"kernel_initializer": keras(c.KernelInitializer), "bias_initializer": keras(c.BiasInitial),
-	}
+	}, map[string]nn.Weight{"kernel": c.KernelWeight, "bias": c.BiasWeight})
 }
 
 // maxElements bounds the size of a weight or an activation: a hostile file cannot make us allocate more than 4 GiB for one.
@@ -85,9 +82,9 @@ func (c *Conv3D) Build(in []nn.Shape) (nn.Shape, error) {
 		return nil, fmt.Errorf("layer %q (Conv3D): kernel %v with %d to %d channels is larger than %d numbers", c.Name, c.Kernel, channels, c.Filters, maxElements)
 	}
 	c.geometry = g
-	c.AddParam("kernel", c.KernelInitializer, true, c.Kernel[0], c.Kernel[1], c.Kernel[2], channels/c.Groups, c.Filters)
+	c.AddParam("kernel", c.KernelWeight, true, c.Kernel[0], c.Kernel[1], c.Kernel[2], channels/c.Groups, c.Filters)
 	if c.UseBias {
-		c.AddParam("bias", c.BiasInitial, true, c.Filters)
+		c.AddParam("bias", c.BiasWeight, true, c.Filters)
 	}
 	return nn.Shape{g.Out[0], g.Out[1], g.Out[2], c.Filters}, nil
 }

@@ -12,23 +12,23 @@ import (
 // Input [...,In], output [...,Units], kernel [In,Units], bias [Units].
 type Dense struct {
 	nn.LayerBase
-	Units                          int
-	Activation                     string
-	UseBias                        bool
-	KernelInitializer, BiasInitial string
+	Units                    int
+	Activation               string
+	UseBias                  bool
+	KernelWeight, BiasWeight nn.Weight
 }
 
 // NewDense makes one with Keras's defaults: bias, glorot_uniform.
 func NewDense(units int, activation string) *Dense {
-	return &Dense{Units: units, Activation: activation, UseBias: true, KernelInitializer: "glorot_uniform", BiasInitial: "zeros"}
+	return &Dense{Units: units, Activation: activation, UseBias: true, KernelWeight: initial("glorot_uniform"), BiasWeight: initial("zeros")}
 }
 
 func denseFrom(c Config) *Dense {
-	c.none("kernel_regularizer", "bias_regularizer", "activity_regularizer", "kernel_constraint", "bias_constraint", "lora_rank", "quantization_config")
+	c.none("lora_rank", "quantization_config")
 	c.used["lora_alpha"] = true // without a rank it says nothing
 	return &Dense{
 		LayerBase: c.base(), Units: c.integer("units"), Activation: c.activation("activation"), UseBias: Get(c, "use_bias", true),
-		KernelInitializer: c.initializer("kernel_initializer", "glorot_uniform"), BiasInitial: c.initializer("bias_initializer", "zeros"),
+		KernelWeight: c.weight("kernel", "glorot_uniform"), BiasWeight: c.weight("bias", "zeros"),
 	}
 }
 
@@ -37,10 +37,9 @@ func (d *Dense) Class() string { return "Dense" }
 
 // Config returns Keras's attributes.
 func (d *Dense) Config() map[string]any {
-	return map[string]any{
+	return weights(map[string]any{
 		"units": d.Units, "activation": activationName(d.Activation), "use_bias": d.UseBias,
-		"kernel_initializer": keras(d.KernelInitializer), "bias_initializer": keras(d.BiasInitial),
-	}
+	}, map[string]nn.Weight{"kernel": d.KernelWeight, "bias": d.BiasWeight})
 }
 
 // Build checks the input and makes kernel and bias.
@@ -53,9 +52,9 @@ func (d *Dense) Build(in []nn.Shape) (nn.Shape, error) {
 	if tooLarge(last, d.Units) {
 		return nil, fmt.Errorf("layer %q (Dense): a kernel of %d x %d is larger than %d numbers", d.Name, last, d.Units, maxElements)
 	}
-	d.AddParam("kernel", d.KernelInitializer, true, last, d.Units)
+	d.AddParam("kernel", d.KernelWeight, true, last, d.Units)
 	if d.UseBias {
-		d.AddParam("bias", d.BiasInitial, true, d.Units)
+		d.AddParam("bias", d.BiasWeight, true, d.Units)
 	}
 	return append(append(nn.Shape{}, shape[:len(shape)-1]...), d.Units), nil
 }

@@ -6,7 +6,7 @@ package layers
 
 import (
 	"fmt"
-	"sort"
+	"maps"
 
 	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/nn/internal/op"
@@ -27,6 +27,7 @@ var Classes = map[string]func(Config) nn.Layer{
 	"Flatten":                func(c Config) nn.Layer { return flattenFrom(c) },
 	"GaussianNoise":          func(c Config) nn.Layer { return gaussianNoiseFrom(c) },
 	"GlobalAveragePooling3D": func(c Config) nn.Layer { return globalFrom(c, true) },
+	"GroupNormalization":     func(c Config) nn.Layer { return groupNormalizationFrom(c) },
 	"GlobalMaxPooling3D":     func(c Config) nn.Layer { return globalFrom(c, false) },
 	"LayerNormalization":     func(c Config) nn.Layer { return layerNormalizationFrom(c) },
 	"LeakyReLU":              func(c Config) nn.Layer { return activationLayerFrom(c, "leaky_relu") },
@@ -52,26 +53,23 @@ func FromConfig(class string, attributes map[string]any) (nn.Layer, error) {
 	if !ok {
 		return nil, fmt.Errorf("layer %q: class %q is not supported", c.name, class)
 	}
-	// Attributes that do not change what is computed here.
-	Get[any](c, "trainable", nil)
-	Get[any](c, "dtype", nil)
-	Get[any](c, "batch_input_shape", nil)
-	Get[any](c, "batch_shape", nil)
+	c.use("dtype", "batch_input_shape", "batch_shape") // what does not change what is computed here
 	layer := make(c)
-	if *c.err != nil {
+	if c.rest(); *c.err != nil {
 		return nil, *c.err
 	}
-	var unknown []string
-	for key := range attributes {
-		if !c.used[key] {
-			unknown = append(unknown, key)
-		}
-	}
-	if len(unknown) > 0 {
-		sort.Strings(unknown)
-		return nil, fmt.Errorf("layer %q (%s): attributes %q are not supported", c.name, class, unknown)
-	}
 	return layer, nil
+}
+
+// ToConfig returns Keras's attributes of a layer, all of them: what FromConfig makes it from again.
+func ToConfig(l nn.Layer) map[string]any {
+	b := l.Base()
+	attributes := map[string]any{"name": b.Name, "dtype": "float32", "trainable": !b.Frozen}
+	if b.ActivityRegularizer != (nn.Regularizer{}) {
+		attributes["activity_regularizer"] = writeRegularizer(b.ActivityRegularizer)
+	}
+	maps.Copy(attributes, l.Config())
+	return attributes
 }
 
 // activationNames are the activations that a layer may name.

@@ -5,30 +5,32 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/op"
 )
 
-// LayerNormalization normalises the channels of each position by their own mean and variance, then scales by gamma and shifts by beta.
+// LayerNormalization normalises the numbers along Axes, by default the channels of each position, by their own mean and variance, then scales them by
+// gamma and shifts them by beta (Ba, Kiros & Hinton 2016).
 //
-// Input and output [...,C]; gamma and beta [C].
+// Input and output have the same shape; gamma and beta have that of Axes alone.
 type LayerNormalization struct {
 	nn.LayerBase
 	Epsilon       float64
 	Center, Scale bool
+	Axes          []int // as Keras counts: -1 is the last
+	Gamma, Beta   nn.Weight
 
-	axis int // of the channels, as the config has it; below 1: the last
+	at []int // Axes resolved
 }
 
 // NewLayerNormalization makes one with Keras's defaults: epsilon .001.
 func NewLayerNormalization() *LayerNormalization {
-	return &LayerNormalization{Epsilon: 1e-3, Center: true, Scale: true, axis: -1}
+	return &LayerNormalization{Epsilon: 1e-3, Center: true, Scale: true, Axes: []int{-1}, Gamma: initial("ones"), Beta: initial("zeros")}
 }
 
 func layerNormalizationFrom(c Config) *LayerNormalization {
-	c.none("beta_regularizer", "gamma_regularizer", "beta_constraint", "gamma_constraint")
-	c.use("beta_initializer", "gamma_initializer")
 	if Get(c, "rms_scaling", false) {
 		c.fail("rms_scaling", "false")
 	}
 	return &LayerNormalization{
-		LayerBase: c.base(), Epsilon: Get(c, "epsilon", 1e-3), Center: Get(c, "center", true), Scale: Get(c, "scale", true), axis: c.lastAxis(),
+		LayerBase: c.base(), Epsilon: Get(c, "epsilon", 1e-3), Center: Get(c, "center", true), Scale: Get(c, "scale", true), Axes: c.axes(),
+		Gamma: c.weight("gamma", "ones"), Beta: c.weight("beta", "zeros"),
 	}
 }
 
@@ -37,31 +39,31 @@ func (n *LayerNormalization) Class() string { return "LayerNormalization" }
 
 // Config returns Keras's attributes.
 func (n *LayerNormalization) Config() map[string]any {
-	return map[string]any{
-		"axis": -1, "epsilon": n.Epsilon, "center": n.Center, "scale": n.Scale, "beta_initializer": keras("zeros"), "gamma_initializer": keras("ones"),
-	}
+	return weights(map[string]any{
+		"axis": axisAttribute(n.Axes), "epsilon": n.Epsilon, "center": n.Center, "scale": n.Scale,
+	}, map[string]nn.Weight{"gamma": n.Gamma, "beta": n.Beta})
 }
 
 // Build makes the parameters.
 func (n *LayerNormalization) Build(in []nn.Shape) (nn.Shape, error) {
 	shape, err := single(&n.LayerBase, n.Class(), in)
-	if err == nil {
-		err = checkAxis(&n.LayerBase, n.Class(), n.axis, shape)
-	}
 	if err != nil {
 		return nil, err
 	}
-	c := shape[len(shape)-1]
-	if n.Scale {
-		n.AddParam("gamma", "ones", true, c)
+	if n.at, err = resolve(&n.LayerBase, n.Class(), n.Axes, shape); err != nil {
+		return nil, err
 	}
-	if n.Center {
-		n.AddParam("beta", "zeros", true, c)
+	var sizes []int
+	for _, a := range n.at {
+		sizes = append(sizes, shape[a])
 	}
-	return shape, nil
+	addScaleAndShift(&n.LayerBase, n.Scale, n.Gamma, n.Center, n.Beta, sizes...)
+	return shape, checkGather(&n.LayerBase, n.Class(), shape)
 }
 
 // Lower emits the normalisation.
 func (n *LayerNormalization) Lower(l *nn.Lowering) {
-	l.Emit(&op.LayerNorm{C: n.Out[len(n.Out)-1], Epsilon: n.Epsilon, Scale: n.Scale, Center: n.Center}, n.Out, n.Params...)
+	along(l, n.Out, n.at, func(shape nn.Shape) {
+		l.Emit(&op.LayerNorm{C: size(n.Out, n.at), Epsilon: n.Epsilon, Scale: n.Scale, Center: n.Center}, shape, n.Params...)
+	})
 }

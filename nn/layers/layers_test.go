@@ -133,6 +133,18 @@ var cases = []struct {
 	{"LeakyReLU", `{"negative_slope": 0.1}`, []nn.Shape{{5}}},
 	{"MaxPooling3D", `{}`, []nn.Shape{{4, 5, 3, 2}}},
 	{"MaxPooling3D", `{"pool_size": [3, 2, 1], "strides": 1, "padding": "same"}`, []nn.Shape{{3, 4, 2, 2}}},
+	{"BatchNormalization", `{"trainable": false}`, []nn.Shape{{2, 3}}},
+	{"BatchNormalization", `{"axis": 2, "moving_mean_initializer": "ones", "beta_initializer": {"class_name": "Constant", "config": {"value": 2}}}`, []nn.Shape{{2, 3, 2}}},
+	{"Dense", `{"units": 2, "kernel_initializer": "orthogonal", "activity_regularizer": {"class_name": "L1L2", "config": {"l1": 0.1, "l2": 0.2}}}`, []nn.Shape{{4}}},
+	{"Dense", `{"units": 2, "kernel_initializer": {"class_name": "VarianceScaling", "config": {"scale": 2, "mode": "fan_out", "distribution": "untruncated_normal"}},
+		"bias_initializer": {"class_name": "RandomUniform", "config": {"minval": -1, "maxval": 2, "seed": 4}}, "kernel_regularizer": "l1",
+		"bias_regularizer": {"class_name": "L1L2", "config": {"l1": 0.1, "l2": 0.2}}, "bias_constraint": "non_neg",
+		"kernel_constraint": {"class_name": "MinMaxNorm", "config": {"min_value": 0.5, "max_value": 2, "rate": 0.5, "axis": [0, 1]}}}`, []nn.Shape{{4}}},
+	{"GroupNormalization", `{"groups": 2}`, []nn.Shape{{2, 2, 1, 4}}},
+	{"GroupNormalization", `{"groups": 1, "axis": 1, "scale": false, "epsilon": 0.1}`, []nn.Shape{{2, 3, 2}}},
+	{"GroupNormalization", `{"groups": -1, "center": false}`, []nn.Shape{{5, 3}}},
+	{"LayerNormalization", `{"axis": [1, 3]}`, []nn.Shape{{2, 3, 2}}},
+	{"LayerNormalization", `{"axis": -2, "gamma_regularizer": "l2"}`, []nn.Shape{{2, 3, 2}}},
 	{"Multiply", `{}`, []nn.Shape{{2, 3}, {2, 3}, {2, 3}}},
 	{"PReLU", `{}`, []nn.Shape{{2, 3}}},
 	{"PReLU", `{"shared_axes": [2]}`, []nn.Shape{{2, 3, 2}}},
@@ -204,13 +216,13 @@ func TestConfig(t *testing.T) {
 		if l.Class() != c.class {
 			t.Errorf("%s: the layer says it is %s", c.class, l.Class())
 		}
-		text, err := json.Marshal(l.Config())
+		text, err := json.Marshal(layers.ToConfig(l))
 		if err != nil {
 			t.Fatal(err)
 		}
 		again := build(t, c.class, decode(t, string(text)), c.in)
-		if got := again.Layers()[0].Config(); !reflect.DeepEqual(got, l.Config()) {
-			t.Errorf("%s %s: got %v after a round trip, want %v", c.class, c.options, got, l.Config())
+		if got := layers.ToConfig(again.Layers()[0]); !reflect.DeepEqual(got, layers.ToConfig(l)) {
+			t.Errorf("%s %s: got %v after a round trip, want %v", c.class, c.options, got, layers.ToConfig(l))
 		}
 		if got, want := again.Outputs()[0].Shape, m.Outputs()[0].Shape; !slices.Equal(got, want) {
 			t.Errorf("%s %s: got shape %v after a round trip, want %v", c.class, c.options, got, want)
@@ -251,7 +263,7 @@ func TestRefused(t *testing.T) {
 		{"Conv3D", `{"filters": 0, "kernel_size": 3}`, nn.Shape{4, 4, 4, 1}},
 		{"Conv3D", `{"filters": 1, "kernel_size": [3, 3]}`, nn.Shape{4, 4, 4, 1}},
 		{"Conv3D", `{"filters": 3, "kernel_size": 3, "groups": 2}`, nn.Shape{4, 4, 4, 2}},
-		{"Conv3D", `{"filters": 3, "kernel_size": 3, "kernel_regularizer": "l2"}`, nn.Shape{4, 4, 4, 2}},
+		{"Conv3D", `{"filters": 3, "kernel_size": 3, "kernel_regularizer": "l3"}`, nn.Shape{4, 4, 4, 2}},
 		{"Conv3D", `{"filters": 1000000, "kernel_size": 1000}`, nn.Shape{2000, 2000, 2000, 2}},
 		{"Conv3D", `{"filters": 3, "kernel_size": 3}`, nn.Shape{4, 4, 2}},
 		{"Cropping3D", `{"cropping": 2}`, nn.Shape{4, 9, 9, 1}},
@@ -270,8 +282,18 @@ func TestRefused(t *testing.T) {
 		{"Rescaling", `{"scale": []}`, nn.Shape{4, 9}},
 		{"Reshape", `{"target_shape": [-1, -1]}`, nn.Shape{4}},
 		{"Reshape", `{"target_shape": [3]}`, nn.Shape{4}},
-		{"LayerNormalization", `{"axis": [1, 2]}`, nn.Shape{4, 3}},
-		{"LayerNormalization", `{"axis": 1}`, nn.Shape{4, 3}},
+		{"LayerNormalization", `{"axis": [2, 1]}`, nn.Shape{4, 3}},
+		{"LayerNormalization", `{"axis": 3}`, nn.Shape{4, 3}},
+		{"LayerNormalization", `{"axis": 0}`, nn.Shape{4, 3}},
+		{"BatchNormalization", `{"axis": [1, 2]}`, nn.Shape{4, 3}},
+		{"GroupNormalization", `{"groups": 2}`, nn.Shape{4, 3}},
+		{"GroupNormalization", `{"groups": 0}`, nn.Shape{4, 3}},
+		{"Dense", `{"units": 2, "kernel_initializer": "orthonormal"}`, nn.Shape{4}},
+		{"Dense", `{"units": 2, "kernel_initializer": {"class_name": "VarianceScaling", "config": {"mode": "fan"}}}`, nn.Shape{4}},
+		{"Dense", `{"units": 2, "kernel_initializer": {"class_name": "HeNormal", "config": {"colour": 1}}}`, nn.Shape{4}},
+		{"Dense", `{"units": 2, "kernel_regularizer": {"class_name": "OrthogonalRegularizer", "config": {}}}`, nn.Shape{4}},
+		{"Dense", `{"units": 2, "kernel_regularizer": {"class_name": "L2", "config": {"l2": "much"}}}`, nn.Shape{4}},
+		{"Dense", `{"units": 2, "kernel_constraint": "tidy"}`, nn.Shape{4}},
 		{"GaussianNoise", `{"stddev": -1}`, nn.Shape{4, 3}},
 		{"Dropout", `{"rate": 1}`, nn.Shape{4, 3}},
 		{"Multiply", `{}`, nn.Shape{4, 3}},

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/voxelstream/voxelstream/nn"
-	"github.com/voxelstream/voxelstream/nn/internal/op"
 )
 
 // Permute changes the order of the axes: axis i of the output is axis Dims[i] of the input, counted from 1, as the batch is 0.
@@ -44,25 +43,14 @@ func (p *Permute) Build(in []nn.Shape) (nn.Shape, error) {
 	if len(out) == 0 {
 		return nil, &nn.ShapeError{Layer: p.Name, Class: p.Class(), Got: in, Want: "an order of its axes, found none"}
 	}
-	return out, nil
+	return out, checkGather(&p.LayerBase, p.Class(), out)
 }
 
 // Lower emits the choice of elements.
 func (p *Permute) Lower(l *nn.Lowering) {
-	in := p.In[0]
-	// strides has how far apart neighbours along each axis of the output are in the input.
-	strides := make([]int, len(in))
+	order := make([]int, len(p.Dims))
 	for i, d := range p.Dims {
-		strides[i] = in[d:].Size()
+		order[i] = d - 1
 	}
-	g := &op.Gather{From: make([]int32, in.Size()), Cells: in.Size(), C: 1}
-	for i := range g.From {
-		rest, from := i, 0
-		for a, size := range slices.Backward(p.Out) {
-			from += rest % size * strides[a]
-			rest /= size
-		}
-		g.From[i] = int32(from)
-	}
-	l.Emit(g, p.Out)
+	lowerPermute(l, p.In[0], order)
 }

@@ -13,16 +13,15 @@ import (
 // Input and output have the same shape; alpha has it too, but for 1 along the axes that share it.
 type PReLU struct {
 	nn.LayerBase
-	SharedAxes  []int // counted from 1, as the batch is 0
-	Initializer string
+	SharedAxes []int // counted from 1, as the batch is 0
+	Alpha      nn.Weight
 }
 
 // NewPReLU makes one with a slope per channel: the axes of a volume share it.
-func NewPReLU() *PReLU { return &PReLU{SharedAxes: []int{1, 2, 3}, Initializer: "zeros"} }
+func NewPReLU() *PReLU { return &PReLU{SharedAxes: []int{1, 2, 3}, Alpha: initial("zeros")} }
 
 func preluFrom(c Config) *PReLU {
-	c.none("alpha_regularizer", "alpha_constraint")
-	return &PReLU{LayerBase: c.base(), SharedAxes: c.integers("shared_axes"), Initializer: c.initializer("alpha_initializer", "zeros")}
+	return &PReLU{LayerBase: c.base(), SharedAxes: c.integers("shared_axes"), Alpha: c.weight("alpha", "zeros")}
 }
 
 // Class is PReLU.
@@ -30,7 +29,7 @@ func (p *PReLU) Class() string { return "PReLU" }
 
 // Config returns Keras's attributes.
 func (p *PReLU) Config() map[string]any {
-	return map[string]any{"shared_axes": p.SharedAxes, "alpha_initializer": keras(p.Initializer)}
+	return weights(map[string]any{"shared_axes": p.SharedAxes}, map[string]nn.Weight{"alpha": p.Alpha})
 }
 
 // Build makes alpha.
@@ -46,7 +45,7 @@ func (p *PReLU) Build(in []nn.Shape) (nn.Shape, error) {
 		}
 		alpha[a-1] = 1
 	}
-	p.AddParam("alpha", p.Initializer, true, alpha...)
+	p.AddParam("alpha", p.Alpha, true, alpha...)
 	return shape, nil
 }
 

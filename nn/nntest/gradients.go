@@ -22,7 +22,7 @@ const (
 )
 
 // CheckGradients compares the derivatives that a model's reference operations compute with central differences, all in float64: of a weighted
-// sum of the outputs, by each number of each trainable parameter and of each input. Inputs and parameters are random, from a fixed seed. With
+// sum of the outputs and the penalties on activities, by each number of each trainable parameter and of each input. Inputs and parameters are random, from a fixed seed. With
 // train the layers behave as in training. The model should be small: each number costs two passes.
 func CheckGradients(tb testing.TB, m *nn.Model, train bool) {
 	tb.Helper()
@@ -122,10 +122,13 @@ func (c *checker) forward() float64 {
 	for p, v := range c.still {
 		copy(c.params[p].data, v)
 	}
+	var sum float64
 	for _, n := range c.program.Nodes {
 		c.reference(n).Forward64(c.env(n))
+		if activity, ok := n.Op.(*op.Penalty); ok {
+			sum += activity.Value()
+		}
 	}
-	var sum float64
 	for i, out := range c.program.Outputs {
 		for j, v := range c.values[out].data {
 			sum += c.weights[i][j] * v

@@ -6,6 +6,7 @@
 
 Each file is an .npz of float32 arrays with one uint8 array "manifest": the JSON that tells what they are.
     keras_layers.npz    every layer with several sets of options: parameters, inputs, outputs, gradients
+    keras_weights.npz   what constraints and regularizers make of an array
     keras_network.npz   a small network as the tutorial's: loss, gradients, weights after 1 and 5 steps of Adam
     keras_fit.npz       what fit makes of validation_split, class by class of rows
     keras_summary.txt   the summary of the tutorial's network as Keras prints it
@@ -117,7 +118,42 @@ CASES = [
     ("GaussianNoise", dict(stddev=0.5), [(3, 9)], False),
     ("Conv3D", dict(filters=6, kernel_size=(3, 1, 2), groups=3, strides=(2, 1, 1), padding="same", activation="silu"), [(2, 5, 4, 4, 3)], False),
     ("Multiply", dict(), [(2, 3, 2, 2, 2)] * 3, False),
+    ("GroupNormalization", dict(groups=2), [(2, 2, 3, 2, 6)], False),
+    ("GroupNormalization", dict(groups=3, axis=2, epsilon=0.1, scale=False), [(2, 2, 3, 2)], True),
+    ("GroupNormalization", dict(groups=-1, center=False), [(2, 2, 3, 4)], False),
+    ("LayerNormalization", dict(axis=[1, 3]), [(2, 2, 3, 4)], True),
+    ("LayerNormalization", dict(axis=2), [(2, 2, 3, 4)], True),
+    ("BatchNormalization", dict(axis=2), [(4, 2, 3, 2)], True),
+    ("BatchNormalization", dict(trainable=False), [(4, 2, 3)], True),
 ]
+
+
+def weight_cases():
+    """Constraints and penalties: what each makes of an array."""
+    seed(4)
+    made = [
+        ("kernel_constraint", keras.constraints.MaxNorm(1.5)), ("kernel_constraint", keras.constraints.MaxNorm(1.0, axis=[0, 1])),
+        ("kernel_constraint", keras.constraints.MaxNorm(1.0, axis=-1)), ("kernel_constraint", keras.constraints.NonNeg()),
+        ("kernel_constraint", keras.constraints.UnitNorm(axis=[0, 1])), ("kernel_constraint", keras.constraints.UnitNorm()),
+        ("kernel_constraint", keras.constraints.MinMaxNorm(0.5, 1.5, rate=0.7, axis=1)), ("kernel_constraint", keras.constraints.MinMaxNorm()),
+        ("kernel_regularizer", keras.regularizers.L1(0.2)), ("kernel_regularizer", keras.regularizers.L2()),
+        ("kernel_regularizer", keras.regularizers.L1L2(0.1, 0.3)), ("kernel_regularizer", keras.regularizers.L1L2(l2=0.3)),
+    ]
+    manifest, arrays = [], {}
+    for number, (key, made) in enumerate(made):
+        prefix = "%02d/" % number
+        kernel = normal(3, 4)
+        value = tf.constant(kernel)
+        with tf.GradientTape() as tape:
+            tape.watch(value)
+            after = made(value)
+        arrays[prefix + "kernel"], arrays[prefix + "after"] = kernel, np.asarray(after)
+        if key == "kernel_regularizer":
+            arrays[prefix + "after"] = np.asarray([after])
+            arrays[prefix + "grad"] = tape.gradient(after, value).numpy()
+        layer = keras.layers.Dense(4, name="tested", **{key: made})
+        manifest.append(dict(prefix=prefix, config=plain(layer.get_config()), penalty=key == "kernel_regularizer"))
+    save("keras_weights.npz", manifest, arrays)
 
 
 def layer_cases():
@@ -283,6 +319,7 @@ def lcg(n):
 if __name__ == "__main__":
     os.chdir(os.path.dirname(os.path.abspath(__file__)))
     layer_cases()
+    weight_cases()
     network()
     fit()
     summary()

@@ -47,11 +47,11 @@ func Evaluate(ctx context.Context, m *nn.Model, d *Data, threads int) (*Evaluati
 	}
 	var loss float64
 	bins := make([]bin, 10)
-	err = predict(ctx, m, d, threads, func(lo int, rows []float32) {
+	err = predict(ctx, m, d, threads, func(lo int, rows []float32, penalty float64) {
 		n := len(rows) / classes
 		labels := d.Labels[lo : lo+n]
 		l, _ := crossentropy(rows, labels, nil)
-		loss += l
+		loss += l + penalty*float64(n)
 		for i, label := range labels {
 			row := rows[i*classes : (i+1)*classes]
 			best := ArgMax(row)
@@ -115,12 +115,12 @@ func (e *Evaluation) score(bins []bin) {
 // Predict returns the model's output for every sample: [samples, outputs].
 func Predict(ctx context.Context, m *nn.Model, d *Data, threads int) ([]float32, error) {
 	var out []float32
-	err := predict(ctx, m, d, threads, func(_ int, rows []float32) { out = append(out, rows...) })
+	err := predict(ctx, m, d, threads, func(_ int, rows []float32, _ float64) { out = append(out, rows...) })
 	return out, err
 }
 
-// predict calls f with the outputs of each batch, and where it starts.
-func predict(ctx context.Context, m *nn.Model, d *Data, threads int, f func(lo int, rows []float32)) error {
+// predict calls f with the outputs of each batch, where it starts, and the model's penalty on it.
+func predict(ctx context.Context, m *nn.Model, d *Data, threads int, f func(lo int, rows []float32, penalty float64)) error {
 	plan, err := m.Compile(min(evaluationBatch, max(d.Len(), 1)), nn.Options{Threads: threads, Palette: d.Palette})
 	if err != nil {
 		return err
@@ -135,7 +135,7 @@ func predict(ctx context.Context, m *nn.Model, d *Data, threads int, f func(lo i
 		if err := plan.Forward(n, false, 0); err != nil {
 			return err
 		}
-		f(lo, plan.Output(0))
+		f(lo, plan.Output(0), plan.Penalty())
 	}
 	return nil
 }

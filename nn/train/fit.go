@@ -177,12 +177,14 @@ func (f *fit) epoch(ctx context.Context, order []int, p *Progress) error {
 			return err
 		}
 		l, c := crossentropy(f.plan.Output(0), f.labels, f.plan.OutputGrad(0))
+		l += f.plan.Penalty() * float64(n) // as Keras reports it; Backward knows its derivative
 		if math.IsNaN(l) || math.IsInf(l, 0) {
 			return fmt.Errorf("the loss is %v in epoch %d, step %d, first seen after layer %q, learning rate %g: %w",
 				l, p.Epoch, f.step, f.plan.NonFinite(), f.o.LearningRate, ErrDiverged)
 		}
 		f.plan.Backward()
 		f.o.Optimizer.Step(f.plan)
+		f.m.Constrain()
 		f.step++
 		f.busy += time.Since(start)
 		loss, correct = loss+l, correct+c

@@ -42,12 +42,12 @@ func New(name string, input nn.Shape, classes int) (*nn.Model, error) {
 func tutorial(input nn.Shape, classes int) (*nn.Model, error) {
 	conv := func(filters int) *layers.Conv3D {
 		c := layers.NewConv3D(filters, 3, "relu")
-		c.KernelInitializer = "he_uniform"
+		c.KernelWeight.Initializer = layers.Initializer("he_uniform")
 		return c
 	}
 	dense := func() *layers.Dense {
 		d := layers.NewDense(256, "relu")
-		d.KernelInitializer = "he_uniform"
+		d.KernelWeight.Initializer = layers.Initializer("he_uniform")
 		return d
 	}
 	return nn.Sequential("tutorial", input,

@@ -21,8 +21,7 @@ type Param struct {
 	Shape     []int
 	Value     []float32
 	Trainable bool
-	// Init names the initializer, one of package initializer's; the arrays are filled by Model.Init.
-	Init string
+	Weight
 }
 
 // Value is an array per sample that one node writes and others read.

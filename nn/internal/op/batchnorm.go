@@ -13,7 +13,9 @@ type BatchNorm struct {
 	C                 int
 	Epsilon, Momentum float64
 	Scale, Center     bool
-	mean, dev         []float64 // 1/sqrt(variance+epsilon)
+	// Frozen uses the moving statistics in training too, and leaves them as they are.
+	Frozen    bool
+	mean, dev []float64 // 1/sqrt(variance+epsilon)
 }
 
 // Forward computes Y, and in training moves the statistics.
@@ -58,7 +60,7 @@ func batchNormForward[T ir.Float](b *BatchNorm, e *ir.Env[T]) {
 	}
 	for c := range b.C {
 		mean, variance := float64(e.P[moving][c]), float64(e.P[moving+1][c])
-		if e.Train {
+		if e.Train && !b.Frozen {
 			mean, variance = 0, 0
 			for r := range rows {
 				mean += float64(x[r*b.C+c])
@@ -104,7 +106,7 @@ func batchNormBackward[T ir.Float](b *BatchNorm, e *ir.Env[T]) {
 			continue
 		}
 		scale := b.dev[c] * at(e.P, gamma, c, 1)
-		if !e.Train {
+		if !e.Train || b.Frozen {
 			sum, dot = 0, 0
 		}
 		for r := range rows {

@@ -26,13 +26,13 @@ func (l *LayerNorm) Forward64(e *ir.Env[float64]) { layerNormForward(l, e) }
 // Backward64 is Backward in float64.
 func (l *LayerNorm) Backward64(e *ir.Env[float64]) { layerNormBackward(l, e) }
 
-// params returns the indices of gamma and beta in P, -1 where absent.
-func (l *LayerNorm) params() (gamma, beta int) {
+// scaleAndShift returns the indices of gamma and beta in P, -1 where absent.
+func scaleAndShift(scale, center bool) (gamma, beta int) {
 	gamma, beta = -1, -1
-	if l.Scale {
+	if scale {
 		gamma = 0
 	}
-	if l.Center {
+	if center {
 		beta = gamma + 1
 	}
 	return gamma, beta
@@ -53,7 +53,7 @@ func statistics[T ir.Float](x []T, epsilon float64) (mean, dev float64) {
 }
 
 func layerNormForward[T ir.Float](l *LayerNorm, e *ir.Env[T]) {
-	gamma, beta := l.params()
+	gamma, beta := scaleAndShift(l.Scale, l.Center)
 	for r := 0; r < len(e.Y); r += l.C {
 		x, y := e.X[0][r:r+l.C], e.Y[r:r+l.C]
 		mean, dev := statistics(x, l.Epsilon)
@@ -65,7 +65,7 @@ func layerNormForward[T ir.Float](l *LayerNorm, e *ir.Env[T]) {
 
 // layerNormBackward: with h the normalised row, g = gamma dy and m the mean over the row, dx = (g - m(g) - h m(g h)) / deviation.
 func layerNormBackward[T ir.Float](l *LayerNorm, e *ir.Env[T]) {
-	gamma, beta := l.params()
+	gamma, beta := scaleAndShift(l.Scale, l.Center)
 	for r := 0; r < len(e.Y); r += l.C {
 		x, dy := e.X[0][r:r+l.C], e.DY[r:r+l.C]
 		mean, dev := statistics(x, l.Epsilon)

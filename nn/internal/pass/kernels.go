@@ -9,7 +9,7 @@ import (
 
 // useKernels puts the blocked, parallel operations of package fast in the place of the reference ones, node by node. They compute the same sums
 // in another order, so results differ by rounding. It leaves alone what has no kernel: grouped convolutions, average pooling, pooling with
-// padding, whole channels dropping, activations but the rectifiers. The passes that fuse work on the result of this one.
+// padding, normalisation with frozen statistics, whole channels dropping, activations but the rectifiers. The passes that fuse work on the result of this one.
 func useKernels(p *ir.Program) {
 	for _, n := range p.Nodes {
 		switch o := n.Op.(type) {
@@ -20,7 +20,9 @@ func useKernels(p *ir.Program) {
 		case *op.Dense:
 			n.Op = &fast.Dense{Dense: o}
 		case *op.BatchNorm:
-			n.Op = &fast.BatchNorm{BatchNorm: o}
+			if !o.Frozen || !p.Training {
+				n.Op = &fast.BatchNorm{BatchNorm: o}
+			}
 		case *op.Dropout:
 			if o.Spatial == 0 {
 				n.Op = &fast.Dropout{Dropout: o}

@@ -2,10 +2,10 @@ package config
 
 import (
 	"encoding/json"
-	"maps"
 	"slices"
 
 	"github.com/voxelstream/voxelstream/nn"
+	"github.com/voxelstream/voxelstream/nn/layers"
 )
 
 // Marshal writes the model's architecture as Keras 3 does, or with legacy as Keras 2 does.
@@ -43,13 +43,13 @@ func Marshal(m *nn.Model, legacy bool) ([]byte, error) {
 
 // node describes one layer or input.
 func node(n *nn.Node, legacy bool) map[string]any {
-	config := map[string]any{"name": n.Name(), "dtype": "float32"}
-	o := map[string]any{"class_name": "InputLayer", "config": config}
+	o := map[string]any{"class_name": "InputLayer"}
 	if !legacy {
 		o["module"], o["registered_name"] = "keras.layers", nil
 	}
 	if n.Layer == nil {
-		config["sparse"], config["ragged"] = false, false
+		config := map[string]any{"name": n.Name(), "dtype": "float32", "sparse": false, "ragged": false}
+		o["config"] = config
 		if legacy {
 			config["batch_input_shape"] = batch(n.Shape)
 		} else {
@@ -58,8 +58,7 @@ func node(n *nn.Node, legacy bool) map[string]any {
 		return o
 	}
 	o["class_name"] = n.Layer.Class()
-	config["trainable"] = true
-	maps.Copy(config, n.Layer.Config())
+	o["config"] = layers.ToConfig(n.Layer)
 	if !legacy && len(n.Inputs) == 1 {
 		o["build_config"] = map[string]any{"input_shape": batch(n.Inputs[0].Shape)}
 	}
