@@ -65,6 +65,13 @@ func (l *Lowering) Emit(op ir.Op, out Shape, params ...*Param) {
 	l.program.Nodes = append(l.program.Nodes, &ir.Node{Layer: l.Layer.Name, Op: op, In: in, Out: l.Output, Params: params})
 }
 
+// Prepare appends an operation on input i alone, whose output takes that input's place. It comes before Emit.
+func (l *Lowering) Prepare(i int, op ir.Op, out Shape, params ...*Param) {
+	v := &ir.Value{Shape: out}
+	l.program.Nodes = append(l.program.Nodes, &ir.Node{Layer: l.Layer.Name, Op: op, In: []*ir.Value{l.Inputs[i]}, Out: v, Params: params})
+	l.Inputs[i] = v
+}
+
 // ShapeError says that a layer cannot take an input.
 type ShapeError struct {
 	Layer, Class, Want string

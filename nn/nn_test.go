@@ -32,7 +32,7 @@ func TestSummaryIsThatOfKeras(t *testing.T) {
 	left, right := layers.NewConv3D(4, 3, ""), layers.NewConv3D(4, 1, "")
 	left.Name, left.Padding, right.Name = "left", "same", "right"
 	l, r := must(nn.Apply(left, volume)), must(nn.Apply(right, volume))
-	joined := must(nn.Apply(&layers.Concatenate{}, l, must(nn.Apply(&layers.Add{}, l, r))))
+	joined := must(nn.Apply(layers.NewConcatenate(), l, must(nn.Apply(layers.NewAdd(), l, r))))
 	pooled := must(nn.Apply(&layers.GlobalPooling3D{Average: true}, joined))
 	first, second := layers.NewDense(3, ""), layers.NewDense(2, "")
 	first.Name, second.Name = "first", "a_name_that_is_longer_than_its_column"
@@ -228,7 +228,7 @@ func TestInitializers(t *testing.T) {
 
 func TestModelsAreRefused(t *testing.T) {
 	a, b := nn.Input("a", nn.Shape{4}), nn.Input("b", nn.Shape{4})
-	sum := must(nn.Apply(&layers.Add{}, a, b))
+	sum := must(nn.Apply(layers.NewAdd(), a, b))
 	used := layers.NewDense(2, "")
 	out := must(nn.Apply(used, sum))
 	_, errTwice := nn.Apply(used, sum)
@@ -240,8 +240,8 @@ func TestModelsAreRefused(t *testing.T) {
 	m := must(nn.Functional("m", []*nn.Node{a, b}, []*nn.Node{out}))
 	_, errBatch := m.Compile(0, nn.Options{})
 	_, errPalette := m.Compile(1, nn.Options{Palette: &nn.Palette{Channels: 4, Colours: make([]float32, 1024)}})
-	_, errAdd := nn.Apply(&layers.Add{}, a, nn.Input("", nn.Shape{5}))
-	_, errOne := nn.Apply(&layers.Multiply{}, a)
+	_, errAdd := nn.Apply(layers.NewAdd(), a, nn.Input("", nn.Shape{5}))
+	_, errOne := nn.Apply(layers.NewMultiply(), a)
 	for want, err := range map[string]error{
 		"used twice": errTwice, `input "b"`: errInput, "0 inputs": errNone, `two layers are named "a"`: errName, "batch size 0": errBatch,
 		"one input, the model has 2": errPalette, "(None, 4), (None, 5)": errAdd, "two or more": errOne,

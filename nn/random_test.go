@@ -76,7 +76,7 @@ func randomModel(r *rand.Rand, channels int) *nn.Model {
 			if r.IntN(2) == 0 {
 				try(layers.NewBatchNormalization(), at)
 			}
-			try([]nn.Layer{&layers.Add{}, &layers.Add{}, &layers.Multiply{}, &layers.Concatenate{}}[r.IntN(4)], start, at)
+			try([]nn.Layer{layers.NewAdd(), layers.NewAdd(), layers.NewMultiply(), layers.NewConcatenate()}[r.IntN(4)], start, at)
 		}
 	}
 	if r.IntN(2) == 0 {

@@ -75,10 +75,10 @@ func graph(tb testing.TB) *nn.Model {
 	in := nn.Input("voxels", nn.Shape{4, 5, 4, 2})
 	short := apply(same(3, 1), in)
 	long := apply(same(3, 3), apply(same(4, 3), in))
-	sum := apply(&layers.Add{}, short, long)
+	sum := apply(layers.NewAdd(), short, long)
 	mean := apply(&layers.GlobalPooling3D{Average: true}, sum)
 	most := apply(&layers.GlobalPooling3D{}, long)
-	joined := apply(&layers.Concatenate{}, mean, most)
+	joined := apply(layers.NewConcatenate(), mean, most)
 	a, b := apply(layers.NewDense(2, "softmax"), joined), apply(layers.NewDense(1, "sigmoid"), most)
 	m, err := nn.Functional("residual", []*nn.Node{in}, []*nn.Node{a, b})
 	if err != nil {

@@ -1,27 +1,29 @@
 package layers
 
 import (
+	"math"
+
 	"github.com/voxelstream/voxelstream/nn"
+	"github.com/voxelstream/voxelstream/nn/internal/op"
 )
 
-// Activation applies a function to each element, or softmax along the last axis.
+// Activation applies a function to each element, or softmax or log_softmax along the last axis.
 //
-// Input and output have the same shape. It stands for Keras's Activation and for the layers ReLU, LeakyReLU, ELU and Softmax: class says which.
+// Input and output have the same shape. Function is one of Keras's names: relu, relu6, leaky_relu, elu, selu, celu, gelu, silu, mish, softplus,
+// softsign, squareplus, sparse_plus, sigmoid, hard_sigmoid, log_sigmoid, sparse_sigmoid, tanh, hard_tanh, tanh_shrink, hard_silu, hard_shrink,
+// soft_shrink, exponential, softmax, log_softmax, linear. The names glu, sparsemax and threshold are not supported.
 type Activation struct {
 	nn.LayerBase
-	Function string  // Keras's name: relu, leaky_relu, elu, selu, gelu, silu, softplus, sigmoid, tanh, softmax, linear
-	Alpha    float64 // the slope below zero of leaky_relu, the scale of elu
+	Function string
+	Alpha    float64 // the slope below zero of leaky_relu, the scale of elu and celu
 
-	class string
+	class string // Activation, LeakyReLU or ELU
 }
 
 // NewActivation makes a layer of a function by Keras's name.
 func NewActivation(function string) *Activation {
-	return &Activation{Function: function, Alpha: 1, class: "Activation"}
+	return &Activation{Function: function, Alpha: defaultAlpha(function), class: "Activation"}
 }
-
-// NewReLU makes a rectifier.
-func NewReLU() *Activation { return &Activation{Function: "relu", class: "ReLU"} }
 
 // NewLeakyReLU makes a rectifier that leaks by that slope below zero.
 func NewLeakyReLU(slope float64) *Activation {
@@ -29,40 +31,16 @@ func NewLeakyReLU(slope float64) *Activation {
 }
 
 func activationFrom(c Config) *Activation {
-	alpha := 1.0
-	name, attributes := c.object("activation", "linear")
-	if slope, ok := attributes["negative_slope"].(float64); ok {
-		alpha = slope
-	} else if name == "leaky_relu" {
-		alpha = .2 // Keras's default of the function, unlike that of the layer
-	}
-	return &Activation{LayerBase: c.base(), Function: c.activation("activation"), Alpha: alpha, class: c.class}
+	function := c.activation()
+	return &Activation{LayerBase: c.base(), Function: function, Alpha: defaultAlpha(function), class: c.class}
 }
 
-func activationLayerFrom(c Config, function string) *Activation {
-	a := &Activation{LayerBase: c.base(), Function: function, Alpha: 1, class: c.class}
-	switch function {
-	case "leaky_relu":
-		a.Alpha = Get(c, "negative_slope", Get(c, "alpha", .3))
-	case "elu":
-		a.Alpha = Get(c, "alpha", 1.)
-	case "relu":
-		c.none("max_value")
-		if threshold := Get(c, "threshold", 0.); threshold != 0 {
-			c.fail("threshold", "0")
-		}
-		if a.Alpha = Get(c, "negative_slope", 0.); a.Alpha != 0 {
-			a.Function = "leaky_relu"
-		}
-	}
-	return a
+func leakyReLUFrom(c Config) *Activation {
+	return &Activation{LayerBase: c.base(), Function: "leaky_relu", Alpha: Get(c, "negative_slope", Get(c, "alpha", .3)), class: c.class}
 }
 
-func softmaxFrom(c Config) *Activation {
-	if axis := Get(c, "axis", -1.); axis != -1 {
-		c.fail("axis", "-1")
-	}
-	return &Activation{LayerBase: c.base(), Function: "softmax", class: c.class}
+func eluFrom(c Config) *Activation {
+	return &Activation{LayerBase: c.base(), Function: "elu", Alpha: Get(c, "alpha", 1.), class: c.class}
 }
 
 // Class is that of the layer it stands for.
@@ -71,14 +49,10 @@ func (a *Activation) Class() string { return a.class }
 // Config returns Keras's attributes.
 func (a *Activation) Config() map[string]any {
 	switch a.class {
-	case "ReLU":
-		return map[string]any{"max_value": nil, "negative_slope": a.Alpha, "threshold": 0.}
 	case "LeakyReLU":
 		return map[string]any{"negative_slope": a.Alpha}
 	case "ELU":
 		return map[string]any{"alpha": a.Alpha}
-	case "Softmax":
-		return map[string]any{"axis": -1}
 	}
 	return map[string]any{"activation": activationName(a.Function)}
 }
@@ -97,9 +71,105 @@ func (a *Activation) Build(in []nn.Shape) (nn.Shape, error) {
 
 // Lower emits the function.
 func (a *Activation) Lower(l *nn.Lowering) {
-	if a.Function == "linear" {
+	if activationName(a.Function) == "linear" {
 		lowerCopy(l, a.Out)
 		return
 	}
 	lowerActivation(l, a.Function, a.Alpha, a.Out)
+}
+
+// ReLU is a rectifier: x from Threshold on, Slope (x - Threshold) below it, and never more than Max.
+//
+// Input and output have the same shape.
+type ReLU struct {
+	nn.LayerBase
+	Slope, Threshold float64
+	Max              float64 // 0 is no limit
+}
+
+// NewReLU makes the plain rectifier.
+func NewReLU() *ReLU { return &ReLU{} }
+
+func reluFrom(c Config) *ReLU {
+	r := &ReLU{LayerBase: c.base(), Slope: Get(c, "negative_slope", 0.), Threshold: Get(c, "threshold", 0.), Max: Get(c, "max_value", 0.)}
+	if c.attributes["max_value"] != nil && !(r.Max > 0) {
+		c.fail("max_value", "none, or above 0")
+	}
+	if r.Slope < 0 {
+		c.fail("negative_slope", "at least 0")
+	}
+	if r.Threshold < 0 {
+		c.fail("threshold", "at least 0")
+	}
+	return r
+}
+
+// Class is ReLU.
+func (r *ReLU) Class() string { return "ReLU" }
+
+// Config returns Keras's attributes.
+func (r *ReLU) Config() map[string]any {
+	var most any
+	if r.Max > 0 {
+		most = r.Max
+	}
+	return map[string]any{"max_value": most, "negative_slope": r.Slope, "threshold": r.Threshold}
+}
+
+// Build checks the input.
+func (r *ReLU) Build(in []nn.Shape) (nn.Shape, error) { return single(&r.LayerBase, r.Class(), in) }
+
+// Lower emits the rectifier.
+func (r *ReLU) Lower(l *nn.Lowering) {
+	switch {
+	case r.Max == 0 && r.Threshold == 0 && r.Slope == 0:
+		lowerActivation(l, op.Rectified, 0, r.Out)
+	case r.Max == 0 && r.Threshold == 0:
+		lowerActivation(l, "leaky_relu", r.Slope, r.Out)
+	default:
+		most := r.Max
+		if most == 0 {
+			most = math.Inf(1)
+		}
+		f := op.BoundedReLU(r.Slope, most, r.Threshold)
+		l.Emit(&f, r.Out)
+	}
+}
+
+// Softmax is exp(x) over the sum of exp(x) along Axes.
+//
+// Input and output have the same shape.
+type Softmax struct {
+	nn.LayerBase
+	Axes []int // as Keras counts: -1 is the last
+
+	at []int // Axes resolved
+}
+
+// NewSoftmax makes one along the last axis.
+func NewSoftmax() *Softmax { return &Softmax{Axes: []int{-1}} }
+
+func softmaxFrom(c Config) *Softmax { return &Softmax{LayerBase: c.base(), Axes: c.axes()} }
+
+// Class is Softmax.
+func (s *Softmax) Class() string { return "Softmax" }
+
+// Config returns Keras's attributes.
+func (s *Softmax) Config() map[string]any { return map[string]any{"axis": axisAttribute(s.Axes)} }
+
+// Build checks the input.
+func (s *Softmax) Build(in []nn.Shape) (nn.Shape, error) {
+	shape, err := single(&s.LayerBase, s.Class(), in)
+	if err != nil {
+		return nil, err
+	}
+	if s.at, err = resolve(&s.LayerBase, s.Class(), s.Axes, shape); err != nil {
+		return nil, err
+	}
+	return shape, checkGather(&s.LayerBase, s.Class(), shape)
+}
+
+// Lower emits the function.
+func (s *Softmax) Lower(l *nn.Lowering) {
+	along(l, s.Out, s.at, func(shape nn.Shape) { l.Emit(&op.Softmax{C: size(s.Out, s.at)}, shape) })
 }

@@ -154,10 +154,11 @@ func (c Config) object(key, otherwise string) (string, map[string]any) {
 	return otherwise, nil
 }
 
-func (c Config) activation(key string) string {
+func (c Config) activation() string {
+	const key = "activation"
 	name, _ := c.object(key, "linear")
-	if name == "swish" {
-		name = "silu"
+	if long, ok := map[string]string{"swish": "silu", "hard_swish": "hard_silu"}[name]; ok {
+		name = long
 	}
 	if !knownActivation(name) {
 		c.fail(key, "a supported activation")
@@ -235,6 +236,8 @@ func lowerActivation(l *nn.Lowering, name string, alpha float64, shape nn.Shape)
 	case "linear", "":
 	case "softmax":
 		l.Emit(&op.Softmax{C: shape[len(shape)-1]}, shape)
+	case "log_softmax":
+		l.Emit(&op.LogSoftmax{C: shape[len(shape)-1]}, shape)
 	default:
 		a, _ := op.Activation(name, alpha)
 		l.Emit(a, shape)

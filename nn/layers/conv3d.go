@@ -38,7 +38,7 @@ func conv3DFrom(c Config) *Conv3D {
 	one := [3]int{1, 1, 1}
 	return &Conv3D{
 		LayerBase: c.base(), Filters: c.integer("filters"), Kernel: c.triple("kernel_size", one), Strides: c.triple("strides", one),
-		Dilation: c.triple("dilation_rate", one), Padding: c.padding(), Groups: c.integer("groups"), Activation: c.activation("activation"),
+		Dilation: c.triple("dilation_rate", one), Padding: c.padding(), Groups: c.integer("groups"), Activation: c.activation(),
 		UseBias: Get(c, "use_bias", true), KernelWeight: c.weight("kernel", "glorot_uniform"), BiasWeight: c.weight("bias", "zeros"),
 	}
 }

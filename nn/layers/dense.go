@@ -27,7 +27,7 @@ func denseFrom(c Config) *Dense {
 	c.none("lora_rank", "quantization_config")
 	c.used["lora_alpha"] = true // without a rank it says nothing
 	return &Dense{
-		LayerBase: c.base(), Units: c.integer("units"), Activation: c.activation("activation"), UseBias: Get(c, "use_bias", true),
+		LayerBase: c.base(), Units: c.integer("units"), Activation: c.activation(), UseBias: Get(c, "use_bias", true),
 		KernelWeight: c.weight("kernel", "glorot_uniform"), BiasWeight: c.weight("bias", "zeros"),
 	}
 }

@@ -15,31 +15,38 @@ import (
 // Classes lists every layer by Keras's class name, with the function that makes it from Keras's attributes.
 var Classes = map[string]func(Config) nn.Layer{
 	"Activation":             func(c Config) nn.Layer { return activationFrom(c) },
-	"Add":                    func(c Config) nn.Layer { return &Add{LayerBase: c.base()} },
+	"ActivityRegularization": func(c Config) nn.Layer { return identityFrom(c) },
+	"Add":                    func(c Config) nn.Layer { return mergeFrom(c) },
+	"Average":                func(c Config) nn.Layer { return mergeFrom(c) },
 	"AveragePooling3D":       func(c Config) nn.Layer { return poolingFrom(c, true) },
 	"BatchNormalization":     func(c Config) nn.Layer { return batchNormalizationFrom(c) },
 	"Concatenate":            func(c Config) nn.Layer { return concatenateFrom(c) },
-	"Cropping3D":             func(c Config) nn.Layer { return paddingFrom(c, "cropping", true) },
 	"Conv3D":                 func(c Config) nn.Layer { return conv3DFrom(c) },
+	"Conv3DTranspose":        func(c Config) nn.Layer { return conv3DTransposeFrom(c) },
+	"Cropping3D":             func(c Config) nn.Layer { return paddingFrom(c, "cropping", true) },
 	"Dense":                  func(c Config) nn.Layer { return denseFrom(c) },
 	"Dropout":                func(c Config) nn.Layer { return dropoutFrom(c, false) },
-	"ELU":                    func(c Config) nn.Layer { return activationLayerFrom(c, "elu") },
+	"ELU":                    func(c Config) nn.Layer { return eluFrom(c) },
 	"Flatten":                func(c Config) nn.Layer { return flattenFrom(c) },
 	"GaussianNoise":          func(c Config) nn.Layer { return gaussianNoiseFrom(c) },
 	"GlobalAveragePooling3D": func(c Config) nn.Layer { return globalFrom(c, true) },
-	"GroupNormalization":     func(c Config) nn.Layer { return groupNormalizationFrom(c) },
 	"GlobalMaxPooling3D":     func(c Config) nn.Layer { return globalFrom(c, false) },
+	"GroupNormalization":     func(c Config) nn.Layer { return groupNormalizationFrom(c) },
+	"Identity":               func(c Config) nn.Layer { return identityFrom(c) },
 	"LayerNormalization":     func(c Config) nn.Layer { return layerNormalizationFrom(c) },
-	"LeakyReLU":              func(c Config) nn.Layer { return activationLayerFrom(c, "leaky_relu") },
+	"LeakyReLU":              func(c Config) nn.Layer { return leakyReLUFrom(c) },
 	"MaxPooling3D":           func(c Config) nn.Layer { return poolingFrom(c, false) },
-	"Multiply":               func(c Config) nn.Layer { return &Multiply{LayerBase: c.base()} },
+	"Maximum":                func(c Config) nn.Layer { return mergeFrom(c) },
+	"Minimum":                func(c Config) nn.Layer { return mergeFrom(c) },
+	"Multiply":               func(c Config) nn.Layer { return mergeFrom(c) },
 	"PReLU":                  func(c Config) nn.Layer { return preluFrom(c) },
 	"Permute":                func(c Config) nn.Layer { return permuteFrom(c) },
-	"ReLU":                   func(c Config) nn.Layer { return activationLayerFrom(c, "relu") },
+	"ReLU":                   func(c Config) nn.Layer { return reluFrom(c) },
 	"Rescaling":              func(c Config) nn.Layer { return rescalingFrom(c) },
 	"Reshape":                func(c Config) nn.Layer { return reshapeFrom(c) },
 	"Softmax":                func(c Config) nn.Layer { return softmaxFrom(c) },
 	"SpatialDropout3D":       func(c Config) nn.Layer { return dropoutFrom(c, true) },
+	"Subtract":               func(c Config) nn.Layer { return mergeFrom(c) },
 	"UpSampling3D":           func(c Config) nn.Layer { return upSamplingFrom(c) },
 	"ZeroPadding3D":          func(c Config) nn.Layer { return paddingFrom(c, "padding", false) },
 }
@@ -51,7 +58,7 @@ func FromConfig(class string, attributes map[string]any) (nn.Layer, error) {
 	c.name = Get(c, "name", "")
 	make, ok := Classes[class]
 	if !ok {
-		return nil, fmt.Errorf("layer %q: class %q is not supported", c.name, class)
+		return nil, fmt.Errorf("layer %q: class %q is not supported%s", c.name, class, hints[class])
 	}
 	c.use("dtype", "batch_input_shape", "batch_shape") // what does not change what is computed here
 	layer := make(c)
@@ -72,9 +79,19 @@ func ToConfig(l nn.Layer) map[string]any {
 	return attributes
 }
 
-// activationNames are the activations that a layer may name.
+// hints say more about classes that a Keras user may miss.
+var hints = map[string]string{
+	"Functional":      ": a model within a model has to be taken apart, layer by layer",
+	"Model":           ": a model within a model has to be taken apart, layer by layer",
+	"Sequential":      ": a model within a model has to be taken apart, layer by layer",
+	"TimeDistributed": ": there is no axis of time; Dense and others work on the last axis of any shape",
+	"Lambda":          ": Python code is not run",
+	"DepthwiseConv3D": ": Keras has none; Conv3D with as many groups as channels is the same",
+}
+
+// knownActivation reports whether a layer may name that activation.
 func knownActivation(name string) bool {
-	if name == "linear" || name == "softmax" {
+	if name == "linear" || name == "softmax" || name == "log_softmax" {
 		return true
 	}
 	_, ok := op.Activation(name, 0)

@@ -4,86 +4,172 @@ import (
 	"slices"
 
 	"github.com/voxelstream/voxelstream/nn"
+	"github.com/voxelstream/voxelstream/nn/internal/ir"
 	"github.com/voxelstream/voxelstream/nn/internal/op"
 )
 
-// Add is the sum of two or more inputs of one shape.
-type Add struct{ nn.LayerBase }
-
-// Class is Add.
-func (a *Add) Class() string { return "Add" }
-
-// Config returns Keras's attributes: none.
-func (a *Add) Config() map[string]any { return map[string]any{} }
-
-// Build checks that the shapes are equal.
-func (a *Add) Build(in []nn.Shape) (nn.Shape, error) { return alike(&a.LayerBase, a.Class(), in) }
-
-// Lower emits the sum.
-func (a *Add) Lower(l *nn.Lowering) { l.Emit(&op.Add{}, a.Out) }
-
-// Multiply is the product of two or more inputs of one shape, element by element.
-type Multiply struct{ nn.LayerBase }
-
-// Class is Multiply.
-func (m *Multiply) Class() string { return "Multiply" }
-
-// Config returns Keras's attributes: none.
-func (m *Multiply) Config() map[string]any { return map[string]any{} }
-
-// Build checks that the shapes are equal.
-func (m *Multiply) Build(in []nn.Shape) (nn.Shape, error) { return alike(&m.LayerBase, m.Class(), in) }
-
-// Lower emits the product.
-func (m *Multiply) Lower(l *nn.Lowering) { l.Emit(&op.Multiply{}, m.Out) }
-
-// alike checks for two or more inputs of one shape.
-func alike(b *nn.LayerBase, class string, in []nn.Shape) (nn.Shape, error) {
-	if len(in) < 2 || slices.ContainsFunc(in, func(s nn.Shape) bool { return !slices.Equal(s, in[0]) }) {
-		return nil, &nn.ShapeError{Layer: b.Name, Class: class, Got: in, Want: "two or more inputs of one shape"}
-	}
-	return in[0], nil
+// Merge combines two or more inputs element by element: their sum, product, difference (of two), mean, maximum or minimum.
+//
+// The inputs have as many axes; where their sizes differ along one, those of size 1 are repeated. It stands for Keras's Add, Multiply, Subtract,
+// Average, Maximum and Minimum: class says which.
+type Merge struct {
+	nn.LayerBase
+	class string
 }
 
-// Concatenate joins its inputs along the last axis; the other sizes are equal.
-type Concatenate struct{ nn.LayerBase }
+// NewMerge makes one of Keras's class: Add, Multiply, Subtract, Average, Maximum or Minimum.
+func NewMerge(class string) *Merge { return &Merge{class: class} }
+
+// NewAdd makes a sum.
+func NewAdd() *Merge { return NewMerge("Add") }
+
+// NewMultiply makes a product.
+func NewMultiply() *Merge { return NewMerge("Multiply") }
+
+func mergeFrom(c Config) *Merge { return &Merge{LayerBase: c.base(), class: c.class} }
+
+// Class is that of the layer it stands for.
+func (m *Merge) Class() string { return m.class }
+
+// Config returns Keras's attributes: none.
+func (m *Merge) Config() map[string]any { return map[string]any{} }
+
+// Build checks that the shapes agree.
+func (m *Merge) Build(in []nn.Shape) (nn.Shape, error) {
+	want := "two or more inputs of one shape, or of size 1 where they differ"
+	if m.class == "Subtract" {
+		want = "two inputs of one shape, or of size 1 where they differ"
+	}
+	refuse := &nn.ShapeError{Layer: m.Name, Class: m.class, Got: in, Want: want}
+	if len(in) < 2 || m.class == "Subtract" && len(in) > 2 {
+		return nil, refuse
+	}
+	out := slices.Clone(in[0])
+	for _, s := range in {
+		if len(s) != len(out) {
+			return nil, refuse
+		}
+		for a, size := range s {
+			switch {
+			case out[a] == 1:
+				out[a] = size
+			case size != 1 && size != out[a]:
+				return nil, refuse
+			}
+		}
+	}
+	if tooLarge(out...) {
+		return nil, refuse
+	}
+	return out, checkGather(&m.LayerBase, m.class, out)
+}
+
+// Lower emits the combination.
+func (m *Merge) Lower(l *nn.Lowering) {
+	for i, s := range m.In {
+		if !slices.Equal(s, m.Out) {
+			l.Prepare(i, repeat(s, m.Out), m.Out)
+		}
+	}
+	factor := func(by float64) ir.Op { return &op.Affine{C: 1, Scale: []float64{by}, Offset: []float64{0}} }
+	switch m.class {
+	case "Add":
+		l.Emit(&op.Add{}, m.Out)
+	case "Multiply":
+		l.Emit(&op.Multiply{}, m.Out)
+	case "Subtract":
+		l.Prepare(1, factor(-1), m.Out)
+		l.Emit(&op.Add{}, m.Out)
+	case "Average":
+		l.Emit(&op.Add{}, m.Out)
+		l.Emit(factor(1/float64(len(m.In))), m.Out)
+	default:
+		l.Emit(&op.Extreme{Most: m.class == "Maximum"}, m.Out)
+	}
+}
+
+// repeat gives an array of shape in the shape out, which is larger along axes of size 1.
+func repeat(in, out nn.Shape) *op.Gather {
+	g := &op.Gather{From: make([]int32, out.Size()), Cells: in.Size(), C: 1}
+	for i := range g.From {
+		rest, from, scale := i, 0, 1
+		for a, size := range slices.Backward(out) {
+			if in[a] > 1 {
+				from += rest % size * scale
+			}
+			scale *= in[a]
+			rest /= size
+		}
+		g.From[i] = int32(from)
+	}
+	return g
+}
+
+// Concatenate joins its inputs along an axis; the other sizes are equal.
+type Concatenate struct {
+	nn.LayerBase
+	Axis int // as Keras counts: -1 is the last, and so is 0, which would be the batch
+
+	at int // Axis resolved
+}
+
+// NewConcatenate makes one along the last axis.
+func NewConcatenate() *Concatenate { return &Concatenate{Axis: -1} }
 
 func concatenateFrom(c Config) *Concatenate {
-	if axis := Get(c, "axis", -1.); axis != -1 {
-		c.fail("axis", "-1")
+	j := &Concatenate{LayerBase: c.base(), Axis: c.axis()}
+	if j.Axis == 0 {
+		c.fail("axis", "an axis of a sample, not the batch")
 	}
-	return &Concatenate{LayerBase: c.base()}
+	return j
 }
 
 // Class is Concatenate.
 func (c *Concatenate) Class() string { return "Concatenate" }
 
 // Config returns Keras's attributes.
-func (c *Concatenate) Config() map[string]any { return map[string]any{"axis": -1} }
+func (c *Concatenate) Config() map[string]any { return map[string]any{"axis": c.axisOrLast()} }
 
-// Build checks that the shapes agree but for the last axis.
+func (c *Concatenate) axisOrLast() int {
+	if c.Axis == 0 {
+		return -1
+	}
+	return c.Axis
+}
+
+// Build checks that the shapes agree but for the axis.
 func (c *Concatenate) Build(in []nn.Shape) (nn.Shape, error) {
 	if len(in) < 2 {
 		return nil, &nn.ShapeError{Layer: c.Name, Class: c.Class(), Got: in, Want: "two or more inputs"}
 	}
-	width := 0
-	for _, s := range in {
-		n := len(in[0]) - 1
-		if n < 0 || len(s) != n+1 || !slices.Equal(s[:n], in[0][:n]) {
-			return nil, &nn.ShapeError{Layer: c.Name, Class: c.Class(), Got: in, Want: "inputs that differ in the last axis only"}
-		}
-		width += s[n]
+	at, err := resolve(&c.LayerBase, c.Class(), []int{c.axisOrLast()}, in[0])
+	if err != nil {
+		return nil, err
 	}
+	c.at = at[0]
 	out := slices.Clone(in[0])
-	out[len(out)-1] = width
+	out[c.at] = 0
+	for _, s := range in {
+		like := slices.Clone(s)
+		if len(s) == len(out) {
+			like[c.at] = in[0][c.at]
+		}
+		if !slices.Equal(like, in[0]) {
+			return nil, &nn.ShapeError{Layer: c.Name, Class: c.Class(), Got: in, Want: "inputs that differ in the axis alone"}
+		}
+		out[c.at] += s[c.at]
+	}
+	if tooLarge(out...) {
+		return nil, &nn.ShapeError{Layer: c.Name, Class: c.Class(), Got: in, Want: "a smaller output"}
+	}
 	return out, nil
 }
 
-// Lower emits the concatenation.
+// Lower emits the concatenation: along an axis before the last, whole stretches of what is behind it are joined.
 func (c *Concatenate) Lower(l *nn.Lowering) {
 	o := &op.Concat{}
 	for _, s := range c.In {
-		o.Widths = append(o.Widths, s[len(s)-1])
+		o.Widths = append(o.Widths, s[c.at:].Size())
 	}
 	l.Emit(o, c.Out)
 }

@@ -125,6 +125,34 @@ CASES = [
     ("LayerNormalization", dict(axis=2), [(2, 2, 3, 4)], True),
     ("BatchNormalization", dict(axis=2), [(4, 2, 3, 2)], True),
     ("BatchNormalization", dict(trainable=False), [(4, 2, 3)], True),
+    ("Conv3DTranspose", dict(filters=3, kernel_size=2), [(2, 3, 2, 4, 2)], False),
+    ("Conv3DTranspose", dict(filters=3, kernel_size=(2, 3, 1), strides=2, activation="relu"), [(2, 3, 2, 4, 2)], False),
+    ("Conv3DTranspose", dict(filters=2, kernel_size=3, strides=2, padding="same", use_bias=False), [(2, 3, 2, 4, 3)], False),
+    ("Conv3DTranspose", dict(filters=2, kernel_size=(4, 3, 2), strides=(1, 2, 3), padding="same"), [(2, 4, 3, 2, 3)], False),
+    ("Conv3DTranspose", dict(filters=2, kernel_size=3, strides=2, padding="same", output_padding=1), [(2, 3, 2, 4, 2)], False),
+    ("Conv3DTranspose", dict(filters=2, kernel_size=3, strides=2, padding="same", output_padding=0), [(2, 3, 2, 4, 2)], False),
+    ("Conv3DTranspose", dict(filters=2, kernel_size=2, strides=3, output_padding=(0, 1, 2)), [(2, 3, 2, 2, 2)], False),
+    ("Conv3DTranspose", dict(filters=2, kernel_size=2, strides=3), [(2, 2, 2, 2, 2)], False),
+    *[("Activation", dict(activation=name), [(3, 40)], False) for name in ("relu6", "celu", "exponential", "log_sigmoid", "mish", "softsign",
+      "squareplus", "tanh_shrink", "hard_sigmoid", "hard_silu", "hard_tanh", "sparse_sigmoid", "sparse_plus", "soft_shrink", "hard_shrink",
+      "log_softmax", "sigmoid", "tanh", "linear")],
+    ("ReLU", dict(negative_slope=0.2), [(3, 20)], False),
+    ("ReLU", dict(negative_slope=0.2, max_value=1.5, threshold=0.4), [(3, 40)], False),
+    ("ReLU", dict(max_value=1.0), [(3, 20)], False),
+    ("ReLU", dict(threshold=0.5), [(3, 20)], False),
+    ("Softmax", dict(axis=1), [(2, 3, 4)], False),
+    ("Softmax", dict(axis=[1, 3]), [(2, 3, 2, 4)], False),
+    ("Concatenate", dict(axis=1), [(2, 3, 2, 2), (2, 1, 2, 2)], False),
+    ("Concatenate", dict(axis=-2), [(2, 3, 2, 2), (2, 3, 1, 2), (2, 3, 4, 2)], False),
+    ("Add", dict(), [(2, 3, 2, 2, 3), (2, 1, 1, 1, 3)], False),
+    ("Multiply", dict(), [(2, 3, 2, 2, 3), (2, 1, 1, 1, 3)], False),
+    ("Multiply", dict(), [(2, 1, 2, 1), (2, 3, 1, 2)], False),
+    ("Subtract", dict(), [(2, 3, 2), (2, 3, 2)], False),
+    ("Average", dict(), [(2, 3, 2)] * 3, False),
+    ("Maximum", dict(), [(2, 3, 4)] * 3, False),
+    ("Minimum", dict(), [(2, 3, 4)] * 2, False),
+    ("Identity", dict(), [(2, 3, 4)], False),
+    ("ActivityRegularization", dict(l1=0.1), [(2, 3, 4)], False),
 ]
 
 
@@ -178,7 +206,7 @@ def layer_cases():
                 tape.watch(x)
             y = layer(xs[0] if len(xs) == 1 else xs, training=train)
             dy = normal(*y.shape)
-            target = tf.reduce_sum(y * dy)
+            target = tf.reduce_sum(y * dy) + sum(layer.losses)
         dxs = tape.gradient(target, xs)
         dws = tape.gradient(target, [w.value for w in layer.trainable_weights])
         for i, (x, dx) in enumerate(zip(xs, dxs)):

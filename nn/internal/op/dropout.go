@@ -4,12 +4,14 @@ import "github.com/voxelstream/voxelstream/nn/internal/ir"
 
 // Dropout sets a share Rate of the elements to zero in training and divides the rest by 1-Rate; at other times it copies. Whether element i of
 // a sample falls depends on (seed, step, Salt, sample, i) alone, so the result is the same however the batch is cut. With Spatial positive,
-// whole channels fall: the last axis has Spatial of them.
+// whole channels fall: the last axis has Spatial of them. With Together, elements of the same number there fall together.
 type Dropout struct {
 	Rate    float64
 	Salt    uint64 // differs between the layers of a model
 	Len     int    // elements of a sample
 	Spatial int
+	// Together has a number for each element of a sample, or is nil.
+	Together []int32
 }
 
 // Forward computes Y.
@@ -35,8 +37,11 @@ func sampleKey(salt, seed, step uint64, sample int) uint64 {
 
 // Keep reports whether element i stays, given its sample's key.
 func (d *Dropout) Keep(key uint64, i int) bool {
-	if d.Spatial > 0 {
+	switch {
+	case d.Spatial > 0:
 		i %= d.Spatial
+	case d.Together != nil:
+		i = int(d.Together[i])
 	}
 	return Mix(key+uint64(i))>>11 >= d.Threshold()
 }

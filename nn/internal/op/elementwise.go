@@ -91,7 +91,7 @@ var elementwise = map[string]Elementwise{
 	"sigmoid": {F: func(x, _ float64) float64 { return sigmoid(x) }, Slope: func(_, y, _ float64) float64 { return y * (1 - y) }},
 	"tanh":    {F: func(x, _ float64) float64 { return math.Tanh(x) }, Slope: func(_, y, _ float64) float64 { return 1 - y*y }},
 	"softplus": {
-		F:     func(x, _ float64) float64 { return math.Max(x, 0) + math.Log1p(math.Exp(-math.Abs(x))) },
+		F:     func(x, _ float64) float64 { return softplus(x) },
 		Slope: func(x, _, _ float64) float64 { return sigmoid(x) },
 	},
 	"silu": {
@@ -101,6 +101,86 @@ var elementwise = map[string]Elementwise{
 	"gelu": {F: func(x, _ float64) float64 { return x * normal(x) }, Slope: func(x, _, _ float64) float64 {
 		return normal(x) + x*math.Exp(-x*x/2)/math.Sqrt(2*math.Pi)
 	}},
+	"relu6": BoundedReLU(0, 6, 0),
+	"celu": {
+		F:     func(x, a float64) float64 { return math.Max(x, 0) + a*math.Expm1(math.Min(x, 0)/a) },
+		Slope: func(x, _, a float64) float64 { return math.Exp(math.Min(x, 0) / a) },
+	},
+	"exponential": {F: func(x, _ float64) float64 { return math.Exp(x) }, Slope: func(_, y, _ float64) float64 { return y }},
+	"log_sigmoid": {
+		F:     func(x, _ float64) float64 { return math.Min(x, 0) - math.Log1p(math.Exp(-math.Abs(x))) },
+		Slope: func(x, _, _ float64) float64 { return sigmoid(-x) },
+	},
+	"mish": {F: func(x, _ float64) float64 { return x * math.Tanh(softplus(x)) }, Slope: func(x, _, _ float64) float64 {
+		t := math.Tanh(softplus(x))
+		return t + x*(1-t*t)*sigmoid(x)
+	}},
+	"softsign": {
+		F:     func(x, _ float64) float64 { return x / (1 + math.Abs(x)) },
+		Slope: func(x, _, _ float64) float64 { return 1 / ((1 + math.Abs(x)) * (1 + math.Abs(x))) },
+	},
+	"squareplus": {
+		F:     func(x, _ float64) float64 { return (x + math.Sqrt(x*x+4)) / 2 },
+		Slope: func(x, _, _ float64) float64 { return (1 + x/math.Sqrt(x*x+4)) / 2 },
+	},
+	"tanh_shrink":    {F: func(x, _ float64) float64 { return x - math.Tanh(x) }, Slope: func(x, y, _ float64) float64 { return (x - y) * (x - y) }},
+	"hard_sigmoid":   {F: func(x, _ float64) float64 { return clamp(x/6+.5, 0, 1) }, Slope: func(_, y, _ float64) float64 { return inside(y, 0, 1) / 6 }},
+	"hard_silu":      {F: func(x, _ float64) float64 { return x * clamp(x/6+.5, 0, 1) }, Slope: hardSiLUSlope},
+	"hard_tanh":      {F: func(x, _ float64) float64 { return clamp(x, -1, 1) }, Slope: func(_, y, _ float64) float64 { return inside(y, -1, 1) }},
+	"sparse_sigmoid": {F: func(x, _ float64) float64 { return clamp((x+1)/2, 0, 1) }, Slope: func(_, y, _ float64) float64 { return inside(y, 0, 1) / 2 }},
+	"sparse_plus": {F: func(x, _ float64) float64 {
+		if x < 1 {
+			return max(x+1, 0) * max(x+1, 0) / 4
+		}
+		return x
+	}, Slope: func(x, _, _ float64) float64 { return clamp((x+1)/2, 0, 1) }},
+	"soft_shrink": {
+		F:     func(x, _ float64) float64 { return x - clamp(x, -shrink, shrink) },
+		Slope: func(x, _, _ float64) float64 { return 1 - inside(x, -shrink, shrink) },
+	},
+	"hard_shrink": {
+		F:     func(x, _ float64) float64 { return x * (1 - inside(x, -shrink, shrink)) },
+		Slope: func(x, _, _ float64) float64 { return 1 - inside(x, -shrink, shrink) },
+	},
+}
+
+// shrink is Keras's threshold of soft_shrink and hard_shrink.
+const shrink = .5
+
+// BoundedReLU is Keras's rectifier in full: most from there on, x from threshold on, and slope (x - threshold) below it.
+func BoundedReLU(slope, most, threshold float64) Elementwise {
+	return Elementwise{Name: "bounded_relu", F: func(x, _ float64) float64 {
+		if x < threshold {
+			return slope * (x - threshold)
+		}
+		return math.Min(x, most)
+	}, Slope: func(x, _, _ float64) float64 {
+		switch {
+		case x < threshold:
+			return slope
+		case x > most:
+			return 0
+		}
+		return 1
+	}}
+}
+
+func softplus(x float64) float64 { return math.Max(x, 0) + math.Log1p(math.Exp(-math.Abs(x))) }
+
+func hardSiLUSlope(x, _, _ float64) float64 {
+	h := clamp(x/6+.5, 0, 1)
+	return h + x*inside(h, 0, 1)/6
+}
+
+// clamp is x between low and high; NaN stays.
+func clamp(x, low, high float64) float64 { return math.Min(math.Max(x, low), high) }
+
+// inside is 1 where x lies between low and high, and else 0.
+func inside(x, low, high float64) float64 {
+	if x > low && x < high {
+		return 1
+	}
+	return 0
 }
 
 const (
@@ -116,54 +196,4 @@ func Activation(name string, alpha float64) (a *Elementwise, ok bool) {
 	found, ok := elementwise[name]
 	found.Name, found.Alpha = name, alpha
 	return &found, ok
-}
-
-// Softmax is exp(x) / sum of exp(x) over the last axis, of C elements.
-type Softmax struct{ C int }
-
-// Forward computes Y.
-func (s *Softmax) Forward(e *ir.Env[float32]) { softmaxForward(s, e) }
-
-// Backward adds to DX.
-func (s *Softmax) Backward(e *ir.Env[float32]) { softmaxBackward(s, e) }
-
-// Forward64 is Forward in float64.
-func (s *Softmax) Forward64(e *ir.Env[float64]) { softmaxForward(s, e) }
-
-// Backward64 is Backward in float64.
-func (s *Softmax) Backward64(e *ir.Env[float64]) { softmaxBackward(s, e) }
-
-func softmaxForward[T ir.Float](s *Softmax, e *ir.Env[T]) {
-	for r := 0; r < len(e.X[0]); r += s.C {
-		x, y := e.X[0][r:r+s.C], e.Y[r:r+s.C]
-		most := x[0]
-		for _, v := range x {
-			most = max(most, v)
-		}
-		var sum float64
-		for i, v := range x {
-			exp := math.Exp(float64(v - most))
-			y[i] = T(exp)
-			sum += exp
-		}
-		for i := range y {
-			y[i] = T(float64(y[i]) / sum)
-		}
-	}
-}
-
-func softmaxBackward[T ir.Float](s *Softmax, e *ir.Env[T]) {
-	if e.DX[0] == nil {
-		return
-	}
-	for r := 0; r < len(e.Y); r += s.C {
-		y, dy := e.Y[r:r+s.C], e.DY[r:r+s.C]
-		var dot T
-		for i, v := range y {
-			dot += v * dy[i]
-		}
-		for i, v := range y {
-			e.DX[0][r+i] += v * (dy[i] - dot)
-		}
-	}
 }

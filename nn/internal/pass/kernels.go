@@ -24,7 +24,7 @@ func useKernels(p *ir.Program) {
 				n.Op = &fast.BatchNorm{BatchNorm: o}
 			}
 		case *op.Dropout:
-			if o.Spatial == 0 {
+			if o.Spatial == 0 && o.Together == nil {
 				n.Op = &fast.Dropout{Dropout: o}
 			}
 		case *op.Elementwise:

@@ -43,7 +43,7 @@ func models() []*nn.Model {
 	a := must(nn.Apply(conv(6, 3, "relu", same), input))
 	b := must(nn.Apply(conv(6, 3, "", same), a))
 	b = must(nn.Apply(layers.NewBatchNormalization(), b))
-	sum := must(nn.Apply(&layers.Add{}, a, b))
+	sum := must(nn.Apply(layers.NewAdd(), a, b))
 	pooled := must(nn.Apply(layers.NewMaxPooling3D(2), must(nn.Apply(layers.NewReLU(), sum))))
 	out := must(nn.Apply(layers.NewDense(4, "softmax"), must(nn.Apply(layers.NewFlatten(), pooled))))
 	return []*nn.Model{
