@@ -32,7 +32,7 @@ def resnet():
         y = L.BatchNormalization()(L.Conv3D(filters, 3, padding="same", use_bias=False)(y))
         if stride > 1 or x.shape[-1] != filters:
             x = L.BatchNormalization()(L.Conv3D(filters, 1, strides=stride, use_bias=False)(x))
-        return L.ReLU()(L.Add()([x, y]))
+        return L.ReLU()(L.Add()([y, x]))
 
     x = inputs = keras.Input((32, 32, 32, 1))
     x = L.ReLU()(L.BatchNormalization()(L.Conv3D(16, 3, padding="same", use_bias=False)(x)))

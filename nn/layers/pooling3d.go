@@ -75,6 +75,12 @@ type GlobalPooling3D struct {
 	Average, KeepDims bool
 }
 
+// NewGlobalAveragePooling3D takes the mean.
+func NewGlobalAveragePooling3D() *GlobalPooling3D { return &GlobalPooling3D{Average: true} }
+
+// NewGlobalMaxPooling3D takes the maximum.
+func NewGlobalMaxPooling3D() *GlobalPooling3D { return &GlobalPooling3D{} }
+
 func globalFrom(c Config, average bool) *GlobalPooling3D {
 	c.channelsLast()
 	return &GlobalPooling3D{LayerBase: c.base(), Average: average, KeepDims: Get(c, "keepdims", false)}

@@ -1,4 +1,4 @@
-// Package zoo builds known architectures by name.
+// Package zoo builds known architectures by name. Each is the one that bench/peers/models.py makes with Keras, layer by layer.
 package zoo
 
 import (
@@ -12,6 +12,8 @@ import (
 
 // architectures lists them all.
 var architectures = map[string]func(input nn.Shape, classes int) (*nn.Model, error){
+	"medical":  medical,
+	"resnet":   resnet,
 	"tutorial": tutorial,
 	"voxnet":   voxnet,
 }
@@ -35,7 +37,11 @@ func New(name string, input nn.Shape, classes int) (*nn.Model, error) {
 	if classes < 2 {
 		return nil, fmt.Errorf("architecture %q: got %d classes, want at least 2", name, classes)
 	}
-	return build(input, classes)
+	m, err := build(input, classes)
+	if err != nil {
+		return nil, fmt.Errorf("architecture %q: %w", name, err)
+	}
+	return m, nil
 }
 
 // tutorial is the network of the Keras tutorial on 3D MNIST: 258,058 parameters for 16x16x16x3 and ten classes.
@@ -64,4 +70,64 @@ func voxnet(input nn.Shape, classes int) (*nn.Model, error) {
 		first, layers.NewLeakyReLU(.1), layers.NewDropout(.2),
 		layers.NewConv3D(32, 3, ""), layers.NewLeakyReLU(.1), layers.NewMaxPooling3D(2), layers.NewDropout(.3),
 		layers.NewFlatten(), layers.NewDense(128, "relu"), layers.NewDropout(.4), layers.NewDense(classes, "softmax"))
+}
+
+// medical is a network for volumes of one channel, made for 64x64x64: three convolutions, each followed by pooling and normalisation, then the mean
+// over all positions, so that any size from 8 on will do.
+func medical(input nn.Shape, classes int) (*nn.Model, error) {
+	var stack []nn.Layer
+	for _, filters := range []int{16, 32, 64} {
+		conv := layers.NewConv3D(filters, 3, "relu")
+		conv.Padding = "same"
+		stack = append(stack, conv, layers.NewMaxPooling3D(2), layers.NewBatchNormalization())
+	}
+	stack = append(stack, layers.NewGlobalAveragePooling3D(), layers.NewDense(128, "relu"), layers.NewDropout(.3), layers.NewDense(classes, "softmax"))
+	return nn.Sequential("medical", input, stack...)
+}
+
+// resnet is a small residual network (He et al. 2016) in three dimensions, made for 32x32x32: three stages of one block, the later two at half the
+// size of the one before, and the mean over all positions.
+func resnet(input nn.Shape, classes int) (*nn.Model, error) {
+	g := &graph{}
+	start := nn.Input("", input)
+	x := g.apply(layers.NewReLU(), g.normalised(16, 3, 1, start))
+	for _, stage := range []struct{ filters, stride int }{{16, 1}, {32, 2}, {64, 2}} {
+		x = g.block(x, stage.filters, stage.stride)
+	}
+	out := g.apply(layers.NewDense(classes, "softmax"), g.apply(layers.NewGlobalAveragePooling3D(), x))
+	if g.err != nil {
+		return nil, g.err
+	}
+	return nn.Functional("resnet", []*nn.Node{start}, []*nn.Node{out})
+}
+
+// graph applies layers until the first error.
+type graph struct{ err error }
+
+func (g *graph) apply(l nn.Layer, in ...*nn.Node) *nn.Node {
+	if g.err != nil {
+		return nil
+	}
+	n, err := nn.Apply(l, in...)
+	g.err = err
+	return n
+}
+
+// normalised is a convolution without bias, which the normalisation after it would take away again.
+func (g *graph) normalised(filters, size, stride int, in *nn.Node) *nn.Node {
+	conv := layers.NewConv3D(filters, size, "")
+	conv.Strides, conv.UseBias = [3]int{stride, stride, stride}, false
+	if size > 1 {
+		conv.Padding = "same"
+	}
+	return g.apply(layers.NewBatchNormalization(), g.apply(conv, in))
+}
+
+// block adds two convolutions to what they read, which a convolution of size 1 fits to them where shapes differ.
+func (g *graph) block(x *nn.Node, filters, stride int) *nn.Node {
+	y := g.normalised(filters, 3, 1, g.apply(layers.NewReLU(), g.normalised(filters, 3, stride, x)))
+	if g.err == nil && (stride > 1 || x.Shape[len(x.Shape)-1] != filters) {
+		x = g.normalised(filters, 1, stride, x)
+	}
+	return g.apply(layers.NewReLU(), g.apply(layers.NewAdd(), y, x))
 }

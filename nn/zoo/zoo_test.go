@@ -1,6 +1,9 @@
 package zoo_test
 
 import (
+	"encoding/json"
+	"math"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -9,28 +12,88 @@ import (
 	"github.com/voxelstream/voxelstream/nn/zoo"
 )
 
-// TestParameters compares with the numbers of the tutorial, and of the paper on VoxNet for its 40 classes.
-func TestParameters(t *testing.T) {
-	for _, c := range []struct {
-		name             string
-		input            nn.Shape
-		classes          int
-		total, trainable int
-	}{
-		{"tutorial", nn.Shape{16, 16, 16, 3}, 10, 258058, 257866},
-		{"voxnet", nn.Shape{32, 32, 32, 1}, 40, 921736, 921736},
-	} {
-		m, err := zoo.New(c.name, c.input, c.classes)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if total, trainable := m.Count(); total != c.total || trainable != c.trainable {
-			t.Errorf("%s: got %d parameters, %d trainable, want %d and %d", c.name, total, trainable, c.total, c.trainable)
-		}
-		if out := m.Outputs()[0].Shape; !slices.Equal(out, nn.Shape{c.classes}) {
-			t.Errorf("%s: got output %v", c.name, out)
-		}
+// keras is one entry of testdata/keras_zoo.json, made by testdata/make.py.
+type keras struct {
+	Input     nn.Shape  `json:"input"`
+	Classes   int       `json:"classes"`
+	Total     int       `json:"total"`
+	Trainable int       `json:"trainable"`
+	Weights   []string  `json:"weights"`
+	Predict   []float32 `json:"predict"`
+}
+
+// TestEqualToKeras compares every architecture with Keras's: names and numbers of parameters, and predictions.
+func TestEqualToKeras(t *testing.T) {
+	text, err := os.ReadFile("testdata/keras_zoo.json")
+	if err != nil {
+		t.Fatal(err)
 	}
+	var golden map[string]keras
+	if err := json.Unmarshal(text, &golden); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range zoo.Names() {
+		t.Run(name, func(t *testing.T) {
+			want, ok := golden[name]
+			if !ok {
+				t.Fatal("Keras's is missing")
+			}
+			m, err := zoo.New(name, want.Input, want.Classes)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if total, trainable := m.Count(); total != want.Total || trainable != want.Trainable {
+				t.Errorf("got %d parameters, %d trainable, want %d and %d", total, trainable, want.Total, want.Trainable)
+			}
+			var names []string
+			for _, p := range m.Params() {
+				names = append(names, p.Name)
+				fill(p)
+			}
+			slices.Sort(names)
+			if !slices.Equal(names, want.Weights) {
+				t.Errorf("got parameters %v, want %v", names, want.Weights)
+			}
+			plan, err := m.Compile(2, nn.Options{Threads: 2})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer plan.Close()
+			recurrence(plan.Input(0), func(u float32) float32 { return u })
+			if err := plan.Forward(2, false, 0); err != nil {
+				t.Fatal(err)
+			}
+			for i, got := range plan.Output(0) {
+				if d := math.Abs(float64(got) - float64(want.Predict[i])); !(d <= 1e-5) {
+					t.Errorf("output %d: got %g, want %g", i, got, want.Predict[i])
+				}
+			}
+		})
+	}
+}
+
+// recurrence fills x with f of the numbers of make.py.
+func recurrence(x []float32, f func(u float32) float32) {
+	v := uint32(1)
+	for i := range x {
+		v = 1664525*v + 1013904223
+		x[i] = f(float32(v>>8) / (1 << 24))
+	}
+}
+
+// fill gives a parameter the numbers of make.py.
+func fill(p *nn.Param) {
+	last := p.Shape[len(p.Shape)-1]
+	deviation := float32(math.Sqrt(3 * float64(last) / float64(len(p.Value))))
+	recurrence(p.Value, func(u float32) float32 {
+		switch {
+		case strings.HasSuffix(p.Name, "/gamma"), strings.HasSuffix(p.Name, "/moving_variance"):
+			return .5 + u
+		case len(p.Shape) == 1:
+			return .1 * (2*u - 1)
+		}
+		return deviation * (2*u - 1)
+	})
 }
 
 func TestEachNameBuilds(t *testing.T) {
@@ -39,14 +102,14 @@ func TestEachNameBuilds(t *testing.T) {
 		if err != nil || m.Name != name {
 			t.Errorf("%s: got %v, %v", name, m, err)
 		}
-		if _, err := zoo.New(name, nn.Shape{4, 4, 4, 3}, 5); err == nil {
+		if _, err := zoo.New(name, nn.Shape{4, 4, 4, 3}, 5); err == nil && name != "resnet" {
 			t.Errorf("%s: an input that is too small was accepted", name)
 		}
 		if _, err := zoo.New(name, nn.Shape{32, 32, 32, 3}, 1); err == nil {
 			t.Errorf("%s: one class was accepted", name)
 		}
 	}
-	if _, err := zoo.New("lenet", nn.Shape{32, 32, 32, 3}, 5); err == nil || !strings.Contains(err.Error(), "tutorial, voxnet") {
+	if _, err := zoo.New("lenet", nn.Shape{32, 32, 32, 3}, 5); err == nil || !strings.Contains(err.Error(), "medical, resnet, tutorial, voxnet") {
 		t.Errorf("got error %v, want one that lists the names", err)
 	}
 }

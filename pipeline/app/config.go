@@ -98,7 +98,7 @@ type SinksConfig struct {
 
 // TrainConfig is the section train.
 type TrainConfig struct {
-	Arch            string  `yaml:"arch" enum:"tutorial,voxnet" doc:"Architecture of a new network."`
+	Arch            string  `yaml:"arch" enum:"medical,resnet,tutorial,voxnet" doc:"Architecture of a new network."`
 	Epochs          int     `yaml:"epochs" doc:"Passes over the data."`
 	BatchSize       int     `yaml:"batch_size" doc:"Samples of a step."`
 	ValidationSplit float64 `yaml:"validation_split" doc:"Share of the rows, the last ones before shuffling, that is kept to validate. 0 up to, not including, 1."`
