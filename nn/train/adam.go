@@ -7,28 +7,63 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/kernel"
 )
 
-// Adam is the optimizer of Kingma & Ba 2015 with Keras's constants: the bias correction is folded into the rate, and epsilon is added to the
-// root as it is.
+// Adam is the rule of Kingma & Ba 2015 with Keras's constants: the bias correction is folded into the rate, and epsilon is added to the root as
+// it is.
 type Adam struct {
-	Rate, Beta1, Beta2, Epsilon float64
-
-	steps  int
-	params []*nn.Param
-	m, v   [][]float32
+	Beta1   float64 `json:"beta_1"`
+	Beta2   float64 `json:"beta_2"`
+	Epsilon float64 `json:"epsilon"`
+	// AMSGrad divides by the largest mean square so far (Reddi, Kale & Kumar 2018).
+	AMSGrad bool `json:"amsgrad"`
 }
 
 // NewAdam makes an optimizer of the model's trainable parameters: beta .9 and .999, epsilon 1e-7.
-func NewAdam(m *nn.Model, rate float64) *Adam {
-	params, arrays := state(m, 2)
-	return &Adam{Rate: rate, Beta1: .9, Beta2: .999, Epsilon: 1e-7, params: params, m: arrays[0], v: arrays[1]}
+func NewAdam(m *nn.Model, rate float64) *Optimizer { return New(m, defaultAdam(), rate) }
+
+func defaultAdam() *Adam { return &Adam{Beta1: .9, Beta2: .999, Epsilon: 1e-7} }
+
+// Class is "Adam".
+func (*Adam) Class() string { return "Adam" }
+
+// Slots are the running means of the gradient and of its square.
+func (a *Adam) Slots() [][]string {
+	if a.AMSGrad {
+		return [][]string{{"momentum", "velocity"}, {"velocity_hat"}}
+	}
+	return [][]string{{"momentum", "velocity"}}
 }
 
-// Step moves the parameters by the gradients of the plan's last Backward.
-func (a *Adam) Step(plan *nn.Plan) {
-	a.steps++
-	t := float64(a.steps)
-	rate := a.Rate * math.Sqrt(1-math.Pow(a.Beta2, t)) / (1 - math.Pow(a.Beta1, t))
-	for i, p := range a.params {
-		kernel.Adam(p.Value, plan.Grad(p), a.m[i], a.v[i], float32(rate), float32(a.Beta1), float32(a.Beta2), float32(a.Epsilon))
+// Update moves the values.
+func (a *Adam) Update(value, gradient []float32, slots [][]float32, rate float64, iteration int64) {
+	t := float64(iteration)
+	rate *= math.Sqrt(1-math.Pow(a.Beta2, t)) / (1 - math.Pow(a.Beta1, t))
+	if a.AMSGrad {
+		a.updateMax(value, gradient, slots, float32(rate))
+		return
+	}
+	kernel.Adam(value, gradient, slots[0], slots[1], float32(rate), float32(a.Beta1), float32(a.Beta2), float32(a.Epsilon))
+}
+
+func (a *Adam) updateMax(value, gradient []float32, slots [][]float32, rate float32) {
+	m, v, most := slots[0], slots[1], slots[2]
+	f1, f2, epsilon := float32(1-a.Beta1), float32(1-a.Beta2), float32(a.Epsilon)
+	for i, g := range gradient {
+		m[i] += (g - m[i]) * f1
+		v[i] += (g*g - v[i]) * f2
+		most[i] = max(most[i], v[i])
+		value[i] -= m[i] * rate / (float32(math.Sqrt(float64(most[i]))) + epsilon)
 	}
 }
+
+// AdamW is Adam under the name that it has with weight decay (Loshchilov & Hutter 2019); the decay is the optimizer's.
+type AdamW struct{ Adam }
+
+// NewAdamW makes an optimizer of the model's trainable parameters with the constants of NewAdam. Keras's decay is .004.
+func NewAdamW(m *nn.Model, rate, decay float64) *Optimizer {
+	o := New(m, &AdamW{*defaultAdam()}, rate)
+	o.WeightDecay = decay
+	return o
+}
+
+// Class is "AdamW".
+func (*AdamW) Class() string { return "AdamW" }

@@ -19,7 +19,7 @@ type Options struct {
 	ValidationSplit float64
 	// LearningRate is that of Adam, where no Optimizer is given.
 	LearningRate float64
-	Optimizer    Optimizer
+	Optimizer    *Optimizer
 	Shuffle      bool
 	// KeepBest gives the model, at the end, the weights of the epoch with the best validation accuracy (without validation: accuracy).
 	KeepBest bool

@@ -2,34 +2,45 @@ package train
 
 import "github.com/voxelstream/voxelstream/nn"
 
-// SGD is gradient descent with Keras's momentum: velocity = Momentum velocity - Rate gradient, and a parameter moves by its velocity, or, with
-// Nesterov, by Momentum velocity - Rate gradient (Sutskever et al. 2013).
+// SGD is gradient descent with Keras's momentum: velocity = Momentum velocity - rate gradient, and a parameter moves by its velocity, or, with
+// Nesterov, by Momentum velocity - rate gradient (Sutskever et al. 2013).
 type SGD struct {
-	Rate, Momentum float64
-	Nesterov       bool
-
-	params   []*nn.Param
-	velocity [][]float32
+	Momentum float64 `json:"momentum"`
+	Nesterov bool    `json:"nesterov"`
 }
 
 // NewSGD makes an optimizer of the model's trainable parameters.
-func NewSGD(m *nn.Model, rate, momentum float64) *SGD {
-	params, arrays := state(m, 1)
-	return &SGD{Rate: rate, Momentum: momentum, params: params, velocity: arrays[0]}
+func NewSGD(m *nn.Model, rate, momentum float64) *Optimizer {
+	return New(m, &SGD{Momentum: momentum}, rate)
 }
 
-// Step moves the parameters by the gradients of the plan's last Backward.
-func (s *SGD) Step(plan *nn.Plan) {
-	rate, momentum := float32(s.Rate), float32(s.Momentum)
-	for i, p := range s.params {
-		velocity := s.velocity[i]
-		for j, g := range plan.Grad(p) {
-			v := momentum*velocity[j] - rate*g
-			velocity[j] = v
-			if s.Nesterov {
-				v = momentum*v - rate*g
-			}
-			p.Value[j] += v
+// Class is "SGD".
+func (*SGD) Class() string { return "SGD" }
+
+// Slots is the velocity, which Keras names momentum; none where that is 0.
+func (s *SGD) Slots() [][]string {
+	if s.Momentum == 0 {
+		return nil
+	}
+	return [][]string{{"momentum"}}
+}
+
+// Update moves the values.
+func (s *SGD) Update(value, gradient []float32, slots [][]float32, rate float64, _ int64) {
+	step, momentum := float32(rate), float32(s.Momentum)
+	if s.Momentum == 0 {
+		for i, g := range gradient {
+			value[i] -= step * g
 		}
+		return
+	}
+	velocity := slots[0]
+	for i, g := range gradient {
+		v := momentum*velocity[i] - step*g
+		velocity[i] = v
+		if s.Nesterov {
+			v = momentum*v - step*g
+		}
+		value[i] += v
 	}
 }

@@ -79,19 +79,15 @@ func TestToCategorical(t *testing.T) {
 
 // TestOptimizers follows one weight, of gradient 2, by hand: y = w x with x = 2 and the derivative 1 of the loss by y.
 func TestOptimizers(t *testing.T) {
-	nesterov := func(m *nn.Model) Optimizer {
-		s := NewSGD(m, .1, .5)
-		s.Nesterov = true
-		return s
-	}
+	nesterov := func(m *nn.Model) *Optimizer { return New(m, &SGD{Momentum: .5, Nesterov: true}, .1) }
 	for name, c := range map[string]struct {
-		make func(*nn.Model) Optimizer
+		make func(*nn.Model) *Optimizer
 		want []float32
 	}{
-		"sgd":      {func(m *nn.Model) Optimizer { return NewSGD(m, .1, 0) }, []float32{.8, .6, .4}},
-		"momentum": {func(m *nn.Model) Optimizer { return NewSGD(m, .1, .5) }, []float32{.8, .5, .15}}, // moves by .2, .3, .35
-		"nesterov": {nesterov, []float32{.7, .35, -.025}},                                              // moves by .3, .35, .375
-		"adam":     {func(m *nn.Model) Optimizer { return NewAdam(m, .1) }, []float32{.9, .8, .7}},     // a steady gradient moves by the rate
+		"sgd":      {func(m *nn.Model) *Optimizer { return NewSGD(m, .1, 0) }, []float32{.8, .6, .4}},
+		"momentum": {func(m *nn.Model) *Optimizer { return NewSGD(m, .1, .5) }, []float32{.8, .5, .15}}, // moves by .2, .3, .35
+		"nesterov": {nesterov, []float32{.7, .35, -.025}},                                               // moves by .3, .35, .375
+		"adam":     {func(m *nn.Model) *Optimizer { return NewAdam(m, .1) }, []float32{.9, .8, .7}},     // a steady gradient moves by the rate
 	} {
 		dense := layers.NewDense(1, "")
 		dense.UseBias = false
@@ -117,9 +113,9 @@ func TestOptimizers(t *testing.T) {
 
 func TestFitLearns(t *testing.T) {
 	d := blobs(400)
-	for _, o := range []func(*nn.Model) Optimizer{
-		func(m *nn.Model) Optimizer { return NewAdam(m, .01) },
-		func(m *nn.Model) Optimizer { return NewSGD(m, .1, .9) },
+	for _, o := range []func(*nn.Model) *Optimizer{
+		func(m *nn.Model) *Optimizer { return NewAdam(m, .01) },
+		func(m *nn.Model) *Optimizer { return NewSGD(m, .1, .9) },
 	} {
 		m := perceptron()
 		h, err := Fit(t.Context(), m, d, Options{Epochs: 12, BatchSize: 32, ValidationSplit: .25, Shuffle: true, Optimizer: o(m)})

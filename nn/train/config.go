@@ -1,0 +1,212 @@
+package train
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/voxelstream/voxelstream/nn"
+)
+
+// rules and schedules make each class with Keras's defaults.
+var (
+	rules = map[string]func() Rule{
+		"Adam":    func() Rule { return defaultAdam() },
+		"AdamW":   func() Rule { return &AdamW{*defaultAdam()} },
+		"RMSprop": func() Rule { return defaultRMSprop() },
+		"SGD":     func() Rule { return &SGD{} },
+	}
+	schedules = map[string]func() Schedule{
+		"CosineDecay":            func() Schedule { return &CosineDecay{} },
+		"ExponentialDecay":       func() Schedule { return &ExponentialDecay{} },
+		"PiecewiseConstantDecay": func() Schedule { return &PiecewiseConstantDecay{} },
+	}
+)
+
+// common are the attributes of every optimizer of Keras, in its terms; nil stands for None.
+type common struct {
+	Name             string          `json:"name"`
+	LearningRate     json.RawMessage `json:"learning_rate"`
+	WeightDecay      *float64        `json:"weight_decay"`
+	ClipNorm         *float64        `json:"clipnorm"`
+	GlobalClipNorm   *float64        `json:"global_clipnorm"`
+	ClipValue        *float64        `json:"clipvalue"`
+	UseEMA           bool            `json:"use_ema"`
+	EMAMomentum      float64         `json:"ema_momentum"`
+	EMAOverwrite     *int64          `json:"ema_overwrite_frequency"`
+	LossScale        *float64        `json:"loss_scale_factor"`
+	AccumulationStep *int64          `json:"gradient_accumulation_steps"`
+}
+
+// serialized is how Keras writes an object.
+type serialized struct {
+	Module     string          `json:"module"`
+	Class      string          `json:"class_name"`
+	Config     json.RawMessage `json:"config"`
+	Registered *string         `json:"registered_name"`
+}
+
+// optional is nil for 0.
+func optional[T int64 | float64](v T) *T {
+	if v == 0 {
+		return nil
+	}
+	return &v
+}
+
+func value[T int64 | float64](p *T) T {
+	if p == nil {
+		return 0
+	}
+	return *p
+}
+
+// Config returns Keras's attributes of the optimizer: the arguments of the class.
+func (o *Optimizer) Config() map[string]any {
+	rate, err := json.Marshal(o.Rate)
+	if o.Schedule != nil {
+		var config []byte
+		if config, err = json.Marshal(o.Schedule); err == nil {
+			rate, err = json.Marshal(serialized{Module: "keras.optimizers.schedules", Class: o.Schedule.Class(), Config: config})
+		}
+	}
+	if err != nil {
+		panic(err) // numbers and texts that were checked
+	}
+	momentum := o.EMA.Momentum
+	if momentum == 0 {
+		momentum = .99 // Keras's default, without effect
+	}
+	c := map[string]any{}
+	for _, part := range []any{o.Rule, common{
+		Name: snakeName(o.Rule.Class()), LearningRate: rate, WeightDecay: optional(o.WeightDecay), ClipNorm: optional(o.Clip.Norm),
+		GlobalClipNorm: optional(o.Clip.GlobalNorm), ClipValue: optional(o.Clip.Value), UseEMA: o.EMA.Momentum != 0, EMAMomentum: momentum,
+		EMAOverwrite: optional(o.EMA.OverwriteEvery),
+	}} {
+		text, err := json.Marshal(part)
+		if err == nil {
+			err = json.Unmarshal(text, &c)
+		}
+		if err != nil {
+			panic(err) // as above
+		}
+	}
+	return c
+}
+
+// snakeName is the name that Keras gives to an optimizer: adam, adamw, rmsprop, sgd are those of its own classes.
+func snakeName(class string) string { return string(bytes.ToLower([]byte(class))) }
+
+// FromConfig makes an optimizer of the model's trainable parameters from Keras's class and attributes, with zeros for its state. Errors name
+// class and attribute.
+func FromConfig(m *nn.Model, class string, config map[string]any) (*Optimizer, error) {
+	make, ok := rules[class]
+	if !ok {
+		return nil, fmt.Errorf("optimizer %s: unknown, want one of %v", class, slices.Sorted(maps.Keys(rules)))
+	}
+	o, err := fromConfig(m, make(), config)
+	if err != nil {
+		return nil, fmt.Errorf("optimizer %s: %w", class, err)
+	}
+	return o, nil
+}
+
+func fromConfig(m *nn.Model, rule Rule, config map[string]any) (*Optimizer, error) {
+	c := common{EMAMomentum: .99}
+	own := maps.Clone(config)
+	shared := map[string]any{}
+	for _, name := range []string{
+		"name", "learning_rate", "weight_decay", "clipnorm", "global_clipnorm", "clipvalue", "use_ema", "ema_momentum",
+		"ema_overwrite_frequency", "loss_scale_factor", "gradient_accumulation_steps",
+	} {
+		if v, ok := own[name]; ok {
+			shared[name] = v
+			delete(own, name)
+		}
+	}
+	delete(own, "is_legacy_optimizer") // Keras 2; says nothing of the arithmetic
+	delete(own, "jit_compile")
+	if err := strict(shared, &c); err != nil {
+		return nil, err
+	}
+	if err := strict(own, rule); err != nil {
+		return nil, err
+	}
+	if c.LossScale != nil || c.AccumulationStep != nil {
+		return nil, fmt.Errorf("got loss_scale_factor or gradient_accumulation_steps, want none")
+	}
+	o := New(m, rule, 0)
+	if err := o.setRate(c.LearningRate); err != nil {
+		return nil, fmt.Errorf("learning_rate: %w", err)
+	}
+	o.WeightDecay = value(c.WeightDecay)
+	o.Clip = Clip{Norm: value(c.ClipNorm), GlobalNorm: value(c.GlobalClipNorm), Value: value(c.ClipValue)}
+	if c.UseEMA {
+		o.EMA = EMA{Momentum: c.EMAMomentum, OverwriteEvery: value(c.EMAOverwrite)}
+	}
+	return o, o.Check()
+}
+
+// setRate takes a number or a schedule.
+func (o *Optimizer) setRate(text json.RawMessage) error {
+	if json.Unmarshal(text, &o.Rate) == nil {
+		return nil
+	}
+	var s serialized
+	if err := json.Unmarshal(text, &s); err != nil {
+		return err
+	}
+	make, ok := schedules[s.Class]
+	if !ok {
+		return fmt.Errorf("schedule %q: unknown, want one of %v", s.Class, slices.Sorted(maps.Keys(schedules)))
+	}
+	var config map[string]any
+	if err := json.Unmarshal(s.Config, &config); err != nil {
+		return err
+	}
+	delete(config, "name")
+	o.Schedule = make()
+	if err := strict(config, o.Schedule); err != nil {
+		return fmt.Errorf("schedule %s: %w", s.Class, err)
+	}
+	return nil
+}
+
+// strict fills in a struct; attributes that it does not have are an error.
+func strict(config map[string]any, into any) error {
+	text, err := json.Marshal(config)
+	if err != nil {
+		return err
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	return d.Decode(into)
+}
+
+// Check says what is wrong with the attributes.
+func (o *Optimizer) Check() error {
+	bounds := 0
+	for _, v := range []float64{o.Clip.Norm, o.Clip.GlobalNorm, o.Clip.Value} {
+		if v < 0 {
+			return fmt.Errorf("got a bound of %g on gradients, want none or one above 0", v)
+		}
+		if v > 0 {
+			bounds++
+		}
+	}
+	switch {
+	case bounds > 1:
+		return fmt.Errorf("got %d bounds on gradients, want one of clipnorm, global_clipnorm and clipvalue", bounds)
+	case o.EMA.Momentum < 0 || o.EMA.Momentum > 1 || o.EMA.OverwriteEvery < 0:
+		return fmt.Errorf("got a moving average with momentum %g, overwriting every %d steps, want 0 to 1 and at least 0", o.EMA.Momentum, o.EMA.OverwriteEvery)
+	case o.WeightDecay < 0:
+		return fmt.Errorf("got a weight decay of %g, want at least 0", o.WeightDecay)
+	case o.Schedule != nil:
+		if err := o.Schedule.Check(); err != nil {
+			return fmt.Errorf("schedule %s: %w", o.Schedule.Class(), err)
+		}
+	}
+	return nil
+}
