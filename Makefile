@@ -64,7 +64,14 @@ integration: build
 	@{ command -v java && command -v mvn; } >/dev/null || echo "integration: java or mvn is missing; Apache Kafka is left out"
 	@command -v python3 >/dev/null || echo "integration: python3 is missing; Keras and pyarrow are left out"
 	@! command -v python3 >/dev/null || scripts/python-env build/venv
-	VOXELSTREAM_PYTHON=$$(ls $(CURDIR)/build/venv/bin/python 2>/dev/null) VOXELSTREAM_REAL_KAFKA=1 go test -count 1 -timeout 15m ./integration/... ./nn/format/... ./internal/h5/...
+	VOXELSTREAM_PYTHON=$$(ls $(CURDIR)/build/venv/bin/python 2>/dev/null) VOXELSTREAM_REAL_KAFKA=1 go test -count 1 -timeout 15m ./integration/... ./nn/format/... ./nn/parity/... ./internal/h5/...
+
+## parity: PARITY random models (300) of Keras, run here and there; the result goes to docs/reference/parity.md (installs a venv)
+PARITY ?= 300
+.PHONY: parity
+parity: setup
+	scripts/python-env build/venv
+	VOXELSTREAM_PYTHON=$(CURDIR)/build/venv/bin/python VOXELSTREAM_PARITY=$(PARITY) go test -count 1 -timeout 60m ./nn/parity -update
 
 ## bench: our own benchmarks
 .PHONY: bench

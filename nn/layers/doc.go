@@ -15,7 +15,7 @@ import (
 // Classes lists every layer by Keras's class name, with the function that makes it from Keras's attributes.
 var Classes = map[string]func(Config) nn.Layer{
 	"Activation":             func(c Config) nn.Layer { return activationFrom(c) },
-	"ActivityRegularization": func(c Config) nn.Layer { return identityFrom(c) },
+	"ActivityRegularization": func(c Config) nn.Layer { return activityRegularizationFrom(c) },
 	"Add":                    func(c Config) nn.Layer { return mergeFrom(c) },
 	"Average":                func(c Config) nn.Layer { return mergeFrom(c) },
 	"AveragePooling3D":       func(c Config) nn.Layer { return poolingFrom(c, true) },
@@ -68,10 +68,13 @@ func FromConfig(class string, attributes map[string]any) (nn.Layer, error) {
 	return layer, nil
 }
 
-// ToConfig returns Keras's attributes of a layer, all of them: what FromConfig makes it from again.
+// ToConfig returns Keras's attributes of a layer that is part of a model, all of them: what FromConfig makes it from again.
 func ToConfig(l nn.Layer) map[string]any {
 	b := l.Base()
-	attributes := map[string]any{"name": b.Name, "dtype": "float32", "trainable": !b.Frozen}
+	attributes := map[string]any{"name": b.Name, "dtype": "float32"}
+	if b.Frozen && len(b.Params) > 0 { // SpatialDropout3D does not take trainable at all
+		attributes["trainable"] = false
+	}
 	if b.ActivityRegularizer != (nn.Regularizer{}) {
 		attributes["activity_regularizer"] = writeRegularizer(b.ActivityRegularizer)
 	}

@@ -1,39 +1,59 @@
 package layers
 
-import "github.com/voxelstream/voxelstream/nn"
+import (
+	"github.com/voxelstream/voxelstream/nn"
+	"github.com/voxelstream/voxelstream/nn/internal/op"
+)
 
-// Identity gives its input on as it is. Keras's ActivityRegularization is the same with a penalty on the activity: class says which.
+// Identity gives its input on as it is.
 //
 // Input and output have the same shape.
-type Identity struct {
-	nn.LayerBase
-	class string
-}
+type Identity struct{ nn.LayerBase }
 
 // NewIdentity makes one.
-func NewIdentity() *Identity { return &Identity{class: "Identity"} }
+func NewIdentity() *Identity { return &Identity{} }
 
-func identityFrom(c Config) *Identity {
-	i := &Identity{LayerBase: c.base(), class: c.class}
-	if c.class == "ActivityRegularization" {
-		i.ActivityRegularizer = nn.Regularizer{L1: Get(c, "l1", 0.), L2: Get(c, "l2", 0.)}
-	}
-	return i
-}
+func identityFrom(c Config) *Identity { return &Identity{LayerBase: c.base()} }
 
-// Class is that of the layer it stands for.
-func (i *Identity) Class() string { return i.class }
+// Class is Identity.
+func (i *Identity) Class() string { return "Identity" }
 
-// Config returns Keras's attributes.
-func (i *Identity) Config() map[string]any {
-	if i.class == "ActivityRegularization" {
-		return map[string]any{"l1": i.ActivityRegularizer.L1, "l2": i.ActivityRegularizer.L2}
-	}
-	return map[string]any{}
-}
+// Config returns Keras's attributes: none.
+func (i *Identity) Config() map[string]any { return map[string]any{} }
 
 // Build checks the input.
 func (i *Identity) Build(in []nn.Shape) (nn.Shape, error) { return single(&i.LayerBase, i.Class(), in) }
 
 // Lower emits a copy.
 func (i *Identity) Lower(l *nn.Lowering) { lowerCopy(l, i.Out) }
+
+// ActivityRegularization gives its input on as it is and adds a penalty on it to the loss, divided by the number of samples: L1 times the sum of sizes
+// plus L2 times the sum of squares. Every other layer has the same as its attribute activity_regularizer.
+//
+// Input and output have the same shape.
+type ActivityRegularization struct {
+	nn.LayerBase
+	L1, L2 float64
+}
+
+func activityRegularizationFrom(c Config) *ActivityRegularization {
+	return &ActivityRegularization{LayerBase: c.base(), L1: Get(c, "l1", 0.), L2: Get(c, "l2", 0.)}
+}
+
+// Class is ActivityRegularization.
+func (a *ActivityRegularization) Class() string { return "ActivityRegularization" }
+
+// Config returns Keras's attributes.
+func (a *ActivityRegularization) Config() map[string]any {
+	return map[string]any{"l1": a.L1, "l2": a.L2}
+}
+
+// Build checks the input.
+func (a *ActivityRegularization) Build(in []nn.Shape) (nn.Shape, error) {
+	return single(&a.LayerBase, a.Class(), in)
+}
+
+// Lower emits a copy with the penalty.
+func (a *ActivityRegularization) Lower(l *nn.Lowering) {
+	l.Emit(&op.Penalty{L1: a.L1, L2: a.L2}, a.Out)
+}

@@ -24,6 +24,11 @@ func (p *Program) Allocate() {
 				n.Out.Grad = make([]float32, p.Batch*n.Out.Size())
 			}
 		}
+		for _, out := range p.Outputs { // the caller writes it, also where nothing before the output can be trained
+			if out.Grad == nil {
+				out.Grad = make([]float32, p.Batch*out.Size())
+			}
+		}
 	} else {
 		p.reuse()
 	}

@@ -143,7 +143,8 @@ func inbound(o *object) ([]string, error) {
 	if call, ok := calls[0].(map[string]any); ok { // Keras 3
 		if kwargs, ok := call["kwargs"].(map[string]any); ok {
 			for key, v := range kwargs {
-				if v != nil {
+				// Keras writes false for what was no argument at all; predict and fit say otherwise when they call.
+				if v != nil && (key != "training" || v != false) {
 					return nil, fail(fmt.Sprintf("the argument %s, which is not supported", key))
 				}
 			}
