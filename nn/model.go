@@ -3,6 +3,7 @@ package nn
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -14,7 +15,7 @@ type Model struct {
 	Classes  []string
 	Colormap string
 
-	nodes           []*Node // in topological order, inputs included
+	nodes           []*Node // in Keras's order, which is topological; inputs included
 	inputs, outputs []*Node
 	sequential      bool
 	constrained     []*Param
@@ -126,7 +127,43 @@ func Functional(name string, inputs, outputs []*Node) (*Model, error) {
 	if err := m.name(); err != nil {
 		return m, err
 	}
+	m.sort()
 	return m, m.checkWeights()
+}
+
+// sort puts the nodes in the order that Keras gives them: by the longest way to an output, longest first, then in the order in which a walk from the
+// outputs meets them (keras/src/ops/function.py, map_graph). Model files and the state of optimizers count by it.
+func (m *Model) sort() {
+	met, depth := map[*Node]int{}, map[*Node]int{}
+	var walk func(n *Node)
+	walk = func(n *Node) {
+		if _, ok := met[n]; ok {
+			return
+		}
+		met[n] = len(met)
+		for _, in := range n.Inputs {
+			walk(in)
+		}
+	}
+	for _, out := range m.outputs {
+		walk(out)
+	}
+	for _, n := range slices.Backward(m.nodes) { // those that read n come before it
+		for _, in := range n.Inputs {
+			depth[in] = max(depth[in], depth[n]+1)
+		}
+	}
+	for _, in := range m.inputs {
+		if _, ok := met[in]; !ok {
+			met[in] = -1
+		}
+	}
+	slices.SortStableFunc(m.nodes, func(a, b *Node) int {
+		if depth[a] != depth[b] {
+			return depth[b] - depth[a]
+		}
+		return met[a] - met[b]
+	})
 }
 
 // checkWeights finds initializers and constraints that cannot work.
@@ -198,7 +235,7 @@ func snake(class string) string {
 	return b.String()
 }
 
-// Nodes returns all nodes in an order in which each follows what it reads.
+// Nodes returns all nodes in Keras's order, in which each follows what it reads.
 func (m *Model) Nodes() []*Node { return m.nodes }
 
 // Inputs returns the input nodes.

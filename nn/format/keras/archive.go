@@ -73,7 +73,7 @@ func DecodeArchiveWeights(ctx context.Context, r io.ReaderAt, size int64, m *nn.
 	if err != nil {
 		return err
 	}
-	err = a.weights(ctx, func(f *h5.File) error { return readWeights3(ctx, f, layersInOrder(m)) })
+	err = a.weights(ctx, func(f *h5.File) error { return readWeights3(ctx, f, m.Layers()) })
 	if err != nil {
 		return fmt.Errorf("keras archive: %w", err)
 	}

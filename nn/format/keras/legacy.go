@@ -66,7 +66,7 @@ func LoadH5Weights(ctx context.Context, path string, m *nn.Model) error {
 		}
 	}
 	if group == "" {
-		err = readWeights3(ctx, f, layersInOrder(m))
+		err = readWeights3(ctx, f, m.Layers())
 	} else {
 		err = readLegacy(ctx, f, group, m)
 	}
@@ -156,7 +156,7 @@ func readLegacy(ctx context.Context, f *h5.File, group string, m *nn.Model) erro
 	}
 	var layers []nn.Layer
 	known := true
-	for _, l := range layersInOrder(m) {
+	for _, l := range m.Layers() {
 		if len(l.Base().Params) > 0 {
 			layers = append(layers, l)
 			known = known && len(byName[l.Base().Name].weights) > 0
@@ -201,7 +201,7 @@ func SaveH5(path string, m *nn.Model) error {
 	if err := w.Group(group); err != nil {
 		return err
 	}
-	nodes := config.Order(m)
+	nodes := m.Nodes()
 	var names []string
 	for _, n := range nodes {
 		if n.Layer == nil && m.IsSequential() {

@@ -9,7 +9,6 @@ import (
 
 	"github.com/voxelstream/voxelstream/internal/h5"
 	"github.com/voxelstream/voxelstream/nn"
-	"github.com/voxelstream/voxelstream/nn/format/internal/config"
 )
 
 var (
@@ -36,17 +35,6 @@ func groups(layers []nn.Layer) []string {
 		seen[name]++
 	}
 	return names
-}
-
-// layersInOrder are the model's layers as Keras orders them.
-func layersInOrder(m *nn.Model) []nn.Layer {
-	var layers []nn.Layer
-	for _, n := range config.Order(m) {
-		if n.Layer != nil {
-			layers = append(layers, n.Layer)
-		}
-	}
-	return layers
 }
 
 // readWeights3 fills the layers, which are in the file's order, from a Keras 3 file of weights.
@@ -92,7 +80,7 @@ func writeWeights3(path string, m *nn.Model) error {
 	if err := group("/vars", m.Name); err != nil {
 		return err
 	}
-	layers := layersInOrder(m)
+	layers := m.Layers()
 	for i, name := range groups(layers) {
 		vars := "/layers/" + name + "/vars"
 		if err := group(vars, layers[i].Base().Name); err != nil {

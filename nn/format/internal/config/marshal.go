@@ -2,7 +2,6 @@ package config
 
 import (
 	"encoding/json"
-	"slices"
 
 	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/nn/layers"
@@ -16,7 +15,7 @@ func Marshal(m *nn.Model, legacy bool) ([]byte, error) {
 	}
 	class := "Functional"
 	var list []any
-	for _, n := range Order(m) {
+	for _, n := range m.Nodes() {
 		o := node(n, legacy)
 		if !m.IsSequential() {
 			o["name"] = n.Name()
@@ -105,43 +104,4 @@ func inboundNodes(n *nn.Node, legacy bool) []any {
 		args = []any{args} // a layer of several inputs takes one list
 	}
 	return []any{map[string]any{"args": args, "kwargs": map[string]any{}}}
-}
-
-// Order returns the nodes in the order that Keras gives them after it has made the model: by the longest way to an output, longest first, then
-// in the order in which a walk from the outputs meets them (keras/src/ops/function.py, map_graph). The names of weights count by it.
-func Order(m *nn.Model) []*nn.Node {
-	met, depth := map[*nn.Node]int{}, map[*nn.Node]int{}
-	var finished []*nn.Node
-	var walk func(n *nn.Node)
-	walk = func(n *nn.Node) {
-		if _, ok := met[n]; ok {
-			return
-		}
-		met[n] = len(met)
-		for _, in := range n.Inputs {
-			walk(in)
-		}
-		finished = append(finished, n)
-	}
-	for _, out := range m.Outputs() {
-		walk(out)
-	}
-	for _, n := range slices.Backward(finished) {
-		for _, in := range n.Inputs {
-			depth[in] = max(depth[in], depth[n]+1)
-		}
-	}
-	for _, in := range m.Inputs() {
-		if _, ok := met[in]; !ok {
-			met[in] = -1
-			finished = append(finished, in)
-		}
-	}
-	slices.SortStableFunc(finished, func(a, b *nn.Node) int {
-		if depth[a] != depth[b] {
-			return depth[b] - depth[a]
-		}
-		return met[a] - met[b]
-	})
-	return finished
 }
