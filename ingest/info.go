@@ -143,6 +143,7 @@ type Depth struct {
 	// Frames and Missing count the items of a sequence and those whose files are not there; both absent for a single image.
 	Frames  int         `json:"frames,omitempty"`
 	Missing int         `json:"missing,omitempty"`
+	Poses   int         `json:"poses,omitempty"` // frames whose place is known
 	Camera  *Intrinsics `json:"camera,omitempty"`
 	Note    string      `json:"note,omitempty"`
 }
@@ -195,7 +196,7 @@ func (d *Depth) Text() string {
 	}
 	fmt.Fprintf(&b, "\nvalid   %d of %d pixels\nrange   %g .. %g m", d.Valid, d.Width*d.Height, d.Min, d.Max)
 	if d.Frames != 0 {
-		fmt.Fprintf(&b, "\nframes  %d, %d missing", d.Frames, d.Missing)
+		fmt.Fprintf(&b, "\nframes  %d, %d missing, %d with poses", d.Frames, d.Missing, d.Poses)
 	}
 	if d.Camera != nil {
 		fmt.Fprintf(&b, "\ncamera  fx %g fy %g cx %g cy %g", d.Camera.Fx, d.Camera.Fy, d.Camera.Cx, d.Camera.Cy)

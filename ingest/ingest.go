@@ -46,6 +46,8 @@ type Frame struct {
 	// Color is registered to Depth pixel by pixel; nil when there is none.
 	Color []color.RGBA
 	Cam   Intrinsics
+	// Pose is where the camera stood, its optical axes +X right, +Y down, +Z forward; nil when unknown.
+	Pose *Pose
 }
 
 // Intrinsics is a pinhole camera: focal lengths and principal point in pixels, the centre of the top left pixel at (0, 0).

@@ -11,7 +11,8 @@ var errNoCamera = errors.New("camera unknown: give fx, fy, cx and cy")
 // Valid says whether the camera is known.
 func (c Intrinsics) Valid() bool { return c.Fx > 0 && c.Fy > 0 }
 
-// Points projects the pixels that have a depth, row by row, into the camera's optical axes: +X right, +Y down, +Z forward.
+// Points projects the pixels that have a depth, row by row, into the camera's optical axes: +X right, +Y down, +Z forward. Where the frame
+// has a Pose, the points are in the world's axes.
 //
 //	x = (u - cx) / fx * z,  y = (v - cy) / fy * z
 func (f *Frame) Points() (*PointCloud, error) {
@@ -57,6 +58,11 @@ func (f *Frame) AppendPoints(p *PointCloud) error {
 				r[start], g[start], b[start] = colors[u].R, colors[u].G, colors[u].B
 				start++
 			}
+		}
+	}
+	if f.Pose != nil {
+		for i := p.Len(); i < n; i++ {
+			x[i], y[i], z[i] = f.Pose.Apply(x[i], y[i], z[i])
 		}
 	}
 	p.X, p.Y, p.Z = x[:n], y[:n], z[:n]

@@ -312,7 +312,7 @@ func TestFramesFolder(t *testing.T) {
 			"camera_primesense.json": `{"width": 3, "intrinsic_matrix": [11, 0, 0, 0, 12, 0, 13, 14, 1]}`,
 		},
 		"tsdf-fusion": {
-			"frame-000002.depth.png": d, "frame-000010.depth.png": d, "frame-000002.color.png": c, "frame-000002.pose.txt": "1 0 0 0",
+			"frame-000002.depth.png": d, "frame-000010.depth.png": d, "frame-000002.color.png": c, "frame-000002.pose.txt": "1 0 0 7\n0 1 0 8\n0 0 1 9\n0 0 0 1\n",
 			"camera-intrinsics.txt": "11 0 13\n0 12 14\n0 0 1\n",
 		},
 		"pgm": {"depth/2.png": d, "depth/10.pgm": string(pgm(false)), "rgb/2.png": c, "camera.json": `{"intrinsic_matrix": [11, 0, 0, 0, 12, 0, 13, 14, 1]}`},

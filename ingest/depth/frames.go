@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,7 +21,8 @@ import (
 // "color" or "rgb" instead: Redwood and Open3D (depth/00000.png, color/00000.jpg), 7-Scenes and tsdf-fusion (frame-000000.depth.png,
 // frame-000000.color.png), the sets of "14 lectures on visual SLAM" (depth/1.pgm, color/1.png). Images are of millimetres. The camera is what
 // lies beside them (camera_primesense.json or another camera*.json of Open3D, camera-intrinsics.txt of tsdf-fusion), else the usual one for
-// their size. Without times the frames go by the order of their names, numbers by value.
+// their size. Without times the frames go by the order of their names, numbers by value. Poses are read where they are: a matrix beside each
+// frame (frame-000000.pose.txt, pose/0.txt), or a list of all (see posesOf). 65535 is no measurement, as 7-Scenes has it.
 var Frames = ingest.Format{
 	Name: "depth-folder",
 	Detect: func(h *ingest.Head) ingest.Confidence {
@@ -71,9 +73,9 @@ func isDepthName(name string) bool {
 func readFrames(dir string, o *ingest.Options) (*sequence, error) {
 	*o = o.WithDefaults()
 	o.DepthUnits = units(*o, millimetres)
-	f := &sequence{dir: dir, listing: "the folder"}
+	f := &sequence{dir: dir, listing: "the folder", none: math.MaxUint16}
 	have := map[string]bool{}
-	for _, sub := range []string{"", "depth", "color", "rgb"} {
+	for _, sub := range []string{"", "depth", "color", "rgb", "pose"} {
 		entries, err := os.ReadDir(filepath.Join(dir, sub))
 		if errors.Is(err, fs.ErrNotExist) && sub != "" {
 			continue
@@ -87,7 +89,7 @@ func readFrames(dir string, o *ingest.Options) (*sequence, error) {
 	}
 	for name := range have {
 		if isDepthName(name) {
-			f.pairs = append(f.pairs, pair{depth: listed{path: name}, color: listed{path: colorName(name, have)}})
+			f.pairs = append(f.pairs, pair{depth: listed{path: name}, color: listed{path: colorName(name, have)}, posePath: poseName(name, have)})
 		}
 	}
 	if len(f.pairs) == 0 {
@@ -97,6 +99,13 @@ func readFrames(dir string, o *ingest.Options) (*sequence, error) {
 		return nil, fmt.Errorf("%s: found %d depth images, limit %d", dir, len(f.pairs), tumMaxRows)
 	}
 	slices.SortFunc(f.pairs, func(a, b pair) int { return naturally(a.depth.path, b.depth.path) })
+	poses, err := posesOf(dir, have, *o)
+	if err != nil {
+		return nil, err
+	}
+	for i := range min(len(poses), len(f.pairs)) {
+		f.pairs[i].pose = poses[i]
+	}
 	if o.Camera == nil {
 		cam, err := cameraBeside(dir, have)
 		if err != nil {
@@ -116,6 +125,15 @@ func colorName(depth string, have map[string]bool) string {
 				return name
 			}
 		}
+	}
+	return ""
+}
+
+// poseName is the pose file of a depth image, or "".
+func poseName(depth string, have map[string]bool) string {
+	name := strings.Replace(strings.TrimSuffix(depth, filepath.Ext(depth)), "depth", "pose", 1) + ".txt"
+	if have[name] {
+		return name
 	}
 	return ""
 }

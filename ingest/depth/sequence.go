@@ -20,14 +20,20 @@ type listed struct {
 	path string // empty: none
 }
 
-// pair is a depth image and the colour image that goes with it, if any.
-type pair struct{ depth, color listed }
+// pair is a depth image, the colour image that goes with it, if any, and its pose: known, in a file of its own, or neither.
+type pair struct {
+	depth, color listed
+	pose         *ingest.Pose
+	posePath     string
+}
 
 // sequence is a folder of frames.
 type sequence struct {
 	dir     string
 	listing string // the file that decided the pairs
 	pairs   []pair
+	// none is a second value, besides 0, for pixels without a measurement; 0: there is no other.
+	none uint16
 }
 
 // find is where a listed file is: at its place, or beside the list (depth_T.png or T.png for depth/T.png).
@@ -56,7 +62,16 @@ func (s *sequence) frame(i int, o ingest.Options) (*ingest.Frame, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	if s.none != 0 {
+		clearDepth(frame.Depth, ingest.Metres(float64(s.none)/units(o, tumUnits)))
+	}
 	frame.Cam = camera(o, frame.Width, frame.Height)
+	frame.Pose = pair.pose
+	if pair.posePath != "" {
+		if frame.Pose, err = poseOf(filepath.Join(s.dir, pair.posePath)); err != nil {
+			return nil, err
+		}
+	}
 	if pair.color.path == "" {
 		return frame, nil
 	}
@@ -70,6 +85,15 @@ func (s *sequence) frame(i int, o ingest.Options) (*ingest.Frame, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return frame, nil
+}
+
+// clearDepth turns one value into 0.
+func clearDepth(depth []ingest.Metres, none ingest.Metres) {
+	for i, d := range depth {
+		if d == none {
+			depth[i] = 0
+		}
+	}
 }
 
 // sequenceSource streams the frames of a folder. A frame whose files are missing or broken is one bad item.
@@ -126,5 +150,10 @@ func (s *sequence) inspect(ctx context.Context, o ingest.Options) (ingest.Detail
 		return nil, cmp.Or(first, fmt.Errorf("%s: found no frame in %s", s.dir, s.listing))
 	}
 	out.Frames, out.Missing = len(s.pairs), missing
+	for _, pair := range s.pairs {
+		if pair.pose != nil || pair.posePath != "" {
+			out.Poses++
+		}
+	}
 	return out, nil
 }

@@ -18,7 +18,8 @@ import (
 
 // TUM is a folder of the TUM RGB-D benchmark: 16-bit PNG depth images of 1/5000 m and colour images registered to them, listed with their
 // times in seconds. associations.txt (or associate.txt) pairs them; without it depth.txt and rgb.txt are paired by the nearest time. Files
-// that a list names and that are not at that place are also looked for beside the list (depth_T.png or T.png for depth/T.png).
+// that a list names and that are not at that place are also looked for beside the list (depth_T.png or T.png for depth/T.png). The pose of
+// a frame is that of groundtruth.txt nearest in time, within the same tolerance.
 // https://cvg.cit.tum.de/data/datasets/rgbd-dataset/file_formats
 var TUM = ingest.Format{Name: "tum", Detect: detectTUM, Open: openTUM, Inspect: inspectTUM}
 
@@ -40,8 +41,24 @@ func detectTUM(h *ingest.Head) ingest.Confidence {
 	return ingest.No
 }
 
-// readTUM reads the lists of a folder and pairs them.
+// readTUM reads the lists of a folder and pairs them, frames with colours and with poses.
 func readTUM(dir string, o ingest.Options) (*sequence, error) {
+	s, err := readPairs(dir, o)
+	if err != nil {
+		return nil, err
+	}
+	poses, err := readGroundTruth(filepath.Join(dir, "groundtruth.txt"), o)
+	if err != nil {
+		return nil, err
+	}
+	for i := range s.pairs {
+		s.pairs[i].pose = nearestPose(poses, s.pairs[i].depth.time, o.Tolerance)
+	}
+	return s, nil
+}
+
+// readPairs reads the lists of images.
+func readPairs(dir string, o ingest.Options) (*sequence, error) {
 	for _, name := range []string{"associations.txt", "associate.txt"} {
 		rows, err := readList(filepath.Join(dir, name), 4, o)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -77,13 +94,19 @@ type tumRow struct {
 	paths [2]string
 }
 
-// readList reads lines of "time path" (width 2) or "time path time path" (width 4).
-func readList(path string, width int, o ingest.Options) ([]tumRow, error) {
+// row is a line of a list, split at blanks.
+type row struct {
+	line  int
+	words []string
+}
+
+// readRows reads the lines of a list that are no comments and have at least width words.
+func readRows(path string, width int, o ingest.Options) ([]row, error) {
 	data, err := ingest.ReadFile(path, o)
 	if err != nil {
 		return nil, err
 	}
-	var rows []tumRow
+	var rows []row
 	n := 0
 	for line := range bytes.Lines(data) {
 		n++
@@ -94,21 +117,32 @@ func readList(path string, width int, o ingest.Options) ([]tumRow, error) {
 		if len(words) < width || len(rows) == tumMaxRows {
 			return nil, fmt.Errorf("%s, line %d: found %d words, want %d; limit %d lines", path, n, len(words), width, tumMaxRows)
 		}
-		var r tumRow
-		for k := range width / 2 {
-			t, err := parseSeconds(words[2*k])
-			if err != nil {
-				return nil, fmt.Errorf("%s, line %d: %w", path, n, err)
-			}
-			name := filepath.FromSlash(words[2*k+1])
-			if !filepath.IsLocal(name) {
-				return nil, fmt.Errorf("%s, line %d: found path %q, want one within the folder", path, n, name)
-			}
-			r.times[k], r.paths[k] = t, name
-		}
-		rows = append(rows, r)
+		rows = append(rows, row{n, words[:width]})
 	}
 	return rows, nil
+}
+
+// readList reads lines of "time path" (width 2) or "time path time path" (width 4).
+func readList(path string, width int, o ingest.Options) ([]tumRow, error) {
+	rows, err := readRows(path, width, o)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]tumRow, len(rows))
+	for i, row := range rows {
+		for k := range width / 2 {
+			t, err := parseSeconds(row.words[2*k])
+			if err != nil {
+				return nil, fmt.Errorf("%s, line %d: %w", path, row.line, err)
+			}
+			name := filepath.FromSlash(row.words[2*k+1])
+			if !filepath.IsLocal(name) {
+				return nil, fmt.Errorf("%s, line %d: found path %q, want one within the folder", path, row.line, name)
+			}
+			out[i].times[k], out[i].paths[k] = t, name
+		}
+	}
+	return out, nil
 }
 
 func readFiles(path string, o ingest.Options) ([]listed, error) {

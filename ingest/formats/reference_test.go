@@ -42,11 +42,11 @@ var reference = map[string]struct{ variants, decoder, sample string }{
 	"png-depth": {"16-bit grey; unit by option, else millimetres", "image/png", "Redwood depth_00000.png"},
 	"pgm-depth": {"P5 of 16 bits, either byte order", "own", "slambook ch5 depth 1.pgm"},
 	"tum": {
-		"association files, or depth.txt and rgb.txt paired by time; colour",
+		"association files, or depth.txt and rgb.txt paired by time; colour; poses of groundtruth.txt",
 		"image/png, image/jpeg and own", "a TUM style recording of an Orbbec camera",
 	},
 	"depth-folder": {
-		"Redwood, Open3D, 7-Scenes, tsdf-fusion, slambook; cameras of Open3D and tsdf-fusion; poses are not applied",
+		"Redwood, Open3D, 7-Scenes, tsdf-fusion, slambook; cameras of Open3D and tsdf-fusion; poses of all of them",
 		"image/png, image/jpeg and own", "tsdf-fusion frame-000150",
 	},
 	"nifti": {

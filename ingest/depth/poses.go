@@ -1,0 +1,180 @@
+package depth
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/voxelstream/voxelstream/ingest"
+)
+
+// poseOf reads a frame's own pose file: the 4x4 matrix from camera to world of 7-Scenes, tsdf-fusion and ScanNet. It is nil where the tracker
+// was lost, which these files say by a matrix of zeros, infinities or NaN.
+func poseOf(path string) (*ingest.Pose, error) {
+	data, err := ingest.ReadFile(path, ingest.Options{MaxBytes: 1 << 16})
+	if err != nil {
+		return nil, err
+	}
+	m, err := numbers(strings.Fields(string(data)))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	p, err := ingest.PoseOfMatrix(m)
+	if ingest.Lost(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return &p, nil
+}
+
+func numbers(words []string) ([]float64, error) {
+	out := make([]float64, len(words))
+	for i, w := range words {
+		var err error
+		if out[i], err = strconv.ParseFloat(w, 64); err != nil {
+			return nil, fmt.Errorf("found %.20q, want a number", w)
+		}
+	}
+	return out, nil
+}
+
+// posesOf reads the poses of a whole folder without times, in the order of the frames: trajectory.log, or odometry.log where there is no
+// other, of Redwood and Open3D, or pose.txt of "14 lectures on visual SLAM". None: nil.
+func posesOf(dir string, have map[string]bool, o ingest.Options) ([]*ingest.Pose, error) {
+	for _, name := range []string{"trajectory.log", "odometry.log", "pose.txt"} {
+		if !have[name] {
+			continue
+		}
+		data, err := ingest.ReadFile(filepath.Join(dir, name), o)
+		if err != nil {
+			return nil, err
+		}
+		words := strings.Fields(string(data))
+		poses, err := parseLog(words)
+		if name == "pose.txt" {
+			poses, err = parsePoses(words)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", filepath.Join(dir, name), err)
+		}
+		return poses, nil
+	}
+	return nil, nil
+}
+
+// parseLog reads Redwood's trajectories: for each frame three integers (its number, its number again, the next number) and the 4x4 matrix from
+// camera to world. http://redwood-data.org/indoor/fileformat.html
+func parseLog(words []string) ([]*ingest.Pose, error) {
+	const ids, matrix = 3, 16
+	if len(words)%(ids+matrix) != 0 {
+		return nil, fmt.Errorf("found %d numbers, want a multiple of %d: three of the frame and sixteen of its matrix", len(words), ids+matrix)
+	}
+	var out []*ingest.Pose
+	for len(words) > 0 {
+		m, err := numbers(words[ids : ids+matrix])
+		if err != nil {
+			return nil, fmt.Errorf("pose %d: %w", len(out), err)
+		}
+		p, err := ingest.PoseOfMatrix(m)
+		if out, err = appendPose(out, p, err); err != nil {
+			return nil, err
+		}
+		words = words[ids+matrix:]
+	}
+	return out, nil
+}
+
+// parsePoses reads "tx ty tz qx qy qz qw" of each frame, from camera to world.
+func parsePoses(words []string) ([]*ingest.Pose, error) {
+	const width = 7
+	if len(words)%width != 0 {
+		return nil, fmt.Errorf("found %d numbers, want a multiple of %d: position and quaternion of each frame", len(words), width)
+	}
+	var out []*ingest.Pose
+	for len(words) > 0 {
+		p, err := parsePose(words[:width])
+		if out, err = appendPose(out, p, err); err != nil {
+			return nil, err
+		}
+		words = words[width:]
+	}
+	return out, nil
+}
+
+// parsePose reads tx ty tz qx qy qz qw.
+func parsePose(words []string) (ingest.Pose, error) {
+	v, err := numbers(words)
+	if err != nil {
+		return ingest.Pose{}, err
+	}
+	return ingest.PoseOfQuaternion(v[6], v[3], v[4], v[5], [3]float64(v[:3]))
+}
+
+// appendPose adds nil for the pose of a tracker that was lost.
+func appendPose(poses []*ingest.Pose, p ingest.Pose, err error) ([]*ingest.Pose, error) {
+	switch {
+	case err == nil:
+		return append(poses, &p), nil
+	case ingest.Lost(err):
+		return append(poses, nil), nil
+	}
+	return nil, fmt.Errorf("pose %d: %w", len(poses), err)
+}
+
+// timedPose is a row of TUM's groundtruth.txt.
+type timedPose struct {
+	time time.Time
+	pose ingest.Pose
+}
+
+// readGroundTruth reads lines of "time tx ty tz qx qy qz qw", sorted by time; nil where there is no such file.
+func readGroundTruth(path string, o ingest.Options) ([]timedPose, error) {
+	const width = 8
+	rows, err := readRows(path, width, o)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
+		return nil, err
+	}
+	out := make([]timedPose, 0, len(rows))
+	for _, r := range rows {
+		t, err := parseSeconds(r.words[0])
+		if err != nil {
+			return nil, fmt.Errorf("%s, line %d: %w", path, r.line, err)
+		}
+		p, err := parsePose(r.words[1:width])
+		if ingest.Lost(err) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s, line %d: %w", path, r.line, err)
+		}
+		out = append(out, timedPose{t, p})
+	}
+	slices.SortStableFunc(out, func(a, b timedPose) int { return a.time.Compare(b.time) })
+	return out, nil
+}
+
+// nearestPose is the pose within the tolerance of t, or nil.
+func nearestPose(poses []timedPose, t time.Time, tolerance time.Duration) *ingest.Pose {
+	i, _ := slices.BinarySearchFunc(poses, t, func(p timedPose, t time.Time) int { return p.time.Compare(t) })
+	best := -1
+	for _, k := range []int{i - 1, i} {
+		if k >= 0 && k < len(poses) && (best < 0 || cmp.Compare(poses[k].time.Sub(t).Abs(), poses[best].time.Sub(t).Abs()) < 0) {
+			best = k
+		}
+	}
+	if best < 0 || poses[best].time.Sub(t).Abs() > tolerance {
+		return nil
+	}
+	return &poses[best].pose
+}
