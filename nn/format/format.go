@@ -150,19 +150,46 @@ func Decode(ctx context.Context, data []byte) (m *nn.Model, err error) {
 	return nil, ErrUnknown
 }
 
+// Training is what a .keras or .h5 file can hold besides the model: the optimizer and its state.
+type Training = keras.Training
+
+// ErrNotCompiled says that a file holds nothing of the model's training.
+var ErrNotCompiled = keras.ErrNotCompiled
+
+// LoadTraining reads the state of the training of m from the .keras or .h5 file that m was loaded from.
+func LoadTraining(ctx context.Context, path string, m *nn.Model) (t *Training, err error) {
+	err = withFile(path, func(f *os.File, size int64, k kind) error {
+		switch k {
+		case archive:
+			t, err = keras.DecodeArchiveTraining(ctx, f, size, m)
+		case hdf5:
+			t, err = keras.LoadH5Training(ctx, path, m)
+		default:
+			err = ErrNotCompiled
+		}
+		return err
+	})
+	return t, err
+}
+
 // Save writes the model in the format of path's extension. The file appears under its name when it is complete, replacing any that was there.
-func Save(path string, m *nn.Model) error {
+func Save(path string, m *nn.Model) error { return SaveTraining(path, m, nil) }
+
+// SaveTraining is Save with the state of training, which .keras and .h5 files hold.
+func SaveTraining(path string, m *nn.Model, t *Training) error {
 	name := strings.ToLower(filepath.Base(path))
 	var err error
 	switch {
+	case t != nil && (strings.HasSuffix(name, ".safetensors") || strings.HasSuffix(name, ".weights.h5")):
+		err = errors.New("the format has no place for the state of training, want .keras or .h5")
 	case strings.HasSuffix(name, ".keras"):
-		err = replace(path, func(w io.Writer) error { return keras.EncodeArchive(w, m) })
+		err = replace(path, func(w io.Writer) error { return keras.EncodeArchive(w, m, t) })
 	case strings.HasSuffix(name, ".safetensors"):
 		err = replace(path, func(w io.Writer) error { return safetensors.Encode(w, m) })
 	case strings.HasSuffix(name, ".weights.h5"):
 		err = keras.SaveWeights(path, m)
 	case strings.HasSuffix(name, ".h5"), strings.HasSuffix(name, ".hdf5"):
-		err = keras.SaveH5(path, m)
+		err = keras.SaveH5(path, m, t)
 	default:
 		err = ErrUnknown
 	}

@@ -21,9 +21,12 @@ import warnings
 import keras
 import numpy as np
 import tensorflow as tf
+from absl import logging
 from keras import constraints, initializers, layers, regularizers
 
 warnings.filterwarnings("ignore")
+logging.set_verbosity("error")
+tf.get_logger().setLevel("ERROR")
 
 BATCH, STEPS, RATE, EPSILON = 4, 20, 1e-2, 1e-3
 LARGEST = 1500  # numbers in an activation
@@ -325,7 +328,10 @@ def one(number, seed, folder):
     arrays, kinds, ys = {}, [], []
     xs = [rng.standard_normal((BATCH,) + tuple(t.shape[1:])).astype(np.float32) for t in model.inputs]
     x = xs[0] if m.sequential else xs
-    outs = model(x, training=False)
+    try:
+        outs = model(x, training=False)
+    except tf.errors.InvalidArgumentError:  # shapes that Keras lets pass and TensorFlow cannot compute
+        return None
     outs = [np.asarray(o) for o in (outs if isinstance(outs, (list, tuple)) else [outs])]
     if not all(np.isfinite(o).all() and np.abs(o).max() < 1e3 for o in outs):
         return None

@@ -166,9 +166,13 @@ func (a *archive) weights(ctx context.Context, use func(*h5.File) error) (err er
 	return use(f)
 }
 
-// EncodeArchive writes the model as a .keras archive. The same model gives the same bytes: the archive holds no dates.
-func EncodeArchive(w io.Writer, m *nn.Model) (err error) {
+// EncodeArchive writes the model as a .keras archive, with its training unless that is nil. The same model gives the same bytes: the archive holds no
+// dates.
+func EncodeArchive(w io.Writer, m *nn.Model, t *Training) (err error) {
 	architecture, err := config.Marshal(m, false)
+	if err == nil {
+		architecture, err = withCompiled(architecture, t)
+	}
 	if err != nil {
 		return err
 	}
@@ -182,7 +186,7 @@ func EncodeArchive(w io.Writer, m *nn.Model) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	path := filepath.Join(dir, weightsName)
-	if err := writeWeights3(path, m); err != nil {
+	if err := writeWeights3(path, m, t); err != nil {
 		return err
 	}
 	weights, err := os.Open(path)

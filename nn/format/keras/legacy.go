@@ -182,8 +182,8 @@ func readLegacy(ctx context.Context, f *h5.File, group string, m *nn.Model) erro
 	return read(ctx, f, arrays)
 }
 
-// SaveH5 writes the whole model as a legacy .h5 file; it appears under its name when it is complete.
-func SaveH5(path string, m *nn.Model) error {
+// SaveH5 writes the whole model as a legacy .h5 file, with its training unless that is nil; it appears under its name when it is complete.
+func SaveH5(path string, m *nn.Model, t *Training) error {
 	architecture, err := config.Marshal(m, true)
 	if err != nil {
 		return err
@@ -228,6 +228,9 @@ func SaveH5(path string, m *nn.Model) error {
 			return err
 		}
 	}
+	if err := writeLegacyTraining(w, t, m); err != nil {
+		return err
+	}
 	return w.Close()
 }
 
@@ -257,4 +260,4 @@ func writeLegacyLayer(w *h5.Writer, group string, n *nn.Node) error {
 }
 
 // SaveWeights writes a .weights.h5 file as Keras 3 does; it appears under its name when it is complete.
-func SaveWeights(path string, m *nn.Model) error { return writeWeights3(path, m) }
+func SaveWeights(path string, m *nn.Model) error { return writeWeights3(path, m, nil) }

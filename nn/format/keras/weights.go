@@ -64,8 +64,8 @@ func readWeights3(ctx context.Context, f *h5.File, layers []nn.Layer) error {
 	return read(ctx, f, arrays)
 }
 
-// writeWeights3 writes a Keras 3 file of weights.
-func writeWeights3(path string, m *nn.Model) error {
+// writeWeights3 writes a Keras 3 file of weights, and the optimizer's state unless t is nil.
+func writeWeights3(path string, m *nn.Model, t *Training) error {
 	w, err := h5.Create(path)
 	if err != nil {
 		return err
@@ -91,6 +91,15 @@ func writeWeights3(path string, m *nn.Model) error {
 			arrays = append(arrays, array{fmt.Sprintf("%s/%d", vars, j), p})
 		}
 		if err := write(w, arrays); err != nil {
+			return err
+		}
+	}
+	if t != nil {
+		const vars = "/optimizer/vars"
+		if err := group(vars, strings.ToLower(t.Optimizer.Rule.Class())); err != nil {
+			return err
+		}
+		if err := writeState(w, t.Optimizer, func(i int, _ string) string { return fmt.Sprintf("%s/%d", vars, i) }); err != nil {
 			return err
 		}
 	}

@@ -1,0 +1,288 @@
+package keras
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/voxelstream/voxelstream/internal/h5"
+	"github.com/voxelstream/voxelstream/nn"
+	"github.com/voxelstream/voxelstream/nn/format/internal/config"
+	"github.com/voxelstream/voxelstream/nn/train"
+)
+
+// Training is what a file of Keras holds besides the model, so that training can go on: the optimizer with its state, and what the model was
+// compiled with.
+type Training struct {
+	Optimizer *train.Optimizer
+	// Loss and Metrics are Keras's names of them, or what else its JSON has in their place.
+	Loss, Metrics any
+}
+
+// compiled is that in Keras's JSON: compile_config of a .keras archive, or training_config of an .h5 file.
+type compiled struct {
+	Optimizer *optimizerConfig `json:"optimizer,omitempty"`
+	Legacy    *optimizerConfig `json:"optimizer_config,omitempty"`
+	Loss      any              `json:"loss"`
+	Metrics   any              `json:"metrics"`
+	// What we neither read nor have; Keras wants to see them.
+	LossWeights     any `json:"loss_weights"`
+	WeightedMetrics any `json:"weighted_metrics"`
+}
+
+type optimizerConfig struct {
+	Module string         `json:"module,omitempty"`
+	Class  string         `json:"class_name"`
+	Config map[string]any `json:"config"`
+	// Registered is always null; Keras 3 wants to see it.
+	Registered *string `json:"registered_name"`
+}
+
+// ErrNotCompiled says that a file has a model, but nothing of its training.
+var ErrNotCompiled = errors.New("the file holds no state of training")
+
+// marshalCompiled describes the training, for a .keras archive or, with legacy, for an .h5 file.
+func marshalCompiled(t *Training, legacy bool) ([]byte, error) {
+	o := &optimizerConfig{Class: t.Optimizer.Rule.Class(), Config: withPoints(t.Optimizer.Config())}
+	c := compiled{Loss: t.Loss, Metrics: t.Metrics}
+	if legacy {
+		c.Legacy = o
+	} else {
+		o.Module = "keras.optimizers"
+		c.Optimizer = o
+	}
+	return json.Marshal(c)
+}
+
+// withPoints gives whole numbers a decimal point, without which Keras refuses them where it wants a float, and leaves alone what counts.
+func withPoints(config map[string]any) map[string]any {
+	out := map[string]any{}
+	for key, v := range config {
+		out[key] = v
+		f, ok := v.(float64)
+		if ok && f == math.Trunc(f) && math.Abs(f) < 1e15 && key != "ema_overwrite_frequency" {
+			out[key] = json.RawMessage(strconv.FormatFloat(f, 'f', 1, 64))
+		}
+		if nested, ok := v.(map[string]any); ok {
+			out[key] = withPoints(nested)
+		}
+	}
+	return out
+}
+
+// unmarshalCompiled makes the optimizer that the JSON describes, its state not yet filled.
+func unmarshalCompiled(data []byte, m *nn.Model) (*Training, error) {
+	var c compiled
+	if err := json.Unmarshal(data, &c); err != nil {
+		return nil, fmt.Errorf("training: %w", err)
+	}
+	o := c.Optimizer
+	if o == nil {
+		o = c.Legacy
+	}
+	if o == nil {
+		return nil, ErrNotCompiled
+	}
+	optimizer, err := train.FromConfig(m, o.Class, o.Config)
+	if err != nil {
+		return nil, err
+	}
+	return &Training{Optimizer: optimizer, Loss: c.Loss, Metrics: c.Metrics}, nil
+}
+
+// withCompiled adds the training to the JSON of a model.
+func withCompiled(architecture []byte, t *Training) ([]byte, error) {
+	if t == nil {
+		return architecture, nil
+	}
+	text, err := marshalCompiled(t, false)
+	if err != nil {
+		return nil, err
+	}
+	var o map[string]json.RawMessage
+	if err := json.Unmarshal(architecture, &o); err != nil {
+		return nil, err
+	}
+	o["compile_config"] = text
+	return json.Marshal(o)
+}
+
+// writeState writes the optimizer's variables in Keras's order: the count of steps, the learning rate where it is no schedule, the arrays. place gives
+// the path of variable i, called name.
+func writeState(w *h5.Writer, o *train.Optimizer, place func(i int, name string) string) error {
+	if err := h5.WriteDataset(w, place(0, "iteration"), h5.Layout{}, []int64{o.Iterations}); err != nil {
+		return err
+	}
+	next := 1
+	if o.Schedule == nil {
+		if err := h5.WriteDataset(w, place(next, "learning_rate"), h5.Layout{}, []float32{float32(o.Rate)}); err != nil {
+			return err
+		}
+		next++
+	}
+	for i, slot := range o.State() {
+		name := strings.ReplaceAll(slot.Param.Name, "/", "_") + "_" + slot.Name
+		if err := h5.WriteDataset(w, place(next+i, name), h5.Layout{Dims: slot.Param.Shape}, slot.Value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readState fills the optimizer from the variables at paths, which are in Keras's order. One that has made no step may have none but the first two.
+func readState(ctx context.Context, f *h5.File, paths []string, o *train.Optimizer) error {
+	rest := paths
+	if len(rest) > 0 {
+		var steps [1]int64
+		if err := f.ReadInt64(ctx, rest[0], 0, 1, steps[:]); err != nil {
+			return err
+		}
+		o.Iterations, rest = steps[0], rest[1:]
+	}
+	if o.Schedule == nil && len(rest) > 0 {
+		var rate [1]float32
+		if err := f.ReadFloat32(ctx, rest[0], 0, 1, rate[:]); err != nil {
+			return err
+		}
+		o.Rate, rest = float64(rate[0]), rest[1:]
+	}
+	slots := o.State()
+	if len(rest) == 0 && o.Iterations == 0 {
+		return nil
+	}
+	if len(rest) != len(slots) {
+		return fmt.Errorf("the optimizer has %d arrays in the file, want %d for %s", len(rest), len(slots), o.Rule.Class())
+	}
+	var arrays []array
+	for i, slot := range slots {
+		arrays = append(arrays, array{rest[i], &nn.Param{Name: slot.Param.Name + "/" + slot.Name, Shape: slot.Param.Shape, Value: slot.Value}})
+	}
+	return read(ctx, f, arrays)
+}
+
+// DecodeArchiveTraining reads what a .keras archive holds of the training of m, which is the model that DecodeArchive made of it. An archive without it
+// gives ErrNotCompiled.
+func DecodeArchiveTraining(ctx context.Context, r io.ReaderAt, size int64, m *nn.Model) (*Training, error) {
+	a, err := openArchive(r, size)
+	if err != nil {
+		return nil, err
+	}
+	text, err := a.bytes(configName, config.MaxBytes)
+	if err != nil {
+		return nil, err
+	}
+	var o struct {
+		Compiled json.RawMessage `json:"compile_config"`
+	}
+	if err := json.Unmarshal(text, &o); err != nil {
+		return nil, fmt.Errorf("keras archive: %s: %w", configName, err)
+	}
+	if len(o.Compiled) == 0 || string(o.Compiled) == "null" {
+		return nil, ErrNotCompiled
+	}
+	t, err := unmarshalCompiled(o.Compiled, m)
+	if err != nil {
+		return nil, err
+	}
+	err = a.weights(ctx, func(f *h5.File) error {
+		const vars = "/optimizer/vars"
+		children, err := f.Children(ctx, vars)
+		if errors.Is(err, h5.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		var paths []string
+		for i := range children {
+			paths = append(paths, fmt.Sprintf("%s/%d", vars, i))
+		}
+		return readState(ctx, f, paths, t.Optimizer)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("keras archive: %w", err)
+	}
+	return t, nil
+}
+
+// optimizerGroup is where an .h5 file has the optimizer's arrays.
+const optimizerGroup = "/optimizer_weights"
+
+// LoadH5Training reads what an .h5 file holds of the training of m, which is the model that LoadH5 made of it. A file without it gives ErrNotCompiled.
+func LoadH5Training(ctx context.Context, path string, m *nn.Model) (*Training, error) {
+	f, err := h5.Open(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	t, err := readLegacyTraining(ctx, f, m)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return t, nil
+}
+
+func readLegacyTraining(ctx context.Context, f *h5.File, m *nn.Model) (*Training, error) {
+	text, err := text(ctx, f, "/", "training_config")
+	if errors.Is(err, h5.ErrNotFound) {
+		return nil, ErrNotCompiled
+	}
+	if err != nil {
+		return nil, err
+	}
+	t, err := unmarshalCompiled([]byte(text), m)
+	if err != nil {
+		return nil, err
+	}
+	names, err := list(ctx, f, optimizerGroup, "weight_names")
+	if errors.Is(err, h5.ErrNotFound) {
+		return t, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(names, func(n string) bool { return strings.HasSuffix(n, ":0") }) {
+		return nil, errors.New("the state of the optimizer is that of Keras 2, which orders it in another way: only that of Keras 3 is read")
+	}
+	var paths []string
+	for _, name := range names {
+		paths = append(paths, optimizerGroup+"/"+name)
+	}
+	return t, readState(ctx, f, paths, t.Optimizer)
+}
+
+// writeLegacyTraining writes the training into an .h5 file.
+func writeLegacyTraining(w *h5.Writer, t *Training, m *nn.Model) error {
+	if t == nil {
+		return nil
+	}
+	text, err := marshalCompiled(t, true)
+	if err != nil {
+		return err
+	}
+	if err := w.Group(optimizerGroup); err != nil {
+		return err
+	}
+	optimizer := strings.ToLower(t.Optimizer.Rule.Class())
+	var names []string
+	err = writeState(w, t.Optimizer, func(i int, name string) string {
+		if i > 1 || name != "iteration" && name != "learning_rate" {
+			name = m.Name + "_" + name
+		}
+		names = append(names, optimizer+"/"+name)
+		return optimizerGroup + "/" + names[len(names)-1]
+	})
+	if err != nil {
+		return err
+	}
+	if err := w.SetAttr(optimizerGroup, "weight_names", names); err != nil {
+		return err
+	}
+	return w.SetAttr("/", "training_config", string(text))
+}
