@@ -388,7 +388,10 @@ func TestValidationSplitIsThatOfKeras(t *testing.T) {
 			}
 			rows := 0
 			_, err = train.Fit(t.Context(), m, &train.Data{X: make([]float32, n), Labels: make([]int32, n)}, train.Options{
-				Epochs: 1, BatchSize: 1000, ValidationSplit: split, LearningRate: .1, Progress: func(p train.Progress) { rows = p.Rows },
+				Epochs: 1, BatchSize: 1000, ValidationSplit: split, LearningRate: .1, Progress: func(p train.Progress) error {
+					rows = p.Rows
+					return nil
+				},
 			})
 			if err != nil || rows != want[i] {
 				t.Errorf("%d rows, split %g: got %d rows to train on (%v), want %d", n, split, rows, err, want[i])

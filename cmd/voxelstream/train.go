@@ -12,18 +12,26 @@ func (c *cli) train() *cobra.Command {
 	var o app.TrainOptions
 	cmd := command("train [DATA...] --out MODEL", "Train a network on labelled data", cobra.ArbitraryArgs, kafkaFlags, voxelFlags, ingestFlags, map[string]string{
 		"arch": "train.arch", "epochs": "train.epochs", "batch-size": "train.batch_size", "validation-split": "train.validation_split",
-		"learning-rate": "train.learning_rate", "shuffle": "train.shuffle",
+		"learning-rate": "train.learning_rate", "shuffle": "train.shuffle", "loss": "train.loss", "label-smoothing": "train.label_smoothing",
+		"class-weight": "train.class_weight", "optimizer": "train.optimizer", "momentum": "train.momentum", "weight-decay": "train.weight_decay",
+		"clip-norm": "train.clip_norm", "clip-global-norm": "train.clip_global_norm", "clip-value": "train.clip_value", "ema": "train.ema_momentum",
+		"schedule": "train.schedule", "warm-up": "train.warm_up", "monitor": "train.monitor", "patience": "train.patience",
+		"checkpoint-every": "train.checkpoint_every", "checkpoint-steps": "train.checkpoint_steps", "memory-limit": "train.memory_limit",
 	})
-	cmd.Long = cmd.Short + ".\n\nThe defaults are those of the 3D MNIST tutorial. A signal ends training after the step at hand; what was learnt so far is written."
+	cmd.Long = cmd.Short + ".\n\nThe defaults are those of the 3D MNIST tutorial. A signal ends training after the step at hand; what was learnt so far is written. " +
+		"After each epoch the state of training is stored beside the model: --resume goes on from there, after a signal or a crash, and ends with the same model, bit for bit."
 	cmd.Example = "  voxelstream train mnist3d.h5 --out digits.keras --history digits.csv --plot digits.png"
 	f := cmd.Flags()
 	f.BoolVar(&o.FromTopic, "from-topic", false, "train on the labelled volumes of the topic")
-	f.StringVar(&o.Split, "split", "", "part of an archive: train, test or all; without it train, or all where there are no parts")
+	f.StringVar(&o.Split, "split", "", "part of an archive: train, test or all; without it train, or all where there are no parts. pairs: so, too, and the validation split keeps even and odd rows together")
 	f.StringVar(&o.Init, "init", "", "start from this model")
-	f.BoolVar(&o.Resume, "resume", false, "start from the weights of --out, where it exists")
+	f.BoolVar(&o.Resume, "resume", false, "go on from the checkpoint, where there is one")
 	f.IntVar(&o.Classes, "classes", 0, "number of classes; 0 means the largest label and one")
-	f.BoolVar(&o.KeepBest, "keep-best", false, "keep the weights of the epoch with the best validation accuracy")
+	f.BoolVar(&o.KeepBest, "keep-best", false, "keep the weights of the best epoch, by validation accuracy unless --monitor says")
 	f.StringVar(&o.Out, "out", "", "model file to write: .keras, .h5 or .safetensors")
+	f.StringVar(&o.Checkpoint, "checkpoint", "", "file of the state of training (default: that of --out with .checkpoint behind)")
+	f.StringVar(&o.Best, "best", "", "model file of the best epoch so far, as --keep-best finds it")
+	f.StringVar(&o.TensorBoard, "tensorboard", "", "folder of event files for TensorBoard")
 	f.StringVar(&o.History, "history", "", "CSV file of loss and accuracy by epoch")
 	f.StringVar(&o.Plot, "plot", "", "PNG file of their curves")
 	keyNot(f, "no-shuffle", "train.shuffle", "keep the order of the rows")

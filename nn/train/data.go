@@ -1,29 +1,161 @@
-// Package train fits a model to data: losses, optimizers, the loop of epochs with its history, evaluation and prediction, all as Keras does them.
+// Package train fits a model to data as Keras does: losses, optimizers, schedules, the loop of epochs with its history, checkpoints, evaluation
+// and prediction.
 package train
 
 import (
+	"encoding/binary"
 	"fmt"
+	"hash/crc64"
+	"math"
 
 	"github.com/voxelstream/voxelstream/nn"
 )
 
-// Data is a set of labelled samples in memory: floats, or palette indices of one byte per voxel.
+// Rows is labelled data that can be read from any row on. *Data is that in memory.
+type Rows interface {
+	// Len is the number of rows.
+	Len() int
+	// Colours is what the indices of a row stand for; nil where rows are floats.
+	Colours() *nn.Palette
+	// Read fills b with the rows from lo on, as many as b.Labels has.
+	Read(lo int, b *Batch) error
+	// Digest tells data of different content apart.
+	Digest() (uint64, error)
+}
+
+// Batch is memory for some rows.
+type Batch struct {
+	// X or Index holds the samples one after the other: floats, or palette indices of one byte per voxel. The other is nil.
+	X     []float32
+	Index []uint8
+	// Labels are the classes, Weights what the rows count in the loss.
+	Labels  []int32
+	Weights []float32
+}
+
+// newBatch makes labels and weights for up to n rows.
+func newBatch(n int) *Batch { return &Batch{Labels: make([]int32, n), Weights: make([]float32, n)} }
+
+// row is row i of n alone, in out.
+func (b *Batch) row(i, n int, out *Batch) {
+	out.Labels, out.Weights = b.Labels[i:i+1], b.Weights[i:i+1]
+	if b.Index != nil {
+		size := len(b.Index) / n
+		out.Index = b.Index[i*size : (i+1)*size]
+		return
+	}
+	size := len(b.X) / n
+	out.X = b.X[i*size : (i+1)*size]
+}
+
+// bind points the batch, of memory for max rows, at the first n rows of the plan's input.
+func (b *Batch) bind(p *nn.Plan, n int) {
+	b.Labels, b.Weights = b.Labels[:n], b.Weights[:n]
+	if index := p.Index(); index != nil {
+		b.Index = index[:len(index)/p.Batch()*n]
+		return
+	}
+	x := p.Input(0)
+	b.X = x[:len(x)/p.Batch()*n]
+}
+
+// Data is labelled rows in memory.
 type Data struct {
 	// X holds the samples as floats, each of the model's input size; nil where Index is used.
 	X []float32
 	// Index holds the samples as palette indices, for Palette.
 	Index   []uint8
 	Palette *nn.Palette
-	// Labels are the classes; the number of samples is their number.
+	// Labels are the classes; the number of rows is their number.
 	Labels []int32
+	// Weights are what the rows count in the loss; nil: all the same.
+	Weights []float32
 }
 
-// Len is the number of samples.
+// Len is the number of rows.
 func (d *Data) Len() int { return len(d.Labels) }
 
-// Slice is the samples from lo up to hi, shared with d.
+// Colours is Palette.
+func (d *Data) Colours() *nn.Palette { return d.Palette }
+
+// Read copies rows.
+func (d *Data) Read(lo int, b *Batch) error {
+	n := copy(b.Labels, d.Labels[lo:])
+	if d.Index != nil {
+		size := len(d.Index) / d.Len()
+		copy(b.Index, d.Index[lo*size:])
+	} else {
+		size := len(d.X) / d.Len()
+		copy(b.X, d.X[lo*size:])
+	}
+	for i := range n {
+		b.Weights[i] = 1
+	}
+	if d.Weights != nil {
+		copy(b.Weights, d.Weights[lo:])
+	}
+	return nil
+}
+
+// Digest is CRC-64 of everything.
+func (d *Data) Digest() (uint64, error) {
+	h := crc64.New(crc64.MakeTable(crc64.ECMA))
+	_, _ = h.Write(d.Index) // a hash takes everything
+	var word [4]byte
+	write := func(v uint32) {
+		binary.LittleEndian.PutUint32(word[:], v)
+		_, _ = h.Write(word[:])
+	}
+	for _, v := range d.X {
+		write(math.Float32bits(v))
+	}
+	for _, v := range d.Labels {
+		write(uint32(v))
+	}
+	for _, v := range d.Weights {
+		write(math.Float32bits(v))
+	}
+	return h.Sum64(), nil
+}
+
+// check compares the data with the model.
+func (d *Data) check(m *nn.Model, classes int) error {
+	size := m.Inputs()[0].Shape.Size()
+	have := len(d.X)
+	if d.Index != nil {
+		size, have = size/d.Palette.Channels, len(d.Index)
+	}
+	if have != d.Len()*size {
+		return fmt.Errorf("got %d values for %d samples, want %d each for the model's input %v", have, d.Len(), size, m.Inputs()[0].Shape)
+	}
+	if d.Weights != nil && len(d.Weights) != d.Len() {
+		return fmt.Errorf("got %d weights for %d samples", len(d.Weights), d.Len())
+	}
+	for i, label := range d.Labels {
+		if label < 0 || int(label) >= classes {
+			return fmt.Errorf("sample %d: got label %d, want 0 to %d", i, label, classes-1)
+		}
+	}
+	return nil
+}
+
+// checkRows compares rows with the model, as far as that is possible before they are read.
+func checkRows(r Rows, m *nn.Model, classes int) error {
+	if r.Len() == 0 {
+		return fmt.Errorf("got no samples, want at least one")
+	}
+	if d, ok := r.(*Data); ok {
+		return d.check(m, classes)
+	}
+	return nil
+}
+
+// Slice is the rows from lo up to hi, shared with d.
 func (d *Data) Slice(lo, hi int) *Data {
 	s := &Data{Palette: d.Palette, Labels: d.Labels[lo:hi]}
+	if d.Weights != nil {
+		s.Weights = d.Weights[lo:hi]
+	}
 	if n := d.Len(); n > 0 {
 		if d.Index != nil {
 			size := len(d.Index) / n
@@ -36,46 +168,22 @@ func (d *Data) Slice(lo, hi int) *Data {
 	return s
 }
 
-// check compares the data with the model.
-func (d *Data) check(m *nn.Model, classes int) error {
-	if d.Len() == 0 {
-		return fmt.Errorf("got no samples, want at least one")
-	}
-	size := m.Inputs()[0].Shape.Size()
-	have := len(d.X)
-	if d.Index != nil {
-		size, have = size/d.Palette.Channels, len(d.Index)
-	}
-	if have != d.Len()*size {
-		return fmt.Errorf("got %d values for %d samples, want %d each for the model's input %v", have, d.Len(), size, m.Inputs()[0].Shape)
-	}
-	for i, label := range d.Labels {
-		if label < 0 || int(label) >= classes {
-			return fmt.Errorf("sample %d: got label %d, want 0 to %d", i, label, classes-1)
-		}
-	}
-	return nil
+// section is some rows of others.
+type section struct {
+	Rows
+	lo, hi int
 }
 
-// load copies samples, chosen by order (nil: from lo on), to the plan's input.
-func (d *Data) load(p *nn.Plan, order []int, lo, n int) {
-	each := func(dst, src int) {
-		if d.Index != nil {
-			size := len(d.Index) / d.Len()
-			copy(p.Index()[dst*size:(dst+1)*size], d.Index[src*size:])
-			return
-		}
-		size := len(d.X) / d.Len()
-		copy(p.Input(0)[dst*size:(dst+1)*size], d.X[src*size:])
+// slice is the rows from lo up to hi.
+func slice(r Rows, lo, hi int) Rows {
+	if d, ok := r.(*Data); ok {
+		return d.Slice(lo, hi)
 	}
-	for i := range n {
-		src := lo + i
-		if order != nil {
-			src = order[lo+i]
-		}
-		each(i, src)
-	}
+	return section{r, lo, hi}
 }
+
+func (s section) Len() int                    { return s.hi - s.lo }
+func (s section) Read(lo int, b *Batch) error { return s.Rows.Read(s.lo+lo, b) }
 
 // ToCategorical writes classes as rows of zeros with a one: [len(labels), classes]. A label outside gives an error with its row.
 func ToCategorical(labels []int32, classes int) ([]float32, error) {

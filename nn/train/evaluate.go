@@ -11,7 +11,14 @@ type Evaluation struct {
 	Rows     int     `json:"rows"`
 	Accuracy float64 `json:"accuracy"`
 	Loss     float64 `json:"loss"`
-	// PerClass has precision and recall of each class.
+	// TopK is the share of rows whose class is among the K best; K is 0 where that was not asked for.
+	TopK float64 `json:"top_k_accuracy,omitempty"`
+	K    int     `json:"k,omitempty"`
+	// AUC is the mean of the classes' areas under the curve, where they were asked for.
+	AUC float64 `json:"auc,omitempty"`
+	// MacroF1 is the mean of the classes' F1.
+	MacroF1 float64 `json:"macro_f1"`
+	// PerClass has the scores of each class against the others.
 	PerClass []ClassScore `json:"per_class"`
 	// Confusion counts rows by true class, then by predicted class.
 	Confusion [][]int `json:"confusion"`
@@ -27,45 +34,88 @@ type ClassScore struct {
 	Rows      int     `json:"rows"`
 	Precision float64 `json:"precision"`
 	Recall    float64 `json:"recall"`
+	// F1 is the harmonic mean of precision and recall.
+	F1 float64 `json:"f1"`
+	// AUC is the chance that a row of the class gets a higher output for it than a row of another, ties counting half: the exact area under the
+	// receiver operating characteristic (Hanley & McNeil 1982), where Keras sums over 200 thresholds. Left out without rows of both kinds.
+	AUC *float64 `json:"auc,omitempty"`
 }
 
 // evaluationBatch bounds the memory of evaluation.
 const evaluationBatch = 128
 
-// Evaluate classifies the data in inference mode.
-func Evaluate(ctx context.Context, m *nn.Model, d *Data, threads int) (*Evaluation, error) {
-	classes, err := classifier(m)
+// EvaluateOptions say how to evaluate.
+type EvaluateOptions struct {
+	Threads int
+	// Loss is categorical cross-entropy unless another is given.
+	Loss Loss
+	// TopK, above 1, asks for the share of rows whose class is among the K best.
+	TopK int
+	// AUC asks for the areas under the curves, for which every prediction is kept in memory.
+	AUC bool
+}
+
+// Evaluate classifies the rows in inference mode.
+func Evaluate(ctx context.Context, m *nn.Model, rows Rows, o EvaluateOptions) (*Evaluation, error) {
+	loss, err := newObjective(m, o.Loss, nil)
 	if err != nil {
 		return nil, err
 	}
-	if err := d.check(m, classes); err != nil {
+	if err := checkRows(rows, m, loss.classes()); err != nil {
 		return nil, err
 	}
-	e := &Evaluation{Rows: d.Len(), Confusion: make([][]int, classes)}
+	classes := loss.classes()
+	e := &Evaluation{Rows: rows.Len(), Confusion: make([][]int, classes), K: o.TopK}
 	for c := range e.Confusion {
 		e.Confusion[c] = make([]int, classes)
 	}
-	var loss float64
 	bins := make([]bin, 10)
-	err = predict(ctx, m, d, threads, func(lo int, rows []float32, penalty float64) {
-		n := len(rows) / classes
-		labels := d.Labels[lo : lo+n]
-		l, _ := crossentropy(rows, labels, nil)
-		loss += l + penalty*float64(n)
-		for i, label := range labels {
-			row := rows[i*classes : (i+1)*classes]
-			best := ArgMax(row)
-			e.Confusion[label][best]++
-			e.Correct = append(e.Correct, best == int(label))
-			bins[min(int(row[best]*10), 9)].add(float64(row[best]), best == int(label))
+	var ranks ranking
+	inTop := 0
+	err = predict(ctx, m, rows, o.Threads, func(b *Batch, lo int, y []float32, penalty float64) error {
+		if err := loss.check(b, lo); err != nil {
+			return err
 		}
+		l, _ := loss.batch(y, b, nil)
+		e.Loss += l + penalty*float64(len(b.Labels))
+		for i, label := range b.Labels {
+			row := y[i*loss.outputs : (i+1)*loss.outputs]
+			found := loss.predicted(row)
+			right := found == int(label)
+			e.Confusion[label][found]++
+			e.Correct = append(e.Correct, right)
+			confidence := loss.confidence(row)
+			bins[max(0, min(int(confidence*10), 9))].add(confidence, right)
+			if loss.outputs > 1 && o.TopK > 1 && within(row, int(label), o.TopK) {
+				inTop++
+			}
+			if o.AUC {
+				ranks.add(row, label)
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	e.Loss = loss / float64(e.Rows)
+	e.Loss /= float64(e.Rows)
+	e.TopK = float64(inTop) / float64(e.Rows)
 	e.score(bins)
+	if o.AUC {
+		ranks.score(e)
+	}
 	return e, nil
+}
+
+// within says whether fewer than k classes are above the label's.
+func within(row []float32, label, k int) bool {
+	above := 0
+	for _, v := range row {
+		if v > row[label] {
+			above++
+		}
+	}
+	return above < k
 }
 
 // bin gathers predictions of similar confidence.
@@ -100,6 +150,10 @@ func (e *Evaluation) score(bins []bin) {
 		if predicted > 0 {
 			s.Precision = float64(hit) / float64(predicted)
 		}
+		if sum := s.Precision + s.Recall; sum > 0 {
+			s.F1 = 2 * s.Precision * s.Recall / sum
+		}
+		e.MacroF1 += s.F1 / float64(len(e.Confusion))
 		e.PerClass = append(e.PerClass, s)
 	}
 	e.Accuracy = float64(right) / float64(e.Rows)
@@ -112,30 +166,38 @@ func (e *Evaluation) score(bins []bin) {
 	}
 }
 
-// Predict returns the model's output for every sample: [samples, outputs].
-func Predict(ctx context.Context, m *nn.Model, d *Data, threads int) ([]float32, error) {
+// Predict returns the model's output for every row: [rows, outputs].
+func Predict(ctx context.Context, m *nn.Model, rows Rows, threads int) ([]float32, error) {
 	var out []float32
-	err := predict(ctx, m, d, threads, func(_ int, rows []float32, _ float64) { out = append(out, rows...) })
+	err := predict(ctx, m, rows, threads, func(_ *Batch, _ int, y []float32, _ float64) error {
+		out = append(out, y...)
+		return nil
+	})
 	return out, err
 }
 
-// predict calls f with the outputs of each batch, where it starts, and the model's penalty on it.
-func predict(ctx context.Context, m *nn.Model, d *Data, threads int, f func(lo int, rows []float32, penalty float64)) error {
-	plan, err := m.Compile(min(evaluationBatch, max(d.Len(), 1)), nn.Options{Threads: threads, Palette: d.Palette})
+// predict calls f with each batch, its first row, its outputs, and the model's penalty on it.
+func predict(ctx context.Context, m *nn.Model, rows Rows, threads int, f func(b *Batch, lo int, y []float32, penalty float64) error) error {
+	plan, err := m.Compile(min(evaluationBatch, max(rows.Len(), 1)), nn.Options{Threads: threads, Palette: rows.Colours()})
 	if err != nil {
 		return err
 	}
 	defer plan.Close()
-	for lo := 0; lo < d.Len(); lo += plan.Batch() {
+	b := newBatch(plan.Batch())
+	for lo := 0; lo < rows.Len(); lo += plan.Batch() {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		n := min(plan.Batch(), d.Len()-lo)
-		d.load(plan, nil, lo, n)
-		if err := plan.Forward(n, false, 0); err != nil {
+		b.bind(plan, min(plan.Batch(), rows.Len()-lo))
+		if err := rows.Read(lo, b); err != nil {
 			return err
 		}
-		f(lo, plan.Output(0), plan.Penalty())
+		if err := plan.Forward(len(b.Labels), false, 0); err != nil {
+			return err
+		}
+		if err := f(b, lo, plan.Output(0), plan.Penalty()); err != nil {
+			return err
+		}
 	}
 	return nil
 }

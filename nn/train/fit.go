@@ -5,197 +5,276 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/voxelstream/voxelstream/nn"
 )
 
-// Options are those of Keras's fit, with its names.
-type Options struct {
-	Epochs    int
-	BatchSize int
-	// ValidationSplit is the share of the rows, the last ones before any shuffling, that is kept to validate: 0 up to, not including, 1.
-	ValidationSplit float64
-	// LearningRate is that of Adam, where no Optimizer is given.
-	LearningRate float64
-	Optimizer    *Optimizer
-	Shuffle      bool
-	// KeepBest gives the model, at the end, the weights of the epoch with the best validation accuracy (without validation: accuracy).
-	KeepBest bool
-	Seed     uint64
-	Threads  int
-	// Without switches optimisation passes off by name.
-	Without []string
-	// Progress, where set, is called after each step and after each epoch (Done).
-	Progress func(Progress)
-}
+// ErrDiverged is wrapped by the error of a training whose loss is no number any more.
+var ErrDiverged = errors.New("training diverged")
 
-// Progress says where training is.
-type Progress struct {
-	Epoch, Epochs int // Epoch counts from 1
-	Row, Rows     int
-	Loss          float64
-	Accuracy      float64
-	// Done marks the end of an epoch; the validation figures are set where there is validation.
-	Done                 bool
-	ValLoss, ValAccuracy float64
-	Elapsed              time.Duration
-}
-
-// History holds one figure an epoch, as Keras's history: running means over the epoch's batches, in training mode; the validation figures are
-// those after the epoch, in inference mode.
-type History struct {
-	Loss        []float64 `json:"loss"`
-	Accuracy    []float64 `json:"accuracy"`
-	ValLoss     []float64 `json:"val_loss,omitempty"`
-	ValAccuracy []float64 `json:"val_accuracy,omitempty"`
-	// SamplesPerSecond is the rate of the training steps alone.
-	SamplesPerSecond float64 `json:"-"`
-}
-
-// Fit trains the model on categorical cross-entropy, with Adam unless told otherwise. Cancelling ctx ends it after the step at hand, with the history so far.
-func Fit(ctx context.Context, m *nn.Model, d *Data, o Options) (*History, error) {
-	classes, err := classifier(m)
+// Fit trains the model. Cancelling ctx ends it after the step at hand, with the history so far.
+func Fit(ctx context.Context, m *nn.Model, rows Rows, o Options) (*History, error) {
+	if o.Optimizer == nil {
+		o.Optimizer = NewAdam(m, o.LearningRate)
+	}
+	loss, err := newObjective(m, o.Loss, o.ClassWeight)
 	if err != nil {
 		return nil, err
 	}
-	if err := d.check(m, classes); err != nil {
+	if err := errors.Join(checkRows(rows, m, loss.classes()), o.check(o.ValidationSplit > 0)); err != nil {
 		return nil, err
 	}
-	if o.Epochs < 1 || o.BatchSize < 1 || o.ValidationSplit < 0 || o.ValidationSplit >= 1 {
-		return nil, fmt.Errorf("got %d epochs, batch size %d, validation split %g; want at least 1, at least 1, and 0 up to below 1", o.Epochs, o.BatchSize, o.ValidationSplit)
+	split, err := o.split(rows.Len())
+	if err != nil {
+		return nil, err
 	}
-	// Keras: split_at = floor(n * (1 - split)).
-	rows := int(math.Floor(float64(d.Len()) * (1 - o.ValidationSplit)))
-	if rows == 0 {
-		return nil, fmt.Errorf("a validation split of %g leaves none of %d rows to train on", o.ValidationSplit, d.Len())
-	}
-	training, validation := d.Slice(0, rows), d.Slice(rows, d.Len())
-	plan, err := m.Compile(min(o.BatchSize, rows), nn.Options{Training: true, Threads: o.Threads, Palette: d.Palette, Without: o.Without, Seed: o.Seed})
+	plan, err := m.Compile(min(o.BatchSize, split), nn.Options{Training: true, Threads: o.Threads, Palette: rows.Colours(), Without: o.Without, Seed: o.Seed})
 	if err != nil {
 		return nil, err
 	}
 	defer plan.Close()
-	if o.Optimizer == nil {
-		o.Optimizer = NewAdam(m, o.LearningRate)
+	size := len(plan.Index())
+	if rows.Colours() == nil {
+		size = len(plan.Input(0))
 	}
-	f := &fit{m: m, o: o, training: training, validation: validation, plan: plan, history: &History{}}
-	return f.history, f.run(ctx)
+	if o.Memory == 0 {
+		o.Memory = 256 << 20
+	}
+	f := &fit{
+		m: m, o: o, plan: plan, loss: loss, batch: newBatch(plan.Batch()), start: time.Now(), stored: time.Now(),
+		training:   newFeed(slice(rows, 0, split), size/plan.Batch(), o.Shuffle, o.Seed, o.Memory),
+		validation: slice(rows, split, rows.Len()),
+		at:         &position{Version: checkpointVersion, Epoch: 1, History: &History{}},
+	}
+	if o.Plateau != nil {
+		f.at.Plateau.Best = worst(o.Plateau.Monitor)
+	}
+	if err := f.resume(rows); err != nil {
+		return nil, err
+	}
+	return f.at.History, f.run(ctx)
 }
 
-// classifier returns the number of classes of a model with one output of one axis.
-func classifier(m *nn.Model) (int, error) {
-	if len(m.Inputs()) != 1 || len(m.Outputs()) != 1 || len(m.Outputs()[0].Shape) != 1 {
-		return 0, fmt.Errorf("model %q: want one input and one output of one axis to train a classifier", m.Name)
+// split is how many rows are trained on. Keras: floor(n (1 - split)).
+func (o *Options) split(n int) (int, error) {
+	rows := int(math.Floor(float64(n) * (1 - o.ValidationSplit)))
+	if o.ValidationSplit > 0 && o.Group > 1 {
+		rows -= rows % o.Group
 	}
-	return m.Outputs()[0].Shape[0], nil
+	if rows == 0 {
+		return 0, fmt.Errorf("a validation split of %g leaves none of %d rows to train on", o.ValidationSplit, n)
+	}
+	return rows, nil
 }
 
+// fit is a training at work.
 type fit struct {
-	m                    *nn.Model
-	o                    Options
-	training, validation *Data
-	plan                 *nn.Plan
-	history              *History
-	step                 uint64
-	busy                 time.Duration
-	best                 float64
-	kept                 [][]float32
-	labels               []int32 // of the batch at hand
+	m             *nn.Model
+	o             Options
+	plan          *nn.Plan
+	loss          *objective
+	training      *feed
+	validation    Rows
+	batch         *Batch
+	at            *position
+	kept          [][]float32 // the best weights, parameter by parameter
+	start, stored time.Time   // of Fit, and of the last checkpoint
+	busy          time.Duration
+	rows          int // that busy took
 }
 
 func (f *fit) run(ctx context.Context) error {
-	order := make([]int, f.training.Len())
-	for i := range order {
-		order[i] = i
-	}
-	shuffle := rand.New(rand.NewPCG(f.o.Seed, 0x9e3779b97f4a7c15))
-	start := time.Now()
-	for epoch := 1; epoch <= f.o.Epochs; epoch++ {
-		if f.o.Shuffle {
-			shuffle.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
-		}
-		p := Progress{Epoch: epoch, Epochs: f.o.Epochs, Rows: len(order)}
-		if err := f.epoch(ctx, order, &p); err != nil {
+	for f.at.Epoch <= f.o.Epochs && !f.at.Stopper.Stopped {
+		if err := f.epoch(ctx); err != nil {
 			return err
 		}
-		f.history.Loss, f.history.Accuracy = append(f.history.Loss, p.Loss), append(f.history.Accuracy, p.Accuracy)
-		measure := p.Accuracy
-		if f.validation.Len() > 0 {
-			e, err := Evaluate(ctx, f.m, f.validation, f.o.Threads)
-			if err != nil {
-				return err
-			}
-			p.ValLoss, p.ValAccuracy, measure = e.Loss, e.Accuracy, e.Accuracy
-			f.history.ValLoss, f.history.ValAccuracy = append(f.history.ValLoss, e.Loss), append(f.history.ValAccuracy, e.Accuracy)
-		}
-		f.history.SamplesPerSecond = float64(epoch*len(order)) / f.busy.Seconds()
-		f.keep(measure)
-		if p.Done, p.Elapsed = true, time.Since(start); f.o.Progress != nil {
-			f.o.Progress(p)
-		}
 	}
-	for i, param := range f.m.Params() {
-		if f.kept != nil {
-			copy(param.Value, f.kept[i])
+	f.at.History.Stopped, f.at.History.BestEpoch = f.at.Stopper.Stopped, f.at.Stopper.BestEpoch
+	f.o.Optimizer.Finalize()
+	if f.at.Stopper.BestEpoch > 0 && f.kept != nil {
+		for i, p := range f.m.Params() {
+			copy(p.Value, f.kept[i])
 		}
 	}
 	return nil
 }
 
-// keep remembers the weights of the best epoch so far.
-func (f *fit) keep(measure float64) {
-	if !f.o.KeepBest || f.kept != nil && measure <= f.best {
+// epoch goes on with the epoch at hand and ends it.
+func (f *fit) epoch(ctx context.Context) error {
+	total := f.training.rows.Len()
+	p := Progress{Epoch: f.at.Epoch, Epochs: f.o.Epochs, Rows: total}
+	for f.at.Row < total {
+		if err := ctx.Err(); err != nil {
+			err = fmt.Errorf("training stopped in epoch %d at row %d: %w", f.at.Epoch, f.at.Row, err)
+			return errors.Join(err, f.store())
+		}
+		if err := f.step(min(f.o.BatchSize, total-f.at.Row)); err != nil {
+			return err
+		}
+		if err := f.storeInTime(); err != nil {
+			return err
+		}
+		if err := f.report(&p); err != nil {
+			return err
+		}
+	}
+	p.Loss, p.Accuracy = f.at.Loss/float64(total), float64(f.at.Correct)/float64(total)
+	p.LearningRate, p.Step = f.o.Optimizer.Rate, f.at.Step
+	if f.validation.Len() > 0 {
+		e, err := Evaluate(ctx, f.m, f.validation, EvaluateOptions{Threads: f.o.Threads, Loss: f.loss.Loss})
+		if err != nil {
+			return err
+		}
+		if math.IsNaN(e.Loss) || math.IsInf(e.Loss, 0) {
+			return fmt.Errorf("the validation loss is %v after epoch %d, step %d, learning rate %g: %w", e.Loss, p.Epoch, f.at.Step, p.LearningRate, ErrDiverged)
+		}
+		p.Validated, p.ValLoss, p.ValAccuracy = true, e.Loss, e.Accuracy
+	}
+	f.watch(&p)
+	f.at.History.add(&p)
+	p.Done, p.Row, p.Elapsed, p.History = true, total, time.Since(f.start), f.at.History
+	if err := f.tell(p); err != nil { // before the checkpoint: what is told once too often does no harm
+		return err
+	}
+	f.at.Epoch, f.at.Row, f.at.Loss, f.at.Correct = f.at.Epoch+1, 0, 0, 0
+	return f.store()
+}
+
+// step trains on the next n rows.
+func (f *fit) step(n int) error {
+	start := time.Now()
+	f.batch.bind(f.plan, n)
+	if err := f.training.load(f.batch, f.at.Epoch, f.at.Row); err != nil {
+		return err
+	}
+	if err := f.loss.check(f.batch, f.at.Row); err != nil {
+		return err
+	}
+	if err := f.plan.Forward(n, true, f.at.Step); err != nil {
+		return err
+	}
+	l, correct := f.loss.batch(f.plan.Output(0), f.batch, f.plan.OutputGrad(0))
+	l += f.plan.Penalty() * float64(n) // as Keras reports it; Backward knows its derivative
+	if math.IsNaN(l) || math.IsInf(l, 0) {
+		return fmt.Errorf("the loss is %v in epoch %d, step %d, first seen after layer %q, learning rate %g: %w",
+			l, f.at.Epoch, f.at.Step, f.plan.NonFinite(), f.o.Optimizer.Rate, ErrDiverged)
+	}
+	f.plan.Backward()
+	f.o.Optimizer.Step(f.plan)
+	f.m.Constrain()
+	f.at.Step++
+	f.at.Row += n
+	f.at.Loss, f.at.Correct = f.at.Loss+l, f.at.Correct+correct
+	f.busy, f.rows = f.busy+time.Since(start), f.rows+n
+	f.at.History.SamplesPerSecond = float64(f.rows) / f.busy.Seconds()
+	return nil
+}
+
+// report tells of a step.
+func (f *fit) report(p *Progress) error {
+	p.Row, p.Step, p.LearningRate = f.at.Row, f.at.Step, f.o.Optimizer.Rate
+	p.Loss, p.Accuracy = f.at.Loss/float64(p.Row), float64(f.at.Correct)/float64(p.Row)
+	p.Elapsed = time.Since(f.start)
+	return f.tell(*p)
+}
+
+func (f *fit) tell(p Progress) error {
+	if f.o.Progress == nil {
+		return nil
+	}
+	return f.o.Progress(p)
+}
+
+// watch looks at an epoch's figures: is it the best, is the rate to fall, is it time to stop?
+func (f *fit) watch(p *Progress) {
+	if r := f.o.Plateau; r != nil {
+		f.o.Optimizer.Rate = f.at.Plateau.see(r, p.figure(r.Monitor), f.o.Optimizer.Rate)
+	}
+	e := f.o.EarlyStopping
+	if e == nil {
 		return
 	}
-	f.best = measure
-	params := f.m.Params()
-	if f.kept == nil {
-		f.kept = make([][]float32, len(params))
+	p.Best = f.at.Stopper.see(e, p.Epoch, p.figure(e.Monitor))
+	if !e.Restore || !p.Best {
+		return
 	}
-	for i, param := range params {
-		f.kept[i] = append(f.kept[i][:0], param.Value...)
+	f.keep()
+	for i, param := range f.m.Params() {
+		copy(f.kept[i], param.Value)
 	}
 }
 
-func (f *fit) epoch(ctx context.Context, order []int, p *Progress) error {
-	var loss float64
-	correct := 0
-	for lo := 0; lo < len(order); lo += f.o.BatchSize {
-		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("training stopped in epoch %d at row %d: %w", p.Epoch, lo, err)
+// keep makes room for the best weights.
+func (f *fit) keep() {
+	if f.kept == nil {
+		for _, p := range f.m.Params() {
+			f.kept = append(f.kept, make([]float32, len(p.Value)))
 		}
-		start := time.Now()
-		n := min(f.o.BatchSize, len(order)-lo)
-		f.training.load(f.plan, order, lo, n)
-		f.labels = f.labels[:0]
-		for _, row := range order[lo : lo+n] {
-			f.labels = append(f.labels, f.training.Labels[row])
-		}
-		if err := f.plan.Forward(n, true, f.step); err != nil {
-			return err
-		}
-		l, c := crossentropy(f.plan.Output(0), f.labels, f.plan.OutputGrad(0))
-		l += f.plan.Penalty() * float64(n) // as Keras reports it; Backward knows its derivative
-		if math.IsNaN(l) || math.IsInf(l, 0) {
-			return fmt.Errorf("the loss is %v in epoch %d, step %d, first seen after layer %q, learning rate %g: %w",
-				l, p.Epoch, f.step, f.plan.NonFinite(), f.o.LearningRate, ErrDiverged)
-		}
-		f.plan.Backward()
-		f.o.Optimizer.Step(f.plan)
-		f.m.Constrain()
-		f.step++
-		f.busy += time.Since(start)
-		loss, correct = loss+l, correct+c
-		p.Row = lo + n
-		p.Loss, p.Accuracy = loss/float64(p.Row), float64(correct)/float64(p.Row)
-		if f.o.Progress != nil {
-			f.o.Progress(*p)
-		}
+	}
+}
+
+// storeInTime stores a checkpoint in the middle of an epoch, where it is time for one.
+func (f *fit) storeInTime() error {
+	c := &f.o.Checkpoint
+	if c.Steps > 0 && f.at.Step%c.Steps == 0 || c.Every > 0 && time.Since(f.stored) >= c.Every {
+		return f.store()
 	}
 	return nil
 }
 
-// ErrDiverged is wrapped by the error of a training whose loss is no number any more.
-var ErrDiverged = errors.New("training diverged")
+func (f *fit) store() error {
+	if f.o.Checkpoint.Path == "" {
+		return nil
+	}
+	f.at.Iterations, f.at.Rate = f.o.Optimizer.Iterations, f.o.Optimizer.Rate
+	err := writeCheckpoint(f.o.Checkpoint.Path, f.at, f.tensors())
+	f.stored = time.Now()
+	return err
+}
+
+// tensors are the arrays of the training's state.
+func (f *fit) tensors() []tensor {
+	var all []tensor
+	for _, p := range f.m.Params() {
+		all = append(all, tensor{"model/" + p.Name, p.Shape, p.Value})
+	}
+	for _, s := range f.o.Optimizer.State() {
+		all = append(all, tensor{"optimizer/" + s.Name + "/" + s.Param.Name, s.Param.Shape, s.Value})
+	}
+	if f.o.EarlyStopping != nil && f.o.EarlyStopping.Restore {
+		f.keep()
+		for i, p := range f.m.Params() {
+			all = append(all, tensor{"best/" + p.Name, p.Shape, f.kept[i]})
+		}
+	}
+	return all
+}
+
+// resume notes what must be the same to go on and goes to where the checkpoint is.
+func (f *fit) resume(rows Rows) error {
+	c := &f.o.Checkpoint
+	if c.Path == "" {
+		return nil
+	}
+	var err error
+	if f.at.Settings, err = f.o.settings(f.m, f.loss.Loss, rows); err != nil {
+		return err
+	}
+	if !c.Resume {
+		return nil
+	}
+	tensors := f.tensors()
+	at, err := readCheckpoint(c.Path, f.at.Settings, tensors)
+	if err != nil || at == nil {
+		return err
+	}
+	if at.Row > f.training.rows.Len() || at.Epoch > f.o.Epochs+1 || !slices.Contains([]int{at.Epoch - 1, at.Epoch}, len(at.History.Loss)) {
+		return fmt.Errorf("checkpoint %s: %w: it is in epoch %d at row %d, wanted are %d epochs of %d rows",
+			c.Path, ErrCheckpoint, at.Epoch, at.Row, f.o.Epochs, f.training.rows.Len())
+	}
+	f.at = at
+	f.o.Optimizer.Iterations, f.o.Optimizer.Rate = at.Iterations, at.Rate
+	return nil
+}

@@ -1,30 +1,403 @@
 package train
 
-import "math"
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
 
-// clip is Keras's epsilon: probabilities are kept that far from 0 and 1 in the loss.
-const clip = 1e-7
+	"github.com/voxelstream/voxelstream/nn"
+)
 
-// crossentropy adds up the categorical cross-entropy -log p[label] of n rows of probabilities, and counts the rows whose largest probability
-// is the label's. With grad it writes the derivative of the rows' mean loss by the probabilities.
-func crossentropy(probabilities []float32, labels []int32, grad []float32) (loss float64, correct int) {
-	classes := len(probabilities) / len(labels)
-	clear(grad)
-	for i, label := range labels {
-		row := probabilities[i*classes : (i+1)*classes]
-		p := min(max(float64(row[label]), clip), 1-clip)
-		loss -= math.Log(p)
-		if ArgMax(row) == int(label) {
+// Loss measures how far a row of predictions is from the truth. A batch's loss is the mean over its rows, each times its weight.
+type Loss interface {
+	// Name is Keras's: "categorical_crossentropy".
+	Name() string
+	// Row returns the loss of the predictions y, where truth is as long, and, where grad is not nil, sets that to the derivative by y.
+	Row(y, truth, grad []float32) float64
+}
+
+// losses make each loss by Keras's name with its defaults.
+var losses = map[string]func() Loss{
+	"categorical_crossentropy":        func() Loss { return &CategoricalCrossentropy{} },
+	"sparse_categorical_crossentropy": func() Loss { return &CategoricalCrossentropy{} }, // truth is made from labels anyway
+	"categorical_focal_crossentropy":  func() Loss { return &CategoricalFocalCrossentropy{Alpha: .25, Gamma: 2} },
+	"binary_crossentropy":             func() Loss { return &BinaryCrossentropy{} },
+	"mean_squared_error":              func() Loss { return MeanSquaredError{} },
+	"mean_absolute_error":             func() Loss { return MeanAbsoluteError{} },
+}
+
+// Losses names all losses.
+func Losses() []string { return slices.Sorted(maps.Keys(losses)) }
+
+// NewLoss makes a loss by Keras's name. fromLogits says that the model's output is not yet a probability, smoothing moves so much of the truth
+// from its class to all of them (Szegedy et al. 2016); losses that are no cross-entropy take neither.
+func NewLoss(name string, fromLogits bool, smoothing float64) (Loss, error) {
+	make, ok := losses[name]
+	if !ok {
+		return nil, fmt.Errorf("loss %q: unknown, want one of %v", name, Losses())
+	}
+	if smoothing < 0 || smoothing > 1 {
+		return nil, fmt.Errorf("loss %s: got label smoothing %g, want 0 to 1", name, smoothing)
+	}
+	l := make()
+	switch l := l.(type) {
+	case *CategoricalCrossentropy:
+		l.FromLogits, l.LabelSmoothing = fromLogits, smoothing
+	case *CategoricalFocalCrossentropy:
+		l.FromLogits, l.LabelSmoothing = fromLogits, smoothing
+	case *BinaryCrossentropy:
+		l.FromLogits, l.LabelSmoothing = fromLogits, smoothing
+	default:
+		if fromLogits || smoothing != 0 {
+			return nil, fmt.Errorf("loss %s: takes neither logits nor label smoothing", name)
+		}
+	}
+	return l, nil
+}
+
+// epsilon is Keras's: probabilities are kept that far from 0 and 1. Where a model ends in a softmax, Keras (on TensorFlow) takes the logits
+// instead, and probabilities stay as they are down to the least positive normal number.
+const (
+	epsilon = 1e-7
+	tiny    = 0x1p-126
+)
+
+// CategoricalCrossentropy is -sum of truth log p over the classes, where p are the predictions as shares of their sum or, FromLogits, their softmax.
+type CategoricalCrossentropy struct {
+	FromLogits     bool
+	LabelSmoothing float64
+	// softmax says that the predictions are one already.
+	softmax bool
+}
+
+// Name is Keras's.
+func (*CategoricalCrossentropy) Name() string { return "categorical_crossentropy" }
+
+// Row is the loss of one row.
+func (c *CategoricalCrossentropy) Row(y, truth, grad []float32) (loss float64) {
+	p := newDistribution(y, c.FromLogits, c.softmax)
+	smooth := smoother(c.LabelSmoothing, len(y))
+	var mass float64 // the sum of the truth
+	for i := range y {
+		t := smooth(truth[i])
+		mass += t
+		if t == 0 {
+			continue
+		}
+		q, _ := p.clipped(i)
+		loss -= t * math.Log(q)
+	}
+	for i := range grad {
+		switch t := smooth(truth[i]); {
+		case c.FromLogits:
+			grad[i] = float32(p.at(i)*mass - t)
+		case t == 0:
+			grad[i] = float32(mass / p.sum)
+		default:
+			q, _ := p.clipped(i)
+			grad[i] = float32(mass/p.sum - t/(q*p.sum))
+		}
+	}
+	return loss
+}
+
+// distribution is a row of predictions as probabilities.
+type distribution struct {
+	y        []float32
+	logits   bool
+	top, sum float64
+	floor    float64
+}
+
+func newDistribution(y []float32, logits, softmax bool) distribution {
+	d := distribution{y: y, logits: logits, floor: epsilon}
+	if softmax || logits {
+		d.floor = tiny
+	}
+	if logits {
+		d.top = float64(slices.Max(y))
+	}
+	for _, v := range y {
+		if logits {
+			d.sum += math.Exp(float64(v) - d.top)
+		} else {
+			d.sum += float64(v)
+		}
+	}
+	return d
+}
+
+// at is the probability of class i.
+func (d *distribution) at(i int) float64 {
+	if d.logits {
+		return math.Exp(float64(d.y[i])-d.top) / d.sum
+	}
+	return float64(d.y[i]) / d.sum
+}
+
+// clipped is the probability that the loss uses, and whether it was left as it is.
+func (d *distribution) clipped(i int) (p float64, inside bool) {
+	p = d.at(i)
+	if p < d.floor {
+		return d.floor, false
+	}
+	if p > 1-d.floor {
+		return 1 - d.floor, p == 1-d.floor
+	}
+	return p, true
+}
+
+// smoother mixes a truth with the uniform one.
+func smoother(smoothing float64, classes int) func(float32) float64 {
+	return func(t float32) float64 { return float64(t)*(1-smoothing) + smoothing/float64(classes) }
+}
+
+// CategoricalFocalCrossentropy weighs the cross-entropy of each class by Alpha (1-p)^Gamma, so that what is already right counts little (Lin et
+// al. 2017).
+type CategoricalFocalCrossentropy struct {
+	Alpha, Gamma   float64
+	FromLogits     bool
+	LabelSmoothing float64
+}
+
+// Name is Keras's.
+func (*CategoricalFocalCrossentropy) Name() string { return "categorical_focal_crossentropy" }
+
+// Row is the loss of one row.
+func (c *CategoricalFocalCrossentropy) Row(y, truth, grad []float32) (loss float64) {
+	p := newDistribution(y, c.FromLogits, false)
+	p.floor = epsilon // also of logits: Keras takes their softmax first
+	smooth := smoother(c.LabelSmoothing, len(y))
+	// by is the derivative of the loss by the probability of class i.
+	by := func(i int) float64 {
+		q, inside := p.clipped(i)
+		if !inside {
+			return 0
+		}
+		return smooth(truth[i]) * c.Alpha * (c.Gamma*math.Pow(1-q, c.Gamma-1)*math.Log(q) - math.Pow(1-q, c.Gamma)/q)
+	}
+	var through float64 // what reaches every class through the sum
+	for i := range y {
+		q, _ := p.clipped(i)
+		loss -= c.Alpha * math.Pow(1-q, c.Gamma) * smooth(truth[i]) * math.Log(q)
+		if grad != nil {
+			through += by(i) * p.at(i)
+		}
+	}
+	for i := range grad {
+		d := by(i) - through
+		if c.FromLogits {
+			d *= p.at(i)
+		} else {
+			d /= p.sum
+		}
+		grad[i] = float32(d)
+	}
+	return loss
+}
+
+// BinaryCrossentropy is -(truth log p + (1-truth) log (1-p)), mean over the outputs; FromLogits p is the sigmoid.
+type BinaryCrossentropy struct {
+	FromLogits     bool
+	LabelSmoothing float64
+}
+
+// Name is Keras's.
+func (*BinaryCrossentropy) Name() string { return "binary_crossentropy" }
+
+// Row is the loss of one row.
+func (b *BinaryCrossentropy) Row(y, truth, grad []float32) (loss float64) {
+	smooth := smoother(b.LabelSmoothing, 2)
+	n := float64(len(y))
+	for i, v := range y {
+		t, x := smooth(truth[i]), float64(v)
+		if b.FromLogits {
+			// -(t log s(x) + (1-t) log (1-s(x))), so written that nothing overflows.
+			loss += (max(x, 0) - x*t + math.Log1p(math.Exp(-math.Abs(x)))) / n
+			if grad != nil {
+				grad[i] = float32((1/(1+math.Exp(-x)) - t) / n)
+			}
+			continue
+		}
+		p := min(max(x, epsilon), 1-epsilon)
+		loss -= (t*math.Log(p) + (1-t)*math.Log1p(-p)) / n
+		if grad != nil {
+			grad[i] = float32(((1-t)/(1-p) - t/p) / n)
+		}
+	}
+	return loss
+}
+
+// MeanSquaredError is the mean over the outputs of the squared difference.
+type MeanSquaredError struct{}
+
+// Name is Keras's.
+func (MeanSquaredError) Name() string { return "mean_squared_error" }
+
+// Row is the loss of one row.
+func (MeanSquaredError) Row(y, truth, grad []float32) (loss float64) {
+	n := float64(len(y))
+	for i, v := range y {
+		d := float64(v) - float64(truth[i])
+		loss += d * d / n
+		if grad != nil {
+			grad[i] = float32(2 * d / n)
+		}
+	}
+	return loss
+}
+
+// MeanAbsoluteError is the mean over the outputs of the size of the difference.
+type MeanAbsoluteError struct{}
+
+// Name is Keras's.
+func (MeanAbsoluteError) Name() string { return "mean_absolute_error" }
+
+// Row is the loss of one row.
+func (MeanAbsoluteError) Row(y, truth, grad []float32) (loss float64) {
+	n := float64(len(y))
+	for i, v := range y {
+		d := float64(v) - float64(truth[i])
+		loss += math.Abs(d) / n
+		if grad != nil {
+			switch {
+			case d > 0:
+				grad[i] = float32(1 / n)
+			case d < 0:
+				grad[i] = float32(-1 / n)
+			default:
+				grad[i] = 0
+			}
+		}
+	}
+	return loss
+}
+
+// objective is a loss at work on batches of labelled rows.
+type objective struct {
+	Loss
+	outputs int
+	// half is what the one output of a two-class model must exceed for class 1.
+	half        float32
+	classWeight []float64
+	truth       []float32 // of the row at hand
+}
+
+func newObjective(m *nn.Model, l Loss, classWeight []float64) (*objective, error) {
+	if len(m.Inputs()) != 1 || len(m.Outputs()) != 1 || len(m.Outputs()[0].Shape) != 1 {
+		return nil, fmt.Errorf("model %q: want one input and one output of one axis to train a classifier", m.Name)
+	}
+	if l == nil {
+		l = &CategoricalCrossentropy{}
+	}
+	o := &objective{Loss: l, outputs: m.Outputs()[0].Shape[0], half: .5, classWeight: classWeight}
+	o.truth = make([]float32, o.outputs)
+	switch l := l.(type) {
+	case *CategoricalCrossentropy:
+		c := *l
+		c.softmax = endsInSoftmax(m)
+		o.Loss = &c
+	case *BinaryCrossentropy:
+		if l.FromLogits {
+			o.half = 0
+		}
+	}
+	if n := len(classWeight); n != 0 && n != o.classes() {
+		return nil, fmt.Errorf("got %d class weights, want one for each of %d classes", n, o.classes())
+	}
+	return o, nil
+}
+
+func endsInSoftmax(m *nn.Model) bool {
+	l := m.Outputs()[0].Layer
+	return l != nil && (l.Class() == "Softmax" || l.Config()["activation"] == "softmax")
+}
+
+// classes is the number of classes: one output tells two apart.
+func (o *objective) classes() int { return max(2, o.outputs) }
+
+// predicted is the class that a row of predictions says.
+func (o *objective) predicted(y []float32) int {
+	if o.outputs > 1 {
+		return ArgMax(y)
+	}
+	if y[0] > o.half {
+		return 1
+	}
+	return 0
+}
+
+// confidence is the probability that a row of predictions gives to the class that it says.
+func (o *objective) confidence(y []float32) float64 {
+	logits := false
+	switch l := o.Loss.(type) {
+	case *CategoricalCrossentropy:
+		logits = l.FromLogits
+	case *CategoricalFocalCrossentropy:
+		logits = l.FromLogits
+	case *BinaryCrossentropy:
+		logits = l.FromLogits
+	}
+	if o.outputs > 1 {
+		best := ArgMax(y)
+		if logits {
+			d := newDistribution(y, true, false)
+			return d.at(best)
+		}
+		return float64(y[best])
+	}
+	p := float64(y[0])
+	if logits {
+		p = 1 / (1 + math.Exp(-p))
+	}
+	return max(p, 1-p)
+}
+
+// row is the loss of one row without its weights.
+func (o *objective) row(y []float32, label int32, grad []float32) float64 {
+	if o.outputs == 1 {
+		o.truth[0] = float32(label)
+		return o.Row(y, o.truth, grad)
+	}
+	clear(o.truth)
+	o.truth[label] = 1
+	return o.Row(y, o.truth, grad)
+}
+
+// batch adds up the weighted losses of n rows and counts those that are right. With grad it writes the derivative of the rows' mean loss.
+func (o *objective) batch(y []float32, b *Batch, grad []float32) (loss float64, correct int) {
+	n := len(b.Labels)
+	for i, label := range b.Labels {
+		row := y[i*o.outputs : (i+1)*o.outputs]
+		var g []float32
+		if grad != nil {
+			g = grad[i*o.outputs : (i+1)*o.outputs]
+		}
+		weight := float64(b.Weights[i])
+		if o.classWeight != nil {
+			weight *= o.classWeight[label]
+		}
+		loss += weight * o.row(row, label, g)
+		if o.predicted(row) == int(label) {
 			correct++
 		}
-		if math.IsNaN(float64(row[label])) {
-			loss = math.NaN()
-		}
-		if grad != nil {
-			grad[i*classes+int(label)] = float32(-1 / (p * float64(len(labels))))
+		scale := float32(weight / float64(n))
+		for j := range g {
+			g[j] *= scale
 		}
 	}
 	return loss, correct
+}
+
+// check finds labels that are no class. first is the number of the batch's first row.
+func (o *objective) check(b *Batch, first int) error {
+	for i, label := range b.Labels {
+		if label < 0 || int(label) >= o.classes() {
+			return fmt.Errorf("row %d: got label %d, want 0 to %d", first+i, label, o.classes()-1)
+		}
+	}
+	return nil
 }
 
 // ArgMax is the position of the first largest value.

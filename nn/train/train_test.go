@@ -52,17 +52,18 @@ func perceptron() *nn.Model {
 func TestCrossentropy(t *testing.T) {
 	probabilities := []float32{.2, .7, .1, 1, 0, 0, .3, .3, .4}
 	grad := slices.Repeat([]float32{9}, 9)
-	loss, correct := crossentropy(probabilities, []int32{1, 1, 0}, grad)
+	o := &objective{Loss: &CategoricalCrossentropy{}, outputs: 3, truth: make([]float32, 3)}
+	loss, correct := o.batch(probabilities, &Batch{Labels: []int32{1, 1, 0}, Weights: []float32{1, 1, 1}}, grad)
 	// The second row's class has probability zero, which counts as 1e-7.
 	if want := -math.Log(.7) - math.Log(1e-7) - math.Log(.3); math.Abs(loss-want) > 1e-6 || correct != 1 {
 		t.Errorf("got loss %v with %d correct, want %v with 1", loss, correct, want)
 	}
-	for i, want := range []float64{0, -1 / (3 * .7), 0, 0, -1 / 3e-7, 0, -1 / (3 * .3), 0, 0} {
+	for i, want := range []float64{1. / 3, (1 - 1/.7) / 3, 1. / 3, 1. / 3, (1 - 1e7) / 3, 1. / 3, (1 - 1/.3) / 3, 1. / 3, 1. / 3} {
 		if math.Abs(float64(grad[i])-want) > 1e-5*math.Abs(want) {
 			t.Errorf("derivative %d: got %v, want %v", i, grad[i], want)
 		}
 	}
-	if loss, _ := crossentropy([]float32{float32(math.NaN()), 1}, []int32{0}, nil); !math.IsNaN(loss) {
+	if loss := o.row([]float32{float32(math.NaN()), 1, 0}, 0, nil); !math.IsNaN(loss) {
 		t.Errorf("got loss %v of NaN", loss)
 	}
 }
@@ -128,7 +129,7 @@ func TestFitLearns(t *testing.T) {
 		if last := h.ValAccuracy[11]; last < .95 || h.Loss[11] > h.Loss[0]/2 {
 			t.Errorf("got accuracy %v, loss from %v to %v", last, h.Loss[0], h.Loss[11])
 		}
-		e := must(Evaluate(t.Context(), m, d.Slice(300, 400), 1))
+		e := must(Evaluate(t.Context(), m, d.Slice(300, 400), EvaluateOptions{Threads: 1}))
 		if e.Accuracy != h.ValAccuracy[11] || e.Loss != h.ValLoss[11] || e.Rows != 100 {
 			t.Errorf("evaluation says %+v, the history %v and %v", e, h.ValAccuracy[11], h.ValLoss[11])
 		}
@@ -207,7 +208,7 @@ func TestPaletteIsTheSame(t *testing.T) {
 func TestKeepBest(t *testing.T) {
 	d := blobs(120)
 	m := perceptron()
-	h, err := Fit(t.Context(), m, d, Options{Epochs: 15, BatchSize: 8, ValidationSplit: .5, Optimizer: NewSGD(m, 2, .9), KeepBest: true})
+	h, err := Fit(t.Context(), m, d, Options{Epochs: 15, BatchSize: 8, ValidationSplit: .5, Optimizer: NewSGD(m, 2, .9), EarlyStopping: &EarlyStopping{Monitor: "val_accuracy", Restore: true}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,7 +216,7 @@ func TestKeepBest(t *testing.T) {
 	if best == h.ValAccuracy[14] {
 		t.Fatalf("the last epoch is the best one, so this shows nothing: %v", h.ValAccuracy)
 	}
-	if e := must(Evaluate(t.Context(), m, d.Slice(60, 120), 1)); e.Accuracy != best {
+	if e := must(Evaluate(t.Context(), m, d.Slice(60, 120), EvaluateOptions{Threads: 1})); e.Accuracy != best {
 		t.Errorf("got a model of accuracy %v, the best epoch had %v", e.Accuracy, best)
 	}
 }
@@ -238,13 +239,14 @@ func TestCancelEndsAfterAStep(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	steps := 0
-	h, err := Fit(ctx, perceptron(), blobs(40), Options{Epochs: 3, BatchSize: 10, LearningRate: .01, Progress: func(p Progress) {
+	h, err := Fit(ctx, perceptron(), blobs(40), Options{Epochs: 3, BatchSize: 10, LearningRate: .01, Progress: func(p Progress) error {
 		if !p.Done {
 			steps++
 		}
 		if steps == 6 {
 			cancel()
 		}
+		return nil
 	}})
 	if !errors.Is(err, context.Canceled) || steps != 6 || len(h.Loss) != 1 {
 		t.Errorf("got error %v after %d steps and a history of %d epochs, want a cancelled one, 6 and 1", err, steps, len(h.Loss))
@@ -304,11 +306,11 @@ func TestEvaluation(t *testing.T) {
 		X:      []float32{.75, .25, 0, .625, .25, .125, .25, .75, 0, 0, .375, .625, .125, .125, .75},
 		Labels: []int32{0, 1, 1, 1, 2},
 	}
-	e := must(Evaluate(t.Context(), m, d, 1))
+	e := must(Evaluate(t.Context(), m, d, EvaluateOptions{Threads: 1}))
 	if want := [][]int{{1, 0, 0}, {1, 1, 1}, {0, 0, 1}}; !slices.EqualFunc(e.Confusion, want, slices.Equal) {
 		t.Errorf("got confusion %v, want %v", e.Confusion, want)
 	}
-	want := []ClassScore{{0, 1, .5, 1}, {1, 3, 1, 1. / 3}, {2, 1, .5, 1}}
+	want := []ClassScore{{0, 1, .5, 1, 2. / 3, nil}, {1, 3, 1, 1. / 3, .5, nil}, {2, 1, .5, 1, 2. / 3, nil}}
 	if !slices.Equal(e.PerClass, want) {
 		t.Errorf("got scores %v, want %v", e.PerClass, want)
 	}

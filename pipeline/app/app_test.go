@@ -115,10 +115,10 @@ func checkHistory(t *testing.T, file, plot string, h *train.History) {
 	}
 	defer f.Close() //nolint:errcheck // opened for reading
 	rows, err := csv.NewReader(f).ReadAll()
-	if err != nil || len(rows) != 1+len(h.Loss) || strings.Join(rows[0], ",") != "epoch,accuracy,loss,val_accuracy,val_loss" {
+	if err != nil || len(rows) != 1+len(h.Loss) || strings.Join(rows[0], ",") != "epoch,accuracy,learning_rate,loss,val_accuracy,val_loss" {
 		t.Fatalf("found %v, %v", rows, err)
 	}
-	if want := number(h.ValLoss[1]); rows[2][4] != want {
+	if want := number(h.ValLoss[1]); rows[2][5] != want {
 		t.Errorf("found val_loss %s, want %s", rows[2][4], want)
 	}
 	p, err := os.Open(plot)

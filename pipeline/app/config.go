@@ -66,7 +66,7 @@ type IngestConfig struct {
 // VoxelizeConfig is the section voxelize.
 type VoxelizeConfig struct {
 	Grid     Dims    `yaml:"grid" doc:"Cells of a cube's side, or depth x height x width such as 16x24x24. The model wants its own size."`
-	Method   string  `yaml:"method" enum:"mnist3d,pyntcloud,regular,occupancy,density" doc:"mnist3d and pyntcloud fit a cube around each cloud; the others are a regular grid."`
+	Method   string  `yaml:"method" enum:"mnist3d,pyntcloud,regular,occupancy,density,tsdf" doc:"mnist3d and pyntcloud fit a cube around each cloud; the others are a regular grid, tsdf of the surface that depth frames see."`
 	Value    string  `yaml:"value" enum:"density,occupancy" doc:"What a cell says of its points: their density, or whether there are any."`
 	Edge     float64 `yaml:"edge" doc:"Side of a cell of a regular grid in metres. 0 fits each cloud."`
 	Colormap string  `yaml:"colormap" enum:"Oranges,viridis,gray" doc:"Palette of the volumes. The model wants the one that it was trained with."`
@@ -102,8 +102,37 @@ type TrainConfig struct {
 	Epochs          int     `yaml:"epochs" doc:"Passes over the data."`
 	BatchSize       int     `yaml:"batch_size" doc:"Samples of a step."`
 	ValidationSplit float64 `yaml:"validation_split" doc:"Share of the rows, the last ones before shuffling, that is kept to validate. 0 up to, not including, 1."`
-	LearningRate    float64 `yaml:"learning_rate" doc:"Step size of Adam."`
+	LearningRate    float64 `yaml:"learning_rate" doc:"Step size of the optimizer, at first."`
 	Shuffle         bool    `yaml:"shuffle" doc:"Shuffle the rows before each epoch."`
+
+	Loss           string  `yaml:"loss" enum:"binary_crossentropy,categorical_crossentropy,categorical_focal_crossentropy,mean_absolute_error,mean_squared_error,sparse_categorical_crossentropy" doc:"What training makes small; names and arithmetic are Keras's."`
+	FromLogits     bool    `yaml:"from_logits" doc:"The model's output is no probability yet."`
+	LabelSmoothing float64 `yaml:"label_smoothing" doc:"Share of the truth that is spread over all classes. 0 to 1."`
+	ClassWeight    string  `yaml:"class_weight" enum:"balanced,none" doc:"balanced: rows count the more, the rarer their class, as if all classes had as many."`
+
+	Optimizer      string  `yaml:"optimizer" enum:"adam,adamw,rmsprop,sgd" doc:"Rule by which the weights move; names and arithmetic are Keras's."`
+	Momentum       float64 `yaml:"momentum" doc:"Of sgd and rmsprop. 0 up to, not including, 1."`
+	Nesterov       bool    `yaml:"nesterov" doc:"Nesterov's momentum, of sgd."`
+	WeightDecay    float64 `yaml:"weight_decay" doc:"Share of itself, times the rate, that each weight loses in a step."`
+	ClipNorm       float64 `yaml:"clip_norm" doc:"Greatest norm of a weight's gradient. 0: none."`
+	ClipGlobalNorm float64 `yaml:"clip_global_norm" doc:"Greatest norm of all gradients together. 0: none."`
+	ClipValue      float64 `yaml:"clip_value" doc:"Greatest size of a number of a gradient. 0: none."`
+	EMAMomentum    float64 `yaml:"ema_momentum" doc:"The model gets the moving average of its weights, of this momentum, at the end. 0: it gets the last ones."`
+
+	Schedule    string   `yaml:"schedule" enum:"constant,cosine,exponential,piecewise,plateau" doc:"How the learning rate changes."`
+	WarmUp      int      `yaml:"warm_up" doc:"Steps in which the rate rises from 0, of cosine."`
+	DecaySteps  int      `yaml:"decay_steps" doc:"Steps of cosine's fall, or of one factor of exponential. 0: all steps but the warm-up, or an epoch's."`
+	DecayFactor float64  `yaml:"decay_factor" doc:"What the rate is multiplied by in decay_steps (exponential) or after patience (plateau); cosine ends at this part of the rate. 0: 0 of cosine, .9 of exponential, .1 of plateau."`
+	Pieces      []string `yaml:"pieces" doc:"Of piecewise: STEP:RATE, the rate behind a step; before the first it is learning_rate."`
+
+	Monitor  string  `yaml:"monitor" enum:"accuracy,auto,loss,val_accuracy,val_loss" doc:"Figure by which an epoch is the best, a plateau is one, or training stops. auto: val_loss, or loss without validation; with keep-best val_accuracy or accuracy."`
+	MinDelta float64 `yaml:"min_delta" doc:"Least change of it that counts."`
+	Patience int     `yaml:"patience" doc:"Epochs in a row without a better one after which training stops with the weights of the best. 0: it does not stop."`
+	Plateau  int     `yaml:"plateau_patience" doc:"Epochs in a row without a better one after which the schedule plateau lowers the rate."`
+
+	CheckpointEvery Duration `yaml:"checkpoint_every" doc:"Store the state of training so often, besides after each epoch. 0s: only then."`
+	CheckpointSteps int      `yaml:"checkpoint_steps" doc:"Store it after so many steps, too. 0: no."`
+	MemoryLimit     Bytes    `yaml:"memory_limit" doc:"Most memory for rows. Where they need more, they are kept in a file of the temporary folder and shuffled by blocks."`
 }
 
 // Default is the configuration without file, environment and flags.
@@ -127,6 +156,10 @@ func Default() Config {
 			Drain: Duration(10 * time.Second),
 		},
 		Sinks: SinksConfig{JSONL: "classifications.jsonl", Kafka: true, Terminal: true},
-		Train: TrainConfig{Arch: "tutorial", Epochs: 40, BatchSize: 128, ValidationSplit: 0.3, LearningRate: 1e-3, Shuffle: true},
+		Train: TrainConfig{
+			Arch: "tutorial", Epochs: 40, BatchSize: 128, ValidationSplit: 0.3, LearningRate: 1e-3, Shuffle: true,
+			Loss: "categorical_crossentropy", ClassWeight: "none", Optimizer: "adam", Schedule: "constant", Pieces: []string{}, Monitor: "auto",
+			Plateau: 10, MemoryLimit: 2 << 30,
+		},
 	}
 }

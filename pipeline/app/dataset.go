@@ -10,6 +10,7 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/formats"
 	"github.com/voxelstream/voxelstream/ingest/h5"
+	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/nn/infer"
 	"github.com/voxelstream/voxelstream/nn/train"
 	"github.com/voxelstream/voxelstream/voxelize"
@@ -39,6 +40,25 @@ func (d *dataset) classes() int {
 		most = max(most, l)
 	}
 	return int(most) + 1
+}
+
+// balance weighs each class of the model by the inverse of its share: rows / (classes * rows of the class); 1 where it has none.
+func (d *dataset) balance(m *nn.Model) []float64 {
+	outputs := m.Outputs()[0].Shape
+	weights := make([]float64, max(2, outputs[len(outputs)-1]))
+	counts := make([]int, len(weights))
+	for _, l := range d.labels {
+		if int(l) < len(counts) {
+			counts[l]++
+		}
+	}
+	for c, n := range counts {
+		weights[c] = 1
+		if n > 0 {
+			weights[c] = float64(len(d.labels)) / float64(len(counts)*n)
+		}
+	}
+	return weights
 }
 
 func (d *dataset) add(v *voxelize.Volume) {

@@ -49,7 +49,7 @@ func (a *App) Evaluate(ctx context.Context, paths []string, split, report string
 	if err != nil {
 		return err
 	}
-	e, err := train.Evaluate(ctx, m.Model, d.data(), a.Threads())
+	e, err := train.Evaluate(ctx, m.Model, d.data(), train.EvaluateOptions{Threads: a.Threads(), TopK: a.Config.Model.TopK, AUC: true})
 	if err != nil {
 		return interrupted(ctx, err)
 	}
@@ -98,19 +98,28 @@ func (r *EvaluateResult) text(w io.Writer) {
 	if r.Upright != nil {
 		fmt.Fprintf(w, "upright %d rows, accuracy %.4f; rotated %d rows, accuracy %.4f\n", r.Upright.Rows, r.Upright.Accuracy, r.Rotated.Rows, r.Rotated.Accuracy)
 	}
+	fmt.Fprintf(w, "among the %d best %.4f, area under the curve %.4f, F1 %.4f\n", r.K, r.TopK, r.AUC, r.MacroF1)
 	t := tabwriter.NewWriter(w, 2, 8, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(t, "\nclass\trows\tprecision\trecall\t")
+	fmt.Fprint(t, "\nclass\trows\tprecision\trecall\tF1\tAUC\t")
 	for c := range r.Confusion {
 		fmt.Fprintf(t, "as %d\t", c)
 	}
 	for _, c := range r.PerClass {
-		fmt.Fprintf(t, "\n%d\t%d\t%.3f\t%.3f\t", c.Class, c.Rows, c.Precision, c.Recall)
+		fmt.Fprintf(t, "\n%d\t%d\t%.3f\t%.3f\t%.3f\t%s\t", c.Class, c.Rows, c.Precision, c.Recall, c.F1, area(c.AUC))
 		for _, n := range r.Confusion[c.Class] {
 			fmt.Fprintf(t, "%d\t", n)
 		}
 	}
 	fmt.Fprintln(t)
 	t.Flush()
+}
+
+// area is the area under a curve, where there is one.
+func area(auc *float64) string {
+	if auc == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%.4f", *auc)
 }
 
 // report writes the result as a page or as JSON.
@@ -127,6 +136,7 @@ func (r *EvaluateResult) report(w io.Writer, ext string) error {
 }
 
 var page = template.Must(template.New("").Funcs(template.FuncMap{
+	"area": area,
 	// shade is how dark a cell of the confusion matrix is: its share of the row.
 	"shade": func(n int, row []int) string {
 		sum := 0
@@ -144,9 +154,11 @@ caption{text-align:left;font-weight:600}.c td{border:1px solid #ddd}</style>
 <tr><th>loss</th><td>{{printf "%.4f" .Loss}}</td></tr><tr><th>calibration error</th><td>{{printf "%.4f" .ECE}}</td></tr>
 {{with .Upright}}<tr><th>upright rows</th><td>{{.Rows}}, accuracy {{printf "%.4f" .Accuracy}}</td></tr>{{end}}
 {{with .Rotated}}<tr><th>rotated rows</th><td>{{.Rows}}, accuracy {{printf "%.4f" .Accuracy}}</td></tr>{{end}}
+<tr><th>among the {{.K}} best</th><td>{{printf "%.4f" .TopK}}</td></tr>
+<tr><th>area under the curve</th><td>{{printf "%.4f" .AUC}}</td></tr><tr><th>F1</th><td>{{printf "%.4f" .MacroF1}}</td></tr>
 <tr><th>model digest</th><td>{{.Digest}}</td></tr></table>
-<table><caption>Classes</caption><tr><th>class</th><th>rows</th><th>precision</th><th>recall</th></tr>
-{{range .PerClass}}<tr><td>{{.Class}}</td><td>{{.Rows}}</td><td>{{printf "%.3f" .Precision}}</td><td>{{printf "%.3f" .Recall}}</td></tr>{{end}}</table>
+<table><caption>Classes</caption><tr><th>class</th><th>rows</th><th>precision</th><th>recall</th><th>F1</th><th>AUC</th></tr>
+{{range .PerClass}}<tr><td>{{.Class}}</td><td>{{.Rows}}</td><td>{{printf "%.3f" .Precision}}</td><td>{{printf "%.3f" .Recall}}</td><td>{{printf "%.3f" .F1}}</td><td>{{area .AUC}}</td></tr>{{end}}</table>
 <table class="c"><caption>Confusion: true class down, found class across</caption><tr><th></th>{{range $i, $x := .Confusion}}<th>{{$i}}</th>{{end}}</tr>
 {{range $i, $row := .Confusion}}<tr><th>{{$i}}</th>{{range $row}}<td style="background:rgba(230,85,13,{{shade . $row}})">{{.}}</td>{{end}}</tr>{{end}}</table>
 </html>

@@ -2,12 +2,9 @@ package app
 
 import (
 	"context"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"strconv"
 
 	"github.com/voxelstream/voxelstream/ingest/h5"
 	"github.com/voxelstream/voxelstream/nn"
@@ -22,19 +19,24 @@ import (
 type TrainOptions struct {
 	// FromTopic trains on the labelled volumes of the topic in place of files.
 	FromTopic bool
-	// Split is "train", "test" or "all" of an archive with parts; empty: train, or all where there are no parts.
+	// Split is "train", "test" or "all" of an archive with parts; empty: train, or all where there are no parts. "pairs" is as empty, and the
+	// validation split keeps even rows and the odd ones behind them together.
 	Split string
 	// Init is a model to start from, in place of a new one.
 	Init string
-	// Resume starts from Out where that exists. The optimizer starts anew.
+	// Resume goes on from the checkpoint, where there is one.
 	Resume bool
 	// Classes is the number of outputs; 0: the largest label and one.
 	Classes int
-	// KeepBest keeps the weights of the epoch with the best validation accuracy, not those of the last.
+	// KeepBest keeps the weights of the best epoch, not those of the last.
 	KeepBest bool
-	// Out is the model file, History a CSV of the epochs, Plot a PNG of their curves; the last two may be empty.
-	Out, History, Plot string
+	// Out is the model file, Checkpoint that of the state of training (empty: beside Out). The others may be empty: Best is the model of the best
+	// epoch so far, History a CSV of the epochs, Plot a PNG of their curves, TensorBoard a folder of event files.
+	Out, Checkpoint, Best, History, Plot, TensorBoard string
 }
+
+// pairs is the Split of an archive whose even and odd rows are the same thing twice.
+const pairs = "pairs"
 
 // TrainResult is the result of train.
 type TrainResult struct {
@@ -45,6 +47,8 @@ type TrainResult struct {
 	Model            string         `json:"model"`
 	Rows             int            `json:"rows"`
 	Seed             uint64         `json:"seed"`
+	BestEpoch        int            `json:"best_epoch,omitempty"`
+	Stopped          bool           `json:"stopped_early,omitempty"`
 }
 
 // Train trains a network on labelled data. A signal ends it after the step at hand; what was learnt so far is still written.
@@ -58,10 +62,13 @@ func (a *App) Train(ctx context.Context, paths []string, o TrainOptions) error {
 	if err := savable(o.Out); err != nil {
 		return Usage(err)
 	}
-	if o.Resume {
-		if _, err := os.Stat(o.Out); err == nil {
-			o.Init = o.Out
+	if o.Best != "" {
+		if err := savable(o.Best); err != nil {
+			return Usage(err)
 		}
+	}
+	if o.Checkpoint == "" {
+		o.Checkpoint = o.Out + ".checkpoint"
 	}
 	vo := a.Config.voxelOptions()
 	var m *nn.Model
@@ -93,7 +100,7 @@ func (a *App) Train(ctx context.Context, paths []string, o TrainOptions) error {
 	total, _ := m.Count()
 	r := TrainResult{
 		Epochs: len(history.Loss), History: history, SamplesPerSecond: history.SamplesPerSecond, Parameters: total, Model: o.Out, Rows: len(d.labels),
-		Seed: a.Config.Seed,
+		Seed: a.Config.Seed, BestEpoch: history.BestEpoch, Stopped: history.Stopped,
 	}
 	if err := a.print(r, r.text); err != nil {
 		return err
@@ -129,7 +136,11 @@ func (a *App) trainingData(ctx context.Context, paths []string, o TrainOptions, 
 	if o.FromTopic {
 		return a.readTopic(ctx, vo)
 	}
-	return a.readData(ctx, paths, o.Split, []h5.Split{h5.Train}, vo)
+	split := o.Split
+	if split == pairs {
+		split = ""
+	}
+	return a.readData(ctx, paths, split, []h5.Split{h5.Train}, vo)
 }
 
 // newModel makes the configured architecture for the data.
@@ -146,35 +157,39 @@ func (a *App) newModel(d *dataset, classes int) (*nn.Model, error) {
 	return m, nil
 }
 
-func (a *App) fit(ctx context.Context, m *nn.Model, d *dataset, o TrainOptions) (*train.History, error) {
+func (a *App) fit(ctx context.Context, m *nn.Model, d *dataset, o TrainOptions) (h *train.History, err error) {
 	c := &a.Config.Train
-	bar := a.Screen.Progress("rows")
-	defer bar.Done()
-	return train.Fit(ctx, m, d.data(), train.Options{
-		Epochs: c.Epochs, BatchSize: c.BatchSize, ValidationSplit: c.ValidationSplit, LearningRate: c.LearningRate, Shuffle: c.Shuffle,
-		KeepBest: o.KeepBest, Seed: a.Config.Seed, Threads: a.Threads(),
-		Progress: func(p train.Progress) {
-			note := fmt.Sprintf("epoch %d/%d  loss %.4f  accuracy %.4f", p.Epoch, p.Epochs, p.Loss, p.Accuracy)
-			if p.Done && p.ValAccuracy+p.ValLoss > 0 {
-				note += fmt.Sprintf("  val_loss %.4f  val_accuracy %.4f", p.ValLoss, p.ValAccuracy)
-			}
-			if p.Done {
-				a.Screen.Line(fmt.Sprintf("%s  %.1f s", note, p.Elapsed.Seconds()))
-				return
-			}
-			bar.Set(int64((p.Epoch-1)*p.Rows+p.Row), int64(p.Epochs*p.Rows), note)
-		},
-	})
+	data := d.data()
+	options, err := c.options(m, int(float64(data.Len())*(1-c.ValidationSplit)))
+	if err != nil {
+		return nil, err
+	}
+	options.Seed, options.Threads = a.Config.Seed, a.Threads()
+	options.Checkpoint.Path, options.Checkpoint.Resume = o.Checkpoint, o.Resume
+	if o.Split == pairs {
+		options.Group = 2
+	}
+	if c.ClassWeight == "balanced" {
+		options.ClassWeight = d.balance(m)
+	}
+	if (o.KeepBest || o.Best != "") && options.EarlyStopping == nil {
+		options.EarlyStopping = &train.EarlyStopping{Monitor: c.Monitor, MinDelta: c.MinDelta}
+		if c.Monitor == "auto" {
+			options.EarlyStopping.Monitor = c.validated("accuracy")
+		}
+	}
+	if o.KeepBest {
+		options.EarlyStopping.Restore = true
+	}
+	log := &trainingLog{app: a, m: m, o: o, bar: a.Screen.Progress("rows")}
+	defer func() { err = errors.Join(err, log.close()) }()
+	options.Progress = log.progress
+	return train.Fit(ctx, m, data, options)
 }
 
 func saveTraining(m *nn.Model, h *train.History, o TrainOptions) error {
 	if err := format.Save(o.Out, m); err != nil {
 		return err
-	}
-	if o.History != "" {
-		if err := writeTo(o.History, func(w io.Writer) error { return writeHistory(w, h) }); err != nil {
-			return err
-		}
 	}
 	if o.Plot != "" {
 		return writeTo(o.Plot, func(w io.Writer) error { return plotHistory(w, h) })
@@ -182,28 +197,18 @@ func saveTraining(m *nn.Model, h *train.History, o TrainOptions) error {
 	return nil
 }
 
-// writeHistory writes a line per epoch, with the columns that Keras's CSVLogger has; validation is empty where there is none.
-func writeHistory(w io.Writer, h *train.History) error {
-	c := csv.NewWriter(w)
-	rows := [][]string{{"epoch", "accuracy", "loss", "val_accuracy", "val_loss"}}
-	for i := range h.Loss {
-		row := []string{strconv.Itoa(i + 1), number(h.Accuracy[i]), number(h.Loss[i]), "", ""}
-		if i < len(h.ValLoss) {
-			row[3], row[4] = number(h.ValAccuracy[i]), number(h.ValLoss[i])
-		}
-		rows = append(rows, row)
-	}
-	return c.WriteAll(rows)
-}
-
-func number(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
-
 func (r *TrainResult) text(w io.Writer) {
 	h, last := r.History, len(r.History.Loss)-1
 	fmt.Fprintf(w, "%s: %d parameters, %d epochs over %d rows, %.0f samples/s\n", r.Model, r.Parameters, r.Epochs, r.Rows, r.SamplesPerSecond)
 	fmt.Fprintf(w, "loss %.4f, accuracy %.4f", h.Loss[last], h.Accuracy[last])
 	if len(h.ValLoss) > last {
 		fmt.Fprintf(w, ", val_loss %.4f, val_accuracy %.4f", h.ValLoss[last], h.ValAccuracy[last])
+	}
+	if h.BestEpoch > 0 {
+		fmt.Fprintf(w, ", best epoch %d", h.BestEpoch)
+	}
+	if h.Stopped {
+		fmt.Fprint(w, ", stopped early")
 	}
 	fmt.Fprintln(w)
 }

@@ -104,15 +104,7 @@ func (c *Config) Validate() []error {
 	atLeast("pipeline.attempts", c.Pipeline.Attempts, 0)
 	positive("pipeline.drain", c.Pipeline.Drain)
 
-	atLeast("train.epochs", c.Train.Epochs, 1)
-	atLeast("train.batch_size", c.Train.BatchSize, 1)
-	if v := c.Train.ValidationSplit; !(v >= 0 && v < 1) {
-		bad("train.validation_split", v, "0 or more and less than 1")
-	}
-	if v := c.Train.LearningRate; !(v > 0 && v <= 10) {
-		bad("train.learning_rate", v, "more than 0, at most 10")
-	}
-	return errs
+	return append(errs, c.Train.validate()...)
 }
 
 func (c *Config) voxelOptions() voxelize.Options {

@@ -1,0 +1,268 @@
+package train
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"hash/crc64"
+	"io"
+	"io/fs"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/voxelstream/voxelstream/nn"
+)
+
+// A checkpoint is a safetensors file: eight bytes with the length of a JSON header, the header, and the arrays one after the other. The arrays are
+// the model's parameters, the optimizer's state and, where they are kept, the best weights; the rest of the state is JSON in the header's
+// __metadata__, with a checksum of the arrays.
+
+// position is the state of training without its arrays.
+type position struct {
+	Version  int               `json:"version"`
+	Settings map[string]string `json:"settings"`
+	// Epoch and Row are what comes next; Loss and Correct are sums over the epoch's rows so far.
+	Epoch      int      `json:"epoch"`
+	Row        int      `json:"row"`
+	Step       uint64   `json:"step"`
+	Loss       float64  `json:"loss"`
+	Correct    int      `json:"correct"`
+	Iterations int64    `json:"iterations"`
+	Rate       float64  `json:"rate"`
+	History    *History `json:"history"`
+	Stopper    stopper  `json:"early_stopping"`
+	Plateau    plateau  `json:"plateau"`
+}
+
+const checkpointVersion = 1
+
+// maxHeader bounds the header of a checkpoint.
+const maxHeader = 64 << 20
+
+// tensor is an array of a checkpoint.
+type tensor struct {
+	name  string
+	shape nn.Shape
+	value []float32
+}
+
+// entry describes a tensor in the header.
+type entry struct {
+	Type    string   `json:"dtype"`
+	Shape   []int    `json:"shape"`
+	Offsets [2]int64 `json:"data_offsets"`
+}
+
+// metadata is __metadata__; safetensors allows texts only.
+type metadata struct {
+	State    string `json:"state"`
+	Checksum string `json:"crc32c"`
+}
+
+// ErrCheckpoint is wrapped by the errors of a checkpoint that cannot be resumed.
+var ErrCheckpoint = errors.New("cannot resume")
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// writeCheckpoint writes the file beside its place, syncs it and puts it there: a crash leaves the old one or the new one.
+func writeCheckpoint(path string, p *position, tensors []tensor) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return fmt.Errorf("checkpoint: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			_ = f.Close()
+			_ = os.Remove(f.Name())
+			err = fmt.Errorf("checkpoint %s: %w", path, err)
+		}
+	}()
+	data := pack(tensors)
+	header, err := encodeHeader(p, tensors, crc32.Checksum(data, castagnoli))
+	if err != nil {
+		return err
+	}
+	if _, err = f.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(header)))); err != nil {
+		return err
+	}
+	if _, err = f.Write(header); err != nil {
+		return err
+	}
+	if _, err = f.Write(data); err != nil {
+		return err
+	}
+	// CreateTemp makes files that only their owner can read.
+	if err = errors.Join(f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+// pack is the arrays as bytes.
+func pack(tensors []tensor) []byte {
+	size := 0
+	for _, t := range tensors {
+		size += 4 * len(t.value)
+	}
+	data := make([]byte, 0, size)
+	for _, t := range tensors {
+		for _, v := range t.value {
+			data = binary.LittleEndian.AppendUint32(data, math.Float32bits(v))
+		}
+	}
+	return data
+}
+
+func entries(tensors []tensor) map[string]entry {
+	all, at := map[string]entry{}, int64(0)
+	for _, t := range tensors {
+		end := at + 4*int64(len(t.value))
+		all[t.name] = entry{"F32", slices.Clone(t.shape), [2]int64{at, end}}
+		at = end
+	}
+	return all
+}
+
+func encodeHeader(p *position, tensors []tensor, checksum uint32) ([]byte, error) {
+	state, err := json.Marshal(p)
+	if err != nil {
+		return nil, err
+	}
+	header := map[string]any{"__metadata__": metadata{string(state), fmt.Sprintf("%08x", checksum)}}
+	for name, e := range entries(tensors) {
+		header[name] = e
+	}
+	return json.Marshal(header)
+}
+
+// readCheckpoint fills in the tensors, which are what the checkpoint must hold, and returns the rest. Where there is no file, that is nil.
+func readCheckpoint(path string, settings map[string]string, tensors []tensor) (*position, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil //nolint:nilnil // no checkpoint is no error
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // opened for reading
+	p, err := decodeCheckpoint(f, settings, tensors)
+	if err != nil {
+		return nil, fmt.Errorf("checkpoint %s: %w: %w", path, ErrCheckpoint, err)
+	}
+	return p, nil
+}
+
+func decodeCheckpoint(r io.Reader, settings map[string]string, tensors []tensor) (*position, error) {
+	var length [8]byte
+	if _, err := io.ReadFull(r, length[:]); err != nil {
+		return nil, fmt.Errorf("header: %w", err)
+	}
+	n := binary.LittleEndian.Uint64(length[:])
+	if n > maxHeader {
+		return nil, fmt.Errorf("header: found %d bytes, the limit is %d", n, maxHeader)
+	}
+	text, err := io.ReadAll(io.LimitReader(r, int64(n)))
+	if err != nil {
+		return nil, fmt.Errorf("header: %w", err)
+	}
+	var header map[string]json.RawMessage
+	if err := json.Unmarshal(text, &header); err != nil {
+		return nil, fmt.Errorf("header: %w", err)
+	}
+	var meta metadata
+	p := &position{}
+	if err := json.Unmarshal(header["__metadata__"], &meta); err != nil {
+		return nil, fmt.Errorf("header: __metadata__: %w", err)
+	}
+	if err := json.Unmarshal([]byte(meta.State), p); err != nil {
+		return nil, fmt.Errorf("header: state: %w", err)
+	}
+	if p.Version != checkpointVersion || p.History == nil || p.Epoch < 1 || p.Row < 0 {
+		return nil, fmt.Errorf("found version %d, epoch %d, row %d; want version %d and a place in the training", p.Version, p.Epoch, p.Row, checkpointVersion)
+	}
+	if err := sameSettings(p.Settings, settings); err != nil {
+		return nil, err
+	}
+	delete(header, "__metadata__")
+	return p, readTensors(r, header, tensors, meta.Checksum)
+}
+
+// readTensors wants exactly the arrays that training has, in their order.
+func readTensors(r io.Reader, header map[string]json.RawMessage, tensors []tensor, checksum string) error {
+	want := entries(tensors)
+	for name, raw := range header {
+		var e entry
+		if err := json.Unmarshal(raw, &e); err != nil {
+			return fmt.Errorf("array %q: %w", name, err)
+		}
+		if w, ok := want[name]; !ok || e.Type != w.Type || e.Offsets != w.Offsets || !slices.Equal(e.Shape, w.Shape) {
+			return fmt.Errorf("array %q: found %s %v at %v, want %s %v at %v", name, e.Type, e.Shape, e.Offsets, w.Type, w.Shape, w.Offsets)
+		}
+	}
+	if len(header) != len(want) {
+		return fmt.Errorf("found %d arrays, want %d", len(header), len(want))
+	}
+	var data []byte
+	for _, t := range tensors {
+		data = append(data, make([]byte, 4*len(t.value))...)
+	}
+	if _, err := io.ReadFull(r, data); err != nil {
+		return fmt.Errorf("arrays: %w", err)
+	}
+	if got := fmt.Sprintf("%08x", crc32.Checksum(data, castagnoli)); got != checksum {
+		return fmt.Errorf("arrays: found checksum %s, want %s: the file is damaged", got, checksum)
+	}
+	for _, t := range tensors {
+		for i := range t.value {
+			t.value[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
+		}
+		data = data[4*len(t.value):]
+	}
+	return nil
+}
+
+// sameSettings names the first setting that differs.
+func sameSettings(found, want map[string]string) error {
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		if found[name] != want[name] {
+			return fmt.Errorf("%s: the checkpoint has %s, now it is %s", name, cmp.Or(found[name], "none"), cmp.Or(want[name], "none"))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		if _, ok := want[name]; !ok {
+			return fmt.Errorf("%s: the checkpoint has %s, now it is none", name, found[name])
+		}
+	}
+	return nil
+}
+
+// digestModel tells models of other layers or weights apart.
+func digestModel(m *nn.Model) uint64 {
+	h := crc64.New(crc64.MakeTable(crc64.ECMA))
+	for _, l := range m.Layers() {
+		_, _ = io.WriteString(h, l.Class()+text(l.Config()))
+	}
+	for _, p := range m.Params() {
+		_, _ = io.WriteString(h, p.Name)
+		for _, v := range p.Value {
+			_ = binary.Write(h, binary.LittleEndian, v)
+		}
+	}
+	return h.Sum64()
+}
+
+// text is a value as JSON, with sorted keys.
+func text(v any) string {
+	var b bytes.Buffer
+	if err := json.NewEncoder(&b).Encode(v); err != nil {
+		return fmt.Sprintf("%+v", v)
+	}
+	return string(bytes.TrimSpace(b.Bytes()))
+}
