@@ -4,6 +4,8 @@
 // is possible; a constructor such as [NewConv3D] fills in the others.
 package layers
 
+//go:generate go run ./internal/reference . ../../docs/reference/layers
+
 import (
 	"fmt"
 	"maps"
