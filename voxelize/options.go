@@ -12,20 +12,21 @@ import (
 // Method names a way to turn points into cells; each is a file of this package.
 type Method string
 
-// The methods. MNIST3D and Pyntcloud fit a cube around each cloud, so a shape looks the same wherever it stands; the other three are one
+// The methods. MNIST3D and Pyntcloud fit a cube around each cloud, so a shape looks the same wherever it stands; the next three are one
 // method, the half-open grid with a fixed origin and edge that sensors need: Regular takes the value of the options, Occupancy and Density
-// imply it.
+// imply it. TSDF takes depth frames only, on the same grid: a cell says how close the surface is that the camera sees.
 const (
 	MNIST3D         Method = "mnist3d"
 	Pyntcloud       Method = "pyntcloud"
 	Regular         Method = "regular"
 	OccupancyMethod Method = "occupancy"
 	DensityMethod   Method = "density"
+	TSDF            Method = "tsdf"
 )
 
 // Methods lists all methods.
 func Methods() []Method {
-	return []Method{MNIST3D, Pyntcloud, Regular, OccupancyMethod, DensityMethod}
+	return []Method{MNIST3D, Pyntcloud, Regular, OccupancyMethod, DensityMethod, TSDF}
 }
 
 // Value is what a cell says of the points in it.
@@ -85,7 +86,8 @@ func (o Options) Validate() error {
 		bad("origin %v m: want finite numbers", *o.Origin)
 	}
 	if o.isCube() && (o.Edge != 0 || o.Origin != nil) {
-		bad("edge %g m and origin: method %s fits its own cube, only %s, %s and %s take them", o.Edge, o.Method, Regular, OccupancyMethod, DensityMethod)
+		bad("edge %g m and origin: method %s fits its own cube, only %s, %s, %s and %s take them", o.Edge, o.Method,
+			Regular, OccupancyMethod, DensityMethod, TSDF)
 	}
 	return errors.Join(errs...)
 }

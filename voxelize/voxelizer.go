@@ -79,8 +79,19 @@ func (v *Voxelizer) Field(s ingest.Sample) (*Field, error) {
 	return f, nil
 }
 
-// field voxelizes points.
+// field voxelizes points, or a frame.
 func (v *Voxelizer) field(d ingest.Data) (*Field, error) {
+	f, err := v.values(d)
+	if err == nil && v.options.value() == Occupancy {
+		occupy(f.Values)
+	}
+	return f, err
+}
+
+func (v *Voxelizer) values(d ingest.Data) (*Field, error) {
+	if v.options.Method == TSDF {
+		return v.tsdf(d)
+	}
 	var cloud *ingest.PointCloud
 	switch d := d.(type) {
 	case *ingest.PointCloud:
@@ -96,11 +107,7 @@ func (v *Voxelizer) field(d ingest.Data) (*Field, error) {
 	if cloud == nil {
 		return nil, errors.New("sample without data: want a frame, a point cloud or a grid")
 	}
-	f, err := v.cells(cloud)
-	if err == nil && v.options.value() == Occupancy {
-		occupy(f.Values)
-	}
-	return f, err
+	return v.cells(cloud)
 }
 
 // cells runs the method.

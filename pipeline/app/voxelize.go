@@ -38,11 +38,6 @@ func (a *App) Voxelize(ctx context.Context, input, out, format string) (err erro
 	if err != nil {
 		return err
 	}
-	src, err := formats.Open(ctx, input, a.Config.ingestOptions())
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, src.Close()) }()
 	w, err := createGrids(out, v, voxelize.Format(format))
 	if err != nil {
 		return err
@@ -51,7 +46,7 @@ func (a *App) Voxelize(ctx context.Context, input, out, format string) (err erro
 	s := VoxelizeSummary{File: out, Grid: Dims(v.Dims()), Method: a.Config.Voxelize.Method, Format: format}
 	bar := a.Screen.Progress("volumes")
 	defer bar.Done()
-	failed, err := eachSample(ctx, src, func(sample ingest.Sample) error {
+	failed, err := a.samples(ctx, input, v, func(sample ingest.Sample) error {
 		if err := w.Write(sample); err != nil {
 			return err
 		}
@@ -81,6 +76,24 @@ func (a *App) Voxelize(ctx context.Context, input, out, format string) (err erro
 		return fmt.Errorf("%s: %d samples were left out", input, failed)
 	}
 	return nil
+}
+
+// samples calls use for each sample of an input, or once for what method tsdf makes of all its frames.
+func (a *App) samples(ctx context.Context, input string, v *voxelize.Voxelizer, use func(ingest.Sample) error, bad func(error)) (failed int, err error) {
+	if voxelize.Method(a.Config.Voxelize.Method) == voxelize.TSDF {
+		fused, err := a.fuse(ctx, input, v.Place)
+		if err != nil {
+			return 0, err
+		}
+		fused.Sample.Data = fused.Volume.Near()
+		return fused.Failed, use(fused.Sample)
+	}
+	src, err := formats.Open(ctx, input, a.Config.ingestOptions())
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, src.Close()) }()
+	return eachSample(ctx, src, use, bad)
 }
 
 // eachSample calls use for each sample of src. Errors that concern one item go to bad, and are counted.
@@ -187,8 +200,11 @@ type ConvertSummary struct {
 }
 
 // Convert copies the samples of an input to a file of another format, which the extension names. An .arrow file holds volumes, made as the
-// configuration says.
+// configuration says. A folder of frames with poses becomes one mesh in a .ply file.
 func (a *App) Convert(ctx context.Context, in, out string) (err error) {
+	if strings.EqualFold(filepath.Ext(out), ".ply") && a.posed(ctx, in) {
+		return a.reconstruct(ctx, in, out)
+	}
 	src, err := formats.Open(ctx, in, a.Config.ingestOptions())
 	if err != nil {
 		return err

@@ -1,0 +1,126 @@
+package tsdf
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+
+	"github.com/voxelstream/voxelstream/ingest"
+)
+
+// ErrNoPose is a frame that cannot be fused with others because nothing says where its camera stood.
+var ErrNoPose = errors.New("frame without a pose")
+
+// Fused is what Fuse made.
+type Fused struct {
+	Volume *Volume
+	// Sample says of which stream the frames were: its name, the time of the first, and no data.
+	Sample ingest.Sample
+	// Frames were fused, Failed were not.
+	Frames, Failed int
+}
+
+// Fuse reads the frames of an input twice: once to learn where they lie, from which place makes the volume's options (lo and hi are the
+// corners of the box around all points, x, y, z in metres), and once to fuse them. Frames that cannot be read or have no pose are told to
+// bad; an input of one frame needs no pose.
+func Fuse(ctx context.Context, open func() (ingest.Source, error), place func(lo, hi [3]float64) (Options, error), bad func(error)) (*Fused, error) {
+	out := &Fused{}
+	box := newBounds()
+	posed := 0
+	if err := eachFrame(ctx, open, func(s ingest.Sample, f *ingest.Frame) error {
+		if out.Frames == 0 {
+			out.Sample = ingest.Sample{Stream: s.Stream, Time: s.Time, Label: ingest.NoLabel}
+		}
+		out.Frames++
+		if f.Pose != nil {
+			posed++
+		} else if out.Frames > 1 {
+			return nil // of no use
+		}
+		return box.add(f)
+	}, func(error) {}); err != nil {
+		return nil, err
+	}
+	if out.Frames == 0 || posed == 0 && out.Frames > 1 {
+		return nil, fmt.Errorf("tsdf: found %d frames, %d of them with poses: want poses to fuse them by: %w", out.Frames, posed, ErrNoPose)
+	}
+	if box.lo[0] > box.hi[0] {
+		return nil, errors.New("tsdf: found no pixel with a depth")
+	}
+	o, err := place(box.lo, box.hi)
+	if err != nil {
+		return nil, err
+	}
+	if out.Volume, err = New(o); err != nil {
+		return nil, err
+	}
+	alone := out.Frames == 1
+	out.Frames = 0
+	err = eachFrame(ctx, open, func(s ingest.Sample, f *ingest.Frame) error {
+		if f.Pose == nil && !alone {
+			return &ingest.ItemError{Stream: s.Stream, Seq: s.Seq, Err: ErrNoPose}
+		}
+		out.Frames++
+		return out.Volume.Integrate(f)
+	}, func(err error) {
+		out.Failed++
+		bad(err)
+	})
+	return out, err
+}
+
+// eachFrame calls use for each frame of an input, and bad for each item that cannot be read or used.
+func eachFrame(ctx context.Context, open func() (ingest.Source, error), use func(ingest.Sample, *ingest.Frame) error, bad func(error)) (err error) {
+	src, err := open()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, src.Close()) }()
+	for {
+		s, err := src.Read(ctx)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil {
+			f, ok := s.Data.(*ingest.Frame)
+			if !ok {
+				return fmt.Errorf("%s/%d: tsdf: found %T, want depth frames", s.Stream, s.Seq, s.Data)
+			}
+			err = use(s, f)
+		}
+		if _, ok := errors.AsType[*ingest.ItemError](err); ok {
+			bad(err)
+		} else if err != nil {
+			return err
+		}
+	}
+}
+
+// bounds is a box around points.
+type bounds struct {
+	lo, hi [3]float64
+	cloud  ingest.PointCloud // its memory is used for each frame
+}
+
+func newBounds() *bounds {
+	inf := math.Inf(1)
+	return &bounds{lo: [3]float64{inf, inf, inf}, hi: [3]float64{-inf, -inf, -inf}}
+}
+
+func (b *bounds) add(f *ingest.Frame) error {
+	plain := *f
+	plain.Color = nil
+	p := &b.cloud
+	p.X, p.Y, p.Z = p.X[:0], p.Y[:0], p.Z[:0]
+	if err := plain.AppendPoints(p); err != nil {
+		return err
+	}
+	for i := range p.X {
+		for k, c := range [3]float64{p.X[i], p.Y[i], p.Z[i]} {
+			b.lo[k], b.hi[k] = min(b.lo[k], c), max(b.hi[k], c)
+		}
+	}
+	return nil
+}
