@@ -15,7 +15,10 @@ func (c *cli) model() *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
 	summary := command("summary [MODEL]", "Show layers, shapes and parameters as Keras does", cobra.MaximumNArgs(1))
-	summary.RunE = c.do(func(ctx context.Context, a *app.App, args []string) error { return a.ModelSummary(ctx, first(args)) })
+	svg := summary.Flags().String("svg", "", "draw the graph into this file too")
+	summary.RunE = c.do(func(ctx context.Context, a *app.App, args []string) error {
+		return a.ModelSummary(ctx, first(args), *svg)
+	})
 
 	convert := command("convert IN OUT", "Write a model in another format, which OUT's extension names", cobra.ExactArgs(2))
 	convert.RunE = c.do(func(ctx context.Context, a *app.App, args []string) error {

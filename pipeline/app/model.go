@@ -112,25 +112,37 @@ func fileDigest(path string) (string, error) {
 }
 
 // ModelSummary shows a model's layers as Keras does.
-func (a *App) ModelSummary(ctx context.Context, path string) error {
+func (a *App) ModelSummary(ctx context.Context, path, svg string) error {
 	m, err := a.loadModel(ctx, path)
 	if err != nil {
 		return err
+	}
+	if svg != "" {
+		if err := os.WriteFile(svg, []byte(m.SVG()), 0o644); err != nil {
+			return err
+		}
 	}
 	total, trainable := m.Count()
 	type layer struct {
 		Name       string   `json:"name"`
 		Class      string   `json:"class"`
+		Inputs     []string `json:"inputs"`
 		Output     nn.Shape `json:"output"`
 		Parameters int      `json:"parameters"`
 	}
 	layers := []layer{}
-	for _, l := range m.Layers() {
-		n := 0
-		for _, p := range l.Base().Params {
-			n += len(p.Value)
+	for _, n := range m.Nodes() {
+		if n.Layer == nil {
+			continue
 		}
-		layers = append(layers, layer{l.Base().Name, l.Class(), l.Base().Out, n})
+		l := layer{Name: n.Name(), Class: n.Layer.Class(), Output: n.Shape}
+		for _, in := range n.Inputs {
+			l.Inputs = append(l.Inputs, in.Name())
+		}
+		for _, p := range n.Layer.Base().Params {
+			l.Parameters += len(p.Value)
+		}
+		layers = append(layers, l)
 	}
 	return a.print(struct {
 		sinks.Model
