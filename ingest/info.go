@@ -146,6 +146,10 @@ type Depth struct {
 	Poses   int         `json:"poses,omitempty"` // frames whose place is known
 	Camera  *Intrinsics `json:"camera,omitempty"`
 	Note    string      `json:"note,omitempty"`
+	// Distance is that of the image, or of the first of a sequence; Distances are those of a sequence, null for frames that cannot be read
+	// and those that saw nothing.
+	Distance  *Distance   `json:"distance"`
+	Distances []*Distance `json:"distances,omitempty"`
 }
 
 // UnitName names a depth unit by how many make a metre.
@@ -161,7 +165,7 @@ func UnitName(perMetre float64) string {
 
 // DepthOf measures a frame whose stored unit is 1/perMetre metres.
 func DepthOf(f *Frame, perMetre float64) *Depth {
-	out := &Depth{Width: f.Width, Height: f.Height, Unit: UnitName(perMetre)}
+	out := &Depth{Width: f.Width, Height: f.Height, Unit: UnitName(perMetre), Distance: f.Distance()}
 	lo, hi := float32(math.Inf(1)), float32(0)
 	for _, d := range f.Depth {
 		if d > 0 {
@@ -200,6 +204,9 @@ func (d *Depth) Text() string {
 	}
 	if d.Camera != nil {
 		fmt.Fprintf(&b, "\ncamera  fx %g fy %g cx %g cy %g", d.Camera.Fx, d.Camera.Fy, d.Camera.Cx, d.Camera.Cy)
+	}
+	if d.Distance != nil {
+		fmt.Fprintf(&b, "\n%s", d.Distance.Text())
 	}
 	return b.String()
 }

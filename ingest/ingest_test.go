@@ -93,7 +93,8 @@ func TestInfoJSON(t *testing.T) {
 		`{"file":"e","format":"xyz","kind":"points","count":0,"finite":0,"fields":[],"min":null,"max":null,"first":null,"time":null,"clouds":2}`: {
 			"e", "xyz", PointsOf(&Clouds{Clouds: []*PointCloud{{}, {}}}),
 		},
-		`{"file":"d.png","format":"png-depth","kind":"depth","width":2,"height":2,"unit":"mm","valid":2,"min_m":0.6,"max_m":2.702}`: {
+		`{"file":"d.png","format":"png-depth","kind":"depth","width":2,"height":2,"unit":"mm","valid":2,"min_m":0.6,"max_m":2.702,` +
+			`"distance":{"nearest_m":0.6,"median_m":0.6,"regions":[[null,null,null],[null,null,{"nearest_m":0.6,"median_m":0.6}],[null,{"nearest_m":2.702,"median_m":2.702},null]]}}`: {
 			"d.png", "png-depth", DepthOf(&Frame{Width: 2, Height: 2, Depth: []Metres{0, 0.6, 2.702, 0}}, 1000),
 		},
 		`{"file":"g.npy","format":"npy","kind":"grid","rows":2,"shape":[4,4,4],"labels":{"1":2}}`: {

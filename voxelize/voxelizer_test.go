@@ -320,3 +320,36 @@ func BenchmarkVolume(b *testing.B) {
 		})
 	}
 }
+
+// TestTSDFOfAFrame: a wall at 2 m, seen by one camera: closeness falls off on both sides of it, and what it hides is 0.
+func TestTSDFOfAFrame(t *testing.T) {
+	f := &ingest.Frame{Width: 40, Height: 40, Depth: make([]ingest.Metres, 1600), Cam: ingest.Intrinsics{Fx: 20, Fy: 20, Cx: 19.5, Cy: 19.5}}
+	for i := range f.Depth {
+		f.Depth[i] = 2
+	}
+	o := options(TSDF, 20)
+	o.Edge, o.Origin = 0.1, &[3]float64{-1, -1, 1}
+	field, err := mustNew(t, o).Field(sampleOf(f))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Centres of the planes lie at 1.05, 1.15, ...; distances reach five cells.
+	for z, want := range map[int]float64{0: 0, 4: 0, 5: 0.1, 9: 0.9, 10: 0.9, 14: 0.1, 15: 0, 19: 0} {
+		if got := field.Values[(z*20+10)*20+10]; math.Abs(got-want) > 1e-6 {
+			t.Errorf("plane %d: found %g, want %g", z, got, want)
+		}
+	}
+	if field.Points == 0 || field.Points+field.Outside != 1600 {
+		t.Errorf("found %d points inside, %d outside", field.Points, field.Outside)
+	}
+	if _, err := mustNew(t, o).Volume(sampleOf(cloudOf(0, 0, 2))); err == nil || !strings.Contains(err.Error(), "want a depth frame") {
+		t.Errorf("a cloud: found error %v", err)
+	}
+	o.Origin = &[3]float64{50, 50, 50}
+	if _, err := mustNew(t, o).Volume(sampleOf(f)); !errors.Is(err, ErrEmpty) {
+		t.Errorf("a grid elsewhere: found error %v", err)
+	}
+	if _, err := mustNew(t, o).Place([3]float64{0, 0, math.Inf(1)}, [3]float64{1, 1, 1}); err == nil {
+		t.Error("an infinite box: found no error")
+	}
+}

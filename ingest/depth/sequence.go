@@ -49,6 +49,26 @@ func (s *sequence) find(name string) (string, error) {
 
 // frame reads pair i.
 func (s *sequence) frame(i int, o ingest.Options) (*ingest.Frame, error) {
+	frame, err := s.depth(i, o)
+	if err != nil || s.pairs[i].color.path == "" {
+		return frame, err
+	}
+	path, err := s.find(s.pairs[i].color.path)
+	if err != nil {
+		return nil, err
+	}
+	data, err := ingest.ReadFile(path, o)
+	if err != nil {
+		return nil, err
+	}
+	if frame.Color, err = decodeColor(data, frame.Width, frame.Height, o); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return frame, nil
+}
+
+// depth reads pair i without its colours.
+func (s *sequence) depth(i int, o ingest.Options) (*ingest.Frame, error) {
 	pair := s.pairs[i]
 	path, err := s.find(pair.depth.path)
 	if err != nil {
@@ -71,18 +91,6 @@ func (s *sequence) frame(i int, o ingest.Options) (*ingest.Frame, error) {
 		if frame.Pose, err = poseOf(filepath.Join(s.dir, pair.posePath)); err != nil {
 			return nil, err
 		}
-	}
-	if pair.color.path == "" {
-		return frame, nil
-	}
-	if path, err = s.find(pair.color.path); err != nil {
-		return nil, err
-	}
-	if data, err = ingest.ReadFile(path, o); err != nil {
-		return nil, err
-	}
-	if frame.Color, err = decodeColor(data, frame.Width, frame.Height, o); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return frame, nil
 }
@@ -122,38 +130,38 @@ func (s *sequenceSource) Read(ctx context.Context) (ingest.Sample, error) {
 
 func (s *sequenceSource) Close() error { return nil }
 
-// inspect looks for every file of a sequence and measures the first frame that can be read.
+// inspect looks for every file of a sequence and measures its frames; size, unit and range are those of the first that can be read.
 func (s *sequence) inspect(ctx context.Context, o ingest.Options) (ingest.Detail, error) {
 	var out *ingest.Depth
-	missing := 0
+	missing, poses := 0, 0
 	var first error
+	distances := make([]*ingest.Distance, len(s.pairs))
 	for i, pair := range s.pairs {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		_, err := s.find(pair.depth.path)
+		frame, err := s.depth(i, o)
 		if err == nil && pair.color.path != "" {
 			_, err = s.find(pair.color.path)
-		}
-		if err == nil && out == nil {
-			var frame *ingest.Frame
-			if frame, err = s.frame(i, o); err == nil {
-				out = ingest.DepthOf(frame, units(o, tumUnits))
-			}
 		}
 		if err != nil {
 			missing++
 			first = cmp.Or(first, err)
+			continue
+		}
+		if frame.Pose != nil {
+			poses++
+		}
+		if out == nil {
+			out = ingest.DepthOf(frame, units(o, tumUnits))
+			distances[i] = out.Distance
+		} else {
+			distances[i] = frame.Distance()
 		}
 	}
 	if out == nil {
 		return nil, cmp.Or(first, fmt.Errorf("%s: found no frame in %s", s.dir, s.listing))
 	}
-	out.Frames, out.Missing = len(s.pairs), missing
-	for _, pair := range s.pairs {
-		if pair.pose != nil || pair.posePath != "" {
-			out.Poses++
-		}
-	}
+	out.Frames, out.Missing, out.Poses, out.Distances = len(s.pairs), missing, poses, distances
 	return out, nil
 }
