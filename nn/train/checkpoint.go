@@ -14,7 +14,6 @@ import (
 	"maps"
 	"math"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/voxelstream/voxelstream/nn"
@@ -71,9 +70,10 @@ var ErrCheckpoint = errors.New("cannot resume")
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// writeCheckpoint writes the file beside its place, syncs it and puts it there: a crash leaves the old one or the new one.
+// writeCheckpoint writes the file beside its place, syncs it and puts it there: a crash leaves the old one or the new one. What a crash leaves
+// of a new one is overwritten by the next.
 func writeCheckpoint(path string, p *position, tensors []tensor) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	f, err := os.Create(path + ".new")
 	if err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
@@ -98,8 +98,7 @@ func writeCheckpoint(path string, p *position, tensors []tensor) (err error) {
 	if _, err = f.Write(data); err != nil {
 		return err
 	}
-	// CreateTemp makes files that only their owner can read.
-	if err = errors.Join(f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
+	if err = errors.Join(f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	return os.Rename(f.Name(), path)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -183,6 +184,27 @@ func TestBlockShuffle(t *testing.T) {
 		if v != int32(i) {
 			t.Fatalf("row %d is missing or doubled", i)
 		}
+	}
+}
+
+// TestStepsOfFitDoNotAllocate counts allocations between two steps of an epoch.
+func TestStepsOfFitDoNotAllocate(t *testing.T) {
+	m := perceptron()
+	o := everything(m)
+	o.Epochs, o.Loss, o.ClassWeight = 1, &CategoricalCrossentropy{LabelSmoothing: .1}, []float64{1, 2, 3}
+	var before, after runtime.MemStats
+	o.Progress = func(p Progress) error {
+		switch {
+		case p.Step == 3 && !p.Done:
+			runtime.ReadMemStats(&before)
+		case p.Step == 8 && !p.Done:
+			runtime.ReadMemStats(&after)
+		}
+		return nil
+	}
+	must(Fit(t.Context(), m, blobs(200), o))
+	if n := after.Mallocs - before.Mallocs; n > 2 { // the runtime's own
+		t.Errorf("got %d allocations in five steps", n)
 	}
 }
 

@@ -78,26 +78,28 @@ func (*CategoricalCrossentropy) Name() string { return "categorical_crossentropy
 func (c *CategoricalCrossentropy) Row(y, truth, grad []float32) (loss float64) {
 	p := newDistribution(y, c.FromLogits, c.softmax)
 	smooth := smoother(c.LabelSmoothing, len(y))
-	var mass float64 // the sum of the truth
+	var mass float64 // the sum of the truth, where no bound stops the gradient
 	for i := range y {
 		t := smooth(truth[i])
-		mass += t
-		if t == 0 {
-			continue
+		q, inside := p.clipped(i)
+		if inside {
+			mass += t
 		}
-		q, _ := p.clipped(i)
-		loss -= t * math.Log(q)
+		if t != 0 {
+			loss -= t * math.Log(q)
+		}
 	}
 	for i := range grad {
-		switch t := smooth(truth[i]); {
-		case c.FromLogits:
+		t := smooth(truth[i])
+		if c.FromLogits {
 			grad[i] = float32(p.at(i)*mass - t)
-		case t == 0:
-			grad[i] = float32(mass / p.sum)
-		default:
-			q, _ := p.clipped(i)
-			grad[i] = float32(mass/p.sum - t/(q*p.sum))
+			continue
 		}
+		g := mass
+		if q, inside := p.clipped(i); inside && t != 0 {
+			g -= t / q
+		}
+		grad[i] = float32(g / p.sum)
 	}
 	return loss
 }
@@ -107,13 +109,15 @@ type distribution struct {
 	y        []float32
 	logits   bool
 	top, sum float64
-	floor    float64
+	// Probabilities are kept floor from 0 and 1. Unless open, what lies outside has no gradient.
+	floor float64
+	open  bool
 }
 
 func newDistribution(y []float32, logits, softmax bool) distribution {
 	d := distribution{y: y, logits: logits, floor: epsilon}
 	if softmax || logits {
-		d.floor = tiny
+		d.floor, d.open = tiny, true
 	}
 	if logits {
 		d.top = float64(slices.Max(y))
@@ -136,14 +140,14 @@ func (d *distribution) at(i int) float64 {
 	return float64(d.y[i]) / d.sum
 }
 
-// clipped is the probability that the loss uses, and whether it was left as it is.
+// clipped is the probability that the loss uses, and whether it has a gradient.
 func (d *distribution) clipped(i int) (p float64, inside bool) {
 	p = d.at(i)
-	if p < d.floor {
-		return d.floor, false
-	}
-	if p > 1-d.floor {
-		return 1 - d.floor, p == 1-d.floor
+	switch {
+	case p < d.floor:
+		return d.floor, d.open
+	case p > 1-d.floor:
+		return 1 - d.floor, d.open
 	}
 	return p, true
 }
@@ -167,7 +171,7 @@ func (*CategoricalFocalCrossentropy) Name() string { return "categorical_focal_c
 // Row is the loss of one row.
 func (c *CategoricalFocalCrossentropy) Row(y, truth, grad []float32) (loss float64) {
 	p := newDistribution(y, c.FromLogits, false)
-	p.floor = epsilon // also of logits: Keras takes their softmax first
+	p.floor, p.open = epsilon, false // also of logits: Keras takes their softmax first
 	smooth := smoother(c.LabelSmoothing, len(y))
 	// by is the derivative of the loss by the probability of class i.
 	by := func(i int) float64 {

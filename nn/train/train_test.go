@@ -58,10 +58,15 @@ func TestCrossentropy(t *testing.T) {
 	if want := -math.Log(.7) - math.Log(1e-7) - math.Log(.3); math.Abs(loss-want) > 1e-6 || correct != 1 {
 		t.Errorf("got loss %v with %d correct, want %v with 1", loss, correct, want)
 	}
-	for i, want := range []float64{1. / 3, (1 - 1/.7) / 3, 1. / 3, 1. / 3, (1 - 1e7) / 3, 1. / 3, (1 - 1/.3) / 3, 1. / 3, 1. / 3} {
+	for i, want := range []float64{1. / 3, (1 - 1/.7) / 3, 1. / 3, 0, 0, 0, (1 - 1/.3) / 3, 1. / 3, 1. / 3} {
 		if math.Abs(float64(grad[i])-want) > 1e-5*math.Abs(want) {
 			t.Errorf("derivative %d: got %v, want %v", i, grad[i], want)
 		}
+	}
+	// Where a softmax made them, the least probability still has a gradient.
+	o.Loss = &CategoricalCrossentropy{softmax: true}
+	if loss := o.row([]float32{1, 1e-20, 0}, 1, grad[:3]); math.Abs(loss-20*math.Ln10) > 1e-6 || grad[1] > -9e19 {
+		t.Errorf("got loss %v with derivatives %v of a probability of 1e-20", loss, grad[:3])
 	}
 	if loss := o.row([]float32{float32(math.NaN()), 1, 0}, 0, nil); !math.IsNaN(loss) {
 		t.Errorf("got loss %v of NaN", loss)
