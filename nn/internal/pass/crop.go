@@ -11,7 +11,10 @@ import (
 // the positions that only they read. What remains is computed from the same terms. The gradient of a position that nobody reads is zero, so
 // training is the same too; only batch normalisation in training reads all positions for its statistics, and dropout numbers them.
 func cropDead(p *ir.Program) {
-	need := map[*ir.Value]extent{}
+	need, plain := map[*ir.Value]extent{}, map[*ir.Node]bool{}
+	for _, n := range p.Nodes {
+		plain[n] = slices.Equal(n.In[0].Shape, expects(n))
+	}
 	want := func(v *ir.Value, e extent) {
 		have := need[v]
 		for i := range e {
@@ -24,11 +27,17 @@ func cropDead(p *ir.Program) {
 	}
 	for _, n := range slices.Backward(p.Nodes) {
 		for _, in := range n.In {
-			want(in, reads(p, n, in, need[n.Out]))
+			e := full(in)
+			if plain[n] {
+				e = reads(p, n, in, need[n.Out])
+			}
+			want(in, e)
 		}
 	}
 	for _, n := range p.Nodes {
-		crop(n, need)
+		if plain[n] {
+			crop(n, need)
+		}
 	}
 }
 
@@ -43,6 +52,18 @@ func full(v *ir.Value) extent {
 		return extent{}
 	}
 	return extent(v.Shape[:3])
+}
+
+// expects is the shape that an operation takes its input to have. Where a change of shape before it has been dropped, the input has another one, and
+// its positions are not those of the operation.
+func expects(n *ir.Node) []int {
+	switch o := n.Op.(type) {
+	case *op.Conv:
+		return []int{o.In[0], o.In[1], o.In[2], o.InC}
+	case *op.Pool:
+		return []int{o.In[0], o.In[1], o.In[2], o.C}
+	}
+	return n.Out.Shape
 }
 
 // reads returns how far n reads its input where its output is read as far as out.

@@ -48,8 +48,8 @@ func fusePool(p *ir.Program) {
 	drawIn(p, func(n, reader *ir.Node) bool {
 		conv, ok := n.Op.(*fast.Conv)
 		pool, isPool := reader.Op.(*fast.MaxPool)
-		if !ok || !isPool || conv.Pooled() || conv.Norm != nil {
-			return false
+		if !ok || !isPool || conv.Pooled() || conv.Norm != nil || pool.In != conv.Out || pool.C != conv.OutC {
+			return false // in another shape the positions of the pooling are not those of the convolution
 		}
 		for i := range 3 {
 			if pool.Pool.Stride[i] < pool.Pool.Size[i] {
@@ -75,7 +75,7 @@ func foldBatchNorm(p *ir.Program) {
 		}
 		switch o := reader.Op.(type) {
 		case *fast.BatchNorm:
-			if conv.Norm != nil {
+			if conv.Norm != nil || o.C != conv.OutC {
 				return false
 			}
 			conv.Norm = o.BatchNorm

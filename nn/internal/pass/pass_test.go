@@ -57,6 +57,9 @@ func models() []*nn.Model {
 			layers.NewFlatten(), layers.NewDense(3, "softmax"))),
 		must(nn.Sequential("normalised before the rectifier", nn.Shape{8, 8, 8, 3}, conv(16, 3, "", nil), layers.NewBatchNormalization(),
 			layers.NewReLU(), overlap, layers.NewDropout(.3), paddedPool, layers.NewFlatten(), layers.NewDense(3, "softmax"))),
+		must(nn.Sequential("reshaped", nn.Shape{7, 6, 5, 3}, conv(4, 3, "relu", nil), &layers.Reshape{Target: []int{6, 5, 4, -1}}, layers.NewReLU(),
+			layers.NewMaxPooling3D(2), layers.NewReLU(), &layers.Reshape{Target: []int{3, 2, 2, 2}}, conv(3, 2, "tanh", nil), layers.NewMaxPooling3D(1),
+			&layers.Reshape{Target: []int{1, 2, 1, 3}}, layers.NewActivation("elu"), layers.NewFlatten())),
 		must(nn.Functional("residual", []*nn.Node{input}, []*nn.Node{out})),
 		must(zoo.New("voxnet", nn.Shape{16, 15, 17, 3}, 4)),
 	}
