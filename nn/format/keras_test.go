@@ -24,6 +24,13 @@ func TestSampleModel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	training, err := format.LoadTraining(t.Context(), testenv.Sample(t, "models/nkarl_3d_image_classification.h5"), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o := training.Optimizer; o.Rule.Class() != "Adam" || o.Schedule == nil || o.Iterations == 0 || o.State()[0].Value[0] == 0 {
+		t.Errorf("got optimizer %s after %d steps, schedule %v, want the Adam of the file with its state", o.Rule.Class(), o.Iterations, o.Schedule)
+	}
 	f, err := os.Open(filepath.Join(testenv.Root(), "nn", "testdata", "keras_sample.npz"))
 	if err != nil {
 		t.Fatal(err)

@@ -89,7 +89,8 @@ func unmarshalCompiled(data []byte, m *nn.Model) (*Training, error) {
 	if o == nil {
 		return nil, ErrNotCompiled
 	}
-	optimizer, err := train.FromConfig(m, o.Class, o.Config)
+	class := strings.TrimPrefix(o.Class, "Custom>") // so Keras 2.11 calls its new optimizers
+	optimizer, err := train.FromConfig(m, class, o.Config)
 	if err != nil {
 		return nil, err
 	}
@@ -135,8 +136,9 @@ func writeState(w *h5.Writer, o *train.Optimizer, place func(i int, name string)
 	return nil
 }
 
-// readState fills the optimizer from the variables at paths, which are in Keras's order. One that has made no step may have none but the first two.
-func readState(ctx context.Context, f *h5.File, paths []string, o *train.Optimizer) error {
+// readState fills the optimizer from the variables at paths, which are in Keras's order: the count of steps, the learning rate where there is one, the
+// arrays. One that has made no step may have none of these.
+func readState(ctx context.Context, f *h5.File, paths []string, rate bool, o *train.Optimizer) error {
 	rest := paths
 	if len(rest) > 0 {
 		var steps [1]int64
@@ -145,12 +147,12 @@ func readState(ctx context.Context, f *h5.File, paths []string, o *train.Optimiz
 		}
 		o.Iterations, rest = steps[0], rest[1:]
 	}
-	if o.Schedule == nil && len(rest) > 0 {
-		var rate [1]float32
-		if err := f.ReadFloat32(ctx, rest[0], 0, 1, rate[:]); err != nil {
+	if rate && len(rest) > 0 {
+		var v [1]float32
+		if err := f.ReadFloat32(ctx, rest[0], 0, 1, v[:]); err != nil {
 			return err
 		}
-		o.Rate, rest = float64(rate[0]), rest[1:]
+		o.Rate, rest = float64(v[0]), rest[1:]
 	}
 	slots := o.State()
 	if len(rest) == 0 && o.Iterations == 0 {
@@ -203,7 +205,7 @@ func DecodeArchiveTraining(ctx context.Context, r io.ReaderAt, size int64, m *nn
 		for i := range children {
 			paths = append(paths, fmt.Sprintf("%s/%d", vars, i))
 		}
-		return readState(ctx, f, paths, t.Optimizer)
+		return readState(ctx, f, paths, t.Optimizer.Schedule == nil, t.Optimizer)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("keras archive: %w", err)
@@ -247,14 +249,15 @@ func readLegacyTraining(ctx context.Context, f *h5.File, m *nn.Model) (*Training
 	if err != nil {
 		return nil, err
 	}
-	if slices.ContainsFunc(names, func(n string) bool { return strings.HasSuffix(n, ":0") }) {
-		return nil, errors.New("the state of the optimizer is that of Keras 2, which orders it in another way: only that of Keras 3 is read")
+	if slices.ContainsFunc(names, func(n string) bool { return strings.HasSuffix(n, "/iter:0") }) {
+		return nil, errors.New("the state of the optimizer is that of Keras before 2.11, which orders it in another way; it is not supported")
 	}
 	var paths []string
 	for _, name := range names {
 		paths = append(paths, optimizerGroup+"/"+name)
 	}
-	return t, readState(ctx, f, paths, t.Optimizer)
+	rate := len(names) > 1 && strings.Contains(names[1], "learning_rate")
+	return t, readState(ctx, f, paths, rate, t.Optimizer)
 }
 
 // writeLegacyTraining writes the training into an .h5 file.
