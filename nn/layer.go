@@ -7,7 +7,8 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/ir"
 )
 
-// Layer is one layer of a model. It is built once, for the shapes of its inputs, and belongs to one model.
+// Layer is one layer of a model. It is built once, for the shapes of its inputs; where it is applied again, to inputs of the same shapes, its parameters
+// are shared.
 type Layer interface {
 	// Class is Keras's class name: "Conv3D".
 	Class() string

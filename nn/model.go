@@ -26,6 +26,8 @@ type Node struct {
 	Layer  Layer
 	Inputs []*Node
 	Shape  Shape
+	// Call counts the uses of the layer, from 0 on, in the order of the model's nodes.
+	Call int
 	// name is that of an input.
 	name string
 }
@@ -41,14 +43,17 @@ func (n *Node) Name() string {
 // Input makes an input of that shape, without the batch. An empty name becomes "input_layer", as in Keras.
 func Input(name string, shape Shape) *Node { return &Node{Shape: shape, name: name} }
 
-// Apply builds a layer on the outputs of others.
+// Apply builds a layer on the outputs of others. A layer that is applied again shares its parameters, and wants the shapes that it was built for.
 func Apply(l Layer, in ...*Node) (*Node, error) {
-	if l.Base().Out != nil {
-		return nil, fmt.Errorf("layer %q (%s) is used twice; a layer has one place in a model", l.Base().Name, l.Class())
-	}
 	shapes := make([]Shape, len(in))
 	for i, n := range in {
 		shapes[i] = n.Shape
+	}
+	if b := l.Base(); b.Out != nil {
+		if !slices.EqualFunc(shapes, b.In, slices.Equal) {
+			return nil, &ShapeError{Layer: b.Name, Class: l.Class(), Got: shapes, Want: fmt.Sprintf("%v: it is applied again and was built for that", b.In)}
+		}
+		return &Node{Layer: l, Inputs: in, Shape: b.Out}, nil
 	}
 	out, err := l.Build(shapes)
 	if err != nil {
@@ -66,7 +71,10 @@ func Sequential(name string, input Shape, layers ...Layer) (*Model, error) {
 	for _, l := range layers { // named first, so that errors can name them
 		names.give(l)
 	}
-	for _, l := range layers {
+	for i, l := range layers {
+		if slices.Contains(layers[:i], l) {
+			return nil, fmt.Errorf("layer %q (%s) occurs twice; a chain has each layer once", l.Base().Name, l.Class())
+		}
 		var err error
 		if last, err = Apply(l, last); err != nil {
 			return nil, err
@@ -164,6 +172,13 @@ func (m *Model) sort() {
 		}
 		return met[a] - met[b]
 	})
+	calls := map[Layer]int{}
+	for _, n := range m.nodes {
+		if n.Layer != nil {
+			n.Call = calls[n.Layer]
+			calls[n.Layer]++
+		}
+	}
 }
 
 // checkWeights finds initializers and constraints that cannot work.
@@ -181,16 +196,16 @@ func (m *Model) checkWeights() error {
 
 // name gives names to the layers without one and qualifies the parameters' names.
 func (m *Model) name() error {
-	names, seen := newNamer(), map[string]bool{}
+	names, seen := newNamer(), map[string]Layer{}
 	for _, l := range m.Layers() {
 		names.give(l)
 	}
 	var errs []error
 	for _, n := range m.nodes {
-		if seen[n.Name()] {
+		if l, ok := seen[n.Name()]; ok && (l == nil || l != n.Layer) {
 			errs = append(errs, fmt.Errorf("model %q: two layers are named %q", m.Name, n.Name()))
 		}
-		seen[n.Name()] = true
+		seen[n.Name()] = n.Layer
 	}
 	for _, l := range m.Layers() {
 		for _, p := range l.Base().Params {
@@ -247,11 +262,13 @@ func (m *Model) Outputs() []*Node { return m.outputs }
 // IsSequential reports whether the model is a chain that was made by Sequential.
 func (m *Model) IsSequential() bool { return m.sequential }
 
-// Layers returns the layers in order, inputs left out.
+// Layers returns the layers in order, each once, inputs left out.
 func (m *Model) Layers() []Layer {
 	var layers []Layer
+	seen := map[Layer]bool{}
 	for _, n := range m.nodes {
-		if n.Layer != nil {
+		if n.Layer != nil && !seen[n.Layer] {
+			seen[n.Layer] = true
 			layers = append(layers, n.Layer)
 		}
 	}

@@ -231,7 +231,7 @@ func TestModelsAreRefused(t *testing.T) {
 	sum := must(nn.Apply(layers.NewAdd(), a, b))
 	used := layers.NewDense(2, "")
 	out := must(nn.Apply(used, sum))
-	_, errTwice := nn.Apply(used, sum)
+	_, errTwice := nn.Apply(used, nn.Input("", nn.Shape{5}))
 	_, errInput := nn.Functional("m", []*nn.Node{a}, []*nn.Node{out})
 	_, errNone := nn.Functional("m", nil, []*nn.Node{out})
 	twin := layers.NewDense(2, "")
@@ -243,7 +243,7 @@ func TestModelsAreRefused(t *testing.T) {
 	_, errAdd := nn.Apply(layers.NewAdd(), a, nn.Input("", nn.Shape{5}))
 	_, errOne := nn.Apply(layers.NewMultiply(), a)
 	for want, err := range map[string]error{
-		"used twice": errTwice, `input "b"`: errInput, "0 inputs": errNone, `two layers are named "a"`: errName, "batch size 0": errBatch,
+		"applied again": errTwice, `input "b"`: errInput, "0 inputs": errNone, `two layers are named "a"`: errName, "batch size 0": errBatch,
 		"one input, the model has 2": errPalette, "(None, 4), (None, 5)": errAdd, "two or more": errOne,
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {

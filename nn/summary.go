@@ -21,7 +21,7 @@ func (m *Model) Summary(width int) string {
 	}
 	var rows [][]string
 	for _, n := range m.nodes {
-		if n.Layer == nil && m.sequential {
+		if n.Layer == nil && m.sequential || n.Call > 0 {
 			continue
 		}
 		class, count := "InputLayer", 0
@@ -34,8 +34,8 @@ func (m *Model) Summary(width int) string {
 		row := []string{fmt.Sprintf("%s (%s)", n.Name(), class), n.Shape.String(), thousands(count)}
 		if !chain {
 			var from []string
-			for _, in := range n.Inputs {
-				from = append(from, in.Name()+"[0][0]")
+			for _, in := range m.readBy(n) {
+				from = append(from, fmt.Sprintf("%s[%d][0]", in.Name(), in.Call))
 			}
 			if from == nil {
 				from = []string{"-"}
@@ -54,10 +54,23 @@ func (m *Model) Summary(width int) string {
 	return b.String()
 }
 
+// readBy returns what the layer of n reads, in all its uses.
+func (m *Model) readBy(n *Node) (in []*Node) {
+	if n.Layer == nil {
+		return nil
+	}
+	for _, use := range m.nodes {
+		if use.Layer == n.Layer {
+			in = append(in, use.Inputs...)
+		}
+	}
+	return in
+}
+
 // isChain reports whether each node reads only the one before it.
 func (m *Model) isChain() bool {
 	for i, n := range m.nodes {
-		if i > 0 && (len(n.Inputs) != 1 || n.Inputs[0] != m.nodes[i-1]) {
+		if i > 0 && (len(n.Inputs) != 1 || n.Inputs[0] != m.nodes[i-1]) || n.Call > 0 {
 			return false
 		}
 	}

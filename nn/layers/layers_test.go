@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/voxelstream/voxelstream/nn"
@@ -285,6 +286,35 @@ func TestBlocksGradients(t *testing.T) {
 		t.Fatal(err)
 	}
 	nntest.CheckGradients(t, m, true)
+}
+
+// TestSharedGradients checks layers that are applied twice: their parameters get the gradients of both uses.
+func TestSharedGradients(t *testing.T) {
+	must := func(n *nn.Node, err error) *nn.Node {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	a, b := nn.Input("a", nn.Shape{3, 3, 3, 2}), nn.Input("b", nn.Shape{3, 3, 3, 2})
+	conv, norm, dense := layers.NewConv3D(2, 2, "tanh"), layers.NewBatchNormalization(), layers.NewDense(2, "")
+	left := must(nn.Apply(norm, must(nn.Apply(conv, a))))
+	right := must(nn.Apply(dense, must(nn.Apply(dense, must(nn.Apply(norm, must(nn.Apply(conv, b))))))))
+	m, err := nn.Functional("", []*nn.Node{a, b}, []*nn.Node{must(nn.Apply(layers.NewMultiply(), left, right)), left})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if total, _ := m.Count(); len(m.Layers()) != 4 || total != 8*4+2+8+6 {
+		t.Errorf("got %d layers with %d parameters, want 4 with 48", len(m.Layers()), total)
+	}
+	nntest.CheckGradients(t, m, true)
+	if _, err := nn.Apply(dense, nn.Input("", nn.Shape{5})); err == nil || !strings.Contains(err.Error(), "applied again") {
+		t.Errorf("a layer was applied again to another shape: got %v", err)
+	}
+	if _, err := nn.Sequential("", nn.Shape{2, 2}, dense, dense); err == nil {
+		t.Error("a chain took a layer twice")
+	}
 }
 
 // TestRefused has options that a layer must not accept.

@@ -204,7 +204,7 @@ func SaveH5(path string, m *nn.Model, t *Training) error {
 	nodes := m.Nodes()
 	var names []string
 	for _, n := range nodes {
-		if n.Layer == nil && m.IsSequential() {
+		if n.Layer == nil && m.IsSequential() || n.Call > 0 {
 			continue
 		}
 		names = append(names, n.Name())

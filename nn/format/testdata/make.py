@@ -71,6 +71,16 @@ def two():
     return keras.Model([a, b], [layers.Dense(2, activation="softmax")(z), layers.Dense(1, activation="sigmoid")(z)], name="two")
 
 
+def siamese():
+    """Two inputs through the same layers, one of them in a third place too."""
+    a, b = layers.Input((4, 4, 4, 2), name="a"), layers.Input((4, 4, 4, 2), name="b")
+    conv, norm, dense = layers.Conv3D(3, 2, activation="tanh"), layers.BatchNormalization(), layers.Dense(4, activation="relu")
+    left, right = (dense(layers.Flatten()(norm(conv(x)))) for x in (a, b))
+    again = layers.Dense(4, name="again")
+    joined = layers.Multiply()([left, again(again(right))])
+    return keras.Model([a, b], [layers.Dense(2, activation="softmax")(joined), again(left)])
+
+
 def medical():
     return keras.Sequential([
         layers.Input((20, 20, 20, 1)),
@@ -93,7 +103,7 @@ def late():
 
 
 out = {}
-for make in (tutorial, options, residual, two, medical, late):
+for make in (tutorial, options, residual, two, siamese, medical, late):
     model = make()
     for w in model.weights:
         v = rng.standard_normal(w.shape) * (np.prod(w.shape[:-1]) ** -0.5 if len(w.shape) > 1 else 0.3)

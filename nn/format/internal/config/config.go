@@ -62,7 +62,7 @@ func Unmarshal(data []byte, budget int) (*nn.Model, []nn.Layer, error) {
 	if len(n.Layers) == 0 || len(n.Layers) > maxLayers {
 		return nil, nil, fmt.Errorf("model %q: got %d layers, want 1 to %d", n.Name, len(n.Layers), maxLayers)
 	}
-	b := &builder{network: n, budget: budget}
+	b := &builder{network: n, budget: budget, made: map[string]nn.Layer{}}
 	switch o.ClassName {
 	case "Sequential":
 		return b.sequential()
@@ -76,6 +76,7 @@ func Unmarshal(data []byte, budget int) (*nn.Model, []nn.Layer, error) {
 type builder struct {
 	network network
 	budget  int
+	made    map[string]nn.Layer
 }
 
 // layer makes the layer that o describes.

@@ -3,6 +3,7 @@ package config
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/voxelstream/voxelstream/nn"
 )
@@ -24,36 +25,36 @@ func (b *builder) functional() (*nn.Model, []nn.Layer, error) {
 		}
 		index[o.Name] = o
 	}
-	nodes := map[string]*nn.Node{}
-	busy := map[string]bool{}
-	var node func(name string) (*nn.Node, error)
-	node = func(name string) (*nn.Node, error) {
-		if n := nodes[name]; n != nil {
+	nodes := map[use]*nn.Node{}
+	busy := map[use]bool{}
+	var node func(u use) (*nn.Node, error)
+	node = func(u use) (*nn.Node, error) {
+		if n := nodes[u]; n != nil {
 			return n, nil
 		}
-		o := index[name]
+		o := index[u.name]
 		switch {
 		case o == nil:
-			return nil, fmt.Errorf("model %q: layer %q is read but not in the file", b.network.Name, name)
-		case busy[name]:
-			return nil, fmt.Errorf("model %q: layer %q reads its own output", b.network.Name, name)
+			return nil, fmt.Errorf("model %q: layer %q is read but not in the file", b.network.Name, u.name)
+		case busy[u]:
+			return nil, fmt.Errorf("model %q: layer %q reads its own output", b.network.Name, u.name)
 		}
-		busy[name] = true
-		n, err := b.node(o, node)
+		busy[u] = true
+		n, err := b.node(o, u.call, node)
 		if err != nil {
 			return nil, err
 		}
-		nodes[name] = n
+		nodes[u] = n
 		return n, nil
 	}
 	ends := func(v any, what string) ([]*nn.Node, error) {
-		names, err := references(v)
+		uses, err := references(v)
 		if err != nil {
 			return nil, fmt.Errorf("model %q: %s: %w", b.network.Name, what, err)
 		}
 		var out []*nn.Node
-		for _, name := range names {
-			n, err := node(name)
+		for _, u := range uses {
+			n, err := node(u)
 			if err != nil {
 				return nil, err
 			}
@@ -79,21 +80,27 @@ func (b *builder) functional() (*nn.Model, []nn.Layer, error) {
 		return nil, nil, err
 	}
 	var order []nn.Layer
-	used := map[*nn.Node]bool{}
-	for _, n := range m.Nodes() {
-		used[n] = true
-	}
+	used := m.Layers()
 	for _, o := range b.network.Layers {
-		if n := nodes[o.Name]; n != nil && used[n] && n.Layer != nil {
-			order = append(order, n.Layer)
+		if l := b.made[o.Name]; l != nil && slices.Contains(used, l) {
+			order = append(order, l)
 		}
 	}
 	return m, order, nil
 }
 
-// node makes one layer on those that it reads.
-func (b *builder) node(o *object, node func(string) (*nn.Node, error)) (*nn.Node, error) {
+// use is one use of a layer, counted from 0.
+type use struct {
+	name string
+	call int
+}
+
+// node makes one use of a layer on those that it reads, and the layer where that is its first.
+func (b *builder) node(o *object, call int, node func(use) (*nn.Node, error)) (*nn.Node, error) {
 	if o.ClassName == "InputLayer" {
+		if call != 0 {
+			return nil, fmt.Errorf("layer %q (InputLayer): got use %d, want 0", o.Name, call)
+		}
 		attributes, err := attributesOf(o)
 		if err != nil {
 			return nil, err
@@ -104,17 +111,20 @@ func (b *builder) node(o *object, node func(string) (*nn.Node, error)) (*nn.Node
 		}
 		return nn.Input(o.Name, shape), nil
 	}
-	names, err := inbound(o)
+	uses, err := inbound(o, call)
 	if err != nil {
 		return nil, err
 	}
 	var in []*nn.Node
-	for _, name := range names {
-		n, err := node(name)
+	for _, u := range uses {
+		n, err := node(u)
 		if err != nil {
 			return nil, err
 		}
 		in = append(in, n)
+	}
+	if l := b.made[o.Name]; l != nil {
+		return nn.Apply(l, in...)
 	}
 	l, err := layer(o)
 	if err != nil {
@@ -125,11 +135,12 @@ func (b *builder) node(o *object, node func(string) (*nn.Node, error)) (*nn.Node
 	if err != nil {
 		return nil, err
 	}
+	b.made[o.Name] = l
 	return n, b.spend(l)
 }
 
-// inbound returns the names of the layers that o reads. A layer that is used twice has two inbound nodes, which we refuse.
-func inbound(o *object) ([]string, error) {
+// inbound returns what a use of o reads.
+func inbound(o *object, number int) ([]use, error) {
 	fail := func(found string) error {
 		return fmt.Errorf("layer %q (%s): attribute inbound_nodes has %s", o.Name, o.ClassName, found)
 	}
@@ -137,10 +148,10 @@ func inbound(o *object) ([]string, error) {
 	if err := json.Unmarshal(o.InboundNodes, &calls); err != nil {
 		return nil, fail(err.Error())
 	}
-	if len(calls) != 1 {
-		return nil, fail(fmt.Sprintf("%d calls, want one: layers that are used several times are not supported", len(calls)))
+	if number >= len(calls) {
+		return nil, fail(fmt.Sprintf("%d calls, and number %d is read", len(calls), number))
 	}
-	if call, ok := calls[0].(map[string]any); ok { // Keras 3
+	if call, ok := calls[number].(map[string]any); ok { // Keras 3
 		if kwargs, ok := call["kwargs"].(map[string]any); ok {
 			for key, v := range kwargs {
 				// Keras writes false for what was no argument at all; predict and fit say otherwise when they call.
@@ -155,15 +166,15 @@ func inbound(o *object) ([]string, error) {
 		}
 		return names, nil
 	}
-	names, err := references(calls[0])
+	names, err := references(calls[number])
 	if err != nil {
 		return nil, fail(err.Error())
 	}
 	return names, nil
 }
 
-// tensors collects the names in Keras 3's nested lists of tensors.
-func tensors(v any, names []string, depth int) ([]string, error) {
+// tensors collects what is named in Keras 3's nested lists of tensors.
+func tensors(v any, uses []use, depth int) ([]use, error) {
 	switch v := v.(type) {
 	case []any:
 		if depth > 4 {
@@ -171,60 +182,61 @@ func tensors(v any, names []string, depth int) ([]string, error) {
 		}
 		for _, e := range v {
 			var err error
-			if names, err = tensors(e, names, depth+1); err != nil {
+			if uses, err = tensors(e, uses, depth+1); err != nil {
 				return nil, err
 			}
 		}
-		return names, nil
+		return uses, nil
 	case map[string]any:
 		config, _ := v["config"].(map[string]any)
 		history, ok := config["keras_history"].([]any)
 		if v["class_name"] != "__keras_tensor__" || !ok {
 			return nil, fmt.Errorf("an argument of class %v, want a tensor", v["class_name"])
 		}
-		name, err := reference(history)
-		return append(names, name), err
+		u, err := reference(history)
+		return append(uses, u), err
 	}
 	return nil, fmt.Errorf("the argument %v, want a tensor", v)
 }
 
 // references reads one reference, or a list of them.
-func references(v any) ([]string, error) {
+func references(v any) ([]use, error) {
 	list, ok := v.([]any)
 	if !ok || len(list) == 0 {
 		return nil, fmt.Errorf("got %v, want references to layers", v)
 	}
 	if _, ok := list[0].(string); ok {
-		name, err := reference(list)
-		return []string{name}, err
+		u, err := reference(list)
+		return []use{u}, err
 	}
-	var names []string
+	var uses []use
 	for _, e := range list {
 		r, ok := e.([]any)
 		if !ok {
 			return nil, fmt.Errorf("got %v, want a reference to a layer", e)
 		}
-		name, err := reference(r)
+		u, err := reference(r)
 		if err != nil {
 			return nil, err
 		}
-		names = append(names, name)
+		uses = append(uses, u)
 	}
-	return names, nil
+	return uses, nil
 }
 
-// reference reads [name, node, output]: the first use and the only output of a layer are the ones we have.
-func reference(r []any) (string, error) {
+// reference reads [name, node, output]: the only output of a layer is the one we have.
+func reference(r []any) (use, error) {
 	if len(r) >= 3 {
 		name, ok := r[0].(string)
-		if ok && r[1] == 0. && r[2] == 0. {
+		call, isNumber := r[1].(float64)
+		if ok && isNumber && call >= 0 && call < maxLayers && call == float64(int(call)) && r[2] == 0. {
 			if len(r) > 3 {
 				if kwargs, ok := r[3].(map[string]any); ok && len(kwargs) > 0 {
-					return "", fmt.Errorf("call arguments %v on %q, which are not supported", kwargs, name)
+					return use{}, fmt.Errorf("call arguments %v on %q, which are not supported", kwargs, name)
 				}
 			}
-			return name, nil
+			return use{name, int(call)}, nil
 		}
 	}
-	return "", fmt.Errorf("the reference %v, want a name, 0 and 0", r)
+	return use{}, fmt.Errorf("the reference %v, want a name, a number and 0", r)
 }

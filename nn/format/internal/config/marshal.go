@@ -15,11 +15,22 @@ func Marshal(m *nn.Model, legacy bool) ([]byte, error) {
 	}
 	class := "Functional"
 	var list []any
+	calls := map[nn.Layer][]any{} // what a layer reads, use by use
 	for _, n := range m.Nodes() {
+		if n.Layer != nil {
+			calls[n.Layer] = append(calls[n.Layer], call(n, legacy))
+		}
+	}
+	for _, n := range m.Nodes() {
+		if n.Call > 0 {
+			continue
+		}
 		o := node(n, legacy)
 		if !m.IsSequential() {
-			o["name"] = n.Name()
-			o["inbound_nodes"] = inboundNodes(n, legacy)
+			o["name"], o["inbound_nodes"] = n.Name(), []any{}
+			if n.Layer != nil {
+				o["inbound_nodes"] = calls[n.Layer]
+			}
 		}
 		list = append(list, o)
 	}
@@ -73,7 +84,7 @@ func batch(s nn.Shape) []any {
 	return out
 }
 
-func history(n *nn.Node) []any { return []any{n.Name(), 0, 0} }
+func history(n *nn.Node) []any { return []any{n.Name(), n.Call, 0} }
 
 func ends(nodes []*nn.Node) []any {
 	out := []any{}
@@ -83,10 +94,8 @@ func ends(nodes []*nn.Node) []any {
 	return out
 }
 
-func inboundNodes(n *nn.Node, legacy bool) []any {
-	if n.Layer == nil {
-		return []any{}
-	}
+// call describes one use of a layer: what it reads.
+func call(n *nn.Node, legacy bool) any {
 	args := []any{}
 	for _, in := range n.Inputs {
 		if legacy {
@@ -98,10 +107,10 @@ func inboundNodes(n *nn.Node, legacy bool) []any {
 		}})
 	}
 	if legacy {
-		return []any{args}
+		return args
 	}
 	if len(args) > 1 {
 		args = []any{args} // a layer of several inputs takes one list
 	}
-	return []any{map[string]any{"args": args, "kwargs": map[string]any{}}}
+	return map[string]any{"args": args, "kwargs": map[string]any{}}
 }
