@@ -50,12 +50,14 @@ type Frame struct {
 	Pose *Pose
 }
 
-// Intrinsics is a pinhole camera: focal lengths and principal point in pixels, the centre of the top left pixel at (0, 0).
+// Intrinsics is a pinhole camera with a lens: focal lengths and principal point in pixels, the centre of the top left pixel at (0, 0).
 type Intrinsics struct {
 	Fx float64 `json:"fx"`
 	Fy float64 `json:"fy"`
 	Cx float64 `json:"cx"`
 	Cy float64 `json:"cy"`
+	// Lens bends the rays; its zero value does not.
+	Lens Lens `json:"lens,omitzero"`
 }
 
 // PointCloud holds points as columns, in metres. X, Y and Z have equal length; the other columns are nil or of that length.

@@ -15,6 +15,8 @@ func (c Intrinsics) Valid() bool { return c.Fx > 0 && c.Fy > 0 }
 // has a Pose, the points are in the world's axes.
 //
 //	x = (u - cx) / fx * z,  y = (v - cy) / fy * z
+//
+// A lens is taken into account; pixels that no ray reaches through it are left out.
 func (f *Frame) Points() (*PointCloud, error) {
 	var p PointCloud
 	if err := f.AppendPoints(&p); err != nil {
@@ -40,23 +42,20 @@ func (f *Frame) AppendPoints(p *PointCloud) error {
 	if colored {
 		r, g, b = grow(p.R, room), grow(p.G, room), grow(p.B, room)
 	}
-	tan := make([]float64, f.Width)
-	for u := range tan {
-		tan[u] = (float64(u) - f.Cam.Cx) / f.Cam.Fx
+	var bent *rays
+	if f.Cam.Lens.Model == Straight {
+		n = f.projectStraight(x, y, z, n)
+	} else {
+		bent = raysOf(f.Cam, f.Width, f.Height)
+		n = bent.project(f.Depth, x, y, z, n)
 	}
-	for v := range f.Height {
-		row := f.Depth[v*f.Width:][:f.Width]
-		ty := (float64(v) - f.Cam.Cy) / f.Cam.Fy
-		start := n
-		n = projectRow(x, y, z, n, row, tan, ty)
-		if !colored || n == start {
-			continue
-		}
-		colors := f.Color[v*f.Width:][:f.Width]
-		for u, d := range row {
-			if d > 0 {
-				r[start], g[start], b[start] = colors[u].R, colors[u].G, colors[u].B
-				start++
+	if colored {
+		at := p.Len()
+		for i, d := range f.Depth {
+			if d > 0 && bent.reach(i) {
+				c := &f.Color[i]
+				r[at], g[at], b[at] = c.R, c.G, c.B
+				at++
 			}
 		}
 	}
@@ -70,6 +69,18 @@ func (f *Frame) AppendPoints(p *PointCloud) error {
 		p.R, p.G, p.B = r[:n], g[:n], b[:n]
 	}
 	return nil
+}
+
+// projectStraight projects a frame without a lens into columns from n on, and gives the index behind the last point.
+func (f *Frame) projectStraight(x, y, z []float64, n int) int {
+	tan := make([]float64, f.Width)
+	for u := range tan {
+		tan[u] = (float64(u) - f.Cam.Cx) / f.Cam.Fx
+	}
+	for v := range f.Height {
+		n = projectRow(x, y, z, n, f.Depth[v*f.Width:][:f.Width], tan, (float64(v)-f.Cam.Cy)/f.Cam.Fy)
+	}
+	return n
 }
 
 // projectRow writes every pixel and moves on only behind the valid ones: no branch depends on the data, which is what makes it fast on

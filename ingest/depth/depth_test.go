@@ -209,7 +209,8 @@ func FuzzTUMList(f *testing.F) {
 	f.Fuzz(func(t *testing.T, depths, colors string) {
 		dir := t.TempDir()
 		put(t, dir, map[string]string{"depth.txt": depths, "rgb.txt": colors})
-		folder, err := readTUM(dir, ingest.Options{}.WithDefaults())
+		o := ingest.Options{}.WithDefaults()
+		folder, err := readTUM(dir, &o)
 		if err != nil {
 			return
 		}
@@ -253,6 +254,23 @@ func BenchmarkPoints(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	var p ingest.PointCloud
+	for b.Loop() {
+		p.X, p.Y, p.Z = p.X[:0], p.Y[:0], p.Z[:0]
+		if err := f.AppendPoints(&p); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "frames/s")
+}
+
+// BenchmarkPointsThroughLens is BenchmarkPoints for a camera whose lens bends rays.
+func BenchmarkPointsThroughLens(b *testing.B) {
+	f, err := readPNG(testenv.Sample(b, "rgbd/redwood/depth_00000.png"), ingest.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	f.Cam = KinectV1
 	var p ingest.PointCloud
 	for b.Loop() {
 		p.X, p.Y, p.Z = p.X[:0], p.Y[:0], p.Z[:0]

@@ -2,7 +2,6 @@ package depth
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,42 +22,23 @@ import (
 // lies beside them (camera_primesense.json or another camera*.json of Open3D, camera-intrinsics.txt of tsdf-fusion), else the usual one for
 // their size. Without times the frames go by the order of their names, numbers by value. Poses are read where they are: a matrix beside each
 // frame (frame-000000.pose.txt, pose/0.txt), or a list of all (see posesOf). 65535 is no measurement, as 7-Scenes has it.
-var Frames = ingest.Format{
-	Name: "depth-folder",
-	Detect: func(h *ingest.Head) ingest.Confidence {
-		if !h.IsDir() {
-			return ingest.No
-		}
-		if slices.ContainsFunc(h.Names, isDepthName) {
+var Frames = folderFormat("depth-folder", detectFrames, readFrames)
+
+func detectFrames(h *ingest.Head) ingest.Confidence {
+	if !h.IsDir() {
+		return ingest.No
+	}
+	if slices.ContainsFunc(h.Names, isDepthName) {
+		return ingest.Guess
+	}
+	if _, ok := slices.BinarySearch(h.Names, "depth"); ok {
+		if entries, err := os.ReadDir(filepath.Join(h.Path, "depth")); err == nil && slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
+			return isDepthName(filepath.Join("depth", e.Name()))
+		}) {
 			return ingest.Guess
 		}
-		if _, ok := slices.BinarySearch(h.Names, "depth"); ok {
-			if entries, err := os.ReadDir(filepath.Join(h.Path, "depth")); err == nil && slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
-				return isDepthName(filepath.Join("depth", e.Name()))
-			}) {
-				return ingest.Guess
-			}
-		}
-		return ingest.No
-	},
-	Open: func(_ context.Context, dir string, o ingest.Options) (ingest.Source, error) {
-		folder, err := readFrames(dir, &o)
-		if err != nil {
-			return nil, err
-		}
-		stream, err := ingest.FolderStreamName(dir, folder.pairs[0].depth.path)
-		if err != nil {
-			return nil, err
-		}
-		return &sequenceSource{sequence: folder, stream: stream, o: o}, nil
-	},
-	Inspect: func(ctx context.Context, dir string, o ingest.Options) (ingest.Detail, error) {
-		folder, err := readFrames(dir, &o)
-		if err != nil {
-			return nil, err
-		}
-		return folder.inspect(ctx, o)
-	},
+	}
+	return ingest.No
 }
 
 func isDepthName(name string) bool {
@@ -71,9 +51,8 @@ func isDepthName(name string) bool {
 
 // readFrames lists the depth images of a folder, pairs them with colours, and puts the camera that lies beside them into the options.
 func readFrames(dir string, o *ingest.Options) (*sequence, error) {
-	*o = o.WithDefaults()
 	o.DepthUnits = units(*o, millimetres)
-	f := &sequence{dir: dir, listing: "the folder", none: math.MaxUint16}
+	f := &sequence{dir: dir, none: math.MaxUint16}
 	have := map[string]bool{}
 	for _, sub := range []string{"", "depth", "color", "rgb", "pose"} {
 		entries, err := os.ReadDir(filepath.Join(dir, sub))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math/bits"
 	"strconv"
 
 	"github.com/voxelstream/voxelstream/ingest"
@@ -45,17 +46,17 @@ var PGM = ingest.Format{
 	},
 }
 
-type pgmHeader struct{ width, height, body int }
+// netpbm is the header of a binary PGM or PPM image; body is where the pixels begin.
+type netpbm struct{ width, height, largest, body int }
 
-// parsePGM reads the header of an image of 16 bits a pixel.
-func parsePGM(data []byte) (pgmHeader, error) {
-	var h pgmHeader
-	if !bytes.HasPrefix(data, []byte("P5")) {
-		return h, fmt.Errorf("found %.4q, want P5", data)
+// parseNetpbm reads a header: the magic, width, height and the largest value, with white space and comments between them.
+func parseNetpbm(data []byte, magic string) (netpbm, error) {
+	var h netpbm
+	if !bytes.HasPrefix(data, []byte(magic)) {
+		return h, fmt.Errorf("found %.4q, want %s", data, magic)
 	}
 	i := 2
-	var v [3]int
-	for k := range v {
+	for _, v := range []*int{&h.width, &h.height, &h.largest} {
 		for i < len(data) && (isSpace(data[i]) || data[i] == '#') {
 			if data[i] == '#' {
 				for i < len(data) && data[i] != '\n' {
@@ -73,15 +74,34 @@ func parsePGM(data []byte) (pgmHeader, error) {
 		if err != nil || n < 1 {
 			return h, fmt.Errorf("byte %d: found %.10q, want a number", start, data[start:min(len(data), start+10)])
 		}
-		v[k] = n
-	}
-	if v[2] < 256 || v[2] > 65535 {
-		return h, fmt.Errorf("largest value: found %d, want 256 to 65535: depth needs more than 8 bits", v[2])
+		*v = n
 	}
 	if i >= len(data) || !isSpace(data[i]) {
 		return h, fmt.Errorf("byte %d: want a white space behind the header", i)
 	}
-	return pgmHeader{v[0], v[1], i + 1}, nil
+	h.body = i + 1
+	return h, nil
+}
+
+// pixels are the bytes of the image, size a pixel.
+func (h netpbm) pixels(data []byte, size int, o ingest.Options) ([]byte, error) {
+	if h.width > o.MaxPixels/h.height {
+		return nil, fmt.Errorf("found %d x %d pixels, limit %d", h.width, h.height, o.MaxPixels)
+	}
+	body := data[h.body:]
+	if have, want := len(body), size*h.width*h.height; have < want {
+		return nil, fmt.Errorf("cut short: found %d bytes of pixels, want %d", have, want)
+	}
+	return body[:size*h.width*h.height], nil
+}
+
+// parsePGM reads the header of an image of 16 bits a pixel.
+func parsePGM(data []byte) (netpbm, error) {
+	h, err := parseNetpbm(data, "P5")
+	if err == nil && (h.largest < 256 || h.largest > 65535) {
+		err = fmt.Errorf("largest value: found %d, want 256 to 65535: depth needs more than 8 bits", h.largest)
+	}
+	return h, err
 }
 
 func isSpace(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }
@@ -104,27 +124,22 @@ func decodePGM(data []byte, perMetre float64, o ingest.Options) (f *ingest.Frame
 	if err != nil {
 		return nil, false, err
 	}
-	if h.width > o.MaxPixels/h.height {
-		return nil, false, fmt.Errorf("found %d x %d pixels, limit %d", h.width, h.height, o.MaxPixels)
-	}
-	body := data[h.body:]
-	if have, want := len(body), 2*h.width*h.height; have < want {
-		return nil, false, fmt.Errorf("cut short: found %d bytes of pixels, want %d", have, want)
+	body, err := h.pixels(data, 2, o)
+	if err != nil {
+		return nil, false, err
 	}
 	swapped = roughness(body, h, 1, 0) < roughness(body, h, 0, 1)
-	hi, lo := 0, 1
-	if swapped {
-		hi, lo = 1, 0
+	raw := littleEndian(body)
+	if !swapped {
+		for i, v := range raw {
+			raw[i] = bits.ReverseBytes16(v)
+		}
 	}
-	f = &ingest.Frame{Width: h.width, Height: h.height, Depth: make([]ingest.Metres, h.width*h.height)}
-	for i := range f.Depth {
-		f.Depth[i] = ingest.Metres(float64(uint16(body[2*i+hi])<<8|uint16(body[2*i+lo])) / perMetre)
-	}
-	return f, swapped, nil
+	return metres(h.width, h.height, raw, perMetre), swapped, nil
 }
 
 // roughness sums the differences of neighbours in a row, those beside holes left out.
-func roughness(body []byte, h pgmHeader, hi, lo int) (sum int64) {
+func roughness(body []byte, h netpbm, hi, lo int) (sum int64) {
 	for v := range h.height {
 		row := body[2*v*h.width:][:2*h.width]
 		last := 0

@@ -19,7 +19,10 @@ import (
 var ROSDefault = ingest.Intrinsics{Fx: 525, Fy: 525, Cx: 319.5, Cy: 239.5}
 
 // KinectV2 is the factory calibration of the depth camera of a Kinect v2, 512x424, as libfreenect2 reports it for a typical device.
-var KinectV2 = ingest.Intrinsics{Fx: 365.456, Fy: 365.456, Cx: 254.878, Cy: 205.395}
+var KinectV2 = ingest.Intrinsics{
+	Fx: 365.456, Fy: 365.456, Cx: 254.878, Cy: 205.395,
+	Lens: ingest.Brown(0.0905474, -0.26819, 0, 0, 0.0950862),
+}
 
 // defaultCamera is the usual camera for images of this size, unknown for others: a wrong one would bend the world in silence.
 func defaultCamera(width, height int) ingest.Intrinsics {
@@ -103,26 +106,44 @@ func readPNG(path string, o ingest.Options) (*ingest.Frame, error) {
 
 // decodePNG reads a 16-bit grey PNG whose unit is 1/perMetre metres.
 func decodePNG(data []byte, perMetre float64, o ingest.Options) (*ingest.Frame, error) {
-	if err := checkSize(data, o); err != nil {
-		return nil, err
-	}
-	img, err := png.Decode(bytes.NewReader(data))
+	width, height, raw, err := rawPNG(data, o)
 	if err != nil {
 		return nil, err
 	}
+	return metres(width, height, raw, perMetre), nil
+}
+
+// rawPNG gives the stored numbers.
+func rawPNG(data []byte, o ingest.Options) (width, height int, raw []uint16, err error) {
+	if err := checkSize(data, o); err != nil {
+		return 0, 0, nil, err
+	}
+	img, err := png.Decode(bytes.NewReader(data))
+	if err != nil {
+		return 0, 0, nil, err
+	}
 	grey, ok := img.(*image.Gray16)
 	if !ok {
-		return nil, fmt.Errorf("found %T, want 16-bit grey", img)
+		return 0, 0, nil, fmt.Errorf("found %T, want 16-bit grey", img)
 	}
-	f := &ingest.Frame{Width: grey.Rect.Dx(), Height: grey.Rect.Dy()}
-	f.Depth = make([]ingest.Metres, f.Width*f.Height)
-	for v := range f.Height {
-		row, out := grey.Pix[v*grey.Stride:], f.Depth[v*f.Width:][:f.Width]
+	width, height = grey.Rect.Dx(), grey.Rect.Dy()
+	raw = make([]uint16, width*height)
+	for v := range height {
+		row, out := grey.Pix[v*grey.Stride:], raw[v*width:][:width]
 		for u := range out {
-			out[u] = ingest.Metres(float64(uint16(row[2*u])<<8|uint16(row[2*u+1])) / perMetre)
+			out[u] = uint16(row[2*u])<<8 | uint16(row[2*u+1])
 		}
 	}
-	return f, nil
+	return width, height, raw, nil
+}
+
+// metres makes a frame of stored numbers, perMetre of which make a metre.
+func metres(width, height int, raw []uint16, perMetre float64) *ingest.Frame {
+	f := &ingest.Frame{Width: width, Height: height, Depth: make([]ingest.Metres, len(raw))}
+	for i, v := range raw {
+		f.Depth[i] = ingest.Metres(float64(v) / perMetre)
+	}
+	return f
 }
 
 // checkSize refuses an image of more pixels than the limit, from its header alone.
@@ -137,27 +158,48 @@ func checkSize(data []byte, o ingest.Options) error {
 	return nil
 }
 
-// decodeColor reads a PNG or JPEG of exactly the given size.
-func decodeColor(data []byte, width, height int, o ingest.Options) ([]color.RGBA, error) {
+// decodeColor reads a PNG, JPEG or binary PPM.
+func decodeColor(data []byte, o ingest.Options) (pixels []color.RGBA, width, height int, err error) {
+	if bytes.HasPrefix(data, []byte("P6")) {
+		return decodePPM(data, o)
+	}
 	if err := checkSize(data, o); err != nil {
-		return nil, err
+		return nil, 0, 0, err
 	}
 	img, _, err := image.Decode(bytes.NewReader(data))
 	if err != nil {
-		return nil, err
+		return nil, 0, 0, err
 	}
-	if b := img.Bounds(); b.Dx() != width || b.Dy() != height {
-		return nil, fmt.Errorf("found %d x %d pixels, want %d x %d as the depth has: colour must be registered to depth", b.Dx(), b.Dy(), width, height)
-	}
+	width, height = img.Bounds().Dx(), img.Bounds().Dy()
 	flat, ok := img.(*image.RGBA)
 	if !ok || flat.Stride != 4*width {
 		flat = image.NewRGBA(image.Rect(0, 0, width, height))
 		draw.Draw(flat, flat.Rect, img, img.Bounds().Min, draw.Src)
 	}
-	out := make([]color.RGBA, width*height)
-	for i := range out {
+	pixels = make([]color.RGBA, width*height)
+	for i := range pixels {
 		p := flat.Pix[4*i:][:4]
-		out[i] = color.RGBA{R: p[0], G: p[1], B: p[2], A: p[3]}
+		pixels[i] = color.RGBA{R: p[0], G: p[1], B: p[2], A: p[3]}
 	}
-	return out, nil
+	return pixels, width, height, nil
+}
+
+// decodePPM reads a binary PPM (P6) of 8 bits, https://netpbm.sourceforge.net/doc/ppm.html.
+func decodePPM(data []byte, o ingest.Options) (pixels []color.RGBA, width, height int, err error) {
+	h, err := parseNetpbm(data, "P6")
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	if h.largest != 255 {
+		return nil, 0, 0, fmt.Errorf("largest value: found %d, want 255", h.largest)
+	}
+	body, err := h.pixels(data, 3, o)
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	pixels = make([]color.RGBA, h.width*h.height)
+	for i := range pixels {
+		pixels[i] = color.RGBA{R: body[3*i], G: body[3*i+1], B: body[3*i+2], A: 255}
+	}
+	return pixels, h.width, h.height, nil
 }

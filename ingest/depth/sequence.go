@@ -30,10 +30,50 @@ type pair struct {
 // sequence is a folder of frames.
 type sequence struct {
 	dir     string
-	listing string // the file that decided the pairs
+	listing string // the file that decided the pairs; empty: the first depth image stands for the folder
 	pairs   []pair
 	// none is a second value, besides 0, for pixels without a measurement; 0: there is no other.
 	none uint16
+	// decode reads a depth image; nil: decodeDepth.
+	decode func(path string, data []byte, perMetre float64, o ingest.Options) (*ingest.Frame, error)
+	// unit is what the stored numbers are, where they are no fractions of a metre.
+	unit string
+	// camera is that of depth images of a size where the calibration tells several; nil: that of the options, or the usual one.
+	camera func(width, height int) (ingest.Intrinsics, error)
+	// colorCamera is the camera of colour images of a size, without pixels; nil, also as its result: they are registered to depth.
+	colorCamera func(width, height int) *ingest.ColorImage
+}
+
+// folderFormat makes a Format of folders. read lists the frames; it is given the options with their defaults, and may complete them.
+func folderFormat(name string, detect func(h *ingest.Head) ingest.Confidence, read func(dir string, o *ingest.Options) (*sequence, error)) ingest.Format {
+	return ingest.Format{
+		Name:   name,
+		Detect: detect,
+		Open: func(_ context.Context, dir string, o ingest.Options) (ingest.Source, error) {
+			o = o.WithDefaults()
+			s, err := read(dir, &o)
+			if err != nil {
+				return nil, err
+			}
+			key := s.listing
+			if key == "" {
+				key = s.pairs[0].depth.path
+			}
+			stream, err := ingest.FolderStreamName(dir, key)
+			if err != nil {
+				return nil, err
+			}
+			return &sequenceSource{sequence: s, stream: stream, o: o}, nil
+		},
+		Inspect: func(ctx context.Context, dir string, o ingest.Options) (ingest.Detail, error) {
+			o = o.WithDefaults()
+			s, err := read(dir, &o)
+			if err != nil {
+				return nil, err
+			}
+			return s.inspect(ctx, o)
+		},
+	}
 }
 
 // find is where a listed file is: at its place, or beside the list (depth_T.png or T.png for depth/T.png).
@@ -61,10 +101,29 @@ func (s *sequence) frame(i int, o ingest.Options) (*ingest.Frame, error) {
 	if err != nil {
 		return nil, err
 	}
-	if frame.Color, err = decodeColor(data, frame.Width, frame.Height, o); err != nil {
+	if err := s.paint(frame, data, o); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return frame, nil
+}
+
+// paint gives a frame its colours.
+func (s *sequence) paint(f *ingest.Frame, data []byte, o ingest.Options) error {
+	pixels, width, height, err := decodeColor(data, o)
+	if err != nil {
+		return err
+	}
+	if s.colorCamera != nil {
+		if c := s.colorCamera(width, height); c != nil {
+			c.Width, c.Height, c.Pixels = width, height, pixels
+			return f.Register(c)
+		}
+	}
+	if width != f.Width || height != f.Height {
+		return fmt.Errorf("found %d x %d pixels, want %d x %d as the depth has: colour of another size must come with its camera", width, height, f.Width, f.Height)
+	}
+	f.Color = pixels
+	return nil
 }
 
 // depth reads pair i without its colours.
@@ -78,7 +137,11 @@ func (s *sequence) depth(i int, o ingest.Options) (*ingest.Frame, error) {
 	if err != nil {
 		return nil, err
 	}
-	frame, err := decodeDepth(path, data, units(o, tumUnits), o)
+	decode := s.decode
+	if decode == nil {
+		decode = decodeDepth
+	}
+	frame, err := decode(path, data, units(o, tumUnits), o)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -86,6 +149,11 @@ func (s *sequence) depth(i int, o ingest.Options) (*ingest.Frame, error) {
 		clearDepth(frame.Depth, ingest.Metres(float64(s.none)/units(o, tumUnits)))
 	}
 	frame.Cam = camera(o, frame.Width, frame.Height)
+	if s.camera != nil && o.Camera == nil {
+		if frame.Cam, err = s.camera(frame.Width, frame.Height); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+	}
 	frame.Pose = pair.pose
 	if pair.posePath != "" {
 		if frame.Pose, err = poseOf(filepath.Join(s.dir, pair.posePath)); err != nil {
@@ -160,7 +228,10 @@ func (s *sequence) inspect(ctx context.Context, o ingest.Options) (ingest.Detail
 		}
 	}
 	if out == nil {
-		return nil, cmp.Or(first, fmt.Errorf("%s: found no frame in %s", s.dir, s.listing))
+		return nil, cmp.Or(first, fmt.Errorf("%s: found no frame in %s", s.dir, cmp.Or(s.listing, "the folder")))
+	}
+	if s.unit != "" {
+		out.Unit = s.unit
 	}
 	out.Frames, out.Missing, out.Poses, out.Distances = len(s.pairs), missing, poses, distances
 	return out, nil

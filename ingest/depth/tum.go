@@ -3,7 +3,6 @@ package depth
 import (
 	"bytes"
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -21,7 +20,7 @@ import (
 // that a list names and that are not at that place are also looked for beside the list (depth_T.png or T.png for depth/T.png). The pose of
 // a frame is that of groundtruth.txt nearest in time, within the same tolerance.
 // https://cvg.cit.tum.de/data/datasets/rgbd-dataset/file_formats
-var TUM = ingest.Format{Name: "tum", Detect: detectTUM, Open: openTUM, Inspect: inspectTUM}
+var TUM = folderFormat("tum", detectTUM, readTUM)
 
 // tumUnits is how many units of a TUM depth image make a metre.
 const tumUnits = 5000
@@ -42,12 +41,12 @@ func detectTUM(h *ingest.Head) ingest.Confidence {
 }
 
 // readTUM reads the lists of a folder and pairs them, frames with colours and with poses.
-func readTUM(dir string, o ingest.Options) (*sequence, error) {
-	s, err := readPairs(dir, o)
+func readTUM(dir string, o *ingest.Options) (*sequence, error) {
+	s, err := readPairs(dir, *o)
 	if err != nil {
 		return nil, err
 	}
-	poses, err := readGroundTruth(filepath.Join(dir, "groundtruth.txt"), o)
+	poses, err := readGroundTruth(filepath.Join(dir, "groundtruth.txt"), *o)
 	if err != nil {
 		return nil, err
 	}
@@ -190,26 +189,4 @@ func pairNearest(depths, colors []listed, tolerance time.Duration) []pair {
 		pairs[d].color = colors[c]
 	}
 	return pairs
-}
-
-func openTUM(_ context.Context, dir string, o ingest.Options) (ingest.Source, error) {
-	o = o.WithDefaults()
-	folder, err := readTUM(dir, o)
-	if err != nil {
-		return nil, err
-	}
-	stream, err := ingest.FolderStreamName(dir, folder.listing)
-	if err != nil {
-		return nil, err
-	}
-	return &sequenceSource{sequence: folder, stream: stream, o: o}, nil
-}
-
-func inspectTUM(ctx context.Context, dir string, o ingest.Options) (ingest.Detail, error) {
-	o = o.WithDefaults()
-	folder, err := readTUM(dir, o)
-	if err != nil {
-		return nil, err
-	}
-	return folder.inspect(ctx, o)
 }

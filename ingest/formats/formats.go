@@ -36,6 +36,8 @@ func All() []ingest.Format {
 		array.IDX,
 		depth.PNG,
 		depth.PGM,
+		depth.Kinect,
+		depth.Fakenect,
 		depth.TUM,
 		depth.Frames, // after TUM, whose folders look alike
 		medical.NIfTI,

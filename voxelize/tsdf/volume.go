@@ -84,13 +84,14 @@ func (v *Volume) Integrate(f *ingest.Frame) error {
 	if f.Pose != nil {
 		world = f.Pose.Inverse()
 	}
+	lens := ingest.NewProjector(f.Cam, f.Width, f.Height)
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	for range min(v.o.Threads, v.o.Dims[0]) {
 		wg.Go(func() {
 			// Planes are independent of one another, so it does not matter who takes which.
 			for z := int(next.Add(1)) - 1; z < v.o.Dims[0]; z = int(next.Add(1)) - 1 {
-				v.plane(f, &world, z)
+				v.plane(f, &lens, &world, z)
 			}
 		})
 	}
@@ -99,12 +100,13 @@ func (v *Volume) Integrate(f *ingest.Frame) error {
 }
 
 // plane adds a frame to the cells of one z. camera is the world as the camera has it.
-func (v *Volume) plane(f *ingest.Frame, camera *ingest.Pose, z int) {
+func (v *Volume) plane(f *ingest.Frame, lens *ingest.Projector, camera *ingest.Pose, z int) {
 	o := &v.o
 	at := func(axis, i int) float64 { return o.Origin[axis] + (float64(i)+0.5)*o.Edge }
 	step := [3]float64{camera.R[0] * o.Edge, camera.R[3] * o.Edge, camera.R[6] * o.Edge}
 	width, height := float64(f.Width), float64(f.Height)
 	trunc := o.Truncation
+	straight := f.Cam.Lens.Model == ingest.Straight
 	for y := range o.Dims[1] {
 		bx, by, bz := camera.Apply(at(0, 0), at(1, y), at(2, z))
 		row := (z*o.Dims[1] + y) * o.Dims[2]
@@ -117,6 +119,13 @@ func (v *Volume) plane(f *ingest.Frame, camera *ingest.Pose, z int) {
 			// The nearest pixel: its centre lies at whole coordinates.
 			px := f.Cam.Fx*((bx+k*step[0])/cz) + f.Cam.Cx + 0.5
 			py := f.Cam.Fy*((by+k*step[1])/cz) + f.Cam.Cy + 0.5
+			if !straight {
+				u, w, ok := lens.Pixel(bx+k*step[0], by+k*step[1], cz)
+				if !ok {
+					continue
+				}
+				px, py = u+0.5, w+0.5
+			}
 			if !(px >= 0 && py >= 0 && px < width && py < height) {
 				continue
 			}

@@ -1,0 +1,90 @@
+package depth
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/voxelstream/voxelstream/ingest"
+)
+
+// Fakenect is a folder that libfreenect's record program made of a Kinect v1, and of which the raw part of the NYU data set consists: depth
+// images d-TIME-STAMP.pgm of raw disparities, with the low byte first against the standard of PGM, colour images r-TIME-STAMP.ppm, and
+// accelerations a-TIME-STAMP.dump, which are not read. TIME is in seconds, STAMP counts the device's clock. Colour is registered to depth by
+// the cameras' usual calibration. Images with numbers above 2047 were recorded in millimetres.
+// https://github.com/OpenKinect/libfreenect/tree/master/fakenect
+var Fakenect = folderFormat("fakenect", func(h *ingest.Head) ingest.Confidence {
+	if h.IsDir() && slices.ContainsFunc(h.Names, func(n string) bool { _, err := recorded(n, "d-", ".pgm"); return err == nil }) {
+		return ingest.Likely
+	}
+	return ingest.No
+}, readFakenect)
+
+// recorded reads the time in a file's name.
+func recorded(name, prefix, ext string) (listed, error) {
+	rest, ok := strings.CutPrefix(name, prefix)
+	if !ok || !strings.HasSuffix(rest, ext) {
+		return listed{}, fmt.Errorf("%q: want %sTIME-STAMP%s", name, prefix, ext)
+	}
+	seconds, _, ok := strings.Cut(strings.TrimSuffix(rest, ext), "-")
+	if !ok {
+		return listed{}, fmt.Errorf("%q: want %sTIME-STAMP%s", name, prefix, ext)
+	}
+	t, err := parseSeconds(seconds)
+	return listed{t, name}, err
+}
+
+// readFakenect lists the images of a folder and pairs depth with colour, and completes the options.
+func readFakenect(dir string, o *ingest.Options) (*sequence, error) {
+	o.DepthUnits = units(*o, millimetres)
+	if o.Camera == nil {
+		o.Camera = &KinectV1
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var depths, colors []listed
+	for _, e := range entries {
+		if d, err := recorded(e.Name(), "d-", ".pgm"); err == nil {
+			depths = append(depths, d)
+		} else if c, err := recorded(e.Name(), "r-", ".ppm"); err == nil {
+			colors = append(colors, c)
+		}
+	}
+	if len(depths) == 0 || len(depths) > tumMaxRows {
+		return nil, fmt.Errorf("%s: found %d depth images, want 1 to %d", dir, len(depths), tumMaxRows)
+	}
+	for _, list := range [][]listed{depths, colors} {
+		slices.SortFunc(list, func(a, b listed) int { return cmp.Or(a.time.Compare(b.time), naturally(a.path, b.path)) })
+	}
+	return &sequence{
+		dir: dir, pairs: pairNearest(depths, colors, o.Tolerance), decode: decodeDisparity, unit: unitDisparity,
+		colorCamera: func(width, height int) *ingest.ColorImage {
+			if width != kinectWidth || height != kinectHeight {
+				return nil
+			}
+			return &ingest.ColorImage{Cam: kinectV1Color, Depth: kinectV1Between}
+		},
+	}, nil
+}
+
+// decodeDisparity reads an image of disparities, or of the unit of the options if one of its numbers is none.
+func decodeDisparity(_ string, data []byte, perMetre float64, o ingest.Options) (*ingest.Frame, error) {
+	h, err := parsePGM(data)
+	if err != nil {
+		return nil, err
+	}
+	body, err := h.pixels(data, 2, o)
+	if err != nil {
+		return nil, err
+	}
+	raw := littleEndian(body)
+	if slices.Max(raw) > kinectNone {
+		return metres(h.width, h.height, raw, perMetre), nil
+	}
+	f := &ingest.Frame{Width: h.width, Height: h.height, Depth: make([]ingest.Metres, len(raw))}
+	return f, fromDisparity(f.Depth, raw)
+}

@@ -1,0 +1,177 @@
+package depth
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math"
+
+	"github.com/voxelstream/voxelstream/ingest"
+)
+
+// KinectV1 is a calibration of the depth camera of a Kinect v1, kinectV1Color of its colour camera, kinectV1Between the place of the first in the
+// axes of the second: those of Nicolas Burrus, which libfreenect's programs use for devices without one of their own.
+// http://nicolas.burrus.name/index.php/Research/KinectCalibration
+var (
+	KinectV1 = ingest.Intrinsics{
+		Fx: 594.21434211923247, Fy: 591.04053696870778, Cx: 339.30780975300314, Cy: 242.73913761751615,
+		Lens: ingest.Brown(-0.26386489753128833, 0.99966832163729757, -0.00076275862143610667, 0.0050350940090814270, -1.3053628089976321),
+	}
+	kinectV1Color = ingest.Intrinsics{
+		Fx: 529.21508098293293, Fy: 525.56393630057437, Cx: 328.94272028759258, Cy: 267.48068171871557,
+		Lens: ingest.Brown(0.26451622333009589, -0.83990749424620825, -0.0019922302173693159, 0.0014371995932897616, 0.91192465078713847),
+	}
+	kinectV1Between = ingest.Pose{
+		R: [9]float64{
+			0.99984628826577793, 0.0012635359098409581, -0.017487233004436643,
+			-0.0014779096108364480, 0.99992385683542895, -0.012251380107679535,
+			0.017470421412464927, 0.012275341476520762, 0.99977202419716948,
+		},
+		T: [3]float64{0.019985242312092553, -0.00074423738761617583, -0.010916736334336222},
+	}
+)
+
+const (
+	kinectWidth, kinectHeight = 640, 480
+	kinectPixels              = kinectWidth * kinectHeight
+	// kinectNone is the disparity of a pixel without a measurement, the largest of 11 bits.
+	kinectNone   = 2047
+	kinectPacked = kinectPixels * 11 / 8
+)
+
+// kinectMetres is the distance of each raw disparity: 0.1236 tan(d / 2842.5 + 1.1863), by Stephane Magnenat,
+// https://openkinect.org/wiki/Imaging_Information. Beyond 10 m, where the device's own millimetres end, is no measurement.
+var kinectMetres = func() (table [kinectNone + 1]ingest.Metres) {
+	for d := range kinectNone {
+		if z := 0.1236 * math.Tan(float64(d)/2842.5+1.1863); z > 0 && z <= 10 {
+			table[d] = ingest.Metres(z)
+		}
+	}
+	return table
+}()
+
+// Kinect is a single frame of a Kinect v1 as it leaves the device: 640x480 disparities of 11 bits, packed 8 in 11 bytes with the high bit first,
+// or each in two bytes with the low byte first (libfreenect's FREENECT_DEPTH_11BIT). There is no header: the size of the file and the
+// smoothness of the image tell.
+var Kinect = ingest.Format{
+	Name:   "kinect-raw",
+	Detect: detectKinect,
+	Open: func(_ context.Context, path string, o ingest.Options) (ingest.Source, error) {
+		return ingest.FileSource(path, func() ([]ingest.Sample, error) {
+			f, err := readKinect(path, o)
+			if err != nil {
+				return nil, err
+			}
+			return []ingest.Sample{{Label: ingest.NoLabel, Data: f}}, nil
+		})
+	},
+	Inspect: func(_ context.Context, path string, o ingest.Options) (ingest.Detail, error) {
+		f, err := readKinect(path, o)
+		if err != nil {
+			return nil, err
+		}
+		return disparityOf(f), nil
+	},
+}
+
+// unitDisparity names what a Kinect v1 stores: 1/8 of a pixel of its pattern's shift, upside down.
+const unitDisparity = "disparity"
+
+// disparityOf describes a frame of disparities.
+func disparityOf(f *ingest.Frame) *ingest.Depth {
+	d := ingest.DepthOf(f, millimetres)
+	d.Unit = unitDisparity
+	return d
+}
+
+func detectKinect(h *ingest.Head) ingest.Confidence {
+	var raw []uint16
+	switch h.Size {
+	case kinectPacked:
+		raw = unpack11(h.Bytes)
+	case 2 * kinectPixels:
+		raw = littleEndian(h.Bytes)
+	default:
+		return ingest.No
+	}
+	if len(raw) < kinectWidth || !isDisparity(raw) {
+		return ingest.No
+	}
+	return ingest.Likely
+}
+
+// isDisparity says whether values may be those of an image: none beyond what a device gives, and, holes left out, neighbours alike.
+func isDisparity(raw []uint16) bool {
+	const farthest, rough = 1100, 60
+	sum, n, last := 0, 0, uint16(kinectNone)
+	for _, d := range raw {
+		if d != kinectNone {
+			if d > farthest {
+				return false
+			}
+			if last != kinectNone {
+				sum += max(int(d)-int(last), int(last)-int(d))
+				n++
+			}
+		}
+		last = d
+	}
+	return n == 0 && len(raw) > 0 || sum <= rough*n && sum > 0
+}
+
+// unpack11 reads numbers of 11 bits, the high bit first; bits at the end that make no number are left.
+func unpack11(b []byte) []uint16 {
+	out := make([]uint16, 0, len(b)*8/11)
+	var hold, bits uint32
+	for _, c := range b {
+		hold, bits = hold<<8|uint32(c), bits+8
+		if bits >= 11 {
+			bits -= 11
+			out = append(out, uint16(hold>>bits&kinectNone))
+		}
+	}
+	return out
+}
+
+func littleEndian(b []byte) []uint16 {
+	out := make([]uint16, len(b)/2)
+	for i := range out {
+		out[i] = binary.LittleEndian.Uint16(b[2*i:])
+	}
+	return out
+}
+
+func readKinect(path string, o ingest.Options) (*ingest.Frame, error) {
+	data, err := ingest.ReadFile(path, o)
+	if err != nil {
+		return nil, err
+	}
+	var raw []uint16
+	switch len(data) {
+	case kinectPacked:
+		raw = unpack11(data)
+	case 2 * kinectPixels:
+		raw = littleEndian(data)
+	default:
+		return nil, fmt.Errorf("%s: found %d bytes, want %d of packed or %d of unpacked disparities", path, len(data), kinectPacked, 2*kinectPixels)
+	}
+	f := &ingest.Frame{Width: kinectWidth, Height: kinectHeight, Depth: make([]ingest.Metres, kinectPixels), Cam: KinectV1}
+	if err := fromDisparity(f.Depth, raw); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if o.Camera != nil {
+		f.Cam = *o.Camera
+	}
+	return f, nil
+}
+
+// fromDisparity turns raw disparities into metres.
+func fromDisparity(depth []ingest.Metres, raw []uint16) error {
+	for i, d := range raw {
+		if d > kinectNone {
+			return fmt.Errorf("pixel %d: found disparity %d, want at most %d", i, d, kinectNone)
+		}
+		depth[i] = kinectMetres[d]
+	}
+	return nil
+}
