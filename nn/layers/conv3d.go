@@ -19,6 +19,7 @@ type Conv3D struct {
 	Padding                   string // "valid" or "same"
 	Groups                    int
 	Activation                string
+	ActivationLayer           nn.Layer // in the place of Activation: one without parameters, such as NewLeakyReLU
 	UseBias                   bool
 	KernelWeight, BiasWeight  nn.Weight
 
@@ -36,9 +37,10 @@ func NewConv3D(filters, size int, activation string) *Conv3D {
 func conv3DFrom(c Config) *Conv3D {
 	c.channelsLast()
 	one := [3]int{1, 1, 1}
+	function, layer := c.lastActivation()
 	return &Conv3D{
 		LayerBase: c.base(), Filters: c.integer("filters"), Kernel: c.triple("kernel_size", one), Strides: c.triple("strides", one),
-		Dilation: c.triple("dilation_rate", one), Padding: c.padding(), Groups: c.integer("groups"), Activation: c.activation(),
+		Dilation: c.triple("dilation_rate", one), Padding: c.padding(), Groups: c.integer("groups"), Activation: function, ActivationLayer: layer,
 		UseBias: Get(c, "use_bias", true), KernelWeight: c.weight("kernel", "glorot_uniform"), BiasWeight: c.weight("bias", "zeros"),
 	}
 }
@@ -50,7 +52,7 @@ func (c *Conv3D) Class() string { return "Conv3D" }
 func (c *Conv3D) Config() map[string]any {
 	return weights(map[string]any{
 		"filters": c.Filters, "kernel_size": c.Kernel[:], "strides": c.Strides[:], "padding": c.Padding, "data_format": "channels_last",
-		"dilation_rate": c.Dilation[:], "groups": c.Groups, "activation": activationName(c.Activation), "use_bias": c.UseBias,
+		"dilation_rate": c.Dilation[:], "groups": c.Groups, "activation": activationAttribute(c.Activation, c.ActivationLayer), "use_bias": c.UseBias,
 	}, map[string]nn.Weight{"kernel": c.KernelWeight, "bias": c.BiasWeight})
 }
 
@@ -86,7 +88,8 @@ func (c *Conv3D) Build(in []nn.Shape) (nn.Shape, error) {
 	if c.UseBias {
 		c.AddParam("bias", c.BiasWeight, true, c.Filters)
 	}
-	return nn.Shape{g.Out[0], g.Out[1], g.Out[2], c.Filters}, nil
+	out := nn.Shape{g.Out[0], g.Out[1], g.Out[2], c.Filters}
+	return out, buildLast(c.ActivationLayer, out)
 }
 
 // tooLarge reports whether the product of the sizes is above maxElements, without overflow.
@@ -104,5 +107,5 @@ func tooLarge(sizes ...int) bool {
 // Lower emits the convolution and its activation.
 func (c *Conv3D) Lower(l *nn.Lowering) {
 	l.Emit(&op.Conv{Geometry: c.geometry, Groups: c.Groups, Bias: c.UseBias}, c.Out, c.Params...)
-	lowerActivation(l, c.Activation, defaultAlpha(c.Activation), c.Out)
+	lowerLast(l, c.Activation, c.ActivationLayer, c.Out)
 }

@@ -21,6 +21,7 @@ type Conv3DTranspose struct {
 	// OutputPadding is below the stride of each axis; nil leaves it to Keras's rule.
 	OutputPadding            *[3]int
 	Activation               string
+	ActivationLayer          nn.Layer // in the place of Activation: one without parameters, such as NewLeakyReLU
 	UseBias                  bool
 	KernelWeight, BiasWeight nn.Weight
 
@@ -38,9 +39,10 @@ func NewConv3DTranspose(filters, size, stride int, activation string) *Conv3DTra
 func conv3DTransposeFrom(c Config) *Conv3DTranspose {
 	c.channelsLast()
 	one := [3]int{1, 1, 1}
+	function, layer := c.lastActivation()
 	t := &Conv3DTranspose{
 		LayerBase: c.base(), Filters: c.integer("filters"), Kernel: c.triple("kernel_size", one), Strides: c.triple("strides", one),
-		Dilation: c.triple("dilation_rate", one), Padding: c.padding(), Activation: c.activation(),
+		Dilation: c.triple("dilation_rate", one), Padding: c.padding(), Activation: function, ActivationLayer: layer,
 		UseBias: Get(c, "use_bias", true), KernelWeight: c.weight("kernel", "glorot_uniform"), BiasWeight: c.weight("bias", "zeros"),
 	}
 	if c.attributes["output_padding"] == nil {
@@ -70,7 +72,7 @@ func (c *Conv3DTranspose) Config() map[string]any {
 	}
 	return weights(map[string]any{
 		"filters": c.Filters, "kernel_size": c.Kernel[:], "strides": c.Strides[:], "padding": c.Padding, "output_padding": padding,
-		"data_format": "channels_last", "dilation_rate": c.Dilation[:], "activation": activationName(c.Activation), "use_bias": c.UseBias,
+		"data_format": "channels_last", "dilation_rate": c.Dilation[:], "activation": activationAttribute(c.Activation, c.ActivationLayer), "use_bias": c.UseBias,
 	}, map[string]nn.Weight{"kernel": c.KernelWeight, "bias": c.BiasWeight})
 }
 
@@ -101,7 +103,8 @@ func (c *Conv3DTranspose) Build(in []nn.Shape) (nn.Shape, error) {
 	if c.UseBias {
 		c.AddParam("bias", c.BiasWeight, true, c.Filters)
 	}
-	return nn.Shape{g.In[0], g.In[1], g.In[2], c.Filters}, nil
+	out := nn.Shape{g.In[0], g.In[1], g.In[2], c.Filters}
+	return out, buildLast(c.ActivationLayer, out)
 }
 
 // outputSize is Keras's (keras/src/backend/common/backend_utils.py, _get_output_shape_given_tf_padding); a size of which the convolution would not
@@ -131,5 +134,5 @@ func (c *Conv3DTranspose) outputSize(axis, in int) (int, error) {
 // Lower emits the convolution and its activation.
 func (c *Conv3DTranspose) Lower(l *nn.Lowering) {
 	l.Emit(&op.ConvTranspose{Conv: op.Conv{Geometry: c.geometry, Groups: 1, Bias: c.UseBias}}, c.Out, c.Params...)
-	lowerActivation(l, c.Activation, defaultAlpha(c.Activation), c.Out)
+	lowerLast(l, c.Activation, c.ActivationLayer, c.Out)
 }

@@ -14,6 +14,7 @@ type Dense struct {
 	nn.LayerBase
 	Units                    int
 	Activation               string
+	ActivationLayer          nn.Layer // in the place of Activation: one without parameters, such as NewLeakyReLU
 	UseBias                  bool
 	KernelWeight, BiasWeight nn.Weight
 }
@@ -26,8 +27,9 @@ func NewDense(units int, activation string) *Dense {
 func denseFrom(c Config) *Dense {
 	c.none("lora_rank", "quantization_config")
 	c.used["lora_alpha"] = true // without a rank it says nothing
+	function, layer := c.lastActivation()
 	return &Dense{
-		LayerBase: c.base(), Units: c.integer("units"), Activation: c.activation(), UseBias: Get(c, "use_bias", true),
+		LayerBase: c.base(), Units: c.integer("units"), Activation: function, ActivationLayer: layer, UseBias: Get(c, "use_bias", true),
 		KernelWeight: c.weight("kernel", "glorot_uniform"), BiasWeight: c.weight("bias", "zeros"),
 	}
 }
@@ -38,7 +40,7 @@ func (d *Dense) Class() string { return "Dense" }
 // Config returns Keras's attributes.
 func (d *Dense) Config() map[string]any {
 	return weights(map[string]any{
-		"units": d.Units, "activation": activationName(d.Activation), "use_bias": d.UseBias,
+		"units": d.Units, "activation": activationAttribute(d.Activation, d.ActivationLayer), "use_bias": d.UseBias,
 	}, map[string]nn.Weight{"kernel": d.KernelWeight, "bias": d.BiasWeight})
 }
 
@@ -56,7 +58,8 @@ func (d *Dense) Build(in []nn.Shape) (nn.Shape, error) {
 	if d.UseBias {
 		d.AddParam("bias", d.BiasWeight, true, d.Units)
 	}
-	return append(append(nn.Shape{}, shape[:len(shape)-1]...), d.Units), nil
+	out := append(append(nn.Shape{}, shape[:len(shape)-1]...), d.Units)
+	return out, buildLast(d.ActivationLayer, out)
 }
 
 // Lower emits the product and the activation.
@@ -64,5 +67,5 @@ func (d *Dense) Lower(l *nn.Lowering) {
 	in := d.In[0]
 	rows := in[:len(in)-1].Size()
 	l.Emit(&op.Dense{Rows: rows, In: in[len(in)-1], Out: d.Units, Bias: d.UseBias}, d.Out, d.Params...)
-	lowerActivation(l, d.Activation, defaultAlpha(d.Activation), d.Out)
+	lowerLast(l, d.Activation, d.ActivationLayer, d.Out)
 }

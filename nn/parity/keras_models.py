@@ -14,7 +14,6 @@ import sys
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 import warnings
 
@@ -28,7 +27,8 @@ warnings.filterwarnings("ignore")
 logging.set_verbosity("error")
 tf.get_logger().setLevel("ERROR")
 
-BATCH, STEPS, RATE, EPSILON = 4, 20, 1e-2, 1e-3
+# Adam makes a full step of any gradient above its epsilon, and there are gradients that are nothing but rounding: of a bias before a normalisation.
+BATCH, STEPS, RATE, EPSILON = 4, 20, 2e-3, 1e-3
 LARGEST = 1500  # numbers in an activation
 ACTIVATIONS = (
     "relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish", "softplus", "softsign", "squareplus", "sparse_plus", "sigmoid",
@@ -115,6 +115,9 @@ class Maker:
     def transpose(self, shape):
         options = dict(filters=self.pick(1, 2, 3), kernel_size=self.three(1, 2, 3))
         options.update(self.some(padding=self.pick("valid", "same"), activation=self.pick(*ACTIVATIONS), use_bias=self.chance(0.5)))
+        if self.chance(0.3):
+            options["dilation_rate"] = self.three(1, 2)
+            return "Conv3DTranspose", options | self.weights("kernel", "bias", ranks=(5, 1)) | self.activity()
         options["strides"] = strides = self.three(1, 1, 2, 3)
         if self.chance(0.3):
             options["output_padding"] = tuple(int(self.rng.integers(s)) for s in strides)
@@ -245,7 +248,7 @@ class Maker:
         wide = [n for n in nodes if n is not node and len(n.shape) == len(node.shape) and n.shape[1:-1] == node.shape[1:-1]]
         if len(node.shape) == 5 and self.chance(0.3):  # squeeze and excite
             scale = self.apply(self.pick("GlobalAveragePooling3D", "GlobalMaxPooling3D"), dict(keepdims=True), node)
-            return self.instead(self.apply(self.pick("Multiply", "Add"), {}, node, scale), node)
+            return node if scale is None else self.instead(self.apply(self.pick("Multiply", "Add"), {}, node, scale), node)
         if alike and self.chance(0.7):
             cls = self.pick("Add", "Add", "Multiply", "Subtract", "Average", "Maximum", "Minimum")
             others = alike[-2:] if cls != "Subtract" and self.chance(0.3) else alike[-1:]
@@ -257,9 +260,9 @@ class Maker:
     def head(self, node):
         if len(node.shape) == 5 and self.chance(0.5):
             cls = self.pick("GlobalAveragePooling3D", "GlobalMaxPooling3D")
-            node = self.apply(cls, {}, node)
+            node = self.instead(self.apply(cls, {}, node), node)
         elif len(node.shape) > 2:
-            node = self.apply("Flatten", {}, node)
+            node = self.instead(self.apply("Flatten", {}, node), node)
         if np.prod(node.shape[1:]) > 300:
             return node  # a large end stays without Dense
         options = dict(units=self.pick(2, 3, 4), activation=self.pick("softmax", "softmax", "sigmoid", "linear"))
@@ -282,8 +285,8 @@ class Maker:
                 seen.append(node)
             ends.append(self.head(node))
         if len(ends) > 1 and self.chance(0.6):
-            flat = [self.apply("Flatten", {}, e) if len(e.shape) > 2 else e for e in ends]
-            joined = self.apply("Concatenate", {}, *flat)
+            flat = [self.instead(self.apply("Flatten", {}, e), e) if len(e.shape) > 2 else e for e in ends]
+            joined = self.instead(self.apply("Concatenate", {}, *flat), flat[0])
             ends = [self.instead(self.apply("Dense", dict(units=3, activation="softmax"), joined), joined)]
             if self.chance(0.3):
                 ends.append(flat[0])
@@ -315,6 +318,21 @@ def losses(model, kinds, x, y, training):
     return total
 
 
+def ties(model, x):
+    """Whether a window of a max pooling has two largest numbers: TensorFlow on a CPU gives each of them the whole gradient, others give it to one."""
+    pools = [l for l in model.layers if isinstance(l, layers.MaxPooling3D)]
+    if not pools:
+        return False
+    read = keras.Model(model.inputs, [l.input for l in pools])(x, training=True)
+    for pool, v in zip(pools, read if isinstance(read, (list, tuple)) else [read]):
+        with tf.GradientTape() as tape:
+            tape.watch(v)
+            out = pool(v)
+        if tf.reduce_sum(tape.gradient(out, v)) > tf.size(out, tf.float32) + 0.5:
+            return True
+    return False
+
+
 def one(number, seed, folder):
     """Makes a model and all that is compared; None where it does not lend itself to it."""
     keras.backend.clear_session()
@@ -328,10 +346,7 @@ def one(number, seed, folder):
     arrays, kinds, ys = {}, [], []
     xs = [rng.standard_normal((BATCH,) + tuple(t.shape[1:])).astype(np.float32) for t in model.inputs]
     x = xs[0] if m.sequential else xs
-    try:
-        outs = model(x, training=False)
-    except tf.errors.InvalidArgumentError:  # shapes that Keras lets pass and TensorFlow cannot compute
-        return None
+    outs = model(x, training=False)
     outs = [np.asarray(o) for o in (outs if isinstance(outs, (list, tuple)) else [outs])]
     if not all(np.isfinite(o).all() and np.abs(o).max() < 1e3 for o in outs):
         return None
@@ -350,7 +365,10 @@ def one(number, seed, folder):
     for i, (y, out) in enumerate(zip(ys, outs)):
         arrays["y%d" % i], arrays["predict%d" % i] = y, out
     trained = not m.noisy and bool(model.trainable_variables)
+    tied = trained and ties(model, x)
+    trained = trained and not tied
     if trained:
+        randomize(model, np.random.default_rng([seed, number, 1]))  # the moving statistics as they were
         with tf.GradientTape() as tape:
             loss = losses(model, kinds, x, ys, True)
         variables = model.trainable_variables
@@ -372,7 +390,7 @@ def one(number, seed, folder):
     if not all(np.isfinite(a).all() for a in arrays.values()):
         return None
     np.savez(path + ".npz", **arrays)
-    return dict(number=number, file="%03d.%s" % (number, extension), losses=kinds, trained=trained, sequential=m.sequential,
+    return dict(number=number, file="%03d.%s" % (number, extension), losses=kinds, trained=trained, tied=tied, sequential=m.sequential,
                 inputs=len(xs), outputs=len(outs), layers=[{"class": m.used[l.name][0], "options": labels(m.used[l.name][1])} for l in model.layers if l.name in m.used])
 
 
@@ -392,7 +410,10 @@ def labels(options):
 def make(folder, models, seed):
     manifest, number = [], 0
     while len(manifest) < models:
-        entry = one(number, seed, folder)
+        try:
+            entry = one(number, seed, folder)
+        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):  # what Keras lets pass and TensorFlow cannot compute
+            entry = None
         if entry:
             manifest.append(entry)
         number += 1

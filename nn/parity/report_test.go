@@ -18,14 +18,18 @@ var update = flag.Bool("update", false, "write docs/reference/parity.md")
 // report prints what was compared and how far apart the sides are, and with -update writes it to the reference page.
 func (c *comparison) report(t *testing.T) {
 	var b strings.Builder
-	trained := 0
+	trained, tied := 0, 0
 	for _, e := range c.manifest.Models {
 		if e.Trained {
 			trained++
 		}
+		if e.Tied {
+			tied++
+		}
 	}
-	fmt.Fprintf(&b, "%d random models of Keras %s on TensorFlow %s, %d of them trained for %d steps of Adam on both sides.\n\n",
-		len(c.manifest.Models), c.manifest.Keras, c.manifest.TensorFlow, trained, c.manifest.Steps)
+	fmt.Fprintf(&b, "%d random models of Keras %s on TensorFlow %s, %d of them trained for %d steps of Adam on both sides. The others have nothing to train, draw\n"+
+		"random numbers, or (%d) a max pooling with two largest numbers in a window, of which TensorFlow on a CPU gives each the whole gradient.\n\n",
+		len(c.manifest.Models), c.manifest.Keras, c.manifest.TensorFlow, trained, c.manifest.Steps, tied)
 	b.WriteString("| Compared | arrays | median | 99% below | largest |\n|---|---|---|---|---|\n")
 	for _, kind := range []string{"predictions", "loss", "gradients", "weights", "way back"} {
 		d := slices.Sorted(slices.Values(c.worst[kind]))

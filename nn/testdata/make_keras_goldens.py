@@ -137,6 +137,8 @@ CASES = [
       "squareplus", "tanh_shrink", "hard_sigmoid", "hard_silu", "hard_tanh", "sparse_sigmoid", "sparse_plus", "soft_shrink", "hard_shrink",
       "log_softmax", "sigmoid", "tanh", "linear")],
     ("ReLU", dict(negative_slope=0.2), [(3, 20)], False),
+    ("Dense", dict(units=4, activation=layers.LeakyReLU(negative_slope=0.05)), [(3, 5)], False),
+    ("Conv3D", dict(filters=2, kernel_size=2, activation=layers.ReLU(max_value=0.7)), [(2, 3, 3, 3, 2)], False),
     ("ReLU", dict(negative_slope=0.2, max_value=1.5, threshold=0.4), [(3, 40)], False),
     ("ReLU", dict(max_value=1.0), [(3, 20)], False),
     ("ReLU", dict(threshold=0.5), [(3, 20)], False),

@@ -89,7 +89,7 @@ func concatBackward[T ir.Float](c *Concat, e *ir.Env[T]) {
 	})
 }
 
-// GlobalPool reduces all positions of X [Cells,C] to Y [C]: their mean, or their maximum.
+// GlobalPool reduces all positions of X [Cells,C] to Y [C]: their mean, or their maximum, whose gradient equal positions share evenly, as in Keras.
 type GlobalPool struct {
 	Cells, C int
 	Average  bool
@@ -116,8 +116,31 @@ func (g *GlobalPool) pool() *Pool {
 	return g.all
 }
 
-func globalForward[T ir.Float](g *GlobalPool, e *ir.Env[T])  { poolForward(g.pool(), e) }
-func globalBackward[T ir.Float](g *GlobalPool, e *ir.Env[T]) { poolBackward(g.pool(), e) }
+func globalForward[T ir.Float](g *GlobalPool, e *ir.Env[T]) { poolForward(g.pool(), e) }
+
+func globalBackward[T ir.Float](g *GlobalPool, e *ir.Env[T]) {
+	if g.Average {
+		poolBackward(g.pool(), e)
+		return
+	}
+	if e.DX[0] == nil {
+		return
+	}
+	for i, most := range e.Y {
+		from := i/g.C*g.Cells*g.C + i%g.C
+		var equal T
+		for cell := range g.Cells {
+			if e.X[0][from+cell*g.C] == most {
+				equal++
+			}
+		}
+		for cell := range g.Cells {
+			if at := from + cell*g.C; e.X[0][at] == most {
+				e.DX[0][at] += e.DY[i] / equal
+			}
+		}
+	}
+}
 
 // Expand turns palette indices into colours: Index [Cells], Y [Cells,Channels].
 type Expand struct{ Palette *ir.Palette }
