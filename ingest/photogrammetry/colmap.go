@@ -6,8 +6,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-	"strconv"
-	"strings"
 
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/internal/textnum"
@@ -158,87 +156,4 @@ func channel(v float64) uint8 {
 		return 0
 	}
 	return uint8(min(v, 255))
-}
-
-// NVM is VisualSFM's text: "NVM_V3", the number of cameras and a line for each, the number of points and for each "x y z r g b n" and n
-// measurements of four numbers (image, feature, x, y). http://ccwu.me/vsfm/doc.html#nvm
-var NVM = ingest.CloudFormat("nvm", detectNVM, decodeNVM)
-
-func detectNVM(h *ingest.Head) ingest.Confidence {
-	if bytes.HasPrefix(h.Bytes, []byte("NVM_V3")) {
-		return ingest.Sure
-	}
-	return ingest.No
-}
-
-func decodeNVM(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) {
-	r := lines{data: data}
-	if _, err := r.next("NVM_V3"); err != nil {
-		return nil, err
-	}
-	cameras, err := r.count("the number of cameras")
-	if err != nil {
-		return nil, err
-	}
-	for range cameras {
-		if _, err := r.next("a camera"); err != nil {
-			return nil, err
-		}
-	}
-	points, err := r.count("the number of points")
-	if err != nil {
-		return nil, err
-	}
-	if points > int64(o.MaxPoints) {
-		return nil, fmt.Errorf("line %d: found %d points, limit %d", r.line, points, o.MaxPoints)
-	}
-	s := sparse{o: o}
-	for range points {
-		row, err := r.next("a point")
-		if err != nil {
-			return nil, err
-		}
-		var v [7]float64
-		i := 0
-		for k := range v {
-			var ok bool
-			if v[k], i, ok = textnum.Float(row, i, 0); !ok {
-				return nil, fmt.Errorf("line %d, value %d: found %q, want a number", r.line, k+1, textnum.Token(row, i))
-			}
-		}
-		// VisualSFM keeps no error; the filter by error passes.
-		s.add([3]float64(v[:3]), [3]uint8{channel(v[3]), channel(v[4]), channel(v[5])}, 0, int64(v[6]))
-	}
-	return s.clouds(), nil
-}
-
-// lines gives the lines of a text that are not blank.
-type lines struct {
-	data []byte
-	line int
-}
-
-func (r *lines) next(want string) ([]byte, error) {
-	for len(r.data) > 0 {
-		end := textnum.Line(r.data, 0)
-		row := r.data[:end]
-		r.data = r.data[end:]
-		r.line++
-		if len(bytes.TrimSpace(row)) > 0 {
-			return row, nil
-		}
-	}
-	return nil, fmt.Errorf("cut short: found the end behind line %d, want %s", r.line, want)
-}
-
-func (r *lines) count(what string) (int64, error) {
-	row, err := r.next(what)
-	if err != nil {
-		return 0, err
-	}
-	n, err := strconv.ParseInt(strings.TrimSpace(string(row)), 10, 40)
-	if err != nil || n < 0 || n > int64(len(r.data)) {
-		return 0, fmt.Errorf("line %d: found %.40q, want %s, no more than there are bytes", r.line, bytes.TrimSpace(row), what)
-	}
-	return n, nil
 }
