@@ -186,6 +186,8 @@ type Options struct {
 	// MaxReprojection, in pixels, and MinTrack, in images, leave out the uncertain points of photogrammetry; 0: all are kept.
 	MaxReprojection float64
 	MinTrack        int
+	// MinConfidence, 0 to 1, leaves out the uncertain points of a depth camera that tells how sure it is; 0: all are kept.
+	MinConfidence float64
 	// MaxBytes bounds one file, unpacked; 0: 4 GiB.
 	MaxBytes int64
 	// MaxPoints bounds one cloud; 0: 200 million.

@@ -70,6 +70,8 @@ type Points struct {
 	Clouds int         `json:"clouds,omitempty"` // only where not 1
 	// Camera is the calibration that comes with the cloud of a depth camera.
 	Camera *Intrinsics `json:"camera,omitempty"`
+	// Pose is where that camera stood: the stream's points are in the world, those described here are not.
+	Pose *Pose `json:"pose,omitempty"`
 }
 
 // PointsOf measures clouds.

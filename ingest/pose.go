@@ -8,8 +8,8 @@ import (
 
 // Pose places a sensor in the world: world = R * sensor + T, with R a rotation by rows and T the sensor's position in metres.
 type Pose struct {
-	R [9]float64
-	T [3]float64
+	R [9]float64 `json:"rotation"`
+	T [3]float64 `json:"position"`
 }
 
 // Identity is the pose of a sensor whose axes are the world's.

@@ -2,10 +2,13 @@ package depth
 
 import (
 	"context"
+	"encoding/binary"
+	"errors"
 	"fmt"
-	"os"
+	"math"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -14,8 +17,9 @@ import (
 )
 
 // Tango is a cloud of a Google Tango device, exported as PLY with the calibration of the moment in a YAML file of the same name beside it
-// (fx .. cy of the colour camera, d_fx .. d_cy of the depth camera). Points are in the depth camera's optical axes, in metres: +X right,
-// +Y down, +Z forward, as in the device's TangoPointCloud buffers.
+// (fx .. cy of the colour camera, d_fx .. d_cy of the depth camera, the pose of the device). The file's points are in the depth camera's
+// optical axes, in metres: +X right, +Y down, +Z forward, as in the device's TangoPointCloud buffers. Inspect describes these; the stream
+// puts them into the world, whose Z is up, where the YAML file tells the pose.
 var Tango = ingest.Format{
 	Name: "tango",
 	Detect: func(h *ingest.Head) ingest.Confidence {
@@ -27,52 +31,203 @@ var Tango = ingest.Format{
 		}
 		return ingest.Sure
 	},
-	Open: lidar.PLY.Open,
+	Open: func(ctx context.Context, path string, o ingest.Options) (ingest.Source, error) {
+		c, err := readTango(path)
+		if err != nil {
+			return nil, err
+		}
+		src, err := lidar.PLY.Open(ctx, path, o)
+		if err != nil || c.pose == nil {
+			return src, err
+		}
+		return posedSource{src, c.pose}, nil
+	},
 	Inspect: func(ctx context.Context, path string, o ingest.Options) (ingest.Detail, error) {
 		d, err := lidar.PLY.Inspect(ctx, path, o)
 		if err != nil {
 			return nil, err
 		}
-		cam, err := readTango(path)
+		c, err := readTango(path)
 		if err != nil {
 			return nil, err
 		}
 		if p, ok := d.(*ingest.Points); ok {
-			p.Camera = &cam
+			p.Camera, p.Pose = &c.camera, c.pose
 		}
 		return d, nil
 	},
 }
 
+// posedSource puts the clouds of a source into the world.
+type posedSource struct {
+	ingest.Source
+	pose *ingest.Pose
+}
+
+func (s posedSource) Read(ctx context.Context) (ingest.Sample, error) {
+	sample, err := s.Source.Read(ctx)
+	if p, ok := sample.Data.(*ingest.PointCloud); err == nil && ok {
+		for i := range p.X {
+			p.X[i], p.Y[i], p.Z[i] = s.pose.Apply(p.X[i], p.Y[i], p.Z[i])
+		}
+	}
+	return sample, err
+}
+
 // tangoMaxYAML bounds the calibration file, which has some 60 lines.
 const tangoMaxYAML = 1 << 20
 
+// tangoCalibration is what the YAML file tells of the depth camera; pose is nil where it does not.
+type tangoCalibration struct {
+	camera ingest.Intrinsics
+	pose   *ingest.Pose
+}
+
+// tangoPlace is a rotation w x y z and a translation.
+type tangoPlace struct{ rotation, translation []float64 }
+
+func (p tangoPlace) pose() (ingest.Pose, error) {
+	r, t := p.rotation, p.translation
+	if len(r) != 4 || len(t) != 3 {
+		return ingest.Pose{}, fmt.Errorf("found a rotation of %d and a translation of %d numbers, want 4 and 3", len(r), len(t))
+	}
+	return ingest.PoseOfQuaternion(r[0], r[1], r[2], r[3], [3]float64(t))
+}
+
 // readTango reads the depth camera's calibration beside a PLY file.
-func readTango(ply string) (ingest.Intrinsics, error) {
+func readTango(ply string) (tangoCalibration, error) {
+	var out tangoCalibration
 	path := strings.TrimSuffix(ply, filepath.Ext(ply)) + ".yaml"
-	info, err := os.Stat(path)
+	data, err := ingest.ReadFile(path, ingest.Options{MaxBytes: tangoMaxYAML})
 	if err != nil {
-		return ingest.Intrinsics{}, err
-	}
-	if info.Size() > tangoMaxYAML {
-		return ingest.Intrinsics{}, fmt.Errorf("%s: found %d bytes, limit %d", path, info.Size(), tangoMaxYAML)
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return ingest.Intrinsics{}, err
+		return out, err
 	}
 	var c struct {
-		Fx float64 `yaml:"d_fx"`
-		Fy float64 `yaml:"d_fy"`
-		Cx float64 `yaml:"d_cx"`
-		Cy float64 `yaml:"d_cy"`
+		Fx          float64   `yaml:"d_fx"`
+		Fy          float64   `yaml:"d_fy"`
+		Cx          float64   `yaml:"d_cx"`
+		Cy          float64   `yaml:"d_cy"`
+		Distortion  []float64 `yaml:"d_distortion"`
+		Camera      []float64 `yaml:"d_imuRawRotation"`
+		CameraAt    []float64 `yaml:"d_imuRawTranslation"`
+		Rotation    []float64 `yaml:"rawRotation"`
+		Translation []float64 `yaml:"rawTranslation"`
 	}
 	if err := yaml.Unmarshal(data, &c); err != nil {
-		return ingest.Intrinsics{}, fmt.Errorf("%s: %w", path, err)
+		return out, fmt.Errorf("%s: %w", path, err)
 	}
-	cam := ingest.Intrinsics{Fx: c.Fx, Fy: c.Fy, Cx: c.Cx, Cy: c.Cy}
-	if !cam.Valid() {
-		return cam, fmt.Errorf("%s: found d_fx %g and d_fy %g, want focal lengths above 0", path, c.Fx, c.Fy)
+	out.camera = ingest.Intrinsics{Fx: c.Fx, Fy: c.Fy, Cx: c.Cx, Cy: c.Cy, Lens: tangoLens(c.Distortion)}
+	if !out.camera.Valid() {
+		return out, fmt.Errorf("%s: found d_fx %g and d_fy %g, want focal lengths above 0", path, c.Fx, c.Fy)
 	}
-	return cam, nil
+	if c.Rotation == nil || c.Camera == nil {
+		return out, nil
+	}
+	// The device in the world, and the camera on the device, both as the device's axes are in portrait.
+	device, err1 := tangoPlace{c.Rotation, c.Translation}.pose()
+	camera, err2 := tangoPlace{c.Camera, c.CameraAt}.pose()
+	if err := errors.Join(err1, err2); err != nil {
+		return out, fmt.Errorf("%s: pose: %w", path, err)
+	}
+	world := device.Mul(&camera)
+	out.pose = &world
+	return out, nil
+}
+
+// tangoLens takes the five numbers of TangoCameraIntrinsics: k1 k2 p1 p2 k3, or k1 k2 k3 and two zeros.
+func tangoLens(k []float64) ingest.Lens {
+	switch {
+	case len(k) != 5:
+		return ingest.Lens{}
+	case k[3] == 0 && k[4] == 0:
+		return ingest.Brown(k[0], k[1], 0, 0, k[2])
+	}
+	return ingest.Brown(k...)
+}
+
+// TangoBuffer is a file of a TangoPointCloud or TangoXYZij structure as the device's memory holds it, little endian: version uint32, timestamp
+// float64 in seconds since the device started, number of points uint32, then x, y, z as float32 in metres and, in a TangoPointCloud, the
+// confidence 0 to 1, which becomes the intensity. Whether the compiler aligned the structure shows in the size of the file. Points of a
+// confidence below Options.MinConfidence are left out. Axes are those of the depth camera.
+var TangoBuffer = ingest.CloudFormat("tango-buffer", func(h *ingest.Head) ingest.Confidence {
+	if h.IsDir() {
+		return ingest.No
+	}
+	t, err := parseTango(h.Bytes, h.Size)
+	if err != nil || t.count == 0 {
+		return ingest.No
+	}
+	for i := range min(t.count, (len(h.Bytes)-t.body)/t.size) {
+		if x, y, z, c := t.point(h.Bytes, i); !(max(x, -x) <= tangoFar && max(y, -y) <= tangoFar && z >= 0 && z <= tangoFar && c >= 0 && c <= 1) {
+			return ingest.No
+		}
+	}
+	return ingest.Likely
+}, decodeTango)
+
+const (
+	// tangoMax is the most points of a buffer.
+	tangoMax = 60000
+	// tangoFar is far beyond the 4 m that the devices see, in metres.
+	tangoFar = 50
+)
+
+// tangoBuffer is a header, and where the points are.
+type tangoBuffer struct {
+	seconds           float64
+	count, size, body int
+}
+
+// parseTango reads the header of a file of the given size. The aligned structure has four bytes of padding before the timestamp and, before the
+// points, as many again.
+func parseTango(b []byte, size int64) (tangoBuffer, error) {
+	le := binary.LittleEndian
+	for _, aligned := range []int{0, 4} {
+		t := tangoBuffer{body: 16 + 2*aligned}
+		if len(b) < t.body || le.Uint32(b) > 1000 {
+			continue
+		}
+		t.seconds, t.count = math.Float64frombits(le.Uint64(b[4+aligned:])), int(le.Uint32(b[12+aligned:]))
+		for _, t.size = range []int{16, 12} {
+			if t.count <= tangoMax && t.seconds >= 0 && t.seconds < 1e10 && size == int64(t.body+t.count*t.size) {
+				return t, nil
+			}
+		}
+	}
+	return tangoBuffer{}, fmt.Errorf("found %d bytes that are no header of version, timestamp and number of points with as many points behind it", size)
+}
+
+// point gives point i of the file's bytes and its confidence, 1 where there is none.
+func (t tangoBuffer) point(b []byte, i int) (x, y, z, c float32) {
+	at := func(k int) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(b[t.body+i*t.size+4*k:])) }
+	c = 1
+	if t.size == 16 {
+		c = at(3)
+	}
+	return at(0), at(1), at(2), c
+}
+
+func decodeTango(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) {
+	t, err := parseTango(data, int64(len(data)))
+	if err != nil {
+		return nil, err
+	}
+	out := &ingest.Clouds{Fields: []string{"x", "y", "z"}}
+	if t.size == 16 {
+		out.Fields = append(out.Fields, "confidence")
+	}
+	p := &ingest.PointCloud{}
+	for i := range t.count {
+		x, y, z, c := t.point(data, i)
+		if !(float64(c) >= o.MinConfidence) {
+			continue
+		}
+		p.X, p.Y, p.Z = append(p.X, float64(x)), append(p.Y, float64(y)), append(p.Z, float64(z))
+		if t.size == 16 {
+			p.Intensity = append(p.Intensity, c)
+		}
+	}
+	out.Clouds = []*ingest.PointCloud{p}
+	out.Time = time.Unix(0, int64(t.seconds*1e9)).UTC() // the device counts from its start
+	return out, nil
 }

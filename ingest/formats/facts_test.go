@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/photogrammetry"
 	"github.com/voxelstream/voxelstream/internal/testenv"
 )
 
@@ -132,7 +133,12 @@ func group(m []string) string {
 
 // checkPoints compares one file of points with what is known of it, and says how many facts it had to offer.
 func checkPoints(t *testing.T, path, facts string) {
-	d := inspected[*ingest.Points](t, path)
+	var d *ingest.Points
+	if strings.HasSuffix(path, ".nvm") {
+		d = inspected[*photogrammetry.Model](t, path).Points
+	} else {
+		d = inspected[*ingest.Points](t, path)
+	}
 	checked := 0
 	if m := reCount.FindStringSubmatch(facts); m != nil {
 		checked++
@@ -523,7 +529,9 @@ func TestTangoHasItsCalibration(t *testing.T) {
 		t.Fatal(err)
 	}
 	d, ok := info.Detail.(*ingest.Points)
-	if !ok || info.Format != "tango" || d.Camera == nil || *d.Camera != (ingest.Intrinsics{Fx: 212.983, Fy: 212.983, Cx: 112.211, Cy: 84.7216}) {
+	if !ok || info.Format != "tango" || d.Camera == nil || *d.Camera != (ingest.Intrinsics{
+		Fx: 212.983, Fy: 212.983, Cx: 112.211, Cy: 84.7216, Lens: ingest.Brown(-0.149772, -1.22478, 0.000850621, -0.00134066, 2.57497),
+	}) {
 		t.Errorf("found %s %+v", info.Format, info.Detail)
 	}
 }
