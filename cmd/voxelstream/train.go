@@ -17,12 +17,14 @@ func (c *cli) train() *cobra.Command {
 		"clip-norm": "train.clip_norm", "clip-global-norm": "train.clip_global_norm", "clip-value": "train.clip_value", "ema": "train.ema_momentum",
 		"schedule": "train.schedule", "warm-up": "train.warm_up", "monitor": "train.monitor", "patience": "train.patience",
 		"checkpoint-every": "train.checkpoint_every", "checkpoint-steps": "train.checkpoint_steps", "memory-limit": "train.memory_limit",
+		"steps-per-epoch": "train.steps_per_epoch",
 	})
 	cmd.Long = cmd.Short + ".\n\nThe defaults are those of the 3D MNIST tutorial. A signal ends training after the step at hand; what was learnt so far is written. " +
 		"After each epoch the state of training is stored beside the model: --resume goes on from there, after a signal or a crash, and ends with the same model, bit for bit."
 	cmd.Example = "  voxelstream train mnist3d.h5 --out digits.keras --history digits.csv --plot digits.png"
 	f := cmd.Flags()
-	f.BoolVar(&o.FromTopic, "from-topic", false, "train on the labelled volumes of the topic")
+	f.BoolVar(&o.FromTopic, "from-topic", false, "train on the labelled volumes that the topic holds")
+	f.BoolVar(&o.Follow, "follow", false, "with --from-topic: train on each volume once, as it comes; an epoch is --steps-per-epoch steps")
 	f.StringVar(&o.Split, "split", "", "part of an archive: train, test or all; without it train, or all where there are no parts. pairs: so, too, and the validation split keeps even and odd rows together")
 	f.StringVar(&o.Init, "init", "", "start from this model")
 	f.BoolVar(&o.Resume, "resume", false, "go on from the checkpoint, where there is one")

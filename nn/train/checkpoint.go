@@ -38,6 +38,8 @@ type position struct {
 	History    *History `json:"history"`
 	Stopper    stopper  `json:"early_stopping"`
 	Plateau    plateau  `json:"plateau"`
+	// Stream is where a stream goes on.
+	Stream json.RawMessage `json:"stream,omitempty"`
 }
 
 const checkpointVersion = 1
@@ -141,6 +143,23 @@ func encodeHeader(p *position, tensors []tensor, checksum uint32) ([]byte, error
 	return json.Marshal(header)
 }
 
+// CheckpointSettings returns what must be the same to resume a checkpoint, by name; nil where there is no file.
+func CheckpointSettings(path string) (map[string]string, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // opened for reading
+	p, _, _, err := decodePosition(f)
+	if err != nil {
+		return nil, fmt.Errorf("checkpoint %s: %w: %w", path, ErrCheckpoint, err)
+	}
+	return p.Settings, nil
+}
+
 // readCheckpoint fills in the tensors, which are what the checkpoint must hold, and returns the rest. Where there is no file, that is nil.
 func readCheckpoint(path string, settings map[string]string, tensors []tensor) (*position, error) {
 	f, err := os.Open(path)
@@ -159,38 +178,46 @@ func readCheckpoint(path string, settings map[string]string, tensors []tensor) (
 }
 
 func decodeCheckpoint(r io.Reader, settings map[string]string, tensors []tensor) (*position, error) {
-	var length [8]byte
-	if _, err := io.ReadFull(r, length[:]); err != nil {
-		return nil, fmt.Errorf("header: %w", err)
-	}
-	n := binary.LittleEndian.Uint64(length[:])
-	if n > maxHeader {
-		return nil, fmt.Errorf("header: found %d bytes, the limit is %d", n, maxHeader)
-	}
-	text, err := io.ReadAll(io.LimitReader(r, int64(n)))
+	p, arrays, checksum, err := decodePosition(r)
 	if err != nil {
-		return nil, fmt.Errorf("header: %w", err)
-	}
-	var header map[string]json.RawMessage
-	if err := json.Unmarshal(text, &header); err != nil {
-		return nil, fmt.Errorf("header: %w", err)
-	}
-	var meta metadata
-	p := &position{}
-	if err := json.Unmarshal(header["__metadata__"], &meta); err != nil {
-		return nil, fmt.Errorf("header: __metadata__: %w", err)
-	}
-	if err := json.Unmarshal([]byte(meta.State), p); err != nil {
-		return nil, fmt.Errorf("header: state: %w", err)
-	}
-	if p.Version != checkpointVersion || p.History == nil || p.Epoch < 1 || p.Row < 0 {
-		return nil, fmt.Errorf("found version %d, epoch %d, row %d; want version %d and a place in the training", p.Version, p.Epoch, p.Row, checkpointVersion)
+		return nil, err
 	}
 	if err := sameSettings(p.Settings, settings); err != nil {
 		return nil, err
 	}
-	delete(header, "__metadata__")
-	return p, readTensors(r, header, tensors, meta.Checksum)
+	return p, readTensors(r, arrays, tensors, checksum)
+}
+
+// decodePosition reads the header: the state, the descriptions of the arrays, and their checksum.
+func decodePosition(r io.Reader) (p *position, arrays map[string]json.RawMessage, checksum string, err error) {
+	var length [8]byte
+	if _, err := io.ReadFull(r, length[:]); err != nil {
+		return nil, nil, "", fmt.Errorf("header: %w", err)
+	}
+	n := binary.LittleEndian.Uint64(length[:])
+	if n > maxHeader {
+		return nil, nil, "", fmt.Errorf("header: found %d bytes, the limit is %d", n, maxHeader)
+	}
+	text, err := io.ReadAll(io.LimitReader(r, int64(n)))
+	if err != nil {
+		return nil, nil, "", fmt.Errorf("header: %w", err)
+	}
+	var meta metadata
+	p = &position{}
+	if err = json.Unmarshal(text, &arrays); err == nil {
+		err = json.Unmarshal(arrays["__metadata__"], &meta)
+	}
+	if err == nil {
+		err = json.Unmarshal([]byte(meta.State), p)
+	}
+	if err != nil {
+		return nil, nil, "", fmt.Errorf("header: %w", err)
+	}
+	if p.Version != checkpointVersion || p.History == nil || p.Epoch < 1 || p.Row < 0 {
+		return nil, nil, "", fmt.Errorf("found version %d, epoch %d, row %d; want version %d and a place in the training", p.Version, p.Epoch, p.Row, checkpointVersion)
+	}
+	delete(arrays, "__metadata__")
+	return p, arrays, meta.Checksum, nil
 }
 
 // readTensors wants exactly the arrays that training has, in their order.

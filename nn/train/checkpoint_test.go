@@ -160,7 +160,7 @@ func TestBlockShuffle(t *testing.T) {
 		for row := 0; row < rows; row += batch {
 			b := newBatch(min(batch, rows-row))
 			b.Index = make([]uint8, len(b.Labels)*size)
-			if err := f.load(b, n, row); err != nil {
+			if err := f.load(t.Context(), b, n, row); err != nil {
 				t.Fatal(err)
 			}
 			for i, label := range b.Labels {

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"context"
 	"math/rand/v2"
 )
 
@@ -23,6 +24,9 @@ type feed struct {
 	blocks []int // the order of the epoch's blocks
 	one    Batch
 }
+
+// defaultMemory is Options.Memory unless another is given.
+const defaultMemory = 256 << 20
 
 // blockBytes is how much is read at once: enough that seeking costs little.
 const blockBytes = 1 << 20
@@ -51,7 +55,7 @@ func newFeed(rows Rows, size int, shuffle bool, seed uint64, limit int64) *feed 
 }
 
 // load fills b, of n rows, with the rows from position row of an epoch's order on.
-func (f *feed) load(b *Batch, epoch, row int) error {
+func (f *feed) load(_ context.Context, b *Batch, epoch, row int) error {
 	n := len(b.Labels)
 	for i := range n {
 		at := row + i

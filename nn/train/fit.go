@@ -1,9 +1,11 @@
 package train
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -16,6 +18,67 @@ var ErrDiverged = errors.New("training diverged")
 
 // Fit trains the model. Cancelling ctx ends it after the step at hand, with the history so far.
 func Fit(ctx context.Context, m *nn.Model, rows Rows, o Options) (*History, error) {
+	f, err := newFit(m, o, o.ValidationSplit > 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkRows(rows, m, f.loss.classes()); err != nil {
+		return nil, err
+	}
+	split, err := f.o.split(rows.Len())
+	if err != nil {
+		return nil, err
+	}
+	if err := f.compile(rows.Colours(), split); err != nil {
+		return nil, err
+	}
+	defer f.plan.Close()
+	f.total, f.validation = split, slice(rows, split, rows.Len())
+	f.source = newFeed(slice(rows, 0, split), f.values(), o.Shuffle, o.Seed, cmp.Or(o.Memory, defaultMemory))
+	settings, err := rowSettings(rows, &f.o)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.resume(settings); err != nil {
+		return nil, err
+	}
+	return f.at.History, f.run(ctx)
+}
+
+// FitStream trains the model on rows that come once: an epoch is so many steps, and all of them have as many rows. There is no validation.
+// Cancelling ctx ends it as it does Fit.
+func FitStream(ctx context.Context, m *nn.Model, s Stream, steps int, o Options) (*History, error) {
+	o.ValidationSplit, o.Shuffle = 0, false
+	f, err := newFit(m, o, false)
+	if err != nil {
+		return nil, err
+	}
+	if steps < 1 {
+		return nil, fmt.Errorf("got %d steps an epoch, want at least 1", steps)
+	}
+	if err := f.compile(s.Colours(), o.BatchSize); err != nil {
+		return nil, err
+	}
+	defer f.plan.Close()
+	f.total, f.validation = steps*o.BatchSize, &Data{}
+	f.source, f.stream = streamed{s}, s
+	if err := f.resume(map[string]string{"steps of an epoch": fmt.Sprint(steps)}); err != nil {
+		return nil, err
+	}
+	if err := s.Seek(ctx, f.at.Stream); err != nil {
+		return nil, err
+	}
+	return f.at.History, f.run(ctx)
+}
+
+// source is where the rows of a training come from.
+type source interface {
+	// load fills b with the rows from position row of an epoch on.
+	load(ctx context.Context, b *Batch, epoch, row int) error
+}
+
+// newFit checks what does not depend on the rows.
+func newFit(m *nn.Model, o Options, validated bool) (*fit, error) {
 	if o.Optimizer == nil {
 		o.Optimizer = NewAdam(m, o.LearningRate)
 	}
@@ -23,38 +86,34 @@ func Fit(ctx context.Context, m *nn.Model, rows Rows, o Options) (*History, erro
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(checkRows(rows, m, loss.classes()), o.check(o.ValidationSplit > 0)); err != nil {
+	if err := o.check(validated); err != nil {
 		return nil, err
-	}
-	split, err := o.split(rows.Len())
-	if err != nil {
-		return nil, err
-	}
-	plan, err := m.Compile(min(o.BatchSize, split), nn.Options{Training: true, Threads: o.Threads, Palette: rows.Colours(), Without: o.Without, Seed: o.Seed})
-	if err != nil {
-		return nil, err
-	}
-	defer plan.Close()
-	size := len(plan.Index())
-	if rows.Colours() == nil {
-		size = len(plan.Input(0))
-	}
-	if o.Memory == 0 {
-		o.Memory = 256 << 20
 	}
 	f := &fit{
-		m: m, o: o, plan: plan, loss: loss, batch: newBatch(plan.Batch()), start: time.Now(), stored: time.Now(),
-		training:   newFeed(slice(rows, 0, split), size/plan.Batch(), o.Shuffle, o.Seed, o.Memory),
-		validation: slice(rows, split, rows.Len()),
-		at:         &position{Version: checkpointVersion, Epoch: 1, History: &History{}},
+		m: m, o: o, loss: loss, start: time.Now(), stored: time.Now(),
+		at: &position{Version: checkpointVersion, Epoch: 1, History: &History{}},
 	}
 	if o.Plateau != nil {
 		f.at.Plateau.Best = worst(o.Plateau.Monitor)
 	}
-	if err := f.resume(rows); err != nil {
-		return nil, err
+	return f, nil
+}
+
+// compile plans the steps, for at most so many rows.
+func (f *fit) compile(palette *nn.Palette, rows int) (err error) {
+	f.plan, err = f.m.Compile(min(f.o.BatchSize, rows), nn.Options{Training: true, Threads: f.o.Threads, Palette: palette, Without: f.o.Without, Seed: f.o.Seed})
+	if err == nil {
+		f.batch = newBatch(f.plan.Batch())
 	}
-	return f.at.History, f.run(ctx)
+	return err
+}
+
+// values is how many numbers a row has.
+func (f *fit) values() int {
+	if index := f.plan.Index(); index != nil {
+		return len(index) / f.plan.Batch()
+	}
+	return len(f.plan.Input(0)) / f.plan.Batch()
 }
 
 // split is how many rows are trained on. Keras: floor(n (1 - split)).
@@ -75,7 +134,9 @@ type fit struct {
 	o             Options
 	plan          *nn.Plan
 	loss          *objective
-	training      *feed
+	source        source
+	stream        Stream // the source, where that is one
+	total         int    // rows of an epoch
 	validation    Rows
 	batch         *Batch
 	at            *position
@@ -103,17 +164,21 @@ func (f *fit) run(ctx context.Context) error {
 
 // epoch goes on with the epoch at hand and ends it.
 func (f *fit) epoch(ctx context.Context) error {
-	total := f.training.rows.Len()
+	total := f.total
 	p := Progress{Epoch: f.at.Epoch, Epochs: f.o.Epochs, Rows: total}
 	for f.at.Row < total {
-		if err := ctx.Err(); err != nil {
-			err = fmt.Errorf("training stopped in epoch %d at row %d: %w", f.at.Epoch, f.at.Row, err)
-			return errors.Join(err, f.store())
+		err := ctx.Err()
+		if err == nil {
+			err = f.step(ctx, min(f.o.BatchSize, total-f.at.Row))
 		}
-		if err := f.step(min(f.o.BatchSize, total-f.at.Row)); err != nil {
+		if ctx.Err() != nil && err != nil {
+			err = fmt.Errorf("training stopped in epoch %d at row %d: %w", f.at.Epoch, f.at.Row, err)
+			return errors.Join(err, f.store(context.WithoutCancel(ctx)))
+		}
+		if err != nil {
 			return err
 		}
-		if err := f.storeInTime(); err != nil {
+		if err := f.storeInTime(ctx); err != nil {
 			return err
 		}
 		if err := f.report(&p); err != nil {
@@ -139,14 +204,14 @@ func (f *fit) epoch(ctx context.Context) error {
 		return err
 	}
 	f.at.Epoch, f.at.Row, f.at.Loss, f.at.Correct = f.at.Epoch+1, 0, 0, 0
-	return f.store()
+	return f.store(ctx)
 }
 
 // step trains on the next n rows.
-func (f *fit) step(n int) error {
+func (f *fit) step(ctx context.Context, n int) error {
 	start := time.Now()
 	f.batch.bind(f.plan, n)
-	if err := f.training.load(f.batch, f.at.Epoch, f.at.Row); err != nil {
+	if err := f.source.load(ctx, f.batch, f.at.Epoch, f.at.Row); err != nil {
 		return err
 	}
 	if err := f.loss.check(f.batch, f.at.Row); err != nil {
@@ -167,6 +232,9 @@ func (f *fit) step(n int) error {
 	f.at.Step++
 	f.at.Row += n
 	f.at.Loss, f.at.Correct = f.at.Loss+l, f.at.Correct+correct
+	if f.stream != nil {
+		f.at.Stream = f.stream.Position()
+	}
 	f.busy, f.rows = f.busy+time.Since(start), f.rows+n
 	f.at.History.SamplesPerSecond = float64(f.rows) / f.busy.Seconds()
 	return nil
@@ -216,22 +284,27 @@ func (f *fit) keep() {
 }
 
 // storeInTime stores a checkpoint in the middle of an epoch, where it is time for one.
-func (f *fit) storeInTime() error {
+func (f *fit) storeInTime(ctx context.Context) error {
 	c := &f.o.Checkpoint
 	if c.Steps > 0 && f.at.Step%c.Steps == 0 || c.Every > 0 && time.Since(f.stored) >= c.Every {
-		return f.store()
+		return f.store(ctx)
 	}
 	return nil
 }
 
-func (f *fit) store() error {
+func (f *fit) store(ctx context.Context) error {
 	if f.o.Checkpoint.Path == "" {
 		return nil
 	}
 	f.at.Iterations, f.at.Rate = f.o.Optimizer.Iterations, f.o.Optimizer.Rate
-	err := writeCheckpoint(f.o.Checkpoint.Path, f.at, f.tensors())
+	if err := writeCheckpoint(f.o.Checkpoint.Path, f.at, f.tensors()); err != nil {
+		return err
+	}
 	f.stored = time.Now()
-	return err
+	if f.stream != nil {
+		return f.stream.Stored(ctx, f.at.Stream)
+	}
+	return nil
 }
 
 // tensors are the arrays of the training's state.
@@ -252,27 +325,24 @@ func (f *fit) tensors() []tensor {
 	return all
 }
 
-// resume notes what must be the same to go on and goes to where the checkpoint is.
-func (f *fit) resume(rows Rows) error {
+// resume notes what must be the same to go on, of the rows and else, and goes to where the checkpoint is.
+func (f *fit) resume(rows map[string]string) error {
 	c := &f.o.Checkpoint
 	if c.Path == "" {
 		return nil
 	}
-	var err error
-	if f.at.Settings, err = f.o.settings(f.m, f.loss.Loss, rows); err != nil {
-		return err
-	}
+	f.at.Settings = f.o.settings(f.m, f.loss.Loss)
+	maps.Copy(f.at.Settings, rows)
 	if !c.Resume {
 		return nil
 	}
-	tensors := f.tensors()
-	at, err := readCheckpoint(c.Path, f.at.Settings, tensors)
+	at, err := readCheckpoint(c.Path, f.at.Settings, f.tensors())
 	if err != nil || at == nil {
 		return err
 	}
-	if at.Row > f.training.rows.Len() || at.Epoch > f.o.Epochs+1 || !slices.Contains([]int{at.Epoch - 1, at.Epoch}, len(at.History.Loss)) {
+	if at.Row > f.total || at.Epoch > f.o.Epochs+1 || !slices.Contains([]int{at.Epoch - 1, at.Epoch}, len(at.History.Loss)) {
 		return fmt.Errorf("checkpoint %s: %w: it is in epoch %d at row %d, wanted are %d epochs of %d rows",
-			c.Path, ErrCheckpoint, at.Epoch, at.Row, f.o.Epochs, f.training.rows.Len())
+			c.Path, ErrCheckpoint, at.Epoch, at.Row, f.o.Epochs, f.total)
 	}
 	f.at = at
 	f.o.Optimizer.Iterations, f.o.Optimizer.Rate = at.Iterations, at.Rate

@@ -126,22 +126,31 @@ func (o *Options) check(validated bool) error {
 	return o.Optimizer.Check()
 }
 
-// settings are what determines the weights, by name.
-func (o *Options) settings(m *nn.Model, loss Loss, rows Rows) (map[string]string, error) {
-	digest, err := rows.Digest()
-	if err != nil {
-		return nil, err
-	}
+// settings are what determines the weights besides the rows, by name.
+func (o *Options) settings(m *nn.Model, loss Loss) map[string]string {
 	s := map[string]string{
 		"batch size": fmt.Sprint(o.BatchSize), "validation split": fmt.Sprint(o.ValidationSplit), "rows kept together": fmt.Sprint(max(1, o.Group)),
 		"loss": fmt.Sprintf("%s %+v", loss.Name(), loss), "class weights": fmt.Sprint(o.ClassWeight),
 		"optimizer": o.Optimizer.Rule.Class() + " " + text(o.Optimizer.Config()), "shuffle": fmt.Sprint(o.Shuffle), "seed": fmt.Sprint(o.Seed),
 		"passes switched off": fmt.Sprint(o.Without), "early stopping": text(o.EarlyStopping), "reduce on plateau": text(o.Plateau),
-		"rows": fmt.Sprint(rows.Len()), "data": fmt.Sprintf("%016x", digest), "model and its first weights": fmt.Sprintf("%016x", digestModel(m)),
+		"model and its first weights": fmt.Sprintf("%016x", digestModel(m)),
 	}
+	maps.Copy(s, o.Checkpoint.Settings)
+	return s
+}
+
+// rowSettings are what determines the weights of the rows.
+func rowSettings(rows Rows, o *Options) (map[string]string, error) {
+	if o.Checkpoint.Path == "" {
+		return nil, nil
+	}
+	digest, err := rows.Digest()
+	if err != nil {
+		return nil, err
+	}
+	s := map[string]string{"rows": fmt.Sprint(rows.Len()), "data": fmt.Sprintf("%016x", digest)}
 	if _, ok := rows.(*Data); !ok {
 		s["memory for rows"] = fmt.Sprint(o.Memory)
 	}
-	maps.Copy(s, o.Checkpoint.Settings)
 	return s, nil
 }

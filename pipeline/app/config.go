@@ -130,6 +130,7 @@ type TrainConfig struct {
 	Patience int     `yaml:"patience" doc:"Epochs in a row without a better one after which training stops with the weights of the best. 0: it does not stop."`
 	Plateau  int     `yaml:"plateau_patience" doc:"Epochs in a row without a better one after which the schedule plateau lowers the rate."`
 
+	StepsPerEpoch   int      `yaml:"steps_per_epoch" doc:"Steps that make an epoch of a topic that is followed."`
 	CheckpointEvery Duration `yaml:"checkpoint_every" doc:"Store the state of training so often, besides after each epoch. 0s: only then."`
 	CheckpointSteps int      `yaml:"checkpoint_steps" doc:"Store it after so many steps, too. 0: no."`
 	MemoryLimit     Bytes    `yaml:"memory_limit" doc:"Most memory for rows. Where they need more, they are kept in a file of the temporary folder and shuffled by blocks."`
@@ -159,7 +160,7 @@ func Default() Config {
 		Train: TrainConfig{
 			Arch: "tutorial", Epochs: 40, BatchSize: 128, ValidationSplit: 0.3, LearningRate: 1e-3, Shuffle: true,
 			Loss: "categorical_crossentropy", ClassWeight: "none", Optimizer: "adam", Schedule: "constant", Pieces: []string{}, Monitor: "auto",
-			Plateau: 10, MemoryLimit: 2 << 30,
+			Plateau: 10, StepsPerEpoch: 100, MemoryLimit: 2 << 30,
 		},
 	}
 }

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,26 +12,26 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/formats"
 	"github.com/voxelstream/voxelstream/ingest/h5"
 	"github.com/voxelstream/voxelstream/nn"
-	"github.com/voxelstream/voxelstream/nn/infer"
 	"github.com/voxelstream/voxelstream/nn/train"
+	"github.com/voxelstream/voxelstream/pipeline/transport"
 	"github.com/voxelstream/voxelstream/voxelize"
 	"github.com/voxelstream/voxelstream/voxelize/colormap"
 	"github.com/voxelstream/voxelstream/voxelize/volarrow"
 )
 
-// dataset is labelled volumes in memory, one byte per voxel.
+// dataset is labelled volumes, one byte per voxel: in memory or, where they take more than the limit, in a file. Labels are in memory.
 type dataset struct {
+	limit   int64
 	index   []uint8
+	file    *spill
 	labels  []int32
 	dims    [3]int
 	palette *colormap.Palette
+	// ranges says what of a topic was read; empty elsewhere.
+	ranges string
 	// unlabelled and bad rows are left out.
 	unlabelled, bad int
 	firstBad        error
-}
-
-func (d *dataset) data() *train.Data {
-	return &train.Data{Index: d.index, Palette: infer.Plan(d.palette), Labels: d.labels}
 }
 
 // classes is one more than the largest label.
@@ -61,13 +62,13 @@ func (d *dataset) balance(m *nn.Model) []float64 {
 	return weights
 }
 
-func (d *dataset) add(v *voxelize.Volume) {
+func (d *dataset) add(v *voxelize.Volume) error {
 	if v.Label < 0 {
 		d.unlabelled++
-		return
+		return nil
 	}
-	d.index = append(d.index, v.Index...)
 	d.labels = append(d.labels, v.Label)
+	return d.grow(v.Index)
 }
 
 // empty says why there is nothing to work with.
@@ -91,18 +92,34 @@ func (a *App) readData(ctx context.Context, paths []string, split string, prefer
 	if err != nil {
 		return nil, err
 	}
-	d := &dataset{dims: v.Dims(), palette: v.Palette()}
+	d := a.newDataset(v.Dims(), v.Palette())
 	bar := a.Screen.Progress("rows read")
 	defer bar.Done()
 	for _, path := range paths {
 		if err := a.readInput(ctx, d, path, split, prefer, v, func() { bar.Set(int64(len(d.labels)), 0, "") }); err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
+			return nil, errors.Join(fmt.Errorf("%s: %w", path, err), d.close())
 		}
 	}
+	return a.finished(d, paths)
+}
+
+// newDataset keeps rows in memory up to half of the limit: the other half is for what training reads of a file.
+func (a *App) newDataset(dims [3]int, palette *colormap.Palette) *dataset {
+	return &dataset{limit: int64(a.Config.Train.MemoryLimit) / 2, dims: dims, palette: palette}
+}
+
+// finished ends the reading of d and says what was left out.
+func (a *App) finished(d *dataset, from any) (*dataset, error) {
 	if d.bad > 0 || d.unlabelled > 0 {
 		a.Log.Warn("left out rows", "bad", d.bad, "unlabelled", d.unlabelled, "first error", d.firstBad)
 	}
-	return d, d.empty(paths)
+	if err := errors.Join(d.empty(from), d.finish()); err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	if d.file != nil {
+		a.Log.Info("the rows are in a file, and shuffled by blocks", "rows", len(d.labels), "memory limit", a.Config.Train.MemoryLimit)
+	}
+	return d, nil
 }
 
 func (a *App) readInput(ctx context.Context, d *dataset, path, split string, prefer []h5.Split, v *voxelize.Voxelizer, progress func()) error {
@@ -149,8 +166,8 @@ func readSource(ctx context.Context, d *dataset, src ingest.Source, v *voxelize.
 	failed, err := eachSample(ctx, src, func(s ingest.Sample) error {
 		vol, err := v.Volume(s)
 		if err == nil {
-			d.add(&vol)
 			progress()
+			err = d.add(&vol)
 		}
 		return err
 	}, func(err error) {
@@ -162,58 +179,107 @@ func readSource(ctx context.Context, d *dataset, src ingest.Source, v *voxelize.
 	return err
 }
 
-// readTopic reads the labelled volumes that the topic holds now. Volumes that were sent twice are taken once.
-func (a *App) readTopic(ctx context.Context, o voxelize.Options) (*dataset, error) {
-	palette, err := colormap.ByName(o.Colormap)
+// topicSetting is the name of the setting of a checkpoint that says what of a topic was read.
+const topicSetting = "topic"
+
+// readTopic reads the labelled volumes that the topic holds now or, to resume, held when training began. Volumes that were sent twice are taken
+// once.
+func (a *App) readTopic(ctx context.Context, vo voxelize.Options, o TrainOptions) (*dataset, error) {
+	palette, err := colormap.ByName(vo.Colormap)
 	if err != nil {
 		return nil, err
 	}
-	d := &dataset{dims: o.Dims, palette: palette}
-	seen := map[string]bool{}
+	d := a.newDataset(vo.Dims, palette)
 	bar := a.Screen.Progress("volumes read")
 	defer bar.Done()
 	err = a.withBus(ctx, func(b *bus) error {
-		for m, err := range b.client.Records(ctx, a.Config.Kafka.Volumes, false) {
+		ranges, err := a.topicRanges(ctx, b, o)
+		if err != nil {
+			return err
+		}
+		d.ranges = ranges.String()
+		seen := map[string]bool{}
+		for m, err := range b.client.Range(ctx, ranges.Topic, ranges.From, ranges.To) {
 			if err != nil {
 				return err
 			}
-			if err := d.addMessage(m.Value, string(m.Key), m.Verify(), seen); err != nil {
-				d.bad++
-				if d.firstBad == nil {
-					d.firstBad = fmt.Errorf("%s/%d offset %d: %w", m.Topic, m.Partition, m.Offset, err)
-				}
+			if err := d.addMessage(&m, seen); err != nil {
+				return err
 			}
 			bar.Set(int64(len(d.labels)), 0, "")
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, d.close())
 	}
-	if d.bad > 0 || d.unlabelled > 0 {
-		a.Log.Warn("left out", "messages", d.bad, "unlabelled", d.unlabelled, "first error", d.firstBad)
-	}
-	return d, d.empty("topic " + a.Config.Kafka.Volumes)
+	return a.finished(d, "topic "+a.Config.Kafka.Volumes)
 }
 
-func (d *dataset) addMessage(value []byte, stream string, damage error, seen map[string]bool) error {
-	if damage != nil {
-		return damage
+// topicRanges is a part of a topic: by partition the first offset and the one behind the last.
+type topicRanges struct {
+	Topic string  `json:"topic"`
+	From  []int64 `json:"from"`
+	To    []int64 `json:"to"`
+}
+
+func (r *topicRanges) String() string {
+	text, _ := json.Marshal(r) // a text and numbers
+	return string(text)
+}
+
+// topicRanges is what the topic holds, or what the checkpoint to resume says.
+func (a *App) topicRanges(ctx context.Context, b *bus, o TrainOptions) (*topicRanges, error) {
+	r := &topicRanges{Topic: a.Config.Kafka.Volumes}
+	if o.Resume {
+		settings, err := train.CheckpointSettings(o.Checkpoint)
+		if err != nil {
+			return nil, err
+		}
+		was := &topicRanges{}
+		if json.Unmarshal([]byte(settings[topicSetting]), was) == nil && was.Topic == r.Topic && len(was.From) == len(was.To) {
+			return was, nil
+		}
 	}
-	batch, err := volarrow.Decode(value, stream)
+	var err error
+	r.From, r.To, err = b.client.Bounds(ctx, r.Topic)
+	return r, err
+}
+
+// addMessage keeps the labelled volumes of a message. Only what cannot be kept is an error; a bad message is counted.
+func (d *dataset) addMessage(m *transport.Message, seen map[string]bool) error {
+	batch, err := d.decode(m)
 	if err != nil {
-		return err
-	}
-	if batch.Dims != d.dims || batch.Palette != d.palette.Name {
-		return fmt.Errorf("found volumes of %v cells in palette %s, want %v in %s", batch.Dims, batch.Palette, d.dims, d.palette.Name)
+		d.bad++
+		if d.firstBad == nil {
+			d.firstBad = fmt.Errorf("%s/%d offset %d: %w", m.Topic, m.Partition, m.Offset, err)
+		}
+		return nil
 	}
 	for i := range batch.Volumes {
 		if id := batch.Volumes[i].ID(); !seen[id] {
 			seen[id] = true
-			d.add(&batch.Volumes[i])
+			if err := d.add(&batch.Volumes[i]); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// decode takes the volumes out of a message, which must be such as d has.
+func (d *dataset) decode(m *transport.Message) (b volarrow.Batch, err error) {
+	if err := m.Verify(); err != nil {
+		return b, err
+	}
+	b, err = volarrow.Decode(m.Value, string(m.Key))
+	if err != nil {
+		return b, err
+	}
+	if b.Dims != d.dims || b.Palette != d.palette.Name {
+		return b, fmt.Errorf("found volumes of %v cells in palette %s, want %v in %s", b.Dims, b.Palette, d.dims, d.palette.Name)
+	}
+	return b, nil
 }
 
 // writeTo writes a file through write, which gets it open.

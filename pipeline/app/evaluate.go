@@ -49,7 +49,8 @@ func (a *App) Evaluate(ctx context.Context, paths []string, split, report string
 	if err != nil {
 		return err
 	}
-	e, err := train.Evaluate(ctx, m.Model, d.data(), train.EvaluateOptions{Threads: a.Threads(), TopK: a.Config.Model.TopK, AUC: true})
+	defer d.close() //nolint:errcheck // read from only
+	e, err := train.Evaluate(ctx, m.Model, d.rows(), train.EvaluateOptions{Threads: a.Threads(), TopK: a.Config.Model.TopK, AUC: true})
 	if err != nil {
 		return interrupted(ctx, err)
 	}

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,8 @@ import (
 type TrainOptions struct {
 	// FromTopic trains on the labelled volumes of the topic in place of files.
 	FromTopic bool
+	// Follow, with FromTopic, trains on each volume of the topic once, as they come.
+	Follow bool
 	// Split is "train", "test" or "all" of an archive with parts; empty: train, or all where there are no parts. "pairs" is as empty, and the
 	// validation split keeps even rows and the odd ones behind them together.
 	Split string
@@ -59,6 +62,17 @@ func (a *App) Train(ctx context.Context, paths []string, o TrainOptions) error {
 	if o.FromTopic == (len(paths) > 0) {
 		return Usage(errors.New("want files with labelled data, or --from-topic"))
 	}
+	if o.Follow {
+		switch {
+		case !o.FromTopic:
+			return Usage(errors.New("--follow: want --from-topic with it"))
+		case o.Classes == 0 && o.Init == "":
+			return Usage(errors.New("--follow: want --classes or --init, as the labels to come are not known"))
+		case a.Config.Train.ClassWeight == "balanced":
+			return Usage(errors.New("--follow: the shares of classes to come are not known, want train.class_weight none"))
+		}
+		a.Config.Train.ValidationSplit = 0
+	}
 	if err := savable(o.Out); err != nil {
 		return Usage(err)
 	}
@@ -70,28 +84,11 @@ func (a *App) Train(ctx context.Context, paths []string, o TrainOptions) error {
 	if o.Checkpoint == "" {
 		o.Checkpoint = o.Out + ".checkpoint"
 	}
-	vo := a.Config.voxelOptions()
-	var m *nn.Model
-	if o.Init != "" {
-		var err error
-		if m, vo, err = a.initial(ctx, o.Init, vo); err != nil {
-			return err
-		}
-	}
-	d, err := a.trainingData(ctx, paths, o, vo)
-	if err != nil {
-		return err
-	}
-	if m == nil {
-		if m, err = a.newModel(d, o.Classes); err != nil {
-			return err
-		}
-	}
-	history, err := a.fit(ctx, m, d, o)
+	m, history, rows, err := a.trained(ctx, paths, o)
 	if err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}
-	if len(history.Loss) == 0 {
+	if history == nil || len(history.Loss) == 0 {
 		return errors.Join(err, errInterrupted)
 	}
 	if err := saveTraining(m, history, o); err != nil {
@@ -99,13 +96,44 @@ func (a *App) Train(ctx context.Context, paths []string, o TrainOptions) error {
 	}
 	total, _ := m.Count()
 	r := TrainResult{
-		Epochs: len(history.Loss), History: history, SamplesPerSecond: history.SamplesPerSecond, Parameters: total, Model: o.Out, Rows: len(d.labels),
+		Epochs: len(history.Loss), History: history, SamplesPerSecond: history.SamplesPerSecond, Parameters: total, Model: o.Out, Rows: rows,
 		Seed: a.Config.Seed, BestEpoch: history.BestEpoch, Stopped: history.Stopped,
 	}
 	if err := a.print(r, r.text); err != nil {
 		return err
 	}
 	return interrupted(ctx, nil)
+}
+
+// trained is the model after training, with the number of rows that an epoch had.
+func (a *App) trained(ctx context.Context, paths []string, o TrainOptions) (m *nn.Model, h *train.History, rows int, err error) {
+	vo := a.Config.voxelOptions()
+	if o.Init != "" {
+		if m, vo, err = a.initial(ctx, o.Init, vo); err != nil {
+			return nil, nil, 0, err
+		}
+	}
+	if o.Follow {
+		if m == nil {
+			if m, err = a.newModel(vo.Dims, vo.Colormap, o.Classes); err != nil {
+				return nil, nil, 0, err
+			}
+		}
+		h, err = a.follow(ctx, m, o, vo)
+		return m, h, a.Config.Train.StepsPerEpoch * a.Config.Train.BatchSize, err
+	}
+	d, err := a.trainingData(ctx, paths, o, vo)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	defer d.close() //nolint:errcheck // read from only
+	if m == nil {
+		if m, err = a.newModel(d.dims, d.palette.Name, cmp.Or(o.Classes, d.classes())); err != nil {
+			return nil, nil, 0, err
+		}
+	}
+	h, err = a.fit(ctx, m, d, o)
+	return m, h, len(d.labels), err
 }
 
 // initial loads the model to start from; its input and palette decide how volumes are made.
@@ -134,7 +162,7 @@ func (a *App) fitting(m *nn.Model, vo voxelize.Options) (voxelize.Options, error
 
 func (a *App) trainingData(ctx context.Context, paths []string, o TrainOptions, vo voxelize.Options) (*dataset, error) {
 	if o.FromTopic {
-		return a.readTopic(ctx, vo)
+		return a.readTopic(ctx, vo, o)
 	}
 	split := o.Split
 	if split == pairs {
@@ -143,34 +171,47 @@ func (a *App) trainingData(ctx context.Context, paths []string, o TrainOptions, 
 	return a.readData(ctx, paths, split, []h5.Split{h5.Train}, vo)
 }
 
-// newModel makes the configured architecture for the data.
-func (a *App) newModel(d *dataset, classes int) (*nn.Model, error) {
-	if classes == 0 {
-		classes = d.classes()
-	}
-	m, err := zoo.New(a.Config.Train.Arch, nn.Shape{d.dims[0], d.dims[1], d.dims[2], 3}, classes)
+// newModel makes the configured architecture.
+func (a *App) newModel(dims [3]int, colormap string, classes int) (*nn.Model, error) {
+	m, err := zoo.New(a.Config.Train.Arch, nn.Shape{dims[0], dims[1], dims[2], 3}, classes)
 	if err != nil {
 		return nil, Usage(fmt.Errorf("train.arch: %w", err))
 	}
-	m.Colormap = d.palette.Name
+	m.Colormap = colormap
 	m.Init(a.Config.Seed)
 	return m, nil
 }
 
-func (a *App) fit(ctx context.Context, m *nn.Model, d *dataset, o TrainOptions) (h *train.History, err error) {
+func (a *App) fit(ctx context.Context, m *nn.Model, d *dataset, o TrainOptions) (*train.History, error) {
 	c := &a.Config.Train
-	data := d.data()
-	options, err := c.options(m, int(float64(data.Len())*(1-c.ValidationSplit)))
+	rows := d.rows()
+	options, err := a.fitOptions(m, int(float64(rows.Len())*(1-c.ValidationSplit)), o)
 	if err != nil {
 		return nil, err
+	}
+	if c.ClassWeight == "balanced" {
+		options.ClassWeight = d.balance(m)
+	}
+	if d.ranges != "" {
+		options.Checkpoint.Settings = map[string]string{topicSetting: d.ranges}
+	}
+	log := a.newTrainingLog(m, o)
+	options.Progress = log.progress
+	h, err := train.Fit(ctx, m, rows, options)
+	return h, errors.Join(err, log.close())
+}
+
+// fitOptions are those of the configuration and of the command line, for so many rows in an epoch.
+func (a *App) fitOptions(m *nn.Model, rows int, o TrainOptions) (train.Options, error) {
+	c := &a.Config.Train
+	options, err := c.options(m, rows)
+	if err != nil {
+		return options, err
 	}
 	options.Seed, options.Threads = a.Config.Seed, a.Threads()
 	options.Checkpoint.Path, options.Checkpoint.Resume = o.Checkpoint, o.Resume
 	if o.Split == pairs {
 		options.Group = 2
-	}
-	if c.ClassWeight == "balanced" {
-		options.ClassWeight = d.balance(m)
 	}
 	if (o.KeepBest || o.Best != "") && options.EarlyStopping == nil {
 		options.EarlyStopping = &train.EarlyStopping{Monitor: c.Monitor, MinDelta: c.MinDelta}
@@ -181,10 +222,7 @@ func (a *App) fit(ctx context.Context, m *nn.Model, d *dataset, o TrainOptions) 
 	if o.KeepBest {
 		options.EarlyStopping.Restore = true
 	}
-	log := &trainingLog{app: a, m: m, o: o, bar: a.Screen.Progress("rows")}
-	defer func() { err = errors.Join(err, log.close()) }()
-	options.Progress = log.progress
-	return train.Fit(ctx, m, data, options)
+	return options, nil
 }
 
 func saveTraining(m *nn.Model, h *train.History, o TrainOptions) error {

@@ -17,21 +17,38 @@ func (c *TrainConfig) validate() (errs []error) {
 			errs = append(errs, fmt.Errorf("train.%s: found %v, want %s", key, found, want))
 		}
 	}
-	for key, v := range map[string]float64{
-		"validation_split": c.ValidationSplit, "label_smoothing": c.LabelSmoothing, "momentum": c.Momentum, "ema_momentum": c.EMAMomentum,
-		"decay_factor": c.DecayFactor,
+	for _, k := range []struct {
+		key string
+		v   float64
+	}{
+		{"validation_split", c.ValidationSplit},
+		{"label_smoothing", c.LabelSmoothing},
+		{"momentum", c.Momentum},
+		{"ema_momentum", c.EMAMomentum},
+		{"decay_factor", c.DecayFactor},
 	} {
-		check(v >= 0 && v < 1, key, v, "0 or more and less than 1")
+		check(k.v >= 0 && k.v < 1, k.key, k.v, "0 or more and less than 1")
 	}
-	for key, v := range map[string]float64{
-		"weight_decay": c.WeightDecay, "clip_norm": c.ClipNorm, "clip_global_norm": c.ClipGlobalNorm, "clip_value": c.ClipValue, "min_delta": c.MinDelta,
-		"warm_up": float64(c.WarmUp), "decay_steps": float64(c.DecaySteps), "patience": float64(c.Patience), "checkpoint_every": float64(c.CheckpointEvery),
-		"checkpoint_steps": float64(c.CheckpointSteps),
+	for _, k := range []struct {
+		key      string
+		v, least float64
+	}{
+		{"epochs", float64(c.Epochs), 1},
+		{"batch_size", float64(c.BatchSize), 1},
+		{"steps_per_epoch", float64(c.StepsPerEpoch), 1},
+		{"plateau_patience", float64(c.Plateau), 1},
+		{"weight_decay", c.WeightDecay, 0},
+		{"clip_norm", c.ClipNorm, 0},
+		{"clip_global_norm", c.ClipGlobalNorm, 0},
+		{"clip_value", c.ClipValue, 0},
+		{"min_delta", c.MinDelta, 0},
+		{"warm_up", float64(c.WarmUp), 0},
+		{"decay_steps", float64(c.DecaySteps), 0},
+		{"patience", float64(c.Patience), 0},
+		{"checkpoint_every", float64(c.CheckpointEvery), 0},
+		{"checkpoint_steps", float64(c.CheckpointSteps), 0},
 	} {
-		check(v >= 0, key, v, "0 or more")
-	}
-	for key, v := range map[string]int{"epochs": c.Epochs, "batch_size": c.BatchSize, "plateau_patience": c.Plateau} {
-		check(v >= 1, key, v, "1 or more")
+		check(k.v >= k.least, k.key, k.v, fmt.Sprintf("%g or more", k.least))
 	}
 	check(c.LearningRate > 0 && c.LearningRate <= 10, "learning_rate", c.LearningRate, "more than 0, at most 10")
 	check(c.MemoryLimit >= 1<<20, "memory_limit", c.MemoryLimit, "1MiB or more")
@@ -68,7 +85,7 @@ func (c *TrainConfig) options(m *nn.Model, rows int) (train.Options, error) {
 	}
 	o := train.Options{
 		Epochs: c.Epochs, BatchSize: c.BatchSize, ValidationSplit: c.ValidationSplit, Loss: loss, LearningRate: c.LearningRate, Shuffle: c.Shuffle,
-		Memory: int64(c.MemoryLimit), Optimizer: c.optimizer(m, (rows+c.BatchSize-1)/c.BatchSize),
+		Memory: int64(c.MemoryLimit) / 2, Optimizer: c.optimizer(m, (rows+c.BatchSize-1)/c.BatchSize),
 		Checkpoint: train.Checkpointing{Steps: uint64(c.CheckpointSteps), Every: c.CheckpointEvery.std()},
 	}
 	if err := o.Optimizer.Check(); err != nil {

@@ -24,6 +24,10 @@ type trainingLog struct {
 	board []*tensorboard.Writer // of training and validation; opened at the end of the first epoch
 }
 
+func (a *App) newTrainingLog(m *nn.Model, o TrainOptions) *trainingLog {
+	return &trainingLog{app: a, m: m, o: o, bar: a.Screen.Progress("rows")}
+}
+
 // progress takes what Fit tells.
 func (l *trainingLog) progress(p train.Progress) error {
 	note := fmt.Sprintf("epoch %d/%d  loss %.4f  accuracy %.4f", p.Epoch, p.Epochs, p.Loss, p.Accuracy)

@@ -31,6 +31,48 @@ func (c *Client) Records(ctx context.Context, topic string, follow bool) iter.Se
 	}
 }
 
+// Bounds returns the offsets, by partition, of a topic's oldest message and behind its newest.
+func (c *Client) Bounds(ctx context.Context, topic string) (from, to []int64, err error) {
+	n, err := c.Partitions(ctx, topic)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, which := range []struct {
+		bound bound
+		out   *[]int64
+	}{{kafkago.FirstOffset, &from}, {kafkago.LastOffset, &to}} {
+		err := c.retry(ctx, "list offsets of "+topic, func(ctx context.Context) error {
+			found, err := c.offsets(ctx, topic, which.bound, all(n)...)
+			*which.out = nil
+			for p := range n {
+				*which.out = append(*which.out, found[p])
+			}
+			return err
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+	}
+	return from, to, nil
+}
+
+// Range reads the messages of a topic from the offsets from up to, not including, to, partition after partition. The error, if any, is the last
+// thing it yields.
+func (c *Client) Range(ctx context.Context, topic string, from, to []int64) iter.Seq2[transport.Message, error] {
+	return func(yield func(transport.Message, error) bool) {
+		for p := range from {
+			_, err := c.readRange(ctx, topic, p, from[p], to[p], func(m transport.Message) bool { return yield(m, nil) })
+			if errors.Is(err, errStopped) {
+				return
+			}
+			if err != nil {
+				yield(transport.Message{}, err)
+				return
+			}
+		}
+	}
+}
+
 // errStopped ends a read because its consumer has enough.
 var errStopped = errors.New("stopped")
 
