@@ -79,7 +79,10 @@ func graph(tb testing.TB) *nn.Model {
 	mean := apply(&layers.GlobalPooling3D{Average: true}, sum)
 	most := apply(&layers.GlobalPooling3D{}, long)
 	joined := apply(layers.NewConcatenate(), mean, most)
-	a, b := apply(layers.NewDense(2, "softmax"), joined), apply(layers.NewDense(1, "sigmoid"), most)
+	leaking := layers.NewDense(3, "")
+	leaking.ActivationLayer, leaking.KernelWeight.Regularizer.L2, leaking.BiasWeight.Constraint.Name = layers.NewLeakyReLU(.2), .01, "non_neg"
+	again := apply(leaking, apply(leaking, most)) // shared
+	a, b := apply(layers.NewDense(2, "softmax"), joined), apply(layers.NewDense(1, "sigmoid"), again)
 	m, err := nn.Functional("residual", []*nn.Node{in}, []*nn.Node{a, b})
 	if err != nil {
 		tb.Fatal(err)

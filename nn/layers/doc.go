@@ -73,7 +73,10 @@ func FromConfig(class string, attributes map[string]any) (nn.Layer, error) {
 // ToConfig returns Keras's attributes of a layer that is part of a model, all of them: what FromConfig makes it from again.
 func ToConfig(l nn.Layer) map[string]any {
 	b := l.Base()
-	attributes := map[string]any{"name": b.Name, "dtype": "float32"}
+	attributes := map[string]any{"dtype": "float32"}
+	if b.Name != "" { // a layer in the place of an activation may have none
+		attributes["name"] = b.Name
+	}
 	if b.Frozen && len(b.Params) > 0 { // SpatialDropout3D does not take trainable at all
 		attributes["trainable"] = false
 	}

@@ -74,7 +74,7 @@ def two():
 def siamese():
     """Two inputs through the same layers, one of them in a third place too."""
     a, b = layers.Input((4, 4, 4, 2), name="a"), layers.Input((4, 4, 4, 2), name="b")
-    conv, norm, dense = layers.Conv3D(3, 2, activation="tanh"), layers.BatchNormalization(), layers.Dense(4, activation="relu")
+    conv, norm, dense = layers.Conv3D(3, 2, activation=layers.LeakyReLU(negative_slope=0.3)), layers.BatchNormalization(), layers.Dense(4, activation="relu")
     left, right = (dense(layers.Flatten()(norm(conv(x)))) for x in (a, b))
     again = layers.Dense(4, name="again")
     joined = layers.Multiply()([left, again(again(right))])
