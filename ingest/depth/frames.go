@@ -19,8 +19,8 @@ import (
 // Frames is a folder of depth images that have "depth" in their names, or lie in a folder depth/, with colour images of the same names but for
 // "color" or "rgb" instead: Redwood and Open3D (depth/00000.png, color/00000.jpg), 7-Scenes and tsdf-fusion (frame-000000.depth.png,
 // frame-000000.color.png), the sets of "14 lectures on visual SLAM" (depth/1.pgm, color/1.png). Images are of millimetres. The camera is what
-// lies beside them (camera_primesense.json or another camera*.json of Open3D, camera-intrinsics.txt of tsdf-fusion), else the usual one for
-// their size. Without times the frames go by the order of their names, numbers by value. Poses are read where they are: a matrix beside each
+// lies beside them (camera_primesense.json or another camera*.json of Open3D, camera-intrinsics.txt of tsdf-fusion, the calibration.json of an Azure Kinect,
+// whose colours are registered to depth where they are not), else the usual one for their size. Without times the frames go by the order of their names, numbers by value. Poses are read where they are: a matrix beside each
 // frame (frame-000000.pose.txt, pose/0.txt), or a list of all (see posesOf). 65535 is no measurement, as 7-Scenes has it.
 var Frames = folderFormat("depth-folder", detectFrames, readFrames)
 
@@ -85,7 +85,12 @@ func readFrames(dir string, o *ingest.Options) (*sequence, error) {
 	for i := range min(len(poses), len(f.pairs)) {
 		f.pairs[i].pose = poses[i]
 	}
-	if o.Camera == nil {
+	if have["calibration.json"] && o.Camera == nil {
+		if err := f.readAzure(filepath.Join(dir, "calibration.json")); err != nil {
+			return nil, err
+		}
+	}
+	if o.Camera == nil && f.camera == nil {
 		cam, err := cameraBeside(dir, have)
 		if err != nil {
 			return nil, err
@@ -93,6 +98,23 @@ func readFrames(dir string, o *ingest.Options) (*sequence, error) {
 		o.Camera = cam
 	}
 	return f, nil
+}
+
+// readAzure takes the cameras of an Azure Kinect; files of the same name that hold something else are left.
+func (s *sequence) readAzure(path string) error {
+	data, err := ingest.ReadFile(path, ingest.Options{MaxBytes: 1 << 20})
+	if err != nil {
+		return err
+	}
+	a, err := parseAzure(data)
+	if errors.Is(err, errNotAzure) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	s.camera, s.colorCamera = a.camera, a.colorCamera
+	return nil
 }
 
 // colorName is the colour image that belongs to a depth image, or "".
@@ -149,7 +171,7 @@ func digits(s string) int {
 func cameraBeside(dir string, have map[string]bool) (*ingest.Intrinsics, error) {
 	names := make([]string, 0, 4)
 	for name := range have {
-		if name == "camera-intrinsics.txt" || strings.HasPrefix(name, "camera") && strings.HasSuffix(name, ".json") || name == "intrinsic.json" {
+		if name == "camera-intrinsics.txt" || name == "intrinsics.txt" || strings.HasPrefix(name, "camera") && strings.HasSuffix(name, ".json") || name == "intrinsic.json" {
 			names = append(names, name)
 		}
 	}

@@ -47,7 +47,7 @@ func camera(o ingest.Options, width, height int) ingest.Intrinsics {
 const millimetres = 1000
 
 // PNG is a single depth image: 16-bit grey PNG, one unit a number, 0 where the sensor saw nothing. The file does not say its unit:
-// Options.DepthUnits does, else it is a millimetre.
+// Options.DepthUnits does, else it is a millimetre, with the bits rotated where they are as in SUN RGB-D.
 var PNG = ingest.Format{
 	Name:   "png-depth",
 	Detect: detectPNG,
@@ -96,10 +96,14 @@ func readPNG(path string, o ingest.Options) (*ingest.Frame, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := decodePNG(data, units(o, millimetres), o.WithDefaults())
+	width, height, raw, err := rawPNG(data, o.WithDefaults())
 	if err != nil {
 		return nil, fmt.Errorf("%s: depth image: %w", path, err)
 	}
+	if o.DepthUnits == 0 && rotated(raw) {
+		unrotate(raw)
+	}
+	f := metres(width, height, raw, units(o, millimetres))
 	f.Cam = camera(o, f.Width, f.Height)
 	return f, nil
 }

@@ -39,6 +39,7 @@ func All() []ingest.Format {
 		depth.TangoBuffer,
 		depth.Kinect,
 		depth.Fakenect,
+		depth.SUN, // before the folders that it looks like
 		depth.TUM,
 		depth.Frames, // after TUM, whose folders look alike
 		medical.NIfTI,

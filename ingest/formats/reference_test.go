@@ -40,19 +40,20 @@ var reference = map[string]struct{ variants, decoder, sample string }{
 	"npy":        {"versions 1 to 3; numbers of 1 to 8 bytes, float16, records; either order", "own", "made by the tests"},
 	"npz":        {"as npy, with labels; MedMNIST3D", "archive/zip and own", "adrenalmnist3d.npz"},
 	"idx":        {"images and labels of all number types", "own", "MNIST t10k-images-idx3-ubyte.gz"},
-	"png-depth":  {"16-bit grey; unit by option, else millimetres", "image/png", "Redwood depth_00000.png"},
+	"png-depth":  {"16-bit grey; unit by option, else millimetres; rotated bits of SUN RGB-D", "image/png", "Redwood depth_00000.png"},
 	"pgm-depth":  {"P5 of 16 bits, either byte order", "own", "slambook ch5 depth 1.pgm"},
 	"kinect-raw": {"Kinect v1 frames of 11 bits, packed or in two bytes, without a header", "own", "made by the tests"},
 	"fakenect": {
 		"folders of libfreenect's record and of the raw NYU data set: disparities or millimetres, colour registered to them",
 		"own", "made by the tests",
 	},
+	"sunrgbd": {"scene folders: rotated bits, camera, tilt as pose, colour", "image/png, image/jpeg and own", "made by the tests"},
 	"tum": {
 		"association files, or depth.txt and rgb.txt paired by time; colour; poses of groundtruth.txt",
 		"image/png, image/jpeg and own", "a TUM style recording of an Orbbec camera",
 	},
 	"depth-folder": {
-		"Redwood, Open3D, 7-Scenes, tsdf-fusion, slambook; cameras of Open3D and tsdf-fusion; poses of all of them",
+		"Redwood, Open3D, 7-Scenes, tsdf-fusion, slambook; cameras of Open3D, tsdf-fusion and Azure Kinect; poses of all of them",
 		"image/png, image/jpeg and own", "tsdf-fusion frame-000150",
 	},
 	"nifti": {
@@ -86,8 +87,8 @@ var reference = map[string]struct{ variants, decoder, sample string }{
 		"own; compress/bzip2, pierrec/lz4", "Ouster SDK 512x10 bag",
 	},
 	"rosbag2": {
-		"SQLite; velodyne_msgs/VelodyneScan, pandar_msgs/PandarScan (QT64, with its calibration)",
-		"modernc.org/sqlite and own", "Nebula VLP-32C and QT64 recordings with truth clouds",
+		"SQLite; velodyne_msgs/VelodyneScan, pandar_msgs/PandarScan (QT64 with its calibration, XT16, 40P), robosense_msgs/RobosenseScan (Helios)",
+		"modernc.org/sqlite and own", "Nebula VLP-32C, QT64 and Helios-16P recordings with truth clouds",
 	},
 	"nuscenes": {".pcd.bin sweeps", "own", "nuScenes n015 LIDAR_TOP"},
 	"kitti":    {".bin, .bin.gz", "own", "KITTI odometry 00 000000"},
