@@ -270,11 +270,14 @@ func (g *Grids) Text() string {
 
 // Packets describes a recording of a sensor's packets.
 type Packets struct {
-	Sensor  string     `json:"sensor"`
-	Packets int        `json:"packets"`
-	Frames  int        `json:"frames"`
-	Returns int        `json:"returns"`
-	Time    *time.Time `json:"time,omitempty"`
+	Sensor  string `json:"sensor"`
+	Packets int    `json:"packets"`
+	Frames  int    `json:"frames"`
+	Returns int    `json:"returns"`
+	// Lost are the packets that the sensor sent, by its counters or its clock, and that are not there; Repeated those that are there twice.
+	Lost     int        `json:"lost"`
+	Repeated int        `json:"repeated"`
+	Time     *time.Time `json:"time,omitempty"`
 }
 
 // Kind is "packets".
@@ -282,5 +285,6 @@ func (*Packets) Kind() string { return "packets" }
 
 // Text is the sensor and the counts.
 func (p *Packets) Text() string {
-	return fmt.Sprintf("sensor  %s\npackets %d\nframes  %d\nreturns %d", p.Sensor, p.Packets, p.Frames, p.Returns)
+	return fmt.Sprintf("sensor  %s\npackets %d, %d lost, %d repeated\nframes  %d\nreturns %d", p.Sensor, p.Packets, p.Lost, p.Repeated,
+		p.Frames, p.Returns)
 }

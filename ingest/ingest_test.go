@@ -100,7 +100,7 @@ func TestInfoJSON(t *testing.T) {
 		`{"file":"g.npy","format":"npy","kind":"grid","rows":2,"shape":[4,4,4],"labels":{"1":2}}`: {
 			"g.npy", "npy", &Grids{Rows: 2, Shape: []int{4, 4, 4}, Labels: map[string]int{"1": 2}},
 		},
-		`{"file":"v.pcap","format":"pcap","kind":"packets","sensor":"VLP-16","packets":7,"frames":1,"returns":9}`: {
+		`{"file":"v.pcap","format":"pcap","kind":"packets","sensor":"VLP-16","packets":7,"frames":1,"returns":9,"lost":0,"repeated":0}`: {
 			"v.pcap", "pcap", &Packets{Sensor: "VLP-16", Packets: 7, Frames: 1, Returns: 9},
 		},
 	} {

@@ -63,12 +63,15 @@ func (c *cdr) stamp() time.Time {
 type scanMessage struct {
 	size    int  // of the array of bytes in a packet
 	counted bool // a uint32 behind the array says how many of them are used
+	kinds   bool // a byte before the array says what kind of packet it is
 }
 
 // scanMessages are the message types that are understood, by name.
 var scanMessages = map[string]scanMessage{
 	"velodyne_msgs/msg/VelodyneScan": {size: velodyneSize},
 	"pandar_msgs/msg/PandarScan":     {size: 1500, counted: true},
+	// The packets say themselves whether they are data or device information.
+	"robosense_msgs/msg/RobosenseScan": {size: 1500, counted: true, kinds: true},
 }
 
 // packets takes the packets out of a message.
@@ -83,6 +86,9 @@ func (m scanMessage) packets(data []byte) ([]packet, error) {
 	var out []packet
 	for range n {
 		p := packet{time: c.stamp()}
+		if m.kinds {
+			c.bytes(1)
+		}
 		p.data = c.bytes(m.size)
 		if m.counted {
 			if used := int(c.uint32()); c.err == nil && used <= m.size {

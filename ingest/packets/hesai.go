@@ -1,147 +1,224 @@
 package packets
 
 import (
-	"bytes"
 	"encoding/binary"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"math"
-	"strconv"
-	"strings"
-	"time"
-
-	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// A packet of a Hesai PandarQT64 is 1072 bytes: a header of 12 (0xEEFF, version, ..., at 6 the lasers, the blocks, at 9 the unit of distance
-// in millimetres, the returns), 4 blocks of an azimuth in hundredths of a degree and 64 x (distance uint16, reflectivity, confidence), and a
-// tail of 28. Little endian. With two returns, blocks come in pairs of one azimuth. Hesai PandarQT64 User Manual, 3.2.
+// A Hesai packet has blocks of an azimuth in hundredths of a degree and one return per laser, little endian.
+//
+// PandarQT64 (1072 bytes) and PandarXT16 (568) begin with 12 bytes: 0xEEFF, version, ..., at 6 the lasers, the blocks, at 9 the unit of
+// distance in millimetres, the returns; a return is distance uint16, reflectivity, and a byte of confidence. Of their tail of 28 bytes the last
+// four are the packet's number. Pandar40P (1262 bytes, 1266 with a number at the end) has no header: each of its ten blocks begins with
+// 0xEEFF, a return is distance uint16 in 4 mm and reflectivity, and the tail has the return mode at 14. Where there are two returns, blocks
+// come in pairs of one azimuth.
+//
+// Hesai user manuals: PandarQT 3.1, PandarXT-16 3.1, Pandar40P 3.2.
+type hesaiModel struct {
+	name                         string
+	lasers, blocks               int
+	header, blockHeader, returns int // bytes: of the packet's and a block's header, and of a return
+	size                         int // of a packet
+	numbered                     int // size of a packet that ends with its number; size where all do
+	table                        []beam
+}
+
+// beam is where a laser points, in degrees.
+type beam struct{ elevation, azimuth float64 }
+
 const (
-	hesaiSize   = 1072
-	hesaiHeader = 12
-	hesaiLasers = 64
-	hesaiBlocks = 4
-	hesaiBlock  = 2 + 4*hesaiLasers
-	// hesaiMaxTable bounds a calibration file.
-	hesaiMaxTable = 1 << 20
+	hesaiHeader   = 12
+	hesaiLasers   = 6 // place of the number of lasers in the header
+	hesaiBlocks   = 7
+	hesaiUnit     = 9
+	hesaiReturns  = 10
+	hesaiDual     = 0x39
+	hesai40PMode  = 14 // place of the return mode in the tail
+	hesai40PUnit  = 0.004
+	hesai40PFlag  = 0xeeff
+	hesaiMaxTable = 1 << 20 // bytes of a calibration file
 )
 
-func isHesai(p packet) bool {
-	return len(p.data) == hesaiSize && p.data[0] == 0xee && p.data[1] == 0xff && p.data[6] == hesaiLasers && p.data[7] == hesaiBlocks
+var hesaiModels = []*hesaiModel{
+	{name: "PandarQT64", lasers: 64, blocks: 4, header: hesaiHeader, blockHeader: 2, returns: 4, size: 1072, numbered: 1072},
+	{name: "PandarXT16", lasers: 16, blocks: 8, header: hesaiHeader, blockHeader: 2, returns: 4, size: 568, numbered: 568, table: pandarXT16},
+	{name: "Pandar40P", lasers: 40, blocks: 10, blockHeader: 4, returns: 3, size: 1262, numbered: 1266, table: pandar40P},
 }
 
-// hesaiDecoder turns packets into turns, which end where the azimuth passes 0.
-type hesaiDecoder struct {
-	dirs    [hesaiLasers]direction
-	cloud   *ingest.PointCloud
-	began   time.Time
-	last    int
-	packets int
-	returns int
-	room    int
-}
+// The nominal angles of the manuals, used where no calibration of the unit is given.
+var (
+	pandarXT16 = []beam{
+		{15, 0}, {13, 0}, {11, 0}, {9, 0}, {7, 0}, {5, 0}, {3, 0}, {1, 0}, {-1, 0}, {-3, 0}, {-5, 0}, {-7, 0}, {-9, 0}, {-11, 0}, {-13, 0}, {-15, 0},
+	}
+	pandar40P = []beam{
+		{14.794, -1.042},
+		{10.944, -1.042},
+		{7.971, -1.042},
+		{4.969, -1.042},
+		{2.952, -1.042},
+		{1.94, -1.042},
+		{1.6, 3.125},
+		{1.263, -5.208},
+		{0.925, -1.042},
+		{0.587, 3.125},
+		{0.249, -5.208},
+		{-0.088, -1.042},
+		{-0.425, 3.125},
+		{-0.763, -5.208},
+		{-1.101, -1.042},
+		{-1.439, 3.125},
+		{-1.776, -5.208},
+		{-2.116, -1.042},
+		{-2.453, 3.125},
+		{-2.788, -5.208},
+		{-3.128, -1.042},
+		{-3.463, 3.125},
+		{-3.8, -5.208},
+		{-4.138, -1.042},
+		{-4.473, 3.125},
+		{-4.808, -5.208},
+		{-5.145, -1.042},
+		{-5.479, 3.125},
+		{-5.814, -5.208},
+		{-6.149, -1.042},
+		{-7.151, -1.042},
+		{-8.147, -1.042},
+		{-9.148, -1.042},
+		{-10.133, -1.042},
+		{-11.12, -1.042},
+		{-12.094, -1.042},
+		{-13.062, -1.042},
+		{-14.018, -1.042},
+		{-18.977, -1.042},
+		{-24.985, -1.042},
+	}
+)
 
-// newHesaiDecoder reads the calibration table, a CSV of "Laser id,Elevation,Azimuth" in degrees, which Hesai ships with every sensor.
-func newHesaiDecoder(table string) (*hesaiDecoder, error) {
-	if table == "" {
-		return nil, errors.New("calibration: found none, want the table of the Hesai PandarQT64 (CSV of Laser id,Elevation,Azimuth)")
+// hesaiOf is the model that a packet is of, nil where it is none of Hesai's.
+func hesaiOf(b []byte) *hesaiModel {
+	if len(b) < 2 || b[0] != 0xee && b[0] != 0xff {
+		return nil
 	}
-	data, err := ingest.ReadFile(table, ingest.Options{MaxBytes: hesaiMaxTable})
-	if err != nil {
-		return nil, err
-	}
-	d := &hesaiDecoder{last: -1}
-	return d, d.calibrate(table, data)
-}
-
-func (d *hesaiDecoder) calibrate(name string, data []byte) error {
-	rows, err := csv.NewReader(bytes.NewReader(data)).ReadAll()
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	known := 0
-	for i, row := range rows {
-		if len(row) < 3 || i == 0 && strings.HasPrefix(strings.ToLower(row[0]), "laser") {
+	for _, m := range hesaiModels {
+		if len(b) != m.size && len(b) != m.numbered {
 			continue
 		}
-		id, err1 := strconv.Atoi(strings.TrimSpace(row[0]))
-		elevation, err2 := strconv.ParseFloat(strings.TrimSpace(row[1]), 64)
-		azimuth, err3 := strconv.ParseFloat(strings.TrimSpace(row[2]), 64)
-		if err := errors.Join(err1, err2, err3); err != nil || id < 1 || id > hesaiLasers {
-			return fmt.Errorf("%s, line %d: found %q, want a laser of 1..%d, elevation and azimuth", name, i+1, row, hesaiLasers)
+		if m.header > 0 && b[0] == 0xee && b[1] == 0xff && int(b[hesaiLasers]) == m.lasers && int(b[hesaiBlocks]) == m.blocks ||
+			m.header == 0 && binary.LittleEndian.Uint16(b) == hesai40PFlag {
+			return m
 		}
-		dir := &d.dirs[id-1]
-		if dir.cosOffset == 0 {
-			known++
-		}
-		dir.sin, dir.cos = math.Sincos(elevation * math.Pi / 180)
-		dir.sinOffset, dir.cosOffset = math.Sincos(azimuth * math.Pi / 180)
-	}
-	if known != hesaiLasers {
-		return fmt.Errorf("%s: found %d lasers, want %d", name, known, hesaiLasers)
 	}
 	return nil
 }
 
-func (d *hesaiDecoder) sensor() string { return "Hesai PandarQT64" }
+func isHesai(p packet) bool { return hesaiOf(p.data) != nil }
 
-func (d *hesaiDecoder) counts() (packets, returns int) { return d.packets, d.returns }
+// hesaiDecoder turns packets of one model into turns. The model is that of the first packet.
+type hesaiDecoder struct {
+	sweep
 
-func (d *hesaiDecoder) rest() *turn {
-	if d.cloud == nil {
-		return nil
+	model *hesaiModel
+	table string // a path
+	dirs  []direction
+	seq   sequence
+}
+
+// newHesaiDecoder takes the path of a calibration table, a CSV of "Laser id,Elevation,Azimuth" in degrees, which Hesai ships with every
+// sensor; it may be empty for the models whose nominal angles are known.
+func newHesaiDecoder(table string) *hesaiDecoder { return &hesaiDecoder{table: table} }
+
+// setModel prepares the directions of a model's lasers.
+func (d *hesaiDecoder) setModel(m *hesaiModel) error {
+	beams := m.table
+	if d.table != "" {
+		var err error
+		if beams, err = readBeams(d.table, m.lasers); err != nil {
+			return err
+		}
 	}
-	t := &turn{cloud: d.cloud, time: d.began}
-	d.cloud = nil
-	return t
+	if beams == nil {
+		return fmt.Errorf("calibration: found none, want the table of the Hesai %s (CSV of Laser id,Elevation,Azimuth)", m.name)
+	}
+	d.model, d.dirs = m, directions(beams)
+	return nil
+}
+
+// prepare takes the model from the first packet that has one.
+func (d *hesaiDecoder) prepare(p packet) (more bool, err error) {
+	m := hesaiOf(p.data)
+	if m == nil {
+		return true, nil
+	}
+	return false, d.setModel(m)
+}
+
+func directions(beams []beam) []direction {
+	out := make([]direction, len(beams))
+	for i, b := range beams {
+		out[i].sin, out[i].cos = math.Sincos(b.elevation * math.Pi / 180)
+		out[i].sinOffset, out[i].cosOffset = math.Sincos(b.azimuth * math.Pi / 180)
+	}
+	return out
+}
+
+func (d *hesaiDecoder) sensor() string {
+	if d.model == nil {
+		return "Hesai"
+	}
+	return "Hesai " + d.model.name
 }
 
 func (d *hesaiDecoder) add(p packet) (done *turn, err error) {
-	d.packets++
-	unit := float64(p.data[9]) / 1000
-	dual := p.data[10] == 2
-	for k := range hesaiBlocks {
-		block := p.data[hesaiHeader+k*hesaiBlock:][:hesaiBlock]
-		azimuth := int(binary.LittleEndian.Uint16(block))
-		if azimuth >= velodyneFullTurn {
+	m := hesaiOf(p.data)
+	if m == nil {
+		return nil, errors.New("hesai: found a packet of another kind")
+	}
+	if d.model == nil {
+		if err := d.setModel(m); err != nil {
+			return nil, &fatalError{err}
+		}
+	}
+	if m != d.model {
+		return nil, fmt.Errorf("hesai: found a packet of a %s among those of a %s", m.name, d.model.name)
+	}
+	d.count.Packets++
+	if len(p.data) == m.numbered {
+		d.count.Lost += d.seq.lost(binary.LittleEndian.Uint32(p.data[len(p.data)-4:]))
+	}
+	size := m.blockHeader + m.lasers*m.returns
+	unit, dual := hesai40PUnit, false
+	if m.header > 0 {
+		unit, dual = float64(p.data[hesaiUnit])/1000, p.data[hesaiReturns] == 2
+	} else {
+		dual = p.data[m.blocks*size+hesai40PMode] == hesaiDual
+	}
+	for k := range m.blocks {
+		block := p.data[m.header+k*size:][:size]
+		azimuth := int(binary.LittleEndian.Uint16(block[m.blockHeader-2:]))
+		if azimuth >= fullTurn || m.header == 0 && binary.LittleEndian.Uint16(block) != hesai40PFlag {
 			continue
 		}
-		if d.last-azimuth > velodyneFullTurn/2 {
-			if t := d.rest(); t != nil {
-				done = t
-			}
-		}
-		d.last = azimuth
-		if d.cloud == nil {
-			d.began = p.time
-			n := d.room
-			d.cloud = &ingest.PointCloud{X: make([]float64, 0, n), Y: make([]float64, 0, n), Z: make([]float64, 0, n), Intensity: make([]float32, 0, n)}
+		if t := d.at(azimuth, p.time); t != nil {
+			done = t
 		}
 		var twin []byte
 		if dual && k%2 == 1 {
-			twin = p.data[hesaiHeader+(k-1)*hesaiBlock:][:hesaiBlock]
+			twin = p.data[m.header+(k-1)*size+m.blockHeader:][:size-m.blockHeader]
 		}
-		d.block(block, twin, unit, &turnTable[azimuth])
+		d.block(block[m.blockHeader:], twin, unit, &turnTable[azimuth])
 	}
-	d.room = max(d.room, d.cloudLen())
 	return done, nil
-}
-
-func (d *hesaiDecoder) cloudLen() int {
-	if d.cloud == nil {
-		return 0
-	}
-	return d.cloud.Len()
 }
 
 // block adds the returns of a block; those at the distance that the other return of the pair has are one return.
 //
 //	x = r cos(w) sin(a), y = r cos(w) cos(a), z = r sin(w): x right, y forward, z up
 func (d *hesaiDecoder) block(block, twin []byte, unit float64, t *sinCos) {
-	c := d.cloud
+	x, y, z, intensity, n := d.grow(len(d.dirs))
 	for i := range d.dirs {
-		at := 2 + 4*i
+		at := d.model.returns * i
 		raw := binary.LittleEndian.Uint16(block[at:])
 		if raw == 0 || twin != nil && binary.LittleEndian.Uint16(twin[at:]) == raw {
 			continue
@@ -149,10 +226,9 @@ func (d *hesaiDecoder) block(block, twin []byte, unit float64, t *sinCos) {
 		dir := &d.dirs[i]
 		r := float64(raw) * unit
 		flat := r * dir.cos
-		c.X = append(c.X, flat*(t.sin*dir.cosOffset+t.cos*dir.sinOffset))
-		c.Y = append(c.Y, flat*(t.cos*dir.cosOffset-t.sin*dir.sinOffset))
-		c.Z = append(c.Z, r*dir.sin)
-		c.Intensity = append(c.Intensity, float32(block[at+2]))
-		d.returns++
+		x[n], y[n], z[n] = flat*(t.sin*dir.cosOffset+t.cos*dir.sinOffset), flat*(t.cos*dir.cosOffset-t.sin*dir.sinOffset), r*dir.sin
+		intensity[n] = float32(block[at+2])
+		n++
 	}
+	d.keep(x, y, z, intensity, n)
 }

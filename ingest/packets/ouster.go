@@ -8,7 +8,6 @@ import (
 	"math"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/voxelstream/voxelstream/ingest"
 )
@@ -27,6 +26,7 @@ const (
 	ousterMaxBeams   = 1024
 	ousterMaxColumns = 65536
 	ousterMaxPacket  = 1024
+	ousterFrames     = 1 << 16 // ids of frames, which wrap
 )
 
 // ousterProfile is how a pixel is stored.
@@ -147,18 +147,16 @@ func parseOusterMeta(data []byte) (*ousterMeta, error) {
 
 // ousterDecoder turns packets into turns; a turn has one frame id.
 type ousterDecoder struct {
+	sweep
+
 	meta    *ousterMeta
 	profile ousterProfile
 	size    int // of a packet
 	column  int // bytes of a column
 	turns   []sinCos
 	beams   []ousterBeam
-	cloud   *ingest.PointCloud
-	began   time.Time
 	frame   int // id, -1 at first
-	packets int
-	returns int
-	room    int
+	column0 int // number of the column that the next packet begins with
 }
 
 // ousterBeam is where a beam points: altitude, and the angle that is added to the encoder's.
@@ -198,17 +196,6 @@ func (d *ousterDecoder) sensor() string {
 	return "Ouster " + d.meta.Line
 }
 
-func (d *ousterDecoder) counts() (packets, returns int) { return d.packets, d.returns }
-
-func (d *ousterDecoder) rest() *turn {
-	if d.cloud == nil {
-		return nil
-	}
-	t := &turn{cloud: d.cloud, time: d.began}
-	d.cloud = nil
-	return t
-}
-
 // columnAt is column k of a packet: its pixels, its number in the turn, and whether the sensor says that it is valid.
 func (d *ousterDecoder) columnAt(b []byte, k int) (pixels []byte, id int, valid bool) {
 	if d.profile.legacy {
@@ -228,23 +215,37 @@ func (d *ousterDecoder) frameID(b []byte) int {
 
 // add decodes a packet of the right size.
 func (d *ousterDecoder) add(p packet) (done *turn, err error) {
-	d.packets++
-	if id := d.frameID(p.data); id != d.frame {
+	d.count.Packets++
+	id := d.frameID(p.data)
+	d.count.Lost += d.lost(p.data, id)
+	if id != d.frame {
 		done, d.frame = d.rest(), id
 	}
-	if d.cloud == nil {
-		d.began = p.time
-		n := d.room
-		d.cloud = &ingest.PointCloud{X: make([]float64, 0, n), Y: make([]float64, 0, n), Z: make([]float64, 0, n), Intensity: make([]float32, 0, n)}
-	}
+	d.begin(p.time)
 	for k := range d.meta.Format.PerPacket {
 		pixels, id, valid := d.columnAt(p.data, k)
 		if valid && id < len(d.turns) {
 			d.measure(pixels, &d.turns[id])
 		}
 	}
-	d.room = max(d.room, d.cloud.Len())
 	return done, nil
+}
+
+// lost is how many packets are missing before b, of frame id: those of the columns between the packets. Frames that begin with a
+// later column than 0 are windows of a turn, so only gaps within a frame count, and whole frames by their ids.
+func (d *ousterDecoder) lost(b []byte, id int) (n int) {
+	_, column, _ := d.columnAt(b, 0)
+	perPacket := d.meta.Format.PerPacket
+	if d.frame >= 0 {
+		switch frames := (id - d.frame + ousterFrames) % ousterFrames; {
+		case frames == 0:
+			n = (column - d.column0) / perPacket
+		case frames <= maxGap:
+			n = (frames - 1) * (d.meta.Format.Columns / perPacket)
+		}
+	}
+	d.column0 = column + perPacket
+	return max(0, n)
 }
 
 // measure adds the returns of a column. A range counts from the lidar's axis; the beam begins at the distance n from it:
@@ -254,7 +255,7 @@ func (d *ousterDecoder) add(p packet) (done *turn, err error) {
 // with t the encoder's angle, a the beam's azimuth and h its altitude. The metadata's transform (rows, millimetres) takes these into the
 // sensor's axes: x away from the connector, y left, z up.
 func (d *ousterDecoder) measure(pixels []byte, t *sinCos) {
-	c := d.cloud
+	xs, ys, zs, intensity, at := d.grow(len(d.beams) * len(d.profile.returns))
 	n, m := d.meta.Origin/1000, (*[16]float64)(d.meta.Transform)
 	for i := range d.beams {
 		px := pixels[i*d.profile.pixel:][:d.profile.pixel]
@@ -270,13 +271,12 @@ func (d *ousterDecoder) measure(pixels []byte, t *sinCos) {
 			r := float64(e.millimetres)/1000 - n
 			flat := r * b.cosAlt
 			x, y, z := flat*(t.cos*b.cosAz-t.sin*b.sinAz)+n*t.cos, flat*(t.sin*b.cosAz+t.cos*b.sinAz)+n*t.sin, r*b.sinAlt
-			c.X = append(c.X, x*m[0]+y*m[1]+z*m[2]+m[3]/1000)
-			c.Y = append(c.Y, x*m[4]+y*m[5]+z*m[6]+m[7]/1000)
-			c.Z = append(c.Z, x*m[8]+y*m[9]+z*m[10]+m[11]/1000)
-			c.Intensity = append(c.Intensity, e.reflectivity)
-			d.returns++
+			xs[at], ys[at], zs[at] = x*m[0]+y*m[1]+z*m[2]+m[3]/1000, x*m[4]+y*m[5]+z*m[6]+m[7]/1000, x*m[8]+y*m[9]+z*m[10]+m[11]/1000
+			intensity[at] = e.reflectivity
+			at++
 		}
 	}
+	d.keep(xs, ys, zs, intensity, at)
 }
 
 // ousterBeside reads the metadata beside a recording: the same name with .json. None is no error.

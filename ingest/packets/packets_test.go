@@ -31,7 +31,7 @@ func vlp16(azimuth int, micros uint32, mode byte) []byte {
 		if mode == velodyneDual {
 			step = k / 2
 		}
-		binary.LittleEndian.PutUint16(b[at+2:], uint16((azimuth+40*step)%velodyneFullTurn))
+		binary.LittleEndian.PutUint16(b[at+2:], uint16((azimuth+40*step)%fullTurn))
 		binary.LittleEndian.PutUint16(b[at+4+3:], 500)
 		b[at+4+3+2] = 77
 	}
@@ -109,7 +109,7 @@ func pcapngFile(o binary.AppendByteOrder, frames ...[]byte) []byte {
 func recordingFrames(limit int) [][]byte {
 	var out [][]byte
 	for i := range 4 {
-		out = append(out, ethernet(velodynePort, vlp16((35840+480*i)%velodyneFullTurn, uint32(1000*(i+1)), 0x37), limit)...)
+		out = append(out, ethernet(velodynePort, vlp16((35840+480*i)%fullTurn, uint32(1000*(i+1)), 0x37), limit)...)
 	}
 	return append(out, ethernet(8308, make([]byte, 512), 0)...)
 }
@@ -192,6 +192,25 @@ func TestDualReturnsCountOnce(t *testing.T) {
 	turns = readTurns(t, VelodyneRaw, "a.bin", b)
 	if p, _ := turns[0].Data.(*ingest.PointCloud); p.Len() != 7 {
 		t.Errorf("found %d points, want 7", p.Len())
+	}
+}
+
+// TestLost leaves two packets out of four turns of the azimuths 0 to 180.
+func TestLost(t *testing.T) {
+	d := newVelodyneDecoder()
+	micros := uint32(3599_990_000) // passes the hour
+	for turn := range 4 {
+		for azimuth := 0; azimuth < fullTurn; azimuth += 480 {
+			if azimuth < fullTurn/2 && (turn != 2 || azimuth != 4800 && azimuth != 5280) {
+				if _, err := d.add(packet{data: vlp16(azimuth, micros%3600e6, 0x37)}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			micros += 1327
+		}
+	}
+	if c := d.counts(); c.Lost != 2 || c.Packets != 4*38-2 {
+		t.Errorf("found %+v, want 2 lost: the other half of the turn is not sent", c)
 	}
 }
 

@@ -14,8 +14,9 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// ROSBag2 is a recording of ROS 2 in SQLite (.db3) that holds the packets of a Velodyne sensor (velodyne_msgs/msg/VelodyneScan), or of
-// a Hesai PandarQT64 (pandar_msgs/msg/PandarScan) whose calibration table Options.Calibration names. The tables are topics (id, name,
+// ROSBag2 is a recording of ROS 2 in SQLite (.db3) that holds the packets of a Velodyne sensor (velodyne_msgs/msg/VelodyneScan), of a Hesai
+// Pandar (pandar_msgs/msg/PandarScan) or of a RoboSense Helios (robosense_msgs/msg/RobosenseScan). Options.Calibration names the table of the
+// PandarQT64, and of the Helios-16P, whose packets look like those of the Helios. The tables are topics (id, name,
 // type, serialization_format) and messages (id, topic_id, timestamp, data); data is CDR.
 // https://github.com/ros2/rosbag2/tree/rolling/rosbag2_storage_sqlite3
 var ROSBag2 = ingest.Format{
@@ -44,6 +45,7 @@ type rosbag2 struct {
 	kind    string
 	message scanMessage
 	queue   []packet
+	failed  error // what comes behind the queue
 }
 
 func openROSBag2(path string, o ingest.Options) (recording, decoder, error) {
@@ -61,12 +63,22 @@ func openROSBag2(path string, o ingest.Options) (recording, decoder, error) {
 	if err := r.begin(); err != nil {
 		return nil, nil, errors.Join(err, r.close())
 	}
-	if r.kind == "pandar_msgs/msg/PandarScan" {
-		dec, err := newHesaiDecoder(o.Calibration)
-		if err != nil {
+	switch r.kind {
+	case "pandar_msgs/msg/PandarScan":
+		dec := newHesaiDecoder(o.Calibration)
+		if err := r.prepare(dec.prepare); err != nil {
 			return nil, nil, errors.Join(err, r.close())
 		}
 		return &only{r, isHesai}, dec, nil
+	case "robosense_msgs/msg/RobosenseScan":
+		dec, err := newRoboSenseDecoder(o.Calibration)
+		if err != nil {
+			return nil, nil, errors.Join(err, r.close())
+		}
+		if err := r.prepare(dec.prepare); err != nil {
+			return nil, nil, errors.Join(err, r.close())
+		}
+		return &only{r, isRoboSense}, dec, nil
 	}
 	return &only{r, isVelodyne}, newVelodyneDecoder(), nil
 }
@@ -96,7 +108,8 @@ func (r *rosbag2) begin() error {
 		return fmt.Errorf("rosbag2: %w", err)
 	}
 	if topic < 0 {
-		return fmt.Errorf("rosbag2: found topics of %q, want velodyne_msgs/msg/VelodyneScan or pandar_msgs/msg/PandarScan", found)
+		return fmt.Errorf("rosbag2: found topics of %q, want velodyne_msgs/msg/VelodyneScan, pandar_msgs/msg/PandarScan or robosense_msgs/msg/RobosenseScan",
+			found)
 	}
 	r.rows, err = r.db.Query("SELECT length(data), data FROM messages WHERE topic_id = ? AND length(data) <= ? ORDER BY timestamp, id", topic, maxMessage)
 	if err != nil {
@@ -105,8 +118,35 @@ func (r *rosbag2) begin() error {
 	return nil
 }
 
+// maxAhead bounds the packets that are looked at before reading begins: more than a second of the fastest sensor.
+const maxAhead = 4000
+
+// prepare shows packets to see until it wants no more; they are given again by next. What a decoder must know first may come late, and a
+// calibration that is missing or of another model is found before reading begins.
+func (r *rosbag2) prepare(see func(packet) (more bool, err error)) error {
+	var seen []packet
+	for len(seen) < maxAhead {
+		var p packet
+		var ok bool
+		if p, ok, r.failed = r.next(); !ok {
+			break // next gives the error when it comes to this place
+		}
+		seen = append(seen, p)
+		if more, err := see(p); err != nil || !more {
+			r.queue = append(seen, r.queue...)
+			return err
+		}
+	}
+	r.queue = append(seen, r.queue...)
+	return nil
+}
+
 func (r *rosbag2) next() (packet, bool, error) {
 	for len(r.queue) == 0 {
+		if err := r.failed; err != nil {
+			r.failed = nil
+			return packet{}, false, err
+		}
 		if !r.rows.Next() {
 			return packet{}, false, r.rows.Err()
 		}

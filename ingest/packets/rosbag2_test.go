@@ -117,10 +117,10 @@ func hesaiTable(t *testing.T, lasers int) string {
 
 // hesai is a packet of two pairs of blocks at 0 and 1 degree; laser 1 measures 2 m, and 3 m in the second return of the first pair.
 func hesai() []byte {
-	b := make([]byte, hesaiSize)
-	copy(b, []byte{0xee, 0xff, 3, 1, 0, 0, hesaiLasers, hesaiBlocks, 1, 4, 2, 1})
-	for k := range hesaiBlocks {
-		block := b[hesaiHeader+k*hesaiBlock:]
+	b := make([]byte, 1072)
+	copy(b, []byte{0xee, 0xff, 3, 1, 0, 0, 64, 4, 1, 4, 2, 1})
+	for k := range 4 {
+		block := b[hesaiHeader+k*(2+4*64):]
 		binary.LittleEndian.PutUint16(block, uint16(k/2*100))
 		distance := uint16(500)
 		if k == 1 {

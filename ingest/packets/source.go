@@ -18,16 +18,18 @@ type turn struct {
 
 // decoder turns the packets of one sensor into turns.
 type decoder interface {
-	// add decodes a packet; an error concerns that packet alone.
+	// add decodes a packet; an error concerns that packet alone, unless it is a *fatalError.
 	add(p packet) (*turn, error)
 	// rest is the turn that was not ended, nil without one.
 	rest() *turn
 	sensor() string
-	// counts are the packets decoded, and the returns in them.
-	counts() (packets, returns int)
+	counts() Counts
 }
 
-func (d *velodyneDecoder) counts() (packets, returns int) { return d.packets, d.returns }
+// fatalError is one of a decoder that concerns not one packet but all that follow.
+type fatalError struct{ error }
+
+func (e *fatalError) Unwrap() error { return e.error }
 
 // recording gives packets one after the other; ok is false at the end.
 type recording interface {
@@ -44,6 +46,8 @@ type source struct {
 	dec    decoder
 	seq    uint64
 	ended  bool
+
+	repeats repeats
 }
 
 // maxBadPackets is how many packets that cannot be decoded are passed over before the recording is given up.
@@ -63,8 +67,15 @@ func (s *source) Read(ctx context.Context) (ingest.Sample, error) {
 			s.ended = true
 			break
 		}
+		if s.repeats.again(p.data) {
+			continue
+		}
 		t, err := s.dec.add(p)
 		if err != nil {
+			if _, fatal := errors.AsType[*fatalError](err); fatal {
+				s.ended = true
+				return ingest.Sample{}, s.item(err)
+			}
 			if bad++; bad == maxBadPackets {
 				s.ended = true
 				return ingest.Sample{}, s.item(fmt.Errorf("%d packets in a row: %w", bad, err))
@@ -101,6 +112,7 @@ func measure(ctx context.Context, rec recording, dec decoder) (d *ingest.Packets
 	defer func() { err = errors.Join(err, rec.close()) }()
 	out := &ingest.Packets{}
 	var first error
+	var again repeats
 	begin := func(t *turn) {
 		if t == nil {
 			return
@@ -122,7 +134,13 @@ func measure(ctx context.Context, rec recording, dec decoder) (d *ingest.Packets
 		if !ok {
 			break
 		}
+		if again.again(p.data) {
+			continue
+		}
 		t, err := dec.add(p)
+		if _, fatal := errors.AsType[*fatalError](err); fatal {
+			return nil, err
+		}
 		if err != nil && first == nil {
 			first = err
 		}
@@ -130,7 +148,8 @@ func measure(ctx context.Context, rec recording, dec decoder) (d *ingest.Packets
 	}
 	begin(dec.rest())
 	out.Sensor = dec.sensor()
-	out.Packets, out.Returns = dec.counts()
+	c := dec.counts()
+	out.Packets, out.Returns, out.Lost, out.Repeated = c.Packets, c.Returns, c.Lost, again.count
 	if out.Packets == 0 {
 		if first == nil {
 			first = errors.New("found no packet of a sensor that is known")

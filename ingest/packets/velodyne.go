@@ -4,27 +4,23 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-	"slices"
 	"time"
-
-	"github.com/voxelstream/voxelstream/ingest"
 )
 
 // A Velodyne data packet is 1206 bytes: 12 blocks of 100, each a flag (0xEEFF, 0xDDFF for the lower lasers of an HDL-64), the azimuth in
 // hundredths of a degree and 32 returns of distance uint16 and intensity uint8; then at 1200 the microseconds past the hour uint32, at 1204
 // the return mode and at 1205 the model. Little endian. VLP-16 User Manual 63-9243, VLP-32C 63-9325, HDL-32E 63-9113.
 const (
-	velodyneSize     = 1206
-	velodyneBlocks   = 12
-	velodyneBlock    = 100
-	velodyneReturns  = 32
-	velodyneTime     = 1200
-	velodyneMode     = 1204
-	velodyneModel    = 1205
-	velodyneUpper    = 0xeeff
-	velodyneDual     = 0x39
-	velodyneFullTurn = 36000
-	velodynePort     = 2368
+	velodyneSize    = 1206
+	velodyneBlocks  = 12
+	velodyneBlock   = 100
+	velodyneReturns = 32
+	velodyneTime    = 1200
+	velodyneMode    = 1204
+	velodyneModel   = 1205
+	velodyneUpper   = 0xeeff
+	velodyneDual    = 0x39
+	velodynePort    = 2368
 )
 
 // velodyne describes a model.
@@ -82,10 +78,10 @@ var turnTable = makeTurnTable()
 
 type sinCos struct{ sin, cos float64 }
 
-func makeTurnTable() *[velodyneFullTurn]sinCos {
-	var t [velodyneFullTurn]sinCos
+func makeTurnTable() *[fullTurn]sinCos {
+	var t [fullTurn]sinCos
 	for i := range t {
-		s, c := math.Sincos(float64(i) * math.Pi / (velodyneFullTurn / 2))
+		s, c := math.Sincos(float64(i) * math.Pi / (fullTurn / 2))
 		t[i] = sinCos{s, c}
 	}
 	return &t
@@ -93,23 +89,19 @@ func makeTurnTable() *[velodyneFullTurn]sinCos {
 
 // velodyneDecoder turns packets into turns. A turn ends where the azimuth passes 0.
 type velodyneDecoder struct {
+	sweep
+
 	model *velodyne
 	byID  byte
 	dirs  []direction
 	// later[i] is the share of the way to the next block that return i of a block is behind its start.
 	later [velodyneReturns]float64
 
-	cloud    *ingest.PointCloud
-	began    time.Time
-	last     int // azimuth of the block before, -1 at first
-	gap      int // hundredths of a degree between the last blocks
-	returns  int
-	packets  int
-	skipped  int // of a model that is not known, or damaged
-	capacity int
+	clock packetClock
+	gap   int // hundredths of a degree between the last blocks
 }
 
-func newVelodyneDecoder() *velodyneDecoder { return &velodyneDecoder{last: -1} }
+func newVelodyneDecoder() *velodyneDecoder { return &velodyneDecoder{} }
 
 func (d *velodyneDecoder) sensor() string {
 	if d.model == nil {
@@ -133,11 +125,62 @@ func (d *velodyneDecoder) setModel(id byte) error {
 			d.dirs[i].sinOffset, d.dirs[i].cosOffset = math.Sincos(m.offset[i] * math.Pi / 180)
 		}
 	}
-	perBlock := float64(velodyneReturns/m.lasers) * m.firing
+	perBlock := d.perBlock()
 	for i := range d.later {
 		d.later[i] = (float64(i/m.lasers)*m.firing + float64(i%m.lasers/m.together)*m.channel) / perBlock
 	}
 	return nil
+}
+
+// perBlock is the microseconds from block to block.
+func (d *velodyneDecoder) perBlock() float64 {
+	return float64(velodyneReturns/d.model.lasers) * d.model.firing
+}
+
+// packetClock finds the packets that are missing where the sensor numbers none: by its clock, which wraps at the hour. A sensor may be set to
+// leave sectors out; nothing is missing where no packet was ever seen.
+type packetClock struct {
+	last    uint32
+	azimuth int // of the packet before
+	begun   bool
+	missing [360]int // by degree
+	seen    [360]bool
+}
+
+// tick takes the time of a packet that begins at an azimuth, the packets being so many microseconds and hundredths of a degree apart.
+func (c *packetClock) tick(micros uint32, azimuth int, period float64, advance int) {
+	const hour = 3600e6
+	gap := math.Mod(float64(micros)-float64(c.last)+hour, hour)
+	if n := math.Round(gap/period) - 1; c.begun && n <= maxGap {
+		for i := 1; i <= int(n); i++ {
+			c.missing[(c.azimuth+i*advance)%fullTurn/100]++
+		}
+	}
+	c.last, c.azimuth, c.begun = micros, azimuth, true
+	for a := azimuth; a <= azimuth+advance; a += 100 {
+		c.seen[a%fullTurn/100] = true
+	}
+}
+
+// lost is how many packets are missing. The edge of a sector that is left out moves by up to a packet from turn to turn, and does not count.
+func (c *packetClock) lost() (n int) {
+	const edge, turn = 3, 360
+	for i, m := range c.missing {
+		inside := m > 0
+		for k := -edge; k <= edge; k++ {
+			inside = inside && c.seen[(i+k+turn)%turn]
+		}
+		if inside {
+			n += m
+		}
+	}
+	return n
+}
+
+func (d *velodyneDecoder) counts() Counts {
+	c := d.count
+	c.Lost = d.clock.lost()
+	return c
 }
 
 // add decodes a packet. It gives the turn that the packet ends, if it ends one; the rest of the packet begins the next.
@@ -145,15 +188,19 @@ func (d *velodyneDecoder) add(p packet) (done *turn, err error) {
 	b := p.data
 	if d.model == nil || b[velodyneModel] != d.byID {
 		if err := d.setModel(b[velodyneModel]); err != nil {
-			d.skipped++
 			return nil, err
 		}
 	}
-	d.packets++
-	sent := sensorTime(p.time, binary.LittleEndian.Uint32(b[velodyneTime:]))
+	d.count.Packets++
+	micros := binary.LittleEndian.Uint32(b[velodyneTime:])
+	sent := sensorTime(p.time, micros)
 	step := 1
 	if b[velodyneMode] == velodyneDual {
 		step = 2 // two blocks have the same azimuth, the last return and the strongest
+	}
+	if azimuth := int(binary.LittleEndian.Uint16(b[2:])); azimuth < fullTurn {
+		blocks := velodyneBlocks / step
+		d.clock.tick(micros, azimuth, d.perBlock()*float64(blocks), d.gap*blocks)
 	}
 	for k := range velodyneBlocks {
 		block := b[k*velodyneBlock:][:velodyneBlock]
@@ -161,26 +208,20 @@ func (d *velodyneDecoder) add(p packet) (done *turn, err error) {
 			continue
 		}
 		azimuth := int(binary.LittleEndian.Uint16(block[2:]))
-		if azimuth >= velodyneFullTurn {
+		if azimuth >= fullTurn {
 			continue
 		}
 		if next := k + step; next < velodyneBlocks {
 			gap := int(binary.LittleEndian.Uint16(b[next*velodyneBlock+2:])) - azimuth
 			if gap < 0 {
-				gap += velodyneFullTurn
+				gap += fullTurn
 			}
-			if gap < velodyneFullTurn/8 { // a jump is no speed: the sensor leaves sectors out
+			if gap < fullTurn/8 { // a jump is no speed: the sensor leaves sectors out
 				d.gap = gap
 			}
 		}
-		if d.last-azimuth > velodyneFullTurn/2 && d.cloud != nil {
-			done = &turn{cloud: d.cloud, time: d.began}
-			d.cloud = nil
-		}
-		d.last = azimuth
-		if d.cloud == nil {
-			d.began = sent
-			d.begin()
+		if t := d.at(azimuth, sent); t != nil {
+			done = t
 		}
 		var twin []byte
 		if step == 2 && k%2 == 1 {
@@ -191,23 +232,11 @@ func (d *velodyneDecoder) add(p packet) (done *turn, err error) {
 	return done, nil
 }
 
-// begin makes room for as many points as the last turn had.
-func (d *velodyneDecoder) begin() {
-	n := d.capacity
-	d.cloud = &ingest.PointCloud{X: make([]float64, 0, n), Y: make([]float64, 0, n), Z: make([]float64, 0, n), Intensity: make([]float32, 0, n)}
-}
-
 // block adds the returns of a block; those equal to the twin's, the same block of the other return mode, are one return.
 //
 //	x = r cos(w) sin(a), y = r cos(w) cos(a), z = r sin(w): x right, y forward, z up
 func (d *velodyneDecoder) block(block, twin []byte, azimuth int) {
-	c := d.cloud
-	// Room for all returns at once, so that the loop writes by index.
-	n := c.Len()
-	x, y, z := slices.Grow(c.X, velodyneReturns)[:n+velodyneReturns], slices.Grow(c.Y, velodyneReturns)[:n+velodyneReturns],
-		slices.Grow(c.Z, velodyneReturns)[:n+velodyneReturns]
-	intensity := slices.Grow(c.Intensity, velodyneReturns)[:n+velodyneReturns]
-	first := n
+	x, y, z, intensity, n := d.grow(velodyneReturns)
 	for i := range velodyneReturns {
 		at := 4 + 3*i
 		raw := binary.LittleEndian.Uint16(block[at:])
@@ -215,8 +244,8 @@ func (d *velodyneDecoder) block(block, twin []byte, azimuth int) {
 			continue
 		}
 		a := azimuth + int(d.later[i]*float64(d.gap)+0.5)
-		if a >= velodyneFullTurn {
-			a -= velodyneFullTurn
+		if a >= fullTurn {
+			a -= fullTurn
 		}
 		laser := i
 		if d.model.lasers == 16 {
@@ -232,19 +261,7 @@ func (d *velodyneDecoder) block(block, twin []byte, azimuth int) {
 		x[n], y[n], z[n], intensity[n] = flat*sin, flat*cos, r*dir.sin, float32(block[at+2])
 		n++
 	}
-	c.X, c.Y, c.Z, c.Intensity = x[:n], y[:n], z[:n], intensity[:n]
-	d.returns += n - first
-	d.capacity = max(d.capacity, cap(c.X))
-}
-
-// rest is the turn that was not ended.
-func (d *velodyneDecoder) rest() *turn {
-	if d.cloud == nil {
-		return nil
-	}
-	t := &turn{cloud: d.cloud, time: d.began}
-	d.cloud = nil
-	return t
+	d.keep(x, y, z, intensity, n)
 }
 
 // sensorTime is the sensor's own time, microseconds past the hour, in the hour that is nearest to the time of recording.
