@@ -215,7 +215,7 @@ class Maker:
         try:
             made = getattr(layers, cls)(**options, **frozen)
             out = made(list(nodes) if len(nodes) > 1 else nodes[0])
-        except (ValueError, tf.errors.InvalidArgumentError):
+        except (ValueError, tf.errors.OpError):
             out = None
         if out is None or None in out.shape[1:] or not 0 < np.prod(out.shape[1:]) <= LARGEST or made.count_params() > 3000:
             self.noisy = noisy
@@ -412,7 +412,7 @@ def make(folder, models, seed):
     while len(manifest) < models:
         try:
             entry = one(number, seed, folder)
-        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):  # what Keras lets pass and TensorFlow cannot compute
+        except tf.errors.OpError:  # what Keras lets pass and TensorFlow cannot compute
             entry = None
         if entry:
             manifest.append(entry)
