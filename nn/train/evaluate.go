@@ -47,7 +47,7 @@ const evaluationBatch = 128
 // EvaluateOptions say how to evaluate.
 type EvaluateOptions struct {
 	Threads int
-	// Loss is categorical cross-entropy unless another is given.
+	// Loss is cross-entropy unless another is given: categorical, or binary of one output.
 	Loss Loss
 	// TopK, above 1, asks for the share of rows whose class is among the K best.
 	TopK int

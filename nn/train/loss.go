@@ -294,6 +294,9 @@ func newObjective(m *nn.Model, l Loss, classWeight []float64) (*objective, error
 	}
 	if l == nil {
 		l = &CategoricalCrossentropy{}
+		if m.Outputs()[0].Shape[0] == 1 {
+			l = &BinaryCrossentropy{}
+		}
 	}
 	o := &objective{Loss: l, outputs: m.Outputs()[0].Shape[0], half: .5, classWeight: classWeight}
 	o.truth = make([]float32, o.outputs)

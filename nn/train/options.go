@@ -16,7 +16,7 @@ type Options struct {
 	ValidationSplit float64
 	// Group is how many successive rows belong together: the split does not part them. 0 and 1 split anywhere, as Keras does.
 	Group int
-	// Loss is categorical cross-entropy unless another is given.
+	// Loss is cross-entropy unless another is given: categorical, or binary of one output.
 	Loss Loss
 	// ClassWeight is what the rows of each class count in the loss of training; nil: all the same.
 	ClassWeight []float64

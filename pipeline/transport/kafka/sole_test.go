@@ -1,0 +1,152 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/voxelstream/voxelstream/pipeline/transport"
+)
+
+func alone(t *testing.T, c *Client, topic string) *Sole {
+	t.Helper()
+	s, err := c.JoinAlone(t.Context(), "g", topic, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() }) // may be closed by the test
+	return s
+}
+
+// TestSole reads three partitions of different length in turns, goes back, and goes on with what comes later.
+func TestSole(t *testing.T) {
+	_, c, p := fake(t, 3, "t")
+	streams := map[int]string{}
+	for i := 0; len(streams) < 3; i++ { // a stream in each partition
+		m := transport.New(fmt.Sprint("key", i), "first", "text/plain", nil)
+		if _, err := p.Produce(t.Context(), "t", m); err != nil {
+			t.Fatal(err)
+		}
+		for m, err := range c.Records(t.Context(), "t", false) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			streams[m.Partition] = string(m.Key)
+		}
+	}
+	from, to, err := c.Bounds(t.Context(), "t")
+	if err != nil || !slices.Equal(from, []int64{0, 0, 0}) {
+		t.Fatalf("got bounds %v and %v (%v)", from, to, err)
+	}
+	for i, n := range []int{3, 0, 1} {
+		for j := range n {
+			if _, err := p.Produce(t.Context(), "t", transport.New(streams[i], fmt.Sprint(i, "-", j), "text/plain", nil)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	s := alone(t, c, "t")
+	read := func(n int) (got []string) {
+		for range n {
+			m, err := s.Read(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, m.EventID())
+		}
+		return got
+	}
+	want := []string{"2-0", "0-0", "0-1", "0-2"}
+	for range 2 { // the same after going back
+		if err := s.Seek(to, 2); err != nil {
+			t.Fatal(err)
+		}
+		if got := read(4); !slices.Equal(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	if _, err := s.Read(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("at the end: got %v", err)
+	}
+	cancel()
+	if _, err := p.Produce(t.Context(), "t", transport.New(streams[1], "late", "text/plain", nil)); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(1); got[0] != "late" {
+		t.Errorf("got %v", got)
+	}
+	if err := s.Commit(to); err != nil {
+		t.Fatal(err)
+	}
+	if lag, err := c.Lag(t.Context(), "g", "t"); err != nil || lag[0] != 3 || lag[1] != 1 || lag[2] != 1 {
+		t.Errorf("got lag %v (%v)", lag, err)
+	}
+	if err := s.Seek(to[:2], 0); err == nil {
+		t.Error("offsets of two partitions of three, and no error")
+	}
+}
+
+// TestSoleMissesNothing wants an error where retention was faster.
+func TestSoleMissesNothing(t *testing.T) {
+	broker, c, p := fake(t, 1, "t")
+	if _, err := p.Produce(t.Context(), "t", numbered(10)...); err != nil {
+		t.Fatal(err)
+	}
+	if err := broker.DeleteRecords("t", 0, 5); err != nil {
+		t.Fatal(err)
+	}
+	s := alone(t, c, "t")
+	if err := s.Seek([]int64{3}, 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Read(t.Context()); err == nil || !strings.Contains(err.Error(), "offset 3 on were deleted") {
+		t.Errorf("got %v", err)
+	}
+	if first, err := s.First(t.Context()); err != nil || first[0] != 5 {
+		t.Errorf("got first offset %v (%v)", first, err)
+	}
+}
+
+// TestSoleIsAlone wants the second member refused, and the first told.
+func TestSoleIsAlone(t *testing.T) {
+	_, c, _ := fake(t, 2, "t")
+	s := alone(t, c, "t")
+	if second, err := c.JoinAlone(t.Context(), "g", "t", 0); !errors.Is(err, ErrNotAlone) {
+		t.Errorf("got %v, %v", second, err)
+	}
+	if err := s.Commit([]int64{0, 0}); !errors.Is(err, ErrNotAlone) {
+		t.Errorf("the first member: got %v", err)
+	}
+}
+
+// TestRange ends where it is told to, at an error, and when the reader has enough.
+func TestRange(t *testing.T) {
+	_, c, p := fake(t, 1, "t")
+	if _, err := p.Produce(t.Context(), "t", numbered(10)...); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for m, err := range c.Range(t.Context(), "t", []int64{2}, []int64{7}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got = append(got, m.EventID()); m.Offset == 5 {
+			break
+		}
+	}
+	if want := []string{"2", "3", "4", "5"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, err := range c.Range(ctx, "t", []int64{2}, []int64{7}) {
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+	}
+}
