@@ -78,6 +78,10 @@ type Grid struct {
 	Dims     [3]int
 	Channels int
 	Values   []float32
+	// Cell is the edges of a cell along z, y, x in metres; zeros when unknown.
+	Cell [3]float64
+	// Window is the lowest and highest of the values to look at, as the file names them for CT; zeros when it does not.
+	Window [2]float32
 }
 
 // Source is a stream of samples, read by one goroutine.

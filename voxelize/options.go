@@ -44,7 +44,7 @@ func Values() []Value { return []Value{Density, Occupancy} }
 // Options say how samples become volumes.
 type Options struct {
 	Method Method
-	// Dims is depth, height, width in cells. MNIST3D and Pyntcloud want a cube; ready grids must have just this size.
+	// Dims is depth, height, width in cells. MNIST3D and Pyntcloud want a cube; ready grids are fitted.
 	Dims [3]int
 	// Value is what a cell says; empty means Density, or what the method implies.
 	Value Value
@@ -53,7 +53,12 @@ type Options struct {
 	// Origin is the minimum corner of the regular grid as x, y, z in metres; nil centres the grid on the bounding box of each cloud.
 	Origin *[3]float64
 	// Edge is the side of a cell of the regular grid in metres; 0 makes each cloud fit.
+	// Crop takes it for ready grids too.
 	Edge float64
+	// Fit is for ready grids of other cells; empty means FitAuto.
+	Fit Fit
+	// Window maps the values of ready grids to 0 .. 1, the lower and higher ones to the ends; nil: the window that the file names, if any.
+	Window *Window
 }
 
 // DefaultOptions are those of the 3D MNIST tutorial: 16^3 cells, density, Oranges.
@@ -76,6 +81,14 @@ func (o Options) Validate() error {
 	if o.Value != "" && !slices.Contains(Values(), o.Value) {
 		bad("value %q: want one of %v", o.Value, Values())
 	}
+	if o.Fit != "" && !slices.Contains(Fits(), o.Fit) {
+		bad("fit %q: want one of %v", o.Fit, Fits())
+	}
+	if w := o.Window; w != nil {
+		if low, high := w.bounds(); !finite(w.Centre, w.Width, 0) || w.Width < 0 || w.Width > 0 && (!finite(float64(low), float64(high), 0) || low >= high) {
+			bad("window %g:%g: want a finite centre, and a width of 0 (none) or more that a float32 can tell", w.Centre, w.Width)
+		}
+	}
 	if _, err := colormap.ByName(o.Colormap); err != nil {
 		errs = append(errs, err)
 	}
@@ -85,7 +98,7 @@ func (o Options) Validate() error {
 	if o.Origin != nil && !finite(o.Origin[0], o.Origin[1], o.Origin[2]) {
 		bad("origin %v m: want finite numbers", *o.Origin)
 	}
-	if o.isCube() && (o.Edge != 0 || o.Origin != nil) {
+	if o.isCube() && (o.Edge != 0 && o.Fit != FitCrop || o.Origin != nil) {
 		bad("edge %g m and origin: method %s fits its own cube, only %s, %s, %s and %s take them", o.Edge, o.Method,
 			Regular, OccupancyMethod, DensityMethod, TSDF)
 	}

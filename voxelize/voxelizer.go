@@ -33,18 +33,25 @@ func (v *Voxelizer) Dims() [3]int { return v.options.Dims }
 // Palette is the colour map whose entries the volumes index.
 func (v *Voxelizer) Palette() *colormap.Palette { return v.palette }
 
-// Volume voxelizes a sample: a frame is projected to points, points are counted in cells, a ready grid is taken as it is; then the colour
+// Volume voxelizes a sample: a frame is projected to points, points are counted in cells, a ready grid is windowed and fitted (see
+// [Fit]); then the colour
 // map, normalised to the sample's own range, makes palette indices of the values. An error is an *ingest.ItemError and is permanent: the
 // same sample fails again.
 func (v *Voxelizer) Volume(s ingest.Sample) (Volume, error) {
 	vol := Volume{Stream: s.Stream, Seq: s.Seq, Time: s.Time, Label: s.Label, Dims: v.options.Dims}
 	if g, ok := s.Data.(*ingest.Grid); ok {
-		values, err := v.ready(g)
+		values, scaled, err := v.ready(g)
 		if err != nil {
 			return Volume{}, itemError(s, err)
 		}
 		vol.Index = make([]uint8, len(values))
-		colormap.Index(vol.Index, values)
+		if !scaled {
+			colormap.Index(vol.Index, values)
+			return vol, nil
+		}
+		for i, x := range values {
+			vol.Index[i] = colormap.Entry(x)
+		}
 		return vol, nil
 	}
 	f, err := v.field(s.Data)
@@ -62,7 +69,7 @@ func (v *Voxelizer) Volume(s ingest.Sample) (Volume, error) {
 // has only Dims. Errors are those of Volume.
 func (v *Voxelizer) Field(s ingest.Sample) (*Field, error) {
 	if g, ok := s.Data.(*ingest.Grid); ok {
-		values, err := v.ready(g)
+		values, _, err := v.ready(g)
 		if err != nil {
 			return nil, itemError(s, err)
 		}
@@ -120,32 +127,6 @@ func (v *Voxelizer) cells(p *ingest.PointCloud) (*Field, error) {
 	default:
 		return regular(p, &v.options)
 	}
-}
-
-// ready checks a grid that came as such and returns its values, as density or as occupancy.
-func (v *Voxelizer) ready(g *ingest.Grid) ([]float32, error) {
-	if g == nil {
-		return nil, errors.New("sample without data: want a frame, a point cloud or a grid")
-	}
-	want := v.options.Dims
-	if g.Dims != want || g.Channels != 1 {
-		return nil, fmt.Errorf("grid of %s cells and %d channels: want %s and 1", dimsString(g.Dims), g.Channels, dimsString(want))
-	}
-	if n := want[0] * want[1] * want[2]; len(g.Values) != n {
-		return nil, fmt.Errorf("grid of %s cells with %d values: want %d", dimsString(g.Dims), len(g.Values), n)
-	}
-	for i, x := range g.Values {
-		if x-x != 0 {
-			z, y, x0 := i/(want[1]*want[2]), i/want[2]%want[1], i%want[2]
-			return nil, fmt.Errorf("grid value %g at cell (%d,%d,%d): want finite numbers", x, z, y, x0)
-		}
-	}
-	if v.options.value() == Density {
-		return g.Values, nil
-	}
-	values := append([]float32(nil), g.Values...)
-	occupy(values)
-	return values, nil
 }
 
 func itemError(s ingest.Sample, err error) error {

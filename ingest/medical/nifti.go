@@ -2,6 +2,7 @@
 package medical
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -272,6 +273,8 @@ func (h *niftiHeader) decode(data []byte, o ingest.Options) ([]*ingest.Grid, err
 	if h.offset < 0 || h.offset > int64(len(data)) || size*int64(h.volumes) > int64(len(data))-h.offset {
 		return nil, fmt.Errorf("cut short: found %d bytes, want %d from byte %d", len(data), size*int64(h.volumes), h.offset)
 	}
+	// A scanner that states no unit means millimetres.
+	cell := metres(h.cells(h.cell), cmp.Or(h.unit, "mm"))
 	raw := make([]float32, cells)
 	out := make([]*ingest.Grid, h.volumes)
 	for v := range out {
@@ -283,6 +286,7 @@ func (h *niftiHeader) decode(data []byte, o ingest.Options) ([]*ingest.Grid, err
 			}
 		}
 		out[v] = h.turn(raw)
+		out[v].Cell = cell
 	}
 	return out, nil
 }

@@ -2,6 +2,7 @@ package medical
 
 import (
 	"math"
+	"slices"
 
 	"github.com/voxelstream/voxelstream/ingest"
 )
@@ -46,6 +47,18 @@ func (v *volume) orient(m [3][3]float64) {
 // cells are the edge lengths of the stored axes in the order of the grid's.
 func (v *volume) cells(stored [3]float64) []float64 {
 	return []float64{stored[v.axes[2]], stored[v.axes[1]], stored[v.axes[0]]}
+}
+
+// metres are lengths in a unit that is a power of ten of the metre; zeros where one is not known.
+func metres(cell []float64, unit string) (out [3]float64) {
+	per, ok := map[string]float64{"m": 1, "mm": 1e3, "um": 1e6}[unit]
+	if !ok || slices.Min(cell) <= 0 {
+		return out
+	}
+	for k := range out {
+		out[k] = cell[k] / per
+	}
+	return out
 }
 
 // turn copies a volume, stored with its first axis fastest, into [superior][anterior][right].

@@ -1,0 +1,118 @@
+package voxelize
+
+import (
+	"encoding/json"
+	"math"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/voxelstream/voxelstream/ingest"
+)
+
+// TestFitAgreesWithScipyAndPillow checks the cells of fitted grids against testdata/resample.py.
+func TestFitAgreesWithScipyAndPillow(t *testing.T) {
+	data, err := os.ReadFile("testdata/resample.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cases []struct {
+		Name, Fit   string
+		Shape, Dims [3]int
+		Cell        [3]float64
+		Edge        float64
+		Want        []float32
+	}
+	if err := json.Unmarshal(data, &cases); err != nil || len(cases) == 0 {
+		t.Fatalf("found %d cases, %v", len(cases), err)
+	}
+	for _, c := range cases {
+		t.Run(c.Name, func(t *testing.T) {
+			o := DefaultOptions()
+			o.Method, o.Dims, o.Fit, o.Edge = Regular, c.Dims, Fit(c.Fit), c.Edge
+			f, err := mustNew(t, o).Field(sampleOf(counted(c.Shape, c.Cell)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(f.Values) != len(c.Want) {
+				t.Fatalf("found %d values, want %d", len(f.Values), len(c.Want))
+			}
+			for i, v := range f.Values {
+				if math.Abs(v-float64(c.Want[i])) > 2e-4 {
+					t.Fatalf("cell %d: found %g, want %g", i, v, c.Want[i])
+				}
+			}
+		})
+	}
+}
+
+// counted is the source of resample.py.
+func counted(dims [3]int, cell [3]float64) *ingest.Grid {
+	g := &ingest.Grid{Dims: dims, Channels: 1, Cell: cell, Values: make([]float32, dims[0]*dims[1]*dims[2])}
+	for i := range g.Values {
+		g.Values[i] = float32(i * 37 % 101)
+	}
+	return g
+}
+
+func TestFitAuto(t *testing.T) {
+	o := DefaultOptions()
+	o.Dims = [3]int{4, 4, 4}
+	for name, c := range map[string]struct {
+		fit  Fit
+		cell [3]float64
+		dims [3]int
+		want string
+	}{
+		"known cells":                {FitAuto, [3]float64{.002, .001, .001}, [3]int{3, 7, 5}, ""},
+		"unknown cells":              {FitAuto, [3]float64{}, [3]int{3, 7, 5}, "grid of 3x7x5 cells and 1 channels: want 4x4x4 and 1"},
+		"exact":                      {FitExact, [3]float64{.002, .001, .001}, [3]int{3, 7, 5}, "grid of 3x7x5 cells"},
+		"exact, slices of other gap": {FitExact, [3]float64{.002, .001, .001}, [3]int{4, 4, 4}, ""},
+		"flat":                       {FitWhole, [3]float64{}, [3]int{1, 1, 1}, ""},
+	} {
+		o.Fit = c.fit
+		g := counted(c.dims, c.cell)
+		before := slices.Clone(g.Values)
+		vol, err := mustNew(t, o).Volume(sampleOf(g))
+		switch {
+		case c.want == "" && (err != nil || len(vol.Index) != 64):
+			t.Errorf("%s: found %d cells, %v", name, len(vol.Index), err)
+		case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
+			t.Errorf("%s: found %v, want %q", name, err, c.want)
+		case !slices.Equal(before, g.Values):
+			t.Errorf("%s: the sample's own values were changed", name)
+		}
+	}
+}
+
+func TestWindow(t *testing.T) {
+	o := DefaultOptions()
+	o.Dims = [3]int{1, 1, 4}
+	o.Method = Regular
+	grid := &ingest.Grid{Dims: o.Dims, Channels: 1, Values: []float32{-1000, -160, 40, 3000}, Window: [2]float32{-160, 240}}
+	for name, c := range map[string]struct {
+		w    *Window
+		want []uint8
+	}{
+		"of the file": {nil, []uint8{0, 0, 128, 255}},
+		"own":         {&Window{Centre: -160, Width: 400}, []uint8{0, 128, 255, 255}},
+		"none":        {&Window{}, []uint8{0, 53, 66, 255}},
+	} {
+		o.Window = c.w
+		vol, err := mustNew(t, o).Volume(sampleOf(grid))
+		if err != nil || !slices.Equal(vol.Index, c.want) {
+			t.Errorf("%s: found %v, %v, want %v", name, vol.Index, err, c.want)
+		}
+	}
+	for _, w := range []Window{{Width: -1}, {Centre: math.NaN(), Width: 1}, {Centre: 1e30, Width: 1}} {
+		o.Window = &w
+		if _, err := New(o); err == nil || !strings.Contains(err.Error(), "window") {
+			t.Errorf("%v: found error %v, want one of the window", w, err)
+		}
+	}
+	o.Window, o.Fit = nil, "stretch"
+	if _, err := New(o); err == nil || !strings.Contains(err.Error(), `fit "stretch"`) {
+		t.Errorf("found error %v, want one of fit", err)
+	}
+}
