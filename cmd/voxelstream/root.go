@@ -127,6 +127,7 @@ var (
 	}
 	ingestFlags = map[string]string{
 		"depth-units": "ingest.depth_units", "fx": "ingest.fx", "fy": "ingest.fy", "cx": "ingest.cx", "cy": "ingest.cy",
+		"max-reprojection": "ingest.max_reprojection", "min-track": "ingest.min_track", "min-confidence": "ingest.min_confidence",
 	}
 	sinkFlags = map[string]string{
 		"out": "sinks.jsonl", "to-topic": "sinks.kafka", "table": "sinks.terminal", "top-k": "model.top_k",

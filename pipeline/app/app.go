@@ -71,6 +71,7 @@ func (a *App) line(v any) error {
 func (c *Config) ingestOptions() ingest.Options {
 	o := ingest.Options{
 		DepthUnits: c.Ingest.DepthUnits, Tolerance: c.Ingest.Tolerance.std(), MaxBytes: int64(c.Ingest.MaxFile), MaxPoints: c.Ingest.MaxPoints,
+		MaxReprojection: c.Ingest.MaxReprojection, MinTrack: c.Ingest.MinTrack, MinConfidence: c.Ingest.MinConfidence,
 	}
 	if c.Ingest.Fx > 0 {
 		o.Camera = &ingest.Intrinsics{Fx: c.Ingest.Fx, Fy: c.Ingest.Fy, Cx: c.Ingest.Cx, Cy: c.Ingest.Cy}

@@ -61,6 +61,10 @@ type IngestConfig struct {
 	Tolerance  Duration `yaml:"tolerance" doc:"How far apart in time a depth and a colour image may be to make a pair."`
 	MaxFile    Bytes    `yaml:"max_file" doc:"Largest file, unpacked."`
 	MaxPoints  int      `yaml:"max_points" doc:"Most points of a cloud."`
+	// What is left out of what sensors and programs are not sure of.
+	MaxReprojection float64 `yaml:"max_reprojection" doc:"Leave out points of a photogrammetric reconstruction whose mean error is above so many pixels. 0: none."`
+	MinTrack        int     `yaml:"min_track" doc:"Leave out points of a photogrammetric reconstruction that fewer images saw. 0: none."`
+	MinConfidence   float64 `yaml:"min_confidence" doc:"Leave out points of a depth camera that is less sure of them, 0 to 1."`
 }
 
 // VoxelizeConfig is the section voxelize.

@@ -87,6 +87,13 @@ func (c *Config) Validate() []error {
 		bad("ingest.max_file", c.Ingest.MaxFile, "1B or more")
 	}
 	atLeast("ingest.max_points", c.Ingest.MaxPoints, 1)
+	atLeast("ingest.min_track", c.Ingest.MinTrack, 0)
+	if r := c.Ingest.MaxReprojection; !(r >= 0 && r <= math.MaxFloat64) {
+		bad("ingest.max_reprojection", r, "a finite number, 0 or more")
+	}
+	if m := c.Ingest.MinConfidence; !(m >= 0 && m <= 1) {
+		bad("ingest.min_confidence", m, "0 to 1")
+	}
 
 	if err := c.voxelOptions().Validate(); err != nil {
 		errs = append(errs, fmt.Errorf("voxelize: %w", err))
