@@ -269,18 +269,21 @@ func sameSettings(found, want map[string]string) error {
 	return nil
 }
 
-// digestModel tells models of other layers or weights apart.
-func digestModel(m *nn.Model) uint64 {
+// digestModel tells models of other layers or weights apart, and optimizers in other states.
+func digestModel(m *nn.Model, o *Optimizer) uint64 {
 	h := crc64.New(crc64.MakeTable(crc64.ECMA))
 	for _, l := range m.Layers() {
 		_, _ = io.WriteString(h, l.Class()+text(l.Config()))
 	}
+	var tensors []tensor
 	for _, p := range m.Params() {
 		_, _ = io.WriteString(h, p.Name)
-		for _, v := range p.Value {
-			_ = binary.Write(h, binary.LittleEndian, v)
-		}
+		tensors = append(tensors, tensor{value: p.Value})
 	}
+	for _, s := range o.State() {
+		tensors = append(tensors, tensor{value: s.Value})
+	}
+	_, _ = h.Write(pack(tensors))
 	return h.Sum64()
 }
 

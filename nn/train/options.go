@@ -133,7 +133,7 @@ func (o *Options) settings(m *nn.Model, loss Loss) map[string]string {
 		"loss": fmt.Sprintf("%s %+v", loss.Name(), loss), "class weights": fmt.Sprint(o.ClassWeight),
 		"optimizer": o.Optimizer.Rule.Class() + " " + text(o.Optimizer.Config()), "shuffle": fmt.Sprint(o.Shuffle), "seed": fmt.Sprint(o.Seed),
 		"passes switched off": fmt.Sprint(o.Without), "early stopping": text(o.EarlyStopping), "reduce on plateau": text(o.Plateau),
-		"model and its first weights": fmt.Sprintf("%016x", digestModel(m)),
+		"model and its first weights": fmt.Sprintf("%016x", digestModel(m, o.Optimizer)), "first step": fmt.Sprint(o.Optimizer.Iterations),
 	}
 	maps.Copy(s, o.Checkpoint.Settings)
 	return s

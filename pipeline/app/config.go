@@ -114,7 +114,7 @@ type TrainConfig struct {
 	LabelSmoothing float64 `yaml:"label_smoothing" doc:"Share of the truth that is spread over all classes. 0 to 1."`
 	ClassWeight    string  `yaml:"class_weight" enum:"balanced,none" doc:"balanced: rows count the more, the rarer their class, as if all classes had as many."`
 
-	Optimizer      string  `yaml:"optimizer" enum:"adam,adamw,rmsprop,sgd" doc:"Rule by which the weights move; names and arithmetic are Keras's."`
+	Optimizer      string  `yaml:"optimizer" enum:"adam,adamw,init,rmsprop,sgd" doc:"Rule by which the weights move; names and arithmetic are Keras's. init: the optimizer of the file that training starts from, with its state and its rate."`
 	Momentum       float64 `yaml:"momentum" doc:"Of sgd and rmsprop. 0 up to, not including, 1."`
 	Nesterov       bool    `yaml:"nesterov" doc:"Nesterov's momentum, of sgd."`
 	WeightDecay    float64 `yaml:"weight_decay" doc:"Share of itself, times the rate, that each weight loses in a step."`

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/voxelstream/voxelstream/ingest/h5"
 	"github.com/voxelstream/voxelstream/nn"
@@ -38,6 +39,9 @@ type TrainOptions struct {
 	Out, Checkpoint, Best, History, Plot, TensorBoard string
 }
 
+// fromInit is the optimizer that goes on where that of the initial model's file stopped.
+const fromInit = "init"
+
 // pairs is the Split of an archive whose even and odd rows are the same thing twice.
 const pairs = "pairs"
 
@@ -62,6 +66,9 @@ func (a *App) Train(ctx context.Context, paths []string, o TrainOptions) error {
 	if o.FromTopic == (len(paths) > 0) {
 		return Usage(errors.New("want files with labelled data, or --from-topic"))
 	}
+	if a.Config.Train.Optimizer == fromInit && o.Init == "" {
+		return Usage(errors.New("train.optimizer init: want --init, a .keras or .h5 file with the state of its training"))
+	}
 	if o.Follow {
 		switch {
 		case !o.FromTopic:
@@ -84,20 +91,21 @@ func (a *App) Train(ctx context.Context, paths []string, o TrainOptions) error {
 	if o.Checkpoint == "" {
 		o.Checkpoint = o.Out + ".checkpoint"
 	}
-	m, history, rows, err := a.trained(ctx, paths, o)
+	tr := &training{}
+	err := a.training(ctx, tr, paths, o)
 	if err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}
-	if history == nil || len(history.Loss) == 0 {
+	if tr.history == nil || len(tr.history.Loss) == 0 {
 		return errors.Join(err, errInterrupted)
 	}
-	if err := saveTraining(m, history, o); err != nil {
+	if err := tr.save(o); err != nil {
 		return err
 	}
-	total, _ := m.Count()
+	total, _ := tr.model.Count()
 	r := TrainResult{
-		Epochs: len(history.Loss), History: history, SamplesPerSecond: history.SamplesPerSecond, Parameters: total, Model: o.Out, Rows: rows,
-		Seed: a.Config.Seed, BestEpoch: history.BestEpoch, Stopped: history.Stopped,
+		Epochs: len(tr.history.Loss), History: tr.history, SamplesPerSecond: tr.history.SamplesPerSecond, Parameters: total, Model: o.Out, Rows: tr.rows,
+		Seed: a.Config.Seed, BestEpoch: tr.history.BestEpoch, Stopped: tr.history.Stopped,
 	}
 	if err := a.print(r, r.text); err != nil {
 		return err
@@ -105,35 +113,41 @@ func (a *App) Train(ctx context.Context, paths []string, o TrainOptions) error {
 	return interrupted(ctx, nil)
 }
 
-// trained is the model after training, with the number of rows that an epoch had.
-func (a *App) trained(ctx context.Context, paths []string, o TrainOptions) (m *nn.Model, h *train.History, rows int, err error) {
+// training is a training at work, or what came of it.
+type training struct {
+	model   *nn.Model
+	options train.Options
+	history *train.History
+	rows    int // of an epoch
+}
+
+// training trains a model, new or not, on rows or on a stream, and says in tr how far it came.
+func (a *App) training(ctx context.Context, tr *training, paths []string, o TrainOptions) (err error) {
 	vo := a.Config.voxelOptions()
 	if o.Init != "" {
-		if m, vo, err = a.initial(ctx, o.Init, vo); err != nil {
-			return nil, nil, 0, err
+		if tr.model, vo, err = a.initial(ctx, o.Init, vo); err != nil {
+			return err
 		}
 	}
 	if o.Follow {
-		if m == nil {
-			if m, err = a.newModel(vo.Dims, vo.Colormap, o.Classes); err != nil {
-				return nil, nil, 0, err
+		if tr.model == nil {
+			if tr.model, err = a.newModel(vo.Dims, vo.Colormap, o.Classes); err != nil {
+				return err
 			}
 		}
-		h, err = a.follow(ctx, m, o, vo)
-		return m, h, a.Config.Train.StepsPerEpoch * a.Config.Train.BatchSize, err
+		return a.follow(ctx, tr, o, vo)
 	}
 	d, err := a.trainingData(ctx, paths, o, vo)
 	if err != nil {
-		return nil, nil, 0, err
+		return err
 	}
 	defer d.close() //nolint:errcheck // read from only
-	if m == nil {
-		if m, err = a.newModel(d.dims, d.palette.Name, cmp.Or(o.Classes, d.classes())); err != nil {
-			return nil, nil, 0, err
+	if tr.model == nil {
+		if tr.model, err = a.newModel(d.dims, d.palette.Name, cmp.Or(o.Classes, d.classes())); err != nil {
+			return err
 		}
 	}
-	h, err = a.fit(ctx, m, d, o)
-	return m, h, len(d.labels), err
+	return a.fit(ctx, tr, d, o)
 }
 
 // initial loads the model to start from; its input and palette decide how volumes are made.
@@ -182,27 +196,27 @@ func (a *App) newModel(dims [3]int, colormap string, classes int) (*nn.Model, er
 	return m, nil
 }
 
-func (a *App) fit(ctx context.Context, m *nn.Model, d *dataset, o TrainOptions) (*train.History, error) {
+func (a *App) fit(ctx context.Context, tr *training, d *dataset, o TrainOptions) (err error) {
 	c := &a.Config.Train
 	rows := d.rows()
-	options, err := a.fitOptions(m, int(float64(rows.Len())*(1-c.ValidationSplit)), o)
-	if err != nil {
-		return nil, err
+	tr.rows = rows.Len()
+	if tr.options, err = a.fitOptions(ctx, tr.model, int(float64(tr.rows)*(1-c.ValidationSplit)), o); err != nil {
+		return err
 	}
 	if c.ClassWeight == "balanced" {
-		options.ClassWeight = d.balance(m)
+		tr.options.ClassWeight = d.balance(tr.model)
 	}
 	if d.ranges != "" {
-		options.Checkpoint.Settings = map[string]string{topicSetting: d.ranges}
+		tr.options.Checkpoint.Settings = map[string]string{topicSetting: d.ranges}
 	}
-	log := a.newTrainingLog(m, o)
-	options.Progress = log.progress
-	h, err := train.Fit(ctx, m, rows, options)
-	return h, errors.Join(err, log.close())
+	log := a.newTrainingLog(tr.model, o)
+	tr.options.Progress = log.progress
+	tr.history, err = train.Fit(ctx, tr.model, rows, tr.options)
+	return errors.Join(err, log.close())
 }
 
 // fitOptions are those of the configuration and of the command line, for so many rows in an epoch.
-func (a *App) fitOptions(m *nn.Model, rows int, o TrainOptions) (train.Options, error) {
+func (a *App) fitOptions(ctx context.Context, m *nn.Model, rows int, o TrainOptions) (train.Options, error) {
 	c := &a.Config.Train
 	options, err := c.options(m, rows)
 	if err != nil {
@@ -222,15 +236,27 @@ func (a *App) fitOptions(m *nn.Model, rows int, o TrainOptions) (train.Options, 
 	if o.KeepBest {
 		options.EarlyStopping.Restore = true
 	}
+	if c.Optimizer == fromInit {
+		t, err := format.LoadTraining(ctx, o.Init, m)
+		if err != nil {
+			return options, fmt.Errorf("the optimizer of %s: %w", o.Init, err)
+		}
+		options.Optimizer = t.Optimizer
+	}
 	return options, nil
 }
 
-func saveTraining(m *nn.Model, h *train.History, o TrainOptions) error {
-	if err := format.Save(o.Out, m); err != nil {
+// save writes the model, with the state of the optimizer where the format has a place for it, and draws the plot.
+func (tr *training) save(o TrainOptions) error {
+	var t *format.Training
+	if name := strings.ToLower(o.Out); strings.HasSuffix(name, ".keras") || strings.HasSuffix(name, ".h5") && !strings.HasSuffix(name, ".weights.h5") {
+		t = &format.Training{Optimizer: tr.options.Optimizer, Loss: tr.options.Loss.Name(), Metrics: []string{"accuracy"}}
+	}
+	if err := format.SaveTraining(o.Out, tr.model, t); err != nil {
 		return err
 	}
 	if o.Plot != "" {
-		return writeTo(o.Plot, func(w io.Writer) error { return plotHistory(w, h) })
+		return writeTo(o.Plot, func(w io.Writer) error { return plotHistory(w, tr.history) })
 	}
 	return nil
 }

@@ -17,29 +17,28 @@ import (
 )
 
 // follow trains on the labelled volumes of the topic as they come, each once. The place in the topic is in the checkpoint, with the weights.
-func (a *App) follow(ctx context.Context, m *nn.Model, o TrainOptions, vo voxelize.Options) (h *train.History, err error) {
+func (a *App) follow(ctx context.Context, tr *training, o TrainOptions, vo voxelize.Options) error {
 	c := &a.Config.Train
 	palette, err := colormap.ByName(vo.Colormap)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	options, err := a.fitOptions(m, c.StepsPerEpoch*c.BatchSize, o)
-	if err != nil {
-		return nil, err
+	tr.rows = c.StepsPerEpoch * c.BatchSize
+	if tr.options, err = a.fitOptions(ctx, tr.model, tr.rows, o); err != nil {
+		return err
 	}
-	err = a.withBus(ctx, func(b *bus) error {
+	return a.withBus(ctx, func(b *bus) error {
 		sole, err := b.client.JoinAlone(ctx, a.Config.Kafka.Group+"-train", a.Config.Kafka.Volumes, a.Config.Kafka.SessionTimeout.std())
 		if err != nil {
 			return err
 		}
 		s := &topicStream{app: a, sole: sole, like: &dataset{dims: vo.Dims, palette: palette}}
-		options.Checkpoint.Settings = map[string]string{topicSetting: fmt.Sprintf("%s of %d partitions", a.Config.Kafka.Volumes, sole.Partitions())}
-		log := a.newTrainingLog(m, o)
-		options.Progress = log.progress
-		h, err = train.FitStream(ctx, m, s, c.StepsPerEpoch, options)
+		tr.options.Checkpoint.Settings = map[string]string{topicSetting: fmt.Sprintf("%s of %d partitions", a.Config.Kafka.Volumes, sole.Partitions())}
+		log := a.newTrainingLog(tr.model, o)
+		tr.options.Progress = log.progress
+		tr.history, err = train.FitStream(ctx, tr.model, s, c.StepsPerEpoch, tr.options)
 		return errors.Join(err, log.close(), sole.Close())
 	})
-	return h, err
 }
 
 // topicStream is the labelled volumes of a topic. What cannot be decoded and what has no label is left out.
