@@ -72,9 +72,11 @@ func (v *Voxelizer) ready(g *ingest.Grid) (values []float32, scaled bool, err er
 
 // fits says whether the grid's cells are the options' as they are.
 func (v *Voxelizer) fits(g *ingest.Grid) bool {
+	if v.options.Fit == FitExact || g.Dims != v.options.Dims {
+		return v.options.Fit == FitExact
+	}
 	cell := v.cell(g)
-	return g.Dims == v.options.Dims && (v.options.Fit == FitExact || cell[0] == cell[1] && cell[0] == cell[2] &&
-		(v.options.Fit != FitCrop || v.options.Edge == 0 || v.options.Edge == cell[0]))
+	return cell == [3]float64{cell[0], cell[0], cell[0]} && (v.options.Fit != FitCrop || v.options.Edge == 0 || v.options.Edge == cell[0])
 }
 
 // cell is the size of a grid's cells; cubes of 1 where it is not known.

@@ -43,6 +43,7 @@ func All() []ingest.Format {
 		depth.TUM,
 		depth.Frames, // after TUM, whose folders look alike
 		medical.NIfTI,
+		medical.MGH,
 		medical.DICOM,
 		medical.DICOMSeries,
 		mesh.OFF,

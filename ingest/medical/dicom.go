@@ -20,7 +20,7 @@ import (
 )
 
 // DICOM is a single DICOM file: one slice, or the frames of a multi-frame image as slices. Implicit and explicit little endian, explicit
-// big endian and deflated transfer syntaxes are read; compressed pixels (JPEG, RLE) are named in the error. Values are rescaled to
+// big endian and deflated transfer syntaxes are read, and RLE pixels; others (JPEG) are named in the error. Values are rescaled to
 // slope * stored + intercept, and the axes turned to RAS+ as those of NIfTI are. DICOM PS3.5 and PS3.10, https://www.dicomstandard.org/current.
 var DICOM = ingest.Format{
 	Name:   "dicom",
@@ -52,7 +52,7 @@ var DICOM = ingest.Format{
 }
 
 // DICOMSeries is a folder of DICOM slices. Each series in it (Series Instance UID) is a volume, its slices sorted by position along their
-// normal; series come in the order of their UIDs.
+// normal; series come in the order of their UIDs. A series with a hole between its slices, or with a slice twice, is a bad item.
 var DICOMSeries = ingest.Format{
 	Name: "dicom-series",
 	Detect: func(h *ingest.Head) ingest.Confidence {
@@ -127,6 +127,8 @@ const (
 	tagAllocated      tag = 0x00280100
 	tagStored         tag = 0x00280101
 	tagSigned         tag = 0x00280103
+	tagCentre         tag = 0x00281050
+	tagWidth          tag = 0x00281051
 	tagIntercept      tag = 0x00281052
 	tagSlope          tag = 0x00281053
 	tagPixels         tag = 0x7fe00010
@@ -136,6 +138,7 @@ const (
 )
 
 const (
+	syntaxRLE = "1.2.840.10008.1.2.5"
 	undefined = 0xffffffff
 	// Limits of a data set: nested sequences, elements, and the length of a value that is kept.
 	dicomMaxDepth    = 32
@@ -151,6 +154,8 @@ type dataSet struct {
 	order    binary.ByteOrder
 	explicit bool
 	elements int
+	packed   bool  // pixels are RLE
+	limit    int64 // of the unpacked pixels, in bytes
 }
 
 // long says whether a value representation has a length of four bytes.
@@ -236,11 +241,12 @@ type slice struct {
 	bits, stored       int
 	signed             bool
 	slope, intercept   float64
+	centre, width      float64    // of the first window; width 0 without one
 	spacing            [2]float64 // between rows, between columns, mm
 	thickness          float64
 	position           [3]float64 // LPS
 	along              [6]float64 // directions of a row and of a column, LPS
-	placed             bool
+	placed, located    bool       // there is an orientation, a position
 	instance           float64
 	series             string
 	pixels             []byte
@@ -279,7 +285,7 @@ func parseDICOM(data []byte, o ingest.Options) (*slice, error) {
 			syntax = strings.TrimRight(string(v), "\x00 ")
 		}
 	}
-	d := &dataSet{b: data, at: meta.at, order: binary.LittleEndian, explicit: true}
+	d := &dataSet{b: data, at: meta.at, order: binary.LittleEndian, explicit: true, limit: o.MaxBytes}
 	switch syntax {
 	case "1.2.840.10008.1.2":
 		d.explicit = false
@@ -292,8 +298,10 @@ func parseDICOM(data []byte, o ingest.Options) (*slice, error) {
 			return nil, fmt.Errorf("deflated data set: found %d bytes, limit %d: %w", len(plain), o.MaxBytes, cmp.Or(err, io.ErrShortBuffer))
 		}
 		d.b, d.at = plain, 0
+	case syntaxRLE:
+		d.packed = true
 	default:
-		return nil, fmt.Errorf("transfer syntax: found %.40q, want uncompressed pixels: convert with dcmdjpeg, dcmdrle or gdcmconv --raw", syntax)
+		return nil, fmt.Errorf("transfer syntax: found %.40q, want plain or RLE pixels: convert with dcmdjpeg or gdcmconv --raw", syntax)
 	}
 	return d.slice()
 }
@@ -312,7 +320,13 @@ func (d *dataSet) slice() (*slice, error) {
 		}
 		if n == undefined {
 			if t == tagPixels {
-				return nil, errors.New("pixels: found compressed fragments, want plain values")
+				if !d.packed {
+					return nil, errors.New("pixels: found compressed fragments, want plain values")
+				}
+				if s.pixels, err = d.unpack(s, samples); err != nil {
+					return nil, fmt.Errorf("pixels: %w", err)
+				}
+				break
 			}
 			if err := d.skip(vr, 1); err != nil {
 				return nil, err
@@ -333,10 +347,58 @@ func (d *dataSet) slice() (*slice, error) {
 			}
 		}
 	}
-	if samples != 1 {
-		return nil, fmt.Errorf("samples per pixel: found %d, want 1: colour images are no volumes", samples)
+	if err := single(samples); err != nil {
+		return nil, err
 	}
 	return s, s.check()
+}
+
+// single refuses colour.
+func single(samples int) error {
+	if samples != 1 {
+		return fmt.Errorf("samples per pixel: found %d, want 1: colour images are no volumes", samples)
+	}
+	return nil
+}
+
+// unpack reads RLE pixels: behind a table of offsets, which is not needed, one item a frame.
+func (d *dataSet) unpack(s *slice, samples int) ([]byte, error) {
+	if err := single(samples); err != nil {
+		return nil, err
+	}
+	if s.bits != 8 && s.bits != 16 && s.bits != 32 || s.rows < 1 || s.cols < 1 {
+		return nil, fmt.Errorf("found %d x %d pixels of %d bits before RLE, want 8, 16 or 32 bits", s.rows, s.cols, s.bits)
+	}
+	var out []byte
+	for frame := -1; ; frame++ {
+		t, _, n, err := d.next()
+		if err != nil {
+			return nil, err
+		}
+		if t == tagSequenceEnd {
+			return out, nil
+		}
+		if t != tagItem || n == undefined {
+			return nil, fmt.Errorf("found element (%04x,%04x), want an item of known length", t>>16, t&0xffff)
+		}
+		v, err := d.value(n)
+		if err != nil {
+			return nil, err
+		}
+		if frame < 0 {
+			continue
+		}
+		// A run of two bytes makes at most 128: what a small file claims is not allocated.
+		size := s.bits / 8
+		if pixels := s.rows * s.cols; frame >= s.frames || pixels*size > 64*len(v)+64 || int64(len(out)+pixels*size) > d.limit {
+			return nil, fmt.Errorf("frame %d: found %d bytes for %d x %d pixels, in %d frames", frame, len(v), s.rows, s.cols, s.frames)
+		}
+		plain, err := unRLE(v, s.rows*s.cols, size)
+		if err != nil {
+			return nil, fmt.Errorf("frame %d: %w", frame, err)
+		}
+		out = append(out, plain...)
+	}
 }
 
 func (s *slice) set(t tag, v []byte, samples *int) error {
@@ -373,6 +435,10 @@ func (s *slice) set(t tag, v []byte, samples *int) error {
 			return fmt.Errorf("found %g frames", n)
 		}
 		s.frames = int(n)
+	case tagCentre:
+		return reals(&s.centre)
+	case tagWidth:
+		return reals(&s.width)
 	case tagSlope:
 		return reals(&s.slope)
 	case tagIntercept:
@@ -384,6 +450,7 @@ func (s *slice) set(t tag, v []byte, samples *int) error {
 	case tagInstance:
 		return reals(&s.instance)
 	case tagPosition:
+		s.located = len(bytes.TrimRight(v, "\x00 ")) > 0
 		return reals(&s.position[0], &s.position[1], &s.position[2])
 	case tagOrientation:
 		a := &s.along
@@ -502,16 +569,52 @@ func stack(s []*slice, o ingest.Options) (*ingest.Grid, []float64, error) {
 		p.values(raw[at : at+size])
 		at += size
 	}
-	gap := first.thickness
-	if len(s) > 1 {
-		gaps := make([]float64, len(s)-1) // the middle one: a slice may be missing
-		for i := range gaps {
-			gaps[i] = s[i+1].depth(n) - s[i].depth(n)
-		}
-		slices.Sort(gaps)
-		gap = gaps[len(gaps)/2]
+	gap, err := spacing(s, n)
+	if err != nil {
+		return nil, nil, err
 	}
-	return v.turn(raw), v.cells([3]float64{first.spacing[1], first.spacing[0], gap}), nil
+	g, cells := v.turn(raw), v.cells([3]float64{first.spacing[1], first.spacing[0], gap})
+	g.Cell, g.Window = metres(cells, "mm"), first.window()
+	return g, cells, nil
+}
+
+// window is the range of values that the slice's first window shows, PS3.3, C.11.2.1.2.1.
+func (s *slice) window() [2]float32 {
+	if s.width <= 1 {
+		return [2]float32{}
+	}
+	return [2]float32{float32(s.centre - 0.5 - (s.width-1)/2), float32(s.centre - 0.5 + (s.width-1)/2)}
+}
+
+// gapTolerance is how much a distance between slices may differ from the usual one: positions are rounded to 5 or 6 digits, gantries slip a
+// little, but a slice that is not there makes it 1.
+const gapTolerance = 0.25
+
+// spacing is the distance from slice to slice, which must be one: a slice that is missing or there twice would bend the volume. Slices
+// without positions are taken as neighbours.
+func spacing(s []*slice, n [3]float64) (float64, error) {
+	if len(s) == 1 {
+		return s[0].thickness, nil
+	}
+	gaps := make([]float64, len(s)-1)
+	for i := range gaps {
+		if s[i].frames != 1 || s[i+1].frames != 1 || !s[i].located || !s[i+1].located {
+			return s[0].thickness, nil
+		}
+		gaps[i] = s[i+1].depth(n) - s[i].depth(n)
+	}
+	sorted := slices.Sorted(slices.Values(gaps))
+	usual := sorted[len(sorted)/2]
+	if len(gaps) == 2 {
+		usual = sorted[0] // the smaller of two is the one without a hole
+	}
+	for i, g := range gaps {
+		if !(math.Abs(g-usual) <= gapTolerance*usual) || g == 0 {
+			return 0, fmt.Errorf("slices %g and %g (by position, mm) are %g apart, want %g as the others: one is missing or there twice",
+				s[i].depth(n), s[i+1].depth(n), g, usual)
+		}
+	}
+	return usual, nil
 }
 
 // readSeries reads all DICOM files of a folder; first is the name of the first one.

@@ -72,13 +72,19 @@ var (
 	turned = [3][4]float64{{0.1, 1.5, 0, 0}, {1.5, 0.1, 0, 0}, {0, 0, -1.5, 0}}
 )
 
-func readGrid(t *testing.T, f ingest.Format, name string, data []byte) (*ingest.Grid, error) {
+// file writes data to a new file.
+func file(t *testing.T, name string, data []byte) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
 	if err := os.WriteFile(path, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	src, err := f.Open(t.Context(), path, ingesttest.Options)
+	return path
+}
+
+func readGrid(t *testing.T, f ingest.Format, name string, data []byte) (*ingest.Grid, error) {
+	t.Helper()
+	src, err := f.Open(t.Context(), file(t, name, data), ingesttest.Options)
 	if err != nil {
 		return nil, err
 	}

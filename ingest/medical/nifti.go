@@ -2,8 +2,6 @@
 package medical
 
 import (
-	"cmp"
-	"context"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -26,46 +24,20 @@ var NIfTI = ingest.Format{
 		}
 		return ingest.No
 	},
-	Open: func(_ context.Context, path string, o ingest.Options) (ingest.Source, error) {
-		return ingest.FileSource(path, func() ([]ingest.Sample, error) {
-			_, grids, err := readNIfTI(path, o)
-			if err != nil {
-				return nil, err
-			}
-			samples := make([]ingest.Sample, len(grids))
-			for i, g := range grids {
-				samples[i] = ingest.Sample{Label: ingest.NoLabel, Data: g}
-			}
-			return samples, nil
-		})
-	},
-	Inspect: func(_ context.Context, path string, o ingest.Options) (ingest.Detail, error) {
-		h, grids, err := readNIfTI(path, o)
-		if err != nil {
-			return nil, err
-		}
-		return detail(grids, h.cells(h.cell), h.unit), nil
-	},
+	Open:    openScan(readNIfTI),
+	Inspect: inspectScan(readNIfTI),
 }
 
 const (
 	nifti1Size = 348
 	nifti2Size = 540
-	// niftiMaxVolumes bounds a series: an hour of functional scans.
-	niftiMaxVolumes = 1 << 16
+	// maxVolumes bounds a series: an hour of functional scans.
+	maxVolumes = 1 << 16
 )
 
 type niftiHeader struct {
-	big  bool
 	pair bool // values in the .img file
-	volume
-	volumes int
-	t       columns.Type
-	offset  int64
-	slope   float64
-	inter   float64
-	cell    [3]float64
-	unit    string
+	scan
 }
 
 // niftiTypes are the data types that are numbers.
@@ -131,7 +103,7 @@ func parseNIfTI(data []byte) (*niftiHeader, error) {
 	default:
 		return nil, fmt.Errorf("header: found size %d, want %d or %d", size, nifti1Size, nifti2Size)
 	}
-	h := &niftiHeader{big: f.o == binary.BigEndian, volume: volume{channels: 1}, volumes: 1}
+	h := &niftiHeader{scan: scan{big: f.o == binary.BigEndian, volume: volume{channels: 1}, volumes: 1}}
 	switch magic {
 	case "n+1\x00", "n+2\x00":
 	case "ni1\x00", "ni2\x00":
@@ -157,8 +129,8 @@ func (h *niftiHeader) set(f fields) error {
 			h.dims[i] = int(d)
 			continue
 		}
-		if d > int64(niftiMaxVolumes/h.volumes) {
-			return fmt.Errorf("dim: found more than %d volumes", niftiMaxVolumes)
+		if d > int64(maxVolumes/h.volumes) {
+			return fmt.Errorf("dim: found more than %d volumes", maxVolumes)
 		}
 		h.volumes *= int(d)
 	}
@@ -224,7 +196,7 @@ func affine(f fields) (m [3][3]float64) {
 	return m
 }
 
-func readNIfTI(path string, o ingest.Options) (*niftiHeader, []*ingest.Grid, error) {
+func readNIfTI(path string, o ingest.Options) (*scan, []*ingest.Grid, error) {
 	data, err := ingest.ReadFile(path, o)
 	if err != nil {
 		return nil, nil, err
@@ -246,7 +218,7 @@ func readNIfTI(path string, o ingest.Options) (*niftiHeader, []*ingest.Grid, err
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: nifti: %w", path, err)
 	}
-	return h, grids, nil
+	return &h.scan, grids, nil
 }
 
 // imageBeside is the .img file that belongs to a .hdr file.
@@ -261,32 +233,4 @@ func imageBeside(path string) (string, error) {
 		stem += ".gz"
 	}
 	return stem, nil
-}
-
-func (h *niftiHeader) decode(data []byte, o ingest.Options) ([]*ingest.Grid, error) {
-	d := h.dims
-	if d[0] > o.MaxCells/d[1]/d[2]/h.channels/h.volumes {
-		return nil, fmt.Errorf("found %d volumes of %v, limit %d values in all", h.volumes, d, o.MaxCells)
-	}
-	cells := d[0] * d[1] * d[2] * h.channels
-	size := int64(cells) * int64(h.t.Size())
-	if h.offset < 0 || h.offset > int64(len(data)) || size*int64(h.volumes) > int64(len(data))-h.offset {
-		return nil, fmt.Errorf("cut short: found %d bytes, want %d from byte %d", len(data), size*int64(h.volumes), h.offset)
-	}
-	// A scanner that states no unit means millimetres.
-	cell := metres(h.cells(h.cell), cmp.Or(h.unit, "mm"))
-	raw := make([]float32, cells)
-	out := make([]*ingest.Grid, h.volumes)
-	for v := range out {
-		c := columns.Column{Type: h.t, Big: h.big, Stride: h.t.Size(), Data: data[h.offset+int64(v)*size:]}
-		c.Float32s(raw, 0)
-		if h.slope != 1 || h.inter != 0 {
-			for i := range raw {
-				raw[i] = float32(float64(raw[i])*h.slope + h.inter)
-			}
-		}
-		out[v] = h.turn(raw)
-		out[v].Cell = cell
-	}
-	return out, nil
 }

@@ -1,0 +1,94 @@
+package medical
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+
+	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/internal/columns"
+)
+
+// MGH is FreeSurfer's volume, plain (.mgh) or packed with gzip (.mgz): a big-endian header of 284 bytes, then the values, the first axis fastest.
+// Axes are turned to RAS+ as those of NIfTI are. Each of its frames is a sample. The tags behind the values are left out.
+// https://surfer.nmr.mgh.harvard.edu/fswiki/FsTutorial/MghFormat
+var MGH = ingest.Format{
+	Name: "mgh",
+	Detect: func(h *ingest.Head) ingest.Confidence {
+		if _, err := parseMGH(h.Bytes); err != nil {
+			return ingest.No
+		}
+		if h.Ext == ".mgh" || h.Ext == ".mgz" {
+			return ingest.Sure
+		}
+		return ingest.Guess // version 1 and small numbers are no signature
+	},
+	Open:    openScan(readMGH),
+	Inspect: inspectScan(readMGH),
+}
+
+const mghHeader = 284
+
+// mghTypes are MRI_UCHAR, MRI_INT, MRI_FLOAT, MRI_SHORT and MRI_USHRT of FreeSurfer's mri.h.
+var mghTypes = map[uint32]columns.Type{0: columns.Uint8, 1: columns.Int32, 3: columns.Float32, 4: columns.Int16, 10: columns.Uint16}
+
+func parseMGH(b []byte) (*scan, error) {
+	if len(b) < mghHeader {
+		return nil, fmt.Errorf("header: found %d bytes, want %d", len(b), mghHeader)
+	}
+	o := binary.BigEndian
+	if v := o.Uint32(b); v != 1 {
+		return nil, fmt.Errorf("version: found %d, want 1", v)
+	}
+	h := &scan{big: true, volume: volume{channels: 1}, offset: mghHeader, slope: 1, cell: [3]float64{1, 1, 1}, unit: "mm"}
+	for i := range 4 {
+		n := o.Uint32(b[4+4*i:])
+		switch {
+		case n < 1 || n > math.MaxInt32:
+			return nil, fmt.Errorf("axis %d: found %d cells, want 1 or more", i, n)
+		case i < 3:
+			h.dims[i] = int(n)
+		case n > maxVolumes:
+			return nil, fmt.Errorf("found %d frames, limit %d", n, maxVolumes)
+		default:
+			h.volumes = int(n)
+		}
+	}
+	code := o.Uint32(b[20:])
+	t, ok := mghTypes[code]
+	if !ok {
+		return nil, fmt.Errorf("type: found %d, want 0, 1, 3, 4 or 10", code)
+	}
+	h.t = t
+	// Without directions a volume is coronal, with cubes of 1 mm.
+	m := [3][3]float64{{-1, 0, 0}, {0, 0, 1}, {0, -1, 0}}
+	if o.Uint16(b[28:]) != 0 {
+		real := func(i int) float64 { return float64(math.Float32frombits(o.Uint32(b[30+4*i:]))) }
+		for c := range 3 {
+			if h.cell[c] = math.Abs(real(c)); !finite(h.cell[c]) {
+				return nil, fmt.Errorf("size of a cell along axis %d: found %g", c, h.cell[c])
+			}
+			for r := range 3 {
+				m[r][c] = real(3 + 3*c + r)
+			}
+		}
+	}
+	h.orient(m)
+	return h, nil
+}
+
+func readMGH(path string, o ingest.Options) (*scan, []*ingest.Grid, error) {
+	data, err := ingest.ReadFile(path, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	h, err := parseMGH(data)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: mgh: %w", path, err)
+	}
+	grids, err := h.decode(data, o.WithDefaults())
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: mgh: %w", path, err)
+	}
+	return h, grids, nil
+}

@@ -1,0 +1,81 @@
+package medical
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+
+	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/internal/columns"
+)
+
+// scan is a header of a file of one or more volumes, stored one behind the other.
+type scan struct {
+	big bool
+	volume
+	volumes int
+	t       columns.Type
+	offset  int64 // of the first value
+	slope   float64
+	inter   float64
+	cell    [3]float64 // of the stored axes
+	unit    string     // of cell
+}
+
+// reader reads the whole of a file.
+type reader func(path string, o ingest.Options) (*scan, []*ingest.Grid, error)
+
+func openScan(read reader) func(context.Context, string, ingest.Options) (ingest.Source, error) {
+	return func(_ context.Context, path string, o ingest.Options) (ingest.Source, error) {
+		return ingest.FileSource(path, func() ([]ingest.Sample, error) {
+			_, grids, err := read(path, o)
+			if err != nil {
+				return nil, err
+			}
+			samples := make([]ingest.Sample, len(grids))
+			for i, g := range grids {
+				samples[i] = ingest.Sample{Label: ingest.NoLabel, Data: g}
+			}
+			return samples, nil
+		})
+	}
+}
+
+func inspectScan(read reader) func(context.Context, string, ingest.Options) (ingest.Detail, error) {
+	return func(_ context.Context, path string, o ingest.Options) (ingest.Detail, error) {
+		h, grids, err := read(path, o)
+		if err != nil {
+			return nil, err
+		}
+		return detail(grids, h.cells(h.cell), h.unit), nil
+	}
+}
+
+// decode reads the volumes; o has its defaults.
+func (h *scan) decode(data []byte, o ingest.Options) ([]*ingest.Grid, error) {
+	d := h.dims
+	if d[0] > o.MaxCells/d[1]/d[2]/h.channels/h.volumes {
+		return nil, fmt.Errorf("found %d volumes of %v, limit %d values in all", h.volumes, d, o.MaxCells)
+	}
+	cells := d[0] * d[1] * d[2] * h.channels
+	size := int64(cells) * int64(h.t.Size())
+	if h.offset < 0 || h.offset > int64(len(data)) || size*int64(h.volumes) > int64(len(data))-h.offset {
+		return nil, fmt.Errorf("cut short: found %d bytes, want %d from byte %d", len(data), size*int64(h.volumes), h.offset)
+	}
+	// A scanner that states no unit means millimetres.
+	cell := metres(h.cells(h.cell), cmp.Or(h.unit, "mm"))
+	raw := make([]float32, cells)
+	out := make([]*ingest.Grid, h.volumes)
+	for v := range out {
+		c := columns.Column{Type: h.t, Big: h.big, Stride: h.t.Size(), Data: data[h.offset+int64(v)*size:]}
+		c.Float32s(raw, 0)
+		if h.slope != 1 || h.inter != 0 {
+			for i := range raw {
+				raw[i] = float32(float64(raw[i])*h.slope + h.inter)
+			}
+		}
+		out[v] = h.turn(raw)
+		out[v].Cell = cell
+	}
+	return out, nil
+}
