@@ -3,8 +3,8 @@ package lidar
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
+	"iter"
 	"math"
 	"strings"
 
@@ -16,11 +16,6 @@ import (
 // ("extra bytes") are skipped by the record length; waveforms and extended records lie outside the points and are not read.
 // ASPRS LAS Specification 1.4 - R15, https://www.asprs.org/divisions-committees/lidar-division/laser-las-file-format-exchange-activities
 var LAS = ingest.CloudFormat("las", detectLAS, decodeLAS)
-
-// LAZ is LAS compressed by LASzip, COPC among it. It is recognised so that the error can say what it is.
-var LAZ = ingest.CloudFormat("laz", detectLAZ, func(string, []byte, ingest.Options) (*ingest.Clouds, error) {
-	return nil, errors.New("found LASzip compression, which this program does not decode: unpack it with laszip, las2las or pdal translate")
-})
 
 // Offsets in the header. Everything is little endian.
 const (
@@ -79,13 +74,6 @@ func detectLAS(h *ingest.Head) ingest.Confidence {
 	return ingest.No
 }
 
-func detectLAZ(h *ingest.Head) ingest.Confidence {
-	if bytes.HasPrefix(h.Bytes, []byte(lasMagic)) && len(h.Bytes) > lasPointFormat && h.Bytes[lasPointFormat]&lasCompressed != 0 {
-		return ingest.Sure
-	}
-	return ingest.No
-}
-
 type lasHeader struct {
 	format        int
 	record, count int64
@@ -103,7 +91,7 @@ func parseLASHeader(data []byte) (*lasHeader, error) {
 		return nil, fmt.Errorf("header: found version %d.%d, want 1.0 to 1.4", major, minor)
 	}
 	h := &lasHeader{
-		format: int(data[lasPointFormat]), record: int64(le.Uint16(data[lasRecordLength:])), count: int64(le.Uint32(data[lasLegacyCount:])),
+		format: int(data[lasPointFormat] &^ lasCompressed), record: int64(le.Uint16(data[lasRecordLength:])), count: int64(le.Uint32(data[lasLegacyCount:])),
 		at: int64(le.Uint32(data[lasPointsAt:])),
 	}
 	if minor >= 4 {
@@ -136,6 +124,9 @@ func decodeLAS(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) 
 	h, err := parseLASHeader(data)
 	if err != nil {
 		return nil, err
+	}
+	if data[lasPointFormat]&lasCompressed != 0 {
+		return nil, fmt.Errorf("point format: found %#x, which is compressed", data[lasPointFormat])
 	}
 	body := data[h.at:]
 	if err := checkCount(h.count, int64(len(body)), h.record, o); err != nil {
@@ -176,23 +167,40 @@ func lasColors(p *ingest.PointCloud, body []byte, stride, at int) {
 	}
 }
 
+// lasVLRRecords gives the variable length records as far as they lie within the file: who defined each, its number there and its content.
+func lasVLRRecords(data []byte) iter.Seq[lasVLR] {
+	return func(yield func(lasVLR) bool) {
+		le := binary.LittleEndian
+		at := int(le.Uint16(data[lasHeaderSize:]))
+		for range min(le.Uint32(data[lasVLRs:]), lasMaxVLRs) {
+			if at+lasVLRHeader > len(data) {
+				return
+			}
+			head := data[at:]
+			size := int(le.Uint16(head[20:]))
+			user, _, _ := strings.Cut(string(head[2:18]), "\x00")
+			at += lasVLRHeader + size
+			if at > len(data) || !yield(lasVLR{user, le.Uint16(head[18:]), head[lasVLRHeader : lasVLRHeader+size]}) {
+				return
+			}
+		}
+	}
+}
+
+type lasVLR struct {
+	user    string
+	record  uint16
+	content []byte
+}
+
 // lasExtraNames lists the names of the extra bytes, as far as the variable length records give them.
 func lasExtraNames(data []byte) []string {
-	le := binary.LittleEndian
-	at := int(le.Uint16(data[lasHeaderSize:]))
 	var names []string
-	for range min(le.Uint32(data[lasVLRs:]), lasMaxVLRs) {
-		if at+lasVLRHeader > len(data) {
-			break
-		}
-		head := data[at:]
-		size := int(le.Uint16(head[20:]))
-		user, _, _ := strings.Cut(string(head[2:18]), "\x00")
-		at += lasVLRHeader + size
-		if at > len(data) || user != "LASF_Spec" || le.Uint16(head[18:]) != lasExtraBytes {
+	for v := range lasVLRRecords(data) {
+		if v.user != "LASF_Spec" || v.record != lasExtraBytes {
 			continue
 		}
-		for d := head[lasVLRHeader : lasVLRHeader+size]; len(d) >= lasExtraByteSize; d = d[lasExtraByteSize:] {
+		for d := v.content; len(d) >= lasExtraByteSize; d = d[lasExtraByteSize:] {
 			name, _, _ := strings.Cut(string(d[4:36]), "\x00")
 			names = append(names, strings.ToValidUTF8(name, "?"))
 		}
