@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/voxelstream/voxelstream/ingest"
 )
@@ -221,7 +223,7 @@ func (d *ousterDecoder) add(p packet) (done *turn, err error) {
 	if id != d.frame {
 		done, d.frame = d.rest(), id
 	}
-	d.begin(p.time)
+	d.begin(d.clock(p))
 	for k := range d.meta.Format.PerPacket {
 		pixels, id, valid := d.columnAt(p.data, k)
 		if valid && id < len(d.turns) {
@@ -229,6 +231,16 @@ func (d *ousterDecoder) add(p packet) (done *turn, err error) {
 		}
 	}
 	return done, nil
+}
+
+// clock is the time of a packet's first column, nanoseconds: of Unix where the sensor is synchronised, else since its start, and then the
+// time of recording is taken.
+func (d *ousterDecoder) clock(p packet) time.Time {
+	at := 0
+	if !d.profile.legacy {
+		at = ousterPacketHeader
+	}
+	return plausible(int64(min(binary.LittleEndian.Uint64(p.data[at:]), math.MaxInt64)/1e9), int64(binary.LittleEndian.Uint64(p.data[at:])%1e9), p.time)
 }
 
 // lost is how many packets are missing before b, of frame id: those of the columns between the packets. Frames that begin with a
@@ -279,12 +291,20 @@ func (d *ousterDecoder) measure(pixels []byte, t *sinCos) {
 	d.keep(xs, ys, zs, intensity, at)
 }
 
-// ousterBeside reads the metadata beside a recording: the same name with .json. None is no error.
+// ousterBeside reads the metadata beside a recording: the same name with .json. None is errNoMeta.
 func ousterBeside(path string) (*ousterMeta, error) {
 	name := strings.TrimSuffix(path, filepath.Ext(path)) + ".json"
+	if _, err := os.Stat(name); err != nil {
+		return nil, errNoMeta
+	}
+	return readOusterMeta(name)
+}
+
+// readOusterMeta reads a sensor's metadata.
+func readOusterMeta(name string) (*ousterMeta, error) {
 	data, err := ingest.ReadFile(name, ingest.Options{MaxBytes: 16 << 20})
 	if err != nil {
-		return nil, errNoMeta
+		return nil, err
 	}
 	m, err := parseOusterMeta(data)
 	if err != nil {

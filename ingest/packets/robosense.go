@@ -186,11 +186,7 @@ func (d *robosenseDecoder) data(p packet) (done *turn) {
 func robosenseClock(b []byte, recorded time.Time) time.Time {
 	sec := int64(binary.BigEndian.Uint16(b))<<32 | int64(binary.BigEndian.Uint32(b[2:]))
 	micros := int64(binary.BigEndian.Uint32(b[6:]))
-	const year2000, year2100 = 946684800, 4102444800
-	if sec < year2000 || sec > year2100 || micros >= 1e6 {
-		return recorded
-	}
-	return time.Unix(sec, micros*1000).UTC()
+	return plausible(sec, micros*1000, recorded)
 }
 
 // block adds the returns of a block; those at the distance that the other return of the pair has are one return.

@@ -109,3 +109,12 @@ func (r *repeats) again(b []byte) bool {
 	r.last = append(r.last[:0], b...)
 	return false
 }
+
+// plausible is a sensor's clock, in seconds and nanoseconds of Unix; the time of recording where it was never set.
+func plausible(sec, nano int64, recorded time.Time) time.Time {
+	const year2000, year2100 = 946684800, 4102444800
+	if sec < year2000 || sec > year2100 || nano < 0 || nano >= 1e9 {
+		return recorded
+	}
+	return time.Unix(sec, nano).UTC()
+}

@@ -1,0 +1,214 @@
+package udp
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/simulate"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func options(t *testing.T, address string) Options {
+	t.Helper()
+	o, err := Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// play sends half a second of a VLP-16 in a sphere, as fast as rate says.
+func play(t *testing.T, to string, length time.Duration, rate float64) simulate.Stats {
+	t.Helper()
+	conn, err := net.Dial("udp", to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close() //nolint:errcheck // UDP
+	s, err := simulate.Play(t.Context(), conn, simulate.Take(simulate.VLP16(simulate.Sphere{Radius: 5}, time.Now()), length), rate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestReceive(t *testing.T) {
+	s, err := Open(t.Context(), options(t, "udp://127.0.0.1:0?sensor=vlp16&duration=1500ms"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close() //nolint:errcheck // closed below
+	sent := play(t, s.Addr(), 450*time.Millisecond, 1)
+	points := 0
+	var last ingest.Sample
+	for i := uint64(0); ; i++ {
+		sample, err := s.Read(t.Context())
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil || sample.Seq != i || last.Stream != "" && sample.Stream != last.Stream || !sample.Time.After(last.Time) {
+			t.Fatalf("found %+v, %v behind %+v", sample, err, last)
+		}
+		p, ok := sample.Data.(*ingest.PointCloud)
+		if !ok {
+			t.Fatalf("found %T", sample.Data)
+		}
+		points, last = points+p.Len(), sample
+	}
+	if st := s.Stats(); st.Packets != sent.Packets || st.Turns != 5 || st.Lost+st.Bad+st.Foreign != 0 || st.Dropped+st.Missed != 0 || points != sent.Packets*384 {
+		t.Errorf("found %+v and %d points, sent %+v", st, points, sent)
+	}
+	if age := time.Since(last.Time); age < 0 || age > 3*time.Second {
+		t.Errorf("the last turn began %v ago, by the sensor's clock", age)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSlowReader: turns that do not fit are left out whole, and counted; reading ends with the context and with Close.
+func TestSlowReader(t *testing.T) {
+	var log bytes.Buffer
+	o := options(t, "udp://127.0.0.1:0?sensor=vlp16")
+	o.Log = slog.New(slog.NewTextHandler(&log, nil))
+	s, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("udp", s.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close() //nolint:errcheck // UDP
+	if _, err := conn.Write([]byte("no packet of a lidar")); err != nil {
+		t.Fatal(err)
+	}
+	play(t, s.Addr(), 1500*time.Millisecond, 3)
+	time.Sleep(silence + 100*time.Millisecond)
+	st := s.Stats()
+	if st.Missed == 0 || st.Missed+queue < 14 || st.Foreign != 1 {
+		t.Errorf("found %+v, want some 15 turns, of which %d wait", st, queue)
+	}
+	for range queue {
+		if _, err := s.Read(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, stop := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer stop()
+	if _, err := s.Read(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("found error %v, want the context's", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Read(t.Context()); !errors.Is(err, io.EOF) {
+		t.Errorf("found error %v behind Close, want the end", err)
+	}
+	if !strings.Contains(log.String(), "sensor closed") || !strings.Contains(log.String(), "the reader is too slow") {
+		t.Errorf("found log %s", log.String())
+	}
+}
+
+// TestKernelDrops fills a small receive buffer while nobody reads it, so that the kernel has something to tell.
+func TestKernelDrops(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux tells what it drops")
+	}
+	pc, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pc.Close() //nolint:errcheck // UDP
+	if err := size(pc, 4096, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("udp", pc.LocalAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close() //nolint:errcheck // UDP
+	const sent = 100
+	for range sent {
+		if _, err := conn.Write(make([]byte, 1206)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	buf, control := make([]byte, maxDatagram), make([]byte, 64)
+	var got, dropped uint64
+	for {
+		if err := pc.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+			t.Fatal(err)
+		}
+		_, nc, _, _, err := pc.ReadMsgUDPAddrPort(buf, control)
+		if err != nil {
+			break
+		}
+		got, dropped = got+1, max(dropped, overflow(control[:nc]))
+		if got == 1 { // the count comes with a packet that is queued behind the drops
+			_, _ = conn.Write(make([]byte, 1206))
+		}
+	}
+	if dropped == 0 || got+dropped != sent+1 {
+		t.Errorf("found %d packets and %d dropped, want %d together", got, dropped, sent+1)
+	}
+}
+
+func TestBufferWarning(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux tells the size")
+	}
+	var log bytes.Buffer
+	pc, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pc.Close() //nolint:errcheck // UDP
+	if err := size(pc, 1<<30, slog.New(slog.NewTextHandler(&log, nil))); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(log.String(), "sysctl -w net.core.rmem_max=1073741824") {
+		t.Errorf("found log %q, want the remedy", log.String())
+	}
+}
+
+func TestParse(t *testing.T) {
+	for address, want := range map[string]string{
+		"udp://:2368?sensor=vlp16":                                           ":2368",
+		"udp://10.0.0.1?sensor=ouster&calibration=a.json":                    "10.0.0.1:7502",
+		"udp://[::1]:7?sensor=helios&buffer=65536&duration=1m&calibration=x": "[::1]:7",
+	} {
+		if o, err := Parse(address); err != nil || o.Address != want {
+			t.Errorf("%s: found %+v, %v", address, o, err)
+		}
+	}
+	for address, want := range map[string]string{
+		"udp://:2368":                            "sensor: found",
+		"udp://:2368?sensor=sonar":               "want one of velodyne",
+		"udp://:1?sensor=vlp16&buffer=0":         "buffer",
+		"udp://:1?sensor=vlp16&duration=10":      "duration",
+		"udp://:1?sensor=vlp16&calibrated=x":     `found "calibrated"`,
+		"tcp://:1?sensor=vlp16":                  "want udp://",
+		"udp://:port?sensor=vlp16":               "port",
+		"udp://:1/some/where?sensor=vlp16&x=%zz": "want",
+	} {
+		if _, err := Parse(address); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: found error %v, want %q", address, err, want)
+		}
+	}
+	if _, err := Open(t.Context(), options(t, "udp://127.0.0.1:0?sensor=ouster")); err == nil || !strings.Contains(err.Error(), "metadata") {
+		t.Errorf("found error %v, want that the metadata is missing", err)
+	}
+}
