@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/voxelstream/voxelstream/nn"
 )
@@ -81,7 +82,7 @@ func (o *Optimizer) Config() map[string]any {
 	}
 	c := map[string]any{}
 	for _, part := range []any{o.Rule, common{
-		Name: snakeName(o.Rule.Class()), LearningRate: rate, WeightDecay: optional(o.WeightDecay), ClipNorm: optional(o.Clip.Norm),
+		Name: strings.ToLower(o.Rule.Class()), LearningRate: rate, WeightDecay: optional(o.WeightDecay), ClipNorm: optional(o.Clip.Norm),
 		GlobalClipNorm: optional(o.Clip.GlobalNorm), ClipValue: optional(o.Clip.Value), UseEMA: o.EMA.Momentum != 0, EMAMomentum: momentum,
 		EMAOverwrite: optional(o.EMA.OverwriteEvery),
 	}} {
@@ -96,17 +97,14 @@ func (o *Optimizer) Config() map[string]any {
 	return c
 }
 
-// snakeName is the name that Keras gives to an optimizer: adam, adamw, rmsprop, sgd are those of its own classes.
-func snakeName(class string) string { return string(bytes.ToLower([]byte(class))) }
-
 // FromConfig makes an optimizer of the model's trainable parameters from Keras's class and attributes, with zeros for its state. Errors name
 // class and attribute.
 func FromConfig(m *nn.Model, class string, config map[string]any) (*Optimizer, error) {
-	make, ok := rules[class]
+	rule, ok := rules[class]
 	if !ok {
 		return nil, fmt.Errorf("optimizer %s: unknown, want one of %v", class, slices.Sorted(maps.Keys(rules)))
 	}
-	o, err := fromConfig(m, make(), config)
+	o, err := fromConfig(m, rule(), config)
 	if err != nil {
 		return nil, fmt.Errorf("optimizer %s: %w", class, err)
 	}
@@ -158,7 +156,7 @@ func (o *Optimizer) setRate(text json.RawMessage) error {
 	if err := json.Unmarshal(text, &s); err != nil {
 		return err
 	}
-	make, ok := schedules[s.Class]
+	schedule, ok := schedules[s.Class]
 	if !ok {
 		return fmt.Errorf("schedule %q: unknown, want one of %v", s.Class, slices.Sorted(maps.Keys(schedules)))
 	}
@@ -167,7 +165,7 @@ func (o *Optimizer) setRate(text json.RawMessage) error {
 		return err
 	}
 	delete(config, "name")
-	o.Schedule = make()
+	o.Schedule = schedule()
 	if err := strict(config, o.Schedule); err != nil {
 		return fmt.Errorf("schedule %s: %w", s.Class, err)
 	}

@@ -33,14 +33,14 @@ func Losses() []string { return slices.Sorted(maps.Keys(losses)) }
 // NewLoss makes a loss by Keras's name. fromLogits says that the model's output is not yet a probability, smoothing moves so much of the truth
 // from its class to all of them (Szegedy et al. 2016); losses that are no cross-entropy take neither.
 func NewLoss(name string, fromLogits bool, smoothing float64) (Loss, error) {
-	make, ok := losses[name]
+	build, ok := losses[name]
 	if !ok {
 		return nil, fmt.Errorf("loss %q: unknown, want one of %v", name, Losses())
 	}
 	if smoothing < 0 || smoothing > 1 {
 		return nil, fmt.Errorf("loss %s: got label smoothing %g, want 0 to 1", name, smoothing)
 	}
-	l := make()
+	l := build()
 	switch l := l.(type) {
 	case *CategoricalCrossentropy:
 		l.FromLogits, l.LabelSmoothing = fromLogits, smoothing

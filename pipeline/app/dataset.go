@@ -43,6 +43,19 @@ func (d *dataset) classes() int {
 	return int(most) + 1
 }
 
+// paired wants rows in pairs of one class: an archive in which nothing is missing.
+func (d *dataset) paired() error {
+	if d.bad+d.unlabelled > 0 || len(d.labels)%2 != 0 {
+		return fmt.Errorf("found %d rows and left out %d, want pairs", len(d.labels), d.bad+d.unlabelled)
+	}
+	for i := 0; i < len(d.labels); i += 2 {
+		if d.labels[i] != d.labels[i+1] {
+			return fmt.Errorf("rows %d and %d have the labels %d and %d, want pairs of one class", i, i+1, d.labels[i], d.labels[i+1])
+		}
+	}
+	return nil
+}
+
 // balance weighs each class of the model by the inverse of its share: rows / (classes * rows of the class); 1 where it has none.
 func (d *dataset) balance(m *nn.Model) []float64 {
 	outputs := m.Outputs()[0].Shape

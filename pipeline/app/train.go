@@ -198,6 +198,11 @@ func (a *App) newModel(dims [3]int, colormap string, classes int) (*nn.Model, er
 
 func (a *App) fit(ctx context.Context, tr *training, d *dataset, o TrainOptions) (err error) {
 	c := &a.Config.Train
+	if o.Split == pairs {
+		if err := d.paired(); err != nil {
+			return Usage(fmt.Errorf("--split pairs: %w", err))
+		}
+	}
 	rows := d.rows()
 	tr.rows = rows.Len()
 	if tr.options, err = a.fitOptions(ctx, tr.model, int(float64(tr.rows)*(1-c.ValidationSplit)), o); err != nil {

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/voxelstream/voxelstream/nn"
+	"github.com/voxelstream/voxelstream/nn/format"
 	"github.com/voxelstream/voxelstream/nn/layers"
 	"github.com/voxelstream/voxelstream/nn/train"
 	"github.com/voxelstream/voxelstream/voxelize"
@@ -209,6 +210,60 @@ func TestTrainFiles(t *testing.T) {
 		if err := a.Train(t.Context(), paths, o); ExitCode(err) != ExitUsage || !strings.Contains(err.Error(), want) {
 			t.Errorf("found %v, want %s", err, want)
 		}
+	}
+}
+
+// TestPairs refuses what is not in pairs.
+func TestPairs(t *testing.T) {
+	for _, c := range []struct {
+		d  dataset
+		ok bool
+	}{
+		{dataset{labels: []int32{1, 1, 3, 3}}, true},
+		{dataset{labels: []int32{1, 1, 3}}, false},
+		{dataset{labels: []int32{1, 3, 3, 1}}, false},
+		{dataset{labels: []int32{1, 1}, bad: 1}, false},
+		{dataset{labels: []int32{1, 1}, unlabelled: 2}, false},
+	} {
+		if err := c.d.paired(); (err == nil) != c.ok {
+			t.Errorf("%v: found %v", c.d.labels, err)
+		}
+	}
+}
+
+// TestTrainGoesOnWithTheOptimizer trains in two parts: the second has the optimizer of the first's file, with its state.
+func TestTrainGoesOnWithTheOptimizer(t *testing.T) {
+	needHDF5(t)
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	a, _ := newApp(t, "train.epochs", "2", "train.batch_size", "8", "train.optimizer", "rmsprop", "train.momentum", "0.5", "train.validation_split", "0")
+	if err := a.Generate(t.Context(), GenerateOptions{Count: 20, Grid: 16, Layout: "vectors", Out: at("d.h5")}); err != nil {
+		t.Fatal(err)
+	}
+	steps := int64(0)
+	for _, o := range []TrainOptions{{Out: at("a.keras"), Classes: 10}, {Out: at("b.h5"), Init: at("a.keras")}, {Out: at("c.keras"), Init: at("b.h5")}} {
+		if err := a.Train(t.Context(), []string{at("d.h5")}, o); err != nil {
+			t.Fatal(err)
+		}
+		m, err := a.loadModel(t.Context(), o.Out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tr, err := format.LoadTraining(t.Context(), o.Out, m.Model)
+		if err != nil {
+			t.Fatal(err)
+		}
+		steps += 6 // two epochs of three
+		if rule, ok := tr.Optimizer.Rule.(*train.RMSprop); !ok || rule.Momentum != .5 || tr.Optimizer.Iterations != steps || tr.Loss != "categorical_crossentropy" {
+			t.Errorf("%s: found %+v after %d steps, loss %v, want %d steps", o.Out, tr.Optimizer.Rule, tr.Optimizer.Iterations, tr.Loss, steps)
+		}
+		a.Config.Train.Optimizer = fromInit
+	}
+	if err := a.Train(t.Context(), []string{at("d.h5")}, TrainOptions{Out: at("x.keras")}); ExitCode(err) != ExitUsage {
+		t.Errorf("without a model to start from: found %v", err)
+	}
+	if err := a.Train(t.Context(), []string{at("d.h5")}, TrainOptions{Out: at("y.safetensors"), Init: at("missing.keras")}); err == nil {
+		t.Error("a missing model gave no error")
 	}
 }
 
