@@ -124,6 +124,7 @@ var (
 	}
 	voxelFlags = map[string]string{
 		"grid": "voxelize.grid", "method": "voxelize.method", "value": "voxelize.value", "edge": "voxelize.edge", "colormap": "voxelize.colormap",
+		"fit": "voxelize.fit", "window": "voxelize.window",
 	}
 	ingestFlags = map[string]string{
 		"depth-units": "ingest.depth_units", "fx": "ingest.fx", "fy": "ingest.fy", "cx": "ingest.cx", "cy": "ingest.cy",

@@ -73,6 +73,8 @@ type VoxelizeConfig struct {
 	Method   string  `yaml:"method" enum:"mnist3d,pyntcloud,regular,occupancy,density,tsdf" doc:"mnist3d and pyntcloud fit a cube around each cloud; the others are a regular grid, tsdf of the surface that depth frames see."`
 	Value    string  `yaml:"value" enum:"density,occupancy" doc:"What a cell says of its points: their density, or whether there are any."`
 	Edge     float64 `yaml:"edge" doc:"Side of a cell of a regular grid in metres. 0 fits each cloud."`
+	Fit      string  `yaml:"fit" enum:"auto,crop,exact,whole" doc:"Ready grids of other cells. whole: resampled so that all is inside; crop: the middle, in cells of edge or their own; exact: refused. auto: whole for MRI and CT."`
+	Window   string  `yaml:"window" doc:"CENTRE:WIDTH of the values of ready grids that become 0 to 1, such as 40:400 for the soft tissue of CT. Empty: what the file says; none: all values."`
 	Colormap string  `yaml:"colormap" enum:"Oranges,viridis,gray" doc:"Palette of the volumes. The model wants the one that it was trained with."`
 }
 
@@ -153,7 +155,7 @@ func Default() Config {
 		Broker: BrokerConfig{DataDir: "voxelstream-data/kafka", RetentionBytes: 256 << 20, Retention: Duration(24 * time.Hour)},
 		Ingest: IngestConfig{Tolerance: Duration(20 * time.Millisecond), MaxFile: 4 << 30, MaxPoints: 200_000_000},
 		Voxelize: VoxelizeConfig{
-			Grid: Dims(v.Dims), Method: string(v.Method), Value: string(v.Value), Colormap: v.Colormap,
+			Grid: Dims(v.Dims), Method: string(v.Method), Value: string(v.Value), Fit: string(voxelize.FitAuto), Colormap: v.Colormap,
 		},
 		Model: ModelConfig{TopK: 3},
 		Pipeline: PipelineConfig{

@@ -5,6 +5,8 @@ import (
 	"math"
 	"net"
 	"regexp"
+	"strconv"
+	"strings"
 
 	"github.com/voxelstream/voxelstream/voxelize"
 )
@@ -95,6 +97,9 @@ func (c *Config) Validate() []error {
 		bad("ingest.min_confidence", m, "0 to 1")
 	}
 
+	if _, err := parseWindow(c.Voxelize.Window); err != nil {
+		errs = append(errs, fmt.Errorf("voxelize.window: %w", err))
+	}
 	if err := c.voxelOptions().Validate(); err != nil {
 		errs = append(errs, fmt.Errorf("voxelize: %w", err))
 	}
@@ -117,7 +122,25 @@ func (c *Config) Validate() []error {
 func (c *Config) voxelOptions() voxelize.Options {
 	o := voxelize.Options{
 		Method: voxelize.Method(c.Voxelize.Method), Dims: [3]int(c.Voxelize.Grid), Value: voxelize.Value(c.Voxelize.Value),
-		Colormap: c.Voxelize.Colormap, Edge: c.Voxelize.Edge,
+		Colormap: c.Voxelize.Colormap, Edge: c.Voxelize.Edge, Fit: voxelize.Fit(c.Voxelize.Fit),
 	}
+	o.Window, _ = parseWindow(c.Voxelize.Window) // Validate has seen it
 	return o
+}
+
+// parseWindow reads voxelize.window; nil is what the file says.
+func parseWindow(text string) (*voxelize.Window, error) {
+	switch text {
+	case "":
+		return nil, nil //nolint:nilnil // no window is a valid one
+	case "none":
+		return &voxelize.Window{}, nil
+	}
+	centre, width, ok := strings.Cut(text, ":")
+	c, cerr := strconv.ParseFloat(centre, 64)
+	w, werr := strconv.ParseFloat(width, 64)
+	if !ok || cerr != nil || werr != nil || !(w > 0) {
+		return nil, fmt.Errorf("found %q, want CENTRE:WIDTH such as 40:400, none, or nothing", text)
+	}
+	return &voxelize.Window{Centre: c, Width: w}, nil
 }
