@@ -31,7 +31,10 @@ var reference = map[string]struct{ variants, decoder, sample string }{
 		"own", "nmwsharp/happly platonic_shelf, three.js dolphins",
 	},
 	"las": {"1.0 to 1.4; point formats 0 to 10; extra bytes; colours", "own", "PDAL, laspy and pyntcloud test files"},
-	"laz": {"recognised, not decoded", "none", "PDAL simple.laz"},
+	"laz": {
+		"LAS by LASzip: COPC; point formats 0 to 10; items of version 1 to 4; one stream, fixed and variable chunks, layers",
+		"own", "PDAL simple.laz and 1.2-with-color.copc.laz; laspy extra.laz",
+	},
 	"ptx": {"several scans, with their matrices; with and without colours", "own", "PDAL no-color.ptx"},
 	"e57": {
 		"cartesian and spherical; floats, integers, scaled integers; invalid states; several scans with poses; checksums",
