@@ -10,7 +10,8 @@ import (
 
 func (c *cli) ingest() *cobra.Command {
 	cmd := command("ingest INPUT...", "Turn inputs into volumes and send them to the topic of volumes", cobra.MinimumNArgs(1), kafkaFlags, voxelFlags, ingestFlags)
-	cmd.Example = "  voxelstream ingest digits.h5 --brokers kafka-1:9092"
+	cmd.Example = "  voxelstream ingest digits.h5 --brokers kafka-1:9092\n  voxelstream ingest 'udp://:2368?sensor=vlp16'"
+	cmd.AddCommand(c.simulate())
 	cmd.RunE = c.do(func(ctx context.Context, a *app.App, args []string) error { return a.Ingest(ctx, args) })
 	return cmd
 }

@@ -15,8 +15,12 @@ func (c *cli) run() *cobra.Command {
 
 Without --brokers a broker inside the process keeps its log in --broker-data-dir. The command ends when every input has ended and every volume
 is classified or a dead letter; exit code 3 says that there are dead letters. A volume is stored once per model, also after a crash and a second
-run: the JSON lines file and the topic drop what they hold already.`
-	cmd.Example = "  voxelstream run digits.h5\n  voxelstream run scan.pcd --model shapes.keras --out shapes.jsonl"
+run: the JSON lines file and the topic drop what they hold already.
+
+An input is a file, a folder, or the address of a lidar: udp://HOST:PORT?sensor=NAME, with calibration=FILE where the sensor needs it, duration=TIME
+to end, and buffer=BYTES for the kernel's receive buffer. All addresses are heard at once; each turn of a sensor is one sample.`
+	cmd.Example = "  voxelstream run digits.h5\n  voxelstream run scan.pcd --model shapes.keras --out shapes.jsonl\n" +
+		"  voxelstream run 'udp://:2368?sensor=vlp16' 'udp://:7502?sensor=ouster&calibration=os1.json'"
 	cmd.RunE = c.do(func(ctx context.Context, a *app.App, args []string) error { return a.Run(ctx, args) })
 	return cmd
 }

@@ -11,6 +11,7 @@ import (
 	"runtime"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/live/udp"
 	"github.com/voxelstream/voxelstream/internal/screen"
 )
 
@@ -116,10 +117,16 @@ func ExitCode(err error) int {
 	return ExitFailed
 }
 
-// exist checks that all inputs are there, before work begins.
+// exist checks that all inputs are there, and that addresses can be understood, before work begins.
 func exist(paths []string) error {
 	var errs []error
 	for _, p := range paths {
+		if isLive(p) {
+			if _, err := udp.Parse(p); err != nil {
+				errs = append(errs, Usage(err))
+			}
+			continue
+		}
 		if _, err := os.Stat(p); err != nil {
 			errs = append(errs, err)
 		}

@@ -58,7 +58,8 @@ func (a *App) ingest(ctx context.Context, b *bus, log *backlog, paths []string, 
 		return IngestSummary{}, err
 	}
 	start := time.Now()
-	src := &inputs{paths: paths, options: a.Config.ingestOptions(), letters: newLetters(a, b)}
+	parked := newLetters(a, b)
+	src, inputs := a.newInputs(paths, parked)
 	out := &volumes{topic: b.producer.Sink(a.Config.Kafka.Volumes), palette: v.Palette().Name, backlog: log, bar: bar}
 	p := &pipeline.Pipeline[ingest.Sample, voxelize.Volume]{
 		Source: src,
@@ -76,10 +77,14 @@ func (a *App) ingest(ctx context.Context, b *bus, log *backlog, paths []string, 
 	}
 	err = p.Run(ctx)
 	s := IngestSummary{
-		Inputs: len(paths), Volumes: out.volumes.Load(), Messages: out.messages.Load(), DeadLetters: src.letters.count.Load(),
+		Inputs: len(paths), Volumes: out.volumes.Load(), Messages: out.messages.Load(), DeadLetters: parked.count.Load(),
 		Seconds: time.Since(start).Seconds(),
 	}
-	if err == nil && s.Volumes == 0 && int(src.badInputs.Load()) == len(paths) {
+	var bad int64
+	for _, in := range inputs {
+		bad += in.badInputs.Load()
+	}
+	if err == nil && s.Volumes == 0 && int(bad) == len(paths) {
 		err = errors.New("none of the inputs could be read; dlq list says why")
 	}
 	return s, err

@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 
 	"github.com/voxelstream/voxelstream/ingest"
-	"github.com/voxelstream/voxelstream/ingest/formats"
 	"github.com/voxelstream/voxelstream/pipeline"
 )
 
@@ -17,12 +16,12 @@ import (
 // and reading goes on behind it.
 type inputs struct {
 	paths   []string
-	options ingest.Options
+	open    func(ctx context.Context, path string) (ingest.Source, error)
 	letters *letters
 
-	open   ingest.Source
-	path   string // of open
-	failed error  // a dead letter that could not be stored ends the source
+	current ingest.Source
+	path    string // of current
+	failed  error  // a dead letter that could not be stored ends the source
 
 	mu sync.Mutex // guards failed
 	// Samples counts what was read, bad items what was parked, badInputs those that could not be opened or ended early.
@@ -38,12 +37,12 @@ func (s *inputs) Read(ctx context.Context) (pipeline.Delivery[ingest.Sample], er
 		if err := s.failure(); err != nil {
 			return none, err
 		}
-		if s.open == nil {
+		if s.current == nil {
 			if len(s.paths) == 0 {
 				return none, io.EOF
 			}
 			s.path, s.paths = s.paths[0], s.paths[1:]
-			src, err := formats.Open(ctx, s.path, s.options)
+			src, err := s.open(ctx, s.path)
 			if ctx.Err() != nil {
 				return none, errors.Join(ctx.Err(), closeIf(src))
 			}
@@ -51,9 +50,9 @@ func (s *inputs) Read(ctx context.Context) (pipeline.Delivery[ingest.Sample], er
 				s.bad(ctx, &s.badInputs, letter{Input: s.path, Stream: streamOf(s.path), Stage: "ingest", Error: err.Error()})
 				continue
 			}
-			s.open = src
+			s.current = src
 		}
-		sample, err := s.open.Read(ctx)
+		sample, err := s.current.Read(ctx)
 		if err == nil {
 			s.samples.Add(1)
 			return s.deliver(ctx, sample), nil
@@ -68,10 +67,10 @@ func (s *inputs) Read(ctx context.Context) (pipeline.Delivery[ingest.Sample], er
 		if !errors.Is(err, io.EOF) {
 			s.bad(ctx, &s.badInputs, letter{Input: s.path, Stream: streamOf(s.path), Stage: "ingest", Error: err.Error()})
 		}
-		if err := s.open.Close(); err != nil {
+		if err := s.current.Close(); err != nil {
 			s.fail(fmt.Errorf("%s: %w", s.path, err))
 		}
-		s.open = nil
+		s.current = nil
 	}
 }
 
@@ -121,7 +120,7 @@ func (s *inputs) failure() error {
 
 // Close closes the open input. A dead letter that could not be stored is an error here too: it may have come after the last Read.
 func (s *inputs) Close(context.Context) error {
-	err := closeIf(s.open)
-	s.open = nil
+	err := closeIf(s.current)
+	s.current = nil
 	return errors.Join(s.failure(), err)
 }

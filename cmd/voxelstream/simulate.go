@@ -1,0 +1,30 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/voxelstream/voxelstream/pipeline/app"
+)
+
+func (c *cli) simulate() *cobra.Command {
+	o := app.SimulateOptions{}
+	cmd := command("simulate [RECORDING]", "Send the packets of a recording, or of a lidar in a synthetic scene, over UDP at the sensor's pace", cobra.MaximumNArgs(1))
+	cmd.Example = "  voxelstream ingest simulate drive.pcap --to udp://127.0.0.1:2368\n" +
+		"  voxelstream ingest simulate --scene room --to 'udp://127.0.0.1:2368?sensor=vlp16' --length 60s"
+	fs := cmd.Flags()
+	fs.StringVar(&o.Scene, "scene", "", "a synthetic scene instead of a recording: room or sphere")
+	fs.StringVar(&o.To, "to", "", "where to: udp://HOST:PORT, for a scene with ?sensor=vlp16 or ?sensor=ouster")
+	fs.Float64Var(&o.Rate, "rate", 1, "how much faster than the sensor")
+	fs.BoolVar(&o.Loop, "loop", false, "play a recording again and again")
+	fs.DurationVar(&o.Length, "length", 0, "end after so much of the sensor's time; 0: with the recording, a scene never")
+	fs.StringVar(&o.Metadata, "metadata", "", "write the metadata of the simulated Ouster to this file, for calibration= of the receiver")
+	cmd.RunE = c.do(func(ctx context.Context, a *app.App, args []string) error {
+		if len(args) > 0 {
+			o.Recording = args[0]
+		}
+		return a.Simulate(ctx, o)
+	})
+	return cmd
+}

@@ -1,0 +1,132 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"sync"
+
+	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/formats"
+	"github.com/voxelstream/voxelstream/ingest/live/udp"
+	"github.com/voxelstream/voxelstream/pipeline"
+)
+
+// isLive says whether an input is an address on which data arrives, and no path.
+func isLive(input string) bool { return strings.HasPrefix(input, udp.Scheme) }
+
+// openInput opens a path, or listens at an address.
+func (a *App) openInput(ctx context.Context, input string) (ingest.Source, error) {
+	if !isLive(input) {
+		return formats.Open(ctx, input, a.Config.ingestOptions())
+	}
+	o, err := udp.Parse(input)
+	if err != nil {
+		return nil, err
+	}
+	o.Log = a.Log
+	s, err := udp.Open(ctx, o)
+	if err != nil {
+		return nil, err // not a nil *udp.Source in an interface
+	}
+	a.Log.Info("listening", "address", s.Addr(), "sensor", o.Sensor.Name)
+	return s, nil
+}
+
+// newInputs reads files one after the other, and every address at the same time.
+func (a *App) newInputs(paths []string, l *letters) (src pipeline.Source[ingest.Sample], all []*inputs) {
+	files := &inputs{open: a.openInput, letters: l}
+	for _, p := range paths {
+		if isLive(p) {
+			all = append(all, &inputs{paths: []string{p}, open: a.openInput, letters: l})
+		} else {
+			files.paths = append(files.paths, p)
+		}
+	}
+	if len(files.paths) > 0 || len(all) == 0 {
+		all = append(all, files)
+	}
+	if len(all) == 1 {
+		return all[0], all
+	}
+	sources := make([]pipeline.Source[ingest.Sample], len(all))
+	for i, s := range all {
+		sources[i] = s
+	}
+	return &fanIn{sources: sources}, all
+}
+
+// fanIn reads several sources at once. The values of each stay in order. It ends when all have ended, or with the first error.
+type fanIn struct {
+	sources []pipeline.Source[ingest.Sample]
+
+	start   sync.Once
+	stop    context.CancelFunc
+	readers sync.WaitGroup
+	out     chan arrival
+}
+
+// arrival is what a source gave.
+type arrival struct {
+	d   pipeline.Delivery[ingest.Sample]
+	err error
+}
+
+// Read returns what comes first.
+func (f *fanIn) Read(ctx context.Context) (none pipeline.Delivery[ingest.Sample], err error) {
+	f.start.Do(func() { f.begin(ctx) })
+	select {
+	case a, ok := <-f.out:
+		if !ok {
+			return none, io.EOF
+		}
+		return a.d, a.err
+	case <-ctx.Done():
+		return none, ctx.Err()
+	}
+}
+
+func (f *fanIn) begin(ctx context.Context) {
+	ctx, f.stop = context.WithCancel(ctx)
+	f.out = make(chan arrival)
+	for _, s := range f.sources {
+		f.readers.Go(func() { f.forward(ctx, s) })
+	}
+	go func() {
+		f.readers.Wait()
+		close(f.out)
+	}()
+}
+
+func (f *fanIn) forward(ctx context.Context, s pipeline.Source[ingest.Sample]) {
+	for {
+		d, err := s.Read(ctx)
+		if errors.Is(err, io.EOF) || ctx.Err() != nil && err != nil {
+			return
+		}
+		select {
+		case f.out <- arrival{d, err}:
+		case <-ctx.Done():
+			d.Settle(ctx.Err())
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// Close ends reading and closes every source.
+func (f *fanIn) Close(ctx context.Context) error {
+	f.start.Do(func() { f.out = make(chan arrival) }) // never read from: nothing was begun
+	if f.stop != nil {
+		f.stop()
+	}
+	f.readers.Wait()
+	var errs []error
+	for _, s := range f.sources {
+		errs = append(errs, s.Close(ctx))
+	}
+	return errors.Join(errs...)
+}
