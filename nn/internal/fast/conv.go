@@ -33,6 +33,7 @@ type Conv struct {
 	taskSize int       // windows
 	sets     bool      // DX is ours alone
 	minimal  minimal
+	lists    []*kernel.Survivors
 
 	forward, transpose, weight, sparseWeight, sparseAdd, input func(worker, task int)
 }
@@ -80,6 +81,11 @@ func (c *Conv) Plan(p *ir.Program) {
 		c.wt = make([]float32, size)
 	}
 	c.partial = make([]float32, c.parts(p.Batch)*(size+c.OutC))
+	if c.Sparse {
+		for range c.scratch {
+			c.lists = append(c.lists, c.k.NewSurvivors(min(sparseChannels, c.OutC)))
+		}
+	}
 	c.planBackward()
 }
 
@@ -111,13 +117,13 @@ func (c *Conv) planBackward() {
 		clear(c.wt[lo*patch : hi*patch])
 		kernel.AddTransposed(c.wt, c.env.P[0], out, patch, lo, hi)
 	}
-	c.sparseWeight = func(_, task int) {
+	c.sparseWeight = func(worker, task int) {
 		e := c.env
 		part, blocks := task/blocks(out, sparseChannels), blocks(out, sparseChannels)
 		first, last := pool.Chunk(e.N, c.parts(e.N), part)
 		lo, hi := block(out, sparseChannels, task%blocks)
 		sums := c.partial[part*(size+out) : (part+1)*(size+out)]
-		k.SparseWeightGrad(sums[:size], sums[size:], e.X[0], e.DY, c.arg, first, last, lo, hi)
+		k.SparseWeightGrad(sums[:size], sums[size:], e.X[0], e.DY, c.arg, first, last, lo, hi, c.lists[worker])
 	}
 	c.sparseAdd = func(_, task int) {
 		lo, hi := block(patch, rowsPerTask, task)

@@ -49,6 +49,11 @@ func adam2(n int, p *float32, grad *float32, m *float32, v *float32, rate float3
 //go:noescape
 func spans2(s float32, src *float32, dst *float32, spans *int, count int, n int)
 
+// collect2 adds the sum over i of scales[i] times n elements of src at starts[i] plus each span's first place to dst at its second.
+//
+//go:noescape
+func collect2(dst *float32, src *float32, starts *int32, scales *float32, count int, spans *int, runs int, n int)
+
 // pool2 sets dst to the maximum over size places of src, and at least floor, for each of n channels.
 //
 //go:noescape

@@ -508,6 +508,139 @@ through:
 	VZEROUPPER
 	RET
 
+// func collect2(dst *float32, src *float32, starts *int32, scales *float32, count int, spans *int, runs int, n int)
+// Requires: AVX, FMA3
+TEXT ·collect2(SB), NOSPLIT, $0-64
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ starts+16(FP), DX
+	MOVQ scales+24(FP), BX
+	MOVQ count+32(FP), SI
+	MOVQ spans+40(FP), DI
+	MOVQ n+56(FP), R8
+	SHRQ $0x03, R8
+
+span:
+	MOVQ (DI), R9
+	MOVQ 8(DI), R10
+	LEAQ (CX)(R9*4), R9
+	LEAQ (AX)(R10*4), R10
+	MOVQ R8, R11
+
+blocks:
+	CMPQ    R11, $0x0000000c
+	JLT     six
+	VMOVUPS (R10), Y0
+	VMOVUPS 32(R10), Y1
+	VMOVUPS 64(R10), Y2
+	VMOVUPS 96(R10), Y3
+	VMOVUPS 128(R10), Y4
+	VMOVUPS 160(R10), Y5
+	VMOVUPS 192(R10), Y6
+	VMOVUPS 224(R10), Y7
+	VMOVUPS 256(R10), Y8
+	VMOVUPS 288(R10), Y9
+	VMOVUPS 320(R10), Y10
+	VMOVUPS 352(R10), Y11
+	XORQ    R12, R12
+
+twelve:
+	MOVLQSX      (DX)(R12*4), R13
+	LEAQ         (R9)(R13*4), R13
+	VBROADCASTSS (BX)(R12*4), Y15
+	VFMADD231PS  (R13), Y15, Y0
+	VFMADD231PS  32(R13), Y15, Y1
+	VFMADD231PS  64(R13), Y15, Y2
+	VFMADD231PS  96(R13), Y15, Y3
+	VFMADD231PS  128(R13), Y15, Y4
+	VFMADD231PS  160(R13), Y15, Y5
+	VFMADD231PS  192(R13), Y15, Y6
+	VFMADD231PS  224(R13), Y15, Y7
+	VFMADD231PS  256(R13), Y15, Y8
+	VFMADD231PS  288(R13), Y15, Y9
+	VFMADD231PS  320(R13), Y15, Y10
+	VFMADD231PS  352(R13), Y15, Y11
+	INCQ         R12
+	CMPQ         R12, SI
+	JLT          twelve
+	VMOVUPS      Y0, (R10)
+	VMOVUPS      Y1, 32(R10)
+	VMOVUPS      Y2, 64(R10)
+	VMOVUPS      Y3, 96(R10)
+	VMOVUPS      Y4, 128(R10)
+	VMOVUPS      Y5, 160(R10)
+	VMOVUPS      Y6, 192(R10)
+	VMOVUPS      Y7, 224(R10)
+	VMOVUPS      Y8, 256(R10)
+	VMOVUPS      Y9, 288(R10)
+	VMOVUPS      Y10, 320(R10)
+	VMOVUPS      Y11, 352(R10)
+	ADDQ         $0x00000180, R9
+	ADDQ         $0x00000180, R10
+	SUBQ         $0x0c, R11
+	JMP          blocks
+
+six:
+	CMPQ    R11, $0x00000006
+	JLT     one
+	VMOVUPS (R10), Y0
+	VMOVUPS 32(R10), Y1
+	VMOVUPS 64(R10), Y2
+	VMOVUPS 96(R10), Y3
+	VMOVUPS 128(R10), Y4
+	VMOVUPS 160(R10), Y5
+	XORQ    R12, R12
+
+sixes:
+	MOVLQSX      (DX)(R12*4), R13
+	LEAQ         (R9)(R13*4), R13
+	VBROADCASTSS (BX)(R12*4), Y15
+	VFMADD231PS  (R13), Y15, Y0
+	VFMADD231PS  32(R13), Y15, Y1
+	VFMADD231PS  64(R13), Y15, Y2
+	VFMADD231PS  96(R13), Y15, Y3
+	VFMADD231PS  128(R13), Y15, Y4
+	VFMADD231PS  160(R13), Y15, Y5
+	INCQ         R12
+	CMPQ         R12, SI
+	JLT          sixes
+	VMOVUPS      Y0, (R10)
+	VMOVUPS      Y1, 32(R10)
+	VMOVUPS      Y2, 64(R10)
+	VMOVUPS      Y3, 96(R10)
+	VMOVUPS      Y4, 128(R10)
+	VMOVUPS      Y5, 160(R10)
+	ADDQ         $0x000000c0, R9
+	ADDQ         $0x000000c0, R10
+	SUBQ         $0x06, R11
+
+one:
+	TESTQ   R11, R11
+	JZ      tail
+	VMOVUPS (R10), Y0
+	XORQ    R12, R12
+
+ones:
+	MOVLQSX      (DX)(R12*4), R13
+	LEAQ         (R9)(R13*4), R13
+	VBROADCASTSS (BX)(R12*4), Y15
+	VFMADD231PS  (R13), Y15, Y0
+	INCQ         R12
+	CMPQ         R12, SI
+	JLT          ones
+	VMOVUPS      Y0, (R10)
+	ADDQ         $0x00000020, R9
+	ADDQ         $0x00000020, R10
+	DECQ         R11
+	JMP          one
+
+tail:
+	ADDQ $0x10, DI
+	DECQ runs+48(FP)
+	JNZ  span
+	VZEROUPPER
+	RET
+
 // func pool2(dst *float32, src *float32, places *int, size int, n int, floor float32)
 // Requires: AVX
 TEXT ·pool2(SB), NOSPLIT, $0-44

@@ -89,6 +89,11 @@ func adam512(n int, p *float32, grad *float32, m *float32, v *float32, rate floa
 //go:noescape
 func spans512(s float32, src *float32, dst *float32, spans *int, count int, n int)
 
+// collect512 adds the sum over i of scales[i] times n elements of src at starts[i] plus each span's first place to dst at its second.
+//
+//go:noescape
+func collect512(dst *float32, src *float32, starts *int32, scales *float32, count int, spans *int, runs int, n int)
+
 // pool512 sets dst to the maximum over size places of src, and at least floor, for each of n channels.
 //
 //go:noescape

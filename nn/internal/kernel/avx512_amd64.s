@@ -1873,6 +1873,163 @@ next:
 	VZEROUPPER
 	RET
 
+// func collect512(dst *float32, src *float32, starts *int32, scales *float32, count int, spans *int, runs int, n int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·collect512(SB), NOSPLIT, $0-64
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  starts+16(FP), DX
+	MOVQ  scales+24(FP), BX
+	MOVQ  count+32(FP), SI
+	MOVQ  spans+40(FP), DI
+	MOVQ  n+56(FP), R8
+	MOVQ  R8, R9
+	ANDQ  $0x0f, R9
+	MOVL  $0x0000ffff, R10
+	BZHIL R9, R10, R10
+	KMOVW R10, K1
+	SHRQ  $0x04, R8
+
+span:
+	MOVQ (DI), R9
+	MOVQ 8(DI), R10
+	LEAQ (CX)(R9*4), R9
+	LEAQ (AX)(R10*4), R10
+	MOVQ R8, R11
+
+blocks:
+	CMPQ    R11, $0x0000000c
+	JLT     six
+	VMOVUPS (R10), Z0
+	VMOVUPS 64(R10), Z1
+	VMOVUPS 128(R10), Z2
+	VMOVUPS 192(R10), Z3
+	VMOVUPS 256(R10), Z4
+	VMOVUPS 320(R10), Z5
+	VMOVUPS 384(R10), Z6
+	VMOVUPS 448(R10), Z7
+	VMOVUPS 512(R10), Z8
+	VMOVUPS 576(R10), Z9
+	VMOVUPS 640(R10), Z10
+	VMOVUPS 704(R10), Z11
+	XORQ    R12, R12
+
+twelve:
+	MOVLQSX      (DX)(R12*4), R13
+	LEAQ         (R9)(R13*4), R13
+	VBROADCASTSS (BX)(R12*4), Z15
+	VFMADD231PS  (R13), Z15, Z0
+	VFMADD231PS  64(R13), Z15, Z1
+	VFMADD231PS  128(R13), Z15, Z2
+	VFMADD231PS  192(R13), Z15, Z3
+	VFMADD231PS  256(R13), Z15, Z4
+	VFMADD231PS  320(R13), Z15, Z5
+	VFMADD231PS  384(R13), Z15, Z6
+	VFMADD231PS  448(R13), Z15, Z7
+	VFMADD231PS  512(R13), Z15, Z8
+	VFMADD231PS  576(R13), Z15, Z9
+	VFMADD231PS  640(R13), Z15, Z10
+	VFMADD231PS  704(R13), Z15, Z11
+	INCQ         R12
+	CMPQ         R12, SI
+	JLT          twelve
+	VMOVUPS      Z0, (R10)
+	VMOVUPS      Z1, 64(R10)
+	VMOVUPS      Z2, 128(R10)
+	VMOVUPS      Z3, 192(R10)
+	VMOVUPS      Z4, 256(R10)
+	VMOVUPS      Z5, 320(R10)
+	VMOVUPS      Z6, 384(R10)
+	VMOVUPS      Z7, 448(R10)
+	VMOVUPS      Z8, 512(R10)
+	VMOVUPS      Z9, 576(R10)
+	VMOVUPS      Z10, 640(R10)
+	VMOVUPS      Z11, 704(R10)
+	ADDQ         $0x00000300, R9
+	ADDQ         $0x00000300, R10
+	SUBQ         $0x0c, R11
+	JMP          blocks
+
+six:
+	CMPQ    R11, $0x00000006
+	JLT     one
+	VMOVUPS (R10), Z0
+	VMOVUPS 64(R10), Z1
+	VMOVUPS 128(R10), Z2
+	VMOVUPS 192(R10), Z3
+	VMOVUPS 256(R10), Z4
+	VMOVUPS 320(R10), Z5
+	XORQ    R12, R12
+
+sixes:
+	MOVLQSX      (DX)(R12*4), R13
+	LEAQ         (R9)(R13*4), R13
+	VBROADCASTSS (BX)(R12*4), Z15
+	VFMADD231PS  (R13), Z15, Z0
+	VFMADD231PS  64(R13), Z15, Z1
+	VFMADD231PS  128(R13), Z15, Z2
+	VFMADD231PS  192(R13), Z15, Z3
+	VFMADD231PS  256(R13), Z15, Z4
+	VFMADD231PS  320(R13), Z15, Z5
+	INCQ         R12
+	CMPQ         R12, SI
+	JLT          sixes
+	VMOVUPS      Z0, (R10)
+	VMOVUPS      Z1, 64(R10)
+	VMOVUPS      Z2, 128(R10)
+	VMOVUPS      Z3, 192(R10)
+	VMOVUPS      Z4, 256(R10)
+	VMOVUPS      Z5, 320(R10)
+	ADDQ         $0x00000180, R9
+	ADDQ         $0x00000180, R10
+	SUBQ         $0x06, R11
+
+one:
+	TESTQ   R11, R11
+	JZ      tail
+	VMOVUPS (R10), Z0
+	XORQ    R12, R12
+
+ones:
+	MOVLQSX      (DX)(R12*4), R13
+	LEAQ         (R9)(R13*4), R13
+	VBROADCASTSS (BX)(R12*4), Z15
+	VFMADD231PS  (R13), Z15, Z0
+	INCQ         R12
+	CMPQ         R12, SI
+	JLT          ones
+	VMOVUPS      Z0, (R10)
+	ADDQ         $0x00000040, R9
+	ADDQ         $0x00000040, R10
+	DECQ         R11
+	JMP          one
+
+tail:
+	KTESTW    K1, K1
+	JZ        next
+	VMOVUPS.Z (R10), K1, Z0
+	XORQ      R12, R12
+
+tails:
+	MOVLQSX      (DX)(R12*4), R13
+	LEAQ         (R9)(R13*4), R13
+	VBROADCASTSS (BX)(R12*4), Z15
+	VMOVUPS.Z    (R13), K1, Z14
+	VFMADD231PS  Z14, Z15, Z0
+	INCQ         R12
+	CMPQ         R12, SI
+	JLT          tails
+	VMOVUPS      Z0, K1, (R10)
+	ADDQ         $0x00000040, R9
+	ADDQ         $0x00000040, R10
+
+next:
+	ADDQ $0x10, DI
+	DECQ runs+48(FP)
+	JNZ  span
+	VZEROUPPER
+	RET
+
 // func pool512(dst *float32, src *float32, places *int, size int, n int, floor float32)
 // Requires: AVX, AVX512F, BMI2, CMOV
 TEXT ·pool512(SB), NOSPLIT, $0-44

@@ -53,6 +53,7 @@ func BenchmarkTutorialConv(b *testing.B) {
 		g := c.geo
 		src, w, bias, scratch := random(r, n*g.InLen()), random(r, g.Patch()*g.OutC), random(r, g.OutC), make([]float32, k.ScratchLen())
 		out, arg := make([]float32, n*k.Windows()*g.OutC), make([]uint8, n*k.Windows()*g.OutC)
+		lists := k.NewSurvivors(g.OutC)
 		dw, db, dsrc := make([]float32, len(w)), make([]float32, g.OutC), make([]float32, len(src))
 		grad := random(r, len(out))
 		b.Run(c.name+"/forward", func(b *testing.B) {
@@ -66,7 +67,7 @@ func BenchmarkTutorialConv(b *testing.B) {
 		b.Run(c.name+"/sparse weights", func(b *testing.B) {
 			benchTiers(b, func(b *testing.B) {
 				for b.Loop() {
-					k.SparseWeightGrad(dw, db, src, grad, arg, 0, n, 0, g.OutC)
+					k.SparseWeightGrad(dw, db, src, grad, arg, 0, n, 0, g.OutC, lists)
 				}
 				perSample(b)
 			})

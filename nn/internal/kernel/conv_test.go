@@ -175,8 +175,8 @@ func testConv(t *testing.T, c convCase, relu bool, n int) {
 
 	if pooled {
 		dwt, db, dsrc := ar.alloc(len(w)), ar.alloc(g.OutC), ar.alloc(len(src))
-		k.SparseWeightGrad(dwt, db, in, grad, arg, 0, n, 1, g.OutC)
-		k.SparseWeightGrad(dwt, db, in, grad, arg, 0, n, 0, 1)
+		k.SparseWeightGrad(dwt, db, in, grad, arg, 0, n, 1, g.OutC, k.NewSurvivors(g.OutC))
+		k.SparseWeightGrad(dwt, db, in, grad, arg, 0, n, 0, 1, k.NewSurvivors(1))
 		kernel.Transpose(dw, dwt, g.OutC, g.Patch())
 		near(t, "sparse weight gradient", dw, want.dw, 2e-5)
 		near(t, "sparse bias gradient", db, want.db, 2e-5)

@@ -57,6 +57,7 @@ type Conv struct {
 	toIn    []span  // the other way
 	places  []int   // of the positions of a window in rows of OutC
 	starts  []int32 // of the patch in the input, for each window and position of it; -1 where it does not lie inside
+	padded  bool    // some patch does not
 }
 
 // run is a stretch of a patch that is consecutive in the input and in the rows of the weights.
@@ -101,6 +102,7 @@ func NewConv(g Geometry, pool Window, relu bool) *Conv {
 		if inside {
 			c.starts[i] = int32(c.index(z, y, x))
 		}
+		c.padded = c.padded || !inside
 	}
 	for _, r := range c.runs {
 		c.toRows = append(c.toRows, span{r.offset, r.row})

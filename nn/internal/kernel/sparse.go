@@ -1,33 +1,87 @@
 package kernel
 
+import "math"
+
 // A pooling window passes its gradient to one position only, and to none where the rectifier gave zero. The two kernels here visit just those:
 // with a window of 2x2x2 they do an eighth of the work of the dense ones or less. The terms are the same ones, less the zeros.
 
+// Survivors lists, for each of some channels, the positions of a sample to which its gradient flows; it is scratch memory of one worker.
+type Survivors struct {
+	windows int
+	count   []int32
+	start   []int32   // [channels,windows], of the patch in the sample
+	grad    []float32 // [channels,windows]
+}
+
+// NewSurvivors allocates the lists for up to channels channels of c.
+func (c *Conv) NewSurvivors(channels int) *Survivors {
+	n := channels * c.windows
+	return &Survivors{windows: c.windows, count: make([]int32, channels), start: make([]int32, n), grad: make([]float32, n)}
+}
+
+// list fills s for channels [lo,hi) of a sample, from its arg and the gradient grad, and adds the gradients to db. What does not survive is written too, and
+// overwritten by the next that does: which do cannot be foretold, and a wrong guess costs more than the two stores.
+func (s *Survivors) list(c *Conv, db, grad []float32, arg []uint8, lo, hi int) {
+	clear(s.count)
+	count, db := s.count[:hi-lo], db[lo:hi]
+	for w := range c.windows {
+		starts := c.starts[w*c.size : (w+1)*c.size]
+		args, row := arg[w*c.OutC+lo:w*c.OutC+hi], grad[w*c.OutC+lo:w*c.OutC+hi]
+		for j, g := range row[:len(count)] {
+			at := args[j]
+			lives := one(at != Dead) & one(g != 0)
+			place := j*s.windows + int(count[j])
+			s.start[place] = starts[min(int(at), len(starts)-1)]
+			g = math.Float32frombits(math.Float32bits(g) & uint32(-lives))
+			s.grad[place] = g
+			db[j] += g
+			count[j] += lives
+		}
+	}
+}
+
+// one is 1 for true, without a branch.
+func one(b bool) int32 {
+	var n int32
+	if b {
+		n = 1
+	}
+	return n
+}
+
 // SparseWeightGrad sets rows [lo,hi) of dwt [OutC,Patch] and of db [OutC] to the gradient of the weights, transposed, over samples
 // [first,last), from src, the gradient grad of the pooled output and the arg of Forward.
-func (c *Conv) SparseWeightGrad(dwt, db, src, grad []float32, arg []uint8, first, last, lo, hi int) {
-	patch, out := c.Patch(), c.OutC
+func (c *Conv) SparseWeightGrad(dwt, db, src, grad []float32, arg []uint8, first, last, lo, hi int, s *Survivors) {
+	patch, out := c.Patch(), c.windows*c.OutC
 	clear(dwt[lo*patch : hi*patch])
 	clear(db[lo:hi])
 	for sample := first; sample < last; sample++ {
 		in := src[sample*c.InLen() : (sample+1)*c.InLen()]
-		// Channels outside, so that a row of sums stays in cache for all windows of the sample.
+		s.list(c, db, grad[sample*out:(sample+1)*out], arg[sample*out:(sample+1)*out], lo, hi)
+		// Channels outside, so that a row of sums stays in registers for all windows of the sample.
 		for j := lo; j < hi; j++ {
-			to := dwt[j*patch : (j+1)*patch]
-			for w := range c.windows {
-				o := (sample*c.windows+w)*out + j
-				at, g := arg[o], grad[o]
-				if at == Dead || g == 0 {
-					continue
-				}
-				db[j] += g
-				if start := c.starts[w*c.size+int(at)]; start >= 0 {
-					loops.spans(g, in[start:], to, c.toRows, c.runs[0].length)
-					continue
-				}
-				c.eachRun(w, int(at), func(at, r, n int) { loops.axpy(g, in[at:at+n], to[r:r+n]) })
+			n := int(s.count[j-lo])
+			if n == 0 {
+				continue
 			}
+			to, list := dwt[j*patch:(j+1)*patch], (j-lo)*s.windows
+			if c.padded {
+				c.collectInside(to, in, grad[sample*out:], arg[sample*out:], j)
+				continue
+			}
+			loops.collect(to, in, s.start[list:list+n], s.grad[list:list+n], c.toRows, c.runs[0].length)
 		}
+	}
+}
+
+// collectInside is the inner loop of SparseWeightGrad where patches reach into the padding: for channel j of a sample.
+func (c *Conv) collectInside(to, in, grad []float32, arg []uint8, j int) {
+	for w := range c.windows {
+		at, g := arg[w*c.OutC+j], grad[w*c.OutC+j]
+		if at == Dead || g == 0 {
+			continue
+		}
+		c.eachRun(w, int(at), func(at, r, n int) { loops.axpy(g, in[at:at+n], to[r:r+n]) })
 	}
 }
 

@@ -29,6 +29,8 @@ type inner struct {
 	adam func(p, g, m, v []float32, rate, f1, f2, epsilon float32)
 	// spans adds s times n elements of src to dst at each pair of places.
 	spans func(s float32, src, dst []float32, at []span, n int)
+	// collect adds the sum over i of s[i] times n elements of src at starts[i]+from to dst at to, for each pair of places.
+	collect func(dst, src []float32, starts []int32, s []float32, at []span, n int)
 	// pool sets dst to the maximum over places of src, and arg, unless it is nil, to which held it first; see Conv.
 	pool func(dst []float32, arg []uint8, src []float32, places []int, relu bool)
 	// unpool sets the place of dst that arg names to grad and the other places to zero, and adds what was set to sum.
@@ -72,7 +74,9 @@ var portable = inner{
 	add:  portableAdd,
 	adam: portableAdam,
 
-	spans:  portableSpans,
+	spans:   portableSpans,
+	collect: portableCollect,
+
 	pool:   portablePool,
 	unpool: portableUnpool,
 	list:   portableList,

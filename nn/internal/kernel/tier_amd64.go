@@ -34,7 +34,9 @@ func fastInner(t Tier) (inner, bool) {
 				add:  func(src, dst []float32) { axpyAVX2(1, src, dst) },
 				adam: adamAVX2,
 
-				spans:  spansAVX2,
+				spans:   spansAVX2,
+				collect: collectAVX2,
+
 				pool:   poolAVX2,
 				unpool: unpoolAVX2,
 				list:   portableList,
@@ -67,7 +69,9 @@ func fastInner(t Tier) (inner, bool) {
 			add:  func(src, dst []float32) { axpyAVX512(1, src, dst) },
 			adam: adamAVX512,
 
-			spans:  spansAVX512,
+			spans:   spansAVX512,
+			collect: collectAVX512,
+
 			pool:   poolAVX512,
 			unpool: unpoolAVX512,
 			list:   listAVX512,

@@ -22,6 +22,14 @@ func spansAVX2(s float32, src, dst []float32, at []span, n int) {
 	}
 }
 
+func collectAVX2(dst, src []float32, starts []int32, s []float32, at []span, n int) {
+	if n%8 != 0 {
+		portableCollect(dst, src, starts, s, at, n)
+		return
+	}
+	collect2(&dst[0], &src[0], &starts[0], &s[0], len(starts), &at[0].from, len(at), n)
+}
+
 func poolAVX2(dst []float32, arg []uint8, src []float32, places []int, relu bool) {
 	switch {
 	case len(dst)%8 != 0:

@@ -16,6 +16,10 @@ func spansAVX512(s float32, src, dst []float32, at []span, n int) {
 	spans512(s, &src[0], &dst[0], &at[0].from, len(at), n)
 }
 
+func collectAVX512(dst, src []float32, starts []int32, s []float32, at []span, n int) {
+	collect512(&dst[0], &src[0], &starts[0], &s[0], len(starts), &at[0].from, len(at), n)
+}
+
 func poolAVX512(dst []float32, arg []uint8, src []float32, places []int, relu bool) {
 	if arg == nil {
 		pool512(&dst[0], &src[0], &places[0], len(places), len(dst), floor(relu))

@@ -53,6 +53,14 @@ func portableSpans(s float32, src, dst []float32, at []span, n int) {
 	}
 }
 
+func portableCollect(dst, src []float32, starts []int32, s []float32, at []span, n int) {
+	for _, p := range at {
+		for i, start := range starts {
+			portableAxpy(s[i], src[int(start)+p.from:int(start)+p.from+n], dst[p.to:p.to+n])
+		}
+	}
+}
+
 func portablePool(dst []float32, arg []uint8, src []float32, places []int, relu bool) {
 	copy(dst, src[places[0]:places[0]+len(dst)])
 	if arg == nil {
