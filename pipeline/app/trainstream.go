@@ -127,10 +127,10 @@ func (s *topicStream) Position() json.RawMessage {
 	return text
 }
 
-func (s *topicStream) Stored(_ context.Context, position json.RawMessage) error {
+func (s *topicStream) Stored(ctx context.Context, position json.RawMessage) error {
 	var at topicPosition
 	if err := json.Unmarshal(position, &at); err != nil {
 		return err
 	}
-	return s.sole.Commit(at.Next)
+	return s.sole.Commit(ctx, at.Next)
 }

@@ -18,6 +18,7 @@ type Sole struct {
 	client     *Client
 	group      *kafkago.ConsumerGroup
 	generation *kafkago.Generation
+	over       chan struct{} // closed when the generation is
 	id, topic  string
 
 	next  []int64 // by partition: the offset to read on from
@@ -31,12 +32,12 @@ var ErrNotAlone = errors.New("the group has another member")
 
 // JoinAlone waits until the group has no other member: one that died is waited for as long as its session lasts. sessionTimeout, the time after
 // which others hold us for dead, is 6 s where it is 0.
-func (c *Client) JoinAlone(ctx context.Context, group, topic string, sessionTimeout time.Duration) (_ *Sole, err error) {
+func (c *Client) JoinAlone(ctx context.Context, group, topic string, sessionTimeout time.Duration) (s *Sole, err error) {
 	n, err := c.Partitions(ctx, topic)
 	if err != nil {
 		return nil, err
 	}
-	s := &Sole{client: c, id: group, topic: topic, next: make([]int64, n), ends: make([]int64, n), ahead: make([][]transport.Message, n)}
+	s = &Sole{client: c, id: group, topic: topic, next: make([]int64, n), ends: make([]int64, n), ahead: make([][]transport.Message, n)}
 	s.group, err = kafkago.NewConsumerGroup(kafkago.ConsumerGroupConfig{
 		ID: group, Brokers: c.cfg.Brokers, Topics: []string{topic}, Dialer: c.dialer, StartOffset: kafkago.FirstOffset, HeartbeatInterval: heartbeatInterval,
 		SessionTimeout: cmp.Or(sessionTimeout, 6*time.Second), RebalanceTimeout: rebalanceTimeout, JoinGroupBackoff: joinBackoff,
@@ -46,22 +47,41 @@ func (c *Client) JoinAlone(ctx context.Context, group, topic string, sessionTime
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.Close())
+			s, err = nil, errors.Join(err, s.Close())
 		}
 	}()
+	if err = s.join(ctx); err == nil {
+		err = s.alone()
+	}
+	return s, err
+}
+
+// join waits for the next generation of the group.
+func (s *Sole) join(ctx context.Context) (err error) {
 	for {
 		if s.generation, err = s.group.Next(ctx); ctx.Err() != nil {
-			return nil, ctx.Err()
+			return ctx.Err()
 		}
 		if err == nil {
 			break
 		}
-		c.log.Warn("joining", "group", group, "error", err)
+		s.client.log.Warn("joining", "group", s.id, "error", err)
 	}
-	if got := len(s.generation.Assignments[topic]); got != n {
-		return nil, fmt.Errorf("kafka: group %s: got %d of the %d partitions of %s: %w", group, got, n, topic, ErrNotAlone)
+	over := make(chan struct{})
+	s.over = over
+	s.generation.Start(func(ctx context.Context) {
+		<-ctx.Done()
+		close(over)
+	})
+	return nil
+}
+
+// alone wants all partitions in this generation.
+func (s *Sole) alone() error {
+	if got := len(s.generation.Assignments[s.topic]); got != len(s.next) {
+		return fmt.Errorf("kafka: group %s: got %d of the %d partitions of %s: %w", s.id, got, len(s.next), s.topic, ErrNotAlone)
 	}
-	return s, nil
+	return nil
 }
 
 // Partitions is how many the topic has.
@@ -135,16 +155,43 @@ func (s *Sole) First(ctx context.Context) ([]int64, error) {
 	return first, err
 }
 
-// Commit shows the group how far the owner is. It fails when the group has gone on without us, and then work must end: another does it.
-func (s *Sole) Commit(next []int64) error {
+// handback is how long Commit waits until another member has left: JoinAlone leaves at once when it finds us.
+const handback = 5 * time.Second
+
+// Commit shows the group how far the owner is; where the broker cannot take that now, the next one will do. It fails when the group has another
+// member that stays, and then work must end: another does it.
+func (s *Sole) Commit(ctx context.Context, next []int64) error {
 	offsets := map[int]int64{}
 	for p, offset := range next {
 		offsets[p] = offset
 	}
-	if err := s.generation.CommitOffsets(map[string]map[int]int64{s.topic: offsets}); err != nil {
-		return fmt.Errorf("kafka: group %s: %w: %w", s.id, ErrNotAlone, err)
+	commit := func() error {
+		select {
+		case <-s.over:
+			return kafkago.IllegalGeneration
+		default:
+			return s.generation.CommitOffsets(map[string]map[int]int64{s.topic: offsets})
+		}
 	}
-	return nil
+	err := commit()
+	if !is(err, kafkago.IllegalGeneration, kafkago.UnknownMemberId, kafkago.RebalanceInProgress) {
+		if err != nil {
+			s.client.log.Warn("offsets are not committed", "group", s.id, "error", err)
+		}
+		return nil
+	}
+	patient, cancel := context.WithTimeout(ctx, handback)
+	defer cancel()
+	for {
+		if err := s.join(patient); err != nil {
+			return cmp.Or(ctx.Err(), fmt.Errorf("kafka: group %s: %w", s.id, ErrNotAlone))
+		}
+		if s.alone() == nil {
+			if err := commit(); err == nil {
+				return nil
+			}
+		}
+	}
 }
 
 // Close leaves the group.

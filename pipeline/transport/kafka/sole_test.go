@@ -80,7 +80,7 @@ func TestSole(t *testing.T) {
 	if got := read(1); got[0] != "late" {
 		t.Errorf("got %v", got)
 	}
-	if err := s.Commit(to); err != nil {
+	if err := s.Commit(t.Context(), to); err != nil {
 		t.Fatal(err)
 	}
 	if lag, err := c.Lag(t.Context(), "g", "t"); err != nil || lag[0] != 3 || lag[1] != 1 || lag[2] != 1 {
@@ -112,15 +112,25 @@ func TestSoleMissesNothing(t *testing.T) {
 	}
 }
 
-// TestSoleIsAlone wants the second member refused, and the first told.
+// TestSoleIsAlone wants a second one refused, which costs the first nothing, and the first told of a member that stays.
 func TestSoleIsAlone(t *testing.T) {
 	_, c, _ := fake(t, 2, "t")
 	s := alone(t, c, "t")
-	if second, err := c.JoinAlone(t.Context(), "g", "t", 0); !errors.Is(err, ErrNotAlone) {
+	if second, err := c.JoinAlone(t.Context(), "g", "t", 0); !errors.Is(err, ErrNotAlone) || second != nil {
 		t.Errorf("got %v, %v", second, err)
 	}
-	if err := s.Commit([]int64{0, 0}); !errors.Is(err, ErrNotAlone) {
-		t.Errorf("the first member: got %v", err)
+	for range 2 {
+		if err := s.Commit(t.Context(), []int64{0, 0}); err != nil {
+			t.Errorf("the first member: got %v", err)
+		}
+	}
+	stays := consume(t, c, ConsumerConfig{})
+	deadline := time.Now().Add(20 * time.Second)
+	for stays.Stats().Partitions.Load() == 0 && time.Now().Before(deadline) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if err := s.Commit(t.Context(), []int64{0, 0}); !errors.Is(err, ErrNotAlone) {
+		t.Errorf("beside another: got %v", err)
 	}
 }
 
