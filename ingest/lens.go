@@ -152,6 +152,13 @@ func NewProjector(cam Intrinsics, width, height int) Projector {
 		reach(0, v)
 		reach(width-1, v)
 	}
+	if p.limit == 0 { // a narrow lens, whose field of view ends within the image
+		for v := range height {
+			for u := range width {
+				reach(u, v)
+			}
+		}
+	}
 	p.limit *= 1.01 // half a pixel and more beyond the centres of the outermost
 	return p
 }
@@ -185,6 +192,9 @@ type rays struct {
 // lastRays are kept because a stream of frames has one camera, and to find the rays takes a hundred times as long as to use them.
 var lastRays atomic.Pointer[rays]
 
+// maxKept bounds the pixels of rays that are kept: 64 MiB.
+const maxKept = 1 << 22
+
 func raysOf(cam Intrinsics, width, height int) *rays {
 	if r := lastRays.Load(); r != nil && r.cam == cam && r.width == width && r.height == height {
 		return r
@@ -196,7 +206,9 @@ func raysOf(cam Intrinsics, width, height int) *rays {
 			r.x[i], r.y[i] = math.NaN(), math.NaN()
 		}
 	}
-	lastRays.Store(r)
+	if len(r.x) <= maxKept {
+		lastRays.Store(r)
+	}
 	return r
 }
 

@@ -67,8 +67,17 @@ func TestNoRay(t *testing.T) {
 			t.Errorf("fisheye %g: found a ray", bad)
 		}
 	}
+	cam := Intrinsics{Fx: 2, Fy: 2, Cx: 1, Cy: 1, Lens: inward}
+	to := NewProjector(cam, 3, 3)
+	if u, v, ok := to.Pixel(0, 0, 2); !ok || u != 1 || v != 1 {
+		t.Errorf("the middle: found %g %g %v", u, v, ok)
+	}
+	if _, _, ok := to.Pixel(1.9, 0, 2); ok { // bent back to 0.09
+		t.Error("found a pixel beyond the turning point")
+	}
+	cam.Cy = 0
 	f := &Frame{
-		Width: 3, Height: 1, Depth: []Metres{2, 2, 2}, Cam: Intrinsics{Fx: 2, Fy: 2, Cx: 1, Lens: inward},
+		Width: 3, Height: 1, Depth: []Metres{2, 2, 2}, Cam: cam,
 		Color: []color.RGBA{{R: 1}, {R: 2}, {R: 3}},
 	}
 	p, err := f.Points()
