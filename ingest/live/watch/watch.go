@@ -1,0 +1,278 @@
+// Package watch reads the files that come into a folder.
+//
+// A file is taken when it is complete: renamed into the folder, or not changed for a while. Names that begin with a dot or end in .tmp, .part or ~
+// are left alone, so that a program can write under such a name and rename. What was taken and settled is kept in a state file: a restart goes on
+// behind it. A file that was on its way is read again; its samples have the ids that they had.
+package watch
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+
+	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/formats"
+	"github.com/voxelstream/voxelstream/ingest/live"
+)
+
+// Scheme begins the address of a watched folder: watch://FOLDER.
+const Scheme = "watch://"
+
+// maxFiles bounds the names of a folder that are held.
+const maxFiles = 1 << 20
+
+// Options is what to watch.
+type Options struct {
+	Dir string
+	// State is the file that remembers; empty: .voxelstream-watch in Dir.
+	State string
+	// Settle is how long a file must not have changed; 0: half a second.
+	Settle time.Duration
+	// Poll is how often the folder is looked at besides, for file systems that tell nothing (NFS, SMB); 0: a second.
+	Poll time.Duration
+	Read ingest.Options
+}
+
+// Parse reads an address: watch://FOLDER, with ?settle=TIME and state=FILE where wanted.
+func Parse(address string) (Options, error) {
+	rest, ok := strings.CutPrefix(address, Scheme)
+	dir, query, _ := strings.Cut(rest, "?")
+	if !ok || dir == "" {
+		return Options{}, fmt.Errorf("%s: want %sFOLDER", address, Scheme)
+	}
+	o := Options{Dir: dir}
+	for part := range strings.SplitSeq(query, "&") {
+		key, v, _ := strings.Cut(part, "=")
+		var err error
+		switch key {
+		case "":
+		case "state":
+			o.State = v
+		case "settle":
+			if o.Settle, err = time.ParseDuration(v); err != nil || o.Settle <= 0 {
+				return o, fmt.Errorf("%s: settle: found %q, want such as 2s", address, v)
+			}
+		default:
+			return o, fmt.Errorf("%s: found %q, want state or settle", address, key)
+		}
+	}
+	return o, nil
+}
+
+// file is one that was taken.
+type file struct {
+	stamp stamp
+	// open counts samples that are not settled; ended says that no more come.
+	open  int
+	ended bool
+}
+
+// Source is a watched folder. It ends with its context only.
+type Source struct {
+	o       Options
+	watcher *fsnotify.Watcher
+	tick    *time.Ticker
+
+	pending []stamp // complete, not read yet
+	current ingest.Source
+	reading *file
+
+	mu    sync.Mutex
+	state *state
+	taken map[string]*file // by name, until stored in state
+	by    map[string]*file // by stream
+	err   error            // a state that cannot be written ends the source
+}
+
+var _ live.Settler = (*Source)(nil)
+
+// Open begins to watch. Files that are there already come first.
+func Open(o Options) (*Source, error) {
+	o.State = cmp.Or(o.State, filepath.Join(o.Dir, ".voxelstream-watch"))
+	o.Settle, o.Poll = cmp.Or(o.Settle, 500*time.Millisecond), cmp.Or(o.Poll, time.Second)
+	st, err := openState(o.State, o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	w, err := fsnotify.NewWatcher()
+	if err != nil {
+		return nil, errors.Join(err, st.close())
+	}
+	if err := w.Add(o.Dir); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", o.Dir, err), w.Close(), st.close())
+	}
+	return &Source{
+		o: o, watcher: w, tick: time.NewTicker(min(o.Poll, o.Settle)), state: st, taken: map[string]*file{}, by: map[string]*file{},
+	}, nil
+}
+
+// Read waits for the next sample.
+func (s *Source) Read(ctx context.Context) (ingest.Sample, error) {
+	for {
+		// Whoever reads on has dealt with the errors so far.
+		if err := s.store(); err != nil {
+			return ingest.Sample{}, err
+		}
+		if s.current == nil {
+			if err := s.next(ctx); err != nil {
+				return ingest.Sample{}, err
+			}
+		}
+		sample, err := s.current.Read(ctx)
+		if err == nil {
+			s.mu.Lock()
+			s.by[sample.Stream] = s.reading
+			s.reading.open++
+			s.mu.Unlock()
+			return sample, nil
+		}
+		if _, ok := errors.AsType[*ingest.ItemError](err); ok || ctx.Err() != nil {
+			return sample, err
+		}
+		name := s.reading.stamp.name
+		if errors.Is(err, io.EOF) {
+			err = nil
+		}
+		if err = errors.Join(err, s.current.Close()); err != nil {
+			err = &ingest.ItemError{Stream: name, Err: err}
+		}
+		s.end()
+		if err != nil {
+			return ingest.Sample{}, err
+		}
+	}
+}
+
+// end closes the book of the file being read, but for its samples that are not settled.
+func (s *Source) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reading.ended = true
+	s.current, s.reading = nil, nil
+}
+
+// next opens the next complete file, waiting for one.
+func (s *Source) next(ctx context.Context) error {
+	for len(s.pending) == 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := s.scan(); err != nil {
+			return err
+		}
+		if len(s.pending) > 0 {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.watcher.Events: // an event that was lost is made good by the ticker
+		case <-s.watcher.Errors:
+		case <-s.tick.C:
+		}
+	}
+	st := s.pending[0]
+	s.pending = s.pending[1:]
+	f := &file{stamp: st}
+	s.mu.Lock()
+	s.taken[st.name] = f
+	s.mu.Unlock()
+	src, err := formats.Open(ctx, filepath.Join(s.o.Dir, st.name), s.o.Read)
+	if err != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if ctx.Err() != nil || errors.Is(err, os.ErrNotExist) { // taken away before its turn
+			delete(s.taken, st.name)
+		} else {
+			f.ended = true
+		}
+		return cmp.Or(ctx.Err(), error(&ingest.ItemError{Stream: st.name, Err: err}))
+	}
+	s.current, s.reading = src, f
+	return nil
+}
+
+// hidden says whether a name is one of files that are still written.
+func hidden(name string) bool {
+	return strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".tmp") || strings.HasSuffix(name, ".part") || strings.HasSuffix(name, "~")
+}
+
+// scan lists the complete files that are new, the oldest first.
+func (s *Source) scan() error {
+	entries, err := os.ReadDir(s.o.Dir)
+	if err != nil {
+		return err
+	}
+	if len(entries) > maxFiles {
+		return fmt.Errorf("%s: found %d files, limit %d", s.o.Dir, len(entries), maxFiles)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	quiet := time.Now().Add(-s.o.Settle)
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil || !info.Mode().IsRegular() || hidden(e.Name()) || info.ModTime().After(quiet) {
+			continue
+		}
+		st := stampOf(info)
+		if f, ok := s.taken[st.name]; s.state.has(st) || ok && (f.stamp == st || !f.ended) {
+			continue
+		}
+		s.pending = append(s.pending, st)
+	}
+	slices.SortFunc(s.pending, func(a, b stamp) int { return cmp.Or(cmp.Compare(a.time, b.time), strings.Compare(a.name, b.name)) })
+	return nil
+}
+
+// Settle takes a sample off the book of its file.
+func (s *Source) Settle(stream string, _ uint64, _ error) {
+	s.mu.Lock()
+	if f := s.by[stream]; f != nil {
+		f.open--
+	}
+	s.mu.Unlock()
+	_ = s.store() // kept for the next Read
+}
+
+// store remembers the files that are done with.
+func (s *Source) store() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, f := range s.taken {
+		if s.err != nil || !f.ended || f.open > 0 {
+			continue
+		}
+		if s.err = s.state.add(f.stamp); s.err == nil {
+			delete(s.taken, name)
+		}
+	}
+	for stream, f := range s.by {
+		if f.ended && f.open <= 0 {
+			delete(s.by, stream)
+		}
+	}
+	return s.err
+}
+
+// Close ends watching. A file that was not read to its end is read again by the next one who watches.
+func (s *Source) Close() error {
+	s.tick.Stop()
+	err := s.watcher.Close()
+	if s.current != nil {
+		err = errors.Join(err, s.current.Close())
+		s.current = nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return errors.Join(err, s.state.close())
+}

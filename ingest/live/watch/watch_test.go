@@ -1,0 +1,200 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/voxelstream/voxelstream/ingest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// put renames a file of points into a folder; x tells it from others.
+func put(t *testing.T, dir, name string, x int) {
+	t.Helper()
+	temporary := filepath.Join(dir, "."+name)
+	if err := os.WriteFile(temporary, fmt.Appendf(nil, "%d 2 3\n4 5 6\n", x), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	old := time.Now().Add(-time.Minute)
+	if err := errors.Join(os.Chtimes(temporary, old, old), os.Rename(temporary, filepath.Join(dir, name))); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func open(t *testing.T, o Options) *Source {
+	t.Helper()
+	s, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() }) //nolint:errcheck // some tests have closed it
+	return s
+}
+
+// read wants the next sample to begin with x.
+func read(t *testing.T, s *Source, x float64) ingest.Sample {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	sample, err := s.Read(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, ok := sample.Data.(*ingest.PointCloud); !ok || c.X[0] != x {
+		t.Fatalf("found %+v, want a cloud whose first point has x = %g", sample.Data, x)
+	}
+	return sample
+}
+
+// nothing wants no more samples.
+func nothing(t *testing.T, s *Source) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if sample, err := s.Read(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("found %+v, %v, want nothing", sample, err)
+	}
+}
+
+func TestWatch(t *testing.T) {
+	dir := t.TempDir()
+	put(t, dir, "a.xyz", 1)
+	s := open(t, Options{Dir: dir})
+	read(t, s, 1)
+	for _, name := range []string{".hidden.xyz", "b.xyz.tmp", "c.xyz.part", "d.xyz~"} {
+		put(t, dir, name, 9)
+	}
+	nothing(t, s)
+	put(t, dir, "b.xyz", 2)
+	read(t, s, 2)
+	put(t, dir, "bad.pcd", 3)
+	if err := os.WriteFile(filepath.Join(dir, "bad.pcd"), []byte{0xff, 0xfe, 1}, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.Read(t.Context())
+	if item, ok := errors.AsType[*ingest.ItemError](err); !ok || item.Stream != "bad.pcd" {
+		t.Fatalf("found %v, want an error of bad.pcd", err)
+	}
+	put(t, dir, "c.xyz", 4)
+	read(t, s, 4)
+}
+
+// TestGrowing: a file that is written in its place is taken once, when it has been left alone.
+func TestGrowing(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, Options{Dir: dir, Settle: 400 * time.Millisecond})
+	done := make(chan error, 1)
+	go func() {
+		f, err := os.Create(filepath.Join(dir, "slow.xyz"))
+		for i := range 6 {
+			if err == nil {
+				_, err = fmt.Fprintf(f, "%d 2 3\n", i)
+			}
+			time.Sleep(60 * time.Millisecond)
+		}
+		done <- errors.Join(err, f.Close())
+	}()
+	sample := read(t, s, 0)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if n := sample.Data.(*ingest.PointCloud).Len(); n != 6 {
+		t.Errorf("found %d points, want all 6", n)
+	}
+	nothing(t, s)
+}
+
+// TestRestart: what was settled is not read again; what was read only is, with the ids that it had; a changed file is another one.
+func TestRestart(t *testing.T) {
+	dir := t.TempDir()
+	put(t, dir, "a.xyz", 1)
+	s := open(t, Options{Dir: dir})
+	a := read(t, s, 1)
+	put(t, dir, "b.xyz", 2)
+	b := read(t, s, 2) // a has ended
+	s.Settle(a.Stream, a.Seq, nil)
+	if err := s.Close(); err != nil { // b was on its way
+		t.Fatal(err)
+	}
+	state := filepath.Join(dir, ".voxelstream-watch")
+	data, err := os.ReadFile(state)
+	if err != nil || strings.Count(string(data), "\n") != 1 || !strings.HasSuffix(string(data), ` "a.xyz"`+"\n") {
+		t.Fatalf("found state %q, %v", data, err)
+	}
+	if err := os.WriteFile(state, append(data, "17 half"...), 0o600); err != nil { // cut by a crash
+		t.Fatal(err)
+	}
+
+	s = open(t, Options{Dir: dir})
+	again := read(t, s, 2)
+	if again.Stream != b.Stream || again.Seq != b.Seq {
+		t.Errorf("found %s/%d, want %s/%d", again.Stream, again.Seq, b.Stream, b.Seq)
+	}
+	nothing(t, s)
+	s.Settle(again.Stream, again.Seq, errors.New("a dead letter is settled, too"))
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	s = open(t, Options{Dir: dir})
+	nothing(t, s)
+	put(t, dir, "a.xyz", 10)
+	read(t, s, 10)
+	if err := os.Remove(filepath.Join(dir, "b.xyz")); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, Options{Dir: dir})
+	if len(s.state.done) != 1 {
+		t.Errorf("found %v in the state, want a.xyz only: b.xyz is gone", s.state.done)
+	}
+}
+
+func TestErrors(t *testing.T) {
+	dir := t.TempDir()
+	state := filepath.Join(dir, "state")
+	if err := os.WriteFile(state, []byte("1 x \"a\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(Options{Dir: dir, State: state}); err == nil || !strings.Contains(err.Error(), "state:1: found") {
+		t.Errorf("found %v, want an error of the first line", err)
+	}
+	if _, err := Open(Options{Dir: filepath.Join(dir, "none"), State: filepath.Join(dir, "other")}); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("found %v, want that the folder is not there", err)
+	}
+	for address, want := range map[string]string{
+		"watch://":                 "want watch://FOLDER",
+		"watch://in?settle=-1s":    "settle: found",
+		"watch://in?speed=1":       `found "speed"`,
+		"watch:///a/b?state=/c.st": "",
+	} {
+		o, err := Parse(address)
+		if want == "" && (err != nil || o.Dir != "/a/b" || o.State != "/c.st") || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: found %+v, %v, want %q", address, o, err, want)
+		}
+	}
+}
+
+func FuzzStamp(f *testing.F) {
+	f.Add(`12 1700000000 "a \"b\".pcd"`)
+	f.Fuzz(func(t *testing.T, line string) {
+		s, err := parseStamp(line)
+		if err != nil {
+			return
+		}
+		if again, err := parseStamp(strings.TrimSuffix(s.line(), "\n")); err != nil || again != s {
+			t.Errorf("found %+v, %v, want %+v", again, err, s)
+		}
+	})
+}
