@@ -32,8 +32,17 @@ var colmapModels = []struct {
 	name   string
 	params int
 }{
-	{"SIMPLE_PINHOLE", 3}, {"PINHOLE", 4}, {"SIMPLE_RADIAL", 4}, {"RADIAL", 5}, {"OPENCV", 8}, {"OPENCV_FISHEYE", 8},
-	{"FULL_OPENCV", 12}, {"FOV", 5}, {"SIMPLE_RADIAL_FISHEYE", 4}, {"RADIAL_FISHEYE", 5}, {"THIN_PRISM_FISHEYE", 12},
+	{"SIMPLE_PINHOLE", 3},
+	{"PINHOLE", 4},
+	{"SIMPLE_RADIAL", 4},
+	{"RADIAL", 5},
+	{"OPENCV", 8},
+	{"OPENCV_FISHEYE", 8},
+	{"FULL_OPENCV", 12},
+	{"FOV", 5},
+	{"SIMPLE_RADIAL_FISHEYE", 4},
+	{"RADIAL_FISHEYE", 5},
+	{"THIN_PRISM_FISHEYE", 12},
 }
 
 // colmapIntrinsics translates COLMAP's parameters, nil for models that are not had. COLMAP's pixel centres lie at halves.

@@ -57,8 +57,7 @@ type openSfM struct {
 func decodeOpenSfM(data []byte, o ingest.Options) (*ingest.Clouds, *Model, error) {
 	var list []openSfM
 	if err := json.Unmarshal(data, &list); err != nil {
-		var at *json.SyntaxError
-		if errors.As(err, &at) {
+		if at, ok := errors.AsType[*json.SyntaxError](err); ok {
 			return nil, nil, fmt.Errorf("byte %d: %w", at.Offset, err)
 		}
 		return nil, nil, err
