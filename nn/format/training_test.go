@@ -140,6 +140,21 @@ func TestTrainingComesBack(t *testing.T) {
 	}
 }
 
+// TestSeveralAxesAreRefused in .h5 files, where Keras would silently take one of them.
+func TestSeveralAxesAreRefused(t *testing.T) {
+	needHDF5(t)
+	m, err := nn.Sequential("", nn.Shape{2, 3}, &layers.Softmax{Axes: []int{1, 2}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := format.Save(filepath.Join(t.TempDir(), "m.h5"), m); err == nil || !strings.Contains(err.Error(), "several axes") {
+		t.Errorf("got %v, want a refusal of several axes", err)
+	}
+	if err := format.Save(filepath.Join(t.TempDir(), "m.keras"), m); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestTrainingIsRefused has what cannot be saved or loaded.
 func TestTrainingIsRefused(t *testing.T) {
 	needHDF5(t)

@@ -295,7 +295,7 @@ func writeConstraint(c nn.Constraint) any {
 	if c.Name != "non_neg" {
 		more = map[string]any{"axis": 0}
 		if len(c.Axes) > 0 {
-			more["axis"] = c.Axes
+			more["axis"] = axisAttribute(c.Axes)
 		}
 	}
 	return write("constraints", k.class, constraintFields(&c), more)

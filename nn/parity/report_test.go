@@ -28,10 +28,11 @@ func (c *comparison) report(t *testing.T) {
 		}
 	}
 	fmt.Fprintf(&b, "%d random models of Keras %s on TensorFlow %s, %d of them trained for %d steps of Adam on both sides. The others have nothing to train, draw\n"+
-		"random numbers, or (%d) a max pooling with two largest numbers in a window, of which TensorFlow on a CPU gives each the whole gradient.\n\n",
+		"random numbers, or have (%d) a window with two largest numbers, of which TensorFlow on a CPU gives each the whole gradient, or rounding decides."+
+		"\n\n",
 		len(c.manifest.Models), c.manifest.Keras, c.manifest.TensorFlow, trained, c.manifest.Steps, tied)
 	b.WriteString("| Compared | arrays | median | 99% below | largest |\n|---|---|---|---|---|\n")
-	for _, kind := range []string{"predictions", "loss", "gradients", "weights", "way back"} {
+	for _, kind := range []string{"predictions", "predictions without passes", "loss", "gradients", "weights", "way back"} {
 		d := slices.Sorted(slices.Values(c.worst[kind]))
 		if len(d) == 0 {
 			continue

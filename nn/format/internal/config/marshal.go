@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding/json"
+	"fmt"
 
 	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/nn/layers"
@@ -24,6 +25,11 @@ func Marshal(m *nn.Model, legacy bool) ([]byte, error) {
 	for _, n := range m.Nodes() {
 		if n.Call > 0 {
 			continue
+		}
+		if legacy && n.Layer != nil {
+			if axes, several := n.Layer.Config()["axis"].([]int); several { // Keras takes one of them and says nothing
+				return nil, fmt.Errorf("layer %q (%s): Keras cannot read several axes %v from an .h5 file, want .keras", n.Name(), n.Layer.Class(), axes)
+			}
 		}
 		o := node(n, legacy)
 		if !m.IsSequential() {
