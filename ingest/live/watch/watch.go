@@ -177,7 +177,7 @@ func (s *Source) next(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-s.watcher.Events: // an event that was lost is made good by the ticker
-		case <-s.watcher.Errors:
+		case <-s.watcher.Errors: //nolint:errcheck // as above
 		case <-s.tick.C:
 		}
 	}

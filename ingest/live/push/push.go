@@ -1,0 +1,397 @@
+// Package push takes files over HTTP: frames, clouds, grids, whatever ingest/formats reads.
+//
+//	POST /v1/ingest/NAME                 the body is one file; NAME is its name, whose extension helps where the content is ambiguous
+//	POST /v1/ingest/ (multipart/form-data)  each part with a file name is one file
+//
+// Each request wants "Authorization: Bearer TOKEN". The answer comes when all samples are stored further on, or known never to be; it is JSON:
+//
+//	{"items":[{"name":"a.pcd","stream":"a.pcd-1f2e3d4c","samples":1},{"name":"b.pcd","samples":0,"error":"..."}]}
+//
+// with status 200 where all went well, 422 where an item failed, 401 without the token, 413 for a body above the limit, 429 with Retry-After while
+// too many requests are on their way, 503 when the program ends first. The same file under the same name has the same ids: sending again after a
+// lost answer does no harm.
+package push
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/formats"
+	"github.com/voxelstream/voxelstream/ingest/live"
+)
+
+// Scheme begins the address of a door: http://HOST:PORT?token-file=FILE.
+const Scheme = "http://"
+
+const (
+	// headerTime and bodyTime bound how long a client may take to send.
+	headerTime = 10 * time.Second
+	bodyTime   = 5 * time.Minute
+	// maxItems bounds the files of one request.
+	maxItems = 1024
+	// minToken is the least length of a token: 128 bits in hexadecimal digits would be 32.
+	minToken = 16
+)
+
+// Options is where to listen, and what to take.
+type Options struct {
+	// Address is HOST:PORT; without a host, all addresses of this machine.
+	Address string
+	// Token is what clients show.
+	Token string
+	// MaxBody bounds a request in bytes; 0: 256 MiB.
+	MaxBody int64
+	// Queue is how many requests are worked on at once; further ones get 429; 0: 8.
+	Queue int
+	Read  ingest.Options
+}
+
+// Parse reads an address: http://HOST:PORT?token-file=FILE, with max=BYTES and queue=REQUESTS where wanted. The file's first line is the token.
+func Parse(address string) (Options, error) {
+	rest, ok := strings.CutPrefix(address, Scheme)
+	host, query, _ := strings.Cut(rest, "?")
+	host = strings.TrimSuffix(host, "/")
+	if _, _, err := net.SplitHostPort(host); !ok || err != nil {
+		return Options{}, fmt.Errorf("%s: want %sHOST:PORT?token-file=FILE", address, Scheme)
+	}
+	o := Options{Address: host}
+	for part := range strings.SplitSeq(query, "&") {
+		key, v, _ := strings.Cut(part, "=")
+		var err error
+		switch key {
+		case "":
+		case "token-file":
+			o.Token, err = readToken(v)
+		case "max":
+			o.MaxBody, err = strconv.ParseInt(v, 10, 64)
+		case "queue":
+			o.Queue, err = strconv.Atoi(v)
+		default:
+			err = fmt.Errorf("found %q, want token-file, max or queue", key)
+		}
+		if err != nil {
+			return o, fmt.Errorf("%s: %w", address, err)
+		}
+	}
+	return o, nil
+}
+
+func readToken(path string) (string, error) {
+	data, err := os.ReadFile(path)
+	line, _, _ := strings.Cut(string(data), "\n")
+	return strings.TrimSpace(line), err
+}
+
+// Item is what became of one file.
+type Item struct {
+	Name    string `json:"name"`
+	Stream  string `json:"stream,omitempty"`
+	Samples int    `json:"samples"`
+	Error   string `json:"error,omitempty"`
+}
+
+// sent is a sample on its way, and where the answer about it is wanted.
+type sent struct {
+	sample ingest.Sample
+	answer chan<- error
+}
+
+type id struct {
+	stream string
+	seq    uint64
+}
+
+// Source is the door. It ends with its context only.
+type Source struct {
+	o      Options
+	token  [sha256.Size]byte
+	server *http.Server
+	addr   net.Addr
+	dir    string // of the files of requests
+	places chan struct{}
+	queue  chan sent
+	closed chan struct{}
+	done   sync.WaitGroup
+	once   sync.Once
+
+	mu      sync.Mutex
+	waiting map[id][]chan<- error
+}
+
+var _ live.Settler = (*Source)(nil)
+
+// Open begins to listen.
+func Open(ctx context.Context, o Options) (*Source, error) {
+	if len(o.Token) < minToken {
+		return nil, fmt.Errorf("http://%s: found a token of %d characters, want a file of %d or more: name it with token-file", o.Address, len(o.Token), minToken)
+	}
+	o.MaxBody, o.Queue = cmp.Or(o.MaxBody, 256<<20), cmp.Or(o.Queue, 8)
+	if o.MaxBody < 1 || o.Queue < 1 || o.Queue > 1<<16 {
+		return nil, fmt.Errorf("http://%s: found at most %d bytes and %d requests, want 1 or more, and 65536 requests at most", o.Address, o.MaxBody, o.Queue)
+	}
+	o.Read.MaxBytes = cmp.Or(o.Read.MaxBytes, 4<<30)
+	dir, err := os.MkdirTemp("", "voxelstream-push-")
+	if err != nil {
+		return nil, err
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", o.Address)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	s := &Source{
+		o: o, token: sha256.Sum256([]byte(o.Token)), addr: l.Addr(), dir: dir,
+		places: make(chan struct{}, o.Queue), queue: make(chan sent), closed: make(chan struct{}), waiting: map[id][]chan<- error{},
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /v1/ingest/{name...}", s.serve)
+	s.server = &http.Server{Handler: mux, ReadHeaderTimeout: headerTime, ReadTimeout: bodyTime, MaxHeaderBytes: 64 << 10}
+	s.done.Go(func() { _ = s.server.Serve(l) }) // it ends by Close
+	return s, nil
+}
+
+// Addr is where the door is.
+func (s *Source) Addr() string { return s.addr.String() }
+
+// Read waits for the next sample.
+func (s *Source) Read(ctx context.Context) (ingest.Sample, error) {
+	select {
+	case <-ctx.Done():
+		return ingest.Sample{}, ctx.Err()
+	case <-s.closed:
+		return ingest.Sample{}, io.EOF
+	case in := <-s.queue:
+		key := id{in.sample.Stream, in.sample.Seq}
+		s.mu.Lock()
+		s.waiting[key] = append(s.waiting[key], in.answer)
+		s.mu.Unlock()
+		return in.sample, nil
+	}
+}
+
+// Settle answers those who wait for a sample.
+func (s *Source) Settle(stream string, seq uint64, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := id{stream, seq}
+	for _, answer := range s.waiting[key] {
+		answer <- err // it has room
+	}
+	delete(s.waiting, key)
+}
+
+// Close ends all requests.
+func (s *Source) Close() error {
+	var err error
+	s.once.Do(func() {
+		close(s.closed)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if err = s.server.Shutdown(ctx); err != nil { // somebody is slow to send
+			err = s.server.Close()
+		}
+		s.done.Wait()
+		err = errors.Join(err, os.RemoveAll(s.dir))
+	})
+	return err
+}
+
+// serve handles a request.
+func (s *Source) serve(w http.ResponseWriter, r *http.Request) {
+	shown, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if sum := sha256.Sum256([]byte(shown)); subtle.ConstantTimeCompare(sum[:], s.token[:]) != 1 {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+		refuse(w, http.StatusUnauthorized, "want the bearer token")
+		return
+	}
+	if r.ContentLength > s.o.MaxBody {
+		refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("found %d bytes, limit %d", r.ContentLength, s.o.MaxBody))
+		return
+	}
+	select {
+	case s.places <- struct{}{}:
+		defer func() { <-s.places }()
+	default:
+		w.Header().Set("Retry-After", "1")
+		refuse(w, http.StatusTooManyRequests, fmt.Sprintf("%d requests are on their way", s.o.Queue))
+		return
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, s.o.MaxBody)
+	items, err := s.take(r)
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("found more than %d bytes, the limit", large.Limit))
+	case errors.Is(err, errClosed):
+		refuse(w, http.StatusServiceUnavailable, err.Error())
+	case err != nil:
+		refuse(w, http.StatusBadRequest, err.Error())
+	default:
+		status := http.StatusOK
+		for _, i := range items {
+			if i.Error != "" {
+				status = http.StatusUnprocessableEntity
+			}
+		}
+		respond(w, status, map[string]any{"items": items})
+	}
+}
+
+func refuse(w http.ResponseWriter, status int, text string) {
+	respond(w, status, map[string]any{"error": text})
+}
+
+func respond(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // the client may be gone
+}
+
+// errClosed says that the program ends.
+var errClosed = errors.New("the program ends; send again")
+
+// take reads the files of a request one after the other.
+func (s *Source) take(r *http.Request) ([]Item, error) {
+	dir, err := os.MkdirTemp(s.dir, "")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // Close removes the folder above
+	parts, err := r.MultipartReader()
+	if errors.Is(err, http.ErrNotMultipart) {
+		item, err := s.item(r.Context(), dir, r.PathValue("name"), r.Body)
+		return []Item{item}, err
+	}
+	items := []Item{}
+	for err == nil {
+		var part interface {
+			io.Reader
+			FileName() string
+		}
+		if part, err = parts.NextPart(); err == nil && part.FileName() != "" {
+			if len(items) == maxItems {
+				return items, fmt.Errorf("found more than %d files", maxItems)
+			}
+			var item Item
+			item, err = s.item(r.Context(), dir, part.FileName(), part)
+			items = append(items, item)
+		}
+	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+		if len(items) == 0 {
+			err = errors.New("found no part with a file name")
+		}
+	}
+	return items, err
+}
+
+// item reads one file and waits for its samples. The error ends the request; what is wrong with the file alone is in the Item.
+func (s *Source) item(ctx context.Context, dir, name string, body io.Reader) (Item, error) {
+	item := Item{Name: filepath.Base(name)}
+	if item.Name == "." || item.Name == ".." || item.Name == "/" || len(item.Name) > 200 || strings.ContainsAny(item.Name, "\x00\\/") {
+		return item, fmt.Errorf("found file name %.40q, want one of 1 to 200 characters: POST /v1/ingest/NAME", name)
+	}
+	path := filepath.Join(dir, item.Name)
+	f, err := os.Create(path)
+	if err != nil {
+		return item, err
+	}
+	_, err = io.Copy(f, body)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return item, err
+	}
+	defer os.Remove(path) //nolint:errcheck // the folder is removed, too
+	err = s.samples(ctx, path, &item)
+	if err != nil && !errors.Is(err, errClosed) && ctx.Err() == nil {
+		item.Error, err = strings.ReplaceAll(err.Error(), path, item.Name), nil
+	}
+	return item, err
+}
+
+// window is how many samples of a file are on their way at once.
+const window = 64
+
+// samples gives the samples of a file to the reader and waits for their outcome. The error is the first that there was, or one that ends all.
+func (s *Source) samples(ctx context.Context, path string, item *Item) (err error) {
+	src, err := formats.Open(ctx, path, s.o.Read)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, src.Close()) }()
+	answers, open := make(chan error, window), 0
+	var failed error // the first of an item
+	for {
+		sample, err := src.Read(ctx)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		switch _, ok := errors.AsType[*ingest.ItemError](err); {
+		case err == nil:
+			item.Stream = sample.Stream
+			if open == window { // a client that sends faster than the network classifies waits here
+				if err := s.outcome(ctx, answers, item, &failed); err != nil {
+					return err
+				}
+				open--
+			}
+			if err := s.pass(ctx, sent{sample, answers}); err != nil {
+				return err
+			}
+			open++
+		case ok && ctx.Err() == nil:
+			failed = cmp.Or(failed, err)
+		default:
+			return err
+		}
+	}
+	for range open {
+		if err := s.outcome(ctx, answers, item, &failed); err != nil {
+			return err
+		}
+	}
+	return failed
+}
+
+// pass gives a sample to the reader.
+func (s *Source) pass(ctx context.Context, in sent) error {
+	select {
+	case s.queue <- in:
+		return nil
+	case <-s.closed:
+		return errClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// outcome waits for what became of one sample.
+func (s *Source) outcome(ctx context.Context, answers <-chan error, item *Item, failed *error) error {
+	select {
+	case err := <-answers:
+		if err == nil {
+			item.Samples++
+		}
+		*failed = cmp.Or(*failed, err)
+		return nil
+	case <-s.closed:
+		return errClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,54 @@
+package stdin
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/voxelstream/voxelstream/ingest"
+)
+
+func TestOpen(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	src, err := Open(t.Context(), strings.NewReader("1 2 3\n4 5 6\n"), ingest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := src.Read(t.Context())
+	if c, ok := s.Data.(*ingest.PointCloud); err != nil || !ok || c.Len() != 2 || s.Stream != "stdin-17f1d338" {
+		t.Errorf("found %+v, %v", s, err)
+	}
+	if _, err := src.Read(t.Context()); !errors.Is(err, io.EOF) {
+		t.Errorf("found %v, want the end", err)
+	}
+	if err := src.Close(); err != nil {
+		t.Error(err)
+	}
+	for name, c := range map[string]struct {
+		in   string
+		o    ingest.Options
+		want string
+	}{
+		"empty": {"", ingest.Options{}, "no known format fits"},
+		"large": {"1 2 3\n4 5 6\n", ingest.Options{MaxBytes: 11}, "found more than 11 bytes"},
+	} {
+		if _, err := Open(t.Context(), strings.NewReader(c.in), c.o); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: found %v, want %q", name, err, c.want)
+		}
+	}
+	if left, err := os.ReadDir(os.Getenv("TMPDIR")); err != nil || len(left) > 0 {
+		t.Errorf("found %v left, %v", left, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	r, w := io.Pipe()
+	cancel()
+	if _, err := Open(ctx, r, ingest.Options{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("found %v, want that the context has ended", err)
+	}
+	if err := w.Close(); err != nil {
+		t.Error(err)
+	}
+}
