@@ -22,6 +22,7 @@ type trainingLog struct {
 	o     TrainOptions
 	bar   *screen.Progress
 	board []*tensorboard.Writer // of training and validation; opened at the end of the first epoch
+	begun bool
 }
 
 func (a *App) newTrainingLog(m *nn.Model, o TrainOptions) *trainingLog {
@@ -30,6 +31,14 @@ func (a *App) newTrainingLog(m *nn.Model, o TrainOptions) *trainingLog {
 
 // progress takes what Fit tells.
 func (l *trainingLog) progress(p train.Progress) error {
+	if l.o.Resume && !l.begun {
+		if p.Step > 1 {
+			l.app.Log.Info("training goes on", "checkpoint", l.o.Checkpoint, "epoch", p.Epoch, "step", p.Step)
+		} else {
+			l.app.Log.Info("training begins: there is no checkpoint to resume", "checkpoint", l.o.Checkpoint)
+		}
+	}
+	l.begun = true
 	note := fmt.Sprintf("epoch %d/%d  loss %.4f  accuracy %.4f", p.Epoch, p.Epochs, p.Loss, p.Accuracy)
 	if !p.Done {
 		l.bar.Set(int64((p.Epoch-1)*p.Rows+p.Row), int64(p.Epochs*p.Rows), note)
