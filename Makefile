@@ -66,6 +66,12 @@ integration: build
 	@! command -v python3 >/dev/null || scripts/python-env build/venv
 	VOXELSTREAM_PYTHON=$$(ls $(CURDIR)/build/venv/bin/python 2>/dev/null) VOXELSTREAM_REAL_KAFKA=1 go test -count 1 -timeout 15m ./integration/... ./nn/format/... ./nn/parity/... ./internal/h5/...
 
+## live: simulated VLP-16 and Ouster 64 traffic at its own pace into run for LENGTH (10m): nothing dropped, bounded memory, p99 below 100 ms
+LENGTH ?= 10m
+.PHONY: live
+live: setup
+	VOXELSTREAM_LIVE=$(LENGTH) go test $(GOFLAGS_TAGS) -count 1 -timeout 0 -v -run '^TestLive$$' ./integration
+
 ## parity: PARITY random models (300) of Keras, run here and there; the result goes to docs/reference/parity.md (installs a venv)
 PARITY ?= 300
 .PHONY: parity

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -127,17 +128,17 @@ type process struct {
 	done           chan struct{} // closed when it has ended
 }
 
+// environment is ours without the variables that the binary takes for its configuration: some of them are for these tests.
+func environment() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "VOXELSTREAM_") })
+}
+
 // start runs a command line in dir, with env on top of an environment without our own variables.
 func start(t *testing.T, bin, dir string, env []string, args ...string) *process {
 	t.Helper()
 	p := &process{args: args, cmd: exec.Command(bin, args...), done: make(chan struct{})} //nolint:gosec // ours
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = dir, &p.stdout, &p.stderr
-	for _, v := range os.Environ() {
-		if !strings.HasPrefix(v, "VOXELSTREAM_") {
-			p.cmd.Env = append(p.cmd.Env, v)
-		}
-	}
-	p.cmd.Env = append(p.cmd.Env, env...)
+	p.cmd.Env = append(environment(), env...)
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -276,6 +277,7 @@ func newModel(arch string, side int) (string, error) {
 	}
 	cmd := exec.Command(bin, "train", name+".npz", "--arch", arch, "--grid", strconv.Itoa(side), "--epochs", "1", "--validation-split", "0", //nolint:gosec // ours
 		"--out", name+".keras")
+	cmd.Env = environment()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("train: %w\n%s", err, out)
 	}

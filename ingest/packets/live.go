@@ -2,6 +2,7 @@ package packets
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -130,22 +131,35 @@ type Record struct {
 	Data []byte
 }
 
-// Records gives the packets of a recording that are a lidar's, in the order in which they were recorded.
-func Records(path string, o ingest.Options) (func(yield func(Record, error) bool), error) {
+// Records gives the packets of a recording that are a lidar's, in the order in which they were recorded. It can be ranged over again.
+func Records(path string, o ingest.Options) (iter.Seq2[Record, error], error) {
 	for _, begin := range []opener{openCapture, openROSBag1, openROSBag2, openRaw} {
 		rec, _, err := begin(path, o.WithDefaults())
 		if err != nil {
 			continue
 		}
+		if err := rec.close(); err != nil {
+			return nil, err
+		}
 		return func(yield func(Record, error) bool) {
-			defer rec.close() //nolint:errcheck // opened for reading
-			for {
-				p, ok, err := rec.next()
-				if !ok && err == nil || !yield(Record{p.time, int(p.port), p.data}, err) || err != nil {
-					return
-				}
+			rec, _, err := begin(path, o.WithDefaults())
+			if err != nil {
+				yield(Record{}, err)
+				return
 			}
+			give(rec, yield)
 		}, nil
 	}
 	return nil, fmt.Errorf("%s: found no recording of lidar packets", path)
+}
+
+// give hands out the packets of a recording, and closes it.
+func give(rec recording, yield func(Record, error) bool) {
+	defer rec.close() //nolint:errcheck // opened for reading
+	for {
+		p, ok, err := rec.next()
+		if !ok && err == nil || !yield(Record{p.time, int(p.port), p.data}, err) || err != nil {
+			return
+		}
+	}
 }
