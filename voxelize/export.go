@@ -10,21 +10,30 @@ import (
 // Format is what the cells of an exported grid hold.
 type Format string
 
-// The formats: the palette index (1 channel, 0 to 255), the palette's colour (3 channels, 0 to 1), and the value before the colour map
-// (1 channel).
+// The formats: the palette index (1 channel, 0 to 255), the palette's colour (3 channels, 0 to 1), the value before the colour map (1 channel),
+// and, of method TSDF only, the signed distance to the surface in metres (1 channel, see [tsdf.Volume.Distances]).
 const (
-	FormatIndex   Format = "index"
-	FormatRGB     Format = "rgb"
-	FormatDensity Format = "density"
+	FormatIndex    Format = "index"
+	FormatRGB      Format = "rgb"
+	FormatDensity  Format = "density"
+	FormatDistance Format = "distance"
 )
 
 // Formats lists all formats.
-func Formats() []Format { return []Format{FormatIndex, FormatRGB, FormatDensity} }
+func Formats() []Format { return []Format{FormatIndex, FormatRGB, FormatDensity, FormatDistance} }
 
 // Export voxelizes a sample into a ready grid, which every ingest.Writer of grids can write: .npy, .npz, .h5. Errors are those of Volume.
 func (v *Voxelizer) Export(s ingest.Sample, f Format) (ingest.Sample, error) {
 	if !slices.Contains(Formats(), f) {
 		return s, fmt.Errorf("voxelize: format %q: want one of %v", f, Formats())
+	}
+	if f == FormatDistance {
+		g, err := v.distances(s.Data)
+		if err != nil {
+			return s, itemError(s, err)
+		}
+		s.Data = g
+		return s, nil
 	}
 	g := &ingest.Grid{Dims: v.options.Dims, Channels: 1}
 	if f == FormatDensity {

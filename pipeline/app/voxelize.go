@@ -46,7 +46,7 @@ func (a *App) Voxelize(ctx context.Context, input, out, format string) (err erro
 	s := VoxelizeSummary{File: out, Grid: Dims(v.Dims()), Method: a.Config.Voxelize.Method, Format: format}
 	bar := a.Screen.Progress("volumes")
 	defer bar.Done()
-	failed, err := a.samples(ctx, input, v, func(sample ingest.Sample) error {
+	failed, err := a.samples(ctx, input, v, voxelize.Format(format), func(sample ingest.Sample) error {
 		if err := w.Write(sample); err != nil {
 			return err
 		}
@@ -78,14 +78,18 @@ func (a *App) Voxelize(ctx context.Context, input, out, format string) (err erro
 	return nil
 }
 
-// samples calls use for each sample of an input, or once for what method tsdf makes of all its frames.
-func (a *App) samples(ctx context.Context, input string, v *voxelize.Voxelizer, use func(ingest.Sample) error, bad func(error)) (failed int, err error) {
+// samples calls use for each sample of an input, or once for what method tsdf makes of all its frames: what v exports in format f.
+func (a *App) samples(ctx context.Context, input string, v *voxelize.Voxelizer, f voxelize.Format, use func(ingest.Sample) error, bad func(error),
+) (failed int, err error) {
 	if voxelize.Method(a.Config.Voxelize.Method) == voxelize.TSDF {
 		fused, err := a.fuse(ctx, input, v.Place)
 		if err != nil {
 			return 0, err
 		}
 		fused.Sample.Data = fused.Volume.Near()
+		if f == voxelize.FormatDistance {
+			fused.Sample.Data = fused.Volume.Distances()
+		}
 		return fused.Failed, use(fused.Sample)
 	}
 	src, err := formats.Open(ctx, input, a.Config.ingestOptions())
