@@ -1,0 +1,72 @@
+// Command readers reads a file again and again for some seconds, on one core, and prints how many points it read each second of processor
+// time: readers FILE SECONDS. run.py beside it does the same with the libraries of Python.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/formats"
+)
+
+func main() {
+	rate, err := measure(os.Args)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	fmt.Println(rate)
+}
+
+// measure gives points a second of processor time, the collector's included.
+func measure(args []string) (float64, error) {
+	if len(args) != 3 {
+		return 0, fmt.Errorf("usage: readers FILE SECONDS")
+	}
+	seconds, err := strconv.ParseFloat(args[2], 64)
+	if err != nil {
+		return 0, err
+	}
+	runtime.GOMAXPROCS(1)
+	points := 0
+	begin := processorTime()
+	for processorTime()-begin < time.Duration(seconds*float64(time.Second)) {
+		n, err := read(args[1])
+		if err != nil {
+			return 0, err
+		}
+		points += n
+	}
+	return float64(points) / (processorTime() - begin).Seconds(), nil
+}
+
+func read(path string) (int, error) {
+	src, err := formats.Open(context.Background(), path, ingest.Options{})
+	if err != nil {
+		return 0, err
+	}
+	defer src.Close() //nolint:errcheck // opened for reading
+	s, err := src.Read(context.Background())
+	if err != nil {
+		return 0, err
+	}
+	p, ok := s.Data.(*ingest.PointCloud)
+	if !ok {
+		return 0, fmt.Errorf("%s: found %T, want a cloud", path, s.Data)
+	}
+	return p.Len(), nil
+}
+
+func processorTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
