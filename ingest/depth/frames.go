@@ -19,9 +19,10 @@ import (
 // Frames is a folder of depth images that have "depth" in their names, or lie in a folder depth/, with colour images of the same names but for
 // "color" or "rgb" instead: Redwood and Open3D (depth/00000.png, color/00000.jpg), 7-Scenes and tsdf-fusion (frame-000000.depth.png,
 // frame-000000.color.png), the sets of "14 lectures on visual SLAM" (depth/1.pgm, color/1.png). Images are of millimetres. The camera is what
-// lies beside them (camera_primesense.json or another camera*.json of Open3D, camera-intrinsics.txt of tsdf-fusion, the calibration.json of an Azure Kinect,
-// whose colours are registered to depth where they are not), else the usual one for their size. Without times the frames go by the order of their names, numbers by value. Poses are read where they are: a matrix beside each
-// frame (frame-000000.pose.txt, pose/0.txt), or a list of all (see posesOf). 65535 is no measurement, as 7-Scenes has it.
+// lies beside them (camera_primesense.json or another camera*.json of Open3D, camera-intrinsics.txt of tsdf-fusion, the calibration.json of an
+// Azure Kinect, whose colours are registered to depth where they are not), else the usual one for their size. Without times the frames go by
+// the order of their names, numbers by value. Poses are read where they are: a matrix beside each frame (frame-000000.pose.txt, pose/0.txt),
+// or a list of all (see posesOf). 65535 is no measurement, as 7-Scenes has it.
 var Frames = folderFormat("depth-folder", detectFrames, readFrames)
 
 func detectFrames(h *ingest.Head) ingest.Confidence {
@@ -171,7 +172,9 @@ func digits(s string) int {
 func cameraBeside(dir string, have map[string]bool) (*ingest.Intrinsics, error) {
 	names := make([]string, 0, 4)
 	for name := range have {
-		if name == "camera-intrinsics.txt" || name == "intrinsics.txt" || strings.HasPrefix(name, "camera") && strings.HasSuffix(name, ".json") || name == "intrinsic.json" {
+		switch {
+		case name == "camera-intrinsics.txt", name == "intrinsics.txt", name == "intrinsic.json",
+			strings.HasPrefix(name, "camera") && strings.HasSuffix(name, ".json"):
 			names = append(names, name)
 		}
 	}

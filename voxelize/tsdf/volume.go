@@ -174,14 +174,3 @@ func (v *Volume) Distances() *ingest.Grid {
 	}
 	return g
 }
-
-// Observed counts the cells that a frame saw.
-func (v *Volume) Observed() int {
-	n := 0
-	for _, w := range v.weight {
-		if w > 0 {
-			n++
-		}
-	}
-	return n
-}
