@@ -53,6 +53,11 @@ bin/golangci-lint-$(GOLANGCI_VERSION):
 	GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 	mv bin/golangci-lint $@
 
+## mutants: a thousand damaged copies of every sample are read (minutes)
+.PHONY: mutants
+mutants: setup
+	VOXELSTREAM_MUTANTS=1000 go test -run MutantsOfSamples -timeout 60m ./ingest/formats
+
 ## fuzz: every fuzz target for FUZZTIME each
 .PHONY: fuzz
 fuzz: setup
@@ -83,6 +88,13 @@ parity: setup
 .PHONY: bench
 bench: setup
 	go test -run '^$$' -bench . -benchmem ./nn/... ./internal/h5/... ./voxelize/... ./ingest/... ./pipeline/...
+
+## bench-readers: reading files side by side with laspy, plyfile, Open3D and numpy (installs a venv)
+.PHONY: bench-readers
+bench-readers: build
+	scripts/python-env build/readers bench/readers/requirements.txt
+	go build -o build/readers/readers ./bench/readers
+	build/readers/bin/python bench/readers/run.py build/readers/readers
 
 ## bench-peers: the network side by side with Keras, ONNX Runtime and OpenVINO, into build/peers.md (installs a venv)
 .PHONY: bench-peers
