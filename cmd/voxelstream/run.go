@@ -17,10 +17,13 @@ Without --brokers a broker inside the process keeps its log in --broker-data-dir
 is classified or a dead letter; exit code 3 says that there are dead letters. A volume is stored once per model, also after a crash and a second
 run: the JSON lines file and the topic drop what they hold already.
 
-An input is a file, a folder, or the address of a lidar: udp://HOST:PORT?sensor=NAME, with calibration=FILE where the sensor needs it, duration=TIME
+An input is a file or a folder; - for standard input; watch://FOLDER for the files that come into a folder (?settle=TIME, state=FILE), each of them
+once, also after a restart; http://HOST:PORT?token-file=FILE to take files by POST /v1/ingest/NAME with that bearer token (max=BYTES, queue=REQUESTS),
+answered when they are stored; or the address of a lidar: udp://HOST:PORT?sensor=NAME, with calibration=FILE where the sensor needs it, duration=TIME
 to end, and buffer=BYTES for the kernel's receive buffer. All addresses are heard at once; each turn of a sensor is one sample.`
 	cmd.Example = "  voxelstream run digits.h5\n  voxelstream run scan.pcd --model shapes.keras --out shapes.jsonl\n" +
-		"  voxelstream run 'udp://:2368?sensor=vlp16' 'udp://:7502?sensor=ouster&calibration=os1.json'"
+		"  voxelstream run 'udp://:2368?sensor=vlp16' 'udp://:7502?sensor=ouster&calibration=os1.json'\n" +
+		"  voxelstream run watch:///srv/scans 'http://:8080?token-file=token'"
 	cmd.RunE = c.do(func(ctx context.Context, a *app.App, args []string) error { return a.Run(ctx, args) })
 	return cmd
 }

@@ -11,7 +11,6 @@ import (
 	"runtime"
 
 	"github.com/voxelstream/voxelstream/ingest"
-	"github.com/voxelstream/voxelstream/ingest/live/udp"
 	"github.com/voxelstream/voxelstream/internal/screen"
 )
 
@@ -121,8 +120,8 @@ func ExitCode(err error) int {
 func exist(paths []string) error {
 	var errs []error
 	for _, p := range paths {
-		if isLive(p) {
-			if _, err := udp.Parse(p); err != nil {
+		if d, ok := doorOf(p); ok {
+			if err := d.check(p); err != nil {
 				errs = append(errs, Usage(err))
 			}
 			continue

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/live"
 	"github.com/voxelstream/voxelstream/pipeline"
 )
 
@@ -84,8 +85,15 @@ func closeIf(src ingest.Source) error {
 // deliver makes a delivery whose permanent failure is a dead letter. What is left unfinished is read again by the next run: a file stays.
 func (s *inputs) deliver(ctx context.Context, sample ingest.Sample) pipeline.Delivery[ingest.Sample] {
 	path, stream, seq := s.path, sample.Stream, sample.Seq
+	settler, _ := s.current.(live.Settler)
 	return pipeline.NewDelivery(sample, nil, func(err error) {
-		if !pipeline.IsPermanent(err) {
+		if err != nil && !pipeline.IsPermanent(err) {
+			return
+		}
+		if settler != nil {
+			defer settler.Settle(stream, seq, err) // behind the dead letter
+		}
+		if err == nil {
 			return
 		}
 		l := letter{Input: path, Stream: stream, Seq: seq, Stage: "voxelize", Error: err.Error()}

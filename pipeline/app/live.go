@@ -4,41 +4,26 @@ import (
 	"context"
 	"errors"
 	"io"
-	"strings"
 	"sync"
 
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/formats"
-	"github.com/voxelstream/voxelstream/ingest/live/udp"
 	"github.com/voxelstream/voxelstream/pipeline"
 )
 
-// isLive says whether an input is an address on which data arrives, and no path.
-func isLive(input string) bool { return strings.HasPrefix(input, udp.Scheme) }
-
-// openInput opens a path, or listens at an address.
+// openInput opens a path, or a door.
 func (a *App) openInput(ctx context.Context, input string) (ingest.Source, error) {
-	if !isLive(input) {
-		return formats.Open(ctx, input, a.Config.ingestOptions())
+	if d, ok := doorOf(input); ok {
+		return d.open(ctx, a, input)
 	}
-	o, err := udp.Parse(input)
-	if err != nil {
-		return nil, err
-	}
-	o.Log = a.Log
-	s, err := udp.Open(ctx, o)
-	if err != nil {
-		return nil, err // not a nil *udp.Source in an interface
-	}
-	a.Log.Info("listening", "address", s.Addr(), "sensor", o.Sensor.Name)
-	return s, nil
+	return formats.Open(ctx, input, a.Config.ingestOptions())
 }
 
 // newInputs reads files one after the other, and every address at the same time.
 func (a *App) newInputs(paths []string, l *letters) (src pipeline.Source[ingest.Sample], all []*inputs) {
 	files := &inputs{open: a.openInput, letters: l}
 	for _, p := range paths {
-		if isLive(p) {
+		if _, ok := doorOf(p); ok {
 			all = append(all, &inputs{paths: []string{p}, open: a.openInput, letters: l})
 		} else {
 			files.paths = append(files.paths, p)

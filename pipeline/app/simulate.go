@@ -85,7 +85,7 @@ func (a *App) simulated(o SimulateOptions) (address string, ps iter.Seq2[simulat
 			return "", nil, err
 		}
 		host, _, _ := strings.Cut(strings.TrimPrefix(o.To, udp.Scheme), "?")
-		if !isLive(o.To) || host == "" {
+		if !strings.HasPrefix(o.To, udp.Scheme) || host == "" {
 			return "", nil, Usage(fmt.Errorf("--to: found %q, want %sHOST:PORT", o.To, udp.Scheme))
 		}
 		return host, simulate.Recorded(records, o.Loop, rawGap), nil

@@ -1,0 +1,96 @@
+package app
+
+import (
+	"context"
+	"os"
+	"strings"
+
+	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/live/push"
+	"github.com/voxelstream/voxelstream/ingest/live/stdin"
+	"github.com/voxelstream/voxelstream/ingest/live/udp"
+	"github.com/voxelstream/voxelstream/ingest/live/watch"
+)
+
+// door is a kind of input through which data arrives while we run.
+type door struct {
+	scheme string
+	// check says whether an address can be understood.
+	check func(address string) error
+	open  func(ctx context.Context, a *App, address string) (ingest.Source, error)
+}
+
+// doors are the live inputs, by how their addresses begin.
+func doors() []door {
+	return []door{
+		{udp.Scheme, parses(udp.Parse), openUDP},
+		{watch.Scheme, parses(watch.Parse), openWatch},
+		{push.Scheme, parses(push.Parse), openPush},
+	}
+}
+
+// doorOf finds the door of an input; ok is false for a path.
+func doorOf(input string) (door, bool) {
+	if input == stdin.Name {
+		return door{check: func(string) error { return nil }, open: openStdin}, true
+	}
+	for _, d := range doors() {
+		if strings.HasPrefix(input, d.scheme) {
+			return d, true
+		}
+	}
+	return door{}, false
+}
+
+func parses[T any](parse func(string) (T, error)) func(string) error {
+	return func(address string) error {
+		_, err := parse(address)
+		return err
+	}
+}
+
+func openUDP(ctx context.Context, a *App, address string) (ingest.Source, error) {
+	o, err := udp.Parse(address)
+	if err != nil {
+		return nil, err
+	}
+	o.Log = a.Log
+	s, err := udp.Open(ctx, o)
+	if err != nil {
+		return nil, err // not a nil *udp.Source in an interface
+	}
+	a.Log.Info("listening", "address", s.Addr(), "sensor", o.Sensor.Name)
+	return s, nil
+}
+
+func openWatch(_ context.Context, a *App, address string) (ingest.Source, error) {
+	o, err := watch.Parse(address)
+	if err != nil {
+		return nil, err
+	}
+	o.Read = a.Config.ingestOptions()
+	s, err := watch.Open(o)
+	if err != nil {
+		return nil, err
+	}
+	a.Log.Info("watching", "folder", o.Dir)
+	return s, nil
+}
+
+func openPush(ctx context.Context, a *App, address string) (ingest.Source, error) {
+	o, err := push.Parse(address)
+	if err != nil {
+		return nil, err
+	}
+	o.Read = a.Config.ingestOptions()
+	s, err := push.Open(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	a.Log.Info("listening", "address", push.Scheme+s.Addr()+"/v1/ingest/")
+	return s, nil
+}
+
+func openStdin(ctx context.Context, a *App, _ string) (ingest.Source, error) {
+	return stdin.Open(ctx, os.Stdin, a.Config.ingestOptions())
+}
