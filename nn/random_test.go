@@ -65,7 +65,12 @@ func randomModel(r *rand.Rand, channels int) *nn.Model {
 		case 8:
 			try(layers.NewActivation([]string{"relu", "relu", "elu", "silu", "linear"}[r.IntN(5)]), at)
 		case 9:
-			try([]nn.Layer{layers.NewZeroPadding3D(1), layers.NewCropping3D(1), layers.NewLayerNormalization(), layers.NewPReLU()}[r.IntN(4)], at)
+			shape := slices.Clone(at.Shape)
+			r.Shuffle(len(shape), func(i, j int) { shape[i], shape[j] = shape[j], shape[i] })
+			try([]nn.Layer{
+				layers.NewZeroPadding3D(1), layers.NewCropping3D(1), layers.NewLayerNormalization(), layers.NewPReLU(), layers.NewGroupNormalization(1),
+				layers.NewConv3DTranspose(pick(1, 2, 8), 2, pick(1, 2), "relu"), &layers.Reshape{Target: shape}, &layers.ReLU{Max: 1, Threshold: .1},
+			}[r.IntN(8)], at)
 		default: // a residual block
 			start := at
 			c := conv(start.Shape[3])
