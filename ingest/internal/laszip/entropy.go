@@ -1,5 +1,10 @@
 package laszip
 
+import (
+	"math"
+	"math/bits"
+)
+
 // The arithmetic coder: an interval of 32 bits, byte-wise renormalised, with probabilities of 15 bits (13 for single bits) that follow the
 // symbols seen. A. Said, Introduction to Arithmetic Coding: Theory and Practice, HPL-2004-76.
 const (
@@ -8,7 +13,7 @@ const (
 	symbolMaxCount = 1 << symbolShift
 	bitShift       = 13
 	bitMaxCount    = 1 << bitShift
-	tableSymbols   = 16 // above so many symbols a table shortens the search
+	valueSlack     = 64 // a value in units of the interval may be so far beyond 1<<symbolShift, for the unit is rounded down
 )
 
 // decoder takes symbols out of bytes. Behind the last byte it reads zeros and counts on: the caller looks at failed now and then, which
@@ -86,10 +91,10 @@ func (d *decoder) skip64() {
 type model struct {
 	symbols            uint32
 	left, cycle, total uint32   // symbols until the next update, and from one to the next; sum of count
-	dist               []uint32 // where each symbol starts, of 1<<symbolShift
+	dist               []uint32 // where each symbol starts, of 1<<symbolShift; a last entry that no value reaches
 	count              []uint32
 	table              []uint16 // table[v>>shift] is the last symbol that starts at or below v with its low bits cleared
-	shift              uint32
+	shift              uint32   // leaves about two entries of the table a symbol
 }
 
 // reset forgets what was learnt, keeping the memory.
@@ -98,14 +103,10 @@ func (m *model) reset() { m.left = 0 }
 func (m *model) begin() {
 	n := m.symbols
 	if m.dist == nil {
-		m.dist, m.count = make([]uint32, n), make([]uint32, n)
-		if n > tableSymbols {
-			bits := uint32(3)
-			for n > 1<<(bits+2) {
-				bits++
-			}
-			m.shift, m.table = symbolShift-bits, make([]uint16, 1<<bits+2)
-		}
+		m.dist, m.count = make([]uint32, n+1), make([]uint32, n)
+		m.dist[n] = math.MaxUint32
+		m.shift = symbolShift - uint32(bits.Len32(n-1)) - 1
+		m.table = make([]uint16, (1<<symbolShift+valueSlack)>>m.shift+1)
 	}
 	for i := range m.count {
 		m.count[i] = 1
@@ -127,24 +128,16 @@ func (m *model) update() {
 		}
 	}
 	scale := uint32(1<<31) / m.total
-	sum, s := uint32(0), uint32(0)
+	sum, filled := uint32(0), uint32(0)
 	for i, c := range m.count {
-		v := scale * sum >> (31 - symbolShift)
-		m.dist[i] = v
+		m.dist[i] = scale * sum >> (31 - symbolShift)
 		sum += c
-		if m.table != nil {
-			for w := v >> m.shift; s < w; {
-				s++
-				m.table[s] = uint16(i - 1)
-			}
+		for ; filled<<m.shift < m.dist[i]; filled++ {
+			m.table[filled] = uint16(i - 1)
 		}
 	}
-	if m.table != nil {
-		m.table[0] = 0
-		for int(s) < len(m.table)-1 {
-			s++
-			m.table[s] = uint16(m.symbols - 1)
-		}
+	for ; int(filled) < len(m.table); filled++ {
+		m.table[filled] = uint16(m.symbols - 1)
 	}
 	m.cycle = min(5*m.cycle>>2, (m.symbols+6)<<3)
 	m.left = m.cycle
@@ -155,23 +148,14 @@ func (d *decoder) symbol(m *model) uint32 {
 	if m.left == 0 {
 		m.begin()
 	}
-	end := d.length
-	unit := end >> symbolShift
+	unit := d.length >> symbolShift
 	v := d.value / unit
-	low, high := uint32(0), uint32(len(m.dist))
-	if m.table != nil {
-		t := v >> m.shift
-		low, high = uint32(m.table[t]), uint32(m.table[t+1])+1
+	low := uint32(m.table[v>>m.shift])
+	for m.dist[low+1] <= v {
+		low++
 	}
-	for high > low+1 {
-		if mid := (low + high) >> 1; m.dist[mid] > v {
-			high = mid
-		} else {
-			low = mid
-		}
-	}
-	begin := m.dist[low] * unit
-	if int(low)+1 < len(m.dist) {
+	begin, end := m.dist[low]*unit, d.length // the last symbol ends where the interval does
+	if low+1 < m.symbols {
 		end = m.dist[low+1] * unit
 	}
 	d.value -= begin
