@@ -127,7 +127,8 @@ var (
 		"fit": "voxelize.fit", "window": "voxelize.window",
 	}
 	ingestFlags = map[string]string{
-		"depth-units": "ingest.depth_units", "fx": "ingest.fx", "fy": "ingest.fy", "cx": "ingest.cx", "cy": "ingest.cy",
+		"depth-units": "ingest.depth_units", "fx": "ingest.fx", "fy": "ingest.fy", "cx": "ingest.cx", "cy": "ingest.cy", "part": "ingest.part",
+		"calibration":      "ingest.calibration",
 		"max-reprojection": "ingest.max_reprojection", "min-track": "ingest.min_track", "min-confidence": "ingest.min_confidence",
 	}
 	sinkFlags = map[string]string{

@@ -8,7 +8,8 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// PCAP is a network recording, pcap or pcapng, of a Velodyne sensor, or of an Ouster sensor whose metadata lies beside it as JSON under the
+// PCAP is a network recording, pcap or pcapng, of a Velodyne sensor (Options.Calibration names its
+// calibration, which an HDL-64E needs), or of an Ouster sensor whose metadata lies beside it as JSON under the
 // same name. Packets of other kinds and ports are passed over.
 var PCAP = ingest.Format{
 	Name: "pcap",
@@ -96,7 +97,8 @@ func openCapture(path string, o ingest.Options) (recording, decoder, error) {
 	meta, err := ousterBeside(path)
 	switch {
 	case errors.Is(err, errNoMeta):
-		return &only{c, isVelodyne}, newVelodyneDecoder(), nil
+		dec, err := newVelodyneDecoder(o.Calibration)
+		return &only{c, isVelodyne}, dec, err
 	case err != nil:
 		return nil, nil, err
 	}
@@ -129,5 +131,6 @@ func openRaw(path string, o ingest.Options) (recording, decoder, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return &rawRecording{data}, newVelodyneDecoder(), nil
+	dec, err := newVelodyneDecoder(o.Calibration)
+	return &rawRecording{data}, dec, err
 }

@@ -35,8 +35,12 @@ type Sensor struct {
 func Sensors() []Sensor {
 	return []Sensor{
 		{
-			Name: "velodyne", Aliases: []string{"vlp16", "puck", "puck-lite", "puck-hires", "hdl32e", "vlp32c"}, Port: velodynePort,
-			decoder: func(string) (decoder, func(packet) bool, error) { return newVelodyneDecoder(), isVelodyne, nil },
+			Name: "velodyne", Aliases: []string{"vlp16", "puck", "puck-lite", "puck-hires", "hdl32e", "vlp32c", "hdl64e"}, Port: velodynePort,
+			Calibration: "the sensor's calibration (YAML), the HDL-64E",
+			decoder: func(path string) (decoder, func(packet) bool, error) {
+				d, err := newVelodyneDecoder(path)
+				return d, isVelodyne, err
+			},
 		},
 		{
 			Name: "ouster", Aliases: []string{"os0", "os1", "os2", "osdome"}, Port: ousterPort, Calibration: "the sensor's metadata (JSON)",

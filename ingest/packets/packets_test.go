@@ -197,7 +197,7 @@ func TestDualReturnsCountOnce(t *testing.T) {
 
 // TestLost leaves two packets out of four turns of the azimuths 0 to 180.
 func TestLost(t *testing.T) {
-	d := newVelodyneDecoder()
+	d := &velodyneDecoder{}
 	micros := uint32(3599_990_000) // passes the hour
 	for turn := range 4 {
 		for azimuth := 0; azimuth < fullTurn; azimuth += 480 {

@@ -153,7 +153,7 @@ func FuzzDecoders(f *testing.F) {
 		for _, s := range []struct {
 			decoder
 			fits func(packet) bool
-		}{{newVelodyneDecoder(), isVelodyne}, {hesai, isHesai}, {robosense, isRoboSense}} {
+		}{{&velodyneDecoder{}, isVelodyne}, {hesai, isHesai}, {robosense, isRoboSense}} {
 			p := packet{data: b}
 			if !s.fits(p) {
 				continue

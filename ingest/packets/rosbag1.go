@@ -153,7 +153,8 @@ func openROSBag1(path string, o ingest.Options) (recording, decoder, error) {
 	r := begin()
 	if meta == nil {
 		r.keep = "velodyne_msgs/VelodyneScan"
-		return &only{r, isVelodyne}, newVelodyneDecoder(), nil
+		dec, err := newVelodyneDecoder(o.Calibration)
+		return &only{r, isVelodyne}, dec, err
 	}
 	r.keep = "ouster_ros/PacketMsg"
 	dec := newOusterDecoder(meta)

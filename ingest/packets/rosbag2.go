@@ -80,7 +80,11 @@ func openROSBag2(path string, o ingest.Options) (recording, decoder, error) {
 		}
 		return &only{r, isRoboSense}, dec, nil
 	}
-	return &only{r, isVelodyne}, newVelodyneDecoder(), nil
+	dec, err := newVelodyneDecoder(o.Calibration)
+	if err != nil {
+		return nil, nil, errors.Join(err, r.close())
+	}
+	return &only{r, isVelodyne}, dec, nil
 }
 
 // begin finds the topic.

@@ -91,6 +91,8 @@ func makeTurnTable() *[fullTurn]sinCos {
 type velodyneDecoder struct {
 	sweep
 
+	calibration *velodyneCalibration // nil: none was given
+
 	model *velodyne
 	byID  byte
 	dirs  []direction
@@ -101,7 +103,16 @@ type velodyneDecoder struct {
 	gap   int // hundredths of a degree between the last blocks
 }
 
-func newVelodyneDecoder() *velodyneDecoder { return &velodyneDecoder{} }
+// newVelodyneDecoder takes the path of a calibration file, which only the HDL-64E needs; empty: the angles of the manuals.
+func newVelodyneDecoder(calibration string) (*velodyneDecoder, error) {
+	d := &velodyneDecoder{}
+	if calibration == "" {
+		return d, nil
+	}
+	var err error
+	d.calibration, err = readVelodyneCalibration(calibration)
+	return d, err
+}
 
 func (d *velodyneDecoder) sensor() string {
 	if d.model == nil {
@@ -113,11 +124,24 @@ func (d *velodyneDecoder) sensor() string {
 // setModel prepares the tables of a model.
 func (d *velodyneDecoder) setModel(id byte) error {
 	m := velodynes[id]
-	if m == nil {
-		return fmt.Errorf("velodyne: found model %#x, want HDL-32E, VLP-16, Puck LITE, Puck Hi-Res or VLP-32C; others need a calibration table", id)
+	switch {
+	case d.calibration != nil:
+		var err error
+		if m, err = d.calibration.of(m); err != nil {
+			return &fatalError{err}
+		}
+	case m == nil:
+		return fmt.Errorf("velodyne: found model %#x, want HDL-32E, VLP-16, Puck LITE, Puck Hi-Res or VLP-32C; an HDL-64E needs a calibration file", id)
 	}
 	d.model, d.byID = m, id
 	d.dirs = make([]direction, m.lasers)
+	if m.lasers == hdl64.lasers {
+		for i, l := range d.calibration.Lasers {
+			dir := &d.dirs[i]
+			dir.sin, dir.cos = math.Sincos(l.Vertical)
+			dir.sinOffset, dir.cosOffset = math.Sincos(-l.Rotation)
+		}
+	}
 	for i, v := range m.vertical {
 		sin, cos := math.Sincos(v * math.Pi / 180)
 		d.dirs[i] = direction{cos: cos, sin: sin, cosOffset: 1}
@@ -134,7 +158,7 @@ func (d *velodyneDecoder) setModel(id byte) error {
 
 // perBlock is the microseconds from block to block.
 func (d *velodyneDecoder) perBlock() float64 {
-	return float64(velodyneReturns/d.model.lasers) * d.model.firing
+	return velodyneReturns / float64(d.model.lasers) * d.model.firing
 }
 
 // packetClock finds the packets that are missing where the sensor numbers none: by its clock, which wraps at the hour. A sensor may be set to
@@ -186,7 +210,7 @@ func (d *velodyneDecoder) counts() Counts {
 // add decodes a packet. It gives the turn that the packet ends, if it ends one; the rest of the packet begins the next.
 func (d *velodyneDecoder) add(p packet) (done *turn, err error) {
 	b := p.data
-	if d.model == nil || b[velodyneModel] != d.byID {
+	if d.model == nil || b[velodyneModel] != d.byID && d.model.lasers != hdl64.lasers {
 		if err := d.setModel(b[velodyneModel]); err != nil {
 			return nil, err
 		}
@@ -195,7 +219,7 @@ func (d *velodyneDecoder) add(p packet) (done *turn, err error) {
 	micros := binary.LittleEndian.Uint32(b[velodyneTime:])
 	sent := sensorTime(p.time, micros)
 	step := 1
-	if b[velodyneMode] == velodyneDual {
+	if b[velodyneMode] == velodyneDual && d.model.lasers != hdl64.lasers {
 		step = 2 // two blocks have the same azimuth, the last return and the strongest
 	}
 	if azimuth := int(binary.LittleEndian.Uint16(b[2:])); azimuth < fullTurn {
@@ -204,7 +228,8 @@ func (d *velodyneDecoder) add(p packet) (done *turn, err error) {
 	}
 	for k := range velodyneBlocks {
 		block := b[k*velodyneBlock:][:velodyneBlock]
-		if binary.LittleEndian.Uint16(block) != velodyneUpper {
+		flag := binary.LittleEndian.Uint16(block)
+		if flag != velodyneUpper && (flag != velodyneLower || d.model.lasers != hdl64.lasers) {
 			continue
 		}
 		azimuth := int(binary.LittleEndian.Uint16(block[2:]))
@@ -222,6 +247,10 @@ func (d *velodyneDecoder) add(p packet) (done *turn, err error) {
 		}
 		if t := d.at(azimuth, sent); t != nil {
 			done = t
+		}
+		if d.model.lasers == hdl64.lasers {
+			d.corrected(block, azimuth)
+			continue
 		}
 		var twin []byte
 		if step == 2 && k%2 == 1 {

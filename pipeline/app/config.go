@@ -53,14 +53,16 @@ type BrokerConfig struct {
 
 // IngestConfig is the section ingest.
 type IngestConfig struct {
-	DepthUnits float64  `yaml:"depth_units" doc:"Units of a depth image that make a metre. 0: what the format says (TUM 5000), else 1000."`
-	Fx         float64  `yaml:"fx" doc:"Focal length of the depth camera in pixels. 0: what the files say, or the format's usual camera."`
-	Fy         float64  `yaml:"fy" doc:"As fx, along the image's height."`
-	Cx         float64  `yaml:"cx" doc:"Principal point in pixels, with fx."`
-	Cy         float64  `yaml:"cy" doc:"Principal point in pixels, with fx."`
-	Tolerance  Duration `yaml:"tolerance" doc:"How far apart in time a depth and a colour image may be to make a pair."`
-	MaxFile    Bytes    `yaml:"max_file" doc:"Largest file, unpacked."`
-	MaxPoints  int      `yaml:"max_points" doc:"Most points of a cloud."`
+	DepthUnits  float64  `yaml:"depth_units" doc:"Units of a depth image that make a metre. 0: what the format says (TUM 5000), else 1000."`
+	Fx          float64  `yaml:"fx" doc:"Focal length of the depth camera in pixels. 0: what the files say, or the format's usual camera."`
+	Fy          float64  `yaml:"fy" doc:"As fx, along the image's height."`
+	Cx          float64  `yaml:"cx" doc:"Principal point in pixels, with fx."`
+	Cy          float64  `yaml:"cy" doc:"Principal point in pixels, with fx."`
+	Tolerance   Duration `yaml:"tolerance" doc:"How far apart in time a depth and a colour image may be to make a pair."`
+	Calibration string   `yaml:"calibration" doc:"Calibration file of a recorded lidar: angles (CSV) of a PandarQT64 or a Helios-16P, or YAML of a Velodyne."`
+	Part        string   `yaml:"part" doc:"Arrays of an .npz archive that are read, by the beginning of a word of their names: train, val or test. Empty: all."`
+	MaxFile     Bytes    `yaml:"max_file" doc:"Largest file, unpacked."`
+	MaxPoints   int      `yaml:"max_points" doc:"Most points of a cloud."`
 	// What is left out of what sensors and programs are not sure of.
 	MaxReprojection float64 `yaml:"max_reprojection" doc:"Leave out points of a photogrammetric reconstruction whose mean error is above so many pixels. 0: none."`
 	MinTrack        int     `yaml:"min_track" doc:"Leave out points of a photogrammetric reconstruction that fewer images saw. 0: none."`
