@@ -181,6 +181,8 @@ type Options struct {
 	Tolerance time.Duration
 	// GridShape is depth, height and width of the rows of flat arrays; zero: cubes.
 	GridShape [3]int
+	// Part names the arrays of an archive that are read, by the beginning of a word: train, val or test of MedMNIST's; empty: all.
+	Part string
 	// Calibration is the path of a lidar's calibration table, for the sensors whose packets mean nothing without one.
 	Calibration string
 	// MaxReprojection, in pixels, and MinTrack, in images, leave out the uncertain points of photogrammetry; 0: all are kept.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -134,6 +135,9 @@ func (f *file) list(entries []*zip.File, o ingest.Options) error {
 		}
 		labels = nil
 	}
+	if err := f.only(o.Part); err != nil {
+		return err
+	}
 	for _, p := range f.parts {
 		for name, l := range labels {
 			if want, _ := dataName(name); strings.EqualFold(want, p.name) || strings.EqualFold(want, labelStem(p.name)) {
@@ -147,6 +151,24 @@ func (f *file) list(entries []*zip.File, o ingest.Options) error {
 				p.labels = got
 			}
 		}
+	}
+	return nil
+}
+
+// only keeps the arrays that belong to a part: train_images and X_train are of the part train, X_valid is of val.
+func (f *file) only(want string) error {
+	if want == "" {
+		return nil
+	}
+	var names []string
+	f.parts = slices.DeleteFunc(f.parts, func(p *part) bool {
+		names = append(names, p.name)
+		return !slices.ContainsFunc(strings.Split(strings.ToLower(p.name), "_"), func(word string) bool {
+			return strings.HasPrefix(word, strings.ToLower(want))
+		})
+	})
+	if len(f.parts) == 0 {
+		return fmt.Errorf("part %q: found the arrays %q, want one with a word that begins so", want, names)
 	}
 	return nil
 }

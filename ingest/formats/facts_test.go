@@ -743,3 +743,36 @@ func TestNIfTIAgreesWithNibabel(t *testing.T) {
 		}
 	}
 }
+
+// TestMedMNISTParts: the facts of the archive, part by part.
+func TestMedMNISTParts(t *testing.T) {
+	path := testenv.Sample(t, "mri/medmnist3d/adrenalmnist3d.npz")
+	for part, want := range map[string]struct {
+		rows, ones int
+		sum        float64
+	}{
+		"train": {1188, 259, 105033740},
+		"val":   {98, 22, 8922960},
+		"test":  {298, 69, 26407545},
+	} {
+		rows, ones, sum := 0, 0, 0.0
+		for _, s := range samplesOf(t, path, ingest.Options{Part: part}) {
+			g, ok := s.Data.(*ingest.Grid)
+			if !ok || g.Dims != [3]int{28, 28, 28} || s.Label < 0 {
+				t.Fatalf("%s: found %T of label %d", part, s.Data, s.Label)
+			}
+			rows++
+			ones += int(s.Label)
+			for _, v := range g.Values {
+				sum += float64(v)
+			}
+		}
+		// The manifest gives eight digits of the sums.
+		if rows != want.rows || ones != want.ones || math.Abs(sum-want.sum) > 1e-7*want.sum {
+			t.Errorf("%s: found %d rows, %d ones and sum %.10g, want %+v", part, rows, ones, sum, want)
+		}
+	}
+	if _, err := Open(t.Context(), path, ingest.Options{Part: "dev"}); err == nil || !strings.Contains(err.Error(), `part "dev": found the arrays`) {
+		t.Errorf("found %v, want that there is no such part", err)
+	}
+}
