@@ -1,7 +1,7 @@
 """Reading files of a million points beside the libraries that a user of Python would take: alternating rounds, one core, processor time, so
 that other programs on the machine count little. Prints a Markdown table of millions of points a second.
 
-usage: run.py READERS [--rounds 5] [--seconds 1]        READERS is bench/readers, built
+usage: run.py READERS [--rounds 5] [--seconds 1] [--files a.laz,binary.ply]        READERS is bench/readers, built
 """
 import argparse
 import os
@@ -25,6 +25,7 @@ parser = argparse.ArgumentParser()
 parser.add_argument("readers")
 parser.add_argument("--rounds", type=int, default=5)
 parser.add_argument("--seconds", type=float, default=1)
+parser.add_argument("--files", help="only these")
 args = parser.parse_args()
 
 N = 1_000_000
@@ -111,6 +112,8 @@ if open3d:
     cases += [(name, "Open3D", with_open3d) for name in ("binary.pcd", "compressed.pcd", "binary.ply", "ascii.ply")]
 print("| file | peer | peer, Mpoints/s | voxelstream, Mpoints/s | ratio |\n|---|---|---|---|---|")
 for name, peer, read in cases:
+    if args.files and name not in args.files.split(","):
+        continue
     theirs, ours = [], []
     for _ in range(args.rounds):
         theirs.append(python_rate(read, work / name))
