@@ -176,8 +176,11 @@ func (c *packetClock) tick(micros uint32, azimuth int, period float64, advance i
 	const hour = 3600e6
 	gap := math.Mod(float64(micros)-float64(c.last)+hour, hour)
 	if n := math.Round(gap/period) - 1; c.begun && n <= maxGap {
-		for i := 1; i <= int(n); i++ {
-			c.missing[(c.azimuth+i*advance)%fullTurn/100]++
+		// The two azimuths say how far the sensor turned, but for whole turns, of which its speed tells.
+		span := float64((azimuth - c.azimuth + fullTurn) % fullTurn)
+		span += fullTurn * max(0, math.Round(((n+1)*float64(advance)-span)/fullTurn))
+		for i := 1.0; i <= n; i++ {
+			c.missing[(c.azimuth+int(i*span/(n+1)))%fullTurn/100]++
 		}
 	}
 	c.last, c.azimuth, c.begun = micros, azimuth, true
