@@ -394,6 +394,12 @@ func FuzzRaw(f *testing.F) {
 	ingesttest.Fuzz(f, NuScenes, "f.bin", rawFloats(1, 2, 3, 7, 0, -4, 5, 6, 9, 1))
 }
 
+func FuzzKITTI(f *testing.F) {
+	ingesttest.Fuzz(f, KITTI, "f.bin", rawFloats(1, 2, 3, .5, -4, 5, 6, 1))
+}
+
+func FuzzPTS(f *testing.F) { ingesttest.Fuzz(f, PTS, "f.pts", []byte(ptsColors), []byte("1\n1 2 3\n")) }
+
 // benchmarks read the largest sample of each kind; points per second is the figure to compare.
 func BenchmarkRead(b *testing.B) {
 	for _, c := range []struct {

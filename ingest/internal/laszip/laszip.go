@@ -142,11 +142,12 @@ func (l *Layout) add(h itemHead, at int) error {
 	case itemExtra14:
 		l.layers += h.size
 	}
-	if versions := [2]int{1, 2}; l.compressor != layeredChunked && h.kind != itemWave13 && h.version != versions[0] && h.version != versions[1] {
-		return fmt.Errorf("found version %d of kind %d, want 1 or 2", h.version, h.kind)
+	oldest, newest := 1, 2
+	if l.compressor == layeredChunked {
+		oldest, newest = 3, 4
 	}
-	if l.compressor == layeredChunked && h.version != 3 && h.version != 4 {
-		return fmt.Errorf("found version %d of kind %d, want 3 or 4", h.version, h.kind)
+	if (h.version < oldest || h.version > newest) && h.kind != itemWave13 {
+		return fmt.Errorf("found version %d of kind %d, want %d or %d", h.version, h.kind, oldest, newest)
 	}
 	l.items = append(l.items, h)
 	return nil

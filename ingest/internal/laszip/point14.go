@@ -101,12 +101,13 @@ type layered struct {
 	colors           colors14
 }
 
-// Bytes of the layers of a chunk come in this order, first all sizes, then all contents; others follow.
+// Indices of the layers of a chunk, whose sizes come first, then their contents. Those of the point are place, z, class, flags, intensity,
+// scan angle, user data, point source and GPS time; colours are the next one, if there are any.
 const (
 	layerPlace     = 0
 	layerZ         = 1
 	layerIntensity = 4
-	layersPoint14  = 9 // class, flags, intensity, scan angle, user data, point source, GPS time
+	layersPoint14  = 9
 )
 
 func newLayered(l *Layout) *layered { return &layered{l: l} }
