@@ -28,6 +28,7 @@ type liveSensor struct {
 	packets func(simulate.Scene, time.Time) iter.Seq2[simulate.Packet, error]
 	// period is between packets.
 	period time.Duration
+	begun  time.Time
 	sent   []time.Time
 	conn   io.Writer
 }
@@ -40,10 +41,11 @@ func (s *liveSensor) Write(b []byte) (int, error) {
 	return s.conn.Write(b)
 }
 
-// complete is when the packet was sent that ended turn n: the first that has a part of the next. ok is false for the last turn, which
-// nothing follows.
-func (s *liveSensor) complete(n uint64) (t time.Time, ok bool) {
-	i := int(time.Duration(n+1) * turn / s.period)
+// complete is when the packet was sent that ended the turn that began at a time, by the sensor's clock: the first that has a part of the next.
+// ok is false for the last turn, which nothing follows.
+func (s *liveSensor) complete(began time.Time) (t time.Time, ok bool) {
+	n := began.Sub(s.begun).Round(turn)/turn + 1
+	i := int(n * turn / s.period)
 	if i >= len(s.sent) {
 		return t, false
 	}
@@ -85,9 +87,9 @@ func TestLive(t *testing.T) {
 	for _, s := range sensors {
 		conn := must(net.Dial("udp", s.address))(t)
 		defer conn.Close() //nolint:errcheck // UDP
-		s.conn = conn
+		s.conn, s.begun = conn, time.Now()
 		players.Go(func() {
-			if _, err := simulate.Play(t.Context(), s, simulate.Take(s.packets(scene, time.Now()), length), 1); err != nil {
+			if _, err := simulate.Play(t.Context(), s, simulate.Take(s.packets(scene, s.begun), length), 1); err != nil {
 				t.Error(err)
 			}
 		})
@@ -190,7 +192,7 @@ func checkLive(t *testing.T, p *process, sensors []*liveSensor, seen []arrival, 
 				t.Errorf("%s: turn %d was classified twice", s.name, a.c.Seq)
 			}
 			ids[a.c.Seq] = true
-			if in, ok := s.complete(a.c.Seq); ok {
+			if in, ok := s.complete(a.c.Time); ok {
 				latencies = append(latencies, a.at.Sub(in))
 			}
 		}

@@ -8,9 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// prepare makes the kernel tell with each packet how many it had to drop (SO_RXQ_OVFL), and gives the size of the receive buffer. Linux
-// reports twice what was asked for: the other half is for its own records (socket(7)).
-func prepare(conn *net.UDPConn) (buffer int, err error) {
+// prepare makes the kernel tell with each packet how many it had to drop (SO_RXQ_OVFL), and gives the size of the receive buffer. Who may
+// administer the network gets what it wants beyond net.core.rmem_max. Linux reports twice what was asked for: the other half is for its own
+// records (socket(7)).
+func prepare(conn *net.UDPConn, want int) (buffer int, err error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return 0, err
@@ -18,6 +19,7 @@ func prepare(conn *net.UDPConn) (buffer int, err error) {
 	var size int
 	var got, set error
 	err = raw.Control(func(fd uintptr) {
+		_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, want) // without the right to it, what SetReadBuffer got stays
 		size, got = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF)
 		set = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1)
 	})

@@ -29,7 +29,7 @@ const (
 	// queue is how many turns wait for the reader; of a faster sensor the newest are dropped, and counted.
 	queue = 8
 	// silence ends a turn: the sensor stopped.
-	silence = 500 * time.Millisecond
+	silence = time.Second
 	// firstWarnings is how many bad packets are logged one by one.
 	firstWarnings = 3
 )
@@ -41,7 +41,7 @@ type Options struct {
 	Sensor  packets.Sensor
 	// Calibration is the path of the file that some sensors need.
 	Calibration string
-	// Buffer is the size of the kernel's receive buffer in bytes; 0: 8 MiB, which is about a second of the fastest sensor.
+	// Buffer is the size of the kernel's receive buffer in bytes; at least 1. 32 MiB is a second or two of the fastest sensor.
 	Buffer int
 	// Duration ends the stream after so long; 0: it ends with the context.
 	Duration time.Duration
@@ -52,7 +52,7 @@ type Options struct {
 // Parse reads an address: udp://HOST:PORT?sensor=NAME, with calibration=FILE, buffer=BYTES and duration=TIME where wanted. The port may be left
 // out where the sensor has a usual one.
 func Parse(address string) (Options, error) {
-	o := Options{Buffer: 8 << 20, Log: slog.New(slog.DiscardHandler)}
+	o := Options{Buffer: 32 << 20, Log: slog.New(slog.DiscardHandler)}
 	u, err := url.Parse(address)
 	if err != nil {
 		return o, err
@@ -271,7 +271,7 @@ func size(conn *net.UDPConn, want int, log *slog.Logger) error {
 	if err := conn.SetReadBuffer(want); err != nil {
 		return fmt.Errorf("receive buffer of %d bytes: %w", want, err)
 	}
-	got, err := prepare(conn)
+	got, err := prepare(conn, want)
 	if err == nil && got > 0 && got < want {
 		log.Warn("the kernel gives a smaller receive buffer; packets may be dropped", "want", want, "got", got,
 			"remedy", fmt.Sprintf("sysctl -w net.core.rmem_max=%d", want))
