@@ -30,7 +30,7 @@ func (c *cli) train() *cobra.Command {
 	f.BoolVar(&o.Resume, "resume", false, "go on from the checkpoint, where there is one")
 	f.IntVar(&o.Classes, "classes", 0, "number of classes; 0 means the largest label and one")
 	f.BoolVar(&o.KeepBest, "keep-best", false, "keep the weights of the best epoch, by validation accuracy unless --monitor says")
-	f.StringVar(&o.Out, "out", "", "model file to write: .keras, .h5 or .safetensors")
+	f.StringVar(&o.Out, "out", "", "model file to write: .keras, .h5, .onnx or .safetensors")
 	f.StringVar(&o.Checkpoint, "checkpoint", "", "file of the state of training (default: that of --out with .checkpoint behind)")
 	f.StringVar(&o.Best, "best", "", "model file of the best epoch so far, as --keep-best finds it")
 	f.StringVar(&o.TensorBoard, "tensorboard", "", "folder of event files for TensorBoard")

@@ -4,6 +4,7 @@
 //	.h5, .hdf5    Keras 2, package keras (needs HDF5)
 //	.weights.h5   the weights alone, as Keras 3 writes them (needs HDF5)
 //	.safetensors  architecture and weights, package safetensors (pure Go)
+//	.onnx         ONNX, package onnx (pure Go)
 package format
 
 import (
@@ -20,11 +21,12 @@ import (
 	"github.com/voxelstream/voxelstream/internal/h5"
 	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/nn/format/keras"
+	"github.com/voxelstream/voxelstream/nn/format/onnx"
 	"github.com/voxelstream/voxelstream/nn/format/safetensors"
 )
 
 // ErrUnknown says that a file is of no format that we know.
-var ErrUnknown = errors.New("unknown model format, want .keras, .h5 or .safetensors")
+var ErrUnknown = errors.New("unknown model format, want .keras, .h5, .onnx or .safetensors")
 
 // maxSafetensors bounds a .safetensors file, which is read whole.
 const maxSafetensors = 4 << 30
@@ -37,6 +39,7 @@ const (
 	archive
 	hdf5
 	tensors
+	graph
 )
 
 // kindOf tells the format of a file by its first bytes.
@@ -48,6 +51,8 @@ func kindOf(head []byte) kind {
 		return hdf5
 	case safetensors.Is(head):
 		return tensors
+	case onnx.Is(head):
+		return graph
 	}
 	return unknown
 }
@@ -63,8 +68,13 @@ func Load(ctx context.Context, path string) (*nn.Model, error) {
 			m, err = keras.LoadH5(ctx, path)
 		case tensors:
 			var data []byte
-			if data, err = whole(f, size); err == nil {
+			if data, err = whole(f, size, maxSafetensors); err == nil {
 				m, err = safetensors.Decode(data)
+			}
+		case graph:
+			var data []byte
+			if data, err = whole(f, size, onnx.MaxBytes); err == nil {
+				m, err = onnx.Decode(data)
 			}
 		default:
 			err = ErrUnknown
@@ -86,11 +96,13 @@ func LoadWeights(ctx context.Context, path string, m *nn.Model) error {
 		case hdf5:
 			return keras.LoadH5Weights(ctx, path, m)
 		case tensors:
-			data, err := whole(f, size)
+			data, err := whole(f, size, maxSafetensors)
 			if err != nil {
 				return err
 			}
 			return safetensors.DecodeWeights(data, m)
+		case graph:
+			return errors.New("weights of an ONNX file have names of its own; it can be loaded as a model only")
 		}
 		return ErrUnknown
 	})
@@ -121,9 +133,9 @@ func withFile(path string, use func(f *os.File, size int64, k kind) error) error
 	return err
 }
 
-func whole(f *os.File, size int64) ([]byte, error) {
-	if size > maxSafetensors {
-		return nil, fmt.Errorf("safetensors: got %d bytes, want at most %d", size, int64(maxSafetensors))
+func whole(f *os.File, size, most int64) ([]byte, error) {
+	if size > most {
+		return nil, fmt.Errorf("got %d bytes, want at most %d", size, most)
 	}
 	return io.ReadAll(io.NewSectionReader(f, 0, size))
 }
@@ -135,6 +147,8 @@ func Decode(ctx context.Context, data []byte) (m *nn.Model, err error) {
 		return keras.DecodeArchive(ctx, bytes.NewReader(data), int64(len(data)))
 	case tensors:
 		return safetensors.Decode(data)
+	case graph:
+		return onnx.Decode(data)
 	case hdf5:
 		dir, err := os.MkdirTemp("", "voxelstream-")
 		if err != nil {
@@ -180,12 +194,14 @@ func SaveTraining(path string, m *nn.Model, t *Training) error {
 	name := strings.ToLower(filepath.Base(path))
 	var err error
 	switch {
-	case t != nil && (strings.HasSuffix(name, ".safetensors") || strings.HasSuffix(name, ".weights.h5")):
+	case t != nil && (strings.HasSuffix(name, ".safetensors") || strings.HasSuffix(name, ".onnx") || strings.HasSuffix(name, ".weights.h5")):
 		err = errors.New("the format has no place for the state of training, want .keras or .h5")
 	case strings.HasSuffix(name, ".keras"):
 		err = replace(path, func(w io.Writer) error { return keras.EncodeArchive(w, m, t) })
 	case strings.HasSuffix(name, ".safetensors"):
 		err = replace(path, func(w io.Writer) error { return safetensors.Encode(w, m) })
+	case strings.HasSuffix(name, ".onnx"):
+		err = replace(path, func(w io.Writer) error { return onnx.Encode(w, m) })
 	case strings.HasSuffix(name, ".weights.h5"):
 		err = keras.SaveWeights(path, m)
 	case strings.HasSuffix(name, ".h5"), strings.HasSuffix(name, ".hdf5"):

@@ -82,7 +82,7 @@ type VoxelizeConfig struct {
 
 // ModelConfig is the section model.
 type ModelConfig struct {
-	Path string `yaml:"path" doc:"Model file (.keras, .h5 or .safetensors). Empty: the built-in network of the ten digits."`
+	Path string `yaml:"path" doc:"Model file (.keras, .h5, .onnx or .safetensors). Empty: the built-in network of the ten digits."`
 	TopK int    `yaml:"top_k" doc:"Best classes that a classification names."`
 }
 

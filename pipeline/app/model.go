@@ -88,7 +88,7 @@ func modelInfo(name, digest string) sinks.Model {
 // savable says whether a path's extension names a format that models are written in.
 func savable(path string) error {
 	ext := strings.ToLower(filepath.Ext(path))
-	if want := []string{".keras", ".h5", ".hdf5", ".safetensors"}; !slices.Contains(want, ext) {
+	if want := []string{".keras", ".h5", ".hdf5", ".onnx", ".safetensors"}; !slices.Contains(want, ext) {
 		return fmt.Errorf("%s: found extension %q, want one of %s", path, ext, strings.Join(want, ", "))
 	}
 	return nil

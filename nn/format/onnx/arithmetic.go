@@ -1,0 +1,90 @@
+package onnx
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/voxelstream/voxelstream/nn/layers"
+)
+
+// merge combines computed values element by element.
+func merge(class string) func(o *operation) (*value, error) {
+	return func(o *operation) (*value, error) {
+		last := slices.ContainsFunc(o.in, func(v *value) bool { return v != nil && v.last })
+		nodes, err := o.alike(last)
+		if err != nil {
+			return nil, err
+		}
+		return o.layer(layers.NewMerge(class), last, nodes...)
+	}
+}
+
+func sum(o *operation) (*value, error) {
+	return o.arithmetic("Add", func(c float64) (scale, offset float64) { return 1, c }, func(c float64) (scale, offset float64) { return 1, c })
+}
+
+func difference(o *operation) (*value, error) {
+	return o.arithmetic("Subtract", func(c float64) (scale, offset float64) { return 1, -c }, func(c float64) (scale, offset float64) { return -1, c })
+}
+
+func product(o *operation) (*value, error) {
+	return o.arithmetic("Multiply", func(c float64) (scale, offset float64) { return c, 0 }, func(c float64) (scale, offset float64) { return c, 0 })
+}
+
+func quotient(o *operation) (*value, error) {
+	if o.in[1] == nil || o.in[1].constant == nil {
+		return nil, errors.New("the divisor is no constant")
+	}
+	return o.arithmetic("", func(c float64) (scale, offset float64) { return 1 / c, 0 }, nil)
+}
+
+// arithmetic combines two values, or a value with a constant: right and left say what x op c and c op x make of x.
+func (o *operation) arithmetic(class string, right, left func(c float64) (scale, offset float64)) (*value, error) {
+	a, b := o.in[0], o.in[1]
+	if a == nil || b == nil || a.node == nil && b.node == nil {
+		return nil, errors.New("both inputs are constants of floats, want a value that is computed")
+	}
+	if a.node != nil && b.node != nil {
+		return merge(class)(o)
+	}
+	x, c, affine := a, b.constant, right
+	if a.node == nil {
+		x, c, affine = b, a.constant, left
+	}
+	if c.floats == nil {
+		return nil, errors.New("the constant holds whole numbers, want floats")
+	}
+	node, last := x.node, x.last
+	if len(c.floats) > 1 {
+		// Aligned at the right, the one axis that is not 1 has to be that of the channels, which is the last here.
+		axis := -1
+		for k, d := range c.dims {
+			if d > 1 && axis < 0 {
+				axis = len(node.Shape) - len(c.dims) + k
+			} else if d > 1 {
+				axis = -2
+			}
+		}
+		var err error
+		switch {
+		case axis == 0 && len(node.Shape) == 4:
+			node, err = o.channelsLast(x)
+			last = true
+		case axis == len(node.Shape)-1:
+			node, err = o.plain(x)
+			last = false
+		default:
+			err = fmt.Errorf("found a constant of shape %v for an input of shape %v, want one number, or one for each channel", c.dims, x.fileShape())
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	r := &layers.Rescaling{}
+	for _, v := range c.floats {
+		scale, offset := affine(float64(v))
+		r.Scale, r.Offset = append(r.Scale, scale), append(r.Offset, offset)
+	}
+	return o.layer(r, last, node)
+}

@@ -1,0 +1,105 @@
+package onnx
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/voxelstream/voxelstream/nn/layers"
+)
+
+// gemm is a dense layer: alpha x w + beta b.
+func gemm(o *operation) (*value, error) {
+	alpha, beta := o.float("alpha", 1), o.float("beta", 1)
+	transA, transB := o.integer("transA", 0), o.integer("transB", 0)
+	w, err := o.weight(1)
+	if err != nil {
+		return nil, err
+	}
+	if w == nil || len(w.dims) != 2 || transA != 0 || len(o.in[0].node.Shape) != 1 {
+		return nil, errors.New("want a batch of vectors, not transposed, and a constant matrix")
+	}
+	o.integer("broadcast", 1)
+	kernel, in, units := w.floats, w.dims[0], w.dims[1]
+	if transB != 0 {
+		kernel, in, units = permute(kernel, w.dims, []int{1, 0}), units, in
+	}
+	var bias []float32
+	if len(o.in) > 2 {
+		t, err := o.weight(2)
+		if err != nil {
+			return nil, err
+		}
+		if len(t.floats) != units && len(t.floats) != 1 {
+			return nil, fmt.Errorf("input 2 holds %d numbers, want %d", len(t.floats), units)
+		}
+		bias = make([]float32, units)
+		for k := range bias {
+			bias[k] = float32(beta) * t.floats[k%len(t.floats)]
+		}
+	}
+	return o.dense(in, units, times(kernel, alpha), bias)
+}
+
+func times(x []float32, factor float64) []float32 {
+	if factor == 1 {
+		return x
+	}
+	out := make([]float32, len(x))
+	for k, v := range x {
+		out[k] = v * float32(factor)
+	}
+	return out
+}
+
+// matMul is a dense layer along the last axis; a sum with a constant that alone reads its result becomes the bias.
+func matMul(o *operation) (*value, error) {
+	w, err := o.weight(1)
+	if err != nil {
+		return nil, err
+	}
+	if w == nil || len(w.dims) != 2 {
+		return nil, errors.New("input 1 is no constant matrix")
+	}
+	return o.dense(w.dims[0], w.dims[1], w.floats, o.followingBias(w.dims[1]))
+}
+
+// followingBias takes the constant that the one reader of the output adds to it, if it is a vector of n.
+func (o *operation) followingBias(n int) []float32 {
+	if len(o.proto.Output) == 0 {
+		return nil
+	}
+	name := o.proto.Output[0]
+	readers := o.readers[name]
+	if len(readers) != 1 || readers[0] == nil || readers[0].GetOpType() != "Add" || len(readers[0].Input) != 2 || len(readers[0].Output) != 1 {
+		return nil
+	}
+	other := readers[0].Input[0]
+	if other == name {
+		other = readers[0].Input[1]
+	}
+	v := o.values[other]
+	if v == nil || v.constant == nil || !slices.Equal(v.constant.dims, []int{n}) || v.constant.floats == nil {
+		return nil
+	}
+	o.absorbed[readers[0]] = true
+	o.proto.Output[0] = readers[0].Output[0]
+	return v.constant.floats
+}
+
+func (o *operation) dense(in, units int, kernel, bias []float32) (*value, error) {
+	x, err := o.plain(o.in[0])
+	if err != nil {
+		return nil, err
+	}
+	if have := x.Shape[len(x.Shape)-1]; have != in {
+		return nil, fmt.Errorf("found %d rows of the matrix, want %d, the size of the input's last axis", in, have)
+	}
+	d := layers.NewDense(units, "")
+	d.UseBias = bias != nil
+	v, err := o.layer(d, false, x)
+	if err != nil {
+		return nil, err
+	}
+	return v.fill(kernel, bias), nil
+}
