@@ -1,4 +1,4 @@
 // Package onnxpb holds the messages of ONNX files, generated from onnx.proto.
 package onnxpb
 
-//go:generate ./generate
+//go:generate go run ./generate onnx.proto
