@@ -31,7 +31,7 @@ func (c *PaletteConv) Plan(p *ir.Program) {
 	c.k, c.norm = k, newFolded(c.Norm)
 	c.planes, c.scratch = workers(p, k.PlaneScratchLen()), workers(p, k.BaseScratchLen())
 	for range c.planes {
-		c.voxels = append(c.voxels, k.NewVoxels())
+		c.voxels = append(c.voxels, k.NewVoxels(p.Training))
 	}
 	c.table, c.base = make([]float32, k.TableLen()), make([]float32, k.BaseLen())
 	slab := k.Windows() / k.Slabs() * c.OutC

@@ -54,6 +54,11 @@ func spans2(s float32, src *float32, dst *float32, spans *int, count int, n int)
 //go:noescape
 func collect2(dst *float32, src *float32, starts *int32, scales *float32, count int, spans *int, runs int, n int)
 
+// collectCube2 adds the sum over i of scales[i] times 3 planes of 3 rows of 16 elements of src at starts[i] to dst [9,16].
+//
+//go:noescape
+func collectCube2(dst *float32, src *float32, starts *int32, scales *float32, count int, row int, plane int)
+
 // pool2 sets dst to the maximum over size places of src, and at least floor, for each of n channels.
 //
 //go:noescape

@@ -641,6 +641,103 @@ tail:
 	VZEROUPPER
 	RET
 
+// func collectCube2(dst *float32, src *float32, starts *int32, scales *float32, count int, row int, plane int)
+// Requires: AVX, FMA3
+TEXT ·collectCube2(SB), NOSPLIT, $0-56
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    starts+16(FP), DX
+	MOVQ    scales+24(FP), BX
+	MOVQ    count+32(FP), SI
+	MOVQ    row+40(FP), DI
+	MOVQ    plane+48(FP), R8
+	SHLQ    $0x02, R8
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	VMOVUPS 128(AX), Y4
+	VMOVUPS 160(AX), Y5
+	XORQ    R10, R10
+
+survivor0:
+	MOVLQSX      (DX)(R10*4), R9
+	LEAQ         (CX)(R9*4), R9
+	VBROADCASTSS (BX)(R10*4), Y15
+	VFMADD231PS  (R9), Y15, Y0
+	VFMADD231PS  32(R9), Y15, Y1
+	VFMADD231PS  (R9)(DI*4), Y15, Y2
+	VFMADD231PS  32(R9)(DI*4), Y15, Y3
+	VFMADD231PS  (R9)(DI*8), Y15, Y4
+	VFMADD231PS  32(R9)(DI*8), Y15, Y5
+	INCQ         R10
+	CMPQ         R10, SI
+	JLT          survivor0
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VMOVUPS      Y2, 64(AX)
+	VMOVUPS      Y3, 96(AX)
+	VMOVUPS      Y4, 128(AX)
+	VMOVUPS      Y5, 160(AX)
+	ADDQ         R8, CX
+	VMOVUPS      192(AX), Y0
+	VMOVUPS      224(AX), Y1
+	VMOVUPS      256(AX), Y2
+	VMOVUPS      288(AX), Y3
+	VMOVUPS      320(AX), Y4
+	VMOVUPS      352(AX), Y5
+	XORQ         R10, R10
+
+survivor1:
+	MOVLQSX      (DX)(R10*4), R9
+	LEAQ         (CX)(R9*4), R9
+	VBROADCASTSS (BX)(R10*4), Y15
+	VFMADD231PS  (R9), Y15, Y0
+	VFMADD231PS  32(R9), Y15, Y1
+	VFMADD231PS  (R9)(DI*4), Y15, Y2
+	VFMADD231PS  32(R9)(DI*4), Y15, Y3
+	VFMADD231PS  (R9)(DI*8), Y15, Y4
+	VFMADD231PS  32(R9)(DI*8), Y15, Y5
+	INCQ         R10
+	CMPQ         R10, SI
+	JLT          survivor1
+	VMOVUPS      Y0, 192(AX)
+	VMOVUPS      Y1, 224(AX)
+	VMOVUPS      Y2, 256(AX)
+	VMOVUPS      Y3, 288(AX)
+	VMOVUPS      Y4, 320(AX)
+	VMOVUPS      Y5, 352(AX)
+	ADDQ         R8, CX
+	VMOVUPS      384(AX), Y0
+	VMOVUPS      416(AX), Y1
+	VMOVUPS      448(AX), Y2
+	VMOVUPS      480(AX), Y3
+	VMOVUPS      512(AX), Y4
+	VMOVUPS      544(AX), Y5
+	XORQ         R9, R9
+
+survivor2:
+	MOVLQSX      (DX)(R9*4), R8
+	LEAQ         (CX)(R8*4), R8
+	VBROADCASTSS (BX)(R9*4), Y15
+	VFMADD231PS  (R8), Y15, Y0
+	VFMADD231PS  32(R8), Y15, Y1
+	VFMADD231PS  (R8)(DI*4), Y15, Y2
+	VFMADD231PS  32(R8)(DI*4), Y15, Y3
+	VFMADD231PS  (R8)(DI*8), Y15, Y4
+	VFMADD231PS  32(R8)(DI*8), Y15, Y5
+	INCQ         R9
+	CMPQ         R9, SI
+	JLT          survivor2
+	VMOVUPS      Y0, 384(AX)
+	VMOVUPS      Y1, 416(AX)
+	VMOVUPS      Y2, 448(AX)
+	VMOVUPS      Y3, 480(AX)
+	VMOVUPS      Y4, 512(AX)
+	VMOVUPS      Y5, 544(AX)
+	VZEROUPPER
+	RET
+
 // func pool2(dst *float32, src *float32, places *int, size int, n int, floor float32)
 // Requires: AVX
 TEXT ·pool2(SB), NOSPLIT, $0-44

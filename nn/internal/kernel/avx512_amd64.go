@@ -94,6 +94,18 @@ func spans512(s float32, src *float32, dst *float32, spans *int, count int, n in
 //go:noescape
 func collect512(dst *float32, src *float32, starts *int32, scales *float32, count int, spans *int, runs int, n int)
 
+// collectCube512 adds the sum over i of scales[i] times 3 planes of 3 rows of 16 elements of src at starts[i] to dst [9,16].
+//
+//go:noescape
+func collectCube512(dst *float32, src *float32, starts *int32, scales *float32, count int, row int, plane int)
+
+// survive512 appends, for each of windows windows and n channels, n a multiple of 16, whose arg is below size and whose grad is not zero, starts[window,arg]
+// and grad to the channel's list, whose count is in count and whose room is length; of the windows in reach only. It adds the gradients of all windows to sum.
+// Windows are stride channels apart.
+//
+//go:noescape
+func survive512(count *int32, at *int32, scale *float32, sum *float32, grad *float32, arg *uint8, starts *int32, windows int, stride int, n int, size int, length int, reach uint64)
+
 // pool512 sets dst to the maximum over size places of src, and at least floor, for each of n channels.
 //
 //go:noescape

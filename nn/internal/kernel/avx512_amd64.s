@@ -2030,6 +2030,126 @@ next:
 	VZEROUPPER
 	RET
 
+// func collectCube512(dst *float32, src *float32, starts *int32, scales *float32, count int, row int, plane int)
+// Requires: AVX, AVX512F
+TEXT ·collectCube512(SB), NOSPLIT, $0-56
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    starts+16(FP), DX
+	MOVQ    scales+24(FP), BX
+	MOVQ    count+32(FP), SI
+	MOVQ    row+40(FP), DI
+	MOVQ    plane+48(FP), R8
+	SHLQ    $0x02, R8
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	VMOVUPS 256(AX), Z4
+	VMOVUPS 320(AX), Z5
+	VMOVUPS 384(AX), Z6
+	VMOVUPS 448(AX), Z7
+	VMOVUPS 512(AX), Z8
+	XORQ    R10, R10
+
+survivor0:
+	MOVLQSX      (DX)(R10*4), R9
+	LEAQ         (CX)(R9*4), R9
+	VBROADCASTSS (BX)(R10*4), Z15
+	VFMADD231PS  (R9), Z15, Z0
+	VFMADD231PS  (R9)(DI*4), Z15, Z1
+	VFMADD231PS  (R9)(DI*8), Z15, Z2
+	ADDQ         R8, R9
+	VFMADD231PS  (R9), Z15, Z3
+	VFMADD231PS  (R9)(DI*4), Z15, Z4
+	VFMADD231PS  (R9)(DI*8), Z15, Z5
+	ADDQ         R8, R9
+	VFMADD231PS  (R9), Z15, Z6
+	VFMADD231PS  (R9)(DI*4), Z15, Z7
+	VFMADD231PS  (R9)(DI*8), Z15, Z8
+	INCQ         R10
+	CMPQ         R10, SI
+	JLT          survivor0
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z1, 64(AX)
+	VMOVUPS      Z2, 128(AX)
+	VMOVUPS      Z3, 192(AX)
+	VMOVUPS      Z4, 256(AX)
+	VMOVUPS      Z5, 320(AX)
+	VMOVUPS      Z6, 384(AX)
+	VMOVUPS      Z7, 448(AX)
+	VMOVUPS      Z8, 512(AX)
+	VZEROUPPER
+	RET
+
+// func survive512(count *int32, at *int32, scale *float32, sum *float32, grad *float32, arg *uint8, starts *int32, windows int, stride int, n int, size int, length int, reach uint64)
+// Requires: AVX, AVX512F
+TEXT ·survive512(SB), NOSPLIT, $16-104
+	MOVQ         count+0(FP), AX
+	MOVQ         at+8(FP), CX
+	MOVQ         scale+16(FP), DX
+	MOVQ         sum+24(FP), BX
+	MOVQ         grad+32(FP), SI
+	MOVQ         arg+40(FP), DI
+	MOVQ         starts+48(FP), R8
+	MOVQ         reach+96(FP), R9
+	MOVQ         n+72(FP), R10
+	MOVQ         stride+64(FP), R11
+	MOVQ         $0x0706050403020100, R13
+	MOVQ         R13, (SP)
+	MOVQ         $0x0f0e0d0c0b0a0908, R13
+	MOVQ         R13, 8(SP)
+	VPMOVZXBD    (SP), Z4
+	MOVQ         length+88(FP), R13
+	VPBROADCASTD R13, Z1
+	VPMULLD      Z1, Z4, Z4
+	VPSLLD       $0x04, Z1, Z1
+	MOVQ         size+80(FP), R12
+	VPBROADCASTD R12, Z2
+	MOVL         $0x00000001, R13
+	VPBROADCASTD R13, Z10
+	VPXORD       Z3, Z3, Z3
+	VPMOVZXBD    (SP), Z7
+	VPCMPD       $0x01, Z2, Z7, K1
+
+window:
+	VMOVDQU32.Z (R8), K1, Z5
+	VMOVAPS     Z4, Z0
+	XORQ        R13, R13
+
+channels:
+	VPMOVZXBD   (DI)(R13*1), Z7
+	VMOVUPS     (SI)(R13*4), Z6
+	VPCMPD      $0x01, Z2, Z7, K2
+	VADDPS      (BX)(R13*4), Z6, Z8
+	VMOVUPS     Z8, K2, (BX)(R13*4)
+	BTQ         $0x00, R9
+	JCC         next
+	VCMPPS      $0x04, Z3, Z6, K2, K2
+	VPERMD      Z5, Z7, Z7
+	VMOVDQU32   (AX)(R13*4), Z9
+	VPADDD      Z9, Z0, Z8
+	KMOVW       K2, K3
+	VPSCATTERDD Z7, K3, (CX)(Z8*4)
+	KMOVW       K2, K3
+	VSCATTERDPS Z6, K3, (DX)(Z8*4)
+	VPADDD      Z10, Z9, K2, Z9
+	VMOVDQU32   Z9, (AX)(R13*4)
+	VPADDD      Z1, Z0, Z0
+
+next:
+	ADDQ $0x10, R13
+	CMPQ R13, R10
+	JLT  channels
+	LEAQ (SI)(R11*4), SI
+	ADDQ R11, DI
+	LEAQ (R8)(R12*4), R8
+	SHRQ $0x01, R9
+	DECQ windows+56(FP)
+	JNZ  window
+	VZEROUPPER
+	RET
+
 // func pool512(dst *float32, src *float32, places *int, size int, n int, floor float32)
 // Requires: AVX, AVX512F, BMI2, CMOV
 TEXT ·pool512(SB), NOSPLIT, $0-44

@@ -88,7 +88,7 @@ func BenchmarkTutorialConv(b *testing.B) {
 		src[r.IntN(len(src))] = uint8(1 + i%200)
 	}
 	w, bias := random(r, g.Patch()*g.OutC), random(r, g.OutC)
-	table, base, scratch, v := make([]float32, k.TableLen()), make([]float32, k.BaseLen()), make([]float32, k.PlaneScratchLen()), k.NewVoxels()
+	table, base, scratch, v := make([]float32, k.TableLen()), make([]float32, k.BaseLen()), make([]float32, k.PlaneScratchLen()), k.NewVoxels(true)
 	out, arg := make([]float32, n*k.Windows()*g.OutC), make([]uint8, n*k.Windows()*g.OutC)
 	grad, sums := random(r, len(out)), make([]float32, k.WeightGradLen())
 	k.Base(base, w, bias, make([]float32, k.BaseScratchLen()))

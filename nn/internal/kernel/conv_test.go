@@ -228,7 +228,7 @@ func testPaletteConv(t *testing.T, c convCase, relu bool, n int, background uint
 	k.Base(base, w, bias, ar.alloc(k.BaseScratchLen()))
 	k.Table(table, w, 0, 100)
 	k.Table(table, w, 100, kernel.PaletteSize)
-	out, scratch, v := ar.alloc(n*outLen), ar.alloc(k.PlaneScratchLen()), k.NewVoxels()
+	out, scratch, v := ar.alloc(n*outLen), ar.alloc(k.PlaneScratchLen()), k.NewVoxels(true)
 	var arg []uint8
 	if pooled {
 		arg = make([]uint8, n*outLen)

@@ -1,5 +1,7 @@
 package kernel
 
+import "bytes"
+
 // PaletteSize is the number of colours that a uint8 index can name.
 const PaletteSize = 256
 
@@ -17,6 +19,7 @@ type PaletteConv struct {
 	flat       bool // within a plane the outputs that one voxel reaches are neighbours: no stride, no dilation
 	dense      *Conv
 	still      []float32 // a volume of background
+	blank      []uint8   // a row of it
 
 	plane plane
 }
@@ -46,6 +49,7 @@ func NewPaletteConv(g Geometry, pool Window, relu bool, colours []float32, backg
 	}
 	c.flat = g.Stride[1] == 1 && g.Stride[2] == 1 && g.Dilation[1] == 1 && g.Dilation[2] == 1
 	c.plane = c.layout()
+	c.blank = bytes.Repeat([]byte{background}, g.In[2])
 	still := g
 	if c.shared {
 		still.Out = [3]int{1, 1, 1}
@@ -128,12 +132,17 @@ type Voxels struct {
 	first  []int32 // [D+1], where a plane's voxels begin
 	at     []int32 // the place of a voxel in a plane of outputs, were it one
 	colour []int32
+	trace  *trace
 }
 
-// NewVoxels allocates the list for inputs of c.
-func (c *PaletteConv) NewVoxels() *Voxels {
+// NewVoxels allocates the list for inputs of c, and what WeightGrad needs if it will be called.
+func (c *PaletteConv) NewVoxels(training bool) *Voxels {
 	n := volume(c.In) + listSlack
-	return &Voxels{first: make([]int32, c.In[0]+1), at: make([]int32, n), colour: make([]int32, n)}
+	v := &Voxels{first: make([]int32, c.In[0]+1), at: make([]int32, n), colour: make([]int32, n)}
+	if training && c.traced() {
+		v.trace = c.newTrace()
+	}
+	return v
 }
 
 // listSlack is by how much a tier may write beyond the end of the list.
@@ -278,13 +287,25 @@ func (c *PaletteConv) eachOutput(at int, f func(out, ky, kx int)) {
 }
 
 // WeightGradLen returns the length of the sums that WeightGrad adds to.
-func (c *PaletteConv) WeightGradLen() int { return c.Patch()*c.OutC + c.BaseLen() }
+func (c *PaletteConv) WeightGradLen() int { return c.patchesLen() + c.BaseLen() }
+
+// patchesLen is the length of the part of the weights' gradient that comes from colours less background: [Patch,OutC], or the sums of a trace.
+func (c *PaletteConv) patchesLen() int {
+	if c.traced() {
+		return c.OutC * patchRows * patchRow
+	}
+	return c.Patch() * c.OutC
+}
 
 // WeightGrad adds slabs [lo,hi) to sums [WeightGradLen]: the part of the weights' gradient that comes from colours less background,
-// [Patch,OutC], then the gradient of the response to background. FinishWeightGrad makes the weights' and the bias's gradient of both.
+// then the gradient of the response to background. FinishWeightGrad makes the weights' and the bias's gradient of both.
 func (c *PaletteConv) WeightGrad(sums []float32, src []uint8, grad []float32, arg []uint8, out []float32, lo, hi int, v *Voxels, scratch []float32) {
 	v.sample = -1
-	dw, dbase := sums[:c.Patch()*c.OutC], sums[c.Patch()*c.OutC:]
+	dw, dbase := sums[:c.patchesLen()], sums[c.patchesLen():]
+	if v.trace != nil {
+		v.trace.weightGrad(c, dw, dbase, src, grad, arg, lo, hi)
+		return
+	}
 	scratch = scratch[:c.PlaneScratchLen()]
 	clear(scratch)
 	depth := len(dw) / c.Kernel[0]
@@ -372,8 +393,11 @@ func (c *PaletteConv) addOuter(dw, plane []float32, at, colour []int32) {
 
 // FinishWeightGrad adds the gradients to dw [Patch,OutC] and db [OutC] (nil for none), from the finished sums.
 func (c *PaletteConv) FinishWeightGrad(dw, db, sums, scratch []float32) {
-	n := c.OutC
-	loops.add(sums[:c.Patch()*n], dw[:c.Patch()*n])
-	dbase := sums[c.Patch()*n:]
+	patches, dbase := sums[:c.patchesLen()], sums[c.patchesLen():]
+	if c.traced() {
+		c.finishTraced(dw, patches)
+	} else {
+		loops.add(patches, dw[:len(patches)])
+	}
 	c.dense.WeightGrad(dw, db, c.still, dbase, nil, nil, 0, c.dense.Windows(), scratch)
 }

@@ -19,23 +19,41 @@ func (c *Conv) NewSurvivors(channels int) *Survivors {
 	return &Survivors{windows: c.windows, count: make([]int32, channels), start: make([]int32, n), grad: make([]float32, n)}
 }
 
-// list fills s for channels [lo,hi) of a sample, from its arg and the gradient grad, and adds the gradients to db. What does not survive is written too, and
-// overwritten by the next that does: which do cannot be foretold, and a wrong guess costs more than the two stores.
+// list fills s for channels [lo,hi) of a sample, from its arg and the gradient grad, and adds the gradients to db.
 func (s *Survivors) list(c *Conv, db, grad []float32, arg []uint8, lo, hi int) {
-	clear(s.count)
-	count, db := s.count[:hi-lo], db[lo:hi]
-	for w := range c.windows {
-		starts := c.starts[w*c.size : (w+1)*c.size]
-		args, row := arg[w*c.OutC+lo:w*c.OutC+hi], grad[w*c.OutC+lo:w*c.OutC+hi]
-		for j, g := range row[:len(count)] {
+	s.clear()
+	for w := 0; w < c.windows; w += maxReach {
+		n := min(maxReach, c.windows-w)
+		loops.survive(s, db[lo:hi], grad[w*c.OutC+lo:], arg[w*c.OutC+lo:], c.starts[w*c.size:(w+n)*c.size], c.OutC, c.size, ^uint64(0))
+	}
+}
+
+func (s *Survivors) clear() { clear(s.count) }
+
+// of returns the list of a channel.
+func (s *Survivors) of(channel int) (start []int32, grad []float32) {
+	lo, n := channel*s.windows, int(s.count[channel])
+	return s.start[lo : lo+n], s.grad[lo : lo+n]
+}
+
+// maxReach is how many windows survive takes at once.
+const maxReach = 64
+
+// portableSurvive writes what does not survive too, and overwrites it by the next that does: which do cannot be foretold, and a wrong guess costs more than the
+// two stores.
+func portableSurvive(s *Survivors, sum, grad []float32, arg []uint8, starts []int32, stride, size int, reach uint64) {
+	for w := range len(starts) / size {
+		inReach := int32(reach >> w & 1)
+		args := arg[w*stride:]
+		for j, g := range grad[w*stride:][:len(sum)] {
 			at := args[j]
-			lives := one(at != Dead) & one(g != 0)
-			place := j*s.windows + int(count[j])
-			s.start[place] = starts[min(int(at), len(starts)-1)]
+			lives := one(at != Dead)
 			g = math.Float32frombits(math.Float32bits(g) & uint32(-lives))
+			sum[j] += g
+			place := j*s.windows + int(s.count[j])
+			s.start[place] = starts[w*size+min(int(at), size-1)]
 			s.grad[place] = g
-			db[j] += g
-			count[j] += lives
+			s.count[j] += inReach & lives & one(g != 0)
 		}
 	}
 }
@@ -60,16 +78,16 @@ func (c *Conv) SparseWeightGrad(dwt, db, src, grad []float32, arg []uint8, first
 		s.list(c, db, grad[sample*out:(sample+1)*out], arg[sample*out:(sample+1)*out], lo, hi)
 		// Channels outside, so that a row of sums stays in registers for all windows of the sample.
 		for j := lo; j < hi; j++ {
-			n := int(s.count[j-lo])
-			if n == 0 {
+			start, scale := s.of(j - lo)
+			if len(start) == 0 {
 				continue
 			}
-			to, list := dwt[j*patch:(j+1)*patch], (j-lo)*s.windows
+			to := dwt[j*patch : (j+1)*patch]
 			if c.padded {
 				c.collectInside(to, in, grad[sample*out:], arg[sample*out:], j)
 				continue
 			}
-			loops.collect(to, in, s.start[list:list+n], s.grad[list:list+n], c.toRows, c.runs[0].length)
+			loops.collect(to, in, start, scale, c.toRows, c.runs[0].length)
 		}
 	}
 }

@@ -35,6 +35,11 @@ type inner struct {
 	pool func(dst []float32, arg []uint8, src []float32, places []int, relu bool)
 	// unpool sets the place of dst that arg names to grad and the other places to zero, and adds what was set to sum.
 	unpool func(dst, sum, grad []float32, arg []uint8, places []int)
+	// survive appends the survivors among some windows of len(sum) channels to s, those of the windows in reach, and adds the gradients of all to sum. Windows
+	// are stride channels apart in grad and arg; starts [windows,size] are places of patches. There are at most maxReach of them.
+	survive func(s *Survivors, sum, grad []float32, arg []uint8, starts []int32, stride, size int, reach uint64)
+	// collectCube is collect for patches of [3,3,patchRow] in rows and planes of src. What lies beyond a row of taps is added too.
+	collectCube func(dst, src []float32, starts []int32, s []float32, row, plane int)
 	// list writes, for each voxel x of row that is not background, start+x*step to at and its colour to colour, and returns their number. It may write
 	// listSlack elements more.
 	list func(at, colour []int32, row []uint8, start, step int, background uint8) int
@@ -79,6 +84,10 @@ var portable = inner{
 
 	pool:   portablePool,
 	unpool: portableUnpool,
+
+	survive:     portableSurvive,
+	collectCube: portableCollectCube,
+
 	list:   portableList,
 	voxels: portableVoxels,
 	outer:  portableOuter,

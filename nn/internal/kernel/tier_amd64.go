@@ -39,6 +39,10 @@ func fastInner(t Tier) (inner, bool) {
 
 				pool:   poolAVX2,
 				unpool: unpoolAVX2,
+
+				survive:     portableSurvive,
+				collectCube: collectCubeAVX2,
+
 				list:   portableList,
 				voxels: voxelsAVX2,
 				outer:  outerAVX2,
@@ -74,6 +78,10 @@ func fastInner(t Tier) (inner, bool) {
 
 			pool:   poolAVX512,
 			unpool: unpoolAVX512,
+
+			survive:     surviveAVX512,
+			collectCube: collectCubeAVX512,
+
 			list:   listAVX512,
 			voxels: voxelsAVX512,
 			outer:  outerAVX512,

@@ -235,3 +235,7 @@ func keepAVX2(dst, src []float32, bits []uint16, scale float32) {
 	}
 	portableKeep(dst[whole:], src[whole:], bits[whole/16:], scale)
 }
+
+func collectCubeAVX2(dst, src []float32, starts []int32, s []float32, row, plane int) {
+	collectCube2(&dst[0], &src[0], &starts[0], &s[0], len(starts), row, plane)
+}

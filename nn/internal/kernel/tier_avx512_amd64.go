@@ -167,3 +167,15 @@ func listAVX512(at, colour []int32, row []uint8, start, step int, background uin
 	}
 	return n + portableList(at[n:], colour[n:], row[whole:], start+whole*step, step, background)
 }
+
+func surviveAVX512(s *Survivors, sum, grad []float32, arg []uint8, starts []int32, stride, size int, reach uint64) {
+	if len(sum)%16 != 0 || size > 16 {
+		portableSurvive(s, sum, grad, arg, starts, stride, size, reach)
+		return
+	}
+	survive512(&s.count[0], &s.start[0], &s.grad[0], &sum[0], &grad[0], &arg[0], &starts[0], len(starts)/size, stride, len(sum), size, s.windows, reach)
+}
+
+func collectCubeAVX512(dst, src []float32, starts []int32, s []float32, row, plane int) {
+	collectCube512(&dst[0], &src[0], &starts[0], &s[0], len(starts), row, plane)
+}
