@@ -34,6 +34,7 @@ type Conv struct {
 	sets     bool      // DX is ours alone
 	minimal  minimal
 	lists    []*kernel.Survivors
+	places   []*kernel.Places
 
 	forward, transpose, weight, sparseWeight, sparseAdd, input func(worker, task int)
 }
@@ -84,6 +85,7 @@ func (c *Conv) Plan(p *ir.Program) {
 	if c.Sparse {
 		for range c.scratch {
 			c.lists = append(c.lists, c.k.NewSurvivors(min(sparseChannels, c.OutC)))
+			c.places = append(c.places, c.k.NewPlaces())
 		}
 	}
 	c.planBackward()
@@ -142,7 +144,7 @@ func (c *Conv) planBackward() {
 			clear(e.DX[0][task*k.InLen() : (task+1)*k.InLen()])
 		}
 		if c.Sparse {
-			k.SparseInputGrad(e.DX[0], c.wt, e.DY, c.arg, task, task+1)
+			k.SparseInputGrad(e.DX[0], c.wt, e.DY, c.arg, task, task+1, c.places[worker])
 		} else {
 			k.InputGrad(e.DX[0], c.wt, e.DY, c.arg, e.Y, task, task+1, c.scratch[worker])
 		}

@@ -75,7 +75,7 @@ func BenchmarkTutorialConv(b *testing.B) {
 		b.Run(c.name+"/sparse input", func(b *testing.B) {
 			benchTiers(b, func(b *testing.B) {
 				for b.Loop() {
-					k.SparseInputGrad(dsrc, w, grad, arg, 0, n)
+					k.SparseInputGrad(dsrc, w, grad, arg, 0, n, k.NewPlaces())
 				}
 				perSample(b)
 			})

@@ -180,8 +180,9 @@ func testConv(t *testing.T, c convCase, relu bool, n int) {
 		kernel.Transpose(dw, dwt, g.OutC, g.Patch())
 		near(t, "sparse weight gradient", dw, want.dw, 2e-5)
 		near(t, "sparse bias gradient", db, want.db, 2e-5)
-		k.SparseInputGrad(dsrc, wt, grad, arg, 1, n)
-		k.SparseInputGrad(dsrc, wt, grad, arg, 0, 1)
+		places := k.NewPlaces()
+		k.SparseInputGrad(dsrc, wt, grad, arg, 1, n, places)
+		k.SparseInputGrad(dsrc, wt, grad, arg, 0, 1, places)
 		near(t, "sparse input gradient", dsrc, want.dsrc, 2e-5)
 	}
 	ar.check()

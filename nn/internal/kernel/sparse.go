@@ -103,26 +103,76 @@ func (c *Conv) collectInside(to, in, grad []float32, arg []uint8, j int) {
 	}
 }
 
+// Places lists, for each position of some windows, the channels whose gradient flows there; it is scratch memory of one worker.
+type Places struct {
+	count []int32   // [placedWindows,size]
+	row   []int32   // [placedWindows,size,OutC], where the channel's row of the transposed weights begins
+	grad  []float32 // [placedWindows,size,OutC]
+}
+
+// placedWindows is how many windows SparseInputGrad takes at once, so that a stretch of the weights stays in the first-level cache for all of them.
+const placedWindows = 8
+
+// NewPlaces allocates the lists.
+func (c *Conv) NewPlaces() *Places {
+	n := placedWindows * c.size
+	return &Places{make([]int32, n), make([]int32, n*c.OutC), make([]float32, n*c.OutC)}
+}
+
+// list fills p for some windows, of which it gets grad and arg.
+func (p *Places) list(c *Conv, grad []float32, arg []uint8) {
+	clear(p.count)
+	patch, n := int32(c.Patch()), c.OutC
+	for w := range len(grad) / n {
+		count := p.count[w*c.size : (w+1)*c.size]
+		rows, grads := p.row[w*c.size*n:(w+1)*c.size*n], p.grad[w*c.size*n:(w+1)*c.size*n]
+		args, row := arg[w*n:(w+1)*n], int32(0)
+		// As in portableSurvive: what does not survive is overwritten, and the last place of a list is only taken by the last channel.
+		for j, g := range grad[w*n : (w+1)*n] {
+			at := min(int(args[j]), len(count)-1)
+			place := at*n + int(count[at])
+			rows[place], grads[place] = row, g
+			count[at] += one(args[j] != Dead) & one(g != 0)
+			row += patch
+		}
+	}
+}
+
 // SparseInputGrad adds the gradient of the input to samples [lo,hi) of dsrc [N,In,InC]. wt [OutC,Patch] is the transpose of the weights.
-func (c *Conv) SparseInputGrad(dsrc, wt, grad []float32, arg []uint8, lo, hi int) {
-	patch, out := c.Patch(), c.OutC
+func (c *Conv) SparseInputGrad(dsrc, wt, grad []float32, arg []uint8, lo, hi int, p *Places) {
+	n := c.OutC
 	for sample := lo; sample < hi; sample++ {
 		to := dsrc[sample*c.InLen() : (sample+1)*c.InLen()]
-		for w := range c.windows {
-			o := (sample*c.windows + w) * out
-			row := grad[o : o+out]
-			for j, at := range arg[o : o+out] {
-				g := row[j]
-				if at == Dead || g == 0 {
-					continue
+		for first := 0; first < c.windows; first += placedWindows {
+			last := min(first+placedWindows, c.windows)
+			from, end := (sample*c.windows+first)*n, (sample*c.windows+last)*n
+			p.list(c, grad[from:end], arg[from:end])
+			for r := range c.toIn {
+				for place := range (last - first) * c.size {
+					lives := int(p.count[place])
+					start := c.starts[first*c.size+place]
+					if lives == 0 || start < 0 {
+						continue
+					}
+					loops.collect(to[start:], wt, p.row[place*n:place*n+lives], p.grad[place*n:place*n+lives], c.toIn[r:r+1], c.runs[0].length)
 				}
-				from := wt[j*patch : (j+1)*patch]
-				if start := c.starts[w*c.size+int(at)]; start >= 0 {
-					loops.spans(g, from, to[start:], c.toIn, c.runs[0].length)
-					continue
-				}
-				c.eachRun(w, int(at), func(at, r, n int) { loops.axpy(g, from[r:r+n], to[at:at+n]) })
 			}
+			if c.padded {
+				c.placeInside(to, wt, first, last, p)
+			}
+		}
+	}
+}
+
+// placeInside is the inner loop of SparseInputGrad for the positions of windows [first,last) whose patches reach into the padding.
+func (c *Conv) placeInside(to, wt []float32, first, last int, p *Places) {
+	for place := range (last - first) * c.size {
+		if c.starts[first*c.size+place] >= 0 {
+			continue
+		}
+		for i := range int(p.count[place]) {
+			from, g := wt[p.row[place*c.OutC+i]:], p.grad[place*c.OutC+i]
+			c.eachRun(first+place/c.size, place%c.size, func(at, r, n int) { loops.axpy(g, from[r:r+n], to[at:at+n]) })
 		}
 	}
 }
