@@ -76,7 +76,7 @@ func (c *Conv) forwardMinimal(e *ir.Env[float32]) {
 	tiles := e.N * m.k.Tiles()
 	// Tasks of few tiles would spend their time on reading the weights.
 	c.taskSize = max(min(tiles, 4), blocks(tiles, 64))
-	if block := m.k.TileBlock(); c.taskSize > 4 || c.Winograd == 4 {
+	if block := m.k.TileBlock(); c.taskSize > 4 || m.k.Points() > 64 {
 		c.taskSize = blocks(c.taskSize, block) * block
 	}
 	e.Pool.Run(blocks(tiles, c.taskSize), c.forward)

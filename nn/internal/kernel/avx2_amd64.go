@@ -129,7 +129,7 @@ func gradSums2(x *float32, dy *float32, dbeta *float32, dgamma *float32, mean *f
 //go:noescape
 func combine2(dst *float32, x *float32, dy *float32, a *float32, b *float32, d *float32, rows int, n int)
 
-// filterWeights2x2 transforms three rows of n weights, from apart, to 4, to apart.
+// filterWeights2x2 transforms 3 rows of n numbers, from apart, to 4, to apart.
 //
 //go:noescape
 func filterWeights2x2(dst *float32, to int, src *float32, from int, n int)
@@ -144,7 +144,7 @@ func winogradInput2x2(dst *float32, src *float32, scratch *float32, plane int, r
 //go:noescape
 func winogradOutput2x2(dst *float32, src *float32, bias *float32, scratch *float32, step int, n int)
 
-// filterWeights4x2 transforms three rows of n weights, from apart, to 6, to apart.
+// filterWeights4x2 transforms 3 rows of n numbers, from apart, to 6, to apart.
 //
 //go:noescape
 func filterWeights4x2(dst *float32, to int, src *float32, from int, n int)
@@ -158,6 +158,36 @@ func winogradInput4x2(dst *float32, src *float32, scratch *float32, plane int, r
 //
 //go:noescape
 func winogradOutput4x2(dst *float32, src *float32, bias *float32, scratch *float32, step int, n int)
+
+// filterWeights2of5x2 transforms 5 rows of n numbers, from apart, to 6, to apart.
+//
+//go:noescape
+func filterWeights2of5x2(dst *float32, to int, src *float32, from int, n int)
+
+// winogradOutput2of5x2 sets the rows of dst [2,2,2,n] to the transform back of 216 points of src, step apart, plus bias.
+//
+//go:noescape
+func winogradOutput2of5x2(dst *float32, src *float32, bias *float32, scratch *float32, step int, n int)
+
+// foldWeights4x2 transforms 6 rows of n numbers, from apart, to 3, to apart.
+//
+//go:noescape
+func foldWeights4x2(dst *float32, to int, src *float32, from int, n int)
+
+// foldWeights2of5x2 transforms 6 rows of n numbers, from apart, to 5, to apart.
+//
+//go:noescape
+func foldWeights2of5x2(dst *float32, to int, src *float32, from int, n int)
+
+// winogradSpread4x2 sets dst, 216 points step apart, to the transform of the 64 cells of src, whose planes, rows and cells are that far apart.
+//
+//go:noescape
+func winogradSpread4x2(dst *float32, src *float32, scratch *float32, plane int, row int, cell int, step int, n int)
+
+// winogradSpread2of5x2 sets dst, 216 points step apart, to the transform of the 8 cells of src, whose planes, rows and cells are that far apart.
+//
+//go:noescape
+func winogradSpread2of5x2(dst *float32, src *float32, scratch *float32, plane int, row int, cell int, step int, n int)
 
 // rectifyGrad2 sets dst [rows,n] to grad where out is positive, else to zero.
 //

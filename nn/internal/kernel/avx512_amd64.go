@@ -74,6 +74,76 @@ func tile512x13(k int, a *float32, ars int, acs int, b *float32, ldb int, c *flo
 //go:noescape
 func tile512x14(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)
 
+// narrow512x1 adds a [1,k] times b [k,16] to c, of the columns in mask. Distances are in bytes.
+//
+//go:noescape
+func narrow512x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)
+
+// narrow512x2 adds a [2,k] times b [k,16] to c, of the columns in mask. Distances are in bytes.
+//
+//go:noescape
+func narrow512x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)
+
+// narrow512x3 adds a [3,k] times b [k,16] to c, of the columns in mask. Distances are in bytes.
+//
+//go:noescape
+func narrow512x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)
+
+// narrow512x4 adds a [4,k] times b [k,16] to c, of the columns in mask. Distances are in bytes.
+//
+//go:noescape
+func narrow512x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)
+
+// narrow512x5 adds a [5,k] times b [k,16] to c, of the columns in mask. Distances are in bytes.
+//
+//go:noescape
+func narrow512x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)
+
+// narrow512x6 adds a [6,k] times b [k,16] to c, of the columns in mask. Distances are in bytes.
+//
+//go:noescape
+func narrow512x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)
+
+// narrow512x7 adds a [7,k] times b [k,16] to c, of the columns in mask. Distances are in bytes.
+//
+//go:noescape
+func narrow512x7(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)
+
+// narrow512x8 adds a [8,k] times b [k,16] to c, of the columns in mask. Distances are in bytes.
+//
+//go:noescape
+func narrow512x8(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)
+
+// narrow512x9 adds a [9,k] times b [k,16] to c, of the columns in mask. Distances are in bytes.
+//
+//go:noescape
+func narrow512x9(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)
+
+// narrow512x10 adds a [10,k] times b [k,16] to c, of the columns in mask. Distances are in bytes.
+//
+//go:noescape
+func narrow512x10(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)
+
+// narrow512x11 adds a [11,k] times b [k,16] to c, of the columns in mask. Distances are in bytes.
+//
+//go:noescape
+func narrow512x11(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)
+
+// narrow512x12 adds a [12,k] times b [k,16] to c, of the columns in mask. Distances are in bytes.
+//
+//go:noescape
+func narrow512x12(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)
+
+// narrow512x13 adds a [13,k] times b [k,16] to c, of the columns in mask. Distances are in bytes.
+//
+//go:noescape
+func narrow512x13(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)
+
+// narrow512x14 adds a [14,k] times b [k,16] to c, of the columns in mask. Distances are in bytes.
+//
+//go:noescape
+func narrow512x14(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)
+
 // axpy512 adds s times n elements of src to dst.
 //
 //go:noescape
@@ -181,7 +251,7 @@ func gradSums512(x *float32, dy *float32, dbeta *float32, dgamma *float32, mean 
 //go:noescape
 func combine512(dst *float32, x *float32, dy *float32, a *float32, b *float32, d *float32, rows int, n int)
 
-// filterWeights2x512 transforms three rows of n weights, from apart, to 4, to apart.
+// filterWeights2x512 transforms 3 rows of n numbers, from apart, to 4, to apart.
 //
 //go:noescape
 func filterWeights2x512(dst *float32, to int, src *float32, from int, n int)
@@ -196,7 +266,7 @@ func winogradInput2x512(dst *float32, src *float32, scratch *float32, plane int,
 //go:noescape
 func winogradOutput2x512(dst *float32, src *float32, bias *float32, scratch *float32, step int, n int)
 
-// filterWeights4x512 transforms three rows of n weights, from apart, to 6, to apart.
+// filterWeights4x512 transforms 3 rows of n numbers, from apart, to 6, to apart.
 //
 //go:noescape
 func filterWeights4x512(dst *float32, to int, src *float32, from int, n int)
@@ -210,6 +280,36 @@ func winogradInput4x512(dst *float32, src *float32, scratch *float32, plane int,
 //
 //go:noescape
 func winogradOutput4x512(dst *float32, src *float32, bias *float32, scratch *float32, step int, n int)
+
+// filterWeights2of5x512 transforms 5 rows of n numbers, from apart, to 6, to apart.
+//
+//go:noescape
+func filterWeights2of5x512(dst *float32, to int, src *float32, from int, n int)
+
+// winogradOutput2of5x512 sets the rows of dst [2,2,2,n] to the transform back of 216 points of src, step apart, plus bias.
+//
+//go:noescape
+func winogradOutput2of5x512(dst *float32, src *float32, bias *float32, scratch *float32, step int, n int)
+
+// foldWeights4x512 transforms 6 rows of n numbers, from apart, to 3, to apart.
+//
+//go:noescape
+func foldWeights4x512(dst *float32, to int, src *float32, from int, n int)
+
+// foldWeights2of5x512 transforms 6 rows of n numbers, from apart, to 5, to apart.
+//
+//go:noescape
+func foldWeights2of5x512(dst *float32, to int, src *float32, from int, n int)
+
+// winogradSpread4x512 sets dst, 216 points step apart, to the transform of the 64 cells of src, whose planes, rows and cells are that far apart.
+//
+//go:noescape
+func winogradSpread4x512(dst *float32, src *float32, scratch *float32, plane int, row int, cell int, step int, n int)
+
+// winogradSpread2of5x512 sets dst, 216 points step apart, to the transform of the 8 cells of src, whose planes, rows and cells are that far apart.
+//
+//go:noescape
+func winogradSpread2of5x512(dst *float32, src *float32, scratch *float32, plane int, row int, cell int, step int, n int)
 
 // rectifyGrad512 sets dst [rows,n] to grad where out is positive, else to zero.
 //

@@ -60,9 +60,11 @@ func (c *Conv) Forward(dst []float32, arg []uint8, src, w, bias []float32, lo, h
 		if c.size > 1 {
 			to = sums[:m*out]
 		}
-		if bias == nil {
+		switch {
+		case c.Accumulate:
+		case bias == nil:
 			clear(to)
-		} else {
+		default:
 			for i := range m {
 				copy(to[i*out:(i+1)*out], bias)
 			}

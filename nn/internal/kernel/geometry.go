@@ -49,6 +49,8 @@ type Conv struct {
 	Geometry
 	Pool Window
 	ReLU bool
+	// Accumulate makes the forward pass add to what is there, where nothing is pooled nor rectified.
+	Accumulate bool
 
 	size    int     // positions in a window
 	windows int     // windows of a sample

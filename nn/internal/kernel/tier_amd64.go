@@ -51,8 +51,11 @@ func fastInner(t Tier) (inner, bool) {
 
 				gather: gatherAVX2,
 
-				winograd2: transforms{filterWeights2AVX2, winogradInput2AVX2, winogradOutput2AVX2},
-				winograd4: transforms{filterWeights4AVX2, winogradInput4AVX2, winogradOutput4AVX2},
+				winograd2: transforms{weights: filterWeights2AVX2, input: winogradInput2AVX2, output: winogradOutput2AVX2},
+				winograd4: transforms{filterWeights4AVX2, winogradInput4AVX2, winogradOutput4AVX2, winogradSpread4AVX2, foldWeights4AVX2},
+				winograd2of5: transforms{
+					filterWeights2of5AVX2, winogradInput4AVX2, winogradOutput2of5AVX2, winogradSpread2of5AVX2, foldWeights2of5AVX2,
+				},
 
 				dropout: dropoutAVX2,
 				keep:    keepAVX2,
@@ -90,8 +93,11 @@ func fastInner(t Tier) (inner, bool) {
 
 			gather: gatherAVX512,
 
-			winograd2: transforms{filterWeights2AVX512, winogradInput2AVX512, winogradOutput2AVX512},
-			winograd4: transforms{filterWeights4AVX512, winogradInput4AVX512, winogradOutput4AVX512},
+			winograd2: transforms{weights: filterWeights2AVX512, input: winogradInput2AVX512, output: winogradOutput2AVX512},
+			winograd4: transforms{filterWeights4AVX512, winogradInput4AVX512, winogradOutput4AVX512, winogradSpread4AVX512, foldWeights4AVX512},
+			winograd2of5: transforms{
+				filterWeights2of5AVX512, winogradInput4AVX512, winogradOutput2of5AVX512, winogradSpread2of5AVX512, foldWeights2of5AVX512,
+			},
 
 			dropout: dropoutAVX512,
 			keep:    keepAVX512,

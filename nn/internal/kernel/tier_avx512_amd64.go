@@ -63,6 +63,10 @@ func combineAVX512(dst, x, dy, a, b, d []float32) {
 }
 
 func tileAVX512(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int) {
+	if n <= 16 {
+		narrowAVX512(m, n, k, a, ars, acs, b, ldb, c, ldc)
+		return
+	}
 	pa, pb, pc := &a[0], &b[0], &c[0]
 	ars, acs, ldb, ldc = 4*ars, 4*acs, 4*ldb, 4*ldc
 	mask := uint32(1<<n - 1)

@@ -1,6 +1,6 @@
 package kernel
 
-// transforms are those of F(m,3), along each axis: the transforms of m+2 inputs d, of 3 weights g, and of the m+2 products back to m outputs.
+// transforms are those of F(m,r), along each axis: the transforms of m+r-1 inputs d, of r weights g, and of as many products as inputs back to m outputs.
 //
 // F(2,3), for the points 0, 1, -1 and infinity:
 //
@@ -14,13 +14,25 @@ package kernel
 //	d0-d2+a+1.5b, a+b+1.5(d2+d3), a-b+1.5(d3-d2), a+2b, a-0.5b, d5-d3-b+1.5a
 //	g0, (g0+g1+g2)/3, -(g0-g1+g2)/3, -16(g0+g1/2+g2/4)/15, (g0-2g1+4g2)/15, g2
 //	m0+m1+m2+m3+m4, m1-m2+m3/2-2m4, m1+m2+m3/4+4m4, m1-m2+m3/8-8m4+m5
+//
+// F(2,5) has the points and so the inputs of F(4,3); g(x) is the polynomial of the weights:
+//
+//	g0, g(1)/3, -g(-1)/3, -16g(1/2)/15, g(-2)/15, g4
+//	m0+m1+m2+m3+m4, m1-m2+m3/2-2m4+m5
+//
+// The gradient of the weights takes the same way back, by the transposes: the outputs' gradients y are spread to the values of y(x) at the points, and the
+// products of these with the transformed inputs are folded to weights.
 type transforms struct {
-	// weights transforms three rows of n weights, from apart, to m+2, to apart. The first three of dst may be those of src.
+	// weights transforms r rows of n weights, from apart, to m+r-1, to apart. The first rows of dst may be those of src.
 	weights func(dst []float32, to int, src []float32, from, n int)
 	// input sets dst, points step apart, to the transform of the cells of src, n channels each; scratch is [points,laneSlack].
 	input func(dst, src, scratch []float32, plane, row, cell, step, n int)
 	// output sets the rows of dst [m,m,m,n] to the transform back of the points of src, step apart, plus bias [n]; scratch is [points,laneSlack].
 	output func(dst, src, bias, scratch []float32, step, n int)
+	// spread sets dst, points step apart, to the transpose of output of the cells [m,m,m] of src, n channels each; scratch is [points,laneSlack]. Nil for F(2,3).
+	spread func(dst, src, scratch []float32, plane, row, cell, step, n int)
+	// fold transforms m+r-1 rows of n products, from apart, to r rows of weights, to apart: the transpose of weights. Its rows may be those of src. Nil for F(2,3).
+	fold func(dst []float32, to int, src []float32, from, n int)
 }
 
 func portableFilterWeights2(dst []float32, to int, src []float32, from, n int) {
@@ -123,6 +135,102 @@ func portableWinogradOutput4(dst, src, bias, scratch []float32, step, n int) {
 		}
 		for p := range 64 {
 			dst[p*n+c] = m[p/16*36+p/4%4*6+p%4] + bias[c]
+		}
+	}
+}
+
+func portableFilterWeights2of5(dst []float32, to int, src []float32, from, n int) {
+	for i := range n {
+		g := [5]float32{src[i], src[from+i], src[2*from+i], src[3*from+i], src[4*from+i]}
+		even, odd := g[0]+g[2]+g[4], g[1]+g[3]
+		dst[i], dst[5*to+i] = g[0], g[4]
+		dst[to+i], dst[2*to+i] = (even+odd)*(1./3), (even-odd)*(-1./3)
+		dst[3*to+i] = ((((g[4]*.5+g[3])*.5+g[2])*.5+g[1])*.5 + g[0]) * (-16. / 15)
+		dst[4*to+i] = (g[0] - 2*(g[1]-2*(g[2]-2*(g[3]-2*g[4])))) * (1. / 15)
+	}
+}
+
+func portableWinogradOutput2of5(dst, src, bias, scratch []float32, step, n int) {
+	m := scratch[:216]
+	for c := range n {
+		for i := range m {
+			m[i] = src[i*step+c]
+		}
+		for _, apart := range [3]int{1, 6, 36} {
+			for i := range m {
+				if i/apart%6 == 0 {
+					m0, m1, m2, m3, m4, m5 := m[i], m[i+apart], m[i+2*apart], m[i+3*apart], m[i+4*apart], m[i+5*apart]
+					m[i], m[i+apart] = m0+m1+m2+m3+m4, m1-m2+.5*m3-2*m4+m5
+				}
+			}
+		}
+		for p := range 8 {
+			dst[p*n+c] = m[p/4*36+p/2%2*6+p%2] + bias[c]
+		}
+	}
+}
+
+func portableWinogradSpread4(dst, src, scratch []float32, plane, row, cell, step, n int) {
+	portableSpread(4, func(y []float32, apart int) {
+		y0, y1, y2, y3 := y[0], y[apart], y[2*apart], y[3*apart]
+		y[apart], y[2*apart], y[3*apart] = y0+y2+(y1+y3), y0+y2-(y1+y3), ((y3*.5+y2)*.5+y1)*.5+y0
+		y[4*apart], y[5*apart] = y0-2*(y1-2*(y2-2*y3)), y3
+	}, dst, src, scratch, plane, row, cell, step, n)
+}
+
+func portableWinogradSpread2of5(dst, src, scratch []float32, plane, row, cell, step, n int) {
+	portableSpread(2, func(y []float32, apart int) {
+		y0, y1 := y[0], y[apart]
+		y[apart], y[2*apart], y[3*apart], y[4*apart], y[5*apart] = y0+y1, y0-y1, y0+.5*y1, y0-2*y1, y1
+	}, dst, src, scratch, plane, row, cell, step, n)
+}
+
+// portableSpread spreads the cells of a cube of m a side to one of six; line does it along one axis, in place, where they are apart.
+func portableSpread(m int, line func(y []float32, apart int), dst, src, scratch []float32, plane, row, cell, step, n int) {
+	d := scratch[:216]
+	for c := range n {
+		for i := range d {
+			if z, y, x := i/36, i/6%6, i%6; z < m && y < m && x < m {
+				d[i] = src[z*plane+y*row+x*cell+c]
+			}
+		}
+		for i := 0; i < 36*m; i += 6 {
+			if i/6%6 < m {
+				line(d[i:], 1)
+			}
+		}
+		for i := range 6 * m {
+			line(d[i/6*36+i%6:], 6)
+		}
+		for i := range 36 {
+			line(d[i:], 36)
+		}
+		for i, v := range d {
+			dst[i*step+c] = v
+		}
+	}
+}
+
+func portableFoldWeights4(dst []float32, to int, src []float32, from, n int) {
+	portableFold(3, dst, to, src, from, n)
+}
+
+func portableFoldWeights2of5(dst []float32, to int, src []float32, from, n int) {
+	portableFold(5, dst, to, src, from, n)
+}
+
+func portableFold(taps int, dst []float32, to int, src []float32, from, n int) {
+	for i := range n {
+		u0, u1, u2, u3, u4, u5 := src[i], src[from+i], src[2*from+i], src[3*from+i], src[4*from+i], src[5*from+i]
+		even, odd, half, two := (u1-u2)*(1./3), (u1+u2)*(1./3), u3*(-16./15), u4*(1./15)
+		dst[i] = u0 + even + half + two
+		for t := 1; t < taps; t++ {
+			half, two, even, odd = half*.5, two*-2, odd, even
+			v := even + half + two
+			if t == taps-1 {
+				v += u5
+			}
+			dst[t*to+i] = v
 		}
 	}
 }

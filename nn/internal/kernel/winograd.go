@@ -1,16 +1,18 @@
 package kernel
 
-// Winograd is a Conv with kernel 3x3x3, no stride and no dilation, by minimal filtering (Winograd 1980; Lavin & Gray 2016). Along each axis F(m,3)
-// computes m outputs from m+2 inputs by m+2 products instead of 3m; see transforms. In three dimensions F(2,3) makes 2x2x2 outputs
-// by 64 products instead of 216, F(4,3) 4x4x4 by 216 instead of 1728. The products are sums over the input channels: matrix products, one for each point.
+// Winograd is a Conv with kernel 3x3x3 or 5x5x5, no stride and no dilation, by minimal filtering (Winograd 1980; Lavin & Gray 2016). Along each axis F(m,r)
+// computes m outputs of r taps from m+r-1 inputs by as many products instead of m*r; see transforms. In three dimensions F(2,3) makes 2x2x2 outputs
+// by 64 products instead of 216, F(4,3) 4x4x4 by 216 instead of 1728, F(2,5) 2x2x2 by 216 instead of 1000. The products are sums over the input channels:
+// matrix products, one for each point.
 //
-// With 16 to 64 channels the error of F(2,3) was measured at that of the direct sum, that of F(4,3) at 2e-6 of the outputs' root mean square
-// (TestWinogradError).
+// With 16 to 64 channels the error of F(2,3) was measured at that of the direct sum, that of F(4,3) at 2e-6 of the outputs' root mean square, that of F(2,5)
+// below 5e-6 (TestWinogradError).
 //
 // A tile of outputs holds whole windows of the pooling; what lies beyond the end is left out.
 type Winograd struct {
 	*Conv
 	outputs int // of a tile along one axis: 2 or 4
+	taps    int // along one axis: 3 or 5
 	block   int // tiles that are multiplied at a time: as many as keep their points in the second-level cache
 	tiles   [3]int
 	// inside tells of each tile of a sample whether all inputs that it reads exist.
@@ -22,8 +24,8 @@ type Winograd struct {
 
 // WinogradFits tells whether a convolution has the shape that NewWinograd wants.
 func WinogradFits(g Geometry, pool Window) bool {
-	one, two, three := [3]int{1, 1, 1}, [3]int{2, 2, 2}, [3]int{3, 3, 3}
-	if g.Kernel != three || g.Stride != one || g.Dilation != one {
+	one, two, three, five := [3]int{1, 1, 1}, [3]int{2, 2, 2}, [3]int{3, 3, 3}, [3]int{5, 5, 5}
+	if g.Kernel != three && g.Kernel != five || g.Stride != one || g.Dilation != one {
 		return false
 	}
 	return pool.Size == one && pool.Stride == one || pool.Size == two && pool.Stride == two
@@ -31,7 +33,8 @@ func WinogradFits(g Geometry, pool Window) bool {
 
 // WinogradTiles returns how many tiles of m outputs a side cover a convolution that WinogradFits, and how many products each takes.
 func WinogradTiles(g Geometry, pool Window, m int) (tiles, products int) {
-	return volume(winogradTiles(g, pool, m)), (m + 2) * (m + 2) * (m + 2)
+	side := m + g.Kernel[0] - 1
+	return volume(winogradTiles(g, pool, m)), side * side * side
 }
 
 func winogradTiles(g Geometry, pool Window, m int) (tiles [3]int) {
@@ -45,10 +48,10 @@ func winogradTiles(g Geometry, pool Window, m int) (tiles [3]int) {
 	return tiles
 }
 
-// NewWinograd prepares a convolution that WinogradFits for tiles of m outputs a side, 2 or 4.
+// NewWinograd prepares a convolution that WinogradFits for tiles of m outputs a side: 2, or 4 where the kernel is 3x3x3.
 func NewWinograd(c *Conv, m int) *Winograd {
-	w := &Winograd{Conv: c, outputs: m, block: 28, tiles: winogradTiles(c.Geometry, c.Pool, m), perAxis: m / c.Pool.Size[0]}
-	if m == 4 {
+	w := &Winograd{Conv: c, outputs: m, taps: c.Kernel[0], block: 28, tiles: winogradTiles(c.Geometry, c.Pool, m), perAxis: m / c.Pool.Size[0]}
+	if w.side() == 6 {
 		w.block = 14
 	}
 	for off := range c.size {
@@ -65,7 +68,7 @@ func NewWinograd(c *Conv, m int) *Winograd {
 }
 
 // side is the length of a tile's inputs and of its points along one axis.
-func (w *Winograd) side() int { return w.outputs + 2 }
+func (w *Winograd) side() int { return w.outputs + w.taps - 1 }
 
 // points is the number of products for a tile.
 func (w *Winograd) points() int { return w.side() * w.side() * w.side() }
@@ -75,7 +78,10 @@ func (w *Winograd) cells() int { return w.outputs * w.outputs * w.outputs }
 
 // transforms returns those of the tier in use.
 func (w *Winograd) transforms() *transforms {
-	if w.outputs == 2 {
+	switch {
+	case w.taps == 5:
+		return &loops.winograd2of5
+	case w.outputs == 2:
 		return &loops.winograd2
 	}
 	return &loops.winograd4
@@ -110,22 +116,22 @@ const laneSlack = 16
 // WeightLen returns the length of the transformed weights.
 func (w *Winograd) WeightLen() int { return w.points() * w.InC * w.OutC }
 
-// WeightScratchLen returns the length of the scratch memory that Weights needs.
-func (w *Winograd) WeightScratchLen() int { return 9 * w.side() * w.OutC }
+// WeightScratchLen returns the length of the scratch memory that Weights and Fold need.
+func (w *Winograd) WeightScratchLen() int { return w.taps * w.taps * w.side() * w.OutC }
 
-// Weights transforms the rows of input channels [lo,hi) of weights [27,InC,OutC] to u [points,InC,OutC].
+// Weights transforms the rows of input channels [lo,hi) of weights [taps,InC,OutC] to u [points,InC,OutC].
 func (w *Winograd) Weights(u, weights []float32, lo, hi int, scratch []float32) {
-	n, all, side, filter := w.OutC, w.InC*w.OutC, w.side(), w.transforms().weights
+	n, all, side, taps, filter := w.OutC, w.InC*w.OutC, w.side(), w.taps, w.transforms().weights
 	for ci := lo; ci < hi; ci++ {
 		row, up := weights[ci*n:], u[ci*n:]
-		// Along the width, along the height, along the depth. The second lot goes to its place among the points of the depths 0, 1 and 2, from where the
+		// Along the width, along the height, along the depth. The second lot goes to its place among the points of the first depths, from where the
 		// third is made.
-		for i := range 9 {
-			filter(scratch[i*side*n:], n, row[i*3*all:], all, n)
+		for i := range taps * taps {
+			filter(scratch[i*side*n:], n, row[i*taps*all:], all, n)
 		}
-		for z := range 3 {
+		for z := range taps {
 			for x := range side {
-				filter(up[(z*side*side+x)*all:], side*all, scratch[(z*3*side+x)*n:], side*n, n)
+				filter(up[(z*side*side+x)*all:], side*all, scratch[(z*taps*side+x)*n:], side*n, n)
 			}
 		}
 		for yx := range side * side {
@@ -161,28 +167,43 @@ func (w *Winograd) Forward(dst []float32, arg []uint8, src, u, bias []float32, l
 
 // input transforms the cells of a tile, counted through all samples.
 func (w *Winograd) input(v, src []float32, t, step int, scratch []float32) {
-	c, side, transform := w.InC, w.side(), w.transforms().input
 	sample, t := t/len(w.inside), t%len(w.inside)
-	x := src[sample*w.InLen() : (sample+1)*w.InLen()]
-	z0, y0, x0 := w.corner(t)
-	lines, scratch := scratch[:w.points()*laneSlack], scratch[w.points()*laneSlack:]
-	if w.inside[t] {
-		transform(v, x[w.index(z0, y0, x0):], lines, w.In[1]*w.In[2]*c, w.In[2]*c, c, step, c)
+	z, y, x := w.corner(t)
+	cube := cube{dims: w.In, channels: w.InC, corner: [3]int{z, y, x}, side: w.side(), inside: w.inside[t]}
+	cube.transform(w.transforms().input, v, src[sample*w.InLen():(sample+1)*w.InLen()], step, w.points(), scratch)
+}
+
+// cube is a cube of cells of a sample, some of which may not exist.
+type cube struct {
+	dims     [3]int // of the sample
+	channels int
+	corner   [3]int // of the cube's first cell
+	side     int
+	inside   bool // all cells exist
+}
+
+// transform calls f for the cells of x; cells that do not exist are zero, be they padding or beyond the last output.
+func (k *cube) transform(f func(dst, src, scratch []float32, plane, row, cell, step, n int), v, x []float32, step, points int, scratch []float32) {
+	c, side, dims := k.channels, k.side, k.dims
+	z0, y0, x0 := k.corner[0], k.corner[1], k.corner[2]
+	lines, scratch := scratch[:points*laneSlack], scratch[points*laneSlack:]
+	index := func(z, y, x int) int { return ((z*dims[1]+y)*dims[2] + x) * c }
+	if k.inside {
+		f(v, x[index(z0, y0, x0):], lines, dims[1]*dims[2]*c, dims[2]*c, c, step, c)
 		return
 	}
-	// Cells outside are zero, be they padding or beyond the last output.
-	cells := scratch[:w.points()*c]
+	cells := scratch[:side*side*side*c]
 	clear(cells)
-	for z := max(0, -z0); z < min(side, w.In[0]-z0); z++ {
-		for y := max(0, -y0); y < min(side, w.In[1]-y0); y++ {
-			first, last := max(0, -x0), min(side, w.In[2]-x0)
+	for z := max(0, -z0); z < min(side, dims[0]-z0); z++ {
+		for y := max(0, -y0); y < min(side, dims[1]-y0); y++ {
+			first, last := max(0, -x0), min(side, dims[2]-x0)
 			if first < last {
-				at := w.index(z0+z, y0+y, x0+first)
+				at := index(z0+z, y0+y, x0+first)
 				copy(cells[((z*side+y)*side+first)*c:((z*side+y)*side+last)*c], x[at:])
 			}
 		}
 	}
-	transform(v, cells, lines, side*side*c, side*c, c, step, c)
+	f(v, cells, lines, side*side*c, side*c, c, step, c)
 }
 
 // output writes what a tile's outputs give.
@@ -201,7 +222,13 @@ func (w *Winograd) output(dst []float32, arg []uint8, tile []float32, t int) {
 	for z := range min(m, w.Out[0]-z0) {
 		for y := range min(m, w.Out[1]-y0) {
 			at := sample*w.OutLen() + (((z0+z)*w.Out[1]+y0+y)*w.Out[2]+x0)*out
-			copy(dst[at:at+min(m, w.Out[2]-x0)*out], tile[(z*m+y)*m*out:])
+			n := min(m, w.Out[2]-x0) * out
+			from := tile[(z*m+y)*m*out:][:n]
+			if w.Accumulate {
+				loops.add(from, dst[at:at+n])
+			} else {
+				copy(dst[at:at+n], from)
+			}
 		}
 	}
 }

@@ -31,9 +31,11 @@ func main() {
 		dropout2()
 		lanes2.batchNorm()
 		lanes2.winograd()
+		lanes2.minimal()
 		lanes2.rectifyGrad()
 	case "avx512":
 		tiles512()
+		narrow512()
 		axpy512()
 		adam512()
 		spans512()
@@ -50,6 +52,7 @@ func main() {
 		list512()
 		lanes512.batchNorm()
 		lanes512.winograd()
+		lanes512.minimal()
 		lanes512.rectifyGrad()
 	default:
 		log.Fatalf("-tier is %q, want avx2 or avx512", *tier)

@@ -12,19 +12,20 @@ import (
 // winograd generates the transforms of Winograd's minimal filtering in three dimensions; see kernel.Winograd.
 func (l lanes) winograd() {
 	for _, f := range []filtering{
-		{outputs: 2, weights: weights2, input: input2, output: output2},
-		{outputs: 4, weights: weights4, input: input4, output: output4},
+		{name: "2", side: 4, outputs: 2, weights: weights2, input: input2, output: output2},
+		{name: "4", side: 6, outputs: 4, weights: weights4, input: input4, output: output4},
 	} {
-		l.winogradWeights(f)
+		l.winogradRows("filterWeights"+f.name, f.weights, f.side)
 		l.winogradInput(f)
 		l.winogradOutput(f)
 	}
 }
 
-// filtering is F(outputs,3).
+// filtering is F(outputs,taps) with side = outputs+taps-1 points along each axis.
 type filtering struct {
-	outputs                int
-	weights, input, output transform
+	name                           string
+	side, outputs                  int
+	weights, input, output, spread transform
 }
 
 // transform emits its arithmetic on operands in registers, which it may change, with constants and some free registers; it returns the registers that hold
@@ -35,9 +36,7 @@ type transform struct {
 	emit      func(operands, constants, free []VecPhysical) []VecPhysical
 }
 
-func (f filtering) side() int { return f.outputs + 2 }
-
-func (f filtering) points() int { return f.side() * f.side() * f.side() }
+func (f filtering) points() int { return f.side * f.side * f.side }
 
 func (l lanes) vector(i int) VecPhysical {
 	if l.masks {
@@ -151,27 +150,28 @@ func loadWhole(m Mem, v VecPhysical) { VMOVUPS(m, v) }
 
 func storeWhole(m Mem, v VecPhysical) { VMOVUPS(v, m) }
 
-func (l lanes) winogradWeights(f filtering) {
-	name := fmt.Sprintf("filterWeights%dx%s", f.outputs, l.suffix)
+// winogradRows generates a transform of rows of weights along one axis.
+func (l lanes) winogradRows(name string, t transform, results int) {
+	name += "x" + l.suffix
 	TEXT(name, NOSPLIT, "func(dst *float32, to int, src *float32, from, n int)")
 	Pragma("noescape")
-	Doc(fmt.Sprintf("%s transforms three rows of n weights, from apart, to %d, to apart.", name, f.side()))
+	Doc(fmt.Sprintf("%s transforms %d rows of n numbers, from apart, to %d, to apart.", name, t.operands, results))
 	dst, src := Load(Param("dst"), GP64()), Load(Param("src"), GP64())
 	to, from := Load(Param("to"), GP64()), Load(Param("from"), GP64())
 	n := Load(Param("n"), GP64()).(GPVirtual)
 	SHLQ(U8(2), to)
 	SHLQ(U8(2), from)
-	constants := l.constants(f.weights.constants)
+	constants := l.constants(t.constants)
 	l.channels(n, []Register{dst, src}, func() {
 		in, out := GP64(), GP64()
 		MOVQ(src, in)
 		MOVQ(dst, out)
-		l.apply(f.weights, constants, along(in, from, l.load), along(out, to, l.store))
+		l.apply(t, constants, along(in, from, l.load), along(out, to, l.store))
 	})
 }
 
 func (l lanes) winogradInput(f filtering) {
-	name, side, b := fmt.Sprintf("winogradInput%dx%s", f.outputs, l.suffix), f.side(), l.bytes
+	name, side, b := fmt.Sprintf("winogradInput%sx%s", f.name, l.suffix), f.side, l.bytes
 	TEXT(name, NOSPLIT, "func(dst, src, scratch *float32, plane, row, cell, step, n int)")
 	Pragma("noescape")
 	Doc(fmt.Sprintf("%s sets dst, %d points step apart, to the transform of the cells of src, whose planes, rows and cells are that far apart.", name, f.points()))
@@ -222,7 +222,7 @@ func (l lanes) winogradInput(f filtering) {
 }
 
 func (l lanes) winogradOutput(f filtering) {
-	name, side, m, b := fmt.Sprintf("winogradOutput%dx%s", f.outputs, l.suffix), f.side(), f.outputs, l.bytes
+	name, side, m, b := fmt.Sprintf("winogradOutput%sx%s", f.name, l.suffix), f.side, f.outputs, l.bytes
 	TEXT(name, NOSPLIT, "func(dst, src, bias, scratch *float32, step, n int)")
 	Pragma("noescape")
 	Doc(fmt.Sprintf("%s sets the rows of dst [%d,%d,%d,n] to the transform back of %d points of src, step apart, plus bias.", name, m, m, m, f.points()))
