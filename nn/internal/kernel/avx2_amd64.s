@@ -641,6 +641,84 @@ tail:
 	VZEROUPPER
 	RET
 
+// func collectThrees2(dst *float32, src *float32, starts *int32, scales *float32, count int, spans *int, runs int, n int)
+// Requires: AVX, FMA3
+TEXT ·collectThrees2(SB), NOSPLIT, $0-64
+	MOVQ starts+16(FP), AX
+	MOVQ scales+24(FP), CX
+	MOVQ spans+40(FP), DX
+
+three:
+	MOVQ src+8(FP), BX
+	MOVQ (DX), SI
+	LEAQ (BX)(SI*4), SI
+	MOVQ dst+0(FP), BX
+	MOVQ 8(DX), R9
+	LEAQ (BX)(R9*4), R9
+	MOVQ src+8(FP), BX
+	MOVQ 16(DX), DI
+	LEAQ (BX)(DI*4), DI
+	MOVQ dst+0(FP), BX
+	MOVQ 24(DX), R10
+	LEAQ (BX)(R10*4), R10
+	MOVQ src+8(FP), BX
+	MOVQ 32(DX), R8
+	LEAQ (BX)(R8*4), R8
+	MOVQ dst+0(FP), BX
+	MOVQ 40(DX), R11
+	LEAQ (BX)(R11*4), R11
+	MOVQ n+56(FP), BX
+
+vectors:
+	VMOVUPS (R9), Y0
+	VMOVUPS 32(R9), Y1
+	VMOVUPS 64(R9), Y2
+	VMOVUPS (R10), Y3
+	VMOVUPS 32(R10), Y4
+	VMOVUPS 64(R10), Y5
+	VMOVUPS (R11), Y6
+	VMOVUPS 32(R11), Y7
+	VMOVUPS 64(R11), Y8
+	XORQ    R12, R12
+
+places:
+	MOVLQSX      (AX)(R12*4), R13
+	VBROADCASTSS (CX)(R12*4), Y15
+	VFMADD231PS  (SI)(R13*4), Y15, Y0
+	VFMADD231PS  32(SI)(R13*4), Y15, Y1
+	VFMADD231PS  64(SI)(R13*4), Y15, Y2
+	VFMADD231PS  (DI)(R13*4), Y15, Y3
+	VFMADD231PS  32(DI)(R13*4), Y15, Y4
+	VFMADD231PS  64(DI)(R13*4), Y15, Y5
+	VFMADD231PS  (R8)(R13*4), Y15, Y6
+	VFMADD231PS  32(R8)(R13*4), Y15, Y7
+	VFMADD231PS  64(R8)(R13*4), Y15, Y8
+	INCQ         R12
+	CMPQ         R12, count+32(FP)
+	JLT          places
+	VMOVUPS      Y0, (R9)
+	VMOVUPS      Y1, 32(R9)
+	VMOVUPS      Y2, 64(R9)
+	ADDQ         $0x00000060, R9
+	ADDQ         $0x00000060, SI
+	VMOVUPS      Y3, (R10)
+	VMOVUPS      Y4, 32(R10)
+	VMOVUPS      Y5, 64(R10)
+	ADDQ         $0x00000060, R10
+	ADDQ         $0x00000060, DI
+	VMOVUPS      Y6, (R11)
+	VMOVUPS      Y7, 32(R11)
+	VMOVUPS      Y8, 64(R11)
+	ADDQ         $0x00000060, R11
+	ADDQ         $0x00000060, R8
+	SUBQ         $0x00000018, BX
+	JNZ          vectors
+	ADDQ         $0x30, DX
+	SUBQ         $0x03, runs+48(FP)
+	JNZ          three
+	VZEROUPPER
+	RET
+
 // func collectCube2(dst *float32, src *float32, starts *int32, scales *float32, count int, row int, plane int)
 // Requires: AVX, FMA3
 TEXT ·collectCube2(SB), NOSPLIT, $0-56

@@ -164,6 +164,11 @@ func spans512(s float32, src *float32, dst *float32, spans *int, count int, n in
 //go:noescape
 func collect512(dst *float32, src *float32, starts *int32, scales *float32, count int, spans *int, runs int, n int)
 
+// collectThrees512 is collect512 for a number of spans that is a multiple of 3 and an n that is one of 48.
+//
+//go:noescape
+func collectThrees512(dst *float32, src *float32, starts *int32, scales *float32, count int, spans *int, runs int, n int)
+
 // collectCube512 adds the sum over i of scales[i] times 3 planes of 3 rows of 16 elements of src at starts[i] to dst [9,16].
 //
 //go:noescape

@@ -3024,6 +3024,84 @@ next:
 	VZEROUPPER
 	RET
 
+// func collectThrees512(dst *float32, src *float32, starts *int32, scales *float32, count int, spans *int, runs int, n int)
+// Requires: AVX, AVX512F
+TEXT ·collectThrees512(SB), NOSPLIT, $0-64
+	MOVQ starts+16(FP), AX
+	MOVQ scales+24(FP), CX
+	MOVQ spans+40(FP), DX
+
+three:
+	MOVQ src+8(FP), BX
+	MOVQ (DX), SI
+	LEAQ (BX)(SI*4), SI
+	MOVQ dst+0(FP), BX
+	MOVQ 8(DX), R9
+	LEAQ (BX)(R9*4), R9
+	MOVQ src+8(FP), BX
+	MOVQ 16(DX), DI
+	LEAQ (BX)(DI*4), DI
+	MOVQ dst+0(FP), BX
+	MOVQ 24(DX), R10
+	LEAQ (BX)(R10*4), R10
+	MOVQ src+8(FP), BX
+	MOVQ 32(DX), R8
+	LEAQ (BX)(R8*4), R8
+	MOVQ dst+0(FP), BX
+	MOVQ 40(DX), R11
+	LEAQ (BX)(R11*4), R11
+	MOVQ n+56(FP), BX
+
+vectors:
+	VMOVUPS (R9), Z0
+	VMOVUPS 64(R9), Z1
+	VMOVUPS 128(R9), Z2
+	VMOVUPS (R10), Z3
+	VMOVUPS 64(R10), Z4
+	VMOVUPS 128(R10), Z5
+	VMOVUPS (R11), Z6
+	VMOVUPS 64(R11), Z7
+	VMOVUPS 128(R11), Z8
+	XORQ    R12, R12
+
+places:
+	MOVLQSX      (AX)(R12*4), R13
+	VBROADCASTSS (CX)(R12*4), Z15
+	VFMADD231PS  (SI)(R13*4), Z15, Z0
+	VFMADD231PS  64(SI)(R13*4), Z15, Z1
+	VFMADD231PS  128(SI)(R13*4), Z15, Z2
+	VFMADD231PS  (DI)(R13*4), Z15, Z3
+	VFMADD231PS  64(DI)(R13*4), Z15, Z4
+	VFMADD231PS  128(DI)(R13*4), Z15, Z5
+	VFMADD231PS  (R8)(R13*4), Z15, Z6
+	VFMADD231PS  64(R8)(R13*4), Z15, Z7
+	VFMADD231PS  128(R8)(R13*4), Z15, Z8
+	INCQ         R12
+	CMPQ         R12, count+32(FP)
+	JLT          places
+	VMOVUPS      Z0, (R9)
+	VMOVUPS      Z1, 64(R9)
+	VMOVUPS      Z2, 128(R9)
+	ADDQ         $0x000000c0, R9
+	ADDQ         $0x000000c0, SI
+	VMOVUPS      Z3, (R10)
+	VMOVUPS      Z4, 64(R10)
+	VMOVUPS      Z5, 128(R10)
+	ADDQ         $0x000000c0, R10
+	ADDQ         $0x000000c0, DI
+	VMOVUPS      Z6, (R11)
+	VMOVUPS      Z7, 64(R11)
+	VMOVUPS      Z8, 128(R11)
+	ADDQ         $0x000000c0, R11
+	ADDQ         $0x000000c0, R8
+	SUBQ         $0x00000030, BX
+	JNZ          vectors
+	ADDQ         $0x30, DX
+	SUBQ         $0x03, runs+48(FP)
+	JNZ          three
+	VZEROUPPER
+	RET
+
 // func collectCube512(dst *float32, src *float32, starts *int32, scales *float32, count int, row int, plane int)
 // Requires: AVX, AVX512F
 TEXT ·collectCube512(SB), NOSPLIT, $0-56

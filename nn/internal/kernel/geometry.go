@@ -60,6 +60,7 @@ type Conv struct {
 	places  []int   // of the positions of a window in rows of OutC
 	starts  []int32 // of the patch in the input, for each window and position of it; -1 where it does not lie inside
 	padded  bool    // some patch does not
+	whole   *Conv   // over enlarged inputs, in which every patch does; c itself where none is padded
 }
 
 // run is a stretch of a patch that is consecutive in the input and in the rows of the weights.
@@ -105,6 +106,9 @@ func NewConv(g Geometry, pool Window, relu bool) *Conv {
 			c.starts[i] = int32(c.index(z, y, x))
 		}
 		c.padded = c.padded || !inside
+	}
+	if c.whole = c; c.padded {
+		c.whole = NewConv(g.enlarged(), pool, relu)
 	}
 	for _, r := range c.runs {
 		c.toRows = append(c.toRows, span{r.offset, r.row})

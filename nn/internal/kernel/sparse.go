@@ -7,16 +7,17 @@ import "math"
 
 // Survivors lists, for each of some channels, the positions of a sample to which its gradient flows; it is scratch memory of one worker.
 type Survivors struct {
-	windows int
-	count   []int32
-	start   []int32   // [channels,windows], of the patch in the sample
-	grad    []float32 // [channels,windows]
+	windows  int
+	count    []int32
+	start    []int32   // [channels,windows], of the patch in the sample
+	grad     []float32 // [channels,windows]
+	enlarged []float32 // a sample with its padding around it, where there is one
 }
 
 // NewSurvivors allocates the lists for up to channels channels of c.
 func (c *Conv) NewSurvivors(channels int) *Survivors {
 	n := channels * c.windows
-	return &Survivors{windows: c.windows, count: make([]int32, channels), start: make([]int32, n), grad: make([]float32, n)}
+	return &Survivors{windows: c.windows, count: make([]int32, channels), start: make([]int32, n), grad: make([]float32, n), enlarged: c.newEnlarged()}
 }
 
 // list fills s for channels [lo,hi) of a sample, from its arg and the gradient grad, and adds the gradients to db.
@@ -70,12 +71,16 @@ func one(b bool) int32 {
 // SparseWeightGrad sets rows [lo,hi) of dwt [OutC,Patch] and of db [OutC] to the gradient of the weights, transposed, over samples
 // [first,last), from src, the gradient grad of the pooled output and the arg of Forward.
 func (c *Conv) SparseWeightGrad(dwt, db, src, grad []float32, arg []uint8, first, last, lo, hi int, s *Survivors) {
-	patch, out := c.Patch(), c.windows*c.OutC
+	k, patch, out := c.whole, c.Patch(), c.windows*c.OutC
 	clear(dwt[lo*patch : hi*patch])
 	clear(db[lo:hi])
 	for sample := first; sample < last; sample++ {
 		in := src[sample*c.InLen() : (sample+1)*c.InLen()]
-		s.list(c, db, grad[sample*out:(sample+1)*out], arg[sample*out:(sample+1)*out], lo, hi)
+		if c.padded {
+			c.enlarge(s.enlarged, in)
+			in = s.enlarged
+		}
+		s.list(k, db, grad[sample*out:(sample+1)*out], arg[sample*out:(sample+1)*out], lo, hi)
 		// Channels outside, so that a row of sums stays in registers for all windows of the sample.
 		for j := lo; j < hi; j++ {
 			start, scale := s.of(j - lo)
@@ -83,23 +88,8 @@ func (c *Conv) SparseWeightGrad(dwt, db, src, grad []float32, arg []uint8, first
 				continue
 			}
 			to := dwt[j*patch : (j+1)*patch]
-			if c.padded {
-				c.collectInside(to, in, grad[sample*out:], arg[sample*out:], j)
-				continue
-			}
-			loops.collect(to, in, start, scale, c.toRows, c.runs[0].length)
+			loops.collect(to, in, start, scale, k.toRows, k.runs[0].length)
 		}
-	}
-}
-
-// collectInside is the inner loop of SparseWeightGrad where patches reach into the padding: for channel j of a sample.
-func (c *Conv) collectInside(to, in, grad []float32, arg []uint8, j int) {
-	for w := range c.windows {
-		at, g := arg[w*c.OutC+j], grad[w*c.OutC+j]
-		if at == Dead || g == 0 {
-			continue
-		}
-		c.eachRun(w, int(at), func(at, r, n int) { loops.axpy(g, in[at:at+n], to[r:r+n]) })
 	}
 }
 
@@ -108,6 +98,8 @@ type Places struct {
 	count []int32   // [placedWindows,size]
 	row   []int32   // [placedWindows,size,OutC], where the channel's row of the transposed weights begins
 	grad  []float32 // [placedWindows,size,OutC]
+	// The gradient of a sample with its padding around it, where there is one.
+	enlarged []float32
 }
 
 // placedWindows is how many windows SparseInputGrad takes at once, so that a stretch of the weights stays in the first-level cache for all of them.
@@ -116,7 +108,7 @@ const placedWindows = 8
 // NewPlaces allocates the lists.
 func (c *Conv) NewPlaces() *Places {
 	n := placedWindows * c.size
-	return &Places{make([]int32, n), make([]int32, n*c.OutC), make([]float32, n*c.OutC)}
+	return &Places{make([]int32, n), make([]int32, n*c.OutC), make([]float32, n*c.OutC), c.newEnlarged()}
 }
 
 // list fills p for some windows, of which it gets grad and arg.
@@ -140,39 +132,33 @@ func (p *Places) list(c *Conv, grad []float32, arg []uint8) {
 
 // SparseInputGrad adds the gradient of the input to samples [lo,hi) of dsrc [N,In,InC]. wt [OutC,Patch] is the transpose of the weights.
 func (c *Conv) SparseInputGrad(dsrc, wt, grad []float32, arg []uint8, lo, hi int, p *Places) {
-	n := c.OutC
+	out := c.windows * c.OutC
 	for sample := lo; sample < hi; sample++ {
 		to := dsrc[sample*c.InLen() : (sample+1)*c.InLen()]
-		for first := 0; first < c.windows; first += placedWindows {
-			last := min(first+placedWindows, c.windows)
-			from, end := (sample*c.windows+first)*n, (sample*c.windows+last)*n
-			p.list(c, grad[from:end], arg[from:end])
-			for r := range c.toIn {
-				for place := range (last - first) * c.size {
-					lives := int(p.count[place])
-					start := c.starts[first*c.size+place]
-					if lives == 0 || start < 0 {
-						continue
-					}
-					loops.collect(to[start:], wt, p.row[place*n:place*n+lives], p.grad[place*n:place*n+lives], c.toIn[r:r+1], c.runs[0].length)
-				}
-			}
-			if c.padded {
-				c.placeInside(to, wt, first, last, p)
-			}
+		g, a := grad[sample*out:(sample+1)*out], arg[sample*out:(sample+1)*out]
+		if !c.padded {
+			c.placeGrad(to, wt, g, a, p)
+			continue
 		}
+		clear(p.enlarged)
+		c.whole.placeGrad(p.enlarged, wt, g, a, p)
+		c.addMiddle(to, p.enlarged)
 	}
 }
 
-// placeInside is the inner loop of SparseInputGrad for the positions of windows [first,last) whose patches reach into the padding.
-func (c *Conv) placeInside(to, wt []float32, first, last int, p *Places) {
-	for place := range (last - first) * c.size {
-		if c.starts[first*c.size+place] >= 0 {
-			continue
-		}
-		for i := range int(p.count[place]) {
-			from, g := wt[p.row[place*c.OutC+i]:], p.grad[place*c.OutC+i]
-			c.eachRun(first+place/c.size, place%c.size, func(at, r, n int) { loops.axpy(g, from[r:r+n], to[at:at+n]) })
+// placeGrad adds the gradient of the input to a sample, in which every patch lies inside.
+func (c *Conv) placeGrad(to, wt, grad []float32, arg []uint8, p *Places) {
+	n := c.OutC
+	for first := 0; first < c.windows; first += placedWindows {
+		last := min(first+placedWindows, c.windows)
+		p.list(c, grad[first*n:last*n], arg[first*n:last*n])
+		for r := range c.toIn {
+			for place := range (last - first) * c.size {
+				if lives := int(p.count[place]); lives > 0 {
+					start := c.starts[first*c.size+place]
+					loops.collect(to[start:], wt, p.row[place*n:place*n+lives], p.grad[place*n:place*n+lives], c.toIn[r:r+1], c.runs[0].length)
+				}
+			}
 		}
 	}
 }

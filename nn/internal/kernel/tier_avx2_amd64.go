@@ -27,6 +27,10 @@ func collectAVX2(dst, src []float32, starts []int32, s []float32, at []span, n i
 		portableCollect(dst, src, starts, s, at, n)
 		return
 	}
+	if len(at)%3 == 0 && n%24 == 0 {
+		collectThrees2(&dst[0], &src[0], &starts[0], &s[0], len(starts), &at[0].from, len(at), n)
+		return
+	}
 	collect2(&dst[0], &src[0], &starts[0], &s[0], len(starts), &at[0].from, len(at), n)
 }
 

@@ -17,6 +17,10 @@ func spansAVX512(s float32, src, dst []float32, at []span, n int) {
 }
 
 func collectAVX512(dst, src []float32, starts []int32, s []float32, at []span, n int) {
+	if len(at)%3 == 0 && n%48 == 0 {
+		collectThrees512(&dst[0], &src[0], &starts[0], &s[0], len(starts), &at[0].from, len(at), n)
+		return
+	}
 	collect512(&dst[0], &src[0], &starts[0], &s[0], len(starts), &at[0].from, len(at), n)
 }
 

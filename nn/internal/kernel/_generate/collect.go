@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
@@ -89,6 +91,62 @@ func (l lanes) collect() {
 	ADDQ(U8(16), spans)
 	DECQ(must(Param("runs")))
 	JNZ(LabelRef("span"))
+	VZEROUPPER()
+	RET()
+}
+
+// collectThrees is collect where spans come in threes, are whole vectors and those in threes too, as kernels of width 3 over a multiple of 16 channels have
+// them: nine sums hide the latency of their additions, where fewer would wait for it.
+func (l lanes) collectThrees() {
+	TEXT("collectThrees"+l.suffix, NOSPLIT, "func(dst, src *float32, starts *int32, scales *float32, count int, spans *int, runs, n int)")
+	Pragma("noescape")
+	Doc(fmt.Sprintf("collectThrees%s is collect%s for a number of spans that is a multiple of 3 and an n that is one of %d.", l.suffix, l.suffix, 3*l.bytes/4))
+	starts, scales := Load(Param("starts"), GP64()), Load(Param("scales"), GP64())
+	spans := Load(Param("spans"), GP64())
+	r, left, i, at := GP64(), GP64(), GP64(), GP64()
+	from := []GPVirtual{GP64(), GP64(), GP64()}
+	to := []GPVirtual{GP64(), GP64(), GP64()}
+	sum := func(span, v int) VecPhysical { return l.vector(3*span + v) }
+	scale := l.vector(15)
+	Label("three")
+	for k := range 3 {
+		for j, pointer := range []GPVirtual{from[k], to[k]} {
+			Load(Param([]string{"src", "dst"}[j]), r)
+			MOVQ(Mem{Base: spans, Disp: 16*k + 8*j}, pointer)
+			LEAQ(Mem{Base: r, Index: pointer, Scale: 4}, pointer)
+		}
+	}
+	Load(Param("n"), left)
+	Label("vectors")
+	for k := range 3 {
+		for v := range 3 {
+			VMOVUPS(Mem{Base: to[k], Disp: l.bytes * v}, sum(k, v))
+		}
+	}
+	XORQ(i, i)
+	Label("places")
+	MOVLQSX(Mem{Base: starts, Index: i, Scale: 4}, at)
+	VBROADCASTSS(Mem{Base: scales, Index: i, Scale: 4}, scale)
+	for k := range 3 {
+		for v := range 3 {
+			VFMADD231PS(Mem{Base: from[k], Index: at, Scale: 4, Disp: l.bytes * v}, scale, sum(k, v))
+		}
+	}
+	INCQ(i)
+	CMPQ(i, must(Param("count")))
+	JLT(LabelRef("places"))
+	for k := range 3 {
+		for v := range 3 {
+			VMOVUPS(sum(k, v), Mem{Base: to[k], Disp: l.bytes * v})
+		}
+		ADDQ(U32(uint32(3*l.bytes)), to[k])
+		ADDQ(U32(uint32(3*l.bytes)), from[k])
+	}
+	SUBQ(U32(uint32(3*l.bytes/4)), left)
+	JNZ(LabelRef("vectors"))
+	ADDQ(U8(48), spans)
+	SUBQ(U8(3), must(Param("runs")))
+	JNZ(LabelRef("three"))
 	VZEROUPPER()
 	RET()
 }
