@@ -5,23 +5,26 @@ const gatherBytes = 192 << 10
 
 // Block returns how many windows are gathered and multiplied at a time.
 func (c *Conv) Block() int {
-	rows := max(1, min(224, gatherBytes/(4*c.Patch())))
+	rows := max(1, min(224, gatherBytes/(4*c.widest)))
 	return max(1, rows/c.size)
 }
 
 // ScratchLen returns the length of the scratch memory that one call of a method of c needs.
-func (c *Conv) ScratchLen() int { return c.Block()*c.size*(c.Patch()+c.OutC) + c.OutC }
+func (c *Conv) ScratchLen() int { return c.Block()*c.size*(c.widest+c.OutC) + c.OutC }
 
 // parts cuts scratch memory into the gathered patches, an output for each of them, and a sum for each channel that nobody reads.
 func (c *Conv) parts(scratch []float32) (rows, out, unused []float32) {
 	m := c.Block() * c.size
-	rows, scratch = scratch[:m*c.Patch()], scratch[m*c.Patch():]
+	rows, scratch = scratch[:m*c.widest], scratch[m*c.widest:]
 	return rows, scratch[:m*c.OutC], scratch[m*c.OutC:][:c.OutC]
 }
 
-// gather copies the patches of all positions of windows [lo,hi) to rows of dst [positions,Patch].
-func (c *Conv) gather(dst, src []float32, lo, hi int) {
-	patch := c.Patch()
+// gather returns a group's part of the patches of all positions of windows [lo,hi) as rows [positions,width], which may be dst or the input itself.
+func (c *Conv) gather(dst, src []float32, lo, hi int, g *group) []float32 {
+	if c.direct {
+		return src[lo*c.InC : hi*c.InC]
+	}
+	all := dst
 	for lo < hi {
 		// As far as the sample goes.
 		sample, first := lo/c.windows, lo%c.windows
@@ -34,28 +37,28 @@ func (c *Conv) gather(dst, src []float32, lo, hi int) {
 				inside++
 			}
 			if inside > 0 {
-				loops.gather(dst, x, starts[i:i+inside], c.toRows, c.runs[0].length, patch)
-				dst, i = dst[inside*patch:], i+inside
+				loops.gather(dst, x, starts[i:i+inside], g.toRows, g.runs[0].length, g.width)
+				dst, i = dst[inside*g.width:], i+inside
 				continue
 			}
-			row := dst[:patch]
+			row := dst[:g.width]
 			clear(row)
-			c.eachRun(first+i/c.size, i%c.size, func(at, r, n int) { copy(row[r:r+n], x[at:at+n]) })
-			dst, i = dst[patch:], i+1
+			c.eachRunOf(g.runs, first+i/c.size, i%c.size, func(at, r, n int) { copy(row[r-g.row:r-g.row+n], x[at:at+n]) })
+			dst, i = dst[g.width:], i+1
 		}
 		lo += n
 	}
+	return all
 }
 
 // Forward computes windows [lo,hi) of dst [N,Pool.Out,OutC] from src [N,In,InC], weights w [Patch,OutC] and bias [OutC], which may be nil for
 // none. With pooling arg is as long as dst, or nil where it is not wanted; without pooling it is nil.
 func (c *Conv) Forward(dst []float32, arg []uint8, src, w, bias []float32, lo, hi int, scratch []float32) {
-	patch, out, block := c.Patch(), c.OutC, c.Block()
+	out, block := c.OutC, c.Block()
 	rows, sums, _ := c.parts(scratch)
 	for ; lo < hi; lo += block {
 		end := min(hi, lo+block)
 		m := (end - lo) * c.size
-		c.gather(rows, src, lo, end)
 		to := dst[lo*out : end*out]
 		if c.size > 1 {
 			to = sums[:m*out]
@@ -69,7 +72,10 @@ func (c *Conv) Forward(dst []float32, arg []uint8, src, w, bias []float32, lo, h
 				copy(to[i*out:(i+1)*out], bias)
 			}
 		}
-		Gemm(m, out, patch, rows, patch, 1, w, out, to, out, true)
+		for i := range c.groups {
+			g := &c.groups[i]
+			Gemm(m, out, g.width, c.gather(rows, src, lo, end, g), g.width, 1, w[g.row*out:], out, to, out, true)
+		}
 		switch {
 		case c.size > 1:
 			for i := lo; i < end; i++ {
@@ -119,16 +125,32 @@ func (c *Conv) spread(dense, sum, grad []float32, arg []uint8, out []float32, lo
 // WeightGrad adds to dw [Patch,OutC] and db [OutC] (nil for none) the gradient of windows [lo,hi), from src, the gradient grad of the output and
 // what Forward gave: arg with pooling, else out.
 func (c *Conv) WeightGrad(dw, db, src, grad []float32, arg []uint8, out []float32, lo, hi int, scratch []float32) {
-	patch, n, block := c.Patch(), c.OutC, c.Block()
+	n, block := c.OutC, c.Block()
 	rows, dense, unused := c.parts(scratch)
 	if db == nil {
 		db = unused
 	}
 	for ; lo < hi; lo += block {
 		end := min(hi, lo+block)
-		c.gather(rows, src, lo, end)
 		c.spread(dense, db, grad, arg, out, lo, end)
-		Gemm(patch, n, (end-lo)*c.size, rows, 1, patch, dense, n, dw, n, true)
+		for i := range c.groups {
+			g := &c.groups[i]
+			Gemm(g.width, n, (end-lo)*c.size, c.gather(rows, src, lo, end, g), 1, g.width, dense, n, dw[g.row*n:], n, true)
+		}
+	}
+}
+
+// Groups returns into how many parts the rows of the weights are cut for GroupGrad.
+func (c *Conv) Groups() int { return len(c.groups) }
+
+// GroupGrad adds to the rows of one group in dw [Patch,OutC] the gradient of windows [lo,hi), from src and the gradient grad of the convolution itself. It is for
+// convolutions without pooling.
+func (c *Conv) GroupGrad(dw, src, grad []float32, number, lo, hi int, scratch []float32) {
+	g, n, block := &c.groups[number], c.OutC, c.Block()
+	rows, _, _ := c.parts(scratch)
+	for ; lo < hi; lo += block {
+		end := min(hi, lo+block)
+		Gemm(g.width, n, end-lo, c.gather(rows, src, lo, end, g), 1, g.width, grad[lo*n:], n, dw[g.row*n:], n, true)
 	}
 }
 
@@ -139,26 +161,28 @@ func (c *Conv) InputGrad(dsrc, wt, grad []float32, arg []uint8, out []float32, l
 	for w := lo * c.windows; w < hi*c.windows; w += block {
 		end := min(hi*c.windows, w+block)
 		c.spread(dense, unused, grad, arg, out, w, end)
-		Gemm((end-w)*c.size, patch, n, dense, n, 1, wt, patch, rows, patch, false)
-		c.scatter(dsrc, rows, w, end)
+		for i := range c.groups {
+			g := &c.groups[i]
+			Gemm((end-w)*c.size, g.width, n, dense, n, 1, wt[g.row:], patch, rows, g.width, false)
+			c.scatter(dsrc, rows, w, end, g)
+		}
 	}
 }
 
-// scatter adds rows [positions,Patch] of windows [lo,hi) to the inputs that gather would have read them from.
-func (c *Conv) scatter(dst, rows []float32, lo, hi int) {
-	patch := c.Patch()
+// scatter adds rows [positions,width] of a group, for windows [lo,hi), to the inputs that gather would have read them from.
+func (c *Conv) scatter(dst, rows []float32, lo, hi int, g *group) {
 	sample, in := lo/c.windows, lo%c.windows
 	for range hi - lo {
 		x := dst[sample*c.InLen() : (sample+1)*c.InLen()]
 		for off := range c.size {
-			row := rows[:patch]
-			rows = rows[patch:]
+			row := rows[:g.width]
+			rows = rows[g.width:]
 			start := int(c.starts[in*c.size+off])
 			if start < 0 {
-				c.eachRun(in, off, func(at, r, n int) { loops.add(row[r:r+n], x[at:at+n]) })
+				c.eachRunOf(g.runs, in, off, func(at, r, n int) { loops.add(row[r-g.row:r-g.row+n], x[at:at+n]) })
 				continue
 			}
-			loops.spans(1, row, x[start:], c.toIn, c.runs[0].length)
+			loops.spans(1, row, x[start:], g.toIn, g.runs[0].length)
 		}
 		if in++; in == c.windows {
 			sample, in = sample+1, 0

@@ -184,6 +184,9 @@ func testConv(t *testing.T, c convCase, relu bool, n int) {
 	}
 	near(t, "weight gradient", dw, want.dw, 2e-5)
 	near(t, "bias gradient", db, want.db, 2e-5)
+	if !pooled {
+		testDenseGrad(t, k, in, w, grad, want, n)
+	}
 	kernel.Transpose(wt, w, g.Patch(), g.OutC)
 	k.InputGrad(dsrc, wt, grad, arg, out, 1, n, scratch)
 	k.InputGrad(dsrc, wt, grad, arg, out, 0, 1, scratch)
@@ -287,6 +290,41 @@ func testWinograd(t *testing.T, c *kernel.Conv, outputs int, tolerance float64, 
 	near(t, "minimal filtering", out, want.out, tolerance)
 	if arg != nil {
 		checkArg(t, arg, want.arg, out, c.ReLU)
+	}
+	ar.check()
+}
+
+// testDenseGrad compares the gradients of a convolution without pooling: that of the weights by groups of rows, that of the input by the mirrored convolution,
+// which adds to what is there.
+func testDenseGrad(t *testing.T, k *kernel.Conv, in, w, grad []float32, want truth, n int) {
+	ar := arena{t: t}
+	dense := ar.from(grad)
+	if k.ReLU {
+		reference.ReLUGrad(dense, want.out)
+	}
+	dw, scratch := ar.alloc(len(w)), ar.alloc(k.ScratchLen())
+	for g := range k.Groups() {
+		k.GroupGrad(dw, in, dense, g, 2, n*k.Windows(), scratch)
+		k.GroupGrad(dw, in, dense, g, 0, 2, scratch)
+	}
+	near(t, "weight gradient by groups", dw, want.dw, 2e-5)
+	g, ok := k.Mirrored()
+	if ok {
+		mirror := ar.alloc(len(w))
+		for tap := range k.Taps() {
+			k.Mirror(mirror, w, tap)
+		}
+		back := kernel.NewConv(g, g.Unit(), false)
+		back.Accumulate = true
+		dsrc := ar.alloc(len(want.dsrc))
+		for i := range dsrc {
+			dsrc[i] = 1
+		}
+		back.Forward(dsrc, nil, dense, mirror, nil, 0, n*back.Windows(), ar.alloc(back.ScratchLen()))
+		for i := range dsrc {
+			dsrc[i]--
+		}
+		near(t, "input gradient by the mirrored convolution", dsrc, want.dsrc, 2e-5)
 	}
 	ar.check()
 }

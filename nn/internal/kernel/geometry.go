@@ -61,6 +61,18 @@ type Conv struct {
 	starts  []int32 // of the patch in the input, for each window and position of it; -1 where it does not lie inside
 	padded  bool    // some patch does not
 	whole   *Conv   // over enlarged inputs, in which every patch does; c itself where none is padded
+	groups  []group
+	widest  int  // group
+	direct  bool // patches are the cells of the input, one after the other
+}
+
+// group is some runs of a patch, which are gathered and multiplied together.
+type group struct {
+	runs   []run
+	toRows []span // as those of the convolution, with rows counted from the group's first
+	toIn   []span
+	row    int // first of its rows of the weights
+	width  int // number of them
 }
 
 // run is a stretch of a patch that is consecutive in the input and in the rows of the weights.
@@ -114,7 +126,49 @@ func NewConv(g Geometry, pool Window, relu bool) *Conv {
 		c.toRows = append(c.toRows, span{r.offset, r.row})
 		c.toIn = append(c.toIn, span{r.row, r.offset})
 	}
+	one := [3]int{1, 1, 1}
+	c.direct = g.Kernel == one && g.Stride == one && g.In == g.Out && !c.padded && c.size == 1
+	c.group()
 	return c
+}
+
+// groupRows is how many patches are gathered at a time at least: as many as make up for reading the weights.
+const groupRows = 112
+
+// group cuts the runs into groups of nearly equal length.
+func (c *Conv) group() {
+	length := c.runs[0].length
+	most := max(1, gatherBytes/(4*groupRows*length))
+	count := (len(c.runs) + most - 1) / most
+	for i := range count {
+		lo, hi := len(c.runs)*i/count, len(c.runs)*(i+1)/count
+		g := group{runs: c.runs[lo:hi], row: c.runs[lo].row, width: (hi - lo) * length}
+		for _, r := range g.runs {
+			g.toRows = append(g.toRows, span{r.offset, r.row - g.row})
+			g.toIn = append(g.toIn, span{r.row - g.row, r.offset})
+		}
+		c.groups = append(c.groups, g)
+		c.widest = max(c.widest, g.width)
+	}
+}
+
+// Mirrored is the convolution that makes the gradient of the input of one without stride from that of its output, with Mirror of the weights; ok tells
+// whether there is one.
+func (g Geometry) Mirrored() (m Geometry, ok bool) {
+	m = Geometry{In: g.Out, InC: g.OutC, Kernel: g.Kernel, Stride: g.Stride, Dilation: g.Dilation, Out: g.In, OutC: g.InC}
+	ok = g.Stride == [3]int{1, 1, 1}
+	for i := range 3 {
+		m.Pad[i] = (g.Kernel[i]-1)*g.Dilation[i] - g.Pad[i]
+		ok = ok && m.Pad[i] >= 0
+	}
+	return m, ok
+}
+
+// Mirror sets dst [Kernel,OutC,InC] to the weights w [Kernel,InC,OutC] of tap of a convolution in reverse order of the taps, with inputs and outputs exchanged.
+func (g Geometry) Mirror(dst, w []float32, tap int) {
+	n := g.InC * g.OutC
+	to := g.Taps() - 1 - tap
+	Transpose(dst[to*n:(to+1)*n], w[tap*n:(tap+1)*n], g.InC, g.OutC)
 }
 
 // Windows returns the number of windows of one sample.
@@ -140,11 +194,14 @@ func (g *Geometry) index(z, y, x int) int { return ((z*g.In[1]+y)*g.In[2] + x) *
 
 // eachRun calls f for each stretch of the patch that lies inside the input, for position off of a sample's window w: from at in the sample, from
 // row in the patch.
-func (c *Conv) eachRun(w, off int, f func(at, row, length int)) {
+func (c *Conv) eachRun(w, off int, f func(at, row, length int)) { c.eachRunOf(c.runs, w, off, f) }
+
+// eachRunOf is eachRun for some of the runs.
+func (c *Conv) eachRunOf(runs []run, w, off int, f func(at, row, length int)) {
 	z, y, x, _ := c.origin(w, off)
 	step := c.Dilation[2]
-	for i := range c.runs {
-		r := &c.runs[i]
+	for i := range runs {
+		r := &runs[i]
 		iz, iy := z+r.tap[0]*c.Dilation[0], y+r.tap[1]*c.Dilation[1]
 		if iz < 0 || iz >= c.In[0] || iy < 0 || iy >= c.In[1] {
 			continue
