@@ -65,6 +65,19 @@ func Split[T, U any](d Delivery[T], vs []U) []Delivery[U] {
 	return out
 }
 
+// Unfold is Split for values that come one after the other: add makes the delivery of each, and end, called once, says that no more come, and
+// how that went. The parent is not freed before it settles; who is done with its value frees it.
+func Unfold[T, U any](d Delivery[T]) (add func(U) Delivery[U], end func(error)) {
+	p := &parent[T]{d: d, unsettled: 1}
+	add = func(v U) Delivery[U] {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.unsettled++
+		return NewDelivery(v, nil, p.settle)
+	}
+	return add, p.settle
+}
+
 // parent gathers the duties of the children of a Split.
 type parent[T any] struct {
 	d       Delivery[T]

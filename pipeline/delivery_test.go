@@ -52,6 +52,49 @@ func TestSettleOnce(t *testing.T) {
 	Delivery[int]{}.Settle(nil) // no duties, no harm
 }
 
+// TestUnfold: the parent settles behind the last child and the end, in any order, with the worst outcome.
+func TestUnfold(t *testing.T) {
+	for _, c := range []struct {
+		children []error
+		end      error
+		endFirst bool
+		want     error
+	}{
+		{},
+		{end: errFault, want: errFault},
+		{children: []error{nil, nil}},
+		{children: []error{nil, errFault}, want: errFault},
+		{children: []error{errMoment, nil}, end: errFault, want: errMoment},
+		{children: []error{nil, nil}, end: errFault, endFirst: true, want: errFault},
+	} {
+		var r recorder
+		add, end := Unfold[int, string](r.delivery(1))
+		var children []Delivery[string]
+		for range c.children {
+			children = append(children, add("child"))
+		}
+		if c.endFirst {
+			end(c.end)
+		}
+		for i, err := range c.children {
+			if r.settled > 0 {
+				t.Fatalf("%+v: settled before child %d", c, i)
+			}
+			children[i].Settle(err)
+			children[i].Settle(errMoment) // counts once
+		}
+		if !c.endFirst {
+			if r.settled > 0 {
+				t.Fatalf("%+v: settled before the end", c)
+			}
+			end(c.end)
+		}
+		if r.settled != 1 || r.freed != 1 || r.outcome != c.want { //nolint:errorlint // the very same
+			t.Errorf("%+v: settled %d, freed %d, with %v", c, r.settled, r.freed, r.outcome)
+		}
+	}
+}
+
 // TestSplitProperty settles the children of random trees of splits in random order: the root settles once, after the last leaf, with the
 // worst outcome, and is freed once.
 func TestSplitProperty(t *testing.T) {

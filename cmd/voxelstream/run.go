@@ -19,7 +19,8 @@ run: the JSON lines file and the topic drop what they hold already.
 
 An input is a file or a folder; - for standard input; watch://FOLDER for the files that come into a folder (?settle=TIME, state=FILE), each of them
 once, also after a restart; http://HOST:PORT?token-file=FILE to take files by POST /v1/ingest/NAME with that bearer token (max=BYTES, queue=REQUESTS),
-answered when they are stored; or the address of a lidar: udp://HOST:PORT?sensor=NAME, with calibration=FILE where the sensor needs it, duration=TIME
+answered when they are stored; kafka://TOPIC for a topic of the cluster each message of which is a file (?group=NAME), whose offset is committed when
+its volumes are stored; or the address of a lidar: udp://HOST:PORT?sensor=NAME, with calibration=FILE where the sensor needs it, duration=TIME
 to end, and buffer=BYTES for the kernel's receive buffer. All addresses are heard at once; each turn of a sensor is one sample.`
 	cmd.Example = "  voxelstream run digits.h5\n  voxelstream run scan.pcd --model shapes.keras --out shapes.jsonl\n" +
 		"  voxelstream run 'udp://:2368?sensor=vlp16' 'udp://:7502?sensor=ouster&calibration=os1.json'\n" +

@@ -55,19 +55,24 @@ func (a *App) openBus(ctx context.Context) (_ *bus, err error) {
 	if err = b.client.Ping(reach); err != nil {
 		return nil, err
 	}
-	replication := k.Replication
-	if b.broker != nil {
-		replication = 1
-	}
-	var topics []kafka.Topic
-	for _, name := range []string{k.Volumes, k.Classifications, k.DeadLetters} {
-		topics = append(topics, kafka.Topic{Name: name, Partitions: k.Partitions, Replication: replication})
-	}
-	if err = b.client.EnsureTopics(reach, topics...); err != nil {
+	if err = a.ensureTopics(reach, b, k.Volumes, k.Classifications, k.DeadLetters); err != nil {
 		return nil, err
 	}
 	b.producer, err = kafka.NewProducer(b.client, kafka.ProducerConfig{MaxMessageBytes: int(k.MaxMessage)})
 	return b, err
+}
+
+// ensureTopics makes the topics that are not there.
+func (a *App) ensureTopics(ctx context.Context, b *bus, names ...string) error {
+	replication := a.Config.Kafka.Replication
+	if b.broker != nil {
+		replication = 1
+	}
+	var topics []kafka.Topic
+	for _, name := range names {
+		topics = append(topics, kafka.Topic{Name: name, Partitions: a.Config.Kafka.Partitions, Replication: replication})
+	}
+	return b.client.EnsureTopics(ctx, topics...)
 }
 
 // close ends producer, client and broker, in that order.

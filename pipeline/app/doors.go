@@ -10,6 +10,7 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/live/stdin"
 	"github.com/voxelstream/voxelstream/ingest/live/udp"
 	"github.com/voxelstream/voxelstream/ingest/live/watch"
+	"github.com/voxelstream/voxelstream/pipeline"
 )
 
 // door is a kind of input through which data arrives while we run.
@@ -18,14 +19,17 @@ type door struct {
 	// check says whether an address can be understood.
 	check func(address string) error
 	open  func(ctx context.Context, a *App, address string) (ingest.Source, error)
+	// connect, in place of open, is that of a door on the bus, which settles and parks by itself.
+	connect func(ctx context.Context, a *App, b *bus, l *letters, address string) (pipeline.Source[ingest.Sample], error)
 }
 
 // doors are the live inputs, by how their addresses begin.
 func doors() []door {
 	return []door{
-		{udp.Scheme, parses(udp.Parse), openUDP},
-		{watch.Scheme, parses(watch.Parse), openWatch},
-		{push.Scheme, parses(push.Parse), openPush},
+		{scheme: udp.Scheme, check: parses(udp.Parse), open: openUDP},
+		{scheme: watch.Scheme, check: parses(watch.Parse), open: openWatch},
+		{scheme: push.Scheme, check: parses(push.Parse), open: openPush},
+		{scheme: topicScheme, check: parses(parseTopic), connect: connectTopic},
 	}
 }
 

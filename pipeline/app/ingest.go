@@ -59,7 +59,10 @@ func (a *App) ingest(ctx context.Context, b *bus, log *backlog, paths []string, 
 	}
 	start := time.Now()
 	parked := newLetters(a, b)
-	src, inputs := a.newInputs(paths, parked)
+	src, inputs, err := a.newInputs(ctx, paths, b, parked)
+	if err != nil {
+		return IngestSummary{}, err
+	}
 	out := &volumes{topic: b.producer.Sink(a.Config.Kafka.Volumes), palette: v.Palette().Name, backlog: log, bar: bar}
 	p := &pipeline.Pipeline[ingest.Sample, voxelize.Volume]{
 		Source: src,

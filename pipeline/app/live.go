@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 
@@ -19,27 +20,42 @@ func (a *App) openInput(ctx context.Context, input string) (ingest.Source, error
 	return formats.Open(ctx, input, a.Config.ingestOptions())
 }
 
-// newInputs reads files one after the other, and every address at the same time.
-func (a *App) newInputs(paths []string, l *letters) (src pipeline.Source[ingest.Sample], all []*inputs) {
-	files := &inputs{open: a.openInput, letters: l}
+// newInputs reads files one after the other, and every address at the same time. all are those of them that are read by inputs.
+func (a *App) newInputs(ctx context.Context, paths []string, b *bus, l *letters) (src pipeline.Source[ingest.Sample], all []*inputs, err error) {
+	var sources []pipeline.Source[ingest.Sample]
+	defer func() {
+		for _, s := range sources {
+			if err != nil {
+				err = errors.Join(err, s.Close(context.WithoutCancel(ctx)))
+			}
+		}
+	}()
+	read := func(paths ...string) {
+		in := &inputs{paths: paths, open: a.openInput, letters: l}
+		sources, all = append(sources, in), append(all, in)
+	}
+	var files []string
 	for _, p := range paths {
-		if _, ok := doorOf(p); ok {
-			all = append(all, &inputs{paths: []string{p}, open: a.openInput, letters: l})
-		} else {
-			files.paths = append(files.paths, p)
+		switch d, ok := doorOf(p); {
+		case !ok:
+			files = append(files, p)
+		case d.connect == nil:
+			read(p)
+		default:
+			s, err := d.connect(ctx, a, b, l, p)
+			if err != nil {
+				return nil, nil, fmt.Errorf("%s: %w", p, err)
+			}
+			sources = append(sources, s)
 		}
 	}
-	if len(files.paths) > 0 || len(all) == 0 {
-		all = append(all, files)
+	if len(files) > 0 || len(sources) == 0 {
+		read(files...)
 	}
-	if len(all) == 1 {
-		return all[0], all
+	if len(sources) == 1 {
+		return sources[0], all, nil
 	}
-	sources := make([]pipeline.Source[ingest.Sample], len(all))
-	for i, s := range all {
-		sources[i] = s
-	}
-	return &fanIn{sources: sources}, all
+	return &fanIn{sources: sources}, all, nil
 }
 
 // fanIn reads several sources at once. The values of each stay in order. It ends when all have ended, or with the first error.

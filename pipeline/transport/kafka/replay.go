@@ -42,7 +42,13 @@ func (c *Client) Replay(ctx context.Context, p *Producer, topic, group string, m
 			if d.Topic == "" || match != nil && !match(m, d) {
 				return true // without a topic it never was a message: there is nothing to send back
 			}
-			if _, failed = p.Produce(ctx, d.Topic, transport.Unpark(m)); failed != nil {
+			again := transport.Unpark(m)
+			if _, ok := again.Header(transport.HeaderEventID); !ok {
+				// It was named by its place. It keeps that name at its new place, for what had been made of it.
+				was := transport.Message{Topic: d.Topic, Partition: d.Partition, Offset: d.Offset}
+				again.SetHeader(transport.HeaderEventID, was.EventID())
+			}
+			if _, failed = p.Produce(ctx, d.Topic, again); failed != nil {
 				return false
 			}
 			sent++
