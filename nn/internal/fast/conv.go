@@ -22,6 +22,8 @@ type Conv struct {
 	NormReLU bool
 	// Winograd computes the forward pass by minimal filtering, in tiles of 2 or 4 outputs a side; 0 does not.
 	Winograd int
+	// WinogradInput and WinogradWeights do so for the gradients, of the tiles of the mirrored convolution and of this one.
+	WinogradInput, WinogradWeights int
 
 	k        *kernel.Conv
 	norm     *folded
@@ -33,6 +35,7 @@ type Conv struct {
 	taskSize int       // windows
 	sets     bool      // DX is ours alone
 	minimal  minimal
+	dense    *denseGrad // the backward pass where nothing is pooled
 	lists    []*kernel.Survivors
 	places   []*kernel.Places
 
@@ -59,8 +62,8 @@ func (c *Conv) parts(n int) int {
 	return parts(n)
 }
 
-// Plan makes the operation's memory.
-func (c *Conv) Plan(p *ir.Program) {
+// prepare makes the memory of the forward pass.
+func (c *Conv) prepare(p *ir.Program) {
 	c.k = kernel.NewConv(c.Geometry, c.Pool, c.ReLU)
 	c.scratch = workers(p, c.k.ScratchLen())
 	c.norm = newFolded(c.Norm)
@@ -69,18 +72,26 @@ func (c *Conv) Plan(p *ir.Program) {
 	} else {
 		c.planForward()
 	}
+}
+
+// Plan makes the operation's memory.
+func (c *Conv) Plan(p *ir.Program) {
+	c.prepare(p)
 	if !p.Training {
 		return
 	}
 	in := find(p, c).In[0]
 	c.sets = alone(p, c)
+	c.planBackward()
 	size := c.Patch() * c.OutC
-	if c.Pooled() {
-		c.arg = make([]uint8, p.Batch*c.k.Windows()*c.OutC)
-	}
-	if !in.NoGrad {
+	if _, mirrored := c.Mirrored(); !in.NoGrad && (c.Pooled() || !mirrored) {
 		c.wt = make([]float32, size)
 	}
+	if !c.Pooled() {
+		c.dense = newDenseGrad(c, p)
+		return
+	}
+	c.arg = make([]uint8, p.Batch*c.k.Windows()*c.OutC)
 	c.partial = make([]float32, c.parts(p.Batch)*(size+c.OutC))
 	if c.Sparse {
 		for range c.scratch {
@@ -88,7 +99,6 @@ func (c *Conv) Plan(p *ir.Program) {
 			c.places = append(c.places, c.k.NewPlaces())
 		}
 	}
-	c.planBackward()
 }
 
 func (c *Conv) planForward() {
@@ -190,6 +200,10 @@ func (c *Conv) SetsGrad() bool { return c.sets }
 // Backward adds to DP and, unless SetsGrad, to DX.
 func (c *Conv) Backward(e *ir.Env[float32]) {
 	c.env = e
+	if c.dense != nil {
+		c.dense.backward(e)
+		return
+	}
 	size := c.Patch() * c.OutC
 	if e.DP[0] != nil {
 		n := c.parts(e.N)
@@ -212,7 +226,12 @@ func (c *Conv) Backward(e *ir.Env[float32]) {
 		}
 	}
 	if e.DX[0] != nil {
-		e.Pool.Run(blocks(c.OutC, channelsPerTask), c.transpose)
-		e.Pool.Run(e.N, c.input)
+		c.scatterInput(e)
 	}
+}
+
+// scatterInput makes the gradient of the input position by position of the output: that of a patch is added to the inputs that it was gathered from.
+func (c *Conv) scatterInput(e *ir.Env[float32]) {
+	e.Pool.Run(blocks(c.OutC, channelsPerTask), c.transpose)
+	e.Pool.Run(e.N, c.input)
 }

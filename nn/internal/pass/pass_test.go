@@ -60,6 +60,8 @@ func models() []*nn.Model {
 		must(nn.Sequential("reshaped", nn.Shape{7, 6, 5, 3}, conv(4, 3, "relu", nil), &layers.Reshape{Target: []int{6, 5, 4, -1}}, layers.NewReLU(),
 			layers.NewMaxPooling3D(2), layers.NewReLU(), &layers.Reshape{Target: []int{3, 2, 2, 2}}, conv(3, 2, "tanh", nil), layers.NewMaxPooling3D(1),
 			&layers.Reshape{Target: []int{1, 2, 1, 3}}, layers.NewActivation("elu"), layers.NewFlatten())),
+		must(nn.Sequential("minimal filtering", nn.Shape{8, 9, 7, 3}, conv(16, 3, "tanh", same), conv(17, 3, "relu", same), layers.NewFlatten())),
+		must(nn.Sequential("minimal filtering of 5", nn.Shape{7, 6, 8, 3}, conv(17, 1, "tanh", nil), conv(18, 5, "relu", same), layers.NewFlatten())),
 		must(nn.Functional("residual", []*nn.Node{input}, []*nn.Node{out})),
 		must(zoo.New("voxnet", nn.Shape{16, 15, 17, 3}, 4)),
 	}

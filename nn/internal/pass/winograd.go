@@ -46,17 +46,23 @@ func useWinograd4(p *ir.Program) {
 		if conv.Kernel[0] == 5 {
 			m = 2
 		}
-		pays := func(g kernel.Geometry) bool {
-			tiles, products := kernel.WinogradTiles(g, conv.Pool, m)
-			rest := ir.Size(g.Out[:]) * g.Taps()
-			if conv.Winograd == 2 {
-				small, few := kernel.WinogradTiles(g, conv.Pool, 2)
-				rest = small * few
-			}
-			return p.Batch*tiles >= minimalTiles && tiles*products < rest
-		}
-		if pays(conv.Geometry) {
+		if pays(p.Batch, conv.Geometry, conv.Pool, m) {
 			conv.Winograd = m
+			conv.WinogradWeights = m
+		}
+		if g, ok := conv.Mirrored(); ok && pays(p.Batch, g, g.Unit(), m) {
+			conv.WinogradInput = m
 		}
 	}
+}
+
+// pays tells whether tiles of m outputs are as many as that, and take fewer products than the direct sum or tiles of 2x2x2 outputs.
+func pays(batch int, g kernel.Geometry, pool kernel.Window, m int) bool {
+	tiles, products := kernel.WinogradTiles(g, pool, m)
+	rest := ir.Size(g.Out[:]) * g.Taps()
+	if g.Kernel[0] == 3 {
+		small, few := kernel.WinogradTiles(g, pool, 2)
+		rest = min(rest, small*few)
+	}
+	return batch*tiles >= minimalTiles && tiles*products < rest
 }
