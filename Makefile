@@ -77,12 +77,13 @@ LENGTH ?= 10m
 live: setup
 	VOXELSTREAM_LIVE=$(LENGTH) go test $(GOFLAGS_TAGS) -count 1 -timeout 0 -v -run '^TestLive$$' ./integration
 
-## parity: PARITY random models (300) of Keras, run here and there; the result goes to docs/reference/parity.md (installs a venv)
+## parity: PARITY random models (300) of Keras, a third as many of ONNX and of PyTorch, run here and there; the result goes to docs/reference/parity.md (installs two venvs, 7 GB)
 PARITY ?= 300
 .PHONY: parity
 parity: setup
 	scripts/python-env build/venv
-	VOXELSTREAM_PYTHON=$(CURDIR)/build/venv/bin/python VOXELSTREAM_PARITY=$(PARITY) go test -count 1 -timeout 60m ./nn/parity -update
+	scripts/python-env build/torch scripts/torch-requirements.txt
+	VOXELSTREAM_PYTHON=$(CURDIR)/build/venv/bin/python VOXELSTREAM_TORCH=$(CURDIR)/build/torch/bin/python VOXELSTREAM_PARITY=$(PARITY) go test -count 1 -timeout 60m ./nn/parity -update
 
 ## bench: our own benchmarks
 .PHONY: bench

@@ -54,10 +54,7 @@ type entry struct {
 	// rounding decides on which number is the largest.
 	Tied bool `json:"tied"`
 	// Layers are those of the model, with the options that were set.
-	Layers []struct {
-		Class   string   `json:"class"`
-		Options []string `json:"options"`
-	} `json:"layers"`
+	Layers []labeled `json:"layers"`
 }
 
 // TestKeras makes random models with Keras and compares them here, then has Keras load what we write.
@@ -102,12 +99,18 @@ func folder(t *testing.T, name string) string {
 	return dir
 }
 
-// python runs a script of this folder.
+// python runs a script of this folder with Keras and ONNX Runtime.
 func python(t *testing.T, script string, args ...string) {
 	t.Helper()
-	path := os.Getenv("VOXELSTREAM_PYTHON")
+	run(t, "VOXELSTREAM_PYTHON", script, args...)
+}
+
+// run runs a script of this folder by the Python that a variable names.
+func run(t *testing.T, variable, script string, args ...string) {
+	t.Helper()
+	path := os.Getenv(variable)
 	if path == "" {
-		t.Skip("set VOXELSTREAM_PYTHON to a Python with keras and tensorflow-cpu to compare with the real Keras; make parity does")
+		t.Skipf("set %s to a Python with what %s imports; make parity does", variable, script)
 	}
 	cmd := exec.CommandContext(t.Context(), path, append([]string{script}, args...)...)
 	cmd.Env = append(os.Environ(), "KERAS_BACKEND=tensorflow", "TF_CPP_MIN_LOG_LEVEL=3")

@@ -31,44 +31,50 @@ func (c *comparison) report(t *testing.T) {
 		"random numbers, or have (%d) a window with two largest numbers, of which TensorFlow on a CPU gives each the whole gradient, or rounding decides."+
 		"\n\n",
 		len(c.manifest.Models), c.manifest.Keras, c.manifest.TensorFlow, trained, c.manifest.Steps, tied)
-	b.WriteString("| Compared | arrays | median | 99% below | largest |\n|---|---|---|---|---|\n")
-	for _, kind := range []string{"predictions", "predictions without passes", "loss", "gradients", "weights", "way back"} {
-		d := slices.Sorted(slices.Values(c.worst[kind]))
-		if len(d) == 0 {
-			continue
-		}
-		fmt.Fprintf(&b, "| %s | %d | %.1e | %.1e | %.1e |\n", kind, len(d), d[len(d)/2], d[len(d)*99/100], d[len(d)-1])
+	c.table(&b)
+	var layers []labeled
+	for _, e := range c.manifest.Models {
+		layers = append(layers, e.Layers...)
 	}
-	counts, options := c.coverage()
-	b.WriteString("\n| Layer | times | with options |\n|---|---|---|\n")
-	for _, class := range slices.Sorted(maps.Keys(counts)) {
-		var list []string
-		for _, o := range slices.Sorted(maps.Keys(options[class])) {
-			list = append(list, fmt.Sprintf("%s %d", o, options[class][o]))
-		}
-		fmt.Fprintf(&b, "| %s | %d | %s |\n", class, counts[class], strings.Join(list, ", "))
-	}
+	coverage(&b, layers)
 	fmt.Println(b.String())
 	if *update && !t.Failed() {
 		writeSection(t, "keras", b.String())
 	}
 }
 
-// coverage counts how often each layer occurred, and each of its options.
-func (c *comparison) coverage() (counts map[string]int, options map[string]map[string]int) {
-	counts, options = map[string]int{}, map[string]map[string]int{}
-	for _, e := range c.manifest.Models {
-		for _, l := range e.Layers {
-			counts[l.Class]++
-			if options[l.Class] == nil {
-				options[l.Class] = map[string]int{}
-			}
-			for _, o := range l.Options {
-				options[l.Class][o]++
-			}
+// table writes how far apart the sides are.
+func (c *comparison) table(b *strings.Builder) {
+	b.WriteString("| Compared | arrays | median | 99% below | largest |\n|---|---|---|---|---|\n")
+	for _, kind := range []string{"predictions", "predictions without passes", "loss", "gradients", "weights", "way back"} {
+		if d := slices.Sorted(slices.Values(c.worst[kind])); len(d) > 0 {
+			fmt.Fprintf(b, "| %s | %d | %.1e | %.1e | %.1e |\n", kind, len(d), d[len(d)/2], d[len(d)*99/100], d[len(d)-1])
 		}
 	}
-	return counts, options
+}
+
+// labeled is a layer of a random model: its class, and the options that were set.
+type labeled struct {
+	Class   string   `json:"class"`
+	Options []string `json:"options"`
+}
+
+// coverage writes how often each layer occurred, and each of its options.
+func coverage(b *strings.Builder, layers []labeled) {
+	counts, options := map[string]int{}, map[string]map[string]int{}
+	for _, l := range layers {
+		counts[l.Class]++
+		if options[l.Class] == nil {
+			options[l.Class] = map[string]int{}
+		}
+		for _, o := range l.Options {
+			options[l.Class][o]++
+		}
+	}
+	b.WriteString("\n| Layer | times | with options |\n|---|---|---|\n")
+	for _, class := range slices.Sorted(maps.Keys(counts)) {
+		fmt.Fprintf(b, "| %s | %d | %s |\n", class, counts[class], listed(options[class]))
+	}
 }
 
 // writeSection puts text between the marks of that name on the reference page.

@@ -21,7 +21,8 @@ const maxConfigFile = 1 << 20
 
 // otherNames are environment variables that begin with EnvPrefix and set no key.
 var otherNames = []string{
-	EnvPrefix + "CONFIG", EnvPrefix + "SAMPLES", EnvPrefix + "PYTHON", EnvPrefix + "REAL_KAFKA", EnvPrefix + "NOHDF5", EnvPrefix + "TIER",
+	EnvPrefix + "CONFIG", EnvPrefix + "SAMPLES", EnvPrefix + "PYTHON", EnvPrefix + "TORCH", EnvPrefix + "PARITY", EnvPrefix + "PARITY_DIR",
+	EnvPrefix + "REAL_KAFKA", EnvPrefix + "NOHDF5", EnvPrefix + "TIER",
 }
 
 // Override is a key that was set by a flag.

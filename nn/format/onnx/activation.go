@@ -1,10 +1,12 @@
 package onnx
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
 
+	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/nn/layers"
 )
 
@@ -15,20 +17,73 @@ func function(name string) func(o *operation) (*value, error) {
 	}
 }
 
-func scaled(o *operation, name string, otherwise float64) (*value, error) {
-	a := layers.NewActivation(name)
-	a.Alpha = o.float("alpha", otherwise)
-	if name == "elu" {
-		l, err := layers.FromConfig("ELU", map[string]any{"alpha": a.Alpha})
+func elu(o *operation) (*value, error) {
+	l, err := layers.FromConfig("ELU", map[string]any{"alpha": o.float("alpha", 1)})
+	if err != nil {
+		return nil, err
+	}
+	return o.layer(l, o.in[0].last, o.in[0].node)
+}
+
+// celu is alpha celu(x / alpha), of Keras's, whose alpha is 1.
+func celu(o *operation) (*value, error) {
+	alpha := o.float("alpha", 1)
+	if alpha == 0 {
+		return nil, errors.New("attribute \"alpha\" is 0")
+	}
+	return o.between(layers.NewActivation("celu"), 1/alpha, 0, alpha, 0)
+}
+
+// between puts a layer on scale x + offset and takes outScale, outOffset of what it makes.
+func (o *operation) between(l nn.Layer, scale, offset, outScale, outOffset float64) (*value, error) {
+	v := o.in[0]
+	for _, step := range []nn.Layer{rescaling(scale, offset), l, rescaling(outScale, outOffset)} {
+		if step == nil {
+			continue
+		}
+		out, err := o.layer(step, v.last, v.node)
 		if err != nil {
 			return nil, err
 		}
-		return o.layer(l, o.in[0].last, o.in[0].node)
+		v = out
 	}
-	if a.Alpha != 1 {
-		return nil, fmt.Errorf("attribute \"alpha\" is %g, want 1", a.Alpha)
+	return v, nil
+}
+
+// rescaling is nil where it would change nothing.
+func rescaling(scale, offset float64) nn.Layer {
+	if scale == 1 && offset == 0 {
+		return nil
 	}
-	return o.layer(a, o.in[0].last, o.in[0].node)
+	return &layers.Rescaling{Scale: []float64{scale}, Offset: []float64{offset}}
+}
+
+// softplus is itself where PyTorch's newer exporter takes the input instead from 20 on, which it is there but for rounding.
+func softplus(o *operation) (*value, error) {
+	x, where := o.proto.Input[0], o.reader("Where", 3)
+	if where != nil && where.Input[1] == x {
+		greater := o.producers[where.Input[0]]
+		if greater == nil || greater.GetOpType() != "Greater" || len(greater.Input) != 2 || greater.Input[0] != x || !o.has(greater, 20) {
+			return nil, errors.New("the operator Where is supported in softplus(x) for x below 20 alone")
+		}
+		o.absorb(greater, where)
+	}
+	return function("softplus")(o)
+}
+
+// absolute reads x / (1 + |x|), which is all that PyTorch's newer exporter makes of softsign.
+func absolute(o *operation) (*value, error) {
+	unsupported := errors.New("the operator is supported in x / (1 + |x|) alone")
+	add := o.reader("Add", 2)
+	if add == nil {
+		return nil, unsupported
+	}
+	div := o.of(add).reader("Div", 2)
+	if div == nil || !o.has(add, 1) || div.Input[0] != o.proto.Input[0] {
+		return nil, unsupported
+	}
+	o.absorb(add, div)
+	return function("softsign")(o)
 }
 
 func leakyReLU(o *operation) (*value, error) {
@@ -44,10 +99,62 @@ func selu(o *operation) (*value, error) {
 }
 
 func gelu(o *operation) (*value, error) {
-	if approximate := o.text("approximate", "none"); approximate != "none" {
-		return nil, fmt.Errorf("attribute \"approximate\" is %q, want none", approximate)
+	switch approximate := o.text("approximate", "none"); approximate {
+	case "none":
+		return function("gelu")(o)
+	case "tanh":
+		return geluByTanh(o)
+	default:
+		return nil, fmt.Errorf("attribute \"approximate\" is %q, want none or tanh", approximate)
 	}
-	return function("gelu")(o)
+}
+
+// geluByTanh is x sigmoid(2 sqrt(2/pi) (x + .044715 x^3)), the approximation of Hendrycks & Gimpel 2016 without its tanh, of layers that there are: Keras
+// has no name for it.
+func geluByTanh(o *operation) (*value, error) {
+	scale := 2 * math.Sqrt(2/math.Pi)
+	x, last := o.in[0].node, o.in[0].last
+	y := x
+	for _, step := range []struct {
+		layer nn.Layer
+		withX bool
+	}{
+		{layers.NewMerge("Multiply"), true},
+		{rescaling(.044715*scale, scale), false},
+		{layers.NewMerge("Multiply"), true},
+		{layers.NewActivation("sigmoid"), false},
+		{layers.NewMerge("Multiply"), true},
+	} {
+		in := []*nn.Node{y}
+		if step.withX {
+			in = []*nn.Node{x, y}
+		}
+		v, err := o.layer(step.layer, last, in...)
+		if err != nil {
+			return nil, err
+		}
+		y = v.node
+	}
+	return &value{node: y, last: last}, nil
+}
+
+// errorFunction reads x (1 + erf(x / sqrt(2))) / 2, which exporters made of gelu before ONNX had it.
+func errorFunction(o *operation) (*value, error) {
+	unsupported := errors.New("the operator is supported in x (1 + erf(x / sqrt(2))) / 2 alone")
+	div, add := o.producers[o.proto.Input[0]], o.reader("Add", 2)
+	if div == nil || div.GetOpType() != "Div" || len(div.Input) != 2 || add == nil {
+		return nil, unsupported
+	}
+	v, times := o.values[div.Input[0]], o.of(add).reader("Mul", 2)
+	if v == nil || v.node == nil || v.view != nil || times == nil || !slices.Contains(times.Input, div.Input[0]) {
+		return nil, unsupported
+	}
+	half := o.of(times).reader("Mul", 2)
+	if half == nil || !o.has(div, math.Sqrt2) || !o.has(add, 1) || !o.has(half, .5) {
+		return nil, unsupported
+	}
+	o.absorb(add, times, half)
+	return o.layer(layers.NewActivation("gelu"), v.last, v.node)
 }
 
 func hardSigmoid(o *operation) (*value, error) {
@@ -58,7 +165,7 @@ func hardSigmoid(o *operation) (*value, error) {
 	return function("hard_sigmoid")(o)
 }
 
-// clip reads the bounds of a rectifier: 0 and what is above.
+// clip is a rectifier with an upper bound, where its bounds are not 0 and above on shifted numbers.
 func clip(o *operation) (*value, error) {
 	least, most := o.float("min", math.Inf(-1)), o.float("max", math.Inf(1))
 	for k, bound := range []*float64{&least, &most} {
@@ -70,14 +177,16 @@ func clip(o *operation) (*value, error) {
 			*bound = float64(t.floats[0])
 		}
 	}
-	if least != 0 || !(most > 0) {
-		return nil, fmt.Errorf("found bounds %g and %g, want 0 and what is above", least, most)
-	}
 	r := layers.NewReLU()
-	if most < math.MaxFloat32 {
-		r.Max = most
+	switch {
+	case !(least < most) || least < -math.MaxFloat32:
+		return nil, fmt.Errorf("found bounds %g and %g, want a lower one, and it below the upper", least, most)
+	case least == -1 && most == 1:
+		return function("hard_tanh")(o)
+	case most < math.MaxFloat32:
+		r.Max = most - least
 	}
-	return o.layer(r, o.in[0].last, o.in[0].node)
+	return o.between(r, 1, -least, 1, least)
 }
 
 // prelu reads slopes whose shape, aligned at the right, is that of a sample, or 1 along axes that share them.

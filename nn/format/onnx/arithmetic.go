@@ -55,6 +55,12 @@ func (o *operation) arithmetic(class string, right, left func(c float64) (scale,
 	if c.floats == nil {
 		return nil, errors.New("the constant holds whole numbers, want floats")
 	}
+	if class == "Multiply" && o.factor(x, 0, c) {
+		return x, nil
+	}
+	if class == "Add" && o.factor(x, 1, c) {
+		return &value{node: x.node, last: x.last}, nil
+	}
 	node, last := x.node, x.last
 	if len(c.floats) > 1 {
 		// Aligned at the right, the one axis that is not 1 has to be that of the channels, which is the last here.

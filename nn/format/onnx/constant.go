@@ -3,6 +3,7 @@ package onnx
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // fold computes constants, and the shapes that exporters compute to keep the batch open; nil where there is nothing to fold.
@@ -15,8 +16,10 @@ func (o *operation) fold() (*value, error) {
 	case "Constant":
 		return o.constant()
 	case "Shape":
-		if v := o.in[0]; len(o.in) == 1 && len(o.attributes) == 0 {
-			shape := whole(v.shape())
+		if len(o.in) == 1 {
+			shape := whole(o.in[0].shape())
+			start, end := within(o.integer("start", 0), len(shape)), within(o.integer("end", len(shape)), len(shape))
+			shape = shape[min(start, end):end]
 			return constant(shape, len(shape))
 		}
 	}
@@ -28,8 +31,7 @@ func (o *operation) fold() (*value, error) {
 	if len(o.in) == 0 {
 		return nil, nil
 	}
-	first := o.in[0].constant
-	switch o.proto.GetOpType() {
+	switch first := o.in[0].constant; o.proto.GetOpType() {
 	case "Identity":
 		return o.in[0], nil
 	case "Cast":
@@ -59,8 +61,58 @@ func (o *operation) fold() (*value, error) {
 		if len(all) > 0 && len(all) <= 2*maxAxes {
 			return constant(all, len(all))
 		}
+	case "ConstantOfShape":
+		fill, err := readTensor(o.attribute("value").GetT())
+		if n := first.ints; err == nil && len(n) == 1 && n[0] >= 0 && n[0] <= 2*maxAxes && len(fill.ints) == 1 {
+			return constant(slices.Repeat(fill.ints, int(n[0])), int(n[0]))
+		}
+	case "Reshape", "Slice", "Transpose":
+		return o.pairs(first)
 	}
 	return nil, nil
+}
+
+// pairs does to whole numbers what exporters make ONNX's order of padding with out of PyTorch's: they are reshaped to pairs, [n,2], whose order is turned round;
+// they are transposed, and reshaped to a vector again.
+func (o *operation) pairs(t *tensor) (*value, error) {
+	n := len(t.ints) / 2
+	isPairs := slices.Equal(t.dims, []int{n, 2})
+	out := &tensor{dims: t.dims, ints: slices.Clone(t.ints)}
+	kind := o.proto.GetOpType()
+	var numbers []int64 // of the second input
+	if len(o.in) > 1 {
+		numbers = o.in[1].constant.ints
+	}
+	switch {
+	case n == 0 || n > maxAxes || len(t.ints)%2 != 0:
+		return nil, nil
+	case kind == "Reshape" && slices.Equal(numbers, []int64{-1, 2}):
+		out.dims = []int{n, 2}
+	case kind == "Reshape" && slices.Equal(numbers, []int64{-1}):
+		out.dims = []int{2 * n}
+	case kind == "Slice" && isPairs && len(o.in) == 5 && slices.Equal(numbers, []int64{-1}) && slices.Equal(o.in[3].constant.ints, []int64{0}) &&
+		slices.Equal(o.in[4].constant.ints, []int64{-1}) && len(o.in[2].constant.ints) == 1 && o.in[2].constant.ints[0] < -int64(n):
+		for i := range n {
+			copy(out.ints[2*i:], t.ints[2*(n-1-i):][:2])
+		}
+	case kind == "Transpose" && isPairs:
+		out.dims = []int{2, n}
+		for i := range n {
+			out.ints[i], out.ints[n+i] = t.ints[2*i], t.ints[2*i+1]
+		}
+	default:
+		return nil, nil
+	}
+	o.attributes = nil
+	return &value{constant: out}, nil
+}
+
+// within is a position among n, which may be counted from the end, or lie outside.
+func within(at, n int) int {
+	if at < 0 {
+		at += n
+	}
+	return min(max(at, 0), n)
 }
 
 // shape is that of a value in the file, -1 for the batch.

@@ -252,8 +252,8 @@ func globalPool(o *operation, average, keep bool) (*value, error) {
 	return o.layer(&layers.GlobalPooling3D{Average: average, KeepDims: keep}, keep, x)
 }
 
-// reduceMean is a global pooling where it goes over depth, height and width.
-func reduceMean(o *operation) (*value, error) {
+// reduce is a global pooling where it goes over depth, height and width.
+func reduce(o *operation, average bool) (*value, error) {
 	axes, err := o.list("axes", 1)
 	if err != nil {
 		return nil, err
@@ -265,8 +265,9 @@ func reduceMean(o *operation) (*value, error) {
 		}
 	}
 	slices.Sort(axes)
+	o.integer("noop_with_empty_axes", 0) // there are axes, or it is an error
 	if keep := o.integer("keepdims", 1); rank == 5 && slices.Equal(axes, []int{2, 3, 4}) {
-		return globalPool(o, true, keep != 0)
+		return globalPool(o, average, keep != 0)
 	}
 	return nil, fmt.Errorf("found axes %v of %d, want depth, height and width of a volume: [2 3 4]", axes, rank)
 }

@@ -66,24 +66,19 @@ func matMul(o *operation) (*value, error) {
 
 // followingBias takes the constant that the one reader of the output adds to it, if it is a vector of n.
 func (o *operation) followingBias(n int) []float32 {
-	if len(o.proto.Output) == 0 {
+	add := o.reader("Add", 2)
+	if add == nil {
 		return nil
 	}
-	name := o.proto.Output[0]
-	readers := o.readers[name]
-	if len(readers) != 1 || readers[0] == nil || readers[0].GetOpType() != "Add" || len(readers[0].Input) != 2 || len(readers[0].Output) != 1 {
-		return nil
-	}
-	other := readers[0].Input[0]
-	if other == name {
-		other = readers[0].Input[1]
+	other := add.Input[0]
+	if other == o.proto.Output[0] {
+		other = add.Input[1]
 	}
 	v := o.values[other]
 	if v == nil || v.constant == nil || !slices.Equal(v.constant.dims, []int{n}) || v.constant.floats == nil {
 		return nil
 	}
-	o.absorbed[readers[0]] = true
-	o.proto.Output[0] = readers[0].Output[0]
+	o.absorb(add)
 	return v.constant.floats
 }
 

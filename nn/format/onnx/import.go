@@ -3,6 +3,7 @@ package onnx
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -19,6 +20,12 @@ type value struct {
 	last bool
 	// other is the node that holds the same in the other order, once there is one.
 	other *nn.Node
+	// from is the value of which a Reshape made this one.
+	from *value
+	// view is the shape that the file gives to a normalised volume before it reshapes it back; nil for others.
+	view []int
+	// bare is the normalisation that computes the value and has no factors yet: a product and a sum may give them.
+	bare *layers.GroupNormalization
 }
 
 // importer makes a model of a graph.
@@ -28,16 +35,24 @@ type importer struct {
 	values map[string]*value
 	// readers are the nodes that read a name; the graph's output counts as one, nil.
 	readers map[string][]*onnxpb.Node
+	// producers are the nodes that compute a name.
+	producers map[string]*onnxpb.Node
 	// absorbed are nodes that another has computed already.
 	absorbed map[*onnxpb.Node]bool
 	taken    map[string]bool // names of layers
 }
 
 func newImporter(g *onnxpb.Graph) *importer {
-	i := &importer{graph: g, values: map[string]*value{}, readers: map[string][]*onnxpb.Node{}, absorbed: map[*onnxpb.Node]bool{}, taken: map[string]bool{}}
+	i := &importer{
+		graph: g, values: map[string]*value{}, readers: map[string][]*onnxpb.Node{}, producers: map[string]*onnxpb.Node{},
+		absorbed: map[*onnxpb.Node]bool{}, taken: map[string]bool{},
+	}
 	for _, n := range g.Node {
 		for _, in := range n.Input {
 			i.readers[in] = append(i.readers[in], n)
+		}
+		for _, out := range n.Output {
+			i.producers[out] = n
 		}
 	}
 	for _, out := range g.Output {
@@ -61,8 +76,16 @@ func (i *importer) model() (*nn.Model, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, n := range i.graph.Node { // those that follow a node are looked at ahead
+		if n.GetOpType() != "Constant" {
+			continue
+		}
+		if err := i.add(n); err != nil {
+			return nil, fmt.Errorf("node %q (Constant): %w", n.GetName(), err)
+		}
+	}
 	for _, n := range i.graph.Node {
-		if i.absorbed[n] {
+		if i.absorbed[n] || n.GetOpType() == "Constant" {
 			continue
 		}
 		if err := i.add(n); err != nil {
@@ -131,6 +154,13 @@ func (i *importer) add(n *onnxpb.Node) error {
 		if v == nil && name != "" {
 			return fmt.Errorf("it reads %q, which no node before it computes", name)
 		}
+		if v != nil && v.view != nil && n.GetOpType() != "Reshape" && n.GetOpType() != "Shape" {
+			node, err := i.plain(v)
+			if err != nil {
+				return err
+			}
+			v = &value{node: node}
+		}
 		o.in = append(o.in, v)
 	}
 	for len(o.in) > 0 && o.in[len(o.in)-1] == nil {
@@ -177,6 +207,13 @@ func (i *importer) apply(l nn.Layer, name string, in ...*nn.Node) (*nn.Node, err
 
 // plain is the node that holds a value in the file's order.
 func (i *importer) plain(v *value) (*nn.Node, error) {
+	if v.view != nil {
+		node, err := i.plain(&value{node: v.node, last: v.last})
+		if err != nil {
+			return nil, err
+		}
+		return i.apply(&layers.Reshape{Target: v.view}, "view", node)
+	}
 	if !v.last {
 		return v.node, nil
 	}
@@ -212,6 +249,9 @@ func (i *importer) channelsLast(v *value) (*nn.Node, error) {
 
 // fileShape is the shape of a sample as the file has it.
 func (v *value) fileShape() []int {
+	if v.view != nil {
+		return slices.Clone(v.view)
+	}
 	s := slices.Clone([]int(v.node.Shape))
 	if v.last {
 		s = []int{s[3], s[0], s[1], s[2]}
@@ -252,6 +292,37 @@ func (o *operation) run() (*value, error) {
 		return nil, fmt.Errorf("attribute %q is not supported", name)
 	}
 	return out, nil
+}
+
+// reader is the one node that reads the operation's output, where it is an operator of that kind with so many inputs; else nil.
+func (o *operation) reader(kind string, inputs int) *onnxpb.Node {
+	if len(o.proto.Output) == 0 {
+		return nil
+	}
+	all := o.readers[o.proto.Output[0]]
+	if len(all) != 1 || all[0] == nil || all[0].GetOpType() != kind || len(all[0].Input) != inputs || len(all[0].Output) != 1 {
+		return nil
+	}
+	return all[0]
+}
+
+// of is the operation of another node, for a look ahead.
+func (i *importer) of(n *onnxpb.Node) *operation { return &operation{importer: i, proto: n} }
+
+// has tells whether one of a node's inputs is a constant of that one number.
+func (i *importer) has(n *onnxpb.Node, want float64) bool {
+	return slices.ContainsFunc(n.Input, func(name string) bool {
+		v := i.values[name]
+		return v != nil && v.constant != nil && len(v.constant.floats) == 1 && math.Abs(float64(v.constant.floats[0])-want) < 1e-6
+	})
+}
+
+// absorb says that the operation computes what nodes after it make of its output, each of that of the one before.
+func (o *operation) absorb(nodes ...*onnxpb.Node) {
+	for _, n := range nodes {
+		o.absorbed[n] = true
+		o.proto.Output[0] = n.Output[0]
+	}
 }
 
 // attribute takes an attribute; nil where it is absent.

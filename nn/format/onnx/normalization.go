@@ -3,6 +3,7 @@ package onnx
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/nn/layers"
@@ -77,6 +78,9 @@ func layerNormalization(o *operation) (*value, error) {
 
 // groupNormalization reads InstanceNormalization too, with a group for each channel.
 func groupNormalization(o *operation) (*value, error) {
+	if v := o.in[0]; len(v.node.Shape) == 2 && v.from != nil && len(v.from.fileShape()) == 4 && o.proto.GetOpType() == "InstanceNormalization" {
+		return groupsOfChannels(o)
+	}
 	x, last, c, err := o.channels()
 	if err != nil {
 		return nil, err
@@ -104,4 +108,55 @@ func groupNormalization(o *operation) (*value, error) {
 		return nil, err
 	}
 	return v.fill(gamma, beta), nil
+}
+
+// groupsOfChannels reads what PyTorch writes for a group normalisation: a volume is reshaped to [groups, the rest], each group is normalised, and the result
+// is reshaped back; after that come a product and a sum with the factors.
+func groupsOfChannels(o *operation) (*value, error) {
+	v := o.in[0]
+	groups, channels := v.node.Shape[0], v.from.fileShape()[0]
+	if channels%groups != 0 {
+		return nil, fmt.Errorf("found %d groups, want a divisor of the %d channels", groups, channels)
+	}
+	for k, want := range []float32{1, 0} {
+		factors, err := o.vector(k+1, groups)
+		if err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(factors, func(f float32) bool { return f != want }) {
+			return nil, fmt.Errorf("input %d of a volume in groups holds %v, want each %g", k+1, factors, want)
+		}
+	}
+	x, err := o.channelsLast(v.from)
+	if err != nil {
+		return nil, err
+	}
+	n := layers.NewGroupNormalization(groups)
+	n.Epsilon = o.float("epsilon", 1e-5)
+	out, err := o.layer(n, true, x)
+	if err != nil {
+		return nil, err
+	}
+	copy(n.Params[0].Value, slices.Repeat([]float32{1}, channels))
+	out.view, out.bare = v.node.Shape, n
+	return out, nil
+}
+
+// factor gives a bare normalisation its factor for each channel (parameter 0) or its summand (parameter 1); false where the value is none, or where
+// something else reads it too.
+func (o *operation) factor(x *value, parameter int, c *tensor) bool {
+	if x.bare == nil || len(c.dims) < 4 {
+		return false
+	}
+	for k, v := range o.in {
+		if v == x && len(o.readers[o.proto.Input[k]]) > 1 {
+			return false
+		}
+	}
+	p := x.bare.Params[parameter]
+	if len(c.floats) != len(p.Value) || c.dims[len(c.dims)-4] != len(p.Value) {
+		return false
+	}
+	copy(p.Value, c.floats)
+	return true
 }

@@ -42,7 +42,18 @@ func reshape(o *operation) (*value, error) {
 			target[k] = have[k]
 		}
 	}
-	return o.shaped(target)
+	if v := o.in[0]; v.view != nil && slices.Equal(target, (&value{node: v.node, last: v.last}).fileShape()) {
+		back := &value{node: v.node, last: v.last}
+		if len(o.readers[o.proto.Input[0]]) == 1 {
+			back.bare = v.bare
+		}
+		return back, nil
+	}
+	out, err := o.shaped(target)
+	if err == nil {
+		out.from = o.in[0]
+	}
+	return out, err
 }
 
 // shaped gives the input another shape, in the file's order.

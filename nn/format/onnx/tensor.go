@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -48,6 +49,9 @@ func dimensions(sizes []int64) (dims []int, n int, err error) {
 
 // readTensor converts a tensor of the file; float16, bfloat16 and double become float32, 32-bit whole numbers 64-bit ones.
 func readTensor(p *onnxpb.Tensor) (*tensor, error) {
+	if p == nil {
+		return nil, errors.New("a tensor is missing")
+	}
 	if p.GetDataLocation() == onnxpb.Tensor_EXTERNAL {
 		return nil, fmt.Errorf("tensor %q: its data lies in another file; save the model with the data inside", p.GetName())
 	}
