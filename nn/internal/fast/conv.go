@@ -26,7 +26,8 @@ type Conv struct {
 	WinogradInput, WinogradWeights int
 
 	k        *kernel.Conv
-	norm     *folded
+	norm     *folded // applied to the outputs
+	rescaled *rescaled
 	env      *ir.Env[float32]
 	arg      []uint8
 	scratch  [][]float32
@@ -64,9 +65,14 @@ func (c *Conv) parts(n int) int {
 
 // prepare makes the memory of the forward pass.
 func (c *Conv) prepare(p *ir.Program) {
-	c.k = kernel.NewConv(c.Geometry, c.Pool, c.ReLU)
+	relu := c.ReLU
+	if c.Norm != nil && !c.ReLU && !c.Pooled() {
+		c.rescaled, relu = newRescaled(c), c.NormReLU
+	} else {
+		c.norm = newFolded(c.Norm)
+	}
+	c.k = kernel.NewConv(c.Geometry, c.Pool, relu)
 	c.scratch = workers(p, c.k.ScratchLen())
-	c.norm = newFolded(c.Norm)
 	if c.Winograd > 0 {
 		c.planMinimal(p)
 	} else {
@@ -106,16 +112,17 @@ func (c *Conv) planForward() {
 	c.forward = func(worker, task int) {
 		e := c.env
 		lo, hi := block(e.N*k.Windows(), c.taskSize, task)
-		k.Forward(e.Y, c.arg, e.X[0], e.P[0], c.bias(e), lo, hi, c.scratch[worker])
+		k.Forward(e.Y, c.arg, e.X[0], c.weights(e), c.bias(e), lo, hi, c.scratch[worker])
 		c.finish(e.Y[lo*c.OutC : hi*c.OutC])
 	}
 }
 
 // finish applies what follows the pooling.
 func (c *Conv) finish(y []float32) {
-	if c.norm != nil {
-		c.norm.apply(y)
+	if c.norm == nil {
+		return
 	}
+	c.norm.apply(y)
 	if c.NormReLU {
 		kernel.Rectify(y)
 	}
@@ -178,16 +185,35 @@ func (c *Conv) Forward(e *ir.Env[float32]) {
 	e.Pool.Run(blocks(windows, c.taskSize), c.forward)
 }
 
-// setNorm computes the factors of Norm, whose parameters follow the convolution's.
+// setNorm computes the factors of Norm.
 func (c *Conv) setNorm(e *ir.Env[float32]) {
-	if c.norm != nil {
-		_, _, moving := c.Norm.Params()
-		c.norm.set(e.P[len(e.P)-moving-2:])
+	if c.rescaled != nil {
+		c.rescaled.update(c, e)
 	}
+	if c.norm != nil {
+		c.norm.set(c.normParams(e))
+	}
+}
+
+// normParams returns the parameters of Norm, which follow the convolution's.
+func (c *Conv) normParams(e *ir.Env[float32]) [][]float32 {
+	_, _, moving := c.Norm.Params()
+	return e.P[len(e.P)-moving-2:]
+}
+
+// weights returns the weights, rescaled where a normalisation is folded into them.
+func (c *Conv) weights(e *ir.Env[float32]) []float32 {
+	if c.rescaled != nil {
+		return c.rescaled.weights
+	}
+	return e.P[0]
 }
 
 // bias returns the bias, or nil.
 func (c *Conv) bias(e *ir.Env[float32]) []float32 {
+	if c.rescaled != nil {
+		return c.rescaled.bias
+	}
 	if c.Bias {
 		return e.P[1]
 	}

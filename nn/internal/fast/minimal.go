@@ -49,7 +49,7 @@ func (c *Conv) planMinimal(p *ir.Program) {
 	m.scratch = workers(p, max(m.k.TileScratchLen(), m.k.WeightScratchLen()))
 	m.transform = func(worker, task int) {
 		lo, hi := block(c.InC, inputsPerTask, task)
-		m.k.Weights(m.u, c.env.P[0], lo, hi, m.scratch[worker])
+		m.k.Weights(m.u, c.weights(c.env), lo, hi, m.scratch[worker])
 	}
 	c.forward = func(worker, task int) {
 		e := c.env
@@ -67,7 +67,7 @@ func (c *Conv) tileIsWindow() bool { return c.Pooled() && c.Winograd == c.Pool.S
 func (c *Conv) forwardMinimal(e *ir.Env[float32]) {
 	m := &c.minimal
 	// In training the weights change with each step.
-	if e.Train || m.weights.update(e.P[0]) {
+	if e.Train || m.weights.update(c.weights(e)) {
 		e.Pool.Run(blocks(c.InC, inputsPerTask), m.transform)
 		if e.Train {
 			m.weights.values = nil

@@ -102,8 +102,11 @@ type Normalisation struct {
 // NewNormalisation allocates factors for c channels.
 func NewNormalisation(c int) *Normalisation {
 	all := make([]float32, 4*c)
-	return &Normalisation{Scale: all[:c:c], Shift: all[c : 2*c : 2*c], Mean: all[2*c : 3*c : 3*c], InvStd: all[3*c:]}
+	return &Normalisation{Scale: all[: c : 2*c], Shift: all[c : 2*c : 2*c], Mean: all[2*c : 3*c : 3*c], InvStd: all[3*c:]}
 }
+
+// Both returns the scales, then the shifts.
+func (f *Normalisation) Both() []float32 { return f.Scale[: 2*len(f.Scale) : 2*len(f.Scale)] }
 
 // Set computes the factors for channel j.
 func (f *Normalisation) Set(j int, mean, variance, epsilon float64, gamma, beta float32) {
