@@ -17,11 +17,8 @@ type ReLU struct {
 	forward, backward func(worker, task int)
 }
 
-// pieceLen is how many elements a leaking rectifier takes at a time, a multiple of vectorLen.
-const (
-	pieceLen  = 4096
-	vectorLen = 64
-)
+// vectorLen is the length of the vectors of one value.
+const vectorLen = 64
 
 // Plan makes the operation's memory.
 func (r *ReLU) Plan(p *ir.Program) {
@@ -31,31 +28,28 @@ func (r *ReLU) Plan(p *ir.Program) {
 		r.above, r.below = fill(1-r.Slope), fill(r.Slope)
 		r.scratch = workers(p, pieceLen)
 	}
-	part := func(task int) (lo, hi int) { return pool.Chunk(len(r.env.Y), parts(r.env.N), task) }
-	r.forward = func(worker, task int) {
-		lo, hi := part(task)
-		x, y := r.env.X[0][lo:hi], r.env.Y[lo:hi]
-		copy(y, x)
-		kernel.Rectify(y)
-		r.leak(y, y, x)
+	r.forward = func(_, task int) {
+		for lo, hi := range pieces(len(r.env.Y), task) {
+			x, y := r.env.X[0][lo:hi], r.env.Y[lo:hi]
+			copy(y, x)
+			kernel.Rectify(y)
+			r.leak(y, y, x)
+		}
 	}
 	r.backward = func(worker, task int) {
-		lo, hi := part(task)
-		y, dy, dx := r.env.Y[lo:hi], r.env.DY[lo:hi], r.env.DX[0][lo:hi]
-		for len(y) > 0 {
-			n := min(len(y), pieceLen)
-			to := dx[:n]
+		for lo, hi := range pieces(len(r.env.Y), task) {
+			y, dy, dx := r.env.Y[lo:hi], r.env.DY[lo:hi], r.env.DX[0][lo:hi]
+			to := dx
 			if !r.sets || r.Slope != 0 {
-				to = r.scratch[worker][:n]
+				to = r.scratch[worker][:len(dx)]
 			}
-			kernel.RectifyGrad(to, dy[:n], y[:n])
-			r.leak(to, to, dy[:n])
+			kernel.RectifyGrad(to, dy, y)
+			r.leak(to, to, dy)
 			if r.sets && r.Slope != 0 {
 				copy(dx, to)
 			} else if !r.sets {
-				kernel.Add(to, dx[:n])
+				kernel.Add(to, dx)
 			}
-			y, dy, dx = y[n:], dy[n:], dx[n:]
 		}
 	}
 	if r.scratch == nil && !r.sets {
@@ -87,7 +81,7 @@ func (r *ReLU) leak(dst, rectified, x []float32) {
 // Forward computes Y.
 func (r *ReLU) Forward(e *ir.Env[float32]) {
 	r.env = e
-	e.Pool.Run(parts(e.N), r.forward)
+	e.Pool.Run(tasks(len(e.Y)), r.forward)
 }
 
 // SetsGrad tells whether Backward sets DX.
@@ -99,7 +93,7 @@ func (r *ReLU) Backward(e *ir.Env[float32]) {
 		return
 	}
 	r.env = e
-	e.Pool.Run(parts(e.N), r.backward)
+	e.Pool.Run(tasks(len(e.Y)), r.backward)
 }
 
 // MaxPool is a maximum over windows without padding, where it could not be drawn into a convolution.

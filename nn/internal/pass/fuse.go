@@ -22,7 +22,7 @@ func drawIn(p *ir.Program, take func(n, reader *ir.Node) bool) {
 	}
 }
 
-// fuseReLU draws a rectifier into the convolution or dense layer before it, so that the sums before it are never written. It is exact: the same
+// fuseReLU draws a rectifier into the convolution, dense layer or sum before it, so that the sums before it are never written. It is exact: the same
 // operation on the same number. The maximum of a window and the rectifier may change places, as both are monotonic.
 func fuseReLU(p *ir.Program) {
 	drawIn(p, func(n, reader *ir.Node) bool {
@@ -33,6 +33,8 @@ func fuseReLU(p *ir.Program) {
 		case *fast.Conv:
 			o.ReLU = true
 		case *fast.Dense:
+			o.ReLU = true
+		case *fast.Add:
 			o.ReLU = true
 		default:
 			return false
