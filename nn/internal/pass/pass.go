@@ -24,6 +24,7 @@ var All = []Pass{
 	{"crop-dead", "Leaves out positions that nobody reads.", cropDead},
 	{"kernels", "Uses blocked, parallel operations; without it only the passes before it apply.", useKernels},
 	{"fuse-relu", "Draws rectifiers into convolutions and dense layers.", fuseReLU},
+	{"pool-first", "Pools before it rectifies.", poolFirst},
 	{"fuse-pool", "Draws max pooling into convolutions.", fusePool},
 	{"fold-batchnorm", "Draws batch normalisation into convolutions, for inference.", foldBatchNorm},
 	{"fuse-dropout", "Draws dropout into batch normalisation.", fuseDropout},
