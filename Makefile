@@ -97,11 +97,13 @@ bench-readers: build
 	go build -o build/readers/readers ./bench/readers
 	build/readers/bin/python bench/readers/run.py build/readers/readers
 
-## bench-peers: the network side by side with Keras, ONNX Runtime and OpenVINO, into build/peers.md (installs a venv)
+## bench-peers: the network side by side with Keras, PyTorch, ONNX Runtime and OpenVINO, into docs/performance.md (installs 7 GB of venvs; PEERS="--models tutorial")
+PEERS ?=
 .PHONY: bench-peers
 bench-peers: build
 	scripts/python-env build/peers bench/peers/requirements.txt
-	build/peers/bin/python bench/peers/run.py bin/voxelstream --out build/peers.md
+	scripts/python-env build/torch bench/peers/requirements-torch.txt
+	build/peers/bin/python bench/peers/run.py bin/voxelstream --torch build/torch/bin/python --page docs/performance.md --history bench/history/peers.csv $(PEERS)
 
 ## generate: everything that is generated (config.yaml, reference pages, assembly)
 .PHONY: generate

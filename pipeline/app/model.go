@@ -420,7 +420,7 @@ func (a *App) ModelBench(ctx context.Context, path string, batch int, mode, inpu
 			if err := plan.Forward(batch, true, n); err != nil {
 				return err
 			}
-			gradient(plan, f.labels)
+			gradient(plan, f.labels, len(m.Outputs()[0].Shape) == 1)
 			plan.Backward()
 			adam.Step(plan)
 			return nil
@@ -456,13 +456,20 @@ func (a *App) ModelBench(ctx context.Context, path string, batch int, mode, inpu
 	})
 }
 
-// gradient fills in the derivative of categorical cross-entropy, -1/(p n) at each row's label.
-func gradient(p *nn.Plan, labels []int32) {
+// gradient fills in the derivative of categorical cross-entropy, -1/(p n) at each row's label; where the output is no vector of classes, that of the mean
+// square of all its elements.
+func gradient(p *nn.Plan, labels []int32, classes bool) {
 	out, grad := p.Output(0), p.OutputGrad(0)
-	classes := len(out) / len(labels)
+	if !classes {
+		for i, v := range out {
+			grad[i] = 2 * v / float32(len(out))
+		}
+		return
+	}
+	row := len(out) / len(labels)
 	clear(grad)
 	for i, l := range labels {
-		at := i*classes + int(l)
+		at := i*row + int(l)
 		grad[at] = -1 / (max(out[at], 1e-7) * float32(len(labels)))
 	}
 }
