@@ -71,7 +71,9 @@ func (c *Conv) prepare(p *ir.Program) {
 	} else {
 		c.norm = newFolded(c.Norm)
 	}
-	c.k = kernel.NewConv(c.Geometry, c.Pool, relu)
+	if c.k == nil {
+		c.k = kernel.NewConv(c.Geometry, c.Pool, relu)
+	}
 	c.scratch = workers(p, c.k.ScratchLen())
 	if c.Winograd > 0 {
 		c.planMinimal(p)
@@ -90,11 +92,13 @@ func (c *Conv) Plan(p *ir.Program) {
 	c.sets = alone(p, c)
 	c.planBackward()
 	size := c.Patch() * c.OutC
-	if _, mirrored := c.Mirrored(); !in.NoGrad && (c.Pooled() || !mirrored) {
-		c.wt = make([]float32, size)
-	}
 	if !c.Pooled() {
 		c.dense = newDenseGrad(c, p)
+	}
+	if !in.NoGrad && (c.dense == nil || c.dense.input == nil) {
+		c.wt = make([]float32, size)
+	}
+	if c.dense != nil {
 		return
 	}
 	c.arg = make([]uint8, p.Batch*c.k.Windows()*c.OutC)
@@ -113,7 +117,9 @@ func (c *Conv) planForward() {
 		e := c.env
 		lo, hi := block(e.N*k.Windows(), c.taskSize, task)
 		k.Forward(e.Y, c.arg, e.X[0], c.weights(e), c.bias(e), lo, hi, c.scratch[worker])
-		c.finish(e.Y[lo*c.OutC : hi*c.OutC])
+		if c.norm != nil {
+			c.finish(e.Y[lo*c.OutC : hi*c.OutC])
+		}
 	}
 }
 

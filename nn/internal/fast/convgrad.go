@@ -7,126 +7,150 @@ import (
 )
 
 // denseGrad is the backward pass of a convolution of which every output has a gradient, as nothing is pooled. First the rectifier is taken from the output's
-// gradient, in place, since no one else reads it. The weights' gradient is made by groups of their rows, and that of the input, without stride, by the
-// mirrored convolution, each by minimal filtering where a pass says so.
+// gradient, in place, since no one else reads it. The gradient of the input is made by phases, where there are any; without stride there is one.
 type denseGrad struct {
 	c       *Conv
-	sums    []float32   // of the bias, [parts, OutC]
-	some    [][]float32 // of a few rows, for each thread
-	partial []float32   // of the weights, [weightParts, Patch, OutC]
-	minimal *minimalGrad
-	input   *Conv // the mirrored convolution, nil with stride
-	mirror  []float32
-	env     ir.Env[float32] // its
+	bias    *columnSums
+	weights *weightGrad
+	input   *inputGrad
+	env     ir.Env[float32] // of input
 
-	rectify, weight, add, turn func(worker, task int)
+	rectify func(worker, task int)
+}
+
+func newDenseGrad(c *Conv, p *ir.Program) *denseGrad {
+	d := &denseGrad{c: c, bias: newColumnSums(p, c.OutC), weights: newWeightGrad(c, p)}
+	if !find(p, c).In[0].NoGrad {
+		d.input = newInputGrad(c.Geometry, p, c.WinogradInput, false, !c.sets)
+	}
+	d.env.X, d.env.P = make([][]float32, 1), make([][]float32, 1)
+	d.rectify = func(_, task int) {
+		e := c.env
+		lo, hi := pool.Chunk(e.N, parts(e.N), task)
+		at, end := lo*c.OutLen(), hi*c.OutLen()
+		kernel.RectifyGrad(e.DY[at:end], e.DY[at:end], e.Y[at:end])
+	}
+	return d
+}
+
+func (d *denseGrad) backward(e *ir.Env[float32]) {
+	c := d.c
+	if c.ReLU {
+		e.Pool.Run(parts(e.N), d.rectify)
+	}
+	if c.Bias && e.DP[1] != nil {
+		d.bias.add(e, e.DP[1], e.DY)
+	}
+	if e.DP[0] != nil {
+		d.weights.run(e)
+	}
+	switch {
+	case e.DX[0] == nil:
+	case d.input == nil:
+		c.scatterInput(e)
+	default:
+		d.env.N, d.env.Pool, d.env.X[0], d.env.P[0], d.env.Y = e.N, e.Pool, e.DY, e.P[0], e.DX[0]
+		d.input.run(&d.env)
+	}
+}
+
+// columnSums adds up the rows of an array.
+type columnSums struct {
+	channels int
+	sums     []float32   // [parts, channels]
+	some     [][]float32 // of a few rows, for each thread
+	x        []float32
+
+	sum func(worker, task int)
+}
+
+// biasRows is how many rows are summed before their sum is added to that of others, which rounds less than one after the other.
+const biasRows = 256
+
+func newColumnSums(p *ir.Program, channels int) *columnSums {
+	c := &columnSums{channels: channels, sums: make([]float32, maxParts*channels), some: workers(p, channels)}
+	c.sum = func(worker, task int) {
+		sums := c.sums[task*channels : (task+1)*channels]
+		clear(sums)
+		lo, hi := pool.Chunk(len(c.x)/channels, maxParts, task)
+		for ; lo < hi; lo += biasRows {
+			kernel.ColumnSums(c.some[worker], c.x[lo*channels:min(hi, lo+biasRows)*channels])
+			kernel.Add(c.some[worker], sums)
+		}
+	}
+	return c
+}
+
+// add adds the sum of the rows of x to dst.
+func (c *columnSums) add(e *ir.Env[float32], dst, x []float32) {
+	c.x = x
+	e.Pool.Run(maxParts, c.sum)
+	for i := range maxParts {
+		kernel.Add(c.sums[i*c.channels:(i+1)*c.channels], dst)
+	}
+}
+
+// weightGrad makes the gradient of a convolution's weights, by groups of their rows or by minimal filtering, from the Env of the run: X[0], DY and DP[0].
+type weightGrad struct {
+	c       *Conv
+	env     *ir.Env[float32]
+	partial []float32 // [parts, Patch, OutC]
+	minimal *minimalGrad
+
+	weight, add func(worker, task int)
 }
 
 const (
 	// weightTasks is how many tasks a weight gradient is cut into at least, where there are as many samples.
 	weightTasks = 32
-	// biasRows is how many rows are summed before their sum is added to that of others, which rounds less than one after the other.
-	biasRows = 256
+	// addedPerTask is how many elements of some partial sums one task adds up.
+	addedPerTask = 1 << 13
 )
 
-// weightParts is the number of partial sums of the weights' gradient over n samples.
-func (d *denseGrad) weightParts(n int) int {
-	return min(n, maxParts, blocks(weightTasks, d.c.k.Groups()))
-}
-
-func newDenseGrad(c *Conv, p *ir.Program) *denseGrad {
-	d := &denseGrad{c: c, sums: make([]float32, parts(p.Batch)*c.OutC), some: workers(p, c.OutC)}
+func newWeightGrad(c *Conv, p *ir.Program) *weightGrad {
+	d := &weightGrad{c: c}
 	if c.WinogradWeights > 0 {
 		d.minimal = newMinimalGrad(c, p)
-	} else {
-		d.partial = make([]float32, d.weightParts(p.Batch)*c.Patch()*c.OutC)
+		return d
 	}
-	if g, ok := c.Mirrored(); ok && !find(p, c).In[0].NoGrad {
-		d.mirror = make([]float32, c.Patch()*c.OutC)
-		d.input = &Conv{Geometry: g, Pool: g.Unit(), Winograd: c.WinogradInput}
-		d.input.prepare(p)
-		d.input.k.Accumulate = !c.sets
-	}
-	d.plan()
-	return d
-}
-
-func (d *denseGrad) plan() {
-	c := d.c
-	k, out, size := c.k, c.OutC, c.Patch()*c.OutC
-	d.rectify = func(worker, task int) {
-		e := c.env
-		lo, hi := pool.Chunk(e.N, parts(e.N), task)
-		at, end := lo*c.OutLen(), hi*c.OutLen()
-		if c.ReLU {
-			kernel.RectifyGrad(e.DY[at:end], e.DY[at:end], e.Y[at:end])
-		}
-		if !c.Bias {
-			return
-		}
-		sums := d.sums[task*out : (task+1)*out]
-		clear(sums)
-		for ; at < end; at += biasRows * out {
-			kernel.ColumnSums(d.some[worker], e.DY[at:min(end, at+biasRows*out)])
-			kernel.Add(d.some[worker], sums)
-		}
-	}
+	k, size := c.k, c.Patch()*c.OutC
+	d.partial = make([]float32, d.parts(p.Batch)*size)
 	d.weight = func(worker, task int) {
-		e := c.env
+		e := d.env
 		part, group := task/k.Groups(), task%k.Groups()
-		lo, hi := pool.Chunk(e.N, d.weightParts(e.N), part)
+		lo, hi := pool.Chunk(e.N, d.parts(e.N), part)
 		k.GroupGrad(d.partial[part*size:(part+1)*size], e.X[0], e.DY, group, lo*k.Windows(), hi*k.Windows(), c.scratch[worker])
 	}
 	d.add = func(_, task int) {
-		e := c.env
+		e := d.env
 		lo, hi := block(size, addedPerTask, task)
-		for part := range d.weightParts(e.N) {
-			kernel.Add(d.partial[part*size+lo:part*size+hi], e.DP[0][lo:hi])
-			clear(d.partial[part*size+lo : part*size+hi])
+		for part := range d.parts(e.N) {
+			sums := d.partial[part*size+lo : part*size+hi]
+			kernel.Add(sums, e.DP[0][lo:hi])
+			clear(sums)
 		}
 	}
-	d.turn = func(_, task int) { c.Mirror(d.mirror, c.env.P[0], task) }
+	return d
 }
 
-// addedPerTask is how many elements of some partial sums one task adds up.
-const addedPerTask = 1 << 13
+// parts is the number of partial sums over n samples.
+func (d *weightGrad) parts(n int) int { return min(n, maxParts, blocks(weightTasks, d.c.k.Groups())) }
 
-func (d *denseGrad) backward(e *ir.Env[float32]) {
-	c := d.c
-	size := c.Patch() * c.OutC
-	e.Pool.Run(parts(e.N), d.rectify)
-	if c.Bias && e.DP[1] != nil {
-		for i := range parts(e.N) {
-			kernel.Add(d.sums[i*c.OutC:(i+1)*c.OutC], e.DP[1])
-		}
-	}
-	switch {
-	case e.DP[0] == nil:
-	case d.minimal != nil:
+func (d *weightGrad) run(e *ir.Env[float32]) {
+	d.env = e
+	if d.minimal != nil {
 		d.minimal.run(e)
-	default:
-		e.Pool.Run(d.weightParts(e.N)*c.k.Groups(), d.weight)
-		e.Pool.Run(blocks(size, addedPerTask), d.add)
-	}
-	if e.DX[0] == nil {
 		return
 	}
-	if d.input == nil {
-		c.scatterInput(e)
-		return
-	}
-	e.Pool.Run(c.Taps(), d.turn)
-	if d.env.X == nil {
-		d.env.X, d.env.P = make([][]float32, 1), [][]float32{d.mirror}
-	}
-	d.env.N, d.env.Train, d.env.Pool, d.env.X[0], d.env.Y = e.N, true, e.Pool, e.DY, e.DX[0]
-	d.input.Forward(&d.env)
+	e.Pool.Run(d.parts(e.N)*d.c.k.Groups(), d.weight)
+	e.Pool.Run(blocks(d.c.Patch()*d.c.OutC, addedPerTask), d.add)
 }
 
 // minimalGrad makes the weights' gradient by minimal filtering: the tiles go through it in groups, of each of which first the points are made, tile by tile,
 // and then the products, point by point.
 type minimalGrad struct {
 	c       *Conv
+	env     *ir.Env[float32]
 	k       *kernel.Winograd
 	tiles   int       // of a group at most
 	v, d, u []float32 // the points of inputs and gradients, and the sums of their products
@@ -153,18 +177,19 @@ func newMinimalGrad(c *Conv, p *ir.Program) *minimalGrad {
 	m.points = func(worker, task int) {
 		lo, hi := block(m.n, tilesPerTask, task)
 		for t := lo; t < hi; t++ {
-			m.k.GradPoints(m.v, m.d, c.env.X[0], c.env.DY, m.first+t, t, m.tiles, m.scratch[worker])
+			m.k.GradPoints(m.v, m.d, m.env.X[0], m.env.DY, m.first+t, t, m.tiles, m.scratch[worker])
 		}
 	}
 	m.products = func(_, task int) { m.k.GradProducts(m.u, m.v, m.d, task, m.n, m.tiles) }
 	m.fold = func(worker, task int) {
 		lo, hi := block(c.InC, inputsPerTask, task)
-		m.k.Fold(c.env.DP[0], m.u, lo, hi, m.scratch[worker])
+		m.k.Fold(m.env.DP[0], m.u, lo, hi, m.scratch[worker])
 	}
 	return m
 }
 
 func (m *minimalGrad) run(e *ir.Env[float32]) {
+	m.env = e
 	clear(m.u)
 	for m.first = 0; m.first < e.N*m.k.Tiles(); m.first += m.tiles {
 		m.n = min(m.tiles, e.N*m.k.Tiles()-m.first)

@@ -59,12 +59,12 @@ func (c *Conv) Forward(dst []float32, arg []uint8, src, w, bias []float32, lo, h
 	for ; lo < hi; lo += block {
 		end := min(hi, lo+block)
 		m := (end - lo) * c.size
-		to := dst[lo*out : end*out]
-		if c.size > 1 {
-			to = sums[:m*out]
+		to := sums[:m*out]
+		if c.size == 1 && c.spots == nil {
+			to = dst[lo*out : end*out]
 		}
 		switch {
-		case c.Accumulate:
+		case c.Accumulate && c.spots == nil:
 		case bias == nil:
 			clear(to)
 		default:
@@ -87,6 +87,8 @@ func (c *Conv) Forward(dst []float32, arg []uint8, src, w, bias []float32, lo, h
 			}
 		case c.ReLU:
 			loops.rectify(to)
+		case c.spots != nil:
+			c.place(dst, to, lo, end)
 		}
 	}
 }

@@ -294,8 +294,8 @@ func testWinograd(t *testing.T, c *kernel.Conv, outputs int, tolerance float64, 
 	ar.check()
 }
 
-// testDenseGrad compares the gradients of a convolution without pooling: that of the weights by groups of rows, that of the input by the mirrored convolution,
-// which adds to what is there.
+// testDenseGrad compares the gradients of a convolution without pooling: that of the weights by groups of rows, that of the input by phases,
+// which add to what is there or set it.
 func testDenseGrad(t *testing.T, k *kernel.Conv, in, w, grad []float32, want truth, n int) {
 	ar := arena{t: t}
 	dense := ar.from(grad)
@@ -308,23 +308,40 @@ func testDenseGrad(t *testing.T, k *kernel.Conv, in, w, grad []float32, want tru
 		k.GroupGrad(dw, in, dense, g, 0, 2, scratch)
 	}
 	near(t, "weight gradient by groups", dw, want.dw, 2e-5)
-	g, ok := k.Mirrored()
+	phases, gaps, ok := k.Phases()
 	if ok {
-		mirror := ar.alloc(len(w))
-		for tap := range k.Taps() {
-			k.Mirror(mirror, w, tap)
-		}
-		back := kernel.NewConv(g, g.Unit(), false)
-		back.Accumulate = true
-		dsrc := ar.alloc(len(want.dsrc))
+		dsrc, covered := ar.alloc(len(want.dsrc)), 0
 		for i := range dsrc {
 			dsrc[i] = 1
 		}
-		back.Forward(dsrc, nil, dense, mirror, nil, 0, n*back.Windows(), ar.alloc(back.ScratchLen()))
+		for _, p := range phases {
+			mirror := ar.alloc(p.Patch() * p.OutC)
+			for tap := range p.Taps() {
+				p.Mirror(mirror, w, tap)
+			}
+			back := p.NewConv()
+			back.Accumulate = true
+			covered += back.Windows()
+			back.Forward(dsrc, nil, dense, mirror, nil, 2, n*back.Windows(), ar.alloc(back.ScratchLen()))
+			back.Forward(dsrc, nil, dense, mirror, nil, 0, 2, ar.alloc(back.ScratchLen()))
+			again := ar.alloc(len(dsrc))
+			back.Accumulate = false
+			back.Forward(again, nil, dense, mirror, nil, 0, n*back.Windows(), ar.alloc(back.ScratchLen()))
+			set := make([]float32, len(again))
+			for i, v := range again {
+				if v != 0 { // elsewhere other phases are
+					set[i] = want.dsrc[i]
+				}
+			}
+			near(t, "input gradient of a phase", again, set, 2e-5)
+		}
 		for i := range dsrc {
 			dsrc[i]--
 		}
-		near(t, "input gradient by the mirrored convolution", dsrc, want.dsrc, 2e-5)
+		near(t, "input gradient by phases", dsrc, want.dsrc, 2e-5)
+		if all := k.In[0] * k.In[1] * k.In[2]; gaps != (covered < all) {
+			t.Errorf("phases cover %d of %d positions, but gaps is %v", covered, all, gaps)
+		}
 	}
 	ar.check()
 }

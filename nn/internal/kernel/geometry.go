@@ -64,6 +64,9 @@ type Conv struct {
 	groups  []group
 	widest  int  // group
 	direct  bool // patches are the cells of the input, one after the other
+
+	spots     []int32 // where the output of each window goes in a sample of sampleLen, nil where it is the window's own place; see Phase
+	sampleLen int
 }
 
 // group is some runs of a patch, which are gathered and multiplied together.
@@ -150,25 +153,6 @@ func (c *Conv) group() {
 		c.groups = append(c.groups, g)
 		c.widest = max(c.widest, g.width)
 	}
-}
-
-// Mirrored is the convolution that makes the gradient of the input of one without stride from that of its output, with Mirror of the weights; ok tells
-// whether there is one.
-func (g Geometry) Mirrored() (m Geometry, ok bool) {
-	m = Geometry{In: g.Out, InC: g.OutC, Kernel: g.Kernel, Stride: g.Stride, Dilation: g.Dilation, Out: g.In, OutC: g.InC}
-	ok = g.Stride == [3]int{1, 1, 1}
-	for i := range 3 {
-		m.Pad[i] = (g.Kernel[i]-1)*g.Dilation[i] - g.Pad[i]
-		ok = ok && m.Pad[i] >= 0
-	}
-	return m, ok
-}
-
-// Mirror sets dst [Kernel,OutC,InC] to the weights w [Kernel,InC,OutC] of tap of a convolution in reverse order of the taps, with inputs and outputs exchanged.
-func (g Geometry) Mirror(dst, w []float32, tap int) {
-	n := g.InC * g.OutC
-	to := g.Taps() - 1 - tap
-	Transpose(dst[to*n:(to+1)*n], w[tap*n:(tap+1)*n], g.InC, g.OutC)
 }
 
 // Windows returns the number of windows of one sample.

@@ -50,7 +50,7 @@ func useWinograd4(p *ir.Program) {
 			conv.Winograd = m
 			conv.WinogradWeights = m
 		}
-		if g, ok := conv.Mirrored(); ok && pays(p.Batch, g, g.Unit(), m) {
+		if phases, _, ok := conv.Phases(); ok && pays(p.Batch, phases[0].Geometry, phases[0].Unit(), m) {
 			conv.WinogradInput = m
 		}
 	}
