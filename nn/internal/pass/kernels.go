@@ -17,6 +17,10 @@ func useKernels(p *ir.Program) {
 			if o.Groups == 1 {
 				n.Op = &fast.Conv{Geometry: o.Geometry, Bias: o.Bias, Pool: o.Unit()}
 			}
+		case *op.ConvTranspose:
+			if o.Groups == 1 && fast.TransposeFits(o.Geometry) {
+				n.Op = &fast.ConvTranspose{ConvTranspose: o}
+			}
 		case *op.Dense:
 			n.Op = &fast.Dense{Dense: o}
 		case *op.BatchNorm:

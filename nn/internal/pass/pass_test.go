@@ -34,6 +34,11 @@ func models() []*nn.Model {
 		return c
 	}
 	same := func(c *layers.Conv3D) { c.Padding = "same" }
+	transposed := func(filters, size, stride int, padding string) *layers.Conv3DTranspose {
+		c := layers.NewConv3DTranspose(filters, size, stride, "tanh")
+		c.Padding = padding
+		return c
+	}
 	strided := func(c *layers.Conv3D) { c.Strides = [3]int{2, 1, 2} }
 	overlap := layers.NewMaxPooling3D(3)
 	overlap.Strides = [3]int{2, 2, 2}
@@ -62,6 +67,8 @@ func models() []*nn.Model {
 			&layers.Reshape{Target: []int{1, 2, 1, 3}}, layers.NewActivation("elu"), layers.NewFlatten())),
 		must(nn.Sequential("minimal filtering", nn.Shape{8, 9, 7, 3}, conv(16, 3, "tanh", same), conv(17, 3, "relu", same), layers.NewFlatten())),
 		must(nn.Sequential("minimal filtering of 5", nn.Shape{7, 6, 8, 3}, conv(17, 1, "tanh", nil), conv(18, 5, "relu", same), layers.NewFlatten())),
+		must(nn.Sequential("transposed", nn.Shape{4, 3, 5, 3}, conv(5, 2, "relu", same), transposed(6, 3, 2, "same"), transposed(7, 2, 3, "valid"),
+			transposed(4, 3, 1, "same"), layers.NewFlatten())),
 		must(nn.Functional("residual", []*nn.Node{input}, []*nn.Node{out})),
 		must(zoo.New("voxnet", nn.Shape{16, 15, 17, 3}, 4)),
 	}
