@@ -8,7 +8,7 @@ import (
 )
 
 // useKernels puts the blocked, parallel operations of package fast in the place of the reference ones, node by node. They compute the same sums
-// in another order, so results differ by rounding. It leaves alone what has no kernel: grouped convolutions, average pooling, pooling with
+// in another order, so results differ by rounding. It leaves alone what has no kernel: grouped and transposed convolutions of stride and dilation, average pooling, pooling with
 // padding, normalisation with frozen statistics, whole channels dropping, activations but the rectifiers. The passes that fuse work on the result of this one.
 func useKernels(p *ir.Program) {
 	for _, n := range p.Nodes {
@@ -16,6 +16,8 @@ func useKernels(p *ir.Program) {
 		case *op.Conv:
 			if o.Groups == 1 {
 				n.Op = &fast.Conv{Geometry: o.Geometry, Bias: o.Bias, Pool: o.Unit()}
+			} else if grouped, ok := fast.NewGrouped(o); ok {
+				n.Op = grouped
 			}
 		case *op.ConvTranspose:
 			if o.Groups == 1 && fast.TransposeFits(o.Geometry) {

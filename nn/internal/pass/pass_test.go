@@ -34,6 +34,9 @@ func models() []*nn.Model {
 		return c
 	}
 	same := func(c *layers.Conv3D) { c.Padding = "same" }
+	grouped := func(groups int) func(c *layers.Conv3D) {
+		return func(c *layers.Conv3D) { c.Padding, c.Groups = "same", groups }
+	}
 	transposed := func(filters, size, stride int, padding string) *layers.Conv3DTranspose {
 		c := layers.NewConv3DTranspose(filters, size, stride, "tanh")
 		c.Padding = padding
@@ -69,6 +72,9 @@ func models() []*nn.Model {
 		must(nn.Sequential("minimal filtering of 5", nn.Shape{7, 6, 8, 3}, conv(17, 1, "tanh", nil), conv(18, 5, "relu", same), layers.NewFlatten())),
 		must(nn.Sequential("transposed", nn.Shape{4, 3, 5, 3}, conv(5, 2, "relu", same), transposed(6, 3, 2, "same"), transposed(7, 2, 3, "valid"),
 			transposed(4, 3, 1, "same"), layers.NewFlatten())),
+		must(nn.Sequential("grouped", nn.Shape{5, 6, 7, 3}, conv(4, 1, "", nil), conv(6, 3, "relu", grouped(2)), conv(12, 2, "tanh", func(c *layers.Conv3D) { strided(c); c.Groups = 3 }),
+			conv(12, 3, "", grouped(12)), layers.NewFlatten())),
+		must(nn.Sequential("depthwise", nn.Shape{6, 9, 7, 3}, conv(32, 1, "tanh", nil), conv(32, 3, "tanh", grouped(32)), layers.NewFlatten())),
 		must(nn.Functional("residual", []*nn.Node{input}, []*nn.Node{out})),
 		must(zoo.New("voxnet", nn.Shape{16, 15, 17, 3}, 4)),
 	}

@@ -23,9 +23,12 @@ func useWinograd(p *ir.Program) {
 	}
 }
 
-// minimal returns the convolution of a node, and whether minimal filtering pays there.
+// minimal returns the convolution of a node, or that of its groups, and whether minimal filtering pays there.
 func minimal(n *ir.Node) (*fast.Conv, bool) {
 	conv, ok := n.Op.(*fast.Conv)
+	if grouped, is := n.Op.(*fast.Grouped); is {
+		conv, ok = grouped.Block, true
+	}
 	return conv, ok && conv.InC >= minimalInputs && conv.OutC >= minimalOutputs && kernel.WinogradFits(conv.Geometry, conv.Pool)
 }
 
