@@ -7,11 +7,13 @@ import (
 
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/array"
+	"github.com/voxelstream/voxelstream/ingest/columnar"
 	"github.com/voxelstream/voxelstream/ingest/h5"
 	"github.com/voxelstream/voxelstream/ingest/lidar"
 )
 
-// Create begins a file of samples in the format that its name's extension says: .npy, .npz, .h5, .pcd or .ply.
+// Create begins a file of samples in the format that its name's extension says: .npy, .npz, .h5, .pcd, .ply, .parquet or .feather (an
+// Arrow file).
 func Create(path string) (ingest.Writer, error) {
 	switch ext := strings.ToLower(filepath.Ext(path)); ext {
 	case ".npy":
@@ -24,7 +26,11 @@ func Create(path string) (ingest.Writer, error) {
 		return lidar.CreatePCD(path)
 	case ".ply":
 		return lidar.CreatePLY(path)
+	case ".parquet":
+		return columnar.CreateParquet(path)
+	case ".feather":
+		return columnar.CreateArrow(path)
 	default:
-		return nil, fmt.Errorf("%s: found extension %q, want .npy, .npz, .h5, .pcd or .ply", path, ext)
+		return nil, fmt.Errorf("%s: found extension %q, want .npy, .npz, .h5, .pcd, .ply, .parquet or .feather", path, ext)
 	}
 }
