@@ -17,7 +17,8 @@ type Options struct {
 	Training bool
 	// Threads compute together; 0 means one per processor. The result does not depend on it.
 	Threads int
-	// Palette makes the plan take palette indices in place of floats; the model then has one input, whose channels are the palette's.
+	// Palette makes the plan take palette indices in place of floats; the model then has one input, whose channels are the palette's: the last axis or,
+	// where that is another size, the first of a volume [C,D,H,W].
 	Palette *Palette
 	// Without switches optimisation passes off by name; "all" leaves the reference operations.
 	Without []string
@@ -87,13 +88,18 @@ func (m *Model) checkPalette(palette *Palette) error {
 		return fmt.Errorf("model %q: palette input wants one input, the model has %d", m.Name, len(m.inputs))
 	}
 	shape := m.inputs[0].Shape
-	if palette.Channels < 1 || len(shape) == 0 || shape[len(shape)-1] != palette.Channels {
+	if palette.Channels < 1 || len(shape) == 0 || shape[len(shape)-1] != palette.Channels && !channelsFirst(shape, palette) {
 		return fmt.Errorf("model %q: got a palette of %d channels, want those of the input %v", m.Name, palette.Channels, shape)
 	}
 	if len(palette.Colours) != 256*palette.Channels {
 		return fmt.Errorf("model %q: got a palette of %d numbers, want 256 x %d", m.Name, len(palette.Colours), palette.Channels)
 	}
 	return nil
+}
+
+// channelsFirst tells whether the channels of an input come before depth, height and width.
+func channelsFirst(shape Shape, palette *Palette) bool {
+	return len(shape) == 4 && shape[3] != palette.Channels && shape[0] == palette.Channels
 }
 
 // Lower returns the reference operations of all layers as a program that has no memory yet: what passes start from, and what package nntest
@@ -108,9 +114,7 @@ func (m *Model) Lower(batch int, o Options) *ir.Program {
 	}
 	if p.Palette != nil {
 		in := m.inputs[0]
-		v := &ir.Value{Shape: in.Shape, NoGrad: true}
-		p.Nodes = append(p.Nodes, &ir.Node{Layer: in.name, Op: &op.Expand{Palette: p.Palette}, In: []*ir.Value{values[in]}, Out: v})
-		values[in] = v
+		values[in] = lowerPalette(p, in, values[in])
 	}
 	number := 0
 	for _, n := range m.nodes {
@@ -132,6 +136,24 @@ func (m *Model) Lower(batch int, o Options) *ir.Program {
 		p.Outputs = append(p.Outputs, values[out])
 	}
 	return p
+}
+
+// lowerPalette emits what turns the indices of an input into its colours.
+func lowerPalette(p *ir.Program, in *Node, index *ir.Value) *ir.Value {
+	emit := func(o ir.Op, from *ir.Value, shape Shape) *ir.Value {
+		v := &ir.Value{Shape: shape, NoGrad: true}
+		p.Nodes = append(p.Nodes, &ir.Node{Layer: in.name, Op: o, In: []*ir.Value{from}, Out: v})
+		return v
+	}
+	if !channelsFirst(in.Shape, p.Palette) {
+		return emit(&op.Expand{Palette: p.Palette}, index, in.Shape)
+	}
+	c, cells := in.Shape[0], in.Shape[1:].Size()
+	first := &op.Gather{From: make([]int32, c*cells), Cells: c * cells, C: 1}
+	for i := range first.From {
+		first.From[i] = int32(i%cells*c + i/cells)
+	}
+	return emit(first, emit(&op.Expand{Palette: p.Palette}, index, append(slices.Clone(in.Shape[1:]), c)), in.Shape)
 }
 
 // Close ends the plan's threads.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/voxelstream/voxelstream/nn"
+	"github.com/voxelstream/voxelstream/nn/layers"
 	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/sinks"
 	"github.com/voxelstream/voxelstream/voxelize"
@@ -49,7 +50,8 @@ type Item struct {
 	Read time.Time
 }
 
-// New prepares a model that takes volumes of one size, (D, H, W, 3) in colours, and gives the probabilities of classes, (C). Close it.
+// New prepares a model that takes volumes of one size, in colours or as densities (see Dims), and gives the probabilities of classes, (C), or their logits
+// (see Scored). Close it.
 func New(m *nn.Model, o Options) (*Classifier, error) {
 	if o.TopK <= 0 {
 		o.TopK = 3
@@ -65,7 +67,10 @@ func New(m *nn.Model, o Options) (*Classifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	plan, err := m.Compile(o.Batch, nn.Options{Threads: o.Threads, Palette: Plan(palette)})
+	if m, err = Scored(m); err != nil {
+		return nil, err
+	}
+	plan, err := m.Compile(o.Batch, nn.Options{Threads: o.Threads, Palette: Plan(m, palette)})
 	if err != nil {
 		return nil, err
 	}
@@ -77,16 +82,64 @@ func New(m *nn.Model, o Options) (*Classifier, error) {
 	return c, nil
 }
 
-// Dims is depth, height and width of the volumes that a model takes; an error says why it is no classifier of volumes.
+// Dims is depth, height and width of the volumes that a model takes, (D, H, W, C) or, as PyTorch has them, (C, D, H, W): of C = 3 colours, or of one
+// channel, the density. An error says why it is no classifier of volumes.
 func Dims(m *nn.Model) (dims [3]int, err error) {
 	if len(m.Inputs()) != 1 || len(m.Outputs()) != 1 {
 		return dims, fmt.Errorf("model %s: found %d inputs and %d outputs, want one of each", m.Name, len(m.Inputs()), len(m.Outputs()))
 	}
 	in, out := m.Inputs()[0].Shape, m.Outputs()[0].Shape
-	if len(in) != 4 || in[3] != 3 || len(out) != 1 || out[0] < 2 {
-		return dims, fmt.Errorf("model %s: found input %v and output %v, want (None, D, H, W, 3) and (None, classes)", m.Name, in, out)
+	if channels, first := layout(in); channels > 0 && len(out) == 1 && out[0] >= 2 {
+		if first {
+			return [3]int(in[1:]), nil
+		}
+		return [3]int(in[:3]), nil
 	}
-	return [3]int(in[:3]), nil
+	return dims, fmt.Errorf("model %s: found input %v and output %v, want (None, D, H, W, C) or (None, C, D, H, W) with 1 or 3 channels, and (None, classes)", m.Name, in, out)
+}
+
+// layout is the number of channels of an input, and whether they come first; 0 where it is no volume of 1 or 3 channels.
+func layout(in nn.Shape) (channels int, first bool) {
+	if len(in) != 4 {
+		return 0, false
+	}
+	switch {
+	case in[3] == 1 || in[3] == 3:
+		return in[3], false
+	case in[0] == 1 || in[0] == 3:
+		return in[0], true
+	}
+	return 0, false
+}
+
+// Scored is a model that gives probabilities: m itself or, where it ends in logits, as PyTorch's classifiers do (a dense layer without activation, or the
+// logarithms of probabilities), m with a softmax after them. It shares the parameters of m.
+func Scored(m *nn.Model) (*nn.Model, error) {
+	if len(m.Outputs()) != 1 || len(m.Outputs()[0].Shape) != 1 || !endsInLogits(m.Outputs()[0].Layer) {
+		return m, nil
+	}
+	softmax := layers.NewSoftmax()
+	softmax.Name = "probabilities"
+	out, err := nn.Apply(softmax, m.Outputs()[0])
+	if err != nil {
+		return nil, err
+	}
+	scored, err := nn.Functional(m.Name, m.Inputs(), []*nn.Node{out})
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", m.Name, err)
+	}
+	scored.Classes, scored.Colormap = m.Classes, m.Colormap
+	return scored, nil
+}
+
+func endsInLogits(l nn.Layer) bool {
+	switch l := l.(type) {
+	case *layers.Dense:
+		return l.Config()["activation"] == "linear" && l.Units > 1
+	case *layers.Activation:
+		return l.Function == "log_softmax"
+	}
+	return false
 }
 
 // Palette is the colour map that a model was trained on, or the named one where the model does not say.
@@ -105,8 +158,16 @@ func Palette(m *nn.Model, otherwise string) (*colormap.Palette, error) {
 	return p, nil
 }
 
-// Plan is a palette in the form that plans take; its background is entry 0, the colour of an empty cell.
-func Plan(p *colormap.Palette) *nn.Palette {
+// Plan is a palette in the form that plans of m take; its background is entry 0, the colour of an empty cell. Of a model of one channel an entry is its place in
+// the palette, 0 to 1: the density.
+func Plan(m *nn.Model, p *colormap.Palette) *nn.Palette {
+	if channels, _ := layout(m.Inputs()[0].Shape); channels == 1 {
+		density := make([]float32, colormap.Size)
+		for i := range density {
+			density[i] = float32(i) / (colormap.Size - 1)
+		}
+		return &nn.Palette{Colours: density, Channels: 1}
+	}
 	colours := make([]float32, 0, 3*colormap.Size)
 	for _, c := range p.RGB {
 		colours = append(colours, c[:]...)

@@ -146,6 +146,103 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
+// scores classifies some items.
+func scores(t *testing.T, m *nn.Model) (out [][]sinks.Score) {
+	t.Helper()
+	got, err := classifier(t, m, Options{TopK: classes}).Classify(t.Context(), items(7))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range got {
+		out = append(out, c.TopK)
+	}
+	return out
+}
+
+// share copies the parameters of a model into one of the same layers with parameters.
+func share(to, from *nn.Model) {
+	for i, p := range from.Params() {
+		copy(to.Params()[i].Value, p.Value)
+	}
+}
+
+// TestChannelsFirst: a model that takes its channels first, and puts them last by itself, classifies as the one without that, and as fast: the palette is read
+// by the convolution.
+func TestChannelsFirst(t *testing.T) {
+	for _, channels := range []int{3, 1} {
+		stack := func() []nn.Layer {
+			return []nn.Layer{layers.NewConv3D(4, 3, "relu"), layers.NewFlatten(), layers.NewDense(classes, "softmax")}
+		}
+		last, err := nn.Sequential("small", nn.Shape{side, side, side, channels}, stack()...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last.Init(5)
+		first, err := nn.Sequential("small", nn.Shape{channels, side, side, side}, append([]nn.Layer{layers.NewPermute(2, 3, 4, 1)}, stack()...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		share(first, last)
+		if got, want := scores(t, first), scores(t, last); !reflect.DeepEqual(got, want) {
+			t.Errorf("%d channels: found %v, want %v", channels, got, want)
+		}
+		plan := classifier(t, first, Options{}).plan
+		if ops := strings.Join(plan.Ops(), ", "); !strings.Contains(ops, "PaletteConv") || strings.Contains(ops, "Gather") {
+			t.Errorf("%d channels: found operations %s, want a convolution of the palette and no change of order", channels, ops)
+		}
+	}
+}
+
+// TestDensity: of a model of one channel, a voxel is its place in the palette.
+func TestDensity(t *testing.T) {
+	m, err := nn.Sequential("sum", nn.Shape{side, side, side, 1}, layers.NewFlatten(), layers.NewDense(2, "softmax"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range m.Params()[0].Value { // the sum of all voxels, and nothing
+		m.Params()[0].Value[i] = float32(1-i%2) / 10
+	}
+	v := item(1)
+	sum := 0.
+	for _, i := range v.Index {
+		sum += float64(i) / 255 / 10
+	}
+	got, err := classifier(t, m, Options{TopK: 2}).Classify(t.Context(), []Item{v})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := 1 / (1 + math.Exp(-sum)); math.Abs(float64(got[0].Score)-want) > 1e-5 || got[0].Class != 0 {
+		t.Errorf("found class %d by %g, want 0 by %g", got[0].Class, got[0].Score, want)
+	}
+}
+
+// TestLogits: a model that ends in logits, or in the logarithms of probabilities, classifies as the one with a softmax there.
+func TestLogits(t *testing.T) {
+	with := model(t, "softmax")
+	want := scores(t, with)
+	for _, activation := range []string{"linear", "log_softmax"} {
+		m, err := nn.Sequential("small", nn.Shape{side, side, side, 3},
+			layers.NewConv3D(4, 3, "relu"), layers.NewFlatten(), layers.NewDense(classes, ""), layers.NewActivation(activation))
+		if activation == "linear" {
+			m, err = nn.Sequential("small", nn.Shape{side, side, side, 3}, layers.NewConv3D(4, 3, "relu"), layers.NewFlatten(), layers.NewDense(classes, ""))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		share(m, with)
+		for i, got := range scores(t, m) {
+			for k, s := range got {
+				if s.Class != want[i][k].Class || math.Abs(float64(s.Score-want[i][k].Score)) > 1e-5 {
+					t.Errorf("%s: item %d: found %v, want %v", activation, i, got, want[i])
+				}
+			}
+		}
+	}
+	if scored, err := Scored(with); err != nil || scored != with {
+		t.Errorf("found %v (%v), want the model as it is", scored, err)
+	}
+}
+
 func TestNaN(t *testing.T) {
 	m := model(t, "softmax")
 	c := classifier(t, m, Options{})
@@ -161,14 +258,14 @@ func TestNaN(t *testing.T) {
 }
 
 func TestNoClassifier(t *testing.T) {
-	channels, err := nn.Sequential("c", nn.Shape{side, side, side, 1}, layers.NewFlatten(), layers.NewDense(classes, "softmax"))
+	channels, err := nn.Sequential("c", nn.Shape{side, side, side, 2}, layers.NewFlatten(), layers.NewDense(classes, "softmax"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	unknown := model(t, "softmax")
 	unknown.Colormap = "jet"
 	for want, m := range map[string]*nn.Model{
-		"want (None, D, H, W, 3)": channels, "must be softmax": model(t, "relu"), `colour map "jet"`: unknown,
+		"with 1 or 3 channels": channels, "must be softmax": model(t, "relu"), `colour map "jet"`: unknown,
 	} {
 		if _, err := New(m, Options{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("found %v, want %q", err, want)

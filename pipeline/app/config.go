@@ -116,7 +116,7 @@ type TrainConfig struct {
 	Loss           string  `yaml:"loss" enum:"binary_crossentropy,categorical_crossentropy,categorical_focal_crossentropy,mean_absolute_error,mean_squared_error,sparse_categorical_crossentropy" doc:"What training makes small; names and arithmetic are Keras's."`
 	FromLogits     bool    `yaml:"from_logits" doc:"The model's output is no probability yet."`
 	LabelSmoothing float64 `yaml:"label_smoothing" doc:"Share of the truth that is spread over all classes. 0 to 1."`
-	ClassWeight    string  `yaml:"class_weight" enum:"balanced,none" doc:"balanced: rows count the more, the rarer their class, as if all classes had as many."`
+	ClassWeight    string  `yaml:"class_weight" doc:"What the rows of a class count in the loss. none: all the same. balanced: the more, the rarer their class, as if all classes had as many. Or CLASS=WEIGHT,...: classes without count 1."`
 
 	Optimizer      string  `yaml:"optimizer" enum:"adam,adamw,init,rmsprop,sgd" doc:"Rule by which the weights move; names and arithmetic are Keras's. init: the optimizer of the file that training starts from, with its state and its rate."`
 	Momentum       float64 `yaml:"momentum" doc:"Of sgd and rmsprop. 0 up to, not including, 1."`

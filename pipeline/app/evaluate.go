@@ -12,6 +12,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/voxelstream/voxelstream/ingest/h5"
+	"github.com/voxelstream/voxelstream/nn/infer"
 	"github.com/voxelstream/voxelstream/nn/train"
 )
 
@@ -45,12 +46,16 @@ func (a *App) Evaluate(ctx context.Context, paths []string, split, report string
 	if err != nil {
 		return err
 	}
+	scored, err := infer.Scored(m.Model)
+	if err != nil {
+		return err
+	}
 	d, err := a.readData(ctx, paths, split, []h5.Split{h5.Test, h5.Train}, vo)
 	if err != nil {
 		return err
 	}
 	defer d.close() //nolint:errcheck // read from only
-	e, err := train.Evaluate(ctx, m.Model, d.rows(), train.EvaluateOptions{Threads: a.Threads(), TopK: a.Config.Model.TopK, AUC: true})
+	e, err := train.Evaluate(ctx, scored, d.rows(scored), train.EvaluateOptions{Threads: a.Threads(), TopK: a.Config.Model.TopK, AUC: true})
 	if err != nil {
 		return interrupted(ctx, err)
 	}

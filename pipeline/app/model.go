@@ -354,7 +354,7 @@ func (a *App) paletteFeed(ctx context.Context, m *loaded, rows int) (*feed, erro
 	if err != nil {
 		return nil, err
 	}
-	f := &feed{palette: infer.Plan(v.Palette())}
+	f := &feed{palette: infer.Plan(m.Model, v.Palette())}
 	cells := vo.Dims[0] * vo.Dims[1] * vo.Dims[2]
 	o := mnist3d.Options{Count: min((rows+1)/2, 64), Augment: true, Seed: a.Config.Seed, Workers: a.Threads()}
 	if err := mnist3d.Generate(ctx, o, func(r mnist3d.Row) error {

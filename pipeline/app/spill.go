@@ -72,19 +72,23 @@ func (d *dataset) close() error {
 	return d.file.close()
 }
 
-// rows are the volumes for training and evaluation.
-func (d *dataset) rows() train.Rows {
+// rows are the volumes for training and evaluation of a model.
+func (d *dataset) rows(m *nn.Model) train.Rows {
+	palette := infer.Plan(m, d.palette)
 	if d.file != nil {
-		return spilled{d}
+		return spilled{d, palette}
 	}
-	return &train.Data{Index: d.index, Palette: infer.Plan(d.palette), Labels: d.labels}
+	return &train.Data{Index: d.index, Palette: palette, Labels: d.labels}
 }
 
 // spilled reads the rows of a dataset from its file.
-type spilled struct{ d *dataset }
+type spilled struct {
+	d       *dataset
+	palette *nn.Palette
+}
 
 func (s spilled) Len() int             { return len(s.d.labels) }
-func (s spilled) Colours() *nn.Palette { return infer.Plan(s.d.palette) }
+func (s spilled) Colours() *nn.Palette { return s.palette }
 
 func (s spilled) Read(lo int, b *train.Batch) error {
 	size := s.d.dims[0] * s.d.dims[1] * s.d.dims[2]

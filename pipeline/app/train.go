@@ -75,8 +75,8 @@ func (a *App) Train(ctx context.Context, paths []string, o TrainOptions) error {
 			return Usage(errors.New("--follow: want --from-topic with it"))
 		case o.Classes == 0 && o.Init == "":
 			return Usage(errors.New("--follow: want --classes or --init, as the labels to come are not known"))
-		case a.Config.Train.ClassWeight == "balanced":
-			return Usage(errors.New("--follow: the shares of classes to come are not known, want train.class_weight none"))
+		case a.Config.Train.ClassWeight == balanced:
+			return Usage(errors.New("--follow: the shares of classes to come are not known, want train.class_weight none, or the weights"))
 		}
 		a.Config.Train.ValidationSplit = 0
 	}
@@ -156,8 +156,11 @@ func (a *App) initial(ctx context.Context, path string, vo voxelize.Options) (*n
 	if err != nil {
 		return nil, vo, err
 	}
-	vo, err = a.fitting(m.Model, vo)
-	return m.Model, vo, err
+	if vo, err = a.fitting(m.Model, vo); err != nil || a.Config.Train.FromLogits {
+		return m.Model, vo, err
+	}
+	scored, err := infer.Scored(m.Model)
+	return scored, vo, err
 }
 
 // fitting are the options whose volumes a model takes.
@@ -203,12 +206,12 @@ func (a *App) fit(ctx context.Context, tr *training, d *dataset, o TrainOptions)
 			return Usage(fmt.Errorf("--split pairs: %w", err))
 		}
 	}
-	rows := d.rows()
+	rows := d.rows(tr.model)
 	tr.rows = rows.Len()
 	if tr.options, err = a.fitOptions(ctx, tr.model, int(float64(tr.rows)*(1-c.ValidationSplit)), o); err != nil {
 		return err
 	}
-	if c.ClassWeight == "balanced" {
+	if c.ClassWeight == balanced {
 		tr.options.ClassWeight = d.balance(tr.model)
 	}
 	if d.ranges != "" {
@@ -226,6 +229,9 @@ func (a *App) fitOptions(ctx context.Context, m *nn.Model, rows int, o TrainOpti
 	options, err := c.options(m, rows)
 	if err != nil {
 		return options, err
+	}
+	if options.ClassWeight, err = c.classWeight(m); err != nil {
+		return options, Usage(err)
 	}
 	options.Seed, options.Threads = a.Config.Seed, a.Threads()
 	options.Checkpoint.Path, options.Checkpoint.Resume = o.Checkpoint, o.Resume

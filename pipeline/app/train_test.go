@@ -48,6 +48,10 @@ func TestSpill(t *testing.T) {
 		}
 		return d
 	}
+	m, err := nn.Sequential("", nn.Shape{4, 4, 4, 3}, layers.NewFlatten(), layers.NewDense(2, "softmax"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	memory, file := keep(1<<20), keep(64*10)
 	if memory.file != nil || file.file == nil {
 		t.Fatalf("files: %v and %v, want none and one", memory.file, file.file)
@@ -56,7 +60,7 @@ func TestSpill(t *testing.T) {
 	for _, lo := range []int{0, 9, 10, 63} {
 		read := func(d *dataset) *train.Batch {
 			b := &train.Batch{Index: make([]uint8, 37*64), Labels: make([]int32, 37), Weights: make([]float32, 37)}
-			if err := d.rows().Read(lo, b); err != nil {
+			if err := d.rows(m).Read(lo, b); err != nil {
 				t.Fatal(err)
 			}
 			return b
@@ -65,13 +69,13 @@ func TestSpill(t *testing.T) {
 			t.Errorf("rows from %d on differ", lo)
 		}
 	}
-	first, err := file.rows().Digest()
+	first, err := file.rows(m).Digest()
 	if err != nil {
 		t.Fatal(err)
 	}
 	rows[50].Index[3]++
 	other := keep(64 * 10)
-	if second, err := other.rows().Digest(); err != nil || first == second {
+	if second, err := other.rows(m).Digest(); err != nil || first == second {
 		t.Errorf("got digests %x and %x (%v) of different rows", first, second, err)
 	}
 	for _, d := range []*dataset{memory, file, other} {
@@ -156,6 +160,31 @@ func TestTrainConfig(t *testing.T) {
 		if bad.validate() == nil {
 			t.Errorf("pieces %q: found no error", pieces)
 		}
+	}
+}
+
+// TestClassWeights reads weights of single classes.
+func TestClassWeights(t *testing.T) {
+	m, err := nn.Sequential("", nn.Shape{2}, layers.NewDense(3, "softmax"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := Default().Train
+	for text, want := range map[string][]float64{"none": nil, "balanced": nil, "0=1,2=2.5": {1, 1, 2.5}, "1 = 0": {1, 0, 1}} {
+		c.ClassWeight = text
+		if got, err := c.classWeight(m); err != nil || !slices.Equal(got, want) || len(c.validate()) > 0 {
+			t.Errorf("%q: found %v (%v, %v), want %v", text, got, err, c.validate(), want)
+		}
+	}
+	for _, text := range []string{"", "2", "a=1", "0=-1", "0=1,0=2", "0=NaN", "0=Inf", "-1=2"} {
+		c.ClassWeight = text
+		if len(c.validate()) == 0 {
+			t.Errorf("%q: found no problem", text)
+		}
+	}
+	c.ClassWeight = "3=1"
+	if _, err := c.classWeight(m); err == nil || !strings.Contains(err.Error(), "class 3, want 0 to 2") {
+		t.Errorf("found %v", err)
 	}
 }
 

@@ -3,6 +3,8 @@ package app
 import (
 	"cmp"
 	"fmt"
+	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -56,7 +58,51 @@ func (c *TrainConfig) validate() (errs []error) {
 	if _, _, err := c.pieces(); err != nil {
 		errs = append(errs, fmt.Errorf("train.pieces: %w", err))
 	}
+	if _, err := c.classWeights(); err != nil {
+		errs = append(errs, fmt.Errorf("train.class_weight: %w", err))
+	}
 	return errs
+}
+
+// balanced is the class_weight that goes by the shares of the classes.
+const balanced = "balanced"
+
+// classWeights are the weights of single classes; none where they are all the same, or balanced.
+func (c *TrainConfig) classWeights() (map[int]float64, error) {
+	if c.ClassWeight == "none" || c.ClassWeight == balanced {
+		return nil, nil
+	}
+	weights := map[int]float64{}
+	for item := range strings.SplitSeq(c.ClassWeight, ",") {
+		left, right, _ := strings.Cut(item, "=")
+		class, err := strconv.Atoi(strings.TrimSpace(left))
+		weight, errWeight := strconv.ParseFloat(strings.TrimSpace(right), 64)
+		if err != nil || errWeight != nil || class < 0 || !(weight >= 0) || math.IsInf(weight, 1) {
+			return nil, fmt.Errorf("found %q, want none, balanced or CLASS=WEIGHT,... with classes from 0 and weights from 0 on", item)
+		}
+		if _, again := weights[class]; again {
+			return nil, fmt.Errorf("found class %d twice", class)
+		}
+		weights[class] = weight
+	}
+	return weights, nil
+}
+
+// classWeight is one weight for each class of the model, nil where all count the same.
+func (c *TrainConfig) classWeight(m *nn.Model) ([]float64, error) {
+	named, _ := c.classWeights() // validated
+	if len(named) == 0 {
+		return nil, nil
+	}
+	outputs := m.Outputs()[0].Shape
+	weights := slices.Repeat([]float64{1}, max(2, outputs[len(outputs)-1]))
+	for class, weight := range named {
+		if class >= len(weights) {
+			return nil, fmt.Errorf("train.class_weight: found class %d, want 0 to %d, those of the model", class, len(weights)-1)
+		}
+		weights[class] = weight
+	}
+	return weights, nil
 }
 
 // pieces are the steps and rates of the schedule piecewise.

@@ -32,7 +32,7 @@ func (a *App) follow(ctx context.Context, tr *training, o TrainOptions, vo voxel
 		if err != nil {
 			return err
 		}
-		s := &topicStream{app: a, sole: sole, like: &dataset{dims: vo.Dims, palette: palette}}
+		s := &topicStream{app: a, sole: sole, colours: infer.Plan(tr.model, palette), like: &dataset{dims: vo.Dims, palette: palette}}
 		tr.options.Checkpoint.Settings = map[string]string{topicSetting: fmt.Sprintf("%s of %d partitions", a.Config.Kafka.Volumes, sole.Partitions())}
 		log := a.newTrainingLog(tr.model, o)
 		tr.options.Progress = log.progress
@@ -46,7 +46,9 @@ type topicStream struct {
 	app  *App
 	sole *kafka.Sole
 	like *dataset // what volumes must be
-	at   topicPosition
+	// colours are what their indices stand for.
+	colours *nn.Palette
+	at      topicPosition
 	// volumes are those of the message at hand, from At.Used on not used yet.
 	volumes []voxelize.Volume
 }
@@ -60,7 +62,7 @@ type topicPosition struct {
 	Used int     `json:"used"`
 }
 
-func (s *topicStream) Colours() *nn.Palette { return infer.Plan(s.like.palette) }
+func (s *topicStream) Colours() *nn.Palette { return s.colours }
 
 func (s *topicStream) Seek(ctx context.Context, position json.RawMessage) (err error) {
 	s.volumes = nil

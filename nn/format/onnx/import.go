@@ -32,6 +32,7 @@ type value struct {
 type importer struct {
 	graph  *onnxpb.Graph
 	opset  int64
+	batch  int // that the file was made for, where it says one
 	values map[string]*value
 	// readers are the nodes that read a name; the graph's output counts as one, nil.
 	readers map[string][]*onnxpb.Node
@@ -123,6 +124,7 @@ func (i *importer) inputs() ([]*nn.Node, error) {
 		for a, d := range dense.GetShape().GetDim() {
 			switch {
 			case a == 0:
+				i.batch = int(d.GetDimValue())
 			case d.GetDimValue() > 0:
 				sizes = append(sizes, d.GetDimValue())
 			default:

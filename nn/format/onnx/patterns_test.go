@@ -54,6 +54,11 @@ func TestPatterns(t *testing.T) {
 			[]*onnxpb.Node{node("Clip", "y", "x", "low", "high")},
 			func(x float64) float64 { return min(max(x, -.75), .5) },
 		},
+		"reshape of a batch of four": {
+			[]*onnxpb.Tensor{whole("flat", 4, 54), whole("volume", 4, 2, 3, 3, 3)},
+			[]*onnxpb.Node{node("Reshape", "f", "x", "flat"), node("Reshape", "y", "f", "volume")},
+			func(x float64) float64 { return x },
+		},
 		// PyTorch's order of padding, the last axis first, turned round: one plane of zeros behind the last axis, which a slice takes away again.
 		"padding": {
 			[]*onnxpb.Tensor{
@@ -69,6 +74,7 @@ func TestPatterns(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := small("Relu")
+			m.Graph.Input[0].Type.TensorType.Shape.Dim[0].Value = &onnxpb.Shape_Dimension_DimValue{DimValue: 4}
 			m.Graph.Initializer, m.Graph.Node = c.constants, c.nodes
 			data, err := proto.Marshal(m)
 			if err != nil {

@@ -30,8 +30,8 @@ func reshape(o *operation) (*value, error) {
 		return nil, fmt.Errorf("found shape %v with allowzero, want sizes from 1 on", target)
 	}
 	have := o.in[0].fileShape()
-	if len(target) < 2 || target[0] > 1 {
-		return nil, fmt.Errorf("found shape %v, want the batch first, as 0, -1 or 1, and the shape of a sample", target)
+	if len(target) < 2 || target[0] > 1 && target[0] != o.batch {
+		return nil, fmt.Errorf("found shape %v, want the batch first, as 0, -1, 1 or its size, and the shape of a sample", target)
 	}
 	target = slices.Clone(target[1:])
 	for k, d := range target {

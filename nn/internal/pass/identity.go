@@ -7,9 +7,10 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/op"
 )
 
-// dropIdentity removes operations that only copy: changes of shape, and dropout in programs that never train. Readers of the copy read the
+// dropIdentity removes operations that only copy: changes of shape, of order where the next one undoes it, and dropout in programs that never train. Readers of the copy read the
 // original, whose elements are the same in the same order, and add their gradients there. An output of the program keeps its copy.
 func dropIdentity(p *ir.Program) {
+	joinGathers(p)
 	for _, n := range slices.Clone(p.Nodes) {
 		switch n.Op.(type) {
 		case *op.Copy:
@@ -32,6 +33,30 @@ func dropIdentity(p *ir.Program) {
 		}
 		remove(p, n)
 	}
+}
+
+// joinGathers makes one choice of elements of two in a row, as of the changes of order where an importer's permutations meet; of two that undo each other, a
+// copy.
+func joinGathers(p *ir.Program) {
+	drawIn(p, func(n, reader *ir.Node) bool {
+		g, ok := n.Op.(*op.Gather)
+		h, follows := reader.Op.(*op.Gather)
+		if !ok || !follows || g.C != h.C {
+			return false
+		}
+		joined := &op.Gather{From: make([]int32, len(h.From)), Cells: g.Cells, C: g.C}
+		same := len(h.From) == g.Cells
+		for i, from := range h.From {
+			if from >= 0 {
+				from = g.From[from]
+			}
+			joined.From[i], same = from, same && int(from) == i
+		}
+		if n.Op = joined; same {
+			n.Op = &op.Copy{}
+		}
+		return true
+	})
 }
 
 func isOutput(p *ir.Program, v *ir.Value) bool { return slices.Contains(p.Outputs, v) }
