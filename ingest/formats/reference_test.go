@@ -82,7 +82,7 @@ var reference = map[string]struct{ variants, decoder, sample string }{
 	"nvm":                 {"NVM_V3, points, cameras and poses of the first model", "own", "VisualSFM example"},
 	"opensfm":             {"reconstruction.json: points, cameras and poses", "encoding/json", "made by the tests"},
 	"pcap": {
-		"pcap and pcapng, either byte order, IP fragments, VLAN; Velodyne HDL-32E, VLP-16, Puck LITE, Hi-Res, VLP-32C; Ouster with its JSON",
+		"pcap and pcapng, either byte order, IP fragments, VLAN; Velodyne HDL-32E, VLP-16, Puck LITE, Hi-Res, VLP-32C, VLS-128; Ouster with its JSON",
 		"own", "MRPT VLP-16 with GPS; Ouster SDK OS-0-128, OS-1-32",
 	},
 	"velodyne-raw": {"packets of 1206 bytes one after the other", "own", "einride VLP-16 packet"},

@@ -59,8 +59,8 @@ func parseVelodyneCalibration(data []byte) (*velodyneCalibration, error) {
 	if err := yaml.NewDecoder(bytes.NewReader(data)).Decode(&c); err != nil {
 		return nil, err
 	}
-	if n := len(c.Lasers); n != 16 && n != 32 && n != 64 || c.Count != 0 && c.Count != n {
-		return nil, fmt.Errorf("lasers: found %d of %d, want 16, 32 or 64", n, c.Count)
+	if n := len(c.Lasers); n != 16 && n != 32 && n != 64 && n != 128 || c.Count != 0 && c.Count != n {
+		return nil, fmt.Errorf("lasers: found %d of %d, want 16, 32, 64 or 128", n, c.Count)
 	}
 	sorted := make([]velodyneLaser, len(c.Lasers))
 	seen := make([]bool, len(c.Lasers))

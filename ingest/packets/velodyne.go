@@ -4,12 +4,13 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 )
 
-// A Velodyne data packet is 1206 bytes: 12 blocks of 100, each a flag (0xEEFF, 0xDDFF for the lower lasers of an HDL-64), the azimuth in
-// hundredths of a degree and 32 returns of distance uint16 and intensity uint8; then at 1200 the microseconds past the hour uint32, at 1204
-// the return mode and at 1205 the model. Little endian. VLP-16 User Manual 63-9243, VLP-32C 63-9325, HDL-32E 63-9113.
+// A Velodyne data packet is 1206 bytes: 12 blocks of 100, each a flag (0xEEFF; 0xDDFF for the lower lasers of an HDL-64; 0xEEFF, 0xDDFF, 0xCCFF and 0xBBFF for
+// lasers 0, 32, 64 and 96 on of a VLS-128), the azimuth in hundredths of a degree and 32 returns of distance uint16 and intensity uint8; then at 1200 the microseconds past the hour uint32, at 1204
+// the return mode and at 1205 the model. Little endian. VLP-16 User Manual 63-9243, VLP-32C 63-9325, HDL-32E 63-9113, VLS-128 63-9483.
 const (
 	velodyneSize    = 1206
 	velodyneBlocks  = 12
@@ -28,9 +29,10 @@ type velodyne struct {
 	name   string
 	lasers int
 	unit   float64 // metres of a distance of 1
-	// channel and firing are the microseconds from laser to laser and from firing to firing; together is how many lasers fire at once.
+	// channel and firing are the microseconds from laser to laser and from firing to firing; together is how many lasers fire at once, and after rest of such
+	// groups one is left out.
 	channel, firing float64
-	together        int
+	together, rest  int
 	vertical        []float64 // degrees, by laser; nil: only a calibration file has them
 	offset          []float64 // degrees that are added to the azimuth, by laser; nil: none
 }
@@ -62,6 +64,43 @@ var velodynes = map[byte]*velodyne{
 			1.4, -4.2, 1.4, -4.2, 4.2, -1.4, 1.4, -1.4, 1.4, -1.4, 1.4, -4.2, 4.2, -1.4, 1.4, -1.4,
 		},
 	},
+	0xa1: {
+		// Angles: LidarView's correction file for the VLS-128, rounded to the manual's digits.
+		name: "VLS-128", lasers: 128, unit: 0.004, channel: 2.665, firing: 53.3, together: 8, rest: 8,
+		vertical: []float64{
+			-11.742, -1.99, 3.4, -5.29, -0.78, 4.61, -4.08, 1.31, -6.5, -1.11, 4.28, -4.41, 0.1, 6.48, -3.2, 2.19,
+			-3.86, 1.53, -9.244, -1.77, 2.74, -5.95, -0.56, 4.83, -2.98, 2.41, -6.28, -0.89, 3.62, -5.07, 0.32, 7.58,
+			-0.34, 5.18, -3.64, 1.75, -25, -2.43, 2.96, -5.73, 0.54, 9.7, -2.76, 2.63, -7.65, -1.55, 3.84, -4.85,
+			3.18, -5.51, -0.12, 5.73, -4.3, 1.09, -16.042, -2.21, 4.06, -4.63, 0.76, 15, -3.42, 1.97, -6.85, -1.33,
+			-5.62, -0.23, 5.43, -3.53, 0.98, -19.582, -2.32, 3.07, -4.74, 0.65, 11.75, -2.65, 1.86, -7.15, -1.44, 3.95,
+			-2.1, 3.29, -5.4, -0.01, 4.5, -4.19, 1.2, -13.565, -1.22, 4.17, -4.52, 0.87, 6.08, -3.31, 2.08, -6.65,
+			1.42, -10.346, -1.88, 3.51, -6.06, -0.67, 4.72, -3.97, 2.3, -6.39, -1, 4.39, -5.18, 0.21, 6.98, -3.09,
+			4.98, -3.75, 1.64, -8.352, -2.54, 2.85, -5.84, -0.45, 8.43, -2.87, 2.52, -6.17, -1.66, 3.73, -4.96, 0.43,
+		},
+		offset: slices.Repeat([]float64{6.354, 4.548, 2.732, 0.911, -0.911, -2.732, -4.548, -6.354}, 16),
+	},
+}
+
+// banks are the blocks of a firing.
+func (m *velodyne) banks() int { return max(1, m.lasers/velodyneReturns) }
+
+// bank returns the first laser of a block, and whether the model has such a block.
+func (m *velodyne) bank(flag uint16) (first int, ok bool) {
+	for i, f := range []uint16{velodyneUpper, velodyneLower, 0xccff, 0xbbff}[:m.banks()] {
+		if flag == f {
+			return i * velodyneReturns, true
+		}
+	}
+	return 0, false
+}
+
+// fired returns the microseconds between the start of a firing and a laser's turn in it or, where blocks hold several firings, the one of return i.
+func (m *velodyne) fired(i int) float64 {
+	group := i % m.lasers / m.together
+	if m.rest > 0 {
+		group += group / m.rest
+	}
+	return float64(i/m.lasers)*m.firing + float64(group)*m.channel
 }
 
 var vlp16Angles = []float64{-15, 1, -13, 3, -11, 5, -9, 7, -7, 9, -5, 11, -3, 13, -1, 15}
@@ -96,11 +135,11 @@ type velodyneDecoder struct {
 	model *velodyne
 	byID  byte
 	dirs  []direction
-	// later[i] is the share of the way to the next block that return i of a block is behind its start.
-	later [velodyneReturns]float64
+	// later[i] is the share of the way to the next firing, of the same bank, that laser or return i is behind its start.
+	later []float64
 
 	clock packetClock
-	gap   int // hundredths of a degree between the last blocks
+	gap   int // hundredths of a degree between the last blocks of a bank
 }
 
 // newVelodyneDecoder takes the path of a calibration file, which only the HDL-64E needs; empty: the angles of the manuals.
@@ -131,7 +170,7 @@ func (d *velodyneDecoder) setModel(id byte) error {
 			return &fatalError{err}
 		}
 	case m == nil:
-		return fmt.Errorf("velodyne: found model %#x, want HDL-32E, VLP-16, Puck LITE, Puck Hi-Res or VLP-32C; an HDL-64E needs a calibration file", id)
+		return fmt.Errorf("velodyne: found model %#x, want HDL-32E, VLP-16, Puck LITE, Puck Hi-Res, VLP-32C or VLS-128; an HDL-64E needs a calibration file", id)
 	}
 	d.model, d.byID = m, id
 	d.dirs = make([]direction, m.lasers)
@@ -150,15 +189,16 @@ func (d *velodyneDecoder) setModel(id byte) error {
 		}
 	}
 	perBlock := d.perBlock()
+	d.later = make([]float64, max(velodyneReturns, m.lasers))
 	for i := range d.later {
-		d.later[i] = (float64(i/m.lasers)*m.firing + float64(i%m.lasers/m.together)*m.channel) / perBlock
+		d.later[i] = m.fired(i) / perBlock
 	}
 	return nil
 }
 
-// perBlock is the microseconds from block to block.
+// perBlock is the microseconds from a block to the next of the same bank.
 func (d *velodyneDecoder) perBlock() float64 {
-	return velodyneReturns / float64(d.model.lasers) * d.model.firing
+	return max(1, velodyneReturns/float64(d.model.lasers)) * d.model.firing
 }
 
 // packetClock finds the packets that are missing where the sensor numbers none: by its clock, which wraps at the hour. A sensor may be set to
@@ -225,28 +265,27 @@ func (d *velodyneDecoder) add(p packet) (done *turn, err error) {
 	if b[velodyneMode] == velodyneDual && d.model.lasers != hdl64.lasers {
 		step = 2 // two blocks have the same azimuth, the last return and the strongest
 	}
+	apart := step * d.model.banks() // blocks from one to the next of the same bank
 	if azimuth := int(binary.LittleEndian.Uint16(b[2:])); azimuth < fullTurn {
-		blocks := velodyneBlocks / step
+		blocks := velodyneBlocks / apart
+		if blocks == 1 && d.clock.begun {
+			d.turned(azimuth - d.clock.azimuth)
+		}
 		d.clock.tick(micros, azimuth, d.perBlock()*float64(blocks), d.gap*blocks)
 	}
 	for k := range velodyneBlocks {
 		block := b[k*velodyneBlock:][:velodyneBlock]
 		flag := binary.LittleEndian.Uint16(block)
-		if flag != velodyneUpper && (flag != velodyneLower || d.model.lasers != hdl64.lasers) {
+		first, ok := d.model.bank(flag)
+		if !ok {
 			continue
 		}
 		azimuth := int(binary.LittleEndian.Uint16(block[2:]))
 		if azimuth >= fullTurn {
 			continue
 		}
-		if next := k + step; next < velodyneBlocks {
-			gap := int(binary.LittleEndian.Uint16(b[next*velodyneBlock+2:])) - azimuth
-			if gap < 0 {
-				gap += fullTurn
-			}
-			if gap < fullTurn/8 { // a jump is no speed: the sensor leaves sectors out
-				d.gap = gap
-			}
+		if next := k + apart; next < velodyneBlocks && binary.LittleEndian.Uint16(b[next*velodyneBlock:]) == flag {
+			d.turned(int(binary.LittleEndian.Uint16(b[next*velodyneBlock+2:])) - azimuth)
 		}
 		if t := d.at(azimuth, sent); t != nil {
 			done = t
@@ -259,15 +298,25 @@ func (d *velodyneDecoder) add(p packet) (done *turn, err error) {
 		if step == 2 && k%2 == 1 {
 			twin = b[(k-1)*velodyneBlock:][:velodyneBlock]
 		}
-		d.block(block, twin, azimuth)
+		d.block(block, twin, azimuth, first)
 	}
 	return done, nil
 }
 
-// block adds the returns of a block; those equal to the twin's, the same block of the other return mode, are one return.
+// turned takes by how much the azimuth grew between two blocks of a bank. A jump is no speed: the sensor leaves sectors out.
+func (d *velodyneDecoder) turned(gap int) {
+	if gap < 0 {
+		gap += fullTurn
+	}
+	if gap < fullTurn/8 {
+		d.gap = gap
+	}
+}
+
+// block adds the returns of a block whose first laser is first; those equal to the twin's, the same block of the other return mode, are one return.
 //
 //	x = r cos(w) sin(a), y = r cos(w) cos(a), z = r sin(w): x right, y forward, z up
-func (d *velodyneDecoder) block(block, twin []byte, azimuth int) {
+func (d *velodyneDecoder) block(block, twin []byte, azimuth, first int) {
 	x, y, z, intensity, n := d.grow(velodyneReturns)
 	for i := range velodyneReturns {
 		at := 4 + 3*i
@@ -275,11 +324,11 @@ func (d *velodyneDecoder) block(block, twin []byte, azimuth int) {
 		if raw == 0 || twin != nil && binary.LittleEndian.Uint16(twin[at:]) == raw {
 			continue
 		}
-		a := azimuth + int(d.later[i]*float64(d.gap)+0.5)
+		a := azimuth + int(d.later[first+i]*float64(d.gap)+0.5)
 		if a >= fullTurn {
 			a -= fullTurn
 		}
-		laser := i
+		laser := first + i
 		if d.model.lasers == 16 {
 			laser = i & 15
 		}
