@@ -216,7 +216,7 @@ func (h *pcdHeader) decodeBinary(body []byte, packed bool, o ingest.Options) (*i
 		return nil, err
 	}
 	for i := range cols {
-		cols[i].Data = body[offsets[i]:]
+		cols[i].Data = body[min(offsets[i], int64(len(body))):] // beyond the end where there is no point
 	}
 	return columns.Cloud(int(h.points), cols)
 }
