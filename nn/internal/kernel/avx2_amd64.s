@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func tile2x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int)
+// func tile2x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int)
 // Requires: AVX, FMA3
-TEXT ·tile2x1(SB), NOSPLIT, $0-64
+TEXT ·tile2x1(SB), NOSPLIT, $0-80
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
@@ -28,16 +28,18 @@ loop:
 	JNZ          loop
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
-	VADDPS       (AX), Y0, Y0
+	MOVQ         from+64(FP), CX
+	MOVQ         ldf+72(FP), DX
+	VADDPS       (CX), Y0, Y0
 	VMOVUPS      Y0, (AX)
-	VADDPS       32(AX), Y1, Y1
+	VADDPS       32(CX), Y1, Y1
 	VMOVUPS      Y1, 32(AX)
 	VZEROUPPER
 	RET
 
-// func tile2x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int)
+// func tile2x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int)
 // Requires: AVX, FMA3
-TEXT ·tile2x2(SB), NOSPLIT, $0-64
+TEXT ·tile2x2(SB), NOSPLIT, $0-80
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
@@ -64,21 +66,24 @@ loop:
 	JNZ          loop
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
-	VADDPS       (AX), Y0, Y0
+	MOVQ         from+64(FP), DX
+	MOVQ         ldf+72(FP), BX
+	VADDPS       (DX), Y0, Y0
 	VMOVUPS      Y0, (AX)
-	VADDPS       32(AX), Y1, Y1
+	VADDPS       32(DX), Y1, Y1
 	VMOVUPS      Y1, 32(AX)
 	ADDQ         CX, AX
-	VADDPS       (AX), Y2, Y2
+	ADDQ         BX, DX
+	VADDPS       (DX), Y2, Y2
 	VMOVUPS      Y2, (AX)
-	VADDPS       32(AX), Y3, Y3
+	VADDPS       32(DX), Y3, Y3
 	VMOVUPS      Y3, 32(AX)
 	VZEROUPPER
 	RET
 
-// func tile2x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int)
+// func tile2x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int)
 // Requires: AVX, FMA3
-TEXT ·tile2x3(SB), NOSPLIT, $0-64
+TEXT ·tile2x3(SB), NOSPLIT, $0-80
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
@@ -110,26 +115,30 @@ loop:
 	JNZ          loop
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
-	VADDPS       (AX), Y0, Y0
+	MOVQ         from+64(FP), DX
+	MOVQ         ldf+72(FP), BX
+	VADDPS       (DX), Y0, Y0
 	VMOVUPS      Y0, (AX)
-	VADDPS       32(AX), Y1, Y1
+	VADDPS       32(DX), Y1, Y1
 	VMOVUPS      Y1, 32(AX)
 	ADDQ         CX, AX
-	VADDPS       (AX), Y2, Y2
+	ADDQ         BX, DX
+	VADDPS       (DX), Y2, Y2
 	VMOVUPS      Y2, (AX)
-	VADDPS       32(AX), Y3, Y3
+	VADDPS       32(DX), Y3, Y3
 	VMOVUPS      Y3, 32(AX)
 	ADDQ         CX, AX
-	VADDPS       (AX), Y4, Y4
+	ADDQ         BX, DX
+	VADDPS       (DX), Y4, Y4
 	VMOVUPS      Y4, (AX)
-	VADDPS       32(AX), Y5, Y5
+	VADDPS       32(DX), Y5, Y5
 	VMOVUPS      Y5, 32(AX)
 	VZEROUPPER
 	RET
 
-// func tile2x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int)
+// func tile2x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int)
 // Requires: AVX, FMA3
-TEXT ·tile2x4(SB), NOSPLIT, $0-64
+TEXT ·tile2x4(SB), NOSPLIT, $0-80
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
@@ -167,31 +176,36 @@ loop:
 	JNZ          loop
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
-	VADDPS       (AX), Y0, Y0
+	MOVQ         from+64(FP), DX
+	MOVQ         ldf+72(FP), BX
+	VADDPS       (DX), Y0, Y0
 	VMOVUPS      Y0, (AX)
-	VADDPS       32(AX), Y1, Y1
+	VADDPS       32(DX), Y1, Y1
 	VMOVUPS      Y1, 32(AX)
 	ADDQ         CX, AX
-	VADDPS       (AX), Y2, Y2
+	ADDQ         BX, DX
+	VADDPS       (DX), Y2, Y2
 	VMOVUPS      Y2, (AX)
-	VADDPS       32(AX), Y3, Y3
+	VADDPS       32(DX), Y3, Y3
 	VMOVUPS      Y3, 32(AX)
 	ADDQ         CX, AX
-	VADDPS       (AX), Y4, Y4
+	ADDQ         BX, DX
+	VADDPS       (DX), Y4, Y4
 	VMOVUPS      Y4, (AX)
-	VADDPS       32(AX), Y5, Y5
+	VADDPS       32(DX), Y5, Y5
 	VMOVUPS      Y5, 32(AX)
 	ADDQ         CX, AX
-	VADDPS       (AX), Y6, Y6
+	ADDQ         BX, DX
+	VADDPS       (DX), Y6, Y6
 	VMOVUPS      Y6, (AX)
-	VADDPS       32(AX), Y7, Y7
+	VADDPS       32(DX), Y7, Y7
 	VMOVUPS      Y7, 32(AX)
 	VZEROUPPER
 	RET
 
-// func tile2x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int)
+// func tile2x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int)
 // Requires: AVX, FMA3
-TEXT ·tile2x5(SB), NOSPLIT, $0-64
+TEXT ·tile2x5(SB), NOSPLIT, $0-80
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
@@ -234,36 +248,42 @@ loop:
 	JNZ          loop
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
-	VADDPS       (AX), Y0, Y0
+	MOVQ         from+64(FP), DX
+	MOVQ         ldf+72(FP), BX
+	VADDPS       (DX), Y0, Y0
 	VMOVUPS      Y0, (AX)
-	VADDPS       32(AX), Y1, Y1
+	VADDPS       32(DX), Y1, Y1
 	VMOVUPS      Y1, 32(AX)
 	ADDQ         CX, AX
-	VADDPS       (AX), Y2, Y2
+	ADDQ         BX, DX
+	VADDPS       (DX), Y2, Y2
 	VMOVUPS      Y2, (AX)
-	VADDPS       32(AX), Y3, Y3
+	VADDPS       32(DX), Y3, Y3
 	VMOVUPS      Y3, 32(AX)
 	ADDQ         CX, AX
-	VADDPS       (AX), Y4, Y4
+	ADDQ         BX, DX
+	VADDPS       (DX), Y4, Y4
 	VMOVUPS      Y4, (AX)
-	VADDPS       32(AX), Y5, Y5
+	VADDPS       32(DX), Y5, Y5
 	VMOVUPS      Y5, 32(AX)
 	ADDQ         CX, AX
-	VADDPS       (AX), Y6, Y6
+	ADDQ         BX, DX
+	VADDPS       (DX), Y6, Y6
 	VMOVUPS      Y6, (AX)
-	VADDPS       32(AX), Y7, Y7
+	VADDPS       32(DX), Y7, Y7
 	VMOVUPS      Y7, 32(AX)
 	ADDQ         CX, AX
-	VADDPS       (AX), Y8, Y8
+	ADDQ         BX, DX
+	VADDPS       (DX), Y8, Y8
 	VMOVUPS      Y8, (AX)
-	VADDPS       32(AX), Y9, Y9
+	VADDPS       32(DX), Y9, Y9
 	VMOVUPS      Y9, 32(AX)
 	VZEROUPPER
 	RET
 
-// func tile2x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int)
+// func tile2x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int)
 // Requires: AVX, FMA3
-TEXT ·tile2x6(SB), NOSPLIT, $0-64
+TEXT ·tile2x6(SB), NOSPLIT, $0-80
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
@@ -312,34 +332,41 @@ loop:
 	JNZ          loop
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
-	VADDPS       (AX), Y0, Y0
+	MOVQ         from+64(FP), DX
+	MOVQ         ldf+72(FP), BX
+	VADDPS       (DX), Y0, Y0
 	VMOVUPS      Y0, (AX)
-	VADDPS       32(AX), Y1, Y1
+	VADDPS       32(DX), Y1, Y1
 	VMOVUPS      Y1, 32(AX)
 	ADDQ         CX, AX
-	VADDPS       (AX), Y2, Y2
+	ADDQ         BX, DX
+	VADDPS       (DX), Y2, Y2
 	VMOVUPS      Y2, (AX)
-	VADDPS       32(AX), Y3, Y3
+	VADDPS       32(DX), Y3, Y3
 	VMOVUPS      Y3, 32(AX)
 	ADDQ         CX, AX
-	VADDPS       (AX), Y4, Y4
+	ADDQ         BX, DX
+	VADDPS       (DX), Y4, Y4
 	VMOVUPS      Y4, (AX)
-	VADDPS       32(AX), Y5, Y5
+	VADDPS       32(DX), Y5, Y5
 	VMOVUPS      Y5, 32(AX)
 	ADDQ         CX, AX
-	VADDPS       (AX), Y6, Y6
+	ADDQ         BX, DX
+	VADDPS       (DX), Y6, Y6
 	VMOVUPS      Y6, (AX)
-	VADDPS       32(AX), Y7, Y7
+	VADDPS       32(DX), Y7, Y7
 	VMOVUPS      Y7, 32(AX)
 	ADDQ         CX, AX
-	VADDPS       (AX), Y8, Y8
+	ADDQ         BX, DX
+	VADDPS       (DX), Y8, Y8
 	VMOVUPS      Y8, (AX)
-	VADDPS       32(AX), Y9, Y9
+	VADDPS       32(DX), Y9, Y9
 	VMOVUPS      Y9, 32(AX)
 	ADDQ         CX, AX
-	VADDPS       (AX), Y10, Y10
+	ADDQ         BX, DX
+	VADDPS       (DX), Y10, Y10
 	VMOVUPS      Y10, (AX)
-	VADDPS       32(AX), Y11, Y11
+	VADDPS       32(DX), Y11, Y11
 	VMOVUPS      Y11, 32(AX)
 	VZEROUPPER
 	RET

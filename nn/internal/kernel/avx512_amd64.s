@@ -4,16 +4,16 @@
 
 #include "textflag.h"
 
-// func tile512x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)
+// func tile512x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
 // Requires: AVX, AVX512F
-TEXT ·tile512x1(SB), NOSPLIT, $0-68
+TEXT ·tile512x1(SB), NOSPLIT, $0-84
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), DX
 	MOVQ   b+32(FP), BX
 	MOVQ   ldb+40(FP), SI
-	MOVL   mask+64(FP), DI
+	MOVL   mask+80(FP), DI
 	KMOVW  DI, K1
 	SHRL   $0x10, DI
 	KMOVW  DI, K2
@@ -32,25 +32,27 @@ loop:
 	JNZ          loop
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
-	VMOVUPS.Z    (AX), K1, Z30
+	MOVQ         from+64(FP), CX
+	MOVQ         ldf+72(FP), DX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	VZEROUPPER
 	RET
 
-// func tile512x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)
+// func tile512x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
 // Requires: AVX, AVX512F
-TEXT ·tile512x2(SB), NOSPLIT, $0-68
+TEXT ·tile512x2(SB), NOSPLIT, $0-84
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+64(FP), R8
+	MOVL   mask+80(FP), R8
 	KMOVW  R8, K1
 	SHRL   $0x10, R8
 	KMOVW  R8, K2
@@ -74,32 +76,35 @@ loop:
 	JNZ          loop
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
-	VMOVUPS.Z    (AX), K1, Z30
+	MOVQ         from+64(FP), DX
+	MOVQ         ldf+72(FP), BX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	VZEROUPPER
 	RET
 
-// func tile512x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)
+// func tile512x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
 // Requires: AVX, AVX512F
-TEXT ·tile512x3(SB), NOSPLIT, $0-68
+TEXT ·tile512x3(SB), NOSPLIT, $0-84
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+64(FP), R8
+	MOVL   mask+80(FP), R8
 	KMOVW  R8, K1
 	SHRL   $0x10, R8
 	KMOVW  R8, K2
@@ -128,39 +133,43 @@ loop:
 	JNZ          loop
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
-	VMOVUPS.Z    (AX), K1, Z30
+	MOVQ         from+64(FP), DX
+	MOVQ         ldf+72(FP), BX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	VZEROUPPER
 	RET
 
-// func tile512x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)
+// func tile512x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
 // Requires: AVX, AVX512F
-TEXT ·tile512x4(SB), NOSPLIT, $0-68
+TEXT ·tile512x4(SB), NOSPLIT, $0-84
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+64(FP), R8
+	MOVL   mask+80(FP), R8
 	KMOVW  R8, K1
 	SHRL   $0x10, R8
 	KMOVW  R8, K2
@@ -195,46 +204,51 @@ loop:
 	JNZ          loop
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
-	VMOVUPS.Z    (AX), K1, Z30
+	MOVQ         from+64(FP), DX
+	MOVQ         ldf+72(FP), BX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	VZEROUPPER
 	RET
 
-// func tile512x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)
+// func tile512x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
 // Requires: AVX, AVX512F
-TEXT ·tile512x5(SB), NOSPLIT, $0-68
+TEXT ·tile512x5(SB), NOSPLIT, $0-84
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+64(FP), R8
+	MOVL   mask+80(FP), R8
 	KMOVW  R8, K1
 	SHRL   $0x10, R8
 	KMOVW  R8, K2
@@ -274,53 +288,59 @@ loop:
 	JNZ          loop
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
-	VMOVUPS.Z    (AX), K1, Z30
+	MOVQ         from+64(FP), DX
+	MOVQ         ldf+72(FP), BX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z8, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z9, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	VZEROUPPER
 	RET
 
-// func tile512x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)
+// func tile512x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
 // Requires: AVX, AVX512F
-TEXT ·tile512x6(SB), NOSPLIT, $0-68
+TEXT ·tile512x6(SB), NOSPLIT, $0-84
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+64(FP), R8
+	MOVL   mask+80(FP), R8
 	KMOVW  R8, K1
 	SHRL   $0x10, R8
 	KMOVW  R8, K2
@@ -366,60 +386,67 @@ loop:
 	JNZ          loop
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
-	VMOVUPS.Z    (AX), K1, Z30
+	MOVQ         from+64(FP), DX
+	MOVQ         ldf+72(FP), BX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z8, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z9, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z10, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z11, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	VZEROUPPER
 	RET
 
-// func tile512x7(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)
+// func tile512x7(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
 // Requires: AVX, AVX512F
-TEXT ·tile512x7(SB), NOSPLIT, $0-68
+TEXT ·tile512x7(SB), NOSPLIT, $0-84
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+64(FP), R8
+	MOVL   mask+80(FP), R8
 	KMOVW  R8, K1
 	SHRL   $0x10, R8
 	KMOVW  R8, K2
@@ -470,67 +497,75 @@ loop:
 	JNZ          loop
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
-	VMOVUPS.Z    (AX), K1, Z30
+	MOVQ         from+64(FP), DX
+	MOVQ         ldf+72(FP), BX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z8, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z9, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z10, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z11, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z12, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z13, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	VZEROUPPER
 	RET
 
-// func tile512x8(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)
+// func tile512x8(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
 // Requires: AVX, AVX512F
-TEXT ·tile512x8(SB), NOSPLIT, $0-68
+TEXT ·tile512x8(SB), NOSPLIT, $0-84
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+64(FP), R8
+	MOVL   mask+80(FP), R8
 	KMOVW  R8, K1
 	SHRL   $0x10, R8
 	KMOVW  R8, K2
@@ -589,74 +624,83 @@ loop:
 	JNZ          loop
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
-	VMOVUPS.Z    (AX), K1, Z30
+	MOVQ         from+64(FP), DX
+	MOVQ         ldf+72(FP), BX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z8, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z9, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z10, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z11, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z12, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z13, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z14, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z15, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	VZEROUPPER
 	RET
 
-// func tile512x9(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)
+// func tile512x9(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
 // Requires: AVX, AVX512F
-TEXT ·tile512x9(SB), NOSPLIT, $0-68
+TEXT ·tile512x9(SB), NOSPLIT, $0-84
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+64(FP), R8
+	MOVL   mask+80(FP), R8
 	KMOVW  R8, K1
 	SHRL   $0x10, R8
 	KMOVW  R8, K2
@@ -720,81 +764,91 @@ loop:
 	JNZ          loop
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
-	VMOVUPS.Z    (AX), K1, Z30
+	MOVQ         from+64(FP), DX
+	MOVQ         ldf+72(FP), BX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z8, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z9, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z10, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z11, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z12, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z13, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z14, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z15, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z16, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z17, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	VZEROUPPER
 	RET
 
-// func tile512x10(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)
+// func tile512x10(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
 // Requires: AVX, AVX512F
-TEXT ·tile512x10(SB), NOSPLIT, $0-68
+TEXT ·tile512x10(SB), NOSPLIT, $0-84
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+64(FP), R8
+	MOVL   mask+80(FP), R8
 	KMOVW  R8, K1
 	SHRL   $0x10, R8
 	KMOVW  R8, K2
@@ -866,88 +920,99 @@ loop:
 	JNZ          loop
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
-	VMOVUPS.Z    (AX), K1, Z30
+	MOVQ         from+64(FP), DX
+	MOVQ         ldf+72(FP), BX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z8, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z9, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z10, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z11, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z12, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z13, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z14, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z15, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z16, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z17, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z18, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z19, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	VZEROUPPER
 	RET
 
-// func tile512x11(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)
+// func tile512x11(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
 // Requires: AVX, AVX512F
-TEXT ·tile512x11(SB), NOSPLIT, $0-68
+TEXT ·tile512x11(SB), NOSPLIT, $0-84
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+64(FP), R8
+	MOVL   mask+80(FP), R8
 	KMOVW  R8, K1
 	SHRL   $0x10, R8
 	KMOVW  R8, K2
@@ -1024,95 +1089,107 @@ loop:
 	JNZ          loop
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
-	VMOVUPS.Z    (AX), K1, Z30
+	MOVQ         from+64(FP), DX
+	MOVQ         ldf+72(FP), BX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z8, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z9, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z10, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z11, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z12, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z13, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z14, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z15, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z16, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z17, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z18, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z19, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z20, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z21, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	VZEROUPPER
 	RET
 
-// func tile512x12(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)
+// func tile512x12(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
 // Requires: AVX, AVX512F
-TEXT ·tile512x12(SB), NOSPLIT, $0-68
+TEXT ·tile512x12(SB), NOSPLIT, $0-84
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+64(FP), R8
+	MOVL   mask+80(FP), R8
 	KMOVW  R8, K1
 	SHRL   $0x10, R8
 	KMOVW  R8, K2
@@ -1194,102 +1271,115 @@ loop:
 	JNZ          loop
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
-	VMOVUPS.Z    (AX), K1, Z30
+	MOVQ         from+64(FP), DX
+	MOVQ         ldf+72(FP), BX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z8, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z9, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z10, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z11, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z12, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z13, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z14, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z15, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z16, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z17, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z18, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z19, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z20, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z21, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z22, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z23, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	VZEROUPPER
 	RET
 
-// func tile512x13(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)
+// func tile512x13(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
 // Requires: AVX, AVX512F
-TEXT ·tile512x13(SB), NOSPLIT, $0-68
+TEXT ·tile512x13(SB), NOSPLIT, $0-84
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+64(FP), R8
+	MOVL   mask+80(FP), R8
 	KMOVW  R8, K1
 	SHRL   $0x10, R8
 	KMOVW  R8, K2
@@ -1376,109 +1466,123 @@ loop:
 	JNZ          loop
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
-	VMOVUPS.Z    (AX), K1, Z30
+	MOVQ         from+64(FP), DX
+	MOVQ         ldf+72(FP), BX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z8, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z9, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z10, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z11, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z12, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z13, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z14, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z15, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z16, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z17, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z18, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z19, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z20, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z21, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z22, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z23, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z24, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z25, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	VZEROUPPER
 	RET
 
-// func tile512x14(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)
+// func tile512x14(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
 // Requires: AVX, AVX512F
-TEXT ·tile512x14(SB), NOSPLIT, $0-68
+TEXT ·tile512x14(SB), NOSPLIT, $0-84
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+64(FP), R8
+	MOVL   mask+80(FP), R8
 	KMOVW  R8, K1
 	SHRL   $0x10, R8
 	KMOVW  R8, K2
@@ -1570,116 +1674,131 @@ loop:
 	JNZ          loop
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
-	VMOVUPS.Z    (AX), K1, Z30
+	MOVQ         from+64(FP), DX
+	MOVQ         ldf+72(FP), BX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z8, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z9, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z10, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z11, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z12, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z13, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z14, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z15, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z16, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z17, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z18, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z19, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z20, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z21, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z22, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z23, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z24, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z25, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z30
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z30
 	VADDPS       Z26, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z31
+	VMOVUPS.Z    64(DX), K2, Z31
 	VADDPS       Z27, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
 	VZEROUPPER
 	RET
 
-// func narrow512x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)
+// func narrow512x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
 // Requires: AVX, AVX512F
-TEXT ·narrow512x1(SB), NOSPLIT, $0-68
+TEXT ·narrow512x1(SB), NOSPLIT, $0-84
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), DX
 	MOVQ   b+32(FP), BX
 	MOVQ   ldb+40(FP), SI
-	MOVL   mask+64(FP), DI
+	MOVL   mask+80(FP), DI
 	KMOVW  DI, K1
 	VXORPS Y0, Y0, Y0
 
@@ -1692,22 +1811,24 @@ loop:
 	JNZ              loop
 	MOVQ             c+48(FP), AX
 	MOVQ             ldc+56(FP), CX
-	VMOVUPS.Z        (AX), K1, Z30
+	MOVQ             from+64(FP), CX
+	MOVQ             ldf+72(FP), DX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z0, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	VZEROUPPER
 	RET
 
-// func narrow512x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)
+// func narrow512x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
 // Requires: AVX, AVX512F
-TEXT ·narrow512x2(SB), NOSPLIT, $0-68
+TEXT ·narrow512x2(SB), NOSPLIT, $0-84
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+64(FP), R8
+	MOVL   mask+80(FP), R8
 	KMOVW  R8, K1
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -1722,26 +1843,29 @@ loop:
 	JNZ              loop
 	MOVQ             c+48(FP), AX
 	MOVQ             ldc+56(FP), CX
-	VMOVUPS.Z        (AX), K1, Z30
+	MOVQ             from+64(FP), DX
+	MOVQ             ldf+72(FP), BX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z0, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z1, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	VZEROUPPER
 	RET
 
-// func narrow512x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)
+// func narrow512x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
 // Requires: AVX, AVX512F
-TEXT ·narrow512x3(SB), NOSPLIT, $0-68
+TEXT ·narrow512x3(SB), NOSPLIT, $0-84
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+64(FP), R8
+	MOVL   mask+80(FP), R8
 	KMOVW  R8, K1
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -1758,30 +1882,34 @@ loop:
 	JNZ              loop
 	MOVQ             c+48(FP), AX
 	MOVQ             ldc+56(FP), CX
-	VMOVUPS.Z        (AX), K1, Z30
+	MOVQ             from+64(FP), DX
+	MOVQ             ldf+72(FP), BX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z0, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z1, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z2, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	VZEROUPPER
 	RET
 
-// func narrow512x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)
+// func narrow512x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
 // Requires: AVX, AVX512F
-TEXT ·narrow512x4(SB), NOSPLIT, $0-68
+TEXT ·narrow512x4(SB), NOSPLIT, $0-84
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+64(FP), R8
+	MOVL   mask+80(FP), R8
 	KMOVW  R8, K1
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -1801,34 +1929,39 @@ loop:
 	JNZ              loop
 	MOVQ             c+48(FP), AX
 	MOVQ             ldc+56(FP), CX
-	VMOVUPS.Z        (AX), K1, Z30
+	MOVQ             from+64(FP), DX
+	MOVQ             ldf+72(FP), BX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z0, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z1, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z2, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z3, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	VZEROUPPER
 	RET
 
-// func narrow512x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)
+// func narrow512x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
 // Requires: AVX, AVX512F
-TEXT ·narrow512x5(SB), NOSPLIT, $0-68
+TEXT ·narrow512x5(SB), NOSPLIT, $0-84
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+64(FP), R8
+	MOVL   mask+80(FP), R8
 	KMOVW  R8, K1
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -1850,38 +1983,44 @@ loop:
 	JNZ              loop
 	MOVQ             c+48(FP), AX
 	MOVQ             ldc+56(FP), CX
-	VMOVUPS.Z        (AX), K1, Z30
+	MOVQ             from+64(FP), DX
+	MOVQ             ldf+72(FP), BX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z0, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z1, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z2, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z3, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z4, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	VZEROUPPER
 	RET
 
-// func narrow512x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)
+// func narrow512x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
 // Requires: AVX, AVX512F
-TEXT ·narrow512x6(SB), NOSPLIT, $0-68
+TEXT ·narrow512x6(SB), NOSPLIT, $0-84
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+64(FP), R8
+	MOVL   mask+80(FP), R8
 	KMOVW  R8, K1
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -1906,42 +2045,49 @@ loop:
 	JNZ              loop
 	MOVQ             c+48(FP), AX
 	MOVQ             ldc+56(FP), CX
-	VMOVUPS.Z        (AX), K1, Z30
+	MOVQ             from+64(FP), DX
+	MOVQ             ldf+72(FP), BX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z0, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z1, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z2, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z3, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z4, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z5, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	VZEROUPPER
 	RET
 
-// func narrow512x7(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)
+// func narrow512x7(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
 // Requires: AVX, AVX512F
-TEXT ·narrow512x7(SB), NOSPLIT, $0-68
+TEXT ·narrow512x7(SB), NOSPLIT, $0-84
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+64(FP), R8
+	MOVL   mask+80(FP), R8
 	KMOVW  R8, K1
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -1968,46 +2114,54 @@ loop:
 	JNZ              loop
 	MOVQ             c+48(FP), AX
 	MOVQ             ldc+56(FP), CX
-	VMOVUPS.Z        (AX), K1, Z30
+	MOVQ             from+64(FP), DX
+	MOVQ             ldf+72(FP), BX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z0, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z1, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z2, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z3, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z4, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z5, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z6, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	VZEROUPPER
 	RET
 
-// func narrow512x8(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)
+// func narrow512x8(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
 // Requires: AVX, AVX512F
-TEXT ·narrow512x8(SB), NOSPLIT, $0-68
+TEXT ·narrow512x8(SB), NOSPLIT, $0-84
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+64(FP), R8
+	MOVL   mask+80(FP), R8
 	KMOVW  R8, K1
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -2039,50 +2193,59 @@ loop:
 	JNZ              loop
 	MOVQ             c+48(FP), AX
 	MOVQ             ldc+56(FP), CX
-	VMOVUPS.Z        (AX), K1, Z30
+	MOVQ             from+64(FP), DX
+	MOVQ             ldf+72(FP), BX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z0, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z1, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z2, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z3, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z4, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z5, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z6, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z7, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	VZEROUPPER
 	RET
 
-// func narrow512x9(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)
+// func narrow512x9(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
 // Requires: AVX, AVX512F
-TEXT ·narrow512x9(SB), NOSPLIT, $0-68
+TEXT ·narrow512x9(SB), NOSPLIT, $0-84
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+64(FP), R8
+	MOVL   mask+80(FP), R8
 	KMOVW  R8, K1
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -2116,54 +2279,64 @@ loop:
 	JNZ              loop
 	MOVQ             c+48(FP), AX
 	MOVQ             ldc+56(FP), CX
-	VMOVUPS.Z        (AX), K1, Z30
+	MOVQ             from+64(FP), DX
+	MOVQ             ldf+72(FP), BX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z0, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z1, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z2, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z3, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z4, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z5, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z6, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z7, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z8, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	VZEROUPPER
 	RET
 
-// func narrow512x10(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)
+// func narrow512x10(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
 // Requires: AVX, AVX512F
-TEXT ·narrow512x10(SB), NOSPLIT, $0-68
+TEXT ·narrow512x10(SB), NOSPLIT, $0-84
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+64(FP), R8
+	MOVL   mask+80(FP), R8
 	KMOVW  R8, K1
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -2202,58 +2375,69 @@ loop:
 	JNZ              loop
 	MOVQ             c+48(FP), AX
 	MOVQ             ldc+56(FP), CX
-	VMOVUPS.Z        (AX), K1, Z30
+	MOVQ             from+64(FP), DX
+	MOVQ             ldf+72(FP), BX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z0, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z1, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z2, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z3, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z4, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z5, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z6, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z7, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z8, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z9, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	VZEROUPPER
 	RET
 
-// func narrow512x11(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)
+// func narrow512x11(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
 // Requires: AVX, AVX512F
-TEXT ·narrow512x11(SB), NOSPLIT, $0-68
+TEXT ·narrow512x11(SB), NOSPLIT, $0-84
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+64(FP), R8
+	MOVL   mask+80(FP), R8
 	KMOVW  R8, K1
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -2294,62 +2478,74 @@ loop:
 	JNZ              loop
 	MOVQ             c+48(FP), AX
 	MOVQ             ldc+56(FP), CX
-	VMOVUPS.Z        (AX), K1, Z30
+	MOVQ             from+64(FP), DX
+	MOVQ             ldf+72(FP), BX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z0, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z1, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z2, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z3, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z4, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z5, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z6, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z7, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z8, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z9, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z10, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	VZEROUPPER
 	RET
 
-// func narrow512x12(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)
+// func narrow512x12(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
 // Requires: AVX, AVX512F
-TEXT ·narrow512x12(SB), NOSPLIT, $0-68
+TEXT ·narrow512x12(SB), NOSPLIT, $0-84
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+64(FP), R8
+	MOVL   mask+80(FP), R8
 	KMOVW  R8, K1
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -2392,66 +2588,79 @@ loop:
 	JNZ              loop
 	MOVQ             c+48(FP), AX
 	MOVQ             ldc+56(FP), CX
-	VMOVUPS.Z        (AX), K1, Z30
+	MOVQ             from+64(FP), DX
+	MOVQ             ldf+72(FP), BX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z0, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z1, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z2, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z3, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z4, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z5, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z6, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z7, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z8, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z9, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z10, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z11, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	VZEROUPPER
 	RET
 
-// func narrow512x13(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)
+// func narrow512x13(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
 // Requires: AVX, AVX512F
-TEXT ·narrow512x13(SB), NOSPLIT, $0-68
+TEXT ·narrow512x13(SB), NOSPLIT, $0-84
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+64(FP), R8
+	MOVL   mask+80(FP), R8
 	KMOVW  R8, K1
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -2496,70 +2705,84 @@ loop:
 	JNZ              loop
 	MOVQ             c+48(FP), AX
 	MOVQ             ldc+56(FP), CX
-	VMOVUPS.Z        (AX), K1, Z30
+	MOVQ             from+64(FP), DX
+	MOVQ             ldf+72(FP), BX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z0, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z1, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z2, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z3, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z4, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z5, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z6, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z7, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z8, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z9, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z10, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z11, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z12, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	VZEROUPPER
 	RET
 
-// func narrow512x14(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)
+// func narrow512x14(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
 // Requires: AVX, AVX512F
-TEXT ·narrow512x14(SB), NOSPLIT, $0-68
+TEXT ·narrow512x14(SB), NOSPLIT, $0-84
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+64(FP), R8
+	MOVL   mask+80(FP), R8
 	KMOVW  R8, K1
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -2606,59 +2829,74 @@ loop:
 	JNZ              loop
 	MOVQ             c+48(FP), AX
 	MOVQ             ldc+56(FP), CX
-	VMOVUPS.Z        (AX), K1, Z30
+	MOVQ             from+64(FP), DX
+	MOVQ             ldf+72(FP), BX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z0, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z1, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z2, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z3, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z4, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z5, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z6, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z7, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z8, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z9, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z10, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z11, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z12, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	ADDQ             CX, AX
-	VMOVUPS.Z        (AX), K1, Z30
+	ADDQ             BX, DX
+	VMOVUPS.Z        (DX), K1, Z30
 	VADDPS           Z13, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
 	VZEROUPPER

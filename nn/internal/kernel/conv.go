@@ -63,18 +63,14 @@ func (c *Conv) Forward(dst []float32, arg []uint8, src, w, bias []float32, lo, h
 		if c.size == 1 && c.spots == nil {
 			to = dst[lo*out : end*out]
 		}
-		switch {
-		case c.Accumulate && c.spots == nil:
-		case bias == nil:
-			clear(to)
-		default:
-			for i := range m {
-				copy(to[i*out:(i+1)*out], bias)
-			}
+		from, apart := bias, 0
+		if c.Accumulate && c.spots == nil {
+			from, apart = to, out
 		}
 		for i := range c.groups {
 			g := &c.groups[i]
-			Gemm(m, out, g.width, c.gather(rows, src, lo, end, g), g.width, 1, w[g.row*out:], out, to, out, true)
+			gemm(m, out, g.width, c.gather(rows, src, lo, end, g), g.width, 1, w[g.row*out:], out, to, out, from, apart)
+			from, apart = to, out
 		}
 		switch {
 		case c.size > 1:

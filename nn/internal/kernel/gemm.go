@@ -7,18 +7,26 @@ const depthBlock = 256
 // Gemm adds the product of a [m,k] and b [k,n] to c [m,n], or sets c to it where accumulate is false.
 // Element (i,p) of a lies at a[i*ars+p*acs], so that a may be read transposed; rows of b and c are ldb and ldc apart.
 func Gemm(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, accumulate bool) {
+	if accumulate {
+		gemm(m, n, k, a, ars, acs, b, ldb, c, ldc, c, ldc)
+	} else {
+		gemm(m, n, k, a, ars, acs, b, ldb, c, ldc, nil, 0)
+	}
+}
+
+// gemm sets c to the product plus from, of which rows are ldf apart: c itself, one row for all with ldf 0, or nil for zeros.
+func gemm(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int) {
 	if m == 0 || n == 0 {
 		return
 	}
-	if !accumulate {
-		for i := range m {
-			clear(c[i*ldc : i*ldc+n])
-		}
-	}
 	if k == 0 {
+		begin(m, n, c, ldc, from, ldf)
 		return
 	}
-	// The bounds of all three are checked here, once, on behalf of the tiles, which may be assembly.
+	// The bounds of all are checked here, once, on behalf of the tiles, which may be assembly.
+	if from != nil {
+		_ = from[(m-1)*ldf+n-1]
+	}
 	_ = a[(m-1)*ars+(k-1)*acs]
 	_ = b[(k-1)*ldb+n-1]
 	_ = c[(m-1)*ldc+n-1]
@@ -34,20 +42,45 @@ func Gemm(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []floa
 			for s := range strips {
 				// Strips of nearly equal height: 64 rows are 13+13+13+13+12, not 14*4+8.
 				lo, hi := m*s/strips, m*(s+1)/strips
-				loops.tile.add(hi-lo, cols, depth, a[lo*ars+p*acs:], ars, acs, b[p*ldb+j:], ldb, c[lo*ldc+j:], ldc)
+				to := c[lo*ldc+j:]
+				start, apart := to, ldc
+				switch {
+				case p > 0:
+				case from == nil:
+					start, apart = zeros[:], 0
+				default:
+					start, apart = from[lo*ldf+j:], ldf
+				}
+				loops.tile.add(hi-lo, cols, depth, a[lo*ars+p*acs:], ars, acs, b[p*ldb+j:], ldb, to, ldc, start, apart)
 			}
 		}
 	}
 }
 
-// tileKernel adds the product of a small block to c: at most rows by cols, any depth. With one row cols may be up to rowCols.
+// begin sets the rows of c to those of from, as gemm has it.
+func begin(m, n int, c []float32, ldc int, from []float32, ldf int) {
+	for i := range m {
+		row := c[i*ldc : i*ldc+n]
+		if from == nil {
+			clear(row)
+		} else {
+			copy(row, from[i*ldf:])
+		}
+	}
+}
+
+// tileKernel sets c to from plus the product of a small block: at most rows by cols, any depth. With one row cols may be up to rowCols. from is c, or rows of
+// which none lies in c.
 type tileKernel struct {
 	rows, cols, rowCols int
-	add                 func(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int)
+	add                 func(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int)
 }
 
 // portableTile keeps 2 by 4 sums in registers, which is what the compiler manages without spilling.
-func portableTile(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int) {
+func portableTile(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int) {
+	if &from[0] != &c[0] {
+		begin(m, n, c, ldc, from, ldf)
+	}
 	for j := 0; j < n; j += 4 {
 		if n-j < 4 {
 			tileTail(m, n-j, k, a, ars, acs, b[j:], ldb, c[j:], ldc)

@@ -3,39 +3,39 @@
 package kernel
 
 // narrowAVX512 is tileAVX512 for at most 16 columns.
-func narrowAVX512(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int) {
-	pa, pb, pc := &a[0], &b[0], &c[0]
-	ars, acs, ldb, ldc = 4*ars, 4*acs, 4*ldb, 4*ldc
+func narrowAVX512(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int) {
+	pa, pb, pc, pf := &a[0], &b[0], &c[0], &from[0]
+	ars, acs, ldb, ldc, ldf = 4*ars, 4*acs, 4*ldb, 4*ldc, 4*ldf
 	mask := uint32(1<<n - 1)
 	switch m {
 	case 1:
-		narrow512x1(k, pa, ars, acs, pb, ldb, pc, ldc, mask)
+		narrow512x1(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf, mask)
 	case 2:
-		narrow512x2(k, pa, ars, acs, pb, ldb, pc, ldc, mask)
+		narrow512x2(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf, mask)
 	case 3:
-		narrow512x3(k, pa, ars, acs, pb, ldb, pc, ldc, mask)
+		narrow512x3(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf, mask)
 	case 4:
-		narrow512x4(k, pa, ars, acs, pb, ldb, pc, ldc, mask)
+		narrow512x4(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf, mask)
 	case 5:
-		narrow512x5(k, pa, ars, acs, pb, ldb, pc, ldc, mask)
+		narrow512x5(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf, mask)
 	case 6:
-		narrow512x6(k, pa, ars, acs, pb, ldb, pc, ldc, mask)
+		narrow512x6(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf, mask)
 	case 7:
-		narrow512x7(k, pa, ars, acs, pb, ldb, pc, ldc, mask)
+		narrow512x7(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf, mask)
 	case 8:
-		narrow512x8(k, pa, ars, acs, pb, ldb, pc, ldc, mask)
+		narrow512x8(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf, mask)
 	case 9:
-		narrow512x9(k, pa, ars, acs, pb, ldb, pc, ldc, mask)
+		narrow512x9(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf, mask)
 	case 10:
-		narrow512x10(k, pa, ars, acs, pb, ldb, pc, ldc, mask)
+		narrow512x10(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf, mask)
 	case 11:
-		narrow512x11(k, pa, ars, acs, pb, ldb, pc, ldc, mask)
+		narrow512x11(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf, mask)
 	case 12:
-		narrow512x12(k, pa, ars, acs, pb, ldb, pc, ldc, mask)
+		narrow512x12(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf, mask)
 	case 13:
-		narrow512x13(k, pa, ars, acs, pb, ldb, pc, ldc, mask)
+		narrow512x13(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf, mask)
 	case 14:
-		narrow512x14(k, pa, ars, acs, pb, ldb, pc, ldc, mask)
+		narrow512x14(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf, mask)
 	}
 }
 

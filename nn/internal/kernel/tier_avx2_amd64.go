@@ -117,7 +117,7 @@ func adamAVX2(p, g, m, v []float32, rate, f1, f2, epsilon float32) {
 	portableAdam(p[whole:], g[whole:], m[whole:], v[whole:], rate, f1, f2, epsilon)
 }
 
-func tileAVX2(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int) {
+func tileAVX2(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int) {
 	if n < 16 {
 		// The last columns are copied to a block of full width, padded with zeros.
 		var wide [depthBlock * 16]float32
@@ -125,33 +125,33 @@ func tileAVX2(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []
 		for p := range k {
 			copy(wide[p*16:p*16+16], b[p*ldb:p*ldb+n])
 		}
-		tile16(m, k, a, ars, acs, wide[:], 16, sums[:], 16)
+		tile16(m, k, a, ars, acs, wide[:], 16, sums[:], 16, zeros[:], 0)
 		for i := range m {
 			for j, v := range sums[i*16 : i*16+n] {
-				c[i*ldc+j] += v
+				c[i*ldc+j] = from[i*ldf+j] + v
 			}
 		}
 		return
 	}
-	tile16(m, k, a, ars, acs, b, ldb, c, ldc)
+	tile16(m, k, a, ars, acs, b, ldb, c, ldc, from, ldf)
 }
 
-func tile16(m, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int) {
-	pa, pb, pc := &a[0], &b[0], &c[0]
-	ars, acs, ldb, ldc = 4*ars, 4*acs, 4*ldb, 4*ldc
+func tile16(m, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int) {
+	pa, pb, pc, pf := &a[0], &b[0], &c[0], &from[0]
+	ars, acs, ldb, ldc, ldf = 4*ars, 4*acs, 4*ldb, 4*ldc, 4*ldf
 	switch m {
 	case 1:
-		tile2x1(k, pa, ars, acs, pb, ldb, pc, ldc)
+		tile2x1(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf)
 	case 2:
-		tile2x2(k, pa, ars, acs, pb, ldb, pc, ldc)
+		tile2x2(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf)
 	case 3:
-		tile2x3(k, pa, ars, acs, pb, ldb, pc, ldc)
+		tile2x3(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf)
 	case 4:
-		tile2x4(k, pa, ars, acs, pb, ldb, pc, ldc)
+		tile2x4(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf)
 	case 5:
-		tile2x5(k, pa, ars, acs, pb, ldb, pc, ldc)
+		tile2x5(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf)
 	case 6:
-		tile2x6(k, pa, ars, acs, pb, ldb, pc, ldc)
+		tile2x6(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf)
 	}
 }
 

@@ -66,43 +66,43 @@ func combineAVX512(dst, x, dy, a, b, d []float32) {
 	combine512(&dst[0], &x[0], &dy[0], &a[0], &b[0], &d[0], len(x)/len(a), len(a))
 }
 
-func tileAVX512(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int) {
+func tileAVX512(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int) {
 	if n <= 16 {
-		narrowAVX512(m, n, k, a, ars, acs, b, ldb, c, ldc)
+		narrowAVX512(m, n, k, a, ars, acs, b, ldb, c, ldc, from, ldf)
 		return
 	}
-	pa, pb, pc := &a[0], &b[0], &c[0]
-	ars, acs, ldb, ldc = 4*ars, 4*acs, 4*ldb, 4*ldc
+	pa, pb, pc, pf := &a[0], &b[0], &c[0], &from[0]
+	ars, acs, ldb, ldc, ldf = 4*ars, 4*acs, 4*ldb, 4*ldc, 4*ldf
 	mask := uint32(1<<n - 1)
 	switch m {
 	case 1:
-		tile512x1(k, pa, ars, acs, pb, ldb, pc, ldc, mask)
+		tile512x1(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf, mask)
 	case 2:
-		tile512x2(k, pa, ars, acs, pb, ldb, pc, ldc, mask)
+		tile512x2(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf, mask)
 	case 3:
-		tile512x3(k, pa, ars, acs, pb, ldb, pc, ldc, mask)
+		tile512x3(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf, mask)
 	case 4:
-		tile512x4(k, pa, ars, acs, pb, ldb, pc, ldc, mask)
+		tile512x4(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf, mask)
 	case 5:
-		tile512x5(k, pa, ars, acs, pb, ldb, pc, ldc, mask)
+		tile512x5(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf, mask)
 	case 6:
-		tile512x6(k, pa, ars, acs, pb, ldb, pc, ldc, mask)
+		tile512x6(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf, mask)
 	case 7:
-		tile512x7(k, pa, ars, acs, pb, ldb, pc, ldc, mask)
+		tile512x7(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf, mask)
 	case 8:
-		tile512x8(k, pa, ars, acs, pb, ldb, pc, ldc, mask)
+		tile512x8(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf, mask)
 	case 9:
-		tile512x9(k, pa, ars, acs, pb, ldb, pc, ldc, mask)
+		tile512x9(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf, mask)
 	case 10:
-		tile512x10(k, pa, ars, acs, pb, ldb, pc, ldc, mask)
+		tile512x10(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf, mask)
 	case 11:
-		tile512x11(k, pa, ars, acs, pb, ldb, pc, ldc, mask)
+		tile512x11(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf, mask)
 	case 12:
-		tile512x12(k, pa, ars, acs, pb, ldb, pc, ldc, mask)
+		tile512x12(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf, mask)
 	case 13:
-		tile512x13(k, pa, ars, acs, pb, ldb, pc, ldc, mask)
+		tile512x13(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf, mask)
 	case 14:
-		tile512x14(k, pa, ars, acs, pb, ldb, pc, ldc, mask)
+		tile512x14(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf, mask)
 	}
 }
 

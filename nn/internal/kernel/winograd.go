@@ -219,15 +219,16 @@ func (w *Winograd) output(dst []float32, arg []uint8, tile []float32, t int) {
 	}
 	out, m := w.OutC, w.outputs
 	z0, y0, x0 = z0*m, y0*m, x0*m
+	whole := dst[sample*w.OutLen() : (sample+1)*w.OutLen()]
 	for z := range min(m, w.Out[0]-z0) {
 		for y := range min(m, w.Out[1]-y0) {
-			at := sample*w.OutLen() + (((z0+z)*w.Out[1]+y0+y)*w.Out[2]+x0)*out
+			at := (((z0+z)*w.Out[1]+y0+y)*w.Out[2] + x0) * out
 			n := min(m, w.Out[2]-x0) * out
 			from := tile[(z*m+y)*m*out:][:n]
 			if w.Accumulate {
-				loops.add(from, dst[at:at+n])
+				loops.add(from, whole[at:at+n])
 			} else {
-				copy(dst[at:at+n], from)
+				copy(whole[at:at+n], from)
 			}
 		}
 	}

@@ -18,9 +18,9 @@ func tiles2() {
 }
 
 func tile2(rows int) {
-	TEXT(fmt.Sprintf("tile2x%d", rows), NOSPLIT, "func(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int)")
+	TEXT(fmt.Sprintf("tile2x%d", rows), NOSPLIT, "func(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int)")
 	Pragma("noescape")
-	Doc(fmt.Sprintf("tile2x%d adds a [%d,k] times b [k,16] to c. Distances are in bytes.", rows, rows))
+	Doc(fmt.Sprintf("tile2x%d sets c to from plus a [%d,k] times b [k,16]. Distances are in bytes.", rows, rows))
 	k := Load(Param("k"), GP64())
 	a := Load(Param("a"), GP64())
 	ars := Load(Param("ars"), GP64())
@@ -49,16 +49,16 @@ func tile2(rows int) {
 	DECQ(k)
 	JNZ(LabelRef("loop"))
 
-	c := Load(Param("c"), GP64())
-	ldc := Load(Param("ldc"), GP64())
+	c, ldc := Load(Param("c"), GP64()), Load(Param("ldc"), GP64())
+	from, ldf := Load(Param("from"), GP64()), Load(Param("ldf"), GP64())
 	for i := range rows {
 		for j := range 2 {
-			to := Mem{Base: c, Disp: 32 * j}
-			VADDPS(to, sums[2*i+j], sums[2*i+j])
-			VMOVUPS(sums[2*i+j], to)
+			VADDPS(Mem{Base: from, Disp: 32 * j}, sums[2*i+j], sums[2*i+j])
+			VMOVUPS(sums[2*i+j], Mem{Base: c, Disp: 32 * j})
 		}
 		if i+1 < rows {
 			ADDQ(ldc, c)
+			ADDQ(ldf, from)
 		}
 	}
 	VZEROUPPER()

@@ -24,9 +24,9 @@ func tiles512() {
 }
 
 func tile512(rows int) {
-	TEXT(fmt.Sprintf("tile512x%d", rows), NOSPLIT, "func(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)")
+	TEXT(fmt.Sprintf("tile512x%d", rows), NOSPLIT, "func(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)")
 	Pragma("noescape")
-	Doc(fmt.Sprintf("tile512x%d adds a [%d,k] times b [k,32] to c, of the columns in mask. Distances are in bytes.", rows, rows))
+	Doc(fmt.Sprintf("tile512x%d sets c to from plus a [%d,k] times b [k,32], of the columns in mask. Distances are in bytes.", rows, rows))
 	k := Load(Param("k"), GP64())
 	a := Load(Param("a"), GP64())
 	ars := Load(Param("ars"), GP64())
@@ -57,18 +57,18 @@ func tile512(rows int) {
 	DECQ(k)
 	JNZ(LabelRef("loop"))
 
-	c := Load(Param("c"), GP64())
-	ldc := Load(Param("ldc"), GP64())
+	c, ldc := Load(Param("c"), GP64()), Load(Param("ldc"), GP64())
+	from, ldf := Load(Param("from"), GP64()), Load(Param("ldf"), GP64())
 	for i := range rows {
 		for j, mask := range []OpmaskPhysical{K1, K2} {
 			x := zmm[30+j]
-			to := Mem{Base: c, Disp: 64 * j}
-			VMOVUPS_Z(to, mask, x)
+			VMOVUPS_Z(Mem{Base: from, Disp: 64 * j}, mask, x)
 			VADDPS(sums[2*i+j], x, x)
-			VMOVUPS(x, mask, to)
+			VMOVUPS(x, mask, Mem{Base: c, Disp: 64 * j})
 		}
 		if i+1 < rows {
 			ADDQ(ldc, c)
+			ADDQ(ldf, from)
 		}
 	}
 	VZEROUPPER()

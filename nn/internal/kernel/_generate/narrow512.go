@@ -17,9 +17,9 @@ func narrow512() {
 
 func narrowTile512(rows int) {
 	name := fmt.Sprintf("narrow512x%d", rows)
-	TEXT(name, NOSPLIT, "func(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int, mask uint32)")
+	TEXT(name, NOSPLIT, "func(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)")
 	Pragma("noescape")
-	Doc(fmt.Sprintf("%s adds a [%d,k] times b [k,16] to c, of the columns in mask. Distances are in bytes.", name, rows))
+	Doc(fmt.Sprintf("%s sets c to from plus a [%d,k] times b [k,16], of the columns in mask. Distances are in bytes.", name, rows))
 	k := Load(Param("k"), GP64())
 	a, ars, acs := Load(Param("a"), GP64()), Load(Param("ars"), GP64()), Load(Param("acs"), GP64())
 	b, ldb := Load(Param("b"), GP64()), Load(Param("ldb"), GP64())
@@ -44,12 +44,14 @@ func narrowTile512(rows int) {
 	JNZ(LabelRef("loop"))
 
 	c, ldc := Load(Param("c"), GP64()), Load(Param("ldc"), GP64())
+	from, ldf := Load(Param("from"), GP64()), Load(Param("ldf"), GP64())
 	for i, z := range sums {
-		VMOVUPS_Z(Mem{Base: c}, K1, zmm[30])
+		VMOVUPS_Z(Mem{Base: from}, K1, zmm[30])
 		VADDPS(z, zmm[30], zmm[30])
 		VMOVUPS(zmm[30], K1, Mem{Base: c})
 		if i+1 < rows {
 			ADDQ(ldc, c)
+			ADDQ(ldf, from)
 		}
 	}
 	VZEROUPPER()
