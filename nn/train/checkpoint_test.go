@@ -187,6 +187,51 @@ func TestBlockShuffle(t *testing.T) {
 	}
 }
 
+// TestShuffleIsUniform counts where each row comes over many epochs, and which one follows it, across the ends of batches too: everywhere as often.
+func TestShuffleIsUniform(t *testing.T) {
+	const rows, batch, epochs = 10, 4, 2000
+	d := &Data{X: make([]float32, rows), Labels: make([]int32, rows)}
+	for i := range d.Labels {
+		d.Labels[i] = int32(i)
+	}
+	f := newFeed(d, 1, true, 7, 0)
+	var places, pairs [rows][rows]float64
+	for n := 1; n <= epochs; n++ {
+		var order []int32
+		for row := 0; row < rows; row += batch { // the last has two
+			b := newBatch(min(batch, rows-row))
+			b.X = make([]float32, len(b.Labels))
+			if err := f.load(t.Context(), b, n, row); err != nil {
+				t.Fatal(err)
+			}
+			order = append(order, b.Labels...)
+		}
+		for i, row := range order {
+			places[i][row]++
+			if i > 0 {
+				pairs[order[i-1]][row]++
+			}
+		}
+	}
+	chi := func(counts [rows][rows]float64, want float64, skip bool) (sum float64) {
+		for i, row := range counts {
+			for j, n := range row {
+				if !skip || i != j {
+					sum += (n - want) * (n - want) / want
+				}
+			}
+		}
+		return sum
+	}
+	// Chi-squared of 81 degrees of freedom is above 137, and of 89 above 147, once in ten thousand times.
+	if got := chi(places, epochs/rows, false); got > 137 {
+		t.Errorf("rows favour places: chi-squared is %.0f", got)
+	}
+	if got := chi(pairs, epochs/rows, true); got > 147 {
+		t.Errorf("rows favour neighbours: chi-squared is %.0f", got)
+	}
+}
+
 // TestStepsOfFitDoNotAllocate counts allocations between two steps of an epoch.
 func TestStepsOfFitDoNotAllocate(t *testing.T) {
 	m := perceptron()
