@@ -17,7 +17,8 @@ func (c *cli) train() *cobra.Command {
 		"clip-norm": "train.clip_norm", "clip-global-norm": "train.clip_global_norm", "clip-value": "train.clip_value", "ema": "train.ema_momentum",
 		"schedule": "train.schedule", "warm-up": "train.warm_up", "monitor": "train.monitor", "patience": "train.patience",
 		"checkpoint-every": "train.checkpoint_every", "checkpoint-steps": "train.checkpoint_steps", "memory-limit": "train.memory_limit",
-		"steps-per-epoch": "train.steps_per_epoch",
+		"steps-per-epoch": "train.steps_per_epoch", "nesterov": "train.nesterov", "from-logits": "train.from_logits", "pieces": "train.pieces",
+		"decay-steps": "train.decay_steps", "decay-factor": "train.decay_factor", "min-delta": "train.min_delta", "plateau-patience": "train.plateau_patience",
 	})
 	cmd.Long = cmd.Short + ".\n\nThe defaults are those of the 3D MNIST tutorial. A signal ends training after the step at hand; what was learnt so far is written. " +
 		"After each epoch the state of training is stored beside the model: --resume goes on from there, after a signal or a crash, and ends with the same model, bit for bit."
