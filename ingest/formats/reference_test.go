@@ -65,7 +65,7 @@ var reference = map[string]struct{ variants, decoder, sample string }{
 	},
 	"mgh": {"MGH and MGZ; all real types; turned to RAS+", "own", "a volume written by nibabel"},
 	"dicom": {
-		"implicit, explicit, big endian, deflated; 1 to 32 bits; multi-frame; rescaled; RLE; JPEG pixels are refused by name",
+		"implicit, explicit, big endian, deflated; 1 to 32 bits; multi-frame; rescaled; RLE, lossless and baseline JPEG; other JPEGs are refused by name",
 		"own", "pydicom CT_small.dcm",
 	},
 	"dicom-series":        {"slices of a folder, by series, sorted by position; holes are told", "own", "MONAI CT series"},

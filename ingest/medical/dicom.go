@@ -20,8 +20,9 @@ import (
 )
 
 // DICOM is a single DICOM file: one slice, or the frames of a multi-frame image as slices. Implicit and explicit little endian, explicit
-// big endian and deflated transfer syntaxes are read, and RLE pixels; others (JPEG) are named in the error. Values are rescaled to
-// slope * stored + intercept, and the axes turned to RAS+ as those of NIfTI are. DICOM PS3.5 and PS3.10, https://www.dicomstandard.org/current.
+// big endian and deflated transfer syntaxes are read, and pixels packed by RLE, lossless JPEG or baseline JPEG; others (JPEG-LS, JPEG 2000) are
+// named in the error. Values are rescaled to slope * stored + intercept, and the axes turned to RAS+ as those of NIfTI are. DICOM PS3.5 and
+// PS3.10, https://www.dicomstandard.org/current.
 var DICOM = ingest.Format{
 	Name:   "dicom",
 	Detect: func(h *ingest.Head) ingest.Confidence { return confidence(isDICOM(h.Bytes)) },
@@ -138,7 +139,6 @@ const (
 )
 
 const (
-	syntaxRLE = "1.2.840.10008.1.2.5"
 	undefined = 0xffffffff
 	// Limits of a data set: nested sequences, elements, and the length of a value that is kept.
 	dicomMaxDepth    = 32
@@ -154,8 +154,8 @@ type dataSet struct {
 	order    binary.ByteOrder
 	explicit bool
 	elements int
-	packed   bool  // pixels are RLE
-	limit    int64 // of the unpacked pixels, in bytes
+	codec    *codec // of the pixels; nil: plain values
+	limit    int64  // of the unpacked pixels, in bytes
 }
 
 // long says whether a value representation has a length of four bytes.
@@ -298,10 +298,12 @@ func parseDICOM(data []byte, o ingest.Options) (*slice, error) {
 			return nil, fmt.Errorf("deflated data set: found %d bytes, limit %d: %w", len(plain), o.MaxBytes, cmp.Or(err, io.ErrShortBuffer))
 		}
 		d.b, d.at = plain, 0
-	case syntaxRLE:
-		d.packed = true
 	default:
-		return nil, fmt.Errorf("transfer syntax: found %.40q, want plain or RLE pixels: convert with dcmdjpeg or gdcmconv --raw", syntax)
+		c, err := codecOf(syntax)
+		if err != nil {
+			return nil, err
+		}
+		d.codec = c
 	}
 	return d.slice()
 }
@@ -320,7 +322,7 @@ func (d *dataSet) slice() (*slice, error) {
 		}
 		if n == undefined {
 			if t == tagPixels {
-				if !d.packed {
+				if d.codec == nil {
 					return nil, errors.New("pixels: found compressed fragments, want plain values")
 				}
 				if s.pixels, err = d.unpack(s, samples); err != nil {
@@ -359,46 +361,6 @@ func single(samples int) error {
 		return fmt.Errorf("samples per pixel: found %d, want 1: colour images are no volumes", samples)
 	}
 	return nil
-}
-
-// unpack reads RLE pixels: behind a table of offsets, which is not needed, one item a frame.
-func (d *dataSet) unpack(s *slice, samples int) ([]byte, error) {
-	if err := single(samples); err != nil {
-		return nil, err
-	}
-	if s.bits != 8 && s.bits != 16 && s.bits != 32 || s.rows < 1 || s.cols < 1 {
-		return nil, fmt.Errorf("found %d x %d pixels of %d bits before RLE, want 8, 16 or 32 bits", s.rows, s.cols, s.bits)
-	}
-	var out []byte
-	for frame := -1; ; frame++ {
-		t, _, n, err := d.next()
-		if err != nil {
-			return nil, err
-		}
-		if t == tagSequenceEnd {
-			return out, nil
-		}
-		if t != tagItem || n == undefined {
-			return nil, fmt.Errorf("found element (%04x,%04x), want an item of known length", t>>16, t&0xffff)
-		}
-		v, err := d.value(n)
-		if err != nil {
-			return nil, err
-		}
-		if frame < 0 {
-			continue
-		}
-		// A run of two bytes makes at most 128: what a small file claims is not allocated.
-		size := s.bits / 8
-		if pixels := s.rows * s.cols; frame >= s.frames || pixels*size > 64*len(v)+64 || int64(len(out)+pixels*size) > d.limit {
-			return nil, fmt.Errorf("frame %d: found %d bytes for %d x %d pixels, in %d frames", frame, len(v), s.rows, s.cols, s.frames)
-		}
-		plain, err := unRLE(v, s.rows*s.cols, size)
-		if err != nil {
-			return nil, fmt.Errorf("frame %d: %w", frame, err)
-		}
-		out = append(out, plain...)
-	}
 }
 
 func (s *slice) set(t tag, v []byte, samples *int) error {

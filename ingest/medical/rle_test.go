@@ -35,7 +35,7 @@ func dicomRLE(tb testing.TB, frames ...[]byte) []byte {
 	}
 	b = appendElement(b, o, true, element{tagSequenceEnd, "", nil}, 0)
 	// The identifier keeps its length: 20 bytes, of which the last ones are padding.
-	return bytes.Replace(b, []byte(explicitLittle+" "), []byte(syntaxRLE+" "), 1)
+	return bytes.Replace(b, []byte(explicitLittle+" "), []byte("1.2.840.10008.1.2.5 "), 1)
 }
 
 func TestRLE(t *testing.T) {

@@ -1,0 +1,152 @@
+package medical
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"image"
+	"image/jpeg"
+	"slices"
+)
+
+// codec unpacks the pixels of a transfer syntax.
+type codec struct {
+	syntax, name string
+	// ratio is the most bytes that a byte can make: what a small file claims is not allocated.
+	ratio int
+	// decode makes rows x cols pixels of size bytes each, little endian, of a frame; nil: refused.
+	decode func(frame []byte, rows, cols, size int) ([]byte, error)
+	// whole says that each fragment is a frame. Otherwise a frame may be several.
+	whole bool
+}
+
+// codecs are the packed transfer syntaxes that are in use, PS3.6, table A-1.
+var codecs = []codec{
+	// A run of two bytes makes at most 128.
+	{syntax: "1.2.840.10008.1.2.5", name: "RLE", ratio: 64, decode: func(b []byte, rows, cols, size int) ([]byte, error) { return unRLE(b, rows*cols, size) }, whole: true},
+	// A bit makes at most one pixel.
+	{syntax: "1.2.840.10008.1.2.4.57", name: "lossless JPEG", ratio: 16, decode: unLJPEG},
+	{syntax: "1.2.840.10008.1.2.4.70", name: "lossless JPEG, first predictor", ratio: 16, decode: unLJPEG},
+	// Two bits make at most a block of 64 pixels.
+	{syntax: "1.2.840.10008.1.2.4.50", name: "baseline JPEG", ratio: 256, decode: unJPEG},
+	{syntax: "1.2.840.10008.1.2.4.51", name: "extended JPEG"},
+	{syntax: "1.2.840.10008.1.2.4.80", name: "lossless JPEG-LS"},
+	{syntax: "1.2.840.10008.1.2.4.81", name: "near-lossless JPEG-LS"},
+	{syntax: "1.2.840.10008.1.2.4.90", name: "lossless JPEG 2000"},
+	{syntax: "1.2.840.10008.1.2.4.91", name: "JPEG 2000"},
+	{syntax: "1.2.840.10008.1.2.4.201", name: "lossless high-throughput JPEG 2000"},
+	{syntax: "1.2.840.10008.1.2.4.202", name: "lossless high-throughput JPEG 2000 by resolution"},
+	{syntax: "1.2.840.10008.1.2.4.203", name: "high-throughput JPEG 2000"},
+	{syntax: "1.2.840.10008.1.2.4.110", name: "lossless JPEG XL"},
+	{syntax: "1.2.840.10008.1.2.4.111", name: "JPEG XL of a JPEG"},
+	{syntax: "1.2.840.10008.1.2.4.112", name: "JPEG XL"},
+}
+
+// codecOf finds the codec of a transfer syntax.
+func codecOf(syntax string) (*codec, error) {
+	name := "unknown"
+	for i := range codecs {
+		if c := &codecs[i]; c.syntax == syntax {
+			if c.decode != nil {
+				return c, nil
+			}
+			name = c.name
+		}
+	}
+	return nil, fmt.Errorf("transfer syntax: found %.40q (%s), want plain, RLE, lossless JPEG or baseline JPEG pixels: convert with dcmdjpeg, dcmdjpls or gdcmconv --raw", syntax, name)
+}
+
+// unJPEG decodes one frame of baseline JPEG, of one component of 8 bits.
+func unJPEG(frame []byte, rows, cols, size int) ([]byte, error) {
+	c, err := jpeg.DecodeConfig(bytes.NewReader(frame))
+	if err != nil {
+		return nil, err
+	}
+	if c.Width != cols || c.Height != rows || size != 1 {
+		return nil, fmt.Errorf("JPEG: found %d x %d pixels of 1 byte, want %d x %d of %d", c.Height, c.Width, rows, cols, size)
+	}
+	m, err := jpeg.Decode(bytes.NewReader(frame))
+	if err != nil {
+		return nil, err
+	}
+	g, ok := m.(*image.Gray)
+	if !ok {
+		return nil, fmt.Errorf("JPEG: found %T, want one component", m)
+	}
+	out := make([]byte, 0, rows*cols)
+	for y := range rows {
+		out = append(out, g.Pix[y*g.Stride:y*g.Stride+cols]...)
+	}
+	return out, nil
+}
+
+// unpack reads packed pixels: behind a table of offsets, which is not needed, fragments, one or more a frame. PS3.5, annex A.4.
+func (d *dataSet) unpack(s *slice, samples int) ([]byte, error) {
+	if err := single(samples); err != nil {
+		return nil, err
+	}
+	if s.bits != 8 && s.bits != 16 && s.bits != 32 || s.rows < 1 || s.cols < 1 {
+		return nil, fmt.Errorf("found %d x %d pixels of %d bits before packed ones, want 8, 16 or 32 bits", s.rows, s.cols, s.bits)
+	}
+	if _, err := d.fragment(); err != nil { // the table
+		return nil, err
+	}
+	var out, frame []byte
+	for n := 0; ; {
+		v, err := d.fragment()
+		if err != nil && !errors.Is(err, errNoMore) {
+			return nil, err
+		}
+		if frame != nil && (err != nil || d.codec.begins(v)) {
+			if out, err = d.frame(s, n, frame, out); err != nil {
+				return nil, err
+			}
+			n++
+			frame = nil
+		}
+		switch {
+		case v == nil:
+			return out, nil
+		case frame == nil:
+			frame = slices.Clip(v) // what is appended does not overwrite the file
+		default:
+			frame = append(frame, v...)
+		}
+	}
+}
+
+// errNoMore says that there are no more fragments.
+var errNoMore = errors.New("the sequence ends")
+
+// fragment reads an item; it is not nil unless there is an error.
+func (d *dataSet) fragment() ([]byte, error) {
+	t, _, n, err := d.next()
+	if err != nil {
+		return nil, err
+	}
+	if t == tagSequenceEnd {
+		return nil, errNoMore
+	}
+	if t != tagItem || n == undefined {
+		return nil, fmt.Errorf("found element (%04x,%04x), want an item of known length", t>>16, t&0xffff)
+	}
+	return d.value(n)
+}
+
+// begins says whether a fragment is the first of a frame.
+func (c *codec) begins(fragment []byte) bool {
+	return c.whole || len(fragment) > 2 && fragment[0] == 0xff && fragment[1] == jpegSOI && fragment[2] == 0xff
+}
+
+// frame appends the pixels of frame n.
+func (d *dataSet) frame(s *slice, n int, packed, out []byte) ([]byte, error) {
+	size := s.bits / 8
+	if pixels := s.rows * s.cols; n >= s.frames || pixels*size > d.codec.ratio*(len(packed)+1) || int64(len(out)+pixels*size) > d.limit {
+		return nil, fmt.Errorf("frame %d: found %d bytes for %d x %d pixels, in %d frames", n, len(packed), s.rows, s.cols, s.frames)
+	}
+	plain, err := d.codec.decode(packed, s.rows, s.cols, size)
+	if err != nil {
+		return nil, fmt.Errorf("frame %d: %w", n, err)
+	}
+	return append(out, plain...), nil
+}
