@@ -62,6 +62,7 @@ func All() []ingest.Format {
 		packets.VelodyneRaw,
 		packets.ROSBag1,
 		packets.ROSBag2,
+		packets.MCAP,
 		lidar.NuScenes, // before KITTI, for which its floats are plausible too
 		lidar.KITTI,
 		lidar.PTS,

@@ -87,12 +87,15 @@ var reference = map[string]struct{ variants, decoder, sample string }{
 	},
 	"velodyne-raw": {"packets of 1206 bytes one after the other", "own", "einride VLP-16 packet"},
 	"rosbag1": {
-		"2.0; plain, bz2, lz4; ouster_ros/PacketMsg, velodyne_msgs/VelodyneScan",
+		"2.0; plain, bz2, lz4; ouster_ros/PacketMsg, velodyne_msgs/VelodyneScan, sensor_msgs/PointCloud2",
 		"own; compress/bzip2, pierrec/lz4", "Ouster SDK 512x10 bag",
 	},
 	"rosbag2": {
-		"SQLite; velodyne_msgs/VelodyneScan, pandar_msgs/PandarScan (QT64 with its calibration, XT16, 40P), robosense_msgs/RobosenseScan (Helios)",
+		"SQLite; velodyne_msgs/VelodyneScan, pandar_msgs/PandarScan (QT64 with its calibration, XT16, 40P), robosense_msgs/RobosenseScan (Helios); sensor_msgs/PointCloud2",
 		"modernc.org/sqlite and own", "Nebula VLP-32C, QT64 and Helios-16P recordings with truth clouds",
+	},
+	"mcap": {
+		"ROS 2 in CDR; plain, lz4, zstd; the messages of rosbag2", "own; pierrec/lz4, klauspost/compress", "made by the tests, and by the mcap library of Python",
 	},
 	"nuscenes": {".pcd.bin sweeps", "own", "nuScenes n015 LIDAR_TOP"},
 	"kitti":    {".bin, .bin.gz", "own", "KITTI odometry 00 000000"},

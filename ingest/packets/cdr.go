@@ -1,6 +1,7 @@
 package packets
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"time"
@@ -12,6 +13,7 @@ type cdr struct {
 	b     []byte
 	at    int
 	order binary.ByteOrder
+	tight bool // nothing is aligned, as in ROS 1
 	err   error
 }
 
@@ -28,6 +30,9 @@ func newCDR(b []byte) *cdr {
 	return c
 }
 
+// newROS1 reads the serialisation of ROS 1 messages: little endian, nothing aligned, strings without a final zero.
+func newROS1(b []byte) *cdr { return &cdr{b: b, order: binary.LittleEndian, tight: true} }
+
 // bytes takes the next n bytes, without copying.
 func (c *cdr) bytes(n int) []byte {
 	if c.err != nil {
@@ -42,7 +47,9 @@ func (c *cdr) bytes(n int) []byte {
 }
 
 func (c *cdr) uint32() uint32 {
-	c.bytes((4 - c.at%4) % 4)
+	if !c.tight {
+		c.bytes((4 - c.at%4) % 4)
+	}
 	b := c.bytes(4)
 	if c.err != nil {
 		return 0
@@ -50,8 +57,19 @@ func (c *cdr) uint32() uint32 {
 	return c.order.Uint32(b)
 }
 
-// text skips a string: its length, which counts a final zero, and its bytes.
+// text skips a string.
 func (c *cdr) text() { c.bytes(int(c.uint32())) }
+
+// string reads one: its length, which counts a final zero, and its bytes.
+func (c *cdr) string() string { return string(bytes.TrimRight(c.bytes(int(c.uint32())), "\x00")) }
+
+func (c *cdr) uint8() uint8 {
+	b := c.bytes(1)
+	if c.err != nil {
+		return 0
+	}
+	return b[0]
+}
 
 // stamp reads builtin_interfaces/Time.
 func (c *cdr) stamp() time.Time {

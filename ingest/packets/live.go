@@ -137,13 +137,16 @@ type Record struct {
 
 // Records gives the packets of a recording that are a lidar's, in the order in which they were recorded. It can be ranged over again.
 func Records(path string, o ingest.Options) (iter.Seq2[Record, error], error) {
-	for _, begin := range []opener{openCapture, openROSBag1, openROSBag2, openRaw} {
-		rec, _, err := begin(path, o.WithDefaults())
+	for _, begin := range []opener{openCapture, openROSBag1, openROSBag2, openMCAP, openRaw} {
+		rec, dec, err := begin(path, o.WithDefaults())
 		if err != nil {
 			continue
 		}
 		if err := rec.close(); err != nil {
 			return nil, err
+		}
+		if _, ready := dec.(*cloudDecoder); ready {
+			continue // its messages are no packets
 		}
 		return func(yield func(Record, error) bool) {
 			rec, _, err := begin(path, o.WithDefaults())

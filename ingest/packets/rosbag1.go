@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/pierrec/lz4/v4"
@@ -16,7 +18,7 @@ import (
 )
 
 // ROSBag1 is a recording of ROS 1 (.bag, format 2.0) that holds the packets of an Ouster sensor (ouster_ros/PacketMsg) with its metadata, a
-// std_msgs/String, or of a Velodyne sensor (velodyne_msgs/VelodyneScan). Chunks may be plain, bz2 or lz4. http://wiki.ros.org/Bags/Format/2.0
+// std_msgs/String, or of a Velodyne sensor (velodyne_msgs/VelodyneScan), or clouds (sensor_msgs/PointCloud2). Chunks may be plain, bz2 or lz4. http://wiki.ros.org/Bags/Format/2.0
 var ROSBag1 = ingest.Format{
 	Name: "rosbag1",
 	Detect: func(h *ingest.Head) ingest.Confidence {
@@ -42,6 +44,10 @@ const (
 	// bagMaxHeader bounds a record's header, bagMaxConnections the topics.
 	bagMaxHeader      = 1 << 20
 	bagMaxConnections = 1 << 16
+	// The messages that are read.
+	bagScan   = "velodyne_msgs/VelodyneScan"
+	bagOuster = "ouster_ros/PacketMsg"
+	bagCloud  = "sensor_msgs/PointCloud2"
 )
 
 // bagRecord is a header of named values, and data.
@@ -146,17 +152,23 @@ func openROSBag1(path string, o ingest.Options) (recording, decoder, error) {
 	begin := func() *rosbag1 {
 		return &rosbag1{rest: data[len(bagMagic):], limit: o.MaxBytes, types: map[uint32]string{}}
 	}
-	meta, err := begin().metadata()
+	first := begin()
+	meta, err := first.metadata()
 	if err != nil {
 		return nil, nil, err
 	}
 	r := begin()
-	if meta == nil {
-		r.keep = "velodyne_msgs/VelodyneScan"
+	has := func(kind string) bool { return slices.Contains(slices.Collect(maps.Values(first.types)), kind) }
+	switch {
+	case meta == nil && has(bagCloud) && !has(bagScan):
+		r.keep = bagCloud
+		return r, &cloudDecoder{limits: o, ros1: true}, nil
+	case meta == nil:
+		r.keep = bagScan
 		dec, err := newVelodyneDecoder(o.Calibration)
 		return &only{r, isVelodyne}, dec, err
 	}
-	r.keep = "ouster_ros/PacketMsg"
+	r.keep = bagOuster
 	dec := newOusterDecoder(meta)
 	return &only{r, dec.fits}, dec, nil
 }
@@ -268,7 +280,10 @@ func (r *rosbag1) close() error { return nil }
 
 // bagPackets takes the packets out of a message. ROS 1 stores values one after the other, little endian, without alignment.
 func bagPackets(kind string, m *bagRecord) ([]packet, error) {
-	if kind == "ouster_ros/PacketMsg" {
+	switch kind {
+	case bagCloud:
+		return []packet{{time: m.time(), data: m.data}}, nil
+	case bagOuster:
 		b, _, err := counted(m.data)
 		return []packet{{time: m.time(), data: b}}, err
 	}

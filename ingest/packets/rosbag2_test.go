@@ -225,3 +225,48 @@ func (n *neighbours) near(x, y, z float64) bool {
 	}
 	return false
 }
+
+// TestPointCloud2 reads the same kind of message as ROS 1 and as ROS 2 write it; see testdata/make_bag.py and make_mcap.py.
+func TestPointCloud2(t *testing.T) {
+	turns := turnsOf(t, ROSBag1, "testdata/cloud.bag")
+	if len(turns) != 1 || turns[0].Time.UnixMilli() != 1000_250 {
+		t.Fatalf("found %+v, want one cloud", turns)
+	}
+	cloud := turns[0].Data.(*ingest.PointCloud)
+	if cloud.Len() != 3 || cloud.X[2] != 7 || cloud.Y[1] != 5 || cloud.Z[0] != 3 || cloud.Intensity[2] != 30 {
+		t.Errorf("found %+v", cloud)
+	}
+	turns = readTurns(t, ROSBag2, "a.db3", bag2(t, pointCloud2, cloudMessage(t)))
+	if len(turns) != 1 || turns[0].Data.(*ingest.PointCloud).Len() != 5 {
+		t.Errorf("found %+v, want one cloud of 5 points", turns)
+	}
+}
+
+// cloudMessage is the first cloud of plain.mcap.
+func cloudMessage(tb testing.TB) []byte {
+	tb.Helper()
+	rec, _, err := openMCAP("testdata/plain.mcap", ingest.Options{}.WithDefaults())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	p, ok, err := rec.next()
+	if err != nil || !ok {
+		tb.Fatal(ok, err)
+	}
+	return p.data
+}
+
+// TestPointCloud2Hostile breaks one number of a message after another.
+func TestPointCloud2Hostile(t *testing.T) {
+	message := cloudMessage(t)
+	for at := 4; at+4 <= len(message); at += 4 {
+		for _, v := range []uint32{0, 0xffffffff, 0x80000000, 1 << 16} {
+			broken := append([]byte{}, message...)
+			binary.LittleEndian.PutUint32(broken[at:], v)
+			d := &cloudDecoder{limits: ingest.Options{}.WithDefaults()}
+			if turn, err := d.add(packet{data: broken}); err == nil && turn.cloud.Len() > 5 {
+				t.Errorf("%d at %d: found %d points", v, at, turn.cloud.Len())
+			}
+		}
+	}
+}
