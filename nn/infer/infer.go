@@ -51,7 +51,7 @@ type Item struct {
 }
 
 // New prepares a model that takes volumes of one size, in colours or as densities (see Dims), and gives the probabilities of classes, (C), or their logits
-// (see Scored). Close it.
+// (see Scored), or that of the second of two classes, (1), by a sigmoid. Close it.
 func New(m *nn.Model, o Options) (*Classifier, error) {
 	if o.TopK <= 0 {
 		o.TopK = 3
@@ -67,7 +67,10 @@ func New(m *nn.Model, o Options) (*Classifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	if m, err = Scored(m); err != nil {
+	if m, err = Scored(m); err == nil {
+		m, err = twoClasses(m)
+	}
+	if err != nil {
 		return nil, err
 	}
 	plan, err := m.Compile(o.Batch, nn.Options{Threads: o.Threads, Palette: Plan(m, palette)})
@@ -89,7 +92,10 @@ func Dims(m *nn.Model) (dims [3]int, err error) {
 		return dims, fmt.Errorf("model %s: found %d inputs and %d outputs, want one of each", m.Name, len(m.Inputs()), len(m.Outputs()))
 	}
 	in, out := m.Inputs()[0].Shape, m.Outputs()[0].Shape
-	if channels, first := layout(in); channels > 0 && len(out) == 1 && out[0] >= 2 {
+	if channels, first := layout(in); channels > 0 && len(out) == 1 {
+		if out[0] == 1 && !activated(m.Outputs()[0].Layer, "sigmoid") {
+			return dims, fmt.Errorf("model %s: its one output comes from layer %q; want a sigmoid there, which tells two classes apart", m.Name, m.Outputs()[0].Name())
+		}
 		if first {
 			return [3]int(in[1:]), nil
 		}
@@ -120,26 +126,47 @@ func Scored(m *nn.Model) (*nn.Model, error) {
 	}
 	softmax := layers.NewSoftmax()
 	softmax.Name = "probabilities"
-	out, err := nn.Apply(softmax, m.Outputs()[0])
-	if err != nil {
-		return nil, err
-	}
-	scored, err := nn.Functional(m.Name, m.Inputs(), []*nn.Node{out})
-	if err != nil {
-		return nil, fmt.Errorf("model %s: %w", m.Name, err)
-	}
-	scored.Classes, scored.Colormap = m.Classes, m.Colormap
-	return scored, nil
+	return extended(m, softmax)
 }
 
 func endsInLogits(l nn.Layer) bool {
-	switch l := l.(type) {
-	case *layers.Dense:
-		return l.Config()["activation"] == "linear" && l.Units > 1
-	case *layers.Activation:
-		return l.Function == "log_softmax"
+	dense, ok := l.(*layers.Dense)
+	return ok && dense.Units > 1 && activated(l, "linear") || activated(l, "log_softmax")
+}
+
+// activated tells whether a layer ends in that activation.
+func activated(l nn.Layer, function string) bool {
+	return l != nil && l.Config()["activation"] == function
+}
+
+// twoClasses makes the probabilities of both classes, 1-p and p, of one output p; a model with more is returned as it is.
+func twoClasses(m *nn.Model) (*nn.Model, error) {
+	if m.Outputs()[0].Shape[0] != 1 {
+		return m, nil
 	}
-	return false
+	both := layers.NewDense(2, "")
+	both.Name = "probabilities"
+	two, err := extended(m, both)
+	if err != nil {
+		return nil, err
+	}
+	copy(both.Params[0].Value, []float32{-1, 1})
+	copy(both.Params[1].Value, []float32{1, 0})
+	return two, nil
+}
+
+// extended is m with a layer on its output. It shares the parameters of m.
+func extended(m *nn.Model, l nn.Layer) (*nn.Model, error) {
+	out, err := nn.Apply(l, m.Outputs()[0])
+	if err != nil {
+		return nil, err
+	}
+	longer, err := nn.Functional(m.Name, m.Inputs(), []*nn.Node{out})
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", m.Name, err)
+	}
+	longer.Classes, longer.Colormap = m.Classes, m.Colormap
+	return longer, nil
 }
 
 // Palette is the colour map that a model was trained on, or the named one where the model does not say.

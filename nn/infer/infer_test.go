@@ -243,6 +243,25 @@ func TestLogits(t *testing.T) {
 	}
 }
 
+// TestTwoClasses: of a model with one output p, the classes have the probabilities 1-p and p.
+func TestTwoClasses(t *testing.T) {
+	one := func(activation string) *nn.Model {
+		m, err := nn.Sequential("two", nn.Shape{side, side, side, 3}, layers.NewFlatten(), layers.NewDense(1, activation))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Params()[1].Value[0] = float32(math.Log(.25 / .75))
+		return m
+	}
+	got := scores(t, one("sigmoid"))[0]
+	if len(got) != 2 || got[0].Class != 0 || math.Abs(float64(got[0].Score)-.75) > 1e-6 || math.Abs(float64(got[1].Score)-.25) > 1e-6 {
+		t.Errorf("found %v, want class 0 by .75 and class 1 by .25", got)
+	}
+	if _, err := New(one(""), Options{}); err == nil || !strings.Contains(err.Error(), "want a sigmoid there") {
+		t.Errorf("found %v", err)
+	}
+}
+
 func TestNaN(t *testing.T) {
 	m := model(t, "softmax")
 	c := classifier(t, m, Options{})
