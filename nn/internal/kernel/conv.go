@@ -41,14 +41,25 @@ func (c *Conv) gather(dst, src []float32, lo, hi int, g *group) []float32 {
 				dst, i = dst[inside*g.width:], i+inside
 				continue
 			}
-			row := dst[:g.width]
-			clear(row)
-			c.eachRunOf(g.runs, first+i/c.size, i%c.size, func(at, r, n int) { copy(row[r-g.row:r-g.row+n], x[at:at+n]) })
+			c.gatherEdge(dst[:g.width], x, g, first+i/c.size, i%c.size)
 			dst, i = dst[g.width:], i+1
 		}
 		lo += n
 	}
 	return all
+}
+
+// gatherEdge copies a patch of which not all lies inside, for position off of a sample's window w. What does not is zero.
+func (c *Conv) gatherEdge(row, x []float32, g *group, w, off int) {
+	z0, y0, x0, _ := c.origin(w, off)
+	for i := range g.runs {
+		r := &g.runs[i]
+		part := row[r.row-g.row:][:r.length]
+		at, lo, hi := c.clip(r, z0, y0, x0)
+		clear(part[:lo])
+		copy(part[lo:hi], x[at:])
+		clear(part[hi:])
+	}
 }
 
 // Forward computes windows [lo,hi) of dst [N,Pool.Out,OutC] from src [N,In,InC], weights w [Patch,OutC] and bias [OutC], which may be nil for
@@ -177,7 +188,12 @@ func (c *Conv) scatter(dst, rows []float32, lo, hi int, g *group) {
 			rows = rows[g.width:]
 			start := int(c.starts[in*c.size+off])
 			if start < 0 {
-				c.eachRunOf(g.runs, in, off, func(at, r, n int) { loops.add(row[r-g.row:r-g.row+n], x[at:at+n]) })
+				z0, y0, x0, _ := c.origin(in, off)
+				for i := range g.runs {
+					r := &g.runs[i]
+					at, lo, hi := c.clip(r, z0, y0, x0)
+					loops.add(row[r.row-g.row+lo:r.row-g.row+hi], x[at:at+hi-lo])
+				}
 				continue
 			}
 			loops.spans(1, row, x[start:], g.toIn, g.runs[0].length)

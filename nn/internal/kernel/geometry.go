@@ -176,24 +176,17 @@ func (c *Conv) origin(w, off int) (z, y, x int, inside bool) {
 // index returns the place in a sample of channel 0 at a position.
 func (g *Geometry) index(z, y, x int) int { return ((z*g.In[1]+y)*g.In[2] + x) * g.InC }
 
-// eachRun calls f for each stretch of the patch that lies inside the input, for position off of a sample's window w: from at in the sample, from
-// row in the patch.
-func (c *Conv) eachRun(w, off int, f func(at, row, length int)) { c.eachRunOf(c.runs, w, off, f) }
-
-// eachRunOf is eachRun for some of the runs.
-func (c *Conv) eachRunOf(runs []run, w, off int, f func(at, row, length int)) {
-	z, y, x, _ := c.origin(w, off)
-	step := c.Dilation[2]
-	for i := range runs {
-		r := &runs[i]
-		iz, iy := z+r.tap[0]*c.Dilation[0], y+r.tap[1]*c.Dilation[1]
-		if iz < 0 || iz >= c.In[0] || iy < 0 || iy >= c.In[1] {
-			continue
-		}
-		ix := x + r.tap[2]*step
-		lo, hi := max(0, -ix), min(r.length/c.InC, c.In[2]-ix)
-		if lo < hi {
-			f(c.index(iz, iy, ix+lo), r.row+lo*c.InC, (hi-lo)*c.InC)
-		}
+// clip returns the part of a run, of the patch whose first tap is at z, y, x, that lies inside the input: elements [lo,hi) of the run, which begin at a place
+// of the sample; none where lo is hi.
+func (c *Conv) clip(r *run, z, y, x int) (at, lo, hi int) {
+	z, y = z+r.tap[0]*c.Dilation[0], y+r.tap[1]*c.Dilation[1]
+	if z < 0 || z >= c.In[0] || y < 0 || y >= c.In[1] {
+		return 0, 0, 0
 	}
+	x += r.tap[2] * c.Dilation[2]
+	lo, hi = max(0, -x), min(r.length/c.InC, c.In[2]-x)
+	if lo >= hi {
+		return 0, 0, 0
+	}
+	return c.index(z, y, x+lo), lo * c.InC, hi * c.InC
 }

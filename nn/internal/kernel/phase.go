@@ -28,11 +28,12 @@ func (g Geometry) Phases() (phases []Phase, gaps, ok bool) {
 			p.Out[a] = (g.In[a] - p.First[a] + s - 1) / s
 			p.Kernel[a] = (g.Kernel[a] - p.tap[a] + s - 1) / s
 			p.Pad[a] = (p.Kernel[a]-1)*g.Dilation[a] - (p.First[a]+g.Pad[a]-p.tap[a])/s
-			if p.Out[a] < 1 {
+			switch {
+			case p.Out[a] < 1:
 				empty = true
-			} else if p.Kernel[a] < 1 {
+			case p.Kernel[a] < 1:
 				empty, gaps = true, true
-			} else if p.Pad[a] < 0 {
+			case p.Pad[a] < 0:
 				return nil, false, false
 			}
 		}
