@@ -185,6 +185,9 @@ type Options struct {
 	Part string
 	// Calibration is the path of a lidar's calibration table, for the sensors whose packets mean nothing without one.
 	Calibration string
+	// Trajectory is the path of the poses of a moving lidar, lines of "time tx ty tz qx qy qz qw" as in TUM's groundtruth.txt, in the axes that its points have:
+	// the points of a turn are placed as they would be seen from where the sensor was when the turn began; empty: it stood still.
+	Trajectory string
 	// MaxReprojection, in pixels, and MinTrack, in images, leave out the uncertain points of photogrammetry; 0: all are kept.
 	MaxReprojection float64
 	MinTrack        int

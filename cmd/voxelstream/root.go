@@ -129,6 +129,7 @@ var (
 	ingestFlags = map[string]string{
 		"depth-units": "ingest.depth_units", "fx": "ingest.fx", "fy": "ingest.fy", "cx": "ingest.cx", "cy": "ingest.cy", "part": "ingest.part",
 		"calibration":      "ingest.calibration",
+		"trajectory":       "ingest.trajectory",
 		"max-reprojection": "ingest.max_reprojection", "min-track": "ingest.min_track", "min-confidence": "ingest.min_confidence",
 	}
 	sinkFlags = map[string]string{

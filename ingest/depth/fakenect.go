@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/internal/trajectory"
 )
 
 // Fakenect is a folder that libfreenect's record program made of a Kinect v1, and of which the raw part of the NYU data set consists: depth
@@ -32,7 +33,7 @@ func recorded(name, prefix, ext string) (listed, error) {
 	if !ok {
 		return listed{}, fmt.Errorf("%q: want %sTIME-STAMP%s", name, prefix, ext)
 	}
-	t, err := parseSeconds(seconds)
+	t, err := trajectory.ParseTime(seconds)
 	return listed{t, name}, err
 }
 

@@ -1,17 +1,13 @@
 package depth
 
 import (
-	"cmp"
-	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/internal/trajectory"
 )
 
 // poseOf reads a frame's own pose file: the 4x4 matrix from camera to world of 7-Scenes, tsdf-fusion and ScanNet. It is nil where the tracker
@@ -100,22 +96,13 @@ func parsePoses(words []string) ([]*ingest.Pose, error) {
 	}
 	var out []*ingest.Pose
 	for len(words) > 0 {
-		p, err := parsePose(words[:width])
+		p, err := trajectory.ParsePose(words[:width])
 		if out, err = appendPose(out, p, err); err != nil {
 			return nil, err
 		}
 		words = words[width:]
 	}
 	return out, nil
-}
-
-// parsePose reads tx ty tz qx qy qz qw.
-func parsePose(words []string) (ingest.Pose, error) {
-	v, err := numbers(words)
-	if err != nil {
-		return ingest.Pose{}, err
-	}
-	return ingest.PoseOfQuaternion(v[6], v[3], v[4], v[5], [3]float64(v[:3]))
 }
 
 // appendPose adds nil for the pose of a tracker that was lost.
@@ -127,54 +114,4 @@ func appendPose(poses []*ingest.Pose, p ingest.Pose, err error) ([]*ingest.Pose,
 		return append(poses, nil), nil
 	}
 	return nil, fmt.Errorf("pose %d: %w", len(poses), err)
-}
-
-// timedPose is a row of TUM's groundtruth.txt.
-type timedPose struct {
-	time time.Time
-	pose ingest.Pose
-}
-
-// readGroundTruth reads lines of "time tx ty tz qx qy qz qw", sorted by time; nil where there is no such file.
-func readGroundTruth(path string, o ingest.Options) ([]timedPose, error) {
-	const width = 8
-	rows, err := readRows(path, width, o)
-	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, nil
-		}
-		return nil, err
-	}
-	out := make([]timedPose, 0, len(rows))
-	for _, r := range rows {
-		t, err := parseSeconds(r.words[0])
-		if err != nil {
-			return nil, fmt.Errorf("%s, line %d: %w", path, r.line, err)
-		}
-		p, err := parsePose(r.words[1:width])
-		if ingest.Lost(err) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%s, line %d: %w", path, r.line, err)
-		}
-		out = append(out, timedPose{t, p})
-	}
-	slices.SortStableFunc(out, func(a, b timedPose) int { return a.time.Compare(b.time) })
-	return out, nil
-}
-
-// nearestPose is the pose within the tolerance of t, or nil.
-func nearestPose(poses []timedPose, t time.Time, tolerance time.Duration) *ingest.Pose {
-	i, _ := slices.BinarySearchFunc(poses, t, func(p timedPose, t time.Time) int { return p.time.Compare(t) })
-	best := -1
-	for _, k := range []int{i - 1, i} {
-		if k >= 0 && k < len(poses) && (best < 0 || cmp.Compare(poses[k].time.Sub(t).Abs(), poses[best].time.Sub(t).Abs()) < 0) {
-			best = k
-		}
-	}
-	if best < 0 || poses[best].time.Sub(t).Abs() > tolerance {
-		return nil
-	}
-	return &poses[best].pose
 }

@@ -8,11 +8,11 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/internal/trajectory"
 )
 
 // TUM is a folder of the TUM RGB-D benchmark: 16-bit PNG depth images of 1/5000 m and colour images registered to them, listed with their
@@ -46,12 +46,15 @@ func readTUM(dir string, o *ingest.Options) (*sequence, error) {
 	if err != nil {
 		return nil, err
 	}
-	poses, err := readGroundTruth(filepath.Join(dir, "groundtruth.txt"), *o)
+	poses, err := trajectory.Read(filepath.Join(dir, "groundtruth.txt"), *o)
+	if errors.Is(err, fs.ErrNotExist) {
+		poses, err = nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
 	for i := range s.pairs {
-		s.pairs[i].pose = nearestPose(poses, s.pairs[i].depth.time, o.Tolerance)
+		s.pairs[i].pose = poses.Nearest(s.pairs[i].depth.time, o.Tolerance)
 	}
 	return s, nil
 }
@@ -130,7 +133,7 @@ func readList(path string, width int, o ingest.Options) ([]tumRow, error) {
 	out := make([]tumRow, len(rows))
 	for i, row := range rows {
 		for k := range width / 2 {
-			t, err := parseSeconds(row.words[2*k])
+			t, err := trajectory.ParseTime(row.words[2*k])
 			if err != nil {
 				return nil, fmt.Errorf("%s, line %d: %w", path, row.line, err)
 			}
@@ -152,18 +155,6 @@ func readFiles(path string, o ingest.Options) ([]listed, error) {
 	}
 	slices.SortStableFunc(out, func(a, b listed) int { return a.time.Compare(b.time) })
 	return out, err
-}
-
-// parseSeconds reads seconds since 1970 to the nanosecond, which a float64 cannot hold.
-func parseSeconds(s string) (time.Time, error) {
-	whole, frac, _ := strings.Cut(s, ".")
-	frac = (frac + "000000000")[:9]
-	sec, err1 := strconv.ParseInt(whole, 10, 40)
-	nsec, err2 := strconv.ParseUint(frac, 10, 32)
-	if err1 != nil || err2 != nil {
-		return time.Time{}, fmt.Errorf("found time %.40q, want seconds", s)
-	}
-	return time.Unix(sec, int64(nsec)).UTC(), nil
 }
 
 // pairNearest gives each depth image the colour image nearest in time, within the tolerance. A colour image that is the nearest of several

@@ -55,7 +55,26 @@ func open(path string, o ingest.Options, begin opener) (ingest.Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return &source{stream: stream, rec: rec, dec: dec}, nil
+	src := &source{stream: stream, rec: rec, dec: dec}
+	if o.Trajectory != "" {
+		if err := src.follow(o.WithDefaults()); err != nil {
+			return nil, errors.Join(fmt.Errorf("%s: %w", path, err), rec.close())
+		}
+	}
+	return src, nil
+}
+
+// follow has the decoder correct points by the motion of the sensor.
+func (s *source) follow(o ingest.Options) error {
+	d, ok := s.dec.(interface{ follow(m *motion) })
+	if !ok {
+		return fmt.Errorf("trajectory %s: found ready clouds of a %s, whose points have no times", o.Trajectory, s.dec.sensor())
+	}
+	var err error
+	if s.motion, err = readMotion(o); err == nil {
+		d.follow(s.motion)
+	}
+	return err
 }
 
 func inspect(ctx context.Context, path string, o ingest.Options, begin opener) (ingest.Detail, error) {

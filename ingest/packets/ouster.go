@@ -223,8 +223,11 @@ func (d *ousterDecoder) add(p packet) (done *turn, err error) {
 	if id != d.frame {
 		done, d.frame = d.rest(), id
 	}
-	d.begin(d.clock(p))
+	d.begin(d.clock(p, 0))
 	for k := range d.meta.Format.PerPacket {
+		if d.motion != nil {
+			d.now(d.clock(p, k))
+		}
 		pixels, id, valid := d.columnAt(p.data, k)
 		if valid && id < len(d.turns) {
 			d.measure(pixels, &d.turns[id])
@@ -233,12 +236,12 @@ func (d *ousterDecoder) add(p packet) (done *turn, err error) {
 	return done, nil
 }
 
-// clock is the time of a packet's first column, nanoseconds: of Unix where the sensor is synchronised, else since its start, and then the
+// clock is the time of column k of a packet, nanoseconds: of Unix where the sensor is synchronised, else since its start, and then the
 // time of recording is taken.
-func (d *ousterDecoder) clock(p packet) time.Time {
-	at := 0
+func (d *ousterDecoder) clock(p packet, k int) time.Time {
+	at := k * d.column
 	if !d.profile.legacy {
-		at = ousterPacketHeader
+		at += ousterPacketHeader
 	}
 	return plausible(int64(min(binary.LittleEndian.Uint64(p.data[at:]), math.MaxInt64)/1e9), int64(binary.LittleEndian.Uint64(p.data[at:])%1e9), p.time)
 }

@@ -46,6 +46,7 @@ type source struct {
 	dec    decoder
 	seq    uint64
 	ended  bool
+	motion *motion // nil: the sensor stands still
 
 	repeats repeats
 }
@@ -83,18 +84,21 @@ func (s *source) Read(ctx context.Context) (ingest.Sample, error) {
 			continue
 		}
 		if t != nil {
-			return s.sample(t), nil
+			return s.sample(t)
 		}
 	}
 	if t := s.dec.rest(); t != nil {
-		return s.sample(t), nil
+		return s.sample(t)
 	}
 	return ingest.Sample{}, io.EOF
 }
 
-func (s *source) sample(t *turn) ingest.Sample {
+func (s *source) sample(t *turn) (ingest.Sample, error) {
+	if s.motion != nil && t.cloud.Len() == 0 {
+		return ingest.Sample{}, s.item(fmt.Errorf("turn of %s: found no pose, want one of %s", t.time.Format(time.RFC3339Nano), s.motion.covers()))
+	}
 	s.seq++
-	return ingest.Sample{Stream: s.stream, Seq: s.seq - 1, Time: t.time, Label: ingest.NoLabel, Data: t.cloud}
+	return ingest.Sample{Stream: s.stream, Seq: s.seq - 1, Time: t.time, Label: ingest.NoLabel, Data: t.cloud}, nil
 }
 
 func (s *source) item(err error) error {

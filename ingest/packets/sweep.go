@@ -15,6 +15,8 @@ type sweep struct {
 	last  int // azimuth of the block before
 	room  int // points of the largest turn so far
 	count Counts
+
+	motion *motion // nil: the sensor stands still
 }
 
 // Counts is what a decoder saw.
@@ -34,8 +36,19 @@ func (s *sweep) at(azimuth int, t time.Time) (done *turn) {
 	}
 	s.last = azimuth
 	s.begin(t)
+	s.now(t)
 	return done
 }
+
+// now says when the points that follow were measured.
+func (s *sweep) now(t time.Time) {
+	if s.motion != nil {
+		s.motion.to(s.began, t)
+	}
+}
+
+// follow corrects points by the motion of the sensor.
+func (s *sweep) follow(m *motion) { s.motion = m }
 
 // begin starts a turn where none is under way, with room for as many points as the largest before it had.
 func (s *sweep) begin(t time.Time) {
@@ -56,7 +69,11 @@ func (s *sweep) grow(n int) (x, y, z []float64, intensity []float32, at int) {
 
 // keep makes the first n points of what grow gave the cloud.
 func (s *sweep) keep(x, y, z []float64, intensity []float32, n int) {
-	s.count.Returns += n - s.cloud.Len()
+	before := s.cloud.Len()
+	if s.motion != nil {
+		n = s.motion.correct(x, y, z, before, n)
+	}
+	s.count.Returns += n - before
 	s.cloud.X, s.cloud.Y, s.cloud.Z, s.cloud.Intensity = x[:n], y[:n], z[:n], intensity[:n]
 }
 

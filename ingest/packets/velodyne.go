@@ -201,6 +201,11 @@ func (d *velodyneDecoder) perBlock() float64 {
 	return max(1, velodyneReturns/float64(d.model.lasers)) * d.model.firing
 }
 
+// after is how long behind the first block of its bank, which is number 0, block k begins.
+func (d *velodyneDecoder) after(k int) time.Duration {
+	return time.Duration(float64(k) * d.perBlock() * float64(time.Microsecond))
+}
+
 // packetClock finds the packets that are missing where the sensor numbers none: by its clock, which wraps at the hour. A sensor may be set to
 // leave sectors out; nothing is missing where no packet was ever seen.
 type packetClock struct {
@@ -287,7 +292,8 @@ func (d *velodyneDecoder) add(p packet) (done *turn, err error) {
 		if next := k + apart; next < velodyneBlocks && binary.LittleEndian.Uint16(b[next*velodyneBlock:]) == flag {
 			d.turned(int(binary.LittleEndian.Uint16(b[next*velodyneBlock+2:])) - azimuth)
 		}
-		if t := d.at(azimuth, sent); t != nil {
+		// A packet's time is that of its first firing.
+		if t := d.at(azimuth, sent.Add(d.after(k/apart))); t != nil {
 			done = t
 		}
 		if d.model.lasers == hdl64.lasers {

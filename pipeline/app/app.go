@@ -72,6 +72,7 @@ func (c *Config) ingestOptions() ingest.Options {
 	o := ingest.Options{
 		DepthUnits: c.Ingest.DepthUnits, Tolerance: c.Ingest.Tolerance.std(), Part: c.Ingest.Part, MaxBytes: int64(c.Ingest.MaxFile), MaxPoints: c.Ingest.MaxPoints,
 		Calibration:     c.Ingest.Calibration,
+		Trajectory:      c.Ingest.Trajectory,
 		MaxReprojection: c.Ingest.MaxReprojection, MinTrack: c.Ingest.MinTrack, MinConfidence: c.Ingest.MinConfidence,
 	}
 	if c.Ingest.Fx > 0 {

@@ -60,6 +60,7 @@ type IngestConfig struct {
 	Cy          float64  `yaml:"cy" doc:"Principal point in pixels, with fx."`
 	Tolerance   Duration `yaml:"tolerance" doc:"How far apart in time a depth and a colour image may be to make a pair."`
 	Calibration string   `yaml:"calibration" doc:"Calibration file of a recorded lidar: angles (CSV) of a PandarQT64 or a Helios-16P, or YAML of a Velodyne."`
+	Trajectory  string   `yaml:"trajectory" doc:"Poses of a moving lidar, which recordings of packets are corrected by: lines of time tx ty tz qx qy qz qw, as in groundtruth.txt of TUM. Empty: it stood still."`
 	Part        string   `yaml:"part" doc:"Arrays of an .npz archive that are read, by the beginning of a word of their names: train, val or test. Empty: all."`
 	MaxFile     Bytes    `yaml:"max_file" doc:"Largest file, unpacked."`
 	MaxPoints   int      `yaml:"max_points" doc:"Most points of a cloud."`
