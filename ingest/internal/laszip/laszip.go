@@ -10,6 +10,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Point is what is kept of a point: raw coordinates, as the header scales them, intensity, and the colour where the format has one.
@@ -61,6 +62,9 @@ const (
 	layoutItem      = 6
 	variableChunks  = 1<<32 - 1
 )
+
+// maxExtra bounds the extra bytes of a point: each has a model of some 3 KiB in every worker, and real files have tens of them.
+const maxExtra = 4096
 
 // UserID and RecordID name the variable length record that [ParseLayout] reads.
 const (
@@ -121,6 +125,10 @@ func (l *Layout) add(h itemHead, at int) error {
 		return fmt.Errorf("found kind %d, want %d or %d to %d", h.kind, itemExtra, itemPoint10, itemExtra14)
 	case want > 0 && h.size != want || h.size == 0:
 		return fmt.Errorf("found %d bytes of kind %d, want %d", h.size, h.kind, want)
+	case want == 0 && h.size > maxExtra:
+		return fmt.Errorf("found %d extra bytes, limit %d", h.size, maxExtra)
+	case want == 0 && slices.ContainsFunc(l.items, func(o itemHead) bool { return o.kind == h.kind }):
+		return fmt.Errorf("found kind %d again", h.kind)
 	case (len(l.items) == 0) != (h.kind == itemPoint10 || h.kind == itemPoint14):
 		return fmt.Errorf("found kind %d, want kind %d or %d first and only there", h.kind, itemPoint10, itemPoint14)
 	case (l.compressor == layeredChunked) != (h.kind >= itemPoint14):
