@@ -64,15 +64,20 @@ func Cloud(n int, cols []Column) (*ingest.PointCloud, error) {
 	if packed || split {
 		p.R, p.G, p.B = make([]uint8, n), make([]uint8, n), make([]uint8, n)
 	}
+	triples, stride := adjacent(cols[roles[X]], cols[roles[Y]], cols[roles[Z]])
 	scale := 1.0
 	if split {
 		scale = colorScale(n, cols[roles[Red]], cols[roles[Green]], cols[roles[Blue]])
 	}
 	for lo := 0; lo < n; lo += block {
 		hi := min(lo+block, n)
-		cols[roles[X]].floats(p.X[lo:hi], lo)
-		cols[roles[Y]].floats(p.Y[lo:hi], lo)
-		cols[roles[Z]].floats(p.Z[lo:hi], lo)
+		if triples != nil {
+			floatTriples(p.X[lo:hi], p.Y[lo:hi], p.Z[lo:hi], triples[lo*stride:], stride)
+		} else {
+			cols[roles[X]].floats(p.X[lo:hi], lo)
+			cols[roles[Y]].floats(p.Y[lo:hi], lo)
+			cols[roles[Z]].floats(p.Z[lo:hi], lo)
+		}
 		if p.Intensity != nil {
 			cols[roles[Intensity]].Float32s(p.Intensity[lo:hi], lo)
 		}
@@ -199,6 +204,31 @@ func (c *Column) floats(dst []float64, from int) {
 		for i := range dst {
 			dst[i] = c.At(from + i)
 		}
+	}
+}
+
+// adjacent gives the data and the stride of coordinates that are three little-endian float32 one behind the other in each record, as most sensors
+// write them; nil for others.
+func adjacent(x, y, z Column) (data []byte, stride int) {
+	for _, c := range []Column{x, y, z} {
+		if c.Values != nil || c.Type != Float32 || c.Big || c.Stride != x.Stride || len(c.Data) == 0 {
+			return nil, 0
+		}
+	}
+	if len(x.Data) < len(z.Data)+8 || &x.Data[4] != &y.Data[0] || &x.Data[8] != &z.Data[0] {
+		return nil, 0
+	}
+	return x.Data, x.Stride
+}
+
+// floatTriples takes the coordinates of each record at once.
+func floatTriples(x, y, z []float64, data []byte, stride int) {
+	y, z = y[:len(x)], z[:len(x)]
+	for i := range x {
+		b := (*[12]byte)(data[i*stride:])
+		x[i] = float64(math.Float32frombits(binary.LittleEndian.Uint32(b[0:])))
+		y[i] = float64(math.Float32frombits(binary.LittleEndian.Uint32(b[4:])))
+		z[i] = float64(math.Float32frombits(binary.LittleEndian.Uint32(b[8:])))
 	}
 }
 

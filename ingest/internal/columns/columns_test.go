@@ -36,6 +36,58 @@ func TestFastPathsAgree(t *testing.T) {
 	}
 }
 
+// TestAdjacentCoordinates: coordinates that lie side by side are taken at once, others one by one, with the same result.
+func TestAdjacentCoordinates(t *testing.T) {
+	const n = 2*block + 5 // more than two blocks
+	data := make([]byte, 24*n)
+	for i := range data {
+		data[i] = byte(i*i*7 + i*3 + i>>5)
+	}
+	for _, c := range []struct {
+		offsets [3]int // of x, y, z
+		stride  int
+		kind    Type
+		big     bool
+		at      bool // at once
+		cut     bool // each column ends with its last value
+	}{
+		{offsets: [3]int{0, 4, 8}, stride: 12, kind: Float32, at: true},
+		{offsets: [3]int{3, 7, 11}, stride: 17, kind: Float32, at: true},
+		{offsets: [3]int{0, 4, 8}, stride: 12, kind: Float32, cut: true},
+		{offsets: [3]int{8, 4, 0}, stride: 12, kind: Float32},
+		{offsets: [3]int{0, 4, 12}, stride: 16, kind: Float32},
+		{offsets: [3]int{0, 4, 8}, stride: 12, kind: Float32, big: true},
+		{offsets: [3]int{0, 4, 8}, stride: 12, kind: Int32},
+		{offsets: [3]int{0, 8, 16}, stride: 24, kind: Float64},
+	} {
+		var cols []Column
+		for i, name := range []string{"x", "y", "z"} {
+			end := len(data)
+			if c.cut {
+				end = c.offsets[i] + (n-1)*c.stride + c.kind.Size()
+			}
+			cols = append(cols, Column{Name: name, Type: c.kind, Big: c.big, Stride: c.stride, Data: data[c.offsets[i]:end]})
+		}
+		if got, _ := adjacent(cols[0], cols[1], cols[2]); (got != nil) != c.at {
+			t.Errorf("%+v: taken at once: %v", c, got != nil)
+		}
+		p, err := Cloud(n, cols)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for axis, found := range [][]float64{p.X, p.Y, p.Z} {
+			for i, v := range found {
+				if want := cols[axis].At(i); math.Float64bits(v) != math.Float64bits(want) && !math.IsNaN(want) {
+					t.Fatalf("%+v: axis %d row %d: found %v, want %v", c, axis, i, v, want)
+				}
+			}
+		}
+	}
+	if p, err := Cloud(0, []Column{{Name: "x", Type: Float32}, {Name: "y", Type: Float32}, {Name: "z", Type: Float32}}); err != nil || p.Len() != 0 {
+		t.Errorf("no rows: found %v, %v", p, err)
+	}
+}
+
 func TestAtByHand(t *testing.T) {
 	for _, c := range []struct {
 		kind Type
