@@ -74,15 +74,7 @@ func (c *Conv) Forward(dst []float32, arg []uint8, src, w, bias []float32, lo, h
 		if c.size == 1 && c.spots == nil {
 			to = dst[lo*out : end*out]
 		}
-		from, apart := bias, 0
-		if c.Accumulate && c.spots == nil {
-			from, apart = to, out
-		}
-		for i := range c.groups {
-			g := &c.groups[i]
-			gemm(m, out, g.width, c.gather(rows, src, lo, end, g), g.width, 1, w[g.row*out:], out, to, out, from, apart)
-			from, apart = to, out
-		}
+		c.products(to, src, w, bias, lo, end, rows)
 		switch {
 		case c.size > 1:
 			for i := lo; i < end; i++ {
@@ -97,6 +89,29 @@ func (c *Conv) Forward(dst []float32, arg []uint8, src, w, bias []float32, lo, h
 		case c.spots != nil:
 			c.place(dst, to, lo, end)
 		}
+	}
+}
+
+// products sets dst to the sums of windows [lo,hi), from src, weights and bias, or adds to it where that is wanted.
+func (c *Conv) products(dst, src, w, bias []float32, lo, hi int, rows []float32) {
+	out, from, apart := c.OutC, bias, 0
+	if c.Accumulate && c.spots == nil {
+		from, apart = dst, out
+	} else if !c.everywhere(&c.groups[0]) {
+		begin((hi-lo)*c.size, out, dst, out, bias, 0)
+		from, apart = dst, out
+	}
+	for i := range c.groups {
+		g := &c.groups[i]
+		if c.everywhere(g) {
+			gemm((hi-lo)*c.size, out, g.width, c.gather(rows, src, lo, hi, g), g.width, 1, w[g.row*out:], out, dst, out, from, apart)
+		} else {
+			c.eachReached(g, lo, hi, func(first, last int) {
+				to := dst[(first-lo)*out:]
+				gemm(last-first, out, g.width, c.gather(rows, src, first, last, g), g.width, 1, w[g.row*out:], out, to, out, to, out)
+			})
+		}
+		from, apart = dst, out
 	}
 }
 
@@ -158,8 +173,9 @@ func (c *Conv) GroupGrad(dw, src, grad []float32, number, lo, hi int, scratch []
 	g, n, block := &c.groups[number], c.OutC, c.Block()
 	rows, _, _ := c.parts(scratch)
 	for ; lo < hi; lo += block {
-		end := min(hi, lo+block)
-		Gemm(g.width, n, end-lo, c.gather(rows, src, lo, end, g), 1, g.width, grad[lo*n:], n, dw[g.row*n:], n, true)
+		c.eachReached(g, lo, min(hi, lo+block), func(lo, hi int) {
+			Gemm(g.width, n, hi-lo, c.gather(rows, src, lo, hi, g), 1, g.width, grad[lo*n:], n, dw[g.row*n:], n, true)
+		})
 	}
 }
 

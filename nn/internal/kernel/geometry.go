@@ -76,7 +76,12 @@ type group struct {
 	toIn   []span
 	row    int // first of its rows of the weights
 	width  int // number of them
+	// reached are the stretches of a sample's windows, in their order, outside of which all of the group's inputs are padding.
+	reached []stretch
 }
+
+// stretch is a half-open range of windows.
+type stretch struct{ lo, hi int }
 
 // run is a stretch of a patch that is consecutive in the input and in the rows of the weights.
 type run struct {
@@ -150,6 +155,7 @@ func (c *Conv) group() {
 			g.toRows = append(g.toRows, span{r.offset, r.row - g.row})
 			g.toIn = append(g.toIn, span{r.row - g.row, r.offset})
 		}
+		g.reached = c.reach(&g)
 		c.groups = append(c.groups, g)
 		c.widest = max(c.widest, g.width)
 	}
@@ -175,6 +181,54 @@ func (c *Conv) origin(w, off int) (z, y, x int, inside bool) {
 
 // index returns the place in a sample of channel 0 at a position.
 func (g *Geometry) index(z, y, x int) int { return ((z*g.In[1]+y)*g.In[2] + x) * g.InC }
+
+const (
+	// leastGap is how many windows that a group does not reach are worth leaving out, leastStretch how many must lie between two gaps.
+	leastGap, leastStretch = 6, 28
+)
+
+// reach returns the stretches of windows that a group reaches. They are rows of positions, so pooling has but one stretch.
+func (c *Conv) reach(g *group) []stretch {
+	if !c.padded || c.size > 1 {
+		return []stretch{{0, c.windows}}
+	}
+	var out []stretch
+	for w := 0; w < c.windows; w += c.Out[2] {
+		z, y, _, _ := c.origin(w, 0)
+		inside := false
+		for i := range g.runs {
+			tz, ty := z+g.runs[i].tap[0]*c.Dilation[0], y+g.runs[i].tap[1]*c.Dilation[1]
+			inside = inside || tz >= 0 && tz < c.In[0] && ty >= 0 && ty < c.In[1]
+		}
+		if !inside {
+			continue
+		}
+		last := len(out) - 1
+		if last >= 0 && (w-out[last].hi < leastGap || out[last].hi-out[last].lo < leastStretch) {
+			out[last].hi = w + c.Out[2]
+		} else {
+			out = append(out, stretch{w, w + c.Out[2]})
+		}
+	}
+	return out
+}
+
+// eachReached calls f for the stretches of windows [lo,hi), counted through all samples, that a group reaches.
+func (c *Conv) eachReached(g *group, lo, hi int, f func(lo, hi int)) {
+	for sample := lo / c.windows; sample*c.windows < hi; sample++ {
+		for _, s := range g.reached {
+			first, last := max(lo, sample*c.windows+s.lo), min(hi, sample*c.windows+s.hi)
+			if first < last {
+				f(first, last)
+			}
+		}
+	}
+}
+
+// everywhere tells whether a group reaches all windows.
+func (c *Conv) everywhere(g *group) bool {
+	return len(g.reached) == 1 && g.reached[0] == stretch{0, c.windows}
+}
 
 // clip returns the part of a run, of the patch whose first tap is at z, y, x, that lies inside the input: elements [lo,hi) of the run, which begin at a place
 // of the sample; none where lo is hi.
