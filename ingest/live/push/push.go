@@ -7,9 +7,9 @@
 //
 //	{"items":[{"name":"a.pcd","stream":"a.pcd-1f2e3d4c","samples":1},{"name":"b.pcd","samples":0,"error":"..."}]}
 //
-// with status 200 where all went well, 422 where an item failed, 401 without the token, 413 for a body above the limit, 429 with Retry-After while
-// too many requests are on their way, 503 when the program ends first. The same file under the same name has the same ids: sending again after a
-// lost answer does no harm.
+// with status 200 where all went well, 422 where an item failed, 401 without the token, 408 for a body that comes too slowly, 413 for one above
+// the limit, 429 with Retry-After while too many requests are on their way, 503 when the program ends first. The same file under the same name
+// has the same ids: sending again after a lost answer does no harm.
 package push
 
 import (
@@ -39,9 +39,10 @@ import (
 const Scheme = "http://"
 
 const (
-	// headerTime and bodyTime bound how long a client may take to send.
+	// headerTime and bodyTime bound how long we wait for what a client sends, stallTime how long for the next byte of it.
 	headerTime = 10 * time.Second
 	bodyTime   = 5 * time.Minute
+	stallTime  = 30 * time.Second
 	// maxItems bounds the files of one request.
 	maxItems = 1024
 	// minToken is the least length of a token: 128 bits in hexadecimal digits would be 32.
@@ -59,6 +60,8 @@ type Options struct {
 	// Queue is how many requests are worked on at once; further ones get 429; 0: 8.
 	Queue int
 	Read  ingest.Options
+
+	headerTime, bodyTime, stallTime time.Duration // 0: the constants
 }
 
 // Parse reads an address: http://HOST:PORT?token-file=FILE, with max=BYTES and queue=REQUESTS where wanted. The file's first line is the token.
@@ -145,6 +148,7 @@ func Open(ctx context.Context, o Options) (*Source, error) {
 		return nil, fmt.Errorf("http://%s: found at most %d bytes and %d requests, want 1 or more, and 65536 requests at most", o.Address, o.MaxBody, o.Queue)
 	}
 	o.Read.MaxBytes = cmp.Or(o.Read.MaxBytes, 4<<30)
+	o.headerTime, o.bodyTime, o.stallTime = cmp.Or(o.headerTime, headerTime), cmp.Or(o.bodyTime, bodyTime), cmp.Or(o.stallTime, stallTime)
 	dir, err := os.MkdirTemp("", "voxelstream-push-")
 	if err != nil {
 		return nil, err
@@ -160,7 +164,7 @@ func Open(ctx context.Context, o Options) (*Source, error) {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/ingest/{name...}", s.serve)
-	s.server = &http.Server{Handler: mux, ReadHeaderTimeout: headerTime, ReadTimeout: bodyTime, MaxHeaderBytes: 64 << 10}
+	s.server = &http.Server{Handler: mux, ReadHeaderTimeout: o.headerTime, ReadTimeout: o.bodyTime, MaxHeaderBytes: 64 << 10}
 	s.done.Go(func() { _ = s.server.Serve(l) }) // it ends by Close
 	return s, nil
 }
@@ -231,12 +235,15 @@ func (s *Source) serve(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusTooManyRequests, fmt.Sprintf("%d requests are on their way", s.o.Queue))
 		return
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, s.o.MaxBody)
+	r.Body = http.MaxBytesReader(w, &patient{ReadCloser: r.Body, control: http.NewResponseController(w), left: s.o.bodyTime, each: s.o.stallTime}, s.o.MaxBody)
 	items, err := s.take(r)
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
 		refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("found more than %d bytes, the limit", large.Limit))
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		w.Header().Set("Connection", "close")
+		refuse(w, http.StatusRequestTimeout, "the body came too slowly")
 	case errors.Is(err, errClosed):
 		refuse(w, http.StatusServiceUnavailable, err.Error())
 	case err != nil:
@@ -250,6 +257,23 @@ func (s *Source) serve(w http.ResponseWriter, r *http.Request) {
 		}
 		respond(w, status, map[string]any{"items": items})
 	}
+}
+
+// patient reads a body with a limit on the time that is spent waiting for it; the time between, while its samples are worked on, does not count.
+type patient struct {
+	io.ReadCloser
+	control    *http.ResponseController
+	left, each time.Duration
+}
+
+func (p *patient) Read(b []byte) (int, error) {
+	begin := time.Now()
+	if err := p.control.SetReadDeadline(begin.Add(min(p.left, p.each))); err != nil {
+		return 0, err
+	}
+	n, err := p.ReadCloser.Read(b)
+	p.left -= time.Since(begin)
+	return n, err
 }
 
 func refuse(w http.ResponseWriter, status int, text string) {
