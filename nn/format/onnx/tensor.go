@@ -53,7 +53,7 @@ func readTensor(p *onnxpb.Tensor) (*tensor, error) {
 		return nil, errors.New("a tensor is missing")
 	}
 	if p.GetDataLocation() == onnxpb.Tensor_EXTERNAL {
-		return nil, fmt.Errorf("tensor %q: its data lies in another file; save the model with the data inside", p.GetName())
+		return nil, fmt.Errorf("tensor %q: its data lies in another file; save the model with the data inside (torch.onnx.export(..., external_data=False))", p.GetName())
 	}
 	dims, n, err := dimensions(p.Dims)
 	if err != nil {
