@@ -22,7 +22,7 @@ type Conv struct {
 	NormReLU bool
 	// Winograd computes the forward pass by minimal filtering, in tiles of 2 or 4 outputs a side; 0 does not.
 	Winograd int
-	// WinogradInput and WinogradWeights do so for the gradients, of the tiles of the mirrored convolution and of this one.
+	// WinogradInput and WinogradWeights do so for the gradients of a convolution without pooling.
 	WinogradInput, WinogradWeights int
 
 	k        *kernel.Conv

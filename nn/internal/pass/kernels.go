@@ -8,8 +8,9 @@ import (
 )
 
 // useKernels puts the blocked, parallel operations of package fast in the place of the reference ones, node by node. They compute the same sums
-// in another order, so results differ by rounding. It leaves alone what has no kernel: grouped and transposed convolutions of stride and dilation, average pooling, pooling with
-// padding, normalisation with frozen statistics, whole channels dropping, activations but the rectifiers. The passes that fuse work on the result of this one.
+// in another order, so results differ by rounding. It leaves alone what has no kernel: grouped and transposed convolutions with both stride and dilation or with
+// many groups of a prime number, average pooling, pooling with padding, normalisation with frozen statistics, whole channels dropping, activations but the
+// rectifiers. The passes that fuse work on the result of this one.
 func useKernels(p *ir.Program) {
 	for _, n := range p.Nodes {
 		switch o := n.Op.(type) {
