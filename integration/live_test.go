@@ -65,10 +65,10 @@ func TestLive(t *testing.T) {
 	}
 	w := newWorld(t)
 	w.set("model.path", "")
-	metadata := w.write("os64.json", must(simulate.OusterMetadata())(t))
+	metadata := w.write("os64.json", must(simulate.Ouster{}.Metadata())(t))
 	sensors := []*liveSensor{
 		{name: "velodyne", packets: simulate.VLP16, period: 1327104 * time.Nanosecond},
-		{name: "ouster", packets: simulate.Ouster64, period: turn / 64},
+		{name: "ouster", packets: simulate.Ouster{}.Packets, period: turn / 64},
 	}
 	var inputs []string
 	for _, s := range sensors {

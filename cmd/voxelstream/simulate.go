@@ -20,6 +20,7 @@ func (c *cli) simulate() *cobra.Command {
 	fs.BoolVar(&o.Loop, "loop", false, "play a recording again and again")
 	fs.DurationVar(&o.Length, "length", 0, "end after so much of the sensor's time; 0: with the recording, a scene never")
 	fs.StringVar(&o.Metadata, "metadata", "", "write the metadata of the simulated Ouster to this file, for calibration= of the receiver")
+	fs.BoolVar(&o.Legacy, "legacy", false, "the simulated Ouster sends the packets of firmware before 2.2")
 	cmd.RunE = c.do(func(ctx context.Context, a *app.App, args []string) error {
 		if len(args) > 0 {
 			o.Recording = args[0]

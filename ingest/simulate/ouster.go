@@ -8,24 +8,43 @@ import (
 	"time"
 )
 
-// An Ouster OS-1-64 in the mode 1024x10 with the profile RNG19_RFL8_SIG16_NIR16: packets of a header and a footer of 32 bytes and 16 columns, each
-// of 12 bytes and 64 pixels of 12 (Ouster Firmware User Manual, "Lidar Data Packet Format").
+// An Ouster OS-1-64 in the mode 1024x10. In the profile RNG19_RFL8_SIG16_NIR16 a packet has a header and a footer of 32 bytes and 16 columns, each of
+// 12 bytes and 64 pixels of 12; in LEGACY it is 16 columns of 16 bytes, the pixels and a status of 4 (Ouster Firmware User Manual, "Lidar Data
+// Packet Format").
 const (
-	ousterBeams     = 64
-	ousterColumns   = 1024
-	ousterPerPacket = 16
-	ousterColumn    = 12 + 12*ousterBeams
-	ousterHeader    = 32
-	ousterSize      = ousterHeader + ousterPerPacket*ousterColumn + 32
-	ousterTurns     = 10 // a second
-	ousterOrigin    = 15.806
+	ousterBeams        = 64
+	ousterColumns      = 1024
+	ousterPerPacket    = 16
+	ousterPixels       = 12 * ousterBeams
+	ousterHeader       = 32
+	ousterColumn       = 12 + ousterPixels
+	ousterSize         = ousterHeader + ousterPerPacket*ousterColumn + 32
+	ousterLegacyColumn = 16 + ousterPixels + 4
+	ousterLegacySize   = ousterPerPacket * ousterLegacyColumn
+	ousterTicks        = 90112 // of the encoder, a turn
+	ousterTurns        = 10    // a second
+	ousterPerTurn      = ousterColumns / ousterPerPacket
+	ousterOrigin       = 15.806
 )
+
+// Ouster is an Ouster OS-1-64 that turns ten times a second.
+type Ouster struct {
+	// Legacy chooses the packets of firmware before 2.2.
+	Legacy bool
+}
+
+func (o Ouster) profile() string {
+	if o.Legacy {
+		return "LEGACY"
+	}
+	return "RNG19_RFL8_SIG16_NIR16"
+}
 
 // ousterAltitude is where beam i points, in degrees.
 func ousterAltitude(i int) float64 { return 22.5 - 45*float64(i)/(ousterBeams-1) }
 
-// OusterMetadata is what the sensor that [Ouster64] plays says of itself, as JSON; a receiver needs it.
-func OusterMetadata() ([]byte, error) {
+// Metadata is what the sensor says of itself, as JSON; a receiver needs it.
+func (o Ouster) Metadata() ([]byte, error) {
 	altitudes, azimuths := make([]float64, ousterBeams), make([]float64, ousterBeams)
 	for i := range altitudes {
 		altitudes[i] = ousterAltitude(i)
@@ -35,40 +54,64 @@ func OusterMetadata() ([]byte, error) {
 		"lidar_origin_to_beam_origin_mm": ousterOrigin,
 		"data_format": map[string]any{
 			"columns_per_frame": ousterColumns, "columns_per_packet": ousterPerPacket, "pixels_per_column": ousterBeams,
-			"udp_profile_lidar": "RNG19_RFL8_SIG16_NIR16",
+			"udp_profile_lidar": o.profile(),
 		},
 	})
 }
 
-// Ouster64 gives the packets of an Ouster OS-1-64 that turns ten times a second in a scene from start on, without end. One packet's memory is
-// used for the next. Its axes are Ouster's: x away from the connector, y left.
-func Ouster64(s Scene, start time.Time) iter.Seq2[Packet, error] {
+// Packets are what the sensor sends in a scene from start on, without end. One packet's memory is used for the next. The axes are Ouster's: x
+// away from the connector, y left.
+func (o Ouster) Packets(s Scene, start time.Time) iter.Seq2[Packet, error] {
 	return func(yield func(Packet, error) bool) {
-		b := make([]byte, ousterSize)
-		binary.LittleEndian.PutUint16(b, 1) // a packet of measurements
+		fill, b := fillOuster, make([]byte, ousterSize)
+		if o.Legacy {
+			fill, b = fillLegacy, make([]byte, ousterLegacySize)
+		}
 		ranges := ousterRanges(s)
-		const perTurn = ousterColumns / ousterPerPacket
 		for n := 0; ; n++ {
-			after := time.Duration(n) * time.Second / (ousterTurns * perTurn)
-			binary.LittleEndian.PutUint16(b[2:], uint16(n/perTurn))
-			for k := range ousterPerPacket {
-				id := n%perTurn*ousterPerPacket + k
-				column := b[ousterHeader+k*ousterColumn:][:ousterColumn]
-				taken := start.Add(after + time.Duration(k)*time.Second/(ousterTurns*ousterColumns))
-				binary.LittleEndian.PutUint64(column, uint64(taken.UnixNano()))
-				binary.LittleEndian.PutUint16(column[8:], uint16(id))
-				column[10] = 1 // valid
-				for i := range ousterBeams {
-					px := column[12+12*i:]
-					binary.LittleEndian.PutUint32(px, ranges[id*ousterBeams+i])
-					px[4] = 100
-				}
-			}
+			after := time.Duration(n) * time.Second / (ousterTurns * ousterPerTurn)
+			fill(b, n, start.Add(after), ranges)
 			if !yield(Packet{after, b}, nil) {
 				return
 			}
 		}
 	}
+}
+
+// fillOuster writes packet n, which begins at a time.
+func fillOuster(b []byte, n int, at time.Time, ranges []uint32) {
+	binary.LittleEndian.PutUint16(b, 1) // a packet of measurements
+	binary.LittleEndian.PutUint16(b[2:], uint16(n/ousterPerTurn))
+	for k := range ousterPerPacket {
+		column := b[ousterHeader+k*ousterColumn:][:ousterColumn]
+		fillColumn(column, column[12:], n, k, at, ranges)
+		column[10] = 1 // valid
+	}
+}
+
+// fillLegacy writes packet n, which begins at a time, in the profile LEGACY.
+func fillLegacy(b []byte, n int, at time.Time, ranges []uint32) {
+	for k := range ousterPerPacket {
+		column := b[k*ousterLegacyColumn:][:ousterLegacyColumn]
+		id := fillColumn(column, column[16:], n, k, at, ranges)
+		binary.LittleEndian.PutUint16(column[10:], uint16(n/ousterPerTurn))
+		binary.LittleEndian.PutUint32(column[12:], uint32(id*(ousterTicks/ousterColumns)))
+		binary.LittleEndian.PutUint32(column[ousterLegacyColumn-4:], math.MaxUint32) // valid
+	}
+}
+
+// fillColumn writes what column k of packet n has in every profile: its time, its number in the turn, which it returns, and its pixels.
+func fillColumn(column, pixels []byte, n, k int, at time.Time, ranges []uint32) (id int) {
+	id = n%ousterPerTurn*ousterPerPacket + k
+	taken := at.Add(time.Duration(k) * time.Second / (ousterTurns * ousterColumns))
+	binary.LittleEndian.PutUint64(column, uint64(taken.UnixNano()))
+	binary.LittleEndian.PutUint16(column[8:], uint16(id))
+	for i := range ousterBeams {
+		px := pixels[12*i:]
+		binary.LittleEndian.PutUint32(px, ranges[id*ousterBeams+i])
+		px[4] = 100
+	}
+	return id
 }
 
 // ousterRanges are the ranges of all beams of a turn in millimetres, by column and beam. The sensor does not move, so turns are alike. A range

@@ -37,9 +37,9 @@ func sensor(t *testing.T, name, calibration string) *packets.Decoder {
 	return d
 }
 
-func metadata(t *testing.T) string {
+func metadata(t *testing.T, o Ouster) string {
 	t.Helper()
-	data, err := OusterMetadata()
+	data, err := o.Metadata()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,11 @@ func TestScenes(t *testing.T) {
 	}{
 		// An azimuth of 0.01 degrees is 2 mm at 12 m.
 		{"vlp16", func() *packets.Decoder { return sensor(t, "vlp16", "") }, VLP16, 28928, 0.004},
-		{"ouster", func() *packets.Decoder { return sensor(t, "ouster", metadata(t)) }, Ouster64, ousterColumns * ousterBeams, 0.0006},
+		{"ouster", func() *packets.Decoder { return sensor(t, "ouster", metadata(t, Ouster{})) }, Ouster{}.Packets, ousterColumns * ousterBeams, 0.0006},
+		{
+			"legacy ouster", func() *packets.Decoder { return sensor(t, "ouster", metadata(t, Ouster{Legacy: true})) }, Ouster{Legacy: true}.Packets,
+			ousterColumns * ousterBeams, 0.0006,
+		},
 	} {
 		for _, name := range []string{"sphere", "room"} {
 			s := scene(t, name)

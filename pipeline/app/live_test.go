@@ -106,6 +106,10 @@ func TestSimulate(t *testing.T) {
 		{o: SimulateOptions{Recording: recording, To: to, Rate: 100, Loop: true, Length: time.Second}, packets: 760, size: 1206},
 		{o: SimulateOptions{Scene: "room", To: to + "?sensor=vlp16", Rate: 10, Length: 100 * time.Millisecond}, packets: 76, size: 1206},
 		{o: SimulateOptions{Scene: "sphere", To: to + "?sensor=ouster", Rate: 10, Length: 100 * time.Millisecond, Metadata: metadata}, packets: 64, size: 12544},
+		{
+			o:       SimulateOptions{Scene: "sphere", To: to + "?sensor=ouster", Rate: 10, Length: 100 * time.Millisecond, Metadata: metadata, Legacy: true},
+			packets: 64, size: 12608,
+		},
 		{o: SimulateOptions{To: to}, usage: "either a recording or --scene"},
 		{o: SimulateOptions{Recording: recording, To: "there"}, usage: "--to"},
 		{o: SimulateOptions{Scene: "moon", To: to + "?sensor=vlp16"}, usage: "room, sphere"},

@@ -29,6 +29,8 @@ type SimulateOptions struct {
 	Length time.Duration
 	// Metadata is where the metadata of a simulated Ouster is written, which its receiver needs; empty: nowhere.
 	Metadata string
+	// Legacy is for a simulated Ouster with the packets of firmware before 2.2.
+	Legacy bool
 }
 
 // SimulateSummary is the result of ingest simulate.
@@ -102,8 +104,9 @@ func (a *App) simulated(o SimulateOptions) (address string, ps iter.Seq2[simulat
 	case "velodyne":
 		return to.Address, simulate.VLP16(scene, time.Now()), nil
 	case "ouster":
+		sensor := simulate.Ouster{Legacy: o.Legacy}
 		if o.Metadata != "" {
-			data, err := simulate.OusterMetadata()
+			data, err := sensor.Metadata()
 			if err != nil {
 				return "", nil, err
 			}
@@ -111,7 +114,7 @@ func (a *App) simulated(o SimulateOptions) (address string, ps iter.Seq2[simulat
 				return "", nil, err
 			}
 		}
-		return to.Address, simulate.Ouster64(scene, time.Now()), nil
+		return to.Address, sensor.Packets(scene, time.Now()), nil
 	}
 	return "", nil, Usage(fmt.Errorf("--to: found sensor %s, want velodyne or ouster, whose packets can be made", to.Sensor.Name))
 }
