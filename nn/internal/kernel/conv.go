@@ -10,7 +10,40 @@ func (c *Conv) Block() int {
 }
 
 // ScratchLen returns the length of the scratch memory that one call of a method of c needs.
-func (c *Conv) ScratchLen() int { return c.Block()*c.size*(c.widest+c.OutC) + c.OutC }
+func (c *Conv) ScratchLen() int {
+	n := c.Block()*c.size*(c.widest+c.OutC) + c.OutC
+	if c.enlarges() {
+		n = max(n, c.whole.ScratchLen()) + c.whole.InLen()
+	}
+	return n
+}
+
+// enlargedRun is the length of a row of taps below which samples are enlarged by their padding first: so short a row costs less to copy than to clip.
+const enlargedRun = 16
+
+// enlarges tells that Forward reads enlarged samples.
+func (c *Conv) enlarges() bool {
+	return c.padded && !c.Accumulate && c.spots == nil && c.Kernel[2]*c.InC < enlargedRun
+}
+
+// forwardEnlarged is Forward, sample by sample. The end of scratch holds the planes of an enlarged one that the windows read; its margins stay zero.
+func (c *Conv) forwardEnlarged(dst []float32, arg []uint8, src, w, bias []float32, lo, hi int, scratch []float32) {
+	in, out := c.InLen(), c.windows*c.OutC
+	x := scratch[len(scratch)-c.whole.InLen():]
+	for lo < hi {
+		sample, first := lo/c.windows, lo%c.windows
+		last := min(c.windows, first+hi-lo)
+		top, _, _, _ := c.whole.origin(first, 0)
+		bottom, _, _, _ := c.whole.origin(last-1, c.size-1)
+		c.enlarge(x, src[sample*in:(sample+1)*in], top, bottom+(c.Kernel[0]-1)*c.Dilation[0]+1)
+		var at []uint8
+		if arg != nil {
+			at = arg[sample*out : (sample+1)*out]
+		}
+		c.whole.Forward(dst[sample*out:(sample+1)*out], at, x, w, bias, first, last, scratch[:len(scratch)-len(x)])
+		lo += last - first
+	}
+}
 
 // parts cuts scratch memory into the gathered patches, an output for each of them, and a sum for each channel that nobody reads.
 func (c *Conv) parts(scratch []float32) (rows, out, unused []float32) {
@@ -65,6 +98,10 @@ func (c *Conv) gatherEdge(row, x []float32, g *group, w, off int) {
 // Forward computes windows [lo,hi) of dst [N,Pool.Out,OutC] from src [N,In,InC], weights w [Patch,OutC] and bias [OutC], which may be nil for
 // none. With pooling arg is as long as dst, or nil where it is not wanted; without pooling it is nil.
 func (c *Conv) Forward(dst []float32, arg []uint8, src, w, bias []float32, lo, hi int, scratch []float32) {
+	if c.enlarges() {
+		c.forwardEnlarged(dst, arg, src, w, bias, lo, hi, scratch[:c.ScratchLen()])
+		return
+	}
 	out, block := c.OutC, c.Block()
 	rows, sums, _ := c.parts(scratch)
 	for ; lo < hi; lo += block {

@@ -9,20 +9,20 @@ func (g Geometry) enlarged() Geometry {
 	return g
 }
 
-// enlarge copies a sample to the middle of an enlarged one, whose margins stay as they are: zero.
-func (g Geometry) enlarge(dst, src []float32) {
-	g.eachRow(func(inner, outer, n int) { copy(dst[outer:outer+n], src[inner:inner+n]) })
+// enlarge copies what is in planes [lo,hi) of an enlarged sample from a sample to its place there; the margins stay as they are: zero.
+func (g Geometry) enlarge(dst, src []float32, lo, hi int) {
+	g.eachRow(lo, hi, func(inner, outer, n int) { copy(dst[outer:outer+n], src[inner:inner+n]) })
 }
 
 // addMiddle adds the middle of an enlarged sample to one.
 func (g Geometry) addMiddle(dst, src []float32) {
-	g.eachRow(func(inner, outer, n int) { loops.add(src[outer:outer+n], dst[inner:inner+n]) })
+	g.eachRow(0, g.Pad[0]+g.In[0], func(inner, outer, n int) { loops.add(src[outer:outer+n], dst[inner:inner+n]) })
 }
 
-// eachRow calls f for each row of a sample with its place there and in an enlarged one.
-func (g Geometry) eachRow(f func(inner, outer, length int)) {
+// eachRow calls f for each row of a sample in planes [lo,hi) of an enlarged one with its place here and there.
+func (g Geometry) eachRow(lo, hi int, f func(inner, outer, length int)) {
 	outer, n := g.enlarged(), g.In[2]*g.InC
-	for z := range g.In[0] {
+	for z := max(0, lo-g.Pad[0]); z < min(g.In[0], hi-g.Pad[0]); z++ {
 		for y := range g.In[1] {
 			f(g.index(z, y, 0), outer.index(z+g.Pad[0], y+g.Pad[1], g.Pad[2]), n)
 		}

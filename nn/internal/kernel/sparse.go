@@ -77,7 +77,7 @@ func (c *Conv) SparseWeightGrad(dwt, db, src, grad []float32, arg []uint8, first
 	for sample := first; sample < last; sample++ {
 		in := src[sample*c.InLen() : (sample+1)*c.InLen()]
 		if c.padded {
-			c.enlarge(s.enlarged, in)
+			c.enlarge(s.enlarged, in, 0, c.Pad[0]+c.In[0])
 			in = s.enlarged
 		}
 		s.list(k, db, grad[sample*out:(sample+1)*out], arg[sample*out:(sample+1)*out], lo, hi)
