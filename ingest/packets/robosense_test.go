@@ -144,6 +144,12 @@ func FuzzDecoders(f *testing.F) {
 	for _, b := range [][]byte{vlp16(0, 1, 0x37), vlp16(0, 1, velodyneDual), hesai(), helios(1), heliosInfo(), pandar40(), pandarXT()} {
 		f.Add(b, uint8(3))
 	}
+	alpha, err := os.ReadFile("testdata/vls128.bin")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(alpha[:velodyneSize], uint8(3))            // one return
+	f.Add(alpha[len(alpha)-velodyneSize:], uint8(3)) // two
 	f.Fuzz(func(t *testing.T, b []byte, at uint8) {
 		hesai := newHesaiDecoder("")
 		robosense, err := newRoboSenseDecoder("")

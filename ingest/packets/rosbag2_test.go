@@ -256,6 +256,16 @@ func cloudMessage(tb testing.TB) []byte {
 	return p.data
 }
 
+func FuzzPointCloud2(f *testing.F) {
+	f.Add(cloudMessage(f))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		d := &cloudDecoder{limits: ingest.Options{MaxPoints: 1000}.WithDefaults()}
+		if turn, err := d.add(packet{data: data}); err == nil && turn.cloud.Len() > 1000 {
+			t.Errorf("found %d points, limit 1000", turn.cloud.Len())
+		}
+	})
+}
+
 // TestPointCloud2Hostile breaks one number of a message after another.
 func TestPointCloud2Hostile(t *testing.T) {
 	message := cloudMessage(t)
