@@ -32,6 +32,7 @@ var All = []Pass{
 	{"winograd", "Convolves 3x3x3 kernels with a third of the products.", useWinograd},
 	{"winograd4", "Convolves them with an eighth and 5x5x5 kernels with a fifth, where there is work enough; errs by 5e-6 of the output.", useWinograd4},
 	{"palette", "Reads palette indices in place of colours.", readPalette},
+	{"split-samples", "Runs operations without a kernel on all threads.", splitSamples},
 }
 
 // Run applies all passes but those named; "all" names every one.
