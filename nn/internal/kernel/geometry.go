@@ -135,7 +135,7 @@ func NewConv(g Geometry, pool Window, relu bool) *Conv {
 		c.toIn = append(c.toIn, span{r.row, r.offset})
 	}
 	one := [3]int{1, 1, 1}
-	c.direct = g.Kernel == one && g.Stride == one && g.In == g.Out && !c.padded && c.size == 1
+	c.direct = g.Kernel == one && g.Stride == one && g.In == g.Out && !c.padded && pool.Size == one && pool.Out == g.Out
 	c.group()
 	return c
 }
@@ -193,7 +193,8 @@ func (c *Conv) reach(g *group) []stretch {
 		return []stretch{{0, c.windows}}
 	}
 	var out []stretch
-	for w := 0; w < c.windows; w += c.Out[2] {
+	row := c.Pool.Out[2]
+	for w := 0; w < c.windows; w += row {
 		z, y, _, _ := c.origin(w, 0)
 		inside := false
 		for i := range g.runs {
@@ -205,9 +206,9 @@ func (c *Conv) reach(g *group) []stretch {
 		}
 		last := len(out) - 1
 		if last >= 0 && (w-out[last].hi < leastGap || out[last].hi-out[last].lo < leastStretch) {
-			out[last].hi = w + c.Out[2]
+			out[last].hi = w + row
 		} else {
-			out = append(out, stretch{w, w + c.Out[2]})
+			out = append(out, stretch{w, w + row})
 		}
 	}
 	return out

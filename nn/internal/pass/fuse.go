@@ -53,6 +53,9 @@ func fusePool(p *ir.Program) {
 		if !ok || !isPool || conv.Pooled() || conv.Norm != nil || pool.In != conv.Out || pool.C != conv.OutC {
 			return false // in another shape the positions of the pooling are not those of the convolution
 		}
+		if pool.Pool.Size == [3]int{1, 1, 1} {
+			return false // it takes no maximum, but may leave positions out, of which what follows a convolution without pooling knows nothing
+		}
 		for i := range 3 {
 			if pool.Pool.Stride[i] < pool.Pool.Size[i] {
 				return false

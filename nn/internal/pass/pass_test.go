@@ -76,6 +76,8 @@ func models() []*nn.Model {
 			conv(12, 3, "", grouped(12)), layers.NewFlatten())),
 		must(nn.Sequential("depthwise", nn.Shape{6, 9, 7, 3}, conv(32, 1, "tanh", nil), conv(32, 3, "tanh", grouped(32)), layers.NewFlatten())),
 		must(nn.Functional("residual", []*nn.Node{input}, []*nn.Node{out})),
+		must(nn.Sequential("every third", nn.Shape{9, 8, 10, 3}, conv(5, 3, "relu", same),
+			&layers.Pooling3D{Size: [3]int{1, 1, 1}, Strides: [3]int{3, 3, 2}, Padding: "valid"}, conv(4, 2, "", nil), layers.NewFlatten())),
 		must(zoo.New("voxnet", nn.Shape{16, 15, 17, 3}, 4)),
 	}
 }
