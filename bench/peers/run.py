@@ -5,6 +5,7 @@ usage: run.py VOXELSTREAM [--models models,layers] [--peers ...] [--rounds 5] [-
 PyTorch may live in another environment (--torch PYTHON), as it is large; without it, and without --torch, it is left out.
 """
 import argparse
+import atexit
 import csv
 import datetime
 import importlib.util
@@ -13,6 +14,7 @@ import math
 import os
 import pathlib
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -50,6 +52,7 @@ for name in {names!r}:
     onnx_export.export(model, os.path.join({str(work)!r}, name + ".onnx"))
 """
 subprocess.run([sys.executable, "-c", make], check=True, stderr=subprocess.DEVNULL)
+atexit.register(shutil.rmtree, work, ignore_errors=True)
 
 
 def has_torch():
@@ -84,7 +87,10 @@ class Ours:
 
     def measure(self, model, mode, batch):
         done = subprocess.run([args.binary, "model", "bench", str(work / (model + ".keras")), "--batch", str(batch), "--mode", mode, "--input", self.name,
-                               "--threads", str(args.threads), "--time", f"{args.seconds}s", "--json", "--quiet"], check=True, capture_output=True, text=True)
+                               "--threads", str(args.threads), "--time", f"{args.seconds}s", "--json", "--quiet"], capture_output=True, text=True)
+        if done.returncode:
+            print(f"voxelstream, {model}, {mode}: {done.stderr.strip()}", file=sys.stderr, flush=True)
+            return None
         return json.loads(done.stdout)
 
 
@@ -120,6 +126,9 @@ for name, mode, batch in jobs():
                 rates[r.name].append(got["latency_ms"]["p50"] if mode == "latency" else got["samples_per_second"])
                 tails[r.name].append(got["latency_ms"]["p99"])
     medians = {n: statistics.median(v) for n, v in rates.items() if v}
+    if not all(r.name in medians for r in runners if isinstance(r, Ours)) or not any(r.name in medians for r in theirs):
+        lines.append(f"| {name} | {WHAT[mode].format(batch)} | not measured: ours or all peers failed | | | |")
+        continue
     order = sorted((r.name for r in theirs if r.name in medians), key=lambda n: medians[n] * (1 if mode == "latency" else -1))
     best = order[0]
 
@@ -175,6 +184,6 @@ if args.history:
     with args.history.open("a", newline="") as f:
         out = csv.writer(f)
         if new:
-            out.writerow(["date", "commit", "processor", "model", "mode", "batch", "input", "ratio"])
+            out.writerow(["date", "commit", "processor", "model", "mode", "batch", "input", "rounds", "seconds", "ratio"])
         for (name, mode, batch, kind), ratio in ratios.items():
-            out.writerow([datetime.date.today(), commit, processor(), name, mode, batch, kind, f"{ratio:.2f}"])
+            out.writerow([datetime.date.today(), commit, processor(), name, mode, batch, kind, args.rounds, args.seconds, f"{ratio:.2f}"])

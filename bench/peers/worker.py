@@ -88,7 +88,7 @@ def openvino_job(job):
     model.reshape({0: list(x.shape)})
     compiled = core.compile_model(model, "CPU", {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY" if job["batch"] == 1 else "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"})
     request = compiled.create_infer_request()
-    return lambda: request.infer({0: x})
+    return lambda: request.infer({0: x}, share_inputs=True, share_outputs=True)  # without copies, as ours
 
 
 make = {"keras": keras_job, "torch": torch_job, "torch-compiled": lambda job: torch_job(job, True), "onnxruntime": onnxruntime_job, "openvino": openvino_job}[peer]

@@ -409,7 +409,7 @@ func (a *App) ModelBench(ctx context.Context, path string, batch int, mode, inpu
 		return err
 	}
 	defer plan.Close()
-	// The input is where the plan reads it, as that of the peers is: what is measured is the network.
+	// The input is where the plan reads it: what is measured is the network.
 	f.load(plan)
 	step := func(n uint64) error { return plan.Forward(batch, false, n) }
 	if mode == "train" {
