@@ -61,7 +61,7 @@ type TrainResult struct {
 // Train trains a network on labelled data. A signal ends it after the step at hand; what was learnt so far is still written.
 func (a *App) Train(ctx context.Context, paths []string, o TrainOptions) error {
 	if o.Out == "" {
-		return Usage(errors.New("--out: want the model file to write, .keras or .h5"))
+		return Usage(errors.New("--out: want the model file to write, .keras, .h5, .onnx or .safetensors"))
 	}
 	if o.FromTopic == (len(paths) > 0) {
 		return Usage(errors.New("want files with labelled data, or --from-topic"))

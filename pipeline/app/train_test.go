@@ -231,6 +231,7 @@ func TestTrainFiles(t *testing.T) {
 		"want --classes":       {Out: at("x.h5"), Follow: true, FromTopic: true},
 		"are not known":        {Out: at("x.h5"), Follow: true, FromTopic: true, Classes: 3},
 		".txt":                 {Out: at("x.h5"), Best: at("x.txt")},
+		".onnx":                {Classes: 10},
 	} {
 		paths := []string{at("d.h5")}
 		if o.FromTopic {
