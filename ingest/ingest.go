@@ -92,6 +92,12 @@ type Source interface {
 	Close() error
 }
 
+// Sized is a source that knows how many samples are still to come, failing ones included.
+type Sized interface {
+	Source
+	Len() int
+}
+
 // ItemError says that one item of a stream could not be read, while the stream goes on.
 type ItemError struct {
 	Stream string

@@ -60,7 +60,13 @@ var (
 
 func goBuild(name string, tags ...string) (string, error) {
 	path := filepath.Join(buildDir, name)
-	cmd := exec.Command("go", "build", "-tags", strings.Join(append(tags, buildTags...), ","), "-o", path, "./cmd/voxelstream") //nolint:gosec // fixed words
+	flags := exec.Command("scripts/ldflags")
+	flags.Dir = testenv.Root()
+	ldflags, err := flags.Output()
+	if err != nil {
+		return "", fmt.Errorf("scripts/ldflags: %w", err)
+	}
+	cmd := exec.Command("go", "build", "-tags", strings.Join(append(tags, buildTags...), ","), "-ldflags", string(ldflags), "-o", path, "./cmd/voxelstream") //nolint:gosec // fixed words
 	cmd.Dir = testenv.Root()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)

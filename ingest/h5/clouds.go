@@ -67,6 +67,9 @@ func (c *clouds) Read(ctx context.Context) (ingest.Sample, error) {
 	return ingest.Sample{}, &ingest.ItemError{Stream: s.Stream, Seq: s.Seq, Err: err}
 }
 
+// Len is the number of groups that are still to be read.
+func (c *clouds) Len() int { return len(c.groups) - c.next }
+
 // Close ends the reader's process.
 func (c *clouds) Close() error { return c.file.Close() }
 

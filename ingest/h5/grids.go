@@ -145,6 +145,15 @@ func (g *grids) Read(ctx context.Context) (ingest.Sample, error) {
 	return t.sample(g.signed)
 }
 
+// Len is the number of rows that are still to be read.
+func (g *grids) Len() int {
+	n := 0
+	for _, t := range g.parts {
+		n += t.rows - t.next
+	}
+	return n
+}
+
 // Close ends the reader's process.
 func (g *grids) Close() error { return g.file.Close() }
 

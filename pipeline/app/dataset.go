@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"slices"
 
 	"github.com/voxelstream/voxelstream/ingest"
@@ -116,6 +117,13 @@ func (a *App) readData(ctx context.Context, paths []string, split string, prefer
 	return a.finished(d, paths)
 }
 
+// lean makes the garbage collector run often until what it returns is called. Rows and plans are large and hold no pointers: collecting costs little beside
+// them, and with the usual target as much garbage would lie there too.
+func lean() (undo func()) {
+	was := debug.SetGCPercent(10)
+	return func() { debug.SetGCPercent(was) }
+}
+
 // newDataset keeps rows in memory up to half of the limit: the other half is for what training reads of a file.
 func (a *App) newDataset(dims [3]int, palette *colormap.Palette) *dataset {
 	return &dataset{limit: int64(a.Config.Train.MemoryLimit) / 2, dims: dims, palette: palette}
@@ -167,6 +175,9 @@ func (a *App) readInput(ctx context.Context, d *dataset, path, split string, pre
 			continue
 		}
 		before := len(d.labels) + d.unlabelled + d.bad
+		if sized, ok := src.(ingest.Sized); ok {
+			d.reserve(sized.Len())
+		}
 		err = errors.Join(readSource(ctx, d, src, v, progress), src.Close())
 		if err != nil || len(d.labels)+d.unlabelled+d.bad > before {
 			return err

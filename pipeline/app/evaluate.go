@@ -38,6 +38,7 @@ func (a *App) Evaluate(ctx context.Context, paths []string, split, report string
 	if ext := filepath.Ext(report); report != "" && ext != ".html" && ext != ".json" {
 		return Usage(fmt.Errorf("--report: found extension %q, want .html or .json", ext))
 	}
+	defer lean()()
 	m, err := a.loadModel(ctx, a.Config.Model.Path)
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -394,22 +395,24 @@ func (a *App) ModelBench(ctx context.Context, path string, batch int, mode, inpu
 	case input != "palette" && input != "dense":
 		return Usage(fmt.Errorf("--input: found %q, want palette or dense", input))
 	}
+	defer lean()()
 	m, err := a.loadModel(ctx, path)
 	if err != nil {
 		return err
 	}
-	f := a.denseFeed(m, batch)
-	if input == "palette" {
-		if f, err = a.paletteFeed(ctx, m, batch); err != nil {
-			return err
-		}
+	var f *feed
+	if input == "dense" {
+		f = a.denseFeed(m, batch)
+	} else if f, err = a.paletteFeed(ctx, m, batch); err != nil {
+		return err
 	}
+	debug.FreeOSMemory() // the drawings: what is measured is the network, its memory too
 	plan, err := m.Compile(batch, nn.Options{Training: mode == "train", Threads: a.Threads(), Palette: f.palette, Seed: a.Config.Seed})
 	if err != nil {
 		return err
 	}
 	defer plan.Close()
-	// The input is where the plan reads it: what is measured is the network.
+	// The input is where the plan reads it.
 	f.load(plan)
 	step := func(n uint64) error { return plan.Forward(batch, false, n) }
 	if mode == "train" {

@@ -33,6 +33,15 @@ func (s *spill) close() error {
 	return err
 }
 
+// reserve makes room for more rows in memory, as far as that is allowed.
+func (d *dataset) reserve(rows int) {
+	size := d.dims[0] * d.dims[1] * d.dims[2]
+	rows = int(min(int64(rows), (d.limit-int64(len(d.index)))/int64(size)))
+	if d.file == nil && rows > 0 {
+		d.index = append(make([]uint8, 0, len(d.index)+rows*size), d.index...)
+	}
+}
+
 // grow keeps another row: in memory as long as that is allowed, then in a file.
 func (d *dataset) grow(row []uint8) error {
 	if d.file == nil {

@@ -123,6 +123,7 @@ type training struct {
 
 // training trains a model, new or not, on rows or on a stream, and says in tr how far it came.
 func (a *App) training(ctx context.Context, tr *training, paths []string, o TrainOptions) (err error) {
+	defer lean()()
 	vo := a.Config.voxelOptions()
 	if o.Init != "" {
 		if tr.model, vo, err = a.initial(ctx, o.Init, vo); err != nil {
