@@ -103,7 +103,7 @@ PEERS ?=
 bench-peers: build
 	scripts/python-env build/peers bench/peers/requirements.txt
 	scripts/python-env build/torch bench/peers/requirements-torch.txt
-	build/peers/bin/python bench/peers/run.py bin/voxelstream --torch build/torch/bin/python --page docs/performance.md --history bench/history/peers.csv $(PEERS)
+	build/peers/bin/python bench/peers/run.py bin/voxelstream --torch build/torch/bin/python --results bench/history/peers.json --page docs/performance.md --history bench/history/peers.csv $(PEERS)
 
 ## generate: everything that is generated (config.yaml, reference pages, assembly)
 .PHONY: generate

@@ -1,8 +1,9 @@
-"""Side by side with the peers: the same models on the same data, the same machine, alternating rounds in one session. Prints Markdown.
+"""Side by side with the peers: the same models on the same data, the same machine, alternating rounds in one session.
 
-usage: run.py VOXELSTREAM [--models models,layers] [--peers ...] [--rounds 5] [--seconds 2] [--threads 2] [--page docs/performance.md] [--history bench/history/peers.csv]
+usage: run.py VOXELSTREAM [--models models,layers] [--peers ...] [--rounds 5] [--seconds 2] [--threads 2] [--results FILE] [--page FILE] [--history FILE]
 
-PyTorch may live in another environment (--torch PYTHON), as it is large; without it, and without --torch, it is left out.
+Each line of the table is kept as soon as it is measured: in the results (what was measured last, of every model, from which page.py draws the page) and in the history
+(a ratio a line). PyTorch may live in another environment (--torch PYTHON), as it is large; without it, and without --torch, it is left out.
 """
 import argparse
 import atexit
@@ -10,18 +11,19 @@ import csv
 import datetime
 import importlib.util
 import json
-import math
 import os
 import pathlib
 import platform
+import select
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 
+import page
+
 here = pathlib.Path(__file__).parent
-sys.path.insert(0, str(here))
 parser = argparse.ArgumentParser()
 parser.add_argument("binary")
 parser.add_argument("--models", default="models,layers", help="names, or models or layers for all of these")
@@ -31,15 +33,13 @@ parser.add_argument("--torch", default=sys.executable, help="the Python that has
 parser.add_argument("--rounds", type=int, default=5)
 parser.add_argument("--seconds", type=float, default=2)
 parser.add_argument("--threads", type=int, default=2)
-parser.add_argument("--page", type=pathlib.Path, help="file whose part between <!-- peers --> and <!-- /peers --> is replaced")
-parser.add_argument("--history", type=pathlib.Path, help="CSV to which the ratios are appended")
-parser.add_argument("--out", type=pathlib.Path)
+parser.add_argument("--results", type=pathlib.Path, help="JSON file of the latest measurements, which is brought up to date")
+parser.add_argument("--page", type=pathlib.Path, help="Markdown file whose tables are drawn from the results")
+parser.add_argument("--history", type=pathlib.Path, help="CSV file to which the ratios are appended")
 args = parser.parse_args()
 
 TRAIN, INFER = ("keras", "torch", "torch-compiled"), ("keras", "torch", "torch-compiled", "onnxruntime", "openvino")
-MODELS = ["tutorial", "voxnet", "resnet", "medical"]
-LAYERS = [f"conv{side}_{inp}_64_k{k}_s{s}" for side, inp in ((14, 32), (16, 64), (32, 64)) for k in (1, 3, 5) for s in (1, 2)]
-names = [n for name in args.models.split(",") for n in {"models": MODELS, "layers": LAYERS}.get(name, [name])]
+names = [n for name in args.models.split(",") for n in {"models": page.MODELS, "layers": page.LAYERS}.get(name, [name])]
 
 work = pathlib.Path(tempfile.mkdtemp(prefix="bench-peers-"))
 make = f"""
@@ -61,6 +61,10 @@ def has_torch():
     return True
 
 
+# How long a peer may take to load, compile and warm up a model.
+PATIENCE = 300 + 3 * args.seconds
+
+
 class Peer:
     """One library in a process that lives as long as the session."""
 
@@ -74,8 +78,12 @@ class Peer:
         try:
             self.process.stdin.write(json.dumps({"model": str(work / model), "mode": mode, "batch": batch, "seconds": args.seconds}) + "\n")
             self.process.stdin.flush()
+            if not select.select([self.process.stdout], [], [], PATIENCE)[0]:
+                raise TimeoutError
             return json.loads(self.process.stdout.readline())
-        except (OSError, ValueError):  # it died: out of memory, or an operation that it lacks
+        except (OSError, ValueError):  # it died (out of memory, an operation that it lacks) or does not answer
+            print(f"{self.name}, {model}, {mode}: no answer", file=sys.stderr, flush=True)
+            self.process.kill()
             self.process.wait()
             self.__init__(self.name)
             return None
@@ -94,14 +102,6 @@ class Ours:
         return json.loads(done.stdout)
 
 
-def number(v):
-    return f"{v:,.0f}" if v >= 100 else f"{v:.3g}"
-
-
-def spread(values):
-    return f"{number(statistics.median(values))} [{number(min(values))}–{number(max(values))}]"
-
-
 def jobs():
     for name in names:
         large = name.startswith("conv32")
@@ -113,41 +113,6 @@ peers = {n: Peer(n) for n in args.peers.split(",") if has_torch() or not n.start
 runs = sum(len([p for p in peers if p in (TRAIN if mode == "train" else INFER)]) + 1 + (name == "tutorial") for name, mode, _ in jobs())
 print(f"about {runs * (args.rounds * (args.seconds + .6) + 3) / 60:.0f} minutes", file=sys.stderr, flush=True)
 
-WHAT = {"train": "train, batch {}, samples/s", "infer": "infer, batch {}, samples/s", "latency": "infer, batch 1, ms: p50 [range] p99"}
-lines = ["| model | what | best peer | others | voxelstream, palette | voxelstream, dense |", "|---|---|---|---|---|---|"]
-ratios, rows = {}, []
-for name, mode, batch in jobs():
-    theirs = [peers[p] for p in (TRAIN if mode == "train" else INFER) if p in peers]
-    runners = theirs + ([Ours("palette")] if name == "tutorial" else []) + [Ours("dense")]
-    rates, tails = {r.name: [] for r in runners}, {r.name: [] for r in runners}
-    for _ in range(args.rounds):
-        for r in runners:
-            if got := r.measure(name, "train" if mode == "train" else "infer", batch):
-                rates[r.name].append(got["latency_ms"]["p50"] if mode == "latency" else got["samples_per_second"])
-                tails[r.name].append(got["latency_ms"]["p99"])
-    medians = {n: statistics.median(v) for n, v in rates.items() if v}
-    if not all(r.name in medians for r in runners if isinstance(r, Ours)) or not any(r.name in medians for r in theirs):
-        lines.append(f"| {name} | {WHAT[mode].format(batch)} | not measured: ours or all peers failed | | | |")
-        continue
-    order = sorted((r.name for r in theirs if r.name in medians), key=lambda n: medians[n] * (1 if mode == "latency" else -1))
-    best = order[0]
-
-    def cell(n):
-        text = spread(rates[n]) + (f" {number(statistics.median(tails[n]))}" if mode == "latency" else "")
-        if n in ("palette", "dense"):
-            ratio = medians[best] / medians[n] if mode == "latency" else medians[n] / medians[best]
-            ratios[name, mode, batch, n] = ratio
-            text += f" (**{ratio:.2f}x**)"
-        return text
-
-    others = ", ".join(f"{n} {number(medians[n])}" for n in order[1:])
-    lines.append(f"| {name} | {WHAT[mode].format(batch)} | {best} {cell(best)} | {others} | {cell('palette') if name == 'tutorial' else '–'} | {cell('dense')} |")
-    print(lines[-1], file=sys.stderr, flush=True)
-    rows.append({"model": name, "mode": mode, "batch": batch, "measured": rates})
-
-for p in peers.values():
-    p.process.stdin.close()
-    p.process.wait()
 
 
 def processor():
@@ -165,25 +130,43 @@ def versions():
     return ", ".join(out)
 
 
-others = [r for (name, *_, kind), r in ratios.items() if kind == "dense" and name != "tutorial"]
-text = [f"{datetime.date.today()}, {args.threads} of {os.cpu_count()} processors of {processor()}, {args.threads} threads each; medians of {args.rounds} alternating rounds of {args.seconds:g} s in one "
-        f"session, ranges in brackets, ratio to the best peer. Peers in float32: {versions()}.", "", *lines]
-if others:
-    text += ["", f"Geometric mean of the ratios but the tutorial's: {math.exp(statistics.fmean(map(math.log, others))):.2f}; the least is {min(others):.2f}."]
-text = "\n".join(text)
-print(text)
-if args.out:
-    args.out.write_text(text + "\n")
-    args.out.with_suffix(".json").write_text(json.dumps(rows, indent=1) + "\n")
-if args.page:
-    head, _, rest = args.page.read_text().partition("<!-- peers -->\n")
-    args.page.write_text(head + "<!-- peers -->\n" + text + "\n<!-- /peers -->" + rest.partition("<!-- /peers -->")[2])
-if args.history:
-    new = not args.history.exists()
-    commit = json.loads(subprocess.run([args.binary, "version", "--json"], capture_output=True, text=True).stdout)["commit"]
-    with args.history.open("a", newline="") as f:
-        out = csv.writer(f)
-        if new:
-            out.writerow(["date", "commit", "processor", "model", "mode", "batch", "input", "rounds", "seconds", "ratio"])
-        for (name, mode, batch, kind), ratio in ratios.items():
-            out.writerow([datetime.date.today(), commit, processor(), name, mode, batch, kind, args.rounds, args.seconds, f"{ratio:.2f}"])
+session = {"date": str(datetime.date.today()), "processor": processor(), "processors": os.cpu_count(), "threads": args.threads, "rounds": args.rounds, "seconds": args.seconds, "peers": versions()}
+commit = json.loads(subprocess.run([args.binary, "version", "--json"], capture_output=True, text=True, check=True).stdout)["commit"]
+
+
+def keep(row):
+    """Brings results, page and history up to date."""
+    if args.results:
+        results = json.loads(args.results.read_text()) if args.results.exists() else {}
+        results[row["model"] + " " + row["mode"]] = row
+        args.results.write_text("{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in sorted(results.items())) + "\n}\n")
+        if args.page:
+            page.draw(args.page, results)
+    if args.history:
+        new = not args.history.exists()
+        with args.history.open("a", newline="") as f:
+            out = csv.writer(f)
+            if new:
+                out.writerow(["date", "commit", "processor", "model", "mode", "batch", "input", "rounds", "seconds", "ratio"])
+            for kind, ratio in page.ratios(row).items():
+                out.writerow([session["date"], commit, session["processor"], row["model"], row["mode"], row["batch"], kind, args.rounds, args.seconds, f"{ratio:.2f}"])
+
+
+for name, mode, batch in jobs():
+    runners = [peers[p] for p in (TRAIN if mode == "train" else INFER) if p in peers] + ([Ours("palette")] if name == "tutorial" else []) + [Ours("dense")]
+    rates, tails = {r.name: [] for r in runners}, {r.name: [] for r in runners}
+    for _ in range(args.rounds):
+        for r in runners:
+            if got := r.measure(name, "train" if mode == "train" else "infer", batch):
+                rates[r.name].append(round(got["latency_ms"]["p50"] if mode == "latency" else got["samples_per_second"], 5))
+                tails[r.name].append(round(got["latency_ms"]["p99"], 5))
+    row = {"model": name, "mode": mode, "batch": batch, **session, "measured": {n: v for n, v in rates.items() if v}}
+    if mode == "latency":
+        row["p99"] = {n: round(statistics.median(v), 5) for n, v in tails.items() if v}
+    print(page.line(row), file=sys.stderr, flush=True)
+    if page.ratios(row):
+        keep(row)
+
+for p in peers.values():
+    p.process.stdin.close()
+    p.process.wait()
