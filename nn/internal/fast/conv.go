@@ -55,6 +55,9 @@ const (
 	sparseParts = 8
 )
 
+// leastRows is how many positions a task has at least: fewer would not make up for reading the weights.
+const leastRows = 14
+
 // parts is the number of partial sums of the weight gradient over n samples.
 func (c *Conv) parts(n int) int {
 	if c.Sparse {
@@ -183,8 +186,8 @@ func (c *Conv) Forward(e *ir.Env[float32]) {
 		return
 	}
 	windows := e.N * c.k.Windows()
-	// Some 64 tasks, of whole blocks where there are so many windows, else as many as there are.
-	c.taskSize = blocks(windows, 64)
+	// Some 64 tasks, of whole blocks where there are so many windows, else of as many as fill a tile.
+	c.taskSize = max(blocks(windows, 64), blocks(leastRows, ir.Size(c.Pool.Size[:])))
 	if b := c.k.Block(); c.taskSize > b {
 		c.taskSize = blocks(c.taskSize, b) * b
 	}

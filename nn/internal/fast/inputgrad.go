@@ -36,9 +36,7 @@ func newInputGrad(g kernel.Geometry, p *ir.Program, winograd int, bias, adds boo
 		f := &phase{Phase: one, weights: make([]float32, one.Patch()*one.OutC)}
 		f.conv = &Conv{Geometry: one.Geometry, Bias: bias, Pool: one.Unit(), k: f.NewConv()}
 		f.conv.k.Accumulate = adds
-		if len(phases) == 1 && !gaps {
-			f.conv.Winograd = winograd
-		}
+		f.conv.Winograd = winograd
 		f.conv.prepare(p)
 		f.turn = func(_, task int) { f.Mirror(f.weights, f.from, task) }
 		f.env.X, f.env.P = make([][]float32, 1), [][]float32{f.weights, nil}

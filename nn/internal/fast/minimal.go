@@ -14,6 +14,7 @@ type minimal struct {
 	u         []float32
 	weights   copied
 	scratch   [][]float32
+	staged    *staged // where the tiles are few
 	transform func(worker, task int)
 }
 
@@ -51,6 +52,10 @@ func (c *Conv) planMinimal(p *ir.Program) {
 		lo, hi := block(c.InC, inputsPerTask, task)
 		m.k.Weights(m.u, c.weights(c.env), lo, hi, m.scratch[worker])
 	}
+	if p.Batch*m.k.Tiles() < leastRanges*m.k.TileBlock() {
+		m.staged = newStaged(c, p.Batch)
+		return
+	}
 	c.forward = func(worker, task int) {
 		e := c.env
 		lo, hi := block(e.N*m.k.Tiles(), c.taskSize, task)
@@ -73,14 +78,66 @@ func (c *Conv) forwardMinimal(e *ir.Env[float32]) {
 			m.weights.values = nil
 		}
 	}
-	tiles := e.N * m.k.Tiles()
-	// Tasks of few tiles would spend their time on reading the weights.
-	c.taskSize = max(min(tiles, 4), blocks(tiles, 64))
-	if block := m.k.TileBlock(); c.taskSize > 4 || m.k.Points() > 64 {
-		c.taskSize = blocks(c.taskSize, block) * block
+	if m.staged != nil {
+		m.staged.run(e)
+		c.finish(e.Y[:e.N*c.k.Windows()*c.OutC])
+		return
 	}
+	tiles := e.N * m.k.Tiles()
+	c.taskSize = blocks(blocks(tiles, 64), m.k.TileBlock()) * m.k.TileBlock()
 	e.Pool.Run(blocks(tiles, c.taskSize), c.forward)
 	if !c.tileIsWindow() {
 		c.finish(e.Y)
+	}
+}
+
+// leastRanges is how many ranges of tiles are worth the reading of the weights for each.
+const leastRanges = 4
+
+// staged is a forward pass by minimal filtering in stages: see kernel.Winograd.StageLen.
+type staged struct {
+	c     *Conv
+	env   *ir.Env[float32]
+	tiles int       // of a group at most
+	v, m  []float32 // the points of inputs and their products
+	first int       // tile of the group at hand
+	n     int       // of its tiles
+
+	input, products, output func(worker, task int)
+}
+
+// pointsPerTask is how many points of a group one task multiplies.
+const pointsPerTask = 4
+
+func newStaged(c *Conv, batch int) *staged {
+	s, k := &staged{c: c}, c.minimal.k
+	perTile, products := k.StageLen(1)
+	s.tiles = max(1, min(batch*k.Tiles(), groupBytes/(4*(perTile+products))))
+	inputs, products := k.StageLen(s.tiles)
+	s.v, s.m = make([]float32, inputs), make([]float32, products)
+	s.input = func(worker, task int) {
+		t, part := task/k.StageParts(), task%k.StageParts()
+		k.StageInput(s.v, s.env.X[0], s.first+t, part, t, s.tiles, c.minimal.scratch[worker])
+	}
+	s.products = func(_, task int) {
+		lo, hi := block(k.Points(), pointsPerTask, task)
+		for p := lo; p < hi; p++ {
+			k.StageProducts(s.m, s.v, c.minimal.u, p, s.n, s.tiles)
+		}
+	}
+	s.output = func(worker, task int) {
+		k.StageOutput(s.env.Y, c.arg, s.m, c.bias(s.env), s.first+task, task, s.tiles, c.minimal.scratch[worker])
+	}
+	return s
+}
+
+func (s *staged) run(e *ir.Env[float32]) {
+	s.env = e
+	k := s.c.minimal.k
+	for s.first = 0; s.first < e.N*k.Tiles(); s.first += s.tiles {
+		s.n = min(s.tiles, e.N*k.Tiles()-s.first)
+		e.Pool.Run(s.n*k.StageParts(), s.input)
+		e.Pool.Run(blocks(k.Points(), pointsPerTask), s.products)
+		e.Pool.Run(s.n, s.output)
 	}
 }

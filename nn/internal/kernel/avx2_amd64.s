@@ -2464,6 +2464,713 @@ columns3:
 	VZEROUPPER
 	RET
 
+// func winogradSpread4x2(dst *float32, src *float32, scratch *float32, plane int, row int, cell int, step int, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·winogradSpread4x2(SB), NOSPLIT, $8-64
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         scratch+16(FP), DX
+	MOVQ         plane+24(FP), BX
+	MOVQ         row+32(FP), SI
+	MOVQ         cell+40(FP), DI
+	MOVQ         step+48(FP), R8
+	MOVQ         n+56(FP), R9
+	SHLQ         $0x02, BX
+	SHLQ         $0x02, SI
+	SHLQ         $0x02, DI
+	SHLQ         $0x02, R8
+	IMUL3Q       $0x00000024, R8, R10
+	MOVL         $0x3f000000, R11
+	VMOVD        R11, X15
+	VBROADCASTSS X15, Y15
+	MOVL         $0xc0000000, R11
+	VMOVD        R11, X14
+	VBROADCASTSS X14, Y14
+
+channels:
+	MOVQ CX, R11
+	MOVQ DX, R14
+	MOVQ $0x00000004, R15
+
+planes:
+	MOVQ R11, R12
+	MOVQ $0x00000004, BP
+
+rows:
+	MOVQ        R12, R13
+	VMOVUPS     (R13), Y0
+	ADDQ        DI, R13
+	VMOVUPS     (R13), Y1
+	ADDQ        DI, R13
+	VMOVUPS     (R13), Y2
+	ADDQ        DI, R13
+	VMOVUPS     (R13), Y3
+	VADDPS      Y2, Y0, Y8
+	VADDPS      Y3, Y1, Y5
+	VADDPS      Y5, Y8, Y4
+	VSUBPS      Y5, Y8, Y5
+	VMOVAPS     Y3, Y6
+	VFMADD213PS Y2, Y15, Y6
+	VFMADD213PS Y1, Y15, Y6
+	VFMADD213PS Y0, Y15, Y6
+	VMOVAPS     Y3, Y7
+	VFMADD213PS Y2, Y14, Y7
+	VFMADD213PS Y1, Y14, Y7
+	VFMADD213PS Y0, Y14, Y7
+	VMOVUPS     Y0, (R14)
+	VMOVUPS     Y4, 32(R14)
+	VMOVUPS     Y5, 64(R14)
+	VMOVUPS     Y6, 96(R14)
+	VMOVUPS     Y7, 128(R14)
+	VMOVUPS     Y3, 160(R14)
+	ADDQ        SI, R12
+	ADDQ        $0x000000c0, R14
+	DECQ        BP
+	JNZ         rows
+	ADDQ        BX, R11
+	ADDQ        $0x00000180, R14
+	DECQ        R15
+	JNZ         planes
+	MOVQ        DX, R13
+	MOVQ        $0x00000004, R11
+
+planes2:
+	MOVQ $0x00000006, R12
+
+columns2:
+	VMOVUPS     (R13), Y0
+	VMOVUPS     192(R13), Y1
+	VMOVUPS     384(R13), Y2
+	VMOVUPS     576(R13), Y3
+	VADDPS      Y2, Y0, Y8
+	VADDPS      Y3, Y1, Y5
+	VADDPS      Y5, Y8, Y4
+	VSUBPS      Y5, Y8, Y5
+	VMOVAPS     Y3, Y6
+	VFMADD213PS Y2, Y15, Y6
+	VFMADD213PS Y1, Y15, Y6
+	VFMADD213PS Y0, Y15, Y6
+	VMOVAPS     Y3, Y7
+	VFMADD213PS Y2, Y14, Y7
+	VFMADD213PS Y1, Y14, Y7
+	VFMADD213PS Y0, Y14, Y7
+	VMOVUPS     Y0, (R13)
+	VMOVUPS     Y4, 192(R13)
+	VMOVUPS     Y5, 384(R13)
+	VMOVUPS     Y6, 576(R13)
+	VMOVUPS     Y7, 768(R13)
+	VMOVUPS     Y3, 960(R13)
+	ADDQ        $0x00000020, R13
+	DECQ        R12
+	JNZ         columns2
+	ADDQ        $0x000003c0, R13
+	DECQ        R11
+	JNZ         planes2
+	MOVQ        DX, R13
+	MOVQ        AX, R12
+	MOVQ        $0x00000024, R11
+
+columns3:
+	MOVQ        R12, R14
+	VMOVUPS     (R13), Y0
+	VMOVUPS     1152(R13), Y1
+	VMOVUPS     2304(R13), Y2
+	VMOVUPS     3456(R13), Y3
+	VADDPS      Y2, Y0, Y8
+	VADDPS      Y3, Y1, Y5
+	VADDPS      Y5, Y8, Y4
+	VSUBPS      Y5, Y8, Y5
+	VMOVAPS     Y3, Y6
+	VFMADD213PS Y2, Y15, Y6
+	VFMADD213PS Y1, Y15, Y6
+	VFMADD213PS Y0, Y15, Y6
+	VMOVAPS     Y3, Y7
+	VFMADD213PS Y2, Y14, Y7
+	VFMADD213PS Y1, Y14, Y7
+	VFMADD213PS Y0, Y14, Y7
+	VMOVUPS     Y0, (R14)
+	ADDQ        R10, R14
+	VMOVUPS     Y4, (R14)
+	ADDQ        R10, R14
+	VMOVUPS     Y5, (R14)
+	ADDQ        R10, R14
+	VMOVUPS     Y6, (R14)
+	ADDQ        R10, R14
+	VMOVUPS     Y7, (R14)
+	ADDQ        R10, R14
+	VMOVUPS     Y3, (R14)
+	ADDQ        $0x00000020, R13
+	ADDQ        R8, R12
+	DECQ        R11
+	JNZ         columns3
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, CX
+	SUBQ        $0x08, R9
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func foldWeights4x2(dst *float32, to int, src *float32, from int, n int)
+// Requires: AVX, AVX2
+TEXT ·foldWeights4x2(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+16(FP), CX
+	MOVQ         to+8(FP), DX
+	MOVQ         from+24(FP), BX
+	MOVQ         n+32(FP), SI
+	SHLQ         $0x02, DX
+	SHLQ         $0x02, BX
+	MOVL         $0x3eaaaaab, DI
+	VMOVD        DI, X15
+	VBROADCASTSS X15, Y15
+	MOVL         $0xbf888889, DI
+	VMOVD        DI, X14
+	VBROADCASTSS X14, Y14
+	MOVL         $0x3d888889, DI
+	VMOVD        DI, X13
+	VBROADCASTSS X13, Y13
+	MOVL         $0x3f000000, DI
+	VMOVD        DI, X12
+	VBROADCASTSS X12, Y12
+	MOVL         $0xc0000000, DI
+	VMOVD        DI, X11
+	VBROADCASTSS X11, Y11
+
+channels:
+	MOVQ    CX, DI
+	MOVQ    AX, R8
+	VMOVUPS (DI), Y0
+	ADDQ    BX, DI
+	VMOVUPS (DI), Y1
+	ADDQ    BX, DI
+	VMOVUPS (DI), Y2
+	ADDQ    BX, DI
+	VMOVUPS (DI), Y3
+	ADDQ    BX, DI
+	VMOVUPS (DI), Y4
+	ADDQ    BX, DI
+	VMOVUPS (DI), Y5
+	VSUBPS  Y2, Y1, Y6
+	VADDPS  Y2, Y1, Y7
+	VMULPS  Y15, Y6, Y6
+	VMULPS  Y15, Y7, Y7
+	VMULPS  Y14, Y3, Y3
+	VMULPS  Y13, Y4, Y4
+	VADDPS  Y6, Y0, Y0
+	VADDPS  Y3, Y0, Y0
+	VADDPS  Y4, Y0, Y0
+	VMULPS  Y12, Y3, Y3
+	VMULPS  Y11, Y4, Y4
+	VADDPS  Y3, Y7, Y8
+	VADDPS  Y4, Y8, Y8
+	VMULPS  Y12, Y3, Y3
+	VMULPS  Y11, Y4, Y4
+	VADDPS  Y3, Y6, Y9
+	VADDPS  Y4, Y9, Y9
+	VADDPS  Y5, Y9, Y9
+	VMOVUPS Y0, (R8)
+	ADDQ    DX, R8
+	VMOVUPS Y8, (R8)
+	ADDQ    DX, R8
+	VMOVUPS Y9, (R8)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	SUBQ    $0x08, SI
+	JG      channels
+	VZEROUPPER
+	RET
+
+// func filterWeights4of2x2(dst *float32, to int, src *float32, from int, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·filterWeights4of2x2(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+16(FP), CX
+	MOVQ         to+8(FP), DX
+	MOVQ         from+24(FP), BX
+	MOVQ         n+32(FP), SI
+	SHLQ         $0x02, DX
+	SHLQ         $0x02, BX
+	MOVL         $0xbf000000, DI
+	VMOVD        DI, X15
+	VBROADCASTSS X15, Y15
+	MOVL         $0x3e2aaaab, DI
+	VMOVD        DI, X14
+	VBROADCASTSS X14, Y14
+	MOVL         $0x40000000, DI
+	VMOVD        DI, X13
+	VBROADCASTSS X13, Y13
+
+channels:
+	MOVQ        CX, DI
+	MOVQ        AX, R8
+	VMOVUPS     (DI), Y0
+	ADDQ        BX, DI
+	VMOVUPS     (DI), Y1
+	VADDPS      Y1, Y0, Y2
+	VMULPS      Y15, Y2, Y2
+	VSUBPS      Y0, Y1, Y3
+	VMULPS      Y14, Y3, Y3
+	VMOVAPS     Y0, Y4
+	VFMADD231PS Y13, Y1, Y4
+	VMULPS      Y14, Y4, Y4
+	VMOVUPS     Y0, (R8)
+	ADDQ        DX, R8
+	VMOVUPS     Y2, (R8)
+	ADDQ        DX, R8
+	VMOVUPS     Y3, (R8)
+	ADDQ        DX, R8
+	VMOVUPS     Y4, (R8)
+	ADDQ        DX, R8
+	VMOVUPS     Y1, (R8)
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, CX
+	SUBQ        $0x08, SI
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func winogradInput4of2x2(dst *float32, src *float32, scratch *float32, plane int, row int, cell int, step int, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·winogradInput4of2x2(SB), NOSPLIT, $8-64
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         scratch+16(FP), DX
+	MOVQ         plane+24(FP), BX
+	MOVQ         row+32(FP), SI
+	MOVQ         cell+40(FP), DI
+	MOVQ         step+48(FP), R8
+	MOVQ         n+56(FP), R9
+	SHLQ         $0x02, BX
+	SHLQ         $0x02, SI
+	SHLQ         $0x02, DI
+	SHLQ         $0x02, R8
+	IMUL3Q       $0x00000019, R8, R10
+	MOVL         $0x3f000000, R11
+	VMOVD        R11, X15
+	VBROADCASTSS X15, Y15
+	MOVL         $0x40400000, R11
+	VMOVD        R11, X14
+	VBROADCASTSS X14, Y14
+	MOVL         $0x40000000, R11
+	VMOVD        R11, X13
+	VBROADCASTSS X13, Y13
+
+channels:
+	MOVQ CX, R11
+	MOVQ DX, R14
+	MOVQ $0x00000005, R15
+
+planes:
+	MOVQ R11, R12
+	MOVQ $0x00000005, BP
+
+rows:
+	MOVQ         R12, R13
+	VMOVUPS      (R13), Y0
+	ADDQ         DI, R13
+	VMOVUPS      (R13), Y1
+	ADDQ         DI, R13
+	VMOVUPS      (R13), Y2
+	ADDQ         DI, R13
+	VMOVUPS      (R13), Y3
+	ADDQ         DI, R13
+	VMOVUPS      (R13), Y4
+	VSUBPS       Y1, Y3, Y5
+	VSUBPS       Y2, Y0, Y0
+	VFMADD231PS  Y15, Y5, Y0
+	VADDPS       Y2, Y1, Y6
+	VSUBPS       Y6, Y5, Y6
+	VSUBPS       Y2, Y1, Y7
+	VFMADD213PS  Y5, Y14, Y7
+	VSUBPS       Y2, Y4, Y4
+	VFNMADD231PS Y13, Y5, Y4
+	VMOVUPS      Y0, (R14)
+	VMOVUPS      Y6, 32(R14)
+	VMOVUPS      Y7, 64(R14)
+	VMOVUPS      Y5, 96(R14)
+	VMOVUPS      Y4, 128(R14)
+	ADDQ         SI, R12
+	ADDQ         $0x000000a0, R14
+	DECQ         BP
+	JNZ          rows
+	ADDQ         BX, R11
+	DECQ         R15
+	JNZ          planes
+	MOVQ         DX, R13
+	MOVQ         $0x00000005, R11
+
+planes2:
+	MOVQ $0x00000005, R12
+
+columns2:
+	VMOVUPS      (R13), Y0
+	VMOVUPS      160(R13), Y1
+	VMOVUPS      320(R13), Y2
+	VMOVUPS      480(R13), Y3
+	VMOVUPS      640(R13), Y4
+	VSUBPS       Y1, Y3, Y5
+	VSUBPS       Y2, Y0, Y0
+	VFMADD231PS  Y15, Y5, Y0
+	VADDPS       Y2, Y1, Y6
+	VSUBPS       Y6, Y5, Y6
+	VSUBPS       Y2, Y1, Y7
+	VFMADD213PS  Y5, Y14, Y7
+	VSUBPS       Y2, Y4, Y4
+	VFNMADD231PS Y13, Y5, Y4
+	VMOVUPS      Y0, (R13)
+	VMOVUPS      Y6, 160(R13)
+	VMOVUPS      Y7, 320(R13)
+	VMOVUPS      Y5, 480(R13)
+	VMOVUPS      Y4, 640(R13)
+	ADDQ         $0x00000020, R13
+	DECQ         R12
+	JNZ          columns2
+	ADDQ         $0x00000280, R13
+	DECQ         R11
+	JNZ          planes2
+	MOVQ         DX, R13
+	MOVQ         AX, R12
+	MOVQ         $0x00000019, R11
+
+columns3:
+	MOVQ         R12, R14
+	VMOVUPS      (R13), Y0
+	VMOVUPS      800(R13), Y1
+	VMOVUPS      1600(R13), Y2
+	VMOVUPS      2400(R13), Y3
+	VMOVUPS      3200(R13), Y4
+	VSUBPS       Y1, Y3, Y5
+	VSUBPS       Y2, Y0, Y0
+	VFMADD231PS  Y15, Y5, Y0
+	VADDPS       Y2, Y1, Y6
+	VSUBPS       Y6, Y5, Y6
+	VSUBPS       Y2, Y1, Y7
+	VFMADD213PS  Y5, Y14, Y7
+	VSUBPS       Y2, Y4, Y4
+	VFNMADD231PS Y13, Y5, Y4
+	VMOVUPS      Y0, (R14)
+	ADDQ         R10, R14
+	VMOVUPS      Y6, (R14)
+	ADDQ         R10, R14
+	VMOVUPS      Y7, (R14)
+	ADDQ         R10, R14
+	VMOVUPS      Y5, (R14)
+	ADDQ         R10, R14
+	VMOVUPS      Y4, (R14)
+	ADDQ         $0x00000020, R13
+	ADDQ         R8, R12
+	DECQ         R11
+	JNZ          columns3
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	SUBQ         $0x08, R9
+	JG           channels
+	VZEROUPPER
+	RET
+
+// func winogradOutput4of2x2(dst *float32, src *float32, bias *float32, scratch *float32, step int, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·winogradOutput4of2x2(SB), NOSPLIT, $0-48
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         bias+16(FP), DX
+	MOVQ         scratch+24(FP), BX
+	MOVQ         step+32(FP), SI
+	MOVQ         n+40(FP), DI
+	SHLQ         $0x02, SI
+	MOVQ         DI, R8
+	SHLQ         $0x02, R8
+	IMUL3Q       $0x00000010, R8, R9
+	MOVL         $0x40000000, R10
+	VMOVD        R10, X15
+	VBROADCASTSS X15, Y15
+	MOVL         $0x40800000, R10
+	VMOVD        R10, X14
+	VBROADCASTSS X14, Y14
+	MOVL         $0x41000000, R10
+	VMOVD        R10, X13
+	VBROADCASTSS X13, Y13
+
+channels:
+	MOVQ CX, R11
+	MOVQ BX, R12
+	MOVQ $0x00000019, R10
+
+rows:
+	VMOVUPS     (R11), Y0
+	ADDQ        SI, R11
+	VMOVUPS     (R11), Y1
+	ADDQ        SI, R11
+	VMOVUPS     (R11), Y2
+	ADDQ        SI, R11
+	VMOVUPS     (R11), Y3
+	ADDQ        SI, R11
+	VMOVUPS     (R11), Y4
+	VADDPS      Y2, Y1, Y5
+	VSUBPS      Y2, Y1, Y6
+	VADDPS      Y5, Y0, Y0
+	VADDPS      Y3, Y0, Y0
+	VADDPS      Y6, Y4, Y4
+	VFMADD231PS Y13, Y3, Y4
+	VFMADD231PS Y15, Y3, Y6
+	VFMADD231PS Y14, Y3, Y5
+	VMOVUPS     Y0, (R12)
+	VMOVUPS     Y6, 32(R12)
+	VMOVUPS     Y5, 64(R12)
+	VMOVUPS     Y4, 96(R12)
+	ADDQ        SI, R11
+	ADDQ        $0x00000080, R12
+	DECQ        R10
+	JNZ         rows
+	MOVQ        BX, R11
+	MOVQ        $0x00000005, R10
+
+planes2:
+	MOVQ $0x00000004, R12
+
+columns2:
+	VMOVUPS     (R11), Y0
+	VMOVUPS     128(R11), Y1
+	VMOVUPS     256(R11), Y2
+	VMOVUPS     384(R11), Y3
+	VMOVUPS     512(R11), Y4
+	VADDPS      Y2, Y1, Y5
+	VSUBPS      Y2, Y1, Y6
+	VADDPS      Y5, Y0, Y0
+	VADDPS      Y3, Y0, Y0
+	VADDPS      Y6, Y4, Y4
+	VFMADD231PS Y13, Y3, Y4
+	VFMADD231PS Y15, Y3, Y6
+	VFMADD231PS Y14, Y3, Y5
+	VMOVUPS     Y0, (R11)
+	VMOVUPS     Y6, 128(R11)
+	VMOVUPS     Y5, 256(R11)
+	VMOVUPS     Y4, 384(R11)
+	ADDQ        $0x00000020, R11
+	DECQ        R12
+	JNZ         columns2
+	ADDQ        $0x00000200, R11
+	DECQ        R10
+	JNZ         planes2
+	MOVQ        BX, R11
+	MOVQ        AX, R10
+	VMOVUPS     (DX), Y9
+	MOVQ        $0x00000010, R13
+
+columns3:
+	MOVQ        R10, R12
+	VMOVUPS     (R11), Y0
+	VMOVUPS     640(R11), Y1
+	VMOVUPS     1280(R11), Y2
+	VMOVUPS     1920(R11), Y3
+	VMOVUPS     2560(R11), Y4
+	VADDPS      Y2, Y1, Y5
+	VSUBPS      Y2, Y1, Y6
+	VADDPS      Y5, Y0, Y0
+	VADDPS      Y3, Y0, Y0
+	VADDPS      Y6, Y4, Y4
+	VFMADD231PS Y13, Y3, Y4
+	VFMADD231PS Y15, Y3, Y6
+	VFMADD231PS Y14, Y3, Y5
+	VADDPS      Y9, Y0, Y0
+	VMOVUPS     Y0, (R12)
+	ADDQ        R9, R12
+	VADDPS      Y9, Y6, Y6
+	VMOVUPS     Y6, (R12)
+	ADDQ        R9, R12
+	VADDPS      Y9, Y5, Y5
+	VMOVUPS     Y5, (R12)
+	ADDQ        R9, R12
+	VADDPS      Y9, Y4, Y4
+	VMOVUPS     Y4, (R12)
+	ADDQ        $0x00000020, R11
+	ADDQ        R8, R10
+	DECQ        R13
+	JNZ         columns3
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, CX
+	ADDQ        $0x20, DX
+	SUBQ        $0x08, DI
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func winogradSpread4of2x2(dst *float32, src *float32, scratch *float32, plane int, row int, cell int, step int, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·winogradSpread4of2x2(SB), NOSPLIT, $8-64
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         scratch+16(FP), DX
+	MOVQ         plane+24(FP), BX
+	MOVQ         row+32(FP), SI
+	MOVQ         cell+40(FP), DI
+	MOVQ         step+48(FP), R8
+	MOVQ         n+56(FP), R9
+	SHLQ         $0x02, BX
+	SHLQ         $0x02, SI
+	SHLQ         $0x02, DI
+	SHLQ         $0x02, R8
+	IMUL3Q       $0x00000019, R8, R10
+	MOVL         $0x40000000, R11
+	VMOVD        R11, X15
+	VBROADCASTSS X15, Y15
+
+channels:
+	MOVQ CX, R11
+	MOVQ DX, R14
+	MOVQ $0x00000004, R15
+
+planes:
+	MOVQ R11, R12
+	MOVQ $0x00000004, BP
+
+rows:
+	MOVQ        R12, R13
+	VMOVUPS     (R13), Y0
+	ADDQ        DI, R13
+	VMOVUPS     (R13), Y1
+	ADDQ        DI, R13
+	VMOVUPS     (R13), Y2
+	ADDQ        DI, R13
+	VMOVUPS     (R13), Y3
+	VADDPS      Y2, Y0, Y7
+	VADDPS      Y3, Y1, Y5
+	VADDPS      Y5, Y7, Y4
+	VSUBPS      Y5, Y7, Y5
+	VMOVAPS     Y3, Y6
+	VFMADD213PS Y2, Y15, Y6
+	VFMADD213PS Y1, Y15, Y6
+	VFMADD213PS Y0, Y15, Y6
+	VMOVUPS     Y0, (R14)
+	VMOVUPS     Y4, 32(R14)
+	VMOVUPS     Y5, 64(R14)
+	VMOVUPS     Y6, 96(R14)
+	VMOVUPS     Y3, 128(R14)
+	ADDQ        SI, R12
+	ADDQ        $0x000000a0, R14
+	DECQ        BP
+	JNZ         rows
+	ADDQ        BX, R11
+	ADDQ        $0x000000a0, R14
+	DECQ        R15
+	JNZ         planes
+	MOVQ        DX, R13
+	MOVQ        $0x00000004, R11
+
+planes2:
+	MOVQ $0x00000005, R12
+
+columns2:
+	VMOVUPS     (R13), Y0
+	VMOVUPS     160(R13), Y1
+	VMOVUPS     320(R13), Y2
+	VMOVUPS     480(R13), Y3
+	VADDPS      Y2, Y0, Y7
+	VADDPS      Y3, Y1, Y5
+	VADDPS      Y5, Y7, Y4
+	VSUBPS      Y5, Y7, Y5
+	VMOVAPS     Y3, Y6
+	VFMADD213PS Y2, Y15, Y6
+	VFMADD213PS Y1, Y15, Y6
+	VFMADD213PS Y0, Y15, Y6
+	VMOVUPS     Y0, (R13)
+	VMOVUPS     Y4, 160(R13)
+	VMOVUPS     Y5, 320(R13)
+	VMOVUPS     Y6, 480(R13)
+	VMOVUPS     Y3, 640(R13)
+	ADDQ        $0x00000020, R13
+	DECQ        R12
+	JNZ         columns2
+	ADDQ        $0x00000280, R13
+	DECQ        R11
+	JNZ         planes2
+	MOVQ        DX, R13
+	MOVQ        AX, R12
+	MOVQ        $0x00000019, R11
+
+columns3:
+	MOVQ        R12, R14
+	VMOVUPS     (R13), Y0
+	VMOVUPS     800(R13), Y1
+	VMOVUPS     1600(R13), Y2
+	VMOVUPS     2400(R13), Y3
+	VADDPS      Y2, Y0, Y7
+	VADDPS      Y3, Y1, Y5
+	VADDPS      Y5, Y7, Y4
+	VSUBPS      Y5, Y7, Y5
+	VMOVAPS     Y3, Y6
+	VFMADD213PS Y2, Y15, Y6
+	VFMADD213PS Y1, Y15, Y6
+	VFMADD213PS Y0, Y15, Y6
+	VMOVUPS     Y0, (R14)
+	ADDQ        R10, R14
+	VMOVUPS     Y4, (R14)
+	ADDQ        R10, R14
+	VMOVUPS     Y5, (R14)
+	ADDQ        R10, R14
+	VMOVUPS     Y6, (R14)
+	ADDQ        R10, R14
+	VMOVUPS     Y3, (R14)
+	ADDQ        $0x00000020, R13
+	ADDQ        R8, R12
+	DECQ        R11
+	JNZ         columns3
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, CX
+	SUBQ        $0x08, R9
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func foldWeights4of2x2(dst *float32, to int, src *float32, from int, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·foldWeights4of2x2(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+16(FP), CX
+	MOVQ         to+8(FP), DX
+	MOVQ         from+24(FP), BX
+	MOVQ         n+32(FP), SI
+	SHLQ         $0x02, DX
+	SHLQ         $0x02, BX
+	MOVL         $0xbf000000, DI
+	VMOVD        DI, X15
+	VBROADCASTSS X15, Y15
+	MOVL         $0x3e2aaaab, DI
+	VMOVD        DI, X14
+	VBROADCASTSS X14, Y14
+	MOVL         $0x40000000, DI
+	VMOVD        DI, X13
+	VBROADCASTSS X13, Y13
+
+channels:
+	MOVQ        CX, DI
+	MOVQ        AX, R8
+	VMOVUPS     (DI), Y0
+	ADDQ        BX, DI
+	VMOVUPS     (DI), Y1
+	ADDQ        BX, DI
+	VMOVUPS     (DI), Y2
+	ADDQ        BX, DI
+	VMOVUPS     (DI), Y3
+	ADDQ        BX, DI
+	VMOVUPS     (DI), Y4
+	VMULPS      Y15, Y1, Y1
+	VADDPS      Y1, Y0, Y0
+	VADDPS      Y1, Y4, Y4
+	VSUBPS      Y2, Y3, Y5
+	VFMADD231PS Y14, Y5, Y0
+	VFMADD231PS Y13, Y3, Y2
+	VFMADD231PS Y14, Y2, Y4
+	VMOVUPS     Y0, (R8)
+	ADDQ        DX, R8
+	VMOVUPS     Y4, (R8)
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, CX
+	SUBQ        $0x08, SI
+	JG          channels
+	VZEROUPPER
+	RET
+
 // func filterWeights2of5x2(dst *float32, to int, src *float32, from int, n int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·filterWeights2of5x2(SB), NOSPLIT, $0-40
@@ -2660,304 +3367,6 @@ columns3:
 	VZEROUPPER
 	RET
 
-// func foldWeights4x2(dst *float32, to int, src *float32, from int, n int)
-// Requires: AVX, AVX2
-TEXT ·foldWeights4x2(SB), NOSPLIT, $0-40
-	MOVQ         dst+0(FP), AX
-	MOVQ         src+16(FP), CX
-	MOVQ         to+8(FP), DX
-	MOVQ         from+24(FP), BX
-	MOVQ         n+32(FP), SI
-	SHLQ         $0x02, DX
-	SHLQ         $0x02, BX
-	MOVL         $0x3eaaaaab, DI
-	VMOVD        DI, X15
-	VBROADCASTSS X15, Y15
-	MOVL         $0xbf888889, DI
-	VMOVD        DI, X14
-	VBROADCASTSS X14, Y14
-	MOVL         $0x3d888889, DI
-	VMOVD        DI, X13
-	VBROADCASTSS X13, Y13
-	MOVL         $0x3f000000, DI
-	VMOVD        DI, X12
-	VBROADCASTSS X12, Y12
-	MOVL         $0xc0000000, DI
-	VMOVD        DI, X11
-	VBROADCASTSS X11, Y11
-
-channels:
-	MOVQ    CX, DI
-	MOVQ    AX, R8
-	VMOVUPS (DI), Y0
-	ADDQ    BX, DI
-	VMOVUPS (DI), Y1
-	ADDQ    BX, DI
-	VMOVUPS (DI), Y2
-	ADDQ    BX, DI
-	VMOVUPS (DI), Y3
-	ADDQ    BX, DI
-	VMOVUPS (DI), Y4
-	ADDQ    BX, DI
-	VMOVUPS (DI), Y5
-	VSUBPS  Y2, Y1, Y6
-	VADDPS  Y2, Y1, Y7
-	VMULPS  Y15, Y6, Y6
-	VMULPS  Y15, Y7, Y7
-	VMULPS  Y14, Y3, Y3
-	VMULPS  Y13, Y4, Y4
-	VADDPS  Y6, Y0, Y0
-	VADDPS  Y3, Y0, Y0
-	VADDPS  Y4, Y0, Y0
-	VMULPS  Y12, Y3, Y3
-	VMULPS  Y11, Y4, Y4
-	VADDPS  Y3, Y7, Y8
-	VADDPS  Y4, Y8, Y8
-	VMULPS  Y12, Y3, Y3
-	VMULPS  Y11, Y4, Y4
-	VADDPS  Y3, Y6, Y9
-	VADDPS  Y4, Y9, Y9
-	VADDPS  Y5, Y9, Y9
-	VMOVUPS Y0, (R8)
-	ADDQ    DX, R8
-	VMOVUPS Y8, (R8)
-	ADDQ    DX, R8
-	VMOVUPS Y9, (R8)
-	ADDQ    $0x20, AX
-	ADDQ    $0x20, CX
-	SUBQ    $0x08, SI
-	JG      channels
-	VZEROUPPER
-	RET
-
-// func foldWeights2of5x2(dst *float32, to int, src *float32, from int, n int)
-// Requires: AVX, AVX2
-TEXT ·foldWeights2of5x2(SB), NOSPLIT, $0-40
-	MOVQ         dst+0(FP), AX
-	MOVQ         src+16(FP), CX
-	MOVQ         to+8(FP), DX
-	MOVQ         from+24(FP), BX
-	MOVQ         n+32(FP), SI
-	SHLQ         $0x02, DX
-	SHLQ         $0x02, BX
-	MOVL         $0x3eaaaaab, DI
-	VMOVD        DI, X15
-	VBROADCASTSS X15, Y15
-	MOVL         $0xbf888889, DI
-	VMOVD        DI, X14
-	VBROADCASTSS X14, Y14
-	MOVL         $0x3d888889, DI
-	VMOVD        DI, X13
-	VBROADCASTSS X13, Y13
-	MOVL         $0x3f000000, DI
-	VMOVD        DI, X12
-	VBROADCASTSS X12, Y12
-	MOVL         $0xc0000000, DI
-	VMOVD        DI, X11
-	VBROADCASTSS X11, Y11
-
-channels:
-	MOVQ    CX, DI
-	MOVQ    AX, R8
-	VMOVUPS (DI), Y0
-	ADDQ    BX, DI
-	VMOVUPS (DI), Y1
-	ADDQ    BX, DI
-	VMOVUPS (DI), Y2
-	ADDQ    BX, DI
-	VMOVUPS (DI), Y3
-	ADDQ    BX, DI
-	VMOVUPS (DI), Y4
-	ADDQ    BX, DI
-	VMOVUPS (DI), Y5
-	VSUBPS  Y2, Y1, Y6
-	VADDPS  Y2, Y1, Y7
-	VMULPS  Y15, Y6, Y6
-	VMULPS  Y15, Y7, Y7
-	VMULPS  Y14, Y3, Y3
-	VMULPS  Y13, Y4, Y4
-	VADDPS  Y6, Y0, Y0
-	VADDPS  Y3, Y0, Y0
-	VADDPS  Y4, Y0, Y0
-	VMULPS  Y12, Y3, Y3
-	VMULPS  Y11, Y4, Y4
-	VADDPS  Y3, Y7, Y8
-	VADDPS  Y4, Y8, Y8
-	VMULPS  Y12, Y3, Y3
-	VMULPS  Y11, Y4, Y4
-	VADDPS  Y3, Y6, Y9
-	VADDPS  Y4, Y9, Y9
-	VMULPS  Y12, Y3, Y3
-	VMULPS  Y11, Y4, Y4
-	VADDPS  Y3, Y7, Y10
-	VADDPS  Y4, Y10, Y10
-	VMULPS  Y12, Y3, Y3
-	VMULPS  Y11, Y4, Y4
-	VADDPS  Y3, Y6, Y1
-	VADDPS  Y4, Y1, Y1
-	VADDPS  Y5, Y1, Y1
-	VMOVUPS Y0, (R8)
-	ADDQ    DX, R8
-	VMOVUPS Y8, (R8)
-	ADDQ    DX, R8
-	VMOVUPS Y9, (R8)
-	ADDQ    DX, R8
-	VMOVUPS Y10, (R8)
-	ADDQ    DX, R8
-	VMOVUPS Y1, (R8)
-	ADDQ    $0x20, AX
-	ADDQ    $0x20, CX
-	SUBQ    $0x08, SI
-	JG      channels
-	VZEROUPPER
-	RET
-
-// func winogradSpread4x2(dst *float32, src *float32, scratch *float32, plane int, row int, cell int, step int, n int)
-// Requires: AVX, AVX2, FMA3
-TEXT ·winogradSpread4x2(SB), NOSPLIT, $8-64
-	MOVQ         dst+0(FP), AX
-	MOVQ         src+8(FP), CX
-	MOVQ         scratch+16(FP), DX
-	MOVQ         plane+24(FP), BX
-	MOVQ         row+32(FP), SI
-	MOVQ         cell+40(FP), DI
-	MOVQ         step+48(FP), R8
-	MOVQ         n+56(FP), R9
-	SHLQ         $0x02, BX
-	SHLQ         $0x02, SI
-	SHLQ         $0x02, DI
-	SHLQ         $0x02, R8
-	IMUL3Q       $0x00000024, R8, R10
-	MOVL         $0x3f000000, R11
-	VMOVD        R11, X15
-	VBROADCASTSS X15, Y15
-	MOVL         $0xc0000000, R11
-	VMOVD        R11, X14
-	VBROADCASTSS X14, Y14
-
-channels:
-	MOVQ CX, R11
-	MOVQ DX, R14
-	MOVQ $0x00000004, R15
-
-planes:
-	MOVQ R11, R12
-	MOVQ $0x00000004, BP
-
-rows:
-	MOVQ        R12, R13
-	VMOVUPS     (R13), Y0
-	ADDQ        DI, R13
-	VMOVUPS     (R13), Y1
-	ADDQ        DI, R13
-	VMOVUPS     (R13), Y2
-	ADDQ        DI, R13
-	VMOVUPS     (R13), Y3
-	VADDPS      Y2, Y0, Y8
-	VADDPS      Y3, Y1, Y5
-	VADDPS      Y5, Y8, Y4
-	VSUBPS      Y5, Y8, Y5
-	VMOVAPS     Y3, Y6
-	VFMADD213PS Y2, Y15, Y6
-	VFMADD213PS Y1, Y15, Y6
-	VFMADD213PS Y0, Y15, Y6
-	VMOVAPS     Y3, Y7
-	VFMADD213PS Y2, Y14, Y7
-	VFMADD213PS Y1, Y14, Y7
-	VFMADD213PS Y0, Y14, Y7
-	VMOVUPS     Y0, (R14)
-	VMOVUPS     Y4, 32(R14)
-	VMOVUPS     Y5, 64(R14)
-	VMOVUPS     Y6, 96(R14)
-	VMOVUPS     Y7, 128(R14)
-	VMOVUPS     Y3, 160(R14)
-	ADDQ        SI, R12
-	ADDQ        $0x000000c0, R14
-	DECQ        BP
-	JNZ         rows
-	ADDQ        BX, R11
-	ADDQ        $0x00000180, R14
-	DECQ        R15
-	JNZ         planes
-	MOVQ        DX, R13
-	MOVQ        $0x00000004, R11
-
-planes2:
-	MOVQ $0x00000006, R12
-
-columns2:
-	VMOVUPS     (R13), Y0
-	VMOVUPS     192(R13), Y1
-	VMOVUPS     384(R13), Y2
-	VMOVUPS     576(R13), Y3
-	VADDPS      Y2, Y0, Y8
-	VADDPS      Y3, Y1, Y5
-	VADDPS      Y5, Y8, Y4
-	VSUBPS      Y5, Y8, Y5
-	VMOVAPS     Y3, Y6
-	VFMADD213PS Y2, Y15, Y6
-	VFMADD213PS Y1, Y15, Y6
-	VFMADD213PS Y0, Y15, Y6
-	VMOVAPS     Y3, Y7
-	VFMADD213PS Y2, Y14, Y7
-	VFMADD213PS Y1, Y14, Y7
-	VFMADD213PS Y0, Y14, Y7
-	VMOVUPS     Y0, (R13)
-	VMOVUPS     Y4, 192(R13)
-	VMOVUPS     Y5, 384(R13)
-	VMOVUPS     Y6, 576(R13)
-	VMOVUPS     Y7, 768(R13)
-	VMOVUPS     Y3, 960(R13)
-	ADDQ        $0x00000020, R13
-	DECQ        R12
-	JNZ         columns2
-	ADDQ        $0x000003c0, R13
-	DECQ        R11
-	JNZ         planes2
-	MOVQ        DX, R13
-	MOVQ        AX, R12
-	MOVQ        $0x00000024, R11
-
-columns3:
-	MOVQ        R12, R14
-	VMOVUPS     (R13), Y0
-	VMOVUPS     1152(R13), Y1
-	VMOVUPS     2304(R13), Y2
-	VMOVUPS     3456(R13), Y3
-	VADDPS      Y2, Y0, Y8
-	VADDPS      Y3, Y1, Y5
-	VADDPS      Y5, Y8, Y4
-	VSUBPS      Y5, Y8, Y5
-	VMOVAPS     Y3, Y6
-	VFMADD213PS Y2, Y15, Y6
-	VFMADD213PS Y1, Y15, Y6
-	VFMADD213PS Y0, Y15, Y6
-	VMOVAPS     Y3, Y7
-	VFMADD213PS Y2, Y14, Y7
-	VFMADD213PS Y1, Y14, Y7
-	VFMADD213PS Y0, Y14, Y7
-	VMOVUPS     Y0, (R14)
-	ADDQ        R10, R14
-	VMOVUPS     Y4, (R14)
-	ADDQ        R10, R14
-	VMOVUPS     Y5, (R14)
-	ADDQ        R10, R14
-	VMOVUPS     Y6, (R14)
-	ADDQ        R10, R14
-	VMOVUPS     Y7, (R14)
-	ADDQ        R10, R14
-	VMOVUPS     Y3, (R14)
-	ADDQ        $0x00000020, R13
-	ADDQ        R8, R12
-	DECQ        R11
-	JNZ         columns3
-	ADDQ        $0x20, AX
-	ADDQ        $0x20, CX
-	SUBQ        $0x08, R9
-	JG          channels
-	VZEROUPPER
-	RET
-
 // func winogradSpread2of5x2(dst *float32, src *float32, scratch *float32, plane int, row int, cell int, step int, n int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·winogradSpread2of5x2(SB), NOSPLIT, $8-64
@@ -3075,6 +3484,88 @@ columns3:
 	ADDQ        $0x20, CX
 	SUBQ        $0x08, R9
 	JG          channels
+	VZEROUPPER
+	RET
+
+// func foldWeights2of5x2(dst *float32, to int, src *float32, from int, n int)
+// Requires: AVX, AVX2
+TEXT ·foldWeights2of5x2(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+16(FP), CX
+	MOVQ         to+8(FP), DX
+	MOVQ         from+24(FP), BX
+	MOVQ         n+32(FP), SI
+	SHLQ         $0x02, DX
+	SHLQ         $0x02, BX
+	MOVL         $0x3eaaaaab, DI
+	VMOVD        DI, X15
+	VBROADCASTSS X15, Y15
+	MOVL         $0xbf888889, DI
+	VMOVD        DI, X14
+	VBROADCASTSS X14, Y14
+	MOVL         $0x3d888889, DI
+	VMOVD        DI, X13
+	VBROADCASTSS X13, Y13
+	MOVL         $0x3f000000, DI
+	VMOVD        DI, X12
+	VBROADCASTSS X12, Y12
+	MOVL         $0xc0000000, DI
+	VMOVD        DI, X11
+	VBROADCASTSS X11, Y11
+
+channels:
+	MOVQ    CX, DI
+	MOVQ    AX, R8
+	VMOVUPS (DI), Y0
+	ADDQ    BX, DI
+	VMOVUPS (DI), Y1
+	ADDQ    BX, DI
+	VMOVUPS (DI), Y2
+	ADDQ    BX, DI
+	VMOVUPS (DI), Y3
+	ADDQ    BX, DI
+	VMOVUPS (DI), Y4
+	ADDQ    BX, DI
+	VMOVUPS (DI), Y5
+	VSUBPS  Y2, Y1, Y6
+	VADDPS  Y2, Y1, Y7
+	VMULPS  Y15, Y6, Y6
+	VMULPS  Y15, Y7, Y7
+	VMULPS  Y14, Y3, Y3
+	VMULPS  Y13, Y4, Y4
+	VADDPS  Y6, Y0, Y0
+	VADDPS  Y3, Y0, Y0
+	VADDPS  Y4, Y0, Y0
+	VMULPS  Y12, Y3, Y3
+	VMULPS  Y11, Y4, Y4
+	VADDPS  Y3, Y7, Y8
+	VADDPS  Y4, Y8, Y8
+	VMULPS  Y12, Y3, Y3
+	VMULPS  Y11, Y4, Y4
+	VADDPS  Y3, Y6, Y9
+	VADDPS  Y4, Y9, Y9
+	VMULPS  Y12, Y3, Y3
+	VMULPS  Y11, Y4, Y4
+	VADDPS  Y3, Y7, Y10
+	VADDPS  Y4, Y10, Y10
+	VMULPS  Y12, Y3, Y3
+	VMULPS  Y11, Y4, Y4
+	VADDPS  Y3, Y6, Y1
+	VADDPS  Y4, Y1, Y1
+	VADDPS  Y5, Y1, Y1
+	VMOVUPS Y0, (R8)
+	ADDQ    DX, R8
+	VMOVUPS Y8, (R8)
+	ADDQ    DX, R8
+	VMOVUPS Y9, (R8)
+	ADDQ    DX, R8
+	VMOVUPS Y10, (R8)
+	ADDQ    DX, R8
+	VMOVUPS Y1, (R8)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	SUBQ    $0x08, SI
+	JG      channels
 	VZEROUPPER
 	RET
 

@@ -261,7 +261,7 @@ func combine512(dst *float32, x *float32, dy *float32, a *float32, b *float32, d
 //go:noescape
 func filterWeights2x512(dst *float32, to int, src *float32, from int, n int)
 
-// winogradInput2x512 sets dst, 64 points step apart, to the transform of the cells of src, whose planes, rows and cells are that far apart.
+// winogradInput2x512 sets dst, 64 points step apart, to the transform of the 64 cells of src, whose planes, rows and cells are that far apart.
 //
 //go:noescape
 func winogradInput2x512(dst *float32, src *float32, scratch *float32, plane int, row int, cell int, step int, n int)
@@ -276,7 +276,7 @@ func winogradOutput2x512(dst *float32, src *float32, bias *float32, scratch *flo
 //go:noescape
 func filterWeights4x512(dst *float32, to int, src *float32, from int, n int)
 
-// winogradInput4x512 sets dst, 216 points step apart, to the transform of the cells of src, whose planes, rows and cells are that far apart.
+// winogradInput4x512 sets dst, 216 points step apart, to the transform of the 216 cells of src, whose planes, rows and cells are that far apart.
 //
 //go:noescape
 func winogradInput4x512(dst *float32, src *float32, scratch *float32, plane int, row int, cell int, step int, n int)
@@ -285,6 +285,41 @@ func winogradInput4x512(dst *float32, src *float32, scratch *float32, plane int,
 //
 //go:noescape
 func winogradOutput4x512(dst *float32, src *float32, bias *float32, scratch *float32, step int, n int)
+
+// winogradSpread4x512 sets dst, 216 points step apart, to the transform of the 64 cells of src, whose planes, rows and cells are that far apart.
+//
+//go:noescape
+func winogradSpread4x512(dst *float32, src *float32, scratch *float32, plane int, row int, cell int, step int, n int)
+
+// foldWeights4x512 transforms 6 rows of n numbers, from apart, to 3, to apart.
+//
+//go:noescape
+func foldWeights4x512(dst *float32, to int, src *float32, from int, n int)
+
+// filterWeights4of2x512 transforms 2 rows of n numbers, from apart, to 5, to apart.
+//
+//go:noescape
+func filterWeights4of2x512(dst *float32, to int, src *float32, from int, n int)
+
+// winogradInput4of2x512 sets dst, 125 points step apart, to the transform of the 125 cells of src, whose planes, rows and cells are that far apart.
+//
+//go:noescape
+func winogradInput4of2x512(dst *float32, src *float32, scratch *float32, plane int, row int, cell int, step int, n int)
+
+// winogradOutput4of2x512 sets the rows of dst [4,4,4,n] to the transform back of 125 points of src, step apart, plus bias.
+//
+//go:noescape
+func winogradOutput4of2x512(dst *float32, src *float32, bias *float32, scratch *float32, step int, n int)
+
+// winogradSpread4of2x512 sets dst, 125 points step apart, to the transform of the 64 cells of src, whose planes, rows and cells are that far apart.
+//
+//go:noescape
+func winogradSpread4of2x512(dst *float32, src *float32, scratch *float32, plane int, row int, cell int, step int, n int)
+
+// foldWeights4of2x512 transforms 5 rows of n numbers, from apart, to 2, to apart.
+//
+//go:noescape
+func foldWeights4of2x512(dst *float32, to int, src *float32, from int, n int)
 
 // filterWeights2of5x512 transforms 5 rows of n numbers, from apart, to 6, to apart.
 //
@@ -296,25 +331,15 @@ func filterWeights2of5x512(dst *float32, to int, src *float32, from int, n int)
 //go:noescape
 func winogradOutput2of5x512(dst *float32, src *float32, bias *float32, scratch *float32, step int, n int)
 
-// foldWeights4x512 transforms 6 rows of n numbers, from apart, to 3, to apart.
+// winogradSpread2of5x512 sets dst, 216 points step apart, to the transform of the 8 cells of src, whose planes, rows and cells are that far apart.
 //
 //go:noescape
-func foldWeights4x512(dst *float32, to int, src *float32, from int, n int)
+func winogradSpread2of5x512(dst *float32, src *float32, scratch *float32, plane int, row int, cell int, step int, n int)
 
 // foldWeights2of5x512 transforms 6 rows of n numbers, from apart, to 5, to apart.
 //
 //go:noescape
 func foldWeights2of5x512(dst *float32, to int, src *float32, from int, n int)
-
-// winogradSpread4x512 sets dst, 216 points step apart, to the transform of the 64 cells of src, whose planes, rows and cells are that far apart.
-//
-//go:noescape
-func winogradSpread4x512(dst *float32, src *float32, scratch *float32, plane int, row int, cell int, step int, n int)
-
-// winogradSpread2of5x512 sets dst, 216 points step apart, to the transform of the 8 cells of src, whose planes, rows and cells are that far apart.
-//
-//go:noescape
-func winogradSpread2of5x512(dst *float32, src *float32, scratch *float32, plane int, row int, cell int, step int, n int)
 
 // rectifyGrad512 sets dst [rows,n] to grad where out is positive, else to zero.
 //

@@ -5180,6 +5180,762 @@ columns3:
 	VZEROUPPER
 	RET
 
+// func winogradSpread4x512(dst *float32, src *float32, scratch *float32, plane int, row int, cell int, step int, n int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·winogradSpread4x512(SB), NOSPLIT, $8-64
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         scratch+16(FP), DX
+	MOVQ         plane+24(FP), BX
+	MOVQ         row+32(FP), SI
+	MOVQ         cell+40(FP), DI
+	MOVQ         step+48(FP), R8
+	MOVQ         n+56(FP), R9
+	SHLQ         $0x02, BX
+	SHLQ         $0x02, SI
+	SHLQ         $0x02, DI
+	SHLQ         $0x02, R8
+	IMUL3Q       $0x00000024, R8, R10
+	MOVL         $0x3f000000, R11
+	VMOVD        R11, X31
+	VBROADCASTSS X31, Z31
+	MOVL         $0xc0000000, R11
+	VMOVD        R11, X30
+	VBROADCASTSS X30, Z30
+
+channels:
+	MOVQ    $0x00000010, R12
+	MOVQ    R9, R11
+	CMPQ    R11, R12
+	CMOVQGT R12, R11
+	MOVL    $0x0000ffff, R12
+	BZHIL   R11, R12, R12
+	KMOVW   R12, K1
+	MOVQ    CX, R11
+	MOVQ    DX, R14
+	MOVQ    $0x00000004, R15
+
+planes:
+	MOVQ R11, R12
+	MOVQ $0x00000004, BP
+
+rows:
+	MOVQ        R12, R13
+	VMOVUPS.Z   (R13), K1, Z0
+	ADDQ        DI, R13
+	VMOVUPS.Z   (R13), K1, Z1
+	ADDQ        DI, R13
+	VMOVUPS.Z   (R13), K1, Z2
+	ADDQ        DI, R13
+	VMOVUPS.Z   (R13), K1, Z3
+	VADDPS      Z2, Z0, Z8
+	VADDPS      Z3, Z1, Z5
+	VADDPS      Z5, Z8, Z4
+	VSUBPS      Z5, Z8, Z5
+	VMOVAPS     Z3, Z6
+	VFMADD213PS Z2, Z31, Z6
+	VFMADD213PS Z1, Z31, Z6
+	VFMADD213PS Z0, Z31, Z6
+	VMOVAPS     Z3, Z7
+	VFMADD213PS Z2, Z30, Z7
+	VFMADD213PS Z1, Z30, Z7
+	VFMADD213PS Z0, Z30, Z7
+	VMOVUPS     Z0, (R14)
+	VMOVUPS     Z4, 64(R14)
+	VMOVUPS     Z5, 128(R14)
+	VMOVUPS     Z6, 192(R14)
+	VMOVUPS     Z7, 256(R14)
+	VMOVUPS     Z3, 320(R14)
+	ADDQ        SI, R12
+	ADDQ        $0x00000180, R14
+	DECQ        BP
+	JNZ         rows
+	ADDQ        BX, R11
+	ADDQ        $0x00000300, R14
+	DECQ        R15
+	JNZ         planes
+	MOVQ        DX, R13
+	MOVQ        $0x00000004, R11
+
+planes2:
+	MOVQ $0x00000006, R12
+
+columns2:
+	VMOVUPS     (R13), Z0
+	VMOVUPS     384(R13), Z1
+	VMOVUPS     768(R13), Z2
+	VMOVUPS     1152(R13), Z3
+	VADDPS      Z2, Z0, Z8
+	VADDPS      Z3, Z1, Z5
+	VADDPS      Z5, Z8, Z4
+	VSUBPS      Z5, Z8, Z5
+	VMOVAPS     Z3, Z6
+	VFMADD213PS Z2, Z31, Z6
+	VFMADD213PS Z1, Z31, Z6
+	VFMADD213PS Z0, Z31, Z6
+	VMOVAPS     Z3, Z7
+	VFMADD213PS Z2, Z30, Z7
+	VFMADD213PS Z1, Z30, Z7
+	VFMADD213PS Z0, Z30, Z7
+	VMOVUPS     Z0, (R13)
+	VMOVUPS     Z4, 384(R13)
+	VMOVUPS     Z5, 768(R13)
+	VMOVUPS     Z6, 1152(R13)
+	VMOVUPS     Z7, 1536(R13)
+	VMOVUPS     Z3, 1920(R13)
+	ADDQ        $0x00000040, R13
+	DECQ        R12
+	JNZ         columns2
+	ADDQ        $0x00000780, R13
+	DECQ        R11
+	JNZ         planes2
+	MOVQ        DX, R13
+	MOVQ        AX, R12
+	MOVQ        $0x00000024, R11
+
+columns3:
+	MOVQ        R12, R14
+	VMOVUPS     (R13), Z0
+	VMOVUPS     2304(R13), Z1
+	VMOVUPS     4608(R13), Z2
+	VMOVUPS     6912(R13), Z3
+	VADDPS      Z2, Z0, Z8
+	VADDPS      Z3, Z1, Z5
+	VADDPS      Z5, Z8, Z4
+	VSUBPS      Z5, Z8, Z5
+	VMOVAPS     Z3, Z6
+	VFMADD213PS Z2, Z31, Z6
+	VFMADD213PS Z1, Z31, Z6
+	VFMADD213PS Z0, Z31, Z6
+	VMOVAPS     Z3, Z7
+	VFMADD213PS Z2, Z30, Z7
+	VFMADD213PS Z1, Z30, Z7
+	VFMADD213PS Z0, Z30, Z7
+	VMOVUPS     Z0, K1, (R14)
+	ADDQ        R10, R14
+	VMOVUPS     Z4, K1, (R14)
+	ADDQ        R10, R14
+	VMOVUPS     Z5, K1, (R14)
+	ADDQ        R10, R14
+	VMOVUPS     Z6, K1, (R14)
+	ADDQ        R10, R14
+	VMOVUPS     Z7, K1, (R14)
+	ADDQ        R10, R14
+	VMOVUPS     Z3, K1, (R14)
+	ADDQ        $0x00000040, R13
+	ADDQ        R8, R12
+	DECQ        R11
+	JNZ         columns3
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, CX
+	SUBQ        $0x10, R9
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func foldWeights4x512(dst *float32, to int, src *float32, from int, n int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·foldWeights4x512(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+16(FP), CX
+	MOVQ         to+8(FP), DX
+	MOVQ         from+24(FP), BX
+	MOVQ         n+32(FP), SI
+	SHLQ         $0x02, DX
+	SHLQ         $0x02, BX
+	MOVL         $0x3eaaaaab, DI
+	VMOVD        DI, X31
+	VBROADCASTSS X31, Z31
+	MOVL         $0xbf888889, DI
+	VMOVD        DI, X30
+	VBROADCASTSS X30, Z30
+	MOVL         $0x3d888889, DI
+	VMOVD        DI, X29
+	VBROADCASTSS X29, Z29
+	MOVL         $0x3f000000, DI
+	VMOVD        DI, X28
+	VBROADCASTSS X28, Z28
+	MOVL         $0xc0000000, DI
+	VMOVD        DI, X27
+	VBROADCASTSS X27, Z27
+
+channels:
+	MOVQ      $0x00000010, R8
+	MOVQ      SI, DI
+	CMPQ      DI, R8
+	CMOVQGT   R8, DI
+	MOVL      $0x0000ffff, R8
+	BZHIL     DI, R8, R8
+	KMOVW     R8, K1
+	MOVQ      CX, DI
+	MOVQ      AX, R8
+	VMOVUPS.Z (DI), K1, Z0
+	ADDQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z1
+	ADDQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z2
+	ADDQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z3
+	ADDQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z4
+	ADDQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z5
+	VSUBPS    Z2, Z1, Z6
+	VADDPS    Z2, Z1, Z7
+	VMULPS    Z31, Z6, Z6
+	VMULPS    Z31, Z7, Z7
+	VMULPS    Z30, Z3, Z3
+	VMULPS    Z29, Z4, Z4
+	VADDPS    Z6, Z0, Z0
+	VADDPS    Z3, Z0, Z0
+	VADDPS    Z4, Z0, Z0
+	VMULPS    Z28, Z3, Z3
+	VMULPS    Z27, Z4, Z4
+	VADDPS    Z3, Z7, Z8
+	VADDPS    Z4, Z8, Z8
+	VMULPS    Z28, Z3, Z3
+	VMULPS    Z27, Z4, Z4
+	VADDPS    Z3, Z6, Z9
+	VADDPS    Z4, Z9, Z9
+	VADDPS    Z5, Z9, Z9
+	VMOVUPS   Z0, K1, (R8)
+	ADDQ      DX, R8
+	VMOVUPS   Z8, K1, (R8)
+	ADDQ      DX, R8
+	VMOVUPS   Z9, K1, (R8)
+	ADDQ      $0x40, AX
+	ADDQ      $0x40, CX
+	SUBQ      $0x10, SI
+	JG        channels
+	VZEROUPPER
+	RET
+
+// func filterWeights4of2x512(dst *float32, to int, src *float32, from int, n int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·filterWeights4of2x512(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+16(FP), CX
+	MOVQ         to+8(FP), DX
+	MOVQ         from+24(FP), BX
+	MOVQ         n+32(FP), SI
+	SHLQ         $0x02, DX
+	SHLQ         $0x02, BX
+	MOVL         $0xbf000000, DI
+	VMOVD        DI, X31
+	VBROADCASTSS X31, Z31
+	MOVL         $0x3e2aaaab, DI
+	VMOVD        DI, X30
+	VBROADCASTSS X30, Z30
+	MOVL         $0x40000000, DI
+	VMOVD        DI, X29
+	VBROADCASTSS X29, Z29
+
+channels:
+	MOVQ        $0x00000010, R8
+	MOVQ        SI, DI
+	CMPQ        DI, R8
+	CMOVQGT     R8, DI
+	MOVL        $0x0000ffff, R8
+	BZHIL       DI, R8, R8
+	KMOVW       R8, K1
+	MOVQ        CX, DI
+	MOVQ        AX, R8
+	VMOVUPS.Z   (DI), K1, Z0
+	ADDQ        BX, DI
+	VMOVUPS.Z   (DI), K1, Z1
+	VADDPS      Z1, Z0, Z2
+	VMULPS      Z31, Z2, Z2
+	VSUBPS      Z0, Z1, Z3
+	VMULPS      Z30, Z3, Z3
+	VMOVAPS     Z0, Z4
+	VFMADD231PS Z29, Z1, Z4
+	VMULPS      Z30, Z4, Z4
+	VMOVUPS     Z0, K1, (R8)
+	ADDQ        DX, R8
+	VMOVUPS     Z2, K1, (R8)
+	ADDQ        DX, R8
+	VMOVUPS     Z3, K1, (R8)
+	ADDQ        DX, R8
+	VMOVUPS     Z4, K1, (R8)
+	ADDQ        DX, R8
+	VMOVUPS     Z1, K1, (R8)
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, CX
+	SUBQ        $0x10, SI
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func winogradInput4of2x512(dst *float32, src *float32, scratch *float32, plane int, row int, cell int, step int, n int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·winogradInput4of2x512(SB), NOSPLIT, $8-64
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         scratch+16(FP), DX
+	MOVQ         plane+24(FP), BX
+	MOVQ         row+32(FP), SI
+	MOVQ         cell+40(FP), DI
+	MOVQ         step+48(FP), R8
+	MOVQ         n+56(FP), R9
+	SHLQ         $0x02, BX
+	SHLQ         $0x02, SI
+	SHLQ         $0x02, DI
+	SHLQ         $0x02, R8
+	IMUL3Q       $0x00000019, R8, R10
+	MOVL         $0x3f000000, R11
+	VMOVD        R11, X31
+	VBROADCASTSS X31, Z31
+	MOVL         $0x40400000, R11
+	VMOVD        R11, X30
+	VBROADCASTSS X30, Z30
+	MOVL         $0x40000000, R11
+	VMOVD        R11, X29
+	VBROADCASTSS X29, Z29
+
+channels:
+	MOVQ    $0x00000010, R12
+	MOVQ    R9, R11
+	CMPQ    R11, R12
+	CMOVQGT R12, R11
+	MOVL    $0x0000ffff, R12
+	BZHIL   R11, R12, R12
+	KMOVW   R12, K1
+	MOVQ    CX, R11
+	MOVQ    DX, R14
+	MOVQ    $0x00000005, R15
+
+planes:
+	MOVQ R11, R12
+	MOVQ $0x00000005, BP
+
+rows:
+	MOVQ         R12, R13
+	VMOVUPS.Z    (R13), K1, Z0
+	ADDQ         DI, R13
+	VMOVUPS.Z    (R13), K1, Z1
+	ADDQ         DI, R13
+	VMOVUPS.Z    (R13), K1, Z2
+	ADDQ         DI, R13
+	VMOVUPS.Z    (R13), K1, Z3
+	ADDQ         DI, R13
+	VMOVUPS.Z    (R13), K1, Z4
+	VSUBPS       Z1, Z3, Z5
+	VSUBPS       Z2, Z0, Z0
+	VFMADD231PS  Z31, Z5, Z0
+	VADDPS       Z2, Z1, Z6
+	VSUBPS       Z6, Z5, Z6
+	VSUBPS       Z2, Z1, Z7
+	VFMADD213PS  Z5, Z30, Z7
+	VSUBPS       Z2, Z4, Z4
+	VFNMADD231PS Z29, Z5, Z4
+	VMOVUPS      Z0, (R14)
+	VMOVUPS      Z6, 64(R14)
+	VMOVUPS      Z7, 128(R14)
+	VMOVUPS      Z5, 192(R14)
+	VMOVUPS      Z4, 256(R14)
+	ADDQ         SI, R12
+	ADDQ         $0x00000140, R14
+	DECQ         BP
+	JNZ          rows
+	ADDQ         BX, R11
+	DECQ         R15
+	JNZ          planes
+	MOVQ         DX, R13
+	MOVQ         $0x00000005, R11
+
+planes2:
+	MOVQ $0x00000005, R12
+
+columns2:
+	VMOVUPS      (R13), Z0
+	VMOVUPS      320(R13), Z1
+	VMOVUPS      640(R13), Z2
+	VMOVUPS      960(R13), Z3
+	VMOVUPS      1280(R13), Z4
+	VSUBPS       Z1, Z3, Z5
+	VSUBPS       Z2, Z0, Z0
+	VFMADD231PS  Z31, Z5, Z0
+	VADDPS       Z2, Z1, Z6
+	VSUBPS       Z6, Z5, Z6
+	VSUBPS       Z2, Z1, Z7
+	VFMADD213PS  Z5, Z30, Z7
+	VSUBPS       Z2, Z4, Z4
+	VFNMADD231PS Z29, Z5, Z4
+	VMOVUPS      Z0, (R13)
+	VMOVUPS      Z6, 320(R13)
+	VMOVUPS      Z7, 640(R13)
+	VMOVUPS      Z5, 960(R13)
+	VMOVUPS      Z4, 1280(R13)
+	ADDQ         $0x00000040, R13
+	DECQ         R12
+	JNZ          columns2
+	ADDQ         $0x00000500, R13
+	DECQ         R11
+	JNZ          planes2
+	MOVQ         DX, R13
+	MOVQ         AX, R12
+	MOVQ         $0x00000019, R11
+
+columns3:
+	MOVQ         R12, R14
+	VMOVUPS      (R13), Z0
+	VMOVUPS      1600(R13), Z1
+	VMOVUPS      3200(R13), Z2
+	VMOVUPS      4800(R13), Z3
+	VMOVUPS      6400(R13), Z4
+	VSUBPS       Z1, Z3, Z5
+	VSUBPS       Z2, Z0, Z0
+	VFMADD231PS  Z31, Z5, Z0
+	VADDPS       Z2, Z1, Z6
+	VSUBPS       Z6, Z5, Z6
+	VSUBPS       Z2, Z1, Z7
+	VFMADD213PS  Z5, Z30, Z7
+	VSUBPS       Z2, Z4, Z4
+	VFNMADD231PS Z29, Z5, Z4
+	VMOVUPS      Z0, K1, (R14)
+	ADDQ         R10, R14
+	VMOVUPS      Z6, K1, (R14)
+	ADDQ         R10, R14
+	VMOVUPS      Z7, K1, (R14)
+	ADDQ         R10, R14
+	VMOVUPS      Z5, K1, (R14)
+	ADDQ         R10, R14
+	VMOVUPS      Z4, K1, (R14)
+	ADDQ         $0x00000040, R13
+	ADDQ         R8, R12
+	DECQ         R11
+	JNZ          columns3
+	ADDQ         $0x40, AX
+	ADDQ         $0x40, CX
+	SUBQ         $0x10, R9
+	JG           channels
+	VZEROUPPER
+	RET
+
+// func winogradOutput4of2x512(dst *float32, src *float32, bias *float32, scratch *float32, step int, n int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·winogradOutput4of2x512(SB), NOSPLIT, $0-48
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         bias+16(FP), DX
+	MOVQ         scratch+24(FP), BX
+	MOVQ         step+32(FP), SI
+	MOVQ         n+40(FP), DI
+	SHLQ         $0x02, SI
+	MOVQ         DI, R8
+	SHLQ         $0x02, R8
+	IMUL3Q       $0x00000010, R8, R9
+	MOVL         $0x40000000, R10
+	VMOVD        R10, X31
+	VBROADCASTSS X31, Z31
+	MOVL         $0x40800000, R10
+	VMOVD        R10, X30
+	VBROADCASTSS X30, Z30
+	MOVL         $0x41000000, R10
+	VMOVD        R10, X29
+	VBROADCASTSS X29, Z29
+
+channels:
+	MOVQ    $0x00000010, R11
+	MOVQ    DI, R10
+	CMPQ    R10, R11
+	CMOVQGT R11, R10
+	MOVL    $0x0000ffff, R11
+	BZHIL   R10, R11, R11
+	KMOVW   R11, K1
+	MOVQ    CX, R11
+	MOVQ    BX, R12
+	MOVQ    $0x00000019, R10
+
+rows:
+	VMOVUPS.Z   (R11), K1, Z0
+	ADDQ        SI, R11
+	VMOVUPS.Z   (R11), K1, Z1
+	ADDQ        SI, R11
+	VMOVUPS.Z   (R11), K1, Z2
+	ADDQ        SI, R11
+	VMOVUPS.Z   (R11), K1, Z3
+	ADDQ        SI, R11
+	VMOVUPS.Z   (R11), K1, Z4
+	VADDPS      Z2, Z1, Z5
+	VSUBPS      Z2, Z1, Z6
+	VADDPS      Z5, Z0, Z0
+	VADDPS      Z3, Z0, Z0
+	VADDPS      Z6, Z4, Z4
+	VFMADD231PS Z29, Z3, Z4
+	VFMADD231PS Z31, Z3, Z6
+	VFMADD231PS Z30, Z3, Z5
+	VMOVUPS     Z0, (R12)
+	VMOVUPS     Z6, 64(R12)
+	VMOVUPS     Z5, 128(R12)
+	VMOVUPS     Z4, 192(R12)
+	ADDQ        SI, R11
+	ADDQ        $0x00000100, R12
+	DECQ        R10
+	JNZ         rows
+	MOVQ        BX, R11
+	MOVQ        $0x00000005, R10
+
+planes2:
+	MOVQ $0x00000004, R12
+
+columns2:
+	VMOVUPS     (R11), Z0
+	VMOVUPS     256(R11), Z1
+	VMOVUPS     512(R11), Z2
+	VMOVUPS     768(R11), Z3
+	VMOVUPS     1024(R11), Z4
+	VADDPS      Z2, Z1, Z5
+	VSUBPS      Z2, Z1, Z6
+	VADDPS      Z5, Z0, Z0
+	VADDPS      Z3, Z0, Z0
+	VADDPS      Z6, Z4, Z4
+	VFMADD231PS Z29, Z3, Z4
+	VFMADD231PS Z31, Z3, Z6
+	VFMADD231PS Z30, Z3, Z5
+	VMOVUPS     Z0, (R11)
+	VMOVUPS     Z6, 256(R11)
+	VMOVUPS     Z5, 512(R11)
+	VMOVUPS     Z4, 768(R11)
+	ADDQ        $0x00000040, R11
+	DECQ        R12
+	JNZ         columns2
+	ADDQ        $0x00000400, R11
+	DECQ        R10
+	JNZ         planes2
+	MOVQ        BX, R11
+	MOVQ        AX, R10
+	VMOVUPS.Z   (DX), K1, Z9
+	MOVQ        $0x00000010, R13
+
+columns3:
+	MOVQ        R10, R12
+	VMOVUPS     (R11), Z0
+	VMOVUPS     1280(R11), Z1
+	VMOVUPS     2560(R11), Z2
+	VMOVUPS     3840(R11), Z3
+	VMOVUPS     5120(R11), Z4
+	VADDPS      Z2, Z1, Z5
+	VSUBPS      Z2, Z1, Z6
+	VADDPS      Z5, Z0, Z0
+	VADDPS      Z3, Z0, Z0
+	VADDPS      Z6, Z4, Z4
+	VFMADD231PS Z29, Z3, Z4
+	VFMADD231PS Z31, Z3, Z6
+	VFMADD231PS Z30, Z3, Z5
+	VADDPS      Z9, Z0, Z0
+	VMOVUPS     Z0, K1, (R12)
+	ADDQ        R9, R12
+	VADDPS      Z9, Z6, Z6
+	VMOVUPS     Z6, K1, (R12)
+	ADDQ        R9, R12
+	VADDPS      Z9, Z5, Z5
+	VMOVUPS     Z5, K1, (R12)
+	ADDQ        R9, R12
+	VADDPS      Z9, Z4, Z4
+	VMOVUPS     Z4, K1, (R12)
+	ADDQ        $0x00000040, R11
+	ADDQ        R8, R10
+	DECQ        R13
+	JNZ         columns3
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, CX
+	ADDQ        $0x40, DX
+	SUBQ        $0x10, DI
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func winogradSpread4of2x512(dst *float32, src *float32, scratch *float32, plane int, row int, cell int, step int, n int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·winogradSpread4of2x512(SB), NOSPLIT, $8-64
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         scratch+16(FP), DX
+	MOVQ         plane+24(FP), BX
+	MOVQ         row+32(FP), SI
+	MOVQ         cell+40(FP), DI
+	MOVQ         step+48(FP), R8
+	MOVQ         n+56(FP), R9
+	SHLQ         $0x02, BX
+	SHLQ         $0x02, SI
+	SHLQ         $0x02, DI
+	SHLQ         $0x02, R8
+	IMUL3Q       $0x00000019, R8, R10
+	MOVL         $0x40000000, R11
+	VMOVD        R11, X31
+	VBROADCASTSS X31, Z31
+
+channels:
+	MOVQ    $0x00000010, R12
+	MOVQ    R9, R11
+	CMPQ    R11, R12
+	CMOVQGT R12, R11
+	MOVL    $0x0000ffff, R12
+	BZHIL   R11, R12, R12
+	KMOVW   R12, K1
+	MOVQ    CX, R11
+	MOVQ    DX, R14
+	MOVQ    $0x00000004, R15
+
+planes:
+	MOVQ R11, R12
+	MOVQ $0x00000004, BP
+
+rows:
+	MOVQ        R12, R13
+	VMOVUPS.Z   (R13), K1, Z0
+	ADDQ        DI, R13
+	VMOVUPS.Z   (R13), K1, Z1
+	ADDQ        DI, R13
+	VMOVUPS.Z   (R13), K1, Z2
+	ADDQ        DI, R13
+	VMOVUPS.Z   (R13), K1, Z3
+	VADDPS      Z2, Z0, Z7
+	VADDPS      Z3, Z1, Z5
+	VADDPS      Z5, Z7, Z4
+	VSUBPS      Z5, Z7, Z5
+	VMOVAPS     Z3, Z6
+	VFMADD213PS Z2, Z31, Z6
+	VFMADD213PS Z1, Z31, Z6
+	VFMADD213PS Z0, Z31, Z6
+	VMOVUPS     Z0, (R14)
+	VMOVUPS     Z4, 64(R14)
+	VMOVUPS     Z5, 128(R14)
+	VMOVUPS     Z6, 192(R14)
+	VMOVUPS     Z3, 256(R14)
+	ADDQ        SI, R12
+	ADDQ        $0x00000140, R14
+	DECQ        BP
+	JNZ         rows
+	ADDQ        BX, R11
+	ADDQ        $0x00000140, R14
+	DECQ        R15
+	JNZ         planes
+	MOVQ        DX, R13
+	MOVQ        $0x00000004, R11
+
+planes2:
+	MOVQ $0x00000005, R12
+
+columns2:
+	VMOVUPS     (R13), Z0
+	VMOVUPS     320(R13), Z1
+	VMOVUPS     640(R13), Z2
+	VMOVUPS     960(R13), Z3
+	VADDPS      Z2, Z0, Z7
+	VADDPS      Z3, Z1, Z5
+	VADDPS      Z5, Z7, Z4
+	VSUBPS      Z5, Z7, Z5
+	VMOVAPS     Z3, Z6
+	VFMADD213PS Z2, Z31, Z6
+	VFMADD213PS Z1, Z31, Z6
+	VFMADD213PS Z0, Z31, Z6
+	VMOVUPS     Z0, (R13)
+	VMOVUPS     Z4, 320(R13)
+	VMOVUPS     Z5, 640(R13)
+	VMOVUPS     Z6, 960(R13)
+	VMOVUPS     Z3, 1280(R13)
+	ADDQ        $0x00000040, R13
+	DECQ        R12
+	JNZ         columns2
+	ADDQ        $0x00000500, R13
+	DECQ        R11
+	JNZ         planes2
+	MOVQ        DX, R13
+	MOVQ        AX, R12
+	MOVQ        $0x00000019, R11
+
+columns3:
+	MOVQ        R12, R14
+	VMOVUPS     (R13), Z0
+	VMOVUPS     1600(R13), Z1
+	VMOVUPS     3200(R13), Z2
+	VMOVUPS     4800(R13), Z3
+	VADDPS      Z2, Z0, Z7
+	VADDPS      Z3, Z1, Z5
+	VADDPS      Z5, Z7, Z4
+	VSUBPS      Z5, Z7, Z5
+	VMOVAPS     Z3, Z6
+	VFMADD213PS Z2, Z31, Z6
+	VFMADD213PS Z1, Z31, Z6
+	VFMADD213PS Z0, Z31, Z6
+	VMOVUPS     Z0, K1, (R14)
+	ADDQ        R10, R14
+	VMOVUPS     Z4, K1, (R14)
+	ADDQ        R10, R14
+	VMOVUPS     Z5, K1, (R14)
+	ADDQ        R10, R14
+	VMOVUPS     Z6, K1, (R14)
+	ADDQ        R10, R14
+	VMOVUPS     Z3, K1, (R14)
+	ADDQ        $0x00000040, R13
+	ADDQ        R8, R12
+	DECQ        R11
+	JNZ         columns3
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, CX
+	SUBQ        $0x10, R9
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func foldWeights4of2x512(dst *float32, to int, src *float32, from int, n int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·foldWeights4of2x512(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+16(FP), CX
+	MOVQ         to+8(FP), DX
+	MOVQ         from+24(FP), BX
+	MOVQ         n+32(FP), SI
+	SHLQ         $0x02, DX
+	SHLQ         $0x02, BX
+	MOVL         $0xbf000000, DI
+	VMOVD        DI, X31
+	VBROADCASTSS X31, Z31
+	MOVL         $0x3e2aaaab, DI
+	VMOVD        DI, X30
+	VBROADCASTSS X30, Z30
+	MOVL         $0x40000000, DI
+	VMOVD        DI, X29
+	VBROADCASTSS X29, Z29
+
+channels:
+	MOVQ        $0x00000010, R8
+	MOVQ        SI, DI
+	CMPQ        DI, R8
+	CMOVQGT     R8, DI
+	MOVL        $0x0000ffff, R8
+	BZHIL       DI, R8, R8
+	KMOVW       R8, K1
+	MOVQ        CX, DI
+	MOVQ        AX, R8
+	VMOVUPS.Z   (DI), K1, Z0
+	ADDQ        BX, DI
+	VMOVUPS.Z   (DI), K1, Z1
+	ADDQ        BX, DI
+	VMOVUPS.Z   (DI), K1, Z2
+	ADDQ        BX, DI
+	VMOVUPS.Z   (DI), K1, Z3
+	ADDQ        BX, DI
+	VMOVUPS.Z   (DI), K1, Z4
+	VMULPS      Z31, Z1, Z1
+	VADDPS      Z1, Z0, Z0
+	VADDPS      Z1, Z4, Z4
+	VSUBPS      Z2, Z3, Z5
+	VFMADD231PS Z30, Z5, Z0
+	VFMADD231PS Z29, Z3, Z2
+	VFMADD231PS Z30, Z2, Z4
+	VMOVUPS     Z0, K1, (R8)
+	ADDQ        DX, R8
+	VMOVUPS     Z4, K1, (R8)
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, CX
+	SUBQ        $0x10, SI
+	JG          channels
+	VZEROUPPER
+	RET
+
 // func filterWeights2of5x512(dst *float32, to int, src *float32, from int, n int)
 // Requires: AVX, AVX512F, BMI2, CMOV
 TEXT ·filterWeights2of5x512(SB), NOSPLIT, $0-40
@@ -5390,325 +6146,6 @@ columns3:
 	VZEROUPPER
 	RET
 
-// func foldWeights4x512(dst *float32, to int, src *float32, from int, n int)
-// Requires: AVX, AVX512F, BMI2, CMOV
-TEXT ·foldWeights4x512(SB), NOSPLIT, $0-40
-	MOVQ         dst+0(FP), AX
-	MOVQ         src+16(FP), CX
-	MOVQ         to+8(FP), DX
-	MOVQ         from+24(FP), BX
-	MOVQ         n+32(FP), SI
-	SHLQ         $0x02, DX
-	SHLQ         $0x02, BX
-	MOVL         $0x3eaaaaab, DI
-	VMOVD        DI, X31
-	VBROADCASTSS X31, Z31
-	MOVL         $0xbf888889, DI
-	VMOVD        DI, X30
-	VBROADCASTSS X30, Z30
-	MOVL         $0x3d888889, DI
-	VMOVD        DI, X29
-	VBROADCASTSS X29, Z29
-	MOVL         $0x3f000000, DI
-	VMOVD        DI, X28
-	VBROADCASTSS X28, Z28
-	MOVL         $0xc0000000, DI
-	VMOVD        DI, X27
-	VBROADCASTSS X27, Z27
-
-channels:
-	MOVQ      $0x00000010, R8
-	MOVQ      SI, DI
-	CMPQ      DI, R8
-	CMOVQGT   R8, DI
-	MOVL      $0x0000ffff, R8
-	BZHIL     DI, R8, R8
-	KMOVW     R8, K1
-	MOVQ      CX, DI
-	MOVQ      AX, R8
-	VMOVUPS.Z (DI), K1, Z0
-	ADDQ      BX, DI
-	VMOVUPS.Z (DI), K1, Z1
-	ADDQ      BX, DI
-	VMOVUPS.Z (DI), K1, Z2
-	ADDQ      BX, DI
-	VMOVUPS.Z (DI), K1, Z3
-	ADDQ      BX, DI
-	VMOVUPS.Z (DI), K1, Z4
-	ADDQ      BX, DI
-	VMOVUPS.Z (DI), K1, Z5
-	VSUBPS    Z2, Z1, Z6
-	VADDPS    Z2, Z1, Z7
-	VMULPS    Z31, Z6, Z6
-	VMULPS    Z31, Z7, Z7
-	VMULPS    Z30, Z3, Z3
-	VMULPS    Z29, Z4, Z4
-	VADDPS    Z6, Z0, Z0
-	VADDPS    Z3, Z0, Z0
-	VADDPS    Z4, Z0, Z0
-	VMULPS    Z28, Z3, Z3
-	VMULPS    Z27, Z4, Z4
-	VADDPS    Z3, Z7, Z8
-	VADDPS    Z4, Z8, Z8
-	VMULPS    Z28, Z3, Z3
-	VMULPS    Z27, Z4, Z4
-	VADDPS    Z3, Z6, Z9
-	VADDPS    Z4, Z9, Z9
-	VADDPS    Z5, Z9, Z9
-	VMOVUPS   Z0, K1, (R8)
-	ADDQ      DX, R8
-	VMOVUPS   Z8, K1, (R8)
-	ADDQ      DX, R8
-	VMOVUPS   Z9, K1, (R8)
-	ADDQ      $0x40, AX
-	ADDQ      $0x40, CX
-	SUBQ      $0x10, SI
-	JG        channels
-	VZEROUPPER
-	RET
-
-// func foldWeights2of5x512(dst *float32, to int, src *float32, from int, n int)
-// Requires: AVX, AVX512F, BMI2, CMOV
-TEXT ·foldWeights2of5x512(SB), NOSPLIT, $0-40
-	MOVQ         dst+0(FP), AX
-	MOVQ         src+16(FP), CX
-	MOVQ         to+8(FP), DX
-	MOVQ         from+24(FP), BX
-	MOVQ         n+32(FP), SI
-	SHLQ         $0x02, DX
-	SHLQ         $0x02, BX
-	MOVL         $0x3eaaaaab, DI
-	VMOVD        DI, X31
-	VBROADCASTSS X31, Z31
-	MOVL         $0xbf888889, DI
-	VMOVD        DI, X30
-	VBROADCASTSS X30, Z30
-	MOVL         $0x3d888889, DI
-	VMOVD        DI, X29
-	VBROADCASTSS X29, Z29
-	MOVL         $0x3f000000, DI
-	VMOVD        DI, X28
-	VBROADCASTSS X28, Z28
-	MOVL         $0xc0000000, DI
-	VMOVD        DI, X27
-	VBROADCASTSS X27, Z27
-
-channels:
-	MOVQ      $0x00000010, R8
-	MOVQ      SI, DI
-	CMPQ      DI, R8
-	CMOVQGT   R8, DI
-	MOVL      $0x0000ffff, R8
-	BZHIL     DI, R8, R8
-	KMOVW     R8, K1
-	MOVQ      CX, DI
-	MOVQ      AX, R8
-	VMOVUPS.Z (DI), K1, Z0
-	ADDQ      BX, DI
-	VMOVUPS.Z (DI), K1, Z1
-	ADDQ      BX, DI
-	VMOVUPS.Z (DI), K1, Z2
-	ADDQ      BX, DI
-	VMOVUPS.Z (DI), K1, Z3
-	ADDQ      BX, DI
-	VMOVUPS.Z (DI), K1, Z4
-	ADDQ      BX, DI
-	VMOVUPS.Z (DI), K1, Z5
-	VSUBPS    Z2, Z1, Z6
-	VADDPS    Z2, Z1, Z7
-	VMULPS    Z31, Z6, Z6
-	VMULPS    Z31, Z7, Z7
-	VMULPS    Z30, Z3, Z3
-	VMULPS    Z29, Z4, Z4
-	VADDPS    Z6, Z0, Z0
-	VADDPS    Z3, Z0, Z0
-	VADDPS    Z4, Z0, Z0
-	VMULPS    Z28, Z3, Z3
-	VMULPS    Z27, Z4, Z4
-	VADDPS    Z3, Z7, Z8
-	VADDPS    Z4, Z8, Z8
-	VMULPS    Z28, Z3, Z3
-	VMULPS    Z27, Z4, Z4
-	VADDPS    Z3, Z6, Z9
-	VADDPS    Z4, Z9, Z9
-	VMULPS    Z28, Z3, Z3
-	VMULPS    Z27, Z4, Z4
-	VADDPS    Z3, Z7, Z10
-	VADDPS    Z4, Z10, Z10
-	VMULPS    Z28, Z3, Z3
-	VMULPS    Z27, Z4, Z4
-	VADDPS    Z3, Z6, Z1
-	VADDPS    Z4, Z1, Z1
-	VADDPS    Z5, Z1, Z1
-	VMOVUPS   Z0, K1, (R8)
-	ADDQ      DX, R8
-	VMOVUPS   Z8, K1, (R8)
-	ADDQ      DX, R8
-	VMOVUPS   Z9, K1, (R8)
-	ADDQ      DX, R8
-	VMOVUPS   Z10, K1, (R8)
-	ADDQ      DX, R8
-	VMOVUPS   Z1, K1, (R8)
-	ADDQ      $0x40, AX
-	ADDQ      $0x40, CX
-	SUBQ      $0x10, SI
-	JG        channels
-	VZEROUPPER
-	RET
-
-// func winogradSpread4x512(dst *float32, src *float32, scratch *float32, plane int, row int, cell int, step int, n int)
-// Requires: AVX, AVX512F, BMI2, CMOV
-TEXT ·winogradSpread4x512(SB), NOSPLIT, $8-64
-	MOVQ         dst+0(FP), AX
-	MOVQ         src+8(FP), CX
-	MOVQ         scratch+16(FP), DX
-	MOVQ         plane+24(FP), BX
-	MOVQ         row+32(FP), SI
-	MOVQ         cell+40(FP), DI
-	MOVQ         step+48(FP), R8
-	MOVQ         n+56(FP), R9
-	SHLQ         $0x02, BX
-	SHLQ         $0x02, SI
-	SHLQ         $0x02, DI
-	SHLQ         $0x02, R8
-	IMUL3Q       $0x00000024, R8, R10
-	MOVL         $0x3f000000, R11
-	VMOVD        R11, X31
-	VBROADCASTSS X31, Z31
-	MOVL         $0xc0000000, R11
-	VMOVD        R11, X30
-	VBROADCASTSS X30, Z30
-
-channels:
-	MOVQ    $0x00000010, R12
-	MOVQ    R9, R11
-	CMPQ    R11, R12
-	CMOVQGT R12, R11
-	MOVL    $0x0000ffff, R12
-	BZHIL   R11, R12, R12
-	KMOVW   R12, K1
-	MOVQ    CX, R11
-	MOVQ    DX, R14
-	MOVQ    $0x00000004, R15
-
-planes:
-	MOVQ R11, R12
-	MOVQ $0x00000004, BP
-
-rows:
-	MOVQ        R12, R13
-	VMOVUPS.Z   (R13), K1, Z0
-	ADDQ        DI, R13
-	VMOVUPS.Z   (R13), K1, Z1
-	ADDQ        DI, R13
-	VMOVUPS.Z   (R13), K1, Z2
-	ADDQ        DI, R13
-	VMOVUPS.Z   (R13), K1, Z3
-	VADDPS      Z2, Z0, Z8
-	VADDPS      Z3, Z1, Z5
-	VADDPS      Z5, Z8, Z4
-	VSUBPS      Z5, Z8, Z5
-	VMOVAPS     Z3, Z6
-	VFMADD213PS Z2, Z31, Z6
-	VFMADD213PS Z1, Z31, Z6
-	VFMADD213PS Z0, Z31, Z6
-	VMOVAPS     Z3, Z7
-	VFMADD213PS Z2, Z30, Z7
-	VFMADD213PS Z1, Z30, Z7
-	VFMADD213PS Z0, Z30, Z7
-	VMOVUPS     Z0, (R14)
-	VMOVUPS     Z4, 64(R14)
-	VMOVUPS     Z5, 128(R14)
-	VMOVUPS     Z6, 192(R14)
-	VMOVUPS     Z7, 256(R14)
-	VMOVUPS     Z3, 320(R14)
-	ADDQ        SI, R12
-	ADDQ        $0x00000180, R14
-	DECQ        BP
-	JNZ         rows
-	ADDQ        BX, R11
-	ADDQ        $0x00000300, R14
-	DECQ        R15
-	JNZ         planes
-	MOVQ        DX, R13
-	MOVQ        $0x00000004, R11
-
-planes2:
-	MOVQ $0x00000006, R12
-
-columns2:
-	VMOVUPS     (R13), Z0
-	VMOVUPS     384(R13), Z1
-	VMOVUPS     768(R13), Z2
-	VMOVUPS     1152(R13), Z3
-	VADDPS      Z2, Z0, Z8
-	VADDPS      Z3, Z1, Z5
-	VADDPS      Z5, Z8, Z4
-	VSUBPS      Z5, Z8, Z5
-	VMOVAPS     Z3, Z6
-	VFMADD213PS Z2, Z31, Z6
-	VFMADD213PS Z1, Z31, Z6
-	VFMADD213PS Z0, Z31, Z6
-	VMOVAPS     Z3, Z7
-	VFMADD213PS Z2, Z30, Z7
-	VFMADD213PS Z1, Z30, Z7
-	VFMADD213PS Z0, Z30, Z7
-	VMOVUPS     Z0, (R13)
-	VMOVUPS     Z4, 384(R13)
-	VMOVUPS     Z5, 768(R13)
-	VMOVUPS     Z6, 1152(R13)
-	VMOVUPS     Z7, 1536(R13)
-	VMOVUPS     Z3, 1920(R13)
-	ADDQ        $0x00000040, R13
-	DECQ        R12
-	JNZ         columns2
-	ADDQ        $0x00000780, R13
-	DECQ        R11
-	JNZ         planes2
-	MOVQ        DX, R13
-	MOVQ        AX, R12
-	MOVQ        $0x00000024, R11
-
-columns3:
-	MOVQ        R12, R14
-	VMOVUPS     (R13), Z0
-	VMOVUPS     2304(R13), Z1
-	VMOVUPS     4608(R13), Z2
-	VMOVUPS     6912(R13), Z3
-	VADDPS      Z2, Z0, Z8
-	VADDPS      Z3, Z1, Z5
-	VADDPS      Z5, Z8, Z4
-	VSUBPS      Z5, Z8, Z5
-	VMOVAPS     Z3, Z6
-	VFMADD213PS Z2, Z31, Z6
-	VFMADD213PS Z1, Z31, Z6
-	VFMADD213PS Z0, Z31, Z6
-	VMOVAPS     Z3, Z7
-	VFMADD213PS Z2, Z30, Z7
-	VFMADD213PS Z1, Z30, Z7
-	VFMADD213PS Z0, Z30, Z7
-	VMOVUPS     Z0, K1, (R14)
-	ADDQ        R10, R14
-	VMOVUPS     Z4, K1, (R14)
-	ADDQ        R10, R14
-	VMOVUPS     Z5, K1, (R14)
-	ADDQ        R10, R14
-	VMOVUPS     Z6, K1, (R14)
-	ADDQ        R10, R14
-	VMOVUPS     Z7, K1, (R14)
-	ADDQ        R10, R14
-	VMOVUPS     Z3, K1, (R14)
-	ADDQ        $0x00000040, R13
-	ADDQ        R8, R12
-	DECQ        R11
-	JNZ         columns3
-	ADDQ        $0x40, AX
-	ADDQ        $0x40, CX
-	SUBQ        $0x10, R9
-	JG          channels
-	VZEROUPPER
-	RET
-
 // func winogradSpread2of5x512(dst *float32, src *float32, scratch *float32, plane int, row int, cell int, step int, n int)
 // Requires: AVX, AVX512F, BMI2, CMOV
 TEXT ·winogradSpread2of5x512(SB), NOSPLIT, $8-64
@@ -5833,6 +6270,95 @@ columns3:
 	ADDQ        $0x40, CX
 	SUBQ        $0x10, R9
 	JG          channels
+	VZEROUPPER
+	RET
+
+// func foldWeights2of5x512(dst *float32, to int, src *float32, from int, n int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·foldWeights2of5x512(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+16(FP), CX
+	MOVQ         to+8(FP), DX
+	MOVQ         from+24(FP), BX
+	MOVQ         n+32(FP), SI
+	SHLQ         $0x02, DX
+	SHLQ         $0x02, BX
+	MOVL         $0x3eaaaaab, DI
+	VMOVD        DI, X31
+	VBROADCASTSS X31, Z31
+	MOVL         $0xbf888889, DI
+	VMOVD        DI, X30
+	VBROADCASTSS X30, Z30
+	MOVL         $0x3d888889, DI
+	VMOVD        DI, X29
+	VBROADCASTSS X29, Z29
+	MOVL         $0x3f000000, DI
+	VMOVD        DI, X28
+	VBROADCASTSS X28, Z28
+	MOVL         $0xc0000000, DI
+	VMOVD        DI, X27
+	VBROADCASTSS X27, Z27
+
+channels:
+	MOVQ      $0x00000010, R8
+	MOVQ      SI, DI
+	CMPQ      DI, R8
+	CMOVQGT   R8, DI
+	MOVL      $0x0000ffff, R8
+	BZHIL     DI, R8, R8
+	KMOVW     R8, K1
+	MOVQ      CX, DI
+	MOVQ      AX, R8
+	VMOVUPS.Z (DI), K1, Z0
+	ADDQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z1
+	ADDQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z2
+	ADDQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z3
+	ADDQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z4
+	ADDQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z5
+	VSUBPS    Z2, Z1, Z6
+	VADDPS    Z2, Z1, Z7
+	VMULPS    Z31, Z6, Z6
+	VMULPS    Z31, Z7, Z7
+	VMULPS    Z30, Z3, Z3
+	VMULPS    Z29, Z4, Z4
+	VADDPS    Z6, Z0, Z0
+	VADDPS    Z3, Z0, Z0
+	VADDPS    Z4, Z0, Z0
+	VMULPS    Z28, Z3, Z3
+	VMULPS    Z27, Z4, Z4
+	VADDPS    Z3, Z7, Z8
+	VADDPS    Z4, Z8, Z8
+	VMULPS    Z28, Z3, Z3
+	VMULPS    Z27, Z4, Z4
+	VADDPS    Z3, Z6, Z9
+	VADDPS    Z4, Z9, Z9
+	VMULPS    Z28, Z3, Z3
+	VMULPS    Z27, Z4, Z4
+	VADDPS    Z3, Z7, Z10
+	VADDPS    Z4, Z10, Z10
+	VMULPS    Z28, Z3, Z3
+	VMULPS    Z27, Z4, Z4
+	VADDPS    Z3, Z6, Z1
+	VADDPS    Z4, Z1, Z1
+	VADDPS    Z5, Z1, Z1
+	VMOVUPS   Z0, K1, (R8)
+	ADDQ      DX, R8
+	VMOVUPS   Z8, K1, (R8)
+	ADDQ      DX, R8
+	VMOVUPS   Z9, K1, (R8)
+	ADDQ      DX, R8
+	VMOVUPS   Z10, K1, (R8)
+	ADDQ      DX, R8
+	VMOVUPS   Z1, K1, (R8)
+	ADDQ      $0x40, AX
+	ADDQ      $0x40, CX
+	SUBQ      $0x10, SI
+	JG        channels
 	VZEROUPPER
 	RET
 

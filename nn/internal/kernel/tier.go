@@ -54,7 +54,7 @@ type inner struct {
 	// gather copies, for each start, n elements of src at start+from to dst at to, for each span; rows of dst are patch long.
 	gather func(dst, src []float32, starts []int32, at []span, n, patch int)
 
-	winograd2, winograd4, winograd2of5 transforms
+	winograd2, winograd4, winograd4of2, winograd2of5 transforms
 
 	dropout func(dst, src []float32, bits []uint16, key, threshold uint64, scale float32)
 	keep    func(dst, src []float32, bits []uint16, scale float32)
@@ -96,6 +96,9 @@ var portable = inner{
 
 	winograd2: transforms{weights: portableFilterWeights2, input: portableWinogradInput2, output: portableWinogradOutput2},
 	winograd4: transforms{portableFilterWeights4, portableWinogradInput4, portableWinogradOutput4, portableWinogradSpread4, portableFoldWeights4},
+	winograd4of2: transforms{
+		portableFilterWeights4of2, portableWinogradInput4of2, portableWinogradOutput4of2, portableWinogradSpread4of2, portableFoldWeights4of2,
+	},
 	winograd2of5: transforms{
 		portableFilterWeights2of5, portableWinogradInput4, portableWinogradOutput2of5, portableWinogradSpread2of5, portableFoldWeights2of5,
 	},

@@ -51,11 +51,10 @@ func fastInner(t Tier) (inner, bool) {
 
 				gather: gatherAVX2,
 
-				winograd2: transforms{weights: filterWeights2AVX2, input: winogradInput2AVX2, output: winogradOutput2AVX2},
-				winograd4: transforms{filterWeights4AVX2, winogradInput4AVX2, winogradOutput4AVX2, winogradSpread4AVX2, foldWeights4AVX2},
-				winograd2of5: transforms{
-					filterWeights2of5AVX2, winogradInput4AVX2, winogradOutput2of5AVX2, winogradSpread2of5AVX2, foldWeights2of5AVX2,
-				},
+				winograd2:    assembled(8, &portable.winograd2, filterWeights2x2, winogradInput2x2, winogradOutput2x2, nil, nil),
+				winograd4:    assembled(8, &portable.winograd4, filterWeights4x2, winogradInput4x2, winogradOutput4x2, winogradSpread4x2, foldWeights4x2),
+				winograd4of2: assembled(8, &portable.winograd4of2, filterWeights4of2x2, winogradInput4of2x2, winogradOutput4of2x2, winogradSpread4of2x2, foldWeights4of2x2),
+				winograd2of5: assembled(8, &portable.winograd2of5, filterWeights2of5x2, winogradInput4x2, winogradOutput2of5x2, winogradSpread2of5x2, foldWeights2of5x2),
 
 				dropout: dropoutAVX2,
 				keep:    keepAVX2,
@@ -93,11 +92,10 @@ func fastInner(t Tier) (inner, bool) {
 
 			gather: gatherAVX512,
 
-			winograd2: transforms{weights: filterWeights2AVX512, input: winogradInput2AVX512, output: winogradOutput2AVX512},
-			winograd4: transforms{filterWeights4AVX512, winogradInput4AVX512, winogradOutput4AVX512, winogradSpread4AVX512, foldWeights4AVX512},
-			winograd2of5: transforms{
-				filterWeights2of5AVX512, winogradInput4AVX512, winogradOutput2of5AVX512, winogradSpread2of5AVX512, foldWeights2of5AVX512,
-			},
+			winograd2:    assembled(1, &portable.winograd2, filterWeights2x512, winogradInput2x512, winogradOutput2x512, nil, nil),
+			winograd4:    assembled(1, &portable.winograd4, filterWeights4x512, winogradInput4x512, winogradOutput4x512, winogradSpread4x512, foldWeights4x512),
+			winograd4of2: assembled(1, &portable.winograd4of2, filterWeights4of2x512, winogradInput4of2x512, winogradOutput4of2x512, winogradSpread4of2x512, foldWeights4of2x512),
+			winograd2of5: assembled(1, &portable.winograd2of5, filterWeights2of5x512, winogradInput4x512, winogradOutput2of5x512, winogradSpread2of5x512, foldWeights2of5x512),
 
 			dropout: dropoutAVX512,
 			keep:    keepAVX512,

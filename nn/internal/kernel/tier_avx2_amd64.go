@@ -172,54 +172,6 @@ func rectifyGradAVX2(dst, grad, out []float32, n int) {
 	rectifyGrad2(&dst[0], &grad[0], &out[0], len(grad)/n, n)
 }
 
-func filterWeights2AVX2(dst []float32, to int, src []float32, from, n int) {
-	if n%8 != 0 {
-		portableFilterWeights2(dst, to, src, from, n)
-		return
-	}
-	filterWeights2x2(&dst[0], to, &src[0], from, n)
-}
-
-func winogradInput2AVX2(dst, src, scratch []float32, plane, row, cell, step, n int) {
-	if n%8 != 0 {
-		portableWinogradInput2(dst, src, scratch, plane, row, cell, step, n)
-		return
-	}
-	winogradInput2x2(&dst[0], &src[0], &scratch[0], plane, row, cell, step, n)
-}
-
-func winogradOutput2AVX2(dst, src, bias, scratch []float32, step, n int) {
-	if n%8 != 0 {
-		portableWinogradOutput2(dst, src, bias, scratch, step, n)
-		return
-	}
-	winogradOutput2x2(&dst[0], &src[0], &bias[0], &scratch[0], step, n)
-}
-
-func filterWeights4AVX2(dst []float32, to int, src []float32, from, n int) {
-	if n%8 != 0 {
-		portableFilterWeights4(dst, to, src, from, n)
-		return
-	}
-	filterWeights4x2(&dst[0], to, &src[0], from, n)
-}
-
-func winogradInput4AVX2(dst, src, scratch []float32, plane, row, cell, step, n int) {
-	if n%8 != 0 {
-		portableWinogradInput4(dst, src, scratch, plane, row, cell, step, n)
-		return
-	}
-	winogradInput4x2(&dst[0], &src[0], &scratch[0], plane, row, cell, step, n)
-}
-
-func winogradOutput4AVX2(dst, src, bias, scratch []float32, step, n int) {
-	if n%8 != 0 {
-		portableWinogradOutput4(dst, src, bias, scratch, step, n)
-		return
-	}
-	winogradOutput4x2(&dst[0], &src[0], &bias[0], &scratch[0], step, n)
-}
-
 func respondAVX2(plane, w, diff []float32, at, colour []int32, corner, rows, stride, n int) {
 	respond2(&plane[corner], &w[0], &diff[0], &at[0], &colour[0], len(at), rows, stride, n)
 }

@@ -66,44 +66,23 @@ func combineAVX512(dst, x, dy, a, b, d []float32) {
 	combine512(&dst[0], &x[0], &dy[0], &a[0], &b[0], &d[0], len(x)/len(a), len(a))
 }
 
+// tiles512 and narrow512 are the tiles of 32 and of 16 columns, by their number of rows.
+var (
+	tiles512 = [...]func(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32){
+		1: tile512x1, tile512x2, tile512x3, tile512x4, tile512x5, tile512x6, tile512x7, tile512x8, tile512x9, tile512x10, tile512x11, tile512x12, tile512x13, tile512x14,
+	}
+	narrow512 = [...]func(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32){
+		1: narrow512x1, narrow512x2, narrow512x3, narrow512x4, narrow512x5, narrow512x6, narrow512x7, narrow512x8, narrow512x9, narrow512x10, narrow512x11, narrow512x12,
+		narrow512x13, narrow512x14,
+	}
+)
+
 func tileAVX512(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int) {
+	tiles := &tiles512
 	if n <= 16 {
-		narrowAVX512(m, n, k, a, ars, acs, b, ldb, c, ldc, from, ldf)
-		return
+		tiles = &narrow512
 	}
-	pa, pb, pc, pf := &a[0], &b[0], &c[0], &from[0]
-	ars, acs, ldb, ldc, ldf = 4*ars, 4*acs, 4*ldb, 4*ldc, 4*ldf
-	mask := uint32(1<<n - 1)
-	switch m {
-	case 1:
-		tile512x1(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf, mask)
-	case 2:
-		tile512x2(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf, mask)
-	case 3:
-		tile512x3(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf, mask)
-	case 4:
-		tile512x4(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf, mask)
-	case 5:
-		tile512x5(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf, mask)
-	case 6:
-		tile512x6(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf, mask)
-	case 7:
-		tile512x7(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf, mask)
-	case 8:
-		tile512x8(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf, mask)
-	case 9:
-		tile512x9(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf, mask)
-	case 10:
-		tile512x10(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf, mask)
-	case 11:
-		tile512x11(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf, mask)
-	case 12:
-		tile512x12(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf, mask)
-	case 13:
-		tile512x13(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf, mask)
-	case 14:
-		tile512x14(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf, mask)
-	}
+	tiles[m](k, &a[0], 4*ars, 4*acs, &b[0], 4*ldb, &c[0], 4*ldc, &from[0], 4*ldf, uint32(1<<n-1))
 }
 
 func dropoutAVX512(dst, src []float32, bits []uint16, key, threshold uint64, scale float32) {
@@ -137,30 +116,6 @@ func gatherAVX512(dst, src []float32, starts []int32, at []span, n, patch int) {
 
 func rectifyGradAVX512(dst, grad, out []float32, n int) {
 	rectifyGrad512(&dst[0], &grad[0], &out[0], len(grad)/n, n)
-}
-
-func filterWeights2AVX512(dst []float32, to int, src []float32, from, n int) {
-	filterWeights2x512(&dst[0], to, &src[0], from, n)
-}
-
-func winogradInput2AVX512(dst, src, scratch []float32, plane, row, cell, step, n int) {
-	winogradInput2x512(&dst[0], &src[0], &scratch[0], plane, row, cell, step, n)
-}
-
-func winogradOutput2AVX512(dst, src, bias, scratch []float32, step, n int) {
-	winogradOutput2x512(&dst[0], &src[0], &bias[0], &scratch[0], step, n)
-}
-
-func filterWeights4AVX512(dst []float32, to int, src []float32, from, n int) {
-	filterWeights4x512(&dst[0], to, &src[0], from, n)
-}
-
-func winogradInput4AVX512(dst, src, scratch []float32, plane, row, cell, step, n int) {
-	winogradInput4x512(&dst[0], &src[0], &scratch[0], plane, row, cell, step, n)
-}
-
-func winogradOutput4AVX512(dst, src, bias, scratch []float32, step, n int) {
-	winogradOutput4x512(&dst[0], &src[0], &bias[0], &scratch[0], step, n)
 }
 
 func respondAVX512(plane, w, diff []float32, at, colour []int32, corner, rows, stride, n int) {

@@ -15,6 +15,12 @@ package kernel
 //	g0, (g0+g1+g2)/3, -(g0-g1+g2)/3, -16(g0+g1/2+g2/4)/15, (g0-2g1+4g2)/15, g2
 //	m0+m1+m2+m3+m4, m1-m2+m3/2-2m4, m1+m2+m3/4+4m4, m1-m2+m3/8-8m4+m5
 //
+// F(4,2), for the points 0, 1, -1, 2 and infinity; with e = d3-d1:
+//
+//	d0-d2+e/2, e-d1-d2, e+3(d1-d2), e, d4-d2-2e
+//	g0, -(g0+g1)/2, (g1-g0)/6, (g0+2g1)/6, g1
+//	m0+m1+m2+m3, m1-m2+2m3, m1+m2+4m3, m1-m2+8m3+m4
+//
 // F(2,5) has the points and so the inputs of F(4,3); g(x) is the polynomial of the weights:
 //
 //	g0, g(1)/3, -g(-1)/3, -16g(1/2)/15, g(-2)/15, g4
@@ -56,23 +62,10 @@ func portableFilterWeights4(dst []float32, to int, src []float32, from, n int) {
 }
 
 func portableWinogradInput2(dst, src, scratch []float32, plane, row, cell, step, n int) {
-	d := scratch[:64]
-	for c := range n {
-		for i := range d {
-			d[i] = src[i/16*plane+i/4%4*row+i%4*cell+c]
-		}
-		for _, apart := range [3]int{1, 4, 16} {
-			for i := range d {
-				if i/apart%4 == 0 {
-					a, b, e, f := d[i], d[i+apart], d[i+2*apart], d[i+3*apart]
-					d[i], d[i+apart], d[i+2*apart], d[i+3*apart] = a-e, b+e, e-b, b-f
-				}
-			}
-		}
-		for i, v := range d {
-			dst[i*step+c] = v
-		}
-	}
+	portableToPoints(4, 4, func(d []float32, apart int) {
+		d0, d1, d2, d3 := d[0], d[apart], d[2*apart], d[3*apart]
+		d[0], d[apart], d[2*apart], d[3*apart] = d0-d2, d1+d2, d2-d1, d1-d3
+	}, dst, src, scratch, plane, row, cell, step, n)
 }
 
 func portableWinogradOutput2(dst, src, bias, scratch []float32, step, n int) {
@@ -96,25 +89,12 @@ func portableWinogradOutput2(dst, src, bias, scratch []float32, step, n int) {
 }
 
 func portableWinogradInput4(dst, src, scratch []float32, plane, row, cell, step, n int) {
-	d := scratch[:216]
-	for c := range n {
-		for i := range d {
-			d[i] = src[i/36*plane+i/6%6*row+i%6*cell+c]
-		}
-		for _, apart := range [3]int{1, 6, 36} {
-			for i := range d {
-				if i/apart%6 == 0 {
-					d0, d1, d2, d3, d4, d5 := d[i], d[i+apart], d[i+2*apart], d[i+3*apart], d[i+4*apart], d[i+5*apart]
-					a, b := d4-d2, d3-d1
-					d[i], d[i+apart], d[i+2*apart] = d0-d2+a+1.5*b, a+b+1.5*(d2+d3), a-b+1.5*(d3-d2)
-					d[i+3*apart], d[i+4*apart], d[i+5*apart] = a+2*b, a-.5*b, d5-d3-b+1.5*a
-				}
-			}
-		}
-		for i, v := range d {
-			dst[i*step+c] = v
-		}
-	}
+	portableToPoints(6, 6, func(d []float32, apart int) {
+		d0, d1, d2, d3, d4, d5 := d[0], d[apart], d[2*apart], d[3*apart], d[4*apart], d[5*apart]
+		a, b := d4-d2, d3-d1
+		d[0], d[apart], d[2*apart] = d0-d2+a+1.5*b, a+b+1.5*(d2+d3), a-b+1.5*(d3-d2)
+		d[3*apart], d[4*apart], d[5*apart] = a+2*b, a-.5*b, d5-d3-b+1.5*a
+	}, dst, src, scratch, plane, row, cell, step, n)
 }
 
 func portableWinogradOutput4(dst, src, bias, scratch []float32, step, n int) {
@@ -136,6 +116,56 @@ func portableWinogradOutput4(dst, src, bias, scratch []float32, step, n int) {
 		for p := range 64 {
 			dst[p*n+c] = m[p/16*36+p/4%4*6+p%4] + bias[c]
 		}
+	}
+}
+
+func portableFilterWeights4of2(dst []float32, to int, src []float32, from, n int) {
+	for i := range n {
+		a, b := src[i], src[from+i]
+		dst[i], dst[to+i], dst[2*to+i], dst[3*to+i], dst[4*to+i] = a, (a+b)*-.5, (b-a)*(1./6), (a+2*b)*(1./6), b
+	}
+}
+
+func portableWinogradInput4of2(dst, src, scratch []float32, plane, row, cell, step, n int) {
+	portableToPoints(5, 5, func(d []float32, apart int) {
+		d0, d1, d2, d3, d4 := d[0], d[apart], d[2*apart], d[3*apart], d[4*apart]
+		e := d3 - d1
+		d[0], d[apart], d[2*apart], d[3*apart], d[4*apart] = d0-d2+.5*e, e-(d1+d2), e+3*(d1-d2), e, d4-d2-2*e
+	}, dst, src, scratch, plane, row, cell, step, n)
+}
+
+func portableWinogradOutput4of2(dst, src, bias, scratch []float32, step, n int) {
+	m := scratch[:125]
+	for c := range n {
+		for i := range m {
+			m[i] = src[i*step+c]
+		}
+		for _, apart := range [3]int{1, 5, 25} {
+			for i := range m {
+				if i/apart%5 == 0 {
+					m0, m1, m2, m3, m4 := m[i], m[i+apart], m[i+2*apart], m[i+3*apart], m[i+4*apart]
+					sum, difference := m1+m2, m1-m2
+					m[i], m[i+apart], m[i+2*apart], m[i+3*apart] = m0+sum+m3, difference+2*m3, sum+4*m3, difference+m4+8*m3
+				}
+			}
+		}
+		for p := range 64 {
+			dst[p*n+c] = m[p/16*25+p/4%4*5+p%4] + bias[c]
+		}
+	}
+}
+
+func portableWinogradSpread4of2(dst, src, scratch []float32, plane, row, cell, step, n int) {
+	portableToPoints(4, 5, func(y []float32, apart int) {
+		y0, y1, y2, y3 := y[0], y[apart], y[2*apart], y[3*apart]
+		y[apart], y[2*apart], y[3*apart], y[4*apart] = y0+y2+(y1+y3), y0+y2-(y1+y3), ((y3*2+y2)*2+y1)*2+y0, y3
+	}, dst, src, scratch, plane, row, cell, step, n)
+}
+
+func portableFoldWeights4of2(dst []float32, to int, src []float32, from, n int) {
+	for i := range n {
+		u0, u1, u2, u3, u4 := src[i], src[from+i]*-.5, src[2*from+i], src[3*from+i], src[4*from+i]
+		dst[i], dst[to+i] = u0+u1+(u3-u2)*(1./6), u4+u1+(u2+2*u3)*(1./6)
 	}
 }
 
@@ -171,7 +201,7 @@ func portableWinogradOutput2of5(dst, src, bias, scratch []float32, step, n int) 
 }
 
 func portableWinogradSpread4(dst, src, scratch []float32, plane, row, cell, step, n int) {
-	portableSpread(4, func(y []float32, apart int) {
+	portableToPoints(4, 6, func(y []float32, apart int) {
 		y0, y1, y2, y3 := y[0], y[apart], y[2*apart], y[3*apart]
 		y[apart], y[2*apart], y[3*apart] = y0+y2+(y1+y3), y0+y2-(y1+y3), ((y3*.5+y2)*.5+y1)*.5+y0
 		y[4*apart], y[5*apart] = y0-2*(y1-2*(y2-2*y3)), y3
@@ -179,31 +209,31 @@ func portableWinogradSpread4(dst, src, scratch []float32, plane, row, cell, step
 }
 
 func portableWinogradSpread2of5(dst, src, scratch []float32, plane, row, cell, step, n int) {
-	portableSpread(2, func(y []float32, apart int) {
+	portableToPoints(2, 6, func(y []float32, apart int) {
 		y0, y1 := y[0], y[apart]
 		y[apart], y[2*apart], y[3*apart], y[4*apart], y[5*apart] = y0+y1, y0-y1, y0+.5*y1, y0-2*y1, y1
 	}, dst, src, scratch, plane, row, cell, step, n)
 }
 
-// portableSpread spreads the cells of a cube of m a side to one of six; line does it along one axis, in place, where they are apart.
-func portableSpread(m int, line func(y []float32, apart int), dst, src, scratch []float32, plane, row, cell, step, n int) {
-	d := scratch[:216]
+// portableToPoints transforms the cells of a cube of m a side to points, side a side; line does it along one axis, in place, where they are apart.
+func portableToPoints(m, side int, line func(d []float32, apart int), dst, src, scratch []float32, plane, row, cell, step, n int) {
+	d := scratch[:side*side*side]
 	for c := range n {
 		for i := range d {
-			if z, y, x := i/36, i/6%6, i%6; z < m && y < m && x < m {
+			if z, y, x := i/(side*side), i/side%side, i%side; z < m && y < m && x < m {
 				d[i] = src[z*plane+y*row+x*cell+c]
 			}
 		}
-		for i := 0; i < 36*m; i += 6 {
-			if i/6%6 < m {
-				line(d[i:], 1)
+		for z := range m {
+			for y := range m {
+				line(d[(z*side+y)*side:], 1)
+			}
+			for x := range side {
+				line(d[z*side*side+x:], side)
 			}
 		}
-		for i := range 6 * m {
-			line(d[i/6*36+i%6:], 6)
-		}
-		for i := range 36 {
-			line(d[i:], 36)
+		for i := range side * side {
+			line(d[i:], side*side)
 		}
 		for i, v := range d {
 			dst[i*step+c] = v

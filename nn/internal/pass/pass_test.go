@@ -15,7 +15,10 @@ import (
 	"github.com/voxelstream/voxelstream/nn/zoo"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	pass.SetStridedTiles(1)
+	goleak.VerifyTestMain(m)
+}
 
 func must[T any](v T, err error) T {
 	if err != nil {
@@ -42,6 +45,7 @@ func models() []*nn.Model {
 		c.Padding = padding
 		return c
 	}
+	halved := func(c *layers.Conv3D) { c.Padding, c.Strides = "same", [3]int{2, 2, 2} }
 	strided := func(c *layers.Conv3D) { c.Strides = [3]int{2, 1, 2} }
 	overlap := layers.NewMaxPooling3D(3)
 	overlap.Strides = [3]int{2, 2, 2}
@@ -70,6 +74,9 @@ func models() []*nn.Model {
 			&layers.Reshape{Target: []int{1, 2, 1, 3}}, layers.NewActivation("elu"), layers.NewFlatten())),
 		must(nn.Sequential("minimal filtering", nn.Shape{8, 9, 7, 3}, conv(16, 3, "tanh", same), conv(17, 3, "relu", same), layers.NewFlatten())),
 		must(nn.Sequential("minimal filtering of 5", nn.Shape{7, 6, 8, 3}, conv(17, 1, "tanh", nil), conv(18, 5, "relu", same), layers.NewFlatten())),
+		must(nn.Sequential("minimal filtering of 3 with a stride", nn.Shape{8, 15, 14, 3}, conv(16, 2, "tanh", same), conv(17, 3, "relu", halved), layers.NewFlatten())),
+		must(nn.Sequential("minimal filtering of 5 with a stride", nn.Shape{16, 7, 14, 3}, conv(17, 1, "tanh", nil), conv(16, 5, "relu", halved), layers.NewFlatten())),
+		must(nn.Sequential("minimal filtering of 2", nn.Shape{8, 5, 7, 3}, conv(16, 1, "tanh", nil), conv(17, 2, "", same), layers.NewFlatten())),
 		must(nn.Sequential("transposed", nn.Shape{4, 3, 5, 3}, conv(5, 2, "relu", same), transposed(6, 3, 2, "same"), transposed(7, 2, 3, "valid"),
 			transposed(4, 3, 1, "same"), layers.NewFlatten())),
 		must(nn.Sequential("grouped", nn.Shape{5, 6, 7, 3}, conv(4, 1, "", nil), conv(6, 3, "relu", grouped(2)), conv(12, 2, "tanh", func(c *layers.Conv3D) { strided(c); c.Groups = 3 }),

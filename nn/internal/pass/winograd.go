@@ -17,11 +17,14 @@ const (
 // test of the kernel holds it to three times the direct sum's.
 func useWinograd(p *ir.Program) {
 	for _, n := range p.Nodes {
-		if conv, ok := minimal(n); ok && conv.Kernel[0] == 3 {
+		if conv, ok := minimal(n); ok && small(conv.Geometry) {
 			conv.Winograd = 2
 		}
 	}
 }
+
+// small tells whether tiles of 2x2x2 outputs take a third of the products of the direct sum.
+func small(g kernel.Geometry) bool { return g.Kernel[0] == 3 && g.Stride[0] == 1 }
 
 // minimal returns the convolution of a node, or that of its groups, and whether minimal filtering pays there.
 func minimal(n *ir.Node) (*fast.Conv, bool) {
@@ -35,37 +38,45 @@ func minimal(n *ir.Node) (*fast.Conv, bool) {
 // minimalTiles is the number of tiles for which it pays to read the weights of F(4,3) and F(2,5): 216 for each pair of channels.
 const minimalTiles = 14
 
+// stridedTiles is that number with a stride, where there are the weights of eight phases. Tests set it.
+var stridedTiles = 224
+
 // useWinograd4 computes those convolutions in tiles of 4x4x4 outputs where that takes fewer products than tiles of 2x2x2: an eighth of the direct sum's
-// at best. Convolutions of kernel 5x5x5 are computed in tiles of 2x2x2 outputs by F(2,5): a fifth of the products at best. In training the gradients of
-// the weights and of the input take the same way. The error is larger, 2e-6 to 4e-6 of the output's root mean square with 16 to 64 channels; the test of
-// the kernel holds it to 5e-6.
+// at best. Convolutions of kernel 2x2x2 are computed in such tiles by F(4,2), those of kernel 5x5x5 in tiles of 2x2x2 outputs by F(2,5): a quarter and a fifth of the
+// products at best; with stride 2 those of kernels 3 to 6 a side: from a half to a sixth. In training the gradients of the weights and of the input take the same way.
+// The error is larger, 2e-6 to 4e-6 of the output's root mean square with 16 to 64 channels; the test of the kernel holds it to 5e-6.
 func useWinograd4(p *ir.Program) {
 	for _, n := range p.Nodes {
 		conv, ok := minimal(n)
 		if !ok {
 			continue
 		}
-		m := 4
-		if conv.Kernel[0] == 5 {
-			m = 2
+		if pays(p.Batch, conv.Geometry, conv.Pool, 1) {
+			conv.Winograd = kernel.WinogradOutputs(conv.Geometry)
 		}
-		if pays(p.Batch, conv.Geometry, conv.Pool, m) {
-			conv.Winograd = m
-			conv.WinogradWeights = m
+		if pays(p.Batch, conv.Geometry, conv.Pool, fewerForWeights) {
+			conv.WinogradWeights = kernel.WinogradOutputs(conv.Geometry)
 		}
-		if phases, _, ok := conv.Phases(); ok && pays(p.Batch, phases[0].Geometry, phases[0].Unit(), m) {
-			conv.WinogradInput = m
+		if phases, gaps, ok := conv.Phases(); ok && len(phases) == 1 && !gaps && pays(p.Batch, phases[0].Geometry, phases[0].Unit(), 1) {
+			conv.WinogradInput = kernel.WinogradOutputs(phases[0].Geometry)
 		}
 	}
 }
 
-// pays tells whether tiles of m outputs are as many as that, and take fewer products than the direct sum or tiles of 2x2x2 outputs.
-func pays(batch int, g kernel.Geometry, pool kernel.Window, m int) bool {
-	tiles, products := kernel.WinogradTiles(g, pool, m)
-	rest := ir.Size(g.Out[:]) * g.Taps()
-	if g.Kernel[0] == 3 {
-		small, few := kernel.WinogradTiles(g, pool, 2)
-		rest = min(rest, small*few)
+// fewerForWeights is how many times fewer products make up for what the gradient of the weights spends on keeping points and sums in memory.
+const fewerForWeights = 3
+
+// pays tells whether the largest tiles are as many as that, and take some times fewer products than the direct sum, and fewer than tiles of 2x2x2 outputs.
+func pays(batch int, g kernel.Geometry, pool kernel.Window, fewer int) bool {
+	tiles, products := kernel.WinogradTiles(g, pool, kernel.WinogradOutputs(g))
+	if small(g) {
+		if few, each := kernel.WinogradTiles(g, pool, 2); few*each <= tiles*products {
+			return false
+		}
 	}
-	return batch*tiles >= minimalTiles && tiles*products < rest
+	least := minimalTiles
+	if g.Stride[0] > 1 {
+		least = stridedTiles
+	}
+	return batch*tiles >= least && fewer*tiles*products < ir.Size(g.Out[:])*g.Taps()
 }

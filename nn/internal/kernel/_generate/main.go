@@ -32,7 +32,6 @@ func main() {
 		dropout2()
 		lanes2.batchNorm()
 		lanes2.winograd()
-		lanes2.minimal()
 		lanes2.rectifyGrad()
 	case "avx512":
 		tiles512()
@@ -54,7 +53,6 @@ func main() {
 		list512()
 		lanes512.batchNorm()
 		lanes512.winograd()
-		lanes512.minimal()
 		lanes512.rectifyGrad()
 	default:
 		log.Fatalf("-tier is %q, want avx2 or avx512", *tier)

@@ -9,23 +9,39 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// winograd generates the transforms of Winograd's minimal filtering in three dimensions; see kernel.Winograd.
-func (l lanes) winograd() {
-	for _, f := range []filtering{
-		{name: "2", side: 4, outputs: 2, weights: weights2, input: input2, output: output2},
-		{name: "4", side: 6, outputs: 4, weights: weights4, input: input4, output: output4},
-	} {
-		l.winogradRows("filterWeights"+f.name, f.weights, f.side)
-		l.winogradInput(f)
-		l.winogradOutput(f)
-	}
+// filterings are those of Winograd's minimal filtering in three dimensions that kernel.Winograd has. The inputs of F(2,5) are transformed as those of F(4,3).
+var filterings = []filtering{
+	{name: "2", taps: 3, outputs: 2, weights: weights2, input: input2, output: output2},
+	{name: "4", taps: 3, outputs: 4, weights: weights4, input: input4, output: output4, spread: spread4, fold: fold4},
+	{name: "4of2", taps: 2, outputs: 4, weights: weights4of2, input: input4of2, output: output4of2, spread: spread4of2, fold: fold4of2},
+	{name: "2of5", taps: 5, outputs: 2, weights: weights2of5, output: output2of5, spread: spread2of5, fold: fold2of5},
 }
 
-// filtering is F(outputs,taps) with side = outputs+taps-1 points along each axis.
+// filtering is F(outputs,taps), with the transforms that there are.
 type filtering struct {
-	name                           string
-	side, outputs                  int
-	weights, input, output, spread transform
+	name                                 string
+	taps, outputs                        int
+	weights, input, output, spread, fold transform
+}
+
+// side is the number of points along each axis.
+func (f filtering) side() int { return f.outputs + f.taps - 1 }
+
+func (f filtering) points() int { return f.side() * f.side() * f.side() }
+
+// winograd generates the transforms.
+func (l lanes) winograd() {
+	for _, f := range filterings {
+		l.winogradRows("filterWeights"+f.name, f.weights, f.side())
+		if f.input.emit != nil {
+			l.toPoints("winogradInput"+f.name, f.input, f.side(), f.side())
+		}
+		l.winogradOutput(f)
+		if f.spread.emit != nil {
+			l.toPoints("winogradSpread"+f.name, f.spread, f.outputs, f.side())
+			l.winogradRows("foldWeights"+f.name, f.fold, f.taps)
+		}
+	}
 }
 
 // transform emits its arithmetic on operands in registers, which it may change, with constants and some free registers; it returns the registers that hold
@@ -35,8 +51,6 @@ type transform struct {
 	constants []float32
 	emit      func(operands, constants, free []VecPhysical) []VecPhysical
 }
-
-func (f filtering) points() int { return f.side * f.side * f.side }
 
 func (l lanes) vector(i int) VecPhysical {
 	if l.masks {
@@ -170,11 +184,13 @@ func (l lanes) winogradRows(name string, t transform, results int) {
 	})
 }
 
-func (l lanes) winogradInput(f filtering) {
-	name, side, b := fmt.Sprintf("winogradInput%sx%s", f.name, l.suffix), f.side, l.bytes
+// toPoints generates the transform of cubes of cells, a side, to cubes of points.
+func (l lanes) toPoints(name string, t transform, cells, points int) {
+	name += "x" + l.suffix
 	TEXT(name, NOSPLIT, "func(dst, src, scratch *float32, plane, row, cell, step, n int)")
 	Pragma("noescape")
-	Doc(fmt.Sprintf("%s sets dst, %d points step apart, to the transform of the cells of src, whose planes, rows and cells are that far apart.", name, f.points()))
+	Doc(fmt.Sprintf("%s sets dst, %d points step apart, to the transform of the %d cells of src, whose planes, rows and cells are that far apart.",
+		name, points*points*points, cells*cells*cells))
 	dst, src, scratch := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("scratch"), GP64())
 	plane, row := Load(Param("plane"), GP64()), Load(Param("row"), GP64())
 	cell, step := Load(Param("cell"), GP64()), Load(Param("step"), GP64())
@@ -183,46 +199,40 @@ func (l lanes) winogradInput(f filtering) {
 		SHLQ(U8(2), r)
 	}
 	slab := GP64() // between points that are neighbours along the depth
-	IMUL3Q(U32(uint32(side*side)), step, slab)
-	constants := l.constants(f.input.constants)
+	IMUL3Q(U32(uint32(points*points)), step, slab)
+	constants := l.constants(t.constants)
 	l.channels(n, []Register{dst, src}, func() {
 		// Along the width, from src to scratch.
 		top, line, in, out := GP64(), GP64(), GP64(), GP64()
 		MOVQ(src, top)
 		MOVQ(scratch, out)
-		times("planes", side, func() {
+		times("planes", cells, func() {
 			MOVQ(top, line)
-			times("rows", side, func() {
+			times("rows", cells, func() {
 				MOVQ(line, in)
-				l.apply(f.input, constants, along(in, cell, l.load), fixed(out, b, storeWhole))
+				l.apply(t, constants, along(in, cell, l.load), fixed(out, l.bytes, storeWhole))
 				ADDQ(row, line)
-				ADDQ(U32(uint32(side*b)), out)
+				ADDQ(U32(uint32(points*l.bytes)), out)
 			})
 			ADDQ(plane, top)
+			if cells < points {
+				ADDQ(U32(uint32(points*(points-cells)*l.bytes)), out)
+			}
 		})
-		// Along the height, in place.
-		MOVQ(scratch, in)
-		times("planes2", side, func() {
-			times("columns2", side, func() {
-				l.apply(f.input, constants, fixed(in, side*b, loadWhole), fixed(in, side*b, storeWhole))
-				ADDQ(U32(uint32(b)), in)
+		l.rest(t, constants, scratch, in, cells, points, func(column func(store func(i int, v VecPhysical))) {
+			MOVQ(dst, line)
+			times("columns3", points*points, func() {
+				MOVQ(line, out)
+				column(along(out, slab, l.store))
+				ADDQ(step, line)
 			})
-			ADDQ(U32(uint32(side*(side-1)*b)), in)
-		})
-		// Along the depth, to dst.
-		MOVQ(scratch, in)
-		MOVQ(dst, line)
-		times("columns3", side*side, func() {
-			MOVQ(line, out)
-			l.apply(f.input, constants, fixed(in, side*side*b, loadWhole), along(out, slab, l.store))
-			ADDQ(U32(uint32(b)), in)
-			ADDQ(step, line)
 		})
 	})
 }
 
+// winogradOutput generates the transform of cubes of points to cubes of outputs.
 func (l lanes) winogradOutput(f filtering) {
-	name, side, m, b := fmt.Sprintf("winogradOutput%sx%s", f.name, l.suffix), f.side, f.outputs, l.bytes
+	name, t, side, m := fmt.Sprintf("winogradOutput%sx%s", f.name, l.suffix), f.output, f.side(), f.outputs
 	TEXT(name, NOSPLIT, "func(dst, src, bias, scratch *float32, step, n int)")
 	Pragma("noescape")
 	Doc(fmt.Sprintf("%s sets the rows of dst [%d,%d,%d,n] to the transform back of %d points of src, step apart, plus bias.", name, m, m, m, f.points()))
@@ -234,131 +244,48 @@ func (l lanes) winogradOutput(f filtering) {
 	MOVQ(n, width)
 	SHLQ(U8(2), width)
 	IMUL3Q(U32(uint32(m*m)), width, slab)
-	constants := l.constants(f.output.constants)
+	constants := l.constants(t.constants)
 	l.channels(n, []Register{dst, src, bias}, func() {
-		line, in, out := GP64(), GP64(), GP64()
 		// Along the width, from src to scratch.
+		line, in, out := GP64(), GP64(), GP64()
 		MOVQ(src, in)
 		MOVQ(scratch, out)
 		times("rows", side*side, func() {
-			l.apply(f.output, constants, along(in, step, l.load), fixed(out, b, storeWhole))
+			l.apply(t, constants, along(in, step, l.load), fixed(out, l.bytes, storeWhole))
 			ADDQ(step, in)
-			ADDQ(U32(uint32(m*b)), out)
+			ADDQ(U32(uint32(m*l.bytes)), out)
 		})
-		// Along the height, in place.
-		MOVQ(scratch, in)
-		times("planes2", side, func() {
-			times("columns2", m, func() {
-				l.apply(f.output, constants, fixed(in, m*b, loadWhole), fixed(in, m*b, storeWhole))
-				ADDQ(U32(uint32(b)), in)
-			})
-			ADDQ(U32(uint32(m*(side-1)*b)), in)
-		})
-		// Along the depth, to dst.
-		MOVQ(scratch, in)
-		MOVQ(dst, line)
 		addend := l.vector(9) // neither an operand, nor used by a transform, nor a constant
-		l.load(Mem{Base: bias}, addend)
-		store := func(m Mem, v VecPhysical) {
-			VADDPS(addend, v, v)
-			l.store(m, v)
-		}
-		times("columns3", m*m, func() {
-			MOVQ(line, out)
-			l.apply(f.output, constants, fixed(in, side*m*b, loadWhole), along(out, slab, store))
-			ADDQ(U32(uint32(b)), in)
-			ADDQ(width, line)
+		l.rest(t, constants, scratch, in, side, m, func(column func(store func(i int, v VecPhysical))) {
+			MOVQ(dst, line)
+			l.load(Mem{Base: bias}, addend)
+			times("columns3", m*m, func() {
+				MOVQ(line, out)
+				column(along(out, slab, func(m Mem, v VecPhysical) {
+					VADDPS(addend, v, v)
+					l.store(m, v)
+				}))
+				ADDQ(width, line)
+			})
 		})
 	})
 }
 
-// The transforms of F(2,3) and F(4,3); package kernel states them as formulas beside the portable loops.
-var (
-	weights2 = transform{operands: 3, constants: []float32{.5}, emit: func(g, c, f []VecPhysical) []VecPhysical {
-		VADDPS(g[2], g[0], f[0])
-		VADDPS(g[1], f[0], f[1])
-		VSUBPS(g[1], f[0], f[2])
-		VMULPS(c[0], f[1], f[1])
-		VMULPS(c[0], f[2], f[2])
-		return []VecPhysical{g[0], f[1], f[2], g[2]}
-	}}
-	input2 = transform{operands: 4, emit: func(d, _, f []VecPhysical) []VecPhysical {
-		VSUBPS(d[2], d[0], d[0])
-		VADDPS(d[2], d[1], f[0])
-		VSUBPS(d[1], d[2], f[1])
-		VSUBPS(d[3], d[1], d[3])
-		return []VecPhysical{d[0], f[0], f[1], d[3]}
-	}}
-	output2 = transform{operands: 4, emit: func(m, _, f []VecPhysical) []VecPhysical {
-		VADDPS(m[2], m[1], f[0])
-		VSUBPS(m[2], m[1], f[1])
-		VADDPS(f[0], m[0], m[0])
-		VSUBPS(m[3], f[1], f[1])
-		return []VecPhysical{m[0], f[1]}
-	}}
-	weights4 = transform{
-		operands: 3, constants: []float32{1. / 3, -1. / 3, .5, .25, -16. / 15, 2, 4, 1. / 15},
-		emit: func(g, c, f []VecPhysical) []VecPhysical {
-			VADDPS(g[2], g[0], f[0])
-			VADDPS(g[1], f[0], f[1])
-			VMULPS(c[0], f[1], f[1])
-			VSUBPS(g[1], f[0], f[2])
-			VMULPS(c[1], f[2], f[2])
-			VMOVAPS(g[0], f[3])
-			VFMADD231PS(c[2], g[1], f[3])
-			VFMADD231PS(c[3], g[2], f[3])
-			VMULPS(c[4], f[3], f[3])
-			VMOVAPS(g[0], f[4])
-			VFNMADD231PS(c[5], g[1], f[4])
-			VFMADD231PS(c[6], g[2], f[4])
-			VMULPS(c[7], f[4], f[4])
-			return []VecPhysical{g[0], f[1], f[2], f[3], f[4], g[2]}
-		},
-	}
-	input4 = transform{
-		operands: 6, constants: []float32{1.5, 2, .5},
-		emit: func(d, c, f []VecPhysical) []VecPhysical {
-			a, b := f[0], f[1]
-			VSUBPS(d[2], d[4], a)
-			VSUBPS(d[1], d[3], b)
-			VSUBPS(d[2], d[0], d[0])
-			VADDPS(a, d[0], d[0])
-			VFMADD231PS(c[0], b, d[0])
-			VSUBPS(d[3], d[5], d[5])
-			VSUBPS(b, d[5], d[5])
-			VFMADD231PS(c[0], a, d[5])
-			VADDPS(d[3], d[2], f[2])
-			VSUBPS(d[2], d[3], f[3])
-			VADDPS(b, a, d[1])
-			VFMADD231PS(c[0], f[2], d[1])
-			VSUBPS(b, a, d[2])
-			VFMADD231PS(c[0], f[3], d[2])
-			VMOVAPS(a, d[3])
-			VFMADD231PS(c[1], b, d[3])
-			VMOVAPS(a, d[4])
-			VFNMADD231PS(c[2], b, d[4])
-			return d
-		},
-	}
-	output4 = transform{
-		operands: 6, constants: []float32{.5, 2, .25, 4, .125, 8},
-		emit: func(m, c, f []VecPhysical) []VecPhysical {
-			sum, difference := f[0], f[1]
-			VADDPS(m[2], m[1], sum)
-			VSUBPS(m[2], m[1], difference)
-			VADDPS(sum, m[0], m[0])
-			VADDPS(m[3], m[0], m[0])
-			VADDPS(m[4], m[0], m[0])
-			VMOVAPS(difference, m[1])
-			VFMADD231PS(c[0], m[3], m[1])
-			VFNMADD231PS(c[1], m[4], m[1])
-			VMOVAPS(sum, m[2])
-			VFMADD231PS(c[2], m[3], m[2])
-			VFMADD231PS(c[3], m[4], m[2])
-			VADDPS(difference, m[5], m[5])
-			VFMADD231PS(c[4], m[3], m[5])
-			VFNMADD231PS(c[5], m[4], m[5])
-			return []VecPhysical{m[0], m[1], m[2], m[5]}
-		},
-	}
-)
+// rest emits the transform along the height, in place in scratch, and along the depth, where columns says how often and where to a column is stored. After the
+// transform of from to to numbers along the width scratch is [from,max(from,to),to], of whose planes the first from rows are filled.
+func (l lanes) rest(t transform, constants []VecPhysical, scratch, in Register, from, to int, columns func(column func(store func(i int, v VecPhysical)))) {
+	b, plane := l.bytes, max(from, to)*to*l.bytes
+	MOVQ(scratch, in)
+	times("planes2", from, func() {
+		times("columns2", to, func() {
+			l.apply(t, constants, fixed(in, to*b, loadWhole), fixed(in, to*b, storeWhole))
+			ADDQ(U32(uint32(b)), in)
+		})
+		ADDQ(U32(uint32(plane-to*b)), in)
+	})
+	MOVQ(scratch, in)
+	columns(func(store func(i int, v VecPhysical)) {
+		l.apply(t, constants, fixed(in, plane, loadWhole), store)
+		ADDQ(U32(uint32(b)), in)
+	})
+}
