@@ -9,6 +9,7 @@ import (
 	"image/color"
 	"image/png"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -303,4 +304,35 @@ func TestVersion(t *testing.T) {
 			t.Errorf("doctor: %+v", c)
 		}
 	}
+}
+
+// TestQuantize writes a model of low precision, which every command takes for one of its own, or refuses to where it loses too much.
+func TestQuantize(t *testing.T) {
+	t.Parallel()
+	needHDF5(t)
+	w := newWorld(t)
+	w.json("generate", "--count", "40", "--augment", "--out", "d.h5", "--seed", "4")
+	w.json("train", "d.h5", "--epochs", "6", "--batch-size", "8", "--validation-split", "0", "--out", "m.keras")
+	e := w.json("evaluate", "d.h5", "--model", "m.keras")
+	for _, kind := range []string{"int8", "bfloat16"} {
+		q := wantKeys(t, w.json("model", "quantize", "m.keras", "d.h5", "--precision", kind, "--max-drop", "5", "--out", kind+".keras"), "agreement", "largest_difference", "drop_points")
+		if q["kind"] != kind || q["calibration_rows"] != 16.0 || q["rows"] != 64.0 || q["model"] != kind+".keras" {
+			t.Errorf("quantize: %v", q)
+		}
+		low := w.json("evaluate", "d.h5", "--model", kind+".keras")
+		if low["loss"] == e["loss"] || low["digest"] == e["digest"] || low["accuracy"].(float64) < e["accuracy"].(float64)-.05 {
+			t.Errorf("evaluate in %s: loss %v and accuracy %v of version %v, want other ones than %v, %v, %v, but near", kind, low["loss"], low["accuracy"], low["digest"], e["loss"], e["accuracy"], e["digest"])
+		}
+		if v := w.json("model", "verify", kind+".keras"); v["max_difference_threads"] != 0.0 {
+			t.Errorf("model verify: %v", v)
+		}
+	}
+	// A limit that no model keeps.
+	p := w.do(1, "model", "quantize", "m.keras", "d.h5", "--max-drop=-101", "--out", "refused.keras")
+	p.says(t, "nothing was written")
+	if _, err := os.Stat(w.path("refused.keras")); err == nil {
+		t.Error("the refused model was written")
+	}
+	w.json("model", "quantize", "m.keras", "d.h5", "--max-drop=-101", "--force", "--out", "forced.keras")
+	w.do(2, "model", "quantize", "m.keras", "d.h5", "--precision", "int4").says(t, "int4", "int8")
 }

@@ -14,11 +14,20 @@ type Model struct {
 	// Classes are the names of the outputs of a classifier, Colormap the palette of the volumes that it was trained on; both may be empty.
 	Classes  []string
 	Colormap string
+	// Precision is that of inference; training is always in float32.
+	Precision Precision
 
 	nodes           []*Node // in Keras's order, which is topological; inputs included
 	inputs, outputs []*Node
 	sequential      bool
 	constrained     []*Param
+}
+
+// In returns m of another precision, which shares everything else with m.
+func (m *Model) In(p Precision) *Model {
+	other := *m
+	other.Precision = p
+	return &other
 }
 
 // Node is the use of a layer in a model; the node of an input has no layer.

@@ -48,6 +48,7 @@ type Plan struct {
 	step        uint64
 	bound       int // samples of the last Forward
 	train       bool
+	watch       func(layer string, x []float32)
 }
 
 // Compile lowers the model for batches of up to batch samples, runs the passes and plans the memory.
@@ -105,7 +106,7 @@ func channelsFirst(shape Shape, palette *Palette) bool {
 // Lower returns the reference operations of all layers as a program that has no memory yet: what passes start from, and what package nntest
 // checks.
 func (m *Model) Lower(batch int, o Options) *ir.Program {
-	p := &ir.Program{Batch: batch, Training: o.Training, Palette: o.Palette}
+	p := &ir.Program{Batch: batch, Training: o.Training, Palette: o.Palette, Precision: m.Precision}
 	values := map[*Node]*ir.Value{}
 	for _, in := range m.inputs {
 		v := &ir.Value{Shape: in.Shape, NoGrad: true}
@@ -195,10 +196,18 @@ func (p *Plan) Forward(n int, train bool, step uint64) error {
 	p.bound, p.train, p.step = n, train, step
 	p.program.Bind(n, train, p.seed, step, p.grad)
 	for _, node := range p.program.Nodes {
+		if p.watch != nil {
+			if layer, ok := pass.Low(node); ok {
+				p.watch(layer, node.Env.X[0])
+			}
+		}
 		node.Op.Forward(&node.Env)
 	}
 	return nil
 }
+
+// Watch makes Forward call f with the input of each layer that can be computed in low precision, before it is.
+func (p *Plan) Watch(f func(layer string, x []float32)) { p.watch = f }
 
 // NonFinite names the first layer whose output, in the last Forward of a training plan, holds a NaN or an infinity; empty where none does.
 func (p *Plan) NonFinite() string {

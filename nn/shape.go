@@ -42,3 +42,12 @@ type Constraint = ir.Constraint
 // Palette makes a plan take one byte per voxel in place of floats: Colours holds 256 rows of Channels floats each, and Background is the index
 // of empty space.
 type Palette = ir.Palette
+
+// Precision is the kind of numbers that the large layers of a model multiply in inference; see train.Calibrate.
+type Precision = ir.Precision
+
+// The kinds of Precision.
+const (
+	Int8     = ir.Int8
+	BFloat16 = ir.BFloat16
+)

@@ -44,7 +44,28 @@ func (c *cli) model() *cobra.Command {
 	verify := command("verify [MODEL]", "Check a model's numbers, and that the fast network computes what the plain one does", cobra.MaximumNArgs(1))
 	verify.RunE = c.do(func(ctx context.Context, a *app.App, args []string) error { return a.ModelVerify(ctx, first(args)) })
 
-	cmd.AddCommand(summary, convert, predict, bench, verify)
+	cmd.AddCommand(summary, convert, predict, bench, verify, c.quantize())
+	return cmd
+}
+
+func (c *cli) quantize() *cobra.Command {
+	cmd := command("quantize MODEL DATA... --out FILE", "Make a model infer in int8 or bfloat16", cobra.MinimumNArgs(2), voxelFlags, ingestFlags)
+	cmd.Long = cmd.Short + `.
+
+The first rows of the data find the range of each layer's inputs; the accuracy on the others is compared with that in float32. A model that loses more than
+--max-drop points is not written. The file holds the same weights, and says in what precision to infer: every command does so, and classifications name its
+version. Training goes on in float32.`
+	cmd.Example = "  voxelstream model quantize digits.keras mnist3d.h5 --precision int8 --out digits-int8.keras"
+	var o app.QuantizeOptions
+	cmd.Flags().StringVar(&o.Kind, "precision", "int8", "int8 or bfloat16")
+	cmd.Flags().StringVar(&o.Split, "split", "", "part of an archive: train, test or all; without it train, or all where there is no training part")
+	cmd.Flags().Float64Var(&o.Share, "calibration-share", .2, "share of the rows that find the ranges")
+	cmd.Flags().Float64Var(&o.MaxDrop, "max-drop", .2, "most points of accuracy that may be lost")
+	cmd.Flags().BoolVar(&o.Force, "force", false, "write the model whatever is lost")
+	cmd.Flags().StringVar(&o.Out, "out", "", "file of the new model; without it only the report is shown")
+	cmd.RunE = c.do(func(ctx context.Context, a *app.App, args []string) error {
+		return a.ModelQuantize(ctx, args[0], args[1:], o)
+	})
 	return cmd
 }
 

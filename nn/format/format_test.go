@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -54,6 +55,7 @@ func chain(tb testing.TB) *nn.Model {
 		tb.Fatal(err)
 	}
 	m.Classes, m.Colormap = []string{"cup", "shoe", "été"}, "oranges"
+	m.Precision = nn.Precision{Kind: nn.Int8, Ranges: map[string][2]float32{"conv": {-.1, 1.0 / 3}}}
 	return fill(m)
 }
 
@@ -154,7 +156,7 @@ func TestRoundTrip(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if got.Name != m.Name || !slices.Equal(got.Classes, m.Classes) || got.Colormap != m.Colormap || got.IsSequential() != m.IsSequential() {
+				if got.Name != m.Name || !slices.Equal(got.Classes, m.Classes) || got.Colormap != m.Colormap || !reflect.DeepEqual(got.Precision, m.Precision) || got.IsSequential() != m.IsSequential() {
 					t.Errorf("got %q %q %q %v, want %q %q %q %v", got.Name, got.Classes, got.Colormap, got.IsSequential(), m.Name, m.Classes, m.Colormap, m.IsSequential())
 				}
 				want := predict(t, m, 3)

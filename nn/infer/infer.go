@@ -165,7 +165,7 @@ func extended(m *nn.Model, l nn.Layer) (*nn.Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("model %s: %w", m.Name, err)
 	}
-	longer.Classes, longer.Colormap = m.Classes, m.Colormap
+	longer.Classes, longer.Colormap, longer.Precision = m.Classes, m.Colormap, m.Precision
 	return longer, nil
 }
 

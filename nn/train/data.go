@@ -174,8 +174,8 @@ type section struct {
 	lo, hi int
 }
 
-// slice is the rows from lo up to hi.
-func slice(r Rows, lo, hi int) Rows {
+// Part is the rows from lo up to hi.
+func Part(r Rows, lo, hi int) Rows {
 	if d, ok := r.(*Data); ok {
 		return d.Slice(lo, hi)
 	}

@@ -72,7 +72,7 @@ func Evaluate(ctx context.Context, m *nn.Model, rows Rows, o EvaluateOptions) (*
 	bins := make([]bin, 10)
 	var ranks ranking
 	inTop := 0
-	err = predict(ctx, m, rows, o.Threads, func(b *Batch, lo int, y []float32, penalty float64) error {
+	err = predict(ctx, m, rows, o.Threads, nil, func(b *Batch, lo int, y []float32, penalty float64) error {
 		if err := loss.check(b, lo); err != nil {
 			return err
 		}
@@ -169,20 +169,23 @@ func (e *Evaluation) score(bins []bin) {
 // Predict returns the model's output for every row: [rows, outputs].
 func Predict(ctx context.Context, m *nn.Model, rows Rows, threads int) ([]float32, error) {
 	var out []float32
-	err := predict(ctx, m, rows, threads, func(_ *Batch, _ int, y []float32, _ float64) error {
+	err := predict(ctx, m, rows, threads, nil, func(_ *Batch, _ int, y []float32, _ float64) error {
 		out = append(out, y...)
 		return nil
 	})
 	return out, err
 }
 
-// predict calls f with each batch, its first row, its outputs, and the model's penalty on it.
-func predict(ctx context.Context, m *nn.Model, rows Rows, threads int, f func(b *Batch, lo int, y []float32, penalty float64) error) error {
+// predict calls f with each batch, its first row, its outputs, and the model's penalty on it. watch may be nil; see nn.Plan.Watch.
+func predict(
+	ctx context.Context, m *nn.Model, rows Rows, threads int, watch func(layer string, x []float32), f func(b *Batch, lo int, y []float32, penalty float64) error,
+) error {
 	plan, err := m.Compile(min(evaluationBatch, max(rows.Len(), 1)), nn.Options{Threads: threads, Palette: rows.Colours()})
 	if err != nil {
 		return err
 	}
 	defer plan.Close()
+	plan.Watch(watch)
 	b := newBatch(plan.Batch())
 	for lo := 0; lo < rows.Len(); lo += plan.Batch() {
 		if err := ctx.Err(); err != nil {

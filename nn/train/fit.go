@@ -22,6 +22,7 @@ func Fit(ctx context.Context, m *nn.Model, rows Rows, o Options) (*History, erro
 	if err != nil {
 		return nil, err
 	}
+	m.Precision = nn.Precision{} // its ranges are those of other weights
 	if err := checkRows(rows, m, f.loss.classes()); err != nil {
 		return nil, err
 	}
@@ -33,8 +34,8 @@ func Fit(ctx context.Context, m *nn.Model, rows Rows, o Options) (*History, erro
 		return nil, err
 	}
 	defer f.plan.Close()
-	f.total, f.validation = split, slice(rows, split, rows.Len())
-	f.source = newFeed(slice(rows, 0, split), f.values(), o.Shuffle, o.Seed, cmp.Or(o.Memory, defaultMemory))
+	f.total, f.validation = split, Part(rows, split, rows.Len())
+	f.source = newFeed(Part(rows, 0, split), f.values(), o.Shuffle, o.Seed, cmp.Or(o.Memory, defaultMemory))
 	settings, err := rowSettings(rows, &f.o)
 	if err != nil {
 		return nil, err

@@ -232,6 +232,9 @@ type VerifyResult struct {
 	Tier    string  `json:"tier"`
 }
 
+// verifyRows is how many rows ModelVerify computes.
+const verifyRows = 16
+
 // passTolerance is how far an output may move by the optimisation passes: they sum in another order, in float32.
 const passTolerance = 1e-4
 
@@ -247,24 +250,28 @@ func (a *App) ModelVerify(ctx context.Context, path string) error {
 			return fmt.Errorf("model %s: parameter %s: found %g at %d, want finite numbers", m.Name, p.Name, p.Value[i], i)
 		}
 	}
-	const rows = 16
-	feed, err := a.feed(ctx, m, rows)
+	feed, err := a.feed(ctx, m, verifyRows)
 	if err != nil {
 		return err
 	}
-	plain, err := output(m, rows, nn.Options{Threads: 1, Without: []string{"all"}}, feed)
+	exact := m.In(nn.Precision{}) // the passes are compared in float32
+	plain, err := output(exact, nn.Options{Threads: 1, Without: []string{"all"}}, feed)
 	if err != nil {
 		return err
 	}
-	one, err := output(m, rows, nn.Options{Threads: 1}, feed)
+	fast, err := output(exact, nn.Options{Threads: 1}, feed)
 	if err != nil {
 		return err
 	}
-	many, err := output(m, rows, nn.Options{Threads: max(2, a.Threads())}, feed)
+	one, err := output(m.Model, nn.Options{Threads: 1}, feed)
 	if err != nil {
 		return err
 	}
-	r := VerifyResult{Model: m.info, Passes: distance(plain, one), Threads: distance(one, many), Rows: rows, Tier: tier()}
+	many, err := output(m.Model, nn.Options{Threads: max(2, a.Threads())}, feed)
+	if err != nil {
+		return err
+	}
+	r := VerifyResult{Model: m.info, Passes: distance(plain, fast), Threads: distance(one, many), Rows: verifyRows, Tier: tier()}
 	if err := a.print(r, func(w io.Writer) {
 		fmt.Fprintf(w, "%s, version %s: largest difference by passes %.2g (allowed %g), by threads %g, kernels %s\n",
 			r.Name, r.Version, r.Passes, passTolerance, r.Threads, r.Tier)
@@ -286,15 +293,15 @@ func distance(a, b []float32) float64 {
 }
 
 // output is the model's first output for what feed puts in.
-func output(m *loaded, rows int, o nn.Options, feed *feed) ([]float32, error) {
+func output(m *nn.Model, o nn.Options, feed *feed) ([]float32, error) {
 	o.Palette = feed.palette
-	plan, err := m.Compile(rows, o)
+	plan, err := m.Compile(verifyRows, o)
 	if err != nil {
 		return nil, err
 	}
 	defer plan.Close()
 	feed.load(plan)
-	if err := plan.Forward(rows, false, 0); err != nil {
+	if err := plan.Forward(verifyRows, false, 0); err != nil {
 		return nil, err
 	}
 	return slices.Clone(plan.Output(0)), nil

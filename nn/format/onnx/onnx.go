@@ -9,6 +9,7 @@
 package onnx
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/voxelstream/voxelstream/nn"
+	"github.com/voxelstream/voxelstream/nn/format/internal/config"
 	"github.com/voxelstream/voxelstream/nn/format/onnx/internal/onnxpb"
 )
 
@@ -62,8 +64,13 @@ func Decode(data []byte) (*nn.Model, error) {
 		return nil, fmt.Errorf("onnx: %w", err)
 	}
 	for _, e := range file.MetadataProps {
-		if e.GetKey() == colormapKey {
+		switch e.GetKey() {
+		case colormapKey:
 			m.Colormap = e.GetValue()
+		case precisionKey:
+			if m.Precision, err = config.DecodePrecision([]byte(e.GetValue())); err != nil {
+				return nil, fmt.Errorf("onnx: metadata %s: %w", precisionKey, err)
+			}
 		}
 		for len(m.Classes) < maxClasses && e.GetKey() == classKey+strconv.Itoa(len(m.Classes)) {
 			m.Classes = append(m.Classes, e.GetValue())
@@ -74,9 +81,10 @@ func Decode(data []byte) (*nn.Model, error) {
 
 // Our own facts among the file's metadata.
 const (
-	colormapKey = "voxelstream.colormap"
-	classKey    = "voxelstream.class."
-	maxClasses  = 1 << 16
+	colormapKey  = "voxelstream.colormap"
+	classKey     = "voxelstream.class."
+	precisionKey = "voxelstream.precision"
+	maxClasses   = 1 << 16
 )
 
 // Encode writes m. The same model gives the same bytes.
@@ -94,6 +102,13 @@ func Encode(w io.Writer, m *nn.Model) error {
 	}
 	if m.Colormap != "" {
 		entry(colormapKey, m.Colormap)
+	}
+	if m.Precision.Kind != "" {
+		precision, err := json.Marshal(m.Precision)
+		if err != nil {
+			return fmt.Errorf("onnx: %w", err)
+		}
+		entry(precisionKey, string(precision))
 	}
 	for c, name := range m.Classes {
 		entry(classKey+strconv.Itoa(c), name)

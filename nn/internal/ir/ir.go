@@ -113,9 +113,11 @@ type Program struct {
 	Threads  int
 	Pool     *pool.Pool
 	Palette  *Palette
-	Nodes    []*Node
-	Inputs   []*Value
-	Outputs  []*Value
+	// Precision is that of inference.
+	Precision Precision
+	Nodes     []*Node
+	Inputs    []*Value
+	Outputs   []*Value
 }
 
 // Readers returns the nodes that read v.

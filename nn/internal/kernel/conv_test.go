@@ -487,6 +487,8 @@ func FuzzConv(f *testing.F) {
 			}
 			testConv(t, c, seed%2 == 0, 2)
 			testPaletteConv(t, c, seed%2 == 0, 2, uint8(seed))
+			testLowConv(t, c, kernel.Int8, seed%2 == 0, -1, 2, 2)
+			testLowConv(t, c, kernel.BFloat16, seed%2 == 0, -1, 2, 2)
 		}
 	})
 }

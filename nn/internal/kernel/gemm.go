@@ -16,6 +16,11 @@ func Gemm(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []floa
 
 // gemm sets c to the product plus from, of which rows are ldf apart: c itself, one row for all with ldf 0, or nil for zeros.
 func gemm(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int) {
+	loops.tile.product(m, n, k, a, ars, acs, b, ldb, c, ldc, from, ldf)
+}
+
+// product is gemm, whatever the elements are.
+func (t *tileKernel) product(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int) {
 	if m == 0 || n == 0 {
 		return
 	}
@@ -30,9 +35,9 @@ func gemm(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []floa
 	_ = a[(m-1)*ars+(k-1)*acs]
 	_ = b[(k-1)*ldb+n-1]
 	_ = c[(m-1)*ldc+n-1]
-	mr, nr := loops.tile.rows, loops.tile.cols
+	mr, nr := t.rows, t.cols
 	if m == 1 {
-		nr = loops.tile.rowCols
+		nr = t.rowCols
 	}
 	strips := (m + mr - 1) / mr
 	for p := 0; p < k; p += depthBlock {
@@ -51,7 +56,7 @@ func gemm(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []floa
 				default:
 					start, apart = from[lo*ldf+j:], ldf
 				}
-				loops.tile.add(hi-lo, cols, depth, a[lo*ars+p*acs:], ars, acs, b[p*ldb+j:], ldb, to, ldc, start, apart)
+				t.add(hi-lo, cols, depth, a[lo*ars+p*acs:], ars, acs, b[p*ldb+j:], ldb, to, ldc, start, apart)
 			}
 		}
 	}

@@ -68,6 +68,18 @@ type inner struct {
 	scaleShift func(dst, x, scale, shift []float32)       // dst = x*scale + shift
 	gradSums   func(dbeta, dgamma, x, dy, mean []float32) // dbeta = sum of dy, dgamma = sum of dy*(x-mean)
 	combine    func(dst, x, dy, a, b, d []float32)        // dst = a*dy + b*x + d
+
+	lowPrecision
+}
+
+// lowPrecision is what works on words, see Precision.
+type lowPrecision struct {
+	int8, bf16 tileKernel
+	// quantise sets four bytes of each word of dst to four elements of src, shorten both halves to two.
+	quantise func(dst, src []float32, a Affine)
+	shorten  func(dst, src []float32)
+	// dequantise sets dst [rows,n], n a multiple of lowCols, to x*scale+shift; x holds integers and may be dst.
+	dequantise func(dst, x, scale, shift []float32)
 }
 
 // span is a pair of places in two arrays.
@@ -114,6 +126,14 @@ var portable = inner{
 	scaleShift: portableScaleShift,
 	gradSums:   portableGradSums,
 	combine:    portableCombine,
+
+	lowPrecision: lowPrecision{
+		int8:       tileKernel{rows: 64, cols: 64, rowCols: 64, add: portableInt8Tile},
+		bf16:       tileKernel{rows: 64, cols: 64, rowCols: 64, add: portableBFloat16Tile},
+		quantise:   portableQuantise,
+		shorten:    portableShorten,
+		dequantise: portableDequantise,
+	},
 }
 
 var (

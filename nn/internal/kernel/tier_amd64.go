@@ -10,6 +10,7 @@ import (
 
 //go:generate go run -C _generate . -tier avx2 -pkg kernel -out ../avx2_amd64.s -stubs ../avx2_amd64.go
 //go:generate go run -C _generate . -tier avx512 -pkg kernel -out ../avx512_amd64.s -stubs ../avx512_amd64.go
+//go:generate go run -C _generate . -tier low -pkg kernel -out ../lowprecision_amd64.s -stubs ../lowprecision_amd64.go
 
 func fastTiers() []Tier {
 	var out []Tier
@@ -67,6 +68,8 @@ func fastInner(t Tier) (inner, bool) {
 				scaleShift: scaleShiftAVX2,
 				gradSums:   gradSumsAVX2,
 				combine:    combineAVX2,
+
+				lowPrecision: lowPrecisionAVX2(),
 			}, true
 		}
 		return inner{
@@ -108,6 +111,8 @@ func fastInner(t Tier) (inner, bool) {
 			scaleShift: scaleShiftAVX512,
 			gradSums:   gradSumsAVX512,
 			combine:    combineAVX512,
+
+			lowPrecision: lowPrecisionAVX512(),
 		}, true
 	}
 	return inner{}, false

@@ -32,6 +32,7 @@ var All = []Pass{
 	{"winograd", "Convolves 3x3x3 kernels with a third of the products.", useWinograd},
 	{"winograd4", "Convolves them with an eighth, 5x5x5 kernels with a fifth and strided ones with a half or less, where there is work enough; errs by 5e-6 of the output.", useWinograd4},
 	{"palette", "Reads palette indices in place of colours.", readPalette},
+	{"low-precision", "Multiplies integers of 8 bits or bfloat16, where the model says so.", useLowPrecision},
 	{"split-samples", "Runs operations without a kernel on all threads.", splitSamples},
 }
 

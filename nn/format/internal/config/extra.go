@@ -15,10 +15,29 @@ const ExtraName = "voxelstream"
 type extra struct {
 	Classes  []string `json:"classes,omitempty"`
 	Colormap string   `json:"colormap,omitempty"`
+	// Precision is that of inference; left out for float32.
+	Precision json.RawMessage `json:"precision,omitempty"`
 }
 
 // Extra returns our own JSON of the model.
-func Extra(m *nn.Model) ([]byte, error) { return json.Marshal(extra{m.Classes, m.Colormap}) }
+func Extra(m *nn.Model) ([]byte, error) {
+	e := extra{Classes: m.Classes, Colormap: m.Colormap}
+	if m.Precision.Kind != "" {
+		var err error
+		if e.Precision, err = json.Marshal(m.Precision); err != nil {
+			return nil, err
+		}
+	}
+	return json.Marshal(e)
+}
+
+// DecodePrecision returns the precision that data, JSON, holds.
+func DecodePrecision(data []byte) (p nn.Precision, err error) {
+	if err := json.Unmarshal(data, &p); err != nil {
+		return p, err
+	}
+	return p, p.Check()
+}
 
 // SetExtra gives the model what Extra returned; empty data changes nothing.
 func SetExtra(m *nn.Model, data []byte) error {
@@ -33,6 +52,13 @@ func SetExtra(m *nn.Model, data []byte) error {
 		if shape := m.Outputs()[0].Shape; len(e.Classes) > 0 && len(e.Classes) != shape[len(shape)-1] {
 			return fmt.Errorf("%s metadata: got %d classes for an output of shape %v", ExtraName, len(e.Classes), shape)
 		}
+	}
+	if len(e.Precision) > 0 {
+		p, err := DecodePrecision(e.Precision)
+		if err != nil {
+			return fmt.Errorf("%s metadata: %w", ExtraName, err)
+		}
+		m.Precision = p
 	}
 	m.Classes, m.Colormap = e.Classes, e.Colormap
 	return nil

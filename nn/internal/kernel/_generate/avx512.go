@@ -19,14 +19,15 @@ var zmm = []VecPhysical{
 // tiles512 generates tile512x1 to tile512x14: rows of 32 columns, 28 sums at most, 2 registers for b and 2 for a.
 func tiles512() {
 	for rows := 1; rows <= 14; rows++ {
-		tile512(rows)
+		tile512(fmt.Sprintf("tile512x%d", rows), rows, func(a, b, sum VecPhysical) { VFMADD231PS(a, b, sum) }, func(x, y, sum VecPhysical) { VADDPS(x, y, sum) })
 	}
 }
 
-func tile512(rows int) {
-	TEXT(fmt.Sprintf("tile512x%d", rows), NOSPLIT, "func(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)")
+// tile512 generates a tile of products, of which product adds one to a sum.
+func tile512(name string, rows int, product, add func(x, y, sum VecPhysical)) {
+	TEXT(name, NOSPLIT, "func(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)")
 	Pragma("noescape")
-	Doc(fmt.Sprintf("tile512x%d sets c to from plus a [%d,k] times b [k,32], of the columns in mask. Distances are in bytes.", rows, rows))
+	Doc(fmt.Sprintf("%s sets c to from plus a [%d,k] times b [k,32], of the columns in mask. Distances are in bytes.", name, rows))
 	k := Load(Param("k"), GP64())
 	a := Load(Param("a"), GP64())
 	ars := Load(Param("ars"), GP64())
@@ -47,8 +48,8 @@ func tile512(rows int) {
 	for i := range rows {
 		x := zmm[30+i%2]
 		VBROADCASTSS(at[i], x)
-		VFMADD231PS(x, b0, sums[2*i])
-		VFMADD231PS(x, b1, sums[2*i+1])
+		product(x, b0, sums[2*i])
+		product(x, b1, sums[2*i+1])
 	}
 	for _, base := range bases(at) {
 		ADDQ(acs, base)
@@ -63,7 +64,7 @@ func tile512(rows int) {
 		for j, mask := range []OpmaskPhysical{K1, K2} {
 			x := zmm[30+j]
 			VMOVUPS_Z(Mem{Base: from, Disp: 64 * j}, mask, x)
-			VADDPS(sums[2*i+j], x, x)
+			add(sums[2*i+j], x, x)
 			VMOVUPS(x, mask, Mem{Base: c, Disp: 64 * j})
 		}
 		if i+1 < rows {

@@ -11,7 +11,7 @@ import (
 )
 
 func main() {
-	tier := flag.String("tier", "", "avx2 or avx512")
+	tier := flag.String("tier", "", "avx2, avx512 or low")
 	flag.Parse() // avo takes its own flags, -out and -stubs, from the same set
 	ConstraintExpr("amd64,!noasm")
 	switch *tier {
@@ -54,8 +54,10 @@ func main() {
 		lanes512.batchNorm()
 		lanes512.winograd()
 		lanes512.rectifyGrad()
+	case "low":
+		lowPrecision()
 	default:
-		log.Fatalf("-tier is %q, want avx2 or avx512", *tier)
+		log.Fatalf("-tier is %q, want avx2, avx512 or low", *tier)
 	}
 	Generate()
 }
