@@ -3,138 +3,100 @@ package fast
 import (
 	"github.com/voxelstream/voxelstream/nn/internal/ir"
 	"github.com/voxelstream/voxelstream/nn/internal/kernel"
-	"github.com/voxelstream/voxelstream/nn/internal/pool"
+	"github.com/voxelstream/voxelstream/nn/internal/op"
 )
 
-// ReLU is the rectifier where it could not be drawn into the operation before it. Below zero it gives Slope times its input, 0 or up to 1.
-type ReLU struct {
-	Slope float32
+// Activation is op.Elementwise by vectors, where the tier in use has it, else by its own formulas; on all threads either way.
+type Activation struct {
+	*op.Elementwise
 
+	kernel            kernel.Activation
+	numbers           []float32 // parameters of the kernel
 	env               *ir.Env[float32]
 	sets              bool // DX is ours alone
-	above, below      []float32
 	scratch           [][]float32
 	forward, backward func(worker, task int)
 }
 
-// vectorLen is the length of the vectors of one value.
-const vectorLen = 64
+// NewActivation returns an operation that does what e does.
+func NewActivation(e *op.Elementwise) *Activation {
+	a := &Activation{Elementwise: e, kernel: kernel.Activation(e.Name), numbers: []float32{float32(e.Alpha)}}
+	switch {
+	case e.Bounds != nil:
+		a.kernel, a.numbers = "bounded_relu", nil
+		for _, v := range e.Bounds {
+			a.numbers = append(a.numbers, float32(v))
+		}
+	case e.Name == "celu" && e.Alpha <= 0:
+		a.kernel = "" // its exponent would be positive
+	}
+	return a
+}
 
 // Plan makes the operation's memory.
-func (r *ReLU) Plan(p *ir.Program) {
-	r.sets = alone(p, r)
-	if r.Slope != 0 {
-		// y = (1-slope)*relu(x) + slope*x, and likewise for the gradient, by vectors of one value each.
-		r.above, r.below = fill(1-r.Slope), fill(r.Slope)
-		r.scratch = workers(p, pieceLen)
-	}
-	r.forward = func(_, task int) {
-		for lo, hi := range pieces(len(r.env.Y), task) {
-			x, y := r.env.X[0][lo:hi], r.env.Y[lo:hi]
-			copy(y, x)
-			kernel.Rectify(y)
-			r.leak(y, y, x)
+func (a *Activation) Plan(p *ir.Program) {
+	a.sets = alone(p, a)
+	a.forward = func(_, task int) {
+		for lo, hi := range pieces(len(a.env.Y), task) {
+			a.apply(a.env.Y[lo:hi], a.env.X[0][lo:hi])
 		}
 	}
-	r.backward = func(worker, task int) {
-		for lo, hi := range pieces(len(r.env.Y), task) {
-			y, dy, dx := r.env.Y[lo:hi], r.env.DY[lo:hi], r.env.DX[0][lo:hi]
-			to := dx
-			if !r.sets || r.Slope != 0 {
-				to = r.scratch[worker][:len(dx)]
-			}
-			kernel.RectifyGrad(to, dy, y)
-			r.leak(to, to, dy)
-			if r.sets && r.Slope != 0 {
-				copy(dx, to)
-			} else if !r.sets {
-				kernel.Add(to, dx)
-			}
-		}
-	}
-	if r.scratch == nil && !r.sets {
-		r.scratch = workers(p, pieceLen)
-	}
-}
-
-// fill returns a vector of one value.
-func fill(v float32) []float32 {
-	x := make([]float32, vectorLen)
-	for i := range x {
-		x[i] = v
-	}
-	return x
-}
-
-// leak sets dst to (1-Slope)*rectified + Slope*x.
-func (r *ReLU) leak(dst, rectified, x []float32) {
-	if r.Slope == 0 {
+	if !p.Training {
 		return
 	}
-	whole := len(x) / vectorLen * vectorLen
-	kernel.Combine(dst[:whole], x[:whole], rectified[:whole], r.above, r.below)
-	for i := whole; i < len(x); i++ {
-		dst[i] = (1-r.Slope)*rectified[i] + r.Slope*x[i]
+	if !a.sets {
+		a.scratch = workers(p, pieceLen)
+	}
+	a.backward = func(worker, task int) {
+		for lo, hi := range pieces(len(a.env.Y), task) {
+			x, y, dy, dx := a.env.X[0][lo:hi], a.env.Y[lo:hi], a.env.DY[lo:hi], a.env.DX[0][lo:hi]
+			if a.sets {
+				a.grad(dx, dy, x, y)
+				continue
+			}
+			to := a.scratch[worker][:hi-lo]
+			a.grad(to, dy, x, y)
+			kernel.Add(to, dx)
+		}
+	}
+}
+
+// apply sets y to the activation of x.
+func (a *Activation) apply(y, x []float32) {
+	if a.kernel.Exists() {
+		a.kernel.Forward(y, x, a.numbers)
+		return
+	}
+	for i, v := range x {
+		y[i] = float32(a.F(float64(v), a.Alpha))
+	}
+}
+
+// grad sets dx to dy times the slope.
+func (a *Activation) grad(dx, dy, x, y []float32) {
+	if a.kernel.Exists() {
+		a.kernel.Backward(dx, dy, x, y, a.numbers)
+		return
+	}
+	for i, v := range x {
+		dx[i] = dy[i] * float32(a.Slope(float64(v), float64(y[i]), a.Alpha))
 	}
 }
 
 // Forward computes Y.
-func (r *ReLU) Forward(e *ir.Env[float32]) {
-	r.env = e
-	e.Pool.Run(tasks(len(e.Y)), r.forward)
+func (a *Activation) Forward(e *ir.Env[float32]) {
+	a.env = e
+	e.Pool.Run(tasks(len(e.Y)), a.forward)
 }
 
 // SetsGrad tells whether Backward sets DX.
-func (r *ReLU) SetsGrad() bool { return r.sets }
+func (a *Activation) SetsGrad() bool { return a.sets }
 
 // Backward adds to DX, unless SetsGrad.
-func (r *ReLU) Backward(e *ir.Env[float32]) {
+func (a *Activation) Backward(e *ir.Env[float32]) {
 	if e.DX[0] == nil {
 		return
 	}
-	r.env = e
-	e.Pool.Run(tasks(len(e.Y)), r.backward)
-}
-
-// MaxPool is a maximum over windows without padding, where it could not be drawn into a convolution.
-type MaxPool struct {
-	In   [3]int
-	C    int
-	Pool kernel.Window
-
-	k                 *kernel.MaxPool
-	env               *ir.Env[float32]
-	arg               []uint8
-	forward, backward func(worker, task int)
-}
-
-// Plan makes the operation's memory.
-func (m *MaxPool) Plan(p *ir.Program) {
-	m.k = kernel.NewMaxPool(m.In, m.C, m.Pool)
-	if p.Training {
-		m.arg = make([]uint8, p.Batch*m.k.OutLen())
-	}
-	m.forward = func(_, task int) {
-		lo, hi := pool.Chunk(m.env.N, parts(m.env.N), task)
-		m.k.Forward(m.env.Y, m.arg, m.env.X[0], lo, hi)
-	}
-	m.backward = func(_, task int) {
-		lo, hi := pool.Chunk(m.env.N, parts(m.env.N), task)
-		m.k.Backward(m.env.DX[0], m.env.DY, m.arg, lo, hi)
-	}
-}
-
-// Forward computes Y.
-func (m *MaxPool) Forward(e *ir.Env[float32]) {
-	m.env = e
-	e.Pool.Run(parts(e.N), m.forward)
-}
-
-// Backward adds to DX.
-func (m *MaxPool) Backward(e *ir.Env[float32]) {
-	if e.DX[0] == nil {
-		return
-	}
-	m.env = e
-	e.Pool.Run(parts(e.N), m.backward)
+	a.env = e
+	e.Pool.Run(tasks(len(e.Y)), a.backward)
 }

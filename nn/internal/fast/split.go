@@ -24,7 +24,7 @@ func NewSplit(o ir.Op) (*Split, bool) {
 	s := &Split{}
 	var like func() ir.Op
 	switch o := o.(type) {
-	case *op.Elementwise, *op.Extreme, *op.Multiply:
+	case *op.Extreme, *op.Multiply:
 		s.elements = true
 		like = func() ir.Op { return o }
 	case *op.Pool:
@@ -33,7 +33,7 @@ func NewSplit(o ir.Op) (*Split, bool) {
 		}
 	case *op.GlobalPool:
 		like = func() ir.Op { return &op.GlobalPool{Cells: o.Cells, C: o.C, Average: o.Average} }
-	case *op.Softmax, *op.LogSoftmax, *op.Concat, *op.Gather:
+	case *op.Concat, *op.Gather:
 		like = func() ir.Op { return o }
 	default:
 		return nil, false

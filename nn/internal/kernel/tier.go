@@ -62,6 +62,12 @@ type inner struct {
 	// rectifyGrad is RectifyGrad in rows of n, a multiple of 32.
 	rectifyGrad func(dst, grad, out []float32, n int)
 
+	activations map[string]activation // nil in the portable tier
+
+	// Over rows of c elements.
+	softmax, logSoftmax         func(y, x []float32, c int)
+	softmaxGrad, logSoftmaxGrad func(dx, dy, y []float32, c int)
+
 	// Over the rows of x, dy and dst [rows,C], with vectors [C].
 	sums       func(sums, x []float32)                    // sums = sum of x
 	squares    func(sums, x, mean []float32)              // sums = sum of (x-mean)^2
@@ -120,6 +126,11 @@ var portable = inner{
 	rectify: rectify,
 
 	rectifyGrad: portableRectifyGrad,
+
+	softmax:        portableSoftmax,
+	logSoftmax:     portableLogSoftmax,
+	softmaxGrad:    portableSoftmaxGrad,
+	logSoftmaxGrad: portableLogSoftmaxGrad,
 
 	sums:       portableSums,
 	squares:    portableSquares,

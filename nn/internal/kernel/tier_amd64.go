@@ -11,6 +11,8 @@ import (
 //go:generate go run -C _generate . -tier avx2 -pkg kernel -out ../avx2_amd64.s -stubs ../avx2_amd64.go
 //go:generate go run -C _generate . -tier avx512 -pkg kernel -out ../avx512_amd64.s -stubs ../avx512_amd64.go
 //go:generate go run -C _generate . -tier low -pkg kernel -out ../lowprecision_amd64.s -stubs ../lowprecision_amd64.go
+//go:generate go run -C _generate . -tier avx2-elementwise -pkg kernel -out ../elementwise_avx2_amd64.s -stubs ../elementwise_avx2_amd64.go
+//go:generate go run -C _generate . -tier avx512-elementwise -pkg kernel -out ../elementwise_avx512_amd64.s -stubs ../elementwise_avx512_amd64.go
 
 func fastTiers() []Tier {
 	var out []Tier
@@ -63,6 +65,13 @@ func fastInner(t Tier) (inner, bool) {
 
 				rectifyGrad: rectifyGradAVX2,
 
+				activations: activations2,
+
+				softmax:        along(softmax2),
+				logSoftmax:     along(logSoftmax2),
+				softmaxGrad:    alongGrad(softmaxGrad2),
+				logSoftmaxGrad: alongGrad(logSoftmaxGrad2),
+
 				sums:       sumsAVX2,
 				squares:    squaresAVX2,
 				scaleShift: scaleShiftAVX2,
@@ -105,6 +114,13 @@ func fastInner(t Tier) (inner, bool) {
 			rectify: rectifyAVX512,
 
 			rectifyGrad: rectifyGradAVX512,
+
+			activations: activations512,
+
+			softmax:        along(softmax512),
+			logSoftmax:     along(logSoftmax512),
+			softmaxGrad:    alongGrad(softmaxGrad512),
+			logSoftmaxGrad: alongGrad(logSoftmaxGrad512),
 
 			sums:       sumsAVX512,
 			squares:    squaresAVX512,

@@ -12,6 +12,8 @@ type Elementwise struct {
 	Alpha float64
 	F     func(x, alpha float64) float64
 	Slope func(x, y, alpha float64) float64
+	// Bounds are slope, most and threshold of a BoundedReLU, else nil.
+	Bounds *[3]float64
 }
 
 // Forward computes Y.
@@ -149,7 +151,7 @@ const shrink = .5
 
 // BoundedReLU is Keras's rectifier in full: most from there on, x from threshold on, and slope (x - threshold) below it.
 func BoundedReLU(slope, most, threshold float64) Elementwise {
-	return Elementwise{Name: "bounded_relu", F: func(x, _ float64) float64 {
+	return Elementwise{Name: "bounded_relu", Bounds: &[3]float64{slope, most, threshold}, F: func(x, _ float64) float64 {
 		if x < threshold {
 			return slope * (x - threshold)
 		}

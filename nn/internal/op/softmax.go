@@ -46,12 +46,14 @@ func softmaxBackward[T ir.Float](s *Softmax, e *ir.Env[T]) {
 	}
 	for r := 0; r < len(e.Y); r += s.C {
 		y, dy := e.Y[r:r+s.C], e.DY[r:r+s.C]
-		var dot T
+		var dot, sum float64
 		for i, v := range y {
-			dot += v * dy[i]
+			dot += float64(v) * float64(dy[i])
+			sum += float64(v)
 		}
+		dot /= sum // 1 but for the rounding of y, which would count where one class has nearly all
 		for i, v := range y {
-			e.DX[0][r+i] += v * (dy[i] - dot)
+			e.DX[0][r+i] += v * T(float64(dy[i])-dot)
 		}
 	}
 }

@@ -9,8 +9,8 @@ import (
 
 // useKernels puts the blocked, parallel operations of package fast in the place of the reference ones, node by node. They compute the same sums
 // in another order, so results differ by rounding. It leaves alone what has no kernel: grouped and transposed convolutions with both stride and dilation or with
-// many groups of a prime number, average pooling, pooling with padding, normalisation with frozen statistics, whole channels dropping, activations but the
-// rectifiers. The passes that fuse work on the result of this one.
+// many groups of a prime number, average pooling, pooling with padding, normalisation with frozen statistics, whole channels dropping. Activations err by a few
+// units in the last place, as package kernel states for each. The passes that fuse work on the result of this one.
 func useKernels(p *ir.Program) {
 	for _, n := range p.Nodes {
 		switch o := n.Op.(type) {
@@ -40,7 +40,13 @@ func useKernels(p *ir.Program) {
 				n.Op = &fast.ReLU{}
 			case o.Name == "leaky_relu" && o.Alpha >= 0 && o.Alpha <= 1:
 				n.Op = &fast.ReLU{Slope: float32(o.Alpha)}
+			default:
+				n.Op = fast.NewActivation(o)
 			}
+		case *op.Softmax:
+			n.Op = &fast.Softmax{C: o.C}
+		case *op.LogSoftmax:
+			n.Op = &fast.Softmax{C: o.C, Log: true}
 		case *op.Add:
 			n.Op = &fast.Add{}
 		case *op.Pool:

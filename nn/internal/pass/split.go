@@ -6,8 +6,7 @@ import (
 )
 
 // splitSamples runs operations that have no kernel on all threads, by samples or by elements. It is exact: each number comes from the same operands
-// in the same order. It applies to pooling, softmax over the last axis, joins along it, gathers, products, extremes and activations, and comes last,
-// so that the other passes see the operations as they are.
+// in the same order. It applies to pooling, joins along the last axis, gathers, products and extremes, and comes last, so that the other passes see the operations as they are.
 func splitSamples(p *ir.Program) {
 	for _, n := range p.Nodes {
 		if s, ok := fast.NewSplit(n.Op); ok {

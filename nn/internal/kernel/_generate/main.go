@@ -11,7 +11,7 @@ import (
 )
 
 func main() {
-	tier := flag.String("tier", "", "avx2, avx512 or low")
+	tier := flag.String("tier", "", "avx2, avx512, low, avx2-elementwise or avx512-elementwise")
 	flag.Parse() // avo takes its own flags, -out and -stubs, from the same set
 	ConstraintExpr("amd64,!noasm")
 	switch *tier {
@@ -56,8 +56,14 @@ func main() {
 		lanes512.rectifyGrad()
 	case "low":
 		lowPrecision()
+	case "avx2-elementwise":
+		lanes2.elementwise()
+		lanes2.softmax()
+	case "avx512-elementwise":
+		lanes512.elementwise()
+		lanes512.softmax()
 	default:
-		log.Fatalf("-tier is %q, want avx2, avx512 or low", *tier)
+		log.Fatalf("-tier is %q, want avx2, avx512, low, avx2-elementwise or avx512-elementwise", *tier)
 	}
 	Generate()
 }

@@ -1,0 +1,63 @@
+//go:build amd64 && !noasm
+
+package kernel
+
+var activations2 = map[string]activation{
+	"bounded_relu":   {boundedRelu2, boundedReluGrad2},
+	"celu":           {celu2, celuGrad2},
+	"elu":            {elu2, eluGrad2},
+	"exponential":    {exponential2, exponentialGrad2},
+	"gelu":           {gelu2, geluGrad2},
+	"hard_shrink":    {hardShrink2, hardShrinkGrad2},
+	"hard_sigmoid":   {hardSigmoid2, hardSigmoidGrad2},
+	"hard_silu":      {hardSilu2, hardSiluGrad2},
+	"hard_tanh":      {hardTanh2, hardTanhGrad2},
+	"log_sigmoid":    {logSigmoid2, logSigmoidGrad2},
+	"mish":           {mish2, mishGrad2},
+	"selu":           {selu2, seluGrad2},
+	"sigmoid":        {sigmoid2, sigmoidGrad2},
+	"silu":           {silu2, siluGrad2},
+	"soft_shrink":    {softShrink2, softShrinkGrad2},
+	"softplus":       {softplus2, softplusGrad2},
+	"softsign":       {softsign2, softsignGrad2},
+	"sparse_plus":    {sparsePlus2, sparsePlusGrad2},
+	"sparse_sigmoid": {sparseSigmoid2, sparseSigmoidGrad2},
+	"squareplus":     {squareplus2, squareplusGrad2},
+	"tanh":           {tanh2, tanhGrad2},
+	"tanh_shrink":    {tanhShrink2, tanhShrinkGrad2},
+}
+
+var activations512 = map[string]activation{
+	"bounded_relu":   {boundedRelu512, boundedReluGrad512},
+	"celu":           {celu512, celuGrad512},
+	"elu":            {elu512, eluGrad512},
+	"exponential":    {exponential512, exponentialGrad512},
+	"gelu":           {gelu512, geluGrad512},
+	"hard_shrink":    {hardShrink512, hardShrinkGrad512},
+	"hard_sigmoid":   {hardSigmoid512, hardSigmoidGrad512},
+	"hard_silu":      {hardSilu512, hardSiluGrad512},
+	"hard_tanh":      {hardTanh512, hardTanhGrad512},
+	"log_sigmoid":    {logSigmoid512, logSigmoidGrad512},
+	"mish":           {mish512, mishGrad512},
+	"selu":           {selu512, seluGrad512},
+	"sigmoid":        {sigmoid512, sigmoidGrad512},
+	"silu":           {silu512, siluGrad512},
+	"soft_shrink":    {softShrink512, softShrinkGrad512},
+	"softplus":       {softplus512, softplusGrad512},
+	"softsign":       {softsign512, softsignGrad512},
+	"sparse_plus":    {sparsePlus512, sparsePlusGrad512},
+	"sparse_sigmoid": {sparseSigmoid512, sparseSigmoidGrad512},
+	"squareplus":     {squareplus512, squareplusGrad512},
+	"tanh":           {tanh512, tanhGrad512},
+	"tanh_shrink":    {tanhShrink512, tanhShrinkGrad512},
+}
+
+// along makes a loop over rows of assembly for rows of any length.
+func along(f func(rows, c int, y, x *float32)) func(y, x []float32, c int) {
+	return func(y, x []float32, c int) { f(len(x)/c, c, &y[0], &x[0]) }
+}
+
+// alongGrad is along for gradients.
+func alongGrad(f func(rows, c int, dx, dy, y *float32)) func(dx, dy, y []float32, c int) {
+	return func(dx, dy, y []float32, c int) { f(len(y)/c, c, &dx[0], &dy[0], &y[0]) }
+}
