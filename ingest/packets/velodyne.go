@@ -191,7 +191,7 @@ func (d *velodyneDecoder) setModel(id byte) error {
 	perBlock := d.perBlock()
 	d.later = make([]float64, max(velodyneReturns, m.lasers))
 	for i := range d.later {
-		d.later[i] = m.fired(i) / perBlock
+		d.later[i] = m.fired(i)/perBlock + 1e-9 // a half, which is to be rounded up, may come out below it
 	}
 	return nil
 }
