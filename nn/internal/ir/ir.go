@@ -113,6 +113,8 @@ type Program struct {
 	Threads  int
 	Pool     *pool.Pool
 	Palette  *Palette
+	// Reuse lets values share memory.
+	Reuse bool
 	// Precision is that of inference.
 	Precision Precision
 	Nodes     []*Node

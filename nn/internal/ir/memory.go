@@ -2,8 +2,8 @@ package ir
 
 import "slices"
 
-// Allocate plans all memory of the program once: a buffer per value, and per gradient where the program trains. Without training a buffer is
-// used again as soon as its last reader is done. Gradients of parameters are the caller's (see Bind).
+// Allocate plans all memory of the program once: a buffer per value, and per gradient where the program trains. With Reuse a buffer is used again as soon as its
+// last reader is done. Gradients of parameters are the caller's (see Bind).
 func (p *Program) Allocate() {
 	for _, in := range p.Inputs {
 		if p.Palette != nil && in == p.Inputs[0] {
@@ -17,9 +17,15 @@ func (p *Program) Allocate() {
 	for _, n := range p.Nodes {
 		n.Out.NoGrad = !n.trains()
 	}
-	if p.Training {
+	if p.Reuse {
+		p.reuse()
+	} else {
 		for _, n := range p.Nodes {
 			n.Out.Data = make([]float32, p.Batch*n.Out.Size())
+		}
+	}
+	if p.Training {
+		for _, n := range p.Nodes {
 			if !n.Out.NoGrad {
 				n.Out.Grad = make([]float32, p.Batch*n.Out.Size())
 			}
@@ -29,8 +35,6 @@ func (p *Program) Allocate() {
 				out.Grad = make([]float32, p.Batch*out.Size())
 			}
 		}
-	} else {
-		p.reuse()
 	}
 	for _, n := range p.Nodes {
 		if planner, ok := n.Op.(Planner); ok {

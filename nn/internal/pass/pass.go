@@ -34,6 +34,7 @@ var All = []Pass{
 	{"palette", "Reads palette indices in place of colours.", readPalette},
 	{"low-precision", "Multiplies integers of 8 bits or bfloat16, where the model says so.", useLowPrecision},
 	{"split-samples", "Runs operations without a kernel on all threads.", splitSamples},
+	{"reuse-memory", "Gives the memory of values that are done with to others, for inference.", reuseMemory},
 }
 
 // Run applies all passes but those named; "all" names every one.

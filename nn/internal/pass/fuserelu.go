@@ -1,0 +1,27 @@
+package pass
+
+import (
+	"github.com/voxelstream/voxelstream/nn/internal/fast"
+	"github.com/voxelstream/voxelstream/nn/internal/ir"
+)
+
+// fuseReLU draws a rectifier into the convolution, dense layer or sum before it, so that the sums before it are never written. It is exact: the same
+// operation on the same number. The maximum of a window and the rectifier may change places, as both are monotonic.
+func fuseReLU(p *ir.Program) {
+	drawIn(p, func(n, reader *ir.Node) bool {
+		if relu, ok := reader.Op.(*fast.ReLU); !ok || relu.Slope != 0 {
+			return false
+		}
+		switch o := n.Op.(type) {
+		case *fast.Conv:
+			o.ReLU = true
+		case *fast.Dense:
+			o.ReLU = true
+		case *fast.Add:
+			o.ReLU = true
+		default:
+			return false
+		}
+		return true
+	})
+}
