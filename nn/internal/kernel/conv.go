@@ -33,8 +33,8 @@ func (c *Conv) forwardEnlarged(dst []float32, arg []uint8, src, w, bias []float3
 	for lo < hi {
 		sample, first := lo/c.windows, lo%c.windows
 		last := min(c.windows, first+hi-lo)
-		top, _, _, _ := c.whole.origin(first, 0)
-		bottom, _, _, _ := c.whole.origin(last-1, c.size-1)
+		top, _, _ := c.whole.origin(first, 0)
+		bottom, _, _ := c.whole.origin(last-1, c.size-1)
 		c.enlarge(x, src[sample*in:(sample+1)*in], top, bottom+(c.Kernel[0]-1)*c.Dilation[0]+1)
 		var at []uint8
 		if arg != nil {
@@ -63,36 +63,24 @@ func (c *Conv) gather(dst, src []float32, lo, hi int, g *group) []float32 {
 		sample, first := lo/c.windows, lo%c.windows
 		n := min(hi-lo, c.windows-first)
 		x := src[sample*c.InLen() : (sample+1)*c.InLen()]
-		starts := c.starts[first*c.size : (first+n)*c.size]
+		starts, kinds := c.starts[first*c.size:(first+n)*c.size], c.kinds[first*c.size:(first+n)*c.size]
 		for i := 0; i < len(starts); {
-			inside := 0
-			for i+inside < len(starts) && starts[i+inside] >= 0 {
-				inside++
+			alike := 1
+			for i+alike < len(starts) && kinds[i+alike] == kinds[i] && kinds[i] != unlisted {
+				alike++
 			}
-			if inside > 0 {
-				loops.gather(dst, x, starts[i:i+inside], g.toRows, g.runs[0].length, g.width)
-				dst, i = dst[inside*g.width:], i+inside
-				continue
+			in, rows := c.insideOf(g, first+i/c.size, i%c.size), dst[:alike*g.width]
+			if kinds[i] != 0 {
+				clear(rows)
 			}
-			c.gatherEdge(dst[:g.width], x, g, first+i/c.size, i%c.size)
-			dst, i = dst[g.width:], i+1
+			if len(in.toRow) > 0 {
+				loops.gather(rows, x, starts[i:i+alike], in.toRow, in.length, g.width)
+			}
+			dst, i = dst[len(rows):], i+alike
 		}
 		lo += n
 	}
 	return all
-}
-
-// gatherEdge copies a patch of which not all lies inside, for position off of a sample's window w. What does not is zero.
-func (c *Conv) gatherEdge(row, x []float32, g *group, w, off int) {
-	z0, y0, x0, _ := c.origin(w, off)
-	for i := range g.runs {
-		r := &g.runs[i]
-		part := row[r.row-g.row:][:r.length]
-		at, lo, hi := c.clip(r, z0, y0, x0)
-		clear(part[:lo])
-		copy(part[lo:hi], x[at:])
-		clear(part[hi:])
-	}
 }
 
 // Forward computes windows [lo,hi) of dst [N,Pool.Out,OutC] from src [N,In,InC], weights w [Patch,OutC] and bias [OutC], which may be nil for
@@ -239,17 +227,9 @@ func (c *Conv) scatter(dst, rows []float32, lo, hi int, g *group) {
 		for off := range c.size {
 			row := rows[:g.width]
 			rows = rows[g.width:]
-			start := int(c.starts[in*c.size+off])
-			if start < 0 {
-				z0, y0, x0, _ := c.origin(in, off)
-				for i := range g.runs {
-					r := &g.runs[i]
-					at, lo, hi := c.clip(r, z0, y0, x0)
-					loops.add(row[r.row-g.row+lo:r.row-g.row+hi], x[at:at+hi-lo])
-				}
-				continue
+			if inside := c.insideOf(g, in, off); len(inside.toIn) > 0 {
+				loops.spans(1, row, x[c.starts[in*c.size+off]:], inside.toIn, inside.length)
 			}
-			loops.spans(1, row, x[start:], g.toIn, g.runs[0].length)
 		}
 		if in++; in == c.windows {
 			sample, in = sample+1, 0

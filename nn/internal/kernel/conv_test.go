@@ -69,6 +69,7 @@ func convCases() []convCase {
 		valid("kernel 3, stride 2, pooled", cube(17), 8, cube(3), cube(2), cube(1), 16, 2, 2),
 		valid("kernel 4, stride 2", [3]int{10, 12, 11}, 3, cube(4), cube(2), cube(1), 16, 1, 1),
 		valid("kernel 6, stride 2", [3]int{8, 10, 9}, 70, cube(6), cube(2), cube(1), 9, 1, 1),
+		same("large kernel", [3]int{2, 12, 9}, 1, [3]int{3, 250, 50}, cube(1), 2, 1),
 		same("kernel larger than input", cube(2), 3, cube(5), cube(1), 4, 1),
 	}
 }

@@ -58,7 +58,8 @@ type Conv struct {
 	toRows  []span  // from an input's place to a weight's, for each run
 	toIn    []span  // the other way
 	places  []int   // of the positions of a window in rows of OutC
-	starts  []int32 // of the patch in the input, for each window and position of it; -1 where it does not lie inside
+	starts  []int32 // of what lies inside of the patch in the input, for each window and position of it
+	kinds   []int32 // of that patch: 0 where all of it lies inside
 	padded  bool    // some patch does not
 	whole   *Conv   // over enlarged inputs, in which every patch does; c itself where none is padded
 	groups  []group
@@ -72,12 +73,17 @@ type Conv struct {
 // group is some runs of a patch, which are gathered and multiplied together.
 type group struct {
 	runs   []run
-	toRows []span // as those of the convolution, with rows counted from the group's first
-	toIn   []span
-	row    int // first of its rows of the weights
-	width  int // number of them
+	inside []inside // of each kind of patch
+	row    int      // first of its rows of the weights
+	width  int      // number of them
 	// reached are the stretches of a sample's windows, in their order, outside of which all of the group's inputs are padding.
 	reached []stretch
+}
+
+// inside is what lies inside the input of a group's part of a patch: stretches of some length, from the first input that does to the gathered row and back.
+type inside struct {
+	toRow, toIn []span
+	length      int
 }
 
 // stretch is a half-open range of windows.
@@ -118,15 +124,7 @@ func NewConv(g Geometry, pool Window, relu bool) *Conv {
 			}
 		}
 	}
-	c.starts = make([]int32, c.windows*c.size)
-	for i := range c.starts {
-		z, y, x, inside := c.origin(i/c.size, i%c.size)
-		c.starts[i] = -1
-		if inside {
-			c.starts[i] = int32(c.index(z, y, x))
-		}
-		c.padded = c.padded || !inside
-	}
+	kinds := c.sortPatches()
 	if c.whole = c; c.padded {
 		c.whole = NewConv(g.enlarged(), pool, relu)
 	}
@@ -136,24 +134,103 @@ func NewConv(g Geometry, pool Window, relu bool) *Conv {
 	}
 	one := [3]int{1, 1, 1}
 	c.direct = g.Kernel == one && g.Stride == one && g.In == g.Out && !c.padded && pool.Size == one && pool.Out == g.Out
-	c.group()
+	c.group(kinds)
 	return c
 }
 
 // groupRows is how many patches are gathered at a time at least: as many as make up for reading the weights.
 const groupRows = 112
 
+// listed bounds the stretches that are listed for all kinds of patches together; of large kernels only some kinds are.
+const listed = 1 << 17
+
+// sortPatches sets starts and kinds, and returns for each kind of patch that is listed the taps that read what lies inside the input.
+func (c *Conv) sortPatches() [][3]stretch {
+	whole := [3]stretch{{0, c.Kernel[0]}, {0, c.Kernel[1]}, {0, c.Kernel[2]}}
+	kinds, number := [][3]stretch{whole}, map[[3]stretch]int32{whole: 0}
+	c.starts, c.kinds = make([]int32, c.windows*c.size), make([]int32, c.windows*c.size)
+	for i := range c.starts {
+		taps, start := c.reading(i/c.size, i%c.size)
+		kind, ok := number[taps]
+		switch {
+		case ok:
+		case len(kinds)*len(c.runs) > listed:
+			kind = unlisted
+		default:
+			kind = int32(len(kinds))
+			kinds, number[taps] = append(kinds, taps), kind
+		}
+		c.starts[i], c.kinds[i] = int32(start), kind
+		c.padded = c.padded || kind != 0
+	}
+	return kinds
+}
+
+// unlisted is the kind of patches whose stretches are found when they are needed.
+const unlisted = -1
+
+// reading returns the taps along each axis that read what lies inside the input, for position off of a sample's window w, and the place of the first such input.
+func (c *Conv) reading(w, off int) (taps [3]stretch, start int) {
+	var first [3]int
+	z, y, x := c.origin(w, off)
+	for a, at := range [3]int{z, y, x} {
+		apart := c.Dilation[a]
+		lo := max(0, (apart-1-at)/apart)
+		taps[a] = stretch{lo, max(lo, min(c.Kernel[a], (c.In[a]-at+apart-1)/apart))}
+		first[a] = at + lo*apart
+	}
+	return taps, c.index(first[0], first[1], first[2])
+}
+
+// insideOf returns what lies inside of a group's part of the patch for position off of a sample's window w.
+func (c *Conv) insideOf(g *group, w, off int) inside {
+	if kind := c.kinds[w*c.size+off]; kind != unlisted {
+		return g.inside[kind]
+	}
+	taps, _ := c.reading(w, off)
+	return c.inside(g, taps)
+}
+
+// inside lists what lies inside of a group's part of a patch, for the taps that do.
+func (c *Conv) inside(g *group, taps [3]stretch) inside {
+	together := g.runs[0].length > c.InC // taps along the width
+	in := inside{length: c.InC}
+	if together {
+		in.length = (taps[2].hi - taps[2].lo) * c.InC
+	}
+	if in.length == 0 {
+		return in
+	}
+	start := 0
+	for a := range 3 {
+		start = start*c.In[a] + taps[a].lo*c.Dilation[a]
+	}
+	for _, r := range g.runs {
+		if z, y := r.tap[0], r.tap[1]; z < taps[0].lo || z >= taps[0].hi || y < taps[1].lo || y >= taps[1].hi {
+			continue
+		}
+		skipped := 0
+		if together {
+			skipped = taps[2].lo * c.InC
+		} else if r.tap[2] < taps[2].lo || r.tap[2] >= taps[2].hi {
+			continue
+		}
+		from, to := r.offset+skipped-start*c.InC, r.row-g.row+skipped
+		in.toRow, in.toIn = append(in.toRow, span{from, to}), append(in.toIn, span{to, from})
+	}
+	return in
+}
+
 // group cuts the runs into groups of nearly equal length.
-func (c *Conv) group() {
+func (c *Conv) group(kinds [][3]stretch) {
 	length := c.runs[0].length
 	most := max(1, gatherBytes/(4*groupRows*length))
 	count := (len(c.runs) + most - 1) / most
 	for i := range count {
 		lo, hi := len(c.runs)*i/count, len(c.runs)*(i+1)/count
 		g := group{runs: c.runs[lo:hi], row: c.runs[lo].row, width: (hi - lo) * length}
-		for _, r := range g.runs {
-			g.toRows = append(g.toRows, span{r.offset, r.row - g.row})
-			g.toIn = append(g.toIn, span{r.row - g.row, r.offset})
+		for _, taps := range kinds {
+			g.inside = append(g.inside, c.inside(&g, taps))
 		}
 		g.reached = c.reach(&g)
 		c.groups = append(c.groups, g)
@@ -164,19 +241,13 @@ func (c *Conv) group() {
 // Windows returns the number of windows of one sample.
 func (c *Conv) Windows() int { return c.windows }
 
-// origin returns the coordinates in the input of the first tap for position off of a sample's window w, and whether the whole patch lies inside.
-func (c *Conv) origin(w, off int) (z, y, x int, inside bool) {
+// origin returns the coordinates in the input of the first tap for position off of a sample's window w.
+func (c *Conv) origin(w, off int) (z, y, x int) {
 	p := &c.Pool
 	z = (w/(p.Out[1]*p.Out[2]))*p.Stride[0] + off/(p.Size[1]*p.Size[2])
 	y = (w/p.Out[2]%p.Out[1])*p.Stride[1] + off/p.Size[2]%p.Size[1]
 	x = (w%p.Out[2])*p.Stride[2] + off%p.Size[2]
-	z = z*c.Stride[0] - c.Pad[0]
-	y = y*c.Stride[1] - c.Pad[1]
-	x = x*c.Stride[2] - c.Pad[2]
-	inside = z >= 0 && z+(c.Kernel[0]-1)*c.Dilation[0] < c.In[0] &&
-		y >= 0 && y+(c.Kernel[1]-1)*c.Dilation[1] < c.In[1] &&
-		x >= 0 && x+(c.Kernel[2]-1)*c.Dilation[2] < c.In[2]
-	return z, y, x, inside
+	return z*c.Stride[0] - c.Pad[0], y*c.Stride[1] - c.Pad[1], x*c.Stride[2] - c.Pad[2]
 }
 
 // index returns the place in a sample of channel 0 at a position.
@@ -195,7 +266,7 @@ func (c *Conv) reach(g *group) []stretch {
 	var out []stretch
 	row := c.Pool.Out[2]
 	for w := 0; w < c.windows; w += row {
-		z, y, _, _ := c.origin(w, 0)
+		z, y, _ := c.origin(w, 0)
 		inside := false
 		for i := range g.runs {
 			tz, ty := z+g.runs[i].tap[0]*c.Dilation[0], y+g.runs[i].tap[1]*c.Dilation[1]
@@ -229,19 +300,4 @@ func (c *Conv) eachReached(g *group, lo, hi int, f func(lo, hi int)) {
 // everywhere tells whether a group reaches all windows.
 func (c *Conv) everywhere(g *group) bool {
 	return len(g.reached) == 1 && g.reached[0] == stretch{0, c.windows}
-}
-
-// clip returns the part of a run, of the patch whose first tap is at z, y, x, that lies inside the input: elements [lo,hi) of the run, which begin at a place
-// of the sample; none where lo is hi.
-func (c *Conv) clip(r *run, z, y, x int) (at, lo, hi int) {
-	z, y = z+r.tap[0]*c.Dilation[0], y+r.tap[1]*c.Dilation[1]
-	if z < 0 || z >= c.In[0] || y < 0 || y >= c.In[1] {
-		return 0, 0, 0
-	}
-	x += r.tap[2] * c.Dilation[2]
-	lo, hi = max(0, -x), min(r.length/c.InC, c.In[2]-x)
-	if lo >= hi {
-		return 0, 0, 0
-	}
-	return c.index(z, y, x+lo), lo * c.InC, hi * c.InC
 }
