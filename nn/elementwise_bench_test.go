@@ -22,6 +22,25 @@ func BenchmarkElementwise(b *testing.B) {
 	} {
 		all = append(all, layer{name, func() nn.Layer { return layers.NewActivation(name) }})
 	}
+	padded := func(l *layers.Pooling3D, average bool) nn.Layer {
+		l.Strides, l.Padding, l.Average = [3]int{2, 2, 2}, "same", average
+		return l
+	}
+	frozen := layers.NewBatchNormalization()
+	frozen.Frozen = true
+	all = append(all,
+		layer{"layer normalisation", func() nn.Layer { return layers.NewLayerNormalization() }},
+		layer{"group normalisation", func() nn.Layer { return layers.NewGroupNormalization(8) }},
+		layer{"frozen normalisation", func() nn.Layer { return frozen }},
+		layer{"max pooling", func() nn.Layer { return layers.NewMaxPooling3D(2) }},
+		layer{"max pooling, padded", func() nn.Layer { return padded(layers.NewMaxPooling3D(3), false) }},
+		layer{"average pooling, padded", func() nn.Layer { return padded(layers.NewMaxPooling3D(3), true) }},
+		layer{"global maximum", func() nn.Layer { return layers.NewGlobalMaxPooling3D() }},
+		layer{"global average", func() nn.Layer { return layers.NewGlobalAveragePooling3D() }},
+		layer{"rescaling", func() nn.Layer { return &layers.Rescaling{Scale: []float64{2}, Offset: []float64{1}} }},
+		layer{"prelu", func() nn.Layer { return &layers.PReLU{SharedAxes: []int{1, 2, 3}} }},
+		layer{"noise", func() nn.Layer { return &layers.GaussianNoise{StdDev: .1} }},
+	)
 	for _, l := range all {
 		for _, mode := range []string{"train", "infer"} {
 			b.Run(l.name+"/"+mode, func(b *testing.B) {

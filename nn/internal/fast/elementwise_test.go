@@ -19,6 +19,7 @@ func TestNearTheReference(t *testing.T) {
 		name            string
 		reference, fast ir.Op
 		row             int
+		params          int // vectors of row elements, of which operations read what they need
 	}
 	var cases []replaced
 	for _, name := range []string{
@@ -29,19 +30,33 @@ func TestNearTheReference(t *testing.T) {
 		if !ok {
 			t.Fatalf("no activation %s", name)
 		}
-		cases = append(cases, replaced{name, a, fast.NewActivation(a), 5000})
+		cases = append(cases, replaced{name, a, fast.NewActivation(a), 5000, 0})
 	}
 	bounded, negative := op.BoundedReLU(.25, math.Inf(1), .5), op.Elementwise{}
 	if a, ok := op.Activation("celu", -1); ok {
 		negative = *a
 	}
+	affine := &op.Affine{C: 3, Scale: []float64{1, -2, .5}, Offset: []float64{3, 0, -1}}
+	factor := &op.Affine{C: 1, Scale: []float64{.25}, Offset: []float64{0}}
 	cases = append(cases,
-		replaced{"bounded_relu", &bounded, fast.NewActivation(&bounded), 5000},
-		replaced{"celu -1", &negative, fast.NewActivation(&negative), 5000},
-		replaced{"softmax", &op.Softmax{C: 10}, &fast.Softmax{C: 10}, 5000},
-		replaced{"softmax of many", &op.Softmax{C: 5000}, &fast.Softmax{C: 5000}, 5000},
-		replaced{"log softmax", &op.LogSoftmax{C: 10}, &fast.Softmax{C: 10, Log: true}, 5000},
+		replaced{"bounded_relu", &bounded, fast.NewActivation(&bounded), 5000, 0},
+		replaced{"celu -1", &negative, fast.NewActivation(&negative), 5000, 0},
+		replaced{"softmax", &op.Softmax{C: 10}, &fast.Softmax{C: 10}, 5000, 0},
+		replaced{"softmax of many", &op.Softmax{C: 5000}, &fast.Softmax{C: 5000}, 5000, 0},
+		replaced{"log softmax", &op.LogSoftmax{C: 10}, &fast.Softmax{C: 10, Log: true}, 5000, 0},
+		replaced{"affine", affine, fast.NewAffine(affine), 5000, 0},
+		replaced{"affine by one", factor, fast.NewAffine(factor), 5000, 0},
 	)
+	for _, scale := range []bool{false, true} {
+		layer := &op.LayerNorm{C: 40, Epsilon: 1e-3, Scale: scale, Center: true}
+		group := &op.GroupNorm{Cells: 125, C: 40, Groups: 8, Epsilon: 1e-3, Scale: true, Center: scale}
+		frozen := &op.BatchNorm{C: 40, Epsilon: 1e-3, Scale: scale, Center: true, Frozen: true}
+		cases = append(cases,
+			replaced{"layer normalisation", layer, &fast.LayerNorm{LayerNorm: layer}, 5000, 2},
+			replaced{"group normalisation", group, &fast.GroupNorm{GroupNorm: group}, 5000, 2},
+			replaced{"frozen normalisation", frozen, &fast.BatchNorm{BatchNorm: frozen}, 5000, 4},
+		)
+	}
 	before := kernel.InUse()
 	defer func() {
 		if err := kernel.Use(before); err != nil {
@@ -55,7 +70,7 @@ func TestNearTheReference(t *testing.T) {
 		for _, c := range cases {
 			t.Run(string(tier)+"/"+c.name, func(t *testing.T) {
 				in := &ir.Value{}
-				node := &ir.Node{Op: c.fast, In: []*ir.Value{in}}
+				node := &ir.Node{Op: c.fast, In: []*ir.Value{in}, Out: &ir.Value{Shape: []int{c.row}}}
 				for _, shared := range []bool{false, true} {
 					var first *ir.Env[float32]
 					for _, threads := range []int{1, 3} {
@@ -68,7 +83,7 @@ func TestNearTheReference(t *testing.T) {
 						if sets := c.fast.(ir.Setter).SetsGrad(); sets == shared {
 							t.Errorf("SetsGrad is %t", sets)
 						}
-						want, got := env(p, 19, []int{c.row}, c.row), env(p, 19, []int{c.row}, c.row)
+						want, got := withParams(env(p, 19, []int{c.row}, c.row), c.params), withParams(env(p, 19, []int{c.row}, c.row), c.params)
 						if !shared {
 							clear(want.DX[0])
 						}
@@ -76,14 +91,17 @@ func TestNearTheReference(t *testing.T) {
 						c.reference.Backward(want)
 						c.fast.Forward(got)
 						c.fast.Backward(got)
-						near(t, "output", got.Y, want.Y)
-						near(t, "gradient", got.DX[0], want.DX[0])
+						near(t, "output", got.Y, want.Y, 4e-6)
+						near(t, "gradient", got.DX[0], want.DX[0], 4e-6)
+						for i := range want.DP {
+							near(t, "gradient of a parameter", got.DP[i], want.DP[i], 1e-4)
+						}
 						if first == nil {
 							first = got
 						} else if !slices.Equal(first.Y, got.Y) || !slices.Equal(first.DX[0], got.DX[0]) {
 							t.Errorf("%d threads give other numbers than one", threads)
 						}
-						other := env(p, 3, []int{c.row}, c.row)
+						other := withParams(env(p, 3, []int{c.row}, c.row), c.params)
 						if a := testing.AllocsPerRun(3, func() { c.fast.Forward(other); c.fast.Backward(other) }); a != 0 {
 							t.Errorf("%d threads: %v allocations", threads, a)
 						}
@@ -94,10 +112,22 @@ func TestNearTheReference(t *testing.T) {
 	}
 }
 
-func near(t *testing.T, what string, got, want []float32) {
+// withParams gives an operation some parameters, all of them positive.
+func withParams(e *ir.Env[float32], params int) *ir.Env[float32] {
+	for range params {
+		p := make([]float32, 40)
+		for i := range p {
+			p[i] = 1 + float32(i%7)/8
+		}
+		e.P, e.DP = append(e.P, p), append(e.DP, make([]float32, len(p)))
+	}
+	return e
+}
+
+func near(t *testing.T, what string, got, want []float32, tolerance float64) {
 	t.Helper()
 	for i, w := range want {
-		if d := math.Abs(float64(got[i] - w)); !(d <= 2e-6*max(1, math.Abs(float64(w)))) {
+		if d := math.Abs(float64(got[i] - w)); !(d <= tolerance*max(1, math.Abs(float64(w)))) {
 			t.Fatalf("%s: element %d is %v, want %v", what, i, got[i], w)
 		}
 	}

@@ -131,7 +131,7 @@ func (b *BatchNorm) SetsGrad() bool { return b.sets }
 // Forward computes Y, and in training moves the statistics.
 func (b *BatchNorm) Forward(e *ir.Env[float32]) {
 	b.env = e
-	if e.Train {
+	if e.Train && !b.Frozen {
 		b.measure(e)
 	} else {
 		b.folded.set(e.P)
@@ -174,7 +174,7 @@ func (b *BatchNorm) Backward(e *ir.Env[float32]) {
 	if e.DX[0] == nil {
 		return
 	}
-	if !e.Train {
+	if !e.Train || b.Frozen {
 		// The moving statistics do not depend on the input.
 		clear(dbeta)
 		clear(dgamma)

@@ -243,3 +243,13 @@ func softmaxGrad2(rows int, c int, dx *float32, dy *float32, y *float32)
 //
 //go:noescape
 func logSoftmaxGrad2(rows int, c int, dx *float32, dy *float32, y *float32)
+
+// layerNorm2 sets y to the normalised rows of x.
+//
+//go:noescape
+func layerNorm2(rows int, c int, y *float32, x *float32, gamma *float32, beta *float32, p *float32)
+
+// layerNormGrad2 sets dx to the gradient of layerNorm and adds to those of gamma and beta.
+//
+//go:noescape
+func layerNormGrad2(rows int, c int, dx *float32, x *float32, dy *float32, dgamma *float32, dbeta *float32, gamma *float32, p *float32)

@@ -4452,3 +4452,407 @@ atg_done:
 	JNZ  row
 	VZEROUPPER
 	RET
+
+// func layerNorm2(rows int, c int, y *float32, x *float32, gamma *float32, beta *float32, p *float32)
+// Requires: AVX, FMA3
+TEXT ·layerNorm2(SB), NOSPLIT, $0-56
+	MOVQ rows+0(FP), CX
+	MOVQ c+8(FP), DX
+	MOVQ y+16(FP), BX
+	MOVQ x+24(FP), SI
+	MOVQ gamma+32(FP), DI
+	MOVQ beta+40(FP), R8
+	MOVQ p+48(FP), R9
+
+long:
+	VBROADCASTSS v00000000<>+0(SB), Y0
+	MOVQ         DX, R10
+	XORQ         AX, AX
+
+ata:
+	CMPQ    R10, $0x00000008
+	JLT     atb_part
+	VMOVUPS (SI)(AX*4), Y1
+	JMP     atb_done
+
+atb_part:
+	LEAQ         firsts<>+32(SB), R12
+	MOVQ         R10, R11
+	NEGQ         R11
+	VMOVUPS      (R12)(R11*4), Y1
+	VMASKMOVPS   (SI)(AX*4), Y1, Y2
+	VBROADCASTSS v00000000<>+0(SB), Y3
+	VBLENDVPS    Y1, Y2, Y3, Y1
+
+atb_done:
+	VADDPS       Y1, Y0, Y0
+	VMOVAPS      Y0, Y0
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R10
+	JG           ata
+	VPERM2F128   $0x01, Y0, Y0, Y1
+	VADDPS       Y1, Y0, Y0
+	VPERMILPS    $0x4e, Y0, Y1
+	VADDPS       Y1, Y0, Y0
+	VPERMILPS    $0xb1, Y0, Y1
+	VADDPS       Y1, Y0, Y0
+	VBROADCASTSS (R9), Y1
+	VMULPS       Y1, Y0, Y0
+	VBROADCASTSS v00000000<>+0(SB), Y1
+	VBROADCASTSS v00000000<>+0(SB), Y2
+	MOVQ         DX, R10
+	XORQ         AX, AX
+
+atc:
+	CMPQ    R10, $0x00000008
+	JLT     atd_part
+	VMOVUPS (SI)(AX*4), Y3
+	JMP     atd_done
+
+atd_part:
+	LEAQ       firsts<>+32(SB), R12
+	MOVQ       R10, R11
+	NEGQ       R11
+	VMOVUPS    (R12)(R11*4), Y3
+	VMASKMOVPS (SI)(AX*4), Y3, Y4
+	VBLENDVPS  Y3, Y4, Y0, Y3
+
+atd_done:
+	VSUBPS       Y0, Y3, Y3
+	VADDPS       Y3, Y1, Y1
+	VMOVAPS      Y1, Y1
+	VMOVAPS      Y3, Y4
+	VFMADD213PS  Y2, Y3, Y4
+	VMOVAPS      Y4, Y2
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R10
+	JG           atc
+	VPERM2F128   $0x01, Y1, Y1, Y3
+	VADDPS       Y3, Y1, Y1
+	VPERMILPS    $0x4e, Y1, Y3
+	VADDPS       Y3, Y1, Y1
+	VPERMILPS    $0xb1, Y1, Y3
+	VADDPS       Y3, Y1, Y1
+	VBROADCASTSS (R9), Y3
+	VMULPS       Y3, Y1, Y1
+	VPERM2F128   $0x01, Y2, Y2, Y3
+	VADDPS       Y3, Y2, Y2
+	VPERMILPS    $0x4e, Y2, Y3
+	VADDPS       Y3, Y2, Y2
+	VPERMILPS    $0xb1, Y2, Y3
+	VADDPS       Y3, Y2, Y2
+	VBROADCASTSS (R9), Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVAPS      Y1, Y3
+	VFNMADD213PS Y2, Y1, Y3
+	VBROADCASTSS 4(R9), Y2
+	VADDPS       Y2, Y3, Y2
+	VSQRTPS      Y2, Y2
+	VBROADCASTSS v3f800000<>+0(SB), Y3
+	VDIVPS       Y2, Y3, Y2
+	MOVQ         DX, R10
+	XORQ         AX, AX
+
+ate:
+	CMPQ    R10, $0x00000008
+	JLT     atf_part
+	VMOVUPS (SI)(AX*4), Y3
+	VMOVUPS (DI)(AX*4), Y4
+	VMOVUPS (R8)(AX*4), Y5
+	JMP     atf_done
+
+atf_part:
+	LEAQ         firsts<>+32(SB), R12
+	MOVQ         R10, R11
+	NEGQ         R11
+	VMOVUPS      (R12)(R11*4), Y5
+	VMASKMOVPS   (SI)(AX*4), Y5, Y3
+	VBROADCASTSS v00000000<>+0(SB), Y4
+	VBLENDVPS    Y5, Y3, Y4, Y3
+	VMASKMOVPS   (DI)(AX*4), Y5, Y4
+	VBROADCASTSS v00000000<>+0(SB), Y6
+	VBLENDVPS    Y5, Y4, Y6, Y4
+	VMASKMOVPS   (R8)(AX*4), Y5, Y6
+	VBROADCASTSS v00000000<>+0(SB), Y7
+	VBLENDVPS    Y5, Y6, Y7, Y5
+
+atf_done:
+	VSUBPS      Y0, Y3, Y3
+	VSUBPS      Y1, Y3, Y3
+	VMULPS      Y2, Y3, Y3
+	VMOVAPS     Y3, Y3
+	VFMADD213PS Y5, Y4, Y3
+	CMPQ        R10, $0x00000008
+	JLT         atg_part
+	VMOVUPS     Y3, (BX)(AX*4)
+	JMP         atg_done
+
+atg_part:
+	LEAQ       firsts<>+32(SB), R12
+	MOVQ       R10, R11
+	NEGQ       R11
+	VMOVUPS    (R12)(R11*4), Y4
+	VMASKMOVPS Y3, Y4, (BX)(AX*4)
+
+atg_done:
+	ADDQ $0x08, AX
+	SUBQ $0x08, R10
+	JG   ate
+	LEAQ (BX)(DX*4), BX
+	LEAQ (SI)(DX*4), SI
+	DECQ CX
+	JNZ  long
+	VZEROUPPER
+	RET
+
+// func layerNormGrad2(rows int, c int, dx *float32, x *float32, dy *float32, dgamma *float32, dbeta *float32, gamma *float32, p *float32)
+// Requires: AVX, FMA3
+TEXT ·layerNormGrad2(SB), NOSPLIT, $0-72
+	MOVQ rows+0(FP), CX
+	MOVQ c+8(FP), DX
+	MOVQ dx+16(FP), BX
+	MOVQ x+24(FP), SI
+	MOVQ dy+32(FP), DI
+	MOVQ dgamma+40(FP), R8
+	MOVQ dbeta+48(FP), R9
+	MOVQ gamma+56(FP), R10
+	MOVQ p+64(FP), R11
+
+long:
+	VBROADCASTSS v00000000<>+0(SB), Y0
+	MOVQ         DX, R12
+	XORQ         AX, AX
+
+ata:
+	CMPQ    R12, $0x00000008
+	JLT     atb_part
+	VMOVUPS (SI)(AX*4), Y1
+	JMP     atb_done
+
+atb_part:
+	LEAQ         firsts<>+32(SB), R14
+	MOVQ         R12, R13
+	NEGQ         R13
+	VMOVUPS      (R14)(R13*4), Y1
+	VMASKMOVPS   (SI)(AX*4), Y1, Y2
+	VBROADCASTSS v00000000<>+0(SB), Y3
+	VBLENDVPS    Y1, Y2, Y3, Y1
+
+atb_done:
+	VADDPS       Y1, Y0, Y0
+	VMOVAPS      Y0, Y0
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R12
+	JG           ata
+	VPERM2F128   $0x01, Y0, Y0, Y1
+	VADDPS       Y1, Y0, Y0
+	VPERMILPS    $0x4e, Y0, Y1
+	VADDPS       Y1, Y0, Y0
+	VPERMILPS    $0xb1, Y0, Y1
+	VADDPS       Y1, Y0, Y0
+	VBROADCASTSS (R11), Y1
+	VMULPS       Y1, Y0, Y0
+	VBROADCASTSS v00000000<>+0(SB), Y1
+	VBROADCASTSS v00000000<>+0(SB), Y2
+	MOVQ         DX, R12
+	XORQ         AX, AX
+
+atc:
+	CMPQ    R12, $0x00000008
+	JLT     atd_part
+	VMOVUPS (SI)(AX*4), Y3
+	JMP     atd_done
+
+atd_part:
+	LEAQ       firsts<>+32(SB), R14
+	MOVQ       R12, R13
+	NEGQ       R13
+	VMOVUPS    (R14)(R13*4), Y3
+	VMASKMOVPS (SI)(AX*4), Y3, Y4
+	VBLENDVPS  Y3, Y4, Y0, Y3
+
+atd_done:
+	VSUBPS       Y0, Y3, Y3
+	VADDPS       Y3, Y1, Y1
+	VMOVAPS      Y1, Y1
+	VMOVAPS      Y3, Y4
+	VFMADD213PS  Y2, Y3, Y4
+	VMOVAPS      Y4, Y2
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R12
+	JG           atc
+	VPERM2F128   $0x01, Y1, Y1, Y3
+	VADDPS       Y3, Y1, Y1
+	VPERMILPS    $0x4e, Y1, Y3
+	VADDPS       Y3, Y1, Y1
+	VPERMILPS    $0xb1, Y1, Y3
+	VADDPS       Y3, Y1, Y1
+	VBROADCASTSS (R11), Y3
+	VMULPS       Y3, Y1, Y1
+	VPERM2F128   $0x01, Y2, Y2, Y3
+	VADDPS       Y3, Y2, Y2
+	VPERMILPS    $0x4e, Y2, Y3
+	VADDPS       Y3, Y2, Y2
+	VPERMILPS    $0xb1, Y2, Y3
+	VADDPS       Y3, Y2, Y2
+	VBROADCASTSS (R11), Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVAPS      Y1, Y3
+	VFNMADD213PS Y2, Y1, Y3
+	VBROADCASTSS 4(R11), Y2
+	VADDPS       Y2, Y3, Y2
+	VSQRTPS      Y2, Y2
+	VBROADCASTSS v3f800000<>+0(SB), Y3
+	VDIVPS       Y2, Y3, Y2
+	VBROADCASTSS v00000000<>+0(SB), Y3
+	VBROADCASTSS v00000000<>+0(SB), Y4
+	MOVQ         DX, R12
+	XORQ         AX, AX
+
+ate:
+	CMPQ    R12, $0x00000008
+	JLT     atf_part
+	VMOVUPS (SI)(AX*4), Y5
+	VMOVUPS (DI)(AX*4), Y6
+	VMOVUPS (R10)(AX*4), Y7
+	VMOVUPS (R8)(AX*4), Y8
+	VMOVUPS (R9)(AX*4), Y9
+	JMP     atf_done
+
+atf_part:
+	LEAQ         firsts<>+32(SB), R14
+	MOVQ         R12, R13
+	NEGQ         R13
+	VMOVUPS      (R14)(R13*4), Y9
+	VMASKMOVPS   (SI)(AX*4), Y9, Y5
+	VBROADCASTSS v00000000<>+0(SB), Y6
+	VBLENDVPS    Y9, Y5, Y6, Y5
+	VMASKMOVPS   (DI)(AX*4), Y9, Y6
+	VBROADCASTSS v00000000<>+0(SB), Y7
+	VBLENDVPS    Y9, Y6, Y7, Y6
+	VMASKMOVPS   (R10)(AX*4), Y9, Y7
+	VBROADCASTSS v00000000<>+0(SB), Y8
+	VBLENDVPS    Y9, Y7, Y8, Y7
+	VMASKMOVPS   (R8)(AX*4), Y9, Y8
+	VBROADCASTSS v00000000<>+0(SB), Y10
+	VBLENDVPS    Y9, Y8, Y10, Y8
+	VMASKMOVPS   (R9)(AX*4), Y9, Y10
+	VBROADCASTSS v00000000<>+0(SB), Y11
+	VBLENDVPS    Y9, Y10, Y11, Y9
+
+atf_done:
+	VSUBPS      Y0, Y5, Y5
+	VSUBPS      Y1, Y5, Y5
+	VMULPS      Y2, Y5, Y5
+	VMOVAPS     Y6, Y10
+	VFMADD213PS Y8, Y5, Y10
+	CMPQ        R12, $0x00000008
+	JLT         atg_part
+	VMOVUPS     Y10, (R8)(AX*4)
+	JMP         atg_done
+
+atg_part:
+	LEAQ       firsts<>+32(SB), R14
+	MOVQ       R12, R13
+	NEGQ       R13
+	VMOVUPS    (R14)(R13*4), Y8
+	VMASKMOVPS Y10, Y8, (R8)(AX*4)
+
+atg_done:
+	VADDPS  Y6, Y9, Y8
+	CMPQ    R12, $0x00000008
+	JLT     ath_part
+	VMOVUPS Y8, (R9)(AX*4)
+	JMP     ath_done
+
+ath_part:
+	LEAQ       firsts<>+32(SB), R14
+	MOVQ       R12, R13
+	NEGQ       R13
+	VMOVUPS    (R14)(R13*4), Y9
+	VMASKMOVPS Y8, Y9, (R9)(AX*4)
+
+ath_done:
+	VMULPS       Y7, Y6, Y6
+	VADDPS       Y6, Y3, Y3
+	VMOVAPS      Y3, Y3
+	VMOVAPS      Y6, Y6
+	VFMADD213PS  Y4, Y5, Y6
+	VMOVAPS      Y6, Y4
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R12
+	JG           ate
+	VPERM2F128   $0x01, Y3, Y3, Y5
+	VADDPS       Y5, Y3, Y3
+	VPERMILPS    $0x4e, Y3, Y5
+	VADDPS       Y5, Y3, Y3
+	VPERMILPS    $0xb1, Y3, Y5
+	VADDPS       Y5, Y3, Y3
+	VBROADCASTSS (R11), Y5
+	VMULPS       Y5, Y3, Y3
+	VPERM2F128   $0x01, Y4, Y4, Y5
+	VADDPS       Y5, Y4, Y4
+	VPERMILPS    $0x4e, Y4, Y5
+	VADDPS       Y5, Y4, Y4
+	VPERMILPS    $0xb1, Y4, Y5
+	VADDPS       Y5, Y4, Y4
+	VBROADCASTSS (R11), Y5
+	VMULPS       Y5, Y4, Y4
+	MOVQ         DX, R12
+	XORQ         AX, AX
+
+ati:
+	CMPQ    R12, $0x00000008
+	JLT     atj_part
+	VMOVUPS (SI)(AX*4), Y5
+	VMOVUPS (DI)(AX*4), Y6
+	VMOVUPS (R10)(AX*4), Y7
+	JMP     atj_done
+
+atj_part:
+	LEAQ         firsts<>+32(SB), R14
+	MOVQ         R12, R13
+	NEGQ         R13
+	VMOVUPS      (R14)(R13*4), Y7
+	VMASKMOVPS   (SI)(AX*4), Y7, Y5
+	VBROADCASTSS v00000000<>+0(SB), Y6
+	VBLENDVPS    Y7, Y5, Y6, Y5
+	VMASKMOVPS   (DI)(AX*4), Y7, Y6
+	VBROADCASTSS v00000000<>+0(SB), Y8
+	VBLENDVPS    Y7, Y6, Y8, Y6
+	VMASKMOVPS   (R10)(AX*4), Y7, Y8
+	VBROADCASTSS v00000000<>+0(SB), Y9
+	VBLENDVPS    Y7, Y8, Y9, Y7
+
+atj_done:
+	VSUBPS  Y0, Y5, Y5
+	VSUBPS  Y1, Y5, Y5
+	VMULPS  Y2, Y5, Y5
+	VMULPS  Y7, Y6, Y6
+	VSUBPS  Y3, Y6, Y6
+	VMULPS  Y4, Y5, Y5
+	VSUBPS  Y5, Y6, Y5
+	VMULPS  Y2, Y5, Y5
+	CMPQ    R12, $0x00000008
+	JLT     atk_part
+	VMOVUPS Y5, (BX)(AX*4)
+	JMP     atk_done
+
+atk_part:
+	LEAQ       firsts<>+32(SB), R14
+	MOVQ       R12, R13
+	NEGQ       R13
+	VMOVUPS    (R14)(R13*4), Y6
+	VMASKMOVPS Y5, Y6, (BX)(AX*4)
+
+atk_done:
+	ADDQ $0x08, AX
+	SUBQ $0x08, R12
+	JG   ati
+	LEAQ (BX)(DX*4), BX
+	LEAQ (SI)(DX*4), SI
+	LEAQ (DI)(DX*4), DI
+	DECQ CX
+	JNZ  long
+	VZEROUPPER
+	RET

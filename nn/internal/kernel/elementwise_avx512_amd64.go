@@ -243,3 +243,13 @@ func softmaxGrad512(rows int, c int, dx *float32, dy *float32, y *float32)
 //
 //go:noescape
 func logSoftmaxGrad512(rows int, c int, dx *float32, dy *float32, y *float32)
+
+// layerNorm512 sets y to the normalised rows of x.
+//
+//go:noescape
+func layerNorm512(rows int, c int, y *float32, x *float32, gamma *float32, beta *float32, p *float32)
+
+// layerNormGrad512 sets dx to the gradient of layerNorm and adds to those of gamma and beta.
+//
+//go:noescape
+func layerNormGrad512(rows int, c int, dx *float32, x *float32, dy *float32, dgamma *float32, dbeta *float32, gamma *float32, p *float32)

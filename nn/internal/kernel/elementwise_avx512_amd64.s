@@ -25,6 +25,7 @@ read_part:
 	BZHIL        AX, SI, SI
 	KMOVW        SI, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 
 read_done:
@@ -130,10 +131,13 @@ read_part:
 	BZHIL        AX, R8, R8
 	KMOVW        R8, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 	VBROADCASTSS v00000000<>+0(SB), Z1
+	VMOVAPS      Z1, Z1
 	VMOVUPS      (BX)(CX*4), K1, Z1
 	VBROADCASTSS v00000000<>+0(SB), Z2
+	VMOVAPS      Z2, Z2
 	VMOVUPS      (SI)(CX*4), K1, Z2
 
 read_done:
@@ -179,6 +183,7 @@ read_part:
 	BZHIL        AX, SI, SI
 	KMOVW        SI, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 
 read_done:
@@ -256,10 +261,13 @@ read_part:
 	BZHIL        AX, R8, R8
 	KMOVW        R8, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 	VBROADCASTSS v00000000<>+0(SB), Z1
+	VMOVAPS      Z1, Z1
 	VMOVUPS      (BX)(CX*4), K1, Z1
 	VBROADCASTSS v00000000<>+0(SB), Z2
+	VMOVAPS      Z2, Z2
 	VMOVUPS      (SI)(CX*4), K1, Z2
 
 read_done:
@@ -307,6 +315,7 @@ read_part:
 	BZHIL        AX, SI, SI
 	KMOVW        SI, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 
 read_done:
@@ -378,8 +387,10 @@ read_part:
 	BZHIL        AX, DI, DI
 	KMOVW        DI, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 	VBROADCASTSS v00000000<>+0(SB), Z1
+	VMOVAPS      Z1, Z1
 	VMOVUPS      (BX)(CX*4), K1, Z1
 
 read_done:
@@ -452,6 +463,7 @@ read_part:
 	BZHIL        AX, SI, SI
 	KMOVW        SI, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 
 read_done:
@@ -528,8 +540,10 @@ read_part:
 	BZHIL        AX, DI, DI
 	KMOVW        DI, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 	VBROADCASTSS v00000000<>+0(SB), Z1
+	VMOVAPS      Z1, Z1
 	VMOVUPS      (BX)(CX*4), K1, Z1
 
 read_done:
@@ -574,6 +588,7 @@ read_part:
 	BZHIL        AX, SI, SI
 	KMOVW        SI, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 
 read_done:
@@ -652,8 +667,10 @@ read_part:
 	BZHIL        AX, DI, DI
 	KMOVW        DI, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 	VBROADCASTSS v00000000<>+0(SB), Z1
+	VMOVAPS      Z1, Z1
 	VMOVUPS      (BX)(CX*4), K1, Z1
 
 read_done:
@@ -697,6 +714,7 @@ read_part:
 	BZHIL        AX, SI, SI
 	KMOVW        SI, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 
 read_done:
@@ -808,8 +826,10 @@ read_part:
 	BZHIL        AX, DI, DI
 	KMOVW        DI, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 	VBROADCASTSS v00000000<>+0(SB), Z1
+	VMOVAPS      Z1, Z1
 	VMOVUPS      (BX)(CX*4), K1, Z1
 
 read_done:
@@ -882,6 +902,7 @@ read_part:
 	BZHIL        AX, SI, SI
 	KMOVW        SI, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 
 read_done:
@@ -963,8 +984,10 @@ read_part:
 	BZHIL        AX, DI, DI
 	KMOVW        DI, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 	VBROADCASTSS v00000000<>+0(SB), Z1
+	VMOVAPS      Z1, Z1
 	VMOVUPS      (BX)(CX*4), K1, Z1
 
 read_done:
@@ -1037,6 +1060,7 @@ read_part:
 	BZHIL        AX, SI, SI
 	KMOVW        SI, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 
 read_done:
@@ -1111,8 +1135,10 @@ read_part:
 	BZHIL        AX, DI, DI
 	KMOVW        DI, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 	VBROADCASTSS v00000000<>+0(SB), Z1
+	VMOVAPS      Z1, Z1
 	VMOVUPS      (BX)(CX*4), K1, Z1
 
 read_done:
@@ -1188,6 +1214,7 @@ read_part:
 	BZHIL        AX, SI, SI
 	KMOVW        SI, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 
 read_done:
@@ -1330,8 +1357,10 @@ read_part:
 	BZHIL        AX, DI, DI
 	KMOVW        DI, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 	VBROADCASTSS v00000000<>+0(SB), Z1
+	VMOVAPS      Z1, Z1
 	VMOVUPS      (BX)(CX*4), K1, Z1
 
 read_done:
@@ -1429,6 +1458,7 @@ read_part:
 	BZHIL        AX, SI, SI
 	KMOVW        SI, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 
 read_done:
@@ -1493,8 +1523,10 @@ read_part:
 	BZHIL        AX, DI, DI
 	KMOVW        DI, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 	VBROADCASTSS v00000000<>+0(SB), Z1
+	VMOVAPS      Z1, Z1
 	VMOVUPS      (BX)(CX*4), K1, Z1
 
 read_done:
@@ -1536,6 +1568,7 @@ read_part:
 	BZHIL        AX, SI, SI
 	KMOVW        SI, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 
 read_done:
@@ -1630,8 +1663,10 @@ read_part:
 	BZHIL        AX, DI, DI
 	KMOVW        DI, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 	VBROADCASTSS v00000000<>+0(SB), Z1
+	VMOVAPS      Z1, Z1
 	VMOVUPS      (BX)(CX*4), K1, Z1
 
 read_done:
@@ -1723,6 +1758,7 @@ read_part:
 	BZHIL        AX, SI, SI
 	KMOVW        SI, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 
 read_done:
@@ -1796,8 +1832,10 @@ read_part:
 	BZHIL        AX, DI, DI
 	KMOVW        DI, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 	VBROADCASTSS v00000000<>+0(SB), Z1
+	VMOVAPS      Z1, Z1
 	VMOVUPS      (BX)(CX*4), K1, Z1
 
 read_done:
@@ -1870,6 +1908,7 @@ read_part:
 	BZHIL        AX, SI, SI
 	KMOVW        SI, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 
 read_done:
@@ -1915,8 +1954,10 @@ read_part:
 	BZHIL        AX, DI, DI
 	KMOVW        DI, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 	VBROADCASTSS v00000000<>+0(SB), Z1
+	VMOVAPS      Z1, Z1
 	VMOVUPS      (BX)(CX*4), K1, Z1
 
 read_done:
@@ -1963,6 +2004,7 @@ read_part:
 	BZHIL        AX, SI, SI
 	KMOVW        SI, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 
 read_done:
@@ -2025,10 +2067,13 @@ read_part:
 	BZHIL        AX, R8, R8
 	KMOVW        R8, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 	VBROADCASTSS v00000000<>+0(SB), Z1
+	VMOVAPS      Z1, Z1
 	VMOVUPS      (BX)(CX*4), K1, Z1
 	VBROADCASTSS v00000000<>+0(SB), Z2
+	VMOVAPS      Z2, Z2
 	VMOVUPS      (SI)(CX*4), K1, Z2
 
 read_done:
@@ -2077,6 +2122,7 @@ read_part:
 	BZHIL        AX, SI, SI
 	KMOVW        SI, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 
 read_done:
@@ -2129,8 +2175,10 @@ read_part:
 	BZHIL        AX, DI, DI
 	KMOVW        DI, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 	VBROADCASTSS v00000000<>+0(SB), Z1
+	VMOVAPS      Z1, Z1
 	VMOVUPS      (BX)(CX*4), K1, Z1
 
 read_done:
@@ -2179,6 +2227,7 @@ read_part:
 	BZHIL        AX, SI, SI
 	KMOVW        SI, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 
 read_done:
@@ -2229,8 +2278,10 @@ read_part:
 	BZHIL        AX, DI, DI
 	KMOVW        DI, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 	VBROADCASTSS v00000000<>+0(SB), Z1
+	VMOVAPS      Z1, Z1
 	VMOVUPS      (BX)(CX*4), K1, Z1
 
 read_done:
@@ -2286,6 +2337,7 @@ read_part:
 	BZHIL        AX, SI, SI
 	KMOVW        SI, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 
 read_done:
@@ -2335,8 +2387,10 @@ read_part:
 	BZHIL        AX, DI, DI
 	KMOVW        DI, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 	VBROADCASTSS v00000000<>+0(SB), Z1
+	VMOVAPS      Z1, Z1
 	VMOVUPS      (BX)(CX*4), K1, Z1
 
 read_done:
@@ -2385,6 +2439,7 @@ read_part:
 	BZHIL        AX, SI, SI
 	KMOVW        SI, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 
 read_done:
@@ -2434,8 +2489,10 @@ read_part:
 	BZHIL        AX, DI, DI
 	KMOVW        DI, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 	VBROADCASTSS v00000000<>+0(SB), Z1
+	VMOVAPS      Z1, Z1
 	VMOVUPS      (BX)(CX*4), K1, Z1
 
 read_done:
@@ -2484,6 +2541,7 @@ read_part:
 	BZHIL        AX, SI, SI
 	KMOVW        SI, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 
 read_done:
@@ -2534,8 +2592,10 @@ read_part:
 	BZHIL        AX, DI, DI
 	KMOVW        DI, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 	VBROADCASTSS v00000000<>+0(SB), Z1
+	VMOVAPS      Z1, Z1
 	VMOVUPS      (BX)(CX*4), K1, Z1
 
 read_done:
@@ -2584,6 +2644,7 @@ read_part:
 	BZHIL        AX, SI, SI
 	KMOVW        SI, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 
 read_done:
@@ -2631,8 +2692,10 @@ read_part:
 	BZHIL        AX, DI, DI
 	KMOVW        DI, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 	VBROADCASTSS v00000000<>+0(SB), Z1
+	VMOVAPS      Z1, Z1
 	VMOVUPS      (BX)(CX*4), K1, Z1
 
 read_done:
@@ -2681,6 +2744,7 @@ read_part:
 	BZHIL        AX, SI, SI
 	KMOVW        SI, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 
 read_done:
@@ -2728,8 +2792,10 @@ read_part:
 	BZHIL        AX, DI, DI
 	KMOVW        DI, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 	VBROADCASTSS v00000000<>+0(SB), Z1
+	VMOVAPS      Z1, Z1
 	VMOVUPS      (BX)(CX*4), K1, Z1
 
 read_done:
@@ -2782,6 +2848,7 @@ read_part:
 	BZHIL        AX, SI, SI
 	KMOVW        SI, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 
 read_done:
@@ -2833,8 +2900,10 @@ read_part:
 	BZHIL        AX, DI, DI
 	KMOVW        DI, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (DX)(CX*4), K1, Z0
 	VBROADCASTSS v00000000<>+0(SB), Z1
+	VMOVAPS      Z1, Z1
 	VMOVUPS      (BX)(CX*4), K1, Z1
 
 read_done:
@@ -2892,6 +2961,7 @@ atb_part:
 	BZHIL        DI, R8, R8
 	KMOVW        R8, K1
 	VBROADCASTSS vff800000<>+0(SB), Z1
+	VMOVAPS      Z1, Z1
 	VMOVUPS      (SI)(AX*4), K1, Z1
 
 atb_done:
@@ -2923,6 +2993,7 @@ atd_part:
 	BZHIL        DI, R8, R8
 	KMOVW        R8, K1
 	VBROADCASTSS vff800000<>+0(SB), Z2
+	VMOVAPS      Z2, Z2
 	VMOVUPS      (SI)(AX*4), K1, Z2
 
 atd_done:
@@ -2990,6 +3061,7 @@ atg_part:
 	BZHIL        DI, R8, R8
 	KMOVW        R8, K1
 	VBROADCASTSS v00000000<>+0(SB), Z1
+	VMOVAPS      Z1, Z1
 	VMOVUPS      (BX)(AX*4), K1, Z1
 
 atg_done:
@@ -3030,6 +3102,7 @@ ati_part:
 	BZHIL        DX, DI, DI
 	KMOVW        DI, K1
 	VBROADCASTSS vff800000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (SI)(AX*4), K1, Z0
 
 ati_done:
@@ -3118,6 +3191,7 @@ atb_part:
 	BZHIL        DI, R8, R8
 	KMOVW        R8, K1
 	VBROADCASTSS vff800000<>+0(SB), Z1
+	VMOVAPS      Z1, Z1
 	VMOVUPS      (SI)(AX*4), K1, Z1
 
 atb_done:
@@ -3149,6 +3223,7 @@ atd_part:
 	BZHIL        DI, R8, R8
 	KMOVW        R8, K1
 	VBROADCASTSS vff800000<>+0(SB), Z2
+	VMOVAPS      Z2, Z2
 	VMOVUPS      (SI)(AX*4), K1, Z2
 
 atd_done:
@@ -3224,6 +3299,7 @@ atf_part:
 	BZHIL        DI, R8, R8
 	KMOVW        R8, K1
 	VBROADCASTSS v00000000<>+0(SB), Z2
+	VMOVAPS      Z2, Z2
 	VMOVUPS      (SI)(AX*4), K1, Z2
 
 atf_done:
@@ -3265,6 +3341,7 @@ ath_part:
 	BZHIL        DX, DI, DI
 	KMOVW        DI, K1
 	VBROADCASTSS vff800000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (SI)(AX*4), K1, Z0
 
 ath_done:
@@ -3378,8 +3455,10 @@ atb_part:
 	BZHIL        R8, R9, R9
 	KMOVW        R9, K1
 	VBROADCASTSS v00000000<>+0(SB), Z2
+	VMOVAPS      Z2, Z2
 	VMOVUPS      (SI)(AX*4), K1, Z2
 	VBROADCASTSS v00000000<>+0(SB), Z3
+	VMOVAPS      Z3, Z3
 	VMOVUPS      (DI)(AX*4), K1, Z3
 
 atb_done:
@@ -3426,8 +3505,10 @@ atd_part:
 	BZHIL        R8, R9, R9
 	KMOVW        R9, K1
 	VBROADCASTSS v00000000<>+0(SB), Z2
+	VMOVAPS      Z2, Z2
 	VMOVUPS      (SI)(AX*4), K1, Z2
 	VBROADCASTSS v00000000<>+0(SB), Z3
+	VMOVAPS      Z3, Z3
 	VMOVUPS      (DI)(AX*4), K1, Z3
 
 atd_done:
@@ -3461,8 +3542,10 @@ atf_part:
 	BZHIL        R8, R9, R9
 	KMOVW        R9, K1
 	VBROADCASTSS v00000000<>+0(SB), Z2
+	VMOVAPS      Z2, Z2
 	VMOVUPS      (SI)(AX*4), K1, Z2
 	VBROADCASTSS v00000000<>+0(SB), Z3
+	VMOVAPS      Z3, Z3
 	VMOVUPS      (DI)(AX*4), K1, Z3
 
 atf_done:
@@ -3507,8 +3590,10 @@ ath_part:
 	BZHIL        DX, R8, R8
 	KMOVW        R8, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (SI)(AX*4), K1, Z0
 	VBROADCASTSS v00000000<>+0(SB), Z1
+	VMOVAPS      Z1, Z1
 	VMOVUPS      (DI)(AX*4), K1, Z1
 
 ath_done:
@@ -3590,6 +3675,7 @@ atb_part:
 	BZHIL        R8, R9, R9
 	KMOVW        R9, K1
 	VBROADCASTSS v00000000<>+0(SB), Z1
+	VMOVAPS      Z1, Z1
 	VMOVUPS      (SI)(AX*4), K1, Z1
 
 atb_done:
@@ -3621,8 +3707,10 @@ atd_part:
 	BZHIL        R8, R9, R9
 	KMOVW        R9, K1
 	VBROADCASTSS v00000000<>+0(SB), Z1
+	VMOVAPS      Z1, Z1
 	VMOVUPS      (SI)(AX*4), K1, Z1
 	VBROADCASTSS v00000000<>+0(SB), Z2
+	VMOVAPS      Z2, Z2
 	VMOVUPS      (DI)(AX*4), K1, Z2
 
 atd_done:
@@ -3688,8 +3776,10 @@ atf_part:
 	BZHIL        DX, R8, R8
 	KMOVW        R8, K1
 	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
 	VMOVUPS      (SI)(AX*4), K1, Z0
 	VBROADCASTSS v00000000<>+0(SB), Z1
+	VMOVAPS      Z1, Z1
 	VMOVUPS      (DI)(AX*4), K1, Z1
 
 atf_done:
@@ -3742,5 +3832,414 @@ atg_done:
 	LEAQ (DI)(DX*4), DI
 	DECQ CX
 	JNZ  row
+	VZEROUPPER
+	RET
+
+// func layerNorm512(rows int, c int, y *float32, x *float32, gamma *float32, beta *float32, p *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·layerNorm512(SB), NOSPLIT, $0-56
+	MOVQ rows+0(FP), CX
+	MOVQ c+8(FP), DX
+	MOVQ y+16(FP), BX
+	MOVQ x+24(FP), SI
+	MOVQ gamma+32(FP), DI
+	MOVQ beta+40(FP), R8
+	MOVQ p+48(FP), R9
+
+long:
+	VBROADCASTSS v00000000<>+0(SB), Z0
+	MOVQ         DX, R10
+	XORQ         AX, AX
+
+ata:
+	CMPQ    R10, $0x00000010
+	JLT     atb_part
+	VMOVUPS (SI)(AX*4), Z1
+	JMP     atb_done
+
+atb_part:
+	MOVL         $0x0000ffff, R11
+	BZHIL        R10, R11, R11
+	KMOVW        R11, K1
+	VBROADCASTSS v00000000<>+0(SB), Z1
+	VMOVAPS      Z1, Z1
+	VMOVUPS      (SI)(AX*4), K1, Z1
+
+atb_done:
+	VADDPS       Z1, Z0, Z0
+	VMOVAPS      Z0, Z0
+	ADDQ         $0x10, AX
+	SUBQ         $0x10, R10
+	JG           ata
+	VSHUFF32X4   $0x4e, Z0, Z0, Z1
+	VADDPS       Z1, Z0, Z0
+	VSHUFF32X4   $0xb1, Z0, Z0, Z1
+	VADDPS       Z1, Z0, Z0
+	VPERMILPS    $0x4e, Z0, Z1
+	VADDPS       Z1, Z0, Z0
+	VPERMILPS    $0xb1, Z0, Z1
+	VADDPS       Z1, Z0, Z0
+	VBROADCASTSS (R9), Z1
+	VMULPS       Z1, Z0, Z0
+	VBROADCASTSS v00000000<>+0(SB), Z1
+	VBROADCASTSS v00000000<>+0(SB), Z2
+	MOVQ         DX, R10
+	XORQ         AX, AX
+
+atc:
+	CMPQ    R10, $0x00000010
+	JLT     atd_part
+	VMOVUPS (SI)(AX*4), Z3
+	JMP     atd_done
+
+atd_part:
+	MOVL    $0x0000ffff, R11
+	BZHIL   R10, R11, R11
+	KMOVW   R11, K1
+	VMOVAPS Z0, Z3
+	VMOVUPS (SI)(AX*4), K1, Z3
+
+atd_done:
+	VSUBPS       Z0, Z3, Z3
+	VADDPS       Z3, Z1, Z1
+	VMOVAPS      Z1, Z1
+	VMOVAPS      Z3, Z4
+	VFMADD213PS  Z2, Z3, Z4
+	VMOVAPS      Z4, Z2
+	ADDQ         $0x10, AX
+	SUBQ         $0x10, R10
+	JG           atc
+	VSHUFF32X4   $0x4e, Z1, Z1, Z3
+	VADDPS       Z3, Z1, Z1
+	VSHUFF32X4   $0xb1, Z1, Z1, Z3
+	VADDPS       Z3, Z1, Z1
+	VPERMILPS    $0x4e, Z1, Z3
+	VADDPS       Z3, Z1, Z1
+	VPERMILPS    $0xb1, Z1, Z3
+	VADDPS       Z3, Z1, Z1
+	VBROADCASTSS (R9), Z3
+	VMULPS       Z3, Z1, Z1
+	VSHUFF32X4   $0x4e, Z2, Z2, Z3
+	VADDPS       Z3, Z2, Z2
+	VSHUFF32X4   $0xb1, Z2, Z2, Z3
+	VADDPS       Z3, Z2, Z2
+	VPERMILPS    $0x4e, Z2, Z3
+	VADDPS       Z3, Z2, Z2
+	VPERMILPS    $0xb1, Z2, Z3
+	VADDPS       Z3, Z2, Z2
+	VBROADCASTSS (R9), Z3
+	VMULPS       Z3, Z2, Z2
+	VMOVAPS      Z1, Z3
+	VFNMADD213PS Z2, Z1, Z3
+	VBROADCASTSS 4(R9), Z2
+	VADDPS       Z2, Z3, Z2
+	VSQRTPS      Z2, Z2
+	VBROADCASTSS v3f800000<>+0(SB), Z3
+	VDIVPS       Z2, Z3, Z2
+	MOVQ         DX, R10
+	XORQ         AX, AX
+
+ate:
+	CMPQ    R10, $0x00000010
+	JLT     atf_part
+	VMOVUPS (SI)(AX*4), Z3
+	VMOVUPS (DI)(AX*4), Z4
+	VMOVUPS (R8)(AX*4), Z5
+	JMP     atf_done
+
+atf_part:
+	MOVL         $0x0000ffff, R11
+	BZHIL        R10, R11, R11
+	KMOVW        R11, K1
+	VBROADCASTSS v00000000<>+0(SB), Z3
+	VMOVAPS      Z3, Z3
+	VMOVUPS      (SI)(AX*4), K1, Z3
+	VBROADCASTSS v00000000<>+0(SB), Z4
+	VMOVAPS      Z4, Z4
+	VMOVUPS      (DI)(AX*4), K1, Z4
+	VBROADCASTSS v00000000<>+0(SB), Z5
+	VMOVAPS      Z5, Z5
+	VMOVUPS      (R8)(AX*4), K1, Z5
+
+atf_done:
+	VSUBPS      Z0, Z3, Z3
+	VSUBPS      Z1, Z3, Z3
+	VMULPS      Z2, Z3, Z3
+	VMOVAPS     Z3, Z3
+	VFMADD213PS Z5, Z4, Z3
+	CMPQ        R10, $0x00000010
+	JLT         atg_part
+	VMOVUPS     Z3, (BX)(AX*4)
+	JMP         atg_done
+
+atg_part:
+	MOVL    $0x0000ffff, R11
+	BZHIL   R10, R11, R11
+	KMOVW   R11, K1
+	VMOVUPS Z3, K1, (BX)(AX*4)
+
+atg_done:
+	ADDQ $0x10, AX
+	SUBQ $0x10, R10
+	JG   ate
+	LEAQ (BX)(DX*4), BX
+	LEAQ (SI)(DX*4), SI
+	DECQ CX
+	JNZ  long
+	VZEROUPPER
+	RET
+
+// func layerNormGrad512(rows int, c int, dx *float32, x *float32, dy *float32, dgamma *float32, dbeta *float32, gamma *float32, p *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·layerNormGrad512(SB), NOSPLIT, $0-72
+	MOVQ rows+0(FP), CX
+	MOVQ c+8(FP), DX
+	MOVQ dx+16(FP), BX
+	MOVQ x+24(FP), SI
+	MOVQ dy+32(FP), DI
+	MOVQ dgamma+40(FP), R8
+	MOVQ dbeta+48(FP), R9
+	MOVQ gamma+56(FP), R10
+	MOVQ p+64(FP), R11
+
+long:
+	VBROADCASTSS v00000000<>+0(SB), Z0
+	MOVQ         DX, R12
+	XORQ         AX, AX
+
+ata:
+	CMPQ    R12, $0x00000010
+	JLT     atb_part
+	VMOVUPS (SI)(AX*4), Z1
+	JMP     atb_done
+
+atb_part:
+	MOVL         $0x0000ffff, R13
+	BZHIL        R12, R13, R13
+	KMOVW        R13, K1
+	VBROADCASTSS v00000000<>+0(SB), Z1
+	VMOVAPS      Z1, Z1
+	VMOVUPS      (SI)(AX*4), K1, Z1
+
+atb_done:
+	VADDPS       Z1, Z0, Z0
+	VMOVAPS      Z0, Z0
+	ADDQ         $0x10, AX
+	SUBQ         $0x10, R12
+	JG           ata
+	VSHUFF32X4   $0x4e, Z0, Z0, Z1
+	VADDPS       Z1, Z0, Z0
+	VSHUFF32X4   $0xb1, Z0, Z0, Z1
+	VADDPS       Z1, Z0, Z0
+	VPERMILPS    $0x4e, Z0, Z1
+	VADDPS       Z1, Z0, Z0
+	VPERMILPS    $0xb1, Z0, Z1
+	VADDPS       Z1, Z0, Z0
+	VBROADCASTSS (R11), Z1
+	VMULPS       Z1, Z0, Z0
+	VBROADCASTSS v00000000<>+0(SB), Z1
+	VBROADCASTSS v00000000<>+0(SB), Z2
+	MOVQ         DX, R12
+	XORQ         AX, AX
+
+atc:
+	CMPQ    R12, $0x00000010
+	JLT     atd_part
+	VMOVUPS (SI)(AX*4), Z3
+	JMP     atd_done
+
+atd_part:
+	MOVL    $0x0000ffff, R13
+	BZHIL   R12, R13, R13
+	KMOVW   R13, K1
+	VMOVAPS Z0, Z3
+	VMOVUPS (SI)(AX*4), K1, Z3
+
+atd_done:
+	VSUBPS       Z0, Z3, Z3
+	VADDPS       Z3, Z1, Z1
+	VMOVAPS      Z1, Z1
+	VMOVAPS      Z3, Z4
+	VFMADD213PS  Z2, Z3, Z4
+	VMOVAPS      Z4, Z2
+	ADDQ         $0x10, AX
+	SUBQ         $0x10, R12
+	JG           atc
+	VSHUFF32X4   $0x4e, Z1, Z1, Z3
+	VADDPS       Z3, Z1, Z1
+	VSHUFF32X4   $0xb1, Z1, Z1, Z3
+	VADDPS       Z3, Z1, Z1
+	VPERMILPS    $0x4e, Z1, Z3
+	VADDPS       Z3, Z1, Z1
+	VPERMILPS    $0xb1, Z1, Z3
+	VADDPS       Z3, Z1, Z1
+	VBROADCASTSS (R11), Z3
+	VMULPS       Z3, Z1, Z1
+	VSHUFF32X4   $0x4e, Z2, Z2, Z3
+	VADDPS       Z3, Z2, Z2
+	VSHUFF32X4   $0xb1, Z2, Z2, Z3
+	VADDPS       Z3, Z2, Z2
+	VPERMILPS    $0x4e, Z2, Z3
+	VADDPS       Z3, Z2, Z2
+	VPERMILPS    $0xb1, Z2, Z3
+	VADDPS       Z3, Z2, Z2
+	VBROADCASTSS (R11), Z3
+	VMULPS       Z3, Z2, Z2
+	VMOVAPS      Z1, Z3
+	VFNMADD213PS Z2, Z1, Z3
+	VBROADCASTSS 4(R11), Z2
+	VADDPS       Z2, Z3, Z2
+	VSQRTPS      Z2, Z2
+	VBROADCASTSS v3f800000<>+0(SB), Z3
+	VDIVPS       Z2, Z3, Z2
+	VBROADCASTSS v00000000<>+0(SB), Z3
+	VBROADCASTSS v00000000<>+0(SB), Z4
+	MOVQ         DX, R12
+	XORQ         AX, AX
+
+ate:
+	CMPQ    R12, $0x00000010
+	JLT     atf_part
+	VMOVUPS (SI)(AX*4), Z5
+	VMOVUPS (DI)(AX*4), Z6
+	VMOVUPS (R10)(AX*4), Z7
+	VMOVUPS (R8)(AX*4), Z8
+	VMOVUPS (R9)(AX*4), Z9
+	JMP     atf_done
+
+atf_part:
+	MOVL         $0x0000ffff, R13
+	BZHIL        R12, R13, R13
+	KMOVW        R13, K1
+	VBROADCASTSS v00000000<>+0(SB), Z5
+	VMOVAPS      Z5, Z5
+	VMOVUPS      (SI)(AX*4), K1, Z5
+	VBROADCASTSS v00000000<>+0(SB), Z6
+	VMOVAPS      Z6, Z6
+	VMOVUPS      (DI)(AX*4), K1, Z6
+	VBROADCASTSS v00000000<>+0(SB), Z7
+	VMOVAPS      Z7, Z7
+	VMOVUPS      (R10)(AX*4), K1, Z7
+	VBROADCASTSS v00000000<>+0(SB), Z8
+	VMOVAPS      Z8, Z8
+	VMOVUPS      (R8)(AX*4), K1, Z8
+	VBROADCASTSS v00000000<>+0(SB), Z9
+	VMOVAPS      Z9, Z9
+	VMOVUPS      (R9)(AX*4), K1, Z9
+
+atf_done:
+	VSUBPS      Z0, Z5, Z5
+	VSUBPS      Z1, Z5, Z5
+	VMULPS      Z2, Z5, Z5
+	VMOVAPS     Z6, Z10
+	VFMADD213PS Z8, Z5, Z10
+	CMPQ        R12, $0x00000010
+	JLT         atg_part
+	VMOVUPS     Z10, (R8)(AX*4)
+	JMP         atg_done
+
+atg_part:
+	MOVL    $0x0000ffff, R13
+	BZHIL   R12, R13, R13
+	KMOVW   R13, K1
+	VMOVUPS Z10, K1, (R8)(AX*4)
+
+atg_done:
+	VADDPS  Z6, Z9, Z8
+	CMPQ    R12, $0x00000010
+	JLT     ath_part
+	VMOVUPS Z8, (R9)(AX*4)
+	JMP     ath_done
+
+ath_part:
+	MOVL    $0x0000ffff, R13
+	BZHIL   R12, R13, R13
+	KMOVW   R13, K1
+	VMOVUPS Z8, K1, (R9)(AX*4)
+
+ath_done:
+	VMULPS       Z7, Z6, Z6
+	VADDPS       Z6, Z3, Z3
+	VMOVAPS      Z3, Z3
+	VMOVAPS      Z6, Z6
+	VFMADD213PS  Z4, Z5, Z6
+	VMOVAPS      Z6, Z4
+	ADDQ         $0x10, AX
+	SUBQ         $0x10, R12
+	JG           ate
+	VSHUFF32X4   $0x4e, Z3, Z3, Z5
+	VADDPS       Z5, Z3, Z3
+	VSHUFF32X4   $0xb1, Z3, Z3, Z5
+	VADDPS       Z5, Z3, Z3
+	VPERMILPS    $0x4e, Z3, Z5
+	VADDPS       Z5, Z3, Z3
+	VPERMILPS    $0xb1, Z3, Z5
+	VADDPS       Z5, Z3, Z3
+	VBROADCASTSS (R11), Z5
+	VMULPS       Z5, Z3, Z3
+	VSHUFF32X4   $0x4e, Z4, Z4, Z5
+	VADDPS       Z5, Z4, Z4
+	VSHUFF32X4   $0xb1, Z4, Z4, Z5
+	VADDPS       Z5, Z4, Z4
+	VPERMILPS    $0x4e, Z4, Z5
+	VADDPS       Z5, Z4, Z4
+	VPERMILPS    $0xb1, Z4, Z5
+	VADDPS       Z5, Z4, Z4
+	VBROADCASTSS (R11), Z5
+	VMULPS       Z5, Z4, Z4
+	MOVQ         DX, R12
+	XORQ         AX, AX
+
+ati:
+	CMPQ    R12, $0x00000010
+	JLT     atj_part
+	VMOVUPS (SI)(AX*4), Z5
+	VMOVUPS (DI)(AX*4), Z6
+	VMOVUPS (R10)(AX*4), Z7
+	JMP     atj_done
+
+atj_part:
+	MOVL         $0x0000ffff, R13
+	BZHIL        R12, R13, R13
+	KMOVW        R13, K1
+	VBROADCASTSS v00000000<>+0(SB), Z5
+	VMOVAPS      Z5, Z5
+	VMOVUPS      (SI)(AX*4), K1, Z5
+	VBROADCASTSS v00000000<>+0(SB), Z6
+	VMOVAPS      Z6, Z6
+	VMOVUPS      (DI)(AX*4), K1, Z6
+	VBROADCASTSS v00000000<>+0(SB), Z7
+	VMOVAPS      Z7, Z7
+	VMOVUPS      (R10)(AX*4), K1, Z7
+
+atj_done:
+	VSUBPS  Z0, Z5, Z5
+	VSUBPS  Z1, Z5, Z5
+	VMULPS  Z2, Z5, Z5
+	VMULPS  Z7, Z6, Z6
+	VSUBPS  Z3, Z6, Z6
+	VMULPS  Z4, Z5, Z5
+	VSUBPS  Z5, Z6, Z5
+	VMULPS  Z2, Z5, Z5
+	CMPQ    R12, $0x00000010
+	JLT     atk_part
+	VMOVUPS Z5, (BX)(AX*4)
+	JMP     atk_done
+
+atk_part:
+	MOVL    $0x0000ffff, R13
+	BZHIL   R12, R13, R13
+	KMOVW   R13, K1
+	VMOVUPS Z5, K1, (BX)(AX*4)
+
+atk_done:
+	ADDQ $0x10, AX
+	SUBQ $0x10, R12
+	JG   ati
+	LEAQ (BX)(DX*4), BX
+	LEAQ (SI)(DX*4), SI
+	LEAQ (DI)(DX*4), DI
+	DECQ CX
+	JNZ  long
 	VZEROUPPER
 	RET

@@ -67,6 +67,9 @@ type inner struct {
 	// Over rows of c elements.
 	softmax, logSoftmax         func(y, x []float32, c int)
 	softmaxGrad, logSoftmaxGrad func(dx, dy, y []float32, c int)
+	// layerNorm and its gradient take vectors [c]; numbers are 1/c and epsilon.
+	layerNorm     func(y, x, gamma, beta []float32, numbers *[2]float32)
+	layerNormGrad func(dx, dgamma, dbeta, x, dy, gamma []float32, numbers *[2]float32)
 
 	// Over the rows of x, dy and dst [rows,C], with vectors [C].
 	sums       func(sums, x []float32)                    // sums = sum of x
@@ -131,6 +134,8 @@ var portable = inner{
 	logSoftmax:     portableLogSoftmax,
 	softmaxGrad:    portableSoftmaxGrad,
 	logSoftmaxGrad: portableLogSoftmaxGrad,
+	layerNorm:      portableLayerNorm,
+	layerNormGrad:  portableLayerNormGrad,
 
 	sums:       portableSums,
 	squares:    portableSquares,

@@ -71,6 +71,8 @@ func fastInner(t Tier) (inner, bool) {
 				logSoftmax:     along(logSoftmax2),
 				softmaxGrad:    alongGrad(softmaxGrad2),
 				logSoftmaxGrad: alongGrad(logSoftmaxGrad2),
+				layerNorm:      layerNormAVX2,
+				layerNormGrad:  layerNormGradAVX2,
 
 				sums:       sumsAVX2,
 				squares:    squaresAVX2,
@@ -121,6 +123,8 @@ func fastInner(t Tier) (inner, bool) {
 			logSoftmax:     along(logSoftmax512),
 			softmaxGrad:    alongGrad(softmaxGrad512),
 			logSoftmaxGrad: alongGrad(logSoftmaxGrad512),
+			layerNorm:      layerNormAVX512,
+			layerNormGrad:  layerNormGradAVX512,
 
 			sums:       sumsAVX512,
 			squares:    squaresAVX512,

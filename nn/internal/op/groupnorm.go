@@ -26,6 +26,9 @@ func (g *GroupNorm) Forward64(e *ir.Env[float64]) { groupNormForward(g, e) }
 // Backward64 is Backward in float64.
 func (g *GroupNorm) Backward64(e *ir.Env[float64]) { groupNormBackward(g, e) }
 
+// Params returns the indices of gamma and beta in P, -1 where absent.
+func (g *GroupNorm) Params() (gamma, beta int) { return scaleAndShift(g.Scale, g.Center) }
+
 // each calls f for every element of a group that starts at element start.
 func (g *GroupNorm) each(start int, f func(i int)) {
 	width := g.C / g.Groups

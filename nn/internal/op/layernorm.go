@@ -26,6 +26,9 @@ func (l *LayerNorm) Forward64(e *ir.Env[float64]) { layerNormForward(l, e) }
 // Backward64 is Backward in float64.
 func (l *LayerNorm) Backward64(e *ir.Env[float64]) { layerNormBackward(l, e) }
 
+// Params returns the indices of gamma and beta in P, -1 where absent.
+func (l *LayerNorm) Params() (gamma, beta int) { return scaleAndShift(l.Scale, l.Center) }
+
 // scaleAndShift returns the indices of gamma and beta in P, -1 where absent.
 func scaleAndShift(scale, center bool) (gamma, beta int) {
 	gamma, beta = -1, -1

@@ -9,7 +9,7 @@ import (
 
 // useKernels puts the blocked, parallel operations of package fast in the place of the reference ones, node by node. They compute the same sums
 // in another order, so results differ by rounding. It leaves alone what has no kernel: grouped and transposed convolutions with both stride and dilation or with
-// many groups of a prime number, average pooling, pooling with padding, normalisation with frozen statistics, whole channels dropping. Activations err by a few
+// many groups of a prime number, average pooling, pooling with padding, whole channels dropping. Activations err by a few
 // units in the last place, as package kernel states for each. The passes that fuse work on the result of this one.
 func useKernels(p *ir.Program) {
 	for _, n := range p.Nodes {
@@ -27,9 +27,13 @@ func useKernels(p *ir.Program) {
 		case *op.Dense:
 			n.Op = &fast.Dense{Dense: o}
 		case *op.BatchNorm:
-			if !o.Frozen || !p.Training {
-				n.Op = &fast.BatchNorm{BatchNorm: o}
-			}
+			n.Op = &fast.BatchNorm{BatchNorm: o}
+		case *op.GroupNorm:
+			n.Op = &fast.GroupNorm{GroupNorm: o}
+		case *op.LayerNorm:
+			n.Op = &fast.LayerNorm{LayerNorm: o}
+		case *op.Affine:
+			n.Op = fast.NewAffine(o)
 		case *op.Dropout:
 			if o.Spatial == 0 && o.Together == nil {
 				n.Op = &fast.Dropout{Dropout: o}

@@ -46,6 +46,10 @@ func models() []*nn.Model {
 		return c
 	}
 	halved := func(c *layers.Conv3D) { c.Padding, c.Strides = "same", [3]int{2, 2, 2} }
+	frozen := func(b *layers.BatchNormalization) *layers.BatchNormalization {
+		b.Frozen = true
+		return b
+	}
 	strided := func(c *layers.Conv3D) { c.Strides = [3]int{2, 1, 2} }
 	overlap := layers.NewMaxPooling3D(3)
 	overlap.Strides = [3]int{2, 2, 2}
@@ -82,6 +86,9 @@ func models() []*nn.Model {
 		must(nn.Sequential("grouped", nn.Shape{5, 6, 7, 3}, conv(4, 1, "", nil), conv(6, 3, "relu", grouped(2)), conv(12, 2, "tanh", func(c *layers.Conv3D) { strided(c); c.Groups = 3 }),
 			conv(12, 3, "", grouped(12)), layers.NewFlatten())),
 		must(nn.Sequential("depthwise", nn.Shape{6, 9, 7, 3}, conv(32, 1, "tanh", nil), conv(32, 3, "tanh", grouped(32)), layers.NewFlatten())),
+		must(nn.Sequential("other normalisations", nn.Shape{7, 6, 5, 3}, conv(12, 3, "gelu", nil), layers.NewGroupNormalization(3), conv(16, 2, "silu", same),
+			layers.NewLayerNormalization(), &layers.Rescaling{Scale: []float64{2}, Offset: []float64{-1}}, conv(5, 2, "mish", nil),
+			frozen(layers.NewBatchNormalization()), layers.NewFlatten(), layers.NewDense(3, "log_softmax"))),
 		must(nn.Functional("residual", []*nn.Node{input}, []*nn.Node{out})),
 		must(nn.Sequential("every third", nn.Shape{9, 8, 10, 3}, conv(5, 3, "relu", same),
 			&layers.Pooling3D{Size: [3]int{1, 1, 1}, Strides: [3]int{3, 3, 2}, Padding: "valid"}, conv(4, 2, "", nil), layers.NewFlatten())),

@@ -333,7 +333,7 @@ func (l lanes) cut(n GPVirtual, label string, whole func(), partial func(part fu
 				VMOVUPS(v, mask, m)
 				return
 			}
-			VBROADCASTSS(fill, v)
+			assign(v, l.register(fill))
 			VMOVUPS(m, mask, v)
 		})
 	} else {

@@ -59,9 +59,11 @@ func main() {
 	case "avx2-elementwise":
 		lanes2.elementwise()
 		lanes2.softmax()
+		lanes2.layerNorm()
 	case "avx512-elementwise":
 		lanes512.elementwise()
 		lanes512.softmax()
+		lanes512.layerNorm()
 	default:
 		log.Fatalf("-tier is %q, want avx2, avx512, low, avx2-elementwise or avx512-elementwise", *tier)
 	}

@@ -13,14 +13,15 @@ type rows struct {
 	lanes
 	c, at    GPVirtual
 	pointers map[string]Register // at the current row
+	left     GPVirtual           // elements of the row from at on, in a sweep
 	label    int
 }
 
-// rows generates a function over at least one row of some arrays [rows,c]: each emits what is done with a row. What short emits is for c of at most a
-// vector's length, so that a row stays in a register.
-func (l lanes) rows(name, doc string, arrays []string, short, each func(r *rows)) {
+// rows generates a function over at least one row of some arrays [rows,c], with vectors [c] and numbers p: each emits what is done with a row. What short
+// emits, unless it is nil, is for c of at most a vector's length, so that a row stays in a register.
+func (l lanes) rows(name, doc string, arrays, vectors []string, short, each func(r *rows)) {
 	sig := "func(rows, c int"
-	for _, a := range arrays {
+	for _, a := range append(append([]string{}, arrays...), vectors...) {
 		sig += ", " + a
 	}
 	TEXT(name+l.suffix, NOSPLIT, sig+" *float32)")
@@ -29,10 +30,12 @@ func (l lanes) rows(name, doc string, arrays []string, short, each func(r *rows)
 	r := &rows{lanes: l, pointers: map[string]Register{}, at: GP64()}
 	count := Load(Param("rows"), GP64())
 	r.c = Load(Param("c"), GP64()).(GPVirtual)
-	for _, a := range arrays {
+	for _, a := range append(append([]string{}, arrays...), vectors...) {
 		r.pointers[a] = Load(Param(a), GP64())
 	}
-	next := func(label string) {
+	loop := func(label string, body func(r *rows)) {
+		Label(label)
+		body(r)
 		for _, a := range arrays {
 			LEAQ(Mem{Base: r.pointers[a], Index: r.c, Scale: 4}, r.pointers[a])
 		}
@@ -41,17 +44,20 @@ func (l lanes) rows(name, doc string, arrays []string, short, each func(r *rows)
 		VZEROUPPER()
 		RET()
 	}
-	CMPQ(r.c, U32(uint32(l.bytes/4)))
-	JLE(LabelRef("short"))
-	Label("long")
-	each(r)
-	next("long")
-	Label("short")
-	XORQ(r.at, r.at)
-	Label("row")
-	short(r)
-	next("row")
+	if short != nil {
+		CMPQ(r.c, U32(uint32(l.bytes/4)))
+		JLE(LabelRef("short"))
+	}
+	loop("long", each)
+	if short != nil {
+		Label("short")
+		XORQ(r.at, r.at)
+		loop("row", short)
+	}
 }
+
+// number returns the i-th number of p.
+func (r *rows) number(i int) VecVirtual { return r.register(Mem{Base: r.pointers["p"], Disp: 4 * i}) }
 
 func (r *rows) place(array string) Mem {
 	return Mem{Base: r.pointers[array], Index: r.at, Scale: 4}
@@ -89,6 +95,7 @@ func (r *rows) write(left GPVirtual, v VecVirtual, array string) {
 // sweep emits a loop over the elements of a row; body gets those of the arrays and returns what is written to an array, unless that is "".
 func (r *rows) sweep(to string, fill Op, arrays []string, body func(in []VecVirtual) VecVirtual) {
 	left, loop := GP64(), r.name()
+	r.left = left
 	MOVQ(r.c, left)
 	XORQ(r.at, r.at)
 	Label(loop)
@@ -125,6 +132,16 @@ func (l lanes) fold(v VecVirtual, combine func(a, b Op) VecVirtual) VecVirtual {
 	return v
 }
 
+// total returns the sum of a term over a row, whose arrays are taken for zero beyond it.
+func (r *rows) total(term func(in []VecVirtual) VecVirtual, arrays ...string) VecVirtual {
+	sum := r.accumulator(0)
+	r.sweep("", r.k(0), arrays, func(in []VecVirtual) VecVirtual {
+		assign(sum, r.add(sum, term(in)))
+		return nil
+	})
+	return r.fold(sum, r.add)
+}
+
 // softmax generates softmax and its logarithm with their gradients. What is missing of a vector is taken for minus infinity, whose exponential is zero.
 func (l lanes) softmax() {
 	lowest := l.k(math.Inf(-1))
@@ -146,7 +163,7 @@ func (l lanes) softmax() {
 		})
 		return l.fold(sum, l.add)
 	}
-	l.rows("softmax", "sets y to the softmax of each row of x.", []string{"y", "x"}, func(r *rows) {
+	l.rows("softmax", "sets y to the softmax of each row of x.", []string{"y", "x"}, nil, func(r *rows) {
 		x := r.read(r.c, lowest, "x")[0]
 		e := l.exp(l.sub(x, l.fold(x, l.max)))
 		r.write(r.c, l.div(e, l.fold(e, l.add)), "y")
@@ -155,7 +172,7 @@ func (l lanes) softmax() {
 		over := l.div(l.k(1), sum)
 		r.sweep("y", l.k(0), []string{"y"}, func(in []VecVirtual) VecVirtual { return l.mul(in[0], over) })
 	})
-	l.rows("logSoftmax", "sets y to the logarithm of the softmax of each row of x.", []string{"y", "x"}, func(r *rows) {
+	l.rows("logSoftmax", "sets y to the logarithm of the softmax of each row of x.", []string{"y", "x"}, nil, func(r *rows) {
 		x := r.read(r.c, lowest, "x")[0]
 		x = l.sub(x, l.fold(x, l.max))
 		r.write(r.c, l.sub(x, l.log(l.fold(l.exp(x), l.add))), "y")
@@ -164,19 +181,11 @@ func (l lanes) softmax() {
 		log := l.log(exponentials(r, most, ""))
 		r.sweep("y", l.k(0), []string{"x"}, func(in []VecVirtual) VecVirtual { return l.sub(l.sub(in[0], most), log) })
 	})
-	total := func(r *rows, term func(in []VecVirtual) VecVirtual, arrays ...string) VecVirtual {
-		sum := l.accumulator(0)
-		r.sweep("", l.k(0), arrays, func(in []VecVirtual) VecVirtual {
-			assign(sum, l.add(sum, term(in)))
-			return nil
-		})
-		return l.fold(sum, l.add)
-	}
 	// Where one class has nearly all, dy less the mean of dy would cancel there: so the dy of the likeliest is taken from all first, which changes no difference.
 	likeliest := func(most, at VecVirtual) VecVirtual {
 		return l.fold(l.where(most, equal, l.fold(most, l.max), at, lowest), l.max)
 	}
-	l.rows("softmaxGrad", "sets dx to the gradient of softmax, whose output is y.", []string{"dx", "dy", "y"}, func(r *rows) {
+	l.rows("softmaxGrad", "sets dx to the gradient of softmax, whose output is y.", []string{"dx", "dy", "y"}, nil, func(r *rows) {
 		in := r.read(r.c, l.k(0), "dy", "y")
 		d := l.sub(in[0], likeliest(in[1], in[0]))
 		r.write(r.c, l.mul(in[1], l.sub(d, l.fold(l.mul(in[1], d), l.add))), "dx")
@@ -188,14 +197,62 @@ func (l lanes) softmax() {
 			return nil
 		})
 		base := likeliest(most, at)
-		dot := total(r, func(in []VecVirtual) VecVirtual { return l.mul(in[1], l.sub(in[0], base)) }, "dy", "y")
+		dot := r.total(func(in []VecVirtual) VecVirtual { return l.mul(in[1], l.sub(in[0], base)) }, "dy", "y")
 		r.sweep("dx", l.k(0), []string{"dy", "y"}, func(in []VecVirtual) VecVirtual { return l.mul(in[1], l.sub(l.sub(in[0], base), dot)) })
 	})
-	l.rows("logSoftmaxGrad", "sets dx to the gradient of logSoftmax, whose output is y.", []string{"dx", "dy", "y"}, func(r *rows) {
+	l.rows("logSoftmaxGrad", "sets dx to the gradient of logSoftmax, whose output is y.", []string{"dx", "dy", "y"}, nil, func(r *rows) {
 		in := r.read(r.c, l.k(0), "dy", "y")
 		r.write(r.c, l.fnma(l.exp(in[1]), l.fold(in[0], l.add), in[0]), "dx")
 	}, func(r *rows) {
-		sum := total(r, func(in []VecVirtual) VecVirtual { return in[0] }, "dy")
+		sum := r.total(func(in []VecVirtual) VecVirtual { return in[0] }, "dy")
 		r.sweep("dx", l.k(0), []string{"dy", "y"}, func(in []VecVirtual) VecVirtual { return l.fnma(l.exp(in[1]), sum, in[0]) })
 	})
+}
+
+// moments returns what normalises a row x: its mean in two parts, as the first is rounded, and 1/sqrt(variance+epsilon). Numbers are 1/c and epsilon.
+func (r *rows) moments() (mean, rest, inv VecVirtual) {
+	mean = r.mul(r.total(func(in []VecVirtual) VecVirtual { return in[0] }, "x"), r.number(0))
+	sum, squares := r.accumulator(0), r.accumulator(0)
+	// Beyond the row x is taken for the mean, so that it adds nothing.
+	r.sweep("", mean, []string{"x"}, func(in []VecVirtual) VecVirtual {
+		d := r.sub(in[0], mean)
+		assign(sum, r.add(sum, d))
+		assign(squares, r.fma(d, d, squares))
+		return nil
+	})
+	rest = r.mul(r.fold(sum, r.add), r.number(0))
+	variance := r.fnma(rest, rest, r.mul(r.fold(squares, r.add), r.number(0)))
+	return mean, rest, r.div(r.k(1), r.sqrt(r.add(variance, r.number(1))))
+}
+
+// layerNorm generates layer normalisation.
+func (l lanes) layerNorm() {
+	normalised := func(x Op, mean, rest, inv VecVirtual) VecVirtual {
+		return l.mul(l.sub(l.sub(x, mean), rest), inv)
+	}
+	l.rows("layerNorm", "sets y to the normalised rows of x.", []string{"y", "x"}, []string{"gamma", "beta", "p"}, nil, func(r *rows) {
+		mean, rest, inv := r.moments()
+		r.sweep("y", l.k(0), []string{"x", "gamma", "beta"}, func(in []VecVirtual) VecVirtual {
+			return l.fma(normalised(in[0], mean, rest, inv), in[1], in[2])
+		})
+	})
+	l.rows("layerNormGrad", "sets dx to the gradient of layerNorm and adds to those of gamma and beta.",
+		[]string{"dx", "x", "dy"}, []string{"dgamma", "dbeta", "gamma", "p"}, nil, func(r *rows) {
+			mean, rest, inv := r.moments()
+			sum, dot := l.accumulator(0), l.accumulator(0)
+			r.sweep("", l.k(0), []string{"x", "dy", "gamma", "dgamma", "dbeta"}, func(in []VecVirtual) VecVirtual {
+				h, dy := normalised(in[0], mean, rest, inv), in[1]
+				r.write(r.left, l.fma(dy, h, in[3]), "dgamma")
+				r.write(r.left, l.add(in[4], dy), "dbeta")
+				g := l.mul(dy, in[2])
+				assign(sum, l.add(sum, g))
+				assign(dot, l.fma(g, h, dot))
+				return nil
+			})
+			a, b := l.mul(l.fold(sum, l.add), r.number(0)), l.mul(l.fold(dot, l.add), r.number(0))
+			r.sweep("dx", l.k(0), []string{"x", "dy", "gamma"}, func(in []VecVirtual) VecVirtual {
+				h := normalised(in[0], mean, rest, inv)
+				return l.mul(l.sub(l.sub(l.mul(in[1], in[2]), a), l.mul(h, b)), inv)
+			})
+		})
 }

@@ -61,3 +61,23 @@ func along(f func(rows, c int, y, x *float32)) func(y, x []float32, c int) {
 func alongGrad(f func(rows, c int, dx, dy, y *float32)) func(dx, dy, y []float32, c int) {
 	return func(dx, dy, y []float32, c int) { f(len(y)/c, c, &dx[0], &dy[0], &y[0]) }
 }
+
+func layerNormAVX2(y, x, gamma, beta []float32, numbers *[2]float32) {
+	c := len(gamma)
+	layerNorm2(len(x)/c, c, &y[0], &x[0], &gamma[0], &beta[0], &numbers[0])
+}
+
+func layerNormGradAVX2(dx, dgamma, dbeta, x, dy, gamma []float32, numbers *[2]float32) {
+	c := len(gamma)
+	layerNormGrad2(len(x)/c, c, &dx[0], &x[0], &dy[0], &dgamma[0], &dbeta[0], &gamma[0], &numbers[0])
+}
+
+func layerNormAVX512(y, x, gamma, beta []float32, numbers *[2]float32) {
+	c := len(gamma)
+	layerNorm512(len(x)/c, c, &y[0], &x[0], &gamma[0], &beta[0], &numbers[0])
+}
+
+func layerNormGradAVX512(dx, dgamma, dbeta, x, dy, gamma []float32, numbers *[2]float32) {
+	c := len(gamma)
+	layerNormGrad512(len(x)/c, c, &dx[0], &x[0], &dy[0], &dgamma[0], &dbeta[0], &gamma[0], &numbers[0])
+}
