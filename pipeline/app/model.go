@@ -17,6 +17,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/voxelstream/voxelstream/dataset/mnist3d"
@@ -428,7 +429,7 @@ func (a *App) ModelBench(ctx context.Context, path string, batch int, mode, inpu
 			if err := plan.Forward(batch, true, n); err != nil {
 				return err
 			}
-			gradient(plan, f.labels, len(m.Outputs()[0].Shape) == 1)
+			gradient(plan, f.labels, len(m.Outputs()[0].Shape) == 1, a.Threads())
 			plan.Backward()
 			adam.Step(plan)
 			return nil
@@ -465,13 +466,22 @@ func (a *App) ModelBench(ctx context.Context, path string, batch int, mode, inpu
 }
 
 // gradient fills in the derivative of categorical cross-entropy, -1/(p n) at each row's label; where the output is no vector of classes, that of the mean
-// square of all its elements.
-func gradient(p *nn.Plan, labels []int32, classes bool) {
+// square of all its elements, by some threads as there may be many.
+func gradient(p *nn.Plan, labels []int32, classes bool, threads int) {
 	out, grad := p.Output(0), p.OutputGrad(0)
 	if !classes {
-		for i, v := range out {
-			grad[i] = 2 * v / float32(len(out))
+		scale := 2 / float32(len(out))
+		var all sync.WaitGroup
+		for i := range threads {
+			lo, hi := len(out)*i/threads, len(out)*(i+1)/threads
+			all.Go(func() {
+				to := grad[lo:hi]
+				for j, v := range out[lo:hi] {
+					to[j] = scale * v
+				}
+			})
 		}
+		all.Wait()
 		return
 	}
 	row := len(out) / len(labels)

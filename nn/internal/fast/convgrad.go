@@ -38,11 +38,11 @@ func (d *denseGrad) backward(e *ir.Env[float32]) {
 	if c.ReLU {
 		e.Pool.Run(parts(e.N), d.rectify)
 	}
-	if c.Bias && e.DP[1] != nil {
-		d.bias.add(e, e.DP[1], e.DY)
-	}
 	if e.DP[0] != nil {
 		d.weights.run(e)
+	}
+	if c.Bias && e.DP[1] != nil && (e.DP[0] == nil || !d.weights.sumsBias()) {
+		d.bias.add(e, e.DP[1], e.DY)
 	}
 	switch {
 	case e.DX[0] == nil:
@@ -90,11 +90,13 @@ func (c *columnSums) add(e *ir.Env[float32], dst, x []float32) {
 	}
 }
 
-// weightGrad makes the gradient of a convolution's weights, by groups of their rows or by minimal filtering, from the Env of the run: X[0], DY and DP[0].
+// weightGrad makes the gradient of a convolution's weights, by groups of their rows or by minimal filtering, from the Env of the run: X[0], DY and DP[0]. Where it
+// reads the output's gradient in order it makes that of the bias in passing, from DP[1].
 type weightGrad struct {
 	c       *Conv
 	env     *ir.Env[float32]
 	partial []float32 // [parts, Patch, OutC]
+	bias    []float32 // [parts, OutC]
 	minimal *minimalGrad
 
 	weight, add func(worker, task int)
@@ -114,12 +116,16 @@ func newWeightGrad(c *Conv, p *ir.Program) *weightGrad {
 		return d
 	}
 	k, size := c.k, c.Patch()*c.OutC
-	d.partial = make([]float32, d.parts(p.Batch)*size)
+	d.partial, d.bias = make([]float32, d.parts(p.Batch)*size), make([]float32, d.parts(p.Batch)*c.OutC)
 	d.weight = func(worker, task int) {
 		e := d.env
 		part, group := task/k.Groups(), task%k.Groups()
 		lo, hi := pool.Chunk(e.N, d.parts(e.N), part)
-		k.GroupGrad(d.partial[part*size:(part+1)*size], e.X[0], e.DY, group, lo*k.Windows(), hi*k.Windows(), c.scratch[worker])
+		var bias []float32
+		if group == 0 && d.wantsBias() {
+			bias = d.bias[part*c.OutC : (part+1)*c.OutC]
+		}
+		k.GroupGrad(d.partial[part*size:(part+1)*size], bias, e.X[0], e.DY, group, lo*k.Windows(), hi*k.Windows(), c.scratch[worker])
 	}
 	d.add = func(_, task int) {
 		e := d.env
@@ -136,6 +142,12 @@ func newWeightGrad(c *Conv, p *ir.Program) *weightGrad {
 // parts is the number of partial sums over n samples.
 func (d *weightGrad) parts(n int) int { return min(n, maxParts, blocks(weightTasks, d.c.k.Groups())) }
 
+// sumsBias tells whether run makes the gradient of the bias too.
+func (d *weightGrad) sumsBias() bool { return d.minimal == nil }
+
+// wantsBias tells whether the run at hand makes the gradient of the bias.
+func (d *weightGrad) wantsBias() bool { return d.c.Bias && len(d.env.DP) > 1 && d.env.DP[1] != nil }
+
 func (d *weightGrad) run(e *ir.Env[float32]) {
 	d.env = e
 	if d.minimal != nil {
@@ -144,6 +156,13 @@ func (d *weightGrad) run(e *ir.Env[float32]) {
 	}
 	e.Pool.Run(d.parts(e.N)*d.c.k.Groups(), d.weight)
 	e.Pool.Run(blocks(d.c.Patch()*d.c.OutC, addedPerTask), d.add)
+	if d.wantsBias() {
+		for part := range d.parts(e.N) {
+			sums := d.bias[part*d.c.OutC : (part+1)*d.c.OutC]
+			kernel.Add(sums, e.DP[1])
+			clear(sums)
+		}
+	}
 }
 
 // minimalGrad makes the weights' gradient by minimal filtering: the tiles go through it in groups, of each of which first the points are made, tile by tile,

@@ -192,13 +192,18 @@ func (c *Conv) WeightGrad(dw, db, src, grad []float32, arg []uint8, out []float3
 // Groups returns into how many parts the rows of the weights are cut for GroupGrad.
 func (c *Conv) Groups() int { return len(c.groups) }
 
-// GroupGrad adds to the rows of one group in dw [Patch,OutC] the gradient of windows [lo,hi), from src and the gradient grad of the convolution itself. It is for
-// convolutions without pooling.
-func (c *Conv) GroupGrad(dw, src, grad []float32, number, lo, hi int, scratch []float32) {
+// GroupGrad adds to the rows of one group in dw [Patch,OutC] the gradient of windows [lo,hi), from src and the gradient grad of the convolution itself, and to db
+// [OutC], unless it is nil, that of the bias: the sum of grad, which is read for both at once. It is for convolutions without pooling.
+func (c *Conv) GroupGrad(dw, db, src, grad []float32, number, lo, hi int, scratch []float32) {
 	g, n, block := &c.groups[number], c.OutC, c.Block()
-	rows, _, _ := c.parts(scratch)
+	rows, sums, _ := c.parts(scratch)
 	for ; lo < hi; lo += block {
-		c.eachReached(g, lo, min(hi, lo+block), func(lo, hi int) {
+		end := min(hi, lo+block)
+		if db != nil {
+			loops.sums(sums[:n], grad[lo*n:end*n])
+			loops.add(sums[:n], db[:n])
+		}
+		c.eachReached(g, lo, end, func(lo, hi int) {
 			Gemm(g.width, n, hi-lo, c.gather(rows, src, lo, hi, g), 1, g.width, grad[lo*n:], n, dw[g.row*n:], n, true)
 		})
 	}

@@ -347,12 +347,17 @@ func testDenseGrad(t *testing.T, k *kernel.Conv, in, w, grad []float32, want tru
 	if k.ReLU {
 		reference.ReLUGrad(dense, want.out)
 	}
-	dw, scratch := ar.alloc(len(w)), ar.alloc(k.ScratchLen())
+	dw, db, scratch := ar.alloc(len(w)), ar.alloc(k.OutC), ar.alloc(k.ScratchLen())
 	for g := range k.Groups() {
-		k.GroupGrad(dw, in, dense, g, 2, n*k.Windows(), scratch)
-		k.GroupGrad(dw, in, dense, g, 0, 2, scratch)
+		sums := db
+		if g > 0 {
+			sums = nil
+		}
+		k.GroupGrad(dw, sums, in, dense, g, 2, n*k.Windows(), scratch)
+		k.GroupGrad(dw, sums, in, dense, g, 0, 2, scratch)
 	}
 	near(t, "weight gradient by groups", dw, want.dw, 2e-5)
+	near(t, "bias gradient by groups", db, want.db, 2e-5)
 	phases, gaps, ok := k.Phases()
 	if ok {
 		dsrc, covered := ar.alloc(len(want.dsrc)), 0
