@@ -1,6 +1,7 @@
 package fast_test
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"testing"
@@ -18,8 +19,8 @@ func TestNearTheReference(t *testing.T) {
 	type replaced struct {
 		name            string
 		reference, fast ir.Op
-		row             int
-		params          int // vectors of row elements, of which operations read what they need
+		row, out        int // elements of a sample
+		params          int // how many vectors of parameters
 	}
 	var cases []replaced
 	for _, name := range []string{
@@ -30,7 +31,7 @@ func TestNearTheReference(t *testing.T) {
 		if !ok {
 			t.Fatalf("no activation %s", name)
 		}
-		cases = append(cases, replaced{name, a, fast.NewActivation(a), 5000, 0})
+		cases = append(cases, replaced{name, a, fast.NewActivation(a), 5000, 5000, 0})
 	}
 	bounded, negative := op.BoundedReLU(.25, math.Inf(1), .5), op.Elementwise{}
 	if a, ok := op.Activation("celu", -1); ok {
@@ -39,23 +40,41 @@ func TestNearTheReference(t *testing.T) {
 	affine := &op.Affine{C: 3, Scale: []float64{1, -2, .5}, Offset: []float64{3, 0, -1}}
 	factor := &op.Affine{C: 1, Scale: []float64{.25}, Offset: []float64{0}}
 	cases = append(cases,
-		replaced{"bounded_relu", &bounded, fast.NewActivation(&bounded), 5000, 0},
-		replaced{"celu -1", &negative, fast.NewActivation(&negative), 5000, 0},
-		replaced{"softmax", &op.Softmax{C: 10}, &fast.Softmax{C: 10}, 5000, 0},
-		replaced{"softmax of many", &op.Softmax{C: 5000}, &fast.Softmax{C: 5000}, 5000, 0},
-		replaced{"log softmax", &op.LogSoftmax{C: 10}, &fast.Softmax{C: 10, Log: true}, 5000, 0},
-		replaced{"affine", affine, fast.NewAffine(affine), 5000, 0},
-		replaced{"affine by one", factor, fast.NewAffine(factor), 5000, 0},
+		replaced{"bounded_relu", &bounded, fast.NewActivation(&bounded), 5000, 5000, 0},
+		replaced{"celu -1", &negative, fast.NewActivation(&negative), 5000, 5000, 0},
+		replaced{"softmax", &op.Softmax{C: 10}, &fast.Softmax{C: 10}, 5000, 5000, 0},
+		replaced{"softmax of many", &op.Softmax{C: 5000}, &fast.Softmax{C: 5000}, 5000, 5000, 0},
+		replaced{"log softmax", &op.LogSoftmax{C: 10}, &fast.Softmax{C: 10, Log: true}, 5000, 5000, 0},
+		replaced{"affine", affine, fast.NewAffine(affine), 5000, 5000, 0},
+		replaced{"affine by one", factor, fast.NewAffine(factor), 5000, 5000, 0},
 	)
 	for _, scale := range []bool{false, true} {
 		layer := &op.LayerNorm{C: 40, Epsilon: 1e-3, Scale: scale, Center: true}
 		group := &op.GroupNorm{Cells: 125, C: 40, Groups: 8, Epsilon: 1e-3, Scale: true, Center: scale}
 		frozen := &op.BatchNorm{C: 40, Epsilon: 1e-3, Scale: scale, Center: true, Frozen: true}
 		cases = append(cases,
-			replaced{"layer normalisation", layer, &fast.LayerNorm{LayerNorm: layer}, 5000, 2},
-			replaced{"group normalisation", group, &fast.GroupNorm{GroupNorm: group}, 5000, 2},
-			replaced{"frozen normalisation", frozen, &fast.BatchNorm{BatchNorm: frozen}, 5000, 4},
+			replaced{"layer normalisation", layer, &fast.LayerNorm{LayerNorm: layer}, 5000, 5000, 2},
+			replaced{"group normalisation", group, &fast.GroupNorm{GroupNorm: group}, 5000, 5000, 2},
+			replaced{"frozen normalisation", frozen, &fast.BatchNorm{BatchNorm: frozen}, 5000, 5000, 4},
 		)
+	}
+	for _, channels := range []int{5, 32} {
+		for _, average := range []bool{false, true} {
+			padded := &op.Pool{In: [3]int{7, 8, 5}, Out: [3]int{4, 4, 3}, Size: [3]int{3, 3, 3}, Stride: [3]int{2, 2, 2}, Pad: [3]int{1, 1, 1}, C: channels, Average: average}
+			inside := &op.Pool{In: [3]int{7, 8, 5}, Out: [3]int{3, 8, 2}, Size: [3]int{2, 1, 2}, Stride: [3]int{2, 1, 3}, C: channels, Average: average}
+			global := &op.GlobalPool{Cells: 280, C: channels, Average: average}
+			name := fmt.Sprintf(" %d %t", channels, average)
+			for _, c := range []replaced{
+				{"padded" + name, padded, &fast.AveragePool{Pool: padded}, 280 * channels, 48 * channels, 0},
+				{"inside" + name, inside, &fast.AveragePool{Pool: inside}, 280 * channels, 48 * channels, 0},
+				{"global" + name, global, &fast.GlobalPool{GlobalPool: global}, 280 * channels, channels, 0},
+			} {
+				if o, ok := c.reference.(*op.Pool); ok && !average {
+					c.fast = &fast.MaxPool{In: o.In, C: o.C, Pad: o.Pad, Pool: kernel.Window{Size: o.Size, Stride: o.Stride, Out: o.Out}}
+				}
+				cases = append(cases, c)
+			}
+		}
 	}
 	before := kernel.InUse()
 	defer func() {
@@ -70,7 +89,7 @@ func TestNearTheReference(t *testing.T) {
 		for _, c := range cases {
 			t.Run(string(tier)+"/"+c.name, func(t *testing.T) {
 				in := &ir.Value{}
-				node := &ir.Node{Op: c.fast, In: []*ir.Value{in}, Out: &ir.Value{Shape: []int{c.row}}}
+				node := &ir.Node{Op: c.fast, In: []*ir.Value{in}, Out: &ir.Value{Shape: []int{c.out}}}
 				for _, shared := range []bool{false, true} {
 					var first *ir.Env[float32]
 					for _, threads := range []int{1, 3} {
@@ -80,11 +99,14 @@ func TestNearTheReference(t *testing.T) {
 							p.Nodes = append(p.Nodes, &ir.Node{In: []*ir.Value{in}})
 						}
 						c.fast.(ir.Planner).Plan(p)
-						if sets := c.fast.(ir.Setter).SetsGrad(); sets == shared {
-							t.Errorf("SetsGrad is %t", sets)
+						sets := false
+						if setter, ok := c.fast.(ir.Setter); ok {
+							if sets = setter.SetsGrad(); sets == shared {
+								t.Errorf("SetsGrad is %t", sets)
+							}
 						}
-						want, got := withParams(env(p, 19, []int{c.row}, c.row), c.params), withParams(env(p, 19, []int{c.row}, c.row), c.params)
-						if !shared {
+						want, got := withParams(env(p, 19, []int{c.row}, c.out), c.params), withParams(env(p, 19, []int{c.row}, c.out), c.params)
+						if sets {
 							clear(want.DX[0])
 						}
 						c.reference.Forward(want)
@@ -101,7 +123,7 @@ func TestNearTheReference(t *testing.T) {
 						} else if !slices.Equal(first.Y, got.Y) || !slices.Equal(first.DX[0], got.DX[0]) {
 							t.Errorf("%d threads give other numbers than one", threads)
 						}
-						other := withParams(env(p, 3, []int{c.row}, c.row), c.params)
+						other := withParams(env(p, 3, []int{c.row}, c.out), c.params)
 						if a := testing.AllocsPerRun(3, func() { c.fast.Forward(other); c.fast.Backward(other) }); a != 0 {
 							t.Errorf("%d threads: %v allocations", threads, a)
 						}

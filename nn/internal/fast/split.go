@@ -31,8 +31,6 @@ func NewSplit(o ir.Op) (*Split, bool) {
 		like = func() ir.Op {
 			return &op.Pool{In: o.In, Out: o.Out, Size: o.Size, Stride: o.Stride, Pad: o.Pad, C: o.C, Average: o.Average}
 		}
-	case *op.GlobalPool:
-		like = func() ir.Op { return &op.GlobalPool{Cells: o.Cells, C: o.C, Average: o.Average} }
 	case *op.Concat, *op.Gather:
 		like = func() ir.Op { return o }
 	default:

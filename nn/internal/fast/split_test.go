@@ -31,8 +31,6 @@ func TestSplitIsTheReference(t *testing.T) {
 		{"multiply", &op.Multiply{}, []int{840, 840}, 840},
 		{"max pool", &window, []int{840}, 144},
 		{"average pool", &average, []int{840}, 144},
-		{"global max", &op.GlobalPool{Cells: 280, C: 3}, []int{840}, 3},
-		{"global average", &op.GlobalPool{Cells: 280, C: 3, Average: true}, []int{840}, 3},
 		{"concatenate", &op.Concat{Widths: []int{3, 1}}, []int{840, 280}, 1120},
 		{"gather", gather, []int{840}, 1680},
 	} {

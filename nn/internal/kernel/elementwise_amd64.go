@@ -81,3 +81,15 @@ func layerNormGradAVX512(dx, dgamma, dbeta, x, dy, gamma []float32, numbers *[2]
 	c := len(gamma)
 	layerNormGrad512(len(x)/c, c, &dx[0], &x[0], &dy[0], &dgamma[0], &dbeta[0], &gamma[0], &numbers[0])
 }
+
+func averageAVX2(dst, src []float32, places []int, scale float32) {
+	if len(dst)%8 != 0 {
+		portableAverage(dst, src, places, scale)
+		return
+	}
+	average2(&dst[0], &src[0], &places[0], len(places), len(dst), scale)
+}
+
+func averageAVX512(dst, src []float32, places []int, scale float32) {
+	average512(&dst[0], &src[0], &places[0], len(places), len(dst), scale)
+}

@@ -253,3 +253,8 @@ func layerNorm2(rows int, c int, y *float32, x *float32, gamma *float32, beta *f
 //
 //go:noescape
 func layerNormGrad2(rows int, c int, dx *float32, x *float32, dy *float32, dgamma *float32, dbeta *float32, gamma *float32, p *float32)
+
+// average2 sets dst to scale times the sum over size places of src, for each of n channels; without masks n is a multiple of 8.
+//
+//go:noescape
+func average2(dst *float32, src *float32, places *int, size int, n int, scale float32)

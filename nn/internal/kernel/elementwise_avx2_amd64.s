@@ -4856,3 +4856,33 @@ atk_done:
 	JNZ  long
 	VZEROUPPER
 	RET
+
+// func average2(dst *float32, src *float32, places *int, size int, n int, scale float32)
+// Requires: AVX
+TEXT ·average2(SB), NOSPLIT, $0-44
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         places+16(FP), DX
+	MOVQ         size+24(FP), BX
+	MOVQ         n+32(FP), SI
+	VBROADCASTSS scale+40(FP), Y2
+
+channels:
+	VXORPS Y0, Y0, Y0
+	XORQ   R8, R8
+
+position:
+	MOVQ    (DX)(R8*8), DI
+	VMOVUPS (CX)(DI*4), Y1
+	VADDPS  Y1, Y0, Y0
+	INCQ    R8
+	CMPQ    R8, BX
+	JLT     position
+	VMULPS  Y2, Y0, Y0
+	VMOVUPS Y0, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	SUBQ    $0x08, SI
+	JG      channels
+	VZEROUPPER
+	RET

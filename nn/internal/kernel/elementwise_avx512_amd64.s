@@ -4243,3 +4243,40 @@ atk_done:
 	JNZ  long
 	VZEROUPPER
 	RET
+
+// func average512(dst *float32, src *float32, places *int, size int, n int, scale float32)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·average512(SB), NOSPLIT, $0-44
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         places+16(FP), DX
+	MOVQ         size+24(FP), BX
+	MOVQ         n+32(FP), SI
+	VBROADCASTSS scale+40(FP), Z2
+
+channels:
+	MOVQ    $0x00000010, R8
+	MOVQ    SI, DI
+	CMPQ    DI, R8
+	CMOVQGT R8, DI
+	MOVL    $0x0000ffff, R8
+	BZHIL   DI, R8, R8
+	KMOVW   R8, K1
+	VXORPS  Y0, Y0, Y0
+	XORQ    R8, R8
+
+position:
+	MOVQ      (DX)(R8*8), DI
+	VMOVUPS.Z (CX)(DI*4), K1, Z1
+	VADDPS    Z1, Z0, Z0
+	INCQ      R8
+	CMPQ      R8, BX
+	JLT       position
+	VMULPS    Z2, Z0, Z0
+	VMOVUPS   Z0, K1, (AX)
+	ADDQ      $0x40, AX
+	ADDQ      $0x40, CX
+	SUBQ      $0x10, SI
+	JG        channels
+	VZEROUPPER
+	RET

@@ -33,6 +33,8 @@ type inner struct {
 	collect func(dst, src []float32, starts []int32, s []float32, at []span, n int)
 	// pool sets dst to the maximum over places of src, and arg, unless it is nil, to which held it first; see Conv.
 	pool func(dst []float32, arg []uint8, src []float32, places []int, relu bool)
+	// average sets dst to scale times the sum over places of src.
+	average func(dst, src []float32, places []int, scale float32)
 	// unpool sets the place of dst that arg names to grad and the other places to zero, and adds what was set to sum.
 	unpool func(dst, sum, grad []float32, arg []uint8, places []int)
 	// survive appends the survivors among some windows of len(sum) channels to s, those of the windows in reach, and adds the gradients of all to sum. Windows
@@ -103,8 +105,9 @@ var portable = inner{
 	spans:   portableSpans,
 	collect: portableCollect,
 
-	pool:   portablePool,
-	unpool: portableUnpool,
+	pool:    portablePool,
+	average: portableAverage,
+	unpool:  portableUnpool,
 
 	survive:     portableSurvive,
 	collectCube: portableCollectCube,

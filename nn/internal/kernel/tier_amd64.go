@@ -40,8 +40,9 @@ func fastInner(t Tier) (inner, bool) {
 				spans:   spansAVX2,
 				collect: collectAVX2,
 
-				pool:   poolAVX2,
-				unpool: unpoolAVX2,
+				pool:    poolAVX2,
+				average: averageAVX2,
+				unpool:  unpoolAVX2,
 
 				survive:     portableSurvive,
 				collectCube: collectCubeAVX2,
@@ -92,8 +93,9 @@ func fastInner(t Tier) (inner, bool) {
 			spans:   spansAVX512,
 			collect: collectAVX512,
 
-			pool:   poolAVX512,
-			unpool: unpoolAVX512,
+			pool:    poolAVX512,
+			average: averageAVX512,
+			unpool:  unpoolAVX512,
 
 			survive:     surviveAVX512,
 			collectCube: collectCubeAVX512,

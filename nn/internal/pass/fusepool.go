@@ -7,12 +7,12 @@ import (
 
 // fusePool draws max pooling into the convolution before it: the positions of a window are computed together and only their maximum is written, with
 // its place in the window where the program trains. Positions that no window reads are not computed. It is exact. Overlapping windows stay apart,
-// since positions would be computed more than once.
+// since positions would be computed more than once, and so do those that reach beyond the array.
 func fusePool(p *ir.Program) {
 	drawIn(p, func(n, reader *ir.Node) bool {
 		conv, ok := n.Op.(*fast.Conv)
 		pool, isPool := reader.Op.(*fast.MaxPool)
-		if !ok || !isPool || conv.Pooled() || conv.Norm != nil || pool.In != conv.Out || pool.C != conv.OutC {
+		if !ok || !isPool || conv.Pooled() || conv.Norm != nil || !pool.Inside() || pool.In != conv.Out || pool.C != conv.OutC {
 			return false // in another shape the positions of the pooling are not those of the convolution
 		}
 		if pool.Pool.Size == [3]int{1, 1, 1} {

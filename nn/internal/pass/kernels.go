@@ -9,8 +9,8 @@ import (
 
 // useKernels puts the blocked, parallel operations of package fast in the place of the reference ones, node by node. They compute the same sums
 // in another order, so results differ by rounding. It leaves alone what has no kernel: grouped and transposed convolutions with both stride and dilation or with
-// many groups of a prime number, average pooling, pooling with padding, whole channels dropping. Activations err by a few
-// units in the last place, as package kernel states for each. The passes that fuse work on the result of this one.
+// many groups of a prime number, maxima of hundreds of positions, whole channels dropping. Activations err by a few units in the last place, as package kernel states for each. The passes that
+// fuse work on the result of this one.
 func useKernels(p *ir.Program) {
 	for _, n := range p.Nodes {
 		switch o := n.Op.(type) {
@@ -54,22 +54,14 @@ func useKernels(p *ir.Program) {
 		case *op.Add:
 			n.Op = &fast.Add{}
 		case *op.Pool:
-			if w, ok := window(o); ok {
-				n.Op = &fast.MaxPool{In: o.In, C: o.C, Pool: w}
+			switch {
+			case o.Average:
+				n.Op = &fast.AveragePool{Pool: o}
+			case ir.Size(o.Size[:]) < kernel.Dead:
+				n.Op = &fast.MaxPool{In: o.In, C: o.C, Pad: o.Pad, Pool: kernel.Window{Size: o.Size, Stride: o.Stride, Out: o.Out}}
 			}
+		case *op.GlobalPool:
+			n.Op = &fast.GlobalPool{GlobalPool: o}
 		}
 	}
-}
-
-// window returns the windows of a pooling that kernels can do: a maximum, every window inside and of few positions.
-func window(o *op.Pool) (w kernel.Window, ok bool) {
-	if o.Average || o.Pad != [3]int{} || ir.Size(o.Size[:]) >= kernel.Dead {
-		return w, false
-	}
-	for i := range 3 {
-		if (o.Out[i]-1)*o.Stride[i]+o.Size[i] > o.In[i] {
-			return w, false
-		}
-	}
-	return kernel.Window{Size: o.Size, Stride: o.Stride, Out: o.Out}, true
 }

@@ -369,3 +369,28 @@ func (l lanes) firsts(n GPVirtual) VecVirtual {
 	VMOVUPS(Mem{Base: table, Index: at, Scale: 4}, mask)
 	return mask
 }
+
+// average generates the sum over the positions of a window.
+func (l lanes) average() {
+	TEXT("average"+l.suffix, NOSPLIT, "func(dst, src *float32, places *int, size, n int, scale float32)")
+	Pragma("noescape")
+	Doc("average" + l.suffix + " sets dst to scale times the sum over size places of src, for each of n channels; without masks n is a multiple of 8.")
+	dst, src := Load(Param("dst"), GP64()), Load(Param("src"), GP64())
+	places, size := Load(Param("places"), GP64()), Load(Param("size"), GP64())
+	n, at, i := Load(Param("n"), GP64()).(GPVirtual), GP64(), GP64()
+	sum, x, scale := l.vector(0), l.vector(1), l.vector(2)
+	VBROADCASTSS(must(Param("scale")), scale)
+	l.channels(n, []Register{dst, src}, func() {
+		zero(sum)
+		XORQ(i, i)
+		Label("position")
+		MOVQ(Mem{Base: places, Index: i, Scale: 8}, at)
+		l.load(Mem{Base: src, Index: at, Scale: 4}, x)
+		VADDPS(x, sum, sum)
+		INCQ(i)
+		CMPQ(i, size)
+		JLT(LabelRef("position"))
+		VMULPS(scale, sum, sum)
+		l.store(Mem{Base: dst}, sum)
+	})
+}
