@@ -4,7 +4,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"strconv"
@@ -52,15 +54,21 @@ func read(path string) (int, error) {
 		return 0, err
 	}
 	defer src.Close() //nolint:errcheck // opened for reading
-	s, err := src.Read(context.Background())
-	if err != nil {
-		return 0, err
+	points := 0
+	for {
+		s, err := src.Read(context.Background())
+		if errors.Is(err, io.EOF) {
+			return points, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+		p, ok := s.Data.(*ingest.PointCloud)
+		if !ok {
+			return 0, fmt.Errorf("%s: found %T, want a cloud", path, s.Data)
+		}
+		points += p.Len()
 	}
-	p, ok := s.Data.(*ingest.PointCloud)
-	if !ok {
-		return 0, fmt.Errorf("%s: found %T, want a cloud", path, s.Data)
-	}
-	return p.Len(), nil
 }
 
 func processorTime() time.Duration {

@@ -1,7 +1,7 @@
-"""Reading files of a million points beside the libraries that a user of Python would take: alternating rounds, one core, processor time, so
-that other programs on the machine count little. Prints a Markdown table of millions of points a second.
+"""Reading files of a million points, or the largest real one of each kind in a folder, beside the libraries that a user of Python would take: alternating rounds,
+one core, processor time, so that other programs on the machine count little. Prints a Markdown table of millions of points a second.
 
-usage: run.py READERS [--rounds 5] [--seconds 1] [--files a.laz,binary.ply]        READERS is bench/readers, built
+usage: run.py READERS [--rounds 5] [--seconds 1] [--files a.laz,binary.ply] [--samples FOLDER]        READERS is bench/readers, built
 """
 import argparse
 import os
@@ -26,6 +26,7 @@ parser.add_argument("readers")
 parser.add_argument("--rounds", type=int, default=5)
 parser.add_argument("--seconds", type=float, default=1)
 parser.add_argument("--files", help="only these")
+parser.add_argument("--samples", type=pathlib.Path, help="take the largest files of this folder, and make none")
 args = parser.parse_args()
 
 N = 1_000_000
@@ -71,31 +72,37 @@ def write_rest():
         open3d.io.write_point_cloud(str(work / "compressed.pcd"), cloud, compressed=True)
 
 
+# Each reader gives the number of points, which are then columns in memory.
 def with_open3d(path):
     cloud = open3d.io.read_point_cloud(str(path))
-    return np.asarray(cloud.points), np.asarray(cloud.colors)
+    columns = np.asarray(cloud.points), np.asarray(cloud.colors)
+    return len(columns[0])
 
 
 def with_plyfile(path):
     v = plyfile.PlyData.read(path)["vertex"]
-    return [np.array(v[n]) for n in ("x", "y", "z", "red", "green", "blue")]  # copies: else a binary file is only mapped
+    columns = [np.array(v[n]) for n in ("x", "y", "z", "red", "green", "blue") if n in v.data.dtype.names]  # copies: else a binary file is only mapped
+    return len(columns[0])
 
 
 def with_laspy(path):
     las = laspy.read(path)
-    return [np.asarray(c) for c in (las.x, las.y, las.z)], las.intensity.astype("f4"), [(c >> 8).astype("u1") for c in (las.red, las.green, las.blue)]
+    columns = [np.asarray(c) for c in (las.x, las.y, las.z)] + [las.intensity.astype("f4")]
+    if "red" in las.point_format.dimension_names:
+        columns += [(c >> 8).astype("u1") for c in (las.red, las.green, las.blue)]
+    return len(columns[0])
 
 
 def with_numpy(path):
     v = np.fromfile(path, "f4").reshape(-1, 4)
-    return v[:, :3].T.astype("f8"), v[:, 3].copy()
+    columns = v[:, :3].T.astype("f8"), v[:, 3].copy()
+    return columns[0].shape[1]
 
 
 def python_rate(read, path):
     begin, points = time.process_time(), 0
     while time.process_time() - begin < args.seconds:
-        read(path)
-        points += N
+        points += read(path)
     return points / (time.process_time() - begin)
 
 
@@ -103,23 +110,40 @@ def our_rate(path):
     return float(subprocess.run([args.readers, path, str(args.seconds)], check=True, capture_output=True, text=True).stdout)
 
 
-write_las()
-write_ply()
-write_rest()
-cases = [("a.las", "laspy", with_laspy), ("a.laz", "laspy, lazrs", with_laspy), ("format3.laz", "laspy, lazrs", with_laspy),
-         ("ascii.ply", "plyfile", with_plyfile), ("binary.ply", "plyfile", with_plyfile), ("kitti.bin", "numpy", with_numpy)]
-if open3d:
-    cases += [(name, "Open3D", with_open3d) for name in ("binary.pcd", "compressed.pcd", "binary.ply", "ascii.ply")]
-print("| file | peer | peer, Mpoints/s | voxelstream, Mpoints/s | ratio |\n|---|---|---|---|---|")
-for name, peer, read in cases:
-    if args.files and name not in args.files.split(","):
+def made():
+    write_las()
+    write_ply()
+    write_rest()
+    cases = [("a.las", "laspy", with_laspy), ("a.laz", "laspy, lazrs", with_laspy), ("format3.laz", "laspy, lazrs", with_laspy),
+             ("ascii.ply", "plyfile", with_plyfile), ("binary.ply", "plyfile", with_plyfile), ("kitti.bin", "numpy", with_numpy)]
+    if open3d:
+        cases += [(name, "Open3D", with_open3d) for name in ("binary.pcd", "compressed.pcd", "binary.ply", "ascii.ply")]
+    return [(work / name, peer, read) for name, peer, read in cases]
+
+
+def largest(folder):
+    """The largest file of each kind, which its header tells."""
+    def of(pattern, *words):
+        files = [p for p in folder.rglob(pattern) if all(w in p.read_bytes()[:400] for w in words)]
+        return max(files, key=lambda p: p.stat().st_size)
+    cases = [(of("*.las"), "laspy", with_laspy), (of("*.laz"), "laspy, lazrs", with_laspy), (of("*.ply", b"format ascii"), "plyfile", with_plyfile),
+             (of("*.ply", b"format binary"), "plyfile", with_plyfile), (of("kitti/*.bin"), "numpy", with_numpy)]
+    if open3d:
+        cases += [(of("*.pcd", b"DATA binary\n"), "Open3D", with_open3d), (of("*.pcd", b"DATA binary_compressed"), "Open3D", with_open3d),
+                  (of("*.ply", b"format binary"), "Open3D", with_open3d), (of("*.ply", b"format ascii"), "Open3D", with_open3d)]
+    return cases
+
+
+print("| file | points | peer | peer, Mpoints/s | voxelstream, Mpoints/s | ratio |\n|---|---|---|---|---|---|")
+for path, peer, read in largest(args.samples) if args.samples else made():
+    if args.files and path.name not in args.files.split(","):
         continue
     theirs, ours = [], []
     for _ in range(args.rounds):
-        theirs.append(python_rate(read, work / name))
-        ours.append(our_rate(work / name))
+        theirs.append(python_rate(read, path))
+        ours.append(our_rate(path))
     cell = lambda v: f"{statistics.median(v) / 1e6:.2f} [{min(v) / 1e6:.2f}–{max(v) / 1e6:.2f}]"
-    print(f"| {name} | {peer} | {cell(theirs)} | {cell(ours)} | {statistics.median(ours) / statistics.median(theirs):.1f}x |", flush=True)
+    print(f"| {path.name} | {read(path):,} | {peer} | {cell(theirs)} | {cell(ours)} | {statistics.median(ours) / statistics.median(theirs):.1f}x |", flush=True)
 for path in work.iterdir():
     path.unlink()
 work.rmdir()

@@ -374,6 +374,43 @@ func TestLZFAgainstColumns(t *testing.T) {
 	}
 }
 
+// TestLZFRuns packs what the plain loops of the format unpack, of all lengths and distances.
+func TestLZFRuns(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 300 {
+		var packed, want []byte
+		for range 1 + r.IntN(60) {
+			if len(want) == 0 || r.IntN(3) == 0 {
+				n := 1 + r.IntN(32)
+				packed = append(packed, byte(n-1))
+				for range n {
+					packed = append(packed, byte(r.Uint32()))
+				}
+				want = append(want, packed[len(packed)-n:]...)
+				continue
+			}
+			apart := 1 + r.IntN(min(len(want), 1+r.IntN(40)))
+			n := 3 + r.IntN(6)
+			if long := r.IntN(2) == 0; long {
+				n = 9 + r.IntN(256)
+				packed = append(packed, byte(7<<5|(apart-1)>>8), byte(n-9), byte(apart-1))
+			} else {
+				packed = append(packed, byte((n-2)<<5|(apart-1)>>8), byte(apart-1))
+			}
+			for range n {
+				want = append(want, want[len(want)-apart])
+			}
+		}
+		dst := make([]byte, len(want), len(want)+64)
+		if err := unpackLZF(dst, packed); err != nil || !bytes.Equal(dst, want) {
+			t.Fatalf("%x: found %x, %v, want %x", packed, dst, err, want)
+		}
+		if tail := dst[len(dst):cap(dst)]; !bytes.Equal(tail, make([]byte, len(tail))) {
+			t.Fatalf("%x: wrote behind the end", packed)
+		}
+	}
+}
+
 func FuzzPCD(f *testing.F) {
 	ingesttest.Fuzz(f, PCD, "f.pcd", pcdBinary(f), []byte(pcdASCII), pcdPacked())
 }

@@ -17,7 +17,11 @@ func unpackLZF(dst, src []byte) error {
 			if in+n > len(src) || out+n > len(dst) {
 				return lzfError(in, out, n, len(src), len(dst))
 			}
-			copy(dst[out:out+n], src[in:in+n])
+			if in+32 <= len(src) && out+32 <= len(dst) { // the longest run: a copy of fixed length needs no call
+				*(*[32]byte)(dst[out:]) = *(*[32]byte)(src[in:])
+			} else {
+				copy(dst[out:out+n], src[in:in+n])
+			}
 			in, out = in+n, out+n
 			continue
 		}
@@ -37,20 +41,36 @@ func unpackLZF(dst, src []byte) error {
 		if from < 0 || out+n > len(dst) {
 			return lzfError(in, out, n, len(src), len(dst))
 		}
-		if from+n <= out {
-			copy(dst[out:out+n], dst[from:from+n])
-		} else {
-			// Source and target overlap: the bytes just written are read again, which is how runs are packed.
-			for i := range n {
-				dst[out+i] = dst[from+i]
-			}
-		}
+		repeat(dst, from, out, n)
 		out += n
 	}
 	if out != len(dst) {
 		return fmt.Errorf("lzf: found %d unpacked bytes, want %d", out, len(dst))
 	}
 	return nil
+}
+
+// repeatStep is how many bytes repeat copies at once.
+const repeatStep = 8
+
+// repeat copies n bytes from one place to a later one, one after the other: where the two overlap, bytes just written are read again, which is how runs are packed.
+func repeat(dst []byte, from, out, n int) {
+	apart, i := out-from, 0
+	if out+n+repeatStep > len(dst) {
+		for ; i < n; i++ {
+			dst[out+i] = dst[from+i]
+		}
+		return
+	}
+	if apart < repeatStep { // what repeats after some bytes repeats after a multiple of them too
+		apart *= (repeatStep + apart - 1) / apart
+		for ; i < min(n, apart); i++ {
+			dst[out+i] = dst[from+i]
+		}
+	}
+	for ; i < n; i += repeatStep {
+		*(*[repeatStep]byte)(dst[out+i:]) = *(*[repeatStep]byte)(dst[out+i-apart:])
+	}
 }
 
 func lzfError(in, out, n, have, room int) error {
