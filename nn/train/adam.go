@@ -38,21 +38,10 @@ func (a *Adam) Update(value, gradient []float32, slots [][]float32, rate float64
 	t := float64(iteration)
 	rate *= math.Sqrt(1-math.Pow(a.Beta2, t)) / (1 - math.Pow(a.Beta1, t))
 	if a.AMSGrad {
-		a.updateMax(value, gradient, slots, float32(rate))
+		kernel.AMSGrad(value, gradient, slots[0], slots[1], slots[2], float32(rate), float32(1-a.Beta1), float32(1-a.Beta2), float32(a.Epsilon))
 		return
 	}
 	kernel.Adam(value, gradient, slots[0], slots[1], float32(rate), float32(a.Beta1), float32(a.Beta2), float32(a.Epsilon))
-}
-
-func (a *Adam) updateMax(value, gradient []float32, slots [][]float32, rate float32) {
-	m, v, most := slots[0], slots[1], slots[2]
-	f1, f2, epsilon := float32(1-a.Beta1), float32(1-a.Beta2), float32(a.Epsilon)
-	for i, g := range gradient {
-		m[i] += (g - m[i]) * f1
-		v[i] += (g*g - v[i]) * f2
-		most[i] = max(most[i], v[i])
-		value[i] -= m[i] * rate / (float32(math.Sqrt(float64(most[i]))) + epsilon)
-	}
 }
 
 // AdamW is Adam under the name that it has with weight decay (Loshchilov & Hutter 2019); the decay is the optimizer's.

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/voxelstream/voxelstream/nn"
+	"github.com/voxelstream/voxelstream/nn/internal/kernel"
 )
 
 // Rule is the arithmetic that tells one optimizer from another: how a parameter moves by its gradient.
@@ -82,11 +83,9 @@ func (o *Optimizer) Step(plan *nn.Plan) {
 	}
 	o.clip(plan)
 	if o.WeightDecay != 0 {
-		decay, rate := float32(o.WeightDecay), float32(o.Rate)
+		decay := float32(o.WeightDecay * o.Rate)
 		for _, p := range o.params {
-			for i, v := range p.Value {
-				p.Value[i] = v - v*decay*rate
-			}
+			kernel.AddScaled(-decay, p.Value, p.Value)
 		}
 	}
 	for i, p := range o.params {
@@ -152,10 +151,7 @@ func (o *Optimizer) accumulate() {
 		momentum = 0
 	}
 	for i, p := range o.params {
-		average := o.average[i]
-		for j, v := range p.Value {
-			average[j] = momentum*average[j] + (1-momentum)*v
-		}
+		kernel.Blend(o.average[i], p.Value, momentum, 1-momentum)
 	}
 	if every := o.EMA.OverwriteEvery; every > 0 && o.Iterations%every == 0 {
 		o.Finalize()

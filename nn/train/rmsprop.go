@@ -1,9 +1,8 @@
 package train
 
 import (
-	"math"
-
 	"github.com/voxelstream/voxelstream/nn"
+	"github.com/voxelstream/voxelstream/nn/internal/kernel"
 )
 
 // RMSprop divides each gradient by the root of a running mean of its square (Tieleman & Hinton 2012), as Keras does it: epsilon is added before
@@ -38,20 +37,14 @@ func (r *RMSprop) Slots() [][]string {
 
 // Update moves the values.
 func (r *RMSprop) Update(value, gradient []float32, slots [][]float32, rate float64, _ int64) {
-	rho, keep, epsilon, step := float32(r.Rho), float32(1-r.Rho), float32(r.Epsilon), float32(rate)
-	square, mean := slots[0], slots[len(slots)-1]
-	for i, g := range gradient {
-		square[i] = rho*square[i] + keep*g*g
-		d := square[i]
-		if r.Centered {
-			mean[i] = rho*mean[i] + keep*g
-			d -= mean[i] * mean[i]
-		}
-		move := step * g / float32(math.Sqrt(float64(d+epsilon)))
-		if r.Momentum > 0 {
-			move += float32(r.Momentum) * slots[1][i]
-			slots[1][i] = move
-		}
-		value[i] -= move
+	var mean, velocity []float32
+	if r.Momentum > 0 {
+		velocity = slots[1]
 	}
+	if r.Centered {
+		mean = slots[len(slots)-1]
+	}
+	kernel.RMSprop(value, slots[0], mean, velocity, gradient, kernel.RMSpropNumbers{
+		Rate: float32(rate), Rho: float32(r.Rho), Keep: float32(1 - r.Rho), Epsilon: float32(r.Epsilon), Momentum: float32(r.Momentum),
+	})
 }

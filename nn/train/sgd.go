@@ -1,6 +1,9 @@
 package train
 
-import "github.com/voxelstream/voxelstream/nn"
+import (
+	"github.com/voxelstream/voxelstream/nn"
+	"github.com/voxelstream/voxelstream/nn/internal/kernel"
+)
 
 // SGD is gradient descent with Keras's momentum: velocity = Momentum velocity - rate gradient, and a parameter moves by its velocity, or, with
 // Nesterov, by Momentum velocity - rate gradient (Sutskever et al. 2013).
@@ -27,20 +30,9 @@ func (s *SGD) Slots() [][]string {
 
 // Update moves the values.
 func (s *SGD) Update(value, gradient []float32, slots [][]float32, rate float64, _ int64) {
-	step, momentum := float32(rate), float32(s.Momentum)
 	if s.Momentum == 0 {
-		for i, g := range gradient {
-			value[i] -= step * g
-		}
+		kernel.AddScaled(-float32(rate), gradient, value)
 		return
 	}
-	velocity := slots[0]
-	for i, g := range gradient {
-		v := momentum*velocity[i] - step*g
-		velocity[i] = v
-		if s.Nesterov {
-			v = momentum*v - step*g
-		}
-		value[i] += v
-	}
+	kernel.Momentum(value, slots[0], gradient, float32(rate), float32(s.Momentum), s.Nesterov)
 }

@@ -93,3 +93,69 @@ func averageAVX2(dst, src []float32, places []int, scale float32) {
 func averageAVX512(dst, src []float32, places []int, scale float32) {
 	average512(&dst[0], &src[0], &places[0], len(places), len(dst), scale)
 }
+
+func momentumAVX2(p, velocity, g []float32, rate, momentum float32, nesterov bool) {
+	numbers := [2]float32{rate, momentum}
+	if nesterov {
+		nesterov2(len(p), &p[0], &velocity[0], &g[0], &numbers[0])
+		return
+	}
+	momentum2(len(p), &p[0], &velocity[0], &g[0], &numbers[0])
+}
+
+func rmspropAVX2(p, square, mean, velocity, g []float32, numbers RMSpropNumbers) {
+	n := &numbers.Rate // the first of five
+	switch {
+	case mean == nil && velocity == nil:
+		rmsprop2(len(p), &p[0], &square[0], &g[0], n)
+	case velocity == nil:
+		rmspropCentred2(len(p), &p[0], &square[0], &mean[:len(p)][0], &g[0], n)
+	case mean == nil:
+		rmspropMomentum2(len(p), &p[0], &square[0], &velocity[:len(p)][0], &g[0], n)
+	default:
+		rmspropCentredMomentum2(len(p), &p[0], &square[0], &mean[:len(p)][0], &velocity[:len(p)][0], &g[0], n)
+	}
+}
+
+func amsgradAVX2(p, m, v, most, g []float32, rate, f1, f2, epsilon float32) {
+	numbers := [4]float32{rate, f1, f2, epsilon}
+	amsgrad2(len(p), &p[0], &m[0], &v[0], &most[0], &g[0], &numbers[0])
+}
+
+func blendAVX2(dst, src []float32, a, b float32) {
+	numbers := [2]float32{a, b}
+	blend2(len(dst), &dst[0], &src[0], &numbers[0])
+}
+
+func momentumAVX512(p, velocity, g []float32, rate, momentum float32, nesterov bool) {
+	numbers := [2]float32{rate, momentum}
+	if nesterov {
+		nesterov512(len(p), &p[0], &velocity[0], &g[0], &numbers[0])
+		return
+	}
+	momentum512(len(p), &p[0], &velocity[0], &g[0], &numbers[0])
+}
+
+func rmspropAVX512(p, square, mean, velocity, g []float32, numbers RMSpropNumbers) {
+	n := &numbers.Rate // the first of five
+	switch {
+	case mean == nil && velocity == nil:
+		rmsprop512(len(p), &p[0], &square[0], &g[0], n)
+	case velocity == nil:
+		rmspropCentred512(len(p), &p[0], &square[0], &mean[:len(p)][0], &g[0], n)
+	case mean == nil:
+		rmspropMomentum512(len(p), &p[0], &square[0], &velocity[:len(p)][0], &g[0], n)
+	default:
+		rmspropCentredMomentum512(len(p), &p[0], &square[0], &mean[:len(p)][0], &velocity[:len(p)][0], &g[0], n)
+	}
+}
+
+func amsgradAVX512(p, m, v, most, g []float32, rate, f1, f2, epsilon float32) {
+	numbers := [4]float32{rate, f1, f2, epsilon}
+	amsgrad512(len(p), &p[0], &m[0], &v[0], &most[0], &g[0], &numbers[0])
+}
+
+func blendAVX512(dst, src []float32, a, b float32) {
+	numbers := [2]float32{a, b}
+	blend512(len(dst), &dst[0], &src[0], &numbers[0])
+}

@@ -258,3 +258,43 @@ func layerNormGrad2(rows int, c int, dx *float32, x *float32, dy *float32, dgamm
 //
 //go:noescape
 func average2(dst *float32, src *float32, places *int, size int, n int, scale float32)
+
+// momentum2 makes a step of rate p[0] and momentum p[1].
+//
+//go:noescape
+func momentum2(n int, value *float32, velocity *float32, gradient *float32, p *float32)
+
+// nesterov2 makes a step of rate p[0] and momentum p[1].
+//
+//go:noescape
+func nesterov2(n int, value *float32, velocity *float32, gradient *float32, p *float32)
+
+// rmsprop2 makes a step of rate p[0], rho p[1], 1-rho p[2], epsilon p[3] and momentum p[4].
+//
+//go:noescape
+func rmsprop2(n int, value *float32, square *float32, gradient *float32, p *float32)
+
+// rmspropMomentum2 makes a step of rate p[0], rho p[1], 1-rho p[2], epsilon p[3] and momentum p[4].
+//
+//go:noescape
+func rmspropMomentum2(n int, value *float32, square *float32, velocity *float32, gradient *float32, p *float32)
+
+// rmspropCentred2 makes a step of rate p[0], rho p[1], 1-rho p[2], epsilon p[3] and momentum p[4].
+//
+//go:noescape
+func rmspropCentred2(n int, value *float32, square *float32, mean *float32, gradient *float32, p *float32)
+
+// rmspropCentredMomentum2 makes a step of rate p[0], rho p[1], 1-rho p[2], epsilon p[3] and momentum p[4].
+//
+//go:noescape
+func rmspropCentredMomentum2(n int, value *float32, square *float32, mean *float32, velocity *float32, gradient *float32, p *float32)
+
+// amsgrad2 makes a step of rate p[0], 1-beta1 p[1], 1-beta2 p[2] and epsilon p[3].
+//
+//go:noescape
+func amsgrad2(n int, value *float32, m *float32, v *float32, most *float32, gradient *float32, p *float32)
+
+// blend2 sets dst to p[0] times dst plus p[1] times src.
+//
+//go:noescape
+func blend2(n int, dst *float32, src *float32, p *float32)

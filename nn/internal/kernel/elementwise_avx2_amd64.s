@@ -4886,3 +4886,582 @@ position:
 	JG      channels
 	VZEROUPPER
 	RET
+
+// func momentum2(n int, value *float32, velocity *float32, gradient *float32, p *float32)
+// Requires: AVX, FMA3
+TEXT ·momentum2(SB), NOSPLIT, $0-40
+	MOVQ         n+0(FP), AX
+	MOVQ         value+8(FP), DX
+	MOVQ         velocity+16(FP), BX
+	MOVQ         gradient+24(FP), SI
+	MOVQ         p+32(FP), CX
+	VBROADCASTSS (CX), Y3
+	VBROADCASTSS 4(CX), Y4
+	XORQ         CX, CX
+
+loop:
+	CMPQ    AX, $0x00000008
+	JLT     read_part
+	VMOVUPS (DX)(CX*4), Y0
+	VMOVUPS (BX)(CX*4), Y1
+	VMOVUPS (SI)(CX*4), Y2
+	JMP     read_done
+
+read_part:
+	LEAQ         firsts<>+32(SB), R8
+	MOVQ         AX, DI
+	NEGQ         DI
+	VMOVUPS      (R8)(DI*4), Y2
+	VMASKMOVPS   (DX)(CX*4), Y2, Y0
+	VBROADCASTSS v00000000<>+0(SB), Y1
+	VBLENDVPS    Y2, Y0, Y1, Y0
+	VMASKMOVPS   (BX)(CX*4), Y2, Y1
+	VBROADCASTSS v00000000<>+0(SB), Y5
+	VBLENDVPS    Y2, Y1, Y5, Y1
+	VMASKMOVPS   (SI)(CX*4), Y2, Y5
+	VBROADCASTSS v00000000<>+0(SB), Y6
+	VBLENDVPS    Y2, Y5, Y6, Y2
+
+read_done:
+	VMULPS      Y2, Y3, Y2
+	VMOVAPS     Y4, Y5
+	VFMSUB213PS Y2, Y1, Y5
+	VADDPS      Y5, Y0, Y0
+	CMPQ        AX, $0x00000008
+	JLT         write_part
+	VMOVUPS     Y0, (DX)(CX*4)
+	VMOVUPS     Y5, (BX)(CX*4)
+	JMP         write_done
+
+write_part:
+	LEAQ       firsts<>+32(SB), R8
+	MOVQ       AX, DI
+	NEGQ       DI
+	VMOVUPS    (R8)(DI*4), Y1
+	VMASKMOVPS Y0, Y1, (DX)(CX*4)
+	VMASKMOVPS Y5, Y1, (BX)(CX*4)
+
+write_done:
+	ADDQ $0x08, CX
+	SUBQ $0x08, AX
+	JG   loop
+	VZEROUPPER
+	RET
+
+// func nesterov2(n int, value *float32, velocity *float32, gradient *float32, p *float32)
+// Requires: AVX, FMA3
+TEXT ·nesterov2(SB), NOSPLIT, $0-40
+	MOVQ         n+0(FP), AX
+	MOVQ         value+8(FP), DX
+	MOVQ         velocity+16(FP), BX
+	MOVQ         gradient+24(FP), SI
+	MOVQ         p+32(FP), CX
+	VBROADCASTSS (CX), Y3
+	VBROADCASTSS 4(CX), Y4
+	XORQ         CX, CX
+
+loop:
+	CMPQ    AX, $0x00000008
+	JLT     read_part
+	VMOVUPS (DX)(CX*4), Y0
+	VMOVUPS (BX)(CX*4), Y1
+	VMOVUPS (SI)(CX*4), Y2
+	JMP     read_done
+
+read_part:
+	LEAQ         firsts<>+32(SB), R8
+	MOVQ         AX, DI
+	NEGQ         DI
+	VMOVUPS      (R8)(DI*4), Y2
+	VMASKMOVPS   (DX)(CX*4), Y2, Y0
+	VBROADCASTSS v00000000<>+0(SB), Y1
+	VBLENDVPS    Y2, Y0, Y1, Y0
+	VMASKMOVPS   (BX)(CX*4), Y2, Y1
+	VBROADCASTSS v00000000<>+0(SB), Y5
+	VBLENDVPS    Y2, Y1, Y5, Y1
+	VMASKMOVPS   (SI)(CX*4), Y2, Y5
+	VBROADCASTSS v00000000<>+0(SB), Y6
+	VBLENDVPS    Y2, Y5, Y6, Y2
+
+read_done:
+	VMULPS      Y2, Y3, Y2
+	VMOVAPS     Y4, Y5
+	VFMSUB213PS Y2, Y1, Y5
+	VMOVAPS     Y4, Y1
+	VFMSUB213PS Y2, Y5, Y1
+	VADDPS      Y1, Y0, Y0
+	CMPQ        AX, $0x00000008
+	JLT         write_part
+	VMOVUPS     Y0, (DX)(CX*4)
+	VMOVUPS     Y5, (BX)(CX*4)
+	JMP         write_done
+
+write_part:
+	LEAQ       firsts<>+32(SB), R8
+	MOVQ       AX, DI
+	NEGQ       DI
+	VMOVUPS    (R8)(DI*4), Y1
+	VMASKMOVPS Y0, Y1, (DX)(CX*4)
+	VMASKMOVPS Y5, Y1, (BX)(CX*4)
+
+write_done:
+	ADDQ $0x08, CX
+	SUBQ $0x08, AX
+	JG   loop
+	VZEROUPPER
+	RET
+
+// func rmsprop2(n int, value *float32, square *float32, gradient *float32, p *float32)
+// Requires: AVX, FMA3
+TEXT ·rmsprop2(SB), NOSPLIT, $0-40
+	MOVQ         n+0(FP), AX
+	MOVQ         value+8(FP), DX
+	MOVQ         square+16(FP), BX
+	MOVQ         gradient+24(FP), SI
+	MOVQ         p+32(FP), CX
+	VBROADCASTSS (CX), Y3
+	VBROADCASTSS 4(CX), Y4
+	VBROADCASTSS 8(CX), Y5
+	VBROADCASTSS 12(CX), Y6
+	VBROADCASTSS 16(CX), Y0
+	XORQ         CX, CX
+
+loop:
+	CMPQ    AX, $0x00000008
+	JLT     read_part
+	VMOVUPS (DX)(CX*4), Y0
+	VMOVUPS (BX)(CX*4), Y1
+	VMOVUPS (SI)(CX*4), Y2
+	JMP     read_done
+
+read_part:
+	LEAQ         firsts<>+32(SB), R8
+	MOVQ         AX, DI
+	NEGQ         DI
+	VMOVUPS      (R8)(DI*4), Y2
+	VMASKMOVPS   (DX)(CX*4), Y2, Y0
+	VBROADCASTSS v00000000<>+0(SB), Y1
+	VBLENDVPS    Y2, Y0, Y1, Y0
+	VMASKMOVPS   (BX)(CX*4), Y2, Y1
+	VBROADCASTSS v00000000<>+0(SB), Y7
+	VBLENDVPS    Y2, Y1, Y7, Y1
+	VMASKMOVPS   (SI)(CX*4), Y2, Y7
+	VBROADCASTSS v00000000<>+0(SB), Y8
+	VBLENDVPS    Y2, Y7, Y8, Y2
+
+read_done:
+	VMULPS      Y2, Y5, Y7
+	VMULPS      Y2, Y7, Y7
+	VMOVAPS     Y4, Y8
+	VFMADD213PS Y7, Y1, Y8
+	VMULPS      Y2, Y3, Y1
+	VADDPS      Y6, Y8, Y2
+	VSQRTPS     Y2, Y2
+	VDIVPS      Y2, Y1, Y1
+	VSUBPS      Y1, Y0, Y0
+	CMPQ        AX, $0x00000008
+	JLT         write_part
+	VMOVUPS     Y0, (DX)(CX*4)
+	VMOVUPS     Y8, (BX)(CX*4)
+	JMP         write_done
+
+write_part:
+	LEAQ       firsts<>+32(SB), R8
+	MOVQ       AX, DI
+	NEGQ       DI
+	VMOVUPS    (R8)(DI*4), Y1
+	VMASKMOVPS Y0, Y1, (DX)(CX*4)
+	VMASKMOVPS Y8, Y1, (BX)(CX*4)
+
+write_done:
+	ADDQ $0x08, CX
+	SUBQ $0x08, AX
+	JG   loop
+	VZEROUPPER
+	RET
+
+// func rmspropMomentum2(n int, value *float32, square *float32, velocity *float32, gradient *float32, p *float32)
+// Requires: AVX, FMA3
+TEXT ·rmspropMomentum2(SB), NOSPLIT, $0-48
+	MOVQ         n+0(FP), AX
+	MOVQ         value+8(FP), DX
+	MOVQ         square+16(FP), BX
+	MOVQ         velocity+24(FP), SI
+	MOVQ         gradient+32(FP), DI
+	MOVQ         p+40(FP), CX
+	VBROADCASTSS (CX), Y4
+	VBROADCASTSS 4(CX), Y5
+	VBROADCASTSS 8(CX), Y6
+	VBROADCASTSS 12(CX), Y7
+	VBROADCASTSS 16(CX), Y8
+	XORQ         CX, CX
+
+loop:
+	CMPQ    AX, $0x00000008
+	JLT     read_part
+	VMOVUPS (DX)(CX*4), Y0
+	VMOVUPS (BX)(CX*4), Y1
+	VMOVUPS (SI)(CX*4), Y2
+	VMOVUPS (DI)(CX*4), Y3
+	JMP     read_done
+
+read_part:
+	LEAQ         firsts<>+32(SB), R9
+	MOVQ         AX, R8
+	NEGQ         R8
+	VMOVUPS      (R9)(R8*4), Y3
+	VMASKMOVPS   (DX)(CX*4), Y3, Y0
+	VBROADCASTSS v00000000<>+0(SB), Y1
+	VBLENDVPS    Y3, Y0, Y1, Y0
+	VMASKMOVPS   (BX)(CX*4), Y3, Y1
+	VBROADCASTSS v00000000<>+0(SB), Y2
+	VBLENDVPS    Y3, Y1, Y2, Y1
+	VMASKMOVPS   (SI)(CX*4), Y3, Y2
+	VBROADCASTSS v00000000<>+0(SB), Y9
+	VBLENDVPS    Y3, Y2, Y9, Y2
+	VMASKMOVPS   (DI)(CX*4), Y3, Y9
+	VBROADCASTSS v00000000<>+0(SB), Y10
+	VBLENDVPS    Y3, Y9, Y10, Y3
+
+read_done:
+	VMULPS      Y3, Y6, Y9
+	VMULPS      Y3, Y9, Y9
+	VMOVAPS     Y5, Y10
+	VFMADD213PS Y9, Y1, Y10
+	VMULPS      Y3, Y4, Y1
+	VADDPS      Y7, Y10, Y3
+	VSQRTPS     Y3, Y3
+	VDIVPS      Y3, Y1, Y1
+	VMOVAPS     Y8, Y3
+	VFMADD213PS Y1, Y2, Y3
+	VSUBPS      Y3, Y0, Y0
+	CMPQ        AX, $0x00000008
+	JLT         write_part
+	VMOVUPS     Y0, (DX)(CX*4)
+	VMOVUPS     Y10, (BX)(CX*4)
+	VMOVUPS     Y3, (SI)(CX*4)
+	JMP         write_done
+
+write_part:
+	LEAQ       firsts<>+32(SB), R9
+	MOVQ       AX, R8
+	NEGQ       R8
+	VMOVUPS    (R9)(R8*4), Y1
+	VMASKMOVPS Y0, Y1, (DX)(CX*4)
+	VMASKMOVPS Y10, Y1, (BX)(CX*4)
+	VMASKMOVPS Y3, Y1, (SI)(CX*4)
+
+write_done:
+	ADDQ $0x08, CX
+	SUBQ $0x08, AX
+	JG   loop
+	VZEROUPPER
+	RET
+
+// func rmspropCentred2(n int, value *float32, square *float32, mean *float32, gradient *float32, p *float32)
+// Requires: AVX, FMA3
+TEXT ·rmspropCentred2(SB), NOSPLIT, $0-48
+	MOVQ         n+0(FP), AX
+	MOVQ         value+8(FP), DX
+	MOVQ         square+16(FP), BX
+	MOVQ         mean+24(FP), SI
+	MOVQ         gradient+32(FP), DI
+	MOVQ         p+40(FP), CX
+	VBROADCASTSS (CX), Y4
+	VBROADCASTSS 4(CX), Y5
+	VBROADCASTSS 8(CX), Y6
+	VBROADCASTSS 12(CX), Y7
+	VBROADCASTSS 16(CX), Y0
+	XORQ         CX, CX
+
+loop:
+	CMPQ    AX, $0x00000008
+	JLT     read_part
+	VMOVUPS (DX)(CX*4), Y0
+	VMOVUPS (BX)(CX*4), Y1
+	VMOVUPS (SI)(CX*4), Y2
+	VMOVUPS (DI)(CX*4), Y3
+	JMP     read_done
+
+read_part:
+	LEAQ         firsts<>+32(SB), R9
+	MOVQ         AX, R8
+	NEGQ         R8
+	VMOVUPS      (R9)(R8*4), Y3
+	VMASKMOVPS   (DX)(CX*4), Y3, Y0
+	VBROADCASTSS v00000000<>+0(SB), Y1
+	VBLENDVPS    Y3, Y0, Y1, Y0
+	VMASKMOVPS   (BX)(CX*4), Y3, Y1
+	VBROADCASTSS v00000000<>+0(SB), Y2
+	VBLENDVPS    Y3, Y1, Y2, Y1
+	VMASKMOVPS   (SI)(CX*4), Y3, Y2
+	VBROADCASTSS v00000000<>+0(SB), Y8
+	VBLENDVPS    Y3, Y2, Y8, Y2
+	VMASKMOVPS   (DI)(CX*4), Y3, Y8
+	VBROADCASTSS v00000000<>+0(SB), Y9
+	VBLENDVPS    Y3, Y8, Y9, Y3
+
+read_done:
+	VMULPS       Y3, Y6, Y8
+	VMULPS       Y3, Y8, Y9
+	VMOVAPS      Y5, Y10
+	VFMADD213PS  Y9, Y1, Y10
+	VMOVAPS      Y5, Y1
+	VFMADD213PS  Y8, Y2, Y1
+	VMOVAPS      Y1, Y2
+	VFNMADD213PS Y10, Y1, Y2
+	VMULPS       Y3, Y4, Y3
+	VADDPS       Y7, Y2, Y2
+	VSQRTPS      Y2, Y2
+	VDIVPS       Y2, Y3, Y2
+	VSUBPS       Y2, Y0, Y0
+	CMPQ         AX, $0x00000008
+	JLT          write_part
+	VMOVUPS      Y0, (DX)(CX*4)
+	VMOVUPS      Y10, (BX)(CX*4)
+	VMOVUPS      Y1, (SI)(CX*4)
+	JMP          write_done
+
+write_part:
+	LEAQ       firsts<>+32(SB), R9
+	MOVQ       AX, R8
+	NEGQ       R8
+	VMOVUPS    (R9)(R8*4), Y2
+	VMASKMOVPS Y0, Y2, (DX)(CX*4)
+	VMASKMOVPS Y10, Y2, (BX)(CX*4)
+	VMASKMOVPS Y1, Y2, (SI)(CX*4)
+
+write_done:
+	ADDQ $0x08, CX
+	SUBQ $0x08, AX
+	JG   loop
+	VZEROUPPER
+	RET
+
+// func rmspropCentredMomentum2(n int, value *float32, square *float32, mean *float32, velocity *float32, gradient *float32, p *float32)
+// Requires: AVX, FMA3
+TEXT ·rmspropCentredMomentum2(SB), NOSPLIT, $0-56
+	MOVQ         n+0(FP), AX
+	MOVQ         value+8(FP), DX
+	MOVQ         square+16(FP), BX
+	MOVQ         mean+24(FP), SI
+	MOVQ         velocity+32(FP), DI
+	MOVQ         gradient+40(FP), R8
+	MOVQ         p+48(FP), CX
+	VBROADCASTSS (CX), Y5
+	VBROADCASTSS 4(CX), Y6
+	VBROADCASTSS 8(CX), Y7
+	VBROADCASTSS 12(CX), Y8
+	VBROADCASTSS 16(CX), Y9
+	XORQ         CX, CX
+
+loop:
+	CMPQ    AX, $0x00000008
+	JLT     read_part
+	VMOVUPS (DX)(CX*4), Y0
+	VMOVUPS (BX)(CX*4), Y1
+	VMOVUPS (SI)(CX*4), Y2
+	VMOVUPS (DI)(CX*4), Y3
+	VMOVUPS (R8)(CX*4), Y4
+	JMP     read_done
+
+read_part:
+	LEAQ         firsts<>+32(SB), R10
+	MOVQ         AX, R9
+	NEGQ         R9
+	VMOVUPS      (R10)(R9*4), Y4
+	VMASKMOVPS   (DX)(CX*4), Y4, Y0
+	VBROADCASTSS v00000000<>+0(SB), Y1
+	VBLENDVPS    Y4, Y0, Y1, Y0
+	VMASKMOVPS   (BX)(CX*4), Y4, Y1
+	VBROADCASTSS v00000000<>+0(SB), Y2
+	VBLENDVPS    Y4, Y1, Y2, Y1
+	VMASKMOVPS   (SI)(CX*4), Y4, Y2
+	VBROADCASTSS v00000000<>+0(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	VMASKMOVPS   (DI)(CX*4), Y4, Y3
+	VBROADCASTSS v00000000<>+0(SB), Y10
+	VBLENDVPS    Y4, Y3, Y10, Y3
+	VMASKMOVPS   (R8)(CX*4), Y4, Y10
+	VBROADCASTSS v00000000<>+0(SB), Y11
+	VBLENDVPS    Y4, Y10, Y11, Y4
+
+read_done:
+	VMULPS       Y4, Y7, Y10
+	VMULPS       Y4, Y10, Y11
+	VMOVAPS      Y6, Y12
+	VFMADD213PS  Y11, Y1, Y12
+	VMOVAPS      Y6, Y1
+	VFMADD213PS  Y10, Y2, Y1
+	VMOVAPS      Y1, Y2
+	VFNMADD213PS Y12, Y1, Y2
+	VMULPS       Y4, Y5, Y4
+	VADDPS       Y8, Y2, Y2
+	VSQRTPS      Y2, Y2
+	VDIVPS       Y2, Y4, Y2
+	VMOVAPS      Y9, Y4
+	VFMADD213PS  Y2, Y3, Y4
+	VSUBPS       Y4, Y0, Y0
+	CMPQ         AX, $0x00000008
+	JLT          write_part
+	VMOVUPS      Y0, (DX)(CX*4)
+	VMOVUPS      Y12, (BX)(CX*4)
+	VMOVUPS      Y1, (SI)(CX*4)
+	VMOVUPS      Y4, (DI)(CX*4)
+	JMP          write_done
+
+write_part:
+	LEAQ       firsts<>+32(SB), R10
+	MOVQ       AX, R9
+	NEGQ       R9
+	VMOVUPS    (R10)(R9*4), Y2
+	VMASKMOVPS Y0, Y2, (DX)(CX*4)
+	VMASKMOVPS Y12, Y2, (BX)(CX*4)
+	VMASKMOVPS Y1, Y2, (SI)(CX*4)
+	VMASKMOVPS Y4, Y2, (DI)(CX*4)
+
+write_done:
+	ADDQ $0x08, CX
+	SUBQ $0x08, AX
+	JG   loop
+	VZEROUPPER
+	RET
+
+// func amsgrad2(n int, value *float32, m *float32, v *float32, most *float32, gradient *float32, p *float32)
+// Requires: AVX, FMA3
+TEXT ·amsgrad2(SB), NOSPLIT, $0-56
+	MOVQ         n+0(FP), AX
+	MOVQ         value+8(FP), DX
+	MOVQ         m+16(FP), BX
+	MOVQ         v+24(FP), SI
+	MOVQ         most+32(FP), DI
+	MOVQ         gradient+40(FP), R8
+	MOVQ         p+48(FP), CX
+	VBROADCASTSS (CX), Y5
+	VBROADCASTSS 4(CX), Y6
+	VBROADCASTSS 8(CX), Y7
+	VBROADCASTSS 12(CX), Y8
+	XORQ         CX, CX
+
+loop:
+	CMPQ    AX, $0x00000008
+	JLT     read_part
+	VMOVUPS (DX)(CX*4), Y0
+	VMOVUPS (BX)(CX*4), Y1
+	VMOVUPS (SI)(CX*4), Y2
+	VMOVUPS (DI)(CX*4), Y3
+	VMOVUPS (R8)(CX*4), Y4
+	JMP     read_done
+
+read_part:
+	LEAQ         firsts<>+32(SB), R10
+	MOVQ         AX, R9
+	NEGQ         R9
+	VMOVUPS      (R10)(R9*4), Y4
+	VMASKMOVPS   (DX)(CX*4), Y4, Y0
+	VBROADCASTSS v00000000<>+0(SB), Y1
+	VBLENDVPS    Y4, Y0, Y1, Y0
+	VMASKMOVPS   (BX)(CX*4), Y4, Y1
+	VBROADCASTSS v00000000<>+0(SB), Y2
+	VBLENDVPS    Y4, Y1, Y2, Y1
+	VMASKMOVPS   (SI)(CX*4), Y4, Y2
+	VBROADCASTSS v00000000<>+0(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	VMASKMOVPS   (DI)(CX*4), Y4, Y3
+	VBROADCASTSS v00000000<>+0(SB), Y9
+	VBLENDVPS    Y4, Y3, Y9, Y3
+	VMASKMOVPS   (R8)(CX*4), Y4, Y9
+	VBROADCASTSS v00000000<>+0(SB), Y10
+	VBLENDVPS    Y4, Y9, Y10, Y4
+
+read_done:
+	VSUBPS      Y1, Y4, Y9
+	VMOVAPS     Y9, Y9
+	VFMADD213PS Y1, Y6, Y9
+	VMULPS      Y4, Y4, Y1
+	VSUBPS      Y2, Y1, Y1
+	VMOVAPS     Y1, Y1
+	VFMADD213PS Y2, Y7, Y1
+	VMAXPS      Y1, Y3, Y2
+	VMULPS      Y5, Y9, Y3
+	VSQRTPS     Y2, Y4
+	VADDPS      Y8, Y4, Y4
+	VDIVPS      Y4, Y3, Y3
+	VSUBPS      Y3, Y0, Y0
+	CMPQ        AX, $0x00000008
+	JLT         write_part
+	VMOVUPS     Y0, (DX)(CX*4)
+	VMOVUPS     Y9, (BX)(CX*4)
+	VMOVUPS     Y1, (SI)(CX*4)
+	VMOVUPS     Y2, (DI)(CX*4)
+	JMP         write_done
+
+write_part:
+	LEAQ       firsts<>+32(SB), R10
+	MOVQ       AX, R9
+	NEGQ       R9
+	VMOVUPS    (R10)(R9*4), Y3
+	VMASKMOVPS Y0, Y3, (DX)(CX*4)
+	VMASKMOVPS Y9, Y3, (BX)(CX*4)
+	VMASKMOVPS Y1, Y3, (SI)(CX*4)
+	VMASKMOVPS Y2, Y3, (DI)(CX*4)
+
+write_done:
+	ADDQ $0x08, CX
+	SUBQ $0x08, AX
+	JG   loop
+	VZEROUPPER
+	RET
+
+// func blend2(n int, dst *float32, src *float32, p *float32)
+// Requires: AVX, FMA3
+TEXT ·blend2(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), AX
+	MOVQ         dst+8(FP), DX
+	MOVQ         src+16(FP), BX
+	MOVQ         p+24(FP), CX
+	VBROADCASTSS (CX), Y2
+	VBROADCASTSS 4(CX), Y3
+	XORQ         CX, CX
+
+loop:
+	CMPQ    AX, $0x00000008
+	JLT     read_part
+	VMOVUPS (DX)(CX*4), Y0
+	VMOVUPS (BX)(CX*4), Y1
+	JMP     read_done
+
+read_part:
+	LEAQ         firsts<>+32(SB), DI
+	MOVQ         AX, SI
+	NEGQ         SI
+	VMOVUPS      (DI)(SI*4), Y1
+	VMASKMOVPS   (DX)(CX*4), Y1, Y0
+	VBROADCASTSS v00000000<>+0(SB), Y4
+	VBLENDVPS    Y1, Y0, Y4, Y0
+	VMASKMOVPS   (BX)(CX*4), Y1, Y4
+	VBROADCASTSS v00000000<>+0(SB), Y5
+	VBLENDVPS    Y1, Y4, Y5, Y1
+
+read_done:
+	VMULPS      Y1, Y3, Y1
+	VMOVAPS     Y2, Y4
+	VFMADD213PS Y1, Y0, Y4
+	CMPQ        AX, $0x00000008
+	JLT         write_part
+	VMOVUPS     Y4, (DX)(CX*4)
+	JMP         write_done
+
+write_part:
+	LEAQ       firsts<>+32(SB), DI
+	MOVQ       AX, SI
+	NEGQ       SI
+	VMOVUPS    (DI)(SI*4), Y0
+	VMASKMOVPS Y4, Y0, (DX)(CX*4)
+
+write_done:
+	ADDQ $0x08, CX
+	SUBQ $0x08, AX
+	JG   loop
+	VZEROUPPER
+	RET

@@ -258,3 +258,43 @@ func layerNormGrad512(rows int, c int, dx *float32, x *float32, dy *float32, dga
 //
 //go:noescape
 func average512(dst *float32, src *float32, places *int, size int, n int, scale float32)
+
+// momentum512 makes a step of rate p[0] and momentum p[1].
+//
+//go:noescape
+func momentum512(n int, value *float32, velocity *float32, gradient *float32, p *float32)
+
+// nesterov512 makes a step of rate p[0] and momentum p[1].
+//
+//go:noescape
+func nesterov512(n int, value *float32, velocity *float32, gradient *float32, p *float32)
+
+// rmsprop512 makes a step of rate p[0], rho p[1], 1-rho p[2], epsilon p[3] and momentum p[4].
+//
+//go:noescape
+func rmsprop512(n int, value *float32, square *float32, gradient *float32, p *float32)
+
+// rmspropMomentum512 makes a step of rate p[0], rho p[1], 1-rho p[2], epsilon p[3] and momentum p[4].
+//
+//go:noescape
+func rmspropMomentum512(n int, value *float32, square *float32, velocity *float32, gradient *float32, p *float32)
+
+// rmspropCentred512 makes a step of rate p[0], rho p[1], 1-rho p[2], epsilon p[3] and momentum p[4].
+//
+//go:noescape
+func rmspropCentred512(n int, value *float32, square *float32, mean *float32, gradient *float32, p *float32)
+
+// rmspropCentredMomentum512 makes a step of rate p[0], rho p[1], 1-rho p[2], epsilon p[3] and momentum p[4].
+//
+//go:noescape
+func rmspropCentredMomentum512(n int, value *float32, square *float32, mean *float32, velocity *float32, gradient *float32, p *float32)
+
+// amsgrad512 makes a step of rate p[0], 1-beta1 p[1], 1-beta2 p[2] and epsilon p[3].
+//
+//go:noescape
+func amsgrad512(n int, value *float32, m *float32, v *float32, most *float32, gradient *float32, p *float32)
+
+// blend512 sets dst to p[0] times dst plus p[1] times src.
+//
+//go:noescape
+func blend512(n int, dst *float32, src *float32, p *float32)

@@ -4280,3 +4280,566 @@ position:
 	JG        channels
 	VZEROUPPER
 	RET
+
+// func momentum512(n int, value *float32, velocity *float32, gradient *float32, p *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·momentum512(SB), NOSPLIT, $0-40
+	MOVQ         n+0(FP), AX
+	MOVQ         value+8(FP), DX
+	MOVQ         velocity+16(FP), BX
+	MOVQ         gradient+24(FP), SI
+	MOVQ         p+32(FP), CX
+	VBROADCASTSS (CX), Z3
+	VBROADCASTSS 4(CX), Z4
+	XORQ         CX, CX
+
+loop:
+	CMPQ    AX, $0x00000010
+	JLT     read_part
+	VMOVUPS (DX)(CX*4), Z0
+	VMOVUPS (BX)(CX*4), Z1
+	VMOVUPS (SI)(CX*4), Z2
+	JMP     read_done
+
+read_part:
+	MOVL         $0x0000ffff, DI
+	BZHIL        AX, DI, DI
+	KMOVW        DI, K1
+	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
+	VMOVUPS      (DX)(CX*4), K1, Z0
+	VBROADCASTSS v00000000<>+0(SB), Z1
+	VMOVAPS      Z1, Z1
+	VMOVUPS      (BX)(CX*4), K1, Z1
+	VBROADCASTSS v00000000<>+0(SB), Z2
+	VMOVAPS      Z2, Z2
+	VMOVUPS      (SI)(CX*4), K1, Z2
+
+read_done:
+	VMULPS      Z2, Z3, Z2
+	VMOVAPS     Z4, Z5
+	VFMSUB213PS Z2, Z1, Z5
+	VADDPS      Z5, Z0, Z0
+	CMPQ        AX, $0x00000010
+	JLT         write_part
+	VMOVUPS     Z0, (DX)(CX*4)
+	VMOVUPS     Z5, (BX)(CX*4)
+	JMP         write_done
+
+write_part:
+	MOVL    $0x0000ffff, DI
+	BZHIL   AX, DI, DI
+	KMOVW   DI, K1
+	VMOVUPS Z0, K1, (DX)(CX*4)
+	VMOVUPS Z5, K1, (BX)(CX*4)
+
+write_done:
+	ADDQ $0x10, CX
+	SUBQ $0x10, AX
+	JG   loop
+	VZEROUPPER
+	RET
+
+// func nesterov512(n int, value *float32, velocity *float32, gradient *float32, p *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·nesterov512(SB), NOSPLIT, $0-40
+	MOVQ         n+0(FP), AX
+	MOVQ         value+8(FP), DX
+	MOVQ         velocity+16(FP), BX
+	MOVQ         gradient+24(FP), SI
+	MOVQ         p+32(FP), CX
+	VBROADCASTSS (CX), Z3
+	VBROADCASTSS 4(CX), Z4
+	XORQ         CX, CX
+
+loop:
+	CMPQ    AX, $0x00000010
+	JLT     read_part
+	VMOVUPS (DX)(CX*4), Z0
+	VMOVUPS (BX)(CX*4), Z1
+	VMOVUPS (SI)(CX*4), Z2
+	JMP     read_done
+
+read_part:
+	MOVL         $0x0000ffff, DI
+	BZHIL        AX, DI, DI
+	KMOVW        DI, K1
+	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
+	VMOVUPS      (DX)(CX*4), K1, Z0
+	VBROADCASTSS v00000000<>+0(SB), Z1
+	VMOVAPS      Z1, Z1
+	VMOVUPS      (BX)(CX*4), K1, Z1
+	VBROADCASTSS v00000000<>+0(SB), Z2
+	VMOVAPS      Z2, Z2
+	VMOVUPS      (SI)(CX*4), K1, Z2
+
+read_done:
+	VMULPS      Z2, Z3, Z2
+	VMOVAPS     Z4, Z5
+	VFMSUB213PS Z2, Z1, Z5
+	VMOVAPS     Z4, Z1
+	VFMSUB213PS Z2, Z5, Z1
+	VADDPS      Z1, Z0, Z0
+	CMPQ        AX, $0x00000010
+	JLT         write_part
+	VMOVUPS     Z0, (DX)(CX*4)
+	VMOVUPS     Z5, (BX)(CX*4)
+	JMP         write_done
+
+write_part:
+	MOVL    $0x0000ffff, DI
+	BZHIL   AX, DI, DI
+	KMOVW   DI, K1
+	VMOVUPS Z0, K1, (DX)(CX*4)
+	VMOVUPS Z5, K1, (BX)(CX*4)
+
+write_done:
+	ADDQ $0x10, CX
+	SUBQ $0x10, AX
+	JG   loop
+	VZEROUPPER
+	RET
+
+// func rmsprop512(n int, value *float32, square *float32, gradient *float32, p *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·rmsprop512(SB), NOSPLIT, $0-40
+	MOVQ         n+0(FP), AX
+	MOVQ         value+8(FP), DX
+	MOVQ         square+16(FP), BX
+	MOVQ         gradient+24(FP), SI
+	MOVQ         p+32(FP), CX
+	VBROADCASTSS (CX), Z3
+	VBROADCASTSS 4(CX), Z4
+	VBROADCASTSS 8(CX), Z5
+	VBROADCASTSS 12(CX), Z6
+	VBROADCASTSS 16(CX), Z0
+	XORQ         CX, CX
+
+loop:
+	CMPQ    AX, $0x00000010
+	JLT     read_part
+	VMOVUPS (DX)(CX*4), Z0
+	VMOVUPS (BX)(CX*4), Z1
+	VMOVUPS (SI)(CX*4), Z2
+	JMP     read_done
+
+read_part:
+	MOVL         $0x0000ffff, DI
+	BZHIL        AX, DI, DI
+	KMOVW        DI, K1
+	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
+	VMOVUPS      (DX)(CX*4), K1, Z0
+	VBROADCASTSS v00000000<>+0(SB), Z1
+	VMOVAPS      Z1, Z1
+	VMOVUPS      (BX)(CX*4), K1, Z1
+	VBROADCASTSS v00000000<>+0(SB), Z2
+	VMOVAPS      Z2, Z2
+	VMOVUPS      (SI)(CX*4), K1, Z2
+
+read_done:
+	VMULPS      Z2, Z5, Z7
+	VMULPS      Z2, Z7, Z7
+	VMOVAPS     Z4, Z8
+	VFMADD213PS Z7, Z1, Z8
+	VMULPS      Z2, Z3, Z1
+	VADDPS      Z6, Z8, Z2
+	VSQRTPS     Z2, Z2
+	VDIVPS      Z2, Z1, Z1
+	VSUBPS      Z1, Z0, Z0
+	CMPQ        AX, $0x00000010
+	JLT         write_part
+	VMOVUPS     Z0, (DX)(CX*4)
+	VMOVUPS     Z8, (BX)(CX*4)
+	JMP         write_done
+
+write_part:
+	MOVL    $0x0000ffff, DI
+	BZHIL   AX, DI, DI
+	KMOVW   DI, K1
+	VMOVUPS Z0, K1, (DX)(CX*4)
+	VMOVUPS Z8, K1, (BX)(CX*4)
+
+write_done:
+	ADDQ $0x10, CX
+	SUBQ $0x10, AX
+	JG   loop
+	VZEROUPPER
+	RET
+
+// func rmspropMomentum512(n int, value *float32, square *float32, velocity *float32, gradient *float32, p *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·rmspropMomentum512(SB), NOSPLIT, $0-48
+	MOVQ         n+0(FP), AX
+	MOVQ         value+8(FP), DX
+	MOVQ         square+16(FP), BX
+	MOVQ         velocity+24(FP), SI
+	MOVQ         gradient+32(FP), DI
+	MOVQ         p+40(FP), CX
+	VBROADCASTSS (CX), Z4
+	VBROADCASTSS 4(CX), Z5
+	VBROADCASTSS 8(CX), Z6
+	VBROADCASTSS 12(CX), Z7
+	VBROADCASTSS 16(CX), Z8
+	XORQ         CX, CX
+
+loop:
+	CMPQ    AX, $0x00000010
+	JLT     read_part
+	VMOVUPS (DX)(CX*4), Z0
+	VMOVUPS (BX)(CX*4), Z1
+	VMOVUPS (SI)(CX*4), Z2
+	VMOVUPS (DI)(CX*4), Z3
+	JMP     read_done
+
+read_part:
+	MOVL         $0x0000ffff, R8
+	BZHIL        AX, R8, R8
+	KMOVW        R8, K1
+	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
+	VMOVUPS      (DX)(CX*4), K1, Z0
+	VBROADCASTSS v00000000<>+0(SB), Z1
+	VMOVAPS      Z1, Z1
+	VMOVUPS      (BX)(CX*4), K1, Z1
+	VBROADCASTSS v00000000<>+0(SB), Z2
+	VMOVAPS      Z2, Z2
+	VMOVUPS      (SI)(CX*4), K1, Z2
+	VBROADCASTSS v00000000<>+0(SB), Z3
+	VMOVAPS      Z3, Z3
+	VMOVUPS      (DI)(CX*4), K1, Z3
+
+read_done:
+	VMULPS      Z3, Z6, Z9
+	VMULPS      Z3, Z9, Z9
+	VMOVAPS     Z5, Z10
+	VFMADD213PS Z9, Z1, Z10
+	VMULPS      Z3, Z4, Z1
+	VADDPS      Z7, Z10, Z3
+	VSQRTPS     Z3, Z3
+	VDIVPS      Z3, Z1, Z1
+	VMOVAPS     Z8, Z3
+	VFMADD213PS Z1, Z2, Z3
+	VSUBPS      Z3, Z0, Z0
+	CMPQ        AX, $0x00000010
+	JLT         write_part
+	VMOVUPS     Z0, (DX)(CX*4)
+	VMOVUPS     Z10, (BX)(CX*4)
+	VMOVUPS     Z3, (SI)(CX*4)
+	JMP         write_done
+
+write_part:
+	MOVL    $0x0000ffff, R8
+	BZHIL   AX, R8, R8
+	KMOVW   R8, K1
+	VMOVUPS Z0, K1, (DX)(CX*4)
+	VMOVUPS Z10, K1, (BX)(CX*4)
+	VMOVUPS Z3, K1, (SI)(CX*4)
+
+write_done:
+	ADDQ $0x10, CX
+	SUBQ $0x10, AX
+	JG   loop
+	VZEROUPPER
+	RET
+
+// func rmspropCentred512(n int, value *float32, square *float32, mean *float32, gradient *float32, p *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·rmspropCentred512(SB), NOSPLIT, $0-48
+	MOVQ         n+0(FP), AX
+	MOVQ         value+8(FP), DX
+	MOVQ         square+16(FP), BX
+	MOVQ         mean+24(FP), SI
+	MOVQ         gradient+32(FP), DI
+	MOVQ         p+40(FP), CX
+	VBROADCASTSS (CX), Z4
+	VBROADCASTSS 4(CX), Z5
+	VBROADCASTSS 8(CX), Z6
+	VBROADCASTSS 12(CX), Z7
+	VBROADCASTSS 16(CX), Z0
+	XORQ         CX, CX
+
+loop:
+	CMPQ    AX, $0x00000010
+	JLT     read_part
+	VMOVUPS (DX)(CX*4), Z0
+	VMOVUPS (BX)(CX*4), Z1
+	VMOVUPS (SI)(CX*4), Z2
+	VMOVUPS (DI)(CX*4), Z3
+	JMP     read_done
+
+read_part:
+	MOVL         $0x0000ffff, R8
+	BZHIL        AX, R8, R8
+	KMOVW        R8, K1
+	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
+	VMOVUPS      (DX)(CX*4), K1, Z0
+	VBROADCASTSS v00000000<>+0(SB), Z1
+	VMOVAPS      Z1, Z1
+	VMOVUPS      (BX)(CX*4), K1, Z1
+	VBROADCASTSS v00000000<>+0(SB), Z2
+	VMOVAPS      Z2, Z2
+	VMOVUPS      (SI)(CX*4), K1, Z2
+	VBROADCASTSS v00000000<>+0(SB), Z3
+	VMOVAPS      Z3, Z3
+	VMOVUPS      (DI)(CX*4), K1, Z3
+
+read_done:
+	VMULPS       Z3, Z6, Z8
+	VMULPS       Z3, Z8, Z9
+	VMOVAPS      Z5, Z10
+	VFMADD213PS  Z9, Z1, Z10
+	VMOVAPS      Z5, Z1
+	VFMADD213PS  Z8, Z2, Z1
+	VMOVAPS      Z1, Z2
+	VFNMADD213PS Z10, Z1, Z2
+	VMULPS       Z3, Z4, Z3
+	VADDPS       Z7, Z2, Z2
+	VSQRTPS      Z2, Z2
+	VDIVPS       Z2, Z3, Z2
+	VSUBPS       Z2, Z0, Z0
+	CMPQ         AX, $0x00000010
+	JLT          write_part
+	VMOVUPS      Z0, (DX)(CX*4)
+	VMOVUPS      Z10, (BX)(CX*4)
+	VMOVUPS      Z1, (SI)(CX*4)
+	JMP          write_done
+
+write_part:
+	MOVL    $0x0000ffff, R8
+	BZHIL   AX, R8, R8
+	KMOVW   R8, K1
+	VMOVUPS Z0, K1, (DX)(CX*4)
+	VMOVUPS Z10, K1, (BX)(CX*4)
+	VMOVUPS Z1, K1, (SI)(CX*4)
+
+write_done:
+	ADDQ $0x10, CX
+	SUBQ $0x10, AX
+	JG   loop
+	VZEROUPPER
+	RET
+
+// func rmspropCentredMomentum512(n int, value *float32, square *float32, mean *float32, velocity *float32, gradient *float32, p *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·rmspropCentredMomentum512(SB), NOSPLIT, $0-56
+	MOVQ         n+0(FP), AX
+	MOVQ         value+8(FP), DX
+	MOVQ         square+16(FP), BX
+	MOVQ         mean+24(FP), SI
+	MOVQ         velocity+32(FP), DI
+	MOVQ         gradient+40(FP), R8
+	MOVQ         p+48(FP), CX
+	VBROADCASTSS (CX), Z5
+	VBROADCASTSS 4(CX), Z6
+	VBROADCASTSS 8(CX), Z7
+	VBROADCASTSS 12(CX), Z8
+	VBROADCASTSS 16(CX), Z9
+	XORQ         CX, CX
+
+loop:
+	CMPQ    AX, $0x00000010
+	JLT     read_part
+	VMOVUPS (DX)(CX*4), Z0
+	VMOVUPS (BX)(CX*4), Z1
+	VMOVUPS (SI)(CX*4), Z2
+	VMOVUPS (DI)(CX*4), Z3
+	VMOVUPS (R8)(CX*4), Z4
+	JMP     read_done
+
+read_part:
+	MOVL         $0x0000ffff, R9
+	BZHIL        AX, R9, R9
+	KMOVW        R9, K1
+	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
+	VMOVUPS      (DX)(CX*4), K1, Z0
+	VBROADCASTSS v00000000<>+0(SB), Z1
+	VMOVAPS      Z1, Z1
+	VMOVUPS      (BX)(CX*4), K1, Z1
+	VBROADCASTSS v00000000<>+0(SB), Z2
+	VMOVAPS      Z2, Z2
+	VMOVUPS      (SI)(CX*4), K1, Z2
+	VBROADCASTSS v00000000<>+0(SB), Z3
+	VMOVAPS      Z3, Z3
+	VMOVUPS      (DI)(CX*4), K1, Z3
+	VBROADCASTSS v00000000<>+0(SB), Z4
+	VMOVAPS      Z4, Z4
+	VMOVUPS      (R8)(CX*4), K1, Z4
+
+read_done:
+	VMULPS       Z4, Z7, Z10
+	VMULPS       Z4, Z10, Z11
+	VMOVAPS      Z6, Z12
+	VFMADD213PS  Z11, Z1, Z12
+	VMOVAPS      Z6, Z1
+	VFMADD213PS  Z10, Z2, Z1
+	VMOVAPS      Z1, Z2
+	VFNMADD213PS Z12, Z1, Z2
+	VMULPS       Z4, Z5, Z4
+	VADDPS       Z8, Z2, Z2
+	VSQRTPS      Z2, Z2
+	VDIVPS       Z2, Z4, Z2
+	VMOVAPS      Z9, Z4
+	VFMADD213PS  Z2, Z3, Z4
+	VSUBPS       Z4, Z0, Z0
+	CMPQ         AX, $0x00000010
+	JLT          write_part
+	VMOVUPS      Z0, (DX)(CX*4)
+	VMOVUPS      Z12, (BX)(CX*4)
+	VMOVUPS      Z1, (SI)(CX*4)
+	VMOVUPS      Z4, (DI)(CX*4)
+	JMP          write_done
+
+write_part:
+	MOVL    $0x0000ffff, R9
+	BZHIL   AX, R9, R9
+	KMOVW   R9, K1
+	VMOVUPS Z0, K1, (DX)(CX*4)
+	VMOVUPS Z12, K1, (BX)(CX*4)
+	VMOVUPS Z1, K1, (SI)(CX*4)
+	VMOVUPS Z4, K1, (DI)(CX*4)
+
+write_done:
+	ADDQ $0x10, CX
+	SUBQ $0x10, AX
+	JG   loop
+	VZEROUPPER
+	RET
+
+// func amsgrad512(n int, value *float32, m *float32, v *float32, most *float32, gradient *float32, p *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·amsgrad512(SB), NOSPLIT, $0-56
+	MOVQ         n+0(FP), AX
+	MOVQ         value+8(FP), DX
+	MOVQ         m+16(FP), BX
+	MOVQ         v+24(FP), SI
+	MOVQ         most+32(FP), DI
+	MOVQ         gradient+40(FP), R8
+	MOVQ         p+48(FP), CX
+	VBROADCASTSS (CX), Z5
+	VBROADCASTSS 4(CX), Z6
+	VBROADCASTSS 8(CX), Z7
+	VBROADCASTSS 12(CX), Z8
+	XORQ         CX, CX
+
+loop:
+	CMPQ    AX, $0x00000010
+	JLT     read_part
+	VMOVUPS (DX)(CX*4), Z0
+	VMOVUPS (BX)(CX*4), Z1
+	VMOVUPS (SI)(CX*4), Z2
+	VMOVUPS (DI)(CX*4), Z3
+	VMOVUPS (R8)(CX*4), Z4
+	JMP     read_done
+
+read_part:
+	MOVL         $0x0000ffff, R9
+	BZHIL        AX, R9, R9
+	KMOVW        R9, K1
+	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
+	VMOVUPS      (DX)(CX*4), K1, Z0
+	VBROADCASTSS v00000000<>+0(SB), Z1
+	VMOVAPS      Z1, Z1
+	VMOVUPS      (BX)(CX*4), K1, Z1
+	VBROADCASTSS v00000000<>+0(SB), Z2
+	VMOVAPS      Z2, Z2
+	VMOVUPS      (SI)(CX*4), K1, Z2
+	VBROADCASTSS v00000000<>+0(SB), Z3
+	VMOVAPS      Z3, Z3
+	VMOVUPS      (DI)(CX*4), K1, Z3
+	VBROADCASTSS v00000000<>+0(SB), Z4
+	VMOVAPS      Z4, Z4
+	VMOVUPS      (R8)(CX*4), K1, Z4
+
+read_done:
+	VSUBPS      Z1, Z4, Z9
+	VMOVAPS     Z9, Z9
+	VFMADD213PS Z1, Z6, Z9
+	VMULPS      Z4, Z4, Z1
+	VSUBPS      Z2, Z1, Z1
+	VMOVAPS     Z1, Z1
+	VFMADD213PS Z2, Z7, Z1
+	VMAXPS      Z1, Z3, Z2
+	VMULPS      Z5, Z9, Z3
+	VSQRTPS     Z2, Z4
+	VADDPS      Z8, Z4, Z4
+	VDIVPS      Z4, Z3, Z3
+	VSUBPS      Z3, Z0, Z0
+	CMPQ        AX, $0x00000010
+	JLT         write_part
+	VMOVUPS     Z0, (DX)(CX*4)
+	VMOVUPS     Z9, (BX)(CX*4)
+	VMOVUPS     Z1, (SI)(CX*4)
+	VMOVUPS     Z2, (DI)(CX*4)
+	JMP         write_done
+
+write_part:
+	MOVL    $0x0000ffff, R9
+	BZHIL   AX, R9, R9
+	KMOVW   R9, K1
+	VMOVUPS Z0, K1, (DX)(CX*4)
+	VMOVUPS Z9, K1, (BX)(CX*4)
+	VMOVUPS Z1, K1, (SI)(CX*4)
+	VMOVUPS Z2, K1, (DI)(CX*4)
+
+write_done:
+	ADDQ $0x10, CX
+	SUBQ $0x10, AX
+	JG   loop
+	VZEROUPPER
+	RET
+
+// func blend512(n int, dst *float32, src *float32, p *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·blend512(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), AX
+	MOVQ         dst+8(FP), DX
+	MOVQ         src+16(FP), BX
+	MOVQ         p+24(FP), CX
+	VBROADCASTSS (CX), Z2
+	VBROADCASTSS 4(CX), Z3
+	XORQ         CX, CX
+
+loop:
+	CMPQ    AX, $0x00000010
+	JLT     read_part
+	VMOVUPS (DX)(CX*4), Z0
+	VMOVUPS (BX)(CX*4), Z1
+	JMP     read_done
+
+read_part:
+	MOVL         $0x0000ffff, SI
+	BZHIL        AX, SI, SI
+	KMOVW        SI, K1
+	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
+	VMOVUPS      (DX)(CX*4), K1, Z0
+	VBROADCASTSS v00000000<>+0(SB), Z1
+	VMOVAPS      Z1, Z1
+	VMOVUPS      (BX)(CX*4), K1, Z1
+
+read_done:
+	VMULPS      Z1, Z3, Z1
+	VMOVAPS     Z2, Z4
+	VFMADD213PS Z1, Z0, Z4
+	CMPQ        AX, $0x00000010
+	JLT         write_part
+	VMOVUPS     Z4, (DX)(CX*4)
+	JMP         write_done
+
+write_part:
+	MOVL    $0x0000ffff, SI
+	BZHIL   AX, SI, SI
+	KMOVW   SI, K1
+	VMOVUPS Z4, K1, (DX)(CX*4)
+
+write_done:
+	ADDQ $0x10, CX
+	SUBQ $0x10, AX
+	JG   loop
+	VZEROUPPER
+	RET

@@ -27,6 +27,11 @@ type inner struct {
 	add func(src, dst []float32)
 	// adam is Adam with f1 = 1-beta1 and f2 = 1-beta2.
 	adam func(p, g, m, v []float32, rate, f1, f2, epsilon float32)
+	// The other optimizers; see the functions of their names.
+	momentum func(p, velocity, g []float32, rate, momentum float32, nesterov bool)
+	rmsprop  func(p, square, mean, velocity, g []float32, numbers RMSpropNumbers)
+	amsgrad  func(p, m, v, most, g []float32, rate, f1, f2, epsilon float32)
+	blend    func(dst, src []float32, a, b float32)
 	// spans adds s times n elements of src to dst at each pair of places.
 	spans func(s float32, src, dst []float32, at []span, n int)
 	// collect adds the sum over i of s[i] times n elements of src at starts[i]+from to dst at to, for each pair of places.
@@ -101,6 +106,11 @@ var portable = inner{
 	axpy: portableAxpy,
 	add:  portableAdd,
 	adam: portableAdam,
+
+	momentum: portableMomentum,
+	rmsprop:  portableRMSprop,
+	amsgrad:  portableAMSGrad,
+	blend:    portableBlend,
 
 	spans:   portableSpans,
 	collect: portableCollect,

@@ -37,6 +37,11 @@ func fastInner(t Tier) (inner, bool) {
 				add:  func(src, dst []float32) { axpyAVX2(1, src, dst) },
 				adam: adamAVX2,
 
+				momentum: momentumAVX2,
+				rmsprop:  rmspropAVX2,
+				amsgrad:  amsgradAVX2,
+				blend:    blendAVX2,
+
 				spans:   spansAVX2,
 				collect: collectAVX2,
 
@@ -89,6 +94,11 @@ func fastInner(t Tier) (inner, bool) {
 			axpy: axpyAVX512,
 			add:  func(src, dst []float32) { axpyAVX512(1, src, dst) },
 			adam: adamAVX512,
+
+			momentum: momentumAVX512,
+			rmsprop:  rmspropAVX512,
+			amsgrad:  amsgradAVX512,
+			blend:    blendAVX512,
 
 			spans:   spansAVX512,
 			collect: collectAVX512,

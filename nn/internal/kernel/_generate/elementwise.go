@@ -259,19 +259,19 @@ var functions = []function{
 // elementwise generates the functions and their gradients.
 func (l lanes) elementwise() {
 	for _, f := range functions {
-		l.elements(f.name, "sets y to the activation of x.", []string{"y", "x"}, []string{"x"}, f.numbers, func(in map[string]VecVirtual, p []VecVirtual) VecVirtual {
-			return f.y(l, in["x"], p)
+		l.elements(f.name, "sets y to the activation of x.", []string{"y", "x"}, []string{"x"}, f.numbers, func(in map[string]VecVirtual, p []VecVirtual) []VecVirtual {
+			return []VecVirtual{f.y(l, in["x"], p)}
 		})
 		l.elements(f.name+"Grad", "sets dx to dy times the slope.", []string{"dx", "dy", "x", "y"}, append([]string{"dy"}, f.reads...), f.numbers,
-			func(in map[string]VecVirtual, p []VecVirtual) VecVirtual {
-				return l.mul(f.slope(l, in["x"], in["y"], p), in["dy"])
+			func(in map[string]VecVirtual, p []VecVirtual) []VecVirtual {
+				return []VecVirtual{l.mul(f.slope(l, in["x"], in["y"], p), in["dy"])}
 			})
 	}
 }
 
-// elements generates a function over n elements, n at least 1, of some arrays, of which it reads some and writes the first. What is left of a vector at
-// the end goes through the same instructions, so that the result for an element does not depend on where it stands.
-func (l lanes) elements(name, doc string, arrays, reads []string, numbers int, body func(in map[string]VecVirtual, p []VecVirtual) VecVirtual) {
+// elements generates a function over n elements, n at least 1, of some arrays, of which it reads some and writes the first ones, as many as body returns. What
+// is left of a vector at the end goes through the same instructions, so that the result for an element does not depend on where it stands.
+func (l lanes) elements(name, doc string, arrays, reads []string, numbers int, body func(in map[string]VecVirtual, p []VecVirtual) []VecVirtual) {
 	sig := "func(n int"
 	for _, a := range arrays {
 		sig += ", " + a
@@ -280,14 +280,20 @@ func (l lanes) elements(name, doc string, arrays, reads []string, numbers int, b
 	Pragma("noescape")
 	Doc(name + l.suffix + " " + doc)
 	n, at := Load(Param("n"), GP64()).(GPVirtual), GP64()
-	in, place := map[string]VecVirtual{}, func(array string) Mem {
-		return Mem{Base: Load(Param(array), GP64()), Index: at, Scale: 4}
+	in, places := map[string]VecVirtual{}, map[string]Mem{}
+	place := func(array string) Mem {
+		m, ok := places[array]
+		if !ok {
+			m = Mem{Base: Load(Param(array), GP64()), Index: at, Scale: 4}
+			places[array] = m
+		}
+		return m
 	}
-	places := map[string]Mem{}
 	for _, a := range reads {
-		places[a], in[a] = place(a), l.fresh()
+		place(a)
+		in[a] = l.fresh()
 	}
-	to := place(arrays[0])
+	place(arrays[0])
 	p := make([]VecVirtual, numbers)
 	if numbers > 0 {
 		from := Load(Param("p"), GP64())
@@ -299,15 +305,23 @@ func (l lanes) elements(name, doc string, arrays, reads []string, numbers int, b
 	Label("loop")
 	l.cut(n, "read", func() {
 		for _, a := range reads {
-			VMOVUPS(places[a], in[a])
+			VMOVUPS(place(a), in[a])
 		}
 	}, func(part func(m Mem, v VecVirtual, fill Op)) {
 		for _, a := range reads {
-			part(places[a], in[a], l.k(0))
+			part(place(a), in[a], l.k(0))
 		}
 	})
-	y := body(in, p)
-	l.cut(n, "write", func() { VMOVUPS(y, to) }, func(part func(m Mem, v VecVirtual, fill Op)) { part(to, y, nil) })
+	out := body(in, p)
+	l.cut(n, "write", func() {
+		for i, v := range out {
+			VMOVUPS(v, place(arrays[i]))
+		}
+	}, func(part func(m Mem, v VecVirtual, fill Op)) {
+		for i, v := range out {
+			part(place(arrays[i]), v, nil)
+		}
+	})
 	ADDQ(U8(l.bytes/4), at)
 	SUBQ(U8(l.bytes/4), n)
 	JG(LabelRef("loop"))

@@ -61,11 +61,13 @@ func main() {
 		lanes2.softmax()
 		lanes2.layerNorm()
 		lanes2.average()
+		lanes2.optimizers()
 	case "avx512-elementwise":
 		lanes512.elementwise()
 		lanes512.softmax()
 		lanes512.layerNorm()
 		lanes512.average()
+		lanes512.optimizers()
 	default:
 		log.Fatalf("-tier is %q, want avx2, avx512, low, avx2-elementwise or avx512-elementwise", *tier)
 	}
