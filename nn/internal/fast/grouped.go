@@ -7,7 +7,7 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/pool"
 )
 
-// Grouped is op.Conv with groups of channels, depthwise convolution among them. Some groups at a time are copied out as a block and computed as one
+// Grouped is op.Conv with groups of channels; for those of one channel see Depthwise. Some groups at a time are copied out as a block and computed as one
 // convolution whose weights between different groups are zero: as many as fill the vectors that products are made of, so that most of the products with zero
 // take the place of idle lanes. What is not finite spreads to the other groups of its block.
 type Grouped struct {

@@ -219,6 +219,86 @@ func winogradSpread2of5x2(dst *float32, src *float32, scratch *float32, plane in
 //go:noescape
 func foldWeights2of5x2(dst *float32, to int, src *float32, from int, n int)
 
+// depthwise2x1 sets 1 rows of n channels of dst, out apart, to those of from, begin apart, plus the products of inputs, step apart, and weights at count taps. Distances are in bytes.
+//
+//go:noescape
+func depthwise2x1(dst *float32, out int, from *float32, begin int, src *float32, step int, w *float32, taps *int, count int, n int)
+
+// depthwiseWeights2x1 adds to dw at count taps the products of 1 rows of n channels of grad, apart from each other, and inputs, step apart. Distances are in bytes.
+//
+//go:noescape
+func depthwiseWeights2x1(dw *float32, grad *float32, apart int, src *float32, step int, taps *int, count int, n int)
+
+// depthwise2x2 sets 2 rows of n channels of dst, out apart, to those of from, begin apart, plus the products of inputs, step apart, and weights at count taps. Distances are in bytes.
+//
+//go:noescape
+func depthwise2x2(dst *float32, out int, from *float32, begin int, src *float32, step int, w *float32, taps *int, count int, n int)
+
+// depthwiseWeights2x2 adds to dw at count taps the products of 2 rows of n channels of grad, apart from each other, and inputs, step apart. Distances are in bytes.
+//
+//go:noescape
+func depthwiseWeights2x2(dw *float32, grad *float32, apart int, src *float32, step int, taps *int, count int, n int)
+
+// depthwise2x3 sets 3 rows of n channels of dst, out apart, to those of from, begin apart, plus the products of inputs, step apart, and weights at count taps. Distances are in bytes.
+//
+//go:noescape
+func depthwise2x3(dst *float32, out int, from *float32, begin int, src *float32, step int, w *float32, taps *int, count int, n int)
+
+// depthwiseWeights2x3 adds to dw at count taps the products of 3 rows of n channels of grad, apart from each other, and inputs, step apart. Distances are in bytes.
+//
+//go:noescape
+func depthwiseWeights2x3(dw *float32, grad *float32, apart int, src *float32, step int, taps *int, count int, n int)
+
+// depthwise2x4 sets 4 rows of n channels of dst, out apart, to those of from, begin apart, plus the products of inputs, step apart, and weights at count taps. Distances are in bytes.
+//
+//go:noescape
+func depthwise2x4(dst *float32, out int, from *float32, begin int, src *float32, step int, w *float32, taps *int, count int, n int)
+
+// depthwiseWeights2x4 adds to dw at count taps the products of 4 rows of n channels of grad, apart from each other, and inputs, step apart. Distances are in bytes.
+//
+//go:noescape
+func depthwiseWeights2x4(dw *float32, grad *float32, apart int, src *float32, step int, taps *int, count int, n int)
+
+// depthwise2x5 sets 5 rows of n channels of dst, out apart, to those of from, begin apart, plus the products of inputs, step apart, and weights at count taps. Distances are in bytes.
+//
+//go:noescape
+func depthwise2x5(dst *float32, out int, from *float32, begin int, src *float32, step int, w *float32, taps *int, count int, n int)
+
+// depthwiseWeights2x5 adds to dw at count taps the products of 5 rows of n channels of grad, apart from each other, and inputs, step apart. Distances are in bytes.
+//
+//go:noescape
+func depthwiseWeights2x5(dw *float32, grad *float32, apart int, src *float32, step int, taps *int, count int, n int)
+
+// depthwise2x6 sets 6 rows of n channels of dst, out apart, to those of from, begin apart, plus the products of inputs, step apart, and weights at count taps. Distances are in bytes.
+//
+//go:noescape
+func depthwise2x6(dst *float32, out int, from *float32, begin int, src *float32, step int, w *float32, taps *int, count int, n int)
+
+// depthwiseWeights2x6 adds to dw at count taps the products of 6 rows of n channels of grad, apart from each other, and inputs, step apart. Distances are in bytes.
+//
+//go:noescape
+func depthwiseWeights2x6(dw *float32, grad *float32, apart int, src *float32, step int, taps *int, count int, n int)
+
+// depthwise2x7 sets 7 rows of n channels of dst, out apart, to those of from, begin apart, plus the products of inputs, step apart, and weights at count taps. Distances are in bytes.
+//
+//go:noescape
+func depthwise2x7(dst *float32, out int, from *float32, begin int, src *float32, step int, w *float32, taps *int, count int, n int)
+
+// depthwiseWeights2x7 adds to dw at count taps the products of 7 rows of n channels of grad, apart from each other, and inputs, step apart. Distances are in bytes.
+//
+//go:noescape
+func depthwiseWeights2x7(dw *float32, grad *float32, apart int, src *float32, step int, taps *int, count int, n int)
+
+// depthwise2x8 sets 8 rows of n channels of dst, out apart, to those of from, begin apart, plus the products of inputs, step apart, and weights at count taps. Distances are in bytes.
+//
+//go:noescape
+func depthwise2x8(dst *float32, out int, from *float32, begin int, src *float32, step int, w *float32, taps *int, count int, n int)
+
+// depthwiseWeights2x8 adds to dw at count taps the products of 8 rows of n channels of grad, apart from each other, and inputs, step apart. Distances are in bytes.
+//
+//go:noescape
+func depthwiseWeights2x8(dw *float32, grad *float32, apart int, src *float32, step int, taps *int, count int, n int)
+
 // rectifyGrad2 sets dst [rows,n] to grad where out is positive, else to zero.
 //
 //go:noescape

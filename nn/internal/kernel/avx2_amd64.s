@@ -3569,6 +3569,828 @@ channels:
 	VZEROUPPER
 	RET
 
+// func depthwise2x1(dst *float32, out int, from *float32, begin int, src *float32, step int, w *float32, taps *int, count int, n int)
+// Requires: AVX, FMA3
+TEXT ·depthwise2x1(SB), NOSPLIT, $0-80
+	MOVQ dst+0(FP), AX
+	MOVQ from+16(FP), CX
+	MOVQ src+32(FP), DX
+	MOVQ step+40(FP), BX
+	MOVQ w+48(FP), BX
+	MOVQ n+72(FP), SI
+
+channels:
+	MOVQ    begin+24(FP), DI
+	MOVQ    CX, DI
+	VMOVUPS (DI), Y0
+	MOVQ    taps+56(FP), DI
+	MOVQ    count+64(FP), R8
+
+taps:
+	MOVQ        (DI), R9
+	LEAQ        (DX)(R9*4), R9
+	MOVQ        8(DI), R10
+	VMOVUPS     (BX)(R10*4), Y1
+	VFMADD231PS (R9), Y1, Y0
+	ADDQ        $0x10, DI
+	DECQ        R8
+	JNZ         taps
+	MOVQ        out+8(FP), DI
+	MOVQ        AX, DI
+	VMOVUPS     Y0, (DI)
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, CX
+	ADDQ        $0x20, DX
+	ADDQ        $0x20, BX
+	SUBQ        $0x08, SI
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func depthwiseWeights2x1(dw *float32, grad *float32, apart int, src *float32, step int, taps *int, count int, n int)
+// Requires: AVX, FMA3
+TEXT ·depthwiseWeights2x1(SB), NOSPLIT, $0-64
+	MOVQ dw+0(FP), AX
+	MOVQ grad+8(FP), CX
+	MOVQ src+24(FP), DX
+	MOVQ step+32(FP), BX
+	MOVQ n+56(FP), BX
+
+channels:
+	MOVQ    apart+16(FP), SI
+	MOVQ    CX, SI
+	VMOVUPS (SI), Y0
+	MOVQ    taps+40(FP), SI
+	MOVQ    count+48(FP), DI
+
+taps:
+	MOVQ        (SI), R8
+	LEAQ        (DX)(R8*4), R8
+	MOVQ        8(SI), R9
+	VMOVUPS     (AX)(R9*4), Y1
+	VFMADD231PS (R8), Y0, Y1
+	VMOVUPS     Y1, (AX)(R9*4)
+	ADDQ        $0x10, SI
+	DECQ        DI
+	JNZ         taps
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, CX
+	ADDQ        $0x20, DX
+	SUBQ        $0x08, BX
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func depthwise2x2(dst *float32, out int, from *float32, begin int, src *float32, step int, w *float32, taps *int, count int, n int)
+// Requires: AVX, FMA3
+TEXT ·depthwise2x2(SB), NOSPLIT, $0-80
+	MOVQ dst+0(FP), AX
+	MOVQ from+16(FP), CX
+	MOVQ src+32(FP), DX
+	MOVQ step+40(FP), BX
+	MOVQ w+48(FP), SI
+	MOVQ n+72(FP), DI
+
+channels:
+	MOVQ    begin+24(FP), R9
+	MOVQ    CX, R8
+	VMOVUPS (R8), Y0
+	ADDQ    R9, R8
+	VMOVUPS (R8), Y1
+	MOVQ    taps+56(FP), R8
+	MOVQ    count+64(FP), R9
+
+taps:
+	MOVQ        (R8), R10
+	LEAQ        (DX)(R10*4), R10
+	MOVQ        8(R8), R11
+	VMOVUPS     (SI)(R11*4), Y2
+	VFMADD231PS (R10), Y2, Y0
+	VFMADD231PS (R10)(BX*1), Y2, Y1
+	ADDQ        $0x10, R8
+	DECQ        R9
+	JNZ         taps
+	MOVQ        out+8(FP), R9
+	MOVQ        AX, R8
+	VMOVUPS     Y0, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Y1, (R8)
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, CX
+	ADDQ        $0x20, DX
+	ADDQ        $0x20, SI
+	SUBQ        $0x08, DI
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func depthwiseWeights2x2(dw *float32, grad *float32, apart int, src *float32, step int, taps *int, count int, n int)
+// Requires: AVX, FMA3
+TEXT ·depthwiseWeights2x2(SB), NOSPLIT, $0-64
+	MOVQ dw+0(FP), AX
+	MOVQ grad+8(FP), CX
+	MOVQ src+24(FP), DX
+	MOVQ step+32(FP), BX
+	MOVQ n+56(FP), SI
+
+channels:
+	MOVQ    apart+16(FP), R8
+	MOVQ    CX, DI
+	VMOVUPS (DI), Y0
+	ADDQ    R8, DI
+	VMOVUPS (DI), Y1
+	MOVQ    taps+40(FP), DI
+	MOVQ    count+48(FP), R8
+
+taps:
+	MOVQ        (DI), R9
+	LEAQ        (DX)(R9*4), R9
+	MOVQ        8(DI), R10
+	VMOVUPS     (AX)(R10*4), Y2
+	VFMADD231PS (R9), Y0, Y2
+	VFMADD231PS (R9)(BX*1), Y1, Y2
+	VMOVUPS     Y2, (AX)(R10*4)
+	ADDQ        $0x10, DI
+	DECQ        R8
+	JNZ         taps
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, CX
+	ADDQ        $0x20, DX
+	SUBQ        $0x08, SI
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func depthwise2x3(dst *float32, out int, from *float32, begin int, src *float32, step int, w *float32, taps *int, count int, n int)
+// Requires: AVX, FMA3
+TEXT ·depthwise2x3(SB), NOSPLIT, $0-80
+	MOVQ dst+0(FP), AX
+	MOVQ from+16(FP), CX
+	MOVQ src+32(FP), DX
+	MOVQ step+40(FP), BX
+	MOVQ w+48(FP), SI
+	MOVQ n+72(FP), DI
+
+channels:
+	MOVQ    begin+24(FP), R9
+	MOVQ    CX, R8
+	VMOVUPS (R8), Y0
+	ADDQ    R9, R8
+	VMOVUPS (R8), Y1
+	ADDQ    R9, R8
+	VMOVUPS (R8), Y2
+	MOVQ    taps+56(FP), R8
+	MOVQ    count+64(FP), R9
+
+taps:
+	MOVQ        (R8), R10
+	LEAQ        (DX)(R10*4), R10
+	MOVQ        8(R8), R11
+	VMOVUPS     (SI)(R11*4), Y3
+	VFMADD231PS (R10), Y3, Y0
+	VFMADD231PS (R10)(BX*1), Y3, Y1
+	VFMADD231PS (R10)(BX*2), Y3, Y2
+	ADDQ        $0x10, R8
+	DECQ        R9
+	JNZ         taps
+	MOVQ        out+8(FP), R9
+	MOVQ        AX, R8
+	VMOVUPS     Y0, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Y1, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Y2, (R8)
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, CX
+	ADDQ        $0x20, DX
+	ADDQ        $0x20, SI
+	SUBQ        $0x08, DI
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func depthwiseWeights2x3(dw *float32, grad *float32, apart int, src *float32, step int, taps *int, count int, n int)
+// Requires: AVX, FMA3
+TEXT ·depthwiseWeights2x3(SB), NOSPLIT, $0-64
+	MOVQ dw+0(FP), AX
+	MOVQ grad+8(FP), CX
+	MOVQ src+24(FP), DX
+	MOVQ step+32(FP), BX
+	MOVQ n+56(FP), SI
+
+channels:
+	MOVQ    apart+16(FP), R8
+	MOVQ    CX, DI
+	VMOVUPS (DI), Y0
+	ADDQ    R8, DI
+	VMOVUPS (DI), Y1
+	ADDQ    R8, DI
+	VMOVUPS (DI), Y2
+	MOVQ    taps+40(FP), DI
+	MOVQ    count+48(FP), R8
+
+taps:
+	MOVQ        (DI), R9
+	LEAQ        (DX)(R9*4), R9
+	MOVQ        8(DI), R10
+	VMOVUPS     (AX)(R10*4), Y3
+	VFMADD231PS (R9), Y0, Y3
+	VFMADD231PS (R9)(BX*1), Y1, Y3
+	VFMADD231PS (R9)(BX*2), Y2, Y3
+	VMOVUPS     Y3, (AX)(R10*4)
+	ADDQ        $0x10, DI
+	DECQ        R8
+	JNZ         taps
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, CX
+	ADDQ        $0x20, DX
+	SUBQ        $0x08, SI
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func depthwise2x4(dst *float32, out int, from *float32, begin int, src *float32, step int, w *float32, taps *int, count int, n int)
+// Requires: AVX, FMA3
+TEXT ·depthwise2x4(SB), NOSPLIT, $0-80
+	MOVQ dst+0(FP), AX
+	MOVQ from+16(FP), CX
+	MOVQ src+32(FP), DX
+	MOVQ step+40(FP), BX
+	MOVQ w+48(FP), SI
+	MOVQ n+72(FP), DI
+
+channels:
+	MOVQ    begin+24(FP), R9
+	MOVQ    CX, R8
+	VMOVUPS (R8), Y0
+	ADDQ    R9, R8
+	VMOVUPS (R8), Y1
+	ADDQ    R9, R8
+	VMOVUPS (R8), Y2
+	ADDQ    R9, R8
+	VMOVUPS (R8), Y3
+	MOVQ    taps+56(FP), R8
+	MOVQ    count+64(FP), R9
+
+taps:
+	MOVQ        (R8), R10
+	LEAQ        (DX)(R10*4), R10
+	MOVQ        8(R8), R11
+	VMOVUPS     (SI)(R11*4), Y4
+	LEAQ        (BX)(BX*2), R11
+	VFMADD231PS (R10), Y4, Y0
+	VFMADD231PS (R10)(BX*1), Y4, Y1
+	VFMADD231PS (R10)(BX*2), Y4, Y2
+	VFMADD231PS (R10)(R11*1), Y4, Y3
+	ADDQ        $0x10, R8
+	DECQ        R9
+	JNZ         taps
+	MOVQ        out+8(FP), R9
+	MOVQ        AX, R8
+	VMOVUPS     Y0, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Y1, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Y2, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Y3, (R8)
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, CX
+	ADDQ        $0x20, DX
+	ADDQ        $0x20, SI
+	SUBQ        $0x08, DI
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func depthwiseWeights2x4(dw *float32, grad *float32, apart int, src *float32, step int, taps *int, count int, n int)
+// Requires: AVX, FMA3
+TEXT ·depthwiseWeights2x4(SB), NOSPLIT, $0-64
+	MOVQ dw+0(FP), AX
+	MOVQ grad+8(FP), CX
+	MOVQ src+24(FP), DX
+	MOVQ step+32(FP), BX
+	MOVQ n+56(FP), SI
+
+channels:
+	MOVQ    apart+16(FP), R8
+	MOVQ    CX, DI
+	VMOVUPS (DI), Y0
+	ADDQ    R8, DI
+	VMOVUPS (DI), Y1
+	ADDQ    R8, DI
+	VMOVUPS (DI), Y2
+	ADDQ    R8, DI
+	VMOVUPS (DI), Y3
+	MOVQ    taps+40(FP), DI
+	MOVQ    count+48(FP), R8
+
+taps:
+	MOVQ        (DI), R9
+	LEAQ        (DX)(R9*4), R9
+	MOVQ        8(DI), R10
+	VMOVUPS     (AX)(R10*4), Y4
+	LEAQ        (BX)(BX*2), R11
+	VFMADD231PS (R9), Y0, Y4
+	VFMADD231PS (R9)(BX*1), Y1, Y4
+	VFMADD231PS (R9)(BX*2), Y2, Y4
+	VFMADD231PS (R9)(R11*1), Y3, Y4
+	VMOVUPS     Y4, (AX)(R10*4)
+	ADDQ        $0x10, DI
+	DECQ        R8
+	JNZ         taps
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, CX
+	ADDQ        $0x20, DX
+	SUBQ        $0x08, SI
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func depthwise2x5(dst *float32, out int, from *float32, begin int, src *float32, step int, w *float32, taps *int, count int, n int)
+// Requires: AVX, FMA3
+TEXT ·depthwise2x5(SB), NOSPLIT, $0-80
+	MOVQ dst+0(FP), AX
+	MOVQ from+16(FP), CX
+	MOVQ src+32(FP), DX
+	MOVQ step+40(FP), BX
+	MOVQ w+48(FP), SI
+	MOVQ n+72(FP), DI
+
+channels:
+	MOVQ    begin+24(FP), R9
+	MOVQ    CX, R8
+	VMOVUPS (R8), Y0
+	ADDQ    R9, R8
+	VMOVUPS (R8), Y1
+	ADDQ    R9, R8
+	VMOVUPS (R8), Y2
+	ADDQ    R9, R8
+	VMOVUPS (R8), Y3
+	ADDQ    R9, R8
+	VMOVUPS (R8), Y4
+	MOVQ    taps+56(FP), R8
+	MOVQ    count+64(FP), R9
+
+taps:
+	MOVQ        (R8), R10
+	LEAQ        (DX)(R10*4), R10
+	MOVQ        8(R8), R11
+	VMOVUPS     (SI)(R11*4), Y5
+	LEAQ        (BX)(BX*2), R11
+	VFMADD231PS (R10), Y5, Y0
+	VFMADD231PS (R10)(BX*1), Y5, Y1
+	VFMADD231PS (R10)(BX*2), Y5, Y2
+	VFMADD231PS (R10)(R11*1), Y5, Y3
+	VFMADD231PS (R10)(BX*4), Y5, Y4
+	ADDQ        $0x10, R8
+	DECQ        R9
+	JNZ         taps
+	MOVQ        out+8(FP), R9
+	MOVQ        AX, R8
+	VMOVUPS     Y0, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Y1, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Y2, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Y3, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Y4, (R8)
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, CX
+	ADDQ        $0x20, DX
+	ADDQ        $0x20, SI
+	SUBQ        $0x08, DI
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func depthwiseWeights2x5(dw *float32, grad *float32, apart int, src *float32, step int, taps *int, count int, n int)
+// Requires: AVX, FMA3
+TEXT ·depthwiseWeights2x5(SB), NOSPLIT, $0-64
+	MOVQ dw+0(FP), AX
+	MOVQ grad+8(FP), CX
+	MOVQ src+24(FP), DX
+	MOVQ step+32(FP), BX
+	MOVQ n+56(FP), SI
+
+channels:
+	MOVQ    apart+16(FP), R8
+	MOVQ    CX, DI
+	VMOVUPS (DI), Y0
+	ADDQ    R8, DI
+	VMOVUPS (DI), Y1
+	ADDQ    R8, DI
+	VMOVUPS (DI), Y2
+	ADDQ    R8, DI
+	VMOVUPS (DI), Y3
+	ADDQ    R8, DI
+	VMOVUPS (DI), Y4
+	MOVQ    taps+40(FP), DI
+	MOVQ    count+48(FP), R8
+
+taps:
+	MOVQ        (DI), R9
+	LEAQ        (DX)(R9*4), R9
+	MOVQ        8(DI), R10
+	VMOVUPS     (AX)(R10*4), Y5
+	LEAQ        (BX)(BX*2), R11
+	VFMADD231PS (R9), Y0, Y5
+	VFMADD231PS (R9)(BX*1), Y1, Y5
+	VFMADD231PS (R9)(BX*2), Y2, Y5
+	VFMADD231PS (R9)(R11*1), Y3, Y5
+	VFMADD231PS (R9)(BX*4), Y4, Y5
+	VMOVUPS     Y5, (AX)(R10*4)
+	ADDQ        $0x10, DI
+	DECQ        R8
+	JNZ         taps
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, CX
+	ADDQ        $0x20, DX
+	SUBQ        $0x08, SI
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func depthwise2x6(dst *float32, out int, from *float32, begin int, src *float32, step int, w *float32, taps *int, count int, n int)
+// Requires: AVX, FMA3
+TEXT ·depthwise2x6(SB), NOSPLIT, $0-80
+	MOVQ dst+0(FP), AX
+	MOVQ from+16(FP), CX
+	MOVQ src+32(FP), DX
+	MOVQ step+40(FP), BX
+	MOVQ w+48(FP), SI
+	MOVQ n+72(FP), DI
+
+channels:
+	MOVQ    begin+24(FP), R9
+	MOVQ    CX, R8
+	VMOVUPS (R8), Y0
+	ADDQ    R9, R8
+	VMOVUPS (R8), Y1
+	ADDQ    R9, R8
+	VMOVUPS (R8), Y2
+	ADDQ    R9, R8
+	VMOVUPS (R8), Y3
+	ADDQ    R9, R8
+	VMOVUPS (R8), Y4
+	ADDQ    R9, R8
+	VMOVUPS (R8), Y5
+	MOVQ    taps+56(FP), R8
+	MOVQ    count+64(FP), R9
+
+taps:
+	MOVQ        (R8), R10
+	LEAQ        (DX)(R10*4), R10
+	MOVQ        8(R8), R11
+	VMOVUPS     (SI)(R11*4), Y6
+	LEAQ        (BX)(BX*2), R11
+	LEAQ        (BX)(BX*4), R12
+	VFMADD231PS (R10), Y6, Y0
+	VFMADD231PS (R10)(BX*1), Y6, Y1
+	VFMADD231PS (R10)(BX*2), Y6, Y2
+	VFMADD231PS (R10)(R11*1), Y6, Y3
+	VFMADD231PS (R10)(BX*4), Y6, Y4
+	VFMADD231PS (R10)(R12*1), Y6, Y5
+	ADDQ        $0x10, R8
+	DECQ        R9
+	JNZ         taps
+	MOVQ        out+8(FP), R9
+	MOVQ        AX, R8
+	VMOVUPS     Y0, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Y1, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Y2, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Y3, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Y4, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Y5, (R8)
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, CX
+	ADDQ        $0x20, DX
+	ADDQ        $0x20, SI
+	SUBQ        $0x08, DI
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func depthwiseWeights2x6(dw *float32, grad *float32, apart int, src *float32, step int, taps *int, count int, n int)
+// Requires: AVX, FMA3
+TEXT ·depthwiseWeights2x6(SB), NOSPLIT, $0-64
+	MOVQ dw+0(FP), AX
+	MOVQ grad+8(FP), CX
+	MOVQ src+24(FP), DX
+	MOVQ step+32(FP), BX
+	MOVQ n+56(FP), SI
+
+channels:
+	MOVQ    apart+16(FP), R8
+	MOVQ    CX, DI
+	VMOVUPS (DI), Y0
+	ADDQ    R8, DI
+	VMOVUPS (DI), Y1
+	ADDQ    R8, DI
+	VMOVUPS (DI), Y2
+	ADDQ    R8, DI
+	VMOVUPS (DI), Y3
+	ADDQ    R8, DI
+	VMOVUPS (DI), Y4
+	ADDQ    R8, DI
+	VMOVUPS (DI), Y5
+	MOVQ    taps+40(FP), DI
+	MOVQ    count+48(FP), R8
+
+taps:
+	MOVQ        (DI), R9
+	LEAQ        (DX)(R9*4), R9
+	MOVQ        8(DI), R10
+	VMOVUPS     (AX)(R10*4), Y6
+	LEAQ        (BX)(BX*2), R11
+	LEAQ        (BX)(BX*4), R12
+	VFMADD231PS (R9), Y0, Y6
+	VFMADD231PS (R9)(BX*1), Y1, Y6
+	VFMADD231PS (R9)(BX*2), Y2, Y6
+	VFMADD231PS (R9)(R11*1), Y3, Y6
+	VFMADD231PS (R9)(BX*4), Y4, Y6
+	VFMADD231PS (R9)(R12*1), Y5, Y6
+	VMOVUPS     Y6, (AX)(R10*4)
+	ADDQ        $0x10, DI
+	DECQ        R8
+	JNZ         taps
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, CX
+	ADDQ        $0x20, DX
+	SUBQ        $0x08, SI
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func depthwise2x7(dst *float32, out int, from *float32, begin int, src *float32, step int, w *float32, taps *int, count int, n int)
+// Requires: AVX, FMA3
+TEXT ·depthwise2x7(SB), NOSPLIT, $0-80
+	MOVQ dst+0(FP), AX
+	MOVQ from+16(FP), CX
+	MOVQ src+32(FP), DX
+	MOVQ step+40(FP), BX
+	MOVQ w+48(FP), SI
+	MOVQ n+72(FP), DI
+
+channels:
+	MOVQ    begin+24(FP), R9
+	MOVQ    CX, R8
+	VMOVUPS (R8), Y0
+	ADDQ    R9, R8
+	VMOVUPS (R8), Y1
+	ADDQ    R9, R8
+	VMOVUPS (R8), Y2
+	ADDQ    R9, R8
+	VMOVUPS (R8), Y3
+	ADDQ    R9, R8
+	VMOVUPS (R8), Y4
+	ADDQ    R9, R8
+	VMOVUPS (R8), Y5
+	ADDQ    R9, R8
+	VMOVUPS (R8), Y6
+	MOVQ    taps+56(FP), R8
+	MOVQ    count+64(FP), R9
+
+taps:
+	MOVQ        (R8), R10
+	LEAQ        (DX)(R10*4), R10
+	MOVQ        8(R8), R11
+	VMOVUPS     (SI)(R11*4), Y7
+	LEAQ        (BX)(BX*2), R11
+	LEAQ        (BX)(BX*4), R12
+	VFMADD231PS (R10), Y7, Y0
+	VFMADD231PS (R10)(BX*1), Y7, Y1
+	VFMADD231PS (R10)(BX*2), Y7, Y2
+	VFMADD231PS (R10)(R11*1), Y7, Y3
+	VFMADD231PS (R10)(BX*4), Y7, Y4
+	VFMADD231PS (R10)(R12*1), Y7, Y5
+	VFMADD231PS (R10)(R11*2), Y7, Y6
+	ADDQ        $0x10, R8
+	DECQ        R9
+	JNZ         taps
+	MOVQ        out+8(FP), R9
+	MOVQ        AX, R8
+	VMOVUPS     Y0, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Y1, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Y2, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Y3, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Y4, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Y5, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Y6, (R8)
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, CX
+	ADDQ        $0x20, DX
+	ADDQ        $0x20, SI
+	SUBQ        $0x08, DI
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func depthwiseWeights2x7(dw *float32, grad *float32, apart int, src *float32, step int, taps *int, count int, n int)
+// Requires: AVX, FMA3
+TEXT ·depthwiseWeights2x7(SB), NOSPLIT, $0-64
+	MOVQ dw+0(FP), AX
+	MOVQ grad+8(FP), CX
+	MOVQ src+24(FP), DX
+	MOVQ step+32(FP), BX
+	MOVQ n+56(FP), SI
+
+channels:
+	MOVQ    apart+16(FP), R8
+	MOVQ    CX, DI
+	VMOVUPS (DI), Y0
+	ADDQ    R8, DI
+	VMOVUPS (DI), Y1
+	ADDQ    R8, DI
+	VMOVUPS (DI), Y2
+	ADDQ    R8, DI
+	VMOVUPS (DI), Y3
+	ADDQ    R8, DI
+	VMOVUPS (DI), Y4
+	ADDQ    R8, DI
+	VMOVUPS (DI), Y5
+	ADDQ    R8, DI
+	VMOVUPS (DI), Y6
+	MOVQ    taps+40(FP), DI
+	MOVQ    count+48(FP), R8
+
+taps:
+	MOVQ        (DI), R9
+	LEAQ        (DX)(R9*4), R9
+	MOVQ        8(DI), R10
+	VMOVUPS     (AX)(R10*4), Y7
+	LEAQ        (BX)(BX*2), R11
+	LEAQ        (BX)(BX*4), R12
+	VFMADD231PS (R9), Y0, Y7
+	VFMADD231PS (R9)(BX*1), Y1, Y7
+	VFMADD231PS (R9)(BX*2), Y2, Y7
+	VFMADD231PS (R9)(R11*1), Y3, Y7
+	VFMADD231PS (R9)(BX*4), Y4, Y7
+	VFMADD231PS (R9)(R12*1), Y5, Y7
+	VFMADD231PS (R9)(R11*2), Y6, Y7
+	VMOVUPS     Y7, (AX)(R10*4)
+	ADDQ        $0x10, DI
+	DECQ        R8
+	JNZ         taps
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, CX
+	ADDQ        $0x20, DX
+	SUBQ        $0x08, SI
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func depthwise2x8(dst *float32, out int, from *float32, begin int, src *float32, step int, w *float32, taps *int, count int, n int)
+// Requires: AVX, FMA3
+TEXT ·depthwise2x8(SB), NOSPLIT, $0-80
+	MOVQ dst+0(FP), AX
+	MOVQ from+16(FP), CX
+	MOVQ src+32(FP), DX
+	MOVQ step+40(FP), BX
+	MOVQ w+48(FP), SI
+	MOVQ n+72(FP), DI
+
+channels:
+	MOVQ    begin+24(FP), R9
+	MOVQ    CX, R8
+	VMOVUPS (R8), Y0
+	ADDQ    R9, R8
+	VMOVUPS (R8), Y1
+	ADDQ    R9, R8
+	VMOVUPS (R8), Y2
+	ADDQ    R9, R8
+	VMOVUPS (R8), Y3
+	ADDQ    R9, R8
+	VMOVUPS (R8), Y4
+	ADDQ    R9, R8
+	VMOVUPS (R8), Y5
+	ADDQ    R9, R8
+	VMOVUPS (R8), Y6
+	ADDQ    R9, R8
+	VMOVUPS (R8), Y7
+	MOVQ    taps+56(FP), R8
+	MOVQ    count+64(FP), R9
+
+taps:
+	MOVQ        (R8), R10
+	LEAQ        (DX)(R10*4), R10
+	MOVQ        8(R8), R11
+	VMOVUPS     (SI)(R11*4), Y8
+	LEAQ        (BX)(BX*2), R11
+	LEAQ        (BX)(BX*4), R12
+	MOVQ        BX, R13
+	SHLQ        $0x03, R13
+	SUBQ        BX, R13
+	VFMADD231PS (R10), Y8, Y0
+	VFMADD231PS (R10)(BX*1), Y8, Y1
+	VFMADD231PS (R10)(BX*2), Y8, Y2
+	VFMADD231PS (R10)(R11*1), Y8, Y3
+	VFMADD231PS (R10)(BX*4), Y8, Y4
+	VFMADD231PS (R10)(R12*1), Y8, Y5
+	VFMADD231PS (R10)(R11*2), Y8, Y6
+	VFMADD231PS (R10)(R13*1), Y8, Y7
+	ADDQ        $0x10, R8
+	DECQ        R9
+	JNZ         taps
+	MOVQ        out+8(FP), R9
+	MOVQ        AX, R8
+	VMOVUPS     Y0, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Y1, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Y2, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Y3, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Y4, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Y5, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Y6, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Y7, (R8)
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, CX
+	ADDQ        $0x20, DX
+	ADDQ        $0x20, SI
+	SUBQ        $0x08, DI
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func depthwiseWeights2x8(dw *float32, grad *float32, apart int, src *float32, step int, taps *int, count int, n int)
+// Requires: AVX, FMA3
+TEXT ·depthwiseWeights2x8(SB), NOSPLIT, $0-64
+	MOVQ dw+0(FP), AX
+	MOVQ grad+8(FP), CX
+	MOVQ src+24(FP), DX
+	MOVQ step+32(FP), BX
+	MOVQ n+56(FP), SI
+
+channels:
+	MOVQ    apart+16(FP), R8
+	MOVQ    CX, DI
+	VMOVUPS (DI), Y0
+	ADDQ    R8, DI
+	VMOVUPS (DI), Y1
+	ADDQ    R8, DI
+	VMOVUPS (DI), Y2
+	ADDQ    R8, DI
+	VMOVUPS (DI), Y3
+	ADDQ    R8, DI
+	VMOVUPS (DI), Y4
+	ADDQ    R8, DI
+	VMOVUPS (DI), Y5
+	ADDQ    R8, DI
+	VMOVUPS (DI), Y6
+	ADDQ    R8, DI
+	VMOVUPS (DI), Y7
+	MOVQ    taps+40(FP), DI
+	MOVQ    count+48(FP), R8
+
+taps:
+	MOVQ        (DI), R9
+	LEAQ        (DX)(R9*4), R9
+	MOVQ        8(DI), R10
+	VMOVUPS     (AX)(R10*4), Y8
+	LEAQ        (BX)(BX*2), R11
+	LEAQ        (BX)(BX*4), R12
+	MOVQ        BX, R13
+	SHLQ        $0x03, R13
+	SUBQ        BX, R13
+	VFMADD231PS (R9), Y0, Y8
+	VFMADD231PS (R9)(BX*1), Y1, Y8
+	VFMADD231PS (R9)(BX*2), Y2, Y8
+	VFMADD231PS (R9)(R11*1), Y3, Y8
+	VFMADD231PS (R9)(BX*4), Y4, Y8
+	VFMADD231PS (R9)(R12*1), Y5, Y8
+	VFMADD231PS (R9)(R11*2), Y6, Y8
+	VFMADD231PS (R9)(R13*1), Y7, Y8
+	VMOVUPS     Y8, (AX)(R10*4)
+	ADDQ        $0x10, DI
+	DECQ        R8
+	JNZ         taps
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, CX
+	ADDQ        $0x20, DX
+	SUBQ        $0x08, SI
+	JG          channels
+	VZEROUPPER
+	RET
+
 // func rectifyGrad2(dst *float32, grad *float32, out *float32, rows int, n int)
 // Requires: AVX
 TEXT ·rectifyGrad2(SB), NOSPLIT, $0-40

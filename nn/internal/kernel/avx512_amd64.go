@@ -341,6 +341,86 @@ func winogradSpread2of5x512(dst *float32, src *float32, scratch *float32, plane 
 //go:noescape
 func foldWeights2of5x512(dst *float32, to int, src *float32, from int, n int)
 
+// depthwise512x1 sets 1 rows of n channels of dst, out apart, to those of from, begin apart, plus the products of inputs, step apart, and weights at count taps. Distances are in bytes.
+//
+//go:noescape
+func depthwise512x1(dst *float32, out int, from *float32, begin int, src *float32, step int, w *float32, taps *int, count int, n int)
+
+// depthwiseWeights512x1 adds to dw at count taps the products of 1 rows of n channels of grad, apart from each other, and inputs, step apart. Distances are in bytes.
+//
+//go:noescape
+func depthwiseWeights512x1(dw *float32, grad *float32, apart int, src *float32, step int, taps *int, count int, n int)
+
+// depthwise512x2 sets 2 rows of n channels of dst, out apart, to those of from, begin apart, plus the products of inputs, step apart, and weights at count taps. Distances are in bytes.
+//
+//go:noescape
+func depthwise512x2(dst *float32, out int, from *float32, begin int, src *float32, step int, w *float32, taps *int, count int, n int)
+
+// depthwiseWeights512x2 adds to dw at count taps the products of 2 rows of n channels of grad, apart from each other, and inputs, step apart. Distances are in bytes.
+//
+//go:noescape
+func depthwiseWeights512x2(dw *float32, grad *float32, apart int, src *float32, step int, taps *int, count int, n int)
+
+// depthwise512x3 sets 3 rows of n channels of dst, out apart, to those of from, begin apart, plus the products of inputs, step apart, and weights at count taps. Distances are in bytes.
+//
+//go:noescape
+func depthwise512x3(dst *float32, out int, from *float32, begin int, src *float32, step int, w *float32, taps *int, count int, n int)
+
+// depthwiseWeights512x3 adds to dw at count taps the products of 3 rows of n channels of grad, apart from each other, and inputs, step apart. Distances are in bytes.
+//
+//go:noescape
+func depthwiseWeights512x3(dw *float32, grad *float32, apart int, src *float32, step int, taps *int, count int, n int)
+
+// depthwise512x4 sets 4 rows of n channels of dst, out apart, to those of from, begin apart, plus the products of inputs, step apart, and weights at count taps. Distances are in bytes.
+//
+//go:noescape
+func depthwise512x4(dst *float32, out int, from *float32, begin int, src *float32, step int, w *float32, taps *int, count int, n int)
+
+// depthwiseWeights512x4 adds to dw at count taps the products of 4 rows of n channels of grad, apart from each other, and inputs, step apart. Distances are in bytes.
+//
+//go:noescape
+func depthwiseWeights512x4(dw *float32, grad *float32, apart int, src *float32, step int, taps *int, count int, n int)
+
+// depthwise512x5 sets 5 rows of n channels of dst, out apart, to those of from, begin apart, plus the products of inputs, step apart, and weights at count taps. Distances are in bytes.
+//
+//go:noescape
+func depthwise512x5(dst *float32, out int, from *float32, begin int, src *float32, step int, w *float32, taps *int, count int, n int)
+
+// depthwiseWeights512x5 adds to dw at count taps the products of 5 rows of n channels of grad, apart from each other, and inputs, step apart. Distances are in bytes.
+//
+//go:noescape
+func depthwiseWeights512x5(dw *float32, grad *float32, apart int, src *float32, step int, taps *int, count int, n int)
+
+// depthwise512x6 sets 6 rows of n channels of dst, out apart, to those of from, begin apart, plus the products of inputs, step apart, and weights at count taps. Distances are in bytes.
+//
+//go:noescape
+func depthwise512x6(dst *float32, out int, from *float32, begin int, src *float32, step int, w *float32, taps *int, count int, n int)
+
+// depthwiseWeights512x6 adds to dw at count taps the products of 6 rows of n channels of grad, apart from each other, and inputs, step apart. Distances are in bytes.
+//
+//go:noescape
+func depthwiseWeights512x6(dw *float32, grad *float32, apart int, src *float32, step int, taps *int, count int, n int)
+
+// depthwise512x7 sets 7 rows of n channels of dst, out apart, to those of from, begin apart, plus the products of inputs, step apart, and weights at count taps. Distances are in bytes.
+//
+//go:noescape
+func depthwise512x7(dst *float32, out int, from *float32, begin int, src *float32, step int, w *float32, taps *int, count int, n int)
+
+// depthwiseWeights512x7 adds to dw at count taps the products of 7 rows of n channels of grad, apart from each other, and inputs, step apart. Distances are in bytes.
+//
+//go:noescape
+func depthwiseWeights512x7(dw *float32, grad *float32, apart int, src *float32, step int, taps *int, count int, n int)
+
+// depthwise512x8 sets 8 rows of n channels of dst, out apart, to those of from, begin apart, plus the products of inputs, step apart, and weights at count taps. Distances are in bytes.
+//
+//go:noescape
+func depthwise512x8(dst *float32, out int, from *float32, begin int, src *float32, step int, w *float32, taps *int, count int, n int)
+
+// depthwiseWeights512x8 adds to dw at count taps the products of 8 rows of n channels of grad, apart from each other, and inputs, step apart. Distances are in bytes.
+//
+//go:noescape
+func depthwiseWeights512x8(dw *float32, grad *float32, apart int, src *float32, step int, taps *int, count int, n int)
+
 // rectifyGrad512 sets dst [rows,n] to grad where out is positive, else to zero.
 //
 //go:noescape

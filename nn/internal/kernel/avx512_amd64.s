@@ -6362,6 +6362,940 @@ channels:
 	VZEROUPPER
 	RET
 
+// func depthwise512x1(dst *float32, out int, from *float32, begin int, src *float32, step int, w *float32, taps *int, count int, n int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·depthwise512x1(SB), NOSPLIT, $0-80
+	MOVQ dst+0(FP), AX
+	MOVQ from+16(FP), CX
+	MOVQ src+32(FP), DX
+	MOVQ step+40(FP), BX
+	MOVQ w+48(FP), BX
+	MOVQ n+72(FP), SI
+
+channels:
+	MOVQ      $0x00000010, R8
+	MOVQ      SI, DI
+	CMPQ      DI, R8
+	CMOVQGT   R8, DI
+	MOVL      $0x0000ffff, R8
+	BZHIL     DI, R8, R8
+	KMOVW     R8, K1
+	MOVQ      begin+24(FP), DI
+	MOVQ      CX, DI
+	VMOVUPS.Z (DI), K1, Z0
+	MOVQ      taps+56(FP), DI
+	MOVQ      count+64(FP), R8
+
+taps:
+	MOVQ        (DI), R9
+	LEAQ        (DX)(R9*4), R9
+	MOVQ        8(DI), R10
+	VMOVUPS.Z   (BX)(R10*4), K1, Z1
+	VFMADD231PS (R9), Z1, K1, Z0
+	ADDQ        $0x10, DI
+	DECQ        R8
+	JNZ         taps
+	MOVQ        out+8(FP), DI
+	MOVQ        AX, DI
+	VMOVUPS     Z0, K1, (DI)
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, CX
+	ADDQ        $0x40, DX
+	ADDQ        $0x40, BX
+	SUBQ        $0x10, SI
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func depthwiseWeights512x1(dw *float32, grad *float32, apart int, src *float32, step int, taps *int, count int, n int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·depthwiseWeights512x1(SB), NOSPLIT, $0-64
+	MOVQ dw+0(FP), AX
+	MOVQ grad+8(FP), CX
+	MOVQ src+24(FP), DX
+	MOVQ step+32(FP), BX
+	MOVQ n+56(FP), BX
+
+channels:
+	MOVQ      $0x00000010, DI
+	MOVQ      BX, SI
+	CMPQ      SI, DI
+	CMOVQGT   DI, SI
+	MOVL      $0x0000ffff, DI
+	BZHIL     SI, DI, DI
+	KMOVW     DI, K1
+	MOVQ      apart+16(FP), SI
+	MOVQ      CX, SI
+	VMOVUPS.Z (SI), K1, Z0
+	MOVQ      taps+40(FP), SI
+	MOVQ      count+48(FP), DI
+
+taps:
+	MOVQ        (SI), R8
+	LEAQ        (DX)(R8*4), R8
+	MOVQ        8(SI), R9
+	VMOVUPS.Z   (AX)(R9*4), K1, Z1
+	VFMADD231PS (R8), Z0, K1, Z1
+	VMOVUPS     Z1, K1, (AX)(R9*4)
+	ADDQ        $0x10, SI
+	DECQ        DI
+	JNZ         taps
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, CX
+	ADDQ        $0x40, DX
+	SUBQ        $0x10, BX
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func depthwise512x2(dst *float32, out int, from *float32, begin int, src *float32, step int, w *float32, taps *int, count int, n int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·depthwise512x2(SB), NOSPLIT, $0-80
+	MOVQ dst+0(FP), AX
+	MOVQ from+16(FP), CX
+	MOVQ src+32(FP), DX
+	MOVQ step+40(FP), BX
+	MOVQ w+48(FP), SI
+	MOVQ n+72(FP), DI
+
+channels:
+	MOVQ      $0x00000010, R9
+	MOVQ      DI, R8
+	CMPQ      R8, R9
+	CMOVQGT   R9, R8
+	MOVL      $0x0000ffff, R9
+	BZHIL     R8, R9, R9
+	KMOVW     R9, K1
+	MOVQ      begin+24(FP), R9
+	MOVQ      CX, R8
+	VMOVUPS.Z (R8), K1, Z0
+	ADDQ      R9, R8
+	VMOVUPS.Z (R8), K1, Z1
+	MOVQ      taps+56(FP), R8
+	MOVQ      count+64(FP), R9
+
+taps:
+	MOVQ        (R8), R10
+	LEAQ        (DX)(R10*4), R10
+	MOVQ        8(R8), R11
+	VMOVUPS.Z   (SI)(R11*4), K1, Z2
+	VFMADD231PS (R10), Z2, K1, Z0
+	VFMADD231PS (R10)(BX*1), Z2, K1, Z1
+	ADDQ        $0x10, R8
+	DECQ        R9
+	JNZ         taps
+	MOVQ        out+8(FP), R9
+	MOVQ        AX, R8
+	VMOVUPS     Z0, K1, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Z1, K1, (R8)
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, CX
+	ADDQ        $0x40, DX
+	ADDQ        $0x40, SI
+	SUBQ        $0x10, DI
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func depthwiseWeights512x2(dw *float32, grad *float32, apart int, src *float32, step int, taps *int, count int, n int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·depthwiseWeights512x2(SB), NOSPLIT, $0-64
+	MOVQ dw+0(FP), AX
+	MOVQ grad+8(FP), CX
+	MOVQ src+24(FP), DX
+	MOVQ step+32(FP), BX
+	MOVQ n+56(FP), SI
+
+channels:
+	MOVQ      $0x00000010, R8
+	MOVQ      SI, DI
+	CMPQ      DI, R8
+	CMOVQGT   R8, DI
+	MOVL      $0x0000ffff, R8
+	BZHIL     DI, R8, R8
+	KMOVW     R8, K1
+	MOVQ      apart+16(FP), R8
+	MOVQ      CX, DI
+	VMOVUPS.Z (DI), K1, Z0
+	ADDQ      R8, DI
+	VMOVUPS.Z (DI), K1, Z1
+	MOVQ      taps+40(FP), DI
+	MOVQ      count+48(FP), R8
+
+taps:
+	MOVQ        (DI), R9
+	LEAQ        (DX)(R9*4), R9
+	MOVQ        8(DI), R10
+	VMOVUPS.Z   (AX)(R10*4), K1, Z2
+	VFMADD231PS (R9), Z0, K1, Z2
+	VFMADD231PS (R9)(BX*1), Z1, K1, Z2
+	VMOVUPS     Z2, K1, (AX)(R10*4)
+	ADDQ        $0x10, DI
+	DECQ        R8
+	JNZ         taps
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, CX
+	ADDQ        $0x40, DX
+	SUBQ        $0x10, SI
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func depthwise512x3(dst *float32, out int, from *float32, begin int, src *float32, step int, w *float32, taps *int, count int, n int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·depthwise512x3(SB), NOSPLIT, $0-80
+	MOVQ dst+0(FP), AX
+	MOVQ from+16(FP), CX
+	MOVQ src+32(FP), DX
+	MOVQ step+40(FP), BX
+	MOVQ w+48(FP), SI
+	MOVQ n+72(FP), DI
+
+channels:
+	MOVQ      $0x00000010, R9
+	MOVQ      DI, R8
+	CMPQ      R8, R9
+	CMOVQGT   R9, R8
+	MOVL      $0x0000ffff, R9
+	BZHIL     R8, R9, R9
+	KMOVW     R9, K1
+	MOVQ      begin+24(FP), R9
+	MOVQ      CX, R8
+	VMOVUPS.Z (R8), K1, Z0
+	ADDQ      R9, R8
+	VMOVUPS.Z (R8), K1, Z1
+	ADDQ      R9, R8
+	VMOVUPS.Z (R8), K1, Z2
+	MOVQ      taps+56(FP), R8
+	MOVQ      count+64(FP), R9
+
+taps:
+	MOVQ        (R8), R10
+	LEAQ        (DX)(R10*4), R10
+	MOVQ        8(R8), R11
+	VMOVUPS.Z   (SI)(R11*4), K1, Z3
+	VFMADD231PS (R10), Z3, K1, Z0
+	VFMADD231PS (R10)(BX*1), Z3, K1, Z1
+	VFMADD231PS (R10)(BX*2), Z3, K1, Z2
+	ADDQ        $0x10, R8
+	DECQ        R9
+	JNZ         taps
+	MOVQ        out+8(FP), R9
+	MOVQ        AX, R8
+	VMOVUPS     Z0, K1, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Z1, K1, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Z2, K1, (R8)
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, CX
+	ADDQ        $0x40, DX
+	ADDQ        $0x40, SI
+	SUBQ        $0x10, DI
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func depthwiseWeights512x3(dw *float32, grad *float32, apart int, src *float32, step int, taps *int, count int, n int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·depthwiseWeights512x3(SB), NOSPLIT, $0-64
+	MOVQ dw+0(FP), AX
+	MOVQ grad+8(FP), CX
+	MOVQ src+24(FP), DX
+	MOVQ step+32(FP), BX
+	MOVQ n+56(FP), SI
+
+channels:
+	MOVQ      $0x00000010, R8
+	MOVQ      SI, DI
+	CMPQ      DI, R8
+	CMOVQGT   R8, DI
+	MOVL      $0x0000ffff, R8
+	BZHIL     DI, R8, R8
+	KMOVW     R8, K1
+	MOVQ      apart+16(FP), R8
+	MOVQ      CX, DI
+	VMOVUPS.Z (DI), K1, Z0
+	ADDQ      R8, DI
+	VMOVUPS.Z (DI), K1, Z1
+	ADDQ      R8, DI
+	VMOVUPS.Z (DI), K1, Z2
+	MOVQ      taps+40(FP), DI
+	MOVQ      count+48(FP), R8
+
+taps:
+	MOVQ        (DI), R9
+	LEAQ        (DX)(R9*4), R9
+	MOVQ        8(DI), R10
+	VMOVUPS.Z   (AX)(R10*4), K1, Z3
+	VFMADD231PS (R9), Z0, K1, Z3
+	VFMADD231PS (R9)(BX*1), Z1, K1, Z3
+	VFMADD231PS (R9)(BX*2), Z2, K1, Z3
+	VMOVUPS     Z3, K1, (AX)(R10*4)
+	ADDQ        $0x10, DI
+	DECQ        R8
+	JNZ         taps
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, CX
+	ADDQ        $0x40, DX
+	SUBQ        $0x10, SI
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func depthwise512x4(dst *float32, out int, from *float32, begin int, src *float32, step int, w *float32, taps *int, count int, n int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·depthwise512x4(SB), NOSPLIT, $0-80
+	MOVQ dst+0(FP), AX
+	MOVQ from+16(FP), CX
+	MOVQ src+32(FP), DX
+	MOVQ step+40(FP), BX
+	MOVQ w+48(FP), SI
+	MOVQ n+72(FP), DI
+
+channels:
+	MOVQ      $0x00000010, R9
+	MOVQ      DI, R8
+	CMPQ      R8, R9
+	CMOVQGT   R9, R8
+	MOVL      $0x0000ffff, R9
+	BZHIL     R8, R9, R9
+	KMOVW     R9, K1
+	MOVQ      begin+24(FP), R9
+	MOVQ      CX, R8
+	VMOVUPS.Z (R8), K1, Z0
+	ADDQ      R9, R8
+	VMOVUPS.Z (R8), K1, Z1
+	ADDQ      R9, R8
+	VMOVUPS.Z (R8), K1, Z2
+	ADDQ      R9, R8
+	VMOVUPS.Z (R8), K1, Z3
+	MOVQ      taps+56(FP), R8
+	MOVQ      count+64(FP), R9
+
+taps:
+	MOVQ        (R8), R10
+	LEAQ        (DX)(R10*4), R10
+	MOVQ        8(R8), R11
+	VMOVUPS.Z   (SI)(R11*4), K1, Z4
+	LEAQ        (BX)(BX*2), R11
+	VFMADD231PS (R10), Z4, K1, Z0
+	VFMADD231PS (R10)(BX*1), Z4, K1, Z1
+	VFMADD231PS (R10)(BX*2), Z4, K1, Z2
+	VFMADD231PS (R10)(R11*1), Z4, K1, Z3
+	ADDQ        $0x10, R8
+	DECQ        R9
+	JNZ         taps
+	MOVQ        out+8(FP), R9
+	MOVQ        AX, R8
+	VMOVUPS     Z0, K1, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Z1, K1, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Z2, K1, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Z3, K1, (R8)
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, CX
+	ADDQ        $0x40, DX
+	ADDQ        $0x40, SI
+	SUBQ        $0x10, DI
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func depthwiseWeights512x4(dw *float32, grad *float32, apart int, src *float32, step int, taps *int, count int, n int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·depthwiseWeights512x4(SB), NOSPLIT, $0-64
+	MOVQ dw+0(FP), AX
+	MOVQ grad+8(FP), CX
+	MOVQ src+24(FP), DX
+	MOVQ step+32(FP), BX
+	MOVQ n+56(FP), SI
+
+channels:
+	MOVQ      $0x00000010, R8
+	MOVQ      SI, DI
+	CMPQ      DI, R8
+	CMOVQGT   R8, DI
+	MOVL      $0x0000ffff, R8
+	BZHIL     DI, R8, R8
+	KMOVW     R8, K1
+	MOVQ      apart+16(FP), R8
+	MOVQ      CX, DI
+	VMOVUPS.Z (DI), K1, Z0
+	ADDQ      R8, DI
+	VMOVUPS.Z (DI), K1, Z1
+	ADDQ      R8, DI
+	VMOVUPS.Z (DI), K1, Z2
+	ADDQ      R8, DI
+	VMOVUPS.Z (DI), K1, Z3
+	MOVQ      taps+40(FP), DI
+	MOVQ      count+48(FP), R8
+
+taps:
+	MOVQ        (DI), R9
+	LEAQ        (DX)(R9*4), R9
+	MOVQ        8(DI), R10
+	VMOVUPS.Z   (AX)(R10*4), K1, Z4
+	LEAQ        (BX)(BX*2), R11
+	VFMADD231PS (R9), Z0, K1, Z4
+	VFMADD231PS (R9)(BX*1), Z1, K1, Z4
+	VFMADD231PS (R9)(BX*2), Z2, K1, Z4
+	VFMADD231PS (R9)(R11*1), Z3, K1, Z4
+	VMOVUPS     Z4, K1, (AX)(R10*4)
+	ADDQ        $0x10, DI
+	DECQ        R8
+	JNZ         taps
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, CX
+	ADDQ        $0x40, DX
+	SUBQ        $0x10, SI
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func depthwise512x5(dst *float32, out int, from *float32, begin int, src *float32, step int, w *float32, taps *int, count int, n int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·depthwise512x5(SB), NOSPLIT, $0-80
+	MOVQ dst+0(FP), AX
+	MOVQ from+16(FP), CX
+	MOVQ src+32(FP), DX
+	MOVQ step+40(FP), BX
+	MOVQ w+48(FP), SI
+	MOVQ n+72(FP), DI
+
+channels:
+	MOVQ      $0x00000010, R9
+	MOVQ      DI, R8
+	CMPQ      R8, R9
+	CMOVQGT   R9, R8
+	MOVL      $0x0000ffff, R9
+	BZHIL     R8, R9, R9
+	KMOVW     R9, K1
+	MOVQ      begin+24(FP), R9
+	MOVQ      CX, R8
+	VMOVUPS.Z (R8), K1, Z0
+	ADDQ      R9, R8
+	VMOVUPS.Z (R8), K1, Z1
+	ADDQ      R9, R8
+	VMOVUPS.Z (R8), K1, Z2
+	ADDQ      R9, R8
+	VMOVUPS.Z (R8), K1, Z3
+	ADDQ      R9, R8
+	VMOVUPS.Z (R8), K1, Z4
+	MOVQ      taps+56(FP), R8
+	MOVQ      count+64(FP), R9
+
+taps:
+	MOVQ        (R8), R10
+	LEAQ        (DX)(R10*4), R10
+	MOVQ        8(R8), R11
+	VMOVUPS.Z   (SI)(R11*4), K1, Z5
+	LEAQ        (BX)(BX*2), R11
+	VFMADD231PS (R10), Z5, K1, Z0
+	VFMADD231PS (R10)(BX*1), Z5, K1, Z1
+	VFMADD231PS (R10)(BX*2), Z5, K1, Z2
+	VFMADD231PS (R10)(R11*1), Z5, K1, Z3
+	VFMADD231PS (R10)(BX*4), Z5, K1, Z4
+	ADDQ        $0x10, R8
+	DECQ        R9
+	JNZ         taps
+	MOVQ        out+8(FP), R9
+	MOVQ        AX, R8
+	VMOVUPS     Z0, K1, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Z1, K1, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Z2, K1, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Z3, K1, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Z4, K1, (R8)
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, CX
+	ADDQ        $0x40, DX
+	ADDQ        $0x40, SI
+	SUBQ        $0x10, DI
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func depthwiseWeights512x5(dw *float32, grad *float32, apart int, src *float32, step int, taps *int, count int, n int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·depthwiseWeights512x5(SB), NOSPLIT, $0-64
+	MOVQ dw+0(FP), AX
+	MOVQ grad+8(FP), CX
+	MOVQ src+24(FP), DX
+	MOVQ step+32(FP), BX
+	MOVQ n+56(FP), SI
+
+channels:
+	MOVQ      $0x00000010, R8
+	MOVQ      SI, DI
+	CMPQ      DI, R8
+	CMOVQGT   R8, DI
+	MOVL      $0x0000ffff, R8
+	BZHIL     DI, R8, R8
+	KMOVW     R8, K1
+	MOVQ      apart+16(FP), R8
+	MOVQ      CX, DI
+	VMOVUPS.Z (DI), K1, Z0
+	ADDQ      R8, DI
+	VMOVUPS.Z (DI), K1, Z1
+	ADDQ      R8, DI
+	VMOVUPS.Z (DI), K1, Z2
+	ADDQ      R8, DI
+	VMOVUPS.Z (DI), K1, Z3
+	ADDQ      R8, DI
+	VMOVUPS.Z (DI), K1, Z4
+	MOVQ      taps+40(FP), DI
+	MOVQ      count+48(FP), R8
+
+taps:
+	MOVQ        (DI), R9
+	LEAQ        (DX)(R9*4), R9
+	MOVQ        8(DI), R10
+	VMOVUPS.Z   (AX)(R10*4), K1, Z5
+	LEAQ        (BX)(BX*2), R11
+	VFMADD231PS (R9), Z0, K1, Z5
+	VFMADD231PS (R9)(BX*1), Z1, K1, Z5
+	VFMADD231PS (R9)(BX*2), Z2, K1, Z5
+	VFMADD231PS (R9)(R11*1), Z3, K1, Z5
+	VFMADD231PS (R9)(BX*4), Z4, K1, Z5
+	VMOVUPS     Z5, K1, (AX)(R10*4)
+	ADDQ        $0x10, DI
+	DECQ        R8
+	JNZ         taps
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, CX
+	ADDQ        $0x40, DX
+	SUBQ        $0x10, SI
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func depthwise512x6(dst *float32, out int, from *float32, begin int, src *float32, step int, w *float32, taps *int, count int, n int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·depthwise512x6(SB), NOSPLIT, $0-80
+	MOVQ dst+0(FP), AX
+	MOVQ from+16(FP), CX
+	MOVQ src+32(FP), DX
+	MOVQ step+40(FP), BX
+	MOVQ w+48(FP), SI
+	MOVQ n+72(FP), DI
+
+channels:
+	MOVQ      $0x00000010, R9
+	MOVQ      DI, R8
+	CMPQ      R8, R9
+	CMOVQGT   R9, R8
+	MOVL      $0x0000ffff, R9
+	BZHIL     R8, R9, R9
+	KMOVW     R9, K1
+	MOVQ      begin+24(FP), R9
+	MOVQ      CX, R8
+	VMOVUPS.Z (R8), K1, Z0
+	ADDQ      R9, R8
+	VMOVUPS.Z (R8), K1, Z1
+	ADDQ      R9, R8
+	VMOVUPS.Z (R8), K1, Z2
+	ADDQ      R9, R8
+	VMOVUPS.Z (R8), K1, Z3
+	ADDQ      R9, R8
+	VMOVUPS.Z (R8), K1, Z4
+	ADDQ      R9, R8
+	VMOVUPS.Z (R8), K1, Z5
+	MOVQ      taps+56(FP), R8
+	MOVQ      count+64(FP), R9
+
+taps:
+	MOVQ        (R8), R10
+	LEAQ        (DX)(R10*4), R10
+	MOVQ        8(R8), R11
+	VMOVUPS.Z   (SI)(R11*4), K1, Z6
+	LEAQ        (BX)(BX*2), R11
+	LEAQ        (BX)(BX*4), R12
+	VFMADD231PS (R10), Z6, K1, Z0
+	VFMADD231PS (R10)(BX*1), Z6, K1, Z1
+	VFMADD231PS (R10)(BX*2), Z6, K1, Z2
+	VFMADD231PS (R10)(R11*1), Z6, K1, Z3
+	VFMADD231PS (R10)(BX*4), Z6, K1, Z4
+	VFMADD231PS (R10)(R12*1), Z6, K1, Z5
+	ADDQ        $0x10, R8
+	DECQ        R9
+	JNZ         taps
+	MOVQ        out+8(FP), R9
+	MOVQ        AX, R8
+	VMOVUPS     Z0, K1, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Z1, K1, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Z2, K1, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Z3, K1, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Z4, K1, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Z5, K1, (R8)
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, CX
+	ADDQ        $0x40, DX
+	ADDQ        $0x40, SI
+	SUBQ        $0x10, DI
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func depthwiseWeights512x6(dw *float32, grad *float32, apart int, src *float32, step int, taps *int, count int, n int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·depthwiseWeights512x6(SB), NOSPLIT, $0-64
+	MOVQ dw+0(FP), AX
+	MOVQ grad+8(FP), CX
+	MOVQ src+24(FP), DX
+	MOVQ step+32(FP), BX
+	MOVQ n+56(FP), SI
+
+channels:
+	MOVQ      $0x00000010, R8
+	MOVQ      SI, DI
+	CMPQ      DI, R8
+	CMOVQGT   R8, DI
+	MOVL      $0x0000ffff, R8
+	BZHIL     DI, R8, R8
+	KMOVW     R8, K1
+	MOVQ      apart+16(FP), R8
+	MOVQ      CX, DI
+	VMOVUPS.Z (DI), K1, Z0
+	ADDQ      R8, DI
+	VMOVUPS.Z (DI), K1, Z1
+	ADDQ      R8, DI
+	VMOVUPS.Z (DI), K1, Z2
+	ADDQ      R8, DI
+	VMOVUPS.Z (DI), K1, Z3
+	ADDQ      R8, DI
+	VMOVUPS.Z (DI), K1, Z4
+	ADDQ      R8, DI
+	VMOVUPS.Z (DI), K1, Z5
+	MOVQ      taps+40(FP), DI
+	MOVQ      count+48(FP), R8
+
+taps:
+	MOVQ        (DI), R9
+	LEAQ        (DX)(R9*4), R9
+	MOVQ        8(DI), R10
+	VMOVUPS.Z   (AX)(R10*4), K1, Z6
+	LEAQ        (BX)(BX*2), R11
+	LEAQ        (BX)(BX*4), R12
+	VFMADD231PS (R9), Z0, K1, Z6
+	VFMADD231PS (R9)(BX*1), Z1, K1, Z6
+	VFMADD231PS (R9)(BX*2), Z2, K1, Z6
+	VFMADD231PS (R9)(R11*1), Z3, K1, Z6
+	VFMADD231PS (R9)(BX*4), Z4, K1, Z6
+	VFMADD231PS (R9)(R12*1), Z5, K1, Z6
+	VMOVUPS     Z6, K1, (AX)(R10*4)
+	ADDQ        $0x10, DI
+	DECQ        R8
+	JNZ         taps
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, CX
+	ADDQ        $0x40, DX
+	SUBQ        $0x10, SI
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func depthwise512x7(dst *float32, out int, from *float32, begin int, src *float32, step int, w *float32, taps *int, count int, n int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·depthwise512x7(SB), NOSPLIT, $0-80
+	MOVQ dst+0(FP), AX
+	MOVQ from+16(FP), CX
+	MOVQ src+32(FP), DX
+	MOVQ step+40(FP), BX
+	MOVQ w+48(FP), SI
+	MOVQ n+72(FP), DI
+
+channels:
+	MOVQ      $0x00000010, R9
+	MOVQ      DI, R8
+	CMPQ      R8, R9
+	CMOVQGT   R9, R8
+	MOVL      $0x0000ffff, R9
+	BZHIL     R8, R9, R9
+	KMOVW     R9, K1
+	MOVQ      begin+24(FP), R9
+	MOVQ      CX, R8
+	VMOVUPS.Z (R8), K1, Z0
+	ADDQ      R9, R8
+	VMOVUPS.Z (R8), K1, Z1
+	ADDQ      R9, R8
+	VMOVUPS.Z (R8), K1, Z2
+	ADDQ      R9, R8
+	VMOVUPS.Z (R8), K1, Z3
+	ADDQ      R9, R8
+	VMOVUPS.Z (R8), K1, Z4
+	ADDQ      R9, R8
+	VMOVUPS.Z (R8), K1, Z5
+	ADDQ      R9, R8
+	VMOVUPS.Z (R8), K1, Z6
+	MOVQ      taps+56(FP), R8
+	MOVQ      count+64(FP), R9
+
+taps:
+	MOVQ        (R8), R10
+	LEAQ        (DX)(R10*4), R10
+	MOVQ        8(R8), R11
+	VMOVUPS.Z   (SI)(R11*4), K1, Z7
+	LEAQ        (BX)(BX*2), R11
+	LEAQ        (BX)(BX*4), R12
+	VFMADD231PS (R10), Z7, K1, Z0
+	VFMADD231PS (R10)(BX*1), Z7, K1, Z1
+	VFMADD231PS (R10)(BX*2), Z7, K1, Z2
+	VFMADD231PS (R10)(R11*1), Z7, K1, Z3
+	VFMADD231PS (R10)(BX*4), Z7, K1, Z4
+	VFMADD231PS (R10)(R12*1), Z7, K1, Z5
+	VFMADD231PS (R10)(R11*2), Z7, K1, Z6
+	ADDQ        $0x10, R8
+	DECQ        R9
+	JNZ         taps
+	MOVQ        out+8(FP), R9
+	MOVQ        AX, R8
+	VMOVUPS     Z0, K1, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Z1, K1, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Z2, K1, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Z3, K1, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Z4, K1, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Z5, K1, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Z6, K1, (R8)
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, CX
+	ADDQ        $0x40, DX
+	ADDQ        $0x40, SI
+	SUBQ        $0x10, DI
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func depthwiseWeights512x7(dw *float32, grad *float32, apart int, src *float32, step int, taps *int, count int, n int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·depthwiseWeights512x7(SB), NOSPLIT, $0-64
+	MOVQ dw+0(FP), AX
+	MOVQ grad+8(FP), CX
+	MOVQ src+24(FP), DX
+	MOVQ step+32(FP), BX
+	MOVQ n+56(FP), SI
+
+channels:
+	MOVQ      $0x00000010, R8
+	MOVQ      SI, DI
+	CMPQ      DI, R8
+	CMOVQGT   R8, DI
+	MOVL      $0x0000ffff, R8
+	BZHIL     DI, R8, R8
+	KMOVW     R8, K1
+	MOVQ      apart+16(FP), R8
+	MOVQ      CX, DI
+	VMOVUPS.Z (DI), K1, Z0
+	ADDQ      R8, DI
+	VMOVUPS.Z (DI), K1, Z1
+	ADDQ      R8, DI
+	VMOVUPS.Z (DI), K1, Z2
+	ADDQ      R8, DI
+	VMOVUPS.Z (DI), K1, Z3
+	ADDQ      R8, DI
+	VMOVUPS.Z (DI), K1, Z4
+	ADDQ      R8, DI
+	VMOVUPS.Z (DI), K1, Z5
+	ADDQ      R8, DI
+	VMOVUPS.Z (DI), K1, Z6
+	MOVQ      taps+40(FP), DI
+	MOVQ      count+48(FP), R8
+
+taps:
+	MOVQ        (DI), R9
+	LEAQ        (DX)(R9*4), R9
+	MOVQ        8(DI), R10
+	VMOVUPS.Z   (AX)(R10*4), K1, Z7
+	LEAQ        (BX)(BX*2), R11
+	LEAQ        (BX)(BX*4), R12
+	VFMADD231PS (R9), Z0, K1, Z7
+	VFMADD231PS (R9)(BX*1), Z1, K1, Z7
+	VFMADD231PS (R9)(BX*2), Z2, K1, Z7
+	VFMADD231PS (R9)(R11*1), Z3, K1, Z7
+	VFMADD231PS (R9)(BX*4), Z4, K1, Z7
+	VFMADD231PS (R9)(R12*1), Z5, K1, Z7
+	VFMADD231PS (R9)(R11*2), Z6, K1, Z7
+	VMOVUPS     Z7, K1, (AX)(R10*4)
+	ADDQ        $0x10, DI
+	DECQ        R8
+	JNZ         taps
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, CX
+	ADDQ        $0x40, DX
+	SUBQ        $0x10, SI
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func depthwise512x8(dst *float32, out int, from *float32, begin int, src *float32, step int, w *float32, taps *int, count int, n int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·depthwise512x8(SB), NOSPLIT, $0-80
+	MOVQ dst+0(FP), AX
+	MOVQ from+16(FP), CX
+	MOVQ src+32(FP), DX
+	MOVQ step+40(FP), BX
+	MOVQ w+48(FP), SI
+	MOVQ n+72(FP), DI
+
+channels:
+	MOVQ      $0x00000010, R9
+	MOVQ      DI, R8
+	CMPQ      R8, R9
+	CMOVQGT   R9, R8
+	MOVL      $0x0000ffff, R9
+	BZHIL     R8, R9, R9
+	KMOVW     R9, K1
+	MOVQ      begin+24(FP), R9
+	MOVQ      CX, R8
+	VMOVUPS.Z (R8), K1, Z0
+	ADDQ      R9, R8
+	VMOVUPS.Z (R8), K1, Z1
+	ADDQ      R9, R8
+	VMOVUPS.Z (R8), K1, Z2
+	ADDQ      R9, R8
+	VMOVUPS.Z (R8), K1, Z3
+	ADDQ      R9, R8
+	VMOVUPS.Z (R8), K1, Z4
+	ADDQ      R9, R8
+	VMOVUPS.Z (R8), K1, Z5
+	ADDQ      R9, R8
+	VMOVUPS.Z (R8), K1, Z6
+	ADDQ      R9, R8
+	VMOVUPS.Z (R8), K1, Z7
+	MOVQ      taps+56(FP), R8
+	MOVQ      count+64(FP), R9
+
+taps:
+	MOVQ        (R8), R10
+	LEAQ        (DX)(R10*4), R10
+	MOVQ        8(R8), R11
+	VMOVUPS.Z   (SI)(R11*4), K1, Z8
+	LEAQ        (BX)(BX*2), R11
+	LEAQ        (BX)(BX*4), R12
+	MOVQ        BX, R13
+	SHLQ        $0x03, R13
+	SUBQ        BX, R13
+	VFMADD231PS (R10), Z8, K1, Z0
+	VFMADD231PS (R10)(BX*1), Z8, K1, Z1
+	VFMADD231PS (R10)(BX*2), Z8, K1, Z2
+	VFMADD231PS (R10)(R11*1), Z8, K1, Z3
+	VFMADD231PS (R10)(BX*4), Z8, K1, Z4
+	VFMADD231PS (R10)(R12*1), Z8, K1, Z5
+	VFMADD231PS (R10)(R11*2), Z8, K1, Z6
+	VFMADD231PS (R10)(R13*1), Z8, K1, Z7
+	ADDQ        $0x10, R8
+	DECQ        R9
+	JNZ         taps
+	MOVQ        out+8(FP), R9
+	MOVQ        AX, R8
+	VMOVUPS     Z0, K1, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Z1, K1, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Z2, K1, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Z3, K1, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Z4, K1, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Z5, K1, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Z6, K1, (R8)
+	ADDQ        R9, R8
+	VMOVUPS     Z7, K1, (R8)
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, CX
+	ADDQ        $0x40, DX
+	ADDQ        $0x40, SI
+	SUBQ        $0x10, DI
+	JG          channels
+	VZEROUPPER
+	RET
+
+// func depthwiseWeights512x8(dw *float32, grad *float32, apart int, src *float32, step int, taps *int, count int, n int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·depthwiseWeights512x8(SB), NOSPLIT, $0-64
+	MOVQ dw+0(FP), AX
+	MOVQ grad+8(FP), CX
+	MOVQ src+24(FP), DX
+	MOVQ step+32(FP), BX
+	MOVQ n+56(FP), SI
+
+channels:
+	MOVQ      $0x00000010, R8
+	MOVQ      SI, DI
+	CMPQ      DI, R8
+	CMOVQGT   R8, DI
+	MOVL      $0x0000ffff, R8
+	BZHIL     DI, R8, R8
+	KMOVW     R8, K1
+	MOVQ      apart+16(FP), R8
+	MOVQ      CX, DI
+	VMOVUPS.Z (DI), K1, Z0
+	ADDQ      R8, DI
+	VMOVUPS.Z (DI), K1, Z1
+	ADDQ      R8, DI
+	VMOVUPS.Z (DI), K1, Z2
+	ADDQ      R8, DI
+	VMOVUPS.Z (DI), K1, Z3
+	ADDQ      R8, DI
+	VMOVUPS.Z (DI), K1, Z4
+	ADDQ      R8, DI
+	VMOVUPS.Z (DI), K1, Z5
+	ADDQ      R8, DI
+	VMOVUPS.Z (DI), K1, Z6
+	ADDQ      R8, DI
+	VMOVUPS.Z (DI), K1, Z7
+	MOVQ      taps+40(FP), DI
+	MOVQ      count+48(FP), R8
+
+taps:
+	MOVQ        (DI), R9
+	LEAQ        (DX)(R9*4), R9
+	MOVQ        8(DI), R10
+	VMOVUPS.Z   (AX)(R10*4), K1, Z8
+	LEAQ        (BX)(BX*2), R11
+	LEAQ        (BX)(BX*4), R12
+	MOVQ        BX, R13
+	SHLQ        $0x03, R13
+	SUBQ        BX, R13
+	VFMADD231PS (R9), Z0, K1, Z8
+	VFMADD231PS (R9)(BX*1), Z1, K1, Z8
+	VFMADD231PS (R9)(BX*2), Z2, K1, Z8
+	VFMADD231PS (R9)(R11*1), Z3, K1, Z8
+	VFMADD231PS (R9)(BX*4), Z4, K1, Z8
+	VFMADD231PS (R9)(R12*1), Z5, K1, Z8
+	VFMADD231PS (R9)(R11*2), Z6, K1, Z8
+	VFMADD231PS (R9)(R13*1), Z7, K1, Z8
+	VMOVUPS     Z8, K1, (AX)(R10*4)
+	ADDQ        $0x10, DI
+	DECQ        R8
+	JNZ         taps
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, CX
+	ADDQ        $0x40, DX
+	SUBQ        $0x10, SI
+	JG          channels
+	VZEROUPPER
+	RET
+
 // func rectifyGrad512(dst *float32, grad *float32, out *float32, rows int, n int)
 // Requires: AVX, AVX512F, BMI2, CMOV
 TEXT ·rectifyGrad512(SB), NOSPLIT, $0-40

@@ -476,6 +476,8 @@ func FuzzConv(f *testing.F) {
 	f.Add(uint64(1), []byte{7, 7, 7, 3, 3, 3, 3, 1, 1, 1, 1, 1, 1, 0, 0, 0, 8, 2, 2})
 	f.Add(uint64(2), []byte{5, 4, 9, 17, 3, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 20, 1, 1})
 	f.Add(uint64(3), []byte{6, 5, 4, 2, 2, 3, 1, 2, 1, 3, 1, 2, 1, 1, 0, 2, 5, 1, 1})
+	f.Add(uint64(4), []byte{9, 8, 7, 17, 3, 3, 3, 2, 2, 2, 1, 1, 1, 1, 2, 1, 18, 1, 1})
+	f.Add(uint64(5), []byte{9, 9, 8, 3, 4, 4, 4, 2, 2, 2, 1, 1, 1, 2, 1, 1, 7, 1, 1})
 	f.Fuzz(func(t *testing.T, seed uint64, shape []byte) {
 		c, ok := fuzzCase(shape)
 		if !ok {
@@ -493,6 +495,7 @@ func FuzzConv(f *testing.F) {
 			}
 			testConv(t, c, seed%2 == 0, 2)
 			testPaletteConv(t, c, seed%2 == 0, 2, uint8(seed))
+			testDepthwise(t, c.geo, 2)
 			testLowConv(t, c, kernel.Int8, seed%2 == 0, -1, 2, 2)
 			testLowConv(t, c, kernel.BFloat16, seed%2 == 0, -1, 2, 2)
 		}

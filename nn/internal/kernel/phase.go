@@ -47,12 +47,23 @@ func (g Geometry) Phases() (phases []Phase, gaps, ok bool) {
 // Mirror sets the weights of one tap of the phase in dst [Kernel,OutC,InC] from those of the convolution, w [Kernel,InC,OutC]: taps go the other way, and
 // inputs and outputs change places.
 func (p *Phase) Mirror(dst, w []float32, tap int) {
-	at, n := 0, p.InC*p.OutC
+	at, n := p.mirrored(tap), p.InC*p.OutC
+	Transpose(dst[tap*n:(tap+1)*n], w[at*n:(at+1)*n], p.OutC, p.InC)
+}
+
+// MirrorDepthwise is Mirror for weights [Kernel,InC] of a convolution of each channel by itself.
+func (p *Phase) MirrorDepthwise(dst, w []float32, tap int) {
+	at, n := p.mirrored(tap), p.InC
+	copy(dst[tap*n:(tap+1)*n], w[at*n:])
+}
+
+// mirrored is the tap of the convolution that a tap of the phase is.
+func (p *Phase) mirrored(tap int) (at int) {
 	place := [3]int{tap / (p.Kernel[1] * p.Kernel[2]), tap / p.Kernel[2] % p.Kernel[1], tap % p.Kernel[2]}
 	for a := range 3 {
 		at = at*p.whole.Kernel[a] + p.tap[a] + p.whole.Stride[a]*(p.Kernel[a]-1-place[a])
 	}
-	Transpose(dst[tap*n:(tap+1)*n], w[at*n:(at+1)*n], p.OutC, p.InC)
+	return at
 }
 
 // NewConv prepares the convolution that computes the phase, in the midst of the others: its Forward writes to whole samples of the gradient.

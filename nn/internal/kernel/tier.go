@@ -61,6 +61,11 @@ type inner struct {
 	// gather copies, for each start, n elements of src at start+from to dst at to, for each span; rows of dst are patch long.
 	gather func(dst, src []float32, starts []int32, at []span, n, patch int)
 
+	// depthwise sets some rows of n channels of dst, out apart, to those of from, begin apart, plus the products of src, rows step apart, and w at each tap.
+	depthwise func(dst []float32, out int, from []float32, begin int, src []float32, step int, w []float32, taps []span, rows, n int)
+	// depthwiseWeights adds to dw at each tap the products of some rows of n channels of grad, apart from each other, and src, rows step apart.
+	depthwiseWeights func(dw, grad []float32, apart int, src []float32, step int, taps []span, rows, n int)
+
 	winograd2, winograd4, winograd4of2, winograd2of5 transforms
 
 	dropout func(dst, src []float32, bits []uint16, key, threshold uint64, scale float32)
@@ -127,6 +132,9 @@ var portable = inner{
 	outer:  portableOuter,
 
 	gather: portableGather,
+
+	depthwise:        portableDepthwise,
+	depthwiseWeights: portableDepthwiseWeights,
 
 	winograd2: transforms{weights: portableFilterWeights2, input: portableWinogradInput2, output: portableWinogradOutput2},
 	winograd4: transforms{portableFilterWeights4, portableWinogradInput4, portableWinogradOutput4, portableWinogradSpread4, portableFoldWeights4},

@@ -60,6 +60,9 @@ func fastInner(t Tier) (inner, bool) {
 
 				gather: gatherAVX2,
 
+				depthwise:        depthwiseAVX2,
+				depthwiseWeights: depthwiseWeightsAVX2,
+
 				winograd2:    assembled(8, &portable.winograd2, filterWeights2x2, winogradInput2x2, winogradOutput2x2, nil, nil),
 				winograd4:    assembled(8, &portable.winograd4, filterWeights4x2, winogradInput4x2, winogradOutput4x2, winogradSpread4x2, foldWeights4x2),
 				winograd4of2: assembled(8, &portable.winograd4of2, filterWeights4of2x2, winogradInput4of2x2, winogradOutput4of2x2, winogradSpread4of2x2, foldWeights4of2x2),
@@ -117,6 +120,9 @@ func fastInner(t Tier) (inner, bool) {
 			respond: respondAVX512,
 
 			gather: gatherAVX512,
+
+			depthwise:        depthwise512.run,
+			depthwiseWeights: depthwiseWeights512.run,
 
 			winograd2:    assembled(1, &portable.winograd2, filterWeights2x512, winogradInput2x512, winogradOutput2x512, nil, nil),
 			winograd4:    assembled(1, &portable.winograd4, filterWeights4x512, winogradInput4x512, winogradOutput4x512, winogradSpread4x512, foldWeights4x512),

@@ -17,6 +17,8 @@ func useKernels(p *ir.Program) {
 		case *op.Conv:
 			if o.Groups == 1 {
 				n.Op = &fast.Conv{Geometry: o.Geometry, Bias: o.Bias, Pool: o.Unit()}
+			} else if depthwise, ok := fast.NewDepthwise(o); ok {
+				n.Op = depthwise
 			} else if grouped, ok := fast.NewGrouped(o); ok {
 				n.Op = grouped
 			}

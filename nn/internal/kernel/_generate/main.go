@@ -32,6 +32,7 @@ func main() {
 		dropout2()
 		lanes2.batchNorm()
 		lanes2.winograd()
+		lanes2.depthwise()
 		lanes2.rectifyGrad()
 	case "avx512":
 		tiles512()
@@ -53,6 +54,7 @@ func main() {
 		list512()
 		lanes512.batchNorm()
 		lanes512.winograd()
+		lanes512.depthwise()
 		lanes512.rectifyGrad()
 	case "low":
 		lowPrecision()
