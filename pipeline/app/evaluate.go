@@ -12,6 +12,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/voxelstream/voxelstream/ingest/h5"
+	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/nn/infer"
 	"github.com/voxelstream/voxelstream/nn/train"
 )
@@ -39,19 +40,7 @@ func (a *App) Evaluate(ctx context.Context, paths []string, split, report string
 		return Usage(fmt.Errorf("--report: found extension %q, want .html or .json", ext))
 	}
 	defer lean()()
-	m, err := a.loadModel(ctx, a.Config.Model.Path)
-	if err != nil {
-		return err
-	}
-	vo, err := a.fitting(m.Model, a.Config.voxelOptions())
-	if err != nil {
-		return err
-	}
-	scored, err := infer.Scored(m.Model)
-	if err != nil {
-		return err
-	}
-	d, err := a.readData(ctx, paths, split, []h5.Split{h5.Test, h5.Train}, vo)
+	m, scored, d, err := a.scoredData(ctx, a.Config.Model.Path, paths, split, h5.Test, h5.Train)
 	if err != nil {
 		return err
 	}
@@ -70,6 +59,22 @@ func (a *App) Evaluate(ctx context.Context, paths []string, split, report string
 		}
 	}
 	return a.print(r, r.text)
+}
+
+// scoredData loads a model, and as one that gives probabilities, and reads labelled data for it: of an archive with parts the split, or the first of prefer that has rows.
+func (a *App) scoredData(ctx context.Context, path string, data []string, split string, prefer ...h5.Split) (m *loaded, scored *nn.Model, d *dataset, err error) {
+	if m, err = a.loadModel(ctx, path); err != nil {
+		return nil, nil, nil, err
+	}
+	vo, err := a.fitting(m.Model, a.Config.voxelOptions())
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if scored, err = infer.Scored(m.Model); err != nil {
+		return nil, nil, nil, err
+	}
+	d, err = a.readData(ctx, data, split, prefer, vo)
+	return m, scored, d, err
 }
 
 // inPairs says whether rows come in pairs of one digit. Twenty rows that do so by chance are one in 10^10.

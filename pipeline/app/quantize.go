@@ -8,7 +8,6 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/h5"
 	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/nn/format"
-	"github.com/voxelstream/voxelstream/nn/infer"
 	"github.com/voxelstream/voxelstream/nn/train"
 )
 
@@ -49,19 +48,7 @@ func (a *App) ModelQuantize(ctx context.Context, path string, data []string, o Q
 		}
 	}
 	defer lean()()
-	m, err := a.loadModel(ctx, path)
-	if err != nil {
-		return err
-	}
-	vo, err := a.fitting(m.Model, a.Config.voxelOptions())
-	if err != nil {
-		return err
-	}
-	scored, err := infer.Scored(m.Model)
-	if err != nil {
-		return err
-	}
-	d, err := a.readData(ctx, data, o.Split, []h5.Split{h5.Train}, vo)
+	m, scored, d, err := a.scoredData(ctx, path, data, o.Split, h5.Train)
 	if err != nil {
 		return err
 	}

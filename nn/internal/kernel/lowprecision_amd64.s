@@ -4600,9 +4600,9 @@ loop:
 	VPADDD    Z4, Z0, Z0
 	VPMAXSD   Z5, Z0, Z0
 	VPMOVUSDB Z0, (AX)
-	ADDQ      $0x40, CX
-	ADDQ      $0x10, AX
-	SUBQ      $0x10, DX
+	ADDQ      $0x00000040, CX
+	ADDQ      $0x00000010, AX
+	SUBQ      $0x00000010, DX
 	JNZ       loop
 	VZEROUPPER
 	RET
@@ -4646,8 +4646,8 @@ loop:
 	VPERMD    Y0, Y9, Y0
 	VMOVDQU   Y0, (AX)
 	ADDQ      $0x00000080, CX
-	ADDQ      $0x20, AX
-	SUBQ      $0x20, DX
+	ADDQ      $0x00000020, AX
+	SUBQ      $0x00000020, DX
 	JNZ       loop
 	VZEROUPPER
 	RET
@@ -4685,9 +4685,9 @@ loop:
 	VPORD   Z5, Z0, K1, Z1
 	VPSRLD  $0x10, Z1, Z1
 	VPMOVDW Z1, (AX)
-	ADDQ    $0x40, CX
-	ADDQ    $0x20, AX
-	SUBQ    $0x10, DX
+	ADDQ    $0x00000040, CX
+	ADDQ    $0x00000020, AX
+	SUBQ    $0x00000010, DX
 	JNZ     loop
 	VZEROUPPER
 	RET
@@ -4730,9 +4730,9 @@ loop:
 	VPACKUSDW Y3, Y2, Y2
 	VPERMQ    $0xd8, Y2, Y2
 	VMOVDQU   Y2, (AX)
-	ADDQ      $0x40, CX
-	ADDQ      $0x20, AX
-	SUBQ      $0x10, DX
+	ADDQ      $0x00000040, CX
+	ADDQ      $0x00000020, AX
+	SUBQ      $0x00000010, DX
 	JNZ       loop
 	VZEROUPPER
 	RET

@@ -18,51 +18,26 @@ func tiles2() {
 }
 
 func tile2(rows int) {
-	TEXT(fmt.Sprintf("tile2x%d", rows), NOSPLIT, "func(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int)")
-	Pragma("noescape")
-	Doc(fmt.Sprintf("tile2x%d sets c to from plus a [%d,k] times b [k,16]. Distances are in bytes.", rows, rows))
-	k := Load(Param("k"), GP64())
-	a := Load(Param("a"), GP64())
-	ars := Load(Param("ars"), GP64())
-	acs := Load(Param("acs"), GP64())
-	b := Load(Param("b"), GP64())
-	ldb := Load(Param("ldb"), GP64())
-
 	sums := ymm[:2*rows]
-	for _, y := range sums {
-		VXORPS(y, y, y)
-	}
-	at := rowAddresses(a, ars, rows)
-	Label("loop")
-	VMOVUPS(Mem{Base: b}, Y12)
-	VMOVUPS(Mem{Base: b, Disp: 32}, Y13)
-	for i := range rows {
-		x := ymm[14+i%2]
-		VBROADCASTSS(at[i], x)
-		VFMADD231PS(x, Y12, sums[2*i])
-		VFMADD231PS(x, Y13, sums[2*i+1])
-	}
-	for _, base := range bases(at) {
-		ADDQ(acs, base)
-	}
-	ADDQ(ldb, b)
-	DECQ(k)
-	JNZ(LabelRef("loop"))
-
-	c, ldc := Load(Param("c"), GP64()), Load(Param("ldc"), GP64())
-	from, ldf := Load(Param("from"), GP64()), Load(Param("ldf"), GP64())
-	for i := range rows {
-		for j := range 2 {
-			VADDPS(Mem{Base: from, Disp: 32 * j}, sums[2*i+j], sums[2*i+j])
-			VMOVUPS(sums[2*i+j], Mem{Base: c, Disp: 32 * j})
-		}
-		if i+1 < rows {
-			ADDQ(ldc, c)
-			ADDQ(ldf, from)
-		}
-	}
-	VZEROUPPER()
-	RET()
+	tile{
+		name: fmt.Sprintf("tile2x%d", rows), rows: rows, cols: 16, sums: sums,
+		step: func(a []Mem, b Register) {
+			VMOVUPS(Mem{Base: b}, Y12)
+			VMOVUPS(Mem{Base: b, Disp: 32}, Y13)
+			for i := range rows {
+				x := ymm[14+i%2]
+				VBROADCASTSS(a[i], x)
+				VFMADD231PS(x, Y12, sums[2*i])
+				VFMADD231PS(x, Y13, sums[2*i+1])
+			}
+		},
+		store: func(i int, from, c Register) {
+			for j, sum := range sums[2*i : 2*i+2] {
+				VADDPS(Mem{Base: from, Disp: 32 * j}, sum, sum)
+				VMOVUPS(sum, Mem{Base: c, Disp: 32 * j})
+			}
+		},
+	}.generate()
 }
 
 func axpy2() {

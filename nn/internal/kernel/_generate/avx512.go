@@ -25,55 +25,29 @@ func tiles512() {
 
 // tile512 generates a tile of products, of which product adds one to a sum.
 func tile512(name string, rows int, product, add func(x, y, sum VecPhysical)) {
-	TEXT(name, NOSPLIT, "func(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)")
-	Pragma("noescape")
-	Doc(fmt.Sprintf("%s sets c to from plus a [%d,k] times b [k,32], of the columns in mask. Distances are in bytes.", name, rows))
-	k := Load(Param("k"), GP64())
-	a := Load(Param("a"), GP64())
-	ars := Load(Param("ars"), GP64())
-	acs := Load(Param("acs"), GP64())
-	b := Load(Param("b"), GP64())
-	ldb := Load(Param("ldb"), GP64())
-	masks(Param("mask"))
-
-	sums := zmm[:2*rows]
-	for _, z := range sums {
-		VXORPS(z.AsY(), z.AsY(), z.AsY()) // clears all 512 bits
-	}
-	at := rowAddresses(a, ars, rows)
-	b0, b1 := zmm[28], zmm[29]
-	Label("loop")
-	VMOVUPS_Z(Mem{Base: b}, K1, b0)
-	VMOVUPS_Z(Mem{Base: b, Disp: 64}, K2, b1)
-	for i := range rows {
-		x := zmm[30+i%2]
-		VBROADCASTSS(at[i], x)
-		product(x, b0, sums[2*i])
-		product(x, b1, sums[2*i+1])
-	}
-	for _, base := range bases(at) {
-		ADDQ(acs, base)
-	}
-	ADDQ(ldb, b)
-	DECQ(k)
-	JNZ(LabelRef("loop"))
-
-	c, ldc := Load(Param("c"), GP64()), Load(Param("ldc"), GP64())
-	from, ldf := Load(Param("from"), GP64()), Load(Param("ldf"), GP64())
-	for i := range rows {
-		for j, mask := range []OpmaskPhysical{K1, K2} {
-			x := zmm[30+j]
-			VMOVUPS_Z(Mem{Base: from, Disp: 64 * j}, mask, x)
-			add(sums[2*i+j], x, x)
-			VMOVUPS(x, mask, Mem{Base: c, Disp: 64 * j})
-		}
-		if i+1 < rows {
-			ADDQ(ldc, c)
-			ADDQ(ldf, from)
-		}
-	}
-	VZEROUPPER()
-	RET()
+	sums, b0, b1 := zmm[:2*rows], zmm[28], zmm[29]
+	tile{
+		name: name, rows: rows, cols: 32, sums: sums, masked: true,
+		prepare: func() { masks(Param("mask")) },
+		step: func(a []Mem, b Register) {
+			VMOVUPS_Z(Mem{Base: b}, K1, b0)
+			VMOVUPS_Z(Mem{Base: b, Disp: 64}, K2, b1)
+			for i := range rows {
+				x := zmm[30+i%2]
+				VBROADCASTSS(a[i], x)
+				product(x, b0, sums[2*i])
+				product(x, b1, sums[2*i+1])
+			}
+		},
+		store: func(i int, from, c Register) {
+			for j, mask := range []OpmaskPhysical{K1, K2} {
+				x := zmm[30+j]
+				VMOVUPS_Z(Mem{Base: from, Disp: 64 * j}, mask, x)
+				add(sums[2*i+j], x, x)
+				VMOVUPS(x, mask, Mem{Base: c, Disp: 64 * j})
+			}
+		},
+	}.generate()
 }
 
 // masks loads the 32 bits of a mask parameter as two masks of 16 lanes: K1 and K2.

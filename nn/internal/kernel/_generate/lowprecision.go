@@ -69,62 +69,38 @@ func evex(d dot, a, b, sum VecPhysical) {
 
 // lowTile2 generates a tile of rows by 16 columns for processors that cannot multiply words: low and high cut a word into two parts in place, which product multiplies.
 func lowTile2(kind string, rows int, low, high func(x, to VecPhysical), product func(a, b, sum, spare VecPhysical), add func(from Mem, sum VecPhysical)) {
-	TEXT(fmt.Sprintf("%sTile2x%d", kind, rows), NOSPLIT, "func(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int)")
-	Pragma("noescape")
-	Doc(fmt.Sprintf("%sTile2x%d sets c to from plus a [%d,k] times b [k,16]. Distances are in bytes.", kind, rows, rows))
-	k := Load(Param("k"), GP64())
-	a := Load(Param("a"), GP64())
-	ars := Load(Param("ars"), GP64())
-	acs := Load(Param("acs"), GP64())
-	b := Load(Param("b"), GP64())
-	ldb := Load(Param("ldb"), GP64())
 	sums := ymm[:2*rows]
-	for _, y := range sums {
-		VXORPS(y, y, y)
-	}
-	at := rowAddresses(a, ars, rows)
-	Label("loop")
-	for i := range 2 {
-		VMOVDQU(Mem{Base: b, Disp: 32 * i}, ymm[8+2*i])
-		high(ymm[8+2*i], ymm[9+2*i])
-		low(ymm[8+2*i], ymm[8+2*i])
-	}
-	for i := range rows {
-		VPBROADCASTD(at[i], Y12)
-		if kind == "int8" { // of which a's are unsigned
-			VPSRLW(U8(8), Y12, Y13)
-			VPSLLW(U8(8), Y12, Y12)
-			VPSRLW(U8(8), Y12, Y12)
-		} else {
-			high(Y12, Y13)
-			low(Y12, Y12)
-		}
-		for j := range 2 {
-			product(Y12, ymm[8+2*j], sums[2*i+j], Y14)
-			product(Y13, ymm[9+2*j], sums[2*i+j], Y15)
-		}
-	}
-	for _, base := range bases(at) {
-		ADDQ(acs, base)
-	}
-	ADDQ(ldb, b)
-	DECQ(k)
-	JNZ(LabelRef("loop"))
-
-	c, ldc := Load(Param("c"), GP64()), Load(Param("ldc"), GP64())
-	from, ldf := Load(Param("from"), GP64()), Load(Param("ldf"), GP64())
-	for i := range rows {
-		for j := range 2 {
-			add(Mem{Base: from, Disp: 32 * j}, sums[2*i+j])
-			VMOVUPS(sums[2*i+j], Mem{Base: c, Disp: 32 * j})
-		}
-		if i+1 < rows {
-			ADDQ(ldc, c)
-			ADDQ(ldf, from)
-		}
-	}
-	VZEROUPPER()
-	RET()
+	tile{
+		name: fmt.Sprintf("%sTile2x%d", kind, rows), rows: rows, cols: 16, sums: sums,
+		step: func(a []Mem, b Register) {
+			for i := range 2 {
+				VMOVDQU(Mem{Base: b, Disp: 32 * i}, ymm[8+2*i])
+				high(ymm[8+2*i], ymm[9+2*i])
+				low(ymm[8+2*i], ymm[8+2*i])
+			}
+			for i := range rows {
+				VPBROADCASTD(a[i], Y12)
+				if kind == "int8" { // of which a's are unsigned
+					VPSRLW(U8(8), Y12, Y13)
+					VPSLLW(U8(8), Y12, Y12)
+					VPSRLW(U8(8), Y12, Y12)
+				} else {
+					high(Y12, Y13)
+					low(Y12, Y12)
+				}
+				for j := range 2 {
+					product(Y12, ymm[8+2*j], sums[2*i+j], Y14)
+					product(Y13, ymm[9+2*j], sums[2*i+j], Y15)
+				}
+			}
+		},
+		store: func(i int, from, c Register) {
+			for j, sum := range sums[2*i : 2*i+2] {
+				add(Mem{Base: from, Disp: 32 * j}, sum)
+				VMOVUPS(sum, Mem{Base: c, Disp: 32 * j})
+			}
+		},
+	}.generate()
 }
 
 // The first and third of four signed bytes as integers of 16 bits, and the second and fourth.
@@ -141,142 +117,123 @@ func bf16High(x, to VecPhysical) {
 	VPSLLD(U8(16), to, to)
 }
 
-const (
-	quantiseSignature = "func(dst, src *float32, n int, scale, least, most float32, zero int32)"
-	quantiseDoc       = "sets n bytes of dst to src*scale, cut to least and most and rounded to even, plus zero, cut to 0 and 255; what is no number becomes least. n is a multiple of "
-)
-
-func quantise512() {
-	TEXT("quantise512", NOSPLIT, quantiseSignature)
+// rounding generates a function that makes some numbers of smaller size, step at a time, after prepare, and advances by the bytes of what it writes.
+func rounding(name, parameters, doc string, step, written int, prepare func(), each func(dst, src Register)) {
+	TEXT(name, NOSPLIT, "func(dst, src *float32, n int"+parameters+")")
 	Pragma("noescape")
-	Doc("quantise512 " + quantiseDoc + "16.")
+	Doc(fmt.Sprintf("%s %s n is a multiple of %d.", name, doc, step))
 	dst, src, n := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("n"), GP64())
-	VBROADCASTSS(must(Param("scale")), Z1)
-	VBROADCASTSS(must(Param("least")), Z2)
-	VBROADCASTSS(must(Param("most")), Z3)
-	VBROADCASTSS(must(Param("zero")), Z4) // of its bits
-	zero(Z5)
+	prepare()
 	Label("loop")
-	VMULPS(Mem{Base: src}, Z1, Z0)
-	VMAXPS(Z2, Z0, Z0) // the second operand where one is no number
-	VMINPS(Z3, Z0, Z0)
-	VCVTPS2DQ(Z0, Z0)
-	VPADDD(Z4, Z0, Z0)
-	VPMAXSD(Z5, Z0, Z0)
-	VPMOVUSDB(Z0, Mem{Base: dst})
-	ADDQ(U8(64), src)
-	ADDQ(U8(16), dst)
-	SUBQ(U8(16), n)
+	each(dst, src)
+	ADDQ(U32(4*step), src)
+	ADDQ(U32(written), dst)
+	SUBQ(U32(step), n)
 	JNZ(LabelRef("loop"))
 	VZEROUPPER()
 	RET()
+}
+
+const (
+	quantiseParameters = ", scale, least, most float32, zero int32"
+	quantiseDoc        = "sets n bytes of dst to src*scale, cut to least and most and rounded to even, plus zero, cut to 0 and 255; what is no number becomes least."
+	shortenDoc         = "sets n bfloat16 of dst to src, rounded to even; what is no number stays that."
+)
+
+// quantiseFactors loads the parameters behind n into registers, zero's bits as those of a float.
+func quantiseFactors(to ...VecPhysical) {
+	for i, name := range []string{"scale", "least", "most", "zero"} {
+		VBROADCASTSS(must(Param(name)), to[i])
+	}
+}
+
+func quantise512() {
+	rounding("quantise512", quantiseParameters, quantiseDoc, 16, 16, func() {
+		quantiseFactors(Z1, Z2, Z3, Z4)
+		zero(Z5)
+	}, func(dst, src Register) {
+		VMULPS(Mem{Base: src}, Z1, Z0)
+		VMAXPS(Z2, Z0, Z0) // the second operand where one is no number
+		VMINPS(Z3, Z0, Z0)
+		VCVTPS2DQ(Z0, Z0)
+		VPADDD(Z4, Z0, Z0)
+		VPMAXSD(Z5, Z0, Z0)
+		VPMOVUSDB(Z0, Mem{Base: dst})
+	})
 }
 
 func quantise2() {
-	TEXT("quantise2", NOSPLIT, quantiseSignature)
-	Pragma("noescape")
-	Doc("quantise2 " + quantiseDoc + "32.")
-	dst, src, n := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("n"), GP64())
-	VBROADCASTSS(must(Param("scale")), Y5)
-	VBROADCASTSS(must(Param("least")), Y6)
-	VBROADCASTSS(must(Param("most")), Y7)
-	VBROADCASTSS(must(Param("zero")), Y8)         // of its bits
-	order := GLOBL("quantiseOrder", RODATA|NOPTR) // packing works in halves of 128 bits
-	for i, v := range []U32{0, 4, 1, 5, 2, 6, 3, 7} {
-		DATA(4*i, v)
-	}
-	VMOVDQU(order, Y9)
-	Label("loop")
-	for i := range 4 {
-		y := ymm[i]
-		VMULPS(Mem{Base: src, Disp: 32 * i}, Y5, y)
-		VMAXPS(Y6, y, y)
-		VMINPS(Y7, y, y)
-		VCVTPS2DQ(y, y)
-		VPADDD(Y8, y, y)
-	}
-	VPACKSSDW(Y1, Y0, Y0)
-	VPACKSSDW(Y3, Y2, Y2)
-	VPACKUSWB(Y2, Y0, Y0)
-	VPERMD(Y0, Y9, Y0)
-	VMOVDQU(Y0, Mem{Base: dst})
-	ADDQ(U32(128), src)
-	ADDQ(U8(32), dst)
-	SUBQ(U8(32), n)
-	JNZ(LabelRef("loop"))
-	VZEROUPPER()
-	RET()
+	rounding("quantise2", quantiseParameters, quantiseDoc, 32, 32, func() {
+		quantiseFactors(Y5, Y6, Y7, Y8)
+		order := GLOBL("quantiseOrder", RODATA|NOPTR) // packing works in halves of 128 bits
+		for i, v := range []U32{0, 4, 1, 5, 2, 6, 3, 7} {
+			DATA(4*i, v)
+		}
+		VMOVDQU(order, Y9)
+	}, func(dst, src Register) {
+		for i, y := range ymm[:4] {
+			VMULPS(Mem{Base: src, Disp: 32 * i}, Y5, y)
+			VMAXPS(Y6, y, y)
+			VMINPS(Y7, y, y)
+			VCVTPS2DQ(y, y)
+			VPADDD(Y8, y, y)
+		}
+		VPACKSSDW(Y1, Y0, Y0)
+		VPACKSSDW(Y3, Y2, Y2)
+		VPACKUSWB(Y2, Y0, Y0)
+		VPERMD(Y0, Y9, Y0)
+		VMOVDQU(Y0, Mem{Base: dst})
+	})
 }
 
-const shortenDoc = "sets n bfloat16 of dst to src, rounded to even; what is no number stays that. n is a multiple of 16."
+// The numbers that rounding to bfloat16 takes: one, half of what is cut off less one, and the bit that makes what is no number quiet.
+var shortenConstants = []U32{1, 0x7fff, 1 << 22}
 
 func shorten512() {
-	TEXT("shorten512", NOSPLIT, "func(dst, src *float32, n int)")
-	Pragma("noescape")
-	Doc("shorten512 " + shortenDoc)
-	dst, src, n := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("n"), GP64())
 	one, half, quiet := Z3, Z4, Z5
-	constant := func(v uint32, to VecPhysical) {
-		x := GP32()
-		MOVL(U32(v), x)
-		VPBROADCASTD(x, to)
-	}
-	constant(1, one)
-	constant(0x7fff, half)
-	constant(1<<22, quiet)
-	Label("loop")
-	VMOVUPS(Mem{Base: src}, Z0)
-	VCMPPS(U8(3), Z0, Z0, K1)
-	VPSRLD(U8(16), Z0, Z1)
-	VPANDD(one, Z1, Z1)
-	VPADDD(half, Z1, Z1)
-	VPADDD(Z0, Z1, Z1)
-	VPORD(quiet, Z0, K1, Z1)
-	VPSRLD(U8(16), Z1, Z1)
-	VPMOVDW(Z1, Mem{Base: dst})
-	ADDQ(U8(64), src)
-	ADDQ(U8(32), dst)
-	SUBQ(U8(16), n)
-	JNZ(LabelRef("loop"))
-	VZEROUPPER()
-	RET()
+	rounding("shorten512", "", shortenDoc, 16, 32, func() {
+		for i, to := range []VecPhysical{one, half, quiet} {
+			x := GP32()
+			MOVL(shortenConstants[i], x)
+			VPBROADCASTD(x, to)
+		}
+	}, func(dst, src Register) {
+		VMOVUPS(Mem{Base: src}, Z0)
+		VCMPPS(U8(3), Z0, Z0, K1)
+		VPSRLD(U8(16), Z0, Z1)
+		VPANDD(one, Z1, Z1)
+		VPADDD(half, Z1, Z1)
+		VPADDD(Z0, Z1, Z1)
+		VPORD(quiet, Z0, K1, Z1)
+		VPSRLD(U8(16), Z1, Z1)
+		VPMOVDW(Z1, Mem{Base: dst})
+	})
 }
 
 func shorten2() {
-	TEXT("shorten2", NOSPLIT, "func(dst, src *float32, n int)")
-	Pragma("noescape")
-	Doc("shorten2 " + shortenDoc)
-	dst, src, n := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("n"), GP64())
 	one, half, quiet := Y6, Y7, Y8
-	constant := func(v uint32, to VecPhysical) {
-		x := GP32()
-		MOVL(U32(v), x)
-		VMOVD(x, to.AsX())
-		VPBROADCASTD(to.AsX(), to)
-	}
-	constant(1, one)
-	constant(0x7fff, half)
-	constant(1<<22, quiet)
-	Label("loop")
-	for i := range 2 {
-		x, sum, no := ymm[i], ymm[2+i], ymm[4+i]
-		VMOVUPS(Mem{Base: src, Disp: 32 * i}, x)
-		VCMPPS(U8(3), x, x, no)
-		VPSRLD(U8(16), x, sum)
-		VPAND(one, sum, sum)
-		VPADDD(half, sum, sum)
-		VPADDD(x, sum, sum)
-		VPOR(quiet, x, x)
-		VBLENDVPS(no, x, sum, sum)
-		VPSRLD(U8(16), sum, sum)
-	}
-	VPACKUSDW(Y3, Y2, Y2)
-	VPERMQ(U8(0xd8), Y2, Y2)
-	VMOVDQU(Y2, Mem{Base: dst})
-	ADDQ(U8(64), src)
-	ADDQ(U8(32), dst)
-	SUBQ(U8(16), n)
-	JNZ(LabelRef("loop"))
-	VZEROUPPER()
-	RET()
+	rounding("shorten2", "", shortenDoc, 16, 32, func() {
+		for i, to := range []VecPhysical{one, half, quiet} {
+			x := GP32()
+			MOVL(shortenConstants[i], x)
+			VMOVD(x, to.AsX())
+			VPBROADCASTD(to.AsX(), to)
+		}
+	}, func(dst, src Register) {
+		for i := range 2 {
+			x, sum, no := ymm[i], ymm[2+i], ymm[4+i]
+			VMOVUPS(Mem{Base: src, Disp: 32 * i}, x)
+			VCMPPS(U8(3), x, x, no)
+			VPSRLD(U8(16), x, sum)
+			VPAND(one, sum, sum)
+			VPADDD(half, sum, sum)
+			VPADDD(x, sum, sum)
+			VPOR(quiet, x, x)
+			VBLENDVPS(no, x, sum, sum)
+			VPSRLD(U8(16), sum, sum)
+		}
+		VPACKUSDW(Y3, Y2, Y2)
+		VPERMQ(U8(0xd8), Y2, Y2)
+		VMOVDQU(Y2, Mem{Base: dst})
+	})
 }
