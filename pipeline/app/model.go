@@ -153,8 +153,12 @@ func (a *App) ModelSummary(ctx context.Context, path, svg string) error {
 		Layers     []layer  `json:"layers"`
 		Parameters int      `json:"parameters"`
 		Trainable  int      `json:"trainable"`
-	}{m.info, m.Inputs()[0].Shape, m.Outputs()[0].Shape, layers, total, trainable}, func(w io.Writer) {
+		Precision  string   `json:"precision,omitempty"`
+	}{m.info, m.Inputs()[0].Shape, m.Outputs()[0].Shape, layers, total, trainable, m.Precision.Kind}, func(w io.Writer) {
 		fmt.Fprint(w, m.Summary(nn.SummaryWidth))
+		if m.Precision.Kind != "" {
+			fmt.Fprintf(w, " Infers in %s.\n", m.Precision.Kind)
+		}
 	})
 }
 
