@@ -34,6 +34,66 @@ func tile2x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float3
 //go:noescape
 func tile2x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int)
 
+// narrow2x1 sets c to from plus a [1,k] times b [k,8], of the columns in mask; whole is not zero where these are all 8. Distances are in bytes.
+//
+//go:noescape
+func narrow2x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask *int32, whole int)
+
+// narrow2x2 sets c to from plus a [2,k] times b [k,8], of the columns in mask; whole is not zero where these are all 8. Distances are in bytes.
+//
+//go:noescape
+func narrow2x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask *int32, whole int)
+
+// narrow2x3 sets c to from plus a [3,k] times b [k,8], of the columns in mask; whole is not zero where these are all 8. Distances are in bytes.
+//
+//go:noescape
+func narrow2x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask *int32, whole int)
+
+// narrow2x4 sets c to from plus a [4,k] times b [k,8], of the columns in mask; whole is not zero where these are all 8. Distances are in bytes.
+//
+//go:noescape
+func narrow2x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask *int32, whole int)
+
+// narrow2x5 sets c to from plus a [5,k] times b [k,8], of the columns in mask; whole is not zero where these are all 8. Distances are in bytes.
+//
+//go:noescape
+func narrow2x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask *int32, whole int)
+
+// narrow2x6 sets c to from plus a [6,k] times b [k,8], of the columns in mask; whole is not zero where these are all 8. Distances are in bytes.
+//
+//go:noescape
+func narrow2x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask *int32, whole int)
+
+// narrow2x7 sets c to from plus a [7,k] times b [k,8], of the columns in mask; whole is not zero where these are all 8. Distances are in bytes.
+//
+//go:noescape
+func narrow2x7(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask *int32, whole int)
+
+// narrow2x8 sets c to from plus a [8,k] times b [k,8], of the columns in mask; whole is not zero where these are all 8. Distances are in bytes.
+//
+//go:noescape
+func narrow2x8(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask *int32, whole int)
+
+// narrow2x9 sets c to from plus a [9,k] times b [k,8], of the columns in mask; whole is not zero where these are all 8. Distances are in bytes.
+//
+//go:noescape
+func narrow2x9(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask *int32, whole int)
+
+// narrow2x10 sets c to from plus a [10,k] times b [k,8], of the columns in mask; whole is not zero where these are all 8. Distances are in bytes.
+//
+//go:noescape
+func narrow2x10(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask *int32, whole int)
+
+// narrow2x11 sets c to from plus a [11,k] times b [k,8], of the columns in mask; whole is not zero where these are all 8. Distances are in bytes.
+//
+//go:noescape
+func narrow2x11(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask *int32, whole int)
+
+// narrow2x12 sets c to from plus a [12,k] times b [k,8], of the columns in mask; whole is not zero where these are all 8. Distances are in bytes.
+//
+//go:noescape
+func narrow2x12(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask *int32, whole int)
+
 // axpy2 adds s times n elements of src to dst; n is a multiple of 8.
 //
 //go:noescape

@@ -371,6 +371,1306 @@ loop:
 	VZEROUPPER
 	RET
 
+// func narrow2x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask *int32, whole int)
+// Requires: AVX, FMA3
+TEXT ·narrow2x1(SB), NOSPLIT, $0-96
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), DX
+	MOVQ    b+32(FP), BX
+	MOVQ    ldb+40(FP), SI
+	MOVQ    mask+80(FP), DI
+	VMOVDQU (DI), Y15
+	VXORPS  Y0, Y0, Y0
+
+loop:
+	VMASKMOVPS   (BX), Y15, Y12
+	VBROADCASTSS (CX), Y13
+	VFMADD231PS  Y13, Y12, Y0
+	ADDQ         DX, CX
+	ADDQ         SI, BX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         c+48(FP), AX
+	MOVQ         ldc+56(FP), CX
+	MOVQ         from+64(FP), CX
+	MOVQ         ldf+72(FP), DX
+	CMPQ         whole+88(FP), $0x00
+	JNE          whole
+	VMASKMOVPS   (CX), Y15, Y12
+	VADDPS       Y0, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	VZEROUPPER
+	RET
+
+whole:
+	VADDPS  (CX), Y0, Y0
+	VMOVUPS Y0, (AX)
+	VZEROUPPER
+	RET
+
+// func narrow2x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask *int32, whole int)
+// Requires: AVX, FMA3
+TEXT ·narrow2x2(SB), NOSPLIT, $0-96
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVQ    mask+80(FP), R8
+	VMOVDQU (R8), Y15
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+
+loop:
+	VMASKMOVPS   (SI), Y15, Y12
+	VBROADCASTSS (CX), Y13
+	VFMADD231PS  Y13, Y12, Y0
+	VBROADCASTSS (CX)(DX*1), Y14
+	VFMADD231PS  Y14, Y12, Y1
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	DECQ         AX
+	JNZ          loop
+	MOVQ         c+48(FP), AX
+	MOVQ         ldc+56(FP), CX
+	MOVQ         from+64(FP), DX
+	MOVQ         ldf+72(FP), BX
+	CMPQ         whole+88(FP), $0x00
+	JNE          whole
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y0, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y1, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	VZEROUPPER
+	RET
+
+whole:
+	VADDPS  (DX), Y0, Y0
+	VMOVUPS Y0, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y1, Y1
+	VMOVUPS Y1, (AX)
+	VZEROUPPER
+	RET
+
+// func narrow2x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask *int32, whole int)
+// Requires: AVX, FMA3
+TEXT ·narrow2x3(SB), NOSPLIT, $0-96
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVQ    mask+80(FP), R8
+	VMOVDQU (R8), Y15
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+
+loop:
+	VMASKMOVPS   (SI), Y15, Y12
+	VBROADCASTSS (CX), Y13
+	VFMADD231PS  Y13, Y12, Y0
+	VBROADCASTSS (CX)(DX*1), Y14
+	VFMADD231PS  Y14, Y12, Y1
+	VBROADCASTSS (CX)(DX*2), Y13
+	VFMADD231PS  Y13, Y12, Y2
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	DECQ         AX
+	JNZ          loop
+	MOVQ         c+48(FP), AX
+	MOVQ         ldc+56(FP), CX
+	MOVQ         from+64(FP), DX
+	MOVQ         ldf+72(FP), BX
+	CMPQ         whole+88(FP), $0x00
+	JNE          whole
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y0, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y1, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y2, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	VZEROUPPER
+	RET
+
+whole:
+	VADDPS  (DX), Y0, Y0
+	VMOVUPS Y0, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y1, Y1
+	VMOVUPS Y1, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y2, Y2
+	VMOVUPS Y2, (AX)
+	VZEROUPPER
+	RET
+
+// func narrow2x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask *int32, whole int)
+// Requires: AVX, FMA3
+TEXT ·narrow2x4(SB), NOSPLIT, $0-96
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVQ    mask+80(FP), R8
+	VMOVDQU (R8), Y15
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	LEAQ    (DX)(DX*2), R8
+
+loop:
+	VMASKMOVPS   (SI), Y15, Y12
+	VBROADCASTSS (CX), Y13
+	VFMADD231PS  Y13, Y12, Y0
+	VBROADCASTSS (CX)(DX*1), Y14
+	VFMADD231PS  Y14, Y12, Y1
+	VBROADCASTSS (CX)(DX*2), Y13
+	VFMADD231PS  Y13, Y12, Y2
+	VBROADCASTSS (CX)(R8*1), Y14
+	VFMADD231PS  Y14, Y12, Y3
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	DECQ         AX
+	JNZ          loop
+	MOVQ         c+48(FP), AX
+	MOVQ         ldc+56(FP), CX
+	MOVQ         from+64(FP), DX
+	MOVQ         ldf+72(FP), BX
+	CMPQ         whole+88(FP), $0x00
+	JNE          whole
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y0, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y1, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y2, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y3, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	VZEROUPPER
+	RET
+
+whole:
+	VADDPS  (DX), Y0, Y0
+	VMOVUPS Y0, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y1, Y1
+	VMOVUPS Y1, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y2, Y2
+	VMOVUPS Y2, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y3, Y3
+	VMOVUPS Y3, (AX)
+	VZEROUPPER
+	RET
+
+// func narrow2x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask *int32, whole int)
+// Requires: AVX, FMA3
+TEXT ·narrow2x5(SB), NOSPLIT, $0-96
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVQ    mask+80(FP), R8
+	VMOVDQU (R8), Y15
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	LEAQ    (DX)(DX*2), R8
+
+loop:
+	VMASKMOVPS   (SI), Y15, Y12
+	VBROADCASTSS (CX), Y13
+	VFMADD231PS  Y13, Y12, Y0
+	VBROADCASTSS (CX)(DX*1), Y14
+	VFMADD231PS  Y14, Y12, Y1
+	VBROADCASTSS (CX)(DX*2), Y13
+	VFMADD231PS  Y13, Y12, Y2
+	VBROADCASTSS (CX)(R8*1), Y14
+	VFMADD231PS  Y14, Y12, Y3
+	VBROADCASTSS (CX)(DX*4), Y13
+	VFMADD231PS  Y13, Y12, Y4
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	DECQ         AX
+	JNZ          loop
+	MOVQ         c+48(FP), AX
+	MOVQ         ldc+56(FP), CX
+	MOVQ         from+64(FP), DX
+	MOVQ         ldf+72(FP), BX
+	CMPQ         whole+88(FP), $0x00
+	JNE          whole
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y0, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y1, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y2, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y3, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y4, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	VZEROUPPER
+	RET
+
+whole:
+	VADDPS  (DX), Y0, Y0
+	VMOVUPS Y0, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y1, Y1
+	VMOVUPS Y1, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y2, Y2
+	VMOVUPS Y2, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y3, Y3
+	VMOVUPS Y3, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y4, Y4
+	VMOVUPS Y4, (AX)
+	VZEROUPPER
+	RET
+
+// func narrow2x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask *int32, whole int)
+// Requires: AVX, FMA3
+TEXT ·narrow2x6(SB), NOSPLIT, $0-96
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVQ    mask+80(FP), R8
+	VMOVDQU (R8), Y15
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	LEAQ    (DX)(DX*2), R8
+	LEAQ    (DX)(DX*4), R9
+
+loop:
+	VMASKMOVPS   (SI), Y15, Y12
+	VBROADCASTSS (CX), Y13
+	VFMADD231PS  Y13, Y12, Y0
+	VBROADCASTSS (CX)(DX*1), Y14
+	VFMADD231PS  Y14, Y12, Y1
+	VBROADCASTSS (CX)(DX*2), Y13
+	VFMADD231PS  Y13, Y12, Y2
+	VBROADCASTSS (CX)(R8*1), Y14
+	VFMADD231PS  Y14, Y12, Y3
+	VBROADCASTSS (CX)(DX*4), Y13
+	VFMADD231PS  Y13, Y12, Y4
+	VBROADCASTSS (CX)(R9*1), Y14
+	VFMADD231PS  Y14, Y12, Y5
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	DECQ         AX
+	JNZ          loop
+	MOVQ         c+48(FP), AX
+	MOVQ         ldc+56(FP), CX
+	MOVQ         from+64(FP), DX
+	MOVQ         ldf+72(FP), BX
+	CMPQ         whole+88(FP), $0x00
+	JNE          whole
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y0, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y1, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y2, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y3, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y4, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y5, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	VZEROUPPER
+	RET
+
+whole:
+	VADDPS  (DX), Y0, Y0
+	VMOVUPS Y0, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y1, Y1
+	VMOVUPS Y1, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y2, Y2
+	VMOVUPS Y2, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y3, Y3
+	VMOVUPS Y3, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y4, Y4
+	VMOVUPS Y4, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y5, Y5
+	VMOVUPS Y5, (AX)
+	VZEROUPPER
+	RET
+
+// func narrow2x7(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask *int32, whole int)
+// Requires: AVX, FMA3
+TEXT ·narrow2x7(SB), NOSPLIT, $0-96
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVQ    mask+80(FP), R8
+	VMOVDQU (R8), Y15
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	LEAQ    (DX)(DX*2), R8
+	LEAQ    (DX)(DX*4), R9
+
+loop:
+	VMASKMOVPS   (SI), Y15, Y12
+	VBROADCASTSS (CX), Y13
+	VFMADD231PS  Y13, Y12, Y0
+	VBROADCASTSS (CX)(DX*1), Y14
+	VFMADD231PS  Y14, Y12, Y1
+	VBROADCASTSS (CX)(DX*2), Y13
+	VFMADD231PS  Y13, Y12, Y2
+	VBROADCASTSS (CX)(R8*1), Y14
+	VFMADD231PS  Y14, Y12, Y3
+	VBROADCASTSS (CX)(DX*4), Y13
+	VFMADD231PS  Y13, Y12, Y4
+	VBROADCASTSS (CX)(R9*1), Y14
+	VFMADD231PS  Y14, Y12, Y5
+	VBROADCASTSS (CX)(R8*2), Y13
+	VFMADD231PS  Y13, Y12, Y6
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	DECQ         AX
+	JNZ          loop
+	MOVQ         c+48(FP), AX
+	MOVQ         ldc+56(FP), CX
+	MOVQ         from+64(FP), DX
+	MOVQ         ldf+72(FP), BX
+	CMPQ         whole+88(FP), $0x00
+	JNE          whole
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y0, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y1, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y2, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y3, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y4, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y5, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y6, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	VZEROUPPER
+	RET
+
+whole:
+	VADDPS  (DX), Y0, Y0
+	VMOVUPS Y0, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y1, Y1
+	VMOVUPS Y1, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y2, Y2
+	VMOVUPS Y2, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y3, Y3
+	VMOVUPS Y3, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y4, Y4
+	VMOVUPS Y4, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y5, Y5
+	VMOVUPS Y5, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y6, Y6
+	VMOVUPS Y6, (AX)
+	VZEROUPPER
+	RET
+
+// func narrow2x8(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask *int32, whole int)
+// Requires: AVX, FMA3
+TEXT ·narrow2x8(SB), NOSPLIT, $0-96
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVQ    mask+80(FP), R8
+	VMOVDQU (R8), Y15
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	LEAQ    (DX)(DX*2), R8
+	LEAQ    (DX)(DX*4), R9
+	MOVQ    DX, R10
+	SHLQ    $0x03, R10
+	SUBQ    DX, R10
+
+loop:
+	VMASKMOVPS   (SI), Y15, Y12
+	VBROADCASTSS (CX), Y13
+	VFMADD231PS  Y13, Y12, Y0
+	VBROADCASTSS (CX)(DX*1), Y14
+	VFMADD231PS  Y14, Y12, Y1
+	VBROADCASTSS (CX)(DX*2), Y13
+	VFMADD231PS  Y13, Y12, Y2
+	VBROADCASTSS (CX)(R8*1), Y14
+	VFMADD231PS  Y14, Y12, Y3
+	VBROADCASTSS (CX)(DX*4), Y13
+	VFMADD231PS  Y13, Y12, Y4
+	VBROADCASTSS (CX)(R9*1), Y14
+	VFMADD231PS  Y14, Y12, Y5
+	VBROADCASTSS (CX)(R8*2), Y13
+	VFMADD231PS  Y13, Y12, Y6
+	VBROADCASTSS (CX)(R10*1), Y14
+	VFMADD231PS  Y14, Y12, Y7
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	DECQ         AX
+	JNZ          loop
+	MOVQ         c+48(FP), AX
+	MOVQ         ldc+56(FP), CX
+	MOVQ         from+64(FP), DX
+	MOVQ         ldf+72(FP), BX
+	CMPQ         whole+88(FP), $0x00
+	JNE          whole
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y0, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y1, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y2, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y3, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y4, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y5, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y6, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y7, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	VZEROUPPER
+	RET
+
+whole:
+	VADDPS  (DX), Y0, Y0
+	VMOVUPS Y0, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y1, Y1
+	VMOVUPS Y1, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y2, Y2
+	VMOVUPS Y2, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y3, Y3
+	VMOVUPS Y3, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y4, Y4
+	VMOVUPS Y4, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y5, Y5
+	VMOVUPS Y5, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y6, Y6
+	VMOVUPS Y6, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y7, Y7
+	VMOVUPS Y7, (AX)
+	VZEROUPPER
+	RET
+
+// func narrow2x9(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask *int32, whole int)
+// Requires: AVX, FMA3
+TEXT ·narrow2x9(SB), NOSPLIT, $0-96
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVQ    mask+80(FP), R8
+	VMOVDQU (R8), Y15
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	LEAQ    (DX)(DX*2), R8
+	LEAQ    (DX)(DX*4), R9
+	MOVQ    DX, R10
+	SHLQ    $0x03, R10
+	SUBQ    DX, R10
+
+loop:
+	VMASKMOVPS   (SI), Y15, Y12
+	VBROADCASTSS (CX), Y13
+	VFMADD231PS  Y13, Y12, Y0
+	VBROADCASTSS (CX)(DX*1), Y14
+	VFMADD231PS  Y14, Y12, Y1
+	VBROADCASTSS (CX)(DX*2), Y13
+	VFMADD231PS  Y13, Y12, Y2
+	VBROADCASTSS (CX)(R8*1), Y14
+	VFMADD231PS  Y14, Y12, Y3
+	VBROADCASTSS (CX)(DX*4), Y13
+	VFMADD231PS  Y13, Y12, Y4
+	VBROADCASTSS (CX)(R9*1), Y14
+	VFMADD231PS  Y14, Y12, Y5
+	VBROADCASTSS (CX)(R8*2), Y13
+	VFMADD231PS  Y13, Y12, Y6
+	VBROADCASTSS (CX)(R10*1), Y14
+	VFMADD231PS  Y14, Y12, Y7
+	VBROADCASTSS (CX)(DX*8), Y13
+	VFMADD231PS  Y13, Y12, Y8
+	ADDQ         BX, CX
+	ADDQ         DI, SI
+	DECQ         AX
+	JNZ          loop
+	MOVQ         c+48(FP), AX
+	MOVQ         ldc+56(FP), CX
+	MOVQ         from+64(FP), DX
+	MOVQ         ldf+72(FP), BX
+	CMPQ         whole+88(FP), $0x00
+	JNE          whole
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y0, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y1, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y2, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y3, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y4, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y5, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y6, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y7, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y8, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	VZEROUPPER
+	RET
+
+whole:
+	VADDPS  (DX), Y0, Y0
+	VMOVUPS Y0, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y1, Y1
+	VMOVUPS Y1, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y2, Y2
+	VMOVUPS Y2, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y3, Y3
+	VMOVUPS Y3, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y4, Y4
+	VMOVUPS Y4, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y5, Y5
+	VMOVUPS Y5, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y6, Y6
+	VMOVUPS Y6, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y7, Y7
+	VMOVUPS Y7, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y8, Y8
+	VMOVUPS Y8, (AX)
+	VZEROUPPER
+	RET
+
+// func narrow2x10(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask *int32, whole int)
+// Requires: AVX, FMA3
+TEXT ·narrow2x10(SB), NOSPLIT, $0-96
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVQ    mask+80(FP), R8
+	VMOVDQU (R8), Y15
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	LEAQ    (CX)(DX*8), R8
+	ADDQ    DX, R8
+	LEAQ    (DX)(DX*2), R9
+	LEAQ    (DX)(DX*4), R10
+	MOVQ    DX, R11
+	SHLQ    $0x03, R11
+	SUBQ    DX, R11
+
+loop:
+	VMASKMOVPS   (SI), Y15, Y12
+	VBROADCASTSS (CX), Y13
+	VFMADD231PS  Y13, Y12, Y0
+	VBROADCASTSS (CX)(DX*1), Y14
+	VFMADD231PS  Y14, Y12, Y1
+	VBROADCASTSS (CX)(DX*2), Y13
+	VFMADD231PS  Y13, Y12, Y2
+	VBROADCASTSS (CX)(R9*1), Y14
+	VFMADD231PS  Y14, Y12, Y3
+	VBROADCASTSS (CX)(DX*4), Y13
+	VFMADD231PS  Y13, Y12, Y4
+	VBROADCASTSS (CX)(R10*1), Y14
+	VFMADD231PS  Y14, Y12, Y5
+	VBROADCASTSS (CX)(R9*2), Y13
+	VFMADD231PS  Y13, Y12, Y6
+	VBROADCASTSS (CX)(R11*1), Y14
+	VFMADD231PS  Y14, Y12, Y7
+	VBROADCASTSS (CX)(DX*8), Y13
+	VFMADD231PS  Y13, Y12, Y8
+	VBROADCASTSS (R8), Y14
+	VFMADD231PS  Y14, Y12, Y9
+	ADDQ         BX, CX
+	ADDQ         BX, R8
+	ADDQ         DI, SI
+	DECQ         AX
+	JNZ          loop
+	MOVQ         c+48(FP), AX
+	MOVQ         ldc+56(FP), CX
+	MOVQ         from+64(FP), DX
+	MOVQ         ldf+72(FP), BX
+	CMPQ         whole+88(FP), $0x00
+	JNE          whole
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y0, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y1, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y2, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y3, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y4, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y5, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y6, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y7, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y8, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y9, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	VZEROUPPER
+	RET
+
+whole:
+	VADDPS  (DX), Y0, Y0
+	VMOVUPS Y0, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y1, Y1
+	VMOVUPS Y1, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y2, Y2
+	VMOVUPS Y2, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y3, Y3
+	VMOVUPS Y3, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y4, Y4
+	VMOVUPS Y4, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y5, Y5
+	VMOVUPS Y5, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y6, Y6
+	VMOVUPS Y6, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y7, Y7
+	VMOVUPS Y7, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y8, Y8
+	VMOVUPS Y8, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y9, Y9
+	VMOVUPS Y9, (AX)
+	VZEROUPPER
+	RET
+
+// func narrow2x11(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask *int32, whole int)
+// Requires: AVX, FMA3
+TEXT ·narrow2x11(SB), NOSPLIT, $0-96
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVQ    mask+80(FP), R8
+	VMOVDQU (R8), Y15
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	LEAQ    (CX)(DX*8), R8
+	ADDQ    DX, R8
+	LEAQ    (DX)(DX*2), R9
+	LEAQ    (DX)(DX*4), R10
+	MOVQ    DX, R11
+	SHLQ    $0x03, R11
+	SUBQ    DX, R11
+
+loop:
+	VMASKMOVPS   (SI), Y15, Y12
+	VBROADCASTSS (CX), Y13
+	VFMADD231PS  Y13, Y12, Y0
+	VBROADCASTSS (CX)(DX*1), Y14
+	VFMADD231PS  Y14, Y12, Y1
+	VBROADCASTSS (CX)(DX*2), Y13
+	VFMADD231PS  Y13, Y12, Y2
+	VBROADCASTSS (CX)(R9*1), Y14
+	VFMADD231PS  Y14, Y12, Y3
+	VBROADCASTSS (CX)(DX*4), Y13
+	VFMADD231PS  Y13, Y12, Y4
+	VBROADCASTSS (CX)(R10*1), Y14
+	VFMADD231PS  Y14, Y12, Y5
+	VBROADCASTSS (CX)(R9*2), Y13
+	VFMADD231PS  Y13, Y12, Y6
+	VBROADCASTSS (CX)(R11*1), Y14
+	VFMADD231PS  Y14, Y12, Y7
+	VBROADCASTSS (CX)(DX*8), Y13
+	VFMADD231PS  Y13, Y12, Y8
+	VBROADCASTSS (R8), Y14
+	VFMADD231PS  Y14, Y12, Y9
+	VBROADCASTSS (R8)(DX*1), Y13
+	VFMADD231PS  Y13, Y12, Y10
+	ADDQ         BX, CX
+	ADDQ         BX, R8
+	ADDQ         DI, SI
+	DECQ         AX
+	JNZ          loop
+	MOVQ         c+48(FP), AX
+	MOVQ         ldc+56(FP), CX
+	MOVQ         from+64(FP), DX
+	MOVQ         ldf+72(FP), BX
+	CMPQ         whole+88(FP), $0x00
+	JNE          whole
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y0, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y1, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y2, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y3, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y4, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y5, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y6, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y7, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y8, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y9, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y10, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	VZEROUPPER
+	RET
+
+whole:
+	VADDPS  (DX), Y0, Y0
+	VMOVUPS Y0, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y1, Y1
+	VMOVUPS Y1, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y2, Y2
+	VMOVUPS Y2, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y3, Y3
+	VMOVUPS Y3, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y4, Y4
+	VMOVUPS Y4, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y5, Y5
+	VMOVUPS Y5, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y6, Y6
+	VMOVUPS Y6, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y7, Y7
+	VMOVUPS Y7, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y8, Y8
+	VMOVUPS Y8, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y9, Y9
+	VMOVUPS Y9, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y10, Y10
+	VMOVUPS Y10, (AX)
+	VZEROUPPER
+	RET
+
+// func narrow2x12(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask *int32, whole int)
+// Requires: AVX, FMA3
+TEXT ·narrow2x12(SB), NOSPLIT, $0-96
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVQ    mask+80(FP), R8
+	VMOVDQU (R8), Y15
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	LEAQ    (CX)(DX*8), R8
+	ADDQ    DX, R8
+	LEAQ    (DX)(DX*2), R9
+	LEAQ    (DX)(DX*4), R10
+	MOVQ    DX, R11
+	SHLQ    $0x03, R11
+	SUBQ    DX, R11
+
+loop:
+	VMASKMOVPS   (SI), Y15, Y12
+	VBROADCASTSS (CX), Y13
+	VFMADD231PS  Y13, Y12, Y0
+	VBROADCASTSS (CX)(DX*1), Y14
+	VFMADD231PS  Y14, Y12, Y1
+	VBROADCASTSS (CX)(DX*2), Y13
+	VFMADD231PS  Y13, Y12, Y2
+	VBROADCASTSS (CX)(R9*1), Y14
+	VFMADD231PS  Y14, Y12, Y3
+	VBROADCASTSS (CX)(DX*4), Y13
+	VFMADD231PS  Y13, Y12, Y4
+	VBROADCASTSS (CX)(R10*1), Y14
+	VFMADD231PS  Y14, Y12, Y5
+	VBROADCASTSS (CX)(R9*2), Y13
+	VFMADD231PS  Y13, Y12, Y6
+	VBROADCASTSS (CX)(R11*1), Y14
+	VFMADD231PS  Y14, Y12, Y7
+	VBROADCASTSS (CX)(DX*8), Y13
+	VFMADD231PS  Y13, Y12, Y8
+	VBROADCASTSS (R8), Y14
+	VFMADD231PS  Y14, Y12, Y9
+	VBROADCASTSS (R8)(DX*1), Y13
+	VFMADD231PS  Y13, Y12, Y10
+	VBROADCASTSS (R8)(DX*2), Y14
+	VFMADD231PS  Y14, Y12, Y11
+	ADDQ         BX, CX
+	ADDQ         BX, R8
+	ADDQ         DI, SI
+	DECQ         AX
+	JNZ          loop
+	MOVQ         c+48(FP), AX
+	MOVQ         ldc+56(FP), CX
+	MOVQ         from+64(FP), DX
+	MOVQ         ldf+72(FP), BX
+	CMPQ         whole+88(FP), $0x00
+	JNE          whole
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y0, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y1, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y2, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y3, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y4, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y5, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y6, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y7, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y8, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y9, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y10, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	ADDQ         CX, AX
+	ADDQ         BX, DX
+	VMASKMOVPS   (DX), Y15, Y12
+	VADDPS       Y11, Y12, Y12
+	VMASKMOVPS   Y12, Y15, (AX)
+	VZEROUPPER
+	RET
+
+whole:
+	VADDPS  (DX), Y0, Y0
+	VMOVUPS Y0, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y1, Y1
+	VMOVUPS Y1, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y2, Y2
+	VMOVUPS Y2, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y3, Y3
+	VMOVUPS Y3, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y4, Y4
+	VMOVUPS Y4, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y5, Y5
+	VMOVUPS Y5, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y6, Y6
+	VMOVUPS Y6, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y7, Y7
+	VMOVUPS Y7, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y8, Y8
+	VMOVUPS Y8, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y9, Y9
+	VMOVUPS Y9, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y10, Y10
+	VMOVUPS Y10, (AX)
+	ADDQ    CX, AX
+	ADDQ    BX, DX
+	VADDPS  (DX), Y11, Y11
+	VMOVUPS Y11, (AX)
+	VZEROUPPER
+	RET
+
 // func axpy2(s float32, n int, src *float32, dst *float32)
 // Requires: AVX, FMA3
 TEXT ·axpy2(SB), NOSPLIT, $0-32

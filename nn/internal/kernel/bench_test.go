@@ -22,7 +22,7 @@ func benchTiers(b *testing.B, run func(b *testing.B)) {
 }
 
 func BenchmarkGemm(b *testing.B) {
-	for _, s := range [][3]int{{56, 64, 864}, {128, 256, 512}, {1, 256, 512}} {
+	for _, s := range [][3]int{{56, 64, 864}, {128, 256, 512}, {1, 256, 512}, {56, 24, 864}, {56, 7, 864}} {
 		m, n, k := s[0], s[1], s[2]
 		b.Run(fmt.Sprintf("%dx%dx%d", m, n, k), func(b *testing.B) {
 			benchTiers(b, func(b *testing.B) {

@@ -35,15 +35,11 @@ func (t *tileKernel) product(m, n, k int, a []float32, ars, acs int, b []float32
 	_ = a[(m-1)*ars+(k-1)*acs]
 	_ = b[(k-1)*ldb+n-1]
 	_ = c[(m-1)*ldc+n-1]
-	mr, nr := t.rows, t.cols
-	if m == 1 {
-		nr = t.rowCols
-	}
-	strips := (m + mr - 1) / mr
 	for p := 0; p < k; p += depthBlock {
-		depth := min(depthBlock, k-p)
-		for j := 0; j < n; j += nr {
-			cols := min(nr, n-j)
+		depth, cols := min(depthBlock, k-p), 0
+		for j := 0; j < n; j += cols {
+			var strips int
+			strips, cols = t.cut(m, n-j)
 			for s := range strips {
 				// Strips of nearly equal height: 64 rows are 13+13+13+13+12, not 14*4+8.
 				lo, hi := m*s/strips, m*(s+1)/strips
@@ -62,6 +58,19 @@ func (t *tileKernel) product(m, n, k int, a []float32, ars, acs int, b []float32
 	}
 }
 
+// cut returns into how many strips m rows are cut, and how many columns of n tiles take.
+func (t *tileKernel) cut(m, n int) (strips, cols int) {
+	rows, wide := t.rows, t.cols
+	if m == 1 {
+		wide = t.rowCols
+	}
+	cols = min(wide, n)
+	if cols < wide && t.narrow > 0 {
+		rows, cols = t.narrowRows, min(t.narrow, n)
+	}
+	return (m + rows - 1) / rows, cols
+}
+
 // begin sets the rows of c to those of from, as gemm has it.
 func begin(m, n int, c []float32, ldc int, from []float32, ldf int) {
 	for i := range m {
@@ -75,9 +84,10 @@ func begin(m, n int, c []float32, ldc int, from []float32, ldf int) {
 }
 
 // tileKernel sets c to from plus the product of a small block: at most rows by cols, any depth. With one row cols may be up to rowCols. from is c, or rows of
-// which none lies in c.
+// which none lies in c. What is left of cols at the end is, where narrow is not 0, done in tiles of at most narrowRows by narrow.
 type tileKernel struct {
 	rows, cols, rowCols int
+	narrow, narrowRows  int
 	add                 func(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int)
 }
 

@@ -32,7 +32,7 @@ func fastInner(t Tier) (inner, bool) {
 		}
 		if t == AVX2 {
 			return inner{
-				tile: tileKernel{rows: 6, cols: 16, rowCols: 16, add: tileAVX2},
+				tile: tileKernel{rows: 6, cols: 16, rowCols: 16, narrow: 8, narrowRows: 12, add: tileAVX2},
 				axpy: axpyAVX2,
 				add:  func(src, dst []float32) { axpyAVX2(1, src, dst) },
 				adam: adamAVX2,

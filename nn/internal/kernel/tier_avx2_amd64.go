@@ -117,42 +117,24 @@ func adamAVX2(p, g, m, v []float32, rate, f1, f2, epsilon float32) {
 	portableAdam(p[whole:], g[whole:], m[whole:], v[whole:], rate, f1, f2, epsilon)
 }
 
+// tiles2 are the tiles of 16 columns, narrow2 those of at most 8, by their number of rows.
+var (
+	tiles2 = [...]func(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int){
+		1: tile2x1, tile2x2, tile2x3, tile2x4, tile2x5, tile2x6,
+	}
+	narrow2 = [...]func(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask *int32, whole int){
+		1: narrow2x1, narrow2x2, narrow2x3, narrow2x4, narrow2x5, narrow2x6, narrow2x7, narrow2x8, narrow2x9, narrow2x10, narrow2x11, narrow2x12,
+	}
+	// columns2, from element 8-n on, is the mask of n columns.
+	columns2 = [16]int32{-1, -1, -1, -1, -1, -1, -1, -1}
+)
+
 func tileAVX2(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int) {
-	if n < 16 {
-		// The last columns are copied to a block of full width, padded with zeros.
-		var wide [depthBlock * 16]float32
-		var sums [6 * 16]float32
-		for p := range k {
-			copy(wide[p*16:p*16+16], b[p*ldb:p*ldb+n])
-		}
-		tile16(m, k, a, ars, acs, wide[:], 16, sums[:], 16, zeros[:], 0)
-		for i := range m {
-			for j, v := range sums[i*16 : i*16+n] {
-				c[i*ldc+j] = from[i*ldf+j] + v
-			}
-		}
+	if n == 16 {
+		tiles2[m](k, &a[0], 4*ars, 4*acs, &b[0], 4*ldb, &c[0], 4*ldc, &from[0], 4*ldf)
 		return
 	}
-	tile16(m, k, a, ars, acs, b, ldb, c, ldc, from, ldf)
-}
-
-func tile16(m, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int) {
-	pa, pb, pc, pf := &a[0], &b[0], &c[0], &from[0]
-	ars, acs, ldb, ldc, ldf = 4*ars, 4*acs, 4*ldb, 4*ldc, 4*ldf
-	switch m {
-	case 1:
-		tile2x1(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf)
-	case 2:
-		tile2x2(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf)
-	case 3:
-		tile2x3(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf)
-	case 4:
-		tile2x4(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf)
-	case 5:
-		tile2x5(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf)
-	case 6:
-		tile2x6(k, pa, ars, acs, pb, ldb, pc, ldc, pf, ldf)
-	}
+	narrow2[m](k, &a[0], 4*ars, 4*acs, &b[0], 4*ldb, &c[0], 4*ldc, &from[0], 4*ldf, &columns2[8-n], n/8)
 }
 
 func rectifyAVX2(x []float32) {

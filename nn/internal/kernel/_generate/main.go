@@ -17,6 +17,7 @@ func main() {
 	switch *tier {
 	case "avx2":
 		tiles2()
+		narrow2()
 		axpy2()
 		adam2()
 		spans2()
