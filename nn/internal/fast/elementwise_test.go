@@ -76,6 +76,14 @@ func TestNearTheReference(t *testing.T) {
 			}
 		}
 	}
+	shared, own := &op.PReLU{}, &op.PReLU{}
+	for i := range 5000 {
+		shared.Slope, own.Slope = append(shared.Slope, int32(i%40)), append(own.Slope, int32(i*7/5000+i%3))
+	}
+	cases = append(cases,
+		replaced{"prelu", shared, &fast.PReLU{PReLU: shared}, 5000, 5000, 1},
+		replaced{"prelu of its own", own, &fast.PReLU{PReLU: own}, 5000, 5000, 1},
+	)
 	before := kernel.InUse()
 	defer func() {
 		if err := kernel.Use(before); err != nil {

@@ -159,3 +159,15 @@ func blendAVX512(dst, src []float32, a, b float32) {
 	numbers := [2]float32{a, b}
 	blend512(len(dst), &dst[0], &src[0], &numbers[0])
 }
+
+func preluAVX2(y, x, slope []float32) { prelu2(len(x), &y[0], &x[0], &slope[0], nil) }
+
+func preluGradAVX2(dx, dslope, dy, x, slope []float32) {
+	preluGrad2(len(x), &dx[0], &dslope[0], &dy[0], &x[0], &slope[0], nil)
+}
+
+func preluAVX512(y, x, slope []float32) { prelu512(len(x), &y[0], &x[0], &slope[0], nil) }
+
+func preluGradAVX512(dx, dslope, dy, x, slope []float32) {
+	preluGrad512(len(x), &dx[0], &dslope[0], &dy[0], &x[0], &slope[0], nil)
+}

@@ -298,3 +298,13 @@ func amsgrad2(n int, value *float32, m *float32, v *float32, most *float32, grad
 //
 //go:noescape
 func blend2(n int, dst *float32, src *float32, p *float32)
+
+// prelu2 sets y to x, and where that is below zero to slope times x.
+//
+//go:noescape
+func prelu2(n int, y *float32, x *float32, slope *float32, p *float32)
+
+// preluGrad2 sets dx to the gradient of x and adds that of slope to dslope.
+//
+//go:noescape
+func preluGrad2(n int, dx *float32, dslope *float32, dy *float32, x *float32, slope *float32, p *float32)

@@ -5465,3 +5465,121 @@ write_done:
 	JG   loop
 	VZEROUPPER
 	RET
+
+// func prelu2(n int, y *float32, x *float32, slope *float32, p *float32)
+// Requires: AVX
+TEXT ·prelu2(SB), NOSPLIT, $0-40
+	MOVQ n+0(FP), AX
+	MOVQ x+16(FP), DX
+	MOVQ slope+24(FP), BX
+	MOVQ y+8(FP), SI
+	XORQ CX, CX
+
+loop:
+	CMPQ    AX, $0x00000008
+	JLT     read_part
+	VMOVUPS (DX)(CX*4), Y0
+	VMOVUPS (BX)(CX*4), Y1
+	JMP     read_done
+
+read_part:
+	LEAQ         firsts<>+32(SB), R8
+	MOVQ         AX, DI
+	NEGQ         DI
+	VMOVUPS      (R8)(DI*4), Y1
+	VMASKMOVPS   (DX)(CX*4), Y1, Y0
+	VBROADCASTSS v00000000<>+0(SB), Y2
+	VBLENDVPS    Y1, Y0, Y2, Y0
+	VMASKMOVPS   (BX)(CX*4), Y1, Y2
+	VBROADCASTSS v00000000<>+0(SB), Y3
+	VBLENDVPS    Y1, Y2, Y3, Y1
+
+read_done:
+	VMULPS    Y1, Y0, Y1
+	VCMPPS    $0x11, v00000000<>+0(SB), Y0, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	CMPQ      AX, $0x00000008
+	JLT       write_part
+	VMOVUPS   Y0, (SI)(CX*4)
+	JMP       write_done
+
+write_part:
+	LEAQ       firsts<>+32(SB), R8
+	MOVQ       AX, DI
+	NEGQ       DI
+	VMOVUPS    (R8)(DI*4), Y1
+	VMASKMOVPS Y0, Y1, (SI)(CX*4)
+
+write_done:
+	ADDQ $0x08, CX
+	SUBQ $0x08, AX
+	JG   loop
+	VZEROUPPER
+	RET
+
+// func preluGrad2(n int, dx *float32, dslope *float32, dy *float32, x *float32, slope *float32, p *float32)
+// Requires: AVX, FMA3
+TEXT ·preluGrad2(SB), NOSPLIT, $0-56
+	MOVQ n+0(FP), AX
+	MOVQ dslope+16(FP), DX
+	MOVQ dy+24(FP), BX
+	MOVQ x+32(FP), SI
+	MOVQ slope+40(FP), DI
+	MOVQ dx+8(FP), R8
+	XORQ CX, CX
+
+loop:
+	CMPQ    AX, $0x00000008
+	JLT     read_part
+	VMOVUPS (DX)(CX*4), Y0
+	VMOVUPS (BX)(CX*4), Y1
+	VMOVUPS (SI)(CX*4), Y2
+	VMOVUPS (DI)(CX*4), Y3
+	JMP     read_done
+
+read_part:
+	LEAQ         firsts<>+32(SB), R10
+	MOVQ         AX, R9
+	NEGQ         R9
+	VMOVUPS      (R10)(R9*4), Y3
+	VMASKMOVPS   (DX)(CX*4), Y3, Y0
+	VBROADCASTSS v00000000<>+0(SB), Y1
+	VBLENDVPS    Y3, Y0, Y1, Y0
+	VMASKMOVPS   (BX)(CX*4), Y3, Y1
+	VBROADCASTSS v00000000<>+0(SB), Y2
+	VBLENDVPS    Y3, Y1, Y2, Y1
+	VMASKMOVPS   (SI)(CX*4), Y3, Y2
+	VBROADCASTSS v00000000<>+0(SB), Y4
+	VBLENDVPS    Y3, Y2, Y4, Y2
+	VMASKMOVPS   (DI)(CX*4), Y3, Y4
+	VBROADCASTSS v00000000<>+0(SB), Y5
+	VBLENDVPS    Y3, Y4, Y5, Y3
+
+read_done:
+	VMULPS      Y3, Y1, Y3
+	VCMPPS      $0x11, v00000000<>+0(SB), Y2, Y4
+	VBLENDVPS   Y4, Y3, Y1, Y3
+	VMOVAPS     Y1, Y1
+	VFMADD213PS Y0, Y2, Y1
+	VCMPPS      $0x11, v00000000<>+0(SB), Y2, Y2
+	VBLENDVPS   Y2, Y1, Y0, Y0
+	CMPQ        AX, $0x00000008
+	JLT         write_part
+	VMOVUPS     Y3, (R8)(CX*4)
+	VMOVUPS     Y0, (DX)(CX*4)
+	JMP         write_done
+
+write_part:
+	LEAQ       firsts<>+32(SB), R10
+	MOVQ       AX, R9
+	NEGQ       R9
+	VMOVUPS    (R10)(R9*4), Y1
+	VMASKMOVPS Y3, Y1, (R8)(CX*4)
+	VMASKMOVPS Y0, Y1, (DX)(CX*4)
+
+write_done:
+	ADDQ $0x08, CX
+	SUBQ $0x08, AX
+	JG   loop
+	VZEROUPPER
+	RET

@@ -4843,3 +4843,117 @@ write_done:
 	JG   loop
 	VZEROUPPER
 	RET
+
+// func prelu512(n int, y *float32, x *float32, slope *float32, p *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·prelu512(SB), NOSPLIT, $0-40
+	MOVQ n+0(FP), AX
+	MOVQ x+16(FP), DX
+	MOVQ slope+24(FP), BX
+	MOVQ y+8(FP), SI
+	XORQ CX, CX
+
+loop:
+	CMPQ    AX, $0x00000010
+	JLT     read_part
+	VMOVUPS (DX)(CX*4), Z0
+	VMOVUPS (BX)(CX*4), Z1
+	JMP     read_done
+
+read_part:
+	MOVL         $0x0000ffff, DI
+	BZHIL        AX, DI, DI
+	KMOVW        DI, K1
+	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
+	VMOVUPS      (DX)(CX*4), K1, Z0
+	VBROADCASTSS v00000000<>+0(SB), Z1
+	VMOVAPS      Z1, Z1
+	VMOVUPS      (BX)(CX*4), K1, Z1
+
+read_done:
+	VMULPS      Z1, Z0, Z1
+	VCMPPS.BCST $0x11, v00000000<>+0(SB), Z0, K1
+	VBLENDMPS   Z1, Z0, K1, Z2
+	CMPQ        AX, $0x00000010
+	JLT         write_part
+	VMOVUPS     Z2, (SI)(CX*4)
+	JMP         write_done
+
+write_part:
+	MOVL    $0x0000ffff, DI
+	BZHIL   AX, DI, DI
+	KMOVW   DI, K1
+	VMOVUPS Z2, K1, (SI)(CX*4)
+
+write_done:
+	ADDQ $0x10, CX
+	SUBQ $0x10, AX
+	JG   loop
+	VZEROUPPER
+	RET
+
+// func preluGrad512(n int, dx *float32, dslope *float32, dy *float32, x *float32, slope *float32, p *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·preluGrad512(SB), NOSPLIT, $0-56
+	MOVQ n+0(FP), AX
+	MOVQ dslope+16(FP), DX
+	MOVQ dy+24(FP), BX
+	MOVQ x+32(FP), SI
+	MOVQ slope+40(FP), DI
+	MOVQ dx+8(FP), R8
+	XORQ CX, CX
+
+loop:
+	CMPQ    AX, $0x00000010
+	JLT     read_part
+	VMOVUPS (DX)(CX*4), Z0
+	VMOVUPS (BX)(CX*4), Z1
+	VMOVUPS (SI)(CX*4), Z2
+	VMOVUPS (DI)(CX*4), Z3
+	JMP     read_done
+
+read_part:
+	MOVL         $0x0000ffff, R9
+	BZHIL        AX, R9, R9
+	KMOVW        R9, K1
+	VBROADCASTSS v00000000<>+0(SB), Z0
+	VMOVAPS      Z0, Z0
+	VMOVUPS      (DX)(CX*4), K1, Z0
+	VBROADCASTSS v00000000<>+0(SB), Z1
+	VMOVAPS      Z1, Z1
+	VMOVUPS      (BX)(CX*4), K1, Z1
+	VBROADCASTSS v00000000<>+0(SB), Z2
+	VMOVAPS      Z2, Z2
+	VMOVUPS      (SI)(CX*4), K1, Z2
+	VBROADCASTSS v00000000<>+0(SB), Z3
+	VMOVAPS      Z3, Z3
+	VMOVUPS      (DI)(CX*4), K1, Z3
+
+read_done:
+	VMULPS      Z3, Z1, Z3
+	VCMPPS.BCST $0x11, v00000000<>+0(SB), Z2, K1
+	VBLENDMPS   Z3, Z1, K1, Z4
+	VMOVAPS     Z1, Z1
+	VFMADD213PS Z0, Z2, Z1
+	VCMPPS.BCST $0x11, v00000000<>+0(SB), Z2, K1
+	VBLENDMPS   Z1, Z0, K1, Z5
+	CMPQ        AX, $0x00000010
+	JLT         write_part
+	VMOVUPS     Z4, (R8)(CX*4)
+	VMOVUPS     Z5, (DX)(CX*4)
+	JMP         write_done
+
+write_part:
+	MOVL    $0x0000ffff, R9
+	BZHIL   AX, R9, R9
+	KMOVW   R9, K1
+	VMOVUPS Z4, K1, (R8)(CX*4)
+	VMOVUPS Z5, K1, (DX)(CX*4)
+
+write_done:
+	ADDQ $0x10, CX
+	SUBQ $0x10, AX
+	JG   loop
+	VZEROUPPER
+	RET

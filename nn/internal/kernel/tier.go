@@ -75,6 +75,8 @@ type inner struct {
 	rectifyGrad func(dst, grad, out []float32, n int)
 
 	activations map[string]activation // nil in the portable tier
+	prelu       func(y, x, slope []float32)
+	preluGrad   func(dx, dslope, dy, x, slope []float32)
 
 	// Over rows of c elements.
 	softmax, logSoftmax         func(y, x []float32, c int)
@@ -150,6 +152,9 @@ var portable = inner{
 	rectify: rectify,
 
 	rectifyGrad: portableRectifyGrad,
+
+	prelu:     portablePReLU,
+	preluGrad: portablePReLUGrad,
 
 	softmax:        portableSoftmax,
 	logSoftmax:     portableLogSoftmax,

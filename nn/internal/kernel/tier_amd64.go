@@ -75,6 +75,8 @@ func fastInner(t Tier) (inner, bool) {
 				rectifyGrad: rectifyGradAVX2,
 
 				activations: activations2,
+				prelu:       preluAVX2,
+				preluGrad:   preluGradAVX2,
 
 				softmax:        along(softmax2),
 				logSoftmax:     along(logSoftmax2),
@@ -136,6 +138,8 @@ func fastInner(t Tier) (inner, bool) {
 			rectifyGrad: rectifyGradAVX512,
 
 			activations: activations512,
+			prelu:       preluAVX512,
+			preluGrad:   preluGradAVX512,
 
 			softmax:        along(softmax512),
 			logSoftmax:     along(logSoftmax512),

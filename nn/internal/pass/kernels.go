@@ -49,6 +49,8 @@ func useKernels(p *ir.Program) {
 			default:
 				n.Op = fast.NewActivation(o)
 			}
+		case *op.PReLU:
+			n.Op = &fast.PReLU{PReLU: o}
 		case *op.Softmax:
 			n.Op = &fast.Softmax{C: o.C}
 		case *op.LogSoftmax:

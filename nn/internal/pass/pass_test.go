@@ -88,7 +88,7 @@ func models() []*nn.Model {
 		must(nn.Sequential("depthwise", nn.Shape{6, 9, 7, 3}, conv(32, 1, "tanh", nil), conv(32, 3, "tanh", grouped(32)),
 			conv(32, 3, "relu", func(c *layers.Conv3D) { strided(c); c.Groups = 32 }), conv(32, 1, "", func(c *layers.Conv3D) { strided(c); c.Groups = 32 }), layers.NewFlatten())),
 		must(nn.Sequential("other normalisations", nn.Shape{7, 6, 5, 3}, conv(12, 3, "gelu", nil), layers.NewGroupNormalization(3), conv(16, 2, "silu", same),
-			layers.NewLayerNormalization(), &layers.Rescaling{Scale: []float64{2}, Offset: []float64{-1}}, conv(5, 2, "mish", nil),
+			layers.NewLayerNormalization(), &layers.PReLU{SharedAxes: []int{1, 2, 3}}, &layers.Rescaling{Scale: []float64{2}, Offset: []float64{-1}}, conv(5, 2, "mish", nil),
 			frozen(layers.NewBatchNormalization()), layers.NewFlatten(), layers.NewDense(3, "log_softmax"))),
 		must(nn.Functional("residual", []*nn.Node{input}, []*nn.Node{out})),
 		must(nn.Sequential("every third", nn.Shape{9, 8, 10, 3}, conv(5, 3, "relu", same),

@@ -269,6 +269,19 @@ func (l lanes) elementwise() {
 	}
 }
 
+// prelu generates the rectifier with a slope for each element.
+func (l lanes) prelu() {
+	type vectors = map[string]VecVirtual
+	l.elements("prelu", "sets y to x, and where that is below zero to slope times x.", []string{"y", "x", "slope"}, []string{"x", "slope"}, 0, func(in vectors, _ []VecVirtual) []VecVirtual {
+		return []VecVirtual{l.where(in["x"], less, l.k(0), l.mul(in["x"], in["slope"]), in["x"])}
+	})
+	arrays := []string{"dx", "dslope", "dy", "x", "slope"}
+	l.elements("preluGrad", "sets dx to the gradient of x and adds that of slope to dslope.", arrays, arrays[1:], 0, func(in vectors, _ []VecVirtual) []VecVirtual {
+		below := func(yes, no Op) VecVirtual { return l.where(in["x"], less, l.k(0), yes, no) }
+		return []VecVirtual{below(l.mul(in["dy"], in["slope"]), in["dy"]), below(l.fma(in["dy"], in["x"], in["dslope"]), in["dslope"])}
+	})
+}
+
 // elements generates a function over n elements, n at least 1, of some arrays, of which it reads some and writes the first ones, as many as body returns. What
 // is left of a vector at the end goes through the same instructions, so that the result for an element does not depend on where it stands.
 func (l lanes) elements(name, doc string, arrays, reads []string, numbers int, body func(in map[string]VecVirtual, p []VecVirtual) []VecVirtual) {

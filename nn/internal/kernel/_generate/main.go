@@ -65,12 +65,14 @@ func main() {
 		lanes2.layerNorm()
 		lanes2.average()
 		lanes2.optimizers()
+		lanes2.prelu()
 	case "avx512-elementwise":
 		lanes512.elementwise()
 		lanes512.softmax()
 		lanes512.layerNorm()
 		lanes512.average()
 		lanes512.optimizers()
+		lanes512.prelu()
 	default:
 		log.Fatalf("-tier is %q, want avx2, avx512, low, avx2-elementwise or avx512-elementwise", *tier)
 	}
