@@ -171,3 +171,13 @@ func preluAVX512(y, x, slope []float32) { prelu512(len(x), &y[0], &x[0], &slope[
 func preluGradAVX512(dx, dslope, dy, x, slope []float32) {
 	preluGrad512(len(x), &dx[0], &dslope[0], &dy[0], &x[0], &slope[0], nil)
 }
+
+func maximaAVX2(most, x []float32) {
+	if len(most)%16 != 0 {
+		portableMaxima(most, x)
+		return
+	}
+	maxima2(&x[0], &most[0], len(x)/len(most), len(most))
+}
+
+func maximaAVX512(most, x []float32) { maxima512(&x[0], &most[0], len(x)/len(most), len(most)) }

@@ -308,3 +308,8 @@ func prelu2(n int, y *float32, x *float32, slope *float32, p *float32)
 //
 //go:noescape
 func preluGrad2(n int, dx *float32, dslope *float32, dy *float32, x *float32, slope *float32, p *float32)
+
+// maxima2 sets most [n] to the maximum of the rows of x [rows,n], and to NaN where one is.
+//
+//go:noescape
+func maxima2(x *float32, most *float32, rows int, n int)

@@ -625,8 +625,6 @@ read_part:
 
 read_done:
 	VORPS        v80000000<>+0(SB), Y0, Y1
-	VBROADCASTSS v42b20000<>+0(SB), Y2
-	VMINPS       Y1, Y2, Y1
 	VBROADCASTSS vc2d00000<>+0(SB), Y2
 	VMAXPS       Y1, Y2, Y1
 	VMULPS       v3fb8aa3b<>+0(SB), Y1, Y2
@@ -659,21 +657,19 @@ read_done:
 	VBROADCASTSS v3f800000<>+0(SB), Y3
 	VDIVPS       Y2, Y3, Y2
 	VMULPS       Y1, Y2, Y1
-	VCMPPS       $0x11, v00000000<>+0(SB), Y0, Y3
-	VBLENDVPS    Y3, Y1, Y2, Y3
 	VCMPPS       $0x11, v00000000<>+0(SB), Y0, Y0
-	VBLENDVPS    Y0, Y2, Y1, Y0
+	VBLENDVPS    Y0, Y1, Y2, Y0
 	CMPQ         AX, $0x00000008
 	JLT          write_part
-	VMOVUPS      Y3, (BX)(CX*4)
+	VMOVUPS      Y0, (BX)(CX*4)
 	JMP          write_done
 
 write_part:
 	LEAQ       firsts<>+32(SB), DI
 	MOVQ       AX, SI
 	NEGQ       SI
-	VMOVUPS    (DI)(SI*4), Y0
-	VMASKMOVPS Y3, Y0, (BX)(CX*4)
+	VMOVUPS    (DI)(SI*4), Y1
+	VMASKMOVPS Y0, Y1, (BX)(CX*4)
 
 write_done:
 	ADDQ $0x08, CX
@@ -916,8 +912,6 @@ read_done:
 	VBROADCASTSS v00000000<>+0(SB), Y1
 	VMAXPS       Y0, Y1, Y1
 	VORPS        v80000000<>+0(SB), Y0, Y0
-	VBROADCASTSS v42b20000<>+0(SB), Y2
-	VMINPS       Y0, Y2, Y0
 	VBROADCASTSS vc2d00000<>+0(SB), Y2
 	VMAXPS       Y0, Y2, Y0
 	VMULPS       v3fb8aa3b<>+0(SB), Y0, Y2
@@ -1109,8 +1103,6 @@ read_part:
 
 read_done:
 	VORPS        v80000000<>+0(SB), Y1, Y2
-	VBROADCASTSS v42b20000<>+0(SB), Y3
-	VMINPS       Y2, Y3, Y2
 	VBROADCASTSS vc2d00000<>+0(SB), Y3
 	VMAXPS       Y2, Y3, Y2
 	VMULPS       v3fb8aa3b<>+0(SB), Y2, Y3
@@ -1143,11 +1135,9 @@ read_done:
 	VBROADCASTSS v3f800000<>+0(SB), Y4
 	VDIVPS       Y3, Y4, Y3
 	VMULPS       Y2, Y3, Y2
-	VCMPPS       $0x11, v00000000<>+0(SB), Y1, Y4
-	VBLENDVPS    Y4, Y2, Y3, Y4
 	VCMPPS       $0x11, v00000000<>+0(SB), Y1, Y1
-	VBLENDVPS    Y1, Y3, Y2, Y1
-	VMULPS       Y0, Y4, Y0
+	VBLENDVPS    Y1, Y2, Y3, Y1
+	VMULPS       Y0, Y1, Y0
 	CMPQ         AX, $0x00000008
 	JLT          write_part
 	VMOVUPS      Y0, (SI)(CX*4)
@@ -1194,8 +1184,6 @@ read_done:
 	VBROADCASTSS v00000000<>+0(SB), Y1
 	VMINPS       Y0, Y1, Y1
 	VORPS        v80000000<>+0(SB), Y0, Y0
-	VBROADCASTSS v42b20000<>+0(SB), Y2
-	VMINPS       Y0, Y2, Y0
 	VBROADCASTSS vc2d00000<>+0(SB), Y2
 	VMAXPS       Y0, Y2, Y0
 	VMULPS       v3fb8aa3b<>+0(SB), Y0, Y2
@@ -1287,8 +1275,6 @@ read_part:
 
 read_done:
 	VORPS        v80000000<>+0(SB), Y1, Y2
-	VBROADCASTSS v42b20000<>+0(SB), Y3
-	VMINPS       Y2, Y3, Y2
 	VBROADCASTSS vc2d00000<>+0(SB), Y3
 	VMAXPS       Y2, Y3, Y2
 	VMULPS       v3fb8aa3b<>+0(SB), Y2, Y3
@@ -1321,8 +1307,6 @@ read_done:
 	VBROADCASTSS v3f800000<>+0(SB), Y4
 	VDIVPS       Y3, Y4, Y3
 	VMULPS       Y2, Y3, Y2
-	VCMPPS       $0x11, v00000000<>+0(SB), Y1, Y4
-	VBLENDVPS    Y4, Y2, Y3, Y4
 	VCMPPS       $0x11, v00000000<>+0(SB), Y1, Y1
 	VBLENDVPS    Y1, Y3, Y2, Y1
 	VMULPS       Y0, Y1, Y0
@@ -1370,8 +1354,6 @@ read_part:
 
 read_done:
 	VORPS        v80000000<>+0(SB), Y0, Y1
-	VBROADCASTSS v42b20000<>+0(SB), Y2
-	VMINPS       Y1, Y2, Y1
 	VBROADCASTSS vc2d00000<>+0(SB), Y2
 	VMAXPS       Y1, Y2, Y1
 	VMULPS       v3fb8aa3b<>+0(SB), Y1, Y2
@@ -1405,10 +1387,8 @@ read_done:
 	VDIVPS       Y2, Y3, Y2
 	VMULPS       Y1, Y2, Y1
 	VCMPPS       $0x11, v00000000<>+0(SB), Y0, Y3
-	VBLENDVPS    Y3, Y1, Y2, Y3
-	VCMPPS       $0x11, v00000000<>+0(SB), Y0, Y4
-	VBLENDVPS    Y4, Y2, Y1, Y1
-	VMULPS       Y0, Y3, Y0
+	VBLENDVPS    Y3, Y1, Y2, Y1
+	VMULPS       Y0, Y1, Y0
 	CMPQ         AX, $0x00000008
 	JLT          write_part
 	VMOVUPS      Y0, (BX)(CX*4)
@@ -1458,8 +1438,6 @@ read_part:
 
 read_done:
 	VORPS        v80000000<>+0(SB), Y1, Y2
-	VBROADCASTSS v42b20000<>+0(SB), Y3
-	VMINPS       Y2, Y3, Y2
 	VBROADCASTSS vc2d00000<>+0(SB), Y3
 	VMAXPS       Y2, Y3, Y2
 	VMULPS       v3fb8aa3b<>+0(SB), Y2, Y3
@@ -1492,14 +1470,12 @@ read_done:
 	VBROADCASTSS v3f800000<>+0(SB), Y4
 	VDIVPS       Y3, Y4, Y3
 	VMULPS       Y2, Y3, Y2
-	VCMPPS       $0x11, v00000000<>+0(SB), Y1, Y4
-	VBLENDVPS    Y4, Y2, Y3, Y4
-	VCMPPS       $0x11, v00000000<>+0(SB), Y1, Y5
-	VBLENDVPS    Y5, Y3, Y2, Y2
-	VMULPS       Y4, Y1, Y1
-	VMOVAPS      Y1, Y1
-	VFMADD213PS  Y4, Y2, Y1
-	VMULPS       Y0, Y1, Y0
+	VMULPS       Y3, Y1, Y4
+	VCMPPS       $0x11, v00000000<>+0(SB), Y1, Y1
+	VBLENDVPS    Y1, Y2, Y3, Y1
+	VMOVAPS      Y4, Y3
+	VFMADD213PS  Y1, Y2, Y3
+	VMULPS       Y0, Y3, Y0
 	CMPQ         AX, $0x00000008
 	JLT          write_part
 	VMOVUPS      Y0, (SI)(CX*4)
@@ -1550,8 +1526,6 @@ read_done:
 	VMOVAPS      Y1, Y3
 	VFMSUB213PS  Y2, Y1, Y3
 	VMULPS       vbf000000<>+0(SB), Y2, Y2
-	VBROADCASTSS v42b20000<>+0(SB), Y4
-	VMINPS       Y2, Y4, Y2
 	VBROADCASTSS vc2d00000<>+0(SB), Y4
 	VMAXPS       Y2, Y4, Y2
 	VMULPS       v3fb8aa3b<>+0(SB), Y2, Y4
@@ -1604,7 +1578,6 @@ read_done:
 	VSUBPS       Y1, Y2, Y2
 	VCMPPS       $0x11, v00000000<>+0(SB), Y0, Y3
 	VBLENDVPS    Y3, Y1, Y2, Y1
-	VMULPS       v3ecc422a<>+0(SB), Y4, Y2
 	VMULPS       Y0, Y1, Y0
 	CMPQ         AX, $0x00000008
 	JLT          write_part
@@ -1765,16 +1738,6 @@ DATA v3dcc47ce<>+24(SB)/4, $0x3dcc47ce
 DATA v3dcc47ce<>+28(SB)/4, $0x3dcc47ce
 GLOBL v3dcc47ce<>(SB), RODATA|NOPTR, $32
 
-DATA v3ecc422a<>+0(SB)/4, $0x3ecc422a
-DATA v3ecc422a<>+4(SB)/4, $0x3ecc422a
-DATA v3ecc422a<>+8(SB)/4, $0x3ecc422a
-DATA v3ecc422a<>+12(SB)/4, $0x3ecc422a
-DATA v3ecc422a<>+16(SB)/4, $0x3ecc422a
-DATA v3ecc422a<>+20(SB)/4, $0x3ecc422a
-DATA v3ecc422a<>+24(SB)/4, $0x3ecc422a
-DATA v3ecc422a<>+28(SB)/4, $0x3ecc422a
-GLOBL v3ecc422a<>(SB), RODATA|NOPTR, $32
-
 // func geluGrad2(n int, dx *float32, dy *float32, x *float32, y *float32, p *float32)
 // Requires: AVX, AVX2, FMA3
 TEXT ·geluGrad2(SB), NOSPLIT, $0-48
@@ -1811,8 +1774,6 @@ read_done:
 	VMOVAPS      Y2, Y4
 	VFMSUB213PS  Y3, Y2, Y4
 	VMULPS       vbf000000<>+0(SB), Y3, Y3
-	VBROADCASTSS v42b20000<>+0(SB), Y5
-	VMINPS       Y3, Y5, Y3
 	VBROADCASTSS vc2d00000<>+0(SB), Y5
 	VMAXPS       Y3, Y5, Y3
 	VMULPS       v3fb8aa3b<>+0(SB), Y3, Y5
@@ -1865,7 +1826,8 @@ read_done:
 	VSUBPS       Y2, Y3, Y3
 	VCMPPS       $0x11, v00000000<>+0(SB), Y1, Y4
 	VBLENDVPS    Y4, Y2, Y3, Y2
-	VMULPS       v3ecc422a<>+0(SB), Y5, Y3
+	VMULPS       Y5, Y1, Y1
+	VBROADCASTSS v3ecc422a<>+0(SB), Y3
 	VMOVAPS      Y1, Y1
 	VFMADD213PS  Y2, Y3, Y1
 	VMULPS       Y0, Y1, Y0
@@ -1887,6 +1849,16 @@ write_done:
 	JG   loop
 	VZEROUPPER
 	RET
+
+DATA v3ecc422a<>+0(SB)/4, $0x3ecc422a
+DATA v3ecc422a<>+4(SB)/4, $0x3ecc422a
+DATA v3ecc422a<>+8(SB)/4, $0x3ecc422a
+DATA v3ecc422a<>+12(SB)/4, $0x3ecc422a
+DATA v3ecc422a<>+16(SB)/4, $0x3ecc422a
+DATA v3ecc422a<>+20(SB)/4, $0x3ecc422a
+DATA v3ecc422a<>+24(SB)/4, $0x3ecc422a
+DATA v3ecc422a<>+28(SB)/4, $0x3ecc422a
+GLOBL v3ecc422a<>(SB), RODATA|NOPTR, $32
 
 // func exponential2(n int, y *float32, x *float32, p *float32)
 // Requires: AVX, AVX2, FMA3
@@ -2035,8 +2007,6 @@ read_part:
 
 read_done:
 	VORPS        v80000000<>+0(SB), Y0, Y1
-	VBROADCASTSS v42b20000<>+0(SB), Y2
-	VMINPS       Y1, Y2, Y1
 	VBROADCASTSS vc2d00000<>+0(SB), Y2
 	VMAXPS       Y1, Y2, Y1
 	VMULPS       v3fb8aa3b<>+0(SB), Y1, Y2
@@ -2070,27 +2040,20 @@ read_done:
 	VMOVAPS      Y1, Y4
 	VFMADD213PS  Y2, Y3, Y4
 	VBROADCASTSS v40000000<>+0(SB), Y3
-	VMOVAPS      Y1, Y5
-	VFMADD213PS  v3f800000<>+0(SB), Y3, Y5
+	VMOVAPS      Y1, Y1
+	VFMADD213PS  v3f800000<>+0(SB), Y3, Y1
 	VADDPS       v40000000<>+0(SB), Y4, Y3
-	VBROADCASTSS v40000000<>+0(SB), Y6
-	VMOVAPS      Y2, Y7
-	VFMADD213PS  Y5, Y6, Y7
-	VCMPPS       $0x11, v00000000<>+0(SB), Y0, Y6
-	VBLENDVPS    Y6, Y4, Y5, Y4
+	VBROADCASTSS v40000000<>+0(SB), Y5
+	VMOVAPS      Y2, Y2
+	VFMADD213PS  Y1, Y5, Y2
 	VCMPPS       $0x11, v00000000<>+0(SB), Y0, Y5
-	VBLENDVPS    Y5, Y3, Y7, Y3
-	VCMPPS       $0x11, v00000000<>+0(SB), Y0, Y5
-	VBLENDVPS    Y5, Y1, Y2, Y2
-	VBROADCASTSS v3f800000<>+0(SB), Y5
-	VDIVPS       Y3, Y5, Y3
-	VADDPS       v3f800000<>+0(SB), Y1, Y1
-	VMULPS       v40800000<>+0(SB), Y1, Y1
+	VBLENDVPS    Y5, Y4, Y1, Y1
+	VCMPPS       $0x11, v00000000<>+0(SB), Y0, Y4
+	VBLENDVPS    Y4, Y3, Y2, Y2
+	VBROADCASTSS v3f800000<>+0(SB), Y3
+	VDIVPS       Y2, Y3, Y2
 	VMULPS       Y2, Y1, Y1
-	VMULPS       Y3, Y4, Y2
-	VMULPS       Y3, Y1, Y1
-	VMULPS       Y3, Y1, Y1
-	VMULPS       Y0, Y2, Y0
+	VMULPS       Y0, Y1, Y0
 	CMPQ         AX, $0x00000008
 	JLT          write_part
 	VMOVUPS      Y0, (BX)(CX*4)
@@ -2109,16 +2072,6 @@ write_done:
 	JG   loop
 	VZEROUPPER
 	RET
-
-DATA v40800000<>+0(SB)/4, $0x40800000
-DATA v40800000<>+4(SB)/4, $0x40800000
-DATA v40800000<>+8(SB)/4, $0x40800000
-DATA v40800000<>+12(SB)/4, $0x40800000
-DATA v40800000<>+16(SB)/4, $0x40800000
-DATA v40800000<>+20(SB)/4, $0x40800000
-DATA v40800000<>+24(SB)/4, $0x40800000
-DATA v40800000<>+28(SB)/4, $0x40800000
-GLOBL v40800000<>(SB), RODATA|NOPTR, $32
 
 // func mishGrad2(n int, dx *float32, dy *float32, x *float32, y *float32, p *float32)
 // Requires: AVX, AVX2, FMA3
@@ -2150,8 +2103,6 @@ read_part:
 
 read_done:
 	VORPS        v80000000<>+0(SB), Y1, Y2
-	VBROADCASTSS v42b20000<>+0(SB), Y3
-	VMINPS       Y2, Y3, Y2
 	VBROADCASTSS vc2d00000<>+0(SB), Y3
 	VMAXPS       Y2, Y3, Y2
 	VMULPS       v3fb8aa3b<>+0(SB), Y2, Y3
@@ -2195,18 +2146,18 @@ read_done:
 	VBLENDVPS    Y7, Y5, Y6, Y5
 	VCMPPS       $0x11, v00000000<>+0(SB), Y1, Y6
 	VBLENDVPS    Y6, Y4, Y8, Y4
-	VCMPPS       $0x11, v00000000<>+0(SB), Y1, Y6
-	VBLENDVPS    Y6, Y2, Y3, Y3
 	VBROADCASTSS v3f800000<>+0(SB), Y6
 	VDIVPS       Y4, Y6, Y4
-	VADDPS       v3f800000<>+0(SB), Y2, Y2
-	VMULPS       v40800000<>+0(SB), Y2, Y2
-	VMULPS       Y3, Y2, Y2
-	VMULPS       Y4, Y5, Y3
+	VMULPS       Y4, Y5, Y5
+	VADDPS       v3f800000<>+0(SB), Y2, Y6
+	VMULPS       v40800000<>+0(SB), Y6, Y6
+	VCMPPS       $0x11, v00000000<>+0(SB), Y1, Y7
+	VBLENDVPS    Y7, Y2, Y3, Y2
+	VMULPS       Y2, Y6, Y2
 	VMULPS       Y4, Y2, Y2
 	VMULPS       Y4, Y2, Y2
 	VMOVAPS      Y1, Y1
-	VFMADD213PS  Y3, Y2, Y1
+	VFMADD213PS  Y5, Y2, Y1
 	VMULPS       Y0, Y1, Y0
 	CMPQ         AX, $0x00000008
 	JLT          write_part
@@ -2226,6 +2177,16 @@ write_done:
 	JG   loop
 	VZEROUPPER
 	RET
+
+DATA v40800000<>+0(SB)/4, $0x40800000
+DATA v40800000<>+4(SB)/4, $0x40800000
+DATA v40800000<>+8(SB)/4, $0x40800000
+DATA v40800000<>+12(SB)/4, $0x40800000
+DATA v40800000<>+16(SB)/4, $0x40800000
+DATA v40800000<>+20(SB)/4, $0x40800000
+DATA v40800000<>+24(SB)/4, $0x40800000
+DATA v40800000<>+28(SB)/4, $0x40800000
+GLOBL v40800000<>(SB), RODATA|NOPTR, $32
 
 // func tanhShrink2(n int, y *float32, x *float32, p *float32)
 // Requires: AVX, AVX2, FMA3
@@ -3560,8 +3521,6 @@ atd_part:
 
 atd_done:
 	VSUBPS       Y0, Y2, Y2
-	VBROADCASTSS v42b20000<>+0(SB), Y3
-	VMINPS       Y2, Y3, Y2
 	VBROADCASTSS vc2d00000<>+0(SB), Y3
 	VMAXPS       Y2, Y3, Y2
 	VMULPS       v3fb8aa3b<>+0(SB), Y2, Y3
@@ -3685,8 +3644,6 @@ ati_done:
 	VPERMILPS    $0xb1, Y1, Y2
 	VMAXPS       Y2, Y1, Y1
 	VSUBPS       Y1, Y0, Y0
-	VBROADCASTSS v42b20000<>+0(SB), Y1
-	VMINPS       Y0, Y1, Y0
 	VBROADCASTSS vc2d00000<>+0(SB), Y1
 	VMAXPS       Y0, Y1, Y0
 	VMULPS       v3fb8aa3b<>+0(SB), Y0, Y1
@@ -3805,8 +3762,6 @@ atd_part:
 
 atd_done:
 	VSUBPS       Y0, Y2, Y2
-	VBROADCASTSS v42b20000<>+0(SB), Y3
-	VMINPS       Y2, Y3, Y2
 	VBROADCASTSS vc2d00000<>+0(SB), Y3
 	VMAXPS       Y2, Y3, Y2
 	VMULPS       v3fb8aa3b<>+0(SB), Y2, Y3
@@ -3941,10 +3896,8 @@ ath_done:
 	VPERMILPS    $0xb1, Y1, Y2
 	VMAXPS       Y2, Y1, Y1
 	VSUBPS       Y1, Y0, Y0
-	VBROADCASTSS v42b20000<>+0(SB), Y1
-	VMINPS       Y0, Y1, Y1
-	VBROADCASTSS vc2d00000<>+0(SB), Y2
-	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS vc2d00000<>+0(SB), Y1
+	VMAXPS       Y0, Y1, Y1
 	VMULPS       v3fb8aa3b<>+0(SB), Y1, Y2
 	VROUNDPS     $0x00, Y2, Y2
 	VBROADCASTSS v3f317218<>+0(SB), Y3
@@ -4315,8 +4268,6 @@ atd_part:
 	VBLENDVPS    Y2, Y3, Y4, Y2
 
 atd_done:
-	VBROADCASTSS v42b20000<>+0(SB), Y3
-	VMINPS       Y2, Y3, Y2
 	VBROADCASTSS vc2d00000<>+0(SB), Y3
 	VMAXPS       Y2, Y3, Y2
 	VMULPS       v3fb8aa3b<>+0(SB), Y2, Y3
@@ -4394,8 +4345,6 @@ atf_part:
 	VBLENDVPS    Y1, Y2, Y3, Y1
 
 atf_done:
-	VBROADCASTSS v42b20000<>+0(SB), Y2
-	VMINPS       Y1, Y2, Y1
 	VBROADCASTSS vc2d00000<>+0(SB), Y2
 	VMAXPS       Y1, Y2, Y1
 	VMULPS       v3fb8aa3b<>+0(SB), Y1, Y2
@@ -5581,5 +5530,44 @@ write_done:
 	ADDQ $0x08, CX
 	SUBQ $0x08, AX
 	JG   loop
+	VZEROUPPER
+	RET
+
+// func maxima2(x *float32, most *float32, rows int, n int)
+// Requires: AVX
+TEXT ·maxima2(SB), NOSPLIT, $0-32
+	MOVQ x+0(FP), AX
+	MOVQ most+8(FP), CX
+	MOVQ n+24(FP), SI
+	SHLQ $0x02, SI
+
+channels:
+	MOVQ    AX, DX
+	VMOVUPS (DX), Y0
+	VXORPS  Y4, Y4, Y4
+	VMOVUPS 32(DX), Y1
+	VXORPS  Y5, Y5, Y5
+	MOVQ    rows+16(FP), BX
+
+row:
+	VMOVUPS (DX), Y2
+	VMAXPS  Y2, Y0, Y0
+	VCMPPS  $0x03, Y2, Y2, Y6
+	VORPS   Y6, Y4, Y4
+	VMOVUPS 32(DX), Y3
+	VMAXPS  Y3, Y1, Y1
+	VCMPPS  $0x03, Y3, Y3, Y7
+	VORPS   Y7, Y5, Y5
+	ADDQ    SI, DX
+	DECQ    BX
+	JNZ     row
+	VORPS   Y4, Y0, Y0
+	VMOVUPS Y0, (CX)
+	VORPS   Y5, Y1, Y1
+	VMOVUPS Y1, 32(CX)
+	ADDQ    $0x00000040, AX
+	ADDQ    $0x00000040, CX
+	SUBQ    $0x10, n+24(FP)
+	JG      channels
 	VZEROUPPER
 	RET

@@ -308,3 +308,8 @@ func prelu512(n int, y *float32, x *float32, slope *float32, p *float32)
 //
 //go:noescape
 func preluGrad512(n int, dx *float32, dslope *float32, dy *float32, x *float32, slope *float32, p *float32)
+
+// maxima512 sets most [n] to the maximum of the rows of x [rows,n], and to NaN where one is.
+//
+//go:noescape
+func maxima512(x *float32, most *float32, rows int, n int)

@@ -468,36 +468,32 @@ read_part:
 
 read_done:
 	VORPS.BCST       v80000000<>+0(SB), Z0, Z1
-	VBROADCASTSS     v42b20000<>+0(SB), Z2
-	VMINPS           Z1, Z2, Z1
 	VBROADCASTSS     vc2d00000<>+0(SB), Z2
 	VMAXPS           Z1, Z2, Z1
 	VMULPS.BCST      v3fb8aa3b<>+0(SB), Z1, Z2
 	VRNDSCALEPS      $0x00, Z2, Z2
-	VBROADCASTSS     v3f317218<>+0(SB), Z5
-	VMOVAPS          Z2, Z6
-	VFNMADD213PS     Z1, Z5, Z6
-	VBROADCASTSS     vb102e308<>+0(SB), Z1
+	VBROADCASTSS     v3f317218<>+0(SB), Z4
 	VMOVAPS          Z2, Z5
-	VFNMADD213PS     Z6, Z1, Z5
+	VFNMADD213PS     Z1, Z4, Z5
+	VBROADCASTSS     vb102e308<>+0(SB), Z1
+	VMOVAPS          Z2, Z4
+	VFNMADD213PS     Z5, Z1, Z4
 	VBROADCASTSS     v3ab51226<>+0(SB), Z1
-	VFMADD213PS.BCST v3c091cea<>+0(SB), Z5, Z1
-	VFMADD213PS.BCST v3d2aac79<>+0(SB), Z5, Z1
-	VFMADD213PS.BCST v3e2aaa49<>+0(SB), Z5, Z1
-	VFMADD213PS.BCST v3efffffe<>+0(SB), Z5, Z1
-	VMULPS           Z5, Z5, Z6
-	VMOVAPS          Z6, Z6
-	VFMADD213PS      Z5, Z1, Z6
-	VADDPS.BCST      v3f800000<>+0(SB), Z6, Z1
+	VFMADD213PS.BCST v3c091cea<>+0(SB), Z4, Z1
+	VFMADD213PS.BCST v3d2aac79<>+0(SB), Z4, Z1
+	VFMADD213PS.BCST v3e2aaa49<>+0(SB), Z4, Z1
+	VFMADD213PS.BCST v3efffffe<>+0(SB), Z4, Z1
+	VMULPS           Z4, Z4, Z5
+	VMOVAPS          Z5, Z5
+	VFMADD213PS      Z4, Z1, Z5
+	VADDPS.BCST      v3f800000<>+0(SB), Z5, Z1
 	VSCALEFPS        Z2, Z1, Z1
 	VADDPS.BCST      v3f800000<>+0(SB), Z1, Z2
-	VBROADCASTSS     v3f800000<>+0(SB), Z5
-	VDIVPS           Z2, Z5, Z2
+	VBROADCASTSS     v3f800000<>+0(SB), Z4
+	VDIVPS           Z2, Z4, Z2
 	VMULPS           Z1, Z2, Z1
 	VCMPPS.BCST      $0x11, v00000000<>+0(SB), Z0, K1
 	VBLENDMPS        Z1, Z2, K1, Z3
-	VCMPPS.BCST      $0x11, v00000000<>+0(SB), Z0, K1
-	VBLENDMPS        Z2, Z1, K1, Z4
 	CMPQ             AX, $0x00000010
 	JLT              write_part
 	VMOVUPS          Z3, (BX)(CX*4)
@@ -721,8 +717,6 @@ read_done:
 	VBROADCASTSS     v00000000<>+0(SB), Z1
 	VMAXPS           Z0, Z1, Z1
 	VORPS.BCST       v80000000<>+0(SB), Z0, Z0
-	VBROADCASTSS     v42b20000<>+0(SB), Z2
-	VMINPS           Z0, Z2, Z0
 	VBROADCASTSS     vc2d00000<>+0(SB), Z2
 	VMAXPS           Z0, Z2, Z0
 	VMULPS.BCST      v3fb8aa3b<>+0(SB), Z0, Z2
@@ -834,36 +828,32 @@ read_part:
 
 read_done:
 	VORPS.BCST       v80000000<>+0(SB), Z1, Z2
-	VBROADCASTSS     v42b20000<>+0(SB), Z3
-	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     vc2d00000<>+0(SB), Z3
 	VMAXPS           Z2, Z3, Z2
 	VMULPS.BCST      v3fb8aa3b<>+0(SB), Z2, Z3
 	VRNDSCALEPS      $0x00, Z3, Z3
-	VBROADCASTSS     v3f317218<>+0(SB), Z6
-	VMOVAPS          Z3, Z7
-	VFNMADD213PS     Z2, Z6, Z7
-	VBROADCASTSS     vb102e308<>+0(SB), Z2
+	VBROADCASTSS     v3f317218<>+0(SB), Z5
 	VMOVAPS          Z3, Z6
-	VFNMADD213PS     Z7, Z2, Z6
+	VFNMADD213PS     Z2, Z5, Z6
+	VBROADCASTSS     vb102e308<>+0(SB), Z2
+	VMOVAPS          Z3, Z5
+	VFNMADD213PS     Z6, Z2, Z5
 	VBROADCASTSS     v3ab51226<>+0(SB), Z2
-	VFMADD213PS.BCST v3c091cea<>+0(SB), Z6, Z2
-	VFMADD213PS.BCST v3d2aac79<>+0(SB), Z6, Z2
-	VFMADD213PS.BCST v3e2aaa49<>+0(SB), Z6, Z2
-	VFMADD213PS.BCST v3efffffe<>+0(SB), Z6, Z2
-	VMULPS           Z6, Z6, Z7
-	VMOVAPS          Z7, Z7
-	VFMADD213PS      Z6, Z2, Z7
-	VADDPS.BCST      v3f800000<>+0(SB), Z7, Z2
+	VFMADD213PS.BCST v3c091cea<>+0(SB), Z5, Z2
+	VFMADD213PS.BCST v3d2aac79<>+0(SB), Z5, Z2
+	VFMADD213PS.BCST v3e2aaa49<>+0(SB), Z5, Z2
+	VFMADD213PS.BCST v3efffffe<>+0(SB), Z5, Z2
+	VMULPS           Z5, Z5, Z6
+	VMOVAPS          Z6, Z6
+	VFMADD213PS      Z5, Z2, Z6
+	VADDPS.BCST      v3f800000<>+0(SB), Z6, Z2
 	VSCALEFPS        Z3, Z2, Z2
 	VADDPS.BCST      v3f800000<>+0(SB), Z2, Z3
-	VBROADCASTSS     v3f800000<>+0(SB), Z6
-	VDIVPS           Z3, Z6, Z3
+	VBROADCASTSS     v3f800000<>+0(SB), Z5
+	VDIVPS           Z3, Z5, Z3
 	VMULPS           Z2, Z3, Z2
 	VCMPPS.BCST      $0x11, v00000000<>+0(SB), Z1, K1
 	VBLENDMPS        Z2, Z3, K1, Z4
-	VCMPPS.BCST      $0x11, v00000000<>+0(SB), Z1, K1
-	VBLENDMPS        Z3, Z2, K1, Z5
 	VMULPS           Z0, Z4, Z0
 	CMPQ             AX, $0x00000010
 	JLT              write_part
@@ -909,8 +899,6 @@ read_done:
 	VBROADCASTSS     v00000000<>+0(SB), Z1
 	VMINPS           Z0, Z1, Z1
 	VORPS.BCST       v80000000<>+0(SB), Z0, Z0
-	VBROADCASTSS     v42b20000<>+0(SB), Z2
-	VMINPS           Z0, Z2, Z0
 	VBROADCASTSS     vc2d00000<>+0(SB), Z2
 	VMAXPS           Z0, Z2, Z0
 	VMULPS.BCST      v3fb8aa3b<>+0(SB), Z0, Z2
@@ -992,37 +980,33 @@ read_part:
 
 read_done:
 	VORPS.BCST       v80000000<>+0(SB), Z1, Z2
-	VBROADCASTSS     v42b20000<>+0(SB), Z3
-	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     vc2d00000<>+0(SB), Z3
 	VMAXPS           Z2, Z3, Z2
 	VMULPS.BCST      v3fb8aa3b<>+0(SB), Z2, Z3
 	VRNDSCALEPS      $0x00, Z3, Z3
-	VBROADCASTSS     v3f317218<>+0(SB), Z6
-	VMOVAPS          Z3, Z7
-	VFNMADD213PS     Z2, Z6, Z7
-	VBROADCASTSS     vb102e308<>+0(SB), Z2
+	VBROADCASTSS     v3f317218<>+0(SB), Z5
 	VMOVAPS          Z3, Z6
-	VFNMADD213PS     Z7, Z2, Z6
+	VFNMADD213PS     Z2, Z5, Z6
+	VBROADCASTSS     vb102e308<>+0(SB), Z2
+	VMOVAPS          Z3, Z5
+	VFNMADD213PS     Z6, Z2, Z5
 	VBROADCASTSS     v3ab51226<>+0(SB), Z2
-	VFMADD213PS.BCST v3c091cea<>+0(SB), Z6, Z2
-	VFMADD213PS.BCST v3d2aac79<>+0(SB), Z6, Z2
-	VFMADD213PS.BCST v3e2aaa49<>+0(SB), Z6, Z2
-	VFMADD213PS.BCST v3efffffe<>+0(SB), Z6, Z2
-	VMULPS           Z6, Z6, Z7
-	VMOVAPS          Z7, Z7
-	VFMADD213PS      Z6, Z2, Z7
-	VADDPS.BCST      v3f800000<>+0(SB), Z7, Z2
+	VFMADD213PS.BCST v3c091cea<>+0(SB), Z5, Z2
+	VFMADD213PS.BCST v3d2aac79<>+0(SB), Z5, Z2
+	VFMADD213PS.BCST v3e2aaa49<>+0(SB), Z5, Z2
+	VFMADD213PS.BCST v3efffffe<>+0(SB), Z5, Z2
+	VMULPS           Z5, Z5, Z6
+	VMOVAPS          Z6, Z6
+	VFMADD213PS      Z5, Z2, Z6
+	VADDPS.BCST      v3f800000<>+0(SB), Z6, Z2
 	VSCALEFPS        Z3, Z2, Z2
 	VADDPS.BCST      v3f800000<>+0(SB), Z2, Z3
-	VBROADCASTSS     v3f800000<>+0(SB), Z6
-	VDIVPS           Z3, Z6, Z3
+	VBROADCASTSS     v3f800000<>+0(SB), Z5
+	VDIVPS           Z3, Z5, Z3
 	VMULPS           Z2, Z3, Z2
 	VCMPPS.BCST      $0x11, v00000000<>+0(SB), Z1, K1
-	VBLENDMPS        Z2, Z3, K1, Z4
-	VCMPPS.BCST      $0x11, v00000000<>+0(SB), Z1, K1
-	VBLENDMPS        Z3, Z2, K1, Z5
-	VMULPS           Z0, Z5, Z0
+	VBLENDMPS        Z3, Z2, K1, Z4
+	VMULPS           Z0, Z4, Z0
 	CMPQ             AX, $0x00000010
 	JLT              write_part
 	VMOVUPS          Z0, (SI)(CX*4)
@@ -1065,36 +1049,32 @@ read_part:
 
 read_done:
 	VORPS.BCST       v80000000<>+0(SB), Z0, Z1
-	VBROADCASTSS     v42b20000<>+0(SB), Z2
-	VMINPS           Z1, Z2, Z1
 	VBROADCASTSS     vc2d00000<>+0(SB), Z2
 	VMAXPS           Z1, Z2, Z1
 	VMULPS.BCST      v3fb8aa3b<>+0(SB), Z1, Z2
 	VRNDSCALEPS      $0x00, Z2, Z2
-	VBROADCASTSS     v3f317218<>+0(SB), Z5
-	VMOVAPS          Z2, Z6
-	VFNMADD213PS     Z1, Z5, Z6
-	VBROADCASTSS     vb102e308<>+0(SB), Z1
+	VBROADCASTSS     v3f317218<>+0(SB), Z4
 	VMOVAPS          Z2, Z5
-	VFNMADD213PS     Z6, Z1, Z5
+	VFNMADD213PS     Z1, Z4, Z5
+	VBROADCASTSS     vb102e308<>+0(SB), Z1
+	VMOVAPS          Z2, Z4
+	VFNMADD213PS     Z5, Z1, Z4
 	VBROADCASTSS     v3ab51226<>+0(SB), Z1
-	VFMADD213PS.BCST v3c091cea<>+0(SB), Z5, Z1
-	VFMADD213PS.BCST v3d2aac79<>+0(SB), Z5, Z1
-	VFMADD213PS.BCST v3e2aaa49<>+0(SB), Z5, Z1
-	VFMADD213PS.BCST v3efffffe<>+0(SB), Z5, Z1
-	VMULPS           Z5, Z5, Z6
-	VMOVAPS          Z6, Z6
-	VFMADD213PS      Z5, Z1, Z6
-	VADDPS.BCST      v3f800000<>+0(SB), Z6, Z1
+	VFMADD213PS.BCST v3c091cea<>+0(SB), Z4, Z1
+	VFMADD213PS.BCST v3d2aac79<>+0(SB), Z4, Z1
+	VFMADD213PS.BCST v3e2aaa49<>+0(SB), Z4, Z1
+	VFMADD213PS.BCST v3efffffe<>+0(SB), Z4, Z1
+	VMULPS           Z4, Z4, Z5
+	VMOVAPS          Z5, Z5
+	VFMADD213PS      Z4, Z1, Z5
+	VADDPS.BCST      v3f800000<>+0(SB), Z5, Z1
 	VSCALEFPS        Z2, Z1, Z1
 	VADDPS.BCST      v3f800000<>+0(SB), Z1, Z2
-	VBROADCASTSS     v3f800000<>+0(SB), Z5
-	VDIVPS           Z2, Z5, Z2
+	VBROADCASTSS     v3f800000<>+0(SB), Z4
+	VDIVPS           Z2, Z4, Z2
 	VMULPS           Z1, Z2, Z1
 	VCMPPS.BCST      $0x11, v00000000<>+0(SB), Z0, K1
 	VBLENDMPS        Z1, Z2, K1, Z3
-	VCMPPS.BCST      $0x11, v00000000<>+0(SB), Z0, K1
-	VBLENDMPS        Z2, Z1, K1, Z4
 	VMULPS           Z0, Z3, Z0
 	CMPQ             AX, $0x00000010
 	JLT              write_part
@@ -1143,39 +1123,35 @@ read_part:
 
 read_done:
 	VORPS.BCST       v80000000<>+0(SB), Z1, Z2
-	VBROADCASTSS     v42b20000<>+0(SB), Z3
-	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     vc2d00000<>+0(SB), Z3
 	VMAXPS           Z2, Z3, Z2
 	VMULPS.BCST      v3fb8aa3b<>+0(SB), Z2, Z3
 	VRNDSCALEPS      $0x00, Z3, Z3
-	VBROADCASTSS     v3f317218<>+0(SB), Z6
-	VMOVAPS          Z3, Z7
-	VFNMADD213PS     Z2, Z6, Z7
-	VBROADCASTSS     vb102e308<>+0(SB), Z2
+	VBROADCASTSS     v3f317218<>+0(SB), Z5
 	VMOVAPS          Z3, Z6
-	VFNMADD213PS     Z7, Z2, Z6
+	VFNMADD213PS     Z2, Z5, Z6
+	VBROADCASTSS     vb102e308<>+0(SB), Z2
+	VMOVAPS          Z3, Z5
+	VFNMADD213PS     Z6, Z2, Z5
 	VBROADCASTSS     v3ab51226<>+0(SB), Z2
-	VFMADD213PS.BCST v3c091cea<>+0(SB), Z6, Z2
-	VFMADD213PS.BCST v3d2aac79<>+0(SB), Z6, Z2
-	VFMADD213PS.BCST v3e2aaa49<>+0(SB), Z6, Z2
-	VFMADD213PS.BCST v3efffffe<>+0(SB), Z6, Z2
-	VMULPS           Z6, Z6, Z7
-	VMOVAPS          Z7, Z7
-	VFMADD213PS      Z6, Z2, Z7
-	VADDPS.BCST      v3f800000<>+0(SB), Z7, Z2
+	VFMADD213PS.BCST v3c091cea<>+0(SB), Z5, Z2
+	VFMADD213PS.BCST v3d2aac79<>+0(SB), Z5, Z2
+	VFMADD213PS.BCST v3e2aaa49<>+0(SB), Z5, Z2
+	VFMADD213PS.BCST v3efffffe<>+0(SB), Z5, Z2
+	VMULPS           Z5, Z5, Z6
+	VMOVAPS          Z6, Z6
+	VFMADD213PS      Z5, Z2, Z6
+	VADDPS.BCST      v3f800000<>+0(SB), Z6, Z2
 	VSCALEFPS        Z3, Z2, Z2
 	VADDPS.BCST      v3f800000<>+0(SB), Z2, Z3
-	VBROADCASTSS     v3f800000<>+0(SB), Z6
-	VDIVPS           Z3, Z6, Z3
+	VBROADCASTSS     v3f800000<>+0(SB), Z5
+	VDIVPS           Z3, Z5, Z3
 	VMULPS           Z2, Z3, Z2
+	VMULPS           Z3, Z1, Z5
 	VCMPPS.BCST      $0x11, v00000000<>+0(SB), Z1, K1
 	VBLENDMPS        Z2, Z3, K1, Z4
-	VCMPPS.BCST      $0x11, v00000000<>+0(SB), Z1, K1
-	VBLENDMPS        Z3, Z2, K1, Z5
-	VMULPS           Z4, Z1, Z1
-	VMOVAPS          Z1, Z1
-	VFMADD213PS      Z4, Z5, Z1
+	VMOVAPS          Z5, Z1
+	VFMADD213PS      Z4, Z2, Z1
 	VMULPS           Z0, Z1, Z0
 	CMPQ             AX, $0x00000010
 	JLT              write_part
@@ -1225,8 +1201,6 @@ read_done:
 	VMOVAPS          Z1, Z4
 	VFMSUB213PS      Z2, Z1, Z4
 	VMULPS.BCST      vbf000000<>+0(SB), Z2, Z2
-	VBROADCASTSS     v42b20000<>+0(SB), Z5
-	VMINPS           Z2, Z5, Z2
 	VBROADCASTSS     vc2d00000<>+0(SB), Z5
 	VMAXPS           Z2, Z5, Z2
 	VMULPS.BCST      v3fb8aa3b<>+0(SB), Z2, Z5
@@ -1271,7 +1245,6 @@ read_done:
 	VSUBPS           Z1, Z2, Z2
 	VCMPPS.BCST      $0x11, v00000000<>+0(SB), Z0, K1
 	VBLENDMPS        Z1, Z2, K1, Z3
-	VMULPS.BCST      v3ecc422a<>+0(SB), Z5, Z1
 	VMULPS           Z0, Z3, Z0
 	CMPQ             AX, $0x00000010
 	JLT              write_part
@@ -1333,9 +1306,6 @@ GLOBL v3dcbd1e8<>(SB), RODATA|NOPTR, $4
 DATA v3dcc47ce<>+0(SB)/4, $0x3dcc47ce
 GLOBL v3dcc47ce<>(SB), RODATA|NOPTR, $4
 
-DATA v3ecc422a<>+0(SB)/4, $0x3ecc422a
-GLOBL v3ecc422a<>(SB), RODATA|NOPTR, $4
-
 // func geluGrad512(n int, dx *float32, dy *float32, x *float32, y *float32, p *float32)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·geluGrad512(SB), NOSPLIT, $0-48
@@ -1371,8 +1341,6 @@ read_done:
 	VMOVAPS          Z2, Z5
 	VFMSUB213PS      Z3, Z2, Z5
 	VMULPS.BCST      vbf000000<>+0(SB), Z3, Z3
-	VBROADCASTSS     v42b20000<>+0(SB), Z6
-	VMINPS           Z3, Z6, Z3
 	VBROADCASTSS     vc2d00000<>+0(SB), Z6
 	VMAXPS           Z3, Z6, Z3
 	VMULPS.BCST      v3fb8aa3b<>+0(SB), Z3, Z6
@@ -1417,7 +1385,8 @@ read_done:
 	VSUBPS           Z2, Z3, Z3
 	VCMPPS.BCST      $0x11, v00000000<>+0(SB), Z1, K1
 	VBLENDMPS        Z2, Z3, K1, Z4
-	VMULPS.BCST      v3ecc422a<>+0(SB), Z6, Z2
+	VMULPS           Z6, Z1, Z1
+	VBROADCASTSS     v3ecc422a<>+0(SB), Z2
 	VMOVAPS          Z1, Z1
 	VFMADD213PS      Z4, Z2, Z1
 	VMULPS           Z0, Z1, Z0
@@ -1438,6 +1407,9 @@ write_done:
 	JG   loop
 	VZEROUPPER
 	RET
+
+DATA v3ecc422a<>+0(SB)/4, $0x3ecc422a
+GLOBL v3ecc422a<>(SB), RODATA|NOPTR, $4
 
 // func exponential512(n int, y *float32, x *float32, p *float32)
 // Requires: AVX, AVX512F, BMI2
@@ -1573,54 +1545,45 @@ read_part:
 
 read_done:
 	VORPS.BCST       v80000000<>+0(SB), Z0, Z1
-	VBROADCASTSS     v42b20000<>+0(SB), Z2
-	VMINPS           Z1, Z2, Z1
 	VBROADCASTSS     vc2d00000<>+0(SB), Z2
 	VMAXPS           Z1, Z2, Z1
 	VMULPS.BCST      v3fb8aa3b<>+0(SB), Z1, Z2
 	VRNDSCALEPS      $0x00, Z2, Z2
-	VBROADCASTSS     v3f317218<>+0(SB), Z6
-	VMOVAPS          Z2, Z7
-	VFNMADD213PS     Z1, Z6, Z7
-	VBROADCASTSS     vb102e308<>+0(SB), Z1
+	VBROADCASTSS     v3f317218<>+0(SB), Z5
 	VMOVAPS          Z2, Z6
-	VFNMADD213PS     Z7, Z1, Z6
+	VFNMADD213PS     Z1, Z5, Z6
+	VBROADCASTSS     vb102e308<>+0(SB), Z1
+	VMOVAPS          Z2, Z5
+	VFNMADD213PS     Z6, Z1, Z5
 	VBROADCASTSS     v3ab51226<>+0(SB), Z1
-	VFMADD213PS.BCST v3c091cea<>+0(SB), Z6, Z1
-	VFMADD213PS.BCST v3d2aac79<>+0(SB), Z6, Z1
-	VFMADD213PS.BCST v3e2aaa49<>+0(SB), Z6, Z1
-	VFMADD213PS.BCST v3efffffe<>+0(SB), Z6, Z1
-	VMULPS           Z6, Z6, Z7
-	VMOVAPS          Z7, Z7
-	VFMADD213PS      Z6, Z1, Z7
-	VADDPS.BCST      v3f800000<>+0(SB), Z7, Z1
+	VFMADD213PS.BCST v3c091cea<>+0(SB), Z5, Z1
+	VFMADD213PS.BCST v3d2aac79<>+0(SB), Z5, Z1
+	VFMADD213PS.BCST v3e2aaa49<>+0(SB), Z5, Z1
+	VFMADD213PS.BCST v3efffffe<>+0(SB), Z5, Z1
+	VMULPS           Z5, Z5, Z6
+	VMOVAPS          Z6, Z6
+	VFMADD213PS      Z5, Z1, Z6
+	VADDPS.BCST      v3f800000<>+0(SB), Z6, Z1
 	VSCALEFPS        Z2, Z1, Z1
 	VMULPS           Z1, Z1, Z2
-	VBROADCASTSS     v40000000<>+0(SB), Z6
-	VMOVAPS          Z1, Z7
-	VFMADD213PS      Z2, Z6, Z7
-	VBROADCASTSS     v40000000<>+0(SB), Z6
-	VMOVAPS          Z1, Z8
-	VFMADD213PS.BCST v3f800000<>+0(SB), Z6, Z8
-	VADDPS.BCST      v40000000<>+0(SB), Z7, Z6
-	VBROADCASTSS     v40000000<>+0(SB), Z9
-	VMOVAPS          Z2, Z10
-	VFMADD213PS      Z8, Z9, Z10
+	VBROADCASTSS     v40000000<>+0(SB), Z5
+	VMOVAPS          Z1, Z6
+	VFMADD213PS      Z2, Z5, Z6
+	VBROADCASTSS     v40000000<>+0(SB), Z5
+	VMOVAPS          Z1, Z1
+	VFMADD213PS.BCST v3f800000<>+0(SB), Z5, Z1
+	VADDPS.BCST      v40000000<>+0(SB), Z6, Z5
+	VBROADCASTSS     v40000000<>+0(SB), Z7
+	VMOVAPS          Z2, Z2
+	VFMADD213PS      Z1, Z7, Z2
 	VCMPPS.BCST      $0x11, v00000000<>+0(SB), Z0, K1
-	VBLENDMPS        Z7, Z8, K1, Z3
+	VBLENDMPS        Z6, Z1, K1, Z3
 	VCMPPS.BCST      $0x11, v00000000<>+0(SB), Z0, K1
-	VBLENDMPS        Z6, Z10, K1, Z4
-	VCMPPS.BCST      $0x11, v00000000<>+0(SB), Z0, K1
-	VBLENDMPS        Z1, Z2, K1, Z5
-	VBROADCASTSS     v3f800000<>+0(SB), Z2
-	VDIVPS           Z4, Z2, Z2
-	VADDPS.BCST      v3f800000<>+0(SB), Z1, Z1
-	VMULPS.BCST      v40800000<>+0(SB), Z1, Z1
-	VMULPS           Z5, Z1, Z1
-	VMULPS           Z2, Z3, Z6
-	VMULPS           Z2, Z1, Z1
-	VMULPS           Z2, Z1, Z1
-	VMULPS           Z0, Z6, Z0
+	VBLENDMPS        Z5, Z2, K1, Z4
+	VBROADCASTSS     v3f800000<>+0(SB), Z1
+	VDIVPS           Z4, Z1, Z1
+	VMULPS           Z1, Z3, Z1
+	VMULPS           Z0, Z1, Z0
 	CMPQ             AX, $0x00000010
 	JLT              write_part
 	VMOVUPS          Z0, (BX)(CX*4)
@@ -1638,9 +1601,6 @@ write_done:
 	JG   loop
 	VZEROUPPER
 	RET
-
-DATA v40800000<>+0(SB)/4, $0x40800000
-GLOBL v40800000<>(SB), RODATA|NOPTR, $4
 
 // func mishGrad512(n int, dx *float32, dy *float32, x *float32, y *float32, p *float32)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
@@ -1671,8 +1631,6 @@ read_part:
 
 read_done:
 	VORPS.BCST       v80000000<>+0(SB), Z1, Z2
-	VBROADCASTSS     v42b20000<>+0(SB), Z3
-	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     vc2d00000<>+0(SB), Z3
 	VMAXPS           Z2, Z3, Z2
 	VMULPS.BCST      v3fb8aa3b<>+0(SB), Z2, Z3
@@ -1708,18 +1666,18 @@ read_done:
 	VBLENDMPS        Z8, Z9, K1, Z4
 	VCMPPS.BCST      $0x11, v00000000<>+0(SB), Z1, K1
 	VBLENDMPS        Z7, Z11, K1, Z5
+	VBROADCASTSS     v3f800000<>+0(SB), Z7
+	VDIVPS           Z5, Z7, Z7
+	VMULPS           Z7, Z4, Z8
+	VADDPS.BCST      v3f800000<>+0(SB), Z2, Z9
+	VMULPS.BCST      v40800000<>+0(SB), Z9, Z9
 	VCMPPS.BCST      $0x11, v00000000<>+0(SB), Z1, K1
 	VBLENDMPS        Z2, Z3, K1, Z6
-	VBROADCASTSS     v3f800000<>+0(SB), Z3
-	VDIVPS           Z5, Z3, Z3
-	VADDPS.BCST      v3f800000<>+0(SB), Z2, Z2
-	VMULPS.BCST      v40800000<>+0(SB), Z2, Z2
-	VMULPS           Z6, Z2, Z2
-	VMULPS           Z3, Z4, Z7
-	VMULPS           Z3, Z2, Z2
-	VMULPS           Z3, Z2, Z2
+	VMULPS           Z6, Z9, Z2
+	VMULPS           Z7, Z2, Z2
+	VMULPS           Z7, Z2, Z2
 	VMOVAPS          Z1, Z1
-	VFMADD213PS      Z7, Z2, Z1
+	VFMADD213PS      Z8, Z2, Z1
 	VMULPS           Z0, Z1, Z0
 	CMPQ             AX, $0x00000010
 	JLT              write_part
@@ -1738,6 +1696,9 @@ write_done:
 	JG   loop
 	VZEROUPPER
 	RET
+
+DATA v40800000<>+0(SB)/4, $0x40800000
+GLOBL v40800000<>(SB), RODATA|NOPTR, $4
 
 // func tanhShrink512(n int, y *float32, x *float32, p *float32)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
@@ -2998,8 +2959,6 @@ atd_part:
 
 atd_done:
 	VSUBPS           Z0, Z2, Z2
-	VBROADCASTSS     v42b20000<>+0(SB), Z3
-	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     vc2d00000<>+0(SB), Z3
 	VMAXPS           Z2, Z3, Z2
 	VMULPS.BCST      v3fb8aa3b<>+0(SB), Z2, Z3
@@ -3115,8 +3074,6 @@ ati_done:
 	VPERMILPS        $0xb1, Z1, Z2
 	VMAXPS           Z2, Z1, Z1
 	VSUBPS           Z1, Z0, Z0
-	VBROADCASTSS     v42b20000<>+0(SB), Z1
-	VMINPS           Z0, Z1, Z0
 	VBROADCASTSS     vc2d00000<>+0(SB), Z1
 	VMAXPS           Z0, Z1, Z0
 	VMULPS.BCST      v3fb8aa3b<>+0(SB), Z0, Z1
@@ -3228,8 +3185,6 @@ atd_part:
 
 atd_done:
 	VSUBPS           Z0, Z2, Z2
-	VBROADCASTSS     v42b20000<>+0(SB), Z3
-	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     vc2d00000<>+0(SB), Z3
 	VMAXPS           Z2, Z3, Z2
 	VMULPS.BCST      v3fb8aa3b<>+0(SB), Z2, Z3
@@ -3354,10 +3309,8 @@ ath_done:
 	VPERMILPS        $0xb1, Z1, Z2
 	VMAXPS           Z2, Z1, Z1
 	VSUBPS           Z1, Z0, Z0
-	VBROADCASTSS     v42b20000<>+0(SB), Z1
-	VMINPS           Z0, Z1, Z1
-	VBROADCASTSS     vc2d00000<>+0(SB), Z2
-	VMAXPS           Z1, Z2, Z1
+	VBROADCASTSS     vc2d00000<>+0(SB), Z1
+	VMAXPS           Z0, Z1, Z1
 	VMULPS.BCST      v3fb8aa3b<>+0(SB), Z1, Z2
 	VRNDSCALEPS      $0x00, Z2, Z2
 	VBROADCASTSS     v3f317218<>+0(SB), Z3
@@ -3714,8 +3667,6 @@ atd_part:
 	VMOVUPS      (DI)(AX*4), K1, Z2
 
 atd_done:
-	VBROADCASTSS     v42b20000<>+0(SB), Z3
-	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     vc2d00000<>+0(SB), Z3
 	VMAXPS           Z2, Z3, Z2
 	VMULPS.BCST      v3fb8aa3b<>+0(SB), Z2, Z3
@@ -3783,8 +3734,6 @@ atf_part:
 	VMOVUPS      (DI)(AX*4), K1, Z1
 
 atf_done:
-	VBROADCASTSS     v42b20000<>+0(SB), Z2
-	VMINPS           Z1, Z2, Z1
 	VBROADCASTSS     vc2d00000<>+0(SB), Z2
 	VMAXPS           Z1, Z2, Z1
 	VMULPS.BCST      v3fb8aa3b<>+0(SB), Z1, Z2
@@ -4955,5 +4904,55 @@ write_done:
 	ADDQ $0x10, CX
 	SUBQ $0x10, AX
 	JG   loop
+	VZEROUPPER
+	RET
+
+// func maxima512(x *float32, most *float32, rows int, n int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV
+TEXT ·maxima512(SB), NOSPLIT, $0-32
+	MOVQ x+0(FP), AX
+	MOVQ most+8(FP), CX
+	MOVQ n+24(FP), SI
+	SHLQ $0x02, SI
+
+channels:
+	MOVQ      n+24(FP), DX
+	MOVQ      $0x00000020, BX
+	CMPQ      DX, BX
+	CMOVQGT   BX, DX
+	MOVQ      $-1, BX
+	BZHIQ     DX, BX, BX
+	KMOVW     BX, K1
+	SHRQ      $0x10, BX
+	KMOVW     BX, K2
+	MOVQ      AX, DX
+	VMOVUPS.Z (DX), K1, Z0
+	VXORPS    Y4, Y4, Y4
+	VMOVUPS.Z 64(DX), K2, Z1
+	VXORPS    Y5, Y5, Y5
+	MOVQ      rows+16(FP), BX
+
+row:
+	VMOVUPS.Z (DX), K1, Z2
+	VMAXPS    Z2, Z0, Z0
+	VCMPPS    $0x03, Z2, Z2, K3
+	VPMOVM2D  K3, Z6
+	VORPS     Z6, Z4, Z4
+	VMOVUPS.Z 64(DX), K2, Z3
+	VMAXPS    Z3, Z1, Z1
+	VCMPPS    $0x03, Z3, Z3, K3
+	VPMOVM2D  K3, Z7
+	VORPS     Z7, Z5, Z5
+	ADDQ      SI, DX
+	DECQ      BX
+	JNZ       row
+	VORPS     Z4, Z0, Z0
+	VMOVUPS   Z0, K1, (CX)
+	VORPS     Z5, Z1, Z1
+	VMOVUPS   Z1, K2, 64(CX)
+	ADDQ      $0x00000080, AX
+	ADDQ      $0x00000080, CX
+	SUBQ      $0x20, n+24(FP)
+	JG        channels
 	VZEROUPPER
 	RET

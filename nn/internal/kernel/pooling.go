@@ -129,35 +129,23 @@ type GlobalPooling struct {
 	cells, c int
 	total    []float64
 	part     []float32 // [2,C]
-	places   []int     // of as many rows as are reduced at a time
 }
 
 // NewGlobalPooling prepares a pooling.
 func NewGlobalPooling(cells, c int) *GlobalPooling {
-	g := &GlobalPooling{cells: cells, c: c, total: make([]float64, c), part: make([]float32, 2*c)}
-	for i := range min(cells, momentRows) {
-		g.places = append(g.places, i*c)
-	}
-	return g
-}
-
-// rows calls f with each block of rows of x.
-func (g *GlobalPooling) rows(x []float32, f func(block []float32)) {
-	for lo := 0; lo < len(x); lo += momentRows * g.c {
-		f(x[lo:min(lo+momentRows*g.c, len(x))])
-	}
+	return &GlobalPooling{cells: cells, c: c, total: make([]float64, c), part: make([]float32, 2*c)}
 }
 
 // Average sets y [C] to the mean of the rows of x [cells,C].
 func (g *GlobalPooling) Average(y, x []float32) {
 	clear(g.total)
 	sums := g.part[:g.c]
-	g.rows(x, func(block []float32) {
-		loops.sums(sums, block)
+	for lo := 0; lo < len(x); lo += momentRows * g.c {
+		loops.sums(sums, x[lo:min(lo+momentRows*g.c, len(x))])
 		for j, v := range sums {
 			g.total[j] += float64(v)
 		}
-	})
+	}
 	for j, v := range g.total {
 		y[j] = float32(v / float64(g.cells))
 	}
@@ -173,16 +161,7 @@ func (g *GlobalPooling) AverageGrad(dx, dy []float32) {
 }
 
 // Max sets y [C] to the maximum of the rows of x [cells,C].
-func (g *GlobalPooling) Max(y, x []float32) {
-	copy(y, x[:g.c])
-	part := g.part[:g.c]
-	g.rows(x, func(block []float32) {
-		loops.pool(part, nil, block, g.places[:len(block)/g.c], false)
-		for j, v := range part {
-			y[j] = max(y[j], v)
-		}
-	})
-}
+func (g *GlobalPooling) Max(y, x []float32) { loops.maxima(y, x) }
 
 // MaxGrad adds to dx [cells,C] the gradient dy [C] of the output y of Max.
 func (g *GlobalPooling) MaxGrad(dx, x, dy, y []float32) {
@@ -200,6 +179,15 @@ func (g *GlobalPooling) MaxGrad(dx, x, dy, y []float32) {
 			if v == y[j] {
 				dx[lo+j] += dy[j] / equal[j]
 			}
+		}
+	}
+}
+
+func portableMaxima(most, x []float32) {
+	copy(most, x)
+	for lo := 0; lo < len(x); lo += len(most) {
+		for j, v := range x[lo : lo+len(most)] {
+			most[j] = max(most[j], v)
 		}
 	}
 }

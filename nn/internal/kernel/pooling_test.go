@@ -125,6 +125,13 @@ func TestGlobalPooling(t *testing.T) {
 				near(t, "maximum", y, most, 0)
 				k.MaxGrad(dx, ar.from(x), dy, y)
 				near(t, "gradient of the maximum", dx, dmost, 1e-6)
+				x[len(x)/2] = float32(math.NaN())
+				k.Max(y, ar.from(x))
+				for j, v := range y {
+					if isNaN := v != v; isNaN != (j == len(x)/2%c) {
+						t.Fatalf("channel %d of %d cells with NaN is %v", j, cells, v)
+					}
+				}
 				ar.check()
 			}
 		}

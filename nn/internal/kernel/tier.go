@@ -87,6 +87,7 @@ type inner struct {
 
 	// Over the rows of x, dy and dst [rows,C], with vectors [C].
 	sums       func(sums, x []float32)                    // sums = sum of x
+	maxima     func(most, x []float32)                    // most = maximum of x, NaN where there is one
 	squares    func(sums, x, mean []float32)              // sums = sum of (x-mean)^2
 	scaleShift func(dst, x, scale, shift []float32)       // dst = x*scale + shift
 	gradSums   func(dbeta, dgamma, x, dy, mean []float32) // dbeta = sum of dy, dgamma = sum of dy*(x-mean)
@@ -164,6 +165,7 @@ var portable = inner{
 	layerNormGrad:  portableLayerNormGrad,
 
 	sums:       portableSums,
+	maxima:     portableMaxima,
 	squares:    portableSquares,
 	scaleShift: portableScaleShift,
 	gradSums:   portableGradSums,

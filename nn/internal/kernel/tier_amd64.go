@@ -86,6 +86,7 @@ func fastInner(t Tier) (inner, bool) {
 				layerNormGrad:  layerNormGradAVX2,
 
 				sums:       sumsAVX2,
+				maxima:     maximaAVX2,
 				squares:    squaresAVX2,
 				scaleShift: scaleShiftAVX2,
 				gradSums:   gradSumsAVX2,
@@ -149,6 +150,7 @@ func fastInner(t Tier) (inner, bool) {
 			layerNormGrad:  layerNormGradAVX512,
 
 			sums:       sumsAVX512,
+			maxima:     maximaAVX512,
 			squares:    squaresAVX512,
 			scaleShift: scaleShiftAVX512,
 			gradSums:   gradSumsAVX512,

@@ -24,6 +24,12 @@ func (l lanes) exp(x Op) VecVirtual {
 	return l.scale(l.add(p, l.k(1)), n)
 }
 
+// expBelow is e^x for x up to zero.
+func (l lanes) expBelow(x Op) VecVirtual {
+	p, n := l.expm1(l.max(l.k(-104), x))
+	return l.scale(l.add(p, l.k(1)), n)
+}
+
 // expm1Below is e^x - 1 for x up to zero.
 func (l lanes) expm1Below(x Op) VecVirtual {
 	p, n := l.expm1(l.max(l.k(-87), x)) // e^-87 is nothing beside 1
@@ -44,12 +50,20 @@ func (l lanes) log(x Op) VecVirtual {
 	return l.fma(x, l.k(0), log) // NaN stays
 }
 
-// logistic returns s(x) = 1/(1+e^-x) and s(-x) = 1-s(x), both without cancellation.
-func (l lanes) logistic(x Op) (s, rest VecVirtual) {
-	z := l.exp(l.negative(x))
-	most := l.div(l.k(1), l.add(z, l.k(1)))
-	least := l.mul(most, z)
-	return l.where(x, less, l.k(0), least, most), l.where(x, less, l.k(0), most, least)
+// logistic returns 1/(1+e^-|x|) and 1/(1+e^|x|), which is 1 less the first, without cancellation.
+func (l lanes) logistic(x Op) (most, least VecVirtual) {
+	z := l.expBelow(l.negative(x))
+	most = l.div(l.k(1), l.add(z, l.k(1)))
+	return most, l.mul(most, z)
+}
+
+// sigmoid is 1/(1+e^-x), and that of -x where reflected.
+func (l lanes) sigmoid(x Op, reflected bool) VecVirtual {
+	most, least := l.logistic(x)
+	if reflected {
+		return l.bySign(x, most, least)
+	}
+	return l.bySign(x, least, most)
 }
 
 // negative is -|x|.
@@ -63,37 +77,38 @@ func (l lanes) tanh(x Op) VecVirtual {
 
 // softplus is log(1+e^x); of -x where reflected.
 func (l lanes) softplus(x Op) VecVirtual {
-	return l.add(l.max(l.k(0), x), l.log1p(l.exp(l.negative(x))))
+	return l.add(l.max(l.k(0), x), l.log1p(l.expBelow(l.negative(x))))
 }
 
-// normal returns the standard normal distribution's function and density at x. The tail beyond |x| is the density times a smooth function of it, in which
+// normal returns the standard normal distribution's function at x, and what its density is 1/sqrt(2 pi) times of. The tail beyond |x| is the density times a smooth function of it, in which
 // k = 1/(1+|x|/4) is put for the argument, as Abramowitz & Stegun 26.2.17 do; the polynomial is from minimax.py, its error 3e-8 of the tail.
-func (l lanes) normal(x Op) (distribution, density VecVirtual) {
+func (l lanes) normal(x Op) (distribution, e VecVirtual) {
 	a := l.min(l.k(14.5), l.abs(x)) // beyond it the tail is zero
 	square := l.mul(a, a)
 	missing := l.fms(a, a, square) // what the square was rounded by
-	e := l.exp(l.mul(square, l.k(-.5)))
+	e = l.expBelow(l.mul(square, l.k(-.5)))
 	e = l.fnma(l.mul(e, l.k(.5)), missing, e)
 	k := l.div(l.k(1), l.fma(a, l.k(.25), l.k(1)))
 	q := l.polynomial(k, 0.0997463316, 0.0995214581, 0.095287852, 0.0730128214, 0.0838511586, 0.0177348573, 0.0226107035, 0.0558796413, -0.0645372495, 0.016892422)
 	tail := l.mul(e, l.mul(k, q))
-	return l.where(x, less, l.k(0), tail, l.sub(l.k(1), tail)), l.mul(e, l.k(1/math.Sqrt(2*math.Pi)))
+	return l.bySign(x, tail, l.sub(l.k(1), tail)), e
 }
 
 // mish returns, for t = tanh(log(1+e^x)), t and x's derivative of it: with z = e^-|x|, t is n/d of polynomials in z, and 1-t^2 is d^2-n^2 over d^2.
-func (l lanes) mish(x Op) (t, slope VecVirtual) {
-	z := l.exp(l.negative(x))
+func (l lanes) mish(x Op) (t VecVirtual, slope func() VecVirtual) {
+	z := l.expBelow(l.negative(x))
 	square := l.mul(z, z)
 	least := l.fma(z, l.k(2), square) // z^2 + 2z, for x below zero
 	most := l.fma(z, l.k(2), l.k(1))  // 1 + 2z
 	d1 := l.add(least, l.k(2))        // n + 2
 	d2 := l.fma(square, l.k(2), most) // n + 2z^2
-	n := l.where(x, less, l.k(0), least, most)
-	d := l.where(x, less, l.k(0), d1, d2)
-	w := l.where(x, less, l.k(0), z, square)
+	n := l.bySign(x, least, most)
+	d := l.bySign(x, d1, d2)
 	over := l.div(l.k(1), d)
-	top := l.mul(l.mul(l.add(z, l.k(1)), l.k(4)), w)
-	return l.mul(n, over), l.mul(l.mul(top, over), over)
+	return l.mul(n, over), func() VecVirtual {
+		top := l.mul(l.mul(l.add(z, l.k(1)), l.k(4)), l.bySign(x, z, square))
+		return l.mul(l.mul(top, over), over)
+	}
 }
 
 // root is sqrt(x^2+4); from a billion on it is |x|, whose square may be out of range.
@@ -135,23 +150,22 @@ var (
 // functions has the formulas of package op, in forms that do not cancel in float32.
 var functions = []function{
 	{"elu", 1, func(l lanes, x Op, p []VecVirtual) VecVirtual {
-		return l.where(x, less, l.k(0), l.mul(p[0], l.expm1Below(x)), x)
+		return l.bySign(x, l.mul(p[0], l.expm1Below(x)), x)
 	}, ofXY, func(l lanes, x, y Op, p []VecVirtual) VecVirtual {
 		return l.where(x, greater, l.k(0), l.k(1), l.add(y, p[0]))
 	}},
 	{"selu", 0, func(l lanes, x Op, _ []VecVirtual) VecVirtual {
-		return l.where(x, less, l.k(0), l.mul(l.expm1Below(x), l.k(seluAlpha*seluScale)), l.mul(x, l.k(seluScale)))
+		return l.bySign(x, l.mul(l.expm1Below(x), l.k(seluAlpha*seluScale)), l.mul(x, l.k(seluScale)))
 	}, ofXY, func(l lanes, x, y Op, _ []VecVirtual) VecVirtual {
 		return l.where(x, greater, l.k(0), l.k(seluScale), l.add(y, l.k(seluAlpha*seluScale)))
 	}},
 	{"celu", 1, func(l lanes, x Op, p []VecVirtual) VecVirtual {
-		return l.where(x, less, l.k(0), l.mul(p[0], l.expm1Below(l.div(x, p[0]))), x)
+		return l.bySign(x, l.mul(p[0], l.expm1Below(l.div(x, p[0]))), x)
 	}, ofX, func(l lanes, x, _ Op, p []VecVirtual) VecVirtual {
 		return l.exp(l.div(l.min(l.k(0), x), p[0]))
 	}},
 	{"sigmoid", 0, func(l lanes, x Op, _ []VecVirtual) VecVirtual {
-		s, _ := l.logistic(x)
-		return s
+		return l.sigmoid(x, false)
 	}, ofY, func(l lanes, _, y Op, _ []VecVirtual) VecVirtual { return l.mul(y, l.sub(l.k(1), y)) }},
 	{
 		"tanh", 0, func(l lanes, x Op, _ []VecVirtual) VecVirtual { return l.tanh(x) },
@@ -159,33 +173,26 @@ var functions = []function{
 	},
 	{
 		"softplus", 0, func(l lanes, x Op, _ []VecVirtual) VecVirtual { return l.softplus(x) },
-		ofX, func(l lanes, x, _ Op, _ []VecVirtual) VecVirtual {
-			s, _ := l.logistic(x)
-			return s
-		},
+		ofX, func(l lanes, x, _ Op, _ []VecVirtual) VecVirtual { return l.sigmoid(x, false) },
 	},
 	{
 		"logSigmoid", 0, func(l lanes, x Op, _ []VecVirtual) VecVirtual {
-			return l.sub(l.min(l.k(0), x), l.log1p(l.exp(l.negative(x))))
+			return l.sub(l.min(l.k(0), x), l.log1p(l.expBelow(l.negative(x))))
 		},
-		ofX, func(l lanes, x, _ Op, _ []VecVirtual) VecVirtual {
-			_, rest := l.logistic(x)
-			return rest
-		},
+		ofX, func(l lanes, x, _ Op, _ []VecVirtual) VecVirtual { return l.sigmoid(x, true) },
 	},
 	{"silu", 0, func(l lanes, x Op, _ []VecVirtual) VecVirtual {
-		s, _ := l.logistic(x)
-		return l.mul(s, x)
+		return l.mul(l.sigmoid(x, false), x)
 	}, ofX, func(l lanes, x, _ Op, _ []VecVirtual) VecVirtual {
-		s, rest := l.logistic(x)
-		return l.fma(l.mul(x, s), rest, s)
+		most, least := l.logistic(x)
+		return l.fma(l.mul(x, most), least, l.bySign(x, least, most))
 	}},
 	{"gelu", 0, func(l lanes, x Op, _ []VecVirtual) VecVirtual {
 		d, _ := l.normal(x)
 		return l.mul(d, x)
 	}, ofX, func(l lanes, x, _ Op, _ []VecVirtual) VecVirtual {
-		distribution, density := l.normal(x)
-		return l.fma(x, density, distribution)
+		distribution, e := l.normal(x)
+		return l.fma(l.mul(x, e), l.k(1/math.Sqrt(2*math.Pi)), distribution)
 	}},
 	{
 		"exponential", 0, func(l lanes, x Op, _ []VecVirtual) VecVirtual { return l.exp(x) },
@@ -196,7 +203,7 @@ var functions = []function{
 		return l.mul(t, x)
 	}, ofX, func(l lanes, x, _ Op, _ []VecVirtual) VecVirtual {
 		t, slope := l.mish(x)
-		return l.fma(x, slope, t)
+		return l.fma(x, slope(), t)
 	}},
 	{"tanhShrink", 0, func(l lanes, x Op, _ []VecVirtual) VecVirtual {
 		return l.sub(x, l.tanh(x))
@@ -212,7 +219,7 @@ var functions = []function{
 	}},
 	{"squareplus", 0, func(l lanes, x Op, _ []VecVirtual) VecVirtual {
 		mean := l.fma(l.abs(x), l.k(.5), l.mul(l.root(x), l.k(.5)))
-		return l.where(x, less, l.k(0), l.div(l.k(1), mean), mean)
+		return l.bySign(x, l.div(l.k(1), mean), mean)
 	}, ofXY, func(l lanes, x, y Op, _ []VecVirtual) VecVirtual { return l.div(y, l.root(x)) }},
 	{"hardSigmoid", 0, func(l lanes, x Op, _ []VecVirtual) VecVirtual {
 		return l.ramp(x, 1./6, .5)

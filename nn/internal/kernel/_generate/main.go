@@ -66,6 +66,7 @@ func main() {
 		lanes2.average()
 		lanes2.optimizers()
 		lanes2.prelu()
+		lanes2.maxima()
 	case "avx512-elementwise":
 		lanes512.elementwise()
 		lanes512.softmax()
@@ -73,6 +74,7 @@ func main() {
 		lanes512.average()
 		lanes512.optimizers()
 		lanes512.prelu()
+		lanes512.maxima()
 	default:
 		log.Fatalf("-tier is %q, want avx2, avx512, low, avx2-elementwise or avx512-elementwise", *tier)
 	}

@@ -157,7 +157,7 @@ func (l lanes) softmax() {
 	exponentials := func(r *rows, top VecVirtual, to string) VecVirtual {
 		sum := l.accumulator(0)
 		r.sweep(to, lowest, []string{"x"}, func(in []VecVirtual) VecVirtual {
-			e := l.exp(l.sub(in[0], top))
+			e := l.expBelow(l.sub(in[0], top))
 			assign(sum, l.add(sum, e))
 			return e
 		})
@@ -165,7 +165,7 @@ func (l lanes) softmax() {
 	}
 	l.rows("softmax", "sets y to the softmax of each row of x.", []string{"y", "x"}, nil, func(r *rows) {
 		x := r.read(r.c, lowest, "x")[0]
-		e := l.exp(l.sub(x, l.fold(x, l.max)))
+		e := l.expBelow(l.sub(x, l.fold(x, l.max)))
 		r.write(r.c, l.div(e, l.fold(e, l.add)), "y")
 	}, func(r *rows) {
 		sum := exponentials(r, top(r), "y")
@@ -175,7 +175,7 @@ func (l lanes) softmax() {
 	l.rows("logSoftmax", "sets y to the logarithm of the softmax of each row of x.", []string{"y", "x"}, nil, func(r *rows) {
 		x := r.read(r.c, lowest, "x")[0]
 		x = l.sub(x, l.fold(x, l.max))
-		r.write(r.c, l.sub(x, l.log(l.fold(l.exp(x), l.add))), "y")
+		r.write(r.c, l.sub(x, l.log(l.fold(l.expBelow(x), l.add))), "y")
 	}, func(r *rows) {
 		most := top(r)
 		log := l.log(exponentials(r, most, ""))
@@ -202,10 +202,10 @@ func (l lanes) softmax() {
 	})
 	l.rows("logSoftmaxGrad", "sets dx to the gradient of logSoftmax, whose output is y.", []string{"dx", "dy", "y"}, nil, func(r *rows) {
 		in := r.read(r.c, l.k(0), "dy", "y")
-		r.write(r.c, l.fnma(l.exp(in[1]), l.fold(in[0], l.add), in[0]), "dx")
+		r.write(r.c, l.fnma(l.expBelow(in[1]), l.fold(in[0], l.add), in[0]), "dx")
 	}, func(r *rows) {
 		sum := r.total(func(in []VecVirtual) VecVirtual { return in[0] }, "dy")
-		r.sweep("dx", l.k(0), []string{"dy", "y"}, func(in []VecVirtual) VecVirtual { return l.fnma(l.exp(in[1]), sum, in[0]) })
+		r.sweep("dx", l.k(0), []string{"dy", "y"}, func(in []VecVirtual) VecVirtual { return l.fnma(l.expBelow(in[1]), sum, in[0]) })
 	})
 }
 
@@ -254,5 +254,30 @@ func (l lanes) layerNorm() {
 				h := normalised(in[0], mean, rest, inv)
 				return l.mul(l.sub(l.sub(l.mul(in[1], in[2]), a), l.mul(h, b)), inv)
 			})
+		})
+}
+
+// maxima generates the maximum over rows, where NaN wins.
+func (l lanes) maxima() {
+	l.columns("maxima", "sets most [n] to the maximum of the rows of x [rows,n], and to NaN where one is.", []string{"x"}, []string{"most"},
+		func(h half) {
+			h.load("x", h.reg(0))
+			zero(h.reg(2))
+		},
+		func(h half) {
+			most, x, never, which := h.reg(0), h.reg(1), h.reg(2), h.reg(3)
+			h.load("x", x)
+			VMAXPS(x, most, most)
+			if l.masks {
+				VCMPPS(U8(unordered), x, x, K3)
+				VPMOVM2D(K3, which)
+			} else {
+				VCMPPS(U8(unordered), x, x, which)
+			}
+			VORPS(which, never, never) // all bits set, which is a NaN
+		},
+		func(h half) {
+			VORPS(h.reg(2), h.reg(0), h.reg(0))
+			h.store(h.reg(0), "most")
 		})
 }

@@ -134,11 +134,12 @@ func (l lanes) polynomial(x Op, c ...float64) VecVirtual {
 	return p
 }
 
-// Comparisons for where; those that NaN fails.
+// Comparisons; NaN fails all but the last.
 const (
-	equal   = 0x00
-	less    = 0x11
-	greater = 0x1e
+	equal     = 0x00
+	less      = 0x11
+	greater   = 0x1e
+	unordered = 0x03
 )
 
 // where gives yes where a compares to b, and else no.
@@ -159,6 +160,9 @@ func (l lanes) where(a Op, comparison uint8, b, yes, no Op) VecVirtual {
 	VBLENDVPS(mask, y, n, d)
 	return d
 }
+
+// bySign gives below where x is below zero, and else above.
+func (l lanes) bySign(x, below, above Op) VecVirtual { return l.where(x, less, l.k(0), below, above) }
 
 // round is the nearest whole number.
 func (l lanes) round(a Op) VecVirtual {
