@@ -1,4 +1,5 @@
-"""Layers that do little with each element beside PyTorch, in alternating rounds in one session: nanoseconds an element, two threads each. The shapes are those of
+"""Layers that do little with each element beside PyTorch, in alternating rounds in one session: nanoseconds an element, two threads each, the least of the
+rounds, since whatever else the machine does only adds to them. The shapes are those of
 BenchmarkElementwise in nn: 16 samples of 16^3 positions and 32 channels. A step is forward and backward behind a batch normalisation.
 
 usage: python run.py [--rounds N] [--seconds S] [--page docs/performance.md] [LAYER...]    (from the root of the repository, with PyTorch)
@@ -6,7 +7,6 @@ usage: python run.py [--rounds N] [--seconds S] [--page docs/performance.md] [LA
 import argparse
 import pathlib
 import re
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -85,14 +85,12 @@ def ours(binary, name, step, seconds):
 
 
 def cells(ours, theirs):
-    def spread(v):
-        return f"{statistics.median(v):.3f} [{min(v):.3f}–{max(v):.3f}]"
-    return f"{spread(theirs)} | {spread(ours)} (**{statistics.median(theirs) / statistics.median(ours):.1f}x**)"
+    return f"{min(theirs):.3f} | {min(ours):.3f} (**{min(theirs) / min(ours):.1f}x**)"
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=.1)
     parser.add_argument("--page", type=pathlib.Path)
     parser.add_argument("layers", nargs="*", default=list(LAYERS))
