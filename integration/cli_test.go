@@ -69,6 +69,10 @@ func TestUsage(t *testing.T) {
 			t.Errorf("%s: standard output: %s", c.args, p.stdout.String())
 		}
 	}
+	// Volumes that the model cannot take are not sent to become dead letters.
+	cloud := w.write("cloud.xyz", []byte("0 0 0\n1 2 1\n"))
+	w.do(app.ExitUsage, "run", cloud, "--grid", "12").says(t, "voxelize.grid", "[12 12 12]", "[16 16 16]")
+	w.do(app.ExitUsage, "run", cloud, "--colormap", "gray").says(t, "voxelize.colormap", "gray", "Oranges")
 }
 
 // TestConfigErrors: everything that is wrong with the configuration is reported at once, with key path, found and allowed.

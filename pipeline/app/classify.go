@@ -29,8 +29,20 @@ type classifying struct {
 	outputs  []string
 }
 
-// newClassifying loads the model, opens the sinks and joins the group. close it after Run, or instead of it.
-func (a *App) newClassifying(ctx context.Context, b *bus) (_ *classifying, err error) {
+// volumesFit wants the volumes that the settings ask for to be such as the model takes: all others would become dead letters.
+func (a *App) volumesFit(n *infer.Classifier) error {
+	vo := a.Config.voxelOptions()
+	if vo.Dims != n.Dims() {
+		return Usage(fmt.Errorf("voxelize.grid: found %v, the model takes volumes of %v cells", vo.Dims, n.Dims()))
+	}
+	if vo.Colormap != n.Colormap() {
+		return Usage(fmt.Errorf("voxelize.colormap: found %s, the model takes volumes in %s", vo.Colormap, n.Colormap()))
+	}
+	return nil
+}
+
+// newClassifying loads the model, opens the sinks and joins the group. own says that the volumes are made by this process. close it after Run, or instead of it.
+func (a *App) newClassifying(ctx context.Context, b *bus, own bool) (_ *classifying, err error) {
 	c := &classifying{app: a, bus: b, tally: sinks.NewTally()}
 	m, err := a.loadModel(ctx, a.Config.Model.Path)
 	if err != nil {
@@ -42,6 +54,13 @@ func (a *App) newClassifying(ctx context.Context, b *bus) (_ *classifying, err e
 		Model: m.info, Colormap: a.Config.Voxelize.Colormap, TopK: a.Config.Model.TopK, Batch: cfg.Batch, Threads: a.Threads(),
 	})
 	if err != nil {
+		return nil, err
+	}
+	if own {
+		err = a.volumesFit(c.network)
+	}
+	if err != nil {
+		c.network.Close()
 		return nil, err
 	}
 	out, err := c.openSinks()
@@ -158,7 +177,7 @@ func (a *App) Classify(ctx context.Context, once bool) error {
 	if err != nil {
 		return err
 	}
-	c, err := a.newClassifying(ctx, b)
+	c, err := a.newClassifying(ctx, b, false)
 	if err != nil {
 		return errors.Join(err, b.close(context.WithoutCancel(ctx)))
 	}

@@ -17,7 +17,7 @@ func (a *App) Run(ctx context.Context, paths []string) error {
 	if err != nil {
 		return err
 	}
-	c, err := a.newClassifying(ctx, b)
+	c, err := a.newClassifying(ctx, b, true)
 	if err != nil {
 		return errors.Join(err, b.close(context.WithoutCancel(ctx)))
 	}
