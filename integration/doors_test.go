@@ -86,7 +86,7 @@ func TestWatchedFolderIsKilled(t *testing.T) {
 	scans(t, in, all, all+1)
 	eventually(t, "the last file", func() bool { return onceStored(t, out) == all+1 })
 	p.terminate(t)
-	<-p.done
+	p.wait(t, 0) // nothing else ends it
 	if text := p.stdout.String(); !regexp.MustCompile(`volumes\s+1,`).MatchString(text) {
 		t.Errorf("found %s, want that 1 volume was read by the last run", tail(text))
 	}
@@ -132,4 +132,17 @@ func TestPushIsStored(t *testing.T) {
 	p, _ = run()
 	eventually(t, "all classifications", func() bool { return onceStored(t, out) == files })
 	p.kill()
+}
+
+// TestDoorSettings: a door that cannot be opened ends the run, and says why.
+func TestDoorSettings(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("short", []byte("secret"))
+	for input, want := range map[string]string{
+		"udp://127.0.0.1:0?sensor=ouster":     "want the sensor's metadata",
+		"http://127.0.0.1:0?token-file=short": "want a file of 16 or more",
+	} {
+		w.do(1, "run", input).says(t, input, want)
+	}
 }

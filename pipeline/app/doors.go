@@ -46,6 +46,16 @@ func doorOf(input string) (door, bool) {
 	return door{}, false
 }
 
+// endless tells whether nothing but a signal ends the reading of inputs, which then is no interruption.
+func endless(inputs []string) bool {
+	for _, in := range inputs {
+		if d, live := doorOf(in); !live || d.scheme == "" {
+			return false
+		}
+	}
+	return len(inputs) > 0
+}
+
 func parses[T any](parse func(string) (T, error)) func(string) error {
 	return func(address string) error {
 		_, err := parse(address)

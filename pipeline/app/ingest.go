@@ -37,7 +37,10 @@ func (a *App) Ingest(ctx context.Context, paths []string) error {
 	bar := a.Screen.Progress("volumes")
 	s, err := a.ingest(ctx, b, a.backlogOf(b, b.broker != nil), paths, bar)
 	bar.Done()
-	if err = errors.Join(interrupted(ctx, err), b.close(context.WithoutCancel(ctx))); err != nil {
+	if !endless(paths) {
+		err = interrupted(ctx, err)
+	}
+	if err = errors.Join(err, b.close(context.WithoutCancel(ctx))); err != nil {
 		return err
 	}
 	if err := a.print(s, func(w io.Writer) {

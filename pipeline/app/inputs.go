@@ -14,7 +14,7 @@ import (
 )
 
 // inputs reads one input after the other, as the source of a pipeline. What is wrong with an item, or with a whole input, becomes a dead letter,
-// and reading goes on behind it.
+// and reading goes on behind it. A door that cannot be opened is an error.
 type inputs struct {
 	paths   []string
 	open    func(ctx context.Context, path string) (ingest.Source, error)
@@ -46,6 +46,9 @@ func (s *inputs) Read(ctx context.Context) (pipeline.Delivery[ingest.Sample], er
 			src, err := s.open(ctx, s.path)
 			if ctx.Err() != nil {
 				return none, errors.Join(ctx.Err(), closeIf(src))
+			}
+			if _, live := doorOf(s.path); live && err != nil {
+				return none, fmt.Errorf("%s: %w", s.path, err) // there is no item to send back: whoever waits for the door must hear of it
 			}
 			if err != nil {
 				s.bad(ctx, &s.badInputs, letter{Input: s.path, Stream: streamOf(s.path), Stage: "ingest", Error: err.Error()})

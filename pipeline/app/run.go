@@ -47,8 +47,10 @@ func (a *App) Run(ctx context.Context, paths []string) error {
 	if err := errors.Join(ingestErr, classifyErr, b.close(context.WithoutCancel(ctx))); err != nil {
 		return err
 	}
-	err = interrupted(ctx, nil)
-	if err == nil && b.broker != nil && s.DeadLetters == 0 && int64(s.Classified+c.tally.Repeats()) < s.Volumes {
+	if !endless(paths) {
+		err = interrupted(ctx, nil)
+	}
+	if err == nil && ctx.Err() == nil && b.broker != nil && s.DeadLetters == 0 && int64(s.Classified+c.tally.Repeats()) < s.Volumes {
 		// Nobody else can have taken them: the broker is ours. Repeats are inputs that were named twice.
 		err = fmt.Errorf("%d volumes were sent, but only %d classified, and none is a dead letter", s.Volumes, s.Classified)
 	}
