@@ -98,6 +98,8 @@ type weightGrad struct {
 	partial []float32 // [parts, Patch, OutC]
 	bias    []float32 // [parts, OutC]
 	minimal *minimalGrad
+	first   int // of the samples of a part that the round at hand takes
+	taken   int // how many it takes
 
 	weight, add func(worker, task int)
 }
@@ -105,6 +107,8 @@ type weightGrad struct {
 const (
 	// weightTasks is how many tasks a weight gradient is cut into at least, where there are as many samples.
 	weightTasks = 32
+	// roundBytes bounds the inputs of a round, which all groups of rows read: they stay in the last cache until the last group has.
+	roundBytes = 8 << 20
 	// addedPerTask is how many elements of some partial sums one task adds up.
 	addedPerTask = 1 << 13
 )
@@ -121,6 +125,8 @@ func newWeightGrad(c *Conv, p *ir.Program) *weightGrad {
 		e := d.env
 		part, group := task/k.Groups(), task%k.Groups()
 		lo, hi := pool.Chunk(e.N, d.parts(e.N), part)
+		lo = min(hi, lo+d.first)
+		hi = min(hi, lo+d.taken)
 		var bias []float32
 		if group == 0 && d.wantsBias() {
 			bias = d.bias[part*c.OutC : (part+1)*c.OutC]
@@ -154,7 +160,14 @@ func (d *weightGrad) run(e *ir.Env[float32]) {
 		d.minimal.run(e)
 		return
 	}
-	e.Pool.Run(d.parts(e.N)*d.c.k.Groups(), d.weight)
+	parts, groups := d.parts(e.N), d.c.k.Groups()
+	most := blocks(e.N, parts)
+	if d.taken = most; groups > 1 {
+		d.taken = max(1, roundBytes/(4*parts*d.c.InLen()))
+	}
+	for d.first = 0; d.first < most; d.first += d.taken {
+		e.Pool.Run(parts*groups, d.weight)
+	}
 	e.Pool.Run(blocks(d.c.Patch()*d.c.OutC, addedPerTask), d.add)
 	if d.wantsBias() {
 		for part := range d.parts(e.N) {
