@@ -200,10 +200,20 @@ const (
 	tilesPerTask = 2
 )
 
+// groupOf returns how many tiles of a batch make a group. Where the weights' points do not stay in the last cache, larger groups read them less often.
+func groupOf(k *kernel.Winograd, batch int) int {
+	bytes := groupBytes
+	if 4*k.WeightLen() > 2*groupBytes {
+		bytes *= 4
+	}
+	inputs, outputs := k.GroupLen(1)
+	return max(1, min(batch*k.Tiles(), bytes/(4*(inputs+outputs))))
+}
+
 func newMinimalGrad(c *Conv, p *ir.Program) *minimalGrad {
 	m := &minimalGrad{c: c, k: kernel.NewWinograd(c.k, c.WinogradWeights)}
-	m.tiles = min(groupTiles, p.Batch*m.k.Tiles(), groupBytes/(4*m.k.Points()*(c.InC+c.OutC)))
-	inputs, gradients := m.k.GradLen(m.tiles)
+	m.tiles = min(groupTiles, groupOf(m.k, p.Batch))
+	inputs, gradients := m.k.GroupLen(m.tiles)
 	m.v, m.d, m.u = make([]float32, inputs), make([]float32, gradients), make([]float32, m.k.WeightLen())
 	m.scratch = workers(p, max(m.k.GradScratchLen(), m.k.WeightScratchLen()))
 	m.points = func(worker, task int) {

@@ -94,7 +94,7 @@ func (c *Conv) forwardMinimal(e *ir.Env[float32]) {
 // leastRanges is how many ranges of tiles are worth the reading of the weights for each.
 const leastRanges = 4
 
-// staged is a forward pass by minimal filtering in stages: see kernel.Winograd.StageLen.
+// staged is a forward pass by minimal filtering in stages: see kernel.Winograd.GroupLen.
 type staged struct {
 	c     *Conv
 	env   *ir.Env[float32]
@@ -110,10 +110,9 @@ type staged struct {
 const pointsPerTask = 4
 
 func newStaged(c *Conv, batch int) *staged {
-	s, k := &staged{c: c}, c.minimal.k
-	perTile, products := k.StageLen(1)
-	s.tiles = max(1, min(batch*k.Tiles(), groupBytes/(4*(perTile+products))))
-	inputs, products := k.StageLen(s.tiles)
+	k := c.minimal.k
+	s := &staged{c: c, tiles: groupOf(k, batch)}
+	inputs, products := k.GroupLen(s.tiles)
 	s.v, s.m = make([]float32, inputs), make([]float32, products)
 	s.input = func(worker, task int) {
 		t, part := task/k.StageParts(), task%k.StageParts()

@@ -315,7 +315,7 @@ func testWinograd(t *testing.T, c *kernel.Conv, outputs int, tolerance float64, 
 // inStages computes a forward pass in groups of five tiles.
 func inStages(ar *arena, k *kernel.Winograd, src, u, bias []float32, n int) []float32 {
 	const group = 5
-	inputs, products := k.StageLen(group)
+	inputs, products := k.GroupLen(group)
 	v, m, scratch := ar.alloc(inputs), ar.alloc(products), ar.alloc(k.TileScratchLen())
 	out := ar.alloc(n * k.Windows() * k.OutC)
 	var arg []uint8
@@ -401,7 +401,7 @@ func testWinogradGrad(t *testing.T, c *kernel.Conv, src, dense []float32, want t
 	const group = 3
 	ar := arena{t: t}
 	k := kernel.NewWinograd(c, kernel.WinogradOutputs(c.Geometry))
-	inputs, gradients := k.GradLen(group)
+	inputs, gradients := k.GroupLen(group)
 	v, d, u := ar.alloc(inputs), ar.alloc(gradients), ar.alloc(k.WeightLen())
 	scratch, fold, grad := ar.alloc(k.GradScratchLen()), ar.alloc(k.WeightScratchLen()), ar.from(dense)
 	for first := 0; first < n*k.Tiles(); first += group {

@@ -4,14 +4,6 @@ package kernel
 // number of threads: GradPoints transforms inputs and gradients tile by tile, GradProducts adds their products point by point. After the last group
 // Fold makes weights of the sums.
 
-// HasGrad tells whether there are transforms for the gradient of the weights.
-func (w *Winograd) HasGrad() bool { return w.transforms().spread != nil && w.size == 1 }
-
-// GradLen returns the lengths of the points of inputs and of gradients, for groups of some tiles.
-func (w *Winograd) GradLen(tiles int) (inputs, gradients int) {
-	return w.points() * (tiles*w.rows() + pointSlack), w.points() * (tiles*w.OutC + pointSlack)
-}
-
 // GradScratchLen returns the length of the scratch memory that GradPoints needs.
 func (w *Winograd) GradScratchLen() int {
 	return max(w.inputs[0].scratchLen(w.points()), w.grads.scratchLen(w.points()))
@@ -19,9 +11,9 @@ func (w *Winograd) GradScratchLen() int {
 
 // GradPoints transforms the inputs and the outputs' gradients of tile t, counted through all samples, to the place at of v and d, for groups of some tiles.
 func (w *Winograd) GradPoints(v, d, src, grad []float32, t, at, tiles int, scratch []float32) {
-	rows, out := w.rows(), w.OutC
-	for f := 0; f < w.phases(); f += w.step {
-		w.input(v[at*rows+f*w.InC:], src, f, t, tiles*rows+pointSlack, scratch)
+	out := w.OutC
+	for part := range w.StageParts() {
+		w.StageInput(v, src, t, part, at, tiles, scratch)
 	}
 	sample, t := t/w.Tiles(), t%w.Tiles()
 	w.grads.transform(w.transforms().spread, d[at*out:], grad[sample*w.OutLen():(sample+1)*w.OutLen()], t, tiles*out+pointSlack, w.points(), scratch)

@@ -4,8 +4,8 @@ package kernel
 // the products point by point, StageOutput transforms these back tile by tile. With few tiles this reads the weights once, where Forward would read them for
 // every range of tiles. The results are the same to the bit.
 
-// StageLen returns the lengths of the points of inputs and of their products, for groups of some tiles.
-func (w *Winograd) StageLen(tiles int) (inputs, products int) {
+// GroupLen returns the lengths of the points of inputs and of outputs, their gradients or the products, for groups of some tiles.
+func (w *Winograd) GroupLen(tiles int) (inputs, outputs int) {
 	return w.points() * (tiles*w.rows() + pointSlack), w.points() * (tiles*w.OutC + pointSlack)
 }
 
