@@ -122,11 +122,19 @@ func (o *Optimizer) clip(plan *nn.Plan) {
 	}
 }
 
-func squares(g []float32) (sum float64) {
-	for _, v := range g {
-		sum += float64(v) * float64(v)
+// squares is the sum of the squares, in four parts that need not wait for each other.
+func squares(g []float32) float64 {
+	var sums [4]float64
+	for len(g) >= len(sums) {
+		for i, v := range g[:len(sums)] {
+			sums[i] += float64(v) * float64(v)
+		}
+		g = g[len(sums):]
 	}
-	return sum
+	for i, v := range g {
+		sums[i] += float64(v) * float64(v)
+	}
+	return sums[0] + sums[1] + sums[2] + sums[3]
 }
 
 // shrink scales g down to the norm where the squares add up to more.

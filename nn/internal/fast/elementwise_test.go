@@ -80,7 +80,9 @@ func TestNearTheReference(t *testing.T) {
 	for i := range 5000 {
 		shared.Slope, own.Slope = append(shared.Slope, int32(i%40)), append(own.Slope, int32(i*7/5000+i%3))
 	}
+	noise := &op.Noise{Deviation: .5, Salt: 7, Len: 5000}
 	cases = append(cases,
+		replaced{"noise", noise, &fast.Noise{Noise: noise}, 5000, 5000, 0},
 		replaced{"prelu", shared, &fast.PReLU{PReLU: shared}, 5000, 5000, 1},
 		replaced{"prelu of its own", own, &fast.PReLU{PReLU: own}, 5000, 5000, 1},
 	)

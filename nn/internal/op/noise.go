@@ -32,10 +32,17 @@ func noiseForward[T ir.Float](g *Noise, e *ir.Env[T]) {
 		return
 	}
 	for n := range e.N {
-		key, y := sampleKey(g.Salt, e.Seed, e.Step, n), e.Y[n*g.Len:][:g.Len]
-		for i := range y {
-			y[i] += T(g.Deviation * standardNormal(Mix(key+uint64(i))))
-		}
+		addNoise(g, e.Y[n*g.Len:][:g.Len], e.Seed, e.Step, n)
+	}
+}
+
+// AddTo adds the noise of a sample to y, its elements.
+func (g *Noise) AddTo(y []float32, seed, step uint64, sample int) { addNoise(g, y, seed, step, sample) }
+
+func addNoise[T ir.Float](g *Noise, y []T, seed, step uint64, sample int) {
+	key := sampleKey(g.Salt, seed, step, sample)
+	for i := range y {
+		y[i] += T(g.Deviation * standardNormal(Mix(key+uint64(i))))
 	}
 }
 

@@ -49,6 +49,8 @@ func useKernels(p *ir.Program) {
 			default:
 				n.Op = fast.NewActivation(o)
 			}
+		case *op.Noise:
+			n.Op = &fast.Noise{Noise: o}
 		case *op.PReLU:
 			n.Op = &fast.PReLU{PReLU: o}
 		case *op.Softmax:
