@@ -105,6 +105,12 @@ bench-peers: build
 	scripts/python-env build/torch bench/peers/requirements-torch.txt
 	build/peers/bin/python bench/peers/run.py bin/voxelstream --torch build/torch/bin/python --results bench/history/peers.json --page docs/performance.md --history bench/history/peers.csv $(PEERS)
 
+## bench-elementwise: layers that do little with each element side by side with PyTorch, into docs/performance.md (installs a venv)
+.PHONY: bench-elementwise
+bench-elementwise: setup
+	scripts/python-env build/torch bench/peers/requirements-torch.txt
+	build/torch/bin/python bench/elementwise/run.py --page docs/performance.md
+
 ## generate: everything that is generated (config.yaml, reference pages, assembly)
 .PHONY: generate
 generate: setup
