@@ -234,7 +234,7 @@ func (w *Winograd) TileBlock() int {
 // TileScratchLen returns the length of the scratch memory that Forward needs.
 func (w *Winograd) TileScratchLen() int {
 	points := w.points()
-	return points*(w.block*w.lots[0].count*w.InC+w.held*w.OutC+2*pointSlack) + max(w.inputs[0].scratchLen(points), points*laneSlack) + w.cells()*w.OutC + w.OutC
+	return points*(w.block*w.lots[0].count*w.InC+w.held*w.OutC+2*pointSlack) + w.inputs[0].scratchLen(points) + w.cells()*w.OutC + w.OutC
 }
 
 // laneSlack is the most channels that a tier transforms at a time.
