@@ -55,6 +55,9 @@ const (
 	sparseParts = 8
 )
 
+// streamedBytes is how large an output is that no last-level cache holds until it is read.
+const streamedBytes = 32 << 20
+
 // leastRows is how many positions a task has at least: fewer would not make up for reading the weights.
 const leastRows = 14
 
@@ -76,6 +79,9 @@ func (c *Conv) prepare(p *ir.Program) {
 	}
 	if c.k == nil {
 		c.k = kernel.NewConv(c.Geometry, c.Pool, relu)
+	}
+	if c.norm == nil && 4*p.Batch*c.OutLen() >= streamedBytes {
+		c.k.Stream()
 	}
 	c.scratch = workers(p, c.k.ScratchLen())
 	if c.Winograd > 0 {

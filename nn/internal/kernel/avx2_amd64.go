@@ -363,3 +363,11 @@ func depthwiseWeights2x8(dw *float32, grad *float32, apart int, src *float32, st
 //
 //go:noescape
 func rectifyGrad2(dst *float32, grad *float32, out *float32, rows int, n int)
+
+// stream2 copies some vectors, one at least, to dst, which lies on a multiple of their length, past the caches.
+//
+//go:noescape
+func stream2(dst *float32, src *float32, vectors int)
+
+// fence waits for what stream wrote.
+func fence()

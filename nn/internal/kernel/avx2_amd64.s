@@ -5731,3 +5731,48 @@ row:
 	JG      channels
 	VZEROUPPER
 	RET
+
+// func stream2(dst *float32, src *float32, vectors int)
+// Requires: AVX
+TEXT ·stream2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ vectors+16(FP), DX
+	SUBQ $0x04, DX
+	JL   few
+
+four:
+	VMOVUPS  (CX), Y0
+	VMOVUPS  32(CX), Y1
+	VMOVUPS  64(CX), Y2
+	VMOVUPS  96(CX), Y3
+	VMOVNTPS Y0, (AX)
+	VMOVNTPS Y1, 32(AX)
+	VMOVNTPS Y2, 64(AX)
+	VMOVNTPS Y3, 96(AX)
+	ADDQ     $0x00000080, CX
+	ADDQ     $0x00000080, AX
+	SUBQ     $0x04, DX
+	JGE      four
+
+few:
+	ADDQ $0x04, DX
+	JZ   done
+
+one:
+	VMOVUPS  (CX), Y0
+	VMOVNTPS Y0, (AX)
+	ADDQ     $0x00000020, CX
+	ADDQ     $0x00000020, AX
+	SUBQ     $0x01, DX
+	JNZ      one
+
+done:
+	VZEROUPPER
+	RET
+
+// func fence()
+// Requires: MMX+
+TEXT ·fence(SB), NOSPLIT, $0
+	SFENCE
+	RET

@@ -425,3 +425,8 @@ func depthwiseWeights512x8(dw *float32, grad *float32, apart int, src *float32, 
 //
 //go:noescape
 func rectifyGrad512(dst *float32, grad *float32, out *float32, rows int, n int)
+
+// stream512 copies some vectors, one at least, to dst, which lies on a multiple of their length, past the caches.
+//
+//go:noescape
+func stream512(dst *float32, src *float32, vectors int)

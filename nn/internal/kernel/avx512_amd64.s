@@ -5,29 +5,39 @@
 #include "textflag.h"
 
 // func tile512x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·tile512x1(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), DX
-	MOVQ   b+32(FP), BX
-	MOVQ   ldb+40(FP), SI
-	MOVL   mask+80(FP), DI
-	KMOVW  DI, K1
-	SHRL   $0x10, DI
-	KMOVW  DI, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	SHRL    $0x10, R8
+	KMOVW   R8, K2
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	MOVQ    $0x00000004, R8
+	IMUL3Q  $0x00000002, DX, DX
+	LEAQ    (CX)(DX*1), DX
+	LEAQ    (BX)(BX*1), R9
+	LEAQ    (CX)(R9*8), R9
+	CMPQ    BX, $0x04
+	CMOVQNE BX, R8
+	CMOVQNE R9, DX
 
 loop:
-	VMOVUPS.Z    (BX), K1, Z28
-	VMOVUPS.Z    64(BX), K2, Z29
+	VMOVUPS.Z    (SI), K1, Z28
+	VMOVUPS.Z    64(SI), K2, Z29
 	VBROADCASTSS (CX), Z30
 	VFMADD231PS  Z30, Z28, Z0
 	VFMADD231PS  Z30, Z29, Z1
-	ADDQ         DX, CX
-	ADDQ         SI, BX
+	PREFETCHT0   (DX)
+	ADDQ         R8, DX
+	ADDQ         BX, CX
+	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
 	MOVQ         c+48(FP), AX
@@ -44,22 +54,30 @@ loop:
 	RET
 
 // func tile512x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·tile512x2(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	SHRL    $0x10, R8
+	KMOVW   R8, K2
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	MOVQ    $0x00000008, R9
+	IMUL3Q  $0x00000004, DX, R8
+	LEAQ    (CX)(R8*1), R8
+	LEAQ    (BX)(BX*1), R10
+	LEAQ    (CX)(R10*8), R10
+	CMPQ    BX, $0x04
+	CMOVQNE BX, R9
+	CMOVQNE R10, R8
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -70,6 +88,8 @@ loop:
 	VBROADCASTSS (CX)(DX*1), Z31
 	VFMADD231PS  Z31, Z28, Z2
 	VFMADD231PS  Z31, Z29, Z3
+	PREFETCHT0   (R8)
+	ADDQ         R9, R8
 	ADDQ         BX, CX
 	ADDQ         DI, SI
 	DECQ         AX
@@ -96,24 +116,32 @@ loop:
 	RET
 
 // func tile512x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·tile512x3(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	SHRL    $0x10, R8
+	KMOVW   R8, K2
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	MOVQ    $0x0000000c, R9
+	IMUL3Q  $0x00000006, DX, R8
+	LEAQ    (CX)(R8*1), R8
+	LEAQ    (BX)(BX*1), R10
+	LEAQ    (CX)(R10*8), R10
+	CMPQ    BX, $0x04
+	CMOVQNE BX, R9
+	CMOVQNE R10, R8
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -127,6 +155,8 @@ loop:
 	VBROADCASTSS (CX)(DX*2), Z30
 	VFMADD231PS  Z30, Z28, Z4
 	VFMADD231PS  Z30, Z29, Z5
+	PREFETCHT0   (R8)
+	ADDQ         R9, R8
 	ADDQ         BX, CX
 	ADDQ         DI, SI
 	DECQ         AX
@@ -161,27 +191,35 @@ loop:
 	RET
 
 // func tile512x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·tile512x4(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	LEAQ   (DX)(DX*2), R8
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	SHRL    $0x10, R8
+	KMOVW   R8, K2
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	LEAQ    (DX)(DX*2), R8
+	MOVQ    $0x00000010, R10
+	IMUL3Q  $0x00000008, DX, R9
+	LEAQ    (CX)(R9*1), R9
+	LEAQ    (BX)(BX*1), R11
+	LEAQ    (CX)(R11*8), R11
+	CMPQ    BX, $0x04
+	CMOVQNE BX, R10
+	CMOVQNE R11, R9
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -198,6 +236,8 @@ loop:
 	VBROADCASTSS (CX)(R8*1), Z31
 	VFMADD231PS  Z31, Z28, Z6
 	VFMADD231PS  Z31, Z29, Z7
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
 	ADDQ         BX, CX
 	ADDQ         DI, SI
 	DECQ         AX
@@ -240,29 +280,37 @@ loop:
 	RET
 
 // func tile512x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·tile512x5(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	LEAQ   (DX)(DX*2), R8
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	SHRL    $0x10, R8
+	KMOVW   R8, K2
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	LEAQ    (DX)(DX*2), R8
+	MOVQ    $0x00000014, R10
+	IMUL3Q  $0x0000000a, DX, R9
+	LEAQ    (CX)(R9*1), R9
+	LEAQ    (BX)(BX*1), R11
+	LEAQ    (CX)(R11*8), R11
+	CMPQ    BX, $0x04
+	CMOVQNE BX, R10
+	CMOVQNE R11, R9
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -282,6 +330,8 @@ loop:
 	VBROADCASTSS (CX)(DX*4), Z30
 	VFMADD231PS  Z30, Z28, Z8
 	VFMADD231PS  Z30, Z29, Z9
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
 	ADDQ         BX, CX
 	ADDQ         DI, SI
 	DECQ         AX
@@ -332,32 +382,40 @@ loop:
 	RET
 
 // func tile512x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·tile512x6(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	LEAQ   (DX)(DX*2), R8
-	LEAQ   (DX)(DX*4), R9
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	SHRL    $0x10, R8
+	KMOVW   R8, K2
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	LEAQ    (DX)(DX*2), R8
+	LEAQ    (DX)(DX*4), R9
+	MOVQ    $0x00000018, R11
+	IMUL3Q  $0x0000000c, DX, R10
+	LEAQ    (CX)(R10*1), R10
+	LEAQ    (BX)(BX*1), R12
+	LEAQ    (CX)(R12*8), R12
+	CMPQ    BX, $0x04
+	CMOVQNE BX, R11
+	CMOVQNE R12, R10
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -380,6 +438,8 @@ loop:
 	VBROADCASTSS (CX)(R9*1), Z31
 	VFMADD231PS  Z31, Z28, Z10
 	VFMADD231PS  Z31, Z29, Z11
+	PREFETCHT0   (R10)
+	ADDQ         R11, R10
 	ADDQ         BX, CX
 	ADDQ         DI, SI
 	DECQ         AX
@@ -438,34 +498,42 @@ loop:
 	RET
 
 // func tile512x7(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·tile512x7(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	VXORPS Y12, Y12, Y12
-	VXORPS Y13, Y13, Y13
-	LEAQ   (DX)(DX*2), R8
-	LEAQ   (DX)(DX*4), R9
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	SHRL    $0x10, R8
+	KMOVW   R8, K2
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	VXORPS  Y12, Y12, Y12
+	VXORPS  Y13, Y13, Y13
+	LEAQ    (DX)(DX*2), R8
+	LEAQ    (DX)(DX*4), R9
+	MOVQ    $0x0000001c, R11
+	IMUL3Q  $0x0000000e, DX, R10
+	LEAQ    (CX)(R10*1), R10
+	LEAQ    (BX)(BX*1), R12
+	LEAQ    (CX)(R12*8), R12
+	CMPQ    BX, $0x04
+	CMOVQNE BX, R11
+	CMOVQNE R12, R10
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -491,6 +559,8 @@ loop:
 	VBROADCASTSS (CX)(R8*2), Z30
 	VFMADD231PS  Z30, Z28, Z12
 	VFMADD231PS  Z30, Z29, Z13
+	PREFETCHT0   (R10)
+	ADDQ         R11, R10
 	ADDQ         BX, CX
 	ADDQ         DI, SI
 	DECQ         AX
@@ -557,39 +627,47 @@ loop:
 	RET
 
 // func tile512x8(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·tile512x8(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	VXORPS Y12, Y12, Y12
-	VXORPS Y13, Y13, Y13
-	VXORPS Y14, Y14, Y14
-	VXORPS Y15, Y15, Y15
-	LEAQ   (DX)(DX*2), R8
-	LEAQ   (DX)(DX*4), R9
-	MOVQ   DX, R10
-	SHLQ   $0x03, R10
-	SUBQ   DX, R10
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	SHRL    $0x10, R8
+	KMOVW   R8, K2
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	VXORPS  Y12, Y12, Y12
+	VXORPS  Y13, Y13, Y13
+	VXORPS  Y14, Y14, Y14
+	VXORPS  Y15, Y15, Y15
+	LEAQ    (DX)(DX*2), R8
+	LEAQ    (DX)(DX*4), R9
+	MOVQ    DX, R10
+	SHLQ    $0x03, R10
+	SUBQ    DX, R10
+	MOVQ    $0x00000020, R12
+	IMUL3Q  $0x00000010, DX, R11
+	LEAQ    (CX)(R11*1), R11
+	LEAQ    (BX)(BX*1), R13
+	LEAQ    (CX)(R13*8), R13
+	CMPQ    BX, $0x04
+	CMOVQNE BX, R12
+	CMOVQNE R13, R11
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -618,6 +696,8 @@ loop:
 	VBROADCASTSS (CX)(R10*1), Z31
 	VFMADD231PS  Z31, Z28, Z14
 	VFMADD231PS  Z31, Z29, Z15
+	PREFETCHT0   (R11)
+	ADDQ         R12, R11
 	ADDQ         BX, CX
 	ADDQ         DI, SI
 	DECQ         AX
@@ -692,41 +772,49 @@ loop:
 	RET
 
 // func tile512x9(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·tile512x9(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	VXORPS Y12, Y12, Y12
-	VXORPS Y13, Y13, Y13
-	VXORPS Y14, Y14, Y14
-	VXORPS Y15, Y15, Y15
-	VXORPS Y16, Y16, Y16
-	VXORPS Y17, Y17, Y17
-	LEAQ   (DX)(DX*2), R8
-	LEAQ   (DX)(DX*4), R9
-	MOVQ   DX, R10
-	SHLQ   $0x03, R10
-	SUBQ   DX, R10
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	SHRL    $0x10, R8
+	KMOVW   R8, K2
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	VXORPS  Y12, Y12, Y12
+	VXORPS  Y13, Y13, Y13
+	VXORPS  Y14, Y14, Y14
+	VXORPS  Y15, Y15, Y15
+	VXORPS  Y16, Y16, Y16
+	VXORPS  Y17, Y17, Y17
+	LEAQ    (DX)(DX*2), R8
+	LEAQ    (DX)(DX*4), R9
+	MOVQ    DX, R10
+	SHLQ    $0x03, R10
+	SUBQ    DX, R10
+	MOVQ    $0x00000024, R12
+	IMUL3Q  $0x00000012, DX, R11
+	LEAQ    (CX)(R11*1), R11
+	LEAQ    (BX)(BX*1), R13
+	LEAQ    (CX)(R13*8), R13
+	CMPQ    BX, $0x04
+	CMOVQNE BX, R12
+	CMOVQNE R13, R11
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -758,6 +846,8 @@ loop:
 	VBROADCASTSS (CX)(DX*8), Z30
 	VFMADD231PS  Z30, Z28, Z16
 	VFMADD231PS  Z30, Z29, Z17
+	PREFETCHT0   (R11)
+	ADDQ         R12, R11
 	ADDQ         BX, CX
 	ADDQ         DI, SI
 	DECQ         AX
@@ -840,45 +930,53 @@ loop:
 	RET
 
 // func tile512x10(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·tile512x10(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	VXORPS Y12, Y12, Y12
-	VXORPS Y13, Y13, Y13
-	VXORPS Y14, Y14, Y14
-	VXORPS Y15, Y15, Y15
-	VXORPS Y16, Y16, Y16
-	VXORPS Y17, Y17, Y17
-	VXORPS Y18, Y18, Y18
-	VXORPS Y19, Y19, Y19
-	LEAQ   (CX)(DX*8), R8
-	ADDQ   DX, R8
-	LEAQ   (DX)(DX*2), R9
-	LEAQ   (DX)(DX*4), R10
-	MOVQ   DX, R11
-	SHLQ   $0x03, R11
-	SUBQ   DX, R11
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	SHRL    $0x10, R8
+	KMOVW   R8, K2
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	VXORPS  Y12, Y12, Y12
+	VXORPS  Y13, Y13, Y13
+	VXORPS  Y14, Y14, Y14
+	VXORPS  Y15, Y15, Y15
+	VXORPS  Y16, Y16, Y16
+	VXORPS  Y17, Y17, Y17
+	VXORPS  Y18, Y18, Y18
+	VXORPS  Y19, Y19, Y19
+	LEAQ    (CX)(DX*8), R8
+	ADDQ    DX, R8
+	LEAQ    (DX)(DX*2), R9
+	LEAQ    (DX)(DX*4), R10
+	MOVQ    DX, R11
+	SHLQ    $0x03, R11
+	SUBQ    DX, R11
+	MOVQ    $0x00000028, R13
+	IMUL3Q  $0x00000014, DX, R12
+	LEAQ    (CX)(R12*1), R12
+	LEAQ    (BX)(BX*1), R14
+	LEAQ    (CX)(R14*8), R14
+	CMPQ    BX, $0x04
+	CMOVQNE BX, R13
+	CMOVQNE R14, R12
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -913,6 +1011,8 @@ loop:
 	VBROADCASTSS (R8), Z31
 	VFMADD231PS  Z31, Z28, Z18
 	VFMADD231PS  Z31, Z29, Z19
+	PREFETCHT0   (R12)
+	ADDQ         R13, R12
 	ADDQ         BX, CX
 	ADDQ         BX, R8
 	ADDQ         DI, SI
@@ -1004,47 +1104,55 @@ loop:
 	RET
 
 // func tile512x11(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·tile512x11(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	VXORPS Y12, Y12, Y12
-	VXORPS Y13, Y13, Y13
-	VXORPS Y14, Y14, Y14
-	VXORPS Y15, Y15, Y15
-	VXORPS Y16, Y16, Y16
-	VXORPS Y17, Y17, Y17
-	VXORPS Y18, Y18, Y18
-	VXORPS Y19, Y19, Y19
-	VXORPS Y20, Y20, Y20
-	VXORPS Y21, Y21, Y21
-	LEAQ   (CX)(DX*8), R8
-	ADDQ   DX, R8
-	LEAQ   (DX)(DX*2), R9
-	LEAQ   (DX)(DX*4), R10
-	MOVQ   DX, R11
-	SHLQ   $0x03, R11
-	SUBQ   DX, R11
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	SHRL    $0x10, R8
+	KMOVW   R8, K2
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	VXORPS  Y12, Y12, Y12
+	VXORPS  Y13, Y13, Y13
+	VXORPS  Y14, Y14, Y14
+	VXORPS  Y15, Y15, Y15
+	VXORPS  Y16, Y16, Y16
+	VXORPS  Y17, Y17, Y17
+	VXORPS  Y18, Y18, Y18
+	VXORPS  Y19, Y19, Y19
+	VXORPS  Y20, Y20, Y20
+	VXORPS  Y21, Y21, Y21
+	LEAQ    (CX)(DX*8), R8
+	ADDQ    DX, R8
+	LEAQ    (DX)(DX*2), R9
+	LEAQ    (DX)(DX*4), R10
+	MOVQ    DX, R11
+	SHLQ    $0x03, R11
+	SUBQ    DX, R11
+	MOVQ    $0x0000002c, R13
+	IMUL3Q  $0x00000016, DX, R12
+	LEAQ    (CX)(R12*1), R12
+	LEAQ    (BX)(BX*1), R14
+	LEAQ    (CX)(R14*8), R14
+	CMPQ    BX, $0x04
+	CMOVQNE BX, R13
+	CMOVQNE R14, R12
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -1082,6 +1190,8 @@ loop:
 	VBROADCASTSS (R8)(DX*1), Z30
 	VFMADD231PS  Z30, Z28, Z20
 	VFMADD231PS  Z30, Z29, Z21
+	PREFETCHT0   (R12)
+	ADDQ         R13, R12
 	ADDQ         BX, CX
 	ADDQ         BX, R8
 	ADDQ         DI, SI
@@ -1181,49 +1291,57 @@ loop:
 	RET
 
 // func tile512x12(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·tile512x12(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	VXORPS Y12, Y12, Y12
-	VXORPS Y13, Y13, Y13
-	VXORPS Y14, Y14, Y14
-	VXORPS Y15, Y15, Y15
-	VXORPS Y16, Y16, Y16
-	VXORPS Y17, Y17, Y17
-	VXORPS Y18, Y18, Y18
-	VXORPS Y19, Y19, Y19
-	VXORPS Y20, Y20, Y20
-	VXORPS Y21, Y21, Y21
-	VXORPS Y22, Y22, Y22
-	VXORPS Y23, Y23, Y23
-	LEAQ   (CX)(DX*8), R8
-	ADDQ   DX, R8
-	LEAQ   (DX)(DX*2), R9
-	LEAQ   (DX)(DX*4), R10
-	MOVQ   DX, R11
-	SHLQ   $0x03, R11
-	SUBQ   DX, R11
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	SHRL    $0x10, R8
+	KMOVW   R8, K2
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	VXORPS  Y12, Y12, Y12
+	VXORPS  Y13, Y13, Y13
+	VXORPS  Y14, Y14, Y14
+	VXORPS  Y15, Y15, Y15
+	VXORPS  Y16, Y16, Y16
+	VXORPS  Y17, Y17, Y17
+	VXORPS  Y18, Y18, Y18
+	VXORPS  Y19, Y19, Y19
+	VXORPS  Y20, Y20, Y20
+	VXORPS  Y21, Y21, Y21
+	VXORPS  Y22, Y22, Y22
+	VXORPS  Y23, Y23, Y23
+	LEAQ    (CX)(DX*8), R8
+	ADDQ    DX, R8
+	LEAQ    (DX)(DX*2), R9
+	LEAQ    (DX)(DX*4), R10
+	MOVQ    DX, R11
+	SHLQ    $0x03, R11
+	SUBQ    DX, R11
+	MOVQ    $0x00000030, R13
+	IMUL3Q  $0x00000018, DX, R12
+	LEAQ    (CX)(R12*1), R12
+	LEAQ    (BX)(BX*1), R14
+	LEAQ    (CX)(R14*8), R14
+	CMPQ    BX, $0x04
+	CMOVQNE BX, R13
+	CMOVQNE R14, R12
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -1264,6 +1382,8 @@ loop:
 	VBROADCASTSS (R8)(DX*2), Z31
 	VFMADD231PS  Z31, Z28, Z22
 	VFMADD231PS  Z31, Z29, Z23
+	PREFETCHT0   (R12)
+	ADDQ         R13, R12
 	ADDQ         BX, CX
 	ADDQ         BX, R8
 	ADDQ         DI, SI
@@ -1371,51 +1491,59 @@ loop:
 	RET
 
 // func tile512x13(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·tile512x13(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	VXORPS Y12, Y12, Y12
-	VXORPS Y13, Y13, Y13
-	VXORPS Y14, Y14, Y14
-	VXORPS Y15, Y15, Y15
-	VXORPS Y16, Y16, Y16
-	VXORPS Y17, Y17, Y17
-	VXORPS Y18, Y18, Y18
-	VXORPS Y19, Y19, Y19
-	VXORPS Y20, Y20, Y20
-	VXORPS Y21, Y21, Y21
-	VXORPS Y22, Y22, Y22
-	VXORPS Y23, Y23, Y23
-	VXORPS Y24, Y24, Y24
-	VXORPS Y25, Y25, Y25
-	LEAQ   (CX)(DX*8), R8
-	ADDQ   DX, R8
-	LEAQ   (DX)(DX*2), R9
-	LEAQ   (DX)(DX*4), R10
-	MOVQ   DX, R11
-	SHLQ   $0x03, R11
-	SUBQ   DX, R11
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	SHRL    $0x10, R8
+	KMOVW   R8, K2
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	VXORPS  Y12, Y12, Y12
+	VXORPS  Y13, Y13, Y13
+	VXORPS  Y14, Y14, Y14
+	VXORPS  Y15, Y15, Y15
+	VXORPS  Y16, Y16, Y16
+	VXORPS  Y17, Y17, Y17
+	VXORPS  Y18, Y18, Y18
+	VXORPS  Y19, Y19, Y19
+	VXORPS  Y20, Y20, Y20
+	VXORPS  Y21, Y21, Y21
+	VXORPS  Y22, Y22, Y22
+	VXORPS  Y23, Y23, Y23
+	VXORPS  Y24, Y24, Y24
+	VXORPS  Y25, Y25, Y25
+	LEAQ    (CX)(DX*8), R8
+	ADDQ    DX, R8
+	LEAQ    (DX)(DX*2), R9
+	LEAQ    (DX)(DX*4), R10
+	MOVQ    DX, R11
+	SHLQ    $0x03, R11
+	SUBQ    DX, R11
+	MOVQ    $0x00000034, R13
+	IMUL3Q  $0x0000001a, DX, R12
+	LEAQ    (CX)(R12*1), R12
+	LEAQ    (BX)(BX*1), R14
+	LEAQ    (CX)(R14*8), R14
+	CMPQ    BX, $0x04
+	CMOVQNE BX, R13
+	CMOVQNE R14, R12
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -1459,6 +1587,8 @@ loop:
 	VBROADCASTSS (R8)(R9*1), Z30
 	VFMADD231PS  Z30, Z28, Z24
 	VFMADD231PS  Z30, Z29, Z25
+	PREFETCHT0   (R12)
+	ADDQ         R13, R12
 	ADDQ         BX, CX
 	ADDQ         BX, R8
 	ADDQ         DI, SI
@@ -1574,53 +1704,61 @@ loop:
 	RET
 
 // func tile512x14(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·tile512x14(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	VXORPS Y12, Y12, Y12
-	VXORPS Y13, Y13, Y13
-	VXORPS Y14, Y14, Y14
-	VXORPS Y15, Y15, Y15
-	VXORPS Y16, Y16, Y16
-	VXORPS Y17, Y17, Y17
-	VXORPS Y18, Y18, Y18
-	VXORPS Y19, Y19, Y19
-	VXORPS Y20, Y20, Y20
-	VXORPS Y21, Y21, Y21
-	VXORPS Y22, Y22, Y22
-	VXORPS Y23, Y23, Y23
-	VXORPS Y24, Y24, Y24
-	VXORPS Y25, Y25, Y25
-	VXORPS Y26, Y26, Y26
-	VXORPS Y27, Y27, Y27
-	LEAQ   (CX)(DX*8), R8
-	ADDQ   DX, R8
-	LEAQ   (DX)(DX*2), R9
-	LEAQ   (DX)(DX*4), R10
-	MOVQ   DX, R11
-	SHLQ   $0x03, R11
-	SUBQ   DX, R11
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	SHRL    $0x10, R8
+	KMOVW   R8, K2
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	VXORPS  Y12, Y12, Y12
+	VXORPS  Y13, Y13, Y13
+	VXORPS  Y14, Y14, Y14
+	VXORPS  Y15, Y15, Y15
+	VXORPS  Y16, Y16, Y16
+	VXORPS  Y17, Y17, Y17
+	VXORPS  Y18, Y18, Y18
+	VXORPS  Y19, Y19, Y19
+	VXORPS  Y20, Y20, Y20
+	VXORPS  Y21, Y21, Y21
+	VXORPS  Y22, Y22, Y22
+	VXORPS  Y23, Y23, Y23
+	VXORPS  Y24, Y24, Y24
+	VXORPS  Y25, Y25, Y25
+	VXORPS  Y26, Y26, Y26
+	VXORPS  Y27, Y27, Y27
+	LEAQ    (CX)(DX*8), R8
+	ADDQ    DX, R8
+	LEAQ    (DX)(DX*2), R9
+	LEAQ    (DX)(DX*4), R10
+	MOVQ    DX, R11
+	SHLQ    $0x03, R11
+	SUBQ    DX, R11
+	MOVQ    $0x00000038, R13
+	IMUL3Q  $0x0000001c, DX, R12
+	LEAQ    (CX)(R12*1), R12
+	LEAQ    (BX)(BX*1), R14
+	LEAQ    (CX)(R14*8), R14
+	CMPQ    BX, $0x04
+	CMOVQNE BX, R13
+	CMOVQNE R14, R12
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -1667,6 +1805,8 @@ loop:
 	VBROADCASTSS (R8)(DX*4), Z31
 	VFMADD231PS  Z31, Z28, Z26
 	VFMADD231PS  Z31, Z29, Z27
+	PREFETCHT0   (R12)
+	ADDQ         R13, R12
 	ADDQ         BX, CX
 	ADDQ         BX, R8
 	ADDQ         DI, SI
@@ -7343,5 +7483,44 @@ row:
 	ADDQ      $0x00000080, DX
 	SUBQ      $0x20, n+32(FP)
 	JG        channels
+	VZEROUPPER
+	RET
+
+// func stream512(dst *float32, src *float32, vectors int)
+// Requires: AVX, AVX512F
+TEXT ·stream512(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ vectors+16(FP), DX
+	SUBQ $0x04, DX
+	JL   few
+
+four:
+	VMOVUPS  (CX), Z0
+	VMOVUPS  64(CX), Z1
+	VMOVUPS  128(CX), Z2
+	VMOVUPS  192(CX), Z3
+	VMOVNTPS Z0, (AX)
+	VMOVNTPS Z1, 64(AX)
+	VMOVNTPS Z2, 128(AX)
+	VMOVNTPS Z3, 192(AX)
+	ADDQ     $0x00000100, CX
+	ADDQ     $0x00000100, AX
+	SUBQ     $0x04, DX
+	JGE      four
+
+few:
+	ADDQ $0x04, DX
+	JZ   done
+
+one:
+	VMOVUPS  (CX), Z0
+	VMOVNTPS Z0, (AX)
+	ADDQ     $0x00000040, CX
+	ADDQ     $0x00000040, AX
+	SUBQ     $0x01, DX
+	JNZ      one
+
+done:
 	VZEROUPPER
 	RET

@@ -96,7 +96,7 @@ func (c *Conv) Forward(dst []float32, arg []uint8, src, w, bias []float32, lo, h
 		end := min(hi, lo+block)
 		m := (end - lo) * c.size
 		to := sums[:m*out]
-		if c.size == 1 && c.spots == nil {
+		if c.size == 1 && c.spots == nil && !c.stream {
 			to = dst[lo*out : end*out]
 		}
 		c.products(to, src, w, bias, lo, end, rows)
@@ -109,12 +109,18 @@ func (c *Conv) Forward(dst []float32, arg []uint8, src, w, bias []float32, lo, h
 				}
 				loops.pool(dst[i*out:(i+1)*out], at, sums[(i-lo)*c.size*out:], c.places, c.ReLU)
 			}
-		case c.ReLU:
-			loops.rectify(to)
 		case c.spots != nil:
 			c.place(dst, to, lo, end)
+		default:
+			if c.ReLU {
+				loops.rectify(to)
+			}
+			if c.stream {
+				loops.stream(dst[lo*out:end*out], to)
+			}
 		}
 	}
+	c.endStream()
 }
 
 // products sets dst to the sums of windows [lo,hi), from src, weights and bias, or adds to it where that is wanted.

@@ -65,6 +65,7 @@ type Conv struct {
 	groups  []group
 	widest  int  // group
 	direct  bool // patches are the cells of the input, one after the other
+	stream  bool // see Stream
 
 	spots     []int32 // where the output of each window goes in a sample of sampleLen, nil where it is the window's own place; see Phase
 	sampleLen int

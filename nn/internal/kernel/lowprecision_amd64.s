@@ -5,31 +5,41 @@
 #include "textflag.h"
 
 // func int8Tile512x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·int8Tile512x1(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), DX
-	MOVQ   b+32(FP), BX
-	MOVQ   ldb+40(FP), SI
-	MOVL   mask+80(FP), DI
-	KMOVW  DI, K1
-	SHRL   $0x10, DI
-	KMOVW  DI, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	SHRL    $0x10, R8
+	KMOVW   R8, K2
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	MOVQ    $0x00000004, R8
+	IMUL3Q  $0x00000002, DX, DX
+	LEAQ    (CX)(DX*1), DX
+	LEAQ    (BX)(BX*1), R9
+	LEAQ    (CX)(R9*8), R9
+	CMPQ    BX, $0x04
+	CMOVQNE BX, R8
+	CMOVQNE R9, DX
 
 loop:
-	VMOVUPS.Z    (BX), K1, Z28
-	VMOVUPS.Z    64(BX), K2, Z29
+	VMOVUPS.Z    (SI), K1, Z28
+	VMOVUPS.Z    64(SI), K2, Z29
 	VBROADCASTSS (CX), Z30
 	LONG         $0x400d9262
 	WORD         $0xc450
 	LONG         $0x400d9262
 	WORD         $0xcd50
-	ADDQ         DX, CX
-	ADDQ         SI, BX
+	PREFETCHT0   (DX)
+	ADDQ         R8, DX
+	ADDQ         BX, CX
+	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
 	MOVQ         c+48(FP), AX
@@ -46,31 +56,41 @@ loop:
 	RET
 
 // func bf16Tile512x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·bf16Tile512x1(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), DX
-	MOVQ   b+32(FP), BX
-	MOVQ   ldb+40(FP), SI
-	MOVL   mask+80(FP), DI
-	KMOVW  DI, K1
-	SHRL   $0x10, DI
-	KMOVW  DI, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	SHRL    $0x10, R8
+	KMOVW   R8, K2
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	MOVQ    $0x00000004, R8
+	IMUL3Q  $0x00000002, DX, DX
+	LEAQ    (CX)(DX*1), DX
+	LEAQ    (BX)(BX*1), R9
+	LEAQ    (CX)(R9*8), R9
+	CMPQ    BX, $0x04
+	CMOVQNE BX, R8
+	CMOVQNE R9, DX
 
 loop:
-	VMOVUPS.Z    (BX), K1, Z28
-	VMOVUPS.Z    64(BX), K2, Z29
+	VMOVUPS.Z    (SI), K1, Z28
+	VMOVUPS.Z    64(SI), K2, Z29
 	VBROADCASTSS (CX), Z30
 	LONG         $0x400e9262
 	WORD         $0xc452
 	LONG         $0x400e9262
 	WORD         $0xcd52
-	ADDQ         DX, CX
-	ADDQ         SI, BX
+	PREFETCHT0   (DX)
+	ADDQ         R8, DX
+	ADDQ         BX, CX
+	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
 	MOVQ         c+48(FP), AX
@@ -87,22 +107,30 @@ loop:
 	RET
 
 // func int8Tile512x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·int8Tile512x2(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	SHRL    $0x10, R8
+	KMOVW   R8, K2
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	MOVQ    $0x00000008, R9
+	IMUL3Q  $0x00000004, DX, R8
+	LEAQ    (CX)(R8*1), R8
+	LEAQ    (BX)(BX*1), R10
+	LEAQ    (CX)(R10*8), R10
+	CMPQ    BX, $0x04
+	CMOVQNE BX, R9
+	CMOVQNE R10, R8
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -117,6 +145,8 @@ loop:
 	WORD         $0xd450
 	LONG         $0x40059262
 	WORD         $0xdd50
+	PREFETCHT0   (R8)
+	ADDQ         R9, R8
 	ADDQ         BX, CX
 	ADDQ         DI, SI
 	DECQ         AX
@@ -143,22 +173,30 @@ loop:
 	RET
 
 // func bf16Tile512x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·bf16Tile512x2(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	SHRL    $0x10, R8
+	KMOVW   R8, K2
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	MOVQ    $0x00000008, R9
+	IMUL3Q  $0x00000004, DX, R8
+	LEAQ    (CX)(R8*1), R8
+	LEAQ    (BX)(BX*1), R10
+	LEAQ    (CX)(R10*8), R10
+	CMPQ    BX, $0x04
+	CMOVQNE BX, R9
+	CMOVQNE R10, R8
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -173,6 +211,8 @@ loop:
 	WORD         $0xd452
 	LONG         $0x40069262
 	WORD         $0xdd52
+	PREFETCHT0   (R8)
+	ADDQ         R9, R8
 	ADDQ         BX, CX
 	ADDQ         DI, SI
 	DECQ         AX
@@ -199,24 +239,32 @@ loop:
 	RET
 
 // func int8Tile512x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·int8Tile512x3(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	SHRL    $0x10, R8
+	KMOVW   R8, K2
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	MOVQ    $0x0000000c, R9
+	IMUL3Q  $0x00000006, DX, R8
+	LEAQ    (CX)(R8*1), R8
+	LEAQ    (BX)(BX*1), R10
+	LEAQ    (CX)(R10*8), R10
+	CMPQ    BX, $0x04
+	CMOVQNE BX, R9
+	CMOVQNE R10, R8
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -236,6 +284,8 @@ loop:
 	WORD         $0xe450
 	LONG         $0x400d9262
 	WORD         $0xed50
+	PREFETCHT0   (R8)
+	ADDQ         R9, R8
 	ADDQ         BX, CX
 	ADDQ         DI, SI
 	DECQ         AX
@@ -270,24 +320,32 @@ loop:
 	RET
 
 // func bf16Tile512x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·bf16Tile512x3(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	SHRL    $0x10, R8
+	KMOVW   R8, K2
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	MOVQ    $0x0000000c, R9
+	IMUL3Q  $0x00000006, DX, R8
+	LEAQ    (CX)(R8*1), R8
+	LEAQ    (BX)(BX*1), R10
+	LEAQ    (CX)(R10*8), R10
+	CMPQ    BX, $0x04
+	CMOVQNE BX, R9
+	CMOVQNE R10, R8
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -307,6 +365,8 @@ loop:
 	WORD         $0xe452
 	LONG         $0x400e9262
 	WORD         $0xed52
+	PREFETCHT0   (R8)
+	ADDQ         R9, R8
 	ADDQ         BX, CX
 	ADDQ         DI, SI
 	DECQ         AX
@@ -341,27 +401,35 @@ loop:
 	RET
 
 // func int8Tile512x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·int8Tile512x4(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	LEAQ   (DX)(DX*2), R8
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	SHRL    $0x10, R8
+	KMOVW   R8, K2
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	LEAQ    (DX)(DX*2), R8
+	MOVQ    $0x00000010, R10
+	IMUL3Q  $0x00000008, DX, R9
+	LEAQ    (CX)(R9*1), R9
+	LEAQ    (BX)(BX*1), R11
+	LEAQ    (CX)(R11*8), R11
+	CMPQ    BX, $0x04
+	CMOVQNE BX, R10
+	CMOVQNE R11, R9
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -386,6 +454,8 @@ loop:
 	WORD         $0xf450
 	LONG         $0x40059262
 	WORD         $0xfd50
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
 	ADDQ         BX, CX
 	ADDQ         DI, SI
 	DECQ         AX
@@ -428,27 +498,35 @@ loop:
 	RET
 
 // func bf16Tile512x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·bf16Tile512x4(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	LEAQ   (DX)(DX*2), R8
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	SHRL    $0x10, R8
+	KMOVW   R8, K2
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	LEAQ    (DX)(DX*2), R8
+	MOVQ    $0x00000010, R10
+	IMUL3Q  $0x00000008, DX, R9
+	LEAQ    (CX)(R9*1), R9
+	LEAQ    (BX)(BX*1), R11
+	LEAQ    (CX)(R11*8), R11
+	CMPQ    BX, $0x04
+	CMOVQNE BX, R10
+	CMOVQNE R11, R9
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -473,6 +551,8 @@ loop:
 	WORD         $0xf452
 	LONG         $0x40069262
 	WORD         $0xfd52
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
 	ADDQ         BX, CX
 	ADDQ         DI, SI
 	DECQ         AX
@@ -515,29 +595,37 @@ loop:
 	RET
 
 // func int8Tile512x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·int8Tile512x5(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	LEAQ   (DX)(DX*2), R8
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	SHRL    $0x10, R8
+	KMOVW   R8, K2
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	LEAQ    (DX)(DX*2), R8
+	MOVQ    $0x00000014, R10
+	IMUL3Q  $0x0000000a, DX, R9
+	LEAQ    (CX)(R9*1), R9
+	LEAQ    (BX)(BX*1), R11
+	LEAQ    (CX)(R11*8), R11
+	CMPQ    BX, $0x04
+	CMOVQNE BX, R10
+	CMOVQNE R11, R9
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -567,6 +655,8 @@ loop:
 	WORD         $0xc450
 	LONG         $0x400d1262
 	WORD         $0xcd50
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
 	ADDQ         BX, CX
 	ADDQ         DI, SI
 	DECQ         AX
@@ -617,29 +707,37 @@ loop:
 	RET
 
 // func bf16Tile512x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·bf16Tile512x5(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	LEAQ   (DX)(DX*2), R8
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	SHRL    $0x10, R8
+	KMOVW   R8, K2
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	LEAQ    (DX)(DX*2), R8
+	MOVQ    $0x00000014, R10
+	IMUL3Q  $0x0000000a, DX, R9
+	LEAQ    (CX)(R9*1), R9
+	LEAQ    (BX)(BX*1), R11
+	LEAQ    (CX)(R11*8), R11
+	CMPQ    BX, $0x04
+	CMOVQNE BX, R10
+	CMOVQNE R11, R9
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -669,6 +767,8 @@ loop:
 	WORD         $0xc452
 	LONG         $0x400e1262
 	WORD         $0xcd52
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
 	ADDQ         BX, CX
 	ADDQ         DI, SI
 	DECQ         AX
@@ -719,32 +819,40 @@ loop:
 	RET
 
 // func int8Tile512x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·int8Tile512x6(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	LEAQ   (DX)(DX*2), R8
-	LEAQ   (DX)(DX*4), R9
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	SHRL    $0x10, R8
+	KMOVW   R8, K2
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	LEAQ    (DX)(DX*2), R8
+	LEAQ    (DX)(DX*4), R9
+	MOVQ    $0x00000018, R11
+	IMUL3Q  $0x0000000c, DX, R10
+	LEAQ    (CX)(R10*1), R10
+	LEAQ    (BX)(BX*1), R12
+	LEAQ    (CX)(R12*8), R12
+	CMPQ    BX, $0x04
+	CMOVQNE BX, R11
+	CMOVQNE R12, R10
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -779,6 +887,8 @@ loop:
 	WORD         $0xd450
 	LONG         $0x40051262
 	WORD         $0xdd50
+	PREFETCHT0   (R10)
+	ADDQ         R11, R10
 	ADDQ         BX, CX
 	ADDQ         DI, SI
 	DECQ         AX
@@ -837,32 +947,40 @@ loop:
 	RET
 
 // func bf16Tile512x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·bf16Tile512x6(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	LEAQ   (DX)(DX*2), R8
-	LEAQ   (DX)(DX*4), R9
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	SHRL    $0x10, R8
+	KMOVW   R8, K2
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	LEAQ    (DX)(DX*2), R8
+	LEAQ    (DX)(DX*4), R9
+	MOVQ    $0x00000018, R11
+	IMUL3Q  $0x0000000c, DX, R10
+	LEAQ    (CX)(R10*1), R10
+	LEAQ    (BX)(BX*1), R12
+	LEAQ    (CX)(R12*8), R12
+	CMPQ    BX, $0x04
+	CMOVQNE BX, R11
+	CMOVQNE R12, R10
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -897,6 +1015,8 @@ loop:
 	WORD         $0xd452
 	LONG         $0x40061262
 	WORD         $0xdd52
+	PREFETCHT0   (R10)
+	ADDQ         R11, R10
 	ADDQ         BX, CX
 	ADDQ         DI, SI
 	DECQ         AX
@@ -955,34 +1075,42 @@ loop:
 	RET
 
 // func int8Tile512x7(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·int8Tile512x7(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	VXORPS Y12, Y12, Y12
-	VXORPS Y13, Y13, Y13
-	LEAQ   (DX)(DX*2), R8
-	LEAQ   (DX)(DX*4), R9
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	SHRL    $0x10, R8
+	KMOVW   R8, K2
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	VXORPS  Y12, Y12, Y12
+	VXORPS  Y13, Y13, Y13
+	LEAQ    (DX)(DX*2), R8
+	LEAQ    (DX)(DX*4), R9
+	MOVQ    $0x0000001c, R11
+	IMUL3Q  $0x0000000e, DX, R10
+	LEAQ    (CX)(R10*1), R10
+	LEAQ    (BX)(BX*1), R12
+	LEAQ    (CX)(R12*8), R12
+	CMPQ    BX, $0x04
+	CMOVQNE BX, R11
+	CMOVQNE R12, R10
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -1022,6 +1150,8 @@ loop:
 	WORD         $0xe450
 	LONG         $0x400d1262
 	WORD         $0xed50
+	PREFETCHT0   (R10)
+	ADDQ         R11, R10
 	ADDQ         BX, CX
 	ADDQ         DI, SI
 	DECQ         AX
@@ -1088,34 +1218,42 @@ loop:
 	RET
 
 // func bf16Tile512x7(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·bf16Tile512x7(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	VXORPS Y12, Y12, Y12
-	VXORPS Y13, Y13, Y13
-	LEAQ   (DX)(DX*2), R8
-	LEAQ   (DX)(DX*4), R9
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	SHRL    $0x10, R8
+	KMOVW   R8, K2
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	VXORPS  Y12, Y12, Y12
+	VXORPS  Y13, Y13, Y13
+	LEAQ    (DX)(DX*2), R8
+	LEAQ    (DX)(DX*4), R9
+	MOVQ    $0x0000001c, R11
+	IMUL3Q  $0x0000000e, DX, R10
+	LEAQ    (CX)(R10*1), R10
+	LEAQ    (BX)(BX*1), R12
+	LEAQ    (CX)(R12*8), R12
+	CMPQ    BX, $0x04
+	CMOVQNE BX, R11
+	CMOVQNE R12, R10
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -1155,6 +1293,8 @@ loop:
 	WORD         $0xe452
 	LONG         $0x400e1262
 	WORD         $0xed52
+	PREFETCHT0   (R10)
+	ADDQ         R11, R10
 	ADDQ         BX, CX
 	ADDQ         DI, SI
 	DECQ         AX
@@ -1221,39 +1361,47 @@ loop:
 	RET
 
 // func int8Tile512x8(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·int8Tile512x8(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	VXORPS Y12, Y12, Y12
-	VXORPS Y13, Y13, Y13
-	VXORPS Y14, Y14, Y14
-	VXORPS Y15, Y15, Y15
-	LEAQ   (DX)(DX*2), R8
-	LEAQ   (DX)(DX*4), R9
-	MOVQ   DX, R10
-	SHLQ   $0x03, R10
-	SUBQ   DX, R10
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	SHRL    $0x10, R8
+	KMOVW   R8, K2
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	VXORPS  Y12, Y12, Y12
+	VXORPS  Y13, Y13, Y13
+	VXORPS  Y14, Y14, Y14
+	VXORPS  Y15, Y15, Y15
+	LEAQ    (DX)(DX*2), R8
+	LEAQ    (DX)(DX*4), R9
+	MOVQ    DX, R10
+	SHLQ    $0x03, R10
+	SUBQ    DX, R10
+	MOVQ    $0x00000020, R12
+	IMUL3Q  $0x00000010, DX, R11
+	LEAQ    (CX)(R11*1), R11
+	LEAQ    (BX)(BX*1), R13
+	LEAQ    (CX)(R13*8), R13
+	CMPQ    BX, $0x04
+	CMOVQNE BX, R12
+	CMOVQNE R13, R11
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -1298,6 +1446,8 @@ loop:
 	WORD         $0xf450
 	LONG         $0x40051262
 	WORD         $0xfd50
+	PREFETCHT0   (R11)
+	ADDQ         R12, R11
 	ADDQ         BX, CX
 	ADDQ         DI, SI
 	DECQ         AX
@@ -1372,39 +1522,47 @@ loop:
 	RET
 
 // func bf16Tile512x8(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·bf16Tile512x8(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	VXORPS Y12, Y12, Y12
-	VXORPS Y13, Y13, Y13
-	VXORPS Y14, Y14, Y14
-	VXORPS Y15, Y15, Y15
-	LEAQ   (DX)(DX*2), R8
-	LEAQ   (DX)(DX*4), R9
-	MOVQ   DX, R10
-	SHLQ   $0x03, R10
-	SUBQ   DX, R10
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	SHRL    $0x10, R8
+	KMOVW   R8, K2
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	VXORPS  Y12, Y12, Y12
+	VXORPS  Y13, Y13, Y13
+	VXORPS  Y14, Y14, Y14
+	VXORPS  Y15, Y15, Y15
+	LEAQ    (DX)(DX*2), R8
+	LEAQ    (DX)(DX*4), R9
+	MOVQ    DX, R10
+	SHLQ    $0x03, R10
+	SUBQ    DX, R10
+	MOVQ    $0x00000020, R12
+	IMUL3Q  $0x00000010, DX, R11
+	LEAQ    (CX)(R11*1), R11
+	LEAQ    (BX)(BX*1), R13
+	LEAQ    (CX)(R13*8), R13
+	CMPQ    BX, $0x04
+	CMOVQNE BX, R12
+	CMOVQNE R13, R11
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -1449,6 +1607,8 @@ loop:
 	WORD         $0xf452
 	LONG         $0x40061262
 	WORD         $0xfd52
+	PREFETCHT0   (R11)
+	ADDQ         R12, R11
 	ADDQ         BX, CX
 	ADDQ         DI, SI
 	DECQ         AX
@@ -1523,41 +1683,49 @@ loop:
 	RET
 
 // func int8Tile512x9(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·int8Tile512x9(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	VXORPS Y12, Y12, Y12
-	VXORPS Y13, Y13, Y13
-	VXORPS Y14, Y14, Y14
-	VXORPS Y15, Y15, Y15
-	VXORPS Y16, Y16, Y16
-	VXORPS Y17, Y17, Y17
-	LEAQ   (DX)(DX*2), R8
-	LEAQ   (DX)(DX*4), R9
-	MOVQ   DX, R10
-	SHLQ   $0x03, R10
-	SUBQ   DX, R10
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	SHRL    $0x10, R8
+	KMOVW   R8, K2
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	VXORPS  Y12, Y12, Y12
+	VXORPS  Y13, Y13, Y13
+	VXORPS  Y14, Y14, Y14
+	VXORPS  Y15, Y15, Y15
+	VXORPS  Y16, Y16, Y16
+	VXORPS  Y17, Y17, Y17
+	LEAQ    (DX)(DX*2), R8
+	LEAQ    (DX)(DX*4), R9
+	MOVQ    DX, R10
+	SHLQ    $0x03, R10
+	SUBQ    DX, R10
+	MOVQ    $0x00000024, R12
+	IMUL3Q  $0x00000012, DX, R11
+	LEAQ    (CX)(R11*1), R11
+	LEAQ    (BX)(BX*1), R13
+	LEAQ    (CX)(R13*8), R13
+	CMPQ    BX, $0x04
+	CMOVQNE BX, R12
+	CMOVQNE R13, R11
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -1607,6 +1775,8 @@ loop:
 	WORD         $0xc450
 	LONG         $0x400d8262
 	WORD         $0xcd50
+	PREFETCHT0   (R11)
+	ADDQ         R12, R11
 	ADDQ         BX, CX
 	ADDQ         DI, SI
 	DECQ         AX
@@ -1689,41 +1859,49 @@ loop:
 	RET
 
 // func bf16Tile512x9(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·bf16Tile512x9(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	VXORPS Y12, Y12, Y12
-	VXORPS Y13, Y13, Y13
-	VXORPS Y14, Y14, Y14
-	VXORPS Y15, Y15, Y15
-	VXORPS Y16, Y16, Y16
-	VXORPS Y17, Y17, Y17
-	LEAQ   (DX)(DX*2), R8
-	LEAQ   (DX)(DX*4), R9
-	MOVQ   DX, R10
-	SHLQ   $0x03, R10
-	SUBQ   DX, R10
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	SHRL    $0x10, R8
+	KMOVW   R8, K2
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	VXORPS  Y12, Y12, Y12
+	VXORPS  Y13, Y13, Y13
+	VXORPS  Y14, Y14, Y14
+	VXORPS  Y15, Y15, Y15
+	VXORPS  Y16, Y16, Y16
+	VXORPS  Y17, Y17, Y17
+	LEAQ    (DX)(DX*2), R8
+	LEAQ    (DX)(DX*4), R9
+	MOVQ    DX, R10
+	SHLQ    $0x03, R10
+	SUBQ    DX, R10
+	MOVQ    $0x00000024, R12
+	IMUL3Q  $0x00000012, DX, R11
+	LEAQ    (CX)(R11*1), R11
+	LEAQ    (BX)(BX*1), R13
+	LEAQ    (CX)(R13*8), R13
+	CMPQ    BX, $0x04
+	CMOVQNE BX, R12
+	CMOVQNE R13, R11
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -1773,6 +1951,8 @@ loop:
 	WORD         $0xc452
 	LONG         $0x400e8262
 	WORD         $0xcd52
+	PREFETCHT0   (R11)
+	ADDQ         R12, R11
 	ADDQ         BX, CX
 	ADDQ         DI, SI
 	DECQ         AX
@@ -1855,45 +2035,53 @@ loop:
 	RET
 
 // func int8Tile512x10(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·int8Tile512x10(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	VXORPS Y12, Y12, Y12
-	VXORPS Y13, Y13, Y13
-	VXORPS Y14, Y14, Y14
-	VXORPS Y15, Y15, Y15
-	VXORPS Y16, Y16, Y16
-	VXORPS Y17, Y17, Y17
-	VXORPS Y18, Y18, Y18
-	VXORPS Y19, Y19, Y19
-	LEAQ   (CX)(DX*8), R8
-	ADDQ   DX, R8
-	LEAQ   (DX)(DX*2), R9
-	LEAQ   (DX)(DX*4), R10
-	MOVQ   DX, R11
-	SHLQ   $0x03, R11
-	SUBQ   DX, R11
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	SHRL    $0x10, R8
+	KMOVW   R8, K2
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	VXORPS  Y12, Y12, Y12
+	VXORPS  Y13, Y13, Y13
+	VXORPS  Y14, Y14, Y14
+	VXORPS  Y15, Y15, Y15
+	VXORPS  Y16, Y16, Y16
+	VXORPS  Y17, Y17, Y17
+	VXORPS  Y18, Y18, Y18
+	VXORPS  Y19, Y19, Y19
+	LEAQ    (CX)(DX*8), R8
+	ADDQ    DX, R8
+	LEAQ    (DX)(DX*2), R9
+	LEAQ    (DX)(DX*4), R10
+	MOVQ    DX, R11
+	SHLQ    $0x03, R11
+	SUBQ    DX, R11
+	MOVQ    $0x00000028, R13
+	IMUL3Q  $0x00000014, DX, R12
+	LEAQ    (CX)(R12*1), R12
+	LEAQ    (BX)(BX*1), R14
+	LEAQ    (CX)(R14*8), R14
+	CMPQ    BX, $0x04
+	CMOVQNE BX, R13
+	CMOVQNE R14, R12
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -1948,6 +2136,8 @@ loop:
 	WORD         $0xd450
 	LONG         $0x40058262
 	WORD         $0xdd50
+	PREFETCHT0   (R12)
+	ADDQ         R13, R12
 	ADDQ         BX, CX
 	ADDQ         BX, R8
 	ADDQ         DI, SI
@@ -2039,45 +2229,53 @@ loop:
 	RET
 
 // func bf16Tile512x10(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·bf16Tile512x10(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	VXORPS Y12, Y12, Y12
-	VXORPS Y13, Y13, Y13
-	VXORPS Y14, Y14, Y14
-	VXORPS Y15, Y15, Y15
-	VXORPS Y16, Y16, Y16
-	VXORPS Y17, Y17, Y17
-	VXORPS Y18, Y18, Y18
-	VXORPS Y19, Y19, Y19
-	LEAQ   (CX)(DX*8), R8
-	ADDQ   DX, R8
-	LEAQ   (DX)(DX*2), R9
-	LEAQ   (DX)(DX*4), R10
-	MOVQ   DX, R11
-	SHLQ   $0x03, R11
-	SUBQ   DX, R11
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	SHRL    $0x10, R8
+	KMOVW   R8, K2
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	VXORPS  Y12, Y12, Y12
+	VXORPS  Y13, Y13, Y13
+	VXORPS  Y14, Y14, Y14
+	VXORPS  Y15, Y15, Y15
+	VXORPS  Y16, Y16, Y16
+	VXORPS  Y17, Y17, Y17
+	VXORPS  Y18, Y18, Y18
+	VXORPS  Y19, Y19, Y19
+	LEAQ    (CX)(DX*8), R8
+	ADDQ    DX, R8
+	LEAQ    (DX)(DX*2), R9
+	LEAQ    (DX)(DX*4), R10
+	MOVQ    DX, R11
+	SHLQ    $0x03, R11
+	SUBQ    DX, R11
+	MOVQ    $0x00000028, R13
+	IMUL3Q  $0x00000014, DX, R12
+	LEAQ    (CX)(R12*1), R12
+	LEAQ    (BX)(BX*1), R14
+	LEAQ    (CX)(R14*8), R14
+	CMPQ    BX, $0x04
+	CMOVQNE BX, R13
+	CMOVQNE R14, R12
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -2132,6 +2330,8 @@ loop:
 	WORD         $0xd452
 	LONG         $0x40068262
 	WORD         $0xdd52
+	PREFETCHT0   (R12)
+	ADDQ         R13, R12
 	ADDQ         BX, CX
 	ADDQ         BX, R8
 	ADDQ         DI, SI
@@ -2223,47 +2423,55 @@ loop:
 	RET
 
 // func int8Tile512x11(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·int8Tile512x11(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	VXORPS Y12, Y12, Y12
-	VXORPS Y13, Y13, Y13
-	VXORPS Y14, Y14, Y14
-	VXORPS Y15, Y15, Y15
-	VXORPS Y16, Y16, Y16
-	VXORPS Y17, Y17, Y17
-	VXORPS Y18, Y18, Y18
-	VXORPS Y19, Y19, Y19
-	VXORPS Y20, Y20, Y20
-	VXORPS Y21, Y21, Y21
-	LEAQ   (CX)(DX*8), R8
-	ADDQ   DX, R8
-	LEAQ   (DX)(DX*2), R9
-	LEAQ   (DX)(DX*4), R10
-	MOVQ   DX, R11
-	SHLQ   $0x03, R11
-	SUBQ   DX, R11
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	SHRL    $0x10, R8
+	KMOVW   R8, K2
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	VXORPS  Y12, Y12, Y12
+	VXORPS  Y13, Y13, Y13
+	VXORPS  Y14, Y14, Y14
+	VXORPS  Y15, Y15, Y15
+	VXORPS  Y16, Y16, Y16
+	VXORPS  Y17, Y17, Y17
+	VXORPS  Y18, Y18, Y18
+	VXORPS  Y19, Y19, Y19
+	VXORPS  Y20, Y20, Y20
+	VXORPS  Y21, Y21, Y21
+	LEAQ    (CX)(DX*8), R8
+	ADDQ    DX, R8
+	LEAQ    (DX)(DX*2), R9
+	LEAQ    (DX)(DX*4), R10
+	MOVQ    DX, R11
+	SHLQ    $0x03, R11
+	SUBQ    DX, R11
+	MOVQ    $0x0000002c, R13
+	IMUL3Q  $0x00000016, DX, R12
+	LEAQ    (CX)(R12*1), R12
+	LEAQ    (BX)(BX*1), R14
+	LEAQ    (CX)(R14*8), R14
+	CMPQ    BX, $0x04
+	CMOVQNE BX, R13
+	CMOVQNE R14, R12
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -2323,6 +2531,8 @@ loop:
 	WORD         $0xe450
 	LONG         $0x400d8262
 	WORD         $0xed50
+	PREFETCHT0   (R12)
+	ADDQ         R13, R12
 	ADDQ         BX, CX
 	ADDQ         BX, R8
 	ADDQ         DI, SI
@@ -2422,47 +2632,55 @@ loop:
 	RET
 
 // func bf16Tile512x11(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·bf16Tile512x11(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	VXORPS Y12, Y12, Y12
-	VXORPS Y13, Y13, Y13
-	VXORPS Y14, Y14, Y14
-	VXORPS Y15, Y15, Y15
-	VXORPS Y16, Y16, Y16
-	VXORPS Y17, Y17, Y17
-	VXORPS Y18, Y18, Y18
-	VXORPS Y19, Y19, Y19
-	VXORPS Y20, Y20, Y20
-	VXORPS Y21, Y21, Y21
-	LEAQ   (CX)(DX*8), R8
-	ADDQ   DX, R8
-	LEAQ   (DX)(DX*2), R9
-	LEAQ   (DX)(DX*4), R10
-	MOVQ   DX, R11
-	SHLQ   $0x03, R11
-	SUBQ   DX, R11
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	SHRL    $0x10, R8
+	KMOVW   R8, K2
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	VXORPS  Y12, Y12, Y12
+	VXORPS  Y13, Y13, Y13
+	VXORPS  Y14, Y14, Y14
+	VXORPS  Y15, Y15, Y15
+	VXORPS  Y16, Y16, Y16
+	VXORPS  Y17, Y17, Y17
+	VXORPS  Y18, Y18, Y18
+	VXORPS  Y19, Y19, Y19
+	VXORPS  Y20, Y20, Y20
+	VXORPS  Y21, Y21, Y21
+	LEAQ    (CX)(DX*8), R8
+	ADDQ    DX, R8
+	LEAQ    (DX)(DX*2), R9
+	LEAQ    (DX)(DX*4), R10
+	MOVQ    DX, R11
+	SHLQ    $0x03, R11
+	SUBQ    DX, R11
+	MOVQ    $0x0000002c, R13
+	IMUL3Q  $0x00000016, DX, R12
+	LEAQ    (CX)(R12*1), R12
+	LEAQ    (BX)(BX*1), R14
+	LEAQ    (CX)(R14*8), R14
+	CMPQ    BX, $0x04
+	CMOVQNE BX, R13
+	CMOVQNE R14, R12
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -2522,6 +2740,8 @@ loop:
 	WORD         $0xe452
 	LONG         $0x400e8262
 	WORD         $0xed52
+	PREFETCHT0   (R12)
+	ADDQ         R13, R12
 	ADDQ         BX, CX
 	ADDQ         BX, R8
 	ADDQ         DI, SI
@@ -2621,49 +2841,57 @@ loop:
 	RET
 
 // func int8Tile512x12(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·int8Tile512x12(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	VXORPS Y12, Y12, Y12
-	VXORPS Y13, Y13, Y13
-	VXORPS Y14, Y14, Y14
-	VXORPS Y15, Y15, Y15
-	VXORPS Y16, Y16, Y16
-	VXORPS Y17, Y17, Y17
-	VXORPS Y18, Y18, Y18
-	VXORPS Y19, Y19, Y19
-	VXORPS Y20, Y20, Y20
-	VXORPS Y21, Y21, Y21
-	VXORPS Y22, Y22, Y22
-	VXORPS Y23, Y23, Y23
-	LEAQ   (CX)(DX*8), R8
-	ADDQ   DX, R8
-	LEAQ   (DX)(DX*2), R9
-	LEAQ   (DX)(DX*4), R10
-	MOVQ   DX, R11
-	SHLQ   $0x03, R11
-	SUBQ   DX, R11
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	SHRL    $0x10, R8
+	KMOVW   R8, K2
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	VXORPS  Y12, Y12, Y12
+	VXORPS  Y13, Y13, Y13
+	VXORPS  Y14, Y14, Y14
+	VXORPS  Y15, Y15, Y15
+	VXORPS  Y16, Y16, Y16
+	VXORPS  Y17, Y17, Y17
+	VXORPS  Y18, Y18, Y18
+	VXORPS  Y19, Y19, Y19
+	VXORPS  Y20, Y20, Y20
+	VXORPS  Y21, Y21, Y21
+	VXORPS  Y22, Y22, Y22
+	VXORPS  Y23, Y23, Y23
+	LEAQ    (CX)(DX*8), R8
+	ADDQ    DX, R8
+	LEAQ    (DX)(DX*2), R9
+	LEAQ    (DX)(DX*4), R10
+	MOVQ    DX, R11
+	SHLQ    $0x03, R11
+	SUBQ    DX, R11
+	MOVQ    $0x00000030, R13
+	IMUL3Q  $0x00000018, DX, R12
+	LEAQ    (CX)(R12*1), R12
+	LEAQ    (BX)(BX*1), R14
+	LEAQ    (CX)(R14*8), R14
+	CMPQ    BX, $0x04
+	CMOVQNE BX, R13
+	CMOVQNE R14, R12
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -2728,6 +2956,8 @@ loop:
 	WORD         $0xf450
 	LONG         $0x40058262
 	WORD         $0xfd50
+	PREFETCHT0   (R12)
+	ADDQ         R13, R12
 	ADDQ         BX, CX
 	ADDQ         BX, R8
 	ADDQ         DI, SI
@@ -2835,49 +3065,57 @@ loop:
 	RET
 
 // func bf16Tile512x12(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·bf16Tile512x12(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	VXORPS Y12, Y12, Y12
-	VXORPS Y13, Y13, Y13
-	VXORPS Y14, Y14, Y14
-	VXORPS Y15, Y15, Y15
-	VXORPS Y16, Y16, Y16
-	VXORPS Y17, Y17, Y17
-	VXORPS Y18, Y18, Y18
-	VXORPS Y19, Y19, Y19
-	VXORPS Y20, Y20, Y20
-	VXORPS Y21, Y21, Y21
-	VXORPS Y22, Y22, Y22
-	VXORPS Y23, Y23, Y23
-	LEAQ   (CX)(DX*8), R8
-	ADDQ   DX, R8
-	LEAQ   (DX)(DX*2), R9
-	LEAQ   (DX)(DX*4), R10
-	MOVQ   DX, R11
-	SHLQ   $0x03, R11
-	SUBQ   DX, R11
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	SHRL    $0x10, R8
+	KMOVW   R8, K2
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	VXORPS  Y12, Y12, Y12
+	VXORPS  Y13, Y13, Y13
+	VXORPS  Y14, Y14, Y14
+	VXORPS  Y15, Y15, Y15
+	VXORPS  Y16, Y16, Y16
+	VXORPS  Y17, Y17, Y17
+	VXORPS  Y18, Y18, Y18
+	VXORPS  Y19, Y19, Y19
+	VXORPS  Y20, Y20, Y20
+	VXORPS  Y21, Y21, Y21
+	VXORPS  Y22, Y22, Y22
+	VXORPS  Y23, Y23, Y23
+	LEAQ    (CX)(DX*8), R8
+	ADDQ    DX, R8
+	LEAQ    (DX)(DX*2), R9
+	LEAQ    (DX)(DX*4), R10
+	MOVQ    DX, R11
+	SHLQ    $0x03, R11
+	SUBQ    DX, R11
+	MOVQ    $0x00000030, R13
+	IMUL3Q  $0x00000018, DX, R12
+	LEAQ    (CX)(R12*1), R12
+	LEAQ    (BX)(BX*1), R14
+	LEAQ    (CX)(R14*8), R14
+	CMPQ    BX, $0x04
+	CMOVQNE BX, R13
+	CMOVQNE R14, R12
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -2942,6 +3180,8 @@ loop:
 	WORD         $0xf452
 	LONG         $0x40068262
 	WORD         $0xfd52
+	PREFETCHT0   (R12)
+	ADDQ         R13, R12
 	ADDQ         BX, CX
 	ADDQ         BX, R8
 	ADDQ         DI, SI
@@ -3049,51 +3289,59 @@ loop:
 	RET
 
 // func int8Tile512x13(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·int8Tile512x13(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	VXORPS Y12, Y12, Y12
-	VXORPS Y13, Y13, Y13
-	VXORPS Y14, Y14, Y14
-	VXORPS Y15, Y15, Y15
-	VXORPS Y16, Y16, Y16
-	VXORPS Y17, Y17, Y17
-	VXORPS Y18, Y18, Y18
-	VXORPS Y19, Y19, Y19
-	VXORPS Y20, Y20, Y20
-	VXORPS Y21, Y21, Y21
-	VXORPS Y22, Y22, Y22
-	VXORPS Y23, Y23, Y23
-	VXORPS Y24, Y24, Y24
-	VXORPS Y25, Y25, Y25
-	LEAQ   (CX)(DX*8), R8
-	ADDQ   DX, R8
-	LEAQ   (DX)(DX*2), R9
-	LEAQ   (DX)(DX*4), R10
-	MOVQ   DX, R11
-	SHLQ   $0x03, R11
-	SUBQ   DX, R11
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	SHRL    $0x10, R8
+	KMOVW   R8, K2
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	VXORPS  Y12, Y12, Y12
+	VXORPS  Y13, Y13, Y13
+	VXORPS  Y14, Y14, Y14
+	VXORPS  Y15, Y15, Y15
+	VXORPS  Y16, Y16, Y16
+	VXORPS  Y17, Y17, Y17
+	VXORPS  Y18, Y18, Y18
+	VXORPS  Y19, Y19, Y19
+	VXORPS  Y20, Y20, Y20
+	VXORPS  Y21, Y21, Y21
+	VXORPS  Y22, Y22, Y22
+	VXORPS  Y23, Y23, Y23
+	VXORPS  Y24, Y24, Y24
+	VXORPS  Y25, Y25, Y25
+	LEAQ    (CX)(DX*8), R8
+	ADDQ    DX, R8
+	LEAQ    (DX)(DX*2), R9
+	LEAQ    (DX)(DX*4), R10
+	MOVQ    DX, R11
+	SHLQ    $0x03, R11
+	SUBQ    DX, R11
+	MOVQ    $0x00000034, R13
+	IMUL3Q  $0x0000001a, DX, R12
+	LEAQ    (CX)(R12*1), R12
+	LEAQ    (BX)(BX*1), R14
+	LEAQ    (CX)(R14*8), R14
+	CMPQ    BX, $0x04
+	CMOVQNE BX, R13
+	CMOVQNE R14, R12
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -3163,6 +3411,8 @@ loop:
 	WORD         $0xc450
 	LONG         $0x400d0262
 	WORD         $0xcd50
+	PREFETCHT0   (R12)
+	ADDQ         R13, R12
 	ADDQ         BX, CX
 	ADDQ         BX, R8
 	ADDQ         DI, SI
@@ -3278,51 +3528,59 @@ loop:
 	RET
 
 // func bf16Tile512x13(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·bf16Tile512x13(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	VXORPS Y12, Y12, Y12
-	VXORPS Y13, Y13, Y13
-	VXORPS Y14, Y14, Y14
-	VXORPS Y15, Y15, Y15
-	VXORPS Y16, Y16, Y16
-	VXORPS Y17, Y17, Y17
-	VXORPS Y18, Y18, Y18
-	VXORPS Y19, Y19, Y19
-	VXORPS Y20, Y20, Y20
-	VXORPS Y21, Y21, Y21
-	VXORPS Y22, Y22, Y22
-	VXORPS Y23, Y23, Y23
-	VXORPS Y24, Y24, Y24
-	VXORPS Y25, Y25, Y25
-	LEAQ   (CX)(DX*8), R8
-	ADDQ   DX, R8
-	LEAQ   (DX)(DX*2), R9
-	LEAQ   (DX)(DX*4), R10
-	MOVQ   DX, R11
-	SHLQ   $0x03, R11
-	SUBQ   DX, R11
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	SHRL    $0x10, R8
+	KMOVW   R8, K2
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	VXORPS  Y12, Y12, Y12
+	VXORPS  Y13, Y13, Y13
+	VXORPS  Y14, Y14, Y14
+	VXORPS  Y15, Y15, Y15
+	VXORPS  Y16, Y16, Y16
+	VXORPS  Y17, Y17, Y17
+	VXORPS  Y18, Y18, Y18
+	VXORPS  Y19, Y19, Y19
+	VXORPS  Y20, Y20, Y20
+	VXORPS  Y21, Y21, Y21
+	VXORPS  Y22, Y22, Y22
+	VXORPS  Y23, Y23, Y23
+	VXORPS  Y24, Y24, Y24
+	VXORPS  Y25, Y25, Y25
+	LEAQ    (CX)(DX*8), R8
+	ADDQ    DX, R8
+	LEAQ    (DX)(DX*2), R9
+	LEAQ    (DX)(DX*4), R10
+	MOVQ    DX, R11
+	SHLQ    $0x03, R11
+	SUBQ    DX, R11
+	MOVQ    $0x00000034, R13
+	IMUL3Q  $0x0000001a, DX, R12
+	LEAQ    (CX)(R12*1), R12
+	LEAQ    (BX)(BX*1), R14
+	LEAQ    (CX)(R14*8), R14
+	CMPQ    BX, $0x04
+	CMOVQNE BX, R13
+	CMOVQNE R14, R12
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -3392,6 +3650,8 @@ loop:
 	WORD         $0xc452
 	LONG         $0x400e0262
 	WORD         $0xcd52
+	PREFETCHT0   (R12)
+	ADDQ         R13, R12
 	ADDQ         BX, CX
 	ADDQ         BX, R8
 	ADDQ         DI, SI
@@ -3507,53 +3767,61 @@ loop:
 	RET
 
 // func int8Tile512x14(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·int8Tile512x14(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	VXORPS Y12, Y12, Y12
-	VXORPS Y13, Y13, Y13
-	VXORPS Y14, Y14, Y14
-	VXORPS Y15, Y15, Y15
-	VXORPS Y16, Y16, Y16
-	VXORPS Y17, Y17, Y17
-	VXORPS Y18, Y18, Y18
-	VXORPS Y19, Y19, Y19
-	VXORPS Y20, Y20, Y20
-	VXORPS Y21, Y21, Y21
-	VXORPS Y22, Y22, Y22
-	VXORPS Y23, Y23, Y23
-	VXORPS Y24, Y24, Y24
-	VXORPS Y25, Y25, Y25
-	VXORPS Y26, Y26, Y26
-	VXORPS Y27, Y27, Y27
-	LEAQ   (CX)(DX*8), R8
-	ADDQ   DX, R8
-	LEAQ   (DX)(DX*2), R9
-	LEAQ   (DX)(DX*4), R10
-	MOVQ   DX, R11
-	SHLQ   $0x03, R11
-	SUBQ   DX, R11
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	SHRL    $0x10, R8
+	KMOVW   R8, K2
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	VXORPS  Y12, Y12, Y12
+	VXORPS  Y13, Y13, Y13
+	VXORPS  Y14, Y14, Y14
+	VXORPS  Y15, Y15, Y15
+	VXORPS  Y16, Y16, Y16
+	VXORPS  Y17, Y17, Y17
+	VXORPS  Y18, Y18, Y18
+	VXORPS  Y19, Y19, Y19
+	VXORPS  Y20, Y20, Y20
+	VXORPS  Y21, Y21, Y21
+	VXORPS  Y22, Y22, Y22
+	VXORPS  Y23, Y23, Y23
+	VXORPS  Y24, Y24, Y24
+	VXORPS  Y25, Y25, Y25
+	VXORPS  Y26, Y26, Y26
+	VXORPS  Y27, Y27, Y27
+	LEAQ    (CX)(DX*8), R8
+	ADDQ    DX, R8
+	LEAQ    (DX)(DX*2), R9
+	LEAQ    (DX)(DX*4), R10
+	MOVQ    DX, R11
+	SHLQ    $0x03, R11
+	SUBQ    DX, R11
+	MOVQ    $0x00000038, R13
+	IMUL3Q  $0x0000001c, DX, R12
+	LEAQ    (CX)(R12*1), R12
+	LEAQ    (BX)(BX*1), R14
+	LEAQ    (CX)(R14*8), R14
+	CMPQ    BX, $0x04
+	CMOVQNE BX, R13
+	CMOVQNE R14, R12
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -3628,6 +3896,8 @@ loop:
 	WORD         $0xd450
 	LONG         $0x40050262
 	WORD         $0xdd50
+	PREFETCHT0   (R12)
+	ADDQ         R13, R12
 	ADDQ         BX, CX
 	ADDQ         BX, R8
 	ADDQ         DI, SI
@@ -3751,53 +4021,61 @@ loop:
 	RET
 
 // func bf16Tile512x14(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·bf16Tile512x14(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	VXORPS Y12, Y12, Y12
-	VXORPS Y13, Y13, Y13
-	VXORPS Y14, Y14, Y14
-	VXORPS Y15, Y15, Y15
-	VXORPS Y16, Y16, Y16
-	VXORPS Y17, Y17, Y17
-	VXORPS Y18, Y18, Y18
-	VXORPS Y19, Y19, Y19
-	VXORPS Y20, Y20, Y20
-	VXORPS Y21, Y21, Y21
-	VXORPS Y22, Y22, Y22
-	VXORPS Y23, Y23, Y23
-	VXORPS Y24, Y24, Y24
-	VXORPS Y25, Y25, Y25
-	VXORPS Y26, Y26, Y26
-	VXORPS Y27, Y27, Y27
-	LEAQ   (CX)(DX*8), R8
-	ADDQ   DX, R8
-	LEAQ   (DX)(DX*2), R9
-	LEAQ   (DX)(DX*4), R10
-	MOVQ   DX, R11
-	SHLQ   $0x03, R11
-	SUBQ   DX, R11
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	SHRL    $0x10, R8
+	KMOVW   R8, K2
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	VXORPS  Y12, Y12, Y12
+	VXORPS  Y13, Y13, Y13
+	VXORPS  Y14, Y14, Y14
+	VXORPS  Y15, Y15, Y15
+	VXORPS  Y16, Y16, Y16
+	VXORPS  Y17, Y17, Y17
+	VXORPS  Y18, Y18, Y18
+	VXORPS  Y19, Y19, Y19
+	VXORPS  Y20, Y20, Y20
+	VXORPS  Y21, Y21, Y21
+	VXORPS  Y22, Y22, Y22
+	VXORPS  Y23, Y23, Y23
+	VXORPS  Y24, Y24, Y24
+	VXORPS  Y25, Y25, Y25
+	VXORPS  Y26, Y26, Y26
+	VXORPS  Y27, Y27, Y27
+	LEAQ    (CX)(DX*8), R8
+	ADDQ    DX, R8
+	LEAQ    (DX)(DX*2), R9
+	LEAQ    (DX)(DX*4), R10
+	MOVQ    DX, R11
+	SHLQ    $0x03, R11
+	SUBQ    DX, R11
+	MOVQ    $0x00000038, R13
+	IMUL3Q  $0x0000001c, DX, R12
+	LEAQ    (CX)(R12*1), R12
+	LEAQ    (BX)(BX*1), R14
+	LEAQ    (CX)(R14*8), R14
+	CMPQ    BX, $0x04
+	CMOVQNE BX, R13
+	CMOVQNE R14, R12
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -3872,6 +4150,8 @@ loop:
 	WORD         $0xd452
 	LONG         $0x40060262
 	WORD         $0xdd52
+	PREFETCHT0   (R12)
+	ADDQ         R13, R12
 	ADDQ         BX, CX
 	ADDQ         BX, R8
 	ADDQ         DI, SI

@@ -90,7 +90,7 @@ func (c *Conv) place(dst, outputs []float32, lo, hi int) {
 		if c.Accumulate {
 			loops.add(from, to)
 		} else {
-			copy(to, from)
+			c.write(to, from)
 		}
 	}
 }

@@ -61,6 +61,10 @@ type inner struct {
 	// gather copies, for each start, n elements of src at start+from to dst at to, for each span; rows of dst are patch long.
 	gather func(dst, src []float32, starts []int32, at []span, n, patch int)
 
+	// stream is copy, past the caches, and fence what makes its writes visible to other threads. Both are nil in the portable tier.
+	stream func(dst, src []float32)
+	fence  func()
+
 	// depthwise sets some rows of n channels of dst, out apart, to those of from, begin apart, plus the products of src, rows step apart, and w at each tap.
 	depthwise func(dst []float32, out int, from []float32, begin int, src []float32, step int, w []float32, taps []span, rows, n int)
 	// depthwiseWeights adds to dw at each tap the products of some rows of n channels of grad, apart from each other, and src, rows step apart.

@@ -59,6 +59,8 @@ func fastInner(t Tier) (inner, bool) {
 				respond: respondAVX2,
 
 				gather: gatherAVX2,
+				stream: streamAVX2,
+				fence:  fence,
 
 				depthwise:        depthwiseAVX2,
 				depthwiseWeights: depthwiseWeightsAVX2,
@@ -123,6 +125,8 @@ func fastInner(t Tier) (inner, bool) {
 			respond: respondAVX512,
 
 			gather: gatherAVX512,
+			stream: streamAVX512,
+			fence:  fence,
 
 			depthwise:        depthwise512.run,
 			depthwiseWeights: depthwiseWeights512.run,

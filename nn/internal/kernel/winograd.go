@@ -333,6 +333,7 @@ func (w *Winograd) Forward(dst []float32, arg []uint8, src, u, bias []float32, l
 		}
 		lo += n
 	}
+	w.endStream()
 }
 
 // orZeros returns bias or, where there is none, zeros of scratch memory, and the rest of that.
@@ -441,7 +442,7 @@ func (w *Winograd) output(dst []float32, arg []uint8, tile []float32, t int) {
 			if w.Accumulate {
 				loops.add(from, whole[at:at+n])
 			} else {
-				copy(whole[at:at+n], from)
+				w.write(whole[at:at+n], from)
 			}
 		}
 	}

@@ -37,4 +37,5 @@ func (w *Winograd) StageProducts(m, v, u []float32, p, n, tiles int) {
 func (w *Winograd) StageOutput(dst []float32, arg []uint8, m, bias []float32, t, at, tiles int, scratch []float32) {
 	bias, scratch = w.orZeros(bias, scratch)
 	w.back(dst, arg, m[at*w.OutC:], bias, t, tiles*w.OutC+pointSlack, scratch)
+	w.endStream()
 }

@@ -35,6 +35,8 @@ func main() {
 		lanes2.winograd()
 		lanes2.depthwise()
 		lanes2.rectifyGrad()
+		lanes2.stream()
+		fence()
 	case "avx512":
 		tiles512()
 		narrow512()
@@ -57,6 +59,7 @@ func main() {
 		lanes512.winograd()
 		lanes512.depthwise()
 		lanes512.rectifyGrad()
+		lanes512.stream()
 	case "low":
 		lowPrecision()
 	case "avx2-elementwise":

@@ -15,6 +15,7 @@ type tile struct {
 	// masked functions take a mask of columns, which prepare loads.
 	masked  bool
 	prepare func()
+	ahead   bool
 	sums    []VecPhysical
 	// step adds the products of one of k: of the rows of a, at those places, by a row of b.
 	step func(a []Mem, b Register)
@@ -40,8 +41,25 @@ func (t tile) generate() {
 		zero(s)
 	}
 	at := rowAddresses(a, ars, t.rows)
+	next, step := GP64(), GP64()
+	if t.ahead {
+		// rows of a that lie apart: the next but one rows
+		other := GP64()
+		MOVQ(U32(uint32(4*t.rows)), step)
+		IMUL3Q(U32(uint32(2*t.rows)), ars, next)
+		LEAQ(Mem{Base: a, Index: next, Scale: 1}, next)
+		LEAQ(Mem{Base: acs, Index: acs, Scale: 1}, other)
+		LEAQ(Mem{Base: a, Index: other, Scale: 8}, other)
+		CMPQ(acs, U8(4))
+		CMOVQNE(acs, step)
+		CMOVQNE(other, next)
+	}
 	Label("loop")
 	t.step(at, b)
+	if t.ahead {
+		PREFETCHT0(Mem{Base: next})
+		ADDQ(step, next)
+	}
 	for _, base := range bases(at) {
 		ADDQ(acs, base)
 	}
