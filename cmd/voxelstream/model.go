@@ -33,13 +33,14 @@ func (c *cli) model() *cobra.Command {
 	})
 
 	bench := command("bench [MODEL]", "Measure how fast a model infers or trains", cobra.MaximumNArgs(1))
-	batch := bench.Flags().Int("batch", 64, "samples of a step")
-	mode := bench.Flags().String("mode", "infer", "infer or train")
-	kind := bench.Flags().String("input", "palette", "palette: the way volumes arrive; dense: arbitrary floats")
-	lasting := bench.Flags().Duration("time", 5*time.Second, "how long to measure")
-	bench.RunE = c.do(func(ctx context.Context, a *app.App, args []string) error {
-		return a.ModelBench(ctx, first(args), *batch, *mode, *kind, *lasting)
-	})
+	bench.Long = bench.Short + ".\n\nThe optimisation passes, which --without switches off:\n\n" + app.PassesText()
+	var o app.BenchOptions
+	bench.Flags().IntVar(&o.Batch, "batch", 64, "samples of a step")
+	bench.Flags().StringVar(&o.Mode, "mode", "infer", "infer or train")
+	bench.Flags().StringVar(&o.Input, "input", "palette", "palette: the way volumes arrive; dense: arbitrary floats")
+	bench.Flags().DurationVar(&o.Lasting, "time", 5*time.Second, "how long to measure")
+	bench.Flags().StringSliceVar(&o.Without, "without", nil, "optimisation passes that are switched off, to see what each of them buys; all for the plain operations")
+	bench.RunE = c.do(func(ctx context.Context, a *app.App, args []string) error { return a.ModelBench(ctx, first(args), o) })
 
 	verify := command("verify [MODEL]", "Check a model's numbers, and that the fast network computes what the plain one does", cobra.MaximumNArgs(1))
 	verify.RunE = c.do(func(ctx context.Context, a *app.App, args []string) error { return a.ModelVerify(ctx, first(args)) })

@@ -317,13 +317,18 @@ func TestBench(t *testing.T) {
 	a, out := newApp(t)
 	for _, mode := range []string{"infer", "train"} {
 		for _, input := range []string{"palette", "dense"} {
-			if err := a.ModelBench(t.Context(), "", 8, mode, input, 20*time.Millisecond); err != nil {
+			o := BenchOptions{Batch: 8, Mode: mode, Input: input, Lasting: 20 * time.Millisecond, Without: []string{"winograd", "palette"}}
+			if err := a.ModelBench(t.Context(), "", o); err != nil {
 				t.Fatal(mode, input, err)
 			}
 			if r := result[BenchResult](t, out); r.Steps < 1 || r.PerSecond <= 0 || r.LatencyMS.P99 < r.LatencyMS.P50 || r.Tier == "" {
 				t.Errorf("%s %s: found %+v", mode, input, r)
 			}
 		}
+	}
+	err := a.ModelBench(t.Context(), "", BenchOptions{Batch: 8, Mode: "infer", Input: "dense", Without: []string{"winograd", "nothing"}})
+	if err == nil || !strings.Contains(err.Error(), `--without: found "nothing", want one of all, drop-identity, `) {
+		t.Errorf("a pass that does not exist: found error %v", err)
 	}
 }
 

@@ -397,16 +397,53 @@ type BenchResult struct {
 	Steps     int       `json:"steps"`
 }
 
-// ModelBench measures how fast a model infers, or trains, on batches of one size, for some time.
-func (a *App) ModelBench(ctx context.Context, path string, batch int, mode, input string, lasting time.Duration) error {
-	switch {
-	case batch < 1:
-		return Usage(fmt.Errorf("--batch: found %d, want 1 or more", batch))
-	case mode != "infer" && mode != "train":
-		return Usage(fmt.Errorf("--mode: found %q, want infer or train", mode))
-	case input != "palette" && input != "dense":
-		return Usage(fmt.Errorf("--input: found %q, want palette or dense", input))
+// PassesText lists the optimisation passes, a line each.
+func PassesText() string {
+	var out strings.Builder
+	for _, pass := range nn.Passes() {
+		fmt.Fprintf(&out, "    %-16s %s\n", pass[0], pass[1])
 	}
+	return out.String()
+}
+
+// BenchOptions says what model bench measures.
+type BenchOptions struct {
+	Batch   int
+	Mode    string // infer or train
+	Input   string // palette or dense
+	Lasting time.Duration
+	// Without names the optimisation passes that are switched off, "all" all of them.
+	Without []string
+}
+
+// check returns an error that names what is wrong with the options.
+func (o BenchOptions) check() error {
+	switch {
+	case o.Batch < 1:
+		return Usage(fmt.Errorf("--batch: found %d, want 1 or more", o.Batch))
+	case o.Mode != "infer" && o.Mode != "train":
+		return Usage(fmt.Errorf("--mode: found %q, want infer or train", o.Mode))
+	case o.Input != "palette" && o.Input != "dense":
+		return Usage(fmt.Errorf("--input: found %q, want palette or dense", o.Input))
+	}
+	names := []string{"all"}
+	for _, pass := range nn.Passes() {
+		names = append(names, pass[0])
+	}
+	for _, name := range o.Without {
+		if !slices.Contains(names, name) {
+			return Usage(fmt.Errorf("--without: found %q, want one of %s", name, strings.Join(names, ", ")))
+		}
+	}
+	return nil
+}
+
+// ModelBench measures how fast a model infers, or trains, on batches of one size, for some time.
+func (a *App) ModelBench(ctx context.Context, path string, o BenchOptions) error {
+	if err := o.check(); err != nil {
+		return err
+	}
+	batch, mode, input := o.Batch, o.Mode, o.Input
 	defer lean()()
 	m, err := a.loadModel(ctx, path)
 	if err != nil {
@@ -419,7 +456,7 @@ func (a *App) ModelBench(ctx context.Context, path string, batch int, mode, inpu
 		return err
 	}
 	debug.FreeOSMemory() // the drawings: what is measured is the network, its memory too
-	plan, err := m.Compile(batch, nn.Options{Training: mode == "train", Threads: a.Threads(), Palette: f.palette, Seed: a.Config.Seed})
+	plan, err := m.Compile(batch, nn.Options{Training: mode == "train", Threads: a.Threads(), Palette: f.palette, Without: o.Without, Seed: a.Config.Seed})
 	if err != nil {
 		return err
 	}
@@ -452,7 +489,7 @@ func (a *App) ModelBench(ctx context.Context, path string, batch int, mode, inpu
 			continue
 		}
 		times = append(times, time.Since(start).Seconds()*1e3)
-		if ctx.Err() != nil || time.Since(begin) >= lasting {
+		if ctx.Err() != nil || time.Since(begin) >= o.Lasting {
 			break
 		}
 	}
