@@ -163,6 +163,11 @@ func testConv(t *testing.T, c convCase, relu bool, n int) {
 		k.Forward(out, arg, in, w, bias, cuts[i-1], cuts[i], scratch)
 	}
 	near(t, "output", out, want.out, 1e-5)
+	past, streamed := kernel.NewConv(c.geo, c.pool, relu), ar.alloc(n*outLen)
+	past.Stream()
+	past.Forward(streamed, nil, in, w, bias, cuts[1], cuts[3], scratch)
+	past.Forward(streamed, nil, in, w, bias, cuts[0], cuts[1], scratch)
+	near(t, "output past the caches", streamed, out, 0)
 	if kernel.WinogradFits(g, c.pool) {
 		tolerance := map[int]float64{2: 1e-5, 4: 5e-5}
 		if g.Kernel == cube(5) && g.Stride == cube(1) {
@@ -309,6 +314,13 @@ func testWinograd(t *testing.T, c *kernel.Conv, outputs int, tolerance float64, 
 		checkArg(t, arg, want.arg, out, c.ReLU)
 	}
 	near(t, "minimal filtering in stages", inStages(&ar, k, src, u, bias, n), out, 0)
+	past := kernel.NewConv(c.Geometry, c.Pool, c.ReLU)
+	past.Stream()
+	k = kernel.NewWinograd(past, outputs)
+	streamed := ar.alloc(len(out))
+	k.Forward(streamed, nil, src, u, bias, 0, n*k.Tiles(), scratch)
+	near(t, "minimal filtering past the caches", streamed, out, 0)
+	near(t, "minimal filtering in stages past the caches", inStages(&ar, k, src, u, bias, n), out, 0)
 	ar.check()
 }
 
@@ -384,6 +396,10 @@ func testDenseGrad(t *testing.T, k *kernel.Conv, in, w, grad []float32, want tru
 				}
 			}
 			near(t, "input gradient of a phase", again, set, 2e-5)
+			streamed := ar.alloc(len(dsrc))
+			back.Stream()
+			back.Forward(streamed, nil, dense, mirror, nil, 0, n*back.Windows(), ar.alloc(back.ScratchLen()))
+			near(t, "input gradient of a phase past the caches", streamed, again, 0)
 		}
 		for i := range dsrc {
 			dsrc[i]--
