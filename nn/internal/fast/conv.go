@@ -80,7 +80,7 @@ func (c *Conv) prepare(p *ir.Program) {
 	if c.k == nil {
 		c.k = kernel.NewConv(c.Geometry, c.Pool, relu)
 	}
-	if c.norm == nil && 4*p.Batch*c.OutLen() >= streamedBytes {
+	if c.norm == nil && 4*p.Batch*c.k.SampleLen() >= streamedBytes {
 		c.k.Stream()
 	}
 	c.scratch = workers(p, c.k.ScratchLen())

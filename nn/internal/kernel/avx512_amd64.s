@@ -19,14 +19,15 @@ TEXT ·tile512x1(SB), NOSPLIT, $0-84
 	KMOVW   R8, K2
 	VXORPS  Y0, Y0, Y0
 	VXORPS  Y1, Y1, Y1
-	MOVQ    $0x00000004, R8
 	IMUL3Q  $0x00000002, DX, DX
 	LEAQ    (CX)(DX*1), DX
-	LEAQ    (BX)(BX*1), R9
-	LEAQ    (CX)(R9*8), R9
+	MOVQ    $0x00000004, R8
+	MOVQ    BX, R9
+	SHLQ    $0x04, R9
+	ADDQ    CX, R9
 	CMPQ    BX, $0x04
-	CMOVQNE BX, R8
 	CMOVQNE R9, DX
+	CMOVQNE BX, R8
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -70,14 +71,15 @@ TEXT ·tile512x2(SB), NOSPLIT, $0-84
 	VXORPS  Y1, Y1, Y1
 	VXORPS  Y2, Y2, Y2
 	VXORPS  Y3, Y3, Y3
-	MOVQ    $0x00000008, R9
 	IMUL3Q  $0x00000004, DX, R8
 	LEAQ    (CX)(R8*1), R8
-	LEAQ    (BX)(BX*1), R10
-	LEAQ    (CX)(R10*8), R10
+	MOVQ    $0x00000008, R9
+	MOVQ    BX, R10
+	SHLQ    $0x04, R10
+	ADDQ    CX, R10
 	CMPQ    BX, $0x04
-	CMOVQNE BX, R9
 	CMOVQNE R10, R8
+	CMOVQNE BX, R9
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -134,14 +136,15 @@ TEXT ·tile512x3(SB), NOSPLIT, $0-84
 	VXORPS  Y3, Y3, Y3
 	VXORPS  Y4, Y4, Y4
 	VXORPS  Y5, Y5, Y5
-	MOVQ    $0x0000000c, R9
 	IMUL3Q  $0x00000006, DX, R8
 	LEAQ    (CX)(R8*1), R8
-	LEAQ    (BX)(BX*1), R10
-	LEAQ    (CX)(R10*8), R10
+	MOVQ    $0x0000000c, R9
+	MOVQ    BX, R10
+	SHLQ    $0x04, R10
+	ADDQ    CX, R10
 	CMPQ    BX, $0x04
-	CMOVQNE BX, R9
 	CMOVQNE R10, R8
+	CMOVQNE BX, R9
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -212,14 +215,15 @@ TEXT ·tile512x4(SB), NOSPLIT, $0-84
 	VXORPS  Y6, Y6, Y6
 	VXORPS  Y7, Y7, Y7
 	LEAQ    (DX)(DX*2), R8
-	MOVQ    $0x00000010, R10
 	IMUL3Q  $0x00000008, DX, R9
 	LEAQ    (CX)(R9*1), R9
-	LEAQ    (BX)(BX*1), R11
-	LEAQ    (CX)(R11*8), R11
+	MOVQ    $0x00000010, R10
+	MOVQ    BX, R11
+	SHLQ    $0x04, R11
+	ADDQ    CX, R11
 	CMPQ    BX, $0x04
-	CMOVQNE BX, R10
 	CMOVQNE R11, R9
+	CMOVQNE BX, R10
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -303,14 +307,15 @@ TEXT ·tile512x5(SB), NOSPLIT, $0-84
 	VXORPS  Y8, Y8, Y8
 	VXORPS  Y9, Y9, Y9
 	LEAQ    (DX)(DX*2), R8
-	MOVQ    $0x00000014, R10
 	IMUL3Q  $0x0000000a, DX, R9
 	LEAQ    (CX)(R9*1), R9
-	LEAQ    (BX)(BX*1), R11
-	LEAQ    (CX)(R11*8), R11
+	MOVQ    $0x00000014, R10
+	MOVQ    BX, R11
+	SHLQ    $0x04, R11
+	ADDQ    CX, R11
 	CMPQ    BX, $0x04
-	CMOVQNE BX, R10
 	CMOVQNE R11, R9
+	CMOVQNE BX, R10
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -408,14 +413,15 @@ TEXT ·tile512x6(SB), NOSPLIT, $0-84
 	VXORPS  Y11, Y11, Y11
 	LEAQ    (DX)(DX*2), R8
 	LEAQ    (DX)(DX*4), R9
-	MOVQ    $0x00000018, R11
 	IMUL3Q  $0x0000000c, DX, R10
 	LEAQ    (CX)(R10*1), R10
-	LEAQ    (BX)(BX*1), R12
-	LEAQ    (CX)(R12*8), R12
+	MOVQ    $0x00000018, R11
+	MOVQ    BX, R12
+	SHLQ    $0x04, R12
+	ADDQ    CX, R12
 	CMPQ    BX, $0x04
-	CMOVQNE BX, R11
 	CMOVQNE R12, R10
+	CMOVQNE BX, R11
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -526,14 +532,15 @@ TEXT ·tile512x7(SB), NOSPLIT, $0-84
 	VXORPS  Y13, Y13, Y13
 	LEAQ    (DX)(DX*2), R8
 	LEAQ    (DX)(DX*4), R9
-	MOVQ    $0x0000001c, R11
 	IMUL3Q  $0x0000000e, DX, R10
 	LEAQ    (CX)(R10*1), R10
-	LEAQ    (BX)(BX*1), R12
-	LEAQ    (CX)(R12*8), R12
+	MOVQ    $0x0000001c, R11
+	MOVQ    BX, R12
+	SHLQ    $0x04, R12
+	ADDQ    CX, R12
 	CMPQ    BX, $0x04
-	CMOVQNE BX, R11
 	CMOVQNE R12, R10
+	CMOVQNE BX, R11
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -660,14 +667,15 @@ TEXT ·tile512x8(SB), NOSPLIT, $0-84
 	MOVQ    DX, R10
 	SHLQ    $0x03, R10
 	SUBQ    DX, R10
-	MOVQ    $0x00000020, R12
 	IMUL3Q  $0x00000010, DX, R11
 	LEAQ    (CX)(R11*1), R11
-	LEAQ    (BX)(BX*1), R13
-	LEAQ    (CX)(R13*8), R13
+	MOVQ    $0x00000020, R12
+	MOVQ    BX, R13
+	SHLQ    $0x04, R13
+	ADDQ    CX, R13
 	CMPQ    BX, $0x04
-	CMOVQNE BX, R12
 	CMOVQNE R13, R11
+	CMOVQNE BX, R12
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -807,14 +815,15 @@ TEXT ·tile512x9(SB), NOSPLIT, $0-84
 	MOVQ    DX, R10
 	SHLQ    $0x03, R10
 	SUBQ    DX, R10
-	MOVQ    $0x00000024, R12
 	IMUL3Q  $0x00000012, DX, R11
 	LEAQ    (CX)(R11*1), R11
-	LEAQ    (BX)(BX*1), R13
-	LEAQ    (CX)(R13*8), R13
+	MOVQ    $0x00000024, R12
+	MOVQ    BX, R13
+	SHLQ    $0x04, R13
+	ADDQ    CX, R13
 	CMPQ    BX, $0x04
-	CMOVQNE BX, R12
 	CMOVQNE R13, R11
+	CMOVQNE BX, R12
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -969,14 +978,15 @@ TEXT ·tile512x10(SB), NOSPLIT, $0-84
 	MOVQ    DX, R11
 	SHLQ    $0x03, R11
 	SUBQ    DX, R11
-	MOVQ    $0x00000028, R13
 	IMUL3Q  $0x00000014, DX, R12
 	LEAQ    (CX)(R12*1), R12
-	LEAQ    (BX)(BX*1), R14
-	LEAQ    (CX)(R14*8), R14
+	MOVQ    $0x00000028, R13
+	MOVQ    BX, R14
+	SHLQ    $0x04, R14
+	ADDQ    CX, R14
 	CMPQ    BX, $0x04
-	CMOVQNE BX, R13
 	CMOVQNE R14, R12
+	CMOVQNE BX, R13
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -1145,14 +1155,15 @@ TEXT ·tile512x11(SB), NOSPLIT, $0-84
 	MOVQ    DX, R11
 	SHLQ    $0x03, R11
 	SUBQ    DX, R11
-	MOVQ    $0x0000002c, R13
 	IMUL3Q  $0x00000016, DX, R12
 	LEAQ    (CX)(R12*1), R12
-	LEAQ    (BX)(BX*1), R14
-	LEAQ    (CX)(R14*8), R14
+	MOVQ    $0x0000002c, R13
+	MOVQ    BX, R14
+	SHLQ    $0x04, R14
+	ADDQ    CX, R14
 	CMPQ    BX, $0x04
-	CMOVQNE BX, R13
 	CMOVQNE R14, R12
+	CMOVQNE BX, R13
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -1334,14 +1345,15 @@ TEXT ·tile512x12(SB), NOSPLIT, $0-84
 	MOVQ    DX, R11
 	SHLQ    $0x03, R11
 	SUBQ    DX, R11
-	MOVQ    $0x00000030, R13
 	IMUL3Q  $0x00000018, DX, R12
 	LEAQ    (CX)(R12*1), R12
-	LEAQ    (BX)(BX*1), R14
-	LEAQ    (CX)(R14*8), R14
+	MOVQ    $0x00000030, R13
+	MOVQ    BX, R14
+	SHLQ    $0x04, R14
+	ADDQ    CX, R14
 	CMPQ    BX, $0x04
-	CMOVQNE BX, R13
 	CMOVQNE R14, R12
+	CMOVQNE BX, R13
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -1536,14 +1548,15 @@ TEXT ·tile512x13(SB), NOSPLIT, $0-84
 	MOVQ    DX, R11
 	SHLQ    $0x03, R11
 	SUBQ    DX, R11
-	MOVQ    $0x00000034, R13
 	IMUL3Q  $0x0000001a, DX, R12
 	LEAQ    (CX)(R12*1), R12
-	LEAQ    (BX)(BX*1), R14
-	LEAQ    (CX)(R14*8), R14
+	MOVQ    $0x00000034, R13
+	MOVQ    BX, R14
+	SHLQ    $0x04, R14
+	ADDQ    CX, R14
 	CMPQ    BX, $0x04
-	CMOVQNE BX, R13
 	CMOVQNE R14, R12
+	CMOVQNE BX, R13
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -1751,14 +1764,15 @@ TEXT ·tile512x14(SB), NOSPLIT, $0-84
 	MOVQ    DX, R11
 	SHLQ    $0x03, R11
 	SUBQ    DX, R11
-	MOVQ    $0x00000038, R13
 	IMUL3Q  $0x0000001c, DX, R12
 	LEAQ    (CX)(R12*1), R12
-	LEAQ    (BX)(BX*1), R14
-	LEAQ    (CX)(R14*8), R14
+	MOVQ    $0x00000038, R13
+	MOVQ    BX, R14
+	SHLQ    $0x04, R14
+	ADDQ    CX, R14
 	CMPQ    BX, $0x04
-	CMOVQNE BX, R13
 	CMOVQNE R14, R12
+	CMOVQNE BX, R13
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -1930,23 +1944,34 @@ loop:
 	RET
 
 // func narrow512x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·narrow512x1(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), DX
-	MOVQ   b+32(FP), BX
-	MOVQ   ldb+40(FP), SI
-	MOVL   mask+80(FP), DI
-	KMOVW  DI, K1
-	VXORPS Y0, Y0, Y0
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	VXORPS  Y0, Y0, Y0
+	IMUL3Q  $0x00000002, DX, DX
+	LEAQ    (CX)(DX*1), DX
+	MOVQ    $0x00000004, R8
+	MOVQ    BX, R9
+	SHLQ    $0x04, R9
+	ADDQ    CX, R9
+	CMPQ    BX, $0x04
+	CMOVQNE R9, DX
+	CMOVQNE BX, R8
 
 loop:
-	VMOVUPS.Z        (BX), K1, Z31
+	VMOVUPS.Z        (SI), K1, Z31
 	VFMADD231PS.BCST (CX), Z31, Z0
-	ADDQ             DX, CX
-	ADDQ             SI, BX
+	PREFETCHT0       (DX)
+	ADDQ             R8, DX
+	ADDQ             BX, CX
+	ADDQ             DI, SI
 	DECQ             AX
 	JNZ              loop
 	MOVQ             c+48(FP), AX
@@ -1960,23 +1985,34 @@ loop:
 	RET
 
 // func narrow512x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·narrow512x2(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	IMUL3Q  $0x00000004, DX, R8
+	LEAQ    (CX)(R8*1), R8
+	MOVQ    $0x00000008, R9
+	MOVQ    BX, R10
+	SHLQ    $0x04, R10
+	ADDQ    CX, R10
+	CMPQ    BX, $0x04
+	CMOVQNE R10, R8
+	CMOVQNE BX, R9
 
 loop:
 	VMOVUPS.Z        (SI), K1, Z31
 	VFMADD231PS.BCST (CX), Z31, Z0
 	VFMADD231PS.BCST (CX)(DX*1), Z31, Z1
+	PREFETCHT0       (R8)
+	ADDQ             R9, R8
 	ADDQ             BX, CX
 	ADDQ             DI, SI
 	DECQ             AX
@@ -1997,25 +2033,36 @@ loop:
 	RET
 
 // func narrow512x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·narrow512x3(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	IMUL3Q  $0x00000006, DX, R8
+	LEAQ    (CX)(R8*1), R8
+	MOVQ    $0x0000000c, R9
+	MOVQ    BX, R10
+	SHLQ    $0x04, R10
+	ADDQ    CX, R10
+	CMPQ    BX, $0x04
+	CMOVQNE R10, R8
+	CMOVQNE BX, R9
 
 loop:
 	VMOVUPS.Z        (SI), K1, Z31
 	VFMADD231PS.BCST (CX), Z31, Z0
 	VFMADD231PS.BCST (CX)(DX*1), Z31, Z1
 	VFMADD231PS.BCST (CX)(DX*2), Z31, Z2
+	PREFETCHT0       (R8)
+	ADDQ             R9, R8
 	ADDQ             BX, CX
 	ADDQ             DI, SI
 	DECQ             AX
@@ -2041,21 +2088,30 @@ loop:
 	RET
 
 // func narrow512x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·narrow512x4(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	LEAQ   (DX)(DX*2), R8
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	LEAQ    (DX)(DX*2), R8
+	IMUL3Q  $0x00000008, DX, R9
+	LEAQ    (CX)(R9*1), R9
+	MOVQ    $0x00000010, R10
+	MOVQ    BX, R11
+	SHLQ    $0x04, R11
+	ADDQ    CX, R11
+	CMPQ    BX, $0x04
+	CMOVQNE R11, R9
+	CMOVQNE BX, R10
 
 loop:
 	VMOVUPS.Z        (SI), K1, Z31
@@ -2063,6 +2119,8 @@ loop:
 	VFMADD231PS.BCST (CX)(DX*1), Z31, Z1
 	VFMADD231PS.BCST (CX)(DX*2), Z31, Z2
 	VFMADD231PS.BCST (CX)(R8*1), Z31, Z3
+	PREFETCHT0       (R9)
+	ADDQ             R10, R9
 	ADDQ             BX, CX
 	ADDQ             DI, SI
 	DECQ             AX
@@ -2093,22 +2151,31 @@ loop:
 	RET
 
 // func narrow512x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·narrow512x5(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	LEAQ   (DX)(DX*2), R8
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	LEAQ    (DX)(DX*2), R8
+	IMUL3Q  $0x0000000a, DX, R9
+	LEAQ    (CX)(R9*1), R9
+	MOVQ    $0x00000014, R10
+	MOVQ    BX, R11
+	SHLQ    $0x04, R11
+	ADDQ    CX, R11
+	CMPQ    BX, $0x04
+	CMOVQNE R11, R9
+	CMOVQNE BX, R10
 
 loop:
 	VMOVUPS.Z        (SI), K1, Z31
@@ -2117,6 +2184,8 @@ loop:
 	VFMADD231PS.BCST (CX)(DX*2), Z31, Z2
 	VFMADD231PS.BCST (CX)(R8*1), Z31, Z3
 	VFMADD231PS.BCST (CX)(DX*4), Z31, Z4
+	PREFETCHT0       (R9)
+	ADDQ             R10, R9
 	ADDQ             BX, CX
 	ADDQ             DI, SI
 	DECQ             AX
@@ -2152,24 +2221,33 @@ loop:
 	RET
 
 // func narrow512x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·narrow512x6(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	LEAQ   (DX)(DX*2), R8
-	LEAQ   (DX)(DX*4), R9
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	LEAQ    (DX)(DX*2), R8
+	LEAQ    (DX)(DX*4), R9
+	IMUL3Q  $0x0000000c, DX, R10
+	LEAQ    (CX)(R10*1), R10
+	MOVQ    $0x00000018, R11
+	MOVQ    BX, R12
+	SHLQ    $0x04, R12
+	ADDQ    CX, R12
+	CMPQ    BX, $0x04
+	CMOVQNE R12, R10
+	CMOVQNE BX, R11
 
 loop:
 	VMOVUPS.Z        (SI), K1, Z31
@@ -2179,6 +2257,8 @@ loop:
 	VFMADD231PS.BCST (CX)(R8*1), Z31, Z3
 	VFMADD231PS.BCST (CX)(DX*4), Z31, Z4
 	VFMADD231PS.BCST (CX)(R9*1), Z31, Z5
+	PREFETCHT0       (R10)
+	ADDQ             R11, R10
 	ADDQ             BX, CX
 	ADDQ             DI, SI
 	DECQ             AX
@@ -2219,25 +2299,34 @@ loop:
 	RET
 
 // func narrow512x7(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·narrow512x7(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	LEAQ   (DX)(DX*2), R8
-	LEAQ   (DX)(DX*4), R9
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	LEAQ    (DX)(DX*2), R8
+	LEAQ    (DX)(DX*4), R9
+	IMUL3Q  $0x0000000e, DX, R10
+	LEAQ    (CX)(R10*1), R10
+	MOVQ    $0x0000001c, R11
+	MOVQ    BX, R12
+	SHLQ    $0x04, R12
+	ADDQ    CX, R12
+	CMPQ    BX, $0x04
+	CMOVQNE R12, R10
+	CMOVQNE BX, R11
 
 loop:
 	VMOVUPS.Z        (SI), K1, Z31
@@ -2248,6 +2337,8 @@ loop:
 	VFMADD231PS.BCST (CX)(DX*4), Z31, Z4
 	VFMADD231PS.BCST (CX)(R9*1), Z31, Z5
 	VFMADD231PS.BCST (CX)(R8*2), Z31, Z6
+	PREFETCHT0       (R10)
+	ADDQ             R11, R10
 	ADDQ             BX, CX
 	ADDQ             DI, SI
 	DECQ             AX
@@ -2293,29 +2384,38 @@ loop:
 	RET
 
 // func narrow512x8(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·narrow512x8(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	LEAQ   (DX)(DX*2), R8
-	LEAQ   (DX)(DX*4), R9
-	MOVQ   DX, R10
-	SHLQ   $0x03, R10
-	SUBQ   DX, R10
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	LEAQ    (DX)(DX*2), R8
+	LEAQ    (DX)(DX*4), R9
+	MOVQ    DX, R10
+	SHLQ    $0x03, R10
+	SUBQ    DX, R10
+	IMUL3Q  $0x00000010, DX, R11
+	LEAQ    (CX)(R11*1), R11
+	MOVQ    $0x00000020, R12
+	MOVQ    BX, R13
+	SHLQ    $0x04, R13
+	ADDQ    CX, R13
+	CMPQ    BX, $0x04
+	CMOVQNE R13, R11
+	CMOVQNE BX, R12
 
 loop:
 	VMOVUPS.Z        (SI), K1, Z31
@@ -2327,6 +2427,8 @@ loop:
 	VFMADD231PS.BCST (CX)(R9*1), Z31, Z5
 	VFMADD231PS.BCST (CX)(R8*2), Z31, Z6
 	VFMADD231PS.BCST (CX)(R10*1), Z31, Z7
+	PREFETCHT0       (R11)
+	ADDQ             R12, R11
 	ADDQ             BX, CX
 	ADDQ             DI, SI
 	DECQ             AX
@@ -2377,30 +2479,39 @@ loop:
 	RET
 
 // func narrow512x9(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·narrow512x9(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	LEAQ   (DX)(DX*2), R8
-	LEAQ   (DX)(DX*4), R9
-	MOVQ   DX, R10
-	SHLQ   $0x03, R10
-	SUBQ   DX, R10
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	LEAQ    (DX)(DX*2), R8
+	LEAQ    (DX)(DX*4), R9
+	MOVQ    DX, R10
+	SHLQ    $0x03, R10
+	SUBQ    DX, R10
+	IMUL3Q  $0x00000012, DX, R11
+	LEAQ    (CX)(R11*1), R11
+	MOVQ    $0x00000024, R12
+	MOVQ    BX, R13
+	SHLQ    $0x04, R13
+	ADDQ    CX, R13
+	CMPQ    BX, $0x04
+	CMOVQNE R13, R11
+	CMOVQNE BX, R12
 
 loop:
 	VMOVUPS.Z        (SI), K1, Z31
@@ -2413,6 +2524,8 @@ loop:
 	VFMADD231PS.BCST (CX)(R8*2), Z31, Z6
 	VFMADD231PS.BCST (CX)(R10*1), Z31, Z7
 	VFMADD231PS.BCST (CX)(DX*8), Z31, Z8
+	PREFETCHT0       (R11)
+	ADDQ             R12, R11
 	ADDQ             BX, CX
 	ADDQ             DI, SI
 	DECQ             AX
@@ -2468,33 +2581,42 @@ loop:
 	RET
 
 // func narrow512x10(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·narrow512x10(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	LEAQ   (CX)(DX*8), R8
-	ADDQ   DX, R8
-	LEAQ   (DX)(DX*2), R9
-	LEAQ   (DX)(DX*4), R10
-	MOVQ   DX, R11
-	SHLQ   $0x03, R11
-	SUBQ   DX, R11
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	LEAQ    (CX)(DX*8), R8
+	ADDQ    DX, R8
+	LEAQ    (DX)(DX*2), R9
+	LEAQ    (DX)(DX*4), R10
+	MOVQ    DX, R11
+	SHLQ    $0x03, R11
+	SUBQ    DX, R11
+	IMUL3Q  $0x00000014, DX, R12
+	LEAQ    (CX)(R12*1), R12
+	MOVQ    $0x00000028, R13
+	MOVQ    BX, R14
+	SHLQ    $0x04, R14
+	ADDQ    CX, R14
+	CMPQ    BX, $0x04
+	CMOVQNE R14, R12
+	CMOVQNE BX, R13
 
 loop:
 	VMOVUPS.Z        (SI), K1, Z31
@@ -2508,6 +2630,8 @@ loop:
 	VFMADD231PS.BCST (CX)(R11*1), Z31, Z7
 	VFMADD231PS.BCST (CX)(DX*8), Z31, Z8
 	VFMADD231PS.BCST (R8), Z31, Z9
+	PREFETCHT0       (R12)
+	ADDQ             R13, R12
 	ADDQ             BX, CX
 	ADDQ             BX, R8
 	ADDQ             DI, SI
@@ -2569,34 +2693,43 @@ loop:
 	RET
 
 // func narrow512x11(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·narrow512x11(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	LEAQ   (CX)(DX*8), R8
-	ADDQ   DX, R8
-	LEAQ   (DX)(DX*2), R9
-	LEAQ   (DX)(DX*4), R10
-	MOVQ   DX, R11
-	SHLQ   $0x03, R11
-	SUBQ   DX, R11
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	LEAQ    (CX)(DX*8), R8
+	ADDQ    DX, R8
+	LEAQ    (DX)(DX*2), R9
+	LEAQ    (DX)(DX*4), R10
+	MOVQ    DX, R11
+	SHLQ    $0x03, R11
+	SUBQ    DX, R11
+	IMUL3Q  $0x00000016, DX, R12
+	LEAQ    (CX)(R12*1), R12
+	MOVQ    $0x0000002c, R13
+	MOVQ    BX, R14
+	SHLQ    $0x04, R14
+	ADDQ    CX, R14
+	CMPQ    BX, $0x04
+	CMOVQNE R14, R12
+	CMOVQNE BX, R13
 
 loop:
 	VMOVUPS.Z        (SI), K1, Z31
@@ -2611,6 +2744,8 @@ loop:
 	VFMADD231PS.BCST (CX)(DX*8), Z31, Z8
 	VFMADD231PS.BCST (R8), Z31, Z9
 	VFMADD231PS.BCST (R8)(DX*1), Z31, Z10
+	PREFETCHT0       (R12)
+	ADDQ             R13, R12
 	ADDQ             BX, CX
 	ADDQ             BX, R8
 	ADDQ             DI, SI
@@ -2677,35 +2812,44 @@ loop:
 	RET
 
 // func narrow512x12(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·narrow512x12(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	LEAQ   (CX)(DX*8), R8
-	ADDQ   DX, R8
-	LEAQ   (DX)(DX*2), R9
-	LEAQ   (DX)(DX*4), R10
-	MOVQ   DX, R11
-	SHLQ   $0x03, R11
-	SUBQ   DX, R11
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	LEAQ    (CX)(DX*8), R8
+	ADDQ    DX, R8
+	LEAQ    (DX)(DX*2), R9
+	LEAQ    (DX)(DX*4), R10
+	MOVQ    DX, R11
+	SHLQ    $0x03, R11
+	SUBQ    DX, R11
+	IMUL3Q  $0x00000018, DX, R12
+	LEAQ    (CX)(R12*1), R12
+	MOVQ    $0x00000030, R13
+	MOVQ    BX, R14
+	SHLQ    $0x04, R14
+	ADDQ    CX, R14
+	CMPQ    BX, $0x04
+	CMOVQNE R14, R12
+	CMOVQNE BX, R13
 
 loop:
 	VMOVUPS.Z        (SI), K1, Z31
@@ -2721,6 +2865,8 @@ loop:
 	VFMADD231PS.BCST (R8), Z31, Z9
 	VFMADD231PS.BCST (R8)(DX*1), Z31, Z10
 	VFMADD231PS.BCST (R8)(DX*2), Z31, Z11
+	PREFETCHT0       (R12)
+	ADDQ             R13, R12
 	ADDQ             BX, CX
 	ADDQ             BX, R8
 	ADDQ             DI, SI
@@ -2792,36 +2938,45 @@ loop:
 	RET
 
 // func narrow512x13(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·narrow512x13(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	VXORPS Y12, Y12, Y12
-	LEAQ   (CX)(DX*8), R8
-	ADDQ   DX, R8
-	LEAQ   (DX)(DX*2), R9
-	LEAQ   (DX)(DX*4), R10
-	MOVQ   DX, R11
-	SHLQ   $0x03, R11
-	SUBQ   DX, R11
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	VXORPS  Y12, Y12, Y12
+	LEAQ    (CX)(DX*8), R8
+	ADDQ    DX, R8
+	LEAQ    (DX)(DX*2), R9
+	LEAQ    (DX)(DX*4), R10
+	MOVQ    DX, R11
+	SHLQ    $0x03, R11
+	SUBQ    DX, R11
+	IMUL3Q  $0x0000001a, DX, R12
+	LEAQ    (CX)(R12*1), R12
+	MOVQ    $0x00000034, R13
+	MOVQ    BX, R14
+	SHLQ    $0x04, R14
+	ADDQ    CX, R14
+	CMPQ    BX, $0x04
+	CMOVQNE R14, R12
+	CMOVQNE BX, R13
 
 loop:
 	VMOVUPS.Z        (SI), K1, Z31
@@ -2838,6 +2993,8 @@ loop:
 	VFMADD231PS.BCST (R8)(DX*1), Z31, Z10
 	VFMADD231PS.BCST (R8)(DX*2), Z31, Z11
 	VFMADD231PS.BCST (R8)(R9*1), Z31, Z12
+	PREFETCHT0       (R12)
+	ADDQ             R13, R12
 	ADDQ             BX, CX
 	ADDQ             BX, R8
 	ADDQ             DI, SI
@@ -2914,37 +3071,46 @@ loop:
 	RET
 
 // func narrow512x14(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·narrow512x14(SB), NOSPLIT, $0-84
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+80(FP), R8
-	KMOVW  R8, K1
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	VXORPS Y12, Y12, Y12
-	VXORPS Y13, Y13, Y13
-	LEAQ   (CX)(DX*8), R8
-	ADDQ   DX, R8
-	LEAQ   (DX)(DX*2), R9
-	LEAQ   (DX)(DX*4), R10
-	MOVQ   DX, R11
-	SHLQ   $0x03, R11
-	SUBQ   DX, R11
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	MOVL    mask+80(FP), R8
+	KMOVW   R8, K1
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	VXORPS  Y12, Y12, Y12
+	VXORPS  Y13, Y13, Y13
+	LEAQ    (CX)(DX*8), R8
+	ADDQ    DX, R8
+	LEAQ    (DX)(DX*2), R9
+	LEAQ    (DX)(DX*4), R10
+	MOVQ    DX, R11
+	SHLQ    $0x03, R11
+	SUBQ    DX, R11
+	IMUL3Q  $0x0000001c, DX, R12
+	LEAQ    (CX)(R12*1), R12
+	MOVQ    $0x00000038, R13
+	MOVQ    BX, R14
+	SHLQ    $0x04, R14
+	ADDQ    CX, R14
+	CMPQ    BX, $0x04
+	CMOVQNE R14, R12
+	CMOVQNE BX, R13
 
 loop:
 	VMOVUPS.Z        (SI), K1, Z31
@@ -2962,6 +3128,8 @@ loop:
 	VFMADD231PS.BCST (R8)(DX*2), Z31, Z11
 	VFMADD231PS.BCST (R8)(R9*1), Z31, Z12
 	VFMADD231PS.BCST (R8)(DX*4), Z31, Z13
+	PREFETCHT0       (R12)
+	ADDQ             R13, R12
 	ADDQ             BX, CX
 	ADDQ             BX, R8
 	ADDQ             DI, SI

@@ -19,14 +19,15 @@ TEXT ·int8Tile512x1(SB), NOSPLIT, $0-84
 	KMOVW   R8, K2
 	VXORPS  Y0, Y0, Y0
 	VXORPS  Y1, Y1, Y1
-	MOVQ    $0x00000004, R8
 	IMUL3Q  $0x00000002, DX, DX
 	LEAQ    (CX)(DX*1), DX
-	LEAQ    (BX)(BX*1), R9
-	LEAQ    (CX)(R9*8), R9
+	MOVQ    $0x00000004, R8
+	MOVQ    BX, R9
+	SHLQ    $0x04, R9
+	ADDQ    CX, R9
 	CMPQ    BX, $0x04
-	CMOVQNE BX, R8
 	CMOVQNE R9, DX
+	CMOVQNE BX, R8
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -70,14 +71,15 @@ TEXT ·bf16Tile512x1(SB), NOSPLIT, $0-84
 	KMOVW   R8, K2
 	VXORPS  Y0, Y0, Y0
 	VXORPS  Y1, Y1, Y1
-	MOVQ    $0x00000004, R8
 	IMUL3Q  $0x00000002, DX, DX
 	LEAQ    (CX)(DX*1), DX
-	LEAQ    (BX)(BX*1), R9
-	LEAQ    (CX)(R9*8), R9
+	MOVQ    $0x00000004, R8
+	MOVQ    BX, R9
+	SHLQ    $0x04, R9
+	ADDQ    CX, R9
 	CMPQ    BX, $0x04
-	CMOVQNE BX, R8
 	CMOVQNE R9, DX
+	CMOVQNE BX, R8
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -123,14 +125,15 @@ TEXT ·int8Tile512x2(SB), NOSPLIT, $0-84
 	VXORPS  Y1, Y1, Y1
 	VXORPS  Y2, Y2, Y2
 	VXORPS  Y3, Y3, Y3
-	MOVQ    $0x00000008, R9
 	IMUL3Q  $0x00000004, DX, R8
 	LEAQ    (CX)(R8*1), R8
-	LEAQ    (BX)(BX*1), R10
-	LEAQ    (CX)(R10*8), R10
+	MOVQ    $0x00000008, R9
+	MOVQ    BX, R10
+	SHLQ    $0x04, R10
+	ADDQ    CX, R10
 	CMPQ    BX, $0x04
-	CMOVQNE BX, R9
 	CMOVQNE R10, R8
+	CMOVQNE BX, R9
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -189,14 +192,15 @@ TEXT ·bf16Tile512x2(SB), NOSPLIT, $0-84
 	VXORPS  Y1, Y1, Y1
 	VXORPS  Y2, Y2, Y2
 	VXORPS  Y3, Y3, Y3
-	MOVQ    $0x00000008, R9
 	IMUL3Q  $0x00000004, DX, R8
 	LEAQ    (CX)(R8*1), R8
-	LEAQ    (BX)(BX*1), R10
-	LEAQ    (CX)(R10*8), R10
+	MOVQ    $0x00000008, R9
+	MOVQ    BX, R10
+	SHLQ    $0x04, R10
+	ADDQ    CX, R10
 	CMPQ    BX, $0x04
-	CMOVQNE BX, R9
 	CMOVQNE R10, R8
+	CMOVQNE BX, R9
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -257,14 +261,15 @@ TEXT ·int8Tile512x3(SB), NOSPLIT, $0-84
 	VXORPS  Y3, Y3, Y3
 	VXORPS  Y4, Y4, Y4
 	VXORPS  Y5, Y5, Y5
-	MOVQ    $0x0000000c, R9
 	IMUL3Q  $0x00000006, DX, R8
 	LEAQ    (CX)(R8*1), R8
-	LEAQ    (BX)(BX*1), R10
-	LEAQ    (CX)(R10*8), R10
+	MOVQ    $0x0000000c, R9
+	MOVQ    BX, R10
+	SHLQ    $0x04, R10
+	ADDQ    CX, R10
 	CMPQ    BX, $0x04
-	CMOVQNE BX, R9
 	CMOVQNE R10, R8
+	CMOVQNE BX, R9
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -338,14 +343,15 @@ TEXT ·bf16Tile512x3(SB), NOSPLIT, $0-84
 	VXORPS  Y3, Y3, Y3
 	VXORPS  Y4, Y4, Y4
 	VXORPS  Y5, Y5, Y5
-	MOVQ    $0x0000000c, R9
 	IMUL3Q  $0x00000006, DX, R8
 	LEAQ    (CX)(R8*1), R8
-	LEAQ    (BX)(BX*1), R10
-	LEAQ    (CX)(R10*8), R10
+	MOVQ    $0x0000000c, R9
+	MOVQ    BX, R10
+	SHLQ    $0x04, R10
+	ADDQ    CX, R10
 	CMPQ    BX, $0x04
-	CMOVQNE BX, R9
 	CMOVQNE R10, R8
+	CMOVQNE BX, R9
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -422,14 +428,15 @@ TEXT ·int8Tile512x4(SB), NOSPLIT, $0-84
 	VXORPS  Y6, Y6, Y6
 	VXORPS  Y7, Y7, Y7
 	LEAQ    (DX)(DX*2), R8
-	MOVQ    $0x00000010, R10
 	IMUL3Q  $0x00000008, DX, R9
 	LEAQ    (CX)(R9*1), R9
-	LEAQ    (BX)(BX*1), R11
-	LEAQ    (CX)(R11*8), R11
+	MOVQ    $0x00000010, R10
+	MOVQ    BX, R11
+	SHLQ    $0x04, R11
+	ADDQ    CX, R11
 	CMPQ    BX, $0x04
-	CMOVQNE BX, R10
 	CMOVQNE R11, R9
+	CMOVQNE BX, R10
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -519,14 +526,15 @@ TEXT ·bf16Tile512x4(SB), NOSPLIT, $0-84
 	VXORPS  Y6, Y6, Y6
 	VXORPS  Y7, Y7, Y7
 	LEAQ    (DX)(DX*2), R8
-	MOVQ    $0x00000010, R10
 	IMUL3Q  $0x00000008, DX, R9
 	LEAQ    (CX)(R9*1), R9
-	LEAQ    (BX)(BX*1), R11
-	LEAQ    (CX)(R11*8), R11
+	MOVQ    $0x00000010, R10
+	MOVQ    BX, R11
+	SHLQ    $0x04, R11
+	ADDQ    CX, R11
 	CMPQ    BX, $0x04
-	CMOVQNE BX, R10
 	CMOVQNE R11, R9
+	CMOVQNE BX, R10
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -618,14 +626,15 @@ TEXT ·int8Tile512x5(SB), NOSPLIT, $0-84
 	VXORPS  Y8, Y8, Y8
 	VXORPS  Y9, Y9, Y9
 	LEAQ    (DX)(DX*2), R8
-	MOVQ    $0x00000014, R10
 	IMUL3Q  $0x0000000a, DX, R9
 	LEAQ    (CX)(R9*1), R9
-	LEAQ    (BX)(BX*1), R11
-	LEAQ    (CX)(R11*8), R11
+	MOVQ    $0x00000014, R10
+	MOVQ    BX, R11
+	SHLQ    $0x04, R11
+	ADDQ    CX, R11
 	CMPQ    BX, $0x04
-	CMOVQNE BX, R10
 	CMOVQNE R11, R9
+	CMOVQNE BX, R10
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -730,14 +739,15 @@ TEXT ·bf16Tile512x5(SB), NOSPLIT, $0-84
 	VXORPS  Y8, Y8, Y8
 	VXORPS  Y9, Y9, Y9
 	LEAQ    (DX)(DX*2), R8
-	MOVQ    $0x00000014, R10
 	IMUL3Q  $0x0000000a, DX, R9
 	LEAQ    (CX)(R9*1), R9
-	LEAQ    (BX)(BX*1), R11
-	LEAQ    (CX)(R11*8), R11
+	MOVQ    $0x00000014, R10
+	MOVQ    BX, R11
+	SHLQ    $0x04, R11
+	ADDQ    CX, R11
 	CMPQ    BX, $0x04
-	CMOVQNE BX, R10
 	CMOVQNE R11, R9
+	CMOVQNE BX, R10
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -845,14 +855,15 @@ TEXT ·int8Tile512x6(SB), NOSPLIT, $0-84
 	VXORPS  Y11, Y11, Y11
 	LEAQ    (DX)(DX*2), R8
 	LEAQ    (DX)(DX*4), R9
-	MOVQ    $0x00000018, R11
 	IMUL3Q  $0x0000000c, DX, R10
 	LEAQ    (CX)(R10*1), R10
-	LEAQ    (BX)(BX*1), R12
-	LEAQ    (CX)(R12*8), R12
+	MOVQ    $0x00000018, R11
+	MOVQ    BX, R12
+	SHLQ    $0x04, R12
+	ADDQ    CX, R12
 	CMPQ    BX, $0x04
-	CMOVQNE BX, R11
 	CMOVQNE R12, R10
+	CMOVQNE BX, R11
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -973,14 +984,15 @@ TEXT ·bf16Tile512x6(SB), NOSPLIT, $0-84
 	VXORPS  Y11, Y11, Y11
 	LEAQ    (DX)(DX*2), R8
 	LEAQ    (DX)(DX*4), R9
-	MOVQ    $0x00000018, R11
 	IMUL3Q  $0x0000000c, DX, R10
 	LEAQ    (CX)(R10*1), R10
-	LEAQ    (BX)(BX*1), R12
-	LEAQ    (CX)(R12*8), R12
+	MOVQ    $0x00000018, R11
+	MOVQ    BX, R12
+	SHLQ    $0x04, R12
+	ADDQ    CX, R12
 	CMPQ    BX, $0x04
-	CMOVQNE BX, R11
 	CMOVQNE R12, R10
+	CMOVQNE BX, R11
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -1103,14 +1115,15 @@ TEXT ·int8Tile512x7(SB), NOSPLIT, $0-84
 	VXORPS  Y13, Y13, Y13
 	LEAQ    (DX)(DX*2), R8
 	LEAQ    (DX)(DX*4), R9
-	MOVQ    $0x0000001c, R11
 	IMUL3Q  $0x0000000e, DX, R10
 	LEAQ    (CX)(R10*1), R10
-	LEAQ    (BX)(BX*1), R12
-	LEAQ    (CX)(R12*8), R12
+	MOVQ    $0x0000001c, R11
+	MOVQ    BX, R12
+	SHLQ    $0x04, R12
+	ADDQ    CX, R12
 	CMPQ    BX, $0x04
-	CMOVQNE BX, R11
 	CMOVQNE R12, R10
+	CMOVQNE BX, R11
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -1246,14 +1259,15 @@ TEXT ·bf16Tile512x7(SB), NOSPLIT, $0-84
 	VXORPS  Y13, Y13, Y13
 	LEAQ    (DX)(DX*2), R8
 	LEAQ    (DX)(DX*4), R9
-	MOVQ    $0x0000001c, R11
 	IMUL3Q  $0x0000000e, DX, R10
 	LEAQ    (CX)(R10*1), R10
-	LEAQ    (BX)(BX*1), R12
-	LEAQ    (CX)(R12*8), R12
+	MOVQ    $0x0000001c, R11
+	MOVQ    BX, R12
+	SHLQ    $0x04, R12
+	ADDQ    CX, R12
 	CMPQ    BX, $0x04
-	CMOVQNE BX, R11
 	CMOVQNE R12, R10
+	CMOVQNE BX, R11
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -1394,14 +1408,15 @@ TEXT ·int8Tile512x8(SB), NOSPLIT, $0-84
 	MOVQ    DX, R10
 	SHLQ    $0x03, R10
 	SUBQ    DX, R10
-	MOVQ    $0x00000020, R12
 	IMUL3Q  $0x00000010, DX, R11
 	LEAQ    (CX)(R11*1), R11
-	LEAQ    (BX)(BX*1), R13
-	LEAQ    (CX)(R13*8), R13
+	MOVQ    $0x00000020, R12
+	MOVQ    BX, R13
+	SHLQ    $0x04, R13
+	ADDQ    CX, R13
 	CMPQ    BX, $0x04
-	CMOVQNE BX, R12
 	CMOVQNE R13, R11
+	CMOVQNE BX, R12
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -1555,14 +1570,15 @@ TEXT ·bf16Tile512x8(SB), NOSPLIT, $0-84
 	MOVQ    DX, R10
 	SHLQ    $0x03, R10
 	SUBQ    DX, R10
-	MOVQ    $0x00000020, R12
 	IMUL3Q  $0x00000010, DX, R11
 	LEAQ    (CX)(R11*1), R11
-	LEAQ    (BX)(BX*1), R13
-	LEAQ    (CX)(R13*8), R13
+	MOVQ    $0x00000020, R12
+	MOVQ    BX, R13
+	SHLQ    $0x04, R13
+	ADDQ    CX, R13
 	CMPQ    BX, $0x04
-	CMOVQNE BX, R12
 	CMOVQNE R13, R11
+	CMOVQNE BX, R12
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -1718,14 +1734,15 @@ TEXT ·int8Tile512x9(SB), NOSPLIT, $0-84
 	MOVQ    DX, R10
 	SHLQ    $0x03, R10
 	SUBQ    DX, R10
-	MOVQ    $0x00000024, R12
 	IMUL3Q  $0x00000012, DX, R11
 	LEAQ    (CX)(R11*1), R11
-	LEAQ    (BX)(BX*1), R13
-	LEAQ    (CX)(R13*8), R13
+	MOVQ    $0x00000024, R12
+	MOVQ    BX, R13
+	SHLQ    $0x04, R13
+	ADDQ    CX, R13
 	CMPQ    BX, $0x04
-	CMOVQNE BX, R12
 	CMOVQNE R13, R11
+	CMOVQNE BX, R12
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -1894,14 +1911,15 @@ TEXT ·bf16Tile512x9(SB), NOSPLIT, $0-84
 	MOVQ    DX, R10
 	SHLQ    $0x03, R10
 	SUBQ    DX, R10
-	MOVQ    $0x00000024, R12
 	IMUL3Q  $0x00000012, DX, R11
 	LEAQ    (CX)(R11*1), R11
-	LEAQ    (BX)(BX*1), R13
-	LEAQ    (CX)(R13*8), R13
+	MOVQ    $0x00000024, R12
+	MOVQ    BX, R13
+	SHLQ    $0x04, R13
+	ADDQ    CX, R13
 	CMPQ    BX, $0x04
-	CMOVQNE BX, R12
 	CMOVQNE R13, R11
+	CMOVQNE BX, R12
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -2074,14 +2092,15 @@ TEXT ·int8Tile512x10(SB), NOSPLIT, $0-84
 	MOVQ    DX, R11
 	SHLQ    $0x03, R11
 	SUBQ    DX, R11
-	MOVQ    $0x00000028, R13
 	IMUL3Q  $0x00000014, DX, R12
 	LEAQ    (CX)(R12*1), R12
-	LEAQ    (BX)(BX*1), R14
-	LEAQ    (CX)(R14*8), R14
+	MOVQ    $0x00000028, R13
+	MOVQ    BX, R14
+	SHLQ    $0x04, R14
+	ADDQ    CX, R14
 	CMPQ    BX, $0x04
-	CMOVQNE BX, R13
 	CMOVQNE R14, R12
+	CMOVQNE BX, R13
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -2268,14 +2287,15 @@ TEXT ·bf16Tile512x10(SB), NOSPLIT, $0-84
 	MOVQ    DX, R11
 	SHLQ    $0x03, R11
 	SUBQ    DX, R11
-	MOVQ    $0x00000028, R13
 	IMUL3Q  $0x00000014, DX, R12
 	LEAQ    (CX)(R12*1), R12
-	LEAQ    (BX)(BX*1), R14
-	LEAQ    (CX)(R14*8), R14
+	MOVQ    $0x00000028, R13
+	MOVQ    BX, R14
+	SHLQ    $0x04, R14
+	ADDQ    CX, R14
 	CMPQ    BX, $0x04
-	CMOVQNE BX, R13
 	CMOVQNE R14, R12
+	CMOVQNE BX, R13
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -2464,14 +2484,15 @@ TEXT ·int8Tile512x11(SB), NOSPLIT, $0-84
 	MOVQ    DX, R11
 	SHLQ    $0x03, R11
 	SUBQ    DX, R11
-	MOVQ    $0x0000002c, R13
 	IMUL3Q  $0x00000016, DX, R12
 	LEAQ    (CX)(R12*1), R12
-	LEAQ    (BX)(BX*1), R14
-	LEAQ    (CX)(R14*8), R14
+	MOVQ    $0x0000002c, R13
+	MOVQ    BX, R14
+	SHLQ    $0x04, R14
+	ADDQ    CX, R14
 	CMPQ    BX, $0x04
-	CMOVQNE BX, R13
 	CMOVQNE R14, R12
+	CMOVQNE BX, R13
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -2673,14 +2694,15 @@ TEXT ·bf16Tile512x11(SB), NOSPLIT, $0-84
 	MOVQ    DX, R11
 	SHLQ    $0x03, R11
 	SUBQ    DX, R11
-	MOVQ    $0x0000002c, R13
 	IMUL3Q  $0x00000016, DX, R12
 	LEAQ    (CX)(R12*1), R12
-	LEAQ    (BX)(BX*1), R14
-	LEAQ    (CX)(R14*8), R14
+	MOVQ    $0x0000002c, R13
+	MOVQ    BX, R14
+	SHLQ    $0x04, R14
+	ADDQ    CX, R14
 	CMPQ    BX, $0x04
-	CMOVQNE BX, R13
 	CMOVQNE R14, R12
+	CMOVQNE BX, R13
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -2884,14 +2906,15 @@ TEXT ·int8Tile512x12(SB), NOSPLIT, $0-84
 	MOVQ    DX, R11
 	SHLQ    $0x03, R11
 	SUBQ    DX, R11
-	MOVQ    $0x00000030, R13
 	IMUL3Q  $0x00000018, DX, R12
 	LEAQ    (CX)(R12*1), R12
-	LEAQ    (BX)(BX*1), R14
-	LEAQ    (CX)(R14*8), R14
+	MOVQ    $0x00000030, R13
+	MOVQ    BX, R14
+	SHLQ    $0x04, R14
+	ADDQ    CX, R14
 	CMPQ    BX, $0x04
-	CMOVQNE BX, R13
 	CMOVQNE R14, R12
+	CMOVQNE BX, R13
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -3108,14 +3131,15 @@ TEXT ·bf16Tile512x12(SB), NOSPLIT, $0-84
 	MOVQ    DX, R11
 	SHLQ    $0x03, R11
 	SUBQ    DX, R11
-	MOVQ    $0x00000030, R13
 	IMUL3Q  $0x00000018, DX, R12
 	LEAQ    (CX)(R12*1), R12
-	LEAQ    (BX)(BX*1), R14
-	LEAQ    (CX)(R14*8), R14
+	MOVQ    $0x00000030, R13
+	MOVQ    BX, R14
+	SHLQ    $0x04, R14
+	ADDQ    CX, R14
 	CMPQ    BX, $0x04
-	CMOVQNE BX, R13
 	CMOVQNE R14, R12
+	CMOVQNE BX, R13
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -3334,14 +3358,15 @@ TEXT ·int8Tile512x13(SB), NOSPLIT, $0-84
 	MOVQ    DX, R11
 	SHLQ    $0x03, R11
 	SUBQ    DX, R11
-	MOVQ    $0x00000034, R13
 	IMUL3Q  $0x0000001a, DX, R12
 	LEAQ    (CX)(R12*1), R12
-	LEAQ    (BX)(BX*1), R14
-	LEAQ    (CX)(R14*8), R14
+	MOVQ    $0x00000034, R13
+	MOVQ    BX, R14
+	SHLQ    $0x04, R14
+	ADDQ    CX, R14
 	CMPQ    BX, $0x04
-	CMOVQNE BX, R13
 	CMOVQNE R14, R12
+	CMOVQNE BX, R13
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -3573,14 +3598,15 @@ TEXT ·bf16Tile512x13(SB), NOSPLIT, $0-84
 	MOVQ    DX, R11
 	SHLQ    $0x03, R11
 	SUBQ    DX, R11
-	MOVQ    $0x00000034, R13
 	IMUL3Q  $0x0000001a, DX, R12
 	LEAQ    (CX)(R12*1), R12
-	LEAQ    (BX)(BX*1), R14
-	LEAQ    (CX)(R14*8), R14
+	MOVQ    $0x00000034, R13
+	MOVQ    BX, R14
+	SHLQ    $0x04, R14
+	ADDQ    CX, R14
 	CMPQ    BX, $0x04
-	CMOVQNE BX, R13
 	CMOVQNE R14, R12
+	CMOVQNE BX, R13
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -3814,14 +3840,15 @@ TEXT ·int8Tile512x14(SB), NOSPLIT, $0-84
 	MOVQ    DX, R11
 	SHLQ    $0x03, R11
 	SUBQ    DX, R11
-	MOVQ    $0x00000038, R13
 	IMUL3Q  $0x0000001c, DX, R12
 	LEAQ    (CX)(R12*1), R12
-	LEAQ    (BX)(BX*1), R14
-	LEAQ    (CX)(R14*8), R14
+	MOVQ    $0x00000038, R13
+	MOVQ    BX, R14
+	SHLQ    $0x04, R14
+	ADDQ    CX, R14
 	CMPQ    BX, $0x04
-	CMOVQNE BX, R13
 	CMOVQNE R14, R12
+	CMOVQNE BX, R13
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -4068,14 +4095,15 @@ TEXT ·bf16Tile512x14(SB), NOSPLIT, $0-84
 	MOVQ    DX, R11
 	SHLQ    $0x03, R11
 	SUBQ    DX, R11
-	MOVQ    $0x00000038, R13
 	IMUL3Q  $0x0000001c, DX, R12
 	LEAQ    (CX)(R12*1), R12
-	LEAQ    (BX)(BX*1), R14
-	LEAQ    (CX)(R14*8), R14
+	MOVQ    $0x00000038, R13
+	MOVQ    BX, R14
+	SHLQ    $0x04, R14
+	ADDQ    CX, R14
 	CMPQ    BX, $0x04
-	CMOVQNE BX, R13
 	CMOVQNE R14, R12
+	CMOVQNE BX, R13
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -4275,23 +4303,32 @@ loop:
 	RET
 
 // func int8Tile2x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, CMOV, MMX+
 TEXT ·int8Tile2x1(SB), NOSPLIT, $0-80
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), DX
-	MOVQ   b+32(FP), BX
-	MOVQ   ldb+40(FP), SI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	IMUL3Q  $0x00000002, DX, DX
+	LEAQ    (CX)(DX*1), DX
+	MOVQ    $0x00000004, R8
+	MOVQ    BX, R9
+	SHLQ    $0x04, R9
+	ADDQ    CX, R9
+	CMPQ    BX, $0x04
+	CMOVQNE R9, DX
+	CMOVQNE BX, R8
 
 loop:
-	VMOVDQU      (BX), Y8
+	VMOVDQU      (SI), Y8
 	VPSRAW       $0x08, Y8, Y9
 	VPSLLW       $0x08, Y8, Y8
 	VPSRAW       $0x08, Y8, Y8
-	VMOVDQU      32(BX), Y10
+	VMOVDQU      32(SI), Y10
 	VPSRAW       $0x08, Y10, Y11
 	VPSLLW       $0x08, Y10, Y10
 	VPSRAW       $0x08, Y10, Y10
@@ -4307,8 +4344,10 @@ loop:
 	VPADDD       Y14, Y1, Y1
 	VPMADDWD     Y13, Y11, Y15
 	VPADDD       Y15, Y1, Y1
-	ADDQ         DX, CX
-	ADDQ         SI, BX
+	PREFETCHT0   (DX)
+	ADDQ         R8, DX
+	ADDQ         BX, CX
+	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
 	MOVQ         c+48(FP), AX
@@ -4323,23 +4362,32 @@ loop:
 	RET
 
 // func bf16Tile2x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int)
-// Requires: AVX, AVX2, FMA3
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
 TEXT ·bf16Tile2x1(SB), NOSPLIT, $0-80
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), DX
-	MOVQ   b+32(FP), BX
-	MOVQ   ldb+40(FP), SI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	IMUL3Q  $0x00000002, DX, DX
+	LEAQ    (CX)(DX*1), DX
+	MOVQ    $0x00000004, R8
+	MOVQ    BX, R9
+	SHLQ    $0x04, R9
+	ADDQ    CX, R9
+	CMPQ    BX, $0x04
+	CMOVQNE R9, DX
+	CMOVQNE BX, R8
 
 loop:
-	VMOVDQU      (BX), Y8
+	VMOVDQU      (SI), Y8
 	VPSRLD       $0x10, Y8, Y9
 	VPSLLD       $0x10, Y9, Y9
 	VPSLLD       $0x10, Y8, Y8
-	VMOVDQU      32(BX), Y10
+	VMOVDQU      32(SI), Y10
 	VPSRLD       $0x10, Y10, Y11
 	VPSLLD       $0x10, Y11, Y11
 	VPSLLD       $0x10, Y10, Y10
@@ -4351,8 +4399,10 @@ loop:
 	VFMADD231PS  Y13, Y9, Y0
 	VFMADD231PS  Y12, Y10, Y1
 	VFMADD231PS  Y13, Y11, Y1
-	ADDQ         DX, CX
-	ADDQ         SI, BX
+	PREFETCHT0   (DX)
+	ADDQ         R8, DX
+	ADDQ         BX, CX
+	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
 	MOVQ         c+48(FP), AX
@@ -4367,18 +4417,27 @@ loop:
 	RET
 
 // func int8Tile2x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, CMOV, MMX+
 TEXT ·int8Tile2x2(SB), NOSPLIT, $0-80
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	IMUL3Q  $0x00000004, DX, R8
+	LEAQ    (CX)(R8*1), R8
+	MOVQ    $0x00000008, R9
+	MOVQ    BX, R10
+	SHLQ    $0x04, R10
+	ADDQ    CX, R10
+	CMPQ    BX, $0x04
+	CMOVQNE R10, R8
+	CMOVQNE BX, R9
 
 loop:
 	VMOVDQU      (SI), Y8
@@ -4413,6 +4472,8 @@ loop:
 	VPADDD       Y14, Y3, Y3
 	VPMADDWD     Y13, Y11, Y15
 	VPADDD       Y15, Y3, Y3
+	PREFETCHT0   (R8)
+	ADDQ         R9, R8
 	ADDQ         BX, CX
 	ADDQ         DI, SI
 	DECQ         AX
@@ -4435,18 +4496,27 @@ loop:
 	RET
 
 // func bf16Tile2x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int)
-// Requires: AVX, AVX2, FMA3
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
 TEXT ·bf16Tile2x2(SB), NOSPLIT, $0-80
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	IMUL3Q  $0x00000004, DX, R8
+	LEAQ    (CX)(R8*1), R8
+	MOVQ    $0x00000008, R9
+	MOVQ    BX, R10
+	SHLQ    $0x04, R10
+	ADDQ    CX, R10
+	CMPQ    BX, $0x04
+	CMOVQNE R10, R8
+	CMOVQNE BX, R9
 
 loop:
 	VMOVDQU      (SI), Y8
@@ -4473,6 +4543,8 @@ loop:
 	VFMADD231PS  Y13, Y9, Y2
 	VFMADD231PS  Y12, Y10, Y3
 	VFMADD231PS  Y13, Y11, Y3
+	PREFETCHT0   (R8)
+	ADDQ         R9, R8
 	ADDQ         BX, CX
 	ADDQ         DI, SI
 	DECQ         AX
@@ -4495,20 +4567,29 @@ loop:
 	RET
 
 // func int8Tile2x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, CMOV, MMX+
 TEXT ·int8Tile2x3(SB), NOSPLIT, $0-80
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	IMUL3Q  $0x00000006, DX, R8
+	LEAQ    (CX)(R8*1), R8
+	MOVQ    $0x0000000c, R9
+	MOVQ    BX, R10
+	SHLQ    $0x04, R10
+	ADDQ    CX, R10
+	CMPQ    BX, $0x04
+	CMOVQNE R10, R8
+	CMOVQNE BX, R9
 
 loop:
 	VMOVDQU      (SI), Y8
@@ -4555,6 +4636,8 @@ loop:
 	VPADDD       Y14, Y5, Y5
 	VPMADDWD     Y13, Y11, Y15
 	VPADDD       Y15, Y5, Y5
+	PREFETCHT0   (R8)
+	ADDQ         R9, R8
 	ADDQ         BX, CX
 	ADDQ         DI, SI
 	DECQ         AX
@@ -4583,20 +4666,29 @@ loop:
 	RET
 
 // func bf16Tile2x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int)
-// Requires: AVX, AVX2, FMA3
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
 TEXT ·bf16Tile2x3(SB), NOSPLIT, $0-80
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	IMUL3Q  $0x00000006, DX, R8
+	LEAQ    (CX)(R8*1), R8
+	MOVQ    $0x0000000c, R9
+	MOVQ    BX, R10
+	SHLQ    $0x04, R10
+	ADDQ    CX, R10
+	CMPQ    BX, $0x04
+	CMOVQNE R10, R8
+	CMOVQNE BX, R9
 
 loop:
 	VMOVDQU      (SI), Y8
@@ -4631,6 +4723,8 @@ loop:
 	VFMADD231PS  Y13, Y9, Y4
 	VFMADD231PS  Y12, Y10, Y5
 	VFMADD231PS  Y13, Y11, Y5
+	PREFETCHT0   (R8)
+	ADDQ         R9, R8
 	ADDQ         BX, CX
 	ADDQ         DI, SI
 	DECQ         AX
@@ -4659,23 +4753,32 @@ loop:
 	RET
 
 // func int8Tile2x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, CMOV, MMX+
 TEXT ·int8Tile2x4(SB), NOSPLIT, $0-80
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	LEAQ   (DX)(DX*2), R8
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	LEAQ    (DX)(DX*2), R8
+	IMUL3Q  $0x00000008, DX, R9
+	LEAQ    (CX)(R9*1), R9
+	MOVQ    $0x00000010, R10
+	MOVQ    BX, R11
+	SHLQ    $0x04, R11
+	ADDQ    CX, R11
+	CMPQ    BX, $0x04
+	CMOVQNE R11, R9
+	CMOVQNE BX, R10
 
 loop:
 	VMOVDQU      (SI), Y8
@@ -4734,6 +4837,8 @@ loop:
 	VPADDD       Y14, Y7, Y7
 	VPMADDWD     Y13, Y11, Y15
 	VPADDD       Y15, Y7, Y7
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
 	ADDQ         BX, CX
 	ADDQ         DI, SI
 	DECQ         AX
@@ -4768,23 +4873,32 @@ loop:
 	RET
 
 // func bf16Tile2x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int)
-// Requires: AVX, AVX2, FMA3
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
 TEXT ·bf16Tile2x4(SB), NOSPLIT, $0-80
-	MOVQ   k+0(FP), AX
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	LEAQ   (DX)(DX*2), R8
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    ars+16(FP), DX
+	MOVQ    acs+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    ldb+40(FP), DI
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	LEAQ    (DX)(DX*2), R8
+	IMUL3Q  $0x00000008, DX, R9
+	LEAQ    (CX)(R9*1), R9
+	MOVQ    $0x00000010, R10
+	MOVQ    BX, R11
+	SHLQ    $0x04, R11
+	ADDQ    CX, R11
+	CMPQ    BX, $0x04
+	CMOVQNE R11, R9
+	CMOVQNE BX, R10
 
 loop:
 	VMOVDQU      (SI), Y8
@@ -4827,6 +4941,8 @@ loop:
 	VFMADD231PS  Y13, Y9, Y6
 	VFMADD231PS  Y12, Y10, Y7
 	VFMADD231PS  Y13, Y11, Y7
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
 	ADDQ         BX, CX
 	ADDQ         DI, SI
 	DECQ         AX

@@ -9,6 +9,14 @@ func (c *Conv) Stream() {
 	c.whole.stream = c.stream
 }
 
+// SampleLen is the distance of the outputs of two samples.
+func (c *Conv) SampleLen() int {
+	if c.spots != nil {
+		return c.sampleLen
+	}
+	return c.windows * c.OutC
+}
+
 // write copies outputs to their place. Where they are streamed, endStream must follow before others read them.
 func (c *Conv) write(dst, src []float32) {
 	if c.stream {

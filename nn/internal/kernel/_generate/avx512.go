@@ -29,7 +29,6 @@ func tile512(name string, rows int, product, add func(x, y, sum VecPhysical)) {
 	tile{
 		name: name, rows: rows, cols: 32, sums: sums, masked: true,
 		prepare: func() { masks(Param("mask")) },
-		ahead: true,
 		step: func(a []Mem, b Register) {
 			VMOVUPS_Z(Mem{Base: b}, K1, b0)
 			VMOVUPS_Z(Mem{Base: b, Disp: 64}, K2, b1)
