@@ -38,11 +38,9 @@ func minimal(n *ir.Node) (*fast.Conv, bool) {
 // minimalTiles is the number of tiles for which it pays to read the weights of F(4,3) and F(2,5): 216 for each pair of channels.
 const minimalTiles = 14
 
-// stridedTiles is that number with a stride, where there are the weights of eight phases; from fewStridedTiles on it pays where products are few and the weights
-// stay in the last cache. Tests lower stridedTiles.
+// stridedTiles is that number with a stride, where there are the weights of eight phases. From fewer tiles on it pays where products are few: see paysForFew. Tests
+// lower stridedTiles.
 var stridedTiles = 224
-
-const fewStridedTiles, cachedBytes = 8, 16 << 20
 
 // useWinograd4 computes those convolutions in tiles of 4x4x4 outputs where that takes fewer products than tiles of 2x2x2: an eighth of the direct sum's
 // at best. Convolutions of kernel 2x2x2 are computed in such tiles by F(4,2), those of kernel 5x5x5 in tiles of 2x2x2 outputs by F(2,5): a quarter and a fifth of the
@@ -66,9 +64,8 @@ func useWinograd4(p *ir.Program) {
 	}
 }
 
-// fewerForWeights is how many times fewer products make up for what the gradient of the weights spends on keeping points and sums in memory, fewerForFew for reading
-// the weights of eight phases for few tiles.
-const fewerForWeights, fewerForFew = 3, 3
+// fewerForWeights is how many times fewer products make up for what the gradient of the weights spends on keeping points and sums in memory.
+const fewerForWeights = 3
 
 // pays tells whether the largest tiles are as many as that, and take some times fewer products than the direct sum, and fewer than tiles of 2x2x2 outputs.
 func pays(batch int, g kernel.Geometry, pool kernel.Window, fewer int) bool {
@@ -80,15 +77,31 @@ func pays(batch int, g kernel.Geometry, pool kernel.Window, fewer int) bool {
 	}
 	n := batch * tiles
 	switch {
-	case g.Stride[0] == 1:
-		if n < minimalTiles {
-			return false
-		}
-	case n < stridedTiles:
-		fewer = fewerForFew
+	case g.Stride[0] > 1 && n < stridedTiles:
+		return paysForFew(n, g, pool, fewer)
+	case n < minimalTiles:
+		return false
+	}
+	return fewer*tiles*products < ir.Size(g.Out[:])*g.Taps()
+}
+
+const (
+	// someStridedTiles make up for reading the weights of eight phases from memory, fewStridedTiles from the last cache, which holds cachedBytes of them.
+	someStridedTiles, fewStridedTiles, cachedBytes = 64, 8, 16 << 20
+	// transformOutputs is how many outputs' products take the time of the transform of an input.
+	transformOutputs = 32
+)
+
+// paysForFew is pays for n tiles with a stride, fewer than stridedTiles, where the transforms and the weights of eight phases weigh more: with the transforms
+// there must be a third less to do, or half where the tiles are fewer still.
+func paysForFew(n int, g kernel.Geometry, pool kernel.Window, fewer int) bool {
+	tiles, products := kernel.WinogradTiles(g, pool, kernel.WinogradOutputs(g))
+	halves := 3
+	if n < someStridedTiles {
+		halves = 4
 		if n < fewStridedTiles || 4*products*g.InC*g.OutC > cachedBytes {
 			return false
 		}
 	}
-	return fewer*tiles*products < ir.Size(g.Out[:])*g.Taps()
+	return max(halves, 2*fewer)*tiles*products*(g.OutC+transformOutputs) < 2*ir.Size(g.Out[:])*g.Taps()*g.OutC
 }
