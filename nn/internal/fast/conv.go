@@ -194,7 +194,7 @@ func (c *Conv) Forward(e *ir.Env[float32]) {
 	windows := e.N * c.k.Windows()
 	// Some 64 tasks, of whole blocks where there are so many windows, else of as many as fill a tile.
 	c.taskSize = max(blocks(windows, 64), blocks(leastRows, ir.Size(c.Pool.Size[:])))
-	if b := c.k.Block(); c.taskSize > b {
+	if b := c.k.Block(); c.taskSize > 4*b {
 		c.taskSize = blocks(c.taskSize, b) * b
 	}
 	e.Pool.Run(blocks(windows, c.taskSize), c.forward)
