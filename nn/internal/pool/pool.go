@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Pool is a set of threads that work together on one job at a time. The goroutine that calls Run is one of them.
@@ -31,20 +32,27 @@ type share struct {
 	_    [48]byte
 }
 
-// sleeper waits for a counter to reach a value: it looks some tens of microseconds, since the jobs of a step follow each other at once and to wake a
-// sleeping thread takes longer than many of them, and then sleeps.
+// sleeper waits for a counter to reach a value: it looks for a while, since the jobs of a step follow each other at once and to wake a sleeping thread takes
+// longer than many of them, and then sleeps.
 type sleeper struct {
 	asleep atomic.Bool
 	token  chan struct{}
 }
 
-const spins = 1 << 15
+const (
+	// patience is how long a sleeper looks: longer than what one thread does alone between two jobs of a step, such as a small layer.
+	patience = 200 * time.Microsecond
+	// spins is how often it looks before it asks for the time.
+	spins = 1 << 10
+)
 
 func (s *sleeper) await(counter *atomic.Int64, value int64) {
 	for {
-		for range spins {
-			if counter.Load() >= value {
-				return
+		for start := time.Now(); time.Since(start) < patience; {
+			for range spins {
+				if counter.Load() >= value {
+					return
+				}
 			}
 		}
 		s.asleep.Store(true)
