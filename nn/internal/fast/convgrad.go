@@ -107,7 +107,7 @@ type weightGrad struct {
 const (
 	// weightTasks is how many tasks a weight gradient is cut into at least, where there are as many samples.
 	weightTasks = 32
-	// roundBytes bounds the inputs of a round, which all groups of rows read: they stay in the last cache until the last group has.
+	// roundBytes bounds the inputs of a round, which all groups of rows, or all phases, read: they stay in the last cache until the last of these has.
 	roundBytes = 8 << 20
 	// addedPerTask is how many elements of some partial sums one task adds up.
 	addedPerTask = 1 << 13

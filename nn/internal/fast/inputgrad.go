@@ -55,7 +55,7 @@ func newInputGrad(g kernel.Geometry, p *ir.Program, winograd int, bias, adds boo
 	return d
 }
 
-// run computes e.Y from e.X[0] with weights e.P[0] and, where there is one, bias e.P[1].
+// run computes e.Y from e.X[0] with weights e.P[0] and, where there is one, bias e.P[1], in rounds of some samples, whose inputs all phases read.
 func (d *inputGrad) run(e *ir.Env[float32]) {
 	d.env = e
 	if d.gaps {
@@ -64,11 +64,20 @@ func (d *inputGrad) run(e *ir.Env[float32]) {
 	for _, f := range d.phases {
 		f.from = e.P[0]
 		e.Pool.Run(f.Taps(), f.turn)
-		f.env.N, f.env.Pool, f.env.X[0], f.env.Y = e.N, e.Pool, e.X[0], e.Y
-		f.env.Train = true // the weights are new
+		f.env.Pool, f.env.Train = e.Pool, true // the weights are new
 		if len(e.P) > 1 {
 			f.env.P[1] = e.P[1]
 		}
-		f.conv.Forward(&f.env)
+	}
+	in, taken := len(e.X[0])/e.N, e.N
+	if len(d.phases) > 1 {
+		taken = max(1, roundBytes/(4*in))
+	}
+	for lo := 0; lo < e.N; lo += taken {
+		hi := min(e.N, lo+taken)
+		for _, f := range d.phases {
+			f.env.N, f.env.X[0], f.env.Y = hi-lo, e.X[0][lo*in:hi*in], e.Y[lo*d.length:hi*d.length]
+			f.conv.Forward(&f.env)
+		}
 	}
 }
