@@ -55,7 +55,7 @@ func BenchmarkElementwise(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				benchModel(b, m, n, 2, mode == "train", 0)
+				benchModel(b, m, n, nn.Options{Threads: 2, Training: mode == "train"}, 0)
 				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n*side*side*side*channels), "ns/element")
 			})
 		}

@@ -93,7 +93,7 @@ func convLayers() []convLayer {
 
 // BenchmarkLayer measures convolutions alone: samples a second, products and sums a second as if all were made, and what part that is of what the bare
 // microkernel shows around the run; minimal filtering goes beyond all of it. "train" has no gradient of the input, as the first layer of a model has
-// none; "middle" has it, and a batch normalisation before, whose gradient it is.
+// none; "middle" has it, and a batch normalisation before, whose gradient it is. "direct" is "infer" and "steps" is "train" without minimal filtering.
 func BenchmarkLayer(b *testing.B) {
 	const threads = 2
 	for _, c := range convLayers() {
@@ -101,15 +101,23 @@ func BenchmarkLayer(b *testing.B) {
 		if c.side > 16 {
 			batch = 16
 		}
-		for _, mode := range []string{"train", "middle", "infer", "one"} {
+		for _, mode := range []string{"train", "middle", "infer", "one", "direct", "steps"} {
 			b.Run(c.String()+"/"+mode, func(b *testing.B) {
 				l, flops := c.layer()
 				stack := []nn.Layer{l}
 				n := batch
+				o := nn.Options{Threads: threads}
 				switch mode {
+				case "steps":
+					o.Without = []string{"winograd", "winograd4"}
+					fallthrough
 				case "train":
+					o.Training = true
 					flops *= 2
+				case "direct":
+					o.Without = []string{"winograd", "winograd4"}
 				case "middle":
+					o.Training = true
 					flops *= 3
 					stack = []nn.Layer{layers.NewBatchNormalization(), l}
 				case "one":
@@ -119,7 +127,7 @@ func BenchmarkLayer(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				benchModel(b, m, n, threads, mode == "train" || mode == "middle", flops)
+				benchModel(b, m, n, o, flops)
 			})
 		}
 	}
@@ -141,36 +149,36 @@ func BenchmarkZoo(b *testing.B) {
 				if mode == "one" {
 					n = 1
 				}
-				benchModel(b, m, n, 2, mode == "train", 0)
+				benchModel(b, m, n, nn.Options{Threads: 2, Training: mode == "train"}, 0)
 			})
 		}
 	}
 }
 
 // benchModel runs batches of n samples, forward or a step of training without its optimizer.
-func benchModel(b *testing.B, m *nn.Model, n, threads int, training bool, flops float64) {
+func benchModel(b *testing.B, m *nn.Model, n int, o nn.Options, flops float64) {
 	m.Init(1)
-	plan, err := m.Compile(n, nn.Options{Threads: threads, Training: training})
+	plan, err := m.Compile(n, o)
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer plan.Close()
 	benchFill(plan)
 	step := func() {
-		if err := plan.Forward(n, training, 0); err != nil {
+		if err := plan.Forward(n, o.Training, 0); err != nil {
 			b.Fatal(err)
 		}
-		if training {
+		if o.Training {
 			plan.Backward()
 		}
 	}
 	step()
-	if training {
+	if o.Training {
 		for i := range plan.OutputGrad(0) {
 			plan.OutputGrad(0)[i] = float32(i%7) - 3
 		}
 	}
-	before := peak(threads)
+	before := peak(o.Threads)
 	b.ReportAllocs()
 	for b.Loop() {
 		step()
@@ -179,6 +187,6 @@ func benchModel(b *testing.B, m *nn.Model, n, threads int, training bool, flops 
 	b.ReportMetric(samples, "samples/s")
 	if flops > 0 {
 		b.ReportMetric(samples*flops/1e9, "GFLOP/s")
-		b.ReportMetric(200*samples*flops/(before+peak(threads)), "%peak")
+		b.ReportMetric(200*samples*flops/(before+peak(o.Threads)), "%peak")
 	}
 }
