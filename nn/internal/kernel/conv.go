@@ -92,6 +92,9 @@ func (c *Conv) Forward(dst []float32, arg []uint8, src, w, bias []float32, lo, h
 	}
 	out, block := c.OutC, c.Block()
 	rows, sums, _ := c.parts(scratch)
+	if c.stream && c.direct {
+		block = min(block, streamedRows)
+	}
 	for ; lo < hi; lo += block {
 		end := min(hi, lo+block)
 		m := (end - lo) * c.size

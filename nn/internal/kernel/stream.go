@@ -2,6 +2,9 @@ package kernel
 
 import "unsafe"
 
+// streamedRows is how many rows of outputs are computed before they are streamed: as many as the processor holds back while it computes the next.
+const streamedRows = 28
+
 // Stream makes the forward pass write its outputs past the caches, where nothing is pooled nor added. It is for outputs that the caches cannot hold until they
 // are read: a line that is written as a whole need not be read before, which is worth a third of the time of a layer that is bound by memory.
 func (c *Conv) Stream() {
