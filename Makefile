@@ -111,6 +111,11 @@ bench-elementwise: setup
 	scripts/python-env build/torch bench/peers/requirements-torch.txt
 	build/torch/bin/python bench/elementwise/run.py --page docs/performance.md
 
+## bench-passes: what each optimisation pass buys, into docs/performance.md
+.PHONY: bench-passes
+bench-passes: build
+	python3 bench/passes/run.py bin/voxelstream --page docs/performance.md
+
 ## generate: everything that is generated (config.yaml, reference pages, assembly)
 .PHONY: generate
 generate: setup

@@ -106,18 +106,14 @@ func BenchmarkLayer(b *testing.B) {
 				l, flops := c.layer()
 				stack := []nn.Layer{l}
 				n := batch
-				o := nn.Options{Threads: threads}
+				o := nn.Options{Threads: threads, Training: mode == "train" || mode == "steps" || mode == "middle"}
+				if mode == "direct" || mode == "steps" {
+					o.Without = []string{"winograd", "winograd4"}
+				}
 				switch mode {
-				case "steps":
-					o.Without = []string{"winograd", "winograd4"}
-					fallthrough
-				case "train":
-					o.Training = true
+				case "train", "steps":
 					flops *= 2
-				case "direct":
-					o.Without = []string{"winograd", "winograd4"}
 				case "middle":
-					o.Training = true
 					flops *= 3
 					stack = []nn.Layer{layers.NewBatchNormalization(), l}
 				case "one":

@@ -35,6 +35,9 @@ func Passes() [][2]string {
 	return out
 }
 
+// CheckPasses returns an error for a name that no optimisation pass has; "all" names every one.
+func CheckPasses(without []string) error { return pass.Check(without) }
+
 // Plan runs a model for batches of up to a fixed size. All memory is planned once: no step allocates. A plan is for one goroutine; plans of one
 // model share its parameters.
 type Plan struct {

@@ -426,14 +426,8 @@ func (o BenchOptions) check() error {
 	case o.Input != "palette" && o.Input != "dense":
 		return Usage(fmt.Errorf("--input: found %q, want palette or dense", o.Input))
 	}
-	names := []string{"all"}
-	for _, pass := range nn.Passes() {
-		names = append(names, pass[0])
-	}
-	for _, name := range o.Without {
-		if !slices.Contains(names, name) {
-			return Usage(fmt.Errorf("--without: found %q, want one of %s", name, strings.Join(names, ", ")))
-		}
+	if err := nn.CheckPasses(o.Without); err != nil {
+		return Usage(fmt.Errorf("--without: %w", err))
 	}
 	return nil
 }

@@ -34,6 +34,7 @@ type Conv struct {
 	wt       []float32
 	partial  []float32 // [parts, Patch*OutC + OutC], transposed where Sparse
 	taskSize int       // windows
+	together int       // samples whose outputs are written before any is read, where these are more than those of a call
 	sets     bool      // DX is ours alone
 	minimal  minimal
 	dense    *denseGrad // the backward pass where nothing is pooled
@@ -54,9 +55,6 @@ const (
 	// sparseParts bounds the partial sums of the sparse weight gradient, as there are several tasks for each of them.
 	sparseParts = 8
 )
-
-// streamedBytes is how large an output is that no last-level cache holds until it is read.
-const streamedBytes = 32 << 20
 
 // leastRows is how many positions a task has at least: fewer would not make up for reading the weights.
 const leastRows = 14
@@ -79,9 +77,6 @@ func (c *Conv) prepare(p *ir.Program) {
 	}
 	if c.k == nil {
 		c.k = kernel.NewConv(c.Geometry, c.Pool, relu)
-	}
-	if c.norm == nil && 4*p.Batch*c.k.SampleLen() >= streamedBytes {
-		c.k.Stream()
 	}
 	c.scratch = workers(p, c.k.ScratchLen())
 	if c.Winograd > 0 {
@@ -187,12 +182,13 @@ func (c *Conv) planBackward() {
 func (c *Conv) Forward(e *ir.Env[float32]) {
 	c.env = e
 	c.setNorm(e)
+	c.k.Stream(c.norm == nil && 4*max(e.N, c.together)*c.k.SampleLen() >= LastCache)
 	if c.Winograd > 0 {
 		c.forwardMinimal(e)
 		return
 	}
 	windows := e.N * c.k.Windows()
-	// Some 64 tasks, of whole blocks where there are so many windows, else of as many as fill a tile.
+	// Some 64 tasks, of as many windows at least as fill a tile. Many are cut into whole blocks; of few blocks, whole ones would not come out even for the threads.
 	c.taskSize = max(blocks(windows, 64), blocks(leastRows, ir.Size(c.Pool.Size[:])))
 	if b := c.k.Block(); c.taskSize > 4*b {
 		c.taskSize = blocks(c.taskSize, b) * b

@@ -107,8 +107,6 @@ type weightGrad struct {
 const (
 	// weightTasks is how many tasks a weight gradient is cut into at least, where there are as many samples.
 	weightTasks = 32
-	// roundBytes bounds the inputs of a round, which all groups of rows, or all phases, read: they stay in the last cache until the last of these has.
-	roundBytes = 8 << 20
 	// addedPerTask is how many elements of some partial sums one task adds up.
 	addedPerTask = 1 << 13
 )
@@ -145,6 +143,10 @@ func newWeightGrad(c *Conv, p *ir.Program) *weightGrad {
 	return d
 }
 
+// roundOf returns how many of n samples of some length make a round, so that rounds are nearly alike and the inputs of each, which all groups of rows or all phases
+// read, stay in the last cache until the last of these has.
+func roundOf(n, length int) int { return blocks(n, blocks(n, max(1, LastCache/4/(4*length)))) }
+
 // parts is the number of partial sums over n samples.
 func (d *weightGrad) parts(n int) int { return min(n, maxParts, blocks(weightTasks, d.c.k.Groups())) }
 
@@ -163,7 +165,7 @@ func (d *weightGrad) run(e *ir.Env[float32]) {
 	parts, groups := d.parts(e.N), d.c.k.Groups()
 	most := blocks(e.N, parts)
 	if d.taken = most; groups > 1 {
-		d.taken = max(1, roundBytes/(4*parts*d.c.InLen()))
+		d.taken = roundOf(most, parts*d.c.InLen())
 	}
 	for d.first = 0; d.first < most; d.first += d.taken {
 		e.Pool.Run(parts*groups, d.weight)

@@ -9,6 +9,10 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/ir"
 )
 
+// LastCache is how many bytes most last-level caches hold at most: arrays as large are not there any more when they are read. A quarter of them is kept for what
+// several tasks in a row read. Tests lower it.
+var LastCache = 32 << 20
+
 // maxParts bounds the partial sums of a gradient over the samples of a batch.
 const maxParts = 16
 

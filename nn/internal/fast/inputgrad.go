@@ -8,6 +8,7 @@ import (
 // inputGrad makes the gradient of a convolution's input, or what a transposed convolution gives, phase by phase: each is a convolution without stride.
 type inputGrad struct {
 	length, channels int  // of a sample of the input
+	from             int  // length of a sample of the output
 	gaps             bool // there are positions that no tap reaches
 	phases           []*phase
 
@@ -31,7 +32,7 @@ func newInputGrad(g kernel.Geometry, p *ir.Program, winograd int, bias, adds boo
 	if !ok {
 		return nil
 	}
-	d := &inputGrad{length: g.InLen(), channels: g.InC, gaps: gaps && !adds}
+	d := &inputGrad{length: g.InLen(), channels: g.InC, from: g.OutLen(), gaps: gaps && !adds}
 	for _, one := range phases {
 		f := &phase{Phase: one, weights: make([]float32, one.Patch()*one.OutC)}
 		f.conv = &Conv{Geometry: one.Geometry, Bias: bias, Pool: one.Unit(), k: f.NewConv()}
@@ -69,14 +70,15 @@ func (d *inputGrad) run(e *ir.Env[float32]) {
 			f.env.P[1] = e.P[1]
 		}
 	}
-	in, taken := len(e.X[0])/e.N, e.N
+	taken := e.N
 	if len(d.phases) > 1 {
-		taken = max(1, roundBytes/(4*in))
+		taken = roundOf(e.N, d.from)
 	}
 	for lo := 0; lo < e.N; lo += taken {
 		hi := min(e.N, lo+taken)
 		for _, f := range d.phases {
-			f.env.N, f.env.X[0], f.env.Y = hi-lo, e.X[0][lo*in:hi*in], e.Y[lo*d.length:hi*d.length]
+			f.env.N, f.env.X[0], f.env.Y = hi-lo, e.X[0][lo*d.from:hi*d.from], e.Y[lo*d.length:hi*d.length]
+			f.conv.together = e.N
 			f.conv.Forward(&f.env)
 		}
 	}

@@ -164,7 +164,7 @@ func testConv(t *testing.T, c convCase, relu bool, n int) {
 	}
 	near(t, "output", out, want.out, 1e-5)
 	past, streamed := kernel.NewConv(c.geo, c.pool, relu), ar.alloc(n*outLen)
-	past.Stream()
+	past.Stream(true)
 	past.Forward(streamed, nil, in, w, bias, cuts[1], cuts[3], scratch)
 	past.Forward(streamed, nil, in, w, bias, cuts[0], cuts[1], scratch)
 	near(t, "output past the caches", streamed, out, 0)
@@ -315,7 +315,7 @@ func testWinograd(t *testing.T, c *kernel.Conv, outputs int, tolerance float64, 
 	}
 	near(t, "minimal filtering in stages", inStages(&ar, k, src, u, bias, n), out, 0)
 	past := kernel.NewConv(c.Geometry, c.Pool, c.ReLU)
-	past.Stream()
+	past.Stream(true)
 	k = kernel.NewWinograd(past, outputs)
 	streamed := ar.alloc(len(out))
 	k.Forward(streamed, nil, src, u, bias, 0, n*k.Tiles(), scratch)
@@ -397,7 +397,7 @@ func testDenseGrad(t *testing.T, k *kernel.Conv, in, w, grad []float32, want tru
 			}
 			near(t, "input gradient of a phase", again, set, 2e-5)
 			streamed := ar.alloc(len(dsrc))
-			back.Stream()
+			back.Stream(true)
 			back.Forward(streamed, nil, dense, mirror, nil, 0, n*back.Windows(), ar.alloc(back.ScratchLen()))
 			near(t, "input gradient of a phase past the caches", streamed, again, 0)
 		}

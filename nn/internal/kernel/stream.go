@@ -2,17 +2,17 @@ package kernel
 
 import "unsafe"
 
-// streamedRows is how many rows of outputs are computed before they are streamed: as many as the processor holds back while it computes the next.
+// streamedRows is how many rows of a direct convolution are computed before they are streamed: as many as the processor holds back while it computes the next.
 const streamedRows = 28
 
-// Stream makes the forward pass write its outputs past the caches, where nothing is pooled nor added. It is for outputs that the caches cannot hold until they
-// are read: a line that is written as a whole need not be read before, which is worth a third of the time of a layer that is bound by memory.
-func (c *Conv) Stream() {
-	c.stream = loops.stream != nil && c.size == 1 && !c.Accumulate
+// Stream tells whether the next forward passes write their outputs past the caches, where nothing is pooled nor added. That is for outputs that the caches do not
+// hold until they are read: a line that is written as a whole need not be read before.
+func (c *Conv) Stream(past bool) {
+	c.stream = past && loops.stream != nil && c.size == 1 && !c.Accumulate
 	c.whole.stream = c.stream
 }
 
-// SampleLen is the distance of the outputs of two samples.
+// SampleLen is the length of what Forward writes to for a sample: of a phase, that of the whole gradient.
 func (c *Conv) SampleLen() int {
 	if c.spots != nil {
 		return c.sampleLen
@@ -36,19 +36,21 @@ func (c *Conv) endStream() {
 	}
 }
 
-// streamed copies src to dst with a function for whole vectors, which lie on multiples of some bytes.
-func streamed(dst, src []float32, bytes int, vectors func(dst, src *float32, vectors int)) {
+// line is the length of a line of the cache. Part of one is not streamed: it would have to be read after all.
+const line = 16
+
+// streamed copies src to dst with a function for some vectors, of which some make a line.
+func streamed(dst, src []float32, perLine int, vectors func(dst, src *float32, vectors int)) {
 	dst = dst[:len(src)]
 	if len(src) == 0 {
 		return
 	}
-	lanes, at := bytes/4, int(uintptr(unsafe.Pointer(&dst[0]))/4)
-	before := min(len(src), (lanes-at%lanes)%lanes)
+	before := min(len(src), (line-int(uintptr(unsafe.Pointer(&dst[0]))/4%line))%line)
 	copy(dst[:before], src)
 	dst, src = dst[before:], src[before:]
-	if n := len(src) / lanes; n > 0 {
-		vectors(&dst[0], &src[0], n)
-		dst, src = dst[n*lanes:], src[n*lanes:]
+	if lines := len(src) / line; lines > 0 {
+		vectors(&dst[0], &src[0], perLine*lines)
+		dst, src = dst[line*lines:], src[line*lines:]
 	}
 	copy(dst, src)
 }

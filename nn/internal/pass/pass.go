@@ -37,8 +37,8 @@ var All = []Pass{
 	{"reuse-memory", "Gives the memory of values that are done with to others, for inference.", reuseMemory},
 }
 
-// Run applies all passes but those named; "all" names every one.
-func Run(p *ir.Program, without []string) error {
+// Check returns an error for a name that no pass has; "all" names every one.
+func Check(without []string) error {
 	for _, name := range without {
 		if name != "all" && !slices.ContainsFunc(All, func(q Pass) bool { return q.Name == name }) {
 			var names []string
@@ -47,6 +47,14 @@ func Run(p *ir.Program, without []string) error {
 			}
 			return fmt.Errorf("got optimisation pass %q, want all or one of %s", name, strings.Join(names, ", "))
 		}
+	}
+	return nil
+}
+
+// Run applies all passes but those named.
+func Run(p *ir.Program, without []string) error {
+	if err := Check(without); err != nil {
+		return err
 	}
 	for _, q := range All {
 		if !slices.Contains(without, "all") && !slices.Contains(without, q.Name) {

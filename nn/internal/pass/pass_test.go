@@ -9,6 +9,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/voxelstream/voxelstream/nn"
+	"github.com/voxelstream/voxelstream/nn/internal/fast"
 	"github.com/voxelstream/voxelstream/nn/internal/kernel"
 	"github.com/voxelstream/voxelstream/nn/internal/pass"
 	"github.com/voxelstream/voxelstream/nn/layers"
@@ -17,6 +18,7 @@ import (
 
 func TestMain(m *testing.M) {
 	pass.SetStridedTiles(1)
+	fast.LastCache = 1 << 12 // what is done for large arrays is done for those of the tests
 	goleak.VerifyTestMain(m)
 }
 
@@ -62,6 +64,10 @@ func models() []*nn.Model {
 	sum := must(nn.Apply(layers.NewAdd(), a, b))
 	pooled := must(nn.Apply(layers.NewMaxPooling3D(2), must(nn.Apply(layers.NewReLU(), sum))))
 	out := must(nn.Apply(layers.NewDense(4, "softmax"), must(nn.Apply(layers.NewFlatten(), pooled))))
+	few := must(nn.Apply(conv(5, 2, "relu", same), nn.Input("small", nn.Shape{4, 3, 5, 3})))
+	enlarged := must(nn.Apply(transposed(6, 3, 1, "same"), few))
+	joined := must(nn.Apply(layers.NewConcatenate(), few, enlarged))
+	skipped := must(nn.Apply(layers.NewFlatten(), must(nn.Apply(transposed(4, 2, 2, "valid"), joined))))
 	return []*nn.Model{
 		must(zoo.New("tutorial", nn.Shape{16, 16, 16, 3}, 10)),
 		must(zoo.New("tutorial", nn.Shape{12, 11, 13, 3}, 10)),
@@ -91,6 +97,7 @@ func models() []*nn.Model {
 			layers.NewLayerNormalization(), &layers.PReLU{SharedAxes: []int{1, 2, 3}}, &layers.Rescaling{Scale: []float64{2}, Offset: []float64{-1}}, conv(5, 2, "mish", nil),
 			frozen(layers.NewBatchNormalization()), layers.NewFlatten(), layers.NewDense(3, "log_softmax"))),
 		must(nn.Functional("residual", []*nn.Node{input}, []*nn.Node{out})),
+		must(nn.Functional("transposed beside its input", few.Inputs, []*nn.Node{skipped})),
 		must(nn.Sequential("every third", nn.Shape{9, 8, 10, 3}, conv(5, 3, "relu", same),
 			&layers.Pooling3D{Size: [3]int{1, 1, 1}, Strides: [3]int{3, 3, 2}, Padding: "valid"}, conv(4, 2, "", nil), layers.NewFlatten())),
 		must(zoo.New("voxnet", nn.Shape{16, 15, 17, 3}, 4)),

@@ -35,12 +35,14 @@ type share struct {
 // sleeper waits for a counter to reach a value: it looks for a while, since the jobs of a step follow each other at once and to wake a sleeping thread takes
 // longer than many of them, and then sleeps.
 type sleeper struct {
-	asleep atomic.Bool
-	token  chan struct{}
+	patience time.Duration
+	asleep   atomic.Bool
+	token    chan struct{}
 }
 
 const (
-	// patience is how long a sleeper looks: longer than what one thread does alone between two jobs of a step, such as a small layer.
+	// patience is how long a sleeper looks: longer than what one thread does alone between two jobs of a step, such as a small layer. Where there are more threads
+	// than processors none has any, as it would keep others from working.
 	patience = 200 * time.Microsecond
 	// spins is how often it looks before it asks for the time.
 	spins = 1 << 10
@@ -48,7 +50,8 @@ const (
 
 func (s *sleeper) await(counter *atomic.Int64, value int64) {
 	for {
-		for start := time.Now(); time.Since(start) < patience; {
+		start := time.Now()
+		for looks := true; looks; looks = time.Since(start) < s.patience {
 			for range spins {
 				if counter.Load() >= value {
 					return
@@ -77,9 +80,13 @@ func New(threads int) *Pool {
 		threads = runtime.GOMAXPROCS(0)
 	}
 	p := &Pool{shares: make([]share, threads)}
-	p.caller.token = make(chan struct{}, 1)
+	wait := patience
+	if threads > runtime.GOMAXPROCS(0) {
+		wait = 0
+	}
+	p.caller = sleeper{patience: wait, token: make(chan struct{}, 1)}
 	for i := range threads - 1 {
-		s := &sleeper{token: make(chan struct{}, 1)}
+		s := &sleeper{patience: wait, token: make(chan struct{}, 1)}
 		p.helpers = append(p.helpers, s)
 		go p.serve(i+1, s, int64(threads-1))
 	}
