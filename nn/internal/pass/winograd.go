@@ -38,8 +38,8 @@ func minimal(n *ir.Node) (*fast.Conv, bool) {
 // minimalTiles is the number of tiles for which it pays to read the weights of F(4,3) and F(2,5): 216 for each pair of channels.
 const minimalTiles = 14
 
-// stridedTiles is that number with a stride, where there are the weights of eight phases. From fewer tiles on it pays where products are few: see paysForFew. Tests
-// lower stridedTiles.
+// stridedTiles is that number with a stride, where there are the weights of eight phases; with 16 outputs too, as the direct sum then spends more on gathering.
+// From fewer tiles on it pays where products are few: see paysForFew. Tests lower stridedTiles.
 var stridedTiles = 224
 
 // useWinograd4 computes those convolutions in tiles of 4x4x4 outputs where that takes fewer products than tiles of 2x2x2: an eighth of the direct sum's
