@@ -4,37 +4,30 @@
 
 #include "textflag.h"
 
-// func tile2x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int)
-// Requires: AVX, CMOV, FMA3, MMX+
-TEXT ·tile2x1(SB), NOSPLIT, $0-80
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	IMUL3Q  $0x00000002, DX, DX
-	LEAQ    (CX)(DX*1), DX
-	MOVQ    $0x00000004, R8
-	MOVQ    BX, R9
-	SHLQ    $0x05, R9
-	ADDQ    CX, R9
-	CMPQ    BX, $0x04
-	CMOVQNE R9, DX
-	CMOVQNE BX, R8
+// func tile2x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int)
+// Requires: AVX, FMA3, MMX+
+TEXT ·tile2x1(SB), NOSPLIT, $0-96
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), DX
+	MOVQ   b+32(FP), BX
+	MOVQ   ldb+40(FP), SI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	MOVQ   ahead+80(FP), DI
+	MOVQ   step+88(FP), R8
 
 loop:
-	VMOVUPS      (SI), Y12
-	VMOVUPS      32(SI), Y13
+	VMOVUPS      (BX), Y12
+	VMOVUPS      32(BX), Y13
 	VBROADCASTSS (CX), Y14
 	VFMADD231PS  Y14, Y12, Y0
 	VFMADD231PS  Y14, Y13, Y1
-	PREFETCHT0   (DX)
-	ADDQ         R8, DX
-	ADDQ         BX, CX
-	ADDQ         DI, SI
+	PREFETCHT0   (DI)
+	ADDQ         R8, DI
+	ADDQ         DX, CX
+	ADDQ         SI, BX
 	DECQ         AX
 	JNZ          loop
 	MOVQ         c+48(FP), AX
@@ -48,28 +41,21 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile2x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int)
-// Requires: AVX, CMOV, FMA3, MMX+
-TEXT ·tile2x2(SB), NOSPLIT, $0-80
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	IMUL3Q  $0x00000004, DX, R8
-	LEAQ    (CX)(R8*1), R8
-	MOVQ    $0x00000008, R9
-	MOVQ    BX, R10
-	SHLQ    $0x05, R10
-	ADDQ    CX, R10
-	CMPQ    BX, $0x04
-	CMOVQNE R10, R8
-	CMOVQNE BX, R9
+// func tile2x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int)
+// Requires: AVX, FMA3, MMX+
+TEXT ·tile2x2(SB), NOSPLIT, $0-96
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   ahead+80(FP), R8
+	MOVQ   step+88(FP), R9
 
 loop:
 	VMOVUPS      (SI), Y12
@@ -103,30 +89,23 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile2x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int)
-// Requires: AVX, CMOV, FMA3, MMX+
-TEXT ·tile2x3(SB), NOSPLIT, $0-80
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	IMUL3Q  $0x00000006, DX, R8
-	LEAQ    (CX)(R8*1), R8
-	MOVQ    $0x0000000c, R9
-	MOVQ    BX, R10
-	SHLQ    $0x05, R10
-	ADDQ    CX, R10
-	CMPQ    BX, $0x04
-	CMOVQNE R10, R8
-	CMOVQNE BX, R9
+// func tile2x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int)
+// Requires: AVX, FMA3, MMX+
+TEXT ·tile2x3(SB), NOSPLIT, $0-96
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	MOVQ   ahead+80(FP), R8
+	MOVQ   step+88(FP), R9
 
 loop:
 	VMOVUPS      (SI), Y12
@@ -169,33 +148,26 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile2x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int)
-// Requires: AVX, CMOV, FMA3, MMX+
-TEXT ·tile2x4(SB), NOSPLIT, $0-80
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	LEAQ    (DX)(DX*2), R8
-	IMUL3Q  $0x00000008, DX, R9
-	LEAQ    (CX)(R9*1), R9
-	MOVQ    $0x00000010, R10
-	MOVQ    BX, R11
-	SHLQ    $0x05, R11
-	ADDQ    CX, R11
-	CMPQ    BX, $0x04
-	CMOVQNE R11, R9
-	CMOVQNE BX, R10
+// func tile2x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int)
+// Requires: AVX, FMA3, MMX+
+TEXT ·tile2x4(SB), NOSPLIT, $0-96
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	LEAQ   (DX)(DX*2), R8
+	MOVQ   ahead+80(FP), R9
+	MOVQ   step+88(FP), R10
 
 loop:
 	VMOVUPS      (SI), Y12
@@ -247,35 +219,28 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile2x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int)
-// Requires: AVX, CMOV, FMA3, MMX+
-TEXT ·tile2x5(SB), NOSPLIT, $0-80
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
-	VXORPS  Y9, Y9, Y9
-	LEAQ    (DX)(DX*2), R8
-	IMUL3Q  $0x0000000a, DX, R9
-	LEAQ    (CX)(R9*1), R9
-	MOVQ    $0x00000014, R10
-	MOVQ    BX, R11
-	SHLQ    $0x05, R11
-	ADDQ    CX, R11
-	CMPQ    BX, $0x04
-	CMOVQNE R11, R9
-	CMOVQNE BX, R10
+// func tile2x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int)
+// Requires: AVX, FMA3, MMX+
+TEXT ·tile2x5(SB), NOSPLIT, $0-96
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	LEAQ   (DX)(DX*2), R8
+	MOVQ   ahead+80(FP), R9
+	MOVQ   step+88(FP), R10
 
 loop:
 	VMOVUPS      (SI), Y12
@@ -336,38 +301,31 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile2x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int)
-// Requires: AVX, CMOV, FMA3, MMX+
-TEXT ·tile2x6(SB), NOSPLIT, $0-80
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
-	VXORPS  Y9, Y9, Y9
-	VXORPS  Y10, Y10, Y10
-	VXORPS  Y11, Y11, Y11
-	LEAQ    (DX)(DX*2), R8
-	LEAQ    (DX)(DX*4), R9
-	IMUL3Q  $0x0000000c, DX, R10
-	LEAQ    (CX)(R10*1), R10
-	MOVQ    $0x00000018, R11
-	MOVQ    BX, R12
-	SHLQ    $0x05, R12
-	ADDQ    CX, R12
-	CMPQ    BX, $0x04
-	CMOVQNE R12, R10
-	CMOVQNE BX, R11
+// func tile2x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int)
+// Requires: AVX, FMA3, MMX+
+TEXT ·tile2x6(SB), NOSPLIT, $0-96
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	LEAQ   (DX)(DX*2), R8
+	LEAQ   (DX)(DX*4), R9
+	MOVQ   ahead+80(FP), R10
+	MOVQ   step+88(FP), R11
 
 loop:
 	VMOVUPS      (SI), Y12

@@ -4,41 +4,34 @@
 
 #include "textflag.h"
 
-// func tile512x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tile512x1(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	SHRL    $0x10, R8
-	KMOVW   R8, K2
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	IMUL3Q  $0x00000002, DX, DX
-	LEAQ    (CX)(DX*1), DX
-	MOVQ    $0x00000004, R8
-	MOVQ    BX, R9
-	SHLQ    $0x05, R9
-	ADDQ    CX, R9
-	CMPQ    BX, $0x04
-	CMOVQNE R9, DX
-	CMOVQNE BX, R8
+// func tile512x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tile512x1(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), DX
+	MOVQ   b+32(FP), BX
+	MOVQ   ldb+40(FP), SI
+	MOVL   mask+96(FP), DI
+	KMOVW  DI, K1
+	SHRL   $0x10, DI
+	KMOVW  DI, K2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	MOVQ   ahead+80(FP), DI
+	MOVQ   step+88(FP), R8
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z28
-	VMOVUPS.Z    64(SI), K2, Z29
+	VMOVUPS.Z    (BX), K1, Z28
+	VMOVUPS.Z    64(BX), K2, Z29
 	VBROADCASTSS (CX), Z30
 	VFMADD231PS  Z30, Z28, Z0
 	VFMADD231PS  Z30, Z29, Z1
-	PREFETCHT0   (DX)
-	ADDQ         R8, DX
-	ADDQ         BX, CX
-	ADDQ         DI, SI
+	PREFETCHT0   (DI)
+	ADDQ         R8, DI
+	ADDQ         DX, CX
+	ADDQ         SI, BX
 	DECQ         AX
 	JNZ          loop
 	MOVQ         c+48(FP), AX
@@ -54,32 +47,25 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile512x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tile512x2(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	SHRL    $0x10, R8
-	KMOVW   R8, K2
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	IMUL3Q  $0x00000004, DX, R8
-	LEAQ    (CX)(R8*1), R8
-	MOVQ    $0x00000008, R9
-	MOVQ    BX, R10
-	SHLQ    $0x05, R10
-	ADDQ    CX, R10
-	CMPQ    BX, $0x04
-	CMOVQNE R10, R8
-	CMOVQNE BX, R9
+// func tile512x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tile512x2(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	SHRL   $0x10, R8
+	KMOVW  R8, K2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   ahead+80(FP), R8
+	MOVQ   step+88(FP), R9
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -117,34 +103,27 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile512x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tile512x3(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	SHRL    $0x10, R8
-	KMOVW   R8, K2
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	IMUL3Q  $0x00000006, DX, R8
-	LEAQ    (CX)(R8*1), R8
-	MOVQ    $0x0000000c, R9
-	MOVQ    BX, R10
-	SHLQ    $0x05, R10
-	ADDQ    CX, R10
-	CMPQ    BX, $0x04
-	CMOVQNE R10, R8
-	CMOVQNE BX, R9
+// func tile512x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tile512x3(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	SHRL   $0x10, R8
+	KMOVW  R8, K2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	MOVQ   ahead+80(FP), R8
+	MOVQ   step+88(FP), R9
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -193,37 +172,30 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile512x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tile512x4(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	SHRL    $0x10, R8
-	KMOVW   R8, K2
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	LEAQ    (DX)(DX*2), R8
-	IMUL3Q  $0x00000008, DX, R9
-	LEAQ    (CX)(R9*1), R9
-	MOVQ    $0x00000010, R10
-	MOVQ    BX, R11
-	SHLQ    $0x05, R11
-	ADDQ    CX, R11
-	CMPQ    BX, $0x04
-	CMOVQNE R11, R9
-	CMOVQNE BX, R10
+// func tile512x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tile512x4(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	SHRL   $0x10, R8
+	KMOVW  R8, K2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	LEAQ   (DX)(DX*2), R8
+	MOVQ   ahead+80(FP), R9
+	MOVQ   step+88(FP), R10
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -283,39 +255,32 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile512x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tile512x5(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	SHRL    $0x10, R8
-	KMOVW   R8, K2
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
-	VXORPS  Y9, Y9, Y9
-	LEAQ    (DX)(DX*2), R8
-	IMUL3Q  $0x0000000a, DX, R9
-	LEAQ    (CX)(R9*1), R9
-	MOVQ    $0x00000014, R10
-	MOVQ    BX, R11
-	SHLQ    $0x05, R11
-	ADDQ    CX, R11
-	CMPQ    BX, $0x04
-	CMOVQNE R11, R9
-	CMOVQNE BX, R10
+// func tile512x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tile512x5(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	SHRL   $0x10, R8
+	KMOVW  R8, K2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	LEAQ   (DX)(DX*2), R8
+	MOVQ   ahead+80(FP), R9
+	MOVQ   step+88(FP), R10
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -386,42 +351,35 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile512x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tile512x6(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	SHRL    $0x10, R8
-	KMOVW   R8, K2
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
-	VXORPS  Y9, Y9, Y9
-	VXORPS  Y10, Y10, Y10
-	VXORPS  Y11, Y11, Y11
-	LEAQ    (DX)(DX*2), R8
-	LEAQ    (DX)(DX*4), R9
-	IMUL3Q  $0x0000000c, DX, R10
-	LEAQ    (CX)(R10*1), R10
-	MOVQ    $0x00000018, R11
-	MOVQ    BX, R12
-	SHLQ    $0x05, R12
-	ADDQ    CX, R12
-	CMPQ    BX, $0x04
-	CMOVQNE R12, R10
-	CMOVQNE BX, R11
+// func tile512x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tile512x6(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	SHRL   $0x10, R8
+	KMOVW  R8, K2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	LEAQ   (DX)(DX*2), R8
+	LEAQ   (DX)(DX*4), R9
+	MOVQ   ahead+80(FP), R10
+	MOVQ   step+88(FP), R11
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -503,44 +461,37 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile512x7(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tile512x7(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	SHRL    $0x10, R8
-	KMOVW   R8, K2
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
-	VXORPS  Y9, Y9, Y9
-	VXORPS  Y10, Y10, Y10
-	VXORPS  Y11, Y11, Y11
-	VXORPS  Y12, Y12, Y12
-	VXORPS  Y13, Y13, Y13
-	LEAQ    (DX)(DX*2), R8
-	LEAQ    (DX)(DX*4), R9
-	IMUL3Q  $0x0000000e, DX, R10
-	LEAQ    (CX)(R10*1), R10
-	MOVQ    $0x0000001c, R11
-	MOVQ    BX, R12
-	SHLQ    $0x05, R12
-	ADDQ    CX, R12
-	CMPQ    BX, $0x04
-	CMOVQNE R12, R10
-	CMOVQNE BX, R11
+// func tile512x7(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tile512x7(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	SHRL   $0x10, R8
+	KMOVW  R8, K2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+	VXORPS Y13, Y13, Y13
+	LEAQ   (DX)(DX*2), R8
+	LEAQ   (DX)(DX*4), R9
+	MOVQ   ahead+80(FP), R10
+	MOVQ   step+88(FP), R11
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -633,49 +584,42 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile512x8(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tile512x8(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	SHRL    $0x10, R8
-	KMOVW   R8, K2
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
-	VXORPS  Y9, Y9, Y9
-	VXORPS  Y10, Y10, Y10
-	VXORPS  Y11, Y11, Y11
-	VXORPS  Y12, Y12, Y12
-	VXORPS  Y13, Y13, Y13
-	VXORPS  Y14, Y14, Y14
-	VXORPS  Y15, Y15, Y15
-	LEAQ    (DX)(DX*2), R8
-	LEAQ    (DX)(DX*4), R9
-	MOVQ    DX, R10
-	SHLQ    $0x03, R10
-	SUBQ    DX, R10
-	IMUL3Q  $0x00000010, DX, R11
-	LEAQ    (CX)(R11*1), R11
-	MOVQ    $0x00000020, R12
-	MOVQ    BX, R13
-	SHLQ    $0x05, R13
-	ADDQ    CX, R13
-	CMPQ    BX, $0x04
-	CMOVQNE R13, R11
-	CMOVQNE BX, R12
+// func tile512x8(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tile512x8(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	SHRL   $0x10, R8
+	KMOVW  R8, K2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+	VXORPS Y13, Y13, Y13
+	VXORPS Y14, Y14, Y14
+	VXORPS Y15, Y15, Y15
+	LEAQ   (DX)(DX*2), R8
+	LEAQ   (DX)(DX*4), R9
+	MOVQ   DX, R10
+	SHLQ   $0x03, R10
+	SUBQ   DX, R10
+	MOVQ   ahead+80(FP), R11
+	MOVQ   step+88(FP), R12
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -779,51 +723,44 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile512x9(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tile512x9(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	SHRL    $0x10, R8
-	KMOVW   R8, K2
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
-	VXORPS  Y9, Y9, Y9
-	VXORPS  Y10, Y10, Y10
-	VXORPS  Y11, Y11, Y11
-	VXORPS  Y12, Y12, Y12
-	VXORPS  Y13, Y13, Y13
-	VXORPS  Y14, Y14, Y14
-	VXORPS  Y15, Y15, Y15
-	VXORPS  Y16, Y16, Y16
-	VXORPS  Y17, Y17, Y17
-	LEAQ    (DX)(DX*2), R8
-	LEAQ    (DX)(DX*4), R9
-	MOVQ    DX, R10
-	SHLQ    $0x03, R10
-	SUBQ    DX, R10
-	IMUL3Q  $0x00000012, DX, R11
-	LEAQ    (CX)(R11*1), R11
-	MOVQ    $0x00000024, R12
-	MOVQ    BX, R13
-	SHLQ    $0x05, R13
-	ADDQ    CX, R13
-	CMPQ    BX, $0x04
-	CMOVQNE R13, R11
-	CMOVQNE BX, R12
+// func tile512x9(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tile512x9(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	SHRL   $0x10, R8
+	KMOVW  R8, K2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+	VXORPS Y13, Y13, Y13
+	VXORPS Y14, Y14, Y14
+	VXORPS Y15, Y15, Y15
+	VXORPS Y16, Y16, Y16
+	VXORPS Y17, Y17, Y17
+	LEAQ   (DX)(DX*2), R8
+	LEAQ   (DX)(DX*4), R9
+	MOVQ   DX, R10
+	SHLQ   $0x03, R10
+	SUBQ   DX, R10
+	MOVQ   ahead+80(FP), R11
+	MOVQ   step+88(FP), R12
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -938,55 +875,48 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile512x10(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tile512x10(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	SHRL    $0x10, R8
-	KMOVW   R8, K2
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
-	VXORPS  Y9, Y9, Y9
-	VXORPS  Y10, Y10, Y10
-	VXORPS  Y11, Y11, Y11
-	VXORPS  Y12, Y12, Y12
-	VXORPS  Y13, Y13, Y13
-	VXORPS  Y14, Y14, Y14
-	VXORPS  Y15, Y15, Y15
-	VXORPS  Y16, Y16, Y16
-	VXORPS  Y17, Y17, Y17
-	VXORPS  Y18, Y18, Y18
-	VXORPS  Y19, Y19, Y19
-	LEAQ    (CX)(DX*8), R8
-	ADDQ    DX, R8
-	LEAQ    (DX)(DX*2), R9
-	LEAQ    (DX)(DX*4), R10
-	MOVQ    DX, R11
-	SHLQ    $0x03, R11
-	SUBQ    DX, R11
-	IMUL3Q  $0x00000014, DX, R12
-	LEAQ    (CX)(R12*1), R12
-	MOVQ    $0x00000028, R13
-	MOVQ    BX, R14
-	SHLQ    $0x05, R14
-	ADDQ    CX, R14
-	CMPQ    BX, $0x04
-	CMOVQNE R14, R12
-	CMOVQNE BX, R13
+// func tile512x10(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tile512x10(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	SHRL   $0x10, R8
+	KMOVW  R8, K2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+	VXORPS Y13, Y13, Y13
+	VXORPS Y14, Y14, Y14
+	VXORPS Y15, Y15, Y15
+	VXORPS Y16, Y16, Y16
+	VXORPS Y17, Y17, Y17
+	VXORPS Y18, Y18, Y18
+	VXORPS Y19, Y19, Y19
+	LEAQ   (CX)(DX*8), R8
+	ADDQ   DX, R8
+	LEAQ   (DX)(DX*2), R9
+	LEAQ   (DX)(DX*4), R10
+	MOVQ   DX, R11
+	SHLQ   $0x03, R11
+	SUBQ   DX, R11
+	MOVQ   ahead+80(FP), R12
+	MOVQ   step+88(FP), R13
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -1113,57 +1043,50 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile512x11(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tile512x11(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	SHRL    $0x10, R8
-	KMOVW   R8, K2
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
-	VXORPS  Y9, Y9, Y9
-	VXORPS  Y10, Y10, Y10
-	VXORPS  Y11, Y11, Y11
-	VXORPS  Y12, Y12, Y12
-	VXORPS  Y13, Y13, Y13
-	VXORPS  Y14, Y14, Y14
-	VXORPS  Y15, Y15, Y15
-	VXORPS  Y16, Y16, Y16
-	VXORPS  Y17, Y17, Y17
-	VXORPS  Y18, Y18, Y18
-	VXORPS  Y19, Y19, Y19
-	VXORPS  Y20, Y20, Y20
-	VXORPS  Y21, Y21, Y21
-	LEAQ    (CX)(DX*8), R8
-	ADDQ    DX, R8
-	LEAQ    (DX)(DX*2), R9
-	LEAQ    (DX)(DX*4), R10
-	MOVQ    DX, R11
-	SHLQ    $0x03, R11
-	SUBQ    DX, R11
-	IMUL3Q  $0x00000016, DX, R12
-	LEAQ    (CX)(R12*1), R12
-	MOVQ    $0x0000002c, R13
-	MOVQ    BX, R14
-	SHLQ    $0x05, R14
-	ADDQ    CX, R14
-	CMPQ    BX, $0x04
-	CMOVQNE R14, R12
-	CMOVQNE BX, R13
+// func tile512x11(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tile512x11(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	SHRL   $0x10, R8
+	KMOVW  R8, K2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+	VXORPS Y13, Y13, Y13
+	VXORPS Y14, Y14, Y14
+	VXORPS Y15, Y15, Y15
+	VXORPS Y16, Y16, Y16
+	VXORPS Y17, Y17, Y17
+	VXORPS Y18, Y18, Y18
+	VXORPS Y19, Y19, Y19
+	VXORPS Y20, Y20, Y20
+	VXORPS Y21, Y21, Y21
+	LEAQ   (CX)(DX*8), R8
+	ADDQ   DX, R8
+	LEAQ   (DX)(DX*2), R9
+	LEAQ   (DX)(DX*4), R10
+	MOVQ   DX, R11
+	SHLQ   $0x03, R11
+	SUBQ   DX, R11
+	MOVQ   ahead+80(FP), R12
+	MOVQ   step+88(FP), R13
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -1301,59 +1224,52 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile512x12(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tile512x12(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	SHRL    $0x10, R8
-	KMOVW   R8, K2
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
-	VXORPS  Y9, Y9, Y9
-	VXORPS  Y10, Y10, Y10
-	VXORPS  Y11, Y11, Y11
-	VXORPS  Y12, Y12, Y12
-	VXORPS  Y13, Y13, Y13
-	VXORPS  Y14, Y14, Y14
-	VXORPS  Y15, Y15, Y15
-	VXORPS  Y16, Y16, Y16
-	VXORPS  Y17, Y17, Y17
-	VXORPS  Y18, Y18, Y18
-	VXORPS  Y19, Y19, Y19
-	VXORPS  Y20, Y20, Y20
-	VXORPS  Y21, Y21, Y21
-	VXORPS  Y22, Y22, Y22
-	VXORPS  Y23, Y23, Y23
-	LEAQ    (CX)(DX*8), R8
-	ADDQ    DX, R8
-	LEAQ    (DX)(DX*2), R9
-	LEAQ    (DX)(DX*4), R10
-	MOVQ    DX, R11
-	SHLQ    $0x03, R11
-	SUBQ    DX, R11
-	IMUL3Q  $0x00000018, DX, R12
-	LEAQ    (CX)(R12*1), R12
-	MOVQ    $0x00000030, R13
-	MOVQ    BX, R14
-	SHLQ    $0x05, R14
-	ADDQ    CX, R14
-	CMPQ    BX, $0x04
-	CMOVQNE R14, R12
-	CMOVQNE BX, R13
+// func tile512x12(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tile512x12(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	SHRL   $0x10, R8
+	KMOVW  R8, K2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+	VXORPS Y13, Y13, Y13
+	VXORPS Y14, Y14, Y14
+	VXORPS Y15, Y15, Y15
+	VXORPS Y16, Y16, Y16
+	VXORPS Y17, Y17, Y17
+	VXORPS Y18, Y18, Y18
+	VXORPS Y19, Y19, Y19
+	VXORPS Y20, Y20, Y20
+	VXORPS Y21, Y21, Y21
+	VXORPS Y22, Y22, Y22
+	VXORPS Y23, Y23, Y23
+	LEAQ   (CX)(DX*8), R8
+	ADDQ   DX, R8
+	LEAQ   (DX)(DX*2), R9
+	LEAQ   (DX)(DX*4), R10
+	MOVQ   DX, R11
+	SHLQ   $0x03, R11
+	SUBQ   DX, R11
+	MOVQ   ahead+80(FP), R12
+	MOVQ   step+88(FP), R13
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -1502,61 +1418,54 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile512x13(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tile512x13(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	SHRL    $0x10, R8
-	KMOVW   R8, K2
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
-	VXORPS  Y9, Y9, Y9
-	VXORPS  Y10, Y10, Y10
-	VXORPS  Y11, Y11, Y11
-	VXORPS  Y12, Y12, Y12
-	VXORPS  Y13, Y13, Y13
-	VXORPS  Y14, Y14, Y14
-	VXORPS  Y15, Y15, Y15
-	VXORPS  Y16, Y16, Y16
-	VXORPS  Y17, Y17, Y17
-	VXORPS  Y18, Y18, Y18
-	VXORPS  Y19, Y19, Y19
-	VXORPS  Y20, Y20, Y20
-	VXORPS  Y21, Y21, Y21
-	VXORPS  Y22, Y22, Y22
-	VXORPS  Y23, Y23, Y23
-	VXORPS  Y24, Y24, Y24
-	VXORPS  Y25, Y25, Y25
-	LEAQ    (CX)(DX*8), R8
-	ADDQ    DX, R8
-	LEAQ    (DX)(DX*2), R9
-	LEAQ    (DX)(DX*4), R10
-	MOVQ    DX, R11
-	SHLQ    $0x03, R11
-	SUBQ    DX, R11
-	IMUL3Q  $0x0000001a, DX, R12
-	LEAQ    (CX)(R12*1), R12
-	MOVQ    $0x00000034, R13
-	MOVQ    BX, R14
-	SHLQ    $0x05, R14
-	ADDQ    CX, R14
-	CMPQ    BX, $0x04
-	CMOVQNE R14, R12
-	CMOVQNE BX, R13
+// func tile512x13(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tile512x13(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	SHRL   $0x10, R8
+	KMOVW  R8, K2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+	VXORPS Y13, Y13, Y13
+	VXORPS Y14, Y14, Y14
+	VXORPS Y15, Y15, Y15
+	VXORPS Y16, Y16, Y16
+	VXORPS Y17, Y17, Y17
+	VXORPS Y18, Y18, Y18
+	VXORPS Y19, Y19, Y19
+	VXORPS Y20, Y20, Y20
+	VXORPS Y21, Y21, Y21
+	VXORPS Y22, Y22, Y22
+	VXORPS Y23, Y23, Y23
+	VXORPS Y24, Y24, Y24
+	VXORPS Y25, Y25, Y25
+	LEAQ   (CX)(DX*8), R8
+	ADDQ   DX, R8
+	LEAQ   (DX)(DX*2), R9
+	LEAQ   (DX)(DX*4), R10
+	MOVQ   DX, R11
+	SHLQ   $0x03, R11
+	SUBQ   DX, R11
+	MOVQ   ahead+80(FP), R12
+	MOVQ   step+88(FP), R13
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -1716,63 +1625,56 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile512x14(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tile512x14(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	SHRL    $0x10, R8
-	KMOVW   R8, K2
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
-	VXORPS  Y9, Y9, Y9
-	VXORPS  Y10, Y10, Y10
-	VXORPS  Y11, Y11, Y11
-	VXORPS  Y12, Y12, Y12
-	VXORPS  Y13, Y13, Y13
-	VXORPS  Y14, Y14, Y14
-	VXORPS  Y15, Y15, Y15
-	VXORPS  Y16, Y16, Y16
-	VXORPS  Y17, Y17, Y17
-	VXORPS  Y18, Y18, Y18
-	VXORPS  Y19, Y19, Y19
-	VXORPS  Y20, Y20, Y20
-	VXORPS  Y21, Y21, Y21
-	VXORPS  Y22, Y22, Y22
-	VXORPS  Y23, Y23, Y23
-	VXORPS  Y24, Y24, Y24
-	VXORPS  Y25, Y25, Y25
-	VXORPS  Y26, Y26, Y26
-	VXORPS  Y27, Y27, Y27
-	LEAQ    (CX)(DX*8), R8
-	ADDQ    DX, R8
-	LEAQ    (DX)(DX*2), R9
-	LEAQ    (DX)(DX*4), R10
-	MOVQ    DX, R11
-	SHLQ    $0x03, R11
-	SUBQ    DX, R11
-	IMUL3Q  $0x0000001c, DX, R12
-	LEAQ    (CX)(R12*1), R12
-	MOVQ    $0x00000038, R13
-	MOVQ    BX, R14
-	SHLQ    $0x05, R14
-	ADDQ    CX, R14
-	CMPQ    BX, $0x04
-	CMOVQNE R14, R12
-	CMOVQNE BX, R13
+// func tile512x14(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tile512x14(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	SHRL   $0x10, R8
+	KMOVW  R8, K2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+	VXORPS Y13, Y13, Y13
+	VXORPS Y14, Y14, Y14
+	VXORPS Y15, Y15, Y15
+	VXORPS Y16, Y16, Y16
+	VXORPS Y17, Y17, Y17
+	VXORPS Y18, Y18, Y18
+	VXORPS Y19, Y19, Y19
+	VXORPS Y20, Y20, Y20
+	VXORPS Y21, Y21, Y21
+	VXORPS Y22, Y22, Y22
+	VXORPS Y23, Y23, Y23
+	VXORPS Y24, Y24, Y24
+	VXORPS Y25, Y25, Y25
+	VXORPS Y26, Y26, Y26
+	VXORPS Y27, Y27, Y27
+	LEAQ   (CX)(DX*8), R8
+	ADDQ   DX, R8
+	LEAQ   (DX)(DX*2), R9
+	LEAQ   (DX)(DX*4), R10
+	MOVQ   DX, R11
+	SHLQ   $0x03, R11
+	SUBQ   DX, R11
+	MOVQ   ahead+80(FP), R12
+	MOVQ   step+88(FP), R13
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -1943,35 +1845,28 @@ loop:
 	VZEROUPPER
 	RET
 
-// func narrow512x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·narrow512x1(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	VXORPS  Y0, Y0, Y0
-	IMUL3Q  $0x00000002, DX, DX
-	LEAQ    (CX)(DX*1), DX
-	MOVQ    $0x00000004, R8
-	MOVQ    BX, R9
-	SHLQ    $0x05, R9
-	ADDQ    CX, R9
-	CMPQ    BX, $0x04
-	CMOVQNE R9, DX
-	CMOVQNE BX, R8
+// func narrow512x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·narrow512x1(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), DX
+	MOVQ   b+32(FP), BX
+	MOVQ   ldb+40(FP), SI
+	MOVL   mask+96(FP), DI
+	KMOVW  DI, K1
+	VXORPS Y0, Y0, Y0
+	MOVQ   ahead+80(FP), DI
+	MOVQ   step+88(FP), R8
 
 loop:
-	VMOVUPS.Z        (SI), K1, Z31
+	VMOVUPS.Z        (BX), K1, Z31
 	VFMADD231PS.BCST (CX), Z31, Z0
-	PREFETCHT0       (DX)
-	ADDQ             R8, DX
-	ADDQ             BX, CX
-	ADDQ             DI, SI
+	PREFETCHT0       (DI)
+	ADDQ             R8, DI
+	ADDQ             DX, CX
+	ADDQ             SI, BX
 	DECQ             AX
 	JNZ              loop
 	MOVQ             c+48(FP), AX
@@ -1984,28 +1879,21 @@ loop:
 	VZEROUPPER
 	RET
 
-// func narrow512x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·narrow512x2(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	IMUL3Q  $0x00000004, DX, R8
-	LEAQ    (CX)(R8*1), R8
-	MOVQ    $0x00000008, R9
-	MOVQ    BX, R10
-	SHLQ    $0x05, R10
-	ADDQ    CX, R10
-	CMPQ    BX, $0x04
-	CMOVQNE R10, R8
-	CMOVQNE BX, R9
+// func narrow512x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·narrow512x2(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	MOVQ   ahead+80(FP), R8
+	MOVQ   step+88(FP), R9
 
 loop:
 	VMOVUPS.Z        (SI), K1, Z31
@@ -2032,29 +1920,22 @@ loop:
 	VZEROUPPER
 	RET
 
-// func narrow512x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·narrow512x3(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	IMUL3Q  $0x00000006, DX, R8
-	LEAQ    (CX)(R8*1), R8
-	MOVQ    $0x0000000c, R9
-	MOVQ    BX, R10
-	SHLQ    $0x05, R10
-	ADDQ    CX, R10
-	CMPQ    BX, $0x04
-	CMOVQNE R10, R8
-	CMOVQNE BX, R9
+// func narrow512x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·narrow512x3(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	MOVQ   ahead+80(FP), R8
+	MOVQ   step+88(FP), R9
 
 loop:
 	VMOVUPS.Z        (SI), K1, Z31
@@ -2087,31 +1968,24 @@ loop:
 	VZEROUPPER
 	RET
 
-// func narrow512x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·narrow512x4(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	LEAQ    (DX)(DX*2), R8
-	IMUL3Q  $0x00000008, DX, R9
-	LEAQ    (CX)(R9*1), R9
-	MOVQ    $0x00000010, R10
-	MOVQ    BX, R11
-	SHLQ    $0x05, R11
-	ADDQ    CX, R11
-	CMPQ    BX, $0x04
-	CMOVQNE R11, R9
-	CMOVQNE BX, R10
+// func narrow512x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·narrow512x4(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	LEAQ   (DX)(DX*2), R8
+	MOVQ   ahead+80(FP), R9
+	MOVQ   step+88(FP), R10
 
 loop:
 	VMOVUPS.Z        (SI), K1, Z31
@@ -2150,32 +2024,25 @@ loop:
 	VZEROUPPER
 	RET
 
-// func narrow512x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·narrow512x5(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	LEAQ    (DX)(DX*2), R8
-	IMUL3Q  $0x0000000a, DX, R9
-	LEAQ    (CX)(R9*1), R9
-	MOVQ    $0x00000014, R10
-	MOVQ    BX, R11
-	SHLQ    $0x05, R11
-	ADDQ    CX, R11
-	CMPQ    BX, $0x04
-	CMOVQNE R11, R9
-	CMOVQNE BX, R10
+// func narrow512x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·narrow512x5(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	LEAQ   (DX)(DX*2), R8
+	MOVQ   ahead+80(FP), R9
+	MOVQ   step+88(FP), R10
 
 loop:
 	VMOVUPS.Z        (SI), K1, Z31
@@ -2220,34 +2087,27 @@ loop:
 	VZEROUPPER
 	RET
 
-// func narrow512x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·narrow512x6(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	LEAQ    (DX)(DX*2), R8
-	LEAQ    (DX)(DX*4), R9
-	IMUL3Q  $0x0000000c, DX, R10
-	LEAQ    (CX)(R10*1), R10
-	MOVQ    $0x00000018, R11
-	MOVQ    BX, R12
-	SHLQ    $0x05, R12
-	ADDQ    CX, R12
-	CMPQ    BX, $0x04
-	CMOVQNE R12, R10
-	CMOVQNE BX, R11
+// func narrow512x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·narrow512x6(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	LEAQ   (DX)(DX*2), R8
+	LEAQ   (DX)(DX*4), R9
+	MOVQ   ahead+80(FP), R10
+	MOVQ   step+88(FP), R11
 
 loop:
 	VMOVUPS.Z        (SI), K1, Z31
@@ -2298,35 +2158,28 @@ loop:
 	VZEROUPPER
 	RET
 
-// func narrow512x7(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·narrow512x7(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	LEAQ    (DX)(DX*2), R8
-	LEAQ    (DX)(DX*4), R9
-	IMUL3Q  $0x0000000e, DX, R10
-	LEAQ    (CX)(R10*1), R10
-	MOVQ    $0x0000001c, R11
-	MOVQ    BX, R12
-	SHLQ    $0x05, R12
-	ADDQ    CX, R12
-	CMPQ    BX, $0x04
-	CMOVQNE R12, R10
-	CMOVQNE BX, R11
+// func narrow512x7(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·narrow512x7(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	LEAQ   (DX)(DX*2), R8
+	LEAQ   (DX)(DX*4), R9
+	MOVQ   ahead+80(FP), R10
+	MOVQ   step+88(FP), R11
 
 loop:
 	VMOVUPS.Z        (SI), K1, Z31
@@ -2383,39 +2236,32 @@ loop:
 	VZEROUPPER
 	RET
 
-// func narrow512x8(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·narrow512x8(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	LEAQ    (DX)(DX*2), R8
-	LEAQ    (DX)(DX*4), R9
-	MOVQ    DX, R10
-	SHLQ    $0x03, R10
-	SUBQ    DX, R10
-	IMUL3Q  $0x00000010, DX, R11
-	LEAQ    (CX)(R11*1), R11
-	MOVQ    $0x00000020, R12
-	MOVQ    BX, R13
-	SHLQ    $0x05, R13
-	ADDQ    CX, R13
-	CMPQ    BX, $0x04
-	CMOVQNE R13, R11
-	CMOVQNE BX, R12
+// func narrow512x8(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·narrow512x8(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	LEAQ   (DX)(DX*2), R8
+	LEAQ   (DX)(DX*4), R9
+	MOVQ   DX, R10
+	SHLQ   $0x03, R10
+	SUBQ   DX, R10
+	MOVQ   ahead+80(FP), R11
+	MOVQ   step+88(FP), R12
 
 loop:
 	VMOVUPS.Z        (SI), K1, Z31
@@ -2478,40 +2324,33 @@ loop:
 	VZEROUPPER
 	RET
 
-// func narrow512x9(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·narrow512x9(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
-	LEAQ    (DX)(DX*2), R8
-	LEAQ    (DX)(DX*4), R9
-	MOVQ    DX, R10
-	SHLQ    $0x03, R10
-	SUBQ    DX, R10
-	IMUL3Q  $0x00000012, DX, R11
-	LEAQ    (CX)(R11*1), R11
-	MOVQ    $0x00000024, R12
-	MOVQ    BX, R13
-	SHLQ    $0x05, R13
-	ADDQ    CX, R13
-	CMPQ    BX, $0x04
-	CMOVQNE R13, R11
-	CMOVQNE BX, R12
+// func narrow512x9(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·narrow512x9(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	LEAQ   (DX)(DX*2), R8
+	LEAQ   (DX)(DX*4), R9
+	MOVQ   DX, R10
+	SHLQ   $0x03, R10
+	SUBQ   DX, R10
+	MOVQ   ahead+80(FP), R11
+	MOVQ   step+88(FP), R12
 
 loop:
 	VMOVUPS.Z        (SI), K1, Z31
@@ -2580,43 +2419,36 @@ loop:
 	VZEROUPPER
 	RET
 
-// func narrow512x10(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·narrow512x10(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
-	VXORPS  Y9, Y9, Y9
-	LEAQ    (CX)(DX*8), R8
-	ADDQ    DX, R8
-	LEAQ    (DX)(DX*2), R9
-	LEAQ    (DX)(DX*4), R10
-	MOVQ    DX, R11
-	SHLQ    $0x03, R11
-	SUBQ    DX, R11
-	IMUL3Q  $0x00000014, DX, R12
-	LEAQ    (CX)(R12*1), R12
-	MOVQ    $0x00000028, R13
-	MOVQ    BX, R14
-	SHLQ    $0x05, R14
-	ADDQ    CX, R14
-	CMPQ    BX, $0x04
-	CMOVQNE R14, R12
-	CMOVQNE BX, R13
+// func narrow512x10(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·narrow512x10(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	LEAQ   (CX)(DX*8), R8
+	ADDQ   DX, R8
+	LEAQ   (DX)(DX*2), R9
+	LEAQ   (DX)(DX*4), R10
+	MOVQ   DX, R11
+	SHLQ   $0x03, R11
+	SUBQ   DX, R11
+	MOVQ   ahead+80(FP), R12
+	MOVQ   step+88(FP), R13
 
 loop:
 	VMOVUPS.Z        (SI), K1, Z31
@@ -2692,44 +2524,37 @@ loop:
 	VZEROUPPER
 	RET
 
-// func narrow512x11(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·narrow512x11(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
-	VXORPS  Y9, Y9, Y9
-	VXORPS  Y10, Y10, Y10
-	LEAQ    (CX)(DX*8), R8
-	ADDQ    DX, R8
-	LEAQ    (DX)(DX*2), R9
-	LEAQ    (DX)(DX*4), R10
-	MOVQ    DX, R11
-	SHLQ    $0x03, R11
-	SUBQ    DX, R11
-	IMUL3Q  $0x00000016, DX, R12
-	LEAQ    (CX)(R12*1), R12
-	MOVQ    $0x0000002c, R13
-	MOVQ    BX, R14
-	SHLQ    $0x05, R14
-	ADDQ    CX, R14
-	CMPQ    BX, $0x04
-	CMOVQNE R14, R12
-	CMOVQNE BX, R13
+// func narrow512x11(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·narrow512x11(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	LEAQ   (CX)(DX*8), R8
+	ADDQ   DX, R8
+	LEAQ   (DX)(DX*2), R9
+	LEAQ   (DX)(DX*4), R10
+	MOVQ   DX, R11
+	SHLQ   $0x03, R11
+	SUBQ   DX, R11
+	MOVQ   ahead+80(FP), R12
+	MOVQ   step+88(FP), R13
 
 loop:
 	VMOVUPS.Z        (SI), K1, Z31
@@ -2811,45 +2636,38 @@ loop:
 	VZEROUPPER
 	RET
 
-// func narrow512x12(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·narrow512x12(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
-	VXORPS  Y9, Y9, Y9
-	VXORPS  Y10, Y10, Y10
-	VXORPS  Y11, Y11, Y11
-	LEAQ    (CX)(DX*8), R8
-	ADDQ    DX, R8
-	LEAQ    (DX)(DX*2), R9
-	LEAQ    (DX)(DX*4), R10
-	MOVQ    DX, R11
-	SHLQ    $0x03, R11
-	SUBQ    DX, R11
-	IMUL3Q  $0x00000018, DX, R12
-	LEAQ    (CX)(R12*1), R12
-	MOVQ    $0x00000030, R13
-	MOVQ    BX, R14
-	SHLQ    $0x05, R14
-	ADDQ    CX, R14
-	CMPQ    BX, $0x04
-	CMOVQNE R14, R12
-	CMOVQNE BX, R13
+// func narrow512x12(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·narrow512x12(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	LEAQ   (CX)(DX*8), R8
+	ADDQ   DX, R8
+	LEAQ   (DX)(DX*2), R9
+	LEAQ   (DX)(DX*4), R10
+	MOVQ   DX, R11
+	SHLQ   $0x03, R11
+	SUBQ   DX, R11
+	MOVQ   ahead+80(FP), R12
+	MOVQ   step+88(FP), R13
 
 loop:
 	VMOVUPS.Z        (SI), K1, Z31
@@ -2937,46 +2755,39 @@ loop:
 	VZEROUPPER
 	RET
 
-// func narrow512x13(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·narrow512x13(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
-	VXORPS  Y9, Y9, Y9
-	VXORPS  Y10, Y10, Y10
-	VXORPS  Y11, Y11, Y11
-	VXORPS  Y12, Y12, Y12
-	LEAQ    (CX)(DX*8), R8
-	ADDQ    DX, R8
-	LEAQ    (DX)(DX*2), R9
-	LEAQ    (DX)(DX*4), R10
-	MOVQ    DX, R11
-	SHLQ    $0x03, R11
-	SUBQ    DX, R11
-	IMUL3Q  $0x0000001a, DX, R12
-	LEAQ    (CX)(R12*1), R12
-	MOVQ    $0x00000034, R13
-	MOVQ    BX, R14
-	SHLQ    $0x05, R14
-	ADDQ    CX, R14
-	CMPQ    BX, $0x04
-	CMOVQNE R14, R12
-	CMOVQNE BX, R13
+// func narrow512x13(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·narrow512x13(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+	LEAQ   (CX)(DX*8), R8
+	ADDQ   DX, R8
+	LEAQ   (DX)(DX*2), R9
+	LEAQ   (DX)(DX*4), R10
+	MOVQ   DX, R11
+	SHLQ   $0x03, R11
+	SUBQ   DX, R11
+	MOVQ   ahead+80(FP), R12
+	MOVQ   step+88(FP), R13
 
 loop:
 	VMOVUPS.Z        (SI), K1, Z31
@@ -3070,47 +2881,40 @@ loop:
 	VZEROUPPER
 	RET
 
-// func narrow512x14(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·narrow512x14(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
-	VXORPS  Y9, Y9, Y9
-	VXORPS  Y10, Y10, Y10
-	VXORPS  Y11, Y11, Y11
-	VXORPS  Y12, Y12, Y12
-	VXORPS  Y13, Y13, Y13
-	LEAQ    (CX)(DX*8), R8
-	ADDQ    DX, R8
-	LEAQ    (DX)(DX*2), R9
-	LEAQ    (DX)(DX*4), R10
-	MOVQ    DX, R11
-	SHLQ    $0x03, R11
-	SUBQ    DX, R11
-	IMUL3Q  $0x0000001c, DX, R12
-	LEAQ    (CX)(R12*1), R12
-	MOVQ    $0x00000038, R13
-	MOVQ    BX, R14
-	SHLQ    $0x05, R14
-	ADDQ    CX, R14
-	CMPQ    BX, $0x04
-	CMOVQNE R14, R12
-	CMOVQNE BX, R13
+// func narrow512x14(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·narrow512x14(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+	VXORPS Y13, Y13, Y13
+	LEAQ   (CX)(DX*8), R8
+	ADDQ   DX, R8
+	LEAQ   (DX)(DX*2), R9
+	LEAQ   (DX)(DX*4), R10
+	MOVQ   DX, R11
+	SHLQ   $0x03, R11
+	SUBQ   DX, R11
+	MOVQ   ahead+80(FP), R12
+	MOVQ   step+88(FP), R13
 
 loop:
 	VMOVUPS.Z        (SI), K1, Z31

@@ -7,20 +7,25 @@ const depthBlock = 256
 // Gemm adds the product of a [m,k] and b [k,n] to c [m,n], or sets c to it where accumulate is false.
 // Element (i,p) of a lies at a[i*ars+p*acs], so that a may be read transposed; rows of b and c are ldb and ldc apart.
 func Gemm(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, accumulate bool) {
+	gemmBefore(nil, m, n, k, a, ars, acs, b, ldb, c, ldc, accumulate)
+}
+
+// gemmBefore is Gemm, and fetches what will be b next: several times what all tiles fetch for themselves is too much for the processor to see coming.
+func gemmBefore(next []float32, m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, accumulate bool) {
 	if accumulate {
-		gemm(m, n, k, a, ars, acs, b, ldb, c, ldc, c, ldc)
+		loops.tile.product(m, n, k, a, ars, acs, b, ldb, c, ldc, c, ldc, next)
 	} else {
-		gemm(m, n, k, a, ars, acs, b, ldb, c, ldc, nil, 0)
+		loops.tile.product(m, n, k, a, ars, acs, b, ldb, c, ldc, nil, 0, next)
 	}
 }
 
 // gemm sets c to the product plus from, of which rows are ldf apart: c itself, one row for all with ldf 0, or nil for zeros.
 func gemm(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int) {
-	loops.tile.product(m, n, k, a, ars, acs, b, ldb, c, ldc, from, ldf)
+	loops.tile.product(m, n, k, a, ars, acs, b, ldb, c, ldc, from, ldf, nil)
 }
 
-// product is gemm, whatever the elements are.
-func (t *tileKernel) product(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int) {
+// product is gemm, whatever the elements are, and fetches what comes next.
+func (t *tileKernel) product(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, next []float32) {
 	if m == 0 || n == 0 {
 		return
 	}
@@ -52,7 +57,15 @@ func (t *tileKernel) product(m, n, k int, a []float32, ars, acs int, b []float32
 				default:
 					start, apart = from[lo*ldf+j:], ldf
 				}
-				t.add(hi-lo, cols, depth, a[lo*ars+p*acs:], ars, acs, b[p*ldb+j:], ldb, to, ldc, start, apart)
+				rows := a[lo*ars+p*acs:]
+				var f fetch
+				if len(next) > 0 {
+					f = inOrder(next)
+					next = next[min(len(next), depth*line):]
+				} else {
+					f = rowsAhead(rows, ars, acs, hi-lo)
+				}
+				t.add(hi-lo, cols, depth, rows, ars, acs, b[p*ldb+j:], ldb, to, ldc, start, apart, f)
 			}
 		}
 	}
@@ -88,11 +101,11 @@ func begin(m, n int, c []float32, ldc int, from []float32, ldf int) {
 type tileKernel struct {
 	rows, cols, rowCols int
 	narrow, narrowRows  int
-	add                 func(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int)
+	add                 func(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, f fetch)
 }
 
 // portableTile keeps 2 by 4 sums in registers, which is what the compiler manages without spilling.
-func portableTile(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int) {
+func portableTile(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, _ fetch) {
 	if &from[0] != &c[0] {
 		begin(m, n, c, ldc, from, ldf)
 	}

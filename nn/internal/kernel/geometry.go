@@ -226,6 +226,9 @@ func (c *Conv) inside(g *group, taps [3]stretch) inside {
 func (c *Conv) group(kinds [][3]stretch) {
 	length := c.runs[0].length
 	most := max(1, gatherBytes/(4*groupRows*length))
+	if c.padded && length >= depthBlock/2 {
+		most = 1 // as few as make up for reading the sums again leave out most of the padding
+	}
 	count := (len(c.runs) + most - 1) / most
 	for i := range count {
 		lo, hi := len(c.runs)*i/count, len(c.runs)*(i+1)/count

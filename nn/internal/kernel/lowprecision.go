@@ -216,7 +216,7 @@ func (c *LowConv) products(dst, words []float32, lo, hi int, rows []float32) {
 	}
 	for i := range k.groups {
 		g := &k.groups[i]
-		tile.product((hi-lo)*k.size, cols, g.width, k.gather(rows, words, lo, hi, g), g.width, 1, c.weight[g.row*cols:], cols, dst, cols, from, apart)
+		tile.product((hi-lo)*k.size, cols, g.width, k.gather(rows, words, lo, hi, g), g.width, 1, c.weight[g.row*cols:], cols, dst, cols, from, apart, nil)
 		from, apart = dst, cols
 	}
 	if c.Precision == Int8 {
@@ -276,7 +276,7 @@ func portableDequantise(dst, x, scale, shift []float32) {
 }
 
 // portableInt8Tile and portableBFloat16Tile are tiles of words.
-func portableInt8Tile(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int) {
+func portableInt8Tile(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, _ fetch) {
 	for i := range m {
 		for j := range n {
 			sum := int32(math.Float32bits(from[i*ldf+j]))
@@ -289,7 +289,7 @@ func portableInt8Tile(m, n, k int, a []float32, ars, acs int, b []float32, ldb i
 	}
 }
 
-func portableBFloat16Tile(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int) {
+func portableBFloat16Tile(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, _ fetch) {
 	for i := range m {
 		for j := range n {
 			sum := from[i*ldf+j]

@@ -4,43 +4,36 @@
 
 #include "textflag.h"
 
-// func int8Tile512x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·int8Tile512x1(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	SHRL    $0x10, R8
-	KMOVW   R8, K2
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	IMUL3Q  $0x00000002, DX, DX
-	LEAQ    (CX)(DX*1), DX
-	MOVQ    $0x00000004, R8
-	MOVQ    BX, R9
-	SHLQ    $0x05, R9
-	ADDQ    CX, R9
-	CMPQ    BX, $0x04
-	CMOVQNE R9, DX
-	CMOVQNE BX, R8
+// func int8Tile512x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·int8Tile512x1(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), DX
+	MOVQ   b+32(FP), BX
+	MOVQ   ldb+40(FP), SI
+	MOVL   mask+96(FP), DI
+	KMOVW  DI, K1
+	SHRL   $0x10, DI
+	KMOVW  DI, K2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	MOVQ   ahead+80(FP), DI
+	MOVQ   step+88(FP), R8
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z28
-	VMOVUPS.Z    64(SI), K2, Z29
+	VMOVUPS.Z    (BX), K1, Z28
+	VMOVUPS.Z    64(BX), K2, Z29
 	VBROADCASTSS (CX), Z30
 	LONG         $0x400d9262
 	WORD         $0xc450
 	LONG         $0x400d9262
 	WORD         $0xcd50
-	PREFETCHT0   (DX)
-	ADDQ         R8, DX
-	ADDQ         BX, CX
-	ADDQ         DI, SI
+	PREFETCHT0   (DI)
+	ADDQ         R8, DI
+	ADDQ         DX, CX
+	ADDQ         SI, BX
 	DECQ         AX
 	JNZ          loop
 	MOVQ         c+48(FP), AX
@@ -56,43 +49,36 @@ loop:
 	VZEROUPPER
 	RET
 
-// func bf16Tile512x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·bf16Tile512x1(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	SHRL    $0x10, R8
-	KMOVW   R8, K2
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	IMUL3Q  $0x00000002, DX, DX
-	LEAQ    (CX)(DX*1), DX
-	MOVQ    $0x00000004, R8
-	MOVQ    BX, R9
-	SHLQ    $0x05, R9
-	ADDQ    CX, R9
-	CMPQ    BX, $0x04
-	CMOVQNE R9, DX
-	CMOVQNE BX, R8
+// func bf16Tile512x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·bf16Tile512x1(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), DX
+	MOVQ   b+32(FP), BX
+	MOVQ   ldb+40(FP), SI
+	MOVL   mask+96(FP), DI
+	KMOVW  DI, K1
+	SHRL   $0x10, DI
+	KMOVW  DI, K2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	MOVQ   ahead+80(FP), DI
+	MOVQ   step+88(FP), R8
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z28
-	VMOVUPS.Z    64(SI), K2, Z29
+	VMOVUPS.Z    (BX), K1, Z28
+	VMOVUPS.Z    64(BX), K2, Z29
 	VBROADCASTSS (CX), Z30
 	LONG         $0x400e9262
 	WORD         $0xc452
 	LONG         $0x400e9262
 	WORD         $0xcd52
-	PREFETCHT0   (DX)
-	ADDQ         R8, DX
-	ADDQ         BX, CX
-	ADDQ         DI, SI
+	PREFETCHT0   (DI)
+	ADDQ         R8, DI
+	ADDQ         DX, CX
+	ADDQ         SI, BX
 	DECQ         AX
 	JNZ          loop
 	MOVQ         c+48(FP), AX
@@ -108,32 +94,25 @@ loop:
 	VZEROUPPER
 	RET
 
-// func int8Tile512x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·int8Tile512x2(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	SHRL    $0x10, R8
-	KMOVW   R8, K2
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	IMUL3Q  $0x00000004, DX, R8
-	LEAQ    (CX)(R8*1), R8
-	MOVQ    $0x00000008, R9
-	MOVQ    BX, R10
-	SHLQ    $0x05, R10
-	ADDQ    CX, R10
-	CMPQ    BX, $0x04
-	CMOVQNE R10, R8
-	CMOVQNE BX, R9
+// func int8Tile512x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·int8Tile512x2(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	SHRL   $0x10, R8
+	KMOVW  R8, K2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   ahead+80(FP), R8
+	MOVQ   step+88(FP), R9
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -175,32 +154,25 @@ loop:
 	VZEROUPPER
 	RET
 
-// func bf16Tile512x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·bf16Tile512x2(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	SHRL    $0x10, R8
-	KMOVW   R8, K2
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	IMUL3Q  $0x00000004, DX, R8
-	LEAQ    (CX)(R8*1), R8
-	MOVQ    $0x00000008, R9
-	MOVQ    BX, R10
-	SHLQ    $0x05, R10
-	ADDQ    CX, R10
-	CMPQ    BX, $0x04
-	CMOVQNE R10, R8
-	CMOVQNE BX, R9
+// func bf16Tile512x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·bf16Tile512x2(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	SHRL   $0x10, R8
+	KMOVW  R8, K2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   ahead+80(FP), R8
+	MOVQ   step+88(FP), R9
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -242,34 +214,27 @@ loop:
 	VZEROUPPER
 	RET
 
-// func int8Tile512x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·int8Tile512x3(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	SHRL    $0x10, R8
-	KMOVW   R8, K2
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	IMUL3Q  $0x00000006, DX, R8
-	LEAQ    (CX)(R8*1), R8
-	MOVQ    $0x0000000c, R9
-	MOVQ    BX, R10
-	SHLQ    $0x05, R10
-	ADDQ    CX, R10
-	CMPQ    BX, $0x04
-	CMOVQNE R10, R8
-	CMOVQNE BX, R9
+// func int8Tile512x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·int8Tile512x3(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	SHRL   $0x10, R8
+	KMOVW  R8, K2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	MOVQ   ahead+80(FP), R8
+	MOVQ   step+88(FP), R9
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -324,34 +289,27 @@ loop:
 	VZEROUPPER
 	RET
 
-// func bf16Tile512x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·bf16Tile512x3(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	SHRL    $0x10, R8
-	KMOVW   R8, K2
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	IMUL3Q  $0x00000006, DX, R8
-	LEAQ    (CX)(R8*1), R8
-	MOVQ    $0x0000000c, R9
-	MOVQ    BX, R10
-	SHLQ    $0x05, R10
-	ADDQ    CX, R10
-	CMPQ    BX, $0x04
-	CMOVQNE R10, R8
-	CMOVQNE BX, R9
+// func bf16Tile512x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·bf16Tile512x3(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	SHRL   $0x10, R8
+	KMOVW  R8, K2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	MOVQ   ahead+80(FP), R8
+	MOVQ   step+88(FP), R9
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -406,37 +364,30 @@ loop:
 	VZEROUPPER
 	RET
 
-// func int8Tile512x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·int8Tile512x4(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	SHRL    $0x10, R8
-	KMOVW   R8, K2
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	LEAQ    (DX)(DX*2), R8
-	IMUL3Q  $0x00000008, DX, R9
-	LEAQ    (CX)(R9*1), R9
-	MOVQ    $0x00000010, R10
-	MOVQ    BX, R11
-	SHLQ    $0x05, R11
-	ADDQ    CX, R11
-	CMPQ    BX, $0x04
-	CMOVQNE R11, R9
-	CMOVQNE BX, R10
+// func int8Tile512x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·int8Tile512x4(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	SHRL   $0x10, R8
+	KMOVW  R8, K2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	LEAQ   (DX)(DX*2), R8
+	MOVQ   ahead+80(FP), R9
+	MOVQ   step+88(FP), R10
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -504,37 +455,30 @@ loop:
 	VZEROUPPER
 	RET
 
-// func bf16Tile512x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·bf16Tile512x4(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	SHRL    $0x10, R8
-	KMOVW   R8, K2
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	LEAQ    (DX)(DX*2), R8
-	IMUL3Q  $0x00000008, DX, R9
-	LEAQ    (CX)(R9*1), R9
-	MOVQ    $0x00000010, R10
-	MOVQ    BX, R11
-	SHLQ    $0x05, R11
-	ADDQ    CX, R11
-	CMPQ    BX, $0x04
-	CMOVQNE R11, R9
-	CMOVQNE BX, R10
+// func bf16Tile512x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·bf16Tile512x4(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	SHRL   $0x10, R8
+	KMOVW  R8, K2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	LEAQ   (DX)(DX*2), R8
+	MOVQ   ahead+80(FP), R9
+	MOVQ   step+88(FP), R10
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -602,39 +546,32 @@ loop:
 	VZEROUPPER
 	RET
 
-// func int8Tile512x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·int8Tile512x5(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	SHRL    $0x10, R8
-	KMOVW   R8, K2
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
-	VXORPS  Y9, Y9, Y9
-	LEAQ    (DX)(DX*2), R8
-	IMUL3Q  $0x0000000a, DX, R9
-	LEAQ    (CX)(R9*1), R9
-	MOVQ    $0x00000014, R10
-	MOVQ    BX, R11
-	SHLQ    $0x05, R11
-	ADDQ    CX, R11
-	CMPQ    BX, $0x04
-	CMOVQNE R11, R9
-	CMOVQNE BX, R10
+// func int8Tile512x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·int8Tile512x5(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	SHRL   $0x10, R8
+	KMOVW  R8, K2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	LEAQ   (DX)(DX*2), R8
+	MOVQ   ahead+80(FP), R9
+	MOVQ   step+88(FP), R10
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -715,39 +652,32 @@ loop:
 	VZEROUPPER
 	RET
 
-// func bf16Tile512x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·bf16Tile512x5(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	SHRL    $0x10, R8
-	KMOVW   R8, K2
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
-	VXORPS  Y9, Y9, Y9
-	LEAQ    (DX)(DX*2), R8
-	IMUL3Q  $0x0000000a, DX, R9
-	LEAQ    (CX)(R9*1), R9
-	MOVQ    $0x00000014, R10
-	MOVQ    BX, R11
-	SHLQ    $0x05, R11
-	ADDQ    CX, R11
-	CMPQ    BX, $0x04
-	CMOVQNE R11, R9
-	CMOVQNE BX, R10
+// func bf16Tile512x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·bf16Tile512x5(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	SHRL   $0x10, R8
+	KMOVW  R8, K2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	LEAQ   (DX)(DX*2), R8
+	MOVQ   ahead+80(FP), R9
+	MOVQ   step+88(FP), R10
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -828,42 +758,35 @@ loop:
 	VZEROUPPER
 	RET
 
-// func int8Tile512x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·int8Tile512x6(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	SHRL    $0x10, R8
-	KMOVW   R8, K2
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
-	VXORPS  Y9, Y9, Y9
-	VXORPS  Y10, Y10, Y10
-	VXORPS  Y11, Y11, Y11
-	LEAQ    (DX)(DX*2), R8
-	LEAQ    (DX)(DX*4), R9
-	IMUL3Q  $0x0000000c, DX, R10
-	LEAQ    (CX)(R10*1), R10
-	MOVQ    $0x00000018, R11
-	MOVQ    BX, R12
-	SHLQ    $0x05, R12
-	ADDQ    CX, R12
-	CMPQ    BX, $0x04
-	CMOVQNE R12, R10
-	CMOVQNE BX, R11
+// func int8Tile512x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·int8Tile512x6(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	SHRL   $0x10, R8
+	KMOVW  R8, K2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	LEAQ   (DX)(DX*2), R8
+	LEAQ   (DX)(DX*4), R9
+	MOVQ   ahead+80(FP), R10
+	MOVQ   step+88(FP), R11
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -957,42 +880,35 @@ loop:
 	VZEROUPPER
 	RET
 
-// func bf16Tile512x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·bf16Tile512x6(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	SHRL    $0x10, R8
-	KMOVW   R8, K2
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
-	VXORPS  Y9, Y9, Y9
-	VXORPS  Y10, Y10, Y10
-	VXORPS  Y11, Y11, Y11
-	LEAQ    (DX)(DX*2), R8
-	LEAQ    (DX)(DX*4), R9
-	IMUL3Q  $0x0000000c, DX, R10
-	LEAQ    (CX)(R10*1), R10
-	MOVQ    $0x00000018, R11
-	MOVQ    BX, R12
-	SHLQ    $0x05, R12
-	ADDQ    CX, R12
-	CMPQ    BX, $0x04
-	CMOVQNE R12, R10
-	CMOVQNE BX, R11
+// func bf16Tile512x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·bf16Tile512x6(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	SHRL   $0x10, R8
+	KMOVW  R8, K2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	LEAQ   (DX)(DX*2), R8
+	LEAQ   (DX)(DX*4), R9
+	MOVQ   ahead+80(FP), R10
+	MOVQ   step+88(FP), R11
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -1086,44 +1002,37 @@ loop:
 	VZEROUPPER
 	RET
 
-// func int8Tile512x7(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·int8Tile512x7(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	SHRL    $0x10, R8
-	KMOVW   R8, K2
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
-	VXORPS  Y9, Y9, Y9
-	VXORPS  Y10, Y10, Y10
-	VXORPS  Y11, Y11, Y11
-	VXORPS  Y12, Y12, Y12
-	VXORPS  Y13, Y13, Y13
-	LEAQ    (DX)(DX*2), R8
-	LEAQ    (DX)(DX*4), R9
-	IMUL3Q  $0x0000000e, DX, R10
-	LEAQ    (CX)(R10*1), R10
-	MOVQ    $0x0000001c, R11
-	MOVQ    BX, R12
-	SHLQ    $0x05, R12
-	ADDQ    CX, R12
-	CMPQ    BX, $0x04
-	CMOVQNE R12, R10
-	CMOVQNE BX, R11
+// func int8Tile512x7(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·int8Tile512x7(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	SHRL   $0x10, R8
+	KMOVW  R8, K2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+	VXORPS Y13, Y13, Y13
+	LEAQ   (DX)(DX*2), R8
+	LEAQ   (DX)(DX*4), R9
+	MOVQ   ahead+80(FP), R10
+	MOVQ   step+88(FP), R11
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -1230,44 +1139,37 @@ loop:
 	VZEROUPPER
 	RET
 
-// func bf16Tile512x7(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·bf16Tile512x7(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	SHRL    $0x10, R8
-	KMOVW   R8, K2
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
-	VXORPS  Y9, Y9, Y9
-	VXORPS  Y10, Y10, Y10
-	VXORPS  Y11, Y11, Y11
-	VXORPS  Y12, Y12, Y12
-	VXORPS  Y13, Y13, Y13
-	LEAQ    (DX)(DX*2), R8
-	LEAQ    (DX)(DX*4), R9
-	IMUL3Q  $0x0000000e, DX, R10
-	LEAQ    (CX)(R10*1), R10
-	MOVQ    $0x0000001c, R11
-	MOVQ    BX, R12
-	SHLQ    $0x05, R12
-	ADDQ    CX, R12
-	CMPQ    BX, $0x04
-	CMOVQNE R12, R10
-	CMOVQNE BX, R11
+// func bf16Tile512x7(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·bf16Tile512x7(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	SHRL   $0x10, R8
+	KMOVW  R8, K2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+	VXORPS Y13, Y13, Y13
+	LEAQ   (DX)(DX*2), R8
+	LEAQ   (DX)(DX*4), R9
+	MOVQ   ahead+80(FP), R10
+	MOVQ   step+88(FP), R11
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -1374,49 +1276,42 @@ loop:
 	VZEROUPPER
 	RET
 
-// func int8Tile512x8(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·int8Tile512x8(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	SHRL    $0x10, R8
-	KMOVW   R8, K2
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
-	VXORPS  Y9, Y9, Y9
-	VXORPS  Y10, Y10, Y10
-	VXORPS  Y11, Y11, Y11
-	VXORPS  Y12, Y12, Y12
-	VXORPS  Y13, Y13, Y13
-	VXORPS  Y14, Y14, Y14
-	VXORPS  Y15, Y15, Y15
-	LEAQ    (DX)(DX*2), R8
-	LEAQ    (DX)(DX*4), R9
-	MOVQ    DX, R10
-	SHLQ    $0x03, R10
-	SUBQ    DX, R10
-	IMUL3Q  $0x00000010, DX, R11
-	LEAQ    (CX)(R11*1), R11
-	MOVQ    $0x00000020, R12
-	MOVQ    BX, R13
-	SHLQ    $0x05, R13
-	ADDQ    CX, R13
-	CMPQ    BX, $0x04
-	CMOVQNE R13, R11
-	CMOVQNE BX, R12
+// func int8Tile512x8(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·int8Tile512x8(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	SHRL   $0x10, R8
+	KMOVW  R8, K2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+	VXORPS Y13, Y13, Y13
+	VXORPS Y14, Y14, Y14
+	VXORPS Y15, Y15, Y15
+	LEAQ   (DX)(DX*2), R8
+	LEAQ   (DX)(DX*4), R9
+	MOVQ   DX, R10
+	SHLQ   $0x03, R10
+	SUBQ   DX, R10
+	MOVQ   ahead+80(FP), R11
+	MOVQ   step+88(FP), R12
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -1536,49 +1431,42 @@ loop:
 	VZEROUPPER
 	RET
 
-// func bf16Tile512x8(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·bf16Tile512x8(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	SHRL    $0x10, R8
-	KMOVW   R8, K2
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
-	VXORPS  Y9, Y9, Y9
-	VXORPS  Y10, Y10, Y10
-	VXORPS  Y11, Y11, Y11
-	VXORPS  Y12, Y12, Y12
-	VXORPS  Y13, Y13, Y13
-	VXORPS  Y14, Y14, Y14
-	VXORPS  Y15, Y15, Y15
-	LEAQ    (DX)(DX*2), R8
-	LEAQ    (DX)(DX*4), R9
-	MOVQ    DX, R10
-	SHLQ    $0x03, R10
-	SUBQ    DX, R10
-	IMUL3Q  $0x00000010, DX, R11
-	LEAQ    (CX)(R11*1), R11
-	MOVQ    $0x00000020, R12
-	MOVQ    BX, R13
-	SHLQ    $0x05, R13
-	ADDQ    CX, R13
-	CMPQ    BX, $0x04
-	CMOVQNE R13, R11
-	CMOVQNE BX, R12
+// func bf16Tile512x8(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·bf16Tile512x8(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	SHRL   $0x10, R8
+	KMOVW  R8, K2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+	VXORPS Y13, Y13, Y13
+	VXORPS Y14, Y14, Y14
+	VXORPS Y15, Y15, Y15
+	LEAQ   (DX)(DX*2), R8
+	LEAQ   (DX)(DX*4), R9
+	MOVQ   DX, R10
+	SHLQ   $0x03, R10
+	SUBQ   DX, R10
+	MOVQ   ahead+80(FP), R11
+	MOVQ   step+88(FP), R12
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -1698,51 +1586,44 @@ loop:
 	VZEROUPPER
 	RET
 
-// func int8Tile512x9(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·int8Tile512x9(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	SHRL    $0x10, R8
-	KMOVW   R8, K2
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
-	VXORPS  Y9, Y9, Y9
-	VXORPS  Y10, Y10, Y10
-	VXORPS  Y11, Y11, Y11
-	VXORPS  Y12, Y12, Y12
-	VXORPS  Y13, Y13, Y13
-	VXORPS  Y14, Y14, Y14
-	VXORPS  Y15, Y15, Y15
-	VXORPS  Y16, Y16, Y16
-	VXORPS  Y17, Y17, Y17
-	LEAQ    (DX)(DX*2), R8
-	LEAQ    (DX)(DX*4), R9
-	MOVQ    DX, R10
-	SHLQ    $0x03, R10
-	SUBQ    DX, R10
-	IMUL3Q  $0x00000012, DX, R11
-	LEAQ    (CX)(R11*1), R11
-	MOVQ    $0x00000024, R12
-	MOVQ    BX, R13
-	SHLQ    $0x05, R13
-	ADDQ    CX, R13
-	CMPQ    BX, $0x04
-	CMOVQNE R13, R11
-	CMOVQNE BX, R12
+// func int8Tile512x9(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·int8Tile512x9(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	SHRL   $0x10, R8
+	KMOVW  R8, K2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+	VXORPS Y13, Y13, Y13
+	VXORPS Y14, Y14, Y14
+	VXORPS Y15, Y15, Y15
+	VXORPS Y16, Y16, Y16
+	VXORPS Y17, Y17, Y17
+	LEAQ   (DX)(DX*2), R8
+	LEAQ   (DX)(DX*4), R9
+	MOVQ   DX, R10
+	SHLQ   $0x03, R10
+	SUBQ   DX, R10
+	MOVQ   ahead+80(FP), R11
+	MOVQ   step+88(FP), R12
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -1875,51 +1756,44 @@ loop:
 	VZEROUPPER
 	RET
 
-// func bf16Tile512x9(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·bf16Tile512x9(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	SHRL    $0x10, R8
-	KMOVW   R8, K2
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
-	VXORPS  Y9, Y9, Y9
-	VXORPS  Y10, Y10, Y10
-	VXORPS  Y11, Y11, Y11
-	VXORPS  Y12, Y12, Y12
-	VXORPS  Y13, Y13, Y13
-	VXORPS  Y14, Y14, Y14
-	VXORPS  Y15, Y15, Y15
-	VXORPS  Y16, Y16, Y16
-	VXORPS  Y17, Y17, Y17
-	LEAQ    (DX)(DX*2), R8
-	LEAQ    (DX)(DX*4), R9
-	MOVQ    DX, R10
-	SHLQ    $0x03, R10
-	SUBQ    DX, R10
-	IMUL3Q  $0x00000012, DX, R11
-	LEAQ    (CX)(R11*1), R11
-	MOVQ    $0x00000024, R12
-	MOVQ    BX, R13
-	SHLQ    $0x05, R13
-	ADDQ    CX, R13
-	CMPQ    BX, $0x04
-	CMOVQNE R13, R11
-	CMOVQNE BX, R12
+// func bf16Tile512x9(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·bf16Tile512x9(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	SHRL   $0x10, R8
+	KMOVW  R8, K2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+	VXORPS Y13, Y13, Y13
+	VXORPS Y14, Y14, Y14
+	VXORPS Y15, Y15, Y15
+	VXORPS Y16, Y16, Y16
+	VXORPS Y17, Y17, Y17
+	LEAQ   (DX)(DX*2), R8
+	LEAQ   (DX)(DX*4), R9
+	MOVQ   DX, R10
+	SHLQ   $0x03, R10
+	SUBQ   DX, R10
+	MOVQ   ahead+80(FP), R11
+	MOVQ   step+88(FP), R12
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -2052,55 +1926,48 @@ loop:
 	VZEROUPPER
 	RET
 
-// func int8Tile512x10(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·int8Tile512x10(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	SHRL    $0x10, R8
-	KMOVW   R8, K2
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
-	VXORPS  Y9, Y9, Y9
-	VXORPS  Y10, Y10, Y10
-	VXORPS  Y11, Y11, Y11
-	VXORPS  Y12, Y12, Y12
-	VXORPS  Y13, Y13, Y13
-	VXORPS  Y14, Y14, Y14
-	VXORPS  Y15, Y15, Y15
-	VXORPS  Y16, Y16, Y16
-	VXORPS  Y17, Y17, Y17
-	VXORPS  Y18, Y18, Y18
-	VXORPS  Y19, Y19, Y19
-	LEAQ    (CX)(DX*8), R8
-	ADDQ    DX, R8
-	LEAQ    (DX)(DX*2), R9
-	LEAQ    (DX)(DX*4), R10
-	MOVQ    DX, R11
-	SHLQ    $0x03, R11
-	SUBQ    DX, R11
-	IMUL3Q  $0x00000014, DX, R12
-	LEAQ    (CX)(R12*1), R12
-	MOVQ    $0x00000028, R13
-	MOVQ    BX, R14
-	SHLQ    $0x05, R14
-	ADDQ    CX, R14
-	CMPQ    BX, $0x04
-	CMOVQNE R14, R12
-	CMOVQNE BX, R13
+// func int8Tile512x10(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·int8Tile512x10(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	SHRL   $0x10, R8
+	KMOVW  R8, K2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+	VXORPS Y13, Y13, Y13
+	VXORPS Y14, Y14, Y14
+	VXORPS Y15, Y15, Y15
+	VXORPS Y16, Y16, Y16
+	VXORPS Y17, Y17, Y17
+	VXORPS Y18, Y18, Y18
+	VXORPS Y19, Y19, Y19
+	LEAQ   (CX)(DX*8), R8
+	ADDQ   DX, R8
+	LEAQ   (DX)(DX*2), R9
+	LEAQ   (DX)(DX*4), R10
+	MOVQ   DX, R11
+	SHLQ   $0x03, R11
+	SUBQ   DX, R11
+	MOVQ   ahead+80(FP), R12
+	MOVQ   step+88(FP), R13
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -2247,55 +2114,48 @@ loop:
 	VZEROUPPER
 	RET
 
-// func bf16Tile512x10(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·bf16Tile512x10(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	SHRL    $0x10, R8
-	KMOVW   R8, K2
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
-	VXORPS  Y9, Y9, Y9
-	VXORPS  Y10, Y10, Y10
-	VXORPS  Y11, Y11, Y11
-	VXORPS  Y12, Y12, Y12
-	VXORPS  Y13, Y13, Y13
-	VXORPS  Y14, Y14, Y14
-	VXORPS  Y15, Y15, Y15
-	VXORPS  Y16, Y16, Y16
-	VXORPS  Y17, Y17, Y17
-	VXORPS  Y18, Y18, Y18
-	VXORPS  Y19, Y19, Y19
-	LEAQ    (CX)(DX*8), R8
-	ADDQ    DX, R8
-	LEAQ    (DX)(DX*2), R9
-	LEAQ    (DX)(DX*4), R10
-	MOVQ    DX, R11
-	SHLQ    $0x03, R11
-	SUBQ    DX, R11
-	IMUL3Q  $0x00000014, DX, R12
-	LEAQ    (CX)(R12*1), R12
-	MOVQ    $0x00000028, R13
-	MOVQ    BX, R14
-	SHLQ    $0x05, R14
-	ADDQ    CX, R14
-	CMPQ    BX, $0x04
-	CMOVQNE R14, R12
-	CMOVQNE BX, R13
+// func bf16Tile512x10(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·bf16Tile512x10(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	SHRL   $0x10, R8
+	KMOVW  R8, K2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+	VXORPS Y13, Y13, Y13
+	VXORPS Y14, Y14, Y14
+	VXORPS Y15, Y15, Y15
+	VXORPS Y16, Y16, Y16
+	VXORPS Y17, Y17, Y17
+	VXORPS Y18, Y18, Y18
+	VXORPS Y19, Y19, Y19
+	LEAQ   (CX)(DX*8), R8
+	ADDQ   DX, R8
+	LEAQ   (DX)(DX*2), R9
+	LEAQ   (DX)(DX*4), R10
+	MOVQ   DX, R11
+	SHLQ   $0x03, R11
+	SUBQ   DX, R11
+	MOVQ   ahead+80(FP), R12
+	MOVQ   step+88(FP), R13
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -2442,57 +2302,50 @@ loop:
 	VZEROUPPER
 	RET
 
-// func int8Tile512x11(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·int8Tile512x11(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	SHRL    $0x10, R8
-	KMOVW   R8, K2
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
-	VXORPS  Y9, Y9, Y9
-	VXORPS  Y10, Y10, Y10
-	VXORPS  Y11, Y11, Y11
-	VXORPS  Y12, Y12, Y12
-	VXORPS  Y13, Y13, Y13
-	VXORPS  Y14, Y14, Y14
-	VXORPS  Y15, Y15, Y15
-	VXORPS  Y16, Y16, Y16
-	VXORPS  Y17, Y17, Y17
-	VXORPS  Y18, Y18, Y18
-	VXORPS  Y19, Y19, Y19
-	VXORPS  Y20, Y20, Y20
-	VXORPS  Y21, Y21, Y21
-	LEAQ    (CX)(DX*8), R8
-	ADDQ    DX, R8
-	LEAQ    (DX)(DX*2), R9
-	LEAQ    (DX)(DX*4), R10
-	MOVQ    DX, R11
-	SHLQ    $0x03, R11
-	SUBQ    DX, R11
-	IMUL3Q  $0x00000016, DX, R12
-	LEAQ    (CX)(R12*1), R12
-	MOVQ    $0x0000002c, R13
-	MOVQ    BX, R14
-	SHLQ    $0x05, R14
-	ADDQ    CX, R14
-	CMPQ    BX, $0x04
-	CMOVQNE R14, R12
-	CMOVQNE BX, R13
+// func int8Tile512x11(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·int8Tile512x11(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	SHRL   $0x10, R8
+	KMOVW  R8, K2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+	VXORPS Y13, Y13, Y13
+	VXORPS Y14, Y14, Y14
+	VXORPS Y15, Y15, Y15
+	VXORPS Y16, Y16, Y16
+	VXORPS Y17, Y17, Y17
+	VXORPS Y18, Y18, Y18
+	VXORPS Y19, Y19, Y19
+	VXORPS Y20, Y20, Y20
+	VXORPS Y21, Y21, Y21
+	LEAQ   (CX)(DX*8), R8
+	ADDQ   DX, R8
+	LEAQ   (DX)(DX*2), R9
+	LEAQ   (DX)(DX*4), R10
+	MOVQ   DX, R11
+	SHLQ   $0x03, R11
+	SUBQ   DX, R11
+	MOVQ   ahead+80(FP), R12
+	MOVQ   step+88(FP), R13
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -2652,57 +2505,50 @@ loop:
 	VZEROUPPER
 	RET
 
-// func bf16Tile512x11(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·bf16Tile512x11(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	SHRL    $0x10, R8
-	KMOVW   R8, K2
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
-	VXORPS  Y9, Y9, Y9
-	VXORPS  Y10, Y10, Y10
-	VXORPS  Y11, Y11, Y11
-	VXORPS  Y12, Y12, Y12
-	VXORPS  Y13, Y13, Y13
-	VXORPS  Y14, Y14, Y14
-	VXORPS  Y15, Y15, Y15
-	VXORPS  Y16, Y16, Y16
-	VXORPS  Y17, Y17, Y17
-	VXORPS  Y18, Y18, Y18
-	VXORPS  Y19, Y19, Y19
-	VXORPS  Y20, Y20, Y20
-	VXORPS  Y21, Y21, Y21
-	LEAQ    (CX)(DX*8), R8
-	ADDQ    DX, R8
-	LEAQ    (DX)(DX*2), R9
-	LEAQ    (DX)(DX*4), R10
-	MOVQ    DX, R11
-	SHLQ    $0x03, R11
-	SUBQ    DX, R11
-	IMUL3Q  $0x00000016, DX, R12
-	LEAQ    (CX)(R12*1), R12
-	MOVQ    $0x0000002c, R13
-	MOVQ    BX, R14
-	SHLQ    $0x05, R14
-	ADDQ    CX, R14
-	CMPQ    BX, $0x04
-	CMOVQNE R14, R12
-	CMOVQNE BX, R13
+// func bf16Tile512x11(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·bf16Tile512x11(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	SHRL   $0x10, R8
+	KMOVW  R8, K2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+	VXORPS Y13, Y13, Y13
+	VXORPS Y14, Y14, Y14
+	VXORPS Y15, Y15, Y15
+	VXORPS Y16, Y16, Y16
+	VXORPS Y17, Y17, Y17
+	VXORPS Y18, Y18, Y18
+	VXORPS Y19, Y19, Y19
+	VXORPS Y20, Y20, Y20
+	VXORPS Y21, Y21, Y21
+	LEAQ   (CX)(DX*8), R8
+	ADDQ   DX, R8
+	LEAQ   (DX)(DX*2), R9
+	LEAQ   (DX)(DX*4), R10
+	MOVQ   DX, R11
+	SHLQ   $0x03, R11
+	SUBQ   DX, R11
+	MOVQ   ahead+80(FP), R12
+	MOVQ   step+88(FP), R13
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -2862,59 +2708,52 @@ loop:
 	VZEROUPPER
 	RET
 
-// func int8Tile512x12(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·int8Tile512x12(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	SHRL    $0x10, R8
-	KMOVW   R8, K2
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
-	VXORPS  Y9, Y9, Y9
-	VXORPS  Y10, Y10, Y10
-	VXORPS  Y11, Y11, Y11
-	VXORPS  Y12, Y12, Y12
-	VXORPS  Y13, Y13, Y13
-	VXORPS  Y14, Y14, Y14
-	VXORPS  Y15, Y15, Y15
-	VXORPS  Y16, Y16, Y16
-	VXORPS  Y17, Y17, Y17
-	VXORPS  Y18, Y18, Y18
-	VXORPS  Y19, Y19, Y19
-	VXORPS  Y20, Y20, Y20
-	VXORPS  Y21, Y21, Y21
-	VXORPS  Y22, Y22, Y22
-	VXORPS  Y23, Y23, Y23
-	LEAQ    (CX)(DX*8), R8
-	ADDQ    DX, R8
-	LEAQ    (DX)(DX*2), R9
-	LEAQ    (DX)(DX*4), R10
-	MOVQ    DX, R11
-	SHLQ    $0x03, R11
-	SUBQ    DX, R11
-	IMUL3Q  $0x00000018, DX, R12
-	LEAQ    (CX)(R12*1), R12
-	MOVQ    $0x00000030, R13
-	MOVQ    BX, R14
-	SHLQ    $0x05, R14
-	ADDQ    CX, R14
-	CMPQ    BX, $0x04
-	CMOVQNE R14, R12
-	CMOVQNE BX, R13
+// func int8Tile512x12(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·int8Tile512x12(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	SHRL   $0x10, R8
+	KMOVW  R8, K2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+	VXORPS Y13, Y13, Y13
+	VXORPS Y14, Y14, Y14
+	VXORPS Y15, Y15, Y15
+	VXORPS Y16, Y16, Y16
+	VXORPS Y17, Y17, Y17
+	VXORPS Y18, Y18, Y18
+	VXORPS Y19, Y19, Y19
+	VXORPS Y20, Y20, Y20
+	VXORPS Y21, Y21, Y21
+	VXORPS Y22, Y22, Y22
+	VXORPS Y23, Y23, Y23
+	LEAQ   (CX)(DX*8), R8
+	ADDQ   DX, R8
+	LEAQ   (DX)(DX*2), R9
+	LEAQ   (DX)(DX*4), R10
+	MOVQ   DX, R11
+	SHLQ   $0x03, R11
+	SUBQ   DX, R11
+	MOVQ   ahead+80(FP), R12
+	MOVQ   step+88(FP), R13
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -3087,59 +2926,52 @@ loop:
 	VZEROUPPER
 	RET
 
-// func bf16Tile512x12(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·bf16Tile512x12(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	SHRL    $0x10, R8
-	KMOVW   R8, K2
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
-	VXORPS  Y9, Y9, Y9
-	VXORPS  Y10, Y10, Y10
-	VXORPS  Y11, Y11, Y11
-	VXORPS  Y12, Y12, Y12
-	VXORPS  Y13, Y13, Y13
-	VXORPS  Y14, Y14, Y14
-	VXORPS  Y15, Y15, Y15
-	VXORPS  Y16, Y16, Y16
-	VXORPS  Y17, Y17, Y17
-	VXORPS  Y18, Y18, Y18
-	VXORPS  Y19, Y19, Y19
-	VXORPS  Y20, Y20, Y20
-	VXORPS  Y21, Y21, Y21
-	VXORPS  Y22, Y22, Y22
-	VXORPS  Y23, Y23, Y23
-	LEAQ    (CX)(DX*8), R8
-	ADDQ    DX, R8
-	LEAQ    (DX)(DX*2), R9
-	LEAQ    (DX)(DX*4), R10
-	MOVQ    DX, R11
-	SHLQ    $0x03, R11
-	SUBQ    DX, R11
-	IMUL3Q  $0x00000018, DX, R12
-	LEAQ    (CX)(R12*1), R12
-	MOVQ    $0x00000030, R13
-	MOVQ    BX, R14
-	SHLQ    $0x05, R14
-	ADDQ    CX, R14
-	CMPQ    BX, $0x04
-	CMOVQNE R14, R12
-	CMOVQNE BX, R13
+// func bf16Tile512x12(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·bf16Tile512x12(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	SHRL   $0x10, R8
+	KMOVW  R8, K2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+	VXORPS Y13, Y13, Y13
+	VXORPS Y14, Y14, Y14
+	VXORPS Y15, Y15, Y15
+	VXORPS Y16, Y16, Y16
+	VXORPS Y17, Y17, Y17
+	VXORPS Y18, Y18, Y18
+	VXORPS Y19, Y19, Y19
+	VXORPS Y20, Y20, Y20
+	VXORPS Y21, Y21, Y21
+	VXORPS Y22, Y22, Y22
+	VXORPS Y23, Y23, Y23
+	LEAQ   (CX)(DX*8), R8
+	ADDQ   DX, R8
+	LEAQ   (DX)(DX*2), R9
+	LEAQ   (DX)(DX*4), R10
+	MOVQ   DX, R11
+	SHLQ   $0x03, R11
+	SUBQ   DX, R11
+	MOVQ   ahead+80(FP), R12
+	MOVQ   step+88(FP), R13
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -3312,61 +3144,54 @@ loop:
 	VZEROUPPER
 	RET
 
-// func int8Tile512x13(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·int8Tile512x13(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	SHRL    $0x10, R8
-	KMOVW   R8, K2
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
-	VXORPS  Y9, Y9, Y9
-	VXORPS  Y10, Y10, Y10
-	VXORPS  Y11, Y11, Y11
-	VXORPS  Y12, Y12, Y12
-	VXORPS  Y13, Y13, Y13
-	VXORPS  Y14, Y14, Y14
-	VXORPS  Y15, Y15, Y15
-	VXORPS  Y16, Y16, Y16
-	VXORPS  Y17, Y17, Y17
-	VXORPS  Y18, Y18, Y18
-	VXORPS  Y19, Y19, Y19
-	VXORPS  Y20, Y20, Y20
-	VXORPS  Y21, Y21, Y21
-	VXORPS  Y22, Y22, Y22
-	VXORPS  Y23, Y23, Y23
-	VXORPS  Y24, Y24, Y24
-	VXORPS  Y25, Y25, Y25
-	LEAQ    (CX)(DX*8), R8
-	ADDQ    DX, R8
-	LEAQ    (DX)(DX*2), R9
-	LEAQ    (DX)(DX*4), R10
-	MOVQ    DX, R11
-	SHLQ    $0x03, R11
-	SUBQ    DX, R11
-	IMUL3Q  $0x0000001a, DX, R12
-	LEAQ    (CX)(R12*1), R12
-	MOVQ    $0x00000034, R13
-	MOVQ    BX, R14
-	SHLQ    $0x05, R14
-	ADDQ    CX, R14
-	CMPQ    BX, $0x04
-	CMOVQNE R14, R12
-	CMOVQNE BX, R13
+// func int8Tile512x13(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·int8Tile512x13(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	SHRL   $0x10, R8
+	KMOVW  R8, K2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+	VXORPS Y13, Y13, Y13
+	VXORPS Y14, Y14, Y14
+	VXORPS Y15, Y15, Y15
+	VXORPS Y16, Y16, Y16
+	VXORPS Y17, Y17, Y17
+	VXORPS Y18, Y18, Y18
+	VXORPS Y19, Y19, Y19
+	VXORPS Y20, Y20, Y20
+	VXORPS Y21, Y21, Y21
+	VXORPS Y22, Y22, Y22
+	VXORPS Y23, Y23, Y23
+	VXORPS Y24, Y24, Y24
+	VXORPS Y25, Y25, Y25
+	LEAQ   (CX)(DX*8), R8
+	ADDQ   DX, R8
+	LEAQ   (DX)(DX*2), R9
+	LEAQ   (DX)(DX*4), R10
+	MOVQ   DX, R11
+	SHLQ   $0x03, R11
+	SUBQ   DX, R11
+	MOVQ   ahead+80(FP), R12
+	MOVQ   step+88(FP), R13
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -3552,61 +3377,54 @@ loop:
 	VZEROUPPER
 	RET
 
-// func bf16Tile512x13(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·bf16Tile512x13(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	SHRL    $0x10, R8
-	KMOVW   R8, K2
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
-	VXORPS  Y9, Y9, Y9
-	VXORPS  Y10, Y10, Y10
-	VXORPS  Y11, Y11, Y11
-	VXORPS  Y12, Y12, Y12
-	VXORPS  Y13, Y13, Y13
-	VXORPS  Y14, Y14, Y14
-	VXORPS  Y15, Y15, Y15
-	VXORPS  Y16, Y16, Y16
-	VXORPS  Y17, Y17, Y17
-	VXORPS  Y18, Y18, Y18
-	VXORPS  Y19, Y19, Y19
-	VXORPS  Y20, Y20, Y20
-	VXORPS  Y21, Y21, Y21
-	VXORPS  Y22, Y22, Y22
-	VXORPS  Y23, Y23, Y23
-	VXORPS  Y24, Y24, Y24
-	VXORPS  Y25, Y25, Y25
-	LEAQ    (CX)(DX*8), R8
-	ADDQ    DX, R8
-	LEAQ    (DX)(DX*2), R9
-	LEAQ    (DX)(DX*4), R10
-	MOVQ    DX, R11
-	SHLQ    $0x03, R11
-	SUBQ    DX, R11
-	IMUL3Q  $0x0000001a, DX, R12
-	LEAQ    (CX)(R12*1), R12
-	MOVQ    $0x00000034, R13
-	MOVQ    BX, R14
-	SHLQ    $0x05, R14
-	ADDQ    CX, R14
-	CMPQ    BX, $0x04
-	CMOVQNE R14, R12
-	CMOVQNE BX, R13
+// func bf16Tile512x13(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·bf16Tile512x13(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	SHRL   $0x10, R8
+	KMOVW  R8, K2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+	VXORPS Y13, Y13, Y13
+	VXORPS Y14, Y14, Y14
+	VXORPS Y15, Y15, Y15
+	VXORPS Y16, Y16, Y16
+	VXORPS Y17, Y17, Y17
+	VXORPS Y18, Y18, Y18
+	VXORPS Y19, Y19, Y19
+	VXORPS Y20, Y20, Y20
+	VXORPS Y21, Y21, Y21
+	VXORPS Y22, Y22, Y22
+	VXORPS Y23, Y23, Y23
+	VXORPS Y24, Y24, Y24
+	VXORPS Y25, Y25, Y25
+	LEAQ   (CX)(DX*8), R8
+	ADDQ   DX, R8
+	LEAQ   (DX)(DX*2), R9
+	LEAQ   (DX)(DX*4), R10
+	MOVQ   DX, R11
+	SHLQ   $0x03, R11
+	SUBQ   DX, R11
+	MOVQ   ahead+80(FP), R12
+	MOVQ   step+88(FP), R13
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -3792,63 +3610,56 @@ loop:
 	VZEROUPPER
 	RET
 
-// func int8Tile512x14(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·int8Tile512x14(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	SHRL    $0x10, R8
-	KMOVW   R8, K2
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
-	VXORPS  Y9, Y9, Y9
-	VXORPS  Y10, Y10, Y10
-	VXORPS  Y11, Y11, Y11
-	VXORPS  Y12, Y12, Y12
-	VXORPS  Y13, Y13, Y13
-	VXORPS  Y14, Y14, Y14
-	VXORPS  Y15, Y15, Y15
-	VXORPS  Y16, Y16, Y16
-	VXORPS  Y17, Y17, Y17
-	VXORPS  Y18, Y18, Y18
-	VXORPS  Y19, Y19, Y19
-	VXORPS  Y20, Y20, Y20
-	VXORPS  Y21, Y21, Y21
-	VXORPS  Y22, Y22, Y22
-	VXORPS  Y23, Y23, Y23
-	VXORPS  Y24, Y24, Y24
-	VXORPS  Y25, Y25, Y25
-	VXORPS  Y26, Y26, Y26
-	VXORPS  Y27, Y27, Y27
-	LEAQ    (CX)(DX*8), R8
-	ADDQ    DX, R8
-	LEAQ    (DX)(DX*2), R9
-	LEAQ    (DX)(DX*4), R10
-	MOVQ    DX, R11
-	SHLQ    $0x03, R11
-	SUBQ    DX, R11
-	IMUL3Q  $0x0000001c, DX, R12
-	LEAQ    (CX)(R12*1), R12
-	MOVQ    $0x00000038, R13
-	MOVQ    BX, R14
-	SHLQ    $0x05, R14
-	ADDQ    CX, R14
-	CMPQ    BX, $0x04
-	CMOVQNE R14, R12
-	CMOVQNE BX, R13
+// func int8Tile512x14(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·int8Tile512x14(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	SHRL   $0x10, R8
+	KMOVW  R8, K2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+	VXORPS Y13, Y13, Y13
+	VXORPS Y14, Y14, Y14
+	VXORPS Y15, Y15, Y15
+	VXORPS Y16, Y16, Y16
+	VXORPS Y17, Y17, Y17
+	VXORPS Y18, Y18, Y18
+	VXORPS Y19, Y19, Y19
+	VXORPS Y20, Y20, Y20
+	VXORPS Y21, Y21, Y21
+	VXORPS Y22, Y22, Y22
+	VXORPS Y23, Y23, Y23
+	VXORPS Y24, Y24, Y24
+	VXORPS Y25, Y25, Y25
+	VXORPS Y26, Y26, Y26
+	VXORPS Y27, Y27, Y27
+	LEAQ   (CX)(DX*8), R8
+	ADDQ   DX, R8
+	LEAQ   (DX)(DX*2), R9
+	LEAQ   (DX)(DX*4), R10
+	MOVQ   DX, R11
+	SHLQ   $0x03, R11
+	SUBQ   DX, R11
+	MOVQ   ahead+80(FP), R12
+	MOVQ   step+88(FP), R13
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -4047,63 +3858,56 @@ loop:
 	VZEROUPPER
 	RET
 
-// func bf16Tile512x14(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask uint32)
-// Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·bf16Tile512x14(SB), NOSPLIT, $0-84
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	MOVL    mask+80(FP), R8
-	KMOVW   R8, K1
-	SHRL    $0x10, R8
-	KMOVW   R8, K2
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	VXORPS  Y8, Y8, Y8
-	VXORPS  Y9, Y9, Y9
-	VXORPS  Y10, Y10, Y10
-	VXORPS  Y11, Y11, Y11
-	VXORPS  Y12, Y12, Y12
-	VXORPS  Y13, Y13, Y13
-	VXORPS  Y14, Y14, Y14
-	VXORPS  Y15, Y15, Y15
-	VXORPS  Y16, Y16, Y16
-	VXORPS  Y17, Y17, Y17
-	VXORPS  Y18, Y18, Y18
-	VXORPS  Y19, Y19, Y19
-	VXORPS  Y20, Y20, Y20
-	VXORPS  Y21, Y21, Y21
-	VXORPS  Y22, Y22, Y22
-	VXORPS  Y23, Y23, Y23
-	VXORPS  Y24, Y24, Y24
-	VXORPS  Y25, Y25, Y25
-	VXORPS  Y26, Y26, Y26
-	VXORPS  Y27, Y27, Y27
-	LEAQ    (CX)(DX*8), R8
-	ADDQ    DX, R8
-	LEAQ    (DX)(DX*2), R9
-	LEAQ    (DX)(DX*4), R10
-	MOVQ    DX, R11
-	SHLQ    $0x03, R11
-	SUBQ    DX, R11
-	IMUL3Q  $0x0000001c, DX, R12
-	LEAQ    (CX)(R12*1), R12
-	MOVQ    $0x00000038, R13
-	MOVQ    BX, R14
-	SHLQ    $0x05, R14
-	ADDQ    CX, R14
-	CMPQ    BX, $0x04
-	CMOVQNE R14, R12
-	CMOVQNE BX, R13
+// func bf16Tile512x14(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·bf16Tile512x14(SB), NOSPLIT, $0-100
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	MOVL   mask+96(FP), R8
+	KMOVW  R8, K1
+	SHRL   $0x10, R8
+	KMOVW  R8, K2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+	VXORPS Y13, Y13, Y13
+	VXORPS Y14, Y14, Y14
+	VXORPS Y15, Y15, Y15
+	VXORPS Y16, Y16, Y16
+	VXORPS Y17, Y17, Y17
+	VXORPS Y18, Y18, Y18
+	VXORPS Y19, Y19, Y19
+	VXORPS Y20, Y20, Y20
+	VXORPS Y21, Y21, Y21
+	VXORPS Y22, Y22, Y22
+	VXORPS Y23, Y23, Y23
+	VXORPS Y24, Y24, Y24
+	VXORPS Y25, Y25, Y25
+	VXORPS Y26, Y26, Y26
+	VXORPS Y27, Y27, Y27
+	LEAQ   (CX)(DX*8), R8
+	ADDQ   DX, R8
+	LEAQ   (DX)(DX*2), R9
+	LEAQ   (DX)(DX*4), R10
+	MOVQ   DX, R11
+	SHLQ   $0x03, R11
+	SUBQ   DX, R11
+	MOVQ   ahead+80(FP), R12
+	MOVQ   step+88(FP), R13
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -4302,33 +4106,26 @@ loop:
 	VZEROUPPER
 	RET
 
-// func int8Tile2x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int)
-// Requires: AVX, AVX2, CMOV, MMX+
-TEXT ·int8Tile2x1(SB), NOSPLIT, $0-80
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	IMUL3Q  $0x00000002, DX, DX
-	LEAQ    (CX)(DX*1), DX
-	MOVQ    $0x00000004, R8
-	MOVQ    BX, R9
-	SHLQ    $0x05, R9
-	ADDQ    CX, R9
-	CMPQ    BX, $0x04
-	CMOVQNE R9, DX
-	CMOVQNE BX, R8
+// func int8Tile2x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int)
+// Requires: AVX, AVX2, MMX+
+TEXT ·int8Tile2x1(SB), NOSPLIT, $0-96
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), DX
+	MOVQ   b+32(FP), BX
+	MOVQ   ldb+40(FP), SI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	MOVQ   ahead+80(FP), DI
+	MOVQ   step+88(FP), R8
 
 loop:
-	VMOVDQU      (SI), Y8
+	VMOVDQU      (BX), Y8
 	VPSRAW       $0x08, Y8, Y9
 	VPSLLW       $0x08, Y8, Y8
 	VPSRAW       $0x08, Y8, Y8
-	VMOVDQU      32(SI), Y10
+	VMOVDQU      32(BX), Y10
 	VPSRAW       $0x08, Y10, Y11
 	VPSLLW       $0x08, Y10, Y10
 	VPSRAW       $0x08, Y10, Y10
@@ -4344,10 +4141,10 @@ loop:
 	VPADDD       Y14, Y1, Y1
 	VPMADDWD     Y13, Y11, Y15
 	VPADDD       Y15, Y1, Y1
-	PREFETCHT0   (DX)
-	ADDQ         R8, DX
-	ADDQ         BX, CX
-	ADDQ         DI, SI
+	PREFETCHT0   (DI)
+	ADDQ         R8, DI
+	ADDQ         DX, CX
+	ADDQ         SI, BX
 	DECQ         AX
 	JNZ          loop
 	MOVQ         c+48(FP), AX
@@ -4361,33 +4158,26 @@ loop:
 	VZEROUPPER
 	RET
 
-// func bf16Tile2x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int)
-// Requires: AVX, AVX2, CMOV, FMA3, MMX+
-TEXT ·bf16Tile2x1(SB), NOSPLIT, $0-80
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	IMUL3Q  $0x00000002, DX, DX
-	LEAQ    (CX)(DX*1), DX
-	MOVQ    $0x00000004, R8
-	MOVQ    BX, R9
-	SHLQ    $0x05, R9
-	ADDQ    CX, R9
-	CMPQ    BX, $0x04
-	CMOVQNE R9, DX
-	CMOVQNE BX, R8
+// func bf16Tile2x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·bf16Tile2x1(SB), NOSPLIT, $0-96
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), DX
+	MOVQ   b+32(FP), BX
+	MOVQ   ldb+40(FP), SI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	MOVQ   ahead+80(FP), DI
+	MOVQ   step+88(FP), R8
 
 loop:
-	VMOVDQU      (SI), Y8
+	VMOVDQU      (BX), Y8
 	VPSRLD       $0x10, Y8, Y9
 	VPSLLD       $0x10, Y9, Y9
 	VPSLLD       $0x10, Y8, Y8
-	VMOVDQU      32(SI), Y10
+	VMOVDQU      32(BX), Y10
 	VPSRLD       $0x10, Y10, Y11
 	VPSLLD       $0x10, Y11, Y11
 	VPSLLD       $0x10, Y10, Y10
@@ -4399,10 +4189,10 @@ loop:
 	VFMADD231PS  Y13, Y9, Y0
 	VFMADD231PS  Y12, Y10, Y1
 	VFMADD231PS  Y13, Y11, Y1
-	PREFETCHT0   (DX)
-	ADDQ         R8, DX
-	ADDQ         BX, CX
-	ADDQ         DI, SI
+	PREFETCHT0   (DI)
+	ADDQ         R8, DI
+	ADDQ         DX, CX
+	ADDQ         SI, BX
 	DECQ         AX
 	JNZ          loop
 	MOVQ         c+48(FP), AX
@@ -4416,28 +4206,21 @@ loop:
 	VZEROUPPER
 	RET
 
-// func int8Tile2x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int)
-// Requires: AVX, AVX2, CMOV, MMX+
-TEXT ·int8Tile2x2(SB), NOSPLIT, $0-80
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	IMUL3Q  $0x00000004, DX, R8
-	LEAQ    (CX)(R8*1), R8
-	MOVQ    $0x00000008, R9
-	MOVQ    BX, R10
-	SHLQ    $0x05, R10
-	ADDQ    CX, R10
-	CMPQ    BX, $0x04
-	CMOVQNE R10, R8
-	CMOVQNE BX, R9
+// func int8Tile2x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int)
+// Requires: AVX, AVX2, MMX+
+TEXT ·int8Tile2x2(SB), NOSPLIT, $0-96
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   ahead+80(FP), R8
+	MOVQ   step+88(FP), R9
 
 loop:
 	VMOVDQU      (SI), Y8
@@ -4495,28 +4278,21 @@ loop:
 	VZEROUPPER
 	RET
 
-// func bf16Tile2x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int)
-// Requires: AVX, AVX2, CMOV, FMA3, MMX+
-TEXT ·bf16Tile2x2(SB), NOSPLIT, $0-80
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	IMUL3Q  $0x00000004, DX, R8
-	LEAQ    (CX)(R8*1), R8
-	MOVQ    $0x00000008, R9
-	MOVQ    BX, R10
-	SHLQ    $0x05, R10
-	ADDQ    CX, R10
-	CMPQ    BX, $0x04
-	CMOVQNE R10, R8
-	CMOVQNE BX, R9
+// func bf16Tile2x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·bf16Tile2x2(SB), NOSPLIT, $0-96
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   ahead+80(FP), R8
+	MOVQ   step+88(FP), R9
 
 loop:
 	VMOVDQU      (SI), Y8
@@ -4566,30 +4342,23 @@ loop:
 	VZEROUPPER
 	RET
 
-// func int8Tile2x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int)
-// Requires: AVX, AVX2, CMOV, MMX+
-TEXT ·int8Tile2x3(SB), NOSPLIT, $0-80
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	IMUL3Q  $0x00000006, DX, R8
-	LEAQ    (CX)(R8*1), R8
-	MOVQ    $0x0000000c, R9
-	MOVQ    BX, R10
-	SHLQ    $0x05, R10
-	ADDQ    CX, R10
-	CMPQ    BX, $0x04
-	CMOVQNE R10, R8
-	CMOVQNE BX, R9
+// func int8Tile2x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int)
+// Requires: AVX, AVX2, MMX+
+TEXT ·int8Tile2x3(SB), NOSPLIT, $0-96
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	MOVQ   ahead+80(FP), R8
+	MOVQ   step+88(FP), R9
 
 loop:
 	VMOVDQU      (SI), Y8
@@ -4665,30 +4434,23 @@ loop:
 	VZEROUPPER
 	RET
 
-// func bf16Tile2x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int)
-// Requires: AVX, AVX2, CMOV, FMA3, MMX+
-TEXT ·bf16Tile2x3(SB), NOSPLIT, $0-80
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	IMUL3Q  $0x00000006, DX, R8
-	LEAQ    (CX)(R8*1), R8
-	MOVQ    $0x0000000c, R9
-	MOVQ    BX, R10
-	SHLQ    $0x05, R10
-	ADDQ    CX, R10
-	CMPQ    BX, $0x04
-	CMOVQNE R10, R8
-	CMOVQNE BX, R9
+// func bf16Tile2x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·bf16Tile2x3(SB), NOSPLIT, $0-96
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	MOVQ   ahead+80(FP), R8
+	MOVQ   step+88(FP), R9
 
 loop:
 	VMOVDQU      (SI), Y8
@@ -4752,33 +4514,26 @@ loop:
 	VZEROUPPER
 	RET
 
-// func int8Tile2x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int)
-// Requires: AVX, AVX2, CMOV, MMX+
-TEXT ·int8Tile2x4(SB), NOSPLIT, $0-80
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	LEAQ    (DX)(DX*2), R8
-	IMUL3Q  $0x00000008, DX, R9
-	LEAQ    (CX)(R9*1), R9
-	MOVQ    $0x00000010, R10
-	MOVQ    BX, R11
-	SHLQ    $0x05, R11
-	ADDQ    CX, R11
-	CMPQ    BX, $0x04
-	CMOVQNE R11, R9
-	CMOVQNE BX, R10
+// func int8Tile2x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int)
+// Requires: AVX, AVX2, MMX+
+TEXT ·int8Tile2x4(SB), NOSPLIT, $0-96
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	LEAQ   (DX)(DX*2), R8
+	MOVQ   ahead+80(FP), R9
+	MOVQ   step+88(FP), R10
 
 loop:
 	VMOVDQU      (SI), Y8
@@ -4872,33 +4627,26 @@ loop:
 	VZEROUPPER
 	RET
 
-// func bf16Tile2x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int)
-// Requires: AVX, AVX2, CMOV, FMA3, MMX+
-TEXT ·bf16Tile2x4(SB), NOSPLIT, $0-80
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    ars+16(FP), DX
-	MOVQ    acs+24(FP), BX
-	MOVQ    b+32(FP), SI
-	MOVQ    ldb+40(FP), DI
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	LEAQ    (DX)(DX*2), R8
-	IMUL3Q  $0x00000008, DX, R9
-	LEAQ    (CX)(R9*1), R9
-	MOVQ    $0x00000010, R10
-	MOVQ    BX, R11
-	SHLQ    $0x05, R11
-	ADDQ    CX, R11
-	CMPQ    BX, $0x04
-	CMOVQNE R11, R9
-	CMOVQNE BX, R10
+// func bf16Tile2x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·bf16Tile2x4(SB), NOSPLIT, $0-96
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   ars+16(FP), DX
+	MOVQ   acs+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+40(FP), DI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	LEAQ   (DX)(DX*2), R8
+	MOVQ   ahead+80(FP), R9
+	MOVQ   step+88(FP), R10
 
 loop:
 	VMOVDQU      (SI), Y8

@@ -407,11 +407,21 @@ func (w *Winograd) products(m, src, u []float32, l *lot, tiles []int32, scratch 
 		w.eachNeeded(tiles, p, func(lo, hi int) {
 			adds := l.first > 0
 			for _, r := range l.reached[w.infinite[p]] {
-				Gemm(hi-lo, out, (r.hi-r.lo)*in, v[lo*width+r.lo*in:], width, 1, u[(p*rows+(l.first+r.lo)*in)*out:], out, m[lo*out:], out, adds)
+				first, k := p*rows+(l.first+r.lo)*in, (r.hi-r.lo)*in
+				gemmBefore(w.pointAfter(u, p, first, k), hi-lo, out, k, v[lo*width+r.lo*in:], width, 1, u[first*out:], out, m[lo*out:], out, adds)
 				adds = true
 			}
 		})
 	}
+}
+
+// pointAfter returns the rows of transformed weights u that point p+1 has in the place of rows [first,first+n) of point p; none where it is the last.
+func (w *Winograd) pointAfter(u []float32, p, first, n int) []float32 {
+	if p+1 == w.points() {
+		return nil
+	}
+	at := (first + w.rows()) * w.OutC
+	return u[at : at+n*w.OutC]
 }
 
 // input transforms the cells of phase f of a tile, counted through all samples, and of the phases beside it along the width.

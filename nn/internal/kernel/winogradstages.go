@@ -26,8 +26,8 @@ func (w *Winograd) StageProducts(m, v, u []float32, p, n, tiles int) {
 		l := &w.lots[i]
 		adds := i > 0
 		for _, r := range l.reached[w.infinite[p]] {
-			first := (l.first + r.lo) * in
-			Gemm(n, out, (r.hi-r.lo)*in, v[first:], rows, 1, u[(p*rows+first)*out:], out, m, out, adds)
+			first, k := (l.first+r.lo)*in, (r.hi-r.lo)*in
+			gemmBefore(w.pointAfter(u, p, p*rows+first, k), n, out, k, v[first:], rows, 1, u[(p*rows+first)*out:], out, m, out, adds)
 			adds = true
 		}
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"math/bits"
 
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
@@ -24,13 +23,13 @@ type tile struct {
 }
 
 func (t tile) generate() {
-	signature, of := "func(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int", ""
+	signature, of := "func(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int", ""
 	if t.masked {
 		signature, of = signature+", mask uint32", ", of the columns in mask"
 	}
 	TEXT(t.name, NOSPLIT, signature+")")
 	Pragma("noescape")
-	Doc(fmt.Sprintf("%s sets c to from plus a [%d,k] times b [k,%d]%s. Distances are in bytes.", t.name, t.rows, t.cols, of))
+	Doc(fmt.Sprintf("%s sets c to from plus a [%d,k] times b [k,%d]%s. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.", t.name, t.rows, t.cols, of))
 	k := Load(Param("k"), GP64())
 	a, ars, acs := Load(Param("a"), GP64()), Load(Param("ars"), GP64()), Load(Param("acs"), GP64())
 	b, ldb := Load(Param("b"), GP64()), Load(Param("ldb"), GP64())
@@ -41,11 +40,11 @@ func (t tile) generate() {
 		zero(s)
 	}
 	at := rowAddresses(a, ars, t.rows)
-	next, step := rowsAhead(a, ars, acs, t.rows)
+	ahead, step := Load(Param("ahead"), GP64()), Load(Param("step"), GP64())
 	Label("loop")
 	t.step(at, b)
-	PREFETCHT0(Mem{Base: next})
-	ADDQ(step, next)
+	PREFETCHT0(Mem{Base: ahead})
+	ADDQ(step, ahead)
 	for _, base := range bases(at) {
 		ADDQ(acs, base)
 	}
@@ -64,23 +63,4 @@ func (t tile) generate() {
 	}
 	VZEROUPPER()
 	RET()
-}
-
-// rowsAhead returns what a tile fetches for later, a line with each of k: the place and how far it moves on. Where elements of a row lie side by side it goes
-// through the rows of the next tile but one, as fast as k tiles do; where a is read down its columns, through those of some k later. Rows that come from memory
-// are there when they are wanted, which makes layers that are bound by memory faster by a fifth.
-func rowsAhead(a, ars, acs Register, rows int) (next, step GPVirtual) {
-	const later = 32
-	next, step = GP64(), GP64()
-	IMUL3Q(U32(uint32(2*rows)), ars, next)
-	LEAQ(Mem{Base: a, Index: next, Scale: 1}, next)
-	MOVQ(U32(uint32(4*rows)), step)
-	down := GP64()
-	MOVQ(acs, down)
-	SHLQ(U8(bits.TrailingZeros(later)), down)
-	ADDQ(a, down)
-	CMPQ(acs, U8(4))
-	CMOVQNE(down, next)
-	CMOVQNE(acs, step)
-	return next, step
 }
