@@ -10,7 +10,7 @@ func Gemm(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []floa
 	gemmBefore(nil, m, n, k, a, ars, acs, b, ldb, c, ldc, accumulate)
 }
 
-// gemmBefore is Gemm, and fetches what will be b next: several times what all tiles fetch for themselves is too much for the processor to see coming.
+// gemmBefore is Gemm, and fetches next, which will be b in the next call: it lies elsewhere, and the processor sees a new stretch coming only once it is read.
 func gemmBefore(next []float32, m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, accumulate bool) {
 	if accumulate {
 		loops.tile.product(m, n, k, a, ars, acs, b, ldb, c, ldc, c, ldc, next)
