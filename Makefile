@@ -39,6 +39,11 @@ test: setup
 	go vet $(GOFLAGS_TAGS) ./...
 	go test $(GOFLAGS_TAGS) -timeout 10m ./...
 
+## tiers: the network's tests on the slower kernels; those of the kernels themselves run on all of them in any case
+.PHONY: tiers
+tiers: setup
+	for tier in avx2 portable; do VOXELSTREAM_TIER=$$tier go test $(GOFLAGS_TAGS) -count 1 -timeout 10m ./nn ./nn/format/... ./nn/infer ./nn/layers/... ./nn/parity ./nn/train ./nn/zoo; done
+
 ## race: all tests under the race detector
 .PHONY: race
 race: setup
