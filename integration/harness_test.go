@@ -238,6 +238,17 @@ func (p *process) until(t *testing.T, what string, f func() bool) {
 	}
 }
 
+// peak waits for the end, and is the most memory that the process had, in bytes; 0 where the system does not tell.
+func (p *process) peak(t *testing.T) int {
+	t.Helper()
+	most := 0
+	p.until(t, "its end", func() bool {
+		most = max(most, testenv.PeakMemory(p.cmd.Process.Pid))
+		return p.ended()
+	})
+	return most
+}
+
 // world is the folder of one test, with a model and an environment in which small things happen fast.
 type world struct {
 	t   *testing.T
