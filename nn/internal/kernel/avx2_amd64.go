@@ -4,35 +4,35 @@
 
 package kernel
 
-// tile2x1 sets c to from plus a [1,k] times b [k,16]. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// tile2x1 sets c to from plus a [1,k] times b [k,16], and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
 //
 //go:noescape
-func tile2x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int)
+func tile2x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
 
-// tile2x2 sets c to from plus a [2,k] times b [k,16]. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// tile2x2 sets c to from plus a [2,k] times b [k,16], and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
 //
 //go:noescape
-func tile2x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int)
+func tile2x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
 
-// tile2x3 sets c to from plus a [3,k] times b [k,16]. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// tile2x3 sets c to from plus a [3,k] times b [k,16], and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
 //
 //go:noescape
-func tile2x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int)
+func tile2x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
 
-// tile2x4 sets c to from plus a [4,k] times b [k,16]. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// tile2x4 sets c to from plus a [4,k] times b [k,16], and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
 //
 //go:noescape
-func tile2x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int)
+func tile2x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
 
-// tile2x5 sets c to from plus a [5,k] times b [k,16]. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// tile2x5 sets c to from plus a [5,k] times b [k,16], and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
 //
 //go:noescape
-func tile2x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int)
+func tile2x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
 
-// tile2x6 sets c to from plus a [6,k] times b [k,16]. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// tile2x6 sets c to from plus a [6,k] times b [k,16], and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
 //
 //go:noescape
-func tile2x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int)
+func tile2x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
 
 // narrow2x1 sets c to from plus a [1,k] times b [k,8], of the columns in mask; whole is not zero where these are all 8. Distances are in bytes.
 //

@@ -4,12 +4,11 @@
 
 #include "textflag.h"
 
-// func tile2x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int)
+// func tile2x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile2x1(SB), NOSPLIT, $0-96
-	MOVQ   k+0(FP), AX
+TEXT ·tile2x1(SB), NOSPLIT, $0-120
 	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
+	MOVQ   ars+16(FP), AX
 	MOVQ   acs+24(FP), DX
 	MOVQ   b+32(FP), BX
 	MOVQ   ldb+40(FP), SI
@@ -17,6 +16,9 @@ TEXT ·tile2x1(SB), NOSPLIT, $0-96
 	VXORPS Y1, Y1, Y1
 	MOVQ   ahead+80(FP), DI
 	MOVQ   step+88(FP), R8
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS      (BX), Y12
@@ -30,6 +32,11 @@ loop:
 	ADDQ         SI, BX
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), DI
+	ADDQ         bmove+112(FP), BX
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), CX
@@ -41,10 +48,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile2x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int)
+// func tile2x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile2x2(SB), NOSPLIT, $0-96
-	MOVQ   k+0(FP), AX
+TEXT ·tile2x2(SB), NOSPLIT, $0-120
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
@@ -56,6 +62,9 @@ TEXT ·tile2x2(SB), NOSPLIT, $0-96
 	VXORPS Y3, Y3, Y3
 	MOVQ   ahead+80(FP), R8
 	MOVQ   step+88(FP), R9
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS      (SI), Y12
@@ -72,6 +81,11 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R8
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -89,10 +103,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile2x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int)
+// func tile2x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile2x3(SB), NOSPLIT, $0-96
-	MOVQ   k+0(FP), AX
+TEXT ·tile2x3(SB), NOSPLIT, $0-120
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
@@ -106,6 +119,9 @@ TEXT ·tile2x3(SB), NOSPLIT, $0-96
 	VXORPS Y5, Y5, Y5
 	MOVQ   ahead+80(FP), R8
 	MOVQ   step+88(FP), R9
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS      (SI), Y12
@@ -125,6 +141,11 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R8
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -148,10 +169,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile2x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int)
+// func tile2x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile2x4(SB), NOSPLIT, $0-96
-	MOVQ   k+0(FP), AX
+TEXT ·tile2x4(SB), NOSPLIT, $0-120
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
@@ -168,6 +188,9 @@ TEXT ·tile2x4(SB), NOSPLIT, $0-96
 	LEAQ   (DX)(DX*2), R8
 	MOVQ   ahead+80(FP), R9
 	MOVQ   step+88(FP), R10
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS      (SI), Y12
@@ -190,6 +213,11 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R9
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -219,10 +247,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile2x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int)
+// func tile2x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile2x5(SB), NOSPLIT, $0-96
-	MOVQ   k+0(FP), AX
+TEXT ·tile2x5(SB), NOSPLIT, $0-120
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
@@ -241,6 +268,9 @@ TEXT ·tile2x5(SB), NOSPLIT, $0-96
 	LEAQ   (DX)(DX*2), R8
 	MOVQ   ahead+80(FP), R9
 	MOVQ   step+88(FP), R10
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS      (SI), Y12
@@ -266,6 +296,11 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R9
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -301,10 +336,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile2x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int)
+// func tile2x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile2x6(SB), NOSPLIT, $0-96
-	MOVQ   k+0(FP), AX
+TEXT ·tile2x6(SB), NOSPLIT, $0-120
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
@@ -326,6 +360,9 @@ TEXT ·tile2x6(SB), NOSPLIT, $0-96
 	LEAQ   (DX)(DX*4), R9
 	MOVQ   ahead+80(FP), R10
 	MOVQ   step+88(FP), R11
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS      (SI), Y12
@@ -354,6 +391,11 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R10
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX

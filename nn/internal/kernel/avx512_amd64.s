@@ -4,23 +4,25 @@
 
 #include "textflag.h"
 
-// func tile512x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func tile512x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tile512x1(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·tile512x1(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
+	MOVQ   ars+16(FP), AX
 	MOVQ   acs+24(FP), DX
 	MOVQ   b+32(FP), BX
 	MOVQ   ldb+40(FP), SI
-	MOVL   mask+96(FP), DI
-	KMOVW  DI, K1
-	SHRL   $0x10, DI
-	KMOVW  DI, K2
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	MOVQ   ahead+80(FP), DI
 	MOVQ   step+88(FP), R8
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z    (BX), K1, Z28
@@ -34,6 +36,11 @@ loop:
 	ADDQ         SI, BX
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), DI
+	ADDQ         bmove+112(FP), BX
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), CX
@@ -47,25 +54,27 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile512x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func tile512x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tile512x2(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·tile512x2(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   ahead+80(FP), R8
 	MOVQ   step+88(FP), R9
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -82,6 +91,11 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R8
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -103,19 +117,18 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile512x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func tile512x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tile512x3(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·tile512x3(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -124,6 +137,9 @@ TEXT ·tile512x3(SB), NOSPLIT, $0-100
 	VXORPS Y5, Y5, Y5
 	MOVQ   ahead+80(FP), R8
 	MOVQ   step+88(FP), R9
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -143,6 +159,11 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R8
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -172,19 +193,18 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile512x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func tile512x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tile512x4(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·tile512x4(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -196,6 +216,9 @@ TEXT ·tile512x4(SB), NOSPLIT, $0-100
 	LEAQ   (DX)(DX*2), R8
 	MOVQ   ahead+80(FP), R9
 	MOVQ   step+88(FP), R10
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -218,6 +241,11 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R9
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -255,19 +283,18 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile512x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func tile512x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tile512x5(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·tile512x5(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -281,6 +308,9 @@ TEXT ·tile512x5(SB), NOSPLIT, $0-100
 	LEAQ   (DX)(DX*2), R8
 	MOVQ   ahead+80(FP), R9
 	MOVQ   step+88(FP), R10
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -306,6 +336,11 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R9
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -351,19 +386,18 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile512x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func tile512x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tile512x6(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·tile512x6(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -380,6 +414,9 @@ TEXT ·tile512x6(SB), NOSPLIT, $0-100
 	LEAQ   (DX)(DX*4), R9
 	MOVQ   ahead+80(FP), R10
 	MOVQ   step+88(FP), R11
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -408,6 +445,11 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R10
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -461,19 +503,18 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile512x7(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func tile512x7(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tile512x7(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·tile512x7(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -492,6 +533,9 @@ TEXT ·tile512x7(SB), NOSPLIT, $0-100
 	LEAQ   (DX)(DX*4), R9
 	MOVQ   ahead+80(FP), R10
 	MOVQ   step+88(FP), R11
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -523,6 +567,11 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R10
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -584,19 +633,18 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile512x8(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func tile512x8(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tile512x8(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·tile512x8(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -620,6 +668,9 @@ TEXT ·tile512x8(SB), NOSPLIT, $0-100
 	SUBQ   DX, R10
 	MOVQ   ahead+80(FP), R11
 	MOVQ   step+88(FP), R12
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -654,6 +705,11 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R11
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -723,19 +779,18 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile512x9(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func tile512x9(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tile512x9(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·tile512x9(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -761,6 +816,9 @@ TEXT ·tile512x9(SB), NOSPLIT, $0-100
 	SUBQ   DX, R10
 	MOVQ   ahead+80(FP), R11
 	MOVQ   step+88(FP), R12
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -798,6 +856,11 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R11
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -875,19 +938,18 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile512x10(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func tile512x10(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tile512x10(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·tile512x10(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -917,6 +979,9 @@ TEXT ·tile512x10(SB), NOSPLIT, $0-100
 	SUBQ   DX, R11
 	MOVQ   ahead+80(FP), R12
 	MOVQ   step+88(FP), R13
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -958,6 +1023,12 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R8
+	ADDQ         amove+104(FP), R12
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -1043,19 +1114,18 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile512x11(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func tile512x11(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tile512x11(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·tile512x11(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1087,6 +1157,9 @@ TEXT ·tile512x11(SB), NOSPLIT, $0-100
 	SUBQ   DX, R11
 	MOVQ   ahead+80(FP), R12
 	MOVQ   step+88(FP), R13
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -1131,6 +1204,12 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R8
+	ADDQ         amove+104(FP), R12
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -1224,19 +1303,18 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile512x12(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func tile512x12(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tile512x12(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·tile512x12(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1270,6 +1348,9 @@ TEXT ·tile512x12(SB), NOSPLIT, $0-100
 	SUBQ   DX, R11
 	MOVQ   ahead+80(FP), R12
 	MOVQ   step+88(FP), R13
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -1317,6 +1398,12 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R8
+	ADDQ         amove+104(FP), R12
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -1418,19 +1505,18 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile512x13(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func tile512x13(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tile512x13(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·tile512x13(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1466,6 +1552,9 @@ TEXT ·tile512x13(SB), NOSPLIT, $0-100
 	SUBQ   DX, R11
 	MOVQ   ahead+80(FP), R12
 	MOVQ   step+88(FP), R13
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -1516,6 +1605,12 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R8
+	ADDQ         amove+104(FP), R12
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -1625,19 +1720,18 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile512x14(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func tile512x14(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tile512x14(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·tile512x14(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1675,6 +1769,9 @@ TEXT ·tile512x14(SB), NOSPLIT, $0-100
 	SUBQ   DX, R11
 	MOVQ   ahead+80(FP), R12
 	MOVQ   step+88(FP), R13
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -1728,6 +1825,12 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R8
+	ADDQ         amove+104(FP), R12
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -1845,20 +1948,22 @@ loop:
 	VZEROUPPER
 	RET
 
-// func narrow512x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func narrow512x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·narrow512x1(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·narrow512x1(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
+	MOVQ   ars+16(FP), AX
 	MOVQ   acs+24(FP), DX
 	MOVQ   b+32(FP), BX
 	MOVQ   ldb+40(FP), SI
-	MOVL   mask+96(FP), DI
-	KMOVW  DI, K1
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
 	VXORPS Y0, Y0, Y0
 	MOVQ   ahead+80(FP), DI
 	MOVQ   step+88(FP), R8
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z        (BX), K1, Z31
@@ -1869,6 +1974,11 @@ loop:
 	ADDQ             SI, BX
 	DECQ             AX
 	JNZ              loop
+	ADDQ             amove+104(FP), CX
+	ADDQ             amove+104(FP), DI
+	ADDQ             bmove+112(FP), BX
+	DECQ             times+96(FP)
+	JNZ              stretch
 	MOVQ             c+48(FP), AX
 	MOVQ             ldc+56(FP), CX
 	MOVQ             from+64(FP), CX
@@ -1879,21 +1989,23 @@ loop:
 	VZEROUPPER
 	RET
 
-// func narrow512x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func narrow512x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·narrow512x2(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·narrow512x2(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	MOVQ   ahead+80(FP), R8
 	MOVQ   step+88(FP), R9
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z        (SI), K1, Z31
@@ -1905,6 +2017,11 @@ loop:
 	ADDQ             DI, SI
 	DECQ             AX
 	JNZ              loop
+	ADDQ             amove+104(FP), CX
+	ADDQ             amove+104(FP), R8
+	ADDQ             bmove+112(FP), SI
+	DECQ             times+96(FP)
+	JNZ              stretch
 	MOVQ             c+48(FP), AX
 	MOVQ             ldc+56(FP), CX
 	MOVQ             from+64(FP), DX
@@ -1920,22 +2037,24 @@ loop:
 	VZEROUPPER
 	RET
 
-// func narrow512x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func narrow512x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·narrow512x3(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·narrow512x3(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	MOVQ   ahead+80(FP), R8
 	MOVQ   step+88(FP), R9
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z        (SI), K1, Z31
@@ -1948,6 +2067,11 @@ loop:
 	ADDQ             DI, SI
 	DECQ             AX
 	JNZ              loop
+	ADDQ             amove+104(FP), CX
+	ADDQ             amove+104(FP), R8
+	ADDQ             bmove+112(FP), SI
+	DECQ             times+96(FP)
+	JNZ              stretch
 	MOVQ             c+48(FP), AX
 	MOVQ             ldc+56(FP), CX
 	MOVQ             from+64(FP), DX
@@ -1968,17 +2092,16 @@ loop:
 	VZEROUPPER
 	RET
 
-// func narrow512x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func narrow512x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·narrow512x4(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·narrow512x4(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1986,6 +2109,9 @@ TEXT ·narrow512x4(SB), NOSPLIT, $0-100
 	LEAQ   (DX)(DX*2), R8
 	MOVQ   ahead+80(FP), R9
 	MOVQ   step+88(FP), R10
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z        (SI), K1, Z31
@@ -1999,6 +2125,11 @@ loop:
 	ADDQ             DI, SI
 	DECQ             AX
 	JNZ              loop
+	ADDQ             amove+104(FP), CX
+	ADDQ             amove+104(FP), R9
+	ADDQ             bmove+112(FP), SI
+	DECQ             times+96(FP)
+	JNZ              stretch
 	MOVQ             c+48(FP), AX
 	MOVQ             ldc+56(FP), CX
 	MOVQ             from+64(FP), DX
@@ -2024,17 +2155,16 @@ loop:
 	VZEROUPPER
 	RET
 
-// func narrow512x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func narrow512x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·narrow512x5(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·narrow512x5(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2043,6 +2173,9 @@ TEXT ·narrow512x5(SB), NOSPLIT, $0-100
 	LEAQ   (DX)(DX*2), R8
 	MOVQ   ahead+80(FP), R9
 	MOVQ   step+88(FP), R10
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z        (SI), K1, Z31
@@ -2057,6 +2190,11 @@ loop:
 	ADDQ             DI, SI
 	DECQ             AX
 	JNZ              loop
+	ADDQ             amove+104(FP), CX
+	ADDQ             amove+104(FP), R9
+	ADDQ             bmove+112(FP), SI
+	DECQ             times+96(FP)
+	JNZ              stretch
 	MOVQ             c+48(FP), AX
 	MOVQ             ldc+56(FP), CX
 	MOVQ             from+64(FP), DX
@@ -2087,17 +2225,16 @@ loop:
 	VZEROUPPER
 	RET
 
-// func narrow512x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func narrow512x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·narrow512x6(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·narrow512x6(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2108,6 +2245,9 @@ TEXT ·narrow512x6(SB), NOSPLIT, $0-100
 	LEAQ   (DX)(DX*4), R9
 	MOVQ   ahead+80(FP), R10
 	MOVQ   step+88(FP), R11
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z        (SI), K1, Z31
@@ -2123,6 +2263,11 @@ loop:
 	ADDQ             DI, SI
 	DECQ             AX
 	JNZ              loop
+	ADDQ             amove+104(FP), CX
+	ADDQ             amove+104(FP), R10
+	ADDQ             bmove+112(FP), SI
+	DECQ             times+96(FP)
+	JNZ              stretch
 	MOVQ             c+48(FP), AX
 	MOVQ             ldc+56(FP), CX
 	MOVQ             from+64(FP), DX
@@ -2158,17 +2303,16 @@ loop:
 	VZEROUPPER
 	RET
 
-// func narrow512x7(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func narrow512x7(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·narrow512x7(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·narrow512x7(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2180,6 +2324,9 @@ TEXT ·narrow512x7(SB), NOSPLIT, $0-100
 	LEAQ   (DX)(DX*4), R9
 	MOVQ   ahead+80(FP), R10
 	MOVQ   step+88(FP), R11
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z        (SI), K1, Z31
@@ -2196,6 +2343,11 @@ loop:
 	ADDQ             DI, SI
 	DECQ             AX
 	JNZ              loop
+	ADDQ             amove+104(FP), CX
+	ADDQ             amove+104(FP), R10
+	ADDQ             bmove+112(FP), SI
+	DECQ             times+96(FP)
+	JNZ              stretch
 	MOVQ             c+48(FP), AX
 	MOVQ             ldc+56(FP), CX
 	MOVQ             from+64(FP), DX
@@ -2236,17 +2388,16 @@ loop:
 	VZEROUPPER
 	RET
 
-// func narrow512x8(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func narrow512x8(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·narrow512x8(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·narrow512x8(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2262,6 +2413,9 @@ TEXT ·narrow512x8(SB), NOSPLIT, $0-100
 	SUBQ   DX, R10
 	MOVQ   ahead+80(FP), R11
 	MOVQ   step+88(FP), R12
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z        (SI), K1, Z31
@@ -2279,6 +2433,11 @@ loop:
 	ADDQ             DI, SI
 	DECQ             AX
 	JNZ              loop
+	ADDQ             amove+104(FP), CX
+	ADDQ             amove+104(FP), R11
+	ADDQ             bmove+112(FP), SI
+	DECQ             times+96(FP)
+	JNZ              stretch
 	MOVQ             c+48(FP), AX
 	MOVQ             ldc+56(FP), CX
 	MOVQ             from+64(FP), DX
@@ -2324,17 +2483,16 @@ loop:
 	VZEROUPPER
 	RET
 
-// func narrow512x9(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func narrow512x9(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·narrow512x9(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·narrow512x9(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2351,6 +2509,9 @@ TEXT ·narrow512x9(SB), NOSPLIT, $0-100
 	SUBQ   DX, R10
 	MOVQ   ahead+80(FP), R11
 	MOVQ   step+88(FP), R12
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z        (SI), K1, Z31
@@ -2369,6 +2530,11 @@ loop:
 	ADDQ             DI, SI
 	DECQ             AX
 	JNZ              loop
+	ADDQ             amove+104(FP), CX
+	ADDQ             amove+104(FP), R11
+	ADDQ             bmove+112(FP), SI
+	DECQ             times+96(FP)
+	JNZ              stretch
 	MOVQ             c+48(FP), AX
 	MOVQ             ldc+56(FP), CX
 	MOVQ             from+64(FP), DX
@@ -2419,17 +2585,16 @@ loop:
 	VZEROUPPER
 	RET
 
-// func narrow512x10(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func narrow512x10(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·narrow512x10(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·narrow512x10(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2450,6 +2615,9 @@ TEXT ·narrow512x10(SB), NOSPLIT, $0-100
 	MOVQ   ahead+80(FP), R12
 	MOVQ   step+88(FP), R13
 
+stretch:
+	MOVQ k+0(FP), AX
+
 loop:
 	VMOVUPS.Z        (SI), K1, Z31
 	VFMADD231PS.BCST (CX), Z31, Z0
@@ -2469,6 +2637,12 @@ loop:
 	ADDQ             DI, SI
 	DECQ             AX
 	JNZ              loop
+	ADDQ             amove+104(FP), CX
+	ADDQ             amove+104(FP), R8
+	ADDQ             amove+104(FP), R12
+	ADDQ             bmove+112(FP), SI
+	DECQ             times+96(FP)
+	JNZ              stretch
 	MOVQ             c+48(FP), AX
 	MOVQ             ldc+56(FP), CX
 	MOVQ             from+64(FP), DX
@@ -2524,17 +2698,16 @@ loop:
 	VZEROUPPER
 	RET
 
-// func narrow512x11(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func narrow512x11(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·narrow512x11(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·narrow512x11(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2556,6 +2729,9 @@ TEXT ·narrow512x11(SB), NOSPLIT, $0-100
 	MOVQ   ahead+80(FP), R12
 	MOVQ   step+88(FP), R13
 
+stretch:
+	MOVQ k+0(FP), AX
+
 loop:
 	VMOVUPS.Z        (SI), K1, Z31
 	VFMADD231PS.BCST (CX), Z31, Z0
@@ -2576,6 +2752,12 @@ loop:
 	ADDQ             DI, SI
 	DECQ             AX
 	JNZ              loop
+	ADDQ             amove+104(FP), CX
+	ADDQ             amove+104(FP), R8
+	ADDQ             amove+104(FP), R12
+	ADDQ             bmove+112(FP), SI
+	DECQ             times+96(FP)
+	JNZ              stretch
 	MOVQ             c+48(FP), AX
 	MOVQ             ldc+56(FP), CX
 	MOVQ             from+64(FP), DX
@@ -2636,17 +2818,16 @@ loop:
 	VZEROUPPER
 	RET
 
-// func narrow512x12(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func narrow512x12(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·narrow512x12(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·narrow512x12(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2669,6 +2850,9 @@ TEXT ·narrow512x12(SB), NOSPLIT, $0-100
 	MOVQ   ahead+80(FP), R12
 	MOVQ   step+88(FP), R13
 
+stretch:
+	MOVQ k+0(FP), AX
+
 loop:
 	VMOVUPS.Z        (SI), K1, Z31
 	VFMADD231PS.BCST (CX), Z31, Z0
@@ -2690,6 +2874,12 @@ loop:
 	ADDQ             DI, SI
 	DECQ             AX
 	JNZ              loop
+	ADDQ             amove+104(FP), CX
+	ADDQ             amove+104(FP), R8
+	ADDQ             amove+104(FP), R12
+	ADDQ             bmove+112(FP), SI
+	DECQ             times+96(FP)
+	JNZ              stretch
 	MOVQ             c+48(FP), AX
 	MOVQ             ldc+56(FP), CX
 	MOVQ             from+64(FP), DX
@@ -2755,17 +2945,16 @@ loop:
 	VZEROUPPER
 	RET
 
-// func narrow512x13(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func narrow512x13(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·narrow512x13(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·narrow512x13(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2789,6 +2978,9 @@ TEXT ·narrow512x13(SB), NOSPLIT, $0-100
 	MOVQ   ahead+80(FP), R12
 	MOVQ   step+88(FP), R13
 
+stretch:
+	MOVQ k+0(FP), AX
+
 loop:
 	VMOVUPS.Z        (SI), K1, Z31
 	VFMADD231PS.BCST (CX), Z31, Z0
@@ -2811,6 +3003,12 @@ loop:
 	ADDQ             DI, SI
 	DECQ             AX
 	JNZ              loop
+	ADDQ             amove+104(FP), CX
+	ADDQ             amove+104(FP), R8
+	ADDQ             amove+104(FP), R12
+	ADDQ             bmove+112(FP), SI
+	DECQ             times+96(FP)
+	JNZ              stretch
 	MOVQ             c+48(FP), AX
 	MOVQ             ldc+56(FP), CX
 	MOVQ             from+64(FP), DX
@@ -2881,17 +3079,16 @@ loop:
 	VZEROUPPER
 	RET
 
-// func narrow512x14(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func narrow512x14(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·narrow512x14(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·narrow512x14(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2916,6 +3113,9 @@ TEXT ·narrow512x14(SB), NOSPLIT, $0-100
 	MOVQ   ahead+80(FP), R12
 	MOVQ   step+88(FP), R13
 
+stretch:
+	MOVQ k+0(FP), AX
+
 loop:
 	VMOVUPS.Z        (SI), K1, Z31
 	VFMADD231PS.BCST (CX), Z31, Z0
@@ -2939,6 +3139,12 @@ loop:
 	ADDQ             DI, SI
 	DECQ             AX
 	JNZ              loop
+	ADDQ             amove+104(FP), CX
+	ADDQ             amove+104(FP), R8
+	ADDQ             amove+104(FP), R12
+	ADDQ             bmove+112(FP), SI
+	DECQ             times+96(FP)
+	JNZ              stretch
 	MOVQ             c+48(FP), AX
 	MOVQ             ldc+56(FP), CX
 	MOVQ             from+64(FP), DX

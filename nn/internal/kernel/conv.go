@@ -3,9 +3,12 @@ package kernel
 // gatherBytes bounds the rows that are gathered before they are multiplied, so that they stay in the second-level cache.
 const gatherBytes = 192 << 10
 
+// mostWindows bounds the windows of a block.
+const mostWindows = 224
+
 // Block returns how many windows are gathered and multiplied at a time.
 func (c *Conv) Block() int {
-	rows := max(1, min(224, gatherBytes/(4*c.widest)))
+	rows := max(1, min(mostWindows, gatherBytes/(4*c.widest)))
 	return max(1, rows/c.size)
 }
 
@@ -128,6 +131,10 @@ func (c *Conv) Forward(dst []float32, arg []uint8, src, w, bias []float32, lo, h
 
 // products sets dst to the sums of windows [lo,hi), from src, weights and bias, or adds to it where that is wanted.
 func (c *Conv) products(dst, src, w, bias []float32, lo, hi int, rows []float32) {
+	if c.inPlace != nil {
+		c.productsInPlace(dst, src, w, bias, lo, hi)
+		return
+	}
 	out, from, apart := c.OutC, bias, 0
 	if c.Accumulate && c.spots == nil {
 		from, apart = dst, out
@@ -211,6 +218,10 @@ func (c *Conv) GroupGrad(dw, db, src, grad []float32, number, lo, hi int, scratc
 		if db != nil {
 			loops.sums(sums[:n], grad[lo*n:end*n])
 			loops.add(sums[:n], db[:n])
+		}
+		if c.inPlace != nil && c.Taps() > 1 { // one tap reads each input once, so gathering costs as much as reading
+			c.groupGradInPlace(dw, src, grad, g, lo, end)
+			continue
 		}
 		c.eachReached(g, lo, end, func(lo, hi int) {
 			Gemm(g.width, n, hi-lo, c.gather(rows, src, lo, hi, g), 1, g.width, grad[lo*n:], n, dw[g.row*n:], n, true)

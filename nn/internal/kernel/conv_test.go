@@ -69,6 +69,11 @@ func convCases() []convCase {
 		valid("kernel 3, stride 2, pooled", cube(17), 8, cube(3), cube(2), cube(1), 16, 2, 2),
 		valid("kernel 4, stride 2", [3]int{10, 12, 11}, 3, cube(4), cube(2), cube(1), 16, 1, 1),
 		valid("kernel 6, stride 2", [3]int{8, 10, 9}, 70, cube(6), cube(2), cube(1), 9, 1, 1),
+		same("same, stride 2, many channels", [3]int{7, 9, 14}, 33, cube(3), cube(2), 50, 1),
+		same("same, stride 3, rows in parts", [3]int{4, 6, 40}, 16, [3]int{1, 3, 4}, [3]int{1, 2, 3}, 70, 1),
+		same("same, kernel 5, many channels", [3]int{3, 4, 9}, 17, cube(5), cube(1), 40, 1),
+		valid("dilation, many channels", [3]int{9, 8, 11}, 20, [3]int{3, 2, 3}, cube(1), [3]int{2, 3, 2}, 34, 1, 1),
+		valid("stride and dilation, many channels", [3]int{9, 8, 15}, 16, cube(3), cube(2), [3]int{1, 2, 2}, 16, 1, 1),
 		same("large kernel", [3]int{2, 12, 9}, 1, [3]int{3, 250, 50}, cube(1), 2, 1),
 		same("kernel larger than input", cube(2), 3, cube(5), cube(1), 4, 1),
 	}
@@ -494,6 +499,8 @@ func FuzzConv(f *testing.F) {
 	f.Add(uint64(3), []byte{6, 5, 4, 2, 2, 3, 1, 2, 1, 3, 1, 2, 1, 1, 0, 2, 5, 1, 1})
 	f.Add(uint64(4), []byte{9, 8, 7, 17, 3, 3, 3, 2, 2, 2, 1, 1, 1, 1, 2, 1, 18, 1, 1})
 	f.Add(uint64(5), []byte{9, 9, 8, 3, 4, 4, 4, 2, 2, 2, 1, 1, 1, 2, 1, 1, 7, 1, 1})
+	f.Add(uint64(6), []byte{9, 8, 9, 17, 3, 3, 3, 1, 1, 1, 2, 2, 2, 2, 2, 2, 20, 1, 1})
+	f.Add(uint64(7), []byte{9, 9, 9, 18, 3, 2, 4, 2, 1, 2, 1, 2, 2, 1, 2, 3, 19, 1, 1})
 	f.Fuzz(func(t *testing.T, seed uint64, shape []byte) {
 		c, ok := fuzzCase(shape)
 		if !ok {

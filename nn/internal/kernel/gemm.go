@@ -71,6 +71,22 @@ func (t *tileKernel) product(m, n, k int, a []float32, ars, acs int, b []float32
 	}
 }
 
+// near adds the product of a [m,k] and b [k,n] to c [m,n], of any depth at once, and fetches f with each tile. It is for a b that is in the first-level cache.
+func (t *tileKernel) near(m, n, k int, a []float32, ars int, b []float32, ldb int, c []float32, ldc int, f fetch) {
+	_ = a[(m-1)*ars+k-1]
+	_ = b[(k-1)*ldb+n-1]
+	_ = c[(m-1)*ldc+n-1]
+	for j, cols := 0, 0; j < n; j += cols {
+		var strips int
+		strips, cols = t.cut(m, n-j)
+		for s := range strips {
+			lo, hi := m*s/strips, m*(s+1)/strips
+			to := c[lo*ldc+j:]
+			t.add(hi-lo, cols, k, a[lo*ars:], ars, 1, b[j:], ldb, to, ldc, to, ldc, f)
+		}
+	}
+}
+
 // cut returns into how many strips m rows are cut, and how many columns of n tiles take.
 func (t *tileKernel) cut(m, n int) (strips, cols int) {
 	rows, wide := t.rows, t.cols
@@ -101,7 +117,27 @@ func begin(m, n int, c []float32, ldc int, from []float32, ldf int) {
 type tileKernel struct {
 	rows, cols, rowCols int
 	narrow, narrowRows  int
-	add                 func(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, f fetch)
+	// along does what add does for each of some stretches of k. It is nil for words.
+	along func(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, s stretches, f fetch)
+	add   func(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, f fetch)
+}
+
+// stretches are how many stretches of k a tile goes through, and how far a and b move on after the end of each to the start of the next, which may be back.
+type stretches struct{ times, a, b int }
+
+// portableAlong goes through the stretches one by one.
+func portableAlong(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, s stretches, f fetch) {
+	stretchwise(portableTile, m, n, k, a, ars, acs, b, ldb, c, ldc, from, ldf, s, f)
+}
+
+// stretchwise goes through the stretches with a tile that takes one.
+func stretchwise(add func(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, f fetch),
+	m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, s stretches, f fetch,
+) {
+	for i := range s.times {
+		add(m, n, k, a[i*(k*acs+s.a):], ars, acs, b[i*(k*ldb+s.b):], ldb, c, ldc, from, ldf, f)
+		from, ldf = c, ldc
+	}
 }
 
 // portableTile keeps 2 by 4 sums in registers, which is what the compiler manages without spilling.

@@ -66,6 +66,7 @@ type Conv struct {
 	widest  int  // group
 	direct  bool // patches are the cells of the input, one after the other
 	stream  bool // see Stream
+	inPlace *inPlace
 
 	spots     []int32 // where the output of each window goes in a sample of sampleLen, nil where it is the window's own place; see Phase
 	sampleLen int
@@ -136,6 +137,7 @@ func NewConv(g Geometry, pool Window, relu bool) *Conv {
 	one := [3]int{1, 1, 1}
 	c.direct = g.Kernel == one && g.Stride == one && g.In == g.Out && !c.padded && pool.Size == one && pool.Out == g.Out
 	c.group(kinds)
+	c.inPlace = c.newInPlace()
 	return c
 }
 

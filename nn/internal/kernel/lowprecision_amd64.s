@@ -4,23 +4,25 @@
 
 #include "textflag.h"
 
-// func int8Tile512x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func int8Tile512x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·int8Tile512x1(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·int8Tile512x1(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
+	MOVQ   ars+16(FP), AX
 	MOVQ   acs+24(FP), DX
 	MOVQ   b+32(FP), BX
 	MOVQ   ldb+40(FP), SI
-	MOVL   mask+96(FP), DI
-	KMOVW  DI, K1
-	SHRL   $0x10, DI
-	KMOVW  DI, K2
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	MOVQ   ahead+80(FP), DI
 	MOVQ   step+88(FP), R8
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z    (BX), K1, Z28
@@ -36,6 +38,11 @@ loop:
 	ADDQ         SI, BX
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), DI
+	ADDQ         bmove+112(FP), BX
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), CX
@@ -49,23 +56,25 @@ loop:
 	VZEROUPPER
 	RET
 
-// func bf16Tile512x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func bf16Tile512x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·bf16Tile512x1(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·bf16Tile512x1(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
+	MOVQ   ars+16(FP), AX
 	MOVQ   acs+24(FP), DX
 	MOVQ   b+32(FP), BX
 	MOVQ   ldb+40(FP), SI
-	MOVL   mask+96(FP), DI
-	KMOVW  DI, K1
-	SHRL   $0x10, DI
-	KMOVW  DI, K2
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	MOVQ   ahead+80(FP), DI
 	MOVQ   step+88(FP), R8
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z    (BX), K1, Z28
@@ -81,6 +90,11 @@ loop:
 	ADDQ         SI, BX
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), DI
+	ADDQ         bmove+112(FP), BX
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), CX
@@ -94,25 +108,27 @@ loop:
 	VZEROUPPER
 	RET
 
-// func int8Tile512x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func int8Tile512x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·int8Tile512x2(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·int8Tile512x2(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   ahead+80(FP), R8
 	MOVQ   step+88(FP), R9
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -133,6 +149,11 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R8
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -154,25 +175,27 @@ loop:
 	VZEROUPPER
 	RET
 
-// func bf16Tile512x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func bf16Tile512x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·bf16Tile512x2(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·bf16Tile512x2(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   ahead+80(FP), R8
 	MOVQ   step+88(FP), R9
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -193,6 +216,11 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R8
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -214,19 +242,18 @@ loop:
 	VZEROUPPER
 	RET
 
-// func int8Tile512x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func int8Tile512x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·int8Tile512x3(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·int8Tile512x3(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -235,6 +262,9 @@ TEXT ·int8Tile512x3(SB), NOSPLIT, $0-100
 	VXORPS Y5, Y5, Y5
 	MOVQ   ahead+80(FP), R8
 	MOVQ   step+88(FP), R9
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -260,6 +290,11 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R8
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -289,19 +324,18 @@ loop:
 	VZEROUPPER
 	RET
 
-// func bf16Tile512x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func bf16Tile512x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·bf16Tile512x3(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·bf16Tile512x3(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -310,6 +344,9 @@ TEXT ·bf16Tile512x3(SB), NOSPLIT, $0-100
 	VXORPS Y5, Y5, Y5
 	MOVQ   ahead+80(FP), R8
 	MOVQ   step+88(FP), R9
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -335,6 +372,11 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R8
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -364,19 +406,18 @@ loop:
 	VZEROUPPER
 	RET
 
-// func int8Tile512x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func int8Tile512x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·int8Tile512x4(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·int8Tile512x4(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -388,6 +429,9 @@ TEXT ·int8Tile512x4(SB), NOSPLIT, $0-100
 	LEAQ   (DX)(DX*2), R8
 	MOVQ   ahead+80(FP), R9
 	MOVQ   step+88(FP), R10
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -418,6 +462,11 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R9
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -455,19 +504,18 @@ loop:
 	VZEROUPPER
 	RET
 
-// func bf16Tile512x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func bf16Tile512x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·bf16Tile512x4(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·bf16Tile512x4(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -479,6 +527,9 @@ TEXT ·bf16Tile512x4(SB), NOSPLIT, $0-100
 	LEAQ   (DX)(DX*2), R8
 	MOVQ   ahead+80(FP), R9
 	MOVQ   step+88(FP), R10
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -509,6 +560,11 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R9
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -546,19 +602,18 @@ loop:
 	VZEROUPPER
 	RET
 
-// func int8Tile512x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func int8Tile512x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·int8Tile512x5(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·int8Tile512x5(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -572,6 +627,9 @@ TEXT ·int8Tile512x5(SB), NOSPLIT, $0-100
 	LEAQ   (DX)(DX*2), R8
 	MOVQ   ahead+80(FP), R9
 	MOVQ   step+88(FP), R10
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -607,6 +665,11 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R9
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -652,19 +715,18 @@ loop:
 	VZEROUPPER
 	RET
 
-// func bf16Tile512x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func bf16Tile512x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·bf16Tile512x5(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·bf16Tile512x5(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -678,6 +740,9 @@ TEXT ·bf16Tile512x5(SB), NOSPLIT, $0-100
 	LEAQ   (DX)(DX*2), R8
 	MOVQ   ahead+80(FP), R9
 	MOVQ   step+88(FP), R10
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -713,6 +778,11 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R9
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -758,19 +828,18 @@ loop:
 	VZEROUPPER
 	RET
 
-// func int8Tile512x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func int8Tile512x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·int8Tile512x6(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·int8Tile512x6(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -787,6 +856,9 @@ TEXT ·int8Tile512x6(SB), NOSPLIT, $0-100
 	LEAQ   (DX)(DX*4), R9
 	MOVQ   ahead+80(FP), R10
 	MOVQ   step+88(FP), R11
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -827,6 +899,11 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R10
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -880,19 +957,18 @@ loop:
 	VZEROUPPER
 	RET
 
-// func bf16Tile512x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func bf16Tile512x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·bf16Tile512x6(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·bf16Tile512x6(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -909,6 +985,9 @@ TEXT ·bf16Tile512x6(SB), NOSPLIT, $0-100
 	LEAQ   (DX)(DX*4), R9
 	MOVQ   ahead+80(FP), R10
 	MOVQ   step+88(FP), R11
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -949,6 +1028,11 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R10
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -1002,19 +1086,18 @@ loop:
 	VZEROUPPER
 	RET
 
-// func int8Tile512x7(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func int8Tile512x7(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·int8Tile512x7(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·int8Tile512x7(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1033,6 +1116,9 @@ TEXT ·int8Tile512x7(SB), NOSPLIT, $0-100
 	LEAQ   (DX)(DX*4), R9
 	MOVQ   ahead+80(FP), R10
 	MOVQ   step+88(FP), R11
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -1078,6 +1164,11 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R10
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -1139,19 +1230,18 @@ loop:
 	VZEROUPPER
 	RET
 
-// func bf16Tile512x7(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func bf16Tile512x7(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·bf16Tile512x7(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·bf16Tile512x7(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1170,6 +1260,9 @@ TEXT ·bf16Tile512x7(SB), NOSPLIT, $0-100
 	LEAQ   (DX)(DX*4), R9
 	MOVQ   ahead+80(FP), R10
 	MOVQ   step+88(FP), R11
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -1215,6 +1308,11 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R10
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -1276,19 +1374,18 @@ loop:
 	VZEROUPPER
 	RET
 
-// func int8Tile512x8(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func int8Tile512x8(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·int8Tile512x8(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·int8Tile512x8(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1312,6 +1409,9 @@ TEXT ·int8Tile512x8(SB), NOSPLIT, $0-100
 	SUBQ   DX, R10
 	MOVQ   ahead+80(FP), R11
 	MOVQ   step+88(FP), R12
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -1362,6 +1462,11 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R11
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -1431,19 +1536,18 @@ loop:
 	VZEROUPPER
 	RET
 
-// func bf16Tile512x8(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func bf16Tile512x8(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·bf16Tile512x8(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·bf16Tile512x8(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1467,6 +1571,9 @@ TEXT ·bf16Tile512x8(SB), NOSPLIT, $0-100
 	SUBQ   DX, R10
 	MOVQ   ahead+80(FP), R11
 	MOVQ   step+88(FP), R12
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -1517,6 +1624,11 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R11
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -1586,19 +1698,18 @@ loop:
 	VZEROUPPER
 	RET
 
-// func int8Tile512x9(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func int8Tile512x9(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·int8Tile512x9(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·int8Tile512x9(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1624,6 +1735,9 @@ TEXT ·int8Tile512x9(SB), NOSPLIT, $0-100
 	SUBQ   DX, R10
 	MOVQ   ahead+80(FP), R11
 	MOVQ   step+88(FP), R12
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -1679,6 +1793,11 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R11
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -1756,19 +1875,18 @@ loop:
 	VZEROUPPER
 	RET
 
-// func bf16Tile512x9(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func bf16Tile512x9(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·bf16Tile512x9(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·bf16Tile512x9(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1794,6 +1912,9 @@ TEXT ·bf16Tile512x9(SB), NOSPLIT, $0-100
 	SUBQ   DX, R10
 	MOVQ   ahead+80(FP), R11
 	MOVQ   step+88(FP), R12
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -1849,6 +1970,11 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R11
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -1926,19 +2052,18 @@ loop:
 	VZEROUPPER
 	RET
 
-// func int8Tile512x10(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func int8Tile512x10(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·int8Tile512x10(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·int8Tile512x10(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1968,6 +2093,9 @@ TEXT ·int8Tile512x10(SB), NOSPLIT, $0-100
 	SUBQ   DX, R11
 	MOVQ   ahead+80(FP), R12
 	MOVQ   step+88(FP), R13
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -2029,6 +2157,12 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R8
+	ADDQ         amove+104(FP), R12
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -2114,19 +2248,18 @@ loop:
 	VZEROUPPER
 	RET
 
-// func bf16Tile512x10(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func bf16Tile512x10(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·bf16Tile512x10(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·bf16Tile512x10(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2156,6 +2289,9 @@ TEXT ·bf16Tile512x10(SB), NOSPLIT, $0-100
 	SUBQ   DX, R11
 	MOVQ   ahead+80(FP), R12
 	MOVQ   step+88(FP), R13
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -2217,6 +2353,12 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R8
+	ADDQ         amove+104(FP), R12
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -2302,19 +2444,18 @@ loop:
 	VZEROUPPER
 	RET
 
-// func int8Tile512x11(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func int8Tile512x11(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·int8Tile512x11(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·int8Tile512x11(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2346,6 +2487,9 @@ TEXT ·int8Tile512x11(SB), NOSPLIT, $0-100
 	SUBQ   DX, R11
 	MOVQ   ahead+80(FP), R12
 	MOVQ   step+88(FP), R13
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -2412,6 +2556,12 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R8
+	ADDQ         amove+104(FP), R12
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -2505,19 +2655,18 @@ loop:
 	VZEROUPPER
 	RET
 
-// func bf16Tile512x11(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func bf16Tile512x11(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·bf16Tile512x11(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·bf16Tile512x11(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2549,6 +2698,9 @@ TEXT ·bf16Tile512x11(SB), NOSPLIT, $0-100
 	SUBQ   DX, R11
 	MOVQ   ahead+80(FP), R12
 	MOVQ   step+88(FP), R13
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -2615,6 +2767,12 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R8
+	ADDQ         amove+104(FP), R12
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -2708,19 +2866,18 @@ loop:
 	VZEROUPPER
 	RET
 
-// func int8Tile512x12(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func int8Tile512x12(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·int8Tile512x12(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·int8Tile512x12(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2754,6 +2911,9 @@ TEXT ·int8Tile512x12(SB), NOSPLIT, $0-100
 	SUBQ   DX, R11
 	MOVQ   ahead+80(FP), R12
 	MOVQ   step+88(FP), R13
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -2825,6 +2985,12 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R8
+	ADDQ         amove+104(FP), R12
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -2926,19 +3092,18 @@ loop:
 	VZEROUPPER
 	RET
 
-// func bf16Tile512x12(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func bf16Tile512x12(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·bf16Tile512x12(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·bf16Tile512x12(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2972,6 +3137,9 @@ TEXT ·bf16Tile512x12(SB), NOSPLIT, $0-100
 	SUBQ   DX, R11
 	MOVQ   ahead+80(FP), R12
 	MOVQ   step+88(FP), R13
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -3043,6 +3211,12 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R8
+	ADDQ         amove+104(FP), R12
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -3144,19 +3318,18 @@ loop:
 	VZEROUPPER
 	RET
 
-// func int8Tile512x13(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func int8Tile512x13(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·int8Tile512x13(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·int8Tile512x13(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -3192,6 +3365,9 @@ TEXT ·int8Tile512x13(SB), NOSPLIT, $0-100
 	SUBQ   DX, R11
 	MOVQ   ahead+80(FP), R12
 	MOVQ   step+88(FP), R13
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -3268,6 +3444,12 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R8
+	ADDQ         amove+104(FP), R12
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -3377,19 +3559,18 @@ loop:
 	VZEROUPPER
 	RET
 
-// func bf16Tile512x13(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func bf16Tile512x13(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·bf16Tile512x13(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·bf16Tile512x13(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -3425,6 +3606,9 @@ TEXT ·bf16Tile512x13(SB), NOSPLIT, $0-100
 	SUBQ   DX, R11
 	MOVQ   ahead+80(FP), R12
 	MOVQ   step+88(FP), R13
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -3501,6 +3685,12 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R8
+	ADDQ         amove+104(FP), R12
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -3610,19 +3800,18 @@ loop:
 	VZEROUPPER
 	RET
 
-// func int8Tile512x14(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func int8Tile512x14(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·int8Tile512x14(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·int8Tile512x14(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -3660,6 +3849,9 @@ TEXT ·int8Tile512x14(SB), NOSPLIT, $0-100
 	SUBQ   DX, R11
 	MOVQ   ahead+80(FP), R12
 	MOVQ   step+88(FP), R13
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -3741,6 +3933,12 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R8
+	ADDQ         amove+104(FP), R12
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -3858,19 +4056,18 @@ loop:
 	VZEROUPPER
 	RET
 
-// func bf16Tile512x14(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32)
+// func bf16Tile512x14(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·bf16Tile512x14(SB), NOSPLIT, $0-100
-	MOVQ   k+0(FP), AX
+TEXT ·bf16Tile512x14(SB), NOSPLIT, $0-124
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ldb+40(FP), DI
-	MOVL   mask+96(FP), R8
-	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
+	MOVL   mask+120(FP), AX
+	KMOVW  AX, K1
+	SHRL   $0x10, AX
+	KMOVW  AX, K2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -3908,6 +4105,9 @@ TEXT ·bf16Tile512x14(SB), NOSPLIT, $0-100
 	SUBQ   DX, R11
 	MOVQ   ahead+80(FP), R12
 	MOVQ   step+88(FP), R13
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
@@ -3989,6 +4189,12 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R8
+	ADDQ         amove+104(FP), R12
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -4106,12 +4312,11 @@ loop:
 	VZEROUPPER
 	RET
 
-// func int8Tile2x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int)
+// func int8Tile2x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
 // Requires: AVX, AVX2, MMX+
-TEXT ·int8Tile2x1(SB), NOSPLIT, $0-96
-	MOVQ   k+0(FP), AX
+TEXT ·int8Tile2x1(SB), NOSPLIT, $0-120
 	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
+	MOVQ   ars+16(FP), AX
 	MOVQ   acs+24(FP), DX
 	MOVQ   b+32(FP), BX
 	MOVQ   ldb+40(FP), SI
@@ -4119,6 +4324,9 @@ TEXT ·int8Tile2x1(SB), NOSPLIT, $0-96
 	VXORPS Y1, Y1, Y1
 	MOVQ   ahead+80(FP), DI
 	MOVQ   step+88(FP), R8
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVDQU      (BX), Y8
@@ -4147,6 +4355,11 @@ loop:
 	ADDQ         SI, BX
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), DI
+	ADDQ         bmove+112(FP), BX
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), CX
@@ -4158,12 +4371,11 @@ loop:
 	VZEROUPPER
 	RET
 
-// func bf16Tile2x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int)
+// func bf16Tile2x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·bf16Tile2x1(SB), NOSPLIT, $0-96
-	MOVQ   k+0(FP), AX
+TEXT ·bf16Tile2x1(SB), NOSPLIT, $0-120
 	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
+	MOVQ   ars+16(FP), AX
 	MOVQ   acs+24(FP), DX
 	MOVQ   b+32(FP), BX
 	MOVQ   ldb+40(FP), SI
@@ -4171,6 +4383,9 @@ TEXT ·bf16Tile2x1(SB), NOSPLIT, $0-96
 	VXORPS Y1, Y1, Y1
 	MOVQ   ahead+80(FP), DI
 	MOVQ   step+88(FP), R8
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVDQU      (BX), Y8
@@ -4195,6 +4410,11 @@ loop:
 	ADDQ         SI, BX
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), DI
+	ADDQ         bmove+112(FP), BX
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), CX
@@ -4206,10 +4426,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func int8Tile2x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int)
+// func int8Tile2x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
 // Requires: AVX, AVX2, MMX+
-TEXT ·int8Tile2x2(SB), NOSPLIT, $0-96
-	MOVQ   k+0(FP), AX
+TEXT ·int8Tile2x2(SB), NOSPLIT, $0-120
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
@@ -4221,6 +4440,9 @@ TEXT ·int8Tile2x2(SB), NOSPLIT, $0-96
 	VXORPS Y3, Y3, Y3
 	MOVQ   ahead+80(FP), R8
 	MOVQ   step+88(FP), R9
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVDQU      (SI), Y8
@@ -4261,6 +4483,11 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R8
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -4278,10 +4505,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func bf16Tile2x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int)
+// func bf16Tile2x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·bf16Tile2x2(SB), NOSPLIT, $0-96
-	MOVQ   k+0(FP), AX
+TEXT ·bf16Tile2x2(SB), NOSPLIT, $0-120
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
@@ -4293,6 +4519,9 @@ TEXT ·bf16Tile2x2(SB), NOSPLIT, $0-96
 	VXORPS Y3, Y3, Y3
 	MOVQ   ahead+80(FP), R8
 	MOVQ   step+88(FP), R9
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVDQU      (SI), Y8
@@ -4325,6 +4554,11 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R8
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -4342,10 +4576,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func int8Tile2x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int)
+// func int8Tile2x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
 // Requires: AVX, AVX2, MMX+
-TEXT ·int8Tile2x3(SB), NOSPLIT, $0-96
-	MOVQ   k+0(FP), AX
+TEXT ·int8Tile2x3(SB), NOSPLIT, $0-120
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
@@ -4359,6 +4592,9 @@ TEXT ·int8Tile2x3(SB), NOSPLIT, $0-96
 	VXORPS Y5, Y5, Y5
 	MOVQ   ahead+80(FP), R8
 	MOVQ   step+88(FP), R9
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVDQU      (SI), Y8
@@ -4411,6 +4647,11 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R8
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -4434,10 +4675,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func bf16Tile2x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int)
+// func bf16Tile2x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·bf16Tile2x3(SB), NOSPLIT, $0-96
-	MOVQ   k+0(FP), AX
+TEXT ·bf16Tile2x3(SB), NOSPLIT, $0-120
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
@@ -4451,6 +4691,9 @@ TEXT ·bf16Tile2x3(SB), NOSPLIT, $0-96
 	VXORPS Y5, Y5, Y5
 	MOVQ   ahead+80(FP), R8
 	MOVQ   step+88(FP), R9
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVDQU      (SI), Y8
@@ -4491,6 +4734,11 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R8
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -4514,10 +4762,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func int8Tile2x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int)
+// func int8Tile2x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
 // Requires: AVX, AVX2, MMX+
-TEXT ·int8Tile2x4(SB), NOSPLIT, $0-96
-	MOVQ   k+0(FP), AX
+TEXT ·int8Tile2x4(SB), NOSPLIT, $0-120
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
@@ -4534,6 +4781,9 @@ TEXT ·int8Tile2x4(SB), NOSPLIT, $0-96
 	LEAQ   (DX)(DX*2), R8
 	MOVQ   ahead+80(FP), R9
 	MOVQ   step+88(FP), R10
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVDQU      (SI), Y8
@@ -4598,6 +4848,11 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R9
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX
@@ -4627,10 +4882,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func bf16Tile2x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int)
+// func bf16Tile2x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·bf16Tile2x4(SB), NOSPLIT, $0-96
-	MOVQ   k+0(FP), AX
+TEXT ·bf16Tile2x4(SB), NOSPLIT, $0-120
 	MOVQ   a+8(FP), CX
 	MOVQ   ars+16(FP), DX
 	MOVQ   acs+24(FP), BX
@@ -4647,6 +4901,9 @@ TEXT ·bf16Tile2x4(SB), NOSPLIT, $0-96
 	LEAQ   (DX)(DX*2), R8
 	MOVQ   ahead+80(FP), R9
 	MOVQ   step+88(FP), R10
+
+stretch:
+	MOVQ k+0(FP), AX
 
 loop:
 	VMOVDQU      (SI), Y8
@@ -4695,6 +4952,11 @@ loop:
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
+	ADDQ         amove+104(FP), CX
+	ADDQ         amove+104(FP), R9
+	ADDQ         bmove+112(FP), SI
+	DECQ         times+96(FP)
+	JNZ          stretch
 	MOVQ         c+48(FP), AX
 	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), DX

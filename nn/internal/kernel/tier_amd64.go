@@ -32,7 +32,7 @@ func fastInner(t Tier) (inner, bool) {
 		}
 		if t == AVX2 {
 			return inner{
-				tile: tileKernel{rows: 6, cols: 16, rowCols: 16, narrow: 8, narrowRows: 12, add: tileAVX2},
+				tile: tileKernel{rows: 6, cols: 16, rowCols: 16, narrow: 8, narrowRows: 12, add: tileAVX2, along: alongAVX2},
 				axpy: axpyAVX2,
 				add:  func(src, dst []float32) { axpyAVX2(1, src, dst) },
 				adam: adamAVX2,
@@ -98,7 +98,7 @@ func fastInner(t Tier) (inner, bool) {
 			}, true
 		}
 		return inner{
-			tile: tileKernel{rows: 14, cols: 32, rowCols: 32, add: tileAVX512},
+			tile: tileKernel{rows: 14, cols: 32, rowCols: 32, add: tileAVX512, along: alongAVX512},
 			axpy: axpyAVX512,
 			add:  func(src, dst []float32) { axpyAVX512(1, src, dst) },
 			adam: adamAVX512,

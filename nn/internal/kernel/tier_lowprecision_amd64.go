@@ -28,29 +28,29 @@ func lowPrecisionAVX2() lowPrecision {
 	}
 }
 
-var int8Tiles512 = [...]func(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32){
+var int8Tiles512 = [...]func(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step, times, amove, bmove int, mask uint32){
 	1: int8Tile512x1, int8Tile512x2, int8Tile512x3, int8Tile512x4, int8Tile512x5, int8Tile512x6, int8Tile512x7,
 	int8Tile512x8, int8Tile512x9, int8Tile512x10, int8Tile512x11, int8Tile512x12, int8Tile512x13, int8Tile512x14,
 }
 
-var bf16Tiles512 = [...]func(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, mask uint32){
+var bf16Tiles512 = [...]func(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step, times, amove, bmove int, mask uint32){
 	1: bf16Tile512x1, bf16Tile512x2, bf16Tile512x3, bf16Tile512x4, bf16Tile512x5, bf16Tile512x6, bf16Tile512x7,
 	bf16Tile512x8, bf16Tile512x9, bf16Tile512x10, bf16Tile512x11, bf16Tile512x12, bf16Tile512x13, bf16Tile512x14,
 }
 
 func int8TileAVX512(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, f fetch) {
-	int8Tiles512[m](k, &a[0], 4*ars, 4*acs, &b[0], 4*ldb, &c[0], 4*ldc, &from[0], 4*ldf, f.at, f.step, 1<<n-1)
+	int8Tiles512[m](k, &a[0], 4*ars, 4*acs, &b[0], 4*ldb, &c[0], 4*ldc, &from[0], 4*ldf, f.at, f.step, 1, 0, 0, 1<<n-1)
 }
 
 func bf16TileAVX512(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, f fetch) {
-	bf16Tiles512[m](k, &a[0], 4*ars, 4*acs, &b[0], 4*ldb, &c[0], 4*ldc, &from[0], 4*ldf, f.at, f.step, 1<<n-1)
+	bf16Tiles512[m](k, &a[0], 4*ars, 4*acs, &b[0], 4*ldb, &c[0], 4*ldc, &from[0], 4*ldf, f.at, f.step, 1, 0, 0, 1<<n-1)
 }
 
-var int8Tiles2 = [...]func(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int){
+var int8Tiles2 = [...]func(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step, times, amove, bmove int){
 	1: int8Tile2x1, int8Tile2x2, int8Tile2x3, int8Tile2x4,
 }
 
-var bf16Tiles2 = [...]func(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int){
+var bf16Tiles2 = [...]func(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step, times, amove, bmove int){
 	1: bf16Tile2x1, bf16Tile2x2, bf16Tile2x3, bf16Tile2x4,
 }
 
@@ -59,7 +59,7 @@ func int8TileAVX2(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, 
 		portableInt8Tile(m, n, k, a, ars, acs, b, ldb, c, ldc, from, ldf, f)
 		return
 	}
-	int8Tiles2[m](k, &a[0], 4*ars, 4*acs, &b[0], 4*ldb, &c[0], 4*ldc, &from[0], 4*ldf, f.at, f.step)
+	int8Tiles2[m](k, &a[0], 4*ars, 4*acs, &b[0], 4*ldb, &c[0], 4*ldc, &from[0], 4*ldf, f.at, f.step, 1, 0, 0)
 }
 
 func bf16TileAVX2(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, f fetch) {
@@ -67,7 +67,7 @@ func bf16TileAVX2(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, 
 		portableBFloat16Tile(m, n, k, a, ars, acs, b, ldb, c, ldc, from, ldf, f)
 		return
 	}
-	bf16Tiles2[m](k, &a[0], 4*ars, 4*acs, &b[0], 4*ldb, &c[0], 4*ldc, &from[0], 4*ldf, f.at, f.step)
+	bf16Tiles2[m](k, &a[0], 4*ars, 4*acs, &b[0], 4*ldb, &c[0], 4*ldc, &from[0], 4*ldf, f.at, f.step, 1, 0, 0)
 }
 
 func quantiseAVX512(dst, src []float32, a Affine) {
