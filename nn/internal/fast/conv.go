@@ -187,11 +187,14 @@ func (c *Conv) Forward(e *ir.Env[float32]) {
 		c.forwardMinimal(e)
 		return
 	}
+	c.k.Near(4*max(e.N, c.together)*c.InLen() < LastCache)
 	windows := e.N * c.k.Windows()
 	// Some 64 tasks, of as many windows at least as fill a tile. Many are cut into whole blocks; of few blocks, whole ones would not come out even for the threads.
 	c.taskSize = max(blocks(windows, 64), blocks(leastRows, ir.Size(c.Pool.Size[:])))
 	if b := c.k.Block(); c.taskSize > 4*b {
 		c.taskSize = blocks(c.taskSize, b) * b
+	} else {
+		c.taskSize = blocks(c.taskSize, c.k.RowLen()) * c.k.RowLen()
 	}
 	e.Pool.Run(blocks(windows, c.taskSize), c.forward)
 }

@@ -6,10 +6,22 @@ const gatherBytes = 192 << 10
 // mostWindows bounds the windows of a block.
 const mostWindows = 224
 
-// Block returns how many windows are gathered and multiplied at a time.
+// Block returns how many windows are gathered, or read where they lie, and multiplied at a time.
 func (c *Conv) Block() int {
 	rows := max(1, min(mostWindows, gatherBytes/(4*c.widest)))
-	return max(1, rows/c.size)
+	n := max(1, rows/c.size)
+	if row := c.RowLen(); n > row {
+		n -= n % row
+	}
+	return n
+}
+
+// RowLen returns of how many windows a range is best a multiple: rows of outputs that are computed where they lie are best left whole.
+func (c *Conv) RowLen() int {
+	if !c.readsInPlace() {
+		return 1
+	}
+	return c.Out[2]
 }
 
 // ScratchLen returns the length of the scratch memory that one call of a method of c needs.
@@ -131,7 +143,7 @@ func (c *Conv) Forward(dst []float32, arg []uint8, src, w, bias []float32, lo, h
 
 // products sets dst to the sums of windows [lo,hi), from src, weights and bias, or adds to it where that is wanted.
 func (c *Conv) products(dst, src, w, bias []float32, lo, hi int, rows []float32) {
-	if c.inPlace != nil {
+	if c.readsInPlace() {
 		c.productsInPlace(dst, src, w, bias, lo, hi)
 		return
 	}
@@ -219,7 +231,7 @@ func (c *Conv) GroupGrad(dw, db, src, grad []float32, number, lo, hi int, scratc
 			loops.sums(sums[:n], grad[lo*n:end*n])
 			loops.add(sums[:n], db[:n])
 		}
-		if c.inPlace != nil && c.Taps() > 1 { // one tap reads each input once, so gathering costs as much as reading
+		if c.inPlace != nil && c.Taps() > 1 { // of one tap, gathering costs no more than reading
 			c.groupGradInPlace(dw, src, grad, g, lo, end)
 			continue
 		}

@@ -71,18 +71,20 @@ func (t *tileKernel) product(m, n, k int, a []float32, ars, acs int, b []float32
 	}
 }
 
-// near adds the product of a [m,k] and b [k,n] to c [m,n], of any depth at once, and fetches f with each tile. It is for a b that is in the first-level cache.
-func (t *tileKernel) near(m, n, k int, a []float32, ars int, b []float32, ldb int, c []float32, ldc int, f fetch) {
-	_ = a[(m-1)*ars+k-1]
-	_ = b[(k-1)*ldb+n-1]
+// stretched adds to c [m,n] the products of a [m,k] and b [k,n] of some stretches, and fetches f, which is near a, with each tile. It is for few stretches: those of b
+// are to stay in the first-level cache.
+func (t *tileKernel) stretched(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, s stretches, f fetch) {
+	// As in product.
+	_ = a[(m-1)*ars+(k-1)*acs+(s.times-1)*(k*acs+s.a)]
+	_ = b[(k-1)*ldb+n-1+(s.times-1)*(k*ldb+s.b)]
 	_ = c[(m-1)*ldc+n-1]
 	for j, cols := 0, 0; j < n; j += cols {
 		var strips int
 		strips, cols = t.cut(m, n-j)
-		for s := range strips {
-			lo, hi := m*s/strips, m*(s+1)/strips
+		for i := range strips {
+			lo, hi := m*i/strips, m*(i+1)/strips
 			to := c[lo*ldc+j:]
-			t.add(hi-lo, cols, k, a[lo*ars:], ars, 1, b[j:], ldb, to, ldc, to, ldc, f)
+			t.along(hi-lo, cols, k, a[lo*ars:], ars, acs, b[j:], ldb, to, ldc, to, ldc, s, fetch{f.at + uintptr(4*lo*ars), f.step})
 		}
 	}
 }

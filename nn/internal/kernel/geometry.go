@@ -67,6 +67,7 @@ type Conv struct {
 	direct  bool // patches are the cells of the input, one after the other
 	stream  bool // see Stream
 	inPlace *inPlace
+	near    bool // see Near
 
 	spots     []int32 // where the output of each window goes in a sample of sampleLen, nil where it is the window's own place; see Phase
 	sampleLen int
@@ -177,12 +178,17 @@ func (c *Conv) reading(w, off int) (taps [3]stretch, start int) {
 	var first [3]int
 	z, y, x := c.origin(w, off)
 	for a, at := range [3]int{z, y, x} {
-		apart := c.Dilation[a]
-		lo := max(0, (apart-1-at)/apart)
-		taps[a] = stretch{lo, max(lo, min(c.Kernel[a], (c.In[a]-at+apart-1)/apart))}
-		first[a] = at + lo*apart
+		taps[a] = c.tapsInside(a, at)
+		first[a] = at + taps[a].lo*c.Dilation[a]
 	}
 	return taps, c.index(first[0], first[1], first[2])
+}
+
+// tapsInside returns the taps along axis a that read what lies inside the input, where the first tap reads position at.
+func (g *Geometry) tapsInside(a, at int) stretch {
+	apart := g.Dilation[a]
+	lo := max(0, (apart-1-at)/apart)
+	return stretch{lo, max(lo, min(g.Kernel[a], (g.In[a]-at+apart-1)/apart))}
 }
 
 // insideOf returns what lies inside of a group's part of the patch for position off of a sample's window w.

@@ -20,6 +20,8 @@ const (
 	wideWeights = 8 << 10
 	// rowsLater is how far ahead of the row at hand inputs are fetched.
 	rowsLater = 2
+	// joinedTerms is how many terms the taps of a run have that are joined with those of the rows of taps below it.
+	joinedTerms = 192
 )
 
 // newInPlace returns nil where gathering pays.
@@ -50,12 +52,18 @@ func (c *Conv) newInPlace() *inPlace {
 	return p
 }
 
+// Near tells whether the inputs of the next forward passes are in the caches. What one tap reads is gathered from there, as that fills the tiles.
+func (c *Conv) Near(inputs bool) { c.near = inputs }
+
+// readsInPlace tells whether the next forward pass does.
+func (c *Conv) readsInPlace() bool { return c.inPlace != nil && (!c.near || c.Taps() > 1) }
+
 // outputRow is a part of a row of outputs.
 type outputRow struct {
-	at      int // place of the first one among those that are computed
-	x, y, z int // its position
-	n       int // their number
-	input   int // place of what output 0 of the row would read by the first tap, without padding
+	at    int     // place of the first one among those that are computed
+	x, n  int     // its position along the width, and their number
+	z, y  stretch // taps along the depth and the height that read what lies inside
+	input int     // place of what output 0 of the row would read by the first tap, without padding
 }
 
 // mostRows bounds the rows of a block.
@@ -67,8 +75,8 @@ func (c *Conv) rows(into *[mostRows]outputRow, lo, hi int) []outputRow {
 	for at := lo; at < hi; count++ {
 		x, y, z := at%c.Out[2], at/c.Out[2]%c.Out[1], at/(c.Out[2]*c.Out[1])%c.Out[0]
 		n := min(hi-at, c.Out[2]-x)
-		input := at/c.windows*c.InLen() + c.index(z*c.Stride[0]-c.Pad[0], y*c.Stride[1]-c.Pad[1], -c.Pad[2])
-		into[count] = outputRow{at - lo, x, y, z, n, input}
+		z, y = z*c.Stride[0]-c.Pad[0], y*c.Stride[1]-c.Pad[1]
+		into[count] = outputRow{at - lo, x, n, c.tapsInside(0, z), c.tapsInside(1, y), at/c.windows*c.InLen() + c.index(z, y, -c.Pad[2])}
 		at += n
 	}
 	return into[:count]
@@ -83,34 +91,36 @@ func (c *Conv) productsInPlace(dst, src, w, bias []float32, lo, hi int) {
 		begin(hi-lo, c.OutC, dst, c.OutC, bias, 0)
 	}
 	for z := range c.Kernel[0] {
-		for y := range c.Kernel[1] {
-			for i := range c.inPlace.runs {
-				c.addRun(dst, src, w, list, z, y, &c.inPlace.runs[i])
+		for i := range c.inPlace.runs {
+			t := &c.inPlace.runs[i]
+			high := max(1, joinedTerms/(t.count*c.InC))
+			for y := 0; y < c.Kernel[1]; y += high {
+				c.addRun(dst, src, w, list, z, stretch{y, min(y+high, c.Kernel[1])}, t)
 			}
 		}
 	}
 }
 
-// addRun adds the products of a run of taps to some rows.
-func (c *Conv) addRun(dst, src, w []float32, rows []outputRow, z, y int, t *tapRun) {
+// addRun adds the products of a run of taps, of some rows of a plane of taps, to some rows of outputs.
+func (c *Conv) addRun(dst, src, w []float32, rows []outputRow, z int, ys stretch, t *tapRun) {
 	out, k, apart := c.OutC, t.count*c.InC, c.Stride[2]*c.InC
-	first := ((z*c.Kernel[1]+y)*c.Kernel[2] + t.first) * c.InC
-	tap := c.index(z*c.Dilation[0], y*c.Dilation[1], t.first*c.Dilation[2])
 	later := uintptr(4 * rowsLater * c.Stride[1] * c.In[2] * c.InC)
-	zs, ys := c.inPlace.outputs[0][z], c.inPlace.outputs[1][y]
 	wide := out
-	if k*out > wideWeights {
+	if (ys.hi-ys.lo)*k*out > wideWeights {
 		_, wide = loops.tile.cut(c.Out[2], out)
 	}
+	high, deep := c.Dilation[1]*c.In[2]*c.InC, c.Kernel[2]*c.InC
 	for j := 0; j < out; j += wide {
 		for i := range rows {
 			r := &rows[i]
-			lo, hi := max(r.x, t.outputs.lo), min(r.x+r.n, t.outputs.hi)
-			if lo >= hi || r.z < zs.lo || r.z >= zs.hi || r.y < ys.lo || r.y >= ys.hi {
+			lo, hi, y, end := max(r.x, t.outputs.lo), min(r.x+r.n, t.outputs.hi), max(ys.lo, r.y.lo), min(ys.hi, r.y.hi)
+			if lo >= hi || y >= end || z < r.z.lo || z >= r.z.hi {
 				continue
 			}
-			a := src[r.input+tap+lo*apart:]
-			loops.tile.near(hi-lo, min(wide, out-j), k, a, apart, w[first*out+j:], out, dst[(r.at+lo-r.x)*out+j:], out, fetch{place(a) + later, 4 * line})
+			a := src[r.input+c.index(z*c.Dilation[0], y*c.Dilation[1], t.first*c.Dilation[2])+lo*apart:]
+			b := w[((z*c.Kernel[1]+y)*c.Kernel[2]+t.first)*c.InC*out+j:]
+			s := stretches{end - y, high - k, (deep - k) * out}
+			loops.tile.stretched(hi-lo, min(wide, out-j), k, a, apart, 1, b, out, dst[(r.at+lo-r.x)*out+j:], out, s, fetch{place(a) + later, 4 * line})
 		}
 	}
 }
@@ -154,17 +164,5 @@ func (c *Conv) groupGradInPlace(dw, src, grad []float32, g *group, lo, hi int) {
 func (c *Conv) addGrad(dw, src, grad []float32, m, rows, outputs int) {
 	n, acs, apart := c.OutC, c.Stride[2]*c.InC, c.Stride[1]*c.In[2]*c.InC
 	s := stretches{rows, apart - outputs*acs, (c.Out[2] - outputs) * n}
-	_ = src[(rows-1)*apart+(outputs-1)*acs+m-1]
-	_ = grad[((rows-1)*c.Out[2]+outputs)*n-1]
-	_ = dw[m*n-1]
-	t := &loops.tile
-	for j, cols := 0, 0; j < n; j += cols {
-		var strips int
-		strips, cols = t.cut(m, n-j)
-		for i := range strips {
-			lo, hi := m*i/strips, m*(i+1)/strips
-			a, to := src[lo:], dw[lo*n+j:]
-			t.along(hi-lo, cols, outputs, a, 1, acs, grad[j:], n, to, n, to, n, s, fetch{place(a) + uintptr(4*apart), 4 * acs})
-		}
-	}
+	loops.tile.stretched(m, n, outputs, src, 1, acs, grad, n, dw, n, s, fetch{place(src) + uintptr(4*apart), 4 * acs})
 }

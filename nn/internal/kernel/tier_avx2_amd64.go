@@ -131,7 +131,7 @@ var (
 
 func tileAVX2(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, f fetch) {
 	if n == 16 {
-		alongAVX2(m, n, k, a, ars, acs, b, ldb, c, ldc, from, ldf, stretches{times: 1}, f)
+		tiles2[m](k, &a[0], 4*ars, 4*acs, &b[0], 4*ldb, &c[0], 4*ldc, &from[0], 4*ldf, f.at, f.step, 1, 0, 0)
 		return
 	}
 	narrow2[m](k, &a[0], 4*ars, 4*acs, &b[0], 4*ldb, &c[0], 4*ldc, &from[0], 4*ldf, &columns2[8-n], n/8)

@@ -66,27 +66,34 @@ func combineAVX512(dst, x, dy, a, b, d []float32) {
 	combine512(&dst[0], &x[0], &dy[0], &a[0], &b[0], &d[0], len(x)/len(a), len(a))
 }
 
+// tile512 is a tile of the generator's, see there.
+type tile512 func(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step, times, amove, bmove int, mask uint32)
+
 // tiles512 and narrow512 are the tiles of 32 and of 16 columns, by their number of rows.
 var (
-	tiles512 = [...]func(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step, times, amove, bmove int, mask uint32){
+	tiles512 = [15]tile512{
 		1: tile512x1, tile512x2, tile512x3, tile512x4, tile512x5, tile512x6, tile512x7, tile512x8, tile512x9, tile512x10, tile512x11, tile512x12, tile512x13, tile512x14,
 	}
-	narrow512 = [...]func(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step, times, amove, bmove int, mask uint32){
+	narrow512 = [15]tile512{
 		1: narrow512x1, narrow512x2, narrow512x3, narrow512x4, narrow512x5, narrow512x6, narrow512x7, narrow512x8, narrow512x9, narrow512x10, narrow512x11, narrow512x12,
 		narrow512x13, narrow512x14,
 	}
 )
 
+// tilesFor are the tiles for n columns.
+func tilesFor(n int) *[15]tile512 {
+	if n <= 16 {
+		return &narrow512
+	}
+	return &tiles512
+}
+
 func tileAVX512(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, f fetch) {
-	alongAVX512(m, n, k, a, ars, acs, b, ldb, c, ldc, from, ldf, stretches{times: 1}, f)
+	tilesFor(n)[m](k, &a[0], 4*ars, 4*acs, &b[0], 4*ldb, &c[0], 4*ldc, &from[0], 4*ldf, f.at, f.step, 1, 0, 0, uint32(1<<n-1))
 }
 
 func alongAVX512(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, s stretches, f fetch) {
-	tiles := &tiles512
-	if n <= 16 {
-		tiles = &narrow512
-	}
-	tiles[m](k, &a[0], 4*ars, 4*acs, &b[0], 4*ldb, &c[0], 4*ldc, &from[0], 4*ldf, f.at, f.step, s.times, 4*s.a, 4*s.b, uint32(1<<n-1))
+	tilesFor(n)[m](k, &a[0], 4*ars, 4*acs, &b[0], 4*ldb, &c[0], 4*ldc, &from[0], 4*ldf, f.at, f.step, s.times, 4*s.a, 4*s.b, uint32(1<<n-1))
 }
 
 func dropoutAVX512(dst, src []float32, bits []uint16, key, threshold uint64, scale float32) {

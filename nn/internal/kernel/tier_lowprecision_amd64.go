@@ -28,12 +28,12 @@ func lowPrecisionAVX2() lowPrecision {
 	}
 }
 
-var int8Tiles512 = [...]func(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step, times, amove, bmove int, mask uint32){
+var int8Tiles512 = [15]tile512{
 	1: int8Tile512x1, int8Tile512x2, int8Tile512x3, int8Tile512x4, int8Tile512x5, int8Tile512x6, int8Tile512x7,
 	int8Tile512x8, int8Tile512x9, int8Tile512x10, int8Tile512x11, int8Tile512x12, int8Tile512x13, int8Tile512x14,
 }
 
-var bf16Tiles512 = [...]func(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step, times, amove, bmove int, mask uint32){
+var bf16Tiles512 = [15]tile512{
 	1: bf16Tile512x1, bf16Tile512x2, bf16Tile512x3, bf16Tile512x4, bf16Tile512x5, bf16Tile512x6, bf16Tile512x7,
 	bf16Tile512x8, bf16Tile512x9, bf16Tile512x10, bf16Tile512x11, bf16Tile512x12, bf16Tile512x13, bf16Tile512x14,
 }
