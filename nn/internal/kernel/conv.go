@@ -10,8 +10,8 @@ const mostWindows = 224
 func (c *Conv) Block() int {
 	rows := max(1, min(mostWindows, gatherBytes/(4*c.widest)))
 	n := max(1, rows/c.size)
-	if row := c.RowLen(); n > row {
-		n -= n % row
+	if c.inPlace != nil && n > c.Out[2] {
+		n -= n % c.Out[2]
 	}
 	return n
 }

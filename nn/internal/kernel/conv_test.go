@@ -70,6 +70,7 @@ func convCases() []convCase {
 		valid("kernel 4, stride 2", [3]int{10, 12, 11}, 3, cube(4), cube(2), cube(1), 16, 1, 1),
 		valid("kernel 6, stride 2", [3]int{8, 10, 9}, 70, cube(6), cube(2), cube(1), 9, 1, 1),
 		same("same, stride 2, many channels", [3]int{7, 9, 14}, 33, cube(3), cube(2), 50, 1),
+		same("point, stride 2, many channels", [3]int{3, 4, 9}, 300, cube(1), cube(2), 20, 1),
 		same("same, stride 3, rows in parts", [3]int{4, 6, 40}, 16, [3]int{1, 3, 4}, [3]int{1, 2, 3}, 70, 1),
 		same("same, kernel 5, many channels", [3]int{3, 4, 9}, 17, cube(5), cube(1), 40, 1),
 		valid("dilation, many channels", [3]int{9, 8, 11}, 20, [3]int{3, 2, 3}, cube(1), [3]int{2, 3, 2}, 34, 1, 1),
@@ -168,6 +169,11 @@ func testConv(t *testing.T, c convCase, relu bool, n int) {
 		k.Forward(out, arg, in, w, bias, cuts[i-1], cuts[i], scratch)
 	}
 	near(t, "output", out, want.out, 1e-5)
+	gathered := ar.alloc(n * outLen)
+	k.Near(true)
+	k.Forward(gathered, arg, in, w, bias, 0, n*k.Windows(), scratch)
+	k.Near(false)
+	near(t, "output of inputs from the caches", gathered, out, 0)
 	past, streamed := kernel.NewConv(c.geo, c.pool, relu), ar.alloc(n*outLen)
 	past.Stream(true)
 	past.Forward(streamed, nil, in, w, bias, cuts[1], cuts[3], scratch)

@@ -15,7 +15,7 @@ type tapRun struct {
 
 const (
 	// leastTerms is how many terms a tap has at least, leastRow how many outputs a row, to make up for starting tiles for each tap and row.
-	leastTerms, leastRow = 16, 4
+	leastTerms, leastRow = 4, 5
 	// wideWeights is how many weights of a run are multiplied with a row before the next row: as many as stay in the first-level cache.
 	wideWeights = 8 << 10
 	// rowsLater is how far ahead of the row at hand inputs are fetched.
@@ -55,7 +55,7 @@ func (c *Conv) newInPlace() *inPlace {
 // Near tells whether the inputs of the next forward passes are in the caches. What one tap reads is gathered from there, as that fills the tiles.
 func (c *Conv) Near(inputs bool) { c.near = inputs }
 
-// readsInPlace tells whether the next forward pass does.
+// readsInPlace tells whether the next forward pass does. Its sums are the same to the bit either way where there is one tap.
 func (c *Conv) readsInPlace() bool { return c.inPlace != nil && (!c.near || c.Taps() > 1) }
 
 // outputRow is a part of a row of outputs.
@@ -93,17 +93,20 @@ func (c *Conv) productsInPlace(dst, src, w, bias []float32, lo, hi int) {
 	for z := range c.Kernel[0] {
 		for i := range c.inPlace.runs {
 			t := &c.inPlace.runs[i]
-			high := max(1, joinedTerms/(t.count*c.InC))
+			terms := t.count * c.InC
+			high := max(1, joinedTerms/terms)
 			for y := 0; y < c.Kernel[1]; y += high {
-				c.addRun(dst, src, w, list, z, stretch{y, min(y+high, c.Kernel[1])}, t)
+				for k := 0; k < terms; k += depthBlock {
+					c.addRun(dst, src, w, list, z, stretch{y, min(y+high, c.Kernel[1])}, t, stretch{k, min(k+depthBlock, terms)})
+				}
 			}
 		}
 	}
 }
 
-// addRun adds the products of a run of taps, of some rows of a plane of taps, to some rows of outputs.
-func (c *Conv) addRun(dst, src, w []float32, rows []outputRow, z int, ys stretch, t *tapRun) {
-	out, k, apart := c.OutC, t.count*c.InC, c.Stride[2]*c.InC
+// addRun adds the products of some terms of a run of taps, of some rows of a plane of taps, to some rows of outputs.
+func (c *Conv) addRun(dst, src, w []float32, rows []outputRow, z int, ys stretch, t *tapRun, terms stretch) {
+	out, k, apart := c.OutC, terms.hi-terms.lo, c.Stride[2]*c.InC
 	later := uintptr(4 * rowsLater * c.Stride[1] * c.In[2] * c.InC)
 	wide := out
 	if (ys.hi-ys.lo)*k*out > wideWeights {
@@ -117,8 +120,8 @@ func (c *Conv) addRun(dst, src, w []float32, rows []outputRow, z int, ys stretch
 			if lo >= hi || y >= end || z < r.z.lo || z >= r.z.hi {
 				continue
 			}
-			a := src[r.input+c.index(z*c.Dilation[0], y*c.Dilation[1], t.first*c.Dilation[2])+lo*apart:]
-			b := w[((z*c.Kernel[1]+y)*c.Kernel[2]+t.first)*c.InC*out+j:]
+			a := src[r.input+c.index(z*c.Dilation[0], y*c.Dilation[1], t.first*c.Dilation[2])+lo*apart+terms.lo:]
+			b := w[(((z*c.Kernel[1]+y)*c.Kernel[2]+t.first)*c.InC+terms.lo)*out+j:]
 			s := stretches{end - y, high - k, (deep - k) * out}
 			loops.tile.stretched(hi-lo, min(wide, out-j), k, a, apart, 1, b, out, dst[(r.at+lo-r.x)*out+j:], out, s, fetch{place(a) + later, 4 * line})
 		}
