@@ -48,6 +48,16 @@ def line(row):
     return f"| {row['model']} | {MODES[row['mode']].format(row['batch'])} | {first} | {others} | {' | '.join(ours)} |"
 
 
+def tables(results, names):
+    """The lines of a table for each processor."""
+    lines = []
+    for processor in sorted({r["processor"] for r in results.values()}):
+        if lines:
+            lines.append("")
+        lines += table({f"{r['model']} {r['mode']}": r for r in results.values() if r["processor"] == processor}, names)
+    return lines
+
+
 def table(results, names):
     rows = [results[f"{n} {m}"] for n in names for m in MODES if f"{n} {m}" in results]
     if not rows:
@@ -78,7 +88,7 @@ def draw(path, results):
         _, end, tail = rest.partition(f"<!-- /{part} -->")
         if not end:
             sys.exit(f"{path}: found no part between <!-- {part} --> and <!-- /{part} -->")
-        text = head + begin + "\n".join(table(results, names)) + "\n" + end + tail
+        text = head + begin + "\n".join(tables(results, names)) + "\n" + end + tail
     path.write_text(text)
 
 

@@ -2,7 +2,7 @@
 
 usage: run.py VOXELSTREAM [--models models,layers] [--peers ...] [--rounds 5] [--seconds 2] [--threads 2] [--results FILE] [--page FILE] [--history FILE]
 
-Each line of the table is kept as soon as it is measured: in the results (what was measured last, of every model, from which page.py draws the page) and in the history
+Each line of the table is kept as soon as it is measured: in the results (what was measured last, of every model on every processor, from which page.py draws the page) and in the history
 (a ratio a line). PyTorch may live in another environment (--torch PYTHON), as it is large; without it, and without --torch, it is left out.
 """
 import argparse
@@ -116,8 +116,11 @@ print(f"about {runs * (args.rounds * (args.seconds + .6) + 3) / 60:.0f} minutes"
 
 
 def processor():
+    """The processor's name, with what tells its generation from others of that name."""
     with open("/proc/cpuinfo") as f:
-        return next((line.split(":")[1].strip() for line in f if line.startswith("model name")), platform.machine())
+        about = dict((part.strip() for part in line.split(":", 1)) for line in f.read().split("\n\n")[0].splitlines() if ":" in line)
+    name = about.get("model name", platform.machine())
+    return f"{name}, family {about['cpu family']}, model {about['model']}" if "cpu family" in about else name
 
 
 def versions():
@@ -138,7 +141,7 @@ def keep(row):
     """Brings results, page and history up to date."""
     if args.results:
         results = json.loads(args.results.read_text()) if args.results.exists() else {}
-        results[row["model"] + " " + row["mode"]] = row
+        results[", ".join([row["processor"], row["model"], row["mode"]])] = row
         args.results.write_text("{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in sorted(results.items())) + "\n}\n")
         if args.page:
             page.draw(args.page, results)

@@ -1,7 +1,7 @@
 package pass
 
-// SetStridedTiles lets small batches of convolutions with stride be computed by minimal filtering.
-func SetStridedTiles(n int) { stridedTiles = n }
+// SetStrided changes from how many tiles on, and with how many tenths of the direct sum's products at most, convolutions with stride are computed by minimal filtering.
+func SetStrided(tiles, tenths int) { stridedTiles, stridedTenths = tiles, tenths }
 
 // Pays tells whether a convolution of so many samples is computed by minimal filtering.
 var Pays = pays

@@ -17,7 +17,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	pass.SetStridedTiles(1)
+	pass.SetStrided(1, 1000)
 	fast.LastCache = 1 << 12 // what is done for large arrays is done for those of the tests
 	goleak.VerifyTestMain(m)
 }

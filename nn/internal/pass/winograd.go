@@ -38,9 +38,9 @@ func minimal(n *ir.Node) (*fast.Conv, bool) {
 // minimalTiles is the number of tiles for which it pays to read the weights of F(4,3) and F(2,5): 216 for each pair of channels.
 const minimalTiles = 14
 
-// stridedTiles is that number with a stride, where there are the weights of eight phases; with 16 outputs too, as the direct sum then spends more on gathering.
-// From fewer tiles on it pays where products are few: see paysForFew. Tests lower stridedTiles.
-var stridedTiles = 224
+// stridedTiles is that number with a stride, where there are the weights of eight phases. From fewer tiles on it pays where products are few: see paysForFew.
+// stridedTenths is what part, with the transforms, of the products of the direct sum it may take, which reads in place. Tests change both.
+var stridedTiles, stridedTenths = 224, 9
 
 // useWinograd4 computes those convolutions in tiles of 4x4x4 outputs where that takes fewer products than tiles of 2x2x2: an eighth of the direct sum's
 // at best. Convolutions of kernel 2x2x2 are computed in such tiles by F(4,2), those of kernel 5x5x5 in tiles of 2x2x2 outputs by F(2,5): a quarter and a fifth of the
@@ -79,6 +79,8 @@ func pays(batch int, g kernel.Geometry, pool kernel.Window, fewer int) bool {
 	switch {
 	case g.Stride[0] > 1 && n < stridedTiles:
 		return paysForFew(n, g, pool, fewer)
+	case g.Stride[0] > 1 && 10*withTransforms(g, tiles*products) > stridedTenths*ir.Size(g.Out[:])*g.Taps()*g.OutC:
+		return false
 	case n < minimalTiles:
 		return false
 	}
@@ -103,5 +105,10 @@ func paysForFew(n int, g kernel.Geometry, pool kernel.Window, fewer int) bool {
 			return false
 		}
 	}
-	return max(halves, 2*fewer)*tiles*products*(g.OutC+transformOutputs) < 2*ir.Size(g.Out[:])*g.Taps()*g.OutC
+	return max(halves, 2*fewer)*withTransforms(g, tiles*products) < 2*ir.Size(g.Out[:])*g.Taps()*g.OutC
+}
+
+// withTransforms is how many products of single channels take the time of some of all outputs and of the transforms.
+func withTransforms(g kernel.Geometry, products int) int {
+	return products * (g.OutC + transformOutputs)
 }
