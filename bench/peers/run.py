@@ -148,7 +148,7 @@ def keep(row):
     if args.history:
         new = not args.history.exists()
         with args.history.open("a", newline="") as f:
-            out = csv.writer(f)
+            out = csv.writer(f, lineterminator="\n")
             if new:
                 out.writerow(["date", "commit", "processor", "model", "mode", "batch", "input", "rounds", "seconds", "ratio"])
             for kind, ratio in page.ratios(row).items():
