@@ -63,11 +63,11 @@ type Conv struct {
 	padded  bool    // some patch does not
 	whole   *Conv   // over enlarged inputs, in which every patch does; c itself where none is padded
 	groups  []group
-	widest  int  // group
-	direct  bool // patches are the cells of the input, one after the other
-	stream  bool // see Stream
-	inPlace *inPlace
-	near    bool // see Near
+	widest  int      // group
+	direct  bool     // patches are the cells of the input, one after the other
+	stream  bool     // see Stream
+	inPlace *inPlace // nil where patches are gathered
+	near    bool     // see Near
 
 	spots     []int32 // where the output of each window goes in a sample of sampleLen, nil where it is the window's own place; see Phase
 	sampleLen int
