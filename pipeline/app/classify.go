@@ -41,40 +41,41 @@ func (a *App) volumesFit(n *infer.Classifier) error {
 	return nil
 }
 
-// newClassifying loads the model, opens the sinks and joins the group. own says that the volumes are made by this process. close it after Run, or instead of it.
-func (a *App) newClassifying(ctx context.Context, b *bus, own bool) (_ *classifying, err error) {
-	c := &classifying{app: a, bus: b, tally: sinks.NewTally()}
-	m, err := a.loadModel(ctx, a.Config.Model.Path)
+// newClassifying connects to Kafka while it loads the model, opens the sinks and joins the group. own says that the volumes are made by this
+// process. close it after Run, or instead of it.
+func (a *App) newClassifying(ctx context.Context, own bool) (_ *classifying, err error) {
+	c := &classifying{app: a, tally: sinks.NewTally()}
+	connecting, stop := context.WithCancel(ctx)
+	defer stop()
+	connected := make(chan error, 1)
+	go func() {
+		b, err := a.openBus(connecting)
+		if err == nil {
+			c.bus = b
+		}
+		connected <- err
+	}()
+	err = c.loadNetwork(ctx, own)
 	if err != nil {
-		return nil, err
+		stop()
 	}
-	c.model = m.info
+	if busErr := <-connected; err == nil {
+		err = busErr
+	}
+	var out sinks.Sink
+	if err == nil {
+		out, err = c.openSinks()
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.close(ctx))
+	}
 	cfg := &a.Config.Pipeline
-	c.network, err = infer.New(m.Model, infer.Options{
-		Model: m.info, Colormap: a.Config.Voxelize.Colormap, TopK: a.Config.Model.TopK, Batch: cfg.Batch, Threads: a.Threads(),
-	})
-	if err != nil {
-		return nil, err
-	}
-	if own {
-		err = a.volumesFit(c.network)
-	}
-	if err != nil {
-		c.network.Close()
-		return nil, err
-	}
-	out, err := c.openSinks()
-	if err != nil {
-		c.network.Close()
-		return nil, err
-	}
-	c.consumer, err = kafka.NewConsumer(b.client, kafka.ConsumerConfig{
+	c.consumer, err = kafka.NewConsumer(c.bus.client, kafka.ConsumerConfig{
 		Group: a.Config.Kafka.Group, Topic: a.Config.Kafka.Volumes, Budget: pipeline.NewBudget(int64(cfg.Budget)), MaxInFlight: cfg.InFlight,
-		DeadLetters: b.producer, DeadLetterTopic: a.Config.Kafka.DeadLetters, SessionTimeout: a.Config.Kafka.SessionTimeout.std(),
+		DeadLetters: c.bus.producer, DeadLetterTopic: a.Config.Kafka.DeadLetters, SessionTimeout: a.Config.Kafka.SessionTimeout.std(),
 	})
 	if err != nil {
-		c.network.Close()
-		return nil, errors.Join(err, out.Close(context.WithoutCancel(ctx)))
+		return nil, errors.Join(err, out.Close(context.WithoutCancel(ctx)), c.close(ctx))
 	}
 	exhausted := pipeline.Stop
 	if cfg.Exhaust == "dead-letter" {
@@ -92,9 +93,36 @@ func (a *App) newClassifying(ctx context.Context, b *bus, own bool) (_ *classify
 	return c, nil
 }
 
+// loadNetwork loads the model and makes it a network.
+func (c *classifying) loadNetwork(ctx context.Context, own bool) error {
+	a := c.app
+	m, err := a.loadModel(ctx, a.Config.Model.Path)
+	if err != nil {
+		return err
+	}
+	c.model = m.info
+	c.network, err = infer.New(m.Model, infer.Options{
+		Model: m.info, Colormap: a.Config.Voxelize.Colormap, TopK: a.Config.Model.TopK, Batch: a.Config.Pipeline.Batch, Threads: a.Threads(),
+	})
+	if err != nil || !own {
+		return err
+	}
+	return a.volumesFit(c.network)
+}
+
+// close ends the network and the connection.
+func (c *classifying) close(ctx context.Context) error {
+	if c.network != nil {
+		c.network.Close()
+	}
+	if c.bus != nil {
+		return c.bus.close(context.WithoutCancel(ctx))
+	}
+	return nil
+}
+
 // Run classifies until ctx ends or something fails for good.
 func (c *classifying) Run(ctx context.Context) error {
-	defer c.network.Close()
 	err := c.Pipeline.Run(ctx)
 	if n := c.consumer.Stats().Lost.Load(); n > 0 {
 		err = errors.Join(err, fmt.Errorf("%d messages were deleted by the broker's retention before they were read", n))
@@ -173,13 +201,9 @@ func (b *bus) whenSettled(ctx context.Context, group, topic string) error {
 
 // Classify is a member of the group until ctx ends or, with once, until everything on the topic is settled.
 func (a *App) Classify(ctx context.Context, once bool) error {
-	b, err := a.openBus(ctx)
+	c, err := a.newClassifying(ctx, false)
 	if err != nil {
 		return err
-	}
-	c, err := a.newClassifying(ctx, b, false)
-	if err != nil {
-		return errors.Join(err, b.close(context.WithoutCancel(ctx)))
 	}
 	start := time.Now()
 	soft, stop := context.WithCancel(ctx)
@@ -187,7 +211,7 @@ func (a *App) Classify(ctx context.Context, once bool) error {
 	waited := make(chan struct{})
 	go func() {
 		defer close(waited)
-		if once && b.whenSettled(soft, a.Config.Kafka.Group, a.Config.Kafka.Volumes) == nil {
+		if once && c.bus.whenSettled(soft, a.Config.Kafka.Group, a.Config.Kafka.Volumes) == nil {
 			stop()
 		}
 	}()
@@ -195,7 +219,7 @@ func (a *App) Classify(ctx context.Context, once bool) error {
 	stop()
 	<-waited
 	s := c.summary(start)
-	if err = errors.Join(err, b.close(context.WithoutCancel(ctx))); err != nil {
+	if err = errors.Join(err, c.close(ctx)); err != nil {
 		return err
 	}
 	if once {

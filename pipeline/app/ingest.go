@@ -35,7 +35,7 @@ func (a *App) Ingest(ctx context.Context, paths []string) error {
 		return err
 	}
 	bar := a.Screen.Progress("volumes")
-	s, err := a.ingest(ctx, b, a.backlogOf(b, b.broker != nil), paths, bar)
+	s, err := a.ingest(ctx, b, a.backlogOf(b, b.broker != nil), paths, a.openInput, bar)
 	bar.Done()
 	if !endless(paths) {
 		err = interrupted(ctx, err)
@@ -54,15 +54,15 @@ func (a *App) Ingest(ctx context.Context, paths []string) error {
 	return nil
 }
 
-// ingest moves all of the inputs to the topic: read in order, voxelized on all threads, sent in order. bar may be nil.
-func (a *App) ingest(ctx context.Context, b *bus, log *backlog, paths []string, bar *screen.Progress) (IngestSummary, error) {
+// ingest moves all of the inputs to the topic: opened by open and read in order, voxelized on all threads, sent in order. bar may be nil.
+func (a *App) ingest(ctx context.Context, b *bus, log *backlog, paths []string, open opener, bar *screen.Progress) (IngestSummary, error) {
 	v, err := voxelize.New(a.Config.voxelOptions())
 	if err != nil {
 		return IngestSummary{}, err
 	}
 	start := time.Now()
 	parked := newLetters(a, b)
-	src, inputs, err := a.newInputs(ctx, paths, b, parked)
+	src, inputs, err := a.newInputs(ctx, paths, open, b, parked)
 	if err != nil {
 		return IngestSummary{}, err
 	}

@@ -17,7 +17,7 @@ import (
 // and reading goes on behind it. A door that cannot be opened is an error.
 type inputs struct {
 	paths   []string
-	open    func(ctx context.Context, path string) (ingest.Source, error)
+	open    opener
 	letters *letters
 
 	current ingest.Source

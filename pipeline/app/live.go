@@ -12,6 +12,9 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline"
 )
 
+// opener opens an input.
+type opener func(ctx context.Context, input string) (ingest.Source, error)
+
 // openInput opens a path, or a door.
 func (a *App) openInput(ctx context.Context, input string) (ingest.Source, error) {
 	if d, ok := doorOf(input); ok {
@@ -20,8 +23,42 @@ func (a *App) openInput(ctx context.Context, input string) (ingest.Source, error
 	return formats.Open(ctx, input, a.Config.ingestOptions())
 }
 
-// newInputs reads files one after the other, and every address at the same time. all are those of them that are read by inputs.
-func (a *App) newInputs(ctx context.Context, paths []string, b *bus, l *letters) (src pipeline.Source[ingest.Sample], all []*inputs, err error) {
+// openFirst begins to open the first of the inputs, if that is a file, while there is nobody to read it yet. The opener returned opens every
+// input, that one only once; release closes what was never asked for.
+func (a *App) openFirst(ctx context.Context, paths []string) (open opener, release func()) {
+	if _, door := doorOf(paths[0]); door {
+		return a.openInput, func() {}
+	}
+	type opened struct {
+		src ingest.Source
+		err error
+	}
+	ahead := make(chan opened, 1)
+	ctx, stop := context.WithCancel(ctx)
+	go func() {
+		src, err := a.openInput(ctx, paths[0])
+		ahead <- opened{src, err}
+		close(ahead)
+	}()
+	open = func(ctx context.Context, input string) (ingest.Source, error) {
+		if input == paths[0] {
+			if first, ok := <-ahead; ok {
+				return first.src, first.err
+			}
+		}
+		return a.openInput(ctx, input)
+	}
+	release = func() {
+		stop()
+		if first, ok := <-ahead; ok {
+			_ = closeIf(first.src)
+		}
+	}
+	return open, release
+}
+
+// newInputs reads files one after the other, and every address at the same time. all are those of them that are read by inputs. open opens them.
+func (a *App) newInputs(ctx context.Context, paths []string, open opener, b *bus, l *letters) (src pipeline.Source[ingest.Sample], all []*inputs, err error) {
 	var sources []pipeline.Source[ingest.Sample]
 	defer func() {
 		for _, s := range sources {
@@ -31,7 +68,7 @@ func (a *App) newInputs(ctx context.Context, paths []string, b *bus, l *letters)
 		}
 	}()
 	read := func(paths ...string) {
-		in := &inputs{paths: paths, open: a.openInput, letters: l}
+		in := &inputs{paths: paths, open: open, letters: l}
 		sources, all = append(sources, in), append(all, in)
 	}
 	var files []string

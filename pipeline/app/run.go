@@ -13,14 +13,13 @@ func (a *App) Run(ctx context.Context, paths []string) error {
 	if err := exist(paths); err != nil {
 		return err
 	}
-	b, err := a.openBus(ctx)
+	open, release := a.openFirst(ctx, paths)
+	defer release()
+	c, err := a.newClassifying(ctx, true)
 	if err != nil {
 		return err
 	}
-	c, err := a.newClassifying(ctx, b, true)
-	if err != nil {
-		return errors.Join(err, b.close(context.WithoutCancel(ctx)))
-	}
+	b := c.bus
 	start := time.Now()
 	// Reading ends by ctx; classifying by soft: when all is settled, or by ctx too.
 	soft, stop := context.WithCancel(ctx)
@@ -31,7 +30,7 @@ func (a *App) Run(ctx context.Context, paths []string) error {
 	go func() {
 		defer close(ingested)
 		defer stop()
-		if sent, ingestErr = a.ingest(soft, b, a.backlogOf(b, false), paths, nil); ingestErr == nil {
+		if sent, ingestErr = a.ingest(soft, b, a.backlogOf(b, false), paths, open, nil); ingestErr == nil {
 			ingestErr = b.whenSettled(soft, a.Config.Kafka.Group, a.Config.Kafka.Volumes)
 		}
 		if soft.Err() != nil && errors.Is(ingestErr, soft.Err()) {
@@ -44,7 +43,7 @@ func (a *App) Run(ctx context.Context, paths []string) error {
 	s := c.summary(start)
 	s.Inputs, s.Volumes = len(paths), sent.Volumes
 	s.DeadLetters += sent.DeadLetters
-	if err := errors.Join(ingestErr, classifyErr, b.close(context.WithoutCancel(ctx))); err != nil {
+	if err := errors.Join(ingestErr, classifyErr, c.close(ctx)); err != nil {
 		return err
 	}
 	if !endless(paths) {
