@@ -12,7 +12,7 @@ func (p *Program) Allocate() {
 			}
 			continue
 		}
-		in.Data = make([]float32, p.Batch*in.Size())
+		in.Data = buffer(p.Batch * in.Size())
 	}
 	for _, n := range p.Nodes {
 		n.Out.NoGrad = !n.trains()
@@ -21,18 +21,18 @@ func (p *Program) Allocate() {
 		p.reuse()
 	} else {
 		for _, n := range p.Nodes {
-			n.Out.Data = make([]float32, p.Batch*n.Out.Size())
+			n.Out.Data = buffer(p.Batch * n.Out.Size())
 		}
 	}
 	if p.Training {
 		for _, n := range p.Nodes {
 			if !n.Out.NoGrad {
-				n.Out.Grad = make([]float32, p.Batch*n.Out.Size())
+				n.Out.Grad = buffer(p.Batch * n.Out.Size())
 			}
 		}
 		for _, out := range p.Outputs { // the caller writes it, also where nothing before the output can be trained
 			if out.Grad == nil {
-				out.Grad = make([]float32, p.Batch*out.Size())
+				out.Grad = buffer(p.Batch * out.Size())
 			}
 		}
 	}
@@ -84,7 +84,7 @@ func (p *Program) reuse() {
 			n.Out.Data = free[best][:size]
 			free = append(free[:best], free[best+1:]...)
 		} else {
-			n.Out.Data = make([]float32, size)
+			n.Out.Data = buffer(size)
 		}
 		done := map[*Value]bool{}
 		for _, in := range n.In {
