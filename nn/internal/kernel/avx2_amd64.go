@@ -4,35 +4,35 @@
 
 package kernel
 
-// tile2x1 sets c to from plus a [1,k] times b [k,16], and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// tile2x1 sets c to from plus the sum of some times a [1,k] times b [k,16], after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func tile2x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
+func tile2x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int)
 
-// tile2x2 sets c to from plus a [2,k] times b [k,16], and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// tile2x2 sets c to from plus the sum of some times a [2,k] times b [k,16], after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func tile2x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
+func tile2x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int)
 
-// tile2x3 sets c to from plus a [3,k] times b [k,16], and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// tile2x3 sets c to from plus the sum of some times a [3,k] times b [k,16], after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func tile2x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
+func tile2x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int)
 
-// tile2x4 sets c to from plus a [4,k] times b [k,16], and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// tile2x4 sets c to from plus the sum of some times a [4,k] times b [k,16], after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func tile2x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
+func tile2x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int)
 
-// tile2x5 sets c to from plus a [5,k] times b [k,16], and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// tile2x5 sets c to from plus the sum of some times a [5,k] times b [k,16], after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func tile2x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
+func tile2x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int)
 
-// tile2x6 sets c to from plus a [6,k] times b [k,16], and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// tile2x6 sets c to from plus the sum of some times a [6,k] times b [k,16], after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func tile2x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
+func tile2x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int)
 
 // narrow2x1 sets c to from plus a [1,k] times b [k,8], of the columns in mask; whole is not zero where these are all 8. Distances are in bytes.
 //

@@ -4,64 +4,21 @@
 
 #include "textflag.h"
 
-// func tile2x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
+// func tile2x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile2x1(SB), NOSPLIT, $0-120
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), AX
-	MOVQ   acs+24(FP), DX
-	MOVQ   b+32(FP), BX
-	MOVQ   ldb+40(FP), SI
+TEXT ·tile2x1(SB), NOSPLIT, $0-176
+	MOVQ a+8(FP), DX
+	MOVQ ars+16(FP), AX
+	MOVQ acs+24(FP), BX
+	MOVQ b+32(FP), SI
+	MOVQ ldb+40(FP), DI
+	MOVQ ahead+144(FP), R8
+	MOVQ step+152(FP), R9
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
-	MOVQ   ahead+80(FP), DI
-	MOVQ   step+88(FP), R8
-
-stretch:
-	MOVQ k+0(FP), AX
-
-loop:
-	VMOVUPS      (BX), Y12
-	VMOVUPS      32(BX), Y13
-	VBROADCASTSS (CX), Y14
-	VFMADD231PS  Y14, Y12, Y0
-	VFMADD231PS  Y14, Y13, Y1
-	PREFETCHT0   (DI)
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	ADDQ         SI, BX
-	DECQ         AX
-	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), DI
-	ADDQ         bmove+112(FP), BX
-	DECQ         times+96(FP)
-	JNZ          stretch
-	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), CX
-	MOVQ         ldf+72(FP), DX
-	VADDPS       (CX), Y0, Y0
-	VMOVUPS      Y0, (AX)
-	VADDPS       32(CX), Y1, Y1
-	VMOVUPS      Y1, 32(AX)
-	VZEROUPPER
-	RET
-
-// func tile2x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
-// Requires: AVX, FMA3, MMX+
-TEXT ·tile2x2(SB), NOSPLIT, $0-120
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	MOVQ   ahead+80(FP), R8
-	MOVQ   step+88(FP), R9
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
@@ -69,114 +26,201 @@ stretch:
 loop:
 	VMOVUPS      (SI), Y12
 	VMOVUPS      32(SI), Y13
-	VBROADCASTSS (CX), Y14
+	VBROADCASTSS (DX), Y14
 	VFMADD231PS  Y14, Y12, Y0
 	VFMADD231PS  Y14, Y13, Y1
-	VBROADCASTSS (CX)(DX*1), Y15
-	VFMADD231PS  Y15, Y12, Y2
-	VFMADD231PS  Y15, Y13, Y3
 	PREFETCHT0   (R8)
 	ADDQ         R9, R8
-	ADDQ         BX, CX
+	ADDQ         BX, DX
 	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R8
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         bmove+96(FP), SI
+	ADDQ         hop+160(FP), R8
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VADDPS       (DX), Y0, Y0
+	MOVQ         from+64(FP), CX
+	VADDPS       (CX), Y0, Y0
 	VMOVUPS      Y0, (AX)
-	VADDPS       32(DX), Y1, Y1
+	VADDPS       32(CX), Y1, Y1
 	VMOVUPS      Y1, 32(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VADDPS       (DX), Y2, Y2
-	VMOVUPS      Y2, (AX)
-	VADDPS       32(DX), Y3, Y3
-	VMOVUPS      Y3, 32(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         bnext+120(FP), SI
+	ADDQ         skip+168(FP), R8
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func tile2x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
+// func tile2x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile2x3(SB), NOSPLIT, $0-120
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
+TEXT ·tile2x2(SB), NOSPLIT, $0-176
+	MOVQ a+8(FP), DX
+	MOVQ ars+16(FP), BX
+	MOVQ acs+24(FP), SI
+	MOVQ b+32(FP), DI
+	MOVQ ldb+40(FP), R8
+	MOVQ ahead+144(FP), R9
+	MOVQ step+152(FP), R10
+
+tile:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   times+80(FP), CX
+
+stretch:
+	MOVQ k+0(FP), AX
+
+loop:
+	VMOVUPS      (DI), Y12
+	VMOVUPS      32(DI), Y13
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (DX)(BX*1), Y15
+	VFMADD231PS  Y15, Y12, Y2
+	VFMADD231PS  Y15, Y13, Y3
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
+	ADDQ         SI, DX
+	ADDQ         R8, DI
+	DECQ         AX
+	JNZ          loop
+	ADDQ         amove+88(FP), DX
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
+	JNZ          stretch
+	MOVQ         c+48(FP), AX
+	MOVQ         from+64(FP), CX
+	VADDPS       (CX), Y0, Y0
+	VMOVUPS      Y0, (AX)
+	VADDPS       32(CX), Y1, Y1
+	VMOVUPS      Y1, 32(AX)
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VADDPS       (CX), Y2, Y2
+	VMOVUPS      Y2, (AX)
+	VADDPS       32(CX), Y3, Y3
+	VMOVUPS      Y3, 32(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
+	VZEROUPPER
+	RET
+
+// func tile2x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int)
+// Requires: AVX, FMA3, MMX+
+TEXT ·tile2x3(SB), NOSPLIT, $0-176
+	MOVQ a+8(FP), DX
+	MOVQ ars+16(FP), BX
+	MOVQ acs+24(FP), SI
+	MOVQ b+32(FP), DI
+	MOVQ ldb+40(FP), R8
+	MOVQ ahead+144(FP), R9
+	MOVQ step+152(FP), R10
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
-	MOVQ   ahead+80(FP), R8
-	MOVQ   step+88(FP), R9
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS      (SI), Y12
-	VMOVUPS      32(SI), Y13
-	VBROADCASTSS (CX), Y14
+	VMOVUPS      (DI), Y12
+	VMOVUPS      32(DI), Y13
+	VBROADCASTSS (DX), Y14
 	VFMADD231PS  Y14, Y12, Y0
 	VFMADD231PS  Y14, Y13, Y1
-	VBROADCASTSS (CX)(DX*1), Y15
+	VBROADCASTSS (DX)(BX*1), Y15
 	VFMADD231PS  Y15, Y12, Y2
 	VFMADD231PS  Y15, Y13, Y3
-	VBROADCASTSS (CX)(DX*2), Y14
+	VBROADCASTSS (DX)(BX*2), Y14
 	VFMADD231PS  Y14, Y12, Y4
 	VFMADD231PS  Y14, Y13, Y5
-	PREFETCHT0   (R8)
-	ADDQ         R9, R8
-	ADDQ         BX, CX
-	ADDQ         DI, SI
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
+	ADDQ         SI, DX
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R8
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VADDPS       (DX), Y0, Y0
+	MOVQ         from+64(FP), CX
+	VADDPS       (CX), Y0, Y0
 	VMOVUPS      Y0, (AX)
-	VADDPS       32(DX), Y1, Y1
+	VADDPS       32(CX), Y1, Y1
 	VMOVUPS      Y1, 32(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VADDPS       (DX), Y2, Y2
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VADDPS       (CX), Y2, Y2
 	VMOVUPS      Y2, (AX)
-	VADDPS       32(DX), Y3, Y3
+	VADDPS       32(CX), Y3, Y3
 	VMOVUPS      Y3, 32(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VADDPS       (DX), Y4, Y4
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VADDPS       (CX), Y4, Y4
 	VMOVUPS      Y4, (AX)
-	VADDPS       32(DX), Y5, Y5
+	VADDPS       32(CX), Y5, Y5
 	VMOVUPS      Y5, 32(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func tile2x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
+// func tile2x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile2x4(SB), NOSPLIT, $0-120
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
+TEXT ·tile2x4(SB), NOSPLIT, $0-176
+	MOVQ a+8(FP), DX
+	MOVQ ars+16(FP), BX
+	MOVQ acs+24(FP), SI
+	MOVQ b+32(FP), DI
+	MOVQ ldb+40(FP), R8
+	MOVQ ahead+144(FP), R9
+	MOVQ step+152(FP), R10
+	LEAQ (BX)(BX*2), R11
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -185,76 +229,89 @@ TEXT ·tile2x4(SB), NOSPLIT, $0-120
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
-	LEAQ   (DX)(DX*2), R8
-	MOVQ   ahead+80(FP), R9
-	MOVQ   step+88(FP), R10
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS      (SI), Y12
-	VMOVUPS      32(SI), Y13
-	VBROADCASTSS (CX), Y14
+	VMOVUPS      (DI), Y12
+	VMOVUPS      32(DI), Y13
+	VBROADCASTSS (DX), Y14
 	VFMADD231PS  Y14, Y12, Y0
 	VFMADD231PS  Y14, Y13, Y1
-	VBROADCASTSS (CX)(DX*1), Y15
+	VBROADCASTSS (DX)(BX*1), Y15
 	VFMADD231PS  Y15, Y12, Y2
 	VFMADD231PS  Y15, Y13, Y3
-	VBROADCASTSS (CX)(DX*2), Y14
+	VBROADCASTSS (DX)(BX*2), Y14
 	VFMADD231PS  Y14, Y12, Y4
 	VFMADD231PS  Y14, Y13, Y5
-	VBROADCASTSS (CX)(R8*1), Y15
+	VBROADCASTSS (DX)(R11*1), Y15
 	VFMADD231PS  Y15, Y12, Y6
 	VFMADD231PS  Y15, Y13, Y7
 	PREFETCHT0   (R9)
 	ADDQ         R10, R9
-	ADDQ         BX, CX
-	ADDQ         DI, SI
+	ADDQ         SI, DX
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R9
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VADDPS       (DX), Y0, Y0
+	MOVQ         from+64(FP), CX
+	VADDPS       (CX), Y0, Y0
 	VMOVUPS      Y0, (AX)
-	VADDPS       32(DX), Y1, Y1
+	VADDPS       32(CX), Y1, Y1
 	VMOVUPS      Y1, 32(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VADDPS       (DX), Y2, Y2
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VADDPS       (CX), Y2, Y2
 	VMOVUPS      Y2, (AX)
-	VADDPS       32(DX), Y3, Y3
+	VADDPS       32(CX), Y3, Y3
 	VMOVUPS      Y3, 32(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VADDPS       (DX), Y4, Y4
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VADDPS       (CX), Y4, Y4
 	VMOVUPS      Y4, (AX)
-	VADDPS       32(DX), Y5, Y5
+	VADDPS       32(CX), Y5, Y5
 	VMOVUPS      Y5, 32(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VADDPS       (DX), Y6, Y6
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VADDPS       (CX), Y6, Y6
 	VMOVUPS      Y6, (AX)
-	VADDPS       32(DX), Y7, Y7
+	VADDPS       32(CX), Y7, Y7
 	VMOVUPS      Y7, 32(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func tile2x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
+// func tile2x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile2x5(SB), NOSPLIT, $0-120
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
+TEXT ·tile2x5(SB), NOSPLIT, $0-176
+	MOVQ a+8(FP), DX
+	MOVQ ars+16(FP), BX
+	MOVQ acs+24(FP), SI
+	MOVQ b+32(FP), DI
+	MOVQ ldb+40(FP), R8
+	MOVQ ahead+144(FP), R9
+	MOVQ step+152(FP), R10
+	LEAQ (BX)(BX*2), R11
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -265,85 +322,99 @@ TEXT ·tile2x5(SB), NOSPLIT, $0-120
 	VXORPS Y7, Y7, Y7
 	VXORPS Y8, Y8, Y8
 	VXORPS Y9, Y9, Y9
-	LEAQ   (DX)(DX*2), R8
-	MOVQ   ahead+80(FP), R9
-	MOVQ   step+88(FP), R10
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS      (SI), Y12
-	VMOVUPS      32(SI), Y13
-	VBROADCASTSS (CX), Y14
+	VMOVUPS      (DI), Y12
+	VMOVUPS      32(DI), Y13
+	VBROADCASTSS (DX), Y14
 	VFMADD231PS  Y14, Y12, Y0
 	VFMADD231PS  Y14, Y13, Y1
-	VBROADCASTSS (CX)(DX*1), Y15
+	VBROADCASTSS (DX)(BX*1), Y15
 	VFMADD231PS  Y15, Y12, Y2
 	VFMADD231PS  Y15, Y13, Y3
-	VBROADCASTSS (CX)(DX*2), Y14
+	VBROADCASTSS (DX)(BX*2), Y14
 	VFMADD231PS  Y14, Y12, Y4
 	VFMADD231PS  Y14, Y13, Y5
-	VBROADCASTSS (CX)(R8*1), Y15
+	VBROADCASTSS (DX)(R11*1), Y15
 	VFMADD231PS  Y15, Y12, Y6
 	VFMADD231PS  Y15, Y13, Y7
-	VBROADCASTSS (CX)(DX*4), Y14
+	VBROADCASTSS (DX)(BX*4), Y14
 	VFMADD231PS  Y14, Y12, Y8
 	VFMADD231PS  Y14, Y13, Y9
 	PREFETCHT0   (R9)
 	ADDQ         R10, R9
-	ADDQ         BX, CX
-	ADDQ         DI, SI
+	ADDQ         SI, DX
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R9
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VADDPS       (DX), Y0, Y0
+	MOVQ         from+64(FP), CX
+	VADDPS       (CX), Y0, Y0
 	VMOVUPS      Y0, (AX)
-	VADDPS       32(DX), Y1, Y1
+	VADDPS       32(CX), Y1, Y1
 	VMOVUPS      Y1, 32(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VADDPS       (DX), Y2, Y2
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VADDPS       (CX), Y2, Y2
 	VMOVUPS      Y2, (AX)
-	VADDPS       32(DX), Y3, Y3
+	VADDPS       32(CX), Y3, Y3
 	VMOVUPS      Y3, 32(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VADDPS       (DX), Y4, Y4
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VADDPS       (CX), Y4, Y4
 	VMOVUPS      Y4, (AX)
-	VADDPS       32(DX), Y5, Y5
+	VADDPS       32(CX), Y5, Y5
 	VMOVUPS      Y5, 32(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VADDPS       (DX), Y6, Y6
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VADDPS       (CX), Y6, Y6
 	VMOVUPS      Y6, (AX)
-	VADDPS       32(DX), Y7, Y7
+	VADDPS       32(CX), Y7, Y7
 	VMOVUPS      Y7, 32(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VADDPS       (DX), Y8, Y8
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VADDPS       (CX), Y8, Y8
 	VMOVUPS      Y8, (AX)
-	VADDPS       32(DX), Y9, Y9
+	VADDPS       32(CX), Y9, Y9
 	VMOVUPS      Y9, 32(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func tile2x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
+// func tile2x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tile2x6(SB), NOSPLIT, $0-120
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
+TEXT ·tile2x6(SB), NOSPLIT, $0-176
+	MOVQ a+8(FP), DX
+	MOVQ ars+16(FP), BX
+	MOVQ acs+24(FP), SI
+	MOVQ b+32(FP), DI
+	MOVQ ldb+40(FP), R8
+	MOVQ ahead+144(FP), R9
+	MOVQ step+152(FP), R10
+	LEAQ (BX)(BX*2), R11
+	LEAQ (BX)(BX*4), R12
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -356,84 +427,91 @@ TEXT ·tile2x6(SB), NOSPLIT, $0-120
 	VXORPS Y9, Y9, Y9
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
-	LEAQ   (DX)(DX*2), R8
-	LEAQ   (DX)(DX*4), R9
-	MOVQ   ahead+80(FP), R10
-	MOVQ   step+88(FP), R11
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS      (SI), Y12
-	VMOVUPS      32(SI), Y13
-	VBROADCASTSS (CX), Y14
+	VMOVUPS      (DI), Y12
+	VMOVUPS      32(DI), Y13
+	VBROADCASTSS (DX), Y14
 	VFMADD231PS  Y14, Y12, Y0
 	VFMADD231PS  Y14, Y13, Y1
-	VBROADCASTSS (CX)(DX*1), Y15
+	VBROADCASTSS (DX)(BX*1), Y15
 	VFMADD231PS  Y15, Y12, Y2
 	VFMADD231PS  Y15, Y13, Y3
-	VBROADCASTSS (CX)(DX*2), Y14
+	VBROADCASTSS (DX)(BX*2), Y14
 	VFMADD231PS  Y14, Y12, Y4
 	VFMADD231PS  Y14, Y13, Y5
-	VBROADCASTSS (CX)(R8*1), Y15
+	VBROADCASTSS (DX)(R11*1), Y15
 	VFMADD231PS  Y15, Y12, Y6
 	VFMADD231PS  Y15, Y13, Y7
-	VBROADCASTSS (CX)(DX*4), Y14
+	VBROADCASTSS (DX)(BX*4), Y14
 	VFMADD231PS  Y14, Y12, Y8
 	VFMADD231PS  Y14, Y13, Y9
-	VBROADCASTSS (CX)(R9*1), Y15
+	VBROADCASTSS (DX)(R12*1), Y15
 	VFMADD231PS  Y15, Y12, Y10
 	VFMADD231PS  Y15, Y13, Y11
-	PREFETCHT0   (R10)
-	ADDQ         R11, R10
-	ADDQ         BX, CX
-	ADDQ         DI, SI
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
+	ADDQ         SI, DX
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R10
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VADDPS       (DX), Y0, Y0
+	MOVQ         from+64(FP), CX
+	VADDPS       (CX), Y0, Y0
 	VMOVUPS      Y0, (AX)
-	VADDPS       32(DX), Y1, Y1
+	VADDPS       32(CX), Y1, Y1
 	VMOVUPS      Y1, 32(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VADDPS       (DX), Y2, Y2
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VADDPS       (CX), Y2, Y2
 	VMOVUPS      Y2, (AX)
-	VADDPS       32(DX), Y3, Y3
+	VADDPS       32(CX), Y3, Y3
 	VMOVUPS      Y3, 32(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VADDPS       (DX), Y4, Y4
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VADDPS       (CX), Y4, Y4
 	VMOVUPS      Y4, (AX)
-	VADDPS       32(DX), Y5, Y5
+	VADDPS       32(CX), Y5, Y5
 	VMOVUPS      Y5, 32(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VADDPS       (DX), Y6, Y6
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VADDPS       (CX), Y6, Y6
 	VMOVUPS      Y6, (AX)
-	VADDPS       32(DX), Y7, Y7
+	VADDPS       32(CX), Y7, Y7
 	VMOVUPS      Y7, 32(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VADDPS       (DX), Y8, Y8
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VADDPS       (CX), Y8, Y8
 	VMOVUPS      Y8, (AX)
-	VADDPS       32(DX), Y9, Y9
+	VADDPS       32(CX), Y9, Y9
 	VMOVUPS      Y9, 32(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VADDPS       (DX), Y10, Y10
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VADDPS       (CX), Y10, Y10
 	VMOVUPS      Y10, (AX)
-	VADDPS       32(DX), Y11, Y11
+	VADDPS       32(CX), Y11, Y11
 	VMOVUPS      Y11, 32(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 

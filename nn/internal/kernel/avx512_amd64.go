@@ -4,145 +4,145 @@
 
 package kernel
 
-// tile512x1 sets c to from plus a [1,k] times b [k,32], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// tile512x1 sets c to from plus the sum of some times a [1,k] times b [k,32], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func tile512x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func tile512x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// tile512x2 sets c to from plus a [2,k] times b [k,32], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// tile512x2 sets c to from plus the sum of some times a [2,k] times b [k,32], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func tile512x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func tile512x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// tile512x3 sets c to from plus a [3,k] times b [k,32], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// tile512x3 sets c to from plus the sum of some times a [3,k] times b [k,32], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func tile512x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func tile512x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// tile512x4 sets c to from plus a [4,k] times b [k,32], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// tile512x4 sets c to from plus the sum of some times a [4,k] times b [k,32], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func tile512x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func tile512x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// tile512x5 sets c to from plus a [5,k] times b [k,32], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// tile512x5 sets c to from plus the sum of some times a [5,k] times b [k,32], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func tile512x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func tile512x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// tile512x6 sets c to from plus a [6,k] times b [k,32], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// tile512x6 sets c to from plus the sum of some times a [6,k] times b [k,32], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func tile512x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func tile512x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// tile512x7 sets c to from plus a [7,k] times b [k,32], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// tile512x7 sets c to from plus the sum of some times a [7,k] times b [k,32], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func tile512x7(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func tile512x7(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// tile512x8 sets c to from plus a [8,k] times b [k,32], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// tile512x8 sets c to from plus the sum of some times a [8,k] times b [k,32], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func tile512x8(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func tile512x8(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// tile512x9 sets c to from plus a [9,k] times b [k,32], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// tile512x9 sets c to from plus the sum of some times a [9,k] times b [k,32], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func tile512x9(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func tile512x9(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// tile512x10 sets c to from plus a [10,k] times b [k,32], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// tile512x10 sets c to from plus the sum of some times a [10,k] times b [k,32], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func tile512x10(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func tile512x10(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// tile512x11 sets c to from plus a [11,k] times b [k,32], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// tile512x11 sets c to from plus the sum of some times a [11,k] times b [k,32], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func tile512x11(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func tile512x11(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// tile512x12 sets c to from plus a [12,k] times b [k,32], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// tile512x12 sets c to from plus the sum of some times a [12,k] times b [k,32], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func tile512x12(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func tile512x12(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// tile512x13 sets c to from plus a [13,k] times b [k,32], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// tile512x13 sets c to from plus the sum of some times a [13,k] times b [k,32], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func tile512x13(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func tile512x13(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// tile512x14 sets c to from plus a [14,k] times b [k,32], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// tile512x14 sets c to from plus the sum of some times a [14,k] times b [k,32], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func tile512x14(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func tile512x14(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// narrow512x1 sets c to from plus a [1,k] times b [k,16], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// narrow512x1 sets c to from plus the sum of some times a [1,k] times b [k,16], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func narrow512x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func narrow512x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// narrow512x2 sets c to from plus a [2,k] times b [k,16], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// narrow512x2 sets c to from plus the sum of some times a [2,k] times b [k,16], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func narrow512x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func narrow512x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// narrow512x3 sets c to from plus a [3,k] times b [k,16], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// narrow512x3 sets c to from plus the sum of some times a [3,k] times b [k,16], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func narrow512x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func narrow512x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// narrow512x4 sets c to from plus a [4,k] times b [k,16], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// narrow512x4 sets c to from plus the sum of some times a [4,k] times b [k,16], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func narrow512x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func narrow512x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// narrow512x5 sets c to from plus a [5,k] times b [k,16], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// narrow512x5 sets c to from plus the sum of some times a [5,k] times b [k,16], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func narrow512x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func narrow512x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// narrow512x6 sets c to from plus a [6,k] times b [k,16], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// narrow512x6 sets c to from plus the sum of some times a [6,k] times b [k,16], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func narrow512x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func narrow512x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// narrow512x7 sets c to from plus a [7,k] times b [k,16], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// narrow512x7 sets c to from plus the sum of some times a [7,k] times b [k,16], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func narrow512x7(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func narrow512x7(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// narrow512x8 sets c to from plus a [8,k] times b [k,16], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// narrow512x8 sets c to from plus the sum of some times a [8,k] times b [k,16], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func narrow512x8(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func narrow512x8(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// narrow512x9 sets c to from plus a [9,k] times b [k,16], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// narrow512x9 sets c to from plus the sum of some times a [9,k] times b [k,16], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func narrow512x9(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func narrow512x9(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// narrow512x10 sets c to from plus a [10,k] times b [k,16], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// narrow512x10 sets c to from plus the sum of some times a [10,k] times b [k,16], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func narrow512x10(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func narrow512x10(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// narrow512x11 sets c to from plus a [11,k] times b [k,16], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// narrow512x11 sets c to from plus the sum of some times a [11,k] times b [k,16], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func narrow512x11(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func narrow512x11(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// narrow512x12 sets c to from plus a [12,k] times b [k,16], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// narrow512x12 sets c to from plus the sum of some times a [12,k] times b [k,16], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func narrow512x12(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func narrow512x12(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// narrow512x13 sets c to from plus a [13,k] times b [k,16], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// narrow512x13 sets c to from plus the sum of some times a [13,k] times b [k,16], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func narrow512x13(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func narrow512x13(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// narrow512x14 sets c to from plus a [14,k] times b [k,16], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// narrow512x14 sets c to from plus the sum of some times a [14,k] times b [k,16], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func narrow512x14(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func narrow512x14(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
 // axpy512 adds s times n elements of src to dst.
 //

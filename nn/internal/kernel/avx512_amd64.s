@@ -4,207 +4,251 @@
 
 #include "textflag.h"
 
-// func tile512x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func tile512x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tile512x1(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), AX
-	MOVQ   acs+24(FP), DX
-	MOVQ   b+32(FP), BX
-	MOVQ   ldb+40(FP), SI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
+TEXT ·tile512x1(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), AX
+	MOVQ  acs+24(FP), BX
+	MOVQ  b+32(FP), SI
+	MOVQ  ldb+40(FP), DI
+	MOVQ  ahead+144(FP), R8
+	MOVQ  step+152(FP), R9
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	SHRL  $0x10, AX
+	KMOVW AX, K2
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
-	MOVQ   ahead+80(FP), DI
-	MOVQ   step+88(FP), R8
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z    (BX), K1, Z28
-	VMOVUPS.Z    64(BX), K2, Z29
-	VBROADCASTSS (CX), Z30
+	VMOVUPS.Z    (SI), K1, Z28
+	VMOVUPS.Z    64(SI), K2, Z29
+	VBROADCASTSS (DX), Z30
 	VFMADD231PS  Z30, Z28, Z0
 	VFMADD231PS  Z30, Z29, Z1
-	PREFETCHT0   (DI)
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	ADDQ         SI, BX
+	PREFETCHT0   (R8)
+	ADDQ         R9, R8
+	ADDQ         BX, DX
+	ADDQ         DI, SI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), DI
-	ADDQ         bmove+112(FP), BX
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         bmove+96(FP), SI
+	ADDQ         hop+160(FP), R8
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
 	MOVQ         from+64(FP), CX
-	MOVQ         ldf+72(FP), DX
 	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
 	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         bnext+120(FP), SI
+	ADDQ         skip+168(FP), R8
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func tile512x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func tile512x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tile512x2(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
+TEXT ·tile512x2(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	SHRL  $0x10, AX
+	KMOVW AX, K2
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
-	MOVQ   ahead+80(FP), R8
-	MOVQ   step+88(FP), R9
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z28
-	VMOVUPS.Z    64(SI), K2, Z29
-	VBROADCASTSS (CX), Z30
+	VMOVUPS.Z    (DI), K1, Z28
+	VMOVUPS.Z    64(DI), K2, Z29
+	VBROADCASTSS (DX), Z30
 	VFMADD231PS  Z30, Z28, Z0
 	VFMADD231PS  Z30, Z29, Z1
-	VBROADCASTSS (CX)(DX*1), Z31
+	VBROADCASTSS (DX)(BX*1), Z31
 	VFMADD231PS  Z31, Z28, Z2
 	VFMADD231PS  Z31, Z29, Z3
-	PREFETCHT0   (R8)
-	ADDQ         R9, R8
-	ADDQ         BX, CX
-	ADDQ         DI, SI
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
+	ADDQ         SI, DX
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R8
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VMOVUPS.Z    (DX), K1, Z30
+	MOVQ         from+64(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func tile512x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func tile512x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tile512x3(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
+TEXT ·tile512x3(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	SHRL  $0x10, AX
+	KMOVW AX, K2
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
-	MOVQ   ahead+80(FP), R8
-	MOVQ   step+88(FP), R9
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z28
-	VMOVUPS.Z    64(SI), K2, Z29
-	VBROADCASTSS (CX), Z30
+	VMOVUPS.Z    (DI), K1, Z28
+	VMOVUPS.Z    64(DI), K2, Z29
+	VBROADCASTSS (DX), Z30
 	VFMADD231PS  Z30, Z28, Z0
 	VFMADD231PS  Z30, Z29, Z1
-	VBROADCASTSS (CX)(DX*1), Z31
+	VBROADCASTSS (DX)(BX*1), Z31
 	VFMADD231PS  Z31, Z28, Z2
 	VFMADD231PS  Z31, Z29, Z3
-	VBROADCASTSS (CX)(DX*2), Z30
+	VBROADCASTSS (DX)(BX*2), Z30
 	VFMADD231PS  Z30, Z28, Z4
 	VFMADD231PS  Z30, Z29, Z5
-	PREFETCHT0   (R8)
-	ADDQ         R9, R8
-	ADDQ         BX, CX
-	ADDQ         DI, SI
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
+	ADDQ         SI, DX
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R8
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VMOVUPS.Z    (DX), K1, Z30
+	MOVQ         from+64(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func tile512x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func tile512x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tile512x4(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
+TEXT ·tile512x4(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	SHRL  $0x10, AX
+	KMOVW AX, K2
+	LEAQ  (BX)(BX*2), R11
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -213,88 +257,101 @@ TEXT ·tile512x4(SB), NOSPLIT, $0-124
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
-	LEAQ   (DX)(DX*2), R8
-	MOVQ   ahead+80(FP), R9
-	MOVQ   step+88(FP), R10
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z28
-	VMOVUPS.Z    64(SI), K2, Z29
-	VBROADCASTSS (CX), Z30
+	VMOVUPS.Z    (DI), K1, Z28
+	VMOVUPS.Z    64(DI), K2, Z29
+	VBROADCASTSS (DX), Z30
 	VFMADD231PS  Z30, Z28, Z0
 	VFMADD231PS  Z30, Z29, Z1
-	VBROADCASTSS (CX)(DX*1), Z31
+	VBROADCASTSS (DX)(BX*1), Z31
 	VFMADD231PS  Z31, Z28, Z2
 	VFMADD231PS  Z31, Z29, Z3
-	VBROADCASTSS (CX)(DX*2), Z30
+	VBROADCASTSS (DX)(BX*2), Z30
 	VFMADD231PS  Z30, Z28, Z4
 	VFMADD231PS  Z30, Z29, Z5
-	VBROADCASTSS (CX)(R8*1), Z31
+	VBROADCASTSS (DX)(R11*1), Z31
 	VFMADD231PS  Z31, Z28, Z6
 	VFMADD231PS  Z31, Z29, Z7
 	PREFETCHT0   (R9)
 	ADDQ         R10, R9
-	ADDQ         BX, CX
-	ADDQ         DI, SI
+	ADDQ         SI, DX
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R9
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VMOVUPS.Z    (DX), K1, Z30
+	MOVQ         from+64(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func tile512x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func tile512x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tile512x5(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
+TEXT ·tile512x5(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	SHRL  $0x10, AX
+	KMOVW AX, K2
+	LEAQ  (BX)(BX*2), R11
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -305,99 +362,113 @@ TEXT ·tile512x5(SB), NOSPLIT, $0-124
 	VXORPS Y7, Y7, Y7
 	VXORPS Y8, Y8, Y8
 	VXORPS Y9, Y9, Y9
-	LEAQ   (DX)(DX*2), R8
-	MOVQ   ahead+80(FP), R9
-	MOVQ   step+88(FP), R10
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z28
-	VMOVUPS.Z    64(SI), K2, Z29
-	VBROADCASTSS (CX), Z30
+	VMOVUPS.Z    (DI), K1, Z28
+	VMOVUPS.Z    64(DI), K2, Z29
+	VBROADCASTSS (DX), Z30
 	VFMADD231PS  Z30, Z28, Z0
 	VFMADD231PS  Z30, Z29, Z1
-	VBROADCASTSS (CX)(DX*1), Z31
+	VBROADCASTSS (DX)(BX*1), Z31
 	VFMADD231PS  Z31, Z28, Z2
 	VFMADD231PS  Z31, Z29, Z3
-	VBROADCASTSS (CX)(DX*2), Z30
+	VBROADCASTSS (DX)(BX*2), Z30
 	VFMADD231PS  Z30, Z28, Z4
 	VFMADD231PS  Z30, Z29, Z5
-	VBROADCASTSS (CX)(R8*1), Z31
+	VBROADCASTSS (DX)(R11*1), Z31
 	VFMADD231PS  Z31, Z28, Z6
 	VFMADD231PS  Z31, Z29, Z7
-	VBROADCASTSS (CX)(DX*4), Z30
+	VBROADCASTSS (DX)(BX*4), Z30
 	VFMADD231PS  Z30, Z28, Z8
 	VFMADD231PS  Z30, Z29, Z9
 	PREFETCHT0   (R9)
 	ADDQ         R10, R9
-	ADDQ         BX, CX
-	ADDQ         DI, SI
+	ADDQ         SI, DX
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R9
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VMOVUPS.Z    (DX), K1, Z30
+	MOVQ         from+64(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z8, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z9, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func tile512x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func tile512x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tile512x6(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
+TEXT ·tile512x6(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	SHRL  $0x10, AX
+	KMOVW AX, K2
+	LEAQ  (BX)(BX*2), R11
+	LEAQ  (BX)(BX*4), R12
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -410,111 +481,124 @@ TEXT ·tile512x6(SB), NOSPLIT, $0-124
 	VXORPS Y9, Y9, Y9
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
-	LEAQ   (DX)(DX*2), R8
-	LEAQ   (DX)(DX*4), R9
-	MOVQ   ahead+80(FP), R10
-	MOVQ   step+88(FP), R11
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z28
-	VMOVUPS.Z    64(SI), K2, Z29
-	VBROADCASTSS (CX), Z30
+	VMOVUPS.Z    (DI), K1, Z28
+	VMOVUPS.Z    64(DI), K2, Z29
+	VBROADCASTSS (DX), Z30
 	VFMADD231PS  Z30, Z28, Z0
 	VFMADD231PS  Z30, Z29, Z1
-	VBROADCASTSS (CX)(DX*1), Z31
+	VBROADCASTSS (DX)(BX*1), Z31
 	VFMADD231PS  Z31, Z28, Z2
 	VFMADD231PS  Z31, Z29, Z3
-	VBROADCASTSS (CX)(DX*2), Z30
+	VBROADCASTSS (DX)(BX*2), Z30
 	VFMADD231PS  Z30, Z28, Z4
 	VFMADD231PS  Z30, Z29, Z5
-	VBROADCASTSS (CX)(R8*1), Z31
+	VBROADCASTSS (DX)(R11*1), Z31
 	VFMADD231PS  Z31, Z28, Z6
 	VFMADD231PS  Z31, Z29, Z7
-	VBROADCASTSS (CX)(DX*4), Z30
+	VBROADCASTSS (DX)(BX*4), Z30
 	VFMADD231PS  Z30, Z28, Z8
 	VFMADD231PS  Z30, Z29, Z9
-	VBROADCASTSS (CX)(R9*1), Z31
+	VBROADCASTSS (DX)(R12*1), Z31
 	VFMADD231PS  Z31, Z28, Z10
 	VFMADD231PS  Z31, Z29, Z11
-	PREFETCHT0   (R10)
-	ADDQ         R11, R10
-	ADDQ         BX, CX
-	ADDQ         DI, SI
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
+	ADDQ         SI, DX
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R10
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VMOVUPS.Z    (DX), K1, Z30
+	MOVQ         from+64(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z8, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z9, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z10, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z11, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func tile512x7(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func tile512x7(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tile512x7(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
+TEXT ·tile512x7(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	SHRL  $0x10, AX
+	KMOVW AX, K2
+	LEAQ  (BX)(BX*2), R11
+	LEAQ  (BX)(BX*4), R12
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -529,122 +613,138 @@ TEXT ·tile512x7(SB), NOSPLIT, $0-124
 	VXORPS Y11, Y11, Y11
 	VXORPS Y12, Y12, Y12
 	VXORPS Y13, Y13, Y13
-	LEAQ   (DX)(DX*2), R8
-	LEAQ   (DX)(DX*4), R9
-	MOVQ   ahead+80(FP), R10
-	MOVQ   step+88(FP), R11
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z28
-	VMOVUPS.Z    64(SI), K2, Z29
-	VBROADCASTSS (CX), Z30
+	VMOVUPS.Z    (DI), K1, Z28
+	VMOVUPS.Z    64(DI), K2, Z29
+	VBROADCASTSS (DX), Z30
 	VFMADD231PS  Z30, Z28, Z0
 	VFMADD231PS  Z30, Z29, Z1
-	VBROADCASTSS (CX)(DX*1), Z31
+	VBROADCASTSS (DX)(BX*1), Z31
 	VFMADD231PS  Z31, Z28, Z2
 	VFMADD231PS  Z31, Z29, Z3
-	VBROADCASTSS (CX)(DX*2), Z30
+	VBROADCASTSS (DX)(BX*2), Z30
 	VFMADD231PS  Z30, Z28, Z4
 	VFMADD231PS  Z30, Z29, Z5
-	VBROADCASTSS (CX)(R8*1), Z31
+	VBROADCASTSS (DX)(R11*1), Z31
 	VFMADD231PS  Z31, Z28, Z6
 	VFMADD231PS  Z31, Z29, Z7
-	VBROADCASTSS (CX)(DX*4), Z30
+	VBROADCASTSS (DX)(BX*4), Z30
 	VFMADD231PS  Z30, Z28, Z8
 	VFMADD231PS  Z30, Z29, Z9
-	VBROADCASTSS (CX)(R9*1), Z31
+	VBROADCASTSS (DX)(R12*1), Z31
 	VFMADD231PS  Z31, Z28, Z10
 	VFMADD231PS  Z31, Z29, Z11
-	VBROADCASTSS (CX)(R8*2), Z30
+	VBROADCASTSS (DX)(R11*2), Z30
 	VFMADD231PS  Z30, Z28, Z12
 	VFMADD231PS  Z30, Z29, Z13
-	PREFETCHT0   (R10)
-	ADDQ         R11, R10
-	ADDQ         BX, CX
-	ADDQ         DI, SI
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
+	ADDQ         SI, DX
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R10
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VMOVUPS.Z    (DX), K1, Z30
+	MOVQ         from+64(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z8, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z9, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z10, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z11, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z12, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z13, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func tile512x8(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func tile512x8(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tile512x8(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
+TEXT ·tile512x8(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	SHRL  $0x10, AX
+	KMOVW AX, K2
+	LEAQ  (BX)(BX*2), R11
+	LEAQ  (BX)(BX*4), R12
+	MOVQ  BX, R13
+	SHLQ  $0x03, R13
+	SUBQ  BX, R13
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -661,136 +761,149 @@ TEXT ·tile512x8(SB), NOSPLIT, $0-124
 	VXORPS Y13, Y13, Y13
 	VXORPS Y14, Y14, Y14
 	VXORPS Y15, Y15, Y15
-	LEAQ   (DX)(DX*2), R8
-	LEAQ   (DX)(DX*4), R9
-	MOVQ   DX, R10
-	SHLQ   $0x03, R10
-	SUBQ   DX, R10
-	MOVQ   ahead+80(FP), R11
-	MOVQ   step+88(FP), R12
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z28
-	VMOVUPS.Z    64(SI), K2, Z29
-	VBROADCASTSS (CX), Z30
+	VMOVUPS.Z    (DI), K1, Z28
+	VMOVUPS.Z    64(DI), K2, Z29
+	VBROADCASTSS (DX), Z30
 	VFMADD231PS  Z30, Z28, Z0
 	VFMADD231PS  Z30, Z29, Z1
-	VBROADCASTSS (CX)(DX*1), Z31
+	VBROADCASTSS (DX)(BX*1), Z31
 	VFMADD231PS  Z31, Z28, Z2
 	VFMADD231PS  Z31, Z29, Z3
-	VBROADCASTSS (CX)(DX*2), Z30
+	VBROADCASTSS (DX)(BX*2), Z30
 	VFMADD231PS  Z30, Z28, Z4
 	VFMADD231PS  Z30, Z29, Z5
-	VBROADCASTSS (CX)(R8*1), Z31
+	VBROADCASTSS (DX)(R11*1), Z31
 	VFMADD231PS  Z31, Z28, Z6
 	VFMADD231PS  Z31, Z29, Z7
-	VBROADCASTSS (CX)(DX*4), Z30
+	VBROADCASTSS (DX)(BX*4), Z30
 	VFMADD231PS  Z30, Z28, Z8
 	VFMADD231PS  Z30, Z29, Z9
-	VBROADCASTSS (CX)(R9*1), Z31
+	VBROADCASTSS (DX)(R12*1), Z31
 	VFMADD231PS  Z31, Z28, Z10
 	VFMADD231PS  Z31, Z29, Z11
-	VBROADCASTSS (CX)(R8*2), Z30
+	VBROADCASTSS (DX)(R11*2), Z30
 	VFMADD231PS  Z30, Z28, Z12
 	VFMADD231PS  Z30, Z29, Z13
-	VBROADCASTSS (CX)(R10*1), Z31
+	VBROADCASTSS (DX)(R13*1), Z31
 	VFMADD231PS  Z31, Z28, Z14
 	VFMADD231PS  Z31, Z29, Z15
-	PREFETCHT0   (R11)
-	ADDQ         R12, R11
-	ADDQ         BX, CX
-	ADDQ         DI, SI
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
+	ADDQ         SI, DX
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R11
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VMOVUPS.Z    (DX), K1, Z30
+	MOVQ         from+64(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z8, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z9, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z10, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z11, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z12, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z13, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z14, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z15, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func tile512x9(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func tile512x9(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tile512x9(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
+TEXT ·tile512x9(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	SHRL  $0x10, AX
+	KMOVW AX, K2
+	LEAQ  (BX)(BX*2), R11
+	LEAQ  (BX)(BX*4), R12
+	MOVQ  BX, R13
+	SHLQ  $0x03, R13
+	SUBQ  BX, R13
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -809,147 +922,162 @@ TEXT ·tile512x9(SB), NOSPLIT, $0-124
 	VXORPS Y15, Y15, Y15
 	VXORPS Y16, Y16, Y16
 	VXORPS Y17, Y17, Y17
-	LEAQ   (DX)(DX*2), R8
-	LEAQ   (DX)(DX*4), R9
-	MOVQ   DX, R10
-	SHLQ   $0x03, R10
-	SUBQ   DX, R10
-	MOVQ   ahead+80(FP), R11
-	MOVQ   step+88(FP), R12
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z28
-	VMOVUPS.Z    64(SI), K2, Z29
-	VBROADCASTSS (CX), Z30
+	VMOVUPS.Z    (DI), K1, Z28
+	VMOVUPS.Z    64(DI), K2, Z29
+	VBROADCASTSS (DX), Z30
 	VFMADD231PS  Z30, Z28, Z0
 	VFMADD231PS  Z30, Z29, Z1
-	VBROADCASTSS (CX)(DX*1), Z31
+	VBROADCASTSS (DX)(BX*1), Z31
 	VFMADD231PS  Z31, Z28, Z2
 	VFMADD231PS  Z31, Z29, Z3
-	VBROADCASTSS (CX)(DX*2), Z30
+	VBROADCASTSS (DX)(BX*2), Z30
 	VFMADD231PS  Z30, Z28, Z4
 	VFMADD231PS  Z30, Z29, Z5
-	VBROADCASTSS (CX)(R8*1), Z31
+	VBROADCASTSS (DX)(R11*1), Z31
 	VFMADD231PS  Z31, Z28, Z6
 	VFMADD231PS  Z31, Z29, Z7
-	VBROADCASTSS (CX)(DX*4), Z30
+	VBROADCASTSS (DX)(BX*4), Z30
 	VFMADD231PS  Z30, Z28, Z8
 	VFMADD231PS  Z30, Z29, Z9
-	VBROADCASTSS (CX)(R9*1), Z31
+	VBROADCASTSS (DX)(R12*1), Z31
 	VFMADD231PS  Z31, Z28, Z10
 	VFMADD231PS  Z31, Z29, Z11
-	VBROADCASTSS (CX)(R8*2), Z30
+	VBROADCASTSS (DX)(R11*2), Z30
 	VFMADD231PS  Z30, Z28, Z12
 	VFMADD231PS  Z30, Z29, Z13
-	VBROADCASTSS (CX)(R10*1), Z31
+	VBROADCASTSS (DX)(R13*1), Z31
 	VFMADD231PS  Z31, Z28, Z14
 	VFMADD231PS  Z31, Z29, Z15
-	VBROADCASTSS (CX)(DX*8), Z30
+	VBROADCASTSS (DX)(BX*8), Z30
 	VFMADD231PS  Z30, Z28, Z16
 	VFMADD231PS  Z30, Z29, Z17
-	PREFETCHT0   (R11)
-	ADDQ         R12, R11
-	ADDQ         BX, CX
-	ADDQ         DI, SI
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
+	ADDQ         SI, DX
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R11
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VMOVUPS.Z    (DX), K1, Z30
+	MOVQ         from+64(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z8, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z9, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z10, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z11, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z12, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z13, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z14, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z15, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z16, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z17, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func tile512x10(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func tile512x10(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tile512x10(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
+TEXT ·tile512x10(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	SHRL  $0x10, AX
+	KMOVW AX, K2
+	LEAQ  (DX)(BX*8), R11
+	ADDQ  BX, R11
+	LEAQ  (BX)(BX*2), R12
+	LEAQ  (BX)(BX*4), R13
+	MOVQ  BX, R14
+	SHLQ  $0x03, R14
+	SUBQ  BX, R14
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -970,162 +1098,176 @@ TEXT ·tile512x10(SB), NOSPLIT, $0-124
 	VXORPS Y17, Y17, Y17
 	VXORPS Y18, Y18, Y18
 	VXORPS Y19, Y19, Y19
-	LEAQ   (CX)(DX*8), R8
-	ADDQ   DX, R8
-	LEAQ   (DX)(DX*2), R9
-	LEAQ   (DX)(DX*4), R10
-	MOVQ   DX, R11
-	SHLQ   $0x03, R11
-	SUBQ   DX, R11
-	MOVQ   ahead+80(FP), R12
-	MOVQ   step+88(FP), R13
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z28
-	VMOVUPS.Z    64(SI), K2, Z29
-	VBROADCASTSS (CX), Z30
+	VMOVUPS.Z    (DI), K1, Z28
+	VMOVUPS.Z    64(DI), K2, Z29
+	VBROADCASTSS (DX), Z30
 	VFMADD231PS  Z30, Z28, Z0
 	VFMADD231PS  Z30, Z29, Z1
-	VBROADCASTSS (CX)(DX*1), Z31
+	VBROADCASTSS (DX)(BX*1), Z31
 	VFMADD231PS  Z31, Z28, Z2
 	VFMADD231PS  Z31, Z29, Z3
-	VBROADCASTSS (CX)(DX*2), Z30
+	VBROADCASTSS (DX)(BX*2), Z30
 	VFMADD231PS  Z30, Z28, Z4
 	VFMADD231PS  Z30, Z29, Z5
-	VBROADCASTSS (CX)(R9*1), Z31
+	VBROADCASTSS (DX)(R12*1), Z31
 	VFMADD231PS  Z31, Z28, Z6
 	VFMADD231PS  Z31, Z29, Z7
-	VBROADCASTSS (CX)(DX*4), Z30
+	VBROADCASTSS (DX)(BX*4), Z30
 	VFMADD231PS  Z30, Z28, Z8
 	VFMADD231PS  Z30, Z29, Z9
-	VBROADCASTSS (CX)(R10*1), Z31
+	VBROADCASTSS (DX)(R13*1), Z31
 	VFMADD231PS  Z31, Z28, Z10
 	VFMADD231PS  Z31, Z29, Z11
-	VBROADCASTSS (CX)(R9*2), Z30
+	VBROADCASTSS (DX)(R12*2), Z30
 	VFMADD231PS  Z30, Z28, Z12
 	VFMADD231PS  Z30, Z29, Z13
-	VBROADCASTSS (CX)(R11*1), Z31
+	VBROADCASTSS (DX)(R14*1), Z31
 	VFMADD231PS  Z31, Z28, Z14
 	VFMADD231PS  Z31, Z29, Z15
-	VBROADCASTSS (CX)(DX*8), Z30
+	VBROADCASTSS (DX)(BX*8), Z30
 	VFMADD231PS  Z30, Z28, Z16
 	VFMADD231PS  Z30, Z29, Z17
-	VBROADCASTSS (R8), Z31
+	VBROADCASTSS (R11), Z31
 	VFMADD231PS  Z31, Z28, Z18
 	VFMADD231PS  Z31, Z29, Z19
-	PREFETCHT0   (R12)
-	ADDQ         R13, R12
-	ADDQ         BX, CX
-	ADDQ         BX, R8
-	ADDQ         DI, SI
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
+	ADDQ         SI, DX
+	ADDQ         SI, R11
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R8
-	ADDQ         amove+104(FP), R12
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         amove+88(FP), R11
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VMOVUPS.Z    (DX), K1, Z30
+	MOVQ         from+64(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z8, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z9, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z10, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z11, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z12, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z13, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z14, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z15, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z16, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z17, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z18, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z19, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         anext+112(FP), R11
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func tile512x11(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func tile512x11(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tile512x11(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
+TEXT ·tile512x11(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	SHRL  $0x10, AX
+	KMOVW AX, K2
+	LEAQ  (DX)(BX*8), R11
+	ADDQ  BX, R11
+	LEAQ  (BX)(BX*2), R12
+	LEAQ  (BX)(BX*4), R13
+	MOVQ  BX, R14
+	SHLQ  $0x03, R14
+	SUBQ  BX, R14
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1148,173 +1290,187 @@ TEXT ·tile512x11(SB), NOSPLIT, $0-124
 	VXORPS Y19, Y19, Y19
 	VXORPS Y20, Y20, Y20
 	VXORPS Y21, Y21, Y21
-	LEAQ   (CX)(DX*8), R8
-	ADDQ   DX, R8
-	LEAQ   (DX)(DX*2), R9
-	LEAQ   (DX)(DX*4), R10
-	MOVQ   DX, R11
-	SHLQ   $0x03, R11
-	SUBQ   DX, R11
-	MOVQ   ahead+80(FP), R12
-	MOVQ   step+88(FP), R13
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z28
-	VMOVUPS.Z    64(SI), K2, Z29
-	VBROADCASTSS (CX), Z30
+	VMOVUPS.Z    (DI), K1, Z28
+	VMOVUPS.Z    64(DI), K2, Z29
+	VBROADCASTSS (DX), Z30
 	VFMADD231PS  Z30, Z28, Z0
 	VFMADD231PS  Z30, Z29, Z1
-	VBROADCASTSS (CX)(DX*1), Z31
+	VBROADCASTSS (DX)(BX*1), Z31
 	VFMADD231PS  Z31, Z28, Z2
 	VFMADD231PS  Z31, Z29, Z3
-	VBROADCASTSS (CX)(DX*2), Z30
+	VBROADCASTSS (DX)(BX*2), Z30
 	VFMADD231PS  Z30, Z28, Z4
 	VFMADD231PS  Z30, Z29, Z5
-	VBROADCASTSS (CX)(R9*1), Z31
+	VBROADCASTSS (DX)(R12*1), Z31
 	VFMADD231PS  Z31, Z28, Z6
 	VFMADD231PS  Z31, Z29, Z7
-	VBROADCASTSS (CX)(DX*4), Z30
+	VBROADCASTSS (DX)(BX*4), Z30
 	VFMADD231PS  Z30, Z28, Z8
 	VFMADD231PS  Z30, Z29, Z9
-	VBROADCASTSS (CX)(R10*1), Z31
+	VBROADCASTSS (DX)(R13*1), Z31
 	VFMADD231PS  Z31, Z28, Z10
 	VFMADD231PS  Z31, Z29, Z11
-	VBROADCASTSS (CX)(R9*2), Z30
+	VBROADCASTSS (DX)(R12*2), Z30
 	VFMADD231PS  Z30, Z28, Z12
 	VFMADD231PS  Z30, Z29, Z13
-	VBROADCASTSS (CX)(R11*1), Z31
+	VBROADCASTSS (DX)(R14*1), Z31
 	VFMADD231PS  Z31, Z28, Z14
 	VFMADD231PS  Z31, Z29, Z15
-	VBROADCASTSS (CX)(DX*8), Z30
+	VBROADCASTSS (DX)(BX*8), Z30
 	VFMADD231PS  Z30, Z28, Z16
 	VFMADD231PS  Z30, Z29, Z17
-	VBROADCASTSS (R8), Z31
+	VBROADCASTSS (R11), Z31
 	VFMADD231PS  Z31, Z28, Z18
 	VFMADD231PS  Z31, Z29, Z19
-	VBROADCASTSS (R8)(DX*1), Z30
+	VBROADCASTSS (R11)(BX*1), Z30
 	VFMADD231PS  Z30, Z28, Z20
 	VFMADD231PS  Z30, Z29, Z21
-	PREFETCHT0   (R12)
-	ADDQ         R13, R12
-	ADDQ         BX, CX
-	ADDQ         BX, R8
-	ADDQ         DI, SI
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
+	ADDQ         SI, DX
+	ADDQ         SI, R11
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R8
-	ADDQ         amove+104(FP), R12
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         amove+88(FP), R11
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VMOVUPS.Z    (DX), K1, Z30
+	MOVQ         from+64(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z8, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z9, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z10, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z11, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z12, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z13, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z14, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z15, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z16, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z17, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z18, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z19, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z20, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z21, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         anext+112(FP), R11
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func tile512x12(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func tile512x12(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tile512x12(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
+TEXT ·tile512x12(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	SHRL  $0x10, AX
+	KMOVW AX, K2
+	LEAQ  (DX)(BX*8), R11
+	ADDQ  BX, R11
+	LEAQ  (BX)(BX*2), R12
+	LEAQ  (BX)(BX*4), R13
+	MOVQ  BX, R14
+	SHLQ  $0x03, R14
+	SUBQ  BX, R14
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1339,184 +1495,198 @@ TEXT ·tile512x12(SB), NOSPLIT, $0-124
 	VXORPS Y21, Y21, Y21
 	VXORPS Y22, Y22, Y22
 	VXORPS Y23, Y23, Y23
-	LEAQ   (CX)(DX*8), R8
-	ADDQ   DX, R8
-	LEAQ   (DX)(DX*2), R9
-	LEAQ   (DX)(DX*4), R10
-	MOVQ   DX, R11
-	SHLQ   $0x03, R11
-	SUBQ   DX, R11
-	MOVQ   ahead+80(FP), R12
-	MOVQ   step+88(FP), R13
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z28
-	VMOVUPS.Z    64(SI), K2, Z29
-	VBROADCASTSS (CX), Z30
+	VMOVUPS.Z    (DI), K1, Z28
+	VMOVUPS.Z    64(DI), K2, Z29
+	VBROADCASTSS (DX), Z30
 	VFMADD231PS  Z30, Z28, Z0
 	VFMADD231PS  Z30, Z29, Z1
-	VBROADCASTSS (CX)(DX*1), Z31
+	VBROADCASTSS (DX)(BX*1), Z31
 	VFMADD231PS  Z31, Z28, Z2
 	VFMADD231PS  Z31, Z29, Z3
-	VBROADCASTSS (CX)(DX*2), Z30
+	VBROADCASTSS (DX)(BX*2), Z30
 	VFMADD231PS  Z30, Z28, Z4
 	VFMADD231PS  Z30, Z29, Z5
-	VBROADCASTSS (CX)(R9*1), Z31
+	VBROADCASTSS (DX)(R12*1), Z31
 	VFMADD231PS  Z31, Z28, Z6
 	VFMADD231PS  Z31, Z29, Z7
-	VBROADCASTSS (CX)(DX*4), Z30
+	VBROADCASTSS (DX)(BX*4), Z30
 	VFMADD231PS  Z30, Z28, Z8
 	VFMADD231PS  Z30, Z29, Z9
-	VBROADCASTSS (CX)(R10*1), Z31
+	VBROADCASTSS (DX)(R13*1), Z31
 	VFMADD231PS  Z31, Z28, Z10
 	VFMADD231PS  Z31, Z29, Z11
-	VBROADCASTSS (CX)(R9*2), Z30
+	VBROADCASTSS (DX)(R12*2), Z30
 	VFMADD231PS  Z30, Z28, Z12
 	VFMADD231PS  Z30, Z29, Z13
-	VBROADCASTSS (CX)(R11*1), Z31
+	VBROADCASTSS (DX)(R14*1), Z31
 	VFMADD231PS  Z31, Z28, Z14
 	VFMADD231PS  Z31, Z29, Z15
-	VBROADCASTSS (CX)(DX*8), Z30
+	VBROADCASTSS (DX)(BX*8), Z30
 	VFMADD231PS  Z30, Z28, Z16
 	VFMADD231PS  Z30, Z29, Z17
-	VBROADCASTSS (R8), Z31
+	VBROADCASTSS (R11), Z31
 	VFMADD231PS  Z31, Z28, Z18
 	VFMADD231PS  Z31, Z29, Z19
-	VBROADCASTSS (R8)(DX*1), Z30
+	VBROADCASTSS (R11)(BX*1), Z30
 	VFMADD231PS  Z30, Z28, Z20
 	VFMADD231PS  Z30, Z29, Z21
-	VBROADCASTSS (R8)(DX*2), Z31
+	VBROADCASTSS (R11)(BX*2), Z31
 	VFMADD231PS  Z31, Z28, Z22
 	VFMADD231PS  Z31, Z29, Z23
-	PREFETCHT0   (R12)
-	ADDQ         R13, R12
-	ADDQ         BX, CX
-	ADDQ         BX, R8
-	ADDQ         DI, SI
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
+	ADDQ         SI, DX
+	ADDQ         SI, R11
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R8
-	ADDQ         amove+104(FP), R12
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         amove+88(FP), R11
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VMOVUPS.Z    (DX), K1, Z30
+	MOVQ         from+64(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z8, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z9, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z10, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z11, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z12, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z13, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z14, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z15, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z16, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z17, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z18, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z19, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z20, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z21, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z22, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z23, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         anext+112(FP), R11
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func tile512x13(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func tile512x13(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tile512x13(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
+TEXT ·tile512x13(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	SHRL  $0x10, AX
+	KMOVW AX, K2
+	LEAQ  (DX)(BX*8), R11
+	ADDQ  BX, R11
+	LEAQ  (BX)(BX*2), R12
+	LEAQ  (BX)(BX*4), R13
+	MOVQ  BX, R14
+	SHLQ  $0x03, R14
+	SUBQ  BX, R14
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1543,195 +1713,209 @@ TEXT ·tile512x13(SB), NOSPLIT, $0-124
 	VXORPS Y23, Y23, Y23
 	VXORPS Y24, Y24, Y24
 	VXORPS Y25, Y25, Y25
-	LEAQ   (CX)(DX*8), R8
-	ADDQ   DX, R8
-	LEAQ   (DX)(DX*2), R9
-	LEAQ   (DX)(DX*4), R10
-	MOVQ   DX, R11
-	SHLQ   $0x03, R11
-	SUBQ   DX, R11
-	MOVQ   ahead+80(FP), R12
-	MOVQ   step+88(FP), R13
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z28
-	VMOVUPS.Z    64(SI), K2, Z29
-	VBROADCASTSS (CX), Z30
+	VMOVUPS.Z    (DI), K1, Z28
+	VMOVUPS.Z    64(DI), K2, Z29
+	VBROADCASTSS (DX), Z30
 	VFMADD231PS  Z30, Z28, Z0
 	VFMADD231PS  Z30, Z29, Z1
-	VBROADCASTSS (CX)(DX*1), Z31
+	VBROADCASTSS (DX)(BX*1), Z31
 	VFMADD231PS  Z31, Z28, Z2
 	VFMADD231PS  Z31, Z29, Z3
-	VBROADCASTSS (CX)(DX*2), Z30
+	VBROADCASTSS (DX)(BX*2), Z30
 	VFMADD231PS  Z30, Z28, Z4
 	VFMADD231PS  Z30, Z29, Z5
-	VBROADCASTSS (CX)(R9*1), Z31
+	VBROADCASTSS (DX)(R12*1), Z31
 	VFMADD231PS  Z31, Z28, Z6
 	VFMADD231PS  Z31, Z29, Z7
-	VBROADCASTSS (CX)(DX*4), Z30
+	VBROADCASTSS (DX)(BX*4), Z30
 	VFMADD231PS  Z30, Z28, Z8
 	VFMADD231PS  Z30, Z29, Z9
-	VBROADCASTSS (CX)(R10*1), Z31
+	VBROADCASTSS (DX)(R13*1), Z31
 	VFMADD231PS  Z31, Z28, Z10
 	VFMADD231PS  Z31, Z29, Z11
-	VBROADCASTSS (CX)(R9*2), Z30
+	VBROADCASTSS (DX)(R12*2), Z30
 	VFMADD231PS  Z30, Z28, Z12
 	VFMADD231PS  Z30, Z29, Z13
-	VBROADCASTSS (CX)(R11*1), Z31
+	VBROADCASTSS (DX)(R14*1), Z31
 	VFMADD231PS  Z31, Z28, Z14
 	VFMADD231PS  Z31, Z29, Z15
-	VBROADCASTSS (CX)(DX*8), Z30
+	VBROADCASTSS (DX)(BX*8), Z30
 	VFMADD231PS  Z30, Z28, Z16
 	VFMADD231PS  Z30, Z29, Z17
-	VBROADCASTSS (R8), Z31
+	VBROADCASTSS (R11), Z31
 	VFMADD231PS  Z31, Z28, Z18
 	VFMADD231PS  Z31, Z29, Z19
-	VBROADCASTSS (R8)(DX*1), Z30
+	VBROADCASTSS (R11)(BX*1), Z30
 	VFMADD231PS  Z30, Z28, Z20
 	VFMADD231PS  Z30, Z29, Z21
-	VBROADCASTSS (R8)(DX*2), Z31
+	VBROADCASTSS (R11)(BX*2), Z31
 	VFMADD231PS  Z31, Z28, Z22
 	VFMADD231PS  Z31, Z29, Z23
-	VBROADCASTSS (R8)(R9*1), Z30
+	VBROADCASTSS (R11)(R12*1), Z30
 	VFMADD231PS  Z30, Z28, Z24
 	VFMADD231PS  Z30, Z29, Z25
-	PREFETCHT0   (R12)
-	ADDQ         R13, R12
-	ADDQ         BX, CX
-	ADDQ         BX, R8
-	ADDQ         DI, SI
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
+	ADDQ         SI, DX
+	ADDQ         SI, R11
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R8
-	ADDQ         amove+104(FP), R12
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         amove+88(FP), R11
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VMOVUPS.Z    (DX), K1, Z30
+	MOVQ         from+64(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z8, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z9, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z10, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z11, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z12, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z13, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z14, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z15, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z16, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z17, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z18, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z19, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z20, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z21, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z22, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z23, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z24, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z25, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         anext+112(FP), R11
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func tile512x14(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func tile512x14(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tile512x14(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
+TEXT ·tile512x14(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	SHRL  $0x10, AX
+	KMOVW AX, K2
+	LEAQ  (DX)(BX*8), R11
+	ADDQ  BX, R11
+	LEAQ  (BX)(BX*2), R12
+	LEAQ  (BX)(BX*4), R13
+	MOVQ  BX, R14
+	SHLQ  $0x03, R14
+	SUBQ  BX, R14
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1760,559 +1944,646 @@ TEXT ·tile512x14(SB), NOSPLIT, $0-124
 	VXORPS Y25, Y25, Y25
 	VXORPS Y26, Y26, Y26
 	VXORPS Y27, Y27, Y27
-	LEAQ   (CX)(DX*8), R8
-	ADDQ   DX, R8
-	LEAQ   (DX)(DX*2), R9
-	LEAQ   (DX)(DX*4), R10
-	MOVQ   DX, R11
-	SHLQ   $0x03, R11
-	SUBQ   DX, R11
-	MOVQ   ahead+80(FP), R12
-	MOVQ   step+88(FP), R13
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z28
-	VMOVUPS.Z    64(SI), K2, Z29
-	VBROADCASTSS (CX), Z30
+	VMOVUPS.Z    (DI), K1, Z28
+	VMOVUPS.Z    64(DI), K2, Z29
+	VBROADCASTSS (DX), Z30
 	VFMADD231PS  Z30, Z28, Z0
 	VFMADD231PS  Z30, Z29, Z1
-	VBROADCASTSS (CX)(DX*1), Z31
+	VBROADCASTSS (DX)(BX*1), Z31
 	VFMADD231PS  Z31, Z28, Z2
 	VFMADD231PS  Z31, Z29, Z3
-	VBROADCASTSS (CX)(DX*2), Z30
+	VBROADCASTSS (DX)(BX*2), Z30
 	VFMADD231PS  Z30, Z28, Z4
 	VFMADD231PS  Z30, Z29, Z5
-	VBROADCASTSS (CX)(R9*1), Z31
+	VBROADCASTSS (DX)(R12*1), Z31
 	VFMADD231PS  Z31, Z28, Z6
 	VFMADD231PS  Z31, Z29, Z7
-	VBROADCASTSS (CX)(DX*4), Z30
+	VBROADCASTSS (DX)(BX*4), Z30
 	VFMADD231PS  Z30, Z28, Z8
 	VFMADD231PS  Z30, Z29, Z9
-	VBROADCASTSS (CX)(R10*1), Z31
+	VBROADCASTSS (DX)(R13*1), Z31
 	VFMADD231PS  Z31, Z28, Z10
 	VFMADD231PS  Z31, Z29, Z11
-	VBROADCASTSS (CX)(R9*2), Z30
+	VBROADCASTSS (DX)(R12*2), Z30
 	VFMADD231PS  Z30, Z28, Z12
 	VFMADD231PS  Z30, Z29, Z13
-	VBROADCASTSS (CX)(R11*1), Z31
+	VBROADCASTSS (DX)(R14*1), Z31
 	VFMADD231PS  Z31, Z28, Z14
 	VFMADD231PS  Z31, Z29, Z15
-	VBROADCASTSS (CX)(DX*8), Z30
+	VBROADCASTSS (DX)(BX*8), Z30
 	VFMADD231PS  Z30, Z28, Z16
 	VFMADD231PS  Z30, Z29, Z17
-	VBROADCASTSS (R8), Z31
+	VBROADCASTSS (R11), Z31
 	VFMADD231PS  Z31, Z28, Z18
 	VFMADD231PS  Z31, Z29, Z19
-	VBROADCASTSS (R8)(DX*1), Z30
+	VBROADCASTSS (R11)(BX*1), Z30
 	VFMADD231PS  Z30, Z28, Z20
 	VFMADD231PS  Z30, Z29, Z21
-	VBROADCASTSS (R8)(DX*2), Z31
+	VBROADCASTSS (R11)(BX*2), Z31
 	VFMADD231PS  Z31, Z28, Z22
 	VFMADD231PS  Z31, Z29, Z23
-	VBROADCASTSS (R8)(R9*1), Z30
+	VBROADCASTSS (R11)(R12*1), Z30
 	VFMADD231PS  Z30, Z28, Z24
 	VFMADD231PS  Z30, Z29, Z25
-	VBROADCASTSS (R8)(DX*4), Z31
+	VBROADCASTSS (R11)(BX*4), Z31
 	VFMADD231PS  Z31, Z28, Z26
 	VFMADD231PS  Z31, Z29, Z27
-	PREFETCHT0   (R12)
-	ADDQ         R13, R12
-	ADDQ         BX, CX
-	ADDQ         BX, R8
-	ADDQ         DI, SI
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
+	ADDQ         SI, DX
+	ADDQ         SI, R11
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R8
-	ADDQ         amove+104(FP), R12
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         amove+88(FP), R11
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VMOVUPS.Z    (DX), K1, Z30
+	MOVQ         from+64(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z8, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z9, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z10, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z11, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z12, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z13, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z14, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z15, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z16, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z17, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z18, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z19, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z20, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z21, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z22, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z23, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z24, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z25, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z26, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z27, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         anext+112(FP), R11
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func narrow512x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func narrow512x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·narrow512x1(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), AX
-	MOVQ   acs+24(FP), DX
-	MOVQ   b+32(FP), BX
-	MOVQ   ldb+40(FP), SI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
+TEXT ·narrow512x1(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), AX
+	MOVQ  acs+24(FP), BX
+	MOVQ  b+32(FP), SI
+	MOVQ  ldb+40(FP), DI
+	MOVQ  ahead+144(FP), R8
+	MOVQ  step+152(FP), R9
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+
+tile:
 	VXORPS Y0, Y0, Y0
-	MOVQ   ahead+80(FP), DI
-	MOVQ   step+88(FP), R8
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z        (BX), K1, Z31
-	VFMADD231PS.BCST (CX), Z31, Z0
-	PREFETCHT0       (DI)
-	ADDQ             R8, DI
-	ADDQ             DX, CX
-	ADDQ             SI, BX
+	VMOVUPS.Z        (SI), K1, Z31
+	VFMADD231PS.BCST (DX), Z31, Z0
+	PREFETCHT0       (R8)
+	ADDQ             R9, R8
+	ADDQ             BX, DX
+	ADDQ             DI, SI
 	DECQ             AX
 	JNZ              loop
-	ADDQ             amove+104(FP), CX
-	ADDQ             amove+104(FP), DI
-	ADDQ             bmove+112(FP), BX
-	DECQ             times+96(FP)
+	ADDQ             amove+88(FP), DX
+	ADDQ             bmove+96(FP), SI
+	ADDQ             hop+160(FP), R8
+	DECQ             CX
 	JNZ              stretch
 	MOVQ             c+48(FP), AX
-	MOVQ             ldc+56(FP), CX
 	MOVQ             from+64(FP), CX
-	MOVQ             ldf+72(FP), DX
 	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z0, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
+	DECQ             tiles+104(FP)
+	JZ               done
+	ADDQ             anext+112(FP), DX
+	ADDQ             bnext+120(FP), SI
+	ADDQ             skip+168(FP), R8
+	ADDQ             cnext+128(FP), AX
+	ADDQ             fromnext+136(FP), CX
+	MOVQ             AX, c+48(FP)
+	MOVQ             CX, from+64(FP)
+	JMP              tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func narrow512x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func narrow512x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·narrow512x2(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
+TEXT ·narrow512x2(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
-	MOVQ   ahead+80(FP), R8
-	MOVQ   step+88(FP), R9
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z        (SI), K1, Z31
-	VFMADD231PS.BCST (CX), Z31, Z0
-	VFMADD231PS.BCST (CX)(DX*1), Z31, Z1
-	PREFETCHT0       (R8)
-	ADDQ             R9, R8
-	ADDQ             BX, CX
-	ADDQ             DI, SI
+	VMOVUPS.Z        (DI), K1, Z31
+	VFMADD231PS.BCST (DX), Z31, Z0
+	VFMADD231PS.BCST (DX)(BX*1), Z31, Z1
+	PREFETCHT0       (R9)
+	ADDQ             R10, R9
+	ADDQ             SI, DX
+	ADDQ             R8, DI
 	DECQ             AX
 	JNZ              loop
-	ADDQ             amove+104(FP), CX
-	ADDQ             amove+104(FP), R8
-	ADDQ             bmove+112(FP), SI
-	DECQ             times+96(FP)
+	ADDQ             amove+88(FP), DX
+	ADDQ             bmove+96(FP), DI
+	ADDQ             hop+160(FP), R9
+	DECQ             CX
 	JNZ              stretch
 	MOVQ             c+48(FP), AX
-	MOVQ             ldc+56(FP), CX
-	MOVQ             from+64(FP), DX
-	MOVQ             ldf+72(FP), BX
-	VMOVUPS.Z        (DX), K1, Z30
+	MOVQ             from+64(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z0, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z1, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
+	DECQ             tiles+104(FP)
+	JZ               done
+	ADDQ             anext+112(FP), DX
+	ADDQ             bnext+120(FP), DI
+	ADDQ             skip+168(FP), R9
+	ADDQ             cnext+128(FP), AX
+	ADDQ             fromnext+136(FP), CX
+	MOVQ             AX, c+48(FP)
+	MOVQ             CX, from+64(FP)
+	JMP              tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func narrow512x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func narrow512x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·narrow512x3(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
+TEXT ·narrow512x3(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
-	MOVQ   ahead+80(FP), R8
-	MOVQ   step+88(FP), R9
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z        (SI), K1, Z31
-	VFMADD231PS.BCST (CX), Z31, Z0
-	VFMADD231PS.BCST (CX)(DX*1), Z31, Z1
-	VFMADD231PS.BCST (CX)(DX*2), Z31, Z2
-	PREFETCHT0       (R8)
-	ADDQ             R9, R8
-	ADDQ             BX, CX
-	ADDQ             DI, SI
+	VMOVUPS.Z        (DI), K1, Z31
+	VFMADD231PS.BCST (DX), Z31, Z0
+	VFMADD231PS.BCST (DX)(BX*1), Z31, Z1
+	VFMADD231PS.BCST (DX)(BX*2), Z31, Z2
+	PREFETCHT0       (R9)
+	ADDQ             R10, R9
+	ADDQ             SI, DX
+	ADDQ             R8, DI
 	DECQ             AX
 	JNZ              loop
-	ADDQ             amove+104(FP), CX
-	ADDQ             amove+104(FP), R8
-	ADDQ             bmove+112(FP), SI
-	DECQ             times+96(FP)
+	ADDQ             amove+88(FP), DX
+	ADDQ             bmove+96(FP), DI
+	ADDQ             hop+160(FP), R9
+	DECQ             CX
 	JNZ              stretch
 	MOVQ             c+48(FP), AX
-	MOVQ             ldc+56(FP), CX
-	MOVQ             from+64(FP), DX
-	MOVQ             ldf+72(FP), BX
-	VMOVUPS.Z        (DX), K1, Z30
+	MOVQ             from+64(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z0, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z1, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z2, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
+	DECQ             tiles+104(FP)
+	JZ               done
+	ADDQ             anext+112(FP), DX
+	ADDQ             bnext+120(FP), DI
+	ADDQ             skip+168(FP), R9
+	ADDQ             cnext+128(FP), AX
+	ADDQ             fromnext+136(FP), CX
+	MOVQ             AX, c+48(FP)
+	MOVQ             CX, from+64(FP)
+	JMP              tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func narrow512x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func narrow512x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·narrow512x4(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
+TEXT ·narrow512x4(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	LEAQ  (BX)(BX*2), R11
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
-	LEAQ   (DX)(DX*2), R8
-	MOVQ   ahead+80(FP), R9
-	MOVQ   step+88(FP), R10
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z        (SI), K1, Z31
-	VFMADD231PS.BCST (CX), Z31, Z0
-	VFMADD231PS.BCST (CX)(DX*1), Z31, Z1
-	VFMADD231PS.BCST (CX)(DX*2), Z31, Z2
-	VFMADD231PS.BCST (CX)(R8*1), Z31, Z3
+	VMOVUPS.Z        (DI), K1, Z31
+	VFMADD231PS.BCST (DX), Z31, Z0
+	VFMADD231PS.BCST (DX)(BX*1), Z31, Z1
+	VFMADD231PS.BCST (DX)(BX*2), Z31, Z2
+	VFMADD231PS.BCST (DX)(R11*1), Z31, Z3
 	PREFETCHT0       (R9)
 	ADDQ             R10, R9
-	ADDQ             BX, CX
-	ADDQ             DI, SI
+	ADDQ             SI, DX
+	ADDQ             R8, DI
 	DECQ             AX
 	JNZ              loop
-	ADDQ             amove+104(FP), CX
-	ADDQ             amove+104(FP), R9
-	ADDQ             bmove+112(FP), SI
-	DECQ             times+96(FP)
+	ADDQ             amove+88(FP), DX
+	ADDQ             bmove+96(FP), DI
+	ADDQ             hop+160(FP), R9
+	DECQ             CX
 	JNZ              stretch
 	MOVQ             c+48(FP), AX
-	MOVQ             ldc+56(FP), CX
-	MOVQ             from+64(FP), DX
-	MOVQ             ldf+72(FP), BX
-	VMOVUPS.Z        (DX), K1, Z30
+	MOVQ             from+64(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z0, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z1, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z2, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z3, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
+	DECQ             tiles+104(FP)
+	JZ               done
+	ADDQ             anext+112(FP), DX
+	ADDQ             bnext+120(FP), DI
+	ADDQ             skip+168(FP), R9
+	ADDQ             cnext+128(FP), AX
+	ADDQ             fromnext+136(FP), CX
+	MOVQ             AX, c+48(FP)
+	MOVQ             CX, from+64(FP)
+	JMP              tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func narrow512x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func narrow512x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·narrow512x5(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
+TEXT ·narrow512x5(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	LEAQ  (BX)(BX*2), R11
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
-	LEAQ   (DX)(DX*2), R8
-	MOVQ   ahead+80(FP), R9
-	MOVQ   step+88(FP), R10
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z        (SI), K1, Z31
-	VFMADD231PS.BCST (CX), Z31, Z0
-	VFMADD231PS.BCST (CX)(DX*1), Z31, Z1
-	VFMADD231PS.BCST (CX)(DX*2), Z31, Z2
-	VFMADD231PS.BCST (CX)(R8*1), Z31, Z3
-	VFMADD231PS.BCST (CX)(DX*4), Z31, Z4
+	VMOVUPS.Z        (DI), K1, Z31
+	VFMADD231PS.BCST (DX), Z31, Z0
+	VFMADD231PS.BCST (DX)(BX*1), Z31, Z1
+	VFMADD231PS.BCST (DX)(BX*2), Z31, Z2
+	VFMADD231PS.BCST (DX)(R11*1), Z31, Z3
+	VFMADD231PS.BCST (DX)(BX*4), Z31, Z4
 	PREFETCHT0       (R9)
 	ADDQ             R10, R9
-	ADDQ             BX, CX
-	ADDQ             DI, SI
+	ADDQ             SI, DX
+	ADDQ             R8, DI
 	DECQ             AX
 	JNZ              loop
-	ADDQ             amove+104(FP), CX
-	ADDQ             amove+104(FP), R9
-	ADDQ             bmove+112(FP), SI
-	DECQ             times+96(FP)
+	ADDQ             amove+88(FP), DX
+	ADDQ             bmove+96(FP), DI
+	ADDQ             hop+160(FP), R9
+	DECQ             CX
 	JNZ              stretch
 	MOVQ             c+48(FP), AX
-	MOVQ             ldc+56(FP), CX
-	MOVQ             from+64(FP), DX
-	MOVQ             ldf+72(FP), BX
-	VMOVUPS.Z        (DX), K1, Z30
+	MOVQ             from+64(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z0, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z1, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z2, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z3, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z4, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
+	DECQ             tiles+104(FP)
+	JZ               done
+	ADDQ             anext+112(FP), DX
+	ADDQ             bnext+120(FP), DI
+	ADDQ             skip+168(FP), R9
+	ADDQ             cnext+128(FP), AX
+	ADDQ             fromnext+136(FP), CX
+	MOVQ             AX, c+48(FP)
+	MOVQ             CX, from+64(FP)
+	JMP              tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func narrow512x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func narrow512x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·narrow512x6(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
+TEXT ·narrow512x6(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	LEAQ  (BX)(BX*2), R11
+	LEAQ  (BX)(BX*4), R12
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
-	LEAQ   (DX)(DX*2), R8
-	LEAQ   (DX)(DX*4), R9
-	MOVQ   ahead+80(FP), R10
-	MOVQ   step+88(FP), R11
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z        (SI), K1, Z31
-	VFMADD231PS.BCST (CX), Z31, Z0
-	VFMADD231PS.BCST (CX)(DX*1), Z31, Z1
-	VFMADD231PS.BCST (CX)(DX*2), Z31, Z2
-	VFMADD231PS.BCST (CX)(R8*1), Z31, Z3
-	VFMADD231PS.BCST (CX)(DX*4), Z31, Z4
-	VFMADD231PS.BCST (CX)(R9*1), Z31, Z5
-	PREFETCHT0       (R10)
-	ADDQ             R11, R10
-	ADDQ             BX, CX
-	ADDQ             DI, SI
+	VMOVUPS.Z        (DI), K1, Z31
+	VFMADD231PS.BCST (DX), Z31, Z0
+	VFMADD231PS.BCST (DX)(BX*1), Z31, Z1
+	VFMADD231PS.BCST (DX)(BX*2), Z31, Z2
+	VFMADD231PS.BCST (DX)(R11*1), Z31, Z3
+	VFMADD231PS.BCST (DX)(BX*4), Z31, Z4
+	VFMADD231PS.BCST (DX)(R12*1), Z31, Z5
+	PREFETCHT0       (R9)
+	ADDQ             R10, R9
+	ADDQ             SI, DX
+	ADDQ             R8, DI
 	DECQ             AX
 	JNZ              loop
-	ADDQ             amove+104(FP), CX
-	ADDQ             amove+104(FP), R10
-	ADDQ             bmove+112(FP), SI
-	DECQ             times+96(FP)
+	ADDQ             amove+88(FP), DX
+	ADDQ             bmove+96(FP), DI
+	ADDQ             hop+160(FP), R9
+	DECQ             CX
 	JNZ              stretch
 	MOVQ             c+48(FP), AX
-	MOVQ             ldc+56(FP), CX
-	MOVQ             from+64(FP), DX
-	MOVQ             ldf+72(FP), BX
-	VMOVUPS.Z        (DX), K1, Z30
+	MOVQ             from+64(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z0, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z1, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z2, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z3, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z4, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z5, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
+	DECQ             tiles+104(FP)
+	JZ               done
+	ADDQ             anext+112(FP), DX
+	ADDQ             bnext+120(FP), DI
+	ADDQ             skip+168(FP), R9
+	ADDQ             cnext+128(FP), AX
+	ADDQ             fromnext+136(FP), CX
+	MOVQ             AX, c+48(FP)
+	MOVQ             CX, from+64(FP)
+	JMP              tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func narrow512x7(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func narrow512x7(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·narrow512x7(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
+TEXT ·narrow512x7(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	LEAQ  (BX)(BX*2), R11
+	LEAQ  (BX)(BX*4), R12
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2320,84 +2591,100 @@ TEXT ·narrow512x7(SB), NOSPLIT, $0-124
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
-	LEAQ   (DX)(DX*2), R8
-	LEAQ   (DX)(DX*4), R9
-	MOVQ   ahead+80(FP), R10
-	MOVQ   step+88(FP), R11
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z        (SI), K1, Z31
-	VFMADD231PS.BCST (CX), Z31, Z0
-	VFMADD231PS.BCST (CX)(DX*1), Z31, Z1
-	VFMADD231PS.BCST (CX)(DX*2), Z31, Z2
-	VFMADD231PS.BCST (CX)(R8*1), Z31, Z3
-	VFMADD231PS.BCST (CX)(DX*4), Z31, Z4
-	VFMADD231PS.BCST (CX)(R9*1), Z31, Z5
-	VFMADD231PS.BCST (CX)(R8*2), Z31, Z6
-	PREFETCHT0       (R10)
-	ADDQ             R11, R10
-	ADDQ             BX, CX
-	ADDQ             DI, SI
+	VMOVUPS.Z        (DI), K1, Z31
+	VFMADD231PS.BCST (DX), Z31, Z0
+	VFMADD231PS.BCST (DX)(BX*1), Z31, Z1
+	VFMADD231PS.BCST (DX)(BX*2), Z31, Z2
+	VFMADD231PS.BCST (DX)(R11*1), Z31, Z3
+	VFMADD231PS.BCST (DX)(BX*4), Z31, Z4
+	VFMADD231PS.BCST (DX)(R12*1), Z31, Z5
+	VFMADD231PS.BCST (DX)(R11*2), Z31, Z6
+	PREFETCHT0       (R9)
+	ADDQ             R10, R9
+	ADDQ             SI, DX
+	ADDQ             R8, DI
 	DECQ             AX
 	JNZ              loop
-	ADDQ             amove+104(FP), CX
-	ADDQ             amove+104(FP), R10
-	ADDQ             bmove+112(FP), SI
-	DECQ             times+96(FP)
+	ADDQ             amove+88(FP), DX
+	ADDQ             bmove+96(FP), DI
+	ADDQ             hop+160(FP), R9
+	DECQ             CX
 	JNZ              stretch
 	MOVQ             c+48(FP), AX
-	MOVQ             ldc+56(FP), CX
-	MOVQ             from+64(FP), DX
-	MOVQ             ldf+72(FP), BX
-	VMOVUPS.Z        (DX), K1, Z30
+	MOVQ             from+64(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z0, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z1, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z2, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z3, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z4, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z5, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z6, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
+	DECQ             tiles+104(FP)
+	JZ               done
+	ADDQ             anext+112(FP), DX
+	ADDQ             bnext+120(FP), DI
+	ADDQ             skip+168(FP), R9
+	ADDQ             cnext+128(FP), AX
+	ADDQ             fromnext+136(FP), CX
+	MOVQ             AX, c+48(FP)
+	MOVQ             CX, from+64(FP)
+	JMP              tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func narrow512x8(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func narrow512x8(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·narrow512x8(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
+TEXT ·narrow512x8(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	LEAQ  (BX)(BX*2), R11
+	LEAQ  (BX)(BX*4), R12
+	MOVQ  BX, R13
+	SHLQ  $0x03, R13
+	SUBQ  BX, R13
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2406,93 +2693,106 @@ TEXT ·narrow512x8(SB), NOSPLIT, $0-124
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
-	LEAQ   (DX)(DX*2), R8
-	LEAQ   (DX)(DX*4), R9
-	MOVQ   DX, R10
-	SHLQ   $0x03, R10
-	SUBQ   DX, R10
-	MOVQ   ahead+80(FP), R11
-	MOVQ   step+88(FP), R12
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z        (SI), K1, Z31
-	VFMADD231PS.BCST (CX), Z31, Z0
-	VFMADD231PS.BCST (CX)(DX*1), Z31, Z1
-	VFMADD231PS.BCST (CX)(DX*2), Z31, Z2
-	VFMADD231PS.BCST (CX)(R8*1), Z31, Z3
-	VFMADD231PS.BCST (CX)(DX*4), Z31, Z4
-	VFMADD231PS.BCST (CX)(R9*1), Z31, Z5
-	VFMADD231PS.BCST (CX)(R8*2), Z31, Z6
-	VFMADD231PS.BCST (CX)(R10*1), Z31, Z7
-	PREFETCHT0       (R11)
-	ADDQ             R12, R11
-	ADDQ             BX, CX
-	ADDQ             DI, SI
+	VMOVUPS.Z        (DI), K1, Z31
+	VFMADD231PS.BCST (DX), Z31, Z0
+	VFMADD231PS.BCST (DX)(BX*1), Z31, Z1
+	VFMADD231PS.BCST (DX)(BX*2), Z31, Z2
+	VFMADD231PS.BCST (DX)(R11*1), Z31, Z3
+	VFMADD231PS.BCST (DX)(BX*4), Z31, Z4
+	VFMADD231PS.BCST (DX)(R12*1), Z31, Z5
+	VFMADD231PS.BCST (DX)(R11*2), Z31, Z6
+	VFMADD231PS.BCST (DX)(R13*1), Z31, Z7
+	PREFETCHT0       (R9)
+	ADDQ             R10, R9
+	ADDQ             SI, DX
+	ADDQ             R8, DI
 	DECQ             AX
 	JNZ              loop
-	ADDQ             amove+104(FP), CX
-	ADDQ             amove+104(FP), R11
-	ADDQ             bmove+112(FP), SI
-	DECQ             times+96(FP)
+	ADDQ             amove+88(FP), DX
+	ADDQ             bmove+96(FP), DI
+	ADDQ             hop+160(FP), R9
+	DECQ             CX
 	JNZ              stretch
 	MOVQ             c+48(FP), AX
-	MOVQ             ldc+56(FP), CX
-	MOVQ             from+64(FP), DX
-	MOVQ             ldf+72(FP), BX
-	VMOVUPS.Z        (DX), K1, Z30
+	MOVQ             from+64(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z0, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z1, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z2, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z3, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z4, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z5, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z6, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z7, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
+	DECQ             tiles+104(FP)
+	JZ               done
+	ADDQ             anext+112(FP), DX
+	ADDQ             bnext+120(FP), DI
+	ADDQ             skip+168(FP), R9
+	ADDQ             cnext+128(FP), AX
+	ADDQ             fromnext+136(FP), CX
+	MOVQ             AX, c+48(FP)
+	MOVQ             CX, from+64(FP)
+	JMP              tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func narrow512x9(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func narrow512x9(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·narrow512x9(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
+TEXT ·narrow512x9(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	LEAQ  (BX)(BX*2), R11
+	LEAQ  (BX)(BX*4), R12
+	MOVQ  BX, R13
+	SHLQ  $0x03, R13
+	SUBQ  BX, R13
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2502,99 +2802,114 @@ TEXT ·narrow512x9(SB), NOSPLIT, $0-124
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 	VXORPS Y8, Y8, Y8
-	LEAQ   (DX)(DX*2), R8
-	LEAQ   (DX)(DX*4), R9
-	MOVQ   DX, R10
-	SHLQ   $0x03, R10
-	SUBQ   DX, R10
-	MOVQ   ahead+80(FP), R11
-	MOVQ   step+88(FP), R12
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z        (SI), K1, Z31
-	VFMADD231PS.BCST (CX), Z31, Z0
-	VFMADD231PS.BCST (CX)(DX*1), Z31, Z1
-	VFMADD231PS.BCST (CX)(DX*2), Z31, Z2
-	VFMADD231PS.BCST (CX)(R8*1), Z31, Z3
-	VFMADD231PS.BCST (CX)(DX*4), Z31, Z4
-	VFMADD231PS.BCST (CX)(R9*1), Z31, Z5
-	VFMADD231PS.BCST (CX)(R8*2), Z31, Z6
-	VFMADD231PS.BCST (CX)(R10*1), Z31, Z7
-	VFMADD231PS.BCST (CX)(DX*8), Z31, Z8
-	PREFETCHT0       (R11)
-	ADDQ             R12, R11
-	ADDQ             BX, CX
-	ADDQ             DI, SI
+	VMOVUPS.Z        (DI), K1, Z31
+	VFMADD231PS.BCST (DX), Z31, Z0
+	VFMADD231PS.BCST (DX)(BX*1), Z31, Z1
+	VFMADD231PS.BCST (DX)(BX*2), Z31, Z2
+	VFMADD231PS.BCST (DX)(R11*1), Z31, Z3
+	VFMADD231PS.BCST (DX)(BX*4), Z31, Z4
+	VFMADD231PS.BCST (DX)(R12*1), Z31, Z5
+	VFMADD231PS.BCST (DX)(R11*2), Z31, Z6
+	VFMADD231PS.BCST (DX)(R13*1), Z31, Z7
+	VFMADD231PS.BCST (DX)(BX*8), Z31, Z8
+	PREFETCHT0       (R9)
+	ADDQ             R10, R9
+	ADDQ             SI, DX
+	ADDQ             R8, DI
 	DECQ             AX
 	JNZ              loop
-	ADDQ             amove+104(FP), CX
-	ADDQ             amove+104(FP), R11
-	ADDQ             bmove+112(FP), SI
-	DECQ             times+96(FP)
+	ADDQ             amove+88(FP), DX
+	ADDQ             bmove+96(FP), DI
+	ADDQ             hop+160(FP), R9
+	DECQ             CX
 	JNZ              stretch
 	MOVQ             c+48(FP), AX
-	MOVQ             ldc+56(FP), CX
-	MOVQ             from+64(FP), DX
-	MOVQ             ldf+72(FP), BX
-	VMOVUPS.Z        (DX), K1, Z30
+	MOVQ             from+64(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z0, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z1, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z2, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z3, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z4, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z5, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z6, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z7, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z8, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
+	DECQ             tiles+104(FP)
+	JZ               done
+	ADDQ             anext+112(FP), DX
+	ADDQ             bnext+120(FP), DI
+	ADDQ             skip+168(FP), R9
+	ADDQ             cnext+128(FP), AX
+	ADDQ             fromnext+136(FP), CX
+	MOVQ             AX, c+48(FP)
+	MOVQ             CX, from+64(FP)
+	JMP              tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func narrow512x10(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func narrow512x10(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·narrow512x10(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
+TEXT ·narrow512x10(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	LEAQ  (DX)(BX*8), R11
+	ADDQ  BX, R11
+	LEAQ  (BX)(BX*2), R12
+	LEAQ  (BX)(BX*4), R13
+	MOVQ  BX, R14
+	SHLQ  $0x03, R14
+	SUBQ  BX, R14
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2605,109 +2920,123 @@ TEXT ·narrow512x10(SB), NOSPLIT, $0-124
 	VXORPS Y7, Y7, Y7
 	VXORPS Y8, Y8, Y8
 	VXORPS Y9, Y9, Y9
-	LEAQ   (CX)(DX*8), R8
-	ADDQ   DX, R8
-	LEAQ   (DX)(DX*2), R9
-	LEAQ   (DX)(DX*4), R10
-	MOVQ   DX, R11
-	SHLQ   $0x03, R11
-	SUBQ   DX, R11
-	MOVQ   ahead+80(FP), R12
-	MOVQ   step+88(FP), R13
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z        (SI), K1, Z31
-	VFMADD231PS.BCST (CX), Z31, Z0
-	VFMADD231PS.BCST (CX)(DX*1), Z31, Z1
-	VFMADD231PS.BCST (CX)(DX*2), Z31, Z2
-	VFMADD231PS.BCST (CX)(R9*1), Z31, Z3
-	VFMADD231PS.BCST (CX)(DX*4), Z31, Z4
-	VFMADD231PS.BCST (CX)(R10*1), Z31, Z5
-	VFMADD231PS.BCST (CX)(R9*2), Z31, Z6
-	VFMADD231PS.BCST (CX)(R11*1), Z31, Z7
-	VFMADD231PS.BCST (CX)(DX*8), Z31, Z8
-	VFMADD231PS.BCST (R8), Z31, Z9
-	PREFETCHT0       (R12)
-	ADDQ             R13, R12
-	ADDQ             BX, CX
-	ADDQ             BX, R8
-	ADDQ             DI, SI
+	VMOVUPS.Z        (DI), K1, Z31
+	VFMADD231PS.BCST (DX), Z31, Z0
+	VFMADD231PS.BCST (DX)(BX*1), Z31, Z1
+	VFMADD231PS.BCST (DX)(BX*2), Z31, Z2
+	VFMADD231PS.BCST (DX)(R12*1), Z31, Z3
+	VFMADD231PS.BCST (DX)(BX*4), Z31, Z4
+	VFMADD231PS.BCST (DX)(R13*1), Z31, Z5
+	VFMADD231PS.BCST (DX)(R12*2), Z31, Z6
+	VFMADD231PS.BCST (DX)(R14*1), Z31, Z7
+	VFMADD231PS.BCST (DX)(BX*8), Z31, Z8
+	VFMADD231PS.BCST (R11), Z31, Z9
+	PREFETCHT0       (R9)
+	ADDQ             R10, R9
+	ADDQ             SI, DX
+	ADDQ             SI, R11
+	ADDQ             R8, DI
 	DECQ             AX
 	JNZ              loop
-	ADDQ             amove+104(FP), CX
-	ADDQ             amove+104(FP), R8
-	ADDQ             amove+104(FP), R12
-	ADDQ             bmove+112(FP), SI
-	DECQ             times+96(FP)
+	ADDQ             amove+88(FP), DX
+	ADDQ             amove+88(FP), R11
+	ADDQ             bmove+96(FP), DI
+	ADDQ             hop+160(FP), R9
+	DECQ             CX
 	JNZ              stretch
 	MOVQ             c+48(FP), AX
-	MOVQ             ldc+56(FP), CX
-	MOVQ             from+64(FP), DX
-	MOVQ             ldf+72(FP), BX
-	VMOVUPS.Z        (DX), K1, Z30
+	MOVQ             from+64(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z0, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z1, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z2, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z3, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z4, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z5, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z6, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z7, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z8, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z9, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
+	DECQ             tiles+104(FP)
+	JZ               done
+	ADDQ             anext+112(FP), DX
+	ADDQ             anext+112(FP), R11
+	ADDQ             bnext+120(FP), DI
+	ADDQ             skip+168(FP), R9
+	ADDQ             cnext+128(FP), AX
+	ADDQ             fromnext+136(FP), CX
+	MOVQ             AX, c+48(FP)
+	MOVQ             CX, from+64(FP)
+	JMP              tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func narrow512x11(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func narrow512x11(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·narrow512x11(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
+TEXT ·narrow512x11(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	LEAQ  (DX)(BX*8), R11
+	ADDQ  BX, R11
+	LEAQ  (BX)(BX*2), R12
+	LEAQ  (BX)(BX*4), R13
+	MOVQ  BX, R14
+	SHLQ  $0x03, R14
+	SUBQ  BX, R14
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2719,115 +3048,129 @@ TEXT ·narrow512x11(SB), NOSPLIT, $0-124
 	VXORPS Y8, Y8, Y8
 	VXORPS Y9, Y9, Y9
 	VXORPS Y10, Y10, Y10
-	LEAQ   (CX)(DX*8), R8
-	ADDQ   DX, R8
-	LEAQ   (DX)(DX*2), R9
-	LEAQ   (DX)(DX*4), R10
-	MOVQ   DX, R11
-	SHLQ   $0x03, R11
-	SUBQ   DX, R11
-	MOVQ   ahead+80(FP), R12
-	MOVQ   step+88(FP), R13
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z        (SI), K1, Z31
-	VFMADD231PS.BCST (CX), Z31, Z0
-	VFMADD231PS.BCST (CX)(DX*1), Z31, Z1
-	VFMADD231PS.BCST (CX)(DX*2), Z31, Z2
-	VFMADD231PS.BCST (CX)(R9*1), Z31, Z3
-	VFMADD231PS.BCST (CX)(DX*4), Z31, Z4
-	VFMADD231PS.BCST (CX)(R10*1), Z31, Z5
-	VFMADD231PS.BCST (CX)(R9*2), Z31, Z6
-	VFMADD231PS.BCST (CX)(R11*1), Z31, Z7
-	VFMADD231PS.BCST (CX)(DX*8), Z31, Z8
-	VFMADD231PS.BCST (R8), Z31, Z9
-	VFMADD231PS.BCST (R8)(DX*1), Z31, Z10
-	PREFETCHT0       (R12)
-	ADDQ             R13, R12
-	ADDQ             BX, CX
-	ADDQ             BX, R8
-	ADDQ             DI, SI
+	VMOVUPS.Z        (DI), K1, Z31
+	VFMADD231PS.BCST (DX), Z31, Z0
+	VFMADD231PS.BCST (DX)(BX*1), Z31, Z1
+	VFMADD231PS.BCST (DX)(BX*2), Z31, Z2
+	VFMADD231PS.BCST (DX)(R12*1), Z31, Z3
+	VFMADD231PS.BCST (DX)(BX*4), Z31, Z4
+	VFMADD231PS.BCST (DX)(R13*1), Z31, Z5
+	VFMADD231PS.BCST (DX)(R12*2), Z31, Z6
+	VFMADD231PS.BCST (DX)(R14*1), Z31, Z7
+	VFMADD231PS.BCST (DX)(BX*8), Z31, Z8
+	VFMADD231PS.BCST (R11), Z31, Z9
+	VFMADD231PS.BCST (R11)(BX*1), Z31, Z10
+	PREFETCHT0       (R9)
+	ADDQ             R10, R9
+	ADDQ             SI, DX
+	ADDQ             SI, R11
+	ADDQ             R8, DI
 	DECQ             AX
 	JNZ              loop
-	ADDQ             amove+104(FP), CX
-	ADDQ             amove+104(FP), R8
-	ADDQ             amove+104(FP), R12
-	ADDQ             bmove+112(FP), SI
-	DECQ             times+96(FP)
+	ADDQ             amove+88(FP), DX
+	ADDQ             amove+88(FP), R11
+	ADDQ             bmove+96(FP), DI
+	ADDQ             hop+160(FP), R9
+	DECQ             CX
 	JNZ              stretch
 	MOVQ             c+48(FP), AX
-	MOVQ             ldc+56(FP), CX
-	MOVQ             from+64(FP), DX
-	MOVQ             ldf+72(FP), BX
-	VMOVUPS.Z        (DX), K1, Z30
+	MOVQ             from+64(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z0, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z1, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z2, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z3, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z4, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z5, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z6, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z7, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z8, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z9, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z10, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
+	DECQ             tiles+104(FP)
+	JZ               done
+	ADDQ             anext+112(FP), DX
+	ADDQ             anext+112(FP), R11
+	ADDQ             bnext+120(FP), DI
+	ADDQ             skip+168(FP), R9
+	ADDQ             cnext+128(FP), AX
+	ADDQ             fromnext+136(FP), CX
+	MOVQ             AX, c+48(FP)
+	MOVQ             CX, from+64(FP)
+	JMP              tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func narrow512x12(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func narrow512x12(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·narrow512x12(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
+TEXT ·narrow512x12(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	LEAQ  (DX)(BX*8), R11
+	ADDQ  BX, R11
+	LEAQ  (BX)(BX*2), R12
+	LEAQ  (BX)(BX*4), R13
+	MOVQ  BX, R14
+	SHLQ  $0x03, R14
+	SUBQ  BX, R14
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2840,121 +3183,135 @@ TEXT ·narrow512x12(SB), NOSPLIT, $0-124
 	VXORPS Y9, Y9, Y9
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
-	LEAQ   (CX)(DX*8), R8
-	ADDQ   DX, R8
-	LEAQ   (DX)(DX*2), R9
-	LEAQ   (DX)(DX*4), R10
-	MOVQ   DX, R11
-	SHLQ   $0x03, R11
-	SUBQ   DX, R11
-	MOVQ   ahead+80(FP), R12
-	MOVQ   step+88(FP), R13
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z        (SI), K1, Z31
-	VFMADD231PS.BCST (CX), Z31, Z0
-	VFMADD231PS.BCST (CX)(DX*1), Z31, Z1
-	VFMADD231PS.BCST (CX)(DX*2), Z31, Z2
-	VFMADD231PS.BCST (CX)(R9*1), Z31, Z3
-	VFMADD231PS.BCST (CX)(DX*4), Z31, Z4
-	VFMADD231PS.BCST (CX)(R10*1), Z31, Z5
-	VFMADD231PS.BCST (CX)(R9*2), Z31, Z6
-	VFMADD231PS.BCST (CX)(R11*1), Z31, Z7
-	VFMADD231PS.BCST (CX)(DX*8), Z31, Z8
-	VFMADD231PS.BCST (R8), Z31, Z9
-	VFMADD231PS.BCST (R8)(DX*1), Z31, Z10
-	VFMADD231PS.BCST (R8)(DX*2), Z31, Z11
-	PREFETCHT0       (R12)
-	ADDQ             R13, R12
-	ADDQ             BX, CX
-	ADDQ             BX, R8
-	ADDQ             DI, SI
+	VMOVUPS.Z        (DI), K1, Z31
+	VFMADD231PS.BCST (DX), Z31, Z0
+	VFMADD231PS.BCST (DX)(BX*1), Z31, Z1
+	VFMADD231PS.BCST (DX)(BX*2), Z31, Z2
+	VFMADD231PS.BCST (DX)(R12*1), Z31, Z3
+	VFMADD231PS.BCST (DX)(BX*4), Z31, Z4
+	VFMADD231PS.BCST (DX)(R13*1), Z31, Z5
+	VFMADD231PS.BCST (DX)(R12*2), Z31, Z6
+	VFMADD231PS.BCST (DX)(R14*1), Z31, Z7
+	VFMADD231PS.BCST (DX)(BX*8), Z31, Z8
+	VFMADD231PS.BCST (R11), Z31, Z9
+	VFMADD231PS.BCST (R11)(BX*1), Z31, Z10
+	VFMADD231PS.BCST (R11)(BX*2), Z31, Z11
+	PREFETCHT0       (R9)
+	ADDQ             R10, R9
+	ADDQ             SI, DX
+	ADDQ             SI, R11
+	ADDQ             R8, DI
 	DECQ             AX
 	JNZ              loop
-	ADDQ             amove+104(FP), CX
-	ADDQ             amove+104(FP), R8
-	ADDQ             amove+104(FP), R12
-	ADDQ             bmove+112(FP), SI
-	DECQ             times+96(FP)
+	ADDQ             amove+88(FP), DX
+	ADDQ             amove+88(FP), R11
+	ADDQ             bmove+96(FP), DI
+	ADDQ             hop+160(FP), R9
+	DECQ             CX
 	JNZ              stretch
 	MOVQ             c+48(FP), AX
-	MOVQ             ldc+56(FP), CX
-	MOVQ             from+64(FP), DX
-	MOVQ             ldf+72(FP), BX
-	VMOVUPS.Z        (DX), K1, Z30
+	MOVQ             from+64(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z0, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z1, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z2, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z3, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z4, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z5, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z6, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z7, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z8, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z9, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z10, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z11, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
+	DECQ             tiles+104(FP)
+	JZ               done
+	ADDQ             anext+112(FP), DX
+	ADDQ             anext+112(FP), R11
+	ADDQ             bnext+120(FP), DI
+	ADDQ             skip+168(FP), R9
+	ADDQ             cnext+128(FP), AX
+	ADDQ             fromnext+136(FP), CX
+	MOVQ             AX, c+48(FP)
+	MOVQ             CX, from+64(FP)
+	JMP              tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func narrow512x13(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func narrow512x13(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·narrow512x13(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
+TEXT ·narrow512x13(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	LEAQ  (DX)(BX*8), R11
+	ADDQ  BX, R11
+	LEAQ  (BX)(BX*2), R12
+	LEAQ  (BX)(BX*4), R13
+	MOVQ  BX, R14
+	SHLQ  $0x03, R14
+	SUBQ  BX, R14
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2968,127 +3325,141 @@ TEXT ·narrow512x13(SB), NOSPLIT, $0-124
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 	VXORPS Y12, Y12, Y12
-	LEAQ   (CX)(DX*8), R8
-	ADDQ   DX, R8
-	LEAQ   (DX)(DX*2), R9
-	LEAQ   (DX)(DX*4), R10
-	MOVQ   DX, R11
-	SHLQ   $0x03, R11
-	SUBQ   DX, R11
-	MOVQ   ahead+80(FP), R12
-	MOVQ   step+88(FP), R13
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z        (SI), K1, Z31
-	VFMADD231PS.BCST (CX), Z31, Z0
-	VFMADD231PS.BCST (CX)(DX*1), Z31, Z1
-	VFMADD231PS.BCST (CX)(DX*2), Z31, Z2
-	VFMADD231PS.BCST (CX)(R9*1), Z31, Z3
-	VFMADD231PS.BCST (CX)(DX*4), Z31, Z4
-	VFMADD231PS.BCST (CX)(R10*1), Z31, Z5
-	VFMADD231PS.BCST (CX)(R9*2), Z31, Z6
-	VFMADD231PS.BCST (CX)(R11*1), Z31, Z7
-	VFMADD231PS.BCST (CX)(DX*8), Z31, Z8
-	VFMADD231PS.BCST (R8), Z31, Z9
-	VFMADD231PS.BCST (R8)(DX*1), Z31, Z10
-	VFMADD231PS.BCST (R8)(DX*2), Z31, Z11
-	VFMADD231PS.BCST (R8)(R9*1), Z31, Z12
-	PREFETCHT0       (R12)
-	ADDQ             R13, R12
-	ADDQ             BX, CX
-	ADDQ             BX, R8
-	ADDQ             DI, SI
+	VMOVUPS.Z        (DI), K1, Z31
+	VFMADD231PS.BCST (DX), Z31, Z0
+	VFMADD231PS.BCST (DX)(BX*1), Z31, Z1
+	VFMADD231PS.BCST (DX)(BX*2), Z31, Z2
+	VFMADD231PS.BCST (DX)(R12*1), Z31, Z3
+	VFMADD231PS.BCST (DX)(BX*4), Z31, Z4
+	VFMADD231PS.BCST (DX)(R13*1), Z31, Z5
+	VFMADD231PS.BCST (DX)(R12*2), Z31, Z6
+	VFMADD231PS.BCST (DX)(R14*1), Z31, Z7
+	VFMADD231PS.BCST (DX)(BX*8), Z31, Z8
+	VFMADD231PS.BCST (R11), Z31, Z9
+	VFMADD231PS.BCST (R11)(BX*1), Z31, Z10
+	VFMADD231PS.BCST (R11)(BX*2), Z31, Z11
+	VFMADD231PS.BCST (R11)(R12*1), Z31, Z12
+	PREFETCHT0       (R9)
+	ADDQ             R10, R9
+	ADDQ             SI, DX
+	ADDQ             SI, R11
+	ADDQ             R8, DI
 	DECQ             AX
 	JNZ              loop
-	ADDQ             amove+104(FP), CX
-	ADDQ             amove+104(FP), R8
-	ADDQ             amove+104(FP), R12
-	ADDQ             bmove+112(FP), SI
-	DECQ             times+96(FP)
+	ADDQ             amove+88(FP), DX
+	ADDQ             amove+88(FP), R11
+	ADDQ             bmove+96(FP), DI
+	ADDQ             hop+160(FP), R9
+	DECQ             CX
 	JNZ              stretch
 	MOVQ             c+48(FP), AX
-	MOVQ             ldc+56(FP), CX
-	MOVQ             from+64(FP), DX
-	MOVQ             ldf+72(FP), BX
-	VMOVUPS.Z        (DX), K1, Z30
+	MOVQ             from+64(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z0, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z1, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z2, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z3, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z4, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z5, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z6, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z7, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z8, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z9, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z10, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z11, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z12, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
+	DECQ             tiles+104(FP)
+	JZ               done
+	ADDQ             anext+112(FP), DX
+	ADDQ             anext+112(FP), R11
+	ADDQ             bnext+120(FP), DI
+	ADDQ             skip+168(FP), R9
+	ADDQ             cnext+128(FP), AX
+	ADDQ             fromnext+136(FP), CX
+	MOVQ             AX, c+48(FP)
+	MOVQ             CX, from+64(FP)
+	JMP              tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func narrow512x14(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func narrow512x14(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·narrow512x14(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
+TEXT ·narrow512x14(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	LEAQ  (DX)(BX*8), R11
+	ADDQ  BX, R11
+	LEAQ  (BX)(BX*2), R12
+	LEAQ  (BX)(BX*4), R13
+	MOVQ  BX, R14
+	SHLQ  $0x03, R14
+	SUBQ  BX, R14
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -3103,120 +3474,123 @@ TEXT ·narrow512x14(SB), NOSPLIT, $0-124
 	VXORPS Y11, Y11, Y11
 	VXORPS Y12, Y12, Y12
 	VXORPS Y13, Y13, Y13
-	LEAQ   (CX)(DX*8), R8
-	ADDQ   DX, R8
-	LEAQ   (DX)(DX*2), R9
-	LEAQ   (DX)(DX*4), R10
-	MOVQ   DX, R11
-	SHLQ   $0x03, R11
-	SUBQ   DX, R11
-	MOVQ   ahead+80(FP), R12
-	MOVQ   step+88(FP), R13
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z        (SI), K1, Z31
-	VFMADD231PS.BCST (CX), Z31, Z0
-	VFMADD231PS.BCST (CX)(DX*1), Z31, Z1
-	VFMADD231PS.BCST (CX)(DX*2), Z31, Z2
-	VFMADD231PS.BCST (CX)(R9*1), Z31, Z3
-	VFMADD231PS.BCST (CX)(DX*4), Z31, Z4
-	VFMADD231PS.BCST (CX)(R10*1), Z31, Z5
-	VFMADD231PS.BCST (CX)(R9*2), Z31, Z6
-	VFMADD231PS.BCST (CX)(R11*1), Z31, Z7
-	VFMADD231PS.BCST (CX)(DX*8), Z31, Z8
-	VFMADD231PS.BCST (R8), Z31, Z9
-	VFMADD231PS.BCST (R8)(DX*1), Z31, Z10
-	VFMADD231PS.BCST (R8)(DX*2), Z31, Z11
-	VFMADD231PS.BCST (R8)(R9*1), Z31, Z12
-	VFMADD231PS.BCST (R8)(DX*4), Z31, Z13
-	PREFETCHT0       (R12)
-	ADDQ             R13, R12
-	ADDQ             BX, CX
-	ADDQ             BX, R8
-	ADDQ             DI, SI
+	VMOVUPS.Z        (DI), K1, Z31
+	VFMADD231PS.BCST (DX), Z31, Z0
+	VFMADD231PS.BCST (DX)(BX*1), Z31, Z1
+	VFMADD231PS.BCST (DX)(BX*2), Z31, Z2
+	VFMADD231PS.BCST (DX)(R12*1), Z31, Z3
+	VFMADD231PS.BCST (DX)(BX*4), Z31, Z4
+	VFMADD231PS.BCST (DX)(R13*1), Z31, Z5
+	VFMADD231PS.BCST (DX)(R12*2), Z31, Z6
+	VFMADD231PS.BCST (DX)(R14*1), Z31, Z7
+	VFMADD231PS.BCST (DX)(BX*8), Z31, Z8
+	VFMADD231PS.BCST (R11), Z31, Z9
+	VFMADD231PS.BCST (R11)(BX*1), Z31, Z10
+	VFMADD231PS.BCST (R11)(BX*2), Z31, Z11
+	VFMADD231PS.BCST (R11)(R12*1), Z31, Z12
+	VFMADD231PS.BCST (R11)(BX*4), Z31, Z13
+	PREFETCHT0       (R9)
+	ADDQ             R10, R9
+	ADDQ             SI, DX
+	ADDQ             SI, R11
+	ADDQ             R8, DI
 	DECQ             AX
 	JNZ              loop
-	ADDQ             amove+104(FP), CX
-	ADDQ             amove+104(FP), R8
-	ADDQ             amove+104(FP), R12
-	ADDQ             bmove+112(FP), SI
-	DECQ             times+96(FP)
+	ADDQ             amove+88(FP), DX
+	ADDQ             amove+88(FP), R11
+	ADDQ             bmove+96(FP), DI
+	ADDQ             hop+160(FP), R9
+	DECQ             CX
 	JNZ              stretch
 	MOVQ             c+48(FP), AX
-	MOVQ             ldc+56(FP), CX
-	MOVQ             from+64(FP), DX
-	MOVQ             ldf+72(FP), BX
-	VMOVUPS.Z        (DX), K1, Z30
+	MOVQ             from+64(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z0, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z1, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z2, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z3, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z4, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z5, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z6, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z7, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z8, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z9, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z10, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z11, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z12, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
-	ADDQ             CX, AX
-	ADDQ             BX, DX
-	VMOVUPS.Z        (DX), K1, Z30
+	ADDQ             ldc+56(FP), AX
+	ADDQ             ldf+72(FP), CX
+	VMOVUPS.Z        (CX), K1, Z30
 	VADDPS           Z13, Z30, Z30
 	VMOVUPS          Z30, K1, (AX)
+	DECQ             tiles+104(FP)
+	JZ               done
+	ADDQ             anext+112(FP), DX
+	ADDQ             anext+112(FP), R11
+	ADDQ             bnext+120(FP), DI
+	ADDQ             skip+168(FP), R9
+	ADDQ             cnext+128(FP), AX
+	ADDQ             fromnext+136(FP), CX
+	MOVQ             AX, c+48(FP)
+	MOVQ             CX, from+64(FP)
+	JMP              tile
+
+done:
 	VZEROUPPER
 	RET
 

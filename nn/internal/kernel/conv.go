@@ -225,8 +225,7 @@ func (c *Conv) Groups() int { return len(c.groups) }
 func (c *Conv) GroupGrad(dw, db, src, grad []float32, number, lo, hi int, scratch []float32) {
 	g, n, block := &c.groups[number], c.OutC, c.Block()
 	rows, sums, _ := c.parts(scratch)
-	inPlace := c.inPlace != nil && c.Taps() > 1 // of one tap, gathering costs no more than reading
-	if inPlace {
+	if c.inPlace != nil {
 		plane := c.Out[1] * c.Out[2]
 		block = (block + plane - 1) / plane * plane
 	}
@@ -236,7 +235,7 @@ func (c *Conv) GroupGrad(dw, db, src, grad []float32, number, lo, hi int, scratc
 			loops.sums(sums[:n], grad[lo*n:end*n])
 			loops.add(sums[:n], db[:n])
 		}
-		if inPlace {
+		if c.inPlace != nil {
 			c.groupGradInPlace(dw, src, grad, g, lo, end)
 			continue
 		}

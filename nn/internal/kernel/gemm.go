@@ -43,12 +43,13 @@ func (t *tileKernel) product(m, n, k int, a []float32, ars, acs int, b []float32
 	for p := 0; p < k; p += depthBlock {
 		depth, cols := min(depthBlock, k-p), 0
 		for j := 0; j < n; j += cols {
-			var strips int
-			strips, cols = t.cut(m, n-j)
-			for s := range strips {
-				// Strips of nearly equal height: 64 rows are 13+13+13+13+12, not 14*4+8.
-				lo, hi := m*s/strips, m*(s+1)/strips
+			var high int
+			high, cols = t.cut(m, n-j)
+			// The tiles one below the other, but the last, which may be lower.
+			for lo := 0; lo < m; {
+				rows := min(high, m-lo)
 				to := c[lo*ldc+j:]
+				w := walk{times: 1, tiles: min((m-lo)/rows, mostTiles), nextA: rows * ars, nextC: rows * ldc}
 				start, apart := to, ldc
 				switch {
 				case p > 0:
@@ -57,49 +58,33 @@ func (t *tileKernel) product(m, n, k int, a []float32, ars, acs int, b []float32
 				default:
 					start, apart = from[lo*ldf+j:], ldf
 				}
-				rows := a[lo*ars+p*acs:]
-				var f fetch
+				w.nextFrom = rows * apart
+				at := a[lo*ars+p*acs:]
 				if len(next) > 0 {
-					f = inOrder(next)
-					next = next[min(len(next), depth*line):]
+					w.fetch = inOrder(next)
+					next = next[min(len(next), w.tiles*depth*line):]
 				} else {
-					f = rowsAhead(rows, ars, acs, hi-lo)
+					w.fetch = rowsAhead(at, ars, acs, rows, depth)
 				}
-				t.add(hi-lo, cols, depth, rows, ars, acs, b[p*ldb+j:], ldb, to, ldc, start, apart, f)
+				t.add(rows, cols, depth, at, ars, acs, b[p*ldb+j:], ldb, to, ldc, start, apart, w)
+				lo += w.tiles * rows
 			}
 		}
 	}
 }
 
-// stretched adds to c [m,n] the products of a [m,k] and b [k,n] of some stretches, and fetches f, which is near a, with each tile. It is for few stretches: those of b
-// are to stay in the first-level cache.
-func (t *tileKernel) stretched(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, s stretches, f fetch) {
-	// As in product.
-	_ = a[(m-1)*ars+(k-1)*acs+(s.times-1)*(k*acs+s.a)]
-	_ = b[(k-1)*ldb+n-1+(s.times-1)*(k*ldb+s.b)]
-	_ = c[(m-1)*ldc+n-1]
-	for j, cols := 0, 0; j < n; j += cols {
-		var strips int
-		strips, cols = t.cut(m, n-j)
-		for i := range strips {
-			lo, hi := m*i/strips, m*(i+1)/strips
-			to := c[lo*ldc+j:]
-			t.along(hi-lo, cols, k, a[lo*ars:], ars, acs, b[j:], ldb, to, ldc, to, ldc, s, fetch{f.at + uintptr(4*lo*ars), f.step})
-		}
-	}
-}
-
-// cut returns into how many strips m rows are cut, and how many columns of n tiles take.
-func (t *tileKernel) cut(m, n int) (strips, cols int) {
-	rows, wide := t.rows, t.cols
+// cut returns how high tiles of m rows are, of nearly equal height: 64 rows are 13+13+13+13+12, not 14*4+8, and how many columns of n they take.
+func (t *tileKernel) cut(m, n int) (high, cols int) {
+	high, wide := t.rows, t.cols
 	if m == 1 {
 		wide = t.rowCols
 	}
 	cols = min(wide, n)
 	if cols < wide && t.narrow > 0 {
-		rows, cols = t.narrowRows, min(t.narrow, n)
+		high, cols = t.narrowRows, min(t.narrow, n)
 	}
-	return (m + rows - 1) / rows, cols
+	tiles := (m + high - 1) / high
+	return (m + tiles - 1) / tiles, cols
 }
 
 // begin sets the rows of c to those of from, as gemm has it.
@@ -119,31 +104,43 @@ func begin(m, n int, c []float32, ldc int, from []float32, ldf int) {
 type tileKernel struct {
 	rows, cols, rowCols int
 	narrow, narrowRows  int
-	// along does what add does for each of some stretches of k. It is nil for words.
-	along func(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, s stretches, f fetch)
-	add   func(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, f fetch)
+	add                 func(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, w walk)
 }
 
-// stretches are how many stretches of k a tile goes through, and how far a and b move on after the end of each to the start of the next, which may be back.
-type stretches struct{ times, a, b int }
-
-// portableAlong goes through the stretches one by one.
-func portableAlong(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, s stretches, f fetch) {
-	stretchwise(portableTile, m, n, k, a, ars, acs, b, ldb, c, ldc, from, ldf, s, f)
+// walk is the way of a tile: through how many stretches of k it goes, and how far a and b move on after the end of each to the start of the next, which may be back;
+// then how many tiles are done like the first, and how far a, c and from of the next are from those of this one. All of them read the same b.
+type walk struct {
+	times, a, b                   int
+	tiles, nextA, nextC, nextFrom int
+	fetch
 }
 
-// stretchwise goes through the stretches with a tile that takes one.
-func stretchwise(add func(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, f fetch),
-	m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, s stretches, f fetch,
+// mostTiles bounds the tiles of a walk, which cannot be interrupted.
+const mostTiles = 64
+
+// eachTile goes the way with a function that makes one stretch of one tile.
+func (w *walk) eachTile(add func(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int),
+	m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int,
 ) {
-	for i := range s.times {
-		add(m, n, k, a[i*(k*acs+s.a):], ars, acs, b[i*(k*ldb+s.b):], ldb, c, ldc, from, ldf, f)
-		from, ldf = c, ldc
+	times := w.times
+	if w.a == 0 && w.b == 0 { // one stretch in parts
+		k, times = k*times, 1
+	}
+	for i := range w.tiles {
+		to, start, apart := c[i*w.nextC:], from[i*w.nextFrom:], ldf
+		for s := range times {
+			add(m, n, k, a[i*w.nextA+s*(k*acs+w.a):], ars, acs, b[s*(k*ldb+w.b):], ldb, to, ldc, start, apart)
+			start, apart = to, ldc
+		}
 	}
 }
 
-// portableTile keeps 2 by 4 sums in registers, which is what the compiler manages without spilling.
-func portableTile(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, _ fetch) {
+func portableTile(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, w walk) {
+	w.eachTile(portableStretch, m, n, k, a, ars, acs, b, ldb, c, ldc, from, ldf)
+}
+
+// portableStretch keeps 2 by 4 sums in registers, which is what the compiler manages without spilling.
+func portableStretch(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int) {
 	if &from[0] != &c[0] {
 		begin(m, n, c, ldc, from, ldf)
 	}

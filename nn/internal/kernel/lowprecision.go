@@ -276,7 +276,11 @@ func portableDequantise(dst, x, scale, shift []float32) {
 }
 
 // portableInt8Tile and portableBFloat16Tile are tiles of words.
-func portableInt8Tile(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, _ fetch) {
+func portableInt8Tile(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, w walk) {
+	w.eachTile(portableInt8Stretch, m, n, k, a, ars, acs, b, ldb, c, ldc, from, ldf)
+}
+
+func portableInt8Stretch(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int) {
 	for i := range m {
 		for j := range n {
 			sum := int32(math.Float32bits(from[i*ldf+j]))
@@ -289,7 +293,11 @@ func portableInt8Tile(m, n, k int, a []float32, ars, acs int, b []float32, ldb i
 	}
 }
 
-func portableBFloat16Tile(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, _ fetch) {
+func portableBFloat16Tile(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, w walk) {
+	w.eachTile(portableBFloat16Stretch, m, n, k, a, ars, acs, b, ldb, c, ldc, from, ldf)
+}
+
+func portableBFloat16Stretch(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int) {
 	for i := range m {
 		for j := range n {
 			sum := from[i*ldf+j]

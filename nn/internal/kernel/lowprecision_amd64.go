@@ -4,185 +4,185 @@
 
 package kernel
 
-// int8Tile512x1 sets c to from plus a [1,k] times b [k,32], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// int8Tile512x1 sets c to from plus the sum of some times a [1,k] times b [k,32], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func int8Tile512x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func int8Tile512x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// bf16Tile512x1 sets c to from plus a [1,k] times b [k,32], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// bf16Tile512x1 sets c to from plus the sum of some times a [1,k] times b [k,32], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func bf16Tile512x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func bf16Tile512x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// int8Tile512x2 sets c to from plus a [2,k] times b [k,32], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// int8Tile512x2 sets c to from plus the sum of some times a [2,k] times b [k,32], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func int8Tile512x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func int8Tile512x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// bf16Tile512x2 sets c to from plus a [2,k] times b [k,32], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// bf16Tile512x2 sets c to from plus the sum of some times a [2,k] times b [k,32], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func bf16Tile512x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func bf16Tile512x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// int8Tile512x3 sets c to from plus a [3,k] times b [k,32], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// int8Tile512x3 sets c to from plus the sum of some times a [3,k] times b [k,32], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func int8Tile512x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func int8Tile512x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// bf16Tile512x3 sets c to from plus a [3,k] times b [k,32], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// bf16Tile512x3 sets c to from plus the sum of some times a [3,k] times b [k,32], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func bf16Tile512x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func bf16Tile512x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// int8Tile512x4 sets c to from plus a [4,k] times b [k,32], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// int8Tile512x4 sets c to from plus the sum of some times a [4,k] times b [k,32], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func int8Tile512x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func int8Tile512x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// bf16Tile512x4 sets c to from plus a [4,k] times b [k,32], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// bf16Tile512x4 sets c to from plus the sum of some times a [4,k] times b [k,32], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func bf16Tile512x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func bf16Tile512x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// int8Tile512x5 sets c to from plus a [5,k] times b [k,32], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// int8Tile512x5 sets c to from plus the sum of some times a [5,k] times b [k,32], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func int8Tile512x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func int8Tile512x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// bf16Tile512x5 sets c to from plus a [5,k] times b [k,32], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// bf16Tile512x5 sets c to from plus the sum of some times a [5,k] times b [k,32], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func bf16Tile512x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func bf16Tile512x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// int8Tile512x6 sets c to from plus a [6,k] times b [k,32], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// int8Tile512x6 sets c to from plus the sum of some times a [6,k] times b [k,32], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func int8Tile512x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func int8Tile512x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// bf16Tile512x6 sets c to from plus a [6,k] times b [k,32], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// bf16Tile512x6 sets c to from plus the sum of some times a [6,k] times b [k,32], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func bf16Tile512x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func bf16Tile512x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// int8Tile512x7 sets c to from plus a [7,k] times b [k,32], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// int8Tile512x7 sets c to from plus the sum of some times a [7,k] times b [k,32], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func int8Tile512x7(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func int8Tile512x7(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// bf16Tile512x7 sets c to from plus a [7,k] times b [k,32], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// bf16Tile512x7 sets c to from plus the sum of some times a [7,k] times b [k,32], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func bf16Tile512x7(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func bf16Tile512x7(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// int8Tile512x8 sets c to from plus a [8,k] times b [k,32], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// int8Tile512x8 sets c to from plus the sum of some times a [8,k] times b [k,32], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func int8Tile512x8(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func int8Tile512x8(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// bf16Tile512x8 sets c to from plus a [8,k] times b [k,32], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// bf16Tile512x8 sets c to from plus the sum of some times a [8,k] times b [k,32], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func bf16Tile512x8(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func bf16Tile512x8(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// int8Tile512x9 sets c to from plus a [9,k] times b [k,32], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// int8Tile512x9 sets c to from plus the sum of some times a [9,k] times b [k,32], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func int8Tile512x9(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func int8Tile512x9(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// bf16Tile512x9 sets c to from plus a [9,k] times b [k,32], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// bf16Tile512x9 sets c to from plus the sum of some times a [9,k] times b [k,32], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func bf16Tile512x9(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func bf16Tile512x9(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// int8Tile512x10 sets c to from plus a [10,k] times b [k,32], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// int8Tile512x10 sets c to from plus the sum of some times a [10,k] times b [k,32], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func int8Tile512x10(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func int8Tile512x10(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// bf16Tile512x10 sets c to from plus a [10,k] times b [k,32], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// bf16Tile512x10 sets c to from plus the sum of some times a [10,k] times b [k,32], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func bf16Tile512x10(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func bf16Tile512x10(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// int8Tile512x11 sets c to from plus a [11,k] times b [k,32], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// int8Tile512x11 sets c to from plus the sum of some times a [11,k] times b [k,32], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func int8Tile512x11(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func int8Tile512x11(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// bf16Tile512x11 sets c to from plus a [11,k] times b [k,32], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// bf16Tile512x11 sets c to from plus the sum of some times a [11,k] times b [k,32], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func bf16Tile512x11(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func bf16Tile512x11(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// int8Tile512x12 sets c to from plus a [12,k] times b [k,32], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// int8Tile512x12 sets c to from plus the sum of some times a [12,k] times b [k,32], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func int8Tile512x12(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func int8Tile512x12(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// bf16Tile512x12 sets c to from plus a [12,k] times b [k,32], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// bf16Tile512x12 sets c to from plus the sum of some times a [12,k] times b [k,32], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func bf16Tile512x12(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func bf16Tile512x12(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// int8Tile512x13 sets c to from plus a [13,k] times b [k,32], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// int8Tile512x13 sets c to from plus the sum of some times a [13,k] times b [k,32], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func int8Tile512x13(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func int8Tile512x13(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// bf16Tile512x13 sets c to from plus a [13,k] times b [k,32], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// bf16Tile512x13 sets c to from plus the sum of some times a [13,k] times b [k,32], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func bf16Tile512x13(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func bf16Tile512x13(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// int8Tile512x14 sets c to from plus a [14,k] times b [k,32], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// int8Tile512x14 sets c to from plus the sum of some times a [14,k] times b [k,32], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func int8Tile512x14(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func int8Tile512x14(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// bf16Tile512x14 sets c to from plus a [14,k] times b [k,32], of the columns in mask, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// bf16Tile512x14 sets c to from plus the sum of some times a [14,k] times b [k,32], of the columns in mask, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func bf16Tile512x14(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+func bf16Tile512x14(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 
-// int8Tile2x1 sets c to from plus a [1,k] times b [k,16], and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// int8Tile2x1 sets c to from plus the sum of some times a [1,k] times b [k,16], after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func int8Tile2x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
+func int8Tile2x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int)
 
-// bf16Tile2x1 sets c to from plus a [1,k] times b [k,16], and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// bf16Tile2x1 sets c to from plus the sum of some times a [1,k] times b [k,16], after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func bf16Tile2x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
+func bf16Tile2x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int)
 
-// int8Tile2x2 sets c to from plus a [2,k] times b [k,16], and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// int8Tile2x2 sets c to from plus the sum of some times a [2,k] times b [k,16], after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func int8Tile2x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
+func int8Tile2x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int)
 
-// bf16Tile2x2 sets c to from plus a [2,k] times b [k,16], and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// bf16Tile2x2 sets c to from plus the sum of some times a [2,k] times b [k,16], after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func bf16Tile2x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
+func bf16Tile2x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int)
 
-// int8Tile2x3 sets c to from plus a [3,k] times b [k,16], and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// int8Tile2x3 sets c to from plus the sum of some times a [3,k] times b [k,16], after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func int8Tile2x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
+func int8Tile2x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int)
 
-// bf16Tile2x3 sets c to from plus a [3,k] times b [k,16], and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// bf16Tile2x3 sets c to from plus the sum of some times a [3,k] times b [k,16], after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func bf16Tile2x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
+func bf16Tile2x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int)
 
-// int8Tile2x4 sets c to from plus a [4,k] times b [k,16], and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// int8Tile2x4 sets c to from plus the sum of some times a [4,k] times b [k,16], after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func int8Tile2x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
+func int8Tile2x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int)
 
-// bf16Tile2x4 sets c to from plus a [4,k] times b [k,16], and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.
+// bf16Tile2x4 sets c to from plus the sum of some times a [4,k] times b [k,16], after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.
 //
 //go:noescape
-func bf16Tile2x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
+func bf16Tile2x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int)
 
 // quantise512 sets n bytes of dst to src*scale, cut to least and most and rounded to even, plus zero, cut to 0 and 255; what is no number becomes least. n is a multiple of 16.
 //

@@ -4,128 +4,25 @@
 
 #include "textflag.h"
 
-// func int8Tile512x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func int8Tile512x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·int8Tile512x1(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), AX
-	MOVQ   acs+24(FP), DX
-	MOVQ   b+32(FP), BX
-	MOVQ   ldb+40(FP), SI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
+TEXT ·int8Tile512x1(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), AX
+	MOVQ  acs+24(FP), BX
+	MOVQ  b+32(FP), SI
+	MOVQ  ldb+40(FP), DI
+	MOVQ  ahead+144(FP), R8
+	MOVQ  step+152(FP), R9
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	SHRL  $0x10, AX
+	KMOVW AX, K2
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
-	MOVQ   ahead+80(FP), DI
-	MOVQ   step+88(FP), R8
-
-stretch:
-	MOVQ k+0(FP), AX
-
-loop:
-	VMOVUPS.Z    (BX), K1, Z28
-	VMOVUPS.Z    64(BX), K2, Z29
-	VBROADCASTSS (CX), Z30
-	LONG         $0x400d9262
-	WORD         $0xc450
-	LONG         $0x400d9262
-	WORD         $0xcd50
-	PREFETCHT0   (DI)
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	ADDQ         SI, BX
-	DECQ         AX
-	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), DI
-	ADDQ         bmove+112(FP), BX
-	DECQ         times+96(FP)
-	JNZ          stretch
-	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), CX
-	MOVQ         ldf+72(FP), DX
-	VMOVUPS.Z    (CX), K1, Z30
-	VPADDD       Z0, Z30, Z30
-	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(CX), K2, Z31
-	VPADDD       Z1, Z31, Z31
-	VMOVUPS      Z31, K2, 64(AX)
-	VZEROUPPER
-	RET
-
-// func bf16Tile512x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·bf16Tile512x1(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), AX
-	MOVQ   acs+24(FP), DX
-	MOVQ   b+32(FP), BX
-	MOVQ   ldb+40(FP), SI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	MOVQ   ahead+80(FP), DI
-	MOVQ   step+88(FP), R8
-
-stretch:
-	MOVQ k+0(FP), AX
-
-loop:
-	VMOVUPS.Z    (BX), K1, Z28
-	VMOVUPS.Z    64(BX), K2, Z29
-	VBROADCASTSS (CX), Z30
-	LONG         $0x400e9262
-	WORD         $0xc452
-	LONG         $0x400e9262
-	WORD         $0xcd52
-	PREFETCHT0   (DI)
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	ADDQ         SI, BX
-	DECQ         AX
-	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), DI
-	ADDQ         bmove+112(FP), BX
-	DECQ         times+96(FP)
-	JNZ          stretch
-	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), CX
-	MOVQ         ldf+72(FP), DX
-	VMOVUPS.Z    (CX), K1, Z30
-	VADDPS       Z0, Z30, Z30
-	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(CX), K2, Z31
-	VADDPS       Z1, Z31, Z31
-	VMOVUPS      Z31, K2, 64(AX)
-	VZEROUPPER
-	RET
-
-// func int8Tile512x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·int8Tile512x2(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	MOVQ   ahead+80(FP), R8
-	MOVQ   step+88(FP), R9
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
@@ -133,291 +30,477 @@ stretch:
 loop:
 	VMOVUPS.Z    (SI), K1, Z28
 	VMOVUPS.Z    64(SI), K2, Z29
-	VBROADCASTSS (CX), Z30
+	VBROADCASTSS (DX), Z30
 	LONG         $0x400d9262
 	WORD         $0xc450
 	LONG         $0x400d9262
 	WORD         $0xcd50
-	VBROADCASTSS (CX)(DX*1), Z31
+	PREFETCHT0   (R8)
+	ADDQ         R9, R8
+	ADDQ         BX, DX
+	ADDQ         DI, SI
+	DECQ         AX
+	JNZ          loop
+	ADDQ         amove+88(FP), DX
+	ADDQ         bmove+96(FP), SI
+	ADDQ         hop+160(FP), R8
+	DECQ         CX
+	JNZ          stretch
+	MOVQ         c+48(FP), AX
+	MOVQ         from+64(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
+	VPADDD       Z0, Z30, Z30
+	VMOVUPS      Z30, K1, (AX)
+	VMOVUPS.Z    64(CX), K2, Z31
+	VPADDD       Z1, Z31, Z31
+	VMOVUPS      Z31, K2, 64(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         bnext+120(FP), SI
+	ADDQ         skip+168(FP), R8
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
+	VZEROUPPER
+	RET
+
+// func bf16Tile512x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·bf16Tile512x1(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), AX
+	MOVQ  acs+24(FP), BX
+	MOVQ  b+32(FP), SI
+	MOVQ  ldb+40(FP), DI
+	MOVQ  ahead+144(FP), R8
+	MOVQ  step+152(FP), R9
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	SHRL  $0x10, AX
+	KMOVW AX, K2
+
+tile:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	MOVQ   times+80(FP), CX
+
+stretch:
+	MOVQ k+0(FP), AX
+
+loop:
+	VMOVUPS.Z    (SI), K1, Z28
+	VMOVUPS.Z    64(SI), K2, Z29
+	VBROADCASTSS (DX), Z30
+	LONG         $0x400e9262
+	WORD         $0xc452
+	LONG         $0x400e9262
+	WORD         $0xcd52
+	PREFETCHT0   (R8)
+	ADDQ         R9, R8
+	ADDQ         BX, DX
+	ADDQ         DI, SI
+	DECQ         AX
+	JNZ          loop
+	ADDQ         amove+88(FP), DX
+	ADDQ         bmove+96(FP), SI
+	ADDQ         hop+160(FP), R8
+	DECQ         CX
+	JNZ          stretch
+	MOVQ         c+48(FP), AX
+	MOVQ         from+64(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
+	VADDPS       Z0, Z30, Z30
+	VMOVUPS      Z30, K1, (AX)
+	VMOVUPS.Z    64(CX), K2, Z31
+	VADDPS       Z1, Z31, Z31
+	VMOVUPS      Z31, K2, 64(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         bnext+120(FP), SI
+	ADDQ         skip+168(FP), R8
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
+	VZEROUPPER
+	RET
+
+// func int8Tile512x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·int8Tile512x2(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	SHRL  $0x10, AX
+	KMOVW AX, K2
+
+tile:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   times+80(FP), CX
+
+stretch:
+	MOVQ k+0(FP), AX
+
+loop:
+	VMOVUPS.Z    (DI), K1, Z28
+	VMOVUPS.Z    64(DI), K2, Z29
+	VBROADCASTSS (DX), Z30
+	LONG         $0x400d9262
+	WORD         $0xc450
+	LONG         $0x400d9262
+	WORD         $0xcd50
+	VBROADCASTSS (DX)(BX*1), Z31
 	LONG         $0x40059262
 	WORD         $0xd450
 	LONG         $0x40059262
 	WORD         $0xdd50
-	PREFETCHT0   (R8)
-	ADDQ         R9, R8
-	ADDQ         BX, CX
-	ADDQ         DI, SI
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
+	ADDQ         SI, DX
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R8
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VMOVUPS.Z    (DX), K1, Z30
+	MOVQ         from+64(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func bf16Tile512x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func bf16Tile512x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·bf16Tile512x2(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
+TEXT ·bf16Tile512x2(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	SHRL  $0x10, AX
+	KMOVW AX, K2
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
-	MOVQ   ahead+80(FP), R8
-	MOVQ   step+88(FP), R9
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z28
-	VMOVUPS.Z    64(SI), K2, Z29
-	VBROADCASTSS (CX), Z30
+	VMOVUPS.Z    (DI), K1, Z28
+	VMOVUPS.Z    64(DI), K2, Z29
+	VBROADCASTSS (DX), Z30
 	LONG         $0x400e9262
 	WORD         $0xc452
 	LONG         $0x400e9262
 	WORD         $0xcd52
-	VBROADCASTSS (CX)(DX*1), Z31
+	VBROADCASTSS (DX)(BX*1), Z31
 	LONG         $0x40069262
 	WORD         $0xd452
 	LONG         $0x40069262
 	WORD         $0xdd52
-	PREFETCHT0   (R8)
-	ADDQ         R9, R8
-	ADDQ         BX, CX
-	ADDQ         DI, SI
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
+	ADDQ         SI, DX
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R8
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VMOVUPS.Z    (DX), K1, Z30
+	MOVQ         from+64(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func int8Tile512x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func int8Tile512x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·int8Tile512x3(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
+TEXT ·int8Tile512x3(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	SHRL  $0x10, AX
+	KMOVW AX, K2
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
-	MOVQ   ahead+80(FP), R8
-	MOVQ   step+88(FP), R9
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z28
-	VMOVUPS.Z    64(SI), K2, Z29
-	VBROADCASTSS (CX), Z30
+	VMOVUPS.Z    (DI), K1, Z28
+	VMOVUPS.Z    64(DI), K2, Z29
+	VBROADCASTSS (DX), Z30
 	LONG         $0x400d9262
 	WORD         $0xc450
 	LONG         $0x400d9262
 	WORD         $0xcd50
-	VBROADCASTSS (CX)(DX*1), Z31
+	VBROADCASTSS (DX)(BX*1), Z31
 	LONG         $0x40059262
 	WORD         $0xd450
 	LONG         $0x40059262
 	WORD         $0xdd50
-	VBROADCASTSS (CX)(DX*2), Z30
+	VBROADCASTSS (DX)(BX*2), Z30
 	LONG         $0x400d9262
 	WORD         $0xe450
 	LONG         $0x400d9262
 	WORD         $0xed50
-	PREFETCHT0   (R8)
-	ADDQ         R9, R8
-	ADDQ         BX, CX
-	ADDQ         DI, SI
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
+	ADDQ         SI, DX
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R8
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VMOVUPS.Z    (DX), K1, Z30
+	MOVQ         from+64(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func bf16Tile512x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func bf16Tile512x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·bf16Tile512x3(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
+TEXT ·bf16Tile512x3(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	SHRL  $0x10, AX
+	KMOVW AX, K2
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
-	MOVQ   ahead+80(FP), R8
-	MOVQ   step+88(FP), R9
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z28
-	VMOVUPS.Z    64(SI), K2, Z29
-	VBROADCASTSS (CX), Z30
+	VMOVUPS.Z    (DI), K1, Z28
+	VMOVUPS.Z    64(DI), K2, Z29
+	VBROADCASTSS (DX), Z30
 	LONG         $0x400e9262
 	WORD         $0xc452
 	LONG         $0x400e9262
 	WORD         $0xcd52
-	VBROADCASTSS (CX)(DX*1), Z31
+	VBROADCASTSS (DX)(BX*1), Z31
 	LONG         $0x40069262
 	WORD         $0xd452
 	LONG         $0x40069262
 	WORD         $0xdd52
-	VBROADCASTSS (CX)(DX*2), Z30
+	VBROADCASTSS (DX)(BX*2), Z30
 	LONG         $0x400e9262
 	WORD         $0xe452
 	LONG         $0x400e9262
 	WORD         $0xed52
-	PREFETCHT0   (R8)
-	ADDQ         R9, R8
-	ADDQ         BX, CX
-	ADDQ         DI, SI
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
+	ADDQ         SI, DX
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R8
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VMOVUPS.Z    (DX), K1, Z30
+	MOVQ         from+64(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func int8Tile512x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func int8Tile512x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·int8Tile512x4(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
+TEXT ·int8Tile512x4(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	SHRL  $0x10, AX
+	KMOVW AX, K2
+	LEAQ  (BX)(BX*2), R11
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -426,96 +509,109 @@ TEXT ·int8Tile512x4(SB), NOSPLIT, $0-124
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
-	LEAQ   (DX)(DX*2), R8
-	MOVQ   ahead+80(FP), R9
-	MOVQ   step+88(FP), R10
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z28
-	VMOVUPS.Z    64(SI), K2, Z29
-	VBROADCASTSS (CX), Z30
+	VMOVUPS.Z    (DI), K1, Z28
+	VMOVUPS.Z    64(DI), K2, Z29
+	VBROADCASTSS (DX), Z30
 	LONG         $0x400d9262
 	WORD         $0xc450
 	LONG         $0x400d9262
 	WORD         $0xcd50
-	VBROADCASTSS (CX)(DX*1), Z31
+	VBROADCASTSS (DX)(BX*1), Z31
 	LONG         $0x40059262
 	WORD         $0xd450
 	LONG         $0x40059262
 	WORD         $0xdd50
-	VBROADCASTSS (CX)(DX*2), Z30
+	VBROADCASTSS (DX)(BX*2), Z30
 	LONG         $0x400d9262
 	WORD         $0xe450
 	LONG         $0x400d9262
 	WORD         $0xed50
-	VBROADCASTSS (CX)(R8*1), Z31
+	VBROADCASTSS (DX)(R11*1), Z31
 	LONG         $0x40059262
 	WORD         $0xf450
 	LONG         $0x40059262
 	WORD         $0xfd50
 	PREFETCHT0   (R9)
 	ADDQ         R10, R9
-	ADDQ         BX, CX
-	ADDQ         DI, SI
+	ADDQ         SI, DX
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R9
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VMOVUPS.Z    (DX), K1, Z30
+	MOVQ         from+64(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func bf16Tile512x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func bf16Tile512x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·bf16Tile512x4(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
+TEXT ·bf16Tile512x4(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	SHRL  $0x10, AX
+	KMOVW AX, K2
+	LEAQ  (BX)(BX*2), R11
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -524,96 +620,109 @@ TEXT ·bf16Tile512x4(SB), NOSPLIT, $0-124
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
-	LEAQ   (DX)(DX*2), R8
-	MOVQ   ahead+80(FP), R9
-	MOVQ   step+88(FP), R10
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z28
-	VMOVUPS.Z    64(SI), K2, Z29
-	VBROADCASTSS (CX), Z30
+	VMOVUPS.Z    (DI), K1, Z28
+	VMOVUPS.Z    64(DI), K2, Z29
+	VBROADCASTSS (DX), Z30
 	LONG         $0x400e9262
 	WORD         $0xc452
 	LONG         $0x400e9262
 	WORD         $0xcd52
-	VBROADCASTSS (CX)(DX*1), Z31
+	VBROADCASTSS (DX)(BX*1), Z31
 	LONG         $0x40069262
 	WORD         $0xd452
 	LONG         $0x40069262
 	WORD         $0xdd52
-	VBROADCASTSS (CX)(DX*2), Z30
+	VBROADCASTSS (DX)(BX*2), Z30
 	LONG         $0x400e9262
 	WORD         $0xe452
 	LONG         $0x400e9262
 	WORD         $0xed52
-	VBROADCASTSS (CX)(R8*1), Z31
+	VBROADCASTSS (DX)(R11*1), Z31
 	LONG         $0x40069262
 	WORD         $0xf452
 	LONG         $0x40069262
 	WORD         $0xfd52
 	PREFETCHT0   (R9)
 	ADDQ         R10, R9
-	ADDQ         BX, CX
-	ADDQ         DI, SI
+	ADDQ         SI, DX
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R9
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VMOVUPS.Z    (DX), K1, Z30
+	MOVQ         from+64(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func int8Tile512x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func int8Tile512x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·int8Tile512x5(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
+TEXT ·int8Tile512x5(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	SHRL  $0x10, AX
+	KMOVW AX, K2
+	LEAQ  (BX)(BX*2), R11
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -624,109 +733,122 @@ TEXT ·int8Tile512x5(SB), NOSPLIT, $0-124
 	VXORPS Y7, Y7, Y7
 	VXORPS Y8, Y8, Y8
 	VXORPS Y9, Y9, Y9
-	LEAQ   (DX)(DX*2), R8
-	MOVQ   ahead+80(FP), R9
-	MOVQ   step+88(FP), R10
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z28
-	VMOVUPS.Z    64(SI), K2, Z29
-	VBROADCASTSS (CX), Z30
+	VMOVUPS.Z    (DI), K1, Z28
+	VMOVUPS.Z    64(DI), K2, Z29
+	VBROADCASTSS (DX), Z30
 	LONG         $0x400d9262
 	WORD         $0xc450
 	LONG         $0x400d9262
 	WORD         $0xcd50
-	VBROADCASTSS (CX)(DX*1), Z31
+	VBROADCASTSS (DX)(BX*1), Z31
 	LONG         $0x40059262
 	WORD         $0xd450
 	LONG         $0x40059262
 	WORD         $0xdd50
-	VBROADCASTSS (CX)(DX*2), Z30
+	VBROADCASTSS (DX)(BX*2), Z30
 	LONG         $0x400d9262
 	WORD         $0xe450
 	LONG         $0x400d9262
 	WORD         $0xed50
-	VBROADCASTSS (CX)(R8*1), Z31
+	VBROADCASTSS (DX)(R11*1), Z31
 	LONG         $0x40059262
 	WORD         $0xf450
 	LONG         $0x40059262
 	WORD         $0xfd50
-	VBROADCASTSS (CX)(DX*4), Z30
+	VBROADCASTSS (DX)(BX*4), Z30
 	LONG         $0x400d1262
 	WORD         $0xc450
 	LONG         $0x400d1262
 	WORD         $0xcd50
 	PREFETCHT0   (R9)
 	ADDQ         R10, R9
-	ADDQ         BX, CX
-	ADDQ         DI, SI
+	ADDQ         SI, DX
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R9
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VMOVUPS.Z    (DX), K1, Z30
+	MOVQ         from+64(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z8, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z9, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func bf16Tile512x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func bf16Tile512x5(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·bf16Tile512x5(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
+TEXT ·bf16Tile512x5(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	SHRL  $0x10, AX
+	KMOVW AX, K2
+	LEAQ  (BX)(BX*2), R11
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -737,109 +859,123 @@ TEXT ·bf16Tile512x5(SB), NOSPLIT, $0-124
 	VXORPS Y7, Y7, Y7
 	VXORPS Y8, Y8, Y8
 	VXORPS Y9, Y9, Y9
-	LEAQ   (DX)(DX*2), R8
-	MOVQ   ahead+80(FP), R9
-	MOVQ   step+88(FP), R10
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z28
-	VMOVUPS.Z    64(SI), K2, Z29
-	VBROADCASTSS (CX), Z30
+	VMOVUPS.Z    (DI), K1, Z28
+	VMOVUPS.Z    64(DI), K2, Z29
+	VBROADCASTSS (DX), Z30
 	LONG         $0x400e9262
 	WORD         $0xc452
 	LONG         $0x400e9262
 	WORD         $0xcd52
-	VBROADCASTSS (CX)(DX*1), Z31
+	VBROADCASTSS (DX)(BX*1), Z31
 	LONG         $0x40069262
 	WORD         $0xd452
 	LONG         $0x40069262
 	WORD         $0xdd52
-	VBROADCASTSS (CX)(DX*2), Z30
+	VBROADCASTSS (DX)(BX*2), Z30
 	LONG         $0x400e9262
 	WORD         $0xe452
 	LONG         $0x400e9262
 	WORD         $0xed52
-	VBROADCASTSS (CX)(R8*1), Z31
+	VBROADCASTSS (DX)(R11*1), Z31
 	LONG         $0x40069262
 	WORD         $0xf452
 	LONG         $0x40069262
 	WORD         $0xfd52
-	VBROADCASTSS (CX)(DX*4), Z30
+	VBROADCASTSS (DX)(BX*4), Z30
 	LONG         $0x400e1262
 	WORD         $0xc452
 	LONG         $0x400e1262
 	WORD         $0xcd52
 	PREFETCHT0   (R9)
 	ADDQ         R10, R9
-	ADDQ         BX, CX
-	ADDQ         DI, SI
+	ADDQ         SI, DX
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R9
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VMOVUPS.Z    (DX), K1, Z30
+	MOVQ         from+64(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z8, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z9, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func int8Tile512x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func int8Tile512x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·int8Tile512x6(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
+TEXT ·int8Tile512x6(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	SHRL  $0x10, AX
+	KMOVW AX, K2
+	LEAQ  (BX)(BX*2), R11
+	LEAQ  (BX)(BX*4), R12
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -852,123 +988,136 @@ TEXT ·int8Tile512x6(SB), NOSPLIT, $0-124
 	VXORPS Y9, Y9, Y9
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
-	LEAQ   (DX)(DX*2), R8
-	LEAQ   (DX)(DX*4), R9
-	MOVQ   ahead+80(FP), R10
-	MOVQ   step+88(FP), R11
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z28
-	VMOVUPS.Z    64(SI), K2, Z29
-	VBROADCASTSS (CX), Z30
+	VMOVUPS.Z    (DI), K1, Z28
+	VMOVUPS.Z    64(DI), K2, Z29
+	VBROADCASTSS (DX), Z30
 	LONG         $0x400d9262
 	WORD         $0xc450
 	LONG         $0x400d9262
 	WORD         $0xcd50
-	VBROADCASTSS (CX)(DX*1), Z31
+	VBROADCASTSS (DX)(BX*1), Z31
 	LONG         $0x40059262
 	WORD         $0xd450
 	LONG         $0x40059262
 	WORD         $0xdd50
-	VBROADCASTSS (CX)(DX*2), Z30
+	VBROADCASTSS (DX)(BX*2), Z30
 	LONG         $0x400d9262
 	WORD         $0xe450
 	LONG         $0x400d9262
 	WORD         $0xed50
-	VBROADCASTSS (CX)(R8*1), Z31
+	VBROADCASTSS (DX)(R11*1), Z31
 	LONG         $0x40059262
 	WORD         $0xf450
 	LONG         $0x40059262
 	WORD         $0xfd50
-	VBROADCASTSS (CX)(DX*4), Z30
+	VBROADCASTSS (DX)(BX*4), Z30
 	LONG         $0x400d1262
 	WORD         $0xc450
 	LONG         $0x400d1262
 	WORD         $0xcd50
-	VBROADCASTSS (CX)(R9*1), Z31
+	VBROADCASTSS (DX)(R12*1), Z31
 	LONG         $0x40051262
 	WORD         $0xd450
 	LONG         $0x40051262
 	WORD         $0xdd50
-	PREFETCHT0   (R10)
-	ADDQ         R11, R10
-	ADDQ         BX, CX
-	ADDQ         DI, SI
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
+	ADDQ         SI, DX
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R10
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VMOVUPS.Z    (DX), K1, Z30
+	MOVQ         from+64(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z8, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z9, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z10, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z11, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func bf16Tile512x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func bf16Tile512x6(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·bf16Tile512x6(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
+TEXT ·bf16Tile512x6(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	SHRL  $0x10, AX
+	KMOVW AX, K2
+	LEAQ  (BX)(BX*2), R11
+	LEAQ  (BX)(BX*4), R12
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -981,123 +1130,136 @@ TEXT ·bf16Tile512x6(SB), NOSPLIT, $0-124
 	VXORPS Y9, Y9, Y9
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
-	LEAQ   (DX)(DX*2), R8
-	LEAQ   (DX)(DX*4), R9
-	MOVQ   ahead+80(FP), R10
-	MOVQ   step+88(FP), R11
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z28
-	VMOVUPS.Z    64(SI), K2, Z29
-	VBROADCASTSS (CX), Z30
+	VMOVUPS.Z    (DI), K1, Z28
+	VMOVUPS.Z    64(DI), K2, Z29
+	VBROADCASTSS (DX), Z30
 	LONG         $0x400e9262
 	WORD         $0xc452
 	LONG         $0x400e9262
 	WORD         $0xcd52
-	VBROADCASTSS (CX)(DX*1), Z31
+	VBROADCASTSS (DX)(BX*1), Z31
 	LONG         $0x40069262
 	WORD         $0xd452
 	LONG         $0x40069262
 	WORD         $0xdd52
-	VBROADCASTSS (CX)(DX*2), Z30
+	VBROADCASTSS (DX)(BX*2), Z30
 	LONG         $0x400e9262
 	WORD         $0xe452
 	LONG         $0x400e9262
 	WORD         $0xed52
-	VBROADCASTSS (CX)(R8*1), Z31
+	VBROADCASTSS (DX)(R11*1), Z31
 	LONG         $0x40069262
 	WORD         $0xf452
 	LONG         $0x40069262
 	WORD         $0xfd52
-	VBROADCASTSS (CX)(DX*4), Z30
+	VBROADCASTSS (DX)(BX*4), Z30
 	LONG         $0x400e1262
 	WORD         $0xc452
 	LONG         $0x400e1262
 	WORD         $0xcd52
-	VBROADCASTSS (CX)(R9*1), Z31
+	VBROADCASTSS (DX)(R12*1), Z31
 	LONG         $0x40061262
 	WORD         $0xd452
 	LONG         $0x40061262
 	WORD         $0xdd52
-	PREFETCHT0   (R10)
-	ADDQ         R11, R10
-	ADDQ         BX, CX
-	ADDQ         DI, SI
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
+	ADDQ         SI, DX
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R10
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VMOVUPS.Z    (DX), K1, Z30
+	MOVQ         from+64(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z8, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z9, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z10, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z11, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func int8Tile512x7(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func int8Tile512x7(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·int8Tile512x7(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
+TEXT ·int8Tile512x7(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	SHRL  $0x10, AX
+	KMOVW AX, K2
+	LEAQ  (BX)(BX*2), R11
+	LEAQ  (BX)(BX*4), R12
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1112,136 +1274,149 @@ TEXT ·int8Tile512x7(SB), NOSPLIT, $0-124
 	VXORPS Y11, Y11, Y11
 	VXORPS Y12, Y12, Y12
 	VXORPS Y13, Y13, Y13
-	LEAQ   (DX)(DX*2), R8
-	LEAQ   (DX)(DX*4), R9
-	MOVQ   ahead+80(FP), R10
-	MOVQ   step+88(FP), R11
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z28
-	VMOVUPS.Z    64(SI), K2, Z29
-	VBROADCASTSS (CX), Z30
+	VMOVUPS.Z    (DI), K1, Z28
+	VMOVUPS.Z    64(DI), K2, Z29
+	VBROADCASTSS (DX), Z30
 	LONG         $0x400d9262
 	WORD         $0xc450
 	LONG         $0x400d9262
 	WORD         $0xcd50
-	VBROADCASTSS (CX)(DX*1), Z31
+	VBROADCASTSS (DX)(BX*1), Z31
 	LONG         $0x40059262
 	WORD         $0xd450
 	LONG         $0x40059262
 	WORD         $0xdd50
-	VBROADCASTSS (CX)(DX*2), Z30
+	VBROADCASTSS (DX)(BX*2), Z30
 	LONG         $0x400d9262
 	WORD         $0xe450
 	LONG         $0x400d9262
 	WORD         $0xed50
-	VBROADCASTSS (CX)(R8*1), Z31
+	VBROADCASTSS (DX)(R11*1), Z31
 	LONG         $0x40059262
 	WORD         $0xf450
 	LONG         $0x40059262
 	WORD         $0xfd50
-	VBROADCASTSS (CX)(DX*4), Z30
+	VBROADCASTSS (DX)(BX*4), Z30
 	LONG         $0x400d1262
 	WORD         $0xc450
 	LONG         $0x400d1262
 	WORD         $0xcd50
-	VBROADCASTSS (CX)(R9*1), Z31
+	VBROADCASTSS (DX)(R12*1), Z31
 	LONG         $0x40051262
 	WORD         $0xd450
 	LONG         $0x40051262
 	WORD         $0xdd50
-	VBROADCASTSS (CX)(R8*2), Z30
+	VBROADCASTSS (DX)(R11*2), Z30
 	LONG         $0x400d1262
 	WORD         $0xe450
 	LONG         $0x400d1262
 	WORD         $0xed50
-	PREFETCHT0   (R10)
-	ADDQ         R11, R10
-	ADDQ         BX, CX
-	ADDQ         DI, SI
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
+	ADDQ         SI, DX
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R10
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VMOVUPS.Z    (DX), K1, Z30
+	MOVQ         from+64(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z8, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z9, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z10, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z11, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z12, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z13, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func bf16Tile512x7(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func bf16Tile512x7(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·bf16Tile512x7(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
+TEXT ·bf16Tile512x7(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	SHRL  $0x10, AX
+	KMOVW AX, K2
+	LEAQ  (BX)(BX*2), R11
+	LEAQ  (BX)(BX*4), R12
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1256,136 +1431,152 @@ TEXT ·bf16Tile512x7(SB), NOSPLIT, $0-124
 	VXORPS Y11, Y11, Y11
 	VXORPS Y12, Y12, Y12
 	VXORPS Y13, Y13, Y13
-	LEAQ   (DX)(DX*2), R8
-	LEAQ   (DX)(DX*4), R9
-	MOVQ   ahead+80(FP), R10
-	MOVQ   step+88(FP), R11
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z28
-	VMOVUPS.Z    64(SI), K2, Z29
-	VBROADCASTSS (CX), Z30
+	VMOVUPS.Z    (DI), K1, Z28
+	VMOVUPS.Z    64(DI), K2, Z29
+	VBROADCASTSS (DX), Z30
 	LONG         $0x400e9262
 	WORD         $0xc452
 	LONG         $0x400e9262
 	WORD         $0xcd52
-	VBROADCASTSS (CX)(DX*1), Z31
+	VBROADCASTSS (DX)(BX*1), Z31
 	LONG         $0x40069262
 	WORD         $0xd452
 	LONG         $0x40069262
 	WORD         $0xdd52
-	VBROADCASTSS (CX)(DX*2), Z30
+	VBROADCASTSS (DX)(BX*2), Z30
 	LONG         $0x400e9262
 	WORD         $0xe452
 	LONG         $0x400e9262
 	WORD         $0xed52
-	VBROADCASTSS (CX)(R8*1), Z31
+	VBROADCASTSS (DX)(R11*1), Z31
 	LONG         $0x40069262
 	WORD         $0xf452
 	LONG         $0x40069262
 	WORD         $0xfd52
-	VBROADCASTSS (CX)(DX*4), Z30
+	VBROADCASTSS (DX)(BX*4), Z30
 	LONG         $0x400e1262
 	WORD         $0xc452
 	LONG         $0x400e1262
 	WORD         $0xcd52
-	VBROADCASTSS (CX)(R9*1), Z31
+	VBROADCASTSS (DX)(R12*1), Z31
 	LONG         $0x40061262
 	WORD         $0xd452
 	LONG         $0x40061262
 	WORD         $0xdd52
-	VBROADCASTSS (CX)(R8*2), Z30
+	VBROADCASTSS (DX)(R11*2), Z30
 	LONG         $0x400e1262
 	WORD         $0xe452
 	LONG         $0x400e1262
 	WORD         $0xed52
-	PREFETCHT0   (R10)
-	ADDQ         R11, R10
-	ADDQ         BX, CX
-	ADDQ         DI, SI
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
+	ADDQ         SI, DX
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R10
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VMOVUPS.Z    (DX), K1, Z30
+	MOVQ         from+64(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z8, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z9, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z10, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z11, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z12, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z13, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func int8Tile512x8(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func int8Tile512x8(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·int8Tile512x8(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
+TEXT ·int8Tile512x8(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	SHRL  $0x10, AX
+	KMOVW AX, K2
+	LEAQ  (BX)(BX*2), R11
+	LEAQ  (BX)(BX*4), R12
+	MOVQ  BX, R13
+	SHLQ  $0x03, R13
+	SUBQ  BX, R13
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1402,152 +1593,165 @@ TEXT ·int8Tile512x8(SB), NOSPLIT, $0-124
 	VXORPS Y13, Y13, Y13
 	VXORPS Y14, Y14, Y14
 	VXORPS Y15, Y15, Y15
-	LEAQ   (DX)(DX*2), R8
-	LEAQ   (DX)(DX*4), R9
-	MOVQ   DX, R10
-	SHLQ   $0x03, R10
-	SUBQ   DX, R10
-	MOVQ   ahead+80(FP), R11
-	MOVQ   step+88(FP), R12
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z28
-	VMOVUPS.Z    64(SI), K2, Z29
-	VBROADCASTSS (CX), Z30
+	VMOVUPS.Z    (DI), K1, Z28
+	VMOVUPS.Z    64(DI), K2, Z29
+	VBROADCASTSS (DX), Z30
 	LONG         $0x400d9262
 	WORD         $0xc450
 	LONG         $0x400d9262
 	WORD         $0xcd50
-	VBROADCASTSS (CX)(DX*1), Z31
+	VBROADCASTSS (DX)(BX*1), Z31
 	LONG         $0x40059262
 	WORD         $0xd450
 	LONG         $0x40059262
 	WORD         $0xdd50
-	VBROADCASTSS (CX)(DX*2), Z30
+	VBROADCASTSS (DX)(BX*2), Z30
 	LONG         $0x400d9262
 	WORD         $0xe450
 	LONG         $0x400d9262
 	WORD         $0xed50
-	VBROADCASTSS (CX)(R8*1), Z31
+	VBROADCASTSS (DX)(R11*1), Z31
 	LONG         $0x40059262
 	WORD         $0xf450
 	LONG         $0x40059262
 	WORD         $0xfd50
-	VBROADCASTSS (CX)(DX*4), Z30
+	VBROADCASTSS (DX)(BX*4), Z30
 	LONG         $0x400d1262
 	WORD         $0xc450
 	LONG         $0x400d1262
 	WORD         $0xcd50
-	VBROADCASTSS (CX)(R9*1), Z31
+	VBROADCASTSS (DX)(R12*1), Z31
 	LONG         $0x40051262
 	WORD         $0xd450
 	LONG         $0x40051262
 	WORD         $0xdd50
-	VBROADCASTSS (CX)(R8*2), Z30
+	VBROADCASTSS (DX)(R11*2), Z30
 	LONG         $0x400d1262
 	WORD         $0xe450
 	LONG         $0x400d1262
 	WORD         $0xed50
-	VBROADCASTSS (CX)(R10*1), Z31
+	VBROADCASTSS (DX)(R13*1), Z31
 	LONG         $0x40051262
 	WORD         $0xf450
 	LONG         $0x40051262
 	WORD         $0xfd50
-	PREFETCHT0   (R11)
-	ADDQ         R12, R11
-	ADDQ         BX, CX
-	ADDQ         DI, SI
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
+	ADDQ         SI, DX
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R11
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VMOVUPS.Z    (DX), K1, Z30
+	MOVQ         from+64(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z8, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z9, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z10, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z11, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z12, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z13, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z14, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z15, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func bf16Tile512x8(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func bf16Tile512x8(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·bf16Tile512x8(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
+TEXT ·bf16Tile512x8(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	SHRL  $0x10, AX
+	KMOVW AX, K2
+	LEAQ  (BX)(BX*2), R11
+	LEAQ  (BX)(BX*4), R12
+	MOVQ  BX, R13
+	SHLQ  $0x03, R13
+	SUBQ  BX, R13
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1564,152 +1768,165 @@ TEXT ·bf16Tile512x8(SB), NOSPLIT, $0-124
 	VXORPS Y13, Y13, Y13
 	VXORPS Y14, Y14, Y14
 	VXORPS Y15, Y15, Y15
-	LEAQ   (DX)(DX*2), R8
-	LEAQ   (DX)(DX*4), R9
-	MOVQ   DX, R10
-	SHLQ   $0x03, R10
-	SUBQ   DX, R10
-	MOVQ   ahead+80(FP), R11
-	MOVQ   step+88(FP), R12
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z28
-	VMOVUPS.Z    64(SI), K2, Z29
-	VBROADCASTSS (CX), Z30
+	VMOVUPS.Z    (DI), K1, Z28
+	VMOVUPS.Z    64(DI), K2, Z29
+	VBROADCASTSS (DX), Z30
 	LONG         $0x400e9262
 	WORD         $0xc452
 	LONG         $0x400e9262
 	WORD         $0xcd52
-	VBROADCASTSS (CX)(DX*1), Z31
+	VBROADCASTSS (DX)(BX*1), Z31
 	LONG         $0x40069262
 	WORD         $0xd452
 	LONG         $0x40069262
 	WORD         $0xdd52
-	VBROADCASTSS (CX)(DX*2), Z30
+	VBROADCASTSS (DX)(BX*2), Z30
 	LONG         $0x400e9262
 	WORD         $0xe452
 	LONG         $0x400e9262
 	WORD         $0xed52
-	VBROADCASTSS (CX)(R8*1), Z31
+	VBROADCASTSS (DX)(R11*1), Z31
 	LONG         $0x40069262
 	WORD         $0xf452
 	LONG         $0x40069262
 	WORD         $0xfd52
-	VBROADCASTSS (CX)(DX*4), Z30
+	VBROADCASTSS (DX)(BX*4), Z30
 	LONG         $0x400e1262
 	WORD         $0xc452
 	LONG         $0x400e1262
 	WORD         $0xcd52
-	VBROADCASTSS (CX)(R9*1), Z31
+	VBROADCASTSS (DX)(R12*1), Z31
 	LONG         $0x40061262
 	WORD         $0xd452
 	LONG         $0x40061262
 	WORD         $0xdd52
-	VBROADCASTSS (CX)(R8*2), Z30
+	VBROADCASTSS (DX)(R11*2), Z30
 	LONG         $0x400e1262
 	WORD         $0xe452
 	LONG         $0x400e1262
 	WORD         $0xed52
-	VBROADCASTSS (CX)(R10*1), Z31
+	VBROADCASTSS (DX)(R13*1), Z31
 	LONG         $0x40061262
 	WORD         $0xf452
 	LONG         $0x40061262
 	WORD         $0xfd52
-	PREFETCHT0   (R11)
-	ADDQ         R12, R11
-	ADDQ         BX, CX
-	ADDQ         DI, SI
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
+	ADDQ         SI, DX
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R11
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VMOVUPS.Z    (DX), K1, Z30
+	MOVQ         from+64(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z8, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z9, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z10, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z11, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z12, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z13, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z14, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z15, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func int8Tile512x9(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func int8Tile512x9(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·int8Tile512x9(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
+TEXT ·int8Tile512x9(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	SHRL  $0x10, AX
+	KMOVW AX, K2
+	LEAQ  (BX)(BX*2), R11
+	LEAQ  (BX)(BX*4), R12
+	MOVQ  BX, R13
+	SHLQ  $0x03, R13
+	SUBQ  BX, R13
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1728,165 +1945,178 @@ TEXT ·int8Tile512x9(SB), NOSPLIT, $0-124
 	VXORPS Y15, Y15, Y15
 	VXORPS Y16, Y16, Y16
 	VXORPS Y17, Y17, Y17
-	LEAQ   (DX)(DX*2), R8
-	LEAQ   (DX)(DX*4), R9
-	MOVQ   DX, R10
-	SHLQ   $0x03, R10
-	SUBQ   DX, R10
-	MOVQ   ahead+80(FP), R11
-	MOVQ   step+88(FP), R12
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z28
-	VMOVUPS.Z    64(SI), K2, Z29
-	VBROADCASTSS (CX), Z30
+	VMOVUPS.Z    (DI), K1, Z28
+	VMOVUPS.Z    64(DI), K2, Z29
+	VBROADCASTSS (DX), Z30
 	LONG         $0x400d9262
 	WORD         $0xc450
 	LONG         $0x400d9262
 	WORD         $0xcd50
-	VBROADCASTSS (CX)(DX*1), Z31
+	VBROADCASTSS (DX)(BX*1), Z31
 	LONG         $0x40059262
 	WORD         $0xd450
 	LONG         $0x40059262
 	WORD         $0xdd50
-	VBROADCASTSS (CX)(DX*2), Z30
+	VBROADCASTSS (DX)(BX*2), Z30
 	LONG         $0x400d9262
 	WORD         $0xe450
 	LONG         $0x400d9262
 	WORD         $0xed50
-	VBROADCASTSS (CX)(R8*1), Z31
+	VBROADCASTSS (DX)(R11*1), Z31
 	LONG         $0x40059262
 	WORD         $0xf450
 	LONG         $0x40059262
 	WORD         $0xfd50
-	VBROADCASTSS (CX)(DX*4), Z30
+	VBROADCASTSS (DX)(BX*4), Z30
 	LONG         $0x400d1262
 	WORD         $0xc450
 	LONG         $0x400d1262
 	WORD         $0xcd50
-	VBROADCASTSS (CX)(R9*1), Z31
+	VBROADCASTSS (DX)(R12*1), Z31
 	LONG         $0x40051262
 	WORD         $0xd450
 	LONG         $0x40051262
 	WORD         $0xdd50
-	VBROADCASTSS (CX)(R8*2), Z30
+	VBROADCASTSS (DX)(R11*2), Z30
 	LONG         $0x400d1262
 	WORD         $0xe450
 	LONG         $0x400d1262
 	WORD         $0xed50
-	VBROADCASTSS (CX)(R10*1), Z31
+	VBROADCASTSS (DX)(R13*1), Z31
 	LONG         $0x40051262
 	WORD         $0xf450
 	LONG         $0x40051262
 	WORD         $0xfd50
-	VBROADCASTSS (CX)(DX*8), Z30
+	VBROADCASTSS (DX)(BX*8), Z30
 	LONG         $0x400d8262
 	WORD         $0xc450
 	LONG         $0x400d8262
 	WORD         $0xcd50
-	PREFETCHT0   (R11)
-	ADDQ         R12, R11
-	ADDQ         BX, CX
-	ADDQ         DI, SI
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
+	ADDQ         SI, DX
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R11
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VMOVUPS.Z    (DX), K1, Z30
+	MOVQ         from+64(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z8, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z9, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z10, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z11, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z12, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z13, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z14, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z15, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z16, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z17, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func bf16Tile512x9(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func bf16Tile512x9(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·bf16Tile512x9(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
+TEXT ·bf16Tile512x9(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	SHRL  $0x10, AX
+	KMOVW AX, K2
+	LEAQ  (BX)(BX*2), R11
+	LEAQ  (BX)(BX*4), R12
+	MOVQ  BX, R13
+	SHLQ  $0x03, R13
+	SUBQ  BX, R13
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1905,165 +2135,180 @@ TEXT ·bf16Tile512x9(SB), NOSPLIT, $0-124
 	VXORPS Y15, Y15, Y15
 	VXORPS Y16, Y16, Y16
 	VXORPS Y17, Y17, Y17
-	LEAQ   (DX)(DX*2), R8
-	LEAQ   (DX)(DX*4), R9
-	MOVQ   DX, R10
-	SHLQ   $0x03, R10
-	SUBQ   DX, R10
-	MOVQ   ahead+80(FP), R11
-	MOVQ   step+88(FP), R12
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z28
-	VMOVUPS.Z    64(SI), K2, Z29
-	VBROADCASTSS (CX), Z30
+	VMOVUPS.Z    (DI), K1, Z28
+	VMOVUPS.Z    64(DI), K2, Z29
+	VBROADCASTSS (DX), Z30
 	LONG         $0x400e9262
 	WORD         $0xc452
 	LONG         $0x400e9262
 	WORD         $0xcd52
-	VBROADCASTSS (CX)(DX*1), Z31
+	VBROADCASTSS (DX)(BX*1), Z31
 	LONG         $0x40069262
 	WORD         $0xd452
 	LONG         $0x40069262
 	WORD         $0xdd52
-	VBROADCASTSS (CX)(DX*2), Z30
+	VBROADCASTSS (DX)(BX*2), Z30
 	LONG         $0x400e9262
 	WORD         $0xe452
 	LONG         $0x400e9262
 	WORD         $0xed52
-	VBROADCASTSS (CX)(R8*1), Z31
+	VBROADCASTSS (DX)(R11*1), Z31
 	LONG         $0x40069262
 	WORD         $0xf452
 	LONG         $0x40069262
 	WORD         $0xfd52
-	VBROADCASTSS (CX)(DX*4), Z30
+	VBROADCASTSS (DX)(BX*4), Z30
 	LONG         $0x400e1262
 	WORD         $0xc452
 	LONG         $0x400e1262
 	WORD         $0xcd52
-	VBROADCASTSS (CX)(R9*1), Z31
+	VBROADCASTSS (DX)(R12*1), Z31
 	LONG         $0x40061262
 	WORD         $0xd452
 	LONG         $0x40061262
 	WORD         $0xdd52
-	VBROADCASTSS (CX)(R8*2), Z30
+	VBROADCASTSS (DX)(R11*2), Z30
 	LONG         $0x400e1262
 	WORD         $0xe452
 	LONG         $0x400e1262
 	WORD         $0xed52
-	VBROADCASTSS (CX)(R10*1), Z31
+	VBROADCASTSS (DX)(R13*1), Z31
 	LONG         $0x40061262
 	WORD         $0xf452
 	LONG         $0x40061262
 	WORD         $0xfd52
-	VBROADCASTSS (CX)(DX*8), Z30
+	VBROADCASTSS (DX)(BX*8), Z30
 	LONG         $0x400e8262
 	WORD         $0xc452
 	LONG         $0x400e8262
 	WORD         $0xcd52
-	PREFETCHT0   (R11)
-	ADDQ         R12, R11
-	ADDQ         BX, CX
-	ADDQ         DI, SI
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
+	ADDQ         SI, DX
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R11
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VMOVUPS.Z    (DX), K1, Z30
+	MOVQ         from+64(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z8, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z9, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z10, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z11, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z12, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z13, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z14, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z15, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z16, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z17, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func int8Tile512x10(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func int8Tile512x10(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·int8Tile512x10(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
+TEXT ·int8Tile512x10(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	SHRL  $0x10, AX
+	KMOVW AX, K2
+	LEAQ  (DX)(BX*8), R11
+	ADDQ  BX, R11
+	LEAQ  (BX)(BX*2), R12
+	LEAQ  (BX)(BX*4), R13
+	MOVQ  BX, R14
+	SHLQ  $0x03, R14
+	SUBQ  BX, R14
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2084,182 +2329,196 @@ TEXT ·int8Tile512x10(SB), NOSPLIT, $0-124
 	VXORPS Y17, Y17, Y17
 	VXORPS Y18, Y18, Y18
 	VXORPS Y19, Y19, Y19
-	LEAQ   (CX)(DX*8), R8
-	ADDQ   DX, R8
-	LEAQ   (DX)(DX*2), R9
-	LEAQ   (DX)(DX*4), R10
-	MOVQ   DX, R11
-	SHLQ   $0x03, R11
-	SUBQ   DX, R11
-	MOVQ   ahead+80(FP), R12
-	MOVQ   step+88(FP), R13
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z28
-	VMOVUPS.Z    64(SI), K2, Z29
-	VBROADCASTSS (CX), Z30
+	VMOVUPS.Z    (DI), K1, Z28
+	VMOVUPS.Z    64(DI), K2, Z29
+	VBROADCASTSS (DX), Z30
 	LONG         $0x400d9262
 	WORD         $0xc450
 	LONG         $0x400d9262
 	WORD         $0xcd50
-	VBROADCASTSS (CX)(DX*1), Z31
+	VBROADCASTSS (DX)(BX*1), Z31
 	LONG         $0x40059262
 	WORD         $0xd450
 	LONG         $0x40059262
 	WORD         $0xdd50
-	VBROADCASTSS (CX)(DX*2), Z30
+	VBROADCASTSS (DX)(BX*2), Z30
 	LONG         $0x400d9262
 	WORD         $0xe450
 	LONG         $0x400d9262
 	WORD         $0xed50
-	VBROADCASTSS (CX)(R9*1), Z31
+	VBROADCASTSS (DX)(R12*1), Z31
 	LONG         $0x40059262
 	WORD         $0xf450
 	LONG         $0x40059262
 	WORD         $0xfd50
-	VBROADCASTSS (CX)(DX*4), Z30
+	VBROADCASTSS (DX)(BX*4), Z30
 	LONG         $0x400d1262
 	WORD         $0xc450
 	LONG         $0x400d1262
 	WORD         $0xcd50
-	VBROADCASTSS (CX)(R10*1), Z31
+	VBROADCASTSS (DX)(R13*1), Z31
 	LONG         $0x40051262
 	WORD         $0xd450
 	LONG         $0x40051262
 	WORD         $0xdd50
-	VBROADCASTSS (CX)(R9*2), Z30
+	VBROADCASTSS (DX)(R12*2), Z30
 	LONG         $0x400d1262
 	WORD         $0xe450
 	LONG         $0x400d1262
 	WORD         $0xed50
-	VBROADCASTSS (CX)(R11*1), Z31
+	VBROADCASTSS (DX)(R14*1), Z31
 	LONG         $0x40051262
 	WORD         $0xf450
 	LONG         $0x40051262
 	WORD         $0xfd50
-	VBROADCASTSS (CX)(DX*8), Z30
+	VBROADCASTSS (DX)(BX*8), Z30
 	LONG         $0x400d8262
 	WORD         $0xc450
 	LONG         $0x400d8262
 	WORD         $0xcd50
-	VBROADCASTSS (R8), Z31
+	VBROADCASTSS (R11), Z31
 	LONG         $0x40058262
 	WORD         $0xd450
 	LONG         $0x40058262
 	WORD         $0xdd50
-	PREFETCHT0   (R12)
-	ADDQ         R13, R12
-	ADDQ         BX, CX
-	ADDQ         BX, R8
-	ADDQ         DI, SI
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
+	ADDQ         SI, DX
+	ADDQ         SI, R11
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R8
-	ADDQ         amove+104(FP), R12
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         amove+88(FP), R11
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VMOVUPS.Z    (DX), K1, Z30
+	MOVQ         from+64(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z8, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z9, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z10, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z11, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z12, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z13, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z14, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z15, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z16, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z17, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z18, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z19, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         anext+112(FP), R11
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func bf16Tile512x10(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func bf16Tile512x10(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·bf16Tile512x10(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
+TEXT ·bf16Tile512x10(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	SHRL  $0x10, AX
+	KMOVW AX, K2
+	LEAQ  (DX)(BX*8), R11
+	ADDQ  BX, R11
+	LEAQ  (BX)(BX*2), R12
+	LEAQ  (BX)(BX*4), R13
+	MOVQ  BX, R14
+	SHLQ  $0x03, R14
+	SUBQ  BX, R14
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2280,182 +2539,196 @@ TEXT ·bf16Tile512x10(SB), NOSPLIT, $0-124
 	VXORPS Y17, Y17, Y17
 	VXORPS Y18, Y18, Y18
 	VXORPS Y19, Y19, Y19
-	LEAQ   (CX)(DX*8), R8
-	ADDQ   DX, R8
-	LEAQ   (DX)(DX*2), R9
-	LEAQ   (DX)(DX*4), R10
-	MOVQ   DX, R11
-	SHLQ   $0x03, R11
-	SUBQ   DX, R11
-	MOVQ   ahead+80(FP), R12
-	MOVQ   step+88(FP), R13
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z28
-	VMOVUPS.Z    64(SI), K2, Z29
-	VBROADCASTSS (CX), Z30
+	VMOVUPS.Z    (DI), K1, Z28
+	VMOVUPS.Z    64(DI), K2, Z29
+	VBROADCASTSS (DX), Z30
 	LONG         $0x400e9262
 	WORD         $0xc452
 	LONG         $0x400e9262
 	WORD         $0xcd52
-	VBROADCASTSS (CX)(DX*1), Z31
+	VBROADCASTSS (DX)(BX*1), Z31
 	LONG         $0x40069262
 	WORD         $0xd452
 	LONG         $0x40069262
 	WORD         $0xdd52
-	VBROADCASTSS (CX)(DX*2), Z30
+	VBROADCASTSS (DX)(BX*2), Z30
 	LONG         $0x400e9262
 	WORD         $0xe452
 	LONG         $0x400e9262
 	WORD         $0xed52
-	VBROADCASTSS (CX)(R9*1), Z31
+	VBROADCASTSS (DX)(R12*1), Z31
 	LONG         $0x40069262
 	WORD         $0xf452
 	LONG         $0x40069262
 	WORD         $0xfd52
-	VBROADCASTSS (CX)(DX*4), Z30
+	VBROADCASTSS (DX)(BX*4), Z30
 	LONG         $0x400e1262
 	WORD         $0xc452
 	LONG         $0x400e1262
 	WORD         $0xcd52
-	VBROADCASTSS (CX)(R10*1), Z31
+	VBROADCASTSS (DX)(R13*1), Z31
 	LONG         $0x40061262
 	WORD         $0xd452
 	LONG         $0x40061262
 	WORD         $0xdd52
-	VBROADCASTSS (CX)(R9*2), Z30
+	VBROADCASTSS (DX)(R12*2), Z30
 	LONG         $0x400e1262
 	WORD         $0xe452
 	LONG         $0x400e1262
 	WORD         $0xed52
-	VBROADCASTSS (CX)(R11*1), Z31
+	VBROADCASTSS (DX)(R14*1), Z31
 	LONG         $0x40061262
 	WORD         $0xf452
 	LONG         $0x40061262
 	WORD         $0xfd52
-	VBROADCASTSS (CX)(DX*8), Z30
+	VBROADCASTSS (DX)(BX*8), Z30
 	LONG         $0x400e8262
 	WORD         $0xc452
 	LONG         $0x400e8262
 	WORD         $0xcd52
-	VBROADCASTSS (R8), Z31
+	VBROADCASTSS (R11), Z31
 	LONG         $0x40068262
 	WORD         $0xd452
 	LONG         $0x40068262
 	WORD         $0xdd52
-	PREFETCHT0   (R12)
-	ADDQ         R13, R12
-	ADDQ         BX, CX
-	ADDQ         BX, R8
-	ADDQ         DI, SI
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
+	ADDQ         SI, DX
+	ADDQ         SI, R11
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R8
-	ADDQ         amove+104(FP), R12
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         amove+88(FP), R11
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VMOVUPS.Z    (DX), K1, Z30
+	MOVQ         from+64(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z8, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z9, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z10, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z11, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z12, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z13, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z14, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z15, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z16, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z17, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z18, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z19, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         anext+112(FP), R11
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func int8Tile512x11(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func int8Tile512x11(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·int8Tile512x11(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
+TEXT ·int8Tile512x11(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	SHRL  $0x10, AX
+	KMOVW AX, K2
+	LEAQ  (DX)(BX*8), R11
+	ADDQ  BX, R11
+	LEAQ  (BX)(BX*2), R12
+	LEAQ  (BX)(BX*4), R13
+	MOVQ  BX, R14
+	SHLQ  $0x03, R14
+	SUBQ  BX, R14
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2478,195 +2751,209 @@ TEXT ·int8Tile512x11(SB), NOSPLIT, $0-124
 	VXORPS Y19, Y19, Y19
 	VXORPS Y20, Y20, Y20
 	VXORPS Y21, Y21, Y21
-	LEAQ   (CX)(DX*8), R8
-	ADDQ   DX, R8
-	LEAQ   (DX)(DX*2), R9
-	LEAQ   (DX)(DX*4), R10
-	MOVQ   DX, R11
-	SHLQ   $0x03, R11
-	SUBQ   DX, R11
-	MOVQ   ahead+80(FP), R12
-	MOVQ   step+88(FP), R13
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z28
-	VMOVUPS.Z    64(SI), K2, Z29
-	VBROADCASTSS (CX), Z30
+	VMOVUPS.Z    (DI), K1, Z28
+	VMOVUPS.Z    64(DI), K2, Z29
+	VBROADCASTSS (DX), Z30
 	LONG         $0x400d9262
 	WORD         $0xc450
 	LONG         $0x400d9262
 	WORD         $0xcd50
-	VBROADCASTSS (CX)(DX*1), Z31
+	VBROADCASTSS (DX)(BX*1), Z31
 	LONG         $0x40059262
 	WORD         $0xd450
 	LONG         $0x40059262
 	WORD         $0xdd50
-	VBROADCASTSS (CX)(DX*2), Z30
+	VBROADCASTSS (DX)(BX*2), Z30
 	LONG         $0x400d9262
 	WORD         $0xe450
 	LONG         $0x400d9262
 	WORD         $0xed50
-	VBROADCASTSS (CX)(R9*1), Z31
+	VBROADCASTSS (DX)(R12*1), Z31
 	LONG         $0x40059262
 	WORD         $0xf450
 	LONG         $0x40059262
 	WORD         $0xfd50
-	VBROADCASTSS (CX)(DX*4), Z30
+	VBROADCASTSS (DX)(BX*4), Z30
 	LONG         $0x400d1262
 	WORD         $0xc450
 	LONG         $0x400d1262
 	WORD         $0xcd50
-	VBROADCASTSS (CX)(R10*1), Z31
+	VBROADCASTSS (DX)(R13*1), Z31
 	LONG         $0x40051262
 	WORD         $0xd450
 	LONG         $0x40051262
 	WORD         $0xdd50
-	VBROADCASTSS (CX)(R9*2), Z30
+	VBROADCASTSS (DX)(R12*2), Z30
 	LONG         $0x400d1262
 	WORD         $0xe450
 	LONG         $0x400d1262
 	WORD         $0xed50
-	VBROADCASTSS (CX)(R11*1), Z31
+	VBROADCASTSS (DX)(R14*1), Z31
 	LONG         $0x40051262
 	WORD         $0xf450
 	LONG         $0x40051262
 	WORD         $0xfd50
-	VBROADCASTSS (CX)(DX*8), Z30
+	VBROADCASTSS (DX)(BX*8), Z30
 	LONG         $0x400d8262
 	WORD         $0xc450
 	LONG         $0x400d8262
 	WORD         $0xcd50
-	VBROADCASTSS (R8), Z31
+	VBROADCASTSS (R11), Z31
 	LONG         $0x40058262
 	WORD         $0xd450
 	LONG         $0x40058262
 	WORD         $0xdd50
-	VBROADCASTSS (R8)(DX*1), Z30
+	VBROADCASTSS (R11)(BX*1), Z30
 	LONG         $0x400d8262
 	WORD         $0xe450
 	LONG         $0x400d8262
 	WORD         $0xed50
-	PREFETCHT0   (R12)
-	ADDQ         R13, R12
-	ADDQ         BX, CX
-	ADDQ         BX, R8
-	ADDQ         DI, SI
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
+	ADDQ         SI, DX
+	ADDQ         SI, R11
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R8
-	ADDQ         amove+104(FP), R12
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         amove+88(FP), R11
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VMOVUPS.Z    (DX), K1, Z30
+	MOVQ         from+64(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z8, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z9, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z10, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z11, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z12, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z13, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z14, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z15, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z16, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z17, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z18, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z19, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z20, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z21, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         anext+112(FP), R11
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func bf16Tile512x11(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func bf16Tile512x11(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·bf16Tile512x11(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
+TEXT ·bf16Tile512x11(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	SHRL  $0x10, AX
+	KMOVW AX, K2
+	LEAQ  (DX)(BX*8), R11
+	ADDQ  BX, R11
+	LEAQ  (BX)(BX*2), R12
+	LEAQ  (BX)(BX*4), R13
+	MOVQ  BX, R14
+	SHLQ  $0x03, R14
+	SUBQ  BX, R14
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2689,195 +2976,209 @@ TEXT ·bf16Tile512x11(SB), NOSPLIT, $0-124
 	VXORPS Y19, Y19, Y19
 	VXORPS Y20, Y20, Y20
 	VXORPS Y21, Y21, Y21
-	LEAQ   (CX)(DX*8), R8
-	ADDQ   DX, R8
-	LEAQ   (DX)(DX*2), R9
-	LEAQ   (DX)(DX*4), R10
-	MOVQ   DX, R11
-	SHLQ   $0x03, R11
-	SUBQ   DX, R11
-	MOVQ   ahead+80(FP), R12
-	MOVQ   step+88(FP), R13
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z28
-	VMOVUPS.Z    64(SI), K2, Z29
-	VBROADCASTSS (CX), Z30
+	VMOVUPS.Z    (DI), K1, Z28
+	VMOVUPS.Z    64(DI), K2, Z29
+	VBROADCASTSS (DX), Z30
 	LONG         $0x400e9262
 	WORD         $0xc452
 	LONG         $0x400e9262
 	WORD         $0xcd52
-	VBROADCASTSS (CX)(DX*1), Z31
+	VBROADCASTSS (DX)(BX*1), Z31
 	LONG         $0x40069262
 	WORD         $0xd452
 	LONG         $0x40069262
 	WORD         $0xdd52
-	VBROADCASTSS (CX)(DX*2), Z30
+	VBROADCASTSS (DX)(BX*2), Z30
 	LONG         $0x400e9262
 	WORD         $0xe452
 	LONG         $0x400e9262
 	WORD         $0xed52
-	VBROADCASTSS (CX)(R9*1), Z31
+	VBROADCASTSS (DX)(R12*1), Z31
 	LONG         $0x40069262
 	WORD         $0xf452
 	LONG         $0x40069262
 	WORD         $0xfd52
-	VBROADCASTSS (CX)(DX*4), Z30
+	VBROADCASTSS (DX)(BX*4), Z30
 	LONG         $0x400e1262
 	WORD         $0xc452
 	LONG         $0x400e1262
 	WORD         $0xcd52
-	VBROADCASTSS (CX)(R10*1), Z31
+	VBROADCASTSS (DX)(R13*1), Z31
 	LONG         $0x40061262
 	WORD         $0xd452
 	LONG         $0x40061262
 	WORD         $0xdd52
-	VBROADCASTSS (CX)(R9*2), Z30
+	VBROADCASTSS (DX)(R12*2), Z30
 	LONG         $0x400e1262
 	WORD         $0xe452
 	LONG         $0x400e1262
 	WORD         $0xed52
-	VBROADCASTSS (CX)(R11*1), Z31
+	VBROADCASTSS (DX)(R14*1), Z31
 	LONG         $0x40061262
 	WORD         $0xf452
 	LONG         $0x40061262
 	WORD         $0xfd52
-	VBROADCASTSS (CX)(DX*8), Z30
+	VBROADCASTSS (DX)(BX*8), Z30
 	LONG         $0x400e8262
 	WORD         $0xc452
 	LONG         $0x400e8262
 	WORD         $0xcd52
-	VBROADCASTSS (R8), Z31
+	VBROADCASTSS (R11), Z31
 	LONG         $0x40068262
 	WORD         $0xd452
 	LONG         $0x40068262
 	WORD         $0xdd52
-	VBROADCASTSS (R8)(DX*1), Z30
+	VBROADCASTSS (R11)(BX*1), Z30
 	LONG         $0x400e8262
 	WORD         $0xe452
 	LONG         $0x400e8262
 	WORD         $0xed52
-	PREFETCHT0   (R12)
-	ADDQ         R13, R12
-	ADDQ         BX, CX
-	ADDQ         BX, R8
-	ADDQ         DI, SI
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
+	ADDQ         SI, DX
+	ADDQ         SI, R11
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R8
-	ADDQ         amove+104(FP), R12
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         amove+88(FP), R11
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VMOVUPS.Z    (DX), K1, Z30
+	MOVQ         from+64(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z8, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z9, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z10, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z11, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z12, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z13, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z14, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z15, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z16, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z17, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z18, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z19, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z20, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z21, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         anext+112(FP), R11
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func int8Tile512x12(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func int8Tile512x12(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·int8Tile512x12(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
+TEXT ·int8Tile512x12(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	SHRL  $0x10, AX
+	KMOVW AX, K2
+	LEAQ  (DX)(BX*8), R11
+	ADDQ  BX, R11
+	LEAQ  (BX)(BX*2), R12
+	LEAQ  (BX)(BX*4), R13
+	MOVQ  BX, R14
+	SHLQ  $0x03, R14
+	SUBQ  BX, R14
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2902,208 +3203,222 @@ TEXT ·int8Tile512x12(SB), NOSPLIT, $0-124
 	VXORPS Y21, Y21, Y21
 	VXORPS Y22, Y22, Y22
 	VXORPS Y23, Y23, Y23
-	LEAQ   (CX)(DX*8), R8
-	ADDQ   DX, R8
-	LEAQ   (DX)(DX*2), R9
-	LEAQ   (DX)(DX*4), R10
-	MOVQ   DX, R11
-	SHLQ   $0x03, R11
-	SUBQ   DX, R11
-	MOVQ   ahead+80(FP), R12
-	MOVQ   step+88(FP), R13
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z28
-	VMOVUPS.Z    64(SI), K2, Z29
-	VBROADCASTSS (CX), Z30
+	VMOVUPS.Z    (DI), K1, Z28
+	VMOVUPS.Z    64(DI), K2, Z29
+	VBROADCASTSS (DX), Z30
 	LONG         $0x400d9262
 	WORD         $0xc450
 	LONG         $0x400d9262
 	WORD         $0xcd50
-	VBROADCASTSS (CX)(DX*1), Z31
+	VBROADCASTSS (DX)(BX*1), Z31
 	LONG         $0x40059262
 	WORD         $0xd450
 	LONG         $0x40059262
 	WORD         $0xdd50
-	VBROADCASTSS (CX)(DX*2), Z30
+	VBROADCASTSS (DX)(BX*2), Z30
 	LONG         $0x400d9262
 	WORD         $0xe450
 	LONG         $0x400d9262
 	WORD         $0xed50
-	VBROADCASTSS (CX)(R9*1), Z31
+	VBROADCASTSS (DX)(R12*1), Z31
 	LONG         $0x40059262
 	WORD         $0xf450
 	LONG         $0x40059262
 	WORD         $0xfd50
-	VBROADCASTSS (CX)(DX*4), Z30
+	VBROADCASTSS (DX)(BX*4), Z30
 	LONG         $0x400d1262
 	WORD         $0xc450
 	LONG         $0x400d1262
 	WORD         $0xcd50
-	VBROADCASTSS (CX)(R10*1), Z31
+	VBROADCASTSS (DX)(R13*1), Z31
 	LONG         $0x40051262
 	WORD         $0xd450
 	LONG         $0x40051262
 	WORD         $0xdd50
-	VBROADCASTSS (CX)(R9*2), Z30
+	VBROADCASTSS (DX)(R12*2), Z30
 	LONG         $0x400d1262
 	WORD         $0xe450
 	LONG         $0x400d1262
 	WORD         $0xed50
-	VBROADCASTSS (CX)(R11*1), Z31
+	VBROADCASTSS (DX)(R14*1), Z31
 	LONG         $0x40051262
 	WORD         $0xf450
 	LONG         $0x40051262
 	WORD         $0xfd50
-	VBROADCASTSS (CX)(DX*8), Z30
+	VBROADCASTSS (DX)(BX*8), Z30
 	LONG         $0x400d8262
 	WORD         $0xc450
 	LONG         $0x400d8262
 	WORD         $0xcd50
-	VBROADCASTSS (R8), Z31
+	VBROADCASTSS (R11), Z31
 	LONG         $0x40058262
 	WORD         $0xd450
 	LONG         $0x40058262
 	WORD         $0xdd50
-	VBROADCASTSS (R8)(DX*1), Z30
+	VBROADCASTSS (R11)(BX*1), Z30
 	LONG         $0x400d8262
 	WORD         $0xe450
 	LONG         $0x400d8262
 	WORD         $0xed50
-	VBROADCASTSS (R8)(DX*2), Z31
+	VBROADCASTSS (R11)(BX*2), Z31
 	LONG         $0x40058262
 	WORD         $0xf450
 	LONG         $0x40058262
 	WORD         $0xfd50
-	PREFETCHT0   (R12)
-	ADDQ         R13, R12
-	ADDQ         BX, CX
-	ADDQ         BX, R8
-	ADDQ         DI, SI
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
+	ADDQ         SI, DX
+	ADDQ         SI, R11
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R8
-	ADDQ         amove+104(FP), R12
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         amove+88(FP), R11
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VMOVUPS.Z    (DX), K1, Z30
+	MOVQ         from+64(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z8, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z9, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z10, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z11, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z12, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z13, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z14, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z15, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z16, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z17, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z18, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z19, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z20, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z21, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z22, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z23, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         anext+112(FP), R11
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func bf16Tile512x12(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func bf16Tile512x12(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·bf16Tile512x12(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
+TEXT ·bf16Tile512x12(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	SHRL  $0x10, AX
+	KMOVW AX, K2
+	LEAQ  (DX)(BX*8), R11
+	ADDQ  BX, R11
+	LEAQ  (BX)(BX*2), R12
+	LEAQ  (BX)(BX*4), R13
+	MOVQ  BX, R14
+	SHLQ  $0x03, R14
+	SUBQ  BX, R14
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -3128,208 +3443,222 @@ TEXT ·bf16Tile512x12(SB), NOSPLIT, $0-124
 	VXORPS Y21, Y21, Y21
 	VXORPS Y22, Y22, Y22
 	VXORPS Y23, Y23, Y23
-	LEAQ   (CX)(DX*8), R8
-	ADDQ   DX, R8
-	LEAQ   (DX)(DX*2), R9
-	LEAQ   (DX)(DX*4), R10
-	MOVQ   DX, R11
-	SHLQ   $0x03, R11
-	SUBQ   DX, R11
-	MOVQ   ahead+80(FP), R12
-	MOVQ   step+88(FP), R13
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z28
-	VMOVUPS.Z    64(SI), K2, Z29
-	VBROADCASTSS (CX), Z30
+	VMOVUPS.Z    (DI), K1, Z28
+	VMOVUPS.Z    64(DI), K2, Z29
+	VBROADCASTSS (DX), Z30
 	LONG         $0x400e9262
 	WORD         $0xc452
 	LONG         $0x400e9262
 	WORD         $0xcd52
-	VBROADCASTSS (CX)(DX*1), Z31
+	VBROADCASTSS (DX)(BX*1), Z31
 	LONG         $0x40069262
 	WORD         $0xd452
 	LONG         $0x40069262
 	WORD         $0xdd52
-	VBROADCASTSS (CX)(DX*2), Z30
+	VBROADCASTSS (DX)(BX*2), Z30
 	LONG         $0x400e9262
 	WORD         $0xe452
 	LONG         $0x400e9262
 	WORD         $0xed52
-	VBROADCASTSS (CX)(R9*1), Z31
+	VBROADCASTSS (DX)(R12*1), Z31
 	LONG         $0x40069262
 	WORD         $0xf452
 	LONG         $0x40069262
 	WORD         $0xfd52
-	VBROADCASTSS (CX)(DX*4), Z30
+	VBROADCASTSS (DX)(BX*4), Z30
 	LONG         $0x400e1262
 	WORD         $0xc452
 	LONG         $0x400e1262
 	WORD         $0xcd52
-	VBROADCASTSS (CX)(R10*1), Z31
+	VBROADCASTSS (DX)(R13*1), Z31
 	LONG         $0x40061262
 	WORD         $0xd452
 	LONG         $0x40061262
 	WORD         $0xdd52
-	VBROADCASTSS (CX)(R9*2), Z30
+	VBROADCASTSS (DX)(R12*2), Z30
 	LONG         $0x400e1262
 	WORD         $0xe452
 	LONG         $0x400e1262
 	WORD         $0xed52
-	VBROADCASTSS (CX)(R11*1), Z31
+	VBROADCASTSS (DX)(R14*1), Z31
 	LONG         $0x40061262
 	WORD         $0xf452
 	LONG         $0x40061262
 	WORD         $0xfd52
-	VBROADCASTSS (CX)(DX*8), Z30
+	VBROADCASTSS (DX)(BX*8), Z30
 	LONG         $0x400e8262
 	WORD         $0xc452
 	LONG         $0x400e8262
 	WORD         $0xcd52
-	VBROADCASTSS (R8), Z31
+	VBROADCASTSS (R11), Z31
 	LONG         $0x40068262
 	WORD         $0xd452
 	LONG         $0x40068262
 	WORD         $0xdd52
-	VBROADCASTSS (R8)(DX*1), Z30
+	VBROADCASTSS (R11)(BX*1), Z30
 	LONG         $0x400e8262
 	WORD         $0xe452
 	LONG         $0x400e8262
 	WORD         $0xed52
-	VBROADCASTSS (R8)(DX*2), Z31
+	VBROADCASTSS (R11)(BX*2), Z31
 	LONG         $0x40068262
 	WORD         $0xf452
 	LONG         $0x40068262
 	WORD         $0xfd52
-	PREFETCHT0   (R12)
-	ADDQ         R13, R12
-	ADDQ         BX, CX
-	ADDQ         BX, R8
-	ADDQ         DI, SI
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
+	ADDQ         SI, DX
+	ADDQ         SI, R11
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R8
-	ADDQ         amove+104(FP), R12
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         amove+88(FP), R11
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VMOVUPS.Z    (DX), K1, Z30
+	MOVQ         from+64(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z8, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z9, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z10, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z11, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z12, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z13, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z14, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z15, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z16, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z17, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z18, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z19, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z20, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z21, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z22, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z23, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         anext+112(FP), R11
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func int8Tile512x13(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func int8Tile512x13(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·int8Tile512x13(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
+TEXT ·int8Tile512x13(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	SHRL  $0x10, AX
+	KMOVW AX, K2
+	LEAQ  (DX)(BX*8), R11
+	ADDQ  BX, R11
+	LEAQ  (BX)(BX*2), R12
+	LEAQ  (BX)(BX*4), R13
+	MOVQ  BX, R14
+	SHLQ  $0x03, R14
+	SUBQ  BX, R14
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -3356,221 +3685,235 @@ TEXT ·int8Tile512x13(SB), NOSPLIT, $0-124
 	VXORPS Y23, Y23, Y23
 	VXORPS Y24, Y24, Y24
 	VXORPS Y25, Y25, Y25
-	LEAQ   (CX)(DX*8), R8
-	ADDQ   DX, R8
-	LEAQ   (DX)(DX*2), R9
-	LEAQ   (DX)(DX*4), R10
-	MOVQ   DX, R11
-	SHLQ   $0x03, R11
-	SUBQ   DX, R11
-	MOVQ   ahead+80(FP), R12
-	MOVQ   step+88(FP), R13
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z28
-	VMOVUPS.Z    64(SI), K2, Z29
-	VBROADCASTSS (CX), Z30
+	VMOVUPS.Z    (DI), K1, Z28
+	VMOVUPS.Z    64(DI), K2, Z29
+	VBROADCASTSS (DX), Z30
 	LONG         $0x400d9262
 	WORD         $0xc450
 	LONG         $0x400d9262
 	WORD         $0xcd50
-	VBROADCASTSS (CX)(DX*1), Z31
+	VBROADCASTSS (DX)(BX*1), Z31
 	LONG         $0x40059262
 	WORD         $0xd450
 	LONG         $0x40059262
 	WORD         $0xdd50
-	VBROADCASTSS (CX)(DX*2), Z30
+	VBROADCASTSS (DX)(BX*2), Z30
 	LONG         $0x400d9262
 	WORD         $0xe450
 	LONG         $0x400d9262
 	WORD         $0xed50
-	VBROADCASTSS (CX)(R9*1), Z31
+	VBROADCASTSS (DX)(R12*1), Z31
 	LONG         $0x40059262
 	WORD         $0xf450
 	LONG         $0x40059262
 	WORD         $0xfd50
-	VBROADCASTSS (CX)(DX*4), Z30
+	VBROADCASTSS (DX)(BX*4), Z30
 	LONG         $0x400d1262
 	WORD         $0xc450
 	LONG         $0x400d1262
 	WORD         $0xcd50
-	VBROADCASTSS (CX)(R10*1), Z31
+	VBROADCASTSS (DX)(R13*1), Z31
 	LONG         $0x40051262
 	WORD         $0xd450
 	LONG         $0x40051262
 	WORD         $0xdd50
-	VBROADCASTSS (CX)(R9*2), Z30
+	VBROADCASTSS (DX)(R12*2), Z30
 	LONG         $0x400d1262
 	WORD         $0xe450
 	LONG         $0x400d1262
 	WORD         $0xed50
-	VBROADCASTSS (CX)(R11*1), Z31
+	VBROADCASTSS (DX)(R14*1), Z31
 	LONG         $0x40051262
 	WORD         $0xf450
 	LONG         $0x40051262
 	WORD         $0xfd50
-	VBROADCASTSS (CX)(DX*8), Z30
+	VBROADCASTSS (DX)(BX*8), Z30
 	LONG         $0x400d8262
 	WORD         $0xc450
 	LONG         $0x400d8262
 	WORD         $0xcd50
-	VBROADCASTSS (R8), Z31
+	VBROADCASTSS (R11), Z31
 	LONG         $0x40058262
 	WORD         $0xd450
 	LONG         $0x40058262
 	WORD         $0xdd50
-	VBROADCASTSS (R8)(DX*1), Z30
+	VBROADCASTSS (R11)(BX*1), Z30
 	LONG         $0x400d8262
 	WORD         $0xe450
 	LONG         $0x400d8262
 	WORD         $0xed50
-	VBROADCASTSS (R8)(DX*2), Z31
+	VBROADCASTSS (R11)(BX*2), Z31
 	LONG         $0x40058262
 	WORD         $0xf450
 	LONG         $0x40058262
 	WORD         $0xfd50
-	VBROADCASTSS (R8)(R9*1), Z30
+	VBROADCASTSS (R11)(R12*1), Z30
 	LONG         $0x400d0262
 	WORD         $0xc450
 	LONG         $0x400d0262
 	WORD         $0xcd50
-	PREFETCHT0   (R12)
-	ADDQ         R13, R12
-	ADDQ         BX, CX
-	ADDQ         BX, R8
-	ADDQ         DI, SI
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
+	ADDQ         SI, DX
+	ADDQ         SI, R11
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R8
-	ADDQ         amove+104(FP), R12
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         amove+88(FP), R11
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VMOVUPS.Z    (DX), K1, Z30
+	MOVQ         from+64(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z8, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z9, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z10, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z11, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z12, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z13, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z14, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z15, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z16, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z17, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z18, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z19, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z20, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z21, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z22, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z23, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z24, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z25, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         anext+112(FP), R11
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func bf16Tile512x13(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func bf16Tile512x13(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·bf16Tile512x13(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
+TEXT ·bf16Tile512x13(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	SHRL  $0x10, AX
+	KMOVW AX, K2
+	LEAQ  (DX)(BX*8), R11
+	ADDQ  BX, R11
+	LEAQ  (BX)(BX*2), R12
+	LEAQ  (BX)(BX*4), R13
+	MOVQ  BX, R14
+	SHLQ  $0x03, R14
+	SUBQ  BX, R14
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -3597,221 +3940,235 @@ TEXT ·bf16Tile512x13(SB), NOSPLIT, $0-124
 	VXORPS Y23, Y23, Y23
 	VXORPS Y24, Y24, Y24
 	VXORPS Y25, Y25, Y25
-	LEAQ   (CX)(DX*8), R8
-	ADDQ   DX, R8
-	LEAQ   (DX)(DX*2), R9
-	LEAQ   (DX)(DX*4), R10
-	MOVQ   DX, R11
-	SHLQ   $0x03, R11
-	SUBQ   DX, R11
-	MOVQ   ahead+80(FP), R12
-	MOVQ   step+88(FP), R13
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z28
-	VMOVUPS.Z    64(SI), K2, Z29
-	VBROADCASTSS (CX), Z30
+	VMOVUPS.Z    (DI), K1, Z28
+	VMOVUPS.Z    64(DI), K2, Z29
+	VBROADCASTSS (DX), Z30
 	LONG         $0x400e9262
 	WORD         $0xc452
 	LONG         $0x400e9262
 	WORD         $0xcd52
-	VBROADCASTSS (CX)(DX*1), Z31
+	VBROADCASTSS (DX)(BX*1), Z31
 	LONG         $0x40069262
 	WORD         $0xd452
 	LONG         $0x40069262
 	WORD         $0xdd52
-	VBROADCASTSS (CX)(DX*2), Z30
+	VBROADCASTSS (DX)(BX*2), Z30
 	LONG         $0x400e9262
 	WORD         $0xe452
 	LONG         $0x400e9262
 	WORD         $0xed52
-	VBROADCASTSS (CX)(R9*1), Z31
+	VBROADCASTSS (DX)(R12*1), Z31
 	LONG         $0x40069262
 	WORD         $0xf452
 	LONG         $0x40069262
 	WORD         $0xfd52
-	VBROADCASTSS (CX)(DX*4), Z30
+	VBROADCASTSS (DX)(BX*4), Z30
 	LONG         $0x400e1262
 	WORD         $0xc452
 	LONG         $0x400e1262
 	WORD         $0xcd52
-	VBROADCASTSS (CX)(R10*1), Z31
+	VBROADCASTSS (DX)(R13*1), Z31
 	LONG         $0x40061262
 	WORD         $0xd452
 	LONG         $0x40061262
 	WORD         $0xdd52
-	VBROADCASTSS (CX)(R9*2), Z30
+	VBROADCASTSS (DX)(R12*2), Z30
 	LONG         $0x400e1262
 	WORD         $0xe452
 	LONG         $0x400e1262
 	WORD         $0xed52
-	VBROADCASTSS (CX)(R11*1), Z31
+	VBROADCASTSS (DX)(R14*1), Z31
 	LONG         $0x40061262
 	WORD         $0xf452
 	LONG         $0x40061262
 	WORD         $0xfd52
-	VBROADCASTSS (CX)(DX*8), Z30
+	VBROADCASTSS (DX)(BX*8), Z30
 	LONG         $0x400e8262
 	WORD         $0xc452
 	LONG         $0x400e8262
 	WORD         $0xcd52
-	VBROADCASTSS (R8), Z31
+	VBROADCASTSS (R11), Z31
 	LONG         $0x40068262
 	WORD         $0xd452
 	LONG         $0x40068262
 	WORD         $0xdd52
-	VBROADCASTSS (R8)(DX*1), Z30
+	VBROADCASTSS (R11)(BX*1), Z30
 	LONG         $0x400e8262
 	WORD         $0xe452
 	LONG         $0x400e8262
 	WORD         $0xed52
-	VBROADCASTSS (R8)(DX*2), Z31
+	VBROADCASTSS (R11)(BX*2), Z31
 	LONG         $0x40068262
 	WORD         $0xf452
 	LONG         $0x40068262
 	WORD         $0xfd52
-	VBROADCASTSS (R8)(R9*1), Z30
+	VBROADCASTSS (R11)(R12*1), Z30
 	LONG         $0x400e0262
 	WORD         $0xc452
 	LONG         $0x400e0262
 	WORD         $0xcd52
-	PREFETCHT0   (R12)
-	ADDQ         R13, R12
-	ADDQ         BX, CX
-	ADDQ         BX, R8
-	ADDQ         DI, SI
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
+	ADDQ         SI, DX
+	ADDQ         SI, R11
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R8
-	ADDQ         amove+104(FP), R12
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         amove+88(FP), R11
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VMOVUPS.Z    (DX), K1, Z30
+	MOVQ         from+64(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z8, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z9, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z10, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z11, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z12, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z13, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z14, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z15, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z16, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z17, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z18, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z19, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z20, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z21, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z22, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z23, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z24, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z25, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         anext+112(FP), R11
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func int8Tile512x14(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func int8Tile512x14(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·int8Tile512x14(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
+TEXT ·int8Tile512x14(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	SHRL  $0x10, AX
+	KMOVW AX, K2
+	LEAQ  (DX)(BX*8), R11
+	ADDQ  BX, R11
+	LEAQ  (BX)(BX*2), R12
+	LEAQ  (BX)(BX*4), R13
+	MOVQ  BX, R14
+	SHLQ  $0x03, R14
+	SUBQ  BX, R14
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -3840,234 +4197,248 @@ TEXT ·int8Tile512x14(SB), NOSPLIT, $0-124
 	VXORPS Y25, Y25, Y25
 	VXORPS Y26, Y26, Y26
 	VXORPS Y27, Y27, Y27
-	LEAQ   (CX)(DX*8), R8
-	ADDQ   DX, R8
-	LEAQ   (DX)(DX*2), R9
-	LEAQ   (DX)(DX*4), R10
-	MOVQ   DX, R11
-	SHLQ   $0x03, R11
-	SUBQ   DX, R11
-	MOVQ   ahead+80(FP), R12
-	MOVQ   step+88(FP), R13
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z28
-	VMOVUPS.Z    64(SI), K2, Z29
-	VBROADCASTSS (CX), Z30
+	VMOVUPS.Z    (DI), K1, Z28
+	VMOVUPS.Z    64(DI), K2, Z29
+	VBROADCASTSS (DX), Z30
 	LONG         $0x400d9262
 	WORD         $0xc450
 	LONG         $0x400d9262
 	WORD         $0xcd50
-	VBROADCASTSS (CX)(DX*1), Z31
+	VBROADCASTSS (DX)(BX*1), Z31
 	LONG         $0x40059262
 	WORD         $0xd450
 	LONG         $0x40059262
 	WORD         $0xdd50
-	VBROADCASTSS (CX)(DX*2), Z30
+	VBROADCASTSS (DX)(BX*2), Z30
 	LONG         $0x400d9262
 	WORD         $0xe450
 	LONG         $0x400d9262
 	WORD         $0xed50
-	VBROADCASTSS (CX)(R9*1), Z31
+	VBROADCASTSS (DX)(R12*1), Z31
 	LONG         $0x40059262
 	WORD         $0xf450
 	LONG         $0x40059262
 	WORD         $0xfd50
-	VBROADCASTSS (CX)(DX*4), Z30
+	VBROADCASTSS (DX)(BX*4), Z30
 	LONG         $0x400d1262
 	WORD         $0xc450
 	LONG         $0x400d1262
 	WORD         $0xcd50
-	VBROADCASTSS (CX)(R10*1), Z31
+	VBROADCASTSS (DX)(R13*1), Z31
 	LONG         $0x40051262
 	WORD         $0xd450
 	LONG         $0x40051262
 	WORD         $0xdd50
-	VBROADCASTSS (CX)(R9*2), Z30
+	VBROADCASTSS (DX)(R12*2), Z30
 	LONG         $0x400d1262
 	WORD         $0xe450
 	LONG         $0x400d1262
 	WORD         $0xed50
-	VBROADCASTSS (CX)(R11*1), Z31
+	VBROADCASTSS (DX)(R14*1), Z31
 	LONG         $0x40051262
 	WORD         $0xf450
 	LONG         $0x40051262
 	WORD         $0xfd50
-	VBROADCASTSS (CX)(DX*8), Z30
+	VBROADCASTSS (DX)(BX*8), Z30
 	LONG         $0x400d8262
 	WORD         $0xc450
 	LONG         $0x400d8262
 	WORD         $0xcd50
-	VBROADCASTSS (R8), Z31
+	VBROADCASTSS (R11), Z31
 	LONG         $0x40058262
 	WORD         $0xd450
 	LONG         $0x40058262
 	WORD         $0xdd50
-	VBROADCASTSS (R8)(DX*1), Z30
+	VBROADCASTSS (R11)(BX*1), Z30
 	LONG         $0x400d8262
 	WORD         $0xe450
 	LONG         $0x400d8262
 	WORD         $0xed50
-	VBROADCASTSS (R8)(DX*2), Z31
+	VBROADCASTSS (R11)(BX*2), Z31
 	LONG         $0x40058262
 	WORD         $0xf450
 	LONG         $0x40058262
 	WORD         $0xfd50
-	VBROADCASTSS (R8)(R9*1), Z30
+	VBROADCASTSS (R11)(R12*1), Z30
 	LONG         $0x400d0262
 	WORD         $0xc450
 	LONG         $0x400d0262
 	WORD         $0xcd50
-	VBROADCASTSS (R8)(DX*4), Z31
+	VBROADCASTSS (R11)(BX*4), Z31
 	LONG         $0x40050262
 	WORD         $0xd450
 	LONG         $0x40050262
 	WORD         $0xdd50
-	PREFETCHT0   (R12)
-	ADDQ         R13, R12
-	ADDQ         BX, CX
-	ADDQ         BX, R8
-	ADDQ         DI, SI
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
+	ADDQ         SI, DX
+	ADDQ         SI, R11
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R8
-	ADDQ         amove+104(FP), R12
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         amove+88(FP), R11
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VMOVUPS.Z    (DX), K1, Z30
+	MOVQ         from+64(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z8, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z9, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z10, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z11, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z12, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z13, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z14, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z15, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z16, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z17, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z18, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z19, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z20, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z21, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z22, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z23, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z24, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z25, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VPADDD       Z26, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VPADDD       Z27, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         anext+112(FP), R11
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func bf16Tile512x14(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int, mask uint32)
+// func bf16Tile512x14(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int, mask uint32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·bf16Tile512x14(SB), NOSPLIT, $0-124
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	MOVL   mask+120(FP), AX
-	KMOVW  AX, K1
-	SHRL   $0x10, AX
-	KMOVW  AX, K2
+TEXT ·bf16Tile512x14(SB), NOSPLIT, $0-180
+	MOVQ  a+8(FP), DX
+	MOVQ  ars+16(FP), BX
+	MOVQ  acs+24(FP), SI
+	MOVQ  b+32(FP), DI
+	MOVQ  ldb+40(FP), R8
+	MOVQ  ahead+144(FP), R9
+	MOVQ  step+152(FP), R10
+	MOVL  mask+176(FP), AX
+	KMOVW AX, K1
+	SHRL  $0x10, AX
+	KMOVW AX, K2
+	LEAQ  (DX)(BX*8), R11
+	ADDQ  BX, R11
+	LEAQ  (BX)(BX*2), R12
+	LEAQ  (BX)(BX*4), R13
+	MOVQ  BX, R14
+	SHLQ  $0x03, R14
+	SUBQ  BX, R14
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -4096,350 +4467,240 @@ TEXT ·bf16Tile512x14(SB), NOSPLIT, $0-124
 	VXORPS Y25, Y25, Y25
 	VXORPS Y26, Y26, Y26
 	VXORPS Y27, Y27, Y27
-	LEAQ   (CX)(DX*8), R8
-	ADDQ   DX, R8
-	LEAQ   (DX)(DX*2), R9
-	LEAQ   (DX)(DX*4), R10
-	MOVQ   DX, R11
-	SHLQ   $0x03, R11
-	SUBQ   DX, R11
-	MOVQ   ahead+80(FP), R12
-	MOVQ   step+88(FP), R13
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVUPS.Z    (SI), K1, Z28
-	VMOVUPS.Z    64(SI), K2, Z29
-	VBROADCASTSS (CX), Z30
+	VMOVUPS.Z    (DI), K1, Z28
+	VMOVUPS.Z    64(DI), K2, Z29
+	VBROADCASTSS (DX), Z30
 	LONG         $0x400e9262
 	WORD         $0xc452
 	LONG         $0x400e9262
 	WORD         $0xcd52
-	VBROADCASTSS (CX)(DX*1), Z31
+	VBROADCASTSS (DX)(BX*1), Z31
 	LONG         $0x40069262
 	WORD         $0xd452
 	LONG         $0x40069262
 	WORD         $0xdd52
-	VBROADCASTSS (CX)(DX*2), Z30
+	VBROADCASTSS (DX)(BX*2), Z30
 	LONG         $0x400e9262
 	WORD         $0xe452
 	LONG         $0x400e9262
 	WORD         $0xed52
-	VBROADCASTSS (CX)(R9*1), Z31
+	VBROADCASTSS (DX)(R12*1), Z31
 	LONG         $0x40069262
 	WORD         $0xf452
 	LONG         $0x40069262
 	WORD         $0xfd52
-	VBROADCASTSS (CX)(DX*4), Z30
+	VBROADCASTSS (DX)(BX*4), Z30
 	LONG         $0x400e1262
 	WORD         $0xc452
 	LONG         $0x400e1262
 	WORD         $0xcd52
-	VBROADCASTSS (CX)(R10*1), Z31
+	VBROADCASTSS (DX)(R13*1), Z31
 	LONG         $0x40061262
 	WORD         $0xd452
 	LONG         $0x40061262
 	WORD         $0xdd52
-	VBROADCASTSS (CX)(R9*2), Z30
+	VBROADCASTSS (DX)(R12*2), Z30
 	LONG         $0x400e1262
 	WORD         $0xe452
 	LONG         $0x400e1262
 	WORD         $0xed52
-	VBROADCASTSS (CX)(R11*1), Z31
+	VBROADCASTSS (DX)(R14*1), Z31
 	LONG         $0x40061262
 	WORD         $0xf452
 	LONG         $0x40061262
 	WORD         $0xfd52
-	VBROADCASTSS (CX)(DX*8), Z30
+	VBROADCASTSS (DX)(BX*8), Z30
 	LONG         $0x400e8262
 	WORD         $0xc452
 	LONG         $0x400e8262
 	WORD         $0xcd52
-	VBROADCASTSS (R8), Z31
+	VBROADCASTSS (R11), Z31
 	LONG         $0x40068262
 	WORD         $0xd452
 	LONG         $0x40068262
 	WORD         $0xdd52
-	VBROADCASTSS (R8)(DX*1), Z30
+	VBROADCASTSS (R11)(BX*1), Z30
 	LONG         $0x400e8262
 	WORD         $0xe452
 	LONG         $0x400e8262
 	WORD         $0xed52
-	VBROADCASTSS (R8)(DX*2), Z31
+	VBROADCASTSS (R11)(BX*2), Z31
 	LONG         $0x40068262
 	WORD         $0xf452
 	LONG         $0x40068262
 	WORD         $0xfd52
-	VBROADCASTSS (R8)(R9*1), Z30
+	VBROADCASTSS (R11)(R12*1), Z30
 	LONG         $0x400e0262
 	WORD         $0xc452
 	LONG         $0x400e0262
 	WORD         $0xcd52
-	VBROADCASTSS (R8)(DX*4), Z31
+	VBROADCASTSS (R11)(BX*4), Z31
 	LONG         $0x40060262
 	WORD         $0xd452
 	LONG         $0x40060262
 	WORD         $0xdd52
-	PREFETCHT0   (R12)
-	ADDQ         R13, R12
-	ADDQ         BX, CX
-	ADDQ         BX, R8
-	ADDQ         DI, SI
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
+	ADDQ         SI, DX
+	ADDQ         SI, R11
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R8
-	ADDQ         amove+104(FP), R12
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         amove+88(FP), R11
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VMOVUPS.Z    (DX), K1, Z30
+	MOVQ         from+64(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z0, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z1, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z2, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z3, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z4, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z5, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z6, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z7, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z8, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z9, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z10, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z11, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z12, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z13, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z14, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z15, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z16, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z17, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z18, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z19, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z20, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z21, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z22, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z23, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z24, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z25, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z30
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VMOVUPS.Z    (CX), K1, Z30
 	VADDPS       Z26, Z30, Z30
 	VMOVUPS      Z30, K1, (AX)
-	VMOVUPS.Z    64(DX), K2, Z31
+	VMOVUPS.Z    64(CX), K2, Z31
 	VADDPS       Z27, Z31, Z31
 	VMOVUPS      Z31, K2, 64(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         anext+112(FP), R11
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func int8Tile2x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
+// func int8Tile2x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int)
 // Requires: AVX, AVX2, MMX+
-TEXT ·int8Tile2x1(SB), NOSPLIT, $0-120
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), AX
-	MOVQ   acs+24(FP), DX
-	MOVQ   b+32(FP), BX
-	MOVQ   ldb+40(FP), SI
+TEXT ·int8Tile2x1(SB), NOSPLIT, $0-176
+	MOVQ a+8(FP), DX
+	MOVQ ars+16(FP), AX
+	MOVQ acs+24(FP), BX
+	MOVQ b+32(FP), SI
+	MOVQ ldb+40(FP), DI
+	MOVQ ahead+144(FP), R8
+	MOVQ step+152(FP), R9
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
-	MOVQ   ahead+80(FP), DI
-	MOVQ   step+88(FP), R8
-
-stretch:
-	MOVQ k+0(FP), AX
-
-loop:
-	VMOVDQU      (BX), Y8
-	VPSRAW       $0x08, Y8, Y9
-	VPSLLW       $0x08, Y8, Y8
-	VPSRAW       $0x08, Y8, Y8
-	VMOVDQU      32(BX), Y10
-	VPSRAW       $0x08, Y10, Y11
-	VPSLLW       $0x08, Y10, Y10
-	VPSRAW       $0x08, Y10, Y10
-	VPBROADCASTD (CX), Y12
-	VPSRLW       $0x08, Y12, Y13
-	VPSLLW       $0x08, Y12, Y12
-	VPSRLW       $0x08, Y12, Y12
-	VPMADDWD     Y12, Y8, Y14
-	VPADDD       Y14, Y0, Y0
-	VPMADDWD     Y13, Y9, Y15
-	VPADDD       Y15, Y0, Y0
-	VPMADDWD     Y12, Y10, Y14
-	VPADDD       Y14, Y1, Y1
-	VPMADDWD     Y13, Y11, Y15
-	VPADDD       Y15, Y1, Y1
-	PREFETCHT0   (DI)
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	ADDQ         SI, BX
-	DECQ         AX
-	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), DI
-	ADDQ         bmove+112(FP), BX
-	DECQ         times+96(FP)
-	JNZ          stretch
-	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), CX
-	MOVQ         ldf+72(FP), DX
-	VPADDD       (CX), Y0, Y0
-	VMOVUPS      Y0, (AX)
-	VPADDD       32(CX), Y1, Y1
-	VMOVUPS      Y1, 32(AX)
-	VZEROUPPER
-	RET
-
-// func bf16Tile2x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
-// Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·bf16Tile2x1(SB), NOSPLIT, $0-120
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), AX
-	MOVQ   acs+24(FP), DX
-	MOVQ   b+32(FP), BX
-	MOVQ   ldb+40(FP), SI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	MOVQ   ahead+80(FP), DI
-	MOVQ   step+88(FP), R8
-
-stretch:
-	MOVQ k+0(FP), AX
-
-loop:
-	VMOVDQU      (BX), Y8
-	VPSRLD       $0x10, Y8, Y9
-	VPSLLD       $0x10, Y9, Y9
-	VPSLLD       $0x10, Y8, Y8
-	VMOVDQU      32(BX), Y10
-	VPSRLD       $0x10, Y10, Y11
-	VPSLLD       $0x10, Y11, Y11
-	VPSLLD       $0x10, Y10, Y10
-	VPBROADCASTD (CX), Y12
-	VPSRLD       $0x10, Y12, Y13
-	VPSLLD       $0x10, Y13, Y13
-	VPSLLD       $0x10, Y12, Y12
-	VFMADD231PS  Y12, Y8, Y0
-	VFMADD231PS  Y13, Y9, Y0
-	VFMADD231PS  Y12, Y10, Y1
-	VFMADD231PS  Y13, Y11, Y1
-	PREFETCHT0   (DI)
-	ADDQ         R8, DI
-	ADDQ         DX, CX
-	ADDQ         SI, BX
-	DECQ         AX
-	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), DI
-	ADDQ         bmove+112(FP), BX
-	DECQ         times+96(FP)
-	JNZ          stretch
-	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), CX
-	MOVQ         ldf+72(FP), DX
-	VADDPS       (CX), Y0, Y0
-	VMOVUPS      Y0, (AX)
-	VADDPS       32(CX), Y1, Y1
-	VMOVUPS      Y1, 32(AX)
-	VZEROUPPER
-	RET
-
-// func int8Tile2x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
-// Requires: AVX, AVX2, MMX+
-TEXT ·int8Tile2x2(SB), NOSPLIT, $0-120
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	MOVQ   ahead+80(FP), R8
-	MOVQ   step+88(FP), R9
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
@@ -4453,7 +4714,7 @@ loop:
 	VPSRAW       $0x08, Y10, Y11
 	VPSLLW       $0x08, Y10, Y10
 	VPSRAW       $0x08, Y10, Y10
-	VPBROADCASTD (CX), Y12
+	VPBROADCASTD (DX), Y12
 	VPSRLW       $0x08, Y12, Y13
 	VPSLLW       $0x08, Y12, Y12
 	VPSRLW       $0x08, Y12, Y12
@@ -4465,7 +4726,149 @@ loop:
 	VPADDD       Y14, Y1, Y1
 	VPMADDWD     Y13, Y11, Y15
 	VPADDD       Y15, Y1, Y1
-	VPBROADCASTD (CX)(DX*1), Y12
+	PREFETCHT0   (R8)
+	ADDQ         R9, R8
+	ADDQ         BX, DX
+	ADDQ         DI, SI
+	DECQ         AX
+	JNZ          loop
+	ADDQ         amove+88(FP), DX
+	ADDQ         bmove+96(FP), SI
+	ADDQ         hop+160(FP), R8
+	DECQ         CX
+	JNZ          stretch
+	MOVQ         c+48(FP), AX
+	MOVQ         from+64(FP), CX
+	VPADDD       (CX), Y0, Y0
+	VMOVUPS      Y0, (AX)
+	VPADDD       32(CX), Y1, Y1
+	VMOVUPS      Y1, 32(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         bnext+120(FP), SI
+	ADDQ         skip+168(FP), R8
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
+	VZEROUPPER
+	RET
+
+// func bf16Tile2x1(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·bf16Tile2x1(SB), NOSPLIT, $0-176
+	MOVQ a+8(FP), DX
+	MOVQ ars+16(FP), AX
+	MOVQ acs+24(FP), BX
+	MOVQ b+32(FP), SI
+	MOVQ ldb+40(FP), DI
+	MOVQ ahead+144(FP), R8
+	MOVQ step+152(FP), R9
+
+tile:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	MOVQ   times+80(FP), CX
+
+stretch:
+	MOVQ k+0(FP), AX
+
+loop:
+	VMOVDQU      (SI), Y8
+	VPSRLD       $0x10, Y8, Y9
+	VPSLLD       $0x10, Y9, Y9
+	VPSLLD       $0x10, Y8, Y8
+	VMOVDQU      32(SI), Y10
+	VPSRLD       $0x10, Y10, Y11
+	VPSLLD       $0x10, Y11, Y11
+	VPSLLD       $0x10, Y10, Y10
+	VPBROADCASTD (DX), Y12
+	VPSRLD       $0x10, Y12, Y13
+	VPSLLD       $0x10, Y13, Y13
+	VPSLLD       $0x10, Y12, Y12
+	VFMADD231PS  Y12, Y8, Y0
+	VFMADD231PS  Y13, Y9, Y0
+	VFMADD231PS  Y12, Y10, Y1
+	VFMADD231PS  Y13, Y11, Y1
+	PREFETCHT0   (R8)
+	ADDQ         R9, R8
+	ADDQ         BX, DX
+	ADDQ         DI, SI
+	DECQ         AX
+	JNZ          loop
+	ADDQ         amove+88(FP), DX
+	ADDQ         bmove+96(FP), SI
+	ADDQ         hop+160(FP), R8
+	DECQ         CX
+	JNZ          stretch
+	MOVQ         c+48(FP), AX
+	MOVQ         from+64(FP), CX
+	VADDPS       (CX), Y0, Y0
+	VMOVUPS      Y0, (AX)
+	VADDPS       32(CX), Y1, Y1
+	VMOVUPS      Y1, 32(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         bnext+120(FP), SI
+	ADDQ         skip+168(FP), R8
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
+	VZEROUPPER
+	RET
+
+// func int8Tile2x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int)
+// Requires: AVX, AVX2, MMX+
+TEXT ·int8Tile2x2(SB), NOSPLIT, $0-176
+	MOVQ a+8(FP), DX
+	MOVQ ars+16(FP), BX
+	MOVQ acs+24(FP), SI
+	MOVQ b+32(FP), DI
+	MOVQ ldb+40(FP), R8
+	MOVQ ahead+144(FP), R9
+	MOVQ step+152(FP), R10
+
+tile:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   times+80(FP), CX
+
+stretch:
+	MOVQ k+0(FP), AX
+
+loop:
+	VMOVDQU      (DI), Y8
+	VPSRAW       $0x08, Y8, Y9
+	VPSLLW       $0x08, Y8, Y8
+	VPSRAW       $0x08, Y8, Y8
+	VMOVDQU      32(DI), Y10
+	VPSRAW       $0x08, Y10, Y11
+	VPSLLW       $0x08, Y10, Y10
+	VPSRAW       $0x08, Y10, Y10
+	VPBROADCASTD (DX), Y12
+	VPSRLW       $0x08, Y12, Y13
+	VPSLLW       $0x08, Y12, Y12
+	VPSRLW       $0x08, Y12, Y12
+	VPMADDWD     Y12, Y8, Y14
+	VPADDD       Y14, Y0, Y0
+	VPMADDWD     Y13, Y9, Y15
+	VPADDD       Y15, Y0, Y0
+	VPMADDWD     Y12, Y10, Y14
+	VPADDD       Y14, Y1, Y1
+	VPMADDWD     Y13, Y11, Y15
+	VPADDD       Y15, Y1, Y1
+	VPBROADCASTD (DX)(BX*1), Y12
 	VPSRLW       $0x08, Y12, Y13
 	VPSLLW       $0x08, Y12, Y12
 	VPSRLW       $0x08, Y12, Y12
@@ -4477,62 +4880,75 @@ loop:
 	VPADDD       Y14, Y3, Y3
 	VPMADDWD     Y13, Y11, Y15
 	VPADDD       Y15, Y3, Y3
-	PREFETCHT0   (R8)
-	ADDQ         R9, R8
-	ADDQ         BX, CX
-	ADDQ         DI, SI
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
+	ADDQ         SI, DX
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R8
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VPADDD       (DX), Y0, Y0
+	MOVQ         from+64(FP), CX
+	VPADDD       (CX), Y0, Y0
 	VMOVUPS      Y0, (AX)
-	VPADDD       32(DX), Y1, Y1
+	VPADDD       32(CX), Y1, Y1
 	VMOVUPS      Y1, 32(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VPADDD       (DX), Y2, Y2
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VPADDD       (CX), Y2, Y2
 	VMOVUPS      Y2, (AX)
-	VPADDD       32(DX), Y3, Y3
+	VPADDD       32(CX), Y3, Y3
 	VMOVUPS      Y3, 32(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func bf16Tile2x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
+// func bf16Tile2x2(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·bf16Tile2x2(SB), NOSPLIT, $0-120
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
+TEXT ·bf16Tile2x2(SB), NOSPLIT, $0-176
+	MOVQ a+8(FP), DX
+	MOVQ ars+16(FP), BX
+	MOVQ acs+24(FP), SI
+	MOVQ b+32(FP), DI
+	MOVQ ldb+40(FP), R8
+	MOVQ ahead+144(FP), R9
+	MOVQ step+152(FP), R10
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
-	MOVQ   ahead+80(FP), R8
-	MOVQ   step+88(FP), R9
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVDQU      (SI), Y8
+	VMOVDQU      (DI), Y8
 	VPSRLD       $0x10, Y8, Y9
 	VPSLLD       $0x10, Y9, Y9
 	VPSLLD       $0x10, Y8, Y8
-	VMOVDQU      32(SI), Y10
+	VMOVDQU      32(DI), Y10
 	VPSRLD       $0x10, Y10, Y11
 	VPSLLD       $0x10, Y11, Y11
 	VPSLLD       $0x10, Y10, Y10
-	VPBROADCASTD (CX), Y12
+	VPBROADCASTD (DX), Y12
 	VPSRLD       $0x10, Y12, Y13
 	VPSLLD       $0x10, Y13, Y13
 	VPSLLD       $0x10, Y12, Y12
@@ -4540,7 +4956,7 @@ loop:
 	VFMADD231PS  Y13, Y9, Y0
 	VFMADD231PS  Y12, Y10, Y1
 	VFMADD231PS  Y13, Y11, Y1
-	VPBROADCASTD (CX)(DX*1), Y12
+	VPBROADCASTD (DX)(BX*1), Y12
 	VPSRLD       $0x10, Y12, Y13
 	VPSLLD       $0x10, Y13, Y13
 	VPSLLD       $0x10, Y12, Y12
@@ -4548,64 +4964,77 @@ loop:
 	VFMADD231PS  Y13, Y9, Y2
 	VFMADD231PS  Y12, Y10, Y3
 	VFMADD231PS  Y13, Y11, Y3
-	PREFETCHT0   (R8)
-	ADDQ         R9, R8
-	ADDQ         BX, CX
-	ADDQ         DI, SI
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
+	ADDQ         SI, DX
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R8
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VADDPS       (DX), Y0, Y0
+	MOVQ         from+64(FP), CX
+	VADDPS       (CX), Y0, Y0
 	VMOVUPS      Y0, (AX)
-	VADDPS       32(DX), Y1, Y1
+	VADDPS       32(CX), Y1, Y1
 	VMOVUPS      Y1, 32(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VADDPS       (DX), Y2, Y2
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VADDPS       (CX), Y2, Y2
 	VMOVUPS      Y2, (AX)
-	VADDPS       32(DX), Y3, Y3
+	VADDPS       32(CX), Y3, Y3
 	VMOVUPS      Y3, 32(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func int8Tile2x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
+// func int8Tile2x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int)
 // Requires: AVX, AVX2, MMX+
-TEXT ·int8Tile2x3(SB), NOSPLIT, $0-120
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
+TEXT ·int8Tile2x3(SB), NOSPLIT, $0-176
+	MOVQ a+8(FP), DX
+	MOVQ ars+16(FP), BX
+	MOVQ acs+24(FP), SI
+	MOVQ b+32(FP), DI
+	MOVQ ldb+40(FP), R8
+	MOVQ ahead+144(FP), R9
+	MOVQ step+152(FP), R10
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
-	MOVQ   ahead+80(FP), R8
-	MOVQ   step+88(FP), R9
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVDQU      (SI), Y8
+	VMOVDQU      (DI), Y8
 	VPSRAW       $0x08, Y8, Y9
 	VPSLLW       $0x08, Y8, Y8
 	VPSRAW       $0x08, Y8, Y8
-	VMOVDQU      32(SI), Y10
+	VMOVDQU      32(DI), Y10
 	VPSRAW       $0x08, Y10, Y11
 	VPSLLW       $0x08, Y10, Y10
 	VPSRAW       $0x08, Y10, Y10
-	VPBROADCASTD (CX), Y12
+	VPBROADCASTD (DX), Y12
 	VPSRLW       $0x08, Y12, Y13
 	VPSLLW       $0x08, Y12, Y12
 	VPSRLW       $0x08, Y12, Y12
@@ -4617,7 +5046,7 @@ loop:
 	VPADDD       Y14, Y1, Y1
 	VPMADDWD     Y13, Y11, Y15
 	VPADDD       Y15, Y1, Y1
-	VPBROADCASTD (CX)(DX*1), Y12
+	VPBROADCASTD (DX)(BX*1), Y12
 	VPSRLW       $0x08, Y12, Y13
 	VPSLLW       $0x08, Y12, Y12
 	VPSRLW       $0x08, Y12, Y12
@@ -4629,7 +5058,7 @@ loop:
 	VPADDD       Y14, Y3, Y3
 	VPMADDWD     Y13, Y11, Y15
 	VPADDD       Y15, Y3, Y3
-	VPBROADCASTD (CX)(DX*2), Y12
+	VPBROADCASTD (DX)(BX*2), Y12
 	VPSRLW       $0x08, Y12, Y13
 	VPSLLW       $0x08, Y12, Y12
 	VPSRLW       $0x08, Y12, Y12
@@ -4641,70 +5070,83 @@ loop:
 	VPADDD       Y14, Y5, Y5
 	VPMADDWD     Y13, Y11, Y15
 	VPADDD       Y15, Y5, Y5
-	PREFETCHT0   (R8)
-	ADDQ         R9, R8
-	ADDQ         BX, CX
-	ADDQ         DI, SI
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
+	ADDQ         SI, DX
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R8
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VPADDD       (DX), Y0, Y0
+	MOVQ         from+64(FP), CX
+	VPADDD       (CX), Y0, Y0
 	VMOVUPS      Y0, (AX)
-	VPADDD       32(DX), Y1, Y1
+	VPADDD       32(CX), Y1, Y1
 	VMOVUPS      Y1, 32(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VPADDD       (DX), Y2, Y2
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VPADDD       (CX), Y2, Y2
 	VMOVUPS      Y2, (AX)
-	VPADDD       32(DX), Y3, Y3
+	VPADDD       32(CX), Y3, Y3
 	VMOVUPS      Y3, 32(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VPADDD       (DX), Y4, Y4
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VPADDD       (CX), Y4, Y4
 	VMOVUPS      Y4, (AX)
-	VPADDD       32(DX), Y5, Y5
+	VPADDD       32(CX), Y5, Y5
 	VMOVUPS      Y5, 32(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func bf16Tile2x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
+// func bf16Tile2x3(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·bf16Tile2x3(SB), NOSPLIT, $0-120
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
+TEXT ·bf16Tile2x3(SB), NOSPLIT, $0-176
+	MOVQ a+8(FP), DX
+	MOVQ ars+16(FP), BX
+	MOVQ acs+24(FP), SI
+	MOVQ b+32(FP), DI
+	MOVQ ldb+40(FP), R8
+	MOVQ ahead+144(FP), R9
+	MOVQ step+152(FP), R10
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
-	MOVQ   ahead+80(FP), R8
-	MOVQ   step+88(FP), R9
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVDQU      (SI), Y8
+	VMOVDQU      (DI), Y8
 	VPSRLD       $0x10, Y8, Y9
 	VPSLLD       $0x10, Y9, Y9
 	VPSLLD       $0x10, Y8, Y8
-	VMOVDQU      32(SI), Y10
+	VMOVDQU      32(DI), Y10
 	VPSRLD       $0x10, Y10, Y11
 	VPSLLD       $0x10, Y11, Y11
 	VPSLLD       $0x10, Y10, Y10
-	VPBROADCASTD (CX), Y12
+	VPBROADCASTD (DX), Y12
 	VPSRLD       $0x10, Y12, Y13
 	VPSLLD       $0x10, Y13, Y13
 	VPSLLD       $0x10, Y12, Y12
@@ -4712,7 +5154,7 @@ loop:
 	VFMADD231PS  Y13, Y9, Y0
 	VFMADD231PS  Y12, Y10, Y1
 	VFMADD231PS  Y13, Y11, Y1
-	VPBROADCASTD (CX)(DX*1), Y12
+	VPBROADCASTD (DX)(BX*1), Y12
 	VPSRLD       $0x10, Y12, Y13
 	VPSLLD       $0x10, Y13, Y13
 	VPSLLD       $0x10, Y12, Y12
@@ -4720,7 +5162,7 @@ loop:
 	VFMADD231PS  Y13, Y9, Y2
 	VFMADD231PS  Y12, Y10, Y3
 	VFMADD231PS  Y13, Y11, Y3
-	VPBROADCASTD (CX)(DX*2), Y12
+	VPBROADCASTD (DX)(BX*2), Y12
 	VPSRLD       $0x10, Y12, Y13
 	VPSLLD       $0x10, Y13, Y13
 	VPSLLD       $0x10, Y12, Y12
@@ -4728,48 +5170,63 @@ loop:
 	VFMADD231PS  Y13, Y9, Y4
 	VFMADD231PS  Y12, Y10, Y5
 	VFMADD231PS  Y13, Y11, Y5
-	PREFETCHT0   (R8)
-	ADDQ         R9, R8
-	ADDQ         BX, CX
-	ADDQ         DI, SI
+	PREFETCHT0   (R9)
+	ADDQ         R10, R9
+	ADDQ         SI, DX
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R8
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VADDPS       (DX), Y0, Y0
+	MOVQ         from+64(FP), CX
+	VADDPS       (CX), Y0, Y0
 	VMOVUPS      Y0, (AX)
-	VADDPS       32(DX), Y1, Y1
+	VADDPS       32(CX), Y1, Y1
 	VMOVUPS      Y1, 32(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VADDPS       (DX), Y2, Y2
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VADDPS       (CX), Y2, Y2
 	VMOVUPS      Y2, (AX)
-	VADDPS       32(DX), Y3, Y3
+	VADDPS       32(CX), Y3, Y3
 	VMOVUPS      Y3, 32(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VADDPS       (DX), Y4, Y4
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VADDPS       (CX), Y4, Y4
 	VMOVUPS      Y4, (AX)
-	VADDPS       32(DX), Y5, Y5
+	VADDPS       32(CX), Y5, Y5
 	VMOVUPS      Y5, 32(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func int8Tile2x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
+// func int8Tile2x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int)
 // Requires: AVX, AVX2, MMX+
-TEXT ·int8Tile2x4(SB), NOSPLIT, $0-120
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
+TEXT ·int8Tile2x4(SB), NOSPLIT, $0-176
+	MOVQ a+8(FP), DX
+	MOVQ ars+16(FP), BX
+	MOVQ acs+24(FP), SI
+	MOVQ b+32(FP), DI
+	MOVQ ldb+40(FP), R8
+	MOVQ ahead+144(FP), R9
+	MOVQ step+152(FP), R10
+	LEAQ (BX)(BX*2), R11
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -4778,23 +5235,21 @@ TEXT ·int8Tile2x4(SB), NOSPLIT, $0-120
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
-	LEAQ   (DX)(DX*2), R8
-	MOVQ   ahead+80(FP), R9
-	MOVQ   step+88(FP), R10
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVDQU      (SI), Y8
+	VMOVDQU      (DI), Y8
 	VPSRAW       $0x08, Y8, Y9
 	VPSLLW       $0x08, Y8, Y8
 	VPSRAW       $0x08, Y8, Y8
-	VMOVDQU      32(SI), Y10
+	VMOVDQU      32(DI), Y10
 	VPSRAW       $0x08, Y10, Y11
 	VPSLLW       $0x08, Y10, Y10
 	VPSRAW       $0x08, Y10, Y10
-	VPBROADCASTD (CX), Y12
+	VPBROADCASTD (DX), Y12
 	VPSRLW       $0x08, Y12, Y13
 	VPSLLW       $0x08, Y12, Y12
 	VPSRLW       $0x08, Y12, Y12
@@ -4806,7 +5261,7 @@ loop:
 	VPADDD       Y14, Y1, Y1
 	VPMADDWD     Y13, Y11, Y15
 	VPADDD       Y15, Y1, Y1
-	VPBROADCASTD (CX)(DX*1), Y12
+	VPBROADCASTD (DX)(BX*1), Y12
 	VPSRLW       $0x08, Y12, Y13
 	VPSLLW       $0x08, Y12, Y12
 	VPSRLW       $0x08, Y12, Y12
@@ -4818,7 +5273,7 @@ loop:
 	VPADDD       Y14, Y3, Y3
 	VPMADDWD     Y13, Y11, Y15
 	VPADDD       Y15, Y3, Y3
-	VPBROADCASTD (CX)(DX*2), Y12
+	VPBROADCASTD (DX)(BX*2), Y12
 	VPSRLW       $0x08, Y12, Y13
 	VPSLLW       $0x08, Y12, Y12
 	VPSRLW       $0x08, Y12, Y12
@@ -4830,7 +5285,7 @@ loop:
 	VPADDD       Y14, Y5, Y5
 	VPMADDWD     Y13, Y11, Y15
 	VPADDD       Y15, Y5, Y5
-	VPBROADCASTD (CX)(R8*1), Y12
+	VPBROADCASTD (DX)(R11*1), Y12
 	VPSRLW       $0x08, Y12, Y13
 	VPSLLW       $0x08, Y12, Y12
 	VPSRLW       $0x08, Y12, Y12
@@ -4844,52 +5299,67 @@ loop:
 	VPADDD       Y15, Y7, Y7
 	PREFETCHT0   (R9)
 	ADDQ         R10, R9
-	ADDQ         BX, CX
-	ADDQ         DI, SI
+	ADDQ         SI, DX
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R9
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VPADDD       (DX), Y0, Y0
+	MOVQ         from+64(FP), CX
+	VPADDD       (CX), Y0, Y0
 	VMOVUPS      Y0, (AX)
-	VPADDD       32(DX), Y1, Y1
+	VPADDD       32(CX), Y1, Y1
 	VMOVUPS      Y1, 32(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VPADDD       (DX), Y2, Y2
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VPADDD       (CX), Y2, Y2
 	VMOVUPS      Y2, (AX)
-	VPADDD       32(DX), Y3, Y3
+	VPADDD       32(CX), Y3, Y3
 	VMOVUPS      Y3, 32(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VPADDD       (DX), Y4, Y4
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VPADDD       (CX), Y4, Y4
 	VMOVUPS      Y4, (AX)
-	VPADDD       32(DX), Y5, Y5
+	VPADDD       32(CX), Y5, Y5
 	VMOVUPS      Y5, 32(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VPADDD       (DX), Y6, Y6
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VPADDD       (CX), Y6, Y6
 	VMOVUPS      Y6, (AX)
-	VPADDD       32(DX), Y7, Y7
+	VPADDD       32(CX), Y7, Y7
 	VMOVUPS      Y7, 32(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 
-// func bf16Tile2x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step int, times int, amove int, bmove int)
+// func bf16Tile2x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·bf16Tile2x4(SB), NOSPLIT, $0-120
-	MOVQ   a+8(FP), CX
-	MOVQ   ars+16(FP), DX
-	MOVQ   acs+24(FP), BX
-	MOVQ   b+32(FP), SI
-	MOVQ   ldb+40(FP), DI
+TEXT ·bf16Tile2x4(SB), NOSPLIT, $0-176
+	MOVQ a+8(FP), DX
+	MOVQ ars+16(FP), BX
+	MOVQ acs+24(FP), SI
+	MOVQ b+32(FP), DI
+	MOVQ ldb+40(FP), R8
+	MOVQ ahead+144(FP), R9
+	MOVQ step+152(FP), R10
+	LEAQ (BX)(BX*2), R11
+
+tile:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -4898,23 +5368,21 @@ TEXT ·bf16Tile2x4(SB), NOSPLIT, $0-120
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
-	LEAQ   (DX)(DX*2), R8
-	MOVQ   ahead+80(FP), R9
-	MOVQ   step+88(FP), R10
+	MOVQ   times+80(FP), CX
 
 stretch:
 	MOVQ k+0(FP), AX
 
 loop:
-	VMOVDQU      (SI), Y8
+	VMOVDQU      (DI), Y8
 	VPSRLD       $0x10, Y8, Y9
 	VPSLLD       $0x10, Y9, Y9
 	VPSLLD       $0x10, Y8, Y8
-	VMOVDQU      32(SI), Y10
+	VMOVDQU      32(DI), Y10
 	VPSRLD       $0x10, Y10, Y11
 	VPSLLD       $0x10, Y11, Y11
 	VPSLLD       $0x10, Y10, Y10
-	VPBROADCASTD (CX), Y12
+	VPBROADCASTD (DX), Y12
 	VPSRLD       $0x10, Y12, Y13
 	VPSLLD       $0x10, Y13, Y13
 	VPSLLD       $0x10, Y12, Y12
@@ -4922,7 +5390,7 @@ loop:
 	VFMADD231PS  Y13, Y9, Y0
 	VFMADD231PS  Y12, Y10, Y1
 	VFMADD231PS  Y13, Y11, Y1
-	VPBROADCASTD (CX)(DX*1), Y12
+	VPBROADCASTD (DX)(BX*1), Y12
 	VPSRLD       $0x10, Y12, Y13
 	VPSLLD       $0x10, Y13, Y13
 	VPSLLD       $0x10, Y12, Y12
@@ -4930,7 +5398,7 @@ loop:
 	VFMADD231PS  Y13, Y9, Y2
 	VFMADD231PS  Y12, Y10, Y3
 	VFMADD231PS  Y13, Y11, Y3
-	VPBROADCASTD (CX)(DX*2), Y12
+	VPBROADCASTD (DX)(BX*2), Y12
 	VPSRLD       $0x10, Y12, Y13
 	VPSLLD       $0x10, Y13, Y13
 	VPSLLD       $0x10, Y12, Y12
@@ -4938,7 +5406,7 @@ loop:
 	VFMADD231PS  Y13, Y9, Y4
 	VFMADD231PS  Y12, Y10, Y5
 	VFMADD231PS  Y13, Y11, Y5
-	VPBROADCASTD (CX)(R8*1), Y12
+	VPBROADCASTD (DX)(R11*1), Y12
 	VPSRLD       $0x10, Y12, Y13
 	VPSLLD       $0x10, Y13, Y13
 	VPSLLD       $0x10, Y12, Y12
@@ -4948,41 +5416,51 @@ loop:
 	VFMADD231PS  Y13, Y11, Y7
 	PREFETCHT0   (R9)
 	ADDQ         R10, R9
-	ADDQ         BX, CX
-	ADDQ         DI, SI
+	ADDQ         SI, DX
+	ADDQ         R8, DI
 	DECQ         AX
 	JNZ          loop
-	ADDQ         amove+104(FP), CX
-	ADDQ         amove+104(FP), R9
-	ADDQ         bmove+112(FP), SI
-	DECQ         times+96(FP)
+	ADDQ         amove+88(FP), DX
+	ADDQ         bmove+96(FP), DI
+	ADDQ         hop+160(FP), R9
+	DECQ         CX
 	JNZ          stretch
 	MOVQ         c+48(FP), AX
-	MOVQ         ldc+56(FP), CX
-	MOVQ         from+64(FP), DX
-	MOVQ         ldf+72(FP), BX
-	VADDPS       (DX), Y0, Y0
+	MOVQ         from+64(FP), CX
+	VADDPS       (CX), Y0, Y0
 	VMOVUPS      Y0, (AX)
-	VADDPS       32(DX), Y1, Y1
+	VADDPS       32(CX), Y1, Y1
 	VMOVUPS      Y1, 32(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VADDPS       (DX), Y2, Y2
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VADDPS       (CX), Y2, Y2
 	VMOVUPS      Y2, (AX)
-	VADDPS       32(DX), Y3, Y3
+	VADDPS       32(CX), Y3, Y3
 	VMOVUPS      Y3, 32(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VADDPS       (DX), Y4, Y4
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VADDPS       (CX), Y4, Y4
 	VMOVUPS      Y4, (AX)
-	VADDPS       32(DX), Y5, Y5
+	VADDPS       32(CX), Y5, Y5
 	VMOVUPS      Y5, 32(AX)
-	ADDQ         CX, AX
-	ADDQ         BX, DX
-	VADDPS       (DX), Y6, Y6
+	ADDQ         ldc+56(FP), AX
+	ADDQ         ldf+72(FP), CX
+	VADDPS       (CX), Y6, Y6
 	VMOVUPS      Y6, (AX)
-	VADDPS       32(DX), Y7, Y7
+	VADDPS       32(CX), Y7, Y7
 	VMOVUPS      Y7, 32(AX)
+	DECQ         tiles+104(FP)
+	JZ           done
+	ADDQ         anext+112(FP), DX
+	ADDQ         bnext+120(FP), DI
+	ADDQ         skip+168(FP), R9
+	ADDQ         cnext+128(FP), AX
+	ADDQ         fromnext+136(FP), CX
+	MOVQ         AX, c+48(FP)
+	MOVQ         CX, from+64(FP)
+	JMP          tile
+
+done:
 	VZEROUPPER
 	RET
 

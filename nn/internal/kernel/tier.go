@@ -114,7 +114,7 @@ type lowPrecision struct {
 type span struct{ from, to int }
 
 var portable = inner{
-	tile: tileKernel{rows: 64, cols: 64, rowCols: 64, add: portableTile, along: portableAlong},
+	tile: tileKernel{rows: 64, cols: 64, rowCols: 64, add: portableTile},
 	axpy: portableAxpy,
 	add:  portableAdd,
 	adam: portableAdam,

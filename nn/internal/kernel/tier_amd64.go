@@ -32,7 +32,7 @@ func fastInner(t Tier) (inner, bool) {
 		}
 		if t == AVX2 {
 			return inner{
-				tile: tileKernel{rows: 6, cols: 16, rowCols: 16, narrow: 8, narrowRows: 12, add: tileAVX2, along: alongAVX2},
+				tile: tileKernel{rows: 6, cols: 16, rowCols: 16, narrow: 8, narrowRows: 12, add: tileAVX2},
 				axpy: axpyAVX2,
 				add:  func(src, dst []float32) { axpyAVX2(1, src, dst) },
 				adam: adamAVX2,
@@ -98,7 +98,7 @@ func fastInner(t Tier) (inner, bool) {
 			}, true
 		}
 		return inner{
-			tile: tileKernel{rows: 14, cols: 32, rowCols: 32, add: tileAVX512, along: alongAVX512},
+			tile: tileKernel{rows: 14, cols: 32, rowCols: 32, add: tileAVX512},
 			axpy: axpyAVX512,
 			add:  func(src, dst []float32) { axpyAVX512(1, src, dst) },
 			adam: adamAVX512,
@@ -164,6 +164,13 @@ func fastInner(t Tier) (inner, bool) {
 		}, true
 	}
 	return inner{}, false
+}
+
+// distances are what the tiles in assembly move on by after a tile, in bytes from where its last row or stretch ends.
+type distances struct{ a, b, c, from int }
+
+func (w *walk) distances(rows, k, acs, ldb, ldc, ldf int) distances {
+	return distances{4 * (w.nextA - w.times*(k*acs+w.a)), -4 * w.times * (k*ldb + w.b), 4 * (w.nextC - (rows-1)*ldc), 4 * (w.nextFrom - (rows-1)*ldf)}
 }
 
 // floor is the least value that pooling gives.

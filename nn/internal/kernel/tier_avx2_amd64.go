@@ -119,7 +119,7 @@ func adamAVX2(p, g, m, v []float32, rate, f1, f2, epsilon float32) {
 
 // tiles2 are the tiles of 16 columns, narrow2 those of at most 8, by their number of rows.
 var (
-	tiles2 = [...]func(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step, times, amove, bmove int){
+	tiles2 = [...]func(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times, amove, bmove, tiles, anext, bnext, cnext, fromnext int, ahead uintptr, step, hop, skip int){
 		1: tile2x1, tile2x2, tile2x3, tile2x4, tile2x5, tile2x6,
 	}
 	narrow2 = [...]func(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, mask *int32, whole int){
@@ -129,20 +129,17 @@ var (
 	columns2 = [16]int32{-1, -1, -1, -1, -1, -1, -1, -1}
 )
 
-func tileAVX2(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, f fetch) {
-	if n == 16 {
-		tiles2[m](k, &a[0], 4*ars, 4*acs, &b[0], 4*ldb, &c[0], 4*ldc, &from[0], 4*ldf, f.at, f.step, 1, 0, 0)
+func tileAVX2(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, w walk) {
+	if n < 16 {
+		w.eachTile(narrowAVX2, m, n, k, a, ars, acs, b, ldb, c, ldc, from, ldf)
 		return
 	}
-	narrow2[m](k, &a[0], 4*ars, 4*acs, &b[0], 4*ldb, &c[0], 4*ldc, &from[0], 4*ldf, &columns2[8-n], n/8)
+	d := w.distances(m, k, acs, ldb, ldc, ldf)
+	tiles2[m](k, &a[0], 4*ars, 4*acs, &b[0], 4*ldb, &c[0], 4*ldc, &from[0], 4*ldf, w.times, 4*w.a, 4*w.b, w.tiles, d.a, d.b, d.c, d.from, w.at, w.step, w.hop, w.skip)
 }
 
-func alongAVX2(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, s stretches, f fetch) {
-	if n < 16 {
-		stretchwise(tileAVX2, m, n, k, a, ars, acs, b, ldb, c, ldc, from, ldf, s, f)
-		return
-	}
-	tiles2[m](k, &a[0], 4*ars, 4*acs, &b[0], 4*ldb, &c[0], 4*ldc, &from[0], 4*ldf, f.at, f.step, s.times, 4*s.a, 4*s.b)
+func narrowAVX2(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int) {
+	narrow2[m](k, &a[0], 4*ars, 4*acs, &b[0], 4*ldb, &c[0], 4*ldc, &from[0], 4*ldf, &columns2[8-n], n/8)
 }
 
 func rectifyAVX2(x []float32) {

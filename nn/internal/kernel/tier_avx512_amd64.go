@@ -67,7 +67,7 @@ func combineAVX512(dst, x, dy, a, b, d []float32) {
 }
 
 // tile512 is a tile of the generator's, see there.
-type tile512 func(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step, times, amove, bmove int, mask uint32)
+type tile512 func(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times, amove, bmove, tiles, anext, bnext, cnext, fromnext int, ahead uintptr, step, hop, skip int, mask uint32)
 
 // tiles512 and narrow512 are the tiles of 32 and of 16 columns, by their number of rows.
 var (
@@ -88,12 +88,9 @@ func tilesFor(n int) *[15]tile512 {
 	return &tiles512
 }
 
-func tileAVX512(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, f fetch) {
-	tilesFor(n)[m](k, &a[0], 4*ars, 4*acs, &b[0], 4*ldb, &c[0], 4*ldc, &from[0], 4*ldf, f.at, f.step, 1, 0, 0, uint32(1<<n-1))
-}
-
-func alongAVX512(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, s stretches, f fetch) {
-	tilesFor(n)[m](k, &a[0], 4*ars, 4*acs, &b[0], 4*ldb, &c[0], 4*ldc, &from[0], 4*ldf, f.at, f.step, s.times, 4*s.a, 4*s.b, uint32(1<<n-1))
+func tileAVX512(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, w walk) {
+	d := w.distances(m, k, acs, ldb, ldc, ldf)
+	tilesFor(n)[m](k, &a[0], 4*ars, 4*acs, &b[0], 4*ldb, &c[0], 4*ldc, &from[0], 4*ldf, w.times, 4*w.a, 4*w.b, w.tiles, d.a, d.b, d.c, d.from, w.at, w.step, w.hop, w.skip, uint32(1<<n-1))
 }
 
 func dropoutAVX512(dst, src []float32, bits []uint16, key, threshold uint64, scale float32) {

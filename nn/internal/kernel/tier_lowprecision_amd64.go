@@ -38,36 +38,40 @@ var bf16Tiles512 = [15]tile512{
 	bf16Tile512x8, bf16Tile512x9, bf16Tile512x10, bf16Tile512x11, bf16Tile512x12, bf16Tile512x13, bf16Tile512x14,
 }
 
-func int8TileAVX512(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, f fetch) {
-	int8Tiles512[m](k, &a[0], 4*ars, 4*acs, &b[0], 4*ldb, &c[0], 4*ldc, &from[0], 4*ldf, f.at, f.step, 1, 0, 0, 1<<n-1)
+func int8TileAVX512(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, w walk) {
+	d := w.distances(m, k, acs, ldb, ldc, ldf)
+	int8Tiles512[m](k, &a[0], 4*ars, 4*acs, &b[0], 4*ldb, &c[0], 4*ldc, &from[0], 4*ldf, w.times, 4*w.a, 4*w.b, w.tiles, d.a, d.b, d.c, d.from, w.at, w.step, w.hop, w.skip, 1<<n-1)
 }
 
-func bf16TileAVX512(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, f fetch) {
-	bf16Tiles512[m](k, &a[0], 4*ars, 4*acs, &b[0], 4*ldb, &c[0], 4*ldc, &from[0], 4*ldf, f.at, f.step, 1, 0, 0, 1<<n-1)
+func bf16TileAVX512(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, w walk) {
+	d := w.distances(m, k, acs, ldb, ldc, ldf)
+	bf16Tiles512[m](k, &a[0], 4*ars, 4*acs, &b[0], 4*ldb, &c[0], 4*ldc, &from[0], 4*ldf, w.times, 4*w.a, 4*w.b, w.tiles, d.a, d.b, d.c, d.from, w.at, w.step, w.hop, w.skip, 1<<n-1)
 }
 
-var int8Tiles2 = [...]func(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step, times, amove, bmove int){
+var int8Tiles2 = [...]func(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times, amove, bmove, tiles, anext, bnext, cnext, fromnext int, ahead uintptr, step, hop, skip int){
 	1: int8Tile2x1, int8Tile2x2, int8Tile2x3, int8Tile2x4,
 }
 
-var bf16Tiles2 = [...]func(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step, times, amove, bmove int){
+var bf16Tiles2 = [...]func(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times, amove, bmove, tiles, anext, bnext, cnext, fromnext int, ahead uintptr, step, hop, skip int){
 	1: bf16Tile2x1, bf16Tile2x2, bf16Tile2x3, bf16Tile2x4,
 }
 
-func int8TileAVX2(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, f fetch) {
+func int8TileAVX2(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, w walk) {
 	if n != lowCols {
-		portableInt8Tile(m, n, k, a, ars, acs, b, ldb, c, ldc, from, ldf, f)
+		portableInt8Tile(m, n, k, a, ars, acs, b, ldb, c, ldc, from, ldf, w)
 		return
 	}
-	int8Tiles2[m](k, &a[0], 4*ars, 4*acs, &b[0], 4*ldb, &c[0], 4*ldc, &from[0], 4*ldf, f.at, f.step, 1, 0, 0)
+	d := w.distances(m, k, acs, ldb, ldc, ldf)
+	int8Tiles2[m](k, &a[0], 4*ars, 4*acs, &b[0], 4*ldb, &c[0], 4*ldc, &from[0], 4*ldf, w.times, 4*w.a, 4*w.b, w.tiles, d.a, d.b, d.c, d.from, w.at, w.step, w.hop, w.skip)
 }
 
-func bf16TileAVX2(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, f fetch) {
+func bf16TileAVX2(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, w walk) {
 	if n != lowCols {
-		portableBFloat16Tile(m, n, k, a, ars, acs, b, ldb, c, ldc, from, ldf, f)
+		portableBFloat16Tile(m, n, k, a, ars, acs, b, ldb, c, ldc, from, ldf, w)
 		return
 	}
-	bf16Tiles2[m](k, &a[0], 4*ars, 4*acs, &b[0], 4*ldb, &c[0], 4*ldc, &from[0], 4*ldf, f.at, f.step, 1, 0, 0)
+	d := w.distances(m, k, acs, ldb, ldc, ldf)
+	bf16Tiles2[m](k, &a[0], 4*ars, 4*acs, &b[0], 4*ldb, &c[0], 4*ldc, &from[0], 4*ldf, w.times, 4*w.a, 4*w.b, w.tiles, d.a, d.b, d.c, d.from, w.at, w.step, w.hop, w.skip)
 }
 
 func quantiseAVX512(dst, src []float32, a Affine) {

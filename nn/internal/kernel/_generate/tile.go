@@ -8,7 +8,7 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// tile is a function that sets c to from plus a [rows,k] times b [k,cols], for each of some stretches of k: what all of them have in common.
+// tile is a function that sets c to from plus a [rows,k] times b [k,cols], summed over some stretches of k, and does so for some tiles: what all of them have in common.
 type tile struct {
 	name       string
 	rows, cols int
@@ -23,24 +23,26 @@ type tile struct {
 }
 
 func (t tile) generate() {
-	signature, of := "func(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, ahead uintptr, step, times, amove, bmove int", ""
+	signature, of := "func(k int, a *float32, ars, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times, amove, bmove, tiles, anext, bnext, cnext, fromnext int, ahead uintptr, step, hop, skip int", ""
 	if t.masked {
 		signature, of = signature+", mask uint32", ", of the columns in mask"
 	}
 	TEXT(t.name, NOSPLIT, signature+")")
 	Pragma("noescape")
-	Doc(fmt.Sprintf("%s sets c to from plus a [%d,k] times b [k,%d]%s, and so on some times, after each of which a and ahead move on by amove and b by bmove. Distances are in bytes. With each of k it fetches the line at ahead, which moves on by step.", t.name, t.rows, t.cols, of))
-	k := GP64()
+	Doc(fmt.Sprintf("%s sets c to from plus the sum of some times a [%d,k] times b [k,%d]%s, after each of which a and b move on by amove and bmove; then the same for the next of some tiles, to which a, b, c and from move on by anext, bnext, cnext and fromnext. Distances are in bytes, from where the last row or stretch ends. The line at ahead is fetched with each of k, then ahead moves on by step, after a stretch by hop and after a tile by skip.", t.name, t.rows, t.cols, of))
+	k, times := GP64(), GP64()
 	a, ars, acs := Load(Param("a"), GP64()), Load(Param("ars"), GP64()), Load(Param("acs"), GP64())
 	b, ldb := Load(Param("b"), GP64()), Load(Param("ldb"), GP64())
+	ahead, step := Load(Param("ahead"), GP64()), Load(Param("step"), GP64())
 	if t.prepare != nil {
 		t.prepare()
 	}
+	at := rowAddresses(a, ars, t.rows)
+	Label("tile")
 	for _, s := range t.sums {
 		zero(s)
 	}
-	at := rowAddresses(a, ars, t.rows)
-	ahead, step := Load(Param("ahead"), GP64()), Load(Param("step"), GP64())
+	Load(Param("times"), times)
 	Label("stretch")
 	Load(Param("k"), k)
 	Label("loop")
@@ -53,22 +55,36 @@ func (t tile) generate() {
 	ADDQ(ldb, b)
 	DECQ(k)
 	JNZ(LabelRef("loop"))
-	for _, base := range append(bases(at), ahead) {
-		ADDQ(must(Param("amove")), base)
+	move := func(on string, registers ...Register) {
+		for _, r := range registers {
+			ADDQ(must(Param(on)), r)
+		}
 	}
-	ADDQ(must(Param("bmove")), b)
-	DECQ(must(Param("times")))
+	move("amove", bases(at)...)
+	move("bmove", b)
+	move("hop", ahead)
+	DECQ(times)
 	JNZ(LabelRef("stretch"))
 
-	c, ldc := Load(Param("c"), GP64()), Load(Param("ldc"), GP64())
-	from, ldf := Load(Param("from"), GP64()), Load(Param("ldf"), GP64())
+	c, from := Load(Param("c"), GP64()), Load(Param("from"), GP64())
 	for i := range t.rows {
 		t.store(i, from, c)
 		if i+1 < t.rows {
-			ADDQ(ldc, c)
-			ADDQ(ldf, from)
+			move("ldc", c)
+			move("ldf", from)
 		}
 	}
+	DECQ(must(Param("tiles")))
+	JZ(LabelRef("done"))
+	move("anext", bases(at)...)
+	move("bnext", b)
+	move("skip", ahead)
+	move("cnext", c)
+	move("fromnext", from)
+	Store(c, Param("c"))
+	Store(from, Param("from"))
+	JMP(LabelRef("tile"))
+	Label("done")
 	VZEROUPPER()
 	RET()
 }
