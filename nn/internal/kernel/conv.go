@@ -225,7 +225,8 @@ func (c *Conv) Groups() int { return len(c.groups) }
 func (c *Conv) GroupGrad(dw, db, src, grad []float32, number, lo, hi int, scratch []float32) {
 	g, n, block := &c.groups[number], c.OutC, c.Block()
 	rows, sums, _ := c.parts(scratch)
-	if c.inPlace != nil {
+	inPlace := c.inPlace != nil && c.Taps() > 1 // of one tap, gathering fetches better than tiles do
+	if inPlace {
 		plane := c.Out[1] * c.Out[2]
 		block = (block + plane - 1) / plane * plane
 	}
@@ -235,7 +236,7 @@ func (c *Conv) GroupGrad(dw, db, src, grad []float32, number, lo, hi int, scratc
 			loops.sums(sums[:n], grad[lo*n:end*n])
 			loops.add(sums[:n], db[:n])
 		}
-		if c.inPlace != nil {
+		if inPlace {
 			c.groupGradInPlace(dw, src, grad, g, lo, end)
 			continue
 		}
