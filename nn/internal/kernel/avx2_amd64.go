@@ -364,10 +364,10 @@ func depthwiseWeights2x8(dw *float32, grad *float32, apart int, src *float32, st
 //go:noescape
 func rectifyGrad2(dst *float32, grad *float32, out *float32, rows int, n int)
 
-// stream2 copies some vectors, one at least, to dst, which lies on a multiple of their length, past the caches.
+// stream2 copies some rows of some vectors, one at least, to dst past the caches; there they lie gap bytes apart, on multiples of a vector's length.
 //
 //go:noescape
-func stream2(dst *float32, src *float32, vectors int)
+func stream2(dst *float32, src *float32, vectors int, rows int, gap int)
 
 // fence waits for what stream wrote.
 func fence()

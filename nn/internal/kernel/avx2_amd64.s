@@ -5876,11 +5876,15 @@ row:
 	VZEROUPPER
 	RET
 
-// func stream2(dst *float32, src *float32, vectors int)
+// func stream2(dst *float32, src *float32, vectors int, rows int, gap int)
 // Requires: AVX
-TEXT ·stream2(SB), NOSPLIT, $0-24
+TEXT ·stream2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), AX
 	MOVQ src+8(FP), CX
+	MOVQ rows+24(FP), BX
+	MOVQ gap+32(FP), SI
+
+row:
 	MOVQ vectors+16(FP), DX
 	SUBQ $0x04, DX
 	JL   few
@@ -5912,6 +5916,9 @@ one:
 	JNZ      one
 
 done:
+	ADDQ SI, AX
+	DECQ BX
+	JNZ  row
 	VZEROUPPER
 	RET
 

@@ -426,7 +426,7 @@ func depthwiseWeights512x8(dw *float32, grad *float32, apart int, src *float32, 
 //go:noescape
 func rectifyGrad512(dst *float32, grad *float32, out *float32, rows int, n int)
 
-// stream512 copies some vectors, one at least, to dst, which lies on a multiple of their length, past the caches.
+// stream512 copies some rows of some vectors, one at least, to dst past the caches; there they lie gap bytes apart, on multiples of a vector's length.
 //
 //go:noescape
-func stream512(dst *float32, src *float32, vectors int)
+func stream512(dst *float32, src *float32, vectors int, rows int, gap int)

@@ -8038,11 +8038,15 @@ row:
 	VZEROUPPER
 	RET
 
-// func stream512(dst *float32, src *float32, vectors int)
+// func stream512(dst *float32, src *float32, vectors int, rows int, gap int)
 // Requires: AVX, AVX512F
-TEXT ·stream512(SB), NOSPLIT, $0-24
+TEXT ·stream512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), AX
 	MOVQ src+8(FP), CX
+	MOVQ rows+24(FP), BX
+	MOVQ gap+32(FP), SI
+
+row:
 	MOVQ vectors+16(FP), DX
 	SUBQ $0x04, DX
 	JL   few
@@ -8074,5 +8078,8 @@ one:
 	JNZ      one
 
 done:
+	ADDQ SI, AX
+	DECQ BX
+	JNZ  row
 	VZEROUPPER
 	RET

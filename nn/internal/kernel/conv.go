@@ -134,7 +134,7 @@ func (c *Conv) Forward(dst []float32, arg []uint8, src, w, bias []float32, lo, h
 				loops.rectify(to)
 			}
 			if c.stream {
-				loops.stream(dst[lo*out:end*out], to)
+				c.write(dst[lo*out:end*out], to, len(to), 0)
 			}
 		}
 	}

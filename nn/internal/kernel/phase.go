@@ -84,13 +84,20 @@ func (p *Phase) NewConv() *Conv {
 // place writes the outputs of windows [lo,hi) to their spots, or adds them to what is there.
 func (c *Conv) place(dst, outputs []float32, lo, hi int) {
 	n := c.OutC
-	for w := lo; w < hi; w++ {
-		to := dst[w/c.windows*c.sampleLen+int(c.spots[w%c.windows]):][:n]
-		from := outputs[(w-lo)*n:][:n]
+	for w := lo; w < hi; {
+		at := c.spots[w%c.windows:][:min(hi-w, c.Out[2]-w%c.Out[2])] // of a row
+		to, from := dst[w/c.windows*c.sampleLen+int(at[0]):], outputs[(w-lo)*n:][:len(at)*n]
 		if c.Accumulate {
-			loops.add(from, to)
+			for i, spot := range at {
+				loops.add(from[i*n:][:n], to[spot-at[0]:][:n])
+			}
 		} else {
-			c.write(to, from)
+			apart := 0
+			if len(at) > 1 {
+				apart = int(at[1] - at[0])
+			}
+			c.write(to, from, n, apart)
 		}
+		w += len(at)
 	}
 }

@@ -20,12 +20,18 @@ func (c *Conv) SampleLen() int {
 	return c.windows * c.OutC
 }
 
-// write copies outputs to their place. Where they are streamed, endStream must follow before others read them.
-func (c *Conv) write(dst, src []float32) {
+// write copies rows of n outputs to their places, the first of which is that of dst and each other one apart from that before. Where they are streamed, endStream
+// must follow before others read them.
+func (c *Conv) write(dst, src []float32, n, apart int) {
 	if c.stream {
-		loops.stream(dst, src)
-	} else {
-		copy(dst, src)
+		loops.stream(dst, src, n, apart)
+		return
+	}
+	for len(src) > 0 {
+		copy(dst[:n], src)
+		if src = src[n:]; len(src) > 0 {
+			dst = dst[apart:]
+		}
 	}
 }
 
@@ -39,18 +45,27 @@ func (c *Conv) endStream() {
 // line is the length of a line of the cache. Part of one is not streamed: it would have to be read after all.
 const line = 16
 
-// streamed copies src to dst with a function for some vectors, of which some make a line.
-func streamed(dst, src []float32, perLine int, vectors func(dst, src *float32, vectors int)) {
-	dst = dst[:len(src)]
+// streamed is write, with a function for rows of some vectors, of which some make a line.
+func streamed(dst, src []float32, n, apart, perLine int, rows func(dst, src *float32, vectors, rows, gap int)) {
 	if len(src) == 0 {
 		return
 	}
-	before := min(len(src), (line-int(uintptr(unsafe.Pointer(&dst[0]))/4%line))%line)
-	copy(dst[:before], src)
-	dst, src = dst[before:], src[before:]
-	if lines := len(src) / line; lines > 0 {
-		vectors(&dst[0], &src[0], perLine*lines)
-		dst, src = dst[line*lines:], src[line*lines:]
+	count := len(src) / n
+	_ = dst[(count-1)*apart+n-1]
+	before := (line - int(uintptr(unsafe.Pointer(&dst[0]))/4%line)) % line
+	if before == 0 && n%line == 0 && apart%line == 0 {
+		rows(&dst[0], &src[0], perLine*n/line, count, 4*(apart-n))
+		return
 	}
-	copy(dst, src)
+	for i := range count {
+		to, from := dst[i*apart:][:n], src[i*n:][:n]
+		before := min(n, (line-int(uintptr(unsafe.Pointer(&to[0]))/4%line))%line)
+		copy(to[:before], from)
+		to, from = to[before:], from[before:]
+		if lines := len(from) / line; lines > 0 {
+			rows(&to[0], &from[0], perLine*lines, 1, 0)
+			to, from = to[line*lines:], from[line*lines:]
+		}
+		copy(to, from)
+	}
 }

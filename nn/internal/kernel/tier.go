@@ -61,8 +61,8 @@ type inner struct {
 	// gather copies, for each start, n elements of src at start+from to dst at to, for each span; rows of dst are patch long.
 	gather func(dst, src []float32, starts []int32, at []span, n, patch int)
 
-	// stream is copy, past the caches, and fence what makes its writes visible to other threads. Both are nil in the portable tier.
-	stream func(dst, src []float32)
+	// stream copies rows of n numbers to where they lie apart, past the caches, and fence what makes its writes visible to other threads. Both are nil in the portable tier.
+	stream func(dst, src []float32, n, apart int)
 	fence  func()
 
 	// depthwise sets some rows of n channels of dst, out apart, to those of from, begin apart, plus the products of src, rows step apart, and w at each tap.

@@ -155,7 +155,7 @@ func gatherAVX2(dst, src []float32, starts []int32, at []span, n, patch int) {
 	gather2(&dst[0], &src[0], &starts[0], len(starts), &at[0].from, len(at), n, patch)
 }
 
-func streamAVX2(dst, src []float32) { streamed(dst, src, 2, stream2) }
+func streamAVX2(dst, src []float32, n, apart int) { streamed(dst, src, n, apart, 2, stream2) }
 
 func rectifyGradAVX2(dst, grad, out []float32, n int) {
 	rectifyGrad2(&dst[0], &grad[0], &out[0], len(grad)/n, n)

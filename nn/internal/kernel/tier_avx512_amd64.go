@@ -122,7 +122,7 @@ func gatherAVX512(dst, src []float32, starts []int32, at []span, n, patch int) {
 	gather512(&dst[0], &src[0], &starts[0], len(starts), &at[0].from, len(at), n, patch)
 }
 
-func streamAVX512(dst, src []float32) { streamed(dst, src, 1, stream512) }
+func streamAVX512(dst, src []float32, n, apart int) { streamed(dst, src, n, apart, 1, stream512) }
 
 func rectifyGradAVX512(dst, grad, out []float32, n int) {
 	rectifyGrad512(&dst[0], &grad[0], &out[0], len(grad)/n, n)

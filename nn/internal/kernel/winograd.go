@@ -452,7 +452,7 @@ func (w *Winograd) output(dst []float32, arg []uint8, tile []float32, t int) {
 			if w.Accumulate {
 				loops.add(from, whole[at:at+n])
 			} else {
-				w.write(whole[at:at+n], from)
+				w.write(whole[at:at+n], from, n, 0)
 			}
 		}
 	}

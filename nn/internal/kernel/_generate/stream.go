@@ -7,10 +7,11 @@ import (
 
 // stream generates a copy that writes past the caches, and what makes such writes visible to other threads.
 func (l lanes) stream() {
-	TEXT("stream"+l.suffix, NOSPLIT, "func(dst, src *float32, vectors int)")
+	TEXT("stream"+l.suffix, NOSPLIT, "func(dst, src *float32, vectors, rows, gap int)")
 	Pragma("noescape")
-	Doc("stream" + l.suffix + " copies some vectors, one at least, to dst, which lies on a multiple of their length, past the caches.")
-	dst, src, vectors := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("vectors"), GP64())
+	Doc("stream" + l.suffix + " copies some rows of some vectors, one at least, to dst past the caches; there they lie gap bytes apart, on multiples of a vector's length.")
+	dst, src := Load(Param("dst"), GP64()), Load(Param("src"), GP64())
+	vectors, rows, gap := GP64(), Load(Param("rows"), GP64()), Load(Param("gap"), GP64())
 	move := func(label string, count int) {
 		Label(label)
 		for i := range count {
@@ -23,6 +24,8 @@ func (l lanes) stream() {
 		ADDQ(U32(uint32(l.bytes*count)), dst)
 		SUBQ(U8(count), vectors)
 	}
+	Label("row")
+	Load(Param("vectors"), vectors)
 	SUBQ(U8(4), vectors)
 	JL(LabelRef("few"))
 	move("four", 4)
@@ -33,6 +36,9 @@ func (l lanes) stream() {
 	move("one", 1)
 	JNZ(LabelRef("one"))
 	Label("done")
+	ADDQ(gap, dst)
+	DECQ(rows)
+	JNZ(LabelRef("row"))
 	VZEROUPPER()
 	RET()
 }
