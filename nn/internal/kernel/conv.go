@@ -240,8 +240,13 @@ func (c *Conv) GroupGrad(dw, db, src, grad []float32, number, lo, hi int, scratc
 			c.groupGradInPlace(dw, src, grad, g, lo, end)
 			continue
 		}
+		later, inputs := min(hi, end+block), []float32(nil)
+		if c.direct {
+			inputs = src[end*c.InC : later*c.InC]
+		}
 		c.eachReached(g, lo, end, func(lo, hi int) {
-			Gemm(g.width, n, hi-lo, c.gather(rows, src, lo, hi, g), 1, g.width, grad[lo*n:], n, dw[g.row*n:], n, true)
+			to := dw[g.row*n:]
+			loops.tile.product(g.width, n, hi-lo, c.gather(rows, src, lo, hi, g), 1, g.width, grad[lo*n:], n, to, n, to, n, inputs, grad[end*n:later*n])
 		})
 	}
 }

@@ -21,11 +21,11 @@ func gemmBefore(next []float32, m, n, k int, a []float32, ars, acs int, b []floa
 
 // gemm sets c to the product plus from, of which rows are ldf apart: c itself, one row for all with ldf 0, or nil for zeros.
 func gemm(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int) {
-	loops.tile.product(m, n, k, a, ars, acs, b, ldb, c, ldc, from, ldf, nil)
+	loops.tile.product(m, n, k, a, ars, acs, b, ldb, c, ldc, from, ldf)
 }
 
-// product is gemm, whatever the elements are, and fetches what comes next.
-func (t *tileKernel) product(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, next []float32) {
+// product is gemm, whatever the elements are, and fetches what comes next, one array after the other.
+func (t *tileKernel) product(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, next ...[]float32) {
 	if m == 0 || n == 0 {
 		return
 	}
@@ -60,9 +60,12 @@ func (t *tileKernel) product(m, n, k int, a []float32, ars, acs int, b []float32
 				}
 				w.nextFrom = rows * apart
 				at := a[lo*ars+p*acs:]
+				for len(next) > 0 && len(next[0]) == 0 {
+					next = next[1:]
+				}
 				if len(next) > 0 {
-					w.fetch = inOrder(next)
-					next = next[min(len(next), w.tiles*depth*line):]
+					w.fetch = inOrder(next[0])
+					next[0] = next[0][min(len(next[0]), w.tiles*depth*line):]
 				} else {
 					w.fetch = rowsAhead(at, ars, acs, rows, depth)
 				}

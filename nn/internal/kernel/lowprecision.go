@@ -216,7 +216,7 @@ func (c *LowConv) products(dst, words []float32, lo, hi int, rows []float32) {
 	}
 	for i := range k.groups {
 		g := &k.groups[i]
-		tile.product((hi-lo)*k.size, cols, g.width, k.gather(rows, words, lo, hi, g), g.width, 1, c.weight[g.row*cols:], cols, dst, cols, from, apart, nil)
+		tile.product((hi-lo)*k.size, cols, g.width, k.gather(rows, words, lo, hi, g), g.width, 1, c.weight[g.row*cols:], cols, dst, cols, from, apart)
 		from, apart = dst, cols
 	}
 	if c.Precision == Int8 {
