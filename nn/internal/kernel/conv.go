@@ -225,10 +225,13 @@ func (c *Conv) Groups() int { return len(c.groups) }
 func (c *Conv) GroupGrad(dw, db, src, grad []float32, number, lo, hi int, scratch []float32) {
 	g, n, block := &c.groups[number], c.OutC, c.Block()
 	rows, sums, _ := c.parts(scratch)
-	inPlace := c.inPlace != nil && c.Taps() > 1 // of one tap, gathering fetches better than tiles do
+	inPlace := c.inPlace != nil
 	if inPlace {
 		plane := c.Out[1] * c.Out[2]
 		block = (block + plane - 1) / plane * plane
+		if c.Taps() == 1 {
+			block = plane // with each of which the next one is fetched
+		}
 	}
 	for ; lo < hi; lo += block {
 		end := min(hi, lo+block)

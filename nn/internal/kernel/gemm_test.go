@@ -27,6 +27,7 @@ func TestGemm(t *testing.T) {
 			{64, 10, 5},
 			{29, 47, 530},
 			{6, 16, 9},
+			{930, 40, 7},
 			{7, 17, 8},
 		}
 		for _, s := range shapes {

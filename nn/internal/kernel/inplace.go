@@ -169,11 +169,16 @@ func (c *Conv) groupGradInPlace(dw, src, grad []float32, g *group, lo, hi int) {
 func (c *Conv) addGrad(dw, src, grad []float32, m, rows, outputs int) {
 	n, acs, apart := c.OutC, c.Stride[2]*c.InC, c.Stride[1]*c.In[2]*c.InC
 	way := walk{times: rows, a: apart - outputs*acs, b: (c.Out[2] - outputs) * n}
-	loops.tile.down(m, n, outputs, src, 1, acs, grad, n, dw, n, way)
+	next := 0
+	if c.Taps() == 1 && outputs == c.Out[2] {
+		next = c.Stride[0] * c.In[1] * c.In[2] * c.InC
+	}
+	loops.tile.down(m, n, outputs, src, 1, acs, grad, n, dw, n, way, next)
 }
 
-// down adds to c [m,n] the products of a [m,k] and b [k,n] along a way: in tiles one below the other.
-func (t *tileKernel) down(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, w walk) {
+// down adds to c [m,n] the products of a [m,k] and b [k,n] along a way: in tiles one below the other. The next call's a is that far behind this one, and its b follows
+// that of this one, where next is not 0.
+func (t *tileKernel) down(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, w walk, next int) {
 	w.check(m, n, k, a, ars, acs, b, ldb, c, ldc)
 	for j, cols := 0, 0; j < n; j += cols {
 		var high int
@@ -183,7 +188,14 @@ func (t *tileKernel) down(m, n, k int, a []float32, ars, acs int, b []float32, l
 			w.tiles, w.nextA, w.nextC = min((m-lo)/rows, mostTiles), rows*ars, rows*ldc
 			w.nextFrom = w.nextC
 			at, to := a[lo*ars:], c[lo*ldc+j:]
-			w.fetch = fetch{place(at) + uintptr(4*2*(k*acs+w.a)), 4 * acs, 4 * w.a, 4 * (w.nextA - w.times*(k*acs+w.a))}
+			switch done := lo / rows * line; {
+			case next == 0: // what the same tile reads two stretches later
+				w.fetch = fetch{place(at) + uintptr(4*2*(k*acs+w.a)), 4 * acs, 4 * w.a, 4 * (w.nextA - w.times*(k*acs+w.a))}
+			case j == 0: // a line of each of the next k with every tile
+				w.fetch = fetch{place(a) + uintptr(4*(next+done)), 4 * acs, 4 * w.a, 4 * (line - w.times*(k*acs+w.a))}
+			default:
+				w.fetch = fetch{place(b) + uintptr(4*w.times*k*(ldb+done)), 4 * line, 0, 0}
+			}
 			t.add(rows, cols, k, at, ars, acs, b[j:], ldb, to, ldc, to, ldc, w)
 			lo += w.tiles * rows
 		}
