@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -141,4 +142,41 @@ func TestSimulate(t *testing.T) {
 	if err := a.Simulate(t.Context(), SimulateOptions{Scene: "sphere", To: to + "?sensor=vlp16", Rate: 10, Length: 100 * time.Millisecond}); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestOpenFirst(t *testing.T) {
+	a, _ := newApp(t)
+	file := filepath.Join(t.TempDir(), "points.xyz")
+	if err := os.WriteFile(file, []byte("0 0 0\n1 2 3\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	missing := file + ".gone.xyz"
+	// The same input again is opened again, as is what could not be opened the first time.
+	for _, path := range []string{file, missing} {
+		open, release := a.openFirst(t.Context(), []string{path})
+		for range 2 {
+			src, err := open(t.Context(), path)
+			if wantErr := path == missing; (err != nil) != wantErr {
+				t.Fatalf("%s: got %v, want an error: %v", path, err, wantErr)
+			}
+			if err != nil {
+				continue
+			}
+			if s, err := src.Read(t.Context()); err != nil || s.Data.(*ingest.PointCloud).Len() != 2 {
+				t.Errorf("got %+v, %v, want 2 points", s, err)
+			}
+			if err := src.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		release()
+	}
+	// What nobody asks for is closed, and a door is opened when it is read, not before.
+	_, release := a.openFirst(t.Context(), []string{file})
+	release()
+	open, release := a.openFirst(t.Context(), []string{"udp://127.0.0.1:0?sensor=none"})
+	if _, err := open(t.Context(), "udp://127.0.0.1:0?sensor=none"); err == nil {
+		t.Error("an unknown sensor was opened")
+	}
+	release()
 }
