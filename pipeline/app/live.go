@@ -42,17 +42,24 @@ func (a *App) openFirst(ctx context.Context, paths []string) (open opener, relea
 	}()
 	open = func(ctx context.Context, input string) (ingest.Source, error) {
 		if input == paths[0] {
-			if first, ok := <-ahead; ok {
-				return first.src, first.err
+			select {
+			case first, ok := <-ahead:
+				if ok {
+					return first.src, first.err
+				}
+			case <-ctx.Done():
+				return nil, ctx.Err()
 			}
 		}
 		return a.openInput(ctx, input)
 	}
 	release = func() {
 		stop()
-		if first, ok := <-ahead; ok {
-			_ = closeIf(first.src)
-		}
+		go func() { // a pipe that nobody writes to opens never
+			if first, ok := <-ahead; ok {
+				_ = closeIf(first.src)
+			}
+		}()
 	}
 	return open, release
 }
