@@ -78,7 +78,9 @@ func (c *Conv) prepare(p *ir.Program) {
 	if c.k == nil {
 		c.k = kernel.NewConv(c.Geometry, c.Pool, relu)
 	}
-	c.scratch = workers(p, c.k.ScratchLen())
+	if c.Winograd == 0 || p.Training { // minimal filtering has its own
+		c.scratch = workers(p, c.k.ScratchLen())
+	}
 	if c.Winograd > 0 {
 		c.planMinimal(p)
 	} else {
