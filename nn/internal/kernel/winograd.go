@@ -43,6 +43,10 @@ type lot struct {
 // lotChannels is how many input channels the phases of a lot have together, where they are so few: enough to make up for reading the sums again.
 const lotChannels = 64
 
+// A batch of samples of fewTiles is cut into few blocks, which keep threads busy unevenly. Smaller blocks read transformed weights more often, which is cheap for
+// weights of lightBytes at most.
+const fewTiles, lightBytes = 8, 4 << 20
+
 // heldBytes is how large transformed weights may be to be read again for each block of tiles: larger ones do not stay in the last cache, so they are read for some
 // blocks in a row.
 const heldBytes = 16 << 20
@@ -109,6 +113,9 @@ func NewWinograd(c *Conv, m int) *Winograd {
 		w.block = 16
 	}
 	w.tiles, w.perAxis = winogradTiles(c.Geometry, c.Pool, m), m/c.Pool.Size[0]
+	if w.Tiles() < fewTiles && 4*w.WeightLen() <= lightBytes {
+		w.block = 14
+	}
 	side := w.side()
 	for off := range c.size {
 		z, y, x := off/4, off/2%2, off%2
