@@ -11,7 +11,7 @@ OUT ?= build/run
 TAGS := $(if $(filter 1,$(VOXELSTREAM_NOHDF5)),nohdf5)
 GOFLAGS_TAGS := $(if $(TAGS),-tags $(TAGS))
 COMMIT := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
-LDFLAGS := -X github.com/voxelstream/voxelstream/pipeline/app.Commit=$(COMMIT) $(shell scripts/ldflags)
+LDFLAGS := -X github.com/voxelstream/voxelstream/app.Commit=$(COMMIT) $(shell scripts/ldflags)
 # Homebrew keeps HDF5 where gonum's binding does not look.
 ifeq ($(shell uname -s),Darwin)
 export CGO_CFLAGS ?= -I$(shell brew --prefix hdf5 2>/dev/null)/include

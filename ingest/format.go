@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/voxelstream/voxelstream/record"
 )
 
 // Format is one kind of file or folder: how it is told from the others, looked into and opened.
@@ -244,7 +246,7 @@ func (s *fileSource) Read(ctx context.Context) (Sample, error) {
 		samples, err := s.decode()
 		s.decode = nil
 		if err != nil {
-			return Sample{}, &ItemError{Stream: s.stream, Err: err}
+			return Sample{}, &ItemError{ID: record.ID{Stream: s.stream}, Err: err}
 		}
 		s.samples = samples
 	}

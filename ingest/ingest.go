@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"image/color"
 	"time"
+
+	"github.com/voxelstream/voxelstream/record"
 )
 
 // NoLabel marks a sample whose class is unknown.
@@ -15,12 +17,8 @@ const NoLabel int32 = -1
 
 // Sample is one item of a stream: where it comes from, when, and one of the three kinds of data.
 type Sample struct {
-	// Stream names the input: short, printable, the same for the same content wherever it is stored. It becomes the Kafka key, so the
-	// samples of a stream stay in order.
-	Stream string
-	// Seq is the item's position in its stream, from 0. Stream and Seq identify the item for ever: ids derived from them are how sinks
-	// recognise a repeat.
-	Seq uint64
+	// ID is the item's identity: what reads it again gives it the same one.
+	record.ID
 	// Time is when the sensor took it, UTC; zero when unknown.
 	Time time.Time
 	// Label is the class, or NoLabel.
@@ -100,10 +98,9 @@ type Sized interface {
 
 // ItemError says that one item of a stream could not be read, while the stream goes on.
 type ItemError struct {
-	Stream string
-	Seq    uint64
-	Err    error
+	record.ID
+	Err error
 }
 
-func (e *ItemError) Error() string { return fmt.Sprintf("%s/%d: %v", e.Stream, e.Seq, e.Err) }
+func (e *ItemError) Error() string { return fmt.Sprintf("%v: %v", e.ID, e.Err) }
 func (e *ItemError) Unwrap() error { return e.Err }

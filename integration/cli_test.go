@@ -14,7 +14,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/voxelstream/voxelstream/pipeline/app"
+	"github.com/voxelstream/voxelstream/app"
 )
 
 // document is a JSON object of the command line.

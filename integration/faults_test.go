@@ -14,8 +14,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/voxelstream/voxelstream/pipeline/app"
+	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
+	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/voxelize"
 	"github.com/voxelstream/voxelstream/voxelize/volarrow"
 )
@@ -23,11 +24,11 @@ import (
 // volumeOf makes the message of one cube of cells.
 func volumeOf(t *testing.T, stream string, seq uint64, side int, palette string) transport.Message {
 	t.Helper()
-	v := voxelize.Volume{Stream: stream, Seq: seq, Label: -1, Dims: [3]int{side, side, side}, Index: make([]uint8, side*side*side)}
+	v := voxelize.Volume{ID: record.ID{Stream: stream, Seq: seq}, Label: -1, Dims: [3]int{side, side, side}, Index: make([]uint8, side*side*side)}
 	for i := range v.Index {
 		v.Index[i] = uint8(uint64(i) * (seq + 1))
 	}
-	return transport.New(stream, v.ID(), transport.ContentArrow, must(volarrow.Encode(nil, []voxelize.Volume{v}, palette))(t))
+	return transport.New(stream, v.ID.String(), transport.ContentArrow, must(volarrow.Encode(nil, []voxelize.Volume{v}, palette))(t))
 }
 
 // with is a message with another value and event id, and with the checksum that belongs to the value.

@@ -28,7 +28,7 @@ import (
 	"github.com/voxelstream/voxelstream/internal/testenv"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
-	"github.com/voxelstream/voxelstream/sinks"
+	"github.com/voxelstream/voxelstream/record"
 )
 
 // patience is how long a process may take for what it does in a few seconds: the machine may be busy.
@@ -423,7 +423,7 @@ func messages(t *testing.T, c *kafka.Client, topic string) []transport.Message {
 
 // stored reads the classifications of a JSON lines file; a missing file holds none. A last line without its end is left out: a killed process
 // may leave one.
-func stored(t *testing.T, path string) []sinks.Classification {
+func stored(t *testing.T, path string) []record.Classification {
 	t.Helper()
 	b, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -433,9 +433,9 @@ func stored(t *testing.T, path string) []sinks.Classification {
 }
 
 // published is the classifications on the topic.
-func published(t *testing.T, c *kafka.Client) []sinks.Classification {
+func published(t *testing.T, c *kafka.Client) []record.Classification {
 	t.Helper()
-	var all []sinks.Classification
+	var all []record.Classification
 	for _, m := range messages(t, c, transport.TopicClassifications) {
 		if err := m.Verify(); err != nil {
 			t.Error(err)
@@ -445,9 +445,9 @@ func published(t *testing.T, c *kafka.Client) []sinks.Classification {
 	return all
 }
 
-func parse(t *testing.T, b []byte) []sinks.Classification {
+func parse(t *testing.T, b []byte) []record.Classification {
 	t.Helper()
-	return jsonLines[sinks.Classification](t, string(b))
+	return jsonLines[record.Classification](t, string(b))
 }
 
 // jsonLines decodes JSON documents, one after the other.
@@ -484,7 +484,7 @@ func lines(path string) int {
 }
 
 // ids are the event ids of classifications; where names them, once each is wanted.
-func ids(t *testing.T, where string, cs []sinks.Classification) map[string]bool {
+func ids(t *testing.T, where string, cs []record.Classification) map[string]bool {
 	t.Helper()
 	seen := map[string]bool{}
 	twice := 0
@@ -518,7 +518,7 @@ func missing(t *testing.T, where string, got, want map[string]bool) int {
 }
 
 // wantAll wants each volume once.
-func wantAll(t *testing.T, where string, cs []sinks.Classification, want map[string]bool) {
+func wantAll(t *testing.T, where string, cs []record.Classification, want map[string]bool) {
 	t.Helper()
 	if n := missing(t, where, ids(t, where, cs), want); n > 0 {
 		t.Errorf("%s: %d of %d volumes have no classification", where, n, len(want))

@@ -16,9 +16,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/ingest/simulate"
-	"github.com/voxelstream/voxelstream/pipeline/app"
-	"github.com/voxelstream/voxelstream/sinks"
+	"github.com/voxelstream/voxelstream/record"
 )
 
 // liveSensor is a simulated lidar, and when each of its packets was sent.
@@ -109,7 +109,7 @@ func freeUDPPort(t *testing.T) int {
 
 // arrival is a classification, and when it was found in the file.
 type arrival struct {
-	c  sinks.Classification
+	c  record.Classification
 	at time.Time
 }
 

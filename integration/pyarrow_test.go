@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/voxelize"
 	"github.com/voxelstream/voxelstream/voxelize/volarrow"
 )
@@ -64,7 +65,7 @@ func TestPyarrowSeesTensors(t *testing.T) {
 	sum := 0
 	for i := range vs {
 		vs[i] = voxelize.Volume{
-			Stream: "scan", Seq: 1<<63 + uint64(i), Label: int32(i) - 1, Dims: dims, Index: make([]uint8, 60),
+			ID: record.ID{Stream: "scan", Seq: 1<<63 + uint64(i)}, Label: int32(i) - 1, Dims: dims, Index: make([]uint8, 60),
 			Origin: [3]float64{690000.125, 5300000.5, float64(i) - 0.75}, Edge: 0.5, Points: 4e9 + uint32(i), Outside: 7,
 		}
 		for j := range vs[i].Index {

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/voxelstream/voxelstream/pipeline/app"
+	"github.com/voxelstream/voxelstream/app"
 )
 
 // TestReplay: what a model of another size made dead letters of is sent back, and classified by the right one.

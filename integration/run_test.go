@@ -10,9 +10,9 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/internal/testenv"
-	"github.com/voxelstream/voxelstream/pipeline/app"
-	"github.com/voxelstream/voxelstream/sinks"
+	"github.com/voxelstream/voxelstream/record"
 )
 
 // TestRun: both layouts of one archive give the same classifications, each volume has one, and a second run adds nothing.
@@ -49,13 +49,13 @@ func TestRun(t *testing.T) {
 }
 
 // sameLayouts wants the same classes, scores and labels of two streams, by number.
-func sameLayouts(t *testing.T, cs []sinks.Classification) {
+func sameLayouts(t *testing.T, cs []record.Classification) {
 	t.Helper()
-	byStream := map[string]map[uint64]sinks.Classification{}
+	byStream := map[string]map[uint64]record.Classification{}
 	var streams []string
 	for _, c := range cs {
 		if byStream[c.Stream] == nil {
-			byStream[c.Stream] = map[uint64]sinks.Classification{}
+			byStream[c.Stream] = map[uint64]record.Classification{}
 			streams = append(streams, c.Stream)
 		}
 		byStream[c.Stream][c.Seq] = c
@@ -134,7 +134,7 @@ func TestRunSamples(t *testing.T) {
 		}
 	}
 	// A frame knows when it was taken.
-	if i := slices.IndexFunc(cs, func(c sinks.Classification) bool { return !c.Time.IsZero() && c.Time.UnixMicro() == 1628069033660061 }); i < 0 {
+	if i := slices.IndexFunc(cs, func(c record.Classification) bool { return !c.Time.IsZero() && c.Time.UnixMicro() == 1628069033660061 }); i < 0 {
 		t.Error("no classification has the time of the TUM frame")
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/voxelstream/voxelstream/pipeline/app"
+	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 )
 

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/voxelstream/voxelstream/record"
 )
 
 // Tally counts classifications, repeats not twice. It is safe for concurrent use.
@@ -33,7 +35,7 @@ func (c Count) Accuracy() (a float64, ok bool) {
 // MeanScore is the mean of the best score.
 func (c Count) MeanScore() float64 { return c.scores / float64(max(1, c.Classified)) }
 
-func (c *Count) add(x *Classification) {
+func (c *Count) add(x *record.Classification) {
 	c.Classified++
 	c.scores += float64(x.Score)
 	if x.Label != nil {
@@ -57,10 +59,10 @@ func NewTally() *Tally {
 }
 
 // Add counts cs and returns those that are no repeats.
-func (t *Tally) Add(cs []Classification) []Classification {
+func (t *Tally) Add(cs []record.Classification) []record.Classification {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var fresh []Classification
+	var fresh []record.Classification
 	for i := range cs {
 		c := &cs[i]
 		sum := sha256.Sum256([]byte(c.Key()))

@@ -3,6 +3,8 @@ package sinks
 import (
 	"context"
 	"errors"
+
+	"github.com/voxelstream/voxelstream/record"
 )
 
 // Tee writes to each sink in turn. When one fails the write fails, the caller repeats it, and the sinks that had it drop the repeat; so every
@@ -16,7 +18,7 @@ func Tee(all ...Sink) Sink {
 
 type tee []Sink
 
-func (t tee) Write(ctx context.Context, cs []Classification) error {
+func (t tee) Write(ctx context.Context, cs []record.Classification) error {
 	for _, s := range t {
 		if err := s.Write(ctx, cs); err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/voxelize"
 )
 
@@ -18,13 +19,13 @@ func ExampleVoxelizer_Volume() {
 		panic(err)
 	}
 	vol, err := v.Volume(ingest.Sample{
-		Stream: "lidar", Seq: 12,
+		ID:   record.ID{Stream: "lidar", Seq: 12},
 		Data: &ingest.PointCloud{X: []float64{0.1, 0.2, 0.7, 3}, Y: []float64{0.1, 0.2, 0.1, 0}, Z: []float64{0.1, 0.2, 0.9, 0}},
 	})
 	if err != nil {
 		panic(err)
 	}
-	fmt.Println(vol.ID(), vol.Index, vol.Points, "inside,", vol.Outside, "outside")
+	fmt.Println(vol.ID.String(), vol.Index, vol.Points, "inside,", vol.Outside, "outside")
 	c := v.Palette().RGB[vol.Index[0]]
 	fmt.Printf("densest cell: %.3f %.3f %.3f\n", c[0], c[1], c[2])
 	// Output:

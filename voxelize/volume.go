@@ -3,16 +3,16 @@
 package voxelize
 
 import (
-	"strconv"
 	"time"
+
+	"github.com/voxelstream/voxelstream/record"
 )
 
 // Volume is one item on its way to the network. The holder owns it; its slices may be shared with a decoded message and are not to be written.
 type Volume struct {
-	// Stream and Seq identify the item for ever (see ingest.Sample).
-	Stream string
-	Seq    uint64
-	Time   time.Time
+	// ID is that of the sample.
+	record.ID
+	Time time.Time
 	// Label is the class, or -1.
 	Label int32
 	// Dims is depth, height, width in cells; Index has their product as length, width fastest. They run along z, y, x, except where a
@@ -28,6 +28,3 @@ type Volume struct {
 	// count in neither. Both are 0 for a ready grid.
 	Points, Outside uint32
 }
-
-// ID is the volume's deterministic event id: the stream, a slash, the sequence number.
-func (v *Volume) ID() string { return v.Stream + "/" + strconv.FormatUint(v.Seq, 10) }

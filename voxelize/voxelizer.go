@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/voxelize/colormap"
 )
 
@@ -38,7 +39,7 @@ func (v *Voxelizer) Palette() *colormap.Palette { return v.palette }
 // map, normalised to the sample's own range, makes palette indices of the values. An error is an *ingest.ItemError and is permanent: the
 // same sample fails again.
 func (v *Voxelizer) Volume(s ingest.Sample) (Volume, error) {
-	vol := Volume{Stream: s.Stream, Seq: s.Seq, Time: s.Time, Label: s.Label, Dims: v.options.Dims}
+	vol := Volume{ID: record.ID{Stream: s.Stream, Seq: s.Seq}, Time: s.Time, Label: s.Label, Dims: v.options.Dims}
 	if g, ok := s.Data.(*ingest.Grid); ok {
 		values, scaled, err := v.ready(g)
 		if err != nil {
@@ -130,5 +131,5 @@ func (v *Voxelizer) cells(p *ingest.PointCloud) (*Field, error) {
 }
 
 func itemError(s ingest.Sample, err error) error {
-	return &ingest.ItemError{Stream: s.Stream, Seq: s.Seq, Err: fmt.Errorf("voxelize: %w", err)}
+	return &ingest.ItemError{ID: record.ID{Stream: s.Stream, Seq: s.Seq}, Err: fmt.Errorf("voxelize: %w", err)}
 }

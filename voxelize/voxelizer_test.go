@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/record"
 )
 
 func cloudOf(xyz ...float64) *ingest.PointCloud {
@@ -22,7 +23,7 @@ func cloudOf(xyz ...float64) *ingest.PointCloud {
 }
 
 func sampleOf(d ingest.Data) ingest.Sample {
-	return ingest.Sample{Stream: "scan", Seq: 7, Time: time.Unix(5, 0), Label: 3, Data: d}
+	return ingest.Sample{ID: record.ID{Stream: "scan", Seq: 7}, Time: time.Unix(5, 0), Label: 3, Data: d}
 }
 
 func options(m Method, n int) Options {
@@ -92,7 +93,7 @@ func TestRegularGrid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if vol.ID() != "scan/7" || vol.Label != 3 || !vol.Time.Equal(time.Unix(5, 0)) || vol.Dims != o.Dims || vol.Origin != *o.Origin || vol.Edge != 1 {
+	if vol.ID.String() != "scan/7" || vol.Label != 3 || !vol.Time.Equal(time.Unix(5, 0)) || vol.Dims != o.Dims || vol.Origin != *o.Origin || vol.Edge != 1 {
 		t.Errorf("volume lost what the sample says: %+v", vol)
 	}
 	if vol.Points != 3 || vol.Outside != 2 {

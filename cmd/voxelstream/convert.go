@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/voxelstream/voxelstream/pipeline/app"
+	"github.com/voxelstream/voxelstream/app"
 )
 
 func (c *cli) convert() *cobra.Command {

@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
 
-	"github.com/voxelstream/voxelstream/pipeline/app"
+	"github.com/voxelstream/voxelstream/app"
 )
 
 // docs writes what is generated: the reference pages and config.yaml of a checkout or, with --man, man pages into any folder.

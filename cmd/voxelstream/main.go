@@ -1,5 +1,5 @@
 // Command voxelstream turns depth frames, Lidar scans and HDF5 archives into voxel grids, streams them through Kafka and classifies them with a
-// 3D convolutional network. This package has flags, signals and exit codes; what the commands do is in pipeline/app.
+// 3D convolutional network. This package has flags, signals and exit codes; what the commands do is in app.
 package main
 
 import (

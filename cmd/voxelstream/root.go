@@ -8,8 +8,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/internal/screen"
-	"github.com/voxelstream/voxelstream/pipeline/app"
 )
 
 // cli is one command line.

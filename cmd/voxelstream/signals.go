@@ -7,7 +7,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/voxelstream/voxelstream/pipeline/app"
+	"github.com/voxelstream/voxelstream/app"
 )
 
 // abortTime is how long the hard stop may take before the process ends anyway.

@@ -222,7 +222,7 @@ func TestArchivesAgree(t *testing.T) {
 					t.Fatal(err)
 				}
 				if !slices.Equal(f.Values, rows[len(vs)].Values) {
-					t.Errorf("%s %s: not the values of the vectors", name, vol.ID())
+					t.Errorf("%s %s: not the values of the vectors", name, vol.ID.String())
 				}
 			}
 			vs = append(vs, vol)
@@ -234,7 +234,7 @@ func TestArchivesAgree(t *testing.T) {
 	}
 	for i := range clouds {
 		if !bytes.Equal(clouds[i].Index, vectors[i].Index) || clouds[i].Label != vectors[i].Label || int(clouds[i].Points) != rows[i].Cloud.Points.Len() {
-			t.Errorf("row %d: cloud %s and vector %s differ", i, clouds[i].ID(), vectors[i].ID())
+			t.Errorf("row %d: cloud %s and vector %s differ", i, clouds[i].ID.String(), vectors[i].ID.String())
 		}
 	}
 }

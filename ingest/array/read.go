@@ -15,6 +15,7 @@ import (
 
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/internal/columns"
+	"github.com/voxelstream/voxelstream/record"
 )
 
 // NPY is a single array: grids, flat rows of grids, or points (a table of 3 to 7 float columns, or records with fields x, y and z).
@@ -348,9 +349,9 @@ func (s *source) Read(ctx context.Context) (ingest.Sample, error) {
 			s.next()
 			continue
 		}
-		out := ingest.Sample{Stream: s.name(), Seq: uint64(s.row), Label: ingest.NoLabel}
+		out := ingest.Sample{ID: record.ID{Stream: s.name(), Seq: uint64(s.row)}, Label: ingest.NoLabel}
 		if err := s.read(&out); err != nil {
-			err = &ingest.ItemError{Stream: out.Stream, Seq: out.Seq, Err: fmt.Errorf("%s: array %q row %d: %w", s.file.path, s.file.parts[s.part].name, s.row, err)}
+			err = &ingest.ItemError{ID: record.ID{Stream: out.Stream, Seq: out.Seq}, Err: fmt.Errorf("%s: array %q row %d: %w", s.file.path, s.file.parts[s.part].name, s.row, err)}
 			s.next()
 			return ingest.Sample{}, err
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/record"
 )
 
 // listed is an image of a sequence: when it was taken, zero when unknown, and where it is.
@@ -191,9 +192,9 @@ func (s *sequenceSource) Read(ctx context.Context) (ingest.Sample, error) {
 	s.next++
 	frame, err := s.frame(i, s.o)
 	if err != nil {
-		return ingest.Sample{}, &ingest.ItemError{Stream: s.stream, Seq: uint64(i), Err: err}
+		return ingest.Sample{}, &ingest.ItemError{ID: record.ID{Stream: s.stream, Seq: uint64(i)}, Err: err}
 	}
-	return ingest.Sample{Stream: s.stream, Seq: uint64(i), Time: s.pairs[i].depth.time, Label: ingest.NoLabel, Data: frame}, nil
+	return ingest.Sample{ID: record.ID{Stream: s.stream, Seq: uint64(i)}, Time: s.pairs[i].depth.time, Label: ingest.NoLabel, Data: frame}, nil
 }
 
 func (s *sequenceSource) Close() error { return nil }

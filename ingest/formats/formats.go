@@ -18,6 +18,7 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/mesh"
 	"github.com/voxelstream/voxelstream/ingest/packets"
 	"github.com/voxelstream/voxelstream/ingest/photogrammetry"
+	"github.com/voxelstream/voxelstream/record"
 )
 
 // All is every format. Where two are equally sure of an input, the first is taken.
@@ -161,7 +162,7 @@ func (f *folder) Read(ctx context.Context) (ingest.Sample, error) {
 				if ctx.Err() != nil {
 					return ingest.Sample{}, err
 				}
-				return ingest.Sample{}, &ingest.ItemError{Stream: filepath.Base(path), Err: err}
+				return ingest.Sample{}, &ingest.ItemError{ID: record.ID{Stream: filepath.Base(path)}, Err: err}
 			}
 			f.current = src
 		}
@@ -173,7 +174,7 @@ func (f *folder) Read(ctx context.Context) (ingest.Sample, error) {
 		cerr := f.current.Close()
 		f.current = nil
 		if !errors.Is(err, io.EOF) {
-			return ingest.Sample{}, &ingest.ItemError{Stream: s.Stream, Err: err}
+			return ingest.Sample{}, &ingest.ItemError{ID: record.ID{Stream: s.Stream}, Err: err}
 		}
 		if cerr != nil {
 			return ingest.Sample{}, cerr

@@ -11,6 +11,7 @@ import (
 
 	"github.com/voxelstream/voxelstream/ingest"
 	hdf "github.com/voxelstream/voxelstream/internal/h5"
+	"github.com/voxelstream/voxelstream/record"
 )
 
 // clouds is a source over groups that hold a dataset of points.
@@ -50,7 +51,7 @@ func (c *clouds) Read(ctx context.Context) (ingest.Sample, error) {
 	if c.next >= len(c.groups) {
 		return ingest.Sample{}, io.EOF
 	}
-	s := ingest.Sample{Stream: c.stream, Seq: uint64(c.next)}
+	s := ingest.Sample{ID: record.ID{Stream: c.stream, Seq: uint64(c.next)}}
 	group := c.groups[c.next]
 	c.next++
 	var err error
@@ -64,7 +65,7 @@ func (c *clouds) Read(ctx context.Context) (ingest.Sample, error) {
 	case fatal(ctx, err):
 		return ingest.Sample{}, err
 	}
-	return ingest.Sample{}, &ingest.ItemError{Stream: s.Stream, Seq: s.Seq, Err: err}
+	return ingest.Sample{}, &ingest.ItemError{ID: record.ID{Stream: s.Stream, Seq: s.Seq}, Err: err}
 }
 
 // Len is the number of groups that are still to be read.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/voxelstream/voxelstream/ingest"
 	hdf "github.com/voxelstream/voxelstream/internal/h5"
+	"github.com/voxelstream/voxelstream/record"
 )
 
 // create writes samples of data with the given labels; the error is the first that was met.
@@ -25,7 +26,7 @@ func create(t *testing.T, path string, labels []int32, data ...ingest.Data) erro
 	}
 	defer w.Close() //nolint:errcheck // it only drops
 	for i, d := range data {
-		if err := w.Write(ingest.Sample{Stream: "s", Seq: uint64(i), Label: labels[i], Data: d}); err != nil {
+		if err := w.Write(ingest.Sample{ID: record.ID{Stream: "s", Seq: uint64(i)}, Label: labels[i], Data: d}); err != nil {
 			return err
 		}
 	}

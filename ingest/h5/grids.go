@@ -9,6 +9,7 @@ import (
 
 	"github.com/voxelstream/voxelstream/ingest"
 	hdf "github.com/voxelstream/voxelstream/internal/h5"
+	"github.com/voxelstream/voxelstream/record"
 )
 
 // blockBytes is how much is read ahead.
@@ -203,7 +204,7 @@ func (t *table) read(ctx context.Context, f *hdf.File, i, k int) error {
 // sample makes the next row of the block a sample.
 func (t *table) sample(signed bool) (ingest.Sample, error) {
 	i := t.next - t.first
-	s := ingest.Sample{Stream: t.stream, Seq: uint64(t.next), Label: ingest.NoLabel}
+	s := ingest.Sample{ID: record.ID{Stream: t.stream, Seq: uint64(t.next)}, Label: ingest.NoLabel}
 	t.next++
 	err := t.bad[i]
 	values := t.values[i*t.cells() : (i+1)*t.cells()]
@@ -214,7 +215,7 @@ func (t *table) sample(signed bool) (ingest.Sample, error) {
 		s.Label, err = labelOf(t.labels[i])
 	}
 	if err != nil {
-		return ingest.Sample{}, &ingest.ItemError{Stream: s.Stream, Seq: s.Seq, Err: err}
+		return ingest.Sample{}, &ingest.ItemError{ID: record.ID{Stream: s.Stream, Seq: s.Seq}, Err: err}
 	}
 	s.Data = &ingest.Grid{Dims: t.dims, Channels: t.channels, Values: append([]float32(nil), values...)}
 	return s, nil

@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/record"
 )
 
 // DICOM is a single DICOM file: one slice, or the frames of a multi-frame image as slices. Implicit and explicit little endian, explicit
@@ -635,9 +636,9 @@ func (s *seriesSource) Read(ctx context.Context) (ingest.Sample, error) {
 	s.seq++
 	g, _, err := stack(one, s.o)
 	if err != nil {
-		return ingest.Sample{}, &ingest.ItemError{Stream: s.stream, Seq: seq, Err: fmt.Errorf("series %s: %w", one[0].series, err)}
+		return ingest.Sample{}, &ingest.ItemError{ID: record.ID{Stream: s.stream, Seq: seq}, Err: fmt.Errorf("series %s: %w", one[0].series, err)}
 	}
-	return ingest.Sample{Stream: s.stream, Seq: seq, Label: ingest.NoLabel, Data: g}, nil
+	return ingest.Sample{ID: record.ID{Stream: s.stream, Seq: seq}, Label: ingest.NoLabel, Data: g}, nil
 }
 
 func (s *seriesSource) Close() error {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/record"
 )
 
 // turn is the cloud of one turn of a sensor, and when it began.
@@ -98,12 +99,12 @@ func (s *source) sample(t *turn) (ingest.Sample, error) {
 		return ingest.Sample{}, s.item(fmt.Errorf("turn of %s: found no pose, want one of %s", t.time.Format(time.RFC3339Nano), s.motion.covers()))
 	}
 	s.seq++
-	return ingest.Sample{Stream: s.stream, Seq: s.seq - 1, Time: t.time, Label: ingest.NoLabel, Data: t.cloud}, nil
+	return ingest.Sample{ID: record.ID{Stream: s.stream, Seq: s.seq - 1}, Time: t.time, Label: ingest.NoLabel, Data: t.cloud}, nil
 }
 
 func (s *source) item(err error) error {
 	s.seq++
-	return &ingest.ItemError{Stream: s.stream, Seq: s.seq - 1, Err: err}
+	return &ingest.ItemError{ID: record.ID{Stream: s.stream, Seq: s.seq - 1}, Err: err}
 }
 
 func (s *source) Close() error {

@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/voxelstream/voxelstream/sinks"
+	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/sinks/sinktest"
 )
 
@@ -43,7 +43,7 @@ func fullDisk(t *testing.T, path string) {
 	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &old); err != nil {
 		t.Fatal(err)
 	}
-	var cs []sinks.Classification
+	var cs []record.Classification
 	for i := range 40 {
 		cs = append(cs, sinktest.Classification("s", i))
 	}

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 
 	"github.com/voxelstream/voxelstream/pipeline"
+	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/sinks"
 )
 
@@ -77,7 +78,7 @@ func (s *Sink) load() error {
 		if err != nil {
 			return fmt.Errorf("line %d at offset %d: %w", n, s.good, err)
 		}
-		var c sinks.Classification
+		var c record.Classification
 		if err := json.Unmarshal(line, &c); err != nil || c.EventID == "" {
 			if _, end := r.Peek(1); errors.Is(end, io.EOF) {
 				s.torn = true // a power cut may leave the last block with its length but without its content
@@ -113,7 +114,7 @@ func (s *Sink) Has(key string) bool {
 
 // Write appends what is new and syncs the file. When that fails, on a full disk for example, the file is cut back to what it held before and
 // nothing of cs counts as stored; the same call may succeed later.
-func (s *Sink) Write(ctx context.Context, cs []sinks.Classification) error {
+func (s *Sink) Write(ctx context.Context, cs []record.Classification) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}

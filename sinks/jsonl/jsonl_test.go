@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/sinks"
 	"github.com/voxelstream/voxelstream/sinks/sinktest"
 )
@@ -40,7 +41,7 @@ func stored(t *testing.T, path string) (ids []string) {
 		t.Fatal(err)
 	}
 	for line := range bytes.Lines(data) {
-		var c sinks.Classification
+		var c record.Classification
 		if err := json.Unmarshal(line, &c); err != nil {
 			t.Fatalf("%q: %v", line, err)
 		}
@@ -52,7 +53,7 @@ func stored(t *testing.T, path string) (ids []string) {
 // TestTorn cuts the file at every length: what Open keeps are the complete lines, and writing all again completes it.
 func TestTorn(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "c.jsonl")
-	var cs []sinks.Classification
+	var cs []record.Classification
 	for i := range 3 {
 		cs = append(cs, sinktest.Classification("s", i))
 	}
@@ -147,7 +148,7 @@ func FuzzOpen(f *testing.F) {
 		}
 		n := s.Len()
 		c := sinktest.Classification("fuzz-never-there", 1)
-		if err := errors.Join(s.Write(t.Context(), []sinks.Classification{c}), s.Close(t.Context())); err != nil {
+		if err := errors.Join(s.Write(t.Context(), []record.Classification{c}), s.Close(t.Context())); err != nil {
 			t.Fatal(err)
 		}
 		again := open(t, path)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
+	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/sinks"
 )
 
@@ -23,7 +24,7 @@ var _ sinks.Sink = (*Sink)(nil)
 func New(topic pipeline.Sink[transport.Message]) *Sink { return &Sink{topic} }
 
 // Write stores cs. The event id of a message is the classification's key, so that one volume classified by two models is two events.
-func (s *Sink) Write(ctx context.Context, cs []sinks.Classification) error {
+func (s *Sink) Write(ctx context.Context, cs []record.Classification) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}

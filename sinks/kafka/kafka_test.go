@@ -8,6 +8,7 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 	"github.com/voxelstream/voxelstream/pipeline/transport/embedded"
 	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
+	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/sinks"
 	"github.com/voxelstream/voxelstream/sinks/sinktest"
 )
@@ -46,7 +47,7 @@ func TestSuite(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					var c sinks.Classification
+					var c record.Classification
 					if err := json.Unmarshal(m.Value, &c); err != nil {
 						t.Fatal(err)
 					}

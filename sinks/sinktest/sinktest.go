@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/sinks"
 )
 
@@ -43,13 +44,13 @@ func Run(t *testing.T, fresh func(t *testing.T) Harness) {
 }
 
 // Classification makes the i-th of a stream, as a model of ten classes would.
-func Classification(stream string, i int) sinks.Classification {
+func Classification(stream string, i int) record.Classification {
 	class, label := i%10, int32(i%10)
-	c := sinks.Classification{
+	c := record.Classification{
 		EventID: fmt.Sprintf("%s/%d", stream, i), Stream: stream, Seq: uint64(i), Time: time.Unix(1_700_000_000+int64(i), 500).UTC(),
-		Model: sinks.Model{Name: "digits", Version: "1", Digest: strings.Repeat("ab", 32)},
+		Model: record.Model{Name: "digits", Version: "1", Digest: strings.Repeat("ab", 32)},
 		Class: class, Name: fmt.Sprint(class), Score: 0.75, Label: &label, LatencyMS: 1.5,
-		TopK: []sinks.Score{{Class: class, Score: 0.75}, {Class: (class + 1) % 10, Score: 0.25}},
+		TopK: []record.Score{{Class: class, Score: 0.75}, {Class: (class + 1) % 10, Score: 0.25}},
 	}
 	if i%3 == 0 {
 		c.Label, c.Name, c.Time = nil, "", time.Time{}
@@ -57,15 +58,15 @@ func Classification(stream string, i int) sinks.Classification {
 	return c
 }
 
-func batch(from, to int) []sinks.Classification {
-	var out []sinks.Classification
+func batch(from, to int) []record.Classification {
+	var out []record.Classification
 	for i := from; i < to; i++ {
 		out = append(out, Classification("s-0", i))
 	}
 	return out
 }
 
-func write(t *testing.T, s sinks.Sink, cs ...sinks.Classification) {
+func write(t *testing.T, s sinks.Sink, cs ...record.Classification) {
 	t.Helper()
 	if err := s.Write(t.Context(), cs); err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/voxelstream/voxelstream/internal/screen"
+	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/sinks"
 )
 
@@ -18,7 +19,7 @@ const rows = 10
 type Sink struct {
 	screen *screen.Screen
 	tally  *sinks.Tally
-	last   []sinks.Classification
+	last   []record.Classification
 }
 
 var _ sinks.Sink = (*Sink)(nil)
@@ -27,7 +28,7 @@ var _ sinks.Sink = (*Sink)(nil)
 func New(s *screen.Screen) *Sink { return &Sink{screen: s, tally: sinks.NewTally()} }
 
 // Write shows cs.
-func (s *Sink) Write(ctx context.Context, cs []sinks.Classification) error {
+func (s *Sink) Write(ctx context.Context, cs []record.Classification) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -72,14 +73,14 @@ func (s *Sink) lines() []string {
 	return out
 }
 
-func class(c *sinks.Classification) string {
+func class(c *record.Classification) string {
 	if c.Name != "" {
 		return short(c.Name, 12)
 	}
 	return fmt.Sprint(c.Class)
 }
 
-func verdict(c *sinks.Classification) string {
+func verdict(c *record.Classification) string {
 	switch {
 	case c.Label == nil:
 		return ""

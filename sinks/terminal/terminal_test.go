@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/voxelstream/voxelstream/internal/screen"
+	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/sinks"
 	"github.com/voxelstream/voxelstream/sinks/sinktest"
 )
@@ -49,7 +50,7 @@ func TestLine(t *testing.T) {
 	s := New(screen.Plain(&b))
 	right, wrong := sinktest.Classification("s", 1), sinktest.Classification("s", 2)
 	wrong.Class, wrong.Name = 7, "7"
-	if err := s.Write(t.Context(), []sinks.Classification{right, wrong}); err != nil {
+	if err := s.Write(t.Context(), []record.Classification{right, wrong}); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"classified 2 ", "accuracy 50.00 %", "latency p50 1.5 ms", "last s/2: 7 0.750 ≠ 2"} {

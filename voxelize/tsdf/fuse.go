@@ -8,6 +8,7 @@ import (
 	"math"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/record"
 )
 
 // ErrNoPose is a frame that cannot be fused with others because nothing says where its camera stood.
@@ -31,7 +32,7 @@ func Fuse(ctx context.Context, open func() (ingest.Source, error), place func(lo
 	posed := 0
 	if err := eachFrame(ctx, open, func(s ingest.Sample, f *ingest.Frame) error {
 		if out.Frames == 0 {
-			out.Sample = ingest.Sample{Stream: s.Stream, Time: s.Time, Label: ingest.NoLabel}
+			out.Sample = ingest.Sample{ID: record.ID{Stream: s.Stream}, Time: s.Time, Label: ingest.NoLabel}
 		}
 		out.Frames++
 		if f.Pose != nil {
@@ -60,7 +61,7 @@ func Fuse(ctx context.Context, open func() (ingest.Source, error), place func(lo
 	out.Frames = 0
 	err = eachFrame(ctx, open, func(s ingest.Sample, f *ingest.Frame) error {
 		if f.Pose == nil && !alone {
-			return &ingest.ItemError{Stream: s.Stream, Seq: s.Seq, Err: ErrNoPose}
+			return &ingest.ItemError{ID: record.ID{Stream: s.Stream, Seq: s.Seq}, Err: ErrNoPose}
 		}
 		out.Frames++
 		return out.Volume.Integrate(f)

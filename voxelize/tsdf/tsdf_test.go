@@ -18,6 +18,7 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/depth"
 	"github.com/voxelstream/voxelstream/ingest/lidar"
 	"github.com/voxelstream/voxelstream/internal/testenv"
+	"github.com/voxelstream/voxelstream/record"
 )
 
 // linked is a folder of samples under the names that their data set gave them.
@@ -297,7 +298,7 @@ func (f *frames) Close() error { return nil }
 
 func TestFuseWantsPoses(t *testing.T) {
 	frame := func(pose *ingest.Pose) ingest.Sample {
-		return ingest.Sample{Stream: "s", Data: &ingest.Frame{Width: 1, Height: 1, Depth: []ingest.Metres{1}, Cam: ingest.Intrinsics{Fx: 1, Fy: 1}, Pose: pose}}
+		return ingest.Sample{ID: record.ID{Stream: "s"}, Data: &ingest.Frame{Width: 1, Height: 1, Depth: []ingest.Metres{1}, Cam: ingest.Intrinsics{Fx: 1, Fy: 1}, Pose: pose}}
 	}
 	here := ingest.Identity()
 	for name, c := range map[string]struct {

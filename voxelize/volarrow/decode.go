@@ -90,7 +90,7 @@ type columns struct {
 }
 
 // columns checks the record against the layout.
-func (l *layout) columns(r *record) (c columns, err error) {
+func (l *layout) columns(r *recordBatch) (c columns, err error) {
 	if len(r.nodes) != numNodes || len(r.buffers) != numBuffers {
 		return c, fmt.Errorf("%d nodes and %d buffers: want %d and %d", len(r.nodes), len(r.buffers), numNodes, numBuffers)
 	}

@@ -71,7 +71,7 @@ func (l *layout) record(vs []voxelize.Volume) (arrow.Record, error) {
 		v := &vs[i]
 		if v.Stream != vs[0].Stream || v.Dims != l.dims || len(v.Index) != l.cells() {
 			return nil, fmt.Errorf("volume %s of %v cells with %d indices among volumes of stream %s: want %v and %d",
-				v.ID(), v.Dims, len(v.Index), vs[0].Stream, l.dims, l.cells())
+				v.ID.String(), v.Dims, len(v.Index), vs[0].Stream, l.dims, l.cells())
 		}
 		seqs[i], labels[i], edges[i], points[i], outside[i] = v.Seq, v.Label, v.Edge, v.Points, v.Outside
 		copy(origins[3*i:], v.Origin[:])
@@ -79,7 +79,7 @@ func (l *layout) record(vs []voxelize.Volume) (arrow.Record, error) {
 		case v.Time.IsZero():
 			unknown++
 		case v.Time.Before(minTime) || v.Time.After(maxTime):
-			return nil, fmt.Errorf("volume %s of %v: want a time between %d and %d", v.ID(), v.Time, minTime.Year(), maxTime.Year())
+			return nil, fmt.Errorf("volume %s of %v: want a time between %d and %d", v.ID.String(), v.Time, minTime.Year(), maxTime.Year())
 		default:
 			times[i] = v.Time.UnixNano()
 			known[i/8] |= 1 << (i % 8)

@@ -72,7 +72,7 @@ func (f *File) flush() error {
 		return nil
 	}
 	if first, stream := f.pending[0].Stream, f.schema.Metadata().Values()[f.schema.Metadata().FindKey(KeyStream)]; first != stream {
-		return fmt.Errorf("%s: volume %s in a file of stream %s: want one stream a file", f.path, f.pending[0].ID(), stream)
+		return fmt.Errorf("%s: volume %s in a file of stream %s: want one stream a file", f.path, f.pending[0].ID.String(), stream)
 	}
 	rec, err := f.layout.record(f.pending)
 	if err != nil {

@@ -26,8 +26,8 @@ const (
 	slotVariadics = 4
 )
 
-// record is a record batch as its metadata describes it; the buffers lie in the message.
-type record struct {
+// recordBatch is a record batch as its metadata describes it; the buffers lie in the message.
+type recordBatch struct {
 	rows    int64
 	nodes   []node
 	buffers [][]byte
@@ -38,7 +38,7 @@ type record struct {
 type node struct{ length, nulls int64 }
 
 // readRecord reads the one record batch that b holds, up to the end marker, behind which nothing may follow.
-func readRecord(b []byte) (*record, error) {
+func readRecord(b []byte) (*recordBatch, error) {
 	if len(b) < 8 || binary.LittleEndian.Uint32(b) != continuation {
 		return nil, errors.New("no message: want the marker ffffffff and a length")
 	}
@@ -63,7 +63,7 @@ func readRecord(b []byte) (*record, error) {
 	if r.has(batch, slotCompress) || r.has(batch, slotVariadics) {
 		return nil, errors.New("compressed or variadic buffers: want plain ones")
 	}
-	rec := &record{rows: r.int64(batch, slotRows), body: rest[:bodySize]}
+	rec := &recordBatch{rows: r.int64(batch, slotRows), body: rest[:bodySize]}
 	at, n := r.vector(batch, slotNodes)
 	rec.nodes = make([]node, n)
 	for i := range rec.nodes {

@@ -19,6 +19,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
+	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/voxelize"
 )
 
@@ -28,7 +29,7 @@ func volumes(n int, dims [3]int) []voxelize.Volume {
 	vs := make([]voxelize.Volume, n)
 	for i := range vs {
 		vs[i] = voxelize.Volume{
-			Stream: "scan", Seq: 1<<63 + uint64(i), Time: time.Date(2026, 1, 2, 3, 4, 5, i, time.UTC), Label: int32(i) - 1, Dims: dims,
+			ID: record.ID{Stream: "scan", Seq: 1<<63 + uint64(i)}, Time: time.Date(2026, 1, 2, 3, 4, 5, i, time.UTC), Label: int32(i) - 1, Dims: dims,
 			Index: make([]uint8, dims[0]*dims[1]*dims[2]), Origin: [3]float64{6.9e5 + float64(i), 5.3e6, -1}, Edge: 0.1 * float32(i),
 			Points: math.MaxUint32 - uint32(i), Outside: uint32(i),
 		}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/packets"
+	"github.com/voxelstream/voxelstream/record"
 )
 
 // Scheme begins the address of a sensor's packets: udp://HOST:PORT?sensor=NAME.
@@ -246,7 +247,7 @@ func (s *Source) Read(ctx context.Context) (ingest.Sample, error) {
 		}
 		s.seq++
 		s.given.Add(1)
-		return ingest.Sample{Stream: s.stream, Seq: s.seq - 1, Time: t.Began, Label: ingest.NoLabel, Data: t.Cloud}, nil
+		return ingest.Sample{ID: record.ID{Stream: s.stream, Seq: s.seq - 1}, Time: t.Began, Label: ingest.NoLabel, Data: t.Cloud}, nil
 	case <-ctx.Done():
 		return ingest.Sample{}, ctx.Err()
 	}

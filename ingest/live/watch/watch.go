@@ -23,6 +23,7 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/formats"
 	"github.com/voxelstream/voxelstream/ingest/live"
+	"github.com/voxelstream/voxelstream/record"
 )
 
 // Scheme begins the address of a watched folder: watch://FOLDER.
@@ -144,7 +145,7 @@ func (s *Source) Read(ctx context.Context) (ingest.Sample, error) {
 			err = nil
 		}
 		if err = errors.Join(err, s.current.Close()); err != nil {
-			err = &ingest.ItemError{Stream: name, Err: err}
+			err = &ingest.ItemError{ID: record.ID{Stream: name}, Err: err}
 		}
 		s.end()
 		if err != nil {
@@ -196,7 +197,7 @@ func (s *Source) next(ctx context.Context) error {
 		} else {
 			f.ended = true
 		}
-		return cmp.Or(ctx.Err(), error(&ingest.ItemError{Stream: st.name, Err: err}))
+		return cmp.Or(ctx.Err(), error(&ingest.ItemError{ID: record.ID{Stream: st.name}, Err: err}))
 	}
 	s.current, s.reading = src, f
 	return nil

@@ -164,7 +164,7 @@ func volumeMessage(vs []voxelize.Volume, palette string) (transport.Message, err
 	if err != nil {
 		return transport.Message{}, err
 	}
-	id := vs[0].ID()
+	id := vs[0].ID.String()
 	if last := vs[len(vs)-1].Seq; len(vs) > 1 {
 		id = fmt.Sprintf("%s-%d", id, last)
 	}

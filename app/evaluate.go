@@ -11,9 +11,9 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/voxelstream/voxelstream/classify"
 	"github.com/voxelstream/voxelstream/ingest/h5"
 	"github.com/voxelstream/voxelstream/nn"
-	"github.com/voxelstream/voxelstream/nn/infer"
 	"github.com/voxelstream/voxelstream/nn/train"
 )
 
@@ -70,7 +70,7 @@ func (a *App) scoredData(ctx context.Context, path string, data []string, split 
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	if scored, err = infer.Scored(m.Model); err != nil {
+	if scored, err = classify.Scored(m.Model); err != nil {
 		return nil, nil, nil, err
 	}
 	d, err = a.readData(ctx, data, split, prefer, vo)

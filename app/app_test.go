@@ -20,6 +20,7 @@ import (
 	"github.com/voxelstream/voxelstream/internal/screen"
 	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/nn/train"
+	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/sinks"
 )
 
@@ -335,7 +336,7 @@ func TestBench(t *testing.T) {
 func TestSummaryText(t *testing.T) {
 	label := int32(1)
 	tally := sinks.NewTally()
-	tally.Add([]sinks.Classification{{EventID: "s/0", Class: 1, Score: 0.5, Label: &label}, {EventID: "s/1", Class: 2, Score: 0.5, Label: &label}})
+	tally.Add([]record.Classification{{EventID: "s/0", Class: 1, Score: 0.5, Label: &label}, {EventID: "s/1", Class: 2, Score: 0.5, Label: &label}})
 	total := tally.Total()
 	s := &Summary{Inputs: 1, Volumes: 2, Classified: 2, Labelled: 2, Correct: 1, Accuracy: accuracy(total), Classes: []ClassCount{{Class: 1, Volumes: 2, Correct: 1, Accuracy: accuracy(total), MeanScore: 0.5}}}
 	var b bytes.Buffer

@@ -281,7 +281,7 @@ func (d *dataset) addMessage(m *transport.Message, seen map[string]bool) error {
 		return nil
 	}
 	for i := range batch.Volumes {
-		if id := batch.Volumes[i].ID(); !seen[id] {
+		if id := batch.Volumes[i].ID.String(); !seen[id] {
 			seen[id] = true
 			if err := d.add(&batch.Volumes[i]); err != nil {
 				return err

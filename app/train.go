@@ -8,10 +8,10 @@ import (
 	"io"
 	"strings"
 
+	"github.com/voxelstream/voxelstream/classify"
 	"github.com/voxelstream/voxelstream/ingest/h5"
 	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/nn/format"
-	"github.com/voxelstream/voxelstream/nn/infer"
 	"github.com/voxelstream/voxelstream/nn/train"
 	"github.com/voxelstream/voxelstream/nn/zoo"
 	"github.com/voxelstream/voxelstream/voxelize"
@@ -160,17 +160,17 @@ func (a *App) initial(ctx context.Context, path string, vo voxelize.Options) (*n
 	if vo, err = a.fitting(m.Model, vo); err != nil || a.Config.Train.FromLogits {
 		return m.Model, vo, err
 	}
-	scored, err := infer.Scored(m.Model)
+	scored, err := classify.Scored(m.Model)
 	return scored, vo, err
 }
 
 // fitting are the options whose volumes a model takes.
 func (a *App) fitting(m *nn.Model, vo voxelize.Options) (voxelize.Options, error) {
-	dims, err := infer.Dims(m)
+	dims, err := classify.Dims(m)
 	if err != nil {
 		return vo, err
 	}
-	palette, err := infer.Palette(m, vo.Colormap)
+	palette, err := classify.Palette(m, vo.Colormap)
 	if err != nil {
 		return vo, err
 	}

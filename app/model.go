@@ -20,13 +20,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/voxelstream/voxelstream/classify"
 	"github.com/voxelstream/voxelstream/dataset/mnist3d"
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/nn/format"
-	"github.com/voxelstream/voxelstream/nn/infer"
 	"github.com/voxelstream/voxelstream/nn/train"
-	"github.com/voxelstream/voxelstream/sinks"
+	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/voxelize"
 )
 
@@ -47,7 +47,7 @@ func tier() string { return nn.Tier() }
 // loaded is a model with what classifications say of it.
 type loaded struct {
 	*nn.Model
-	info sinks.Model
+	info record.Model
 }
 
 // loadModel reads a model file, or the built-in model where path is empty.
@@ -83,8 +83,8 @@ func loadBuiltin(ctx context.Context) (*loaded, error) {
 }
 
 // modelInfo names a model; its version is the beginning of its digest, so that every change of the file is a new version.
-func modelInfo(name, digest string) sinks.Model {
-	return sinks.Model{Name: name, Version: digest[:8], Digest: digest}
+func modelInfo(name, digest string) record.Model {
+	return record.Model{Name: name, Version: digest[:8], Digest: digest}
 }
 
 // savable says whether a path's extension names a format that models are written in.
@@ -147,7 +147,7 @@ func (a *App) ModelSummary(ctx context.Context, path, svg string) error {
 		layers = append(layers, l)
 	}
 	return a.print(struct {
-		sinks.Model
+		record.Model
 		Input      nn.Shape `json:"input"`
 		Output     nn.Shape `json:"output"`
 		Layers     []layer  `json:"layers"`
@@ -229,7 +229,7 @@ func (a *App) ModelPredict(ctx context.Context, path, input, output string) erro
 
 // VerifyResult is the result of model verify.
 type VerifyResult struct {
-	sinks.Model
+	record.Model
 	// Passes compares the optimised plan with the plain one, Threads one thread with all: the largest difference of an output.
 	Passes  float64 `json:"max_difference_passes"`
 	Threads float64 `json:"max_difference_threads"`
@@ -331,7 +331,7 @@ func (f *feed) load(p *nn.Plan) {
 }
 
 func (a *App) feed(ctx context.Context, m *loaded, rows int) (*feed, error) {
-	if _, err := infer.Dims(m.Model); err == nil {
+	if _, err := classify.Dims(m.Model); err == nil {
 		return a.paletteFeed(ctx, m, rows)
 	}
 	return a.denseFeed(m, rows), nil
@@ -367,11 +367,11 @@ func (a *App) paletteFeed(ctx context.Context, m *loaded, rows int) (*feed, erro
 	if err != nil {
 		return nil, err
 	}
-	f := &feed{palette: infer.Plan(m.Model, v.Palette())}
+	f := &feed{palette: classify.Plan(m.Model, v.Palette())}
 	cells := vo.Dims[0] * vo.Dims[1] * vo.Dims[2]
 	o := mnist3d.Options{Count: min((rows+1)/2, 64), Augment: true, Seed: a.Config.Seed, Workers: a.Threads()}
 	if err := mnist3d.Generate(ctx, o, func(r mnist3d.Row) error {
-		vol, err := v.Volume(ingest.Sample{Stream: "feed", Seq: uint64(r.Number), Data: r.Cloud.Points})
+		vol, err := v.Volume(ingest.Sample{ID: record.ID{Stream: "feed", Seq: uint64(r.Number)}, Data: r.Cloud.Points})
 		f.index = append(f.index, vol.Index...)
 		return err
 	}); err != nil {

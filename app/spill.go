@@ -6,8 +6,8 @@ import (
 	"io"
 	"os"
 
+	"github.com/voxelstream/voxelstream/classify"
 	"github.com/voxelstream/voxelstream/nn"
-	"github.com/voxelstream/voxelstream/nn/infer"
 	"github.com/voxelstream/voxelstream/nn/train"
 )
 
@@ -83,7 +83,7 @@ func (d *dataset) close() error {
 
 // rows are the volumes for training and evaluation of a model.
 func (d *dataset) rows(m *nn.Model) train.Rows {
-	palette := infer.Plan(m, d.palette)
+	palette := classify.Plan(m, d.palette)
 	if d.file != nil {
 		return spilled{d, palette}
 	}

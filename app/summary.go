@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/sinks"
 )
 
@@ -26,7 +27,7 @@ type Summary struct {
 	Seconds     float64      `json:"seconds"`
 	PerSecond   float64      `json:"volumes_per_second"`
 	LatencyMS   Quantiles    `json:"latency_ms"`
-	Model       sinks.Model  `json:"model"`
+	Model       record.Model `json:"model"`
 	Classes     []ClassCount `json:"classes"`
 	Outputs     []string     `json:"outputs"`
 }

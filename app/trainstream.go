@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/voxelstream/voxelstream/classify"
 	"github.com/voxelstream/voxelstream/nn"
-	"github.com/voxelstream/voxelstream/nn/infer"
 	"github.com/voxelstream/voxelstream/nn/train"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
@@ -32,7 +32,7 @@ func (a *App) follow(ctx context.Context, tr *training, o TrainOptions, vo voxel
 		if err != nil {
 			return err
 		}
-		s := &topicStream{app: a, sole: sole, colours: infer.Plan(tr.model, palette), like: &dataset{dims: vo.Dims, palette: palette}}
+		s := &topicStream{app: a, sole: sole, colours: classify.Plan(tr.model, palette), like: &dataset{dims: vo.Dims, palette: palette}}
 		tr.options.Checkpoint.Settings = map[string]string{topicSetting: fmt.Sprintf("%s of %d partitions", a.Config.Kafka.Volumes, sole.Partitions())}
 		log := a.newTrainingLog(tr.model, o)
 		tr.options.Progress = log.progress

@@ -1,5 +1,5 @@
-// Package infer classifies volumes: it joins a network (nn), volumes (voxelize) and what is said of them (sinks).
-package infer
+// Package classify classifies volumes: it joins a network (nn), volumes (voxelize) and what is said of them (sinks).
+package classify
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/nn/layers"
 	"github.com/voxelstream/voxelstream/pipeline"
-	"github.com/voxelstream/voxelstream/sinks"
+	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/voxelize"
 	"github.com/voxelstream/voxelstream/voxelize/colormap"
 )
@@ -21,7 +21,7 @@ import (
 // Options say how to classify. The zero value works.
 type Options struct {
 	// Model is what the classifications name; its digest is part of their key.
-	Model sinks.Model
+	Model record.Model
 	// Colormap is the palette of a model that does not name its own.
 	Colormap string
 	// TopK is how many classes a classification lists; the default is 3.
@@ -236,19 +236,19 @@ func (c *Classifier) Close() { c.plan.Close() }
 func (c *Classifier) check(v *Item) error {
 	switch {
 	case v.Dims != c.dims:
-		return fmt.Errorf("volume %s: found %v cells, want %v: the model %s takes no other size", v.ID(), v.Dims, c.dims, c.options.Model.Name)
+		return fmt.Errorf("volume %s: found %v cells, want %v: the model %s takes no other size", v.ID.String(), v.Dims, c.dims, c.options.Model.Name)
 	case len(v.Index) != c.cells():
-		return fmt.Errorf("volume %s: found %d voxels, want %d", v.ID(), len(v.Index), c.cells())
+		return fmt.Errorf("volume %s: found %d voxels, want %d", v.ID.String(), len(v.Index), c.cells())
 	case v.Palette != c.palette.Name:
-		return fmt.Errorf("volume %s: found palette %q, want %q: the model %s was trained on that", v.ID(), v.Palette, c.palette.Name, c.options.Model.Name)
+		return fmt.Errorf("volume %s: found palette %q, want %q: the model %s was trained on that", v.ID.String(), v.Palette, c.palette.Name, c.options.Model.Name)
 	}
 	return nil
 }
 
 // Classify gives one classification per item, in order. A *pipeline.PartialError names the items that the network cannot classify; they are
 // permanently at fault, and their places in the result are empty.
-func (c *Classifier) Classify(ctx context.Context, items []Item) ([]sinks.Classification, error) {
-	out := make([]sinks.Classification, len(items))
+func (c *Classifier) Classify(ctx context.Context, items []Item) ([]record.Classification, error) {
+	out := make([]record.Classification, len(items))
 	failed := map[int]error{}
 	var batch []int // indices of items
 	for i := range items {
@@ -274,7 +274,7 @@ func (c *Classifier) Classify(ctx context.Context, items []Item) ([]sinks.Classi
 }
 
 // pass classifies one batch.
-func (c *Classifier) pass(ctx context.Context, items []Item, batch []int, out []sinks.Classification, failed map[int]error) error {
+func (c *Classifier) pass(ctx context.Context, items []Item, batch []int, out []record.Classification, failed map[int]error) error {
 	if len(batch) == 0 {
 		return nil
 	}
@@ -294,7 +294,7 @@ func (c *Classifier) pass(ctx context.Context, items []Item, batch []int, out []
 	for j, i := range batch {
 		top, err := c.top(scores[j*n : (j+1)*n])
 		if err != nil {
-			failed[i] = pipeline.Permanent(fmt.Errorf("volume %s: %w", items[i].ID(), err))
+			failed[i] = pipeline.Permanent(fmt.Errorf("volume %s: %w", items[i].ID.String(), err))
 			continue
 		}
 		out[i] = c.classification(&items[i], top, now)
@@ -303,15 +303,15 @@ func (c *Classifier) pass(ctx context.Context, items []Item, batch []int, out []
 }
 
 // top lists the best classes, best first; of equal ones the lower number.
-func (c *Classifier) top(scores []float32) ([]sinks.Score, error) {
-	all := make([]sinks.Score, len(scores))
+func (c *Classifier) top(scores []float32) ([]record.Score, error) {
+	all := make([]record.Score, len(scores))
 	for i, s := range scores {
 		if s != s {
 			return nil, errors.New("the network's output is NaN")
 		}
-		all[i] = sinks.Score{Class: i, Score: min(s, 1)} // rounding may leave it a hair above
+		all[i] = record.Score{Class: i, Score: min(s, 1)} // rounding may leave it a hair above
 	}
-	slices.SortStableFunc(all, func(a, b sinks.Score) int {
+	slices.SortStableFunc(all, func(a, b record.Score) int {
 		switch {
 		case a.Score > b.Score:
 			return -1
@@ -323,9 +323,9 @@ func (c *Classifier) top(scores []float32) ([]sinks.Score, error) {
 	return all[:min(c.options.TopK, len(all))], nil
 }
 
-func (c *Classifier) classification(v *Item, top []sinks.Score, now time.Time) sinks.Classification {
-	out := sinks.Classification{
-		EventID: v.ID(), Stream: v.Stream, Seq: v.Seq, Time: v.Time, Model: c.options.Model, Class: top[0].Class, Score: top[0].Score, TopK: top,
+func (c *Classifier) classification(v *Item, top []record.Score, now time.Time) record.Classification {
+	out := record.Classification{
+		EventID: v.ID.String(), Stream: v.Stream, Seq: v.Seq, Time: v.Time, Model: c.options.Model, Class: top[0].Class, Score: top[0].Score, TopK: top,
 	}
 	if out.Class < len(c.classes) && c.classes[out.Class] != strconv.Itoa(out.Class) {
 		out.Name = c.classes[out.Class]

@@ -1,4 +1,4 @@
-package infer
+package classify
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/nn/layers"
 	"github.com/voxelstream/voxelstream/pipeline"
-	"github.com/voxelstream/voxelstream/sinks"
+	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/voxelize"
 )
 
@@ -36,7 +36,7 @@ func model(t *testing.T, activation string) *nn.Model {
 
 func classifier(t *testing.T, m *nn.Model, o Options) *Classifier {
 	t.Helper()
-	o.Model = sinks.Model{Name: "small", Version: "1", Digest: strings.Repeat("0", 64)}
+	o.Model = record.Model{Name: "small", Version: "1", Digest: strings.Repeat("0", 64)}
 	c, err := New(m, o)
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +46,7 @@ func classifier(t *testing.T, m *nn.Model, o Options) *Classifier {
 }
 
 func item(i int) Item {
-	v := voxelize.Volume{Stream: "s", Seq: uint64(i), Label: int32(i%3) - 1, Dims: [3]int{side, side, side}, Index: make([]uint8, side*side*side)}
+	v := voxelize.Volume{ID: record.ID{Stream: "s", Seq: uint64(i)}, Label: int32(i%3) - 1, Dims: [3]int{side, side, side}, Index: make([]uint8, side*side*side)}
 	for j := range v.Index {
 		if (j*7+i)%5 == 0 {
 			v.Index[j] = uint8(j*31 + i*13)
@@ -98,7 +98,7 @@ func TestClassification(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, c := range got {
-		if v := item(i); c.EventID != v.ID() || c.Stream != "s" || c.Seq != uint64(i) || c.Model.Name != "small" || len(c.TopK) != 4 {
+		if v := item(i); c.EventID != v.ID.String() || c.Stream != "s" || c.Seq != uint64(i) || c.Model.Name != "small" || len(c.TopK) != 4 {
 			t.Errorf("found %+v", c)
 		}
 		if c.Class != c.TopK[0].Class || c.Score != c.TopK[0].Score || c.LatencyMS <= 0 {
@@ -131,7 +131,7 @@ func TestRefuses(t *testing.T) {
 		t.Fatalf("found %v", err)
 	}
 	for i, want := range map[int]string{1: "found [8 8 8] cells, want [6 6 6]", 3: `found palette "viridis", want "Oranges"`, 4: "found 10 voxels, want 216"} {
-		if e := partial.Failed[i]; !pipeline.IsPermanent(e) || !strings.Contains(e.Error(), want) || !strings.Contains(e.Error(), all[i].ID()) {
+		if e := partial.Failed[i]; !pipeline.IsPermanent(e) || !strings.Contains(e.Error(), want) || !strings.Contains(e.Error(), all[i].ID.String()) {
 			t.Errorf("item %d: found %v, want %q", i, e, want)
 		}
 	}
@@ -147,7 +147,7 @@ func TestRefuses(t *testing.T) {
 }
 
 // scores classifies some items.
-func scores(t *testing.T, m *nn.Model) (out [][]sinks.Score) {
+func scores(t *testing.T, m *nn.Model) (out [][]record.Score) {
 	t.Helper()
 	got, err := classifier(t, m, Options{TopK: classes}).Classify(t.Context(), items(7))
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 // WriteExample writes config.yaml: every key with its comment, what is allowed, its environment name and its default.
 func WriteExample(w io.Writer) error {
 	var b strings.Builder
-	b.WriteString("# Every key of the configuration with its default. Generated from the structs in pipeline/app/config.go; `make generate` renews it.\n")
+	b.WriteString("# Every key of the configuration with its default. Generated from the structs in app/config.go; `make generate` renews it.\n")
 	b.WriteString("# Order of precedence: these defaults, the file named by --config, the environment, flags. `voxelstream config lint` checks a file.\n")
 	c := Default()
 	for _, f := range fields {
@@ -50,7 +50,7 @@ func (f field) hint() string {
 func WriteReference(w io.Writer) error {
 	c := Default()
 	var b strings.Builder
-	b.WriteString("# Configuration\nGenerated from the structs in `pipeline/app/config.go`.\n\n")
+	b.WriteString("# Configuration\nGenerated from the structs in `app/config.go`.\n\n")
 	b.WriteString("Values come from the defaults, then the file named by `--config`, then the environment, then flags; the later wins. Unknown keys, wrong types\n" +
 		"and wrong units are all reported at once (`voxelstream config lint FILE`). `voxelstream config print` shows each effective value and its origin.\n")
 	table := "| key | default | environment | meaning |\n|---|---|---|---|\n"

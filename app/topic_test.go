@@ -11,6 +11,7 @@ import (
 
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
+	"github.com/voxelstream/voxelstream/record"
 )
 
 func TestParseTopic(t *testing.T) {
@@ -74,13 +75,13 @@ func (l *listed) Read(context.Context) (ingest.Sample, error) {
 	}
 	err := (*l)[0]
 	*l = (*l)[1:]
-	return ingest.Sample{Stream: "file", Seq: 3}, err
+	return ingest.Sample{ID: record.ID{Stream: "file", Seq: 3}}, err
 }
 
 func (*listed) Close() error { return nil }
 
 func TestNamesOfSamples(t *testing.T) {
-	bad := &ingest.ItemError{Stream: "file", Err: errors.New("bad")}
+	bad := &ingest.ItemError{ID: record.ID{Stream: "file"}, Err: errors.New("bad")}
 	for _, c := range []struct {
 		source listed
 		named  bool

@@ -6,10 +6,11 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/voxelstream/voxelstream/nn/infer"
+	"github.com/voxelstream/voxelstream/classify"
 	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
+	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/sinks"
 	"github.com/voxelstream/voxelstream/sinks/jsonl"
 	kafkasink "github.com/voxelstream/voxelstream/sinks/kafka"
@@ -19,18 +20,18 @@ import (
 
 // classifying is one member of the group at work: topic of volumes -> network -> sinks.
 type classifying struct {
-	*pipeline.Pipeline[transport.Message, infer.Item]
+	*pipeline.Pipeline[transport.Message, classify.Item]
 	app      *App
 	bus      *bus
 	consumer *kafka.Consumer
-	network  *infer.Classifier
+	network  *classify.Classifier
 	tally    *sinks.Tally
-	model    sinks.Model
+	model    record.Model
 	outputs  []string
 }
 
 // volumesFit wants the volumes that the settings ask for to be such as the model takes: all others would become dead letters.
-func (a *App) volumesFit(n *infer.Classifier) error {
+func (a *App) volumesFit(n *classify.Classifier) error {
 	vo := a.Config.voxelOptions()
 	if vo.Dims != n.Dims() {
 		return Usage(fmt.Errorf("voxelize.grid: found %v, the model takes volumes of %v cells", vo.Dims, n.Dims()))
@@ -81,8 +82,8 @@ func (a *App) newClassifying(ctx context.Context, own bool) (_ *classifying, err
 	if cfg.Exhaust == "dead-letter" {
 		exhausted = pipeline.DeadLetter
 	}
-	c.Pipeline = &pipeline.Pipeline[transport.Message, infer.Item]{
-		Source: c.consumer, Stage: pipeline.StageFunc[transport.Message, infer.Item](decode), Sink: pipeline.Via(c.network.Classify, pipeline.Sink[sinks.Classification](out)),
+	c.Pipeline = &pipeline.Pipeline[transport.Message, classify.Item]{
+		Source: c.consumer, Stage: pipeline.StageFunc[transport.Message, classify.Item](decode), Sink: pipeline.Via(c.network.Classify, pipeline.Sink[record.Classification](out)),
 		StageName: "decode", SinkName: "classify", Workers: min(2, a.Threads()),
 		Batch: pipeline.Batch{Size: cfg.Batch, Linger: cfg.Linger.std()},
 		Retry: pipeline.Retry{Attempts: cfg.Attempts}, Exhausted: exhausted, Drain: cfg.Drain.std(), Abort: a.Abort,
@@ -101,7 +102,7 @@ func (c *classifying) loadNetwork(ctx context.Context, own bool) error {
 		return err
 	}
 	c.model = m.info
-	c.network, err = infer.New(m.Model, infer.Options{
+	c.network, err = classify.New(m.Model, classify.Options{
 		Model: m.info, Colormap: a.Config.Voxelize.Colormap, TopK: a.Config.Model.TopK, Batch: a.Config.Pipeline.Batch, Threads: a.Threads(),
 	})
 	if err != nil || !own {
@@ -131,15 +132,15 @@ func (c *classifying) Run(ctx context.Context) error {
 }
 
 // decode takes the volumes out of a message. What cannot be decoded never will be.
-func decode(_ context.Context, m transport.Message) ([]infer.Item, error) {
+func decode(_ context.Context, m transport.Message) ([]classify.Item, error) {
 	now := time.Now()
 	batch, err := volarrow.Decode(m.Value, string(m.Key))
 	if err != nil {
 		return nil, pipeline.Permanent(err)
 	}
-	items := make([]infer.Item, len(batch.Volumes))
+	items := make([]classify.Item, len(batch.Volumes))
 	for i := range items {
-		items[i] = infer.Item{Volume: batch.Volumes[i], Palette: batch.Palette, Read: now}
+		items[i] = classify.Item{Volume: batch.Volumes[i], Palette: batch.Palette, Read: now}
 	}
 	return items, nil
 }
@@ -169,7 +170,7 @@ func (c *classifying) openSinks() (_ sinks.Sink, err error) {
 // tallySink counts what is stored, for the summary.
 type tallySink struct{ *sinks.Tally }
 
-func (t tallySink) Write(_ context.Context, cs []sinks.Classification) error {
+func (t tallySink) Write(_ context.Context, cs []record.Classification) error {
 	t.Add(cs)
 	return nil
 }

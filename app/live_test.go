@@ -15,6 +15,7 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/internal/testenv"
 	"github.com/voxelstream/voxelstream/pipeline"
+	"github.com/voxelstream/voxelstream/record"
 )
 
 // counting gives so many samples of a stream, then err.
@@ -37,7 +38,7 @@ func (s *counting) Read(ctx context.Context) (pipeline.Delivery[ingest.Sample], 
 		return pipeline.Delivery[ingest.Sample]{}, s.err
 	}
 	s.left--
-	return pipeline.NewDelivery(ingest.Sample{Stream: s.stream, Seq: 10 - s.left}, nil, nil), nil
+	return pipeline.NewDelivery(ingest.Sample{ID: record.ID{Stream: s.stream, Seq: 10 - s.left}}, nil, nil), nil
 }
 
 func (s *counting) Close(context.Context) error {
