@@ -10,13 +10,13 @@ import (
 	"os"
 	"runtime"
 
-	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/app/config"
 	"github.com/voxelstream/voxelstream/internal/screen"
 )
 
 // App is what every command needs: the configuration and where its output goes.
 type App struct {
-	Config *Loaded
+	Config *config.Loaded
 	// Out takes results; JSON asks for one JSON document, or JSON lines, instead of text.
 	Out  io.Writer
 	JSON bool
@@ -28,7 +28,7 @@ type App struct {
 }
 
 // New makes an App that logs to a screen as the configuration says.
-func New(c *Loaded, out io.Writer, asJSON bool, s *screen.Screen) *App {
+func New(c *config.Loaded, out io.Writer, asJSON bool, s *screen.Screen) *App {
 	if c.Threads > 0 {
 		runtime.GOMAXPROCS(c.Threads)
 	}
@@ -68,19 +68,6 @@ func (a *App) line(v any) error {
 	return err
 }
 
-func (c *Config) ingestOptions() ingest.Options {
-	o := ingest.Options{
-		DepthUnits: c.Ingest.DepthUnits, Tolerance: c.Ingest.Tolerance.std(), Part: c.Ingest.Part, MaxBytes: int64(c.Ingest.MaxFile), MaxPoints: c.Ingest.MaxPoints,
-		Calibration:     c.Ingest.Calibration,
-		Trajectory:      c.Ingest.Trajectory,
-		MaxReprojection: c.Ingest.MaxReprojection, MinTrack: c.Ingest.MinTrack, MinConfidence: c.Ingest.MinConfidence,
-	}
-	if c.Ingest.Fx > 0 {
-		o.Camera = &ingest.Intrinsics{Fx: c.Ingest.Fx, Fy: c.Ingest.Fy, Cx: c.Ingest.Cx, Cy: c.Ingest.Cy}
-	}
-	return o
-}
-
 // Exit codes of the command line.
 const (
 	ExitDone        = 0
@@ -105,7 +92,7 @@ func Usage(err error) error { return usageError{err} }
 
 // ExitCode is the exit code that an error stands for.
 func ExitCode(err error) int {
-	var config *ConfigError
+	var config *config.Error
 	var usage usageError
 	switch {
 	case err == nil:

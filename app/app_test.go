@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/voxelstream/voxelstream/app/config"
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/internal/h5"
 	"github.com/voxelstream/voxelstream/internal/screen"
@@ -27,11 +28,11 @@ import (
 // newApp makes an App with JSON results in the buffer; overrides are key, value, key, value.
 func newApp(t *testing.T, overrides ...string) (*App, *bytes.Buffer) {
 	t.Helper()
-	var os []Override
+	var os []config.Override
 	for i := 0; i+1 < len(overrides); i += 2 {
-		os = append(os, Override{Key: overrides[i], Flag: "test", Value: overrides[i+1]})
+		os = append(os, config.Override{Key: overrides[i], Flag: "test", Value: overrides[i+1]})
 	}
-	l, err := Load("", nil, append(os, Override{Key: "log.level", Flag: "test", Value: "error"}))
+	l, err := config.Load("", nil, append(os, config.Override{Key: "log.level", Flag: "test", Value: "error"}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -353,7 +354,7 @@ func TestExitCode(t *testing.T) {
 		err  error
 		want int
 	}{
-		{nil, 0}, {errors.New("x"), 1}, {errInterrupted, 1}, {Usage(errors.New("x")), 2}, {&ConfigError{}, 2}, {fmt.Errorf("x: %w", ErrDeadLetters), 3},
+		{nil, 0}, {errors.New("x"), 1}, {errInterrupted, 1}, {Usage(errors.New("x")), 2}, {&config.Error{}, 2}, {fmt.Errorf("x: %w", ErrDeadLetters), 3},
 	} {
 		if got := ExitCode(c.err); got != c.want {
 			t.Errorf("%v: found %d, want %d", c.err, got, c.want)

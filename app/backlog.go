@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/voxelstream/voxelstream/internal/option"
 )
 
 // backlog keeps a producer from running so far ahead of its consumers that the broker's retention would delete what nobody has read yet.
@@ -48,7 +50,7 @@ func (b *backlog) wait(ctx context.Context, size int64) error {
 		}
 		if err == nil && b.alone {
 			return fmt.Errorf("the topic holds %v that no one has classified yet, and the broker keeps %v of a partition: classify first, or raise broker.retention_bytes",
-				Bytes(behind), Bytes(2*b.limit))
+				option.Bytes(behind), option.Bytes(2*b.limit))
 		}
 		select {
 		case <-time.After(backlogPoll):

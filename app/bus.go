@@ -26,7 +26,7 @@ func (a *App) startBroker() (*embedded.Broker, error) {
 	return embedded.Start(embedded.Config{
 		DataDir: c.DataDir, Port: c.Port, Partitions: a.Config.Kafka.Partitions,
 		MaxMessageBytes: int(a.Config.Kafka.MaxMessage) + 64<<10, // the broker's limit covers the batch around the message
-		RetentionBytes:  int64(c.RetentionBytes), Retention: c.Retention.std(), SyncWrites: c.SyncWrites, Log: a.Log,
+		RetentionBytes:  int64(c.RetentionBytes), Retention: c.Retention, SyncWrites: c.SyncWrites, Log: a.Log,
 	})
 }
 

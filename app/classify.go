@@ -32,7 +32,7 @@ type classifying struct {
 
 // volumesFit wants the volumes that the settings ask for to be such as the model takes: all others would become dead letters.
 func (a *App) volumesFit(n *classify.Classifier) error {
-	vo := a.Config.voxelOptions()
+	vo := a.Config.VoxelOptions()
 	if vo.Dims != n.Dims() {
 		return Usage(fmt.Errorf("voxelize.grid: found %v, the model takes volumes of %v cells", vo.Dims, n.Dims()))
 	}
@@ -73,7 +73,7 @@ func (a *App) newClassifying(ctx context.Context, own bool) (_ *classifying, err
 	cfg := &a.Config.Pipeline
 	c.consumer, err = kafka.NewConsumer(c.bus.client, kafka.ConsumerConfig{
 		Group: a.Config.Kafka.Group, Topic: a.Config.Kafka.Volumes, Budget: pipeline.NewBudget(int64(cfg.Budget)), MaxInFlight: cfg.InFlight,
-		DeadLetters: c.bus.producer, DeadLetterTopic: a.Config.Kafka.DeadLetters, SessionTimeout: a.Config.Kafka.SessionTimeout.std(),
+		DeadLetters: c.bus.producer, DeadLetterTopic: a.Config.Kafka.DeadLetters, SessionTimeout: a.Config.Kafka.SessionTimeout,
 	})
 	if err != nil {
 		return nil, errors.Join(err, out.Close(context.WithoutCancel(ctx)), c.close(ctx))
@@ -85,8 +85,8 @@ func (a *App) newClassifying(ctx context.Context, own bool) (_ *classifying, err
 	c.Pipeline = &pipeline.Pipeline[transport.Message, classify.Item]{
 		Source: c.consumer, Stage: pipeline.StageFunc[transport.Message, classify.Item](decode), Sink: pipeline.Via(c.network.Classify, pipeline.Sink[record.Classification](out)),
 		StageName: "decode", SinkName: "classify", Workers: min(2, a.Threads()),
-		Batch: pipeline.Batch{Size: cfg.Batch, Linger: cfg.Linger.std()},
-		Retry: pipeline.Retry{Attempts: cfg.Attempts}, Exhausted: exhausted, Drain: cfg.Drain.std(), Abort: a.Abort,
+		Batch: pipeline.Batch{Size: cfg.Batch, Linger: cfg.Linger},
+		Retry: pipeline.Retry{Attempts: cfg.Attempts}, Exhausted: exhausted, Drain: cfg.Drain, Abort: a.Abort,
 		OnRetry: func(f *pipeline.Failure) {
 			a.Log.Warn("trying again", "stage", f.Stage, "attempt", f.Attempts, "error", f.Err)
 		},

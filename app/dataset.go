@@ -166,9 +166,9 @@ func (a *App) readInput(ctx context.Context, d *dataset, path, split string, pre
 	for _, s := range splits {
 		var src ingest.Source
 		if f.Name == h5.HDF5.Name {
-			src, err = h5.Open(ctx, path, h5.Options{Split: s, Options: a.Config.ingestOptions()})
+			src, err = h5.Open(ctx, path, h5.Options{Split: s, Options: a.Config.IngestOptions()})
 		} else {
-			src, err = f.Open(ctx, path, a.Config.ingestOptions())
+			src, err = f.Open(ctx, path, a.Config.IngestOptions())
 		}
 		if err != nil {
 			first = errors.Join(first, err)

@@ -82,7 +82,7 @@ func openWatch(_ context.Context, a *App, address string) (ingest.Source, error)
 	if err != nil {
 		return nil, err
 	}
-	o.Read = a.Config.ingestOptions()
+	o.Read = a.Config.IngestOptions()
 	s, err := watch.Open(o)
 	if err != nil {
 		return nil, err
@@ -96,7 +96,7 @@ func openPush(ctx context.Context, a *App, address string) (ingest.Source, error
 	if err != nil {
 		return nil, err
 	}
-	o.Read = a.Config.ingestOptions()
+	o.Read = a.Config.IngestOptions()
 	s, err := push.Open(ctx, o)
 	if err != nil {
 		return nil, err
@@ -106,5 +106,5 @@ func openPush(ctx context.Context, a *App, address string) (ingest.Source, error
 }
 
 func openStdin(ctx context.Context, a *App, _ string) (ingest.Source, error) {
-	return stdin.Open(ctx, os.Stdin, a.Config.ingestOptions())
+	return stdin.Open(ctx, os.Stdin, a.Config.IngestOptions())
 }

@@ -66,7 +66,7 @@ func (a *App) scoredData(ctx context.Context, path string, data []string, split 
 	if m, err = a.loadModel(ctx, path); err != nil {
 		return nil, nil, nil, err
 	}
-	vo, err := a.fitting(m.Model, a.Config.voxelOptions())
+	vo, err := a.fitting(m.Model, a.Config.VoxelOptions())
 	if err != nil {
 		return nil, nil, nil, err
 	}

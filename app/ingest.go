@@ -56,7 +56,7 @@ func (a *App) Ingest(ctx context.Context, paths []string) error {
 
 // ingest moves all of the inputs to the topic: opened by open and read in order, voxelized on all threads, sent in order. bar may be nil.
 func (a *App) ingest(ctx context.Context, b *bus, log *backlog, paths []string, open opener, bar *screen.Progress) (IngestSummary, error) {
-	v, err := voxelize.New(a.Config.voxelOptions())
+	v, err := voxelize.New(a.Config.VoxelOptions())
 	if err != nil {
 		return IngestSummary{}, err
 	}
@@ -78,8 +78,8 @@ func (a *App) ingest(ctx context.Context, b *bus, log *backlog, paths []string, 
 		}),
 		Sink: out, StageName: "voxelize", SinkName: "produce", Workers: a.Threads(),
 		Retry: pipeline.Retry{Attempts: 1}, // reading again is cheap, and what may pass is waited for inside
-		Batch: pipeline.Batch{Size: a.messageVolumes(v.Dims()), Linger: a.Config.Pipeline.Linger.std()},
-		Drain: a.Config.Pipeline.Drain.std(), Abort: a.Abort,
+		Batch: pipeline.Batch{Size: a.messageVolumes(v.Dims()), Linger: a.Config.Pipeline.Linger},
+		Drain: a.Config.Pipeline.Drain, Abort: a.Abort,
 	}
 	err = p.Run(ctx)
 	s := IngestSummary{

@@ -20,7 +20,7 @@ func (a *App) openInput(ctx context.Context, input string) (ingest.Source, error
 	if d, ok := doorOf(input); ok {
 		return d.open(ctx, a, input)
 	}
-	return formats.Open(ctx, input, a.Config.ingestOptions())
+	return formats.Open(ctx, input, a.Config.IngestOptions())
 }
 
 // openFirst begins to open the first of the inputs, if that is a file, while there is nobody to read it yet. The opener returned opens every

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/voxelstream/voxelstream/app/config"
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/internal/testenv"
 	"github.com/voxelstream/voxelstream/pipeline"
@@ -118,7 +119,7 @@ func TestSimulate(t *testing.T) {
 		{o: SimulateOptions{Scene: "room", To: to + "?sensor=helios"}, usage: "velodyne or ouster"},
 	} {
 		var out strings.Builder
-		a := &App{Out: &out, JSON: true, Config: &Loaded{Config: Default()}}
+		a := &App{Out: &out, JSON: true, Config: &config.Loaded{Config: config.Default()}}
 		err := a.Simulate(t.Context(), c.o)
 		if c.usage != "" {
 			if err == nil || ExitCode(err) != ExitUsage || !strings.Contains(err.Error(), c.usage) {
@@ -139,7 +140,7 @@ func TestSimulate(t *testing.T) {
 	if err := conn.Close(); err != nil {
 		t.Fatal(err)
 	}
-	a := &App{Out: io.Discard, Config: &Loaded{Config: Default()}}
+	a := &App{Out: io.Discard, Config: &config.Loaded{Config: config.Default()}}
 	if err := a.Simulate(t.Context(), SimulateOptions{Scene: "sphere", To: to + "?sensor=vlp16", Rate: 10, Length: 100 * time.Millisecond}); err != nil {
 		t.Error(err)
 	}

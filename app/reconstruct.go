@@ -15,7 +15,7 @@ import (
 
 // fuse fuses the frames of an input into a volume that place fits.
 func (a *App) fuse(ctx context.Context, input string, place func(lo, hi [3]float64) (tsdf.Options, error)) (*tsdf.Fused, error) {
-	return tsdf.Fuse(ctx, func() (ingest.Source, error) { return formats.Open(ctx, input, a.Config.ingestOptions()) },
+	return tsdf.Fuse(ctx, func() (ingest.Source, error) { return formats.Open(ctx, input, a.Config.IngestOptions()) },
 		func(lo, hi [3]float64) (tsdf.Options, error) {
 			o, err := place(lo, hi)
 			o.Threads = a.Config.Threads
@@ -28,7 +28,7 @@ func (a *App) posed(ctx context.Context, input string) bool {
 	if info, err := os.Stat(input); err != nil || !info.IsDir() {
 		return false
 	}
-	src, err := formats.Open(ctx, input, a.Config.ingestOptions())
+	src, err := formats.Open(ctx, input, a.Config.IngestOptions())
 	if err != nil {
 		return false // whoever reads it next says why
 	}

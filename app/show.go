@@ -4,11 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"runtime"
 	"runtime/debug"
 	"text/tabwriter"
 
+	"github.com/voxelstream/voxelstream/app/config"
 	"github.com/voxelstream/voxelstream/internal/h5"
 )
 
@@ -63,8 +63,7 @@ func (a *App) ConfigPrint() error {
 		t := tabwriter.NewWriter(w, 2, 8, 2, ' ', 0)
 		fmt.Fprintln(t, "KEY\tVALUE\tFROM")
 		for _, s := range settings {
-			f, _ := lookup(s.Key)
-			fmt.Fprintf(t, "%s\t%s\t%s\n", s.Key, f.text(&a.Config.Config), s.Origin)
+			fmt.Fprintf(t, "%s\t%s\t%s\n", s.Key, s.Text, s.Origin)
 		}
 		t.Flush()
 	})
@@ -72,9 +71,9 @@ func (a *App) ConfigPrint() error {
 
 // ConfigLint checks a file together with environment and flags and says everything that is wrong at once. It needs no App: there is no valid
 // configuration yet.
-func ConfigLint(w io.Writer, path string, environ []string, overrides []Override, asJSON bool) error {
-	_, err := Load(path, environ, overrides)
-	var bad *ConfigError
+func ConfigLint(w io.Writer, path string, environ []string, overrides []config.Override, asJSON bool) error {
+	_, err := config.Load(path, environ, overrides)
+	var bad *config.Error
 	if err != nil && !errors.As(err, &bad) {
 		return err
 	}
@@ -100,37 +99,6 @@ func ConfigLint(w io.Writer, path string, environ []string, overrides []Override
 	}
 	if len(problems) > 0 {
 		return Usage(fmt.Errorf("%d problems", len(problems)))
-	}
-	return nil
-}
-
-// Describe is a key's comment, the text of its default and the kind of its value, for the flag that sets it.
-func Describe(key string) (doc, value, kind string) {
-	f, ok := lookup(key)
-	if !ok {
-		panic("no such key: " + key) // a programming error: flags are fixed
-	}
-	c := Default()
-	return f.doc + f.hint(), f.text(&c), f.kind()
-}
-
-// WriteDocs writes the generated files of a checkout at root: config.yaml and the reference of the configuration.
-func WriteDocs(root string) error {
-	schema, err := JSONSchema()
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(root+"/docs/reference/config.schema.json", schema, 0o644); err != nil {
-		return err
-	}
-	for path, write := range map[string]func(io.Writer) error{"/config.yaml": WriteExample, "/docs/reference/config.md": WriteReference} {
-		f, err := os.Create(root + path)
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(write(f), f.Close()); err != nil {
-			return err
-		}
 	}
 	return nil
 }

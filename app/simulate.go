@@ -82,7 +82,7 @@ func (w indifferent) Write(b []byte) (int, error) {
 // simulated is where packets go, and which.
 func (a *App) simulated(o SimulateOptions) (address string, ps iter.Seq2[simulate.Packet, error], err error) {
 	if o.Recording != "" {
-		records, err := packets.Records(o.Recording, a.Config.ingestOptions())
+		records, err := packets.Records(o.Recording, a.Config.IngestOptions())
 		if err != nil {
 			return "", nil, err
 		}

@@ -28,7 +28,7 @@ func parseTopic(address string) (topicAddress, error) {
 	rest, _ := strings.CutPrefix(address, topicScheme)
 	topic, query, _ := strings.Cut(rest, "?")
 	t := topicAddress{topic: topic}
-	if !topicName.MatchString(topic) {
+	if !transport.ValidTopic(topic) {
 		return t, fmt.Errorf("%s: found topic %q, want %sTOPIC: 1 to 249 letters, digits, dots, dashes or underscores", address, topic, topicScheme)
 	}
 	for part := range strings.SplitSeq(query, "&") {
@@ -76,13 +76,13 @@ func connectTopic(ctx context.Context, a *App, b *bus, l *letters, address strin
 	}
 	consumer, err := kafka.NewConsumer(b.client, kafka.ConsumerConfig{
 		Group: t.group, Topic: t.topic, Budget: pipeline.NewBudget(int64(a.Config.Pipeline.Budget)), MaxInFlight: a.Config.Pipeline.InFlight,
-		DeadLetters: b.producer, DeadLetterTopic: k.DeadLetters, SessionTimeout: k.SessionTimeout.std(),
+		DeadLetters: b.producer, DeadLetterTopic: k.DeadLetters, SessionTimeout: k.SessionTimeout,
 	})
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	a.Log.Info("reading files", "topic", t.topic, "group", t.group)
-	return &topicFiles{read: a.Config.ingestOptions(), letters: l, consumer: consumer, dir: dir}, nil
+	return &topicFiles{read: a.Config.IngestOptions(), letters: l, consumer: consumer, dir: dir}, nil
 }
 
 // Read waits for the next sample. An error is one of this machine or the cluster; what is wrong with a message is not.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/voxelstream/voxelstream/app/config"
 	"github.com/voxelstream/voxelstream/classify"
 	"github.com/voxelstream/voxelstream/ingest/h5"
 	"github.com/voxelstream/voxelstream/nn"
@@ -75,7 +76,7 @@ func (a *App) Train(ctx context.Context, paths []string, o TrainOptions) error {
 			return Usage(errors.New("--follow: want --from-topic with it"))
 		case o.Classes == 0 && o.Init == "":
 			return Usage(errors.New("--follow: want --classes or --init, as the labels to come are not known"))
-		case a.Config.Train.ClassWeight == balanced:
+		case a.Config.Train.ClassWeight == config.Balanced:
 			return Usage(errors.New("--follow: the shares of classes to come are not known, want train.class_weight none, or the weights"))
 		}
 		a.Config.Train.ValidationSplit = 0
@@ -124,7 +125,7 @@ type training struct {
 // training trains a model, new or not, on rows or on a stream, and says in tr how far it came.
 func (a *App) training(ctx context.Context, tr *training, paths []string, o TrainOptions) (err error) {
 	defer lean()()
-	vo := a.Config.voxelOptions()
+	vo := a.Config.VoxelOptions()
 	if o.Init != "" {
 		if tr.model, vo, err = a.initial(ctx, o.Init, vo); err != nil {
 			return err
@@ -212,7 +213,7 @@ func (a *App) fit(ctx context.Context, tr *training, d *dataset, o TrainOptions)
 	if tr.options, err = a.fitOptions(ctx, tr.model, int(float64(tr.rows)*(1-c.ValidationSplit)), o); err != nil {
 		return err
 	}
-	if c.ClassWeight == balanced {
+	if c.ClassWeight == config.Balanced {
 		tr.options.ClassWeight = d.balance(tr.model)
 	}
 	if d.ranges != "" {
@@ -227,11 +228,11 @@ func (a *App) fit(ctx context.Context, tr *training, d *dataset, o TrainOptions)
 // fitOptions are those of the configuration and of the command line, for so many rows in an epoch.
 func (a *App) fitOptions(ctx context.Context, m *nn.Model, rows int, o TrainOptions) (train.Options, error) {
 	c := &a.Config.Train
-	options, err := c.options(m, rows)
+	options, err := trainOptions(c, m, rows)
 	if err != nil {
 		return options, err
 	}
-	if options.ClassWeight, err = c.classWeight(m); err != nil {
+	if options.ClassWeight, err = classWeight(c, m); err != nil {
 		return options, Usage(err)
 	}
 	options.Seed, options.Threads = a.Config.Seed, a.Threads()
@@ -242,7 +243,7 @@ func (a *App) fitOptions(ctx context.Context, m *nn.Model, rows int, o TrainOpti
 	if (o.KeepBest || o.Best != "") && options.EarlyStopping == nil {
 		options.EarlyStopping = &train.EarlyStopping{Monitor: c.Monitor, MinDelta: c.MinDelta}
 		if c.Monitor == "auto" {
-			options.EarlyStopping.Monitor = c.validated("accuracy")
+			options.EarlyStopping.Monitor = validated(c, "accuracy")
 		}
 	}
 	if o.KeepBest {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/voxelstream/voxelstream/app/config"
 	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/nn/format"
 	"github.com/voxelstream/voxelstream/nn/layers"
@@ -95,20 +96,22 @@ func TestTrainConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct {
-		set   func(*TrainConfig)
+		set   func(*config.Train)
 		class string
 		want  map[string]any // of Keras's attributes
 	}{
-		"default": {func(*TrainConfig) {}, "Adam", map[string]any{"learning_rate": .001, "weight_decay": nil, "use_ema": false}},
-		"sgd":     {func(c *TrainConfig) { c.Optimizer, c.Momentum, c.Nesterov = "sgd", .5, true }, "SGD", map[string]any{"momentum": .5, "nesterov": true}},
-		"rmsprop": {func(c *TrainConfig) { c.Optimizer, c.Momentum, c.ClipValue = "rmsprop", .5, 2 }, "RMSprop", map[string]any{"momentum": .5, "rho": .9, "clipvalue": 2.}},
-		"adamw": {func(c *TrainConfig) { c.Optimizer, c.WeightDecay, c.ClipGlobalNorm, c.EMAMomentum = "adamw", .1, 3, .9 }, "AdamW", map[string]any{
+		"default": {func(*config.Train) {}, "Adam", map[string]any{"learning_rate": .001, "weight_decay": nil, "use_ema": false}},
+		"sgd":     {func(c *config.Train) { c.Optimizer, c.Momentum, c.Nesterov = "sgd", .5, true }, "SGD", map[string]any{"momentum": .5, "nesterov": true}},
+		"rmsprop": {func(c *config.Train) { c.Optimizer, c.Momentum, c.ClipValue = "rmsprop", .5, 2 }, "RMSprop", map[string]any{"momentum": .5, "rho": .9, "clipvalue": 2.}},
+		"adamw": {func(c *config.Train) {
+			c.Optimizer, c.WeightDecay, c.ClipGlobalNorm, c.EMAMomentum = "adamw", .1, 3, .9
+		}, "AdamW", map[string]any{
 			"weight_decay": .1, "global_clipnorm": 3., "use_ema": true, "ema_momentum": .9,
 		}},
 	} {
-		config := Default().Train
-		c.set(&config)
-		o, err := config.options(m, 1000)
+		settings := config.Default().Train
+		c.set(&settings)
+		o, err := trainOptions(&settings, m, 1000)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -119,14 +122,14 @@ func TestTrainConfig(t *testing.T) {
 			}
 		}
 	}
-	rates := func(set func(*TrainConfig), steps ...int64) (out []float64) {
-		config := Default().Train
-		config.Epochs, config.LearningRate = 2, .5
-		set(&config)
-		if errs := config.validate(); errs != nil {
+	rates := func(set func(*config.Train), steps ...int64) (out []float64) {
+		c := config.Default().Train
+		c.Epochs, c.LearningRate = 2, .5
+		set(&c)
+		if errs := c.Validate(); errs != nil {
 			t.Fatal(errs)
 		}
-		o, err := config.options(m, 1280) // 10 steps an epoch
+		o, err := trainOptions(&c, m, 1280) // 10 steps an epoch
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -135,29 +138,29 @@ func TestTrainConfig(t *testing.T) {
 		}
 		return out
 	}
-	if got := rates(func(c *TrainConfig) { c.Schedule, c.WarmUp = "cosine", 4 }, 0, 2, 4, 12, 20); !near(got, 0, .25, .5, .25, 0) {
+	if got := rates(func(c *config.Train) { c.Schedule, c.WarmUp = "cosine", 4 }, 0, 2, 4, 12, 20); !near(got, 0, .25, .5, .25, 0) {
 		t.Errorf("cosine: got %v", got)
 	}
-	if got := rates(func(c *TrainConfig) { c.Schedule = "exponential" }, 0, 10, 20); !near(got, .5, .45, .405) {
+	if got := rates(func(c *config.Train) { c.Schedule = "exponential" }, 0, 10, 20); !near(got, .5, .45, .405) {
 		t.Errorf("exponential: got %v", got)
 	}
-	if got := rates(func(c *TrainConfig) { c.Schedule, c.Pieces = "piecewise", []string{"3:0.1", "5:0.01"} }, 3, 4, 6); !near(got, .5, .1, .01) {
+	if got := rates(func(c *config.Train) { c.Schedule, c.Pieces = "piecewise", []string{"3:0.1", "5:0.01"} }, 3, 4, 6); !near(got, .5, .1, .01) {
 		t.Errorf("piecewise: got %v", got)
 	}
-	config := Default().Train
-	config.Schedule, config.Patience, config.ValidationSplit = "plateau", 4, 0
-	o, err := config.options(m, 10)
+	c := config.Default().Train
+	c.Schedule, c.Patience, c.ValidationSplit = "plateau", 4, 0
+	o, err := trainOptions(&c, m, 10)
 	if err != nil || o.Plateau.Monitor != "loss" || o.Plateau.Factor != .1 || o.EarlyStopping.Patience != 4 || !o.EarlyStopping.Restore {
 		t.Errorf("got %+v, %+v (%v)", o.Plateau, o.EarlyStopping, err)
 	}
-	config.ClipNorm, config.ClipValue = 1, 1
-	if _, err := config.options(m, 10); ExitCode(err) != ExitUsage {
+	c.ClipNorm, c.ClipValue = 1, 1
+	if _, err := trainOptions(&c, m, 10); ExitCode(err) != ExitUsage {
 		t.Errorf("two bounds: got %v", err)
 	}
 	for _, pieces := range [][]string{{"x:1"}, {"3:0"}, {"3"}, {"5:1", "3:1"}, {"-1:1"}} {
-		bad := Default().Train
+		bad := config.Default().Train
 		bad.Schedule, bad.Pieces = "piecewise", pieces
-		if bad.validate() == nil {
+		if bad.Validate() == nil {
 			t.Errorf("pieces %q: found no error", pieces)
 		}
 	}
@@ -169,21 +172,21 @@ func TestClassWeights(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := Default().Train
+	c := config.Default().Train
 	for text, want := range map[string][]float64{"none": nil, "balanced": nil, "0=1,2=2.5": {1, 1, 2.5}, "1 = 0": {1, 0, 1}} {
 		c.ClassWeight = text
-		if got, err := c.classWeight(m); err != nil || !slices.Equal(got, want) || len(c.validate()) > 0 {
-			t.Errorf("%q: found %v (%v, %v), want %v", text, got, err, c.validate(), want)
+		if got, err := classWeight(&c, m); err != nil || !slices.Equal(got, want) || len(c.Validate()) > 0 {
+			t.Errorf("%q: found %v (%v, %v), want %v", text, got, err, c.Validate(), want)
 		}
 	}
 	for _, text := range []string{"", "2", "a=1", "0=-1", "0=1,0=2", "0=NaN", "0=Inf", "-1=2"} {
 		c.ClassWeight = text
-		if len(c.validate()) == 0 {
+		if len(c.Validate()) == 0 {
 			t.Errorf("%q: found no problem", text)
 		}
 	}
 	c.ClassWeight = "3=1"
-	if _, err := c.classWeight(m); err == nil || !strings.Contains(err.Error(), "class 3, want 0 to 2") {
+	if _, err := classWeight(&c, m); err == nil || !strings.Contains(err.Error(), "class 3, want 0 to 2") {
 		t.Errorf("found %v", err)
 	}
 }

@@ -28,7 +28,7 @@ func (a *App) follow(ctx context.Context, tr *training, o TrainOptions, vo voxel
 		return err
 	}
 	return a.withBus(ctx, func(b *bus) error {
-		sole, err := b.client.JoinAlone(ctx, a.Config.Kafka.Group+"-train", a.Config.Kafka.Volumes, a.Config.Kafka.SessionTimeout.std())
+		sole, err := b.client.JoinAlone(ctx, a.Config.Kafka.Group+"-train", a.Config.Kafka.Volumes, a.Config.Kafka.SessionTimeout)
 		if err != nil {
 			return err
 		}

@@ -11,20 +11,21 @@ import (
 
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/formats"
+	"github.com/voxelstream/voxelstream/internal/option"
 	"github.com/voxelstream/voxelstream/voxelize"
 	"github.com/voxelstream/voxelstream/voxelize/volarrow"
 )
 
 // VoxelizeSummary is the result of voxelize.
 type VoxelizeSummary struct {
-	File    string `json:"file"`
-	Volumes int    `json:"volumes"`
-	Failed  int    `json:"failed"`
-	Grid    Dims   `json:"grid"`
-	Method  string `json:"method"`
-	Format  string `json:"format"`
-	Points  uint64 `json:"points"`
-	Outside uint64 `json:"outside"`
+	File    string      `json:"file"`
+	Volumes int         `json:"volumes"`
+	Failed  int         `json:"failed"`
+	Grid    option.Dims `json:"grid"`
+	Method  string      `json:"method"`
+	Format  string      `json:"format"`
+	Points  uint64      `json:"points"`
+	Outside uint64      `json:"outside"`
 }
 
 // Voxelize turns one input into a file of grids; the file's extension says what kind: .npy, .npz or .h5 of grids in the given format (see
@@ -34,7 +35,7 @@ func (a *App) Voxelize(ctx context.Context, input, out, format string) (err erro
 	if out == "" {
 		return Usage(errors.New("--out: want the file to write"))
 	}
-	v, err := voxelize.New(a.Config.voxelOptions())
+	v, err := voxelize.New(a.Config.VoxelOptions())
 	if err != nil {
 		return err
 	}
@@ -43,7 +44,7 @@ func (a *App) Voxelize(ctx context.Context, input, out, format string) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
-	s := VoxelizeSummary{File: out, Grid: Dims(v.Dims()), Method: a.Config.Voxelize.Method, Format: format}
+	s := VoxelizeSummary{File: out, Grid: option.Dims(v.Dims()), Method: a.Config.Voxelize.Method, Format: format}
 	bar := a.Screen.Progress("volumes")
 	defer bar.Done()
 	failed, err := a.samples(ctx, input, v, voxelize.Format(format), func(sample ingest.Sample) error {
@@ -92,7 +93,7 @@ func (a *App) samples(ctx context.Context, input string, v *voxelize.Voxelizer, 
 		}
 		return fused.Failed, use(fused.Sample)
 	}
-	src, err := formats.Open(ctx, input, a.Config.ingestOptions())
+	src, err := formats.Open(ctx, input, a.Config.IngestOptions())
 	if err != nil {
 		return 0, err
 	}
@@ -209,14 +210,14 @@ func (a *App) Convert(ctx context.Context, in, out string) (err error) {
 	if strings.EqualFold(filepath.Ext(out), ".ply") && a.posed(ctx, in) {
 		return a.reconstruct(ctx, in, out)
 	}
-	src, err := formats.Open(ctx, in, a.Config.ingestOptions())
+	src, err := formats.Open(ctx, in, a.Config.IngestOptions())
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, src.Close()) }()
 	var w ingest.Writer
 	if strings.EqualFold(filepath.Ext(out), ".arrow") {
-		v, verr := voxelize.New(a.Config.voxelOptions())
+		v, verr := voxelize.New(a.Config.VoxelOptions())
 		if verr != nil {
 			return verr
 		}
@@ -291,7 +292,7 @@ func (a *App) Inspect(ctx context.Context, paths []string, png string) error {
 
 // draw writes a picture of the first sample that can be read.
 func (a *App) draw(ctx context.Context, path, png string) (err error) {
-	src, err := formats.Open(ctx, path, a.Config.ingestOptions())
+	src, err := formats.Open(ctx, path, a.Config.IngestOptions())
 	if err != nil {
 		return err
 	}
@@ -319,9 +320,9 @@ func drawTo(path string, s ingest.Sample) error {
 // inspect looks into one file: data of any format, or a model. An HDF5 file can be either; it is a model where it holds no known data.
 func (a *App) inspect(ctx context.Context, path string) (ingest.Info, error) {
 	if err := savable(path); err != nil {
-		return formats.Inspect(ctx, path, a.Config.ingestOptions()) // the extension is none of a model
+		return formats.Inspect(ctx, path, a.Config.IngestOptions()) // the extension is none of a model
 	}
-	info, err := formats.Inspect(ctx, path, a.Config.ingestOptions())
+	info, err := formats.Inspect(ctx, path, a.Config.IngestOptions())
 	if g, ok := info.Detail.(*ingest.Grids); err == nil && ok && g.Rows > 0 {
 		return info, nil
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/app/config"
 )
 
 func (c *cli) configCommand() *cobra.Command {
@@ -27,7 +28,7 @@ func (c *cli) configCommand() *cobra.Command {
 	schema := command("schema", "Write the JSON schema of the configuration file, for editors", cobra.NoArgs)
 	schema.RunE = func(*cobra.Command, []string) error {
 		c.started = true
-		s, err := app.JSONSchema()
+		s, err := config.JSONSchema()
 		if err == nil {
 			_, err = os.Stdout.Write(s)
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra/doc"
 
 	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/app/config"
 )
 
 // docs writes what is generated: the reference pages and config.yaml of a checkout or, with --man, man pages into any folder.
@@ -32,7 +33,7 @@ func (c *cli) docs() *cobra.Command {
 		if err := doc.GenMarkdownTree(root, dir); err != nil {
 			return err
 		}
-		return app.WriteDocs(args[0])
+		return config.WriteDocs(args[0])
 	}
 	return cmd
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/app/config"
 	"github.com/voxelstream/voxelstream/internal/screen"
 )
 
@@ -30,7 +31,7 @@ func (c *cli) root() *cobra.Command {
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	f := root.PersistentFlags()
-	f.StringVar(&c.config, "config", "", "configuration file (see config.yaml); without it, the one that "+app.EnvPrefix+"CONFIG names")
+	f.StringVar(&c.config, "config", "", "configuration file (see config.yaml); without it, the one that "+config.EnvPrefix+"CONFIG names")
 	f.BoolVar(&c.json, "json", false, "results as JSON")
 	f.BoolVarP(&c.quiet, "quiet", "q", false, "no progress")
 	keyFlags(f, map[string]string{"log-level": "log.level", "log-format": "log.format", "threads": "threads", "seed": "seed"})
@@ -50,13 +51,13 @@ func (c *cli) exitCode(err error) int {
 }
 
 // file is the configuration file, if any.
-func (c *cli) file() string { return cmp.Or(c.config, os.Getenv(app.EnvPrefix+"CONFIG")) }
+func (c *cli) file() string { return cmp.Or(c.config, os.Getenv(config.EnvPrefix+"CONFIG")) }
 
 // do wraps the work of a command: it loads the configuration, catches signals, and runs f.
 func (c *cli) do(f func(ctx context.Context, a *app.App, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		c.started = true
-		loaded, err := app.Load(c.file(), os.Environ(), overrides(cmd.Flags()))
+		loaded, err := config.Load(c.file(), os.Environ(), overrides(cmd.Flags()))
 		if err != nil {
 			return err
 		}
@@ -77,11 +78,11 @@ const keyAnnotation = "voxelstream_key"
 // keyFlags adds flags that set keys; comment, default and type come from the configuration, which also checks the values.
 func keyFlags(fs *pflag.FlagSet, flags map[string]string) {
 	for name, key := range flags {
-		doc, value, kind := app.Describe(key)
-		if kind == "bool" {
-			fs.Bool(name, value == "true", doc)
+		k := config.Describe(key)
+		if k.Kind == "bool" {
+			fs.Bool(name, k.Default == "true", k.Doc)
 		} else {
-			fs.Var(&keyValue{value, kind}, name, doc)
+			fs.Var(&keyValue{k.Default, k.Kind}, name, k.Doc)
 		}
 		_ = fs.SetAnnotation(name, keyAnnotation, []string{key}) // the flag exists
 	}
@@ -104,14 +105,14 @@ func keyNot(fs *pflag.FlagSet, name, key, doc string) {
 }
 
 // overrides are the flags that the user has set.
-func overrides(fs *pflag.FlagSet) []app.Override {
-	var out []app.Override
+func overrides(fs *pflag.FlagSet) []config.Override {
+	var out []config.Override
 	fs.Visit(func(f *pflag.Flag) {
 		if key := f.Annotations[keyAnnotation]; len(key) == 1 {
-			out = append(out, app.Override{Key: key[0], Flag: f.Name, Value: f.Value.String()})
+			out = append(out, config.Override{Key: key[0], Flag: f.Name, Value: f.Value.String()})
 		}
 		if key := f.Annotations[notAnnotation]; len(key) == 1 && f.Value.String() == "true" {
-			out = append(out, app.Override{Key: key[0], Flag: f.Name, Value: "false"})
+			out = append(out, config.Override{Key: key[0], Flag: f.Name, Value: "false"})
 		}
 	})
 	return out

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"regexp"
 	"slices"
 	"time"
 )
@@ -19,6 +20,12 @@ const (
 	TopicDeadLetters     = "volumes.dlq"
 	TopicModels          = "models"
 )
+
+// topicName is what Kafka allows.
+var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
+
+// ValidTopic says whether Kafka allows a topic of that name: 1 to 249 letters, digits, dots, dashes or underscores.
+func ValidTopic(name string) bool { return topicName.MatchString(name) }
 
 // The headers of every message. EventID is deterministic (derived from the input, never random): delivery is at least once, and it is how a
 // repeat is recognised. Checksum guards the value end to end, because kafka-go's readers do not verify Kafka's own.

@@ -1,4 +1,4 @@
-package app
+package option
 
 import (
 	"errors"
@@ -6,38 +6,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
-	"time"
 )
-
-// Duration is a time.Duration that is written with its unit: 200ms, 10s, 1h30m.
-type Duration time.Duration
-
-// String is the shortest form that UnmarshalText reads: 10s, not 10.000s; 24h, not 24h0m0s.
-func (d Duration) String() string {
-	s := time.Duration(d).String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
-}
-
-// MarshalText is String.
-func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
-
-func (d Duration) std() time.Duration { return time.Duration(d) }
-
-// UnmarshalText reads Go's notation of a duration. A number without a unit is refused: whether it meant seconds or milliseconds is a guess.
-func (d *Duration) UnmarshalText(text []byte) error {
-	v, err := time.ParseDuration(string(text))
-	if err != nil || v < 0 {
-		return errors.New("want a duration with its unit, 0 or more, such as 200ms, 10s or 1h30m")
-	}
-	*d = Duration(v)
-	return nil
-}
 
 // Bytes is a number of bytes that is written with its unit: 4KiB, 512MiB, 1GiB; kB, MB and GB are powers of ten.
 type Bytes int64

@@ -1,18 +1,17 @@
-package app
+package config
 
 import (
 	"fmt"
 	"math"
 	"net"
-	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
+	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/pipeline/transport"
 	"github.com/voxelstream/voxelstream/voxelize"
 )
-
-// topicName is what Kafka allows.
-var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
 
 // Validate reports everything that single values and their types do not show: ranges, and keys that do not go together.
 func (c *Config) Validate() []error {
@@ -25,7 +24,7 @@ func (c *Config) Validate() []error {
 			bad(key, v, fmt.Sprintf("%d or more", least))
 		}
 	}
-	positive := func(key string, d Duration) {
+	positive := func(key string, d time.Duration) {
 		if d <= 0 {
 			bad(key, d, "more than 0s")
 		}
@@ -41,7 +40,7 @@ func (c *Config) Validate() []error {
 	for _, t := range []struct{ key, name string }{
 		{"kafka.volumes", c.Kafka.Volumes}, {"kafka.classifications", c.Kafka.Classifications}, {"kafka.dead_letters", c.Kafka.DeadLetters},
 	} {
-		if !topicName.MatchString(t.name) {
+		if !transport.ValidTopic(t.name) {
 			bad(t.key, fmt.Sprintf("%q", t.name), "1 to 249 letters, digits, dots, dashes or underscores")
 		}
 		if other, again := topics[t.name]; again {
@@ -54,7 +53,7 @@ func (c *Config) Validate() []error {
 	if c.Kafka.Group == "" {
 		bad("kafka.group", `""`, "a name")
 	}
-	if c.Kafka.SessionTimeout < Duration(6e9) {
+	if c.Kafka.SessionTimeout < 6*time.Second {
 		bad("kafka.session_timeout", c.Kafka.SessionTimeout, "6s or more, the least that Kafka brokers allow by default")
 	}
 	if c.Kafka.MaxMessage < 64<<10 || c.Kafka.MaxMessage > 1<<30 {
@@ -100,7 +99,7 @@ func (c *Config) Validate() []error {
 	if _, err := parseWindow(c.Voxelize.Window); err != nil {
 		errs = append(errs, fmt.Errorf("voxelize.window: %w", err))
 	}
-	if err := c.voxelOptions().Validate(); err != nil {
+	if err := c.VoxelOptions().Validate(); err != nil {
 		errs = append(errs, fmt.Errorf("voxelize: %w", err))
 	}
 	if cells := c.Voxelize.Grid[0] * c.Voxelize.Grid[1] * c.Voxelize.Grid[2]; int64(cells)*2 > int64(c.Kafka.MaxMessage) {
@@ -116,10 +115,11 @@ func (c *Config) Validate() []error {
 	atLeast("pipeline.attempts", c.Pipeline.Attempts, 0)
 	positive("pipeline.drain", c.Pipeline.Drain)
 
-	return append(errs, c.Train.validate()...)
+	return append(errs, c.Train.Validate()...)
 }
 
-func (c *Config) voxelOptions() voxelize.Options {
+// VoxelOptions say how samples become volumes.
+func (c *Config) VoxelOptions() voxelize.Options {
 	o := voxelize.Options{
 		Method: voxelize.Method(c.Voxelize.Method), Dims: [3]int(c.Voxelize.Grid), Value: voxelize.Value(c.Voxelize.Value),
 		Colormap: c.Voxelize.Colormap, Edge: c.Voxelize.Edge, Fit: voxelize.Fit(c.Voxelize.Fit),
@@ -143,4 +143,18 @@ func parseWindow(text string) (*voxelize.Window, error) {
 		return nil, fmt.Errorf("found %q, want CENTRE:WIDTH such as 40:400, none, or nothing", text)
 	}
 	return &voxelize.Window{Centre: c, Width: w}, nil
+}
+
+// IngestOptions say how inputs are read.
+func (c *Config) IngestOptions() ingest.Options {
+	o := ingest.Options{
+		DepthUnits: c.Ingest.DepthUnits, Tolerance: c.Ingest.Tolerance, Part: c.Ingest.Part, MaxBytes: int64(c.Ingest.MaxFile), MaxPoints: c.Ingest.MaxPoints,
+		Calibration:     c.Ingest.Calibration,
+		Trajectory:      c.Ingest.Trajectory,
+		MaxReprojection: c.Ingest.MaxReprojection, MinTrack: c.Ingest.MinTrack, MinConfidence: c.Ingest.MinConfidence,
+	}
+	if c.Ingest.Fx > 0 {
+		o.Camera = &ingest.Intrinsics{Fx: c.Ingest.Fx, Fy: c.Ingest.Fy, Cx: c.Ingest.Cx, Cy: c.Ingest.Cy}
+	}
+	return o
 }

@@ -1,19 +1,24 @@
-package app
+package config
 
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/voxelstream/voxelstream/internal/option"
 	"github.com/voxelstream/voxelstream/internal/testenv"
 	"github.com/voxelstream/voxelstream/nn/zoo"
 	"github.com/voxelstream/voxelstream/voxelize"
 	"github.com/voxelstream/voxelstream/voxelize/colormap"
 )
+
+var update = flag.Bool("update", false, "write the problems that are found into the .want files")
 
 // TestFiles loads every testdata/*.good.yml, and compares the problems of each *.bad.yml with those in its .want file.
 func TestFiles(t *testing.T) {
@@ -30,15 +35,21 @@ func TestFiles(t *testing.T) {
 				}
 				return
 			}
-			var bad *ConfigError
+			var bad *Error
 			if !errors.As(err, &bad) {
-				t.Fatalf("found %v, want a ConfigError", err)
+				t.Fatalf("found %v, want a Error", err)
 			}
 			var got strings.Builder
 			for _, p := range bad.Problems {
 				got.WriteString(strings.ReplaceAll(p.Error(), file+":", "") + "\n")
 			}
-			want, err := os.ReadFile(strings.TrimSuffix(file, ".yml") + ".want")
+			wanted := strings.TrimSuffix(file, ".yml") + ".want"
+			if *update {
+				if err := os.WriteFile(wanted, []byte(got.String()), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(wanted)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -55,11 +66,7 @@ func TestEmptyFileIsDefault(t *testing.T) {
 		t.Fatal(err)
 	}
 	a, b := l.Config, Default()
-	for _, f := range keys() {
-		if f.text(&a) != f.text(&b) {
-			t.Errorf("%s: found %s, want %s", f.path, f.text(&a), f.text(&b))
-		}
-	}
+	same(t, &a, &b)
 }
 
 func TestPrecedenceAndOrigin(t *testing.T) {
@@ -84,9 +91,8 @@ func TestPrecedenceAndOrigin(t *testing.T) {
 		if !ok {
 			continue
 		}
-		f, _ := lookup(s.Key)
-		if f.text(&l.Config) != w.value || s.Origin != w.origin {
-			t.Errorf("%s: found %s from %s, want %s from %s", s.Key, f.text(&l.Config), s.Origin, w.value, w.origin)
+		if s.Text != w.value || s.Origin != w.origin {
+			t.Errorf("%s: found %s from %s, want %s from %s", s.Key, s.Text, s.Origin, w.value, w.origin)
 		}
 	}
 }
@@ -135,11 +141,7 @@ func TestGenerated(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := Default()
-	for _, f := range keys() {
-		if f.text(&l.Config) != f.text(&d) {
-			t.Errorf("%s: config.yaml gives %s, the structs %s", f.path, f.text(&l.Config), f.text(&d))
-		}
-	}
+	same(t, &l.Config, &d)
 }
 
 // TestFields: every key is documented, its default is allowed, and the lists of names are those of the packages that own them.
@@ -148,22 +150,20 @@ func TestFields(t *testing.T) {
 	if errs := d.Validate(); len(errs) > 0 {
 		t.Error(errs)
 	}
-	for _, f := range fields {
-		if f.doc == "" || !strings.HasSuffix(f.doc, ".") && !strings.HasSuffix(f.doc, "?") {
-			t.Errorf("%s: doc %q is no sentence", f.path, f.doc)
+	for _, f := range option.Fields(&d) {
+		if f.Doc == "" || !strings.HasSuffix(f.Doc, ".") && !strings.HasSuffix(f.Doc, "?") {
+			t.Errorf("%s: doc %q is no sentence", f.Path, f.Doc)
 		}
-		if f.section {
+		if f.Section || f.Type().Kind() == reflect.Slice {
 			continue
 		}
-		if f.typ.Kind().String() != "slice" {
-			if err := f.check(f.text(&d)); err != nil {
-				t.Errorf("default of %s: %v", f.path, err)
-			}
+		if err := f.Check(f.String()); err != nil {
+			t.Errorf("default of %s: %v", f.Path, err)
 		}
 	}
 	same := func(key string, want []string) {
-		if f, _ := lookup(key); !slices.Equal(f.enum, want) {
-			t.Errorf("%s: found %v, want %v", key, f.enum, want)
+		if f, _ := option.Find(option.Fields(&d), key); !slices.Equal(f.Choices(), want) {
+			t.Errorf("%s: found %v, want %v", key, f.Choices(), want)
 		}
 	}
 	var methods, values []string
@@ -179,38 +179,13 @@ func TestFields(t *testing.T) {
 	same("train.arch", zoo.Names())
 }
 
-func TestUnits(t *testing.T) {
-	for _, c := range []struct {
-		in   string
-		want Bytes
-		ok   bool
-	}{
-		{"0B", 0, true},
-		{"512MiB", 512 << 20, true},
-		{"1 GiB", 1 << 30, true},
-		{"3kB", 3000, true},
-		{"512", 0, false},
-		{"1.5GiB", 0, false},
-		{"-1B", 0, false},
-		{"9999999TiB", 0, false},
-		{"MiB", 0, false},
-		{"1mib", 0, false},
-	} {
-		var b Bytes
-		if err := b.UnmarshalText([]byte(c.in)); (err == nil) != c.ok || b != c.want {
-			t.Errorf("%q: found %d, %v", c.in, b, err)
-		}
-	}
-	for _, c := range []struct{ in, out string }{{"200ms", "200ms"}, {"24h", "24h"}, {"90s", "1m30s"}, {"10m", "10m"}, {"0s", "0s"}, {"5", ""}, {"-1s", ""}, {"1d", ""}} {
-		var d Duration
-		if err := d.UnmarshalText([]byte(c.in)); (err == nil) != (c.out != "") || err == nil && d.String() != c.out {
-			t.Errorf("%q: found %v, %v", c.in, d, err)
-		}
-	}
-	for _, c := range []struct{ in, out string }{{"16", "16"}, {"16x24x32", "16x24x32"}, {"8x8x8", "8"}, {"0", ""}, {"16x16", ""}, {"a", ""}, {"5000", ""}} {
-		var d Dims
-		if err := d.UnmarshalText([]byte(c.in)); (err == nil) != (c.out != "") || err == nil && d.String() != c.out {
-			t.Errorf("%q: found %v, %v", c.in, d, err)
+// same compares all settings of two configurations.
+func same(t *testing.T, found, want *Config) {
+	t.Helper()
+	w := option.Settings(want)
+	for i, f := range option.Settings(found) {
+		if f.String() != w[i].String() {
+			t.Errorf("%s: found %s, want %s", f.Path, f.String(), w[i].String())
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package app
+package config
 
 import (
 	"cmp"
@@ -11,13 +11,17 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/go-viper/mapstructure/v2"
 	"github.com/spf13/viper"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/voxelstream/voxelstream/internal/option"
 )
 
-// maxConfigFile bounds the configuration file.
-const maxConfigFile = 1 << 20
+// EnvPrefix begins the name of every environment variable that sets a key: kafka.group is VOXELSTREAM_KAFKA_GROUP.
+const EnvPrefix = "VOXELSTREAM_"
+
+// maxFile bounds the configuration file in bytes.
+const maxFile = 1 << 20
 
 // otherNames are environment variables that begin with EnvPrefix and set no key.
 var otherNames = []string{
@@ -30,12 +34,16 @@ type Override struct {
 	Key, Flag string
 	// Value as text; a list's items are separated by commas.
 	Value string
+	// List is the value of a flag that may be given several times; it replaces Value.
+	List []string
 }
 
 // Setting is a key with its effective value and where that came from.
 type Setting struct {
 	Key   string `json:"key"`
 	Value any    `json:"value"`
+	// Text is the value as it is written in the environment.
+	Text string `json:"-"`
 	// Origin is "default", "file:line", "environment NAME" or "flag --name".
 	Origin string `json:"origin"`
 }
@@ -46,20 +54,30 @@ type Loaded struct {
 	origins map[string]string
 }
 
-// Settings lists every key in the order of config.yaml.
+// Settings lists every key in the order of config.yaml. Secrets are masked.
 func (l *Loaded) Settings() []Setting {
 	var out []Setting
-	for _, f := range keys() {
-		out = append(out, Setting{Key: f.path, Value: f.of(&l.Config).Interface(), Origin: cmp.Or(l.origins[f.path], "default")})
+	for _, f := range option.Settings(&l.Config) {
+		s := Setting{Key: f.Path, Value: f.Value(), Text: f.String(), Origin: cmp.Or(l.origins[f.Path], "default")}
+		if f.Notation() {
+			s.Value = s.Text
+		}
+		if f.Secret && !f.Zero() {
+			s.Value, s.Text = masked, masked
+		}
+		out = append(out, s)
 	}
 	return out
 }
 
-// ConfigError is all that is wrong with a configuration, one problem per item, each naming the key, what was found and what is allowed.
-type ConfigError struct{ Problems []error }
+// masked is what is shown of a secret.
+const masked = "********"
+
+// Error is all that is wrong with a configuration, one problem per item, each naming the key, what was found and what is allowed.
+type Error struct{ Problems []error }
 
 // Error has a problem per line.
-func (e *ConfigError) Error() string {
+func (e *Error) Error() string {
 	lines := make([]string, len(e.Problems))
 	for i, p := range e.Problems {
 		lines[i] = p.Error()
@@ -68,64 +86,100 @@ func (e *ConfigError) Error() string {
 }
 
 // Unwrap returns the problems.
-func (e *ConfigError) Unwrap() []error { return e.Problems }
+func (e *Error) Unwrap() []error { return e.Problems }
+
+// loader is a configuration that is being read.
+type loader struct {
+	*Loaded
+	fields []option.Field
+	// values knows which of the sources wins; it holds strings and lists of strings.
+	values *viper.Viper
+}
 
 // Load reads defaults, then the file (if path is not empty), then environ (as os.Environ gives it), then overrides; the later wins. Everything
-// that is wrong is reported at once, as a *ConfigError.
+// that is wrong is reported at once, as an *Error.
 func Load(path string, environ []string, overrides []Override) (*Loaded, error) {
-	l := &Loaded{Config: Default(), origins: map[string]string{}}
-	var problems []error
-	values := viper.NewWithOptions(viper.KeyDelimiter("::"))
-	for _, f := range keys() {
-		values.SetDefault(viperKey(f.path), f.of(&l.Config).Interface())
+	l := &loader{
+		Loaded: &Loaded{Config: Default(), origins: map[string]string{}},
+		values: viper.NewWithOptions(viper.KeyDelimiter("::")),
 	}
+	l.fields = option.Fields(&l.Config)
+	var problems []error
 	if path != "" {
-		ps, err := l.file(path, values)
+		ps, err := l.file(path)
 		if err != nil {
-			return nil, &ConfigError{Problems: []error{err}}
+			return nil, &Error{Problems: []error{err}}
 		}
 		problems = append(problems, ps...)
 	}
-	problems = append(problems, l.environment(environ, values)...)
-	for _, o := range overrides {
-		f, ok := lookup(o.Key)
-		if !ok || f.section {
-			problems = append(problems, fmt.Errorf("--%s: sets the unknown key %s", o.Flag, o.Key))
-		} else if err := f.check(o.Value); err != nil {
-			problems = append(problems, fmt.Errorf("--%s (%s): %w", o.Flag, o.Key, err))
-		} else {
-			values.Set(viperKey(o.Key), o.Value)
-			l.origins[o.Key] = "flag --" + o.Flag
+	problems = append(problems, l.environment(environ)...)
+	problems = append(problems, l.flags(overrides)...)
+	for _, f := range l.fields {
+		if err := l.set(f); err != nil {
+			problems = append(problems, fmt.Errorf("%s: %w", f.Path, err)) // what is checked above cannot fail here
 		}
 	}
-	if err := values.UnmarshalExact(&l.Config, func(d *mapstructure.DecoderConfig) {
-		d.TagName = "yaml"
-		d.DecodeHook = mapstructure.ComposeDecodeHookFunc(mapstructure.TextUnmarshallerHookFunc(), mapstructure.StringToSliceHookFunc(","))
-	}); err != nil {
-		problems = append(problems, err) // what is checked above cannot fail here
-	}
 	if problems = append(problems, l.Validate()...); len(problems) > 0 {
-		return nil, &ConfigError{Problems: problems}
+		return nil, &Error{Problems: problems}
 	}
-	return l, nil
+	return l.Loaded, nil
+}
+
+// set gives a field the value that won; without one it keeps its default.
+func (l *loader) set(f option.Field) error {
+	if f.Section {
+		return nil
+	}
+	switch v := l.values.Get(viperKey(f.Path)).(type) {
+	case string:
+		return f.Set(v)
+	case []string:
+		return f.SetList(v)
+	}
+	return nil
+}
+
+func (l *loader) flags(overrides []Override) (problems []error) {
+	for _, o := range overrides {
+		f, ok := option.Find(l.fields, o.Key)
+		if !ok || f.Section {
+			problems = append(problems, fmt.Errorf("--%s: sets the unknown key %s", o.Flag, o.Key))
+			continue
+		}
+		if o.List != nil {
+			l.values.Set(viperKey(o.Key), o.List)
+		} else if err := f.Check(o.Value); err != nil {
+			problems = append(problems, fmt.Errorf("--%s (%s): %w", o.Flag, o.Key, err))
+			continue
+		} else {
+			l.values.Set(viperKey(o.Key), o.Value)
+		}
+		l.origins[o.Key] = "flag --" + o.Flag
+	}
+	return problems
 }
 
 func viperKey(path string) string { return strings.ReplaceAll(path, ".", "::") }
 
+// envName is the environment variable that sets a key.
+func envName(f option.Field) string {
+	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(f.Path, ".", "_"))
+}
+
 // file checks the file against the structs, node by node, and hands the good values to viper, which alone would let typing errors pass: it
 // takes true for 1, cuts 1.9 to 1 and takes any case of a key.
-func (l *Loaded) file(path string, values *viper.Viper) (problems []error, err error) {
+func (l *loader) file(path string) (problems []error, err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // opened for reading
-	data, err := io.ReadAll(io.LimitReader(f, maxConfigFile+1))
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
 		return nil, err
 	}
-	if len(data) > maxConfigFile {
-		return nil, fmt.Errorf("%s: found more than %d bytes, the limit", path, maxConfigFile)
+	if len(data) > maxFile {
+		return nil, fmt.Errorf("%s: found more than %d bytes, the limit", path, maxFile)
 	}
 	dec := yaml.NewDecoder(strings.NewReader(string(data)))
 	var doc, second yaml.Node
@@ -137,10 +191,10 @@ func (l *Loaded) file(path string, values *viper.Viper) (problems []error, err e
 	if err := dec.Decode(&second); !errors.Is(err, io.EOF) {
 		problems = append(problems, fmt.Errorf("%s: found a second YAML document, want one", path))
 	}
-	c := &checker{path: path, set: map[string]any{}, lines: map[string]int{}}
+	c := &checker{path: path, fields: l.fields, set: map[string]any{}, lines: map[string]int{}}
 	c.section("", doc.Content[0])
 	for _, key := range slices.Sorted(maps.Keys(c.set)) {
-		if err := values.MergeConfigMap(nested(key, c.set[key])); err != nil {
+		if err := l.values.MergeConfigMap(nested(key, c.set[key])); err != nil {
 			problems = append(problems, fmt.Errorf("%s: %s: %w", path, key, err))
 		}
 		l.origins[key] = fmt.Sprintf("%s:%d", path, c.lines[key])
@@ -159,6 +213,7 @@ func nested(path string, v any) map[string]any {
 // checker walks the nodes of a file.
 type checker struct {
 	path     string
+	fields   []option.Field
 	set      map[string]any
 	lines    map[string]int
 	problems []error
@@ -172,8 +227,9 @@ func (c *checker) section(path string, n *yaml.Node) {
 	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
 		return // "kafka:" with nothing below it
 	}
+	keys := c.keysOf(path)
 	if n.Kind != yaml.MappingNode {
-		c.bad(n, cmp.Or(path, "file"), "found %s, want a section with the keys %s", kindName(n), strings.Join(keysOf(path), ", "))
+		c.bad(n, cmp.Or(path, "file"), "found %s, want a section with the keys %s", kindName(n), strings.Join(keys, ", "))
 		return
 	}
 	seen := map[string]int{}
@@ -185,11 +241,11 @@ func (c *checker) section(path string, n *yaml.Node) {
 			continue
 		}
 		seen[k.Value] = k.Line
-		f, ok := lookup(sub)
+		f, ok := option.Find(c.fields, sub)
 		switch {
 		case !ok || strings.Contains(k.Value, "."):
-			c.bad(k, sub, "unknown key%s, want one of %s", nearest(k.Value, keysOf(path)), strings.Join(keysOf(path), ", "))
-		case f.section:
+			c.bad(k, sub, "unknown key%s, want one of %s", option.DidYouMean(k.Value, keys), strings.Join(keys, ", "))
+		case f.Section:
 			c.section(sub, v)
 		default:
 			c.value(f, v)
@@ -199,30 +255,30 @@ func (c *checker) section(path string, n *yaml.Node) {
 
 // tagsOf are the YAML types that a field may be written as. What is parsed from text (a duration, a size, a grid) may be unquoted, and then YAML
 // has its own idea of its type; the parser decides.
-func tagsOf(f field) []string {
+func tagsOf(f option.Field) []string {
 	switch {
-	case f.textual():
+	case f.Notation():
 		return []string{"!!str", "!!int", "!!float"}
-	case f.typ.Kind() == reflect.Bool:
+	case f.Type().Kind() == reflect.Bool:
 		return []string{"!!bool"}
-	case f.typ.Kind() == reflect.Float64:
+	case f.Type().Kind() == reflect.Float64:
 		return []string{"!!int", "!!float"}
-	case f.typ.Kind() == reflect.String:
+	case f.Type().Kind() == reflect.String:
 		return []string{"!!str"}
 	}
 	return []string{"!!int"}
 }
 
-func (c *checker) value(f field, n *yaml.Node) {
-	if f.typ.Kind() == reflect.Slice {
+func (c *checker) value(f option.Field, n *yaml.Node) {
+	if f.Type().Kind() == reflect.Slice {
 		if n.Kind != yaml.SequenceNode {
-			c.bad(n, f.path, "found %s, %s", kindName(n), f.allowed())
+			c.bad(n, f.Path, "found %s, %s", kindName(n), f.Allowed())
 			return
 		}
 		list := []string{}
 		for i, item := range n.Content {
 			if item.Kind != yaml.ScalarNode || item.Tag != "!!str" {
-				c.bad(item, fmt.Sprintf("%s[%d]", f.path, i), "found %s, want a text", kindName(item))
+				c.bad(item, fmt.Sprintf("%s[%d]", f.Path, i), "found %s, want a string", kindName(item))
 				return
 			}
 			list = append(list, item.Value)
@@ -231,17 +287,19 @@ func (c *checker) value(f field, n *yaml.Node) {
 		return
 	}
 	if n.Kind != yaml.ScalarNode || !slices.Contains(tagsOf(f), n.ShortTag()) {
-		c.bad(n, f.path, "found %s, %s", kindName(n), f.allowed())
+		c.bad(n, f.Path, "found %s, %s", kindName(n), f.Allowed())
 		return
 	}
-	if err := f.check(n.Value); err != nil {
-		c.bad(n, f.path, "%s", err)
+	if err := f.Check(n.Value); err != nil {
+		c.bad(n, f.Path, "%s", err)
 		return
 	}
 	c.keep(f, n, n.Value)
 }
 
-func (c *checker) keep(f field, n *yaml.Node, v any) { c.set[f.path], c.lines[f.path] = v, n.Line }
+func (c *checker) keep(f option.Field, n *yaml.Node, v any) {
+	c.set[f.Path], c.lines[f.Path] = v, n.Line
+}
 
 // kindName says what a node is, in words and with its value.
 func kindName(n *yaml.Node) string {
@@ -253,7 +311,7 @@ func kindName(n *yaml.Node) string {
 	case yaml.AliasNode:
 		return "an alias"
 	}
-	names := map[string]string{"!!str": "the text", "!!int": "the whole number", "!!float": "the number", "!!bool": "the truth value", "!!null": "nothing"}
+	names := map[string]string{"!!str": "the string", "!!int": "the whole number", "!!float": "the number", "!!bool": "the boolean", "!!null": "nothing"}
 	if n.ShortTag() == "!!null" {
 		return "nothing"
 	}
@@ -261,20 +319,22 @@ func kindName(n *yaml.Node) string {
 }
 
 // keysOf lists what a section may hold.
-func keysOf(section string) []string {
+func (c *checker) keysOf(section string) []string {
 	var out []string
-	for _, f := range fields {
-		if f.parent() == section {
-			out = append(out, f.key())
+	for _, f := range c.fields {
+		if f.Parent() == section {
+			out = append(out, f.Key())
 		}
 	}
 	return out
 }
 
-func (l *Loaded) environment(environ []string, values *viper.Viper) (problems []error) {
-	names := map[string]field{}
-	for _, f := range keys() {
-		names[f.env()] = f
+func (l *loader) environment(environ []string) (problems []error) {
+	names := map[string]option.Field{}
+	for _, f := range l.fields {
+		if !f.Section {
+			names[envName(f)] = f
+		}
 	}
 	environ = slices.Sorted(slices.Values(environ))
 	for _, e := range environ {
@@ -285,55 +345,21 @@ func (l *Loaded) environment(environ []string, values *viper.Viper) (problems []
 		f, ok := names[name]
 		if !ok {
 			problems = append(problems, fmt.Errorf("environment %s: unknown name%s; config print lists the keys", name,
-				nearest(name, slices.Sorted(maps.Keys(names)))))
+				option.DidYouMean(name, slices.Sorted(maps.Keys(names)))))
 			continue
 		}
 		if value == "" {
 			continue // as if it were not set, which is how a shell unsets for one command
 		}
-		if err := f.check(value); err != nil {
-			problems = append(problems, fmt.Errorf("environment %s (%s): %w", name, f.path, err))
+		if err := f.Check(value); err != nil {
+			problems = append(problems, fmt.Errorf("environment %s (%s): %w", name, f.Path, err))
 			continue
 		}
-		if err := values.MergeConfigMap(nested(f.path, value)); err != nil {
-			problems = append(problems, fmt.Errorf("environment %s (%s): %w", name, f.path, err))
+		if err := l.values.MergeConfigMap(nested(f.Path, value)); err != nil {
+			problems = append(problems, fmt.Errorf("environment %s (%s): %w", name, f.Path, err))
 			continue
 		}
-		l.origins[f.path] = "environment " + name
+		l.origins[f.Path] = "environment " + name
 	}
 	return problems
-}
-
-// nearest proposes the name that was probably meant, as " (did you mean x?)", or nothing.
-func nearest(name string, names []string) string {
-	best, distance := "", max(2, len(name)/4)+1
-	for _, n := range names {
-		if d := editDistance(strings.ToLower(name), strings.ToLower(n)); d < distance {
-			best, distance = n, d
-		}
-	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf(" (did you mean %s?)", best)
-}
-
-// editDistance is Levenshtein's: insertions, deletions and replacements of one byte.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
 }

@@ -1,0 +1,178 @@
+// Package config holds every setting of the program, loads it from file, environment and flags, and writes the pages that describe it. All of it
+// comes from the struct tags (see internal/option) of [Config] and of the packages whose options it holds.
+package config
+
+import (
+	"time"
+
+	"github.com/voxelstream/voxelstream/internal/option"
+	"github.com/voxelstream/voxelstream/pipeline/transport"
+	"github.com/voxelstream/voxelstream/voxelize"
+)
+
+// Config is everything that can be set. The tags are the single source of config.yaml, the JSON schema and the reference page: yaml is the key,
+// doc the comment, enum the allowed values.
+type Config struct {
+	Threads  int      `yaml:"threads" doc:"Goroutines that compute. 0 means one per processor."`
+	Seed     uint64   `yaml:"seed" doc:"Start of every random number: the same seed, input and version give the same bytes, whatever the number of threads."`
+	Log      Log      `yaml:"log" doc:"What goes to standard error."`
+	Kafka    Kafka    `yaml:"kafka" doc:"The cluster, its topics, and our consumer group."`
+	Broker   Broker   `yaml:"broker" doc:"The broker inside the process, used where kafka.brokers is empty."`
+	Ingest   Ingest   `yaml:"ingest" doc:"How inputs are read where a file leaves it open."`
+	Voxelize Voxelize `yaml:"voxelize" doc:"How frames, points and grids become volumes."`
+	Model    Model    `yaml:"model" doc:"The network that classifies."`
+	Pipeline Pipeline `yaml:"pipeline" doc:"Bounds, batches, retries and stopping."`
+	Sinks    Sinks    `yaml:"sinks" doc:"Where classifications go; one sink or several."`
+	Train    Train    `yaml:"train" doc:"How train trains; the defaults are those of the 3D MNIST tutorial."`
+}
+
+// Log is the section log.
+type Log struct {
+	Level  string `yaml:"level" enum:"debug,info,warn,error" doc:"The least important messages that are shown."`
+	Format string `yaml:"format" enum:"text,json" doc:"Lines for people, or one JSON object a line."`
+}
+
+// Kafka is the section kafka.
+type Kafka struct {
+	Brokers         []string      `yaml:"brokers" doc:"host:port of one or more brokers of the cluster. Empty: the broker inside the process."`
+	Volumes         string        `yaml:"volumes" doc:"Topic of the volumes: Arrow, keyed by stream."`
+	Classifications string        `yaml:"classifications" doc:"Topic of the classifications: JSON, keyed by stream."`
+	DeadLetters     string        `yaml:"dead_letters" doc:"Topic of what could not be processed, with the reason."`
+	Partitions      int           `yaml:"partitions" doc:"Partitions of a topic that we create: the most members of the group that work at once."`
+	Replication     int           `yaml:"replication" doc:"Copies of a topic that we create on a cluster."`
+	Group           string        `yaml:"group" doc:"Consumer group of classify and run."`
+	SessionTimeout  time.Duration `yaml:"session_timeout" doc:"A member that is silent for so long has died; another takes its partitions."`
+	MaxMessage      option.Bytes  `yaml:"max_message" doc:"Largest message."`
+}
+
+// Broker is the section broker.
+type Broker struct {
+	DataDir        string        `yaml:"data_dir" doc:"Folder of the broker's log; one process at a time may use it."`
+	Port           int           `yaml:"port" doc:"Port on 127.0.0.1. 0 takes a free one."`
+	RetentionBytes option.Bytes  `yaml:"retention_bytes" doc:"Largest log of a partition, also a bound on memory: the log is read into memory at start."`
+	Retention      time.Duration `yaml:"retention" doc:"Messages are deleted after this time, read or not."`
+	SyncWrites     bool          `yaml:"sync_writes" doc:"Survive a loss of power, at about a quarter of the throughput. The death of the process is survived anyway."`
+}
+
+// Ingest is the section ingest.
+type Ingest struct {
+	DepthUnits  float64       `yaml:"depth_units" doc:"Units of a depth image that make a metre. 0: what the format says (TUM 5000), else 1000."`
+	Fx          float64       `yaml:"fx" doc:"Focal length of the depth camera in pixels. 0: what the files say, or the format's usual camera."`
+	Fy          float64       `yaml:"fy" doc:"As fx, along the image's height."`
+	Cx          float64       `yaml:"cx" doc:"Principal point in pixels, with fx."`
+	Cy          float64       `yaml:"cy" doc:"Principal point in pixels, with fx."`
+	Tolerance   time.Duration `yaml:"tolerance" doc:"How far apart in time a depth and a colour image may be to make a pair."`
+	Calibration string        `yaml:"calibration" doc:"Calibration file of a recorded lidar: angles (CSV) of a PandarQT64 or a Helios-16P, or YAML of a Velodyne."`
+	Trajectory  string        `yaml:"trajectory" doc:"Poses of a moving lidar, which recordings of packets are corrected by: lines of time tx ty tz qx qy qz qw, as in groundtruth.txt of TUM. Empty: it stood still."`
+	Part        string        `yaml:"part" doc:"Arrays of an .npz archive that are read, by the beginning of a word of their names: train, val or test. Empty: all."`
+	MaxFile     option.Bytes  `yaml:"max_file" doc:"Largest file, unpacked."`
+	MaxPoints   int           `yaml:"max_points" doc:"Most points of a cloud."`
+	// What is left out of what sensors and programs are not sure of.
+	MaxReprojection float64 `yaml:"max_reprojection" doc:"Leave out points of a photogrammetric reconstruction whose mean error is above so many pixels. 0: none."`
+	MinTrack        int     `yaml:"min_track" doc:"Leave out points of a photogrammetric reconstruction that fewer images saw. 0: none."`
+	MinConfidence   float64 `yaml:"min_confidence" doc:"Leave out points of a depth camera that is less sure of them, 0 to 1."`
+}
+
+// Voxelize is the section voxelize.
+type Voxelize struct {
+	Grid     option.Dims `yaml:"grid" doc:"Cells of a cube's side, or depth x height x width such as 16x24x24. The model wants its own size."`
+	Method   string      `yaml:"method" enum:"mnist3d,pyntcloud,regular,occupancy,density,tsdf" doc:"mnist3d and pyntcloud fit a cube around each cloud; the others are a regular grid, tsdf of the surface that depth frames see."`
+	Value    string      `yaml:"value" enum:"density,occupancy" doc:"What a cell says of its points: their density, or whether there are any."`
+	Edge     float64     `yaml:"edge" doc:"Side of a cell of a regular grid in metres. 0 fits each cloud."`
+	Fit      string      `yaml:"fit" enum:"auto,crop,exact,whole" doc:"Ready grids of other cells. whole: resampled so that all is inside; crop: the middle, in cells of edge or their own; exact: refused. auto: whole for MRI and CT."`
+	Window   string      `yaml:"window" doc:"CENTRE:WIDTH of the values of ready grids that become 0 to 1, such as 40:400 for the soft tissue of CT. Empty: what the file says; none: all values."`
+	Colormap string      `yaml:"colormap" enum:"Oranges,viridis,gray" doc:"Palette of the volumes. The model wants the one that it was trained with."`
+}
+
+// Model is the section model.
+type Model struct {
+	Path string `yaml:"path" doc:"Model file (.keras, .h5, .onnx or .safetensors). Empty: the built-in network of the ten digits."`
+	TopK int    `yaml:"top_k" doc:"Best classes that a classification names."`
+}
+
+// Pipeline is the section pipeline.
+type Pipeline struct {
+	Batch    int           `yaml:"batch" doc:"Most volumes of one message, and of one pass through the network."`
+	Linger   time.Duration `yaml:"linger" doc:"How long the first volume of a batch waits for others."`
+	Budget   option.Bytes  `yaml:"budget" doc:"Most bytes in flight."`
+	InFlight int           `yaml:"in_flight" doc:"Most unsettled messages of a partition: the most that a crash repeats."`
+	Attempts int           `yaml:"attempts" doc:"Tries of what fails and might not the next time. 0 tries for ever."`
+	Exhaust  string        `yaml:"exhausted" enum:"stop,dead-letter" doc:"What becomes of a message whose attempts are used up."`
+	Drain    time.Duration `yaml:"drain" doc:"After the first signal, what is in flight has this long to finish."`
+}
+
+// Sinks is the section sinks.
+type Sinks struct {
+	JSONL    string `yaml:"jsonl" doc:"JSON lines file; each classification once, also after a crash. Empty: none."`
+	Kafka    bool   `yaml:"kafka" doc:"Write to the topic kafka.classifications."`
+	Terminal bool   `yaml:"terminal" doc:"Show a live table on standard error, or lines where that is no terminal."`
+}
+
+// Train is the section train.
+type Train struct {
+	Arch            string  `yaml:"arch" enum:"medical,resnet,tutorial,voxnet" doc:"Architecture of a new network."`
+	Epochs          int     `yaml:"epochs" doc:"Passes over the data."`
+	BatchSize       int     `yaml:"batch_size" doc:"Samples of a step."`
+	ValidationSplit float64 `yaml:"validation_split" doc:"Share of the rows, the last ones before shuffling, that is kept to validate. 0 up to, not including, 1."`
+	LearningRate    float64 `yaml:"learning_rate" doc:"Step size of the optimizer, at first."`
+	Shuffle         bool    `yaml:"shuffle" doc:"Shuffle the rows before each epoch."`
+
+	Loss           string  `yaml:"loss" enum:"binary_crossentropy,categorical_crossentropy,categorical_focal_crossentropy,mean_absolute_error,mean_squared_error,sparse_categorical_crossentropy" doc:"What training makes small; names and arithmetic are Keras's."`
+	FromLogits     bool    `yaml:"from_logits" doc:"The model's output is no probability yet."`
+	LabelSmoothing float64 `yaml:"label_smoothing" doc:"Share of the truth that is spread over all classes. 0 to 1."`
+	ClassWeight    string  `yaml:"class_weight" doc:"What the rows of a class count in the loss. none: all the same. balanced: the more, the rarer their class, as if all classes had as many. Or CLASS=WEIGHT,...: classes without count 1."`
+
+	Optimizer      string  `yaml:"optimizer" enum:"adam,adamw,init,rmsprop,sgd" doc:"Rule by which the weights move; names and arithmetic are Keras's. init: the optimizer of the file that training starts from, with its state and its rate."`
+	Momentum       float64 `yaml:"momentum" doc:"Of sgd and rmsprop. 0 up to, not including, 1."`
+	Nesterov       bool    `yaml:"nesterov" doc:"Nesterov's momentum, of sgd."`
+	WeightDecay    float64 `yaml:"weight_decay" doc:"Share of itself, times the rate, that each weight loses in a step."`
+	ClipNorm       float64 `yaml:"clip_norm" doc:"Greatest norm of a weight's gradient. 0: none."`
+	ClipGlobalNorm float64 `yaml:"clip_global_norm" doc:"Greatest norm of all gradients together. 0: none."`
+	ClipValue      float64 `yaml:"clip_value" doc:"Greatest size of a number of a gradient. 0: none."`
+	EMAMomentum    float64 `yaml:"ema_momentum" doc:"The model gets the moving average of its weights, of this momentum, at the end. 0: it gets the last ones."`
+
+	Schedule    string   `yaml:"schedule" enum:"constant,cosine,exponential,piecewise,plateau" doc:"How the learning rate changes."`
+	WarmUp      int      `yaml:"warm_up" doc:"Steps in which the rate rises from 0, of cosine."`
+	DecaySteps  int      `yaml:"decay_steps" doc:"Steps of cosine's fall, or of one factor of exponential. 0: all steps but the warm-up, or an epoch's."`
+	DecayFactor float64  `yaml:"decay_factor" doc:"What the rate is multiplied by in decay_steps (exponential) or after patience (plateau); cosine ends at this part of the rate. 0: 0 of cosine, .9 of exponential, .1 of plateau."`
+	Pieces      []string `yaml:"pieces" doc:"Of piecewise: STEP:RATE, the rate behind a step; before the first it is learning_rate."`
+
+	Monitor  string  `yaml:"monitor" enum:"accuracy,auto,loss,val_accuracy,val_loss" doc:"Figure by which an epoch is the best, a plateau is one, or training stops. auto: val_loss, or loss without validation; with keep-best val_accuracy or accuracy."`
+	MinDelta float64 `yaml:"min_delta" doc:"Least change of it that counts."`
+	Patience int     `yaml:"patience" doc:"Epochs in a row without a better one after which training stops with the weights of the best. 0: it does not stop."`
+	Plateau  int     `yaml:"plateau_patience" doc:"Epochs in a row without a better one after which the schedule plateau lowers the rate."`
+
+	StepsPerEpoch   int           `yaml:"steps_per_epoch" doc:"Steps that make an epoch of a topic that is followed."`
+	CheckpointEvery time.Duration `yaml:"checkpoint_every" doc:"Store the state of training so often, besides after each epoch. 0s: only then."`
+	CheckpointSteps int           `yaml:"checkpoint_steps" doc:"Store it after so many steps, too. 0: no."`
+	MemoryLimit     option.Bytes  `yaml:"memory_limit" doc:"Most memory for rows. Where they need more, they are kept in a file of the temporary folder and shuffled by blocks."`
+}
+
+// Default is the configuration without file, environment and flags.
+func Default() Config {
+	v := voxelize.DefaultOptions()
+	return Config{
+		Log: Log{Level: "info", Format: "text"},
+		Kafka: Kafka{
+			Brokers: []string{}, Volumes: transport.TopicVolumes, Classifications: transport.TopicClassifications,
+			DeadLetters: transport.TopicDeadLetters, Partitions: 4, Replication: 1, Group: "voxelstream",
+			SessionTimeout: 10 * time.Second, MaxMessage: 16 << 20,
+		},
+		Broker: Broker{DataDir: "voxelstream-data/kafka", RetentionBytes: 256 << 20, Retention: 24 * time.Hour},
+		Ingest: Ingest{Tolerance: 20 * time.Millisecond, MaxFile: 4 << 30, MaxPoints: 200_000_000},
+		Voxelize: Voxelize{
+			Grid: option.Dims(v.Dims), Method: string(v.Method), Value: string(v.Value), Fit: string(voxelize.FitAuto), Colormap: v.Colormap,
+		},
+		Model: Model{TopK: 3},
+		Pipeline: Pipeline{
+			Batch: 64, Linger: 20 * time.Millisecond, Budget: 256 << 20, InFlight: 256, Attempts: 20, Exhaust: "stop",
+			Drain: 10 * time.Second,
+		},
+		Sinks: Sinks{JSONL: "classifications.jsonl", Kafka: true, Terminal: true},
+		Train: Train{
+			Arch: "tutorial", Epochs: 40, BatchSize: 128, ValidationSplit: 0.3, LearningRate: 1e-3, Shuffle: true,
+			Loss: "categorical_crossentropy", ClassWeight: "none", Optimizer: "adam", Schedule: "constant", Pieces: []string{}, Monitor: "auto",
+			Plateau: 10, StepsPerEpoch: 100, MemoryLimit: 2 << 30,
+		},
+	}
+}

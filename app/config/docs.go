@@ -1,0 +1,179 @@
+package config
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/voxelstream/voxelstream/internal/option"
+)
+
+// Key describes a key for the flag that sets it.
+type Key struct {
+	// Doc is the meaning with the values that are allowed, Default the default as text.
+	Doc, Default string
+	// Kind names the type: int, number, duration, size, cells, list, string, bool.
+	Kind string
+	// Flag is the flag that the key declares; empty: none.
+	Flag string
+	// Choices are the values that are allowed where they are a list.
+	Choices []string
+}
+
+// Describe describes the key of that path, and panics where there is none: the flags of the command line are fixed.
+func Describe(path string) Key {
+	c := Default()
+	f, ok := option.Find(option.Settings(&c), path)
+	if !ok {
+		panic("no such key: " + path)
+	}
+	return Key{Doc: f.Doc + f.Hint(), Default: f.String(), Kind: f.Kind(), Flag: f.Flag, Choices: f.Choices()}
+}
+
+// Flags lists the keys of a section that declare a flag, by the flag's name.
+func Flags(section string) map[string]string {
+	c := Default()
+	out := map[string]string{}
+	for _, f := range option.Settings(&c) {
+		if f.Flag != "" && f.Parent() == section {
+			out[f.Flag] = f.Path
+		}
+	}
+	return out
+}
+
+// WriteDocs writes the generated files of a checkout at root: config.yaml, and schema and reference of the configuration.
+func WriteDocs(root string) error {
+	for path, write := range map[string]func(io.Writer) error{
+		"config.yaml": WriteExample, "docs/reference/config.md": WriteReference, "docs/reference/config.schema.json": writeSchema,
+	} {
+		f, err := os.Create(filepath.Join(root, path))
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(write(f), f.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// WriteExample writes config.yaml: every key with its comment, what is allowed, its environment name and its default.
+func WriteExample(w io.Writer) error {
+	var b strings.Builder
+	b.WriteString("# Every key of the configuration with its default. Generated from the option structs; `make generate` renews it.\n")
+	b.WriteString("# Order of precedence: these defaults, the file named by --config, the environment, flags. `voxelstream config lint` checks a file.\n")
+	c := Default()
+	for _, f := range option.Fields(&c) {
+		indent := strings.Repeat("  ", strings.Count(f.Path, "."))
+		if f.Section {
+			fmt.Fprintf(&b, "\n%s# %s\n%s%s:\n", indent, f.Doc, indent, f.Key())
+			continue
+		}
+		value, err := yaml.Marshal(plain(f))
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(&b, "%s# %s%s [%s]\n", indent, f.Doc, f.Hint(), envName(f))
+		fmt.Fprintf(&b, "%s%s: %s\n", indent, f.Key(), flow(value, indent))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// flow is a YAML value behind its key: a list goes below it.
+func flow(value []byte, indent string) string {
+	text := strings.TrimSpace(string(value))
+	if strings.HasPrefix(text, "- ") {
+		return "\n  " + indent + strings.ReplaceAll(text, "\n", "\n  "+indent)
+	}
+	return text
+}
+
+// plain is the value as files hold it: what has a notation of its own is a string.
+func plain(f option.Field) any {
+	if f.Notation() {
+		return f.String()
+	}
+	return f.Value()
+}
+
+// WriteReference writes the reference page of the configuration, as Markdown.
+func WriteReference(w io.Writer) error {
+	c := Default()
+	var b strings.Builder
+	b.WriteString("# Configuration\nGenerated from the option structs of the packages.\n\n")
+	b.WriteString("Values come from the defaults, then the file named by `--config`, then the environment, then flags; the later wins. Unknown keys, wrong types\n" +
+		"and wrong units are all reported at once (`voxelstream config lint FILE`). `voxelstream config print` shows each effective value and its origin.\n")
+	table := "| key | default | environment | meaning |\n|---|---|---|---|\n"
+	b.WriteString("\n" + table)
+	for _, f := range option.Fields(&c) {
+		if f.Section {
+			fmt.Fprintf(&b, "\n## %s\n%s\n\n%s", f.Path, f.Doc, table)
+			continue
+		}
+		value := f.String()
+		if value != "" {
+			value = "`" + value + "`"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | `%s` | %s |\n", f.Path, value, envName(f), strings.ReplaceAll(f.Doc+f.Hint(), "|", `\|`))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func writeSchema(w io.Writer) error {
+	schema, err := JSONSchema()
+	if err == nil {
+		_, err = w.Write(schema)
+	}
+	return err
+}
+
+// JSONSchema is the configuration file's schema, for editors.
+func JSONSchema() ([]byte, error) {
+	c := Default()
+	root := map[string]any{
+		"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Voxelstream configuration",
+		"type": "object", "additionalProperties": false, "properties": map[string]any{},
+	}
+	sections := map[string]map[string]any{"": root}
+	for _, f := range option.Fields(&c) {
+		s := map[string]any{"description": f.Doc + f.Hint()}
+		sections[f.Parent()]["properties"].(map[string]any)[f.Key()] = s
+		if f.Section {
+			s["type"], s["additionalProperties"], s["properties"] = "object", false, map[string]any{}
+			sections[f.Path] = s
+			continue
+		}
+		s["default"] = plain(f)
+		switch {
+		case len(f.Choices()) > 0:
+			s["enum"] = f.Choices()
+		case f.Notation():
+			s["type"] = []string{"string", "integer"}
+		default:
+			switch f.Type().Kind() {
+			case reflect.Bool:
+				s["type"] = "boolean"
+			case reflect.Int, reflect.Uint64:
+				s["type"] = "integer"
+			case reflect.Float64:
+				s["type"] = "number"
+			case reflect.Slice:
+				s["type"], s["items"] = "array", map[string]any{"type": "string"}
+			default:
+				s["type"] = "string"
+			}
+		}
+	}
+	out, err := json.MarshalIndent(root, "", "  ")
+	return append(out, '\n'), err
+}

@@ -1,0 +1,197 @@
+// Package option describes the settings of a part by the fields of a struct, so that the configuration file, environment, flags, URL queries,
+// validation and reference pages all come from one declaration, which lives with the part that it sets.
+//
+// The tags of a field are
+//
+//	yaml    its name; ",inline" puts the fields of a struct, or of the structs that a []any points to, in the place of the field
+//	doc     what it means, as one or more sentences
+//	flag    the command line flag that sets it; absent: none
+//	enum    the values that are allowed, separated by commas; a type with a method Choices() []string has them by itself
+//	min     the least number, size or duration; above: the value must be greater than this; max: the most
+//	secret  "true": the value is never shown
+//
+// A field is a bool, int, uint64, float64, string, []string, [time.Duration], [Bytes], [Dims] or any other encoding.TextUnmarshaler; a struct is
+// a section.
+package option
+
+import (
+	"encoding"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Field is one setting, or a section of settings, of a value in memory: it can be read and set.
+type Field struct {
+	// Path is the name, with those of the sections before it: kafka.group.
+	Path string
+	// Doc is the meaning, without what Hint adds.
+	Doc string
+	// Flag is the flag that sets it; empty: none.
+	Flag string
+	// Section says that the field is a struct, whose fields follow it.
+	Section bool
+	// Secret values are shown as stars.
+	Secret bool
+
+	value reflect.Value
+	tag   reflect.StructTag
+}
+
+// Fields lists the sections and settings of the struct that v points to, in the order of their declaration. It panics where a struct is
+// declared wrongly, which no input can cause.
+func Fields(v any) []Field {
+	return walk(reflect.ValueOf(v).Elem(), "", nil)
+}
+
+// Settings lists those fields that are not sections.
+func Settings(v any) []Field {
+	return slices.DeleteFunc(Fields(v), func(f Field) bool { return f.Section })
+}
+
+// Find returns the field of that path.
+func Find(fields []Field, path string) (Field, bool) {
+	i := slices.IndexFunc(fields, func(f Field) bool { return f.Path == path })
+	if i < 0 {
+		return Field{}, false
+	}
+	return fields[i], true
+}
+
+func walk(v reflect.Value, prefix string, out []Field) []Field {
+	t := v.Type()
+	for i := range t.NumField() {
+		sf := t.Field(i)
+		name, rest, _ := strings.Cut(sf.Tag.Get("yaml"), ",")
+		if name == "" && rest == "" {
+			continue
+		}
+		if rest == "inline" {
+			out = inline(v.Field(i), prefix, out)
+			continue
+		}
+		f := Field{
+			Path: prefix + name, Doc: sf.Tag.Get("doc"), Flag: sf.Tag.Get("flag"), Secret: sf.Tag.Get("secret") == "true",
+			value: v.Field(i), tag: sf.Tag,
+		}
+		f.Section = sf.Type.Kind() == reflect.Struct && !f.textual()
+		if slices.ContainsFunc(out, func(o Field) bool { return o.Path == f.Path }) {
+			panic(fmt.Sprintf("option: %s is declared twice, the second time in %v", f.Path, t))
+		}
+		out = append(out, f)
+		if f.Section {
+			out = walk(f.value, f.Path+".", out)
+		} else {
+			f.parser() // panics where the type cannot be a setting
+		}
+	}
+	return out
+}
+
+// inline walks a struct, a pointer to one, or a list of them.
+func inline(v reflect.Value, prefix string, out []Field) []Field {
+	switch v.Kind() {
+	case reflect.Slice:
+		for i := range v.Len() {
+			out = inline(v.Index(i), prefix, out)
+		}
+		return out
+	case reflect.Interface, reflect.Pointer:
+		return inline(v.Elem(), prefix, out)
+	}
+	return walk(v, prefix, out)
+}
+
+// Key is the last part of the path.
+func (f Field) Key() string { return f.Path[strings.LastIndexByte(f.Path, '.')+1:] }
+
+// Parent is the path of the section that the field is in; empty at the top.
+func (f Field) Parent() string { return f.Path[:max(0, strings.LastIndexByte(f.Path, '.'))] }
+
+// Value is the setting as it is in memory.
+func (f Field) Value() any { return f.value.Interface() }
+
+// Zero says whether the setting has the zero value of its type.
+func (f Field) Zero() bool { return f.value.IsZero() }
+
+// Type is the Go type of the setting.
+func (f Field) Type() reflect.Type { return f.value.Type() }
+
+// chooser is a type that knows its values.
+type chooser interface{ Choices() []string }
+
+// Choices are the values that are allowed where they are a list; nil elsewhere.
+func (f Field) Choices() []string {
+	if c, ok := reflect.Zero(f.value.Type()).Interface().(chooser); ok {
+		return c.Choices()
+	}
+	if e := f.tag.Get("enum"); e != "" {
+		return strings.Split(e, ",")
+	}
+	return nil
+}
+
+// textual says whether the type has a notation of its own.
+func (f Field) textual() bool { return reflect.PointerTo(f.value.Type()).Implements(textType) }
+
+var (
+	textType     = reflect.TypeFor[encoding.TextUnmarshaler]()
+	durationType = reflect.TypeFor[time.Duration]()
+)
+
+// Notation says whether the value is written as text with a unit or a structure of its own: a duration, a size, a grid.
+func (f Field) Notation() bool { return f.textual() || f.value.Type() == durationType }
+
+// Kind names the type for people: int, number, duration, size, cells, list, string, bool.
+func (f Field) Kind() string {
+	switch f.value.Type() {
+	case durationType:
+		return "duration"
+	case reflect.TypeFor[Bytes]():
+		return "size"
+	case reflect.TypeFor[Dims]():
+		return "cells"
+	}
+	switch f.value.Kind() {
+	case reflect.Slice:
+		return "list"
+	case reflect.Float64:
+		return "number"
+	case reflect.Uint64:
+		return "int"
+	case reflect.Struct, reflect.Array:
+		return "string"
+	}
+	return f.value.Kind().String()
+}
+
+// Hint is what a reference adds to Doc: the values that are allowed, or how they are written.
+func (f Field) Hint() string {
+	switch {
+	case len(f.Choices()) > 0:
+		return " One of " + strings.Join(f.Choices(), ", ") + "."
+	case f.value.Type() == durationType:
+		return " A duration: ms, s, m, h."
+	case f.value.Type() == reflect.TypeFor[Bytes]():
+		return " A size: B, KiB, MiB, GiB."
+	}
+	return ""
+}
+
+// String is the setting as it is written in a file, in the environment or on the command line; secrets are not hidden.
+func (f Field) String() string {
+	if list, ok := reflect.TypeAssert[[]string](f.value); ok {
+		return strings.Join(list, ",")
+	}
+	if d, ok := reflect.TypeAssert[time.Duration](f.value); ok {
+		return FormatDuration(d)
+	}
+	if m, ok := f.value.Interface().(encoding.TextMarshaler); ok {
+		if b, err := m.MarshalText(); err == nil {
+			return string(b)
+		}
+	}
+	return fmt.Sprint(f.value.Interface())
+}

@@ -1,0 +1,261 @@
+package option
+
+import (
+	"encoding"
+	"errors"
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Set parses text and stores it. The error names what was found and what is allowed; the setting is unchanged then.
+func (f Field) Set(text string) error {
+	v, err := f.parse(text)
+	if err != nil {
+		return err
+	}
+	f.value.Set(v)
+	return nil
+}
+
+// SetList stores a list.
+func (f Field) SetList(items []string) error {
+	if f.value.Kind() != reflect.Slice {
+		return fmt.Errorf("found a list, %s", f.Allowed())
+	}
+	f.value.Set(reflect.ValueOf(slices.Clone(items)))
+	return nil
+}
+
+// Check says why text is not a value of the setting; nil where it is.
+func (f Field) Check(text string) error {
+	_, err := f.parse(text)
+	return err
+}
+
+func (f Field) parse(text string) (reflect.Value, error) {
+	if choices := f.Choices(); len(choices) > 0 && !slices.Contains(choices, text) {
+		return reflect.Value{}, fmt.Errorf("found %q%s, %s", text, DidYouMean(text, choices), f.Allowed())
+	}
+	v := reflect.New(f.value.Type()).Elem()
+	if err := f.parser()(v, text); err != nil {
+		return v, fmt.Errorf("found %q, %s", text, f.Allowed())
+	}
+	if err := f.inRange(v, text); err != nil {
+		return v, err
+	}
+	return v, nil
+}
+
+// parser stores a text in a value of the field's type.
+func (f Field) parser() func(v reflect.Value, text string) error {
+	switch {
+	case f.textual():
+		return func(v reflect.Value, text string) error {
+			return v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text))
+		}
+	case f.value.Type() == durationType:
+		return func(v reflect.Value, text string) error {
+			d, err := ParseDuration(text)
+			v.SetInt(int64(d))
+			return err
+		}
+	}
+	switch f.value.Kind() {
+	case reflect.Bool:
+		return func(v reflect.Value, text string) error {
+			if text != "true" && text != "false" {
+				return errors.New("neither true nor false")
+			}
+			v.SetBool(text == "true")
+			return nil
+		}
+	case reflect.Int:
+		return func(v reflect.Value, text string) error {
+			n, err := strconv.Atoi(text)
+			v.SetInt(int64(n))
+			return err
+		}
+	case reflect.Uint64:
+		return func(v reflect.Value, text string) error {
+			n, err := strconv.ParseUint(text, 10, 64)
+			v.SetUint(n)
+			return err
+		}
+	case reflect.Float64:
+		return func(v reflect.Value, text string) error {
+			x, err := strconv.ParseFloat(text, 64)
+			if err == nil && (math.IsNaN(x) || math.IsInf(x, 0)) {
+				err = errors.New("not finite")
+			}
+			v.SetFloat(x)
+			return err
+		}
+	case reflect.String:
+		return func(v reflect.Value, text string) error {
+			v.SetString(text)
+			return nil
+		}
+	case reflect.Slice:
+		if f.value.Type().Elem().Kind() == reflect.String {
+			return func(v reflect.Value, text string) error {
+				items := []string{}
+				if text != "" {
+					items = strings.Split(text, ",")
+				}
+				v.Set(reflect.ValueOf(items))
+				return nil
+			}
+		}
+	}
+	panic(fmt.Sprintf("option: %s: a setting cannot be a %v", f.Path, f.value.Type()))
+}
+
+// InRange checks the value in memory against the tags min, above and max.
+func (f Field) InRange() error {
+	if f.Section {
+		return nil
+	}
+	return f.inRange(f.value, f.String())
+}
+
+func (f Field) inRange(v reflect.Value, text string) error {
+	x, ok := number(v)
+	if !ok {
+		return nil
+	}
+	for _, bound := range []struct {
+		tag  string
+		fine func(x, limit float64) bool
+	}{
+		{"min", func(x, limit float64) bool { return x >= limit }},
+		{"above", func(x, limit float64) bool { return x > limit }},
+		{"max", func(x, limit float64) bool { return x <= limit }},
+		{"below", func(x, limit float64) bool { return x < limit }},
+	} {
+		limit, has := f.bound(bound.tag)
+		if has && !bound.fine(x, limit) {
+			return fmt.Errorf("found %s, want %s", text, f.rangeText())
+		}
+	}
+	return nil
+}
+
+// bound is the number in a tag, which is written as a value of the setting is.
+func (f Field) bound(tag string) (float64, bool) {
+	text := f.tag.Get(tag)
+	if text == "" {
+		return 0, false
+	}
+	v := reflect.New(f.value.Type()).Elem()
+	if err := f.parser()(v, text); err != nil {
+		panic(fmt.Sprintf("option: %s: tag %s: %q: %v", f.Path, tag, text, err))
+	}
+	return number(v)
+}
+
+func number(v reflect.Value) (float64, bool) {
+	switch {
+	case v.CanInt():
+		return float64(v.Int()), true
+	case v.CanUint():
+		return float64(v.Uint()), true
+	case v.CanFloat():
+		return v.Float(), true
+	}
+	return 0, false
+}
+
+// rangeText says in words which numbers are allowed: "0 or more", "more than 0 and at most 10".
+func (f Field) rangeText() string {
+	least, above, most, below := f.tag.Get("min"), f.tag.Get("above"), f.tag.Get("max"), f.tag.Get("below")
+	var low, high string
+	switch {
+	case least != "" && most != "":
+		return least + " to " + most
+	case least != "":
+		low = least + " or more"
+	case above != "":
+		low = "more than " + above
+	}
+	switch {
+	case most != "":
+		high = "at most " + most
+	case below != "":
+		high = "less than " + below
+	}
+	switch {
+	case low == "":
+		return high
+	case high == "":
+		return low
+	}
+	return low + " and " + high
+}
+
+// Allowed says in words what the value must be: "want a whole number, 1 or more".
+func (f Field) Allowed() string {
+	want := f.wanted()
+	if r := f.rangeText(); r != "" {
+		want += ", " + r
+	}
+	return want
+}
+
+func (f Field) wanted() string {
+	switch {
+	case len(f.Choices()) > 0:
+		return "want one of " + strings.Join(f.Choices(), ", ")
+	case f.textual():
+		// The type's own error says how a value is written.
+		if err := reflect.New(f.value.Type()).Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte("?")); err != nil {
+			return err.Error()
+		}
+	case f.value.Type() == durationType:
+		return errDuration.Error()
+	}
+	switch f.value.Kind() {
+	case reflect.Bool:
+		return "want true or false"
+	case reflect.Uint64:
+		if f.rangeText() == "" {
+			return "want a whole number, 0 or more"
+		}
+		return "want a whole number"
+	case reflect.Int:
+		return "want a whole number"
+	case reflect.Float64:
+		return "want a finite number"
+	case reflect.Slice:
+		return "want a list of strings"
+	}
+	return "want a string"
+}
+
+var errDuration = errors.New("want a duration with its unit, 0 or more, such as 200ms, 10s or 1h30m")
+
+// ParseDuration reads Go's notation of a duration, 0 or more. A number without a unit is refused: whether it means seconds or milliseconds would
+// be a guess.
+func ParseDuration(text string) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 {
+		return 0, errDuration
+	}
+	return d, nil
+}
+
+// FormatDuration is the shortest form that ParseDuration reads: 24h, not 24h0m0s.
+func FormatDuration(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
