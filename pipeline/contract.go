@@ -18,13 +18,28 @@ type Stage[In, Out any] interface {
 	Process(ctx context.Context, in In) ([]Out, error)
 }
 
+// BatchStage turns a batch of values into as many results, in their order: a network, which is fastest in batches. Calls do not overlap. A
+// *[PartialError] names the values that have no result; their places in the slice are ignored. Of any other error no value has one: a
+// [Permanent] error concerns the values, any other is retried. ProcessBatch must not keep in.
+type BatchStage[In, Out any] interface {
+	ProcessBatch(ctx context.Context, in []In) ([]Out, error)
+}
+
 // Sink stores values. Calls do not overlap.
 type Sink[T any] interface {
-	// Write returns nil only when all of vs are durable, a *PartialError when some are, any other error when none may be. What failed and is
-	// not permanent comes again. Write must not keep vs.
+	// Write returns nil only when all of vs are stored, a *PartialError when some are, any other error when none may be. What failed and is
+	// not permanent is written again. Stored means durable or, where the sink is a [Flusher], taken: durable after the next Flush. Write must
+	// not keep vs.
 	Write(ctx context.Context, vs []T) error
-	// Close flushes, within ctx, and frees everything.
+	// Close frees everything, within ctx. A Flusher is flushed before it is closed.
 	Close(ctx context.Context) error
+}
+
+// Flusher is a sink that makes many writes durable at once: a Parquet file, an object. What Write took is held back, and settles only when Flush
+// has returned nil. A *[PartialError] names what is not durable by its position among all values taken since the last Flush; any other error
+// leaves all of them as they are, and the same Flush is tried again.
+type Flusher interface {
+	Flush(ctx context.Context) error
 }
 
 // StageFunc is a [Stage] of one function.
@@ -52,8 +67,15 @@ func Chain[A, B, C any](first Stage[A, B], second Stage[B, C]) Stage[A, C] {
 	})
 }
 
-// Via is a sink that maps each batch and writes the result to next. f returns one value per input, in order; with a *PartialError the values
-// of the failed inputs are left out of the write. It is how a network, which wants batches, stands before a sink.
-func Via[A, B any](f func(ctx context.Context, in []A) ([]B, error), next Sink[B]) Sink[A] {
-	return &via[A, B]{f, next}
+// BatchFunc is a [BatchStage] of one function.
+type BatchFunc[In, Out any] func(ctx context.Context, in []In) ([]Out, error)
+
+// ProcessBatch calls f.
+func (f BatchFunc[In, Out]) ProcessBatch(ctx context.Context, in []In) ([]Out, error) {
+	return f(ctx, in)
+}
+
+// Pass is the batch stage that changes nothing.
+func Pass[T any]() BatchStage[T, T] {
+	return BatchFunc[T, T](func(_ context.Context, in []T) ([]T, error) { return in, nil })
 }

@@ -7,6 +7,12 @@ import (
 	"maps"
 )
 
+// Via is a sink that maps each batch and writes the result to next. f returns one value per input, in order; with a *PartialError the values
+// of the failed inputs are left out of the write.
+func Via[A, B any](f func(ctx context.Context, in []A) ([]B, error), next Sink[B]) Sink[A] {
+	return &via[A, B]{f, next}
+}
+
 type via[A, B any] struct {
 	f    func(context.Context, []A) ([]B, error)
 	next Sink[B]
