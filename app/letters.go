@@ -42,7 +42,7 @@ func (l *letters) park(ctx context.Context, item letter) error {
 		return err
 	}
 	id := fmt.Sprintf("%s/%d!%s", item.Stream, item.Seq, item.Stage)
-	m := transport.Park(transport.New(item.Stream, id, transport.ContentJSON, value), transport.DeadLetter{
+	m := transport.DeadLetterOf(transport.New(item.Stream, id, transport.ContentJSON, value), transport.DeadLetter{
 		Partition: -1, Offset: -1, Stage: item.Stage, Error: item.Error, Attempts: 1, Time: time.Now(),
 	})
 	l.log(item)

@@ -51,7 +51,7 @@ func (c *classifying) summary(start time.Time) *Summary {
 	t := c.tally.Total()
 	s := &Summary{
 		Classified: t.Classified, Labelled: t.Labelled, Correct: t.Correct, Accuracy: accuracy(t), Seconds: time.Since(start).Seconds(),
-		DeadLetters: c.consumer.Stats().Parked.Load(), LatencyMS: Quantiles{c.tally.Latency(0.5), c.tally.Latency(0.99)},
+		DeadLetters: c.consumer.Stats().DeadLettered.Load(), LatencyMS: Quantiles{c.tally.Latency(0.5), c.tally.Latency(0.99)},
 		Model: c.model, Outputs: c.outputs,
 	}
 	s.PerSecond = float64(t.Classified) / max(s.Seconds, 1e-3)

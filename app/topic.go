@@ -131,7 +131,7 @@ func (s *topicFiles) Close(ctx context.Context) error {
 		err = s.current.src.Close()
 	}
 	err = errors.Join(err, s.consumer.Close(ctx), os.RemoveAll(s.dir))
-	s.letters.count.Add(s.consumer.Stats().Parked.Load())
+	s.letters.count.Add(s.consumer.Stats().DeadLettered.Load())
 	return err
 }
 

@@ -28,7 +28,7 @@ func (a *App) follow(ctx context.Context, tr *training, o TrainOptions, vo voxel
 		return err
 	}
 	return a.withBus(ctx, func(b *bus) error {
-		sole, err := b.client.JoinAlone(ctx, a.Config.Kafka.Group+"-train", a.Config.Kafka.Volumes, a.Config.Kafka.SessionTimeout)
+		sole, err := b.client.JoinExclusive(ctx, a.Config.Kafka.Group+"-train", a.Config.Kafka.Volumes, a.Config.Kafka.SessionTimeout)
 		if err != nil {
 			return err
 		}
@@ -44,7 +44,7 @@ func (a *App) follow(ctx context.Context, tr *training, o TrainOptions, vo voxel
 // topicStream is the labelled volumes of a topic. What cannot be decoded and what has no label is left out.
 type topicStream struct {
 	app  *App
-	sole *kafka.Sole
+	sole *kafka.ExclusiveConsumer
 	like *dataset // what volumes must be
 	// colours are what their indices stand for.
 	colours *nn.Palette

@@ -38,12 +38,12 @@ func TestBudget(t *testing.T) {
 	})
 }
 
-// TestWatermarkProperty settles ascending offsets with gaps in random order and compares each step with the plain definition.
-func TestWatermarkProperty(t *testing.T) {
+// TestOffsetTrackerProperty settles ascending offsets with gaps in random order and compares each step with the plain definition.
+func TestOffsetTrackerProperty(t *testing.T) {
 	for seed := range uint64(1000) {
 		rng := rand.New(rand.NewPCG(seed, 3))
 		const limit = 16
-		w := NewWatermark(limit)
+		w := NewOffsetTracker(limit)
 		var pending []int64 // in order of offset
 		settled := map[int64]bool{}
 		next, moved := int64(0), false
@@ -73,9 +73,9 @@ func TestWatermarkProperty(t *testing.T) {
 	}
 }
 
-func TestWatermarkLimit(t *testing.T) {
+func TestOffsetTrackerLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := NewWatermark(2)
+		w := NewOffsetTracker(2)
 		for o := range int64(2) {
 			if err := w.Add(t.Context(), o); err != nil {
 				t.Fatal(err)
@@ -93,10 +93,10 @@ func TestWatermarkLimit(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := NewWatermark(9).Add(t.Context(), 5); err != nil {
+		if err := NewOffsetTracker(9).Add(t.Context(), 5); err != nil {
 			t.Fatal(err)
 		}
-		w = NewWatermark(9)
+		w = NewOffsetTracker(9)
 		_ = w.Add(t.Context(), 5)
 		if err := w.Add(t.Context(), 5); err == nil {
 			t.Error("an offset was added twice")

@@ -13,7 +13,7 @@ type Source[T any] interface {
 }
 
 // Stage turns one value into none (filtered), one, or many. Process may run on many goroutines at once, also on values of one key; it must
-// not keep in after it returned. A [Permanent] error parks the value, any other is retried.
+// not keep in after it returned. A [Permanent] error makes the value a dead letter, any other is retried.
 type Stage[In, Out any] interface {
 	Process(ctx context.Context, in In) ([]Out, error)
 }

@@ -10,12 +10,12 @@
 // An outcome is one of three:
 //
 //	nil               durable at the sink: the source may move past it
-//	[Permanent] error would fail again: the source parks it as a dead letter with the reason, then moves past it
+//	[Permanent] error would fail again: the source makes it a dead letter with the reason, then moves past it
 //	any other error   unfinished: the source must not move past it, and delivers it again after a restart
 //
 // Stages and sinks never see duties. They return errors, [Pipeline] retries what is not permanent, and only when the attempts are used up
-// does it settle: as a dead letter or, to stop instead of parking, as unfinished and with an error from Run. Leaving one value unsettled and
-// going on would hold the watermark, and with it every later commit, in silence; Run never does that.
+// does it settle: as a dead letter or, to stop instead, as unfinished and with an error from Run. Leaving one value unsettled and
+// going on would hold back every later commit in silence; Run never does that.
 //
 // # Order and parallelism
 //
@@ -25,7 +25,7 @@
 //
 // # Bounds
 //
-// Two bounds are visible: bytes in flight ([Budget], acquired by the source before it hands a value out) and duties in flight ([Watermark],
+// Two bounds are visible: bytes in flight ([Budget], acquired by the source before it hands a value out) and duties in flight ([OffsetTracker],
 // which is also the most that a crash repeats). Every wait takes a context.
 //
 // # Stopping

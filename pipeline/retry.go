@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Retry says how often and how patiently something is tried again. The zero Retry tries for ever, from 10 ms up to 2 s apart.
+// Retry says how often and at what intervals something is tried again. The zero Retry tries forever, from 10 ms up to 2 s apart.
 type Retry struct {
 	// Attempts is the number of tries in all; 0 means without end.
 	Attempts int

@@ -24,7 +24,7 @@ const (
 // maxReason bounds the error text in a header: an error may quote data.
 const maxReason = 4096
 
-// DeadLetter is what the headers of a parked message say.
+// DeadLetter is what the headers of a dead letter say.
 type DeadLetter struct {
 	// Topic, Partition and Offset are where the message was.
 	Topic     string
@@ -37,10 +37,10 @@ type DeadLetter struct {
 	Time     time.Time
 }
 
-// Park makes the dead letter of m: key, value and headers stay, so that [Unpark] gives the message back unchanged. Headers of an earlier
-// parking are replaced.
-func Park(m Message, d DeadLetter) Message {
-	out := Unpark(m)
+// DeadLetterOf makes the dead letter of m: key, value and headers stay, so that [Original] gives the message back unchanged. The headers of an
+// earlier dead letter are replaced.
+func DeadLetterOf(m Message, d DeadLetter) Message {
+	out := Original(m)
 	add := func(k, v string) { out.Headers = append(out.Headers, Header{k, []byte(v)}) }
 	add(HeaderDeadTopic, d.Topic)
 	add(HeaderDeadPartition, strconv.Itoa(d.Partition))
@@ -52,8 +52,8 @@ func Park(m Message, d DeadLetter) Message {
 	return out
 }
 
-// Unpark removes what Park added.
-func Unpark(m Message) Message {
+// Original is the message that a dead letter was made of: it removes the headers that DeadLetterOf added.
+func Original(m Message) Message {
 	m.Headers = slices.DeleteFunc(slices.Clone(m.Headers), func(h Header) bool { return strings.HasPrefix(h.Key, deadLetterPrefix) })
 	return m
 }

@@ -48,8 +48,8 @@ func TestDeadLetter(t *testing.T) {
 		Topic: "volumes", Partition: 3, Offset: 1 << 40, Stage: "decode", Error: "row 5: \xff " + strings.Repeat("é", 5000), Attempts: 4,
 		Time: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC),
 	}
-	parked := Park(Park(m, DeadLetter{Stage: "earlier"}), d)
-	got, err := ReadDeadLetter(parked)
+	dead := DeadLetterOf(DeadLetterOf(m, DeadLetter{Stage: "earlier"}), d)
+	got, err := ReadDeadLetter(dead)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func TestDeadLetter(t *testing.T) {
 	if got != d {
 		t.Errorf("got %+v, want %+v", got, d)
 	}
-	back := Unpark(parked)
+	back := Original(dead)
 	same := slices.EqualFunc(back.Headers, m.Headers, func(x, y Header) bool { return x.Key == y.Key && bytes.Equal(x.Value, y.Value) })
 	if !same || !bytes.Equal(back.Value, m.Value) || !bytes.Equal(back.Key, m.Key) {
 		t.Errorf("came back as %+v", back)
@@ -68,8 +68,8 @@ func TestDeadLetter(t *testing.T) {
 	if _, err := ReadDeadLetter(m); err == nil || !strings.Contains(err.Error(), HeaderDeadTopic+" is missing") {
 		t.Errorf("an ordinary message: %v", err)
 	}
-	parked.SetHeader(HeaderDeadOffset, "many")
-	if _, err := ReadDeadLetter(parked); err == nil || !strings.Contains(err.Error(), HeaderDeadOffset) {
+	dead.SetHeader(HeaderDeadOffset, "many")
+	if _, err := ReadDeadLetter(dead); err == nil || !strings.Contains(err.Error(), HeaderDeadOffset) {
 		t.Errorf("a wrong offset: %v", err)
 	}
 }

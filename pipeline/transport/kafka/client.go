@@ -55,7 +55,7 @@ func (s *SASL) mechanism() (sasl.Mechanism, error) {
 	return nil, fmt.Errorf("kafka: SASL mechanism %q, want plain, scram-sha-256 or scram-sha-512", s.Mechanism)
 }
 
-// Timeouts of single requests. A produce that is cut off too early is stored and repeated, so the patience is long; half of it is what
+// Timeouts of single requests. A produce that is cut off too early is stored and repeated, so the timeout is long; half of it is what
 // kafka-go tells the broker to wait for its replicas.
 const (
 	requestTimeout = 20 * time.Second

@@ -25,7 +25,7 @@ type ConsumerConfig struct {
 	// MaxInFlight is how many messages of a partition may be unsettled, or settled behind an unsettled one; the default is 256. Times the
 	// partitions, it is the most that a crash repeats.
 	MaxInFlight int
-	// DeadLetters, if set, parks what is permanently at fault on DeadLetterTopic. Without it such a message ends the consumer with an error.
+	// DeadLetters, if set, sends what is permanently at fault to DeadLetterTopic. Without it such a message ends the consumer with an error.
 	DeadLetters     *Producer
 	DeadLetterTopic string
 	// CommitEvery is how often offsets are committed; the default is 200 ms.
@@ -50,9 +50,9 @@ const (
 )
 
 // Consumer is a member of a consumer group, as a pipeline source: deliveries come in the order of their partition, are settled in any order,
-// and are committed up to the first unsettled one. Outcomes: nil commits, a permanent error is parked as a dead letter and then commits, any
+// and are committed up to the first unsettled one. Outcomes: nil commits, a permanent error makes a dead letter and then commits, any
 // other error makes the next Read fail, because going on behind it would hold all later commits in silence. A damaged message (its checksum is
-// wrong) and one that exceeds the whole budget are parked without being delivered.
+// wrong) and one that exceeds the whole budget become dead letters without being delivered.
 type Consumer struct {
 	client *Client
 	cfg    ConsumerConfig
@@ -75,8 +75,8 @@ type Consumer struct {
 type ConsumerStats struct {
 	// Generations counts rebalances, Partitions those now owned.
 	Generations, Partitions atomic.Int64
-	// Delivered counts messages handed out, Damaged those with a wrong checksum, Parked those on the dead letter topic.
-	Delivered, Damaged, Parked atomic.Int64
+	// Delivered counts messages handed out, Damaged those with a wrong checksum, DeadLettered those on the dead letter topic.
+	Delivered, Damaged, DeadLettered atomic.Int64
 	// Lost counts messages that retention deleted before they were read. Anything but 0 is an alarm.
 	Lost atomic.Int64
 }
@@ -152,7 +152,7 @@ func (k *Consumer) Close(ctx context.Context) error {
 		k.cancel()
 		return nil
 	case <-ctx.Done():
-		// The rest of the goodbye goes on behind our back; without the broker it may take as long as its timeouts.
+		// Leaving the group continues in the background; without the broker it may take as long as its timeouts.
 		k.cancel()
 		return fmt.Errorf("kafka: consumer %s closed before it left the group: %w", k.cfg.Group, ctx.Err())
 	}

@@ -51,7 +51,7 @@ func (d *Deduper) Close(context.Context) error { return nil }
 func (d *Deduper) Write(ctx context.Context, ms []transport.Message) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	lanes, err := d.p.lanes(ctx, d.topic)
+	queues, err := d.p.queues(ctx, d.topic)
 	if err != nil {
 		return err
 	}
@@ -64,7 +64,7 @@ func (d *Deduper) Write(ctx context.Context, ms []transport.Message) error {
 		if key == nil {
 			key = []byte(id)
 		}
-		to[i] = d.p.partition(key, len(lanes))
+		to[i] = d.p.partition(key, len(queues))
 		touched[to[i]] = true
 	}
 	if err := d.catchUp(ctx, slices.Collect(maps.Keys(touched))); err != nil {
@@ -86,7 +86,7 @@ func (d *Deduper) Write(ctx context.Context, ms []transport.Message) error {
 	if len(fresh) == 0 {
 		return nil
 	}
-	pos, err := d.p.produce(ctx, lanes, freshTo, fresh)
+	pos, err := d.p.produce(ctx, queues, freshTo, fresh)
 	var partial *pipeline.PartialError
 	if err != nil && !errors.As(err, &partial) {
 		return err // what was stored all the same is found by the next catch-up

@@ -3,10 +3,10 @@
 // of it only what was measured to keep its promises:
 //
 //   - Produce goes through Client.RawProduce with batches encoded here, because kafka-go's own writer is not idempotent: after a lost
-//     response it stores a batch twice. Ours carry producer id, epoch and sequence, are retried byte for byte, and fly one at a time per
+//     response it stores a batch twice. Ours carry producer id, epoch and sequence, are retried byte for byte, and are sent one at a time per
 //     partition, so the broker recognises the repeat and the order within a key holds.
 //   - Consume goes through the Generation API, whose commits the broker refuses once the partition belongs to someone else. The high-level
 //     Reader's are accepted and rewind the new owner.
-//   - Commits acknowledge everything below them, so only the contiguous settled prefix is committed ([pipeline.Watermark]).
+//   - Commits acknowledge everything below them, so only the contiguous settled prefix is committed ([pipeline.OffsetTracker]).
 //   - There are no transactions: kafka-go's readers return aborted records.
 package kafka

@@ -253,7 +253,7 @@ func TestAbandoned(t *testing.T) {
 	}
 }
 
-// TestBounds: the consumer stops reading at its limits, and what exceeds the whole budget is parked.
+// TestBounds: the consumer stops reading at its limits, and what exceeds the whole budget becomes a dead letter.
 func TestBounds(t *testing.T) {
 	_, c, p := fake(t, 1, "t", "dead")
 	ms := numbered(20)
@@ -265,7 +265,7 @@ func TestBounds(t *testing.T) {
 	budget := pipeline.NewBudget(5000)
 	k := consume(t, c, ConsumerConfig{Budget: budget, MaxInFlight: 6, DeadLetters: p, DeadLetterTopic: "dead"})
 	var held []pipeline.Delivery[transport.Message]
-	for range 5 { // 0 1 2 4 5: with the parked one, six are pending
+	for range 5 { // 0 1 2 4 5: with the dead letter, six are pending
 		held = append(held, next(t, k))
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
@@ -289,8 +289,8 @@ func TestBounds(t *testing.T) {
 		t.Errorf("%d bytes are still charged", n)
 	}
 	dead := stored(t, c, "dead")
-	if len(dead) != 1 || k.Stats().Parked.Load() != 1 {
-		t.Errorf("parked %v", dead)
+	if len(dead) != 1 || k.Stats().DeadLettered.Load() != 1 {
+		t.Errorf("dead letters %v", dead)
 	}
 }
 

@@ -14,12 +14,12 @@ import (
 )
 
 // ownership is one partition for the time of one generation: what is read, in flight and committed. A rebalance makes a new one, so a late
-// settlement of an old generation can not move the new watermark.
+// settlement of an old generation cannot move the offset to commit of the new one.
 type ownership struct {
 	k         *Consumer
 	gen       *kafkago.Generation
 	partition int
-	mark      *pipeline.Watermark
+	tracker   *pipeline.OffsetTracker
 	expect    int64 // the offset behind the last one read
 	committed int64
 	inFlight  atomic.Int64
@@ -34,7 +34,7 @@ func (k *Consumer) own(ctx context.Context, gen *kafkago.Generation, a kafkago.P
 			return
 		}
 		o := &ownership{
-			k: k, gen: gen, partition: a.ID, mark: pipeline.NewWatermark(k.cfg.MaxInFlight), expect: start, committed: start,
+			k: k, gen: gen, partition: a.ID, tracker: pipeline.NewOffsetTracker(k.cfg.MaxInFlight), expect: start, committed: start,
 			settled: make(chan struct{}, 1),
 		}
 		if err := o.work(ctx); !is(err, kafkago.OffsetOutOfRange) {
@@ -128,9 +128,9 @@ func (o *ownership) work(ctx context.Context) error {
 	return err
 }
 
-// commit sends the watermark if it moved. The broker refuses it once the generation is over.
+// commit commits the tracked offset if it moved. The broker refuses it once the generation is over.
 func (o *ownership) commit() error {
-	next, ok := o.mark.Next()
+	next, ok := o.tracker.Next()
 	if !ok || next == o.committed {
 		return nil
 	}
@@ -143,12 +143,12 @@ func (o *ownership) commit() error {
 
 // drain waits until nothing is in flight, at most the handover time.
 func (o *ownership) drain() {
-	patience := time.NewTimer(o.k.cfg.Handover)
-	defer patience.Stop()
+	timeout := time.NewTimer(o.k.cfg.Handover)
+	defer timeout.Stop()
 	for o.inFlight.Load() > 0 {
 		select {
 		case <-o.settled:
-		case <-patience.C:
+		case <-timeout.C:
 			o.k.client.log.Warn("kafka: handing a partition over with messages in flight, they will be repeated",
 				"topic", o.k.cfg.Topic, "partition", o.partition, "messages", o.inFlight.Load())
 			return
@@ -189,7 +189,7 @@ func (o *ownership) read(ctx context.Context) error {
 			o.checkGap(ctx, m.Offset)
 		}
 		o.expect = m.Offset + 1
-		if !o.hand(ctx, message(&m)) {
+		if !o.deliver(ctx, message(&m)) {
 			return nil
 		}
 	}
@@ -206,22 +206,22 @@ func (o *ownership) checkGap(ctx context.Context, at int64) {
 	}
 }
 
-// hand delivers one message, waiting for the watermark, the budget and the reader of the source. It reports false when ctx ended.
-func (o *ownership) hand(ctx context.Context, m transport.Message) bool {
+// deliver hands out one message, waiting for the offset tracker, the budget and the reader of the source. It reports false when ctx ended.
+func (o *ownership) deliver(ctx context.Context, m transport.Message) bool {
 	k := o.k
-	if err := o.mark.Add(ctx, m.Offset); err != nil {
+	if err := o.tracker.Add(ctx, m.Offset); err != nil {
 		return false
 	}
 	if err := m.Verify(); err != nil {
 		k.stats.Damaged.Add(1)
 		o.inFlight.Add(1)
-		o.park(m.Offset, &m, &pipeline.Failure{Stage: "checksum", Attempts: 1, Err: err})
+		o.deadLetter(m.Offset, &m, &pipeline.Failure{Stage: "checksum", Attempts: 1, Err: err})
 		return true
 	}
 	size := m.Size()
 	if err := k.cfg.Budget.Acquire(ctx, size); pipeline.IsPermanent(err) {
 		o.inFlight.Add(1)
-		o.park(m.Offset, &m, &pipeline.Failure{Stage: "budget", Attempts: 1, Err: err})
+		o.deadLetter(m.Offset, &m, &pipeline.Failure{Stage: "budget", Attempts: 1, Err: err})
 		return true
 	} else if err != nil {
 		return false
@@ -232,10 +232,10 @@ func (o *ownership) hand(ctx context.Context, m transport.Message) bool {
 		case err == nil:
 			o.done(offset)
 		case pipeline.IsPermanent(err):
-			o.park(offset, nil, err)
+			o.deadLetter(offset, nil, err)
 		default:
 			k.abandon(err)
-			o.landed()
+			o.decrement()
 		}
 	})
 	o.inFlight.Add(1)
@@ -251,12 +251,12 @@ func (o *ownership) hand(ctx context.Context, m transport.Message) bool {
 
 // done settles an offset.
 func (o *ownership) done(offset int64) {
-	o.mark.Done(offset)
-	o.landed()
+	o.tracker.Done(offset)
+	o.decrement()
 }
 
-// landed says that one less is in flight.
-func (o *ownership) landed() {
+// decrement says that one less is in flight.
+func (o *ownership) decrement() {
 	o.inFlight.Add(-1)
 	select {
 	case o.settled <- struct{}{}:
@@ -264,33 +264,33 @@ func (o *ownership) landed() {
 	}
 }
 
-// park puts a message on the dead letter topic and settles it once it is stored there, in the background. Without m it is read again: its bytes
+// deadLetter puts a message on the dead letter topic and settles it once it is stored there, in the background. Without m it is read again: its bytes
 // were given back with the delivery.
-func (o *ownership) park(offset int64, m *transport.Message, cause error) {
+func (o *ownership) deadLetter(offset int64, m *transport.Message, cause error) {
 	k := o.k
 	if k.cfg.DeadLetters == nil {
 		k.abandon(fmt.Errorf("no dead letter topic is configured: %w", cause))
-		o.landed()
+		o.decrement()
 		return
 	}
 	go func() {
 		if m == nil {
 			m = k.again(o.partition, offset)
 		}
-		letter := transport.Park(*m, deadLetter(k.cfg.Topic, o.partition, offset, cause))
-		_, err := k.cfg.DeadLetters.Produce(k.ctx, k.cfg.DeadLetterTopic, letter)
+		dead := transport.DeadLetterOf(*m, deadLetterHeaders(k.cfg.Topic, o.partition, offset, cause))
+		_, err := k.cfg.DeadLetters.Produce(k.ctx, k.cfg.DeadLetterTopic, dead)
 		if pipeline.IsPermanent(err) {
-			// The letter does not fit its topic. Its headers do, and say where the message is.
-			letter.Value = nil
-			_, err = k.cfg.DeadLetters.Produce(k.ctx, k.cfg.DeadLetterTopic, letter)
+			// The dead letter does not fit its topic. Its headers do, and say where the message is.
+			dead.Value = nil
+			_, err = k.cfg.DeadLetters.Produce(k.ctx, k.cfg.DeadLetterTopic, dead)
 		}
 		if err != nil {
 			k.abandon(fmt.Errorf("dead letter for %s/%d offset %d: %w", k.cfg.Topic, o.partition, offset, err))
-			o.landed()
+			o.decrement()
 			return
 		}
-		k.stats.Parked.Add(1)
-		k.client.log.Warn("kafka: parked a message", "topic", k.cfg.Topic, "partition", o.partition, "offset", offset, "error", cause)
+		k.stats.DeadLettered.Add(1)
+		k.client.log.Warn("kafka: a message became a dead letter", "topic", k.cfg.Topic, "partition", o.partition, "offset", offset, "error", cause)
 		o.done(offset)
 	}()
 }
@@ -304,12 +304,12 @@ func (k *Consumer) again(partition int, offset int64) *transport.Message {
 		*found = m
 		return false
 	}); err != nil && !errors.Is(err, errStopped) {
-		k.client.log.Error("kafka: a message to be parked can not be read again", "topic", k.cfg.Topic, "partition", partition, "offset", offset, "error", err)
+		k.client.log.Error("kafka: a message that becomes a dead letter cannot be read again", "topic", k.cfg.Topic, "partition", partition, "offset", offset, "error", err)
 	}
 	return found
 }
 
-func deadLetter(topic string, partition int, offset int64, cause error) transport.DeadLetter {
+func deadLetterHeaders(topic string, partition int, offset int64, cause error) transport.DeadLetter {
 	d := transport.DeadLetter{Topic: topic, Partition: partition, Offset: offset, Error: cause.Error(), Attempts: 1, Time: time.Now()}
 	if f, ok := errors.AsType[*pipeline.Failure](cause); ok {
 		d.Stage, d.Attempts, d.Error = f.Stage, f.Attempts, f.Err.Error()

@@ -41,7 +41,7 @@ type Producer struct {
 
 	mu     sync.Mutex
 	closed bool
-	topics map[string][]*lane
+	topics map[string][]*partitionQueue
 }
 
 // Position is where a message was stored. Offset is -1 where the broker confirmed a repeat without saying where the first one is.
@@ -52,7 +52,7 @@ type Position struct {
 
 // NewProducer makes a producer.
 func NewProducer(c *Client, cfg ProducerConfig) (*Producer, error) {
-	p := &Producer{client: c, cfg: cfg, topics: map[string][]*lane{}}
+	p := &Producer{client: c, cfg: cfg, topics: map[string][]*partitionQueue{}}
 	if cfg.Compression != "" {
 		if err := p.codec.UnmarshalText([]byte(cfg.Compression)); err != nil {
 			return nil, fmt.Errorf("kafka: compression %q: want none, gzip, snappy, lz4 or zstd", cfg.Compression)
@@ -75,15 +75,15 @@ func (p *Producer) Produce(ctx context.Context, topic string, ms ...transport.Me
 	if len(ms) == 0 {
 		return nil, nil
 	}
-	lanes, err := p.lanes(ctx, topic)
+	queues, err := p.queues(ctx, topic)
 	if err != nil {
 		return nil, err
 	}
 	to := make([]int, len(ms))
 	for i := range ms {
-		to[i] = p.partition(ms[i].Key, len(lanes))
+		to[i] = p.partition(ms[i].Key, len(queues))
 	}
-	return p.produce(ctx, lanes, to, ms)
+	return p.produce(ctx, queues, to, ms)
 }
 
 // partition places a key; nil keys take turns.
@@ -112,24 +112,24 @@ func (c *call) finish(i int, pos Position, err error) {
 	}
 }
 
-func (p *Producer) produce(ctx context.Context, lanes []*lane, to []int, ms []transport.Message) ([]Position, error) {
+func (p *Producer) produce(ctx context.Context, queues []*partitionQueue, to []int, ms []transport.Message) ([]Position, error) {
 	c := &call{left: len(ms), done: make(chan struct{}), pos: make([]Position, len(ms)), failed: map[int]error{}}
-	byLane := map[int][]entry{}
+	byPartition := map[int][]entry{}
 	for i, m := range ms {
 		if n := recordBound(&m) + batchHeader; n > p.cfg.MaxMessageBytes {
 			c.finish(i, Position{}, pipeline.Permanent(fmt.Errorf("kafka: message %s of %d bytes: at most %d are allowed", m.EventID(), n, p.cfg.MaxMessageBytes)))
 			continue
 		}
-		byLane[to[i]] = append(byLane[to[i]], entry{m, c, i})
+		byPartition[to[i]] = append(byPartition[to[i]], entry{m, c, i})
 	}
-	for l, es := range byLane {
-		lanes[l].enqueue(es)
+	for i, es := range byPartition {
+		queues[i].enqueue(es)
 	}
 	select {
 	case <-c.done:
 	case <-ctx.Done():
-		for l := range byLane {
-			lanes[l].withdraw(c)
+		for i := range byPartition {
+			queues[i].withdraw(c)
 		}
 		return nil, ctx.Err()
 	}
@@ -144,15 +144,15 @@ func (p *Producer) produce(ctx context.Context, lanes []*lane, to []int, ms []tr
 	return c.pos, nil
 }
 
-func (p *Producer) lanes(ctx context.Context, topic string) ([]*lane, error) {
+func (p *Producer) queues(ctx context.Context, topic string) ([]*partitionQueue, error) {
 	p.mu.Lock()
-	lanes, closed := p.topics[topic], p.closed
+	queues, closed := p.topics[topic], p.closed
 	p.mu.Unlock()
 	if closed {
 		return nil, ErrClosed
 	}
-	if lanes != nil {
-		return lanes, nil
+	if queues != nil {
+		return queues, nil
 	}
 	n, err := p.client.Partitions(ctx, topic)
 	if err != nil {
@@ -161,11 +161,11 @@ func (p *Producer) lanes(ctx context.Context, topic string) ([]*lane, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.topics[topic] == nil {
-		lanes := make([]*lane, n)
-		for i := range lanes {
-			lanes[i] = &lane{p: p, topic: topic, partition: i, producer: noProducer}
+		queues := make([]*partitionQueue, n)
+		for i := range queues {
+			queues[i] = &partitionQueue{p: p, topic: topic, partition: i, producer: noProducer}
 		}
-		p.topics[topic] = lanes
+		p.topics[topic] = queues
 	}
 	return p.topics[topic], nil
 }
@@ -198,18 +198,18 @@ type entry struct {
 	i    int
 }
 
-// lane is the way to one partition: at most one batch flies at a time, and what arrives meanwhile makes the next. So the batch grows with the
-// load by itself, and a lone message waits for nothing.
-type lane struct {
+// partitionQueue holds what waits to be sent to one partition. At most one batch is being sent at a time, and what arrives meanwhile makes the
+// next: the batch grows with the load by itself, and a lone message waits for nothing.
+type partitionQueue struct {
 	p         *Producer
 	topic     string
 	partition int
 
-	mu     sync.Mutex
-	queue  []entry
-	flying bool
+	mu      sync.Mutex
+	queue   []entry
+	sending bool
 
-	// Owned by fly: the producer id is per lane, so that starting over after a lost sequence concerns one partition only.
+	// Owned by run: the producer id is per partition, so that starting over after a lost sequence concerns one partition only.
 	producer int64
 	epoch    int16
 	sequence int32
@@ -217,70 +217,70 @@ type lane struct {
 
 const noProducer = -1
 
-func (l *lane) enqueue(es []entry) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.queue = append(l.queue, es...)
-	if !l.flying {
-		l.flying = true
-		l.p.wg.Go(l.fly)
+func (q *partitionQueue) enqueue(es []entry) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.queue = append(q.queue, es...)
+	if !q.sending {
+		q.sending = true
+		q.p.wg.Go(q.run)
 	}
 }
 
 // withdraw removes what c has not yet on its way.
-func (l *lane) withdraw(c *call) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	keep := l.queue[:0]
-	for _, e := range l.queue {
+func (q *partitionQueue) withdraw(c *call) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	keep := q.queue[:0]
+	for _, e := range q.queue {
 		if e.call != c {
 			keep = append(keep, e)
 		}
 	}
-	clear(l.queue[len(keep):])
-	l.queue = keep
+	clear(q.queue[len(keep):])
+	q.queue = keep
 }
 
-// fly sends batches until the queue is empty.
-func (l *lane) fly() {
+// run sends batches until the queue is empty.
+func (q *partitionQueue) run() {
 	for {
-		es := l.next()
+		es := q.next()
 		if len(es) == 0 {
 			return
 		}
-		l.send(es)
+		q.send(es)
 	}
 }
 
 // next takes the next batch from the queue.
-func (l *lane) next() []entry {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.queue) == 0 {
-		l.flying = false
+func (q *partitionQueue) next() []entry {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.queue) == 0 {
+		q.sending = false
 		return nil
 	}
 	n, size := 0, 0
-	for n < len(l.queue) {
-		size += recordBound(&l.queue[n].m)
-		if n > 0 && size > l.p.cfg.BatchBytes {
+	for n < len(q.queue) {
+		size += recordBound(&q.queue[n].m)
+		if n > 0 && size > q.p.cfg.BatchBytes {
 			break
 		}
 		n++
 	}
-	es := append([]entry(nil), l.queue[:n]...)
-	clear(l.queue[:n])
-	l.queue = l.queue[n:]
+	es := append([]entry(nil), q.queue[:n]...)
+	clear(q.queue[:n])
+	q.queue = q.queue[n:]
 	return es
 }
 
 // send brings one batch to its end: every entry has its outcome when it returns.
-func (l *lane) send(es []entry) {
+func (q *partitionQueue) send(es []entry) {
 	ms := make([]transport.Message, len(es))
 	for i := range es {
 		ms[i] = es[i].m
 	}
-	b, err := encodeBatch(ms, l.p.codec, time.Now())
+	b, err := encodeBatch(ms, q.p.codec, time.Now())
 	if err != nil {
 		fail(es, pipeline.Permanent(err))
 		return
@@ -288,12 +288,12 @@ func (l *lane) send(es []entry) {
 	var wait pipeline.Retry
 	stamped := int64(noProducer)
 	for failures := 1; ; failures++ {
-		base, err := l.attempt(b, &stamped)
+		base, err := q.attempt(b, &stamped)
 		switch {
 		case err == nil || is(err, kafkago.DuplicateSequenceNumber):
-			l.sequence = int32((int64(l.sequence) + int64(len(es))) & 0x7fffffff) // wraps as the protocol does
+			q.sequence = int32((int64(q.sequence) + int64(len(es))) & 0x7fffffff) // wraps as the protocol does
 			for i, e := range es {
-				pos := Position{l.partition, -1}
+				pos := Position{q.partition, -1}
 				if err == nil && base >= 0 {
 					pos.Offset = base + int64(i)
 				}
@@ -303,25 +303,25 @@ func (l *lane) send(es []entry) {
 		case neverWorks(err) && len(es) > 1:
 			// One of them is at fault, or all together are too large. Nothing was stored, so no sequence number was used.
 			for i := range es {
-				l.send(es[i : i+1])
+				q.send(es[i : i+1])
 			}
 			return
 		case neverWorks(err):
-			fail(es, pipeline.Permanent(fmt.Errorf("kafka: %s/%d refused a message of %d bytes: %w", l.topic, l.partition, len(b.raw), err)))
+			fail(es, pipeline.Permanent(fmt.Errorf("kafka: %s/%d refused a message of %d bytes: %w", q.topic, q.partition, len(b.raw), err)))
 			return
 		case sequenceLost(err):
-			l.p.client.log.Warn("kafka: the broker lost our sequence, starting a new one", "topic", l.topic, "partition", l.partition, "error", err)
-			l.producer = noProducer
+			q.p.client.log.Warn("kafka: the broker lost the sequence of this producer, starting a new one", "topic", q.topic, "partition", q.partition, "error", err)
+			q.producer = noProducer
 		case is(err, kafkago.Unknown):
 			// The broker failed on the way, on a full disk for example. The embedded one has counted the sequence by then though it stored nothing:
 			// it would take the repeat for a duplicate and acknowledge it. Under a new id it may be stored twice, which sinks notice, but not lost.
-			l.producer = noProducer
-			l.p.client.logRetry(fmt.Sprintf("produce to %s/%d", l.topic, l.partition), failures, err)
+			q.producer = noProducer
+			q.p.client.logRetry(fmt.Sprintf("produce to %s/%d", q.topic, q.partition), failures, err)
 		default:
-			l.p.client.logRetry(fmt.Sprintf("produce to %s/%d", l.topic, l.partition), failures, err)
+			q.p.client.logRetry(fmt.Sprintf("produce to %s/%d", q.topic, q.partition), failures, err)
 		}
-		if !wait.Wait(l.p.ctx, failures) {
-			fail(es, fmt.Errorf("%w: %d messages for %s/%d may or may not be stored: %w", ErrClosed, len(es), l.topic, l.partition, err))
+		if !wait.Wait(q.p.ctx, failures) {
+			fail(es, fmt.Errorf("%w: %d messages for %s/%d may or may not be stored: %w", ErrClosed, len(es), q.topic, q.partition, err))
 			return
 		}
 	}
@@ -333,27 +333,27 @@ func fail(es []entry, err error) {
 	}
 }
 
-// attempt sends the batch once. It is stamped only when its producer id is not the lane's: a repeat must be the same to the byte.
-func (l *lane) attempt(b recordBatch, stamped *int64) (base int64, err error) {
-	ctx, cancel := context.WithTimeout(l.p.ctx, requestTimeout)
+// attempt sends the batch once. It is stamped only when its producer id is not the queue's: a repeat must be the same to the byte.
+func (q *partitionQueue) attempt(b recordBatch, stamped *int64) (base int64, err error) {
+	ctx, cancel := context.WithTimeout(q.p.ctx, requestTimeout)
 	defer cancel()
-	if l.producer == noProducer {
+	if q.producer == noProducer {
 		// -1 asks for a new id; the zero values would ask for the epoch of producer 0.
-		res, err := l.p.client.kafka.InitProducerID(ctx, &kafkago.InitProducerIDRequest{ProducerID: -1, ProducerEpoch: -1})
+		res, err := q.p.client.kafka.InitProducerID(ctx, &kafkago.InitProducerIDRequest{ProducerID: -1, ProducerEpoch: -1})
 		if err == nil {
 			err = res.Error
 		}
 		if err != nil {
 			return 0, fmt.Errorf("producer id: %w", err)
 		}
-		l.producer, l.epoch, l.sequence = int64(res.Producer.ProducerID), int16(res.Producer.ProducerEpoch), 0
+		q.producer, q.epoch, q.sequence = int64(res.Producer.ProducerID), int16(res.Producer.ProducerEpoch), 0
 	}
-	if *stamped != l.producer {
-		b.stamp(l.producer, l.epoch, l.sequence)
-		*stamped = l.producer
+	if *stamped != q.producer {
+		b.stamp(q.producer, q.epoch, q.sequence)
+		*stamped = q.producer
 	}
-	res, err := l.p.client.kafka.RawProduce(ctx, &kafkago.RawProduceRequest{
-		Topic: l.topic, Partition: l.partition, RequiredAcks: kafkago.RequireAll,
+	res, err := q.p.client.kafka.RawProduce(ctx, &kafkago.RawProduceRequest{
+		Topic: q.topic, Partition: q.partition, RequiredAcks: kafkago.RequireAll,
 		RawRecords: protocol.RawRecordSet{Reader: bytes.NewReader(b.raw)},
 	})
 	if err == nil {

@@ -103,7 +103,7 @@ func (c *Client) records(ctx context.Context, topic string, follow bool, yield f
 	}
 }
 
-// ends is offsets for the last ones, patiently.
+// ends is offsets for the last ones, with retries.
 func (c *Client) ends(ctx context.Context, topic string, partitions ...int) (ends map[int]int64, err error) {
 	err = c.retry(ctx, "list offsets of "+topic, func(ctx context.Context) (err error) {
 		ends, err = c.offsets(ctx, topic, kafkago.LastOffset, partitions...)

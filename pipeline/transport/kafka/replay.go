@@ -10,7 +10,7 @@ import (
 )
 
 // Replay sends dead letters back to the topics they came from, without their dead letter headers, and returns how many. It starts behind the
-// last one it replayed (an offset committed under the group's name) and ends with what is there now. With match only the letters it accepts
+// last one it replayed (an offset committed under the group's name) and ends with what is there now. With match only the dead letters it accepts
 // are sent, and the place is not kept: a later replay sends them again. Event ids stay, so a replayed volume that was classified after all is
 // recognised downstream.
 func (c *Client) Replay(ctx context.Context, p *Producer, topic, group string, match func(transport.Message, transport.DeadLetter) bool) (int, error) {
@@ -42,7 +42,7 @@ func (c *Client) Replay(ctx context.Context, p *Producer, topic, group string, m
 			if d.Topic == "" || match != nil && !match(m, d) {
 				return true // without a topic it never was a message: there is nothing to send back
 			}
-			again := transport.Unpark(m)
+			again := transport.Original(m)
 			if _, ok := again.Header(transport.HeaderEventID); !ok {
 				// It was named by its place. It keeps that name at its new place, for what had been made of it.
 				was := transport.Message{Topic: d.Topic, Partition: d.Partition, Offset: d.Offset}

@@ -42,8 +42,8 @@ func Run(t *testing.T, start func(t testing.TB) Broker) {
 		run  func(t *testing.T, b Broker)
 	}{
 		{"order within a key", testOrder},
-		{"a poisoned message is parked and can be replayed", testPoison},
-		{"a damaged message is parked and the stream goes on", testDamaged},
+		{"a poisoned message becomes a dead letter and can be replayed", testPoison},
+		{"a damaged message becomes a dead letter and the stream goes on", testDamaged},
 		{"a message that is too large is a permanent error", testTooLarge},
 		{"a second life goes on where the first stopped", testSecondLife},
 		{"two members share and hand over", testRebalance},

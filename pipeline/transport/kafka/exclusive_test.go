@@ -12,9 +12,9 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 )
 
-func alone(t *testing.T, c *Client, topic string) *Sole {
+func exclusive(t *testing.T, c *Client, topic string) *ExclusiveConsumer {
 	t.Helper()
-	s, err := c.JoinAlone(t.Context(), "g", topic, 0)
+	s, err := c.JoinExclusive(t.Context(), "g", topic, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,8 +22,8 @@ func alone(t *testing.T, c *Client, topic string) *Sole {
 	return s
 }
 
-// TestSole reads three partitions of different length in turns, goes back, and goes on with what comes later.
-func TestSole(t *testing.T) {
+// TestExclusive reads three partitions of different length in turns, goes back, and goes on with what comes later.
+func TestExclusive(t *testing.T) {
 	_, c, p := fake(t, 3, "t")
 	streams := map[int]string{}
 	for i := 0; len(streams) < 3; i++ { // a stream in each partition
@@ -49,7 +49,7 @@ func TestSole(t *testing.T) {
 			}
 		}
 	}
-	s := alone(t, c, "t")
+	s := exclusive(t, c, "t")
 	read := func(n int) (got []string) {
 		for range n {
 			m, err := s.Read(t.Context())
@@ -91,8 +91,8 @@ func TestSole(t *testing.T) {
 	}
 }
 
-// TestSoleMissesNothing wants an error where retention was faster.
-func TestSoleMissesNothing(t *testing.T) {
+// TestExclusiveMissesNothing wants an error where retention was faster.
+func TestExclusiveMissesNothing(t *testing.T) {
 	broker, c, p := fake(t, 1, "t")
 	if _, err := p.Produce(t.Context(), "t", numbered(10)...); err != nil {
 		t.Fatal(err)
@@ -100,7 +100,7 @@ func TestSoleMissesNothing(t *testing.T) {
 	if err := broker.DeleteRecords("t", 0, 5); err != nil {
 		t.Fatal(err)
 	}
-	s := alone(t, c, "t")
+	s := exclusive(t, c, "t")
 	if err := s.Seek([]int64{3}, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -112,11 +112,11 @@ func TestSoleMissesNothing(t *testing.T) {
 	}
 }
 
-// TestSoleIsAlone wants a second one refused, which costs the first nothing, and the first told of a member that stays.
-func TestSoleIsAlone(t *testing.T) {
+// TestExclusiveRefusesOthers wants a second one refused, which costs the first nothing, and the first told of a member that stays.
+func TestExclusiveRefusesOthers(t *testing.T) {
 	_, c, _ := fake(t, 2, "t")
-	s := alone(t, c, "t")
-	if second, err := c.JoinAlone(t.Context(), "g", "t", 0); !errors.Is(err, ErrNotAlone) || second != nil {
+	s := exclusive(t, c, "t")
+	if second, err := c.JoinExclusive(t.Context(), "g", "t", 0); !errors.Is(err, ErrNotExclusive) || second != nil {
 		t.Errorf("got %v, %v", second, err)
 	}
 	for range 2 {
@@ -129,7 +129,7 @@ func TestSoleIsAlone(t *testing.T) {
 	for stays.Stats().Partitions.Load() == 0 && time.Now().Before(deadline) {
 		time.Sleep(10 * time.Millisecond)
 	}
-	if err := s.Commit(t.Context(), []int64{0, 0}); !errors.Is(err, ErrNotAlone) {
+	if err := s.Commit(t.Context(), []int64{0, 0}); !errors.Is(err, ErrNotExclusive) {
 		t.Errorf("beside another: got %v", err)
 	}
 }
