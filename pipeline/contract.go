@@ -20,7 +20,7 @@ type Stage[In, Out any] interface {
 
 // BatchStage turns a batch of values into as many results, in their order: a network, which is fastest in batches. Calls do not overlap. A
 // *[PartialError] names the values that have no result; their places in the slice are ignored. Of any other error no value has one: a
-// [Permanent] error concerns the values, any other is retried. ProcessBatch must not keep in.
+// [Permanent] error concerns the values, any other is retried. Neither ProcessBatch nor its results may keep the memory of in.
 type BatchStage[In, Out any] interface {
 	ProcessBatch(ctx context.Context, in []In) ([]Out, error)
 }
@@ -76,6 +76,8 @@ func (f BatchFunc[In, Out]) ProcessBatch(ctx context.Context, in []In) ([]Out, e
 }
 
 // Pass is the batch stage that changes nothing.
-func Pass[T any]() BatchStage[T, T] {
-	return BatchFunc[T, T](func(_ context.Context, in []T) ([]T, error) { return in, nil })
-}
+func Pass[T any]() BatchStage[T, T] { return pass[T]{} }
+
+type pass[T any] struct{}
+
+func (pass[T]) ProcessBatch(_ context.Context, in []T) ([]T, error) { return in, nil }

@@ -78,6 +78,42 @@ func Unfold[T, U any](d Delivery[T]) (add func(U) Delivery[U], end func(error)) 
 	return add, p.settle
 }
 
+// share makes n deliveries of d's value, one for each output; d settles when the first required of them have, with the worst outcome, and is
+// freed when all are. Where none is required it settles, as done, when all are freed.
+func share[T any](d Delivery[T], required, n int) []Delivery[T] {
+	if n == 1 && required == 1 {
+		return []Delivery[T]{d}
+	}
+	p := &parent[T]{d: d, unsettled: required}
+	p.unfreed.Store(int64(n))
+	out := make([]Delivery[T], n)
+	for i := range out {
+		switch {
+		case i < required:
+			out[i] = NewDelivery(d.Value, p.free, p.settle)
+		case required > 0:
+			out[i] = NewDelivery(d.Value, p.free, nil)
+		default:
+			out[i] = NewDelivery(d.Value, func() {
+				if p.unfreed.Add(-1) == 0 {
+					d.Settle(nil)
+				}
+			}, nil)
+		}
+	}
+	return out
+}
+
+// onDone is d, which calls f with the value before it settles as done.
+func (d Delivery[T]) onDone(f func(T)) Delivery[T] {
+	return NewDelivery(d.Value, d.Free, func(err error) {
+		if err == nil {
+			f(d.Value)
+		}
+		d.Settle(err)
+	})
+}
+
 // parent gathers the duties of the children of a Split.
 type parent[T any] struct {
 	d       Delivery[T]

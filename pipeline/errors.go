@@ -62,3 +62,14 @@ func (e *PartialError) Unwrap() []error {
 	}
 	return errs
 }
+
+// failures are the errors of single values in err; named is false where err concerns all of them.
+func failures(err error) (failed map[int]error, named bool) {
+	var partial *PartialError
+	if errors.As(err, &partial) {
+		return partial.Failed, true
+	}
+	return nil, false
+}
+
+var errQueueFull = errors.New("the queue is full: the sink does not keep up")

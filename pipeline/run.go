@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -23,79 +22,81 @@ type Exhausted int
 const (
 	// Stop leaves the value unfinished and ends Run with its error, after what else is in flight is settled.
 	Stop Exhausted = iota
-	// DeadLetter settles it as permanent, so that the source parks it.
+	// DeadLetter settles it as permanent, so that the source makes it a dead letter.
 	DeadLetter
 )
 
-// Pipeline is one way from a source to a sink. Source, Stage and Sink are required; Run closes the source and the sink.
-type Pipeline[In, Out any] struct {
+// Pipeline is one way from a source to one or more sinks: values are read, worked on one by one, gathered into batches, worked on batch by batch,
+// and written by every output at its own pace. Source, Stage, Work and Outputs are required; Run closes the source and the sinks.
+type Pipeline[In, Mid, Out any] struct {
 	Source Source[In]
-	Stage  Stage[In, Out]
-	Sink   Sink[Out]
-	// StageName and SinkName label failures; the default is "stage" and "sink".
-	StageName, SinkName string
-	// Workers is how many values the stage works on at once; the default is 1.
+	// Stage works on single values, Workers of them at once; the default is 1.
+	Stage   Stage[In, Mid]
 	Workers int
-	// Batch bounds what one Write gets.
+	// Work works on batches, one at a time, each bounded by Batch. The next batch is worked on while the outputs write the last. A value's bytes
+	// are given back when Work has returned (see [Delivery.Free]), except by [Pass].
+	Work  BatchStage[Mid, Out]
 	Batch Batch
-	// Retry is how both the stage and the sink are tried again; the zero value tries for ever.
+	// Outputs get every result, in the order in which the values were read.
+	Outputs []Output[Out]
+	// StageName and WorkName label failures and observations; the default is "stage" and "work".
+	StageName, WorkName string
+	// Retry is how Stage, Work, and outputs that do not say otherwise are tried again; the zero value tries for ever.
 	Retry     Retry
 	Exhausted Exhausted
 	// Drain is how long a soft stop may take before it becomes a hard one; 0 means 10 s.
 	Drain time.Duration
 	// Abort, when closed, is the hard stop; nil never is.
 	Abort <-chan struct{}
-	// OnRetry, if set, hears of each failed attempt that will be repeated; it is called from several goroutines.
+	// OnRetry, if set, is called with each failed attempt that will be repeated, OnDrop with each failure of a best-effort output that cost n
+	// values, OnDone with each value that is durable at every required output. All are called from several goroutines.
 	OnRetry func(f *Failure)
-
-	stats Stats
+	OnDrop  func(f *Failure, n int)
+	OnDone  func(v Out)
+	// Observer is told what happens; nil: nobody is.
+	Observer Observer
 }
-
-// Stats counts what Run has done. Its fields may be read at any time.
-type Stats struct {
-	// Read counts deliveries from the source, Written values durable at the sink in Batches, Filtered those of which the stage made nothing.
-	Read, Filtered, Written, Batches atomic.Int64
-	// Retries counts failed attempts that were repeated, DeadLetters values settled as permanent, Unfinished values left unsettled.
-	Retries, DeadLetters, Unfinished atomic.Int64
-}
-
-// Stats returns the live counters.
-func (p *Pipeline[In, Out]) Stats() *Stats { return &p.stats }
 
 // task is one delivery on its way through the stage; out is set when done closes.
-type task[In, Out any] struct {
+type task[In, Mid any] struct {
 	in   Delivery[In]
-	out  []Delivery[Out]
+	out  []Delivery[Mid]
 	done chan struct{}
 }
 
 // run is the state of one Run.
-type run[In, Out any] struct {
-	*Pipeline[In, Out]
-	soft    context.Context // ends when reading shall end
-	hard    context.Context // ends when everything shall end
-	endSoft context.CancelCauseFunc
-	endHard context.CancelCauseFunc
+type run[In, Mid, Out any] struct {
+	*Pipeline[In, Mid, Out]
+	*control
+	outputs []*output[Out]
+	// required is how many of the outputs a value must reach.
+	required int
+	keeps    bool // results of Work use the memory of its input
 }
 
-// Run moves values until the source ends, ctx is cancelled (the soft stop) or something fails for good, then drains, closes the sink, then the
+// Run moves values until the source ends, ctx is cancelled (the soft stop) or something fails for good, then drains, closes the sinks, then the
 // source. It returns nil when everything read was settled, whatever ended it. Call it once.
-func (p *Pipeline[In, Out]) Run(ctx context.Context) error {
-	r := &run[In, Out]{Pipeline: p}
-	r.soft, r.endSoft = context.WithCancelCause(ctx)
-	r.hard, r.endHard = context.WithCancelCause(context.WithoutCancel(ctx))
+func (p *Pipeline[In, Mid, Out]) Run(ctx context.Context) error {
+	r := &run[In, Mid, Out]{Pipeline: p, control: newControl(ctx, p.OnRetry, p.OnDrop, Observed(p.Observer))}
 	defer r.endSoft(nil)
 	defer r.endHard(nil)
+	_, r.keeps = any(p.Work).(pass[Mid])
+	for _, o := range p.Outputs {
+		r.outputs = append(r.outputs, newOutput(o, p.Retry, p.Exhausted, r.control))
+		if o.Policy == Required {
+			r.required++
+		}
+	}
 
 	finished := make(chan struct{})
 	var guard sync.WaitGroup
 	guard.Go(func() { r.guard(ctx, finished) })
 
 	workers := max(p.Workers, 1)
-	order := make(chan *task[In, Out], 2*workers)
-	work := make(chan *task[In, Out])
-	values := make(chan Delivery[Out])
-	batches := make(chan []Delivery[Out])
+	order := make(chan *task[In, Mid], 2*workers)
+	work := make(chan *task[In, Mid])
+	values := make(chan Delivery[Mid])
+	batches := make(chan []Delivery[Mid])
 	var wg sync.WaitGroup
 	wg.Go(func() { r.read(order, work) })
 	for range workers {
@@ -107,18 +108,26 @@ func (p *Pipeline[In, Out]) Run(ctx context.Context) error {
 	}
 	wg.Go(func() { inOrder(order, values) })
 	wg.Go(func() { gather(p.Batch, values, batches) })
+	for _, o := range r.outputs {
+		wg.Go(o.run)
+	}
 	for b := range batches {
-		r.write(b)
+		r.hand(r.batch(b))
+	}
+	for _, o := range r.outputs {
+		close(o.queue)
 	}
 	wg.Wait()
 
-	errs := []error{p.Sink.Close(r.hard), p.Source.Close(r.hard)}
+	var errs []error
+	for _, o := range r.outputs {
+		errs = append(errs, o.closed)
+	}
+	errs = append(errs, p.Source.Close(r.hard))
 	close(finished)
 	guard.Wait()
-	if err := context.Cause(r.soft); !errors.Is(err, io.EOF) && !errors.Is(err, errAborted) && !errors.Is(err, context.Cause(ctx)) {
-		errs = append(errs, err)
-	}
-	if n := p.stats.Unfinished.Load(); r.hard.Err() != nil && (n > 0 || errors.Join(errs...) != nil) {
+	errs = append(errs, r.failure())
+	if n := r.unfinished.Load(); r.hard.Err() != nil && (n > 0 || errors.Join(errs...) != nil) {
 		errs = append(errs, fmt.Errorf("%w (%w): %d values come again", ErrAborted, context.Cause(r.hard), n))
 	}
 	return errors.Join(errs...)
@@ -126,7 +135,7 @@ func (p *Pipeline[In, Out]) Run(ctx context.Context) error {
 
 // guard turns a soft stop into a hard one when the drain time is over, and Abort into a hard stop at once. A source that ended by itself is no
 // stop: what it gave has all the time it needs, until the caller stops.
-func (r *run[In, Out]) guard(ctx context.Context, finished <-chan struct{}) {
+func (r *run[In, Mid, Out]) guard(ctx context.Context, finished <-chan struct{}) {
 	drain := cmp.Or(r.Drain, 10*time.Second)
 	var over <-chan time.Time
 	stop := func() {
@@ -158,76 +167,52 @@ func (r *run[In, Out]) guard(ctx context.Context, finished <-chan struct{}) {
 	}
 }
 
-func (r *run[In, Out]) read(order, work chan<- *task[In, Out]) {
+func (r *run[In, Mid, Out]) read(order, work chan<- *task[In, Mid]) {
 	defer close(order)
 	defer close(work)
 	for {
 		d, err := r.Source.Read(r.soft)
 		if err != nil {
-			if r.soft.Err() == nil {
-				r.endSoft(err)
+			switch {
+			case errors.Is(err, io.EOF):
+				r.endSoft(io.EOF)
+			case r.soft.Err() == nil:
+				r.end(err)
 			}
 			return
 		}
-		r.stats.Read.Add(1)
-		t := &task[In, Out]{in: d, done: make(chan struct{})}
+		r.observer.Count("source", EventRead, 1)
+		t := &task[In, Mid]{in: d, done: make(chan struct{})}
 		order <- t
 		work <- t
 	}
 }
 
-func (r *run[In, Out]) process(t *task[In, Out]) {
+func (r *run[In, Mid, Out]) process(t *task[In, Mid]) {
 	defer close(t.done)
-	var out []Out
-	var err error
+	rules := rules{part: cmp.Or(r.StageName, "stage"), retry: r.Retry, exhausted: r.Exhausted}
+	var out []Mid
 	for attempts := 1; ; attempts++ {
-		if out, err = r.Stage.Process(r.hard, t.in.Value); err == nil {
+		start := time.Now()
+		var err error
+		out, err = r.Stage.Process(r.hard, t.in.Value)
+		r.observer.Time(rules.part, 1, time.Since(start), err)
+		if err == nil {
 			break
 		}
-		if r.giveUp(attempts, err, cmp.Or(r.StageName, "stage")) {
-			r.fail(t.in.Settle, &Failure{Stage: cmp.Or(r.StageName, "stage"), Attempts: attempts, Err: err})
+		if r.giveUp(rules, attempts, err) {
+			r.fail(rules, t.in.Settle, attempts, err)
 			return
 		}
 	}
 	if len(out) == 0 {
-		r.stats.Filtered.Add(1)
+		r.observer.Count(rules.part, EventFiltered, 1)
 	}
 	t.out = Split(t.in, out)
 }
 
-// giveUp decides after a failed attempt; when there shall be another one it has waited for it.
-func (r *run[In, Out]) giveUp(attempts int, err error, where string) bool {
-	if IsPermanent(err) || attempts == r.Retry.Attempts || r.hard.Err() != nil {
-		return true
-	}
-	r.stats.Retries.Add(1)
-	if r.OnRetry != nil {
-		r.OnRetry(&Failure{Stage: where, Attempts: attempts, Err: err})
-	}
-	return !r.Retry.Wait(r.hard, attempts)
-}
-
-// fail settles a value that is given up: parked, or unfinished because Run is ending.
-func (r *run[In, Out]) fail(settle func(error), f *Failure) {
-	switch {
-	case IsPermanent(f.Err):
-		r.stats.DeadLetters.Add(1)
-		settle(Permanent(f))
-	case r.hard.Err() != nil:
-		r.stats.Unfinished.Add(1)
-		settle(f)
-	case r.Exhausted == DeadLetter:
-		r.stats.DeadLetters.Add(1)
-		settle(Permanent(f))
-	default:
-		r.stats.Unfinished.Add(1)
-		settle(f)
-		r.endSoft(f)
-	}
-}
-
 // inOrder passes on what the workers made, in the order in which it was read.
-func inOrder[In, Out any](order <-chan *task[In, Out], values chan<- Delivery[Out]) {
+func inOrder[In, Mid any](order <-chan *task[In, Mid], values chan<- Delivery[Mid]) {
 	defer close(values)
 	for t := range order {
 		<-t.done
@@ -237,64 +222,56 @@ func inOrder[In, Out any](order <-chan *task[In, Out], values chan<- Delivery[Ou
 	}
 }
 
-// write brings one batch to its end: each value is settled when it returns.
-func (r *run[In, Out]) write(batch []Delivery[Out]) {
-	name := cmp.Or(r.SinkName, "sink")
-	for attempts := 1; len(batch) > 0; attempts++ {
-		vs := make([]Out, len(batch))
-		for i, d := range batch {
-			vs[i] = d.Value
+// batch makes results of a batch, in its order, and settles the values that have none.
+func (r *run[In, Mid, Out]) batch(batch []Delivery[Mid]) []Delivery[Out] {
+	rules := rules{part: cmp.Or(r.WorkName, "work"), retry: r.Retry, exhausted: r.Exhausted}
+	results := make([]*Delivery[Out], len(batch))
+	var out []Out
+	repeat(r.control, rules, batch, func(vs []Mid) (err error) {
+		out, err = r.Work.ProcessBatch(r.hard, vs)
+		if partial := (*PartialError)(nil); len(out) != len(vs) && (err == nil || errors.As(err, &partial)) {
+			return Permanent(fmt.Errorf("a batch of %d gave %d results, want one each", len(vs), len(out)))
 		}
-		err := r.Sink.Write(r.hard, vs)
-		if err == nil {
-			r.written(batch)
-			return
+		return err
+	}, func(at, in int) {
+		d := Carry(batch[at], out[in])
+		results[at] = &d
+	})
+	made := make([]Delivery[Out], 0, len(batch))
+	for _, d := range results {
+		if d == nil {
+			continue
 		}
-		var partial *PartialError
-		whole := !errors.As(err, &partial)
-		if whole && IsPermanent(err) && len(batch) > 1 {
-			// One value is at fault, the sink does not say which: each is tried alone, so that only the culprit is parked.
-			for i := range batch {
-				r.write(batch[i : i+1])
-			}
-			return
+		if !r.keeps {
+			d.Free()
 		}
-		var again, fine []Delivery[Out]
-		last := err
-		for i, d := range batch {
-			e := err
-			if !whole {
-				e = partial.Failed[i]
-			}
-			switch {
-			case e == nil:
-				fine = append(fine, d)
-			case IsPermanent(e):
-				r.fail(d.Settle, &Failure{Stage: name, Attempts: attempts, Err: e})
-			default:
-				again, last = append(again, d), e
-			}
-		}
-		r.written(fine)
-		if batch = again; len(batch) == 0 {
-			return
-		}
-		if r.giveUp(attempts, last, name) {
-			for _, d := range batch {
-				r.fail(d.Settle, &Failure{Stage: name, Attempts: attempts, Err: last})
-			}
-			return
-		}
+		made = append(made, *d)
 	}
+	return made
 }
 
-func (r *run[In, Out]) written(batch []Delivery[Out]) {
+// hand gives a batch of results to every output.
+func (r *run[In, Mid, Out]) hand(batch []Delivery[Out]) {
 	if len(batch) == 0 {
 		return
 	}
-	r.stats.Batches.Add(1)
-	r.stats.Written.Add(int64(len(batch)))
+	each := make([][]Delivery[Out], len(r.outputs))
 	for _, d := range batch {
-		d.Settle(nil)
+		if r.OnDone != nil {
+			d = d.onDone(r.OnDone)
+		}
+		for i, s := range share(d, r.required, len(r.outputs)) {
+			each[i] = append(each[i], s)
+		}
+	}
+	// The shares of required outputs come first.
+	required, others := 0, r.required
+	for _, o := range r.outputs {
+		i := &others
+		if o.Policy == Required {
+			i = &required
+		}
+		o.take(each[*i])
+		*i++
 	}
 }

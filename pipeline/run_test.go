@@ -102,14 +102,50 @@ func (c *chaos) Write(ctx context.Context, vs []int) error {
 	return nil
 }
 
+// tally keeps what it observes.
+type tally struct {
+	mu     sync.Mutex
+	counts map[string]int
+	calls  map[string]int
+}
+
+func (r *tally) Count(part string, e Event, n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.counts == nil {
+		r.counts = map[string]int{}
+	}
+	r.counts[part+" "+string(e)] += n
+}
+
+func (r *tally) Time(part string, _ int, _ time.Duration, _ error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.calls == nil {
+		r.calls = map[string]int{}
+	}
+	r.calls[part]++
+}
+
+func (*tally) Level(string, Level, int64) {}
+
+func (r *tally) count(part string, e Event) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.counts[part+" "+string(e)]
+}
+
+// to is one required output.
+func to(name string, s Sink[int]) []Output[int] { return []Output[int]{{Name: name, Sink: s}} }
+
 var identity = StageFunc[int, int](func(_ context.Context, v int) ([]int, error) { return []int{v}, nil })
 
 // TestRunKeepsOrder lets stages take random time on several workers: what is written is in the order of reading.
 func TestRunKeepsOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		src, sink := &list{n: 500}, &chaos{}
-		p := &Pipeline[int, int]{
-			Source: src, Sink: sink, Workers: 8, Batch: Batch{Size: 7, Linger: time.Millisecond},
+		src, sink, seen := &list{n: 500}, &chaos{}, &tally{}
+		p := &Pipeline[int, int, int]{
+			Source: src, Work: Pass[int](), Outputs: to("sink", sink), Workers: 8, Batch: Batch{Size: 7, Linger: time.Millisecond}, Observer: seen,
 		}
 		p.Stage = StageFunc[int, int](func(_ context.Context, v int) ([]int, error) {
 			time.Sleep(rand.N(time.Second))
@@ -132,18 +168,18 @@ func TestRunKeepsOrder(t *testing.T) {
 		if took := time.Since(start); took > 100*time.Second {
 			t.Errorf("8 workers took %v", took)
 		}
-		if len(src.outcomes) != 500 || !src.closed || !sink.closed || p.Stats().Filtered.Load() != 167 {
-			t.Errorf("%d settled, filtered %d, closed %v %v", len(src.outcomes), p.Stats().Filtered.Load(), src.closed, sink.closed)
+		if len(src.outcomes) != 500 || !src.closed || !sink.closed || seen.count("stage", EventFiltered) != 167 {
+			t.Errorf("%d settled, filtered %d, closed %v %v", len(src.outcomes), seen.count("stage", EventFiltered), src.closed, sink.closed)
 		}
 	})
 }
 
-// TestRunChaos is the at-least-once case: whatever the sink does, each value ends written or parked, settled once.
+// TestRunChaos is the at-least-once case: whatever the sink does, each value ends written or as a dead letter, settled once.
 func TestRunChaos(t *testing.T) {
 	for seed := range uint64(20) {
 		synctest.Test(t, func(t *testing.T) {
-			src, sink := &list{n: 1000}, &chaos{rng: rand.New(rand.NewPCG(seed, 4)), rate: 0.2, poison: 50}
-			p := &Pipeline[int, int]{Source: src, Stage: identity, Sink: sink, Workers: 3, Batch: Batch{Size: 16}, SinkName: "chaos"}
+			src, sink, seen := &list{n: 1000}, &chaos{rng: rand.New(rand.NewPCG(seed, 4)), rate: 0.2, poison: 50}, &tally{}
+			p := &Pipeline[int, int, int]{Source: src, Stage: identity, Work: Pass[int](), Outputs: to("chaos", sink), Workers: 3, Batch: Batch{Size: 16}, Observer: seen}
 			if err := p.Run(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -164,8 +200,13 @@ func TestRunChaos(t *testing.T) {
 			if f, ok := errors.AsType[*Failure](src.outcomes[50]); !ok || f.Stage != "chaos" || f.Attempts < 1 {
 				t.Errorf("the dead letter is labelled %v", src.outcomes[50])
 			}
-			if s := p.Stats(); s.DeadLetters.Load() != 20 || s.Written.Load() != 980 || s.Unfinished.Load() != 0 || s.Retries.Load() == 0 {
-				t.Errorf("counters: written %d, dead %d", s.Written.Load(), s.DeadLetters.Load())
+			for event, want := range map[Event]int{EventDeadLetter: 20, EventWritten: 980, EventUnfinished: 0} {
+				if n := seen.count("chaos", event); n != want {
+					t.Errorf("observed %d %s, want %d", n, event, want)
+				}
+			}
+			if seen.count("chaos", EventRetried) == 0 || seen.count("source", EventRead) != 1000 {
+				t.Errorf("observed %d retried, %d read", seen.count("chaos", EventRetried), seen.count("source", EventRead))
 			}
 		})
 	}
@@ -184,7 +225,7 @@ func (w *wholesale) Write(ctx context.Context, vs []int) error {
 func TestRunFindsTheCulprit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src, sink := &list{n: 64}, &wholesale{}
-		p := &Pipeline[int, int]{Source: src, Stage: identity, Sink: sink, Batch: Batch{Size: 32, Linger: time.Second}}
+		p := &Pipeline[int, int, int]{Source: src, Stage: identity, Work: Pass[int](), Outputs: to("sink", sink), Batch: Batch{Size: 32, Linger: time.Second}}
 		if err := p.Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -208,7 +249,7 @@ func TestRunExhausted(t *testing.T) {
 	}{{Stop, true, false}, {DeadLetter, false, true}} {
 		synctest.Test(t, func(t *testing.T) {
 			src, sink := &list{n: 8}, &chaos{}
-			p := &Pipeline[int, int]{Source: src, Stage: stage, Sink: sink, Retry: Retry{Attempts: 3}, Exhausted: c.policy, StageName: "five"}
+			p := &Pipeline[int, int, int]{Source: src, Stage: stage, Work: Pass[int](), Outputs: to("sink", sink), Retry: Retry{Attempts: 3}, Exhausted: c.policy, StageName: "five"}
 			err := p.Run(t.Context())
 			f, isFailure := errors.AsType[*Failure](err)
 			if (err != nil) != c.wantErr || c.wantErr && (!isFailure || f.Attempts != 3 || f.Stage != "five") {
@@ -264,7 +305,7 @@ func TestRunStops(t *testing.T) {
 					time.AfterFunc(c.hard, func() { close(abort) })
 				}
 				src, sink := c.src, &chaos{took: c.took}
-				p := &Pipeline[int, int]{Source: src, Stage: identity, Sink: sink, Drain: c.drain, Abort: abort, Retry: Retry{Attempts: 1}}
+				p := &Pipeline[int, int, int]{Source: src, Stage: identity, Work: Pass[int](), Outputs: to("sink", sink), Drain: c.drain, Abort: abort, Retry: Retry{Attempts: 1}}
 				start := time.Now()
 				err := p.Run(ctx)
 				if took := time.Since(start); took != c.ends {
@@ -314,61 +355,5 @@ func TestChain(t *testing.T) {
 		if _, err := both.Process(t.Context(), in); !errors.Is(err, want) {
 			t.Errorf("%d: %v", in, err)
 		}
-	}
-}
-
-func TestVia(t *testing.T) {
-	for _, c := range []struct {
-		name       string
-		mapFailed  map[int]error
-		mapErr     error
-		short      bool
-		poison     int
-		wantFailed []int
-		wantGot    []int
-		wantErr    bool
-	}{
-		{name: "all", wantGot: []int{1, 2, 3, 4}},
-		{name: "the map fails", mapErr: errMoment, wantErr: true},
-		{name: "the map loses one", short: true, wantErr: true},
-		{name: "the map fails in part", mapFailed: map[int]error{1: errMoment}, wantFailed: []int{1}, wantGot: []int{1, 3, 4}},
-		{name: "both fail in part", mapFailed: map[int]error{0: errFault}, poison: 3, wantFailed: []int{0, 2}, wantGot: []int{2, 4}},
-		{name: "the sink fails in part", poison: 2, wantFailed: []int{1, 3}, wantGot: []int{1, 3}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			sink := &chaos{poison: c.poison}
-			v := Via(func(_ context.Context, in []string) ([]int, error) {
-				out := make([]int, len(in))
-				for i, s := range in {
-					out[i] = len(s)
-				}
-				if c.short {
-					out = out[1:]
-				}
-				if c.mapFailed != nil {
-					return out, &PartialError{Failed: c.mapFailed}
-				}
-				return out, c.mapErr
-			}, Sink[int](sink))
-			err := v.Write(t.Context(), []string{"a", "bb", "ccc", "dddd"})
-			p, ok := errors.AsType[*PartialError](err)
-			if c.wantErr != (err != nil && !ok) {
-				t.Fatalf("error %v", err)
-			}
-			var failed []int
-			if ok {
-				for i := range 4 {
-					if p.Failed[i] != nil {
-						failed = append(failed, i)
-					}
-				}
-			}
-			if !slices.Equal(failed, c.wantFailed) || !slices.Equal(sink.got, c.wantGot) {
-				t.Errorf("failed %v, want %v; written %v, want %v", failed, c.wantFailed, sink.got, c.wantGot)
-			}
-			if err := v.Close(t.Context()); err != nil || !sink.closed {
-				t.Errorf("close: %v, %v", err, sink.closed)
-			}
-		})
 	}
 }

@@ -1,0 +1,541 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// store is a sink that keeps what it gets and when, and does what its fields say before.
+type store struct {
+	took   time.Duration
+	write  func(vs []int) error
+	mu     sync.Mutex
+	got    []int
+	at     map[int]time.Duration // since the start of the bubble
+	start  time.Time
+	closed bool
+}
+
+func newStore() *store { return &store{start: time.Now(), at: map[int]time.Duration{}} }
+
+func (s *store) Write(ctx context.Context, vs []int) error {
+	if s.took > 0 {
+		select {
+		case <-time.After(s.took):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	var failed map[int]error
+	if s.write != nil {
+		err := s.write(vs)
+		var named bool
+		if failed, named = failures(err); err != nil && !named {
+			return err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, v := range vs {
+		if failed[i] == nil {
+			s.got = append(s.got, v)
+			s.at[v] = time.Since(s.start)
+		}
+	}
+	if len(failed) > 0 {
+		return &PartialError{Failed: failed}
+	}
+	return nil
+}
+
+func (s *store) Close(context.Context) error {
+	s.closed = true
+	return nil
+}
+
+func numbers(n int) []int {
+	out := make([]int, n)
+	for i := range out {
+		out[i] = i
+	}
+	return out
+}
+
+// refuse fails for good for one value.
+func refuse(v int) func([]int) error {
+	return func(vs []int) error {
+		if i := slices.Index(vs, v); i >= 0 {
+			return &PartialError{Failed: map[int]error{i: errFault}}
+		}
+		return nil
+	}
+}
+
+// TestOneSinkRefuses: what one sink refuses for good, the others still get, and the dead letter names the sink. Written one after the other
+// behind a common settlement, the second sink never saw three of these four.
+func TestOneSinkRefuses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src, first, second := &list{n: 4}, newStore(), newStore()
+		first.write = refuse(2)
+		p := &Pipeline[int, int, int]{
+			Source: src, Stage: identity, Work: Pass[int](), Batch: Batch{Size: 4, Linger: time.Second},
+			Outputs: []Output[int]{{Name: "first", Sink: first}, {Name: "second", Sink: second}},
+		}
+		if err := p.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(first.got, []int{0, 1, 3}) || !slices.Equal(second.got, numbers(4)) {
+			t.Errorf("first has %v, second %v", first.got, second.got)
+		}
+		for i := range 4 {
+			f, dead := errors.AsType[*Failure](src.outcomes[i])
+			if i == 2 && (!dead || f.Stage != "first" || !IsPermanent(src.outcomes[i])) || i != 2 && src.outcomes[i] != nil {
+				t.Errorf("value %d settled with %v", i, src.outcomes[i])
+			}
+		}
+	})
+}
+
+// TestSinkFailsSixTimes: a sink that fails six times costs six writes, not seven inferences.
+func TestSinkFailsSixTimes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src, sink := &list{n: 4}, newStore()
+		writes, inferences := 0, 0
+		sink.write = func([]int) error {
+			if writes++; writes <= 6 {
+				return errMoment
+			}
+			return nil
+		}
+		p := &Pipeline[int, int, int]{
+			Source: src, Stage: identity, Batch: Batch{Size: 4, Linger: time.Second}, Outputs: to("sink", sink),
+			Work: BatchFunc[int, int](func(_ context.Context, in []int) ([]int, error) {
+				inferences++
+				return slices.Clone(in), nil
+			}),
+		}
+		if err := p.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if inferences != 1 || writes != 7 || !slices.Equal(sink.got, numbers(4)) {
+			t.Errorf("%d inferences, %d writes, stored %v", inferences, writes, sink.got)
+		}
+	})
+}
+
+// TestWorkOverlapsWriting: 20 batches of 20 ms of work and 20 ms of writing each take 420 ms, not 800.
+func TestWorkOverlapsWriting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src, sink := &list{n: 20}, newStore()
+		sink.took = 20 * time.Millisecond
+		p := &Pipeline[int, int, int]{
+			Source: src, Stage: identity, Outputs: to("sink", sink),
+			Work: BatchFunc[int, int](func(_ context.Context, in []int) ([]int, error) {
+				time.Sleep(20 * time.Millisecond)
+				return slices.Clone(in), nil
+			}),
+		}
+		start := time.Now()
+		if err := p.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(start); took != 420*time.Millisecond || !slices.Equal(sink.got, numbers(20)) {
+			t.Errorf("took %v, stored %v", took, sink.got)
+		}
+	})
+}
+
+// TestSlowSinkBesideFast: the fast sink is not held up by the slow one while that has room in its queue, and both get everything in order.
+func TestSlowSinkBesideFast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src, slow, fast := &list{n: 20}, newStore(), newStore()
+		slow.took = time.Second
+		p := &Pipeline[int, int, int]{
+			Source: src, Stage: identity, Work: Pass[int](),
+			Outputs: []Output[int]{{Name: "slow", Sink: slow, Queue: 32}, {Name: "fast", Sink: fast}},
+		}
+		if err := p.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if fast.at[19] != 0 || slow.at[19] != 20*time.Second {
+			t.Errorf("the fast sink had the last after %v, the slow one after %v", fast.at[19], slow.at[19])
+		}
+		if !slices.Equal(slow.got, numbers(20)) || !slices.Equal(fast.got, numbers(20)) {
+			t.Errorf("slow has %v, fast %v", slow.got, fast.got)
+		}
+	})
+}
+
+// TestBackpressure: a required sink that does not keep up holds the source back, within the bounds of the queue.
+func TestBackpressure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		src, sink := &list{n: 1000}, newStore()
+		sink.took = time.Hour
+		p := &Pipeline[int, int, int]{
+			Source: src, Stage: identity, Work: Pass[int](), Drain: time.Second, Outputs: []Output[int]{{Name: "slow", Sink: sink, Queue: 4}},
+		}
+		done := make(chan error)
+		go func() { done <- p.Run(ctx) }()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		src.mu.Lock()
+		read := src.read
+		src.mu.Unlock()
+		// One is being written, four wait in the queue, and a few more are on their way through the stage.
+		if read > 16 {
+			t.Errorf("read %d while the sink was busy with the first", read)
+		}
+		cancel()
+		if err := <-done; !errors.Is(err, ErrAborted) || len(src.outcomes) != src.read {
+			t.Errorf("%v; read %d, settled %d", err, src.read, len(src.outcomes))
+		}
+	})
+}
+
+// TestBestEffort: an output that is not required holds nothing up, and what it cannot take is counted.
+func TestBestEffort(t *testing.T) {
+	for name, c := range map[string]struct {
+		took    time.Duration
+		write   func([]int) error
+		dropped int
+	}{
+		"slow":             {took: time.Hour, dropped: 100 - 1 - 4},
+		"broken":           {write: func([]int) error { return errMoment }, dropped: -1},
+		"refuses one":      {write: refuse(7), dropped: -1},
+		"refuses for ever": {write: func([]int) error { return errFault }, dropped: -1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				src, best, sure, seen := &list{n: 100}, newStore(), newStore(), &tally{}
+				best.took, best.write = c.took, c.write
+				sure.took = time.Millisecond
+				drops := 0
+				var mu sync.Mutex
+				p := &Pipeline[int, int, int]{
+					Source: src, Stage: identity, Work: Pass[int](), Observer: seen,
+					Outputs: []Output[int]{{Name: "best", Sink: best, Policy: BestEffort, Queue: 4}, {Name: "sure", Sink: sure}},
+					OnDrop: func(_ *Failure, n int) {
+						mu.Lock()
+						defer mu.Unlock()
+						drops += n
+					},
+				}
+				if err := p.Run(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if sure.at[99] != 100*time.Millisecond || !slices.Equal(sure.got, numbers(100)) {
+					t.Errorf("the required sink had the last after %v: %v", sure.at[99], sure.got)
+				}
+				for i := range 100 {
+					if err, ok := src.outcomes[i]; !ok || err != nil {
+						t.Errorf("value %d settled %v with %v", i, ok, err)
+					}
+				}
+				if n := seen.count("best", EventDropped); n != drops || n+len(best.got) != 100 || c.dropped > 0 && n != c.dropped {
+					t.Errorf("stored %d, dropped %d (told of %d), want %d", len(best.got), n, drops, c.dropped)
+				}
+			})
+		})
+	}
+}
+
+// TestOnlyBestEffort: without a required output a value is done when it was tried.
+func TestOnlyBestEffort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src, a, b := &list{n: 10}, newStore(), newStore()
+		b.write = func([]int) error { return errFault }
+		done := newStore()
+		p := &Pipeline[int, int, int]{
+			Source: src, Stage: identity, Work: Pass[int](), OnDone: func(v int) { _ = done.Write(t.Context(), []int{v}) },
+			Outputs: []Output[int]{{Name: "a", Sink: a, Policy: BestEffort}, {Name: "b", Sink: b, Policy: BestEffort}},
+		}
+		if err := p.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		slices.Sort(done.got)
+		if len(src.outcomes) != 10 || !slices.Equal(a.got, numbers(10)) || !slices.Equal(done.got, numbers(10)) {
+			t.Errorf("settled %d, stored %v, done %v", len(src.outcomes), a.got, done.got)
+		}
+	})
+}
+
+// file is a sink that holds values back until it is flushed.
+type file struct {
+	store
+	flush   func(open []int) error
+	open    []int
+	durable []int
+	flushes []time.Duration
+}
+
+func newFile() *file { return &file{store: store{start: time.Now(), at: map[int]time.Duration{}}} }
+
+func (f *file) Write(ctx context.Context, vs []int) error {
+	before := len(f.got)
+	err := f.store.Write(ctx, vs)
+	f.open = append(f.open, f.got[before:]...)
+	return err
+}
+
+func (f *file) Flush(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	f.flushes = append(f.flushes, time.Since(f.start))
+	var failed map[int]error
+	if f.flush != nil {
+		err := f.flush(f.open)
+		var named bool
+		if failed, named = failures(err); err != nil && !named {
+			return err
+		}
+	}
+	for i, v := range f.open {
+		if failed[i] == nil {
+			f.durable = append(f.durable, v)
+		}
+	}
+	f.open = nil
+	if len(failed) > 0 {
+		return &PartialError{Failed: failed}
+	}
+	return nil
+}
+
+// paced delivers a value each 100 ms.
+type paced struct{ list }
+
+func (p *paced) Read(ctx context.Context) (Delivery[int], error) {
+	select {
+	case <-time.After(100 * time.Millisecond):
+		return p.list.Read(ctx)
+	case <-ctx.Done():
+		return Delivery[int]{}, ctx.Err()
+	}
+}
+
+// TestFlush: what a flusher took settles when it is flushed: by rows, by bytes, by time, and at the end.
+func TestFlush(t *testing.T) {
+	const ms = time.Millisecond
+	for name, c := range map[string]struct {
+		flush   Flush[int]
+		flushes []time.Duration
+	}{
+		"rows":  {Flush[int]{Rows: 4}, []time.Duration{400 * ms, 800 * ms, 1100 * ms}},
+		"bytes": {Flush[int]{Bytes: 9, Size: func(v *int) int64 { return int64(*v) }}, []time.Duration{500 * ms, 700 * ms, 900 * ms, 1000 * ms}},
+		"time":  {Flush[int]{Every: 250 * ms}, []time.Duration{350 * ms, 650 * ms, 950 * ms, 1100 * ms}},
+		"end":   {Flush[int]{}, []time.Duration{1100 * ms}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				src, sink := &paced{list{n: 10}}, newFile()
+				p := &Pipeline[int, int, int]{
+					Source: src, Stage: identity, Work: Pass[int](), Outputs: []Output[int]{{Name: "file", Sink: sink, Flush: c.flush}},
+				}
+				settled := func() int {
+					src.mu.Lock()
+					defer src.mu.Unlock()
+					return len(src.outcomes)
+				}
+				sink.flush = func(open []int) error {
+					if n := settled(); n != len(sink.durable) {
+						t.Errorf("%d settled, %d durable", n, len(sink.durable))
+					}
+					return nil
+				}
+				if err := p.Run(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if !slices.Equal(sink.durable, numbers(10)) || settled() != 10 || !slices.Equal(sink.flushes, c.flushes) || !sink.closed {
+					t.Errorf("durable %v, settled %d, flushed at %v, want %v", sink.durable, settled(), sink.flushes, c.flushes)
+				}
+			})
+		})
+	}
+}
+
+// TestFlushFails: a flush that fails is tried again; values that it names are written again or become dead letters.
+func TestFlushFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src, sink, beside := &list{n: 10}, newFile(), newStore()
+		calls := 0
+		sink.flush = func(open []int) error {
+			switch calls++; calls {
+			case 1:
+				return errMoment
+			case 2:
+				return &PartialError{Failed: map[int]error{slices.Index(open, 3): errMoment, slices.Index(open, 5): errFault}}
+			}
+			return nil
+		}
+		p := &Pipeline[int, int, int]{
+			Source: src, Stage: identity, Work: Pass[int](),
+			Outputs: []Output[int]{{Name: "file", Sink: sink}, {Name: "beside", Sink: beside}},
+		}
+		if err := p.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		slices.Sort(sink.durable)
+		if !slices.Equal(sink.durable, []int{0, 1, 2, 3, 4, 6, 7, 8, 9}) || !slices.Equal(beside.got, numbers(10)) {
+			t.Errorf("durable %v, beside %v", sink.durable, beside.got)
+		}
+		for i := range 10 {
+			if err, ok := src.outcomes[i]; !ok || (i == 5) != IsPermanent(err) || i != 5 && err != nil {
+				t.Errorf("value %d settled %v with %v", i, ok, err)
+			}
+		}
+	})
+}
+
+// TestFlushStops: a hard stop leaves what is held back unfinished; a flush that cannot succeed ends the run.
+func TestFlushStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src, sink, abort := &list{n: 5, endless: true}, newFile(), make(chan struct{})
+		time.AfterFunc(time.Second, func() { close(abort) })
+		p := &Pipeline[int, int, int]{Source: src, Stage: identity, Work: Pass[int](), Outputs: to("file", sink), Abort: abort}
+		if err := p.Run(t.Context()); !errors.Is(err, ErrAborted) || len(sink.durable) > 0 || len(src.outcomes) != 5 || src.outcomes[0] == nil {
+			t.Errorf("%v; durable %v, settled %v", err, sink.durable, src.outcomes)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		src, sink := &list{n: 5}, newFile()
+		sink.flush = func([]int) error { return errMoment }
+		p := &Pipeline[int, int, int]{Source: src, Stage: identity, Work: Pass[int](), Outputs: to("file", sink), Retry: Retry{Attempts: 3}}
+		err := p.Run(t.Context())
+		if f, ok := errors.AsType[*Failure](err); !ok || f.Stage != "file" || f.Attempts != 3 || len(sink.flushes) != 3 {
+			t.Errorf("%v after %d flushes", err, len(sink.flushes))
+		}
+		if len(src.outcomes) != 5 || src.outcomes[0] == nil || IsPermanent(src.outcomes[0]) {
+			t.Errorf("settled %v, want all unfinished", src.outcomes)
+		}
+	})
+}
+
+// TestFanOutChaos: however three required sinks fail, each value is in all of them or a dead letter, and settles once.
+func TestFanOutChaos(t *testing.T) {
+	for seed := range uint64(20) {
+		synctest.Test(t, func(t *testing.T) {
+			rng := func(n uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, n)) }
+			src := &list{n: 600}
+			a, b := &chaos{rng: rng(1), rate: .2, poison: 50, took: time.Millisecond}, &chaos{rng: rng(2), rate: .3}
+			c := newFile()
+			chance := rng(3)
+			c.flush = func([]int) error {
+				if chance.Float64() < .3 {
+					return errMoment
+				}
+				return nil
+			}
+			var done atomic.Int64
+			p := &Pipeline[int, int, int]{
+				Source: src, Stage: identity, Work: Pass[int](), Workers: 3, Batch: Batch{Size: 16}, OnDone: func(int) { done.Add(1) },
+				Outputs: []Output[int]{{Name: "a", Sink: a, Queue: 2}, {Name: "b", Sink: b}, {Name: "c", Sink: c, Flush: Flush[int]{Rows: 100}}},
+			}
+			if err := p.Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			for i := range 600 {
+				if err, ok := src.outcomes[i]; !ok || (i%50 == 0) != IsPermanent(err) || i%50 != 0 && err != nil {
+					t.Fatalf("seed %d: value %d settled %v with %v", seed, i, ok, err)
+				}
+			}
+			for name, got := range map[string][]int{"b": b.got, "c": c.durable} {
+				if slices.Sort(got); !slices.Equal(got, numbers(600)) {
+					t.Errorf("seed %d: %s has %d values", seed, name, len(got))
+				}
+			}
+			if len(a.got) != 588 || len(src.twice) > 0 || done.Load() != 588 {
+				t.Errorf("seed %d: a has %d, settled twice %v, done %d", seed, len(a.got), src.twice, done.Load())
+			}
+		})
+	}
+}
+
+// TestFreesAfterWork: the bytes of a value are given back when its result is made, not when the last sink has that.
+func TestFreesAfterWork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var freedAt time.Duration
+		start := time.Now()
+		left := 1
+		src := sourceFunc(func(ctx context.Context) (Delivery[int], error) {
+			if left--; left < 0 {
+				<-ctx.Done()
+				return Delivery[int]{}, ctx.Err()
+			}
+			return NewDelivery(1, func() { freedAt = time.Since(start) }, nil), nil
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		sink := newStore()
+		sink.took = time.Minute
+		p := &Pipeline[int, int, int]{
+			Source: src, Stage: identity, Outputs: []Output[int]{{Name: "a", Sink: sink}, {Name: "b", Sink: newStore()}},
+			Work: BatchFunc[int, int](func(_ context.Context, in []int) ([]int, error) {
+				time.Sleep(time.Second)
+				return slices.Clone(in), nil
+			}),
+		}
+		if err := p.Run(ctx); err != nil || freedAt != time.Second {
+			t.Errorf("freed after %v, want a second (%v)", freedAt, err)
+		}
+	})
+}
+
+type sourceFunc func(ctx context.Context) (Delivery[int], error)
+
+func (f sourceFunc) Read(ctx context.Context) (Delivery[int], error) { return f(ctx) }
+func (sourceFunc) Close(context.Context) error                       { return nil }
+
+// TestWorkInPart: values that have no result are settled, the results of the others go on in order, and a stage that loses one is an error.
+func TestWorkInPart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src, sink := &list{n: 8}, newStore()
+		tries := map[int]int{}
+		p := &Pipeline[int, int, int]{
+			Source: src, Stage: identity, Batch: Batch{Size: 8, Linger: time.Second}, Outputs: to("sink", sink), WorkName: "infer",
+			Work: BatchFunc[int, int](func(_ context.Context, in []int) ([]int, error) {
+				failed := map[int]error{}
+				for i, v := range in {
+					tries[v]++
+					if v == 1 {
+						failed[i] = errFault
+					}
+					if v == 2 && tries[v] < 3 {
+						failed[i] = errMoment
+					}
+				}
+				if len(failed) > 0 {
+					return slices.Clone(in), &PartialError{Failed: failed}
+				}
+				return slices.Clone(in), nil
+			}),
+		}
+		if err := p.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(sink.got, []int{0, 2, 3, 4, 5, 6, 7}) || tries[0] != 1 || tries[2] != 3 {
+			t.Errorf("stored %v after %v tries", sink.got, tries)
+		}
+		if f, ok := errors.AsType[*Failure](src.outcomes[1]); !ok || f.Stage != "infer" {
+			t.Errorf("the dead letter is labelled %v", src.outcomes[1])
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		src, sink := &list{n: 2}, newStore()
+		p := &Pipeline[int, int, int]{
+			Source: src, Stage: identity, Batch: Batch{Size: 2, Linger: time.Second}, Outputs: to("sink", sink),
+			Work: BatchFunc[int, int](func(_ context.Context, in []int) ([]int, error) { return in[1:], nil }),
+		}
+		if err := p.Run(t.Context()); err != nil || !IsPermanent(src.outcomes[0]) || !IsPermanent(src.outcomes[1]) || len(sink.got) > 0 {
+			t.Errorf("%v: settled %v, stored %v", err, src.outcomes, sink.got)
+		}
+	})
+}
