@@ -20,7 +20,7 @@ import (
 
 // classifying is one member of the group at work: topic of volumes -> network -> sinks.
 type classifying struct {
-	*pipeline.Pipeline[transport.Message, classify.Item]
+	*pipeline.Pipeline[transport.Message, classify.Item, record.Classification]
 	app      *App
 	bus      *bus
 	consumer *kafka.Consumer
@@ -63,7 +63,7 @@ func (a *App) newClassifying(ctx context.Context, own bool) (_ *classifying, err
 	if busErr := <-connected; err == nil {
 		err = busErr
 	}
-	var out sinks.Sink
+	var out []pipeline.Output[record.Classification]
 	if err == nil {
 		out, err = c.openSinks()
 	}
@@ -76,17 +76,20 @@ func (a *App) newClassifying(ctx context.Context, own bool) (_ *classifying, err
 		DeadLetters: c.bus.producer, DeadLetterTopic: a.Config.Kafka.DeadLetters, SessionTimeout: a.Config.Kafka.SessionTimeout,
 	})
 	if err != nil {
-		return nil, errors.Join(err, out.Close(context.WithoutCancel(ctx)), c.close(ctx))
+		return nil, errors.Join(err, closeOutputs(ctx, out), c.close(ctx))
 	}
 	exhausted := pipeline.Stop
 	if cfg.Exhaust == "dead-letter" {
 		exhausted = pipeline.DeadLetter
 	}
-	c.Pipeline = &pipeline.Pipeline[transport.Message, classify.Item]{
-		Source: c.consumer, Stage: pipeline.StageFunc[transport.Message, classify.Item](decode), Sink: pipeline.Via(c.network.Classify, pipeline.Sink[record.Classification](out)),
-		StageName: "decode", SinkName: "classify", Workers: min(2, a.Threads()),
-		Batch: pipeline.Batch{Size: cfg.Batch, Linger: cfg.Linger},
+	c.Pipeline = &pipeline.Pipeline[transport.Message, classify.Item, record.Classification]{
+		Source: c.consumer, Stage: pipeline.StageFunc[transport.Message, classify.Item](decode), StageName: "decode", Workers: min(2, a.Threads()),
+		Work: c.network, WorkName: "classify", Batch: pipeline.Batch{Size: cfg.Batch, Linger: cfg.Linger}, Outputs: out,
 		Retry: pipeline.Retry{Attempts: cfg.Attempts}, Exhausted: exhausted, Drain: cfg.Drain, Abort: a.Abort,
+		OnDone: func(x record.Classification) { c.tally.Add([]record.Classification{x}) },
+		OnDrop: func(f *pipeline.Failure, n int) {
+			a.Log.Warn("a best-effort sink left out classifications", "sink", f.Stage, "classifications", n, "error", f.Err)
+		},
 		OnRetry: func(f *pipeline.Failure) {
 			a.Log.Warn("trying again", "stage", f.Stage, "attempt", f.Attempts, "error", f.Err)
 		},
@@ -145,37 +148,35 @@ func decode(_ context.Context, m transport.Message) ([]classify.Item, error) {
 	return items, nil
 }
 
-// openSinks opens what the configuration names, the durable ones first: what is counted and shown is stored.
-func (c *classifying) openSinks() (_ sinks.Sink, err error) {
+// openSinks opens what the configuration names.
+func (c *classifying) openSinks() (out []pipeline.Output[record.Classification], err error) {
 	cfg := &c.app.Config.Sinks
-	var all []sinks.Sink
 	if cfg.JSONL != "" {
 		s, err := jsonl.Open(cfg.JSONL)
 		if err != nil {
 			return nil, err
 		}
-		all, c.outputs = append(all, s), append(c.outputs, cfg.JSONL)
+		out, c.outputs = append(out, pipeline.Output[record.Classification]{Name: cfg.JSONL, Sink: s}), append(c.outputs, cfg.JSONL)
 	}
 	if cfg.Kafka {
 		topic := c.app.Config.Kafka.Classifications
-		all, c.outputs = append(all, kafkasink.New(kafka.NewDeduper(c.bus.producer, topic, 0))), append(c.outputs, "topic "+topic)
+		s := kafkasink.New(kafka.NewDeduper(c.bus.producer, topic, 0))
+		out, c.outputs = append(out, pipeline.Output[record.Classification]{Name: "topic " + topic, Sink: s}), append(c.outputs, "topic "+topic)
 	}
-	all = append(all, tallySink{c.tally})
 	if cfg.Terminal {
-		all = append(all, terminal.New(c.app.Screen))
+		s := terminal.New(c.app.Screen)
+		out = append(out, pipeline.Output[record.Classification]{Name: "terminal", Sink: s, Policy: pipeline.BestEffort})
 	}
-	return sinks.Tee(all...), nil
+	return out, nil
 }
 
-// tallySink counts what is stored, for the summary.
-type tallySink struct{ *sinks.Tally }
-
-func (t tallySink) Write(_ context.Context, cs []record.Classification) error {
-	t.Add(cs)
-	return nil
+func closeOutputs(ctx context.Context, outputs []pipeline.Output[record.Classification]) error {
+	var errs []error
+	for _, o := range outputs {
+		errs = append(errs, o.Sink.Close(context.WithoutCancel(ctx)))
+	}
+	return errors.Join(errs...)
 }
-
-func (tallySink) Close(context.Context) error { return nil }
 
 // whenSettled waits until the group has settled everything that is on the topic, then returns; also when ctx ends.
 func (b *bus) whenSettled(ctx context.Context, group, topic string) error {

@@ -67,7 +67,7 @@ func (a *App) ingest(ctx context.Context, b *bus, log *backlog, paths []string, 
 		return IngestSummary{}, err
 	}
 	out := &volumes{topic: b.producer.Sink(a.Config.Kafka.Volumes), palette: v.Palette().Name, backlog: log, bar: bar}
-	p := &pipeline.Pipeline[ingest.Sample, voxelize.Volume]{
+	p := &pipeline.Pipeline[ingest.Sample, voxelize.Volume, voxelize.Volume]{
 		Source: src,
 		Stage: pipeline.StageFunc[ingest.Sample, voxelize.Volume](func(_ context.Context, s ingest.Sample) ([]voxelize.Volume, error) {
 			vol, err := v.Volume(s)
@@ -76,10 +76,11 @@ func (a *App) ingest(ctx context.Context, b *bus, log *backlog, paths []string, 
 			}
 			return []voxelize.Volume{vol}, nil
 		}),
-		Sink: out, StageName: "voxelize", SinkName: "produce", Workers: a.Threads(),
-		Retry: pipeline.Retry{Attempts: 1}, // reading again is cheap, and what may pass is waited for inside
-		Batch: pipeline.Batch{Size: a.messageVolumes(v.Dims()), Linger: a.Config.Pipeline.Linger},
-		Drain: a.Config.Pipeline.Drain, Abort: a.Abort,
+		StageName: "voxelize", Workers: a.Threads(), Work: pipeline.Pass[voxelize.Volume](),
+		Outputs: []pipeline.Output[voxelize.Volume]{{Name: "produce", Sink: out, Queue: 1}},
+		Retry:   pipeline.Retry{Attempts: 1}, // reading again is cheap, and what may pass is waited for inside
+		Batch:   pipeline.Batch{Size: a.messageVolumes(v.Dims()), Linger: a.Config.Pipeline.Linger},
+		Drain:   a.Config.Pipeline.Drain, Abort: a.Abort,
 	}
 	err = p.Run(ctx)
 	s := IngestSummary{

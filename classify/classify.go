@@ -32,7 +32,7 @@ type Options struct {
 	Threads int
 }
 
-// Classifier is a network that is ready to classify. It is for one goroutine.
+// Classifier is a network that is ready to classify: the batch stage of a pipeline. It is for one goroutine.
 type Classifier struct {
 	options Options
 	classes []string
@@ -40,6 +40,8 @@ type Classifier struct {
 	palette *colormap.Palette
 	plan    *nn.Plan
 }
+
+var _ pipeline.BatchStage[Item, record.Classification] = (*Classifier)(nil)
 
 // Item is a volume on its way.
 type Item struct {
@@ -245,9 +247,9 @@ func (c *Classifier) check(v *Item) error {
 	return nil
 }
 
-// Classify gives one classification per item, in order. A *pipeline.PartialError names the items that the network cannot classify; they are
+// ProcessBatch gives one classification per item, in order. A *pipeline.PartialError names the items that the network cannot classify; they are
 // permanently at fault, and their places in the result are empty.
-func (c *Classifier) Classify(ctx context.Context, items []Item) ([]record.Classification, error) {
+func (c *Classifier) ProcessBatch(ctx context.Context, items []Item) ([]record.Classification, error) {
 	out := make([]record.Classification, len(items))
 	failed := map[int]error{}
 	var batch []int // indices of items

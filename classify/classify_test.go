@@ -66,12 +66,12 @@ func items(n int) (out []Item) {
 func TestBatchesDoNotMatter(t *testing.T) {
 	m := model(t, "softmax")
 	all := items(23)
-	want, err := classifier(t, m, Options{Batch: 23, Threads: 1}).Classify(t.Context(), all)
+	want, err := classifier(t, m, Options{Batch: 23, Threads: 1}).ProcessBatch(t.Context(), all)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, o := range []Options{{Batch: 1}, {Batch: 5, Threads: 2}, {Batch: 64, Threads: 3}, {}} {
-		got, err := classifier(t, m, o).Classify(t.Context(), all)
+		got, err := classifier(t, m, o).ProcessBatch(t.Context(), all)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -93,7 +93,7 @@ func TestBatchesDoNotMatter(t *testing.T) {
 func TestClassification(t *testing.T) {
 	m := model(t, "softmax")
 	m.Classes = []string{"chair", "table", "2", "lamp", "bed"}
-	got, err := classifier(t, m, Options{TopK: 4}).Classify(t.Context(), items(6))
+	got, err := classifier(t, m, Options{TopK: 4}).ProcessBatch(t.Context(), items(6))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func TestRefuses(t *testing.T) {
 	all[1].Dims, all[1].Index = [3]int{8, 8, 8}, make([]uint8, 512)
 	all[3].Palette = "viridis"
 	all[4].Index = all[4].Index[:10]
-	got, err := c.Classify(t.Context(), all)
+	got, err := c.ProcessBatch(t.Context(), all)
 	partial, ok := errors.AsType[*pipeline.PartialError](err)
 	if !ok || len(partial.Failed) != 3 {
 		t.Fatalf("found %v", err)
@@ -135,7 +135,7 @@ func TestRefuses(t *testing.T) {
 			t.Errorf("item %d: found %v, want %q", i, e, want)
 		}
 	}
-	alone, err := c.Classify(t.Context(), []Item{all[0], all[2], all[5]})
+	alone, err := c.ProcessBatch(t.Context(), []Item{all[0], all[2], all[5]})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func TestRefuses(t *testing.T) {
 // scores classifies some items.
 func scores(t *testing.T, m *nn.Model) (out [][]record.Score) {
 	t.Helper()
-	got, err := classifier(t, m, Options{TopK: classes}).Classify(t.Context(), items(7))
+	got, err := classifier(t, m, Options{TopK: classes}).ProcessBatch(t.Context(), items(7))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +207,7 @@ func TestDensity(t *testing.T) {
 	for _, i := range v.Index {
 		sum += float64(i) / 255 / 10
 	}
-	got, err := classifier(t, m, Options{TopK: 2}).Classify(t.Context(), []Item{v})
+	got, err := classifier(t, m, Options{TopK: 2}).ProcessBatch(t.Context(), []Item{v})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,7 +270,7 @@ func TestNaN(t *testing.T) {
 			p.Value[0] = float32(math.NaN())
 		}
 	}
-	_, err := c.Classify(t.Context(), items(1))
+	_, err := c.ProcessBatch(t.Context(), items(1))
 	if !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), "NaN") {
 		t.Errorf("found %v", err)
 	}
@@ -295,7 +295,7 @@ func TestNoClassifier(t *testing.T) {
 func TestCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := classifier(t, model(t, "softmax"), Options{}).Classify(ctx, items(3)); !errors.Is(err, context.Canceled) {
+	if _, err := classifier(t, model(t, "softmax"), Options{}).ProcessBatch(ctx, items(3)); !errors.Is(err, context.Canceled) {
 		t.Errorf("found %v", err)
 	}
 }

@@ -81,7 +81,11 @@ func Unfold[T, U any](d Delivery[T]) (add func(U) Delivery[U], end func(error)) 
 // share makes n deliveries of d's value, one for each output; d settles when the first required of them have, with the worst outcome, and is
 // freed when all are. Where none is required it settles, as done, when all are freed.
 func share[T any](d Delivery[T], required, n int) []Delivery[T] {
-	if n == 1 && required == 1 {
+	switch {
+	case n == 0:
+		d.Settle(nil) // nobody wants it
+		return nil
+	case n == 1 && required == 1:
 		return []Delivery[T]{d}
 	}
 	p := &parent[T]{d: d, unsettled: required}

@@ -144,8 +144,9 @@ func (b *bench) join(f pipeline.StageFunc[transport.Message, transport.Message])
 	}
 	ctx, stop := context.WithCancel(b.ctx)
 	m := &member{consumer: k, stop: stop, ended: make(chan error, 1)}
-	p := &pipeline.Pipeline[transport.Message, transport.Message]{
-		Source: k, Stage: f, StageName: "test stage", Sink: kafka.NewDeduper(b.producer, b.out, 0),
+	p := &pipeline.Pipeline[transport.Message, transport.Message, transport.Message]{
+		Source: k, Stage: f, StageName: "test stage", Work: pipeline.Pass[transport.Message](),
+		Outputs: []pipeline.Output[transport.Message]{{Sink: kafka.NewDeduper(b.producer, b.out, 0)}},
 		Workers: 4, Batch: pipeline.Batch{Size: 64, Linger: 2 * time.Millisecond},
 	}
 	go func() { m.ended <- p.Run(ctx) }()
@@ -410,9 +411,12 @@ func testChaos(t *testing.T, broker Broker) {
 	ms := messages(1000, 5)
 	sink := kafka.NewDeduper(b.producer, b.out, 0)
 	source := &pipelinetest.Source[transport.Message]{Values: ms}
-	p := &pipeline.Pipeline[transport.Message, transport.Message]{
+	p := &pipeline.Pipeline[transport.Message, transport.Message, transport.Message]{
 		Source: source, Stage: pipeline.StageFunc[transport.Message, transport.Message](pass),
-		Sink:  &pipelinetest.Chaos[transport.Message]{Sink: sink, Rate: 0.4, Rand: rand.New(rand.NewPCG(1, 6))},
+		Work: pipeline.Pass[transport.Message](),
+		Outputs: []pipeline.Output[transport.Message]{{
+			Sink: &pipelinetest.Chaos[transport.Message]{Sink: sink, Rate: 0.4, Rand: rand.New(rand.NewPCG(1, 6))},
+		}},
 		Batch: pipeline.Batch{Size: 20}, Retry: pipeline.Retry{First: time.Millisecond, Max: 10 * time.Millisecond},
 	}
 	if err := p.Run(b.ctx); err != nil {
