@@ -7,15 +7,15 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"runtime"
 
 	"github.com/voxelstream/voxelstream/app/config"
 	"github.com/voxelstream/voxelstream/internal/screen"
 )
 
-// App is what every command needs: the configuration and where its output goes.
-type App struct {
+// Env is what the work of every command needs.
+type Env struct {
+	// Config is shared: nobody changes it.
 	Config *config.Loaded
 	// Out takes results; JSON asks for one JSON document, or JSON lines, instead of text.
 	Out  io.Writer
@@ -27,8 +27,8 @@ type App struct {
 	Abort <-chan struct{}
 }
 
-// New makes an App that logs to a screen as the configuration says.
-func New(c *config.Loaded, out io.Writer, asJSON bool, s *screen.Screen) *App {
+// New makes an Env that logs to a screen as the configuration says.
+func New(c *config.Loaded, out io.Writer, asJSON bool, s *screen.Screen) *Env {
 	if c.Threads > 0 {
 		runtime.GOMAXPROCS(c.Threads)
 	}
@@ -38,34 +38,40 @@ func New(c *config.Loaded, out io.Writer, asJSON bool, s *screen.Screen) *App {
 	if c.Log.Format == "json" {
 		h = slog.NewJSONHandler(s, &slog.HandlerOptions{Level: level})
 	}
-	return &App{Config: c, Out: out, JSON: asJSON, Screen: s, Log: slog.New(h)}
+	return &Env{Config: c, Out: out, JSON: asJSON, Screen: s, Log: slog.New(h)}
 }
 
 // Threads is how many goroutines shall compute.
-func (a *App) Threads() int {
+func (a *Env) Threads() int {
 	if a.Config.Threads > 0 {
 		return a.Config.Threads
 	}
 	return runtime.GOMAXPROCS(0)
 }
 
-// print gives a result: v as one JSON document, or what text writes.
-func (a *App) print(v any, text func(w io.Writer)) error {
+// Print gives a result: v as one JSON document, or what text writes.
+func (a *Env) Print(v any, text func(w io.Writer)) error {
 	if a.JSON {
-		return a.line(v)
+		return a.Line(v)
 	}
 	text(a.Out)
 	return nil
 }
 
-// line writes one JSON line.
-func (a *App) line(v any) error {
+// Line writes one JSON line.
+func (a *Env) Line(v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(a.Out, "%s\n", b)
 	return err
+}
+
+// Quantiles are of latencies in milliseconds.
+type Quantiles struct {
+	P50 float64 `json:"p50"`
+	P99 float64 `json:"p99"`
 }
 
 // Exit codes of the command line.
@@ -79,8 +85,8 @@ const (
 // ErrDeadLetters says that a command did its work, but some items went to the dead letters.
 var ErrDeadLetters = errors.New("some items went to the dead letters; dlq list says why")
 
-// errInterrupted says that a signal ended the work before its end.
-var errInterrupted = errors.New("interrupted")
+// ErrInterrupted says that a signal ended the work before its end.
+var ErrInterrupted = errors.New("interrupted")
 
 // usageError is what the user can only mend by another command line.
 type usageError struct{ error }
@@ -105,33 +111,16 @@ func ExitCode(err error) int {
 	return ExitFailed
 }
 
-// exist checks that all inputs are there, and that addresses can be understood, before work begins.
-func exist(paths []string) error {
-	var errs []error
-	for _, p := range paths {
-		if d, ok := doorOf(p); ok {
-			if err := d.check(p); err != nil {
-				errs = append(errs, Usage(err))
-			}
-			continue
-		}
-		if _, err := os.Stat(p); err != nil {
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// interrupted turns the end of ctx into an error.
-func interrupted(ctx context.Context, err error) error {
+// Interrupted turns the end of ctx into an error.
+func Interrupted(ctx context.Context, err error) error {
 	if err == nil && ctx.Err() != nil {
-		return errInterrupted
+		return ErrInterrupted
 	}
 	return err
 }
 
 // Quiet ends progress; warnings and errors are still logged.
-func (a *App) Quiet() {
+func (a *Env) Quiet() {
 	a.Config.Sinks.Terminal = false
 	a.Screen.Mute()
 }

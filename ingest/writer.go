@@ -3,6 +3,7 @@ package ingest
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 )
@@ -64,4 +65,17 @@ func (n *NewFile) Close() error {
 	n.done = true
 	n.File.Close() //nolint:errcheck // it is removed
 	return os.Remove(n.File.Name())
+}
+
+// WriteFile writes a file through write, whole or not at all: it is at path when write has returned without an error.
+func WriteFile(path string, write func(io.Writer) error) error {
+	f, err := CreateFile(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // after Commit there is nothing to do
+	if err := write(f); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return f.Commit()
 }

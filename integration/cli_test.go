@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/app/doctor"
 )
 
 // document is a JSON object of the command line.
@@ -303,7 +304,7 @@ func TestVersion(t *testing.T) {
 	if !strings.Contains(w.do(app.ExitDone, "version").stdout.String(), app.Version) {
 		t.Error("version says something else without --json")
 	}
-	for _, c := range one[[]app.Check](t, w.do(app.ExitDone, "doctor", "--json").stdout.String()) {
+	for _, c := range one[[]doctor.Check](t, w.do(app.ExitDone, "doctor", "--json").stdout.String()) {
 		if c.Name == "" || c.Found == "" || !c.OK {
 			t.Errorf("doctor: %+v", c)
 		}

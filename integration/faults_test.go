@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/app/stream"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/voxelize"
@@ -37,9 +38,9 @@ func with(m transport.Message, id string, value []byte) transport.Message {
 }
 
 // deadLetters lists them by the command line.
-func (w *world) deadLetters() []app.DeadLetter {
+func (w *world) deadLetters() []stream.DeadLetter {
 	w.t.Helper()
-	return jsonLines[app.DeadLetter](w.t, w.do(0, "dlq", "list", "--json").stdout.String())
+	return jsonLines[stream.DeadLetter](w.t, w.do(0, "dlq", "list", "--json").stdout.String())
 }
 
 // TestBadMessages: what is wrong with a message on the topic of volumes makes it a dead letter with its reason, and the stream goes on around it;
@@ -50,8 +51,8 @@ func TestBadMessages(t *testing.T) {
 	w.broker()
 	c := client(t, w.addr())
 
-	const stream = "stream"
-	good := volumeOf(t, stream, 0, 16, "Oranges")
+	const name = "stream"
+	good := volumeOf(t, name, 0, 16, "Oranges")
 	flipped := with(good, "flipped", bytes.Clone(good.Value))
 	flipped.Value[len(flipped.Value)/2] ^= 0x10 // the checksum stays that of the whole value
 	renamed := bytes.ReplaceAll(good.Value, []byte(volarrow.KeyVersion), []byte(strings.Repeat("x", len(volarrow.KeyVersion))))
@@ -66,14 +67,14 @@ func TestBadMessages(t *testing.T) {
 		good,
 		flipped,
 		with(good, "metadata", metadata),
-		volumeOf(t, stream, 1, 16, "Oranges"),
+		volumeOf(t, name, 1, 16, "Oranges"),
 		with(good, "cut", good.Value[:len(good.Value)/3]),
 		with(good, "foreign schema", renamed),
 		with(good, "text", []byte("hello")),
 		with(good, "nothing", nil),
-		volumeOf(t, stream, 2, 24, "Oranges"),
-		volumeOf(t, stream, 3, 16, "viridis"),
-		volumeOf(t, stream, 4, 16, "Oranges"),
+		volumeOf(t, name, 2, 24, "Oranges"),
+		volumeOf(t, name, 3, 16, "viridis"),
+		volumeOf(t, name, 4, 16, "Oranges"),
 	}
 	reasons := map[string][2]string{ // stage, part of the reason
 		"flipped":        {"checksum", "header says crc32c:"},
@@ -82,17 +83,17 @@ func TestBadMessages(t *testing.T) {
 		"foreign schema": {"decode", "schema"},
 		"text":           {"decode", ""},
 		"nothing":        {"decode", ""},
-		stream + "/2":    {"classify", "found [24 24 24] cells, want [16 16 16]"},
-		stream + "/3":    {"classify", `found palette "viridis", want "Oranges"`},
+		name + "/2":    {"classify", "found [24 24 24] cells, want [16 16 16]"},
+		name + "/3":    {"classify", `found palette "viridis", want "Oranges"`},
 	}
 	produce(t, c, transport.TopicVolumes, all...)
 
 	out := w.path("classifications.jsonl")
-	summary := one[app.Summary](t, w.do(app.ExitDeadLetters, "classify", "--once", "--json").stdout.String())
+	summary := one[stream.Summary](t, w.do(app.ExitDeadLetters, "classify", "--once", "--json").stdout.String())
 	if summary.Classified != 3 || summary.DeadLetters != int64(len(reasons)) {
 		t.Errorf("the summary says %d classified and %d dead letters, want 3 and %d", summary.Classified, summary.DeadLetters, len(reasons))
 	}
-	wantAll(t, out, stored(t, out), map[string]bool{stream + "/0": true, stream + "/1": true, stream + "/4": true})
+	wantAll(t, out, stored(t, out), map[string]bool{name + "/0": true, name + "/1": true, name + "/4": true})
 
 	letters := w.deadLetters()
 	if len(letters) != len(reasons) {
@@ -111,17 +112,17 @@ func TestBadMessages(t *testing.T) {
 		if at < 0 {
 			t.Errorf("dead letter %+v: its message is not at %s", l, l.At)
 		}
-		if l.EventID == stream+"/2" {
+		if l.EventID == name+"/2" {
 			large = l.ID
 		}
 	}
 	shown := one[struct {
-		app.DeadLetter
+		stream.DeadLetter
 		Key     string
 		Headers map[string]string
 		Value   []byte
 	}](t, w.do(0, "dlq", "show", large, "--json").stdout.String())
-	if shown.Key != stream || !bytes.Equal(shown.Value, all[8].Value) || shown.Headers[transport.HeaderEventID] != stream+"/2" {
+	if shown.Key != name || !bytes.Equal(shown.Value, all[8].Value) || shown.Headers[transport.HeaderEventID] != name+"/2" {
 		t.Errorf("dlq show %s: %+v", large, shown)
 	}
 	w.do(1, "dlq", "show", "9:999999").says(t, "9:999999", "not found")
@@ -132,7 +133,7 @@ func TestBadMessages(t *testing.T) {
 		t.Errorf("replayed %d, want 1", n.Replayed)
 	}
 	w.do(0, "classify", "--once")
-	wantAll(t, out, stored(t, out), map[string]bool{stream + "/0": true, stream + "/1": true, stream + "/2": true, stream + "/4": true})
+	wantAll(t, out, stored(t, out), map[string]bool{name + "/0": true, name + "/1": true, name + "/2": true, name + "/4": true})
 
 	// All of them, each once; what was wrong with them still is.
 	if n := one[struct{ Replayed int }](t, w.do(0, "dlq", "replay", "--json").stdout.String()); n.Replayed != len(reasons) {
@@ -142,7 +143,7 @@ func TestBadMessages(t *testing.T) {
 		t.Errorf("replayed %d a second time, want 0", n.Replayed)
 	}
 	w.do(app.ExitDeadLetters, "classify", "--once")
-	wantAll(t, "topic classifications", published(t, c), map[string]bool{stream + "/0": true, stream + "/1": true, stream + "/2": true, stream + "/4": true})
+	wantAll(t, "topic classifications", published(t, c), map[string]bool{name + "/0": true, name + "/1": true, name + "/2": true, name + "/4": true})
 }
 
 // TestBadInputs: what cannot be read or voxelized is a dead letter with its reason, everything else is classified.
@@ -183,7 +184,7 @@ func TestBadInputs(t *testing.T) {
 	p := w.do(app.ExitDeadLetters, append(args, later)...)
 	p.says(t, "dead letters")
 	const classified, parked = 20 + 20 + 2, 8
-	summary := one[app.Summary](t, p.stdout.String())
+	summary := one[stream.Summary](t, p.stdout.String())
 	if summary.Inputs != 9 || summary.Volumes != classified || summary.Classified != classified || summary.DeadLetters != parked {
 		t.Errorf("summary: %+v", summary)
 	}
@@ -415,12 +416,12 @@ func TestDrain(t *testing.T) {
 		p.until(t, "new classifications", func() bool { return lines(out) > before+20 })
 		p.terminate(t)
 		p.wait(t, app.ExitDone)
-		n := one[app.Summary](t, p.stdout.String()).Classified
+		n := one[stream.Summary](t, p.stdout.String()).Classified
 		if total += n; lines(out) != total || total == count {
 			t.Errorf("after signal %d: %d lines, the summaries say %d of %d", i+1, lines(out), total, count)
 		}
 	}
-	n := one[app.Summary](t, w.do(app.ExitDone, "classify", "--once", "--json").stdout.String()).Classified
+	n := one[stream.Summary](t, w.do(app.ExitDone, "classify", "--once", "--json").stdout.String()).Classified
 	if total += n; total != count {
 		t.Errorf("the summaries say %d, want %d: something was repeated or left out", total, count)
 	}

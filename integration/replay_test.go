@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/app/stream"
 )
 
 // TestReplay: what a model of another size made dead letters of is sent back, and classified by the right one.
@@ -22,7 +23,7 @@ func TestReplay(t *testing.T) {
 	if n := len(stored(t, w.path("c.jsonl"))); n != 0 {
 		t.Fatalf("found %d classifications by a model of another size", n)
 	}
-	letters := jsonLines[app.DeadLetter](t, w.do(0, "dlq", "list", "--json").stdout.String())
+	letters := jsonLines[stream.DeadLetter](t, w.do(0, "dlq", "list", "--json").stdout.String())
 	if len(letters) == 0 {
 		t.Fatal("found no dead letters")
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/app/stream"
 	"github.com/voxelstream/voxelstream/internal/testenv"
 	"github.com/voxelstream/voxelstream/record"
 )
@@ -26,7 +27,7 @@ func TestRun(t *testing.T) {
 	clouds := w.digits("clouds.h5", digits, 7, "--augment", "--layout", "clouds")
 	out := w.path("classifications.jsonl")
 	for i := range 2 {
-		s := one[app.Summary](t, w.do(app.ExitDone, "run", vectors, clouds, "--json").stdout.String())
+		s := one[stream.Summary](t, w.do(app.ExitDone, "run", vectors, clouds, "--json").stdout.String())
 		if s.Inputs != 2 || s.Volumes != 2*rows || s.Classified != 2*rows || s.Labelled != 2*rows || s.DeadLetters != 0 {
 			t.Errorf("run %d: %+v", i+1, s)
 		}
@@ -119,7 +120,7 @@ func TestRunSamples(t *testing.T) {
 		inputs = append(inputs, testenv.Sample(t, s))
 	}
 	for range 2 {
-		s := one[app.Summary](t, w.do(app.ExitDone, append([]string{"run", "--json"}, inputs...)...).stdout.String())
+		s := one[stream.Summary](t, w.do(app.ExitDone, append([]string{"run", "--json"}, inputs...)...).stdout.String())
 		if s.Inputs != len(inputs) || s.Volumes != int64(len(inputs)) || s.Classified != len(inputs) || s.Labelled != 0 || s.Accuracy != nil {
 			t.Errorf("summary: %+v", s)
 		}

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/app/stream"
 )
 
 func (c *cli) broker() *cobra.Command {
@@ -14,6 +15,6 @@ func (c *cli) broker() *cobra.Command {
 		"sync-writes": "broker.sync_writes",
 	})
 	cmd.Example = "  voxelstream broker --port 9092 &\n  voxelstream ingest digits.h5 --brokers 127.0.0.1:9092\n  voxelstream classify --once --brokers 127.0.0.1:9092"
-	cmd.RunE = c.do(func(ctx context.Context, a *app.App, _ []string) error { return a.Broker(ctx) })
+	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, _ []string) error { return stream.Broker(ctx, a) })
 	return cmd
 }

@@ -23,7 +23,7 @@ func (c *cli) configCommand() *cobra.Command {
 		return app.ConfigLint(os.Stdout, c.file(), os.Environ(), overrides(cmd.Flags()), c.json)
 	}
 	show := command("print", "Show each effective value and where it came from", cobra.NoArgs)
-	show.RunE = c.do(func(_ context.Context, a *app.App, _ []string) error { return a.ConfigPrint() })
+	show.RunE = c.do(func(_ context.Context, a *app.Env, _ []string) error { return a.ConfigPrint() })
 
 	schema := command("schema", "Write the JSON schema of the configuration file, for editors", cobra.NoArgs)
 	schema.RunE = func(*cobra.Command, []string) error {

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/app/files"
 )
 
 func (c *cli) convert() *cobra.Command {
@@ -13,6 +14,8 @@ func (c *cli) convert() *cobra.Command {
 	cmd.Long = cmd.Short + ": .npy, .npz, .h5, .pcd, .ply, .parquet or .feather (tables), or .arrow, which holds volumes and follows the flags of voxelize.\n" +
 		"A folder of depth frames with poses becomes one mesh in a .ply file, made by TSDF fusion and marching cubes, in cells of --edge with --method tsdf."
 	cmd.Example = "  voxelstream convert scan.ply scan.pcd\n  voxelstream convert digits.h5 digits.npz\n  voxelstream convert rgbd-frames/ room.ply --method tsdf --edge 0.01"
-	cmd.RunE = c.do(func(ctx context.Context, a *app.App, args []string) error { return a.Convert(ctx, args[0], args[1]) })
+	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
+		return files.Convert(ctx, a, args[0], args[1])
+	})
 	return cmd
 }

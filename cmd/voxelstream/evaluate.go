@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/app/learn"
 )
 
 func (c *cli) evaluate() *cobra.Command {
@@ -13,8 +14,8 @@ func (c *cli) evaluate() *cobra.Command {
 		modelFlag, voxelFlags, ingestFlags)
 	split := cmd.Flags().String("split", "", "part of an archive: train, test or all; without it test, or train where there is no test part")
 	report := cmd.Flags().String("report", "", "write a report: .html or .json")
-	cmd.RunE = c.do(func(ctx context.Context, a *app.App, args []string) error {
-		return a.Evaluate(ctx, args, *split, *report)
-	})
+	cmd.RunE = c.do(lean(func(ctx context.Context, a *app.Env, args []string) error {
+		return learn.Evaluate(ctx, a, args, *split, *report)
+	}))
 	return cmd
 }

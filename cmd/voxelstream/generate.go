@@ -6,10 +6,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/app/files"
 )
 
 func (c *cli) generate() *cobra.Command {
-	var g app.GenerateOptions
+	var g files.GenerateOptions
 	cmd := command("generate --out FILE.h5", "Make an archive of labelled 3D digits, from MNIST's files or drawn ones", cobra.NoArgs)
 	cmd.Example = "  voxelstream generate --count 200 --augment --out digits.h5\n" +
 		"  voxelstream generate --digits t10k-images.gz --labels t10k-labels.gz --first 1000 --count 5000 --augment --test 500 --out mnist3d.h5"
@@ -23,6 +24,6 @@ func (c *cli) generate() *cobra.Command {
 	f.IntVar(&g.Grid, "grid", 16, "cells of a grid's side")
 	f.StringVar(&g.Layout, "layout", "vectors", "vectors: a row of cells each; clouds: a group with points, normals and image each")
 	f.StringVar(&g.Out, "out", "", "the file to write")
-	cmd.RunE = c.do(func(ctx context.Context, a *app.App, _ []string) error { return a.Generate(ctx, g) })
+	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, _ []string) error { return files.Generate(ctx, a, g) })
 	return cmd
 }

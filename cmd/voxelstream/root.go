@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"os"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -53,8 +54,11 @@ func (c *cli) exitCode(err error) int {
 // file is the configuration file, if any.
 func (c *cli) file() string { return cmp.Or(c.config, os.Getenv(config.EnvPrefix+"CONFIG")) }
 
+// work is what a command does with its environment and its arguments.
+type work = func(ctx context.Context, a *app.Env, args []string) error
+
 // do wraps the work of a command: it loads the configuration, catches signals, and runs f.
-func (c *cli) do(f func(ctx context.Context, a *app.App, args []string) error) func(*cobra.Command, []string) error {
+func (c *cli) do(f work) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		c.started = true
 		loaded, err := config.Load(c.file(), os.Environ(), overrides(cmd.Flags()))
@@ -68,6 +72,15 @@ func (c *cli) do(f func(ctx context.Context, a *app.App, args []string) error) f
 			a.Quiet()
 		}
 		a.Abort = abort
+		return f(ctx, a, args)
+	}
+}
+
+// lean makes the garbage collector run often while f does its work. It is for commands that keep many rows and plans, which are large and hold no
+// pointers: collecting costs little beside the work, and with the usual target as much garbage would lie there too.
+func lean(f work) work {
+	return func(ctx context.Context, a *app.Env, args []string) error {
+		defer debug.SetGCPercent(debug.SetGCPercent(10))
 		return f(ctx, a, args)
 	}
 }

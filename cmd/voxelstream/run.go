@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/app/stream"
 )
 
 func (c *cli) run() *cobra.Command {
@@ -25,6 +26,6 @@ to end, and buffer=BYTES for the kernel's receive buffer. All addresses are hear
 	cmd.Example = "  voxelstream run digits.h5\n  voxelstream run scan.pcd --model shapes.keras --out shapes.jsonl\n" +
 		"  voxelstream run 'udp://:2368?sensor=vlp16' 'udp://:7502?sensor=ouster&calibration=os1.json'\n" +
 		"  voxelstream run watch:///srv/scans 'http://:8080?token-file=token'"
-	cmd.RunE = c.do(func(ctx context.Context, a *app.App, args []string) error { return a.Run(ctx, args) })
+	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error { return stream.Run(ctx, a, args) })
 	return cmd
 }

@@ -6,10 +6,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/app/stream"
 )
 
 func (c *cli) simulate() *cobra.Command {
-	o := app.SimulateOptions{}
+	o := stream.SimulateOptions{}
 	cmd := command("simulate [RECORDING]", "Send the packets of a recording, or of a lidar in a synthetic scene, over UDP at the sensor's pace", cobra.MaximumNArgs(1))
 	cmd.Example = "  voxelstream ingest simulate drive.pcap --to udp://127.0.0.1:2368\n" +
 		"  voxelstream ingest simulate --scene room --to 'udp://127.0.0.1:2368?sensor=vlp16' --length 60s"
@@ -21,11 +22,11 @@ func (c *cli) simulate() *cobra.Command {
 	fs.DurationVar(&o.Length, "length", 0, "end after so much of the sensor's time; 0: with the recording, a scene never")
 	fs.StringVar(&o.Metadata, "metadata", "", "write the metadata of the simulated Ouster to this file, for calibration= of the receiver")
 	fs.BoolVar(&o.Legacy, "legacy", false, "the simulated Ouster sends the packets of firmware before 2.2")
-	cmd.RunE = c.do(func(ctx context.Context, a *app.App, args []string) error {
+	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
 		if len(args) > 0 {
 			o.Recording = args[0]
 		}
-		return a.Simulate(ctx, o)
+		return stream.Simulate(ctx, a, o)
 	})
 	return cmd
 }

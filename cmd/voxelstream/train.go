@@ -6,10 +6,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/app/learn"
 )
 
 func (c *cli) train() *cobra.Command {
-	var o app.TrainOptions
+	var o learn.TrainOptions
 	cmd := command("train [DATA...] --out MODEL", "Train a network on labelled data", cobra.ArbitraryArgs, kafkaFlags, voxelFlags, ingestFlags, map[string]string{
 		"arch": "train.arch", "epochs": "train.epochs", "batch-size": "train.batch_size", "validation-split": "train.validation_split",
 		"learning-rate": "train.learning_rate", "shuffle": "train.shuffle", "loss": "train.loss", "label-smoothing": "train.label_smoothing",
@@ -38,6 +39,6 @@ func (c *cli) train() *cobra.Command {
 	f.StringVar(&o.History, "history", "", "CSV file of loss and accuracy by epoch")
 	f.StringVar(&o.Plot, "plot", "", "PNG file of their curves")
 	keyNot(f, "no-shuffle", "train.shuffle", "keep the order of the rows")
-	cmd.RunE = c.do(func(ctx context.Context, a *app.App, args []string) error { return a.Train(ctx, args, o) })
+	cmd.RunE = c.do(lean(func(ctx context.Context, a *app.Env, args []string) error { return learn.Train(ctx, a, args, o) }))
 	return cmd
 }

@@ -10,6 +10,6 @@ import (
 
 func (c *cli) version() *cobra.Command {
 	cmd := command("version", "Show version, commit, Go, HDF5 and the tier of the kernels", cobra.NoArgs)
-	cmd.RunE = c.do(func(_ context.Context, a *app.App, _ []string) error { return a.ShowVersion() })
+	cmd.RunE = c.do(func(_ context.Context, a *app.Env, _ []string) error { return a.ShowVersion() })
 	return cmd
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/app/files"
 )
 
 func (c *cli) voxelize() *cobra.Command {
@@ -14,8 +15,8 @@ func (c *cli) voxelize() *cobra.Command {
 		"  voxelstream voxelize rgbd-frames/ --method tsdf --grid 64 --out room.npy"
 	out := cmd.Flags().String("out", "", "file to write: .npy, .npz, .h5, .arrow or .binvox")
 	format := cmd.Flags().String("format", "index", "cells hold the palette's index, its colour (rgb), the density before the colour map, or with tsdf the distance to the surface in metres; .arrow is always index")
-	cmd.RunE = c.do(func(ctx context.Context, a *app.App, args []string) error {
-		return a.Voxelize(ctx, args[0], *out, *format)
+	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
+		return files.Voxelize(ctx, a, args[0], *out, *format)
 	})
 	return cmd
 }

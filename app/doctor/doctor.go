@@ -1,0 +1,143 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/app/models"
+	"github.com/voxelstream/voxelstream/internal/h5"
+	"github.com/voxelstream/voxelstream/nn"
+	"github.com/voxelstream/voxelstream/pipeline/transport/embedded"
+	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
+)
+
+// Check is one line of doctor.
+type Check struct {
+	Name string `json:"name"`
+	OK   bool   `json:"ok"`
+	// Found is what there is; Advice what to do where that is not enough.
+	Found  string `json:"found"`
+	Advice string `json:"advice,omitempty"`
+}
+
+// leastFree is how much disk the broker's folder should have: its default retention for four partitions.
+const leastFree = 1 << 30
+
+// Doctor says what this machine has and what it lacks. What it lacks for sure makes it an error.
+func Doctor(ctx context.Context, a *app.Env) error {
+	checks := []Check{
+		{Name: "processor", OK: true, Found: fmt.Sprintf("%s, %d processors, %d threads, kernels %s", runtime.GOARCH, runtime.NumCPU(), a.Threads(), nn.Tier())},
+		checkHDF5(),
+		checkKafka(ctx, a),
+		checkDisk("broker data", a.Config.Broker.DataDir),
+		checkDisk("results", filepath.Dir(a.Config.Sinks.JSONL)),
+		checkModel(ctx, a),
+	}
+	checks = append(checks, checkLimits()...)
+	err := a.Print(checks, func(w io.Writer) {
+		for _, c := range checks {
+			mark := "ok  "
+			if !c.OK {
+				mark = "FAIL"
+			}
+			fmt.Fprintf(w, "%s %-14s %s\n", mark, c.Name, c.Found)
+			if c.Advice != "" {
+				fmt.Fprintf(w, "     %-14s %s\n", "", c.Advice)
+			}
+		}
+	})
+	for _, c := range checks {
+		if !c.OK {
+			err = errors.Join(err, fmt.Errorf("%s: %s", c.Name, c.Found))
+		}
+	}
+	return err
+}
+
+func checkHDF5() Check {
+	if v := h5.LibraryVersion(); v != "" {
+		return Check{Name: "hdf5", OK: true, Found: v}
+	}
+	return Check{Name: "hdf5", OK: true, Found: "built without: h5 archives cannot be read", Advice: "install libhdf5-dev and build with cgo (make setup, make build)"}
+}
+
+// checkKafka talks to the cluster, or to a broker started for a moment.
+func checkKafka(ctx context.Context, a *app.Env) (c Check) {
+	c.Name = "kafka"
+	addrs := a.Config.Kafka.Brokers
+	what := fmt.Sprint(addrs)
+	fail := func(err error) Check {
+		c.Found, c.Advice = what+": "+err.Error(), "check kafka.brokers, and that the cluster runs"
+		return c
+	}
+	if len(addrs) == 0 {
+		what = "embedded broker"
+		b, err := embedded.Start(embedded.Config{})
+		if err != nil {
+			return fail(err)
+		}
+		defer b.Close() //nolint:errcheck // it has served
+		addrs = []string{b.Addr()}
+	}
+	client, err := kafka.Open(kafka.Config{Brokers: addrs, Log: a.Log})
+	if err != nil {
+		return fail(err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	start := time.Now()
+	if err := client.Ping(ctx); err != nil {
+		return fail(err)
+	}
+	c.OK, c.Found = true, fmt.Sprintf("%s answers in %v", what, time.Since(start).Round(time.Millisecond))
+	return c
+}
+
+// checkDisk looks at the folder, or at the nearest one above it that exists.
+func checkDisk(name, dir string) Check {
+	c := Check{Name: name}
+	at, err := filepath.Abs(dir)
+	for err == nil {
+		if _, e := os.Stat(at); e == nil || filepath.Dir(at) == at {
+			break
+		}
+		at = filepath.Dir(at)
+	}
+	if err == nil {
+		var f *os.File
+		if f, err = os.CreateTemp(at, ".voxelstream-doctor-*"); err == nil {
+			err = errors.Join(f.Close(), os.Remove(f.Name()))
+		}
+	}
+	if err != nil {
+		c.Found, c.Advice = err.Error(), "choose a folder that can be written to"
+		return c
+	}
+	free, err := freeBytes(at)
+	if err != nil {
+		c.OK, c.Found = true, dir+": free space unknown: "+err.Error()
+		return c
+	}
+	c.OK, c.Found = true, fmt.Sprintf("%s: %.1f GiB free", dir, float64(free)/(1<<30))
+	if free < leastFree {
+		c.Advice = "make room, or lower broker.retention_bytes"
+	}
+	return c
+}
+
+func checkModel(ctx context.Context, a *app.Env) Check {
+	m, err := models.Load(ctx, a.Config.Model.Path)
+	if err != nil {
+		return Check{Name: "model", Found: err.Error(), Advice: "choose another one with --model, or train one"}
+	}
+	total, _ := m.Count()
+	return Check{Name: "model", OK: true, Found: fmt.Sprintf("%s, version %s, %d parameters", m.Info.Name, m.Info.Version, total)}
+}

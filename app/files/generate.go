@@ -1,0 +1,86 @@
+package files
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/dataset/mnist3d"
+)
+
+// GenerateOptions say which archive generate makes.
+type GenerateOptions struct {
+	// Digits and Labels are IDX files of MNIST; both empty: drawn digits.
+	Digits, Labels string
+	// First and Count select digits, in file order; Count 0 means all of the file, and is wrong for drawn digits.
+	First, Count int
+	// Test is how many digits, the last, are for testing.
+	Test    int
+	Augment bool
+	Grid    int
+	Layout  string
+	Out     string
+}
+
+// GenerateSummary is the result of generate.
+type GenerateSummary struct {
+	File    string  `json:"file"`
+	Layout  string  `json:"layout"`
+	Train   int     `json:"train"`
+	Test    int     `json:"test"`
+	Grid    int     `json:"grid"`
+	Seed    uint64  `json:"seed"`
+	Seconds float64 `json:"seconds"`
+}
+
+// Generate makes an archive of 3D digits.
+func Generate(ctx context.Context, a *app.Env, g GenerateOptions) (err error) {
+	o := mnist3d.Options{Test: g.Test, Augment: g.Augment, Grid: g.Grid, Seed: a.Config.Seed, Workers: a.Threads()}
+	switch {
+	case g.Out == "":
+		return app.Usage(errors.New("--out: want the file to write"))
+	case (g.Digits == "") != (g.Labels == ""):
+		return app.Usage(errors.New("--digits and --labels: want both or none"))
+	case g.Digits != "":
+		if o.Digits, err = mnist3d.OpenIDX(g.Digits, g.Labels, g.First, g.Count); err != nil {
+			return err
+		}
+	default:
+		o.First, o.Count = g.First, g.Count
+	}
+	if mnist3d.Layout(g.Layout) == mnist3d.Clouds {
+		o.Grid = 0
+	}
+	if err := o.Validate(); err != nil {
+		return app.Usage(err)
+	}
+	start := time.Now()
+	archive, err := mnist3d.CreateArchive(g.Out, mnist3d.Layout(g.Layout), o)
+	if err != nil {
+		return err
+	}
+	train, test := o.Rows()
+	bar := a.Screen.Progress("rows")
+	defer bar.Done()
+	done := int64(0)
+	if err := mnist3d.Generate(ctx, o, func(r mnist3d.Row) error {
+		done++
+		bar.Set(done, int64(train+test), "")
+		return archive.Write(r)
+	}); err != nil {
+		archive.Abort()
+		return err
+	}
+	if err := archive.Close(); err != nil {
+		return err
+	}
+	s := GenerateSummary{
+		File: g.Out, Layout: g.Layout, Train: train, Test: test, Grid: o.Grid, Seed: a.Config.Seed, Seconds: time.Since(start).Seconds(),
+	}
+	return a.Print(s, func(w io.Writer) {
+		fmt.Fprintf(w, "%s: layout %s, %d rows to train, %d to test, seed %d, %.1f s\n", s.File, s.Layout, s.Train, s.Test, s.Seed, s.Seconds)
+	})
+}

@@ -1,0 +1,113 @@
+package files
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+
+	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/formats"
+	"github.com/voxelstream/voxelstream/voxelize/tsdf"
+)
+
+// fuse fuses the frames of an input into a volume that place fits.
+func fuse(ctx context.Context, a *app.Env, input string, place func(lo, hi [3]float64) (tsdf.Options, error)) (*tsdf.Fused, error) {
+	return tsdf.Fuse(ctx, func() (ingest.Source, error) { return formats.Open(ctx, input, a.Config.IngestOptions()) },
+		func(lo, hi [3]float64) (tsdf.Options, error) {
+			o, err := place(lo, hi)
+			o.Threads = a.Config.Threads
+			return o, err
+		}, func(err error) { a.Log.Error("left out a frame", "error", err) })
+}
+
+// posed says whether an input is a folder whose first readable frame has a pose.
+func posed(ctx context.Context, a *app.Env, input string) bool {
+	if info, err := os.Stat(input); err != nil || !info.IsDir() {
+		return false
+	}
+	src, err := formats.Open(ctx, input, a.Config.IngestOptions())
+	if err != nil {
+		return false // whoever reads it next says why
+	}
+	defer src.Close() //nolint:errcheck // opened for reading
+	for {
+		s, err := src.Read(ctx)
+		if _, ok := errors.AsType[*ingest.ItemError](err); ok {
+			continue
+		}
+		f, ok := s.Data.(*ingest.Frame)
+		return err == nil && ok && f.Pose != nil
+	}
+}
+
+// meshCells is how many cells the longest side of what is reconstructed has where no edge is given.
+const meshCells = 256
+
+// place fits a volume for a mesh around a box: cells of the configured edge, and a margin so that the surface does not end in the last cell.
+func place(a *app.Env, lo, hi [3]float64) (tsdf.Options, error) {
+	const margin = 2
+	longest := max(hi[0]-lo[0], hi[1]-lo[1], hi[2]-lo[2])
+	o := tsdf.Options{Edge: a.Config.Voxelize.Edge}
+	if o.Edge == 0 {
+		o.Edge = max(longest, 1e-3) / meshCells
+	}
+	for axis := range 3 {
+		cells := math.Ceil((hi[axis]-lo[axis])/o.Edge) + 2*margin
+		if !(cells < tsdf.MaxCells) {
+			return o, fmt.Errorf("box from %v to %v m in cells of %g m: want larger cells (--edge)", lo, hi, o.Edge)
+		}
+		o.Origin[axis] = lo[axis] - margin*o.Edge
+		o.Dims[2-axis] = int(cells)
+	}
+	return o, nil
+}
+
+// MeshSummary is the result of convert where it reconstructs a surface.
+type MeshSummary struct {
+	File      string  `json:"file"`
+	Frames    int     `json:"frames"`
+	Failed    int     `json:"failed"`
+	Vertices  int     `json:"vertices"`
+	Triangles int     `json:"triangles"`
+	Edge      float64 `json:"edge_m"`
+}
+
+// reconstruct writes the surface that posed frames show as a mesh.
+func reconstruct(ctx context.Context, a *app.Env, input, out string) (err error) {
+	fused, err := fuse(ctx, a, input, func(lo, hi [3]float64) (tsdf.Options, error) { return place(a, lo, hi) })
+	if err != nil {
+		return err
+	}
+	mesh, err := fused.Volume.Mesh()
+	if err != nil {
+		return err
+	}
+	file, err := ingest.CreateFile(out)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	if err := mesh.WritePLY(file); err != nil {
+		return err
+	}
+	if err := file.Commit(); err != nil {
+		return err
+	}
+	s := MeshSummary{
+		File: out, Frames: fused.Frames, Failed: fused.Failed, Vertices: len(mesh.Vertices), Triangles: len(mesh.Triangles),
+		Edge: fused.Volume.Options().Edge,
+	}
+	if err := a.Print(s, func(w io.Writer) {
+		fmt.Fprintf(w, "%s: a mesh of %d triangles from %d frames, in cells of %.4g m\n", s.File, s.Triangles, s.Frames, s.Edge)
+	}); err != nil {
+		return err
+	}
+	if s.Failed > 0 {
+		return fmt.Errorf("%s: %d frames were left out", input, s.Failed)
+	}
+	return nil
+}

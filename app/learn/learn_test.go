@@ -1,0 +1,129 @@
+package learn
+
+import (
+	"bytes"
+	"encoding/csv"
+	"image/png"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/voxelstream/voxelstream/app/apptest"
+	"github.com/voxelstream/voxelstream/app/files"
+	"github.com/voxelstream/voxelstream/nn/train"
+)
+
+func TestTrainEvaluate(t *testing.T) {
+	apptest.NeedHDF5(t)
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	a, out := apptest.New(t, "train.epochs", "2", "train.batch_size", "16", "seed", "3")
+	if err := files.Generate(t.Context(), a, files.GenerateOptions{Count: 40, Test: 10, Augment: true, Grid: 16, Layout: "vectors", Out: at("d.h5")}); err != nil {
+		t.Fatal(err)
+	}
+	if g := apptest.Result[files.GenerateSummary](t, out); g.Train != 60 || g.Test != 20 {
+		t.Errorf("found %+v", g)
+	}
+	o := TrainOptions{Out: at("m.safetensors"), History: at("h.csv"), Plot: at("h.png"), Classes: 10}
+	if err := Train(t.Context(), a, []string{at("d.h5")}, o); err != nil {
+		t.Fatal(err)
+	}
+	r := apptest.Result[TrainResult](t, out)
+	if r.Epochs != 2 || r.Rows != 60 || r.Parameters != 258058 || len(r.History.ValLoss) != 2 || r.SamplesPerSecond <= 0 {
+		t.Errorf("found %+v", r)
+	}
+	checkHistory(t, at("h.csv"), at("h.png"), r.History)
+
+	a.Config.Model.Path = at("m.safetensors")
+	for split, rows := range map[string]int{"": 20, "test": 20, "train": 60, "all": 80} {
+		if err := Evaluate(t.Context(), a, []string{at("d.h5")}, split, at("r.html")); err != nil {
+			t.Fatal(err)
+		}
+		e := apptest.Result[EvaluateResult](t, out)
+		if e.Rows != rows || e.Upright == nil || e.Upright.Rows != rows/2 || len(e.Confusion) != 10 {
+			t.Errorf("split %q: found %+v", split, e)
+		}
+		right := 0.5 * (e.Upright.Accuracy + e.Rotated.Accuracy)
+		if d := right - e.Accuracy; d > 1e-9 || d < -1e-9 {
+			t.Errorf("split %q: upright and rotated make %g, all %g", split, right, e.Accuracy)
+		}
+	}
+	if page, err := os.ReadFile(at("r.html")); err != nil || !bytes.Contains(page, []byte("<caption>Confusion")) {
+		t.Error("report:", err)
+	}
+
+	first, err := os.ReadFile(at("m.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Train(t.Context(), a, []string{at("d.h5")}, o); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := os.ReadFile(at("m.safetensors")); err != nil || !bytes.Equal(first, again) {
+		t.Error("the same training gave another model", err)
+	}
+}
+
+func checkHistory(t *testing.T, file, plot string, h *train.History) {
+	t.Helper()
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close() //nolint:errcheck // opened for reading
+	rows, err := csv.NewReader(f).ReadAll()
+	if err != nil || len(rows) != 1+len(h.Loss) || strings.Join(rows[0], ",") != "epoch,accuracy,learning_rate,loss,val_accuracy,val_loss" {
+		t.Fatalf("found %v, %v", rows, err)
+	}
+	if want := number(h.ValLoss[1]); rows[2][5] != want {
+		t.Errorf("found val_loss %s, want %s", rows[2][4], want)
+	}
+	p, err := os.Open(plot)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close() //nolint:errcheck // opened for reading
+	img, err := png.Decode(p)
+	if err != nil || img.Bounds().Dx() < 800 {
+		t.Error("plot:", err)
+	}
+}
+
+func TestInPairs(t *testing.T) {
+	pairs := make([]int32, 40)
+	for i := range pairs {
+		pairs[i] = int32(i / 2 % 10)
+	}
+	odd := slices.Clone(pairs)
+	odd[7]++
+	for name, c := range map[string]struct {
+		labels []int32
+		want   bool
+	}{
+		"pairs": {pairs, true}, "one pair broken": {odd, false}, "an odd number": {pairs[:39], false}, "too few": {pairs[:10], false},
+		"one class": {make([]int32, 40), false},
+	} {
+		if got := inPairs(c.labels); got != c.want {
+			t.Errorf("%s: found %t", name, got)
+		}
+	}
+}
+
+// TestBuiltinAccuracy: the embedded model knows drawn digits that it was not trained on.
+func TestBuiltinAccuracy(t *testing.T) {
+	apptest.NeedHDF5(t)
+	a, out := apptest.New(t, "seed", "20261")
+	file := filepath.Join(t.TempDir(), "d.h5")
+	if err := files.Generate(t.Context(), a, files.GenerateOptions{Count: 100, Augment: true, Grid: 16, Layout: "vectors", Out: file}); err != nil {
+		t.Fatal(err)
+	}
+	out.Reset()
+	if err := Evaluate(t.Context(), a, []string{file}, "", ""); err != nil {
+		t.Fatal(err)
+	}
+	if e := apptest.Result[EvaluateResult](t, out); e.Upright.Accuracy < 0.85 || e.Rotated.Accuracy < 0.4 {
+		t.Errorf("found accuracy %g upright, %g rotated", e.Upright.Accuracy, e.Rotated.Accuracy)
+	}
+}

@@ -1,0 +1,93 @@
+package learn
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/app/models"
+	"github.com/voxelstream/voxelstream/ingest/h5"
+	"github.com/voxelstream/voxelstream/nn"
+	"github.com/voxelstream/voxelstream/nn/format"
+	"github.com/voxelstream/voxelstream/nn/train"
+)
+
+// QuantizeOptions say how a model is brought to low precision.
+type QuantizeOptions struct {
+	// Kind is nn.Int8 or nn.BFloat16.
+	Kind string
+	// Split is the part of an archive that is read, as in evaluate, the training part where there is one unless it says.
+	Split string
+	// Share of the rows, the first ones, find the ranges; the others tell the accuracies.
+	Share float64
+	// MaxDrop is how many points of accuracy may be lost, unless Force.
+	MaxDrop float64
+	Force   bool
+	// Out is the file of the new model; empty: only the report.
+	Out string
+}
+
+// QuantizeResult is the result of model quantize.
+type QuantizeResult struct {
+	*train.PrecisionReport
+	Calibration int    `json:"calibration_rows"`
+	Model       string `json:"model,omitempty"`
+}
+
+// ModelQuantize writes a model that infers in low precision, unless that loses too much accuracy on labelled data.
+func ModelQuantize(ctx context.Context, a *app.Env, path string, data []string, o QuantizeOptions) error {
+	if !(o.Share > 0 && o.Share < 1) {
+		return app.Usage(fmt.Errorf("--calibration-share: found %g, want more than 0 and less than 1", o.Share))
+	}
+	kind := nn.Precision{Kind: o.Kind}
+	if err := kind.Check(); err != nil {
+		return app.Usage(fmt.Errorf("--precision: %w", err))
+	}
+	if o.Out != "" {
+		if err := models.Savable(o.Out); err != nil {
+			return app.Usage(err)
+		}
+	}
+	m, scored, d, err := scoredData(ctx, a, path, data, o.Split, h5.Train)
+	if err != nil {
+		return err
+	}
+	defer d.close() //nolint:errcheck // read from only
+	rows := d.rows(scored)
+	calibration := max(1, int(o.Share*float64(rows.Len())))
+	if calibration >= rows.Len() {
+		return fmt.Errorf("found %d labelled rows, want two or more: some for the ranges, others for the accuracy", rows.Len())
+	}
+	p, err := train.Calibrate(ctx, scored, o.Kind, train.Part(rows, 0, calibration), a.Threads())
+	if err != nil {
+		return app.Interrupted(ctx, err)
+	}
+	r := &QuantizeResult{Calibration: calibration}
+	if r.PrecisionReport, err = train.ComparePrecision(ctx, scored, p, train.Part(rows, calibration, rows.Len()), a.Threads()); err != nil {
+		return app.Interrupted(ctx, err)
+	}
+	m.Precision = p
+	refused := !o.Force && !(r.Drop <= o.MaxDrop)
+	if !refused && o.Out != "" {
+		if err := format.Save(o.Out, m.Model); err != nil {
+			return err
+		}
+		r.Model = o.Out
+	}
+	if err := a.Print(r, r.text); err != nil {
+		return err
+	}
+	if refused {
+		return fmt.Errorf("model %s: %s loses %.2f points of accuracy, the limit is %g (--max-drop, --force); nothing was written", m.Name, o.Kind, r.Drop, o.MaxDrop)
+	}
+	return nil
+}
+
+func (r *QuantizeResult) text(w io.Writer) {
+	fmt.Fprintf(w, "%s: accuracy %.4f, %.4f in float32: %.2f points lost on %d rows; ranges of %d other rows\n", r.Kind, r.Low, r.Float, r.Drop, r.Rows, r.Calibration)
+	fmt.Fprintf(w, "the same class for %.2f %% of the rows; probabilities differ by %.4f at most, %.5f on average\n", 100*r.Agree, r.Largest, r.Mean)
+	if r.Model != "" {
+		fmt.Fprintf(w, "%s infers in %s from now on; model bench says how fast\n", r.Model, r.Kind)
+	}
+}

@@ -1,0 +1,119 @@
+package learn
+
+import (
+	"bufio"
+	"hash/crc64"
+	"io"
+	"os"
+
+	"github.com/voxelstream/voxelstream/classify"
+	"github.com/voxelstream/voxelstream/nn"
+	"github.com/voxelstream/voxelstream/nn/train"
+)
+
+// spill is a temporary file of volumes, row after row, for what does not fit into memory. It is gone when the process is, however that ends
+// (where files in use cannot be removed: when it is closed).
+type spill struct {
+	f *os.File
+	w *bufio.Writer
+}
+
+func newSpill() (*spill, error) {
+	f, err := os.CreateTemp("", "voxelstream-rows-*")
+	if err != nil {
+		return nil, err
+	}
+	_ = os.Remove(f.Name()) // Windows does so when it is closed
+	return &spill{f: f, w: bufio.NewWriterSize(f, 1<<20)}, nil
+}
+
+func (s *spill) close() error {
+	err := s.f.Close()
+	_ = os.Remove(s.f.Name()) // gone, but on Windows
+	return err
+}
+
+// reserve makes room for more rows in memory, as far as that is allowed.
+func (d *dataset) reserve(rows int) {
+	size := d.dims[0] * d.dims[1] * d.dims[2]
+	rows = int(min(int64(rows), (d.limit-int64(len(d.index)))/int64(size)))
+	if d.file == nil && rows > 0 {
+		d.index = append(make([]uint8, 0, len(d.index)+rows*size), d.index...)
+	}
+}
+
+// grow keeps another row: in memory as long as that is allowed, then in a file.
+func (d *dataset) grow(row []uint8) error {
+	if d.file == nil {
+		if int64(len(d.index)+len(row)) <= d.limit {
+			if cap(d.index)-len(d.index) < len(row) { // by an eighth: the old and the new take memory together
+				d.index = append(make([]uint8, 0, len(d.index)+len(d.index)/8+16*len(row)), d.index...)
+			}
+			d.index = append(d.index, row...)
+			return nil
+		}
+		var err error
+		if d.file, err = newSpill(); err != nil {
+			return err
+		}
+		if _, err := d.file.w.Write(d.index); err != nil {
+			return err
+		}
+		d.index = nil
+	}
+	_, err := d.file.w.Write(row)
+	return err
+}
+
+// finish writes what is still on its way to the file.
+func (d *dataset) finish() error {
+	if d.file == nil {
+		return nil
+	}
+	return d.file.w.Flush()
+}
+
+// close frees the file, where there is one.
+func (d *dataset) close() error {
+	if d.file == nil {
+		return nil
+	}
+	return d.file.close()
+}
+
+// rows are the volumes for training and evaluation of a model.
+func (d *dataset) rows(m *nn.Model) train.Rows {
+	palette := classify.Plan(m, d.palette)
+	if d.file != nil {
+		return spilled{d, palette}
+	}
+	return &train.Data{Index: d.index, Palette: palette, Labels: d.labels}
+}
+
+// spilled reads the rows of a dataset from its file.
+type spilled struct {
+	d       *dataset
+	palette *nn.Palette
+}
+
+func (s spilled) Len() int             { return len(s.d.labels) }
+func (s spilled) Colours() *nn.Palette { return s.palette }
+
+func (s spilled) Read(lo int, b *train.Batch) error {
+	size := s.d.dims[0] * s.d.dims[1] * s.d.dims[2]
+	copy(b.Labels, s.d.labels[lo:])
+	for i := range b.Weights {
+		b.Weights[i] = 1
+	}
+	_, err := s.d.file.f.ReadAt(b.Index, int64(lo)*int64(size))
+	return err
+}
+
+func (s spilled) Digest() (uint64, error) {
+	h := crc64.New(crc64.MakeTable(crc64.ECMA))
+	if _, err := io.Copy(h, io.NewSectionReader(s.d.file.f, 0, 1<<62)); err != nil {
+		return 0, err
+	}
+	labels, err := (&train.Data{Labels: s.d.labels}).Digest()
+	return h.Sum64() ^ labels, err
+}

@@ -1,0 +1,314 @@
+package learn
+
+import (
+	"bytes"
+	"encoding/json"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/app/apptest"
+	"github.com/voxelstream/voxelstream/app/config"
+	"github.com/voxelstream/voxelstream/app/models"
+	"github.com/voxelstream/voxelstream/app/files"
+	"github.com/voxelstream/voxelstream/nn"
+	"github.com/voxelstream/voxelstream/nn/format"
+	"github.com/voxelstream/voxelstream/nn/layers"
+	"github.com/voxelstream/voxelstream/nn/train"
+	"github.com/voxelstream/voxelstream/voxelize"
+	"github.com/voxelstream/voxelstream/voxelize/colormap"
+)
+
+// TestSpill keeps more rows than the limit allows: they come back as those that are in memory.
+func TestSpill(t *testing.T) {
+	palette, err := colormap.ByName("Oranges")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, _ := apptest.New(t)
+	r := rand.New(rand.NewPCG(1, 2))
+	var rows []voxelize.Volume
+	for i := range 100 {
+		v := voxelize.Volume{Label: int32(i % 7), Index: make([]uint8, 64)}
+		for j := range v.Index {
+			v.Index[j] = uint8(r.Uint32())
+		}
+		rows = append(rows, v)
+	}
+	keep := func(limit int64) *dataset {
+		d := newDataset(a, [3]int{4, 4, 4}, palette)
+		d.limit = limit
+		for i := range rows {
+			if err := d.add(&rows[i]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if d, err = finished(a, d, "rows"); err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	m, err := nn.Sequential("", nn.Shape{4, 4, 4, 3}, layers.NewFlatten(), layers.NewDense(2, "softmax"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	memory, file := keep(1<<20), keep(64*10)
+	if memory.file != nil || file.file == nil {
+		t.Fatalf("files: %v and %v, want none and one", memory.file, file.file)
+	}
+	name := file.file.f.Name()
+	for _, lo := range []int{0, 9, 10, 63} {
+		read := func(d *dataset) *train.Batch {
+			b := &train.Batch{Index: make([]uint8, 37*64), Labels: make([]int32, 37), Weights: make([]float32, 37)}
+			if err := d.rows(m).Read(lo, b); err != nil {
+				t.Fatal(err)
+			}
+			return b
+		}
+		if got, want := read(file), read(memory); !reflect.DeepEqual(got, want) {
+			t.Errorf("rows from %d on differ", lo)
+		}
+	}
+	first, err := file.rows(m).Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows[50].Index[3]++
+	other := keep(64 * 10)
+	if second, err := other.rows(m).Digest(); err != nil || first == second {
+		t.Errorf("got digests %x and %x (%v) of different rows", first, second, err)
+	}
+	for _, d := range []*dataset{memory, file, other} {
+		if err := d.close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := os.Stat(name); err == nil {
+		t.Error("the file is still there")
+	}
+}
+
+// TestTrainConfig wants of each key what it stands for.
+func TestTrainConfig(t *testing.T) {
+	m, err := nn.Sequential("", nn.Shape{2}, layers.NewDense(2, "softmax"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		set   func(*config.Train)
+		class string
+		want  map[string]any // of Keras's attributes
+	}{
+		"default": {func(*config.Train) {}, "Adam", map[string]any{"learning_rate": .001, "weight_decay": nil, "use_ema": false}},
+		"sgd":     {func(c *config.Train) { c.Optimizer, c.Momentum, c.Nesterov = "sgd", .5, true }, "SGD", map[string]any{"momentum": .5, "nesterov": true}},
+		"rmsprop": {func(c *config.Train) { c.Optimizer, c.Momentum, c.ClipValue = "rmsprop", .5, 2 }, "RMSprop", map[string]any{"momentum": .5, "rho": .9, "clipvalue": 2.}},
+		"adamw": {func(c *config.Train) {
+			c.Optimizer, c.WeightDecay, c.ClipGlobalNorm, c.EMAMomentum = "adamw", .1, 3, .9
+		}, "AdamW", map[string]any{
+			"weight_decay": .1, "global_clipnorm": 3., "use_ema": true, "ema_momentum": .9,
+		}},
+	} {
+		settings := config.Default().Train
+		c.set(&settings)
+		o, err := trainOptions(&settings, m, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := o.Optimizer.Config()
+		for k, v := range c.want {
+			if got[k] != v || o.Optimizer.Rule.Class() != c.class {
+				t.Errorf("%s: %s has %s %v, want %s with %v", name, o.Optimizer.Rule.Class(), k, got[k], c.class, v)
+			}
+		}
+	}
+	rates := func(set func(*config.Train), steps ...int64) (out []float64) {
+		c := config.Default().Train
+		c.Epochs, c.LearningRate = 2, .5
+		set(&c)
+		if errs := c.Validate(); errs != nil {
+			t.Fatal(errs)
+		}
+		o, err := trainOptions(&c, m, 1280) // 10 steps an epoch
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range steps {
+			out = append(out, o.Optimizer.Schedule.Rate(s))
+		}
+		return out
+	}
+	if got := rates(func(c *config.Train) { c.Schedule, c.WarmUp = "cosine", 4 }, 0, 2, 4, 12, 20); !near(got, 0, .25, .5, .25, 0) {
+		t.Errorf("cosine: got %v", got)
+	}
+	if got := rates(func(c *config.Train) { c.Schedule = "exponential" }, 0, 10, 20); !near(got, .5, .45, .405) {
+		t.Errorf("exponential: got %v", got)
+	}
+	if got := rates(func(c *config.Train) { c.Schedule, c.Pieces = "piecewise", []string{"3:0.1", "5:0.01"} }, 3, 4, 6); !near(got, .5, .1, .01) {
+		t.Errorf("piecewise: got %v", got)
+	}
+	c := config.Default().Train
+	c.Schedule, c.Patience, c.ValidationSplit = "plateau", 4, 0
+	o, err := trainOptions(&c, m, 10)
+	if err != nil || o.Plateau.Monitor != "loss" || o.Plateau.Factor != .1 || o.EarlyStopping.Patience != 4 || !o.EarlyStopping.Restore {
+		t.Errorf("got %+v, %+v (%v)", o.Plateau, o.EarlyStopping, err)
+	}
+	c.ClipNorm, c.ClipValue = 1, 1
+	if _, err := trainOptions(&c, m, 10); app.ExitCode(err) != app.ExitUsage {
+		t.Errorf("two bounds: got %v", err)
+	}
+	for _, pieces := range [][]string{{"x:1"}, {"3:0"}, {"3"}, {"5:1", "3:1"}, {"-1:1"}} {
+		bad := config.Default().Train
+		bad.Schedule, bad.Pieces = "piecewise", pieces
+		if bad.Validate() == nil {
+			t.Errorf("pieces %q: found no error", pieces)
+		}
+	}
+}
+
+// TestClassWeights reads weights of single classes.
+func TestClassWeights(t *testing.T) {
+	m, err := nn.Sequential("", nn.Shape{2}, layers.NewDense(3, "softmax"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := config.Default().Train
+	for text, want := range map[string][]float64{"none": nil, "balanced": nil, "0=1,2=2.5": {1, 1, 2.5}, "1 = 0": {1, 0, 1}} {
+		c.ClassWeight = text
+		if got, err := classWeight(&c, m); err != nil || !slices.Equal(got, want) || len(c.Validate()) > 0 {
+			t.Errorf("%q: found %v (%v, %v), want %v", text, got, err, c.Validate(), want)
+		}
+	}
+	for _, text := range []string{"", "2", "a=1", "0=-1", "0=1,0=2", "0=NaN", "0=Inf", "-1=2"} {
+		c.ClassWeight = text
+		if len(c.Validate()) == 0 {
+			t.Errorf("%q: found no problem", text)
+		}
+	}
+	c.ClassWeight = "3=1"
+	if _, err := classWeight(&c, m); err == nil || !strings.Contains(err.Error(), "class 3, want 0 to 2") {
+		t.Errorf("found %v", err)
+	}
+}
+
+func near(got []float64, want ...float64) bool {
+	return slices.EqualFunc(got, want, func(a, b float64) bool { return a-b < 1e-9 && b-a < 1e-9 })
+}
+
+// TestTrainFiles writes everything that a training can, and refuses what does not go together.
+func TestTrainFiles(t *testing.T) {
+	apptest.NeedHDF5(t)
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	a, out := apptest.New(t, "train.epochs", "3", "train.batch_size", "8", "train.patience", "2", "train.class_weight", "balanced", "train.loss", "categorical_focal_crossentropy")
+	if err := files.Generate(t.Context(), a, files.GenerateOptions{Count: 20, Augment: true, Grid: 16, Layout: "vectors", Out: at("d.h5")}); err != nil {
+		t.Fatal(err)
+	}
+	out.Reset()
+	o := TrainOptions{Out: at("m.safetensors"), Best: at("best.safetensors"), TensorBoard: at("runs"), Split: pairs, Classes: 10}
+	if err := Train(t.Context(), a, []string{at("d.h5")}, o); err != nil {
+		t.Fatal(err)
+	}
+	r := apptest.Result[TrainResult](t, out)
+	if r.BestEpoch < 1 || len(r.History.LearningRate) != r.Epochs {
+		t.Errorf("found %+v", r)
+	}
+	best, err := os.ReadFile(at("best.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last, err := os.ReadFile(at("m.safetensors")); err != nil || !bytes.Equal(best, last) { // patience restores the best
+		t.Error("the model is not the best one", err)
+	}
+	for _, part := range []string{"train", "validation"} {
+		if files, err := filepath.Glob(filepath.Join(at("runs"), part, "events.out.tfevents.*")); err != nil || len(files) != 1 {
+			t.Errorf("%s: found %v (%v)", part, files, err)
+		}
+	}
+	settings, err := train.CheckpointSettings(at("m.safetensors.checkpoint"))
+	if err != nil || settings["rows kept together"] != "2" || !strings.Contains(settings["loss"], "focal") {
+		t.Errorf("found %v (%v)", settings, err)
+	}
+	for want, o := range map[string]TrainOptions{
+		"--from-topic with it": {Out: at("x.h5"), Follow: true},
+		"want --classes":       {Out: at("x.h5"), Follow: true, FromTopic: true},
+		"are not known":        {Out: at("x.h5"), Follow: true, FromTopic: true, Classes: 3},
+		".txt":                 {Out: at("x.h5"), Best: at("x.txt")},
+		".onnx":                {Classes: 10},
+	} {
+		paths := []string{at("d.h5")}
+		if o.FromTopic {
+			paths = nil
+		}
+		if err := Train(t.Context(), a, paths, o); app.ExitCode(err) != app.ExitUsage || !strings.Contains(err.Error(), want) {
+			t.Errorf("found %v, want %s", err, want)
+		}
+	}
+}
+
+// TestPairs refuses what is not in pairs.
+func TestPairs(t *testing.T) {
+	for _, c := range []struct {
+		d  dataset
+		ok bool
+	}{
+		{dataset{labels: []int32{1, 1, 3, 3}}, true},
+		{dataset{labels: []int32{1, 1, 3}}, false},
+		{dataset{labels: []int32{1, 3, 3, 1}}, false},
+		{dataset{labels: []int32{1, 1}, bad: 1}, false},
+		{dataset{labels: []int32{1, 1}, unlabelled: 2}, false},
+	} {
+		if err := c.d.paired(); (err == nil) != c.ok {
+			t.Errorf("%v: found %v", c.d.labels, err)
+		}
+	}
+}
+
+// TestTrainGoesOnWithTheOptimizer trains in two parts: the second has the optimizer of the first's file, with its state.
+func TestTrainGoesOnWithTheOptimizer(t *testing.T) {
+	apptest.NeedHDF5(t)
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	a, _ := apptest.New(t, "train.epochs", "2", "train.batch_size", "8", "train.optimizer", "rmsprop", "train.momentum", "0.5", "train.validation_split", "0")
+	if err := files.Generate(t.Context(), a, files.GenerateOptions{Count: 20, Grid: 16, Layout: "vectors", Out: at("d.h5")}); err != nil {
+		t.Fatal(err)
+	}
+	steps := int64(0)
+	for _, o := range []TrainOptions{{Out: at("a.keras"), Classes: 10}, {Out: at("b.h5"), Init: at("a.keras")}, {Out: at("c.keras"), Init: at("b.h5")}} {
+		if err := Train(t.Context(), a, []string{at("d.h5")}, o); err != nil {
+			t.Fatal(err)
+		}
+		m, err := models.Load(t.Context(), o.Out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tr, err := format.LoadTraining(t.Context(), o.Out, m.Model)
+		if err != nil {
+			t.Fatal(err)
+		}
+		steps += 6 // two epochs of three
+		if rule, ok := tr.Optimizer.Rule.(*train.RMSprop); !ok || rule.Momentum != .5 || tr.Optimizer.Iterations != steps || tr.Loss != "categorical_crossentropy" {
+			t.Errorf("%s: found %+v after %d steps, loss %v, want %d steps", o.Out, tr.Optimizer.Rule, tr.Optimizer.Iterations, tr.Loss, steps)
+		}
+		a.Config.Train.Optimizer = fromInit
+	}
+	if err := Train(t.Context(), a, []string{at("d.h5")}, TrainOptions{Out: at("x.keras")}); app.ExitCode(err) != app.ExitUsage {
+		t.Errorf("without a model to start from: found %v", err)
+	}
+	if err := Train(t.Context(), a, []string{at("d.h5")}, TrainOptions{Out: at("y.safetensors"), Init: at("missing.keras")}); err == nil {
+		t.Error("a missing model gave no error")
+	}
+}
+
+// TestTopicRanges reads back what it writes.
+func TestTopicRanges(t *testing.T) {
+	r := topicRanges{Topic: "volumes", From: []int64{0, 3}, To: []int64{7, 9}}
+	var again topicRanges
+	if err := json.Unmarshal([]byte(r.String()), &again); err != nil || !reflect.DeepEqual(again, r) {
+		t.Errorf("found %+v (%v)", again, err)
+	}
+}

@@ -1,0 +1,140 @@
+package learn
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/app/stream"
+	"github.com/voxelstream/voxelstream/classify"
+	"github.com/voxelstream/voxelstream/nn"
+	"github.com/voxelstream/voxelstream/nn/train"
+	"github.com/voxelstream/voxelstream/pipeline/transport"
+	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
+	"github.com/voxelstream/voxelstream/voxelize"
+	"github.com/voxelstream/voxelstream/voxelize/colormap"
+)
+
+// follow trains on the labelled volumes of the topic as they come, each once. The place in the topic is in the checkpoint, with the weights.
+func follow(ctx context.Context, a *app.Env, tr *training, o TrainOptions, vo voxelize.Options) error {
+	c := &a.Config.Train
+	palette, err := colormap.ByName(vo.Colormap)
+	if err != nil {
+		return err
+	}
+	tr.rows = c.StepsPerEpoch * c.BatchSize
+	if tr.options, err = fitOptions(ctx, a, tr.model, tr.rows, o); err != nil {
+		return err
+	}
+	return stream.WithClient(ctx, a, func(b *kafka.Client) error {
+		sole, err := b.JoinExclusive(ctx, a.Config.Kafka.Group+"-train", a.Config.Kafka.Volumes, a.Config.Kafka.SessionTimeout)
+		if err != nil {
+			return err
+		}
+		s := &topicStream{app: a, sole: sole, colours: classify.Plan(tr.model, palette), like: &dataset{dims: vo.Dims, palette: palette}}
+		tr.options.Checkpoint.Settings = map[string]string{topicSetting: fmt.Sprintf("%s of %d partitions", a.Config.Kafka.Volumes, sole.Partitions())}
+		log := newTrainingLog(a, tr.model, o)
+		tr.options.Progress = log.progress
+		tr.history, err = train.FitStream(ctx, tr.model, s, c.StepsPerEpoch, tr.options)
+		return errors.Join(err, log.close(), sole.Close())
+	})
+}
+
+// topicStream is the labelled volumes of a topic. What cannot be decoded and what has no label is left out.
+type topicStream struct {
+	app  *app.Env
+	sole *kafka.ExclusiveConsumer
+	like *dataset // what volumes must be
+	// colours are what their indices stand for.
+	colours *nn.Palette
+	at      topicPosition
+	// volumes are those of the message at hand, from At.Used on not used yet.
+	volumes []voxelize.Volume
+}
+
+// topicPosition is a place in a topic.
+type topicPosition struct {
+	// Next is, by partition, the offset of the first message that is not used up; Used is how many labelled volumes of the message at hand, that
+	// of partition Turn, are used.
+	Next []int64 `json:"next"`
+	Turn int     `json:"turn"`
+	Used int     `json:"used"`
+}
+
+func (s *topicStream) Colours() *nn.Palette { return s.colours }
+
+func (s *topicStream) Seek(ctx context.Context, position json.RawMessage) (err error) {
+	s.volumes = nil
+	if position == nil {
+		s.at = topicPosition{}
+		s.at.Next, err = s.sole.First(ctx)
+	} else {
+		err = json.Unmarshal(position, &s.at)
+	}
+	if err != nil {
+		return err
+	}
+	return s.sole.Seek(s.at.Next, s.at.Turn)
+}
+
+func (s *topicStream) Next(ctx context.Context, b *train.Batch) error {
+	size := len(b.Index) / len(b.Labels)
+	for i := range b.Labels {
+		for s.at.Used >= len(s.volumes) {
+			if err := s.read(ctx); err != nil {
+				return err
+			}
+		}
+		v := &s.volumes[s.at.Used]
+		copy(b.Index[i*size:(i+1)*size], v.Index)
+		b.Labels[i], b.Weights[i] = v.Label, 1
+		s.at.Used++
+	}
+	return nil
+}
+
+// read goes on to the next message. After Seek that is the one at hand, of which some may be used.
+func (s *topicStream) read(ctx context.Context) error {
+	if s.volumes != nil {
+		s.at.Next[s.at.Turn]++
+		s.at.Turn, s.at.Used = (s.at.Turn+1)%len(s.at.Next), 0
+	}
+	m, err := s.sole.Read(ctx)
+	if err != nil {
+		return err
+	}
+	s.at.Turn, s.at.Next[m.Partition] = m.Partition, m.Offset
+	s.volumes = labelled(s.like, &m, func(err error) {
+		s.app.Log.Warn("left out a message", "topic", m.Topic, "partition", m.Partition, "offset", m.Offset, "error", err)
+	})
+	return nil
+}
+
+// labelled is the volumes of a message that have a label: never nil.
+func labelled(like *dataset, m *transport.Message, bad func(error)) []voxelize.Volume {
+	batch, err := like.decode(m)
+	if err != nil {
+		bad(err)
+		return []voxelize.Volume{}
+	}
+	return slices.DeleteFunc(append([]voxelize.Volume{}, batch.Volumes...), func(v voxelize.Volume) bool { return v.Label < 0 })
+}
+
+func (s *topicStream) Position() json.RawMessage {
+	text, err := json.Marshal(s.at)
+	if err != nil {
+		panic(err) // numbers
+	}
+	return text
+}
+
+func (s *topicStream) Stored(ctx context.Context, position json.RawMessage) error {
+	var at topicPosition
+	if err := json.Unmarshal(position, &at); err != nil {
+		return err
+	}
+	return s.sole.Commit(ctx, at.Next)
+}

@@ -1,9 +1,0 @@
-//go:build !unix
-
-package app
-
-import "errors"
-
-func freeBytes(string) (uint64, error) { return 0, errors.ErrUnsupported }
-
-func checkLimits() []Check { return nil }

@@ -1,0 +1,98 @@
+package models
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/voxelstream/voxelstream/app/apptest"
+	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/nn"
+)
+
+func TestBuiltin(t *testing.T) {
+	a, out := apptest.New(t, "seed", "20261")
+	if err := ModelVerify(t.Context(), a, ""); err != nil {
+		t.Fatal(err)
+	}
+	v := apptest.Result[VerifyResult](t, out)
+	if v.Name != builtinModel || len(v.Digest) != 64 || v.Version != v.Digest[:8] {
+		t.Errorf("found %+v", v)
+	}
+}
+
+func TestModelFiles(t *testing.T) {
+	dir := t.TempDir()
+	a, _ := apptest.New(t)
+	copied := filepath.Join(dir, "copy.safetensors")
+	data, err := builtin.ReadFile("builtin/digits.safetensors")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(copied, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	again := filepath.Join(dir, "again.safetensors")
+	if err := ModelConvert(t.Context(), a, copied, again); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(again); err != nil || !bytes.Equal(b, data) {
+		t.Error("a model that is read and written is another one", err)
+	}
+}
+
+func TestPredictKeepsRows(t *testing.T) {
+	dir := t.TempDir()
+	in, res := filepath.Join(dir, "x.npy"), filepath.Join(dir, "y.npy")
+	a, _ := apptest.New(t)
+	const rows = 70 // more than a batch
+	x := make([]float32, rows*16*16*16*3)
+	for i := range x {
+		x[i] = float32(i%257) / 257
+	}
+	if err := ingest.WriteFile(in, func(w io.Writer) error { return writeNPY(w, []int{rows, 16, 16, 16, 3}, x) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := ModelPredict(t.Context(), a, "", in, res); err != nil {
+		t.Fatal(err)
+	}
+	n, y, err := readNPY(res, nn.Shape{10})
+	if err != nil || n != rows {
+		t.Fatal(n, err)
+	}
+	for r := range rows {
+		sum := float32(0)
+		for _, p := range y[10*r : 10*r+10] {
+			sum += p
+		}
+		if sum < 0.999 || sum > 1.001 {
+			t.Fatalf("row %d: found the sum %g", r, sum)
+		}
+	}
+	if _, _, err := readNPY(in, nn.Shape{16, 16, 16, 1}); err == nil || !strings.Contains(err.Error(), "want (N, 16, 16, 16, 1)") {
+		t.Errorf("found %v for another shape", err)
+	}
+}
+
+func TestBench(t *testing.T) {
+	a, out := apptest.New(t)
+	for _, mode := range []string{"infer", "train"} {
+		for _, input := range []string{"palette", "dense"} {
+			o := BenchOptions{Batch: 8, Mode: mode, Input: input, Lasting: 20 * time.Millisecond, Without: []string{"winograd", "palette"}}
+			if err := ModelBench(t.Context(), a, "", o); err != nil {
+				t.Fatal(mode, input, err)
+			}
+			if r := apptest.Result[BenchResult](t, out); r.Steps < 1 || r.PerSecond <= 0 || r.LatencyMS.P99 < r.LatencyMS.P50 || r.Tier == "" {
+				t.Errorf("%s %s: found %+v", mode, input, r)
+			}
+		}
+	}
+	err := ModelBench(t.Context(), a, "", BenchOptions{Batch: 8, Mode: "infer", Input: "dense", Without: []string{"winograd", "nothing"}})
+	if err == nil || !strings.Contains(err.Error(), `--without: got optimisation pass "nothing", want all or one of drop-identity, `) {
+		t.Errorf("a pass that does not exist: found error %v", err)
+	}
+}

@@ -1,0 +1,233 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/app/models"
+	"github.com/voxelstream/voxelstream/classify"
+	"github.com/voxelstream/voxelstream/pipeline"
+	"github.com/voxelstream/voxelstream/pipeline/transport"
+	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
+	"github.com/voxelstream/voxelstream/record"
+	"github.com/voxelstream/voxelstream/sinks"
+	"github.com/voxelstream/voxelstream/sinks/jsonl"
+	kafkasink "github.com/voxelstream/voxelstream/sinks/kafka"
+	"github.com/voxelstream/voxelstream/sinks/terminal"
+	"github.com/voxelstream/voxelstream/voxelize/volarrow"
+)
+
+// classifying is one member of the group at work: topic of volumes -> network -> sinks.
+type classifying struct {
+	*pipeline.Pipeline[transport.Message, classify.Item, record.Classification]
+	app      *app.Env
+	bus      *bus
+	consumer *kafka.Consumer
+	network  *classify.Classifier
+	tally    *sinks.Tally
+	model    record.Model
+	outputs  []string
+}
+
+// volumesFit wants the volumes that the settings ask for to be such as the model takes: all others would become dead letters.
+func volumesFit(a *app.Env, n *classify.Classifier) error {
+	vo := a.Config.VoxelOptions()
+	if vo.Dims != n.Dims() {
+		return app.Usage(fmt.Errorf("voxelize.grid: found %v, the model takes volumes of %v cells", vo.Dims, n.Dims()))
+	}
+	if vo.Colormap != n.Colormap() {
+		return app.Usage(fmt.Errorf("voxelize.colormap: found %s, the model takes volumes in %s", vo.Colormap, n.Colormap()))
+	}
+	return nil
+}
+
+// newClassifying connects to Kafka while it loads the model, opens the sinks and joins the group. own says that the volumes are made by this
+// process. close it after Run, or instead of it.
+func newClassifying(ctx context.Context, a *app.Env, own bool) (_ *classifying, err error) {
+	c := &classifying{app: a, tally: sinks.NewTally()}
+	connecting, stop := context.WithCancel(ctx)
+	defer stop()
+	connected := make(chan error, 1)
+	go func() {
+		b, err := openBus(connecting, a)
+		if err == nil {
+			c.bus = b
+		}
+		connected <- err
+	}()
+	err = c.loadNetwork(ctx, own)
+	if err != nil {
+		stop()
+	}
+	if busErr := <-connected; err == nil {
+		err = busErr
+	}
+	var out []pipeline.Output[record.Classification]
+	if err == nil {
+		out, err = c.openSinks()
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.close(ctx))
+	}
+	cfg := &a.Config.Pipeline
+	c.consumer, err = kafka.NewConsumer(c.bus.client, kafka.ConsumerConfig{
+		Group: a.Config.Kafka.Group, Topic: a.Config.Kafka.Volumes, Budget: pipeline.NewBudget(int64(cfg.Budget)), MaxInFlight: cfg.InFlight,
+		DeadLetters: c.bus.producer, DeadLetterTopic: a.Config.Kafka.DeadLetters, SessionTimeout: a.Config.Kafka.SessionTimeout,
+	})
+	if err != nil {
+		return nil, errors.Join(err, closeOutputs(ctx, out), c.close(ctx))
+	}
+	exhausted := pipeline.Stop
+	if cfg.Exhaust == "dead-letter" {
+		exhausted = pipeline.DeadLetter
+	}
+	c.Pipeline = &pipeline.Pipeline[transport.Message, classify.Item, record.Classification]{
+		Source: c.consumer, Stage: pipeline.StageFunc[transport.Message, classify.Item](decode), StageName: "decode", Workers: min(2, a.Threads()),
+		Work: c.network, WorkName: "classify", Batch: pipeline.Batch{Size: cfg.Batch, Linger: cfg.Linger}, Outputs: out,
+		Retry: pipeline.Retry{Attempts: cfg.Attempts}, Exhausted: exhausted, Drain: cfg.Drain, Abort: a.Abort,
+		OnDone: func(x record.Classification) { c.tally.Add([]record.Classification{x}) },
+		OnDrop: func(f *pipeline.Failure, n int) {
+			a.Log.Warn("a best-effort sink left out classifications", "sink", f.Stage, "classifications", n, "error", f.Err)
+		},
+		OnRetry: func(f *pipeline.Failure) {
+			a.Log.Warn("trying again", "stage", f.Stage, "attempt", f.Attempts, "error", f.Err)
+		},
+	}
+	return c, nil
+}
+
+// loadNetwork loads the model and makes it a network.
+func (c *classifying) loadNetwork(ctx context.Context, own bool) error {
+	a := c.app
+	m, err := models.Load(ctx, a.Config.Model.Path)
+	if err != nil {
+		return err
+	}
+	c.model = m.Info
+	c.network, err = classify.New(m.Model, classify.Options{
+		Model: m.Info, Colormap: a.Config.Voxelize.Colormap, TopK: a.Config.Model.TopK, Batch: a.Config.Pipeline.Batch, Threads: a.Threads(),
+	})
+	if err != nil || !own {
+		return err
+	}
+	return volumesFit(a, c.network)
+}
+
+// close ends the network and the connection.
+func (c *classifying) close(ctx context.Context) error {
+	if c.network != nil {
+		c.network.Close()
+	}
+	if c.bus != nil {
+		return c.bus.close(context.WithoutCancel(ctx))
+	}
+	return nil
+}
+
+// Run classifies until ctx ends or something fails for good.
+func (c *classifying) Run(ctx context.Context) error {
+	err := c.Pipeline.Run(ctx)
+	if n := c.consumer.Stats().Lost.Load(); n > 0 {
+		err = errors.Join(err, fmt.Errorf("%d messages were deleted by the broker's retention before they were read", n))
+	}
+	return err
+}
+
+// decode takes the volumes out of a message. What cannot be decoded never will be.
+func decode(_ context.Context, m transport.Message) ([]classify.Item, error) {
+	now := time.Now()
+	batch, err := volarrow.Decode(m.Value, string(m.Key))
+	if err != nil {
+		return nil, pipeline.Permanent(err)
+	}
+	items := make([]classify.Item, len(batch.Volumes))
+	for i := range items {
+		items[i] = classify.Item{Volume: batch.Volumes[i], Palette: batch.Palette, Read: now}
+	}
+	return items, nil
+}
+
+// openSinks opens what the configuration names.
+func (c *classifying) openSinks() (out []pipeline.Output[record.Classification], err error) {
+	cfg := &c.app.Config.Sinks
+	if cfg.JSONL != "" {
+		s, err := jsonl.Open(cfg.JSONL)
+		if err != nil {
+			return nil, err
+		}
+		out, c.outputs = append(out, pipeline.Output[record.Classification]{Name: cfg.JSONL, Sink: s}), append(c.outputs, cfg.JSONL)
+	}
+	if cfg.Kafka {
+		topic := c.app.Config.Kafka.Classifications
+		s := kafkasink.New(kafka.NewDeduper(c.bus.producer, topic, 0))
+		out, c.outputs = append(out, pipeline.Output[record.Classification]{Name: "topic " + topic, Sink: s}), append(c.outputs, "topic "+topic)
+	}
+	if cfg.Terminal {
+		s := terminal.New(c.app.Screen)
+		out = append(out, pipeline.Output[record.Classification]{Name: "terminal", Sink: s, Policy: pipeline.BestEffort})
+	}
+	return out, nil
+}
+
+func closeOutputs(ctx context.Context, outputs []pipeline.Output[record.Classification]) error {
+	var errs []error
+	for _, o := range outputs {
+		errs = append(errs, o.Sink.Close(context.WithoutCancel(ctx)))
+	}
+	return errors.Join(errs...)
+}
+
+// whenSettled waits until the group has settled everything that is on the topic, then returns; also when ctx ends.
+func (b *bus) whenSettled(ctx context.Context, group, topic string) error {
+	t := time.NewTicker(100 * time.Millisecond)
+	defer t.Stop()
+	for {
+		lag, err := b.client.Lag(ctx, group, topic)
+		if err == nil {
+			behind := int64(0)
+			for _, n := range lag {
+				behind += n
+			}
+			if behind == 0 {
+				return nil
+			}
+		}
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Classify is a member of the group until ctx ends or, with once, until everything on the topic is settled.
+func Classify(ctx context.Context, a *app.Env, once bool) error {
+	c, err := newClassifying(ctx, a, false)
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	soft, stop := context.WithCancel(ctx)
+	defer stop()
+	waited := make(chan struct{})
+	go func() {
+		defer close(waited)
+		if once && c.bus.whenSettled(soft, a.Config.Kafka.Group, a.Config.Kafka.Volumes) == nil {
+			stop()
+		}
+	}()
+	err = c.Run(soft)
+	stop()
+	<-waited
+	s := c.summary(start)
+	if err = errors.Join(err, c.close(ctx)); err != nil {
+		return err
+	}
+	if once {
+		err = app.Interrupted(ctx, nil)
+	}
+	return errors.Join(err, report(a, s))
+}

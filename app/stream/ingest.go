@@ -1,0 +1,174 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/internal/screen"
+	"github.com/voxelstream/voxelstream/pipeline"
+	"github.com/voxelstream/voxelstream/pipeline/transport"
+	"github.com/voxelstream/voxelstream/voxelize"
+	"github.com/voxelstream/voxelstream/voxelize/volarrow"
+)
+
+// IngestSummary is the result of ingest.
+type IngestSummary struct {
+	Inputs      int     `json:"inputs"`
+	Volumes     int64   `json:"volumes"`
+	Messages    int64   `json:"messages"`
+	DeadLetters int64   `json:"dead_letters"`
+	Seconds     float64 `json:"seconds"`
+}
+
+// Ingest sends inputs to the topic of volumes.
+func Ingest(ctx context.Context, a *app.Env, paths []string) error {
+	if err := exist(paths); err != nil {
+		return err
+	}
+	b, err := openBus(ctx, a)
+	if err != nil {
+		return err
+	}
+	bar := a.Screen.Progress("volumes")
+	s, err := send(ctx, a, b, backlogOf(a, b, b.broker != nil), paths, openerOf(a), bar)
+	bar.Done()
+	if !endless(paths) {
+		err = app.Interrupted(ctx, err)
+	}
+	if err = errors.Join(err, b.close(context.WithoutCancel(ctx))); err != nil {
+		return err
+	}
+	if err := a.Print(s, func(w io.Writer) {
+		fmt.Fprintf(w, "inputs %d, volumes %d in %d messages, dead letters %d, %.1f s\n", s.Inputs, s.Volumes, s.Messages, s.DeadLetters, s.Seconds)
+	}); err != nil {
+		return err
+	}
+	if s.DeadLetters > 0 {
+		return app.ErrDeadLetters
+	}
+	return nil
+}
+
+// ingest moves all of the inputs to the topic: opened by open and read in order, voxelized on all threads, sent in order. bar may be nil.
+func send(ctx context.Context, a *app.Env, b *bus, log *backlog, paths []string, open opener, bar *screen.Progress) (IngestSummary, error) {
+	v, err := voxelize.New(a.Config.VoxelOptions())
+	if err != nil {
+		return IngestSummary{}, err
+	}
+	start := time.Now()
+	parked := newLetters(a, b)
+	src, inputs, err := newInputs(ctx, a, paths, open, b, parked)
+	if err != nil {
+		return IngestSummary{}, err
+	}
+	out := &volumes{topic: b.producer.Sink(a.Config.Kafka.Volumes), palette: v.Palette().Name, backlog: log, bar: bar}
+	p := &pipeline.Pipeline[ingest.Sample, voxelize.Volume, voxelize.Volume]{
+		Source: src,
+		Stage: pipeline.StageFunc[ingest.Sample, voxelize.Volume](func(_ context.Context, s ingest.Sample) ([]voxelize.Volume, error) {
+			vol, err := v.Volume(s)
+			if err != nil {
+				return nil, pipeline.Permanent(err)
+			}
+			return []voxelize.Volume{vol}, nil
+		}),
+		StageName: "voxelize", Workers: a.Threads(), Work: pipeline.Pass[voxelize.Volume](),
+		Outputs: []pipeline.Output[voxelize.Volume]{{Name: "produce", Sink: out, Queue: 1}},
+		Retry:   pipeline.Retry{Attempts: 1}, // reading again is cheap, and what may pass is waited for inside
+		Batch:   pipeline.Batch{Size: messageVolumes(a, v.Dims()), Linger: a.Config.Pipeline.Linger},
+		Drain:   a.Config.Pipeline.Drain, Abort: a.Abort,
+	}
+	err = p.Run(ctx)
+	s := IngestSummary{
+		Inputs: len(paths), Volumes: out.volumes.Load(), Messages: out.messages.Load(), DeadLetters: parked.count.Load(),
+		Seconds: time.Since(start).Seconds(),
+	}
+	var bad int64
+	for _, in := range inputs {
+		bad += in.badInputs.Load()
+	}
+	if err == nil && s.Volumes == 0 && int(bad) == len(paths) {
+		err = errors.New("none of the inputs could be read; dlq list says why")
+	}
+	return s, err
+}
+
+// messageVolumes is how many volumes of a size go into one message: as many as configured, or as fit into half of the largest.
+func messageVolumes(a *app.Env, dims [3]int) int {
+	return max(1, min(a.Config.Pipeline.Batch, int(a.Config.Kafka.MaxMessage)/2/(dims[0]*dims[1]*dims[2])))
+}
+
+// volumes is the sink that makes messages of volumes: one for each run of volumes of one stream in a batch.
+type volumes struct {
+	topic             pipeline.Sink[transport.Message]
+	palette           string
+	backlog           *backlog
+	bar               *screen.Progress
+	volumes, messages atomic.Int64
+}
+
+// Write encodes and sends vs.
+func (s *volumes) Write(ctx context.Context, vs []voxelize.Volume) error {
+	failed := map[int]error{}
+	var ms []transport.Message
+	var from []int // the index in vs of each message's first volume
+	for i := 0; i < len(vs); {
+		n := i + 1
+		for n < len(vs) && vs[n].Stream == vs[i].Stream {
+			n++
+		}
+		m, err := volumeMessage(vs[i:n], s.palette)
+		if err != nil {
+			for ; i < n; i++ {
+				failed[i] = pipeline.Permanent(err)
+			}
+			continue
+		}
+		if err := s.backlog.wait(ctx, m.Size()); err != nil {
+			return err
+		}
+		ms, from = append(ms, m), append(from, i)
+		i = n
+	}
+	var partial *pipeline.PartialError
+	if err := s.topic.Write(ctx, ms); err != nil && !errors.As(err, &partial) {
+		return err
+	}
+	if partial != nil {
+		for j, err := range partial.Failed {
+			for i := from[j]; i < len(vs) && vs[i].Stream == vs[from[j]].Stream; i++ {
+				failed[i] = err
+			}
+		}
+	}
+	s.messages.Add(int64(len(ms)))
+	n := s.volumes.Add(int64(len(vs) - len(failed)))
+	if s.bar != nil {
+		s.bar.Set(n, 0, "")
+	}
+	if len(failed) > 0 {
+		return &pipeline.PartialError{Failed: failed}
+	}
+	return nil
+}
+
+// Close does nothing: the producer is shared.
+func (s *volumes) Close(context.Context) error { return nil }
+
+// volumeMessage makes the message of some volumes of one stream. Its event id names the first and the last.
+func volumeMessage(vs []voxelize.Volume, palette string) (transport.Message, error) {
+	value, err := volarrow.Encode(nil, vs, palette)
+	if err != nil {
+		return transport.Message{}, err
+	}
+	id := vs[0].ID.String()
+	if last := vs[len(vs)-1].Seq; len(vs) > 1 {
+		id = fmt.Sprintf("%s-%d", id, last)
+	}
+	return transport.New(vs[0].Stream, id, transport.ContentArrow, value), nil
+}

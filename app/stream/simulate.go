@@ -1,0 +1,121 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/ingest/live/udp"
+	"github.com/voxelstream/voxelstream/ingest/packets"
+	"github.com/voxelstream/voxelstream/ingest/simulate"
+)
+
+// SimulateOptions says what a simulated sensor sends, and where to.
+type SimulateOptions struct {
+	// Recording is the path of a recording of packets; empty: Scene.
+	Recording, Scene string
+	// To is an address as run and ingest take it: udp://HOST:PORT?sensor=NAME; a recording needs no sensor.
+	To string
+	// Rate is how much faster than the sensor; 1 is its own pace.
+	Rate float64
+	Loop bool
+	// Length ends the simulation, in the sensor's time; 0: the recording's end, or never.
+	Length time.Duration
+	// Metadata is where the metadata of a simulated Ouster is written, which its receiver needs; empty: nowhere.
+	Metadata string
+	// Legacy is for a simulated Ouster with the packets of firmware before 2.2.
+	Legacy bool
+}
+
+// SimulateSummary is the result of ingest simulate.
+type SimulateSummary struct {
+	To string `json:"to"`
+	simulate.Stats
+	Seconds float64 `json:"seconds"`
+}
+
+// rawGap is between the packets of a recording without times: that of a VLP-16.
+const rawGap = 1327104 * time.Nanosecond
+
+// Simulate sends the packets of a lidar that is not there.
+func Simulate(ctx context.Context, a *app.Env, o SimulateOptions) (err error) {
+	if (o.Recording == "") == (o.Scene == "") {
+		return app.Usage(errors.New("want either a recording or --scene"))
+	}
+	address, ps, err := simulated(a, o)
+	if err != nil {
+		return err
+	}
+	conn, err := (&net.Dialer{}).DialContext(ctx, "udp", address)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	begin := time.Now()
+	sent, err := simulate.Play(ctx, indifferent{conn}, simulate.Take(ps, o.Length), o.Rate)
+	if err != nil {
+		return err
+	}
+	s := SimulateSummary{To: address, Stats: sent, Seconds: time.Since(begin).Seconds()}
+	return a.Print(s, func(w io.Writer) {
+		fmt.Fprintf(w, "%s: %d packets, %d bytes in %.1f s; at most %v late\n", s.To, s.Packets, s.Bytes, s.Seconds, s.Late.Round(time.Microsecond))
+	})
+}
+
+// indifferent is a socket whose writes never fail because nobody listens: a sensor does not know either.
+type indifferent struct{ io.Writer }
+
+func (w indifferent) Write(b []byte) (int, error) {
+	_, err := w.Writer.Write(b)
+	if unheard(err) {
+		err = nil
+	}
+	return len(b), err
+}
+
+// simulated is where packets go, and which.
+func simulated(a *app.Env, o SimulateOptions) (address string, ps iter.Seq2[simulate.Packet, error], err error) {
+	if o.Recording != "" {
+		records, err := packets.Records(o.Recording, a.Config.IngestOptions())
+		if err != nil {
+			return "", nil, err
+		}
+		host, _, _ := strings.Cut(strings.TrimPrefix(o.To, udp.Scheme), "?")
+		if !strings.HasPrefix(o.To, udp.Scheme) || host == "" {
+			return "", nil, app.Usage(fmt.Errorf("--to: found %q, want %sHOST:PORT", o.To, udp.Scheme))
+		}
+		return host, simulate.Recorded(records, o.Loop, rawGap), nil
+	}
+	to, err := udp.Parse(o.To)
+	if err != nil {
+		return "", nil, app.Usage(fmt.Errorf("--to: %w", err))
+	}
+	scene, err := simulate.NamedScene(o.Scene)
+	if err != nil {
+		return "", nil, app.Usage(err)
+	}
+	switch to.Sensor.Name {
+	case "velodyne":
+		return to.Address, simulate.VLP16(scene, time.Now()), nil
+	case "ouster":
+		sensor := simulate.Ouster{Legacy: o.Legacy}
+		if o.Metadata != "" {
+			data, err := sensor.Metadata()
+			if err != nil {
+				return "", nil, err
+			}
+			if err := os.WriteFile(o.Metadata, data, 0o644); err != nil { //nolint:gosec // no secret
+				return "", nil, err
+			}
+		}
+		return to.Address, sensor.Packets(scene, time.Now()), nil
+	}
+	return "", nil, app.Usage(fmt.Errorf("--to: found sensor %s, want velodyne or ouster, whose packets can be made", to.Sensor.Name))
+}

@@ -1,0 +1,123 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/pipeline/transport"
+	"github.com/voxelstream/voxelstream/record"
+)
+
+func TestParseTopic(t *testing.T) {
+	for _, c := range []struct {
+		address string
+		want    topicAddress
+		err     string
+	}{
+		{address: "kafka://frames", want: topicAddress{topic: "frames"}},
+		{address: "kafka://a.b-c_9?group=mine", want: topicAddress{"a.b-c_9", "mine"}},
+		{address: "kafka://", err: `topic ""`},
+		{address: "kafka://host:9092/frames", err: `topic "host:9092/frames"`},
+		{address: "kafka://frames?grp=mine", err: `found "grp", want group`},
+		{address: "kafka://frames?group=", err: "found none"},
+	} {
+		got, err := parseTopic(c.address)
+		if c.err != "" {
+			if err == nil || !strings.Contains(err.Error(), c.err) {
+				t.Errorf("%s: found error %v, want one with %q", c.address, err, c.err)
+			}
+			continue
+		}
+		if err != nil || got != c.want {
+			t.Errorf("%s: found %+v, %v, want %+v", c.address, got, err, c.want)
+		}
+	}
+}
+
+func TestNamesOfMessages(t *testing.T) {
+	long := strings.Repeat("x", maxName+1)
+	for _, c := range []struct {
+		key, name, event string // name and event are headers
+		wantName, wantID string
+		named            bool
+	}{
+		{wantName: "message", wantID: "frames/2/7"},
+		{key: "a.pcd", wantName: "a.pcd", wantID: "frames/2/7"},
+		{key: "camera", name: "b.ply", event: "shot 1", wantName: "b.ply", wantID: "shot 1", named: true},
+		{key: "../etc/passwd", name: "..", wantName: "message", wantID: "frames/2/7"},
+		{key: "/", name: `a\b`, wantName: "message", wantID: "frames/2/7"},
+		{key: ".", name: "a\x00", event: "a\nb", wantName: "message", wantID: "frames/2/7"},
+		{key: "\xff\xfe", name: long, event: long, wantName: "message", wantID: "frames/2/7"},
+	} {
+		m := transport.Message{Key: []byte(c.key), Topic: "frames", Partition: 2, Offset: 7, Headers: []transport.Header{{Key: "name", Value: []byte(c.name)}}}
+		m.SetHeader(transport.HeaderEventID, c.event)
+		if name := fileName(m); name != c.wantName {
+			t.Errorf("%+v: found name %q, want %q", c, name, c.wantName)
+		}
+		if id, named := eventID(m); id != c.wantID || named != c.named {
+			t.Errorf("%+v: found id %q, %v, want %q, %v", c, id, named, c.wantID, c.named)
+		}
+	}
+}
+
+// listed is a source of what a list says: nil is a sample.
+type listed []error
+
+func (l *listed) Read(context.Context) (ingest.Sample, error) {
+	if len(*l) == 0 {
+		return ingest.Sample{}, io.EOF
+	}
+	err := (*l)[0]
+	*l = (*l)[1:]
+	return ingest.Sample{ID: record.ID{Stream: "file", Seq: 3}}, err
+}
+
+func (*listed) Close() error { return nil }
+
+func TestNamesOfSamples(t *testing.T) {
+	bad := &ingest.ItemError{ID: record.ID{Stream: "file"}, Err: errors.New("bad")}
+	for _, c := range []struct {
+		source listed
+		named  bool
+		want   string
+	}{
+		{source: listed{}, want: "EOF"},
+		{source: listed{nil}, want: "frames/2/7 EOF"},
+		{source: listed{nil, nil, nil}, want: "frames/2/7/0 frames/2/7/1 frames/2/7/2 EOF"},
+		{source: listed{nil, bad}, want: "frames/2/7/0 bad EOF"},
+		{source: listed{bad, nil}, want: "bad frames/2/7 EOF"},
+		{source: listed{nil}, named: true, want: "shot/0 EOF"},
+	} {
+		f := &topicFile{src: &c.source, stream: "frames/2", offset: 7, id: "frames/2/7", named: c.named}
+		if c.named {
+			f.id = "shot"
+		}
+		var got []string
+		for !slices.Contains(got, "EOF") {
+			switch s, err := f.next(t.Context()); {
+			case err == nil:
+				got = append(got, fmt.Sprintf("%s/%d", s.Stream, s.Seq))
+			case errors.Is(err, bad):
+				got = append(got, "bad")
+			default:
+				got = append(got, err.Error())
+			}
+		}
+		if s := strings.Join(got, " "); s != c.want {
+			t.Errorf("%+v: found %s, want %s", c, s, c.want)
+		}
+	}
+	// Who stops between the first sample and the second does not name the first: the next one who reads will.
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	f := &topicFile{src: &listed{nil, context.Canceled}, stream: "frames/2", id: "frames/2/7"}
+	if _, err := f.next(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("found error %v, want the context's", err)
+	}
+}
