@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -9,6 +11,7 @@ import (
 
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/config"
+	"github.com/voxelstream/voxelstream/telemetry"
 )
 
 // docs writes what is generated: the reference pages and config.yaml of a checkout or, with --man, man pages into any folder.
@@ -33,7 +36,19 @@ func (c *cli) docs() *cobra.Command {
 		if err := doc.GenMarkdownTree(root, dir); err != nil {
 			return err
 		}
-		return config.WriteDocs(args[0])
+		if err := config.WriteDocs(args[0]); err != nil {
+			return err
+		}
+		return writePage(filepath.Join(args[0], "docs", "reference", "metrics.md"), telemetry.WriteReference)
 	}
 	return cmd
+}
+
+// writePage writes a file.
+func writePage(path string, write func(io.Writer) error) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(f), f.Close())
 }

@@ -1,5 +1,5 @@
-// Package pipelinetest holds what tests of pipelines share: a sink that fails at random around any other, and a source of given values that
-// keeps their outcomes.
+// Package pipelinetest holds what tests of pipelines share: a sink that fails at random around any other, a source of given values that keeps
+// their outcomes, and an observer that keeps what it is told.
 package pipelinetest
 
 import (

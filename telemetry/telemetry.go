@@ -1,0 +1,162 @@
+// Package telemetry turns what the parts of the program report to their observer into metrics in the format of Prometheus. It is the only package
+// that imports the metrics library.
+package telemetry
+
+import (
+	"errors"
+	"net/http"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/voxelstream/voxelstream/pipeline"
+)
+
+// Options describe the process.
+type Options struct {
+	// Version, Commit and Kernels are labels of voxelstream_build_info.
+	Version, Commit, Kernels string
+	// Workers, if set, counts the HDF5 worker processes that were started and those that failed.
+	Workers func() (started, failed int64)
+}
+
+// Metrics is an observer whose counts, durations and levels can be scraped. Each has a registry of its own.
+type Metrics struct {
+	registry *prometheus.Registry
+
+	events      map[pipeline.Event]*prometheus.CounterVec
+	otherEvents *prometheus.CounterVec
+	levels      map[pipeline.Level]*prometheus.GaugeVec
+	otherLevels *prometheus.GaugeVec
+	lag         *prometheus.GaugeVec
+	duration    *prometheus.HistogramVec
+	size        *prometheus.HistogramVec
+	failed      *prometheus.CounterVec
+	model       *prometheus.GaugeVec
+}
+
+var _ pipeline.Observer = (*Metrics)(nil)
+
+// New makes metrics, with those of the Go runtime and of the process.
+func New(o Options) *Metrics {
+	m := &Metrics{
+		registry: prometheus.NewRegistry(), events: map[pipeline.Event]*prometheus.CounterVec{}, levels: map[pipeline.Level]*prometheus.GaugeVec{},
+	}
+	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	for _, e := range events {
+		m.events[e.event] = m.counters(e.Metric)
+	}
+	for _, l := range levels {
+		m.levels[l.level] = m.gauges(l.Metric)
+	}
+	m.otherEvents, m.otherLevels, m.failed = m.counters(otherEvents), m.gauges(otherLevels), m.counters(failed)
+	m.lag, m.model = m.gauges(lag), m.gauges(modelInfo)
+	m.duration, m.size = m.histograms(duration, durationBounds), m.histograms(size, sizeBounds)
+	m.gauges(buildInfo).WithLabelValues(o.Version, o.Commit, runtime.Version(), o.Kernels).Set(1)
+	if o.Workers != nil {
+		m.registry.MustRegister(
+			prometheus.NewCounterFunc(prometheus.CounterOpts{Name: workers.Name, Help: workers.Help}, func() float64 {
+				started, _ := o.Workers()
+				return float64(started)
+			}),
+			prometheus.NewCounterFunc(prometheus.CounterOpts{Name: workersDied.Name, Help: workersDied.Help}, func() float64 {
+				_, failed := o.Workers()
+				return float64(failed)
+			}),
+		)
+	}
+	return m
+}
+
+func (m *Metrics) counters(d Metric) *prometheus.CounterVec {
+	v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: d.Name, Help: d.Help}, d.Labels)
+	m.registry.MustRegister(v)
+	return v
+}
+
+func (m *Metrics) gauges(d Metric) *prometheus.GaugeVec {
+	v := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: d.Name, Help: d.Help}, d.Labels)
+	m.registry.MustRegister(v)
+	return v
+}
+
+func (m *Metrics) histograms(d Metric, bounds []float64) *prometheus.HistogramVec {
+	v := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: d.Name, Help: d.Help, Buckets: bounds}, d.Labels)
+	m.registry.MustRegister(v)
+	return v
+}
+
+// maxScrapes bounds the scrapes that are answered at once.
+const maxScrapes = 4
+
+// Handler serves the metrics.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry, MaxRequestsInFlight: maxScrapes, EnableOpenMetrics: true})
+}
+
+// Count adds n to an event's counter. It ignores an n below 1.
+func (m *Metrics) Count(part string, e pipeline.Event, n int) {
+	if n < 1 {
+		return
+	}
+	part = valid(part)
+	if v, ok := m.events[e]; ok {
+		v.WithLabelValues(part).Add(float64(n))
+		return
+	}
+	m.otherEvents.WithLabelValues(part, valid(string(e))).Add(float64(n))
+}
+
+// Time counts an operation on n values that took d.
+func (m *Metrics) Time(part string, n int, d time.Duration, err error) {
+	part = valid(part)
+	m.duration.WithLabelValues(part).Observe(d.Seconds())
+	m.size.WithLabelValues(part).Observe(float64(n))
+	if err != nil {
+		m.failed.WithLabelValues(part, reason(err)).Inc()
+	}
+}
+
+// Level sets a gauge, or takes it away.
+func (m *Metrics) Level(part string, l pipeline.Level, v int64) {
+	part = valid(part)
+	vec, labels := m.levels[l], []string{part}
+	switch {
+	case l == pipeline.LevelLag:
+		topic, partition := part, ""
+		if i := strings.LastIndexByte(part, '/'); i >= 0 {
+			topic, partition = part[:i], part[i+1:]
+		}
+		vec, labels = m.lag, []string{topic, partition}
+	case vec == nil:
+		vec, labels = m.otherLevels, []string{part, valid(string(l))}
+	}
+	if v == pipeline.Gone {
+		vec.DeleteLabelValues(labels...)
+		return
+	}
+	vec.WithLabelValues(labels...).Set(float64(v))
+}
+
+// Model says which model classifies; it replaces the one before.
+func (m *Metrics) Model(name, version string) {
+	m.model.Reset()
+	m.model.WithLabelValues(valid(name), valid(version)).Set(1)
+}
+
+// valid is s as a label, which must be UTF-8: a path need not be.
+func valid(s string) string { return strings.ToValidUTF8(s, "?") }
+
+func reason(err error) string {
+	if _, ok := errors.AsType[*pipeline.PartialError](err); ok {
+		return "partial"
+	}
+	if pipeline.IsPermanent(err) {
+		return "permanent"
+	}
+	return "temporary"
+}
