@@ -14,12 +14,24 @@ import (
 	"sync"
 	"time"
 
+	"github.com/voxelstream/voxelstream/internal/option"
 	"github.com/voxelstream/voxelstream/record"
 )
 
 // Format is one kind of file or folder: how it is told from the others, looked into and opened.
 type Format struct {
 	Name string
+	// Doc says what is read of it: versions, variants, what is left out. It is a phrase of the reference page.
+	Doc string
+	// Extensions are the usual endings of its files, each with its dot; a folder has none.
+	Extensions []string
+	// Library names what decodes it; empty: code of this module.
+	Library string
+	// Tested names the public files that it is tested with; empty: files that the tests make.
+	Tested string
+	// Options makes the options of its reader with their defaults: a pointer to a struct with the tags of internal/option. Formats of one package
+	// may share one. Nil: it has none besides the limits.
+	Options func() any
 	// Detect judges the first bytes; it never reads further than what a Head offers.
 	Detect func(h *Head) Confidence
 	// Open starts a stream. What is wrong with a single item is reported by Read, as an *ItemError; what makes the whole input unreadable by Open.
@@ -120,7 +132,7 @@ func ReadFile(path string, o Options) ([]byte, error) { return readFile(path, o,
 
 // readFile uses the memory of buf where it is large enough.
 func readFile(path string, o Options, buf []byte) ([]byte, error) {
-	limit := o.WithDefaults().MaxBytes
+	limit := int64(o.WithDefaults().MaxBytes)
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -173,47 +185,40 @@ func Gunzip(data []byte, limit int64) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// Options says how inputs are read where a file leaves it open, and how much is taken from one. The zero value means the defaults.
+// Options bounds what is taken from one input, and holds the options of the readers. The zero value means the defaults. A copy shares the readers'
+// options with the original; [Options.Clone] does not.
 type Options struct {
-	// Camera is used for depth images; nil: what the files say, or the usual camera of the format.
-	Camera *Intrinsics
-	// DepthUnits is how many units of a depth image make a metre; 0: what the format says (5000 for TUM), or 1000.
-	DepthUnits float64
-	// Tolerance is how far apart depth and colour may be to make a pair; 0: 20 ms, the usual value of TUM's tools.
-	Tolerance time.Duration
-	// GridShape is depth, height and width of the rows of flat arrays; zero: cubes.
-	GridShape [3]int
-	// Part names the arrays of an archive that are read, by the beginning of a word: train, val or test of MedMNIST's; empty: all.
-	Part string
-	// Calibration is the path of a lidar's calibration table, for the sensors whose packets mean nothing without one.
-	Calibration string
-	// Trajectory is the path of the poses of a moving lidar, lines of "time tx ty tz qx qy qz qw" as in TUM's groundtruth.txt, in the axes that its points have:
-	// the points of a turn are placed as they would be seen from where the sensor was when the turn began; empty: it stood still.
-	Trajectory string
-	// MaxReprojection, in pixels, and MinTrack, in images, leave out the uncertain points of photogrammetry; 0: all are kept.
-	MaxReprojection float64
-	MinTrack        int
-	// MinConfidence, 0 to 1, leaves out the uncertain points of a depth camera that tells how sure it is; 0: all are kept.
-	MinConfidence float64
 	// MaxBytes bounds one file, unpacked; 0: 4 GiB.
-	MaxBytes int64
+	MaxBytes option.Bytes `yaml:"max_file" min:"1B" doc:"Largest file, unpacked."`
 	// MaxPoints bounds one cloud; 0: 200 million.
-	MaxPoints int
+	MaxPoints int `yaml:"max_points" min:"1" doc:"Most points of a cloud."`
 	// MaxPixels bounds one image; 0: 64 Mi.
 	MaxPixels int
 	// MaxCells bounds the values of one grid; 0: 256 Mi.
 	MaxCells int
+	// GridShape is depth, height and width of the rows of flat arrays; zero: cubes.
+	GridShape [3]int
+	// Readers points to the options of the formats, one struct of a type each; see [ReaderOptions].
+	Readers []any `yaml:",inline"`
 }
 
 // WithDefaults replaces zeros by the defaults.
 func (o Options) WithDefaults() Options {
-	set(&o.Tolerance, 20*time.Millisecond)
 	set(&o.MaxBytes, 4<<30)
 	set(&o.MaxPoints, 200_000_000)
 	set(&o.MaxPixels, 64<<20)
 	set(&o.MaxCells, 256<<20)
 	return o
 }
+
+// Clone is a copy that shares nothing with o.
+func (o Options) Clone() Options {
+	o.Readers = option.Clone(o.Readers)
+	return o
+}
+
+// ReaderOptions are the options of type T that o holds for the readers, or defaults where it holds none.
+func ReaderOptions[T any](o Options, defaults T) T { return option.Of(o.Readers, defaults) }
 
 func set[T comparable](p *T, v T) {
 	var zero T
@@ -277,8 +282,9 @@ type Clouds struct {
 // buffers keeps the memory of one file for the next: a folder of scans is read without new memory for each of them.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
-// CloudFormat makes a Format of a decoder of whole files of points. The decoder is given the file's bytes, unpacked, and must not keep them.
-func CloudFormat(name string, detect func(h *Head) Confidence, decode func(path string, data []byte, o Options) (*Clouds, error)) Format {
+// CloudFormat completes f, which has everything but Open and Inspect, by a decoder of whole files of points. The decoder is given the file's bytes,
+// unpacked, and must not keep them.
+func CloudFormat(f Format, decode func(path string, data []byte, o Options) (*Clouds, error)) Format {
 	read := func(path string, o Options) (*Clouds, error) {
 		held := buffers.Get().(*[]byte)
 		defer buffers.Put(held)
@@ -289,34 +295,31 @@ func CloudFormat(name string, detect func(h *Head) Confidence, decode func(path 
 		*held = data
 		c, err := decode(path, data, o.WithDefaults())
 		if err != nil {
-			return nil, fmt.Errorf("%s: %s: %w", path, name, err)
+			return nil, fmt.Errorf("%s: %s: %w", path, f.Name, err)
 		}
 		return c, nil
 	}
-	return Format{
-		Name:   name,
-		Detect: detect,
-		Open: func(_ context.Context, path string, o Options) (Source, error) {
-			return FileSource(path, func() ([]Sample, error) {
-				c, err := read(path, o)
-				if err != nil {
-					return nil, err
-				}
-				samples := make([]Sample, len(c.Clouds))
-				for i, cloud := range c.Clouds {
-					samples[i] = Sample{Label: NoLabel, Data: cloud, Time: c.Time}
-				}
-				return samples, nil
-			})
-		},
-		Inspect: func(_ context.Context, path string, o Options) (Detail, error) {
+	f.Open = func(_ context.Context, path string, o Options) (Source, error) {
+		return FileSource(path, func() ([]Sample, error) {
 			c, err := read(path, o)
 			if err != nil {
 				return nil, err
 			}
-			return PointsOf(c), nil
-		},
+			samples := make([]Sample, len(c.Clouds))
+			for i, cloud := range c.Clouds {
+				samples[i] = Sample{Label: NoLabel, Data: cloud, Time: c.Time}
+			}
+			return samples, nil
+		})
 	}
+	f.Inspect = func(_ context.Context, path string, o Options) (Detail, error) {
+		c, err := read(path, o)
+		if err != nil {
+			return nil, err
+		}
+		return PointsOf(c), nil
+	}
+	return f
 }
 
 // ErrFormat says that no known format fits an input.

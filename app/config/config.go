@@ -5,6 +5,8 @@ package config
 import (
 	"time"
 
+	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/formats"
 	"github.com/voxelstream/voxelstream/internal/option"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 	"github.com/voxelstream/voxelstream/voxelize"
@@ -13,17 +15,17 @@ import (
 // Config is everything that can be set. The tags are the single source of config.yaml, the JSON schema and the reference page: yaml is the key,
 // doc the comment, enum the allowed values.
 type Config struct {
-	Threads  int      `yaml:"threads" doc:"Goroutines that compute. 0 means one per processor."`
-	Seed     uint64   `yaml:"seed" doc:"Start of every random number: the same seed, input and version give the same bytes, whatever the number of threads."`
-	Log      Log      `yaml:"log" doc:"What goes to standard error."`
-	Kafka    Kafka    `yaml:"kafka" doc:"The cluster, its topics, and our consumer group."`
-	Broker   Broker   `yaml:"broker" doc:"The broker inside the process, used where kafka.brokers is empty."`
-	Ingest   Ingest   `yaml:"ingest" doc:"How inputs are read where a file leaves it open."`
-	Voxelize Voxelize `yaml:"voxelize" doc:"How frames, points and grids become volumes."`
-	Model    Model    `yaml:"model" doc:"The network that classifies."`
-	Pipeline Pipeline `yaml:"pipeline" doc:"Bounds, batches, retries and stopping."`
-	Sinks    Sinks    `yaml:"sinks" doc:"Where classifications go; one sink or several."`
-	Train    Train    `yaml:"train" doc:"How train trains; the defaults are those of the 3D MNIST tutorial."`
+	Threads  int            `yaml:"threads" doc:"Goroutines that compute. 0 means one per processor."`
+	Seed     uint64         `yaml:"seed" doc:"Start of every random number: the same seed, input and version give the same bytes, whatever the number of threads."`
+	Log      Log            `yaml:"log" doc:"What goes to standard error."`
+	Kafka    Kafka          `yaml:"kafka" doc:"The cluster, its topics, and our consumer group."`
+	Broker   Broker         `yaml:"broker" doc:"The broker inside the process, used where kafka.brokers is empty."`
+	Ingest   ingest.Options `yaml:"ingest" doc:"How inputs are read where a file leaves it open."`
+	Voxelize Voxelize       `yaml:"voxelize" doc:"How frames, points and grids become volumes."`
+	Model    Model          `yaml:"model" doc:"The network that classifies."`
+	Pipeline Pipeline       `yaml:"pipeline" doc:"Bounds, batches, retries and stopping."`
+	Sinks    Sinks          `yaml:"sinks" doc:"Where classifications go; one sink or several."`
+	Train    Train          `yaml:"train" doc:"How train trains; the defaults are those of the 3D MNIST tutorial."`
 }
 
 // Log is the section log.
@@ -52,25 +54,6 @@ type Broker struct {
 	RetentionBytes option.Bytes  `yaml:"retention_bytes" doc:"Largest log of a partition, also a bound on memory: the log is read into memory at start."`
 	Retention      time.Duration `yaml:"retention" doc:"Messages are deleted after this time, read or not."`
 	SyncWrites     bool          `yaml:"sync_writes" doc:"Survive a loss of power, at about a quarter of the throughput. The death of the process is survived anyway."`
-}
-
-// Ingest is the section ingest.
-type Ingest struct {
-	DepthUnits  float64       `yaml:"depth_units" doc:"Units of a depth image that make a metre. 0: what the format says (TUM 5000), else 1000."`
-	Fx          float64       `yaml:"fx" doc:"Focal length of the depth camera in pixels. 0: what the files say, or the format's usual camera."`
-	Fy          float64       `yaml:"fy" doc:"As fx, along the image's height."`
-	Cx          float64       `yaml:"cx" doc:"Principal point in pixels, with fx."`
-	Cy          float64       `yaml:"cy" doc:"Principal point in pixels, with fx."`
-	Tolerance   time.Duration `yaml:"tolerance" doc:"How far apart in time a depth and a colour image may be to make a pair."`
-	Calibration string        `yaml:"calibration" doc:"Calibration file of a recorded lidar: angles (CSV) of a PandarQT64 or a Helios-16P, or YAML of a Velodyne."`
-	Trajectory  string        `yaml:"trajectory" doc:"Poses of a moving lidar, which recordings of packets are corrected by: lines of time tx ty tz qx qy qz qw, as in groundtruth.txt of TUM. Empty: it stood still."`
-	Part        string        `yaml:"part" doc:"Arrays of an .npz archive that are read, by the beginning of a word of their names: train, val or test. Empty: all."`
-	MaxFile     option.Bytes  `yaml:"max_file" doc:"Largest file, unpacked."`
-	MaxPoints   int           `yaml:"max_points" doc:"Most points of a cloud."`
-	// What is left out of what sensors and programs are not sure of.
-	MaxReprojection float64 `yaml:"max_reprojection" doc:"Leave out points of a photogrammetric reconstruction whose mean error is above so many pixels. 0: none."`
-	MinTrack        int     `yaml:"min_track" doc:"Leave out points of a photogrammetric reconstruction that fewer images saw. 0: none."`
-	MinConfidence   float64 `yaml:"min_confidence" doc:"Leave out points of a depth camera that is less sure of them, 0 to 1."`
 }
 
 // Voxelize is the section voxelize.
@@ -159,7 +142,7 @@ func Default() Config {
 			SessionTimeout: 10 * time.Second, MaxMessage: 16 << 20,
 		},
 		Broker: Broker{DataDir: "voxelstream-data/kafka", RetentionBytes: 256 << 20, Retention: 24 * time.Hour},
-		Ingest: Ingest{Tolerance: 20 * time.Millisecond, MaxFile: 4 << 30, MaxPoints: 200_000_000},
+		Ingest: formats.NewOptions(),
 		Voxelize: Voxelize{
 			Grid: option.Dims(v.Dims), Method: string(v.Method), Value: string(v.Value), Fit: string(voxelize.FitAuto), Colormap: v.Colormap,
 		},

@@ -12,6 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/voxelstream/voxelstream/ingest/formats"
 	"github.com/voxelstream/voxelstream/internal/option"
 )
 
@@ -49,10 +50,12 @@ func Flags(section string) map[string]string {
 	return out
 }
 
-// WriteDocs writes the generated files of a checkout at root: config.yaml, and schema and reference of the configuration.
+// WriteDocs writes the generated files of a checkout at root: config.yaml, schema and reference of the configuration, and the reference pages of
+// the lists that it chooses from.
 func WriteDocs(root string) error {
 	for path, write := range map[string]func(io.Writer) error{
 		"config.yaml": WriteExample, "docs/reference/config.md": WriteReference, "docs/reference/config.schema.json": writeSchema,
+		"docs/reference/formats.md": formats.WriteReference,
 	} {
 		f, err := os.Create(filepath.Join(root, path))
 		if err != nil {

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/internal/option"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 	"github.com/voxelstream/voxelstream/voxelize"
 )
@@ -75,27 +75,12 @@ func (c *Config) Validate() []error {
 		key   string
 		value float64
 	}{
-		{"ingest.depth_units", c.Ingest.DepthUnits}, {"ingest.fx", c.Ingest.Fx}, {"ingest.fy", c.Ingest.Fy}, {"voxelize.edge", c.Voxelize.Edge},
+		{"voxelize.edge", c.Voxelize.Edge},
 	} {
 		if v.value < 0 || math.IsNaN(v.value) || math.IsInf(v.value, 0) {
 			bad(v.key, v.value, "a finite number, 0 or more")
 		}
 	}
-	if (c.Ingest.Fx == 0) != (c.Ingest.Fy == 0) {
-		bad("ingest.fx, ingest.fy", fmt.Sprintf("%g and %g", c.Ingest.Fx, c.Ingest.Fy), "both or none")
-	}
-	if c.Ingest.MaxFile < 1 {
-		bad("ingest.max_file", c.Ingest.MaxFile, "1B or more")
-	}
-	atLeast("ingest.max_points", c.Ingest.MaxPoints, 1)
-	atLeast("ingest.min_track", c.Ingest.MinTrack, 0)
-	if r := c.Ingest.MaxReprojection; !(r >= 0 && r <= math.MaxFloat64) {
-		bad("ingest.max_reprojection", r, "a finite number, 0 or more")
-	}
-	if m := c.Ingest.MinConfidence; !(m >= 0 && m <= 1) {
-		bad("ingest.min_confidence", m, "0 to 1")
-	}
-
 	if _, err := parseWindow(c.Voxelize.Window); err != nil {
 		errs = append(errs, fmt.Errorf("voxelize.window: %w", err))
 	}
@@ -115,7 +100,8 @@ func (c *Config) Validate() []error {
 	atLeast("pipeline.attempts", c.Pipeline.Attempts, 0)
 	positive("pipeline.drain", c.Pipeline.Drain)
 
-	return append(errs, c.Train.Validate()...)
+	errs = append(errs, c.Train.Validate()...)
+	return append(errs, option.Validate(c)...)
 }
 
 // VoxelOptions say how samples become volumes.
@@ -143,18 +129,4 @@ func parseWindow(text string) (*voxelize.Window, error) {
 		return nil, fmt.Errorf("found %q, want CENTRE:WIDTH such as 40:400, none, or nothing", text)
 	}
 	return &voxelize.Window{Centre: c, Width: w}, nil
-}
-
-// IngestOptions say how inputs are read.
-func (c *Config) IngestOptions() ingest.Options {
-	o := ingest.Options{
-		DepthUnits: c.Ingest.DepthUnits, Tolerance: c.Ingest.Tolerance, Part: c.Ingest.Part, MaxBytes: int64(c.Ingest.MaxFile), MaxPoints: c.Ingest.MaxPoints,
-		Calibration:     c.Ingest.Calibration,
-		Trajectory:      c.Ingest.Trajectory,
-		MaxReprojection: c.Ingest.MaxReprojection, MinTrack: c.Ingest.MinTrack, MinConfidence: c.Ingest.MinConfidence,
-	}
-	if c.Ingest.Fx > 0 {
-		o.Camera = &ingest.Intrinsics{Fx: c.Ingest.Fx, Fy: c.Ingest.Fy, Cx: c.Ingest.Cx, Cy: c.Ingest.Cy}
-	}
-	return o
 }

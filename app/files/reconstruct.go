@@ -16,7 +16,7 @@ import (
 
 // fuse fuses the frames of an input into a volume that place fits.
 func fuse(ctx context.Context, a *app.Env, input string, place func(lo, hi [3]float64) (tsdf.Options, error)) (*tsdf.Fused, error) {
-	return tsdf.Fuse(ctx, func() (ingest.Source, error) { return formats.Open(ctx, input, a.Config.IngestOptions()) },
+	return tsdf.Fuse(ctx, func() (ingest.Source, error) { return formats.Open(ctx, input, a.Config.Ingest) },
 		func(lo, hi [3]float64) (tsdf.Options, error) {
 			o, err := place(lo, hi)
 			o.Threads = a.Config.Threads
@@ -29,7 +29,7 @@ func posed(ctx context.Context, a *app.Env, input string) bool {
 	if info, err := os.Stat(input); err != nil || !info.IsDir() {
 		return false
 	}
-	src, err := formats.Open(ctx, input, a.Config.IngestOptions())
+	src, err := formats.Open(ctx, input, a.Config.Ingest)
 	if err != nil {
 		return false // whoever reads it next says why
 	}

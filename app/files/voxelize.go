@@ -95,7 +95,7 @@ func samples(ctx context.Context, a *app.Env, input string, v *voxelize.Voxelize
 		}
 		return fused.Failed, use(fused.Sample)
 	}
-	src, err := formats.Open(ctx, input, a.Config.IngestOptions())
+	src, err := formats.Open(ctx, input, a.Config.Ingest)
 	if err != nil {
 		return 0, err
 	}
@@ -190,7 +190,7 @@ func Convert(ctx context.Context, a *app.Env, in, out string) (err error) {
 	if strings.EqualFold(filepath.Ext(out), ".ply") && posed(ctx, a, in) {
 		return reconstruct(ctx, a, in, out)
 	}
-	src, err := formats.Open(ctx, in, a.Config.IngestOptions())
+	src, err := formats.Open(ctx, in, a.Config.Ingest)
 	if err != nil {
 		return err
 	}
@@ -272,7 +272,7 @@ func Inspect(ctx context.Context, a *app.Env, paths []string, png string) error 
 
 // draw writes a picture of the first sample that can be read.
 func draw(ctx context.Context, a *app.Env, path, png string) (err error) {
-	src, err := formats.Open(ctx, path, a.Config.IngestOptions())
+	src, err := formats.Open(ctx, path, a.Config.Ingest)
 	if err != nil {
 		return err
 	}
@@ -300,9 +300,9 @@ func drawTo(path string, s ingest.Sample) error {
 // inspect looks into one file: data of any format, or a model. An HDF5 file can be either; it is a model where it holds no known data.
 func inspect(ctx context.Context, a *app.Env, path string) (ingest.Info, error) {
 	if err := models.Savable(path); err != nil {
-		return formats.Inspect(ctx, path, a.Config.IngestOptions()) // the extension is none of a model
+		return formats.Inspect(ctx, path, a.Config.Ingest) // the extension is none of a model
 	}
-	info, err := formats.Inspect(ctx, path, a.Config.IngestOptions())
+	info, err := formats.Inspect(ctx, path, a.Config.Ingest)
 	if g, ok := info.Detail.(*ingest.Grids); err == nil && ok && g.Rows > 0 {
 		return info, nil
 	}

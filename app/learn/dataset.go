@@ -163,9 +163,9 @@ func readInput(ctx context.Context, a *app.Env, d *dataset, path, split string, 
 	for _, s := range splits {
 		var src ingest.Source
 		if f.Name == h5.HDF5.Name {
-			src, err = h5.Open(ctx, path, h5.Options{Split: s, Options: a.Config.IngestOptions()})
+			src, err = h5.Open(ctx, path, h5.Options{Split: s, Options: a.Config.Ingest})
 		} else {
-			src, err = f.Open(ctx, path, a.Config.IngestOptions())
+			src, err = f.Open(ctx, path, a.Config.Ingest)
 		}
 		if err != nil {
 			first = errors.Join(first, err)

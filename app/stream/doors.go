@@ -84,7 +84,7 @@ func openWatch(_ context.Context, a *app.Env, address string) (ingest.Source, er
 	if err != nil {
 		return nil, err
 	}
-	o.Read = a.Config.IngestOptions()
+	o.Read = a.Config.Ingest
 	s, err := watch.Open(o)
 	if err != nil {
 		return nil, err
@@ -98,7 +98,7 @@ func openPush(ctx context.Context, a *app.Env, address string) (ingest.Source, e
 	if err != nil {
 		return nil, err
 	}
-	o.Read = a.Config.IngestOptions()
+	o.Read = a.Config.Ingest
 	s, err := push.Open(ctx, o)
 	if err != nil {
 		return nil, err
@@ -108,7 +108,7 @@ func openPush(ctx context.Context, a *app.Env, address string) (ingest.Source, e
 }
 
 func openStdin(ctx context.Context, a *app.Env, _ string) (ingest.Source, error) {
-	return stdin.Open(ctx, os.Stdin, a.Config.IngestOptions())
+	return stdin.Open(ctx, os.Stdin, a.Config.Ingest)
 }
 
 // exist checks that all inputs are there, and that addresses can be understood, before work begins.

@@ -21,7 +21,7 @@ func openInput(ctx context.Context, a *app.Env, input string) (ingest.Source, er
 	if d, ok := doorOf(input); ok {
 		return d.open(ctx, a, input)
 	}
-	return formats.Open(ctx, input, a.Config.IngestOptions())
+	return formats.Open(ctx, input, a.Config.Ingest)
 }
 
 // openerOf opens every input when it is asked for.

@@ -83,7 +83,7 @@ func (w indifferent) Write(b []byte) (int, error) {
 // simulated is where packets go, and which.
 func simulated(a *app.Env, o SimulateOptions) (address string, ps iter.Seq2[simulate.Packet, error], err error) {
 	if o.Recording != "" {
-		records, err := packets.Records(o.Recording, a.Config.IngestOptions())
+		records, err := packets.Records(o.Recording, a.Config.Ingest)
 		if err != nil {
 			return "", nil, err
 		}

@@ -83,7 +83,7 @@ func connectTopic(ctx context.Context, a *app.Env, b *bus, l *letters, address s
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	a.Log.Info("reading files", "topic", t.topic, "group", t.group)
-	return &topicFiles{read: a.Config.IngestOptions(), letters: l, consumer: consumer, dir: dir}, nil
+	return &topicFiles{read: a.Config.Ingest, letters: l, consumer: consumer, dir: dir}, nil
 }
 
 // Read waits for the next sample. An error is one of this machine or the cluster; what is wrong with a message is not.

@@ -140,12 +140,7 @@ var (
 		"grid": "voxelize.grid", "method": "voxelize.method", "value": "voxelize.value", "edge": "voxelize.edge", "colormap": "voxelize.colormap",
 		"fit": "voxelize.fit", "window": "voxelize.window",
 	}
-	ingestFlags = map[string]string{
-		"depth-units": "ingest.depth_units", "fx": "ingest.fx", "fy": "ingest.fy", "cx": "ingest.cx", "cy": "ingest.cy", "part": "ingest.part",
-		"calibration":      "ingest.calibration",
-		"trajectory":       "ingest.trajectory",
-		"max-reprojection": "ingest.max_reprojection", "min-track": "ingest.min_track", "min-confidence": "ingest.min_confidence",
-	}
+	ingestFlags = config.Flags("ingest")
 	sinkFlags = map[string]string{
 		"out": "sinks.jsonl", "to-topic": "sinks.kafka", "table": "sinks.terminal", "top-k": "model.top_k",
 	}

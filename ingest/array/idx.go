@@ -15,7 +15,9 @@ import (
 // endian. Images (N, H, W) are N grids of 1 x H x W, and (N, D, H, W) N grids; a file of one axis holds labels, which can be inspected.
 // http://yann.lecun.com/exdb/mnist/
 var IDX = ingest.Format{
-	Name: "idx",
+	Name:   "idx",
+	Doc:    "images and labels of all number types",
+	Tested: "MNIST t10k-images-idx3-ubyte.gz",
 	Detect: func(h *ingest.Head) ingest.Confidence {
 		d, err := parseIDX(h.Bytes)
 		if err != nil || h.Size != int64(d.body)+d.bytes() {

@@ -104,7 +104,7 @@ func TestSUNFolder(t *testing.T) {
 		t.Errorf("found %g and %g m, camera %+v, pose %+v", f.Depth[0], f.Depth[511], f.Cam, f.Pose)
 	}
 	// The image alone tells by its bits.
-	alone, err := readPNG(dir+"/depth_bfx/a.png", ingest.Options{})
+	alone, err := readPNG(dir+"/depth_bfx/a.png", settingsOf(ingest.Options{}))
 	if err != nil || alone.Depth[511] != 2.511 {
 		t.Errorf("alone: found %v, %v", alone.Depth[511], err)
 	}

@@ -63,7 +63,7 @@ func TestPNG(t *testing.T) {
 	put(t, dir, map[string]string{"d.png": string(depthImage(t, 0, 1000, 65535, 1, 0, 2500)), "c.png": string(colorImage(t, 3, 2))})
 	path := filepath.Join(dir, "d.png")
 	for units, want := range map[float64]string{0: "[0 1 65.535 0.001 0 2.5]", 5000: "[0 0.2 13.107 0.0002 0 0.5]"} {
-		src, err := PNG.Open(t.Context(), path, ingest.Options{DepthUnits: units})
+		src, err := PNG.Open(t.Context(), path, ingest.Options{Readers: []any{&Options{DepthUnits: units}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -83,7 +83,7 @@ func TestPNG(t *testing.T) {
 	if err != nil || detectPNG(head) != ingest.No {
 		t.Errorf("a colour image was taken for depth: %v", err)
 	}
-	if _, err := decodePNG(depthImage(t, 1), 1000, ingest.Options{MaxPixels: 5}); err == nil || !strings.Contains(err.Error(), "limit 5") {
+	if _, err := decodePNG(depthImage(t, 1), 1000, settingsOf(ingest.Options{MaxPixels: 5})); err == nil || !strings.Contains(err.Error(), "limit 5") {
 		t.Errorf("found error %v, want the limit", err)
 	}
 }
@@ -209,8 +209,8 @@ func FuzzTUMList(f *testing.F) {
 	f.Fuzz(func(t *testing.T, depths, colors string) {
 		dir := t.TempDir()
 		put(t, dir, map[string]string{"depth.txt": depths, "rgb.txt": colors})
-		o := ingest.Options{}.WithDefaults()
-		folder, err := readTUM(dir, &o)
+		o := settingsOf(ingest.Options{})
+		folder, err := readTUM(dir, o)
 		if err != nil {
 			return
 		}
@@ -250,7 +250,7 @@ func TestPoints(t *testing.T) {
 }
 
 func BenchmarkPoints(b *testing.B) {
-	f, err := readPNG(testenv.Sample(b, "rgbd/redwood/depth_00000.png"), ingest.Options{})
+	f, err := readPNG(testenv.Sample(b, "rgbd/redwood/depth_00000.png"), settingsOf(ingest.Options{}))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -266,7 +266,7 @@ func BenchmarkPoints(b *testing.B) {
 
 // BenchmarkPointsThroughLens is BenchmarkPoints for a camera whose lens bends rays.
 func BenchmarkPointsThroughLens(b *testing.B) {
-	f, err := readPNG(testenv.Sample(b, "rgbd/redwood/depth_00000.png"), ingest.Options{})
+	f, err := readPNG(testenv.Sample(b, "rgbd/redwood/depth_00000.png"), settingsOf(ingest.Options{}))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -284,7 +284,7 @@ func BenchmarkPointsThroughLens(b *testing.B) {
 func BenchmarkDecodePNG(b *testing.B) {
 	path := testenv.Sample(b, "rgbd/redwood/depth_00000.png")
 	for b.Loop() {
-		if _, err := readPNG(path, ingest.Options{}); err != nil {
+		if _, err := readPNG(path, settingsOf(ingest.Options{})); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -305,12 +305,12 @@ func pgm(swapped bool) []byte {
 
 func TestPGMByteOrder(t *testing.T) {
 	for _, swapped := range []bool{false, true} {
-		f, found, err := decodePGM(pgm(swapped), 1000, ingest.Options{}.WithDefaults())
+		f, found, err := decodePGM(pgm(swapped), 1000, settingsOf(ingest.Options{}))
 		if err != nil || found != swapped || fmt.Sprint(f.Depth) != "[1 1.01 1.02 0 1.015 1.03]" {
 			t.Errorf("swapped %v: found %v, %v, %v", swapped, f, found, err)
 		}
 	}
-	if _, _, err := decodePGM(pgm(false), 1000, ingest.Options{MaxPixels: 5}); err == nil || !strings.Contains(err.Error(), "limit 5") {
+	if _, _, err := decodePGM(pgm(false), 1000, settingsOf(ingest.Options{MaxPixels: 5})); err == nil || !strings.Contains(err.Error(), "limit 5") {
 		t.Errorf("found error %v", err)
 	}
 	if _, err := parsePGM([]byte("P5 3 2 255\n......")); err == nil {

@@ -16,12 +16,20 @@ import (
 // accelerations a-TIME-STAMP.dump, which are not read. TIME is in seconds, STAMP counts the device's clock. Colour is registered to depth by
 // the cameras' usual calibration. Images with numbers above 2047 were recorded in millimetres.
 // https://github.com/OpenKinect/libfreenect/tree/master/fakenect
-var Fakenect = folderFormat("fakenect", func(h *ingest.Head) ingest.Confidence {
+var Fakenect = folderFormat(ingest.Format{
+	Name: "fakenect",
+	Doc: "folders of libfreenect's record and of the raw NYU data set: disparities or millimetres, " +
+		"colour registered to them",
+	Options: newOptions,
+	Detect:  detectFakenect,
+}, readFakenect)
+
+func detectFakenect(h *ingest.Head) ingest.Confidence {
 	if h.IsDir() && slices.ContainsFunc(h.Names, func(n string) bool { _, err := recorded(n, "d-", ".pgm"); return err == nil }) {
 		return ingest.Likely
 	}
 	return ingest.No
-}, readFakenect)
+}
 
 // recorded reads the time in a file's name.
 func recorded(name, prefix, ext string) (listed, error) {
@@ -38,10 +46,10 @@ func recorded(name, prefix, ext string) (listed, error) {
 }
 
 // readFakenect lists the images of a folder and pairs depth with colour, and completes the options.
-func readFakenect(dir string, o *ingest.Options) (*sequence, error) {
-	o.DepthUnits = units(*o, millimetres)
-	if o.Camera == nil {
-		o.Camera = &KinectV1
+func readFakenect(dir string, o *settings) (*sequence, error) {
+	o.units = o.perMetre(millimetres)
+	if o.camera == nil {
+		o.camera = &KinectV1
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -62,7 +70,7 @@ func readFakenect(dir string, o *ingest.Options) (*sequence, error) {
 		slices.SortFunc(list, func(a, b listed) int { return cmp.Or(a.time.Compare(b.time), naturally(a.path, b.path)) })
 	}
 	return &sequence{
-		dir: dir, pairs: pairNearest(depths, colors, o.Tolerance), decode: decodeDisparity, unit: unitDisparity,
+		dir: dir, pairs: pairNearest(depths, colors, o.tolerance), decode: decodeDisparity, unit: unitDisparity,
 		colorCamera: func(width, height int) *ingest.ColorImage {
 			if width != kinectWidth || height != kinectHeight {
 				return nil
@@ -73,7 +81,7 @@ func readFakenect(dir string, o *ingest.Options) (*sequence, error) {
 }
 
 // decodeDisparity reads an image of disparities, or of the unit of the options if one of its numbers is none.
-func decodeDisparity(_ string, data []byte, perMetre float64, o ingest.Options) (*ingest.Frame, error) {
+func decodeDisparity(_ string, data []byte, perMetre float64, o *settings) (*ingest.Frame, error) {
 	h, err := parsePGM(data)
 	if err != nil {
 		return nil, err

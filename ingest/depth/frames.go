@@ -23,7 +23,15 @@ import (
 // Azure Kinect, whose colours are registered to depth where they are not), else the usual one for their size. Without times the frames go by
 // the order of their names, numbers by value. Poses are read where they are: a matrix beside each frame (frame-000000.pose.txt, pose/0.txt),
 // or a list of all (see posesOf). 65535 is no measurement, as 7-Scenes has it.
-var Frames = folderFormat("depth-folder", detectFrames, readFrames)
+var Frames = folderFormat(ingest.Format{
+	Name: "depth-folder",
+	Doc: "Redwood, Open3D, 7-Scenes, tsdf-fusion, slambook; cameras of Open3D, tsdf-fusion and " +
+		"Azure Kinect; poses of all of them",
+	Library: "image/png, image/jpeg",
+	Tested:  "tsdf-fusion frame-000150",
+	Options: newOptions,
+	Detect:  detectFrames,
+}, readFrames)
 
 func detectFrames(h *ingest.Head) ingest.Confidence {
 	if !h.IsDir() {
@@ -51,8 +59,8 @@ func isDepthName(name string) bool {
 }
 
 // readFrames lists the depth images of a folder, pairs them with colours, and puts the camera that lies beside them into the options.
-func readFrames(dir string, o *ingest.Options) (*sequence, error) {
-	o.DepthUnits = units(*o, millimetres)
+func readFrames(dir string, o *settings) (*sequence, error) {
+	o.units = o.perMetre(millimetres)
 	f := &sequence{dir: dir, none: math.MaxUint16}
 	have := map[string]bool{}
 	for _, sub := range []string{"", "depth", "color", "rgb", "pose"} {
@@ -79,24 +87,24 @@ func readFrames(dir string, o *ingest.Options) (*sequence, error) {
 		return nil, fmt.Errorf("%s: found %d depth images, limit %d", dir, len(f.pairs), tumMaxRows)
 	}
 	slices.SortFunc(f.pairs, func(a, b pair) int { return naturally(a.depth.path, b.depth.path) })
-	poses, err := posesOf(dir, have, *o)
+	poses, err := posesOf(dir, have, o)
 	if err != nil {
 		return nil, err
 	}
 	for i := range min(len(poses), len(f.pairs)) {
 		f.pairs[i].pose = poses[i]
 	}
-	if have["calibration.json"] && o.Camera == nil {
+	if have["calibration.json"] && o.camera == nil {
 		if err := f.readAzure(filepath.Join(dir, "calibration.json")); err != nil {
 			return nil, err
 		}
 	}
-	if o.Camera == nil && f.camera == nil {
+	if o.camera == nil && f.camera == nil {
 		cam, err := cameraBeside(dir, have)
 		if err != nil {
 			return nil, err
 		}
-		o.Camera = cam
+		o.camera = cam
 	}
 	return f, nil
 }
@@ -229,7 +237,7 @@ func parseMatrix(data []byte, isJSON bool) (m [9]float64, err error) {
 }
 
 // decodeDepth reads a PNG or PGM image.
-func decodeDepth(path string, data []byte, perMetre float64, o ingest.Options) (*ingest.Frame, error) {
+func decodeDepth(path string, data []byte, perMetre float64, o *settings) (*ingest.Frame, error) {
 	if strings.EqualFold(filepath.Ext(path), ".pgm") {
 		f, _, err := decodePGM(data, perMetre, o)
 		return f, err

@@ -54,11 +54,13 @@ var kinectMetres = func() (table [kinectNone + 1]ingest.Metres) {
 // or each in two bytes with the low byte first (libfreenect's FREENECT_DEPTH_11BIT). There is no header: the size of the file and the
 // smoothness of the image tell.
 var Kinect = ingest.Format{
-	Name:   "kinect-raw",
-	Detect: detectKinect,
+	Name:    "kinect-raw",
+	Doc:     "Kinect v1 frames of 11 bits, packed or in two bytes, without a header",
+	Options: newOptions,
+	Detect:  detectKinect,
 	Open: func(_ context.Context, path string, o ingest.Options) (ingest.Source, error) {
 		return ingest.FileSource(path, func() ([]ingest.Sample, error) {
-			f, err := readKinect(path, o)
+			f, err := readKinect(path, settingsOf(o))
 			if err != nil {
 				return nil, err
 			}
@@ -66,7 +68,7 @@ var Kinect = ingest.Format{
 		})
 	},
 	Inspect: func(_ context.Context, path string, o ingest.Options) (ingest.Detail, error) {
-		f, err := readKinect(path, o)
+		f, err := readKinect(path, settingsOf(o))
 		if err != nil {
 			return nil, err
 		}
@@ -141,8 +143,8 @@ func littleEndian(b []byte) []uint16 {
 	return out
 }
 
-func readKinect(path string, o ingest.Options) (*ingest.Frame, error) {
-	data, err := ingest.ReadFile(path, o)
+func readKinect(path string, o *settings) (*ingest.Frame, error) {
+	data, err := ingest.ReadFile(path, o.Options)
 	if err != nil {
 		return nil, err
 	}
@@ -159,8 +161,8 @@ func readKinect(path string, o ingest.Options) (*ingest.Frame, error) {
 	if err := fromDisparity(f.Depth, raw); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if o.Camera != nil {
-		f.Cam = *o.Camera
+	if o.camera != nil {
+		f.Cam = *o.camera
 	}
 	return f, nil
 }

@@ -56,7 +56,7 @@ func TestKinectRaw(t *testing.T) {
 		if err != nil || detectKinect(head) != ingest.Likely {
 			t.Errorf("%s: not recognised: %v", name, err)
 		}
-		f, err := readKinect(path, ingest.Options{})
+		f, err := readKinect(path, settingsOf(ingest.Options{}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -83,7 +83,7 @@ func TestKinectRaw(t *testing.T) {
 			t.Errorf("%s: taken for a frame: %v", name, err)
 		}
 	}
-	if _, err := readKinect(dir+"/short", ingest.Options{}); err == nil || !strings.Contains(err.Error(), "422400") {
+	if _, err := readKinect(dir+"/short", settingsOf(ingest.Options{})); err == nil || !strings.Contains(err.Error(), "422400") {
 		t.Errorf("short: found error %v", err)
 	}
 }
@@ -107,7 +107,7 @@ func TestKinectDamage(t *testing.T) { // too large for every truncation of the s
 	raw[5] = 3000
 	dir := t.TempDir()
 	put(t, dir, map[string]string{"d": string(unpacked(raw))})
-	if _, err := readKinect(dir+"/d", ingest.Options{}); err == nil || !strings.Contains(err.Error(), "pixel 5: found disparity 3000") {
+	if _, err := readKinect(dir+"/d", settingsOf(ingest.Options{})); err == nil || !strings.Contains(err.Error(), "pixel 5: found disparity 3000") {
 		t.Errorf("found error %v", err)
 	}
 }
@@ -170,12 +170,12 @@ func TestFakenect(t *testing.T) {
 
 func TestPPM(t *testing.T) {
 	good := "P6 2 1 255\nabcdef"
-	pixels, w, h, err := decodeColor([]byte(good), ingest.Options{}.WithDefaults())
+	pixels, w, h, err := decodeColor([]byte(good), settingsOf(ingest.Options{}))
 	if err != nil || w != 2 || h != 1 || pixels[1] != (color.RGBA{'d', 'e', 'f', 255}) {
 		t.Errorf("found %v, %d x %d, %v", pixels, w, h, err)
 	}
 	for _, bad := range []string{"P6 2 1 255\nabcde", "P6 2 1 65535\nabcdefabcdef", "P6 2 x", "P6", "P6 99999 99999 255\n"} {
-		if _, _, _, err := decodeColor([]byte(bad), ingest.Options{}.WithDefaults()); err == nil {
+		if _, _, _, err := decodeColor([]byte(bad), settingsOf(ingest.Options{})); err == nil {
 			t.Errorf("%q: found no error", bad)
 		}
 	}
@@ -184,7 +184,7 @@ func TestPPM(t *testing.T) {
 func FuzzPPM(f *testing.F) {
 	f.Add([]byte("P6 2 1 255\nabcdef"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		pixels, w, h, err := decodePPM(data, ingesttest.Options)
+		pixels, w, h, err := decodePPM(data, settingsOf(ingesttest.Options))
 		if err == nil && len(pixels) != w*h {
 			t.Errorf("found %d pixels of %d x %d", len(pixels), w, h)
 		}

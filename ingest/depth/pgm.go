@@ -14,7 +14,11 @@ import (
 // two bytes a pixel. The standard has the high byte first; raw frames of the NYU data set have it last. Which one it is shows in the image:
 // with the bytes the wrong way round neighbours differ wildly. https://netpbm.sourceforge.net/doc/pgm.html
 var PGM = ingest.Format{
-	Name: "pgm-depth",
+	Name:       "pgm-depth",
+	Doc:        "P5 of 16 bits, either byte order",
+	Extensions: []string{".pgm"},
+	Tested:     "slambook ch5 depth 1.pgm",
+	Options:    newOptions,
 	Detect: func(h *ingest.Head) ingest.Confidence {
 		if _, err := parsePGM(h.Bytes); err != nil {
 			return ingest.No
@@ -23,20 +27,21 @@ var PGM = ingest.Format{
 	},
 	Open: func(_ context.Context, path string, o ingest.Options) (ingest.Source, error) {
 		return ingest.FileSource(path, func() ([]ingest.Sample, error) {
-			f, _, err := readPGM(path, o)
+			f, _, err := readPGM(path, settingsOf(o))
 			if err != nil {
 				return nil, err
 			}
 			return []ingest.Sample{{Label: ingest.NoLabel, Data: f}}, nil
 		})
 	},
-	Inspect: func(_ context.Context, path string, o ingest.Options) (ingest.Detail, error) {
+	Inspect: func(_ context.Context, path string, options ingest.Options) (ingest.Detail, error) {
+		o := settingsOf(options)
 		f, swapped, err := readPGM(path, o)
 		if err != nil {
 			return nil, err
 		}
-		d := ingest.DepthOf(f, units(o, millimetres))
-		if o.DepthUnits == 0 {
+		d := ingest.DepthOf(f, o.perMetre(millimetres))
+		if o.units == 0 {
 			d.Note = "assumed: the file does not say"
 		}
 		if swapped {
@@ -84,7 +89,7 @@ func parseNetpbm(data []byte, magic string) (netpbm, error) {
 }
 
 // pixels are the bytes of the image, size a pixel.
-func (h netpbm) pixels(data []byte, size int, o ingest.Options) ([]byte, error) {
+func (h netpbm) pixels(data []byte, size int, o *settings) ([]byte, error) {
 	if h.width > o.MaxPixels/h.height {
 		return nil, fmt.Errorf("found %d x %d pixels, limit %d", h.width, h.height, o.MaxPixels)
 	}
@@ -106,20 +111,20 @@ func parsePGM(data []byte) (netpbm, error) {
 
 func isSpace(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }
 
-func readPGM(path string, o ingest.Options) (f *ingest.Frame, swapped bool, err error) {
-	data, err := ingest.ReadFile(path, o)
+func readPGM(path string, o *settings) (f *ingest.Frame, swapped bool, err error) {
+	data, err := ingest.ReadFile(path, o.Options)
 	if err != nil {
 		return nil, false, err
 	}
-	f, swapped, err = decodePGM(data, units(o, millimetres), o.WithDefaults())
+	f, swapped, err = decodePGM(data, o.perMetre(millimetres), o)
 	if err != nil {
 		return nil, false, fmt.Errorf("%s: depth image: %w", path, err)
 	}
-	f.Cam = camera(o, f.Width, f.Height)
+	f.Cam = o.cameraFor(f.Width, f.Height)
 	return f, swapped, nil
 }
 
-func decodePGM(data []byte, perMetre float64, o ingest.Options) (f *ingest.Frame, swapped bool, err error) {
+func decodePGM(data []byte, perMetre float64, o *settings) (f *ingest.Frame, swapped bool, err error) {
 	h, err := parsePGM(data)
 	if err != nil {
 		return nil, false, err

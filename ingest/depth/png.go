@@ -35,13 +35,6 @@ func defaultCamera(width, height int) ingest.Intrinsics {
 	return ingest.Intrinsics{}
 }
 
-func camera(o ingest.Options, width, height int) ingest.Intrinsics {
-	if o.Camera != nil {
-		return *o.Camera
-	}
-	return defaultCamera(width, height)
-}
-
 // millimetres is how many units make a metre in the images of most depth cameras: Kinect in mm mode, Kinect v2, Azure Kinect, RealSense,
 // PrimeSense, Redwood, NYU, SUN.
 const millimetres = 1000
@@ -49,35 +42,34 @@ const millimetres = 1000
 // PNG is a single depth image: 16-bit grey PNG, one unit a number, 0 where the sensor saw nothing. The file does not say its unit:
 // Options.DepthUnits does, else it is a millimetre, with the bits rotated where they are as in SUN RGB-D.
 var PNG = ingest.Format{
-	Name:   "png-depth",
-	Detect: detectPNG,
+	Name:       "png-depth",
+	Doc:        "16-bit grey; unit by option, else millimetres; rotated bits of SUN RGB-D",
+	Extensions: []string{".png"},
+	Library:    "image/png",
+	Tested:     "Redwood depth_00000.png",
+	Options:    newOptions,
+	Detect:     detectPNG,
 	Open: func(_ context.Context, path string, o ingest.Options) (ingest.Source, error) {
 		return ingest.FileSource(path, func() ([]ingest.Sample, error) {
-			f, err := readPNG(path, o)
+			f, err := readPNG(path, settingsOf(o))
 			if err != nil {
 				return nil, err
 			}
 			return []ingest.Sample{{Label: ingest.NoLabel, Data: f}}, nil
 		})
 	},
-	Inspect: func(_ context.Context, path string, o ingest.Options) (ingest.Detail, error) {
+	Inspect: func(_ context.Context, path string, options ingest.Options) (ingest.Detail, error) {
+		o := settingsOf(options)
 		f, err := readPNG(path, o)
 		if err != nil {
 			return nil, err
 		}
-		d := ingest.DepthOf(f, units(o, millimetres))
-		if o.DepthUnits == 0 {
+		d := ingest.DepthOf(f, o.perMetre(millimetres))
+		if o.units == 0 {
 			d.Note = "assumed: the file does not say"
 		}
 		return d, nil
 	},
-}
-
-func units(o ingest.Options, usual float64) float64 {
-	if o.DepthUnits > 0 {
-		return o.DepthUnits
-	}
-	return usual
 }
 
 // pngHead is the signature and the first chunk's header; then come width and height (4 bytes each), bit depth and colour type.
@@ -91,25 +83,25 @@ func detectPNG(h *ingest.Head) ingest.Confidence {
 	return ingest.No
 }
 
-func readPNG(path string, o ingest.Options) (*ingest.Frame, error) {
-	data, err := ingest.ReadFile(path, o)
+func readPNG(path string, o *settings) (*ingest.Frame, error) {
+	data, err := ingest.ReadFile(path, o.Options)
 	if err != nil {
 		return nil, err
 	}
-	width, height, raw, err := rawPNG(data, o.WithDefaults())
+	width, height, raw, err := rawPNG(data, o)
 	if err != nil {
 		return nil, fmt.Errorf("%s: depth image: %w", path, err)
 	}
-	if o.DepthUnits == 0 && rotated(raw) {
+	if o.units == 0 && rotated(raw) {
 		unrotate(raw)
 	}
-	f := metres(width, height, raw, units(o, millimetres))
-	f.Cam = camera(o, f.Width, f.Height)
+	f := metres(width, height, raw, o.perMetre(millimetres))
+	f.Cam = o.cameraFor(f.Width, f.Height)
 	return f, nil
 }
 
 // decodePNG reads a 16-bit grey PNG whose unit is 1/perMetre metres.
-func decodePNG(data []byte, perMetre float64, o ingest.Options) (*ingest.Frame, error) {
+func decodePNG(data []byte, perMetre float64, o *settings) (*ingest.Frame, error) {
 	width, height, raw, err := rawPNG(data, o)
 	if err != nil {
 		return nil, err
@@ -118,7 +110,7 @@ func decodePNG(data []byte, perMetre float64, o ingest.Options) (*ingest.Frame, 
 }
 
 // rawPNG gives the stored numbers.
-func rawPNG(data []byte, o ingest.Options) (width, height int, raw []uint16, err error) {
+func rawPNG(data []byte, o *settings) (width, height int, raw []uint16, err error) {
 	if err := checkSize(data, o); err != nil {
 		return 0, 0, nil, err
 	}
@@ -151,7 +143,7 @@ func metres(width, height int, raw []uint16, perMetre float64) *ingest.Frame {
 }
 
 // checkSize refuses an image of more pixels than the limit, from its header alone.
-func checkSize(data []byte, o ingest.Options) error {
+func checkSize(data []byte, o *settings) error {
 	c, kind, err := image.DecodeConfig(bytes.NewReader(data))
 	if err != nil {
 		return err
@@ -163,7 +155,7 @@ func checkSize(data []byte, o ingest.Options) error {
 }
 
 // decodeColor reads a PNG, JPEG or binary PPM.
-func decodeColor(data []byte, o ingest.Options) (pixels []color.RGBA, width, height int, err error) {
+func decodeColor(data []byte, o *settings) (pixels []color.RGBA, width, height int, err error) {
 	if bytes.HasPrefix(data, []byte("P6")) {
 		return decodePPM(data, o)
 	}
@@ -189,7 +181,7 @@ func decodeColor(data []byte, o ingest.Options) (pixels []color.RGBA, width, hei
 }
 
 // decodePPM reads a binary PPM (P6) of 8 bits, https://netpbm.sourceforge.net/doc/ppm.html.
-func decodePPM(data []byte, o ingest.Options) (pixels []color.RGBA, width, height int, err error) {
+func decodePPM(data []byte, o *settings) (pixels []color.RGBA, width, height int, err error) {
 	h, err := parseNetpbm(data, "P6")
 	if err != nil {
 		return nil, 0, 0, err

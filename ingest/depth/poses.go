@@ -44,12 +44,12 @@ func numbers(words []string) ([]float64, error) {
 
 // posesOf reads the poses of a whole folder without times, in the order of the frames: trajectory.log, or odometry.log where there is no
 // other, of Redwood and Open3D, or pose.txt of "14 lectures on visual SLAM". None: nil.
-func posesOf(dir string, have map[string]bool, o ingest.Options) ([]*ingest.Pose, error) {
+func posesOf(dir string, have map[string]bool, o *settings) ([]*ingest.Pose, error) {
 	for _, name := range []string{"trajectory.log", "odometry.log", "pose.txt"} {
 		if !have[name] {
 			continue
 		}
-		data, err := ingest.ReadFile(filepath.Join(dir, name), o)
+		data, err := ingest.ReadFile(filepath.Join(dir, name), o.Options)
 		if err != nil {
 			return nil, err
 		}

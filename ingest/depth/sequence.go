@@ -36,7 +36,7 @@ type sequence struct {
 	// none is a second value, besides 0, for pixels without a measurement; 0: there is no other.
 	none uint16
 	// decode reads a depth image; nil: decodeDepth.
-	decode func(path string, data []byte, perMetre float64, o ingest.Options) (*ingest.Frame, error)
+	decode func(path string, data []byte, perMetre float64, o *settings) (*ingest.Frame, error)
 	// unit is what the stored numbers are, where they are no fractions of a metre.
 	unit string
 	// camera is that of depth images of a size where the calibration tells several; nil: that of the options, or the usual one.
@@ -45,36 +45,33 @@ type sequence struct {
 	colorCamera func(width, height int) *ingest.ColorImage
 }
 
-// folderFormat makes a Format of folders. read lists the frames; it is given the options with their defaults, and may complete them.
-func folderFormat(name string, detect func(h *ingest.Head) ingest.Confidence, read func(dir string, o *ingest.Options) (*sequence, error)) ingest.Format {
-	return ingest.Format{
-		Name:   name,
-		Detect: detect,
-		Open: func(_ context.Context, dir string, o ingest.Options) (ingest.Source, error) {
-			o = o.WithDefaults()
-			s, err := read(dir, &o)
-			if err != nil {
-				return nil, err
-			}
-			key := s.listing
-			if key == "" {
-				key = s.pairs[0].depth.path
-			}
-			stream, err := ingest.FolderStreamName(dir, key)
-			if err != nil {
-				return nil, err
-			}
-			return &sequenceSource{sequence: s, stream: stream, o: o}, nil
-		},
-		Inspect: func(ctx context.Context, dir string, o ingest.Options) (ingest.Detail, error) {
-			o = o.WithDefaults()
-			s, err := read(dir, &o)
-			if err != nil {
-				return nil, err
-			}
-			return s.inspect(ctx, o)
-		},
+// folderFormat completes f, which has everything but Open and Inspect. read lists the frames of a folder, and may complete the settings.
+func folderFormat(f ingest.Format, read func(dir string, o *settings) (*sequence, error)) ingest.Format {
+	f.Open = func(_ context.Context, dir string, options ingest.Options) (ingest.Source, error) {
+		o := settingsOf(options)
+		s, err := read(dir, o)
+		if err != nil {
+			return nil, err
+		}
+		key := s.listing
+		if key == "" {
+			key = s.pairs[0].depth.path
+		}
+		stream, err := ingest.FolderStreamName(dir, key)
+		if err != nil {
+			return nil, err
+		}
+		return &sequenceSource{sequence: s, stream: stream, o: o}, nil
 	}
+	f.Inspect = func(ctx context.Context, dir string, options ingest.Options) (ingest.Detail, error) {
+		o := settingsOf(options)
+		s, err := read(dir, o)
+		if err != nil {
+			return nil, err
+		}
+		return s.inspect(ctx, o)
+	}
+	return f
 }
 
 // find is where a listed file is: at its place, or beside the list (depth_T.png or T.png for depth/T.png).
@@ -89,7 +86,7 @@ func (s *sequence) find(name string) (string, error) {
 }
 
 // frame reads pair i.
-func (s *sequence) frame(i int, o ingest.Options) (*ingest.Frame, error) {
+func (s *sequence) frame(i int, o *settings) (*ingest.Frame, error) {
 	frame, err := s.depth(i, o)
 	if err != nil || s.pairs[i].color.path == "" {
 		return frame, err
@@ -98,7 +95,7 @@ func (s *sequence) frame(i int, o ingest.Options) (*ingest.Frame, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := ingest.ReadFile(path, o)
+	data, err := ingest.ReadFile(path, o.Options)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +106,7 @@ func (s *sequence) frame(i int, o ingest.Options) (*ingest.Frame, error) {
 }
 
 // paint gives a frame its colours.
-func (s *sequence) paint(f *ingest.Frame, data []byte, o ingest.Options) error {
+func (s *sequence) paint(f *ingest.Frame, data []byte, o *settings) error {
 	pixels, width, height, err := decodeColor(data, o)
 	if err != nil {
 		return err
@@ -128,13 +125,13 @@ func (s *sequence) paint(f *ingest.Frame, data []byte, o ingest.Options) error {
 }
 
 // depth reads pair i without its colours.
-func (s *sequence) depth(i int, o ingest.Options) (*ingest.Frame, error) {
+func (s *sequence) depth(i int, o *settings) (*ingest.Frame, error) {
 	pair := s.pairs[i]
 	path, err := s.find(pair.depth.path)
 	if err != nil {
 		return nil, err
 	}
-	data, err := ingest.ReadFile(path, o)
+	data, err := ingest.ReadFile(path, o.Options)
 	if err != nil {
 		return nil, err
 	}
@@ -142,15 +139,15 @@ func (s *sequence) depth(i int, o ingest.Options) (*ingest.Frame, error) {
 	if decode == nil {
 		decode = decodeDepth
 	}
-	frame, err := decode(path, data, units(o, tumUnits), o)
+	frame, err := decode(path, data, o.perMetre(tumUnits), o)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if s.none != 0 {
-		clearDepth(frame.Depth, ingest.Metres(float64(s.none)/units(o, tumUnits)))
+		clearDepth(frame.Depth, ingest.Metres(float64(s.none)/o.perMetre(tumUnits)))
 	}
-	frame.Cam = camera(o, frame.Width, frame.Height)
-	if s.camera != nil && o.Camera == nil {
+	frame.Cam = o.cameraFor(frame.Width, frame.Height)
+	if s.camera != nil && o.camera == nil {
 		if frame.Cam, err = s.camera(frame.Width, frame.Height); err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
@@ -178,7 +175,7 @@ type sequenceSource struct {
 	*sequence
 	stream string
 	next   int
-	o      ingest.Options
+	o      *settings
 }
 
 func (s *sequenceSource) Read(ctx context.Context) (ingest.Sample, error) {
@@ -200,7 +197,7 @@ func (s *sequenceSource) Read(ctx context.Context) (ingest.Sample, error) {
 func (s *sequenceSource) Close() error { return nil }
 
 // inspect looks for every file of a sequence and measures its frames; size, unit and range are those of the first that can be read.
-func (s *sequence) inspect(ctx context.Context, o ingest.Options) (ingest.Detail, error) {
+func (s *sequence) inspect(ctx context.Context, o *settings) (ingest.Detail, error) {
 	var out *ingest.Depth
 	missing, poses := 0, 0
 	var first error
@@ -222,7 +219,7 @@ func (s *sequence) inspect(ctx context.Context, o ingest.Options) (ingest.Detail
 			poses++
 		}
 		if out == nil {
-			out = ingest.DepthOf(frame, units(o, tumUnits))
+			out = ingest.DepthOf(frame, o.perMetre(tumUnits))
 			distances[i] = out.Distance
 		} else {
 			distances[i] = frame.Distance()

@@ -13,16 +13,24 @@ import (
 // SUN is the folder of a scene of SUN RGB-D: intrinsics.txt, a colour image in image/, its depth in depth_bfx/ (holes filled) or depth/, in
 // millimetres rotated right by three bits, and in extrinsics/ the rotation that makes the camera stand upright, which is taken as pose.
 // https://rgbd.cs.princeton.edu, read3dPoints.m of its toolbox
-var SUN = folderFormat("sunrgbd", func(h *ingest.Head) ingest.Confidence {
+var SUN = folderFormat(ingest.Format{
+	Name:    "sunrgbd",
+	Doc:     "scene folders: rotated bits, camera, tilt as pose, colour",
+	Library: "image/png, image/jpeg",
+	Options: newOptions,
+	Detect:  detectSUN,
+}, readSUN)
+
+func detectSUN(h *ingest.Head) ingest.Confidence {
 	has := func(name string) bool { _, ok := slices.BinarySearch(h.Names, name); return ok }
 	if h.IsDir() && has("intrinsics.txt") && has("image") && (has("depth_bfx") || has("depth")) {
 		return ingest.Likely
 	}
 	return ingest.No
-}, readSUN)
+}
 
-func readSUN(dir string, o *ingest.Options) (*sequence, error) {
-	o.DepthUnits = units(*o, millimetres)
+func readSUN(dir string, o *settings) (*sequence, error) {
+	o.units = o.perMetre(millimetres)
 	var depths []string
 	var err error
 	for _, sub := range []string{"depth_bfx", "depth"} {
@@ -48,8 +56,8 @@ func readSUN(dir string, o *ingest.Options) (*sequence, error) {
 		}
 		s.pairs = append(s.pairs, p)
 	}
-	if o.Camera == nil {
-		if o.Camera, err = cameraBeside(dir, map[string]bool{"intrinsics.txt": true}); err != nil {
+	if o.camera == nil {
+		if o.camera, err = cameraBeside(dir, map[string]bool{"intrinsics.txt": true}); err != nil {
 			return nil, err
 		}
 	}
@@ -80,7 +88,7 @@ func filesIn(dir, sub, ext string) ([]string, error) {
 }
 
 // decodeSUN turns the bits back. Depth beyond 8 m is cut to 8 m by the set's own reader; here it is kept.
-func decodeSUN(_ string, data []byte, perMetre float64, o ingest.Options) (*ingest.Frame, error) {
+func decodeSUN(_ string, data []byte, perMetre float64, o *settings) (*ingest.Frame, error) {
 	width, height, raw, err := rawPNG(data, o)
 	if err != nil {
 		return nil, err

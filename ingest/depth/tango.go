@@ -21,7 +21,10 @@ import (
 // optical axes, in metres: +X right, +Y down, +Z forward, as in the device's TangoPointCloud buffers. Inspect describes these; the stream
 // puts them into the world, whose Z is up, where the YAML file tells the pose.
 var Tango = ingest.Format{
-	Name: "tango",
+	Name:       "tango",
+	Doc:        "exported PLY with its YAML beside it: camera, lens, pose",
+	Extensions: []string{".ply"},
+	Tested:     "20171122163055_zenfone_ar.ply (Asus ZenFone AR)",
 	Detect: func(h *ingest.Head) ingest.Confidence {
 		if lidar.PLY.Detect(h) == ingest.No {
 			return ingest.No
@@ -149,7 +152,14 @@ func tangoLens(k []float64) ingest.Lens {
 // float64 in seconds since the device started, number of points uint32, then x, y, z as float32 in metres and, in a TangoPointCloud, the
 // confidence 0 to 1, which becomes the intensity. Whether the compiler aligned the structure shows in the size of the file. Points of a
 // confidence below Options.MinConfidence are left out. Axes are those of the depth camera.
-var TangoBuffer = ingest.CloudFormat("tango-buffer", func(h *ingest.Head) ingest.Confidence {
+var TangoBuffer = ingest.CloudFormat(ingest.Format{
+	Name:    "tango-buffer",
+	Doc:     "TangoPointCloud and TangoXYZij, aligned or not; filter by confidence",
+	Options: newOptions,
+	Detect:  detectTangoBuffer,
+}, decodeTango)
+
+func detectTangoBuffer(h *ingest.Head) ingest.Confidence {
 	if h.IsDir() {
 		return ingest.No
 	}
@@ -163,7 +173,7 @@ var TangoBuffer = ingest.CloudFormat("tango-buffer", func(h *ingest.Head) ingest
 		}
 	}
 	return ingest.Likely
-}, decodeTango)
+}
 
 const (
 	// tangoMax is the most points of a buffer.
@@ -208,6 +218,7 @@ func (t tangoBuffer) point(b []byte, i int) (x, y, z, c float32) {
 }
 
 func decodeTango(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) {
+	least := ingest.ReaderOptions(o, DefaultOptions()).MinConfidence
 	t, err := parseTango(data, int64(len(data)))
 	if err != nil {
 		return nil, err
@@ -219,7 +230,7 @@ func decodeTango(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error
 	p := &ingest.PointCloud{}
 	for i := range t.count {
 		x, y, z, c := t.point(data, i)
-		if !(float64(c) >= o.MinConfidence) {
+		if !(float64(c) >= least) {
 			continue
 		}
 		p.X, p.Y, p.Z = append(p.X, float64(x)), append(p.Y, float64(y)), append(p.Z, float64(z))

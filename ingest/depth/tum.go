@@ -20,7 +20,15 @@ import (
 // that a list names and that are not at that place are also looked for beside the list (depth_T.png or T.png for depth/T.png). The pose of
 // a frame is that of groundtruth.txt nearest in time, within the same tolerance.
 // https://cvg.cit.tum.de/data/datasets/rgbd-dataset/file_formats
-var TUM = folderFormat("tum", detectTUM, readTUM)
+var TUM = folderFormat(ingest.Format{
+	Name: "tum",
+	Doc: "association files, or depth.txt and rgb.txt paired by time; colour; poses of " +
+		"groundtruth.txt",
+	Library: "image/png, image/jpeg",
+	Tested:  "a TUM style recording of an Orbbec camera",
+	Options: newOptions,
+	Detect:  detectTUM,
+}, readTUM)
 
 // tumUnits is how many units of a TUM depth image make a metre.
 const tumUnits = 5000
@@ -41,12 +49,12 @@ func detectTUM(h *ingest.Head) ingest.Confidence {
 }
 
 // readTUM reads the lists of a folder and pairs them, frames with colours and with poses.
-func readTUM(dir string, o *ingest.Options) (*sequence, error) {
-	s, err := readPairs(dir, *o)
+func readTUM(dir string, o *settings) (*sequence, error) {
+	s, err := readPairs(dir, o)
 	if err != nil {
 		return nil, err
 	}
-	poses, err := trajectory.Read(filepath.Join(dir, "groundtruth.txt"), *o)
+	poses, err := trajectory.Read(filepath.Join(dir, "groundtruth.txt"), o.Options)
 	if errors.Is(err, fs.ErrNotExist) {
 		poses, err = nil, nil
 	}
@@ -54,13 +62,13 @@ func readTUM(dir string, o *ingest.Options) (*sequence, error) {
 		return nil, err
 	}
 	for i := range s.pairs {
-		s.pairs[i].pose = poses.Nearest(s.pairs[i].depth.time, o.Tolerance)
+		s.pairs[i].pose = poses.Nearest(s.pairs[i].depth.time, o.tolerance)
 	}
 	return s, nil
 }
 
 // readPairs reads the lists of images.
-func readPairs(dir string, o ingest.Options) (*sequence, error) {
+func readPairs(dir string, o *settings) (*sequence, error) {
 	for _, name := range []string{"associations.txt", "associate.txt"} {
 		rows, err := readList(filepath.Join(dir, name), 4, o)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -88,7 +96,7 @@ func readPairs(dir string, o ingest.Options) (*sequence, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	return &sequence{dir: dir, listing: "depth.txt", pairs: pairNearest(depths, colors, o.Tolerance)}, nil
+	return &sequence{dir: dir, listing: "depth.txt", pairs: pairNearest(depths, colors, o.tolerance)}, nil
 }
 
 type tumRow struct {
@@ -103,8 +111,8 @@ type row struct {
 }
 
 // readRows reads the lines of a list that are no comments and have at least width words.
-func readRows(path string, width int, o ingest.Options) ([]row, error) {
-	data, err := ingest.ReadFile(path, o)
+func readRows(path string, width int, o *settings) ([]row, error) {
+	data, err := ingest.ReadFile(path, o.Options)
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +133,7 @@ func readRows(path string, width int, o ingest.Options) ([]row, error) {
 }
 
 // readList reads lines of "time path" (width 2) or "time path time path" (width 4).
-func readList(path string, width int, o ingest.Options) ([]tumRow, error) {
+func readList(path string, width int, o *settings) ([]tumRow, error) {
 	rows, err := readRows(path, width, o)
 	if err != nil {
 		return nil, err
@@ -147,7 +155,7 @@ func readList(path string, width int, o ingest.Options) ([]tumRow, error) {
 	return out, nil
 }
 
-func readFiles(path string, o ingest.Options) ([]listed, error) {
+func readFiles(path string, o *settings) ([]listed, error) {
 	rows, err := readList(path, 2, o)
 	out := make([]listed, len(rows))
 	for i, r := range rows {

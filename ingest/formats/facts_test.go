@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/array"
 	"github.com/voxelstream/voxelstream/ingest/photogrammetry"
 	"github.com/voxelstream/voxelstream/internal/testenv"
 )
@@ -756,7 +757,7 @@ func TestMedMNISTParts(t *testing.T) {
 		"test":  {298, 69, 26407545},
 	} {
 		rows, ones, sum := 0, 0, 0.0
-		for _, s := range samplesOf(t, path, ingest.Options{Part: part}) {
+		for _, s := range samplesOf(t, path, ingest.Options{Readers: []any{&array.Options{Part: part}}}) {
 			g, ok := s.Data.(*ingest.Grid)
 			if !ok || g.Dims != [3]int{28, 28, 28} || s.Label < 0 {
 				t.Fatalf("%s: found %T of label %d", part, s.Data, s.Label)
@@ -772,7 +773,7 @@ func TestMedMNISTParts(t *testing.T) {
 			t.Errorf("%s: found %d rows, %d ones and sum %.10g, want %+v", part, rows, ones, sum, want)
 		}
 	}
-	if _, err := Open(t.Context(), path, ingest.Options{Part: "dev"}); err == nil || !strings.Contains(err.Error(), `part "dev": found the arrays`) {
+	if _, err := Open(t.Context(), path, ingest.Options{Readers: []any{&array.Options{Part: "dev"}}}); err == nil || !strings.Contains(err.Error(), `part "dev": found the arrays`) {
 		t.Errorf("found %v, want that there is no such part", err)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/mesh"
 	"github.com/voxelstream/voxelstream/ingest/packets"
 	"github.com/voxelstream/voxelstream/ingest/photogrammetry"
+	"github.com/voxelstream/voxelstream/internal/option"
 	"github.com/voxelstream/voxelstream/record"
 )
 
@@ -69,6 +70,17 @@ func All() []ingest.Format {
 		lidar.PTS,
 		lidar.XYZ, // last of the text formats: it takes any table of numbers
 	}
+}
+
+// NewOptions are the default limits and, of every format that has some, the default options. Each call makes new ones.
+func NewOptions() ingest.Options {
+	all := All()
+	makers := make([]func() any, len(all))
+	for i, f := range all {
+		makers[i] = f.Options
+	}
+	o := ingest.Options{Readers: option.Distinct(makers)}
+	return o.WithDefaults()
 }
 
 // Detect finds the format of the file or folder at path from its content; the error wraps [ingest.ErrFormat] where none fits.

@@ -45,7 +45,11 @@ type Options struct {
 
 // HDF5 is the format; it reads whole archives. [Open] can be told more.
 var HDF5 = ingest.Format{
-	Name: "hdf5",
+	Name:       "hdf5",
+	Doc:        "3D MNIST archives (vectors, clouds), any numeric grids",
+	Extensions: []string{".h5", ".hdf5"},
+	Library:    "libhdf5 through gonum/hdf5, in a process of its own",
+	Tested:     "jhdf and pyfive test files",
 	Detect: func(h *ingest.Head) ingest.Confidence {
 		if hdf.IsHDF5(h.Bytes) {
 			return ingest.Sure

@@ -22,7 +22,14 @@ import (
 // and an XML section that describes them. Cartesian and spherical coordinates, floats, integers and scaled integers are read, points whose
 // invalid state is not 0 become NaN, and each scan is a cloud, placed by its pose. Images are skipped.
 // Huber, "The ASTM E57 file format for 3D imaging data exchange", 2011; http://www.libe57.org/.
-var E57 = ingest.CloudFormat("e57", detectE57, decodeE57)
+var E57 = ingest.CloudFormat(ingest.Format{
+	Name: "e57",
+	Doc: "cartesian and spherical; floats, integers, scaled integers; invalid states; several " +
+		"scans with poses; checksums",
+	Extensions: []string{".e57"},
+	Tested:     "cry-inc/e57 bunnyInt21.e57",
+	Detect:     detectE57,
+}, decodeE57)
 
 const (
 	e57Magic   = "ASTM-E57"

@@ -11,11 +11,23 @@ import (
 
 // KITTI is the raw scan of the KITTI data set (Geiger et al. 2013): float32 little-endian x, y, z in metres (x forward, y left, z up) and
 // reflectance 0..1, one record of 16 bytes after the other and nothing else.
-var KITTI = rawScan("kitti", detectKITTI, "x", "y", "z", "intensity")
+var KITTI = rawScan(ingest.Format{
+	Name:       "kitti",
+	Doc:        "scans of four floats a point",
+	Extensions: []string{".bin"},
+	Tested:     "KITTI odometry 00 000000",
+	Detect:     detectKITTI,
+}, "x", "y", "z", "intensity")
 
 // NuScenes is the lidar sweep of the nuScenes data set (.pcd.bin, which is no PCD): float32 little-endian x, y, z, intensity 0..255 and
 // the number of the laser ring, 20 bytes a record. https://www.nuscenes.org/nuscenes#data-format
-var NuScenes = rawScan("nuscenes", detectNuScenes, "x", "y", "z", "intensity", "ring")
+var NuScenes = rawScan(ingest.Format{
+	Name:       "nuscenes",
+	Doc:        "sweeps of five floats a point",
+	Extensions: []string{".pcd.bin"},
+	Tested:     "nuScenes n015 LIDAR_TOP",
+	Detect:     detectNuScenes,
+}, "x", "y", "z", "intensity", "ring")
 
 const (
 	// rawRange is farther than any of the data sets' scanners sees, in metres.
@@ -24,9 +36,9 @@ const (
 	rawPeek = 2048
 )
 
-// rawScan is a format of headerless float32 records.
-func rawScan(name string, detect func(*ingest.Head) ingest.Confidence, fields ...string) ingest.Format {
-	return ingest.CloudFormat(name, detect, func(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) {
+// rawScan completes a format of headerless float32 records.
+func rawScan(f ingest.Format, fields ...string) ingest.Format {
+	return ingest.CloudFormat(f, func(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) {
 		stride := 4 * len(fields)
 		if len(data)%stride != 0 {
 			return nil, fmt.Errorf("cut short: found %d bytes, want a multiple of %d", len(data), stride)

@@ -15,7 +15,13 @@ import (
 // records, then little-endian points whose coordinates are int32 times a scale plus an offset. Bytes behind the fields of the point format
 // ("extra bytes") are skipped by the record length; waveforms and extended records lie outside the points and are not read.
 // ASPRS LAS Specification 1.4 - R15, https://www.asprs.org/divisions-committees/lidar-division/laser-las-file-format-exchange-activities
-var LAS = ingest.CloudFormat("las", detectLAS, decodeLAS)
+var LAS = ingest.CloudFormat(ingest.Format{
+	Name:       "las",
+	Doc:        "1.0 to 1.4; point formats 0 to 10; extra bytes; colours",
+	Extensions: []string{".las"},
+	Tested:     "PDAL, laspy and pyntcloud test files",
+	Detect:     detectLAS,
+}, decodeLAS)
 
 // Offsets in the header. Everything is little endian.
 const (

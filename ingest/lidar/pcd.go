@@ -16,7 +16,14 @@ import (
 // PCD is the Point Cloud Library's format, versions 0.5 to 0.7: a text header (FIELDS, SIZE, TYPE, COUNT, WIDTH, HEIGHT, VIEWPOINT, POINTS,
 // DATA), then rows of text, little-endian records, or columns packed with LZF behind two uint32 sizes (packed, unpacked).
 // https://pointclouds.org/documentation/tutorials/pcd_file_format.html
-var PCD = ingest.CloudFormat("pcd", detectPCD, decodePCD)
+var PCD = ingest.CloudFormat(ingest.Format{
+	Name: "pcd",
+	Doc: "0.5 to 0.7; ascii, binary, binary_compressed (LZF); any COUNT; rgb packed as float or " +
+		"integer; organised",
+	Extensions: []string{".pcd"},
+	Tested:     "PointCloudLibrary/data",
+	Detect:     detectPCD,
+}, decodePCD)
 
 const (
 	pcdMaxHeader = 64 << 10
@@ -230,8 +237,8 @@ func (h *pcdHeader) decodePacked(body []byte, o ingest.Options) (*ingest.PointCl
 	if packed > int64(len(body)) {
 		return nil, fmt.Errorf("cut short: found %d packed bytes, want %d", len(body), packed)
 	}
-	if unpacked > o.MaxBytes || unpacked > lzfMaxRatio*packed {
-		return nil, fmt.Errorf("unpacked size: found %d from %d packed bytes, limit %d", unpacked, packed, min(o.MaxBytes, lzfMaxRatio*packed))
+	if unpacked > int64(o.MaxBytes) || unpacked > lzfMaxRatio*packed {
+		return nil, fmt.Errorf("unpacked size: found %d from %d packed bytes, limit %d", unpacked, packed, min(int64(o.MaxBytes), lzfMaxRatio*packed))
 	}
 	plain := make([]byte, unpacked)
 	if err := unpackLZF(plain, body[:packed]); err != nil {

@@ -13,7 +13,10 @@ import (
 // Axes are turned to RAS+ as those of NIfTI are. Each of its frames is a sample. The tags behind the values are left out.
 // https://surfer.nmr.mgh.harvard.edu/fswiki/FsTutorial/MghFormat
 var MGH = ingest.Format{
-	Name: "mgh",
+	Name:       "mgh",
+	Doc:        "MGH and MGZ; all real types; turned to RAS+",
+	Extensions: []string{".mgh", ".mgz"},
+	Tested:     "a volume written by nibabel",
 	Detect: func(h *ingest.Head) ingest.Confidence {
 		if _, err := parseMGH(h.Bytes); err != nil {
 			return ingest.No

@@ -18,6 +18,10 @@ import (
 // https://nifti.nimh.nih.gov/pub/dist/src/niftilib/nifti1.h, nifti2.h
 var NIfTI = ingest.Format{
 	Name: "nifti",
+	Doc: "NIfTI-1 and 2; .nii, .nii.gz, .hdr with .img; both byte orders; all real types and RGB; " +
+		"turned to RAS+",
+	Extensions: []string{".nii", ".hdr"},
+	Tested:     "nibabel and nilearn test files",
 	Detect: func(h *ingest.Head) ingest.Confidence {
 		if _, err := parseNIfTI(h.Bytes); err == nil {
 			return ingest.Sure

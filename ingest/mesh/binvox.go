@@ -13,7 +13,10 @@ import (
 // Binvox is Patrick Min's format of voxelised meshes: "#binvox 1", dim, translate and scale, "data", then pairs of bytes (value 0 or 1, run
 // length 1..255) with y running fastest, then z, then x. The grid is given as [z][y][x]. https://www.patrickmin.com/binvox/binvox.html
 var Binvox = ingest.Format{
-	Name: "binvox",
+	Name:       "binvox",
+	Doc:        "version 1",
+	Extensions: []string{".binvox"},
+	Tested:     "binvox-rw-py chair.binvox",
 	Detect: func(h *ingest.Head) ingest.Confidence {
 		if bytes.HasPrefix(h.Bytes, []byte("#binvox ")) {
 			return ingest.Sure

@@ -11,7 +11,13 @@ import (
 
 // OBJ is Wavefront's text: each line "v x y z" is a vertex, with "red green blue" of 0..1 behind it in the files of scanners; texture
 // coordinates, normals, faces and materials are skipped. http://paulbourke.net/dataformats/obj/
-var OBJ = ingest.CloudFormat("obj", detectOBJ, decodeOBJ)
+var OBJ = ingest.CloudFormat(ingest.Format{
+	Name:       "obj",
+	Doc:        "vertices, with colours",
+	Extensions: []string{".obj"},
+	Tested:     "trimesh cube.OBJ",
+	Detect:     detectOBJ,
+}, decodeOBJ)
 
 func detectOBJ(h *ingest.Head) ingest.Confidence {
 	vertices := 0

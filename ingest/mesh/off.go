@@ -14,7 +14,13 @@ import (
 
 // OFF is the Object File Format of Geomview: "OFF" (COFF with colours, NOFF with normals, ...), the numbers of vertices, faces and edges, then
 // a vertex a line. Princeton's ModelNet has files whose counts follow "OFF" without a line break. http://www.geomview.org/docs/html/OFF.html
-var OFF = ingest.CloudFormat("off", detectOFF, decodeOFF)
+var OFF = ingest.CloudFormat(ingest.Format{
+	Name:       "off",
+	Doc:        "OFF, COFF, NOFF, CNOFF, STOFF; vertices only",
+	Extensions: []string{".off"},
+	Tested:     "ModelNet chair_0001.off",
+	Detect:     detectOFF,
+}, decodeOFF)
 
 func detectOFF(h *ingest.Head) ingest.Confidence {
 	if _, _, err := parseOFFHeader(h.Bytes); err == nil {

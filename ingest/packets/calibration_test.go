@@ -22,7 +22,7 @@ func TestCalibrationFiles(t *testing.T) {
 	} {
 		path := testenv.Sample(t, "lidar/velodyne/"+c.recording)
 		want := turnsOf(t, c.format, path)
-		src, err := c.format.Open(t.Context(), path, ingest.Options{Calibration: testenv.Sample(t, "lidar/calibration/"+c.calibration)})
+		src, err := c.format.Open(t.Context(), path, ingest.Options{Readers: []any{&Options{Calibration: testenv.Sample(t, "lidar/calibration/"+c.calibration)}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -115,7 +115,7 @@ func TestCalibrationErrors(t *testing.T) {
 	}
 	// A calibration of another sensor ends the recording, and says so.
 	path := writeTable(t, string(vlp16(0, 0, 0x37)))
-	src, err := VelodyneRaw.Open(t.Context(), path, ingest.Options{Calibration: testenv.Sample(t, "lidar/calibration/VLP32.yaml")})
+	src, err := VelodyneRaw.Open(t.Context(), path, ingest.Options{Readers: []any{&Options{Calibration: testenv.Sample(t, "lidar/calibration/VLP32.yaml")}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,11 @@ import (
 // same name. Packets of other kinds and ports are passed over.
 var PCAP = ingest.Format{
 	Name: "pcap",
+	Doc: "pcap and pcapng, either byte order, IP fragments, VLAN; Velodyne HDL-32E, VLP-16, Puck " +
+		"LITE, Hi-Res, VLP-32C, VLS-128; Ouster with its JSON",
+	Extensions: []string{".pcap", ".pcapng"},
+	Tested:     "MRPT VLP-16 with GPS; Ouster SDK OS-0-128, OS-1-32",
+	Options:    newOptions,
 	Detect: func(h *ingest.Head) ingest.Confidence {
 		if isCapture(h.Bytes) {
 			return ingest.Sure
@@ -29,7 +34,10 @@ var PCAP = ingest.Format{
 
 // VelodyneRaw is a file of Velodyne data packets one after the other, 1206 bytes each, without times.
 var VelodyneRaw = ingest.Format{
-	Name: "velodyne-raw",
+	Name:    "velodyne-raw",
+	Doc:     "packets of 1206 bytes one after the other",
+	Tested:  "einride VLP-16 packet",
+	Options: newOptions,
 	Detect: func(h *ingest.Head) ingest.Confidence {
 		if len(h.Bytes) >= velodyneSize && h.Size%velodyneSize == 0 && isVelodyne(packet{data: h.Bytes[:velodyneSize]}) {
 			return ingest.Sure
@@ -56,7 +64,7 @@ func open(path string, o ingest.Options, begin opener) (ingest.Source, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	src := &source{stream: stream, rec: rec, dec: dec}
-	if o.Trajectory != "" {
+	if optionsOf(o).Trajectory != "" {
 		if err := src.follow(o.WithDefaults()); err != nil {
 			return nil, errors.Join(fmt.Errorf("%s: %w", path, err), rec.close())
 		}
@@ -68,7 +76,7 @@ func open(path string, o ingest.Options, begin opener) (ingest.Source, error) {
 func (s *source) follow(o ingest.Options) error {
 	d, ok := s.dec.(interface{ follow(m *motion) })
 	if !ok {
-		return fmt.Errorf("trajectory %s: found ready clouds of a %s, whose points have no times", o.Trajectory, s.dec.sensor())
+		return fmt.Errorf("trajectory %s: found ready clouds of a %s, whose points have no times", optionsOf(o).Trajectory, s.dec.sensor())
 	}
 	var err error
 	if s.motion, err = readMotion(o); err == nil {
@@ -116,7 +124,7 @@ func openCapture(path string, o ingest.Options) (recording, decoder, error) {
 	meta, err := ousterBeside(path)
 	switch {
 	case errors.Is(err, errNoMeta):
-		dec, err := newVelodyneDecoder(o.Calibration)
+		dec, err := newVelodyneDecoder(optionsOf(o).Calibration)
 		return &only{c, isVelodyne}, dec, err
 	case err != nil:
 		return nil, nil, err
@@ -150,6 +158,6 @@ func openRaw(path string, o ingest.Options) (recording, decoder, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	dec, err := newVelodyneDecoder(o.Calibration)
+	dec, err := newVelodyneDecoder(optionsOf(o).Calibration)
 	return &rawRecording{data}, dec, err
 }

@@ -19,7 +19,12 @@ import (
 //
 // A file is the magic, then records of an opcode uint8, a length uint64 and content, little endian. https://mcap.dev/spec
 var MCAP = ingest.Format{
-	Name: "mcap",
+	Name:       "mcap",
+	Doc:        "ROS 2 in CDR; plain, lz4, zstd; the messages of rosbag2",
+	Extensions: []string{".mcap"},
+	Library:    "pierrec/lz4, klauspost/compress",
+	Tested:     "files of the mcap library of Python",
+	Options:    newOptions,
 	Detect: func(h *ingest.Head) ingest.Confidence {
 		if bytes.HasPrefix(h.Bytes, []byte(mcapMagic)) {
 			return ingest.Sure
@@ -65,7 +70,7 @@ func openMCAP(path string, o ingest.Options) (recording, decoder, error) {
 		return nil, nil, fmt.Errorf("found %.8q, want %q", data, mcapMagic)
 	}
 	begin := func() *mcap {
-		return &mcap{rest: data[len(mcapMagic):], limit: o.MaxBytes, schemas: map[uint16]string{}, kinds: map[uint16]string{}}
+		return &mcap{rest: data[len(mcapMagic):], limit: int64(o.MaxBytes), schemas: map[uint16]string{}, kinds: map[uint16]string{}}
 	}
 	// Channels may be made known anywhere before their first message.
 	all := begin()

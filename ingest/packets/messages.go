@@ -44,16 +44,16 @@ func openMessages(kind string, m messages, o ingest.Options) (recording, decoder
 	keep := isVelodyne
 	switch kind {
 	case "pandar_msgs/msg/PandarScan":
-		d := newHesaiDecoder(o.Calibration)
+		d := newHesaiDecoder(optionsOf(o).Calibration)
 		dec, keep, err = d, isHesai, r.prepare(d.prepare)
 	case "robosense_msgs/msg/RobosenseScan":
 		var d *robosenseDecoder
-		if d, err = newRoboSenseDecoder(o.Calibration); err == nil {
+		if d, err = newRoboSenseDecoder(optionsOf(o).Calibration); err == nil {
 			err = r.prepare(d.prepare)
 		}
 		dec, keep = d, isRoboSense
 	default:
-		dec, err = newVelodyneDecoder(o.Calibration)
+		dec, err = newVelodyneDecoder(optionsOf(o).Calibration)
 	}
 	if err != nil {
 		return nil, nil, errors.Join(err, m.close())

@@ -24,12 +24,13 @@ type motion struct {
 const maxPoseGap = time.Second
 
 func readMotion(o ingest.Options) (*motion, error) {
-	poses, err := trajectory.Read(o.Trajectory, o)
+	path := optionsOf(o).Trajectory
+	poses, err := trajectory.Read(path, o)
 	if err != nil {
 		return nil, err
 	}
 	if len(poses) == 0 {
-		return nil, fmt.Errorf("%s: found no pose", o.Trajectory)
+		return nil, fmt.Errorf("%s: found no pose", path)
 	}
 	return &motion{poses: poses}, nil
 }

@@ -28,7 +28,7 @@ func TestMotion(t *testing.T) {
 	if err := os.WriteFile(path, []byte(poses.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	m, err := readMotion(ingest.Options{Trajectory: path}.WithDefaults())
+	m, err := readMotion(ingest.Options{Readers: []any{&Options{Trajectory: path}}}.WithDefaults())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func TestMotionWithoutPose(t *testing.T) {
 	if err := errors.Join(os.WriteFile(poses, []byte("5 0 0 0 0 0 0 1\n6 0 0 0 0 0 0 1\n"), 0o600), os.WriteFile(file, vlp16(0, 0, 0x37), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	src, err := VelodyneRaw.Open(t.Context(), file, ingest.Options{Trajectory: poses})
+	src, err := VelodyneRaw.Open(t.Context(), file, ingest.Options{Readers: []any{&Options{Trajectory: poses}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func TestMotionWithoutPose(t *testing.T) {
 	if _, ok := errors.AsType[*ingest.ItemError](err); !ok || !strings.Contains(err.Error(), "want one of 1970-01-01T00:00:05Z to 1970-01-01T00:00:06Z") {
 		t.Errorf("found %v, want an item error that names the times of the poses", err)
 	}
-	if _, err := MCAP.Open(t.Context(), "testdata/plain.mcap", ingest.Options{Trajectory: poses}); err == nil || !strings.Contains(err.Error(), "ready clouds") {
+	if _, err := MCAP.Open(t.Context(), "testdata/plain.mcap", ingest.Options{Readers: []any{&Options{Trajectory: poses}}}); err == nil || !strings.Contains(err.Error(), "ready clouds") {
 		t.Errorf("found %v, want an error: clouds cannot be corrected", err)
 	}
 }

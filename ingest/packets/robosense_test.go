@@ -30,7 +30,7 @@ func writeTable(t *testing.T, text string) string {
 // TestHeliosTruth finds the points of an independent decoder's turn. The two round the azimuth of a return differently, which shows beyond 60 m.
 func TestHeliosTruth(t *testing.T) {
 	src, err := ROSBag2.Open(t.Context(), testenv.Sample(t, "lidar/robosense/nebula_helios16P_packets.db3"),
-		ingest.Options{Calibration: writeTable(t, helios16P)})
+		ingest.Options{Readers: []any{&Options{Calibration: writeTable(t, helios16P)}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +127,7 @@ func TestHelios(t *testing.T) {
 	if got, ok := d.(*ingest.Packets); err != nil || !ok || got.Packets != 2 || got.Lost != 2 || got.Repeated != 1 {
 		t.Errorf("found %+v, %v", d, err)
 	}
-	if _, err := ROSBag2.Open(t.Context(), path, ingest.Options{Calibration: writeTable(t, "1,2,3\n")}); err == nil || !strings.Contains(err.Error(), "found 1 lasers") {
+	if _, err := ROSBag2.Open(t.Context(), path, ingest.Options{Readers: []any{&Options{Calibration: writeTable(t, "1,2,3\n")}}}); err == nil || !strings.Contains(err.Error(), "found 1 lasers") {
 		t.Errorf("found error %v, want the number of lasers", err)
 	}
 }

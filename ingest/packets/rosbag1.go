@@ -21,6 +21,12 @@ import (
 // std_msgs/String, or of a Velodyne sensor (velodyne_msgs/VelodyneScan), or clouds (sensor_msgs/PointCloud2). Chunks may be plain, bz2 or lz4. http://wiki.ros.org/Bags/Format/2.0
 var ROSBag1 = ingest.Format{
 	Name: "rosbag1",
+	Doc: "2.0; plain, bz2, lz4; ouster_ros/PacketMsg, velodyne_msgs/VelodyneScan, " +
+		"sensor_msgs/PointCloud2",
+	Extensions: []string{".bag"},
+	Library:    "compress/bzip2, pierrec/lz4",
+	Tested:     "Ouster SDK 512x10 bag",
+	Options:    newOptions,
 	Detect: func(h *ingest.Head) ingest.Confidence {
 		if bytes.HasPrefix(h.Bytes, []byte(bagMagic)) {
 			return ingest.Sure
@@ -150,7 +156,7 @@ func openROSBag1(path string, o ingest.Options) (recording, decoder, error) {
 		return nil, nil, fmt.Errorf("found %.13q, want %q", data, bagMagic)
 	}
 	begin := func() *rosbag1 {
-		return &rosbag1{rest: data[len(bagMagic):], limit: o.MaxBytes, types: map[uint32]string{}}
+		return &rosbag1{rest: data[len(bagMagic):], limit: int64(o.MaxBytes), types: map[uint32]string{}}
 	}
 	first := begin()
 	meta, err := first.metadata()
@@ -165,7 +171,7 @@ func openROSBag1(path string, o ingest.Options) (recording, decoder, error) {
 		return r, &cloudDecoder{limits: o, ros1: true}, nil
 	case meta == nil:
 		r.keep = bagScan
-		dec, err := newVelodyneDecoder(o.Calibration)
+		dec, err := newVelodyneDecoder(optionsOf(o).Calibration)
 		return &only{r, isVelodyne}, dec, err
 	}
 	r.keep = bagOuster

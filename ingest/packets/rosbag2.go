@@ -19,6 +19,12 @@ import (
 // https://github.com/ros2/rosbag2/tree/rolling/rosbag2_storage_sqlite3
 var ROSBag2 = ingest.Format{
 	Name: "rosbag2",
+	Doc: "SQLite; velodyne_msgs/VelodyneScan, pandar_msgs/PandarScan (QT64 with its calibration, " +
+		"XT16, 40P), robosense_msgs/RobosenseScan (Helios); sensor_msgs/PointCloud2",
+	Extensions: []string{".db3"},
+	Library:    "modernc.org/sqlite",
+	Tested:     "Nebula VLP-32C, QT64 and Helios-16P recordings with truth clouds",
+	Options:    newOptions,
 	Detect: func(h *ingest.Head) ingest.Confidence {
 		if bytes.HasPrefix(h.Bytes, []byte("SQLite format 3\x00")) {
 			return ingest.Likely

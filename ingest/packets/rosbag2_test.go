@@ -138,11 +138,11 @@ func TestHesai(t *testing.T) {
 		t.Fatal(err)
 	}
 	for table, want := range map[string]string{"": "calibration: found none", hesaiTable(t, 63): "found 63 lasers, want 64"} {
-		if _, err := ROSBag2.Open(t.Context(), path, ingest.Options{Calibration: table}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := ROSBag2.Open(t.Context(), path, ingest.Options{Readers: []any{&Options{Calibration: table}}}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("found error %v, want %q", err, want)
 		}
 	}
-	src, err := ROSBag2.Open(t.Context(), path, ingest.Options{Calibration: hesaiTable(t, 64)})
+	src, err := ROSBag2.Open(t.Context(), path, ingest.Options{Readers: []any{&Options{Calibration: hesaiTable(t, 64)}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +163,7 @@ func TestHesai(t *testing.T) {
 // TestHesaiTruth finds every point of an independent decoder's turn within 0.1 mm.
 func TestHesaiTruth(t *testing.T) {
 	src, err := ROSBag2.Open(t.Context(), testenv.Sample(t, "lidar/hesai/nebula_qt64_packets.db3"),
-		ingest.Options{Calibration: testenv.Sample(t, "lidar/calibration/PandarQT64.csv")})
+		ingest.Options{Readers: []any{&Options{Calibration: testenv.Sample(t, "lidar/calibration/PandarQT64.csv")}}})
 	if err != nil {
 		t.Fatal(err)
 	}

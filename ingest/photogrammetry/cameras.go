@@ -15,16 +15,39 @@ import (
 // as float64, little endian. COLMAPCamerasText is cameras.txt: lines of id, model's name, width, height, parameters.
 // https://colmap.github.io/format.html#cameras-txt
 var (
-	COLMAPCameras     = camerasFormat("colmap-cameras", detectBin(decodeCameras), decodeCameras)
-	COLMAPCamerasText = camerasFormat("colmap-cameras-text", detectText("# Camera list"), decodeCamerasText)
+	COLMAPCameras = camerasFormat(ingest.Format{
+		Name:       "colmap-cameras",
+		Doc:        "cameras.bin, all models; inspected only",
+		Extensions: []string{".bin"},
+		Tested:     "COLMAP export of SBCV",
+		Detect:     detectBin(decodeCameras),
+	}, decodeCameras)
+	COLMAPCamerasText = camerasFormat(ingest.Format{
+		Name:       "colmap-cameras-text",
+		Doc:        "cameras.txt; inspected only",
+		Extensions: []string{".txt"},
+		Tested:     "COLMAP export of SBCV",
+		Detect:     detectText("# Camera list"),
+	}, decodeCamerasText)
 )
 
 // COLMAPImages is images.bin: a uint64 count, then for each image id uint32, quaternion w x y z and translation as float64 (from the world to
 // the camera), camera uint32, a name that ends with a zero, and a uint64 count of features of x, y float64 and point uint64. COLMAPImagesText
 // is images.txt: two lines an image, the second of which lists the features. https://colmap.github.io/format.html#images-txt
 var (
-	COLMAPImages     = camerasFormat("colmap-images", detectImages, decodeImages)
-	COLMAPImagesText = camerasFormat("colmap-images-text", detectText("# Image list"), decodeImagesText)
+	COLMAPImages = camerasFormat(ingest.Format{
+		Name:       "colmap-images",
+		Doc:        "images.bin: poses; inspected only",
+		Extensions: []string{".bin"},
+		Tested:     "COLMAP export of SBCV",
+		Detect:     detectImages,
+	}, decodeImages)
+	COLMAPImagesText = camerasFormat(ingest.Format{
+		Name:       "colmap-images-text",
+		Doc:        "images.txt: poses; inspected only",
+		Extensions: []string{".txt"},
+		Detect:     detectText("# Image list"),
+	}, decodeImagesText)
 )
 
 // colmapModels are COLMAP's models by number: name and count of parameters. https://colmap.github.io/cameras.html

@@ -112,8 +112,8 @@ func TestOpenSfMPoints(t *testing.T) {
 		want string
 	}{
 		{ingest.Options{}, "[1 -1] [4 7]"},
-		{ingest.Options{MinTrack: 2}, "[1] [4]"},
-		{ingest.Options{MaxReprojection: 1}, "[1] [4]"},
+		{ingest.Options{Readers: []any{&Options{MinTrack: 2}}}, "[1] [4]"},
+		{ingest.Options{Readers: []any{&Options{MaxReprojection: 1}}}, "[1] [4]"},
 	} {
 		clouds, _, err := decodeOpenSfM([]byte(sfm), c.o.WithDefaults())
 		if err != nil {

@@ -14,10 +14,24 @@ import (
 // COLMAP is points3D.bin: a uint64 count, then for each point id uint64, x y z float64, r g b uint8, mean reprojection error float64 in
 // pixels, and the track: a uint64 length and so many pairs of uint32 (image, feature). Little endian.
 // https://colmap.github.io/format.html#points3d-txt
-var COLMAP = ingest.CloudFormat("colmap", detectCOLMAP, decodeCOLMAP)
+var COLMAP = ingest.CloudFormat(ingest.Format{
+	Name:       "colmap",
+	Doc:        "points3D.bin; filters by error and track",
+	Extensions: []string{".bin"},
+	Tested:     "COLMAP export of SBCV",
+	Options:    newOptions,
+	Detect:     detectCOLMAP,
+}, decodeCOLMAP)
 
 // COLMAPText is points3D.txt: lines of id x y z r g b error and the track's pairs, comments with #.
-var COLMAPText = ingest.CloudFormat("colmap-text", detectCOLMAPText, decodeCOLMAPText)
+var COLMAPText = ingest.CloudFormat(ingest.Format{
+	Name:       "colmap-text",
+	Doc:        "points3D.txt; filters by error and track",
+	Extensions: []string{".txt"},
+	Tested:     "COLMAP export of SBCV",
+	Options:    newOptions,
+	Detect:     detectCOLMAPText,
+}, decodeCOLMAPText)
 
 var colmapFields = []string{"x", "y", "z", "red", "green", "blue"}
 
@@ -68,12 +82,14 @@ func finite(v float64) bool { return math.Abs(v) <= math.MaxFloat64 }
 
 // sparse gathers points that pass the options' filters.
 type sparse struct {
-	o ingest.Options
+	Options
 	p ingest.PointCloud
 }
 
+func newSparse(o ingest.Options) sparse { return sparse{Options: ingest.ReaderOptions(o, Options{})} }
+
 func (s *sparse) add(xyz [3]float64, rgb [3]uint8, errPx float64, track int64) {
-	if s.o.MaxReprojection > 0 && errPx > s.o.MaxReprojection || track < int64(s.o.MinTrack) {
+	if s.MaxReprojection > 0 && errPx > s.MaxReprojection || track < int64(s.MinTrack) {
 		return
 	}
 	p := &s.p
@@ -93,7 +109,7 @@ func decodeCOLMAP(_ string, data []byte, o ingest.Options) (*ingest.Clouds, erro
 	if n > uint64(o.MaxPoints) || n > uint64(len(data))/colmapFixed {
 		return nil, fmt.Errorf("found %d points in %d bytes, limit %d points of %d bytes or more", n, len(data), o.MaxPoints, colmapFixed)
 	}
-	s := sparse{o: o}
+	s := newSparse(o)
 	at := int64(8)
 	for i := range n {
 		if at+colmapFixed > int64(len(data)) {
@@ -121,7 +137,7 @@ func detectCOLMAPText(h *ingest.Head) ingest.Confidence {
 }
 
 func decodeCOLMAPText(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) {
-	s := sparse{o: o}
+	s := newSparse(o)
 	line := 0
 	for i := 0; i < len(data); {
 		line++

@@ -98,33 +98,28 @@ func (i *Image) place(world ingest.Pose) error {
 // errNoPoints is a file of cameras alone, which streams nothing.
 var errNoPoints = errors.New("cameras without points: give the points' file or the folder of both")
 
-// camerasFormat makes a Format of a file that holds no points: it can be inspected only.
-func camerasFormat(name string, detect func(h *ingest.Head) ingest.Confidence, decode func(data []byte) (*Model, error)) ingest.Format {
-	return ingest.Format{
-		Name:   name,
-		Detect: detect,
-		Open: func(_ context.Context, path string, _ ingest.Options) (ingest.Source, error) {
-			return nil, fmt.Errorf("%s: %s: %w", path, name, errNoPoints)
-		},
-		Inspect: func(_ context.Context, path string, o ingest.Options) (ingest.Detail, error) {
-			data, err := ingest.ReadFile(path, o)
-			if err != nil {
-				return nil, err
-			}
-			m, err := decode(data)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %s: %w", path, name, err)
-			}
-			return m, nil
-		},
+// camerasFormat completes f, which has everything but Open and Inspect, for files that hold no points: they can be inspected only.
+func camerasFormat(f ingest.Format, decode func(data []byte) (*Model, error)) ingest.Format {
+	f.Open = func(_ context.Context, path string, _ ingest.Options) (ingest.Source, error) {
+		return nil, fmt.Errorf("%s: %s: %w", path, f.Name, errNoPoints)
 	}
+	f.Inspect = func(_ context.Context, path string, o ingest.Options) (ingest.Detail, error) {
+		data, err := ingest.ReadFile(path, o)
+		if err != nil {
+			return nil, err
+		}
+		m, err := decode(data)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %s: %w", path, f.Name, err)
+		}
+		return m, nil
+	}
+	return f
 }
 
-// modelFormat makes a Format of a decoder of points together with their cameras.
-func modelFormat(name string, detect func(h *ingest.Head) ingest.Confidence,
-	decode func(data []byte, o ingest.Options) (*ingest.Clouds, *Model, error),
-) ingest.Format {
-	f := ingest.CloudFormat(name, detect, func(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) {
+// modelFormat completes f, which has everything but Open and Inspect, by a decoder of points together with their cameras.
+func modelFormat(f ingest.Format, decode func(data []byte, o ingest.Options) (*ingest.Clouds, *Model, error)) ingest.Format {
+	f = ingest.CloudFormat(f, func(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) {
 		c, _, err := decode(data, o)
 		return c, err
 	})
@@ -135,7 +130,7 @@ func modelFormat(name string, detect func(h *ingest.Head) ingest.Confidence,
 		}
 		c, m, err := decode(data, o.WithDefaults())
 		if err != nil {
-			return nil, fmt.Errorf("%s: %s: %w", path, name, err)
+			return nil, fmt.Errorf("%s: %s: %w", path, f.Name, err)
 		}
 		m.Points = ingest.PointsOf(c)
 		return m, nil
@@ -146,7 +141,10 @@ func modelFormat(name string, detect func(h *ingest.Head) ingest.Confidence,
 // COLMAPModel is the folder of a reconstruction: points3D, cameras and images, all .bin or all .txt. Its points are streamed; all three are
 // inspected.
 var COLMAPModel = ingest.Format{
-	Name: "colmap-model",
+	Name:    "colmap-model",
+	Doc:     "folder of points3D, cameras and images, .bin or .txt",
+	Tested:  "COLMAP export of SBCV",
+	Options: newOptions,
 	Detect: func(h *ingest.Head) ingest.Confidence {
 		if _, _, err := colmapParts(h.Path, h.Names); !h.IsDir() || err != nil {
 			return ingest.No

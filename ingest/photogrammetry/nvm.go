@@ -13,7 +13,14 @@ import (
 // NVM is VisualSFM's text: "NVM_V3", the number of cameras and for each a line of "name f qw qx qy qz cx cy cz radial 0" (quaternion from the
 // world to the camera, the camera's centre in the world), the number of points and for each "x y z r g b n" and n measurements of four numbers
 // (image, feature, x, y). Further models behind the first are not read. http://ccwu.me/vsfm/doc.html#nvm
-var NVM = modelFormat("nvm", detectText("NVM_V3"), decodeNVM)
+var NVM = modelFormat(ingest.Format{
+	Name:       "nvm",
+	Doc:        "NVM_V3, points, cameras and poses of the first model",
+	Extensions: []string{".nvm"},
+	Tested:     "VisualSFM example",
+	Options:    newOptions,
+	Detect:     detectText("NVM_V3"),
+}, decodeNVM)
 
 func decodeNVM(data []byte, o ingest.Options) (*ingest.Clouds, *Model, error) {
 	r := lines{data: data}
@@ -41,7 +48,7 @@ func decodeNVM(data []byte, o ingest.Options) (*ingest.Clouds, *Model, error) {
 	if points > int64(o.MaxPoints) {
 		return nil, nil, fmt.Errorf("line %d: found %d points, limit %d", r.line, points, o.MaxPoints)
 	}
-	s := sparse{o: o}
+	s := newSparse(o)
 	for range points {
 		row, err := r.next("a point")
 		if err != nil {

@@ -16,7 +16,14 @@ import (
 // OpenSfM is reconstruction.json: a list of reconstructions, each with cameras (focal lengths over the larger side of the image), shots
 // (rotation as an angle times its axis, and translation, both from the world to the camera) and points (coordinates, colour, in older files
 // the reprojection errors in each shot). The points of all are taken. https://opensfm.org/docs/dataset.html#reconstruction-file-format
-var OpenSfM = modelFormat("opensfm", detectOpenSfM, decodeOpenSfM)
+var OpenSfM = modelFormat(ingest.Format{
+	Name:       "opensfm",
+	Doc:        "reconstruction.json: points, cameras and poses",
+	Extensions: []string{".json"},
+	Library:    "encoding/json",
+	Options:    newOptions,
+	Detect:     detectOpenSfM,
+}, decodeOpenSfM)
 
 func detectOpenSfM(h *ingest.Head) ingest.Confidence {
 	b := bytes.TrimSpace(h.Bytes)
@@ -62,7 +69,7 @@ func decodeOpenSfM(data []byte, o ingest.Options) (*ingest.Clouds, *Model, error
 		}
 		return nil, nil, err
 	}
-	s, m := sparse{o: o}, &Model{}
+	s, m := newSparse(o), &Model{}
 	for i := range list {
 		r := &list[i]
 		if len(r.Points) > o.MaxPoints-s.p.Len() {

@@ -54,8 +54,8 @@ func TestSmallFiles(t *testing.T) {
 		if err := os.WriteFile(path, c.data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		for _, o := range []ingest.Options{{}, {MinTrack: 2}} {
-			src, err := c.format.Open(t.Context(), path, o)
+		for _, o := range []Options{{}, {MinTrack: 2}} {
+			src, err := c.format.Open(t.Context(), path, ingest.Options{Readers: []any{&o}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -73,7 +73,7 @@ func TestSmallFiles(t *testing.T) {
 			}
 		}
 	}
-	c, err := decodeCOLMAP("", colmap(t), ingest.Options{MaxPoints: 9, MaxReprojection: 1})
+	c, err := decodeCOLMAP("", colmap(t), ingest.Options{MaxPoints: 9, Readers: []any{&Options{MaxReprojection: 1}}})
 	if err != nil || c.Clouds[0].Len() != 1 || c.Clouds[0].X[0] != 1 {
 		t.Errorf("filter by error: found %+v, %v", c, err)
 	}

@@ -27,7 +27,7 @@ type source struct {
 
 // Open copies r, whose format is found from its content, to a temporary file: the formats seek. The stream begins when r has ended.
 func Open(ctx context.Context, r io.Reader, o ingest.Options) (ingest.Source, error) {
-	limit := o.WithDefaults().MaxBytes
+	limit := int64(o.WithDefaults().MaxBytes)
 	dir, err := os.MkdirTemp("", "voxelstream-stdin-")
 	if err != nil {
 		return nil, err
