@@ -1,23 +1,23 @@
 package sinks
 
 import (
-	"crypto/sha256"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/voxelstream/voxelstream/internal/dedupe"
 	"github.com/voxelstream/voxelstream/record"
 )
 
 // Tally counts classifications, repeats not twice. It is safe for concurrent use.
 type Tally struct {
-	mu       sync.Mutex
-	start    time.Time
-	count    Count
-	classes  map[int]*Count
-	recent   [latencies]float64 // a ring
-	now, old map[[16]byte]struct{}
-	repeats  int
+	mu      sync.Mutex
+	start   time.Time
+	count   Count
+	classes map[int]*Count
+	recent  [latencies]float64 // a ring
+	known   *dedupe.Window
+	repeats int
 }
 
 // Count is what is known of some classifications.
@@ -49,13 +49,13 @@ func (c *Count) add(x *record.Classification) {
 const (
 	// latencies is how many of the last ones the quantiles are taken from.
 	latencies = 4096
-	// generation bounds the memory of keys: the last one to two generations are known, far more than can be in flight.
-	generation = 1 << 17
+	// window is how many keys are known, far more than can be in flight.
+	window = 1 << 18
 )
 
 // NewTally starts to count.
 func NewTally() *Tally {
-	return &Tally{start: time.Now(), classes: map[int]*Count{}, now: map[[16]byte]struct{}{}}
+	return &Tally{start: time.Now(), classes: map[int]*Count{}, known: dedupe.NewWindow(window)}
 }
 
 // Add counts cs and returns those that are no repeats.
@@ -65,17 +65,10 @@ func (t *Tally) Add(cs []record.Classification) []record.Classification {
 	var fresh []record.Classification
 	for i := range cs {
 		c := &cs[i]
-		sum := sha256.Sum256([]byte(c.Key()))
-		key := [16]byte(sum[:16])
-		_, a := t.now[key]
-		if _, b := t.old[key]; a || b {
+		if !t.known.Add(dedupe.Of(c.Key())) {
 			t.repeats++
 			continue
 		}
-		if len(t.now) >= generation {
-			t.now, t.old = map[[16]byte]struct{}{}, t.now
-		}
-		t.now[key] = struct{}{}
 		fresh = append(fresh, *c)
 		t.recent[t.count.Classified%latencies] = c.LatencyMS
 		t.count.add(c)

@@ -154,7 +154,7 @@ func decode(_ context.Context, m transport.Message) ([]classify.Item, error) {
 func (c *classifying) openSinks() (out []pipeline.Output[record.Classification], err error) {
 	cfg := &c.app.Config.Sinks
 	if cfg.JSONL != "" {
-		s, err := jsonl.Open(cfg.JSONL)
+		s, err := jsonl.Open(cfg.JSONL, 0)
 		if err != nil {
 			return nil, err
 		}

@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/voxelstream/voxelstream/internal/dedupe"
 	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/sinks"
@@ -22,18 +22,12 @@ import (
 // maxLine bounds a line that Open reads: a classification with a long list of scores is a few KiB.
 const maxLine = 1 << 20
 
-// digest stands for a key in memory: 16 bytes instead of a hundred or more. Two keys of the same digest would take 2^64 classifications.
-type digest [16]byte
-
-func digestOf(key string) digest {
-	sum := sha256.Sum256([]byte(key))
-	return digest(sum[:16])
-}
-
 // Sink appends to one file, whose keys it knows. It is for one goroutine.
 type Sink struct {
 	file *os.File
-	seen map[digest]struct{}
+	keys *dedupe.Set
+	// lines is how many classifications the file holds.
+	lines int
 	// good is the length of the file up to its last complete line. What lies behind after a failed write is cut off before the next.
 	good int64
 	torn bool
@@ -43,8 +37,8 @@ var _ sinks.Sink = (*Sink)(nil)
 
 // Open opens or creates the file at path and reads the keys that it holds. A last line that a crash has left unfinished is cut off: its
 // classification was never acknowledged and comes again. Any other line that is no classification is an error, and the file stays as it is.
-// Another process that has the file open is an error too.
-func Open(path string) (*Sink, error) {
+// Another process that has the file open is an error too. memory is how many keys are kept in memory (see [dedupe.NewSet]).
+func Open(path string, memory int) (*Sink, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return nil, fmt.Errorf("jsonl: %w", err)
 	}
@@ -52,7 +46,7 @@ func Open(path string) (*Sink, error) {
 	if err != nil {
 		return nil, fmt.Errorf("jsonl: %w", err)
 	}
-	s := &Sink{file: f, seen: map[digest]struct{}{}}
+	s := &Sink{file: f, keys: dedupe.NewSet(path, memory)}
 	if err = lock(f); err == nil {
 		if err = s.load(); err == nil {
 			if err = s.cut(); err == nil {
@@ -61,13 +55,14 @@ func Open(path string) (*Sink, error) {
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("jsonl: %s: %w", path, errors.Join(err, f.Close()))
+		return nil, fmt.Errorf("jsonl: %s: %w", path, errors.Join(err, s.close()))
 	}
 	return s, nil
 }
 
 // load reads the keys and finds the end of the last complete line.
 func (s *Sink) load() error {
+	var keys reader
 	r := bufio.NewReaderSize(s.file, maxLine)
 	for n := 1; ; n++ {
 		line, err := r.ReadSlice('\n')
@@ -78,15 +73,19 @@ func (s *Sink) load() error {
 		if err != nil {
 			return fmt.Errorf("line %d at offset %d: %w", n, s.good, err)
 		}
-		var c record.Classification
-		if err := json.Unmarshal(line, &c); err != nil || c.EventID == "" {
+		key, ok := keys.keyOf(line)
+		if !ok {
 			if _, end := r.Peek(1); errors.Is(end, io.EOF) {
 				s.torn = true // a power cut may leave the last block with its length but without its content
 				return nil
 			}
 			return fmt.Errorf("line %d at offset %d: found %.60q, want a classification", n, s.good, bytes.TrimSpace(line))
 		}
-		s.seen[digestOf(c.Key())] = struct{}{}
+		if err := s.keys.Reserve(1); err != nil {
+			return err
+		}
+		s.keys.Add(key)
+		s.lines++
 		s.good += int64(len(line))
 	}
 }
@@ -104,13 +103,10 @@ func (s *Sink) cut() error {
 }
 
 // Len is how many classifications the file holds.
-func (s *Sink) Len() int { return len(s.seen) }
+func (s *Sink) Len() int { return s.lines }
 
 // Has says whether the file holds the classification of that key.
-func (s *Sink) Has(key string) bool {
-	_, ok := s.seen[digestOf(key)]
-	return ok
-}
+func (s *Sink) Has(key string) (bool, error) { return s.keys.Has(dedupe.Of(key)) }
 
 // Write appends what is new and syncs the file. When that fails, on a full disk for example, the file is cut back to what it held before and
 // nothing of cs counts as stored; the same call may succeed later.
@@ -121,21 +117,28 @@ func (s *Sink) Write(ctx context.Context, cs []record.Classification) error {
 	if err := s.cut(); err != nil {
 		return fmt.Errorf("jsonl: %w", err)
 	}
+	// Room for the keys is made before the lines are written, so that nothing is stored whose key is not known.
+	if err := s.keys.Reserve(len(cs)); err != nil {
+		return fmt.Errorf("jsonl: %w", err)
+	}
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
-	fresh := map[digest]struct{}{}
+	fresh := map[dedupe.Key]bool{}
 	failed := map[int]error{}
 	for i := range cs {
-		d := digestOf(cs[i].Key())
-		_, stored := s.seen[d]
-		if _, again := fresh[d]; stored || again {
+		k := dedupe.Of(cs[i].Key())
+		stored, err := s.keys.Has(k)
+		if err != nil {
+			return fmt.Errorf("jsonl: %w", err)
+		}
+		if stored || fresh[k] {
 			continue
 		}
 		if err := enc.Encode(&cs[i]); err != nil {
 			failed[i] = pipeline.Permanent(fmt.Errorf("jsonl: %s: %w", cs[i].EventID, err)) // NaN has no JSON
 			continue
 		}
-		fresh[d] = struct{}{}
+		fresh[k] = true
 	}
 	if buf.Len() > 0 {
 		s.torn = true // until we know better
@@ -147,8 +150,9 @@ func (s *Sink) Write(ctx context.Context, cs []record.Classification) error {
 		}
 		s.torn = false
 		s.good += int64(buf.Len())
-		for d := range fresh {
-			s.seen[d] = struct{}{}
+		s.lines += len(fresh)
+		for k := range fresh {
+			s.keys.Add(k)
 		}
 	}
 	if len(failed) > 0 {
@@ -162,7 +166,9 @@ func (s *Sink) rollBack(err error) error {
 }
 
 // Close closes the file. Everything acknowledged is on the disk already.
-func (s *Sink) Close(context.Context) error { return s.file.Close() }
+func (s *Sink) Close(context.Context) error { return s.close() }
+
+func (s *Sink) close() error { return errors.Join(s.file.Close(), s.keys.Close()) }
 
 // syncDir makes the name of a new file as durable as its content.
 func syncDir(dir string) error {

@@ -2,19 +2,19 @@ package kafka
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
 
+	"github.com/voxelstream/voxelstream/internal/dedupe"
 	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 )
 
 // DefaultDedupeWindow is how many events per partition a Deduper remembers unless told otherwise. It must exceed what can be redelivered:
-// the messages in flight times the partitions, and whatever an operator replays.
+// the messages in flight times the partitions, and whatever an operator replays. Each takes 24 to 32 bytes (see [dedupe.Window]).
 const DefaultDedupeWindow = 1_000_000
 
 // Deduper is a pipeline sink that writes each event (by its header event-id) to a topic once, also after kill -9 and rebalances: before it
@@ -55,11 +55,11 @@ func (d *Deduper) Write(ctx context.Context, ms []transport.Message) error {
 	if err != nil {
 		return err
 	}
-	to, ids := make([]int, len(ms)), make([]eventID, len(ms))
+	to, ids := make([]int, len(ms)), make([]dedupe.Key, len(ms))
 	touched := map[int]bool{}
 	for i := range ms {
 		id := ms[i].EventID()
-		ids[i] = hashID(id)
+		ids[i] = dedupe.Of(id)
 		key := ms[i].Key
 		if key == nil {
 			key = []byte(id)
@@ -74,9 +74,9 @@ func (d *Deduper) Write(ctx context.Context, ms []transport.Message) error {
 	// fresh are the messages to write, back their indices in ms.
 	var fresh []transport.Message
 	var freshTo, back []int
-	batch := map[eventID]bool{}
+	batch := map[dedupe.Key]bool{}
 	for i := range ms {
-		if d.parts[to[i]].has(ids[i]) || batch[ids[i]] {
+		if d.parts[to[i]].ids.Has(ids[i]) || batch[ids[i]] {
 			d.dropped.Add(1)
 			continue
 		}
@@ -115,11 +115,11 @@ func (d *Deduper) catchUp(ctx context.Context, partitions []int) error {
 	for _, p := range partitions {
 		s := d.parts[p]
 		if s == nil || s.next > ends[p] { // new to us, or the topic was made anew
-			s = &seen{window: d.window, ids: map[eventID]struct{}{}, next: max(0, ends[p]-int64(d.window))}
+			s = &seen{ids: dedupe.NewWindow(d.window), next: max(0, ends[p]-int64(d.window))}
 			d.parts[p] = s
 		}
 		next, err := c.readRange(ctx, d.topic, p, s.next, ends[p], func(m transport.Message) bool {
-			s.add(hashID(m.EventID()))
+			s.ids.Add(dedupe.Of(m.EventID()))
 			s.next = m.Offset + 1
 			return true
 		})
@@ -131,45 +131,15 @@ func (d *Deduper) catchUp(ctx context.Context, partitions []int) error {
 	return nil
 }
 
-// eventID is 128 bits of the SHA-256 of an event id: a million of them collide with a probability below 1e-26.
-type eventID [16]byte
-
-func hashID(id string) eventID {
-	h := sha256.Sum256([]byte(id))
-	return eventID(h[:16])
-}
-
-// seen is what is known of one partition: the last window ids, and the offset up to which it was read.
+// seen is what is known of one partition: the last ids, and the offset up to which it was read.
 type seen struct {
-	window int
-	next   int64
-	ids    map[eventID]struct{}
-	ring   []eventID // the ids by age, once it is full the oldest is at head
-	head   int
-}
-
-func (s *seen) has(id eventID) bool {
-	_, ok := s.ids[id]
-	return ok
-}
-
-func (s *seen) add(id eventID) {
-	if s.has(id) {
-		return
-	}
-	s.ids[id] = struct{}{}
-	if len(s.ring) < s.window {
-		s.ring = append(s.ring, id)
-		return
-	}
-	delete(s.ids, s.ring[s.head])
-	s.ring[s.head] = id
-	s.head = (s.head + 1) % s.window
+	ids  *dedupe.Window
+	next int64
 }
 
 // own adds an id that we wrote at offset. If nobody else wrote before it, the partition stays known to its end.
-func (s *seen) own(id eventID, offset int64) {
-	s.add(id)
+func (s *seen) own(id dedupe.Key, offset int64) {
+	s.ids.Add(id)
 	if offset == s.next {
 		s.next++
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/segmentio/kafka-go/compress"
 	"github.com/segmentio/kafka-go/protocol"
 
+	"github.com/voxelstream/voxelstream/internal/dedupe"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 )
 
@@ -85,14 +86,14 @@ func TestRecordBound(t *testing.T) {
 	}
 }
 
-func TestSeenWindow(t *testing.T) {
-	s := &seen{window: 3, ids: map[eventID]struct{}{}}
-	ids := []eventID{hashID("a"), hashID("b"), hashID("c"), hashID("d")}
+func TestSeen(t *testing.T) {
+	s := &seen{ids: dedupe.NewWindow(3)}
+	ids := []dedupe.Key{dedupe.Of("a"), dedupe.Of("b"), dedupe.Of("c"), dedupe.Of("d")}
 	for i, id := range ids {
 		s.own(id, int64(i))
 		s.own(id, 99) // a repeat changes nothing
 	}
-	if s.has(ids[0]) || !s.has(ids[1]) || !s.has(ids[3]) || len(s.ids) != 3 || s.next != 4 {
-		t.Errorf("window holds %d, next %d", len(s.ids), s.next)
+	if s.ids.Has(ids[0]) || !s.ids.Has(ids[1]) || !s.ids.Has(ids[3]) || s.ids.Len() != 3 || s.next != 4 {
+		t.Errorf("window holds %d, next %d", s.ids.Len(), s.next)
 	}
 }

@@ -1,0 +1,187 @@
+package jsonl
+
+import (
+	"encoding/json"
+
+	"github.com/voxelstream/voxelstream/internal/dedupe"
+	"github.com/voxelstream/voxelstream/record"
+)
+
+// reader takes the keys out of lines, which decides how fast a file is opened. The lines that Write makes are read by a scanner that allocates
+// nothing, all others by encoding/json.
+type reader struct {
+	line []byte
+	at   int
+	key  []byte
+}
+
+// keyOf is the key of the classification in a line; false where the line is none.
+func (r *reader) keyOf(line []byte) (dedupe.Key, bool) {
+	if event, digest, ok := r.scan(line); ok {
+		r.key = append(append(append(r.key[:0], event...), '@'), digest...)
+		return dedupe.Of(r.key), true
+	}
+	var c record.Classification
+	if err := json.Unmarshal(line, &c); err != nil || c.EventID == "" {
+		return dedupe.Key{}, false
+	}
+	return dedupe.Of(c.Key()), true
+}
+
+// maxDepth bounds the nesting that scan follows. A classification has three levels.
+const maxDepth = 8
+
+// scan finds event_id and model.digest. It takes JSON objects of which these are plain ASCII strings; it gives up on names and values that need
+// more thought, and on everything that is wrong.
+func (r *reader) scan(line []byte) (event, digest []byte, ok bool) {
+	r.line, r.at = line, 0
+	ok = r.object(func(name []byte) bool {
+		switch string(name) {
+		case "event_id":
+			var ok bool
+			again := event != nil
+			event, ok = r.text()
+			return ok && !again && len(event) > 0
+		case "model":
+			return digest == nil && r.object(func(name []byte) bool {
+				if string(name) != "digest" {
+					return r.value(2)
+				}
+				var ok bool
+				again := digest != nil
+				digest, ok = r.text()
+				return ok && !again
+			})
+		}
+		return r.value(1)
+	})
+	r.space()
+	return event, digest, ok && r.at == len(r.line) && event != nil && digest != nil
+}
+
+func (r *reader) space() {
+	for r.at < len(r.line) && (r.line[r.at] == ' ' || r.line[r.at] == '\n' || r.line[r.at] == '\r' || r.line[r.at] == '\t') {
+		r.at++
+	}
+}
+
+// next skips space and then c, if that is what comes.
+func (r *reader) next(c byte) bool {
+	r.space()
+	if r.at < len(r.line) && r.line[r.at] == c {
+		r.at++
+		return true
+	}
+	return false
+}
+
+// object reads an object; member reads the value of a name. Only names of the form that ours have are taken: encoding/json takes any case.
+func (r *reader) object(member func(name []byte) bool) bool {
+	if !r.next('{') {
+		return false
+	}
+	for first := true; !r.next('}'); first = false {
+		if !first && !r.next(',') {
+			return false
+		}
+		name, ok := r.text()
+		if !ok || !r.next(':') {
+			return false
+		}
+		for _, c := range name {
+			if (c < 'a' || c > 'z') && c != '_' {
+				return false
+			}
+		}
+		if !member(name) {
+			return false
+		}
+	}
+	return true
+}
+
+// text reads a string of ASCII without escapes. It is not nil.
+func (r *reader) text() ([]byte, bool) {
+	if !r.next('"') {
+		return nil, false
+	}
+	for i := r.at; i < len(r.line); i++ {
+		switch c := r.line[i]; {
+		case c == '"':
+			s := r.line[r.at:i]
+			r.at = i + 1
+			return s, true
+		case c == '\\' || c < ' ' || c >= 0x80:
+			return nil, false
+		}
+	}
+	return nil, false
+}
+
+// value reads any value that is so many levels deep.
+func (r *reader) value(depth int) bool {
+	r.space()
+	if r.at >= len(r.line) || depth > maxDepth {
+		return false
+	}
+	switch c := r.line[r.at]; {
+	case c == '"':
+		_, ok := r.text()
+		return ok
+	case c == '{':
+		return r.object(func([]byte) bool { return r.value(depth + 1) })
+	case c == '[':
+		return r.array(depth)
+	case c == '-' || c >= '0' && c <= '9':
+		return r.number()
+	}
+	for _, word := range []string{"true", "false", "null"} {
+		if len(r.line)-r.at >= len(word) && string(r.line[r.at:r.at+len(word)]) == word {
+			r.at += len(word)
+			return true
+		}
+	}
+	return false
+}
+
+func (r *reader) array(depth int) bool {
+	r.at++
+	for first := true; !r.next(']'); first = false {
+		if !first && !r.next(',') || !r.value(depth+1) {
+			return false
+		}
+	}
+	return true
+}
+
+// number reads a number by the grammar of JSON, which has no leading zeros and a digit on both sides of the point.
+func (r *reader) number() bool {
+	r.one('-', '-')
+	if !r.one('0', '0') && !r.digits() {
+		return false
+	}
+	if r.one('.', '.') && !r.digits() {
+		return false
+	}
+	if r.one('e', 'E') {
+		r.one('+', '-')
+		return r.digits()
+	}
+	return true
+}
+
+func (r *reader) one(a, b byte) bool {
+	if r.at < len(r.line) && (r.line[r.at] == a || r.line[r.at] == b) {
+		r.at++
+		return true
+	}
+	return false
+}
+
+func (r *reader) digits() bool {
+	from := r.at
+	for r.at < len(r.line) && r.line[r.at] >= '0' && r.line[r.at] <= '9' {
+		r.at++
+	}
+	return r.at > from
+}
