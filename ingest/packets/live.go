@@ -69,20 +69,43 @@ func Sensors() []Sensor {
 
 // FindSensor is the sensor of a name or an alias.
 func FindSensor(name string) (Sensor, error) {
-	var known []string
 	for _, s := range Sensors() {
 		if s.Name == name || slices.Contains(s.Aliases, name) {
 			return s, nil
 		}
-		known = append(append(known, s.Name), s.Aliases...)
 	}
-	return Sensor{}, fmt.Errorf("sensor: found %.40q, want one of %s", name, strings.Join(known, ", "))
+	return Sensor{}, fmt.Errorf("sensor: found %.40q, want one of %s", name, strings.Join(Sensor{}.Choices(), ", "))
+}
+
+// Choices are all names and aliases.
+func (Sensor) Choices() (names []string) {
+	for _, s := range Sensors() {
+		names = append(append(names, s.Name), s.Aliases...)
+	}
+	return names
+}
+
+// MarshalText is the name.
+func (s Sensor) MarshalText() ([]byte, error) { return []byte(s.Name), nil }
+
+// UnmarshalText is FindSensor, for options.
+func (s *Sensor) UnmarshalText(text []byte) (err error) {
+	*s, err = FindSensor(string(text))
+	return err
+}
+
+// CheckCalibration wants the path of a calibration file where the sensor cannot do without one.
+func (s Sensor) CheckCalibration(path string) error {
+	if s.Name == "ouster" && path == "" {
+		return fmt.Errorf("calibration: found none, want %s", s.Calibration)
+	}
+	return nil
 }
 
 // NewDecoder makes a decoder; calibration is the path of the file that the sensor needs, or empty.
 func (s Sensor) NewDecoder(calibration string) (*Decoder, error) {
-	if s.Name == "ouster" && calibration == "" {
-		return nil, fmt.Errorf("calibration: found none, want %s", s.Calibration)
+	if err := s.CheckCalibration(calibration); err != nil {
+		return nil, err
 	}
 	dec, fits, err := s.decoder(calibration)
 	if err != nil {

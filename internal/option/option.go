@@ -8,6 +8,7 @@
 //	flag    the command line flag that sets it; absent: none
 //	enum    the values that are allowed, separated by commas; a type with a method Choices() []string has them by itself
 //	min     the least number, size or duration; above: the value must be greater than this; max: the most
+//	unit    the unit of a size or duration that is given as a plain number; absent: every one needs its unit
 //	secret  "true": the value is never shown
 //
 // A field is a bool, int, uint64, float64, string, []string, [time.Duration], [Bytes], [Dims] or any other encoding.TextUnmarshaler; a struct is
@@ -169,13 +170,17 @@ func (f Field) Kind() string {
 
 // Hint is what a reference adds to Doc: the values that are allowed, or how they are written.
 func (f Field) Hint() string {
+	plain := ""
+	if unit := f.tag.Get("unit"); unit != "" {
+		plain = "; a plain number is in " + unit
+	}
 	switch {
 	case len(f.Choices()) > 0:
 		return " One of " + strings.Join(f.Choices(), ", ") + "."
 	case f.value.Type() == durationType:
-		return " A duration: ms, s, m, h."
+		return " A duration: ms, s, m, h" + plain + "."
 	case f.value.Type() == reflect.TypeFor[Bytes]():
-		return " A size: B, KiB, MiB, GiB."
+		return " A size: B, KiB, MiB, GiB" + plain + "."
 	}
 	return ""
 }

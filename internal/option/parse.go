@@ -42,13 +42,22 @@ func (f Field) parse(text string) (reflect.Value, error) {
 		return reflect.Value{}, fmt.Errorf("found %q%s, %s", text, DidYouMean(text, choices), f.Allowed())
 	}
 	v := reflect.New(f.value.Type()).Elem()
-	if err := f.parser()(v, text); err != nil {
+	if err := f.parser()(v, f.withUnit(text)); err != nil {
 		return v, fmt.Errorf("found %q, %s", text, f.Allowed())
 	}
 	if err := f.inRange(v, text); err != nil {
 		return v, err
 	}
 	return v, nil
+}
+
+// withUnit adds the unit of a number that has none, where the tag allows that.
+func (f Field) withUnit(text string) string {
+	unit := f.tag.Get("unit")
+	if unit == "" || text == "" || strings.Trim(text, "0123456789") != "" {
+		return text
+	}
+	return text + unit
 }
 
 // parser stores a text in a value of the field's type.

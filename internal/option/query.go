@@ -1,6 +1,7 @@
 package option
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/url"
@@ -9,33 +10,57 @@ import (
 )
 
 // FromQuery sets the settings of the struct that v points to by the query of a URL. In a query dashes stand for the underscores of names, and
-// underscores are taken too. The error names what is unknown, given twice or wrong, and what is known.
-func FromQuery(v any, query string) error {
-	values, err := url.ParseQuery(query)
+// underscores are taken too; a plus stands for itself, as in file names. The error names everything that is unknown, given twice or wrong, and
+// what is known.
+func FromQuery(v any, query string) error { return errors.Join(SetQuery(v, query)...) }
+
+// SetQuery is FromQuery with one error for each problem.
+func SetQuery(v any, query string) (problems []error) {
+	values, err := url.ParseQuery(strings.ReplaceAll(query, "+", "%2B"))
 	if err != nil {
-		return err
+		problems = []error{err} // of one part: the others are in values
 	}
 	fields := Settings(v)
 	names := make([]string, len(fields))
 	for i, f := range fields {
 		names[i] = QueryName(f)
 	}
+	bad := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		name := strings.ReplaceAll(key, "_", "-")
 		i := slices.Index(names, name)
 		switch {
 		case i < 0 && len(names) == 0:
-			return fmt.Errorf("found the option %q, want none", key)
+			bad("found the option %q, want none", key)
 		case i < 0:
-			return fmt.Errorf("found the option %q%s, want %s", key, DidYouMean(name, names), strings.Join(names, ", "))
+			bad("found the option %q%s, want %s", key, DidYouMean(name, names), strings.Join(names, ", "))
 		case len(values[key]) > 1:
-			return fmt.Errorf("%s: found it %d times, want it once", key, len(values[key]))
-		}
-		if err := fields[i].Set(values[key][0]); err != nil {
-			return fmt.Errorf("%s: %w", key, err)
+			bad("%s: found it %d times, want it once", key, len(values[key]))
+		default:
+			if err := fields[i].Set(values[key][0]); err != nil {
+				bad("%s: %w", key, err)
+			}
 		}
 	}
-	return nil
+	return problems
+}
+
+// MaskQuery is the query with stars in place of the values that must not be shown: those of secret settings of the struct that v points to, and
+// those of unknown names, which may be misspelt secrets.
+func MaskQuery(v any, query string) string {
+	shown := map[string]bool{}
+	for _, f := range Settings(v) {
+		shown[QueryName(f)] = !f.Secret
+	}
+	parts := strings.Split(query, "&")
+	for i, part := range parts {
+		key, value, _ := strings.Cut(part, "=")
+		name, err := url.PathUnescape(strings.ReplaceAll(key, "_", "-"))
+		if value != "" && (err != nil || !shown[name]) {
+			parts[i] = key + "=***"
+		}
+	}
+	return strings.Join(parts, "&")
 }
 
 // QueryName is how a setting is written in a query.

@@ -17,7 +17,7 @@ const cloud = "1 2 3\n4 5 6\n"
 
 // head is the head of a request with some further fields.
 func head(fields ...string) string {
-	return "POST /v1/ingest/a.xyz HTTP/1.1\r\nHost: door\r\nAuthorization: Bearer " + token + "\r\n" + strings.Join(append(fields, ""), "\r\n") + "\r\n"
+	return "POST /v1/ingest/a.xyz HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer " + token + "\r\n" + strings.Join(append(fields, ""), "\r\n") + "\r\n"
 }
 
 // converse sends the parts of a request, a pause between them, and gives the status of each answer until the connection is closed.
@@ -61,9 +61,11 @@ func converse(t *testing.T, s *Source, pause time.Duration, parts ...string) (st
 	return statuses
 }
 
-// TestHostileRequests: what a client should not send is answered or cut off, in time, and the door is free for others after each.
+// TestHostileRequests: what a client should not send is answered or cut off, in time, and the server is free for others after each.
 func TestHostileRequests(t *testing.T) {
-	s := open(t, Options{Queue: 1, MaxBody: 100, headerTime: 300 * time.Millisecond, bodyTime: time.Second, stallTime: 300 * time.Millisecond})
+	in := input(t, "queue=1&max=100")
+	in.headerTime, in.bodyTime, in.stallTime = 300*time.Millisecond, time.Second, 300*time.Millisecond
+	s := open(t, in)
 	settle(t, s)
 	length := func(n int) string { return fmt.Sprintf("Content-Length: %d", n) }
 	const last = "Connection: close"
@@ -118,7 +120,9 @@ func waitFree(t *testing.T, s *Source) {
 
 // TestSlowPipeline: the limits are of the client's time, not of the time that its samples take.
 func TestSlowPipeline(t *testing.T) {
-	s := open(t, Options{bodyTime: 200 * time.Millisecond, stallTime: 100 * time.Millisecond})
+	in := input(t, "")
+	in.bodyTime, in.stallTime = 200*time.Millisecond, 100*time.Millisecond
+	s := open(t, in)
 	answer := make(chan int, 1)
 	go func() {
 		status, _ := post(t, s, "a.xyz", "Bearer "+token, "", strings.NewReader(cloud))

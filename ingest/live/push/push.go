@@ -25,18 +25,14 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/voxelstream/voxelstream/ingest"
-	"github.com/voxelstream/voxelstream/ingest/formats"
 	"github.com/voxelstream/voxelstream/ingest/live"
+	"github.com/voxelstream/voxelstream/internal/option"
 )
-
-// Scheme begins the address of a door: http://HOST:PORT?token-file=FILE.
-const Scheme = "http://"
 
 const (
 	// headerTime and bodyTime bound how long we wait for what a client sends, stallTime how long for the next byte of it.
@@ -49,55 +45,77 @@ const (
 	minToken = 16
 )
 
-// Options is where to listen, and what to take.
+// Kind is that of files sent by HTTP.
+var Kind = live.Kind{
+	Name: "push", Scheme: "http", Form: "http://HOST:PORT?token-file=FILE", Example: "http://:8080?token-file=token",
+	Doc: "Takes files by POST /v1/ingest/NAME with a bearer token. A request is answered when its samples are stored. " +
+		"Without a host, all addresses of this machine are served. For HTTPS, put a reverse proxy in front.",
+	Options: func() any { return &Options{Max: 256 << 20, Queue: 8} },
+	New:     newInput,
+}
+
+// Options are those of an address.
 type Options struct {
+	TokenFile string       `yaml:"token_file" doc:"File whose first line is the bearer token that clients must send, 16 characters or more. Required."`
+	Max       option.Bytes `yaml:"max" unit:"B" min:"1B" doc:"Largest request."`
+	Queue     int          `yaml:"queue" min:"1" max:"65536" doc:"Most requests that are worked on at once. Further ones are answered with status 429."`
+}
+
+// Input is a parsed address.
+type Input struct {
 	// Address is HOST:PORT; without a host, all addresses of this machine.
 	Address string
-	// Token is what clients show.
+	// Token is what clients send, the first line of the token file.
 	Token string
-	// MaxBody bounds a request in bytes; 0: 256 MiB.
-	MaxBody int64
-	// Queue is how many requests are worked on at once; further ones get 429; 0: 8.
-	Queue int
-	Read  ingest.Options
+	Options
 
-	headerTime, bodyTime, stallTime time.Duration // 0: the constants
+	headerTime, bodyTime, stallTime time.Duration
 }
 
-// Parse reads an address: http://HOST:PORT?token-file=FILE, with max=BYTES and queue=REQUESTS where wanted. The file's first line is the token.
-func Parse(address string) (Options, error) {
-	rest, ok := strings.CutPrefix(address, Scheme)
-	host, query, _ := strings.Cut(rest, "?")
-	host = strings.TrimSuffix(host, "/")
-	if _, _, err := net.SplitHostPort(host); !ok || err != nil {
-		return Options{}, fmt.Errorf("%s: want %sHOST:PORT?token-file=FILE", address, Scheme)
+func newInput(target string, options any) (live.Input, error) {
+	in := &Input{
+		Address: strings.TrimSuffix(target, "/"), Options: *options.(*Options),
+		headerTime: headerTime, bodyTime: bodyTime, stallTime: stallTime,
 	}
-	o := Options{Address: host}
-	for part := range strings.SplitSeq(query, "&") {
-		key, v, _ := strings.Cut(part, "=")
-		var err error
-		switch key {
-		case "":
-		case "token-file":
-			o.Token, err = readToken(v)
-		case "max":
-			o.MaxBody, err = strconv.ParseInt(v, 10, 64)
-		case "queue":
-			o.Queue, err = strconv.Atoi(v)
-		default:
-			err = fmt.Errorf("found %q, want token-file, max or queue", key)
-		}
-		if err != nil {
-			return o, fmt.Errorf("%s: %w", address, err)
-		}
+	var errs []error
+	if _, _, err := net.SplitHostPort(in.Address); err != nil || strings.ContainsAny(in.Address, "/@") {
+		errs = append(errs, errors.New("found no host and port, want http://HOST:PORT?token-file=FILE"))
 	}
-	return o, nil
+	var err error
+	if in.Token, err = readToken(in.TokenFile); err != nil {
+		errs = append(errs, fmt.Errorf("token-file: %w", err))
+	}
+	return in, errors.Join(errs...)
 }
 
+// Endless is true: requests may always arrive.
+func (*Input) Endless() bool { return true }
+
+// Open begins to listen.
+func (in *Input) Open(ctx context.Context, s live.Services) (ingest.Source, error) {
+	src, err := Open(ctx, in, s)
+	if err != nil {
+		return nil, err // not a nil *Source in an interface
+	}
+	s.Log.Info("listening", "address", "http://"+src.Addr()+"/v1/ingest/")
+	return src, nil
+}
+
+// readToken reads the first line of a file.
 func readToken(path string) (string, error) {
+	if path == "" {
+		return "", errors.New("found none, want a file that holds the bearer token")
+	}
 	data, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
 	line, _, _ := strings.Cut(string(data), "\n")
-	return strings.TrimSpace(line), err
+	line = strings.TrimSpace(line)
+	if len(line) < minToken {
+		return "", fmt.Errorf("%s: found a token of %d characters, want a file of %d or more", path, len(line), minToken)
+	}
+	return line, nil
 }
 
 // Item is what became of one file.
@@ -119,9 +137,10 @@ type id struct {
 	seq    uint64
 }
 
-// Source is the door. It ends with its context only.
+// Source is the HTTP server. It ends with its context only.
 type Source struct {
-	o      Options
+	in     *Input
+	open   func(ctx context.Context, path string) (ingest.Source, error)
 	token  [sha256.Size]byte
 	server *http.Server
 	addr   net.Addr
@@ -139,37 +158,28 @@ type Source struct {
 var _ live.Settler = (*Source)(nil)
 
 // Open begins to listen.
-func Open(ctx context.Context, o Options) (*Source, error) {
-	if len(o.Token) < minToken {
-		return nil, fmt.Errorf("http://%s: found a token of %d characters, want a file of %d or more: name it with token-file", o.Address, len(o.Token), minToken)
-	}
-	o.MaxBody, o.Queue = cmp.Or(o.MaxBody, 256<<20), cmp.Or(o.Queue, 8)
-	if o.MaxBody < 1 || o.Queue < 1 || o.Queue > 1<<16 {
-		return nil, fmt.Errorf("http://%s: found at most %d bytes and %d requests, want 1 or more, and 65536 requests at most", o.Address, o.MaxBody, o.Queue)
-	}
-	o.Read.MaxBytes = cmp.Or(o.Read.MaxBytes, 4<<30)
-	o.headerTime, o.bodyTime, o.stallTime = cmp.Or(o.headerTime, headerTime), cmp.Or(o.bodyTime, bodyTime), cmp.Or(o.stallTime, stallTime)
+func Open(ctx context.Context, in *Input, services live.Services) (*Source, error) {
 	dir, err := os.MkdirTemp("", "voxelstream-push-")
 	if err != nil {
 		return nil, err
 	}
 	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", o.Address)
+	l, err := lc.Listen(ctx, "tcp", in.Address)
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	s := &Source{
-		o: o, token: sha256.Sum256([]byte(o.Token)), addr: l.Addr(), dir: dir,
-		places: make(chan struct{}, o.Queue), queue: make(chan sent), closed: make(chan struct{}), waiting: map[id][]chan<- error{},
+		in: in, open: services.OpenFile, token: sha256.Sum256([]byte(in.Token)), addr: l.Addr(), dir: dir,
+		places: make(chan struct{}, in.Queue), queue: make(chan sent), closed: make(chan struct{}), waiting: map[id][]chan<- error{},
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/ingest/{name...}", s.serve)
-	s.server = &http.Server{Handler: mux, ReadHeaderTimeout: o.headerTime, ReadTimeout: o.bodyTime, MaxHeaderBytes: 64 << 10}
+	s.server = &http.Server{Handler: mux, ReadHeaderTimeout: in.headerTime, ReadTimeout: in.bodyTime, MaxHeaderBytes: 64 << 10}
 	s.done.Go(func() { _ = s.server.Serve(l) }) // it ends by Close
 	return s, nil
 }
 
-// Addr is where the door is.
+// Addr is where the server listens.
 func (s *Source) Addr() string { return s.addr.String() }
 
 // Read waits for the next sample.
@@ -223,8 +233,8 @@ func (s *Source) serve(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusUnauthorized, "want the bearer token")
 		return
 	}
-	if r.ContentLength > s.o.MaxBody {
-		refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("found %d bytes, limit %d", r.ContentLength, s.o.MaxBody))
+	if r.ContentLength > int64(s.in.Max) {
+		refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("found %d bytes, limit %d", r.ContentLength, int64(s.in.Max)))
 		return
 	}
 	select {
@@ -232,10 +242,10 @@ func (s *Source) serve(w http.ResponseWriter, r *http.Request) {
 		defer func() { <-s.places }()
 	default:
 		w.Header().Set("Retry-After", "1")
-		refuse(w, http.StatusTooManyRequests, fmt.Sprintf("%d requests are on their way", s.o.Queue))
+		refuse(w, http.StatusTooManyRequests, fmt.Sprintf("%d requests are on their way", s.in.Queue))
 		return
 	}
-	r.Body = http.MaxBytesReader(w, &patient{ReadCloser: r.Body, control: http.NewResponseController(w), left: s.o.bodyTime, each: s.o.stallTime}, s.o.MaxBody)
+	r.Body = http.MaxBytesReader(w, &bodyReader{ReadCloser: r.Body, control: http.NewResponseController(w), left: s.in.bodyTime, each: s.in.stallTime}, int64(s.in.Max))
 	items, err := s.take(r)
 	var large *http.MaxBytesError
 	switch {
@@ -259,14 +269,14 @@ func (s *Source) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// patient reads a body with a limit on the time that is spent waiting for it; the time between, while its samples are worked on, does not count.
-type patient struct {
+// bodyReader reads a body with a limit on the time that is spent waiting for it; the time between, while its samples are worked on, does not count.
+type bodyReader struct {
 	io.ReadCloser
 	control    *http.ResponseController
 	left, each time.Duration
 }
 
-func (p *patient) Read(b []byte) (int, error) {
+func (p *bodyReader) Read(b []byte) (int, error) {
 	begin := time.Now()
 	if err := p.control.SetReadDeadline(begin.Add(min(p.left, p.each))); err != nil {
 		return 0, err
@@ -353,7 +363,7 @@ const window = 64
 
 // samples gives the samples of a file to the reader and waits for their outcome. The error is the first that there was, or one that ends all.
 func (s *Source) samples(ctx context.Context, path string, item *Item) (err error) {
-	src, err := formats.Open(ctx, path, s.o.Read)
+	src, err := s.open(ctx, path)
 	if err != nil {
 		return err
 	}

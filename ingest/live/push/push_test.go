@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"mime/multipart"
 	"net/http"
 	"os"
@@ -17,16 +18,35 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/formats"
+	"github.com/voxelstream/voxelstream/ingest/live"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const token = "a token of the tests"
 
-func open(t *testing.T, o Options) *Source {
+var services = live.Services{Log: slog.New(slog.DiscardHandler), OpenFile: func(ctx context.Context, path string) (ingest.Source, error) {
+	return formats.Open(ctx, path, ingest.Options{})
+}}
+
+// input is the parsed address of a free port, with the token of the tests and further options.
+func input(t *testing.T, query string) *Input {
 	t.Helper()
-	o.Address, o.Token = "127.0.0.1:0", token
-	s, err := Open(t.Context(), o)
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte(" "+token+" \nno token\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	in, problems := Kind.Parse("http://127.0.0.1:0?token-file=" + file + "&" + query)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	return in.(*Input)
+}
+
+func open(t *testing.T, in *Input) *Source {
+	t.Helper()
+	s, err := Open(t.Context(), in, services)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +101,7 @@ func post(t *testing.T, s *Source, name, bearer, contentType string, body io.Rea
 }
 
 func TestPush(t *testing.T) {
-	s := open(t, Options{MaxBody: 100})
+	s := open(t, input(t, "max=100"))
 	settle(t, s)
 	const good = "Bearer " + token
 	for name, c := range map[string]struct {
@@ -121,7 +141,7 @@ func TestPush(t *testing.T) {
 }
 
 func TestMultipart(t *testing.T) {
-	s := open(t, Options{})
+	s := open(t, input(t, ""))
 	settle(t, s)
 	var body bytes.Buffer
 	form := multipart.NewWriter(&body)
@@ -154,7 +174,7 @@ func TestMultipart(t *testing.T) {
 
 // TestBackPressure: while nobody settles, further requests are turned away, and the end of the program is told to those who wait.
 func TestBackPressure(t *testing.T) {
-	s := open(t, Options{Queue: 1})
+	s := open(t, input(t, "queue=1"))
 	first := make(chan int, 1)
 	go func() {
 		status, _ := post(t, s, "a.xyz", "Bearer "+token, "", strings.NewReader("1 2 3\n4 5 6\n"))
@@ -179,26 +199,43 @@ func TestBackPressure(t *testing.T) {
 	}
 }
 
-func TestParse(t *testing.T) {
+func TestAddress(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "token")
-	if err := os.WriteFile(file, []byte(token+"\r\nsecond line\n"), 0o600); err != nil {
+	short := file + ".short"
+	if err := errors.Join(os.WriteFile(file, []byte(token+"\r\nsecond line\n"), 0o600), os.WriteFile(short, []byte("secret\n"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	o, err := Parse("http://:8080?token-file=" + file + "&max=1000&queue=3")
-	if err != nil || o.Address != ":8080" || o.Token != token || o.MaxBody != 1000 || o.Queue != 3 {
-		t.Errorf("found %+v, %v", o, err)
-	}
-	for address, want := range map[string]string{
-		"http://host":                 "want http://HOST:PORT",
-		"http://:1?token-file=/none/": "no such file",
-		"http://:1?max=a":             "invalid syntax",
-		"http://:1?speed=1":           `found "speed"`,
+	for query, want := range map[string]Options{
+		"":                    {TokenFile: file, Max: 256 << 20, Queue: 8},
+		"&max=1000&queue=3":   {TokenFile: file, Max: 1000, Queue: 3},
+		"&max=1GiB&&queue=65": {TokenFile: file, Max: 1 << 30, Queue: 65},
 	} {
-		if _, err := Parse(address); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: found %v, want %q", address, err, want)
+		in, problems := Kind.Parse("http://:8080/?token-file=" + file + query)
+		if len(problems) > 0 || in.(*Input).Options != want || in.(*Input).Address != ":8080" || in.(*Input).Token != token || !in.Endless() {
+			t.Errorf("%s: found %+v, %v, want %+v", query, in, problems, want)
 		}
 	}
-	if _, err := Open(t.Context(), Options{Address: "127.0.0.1:0"}); err == nil || !strings.Contains(err.Error(), "token of 0 characters") {
-		t.Errorf("found %v, want that there is no token", err)
+	for address, want := range map[string][]string{
+		"http://host?token-file=" + file:           {"found no host and port, want http://HOST:PORT"},
+		"http://:1?token-file=/none/":              {"token-file: open /none/"},
+		"http://:1?token-file=" + short:            {"token of 6 characters, want a file of 16 or more"},
+		"http://:1?token-file=" + file + "&max=0":  {"max: found 0, want 1B or more"},
+		"http://:1?token-file=" + file + "&queue=": {"queue: found"},
+		"http://:1?max=a&speed=1":                  {"max: found", `found the option "speed", want token-file, max, queue`, "token-file: found none"},
+		"http://me:secret@host?token=secret":       {`found the option "token"`, "found no host and port", "token-file: found none"},
+	} {
+		in, problems := Kind.Parse(address)
+		if in != nil || len(problems) != len(want) {
+			t.Errorf("%s: found %v, %q, want %q", address, in, problems, want)
+			continue
+		}
+		for i, p := range problems {
+			if !strings.Contains(p.Error(), want[i]) || strings.Contains(p.Error(), "secret") {
+				t.Errorf("%s: found %v, want %q", address, p, want[i])
+			}
+		}
+	}
+	if got, want := Kind.Mask("http://me:secret@host:1/a@b?token=secret&max=1&token-file=f"), "http://me:***@host:1/a@b?token=***&max=1&token-file=f"; got != want {
+		t.Errorf("found %s, want %s", got, want)
 	}
 }

@@ -10,14 +10,24 @@ import (
 	"path/filepath"
 
 	"github.com/voxelstream/voxelstream/ingest"
-	"github.com/voxelstream/voxelstream/ingest/formats"
+	"github.com/voxelstream/voxelstream/ingest/live"
 )
 
-// Name is the input's name on the command line, and Base that of its stream.
-const (
-	Name = "-"
-	Base = "stdin"
-)
+// Kind is that of the standard input.
+var Kind = live.Kind{
+	Name: "stdin", Form: "-", Example: "-",
+	Doc: "Reads one file from the standard input, whose format is found from its content. Reading begins when the standard input has ended.",
+	New: func(string, any) (live.Input, error) { return input{}, nil },
+}
+
+// base is the name of the file, and of its stream.
+const base = "stdin"
+
+type input struct{}
+
+func (input) Endless() bool { return false }
+
+func (input) Open(ctx context.Context, s live.Services) (ingest.Source, error) { return Open(ctx, s) }
 
 // source removes the copy when it is closed.
 type source struct {
@@ -25,21 +35,20 @@ type source struct {
 	dir string
 }
 
-// Open copies r, whose format is found from its content, to a temporary file: the formats seek. The stream begins when r has ended.
-func Open(ctx context.Context, r io.Reader, o ingest.Options) (ingest.Source, error) {
-	limit := int64(o.WithDefaults().MaxBytes)
+// Open copies the standard input to a temporary file, because the formats seek. The stream begins when the standard input has ended.
+func Open(ctx context.Context, s live.Services) (ingest.Source, error) {
 	dir, err := os.MkdirTemp("", "voxelstream-stdin-")
 	if err != nil {
 		return nil, err
 	}
-	src, err := open(ctx, r, filepath.Join(dir, Base), limit, o)
+	src, err := open(ctx, filepath.Join(dir, base), s)
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	return &source{Source: src, dir: dir}, nil
 }
 
-func open(ctx context.Context, r io.Reader, path string, limit int64, o ingest.Options) (ingest.Source, error) {
+func open(ctx context.Context, path string, s live.Services) (ingest.Source, error) {
 	f, err := os.Create(path)
 	if err != nil {
 		return nil, err
@@ -47,9 +56,9 @@ func open(ctx context.Context, r io.Reader, path string, limit int64, o ingest.O
 	// A read of a pipe cannot be interrupted; whoever waits can.
 	copied := make(chan error, 1)
 	go func() {
-		n, err := io.Copy(f, io.LimitReader(r, limit+1))
-		if err == nil && n > limit {
-			err = fmt.Errorf("%s: found more than %d bytes, the limit", Base, limit)
+		n, err := io.Copy(f, io.LimitReader(s.Stdin, s.MaxFile+1))
+		if err == nil && n > s.MaxFile {
+			err = fmt.Errorf("%s: found more than %d bytes, the limit", base, s.MaxFile)
 		}
 		copied <- errors.Join(err, f.Close())
 	}()
@@ -61,7 +70,7 @@ func open(ctx context.Context, r io.Reader, path string, limit int64, o ingest.O
 	if err != nil {
 		return nil, err
 	}
-	return formats.Open(ctx, path, o)
+	return s.OpenFile(ctx, path)
 }
 
 func (s *source) Close() error { return errors.Join(s.Source.Close(), os.RemoveAll(s.dir)) }

@@ -9,11 +9,20 @@ import (
 	"testing"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/formats"
+	"github.com/voxelstream/voxelstream/ingest/live"
 )
+
+// services are those of a program whose standard input is r.
+func services(r io.Reader, maxFile int64) live.Services {
+	return live.Services{Stdin: r, MaxFile: maxFile, OpenFile: func(ctx context.Context, path string) (ingest.Source, error) {
+		return formats.Open(ctx, path, ingest.Options{})
+	}}
+}
 
 func TestOpen(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
-	src, err := Open(t.Context(), strings.NewReader("1 2 3\n4 5 6\n"), ingest.Options{})
+	src, err := Open(t.Context(), services(strings.NewReader("1 2 3\n4 5 6\n"), 12))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,13 +38,13 @@ func TestOpen(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		in   string
-		o    ingest.Options
+		max  int64
 		want string
 	}{
-		"empty": {"", ingest.Options{}, "no known format fits"},
-		"large": {"1 2 3\n4 5 6\n", ingest.Options{MaxBytes: 11}, "found more than 11 bytes"},
+		"empty": {"", 10, "no known format fits"},
+		"large": {"1 2 3\n4 5 6\n", 11, "found more than 11 bytes"},
 	} {
-		if _, err := Open(t.Context(), strings.NewReader(c.in), c.o); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := Open(t.Context(), services(strings.NewReader(c.in), c.max)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: found %v, want %q", name, err, c.want)
 		}
 	}
@@ -45,7 +54,7 @@ func TestOpen(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	r, w := io.Pipe()
 	cancel()
-	if _, err := Open(ctx, r, ingest.Options{}); !errors.Is(err, context.Canceled) {
+	if _, err := Open(ctx, services(r, 1)); !errors.Is(err, context.Canceled) {
 		t.Errorf("found %v, want that the context has ended", err)
 	}
 	if err := w.Close(); err != nil {

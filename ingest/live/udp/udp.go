@@ -17,12 +17,11 @@ import (
 	"time"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/live"
 	"github.com/voxelstream/voxelstream/ingest/packets"
+	"github.com/voxelstream/voxelstream/internal/option"
 	"github.com/voxelstream/voxelstream/record"
 )
-
-// Scheme begins the address of a sensor's packets: udp://HOST:PORT?sensor=NAME.
-const Scheme = "udp://"
 
 const (
 	// maxDatagram is the largest UDP payload.
@@ -35,63 +34,90 @@ const (
 	firstWarnings = 3
 )
 
-// Options is where and what to receive.
-type Options struct {
-	// Address is HOST:PORT; without a host, packets to any address of this machine.
-	Address string
-	Sensor  packets.Sensor
-	// Calibration is the path of the file that some sensors need.
-	Calibration string
-	// Buffer is the size of the kernel's receive buffer in bytes; at least 1. 32 MiB is a second or two of the fastest sensor.
-	Buffer int
-	// Duration ends the stream after so long; 0: it ends with the context.
-	Duration time.Duration
-	// Log gets warnings; nil: none.
-	Log *slog.Logger
+// Kind is that of the packets of a lidar.
+var Kind = live.Kind{
+	Name: "udp", Scheme: "udp", Form: "udp://HOST:PORT?sensor=NAME", Example: "udp://:2368?sensor=vlp16",
+	Doc: "Receives the packets of a lidar. Each turn of the sensor is one sample. Without a host, packets to any address of this machine are received; " +
+		"without a port, the usual one of the sensor is used.",
+	Options: func() any {
+		o := DefaultOptions()
+		return &o
+	},
+	New: newInput,
 }
 
-// Parse reads an address: udp://HOST:PORT?sensor=NAME, with calibration=FILE, buffer=BYTES and duration=TIME where wanted. The port may be left
-// out where the sensor has a usual one.
-func Parse(address string) (Options, error) {
-	o := Options{Buffer: 32 << 20, Log: slog.New(slog.DiscardHandler)}
-	u, err := url.Parse(address)
+// Options are those of an address.
+type Options struct {
+	Sensor      packets.Sensor `yaml:"sensor" doc:"The sensor that sends."`
+	Calibration string         `yaml:"calibration" doc:"Calibration file of the sensor: an Ouster needs its metadata, a PandarQT64 and a Helios-16P their table of angles."`
+	Buffer      option.Bytes   `yaml:"buffer" unit:"B" min:"1B" max:"1GiB" doc:"Size of the kernel's receive buffer."`
+	Duration    time.Duration  `yaml:"duration" above:"0s" doc:"End the stream after this time; without it, the stream ends with the program."`
+}
+
+// Input is a parsed address.
+type Input struct {
+	// Address is HOST:PORT; the host may be empty.
+	Address string
+	Options
+}
+
+// DefaultOptions has a buffer for a second or two of the fastest sensor.
+func DefaultOptions() Options { return Options{Buffer: 32 << 20} }
+
+// Parse reads an address. The sensor may be missing, and with it the port.
+func Parse(address string) (*Input, error) {
+	o := DefaultOptions()
+	rest, ok := strings.CutPrefix(address, "udp://")
+	if !ok {
+		return nil, errors.New("want udp://HOST:PORT")
+	}
+	target, query, _ := strings.Cut(rest, "?")
+	if err := option.FromQuery(&o, query); err != nil {
+		return nil, err
+	}
+	return parseTarget(target, o)
+}
+
+func parseTarget(target string, o Options) (*Input, error) {
+	u, err := url.Parse("udp://" + target)
 	if err != nil {
-		return o, err
-	}
-	q := u.Query()
-	if o.Sensor, err = packets.FindSensor(q.Get("sensor")); err != nil {
-		return o, fmt.Errorf("%s: %w", address, err)
-	}
-	for key := range q {
-		v := q.Get(key)
-		var err error
-		switch key {
-		case "sensor":
-		case "calibration":
-			o.Calibration = v
-		case "buffer":
-			if o.Buffer, err = strconv.Atoi(v); err != nil || o.Buffer < 1 || o.Buffer > 1<<30 {
-				err = fmt.Errorf("buffer: found %q, want bytes, 1 to %d", v, 1<<30)
-			}
-		case "duration":
-			if o.Duration, err = time.ParseDuration(v); err != nil || o.Duration <= 0 {
-				err = fmt.Errorf("duration: found %q, want such as 10s", v)
-			}
-		default:
-			err = fmt.Errorf("found %q, want sensor, calibration, buffer or duration", key)
+		if e, ok := errors.AsType[*url.Error](err); ok {
+			err = e.Err // without the address
 		}
-		if err != nil {
-			return o, fmt.Errorf("%s: %w", address, err)
-		}
+		return nil, err
 	}
-	if u.Scheme+"://" != Scheme || u.Path != "" && u.Path != "/" {
-		return o, fmt.Errorf("%s: want %sHOST:PORT?sensor=NAME", address, Scheme)
+	if u.Path != "" && u.Path != "/" || u.User != nil || u.Fragment != "" {
+		return nil, errors.New("found more than a host and a port, want udp://HOST:PORT")
 	}
-	o.Address = u.Host
-	if u.Port() == "" {
-		o.Address = net.JoinHostPort(strings.TrimSuffix(u.Hostname(), ":"), strconv.Itoa(o.Sensor.Port))
+	in := &Input{Address: u.Host, Options: o}
+	if u.Port() == "" && o.Sensor.Port > 0 {
+		in.Address = net.JoinHostPort(u.Hostname(), strconv.Itoa(o.Sensor.Port))
 	}
-	return o, nil
+	return in, nil
+}
+
+func newInput(target string, options any) (live.Input, error) {
+	in, err := parseTarget(target, *options.(*Options))
+	switch s := options.(*Options).Sensor; {
+	case s.Name == "":
+		err = errors.Join(err, fmt.Errorf("sensor: found none, want one of %s", strings.Join(s.Choices(), ", ")))
+	case options.(*Options).Calibration == "":
+		err = errors.Join(err, s.CheckCalibration(""))
+	}
+	return in, err
+}
+
+// Endless says that there is no duration.
+func (in *Input) Endless() bool { return in.Duration == 0 }
+
+// Open begins to receive.
+func (in *Input) Open(ctx context.Context, s live.Services) (ingest.Source, error) {
+	src, err := Open(ctx, in, s.Log)
+	if err != nil {
+		return nil, err // not a nil *Source in an interface
+	}
+	s.Log.Info("listening", "address", src.Addr(), "sensor", in.Sensor.Name)
+	return src, nil
 }
 
 // Stats counts what a source saw.
@@ -107,7 +133,8 @@ type Stats struct {
 
 // Source is a live sensor. Its stream is named after the port and when it was opened: what comes later is never the same again.
 type Source struct {
-	o      Options
+	in     *Input
+	log    *slog.Logger
 	conn   *net.UDPConn
 	dec    *packets.Decoder
 	stream string
@@ -124,16 +151,13 @@ type Source struct {
 var _ ingest.Source = (*Source)(nil)
 
 // Open begins to receive.
-func Open(ctx context.Context, o Options) (*Source, error) {
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
-	dec, err := o.Sensor.NewDecoder(o.Calibration)
+func Open(ctx context.Context, in *Input, log *slog.Logger) (*Source, error) {
+	dec, err := in.Sensor.NewDecoder(in.Calibration)
 	if err != nil {
 		return nil, err
 	}
 	var lc net.ListenConfig
-	pc, err := lc.ListenPacket(ctx, "udp", o.Address)
+	pc, err := lc.ListenPacket(ctx, "udp", in.Address)
 	if err != nil {
 		return nil, err
 	}
@@ -141,12 +165,12 @@ func Open(ctx context.Context, o Options) (*Source, error) {
 	if !ok {
 		return nil, errors.Join(fmt.Errorf("found a %T, want a UDP socket", pc), pc.Close())
 	}
-	if err := size(conn, o.Buffer, o.Log); err != nil {
+	if err := size(conn, int(in.Buffer), log); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
 	s := &Source{
-		o: o, conn: conn, dec: dec, turns: make(chan *packets.Turn, queue),
-		stream: fmt.Sprintf("%s-%d-%s", o.Sensor.Name, conn.LocalAddr().(*net.UDPAddr).Port, time.Now().UTC().Format("20060102T150405.000000Z")),
+		in: in, log: log, conn: conn, dec: dec, turns: make(chan *packets.Turn, queue),
+		stream: fmt.Sprintf("%s-%d-%s", in.Sensor.Name, conn.LocalAddr().(*net.UDPAddr).Port, time.Now().UTC().Format("20060102T150405.000000Z")),
 	}
 	s.stats.Store(&Stats{})
 	s.done.Go(s.receive)
@@ -167,8 +191,8 @@ func (s *Source) Stats() Stats {
 func (s *Source) receive() {
 	defer close(s.turns)
 	var end time.Time
-	if s.o.Duration > 0 {
-		end = time.Now().Add(s.o.Duration)
+	if s.in.Duration > 0 {
+		end = time.Now().Add(s.in.Duration)
 	}
 	buf, control := make([]byte, maxDatagram), make([]byte, 64)
 	var dropped uint64
@@ -210,7 +234,7 @@ func (s *Source) take(at time.Time, b []byte) {
 	turn, err := s.dec.Add(at, b)
 	if err != nil {
 		if s.bad++; s.bad <= firstWarnings {
-			s.o.Log.Warn("left out a packet", "stream", s.stream, "error", err)
+			s.log.Warn("left out a packet", "stream", s.stream, "error", err)
 		}
 	}
 	s.offer(turn)
@@ -225,7 +249,7 @@ func (s *Source) offer(t *packets.Turn) {
 	case s.turns <- t:
 	default:
 		if s.missed.Add(1) == 1 {
-			s.o.Log.Warn("the reader is too slow for the sensor: turns are left out", "stream", s.stream)
+			s.log.Warn("the reader is too slow for the sensor: turns are left out", "stream", s.stream)
 		}
 	}
 }
@@ -235,7 +259,7 @@ func (s *Source) count(dropped uint64) {
 	s.stats.Store(&Stats{Counts: c, Repeated: repeated, Foreign: foreign, Bad: s.bad, Dropped: dropped})
 }
 
-// Read returns the next turn; io.EOF after Options.Duration, or once the source is closed.
+// Read returns the next turn; io.EOF after the duration of the address, or once the source is closed.
 func (s *Source) Read(ctx context.Context) (ingest.Sample, error) {
 	select {
 	case t, ok := <-s.turns:
@@ -262,7 +286,7 @@ func (s *Source) Close() error {
 	if st.Dropped > 0 || st.Lost > 0 || st.Missed > 0 || st.Bad > 0 {
 		level = slog.LevelWarn
 	}
-	s.o.Log.Log(context.Background(), level, "sensor closed", "stream", s.stream, "packets", st.Packets, "turns", st.Turns, "lost", st.Lost, "repeated",
+	s.log.Log(context.Background(), level, "sensor closed", "stream", s.stream, "packets", st.Packets, "turns", st.Turns, "lost", st.Lost, "repeated",
 		st.Repeated, "dropped by the kernel", st.Dropped, "bad", st.Bad, "of another kind", st.Foreign, "turns left out", st.Missed)
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -20,13 +21,16 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func options(t *testing.T, address string) Options {
+var discard = slog.New(slog.DiscardHandler)
+
+// input is the parsed address.
+func input(t *testing.T, address string) *Input {
 	t.Helper()
-	o, err := Parse(address)
-	if err != nil {
-		t.Fatal(err)
+	in, problems := Kind.Parse(address)
+	if len(problems) > 0 {
+		t.Fatal(problems)
 	}
-	return o
+	return in.(*Input)
 }
 
 // play sends half a second of a VLP-16 in a sphere, as fast as rate says.
@@ -45,7 +49,7 @@ func play(t *testing.T, to string, length time.Duration, rate float64) simulate.
 }
 
 func TestReceive(t *testing.T) {
-	s, err := Open(t.Context(), options(t, "udp://127.0.0.1:0?sensor=vlp16&duration=1500ms"))
+	s, err := Open(t.Context(), input(t, "udp://127.0.0.1:0?sensor=vlp16&duration=1500ms"), discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,9 +85,7 @@ func TestReceive(t *testing.T) {
 // TestSlowReader: turns that do not fit are left out whole, and counted; reading ends with the context and with Close.
 func TestSlowReader(t *testing.T) {
 	var log bytes.Buffer
-	o := options(t, "udp://127.0.0.1:0?sensor=vlp16")
-	o.Log = slog.New(slog.NewTextHandler(&log, nil))
-	s, err := Open(t.Context(), o)
+	s, err := Open(t.Context(), input(t, "udp://127.0.0.1:0?sensor=vlp16"), slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,31 +192,51 @@ func TestBufferWarning(t *testing.T) {
 	}
 }
 
-func TestParse(t *testing.T) {
+func TestAddress(t *testing.T) {
 	for address, want := range map[string]string{
-		"udp://:2368?sensor=vlp16":                                           ":2368",
-		"udp://10.0.0.1?sensor=ouster&calibration=a.json":                    "10.0.0.1:7502",
-		"udp://[::1]:7?sensor=helios&buffer=65536&duration=1m&calibration=x": "[::1]:7",
+		"udp://:2368?sensor=vlp16":                                           ":2368 velodyne 33554432 0s true",
+		"udp://10.0.0.1?sensor=ouster&calibration=a+b.json":                  "10.0.0.1:7502 ouster 33554432 0s a+b.json true",
+		"udp://[::1]:7?sensor=helios&buffer=65536&duration=1m&calibration=x": "[::1]:7 robosense 65536 1m0s x false",
+		"udp://[::1]/?sensor=qt64&buffer=1MiB":                               "[::1]:2368 hesai 1048576 0s true",
 	} {
-		if o, err := Parse(address); err != nil || o.Address != want {
-			t.Errorf("%s: found %+v, %v", address, o, err)
+		in, problems := Kind.Parse(address)
+		if len(problems) > 0 {
+			t.Errorf("%s: found %v", address, problems)
+			continue
+		}
+		i := in.(*Input)
+		got := strings.Join(strings.Fields(fmt.Sprint(i.Address, " ", i.Sensor.Name, " ", int64(i.Buffer), " ", i.Duration, " ", i.Calibration, " ", i.Endless())), " ")
+		if got != want {
+			t.Errorf("%s: found %s, want %s", address, got, want)
 		}
 	}
-	for address, want := range map[string]string{
-		"udp://:2368":                            "sensor: found",
-		"udp://:2368?sensor=sonar":               "want one of velodyne",
-		"udp://:1?sensor=vlp16&buffer=0":         "buffer",
-		"udp://:1?sensor=vlp16&duration=10":      "duration",
-		"udp://:1?sensor=vlp16&calibrated=x":     `found "calibrated"`,
-		"tcp://:1?sensor=vlp16":                  "want udp://",
-		"udp://:port?sensor=vlp16":               "port",
-		"udp://:1/some/where?sensor=vlp16&x=%zz": "want",
+	for address, want := range map[string][]string{
+		"udp://:2368":                          {"sensor: found none, want one of velodyne"},
+		"udp://:2368?sensor=sonar":             {`sensor: found "sonar", want one of velodyne`},
+		"udp://:2368?sensor=vlp61":             {`sensor: found "vlp61" (did you mean vlp16?)`},
+		"udp://:1?sensor=vlp16&buffer=0":       {"buffer: found 0, want 1B to 1GiB"},
+		"udp://:1?sensor=vlp16&buffer=2GiB":    {"buffer: found 2GiB, want 1B to 1GiB"},
+		"udp://:1?sensor=vlp16&duration=10":    {"duration: found"},
+		"udp://:1?sensor=vlp16&calibratoin=x":  {`found the option "calibratoin" (did you mean calibration?)`},
+		"udp://:port?sensor=vlp16":             {"port"},
+		"udp://:1/some/where?sensor=vlp16":     {"found more than a host and a port"},
+		"udp://me:secret@:1?sensor=vlp16":      {"found more than a host and a port"},
+		"udp://:1?sensor=ouster":               {"calibration: found none, want the sensor's metadata"},
+		"udp://:1/a?sensr=vlp16&buffer=x":      {"buffer: found", `found the option "sensr" (did you mean sensor?)`, "found more than", "sensor: found none"},
+		"udp://:1?sensor=vlp16&buffer=%zz&x=1": {"invalid URL escape", `the option "x"`},
 	} {
-		if _, err := Parse(address); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: found error %v, want %q", address, err, want)
+		in, problems := Kind.Parse(address)
+		if in != nil || len(problems) != len(want) {
+			t.Errorf("%s: found %v, %q, want %q", address, in, problems, want)
+			continue
+		}
+		for i, p := range problems {
+			if !strings.Contains(p.Error(), want[i]) || strings.Contains(p.Error(), "secret") {
+				t.Errorf("%s: found %v, want %q", address, p, want[i])
+			}
 		}
 	}
-	if _, err := Open(t.Context(), options(t, "udp://127.0.0.1:0?sensor=ouster")); err == nil || !strings.Contains(err.Error(), "metadata") {
-		t.Errorf("found error %v, want that the metadata is missing", err)
+	if in, err := Parse("udp://10.0.0.1:99"); err != nil || in.Address != "10.0.0.1:99" || in.Sensor.Name != "" {
+		t.Errorf("without a sensor: found %+v, %v", in, err)
 	}
 }

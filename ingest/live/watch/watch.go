@@ -21,53 +21,53 @@ import (
 	"github.com/fsnotify/fsnotify"
 
 	"github.com/voxelstream/voxelstream/ingest"
-	"github.com/voxelstream/voxelstream/ingest/formats"
 	"github.com/voxelstream/voxelstream/ingest/live"
 	"github.com/voxelstream/voxelstream/record"
 )
 
-// Scheme begins the address of a watched folder: watch://FOLDER.
-const Scheme = "watch://"
-
 // maxFiles bounds the names of a folder that are held.
 const maxFiles = 1 << 20
 
-// Options is what to watch.
-type Options struct {
-	Dir string
-	// State is the file that remembers; empty: .voxelstream-watch in Dir.
-	State string
-	// Settle is how long a file must not have changed; 0: half a second.
-	Settle time.Duration
-	// Poll is how often the folder is looked at besides, for file systems that tell nothing (NFS, SMB); 0: a second.
-	Poll time.Duration
-	Read ingest.Options
+// Kind is that of a watched folder.
+var Kind = live.Kind{
+	Name: "watch", Scheme: "watch", Form: "watch://FOLDER", Example: "watch:///srv/scans?settle=2s",
+	Doc: "Reads the files that arrive in a folder, each of them once, also after a restart: progress is recorded in a state file. " +
+		"A file is read when it has been renamed into the folder or has not changed for a while. Names that begin with a dot or end in .tmp, .part or ~ " +
+		"are left out.",
+	Options: func() any { return &Options{Settle: 500 * time.Millisecond, Poll: time.Second} },
+	New: func(target string, options any) (live.Input, error) {
+		if target == "" {
+			return nil, errors.New("found no folder, want watch://FOLDER")
+		}
+		return &Input{Dir: target, Options: *options.(*Options)}, nil
+	},
 }
 
-// Parse reads an address: watch://FOLDER, with ?settle=TIME and state=FILE where wanted.
-func Parse(address string) (Options, error) {
-	rest, ok := strings.CutPrefix(address, Scheme)
-	dir, query, _ := strings.Cut(rest, "?")
-	if !ok || dir == "" {
-		return Options{}, fmt.Errorf("%s: want %sFOLDER", address, Scheme)
+// Options are those of an address.
+type Options struct {
+	Settle time.Duration `yaml:"settle" above:"0s" doc:"A file is complete when it has not changed for this time."`
+	State  string        `yaml:"state" doc:"File that records progress; without it, .voxelstream-watch in the folder."`
+	// File systems such as NFS and SMB report no changes.
+	Poll time.Duration `yaml:"poll" above:"0s" doc:"Interval at which the folder is listed, for file systems that report no changes."`
+}
+
+// Input is a parsed address.
+type Input struct {
+	Dir string
+	Options
+}
+
+// Endless is true: files may always arrive.
+func (*Input) Endless() bool { return true }
+
+// Open begins to watch.
+func (in *Input) Open(_ context.Context, s live.Services) (ingest.Source, error) {
+	src, err := Open(in, s)
+	if err != nil {
+		return nil, err // not a nil *Source in an interface
 	}
-	o := Options{Dir: dir}
-	for part := range strings.SplitSeq(query, "&") {
-		key, v, _ := strings.Cut(part, "=")
-		var err error
-		switch key {
-		case "":
-		case "state":
-			o.State = v
-		case "settle":
-			if o.Settle, err = time.ParseDuration(v); err != nil || o.Settle <= 0 {
-				return o, fmt.Errorf("%s: settle: found %q, want such as 2s", address, v)
-			}
-		default:
-			return o, fmt.Errorf("%s: found %q, want state or settle", address, key)
-		}
-	}
-	return o, nil
+	s.Log.Info("watching", "folder", in.Dir)
+	return src, nil
 }
 
 // file is one that was taken.
@@ -80,7 +80,8 @@ type file struct {
 
 // Source is a watched folder. It ends with its context only.
 type Source struct {
-	o       Options
+	in      *Input
+	open    func(ctx context.Context, path string) (ingest.Source, error)
 	watcher *fsnotify.Watcher
 	tick    *time.Ticker
 
@@ -98,10 +99,8 @@ type Source struct {
 var _ live.Settler = (*Source)(nil)
 
 // Open begins to watch. Files that are there already come first.
-func Open(o Options) (*Source, error) {
-	o.State = cmp.Or(o.State, filepath.Join(o.Dir, ".voxelstream-watch"))
-	o.Settle, o.Poll = cmp.Or(o.Settle, 500*time.Millisecond), cmp.Or(o.Poll, time.Second)
-	st, err := openState(o.State, o.Dir)
+func Open(in *Input, services live.Services) (*Source, error) {
+	st, err := openState(cmp.Or(in.State, filepath.Join(in.Dir, ".voxelstream-watch")), in.Dir)
 	if err != nil {
 		return nil, err
 	}
@@ -109,11 +108,11 @@ func Open(o Options) (*Source, error) {
 	if err != nil {
 		return nil, errors.Join(err, st.close())
 	}
-	if err := w.Add(o.Dir); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", o.Dir, err), w.Close(), st.close())
+	if err := w.Add(in.Dir); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", in.Dir, err), w.Close(), st.close())
 	}
 	return &Source{
-		o: o, watcher: w, tick: time.NewTicker(min(o.Poll, o.Settle)), state: st, taken: map[string]*file{}, by: map[string]*file{},
+		in: in, open: services.OpenFile, watcher: w, tick: time.NewTicker(min(in.Poll, in.Settle)), state: st, taken: map[string]*file{}, by: map[string]*file{},
 	}, nil
 }
 
@@ -154,7 +153,7 @@ func (s *Source) Read(ctx context.Context) (ingest.Sample, error) {
 	}
 }
 
-// end closes the book of the file being read, but for its samples that are not settled.
+// end records that the file being read gives no more samples; some may not be settled yet.
 func (s *Source) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -188,7 +187,7 @@ func (s *Source) next(ctx context.Context) error {
 	s.mu.Lock()
 	s.taken[st.name] = f
 	s.mu.Unlock()
-	src, err := formats.Open(ctx, filepath.Join(s.o.Dir, st.name), s.o.Read)
+	src, err := s.open(ctx, filepath.Join(s.in.Dir, st.name))
 	if err != nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -210,16 +209,16 @@ func hidden(name string) bool {
 
 // scan lists the complete files that are new, the oldest first.
 func (s *Source) scan() error {
-	entries, err := os.ReadDir(s.o.Dir)
+	entries, err := os.ReadDir(s.in.Dir)
 	if err != nil {
 		return err
 	}
 	if len(entries) > maxFiles {
-		return fmt.Errorf("%s: found %d files, limit %d", s.o.Dir, len(entries), maxFiles)
+		return fmt.Errorf("%s: found %d files, limit %d", s.in.Dir, len(entries), maxFiles)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	quiet := time.Now().Add(-s.o.Settle)
+	quiet := time.Now().Add(-s.in.Settle)
 	for _, e := range entries {
 		info, err := e.Info()
 		if err != nil || !info.Mode().IsRegular() || hidden(e.Name()) || info.ModTime().After(quiet) {
@@ -235,7 +234,7 @@ func (s *Source) scan() error {
 	return nil
 }
 
-// Settle takes a sample off the book of its file.
+// Settle counts a sample of a file as settled.
 func (s *Source) Settle(stream string, _ uint64, _ error) {
 	s.mu.Lock()
 	if f := s.by[stream]; f != nil {
@@ -245,7 +244,7 @@ func (s *Source) Settle(stream string, _ uint64, _ error) {
 	_ = s.store() // kept for the next Read
 }
 
-// store remembers the files that are done with.
+// store records the files that are done.
 func (s *Source) store() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/formats"
+	"github.com/voxelstream/voxelstream/ingest/live"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -30,9 +33,23 @@ func put(t *testing.T, dir, name string, x int) {
 	}
 }
 
-func open(t *testing.T, o Options) *Source {
+var services = live.Services{Log: slog.New(slog.DiscardHandler), OpenFile: func(ctx context.Context, path string) (ingest.Source, error) {
+	return formats.Open(ctx, path, ingest.Options{})
+}}
+
+// input watches dir, with some of the options set.
+func input(t *testing.T, dir, query string) *Input {
 	t.Helper()
-	s, err := Open(o)
+	in, problems := Kind.Parse("watch://" + dir + "?" + query)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	return in.(*Input)
+}
+
+func open(t *testing.T, dir, query string) *Source {
+	t.Helper()
+	s, err := Open(input(t, dir, query), services)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +85,7 @@ func nothing(t *testing.T, s *Source) {
 func TestWatch(t *testing.T) {
 	dir := t.TempDir()
 	put(t, dir, "a.xyz", 1)
-	s := open(t, Options{Dir: dir})
+	s := open(t, dir, "")
 	read(t, s, 1)
 	for _, name := range []string{".hidden.xyz", "b.xyz.tmp", "c.xyz.part", "d.xyz~"} {
 		put(t, dir, name, 9)
@@ -91,7 +108,7 @@ func TestWatch(t *testing.T) {
 // TestGrowing: a file that is written in its place is taken once, when it has been left alone.
 func TestGrowing(t *testing.T) {
 	dir := t.TempDir()
-	s := open(t, Options{Dir: dir, Settle: 3 * time.Second}) // far longer than a busy machine delays the next line
+	s := open(t, dir, "settle=3s") // far longer than a busy machine delays the next line
 	done := make(chan error, 1)
 	go func() {
 		f, err := os.Create(filepath.Join(dir, "slow.xyz"))
@@ -117,7 +134,7 @@ func TestGrowing(t *testing.T) {
 func TestRestart(t *testing.T) {
 	dir := t.TempDir()
 	put(t, dir, "a.xyz", 1)
-	s := open(t, Options{Dir: dir})
+	s := open(t, dir, "")
 	a := read(t, s, 1)
 	put(t, dir, "b.xyz", 2)
 	b := read(t, s, 2) // a has ended
@@ -134,7 +151,7 @@ func TestRestart(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	s = open(t, Options{Dir: dir})
+	s = open(t, dir, "")
 	again := read(t, s, 2)
 	if again.Stream != b.Stream || again.Seq != b.Seq {
 		t.Errorf("found %s/%d, want %s/%d", again.Stream, again.Seq, b.Stream, b.Seq)
@@ -145,7 +162,7 @@ func TestRestart(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	s = open(t, Options{Dir: dir})
+	s = open(t, dir, "")
 	nothing(t, s)
 	put(t, dir, "a.xyz", 10)
 	read(t, s, 10)
@@ -155,7 +172,7 @@ func TestRestart(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s = open(t, Options{Dir: dir})
+	s = open(t, dir, "")
 	if len(s.state.done) != 1 {
 		t.Errorf("found %v in the state, want a.xyz only: b.xyz is gone", s.state.done)
 	}
@@ -167,21 +184,36 @@ func TestErrors(t *testing.T) {
 	if err := os.WriteFile(state, []byte("1 x \"a\"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(Options{Dir: dir, State: state}); err == nil || !strings.Contains(err.Error(), "state:1: found") {
+	if _, err := Open(input(t, dir, "state="+state), services); err == nil || !strings.Contains(err.Error(), "state:1: found") {
 		t.Errorf("found %v, want an error of the first line", err)
 	}
-	if _, err := Open(Options{Dir: filepath.Join(dir, "none"), State: filepath.Join(dir, "other")}); !errors.Is(err, os.ErrNotExist) {
+	other := filepath.Join(dir, "other")
+	if _, err := Open(input(t, filepath.Join(dir, "none"), "state="+other), services); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("found %v, want that the folder is not there", err)
 	}
-	for address, want := range map[string]string{
-		"watch://":                 "want watch://FOLDER",
-		"watch://in?settle=-1s":    "settle: found",
-		"watch://in?speed=1":       `found "speed"`,
-		"watch:///a/b?state=/c.st": "",
+}
+
+func TestAddress(t *testing.T) {
+	defaults := Options{Settle: 500 * time.Millisecond, Poll: time.Second}
+	for address, want := range map[string]Input{
+		"watch://in":               {Dir: "in", Options: defaults},
+		"watch:///a/b?state=/c.st": {Dir: "/a/b", Options: Options{Settle: defaults.Settle, Poll: defaults.Poll, State: "/c.st"}},
+		"watch://in?settle=2s&state=F&poll=10ms": {
+			Dir: "in", Options: Options{Settle: 2 * time.Second, Poll: 10 * time.Millisecond, State: "F"},
+		},
 	} {
-		o, err := Parse(address)
-		if want == "" && (err != nil || o.Dir != "/a/b" || o.State != "/c.st") || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
-			t.Errorf("%s: found %+v, %v, want %q", address, o, err, want)
+		if in, problems := Kind.Parse(address); len(problems) > 0 || *in.(*Input) != want || !in.Endless() {
+			t.Errorf("%s: found %+v, %v, want %+v", address, in, problems, want)
+		}
+	}
+	for address, want := range map[string]string{
+		"watch://":              "[found no folder, want watch://FOLDER]",
+		"watch://in?settle=-1s": `[settle: found "-1s", want a duration with its unit, 0 or more, such as 200ms, 10s or 1h30m, more than 0s]`,
+		"watch://?setle=2s&poll=0s": `[poll: found 0s, want more than 0s found the option "setle" (did you mean settle?), want settle, state, poll ` +
+			`found no folder, want watch://FOLDER]`,
+	} {
+		if in, problems := Kind.Parse(address); in != nil || fmt.Sprint(problems) != want {
+			t.Errorf("%s: found %+v, %v, want %s", address, in, problems, want)
 		}
 	}
 }
