@@ -29,25 +29,25 @@ func follow(ctx context.Context, a *app.Env, tr *training, o TrainOptions, vo vo
 	if tr.options, err = fitOptions(ctx, a, tr.model, tr.rows, o); err != nil {
 		return err
 	}
-	return stream.WithClient(ctx, a, func(b *kafka.Client) error {
-		sole, err := b.JoinExclusive(ctx, a.Config.Kafka.Group+"-train", a.Config.Kafka.Volumes, a.Config.Kafka.SessionTimeout)
+	return stream.WithClient(ctx, a, func(client *kafka.Client) error {
+		consumer, err := client.JoinExclusive(ctx, a.Config.Kafka.Group+"-train", a.Config.Kafka.Volumes, a.Config.Kafka.SessionTimeout)
 		if err != nil {
 			return err
 		}
-		s := &topicStream{app: a, sole: sole, colours: classify.Plan(tr.model, palette), like: &dataset{dims: vo.Dims, palette: palette}}
-		tr.options.Checkpoint.Settings = map[string]string{topicSetting: fmt.Sprintf("%s of %d partitions", a.Config.Kafka.Volumes, sole.Partitions())}
+		s := &topicStream{app: a, consumer: consumer, colours: classify.Plan(tr.model, palette), like: &dataset{dims: vo.Dims, palette: palette}}
+		tr.options.Checkpoint.Settings = map[string]string{topicSetting: fmt.Sprintf("%s of %d partitions", a.Config.Kafka.Volumes, consumer.Partitions())}
 		log := newTrainingLog(a, tr.model, o)
 		tr.options.Progress = log.progress
 		tr.history, err = train.FitStream(ctx, tr.model, s, c.StepsPerEpoch, tr.options)
-		return errors.Join(err, log.close(), sole.Close())
+		return errors.Join(err, log.close(), consumer.Close())
 	})
 }
 
 // topicStream is the labelled volumes of a topic. What cannot be decoded and what has no label is left out.
 type topicStream struct {
-	app  *app.Env
-	sole *kafka.ExclusiveConsumer
-	like *dataset // what volumes must be
+	app      *app.Env
+	consumer *kafka.ExclusiveConsumer
+	like     *dataset // what volumes must be
 	// colours are what their indices stand for.
 	colours *nn.Palette
 	at      topicPosition
@@ -70,14 +70,14 @@ func (s *topicStream) Seek(ctx context.Context, position json.RawMessage) (err e
 	s.volumes = nil
 	if position == nil {
 		s.at = topicPosition{}
-		s.at.Next, err = s.sole.First(ctx)
+		s.at.Next, err = s.consumer.First(ctx)
 	} else {
 		err = json.Unmarshal(position, &s.at)
 	}
 	if err != nil {
 		return err
 	}
-	return s.sole.Seek(s.at.Next, s.at.Turn)
+	return s.consumer.Seek(s.at.Next, s.at.Turn)
 }
 
 func (s *topicStream) Next(ctx context.Context, b *train.Batch) error {
@@ -102,7 +102,7 @@ func (s *topicStream) read(ctx context.Context) error {
 		s.at.Next[s.at.Turn]++
 		s.at.Turn, s.at.Used = (s.at.Turn+1)%len(s.at.Next), 0
 	}
-	m, err := s.sole.Read(ctx)
+	m, err := s.consumer.Read(ctx)
 	if err != nil {
 		return err
 	}
@@ -136,5 +136,5 @@ func (s *topicStream) Stored(ctx context.Context, position json.RawMessage) erro
 	if err := json.Unmarshal(position, &at); err != nil {
 		return err
 	}
-	return s.sole.Commit(ctx, at.Next)
+	return s.consumer.Commit(ctx, at.Next)
 }

@@ -24,7 +24,7 @@ import (
 type classifying struct {
 	*pipeline.Pipeline[transport.Message, classify.Item, record.Classification]
 	app      *app.Env
-	bus      *bus
+	cluster  *cluster
 	consumer *kafka.Consumer
 	network  *classify.Classifier
 	tally    *sinks.Tally
@@ -52,9 +52,9 @@ func newClassifying(ctx context.Context, a *app.Env, own bool) (_ *classifying, 
 	defer stop()
 	connected := make(chan error, 1)
 	go func() {
-		b, err := openBus(connecting, a)
+		cl, err := connect(connecting, a)
 		if err == nil {
-			c.bus = b
+			c.cluster = cl
 		}
 		connected <- err
 	}()
@@ -62,8 +62,8 @@ func newClassifying(ctx context.Context, a *app.Env, own bool) (_ *classifying, 
 	if err != nil {
 		stop()
 	}
-	if busErr := <-connected; err == nil {
-		err = busErr
+	if clusterErr := <-connected; err == nil {
+		err = clusterErr
 	}
 	var out []pipeline.Output[record.Classification]
 	if err == nil {
@@ -73,9 +73,9 @@ func newClassifying(ctx context.Context, a *app.Env, own bool) (_ *classifying, 
 		return nil, errors.Join(err, c.close(ctx))
 	}
 	cfg := &a.Config.Pipeline
-	c.consumer, err = kafka.NewConsumer(c.bus.client, kafka.ConsumerConfig{
+	c.consumer, err = kafka.NewConsumer(c.cluster.client, kafka.ConsumerConfig{
 		Group: a.Config.Kafka.Group, Topic: a.Config.Kafka.Volumes, Budget: pipeline.NewBudget(int64(cfg.Budget)), MaxInFlight: cfg.InFlight,
-		DeadLetters: c.bus.producer, DeadLetterTopic: a.Config.Kafka.DeadLetters, SessionTimeout: a.Config.Kafka.SessionTimeout,
+		DeadLetters: c.cluster.producer, DeadLetterTopic: a.Config.Kafka.DeadLetters, SessionTimeout: a.Config.Kafka.SessionTimeout,
 	})
 	if err != nil {
 		return nil, errors.Join(err, closeOutputs(ctx, out), c.close(ctx))
@@ -121,8 +121,8 @@ func (c *classifying) close(ctx context.Context) error {
 	if c.network != nil {
 		c.network.Close()
 	}
-	if c.bus != nil {
-		return c.bus.close(context.WithoutCancel(ctx))
+	if c.cluster != nil {
+		return c.cluster.close(context.WithoutCancel(ctx))
 	}
 	return nil
 }
@@ -162,7 +162,7 @@ func (c *classifying) openSinks() (out []pipeline.Output[record.Classification],
 	}
 	if cfg.Kafka {
 		topic := c.app.Config.Kafka.Classifications
-		s := kafkasink.New(kafka.NewDeduper(c.bus.producer, topic, 0))
+		s := kafkasink.New(kafka.NewDeduper(c.cluster.producer, topic, 0))
 		out, c.outputs = append(out, pipeline.Output[record.Classification]{Name: "topic " + topic, Sink: s}), append(c.outputs, "topic "+topic)
 	}
 	if cfg.Terminal {
@@ -181,11 +181,11 @@ func closeOutputs(ctx context.Context, outputs []pipeline.Output[record.Classifi
 }
 
 // whenSettled waits until the group has settled everything that is on the topic, then returns; also when ctx ends.
-func (b *bus) whenSettled(ctx context.Context, group, topic string) error {
+func (cl *cluster) whenSettled(ctx context.Context, group, topic string) error {
 	t := time.NewTicker(100 * time.Millisecond)
 	defer t.Stop()
 	for {
-		lag, err := b.client.Lag(ctx, group, topic)
+		lag, err := cl.client.Lag(ctx, group, topic)
 		if err == nil {
 			behind := int64(0)
 			for _, n := range lag {
@@ -215,7 +215,7 @@ func Classify(ctx context.Context, a *app.Env, once bool) error {
 	waited := make(chan struct{})
 	go func() {
 		defer close(waited)
-		if once && c.bus.whenSettled(soft, a.Config.Kafka.Group, a.Config.Kafka.Volumes) == nil {
+		if once && c.cluster.whenSettled(soft, a.Config.Kafka.Group, a.Config.Kafka.Volumes) == nil {
 			stop()
 		}
 	}()

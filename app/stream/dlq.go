@@ -32,7 +32,7 @@ type DeadLetter struct {
 // Replayable says whether there is a message to send back.
 func (d *DeadLetter) Replayable() bool { return d.Topic != "" }
 
-func deadLetterOf(m transport.Message) (DeadLetter, error) {
+func parseDeadLetter(m transport.Message) (DeadLetter, error) {
 	t, err := transport.ReadDeadLetter(m)
 	if err != nil {
 		return DeadLetter{}, err
@@ -45,7 +45,7 @@ func deadLetterOf(m transport.Message) (DeadLetter, error) {
 		d.At = fmt.Sprintf("%d:%d", t.Partition, t.Offset)
 		return d, nil
 	}
-	var l letter
+	var l deadLetter
 	if err := json.Unmarshal(m.Value, &l); err != nil {
 		return d, err
 	}
@@ -55,14 +55,14 @@ func deadLetterOf(m transport.Message) (DeadLetter, error) {
 
 // DLQList lists the dead letters: why, and where from.
 func DLQList(ctx context.Context, a *app.Env) error {
-	return withBus(ctx, a, func(b *bus) error {
+	return withCluster(ctx, a, func(cl *cluster) error {
 		w := tabwriter.NewWriter(a.Out, 2, 8, 2, ' ', 0)
 		n := 0
-		for m, err := range b.client.Records(ctx, a.Config.Kafka.DeadLetters, false) {
+		for m, err := range cl.client.Records(ctx, a.Config.Kafka.DeadLetters, false) {
 			if err != nil {
 				return err
 			}
-			d, err := deadLetterOf(m)
+			d, err := parseDeadLetter(m)
 			if err != nil {
 				a.Log.Warn("no dead letter", "offset", m.Offset, "error", err)
 				continue
@@ -87,12 +87,12 @@ func DLQList(ctx context.Context, a *app.Env) error {
 
 // DLQShow shows one dead letter with its headers and the beginning of its value.
 func DLQShow(ctx context.Context, a *app.Env, id string) error {
-	return withBus(ctx, a, func(b *bus) error {
-		for m, err := range b.client.Records(ctx, a.Config.Kafka.DeadLetters, false) {
+	return withCluster(ctx, a, func(cl *cluster) error {
+		for m, err := range cl.client.Records(ctx, a.Config.Kafka.DeadLetters, false) {
 			if err != nil {
 				return err
 			}
-			d, err := deadLetterOf(m)
+			d, err := parseDeadLetter(m)
 			if err != nil || d.ID != id {
 				continue
 			}
@@ -120,7 +120,7 @@ func DLQShow(ctx context.Context, a *app.Env, id string) error {
 
 // DLQReplay sends dead letters back to their topic: those not replayed before or, with ids, just these.
 func DLQReplay(ctx context.Context, a *app.Env, ids []string) error {
-	return withBus(ctx, a, func(b *bus) error {
+	return withCluster(ctx, a, func(cl *cluster) error {
 		var match func(transport.Message, transport.DeadLetter) bool
 		if len(ids) > 0 {
 			wanted := map[string]bool{}
@@ -131,7 +131,7 @@ func DLQReplay(ctx context.Context, a *app.Env, ids []string) error {
 				return wanted[fmt.Sprintf("%d:%d", m.Partition, m.Offset)]
 			}
 		}
-		n, err := b.client.Replay(ctx, b.producer, a.Config.Kafka.DeadLetters, a.Config.Kafka.Group+"-replay", match)
+		n, err := cl.client.Replay(ctx, cl.producer, a.Config.Kafka.DeadLetters, a.Config.Kafka.Group+"-replay", match)
 		if err != nil {
 			return err
 		}
@@ -143,16 +143,16 @@ func DLQReplay(ctx context.Context, a *app.Env, ids []string) error {
 
 // WithClient runs f with a connection to Kafka.
 func WithClient(ctx context.Context, a *app.Env, f func(*kafka.Client) error) error {
-	return withBus(ctx, a, func(b *bus) error { return f(b.client) })
+	return withCluster(ctx, a, func(cl *cluster) error { return f(cl.client) })
 }
 
-// withBus runs f with a connection to Kafka.
-func withBus(ctx context.Context, a *app.Env, f func(*bus) error) error {
-	b, err := openBus(ctx, a)
+// withCluster runs f with a connection to Kafka.
+func withCluster(ctx context.Context, a *app.Env, f func(*cluster) error) error {
+	cl, err := connect(ctx, a)
 	if err != nil {
 		return err
 	}
-	return errors.Join(f(b), b.close(context.WithoutCancel(ctx)))
+	return errors.Join(f(cl), cl.close(context.WithoutCancel(ctx)))
 }
 
 // Broker runs the embedded broker alone until ctx ends.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/app/input"
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/internal/screen"
 	"github.com/voxelstream/voxelstream/pipeline"
@@ -27,21 +28,24 @@ type IngestSummary struct {
 }
 
 // Ingest sends inputs to the topic of volumes.
-func Ingest(ctx context.Context, a *app.Env, paths []string) error {
-	if err := exist(paths); err != nil {
+func Ingest(ctx context.Context, a *app.Env, args []string) error {
+	inputs, err := parseInputs(a, args)
+	if err != nil {
 		return err
 	}
-	b, err := openBus(ctx, a)
+	open, release := openAhead(ctx, a, inputs)
+	defer release()
+	cl, err := connect(ctx, a)
 	if err != nil {
 		return err
 	}
 	bar := a.Screen.Progress("volumes")
-	s, err := send(ctx, a, b, backlogOf(a, b, b.broker != nil), paths, openerOf(a), bar)
+	s, err := send(ctx, a, cl, backlogOf(a, cl, cl.broker != nil), inputs, open, bar)
 	bar.Done()
-	if !endless(paths) {
+	if !input.Endless(inputs) {
 		err = app.Interrupted(ctx, err)
 	}
-	if err = errors.Join(err, b.close(context.WithoutCancel(ctx))); err != nil {
+	if err = errors.Join(err, cl.close(context.WithoutCancel(ctx))); err != nil {
 		return err
 	}
 	if err := a.Print(s, func(w io.Writer) {
@@ -55,19 +59,28 @@ func Ingest(ctx context.Context, a *app.Env, paths []string) error {
 	return nil
 }
 
-// ingest moves all of the inputs to the topic: opened by open and read in order, voxelized on all threads, sent in order. bar may be nil.
-func send(ctx context.Context, a *app.Env, b *bus, log *backlog, paths []string, open opener, bar *screen.Progress) (IngestSummary, error) {
+// parseInputs parses the inputs of a command.
+func parseInputs(a *app.Env, args []string) ([]input.Input, error) {
+	inputs, err := input.Parse(args)
+	if err != nil {
+		return nil, err
+	}
+	return inputs, checkTopics(a, inputs)
+}
+
+// send moves all of the inputs to the topic: opened by open and read in order, voxelized on all threads, sent in order. bar may be nil.
+func send(ctx context.Context, a *app.Env, cl *cluster, log *backlog, inputs []input.Input, open opener, bar *screen.Progress) (IngestSummary, error) {
 	v, err := voxelize.New(a.Config.VoxelOptions())
 	if err != nil {
 		return IngestSummary{}, err
 	}
 	start := time.Now()
-	parked := newLetters(a, b)
-	src, inputs, err := newInputs(ctx, a, paths, open, b, parked)
+	dead := newDeadLetters(a, cl)
+	src, err := newSources(ctx, a, inputs, open, cl, dead)
 	if err != nil {
 		return IngestSummary{}, err
 	}
-	out := &volumes{topic: b.producer.Sink(a.Config.Kafka.Volumes), palette: v.Palette().Name, backlog: log, bar: bar}
+	out := &volumes{topic: cl.producer.Sink(a.Config.Kafka.Volumes), palette: v.Palette().Name, backlog: log, bar: bar}
 	p := &pipeline.Pipeline[ingest.Sample, voxelize.Volume, voxelize.Volume]{
 		Source: src,
 		Stage: pipeline.StageFunc[ingest.Sample, voxelize.Volume](func(_ context.Context, s ingest.Sample) ([]voxelize.Volume, error) {
@@ -85,14 +98,10 @@ func send(ctx context.Context, a *app.Env, b *bus, log *backlog, paths []string,
 	}
 	err = p.Run(ctx)
 	s := IngestSummary{
-		Inputs: len(paths), Volumes: out.volumes.Load(), Messages: out.messages.Load(), DeadLetters: parked.count.Load(),
+		Inputs: len(inputs), Volumes: out.volumes.Load(), Messages: out.messages.Load(), DeadLetters: dead.count.Load(),
 		Seconds: time.Since(start).Seconds(),
 	}
-	var bad int64
-	for _, in := range inputs {
-		bad += in.badInputs.Load()
-	}
-	if err == nil && s.Volumes == 0 && int(bad) == len(paths) {
+	if err == nil && s.Volumes == 0 && src.unreadable() == len(inputs) {
 		err = errors.New("none of the inputs could be read; dlq list says why")
 	}
 	return s, err

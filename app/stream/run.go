@@ -7,21 +7,23 @@ import (
 	"time"
 
 	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/app/input"
 )
 
 // Run is the whole pipeline in one process: inputs -> volumes -> Kafka -> network -> sinks. It ends when every input has ended and everything on
 // the topic of volumes is settled, what an earlier run left there included.
-func Run(ctx context.Context, a *app.Env, paths []string) error {
-	if err := exist(paths); err != nil {
+func Run(ctx context.Context, a *app.Env, args []string) error {
+	inputs, err := parseInputs(a, args)
+	if err != nil {
 		return err
 	}
-	open, release := openFirst(ctx, a, paths)
+	open, release := openAhead(ctx, a, inputs)
 	defer release()
 	c, err := newClassifying(ctx, a, true)
 	if err != nil {
 		return err
 	}
-	b := c.bus
+	cl := c.cluster
 	start := time.Now()
 	// Reading ends by ctx; classifying by soft: when all is settled, or by ctx too.
 	soft, stop := context.WithCancel(ctx)
@@ -32,8 +34,8 @@ func Run(ctx context.Context, a *app.Env, paths []string) error {
 	go func() {
 		defer close(ingested)
 		defer stop()
-		if sent, ingestErr = send(soft, a, b, backlogOf(a, b, false), paths, open, nil); ingestErr == nil {
-			ingestErr = b.whenSettled(soft, a.Config.Kafka.Group, a.Config.Kafka.Volumes)
+		if sent, ingestErr = send(soft, a, cl, backlogOf(a, cl, false), inputs, open, nil); ingestErr == nil {
+			ingestErr = cl.whenSettled(soft, a.Config.Kafka.Group, a.Config.Kafka.Volumes)
 		}
 		if soft.Err() != nil && errors.Is(ingestErr, soft.Err()) {
 			ingestErr = nil // the other half ended first, or a signal did; each says so itself
@@ -43,15 +45,15 @@ func Run(ctx context.Context, a *app.Env, paths []string) error {
 	stop()
 	<-ingested
 	s := c.summary(start)
-	s.Inputs, s.Volumes = len(paths), sent.Volumes
+	s.Inputs, s.Volumes = len(inputs), sent.Volumes
 	s.DeadLetters += sent.DeadLetters
 	if err := errors.Join(ingestErr, classifyErr, c.close(ctx)); err != nil {
 		return err
 	}
-	if !endless(paths) {
+	if !input.Endless(inputs) {
 		err = app.Interrupted(ctx, nil)
 	}
-	if err == nil && ctx.Err() == nil && b.broker != nil && s.DeadLetters == 0 && int64(s.Classified+c.tally.Repeats()) < s.Volumes {
+	if err == nil && ctx.Err() == nil && cl.broker != nil && s.DeadLetters == 0 && int64(s.Classified+c.tally.Repeats()) < s.Volumes {
 		// Nobody else can have taken them: the broker is ours. Repeats are inputs that were named twice.
 		err = fmt.Errorf("%d volumes were sent, but only %d classified, and none is a dead letter", s.Volumes, s.Classified)
 	}

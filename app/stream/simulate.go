@@ -8,7 +8,6 @@ import (
 	"iter"
 	"net"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/voxelstream/voxelstream/app"
@@ -82,20 +81,19 @@ func (w indifferent) Write(b []byte) (int, error) {
 
 // simulated is where packets go, and which.
 func simulated(a *app.Env, o SimulateOptions) (address string, ps iter.Seq2[simulate.Packet, error], err error) {
+	to, err := udp.Parse(o.To)
+	if err == nil && to.Address == "" {
+		err = errors.New("want udp://HOST:PORT")
+	}
+	if err != nil {
+		return "", nil, app.Usage(fmt.Errorf("--to: %s: %w", o.To, err))
+	}
 	if o.Recording != "" {
 		records, err := packets.Records(o.Recording, a.Config.Ingest)
 		if err != nil {
 			return "", nil, err
 		}
-		host, _, _ := strings.Cut(strings.TrimPrefix(o.To, udp.Scheme), "?")
-		if !strings.HasPrefix(o.To, udp.Scheme) || host == "" {
-			return "", nil, app.Usage(fmt.Errorf("--to: found %q, want %sHOST:PORT", o.To, udp.Scheme))
-		}
-		return host, simulate.Recorded(records, o.Loop, rawGap), nil
-	}
-	to, err := udp.Parse(o.To)
-	if err != nil {
-		return "", nil, app.Usage(fmt.Errorf("--to: %w", err))
+		return to.Address, simulate.Recorded(records, o.Loop, rawGap), nil
 	}
 	scene, err := simulate.NamedScene(o.Scene)
 	if err != nil {
@@ -117,5 +115,5 @@ func simulated(a *app.Env, o SimulateOptions) (address string, ps iter.Seq2[simu
 		}
 		return to.Address, sensor.Packets(scene, time.Now()), nil
 	}
-	return "", nil, app.Usage(fmt.Errorf("--to: found sensor %s, want velodyne or ouster, whose packets can be made", to.Sensor.Name))
+	return "", nil, app.Usage(fmt.Errorf("--to: found sensor %q, want velodyne or ouster, whose packets can be made", to.Sensor.Name))
 }

@@ -12,6 +12,7 @@ import (
 	"unicode"
 
 	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/app/input"
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/formats"
 	"github.com/voxelstream/voxelstream/pipeline"
@@ -19,75 +20,52 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
 )
 
-// topicScheme begins the address of a topic of files: kafka://TOPIC, with ?group=NAME where wanted.
-const topicScheme = "kafka://"
-
-// topicAddress is a topic of the cluster of the configuration, and the consumer group that reads it; empty: one named after the topic.
-type topicAddress struct{ topic, group string }
-
-func parseTopic(address string) (topicAddress, error) {
-	rest, _ := strings.CutPrefix(address, topicScheme)
-	topic, query, _ := strings.Cut(rest, "?")
-	t := topicAddress{topic: topic}
-	if !transport.ValidTopic(topic) {
-		return t, fmt.Errorf("%s: found topic %q, want %sTOPIC: 1 to 249 letters, digits, dots, dashes or underscores", address, topic, topicScheme)
-	}
-	for part := range strings.SplitSeq(query, "&") {
-		switch key, v, _ := strings.Cut(part, "="); {
-		case part == "":
-		case key != "group":
-			return t, fmt.Errorf("%s: found %q, want group", address, key)
-		case v == "":
-			return t, fmt.Errorf("%s: group: found none, want a name", address)
-		default:
-			t.group = v
-		}
-	}
-	return t, nil
-}
-
-// topicFiles reads a topic each message of which is one file, as the source of a pipeline. Its offset is committed when all samples of the file
-// are stored further on. A message with a sample that never will be goes to the dead letters as it is, so that dlq replay sends it back.
-type topicFiles struct {
+// topicSource reads a topic each message of which is one file, as the source of a pipeline. Its offset is committed when all samples of the file
+// are stored further on. A message with a sample that never will be becomes a dead letter as it is, so that dlq replay sends it back.
+type topicSource struct {
 	read     ingest.Options
-	letters  *letters
+	dead     *deadLetters
 	consumer *kafka.Consumer
 	dir      string // of the file that is being read
 	current  *topicFile
 }
 
-func connectTopic(ctx context.Context, a *app.Env, b *bus, l *letters, address string) (pipeline.Source[ingest.Sample], error) {
-	t, err := parseTopic(address)
-	if err != nil {
-		return nil, err
-	}
+// checkTopics refuses to read files from the topics that this program writes to.
+func checkTopics(a *app.Env, inputs []input.Input) error {
 	k := &a.Config.Kafka
-	if t.topic == k.Volumes || t.topic == k.Classifications || t.topic == k.DeadLetters {
-		return nil, app.Usage(errors.New("found one of the topics that we write to, want one of files"))
+	for _, in := range inputs {
+		if t, ok := in.Topic(); ok && (t.Name == k.Volumes || t.Name == k.Classifications || t.Name == k.DeadLetters) {
+			return app.Usage(fmt.Errorf("%v: found one of the topics that this program writes to, want one of files", in))
+		}
 	}
-	t.group = cmp.Or(t.group, k.Group+"-"+t.topic)
+	return nil
+}
+
+func newTopicSource(ctx context.Context, a *app.Env, cl *cluster, dead *deadLetters, t *input.Topic) (*topicSource, error) {
+	k := &a.Config.Kafka
+	group := cmp.Or(t.Group, k.Group+"-"+t.Name)
 	reach, cancel := context.WithTimeout(ctx, reachTime)
 	defer cancel()
-	if err := ensureTopics(reach, a, b, t.topic); err != nil {
+	if err := ensureTopics(reach, a, cl, t.Name); err != nil {
 		return nil, err
 	}
 	dir, err := os.MkdirTemp("", "voxelstream-topic-")
 	if err != nil {
 		return nil, err
 	}
-	consumer, err := kafka.NewConsumer(b.client, kafka.ConsumerConfig{
-		Group: t.group, Topic: t.topic, Budget: pipeline.NewBudget(int64(a.Config.Pipeline.Budget)), MaxInFlight: a.Config.Pipeline.InFlight,
-		DeadLetters: b.producer, DeadLetterTopic: k.DeadLetters, SessionTimeout: k.SessionTimeout,
+	consumer, err := kafka.NewConsumer(cl.client, kafka.ConsumerConfig{
+		Group: group, Topic: t.Name, Budget: pipeline.NewBudget(int64(a.Config.Pipeline.Budget)), MaxInFlight: a.Config.Pipeline.InFlight,
+		DeadLetters: cl.producer, DeadLetterTopic: k.DeadLetters, SessionTimeout: k.SessionTimeout,
 	})
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	a.Log.Info("reading files", "topic", t.topic, "group", t.group)
-	return &topicFiles{read: a.Config.Ingest, letters: l, consumer: consumer, dir: dir}, nil
+	a.Log.Info("reading files", "topic", t.Name, "group", group)
+	return &topicSource{read: a.Config.Ingest, dead: dead, consumer: consumer, dir: dir}, nil
 }
 
 // Read waits for the next sample. An error is one of this machine or the cluster; what is wrong with a message is not.
-func (s *topicFiles) Read(ctx context.Context) (none pipeline.Delivery[ingest.Sample], err error) {
+func (s *topicSource) Read(ctx context.Context) (none pipeline.Delivery[ingest.Sample], err error) {
 	for {
 		if s.current == nil {
 			d, err := s.consumer.Read(ctx)
@@ -125,19 +103,19 @@ func (s *topicFiles) Read(ctx context.Context) (none pipeline.Delivery[ingest.Sa
 }
 
 // Close hands the file that is being read back, and leaves the group.
-func (s *topicFiles) Close(ctx context.Context) error {
+func (s *topicSource) Close(ctx context.Context) error {
 	var err error
 	if s.current != nil {
 		s.current.end(errors.New("the program ends"))
 		err = s.current.src.Close()
 	}
 	err = errors.Join(err, s.consumer.Close(ctx), os.RemoveAll(s.dir))
-	s.letters.count.Add(s.consumer.Stats().DeadLettered.Load())
+	s.dead.count.Add(s.consumer.Stats().DeadLettered.Load())
 	return err
 }
 
 // open writes the file of a message and opens it. A permanent error is the message's.
-func (s *topicFiles) open(ctx context.Context, d pipeline.Delivery[transport.Message]) (*topicFile, error) {
+func (s *topicSource) open(ctx context.Context, d pipeline.Delivery[transport.Message]) (*topicFile, error) {
 	m := d.Value
 	f := &topicFile{name: fileName(m), offset: m.Offset, stream: fmt.Sprintf("%s/%d", m.Topic, m.Partition)}
 	f.id, f.named = eventID(m)

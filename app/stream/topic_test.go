@@ -9,33 +9,18 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/app/apptest"
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 	"github.com/voxelstream/voxelstream/record"
 )
 
-func TestParseTopic(t *testing.T) {
-	for _, c := range []struct {
-		address string
-		want    topicAddress
-		err     string
-	}{
-		{address: "kafka://frames", want: topicAddress{topic: "frames"}},
-		{address: "kafka://a.b-c_9?group=mine", want: topicAddress{"a.b-c_9", "mine"}},
-		{address: "kafka://", err: `topic ""`},
-		{address: "kafka://host:9092/frames", err: `topic "host:9092/frames"`},
-		{address: "kafka://frames?grp=mine", err: `found "grp", want group`},
-		{address: "kafka://frames?group=", err: "found none"},
-	} {
-		got, err := parseTopic(c.address)
-		if c.err != "" {
-			if err == nil || !strings.Contains(err.Error(), c.err) {
-				t.Errorf("%s: found error %v, want one with %q", c.address, err, c.err)
-			}
-			continue
-		}
-		if err != nil || got != c.want {
-			t.Errorf("%s: found %+v, %v, want %+v", c.address, got, err, c.want)
+func TestCheckTopics(t *testing.T) {
+	a, _ := apptest.New(t)
+	for text, code := range map[string]int{"kafka://frames": app.ExitDone, "kafka://volumes": app.ExitUsage, "kafka://volumes.dlq?group=x": app.ExitUsage} {
+		if _, err := parseInputs(a, []string{text}); app.ExitCode(err) != code {
+			t.Errorf("%s: found error %v, want exit code %d", text, err, code)
 		}
 	}
 }

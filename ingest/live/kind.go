@@ -27,17 +27,22 @@ type Kind struct {
 	// Options makes the options with their defaults: a pointer to a struct with the tags of internal/option, which the query of the address sets.
 	// Nil: it has none.
 	Options func() any
-	// New checks a target and the options that the query set, and makes the input that opens it. Several problems are joined by [errors.Join];
+	// New checks a target and the options that the query set, and makes the input. Several problems are joined by [errors.Join];
 	// each is one line and does not repeat the address.
 	New func(target string, options any) (Input, error)
 }
 
-// Input is the parsed address of a live source.
+// Input is the parsed address of a live source. Those of the kinds in package all are Openers.
 type Input interface {
-	// Open begins to receive.
-	Open(ctx context.Context, s Services) (ingest.Source, error)
 	// Endless says that the source ends with its context only.
 	Endless() bool
+}
+
+// Opener is an Input that needs nothing but the services to open.
+type Opener interface {
+	Input
+	// Open begins to receive.
+	Open(ctx context.Context, s Services) (ingest.Source, error)
 }
 
 // Services are what live sources get from the program.

@@ -88,6 +88,8 @@ func newInput(target string, options any) (live.Input, error) {
 	return in, errors.Join(errs...)
 }
 
+var _ live.Opener = (*Input)(nil)
+
 // Endless is true: requests may always arrive.
 func (*Input) Endless() bool { return true }
 

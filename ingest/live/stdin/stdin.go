@@ -25,6 +25,8 @@ const base = "stdin"
 
 type input struct{}
 
+var _ live.Opener = input{}
+
 func (input) Endless() bool { return false }
 
 func (input) Open(ctx context.Context, s live.Services) (ingest.Source, error) { return Open(ctx, s) }

@@ -107,6 +107,8 @@ func newInput(target string, options any) (live.Input, error) {
 	return in, err
 }
 
+var _ live.Opener = (*Input)(nil)
+
 // Endless says that there is no duration.
 func (in *Input) Endless() bool { return in.Duration == 0 }
 

@@ -57,6 +57,8 @@ type Input struct {
 	Options
 }
 
+var _ live.Opener = (*Input)(nil)
+
 // Endless is true: files may always arrive.
 func (*Input) Endless() bool { return true }
 

@@ -14,9 +14,9 @@ import (
 // reachTime is how long a cluster may take to answer at start.
 const reachTime = 30 * time.Second
 
-// bus is a connection to Kafka: to the cluster, or to a broker of our own.
-type bus struct {
-	broker   *embedded.Broker // nil with a cluster
+// cluster is the connection to a Kafka cluster, or to an embedded broker.
+type cluster struct {
+	broker   *embedded.Broker // nil unless it is embedded
 	client   *kafka.Client
 	producer *kafka.Producer
 }
@@ -31,62 +31,62 @@ func startBroker(a *app.Env) (*embedded.Broker, error) {
 	})
 }
 
-// openBus connects, waits until the cluster answers, and makes the topics.
-func openBus(ctx context.Context, a *app.Env) (_ *bus, err error) {
-	b := &bus{}
+// connect opens the connection, waits until the cluster answers, and makes the topics.
+func connect(ctx context.Context, a *app.Env) (_ *cluster, err error) {
+	cl := &cluster{}
 	k := &a.Config.Kafka
 	addrs := k.Brokers
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, b.close(context.WithoutCancel(ctx)))
+			err = errors.Join(err, cl.close(context.WithoutCancel(ctx)))
 		}
 	}()
 	if len(addrs) == 0 {
-		if b.broker, err = startBroker(a); err != nil {
+		if cl.broker, err = startBroker(a); err != nil {
 			return nil, err
 		}
-		addrs = []string{b.broker.Addr()}
-		a.Log.Debug("embedded broker", "address", b.broker.Addr(), "data", a.Config.Broker.DataDir)
+		addrs = []string{cl.broker.Addr()}
+		a.Log.Debug("embedded broker", "address", cl.broker.Addr(), "data", a.Config.Broker.DataDir)
 	}
-	if b.client, err = kafka.Open(kafka.Config{Brokers: addrs, Log: a.Log}); err != nil {
+	if cl.client, err = kafka.Open(kafka.Config{Brokers: addrs, Log: a.Log}); err != nil {
 		return nil, err
 	}
 	reach, cancel := context.WithTimeoutCause(ctx, reachTime, fmt.Errorf("no answer within %v", reachTime))
 	defer cancel()
-	if err = b.client.Ping(reach); err != nil {
+	if err = cl.client.Ping(reach); err != nil {
 		return nil, err
 	}
-	if err = ensureTopics(reach, a, b, k.Volumes, k.Classifications, k.DeadLetters); err != nil {
+	if err = ensureTopics(reach, a, cl, k.Volumes, k.Classifications, k.DeadLetters); err != nil {
 		return nil, err
 	}
-	b.producer, err = kafka.NewProducer(b.client, kafka.ProducerConfig{MaxMessageBytes: int(k.MaxMessage)})
-	return b, err
+	cl.producer, err = kafka.NewProducer(cl.client, kafka.ProducerConfig{MaxMessageBytes: int(k.MaxMessage)})
+	return cl, err
 }
 
 // ensureTopics makes the topics that are not there.
-func ensureTopics(ctx context.Context, a *app.Env, b *bus, names ...string) error {
+func ensureTopics(ctx context.Context, a *app.Env, cl *cluster, names ...string) error {
 	replication := a.Config.Kafka.Replication
-	if b.broker != nil {
+	if cl.broker != nil {
 		replication = 1
 	}
 	var topics []kafka.Topic
 	for _, name := range names {
 		topics = append(topics, kafka.Topic{Name: name, Partitions: a.Config.Kafka.Partitions, Replication: replication})
 	}
-	return b.client.EnsureTopics(ctx, topics...)
+	return cl.client.EnsureTopics(ctx, topics...)
 }
 
 // close ends producer, client and broker, in that order.
-func (b *bus) close(ctx context.Context) error {
+func (cl *cluster) close(ctx context.Context) error {
 	var errs []error
-	if b.producer != nil {
-		errs = append(errs, b.producer.Close(ctx))
+	if cl.producer != nil {
+		errs = append(errs, cl.producer.Close(ctx))
 	}
-	if b.client != nil {
-		b.client.Close()
+	if cl.client != nil {
+		cl.client.Close()
 	}
-	if b.broker != nil {
-		errs = append(errs, b.broker.Close())
+	if cl.broker != nil {
+		errs = append(errs, cl.broker.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -1,0 +1,77 @@
+package input
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/ingest/live"
+	"github.com/voxelstream/voxelstream/ingest/live/all"
+	"github.com/voxelstream/voxelstream/internal/option"
+)
+
+// Kinds are the live sources and topics, in the order of the documentation. Everything else is a file or a folder.
+func Kinds() []live.Kind { return append(all.Kinds(), topicKind) }
+
+// Parse parses what a user named. All problems are reported at once: a file that is not there, an address that is wrong, an option that is unknown.
+// What only another command line can mend is marked as an error of usage.
+func Parse(texts []string) ([]Input, error) {
+	var errs []error
+	inputs := make([]Input, 0, len(texts))
+	for _, text := range texts {
+		in, problems := parse(text)
+		if in.live != nil && slices.ContainsFunc(inputs, func(other Input) bool { return other.text == in.text }) {
+			problems = append(problems, app.Usage(errors.New("found this live source twice, want it once")))
+		}
+		for _, err := range problems {
+			errs = append(errs, fmt.Errorf("%s: %w", in.text, err))
+		}
+		inputs = append(inputs, in)
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	return inputs, nil
+}
+
+// parse parses one input. The input returned has its text also where there are problems.
+func parse(text string) (in Input, problems []error) {
+	for _, k := range Kinds() {
+		if !k.Match(text) {
+			continue
+		}
+		in.text = k.Mask(text)
+		in.live, problems = k.Parse(text)
+		for i, err := range problems {
+			problems[i] = app.Usage(err)
+		}
+		return in, problems
+	}
+	_, err := os.Stat(text)
+	if err == nil {
+		return Input{text: text, path: text}, nil
+	}
+	if scheme, _, ok := strings.Cut(text, "://"); ok {
+		in.text = (&live.Kind{Scheme: scheme}).Mask(text)
+		return in, []error{app.Usage(unknownScheme(scheme))}
+	}
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		err = e.Err // without the path, which the text is
+	}
+	return Input{text: text}, []error{err}
+}
+
+// unknownScheme says which schemes are known.
+func unknownScheme(scheme string) error {
+	var known []string
+	for _, k := range Kinds() {
+		if k.Scheme != "" {
+			known = append(known, k.Scheme)
+		}
+	}
+	return fmt.Errorf("found neither a file of this name nor a known scheme%s, want one of %s", option.DidYouMean(scheme, known), strings.Join(known, ", "))
+}

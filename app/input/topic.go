@@ -1,0 +1,36 @@
+package input
+
+import (
+	"errors"
+
+	"github.com/voxelstream/voxelstream/ingest/live"
+	"github.com/voxelstream/voxelstream/pipeline/transport"
+)
+
+// topicKind is that of a topic of files. It is no package of ingest/live, because ingest knows no transport.
+var topicKind = live.Kind{
+	Name: "kafka", Scheme: "kafka", Form: "kafka://TOPIC", Example: "kafka://frames?group=cameras",
+	Doc: "Reads a topic of the cluster, each message of which is one file. The header name, or else the key, is the file's name. " +
+		"The offset of a message is committed when all its samples are stored.",
+	Options: func() any { return &TopicOptions{} },
+	New: func(target string, options any) (live.Input, error) {
+		if !transport.ValidTopic(target) {
+			return nil, errors.New("found no topic, want kafka://TOPIC: 1 to 249 letters, digits, dots, dashes or underscores")
+		}
+		return &Topic{Name: target, TopicOptions: *options.(*TopicOptions)}, nil
+	},
+}
+
+// TopicOptions are those of the address of a topic.
+type TopicOptions struct {
+	Group string `yaml:"group" doc:"Consumer group that reads the topic; without it, kafka.group of the configuration, a dash and the topic."`
+}
+
+// Topic is a topic of the cluster, each message of which is one file.
+type Topic struct {
+	Name string
+	TopicOptions
+}
+
+// Endless is true: messages may always arrive.
+func (*Topic) Endless() bool { return true }

@@ -1,0 +1,70 @@
+package stream
+
+import (
+	"encoding/json"
+	"io"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/app/config"
+	"github.com/voxelstream/voxelstream/internal/testenv"
+)
+
+func TestSimulate(t *testing.T) {
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close() //nolint:errcheck // UDP
+	to := "udp://" + conn.LocalAddr().String()
+	recording := testenv.Sample(t, "lidar/velodyne/mrpt_sample_velodyne_vlp16_gps.pcap")
+	metadata := filepath.Join(t.TempDir(), "os.json")
+	for _, c := range []struct {
+		o             SimulateOptions
+		packets, size int
+		usage         string
+	}{
+		{o: SimulateOptions{Recording: recording, To: to, Rate: 20}, packets: 293, size: 1206},
+		{o: SimulateOptions{Recording: recording, To: to, Rate: 100, Loop: true, Length: time.Second}, packets: 760, size: 1206},
+		{o: SimulateOptions{Scene: "room", To: to + "?sensor=vlp16", Rate: 10, Length: 100 * time.Millisecond}, packets: 76, size: 1206},
+		{o: SimulateOptions{Scene: "sphere", To: to + "?sensor=ouster", Rate: 10, Length: 100 * time.Millisecond, Metadata: metadata}, packets: 64, size: 12544},
+		{
+			o:       SimulateOptions{Scene: "sphere", To: to + "?sensor=ouster", Rate: 10, Length: 100 * time.Millisecond, Metadata: metadata, Legacy: true},
+			packets: 64, size: 12608,
+		},
+		{o: SimulateOptions{To: to}, usage: "either a recording or --scene"},
+		{o: SimulateOptions{Recording: recording, To: "there"}, usage: "--to"},
+		{o: SimulateOptions{Scene: "moon", To: to + "?sensor=vlp16"}, usage: "room, sphere"},
+		{o: SimulateOptions{Scene: "room", To: to + "?sensor=helios"}, usage: "velodyne or ouster"},
+	} {
+		var out strings.Builder
+		a := &app.Env{Out: &out, JSON: true, Config: &config.Loaded{Config: config.Default()}}
+		err := Simulate(t.Context(), a, c.o)
+		if c.usage != "" {
+			if err == nil || app.ExitCode(err) != app.ExitUsage || !strings.Contains(err.Error(), c.usage) {
+				t.Errorf("%+v: found error %v, want one of usage: %q", c.o, err, c.usage)
+			}
+			continue
+		}
+		var s SimulateSummary
+		if err != nil || json.Unmarshal([]byte(out.String()), &s) != nil {
+			t.Fatalf("%+v: %v, %s", c.o, err, out.String())
+		}
+		// A recording that is played again has no exact length.
+		if off := s.Packets - c.packets; off < -20 || off > 20 || !c.o.Loop && off != 0 || s.Bytes != int64(s.Packets*c.size) {
+			t.Errorf("%+v: found %+v, want %d packets of %d bytes", c.o, s, c.packets, c.size)
+		}
+	}
+	// What nobody hears is sent all the same.
+	if err := conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	a := &app.Env{Out: io.Discard, Config: &config.Loaded{Config: config.Default()}}
+	if err := Simulate(t.Context(), a, SimulateOptions{Scene: "sphere", To: to + "?sensor=vlp16", Rate: 10, Length: 100 * time.Millisecond}); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,300 @@
+package stream
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/voxelstream/voxelstream/app/apptest"
+	"github.com/voxelstream/voxelstream/app/input"
+	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/pipeline"
+	"github.com/voxelstream/voxelstream/pipeline/transport"
+	"github.com/voxelstream/voxelstream/record"
+)
+
+func parse(t *testing.T, texts ...string) []input.Input {
+	t.Helper()
+	inputs, err := input.Parse(texts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return inputs
+}
+
+func write(t *testing.T, path, content string) string {
+	t.Helper()
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(content), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// deadTopic keeps the dead letters that are written to it.
+type deadTopic struct {
+	mu sync.Mutex
+	ms []transport.Message
+	// fails is the error of every write.
+	fails error
+}
+
+func (d *deadTopic) Write(_ context.Context, ms []transport.Message) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.ms = append(d.ms, ms...)
+	return d.fails
+}
+
+func (*deadTopic) Close(context.Context) error { return nil }
+
+func (d *deadTopic) writer() *deadLetters {
+	return &deadLetters{topic: d, log: slog.New(slog.DiscardHandler)}
+}
+
+// has wants one dead letter for each event id, whose value has the text.
+func (d *deadTopic) has(t *testing.T, want map[string]string) {
+	t.Helper()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, m := range d.ms {
+		text, ok := want[m.EventID()]
+		if !ok || !strings.Contains(string(m.Value), text) {
+			t.Errorf("found dead letter %s: %s, want those of %v", m.EventID(), m.Value, want)
+		}
+	}
+	if len(d.ms) != len(want) {
+		t.Errorf("found %d dead letters, want %d", len(d.ms), len(want))
+	}
+}
+
+func TestOpenAhead(t *testing.T) {
+	a, _ := apptest.New(t)
+	file := write(t, filepath.Join(t.TempDir(), "points.xyz"), "0 0 0\n1 2 3\n")
+	gone := write(t, filepath.Join(t.TempDir(), "gone.xyz"), "0 0 0\n")
+	missing := parse(t, gone)[0]
+	if err := os.Remove(gone); err != nil {
+		t.Fatal(err)
+	}
+	// The same input again is opened again, as is what could not be opened the first time.
+	for _, in := range []input.Input{parse(t, file)[0], missing} {
+		open, release := openAhead(t.Context(), a, []input.Input{in})
+		for range 2 {
+			src, err := open(t.Context(), in)
+			if wantErr := in == missing; (err != nil) != wantErr {
+				t.Fatalf("%v: found error %v, want one: %v", in, err, wantErr)
+			}
+			if err != nil {
+				continue
+			}
+			if s, err := src.Read(t.Context()); err != nil || s.Data.(*ingest.PointCloud).Len() != 2 {
+				t.Errorf("found %+v, %v, want 2 points", s, err)
+			}
+			if err := src.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		release()
+	}
+	// A file that nobody asks for is closed. A live source is opened when it is read, not before.
+	_, release := openAhead(t.Context(), a, parse(t, file))
+	release()
+	folder := t.TempDir()
+	watched := parse(t, "watch://"+folder)
+	open, release := openAhead(t.Context(), a, watched)
+	defer release()
+	if err := os.Remove(folder); err != nil {
+		t.Fatal(err)
+	}
+	if src, err := open(t.Context(), watched[0]); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("found %v, %v, want that the folder is gone by now", src, err)
+	}
+}
+
+// TestOpenAheadBlocks: a first input that never opens holds up neither the one who stops waiting for it nor release.
+func TestOpenAheadBlocks(t *testing.T) {
+	a, _ := apptest.New(t)
+	fifo := filepath.Join(t.TempDir(), "fifo.xyz")
+	if err := mkfifo(fifo); err != nil {
+		t.Skip(err)
+	}
+	inputs := parse(t, fifo)
+	open, release := openAhead(t.Context(), a, inputs)
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if src, err := open(ctx, inputs[0]); !errors.Is(err, context.Canceled) {
+		t.Errorf("found %v, %v, want that the context ended", src, err)
+	}
+	release()
+	f, err := os.OpenFile(fifo, os.O_RDWR, 0) // lets the one who opens go
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// drain reads the source to its end and settles each sample by outcome; it gives the samples' streams without their fingerprints.
+func drain(t *testing.T, src pipeline.Source[ingest.Sample], outcome func(ingest.Sample) error) (streams []string) {
+	t.Helper()
+	for {
+		d, err := src.Read(t.Context())
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		name, _, _ := strings.Cut(d.Value.Stream, "-")
+		streams = append(streams, name)
+		d.Settle(outcome(d.Value))
+	}
+	if err := src.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	return streams
+}
+
+func fine(ingest.Sample) error { return nil }
+
+// TestSequence: inputs are read in order; what cannot be read or is refused further on becomes a dead letter, and reading goes on.
+func TestSequence(t *testing.T) {
+	a, _ := apptest.New(t)
+	dir := t.TempDir()
+	one, two := write(t, filepath.Join(dir, "one", "scan.xyz"), "1 2 3\n4 5 6\n"), write(t, filepath.Join(dir, "two", "scan.xyz"), "7 8 9\n4 5 6\n")
+	bad := write(t, filepath.Join(dir, "bad.bin"), "\xff\xfe\x01")
+	refused := write(t, filepath.Join(dir, "refused.xyz"), "-1 2 3\n4 5 6\n")
+	stream := func(path string) string { return parse(t, path)[0].Stream() }
+
+	topic := &deadTopic{}
+	inputs := parse(t, bad, one, refused, two, one)
+	open, release := openAhead(t.Context(), a, inputs)
+	defer release()
+	src, err := newSources(t.Context(), a, inputs, open, nil, topic.writer())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := map[string]int{}
+	streams := drain(t, src, func(s ingest.Sample) error {
+		ids[s.ID.String()]++
+		if s.Data.(*ingest.PointCloud).X[0] < 0 {
+			return pipeline.Permanent(&pipeline.Failure{Stage: "crop", Err: &ingest.ItemError{ID: s.ID, Err: errors.New("nothing is left")}})
+		}
+		return nil
+	})
+	if want := []string{"scan.xyz", "refused.xyz", "scan.xyz", "scan.xyz"}; !slices.Equal(streams, want) {
+		t.Errorf("found %v, want %v", streams, want)
+	}
+	// Files of one name are told apart by their content; a file that is named twice has the same ids twice.
+	if len(ids) != 3 || ids[stream(one)+"/0"] != 2 || ids[stream(two)+"/0"] != 1 {
+		t.Errorf("found ids %v", ids)
+	}
+	topic.has(t, map[string]string{
+		stream(bad) + "/0!ingest":   fmt.Sprintf(`{"input":%q,"stream":%q,"seq":0,"stage":"ingest","error":`, bad, stream(bad)),
+		stream(refused) + "/0!crop": fmt.Sprintf(`{"input":%q,"stream":%q,"seq":0,"stage":"crop","error":"nothing is left"}`, refused, stream(refused)),
+	})
+	if n := src.unreadable(); n != 1 {
+		t.Errorf("found %d unreadable inputs, want 1", n)
+	}
+}
+
+// TestSequenceStops: a dead letter that cannot be stored ends reading with its error.
+func TestSequenceStops(t *testing.T) {
+	a, _ := apptest.New(t)
+	dir := t.TempDir()
+	inputs := parse(t, write(t, filepath.Join(dir, "bad.bin"), "\xff\xfe\x01"), write(t, filepath.Join(dir, "good.xyz"), "1 2 3\n"))
+	topic := &deadTopic{fails: errors.New("the disk is full")}
+	src, err := newSources(t.Context(), a, inputs, func(ctx context.Context, in input.Input) (ingest.Source, error) { return in.Open(ctx, a) }, nil, topic.writer())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d, err := src.Read(t.Context()); !errors.Is(err, topic.fails) {
+		t.Errorf("found %+v, %v, want that the disk is full", d.Value, err)
+	}
+	if err := src.Close(t.Context()); !errors.Is(err, topic.fails) {
+		t.Errorf("found %v, want that the disk is full", err)
+	}
+}
+
+// TestMixedInputs: files are read while a live source waits, and its samples come beside theirs. The folder's file is done with when it is settled.
+func TestMixedInputs(t *testing.T) {
+	a, _ := apptest.New(t)
+	dir, watched := t.TempDir(), t.TempDir()
+	write(t, filepath.Join(watched, "live.xyz"), "1 2 3\n4 5 6\n")
+	inputs := parse(t, write(t, filepath.Join(dir, "a.xyz"), "1 2 3\n"), "watch://"+watched+"?settle=1ms", write(t, filepath.Join(dir, "b.xyz"), "1 2 3\n"))
+	topic := &deadTopic{}
+	open, release := openAhead(t.Context(), a, inputs)
+	defer release()
+	src, err := newSources(t.Context(), a, inputs, open, nil, topic.writer())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files, live []string
+	for range 3 {
+		d, err := src.Read(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		name, _, _ := strings.Cut(d.Value.Stream, "-")
+		if name == "live.xyz" {
+			live = append(live, name)
+			d.Settle(pipeline.Permanent(errors.New("refused")))
+			continue
+		}
+		files = append(files, name)
+		d.Settle(nil)
+	}
+	if !slices.Equal(files, []string{"a.xyz", "b.xyz"}) || len(live) != 1 {
+		t.Errorf("found files %v and %v, want both in order, and the one of the folder", files, live)
+	}
+	if err := src.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	id := parse(t, filepath.Join(watched, "live.xyz"))[0].Stream() + "/0!voxelize"
+	topic.has(t, map[string]string{id: fmt.Sprintf("watch://%s?settle=1ms", watched)})
+}
+
+// TestLiveSourceFails: a live source that cannot be opened is an error, not a dead letter.
+func TestLiveSourceFails(t *testing.T) {
+	a, _ := apptest.New(t)
+	topic := &deadTopic{}
+	inputs := parse(t, "watch://"+filepath.Join(t.TempDir(), "none"))
+	open, release := openAhead(t.Context(), a, inputs)
+	defer release()
+	src, err := newSources(t.Context(), a, inputs, open, nil, topic.writer())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d, err := src.Read(t.Context()); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), inputs[0].String()) {
+		t.Errorf("found %+v, %v, want that the folder is not there", d.Value, err)
+	}
+	topic.has(t, nil)
+}
+
+// TestDeadLetterID: an object and a view are in the dead letter where there are any, and only there.
+func TestDeadLetterID(t *testing.T) {
+	in := parse(t, "-")[0]
+	for want, id := range map[string]record.ID{
+		`{"input":"-","stream":"s","seq":7,"stage":"voxelize","error":"bad"}`:                     {Stream: "s", Seq: 7},
+		`{"input":"-","stream":"s","seq":7,"object":3,"view":5,"stage":"voxelize","error":"bad"}`: {Stream: "s", Seq: 7, Object: 3, View: 5},
+	} {
+		topic := &deadTopic{}
+		if err := topic.writer().write(t.Context(), newDeadLetter(in, id, "voxelize", errors.New("bad"))); err != nil {
+			t.Fatal(err)
+		}
+		topic.has(t, map[string]string{id.String() + "!voxelize": want})
+		var d deadLetter
+		if err := json.Unmarshal(topic.ms[0].Value, &d); err != nil || d.id() != id {
+			t.Errorf("found %+v, %v, want %v", d, err, id)
+		}
+	}
+}
