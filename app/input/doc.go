@@ -63,7 +63,7 @@ func WriteReference(w io.Writer) error {
 	b.WriteString("# Inputs of run and ingest\nGenerated from the lists of formats and live sources.\n\n" +
 		"Files and folders are read one after the other, live sources at the same time. Options are the query of an address: " +
 		"`watch://in?settle=2s&state=progress`. A value with characters such as `&` is percent-encoded.\n")
-	fmt.Fprintf(&b, "\n## Files and folders\n%s\n", filesDoc)
+	fmt.Fprintf(&b, "\n## Files and folders\n%s See [formats](formats.md).\n", filesDoc)
 	for _, k := range Kinds() {
 		fmt.Fprintf(&b, "\n## `%s`\n%s\n", k.Form, k.Doc)
 		if k.Example != k.Form {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/config"
+	"github.com/voxelstream/voxelstream/app/input"
 	"github.com/voxelstream/voxelstream/telemetry"
 )
 
@@ -39,7 +40,11 @@ func (c *cli) docs() *cobra.Command {
 		if err := config.WriteDocs(args[0]); err != nil {
 			return err
 		}
-		return writePage(filepath.Join(args[0], "docs", "reference", "metrics.md"), telemetry.WriteReference)
+		reference := filepath.Join(args[0], "docs", "reference")
+		return errors.Join(
+			writePage(filepath.Join(reference, "metrics.md"), telemetry.WriteReference),
+			writePage(filepath.Join(reference, "inputs.md"), input.WriteReference),
+		)
 	}
 	return cmd
 }

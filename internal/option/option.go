@@ -172,7 +172,7 @@ func (f Field) Kind() string {
 func (f Field) Hint() string {
 	plain := ""
 	if unit := f.tag.Get("unit"); unit != "" {
-		plain = "; a plain number is in " + unit
+		plain = "; in " + unit + " without a unit"
 	}
 	switch {
 	case len(f.Choices()) > 0:

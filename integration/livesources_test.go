@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/voxelstream/voxelstream/app"
 )
 
 // scans puts files of points into a folder the way programs should: under another name first.
@@ -134,8 +136,8 @@ func TestPushIsStored(t *testing.T) {
 	p.kill()
 }
 
-// TestDoorSettings: a door that cannot be opened ends the run, and says why.
-func TestDoorSettings(t *testing.T) {
+// TestLiveSourceSettings: a live source that cannot be opened ends the run, and says why.
+func TestLiveSourceSettings(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.write("short", []byte("secret"))
@@ -143,6 +145,7 @@ func TestDoorSettings(t *testing.T) {
 		"udp://127.0.0.1:0?sensor=ouster":     "want the sensor's metadata",
 		"http://127.0.0.1:0?token-file=short": "want a file of 16 or more",
 	} {
-		w.do(1, "run", input).says(t, input, want)
+		w.do(app.ExitUsage, "run", input).says(t, input, want)
 	}
+	w.do(app.ExitFailed, "run", "watch://none").says(t, "watch://none", "no such file or directory")
 }
