@@ -83,8 +83,8 @@ func TestBadMessages(t *testing.T) {
 		"foreign schema": {"decode", "schema"},
 		"text":           {"decode", ""},
 		"nothing":        {"decode", ""},
-		name + "/2":    {"classify", "found [24 24 24] cells, want [16 16 16]"},
-		name + "/3":    {"classify", `found palette "viridis", want "Oranges"`},
+		name + "/2":      {"classify", "found [24 24 24] cells, want [16 16 16]"},
+		name + "/3":      {"classify", `found palette "viridis", want "Oranges"`},
 	}
 	produce(t, c, transport.TopicVolumes, all...)
 
@@ -95,25 +95,25 @@ func TestBadMessages(t *testing.T) {
 	}
 	wantAll(t, out, stored(t, out), map[string]bool{name + "/0": true, name + "/1": true, name + "/4": true})
 
-	letters := w.deadLetters()
-	if len(letters) != len(reasons) {
-		t.Errorf("found %d dead letters, want %d", len(letters), len(reasons))
+	dead := w.deadLetters()
+	if len(dead) != len(reasons) {
+		t.Errorf("found %d dead letters, want %d", len(dead), len(reasons))
 	}
 	large := ""
-	for _, l := range letters {
-		want, ok := reasons[l.EventID]
-		if !ok || l.Stage != want[0] || l.Error == "" || !strings.Contains(l.Error, want[1]) || l.Topic != transport.TopicVolumes || l.Attempts != 1 {
-			t.Errorf("dead letter %+v, want %v", l, want)
+	for _, d := range dead {
+		want, ok := reasons[d.EventID]
+		if !ok || d.Stage != want[0] || d.Error == "" || !strings.Contains(d.Error, want[1]) || d.Topic != transport.TopicVolumes || d.Attempts != 1 {
+			t.Errorf("dead letter %+v, want %v", d, want)
 		}
 		// Its place is that of the message.
 		at := slices.IndexFunc(messages(t, c, transport.TopicVolumes), func(m transport.Message) bool {
-			return fmt.Sprintf("%d:%d", m.Partition, m.Offset) == l.At && m.EventID() == l.EventID
+			return fmt.Sprintf("%d:%d", m.Partition, m.Offset) == d.At && m.EventID() == d.EventID
 		})
 		if at < 0 {
-			t.Errorf("dead letter %+v: its message is not at %s", l, l.At)
+			t.Errorf("dead letter %+v: its message is not at %s", d, d.At)
 		}
-		if l.EventID == name+"/2" {
-			large = l.ID
+		if d.EventID == name+"/2" {
+			large = d.ID
 		}
 	}
 	shown := one[struct {
@@ -170,8 +170,8 @@ func TestBadInputs(t *testing.T) {
 	w.write("empty.pcd", []byte("# .PCD v.7 - Point Cloud Data file format\nVERSION .7\nFIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nCOUNT 1 1 1\nWIDTH 0\nHEIGHT 1\n"+
 		"VIEWPOINT 0 0 0 1 0 0 0\nPOINTS 0\nDATA ascii\n"))
 	reasons := map[string]struct {
-		reason  string
-		letters int
+		reason string
+		count  int
 	}{
 		"cut.h5": {"cut.h5", 1}, "overwritten.h5": {"overwritten.h5", 1}, "nan.npy": {"NaN", 1}, "half.npy": {"8x8x8", 2},
 		"noise.bin": {"no known format", 1}, "nothing.xyz": {"", 1}, "empty.pcd": {"nothing to voxelize", 1},
@@ -183,9 +183,9 @@ func TestBadInputs(t *testing.T) {
 	}
 	p := w.do(app.ExitDeadLetters, append(args, later)...)
 	p.says(t, "dead letters")
-	const classified, parked = 20 + 20 + 2, 8
+	const classified, rejected = 20 + 20 + 2, 8
 	summary := one[stream.Summary](t, p.stdout.String())
-	if summary.Inputs != 9 || summary.Volumes != classified || summary.Classified != classified || summary.DeadLetters != parked {
+	if summary.Inputs != 9 || summary.Volumes != classified || summary.Classified != classified || summary.DeadLetters != rejected {
 		t.Errorf("summary: %+v", summary)
 	}
 	cs := stored(t, w.path("classifications.jsonl"))
@@ -201,25 +201,25 @@ func TestBadInputs(t *testing.T) {
 		t.Errorf("classifications by input: %v", streams)
 	}
 	found := map[string]int{}
-	for _, l := range w.deadLetters() {
-		found[l.Input]++
-		if r := reasons[l.Input]; r.letters == 0 || !strings.Contains(l.Error, r.reason) {
-			t.Errorf("dead letter %+v, want %q", l, r.reason)
+	for _, d := range w.deadLetters() {
+		found[d.Input]++
+		if r := reasons[d.Input]; r.count == 0 || !strings.Contains(d.Error, r.reason) {
+			t.Errorf("dead letter %+v, want %q", d, r.reason)
 		}
 	}
 	for name, r := range reasons {
-		if found[name] != r.letters {
-			t.Errorf("%s: found %d dead letters, want %d", name, found[name], r.letters)
+		if found[name] != r.count {
+			t.Errorf("%s: found %d dead letters, want %d", name, found[name], r.count)
 		}
 	}
 	// They never were messages: nothing goes back.
 	if n := one[struct{ Replayed int }](t, w.do(0, "dlq", "replay", "--json").stdout.String()); n.Replayed != 0 {
 		t.Errorf("replayed %d, want 0", n.Replayed)
 	}
-	// Again: the same letters are not written twice.
+	// Again: the same dead letters are not written twice.
 	w.do(app.ExitDeadLetters, append(args, later)...)
-	if n := len(w.deadLetters()); n != parked {
-		t.Errorf("found %d dead letters after a second run, want %d", n, parked)
+	if n := len(w.deadLetters()); n != rejected {
+		t.Errorf("found %d dead letters after a second run, want %d", n, rejected)
 	}
 	w.do(app.ExitFailed, "run", "cut.h5").says(t, "none of the inputs could be read")
 	w.do(app.ExitFailed, "run", "absent.h5").says(t, "absent.h5", "no such file")

@@ -31,8 +31,8 @@ import (
 	"github.com/voxelstream/voxelstream/record"
 )
 
-// patience is how long a process may take for what it does in a few seconds: the machine may be busy.
-const patience = 2 * time.Minute
+// timeout is how long a process may take for what it does in a few seconds: the machine may be busy.
+const timeout = 2 * time.Minute
 
 // buildDir holds what TestMain's lazy builds make.
 var buildDir string
@@ -200,11 +200,11 @@ func (p *process) wait(t *testing.T, code int) {
 	t.Helper()
 	select {
 	case <-p.done:
-	case <-time.After(patience):
+	case <-time.After(timeout):
 		_ = p.cmd.Process.Signal(syscall.SIGQUIT) // its goroutines go to standard error
 		time.Sleep(time.Second)
 		p.kill()
-		t.Fatalf("voxelstream %s: not over after %v\nstderr: %s", strings.Join(p.args, " "), patience, p.stderr.String())
+		t.Fatalf("voxelstream %s: not over after %v\nstderr: %s", strings.Join(p.args, " "), timeout, p.stderr.String())
 	}
 	if got := p.cmd.ProcessState.ExitCode(); got != code {
 		t.Fatalf("voxelstream %s: exit code %d, want %d\nstderr: %s", strings.Join(p.args, " "), got, code, tail(p.stderr.String()))
@@ -224,7 +224,7 @@ func (p *process) says(t *testing.T, texts ...string) {
 // until waits for something to become true while the process runs.
 func (p *process) until(t *testing.T, what string, f func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(timeout)
 	for !f() {
 		if p.ended() {
 			if f() {
@@ -233,7 +233,7 @@ func (p *process) until(t *testing.T, what string, f func() bool) {
 			t.Fatalf("voxelstream %s: ended (%v) before %s\nstderr: %s", strings.Join(p.args, " "), p.cmd.ProcessState, what, tail(p.stderr.String()))
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("voxelstream %s: no %s after %v", strings.Join(p.args, " "), what, patience)
+			t.Fatalf("voxelstream %s: no %s after %v", strings.Join(p.args, " "), what, timeout)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
@@ -394,7 +394,7 @@ func client(t *testing.T, addr string) *kafka.Client {
 // produce puts messages on a topic, which it makes where needed.
 func produce(t *testing.T, c *kafka.Client, topic string, ms ...transport.Message) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
 	if err := c.EnsureTopics(ctx, kafka.Topic{Name: topic, Partitions: 4, Replication: 1}); err != nil {
 		t.Fatal(err)
@@ -409,7 +409,7 @@ func produce(t *testing.T, c *kafka.Client, topic string, ms ...transport.Messag
 // messages is everything that is on a topic.
 func messages(t *testing.T, c *kafka.Client, topic string) []transport.Message {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
 	var all []transport.Message
 	for m, err := range c.Records(ctx, topic, false) {

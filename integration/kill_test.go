@@ -15,13 +15,13 @@ import (
 
 // losses count what is not where it should be in the end: volumes in the JSON lines file and on the topic, damaged messages among the dead
 // letters.
-type losses struct{ file, topic, letters int }
+type losses struct{ file, topic, deadLetters int }
 
 // killScenario lets volumes flow through a classify process that is killed with SIGKILL five times while it works, and started again. It
 // returns what was lost; a classification that is stored twice is an error.
 //
 // Every tenth volume is followed by a damaged message, which goes to the dead letters at once, ahead of volumes before it that are still in
-// the network. So outcomes come out of order, and what is committed matters: two batches of 128 volumes are under way, and far less than that
+// the network. So outcomes come out of order, and what is committed matters: two batches of 128 volumes are in flight, and far less than that
 // is done between two commits, because the process gets a tenth of its time.
 func killScenario(t *testing.T, bin string, seed uint64) losses {
 	t.Helper()
@@ -39,7 +39,7 @@ func killScenario(t *testing.T, bin string, seed uint64) losses {
 	ingest := start(t, w.bin, w.dir, append(w.env, "VOXELSTREAM_KAFKA_VOLUMES=arrivals", "VOXELSTREAM_PIPELINE_BATCH=1"), args...)
 	ingest.wait(t, 0)
 
-	// The volumes on their way, with damage among them.
+	// The volumes to classify, with damage among them.
 	c := client(t, w.addr())
 	want, damaged := map[string]bool{}, map[string]bool{}
 	var all []transport.Message
@@ -82,15 +82,15 @@ func killScenario(t *testing.T, bin string, seed uint64) losses {
 		t.Fatalf("classify: exit code %d, want 0 or 3\n%s", code, tail(last.stderr.String()))
 	}
 
-	parked := map[string]bool{}
+	dead := map[string]bool{}
 	for _, m := range messages(t, c, transport.TopicDeadLetters) {
-		parked[m.EventID()] = true
+		dead[m.EventID()] = true
 	}
-	const file, topic, letters = "classifications.jsonl", "topic classifications", "dead letters"
+	const file, topic, deadLetters = "classifications.jsonl", "topic classifications", "dead letters"
 	return losses{
-		file:    missing(t, file, ids(t, file, stored(t, out)), want),
-		topic:   missing(t, topic, ids(t, topic, published(t, c)), want),
-		letters: missing(t, letters, parked, damaged),
+		file:        missing(t, file, ids(t, file, stored(t, out)), want),
+		topic:       missing(t, topic, ids(t, topic, published(t, c)), want),
+		deadLetters: missing(t, deadLetters, dead, damaged),
 	}
 }
 

@@ -23,17 +23,17 @@ func TestReplay(t *testing.T) {
 	if n := len(stored(t, w.path("c.jsonl"))); n != 0 {
 		t.Fatalf("found %d classifications by a model of another size", n)
 	}
-	letters := jsonLines[stream.DeadLetter](t, w.do(0, "dlq", "list", "--json").stdout.String())
-	if len(letters) == 0 {
+	dead := jsonLines[stream.DeadLetter](t, w.do(0, "dlq", "list", "--json").stdout.String())
+	if len(dead) == 0 {
 		t.Fatal("found no dead letters")
 	}
-	shown := w.do(0, "dlq", "show", letters[0].ID).stdout.String()
+	shown := w.do(0, "dlq", "show", dead[0].ID).stdout.String()
 	for _, size := range []string{"[16 16 16]", "[12 12 12]"} {
 		if !strings.Contains(shown, size) {
 			t.Errorf("dlq show: found no %s in %s", size, shown)
 		}
 	}
-	for i, want := range []int{len(letters), 0} { // the second time there is nothing that was not replayed
+	for i, want := range []int{len(dead), 0} { // the second time there is nothing that was not replayed
 		r := one[struct{ Replayed int }](t, w.do(0, "dlq", "replay", "--json").stdout.String())
 		if r.Replayed != want {
 			t.Errorf("replay %d: found %d, want %d", i+1, r.Replayed, want)

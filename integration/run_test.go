@@ -44,7 +44,7 @@ func TestRun(t *testing.T) {
 	if n := len(ids(t, "topic classifications", published(t, client(t, w.addr())))); n != 2*rows {
 		t.Errorf("found %d classifications on the topic, want %d", n, 2*rows)
 	}
-	if letters := w.deadLetters(); len(letters) != 0 {
+	if dead := w.deadLetters(); len(dead) != 0 {
 		t.Errorf("dead letters: %+v", letters)
 	}
 }
@@ -100,7 +100,7 @@ func TestThreads(t *testing.T) {
 	}
 }
 
-// TestRunSamples: every kind of door at once, on real files.
+// TestRunSamples: every kind of input at once, on real files.
 func TestRunSamples(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

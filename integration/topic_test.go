@@ -84,12 +84,12 @@ func TestTopicOfFilesIsKilled(t *testing.T) {
 			t.Errorf("found dead letter %+v, want one of a message of %s", d, topic)
 		}
 	}
-	parked := map[string]bool{}
+	dead := map[string]bool{}
 	for _, m := range messages(t, c, transport.TopicDeadLetters) {
 		d := must(transport.ReadDeadLetter(m))(t)
-		parked[fmt.Sprintf("%s/%d/%d", d.Topic, d.Partition, d.Offset)] = strings.Contains(string(m.Value), "damaged")
+		dead[fmt.Sprintf("%s/%d/%d", d.Topic, d.Partition, d.Offset)] = strings.Contains(string(m.Value), "damaged")
 	}
-	if n := missing(t, "dead letters", parked, damaged); n > 0 {
+	if n := missing(t, "dead letters", dead, damaged); n > 0 {
 		t.Errorf("found no dead letters of %d damaged messages", n)
 	}
 

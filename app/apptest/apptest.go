@@ -1,4 +1,4 @@
-// Package apptest makes what tests of the rooms of app need.
+// Package apptest makes what tests of the packages of app need.
 package apptest
 
 import (

@@ -62,7 +62,7 @@ type TrainResult struct {
 	Stopped          bool           `json:"stopped_early,omitempty"`
 }
 
-// Train trains a network on labelled data. A signal ends it after the step at hand; what was learnt so far is still written.
+// Train trains a network on labelled data. A signal ends it after the current step, and the weights so far are still written.
 func Train(ctx context.Context, a *app.Env, paths []string, o TrainOptions) error {
 	if o.Out == "" {
 		return app.Usage(errors.New("--out: want the model file to write, .keras, .h5, .onnx or .safetensors"))

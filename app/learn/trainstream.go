@@ -51,13 +51,13 @@ type topicStream struct {
 	// colours are what their indices stand for.
 	colours *nn.Palette
 	at      topicPosition
-	// volumes are those of the message at hand, from At.Used on not used yet.
+	// volumes are those of the current message, from at.Used on not used yet.
 	volumes []voxelize.Volume
 }
 
 // topicPosition is a place in a topic.
 type topicPosition struct {
-	// Next is, by partition, the offset of the first message that is not used up; Used is how many labelled volumes of the message at hand, that
+	// Next is, by partition, the offset of the first message that is not used up; Used is how many labelled volumes of the current message, that
 	// of partition Turn, are used.
 	Next []int64 `json:"next"`
 	Turn int     `json:"turn"`
@@ -96,7 +96,7 @@ func (s *topicStream) Next(ctx context.Context, b *train.Batch) error {
 	return nil
 }
 
-// read goes on to the next message. After Seek that is the one at hand, of which some may be used.
+// read goes on to the next message. After Seek that is the current one, of which some may be used.
 func (s *topicStream) read(ctx context.Context) error {
 	if s.volumes != nil {
 		s.at.Next[s.at.Turn]++

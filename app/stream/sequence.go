@@ -19,7 +19,7 @@ import (
 type opener func(ctx context.Context, in input.Input) (ingest.Source, error)
 
 // sequence reads one input after the other, as the source of a pipeline. An item or an input that cannot be read becomes a dead letter, and reading
-// goes on behind it. A live source that cannot be opened is an error: whoever waits for it must hear of it.
+// goes on behind it. A live source that cannot be opened is an error: no item would report it.
 type sequence struct {
 	inputs []input.Input // still to be read
 	open   opener

@@ -14,7 +14,7 @@ func (c *cli) evaluate() *cobra.Command {
 		modelFlag, voxelFlags, ingestFlags)
 	split := cmd.Flags().String("split", "", "part of an archive: train, test or all; without it test, or train where there is no test part")
 	report := cmd.Flags().String("report", "", "write a report: .html or .json")
-	cmd.RunE = c.do(lean(func(ctx context.Context, a *app.Env, args []string) error {
+	cmd.RunE = c.do(frugal(func(ctx context.Context, a *app.Env, args []string) error {
 		return learn.Evaluate(ctx, a, args, *split, *report)
 	}))
 	return cmd

@@ -42,7 +42,7 @@ func (c *cli) model() *cobra.Command {
 	bench.Flags().StringVar(&o.Input, "input", "palette", "palette: the way volumes arrive; dense: arbitrary floats")
 	bench.Flags().DurationVar(&o.Lasting, "time", 5*time.Second, "how long to measure")
 	bench.Flags().StringSliceVar(&o.Without, "without", nil, "optimisation passes that are switched off, to see what each of them buys; all for the plain operations")
-	bench.RunE = c.do(lean(func(ctx context.Context, a *app.Env, args []string) error {
+	bench.RunE = c.do(frugal(func(ctx context.Context, a *app.Env, args []string) error {
 		return models.ModelBench(ctx, a, first(args), o)
 	}))
 
@@ -70,7 +70,7 @@ version. Training goes on in float32.`
 	cmd.Flags().Float64Var(&o.MaxDrop, "max-drop", .2, "most points of accuracy that may be lost")
 	cmd.Flags().BoolVar(&o.Force, "force", false, "write the model whatever is lost")
 	cmd.Flags().StringVar(&o.Out, "out", "", "file of the new model; without it only the report is shown")
-	cmd.RunE = c.do(lean(func(ctx context.Context, a *app.Env, args []string) error {
+	cmd.RunE = c.do(frugal(func(ctx context.Context, a *app.Env, args []string) error {
 		return learn.ModelQuantize(ctx, a, args[0], args[1:], o)
 	}))
 	return cmd

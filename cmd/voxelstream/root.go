@@ -76,9 +76,9 @@ func (c *cli) do(f work) func(*cobra.Command, []string) error {
 	}
 }
 
-// lean makes the garbage collector run often while f does its work. It is for commands that keep many rows and plans, which are large and hold no
+// frugal makes the garbage collector run often while f does its work. It is for commands that keep many rows and plans, which are large and hold no
 // pointers: collecting costs little beside the work, and with the usual target as much garbage would lie there too.
-func lean(f work) work {
+func frugal(f work) work {
 	return func(ctx context.Context, a *app.Env, args []string) error {
 		defer debug.SetGCPercent(debug.SetGCPercent(10))
 		return f(ctx, a, args)

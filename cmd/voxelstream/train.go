@@ -21,7 +21,7 @@ func (c *cli) train() *cobra.Command {
 		"steps-per-epoch": "train.steps_per_epoch", "nesterov": "train.nesterov", "from-logits": "train.from_logits", "pieces": "train.pieces",
 		"decay-steps": "train.decay_steps", "decay-factor": "train.decay_factor", "min-delta": "train.min_delta", "plateau-patience": "train.plateau_patience",
 	})
-	cmd.Long = cmd.Short + ".\n\nThe defaults are those of the 3D MNIST tutorial. A signal ends training after the step at hand; what was learnt so far is written. " +
+	cmd.Long = cmd.Short + ".\n\nThe defaults are those of the 3D MNIST tutorial. A signal ends training after the current step, and the weights so far are written. " +
 		"After each epoch the state of training is stored beside the model: --resume goes on from there, after a signal or a crash, and ends with the same model, bit for bit."
 	cmd.Example = "  voxelstream train mnist3d.h5 --out digits.keras --history digits.csv --plot digits.png"
 	f := cmd.Flags()
@@ -39,6 +39,6 @@ func (c *cli) train() *cobra.Command {
 	f.StringVar(&o.History, "history", "", "CSV file of loss and accuracy by epoch")
 	f.StringVar(&o.Plot, "plot", "", "PNG file of their curves")
 	keyNot(f, "no-shuffle", "train.shuffle", "keep the order of the rows")
-	cmd.RunE = c.do(lean(func(ctx context.Context, a *app.Env, args []string) error { return learn.Train(ctx, a, args, o) }))
+	cmd.RunE = c.do(frugal(func(ctx context.Context, a *app.Env, args []string) error { return learn.Train(ctx, a, args, o) }))
 	return cmd
 }

@@ -8,7 +8,7 @@
 //	{"items":[{"name":"a.pcd","stream":"a.pcd-1f2e3d4c","samples":1},{"name":"b.pcd","samples":0,"error":"..."}]}
 //
 // with status 200 where all went well, 422 where an item failed, 401 without the token, 408 for a body that comes too slowly, 413 for one above
-// the limit, 429 with Retry-After while too many requests are on their way, 503 when the program ends first. The same file under the same name
+// the limit, 429 with Retry-After while too many requests are in progress, 503 when the program ends first. The same file under the same name
 // has the same ids: sending again after a lost answer does no harm.
 package push
 
@@ -128,7 +128,7 @@ type Item struct {
 	Error   string `json:"error,omitempty"`
 }
 
-// sent is a sample on its way, and where the answer about it is wanted.
+// sent is a sample in flight, and where its outcome is waited for.
 type sent struct {
 	sample ingest.Sample
 	answer chan<- error
@@ -244,7 +244,7 @@ func (s *Source) serve(w http.ResponseWriter, r *http.Request) {
 		defer func() { <-s.places }()
 	default:
 		w.Header().Set("Retry-After", "1")
-		refuse(w, http.StatusTooManyRequests, fmt.Sprintf("%d requests are on their way", s.in.Queue))
+		refuse(w, http.StatusTooManyRequests, fmt.Sprintf("%d requests are in progress", s.in.Queue))
 		return
 	}
 	r.Body = http.MaxBytesReader(w, &bodyReader{ReadCloser: r.Body, control: http.NewResponseController(w), left: s.in.bodyTime, each: s.in.stallTime}, int64(s.in.Max))
@@ -360,7 +360,7 @@ func (s *Source) item(ctx context.Context, dir, name string, body io.Reader) (It
 	return item, err
 }
 
-// window is how many samples of a file are on their way at once.
+// window is how many samples of a file are in flight at once.
 const window = 64
 
 // samples gives the samples of a file to the reader and waits for their outcome. The error is the first that there was, or one that ends all.

@@ -55,7 +55,7 @@ func open(ctx context.Context, path string, s live.Services) (ingest.Source, err
 	if err != nil {
 		return nil, err
 	}
-	// A read of a pipe cannot be interrupted; whoever waits can.
+	// A read of a pipe cannot be interrupted, but waiting for it can.
 	copied := make(chan error, 1)
 	go func() {
 		n, err := io.Copy(f, io.LimitReader(s.Stdin, s.MaxFile+1))

@@ -1,8 +1,8 @@
 // Package watch reads the files that come into a folder.
 //
-// A file is taken when it is complete: renamed into the folder, or not changed for a while. Names that begin with a dot or end in .tmp, .part or ~
-// are left alone, so that a program can write under such a name and rename. What was taken and settled is kept in a state file: a restart goes on
-// behind it. A file that was on its way is read again; its samples have the ids that they had.
+// A file is read when it is complete: renamed into the folder, or not changed for a while. Names that begin with a dot or end in .tmp, .part or ~
+// are left out, so that a program can write under such a name and rename. Files whose samples are settled are recorded in a state file: a restart goes on
+// behind them. A file whose samples were not settled is read again; they have the same ids.
 package watch
 
 import (
@@ -121,7 +121,7 @@ func Open(in *Input, services live.Services) (*Source, error) {
 // Read waits for the next sample.
 func (s *Source) Read(ctx context.Context) (ingest.Sample, error) {
 	for {
-		// Whoever reads on has dealt with the errors so far.
+		// The errors so far have been dealt with when the next sample is read.
 		if err := s.store(); err != nil {
 			return ingest.Sample{}, err
 		}

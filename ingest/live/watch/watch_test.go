@@ -139,7 +139,7 @@ func TestRestart(t *testing.T) {
 	put(t, dir, "b.xyz", 2)
 	b := read(t, s, 2) // a has ended
 	s.Settle(a.Stream, a.Seq, nil)
-	if err := s.Close(); err != nil { // b was on its way
+	if err := s.Close(); err != nil { // b was not settled
 		t.Fatal(err)
 	}
 	state := filepath.Join(dir, ".voxelstream-watch")

@@ -15,7 +15,7 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 )
 
-// ConsumerConfig says what a consumer reads and how much of it may be under way.
+// ConsumerConfig says what a consumer reads and how much of it may be in flight.
 type ConsumerConfig struct {
 	// Group shares the topic's partitions among its members; its committed offsets say where to go on.
 	Group, Topic string
@@ -51,7 +51,7 @@ const (
 
 // Consumer is a member of a consumer group, as a pipeline source: deliveries come in the order of their partition, are settled in any order,
 // and are committed up to the first unsettled one. Outcomes: nil commits, a permanent error makes a dead letter and then commits, any
-// other error makes the next Read fail, because going on behind it would hold all later commits in silence. A damaged message (its checksum is
+// other error makes the next Read fail, because going on behind it would silently hold back all later commits. A damaged message (its checksum is
 // wrong) and one that exceeds the whole budget become dead letters without being delivered.
 type Consumer struct {
 	client *Client

@@ -12,8 +12,8 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 )
 
-// ExclusiveConsumer is the only member of its consumer group. It reads a whole topic, from offsets that its owner keeps together with what it makes of the
-// messages; the offsets that are committed to the group are for others to see. It is for one goroutine.
+// ExclusiveConsumer is the only member of its consumer group. It reads a whole topic, from offsets that its owner keeps together with what it
+// makes of the messages; the offsets that are committed to the group are for others to see. It is for one goroutine.
 type ExclusiveConsumer struct {
 	client     *Client
 	group      *kafkago.ConsumerGroup
@@ -133,7 +133,7 @@ func (e *ExclusiveConsumer) Read(ctx context.Context) (transport.Message, error)
 	}
 }
 
-// fetch reads ahead where there is nothing, and something to be had. What retention has taken is not left out in silence.
+// fetch reads ahead where nothing is read ahead and there is more. What retention has deleted is an error.
 func (e *ExclusiveConsumer) fetch(ctx context.Context, p int) error {
 	if len(e.ahead[p]) > 0 || e.next[p] >= e.ends[p] {
 		return nil

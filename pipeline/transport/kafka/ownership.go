@@ -195,7 +195,7 @@ func (o *ownership) read(ctx context.Context) error {
 	}
 }
 
-// checkGap looks why offsets are missing before at: compaction and control records are no loss, retention is. kafka-go jumps in silence.
+// checkGap looks why offsets are missing before at: compaction and control records are no loss, retention is. kafka-go skips them silently.
 func (o *ownership) checkGap(ctx context.Context, at int64) {
 	first, err := o.k.client.offsets(ctx, o.k.cfg.Topic, kafkago.FirstOffset, o.partition)
 	if err != nil {

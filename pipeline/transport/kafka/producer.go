@@ -69,7 +69,7 @@ func NewProducer(c *Client, cfg ProducerConfig) (*Producer, error) {
 }
 
 // Produce stores ms and returns where, in the order given. A *pipeline.PartialError names the messages that can never be stored; the others
-// are. When ctx ends first, what is not yet on its way is withdrawn, and it is unknown whether the rest is stored; its bytes may still be read
+// are. When ctx ends first, what is not yet being sent is withdrawn, and it is unknown whether the rest is stored; its bytes may still be read
 // and must not be overwritten.
 func (p *Producer) Produce(ctx context.Context, topic string, ms ...transport.Message) ([]Position, error) {
 	if len(ms) == 0 {
@@ -170,7 +170,7 @@ func (p *Producer) queues(ctx context.Context, topic string) ([]*partitionQueue,
 	return p.topics[topic], nil
 }
 
-// Close waits within ctx for what is on its way, then gives up on the rest. Later calls of Produce fail.
+// Close waits within ctx for what is queued or being sent, then gives up on the rest. Later calls of Produce fail.
 func (p *Producer) Close(ctx context.Context) error {
 	p.mu.Lock()
 	p.closed = true
@@ -184,14 +184,14 @@ func (p *Producer) Close(ctx context.Context) error {
 	select {
 	case <-done:
 	case <-ctx.Done():
-		err = fmt.Errorf("kafka: producer closed with messages on their way: %w", ctx.Err())
+		err = fmt.Errorf("kafka: producer closed with unsent messages: %w", ctx.Err())
 	}
 	p.cancel()
 	<-done
 	return err
 }
 
-// entry is one message of a call on its way.
+// entry is one message of a call that is to be sent.
 type entry struct {
 	m    transport.Message
 	call *call
@@ -227,7 +227,7 @@ func (q *partitionQueue) enqueue(es []entry) {
 	}
 }
 
-// withdraw removes what c has not yet on its way.
+// withdraw removes what c has in the queue.
 func (q *partitionQueue) withdraw(c *call) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -313,7 +313,7 @@ func (q *partitionQueue) send(es []entry) {
 			q.p.client.log.Warn("kafka: the broker lost the sequence of this producer, starting a new one", "topic", q.topic, "partition", q.partition, "error", err)
 			q.producer = noProducer
 		case is(err, kafkago.Unknown):
-			// The broker failed on the way, on a full disk for example. The embedded one has counted the sequence by then though it stored nothing:
+			// The broker failed half way, on a full disk for example. The embedded one has counted the sequence by then though it stored nothing:
 			// it would take the repeat for a duplicate and acknowledge it. Under a new id it may be stored twice, which sinks notice, but not lost.
 			q.producer = noProducer
 			q.p.client.logRetry(fmt.Sprintf("produce to %s/%d", q.topic, q.partition), failures, err)
