@@ -45,7 +45,7 @@ func TestRun(t *testing.T) {
 		t.Errorf("found %d classifications on the topic, want %d", n, 2*rows)
 	}
 	if dead := w.deadLetters(); len(dead) != 0 {
-		t.Errorf("dead letters: %+v", letters)
+		t.Errorf("dead letters: %+v", dead)
 	}
 }
 

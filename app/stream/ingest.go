@@ -33,7 +33,7 @@ func Ingest(ctx context.Context, a *app.Env, args []string) error {
 	if err != nil {
 		return err
 	}
-	open, release := openAhead(ctx, a, inputs)
+	open, release := openAhead(ctx, inputs, openerOf(a))
 	defer release()
 	cl, err := connect(ctx, a)
 	if err != nil {

@@ -4,15 +4,13 @@ import (
 	"context"
 	"sync/atomic"
 
-	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/input"
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// openAhead begins to open the first of the inputs, if that is a file, while there is nobody to read it yet. The opener returned opens every input,
-// and gives the one that is open already to the first who asks for a file. release closes it if nobody did.
-func openAhead(ctx context.Context, a *app.Env, inputs []input.Input) (_ opener, release func()) {
-	open := func(ctx context.Context, in input.Input) (ingest.Source, error) { return in.Open(ctx, a) }
+// openAhead begins to open the first of the inputs, if that is a file, while there is nobody to read it yet. The opener returned opens every input
+// by open, that one only when it is asked for a second time. release closes what was never asked for.
+func openAhead(ctx context.Context, inputs []input.Input, open opener) (_ opener, release func()) {
 	first := inputs[0]
 	if first.Live() {
 		return open, func() {}
@@ -30,7 +28,7 @@ func openAhead(ctx context.Context, a *app.Env, inputs []input.Input) (_ opener,
 	}()
 	release = func() {
 		stop()
-		go func() { // opening a FIFO blocks until a writer connects
+		go func() { // a file system that does not answer must not hold this up
 			if o, ok := <-ahead; ok {
 				_ = closeIf(o.src)
 			}

@@ -17,7 +17,7 @@ func Run(ctx context.Context, a *app.Env, args []string) error {
 	if err != nil {
 		return err
 	}
-	open, release := openAhead(ctx, a, inputs)
+	open, release := openAhead(ctx, inputs, openerOf(a))
 	defer release()
 	c, err := newClassifying(ctx, a, true)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/input"
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/live"
@@ -17,6 +18,10 @@ import (
 
 // opener opens an input that is not a topic.
 type opener func(ctx context.Context, in input.Input) (ingest.Source, error)
+
+func openerOf(a *app.Env) opener {
+	return func(ctx context.Context, in input.Input) (ingest.Source, error) { return in.Open(ctx, a) }
+}
 
 // sequence reads one input after the other, as the source of a pipeline. An item or an input that cannot be read becomes a dead letter, and reading
 // goes on behind it. A live source that cannot be opened is an error: no item would report it.

@@ -86,7 +86,7 @@ func TestOpenAhead(t *testing.T) {
 	}
 	// The same input again is opened again, as is what could not be opened the first time.
 	for _, in := range []input.Input{parse(t, file)[0], missing} {
-		open, release := openAhead(t.Context(), a, []input.Input{in})
+		open, release := openAhead(t.Context(), []input.Input{in}, openerOf(a))
 		for range 2 {
 			src, err := open(t.Context(), in)
 			if wantErr := in == missing; (err != nil) != wantErr {
@@ -105,11 +105,11 @@ func TestOpenAhead(t *testing.T) {
 		release()
 	}
 	// A file that nobody asks for is closed. A live source is opened when it is read, not before.
-	_, release := openAhead(t.Context(), a, parse(t, file))
+	_, release := openAhead(t.Context(), parse(t, file), openerOf(a))
 	release()
 	folder := t.TempDir()
 	watched := parse(t, "watch://"+folder)
-	open, release := openAhead(t.Context(), a, watched)
+	open, release := openAhead(t.Context(), watched, openerOf(a))
 	defer release()
 	if err := os.Remove(folder); err != nil {
 		t.Fatal(err)
@@ -119,28 +119,34 @@ func TestOpenAhead(t *testing.T) {
 	}
 }
 
-// TestOpenAheadBlocks: a first input that never opens holds up neither the one who stops waiting for it nor release.
+// closing tells when it is closed.
+type closing struct {
+	ingest.Source
+	closed chan struct{}
+}
+
+func (c closing) Close() error {
+	close(c.closed)
+	return nil
+}
+
+// TestOpenAheadBlocks: a first input that does not open holds up neither the one who asks for it, once his context ends, nor release, and is closed
+// should it open after all.
 func TestOpenAheadBlocks(t *testing.T) {
-	a, _ := apptest.New(t)
-	fifo := filepath.Join(t.TempDir(), "fifo.xyz")
-	if err := mkfifo(fifo); err != nil {
-		t.Skip(err)
-	}
-	inputs := parse(t, fifo)
-	open, release := openAhead(t.Context(), a, inputs)
+	inputs := parse(t, write(t, filepath.Join(t.TempDir(), "points.xyz"), "0 0 0\n"))
+	opens, src := make(chan struct{}), closing{closed: make(chan struct{})}
+	open, release := openAhead(t.Context(), inputs, func(context.Context, input.Input) (ingest.Source, error) {
+		<-opens
+		return src, nil
+	})
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
-	if src, err := open(ctx, inputs[0]); !errors.Is(err, context.Canceled) {
-		t.Errorf("found %v, %v, want that the context ended", src, err)
+	if got, err := open(ctx, inputs[0]); !errors.Is(err, context.Canceled) {
+		t.Errorf("found %v, %v, want that the context ended", got, err)
 	}
 	release()
-	f, err := os.OpenFile(fifo, os.O_RDWR, 0) // lets the one who opens go
-	if err == nil {
-		err = f.Close()
-	}
-	if err != nil {
-		t.Error(err)
-	}
+	close(opens)
+	<-src.closed
 }
 
 // drain reads the source to its end and settles each sample by outcome; it gives the samples' streams without their fingerprints.
@@ -177,7 +183,7 @@ func TestSequence(t *testing.T) {
 
 	topic := &deadTopic{}
 	inputs := parse(t, bad, one, refused, two, one)
-	open, release := openAhead(t.Context(), a, inputs)
+	open, release := openAhead(t.Context(), inputs, openerOf(a))
 	defer release()
 	src, err := newSources(t.Context(), a, inputs, open, nil, topic.writer())
 	if err != nil {
@@ -213,7 +219,7 @@ func TestSequenceStops(t *testing.T) {
 	dir := t.TempDir()
 	inputs := parse(t, write(t, filepath.Join(dir, "bad.bin"), "\xff\xfe\x01"), write(t, filepath.Join(dir, "good.xyz"), "1 2 3\n"))
 	topic := &deadTopic{fails: errors.New("the disk is full")}
-	src, err := newSources(t.Context(), a, inputs, func(ctx context.Context, in input.Input) (ingest.Source, error) { return in.Open(ctx, a) }, nil, topic.writer())
+	src, err := newSources(t.Context(), a, inputs, openerOf(a), nil, topic.writer())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,7 +238,7 @@ func TestMixedInputs(t *testing.T) {
 	write(t, filepath.Join(watched, "live.xyz"), "1 2 3\n4 5 6\n")
 	inputs := parse(t, write(t, filepath.Join(dir, "a.xyz"), "1 2 3\n"), "watch://"+watched+"?settle=1ms", write(t, filepath.Join(dir, "b.xyz"), "1 2 3\n"))
 	topic := &deadTopic{}
-	open, release := openAhead(t.Context(), a, inputs)
+	open, release := openAhead(t.Context(), inputs, openerOf(a))
 	defer release()
 	src, err := newSources(t.Context(), a, inputs, open, nil, topic.writer())
 	if err != nil {
@@ -268,7 +274,7 @@ func TestLiveSourceFails(t *testing.T) {
 	a, _ := apptest.New(t)
 	topic := &deadTopic{}
 	inputs := parse(t, "watch://"+filepath.Join(t.TempDir(), "none"))
-	open, release := openAhead(t.Context(), a, inputs)
+	open, release := openAhead(t.Context(), inputs, openerOf(a))
 	defer release()
 	src, err := newSources(t.Context(), a, inputs, open, nil, topic.writer())
 	if err != nil {

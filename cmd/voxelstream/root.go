@@ -141,7 +141,7 @@ var (
 		"fit": "voxelize.fit", "window": "voxelize.window",
 	}
 	ingestFlags = config.Flags("ingest")
-	sinkFlags = map[string]string{
+	sinkFlags   = map[string]string{
 		"out": "sinks.jsonl", "to-topic": "sinks.kafka", "table": "sinks.terminal", "top-k": "model.top_k",
 	}
 	modelFlag = map[string]string{"model": "model.path"}
