@@ -1,11 +1,19 @@
+// Package app holds what all commands have in common: their environment, and the errors that a caller tells apart. What the commands do is in the
+// packages below it, one for each kind of work; they take an [Env], return typed results, and print nothing:
+//
+//   - stream: inputs to volumes, volumes to classifications, dead letters, the embedded broker
+//   - learn: training, evaluation, low precision
+//   - models: loading, describing, converting, running and measuring models
+//   - files: inspecting, converting, voxelizing, reconstructing and generating files
+//   - doctor: what this machine has
+//   - config: the configuration
+//
+// Flags, printing and exit codes are in cmd/voxelstream.
 package app
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"log/slog"
 	"runtime"
 
@@ -13,60 +21,67 @@ import (
 	"github.com/voxelstream/voxelstream/internal/screen"
 )
 
-// Env is what the work of every command needs.
+// Env is the environment in which a command works. Nothing that a command does changes it.
 type Env struct {
-	// Config is shared: nobody changes it.
 	Config *config.Loaded
-	// Out takes results; JSON asks for one JSON document, or JSON lines, instead of text.
-	Out  io.Writer
-	JSON bool
-	// Screen takes progress and logs.
-	Screen *screen.Screen
 	Log    *slog.Logger
-	// Abort, when closed, is the hard stop: the second signal.
+	// Progress may be nil.
+	Progress Progress
+	// Screen shows live tables; nil means none.
+	Screen *screen.Screen
+	// Abort, when closed, asks for a stop without draining. It may be nil.
 	Abort <-chan struct{}
 }
 
-// New makes an Env that logs to a screen as the configuration says.
-func New(c *config.Loaded, out io.Writer, asJSON bool, s *screen.Screen) *Env {
-	if c.Threads > 0 {
-		runtime.GOMAXPROCS(c.Threads)
-	}
-	var level slog.Level
-	_ = level.UnmarshalText([]byte(c.Log.Level)) // the configuration is checked
-	var h slog.Handler = slog.NewTextHandler(s, &slog.HandlerOptions{Level: level})
-	if c.Log.Format == "json" {
-		h = slog.NewJSONHandler(s, &slog.HandlerOptions{Level: level})
-	}
-	return &Env{Config: c, Out: out, JSON: asJSON, Screen: s, Log: slog.New(h)}
-}
-
-// Threads is how many goroutines shall compute.
-func (a *Env) Threads() int {
-	if a.Config.Threads > 0 {
-		return a.Config.Threads
+// Threads is the number of goroutines that compute.
+func (e *Env) Threads() int {
+	if e.Config.Threads > 0 {
+		return e.Config.Threads
 	}
 	return runtime.GOMAXPROCS(0)
 }
 
-// Print gives a result: v as one JSON document, or what text writes.
-func (a *Env) Print(v any, text func(w io.Writer)) error {
-	if a.JSON {
-		return a.Line(v)
-	}
-	text(a.Out)
-	return nil
+// Progress shows how far work has come.
+type Progress interface {
+	// Bar begins a bar that counts things of a kind, such as "rows".
+	Bar(what string) Bar
+	// Line adds a line that stays.
+	Line(text string)
 }
 
-// Line writes one JSON line.
-func (a *Env) Line(v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(a.Out, "%s\n", b)
-	return err
+// Bar is the progress of one piece of work.
+type Bar interface {
+	// Set shows that done of total are done, with a note; total 0 means that it is not known.
+	Set(done, total int64, note string)
+	Done()
 }
+
+// OnScreen shows progress on a screen.
+func OnScreen(s *screen.Screen) Progress { return onScreen{s} }
+
+type onScreen struct{ *screen.Screen }
+
+func (s onScreen) Bar(what string) Bar { return s.Progress(what) }
+
+// Bar begins a bar where there is progress to show; elsewhere it does nothing.
+func (e *Env) Bar(what string) Bar {
+	if e.Progress == nil {
+		return noBar{}
+	}
+	return e.Progress.Bar(what)
+}
+
+// Line shows a line of progress.
+func (e *Env) Line(text string) {
+	if e.Progress != nil {
+		e.Progress.Line(text)
+	}
+}
+
+type noBar struct{}
+
+func (noBar) Set(int64, int64, string) {}
+func (noBar) Done()                    {}
 
 // Quantiles are of latencies in milliseconds.
 type Quantiles struct {
@@ -74,42 +89,11 @@ type Quantiles struct {
 	P99 float64 `json:"p99"`
 }
 
-// Exit codes of the command line.
-const (
-	ExitDone        = 0
-	ExitFailed      = 1
-	ExitUsage       = 2
-	ExitDeadLetters = 3
-)
-
-// ErrDeadLetters says that a command did its work, but some items went to the dead letters.
+// ErrDeadLetters says that a command did its work, but some items went to the dead letters. It comes with a result.
 var ErrDeadLetters = errors.New("some items went to the dead letters; dlq list says why")
 
-// ErrInterrupted says that a signal ended the work before its end.
+// ErrInterrupted says that a signal ended the work early.
 var ErrInterrupted = errors.New("interrupted")
-
-// usageError is what the user can only mend by another command line.
-type usageError struct{ error }
-
-func (e usageError) Unwrap() error { return e.error }
-
-// Usage marks err as one of usage.
-func Usage(err error) error { return usageError{err} }
-
-// ExitCode is the exit code that an error stands for.
-func ExitCode(err error) int {
-	var config *config.Error
-	var usage usageError
-	switch {
-	case err == nil:
-		return ExitDone
-	case errors.As(err, &config), errors.As(err, &usage):
-		return ExitUsage
-	case errors.Is(err, ErrDeadLetters):
-		return ExitDeadLetters
-	}
-	return ExitFailed
-}
 
 // Interrupted turns the end of ctx into an error.
 func Interrupted(ctx context.Context, err error) error {
@@ -119,8 +103,16 @@ func Interrupted(ctx context.Context, err error) error {
 	return err
 }
 
-// Quiet ends progress; warnings and errors are still logged.
-func (a *Env) Quiet() {
-	a.Config.Sinks.Terminal = false
-	a.Screen.Mute()
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// Usage marks err as one that only another command line or configuration can avoid.
+func Usage(err error) error { return usageError{err} }
+
+// IsUsage says whether err is marked by [Usage], or a [config.Error].
+func IsUsage(err error) bool {
+	var usage usageError
+	var invalid *config.Error
+	return errors.As(err, &usage) || errors.As(err, &invalid)
 }

@@ -1,22 +1,65 @@
 package app
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/voxelstream/voxelstream/app/config"
+	"github.com/voxelstream/voxelstream/internal/screen"
 )
 
-func TestExitCode(t *testing.T) {
+func TestIsUsage(t *testing.T) {
 	for _, c := range []struct {
 		err  error
-		want int
+		want bool
 	}{
-		{nil, 0}, {errors.New("x"), 1}, {ErrInterrupted, 1}, {Usage(errors.New("x")), 2}, {&config.Error{}, 2}, {fmt.Errorf("x: %w", ErrDeadLetters), 3},
+		{nil, false},
+		{errors.New("x"), false},
+		{ErrInterrupted, false},
+		{ErrDeadLetters, false},
+		{Usage(errors.New("x")), true},
+		{fmt.Errorf("x: %w", Usage(errors.New("x"))), true},
+		{&config.Error{}, true},
 	} {
-		if got := ExitCode(c.err); got != c.want {
-			t.Errorf("%v: found %d, want %d", c.err, got, c.want)
+		if got := IsUsage(c.err); got != c.want {
+			t.Errorf("%v: found %t, want %t", c.err, got, c.want)
 		}
+	}
+	cause := errors.New("cause")
+	if !errors.Is(Usage(cause), cause) {
+		t.Error("the cause of an error of usage is lost")
+	}
+}
+
+func TestInterrupted(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	if err := Interrupted(ctx, nil); err != nil {
+		t.Errorf("before the end: found %v", err)
+	}
+	stop()
+	if err := Interrupted(ctx, nil); !errors.Is(err, ErrInterrupted) {
+		t.Errorf("after the end: found %v", err)
+	}
+	failure := errors.New("x")
+	if err := Interrupted(ctx, failure); !errors.Is(err, failure) {
+		t.Errorf("after a failure: found %v", err)
+	}
+}
+
+func TestProgress(t *testing.T) {
+	var b bytes.Buffer
+	shown, silent := &Env{Progress: OnScreen(screen.Plain(&b))}, &Env{}
+	for _, e := range []*Env{shown, silent} {
+		bar := e.Bar("rows")
+		bar.Set(3, 4, "note")
+		bar.Done()
+		e.Line("epoch 1")
+	}
+	if got := b.String(); strings.Count(got, "3/4 rows") != 1 || strings.Count(got, "epoch 1\n") != 1 {
+		t.Errorf("found %q", got)
 	}
 }

@@ -35,7 +35,7 @@ func wantKeys(t *testing.T, o document, keys ...string) document {
 // json runs a command with --json and wants one object.
 func (w *world) json(args ...string) document {
 	w.t.Helper()
-	return one[document](w.t, w.do(app.ExitDone, append(args, "--json")...).stdout.String())
+	return one[document](w.t, w.do(exitDone, append(args, "--json")...).stdout.String())
 }
 
 // TestUsage: a wrong command line is exit code 2, and nothing is begun.
@@ -64,7 +64,7 @@ func TestUsage(t *testing.T) {
 		{"run x --grid 16x", "16x"},
 		{"run x --method magic", "magic"},
 	} {
-		p := w.do(app.ExitUsage, strings.Fields(c.args)...)
+		p := w.do(exitUsage, strings.Fields(c.args)...)
 		p.says(t, "voxelstream: ", c.says)
 		if p.stdout.String() != "" {
 			t.Errorf("%s: standard output: %s", c.args, p.stdout.String())
@@ -72,8 +72,8 @@ func TestUsage(t *testing.T) {
 	}
 	// Volumes that the model cannot take are not sent to become dead letters.
 	cloud := w.write("cloud.xyz", []byte("0 0 0\n1 2 1\n"))
-	w.do(app.ExitUsage, "run", cloud, "--grid", "12").says(t, "voxelize.grid", "[12 12 12]", "[16 16 16]")
-	w.do(app.ExitUsage, "run", cloud, "--colormap", "gray").says(t, "voxelize.colormap", "gray", "Oranges")
+	w.do(exitUsage, "run", cloud, "--grid", "12").says(t, "voxelize.grid", "[12 12 12]", "[16 16 16]")
+	w.do(exitUsage, "run", cloud, "--colormap", "gray").says(t, "voxelize.colormap", "gray", "Oranges")
 }
 
 // TestConfigErrors: everything that is wrong with the configuration is reported at once, with key path, found and allowed.
@@ -92,7 +92,7 @@ func TestConfigErrors(t *testing.T) {
 		{"VOXELSTREAM_NO_SUCH_KEY", "unknown"},
 		{"train.epochs", `"several"`},
 	}
-	lint := w.do(app.ExitUsage, "config", "lint", "bad.yaml", "--json")
+	lint := w.do(exitUsage, "config", "lint", "bad.yaml", "--json")
 	r := one[struct {
 		File     string
 		Problems []string
@@ -109,7 +109,7 @@ func TestConfigErrors(t *testing.T) {
 	}
 	// Every command refuses such a configuration, with the same report.
 	for _, args := range [][]string{{"run", "x"}, {"classify"}, {"broker"}, {"version"}} {
-		p := w.do(app.ExitUsage, append(args, "--config", "bad.yaml")...)
+		p := w.do(exitUsage, append(args, "--config", "bad.yaml")...)
 		for _, parts := range want {
 			p.says(t, parts...)
 		}
@@ -118,7 +118,7 @@ func TestConfigErrors(t *testing.T) {
 	if r := w.json("config", "lint", "good.yaml"); len(r["problems"].([]any)) != 0 {
 		t.Errorf("problems of a good file: %v", r)
 	}
-	if p := w.do(app.ExitUsage, "config", "lint", "absent.yaml"); !strings.Contains(p.stdout.String(), "absent.yaml") {
+	if p := w.do(exitUsage, "config", "lint", "absent.yaml"); !strings.Contains(p.stdout.String(), "absent.yaml") {
 		t.Errorf("config lint of an absent file says %s", p.stdout.String())
 	}
 }
@@ -134,7 +134,7 @@ func TestPrecedence(t *testing.T) {
 		Key    string
 		Value  any
 		Origin string
-	}](t, w.do(app.ExitDone, "config", "print", "--json", "--config", "c.yaml", "--seed", "7").stdout.String())
+	}](t, w.do(exitDone, "config", "print", "--json", "--config", "c.yaml", "--seed", "7").stdout.String())
 	want := map[string][2]string{"seed": {"7", "--seed"}, "threads": {"2", "VOXELSTREAM_THREADS"}, "log.level": {`"warn"`, "c.yaml"}, "log.format": {`"text"`, "default"}}
 	for _, s := range settings {
 		if x, ok := want[s.Key]; ok {
@@ -167,7 +167,7 @@ func TestInspect(t *testing.T) {
 	w.write("noise.bin", []byte("neither this nor that"))
 	model := must(smallModel())(t)
 
-	p := w.do(app.ExitFailed, "inspect", "--json", "cloud.xyz", "noise.bin", "grids.npy", "absent", "depth.png", model)
+	p := w.do(exitFailed, "inspect", "--json", "cloud.xyz", "noise.bin", "grids.npy", "absent", "depth.png", model)
 	all := jsonLines[document](t, p.stdout.String())
 	if len(all) != 6 {
 		t.Fatalf("found %d lines, want 6: %s", len(all), p.stdout.String())
@@ -278,7 +278,7 @@ func TestConvertAndVoxelize(t *testing.T) {
 	}
 	want := points("cloud.xyz")
 	for _, name := range []string{"cloud.pcd", "cloud.ply"} {
-		w.do(app.ExitDone, "convert", "cloud.xyz", name)
+		w.do(exitDone, "convert", "cloud.xyz", name)
 		if got := points(name); got != want {
 			t.Errorf("%s: %s, want %s", name, got, want)
 		}
@@ -301,10 +301,10 @@ func TestVersion(t *testing.T) {
 	if v["version"] != app.Version {
 		t.Errorf("version %v, want %s", v["version"], app.Version)
 	}
-	if !strings.Contains(w.do(app.ExitDone, "version").stdout.String(), app.Version) {
+	if !strings.Contains(w.do(exitDone, "version").stdout.String(), app.Version) {
 		t.Error("version says something else without --json")
 	}
-	for _, c := range one[[]doctor.Check](t, w.do(app.ExitDone, "doctor", "--json").stdout.String()) {
+	for _, c := range one[[]doctor.Check](t, w.do(exitDone, "doctor", "--json").stdout.String()) {
 		if c.Name == "" || c.Found == "" || !c.OK {
 			t.Errorf("doctor: %+v", c)
 		}

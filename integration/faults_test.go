@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/stream"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 	"github.com/voxelstream/voxelstream/record"
@@ -89,7 +88,7 @@ func TestBadMessages(t *testing.T) {
 	produce(t, c, transport.TopicVolumes, all...)
 
 	out := w.path("classifications.jsonl")
-	summary := one[stream.Summary](t, w.do(app.ExitDeadLetters, "classify", "--once", "--json").stdout.String())
+	summary := one[stream.Summary](t, w.do(exitDeadLetters, "classify", "--once", "--json").stdout.String())
 	if summary.Classified != 3 || summary.DeadLetters != int64(len(reasons)) {
 		t.Errorf("the summary says %d classified and %d dead letters, want 3 and %d", summary.Classified, summary.DeadLetters, len(reasons))
 	}
@@ -142,7 +141,7 @@ func TestBadMessages(t *testing.T) {
 	if n := one[struct{ Replayed int }](t, w.do(0, "dlq", "replay", "--json").stdout.String()); n.Replayed != 0 {
 		t.Errorf("replayed %d a second time, want 0", n.Replayed)
 	}
-	w.do(app.ExitDeadLetters, "classify", "--once")
+	w.do(exitDeadLetters, "classify", "--once")
 	wantAll(t, "topic classifications", published(t, c), map[string]bool{name + "/0": true, name + "/1": true, name + "/2": true, name + "/4": true})
 }
 
@@ -181,7 +180,7 @@ func TestBadInputs(t *testing.T) {
 	for name := range reasons {
 		args = append(args, name)
 	}
-	p := w.do(app.ExitDeadLetters, append(args, later)...)
+	p := w.do(exitDeadLetters, append(args, later)...)
 	p.says(t, "dead letters")
 	const classified, rejected = 20 + 20 + 2, 8
 	summary := one[stream.Summary](t, p.stdout.String())
@@ -217,12 +216,12 @@ func TestBadInputs(t *testing.T) {
 		t.Errorf("replayed %d, want 0", n.Replayed)
 	}
 	// Again: the same dead letters are not written twice.
-	w.do(app.ExitDeadLetters, append(args, later)...)
+	w.do(exitDeadLetters, append(args, later)...)
 	if n := len(w.deadLetters()); n != rejected {
 		t.Errorf("found %d dead letters after a second run, want %d", n, rejected)
 	}
-	w.do(app.ExitFailed, "run", "cut.h5").says(t, "none of the inputs could be read")
-	w.do(app.ExitFailed, "run", "absent.h5").says(t, "absent.h5", "no such file")
+	w.do(exitFailed, "run", "cut.h5").says(t, "none of the inputs could be read")
+	w.do(exitFailed, "run", "absent.h5").says(t, "absent.h5", "no such file")
 }
 
 // TestFullDisk: when the disk of the JSON lines is full the process says so and tries again; when there is room everything is stored, once, by
@@ -255,7 +254,7 @@ func TestFullDisk(t *testing.T) {
 			p := w.start("run", input, "--out", out, "--json")
 			p.until(t, "complaint", func() bool { return strings.Contains(p.stderr.String(), "no space left on device") })
 			if !returns {
-				p.wait(t, app.ExitFailed)
+				p.wait(t, exitFailed)
 			}
 			some := len(ids(t, out, stored(t, out)))
 			if some == 0 || some == digits {
@@ -267,7 +266,7 @@ func TestFullDisk(t *testing.T) {
 			if !returns {
 				p = w.start("run", input, "--out", out, "--json")
 			}
-			p.wait(t, app.ExitDone)
+			p.wait(t, exitDone)
 			if n := len(ids(t, out, stored(t, out))); n != digits {
 				t.Errorf("found %d classifications, want %d", n, digits)
 			}
@@ -286,18 +285,18 @@ func TestFileLimit(t *testing.T) {
 	w := newWorld(t)
 	w.broker()
 	const digits = 300
-	w.do(app.ExitDone, "ingest", w.digits("digits.h5", digits, 9))
+	w.do(exitDone, "ingest", w.digits("digits.h5", digits, 9))
 	out := w.path("classifications.jsonl")
 	w.set("pipeline.batch", 16)
 	w.set("pipeline.attempts", 4)
 	w.set("model.path", "")                                                                     // the built-in one needs no file of its own
 	p := start(t, "sh", w.dir, w.env, "-c", `ulimit -f 50 && exec "$0" classify --once`, w.bin) // 25 KiB or 50, as the shell counts
-	p.wait(t, app.ExitFailed)
+	p.wait(t, exitFailed)
 	p.says(t, "classifications.jsonl", "file too large")
 	if n := len(ids(t, out, stored(t, out))); n == 0 || n == digits {
 		t.Errorf("found %d classifications in a file of limited size, want some of %d", n, digits)
 	}
-	w.do(app.ExitDone, "classify", "--once")
+	w.do(exitDone, "classify", "--once")
 	if n := len(ids(t, out, stored(t, out))); n != digits {
 		t.Errorf("found %d classifications, want %d", n, digits)
 	}
@@ -335,8 +334,8 @@ func TestFullBrokerDisk(t *testing.T) {
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
-	p.wait(t, app.ExitDone)
-	w.do(app.ExitDone, "classify", "--once")
+	p.wait(t, exitDone)
+	w.do(exitDone, "classify", "--once")
 	out := w.path("classifications.jsonl")
 	if n := len(ids(t, out, stored(t, out))); n != digits {
 		t.Errorf("found %d classifications, want %d", n, digits)
@@ -364,11 +363,11 @@ func TestBrokerAway(t *testing.T) {
 	}
 	_, port, _ := strings.Cut(w.addr(), ":")
 	w.startBroker(must(strconv.Atoi(port))(t))
-	ingest.wait(t, app.ExitDone)
+	ingest.wait(t, exitDone)
 	c.until(t, "all classifications", func() bool { return lines(out) >= 2*count })
 	c.terminate(t)
-	c.wait(t, app.ExitDone)
-	w.do(app.ExitDone, "classify", "--once") // what could not be committed comes again, and adds nothing
+	c.wait(t, exitDone)
+	w.do(exitDone, "classify", "--once") // what could not be committed comes again, and adds nothing
 	if n := len(ids(t, out, stored(t, out))); n != 2*count {
 		t.Errorf("found %d classifications, want %d", n, 2*count)
 	}
@@ -383,19 +382,19 @@ func TestOneProcessPerDirectory(t *testing.T) {
 	w := newWorld(t)
 	w.write("grid.npy", npyOf([]int{1, 16, 16, 16}, make([]float32, 4096)))
 	p := w.startBroker(freePort(t))
-	second := w.do(app.ExitFailed, "run", "grid.npy", "--broker-data-dir", "kafka")
+	second := w.do(exitFailed, "run", "grid.npy", "--broker-data-dir", "kafka")
 	second.says(t, "kafka is in use by pid "+strconv.Itoa(p.cmd.Process.Pid))
-	w.do(app.ExitFailed, "broker", "--broker-data-dir", "kafka").says(t, "in use by pid")
+	w.do(exitFailed, "broker", "--broker-data-dir", "kafka").says(t, "in use by pid")
 	p.terminate(t)
-	p.wait(t, app.ExitDone)
+	p.wait(t, exitDone)
 
 	w.broker()
 	c := w.start("classify", "--out", "c.jsonl")
 	c.until(t, "start", func() bool { return strings.Contains(c.stderr.String(), "assigned") })
-	w.do(app.ExitFailed, "classify", "--once", "--out", "c.jsonl").says(t, "c.jsonl", "another process")
+	w.do(exitFailed, "classify", "--once", "--out", "c.jsonl").says(t, "c.jsonl", "another process")
 	c.terminate(t)
-	c.wait(t, app.ExitDone)
-	w.do(app.ExitDone, "run", "grid.npy", "--out", "c.jsonl")
+	c.wait(t, exitDone)
+	w.do(exitDone, "run", "grid.npy", "--out", "c.jsonl")
 }
 
 // TestDrain: after SIGTERM what is in flight is finished and committed, so the next process does exactly the rest.
@@ -407,7 +406,7 @@ func TestDrain(t *testing.T) {
 	w.set("pipeline.batch", 8)
 	w.broker()
 	const count = 1200
-	w.do(app.ExitDone, "ingest", w.digits("digits.h5", count, 4))
+	w.do(exitDone, "ingest", w.digits("digits.h5", count, 4))
 	out := w.path("classifications.jsonl")
 	total := 0
 	for i := range 3 {
@@ -415,13 +414,13 @@ func TestDrain(t *testing.T) {
 		p := w.start("classify", "--json")
 		p.until(t, "new classifications", func() bool { return lines(out) > before+20 })
 		p.terminate(t)
-		p.wait(t, app.ExitDone)
+		p.wait(t, exitDone)
 		n := one[stream.Summary](t, p.stdout.String()).Classified
 		if total += n; lines(out) != total || total == count {
 			t.Errorf("after signal %d: %d lines, the summaries say %d of %d", i+1, lines(out), total, count)
 		}
 	}
-	n := one[stream.Summary](t, w.do(app.ExitDone, "classify", "--once", "--json").stdout.String()).Classified
+	n := one[stream.Summary](t, w.do(exitDone, "classify", "--once", "--json").stdout.String()).Classified
 	if total += n; total != count {
 		t.Errorf("the summaries say %d, want %d: something was repeated or left out", total, count)
 	}
@@ -442,12 +441,12 @@ func TestInterruptedRun(t *testing.T) {
 	p := w.start("run", input)
 	p.until(t, "some classifications", func() bool { return lines(out) > 20 })
 	p.terminate(t)
-	p.wait(t, app.ExitFailed)
+	p.wait(t, exitFailed)
 	p.says(t, "interrupted")
 	if n := lines(out); n == count {
 		t.Errorf("all %d volumes were classified before the signal", n)
 	}
-	w.do(app.ExitDone, "run", input)
+	w.do(exitDone, "run", input)
 	if n := len(ids(t, out, stored(t, out))); n != count {
 		t.Errorf("found %d classifications, want %d", n, count)
 	}
@@ -504,7 +503,7 @@ func TestTwoMembers(t *testing.T) {
 	ingest := w.start(args...)
 	first.until(t, "classifications by both", func() bool { return lines(a) > 40 && lines(b) > 40 })
 	first.kill()
-	ingest.wait(t, app.ExitDone)
+	ingest.wait(t, exitDone)
 	second.until(t, "all classifications", func() bool {
 		all := map[string]bool{}
 		for _, c := range append(stored(t, a), stored(t, b)...) {

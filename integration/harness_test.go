@@ -34,6 +34,14 @@ import (
 // timeout is how long a process may take for what it does in a few seconds: the machine may be busy.
 const timeout = 2 * time.Minute
 
+// The exit codes of the command line.
+const (
+	exitDone        = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitDeadLetters = 3
+)
+
 // buildDir holds what TestMain's lazy builds make.
 var buildDir string
 

@@ -16,7 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/ingest/simulate"
 	"github.com/voxelstream/voxelstream/record"
 )
@@ -96,7 +95,7 @@ func TestLive(t *testing.T) {
 	}
 	seen := follow(t, p, w.path("classifications.jsonl"), length)
 	players.Wait()
-	p.wait(t, app.ExitDone)
+	p.wait(t, exitDone)
 	checkLive(t, p, sensors, seen, int(length/turn), limit)
 }
 

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/voxelstream/voxelstream/app"
 )
 
 // scans puts files of points into a folder the way programs should: under another name first.
@@ -145,7 +143,7 @@ func TestLiveSourceSettings(t *testing.T) {
 		"udp://127.0.0.1:0?sensor=ouster":     "want the sensor's metadata",
 		"http://127.0.0.1:0?token-file=short": "want a file of 16 or more",
 	} {
-		w.do(app.ExitUsage, "run", input).says(t, input, want)
+		w.do(exitUsage, "run", input).says(t, input, want)
 	}
-	w.do(app.ExitFailed, "run", "watch://none").says(t, "watch://none", "no such file or directory")
+	w.do(exitFailed, "run", "watch://none").says(t, "watch://none", "no such file or directory")
 }

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/stream"
 )
 
@@ -19,7 +18,7 @@ func TestReplay(t *testing.T) {
 	digits, other := w.digits("d.h5", 40, 4), w.digits("d12.h5", 20, 5, "--grid", "12")
 	w.do(0, "train", other, "--grid", "12", "--epochs", "1", "--out", "m12.safetensors", "-q")
 	w.do(0, "ingest", digits, "-q")
-	w.do(app.ExitDeadLetters, "classify", "--once", "--model", "m12.safetensors", "--out", "c.jsonl", "-q")
+	w.do(exitDeadLetters, "classify", "--once", "--model", "m12.safetensors", "--out", "c.jsonl", "-q")
 	if n := len(stored(t, w.path("c.jsonl"))); n != 0 {
 		t.Fatalf("found %d classifications by a model of another size", n)
 	}

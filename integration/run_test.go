@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"testing"
 
-	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/stream"
 	"github.com/voxelstream/voxelstream/internal/testenv"
 	"github.com/voxelstream/voxelstream/record"
@@ -27,7 +26,7 @@ func TestRun(t *testing.T) {
 	clouds := w.digits("clouds.h5", digits, 7, "--augment", "--layout", "clouds")
 	out := w.path("classifications.jsonl")
 	for i := range 2 {
-		s := one[stream.Summary](t, w.do(app.ExitDone, "run", vectors, clouds, "--json").stdout.String())
+		s := one[stream.Summary](t, w.do(exitDone, "run", vectors, clouds, "--json").stdout.String())
 		if s.Inputs != 2 || s.Volumes != 2*rows || s.Classified != 2*rows || s.Labelled != 2*rows || s.DeadLetters != 0 {
 			t.Errorf("run %d: %+v", i+1, s)
 		}
@@ -89,7 +88,7 @@ func TestThreads(t *testing.T) {
 	for _, threads := range []int{1, 2, 5} {
 		n := strconv.Itoa(threads)
 		out := w.path(n + ".jsonl")
-		w.do(app.ExitDone, "run", input, "--threads", n, "--out", out, "--broker-data-dir", "kafka-"+n)
+		w.do(exitDone, "run", input, "--threads", n, "--out", out, "--broker-data-dir", "kafka-"+n)
 		got := latency.ReplaceAllString(string(must(os.ReadFile(out))(t)), "")
 		if first == "" {
 			first = got
@@ -120,7 +119,7 @@ func TestRunSamples(t *testing.T) {
 		inputs = append(inputs, testenv.Sample(t, s))
 	}
 	for range 2 {
-		s := one[stream.Summary](t, w.do(app.ExitDone, append([]string{"run", "--json"}, inputs...)...).stdout.String())
+		s := one[stream.Summary](t, w.do(exitDone, append([]string{"run", "--json"}, inputs...)...).stdout.String())
 		if s.Inputs != len(inputs) || s.Volumes != int64(len(inputs)) || s.Classified != len(inputs) || s.Labelled != 0 || s.Accuracy != nil {
 			t.Errorf("summary: %+v", s)
 		}

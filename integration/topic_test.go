@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 )
 
@@ -108,5 +107,5 @@ func TestTopicOfFilesIsKilled(t *testing.T) {
 	p.until(t, "everything read", func() bool { return lag("voxelstream-frames", topic) == 0 })
 	p.terminate(t)
 	<-p.done
-	w.do(app.ExitUsage, "ingest", "kafka://"+transport.TopicVolumes)
+	w.do(exitUsage, "ingest", "kafka://"+transport.TopicVolumes)
 }

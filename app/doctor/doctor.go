@@ -1,10 +1,10 @@
+// Package doctor says what this machine has, and what it lacks.
 package doctor
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -18,7 +18,7 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
 )
 
-// Check is one line of doctor.
+// Check is one thing that was looked at.
 type Check struct {
 	Name string `json:"name"`
 	OK   bool   `json:"ok"`
@@ -30,8 +30,8 @@ type Check struct {
 // leastFree is how much disk the broker's folder should have: its default retention for four partitions.
 const leastFree = 1 << 30
 
-// Doctor says what this machine has and what it lacks. What it lacks for sure makes it an error.
-func Doctor(ctx context.Context, a *app.Env) error {
+// Run looks at this machine. What it lacks for sure is an error beside the checks.
+func Run(ctx context.Context, a *app.Env) ([]Check, error) {
 	checks := []Check{
 		{Name: "processor", OK: true, Found: fmt.Sprintf("%s, %d processors, %d threads, kernels %s", runtime.GOARCH, runtime.NumCPU(), a.Threads(), nn.Tier())},
 		checkHDF5(),
@@ -41,24 +41,13 @@ func Doctor(ctx context.Context, a *app.Env) error {
 		checkModel(ctx, a),
 	}
 	checks = append(checks, checkLimits()...)
-	err := a.Print(checks, func(w io.Writer) {
-		for _, c := range checks {
-			mark := "ok  "
-			if !c.OK {
-				mark = "FAIL"
-			}
-			fmt.Fprintf(w, "%s %-14s %s\n", mark, c.Name, c.Found)
-			if c.Advice != "" {
-				fmt.Fprintf(w, "     %-14s %s\n", "", c.Advice)
-			}
-		}
-	})
+	var errs []error
 	for _, c := range checks {
 		if !c.OK {
-			err = errors.Join(err, fmt.Errorf("%s: %s", c.Name, c.Found))
+			errs = append(errs, fmt.Errorf("%s: %s", c.Name, c.Found))
 		}
 	}
-	return err
+	return checks, errors.Join(errs...)
 }
 
 func checkHDF5() Check {

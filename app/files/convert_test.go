@@ -2,7 +2,6 @@ package files
 
 import (
 	"context"
-	"io"
 	"path/filepath"
 	"reflect"
 	"testing"
@@ -38,10 +37,9 @@ func TestConvertRealFiles(t *testing.T) {
 		path := testenv.Sample(t, in)
 		want := firstOf(t.Context(), t, path)
 		for _, out := range outs {
-			a, _ := apptest.New(t)
-			a.Out = io.Discard
+			a := apptest.New(t)
 			file := filepath.Join(t.TempDir(), out)
-			if err := Convert(t.Context(), a, path, file); err != nil {
+			if _, err := Convert(t.Context(), a, path, file); err != nil {
 				t.Fatal(in, err)
 			}
 			found := firstOf(t.Context(), t, file)

@@ -24,34 +24,39 @@ func TestVoxelizeAndConvert(t *testing.T) {
 	if err := os.WriteFile(at("c.xyz"), []byte(points.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	a, out := apptest.New(t, "voxelize.method", "occupancy", "voxelize.edge", "1", "voxelize.grid", "12")
+	a := apptest.New(t, "voxelize.method", "occupancy", "voxelize.edge", "1", "voxelize.grid", "12")
 	for _, name := range []string{"c.npy", "c.npz", "c.arrow", "c.binvox"} {
-		if err := Voxelize(t.Context(), a, at("c.xyz"), at(name), "density"); err != nil {
+		s, err := Voxelize(t.Context(), a, at("c.xyz"), at(name), "density")
+		if err != nil {
 			t.Fatal(name, err)
 		}
-		if s := apptest.Result[VoxelizeSummary](t, out); s.Volumes != 1 || s.Failed != 0 {
+		if s.Volumes != 1 || s.Failed != 0 {
 			t.Errorf("%s: found %+v", name, s)
 		}
 	}
-	if err := Inspect(t.Context(), a, []string{at("c.npy")}, at("c.png")); err != nil {
+	info, err := Inspect(t.Context(), a, at("c.npy"))
+	if err != nil {
 		t.Fatal(err)
 	}
-	if d := apptest.Result[ingest.Grids](t, out); d.Rows != 1 || !slices.Equal(d.Shape, []int{12, 12, 12}) {
-		t.Errorf("found %+v", d)
+	if d, ok := info.Detail.(*ingest.Grids); !ok || d.Rows != 1 || !slices.Equal(d.Shape, []int{12, 12, 12}) {
+		t.Errorf("found %+v", info.Detail)
 	}
 	for _, name := range []string{"c.pcd", "c.ply"} {
-		if err := Convert(t.Context(), a, at("c.xyz"), at(name)); err != nil {
+		if _, err := Convert(t.Context(), a, at("c.xyz"), at(name)); err != nil {
 			t.Fatal(name, err)
 		}
-		out.Reset()
-		if err := Inspect(t.Context(), a, []string{at(name)}, at("c.png")); err != nil {
+		info, err := Inspect(t.Context(), a, at(name))
+		if err != nil {
 			t.Fatal(err)
 		}
-		if p := apptest.Result[ingest.Points](t, out); p.Count != 500 || *p.Max != [3]float64{9, 9, 4} {
-			t.Errorf("%s: found %+v", name, p)
+		if p, ok := info.Detail.(*ingest.Points); !ok || p.Count != 500 || *p.Max != [3]float64{9, 9, 4} {
+			t.Errorf("%s: found %+v", name, info.Detail)
+		}
+		if err := Draw(t.Context(), a, at(name), at("c.png")); err != nil {
+			t.Error(err)
 		}
 	}
-	if err := Voxelize(t.Context(), a, at("c.xyz"), at("c.txt"), "density"); err == nil {
+	if _, err := Voxelize(t.Context(), a, at("c.xyz"), at("c.txt"), "density"); err == nil {
 		t.Error("found no error for an unknown extension")
 	}
 	if f, err := os.Open(at("c.png")); err != nil {
@@ -63,21 +68,20 @@ func TestVoxelizeAndConvert(t *testing.T) {
 
 func TestInspectModel(t *testing.T) {
 	dir := t.TempDir()
-	a, out := apptest.New(t)
+	a := apptest.New(t)
 	copied := filepath.Join(dir, "copy.safetensors")
-	if err := models.ModelConvert(t.Context(), a, "", copied); err != nil {
+	if _, err := models.Convert(t.Context(), "", copied); err != nil {
 		t.Fatal(err)
 	}
-	out.Reset()
-	if err := Inspect(t.Context(), a, []string{copied, filepath.Join(dir, "missing")}, ""); err == nil {
-		t.Error("found no error for a missing file")
+	info, err := Inspect(t.Context(), a, copied)
+	if err != nil {
+		t.Fatal(err)
 	}
-	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	for i, want := range [][]string{{`"kind":"model"`, `"format":"safetensors"`, `"parameters":258058`, `"trainable":257866`, `"layers":12`}, {`"error":`}} {
-		for _, w := range want {
-			if !strings.Contains(lines[i], w) {
-				t.Errorf("found %s, want %s", lines[i], w)
-			}
-		}
+	d, ok := info.Detail.(*models.Detail)
+	if !ok || info.Format != "safetensors" || d.Parameters != 258058 || d.Trainable != 257866 || d.Layers != 12 || len(d.Digest) != 64 {
+		t.Errorf("found %+v", info)
+	}
+	if _, err := Inspect(t.Context(), a, filepath.Join(dir, "missing")); err == nil {
+		t.Error("found no error for a missing file")
 	}
 }

@@ -3,8 +3,6 @@ package files
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"time"
 
 	"github.com/voxelstream/voxelstream/app"
@@ -37,16 +35,16 @@ type GenerateSummary struct {
 }
 
 // Generate makes an archive of 3D digits.
-func Generate(ctx context.Context, a *app.Env, g GenerateOptions) (err error) {
+func Generate(ctx context.Context, a *app.Env, g GenerateOptions) (_ *GenerateSummary, err error) {
 	o := mnist3d.Options{Test: g.Test, Augment: g.Augment, Grid: g.Grid, Seed: a.Config.Seed, Workers: a.Threads()}
 	switch {
 	case g.Out == "":
-		return app.Usage(errors.New("--out: want the file to write"))
+		return nil, app.Usage(errors.New("--out: want the file to write"))
 	case (g.Digits == "") != (g.Labels == ""):
-		return app.Usage(errors.New("--digits and --labels: want both or none"))
+		return nil, app.Usage(errors.New("--digits and --labels: want both or none"))
 	case g.Digits != "":
 		if o.Digits, err = mnist3d.OpenIDX(g.Digits, g.Labels, g.First, g.Count); err != nil {
-			return err
+			return nil, err
 		}
 	default:
 		o.First, o.Count = g.First, g.Count
@@ -55,15 +53,15 @@ func Generate(ctx context.Context, a *app.Env, g GenerateOptions) (err error) {
 		o.Grid = 0
 	}
 	if err := o.Validate(); err != nil {
-		return app.Usage(err)
+		return nil, app.Usage(err)
 	}
 	start := time.Now()
 	archive, err := mnist3d.CreateArchive(g.Out, mnist3d.Layout(g.Layout), o)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	train, test := o.Rows()
-	bar := a.Screen.Progress("rows")
+	bar := a.Bar("rows")
 	defer bar.Done()
 	done := int64(0)
 	if err := mnist3d.Generate(ctx, o, func(r mnist3d.Row) error {
@@ -72,15 +70,12 @@ func Generate(ctx context.Context, a *app.Env, g GenerateOptions) (err error) {
 		return archive.Write(r)
 	}); err != nil {
 		archive.Abort()
-		return err
+		return nil, err
 	}
 	if err := archive.Close(); err != nil {
-		return err
+		return nil, err
 	}
-	s := GenerateSummary{
+	return &GenerateSummary{
 		File: g.Out, Layout: g.Layout, Train: train, Test: test, Grid: o.Grid, Seed: a.Config.Seed, Seconds: time.Since(start).Seconds(),
-	}
-	return a.Print(s, func(w io.Writer) {
-		fmt.Fprintf(w, "%s: layout %s, %d rows to train, %d to test, seed %d, %.1f s\n", s.File, s.Layout, s.Train, s.Test, s.Seed, s.Seconds)
-	})
+	}, nil
 }

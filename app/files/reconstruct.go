@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"os"
 
@@ -66,48 +65,25 @@ func place(a *app.Env, lo, hi [3]float64) (tsdf.Options, error) {
 	return o, nil
 }
 
-// MeshSummary is the result of convert where it reconstructs a surface.
-type MeshSummary struct {
-	File      string  `json:"file"`
-	Frames    int     `json:"frames"`
-	Failed    int     `json:"failed"`
-	Vertices  int     `json:"vertices"`
-	Triangles int     `json:"triangles"`
-	Edge      float64 `json:"edge_m"`
-}
-
 // reconstruct writes the surface that posed frames show as a mesh.
-func reconstruct(ctx context.Context, a *app.Env, input, out string) (err error) {
+func reconstruct(ctx context.Context, a *app.Env, input, out string) (*ConvertSummary, error) {
 	fused, err := fuse(ctx, a, input, func(lo, hi [3]float64) (tsdf.Options, error) { return place(a, lo, hi) })
 	if err != nil {
-		return err
+		return nil, err
 	}
 	mesh, err := fused.Volume.Mesh()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	file, err := ingest.CreateFile(out)
-	if err != nil {
-		return err
+	if err := ingest.WriteFile(out, mesh.WritePLY); err != nil {
+		return nil, err
 	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	if err := mesh.WritePLY(file); err != nil {
-		return err
-	}
-	if err := file.Commit(); err != nil {
-		return err
-	}
-	s := MeshSummary{
-		File: out, Frames: fused.Frames, Failed: fused.Failed, Vertices: len(mesh.Vertices), Triangles: len(mesh.Triangles),
-		Edge: fused.Volume.Options().Edge,
-	}
-	if err := a.Print(s, func(w io.Writer) {
-		fmt.Fprintf(w, "%s: a mesh of %d triangles from %d frames, in cells of %.4g m\n", s.File, s.Triangles, s.Frames, s.Edge)
-	}); err != nil {
-		return err
+	s := &ConvertSummary{
+		File: out, Frames: fused.Frames, Failed: fused.Failed,
+		Mesh: &Mesh{Vertices: len(mesh.Vertices), Triangles: len(mesh.Triangles), Edge: fused.Volume.Options().Edge},
 	}
 	if s.Failed > 0 {
-		return fmt.Errorf("%s: %d frames were left out", input, s.Failed)
+		return s, fmt.Errorf("%s: %d frames were left out", input, s.Failed)
 	}
-	return nil
+	return s, nil
 }

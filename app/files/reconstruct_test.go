@@ -47,12 +47,12 @@ func wall(t *testing.T, second string) string {
 const nearer = "1 0 0 0 0 1 0 0 0 0 1 0.5 0 0 0 1"
 
 func TestReconstructMesh(t *testing.T) {
-	a, out := apptest.New(t, "voxelize.method", "tsdf", "voxelize.edge", "0.03")
+	a := apptest.New(t, "voxelize.method", "tsdf", "voxelize.edge", "0.03")
 	file := filepath.Join(t.TempDir(), "wall.ply")
-	if err := Convert(t.Context(), a, wall(t, nearer), file); err != nil {
+	s, err := Convert(t.Context(), a, wall(t, nearer), file)
+	if err != nil {
 		t.Fatal(err)
 	}
-	s := apptest.Result[MeshSummary](t, out)
 	if s.Frames != 2 || s.Failed != 0 || s.Edge != 0.03 || s.Triangles < 1000 {
 		t.Errorf("found %+v", s)
 	}
@@ -67,13 +67,14 @@ func TestReconstructMesh(t *testing.T) {
 }
 
 func TestReconstructGrid(t *testing.T) {
-	a, out := apptest.New(t, "voxelize.method", "tsdf", "voxelize.edge", "0.1", "voxelize.grid", "16")
+	a := apptest.New(t, "voxelize.method", "tsdf", "voxelize.edge", "0.1", "voxelize.grid", "16")
 	file := filepath.Join(t.TempDir(), "wall.npy")
-	if err := Voxelize(t.Context(), a, wall(t, nearer), file, "density"); err != nil {
+	made, err := Voxelize(t.Context(), a, wall(t, nearer), file, "density")
+	if err != nil {
 		t.Fatal(err)
 	}
-	if s := apptest.Result[VoxelizeSummary](t, out); s.Volumes != 1 || s.Failed != 0 {
-		t.Errorf("found %+v", s)
+	if made.Volumes != 1 || made.Failed != 0 {
+		t.Errorf("found %+v", made)
 	}
 	src, err := formats.Open(t.Context(), file, ingest.Options{})
 	if err != nil {
@@ -97,12 +98,11 @@ func TestReconstructGrid(t *testing.T) {
 
 // TestReconstructDistances: the wall at z = 2 m, in metres and signed.
 func TestReconstructDistances(t *testing.T) {
-	a, out := apptest.New(t, "voxelize.method", "tsdf", "voxelize.edge", "0.1", "voxelize.grid", "16")
+	a := apptest.New(t, "voxelize.method", "tsdf", "voxelize.edge", "0.1", "voxelize.grid", "16")
 	file := filepath.Join(t.TempDir(), "wall.npy")
-	if err := Voxelize(t.Context(), a, wall(t, nearer), file, "distance"); err != nil {
+	if _, err := Voxelize(t.Context(), a, wall(t, nearer), file, "distance"); err != nil {
 		t.Fatal(err)
 	}
-	out.Reset()
 	src, err := formats.Open(t.Context(), file, ingest.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -123,9 +123,9 @@ func TestReconstructDistances(t *testing.T) {
 }
 
 func TestReconstructLeavesOutLostFrames(t *testing.T) {
-	a, out := apptest.New(t, "voxelize.method", "tsdf", "voxelize.edge", "0.03")
-	err := Convert(t.Context(), a, wall(t, strings.Repeat("0 ", 16)), filepath.Join(t.TempDir(), "wall.ply"))
-	if s := apptest.Result[MeshSummary](t, out); err == nil || !strings.Contains(err.Error(), "1 frames were left out") || s.Frames != 1 || s.Failed != 1 {
+	a := apptest.New(t, "voxelize.method", "tsdf", "voxelize.edge", "0.03")
+	s, err := Convert(t.Context(), a, wall(t, strings.Repeat("0 ", 16)), filepath.Join(t.TempDir(), "wall.ply"))
+	if s == nil || err == nil || !strings.Contains(err.Error(), "1 frames were left out") || s.Frames != 1 || s.Failed != 1 {
 		t.Errorf("found %+v, %v", s, err)
 	}
 }

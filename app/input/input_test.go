@@ -119,11 +119,11 @@ func TestParseErrors(t *testing.T) {
 	if strings.Contains(fmt.Sprint(err), "secret") {
 		t.Errorf("a secret is shown: %v", err)
 	}
-	if app.ExitCode(err) != app.ExitUsage || !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("found exit code %d of %v, want that of usage", app.ExitCode(err), err)
+	if !app.IsUsage(err) || !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("found %v, want an error of usage", err)
 	}
-	if _, err := Parse([]string{"missing.pcd"}); app.ExitCode(err) != app.ExitFailed {
-		t.Errorf("a missing file: found exit code %d", app.ExitCode(err))
+	if _, err := Parse([]string{"missing.pcd"}); err == nil || app.IsUsage(err) {
+		t.Errorf("a missing file: found %v, want an error that is none of usage", err)
 	}
 }
 
@@ -145,7 +145,7 @@ func TestOpen(t *testing.T) {
 	if err := errors.Join(os.WriteFile("a.xyz", []byte("1 2 3\n4 5 6\n"), 0o600), os.WriteFile("in/b.xyz", []byte("1 2 3\n"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	a, _ := apptest.New(t)
+	a := apptest.New(t)
 	inputs, err := Parse([]string{"a.xyz", "watch://in?settle=1ms", "kafka://frames"})
 	if err != nil {
 		t.Fatal(err)

@@ -111,7 +111,7 @@ func readData(ctx context.Context, a *app.Env, paths []string, split string, pre
 		return nil, err
 	}
 	d := newDataset(a, v.Dims(), v.Palette())
-	bar := a.Screen.Progress("rows read")
+	bar := a.Bar("rows read")
 	defer bar.Done()
 	for _, path := range paths {
 		if err := readInput(ctx, a, d, path, split, prefer, v, func() { bar.Set(int64(len(d.labels)), 0, "") }); err != nil {
@@ -211,16 +211,16 @@ func readTopic(ctx context.Context, a *app.Env, vo voxelize.Options, o TrainOpti
 		return nil, err
 	}
 	d := newDataset(a, vo.Dims, palette)
-	bar := a.Screen.Progress("volumes read")
+	bar := a.Bar("volumes read")
 	defer bar.Done()
-	err = stream.WithClient(ctx, a, func(b *kafka.Client) error {
-		ranges, err := rangesOf(ctx, a, b, o)
+	err = stream.WithClient(ctx, a, func(client *kafka.Client) error {
+		ranges, err := rangesOf(ctx, a, client, o)
 		if err != nil {
 			return err
 		}
 		d.ranges = ranges.String()
 		seen := map[string]bool{}
-		for m, err := range b.Range(ctx, ranges.Topic, ranges.From, ranges.To) {
+		for m, err := range client.Range(ctx, ranges.Topic, ranges.From, ranges.To) {
 			if err != nil {
 				return err
 			}
@@ -250,7 +250,7 @@ func (r *topicRanges) String() string {
 }
 
 // topicRanges is what the topic holds, or what the checkpoint to resume says.
-func rangesOf(ctx context.Context, a *app.Env, b *kafka.Client, o TrainOptions) (*topicRanges, error) {
+func rangesOf(ctx context.Context, a *app.Env, client *kafka.Client, o TrainOptions) (*topicRanges, error) {
 	r := &topicRanges{Topic: a.Config.Kafka.Volumes}
 	if o.Resume {
 		settings, err := train.CheckpointSettings(o.Checkpoint)
@@ -263,7 +263,7 @@ func rangesOf(ctx context.Context, a *app.Env, b *kafka.Client, o TrainOptions) 
 		}
 	}
 	var err error
-	r.From, r.To, err = b.Bounds(ctx, r.Topic)
+	r.From, r.To, err = client.Bounds(ctx, r.Topic)
 	return r, err
 }
 

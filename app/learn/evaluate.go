@@ -9,7 +9,6 @@ import (
 	"io"
 	"path/filepath"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/models"
@@ -38,18 +37,18 @@ type Share struct {
 
 // Evaluate measures a model on labelled data: of an archive with parts the test part, or the training part where there is no other, unless split
 // says. report is a .html or .json file, or empty.
-func Evaluate(ctx context.Context, a *app.Env, paths []string, split, report string) error {
+func Evaluate(ctx context.Context, a *app.Env, paths []string, split, report string) (*EvaluateResult, error) {
 	if ext := filepath.Ext(report); report != "" && ext != ".html" && ext != ".json" {
-		return app.Usage(fmt.Errorf("--report: found extension %q, want .html or .json", ext))
+		return nil, app.Usage(fmt.Errorf("--report: found extension %q, want .html or .json", ext))
 	}
 	m, scored, d, err := scoredData(ctx, a, a.Config.Model.Path, paths, split, h5.Test, h5.Train)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer d.close() //nolint:errcheck // read from only
 	e, err := train.Evaluate(ctx, scored, d.rows(scored), train.EvaluateOptions{Threads: a.Threads(), TopK: a.Config.Model.TopK, AUC: true})
 	if err != nil {
-		return app.Interrupted(ctx, err)
+		return nil, app.Interrupted(ctx, err)
 	}
 	r := &EvaluateResult{Evaluation: e, Model: m.Info.Name, Digest: m.Info.Digest}
 	if inPairs(d.labels) {
@@ -57,10 +56,10 @@ func Evaluate(ctx context.Context, a *app.Env, paths []string, split, report str
 	}
 	if report != "" {
 		if err := ingest.WriteFile(report, func(w io.Writer) error { return r.report(w, filepath.Ext(report)) }); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return a.Print(r, r.text)
+	return r, nil
 }
 
 // scoredData loads a model, and as one that gives probabilities, and reads labelled data for it: of an archive with parts the split, or the first of prefer that has rows.
@@ -105,27 +104,6 @@ func share(correct []bool, first int) *Share {
 	}
 	s.Accuracy = float64(right) / float64(max(1, s.Rows))
 	return s
-}
-
-func (r *EvaluateResult) text(w io.Writer) {
-	fmt.Fprintf(w, "rows %d, accuracy %.4f, loss %.4f, calibration error %.4f\n", r.Rows, r.Accuracy, r.Loss, r.ECE)
-	if r.Upright != nil {
-		fmt.Fprintf(w, "upright %d rows, accuracy %.4f; rotated %d rows, accuracy %.4f\n", r.Upright.Rows, r.Upright.Accuracy, r.Rotated.Rows, r.Rotated.Accuracy)
-	}
-	fmt.Fprintf(w, "among the %d best %.4f, area under the curve %.4f, F1 %.4f\n", r.K, r.TopK, r.AUC, r.MacroF1)
-	t := tabwriter.NewWriter(w, 2, 8, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(t, "\nclass\trows\tprecision\trecall\tF1\tAUC\t")
-	for c := range r.Confusion {
-		fmt.Fprintf(t, "as %d\t", c)
-	}
-	for _, c := range r.PerClass {
-		fmt.Fprintf(t, "\n%d\t%d\t%.3f\t%.3f\t%.3f\t%s\t", c.Class, c.Rows, c.Precision, c.Recall, c.F1, area(c.AUC))
-		for _, n := range r.Confusion[c.Class] {
-			fmt.Fprintf(t, "%d\t", n)
-		}
-	}
-	fmt.Fprintln(t)
-	t.Flush()
 }
 
 // area is the area under a curve, where there is one.

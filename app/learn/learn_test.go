@@ -19,18 +19,19 @@ func TestTrainEvaluate(t *testing.T) {
 	apptest.NeedHDF5(t)
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
-	a, out := apptest.New(t, "train.epochs", "2", "train.batch_size", "16", "seed", "3")
-	if err := files.Generate(t.Context(), a, files.GenerateOptions{Count: 40, Test: 10, Augment: true, Grid: 16, Layout: "vectors", Out: at("d.h5")}); err != nil {
+	a := apptest.New(t, "train.epochs", "2", "train.batch_size", "16", "seed", "3")
+	g, err := files.Generate(t.Context(), a, files.GenerateOptions{Count: 40, Test: 10, Augment: true, Grid: 16, Layout: "vectors", Out: at("d.h5")})
+	if err != nil {
 		t.Fatal(err)
 	}
-	if g := apptest.Result[files.GenerateSummary](t, out); g.Train != 60 || g.Test != 20 {
+	if g.Train != 60 || g.Test != 20 {
 		t.Errorf("found %+v", g)
 	}
 	o := TrainOptions{Out: at("m.safetensors"), History: at("h.csv"), Plot: at("h.png"), Classes: 10}
-	if err := Train(t.Context(), a, []string{at("d.h5")}, o); err != nil {
+	r, err := Train(t.Context(), a, []string{at("d.h5")}, o)
+	if err != nil {
 		t.Fatal(err)
 	}
-	r := apptest.Result[TrainResult](t, out)
 	if r.Epochs != 2 || r.Rows != 60 || r.Parameters != 258058 || len(r.History.ValLoss) != 2 || r.SamplesPerSecond <= 0 {
 		t.Errorf("found %+v", r)
 	}
@@ -38,10 +39,10 @@ func TestTrainEvaluate(t *testing.T) {
 
 	a.Config.Model.Path = at("m.safetensors")
 	for split, rows := range map[string]int{"": 20, "test": 20, "train": 60, "all": 80} {
-		if err := Evaluate(t.Context(), a, []string{at("d.h5")}, split, at("r.html")); err != nil {
+		e, err := Evaluate(t.Context(), a, []string{at("d.h5")}, split, at("r.html"))
+		if err != nil {
 			t.Fatal(err)
 		}
-		e := apptest.Result[EvaluateResult](t, out)
 		if e.Rows != rows || e.Upright == nil || e.Upright.Rows != rows/2 || len(e.Confusion) != 10 {
 			t.Errorf("split %q: found %+v", split, e)
 		}
@@ -58,7 +59,7 @@ func TestTrainEvaluate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := Train(t.Context(), a, []string{at("d.h5")}, o); err != nil {
+	if _, err := Train(t.Context(), a, []string{at("d.h5")}, o); err != nil {
 		t.Fatal(err)
 	}
 	if again, err := os.ReadFile(at("m.safetensors")); err != nil || !bytes.Equal(first, again) {
@@ -114,16 +115,16 @@ func TestInPairs(t *testing.T) {
 // TestBuiltinAccuracy: the embedded model knows drawn digits that it was not trained on.
 func TestBuiltinAccuracy(t *testing.T) {
 	apptest.NeedHDF5(t)
-	a, out := apptest.New(t, "seed", "20261")
+	a := apptest.New(t, "seed", "20261")
 	file := filepath.Join(t.TempDir(), "d.h5")
-	if err := files.Generate(t.Context(), a, files.GenerateOptions{Count: 100, Augment: true, Grid: 16, Layout: "vectors", Out: file}); err != nil {
+	if _, err := files.Generate(t.Context(), a, files.GenerateOptions{Count: 100, Augment: true, Grid: 16, Layout: "vectors", Out: file}); err != nil {
 		t.Fatal(err)
 	}
-	out.Reset()
-	if err := Evaluate(t.Context(), a, []string{file}, "", ""); err != nil {
+	e, err := Evaluate(t.Context(), a, []string{file}, "", "")
+	if err != nil {
 		t.Fatal(err)
 	}
-	if e := apptest.Result[EvaluateResult](t, out); e.Upright.Accuracy < 0.85 || e.Rotated.Accuracy < 0.4 {
+	if e.Upright.Accuracy < 0.85 || e.Rotated.Accuracy < 0.4 {
 		t.Errorf("found accuracy %g upright, %g rotated", e.Upright.Accuracy, e.Rotated.Accuracy)
 	}
 }

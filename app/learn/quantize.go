@@ -3,7 +3,6 @@ package learn
 import (
 	"context"
 	"fmt"
-	"io"
 
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/models"
@@ -35,59 +34,49 @@ type QuantizeResult struct {
 	Model       string `json:"model,omitempty"`
 }
 
-// ModelQuantize writes a model that infers in low precision, unless that loses too much accuracy on labelled data.
-func ModelQuantize(ctx context.Context, a *app.Env, path string, data []string, o QuantizeOptions) error {
+// Quantize writes a model that infers in low precision, unless that loses too much accuracy on labelled data. The result
+// then comes with an error.
+func Quantize(ctx context.Context, a *app.Env, path string, data []string, o QuantizeOptions) (*QuantizeResult, error) {
 	if !(o.Share > 0 && o.Share < 1) {
-		return app.Usage(fmt.Errorf("--calibration-share: found %g, want more than 0 and less than 1", o.Share))
+		return nil, app.Usage(fmt.Errorf("--calibration-share: found %g, want more than 0 and less than 1", o.Share))
 	}
 	kind := nn.Precision{Kind: o.Kind}
 	if err := kind.Check(); err != nil {
-		return app.Usage(fmt.Errorf("--precision: %w", err))
+		return nil, app.Usage(fmt.Errorf("--precision: %w", err))
 	}
 	if o.Out != "" {
 		if err := models.Savable(o.Out); err != nil {
-			return app.Usage(err)
+			return nil, app.Usage(err)
 		}
 	}
 	m, scored, d, err := scoredData(ctx, a, path, data, o.Split, h5.Train)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer d.close() //nolint:errcheck // read from only
 	rows := d.rows(scored)
 	calibration := max(1, int(o.Share*float64(rows.Len())))
 	if calibration >= rows.Len() {
-		return fmt.Errorf("found %d labelled rows, want two or more: some for the ranges, others for the accuracy", rows.Len())
+		return nil, fmt.Errorf("found %d labelled rows, want two or more: some for the ranges, others for the accuracy", rows.Len())
 	}
 	p, err := train.Calibrate(ctx, scored, o.Kind, train.Part(rows, 0, calibration), a.Threads())
 	if err != nil {
-		return app.Interrupted(ctx, err)
+		return nil, app.Interrupted(ctx, err)
 	}
 	r := &QuantizeResult{Calibration: calibration}
 	if r.PrecisionReport, err = train.ComparePrecision(ctx, scored, p, train.Part(rows, calibration, rows.Len()), a.Threads()); err != nil {
-		return app.Interrupted(ctx, err)
+		return nil, app.Interrupted(ctx, err)
 	}
 	m.Precision = p
 	refused := !o.Force && !(r.Drop <= o.MaxDrop)
 	if !refused && o.Out != "" {
 		if err := format.Save(o.Out, m.Model); err != nil {
-			return err
+			return nil, err
 		}
 		r.Model = o.Out
 	}
-	if err := a.Print(r, r.text); err != nil {
-		return err
-	}
 	if refused {
-		return fmt.Errorf("model %s: %s loses %.2f points of accuracy, the limit is %g (--max-drop, --force); nothing was written", m.Name, o.Kind, r.Drop, o.MaxDrop)
+		return r, fmt.Errorf("model %s: %s loses %.2f points of accuracy, the limit is %g (--max-drop, --force); nothing was written", m.Name, o.Kind, r.Drop, o.MaxDrop)
 	}
-	return nil
-}
-
-func (r *QuantizeResult) text(w io.Writer) {
-	fmt.Fprintf(w, "%s: accuracy %.4f, %.4f in float32: %.2f points lost on %d rows; ranges of %d other rows\n", r.Kind, r.Low, r.Float, r.Drop, r.Rows, r.Calibration)
-	fmt.Fprintf(w, "the same class for %.2f %% of the rows; probabilities differ by %.4f at most, %.5f on average\n", 100*r.Agree, r.Largest, r.Mean)
-	if r.Model != "" {
-		fmt.Fprintf(w, "%s infers in %s from now on; model bench says how fast\n", r.Model, r.Kind)
-	}
+	return r, nil
 }

@@ -62,143 +62,153 @@ type TrainResult struct {
 	Stopped          bool           `json:"stopped_early,omitempty"`
 }
 
-// Train trains a network on labelled data. A signal ends it after the current step, and the weights so far are still written.
-func Train(ctx context.Context, a *app.Env, paths []string, o TrainOptions) error {
-	if o.Out == "" {
-		return app.Usage(errors.New("--out: want the model file to write, .keras, .h5, .onnx or .safetensors"))
+// Train trains a network on labelled data. The end of ctx stops it after the current step. What was learnt so far is still written, and the result
+// comes with [app.ErrInterrupted].
+func Train(ctx context.Context, a *app.Env, paths []string, o TrainOptions) (*TrainResult, error) {
+	tr := &training{env: a, settings: a.Config.Train, o: o}
+	if err := tr.check(paths); err != nil {
+		return nil, app.Usage(err)
 	}
-	if o.FromTopic == (len(paths) > 0) {
-		return app.Usage(errors.New("want files with labelled data, or --from-topic"))
-	}
-	if a.Config.Train.Optimizer == fromInit && o.Init == "" {
-		return app.Usage(errors.New("train.optimizer init: want --init, a .keras or .h5 file with the state of its training"))
-	}
-	if o.Follow {
-		switch {
-		case !o.FromTopic:
-			return app.Usage(errors.New("--follow: want --from-topic with it"))
-		case o.Classes == 0 && o.Init == "":
-			return app.Usage(errors.New("--follow: want --classes or --init, as the labels to come are not known"))
-		case a.Config.Train.ClassWeight == config.Balanced:
-			return app.Usage(errors.New("--follow: the shares of classes to come are not known, want train.class_weight none, or the weights"))
-		}
-		a.Config.Train.ValidationSplit = 0
-	}
-	if err := models.Savable(o.Out); err != nil {
-		return app.Usage(err)
-	}
-	if o.Best != "" {
-		if err := models.Savable(o.Best); err != nil {
-			return app.Usage(err)
-		}
-	}
-	if o.Checkpoint == "" {
-		o.Checkpoint = o.Out + ".checkpoint"
-	}
-	tr := &training{}
-	err := trainModel(ctx, a, tr, paths, o)
-	if err != nil && !errors.Is(err, context.Canceled) {
-		return err
+	if err := tr.train(ctx, paths); err != nil && !errors.Is(err, context.Canceled) {
+		return nil, err
 	}
 	if tr.history == nil || len(tr.history.Loss) == 0 {
-		return errors.Join(err, app.ErrInterrupted)
+		return nil, app.ErrInterrupted
 	}
-	if err := tr.save(o); err != nil {
-		return err
+	if err := tr.save(); err != nil {
+		return nil, err
 	}
 	total, _ := tr.model.Count()
-	r := TrainResult{
+	r := &TrainResult{
 		Epochs: len(tr.history.Loss), History: tr.history, SamplesPerSecond: tr.history.SamplesPerSecond, Parameters: total, Model: o.Out, Rows: tr.rows,
 		Seed: a.Config.Seed, BestEpoch: tr.history.BestEpoch, Stopped: tr.history.Stopped,
 	}
-	if err := a.Print(r, r.text); err != nil {
-		return err
-	}
-	return app.Interrupted(ctx, nil)
+	return r, app.Interrupted(ctx, nil)
 }
 
-// training is a training at work, or what came of it.
+// training is a training in progress.
 type training struct {
+	env      *app.Env
+	settings config.Train
+	o        TrainOptions
+
 	model   *nn.Model
 	options train.Options
 	history *train.History
 	rows    int // of an epoch
 }
 
-// training trains a model, new or not, on rows or on a stream, and says in tr how far it came.
-func trainModel(ctx context.Context, a *app.Env, tr *training, paths []string, o TrainOptions) (err error) {
-	vo := a.Config.VoxelOptions()
-	if o.Init != "" {
-		if tr.model, vo, err = initial(ctx, a, o.Init, vo); err != nil {
+// check completes the options and settings, and returns what is wrong with them.
+func (tr *training) check(paths []string) error {
+	o := &tr.o
+	switch {
+	case o.Out == "":
+		return errors.New("--out: want the model file to write, .keras, .h5, .onnx or .safetensors")
+	case o.FromTopic == (len(paths) > 0):
+		return errors.New("want files with labelled data, or --from-topic")
+	case tr.settings.Optimizer == fromInit && o.Init == "":
+		return errors.New("train.optimizer init: want --init, a .keras or .h5 file with the state of its training")
+	}
+	if o.Follow {
+		switch {
+		case !o.FromTopic:
+			return errors.New("--follow: want --from-topic with it")
+		case o.Classes == 0 && o.Init == "":
+			return errors.New("--follow: want --classes or --init, as the labels to come are not known")
+		case tr.settings.ClassWeight == config.Balanced:
+			return errors.New("--follow: the shares of classes to come are not known, want train.class_weight none, or the weights")
+		}
+		tr.settings.ValidationSplit = 0
+	}
+	if err := models.Savable(o.Out); err != nil {
+		return err
+	}
+	if o.Best != "" {
+		if err := models.Savable(o.Best); err != nil {
 			return err
 		}
 	}
-	if o.Follow {
+	if o.Checkpoint == "" {
+		o.Checkpoint = o.Out + ".checkpoint"
+	}
+	return nil
+}
+
+// train trains a model, new or not, on rows or on a stream.
+func (tr *training) train(ctx context.Context, paths []string) (err error) {
+	vo := tr.env.Config.VoxelOptions()
+	if tr.o.Init != "" {
+		if vo, err = tr.initial(ctx, vo); err != nil {
+			return err
+		}
+	}
+	if tr.o.Follow {
 		if tr.model == nil {
-			if tr.model, err = newModel(a, vo.Dims, vo.Colormap, o.Classes); err != nil {
+			if err := tr.newModel(vo.Dims, vo.Colormap, tr.o.Classes); err != nil {
 				return err
 			}
 		}
-		return follow(ctx, a, tr, o, vo)
+		return tr.follow(ctx, vo)
 	}
-	d, err := trainingData(ctx, a, paths, o, vo)
+	d, err := tr.data(ctx, paths, vo)
 	if err != nil {
 		return err
 	}
 	defer d.close() //nolint:errcheck // read from only
 	if tr.model == nil {
-		if tr.model, err = newModel(a, d.dims, d.palette.Name, cmp.Or(o.Classes, d.classes())); err != nil {
+		if err := tr.newModel(d.dims, d.palette.Name, cmp.Or(tr.o.Classes, d.classes())); err != nil {
 			return err
 		}
 	}
-	return fit(ctx, a, tr, d, o)
+	return tr.fit(ctx, d)
 }
 
 // initial loads the model to start from; its input and palette decide how volumes are made.
-func initial(ctx context.Context, a *app.Env, path string, vo voxelize.Options) (*nn.Model, voxelize.Options, error) {
-	m, err := models.Load(ctx, path)
+func (tr *training) initial(ctx context.Context, vo voxelize.Options) (voxelize.Options, error) {
+	m, err := models.Load(ctx, tr.o.Init)
 	if err != nil {
-		return nil, vo, err
+		return vo, err
 	}
-	if vo, err = models.Fit(m.Model, vo); err != nil || a.Config.Train.FromLogits {
-		return m.Model, vo, err
+	tr.model = m.Model
+	if vo, err = models.Fit(m.Model, vo); err != nil || tr.settings.FromLogits {
+		return vo, err
 	}
-	scored, err := classify.Scored(m.Model)
-	return scored, vo, err
+	tr.model, err = classify.Scored(m.Model)
+	return vo, err
 }
 
-func trainingData(ctx context.Context, a *app.Env, paths []string, o TrainOptions, vo voxelize.Options) (*dataset, error) {
-	if o.FromTopic {
-		return readTopic(ctx, a, vo, o)
+func (tr *training) data(ctx context.Context, paths []string, vo voxelize.Options) (*dataset, error) {
+	if tr.o.FromTopic {
+		return readTopic(ctx, tr.env, vo, tr.o)
 	}
-	split := o.Split
+	split := tr.o.Split
 	if split == pairs {
 		split = ""
 	}
-	return readData(ctx, a, paths, split, []h5.Split{h5.Train}, vo)
+	return readData(ctx, tr.env, paths, split, []h5.Split{h5.Train}, vo)
 }
 
 // newModel makes the configured architecture.
-func newModel(a *app.Env, dims [3]int, colormap string, classes int) (*nn.Model, error) {
-	m, err := zoo.New(a.Config.Train.Arch, nn.Shape{dims[0], dims[1], dims[2], 3}, classes)
+func (tr *training) newModel(dims [3]int, colormap string, classes int) (err error) {
+	tr.model, err = zoo.New(tr.settings.Arch, nn.Shape{dims[0], dims[1], dims[2], 3}, classes)
 	if err != nil {
-		return nil, app.Usage(fmt.Errorf("train.arch: %w", err))
+		return app.Usage(fmt.Errorf("train.arch: %w", err))
 	}
-	m.Colormap = colormap
-	m.Init(a.Config.Seed)
-	return m, nil
+	tr.model.Colormap = colormap
+	tr.model.Init(tr.env.Config.Seed)
+	return nil
 }
 
-func fit(ctx context.Context, a *app.Env, tr *training, d *dataset, o TrainOptions) (err error) {
-	c := &a.Config.Train
-	if o.Split == pairs {
+func (tr *training) fit(ctx context.Context, d *dataset) (err error) {
+	c := &tr.settings
+	if tr.o.Split == pairs {
 		if err := d.paired(); err != nil {
 			return app.Usage(fmt.Errorf("--split pairs: %w", err))
 		}
 	}
 	rows := d.rows(tr.model)
 	tr.rows = rows.Len()
-	if tr.options, err = fitOptions(ctx, a, tr.model, int(float64(tr.rows)*(1-c.ValidationSplit)), o); err != nil {
+	if err := tr.prepare(ctx, int(float64(tr.rows)*(1-c.ValidationSplit))); err != nil {
 		return err
 	}
 	if c.ClassWeight == config.Balanced {
@@ -207,73 +217,58 @@ func fit(ctx context.Context, a *app.Env, tr *training, d *dataset, o TrainOptio
 	if d.ranges != "" {
 		tr.options.Checkpoint.Settings = map[string]string{topicSetting: d.ranges}
 	}
-	log := newTrainingLog(a, tr.model, o)
+	log := newTrainingLog(tr.env, tr.model, tr.o)
 	tr.options.Progress = log.progress
 	tr.history, err = train.Fit(ctx, tr.model, rows, tr.options)
 	return errors.Join(err, log.close())
 }
 
-// fitOptions are those of the configuration and of the command line, for so many rows in an epoch.
-func fitOptions(ctx context.Context, a *app.Env, m *nn.Model, rows int, o TrainOptions) (train.Options, error) {
-	c := &a.Config.Train
-	options, err := trainOptions(c, m, rows)
+// prepare makes the options for so many rows in an epoch.
+func (tr *training) prepare(ctx context.Context, rows int) error {
+	c := &tr.settings
+	options, err := trainOptions(c, tr.model, rows)
 	if err != nil {
-		return options, err
+		return err
 	}
-	if options.ClassWeight, err = classWeight(c, m); err != nil {
-		return options, app.Usage(err)
+	if options.ClassWeight, err = classWeight(c, tr.model); err != nil {
+		return app.Usage(err)
 	}
-	options.Seed, options.Threads = a.Config.Seed, a.Threads()
-	options.Checkpoint.Path, options.Checkpoint.Resume = o.Checkpoint, o.Resume
-	if o.Split == pairs {
+	options.Seed, options.Threads = tr.env.Config.Seed, tr.env.Threads()
+	options.Checkpoint.Path, options.Checkpoint.Resume = tr.o.Checkpoint, tr.o.Resume
+	if tr.o.Split == pairs {
 		options.Group = 2
 	}
-	if (o.KeepBest || o.Best != "") && options.EarlyStopping == nil {
+	if (tr.o.KeepBest || tr.o.Best != "") && options.EarlyStopping == nil {
 		options.EarlyStopping = &train.EarlyStopping{Monitor: c.Monitor, MinDelta: c.MinDelta}
 		if c.Monitor == "auto" {
 			options.EarlyStopping.Monitor = validated(c, "accuracy")
 		}
 	}
-	if o.KeepBest {
+	if tr.o.KeepBest {
 		options.EarlyStopping.Restore = true
 	}
 	if c.Optimizer == fromInit {
-		t, err := format.LoadTraining(ctx, o.Init, m)
+		t, err := format.LoadTraining(ctx, tr.o.Init, tr.model)
 		if err != nil {
-			return options, fmt.Errorf("the optimizer of %s: %w", o.Init, err)
+			return fmt.Errorf("the optimizer of %s: %w", tr.o.Init, err)
 		}
 		options.Optimizer = t.Optimizer
 	}
-	return options, nil
-}
-
-// save writes the model, with the state of the optimizer where the format has a place for it, and draws the plot.
-func (tr *training) save(o TrainOptions) error {
-	var t *format.Training
-	if name := strings.ToLower(o.Out); strings.HasSuffix(name, ".keras") || strings.HasSuffix(name, ".h5") && !strings.HasSuffix(name, ".weights.h5") {
-		t = &format.Training{Optimizer: tr.options.Optimizer, Loss: tr.options.Loss.Name(), Metrics: []string{"accuracy"}}
-	}
-	if err := format.SaveTraining(o.Out, tr.model, t); err != nil {
-		return err
-	}
-	if o.Plot != "" {
-		return ingest.WriteFile(o.Plot, func(w io.Writer) error { return plotHistory(w, tr.history) })
-	}
+	tr.options = options
 	return nil
 }
 
-func (r *TrainResult) text(w io.Writer) {
-	h, last := r.History, len(r.History.Loss)-1
-	fmt.Fprintf(w, "%s: %d parameters, %d epochs over %d rows, %.0f samples/s\n", r.Model, r.Parameters, r.Epochs, r.Rows, r.SamplesPerSecond)
-	fmt.Fprintf(w, "loss %.4f, accuracy %.4f", h.Loss[last], h.Accuracy[last])
-	if len(h.ValLoss) > last {
-		fmt.Fprintf(w, ", val_loss %.4f, val_accuracy %.4f", h.ValLoss[last], h.ValAccuracy[last])
+// save writes the model, with the state of the optimizer where the format has a place for it, and draws the plot.
+func (tr *training) save() error {
+	var t *format.Training
+	if name := strings.ToLower(tr.o.Out); strings.HasSuffix(name, ".keras") || strings.HasSuffix(name, ".h5") && !strings.HasSuffix(name, ".weights.h5") {
+		t = &format.Training{Optimizer: tr.options.Optimizer, Loss: tr.options.Loss.Name(), Metrics: []string{"accuracy"}}
 	}
-	if h.BestEpoch > 0 {
-		fmt.Fprintf(w, ", best epoch %d", h.BestEpoch)
+	if err := format.SaveTraining(tr.o.Out, tr.model, t); err != nil {
+		return err
 	}
-	if h.Stopped {
-		fmt.Fprint(w, ", stopped early")
+	if tr.o.Plot != "" {
+		return ingest.WriteFile(tr.o.Plot, func(w io.Writer) error { return plotHistory(w, tr.history) })
 	}
-	fmt.Fprintln(w)
+	return nil
 }

@@ -30,7 +30,7 @@ func TestSpill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, _ := apptest.New(t)
+	a := apptest.New(t)
 	r := rand.New(rand.NewPCG(1, 2))
 	var rows []voxelize.Volume
 	for i := range 100 {
@@ -158,7 +158,7 @@ func TestTrainConfig(t *testing.T) {
 		t.Errorf("got %+v, %+v (%v)", o.Plateau, o.EarlyStopping, err)
 	}
 	c.ClipNorm, c.ClipValue = 1, 1
-	if _, err := trainOptions(&c, m, 10); app.ExitCode(err) != app.ExitUsage {
+	if _, err := trainOptions(&c, m, 10); !app.IsUsage(err) {
 		t.Errorf("two bounds: got %v", err)
 	}
 	for _, pieces := range [][]string{{"x:1"}, {"3:0"}, {"3"}, {"5:1", "3:1"}, {"-1:1"}} {
@@ -204,16 +204,15 @@ func TestTrainFiles(t *testing.T) {
 	apptest.NeedHDF5(t)
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
-	a, out := apptest.New(t, "train.epochs", "3", "train.batch_size", "8", "train.patience", "2", "train.class_weight", "balanced", "train.loss", "categorical_focal_crossentropy")
-	if err := files.Generate(t.Context(), a, files.GenerateOptions{Count: 20, Augment: true, Grid: 16, Layout: "vectors", Out: at("d.h5")}); err != nil {
+	a := apptest.New(t, "train.epochs", "3", "train.batch_size", "8", "train.patience", "2", "train.class_weight", "balanced", "train.loss", "categorical_focal_crossentropy")
+	if _, err := files.Generate(t.Context(), a, files.GenerateOptions{Count: 20, Augment: true, Grid: 16, Layout: "vectors", Out: at("d.h5")}); err != nil {
 		t.Fatal(err)
 	}
-	out.Reset()
 	o := TrainOptions{Out: at("m.safetensors"), Best: at("best.safetensors"), TensorBoard: at("runs"), Split: pairs, Classes: 10}
-	if err := Train(t.Context(), a, []string{at("d.h5")}, o); err != nil {
+	r, err := Train(t.Context(), a, []string{at("d.h5")}, o)
+	if err != nil {
 		t.Fatal(err)
 	}
-	r := apptest.Result[TrainResult](t, out)
 	if r.BestEpoch < 1 || len(r.History.LearningRate) != r.Epochs {
 		t.Errorf("found %+v", r)
 	}
@@ -244,7 +243,7 @@ func TestTrainFiles(t *testing.T) {
 		if o.FromTopic {
 			paths = nil
 		}
-		if err := Train(t.Context(), a, paths, o); app.ExitCode(err) != app.ExitUsage || !strings.Contains(err.Error(), want) {
+		if _, err := Train(t.Context(), a, paths, o); !app.IsUsage(err) || !strings.Contains(err.Error(), want) {
 			t.Errorf("found %v, want %s", err, want)
 		}
 	}
@@ -273,13 +272,13 @@ func TestTrainGoesOnWithTheOptimizer(t *testing.T) {
 	apptest.NeedHDF5(t)
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
-	a, _ := apptest.New(t, "train.epochs", "2", "train.batch_size", "8", "train.optimizer", "rmsprop", "train.momentum", "0.5", "train.validation_split", "0")
-	if err := files.Generate(t.Context(), a, files.GenerateOptions{Count: 20, Grid: 16, Layout: "vectors", Out: at("d.h5")}); err != nil {
+	a := apptest.New(t, "train.epochs", "2", "train.batch_size", "8", "train.optimizer", "rmsprop", "train.momentum", "0.5", "train.validation_split", "0")
+	if _, err := files.Generate(t.Context(), a, files.GenerateOptions{Count: 20, Grid: 16, Layout: "vectors", Out: at("d.h5")}); err != nil {
 		t.Fatal(err)
 	}
 	steps := int64(0)
 	for _, o := range []TrainOptions{{Out: at("a.keras"), Classes: 10}, {Out: at("b.h5"), Init: at("a.keras")}, {Out: at("c.keras"), Init: at("b.h5")}} {
-		if err := Train(t.Context(), a, []string{at("d.h5")}, o); err != nil {
+		if _, err := Train(t.Context(), a, []string{at("d.h5")}, o); err != nil {
 			t.Fatal(err)
 		}
 		m, err := models.Load(t.Context(), o.Out)
@@ -296,10 +295,10 @@ func TestTrainGoesOnWithTheOptimizer(t *testing.T) {
 		}
 		a.Config.Train.Optimizer = fromInit
 	}
-	if err := Train(t.Context(), a, []string{at("d.h5")}, TrainOptions{Out: at("x.keras")}); app.ExitCode(err) != app.ExitUsage {
+	if _, err := Train(t.Context(), a, []string{at("d.h5")}, TrainOptions{Out: at("x.keras")}); !app.IsUsage(err) {
 		t.Errorf("without a model to start from: found %v", err)
 	}
-	if err := Train(t.Context(), a, []string{at("d.h5")}, TrainOptions{Out: at("y.safetensors"), Init: at("missing.keras")}); err == nil {
+	if _, err := Train(t.Context(), a, []string{at("d.h5")}, TrainOptions{Out: at("y.safetensors"), Init: at("missing.keras")}); err == nil {
 		t.Error("a missing model gave no error")
 	}
 }

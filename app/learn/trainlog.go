@@ -10,7 +10,6 @@ import (
 
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/ingest"
-	"github.com/voxelstream/voxelstream/internal/screen"
 	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/nn/format"
 	"github.com/voxelstream/voxelstream/nn/train"
@@ -19,25 +18,25 @@ import (
 
 // trainingLog tells of a training: on the screen, and in the files that the options name.
 type trainingLog struct {
-	app   *app.Env
+	env   *app.Env
 	m     *nn.Model
 	o     TrainOptions
-	bar   *screen.Progress
+	bar   app.Bar
 	board []*tensorboard.Writer // of training and validation; opened at the end of the first epoch
 	begun bool
 }
 
 func newTrainingLog(a *app.Env, m *nn.Model, o TrainOptions) *trainingLog {
-	return &trainingLog{app: a, m: m, o: o, bar: a.Screen.Progress("rows")}
+	return &trainingLog{env: a, m: m, o: o, bar: a.Bar("rows")}
 }
 
 // progress takes what Fit tells.
 func (l *trainingLog) progress(p train.Progress) error {
 	if l.o.Resume && !l.begun {
 		if p.Step > 1 {
-			l.app.Log.Info("training goes on", "checkpoint", l.o.Checkpoint, "epoch", p.Epoch, "step", p.Step)
+			l.env.Log.Info("training goes on", "checkpoint", l.o.Checkpoint, "epoch", p.Epoch, "step", p.Step)
 		} else {
-			l.app.Log.Info("training begins: there is no checkpoint to resume", "checkpoint", l.o.Checkpoint)
+			l.env.Log.Info("training begins: there is no checkpoint to resume", "checkpoint", l.o.Checkpoint)
 		}
 	}
 	l.begun = true
@@ -49,7 +48,7 @@ func (l *trainingLog) progress(p train.Progress) error {
 	if p.Validated {
 		note += fmt.Sprintf("  val_loss %.4f  val_accuracy %.4f", p.ValLoss, p.ValAccuracy)
 	}
-	l.app.Screen.Line(fmt.Sprintf("%s  %.1f s", note, p.Elapsed.Seconds()))
+	l.env.Line(fmt.Sprintf("%s  %.1f s", note, p.Elapsed.Seconds()))
 	if l.o.History != "" {
 		if err := ingest.WriteFile(l.o.History, func(w io.Writer) error { return writeHistory(w, p.History) }); err != nil {
 			return err

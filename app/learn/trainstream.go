@@ -19,14 +19,14 @@ import (
 )
 
 // follow trains on the labelled volumes of the topic as they come, each once. The place in the topic is in the checkpoint, with the weights.
-func follow(ctx context.Context, a *app.Env, tr *training, o TrainOptions, vo voxelize.Options) error {
-	c := &a.Config.Train
+func (tr *training) follow(ctx context.Context, vo voxelize.Options) error {
+	a, c := tr.env, &tr.settings
 	palette, err := colormap.ByName(vo.Colormap)
 	if err != nil {
 		return err
 	}
 	tr.rows = c.StepsPerEpoch * c.BatchSize
-	if tr.options, err = fitOptions(ctx, a, tr.model, tr.rows, o); err != nil {
+	if err := tr.prepare(ctx, tr.rows); err != nil {
 		return err
 	}
 	return stream.WithClient(ctx, a, func(client *kafka.Client) error {
@@ -34,9 +34,9 @@ func follow(ctx context.Context, a *app.Env, tr *training, o TrainOptions, vo vo
 		if err != nil {
 			return err
 		}
-		s := &topicStream{app: a, consumer: consumer, colours: classify.Plan(tr.model, palette), like: &dataset{dims: vo.Dims, palette: palette}}
+		s := &topicStream{env: a, consumer: consumer, colours: classify.Plan(tr.model, palette), like: &dataset{dims: vo.Dims, palette: palette}}
 		tr.options.Checkpoint.Settings = map[string]string{topicSetting: fmt.Sprintf("%s of %d partitions", a.Config.Kafka.Volumes, consumer.Partitions())}
-		log := newTrainingLog(a, tr.model, o)
+		log := newTrainingLog(a, tr.model, tr.o)
 		tr.options.Progress = log.progress
 		tr.history, err = train.FitStream(ctx, tr.model, s, c.StepsPerEpoch, tr.options)
 		return errors.Join(err, log.close(), consumer.Close())
@@ -45,13 +45,13 @@ func follow(ctx context.Context, a *app.Env, tr *training, o TrainOptions, vo vo
 
 // topicStream is the labelled volumes of a topic. What cannot be decoded and what has no label is left out.
 type topicStream struct {
-	app      *app.Env
+	env      *app.Env
 	consumer *kafka.ExclusiveConsumer
 	like     *dataset // what volumes must be
 	// colours are what their indices stand for.
 	colours *nn.Palette
 	at      topicPosition
-	// volumes are those of the current message, from at.Used on not used yet.
+	// volumes are those of the current message; those from at.Used on are not used yet.
 	volumes []voxelize.Volume
 }
 
@@ -108,7 +108,7 @@ func (s *topicStream) read(ctx context.Context) error {
 	}
 	s.at.Turn, s.at.Next[m.Partition] = m.Partition, m.Offset
 	s.volumes = labelled(s.like, &m, func(err error) {
-		s.app.Log.Warn("left out a message", "topic", m.Topic, "partition", m.Partition, "offset", m.Offset, "error", err)
+		s.env.Log.Warn("left out a message", "topic", m.Topic, "partition", m.Partition, "offset", m.Offset, "error", err)
 	})
 	return nil
 }

@@ -11,15 +11,15 @@ import (
 
 	"github.com/voxelstream/voxelstream/app/apptest"
 	"github.com/voxelstream/voxelstream/ingest"
-	"github.com/voxelstream/voxelstream/nn"
+	"github.com/voxelstream/voxelstream/ingest/array"
 )
 
 func TestBuiltin(t *testing.T) {
-	a, out := apptest.New(t, "seed", "20261")
-	if err := ModelVerify(t.Context(), a, ""); err != nil {
+	a := apptest.New(t, "seed", "20261")
+	v, err := Verify(t.Context(), a, "")
+	if err != nil {
 		t.Fatal(err)
 	}
-	v := apptest.Result[VerifyResult](t, out)
 	if v.Name != builtinModel || len(v.Digest) != 64 || v.Version != v.Digest[:8] {
 		t.Errorf("found %+v", v)
 	}
@@ -27,7 +27,6 @@ func TestBuiltin(t *testing.T) {
 
 func TestModelFiles(t *testing.T) {
 	dir := t.TempDir()
-	a, _ := apptest.New(t)
 	copied := filepath.Join(dir, "copy.safetensors")
 	data, err := builtin.ReadFile("builtin/digits.safetensors")
 	if err != nil {
@@ -37,7 +36,7 @@ func TestModelFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := filepath.Join(dir, "again.safetensors")
-	if err := ModelConvert(t.Context(), a, copied, again); err != nil {
+	if _, err := Convert(t.Context(), copied, again); err != nil {
 		t.Fatal(err)
 	}
 	if b, err := os.ReadFile(again); err != nil || !bytes.Equal(b, data) {
@@ -48,19 +47,19 @@ func TestModelFiles(t *testing.T) {
 func TestPredictKeepsRows(t *testing.T) {
 	dir := t.TempDir()
 	in, res := filepath.Join(dir, "x.npy"), filepath.Join(dir, "y.npy")
-	a, _ := apptest.New(t)
+	a := apptest.New(t)
 	const rows = 70 // more than a batch
 	x := make([]float32, rows*16*16*16*3)
 	for i := range x {
 		x[i] = float32(i%257) / 257
 	}
-	if err := ingest.WriteFile(in, func(w io.Writer) error { return writeNPY(w, []int{rows, 16, 16, 16, 3}, x) }); err != nil {
+	if err := ingest.WriteFile(in, func(w io.Writer) error { return array.WriteFloat32(w, []int{rows, 16, 16, 16, 3}, x) }); err != nil {
 		t.Fatal(err)
 	}
-	if err := ModelPredict(t.Context(), a, "", in, res); err != nil {
+	if _, err := Predict(t.Context(), a, "", in, res); err != nil {
 		t.Fatal(err)
 	}
-	n, y, err := readNPY(res, nn.Shape{10})
+	n, y, err := array.ReadRows(res, []int{10})
 	if err != nil || n != rows {
 		t.Fatal(n, err)
 	}
@@ -73,25 +72,26 @@ func TestPredictKeepsRows(t *testing.T) {
 			t.Fatalf("row %d: found the sum %g", r, sum)
 		}
 	}
-	if _, _, err := readNPY(in, nn.Shape{16, 16, 16, 1}); err == nil || !strings.Contains(err.Error(), "want (N, 16, 16, 16, 1)") {
+	if _, _, err := array.ReadRows(in, []int{16, 16, 16, 1}); err == nil || !strings.Contains(err.Error(), "want (N, 16, 16, 16, 1)") {
 		t.Errorf("found %v for another shape", err)
 	}
 }
 
 func TestBench(t *testing.T) {
-	a, out := apptest.New(t)
+	a := apptest.New(t)
 	for _, mode := range []string{"infer", "train"} {
 		for _, input := range []string{"palette", "dense"} {
 			o := BenchOptions{Batch: 8, Mode: mode, Input: input, Lasting: 20 * time.Millisecond, Without: []string{"winograd", "palette"}}
-			if err := ModelBench(t.Context(), a, "", o); err != nil {
+			r, err := Bench(t.Context(), a, "", o)
+			if err != nil {
 				t.Fatal(mode, input, err)
 			}
-			if r := apptest.Result[BenchResult](t, out); r.Steps < 1 || r.PerSecond <= 0 || r.LatencyMS.P99 < r.LatencyMS.P50 || r.Tier == "" {
+			if r.Steps < 1 || r.PerSecond <= 0 || r.LatencyMS.P99 < r.LatencyMS.P50 || r.Tier == "" {
 				t.Errorf("%s %s: found %+v", mode, input, r)
 			}
 		}
 	}
-	err := ModelBench(t.Context(), a, "", BenchOptions{Batch: 8, Mode: "infer", Input: "dense", Without: []string{"winograd", "nothing"}})
+	_, err := Bench(t.Context(), a, "", BenchOptions{Batch: 8, Mode: "infer", Input: "dense", Without: []string{"winograd", "nothing"}})
 	if err == nil || !strings.Contains(err.Error(), `--without: got optimisation pass "nothing", want all or one of drop-identity, `) {
 		t.Errorf("a pass that does not exist: found error %v", err)
 	}

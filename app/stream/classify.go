@@ -165,7 +165,7 @@ func (c *classifying) openSinks() (out []pipeline.Output[record.Classification],
 		s := kafkasink.New(kafka.NewDeduper(c.cluster.producer, topic, 0))
 		out, c.outputs = append(out, pipeline.Output[record.Classification]{Name: "topic " + topic, Sink: s}), append(c.outputs, "topic "+topic)
 	}
-	if cfg.Terminal {
+	if cfg.Terminal && c.app.Screen != nil {
 		s := terminal.New(c.app.Screen)
 		out = append(out, pipeline.Output[record.Classification]{Name: "terminal", Sink: s, Policy: pipeline.BestEffort})
 	}
@@ -204,10 +204,11 @@ func (cl *cluster) whenSettled(ctx context.Context, group, topic string) error {
 }
 
 // Classify is a member of the group until ctx ends or, with once, until everything on the topic is settled.
-func Classify(ctx context.Context, a *app.Env, once bool) error {
+// Dead letters and an interruption are errors beside the result.
+func Classify(ctx context.Context, a *app.Env, once bool) (*Summary, error) {
 	c, err := newClassifying(ctx, a, false)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	start := time.Now()
 	soft, stop := context.WithCancel(ctx)
@@ -224,10 +225,10 @@ func Classify(ctx context.Context, a *app.Env, once bool) error {
 	<-waited
 	s := c.summary(start)
 	if err = errors.Join(err, c.close(ctx)); err != nil {
-		return err
+		return nil, err
 	}
 	if once {
 		err = app.Interrupted(ctx, nil)
 	}
-	return errors.Join(err, report(a, s))
+	return s, errors.Join(err, s.failure())
 }

@@ -5,8 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"text/tabwriter"
+	"iter"
 	"time"
 
 	"github.com/voxelstream/voxelstream/app"
@@ -53,92 +52,95 @@ func parseDeadLetter(m transport.Message) (DeadLetter, error) {
 	return d, nil
 }
 
-// DLQList lists the dead letters: why, and where from.
-func DLQList(ctx context.Context, a *app.Env) error {
-	return withCluster(ctx, a, func(cl *cluster) error {
-		w := tabwriter.NewWriter(a.Out, 2, 8, 2, ' ', 0)
-		n := 0
-		for m, err := range cl.client.Records(ctx, a.Config.Kafka.DeadLetters, false) {
+// DeadLetters lists the dead letters. A message on their topic that is none is logged and left out.
+func DeadLetters(ctx context.Context, a *app.Env) iter.Seq2[DeadLetter, error] {
+	return func(yield func(DeadLetter, error) bool) {
+		stopped := false
+		err := eachDeadLetter(ctx, a, func(d DeadLetter, _ transport.Message) bool {
+			stopped = !yield(d, nil)
+			return !stopped
+		})
+		if err != nil && !stopped {
+			yield(DeadLetter{}, err)
+		}
+	}
+}
+
+// eachDeadLetter calls use for each dead letter until that returns false.
+func eachDeadLetter(ctx context.Context, a *app.Env, use func(DeadLetter, transport.Message) bool) error {
+	return WithClient(ctx, a, func(client *kafka.Client) error {
+		for m, err := range client.Records(ctx, a.Config.Kafka.DeadLetters, false) {
 			if err != nil {
 				return err
 			}
 			d, err := parseDeadLetter(m)
 			if err != nil {
-				a.Log.Warn("no dead letter", "offset", m.Offset, "error", err)
+				a.Log.Warn("not a dead letter", "topic", m.Topic, "partition", m.Partition, "offset", m.Offset, "error", err)
 				continue
 			}
-			if a.JSON {
-				if err := a.Line(d); err != nil {
-					return err
-				}
-				continue
+			if !use(d, m) {
+				return nil
 			}
-			if n++; n == 1 {
-				fmt.Fprintln(w, "ID\tTIME\tSTAGE\tEVENT\tREASON")
-			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", d.ID, d.Time.Format(time.RFC3339), d.Stage, d.EventID, d.Error)
 		}
-		if n == 0 && !a.JSON {
-			fmt.Fprintln(w, "no dead letters")
-		}
-		return w.Flush()
+		return nil
 	})
 }
 
-// DLQShow shows one dead letter with its headers and the beginning of its value.
-func DLQShow(ctx context.Context, a *app.Env, id string) error {
-	return withCluster(ctx, a, func(cl *cluster) error {
-		for m, err := range cl.client.Records(ctx, a.Config.Kafka.DeadLetters, false) {
-			if err != nil {
-				return err
-			}
-			d, err := parseDeadLetter(m)
-			if err != nil || d.ID != id {
-				continue
-			}
-			full := struct {
-				DeadLetter
-				Key     string            `json:"key"`
-				Headers map[string]string `json:"headers"`
-				Value   []byte            `json:"value"`
-			}{d, string(m.Key), map[string]string{}, m.Value}
-			for _, h := range m.Headers {
-				full.Headers[h.Key] = string(h.Value)
-			}
-			return a.Print(full, func(w io.Writer) {
-				fmt.Fprintf(w, "id        %s\nevent     %s\nkey       %s\nfrom      %s %s%s\nstage     %s\nattempts  %d\ntime      %s\nreason    %s\n",
-					d.ID, d.EventID, full.Key, d.Topic, d.At, d.Input, d.Stage, d.Attempts, d.Time.Format(time.RFC3339Nano), d.Error)
-				for _, h := range m.Headers {
-					fmt.Fprintf(w, "header    %s: %.200q\n", h.Key, h.Value)
-				}
-				fmt.Fprintf(w, "value     %d bytes: %.200q\n", len(m.Value), m.Value)
-			})
-		}
-		return fmt.Errorf("dead letter %s: not found; dlq list names them", id)
-	})
+// DeadMessage is a dead letter with its message.
+type DeadMessage struct {
+	DeadLetter
+	Key     string            `json:"key"`
+	Headers map[string]string `json:"headers"`
+	Value   []byte            `json:"value"`
+	// Ordered are the headers in the order of the message.
+	Ordered []transport.Header `json:"-"`
 }
 
-// DLQReplay sends dead letters back to their topic: those not replayed before or, with ids, just these.
-func DLQReplay(ctx context.Context, a *app.Env, ids []string) error {
-	return withCluster(ctx, a, func(cl *cluster) error {
-		var match func(transport.Message, transport.DeadLetter) bool
-		if len(ids) > 0 {
-			wanted := map[string]bool{}
-			for _, id := range ids {
-				wanted[id] = true
-			}
-			match = func(m transport.Message, _ transport.DeadLetter) bool {
-				return wanted[fmt.Sprintf("%d:%d", m.Partition, m.Offset)]
-			}
+// ShowDeadLetter finds a dead letter by its id.
+func ShowDeadLetter(ctx context.Context, a *app.Env, id string) (*DeadMessage, error) {
+	var found *DeadMessage
+	err := eachDeadLetter(ctx, a, func(d DeadLetter, m transport.Message) bool {
+		if d.ID != id {
+			return true
 		}
-		n, err := cl.client.Replay(ctx, cl.producer, a.Config.Kafka.DeadLetters, a.Config.Kafka.Group+"-replay", match)
-		if err != nil {
-			return err
+		found = &DeadMessage{DeadLetter: d, Key: string(m.Key), Headers: map[string]string{}, Value: m.Value, Ordered: m.Headers}
+		for _, h := range m.Headers {
+			found.Headers[h.Key] = string(h.Value)
 		}
-		return a.Print(struct {
-			Replayed int `json:"replayed"`
-		}{n}, func(w io.Writer) { fmt.Fprintf(w, "replayed %d\n", n) })
+		return false
 	})
+	if err == nil && found == nil {
+		err = fmt.Errorf("dead letter %s: not found; dlq list names them", id)
+	}
+	return found, err
+}
+
+// Replayed is the result of dlq replay.
+type Replayed struct {
+	Replayed int `json:"replayed"`
+}
+
+// Replay sends dead letters back to their topic: those not replayed before or, with ids, just these.
+func Replay(ctx context.Context, a *app.Env, ids []string) (*Replayed, error) {
+	var match func(transport.Message, transport.DeadLetter) bool
+	if len(ids) > 0 {
+		wanted := map[string]bool{}
+		for _, id := range ids {
+			wanted[id] = true
+		}
+		match = func(m transport.Message, _ transport.DeadLetter) bool {
+			return wanted[fmt.Sprintf("%d:%d", m.Partition, m.Offset)]
+		}
+	}
+	r := &Replayed{}
+	err := withCluster(ctx, a, func(cl *cluster) (err error) {
+		r.Replayed, err = cl.client.Replay(ctx, cl.producer, a.Config.Kafka.DeadLetters, a.Config.Kafka.Group+"-replay", match)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 // WithClient runs f with a connection to Kafka.
@@ -153,22 +155,4 @@ func withCluster(ctx context.Context, a *app.Env, f func(*cluster) error) error 
 		return err
 	}
 	return errors.Join(f(cl), cl.close(context.WithoutCancel(ctx)))
-}
-
-// Broker runs the embedded broker alone until ctx ends.
-func Broker(ctx context.Context, a *app.Env) error {
-	b, err := startBroker(a)
-	if err != nil {
-		return err
-	}
-	err = a.Print(struct {
-		Address string `json:"address"`
-		DataDir string `json:"data_dir"`
-	}{b.Addr(), a.Config.Broker.DataDir}, func(w io.Writer) {
-		fmt.Fprintf(w, "broker at %s, data in %s\n", b.Addr(), a.Config.Broker.DataDir)
-	})
-	if err == nil {
-		<-ctx.Done()
-	}
-	return errors.Join(err, b.Close())
 }

@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"sync/atomic"
 	"time"
 
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/input"
 	"github.com/voxelstream/voxelstream/ingest"
-	"github.com/voxelstream/voxelstream/internal/screen"
 	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 	"github.com/voxelstream/voxelstream/voxelize"
@@ -27,36 +25,31 @@ type IngestSummary struct {
 	Seconds     float64 `json:"seconds"`
 }
 
-// Ingest sends inputs to the topic of volumes.
-func Ingest(ctx context.Context, a *app.Env, args []string) error {
+// Ingest sends inputs to the topic of volumes. Dead letters are an error beside the result.
+func Ingest(ctx context.Context, a *app.Env, args []string) (*IngestSummary, error) {
 	inputs, err := parseInputs(a, args)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	open, release := openAhead(ctx, inputs, openerOf(a))
 	defer release()
 	cl, err := connect(ctx, a)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	bar := a.Screen.Progress("volumes")
+	bar := a.Bar("volumes")
 	s, err := send(ctx, a, cl, backlogOf(a, cl, cl.broker != nil), inputs, open, bar)
 	bar.Done()
 	if !input.Endless(inputs) {
 		err = app.Interrupted(ctx, err)
 	}
 	if err = errors.Join(err, cl.close(context.WithoutCancel(ctx))); err != nil {
-		return err
-	}
-	if err := a.Print(s, func(w io.Writer) {
-		fmt.Fprintf(w, "inputs %d, volumes %d in %d messages, dead letters %d, %.1f s\n", s.Inputs, s.Volumes, s.Messages, s.DeadLetters, s.Seconds)
-	}); err != nil {
-		return err
+		return nil, err
 	}
 	if s.DeadLetters > 0 {
-		return app.ErrDeadLetters
+		return &s, app.ErrDeadLetters
 	}
-	return nil
+	return &s, nil
 }
 
 // parseInputs parses the inputs of a command.
@@ -69,7 +62,7 @@ func parseInputs(a *app.Env, args []string) ([]input.Input, error) {
 }
 
 // send moves all of the inputs to the topic: opened by open and read in order, voxelized on all threads, sent in order. bar may be nil.
-func send(ctx context.Context, a *app.Env, cl *cluster, log *backlog, inputs []input.Input, open opener, bar *screen.Progress) (IngestSummary, error) {
+func send(ctx context.Context, a *app.Env, cl *cluster, log *backlog, inputs []input.Input, open opener, bar app.Bar) (IngestSummary, error) {
 	v, err := voxelize.New(a.Config.VoxelOptions())
 	if err != nil {
 		return IngestSummary{}, err
@@ -117,7 +110,7 @@ type volumes struct {
 	topic             pipeline.Sink[transport.Message]
 	palette           string
 	backlog           *backlog
-	bar               *screen.Progress
+	bar               app.Bar
 	volumes, messages atomic.Int64
 }
 

@@ -12,16 +12,17 @@ import (
 
 // Run is the whole pipeline in one process: inputs -> volumes -> Kafka -> network -> sinks. It ends when every input has ended and everything on
 // the topic of volumes is settled, what an earlier run left there included.
-func Run(ctx context.Context, a *app.Env, args []string) error {
+// Dead letters and an interruption are errors beside the result.
+func Run(ctx context.Context, a *app.Env, args []string) (*Summary, error) {
 	inputs, err := parseInputs(a, args)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	open, release := openAhead(ctx, inputs, openerOf(a))
 	defer release()
 	c, err := newClassifying(ctx, a, true)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	cl := c.cluster
 	start := time.Now()
@@ -48,7 +49,7 @@ func Run(ctx context.Context, a *app.Env, args []string) error {
 	s.Inputs, s.Volumes = len(inputs), sent.Volumes
 	s.DeadLetters += sent.DeadLetters
 	if err := errors.Join(ingestErr, classifyErr, c.close(ctx)); err != nil {
-		return err
+		return nil, err
 	}
 	if !input.Endless(inputs) {
 		err = app.Interrupted(ctx, nil)
@@ -57,5 +58,5 @@ func Run(ctx context.Context, a *app.Env, args []string) error {
 		// Nobody else can have taken them: the broker is ours. Repeats are inputs that were named twice.
 		err = fmt.Errorf("%d volumes were sent, but only %d classified, and none is a dead letter", s.Volumes, s.Classified)
 	}
-	return errors.Join(err, report(a, s))
+	return s, errors.Join(err, s.failure())
 }

@@ -44,28 +44,25 @@ type SimulateSummary struct {
 const rawGap = 1327104 * time.Nanosecond
 
 // Simulate sends the packets of a lidar that is not there.
-func Simulate(ctx context.Context, a *app.Env, o SimulateOptions) (err error) {
+func Simulate(ctx context.Context, a *app.Env, o SimulateOptions) (_ *SimulateSummary, err error) {
 	if (o.Recording == "") == (o.Scene == "") {
-		return app.Usage(errors.New("want either a recording or --scene"))
+		return nil, app.Usage(errors.New("want either a recording or --scene"))
 	}
 	address, ps, err := simulated(a, o)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	conn, err := (&net.Dialer{}).DialContext(ctx, "udp", address)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
 	begin := time.Now()
 	sent, err := simulate.Play(ctx, indifferent{conn}, simulate.Take(ps, o.Length), o.Rate)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	s := SimulateSummary{To: address, Stats: sent, Seconds: time.Since(begin).Seconds()}
-	return a.Print(s, func(w io.Writer) {
-		fmt.Fprintf(w, "%s: %d packets, %d bytes in %.1f s; at most %v late\n", s.To, s.Packets, s.Bytes, s.Seconds, s.Late.Round(time.Microsecond))
-	})
+	return &SimulateSummary{To: address, Stats: sent, Seconds: time.Since(begin).Seconds()}, nil
 }
 
 // indifferent is a socket whose writes never fail because nobody listens: a sensor does not know either.

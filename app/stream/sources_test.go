@@ -77,7 +77,7 @@ func (d *deadTopic) has(t *testing.T, want map[string]string) {
 }
 
 func TestOpenAhead(t *testing.T) {
-	a, _ := apptest.New(t)
+	a := apptest.New(t)
 	file := write(t, filepath.Join(t.TempDir(), "points.xyz"), "0 0 0\n1 2 3\n")
 	gone := write(t, filepath.Join(t.TempDir(), "gone.xyz"), "0 0 0\n")
 	missing := parse(t, gone)[0]
@@ -174,7 +174,7 @@ func fine(ingest.Sample) error { return nil }
 
 // TestSequence: inputs are read in order; what cannot be read or is refused further on becomes a dead letter, and reading goes on.
 func TestSequence(t *testing.T) {
-	a, _ := apptest.New(t)
+	a := apptest.New(t)
 	dir := t.TempDir()
 	one, two := write(t, filepath.Join(dir, "one", "scan.xyz"), "1 2 3\n4 5 6\n"), write(t, filepath.Join(dir, "two", "scan.xyz"), "7 8 9\n4 5 6\n")
 	bad := write(t, filepath.Join(dir, "bad.bin"), "\xff\xfe\x01")
@@ -215,7 +215,7 @@ func TestSequence(t *testing.T) {
 
 // TestSequenceStops: a dead letter that cannot be stored ends reading with its error.
 func TestSequenceStops(t *testing.T) {
-	a, _ := apptest.New(t)
+	a := apptest.New(t)
 	dir := t.TempDir()
 	inputs := parse(t, write(t, filepath.Join(dir, "bad.bin"), "\xff\xfe\x01"), write(t, filepath.Join(dir, "good.xyz"), "1 2 3\n"))
 	topic := &deadTopic{fails: errors.New("the disk is full")}
@@ -233,7 +233,7 @@ func TestSequenceStops(t *testing.T) {
 
 // TestMixedInputs: files are read while a live source waits, and its samples come beside theirs. The folder's file is done with when it is settled.
 func TestMixedInputs(t *testing.T) {
-	a, _ := apptest.New(t)
+	a := apptest.New(t)
 	dir, watched := t.TempDir(), t.TempDir()
 	write(t, filepath.Join(watched, "live.xyz"), "1 2 3\n4 5 6\n")
 	inputs := parse(t, write(t, filepath.Join(dir, "a.xyz"), "1 2 3\n"), "watch://"+watched+"?settle=1ms", write(t, filepath.Join(dir, "b.xyz"), "1 2 3\n"))
@@ -271,7 +271,7 @@ func TestMixedInputs(t *testing.T) {
 
 // TestLiveSourceFails: a live source that cannot be opened is an error, not a dead letter.
 func TestLiveSourceFails(t *testing.T) {
-	a, _ := apptest.New(t)
+	a := apptest.New(t)
 	topic := &deadTopic{}
 	inputs := parse(t, "watch://"+filepath.Join(t.TempDir(), "none"))
 	open, release := openAhead(t.Context(), inputs, openerOf(a))

@@ -2,11 +2,7 @@ package stream
 
 import (
 	"cmp"
-	"fmt"
-	"io"
 	"slices"
-	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/voxelstream/voxelstream/app"
@@ -64,40 +60,10 @@ func accuracy(c sinks.Count) *float64 {
 	return nil
 }
 
-// report prints a summary; dead letters make it an error.
-func report(a *app.Env, s *Summary) error {
-	if err := a.Print(s, s.text); err != nil {
-		return err
-	}
+// failure is the error that belongs to the summary of work that was done.
+func (s *Summary) failure() error {
 	if s.DeadLetters > 0 {
 		return app.ErrDeadLetters
 	}
 	return nil
-}
-
-func (s *Summary) text(w io.Writer) {
-	t := tabwriter.NewWriter(w, 2, 8, 2, ' ', 0)
-	if s.Inputs > 0 {
-		fmt.Fprintf(t, "volumes\t%d, inputs %d\n", s.Volumes, s.Inputs)
-	}
-	fmt.Fprintf(t, "classified\t%d in %.2f s (%.0f/s), latency p50 %.1f ms, p99 %.1f ms\n", s.Classified, s.Seconds, s.PerSecond, s.LatencyMS.P50, s.LatencyMS.P99)
-	if s.Accuracy != nil {
-		fmt.Fprintf(t, "accuracy\t%.2f %% (%d of %d)\n", 100**s.Accuracy, s.Correct, s.Labelled)
-	}
-	fmt.Fprintf(t, "dead letters\t%d\n", s.DeadLetters)
-	fmt.Fprintf(t, "model\t%s, version %s\n", s.Model.Name, s.Model.Version)
-	fmt.Fprintf(t, "results\t%s\n", strings.Join(s.Outputs, ", "))
-	t.Flush()
-	if len(s.Classes) == 0 {
-		return
-	}
-	fmt.Fprintln(t, "\nclass\tvolumes\tcorrect\taccuracy\tmean score")
-	for _, c := range s.Classes {
-		right, share := "-", "-"
-		if c.Accuracy != nil {
-			right, share = fmt.Sprint(c.Correct), fmt.Sprintf("%.1f %%", 100**c.Accuracy)
-		}
-		fmt.Fprintf(t, "%d\t%d\t%s\t%s\t%.3f\n", c.Class, c.Volumes, right, share, c.MeanScore)
-	}
-	t.Flush()
 }

@@ -17,10 +17,10 @@ import (
 )
 
 func TestCheckTopics(t *testing.T) {
-	a, _ := apptest.New(t)
-	for text, code := range map[string]int{"kafka://frames": app.ExitDone, "kafka://volumes": app.ExitUsage, "kafka://volumes.dlq?group=x": app.ExitUsage} {
-		if _, err := parseInputs(a, []string{text}); app.ExitCode(err) != code {
-			t.Errorf("%s: found error %v, want exit code %d", text, err, code)
+	a := apptest.New(t)
+	for text, usage := range map[string]bool{"kafka://frames": false, "kafka://volumes": true, "kafka://volumes.dlq?group=x": true} {
+		if _, err := parseInputs(a, []string{text}); app.IsUsage(err) != usage || (err != nil) != usage {
+			t.Errorf("%s: found error %v, want one of usage: %t", text, err, usage)
 		}
 	}
 }

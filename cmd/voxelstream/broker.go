@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -15,6 +18,19 @@ func (c *cli) broker() *cobra.Command {
 		"sync-writes": "broker.sync_writes",
 	})
 	cmd.Example = "  voxelstream broker --port 9092 &\n  voxelstream ingest digits.h5 --brokers 127.0.0.1:9092\n  voxelstream classify --once --brokers 127.0.0.1:9092"
-	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, _ []string) error { return stream.Broker(ctx, a) })
+	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, _ []string) error {
+		b, err := stream.StartBroker(a)
+		if err = show(c, b, err, brokerText); err == nil {
+			<-ctx.Done()
+		}
+		if b == nil {
+			return err
+		}
+		return errors.Join(err, b.Close())
+	})
 	return cmd
+}
+
+func brokerText(w io.Writer, b *stream.Broker) {
+	fmt.Fprintf(w, "broker at %s, data in %s\n", b.Address, b.DataDir)
 }

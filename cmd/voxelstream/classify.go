@@ -2,6 +2,10 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -14,6 +18,37 @@ func (c *cli) classify() *cobra.Command {
 	cmd.Long = cmd.Short + ".\n\nIt runs until a signal: the first lets what is in flight finish, the second stops at once (nothing is lost, some work is repeated)."
 	cmd.Example = "  voxelstream classify --brokers kafka-1:9092 --model shapes.keras"
 	once := cmd.Flags().Bool("once", false, "end when everything on the topic is classified")
-	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, _ []string) error { return stream.Classify(ctx, a, *once) })
+	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, _ []string) error {
+		s, err := stream.Classify(ctx, a, *once)
+		return show(c, s, err, summaryText)
+	})
 	return cmd
+}
+
+// summaryText writes a summary for people: what was done, and a table of the classes.
+func summaryText(w io.Writer, s *stream.Summary) {
+	t := tabwriter.NewWriter(w, 2, 8, 2, ' ', 0)
+	if s.Inputs > 0 {
+		fmt.Fprintf(t, "volumes\t%d, inputs %d\n", s.Volumes, s.Inputs)
+	}
+	fmt.Fprintf(t, "classified\t%d in %.2f s (%.0f/s), latency p50 %.1f ms, p99 %.1f ms\n", s.Classified, s.Seconds, s.PerSecond, s.LatencyMS.P50, s.LatencyMS.P99)
+	if s.Accuracy != nil {
+		fmt.Fprintf(t, "accuracy\t%.2f %% (%d of %d)\n", 100**s.Accuracy, s.Correct, s.Labelled)
+	}
+	fmt.Fprintf(t, "dead letters\t%d\n", s.DeadLetters)
+	fmt.Fprintf(t, "model\t%s, version %s\n", s.Model.Name, s.Model.Version)
+	fmt.Fprintf(t, "results\t%s\n", strings.Join(s.Outputs, ", "))
+	t.Flush()
+	if len(s.Classes) == 0 {
+		return
+	}
+	fmt.Fprintln(t, "\nclass\tvolumes\tcorrect\taccuracy\tmean score")
+	for _, c := range s.Classes {
+		right, share := "-", "-"
+		if c.Accuracy != nil {
+			right, share = fmt.Sprint(c.Correct), fmt.Sprintf("%.1f %%", 100**c.Accuracy)
+		}
+		fmt.Fprintf(t, "%d\t%d\t%s\t%s\t%.3f\n", c.Class, c.Volumes, right, share, c.MeanScore)
+	}
+	t.Flush()
 }

@@ -2,9 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
 	"os"
+	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/config"
@@ -20,20 +25,65 @@ func (c *cli) configCommand() *cobra.Command {
 		if len(args) > 0 {
 			c.config = args[0]
 		}
-		return app.ConfigLint(os.Stdout, c.file(), os.Environ(), overrides(cmd.Flags()), c.json)
+		return c.lint(cmd.Flags())
 	}
-	show := command("print", "Show each effective value and where it came from", cobra.NoArgs)
-	show.RunE = c.do(func(_ context.Context, a *app.Env, _ []string) error { return a.ConfigPrint() })
+	shown := command("print", "Show each effective value and where it came from", cobra.NoArgs)
+	shown.RunE = c.do(func(_ context.Context, a *app.Env, _ []string) error {
+		settings := a.Config.Settings()
+		return c.print(settings, func(w io.Writer) { settingsText(w, settings) })
+	})
 
 	schema := command("schema", "Write the JSON schema of the configuration file, for editors", cobra.NoArgs)
 	schema.RunE = func(*cobra.Command, []string) error {
 		c.started = true
 		s, err := config.JSONSchema()
 		if err == nil {
-			_, err = os.Stdout.Write(s)
+			_, err = c.out.Write(s)
 		}
 		return err
 	}
-	cmd.AddCommand(lint, show, schema)
+	cmd.AddCommand(lint, shown, schema)
 	return cmd
+}
+
+// settingsText is a table of all keys.
+func settingsText(w io.Writer, settings []config.Setting) {
+	t := tabwriter.NewWriter(w, 2, 8, 2, ' ', 0)
+	fmt.Fprintln(t, "KEY\tVALUE\tFROM")
+	for _, s := range settings {
+		fmt.Fprintf(t, "%s\t%s\t%s\n", s.Key, s.Text, s.Origin)
+	}
+	t.Flush()
+}
+
+// problems is the result of config lint.
+type problems struct {
+	File     string   `json:"file"`
+	Problems []string `json:"problems"`
+}
+
+// lint checks the file together with environment and flags, and prints everything that is wrong at once.
+func (c *cli) lint(flags *pflag.FlagSet) error {
+	_, err := config.Load(c.file(), os.Environ(), overrides(flags))
+	var bad *config.Error
+	if err != nil && !errors.As(err, &bad) {
+		return err
+	}
+	p := &problems{File: c.file(), Problems: []string{}}
+	if bad != nil {
+		for _, problem := range bad.Problems {
+			p.Problems = append(p.Problems, problem.Error())
+		}
+		err = app.Usage(fmt.Errorf("%d problems", len(p.Problems)))
+	}
+	return show(c, p, err, problemsText)
+}
+
+func problemsText(w io.Writer, p *problems) {
+	for _, problem := range p.Problems {
+		fmt.Fprintln(w, problem)
+	}
+	if len(p.Problems) == 0 {
+		fmt.Fprintln(w, "no problems")
+	}
 }

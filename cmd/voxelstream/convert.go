@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -15,7 +17,16 @@ func (c *cli) convert() *cobra.Command {
 		"A folder of depth frames with poses becomes one mesh in a .ply file, made by TSDF fusion and marching cubes, in cells of --edge with --method tsdf."
 	cmd.Example = "  voxelstream convert scan.ply scan.pcd\n  voxelstream convert digits.h5 digits.npz\n  voxelstream convert rgbd-frames/ room.ply --method tsdf --edge 0.01"
 	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
-		return files.Convert(ctx, a, args[0], args[1])
+		s, err := files.Convert(ctx, a, args[0], args[1])
+		return show(c, s, err, convertText)
 	})
 	return cmd
+}
+
+func convertText(w io.Writer, s *files.ConvertSummary) {
+	if s.Mesh != nil {
+		fmt.Fprintf(w, "%s: a mesh of %d triangles from %d frames, in cells of %.4g m\n", s.File, s.Triangles, s.Frames, s.Edge)
+		return
+	}
+	fmt.Fprintf(w, "%s: %d samples\n", s.File, s.Samples)
 }

@@ -2,6 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,14 +20,56 @@ func (c *cli) dlq() *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
 	list := command("list", "List the dead letters: why, and where from", cobra.NoArgs, kafkaFlags)
-	list.RunE = c.do(func(ctx context.Context, a *app.Env, _ []string) error { return stream.DLQList(ctx, a) })
+	list.RunE = c.do(func(ctx context.Context, a *app.Env, _ []string) error {
+		return c.deadLetters(stream.DeadLetters(ctx, a))
+	})
 
-	show := command("show ID", "Show one dead letter with its headers", cobra.ExactArgs(1), kafkaFlags)
-	show.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error { return stream.DLQShow(ctx, a, args[0]) })
+	one := command("show ID", "Show one dead letter with its headers", cobra.ExactArgs(1), kafkaFlags)
+	one.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
+		d, err := stream.ShowDeadLetter(ctx, a, args[0])
+		return show(c, d, err, deadMessageText)
+	})
 
 	replay := command("replay [ID...]", "Send dead letters back to their topic: those not replayed before, or just the named ones", cobra.ArbitraryArgs, kafkaFlags)
 	replay.Long = replay.Short + ".\n\nAn item that could not be read or voxelized never became a message; run or ingest its input again instead."
-	replay.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error { return stream.DLQReplay(ctx, a, args) })
-	cmd.AddCommand(list, show, replay)
+	replay.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
+		r, err := stream.Replay(ctx, a, args)
+		return show(c, r, err, func(w io.Writer, r *stream.Replayed) { fmt.Fprintf(w, "replayed %d\n", r.Replayed) })
+	})
+	cmd.AddCommand(list, one, replay)
 	return cmd
+}
+
+// deadLetters prints dead letters: a table, or a JSON line each.
+func (c *cli) deadLetters(all iter.Seq2[stream.DeadLetter, error]) error {
+	w := tabwriter.NewWriter(c.out, 2, 8, 2, ' ', 0)
+	n := 0
+	for d, err := range all {
+		if err != nil {
+			return errors.Join(w.Flush(), err)
+		}
+		if n++; c.json {
+			if err := c.line(d); err != nil {
+				return err
+			}
+			continue
+		}
+		if n == 1 {
+			fmt.Fprintln(w, "ID\tTIME\tSTAGE\tEVENT\tREASON")
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", d.ID, d.Time.Format(time.RFC3339), d.Stage, d.EventID, d.Error)
+	}
+	if n == 0 && !c.json {
+		fmt.Fprintln(w, "no dead letters")
+	}
+	return w.Flush()
+}
+
+func deadMessageText(w io.Writer, d *stream.DeadMessage) {
+	fmt.Fprintf(w, "id        %s\nevent     %s\nkey       %s\nfrom      %s %s%s\nstage     %s\nattempts  %d\ntime      %s\nreason    %s\n",
+		d.ID, d.EventID, d.Key, d.Topic, d.At, d.Input, d.Stage, d.Attempts, d.Time.Format(time.RFC3339Nano), d.Error)
+	for _, h := range d.Ordered {
+		fmt.Fprintf(w, "header    %s: %.200q\n", h.Key, h.Value)
+	}
+	fmt.Fprintf(w, "value     %d bytes: %.200q\n", len(d.Value), d.Value)
 }

@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -11,6 +14,22 @@ import (
 
 func (c *cli) doctor() *cobra.Command {
 	cmd := command("doctor", "Say what this machine has: processor, HDF5, Kafka, disk, limits", cobra.NoArgs, kafkaFlags, modelFlag)
-	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, _ []string) error { return doctor.Doctor(ctx, a) })
+	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, _ []string) error {
+		checks, err := doctor.Run(ctx, a)
+		return errors.Join(c.print(checks, func(w io.Writer) { checksText(w, checks) }), err)
+	})
 	return cmd
+}
+
+func checksText(w io.Writer, checks []doctor.Check) {
+	for _, c := range checks {
+		mark := "ok  "
+		if !c.OK {
+			mark = "FAIL"
+		}
+		fmt.Fprintf(w, "%s %-14s %s\n", mark, c.Name, c.Found)
+		if c.Advice != "" {
+			fmt.Fprintf(w, "     %-14s %s\n", "", c.Advice)
+		}
+	}
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -24,6 +26,13 @@ func (c *cli) generate() *cobra.Command {
 	f.IntVar(&g.Grid, "grid", 16, "cells of a grid's side")
 	f.StringVar(&g.Layout, "layout", "vectors", "vectors: a row of cells each; clouds: a group with points, normals and image each")
 	f.StringVar(&g.Out, "out", "", "the file to write")
-	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, _ []string) error { return files.Generate(ctx, a, g) })
+	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, _ []string) error {
+		s, err := files.Generate(ctx, a, g)
+		return show(c, s, err, generateText)
+	})
 	return cmd
+}
+
+func generateText(w io.Writer, s *files.GenerateSummary) {
+	fmt.Fprintf(w, "%s: layout %s, %d rows to train, %d to test, seed %d, %.1f s\n", s.File, s.Layout, s.Train, s.Test, s.Seed, s.Seconds)
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -15,6 +17,13 @@ func (c *cli) ingest() *cobra.Command {
 	cmd.Long = cmd.Short + ".\n\n" + input.Help()
 	cmd.Example = "  voxelstream ingest digits.h5 --brokers kafka-1:9092\n  voxelstream ingest 'udp://:2368?sensor=vlp16'"
 	cmd.AddCommand(c.simulate())
-	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error { return stream.Ingest(ctx, a, args) })
+	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
+		s, err := stream.Ingest(ctx, a, args)
+		return show(c, s, err, ingestText)
+	})
 	return cmd
+}
+
+func ingestText(w io.Writer, s *stream.IngestSummary) {
+	fmt.Fprintf(w, "inputs %d, volumes %d in %d messages, dead letters %d, %.1f s\n", s.Inputs, s.Volumes, s.Messages, s.DeadLetters, s.Seconds)
 }

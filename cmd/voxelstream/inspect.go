@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -12,6 +14,46 @@ import (
 func (c *cli) inspect() *cobra.Command {
 	cmd := command("inspect FILE...", "Say what files hold: format, kind, counts, bounds, fields, calibration", cobra.MinimumNArgs(1), ingestFlags)
 	png := cmd.Flags().String("png", "", "draw the first sample into this file")
-	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error { return files.Inspect(ctx, a, args, *png) })
+	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error { return c.inspectAll(ctx, a, args, *png) })
 	return cmd
+}
+
+// inspectAll prints what each file holds. A file that cannot be read is reported in its turn, and the others are still read. png, if not empty, is
+// where the first readable sample is drawn.
+func (c *cli) inspectAll(ctx context.Context, a *app.Env, paths []string, png string) error {
+	failed := 0
+	for i, path := range paths {
+		info, err := files.Inspect(ctx, a, path)
+		if err == nil && png != "" {
+			if err = files.Draw(ctx, a, path, png); err == nil {
+				png = ""
+			}
+		}
+		if err != nil {
+			failed++
+			a.Log.Error("cannot be read", "file", path, "error", err)
+			if c.json {
+				if err := c.line(unreadable{path, err.Error()}); err != nil {
+					return err
+				}
+			}
+			continue
+		}
+		if i > 0 && !c.json {
+			fmt.Fprintln(c.out)
+		}
+		if err := c.print(info, func(w io.Writer) { fmt.Fprintln(w, info) }); err != nil {
+			return err
+		}
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d of %d files could not be read", failed, len(paths))
+	}
+	return nil
+}
+
+// unreadable is the line of a file that cannot be read.
+type unreadable struct {
+	File  string `json:"file"`
+	Error string `json:"error"`
 }

@@ -13,7 +13,7 @@ func main() { os.Exit(execute(os.Args[1:])) }
 
 // execute runs one command line and returns the exit code.
 func execute(args []string) int {
-	c := &cli{}
+	c := &cli{out: os.Stdout}
 	root := c.root()
 	root.SetArgs(args)
 	err := root.Execute()

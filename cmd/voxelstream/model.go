@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -9,6 +12,7 @@ import (
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/learn"
 	"github.com/voxelstream/voxelstream/app/models"
+	"github.com/voxelstream/voxelstream/nn"
 )
 
 func (c *cli) model() *cobra.Command {
@@ -18,24 +22,27 @@ func (c *cli) model() *cobra.Command {
 
 	summary := command("summary [MODEL]", "Show layers, shapes and parameters as Keras does", cobra.MaximumNArgs(1))
 	svg := summary.Flags().String("svg", "", "draw the graph into this file too")
-	summary.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
-		return models.ModelSummary(ctx, a, first(args), *svg)
+	summary.RunE = c.do(func(ctx context.Context, _ *app.Env, args []string) error {
+		s, err := models.Summarize(ctx, first(args), *svg)
+		return show(c, s, err, modelText)
 	})
 
 	convert := command("convert IN OUT", "Write a model in another format, which OUT's extension names", cobra.ExactArgs(2))
-	convert.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
-		return models.ModelConvert(ctx, a, args[0], args[1])
+	convert.RunE = c.do(func(ctx context.Context, _ *app.Env, args []string) error {
+		r, err := models.Convert(ctx, args[0], args[1])
+		return show(c, r, err, func(w io.Writer, r *models.Conversion) { fmt.Fprintf(w, "%s: %d parameters\n", r.Model, r.Parameters) })
 	})
 
 	predict := command("predict [MODEL] --input X.npy --output Y.npy", "Run a model on the rows of an array, in the model's own axis order", cobra.MaximumNArgs(1))
 	input := predict.Flags().String("input", "", "array (N, ...) of the model's input")
 	output := predict.Flags().String("output", "", "where its outputs go")
 	predict.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
-		return models.ModelPredict(ctx, a, first(args), *input, *output)
+		r, err := models.Predict(ctx, a, first(args), *input, *output)
+		return show(c, r, err, func(w io.Writer, r *models.Prediction) { fmt.Fprintf(w, "%s: %d rows\n", r.Output, r.Rows) })
 	})
 
 	bench := command("bench [MODEL]", "Measure how fast a model infers or trains", cobra.MaximumNArgs(1))
-	bench.Long = bench.Short + ".\n\nThe optimisation passes, which --without switches off:\n\n" + models.PassesText()
+	bench.Long = bench.Short + ".\n\nThe optimisation passes, which --without switches off:\n\n" + passesText()
 	var o models.BenchOptions
 	bench.Flags().IntVar(&o.Batch, "batch", 64, "samples of a step")
 	bench.Flags().StringVar(&o.Mode, "mode", "infer", "infer or train")
@@ -43,12 +50,14 @@ func (c *cli) model() *cobra.Command {
 	bench.Flags().DurationVar(&o.Lasting, "time", 5*time.Second, "how long to measure")
 	bench.Flags().StringSliceVar(&o.Without, "without", nil, "optimisation passes that are switched off, to see what each of them buys; all for the plain operations")
 	bench.RunE = c.do(frugal(func(ctx context.Context, a *app.Env, args []string) error {
-		return models.ModelBench(ctx, a, first(args), o)
+		r, err := models.Bench(ctx, a, first(args), o)
+		return show(c, r, err, benchText)
 	}))
 
 	verify := command("verify [MODEL]", "Check a model's numbers, and that the fast network computes what the plain one does", cobra.MaximumNArgs(1))
 	verify.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
-		return models.ModelVerify(ctx, a, first(args))
+		r, err := models.Verify(ctx, a, first(args))
+		return show(c, r, err, verifyText)
 	})
 
 	cmd.AddCommand(summary, convert, predict, bench, verify, c.quantize())
@@ -71,7 +80,8 @@ version. Training goes on in float32.`
 	cmd.Flags().BoolVar(&o.Force, "force", false, "write the model whatever is lost")
 	cmd.Flags().StringVar(&o.Out, "out", "", "file of the new model; without it only the report is shown")
 	cmd.RunE = c.do(frugal(func(ctx context.Context, a *app.Env, args []string) error {
-		return learn.ModelQuantize(ctx, a, args[0], args[1:], o)
+		r, err := learn.Quantize(ctx, a, args[0], args[1:], o)
+		return show(c, r, err, quantizeText)
 	}))
 	return cmd
 }
@@ -82,4 +92,38 @@ func first(args []string) string {
 		return ""
 	}
 	return args[0]
+}
+
+// passesText lists the optimisation passes, a line each.
+func passesText() string {
+	var out strings.Builder
+	for _, pass := range nn.Passes() {
+		fmt.Fprintf(&out, "    %-16s %s\n", pass[0], pass[1])
+	}
+	return out.String()
+}
+
+func modelText(w io.Writer, s *models.Summary) {
+	fmt.Fprint(w, s.Table)
+	if s.Precision != "" {
+		fmt.Fprintf(w, " Infers in %s.\n", s.Precision)
+	}
+}
+
+func benchText(w io.Writer, r *models.BenchResult) {
+	fmt.Fprintf(w, "%s of batches of %d, input %s: %.0f samples/s, latency p50 %.3f ms, p99 %.3f ms, %d threads, kernels %s\n",
+		r.Mode, r.Batch, r.Input, r.PerSecond, r.LatencyMS.P50, r.LatencyMS.P99, r.Threads, r.Tier)
+}
+
+func verifyText(w io.Writer, r *models.VerifyResult) {
+	fmt.Fprintf(w, "%s, version %s: largest difference by passes %.2g (allowed %g), by threads %g, kernels %s\n",
+		r.Name, r.Version, r.Passes, models.PassTolerance, r.Threads, r.Tier)
+}
+
+func quantizeText(w io.Writer, r *learn.QuantizeResult) {
+	fmt.Fprintf(w, "%s: accuracy %.4f, %.4f in float32: %.2f points lost on %d rows; ranges of %d other rows\n", r.Kind, r.Low, r.Float, r.Drop, r.Rows, r.Calibration)
+	fmt.Fprintf(w, "the same class for %.2f %% of the rows; probabilities differ by %.4f at most, %.5f on average\n", 100*r.Agree, r.Largest, r.Mean)
+	if r.Model != "" {
+		fmt.Fprintf(w, "%s infers in %s from now on; model bench says how fast\n", r.Model, r.Kind)
+	}
 }

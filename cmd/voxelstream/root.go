@@ -3,7 +3,10 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
+	"io"
 	"os"
+	"runtime"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
@@ -16,6 +19,7 @@ import (
 
 // cli is one command line.
 type cli struct {
+	out         io.Writer // takes results
 	config      string
 	json, quiet bool
 	started     bool // arguments and flags were accepted
@@ -43,12 +47,25 @@ func (c *cli) root() *cobra.Command {
 	return root
 }
 
-// exitCode is app's, and that of wrong usage for what cobra refuses.
+// Exit codes.
+const (
+	exitDone        = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitDeadLetters = 3
+)
+
+// exitCode is the exit code that an error stands for. What cobra refuses is wrong usage.
 func (c *cli) exitCode(err error) int {
-	if err != nil && !c.started {
-		return app.ExitUsage
+	switch {
+	case err == nil:
+		return exitDone
+	case !c.started, app.IsUsage(err):
+		return exitUsage
+	case errors.Is(err, app.ErrDeadLetters):
+		return exitDeadLetters
 	}
-	return app.ExitCode(err)
+	return exitFailed
 }
 
 // file is the configuration file, if any.
@@ -65,13 +82,16 @@ func (c *cli) do(f work) func(*cobra.Command, []string) error {
 		if err != nil {
 			return err
 		}
+		if loaded.Threads > 0 {
+			runtime.GOMAXPROCS(loaded.Threads)
+		}
 		ctx, abort, stop := signals()
 		defer stop()
-		a := app.New(loaded, os.Stdout, c.json, screen.New(os.Stderr))
-		if c.quiet {
-			a.Quiet()
+		s := screen.New(os.Stderr)
+		a := &app.Env{Config: loaded, Log: logger(loaded.Log, s), Abort: abort}
+		if !c.quiet {
+			a.Screen, a.Progress = s, app.OnScreen(s)
 		}
-		a.Abort = abort
 		return f(ctx, a, args)
 	}
 }

@@ -23,6 +23,9 @@ run: the JSON lines file and the topic drop what they hold already.
 	cmd.Example = "  voxelstream run digits.h5\n  voxelstream run scan.pcd --model shapes.keras --out shapes.jsonl\n" +
 		"  voxelstream run 'udp://:2368?sensor=vlp16' 'udp://:7502?sensor=ouster&calibration=os1.json'\n" +
 		"  voxelstream run watch:///srv/scans 'http://:8080?token-file=token'"
-	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error { return stream.Run(ctx, a, args) })
+	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
+		s, err := stream.Run(ctx, a, args)
+		return show(c, s, err, summaryText)
+	})
 	return cmd
 }

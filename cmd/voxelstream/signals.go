@@ -6,8 +6,6 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
-
-	"github.com/voxelstream/voxelstream/app"
 )
 
 // abortTime is how long the hard stop may take before the process ends anyway.
@@ -25,7 +23,7 @@ func signals() (context.Context, <-chan struct{}, context.CancelFunc) {
 		<-in
 		close(abort)
 		time.Sleep(abortTime)
-		os.Exit(app.ExitFailed)
+		os.Exit(exitFailed)
 	}()
 	return ctx, abort, cancel
 }

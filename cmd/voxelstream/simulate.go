@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -26,7 +29,12 @@ func (c *cli) simulate() *cobra.Command {
 		if len(args) > 0 {
 			o.Recording = args[0]
 		}
-		return stream.Simulate(ctx, a, o)
+		s, err := stream.Simulate(ctx, a, o)
+		return show(c, s, err, simulateText)
 	})
 	return cmd
+}
+
+func simulateText(w io.Writer, s *stream.SimulateSummary) {
+	fmt.Fprintf(w, "%s: %d packets, %d bytes in %.1f s; at most %v late\n", s.To, s.Packets, s.Bytes, s.Seconds, s.Late.Round(time.Microsecond))
 }

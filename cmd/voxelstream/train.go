@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -39,6 +41,25 @@ func (c *cli) train() *cobra.Command {
 	f.StringVar(&o.History, "history", "", "CSV file of loss and accuracy by epoch")
 	f.StringVar(&o.Plot, "plot", "", "PNG file of their curves")
 	keyNot(f, "no-shuffle", "train.shuffle", "keep the order of the rows")
-	cmd.RunE = c.do(frugal(func(ctx context.Context, a *app.Env, args []string) error { return learn.Train(ctx, a, args, o) }))
+	cmd.RunE = c.do(frugal(func(ctx context.Context, a *app.Env, args []string) error {
+		r, err := learn.Train(ctx, a, args, o)
+		return show(c, r, err, trainText)
+	}))
 	return cmd
+}
+
+func trainText(w io.Writer, r *learn.TrainResult) {
+	h, last := r.History, len(r.History.Loss)-1
+	fmt.Fprintf(w, "%s: %d parameters, %d epochs over %d rows, %.0f samples/s\n", r.Model, r.Parameters, r.Epochs, r.Rows, r.SamplesPerSecond)
+	fmt.Fprintf(w, "loss %.4f, accuracy %.4f", h.Loss[last], h.Accuracy[last])
+	if len(h.ValLoss) > last {
+		fmt.Fprintf(w, ", val_loss %.4f, val_accuracy %.4f", h.ValLoss[last], h.ValAccuracy[last])
+	}
+	if h.BestEpoch > 0 {
+		fmt.Fprintf(w, ", best epoch %d", h.BestEpoch)
+	}
+	if h.Stopped {
+		fmt.Fprint(w, ", stopped early")
+	}
+	fmt.Fprintln(w)
 }

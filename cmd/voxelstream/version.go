@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -10,6 +12,16 @@ import (
 
 func (c *cli) version() *cobra.Command {
 	cmd := command("version", "Show version, commit, Go, HDF5 and the tier of the kernels", cobra.NoArgs)
-	cmd.RunE = c.do(func(_ context.Context, a *app.Env, _ []string) error { return a.ShowVersion() })
+	cmd.RunE = c.do(func(_ context.Context, _ *app.Env, _ []string) error {
+		return show(c, app.ReadBuild(), nil, buildText)
+	})
 	return cmd
+}
+
+func buildText(w io.Writer, b *app.Build) {
+	hdf5 := b.HDF5
+	if hdf5 == "" {
+		hdf5 = "built without"
+	}
+	fmt.Fprintf(w, "voxelstream %s\ncommit  %s\ngo      %s %s/%s\nhdf5    %s\nkernels %s\n", b.Version, b.Commit, b.Go, b.OS, b.Arch, hdf5, b.Tier)
 }

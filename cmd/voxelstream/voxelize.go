@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -16,7 +18,12 @@ func (c *cli) voxelize() *cobra.Command {
 	out := cmd.Flags().String("out", "", "file to write: .npy, .npz, .h5, .arrow or .binvox")
 	format := cmd.Flags().String("format", "index", "cells hold the palette's index, its colour (rgb), the density before the colour map, or with tsdf the distance to the surface in metres; .arrow is always index")
 	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
-		return files.Voxelize(ctx, a, args[0], *out, *format)
+		s, err := files.Voxelize(ctx, a, args[0], *out, *format)
+		return show(c, s, err, voxelizeText)
 	})
 	return cmd
+}
+
+func voxelizeText(w io.Writer, s *files.VoxelizeSummary) {
+	fmt.Fprintf(w, "%s: %d volumes of %s cells, method %s\n", s.File, s.Volumes, s.Grid, s.Method)
 }

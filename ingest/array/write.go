@@ -18,7 +18,10 @@ import (
 const headerRoom = 256
 
 // formatHeader is the head of a version 1 file, padded to headerRoom.
-func formatHeader(descr string, shape []int) []byte {
+func formatHeader(descr string, shape []int) []byte { return padHeader(dict(descr, shape), headerRoom) }
+
+// dict is the description of an array in a header.
+func dict(descr string, shape []int) string {
 	dims := make([]string, len(shape))
 	for i, d := range shape {
 		dims[i] = fmt.Sprint(d)
@@ -27,11 +30,15 @@ func formatHeader(descr string, shape []int) []byte {
 	if len(shape) == 1 {
 		tuple += ","
 	}
-	dict := fmt.Sprintf("{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", descr, tuple)
+	return fmt.Sprintf("{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", descr, tuple)
+}
+
+// padHeader is the head of a version 1 file, length bytes with the newline that ends it.
+func padHeader(dict string, length int) []byte {
 	out := append([]byte(npyMagic), 1, 0)
-	out = binary.LittleEndian.AppendUint16(out, headerRoom-10)
+	out = binary.LittleEndian.AppendUint16(out, uint16(length-len(out)-2))
 	out = append(out, dict...)
-	for len(out) < headerRoom-1 {
+	for len(out) < length-1 {
 		out = append(out, ' ')
 	}
 	return append(out, '\n')

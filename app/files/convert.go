@@ -1,0 +1,77 @@
+package files
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/formats"
+	"github.com/voxelstream/voxelstream/voxelize"
+)
+
+// ConvertSummary is the result of convert.
+type ConvertSummary struct {
+	File string `json:"file"`
+	// Samples counts what was copied, Frames what a mesh was made of; the other is absent.
+	Samples int `json:"samples,omitempty"`
+	Frames  int `json:"frames,omitempty"`
+	Failed  int `json:"failed"`
+	*Mesh
+}
+
+// Mesh describes a surface that was reconstructed.
+type Mesh struct {
+	Vertices  int     `json:"vertices"`
+	Triangles int     `json:"triangles"`
+	Edge      float64 `json:"edge_m"`
+}
+
+// Convert copies the samples of an input to a file of another format, which the extension names. An .arrow file holds volumes, made as the
+// configuration says. A folder of frames with poses becomes one mesh in a .ply file. What cannot be read is left out; the result then comes with
+// an error.
+func Convert(ctx context.Context, a *app.Env, in, out string) (_ *ConvertSummary, err error) {
+	if strings.EqualFold(filepath.Ext(out), ".ply") && posed(ctx, a, in) {
+		return reconstruct(ctx, a, in, out)
+	}
+	src, err := formats.Open(ctx, in, a.Config.Ingest)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, src.Close()) }()
+	var w ingest.Writer
+	if strings.EqualFold(filepath.Ext(out), ".arrow") {
+		v, verr := voxelize.New(a.Config.VoxelOptions())
+		if verr != nil {
+			return nil, verr
+		}
+		w, err = createGrids(out, v, voxelize.FormatIndex)
+	} else {
+		w, err = formats.Create(out)
+	}
+	if err != nil {
+		return nil, app.Usage(err)
+	}
+	defer func() { err = errors.Join(err, w.Close()) }()
+	s := &ConvertSummary{File: out}
+	s.Failed, err = ingest.Each(ctx, src, func(sample ingest.Sample) error {
+		s.Samples++
+		return w.Write(sample)
+	}, func(err error) { a.Log.Error("left out an item", "error", err) })
+	if err != nil {
+		return nil, err
+	}
+	if s.Samples == 0 {
+		return nil, fmt.Errorf("%s: found no sample that can be read", in)
+	}
+	if err := w.Commit(); err != nil {
+		return nil, err
+	}
+	if s.Failed > 0 {
+		return s, fmt.Errorf("%s: %d samples were left out", in, s.Failed)
+	}
+	return s, nil
+}

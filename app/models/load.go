@@ -1,0 +1,139 @@
+package models
+
+import (
+	"context"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/classify"
+	"github.com/voxelstream/voxelstream/nn"
+	"github.com/voxelstream/voxelstream/nn/format"
+	"github.com/voxelstream/voxelstream/record"
+	"github.com/voxelstream/voxelstream/voxelize"
+)
+
+// builtin holds the network of the ten digits; its README says which command made it.
+//
+//go:embed builtin
+var builtin embed.FS
+
+// builtinModel is its name: classifications that it made are told by it.
+const builtinModel = "digits"
+
+// maxModel bounds a model file.
+const maxModel = 4 << 30
+
+// Loaded is a model with what classifications say of it.
+type Loaded struct {
+	*nn.Model
+	Info record.Model
+}
+
+// Load reads a model file, or the built-in model where path is empty.
+func Load(ctx context.Context, path string) (*Loaded, error) {
+	if path == "" {
+		return loadBuiltin(ctx)
+	}
+	digest, err := fileDigest(path)
+	if err != nil {
+		return nil, err
+	}
+	m, err := format.Load(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	return &Loaded{m, modelInfo(strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)), digest)}, nil
+}
+
+func loadBuiltin(ctx context.Context) (*Loaded, error) {
+	data, err := builtin.ReadFile("builtin/" + builtinModel + ".safetensors")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errors.New("this binary has no built-in model: give one by --model (model.path)")
+	}
+	if err != nil {
+		return nil, err
+	}
+	m, err := format.Decode(ctx, data)
+	if err != nil {
+		return nil, fmt.Errorf("built-in model: %w", err)
+	}
+	sum := sha256.Sum256(data)
+	return &Loaded{m, modelInfo(builtinModel, hex.EncodeToString(sum[:]))}, nil
+}
+
+// modelInfo names a model; its version is the beginning of its digest, so that every change of the file is a new version.
+func modelInfo(name, digest string) record.Model {
+	return record.Model{Name: name, Version: digest[:8], Digest: digest}
+}
+
+// Savable says whether a path's extension names a format that models are written in.
+func Savable(path string) error {
+	ext := strings.ToLower(filepath.Ext(path))
+	if want := []string{".keras", ".h5", ".hdf5", ".onnx", ".safetensors"}; !slices.Contains(want, ext) {
+		return fmt.Errorf("%s: found extension %q, want one of %s", path, ext, strings.Join(want, ", "))
+	}
+	return nil
+}
+
+func fileDigest(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close() //nolint:errcheck // opened for reading
+	h := sha256.New()
+	n, err := io.Copy(h, io.LimitReader(f, maxModel+1))
+	if err != nil {
+		return "", err
+	}
+	if n > maxModel {
+		return "", fmt.Errorf("%s: found more than %d bytes, the limit of a model", path, int64(maxModel))
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// Fit gives the options whose volumes a model takes.
+func Fit(m *nn.Model, vo voxelize.Options) (voxelize.Options, error) {
+	dims, err := classify.Dims(m)
+	if err != nil {
+		return vo, err
+	}
+	palette, err := classify.Palette(m, vo.Colormap)
+	if err != nil {
+		return vo, err
+	}
+	vo.Dims, vo.Colormap = dims, palette.Name
+	return vo, nil
+}
+
+// Conversion is the result of model convert.
+type Conversion struct {
+	Model      string `json:"model"`
+	Parameters int    `json:"parameters"`
+}
+
+// Convert writes a model in another format, which the extension of out names.
+func Convert(ctx context.Context, in, out string) (*Conversion, error) {
+	if err := Savable(out); err != nil {
+		return nil, app.Usage(err)
+	}
+	m, err := Load(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	if err := format.Save(out, m.Model); err != nil {
+		return nil, err
+	}
+	total, _ := m.Count()
+	return &Conversion{Model: out, Parameters: total}, nil
+}

@@ -1,0 +1,93 @@
+package models
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/nn"
+	"github.com/voxelstream/voxelstream/record"
+)
+
+// VerifyResult is the result of model verify.
+type VerifyResult struct {
+	record.Model
+	// Passes compares the optimised plan with the plain one, Threads one thread with all: the largest difference of an output.
+	Passes  float64 `json:"max_difference_passes"`
+	Threads float64 `json:"max_difference_threads"`
+	Rows    int     `json:"rows"`
+	Tier    string  `json:"tier"`
+}
+
+// verifyRows is how many rows Verify computes.
+const verifyRows = 16
+
+// PassTolerance is how far an output may move by the optimisation passes: they sum in another order, in float32.
+const PassTolerance = 1e-4
+
+// Verify checks that a model's parameters are numbers, that the optimised network computes what the plain one does, and that the number of
+// threads does not matter.
+func Verify(ctx context.Context, a *app.Env, path string) (*VerifyResult, error) {
+	m, err := Load(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range m.Params() {
+		if i := slices.IndexFunc(p.Value, func(v float32) bool { return !finite(float64(v)) }); i >= 0 {
+			return nil, fmt.Errorf("model %s: parameter %s: found %g at %d, want finite numbers", m.Name, p.Name, p.Value[i], i)
+		}
+	}
+	feed, err := feedFor(ctx, a, m, verifyRows)
+	if err != nil {
+		return nil, err
+	}
+	exact := m.In(nn.Precision{}) // the passes are compared in float32
+	plain, err := output(exact, nn.Options{Threads: 1, Without: []string{"all"}}, feed)
+	if err != nil {
+		return nil, err
+	}
+	fast, err := output(exact, nn.Options{Threads: 1}, feed)
+	if err != nil {
+		return nil, err
+	}
+	one, err := output(m.Model, nn.Options{Threads: 1}, feed)
+	if err != nil {
+		return nil, err
+	}
+	many, err := output(m.Model, nn.Options{Threads: max(2, a.Threads())}, feed)
+	if err != nil {
+		return nil, err
+	}
+	r := &VerifyResult{Model: m.Info, Passes: distance(plain, fast), Threads: distance(one, many), Rows: verifyRows, Tier: nn.Tier()}
+	if !(r.Passes <= PassTolerance) || r.Threads != 0 {
+		return r, fmt.Errorf("model %s: outputs differ by %g between optimised and plain, by %g between one thread and more", m.Name, r.Passes, r.Threads)
+	}
+	return r, nil
+}
+
+func finite(v float64) bool { return v-v == 0 }
+
+func distance(a, b []float32) float64 {
+	most := 0.0
+	for i := range a {
+		most = math.Max(most, math.Abs(float64(a[i])-float64(b[i]))) // math.Max, because it hands a NaN on
+	}
+	return most
+}
+
+// output is the model's first output for what feed puts in.
+func output(m *nn.Model, o nn.Options, feed *feed) ([]float32, error) {
+	o.Palette = feed.palette
+	plan, err := m.Compile(verifyRows, o)
+	if err != nil {
+		return nil, err
+	}
+	defer plan.Close()
+	feed.load(plan)
+	if err := plan.Forward(verifyRows, false, 0); err != nil {
+		return nil, err
+	}
+	return slices.Clone(plan.Output(0)), nil
+}

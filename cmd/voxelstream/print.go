@@ -1,0 +1,49 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/voxelstream/voxelstream/app/config"
+)
+
+// print writes a result: v as one JSON document, or what text writes.
+func (c *cli) print(v any, text func(w io.Writer)) error {
+	if c.json {
+		return c.line(v)
+	}
+	text(c.out)
+	return nil
+}
+
+// line writes one JSON line.
+func (c *cli) line(v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(c.out, "%s\n", b)
+	return err
+}
+
+// show prints the result of a command, where there is one, and returns the command's error.
+func show[T any](c *cli, r *T, err error, text func(io.Writer, *T)) error {
+	if r == nil {
+		return err
+	}
+	return errors.Join(c.print(r, func(w io.Writer) { text(w, r) }), err)
+}
+
+// logger writes to w as the configuration says.
+func logger(c config.Log, w io.Writer) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(c.Level)) // the configuration is checked
+	o := &slog.HandlerOptions{Level: level}
+	if c.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
