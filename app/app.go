@@ -19,6 +19,9 @@ import (
 
 	"github.com/voxelstream/voxelstream/app/config"
 	"github.com/voxelstream/voxelstream/internal/screen"
+	"github.com/voxelstream/voxelstream/internal/service"
+	"github.com/voxelstream/voxelstream/pipeline"
+	"github.com/voxelstream/voxelstream/telemetry"
 )
 
 // Env is the environment in which a command works. Nothing that a command does changes it.
@@ -31,6 +34,11 @@ type Env struct {
 	Screen *screen.Screen
 	// Abort, when closed, asks for a stop without draining. It may be nil.
 	Abort <-chan struct{}
+	// Observer is told what the parts do; nil: nobody is. HTTP and Metrics are nil without a listener. See [Env.Serve].
+	Observer pipeline.Observer
+	HTTP     *service.Listener
+	Metrics  *telemetry.Metrics
+	starting *service.State // nil without a listener
 }
 
 // Threads is the number of goroutines that compute.

@@ -30,6 +30,8 @@ type Options struct {
 	Batch int
 	// Threads compute; 0 means one per processor. The result does not depend on it.
 	Threads int
+	// Observer is told of each pass through the network, as the part "network"; nil: nobody is.
+	Observer pipeline.Observer
 }
 
 // Classifier is a network that is ready to classify: the batch stage of a pipeline. It is for one goroutine.
@@ -61,6 +63,7 @@ func New(m *nn.Model, o Options) (*Classifier, error) {
 	if o.Batch <= 0 {
 		o.Batch = 64
 	}
+	o.Observer = pipeline.Observed(o.Observer)
 	dims, err := Dims(m)
 	if err != nil {
 		return nil, err
@@ -287,7 +290,10 @@ func (c *Classifier) pass(ctx context.Context, items []Item, batch []int, out []
 	for j, i := range batch {
 		copy(index[j*c.cells():], items[i].Index)
 	}
-	if err := c.plan.Forward(len(batch), false, 0); err != nil {
+	begin := time.Now()
+	err := c.plan.Forward(len(batch), false, 0)
+	c.options.Observer.Time("network", len(batch), time.Since(begin), err)
+	if err != nil {
 		return err
 	}
 	scores := c.plan.Output(0)

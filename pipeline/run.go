@@ -39,8 +39,8 @@ type Pipeline[In, Mid, Out any] struct {
 	Batch Batch
 	// Outputs get every result, in the order in which the values were read.
 	Outputs []Output[Out]
-	// StageName and WorkName label failures and observations; the default is "stage" and "work".
-	StageName, WorkName string
+	// SourceName, StageName and WorkName label failures and observations; the default is "source", "stage" and "work".
+	SourceName, StageName, WorkName string
 	// Retry is how Stage, Work, and outputs that do not say otherwise are tried again; the zero value tries for ever.
 	Retry     Retry
 	Exhausted Exhausted
@@ -181,7 +181,7 @@ func (r *run[In, Mid, Out]) read(order, work chan<- *task[In, Mid]) {
 			}
 			return
 		}
-		r.observer.Count("source", EventRead, 1)
+		r.observer.Count(cmp.Or(r.SourceName, "source"), EventRead, 1)
 		t := &task[In, Mid]{in: d, done: make(chan struct{})}
 		order <- t
 		work <- t

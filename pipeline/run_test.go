@@ -179,7 +179,7 @@ func TestRunChaos(t *testing.T) {
 	for seed := range uint64(20) {
 		synctest.Test(t, func(t *testing.T) {
 			src, sink, seen := &list{n: 1000}, &chaos{rng: rand.New(rand.NewPCG(seed, 4)), rate: 0.2, poison: 50}, &tally{}
-			p := &Pipeline[int, int, int]{Source: src, Stage: identity, Work: Pass[int](), Outputs: to("chaos", sink), Workers: 3, Batch: Batch{Size: 16}, Observer: seen}
+			p := &Pipeline[int, int, int]{Source: src, Stage: identity, Work: Pass[int](), Outputs: to("chaos", sink), Workers: 3, Batch: Batch{Size: 16}, Observer: seen, SourceName: "numbers"}
 			if err := p.Run(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -205,8 +205,8 @@ func TestRunChaos(t *testing.T) {
 					t.Errorf("observed %d %s, want %d", n, event, want)
 				}
 			}
-			if seen.count("chaos", EventRetried) == 0 || seen.count("source", EventRead) != 1000 {
-				t.Errorf("observed %d retried, %d read", seen.count("chaos", EventRetried), seen.count("source", EventRead))
+			if seen.count("chaos", EventRetried) == 0 || seen.count("numbers", EventRead) != 1000 {
+				t.Errorf("observed %d retried, %d read", seen.count("chaos", EventRetried), seen.count("numbers", EventRead))
 			}
 		})
 	}

@@ -122,8 +122,8 @@ func WriteReference(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString("# Metrics\nGenerated from the declarations in package telemetry.\n\n" +
 		"`--http :8080` serves these on `/metrics`, together with those of the Go runtime (`go_...`) and of the process (`process_...`). The label `part`\n" +
-		"names what reports: a stage (`decode`), a sink (`sink classifications.jsonl`), a topic that is read or written (`consumer volumes`,\n" +
-		"`producer classifications`), a live source (`udp://:2368`). A metric appears with the first event.\n\n" +
+		"names what reports: a stage (`decode`), a sink (`classifications.jsonl`), a topic that is read or written (`consumer volumes`,\n" +
+		"`producer classifications`), a live source (`udp://:2368`). A metric appears with its first event.\n\n" +
 		"| metric | type | labels | meaning |\n|---|---|---|---|\n")
 	for _, m := range Declared() {
 		labels := make([]string, len(m.Labels))

@@ -8,6 +8,7 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/formats"
 	"github.com/voxelstream/voxelstream/internal/option"
+	"github.com/voxelstream/voxelstream/internal/service"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 	"github.com/voxelstream/voxelstream/voxelize"
 )
@@ -15,17 +16,18 @@ import (
 // Config is everything that can be set. The tags are the single source of config.yaml, the JSON schema and the reference page: yaml is the key,
 // doc the comment, enum the allowed values.
 type Config struct {
-	Threads  int            `yaml:"threads" doc:"Goroutines that compute. 0 means one per processor."`
-	Seed     uint64         `yaml:"seed" doc:"Start of every random number: the same seed, input and version give the same bytes, whatever the number of threads."`
-	Log      Log            `yaml:"log" doc:"What goes to standard error."`
-	Kafka    Kafka          `yaml:"kafka" doc:"The cluster, its topics, and our consumer group."`
-	Broker   Broker         `yaml:"broker" doc:"The broker inside the process, used where kafka.brokers is empty."`
-	Ingest   ingest.Options `yaml:"ingest" doc:"How inputs are read where a file leaves it open."`
-	Voxelize Voxelize       `yaml:"voxelize" doc:"How frames, points and grids become volumes."`
-	Model    Model          `yaml:"model" doc:"The network that classifies."`
-	Pipeline Pipeline       `yaml:"pipeline" doc:"Bounds, batches, retries and stopping."`
-	Sinks    Sinks          `yaml:"sinks" doc:"Where classifications go; one sink or several."`
-	Train    Train          `yaml:"train" doc:"How train trains; the defaults are those of the 3D MNIST tutorial."`
+	Threads  int             `yaml:"threads" doc:"Goroutines that compute. 0 means one per processor."`
+	Seed     uint64          `yaml:"seed" doc:"Start of every random number: the same seed, input and version give the same bytes, whatever the number of threads."`
+	Log      Log             `yaml:"log" doc:"What goes to standard error."`
+	HTTP     service.Options `yaml:"http" doc:"The HTTP listener: metrics, health, readiness and profiles."`
+	Kafka    Kafka           `yaml:"kafka" doc:"The cluster, its topics, and our consumer group."`
+	Broker   Broker          `yaml:"broker" doc:"The broker inside the process, used where kafka.brokers is empty."`
+	Ingest   ingest.Options  `yaml:"ingest" doc:"How inputs are read where a file leaves it open."`
+	Voxelize Voxelize        `yaml:"voxelize" doc:"How frames, points and grids become volumes."`
+	Model    Model           `yaml:"model" doc:"The network that classifies."`
+	Pipeline Pipeline        `yaml:"pipeline" doc:"Bounds, batches, retries and stopping."`
+	Sinks    Sinks           `yaml:"sinks" doc:"Where classifications go; one sink or several."`
+	Train    Train           `yaml:"train" doc:"How train trains; the defaults are those of the 3D MNIST tutorial."`
 }
 
 // Log is the section log.

@@ -30,6 +30,11 @@ func (c *Config) Validate() []error {
 		}
 	}
 	atLeast("threads", c.Threads, 0)
+	if c.HTTP.Listen != "" {
+		if _, err := c.HTTP.Address(); err != nil {
+			errs = append(errs, fmt.Errorf("http.listen: %w", err))
+		}
+	}
 
 	for i, b := range c.Kafka.Brokers {
 		if _, _, err := net.SplitHostPort(b); err != nil {

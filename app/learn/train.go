@@ -69,6 +69,7 @@ func Train(ctx context.Context, a *app.Env, paths []string, o TrainOptions) (*Tr
 	if err := tr.check(paths); err != nil {
 		return nil, app.Usage(err)
 	}
+	a.Started()
 	if err := tr.train(ctx, paths); err != nil && !errors.Is(err, context.Canceled) {
 		return nil, err
 	}

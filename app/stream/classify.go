@@ -80,14 +80,16 @@ func newClassifying(ctx context.Context, a *app.Env, own bool) (_ *classifying, 
 	if err != nil {
 		return nil, errors.Join(err, closeOutputs(ctx, out), c.close(ctx))
 	}
+	a.Ready("group", c.consumer.Joined)
+	a.Started()
 	exhausted := pipeline.Stop
 	if cfg.Exhaust == "dead-letter" {
 		exhausted = pipeline.DeadLetter
 	}
 	c.Pipeline = &pipeline.Pipeline[transport.Message, classify.Item, record.Classification]{
-		Source: c.consumer, Stage: pipeline.StageFunc[transport.Message, classify.Item](decode), StageName: "decode", Workers: min(2, a.Threads()),
+		Source: c.consumer, SourceName: "messages", Stage: pipeline.StageFunc[transport.Message, classify.Item](decode), StageName: "decode", Workers: min(2, a.Threads()),
 		Work: c.network, WorkName: "classify", Batch: pipeline.Batch{Size: cfg.Batch, Linger: cfg.Linger}, Outputs: out,
-		Retry: pipeline.Retry{Attempts: cfg.Attempts}, Exhausted: exhausted, Drain: cfg.Drain, Abort: a.Abort,
+		Retry: pipeline.Retry{Attempts: cfg.Attempts}, Exhausted: exhausted, Drain: cfg.Drain, Abort: a.Abort, Observer: a.Observer,
 		OnDone: func(x record.Classification) { c.tally.Add([]record.Classification{x}) },
 		OnDrop: func(f *pipeline.Failure, n int) {
 			a.Log.Warn("a best-effort sink left out classifications", "sink", f.Stage, "classifications", n, "error", f.Err)
@@ -107,8 +109,11 @@ func (c *classifying) loadNetwork(ctx context.Context, own bool) error {
 		return err
 	}
 	c.model = m.Info
+	if a.Metrics != nil {
+		a.Metrics.Model(m.Info.Name, m.Info.Version)
+	}
 	c.network, err = classify.New(m.Model, classify.Options{
-		Model: m.Info, Colormap: a.Config.Voxelize.Colormap, TopK: a.Config.Model.TopK, Batch: a.Config.Pipeline.Batch, Threads: a.Threads(),
+		Model: m.Info, Colormap: a.Config.Voxelize.Colormap, TopK: a.Config.Model.TopK, Batch: a.Config.Pipeline.Batch, Threads: a.Threads(), Observer: a.Observer,
 	})
 	if err != nil || !own {
 		return err

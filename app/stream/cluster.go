@@ -27,7 +27,7 @@ func startBroker(a *app.Env) (*embedded.Broker, error) {
 	return embedded.Start(embedded.Config{
 		DataDir: c.DataDir, Port: c.Port, Partitions: a.Config.Kafka.Partitions,
 		MaxMessageBytes: int(a.Config.Kafka.MaxMessage) + 64<<10, // the broker's limit covers the batch around the message
-		RetentionBytes:  int64(c.RetentionBytes), Retention: c.Retention, SyncWrites: c.SyncWrites, Log: a.Log,
+		RetentionBytes:  int64(c.RetentionBytes), Retention: c.Retention, SyncWrites: c.SyncWrites, Log: a.Log, Observer: a.Observer,
 	})
 }
 
@@ -48,9 +48,10 @@ func connect(ctx context.Context, a *app.Env) (_ *cluster, err error) {
 		addrs = []string{cl.broker.Addr()}
 		a.Log.Debug("embedded broker", "address", cl.broker.Addr(), "data", a.Config.Broker.DataDir)
 	}
-	if cl.client, err = kafka.Open(kafka.Config{Brokers: addrs, Log: a.Log}); err != nil {
+	if cl.client, err = kafka.Open(kafka.Config{Brokers: addrs, Log: a.Log, Observer: a.Observer}); err != nil {
 		return nil, err
 	}
+	a.Ready("kafka", cl.client.Reach)
 	reach, cancel := context.WithTimeoutCause(ctx, reachTime, fmt.Errorf("no answer within %v", reachTime))
 	defer cancel()
 	if err = cl.client.Ping(reach); err != nil {

@@ -37,6 +37,7 @@ func Ingest(ctx context.Context, a *app.Env, args []string) (*IngestSummary, err
 	if err != nil {
 		return nil, err
 	}
+	a.Started()
 	bar := a.Bar("volumes")
 	s, err := send(ctx, a, cl, backlogOf(a, cl, cl.broker != nil), inputs, open, bar)
 	bar.Done()
@@ -83,11 +84,11 @@ func send(ctx context.Context, a *app.Env, cl *cluster, log *backlog, inputs []i
 			}
 			return []voxelize.Volume{vol}, nil
 		}),
-		StageName: "voxelize", Workers: a.Threads(), Work: pipeline.Pass[voxelize.Volume](),
+		SourceName: "inputs", StageName: "voxelize", Workers: a.Threads(), Work: pipeline.Pass[voxelize.Volume](), WorkName: "pass",
 		Outputs: []pipeline.Output[voxelize.Volume]{{Name: "produce", Sink: out, Queue: 1}},
 		Retry:   pipeline.Retry{Attempts: 1}, // reading again is cheap, and what may pass is waited for inside
 		Batch:   pipeline.Batch{Size: messageVolumes(a, v.Dims()), Linger: a.Config.Pipeline.Linger},
-		Drain:   a.Config.Pipeline.Drain, Abort: a.Abort,
+		Drain:   a.Config.Pipeline.Drain, Abort: a.Abort, Observer: a.Observer,
 	}
 	err = p.Run(ctx)
 	s := IngestSummary{

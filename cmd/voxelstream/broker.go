@@ -16,18 +16,19 @@ func (c *cli) broker() *cobra.Command {
 	cmd := command("broker", "Run the embedded broker alone, on 127.0.0.1, until a signal", cobra.NoArgs, map[string]string{
 		"broker-data-dir": "broker.data_dir", "port": "broker.port", "retention": "broker.retention", "retention-bytes": "broker.retention_bytes",
 		"sync-writes": "broker.sync_writes",
-	})
+	}, httpFlag)
 	cmd.Example = "  voxelstream broker --port 9092 &\n  voxelstream ingest digits.h5 --brokers 127.0.0.1:9092\n  voxelstream classify --once --brokers 127.0.0.1:9092"
-	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, _ []string) error {
+	cmd.RunE = c.do(served(func(ctx context.Context, a *app.Env, _ []string) error {
 		b, err := stream.StartBroker(a)
 		if err = show(c, b, err, brokerText); err == nil {
+			a.Started()
 			<-ctx.Done()
 		}
 		if b == nil {
 			return err
 		}
 		return errors.Join(err, b.Close())
-	})
+	}))
 	return cmd
 }
 

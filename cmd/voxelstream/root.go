@@ -105,6 +105,13 @@ func frugal(f work) work {
 	}
 }
 
+// served is f beside the HTTP listener, where the configuration asks for one.
+func served(f work) work {
+	return func(ctx context.Context, a *app.Env, args []string) error {
+		return a.Serve(ctx, func(ctx context.Context, a *app.Env) error { return f(ctx, a, args) })
+	}
+}
+
 // keyAnnotation marks a flag with the configuration key that it sets.
 const keyAnnotation = "voxelstream_key"
 
@@ -165,6 +172,7 @@ var (
 		"out": "sinks.jsonl", "to-topic": "sinks.kafka", "table": "sinks.terminal", "top-k": "model.top_k",
 	}
 	modelFlag = map[string]string{"model": "model.path"}
+	httpFlag  = config.Flags("http")
 )
 
 // command makes a command with flags that set keys.

@@ -12,7 +12,7 @@ import (
 
 func (c *cli) run() *cobra.Command {
 	cmd := command("run INPUT...", "The whole pipeline in one process: inputs -> volumes -> Kafka -> network -> classifications",
-		cobra.MinimumNArgs(1), kafkaFlags, voxelFlags, ingestFlags, sinkFlags, modelFlag)
+		cobra.MinimumNArgs(1), kafkaFlags, httpFlag, voxelFlags, ingestFlags, sinkFlags, modelFlag)
 	cmd.Long = cmd.Short + `.
 
 Without --brokers a broker inside the process keeps its log in --broker-data-dir. The command ends when every input has ended and every volume
@@ -23,9 +23,9 @@ run: the JSON lines file and the topic drop what they hold already.
 	cmd.Example = "  voxelstream run digits.h5\n  voxelstream run scan.pcd --model shapes.keras --out shapes.jsonl\n" +
 		"  voxelstream run 'udp://:2368?sensor=vlp16' 'udp://:7502?sensor=ouster&calibration=os1.json'\n" +
 		"  voxelstream run watch:///srv/scans 'http://:8080?token-file=token'"
-	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
+	cmd.RunE = c.do(served(func(ctx context.Context, a *app.Env, args []string) error {
 		s, err := stream.Run(ctx, a, args)
 		return show(c, s, err, summaryText)
-	})
+	}))
 	return cmd
 }

@@ -13,7 +13,7 @@ import (
 
 func (c *cli) train() *cobra.Command {
 	var o learn.TrainOptions
-	cmd := command("train [DATA...] --out MODEL", "Train a network on labelled data", cobra.ArbitraryArgs, kafkaFlags, voxelFlags, ingestFlags, map[string]string{
+	cmd := command("train [DATA...] --out MODEL", "Train a network on labelled data", cobra.ArbitraryArgs, kafkaFlags, httpFlag, voxelFlags, ingestFlags, map[string]string{
 		"arch": "train.arch", "epochs": "train.epochs", "batch-size": "train.batch_size", "validation-split": "train.validation_split",
 		"learning-rate": "train.learning_rate", "shuffle": "train.shuffle", "loss": "train.loss", "label-smoothing": "train.label_smoothing",
 		"class-weight": "train.class_weight", "optimizer": "train.optimizer", "momentum": "train.momentum", "weight-decay": "train.weight_decay",
@@ -41,10 +41,10 @@ func (c *cli) train() *cobra.Command {
 	f.StringVar(&o.History, "history", "", "CSV file of loss and accuracy by epoch")
 	f.StringVar(&o.Plot, "plot", "", "PNG file of their curves")
 	keyNot(f, "no-shuffle", "train.shuffle", "keep the order of the rows")
-	cmd.RunE = c.do(frugal(func(ctx context.Context, a *app.Env, args []string) error {
+	cmd.RunE = c.do(frugal(served(func(ctx context.Context, a *app.Env, args []string) error {
 		r, err := learn.Train(ctx, a, args, o)
 		return show(c, r, err, trainText)
-	}))
+	})))
 	return cmd
 }
 

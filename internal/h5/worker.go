@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -29,6 +30,12 @@ type worker struct {
 	exited   chan struct{} // closed once the process is gone and waited for
 	waitErr  error
 }
+
+// workersStarted and workersFailed count over the life of the process.
+var workersStarted, workersFailed atomic.Int64
+
+// Workers is how many worker processes were started, and how many of them died or did not answer in time.
+func Workers() (started, failed int64) { return workersStarted.Load(), workersFailed.Load() }
 
 // startWorker starts this binary once more.
 func startWorker() (*worker, error) {
@@ -70,8 +77,10 @@ func startWorker() (*worker, error) {
 	err = errors.Join(err, childIn.Close(), childOut.Close())
 	if err != nil {
 		w.kill()
+		workersFailed.Add(1)
 		return nil, fmt.Errorf("HDF5 worker: %w", err)
 	}
+	workersStarted.Add(1)
 	return w, nil
 }
 
@@ -121,6 +130,7 @@ func (w *worker) call(ctx context.Context, q *request, dst []byte) (*reply, []by
 		if ctx.Err() != nil {
 			return nil, nil, ctx.Err()
 		}
+		workersFailed.Add(1)
 		return nil, nil, w.failure(err)
 	}
 	if p.Fault != "" {

@@ -80,6 +80,7 @@ func TestWorkerFails(t *testing.T) {
 			if name == allocate && instrumented {
 				t.Skip("this build has no limit on address space")
 			}
+			started, failed := Workers()
 			f := reopen(t, filepath.Join("testdata", "types.h5"))
 			f.w.timeout = 2 * time.Second
 			_, err := f.Attr(t.Context(), "/", name)
@@ -93,6 +94,9 @@ func TestWorkerFails(t *testing.T) {
 			case <-f.w.exited:
 			default:
 				t.Error("the worker still runs")
+			}
+			if s, n := Workers(); s != started+1 || n != failed+1 {
+				t.Errorf("counted %d workers, %d of them failed; want %d and %d", s, n, started+1, failed+1)
 			}
 		})
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/voxelstream/voxelstream/pipeline"
 )
 
 // Config says where the broker keeps its data and what its limits are. The zero Config is an ephemeral broker on a free port.
@@ -36,15 +39,24 @@ type Config struct {
 	SyncWrites bool
 	// Log, if set, gets the broker's warnings: a full disk is told there, its clients only hear of an unknown error.
 	Log *slog.Logger
+	// Observer is told of connections, requests, errors and the size of the log, as the part "embedded broker"; nil: nobody is.
+	Observer pipeline.Observer
 }
 
+// part is what the broker is called where it is observed.
+const part = "embedded broker"
+
 // warnings passes kfake's warnings and errors on; the rest is about its protocol.
-type warnings struct{ log *slog.Logger }
+type warnings struct {
+	log      *slog.Logger
+	observer pipeline.Observer
+}
 
 // Logf is kfake's way to log.
 func (w warnings) Logf(level kfake.LogLevel, format string, args ...any) {
 	switch level {
 	case kfake.LogLevelError:
+		w.observer.Count(part, pipeline.EventFailed, 1)
 		w.log.Error("embedded broker: " + fmt.Sprintf(format, args...))
 	case kfake.LogLevelWarn:
 		w.log.Warn("embedded broker: " + fmt.Sprintf(format, args...))
@@ -61,6 +73,9 @@ type Broker struct {
 	lock    *os.File
 	temp    string // removed by Close, if not empty
 
+	data     string // the folder of the log
+	observer pipeline.Observer
+
 	stop chan struct{}
 	done sync.WaitGroup
 	once sync.Once
@@ -69,7 +84,7 @@ type Broker struct {
 
 // Start starts a broker; it answers when Start returns. An error says which directory or port is taken, and by whom.
 func Start(c Config) (*Broker, error) {
-	b := &Broker{stop: make(chan struct{})}
+	b := &Broker{stop: make(chan struct{}), observer: pipeline.Observed(c.Observer)}
 	dir := c.DataDir
 	if dir == "" {
 		temp, err := os.MkdirTemp("", "voxelstream-broker-")
@@ -92,14 +107,14 @@ func (b *Broker) start(c Config, dir string) error {
 	if err != nil {
 		return err
 	}
-	b.lock = lock
+	b.lock, b.data = lock, filepath.Join(dir, "log")
 	batch := cmp.Or(c.MaxMessageBytes, 20<<20)
 	opts := []kfake.Opt{
 		kfake.NumBrokers(1),
 		kfake.Ports(c.Port),
 		// The log has a folder of its own, so that the lock is not among files that kfake scans.
-		kfake.DataDir(filepath.Join(dir, "log")),
-		guarded(batch + frameSlack),
+		kfake.DataDir(b.data),
+		guarded(batch+frameSlack, b.observer),
 		kfake.DefaultNumPartitions(cmp.Or(c.Partitions, 4)),
 		kfake.BrokerConfigs(map[string]string{
 			"message.max.bytes":   strconv.Itoa(batch),
@@ -108,8 +123,8 @@ func (b *Broker) start(c Config, dir string) error {
 			"log.retention.ms":    strconv.FormatInt(cmp.Or(c.Retention, 24*time.Hour).Milliseconds(), 10),
 		}),
 	}
-	if c.Log != nil {
-		opts = append(opts, kfake.WithLogger(warnings{c.Log}))
+	if c.Log != nil || c.Observer != nil {
+		opts = append(opts, kfake.WithLogger(warnings{cmp.Or(c.Log, slog.New(slog.DiscardHandler)), b.observer}))
 	}
 	if c.SyncWrites {
 		opts = append(opts, kfake.SyncWrites())
@@ -127,6 +142,9 @@ func (b *Broker) retain(every time.Duration) {
 	t := time.NewTicker(every)
 	defer t.Stop()
 	for {
+		if b.observer != pipeline.Unobserved {
+			b.observer.Level(part, pipeline.LevelStoredBytes, size(b.data))
+		}
 		select {
 		case <-t.C:
 			b.cluster.ApplyRetention()
@@ -134,6 +152,20 @@ func (b *Broker) retain(every time.Duration) {
 			return
 		}
 	}
+}
+
+// size is the size of the files below a folder. What is deleted meanwhile counts as nothing.
+func size(dir string) (sum int64) {
+	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return nil //nolint:nilerr // it is gone
+		}
+		if info, err := d.Info(); err == nil {
+			sum += info.Size()
+		}
+		return nil
+	})
+	return sum
 }
 
 // Addr is the broker's host:port.

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/voxelstream/voxelstream/pipeline"
+	"github.com/voxelstream/voxelstream/pipeline/pipelinetest"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 	"github.com/voxelstream/voxelstream/pipeline/transport/embedded"
 	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
@@ -85,7 +87,8 @@ func TestEphemeralLeavesNothing(t *testing.T) {
 
 // TestGuard sends what is no Kafka request: the broker closes those connections and goes on serving the others.
 func TestGuard(t *testing.T) {
-	b := start(t, embedded.Config{})
+	var seen pipelinetest.Recorder
+	b := start(t, embedded.Config{Observer: &seen})
 	c := client(t, b)
 	send := func(frame []byte) {
 		t.Helper()
@@ -137,6 +140,18 @@ func TestGuard(t *testing.T) {
 	if err := c.EnsureTopics(ctx, kafka.Topic{Name: "after"}); err != nil {
 		t.Error(err)
 	}
+	if refused, requests := seen.Counted("embedded broker", pipeline.EventRefused), seen.Counted("embedded broker", pipeline.EventRequest); refused < 8 || requests < 300 {
+		t.Errorf("observed %d requests and %d that were refused", requests, refused)
+	}
+	if n := seen.Counted("embedded broker", pipeline.EventBytes); n < 300*16 {
+		t.Errorf("observed %d bytes", n)
+	}
+	c.Close()
+	for open := []int64{-1}; open[len(open)-1] != 0; open = seen.Levels("embedded broker", pipeline.LevelConnections) {
+		if time.Sleep(time.Millisecond); ctx.Err() != nil {
+			t.Fatalf("observed %d connections in the end", open[len(open)-1])
+		}
+	}
 }
 
 // TestRetention fills a partition beyond its limit, restarts the broker, and wants the oldest messages gone: kfake alone keeps what it loaded.
@@ -165,11 +180,16 @@ func TestRetention(t *testing.T) {
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
 	}
-	conf.RetentionEvery = 20 * time.Millisecond
+	var seen pipelinetest.Recorder
+	conf.RetentionEvery, conf.Observer = 20*time.Millisecond, &seen
 	c = client(t, start(t, conf))
 	for range 100 {
 		// 1 MiB is 16 messages; deletion is by whole segments.
 		if n := count(t, c, "log"); n >= 14 && n <= 24 {
+			sizes := seen.Levels("embedded broker", pipeline.LevelStoredBytes)
+			if first, last := sizes[0], sizes[len(sizes)-1]; first < 60*64<<10 || last > first/2 {
+				t.Errorf("observed %d bytes at first and %d in the end", first, last)
+			}
 			return
 		}
 		time.Sleep(50 * time.Millisecond)

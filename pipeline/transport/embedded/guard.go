@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/voxelstream/voxelstream/pipeline"
 )
 
 // errFrame is wrapped by the error that closes a connection whose bytes are no Kafka request.
@@ -16,19 +19,35 @@ var errFrame = errors.New("not a kafka request")
 
 // guarded is kfake's listener with each connection checked: an unknown API key makes kfake panic in a goroutine of its own, so any port scan
 // with the wrong bytes would end the process. max bounds a request, which kfake allocates whole.
-func guarded(maxFrame int) kfake.Opt {
+func guarded(maxFrame int, o pipeline.Observer) kfake.Opt {
+	open := &connections{observer: o}
 	return kfake.ListenFn(func(network, addr string) (net.Listener, error) {
 		l, err := net.Listen(network, addr)
 		if err != nil {
 			return nil, err
 		}
-		return guardListener{l, maxFrame}, nil
+		return guardListener{l, maxFrame, open}, nil
 	})
 }
 
 type guardListener struct {
 	net.Listener
 	maxFrame int
+	open     *connections
+}
+
+// connections counts those that are open.
+type connections struct {
+	observer pipeline.Observer
+	mu       sync.Mutex
+	n        int64
+}
+
+func (c *connections) add(n int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.n += n
+	c.observer.Level(part, pipeline.LevelConnections, c.n)
 }
 
 func (g guardListener) Accept() (net.Conn, error) {
@@ -36,13 +55,16 @@ func (g guardListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &guardConn{Conn: c, maxFrame: g.maxFrame}, nil
+	g.open.add(1)
+	return &guardConn{Conn: c, maxFrame: g.maxFrame, observer: g.open.observer, closed: sync.OnceFunc(func() { g.open.add(-1) })}, nil
 }
 
 // guardConn passes on only whole requests whose size, API key and version are plausible.
 type guardConn struct {
 	net.Conn
 	maxFrame int
+	observer pipeline.Observer
+	closed   func()
 	header   [8]byte // int32 size of the rest, int16 API key, int16 API version
 	head     []byte  // the checked part of header that is not yet delivered
 	left     int     // bytes of the current request behind header
@@ -54,8 +76,11 @@ func (g *guardConn) Read(p []byte) (int, error) {
 			return 0, err
 		}
 		if err := g.check(); err != nil {
+			g.observer.Count(part, pipeline.EventRefused, 1)
 			return 0, errors.Join(err, g.Close())
 		}
+		g.observer.Count(part, pipeline.EventRequest, 1)
+		g.observer.Count(part, pipeline.EventBytes, g.left+len(g.header))
 	}
 	if len(g.head) > 0 {
 		n := copy(p, g.head)
@@ -65,6 +90,12 @@ func (g *guardConn) Read(p []byte) (int, error) {
 	n, err := g.Conn.Read(p[:min(len(p), g.left)])
 	g.left -= n
 	return n, err
+}
+
+// Close tells that a connection less is open.
+func (g *guardConn) Close() error {
+	g.closed()
+	return g.Conn.Close()
 }
 
 // newerVersions is how far beyond the versions known here a client may probe: ApiVersions requests start with the client's newest.

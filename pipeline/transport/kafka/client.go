@@ -31,6 +31,9 @@ type Config struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Log gets what an operator should know (retries, data gaps, rebalances); nil means slog.Default().
 	Log *slog.Logger
+	// Observer is told of connections and retries, as the part "kafka", and of all that producers and consumers do which have no observer of
+	// their own; nil: nobody is.
+	Observer pipeline.Observer
 }
 
 // SASL holds credentials. A wrong password shows as a closed connection, not as an authentication error: that is all kafka-go sees.
@@ -72,7 +75,11 @@ type Client struct {
 	transport *kafkago.Transport
 	cancel    context.CancelFunc
 	log       *slog.Logger
+	observer  pipeline.Observer
 }
+
+// part is what the client is called where it is observed.
+const part = "kafka"
 
 // Open makes a client. It does not wait for the cluster; Ping does.
 func Open(c Config) (*Client, error) {
@@ -95,6 +102,9 @@ func Open(c Config) (*Client, error) {
 	if log == nil {
 		log = slog.Default()
 	}
+	if c.Observer != nil {
+		c.Dial = observedDial(c.Dial, c.Observer)
+	}
 	// The transport's own goroutines live until Close, whatever happens to single requests.
 	ctx, cancel := context.WithCancel(context.Background())
 	tr := &kafkago.Transport{
@@ -107,6 +117,7 @@ func Open(c Config) (*Client, error) {
 		transport: tr,
 		cancel:    cancel,
 		log:       log,
+		observer:  pipeline.Observed(c.Observer),
 	}, nil
 }
 
@@ -114,6 +125,18 @@ func Open(c Config) (*Client, error) {
 func (c *Client) Close() {
 	c.transport.CloseIdleConnections()
 	c.cancel()
+}
+
+// Reach asks the cluster once whether it answers.
+func (c *Client) Reach(ctx context.Context) error {
+	r, err := c.kafka.ApiVersions(ctx, &kafkago.ApiVersionsRequest{})
+	if err == nil {
+		err = r.Error
+	}
+	if err != nil {
+		return fmt.Errorf("kafka: %v: %w", c.cfg.Brokers, err)
+	}
+	return nil
 }
 
 // Ping waits until the cluster answers or ctx ends; the error says what the last attempt met.
@@ -138,6 +161,7 @@ func (c *Client) retry(ctx context.Context, what string, f func(context.Context)
 		if pipeline.IsPermanent(err) || ctx.Err() != nil {
 			return fmt.Errorf("kafka: %s: %w", what, err)
 		}
+		c.observer.Count(part, pipeline.EventRetried, 1)
 		c.logRetry(what, failures, err)
 		if !wait.Wait(ctx, failures) {
 			return fmt.Errorf("kafka: %s: %w (last error: %w)", what, context.Cause(ctx), err)

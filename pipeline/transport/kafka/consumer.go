@@ -35,6 +35,8 @@ type ConsumerConfig struct {
 	// Handover is how long a rebalance waits for what is in flight before it is left to the next owner, to be repeated; the default is 3 s.
 	// It must be well below the 10 s after which the broker goes on without us.
 	Handover time.Duration
+	// Observer is told what happens, as the part "consumer TOPIC", and of the lag of the partitions that are owned; nil: the client's is.
+	Observer pipeline.Observer
 }
 
 const (
@@ -43,6 +45,8 @@ const (
 	// Joining anew after an error, and looking for new partitions.
 	joinBackoff    = 500 * time.Millisecond
 	partitionWatch = 5 * time.Second
+	// How often the lag is looked up for the observer.
+	lagEvery = 2 * time.Second
 	// What kafka-go fetches ahead, and how long a fetch waits for data: it is also how long closing takes.
 	queueCapacity = 16
 	readerBytes   = 4 << 20
@@ -59,6 +63,10 @@ type Consumer struct {
 	group  *kafkago.ConsumerGroup
 	stats  ConsumerStats
 
+	part     string // what the consumer is called where it is observed
+	observer pipeline.Observer
+	watched  watched
+
 	out     chan pipeline.Delivery[transport.Message]
 	ctx     context.Context // ends when nothing more shall be waited for
 	cancel  context.CancelFunc
@@ -71,12 +79,10 @@ type Consumer struct {
 	err      error
 }
 
-// ConsumerStats counts what happened to a consumer. Its fields may be read at any time.
+// ConsumerStats counts what a summary needs; the observer hears of everything. Its fields may be read at any time.
 type ConsumerStats struct {
-	// Generations counts rebalances, Partitions those now owned.
-	Generations, Partitions atomic.Int64
-	// Delivered counts messages handed out, Damaged those with a wrong checksum, DeadLettered those on the dead letter topic.
-	Delivered, Damaged, DeadLettered atomic.Int64
+	// DeadLettered counts messages stored on the dead letter topic.
+	DeadLettered atomic.Int64
 	// Lost counts messages that retention deleted before they were read. Anything but 0 is an alarm.
 	Lost atomic.Int64
 }
@@ -106,8 +112,17 @@ func NewConsumer(c *Client, cfg ConsumerConfig) (*Consumer, error) {
 		client: c, cfg: cfg, group: group,
 		out: make(chan pipeline.Delivery[transport.Message]), closing: make(chan struct{}), failed: make(chan struct{}),
 	}
+	k.part, k.observer = "consumer "+cfg.Topic, cfg.Observer
+	if k.observer == nil {
+		k.observer = c.observer
+	}
 	k.ctx, k.cancel = context.WithCancel(context.Background())
+	watching, end := context.WithCancel(k.ctx)
+	k.watched = watched{notJoined: errJoining, changed: make(chan struct{}, 1), cancel: end}
 	k.wg.Go(k.generations)
+	if k.observer != pipeline.Unobserved {
+		k.wg.Go(func() { k.watch(watching) })
+	}
 	return k, nil
 }
 
@@ -126,7 +141,7 @@ func (k *Consumer) Read(ctx context.Context) (pipeline.Delivery[transport.Messag
 	}
 	select {
 	case d := <-k.out:
-		k.stats.Delivered.Add(1)
+		k.observer.Count(k.part, pipeline.EventRead, 1)
 		return d, nil
 	case <-k.failed:
 		return none, k.err
@@ -140,7 +155,10 @@ func (k *Consumer) Read(ctx context.Context) (pipeline.Delivery[transport.Messag
 // Close hands no more messages out, waits at most ctx and the handover time for those in flight, commits, and leaves the group so that other
 // members take over at once.
 func (k *Consumer) Close(ctx context.Context) error {
-	k.once.Do(func() { close(k.closing) })
+	k.once.Do(func() {
+		close(k.closing)
+		k.watched.cancel()
+	})
 	done := make(chan struct{})
 	go func() {
 		_ = k.group.Close() // ends the generation: its partitions hand over, then it leaves; the error is always nil
@@ -164,17 +182,19 @@ func (k *Consumer) generations() {
 	for failures := 1; ; failures++ {
 		gen, err := k.group.Next(k.ctx)
 		if errors.Is(err, kafkago.ErrGroupClosed) || k.ctx.Err() != nil {
+			k.joined(errors.New("the group was left"), 0)
 			return
 		}
 		if err != nil {
-			k.stats.Partitions.Store(0)
+			k.joined(err, 0)
+			k.observer.Count(k.part, pipeline.EventRetried, 1)
 			k.client.logRetry("join group "+k.cfg.Group, failures, err)
 			continue
 		}
 		failures = 0
-		k.stats.Generations.Add(1)
 		mine := gen.Assignments[k.cfg.Topic]
-		k.stats.Partitions.Store(int64(len(mine)))
+		k.observer.Count(k.part, pipeline.EventRebalance, 1)
+		k.joined(nil, len(mine))
 		k.client.log.Info("kafka: assigned", "group", k.cfg.Group, "generation", gen.ID, "partitions", len(mine))
 		for _, a := range mine {
 			gen.Start(func(ctx context.Context) { k.own(ctx, gen, a) })

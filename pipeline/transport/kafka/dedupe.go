@@ -78,6 +78,7 @@ func (d *Deduper) Write(ctx context.Context, ms []transport.Message) error {
 	for i := range ms {
 		if d.parts[to[i]].ids.Has(ids[i]) || batch[ids[i]] {
 			d.dropped.Add(1)
+			d.p.observer.Count(producerPart(d.topic), pipeline.EventRepeated, 1)
 			continue
 		}
 		batch[ids[i]] = true

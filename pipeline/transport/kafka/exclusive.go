@@ -9,6 +9,7 @@ import (
 
 	kafkago "github.com/segmentio/kafka-go"
 
+	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 )
 
@@ -110,6 +111,8 @@ func (e *ExclusiveConsumer) Read(ctx context.Context) (transport.Message, error)
 			if len(e.ahead[p]) > 0 {
 				m := e.ahead[p][0]
 				e.ahead[p] = e.ahead[p][1:]
+				e.client.observer.Count("consumer "+e.topic, pipeline.EventRead, 1)
+				e.client.observer.Count("consumer "+e.topic, pipeline.EventBytes, int(m.Size()))
 				return m, nil
 			}
 		}

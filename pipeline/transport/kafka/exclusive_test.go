@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/voxelstream/voxelstream/pipeline"
+	"github.com/voxelstream/voxelstream/pipeline/pipelinetest"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 )
 
@@ -124,9 +126,10 @@ func TestExclusiveRefusesOthers(t *testing.T) {
 			t.Errorf("the first member: got %v", err)
 		}
 	}
-	stays := consume(t, c, ConsumerConfig{})
+	var seen pipelinetest.Recorder
+	consume(t, c, ConsumerConfig{Observer: &seen})
 	deadline := time.Now().Add(20 * time.Second)
-	for stays.Stats().Partitions.Load() == 0 && time.Now().Before(deadline) {
+	for seen.Counted("consumer t", pipeline.EventRebalance) == 0 && time.Now().Before(deadline) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	if err := s.Commit(t.Context(), []int64{0, 0}); !errors.Is(err, ErrNotExclusive) {

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/voxelstream/voxelstream/pipeline"
+	"github.com/voxelstream/voxelstream/pipeline/pipelinetest"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 )
 
@@ -219,9 +220,13 @@ func TestLost(t *testing.T) {
 			if err := broker.DeleteRecords("t", 0, c.delete); err != nil {
 				t.Fatal(err)
 			}
-			k := consume(t, client, ConsumerConfig{})
+			var seen pipelinetest.Recorder
+			k := consume(t, client, ConsumerConfig{Observer: &seen})
 			d := next(t, k)
 			d.Settle(nil)
+			if n := seen.Counted("consumer t", pipeline.EventLost); n != int(c.lost) {
+				t.Errorf("observed %d lost, want %d", n, c.lost)
+			}
 			if d.Value.Offset != c.start || k.Stats().Lost.Load() != c.lost {
 				t.Errorf("started at %d with %d lost, want %d with %d", d.Value.Offset, k.Stats().Lost.Load(), c.start, c.lost)
 			}

@@ -28,6 +28,8 @@ type ownership struct {
 
 // own works on a partition until the generation ends; its return ends the generation.
 func (k *Consumer) own(ctx context.Context, gen *kafkago.Generation, a kafkago.PartitionAssignment) {
+	k.watched.begin(a.ID)
+	defer k.watched.end(k, a.ID)
 	for offset := a.Offset; ; offset = fromFirst {
 		start, err := k.start(ctx, a.ID, offset)
 		if err != nil {
@@ -89,6 +91,7 @@ func (k *Consumer) start(ctx context.Context, partition int, offset int64) (int6
 // lost raises the alarm for offsets [from, to) that retention deleted before they were read.
 func (k *Consumer) lost(partition int, from, to int64) {
 	k.stats.Lost.Add(to - from)
+	k.observer.Count(k.part, pipeline.EventLost, int(to-from))
 	k.client.log.Error("kafka: DATA LOST: retention deleted messages before they were read",
 		"topic", k.cfg.Topic, "partition", partition, "from", from, "to", to, "messages", to-from)
 }
@@ -134,7 +137,10 @@ func (o *ownership) commit() error {
 	if !ok || next == o.committed {
 		return nil
 	}
-	if err := o.gen.CommitOffsets(map[string]map[int]int64{o.k.cfg.Topic: {o.partition: next}}); err != nil {
+	begin := time.Now()
+	err := o.gen.CommitOffsets(map[string]map[int]int64{o.k.cfg.Topic: {o.partition: next}})
+	o.k.observer.Time("commit "+o.k.cfg.Topic, int(next-o.committed), time.Since(begin), err)
+	if err != nil {
 		return err
 	}
 	o.committed = next
@@ -179,6 +185,7 @@ func (o *ownership) read(ctx context.Context) error {
 		case is(err, kafkago.OffsetOutOfRange):
 			return err
 		case err != nil:
+			k.observer.Count(k.part, pipeline.EventRetried, 1)
 			k.client.logRetry(fmt.Sprintf("fetch from %s/%d", k.cfg.Topic, o.partition), failures, err)
 			wait.Wait(ctx, failures)
 			failures++
@@ -213,13 +220,16 @@ func (o *ownership) deliver(ctx context.Context, m transport.Message) bool {
 		return false
 	}
 	if err := m.Verify(); err != nil {
-		k.stats.Damaged.Add(1)
+		k.observer.Count(k.part, pipeline.EventDamaged, 1)
+		k.observer.Count(k.part, pipeline.EventDeadLetter, 1)
 		o.inFlight.Add(1)
 		o.deadLetter(m.Offset, &m, &pipeline.Failure{Stage: "checksum", Attempts: 1, Err: err})
 		return true
 	}
 	size := m.Size()
+	k.observer.Count(k.part, pipeline.EventBytes, int(size))
 	if err := k.cfg.Budget.Acquire(ctx, size); pipeline.IsPermanent(err) {
+		k.observer.Count(k.part, pipeline.EventDeadLetter, 1)
 		o.inFlight.Add(1)
 		o.deadLetter(m.Offset, &m, &pipeline.Failure{Stage: "budget", Attempts: 1, Err: err})
 		return true
@@ -290,6 +300,7 @@ func (o *ownership) deadLetter(offset int64, m *transport.Message, cause error) 
 			return
 		}
 		k.stats.DeadLettered.Add(1)
+		k.observer.Count(k.part, pipeline.EventDeadLetterStored, 1)
 		k.client.log.Warn("kafka: a message became a dead letter", "topic", k.cfg.Topic, "partition", o.partition, "offset", offset, "error", cause)
 		o.done(offset)
 	}()

@@ -24,16 +24,19 @@ type ProducerConfig struct {
 	BatchBytes int
 	// Compression is "none" (the default), "gzip", "snappy", "lz4" or "zstd".
 	Compression string
+	// Observer is told what is sent, as the part "producer TOPIC"; nil: the client's is.
+	Observer pipeline.Observer
 }
 
 // Producer writes messages to topics, acknowledged by all replicas, each exactly once per call. It never gives up on what may still succeed
 // while the context lives. Messages of one key go to one partition (FNV-1a, as Sarama and kafka-go's Hash), in order. The number of
 // partitions is read once per topic: changing it later moves keys, so restart producers then.
 type Producer struct {
-	client *Client
-	cfg    ProducerConfig
-	codec  compress.Compression
-	hash   kafkago.Hash
+	client   *Client
+	cfg      ProducerConfig
+	observer pipeline.Observer
+	codec    compress.Compression
+	hash     kafkago.Hash
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -52,7 +55,10 @@ type Position struct {
 
 // NewProducer makes a producer.
 func NewProducer(c *Client, cfg ProducerConfig) (*Producer, error) {
-	p := &Producer{client: c, cfg: cfg, topics: map[string][]*partitionQueue{}}
+	p := &Producer{client: c, cfg: cfg, observer: cfg.Observer, topics: map[string][]*partitionQueue{}}
+	if p.observer == nil {
+		p.observer = c.observer
+	}
 	if cfg.Compression != "" {
 		if err := p.codec.UnmarshalText([]byte(cfg.Compression)); err != nil {
 			return nil, fmt.Errorf("kafka: compression %q: want none, gzip, snappy, lz4 or zstd", cfg.Compression)
@@ -287,10 +293,20 @@ func (q *partitionQueue) send(es []entry) {
 	}
 	var wait pipeline.Retry
 	stamped := int64(noProducer)
+	part, observer := producerPart(q.topic), q.p.observer
 	for failures := 1; ; failures++ {
+		begin := time.Now()
 		base, err := q.attempt(b, &stamped)
+		stored := err == nil || is(err, kafkago.DuplicateSequenceNumber)
+		if stored {
+			observer.Time(part, len(es), time.Since(begin), nil)
+		} else {
+			observer.Time(part, len(es), time.Since(begin), err)
+		}
 		switch {
-		case err == nil || is(err, kafkago.DuplicateSequenceNumber):
+		case stored:
+			observer.Count(part, pipeline.EventWritten, len(es))
+			observer.Count(part, pipeline.EventBytes, len(b.raw))
 			q.sequence = int32((int64(q.sequence) + int64(len(es))) & 0x7fffffff) // wraps as the protocol does
 			for i, e := range es {
 				pos := Position{q.partition, -1}
@@ -307,6 +323,7 @@ func (q *partitionQueue) send(es []entry) {
 			}
 			return
 		case neverWorks(err):
+			observer.Count(part, pipeline.EventFailed, 1)
 			fail(es, pipeline.Permanent(fmt.Errorf("kafka: %s/%d refused a message of %d bytes: %w", q.topic, q.partition, len(b.raw), err)))
 			return
 		case sequenceLost(err):
@@ -320,12 +337,17 @@ func (q *partitionQueue) send(es []entry) {
 		default:
 			q.p.client.logRetry(fmt.Sprintf("produce to %s/%d", q.topic, q.partition), failures, err)
 		}
+		observer.Count(part, pipeline.EventRetried, 1)
 		if !wait.Wait(q.p.ctx, failures) {
+			observer.Count(part, pipeline.EventUnfinished, len(es))
 			fail(es, fmt.Errorf("%w: %d messages for %s/%d may or may not be stored: %w", ErrClosed, len(es), q.topic, q.partition, err))
 			return
 		}
 	}
 }
+
+// producerPart is what a producer of a topic is called where it is observed.
+func producerPart(topic string) string { return "producer " + topic }
 
 func fail(es []entry, err error) {
 	for _, e := range es {

@@ -51,6 +51,7 @@ func Run(t *testing.T, start func(t testing.TB) Broker) {
 		{"a sink that lies about its failures", testChaos},
 		{"connections that are reset", testResets},
 		{"a lone message is quick", testLatency},
+		{"what happens is observed", testObserved},
 		{"the broker goes away and comes back", testRestart},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, b) })
@@ -69,6 +70,7 @@ type bench struct {
 	in, out  string
 	dead     string
 	group    string
+	seen     *pipelinetest.Recorder // what the client and the producer reported
 }
 
 var unique atomic.Int64
@@ -78,7 +80,8 @@ func newBench(t testing.TB, b Broker, dial func(context.Context, string, string)
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	t.Cleanup(cancel)
 	name := fmt.Sprintf("t%d-%d", time.Now().UnixMilli(), unique.Add(1))
-	c, err := kafka.Open(kafka.Config{Brokers: []string{b.Addr}, Dial: dial, Log: slog.New(slog.NewTextHandler(testWriter{t}, nil))})
+	seen := &pipelinetest.Recorder{}
+	c, err := kafka.Open(kafka.Config{Brokers: []string{b.Addr}, Dial: dial, Log: slog.New(slog.NewTextHandler(testWriter{t}, nil)), Observer: seen})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +95,7 @@ func newBench(t testing.TB, b Broker, dial func(context.Context, string, string)
 			t.Error(err)
 		}
 	})
-	k := &bench{TB: t, ctx: ctx, client: c, producer: p, in: name + "-in", out: name + "-out", dead: name + "-dead", group: name}
+	k := &bench{TB: t, ctx: ctx, client: c, producer: p, in: name + "-in", out: name + "-out", dead: name + "-dead", group: name, seen: seen}
 	if err := c.EnsureTopics(ctx, kafka.Topic{Name: k.in, Partitions: 4}, kafka.Topic{Name: k.out, Partitions: 4}, kafka.Topic{Name: k.dead, Partitions: 1}); err != nil {
 		t.Fatal(err)
 	}
@@ -131,19 +134,21 @@ type member struct {
 	consumer *kafka.Consumer
 	stop     context.CancelFunc
 	ended    chan error
+	seen     *pipelinetest.Recorder
 }
 
 // join starts a member whose stage is f.
 func (b *bench) join(f pipeline.StageFunc[transport.Message, transport.Message]) *member {
 	b.Helper()
+	seen := &pipelinetest.Recorder{}
 	k, err := kafka.NewConsumer(b.client, kafka.ConsumerConfig{
-		Group: b.group, Topic: b.in, Budget: pipeline.NewBudget(64 << 20), DeadLetters: b.producer, DeadLetterTopic: b.dead,
+		Group: b.group, Topic: b.in, Budget: pipeline.NewBudget(64 << 20), DeadLetters: b.producer, DeadLetterTopic: b.dead, Observer: seen,
 	})
 	if err != nil {
 		b.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(b.ctx)
-	m := &member{consumer: k, stop: stop, ended: make(chan error, 1)}
+	m := &member{consumer: k, stop: stop, ended: make(chan error, 1), seen: seen}
 	p := &pipeline.Pipeline[transport.Message, transport.Message, transport.Message]{
 		Source: k, Stage: f, StageName: "test stage", Work: pipeline.Pass[transport.Message](),
 		Outputs: []pipeline.Output[transport.Message]{{Sink: kafka.NewDeduper(b.producer, b.out, 0)}},
@@ -301,10 +306,12 @@ func testDamaged(t *testing.T, broker Broker) {
 	if err != nil || d.Stage != "checksum" || dead[0].EventID() != "event-000050" {
 		t.Errorf("dead letter %s: %+v, %v", dead[0].EventID(), d, err)
 	}
-	if n := m.consumer.Stats().Damaged.Load(); n != 1 {
-		t.Errorf("%d damaged, want 1", n)
-	}
 	m.leave(t)
+	for _, e := range []pipeline.Event{pipeline.EventDamaged, pipeline.EventDeadLetter, pipeline.EventDeadLetterStored} {
+		if n := m.seen.Counted("consumer "+b.in, e); n != 1 {
+			t.Errorf("observed %d %s, want 1", n, e)
+		}
+	}
 }
 
 func testTooLarge(t *testing.T, broker Broker) {
@@ -372,7 +379,7 @@ func testRebalance(t *testing.T, broker Broker) {
 	})
 	b.await(b.out, 200)
 	second := b.join(slow)
-	for second.consumer.Stats().Delivered.Load() == 0 {
+	for second.seen.Counted("consumer "+b.in, pipeline.EventRead) == 0 {
 		if time.Sleep(20 * time.Millisecond); b.ctx.Err() != nil {
 			t.Fatal("the second member got nothing")
 		}
@@ -521,5 +528,73 @@ func testRestart(t *testing.T, broker Broker) {
 	m.leave(t)
 	if n := m.consumer.Stats().Lost.Load(); n != 0 {
 		t.Errorf("%d messages lost to retention", n)
+	}
+}
+
+// testObserved wants everything that happens told to the observers, and the lag of the partitions that a member owns, as long as it does.
+func testObserved(t *testing.T, broker Broker) {
+	b := newBench(t, broker, nil)
+	ms := messages(500, 6)
+	b.produce(ms...)
+	m := b.join(pass)
+	b.await(b.out, len(ms))
+	for p := range 4 {
+		part := pipeline.Partition(b.in, p)
+		for lag := m.seen.Levels(part, pipeline.LevelLag); len(lag) == 0 || lag[len(lag)-1] != 0; lag = m.seen.Levels(part, pipeline.LevelLag) {
+			if time.Sleep(20 * time.Millisecond); b.ctx.Err() != nil {
+				t.Fatalf("observed lags %v of %s, want 0 in the end", lag, part)
+			}
+		}
+	}
+	if err := m.consumer.Joined(b.ctx); err != nil {
+		t.Errorf("a member is said not to have joined: %v", err)
+	}
+	m.leave(t)
+	for p := range 4 {
+		if lag := m.seen.Levels(pipeline.Partition(b.in, p), pipeline.LevelLag); lag[len(lag)-1] != pipeline.Gone {
+			t.Errorf("observed lags %v of partition %d, want it gone in the end", lag, p)
+		}
+	}
+	if m.consumer.Joined(b.ctx) == nil {
+		t.Error("a member that left is said to have joined")
+	}
+	in, out := "consumer "+b.in, "producer "+b.out
+	if owned := m.seen.Levels(in, pipeline.LevelPartitions); !slices.Contains(owned, 4) || owned[len(owned)-1] != 0 {
+		t.Errorf("observed %v partitions owned, want 4, then 0", owned)
+	}
+	bytes := 0
+	for i := range ms {
+		bytes += int(ms[i].Size())
+	}
+	if n := m.seen.Counted(in, pipeline.EventBytes); n != bytes {
+		t.Errorf("observed %d bytes read, want %d", n, bytes)
+	}
+	for _, c := range []struct {
+		seen  *pipelinetest.Recorder
+		part  string
+		event pipeline.Event
+		want  int
+	}{
+		{m.seen, in, pipeline.EventRead, len(ms)}, {b.seen, "producer " + b.in, pipeline.EventWritten, len(ms)}, {b.seen, out, pipeline.EventWritten, len(ms)},
+		{b.seen, out, pipeline.EventFailed, 0}, {m.seen, in, pipeline.EventLost, 0}, {m.seen, in, pipeline.EventDeadLetter, 0},
+	} {
+		if n := c.seen.Counted(c.part, c.event); n != c.want {
+			t.Errorf("observed %d %s by %s, want %d", n, c.event, c.part, c.want)
+		}
+	}
+	sent, committed := 0, 0
+	for _, o := range b.seen.Operations(out) {
+		sent += o.N
+	}
+	for _, o := range m.seen.Operations("commit " + b.in) {
+		if o.Err == nil {
+			committed += o.N
+		}
+	}
+	if sent < len(ms) || committed != len(ms) || b.seen.Counted(out, pipeline.EventBytes) == 0 {
+		t.Errorf("observed %d messages sent in %d bytes and %d committed, want %d", sent, b.seen.Counted(out, pipeline.EventBytes), committed, len(ms))
+	}
+	if open := b.seen.Levels("kafka", pipeline.LevelConnections); len(open) == 0 || slices.Min(open) < 0 || slices.Max(open) < 2 {
+		t.Errorf("observed connections %v", open)
 	}
 }

@@ -1,0 +1,159 @@
+package service
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Check says why a part is not ready; nil: it is.
+type Check func(ctx context.Context) error
+
+const (
+	// checkTime bounds one check.
+	checkTime = 2 * time.Second
+	// checkEvery is how long an answer stays good: whoever asks more often gets the same one.
+	checkEvery = time.Second
+)
+
+// Health holds the checks that say whether the process is ready. The zero Health is ready; its methods may be called by any goroutine.
+type Health struct {
+	mu       sync.Mutex
+	checks   []named
+	stopping bool
+	version  int // counts changes of checks
+
+	asking   sync.Mutex // one goroutine asks at a time
+	last     Readiness
+	asked    time.Time
+	lastOf   int // the version that last is of
+	interval time.Duration
+}
+
+type named struct {
+	name  string
+	check Check
+}
+
+// Readiness is the answer of /readyz.
+type Readiness struct {
+	Ready  bool          `json:"ready"`
+	Checks []CheckResult `json:"checks"`
+}
+
+// CheckResult is one line of it.
+type CheckResult struct {
+	Name  string `json:"name"`
+	Ready bool   `json:"ready"`
+	// Reason says why a part is not ready.
+	Reason string `json:"reason,omitempty"`
+}
+
+// Register adds a check, or replaces the one of that name.
+func (h *Health) Register(name string, c Check) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.version++
+	if i := slices.IndexFunc(h.checks, func(n named) bool { return n.name == name }); i >= 0 {
+		h.checks[i].check = c
+		return
+	}
+	h.checks = append(h.checks, named{name, c})
+}
+
+// Stopping says that the process is about to end: it is not ready any more, whatever the checks say.
+func (h *Health) Stopping() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.stopping = true
+	h.version++
+}
+
+// Ready asks all checks at the same time. An answer is at most a second old.
+func (h *Health) Ready(ctx context.Context) Readiness {
+	h.asking.Lock()
+	defer h.asking.Unlock()
+	h.mu.Lock()
+	checks, stopping, version := slices.Clone(h.checks), h.stopping, h.version
+	h.mu.Unlock()
+	if version == h.lastOf && !h.asked.IsZero() && time.Since(h.asked) < cmp.Or(h.interval, checkEvery) {
+		return h.last
+	}
+	// The answer is for others too, so it does not depend on the patience of the one who asks.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTime)
+	defer cancel()
+	r := Readiness{Ready: true, Checks: make([]CheckResult, len(checks))}
+	answers := make([]chan error, len(checks))
+	for i, c := range checks {
+		answers[i] = make(chan error, 1)
+		go func() { answers[i] <- c.check(ctx) }()
+	}
+	for i, c := range checks {
+		var err error
+		select {
+		case err = <-answers[i]:
+		case <-ctx.Done():
+			err = errors.New("no answer in time")
+		}
+		r.Checks[i] = CheckResult{Name: c.name, Ready: err == nil}
+		if err != nil {
+			r.Checks[i].Reason, r.Ready = err.Error(), false
+		}
+	}
+	if stopping {
+		r.Ready = false
+		r.Checks = append(r.Checks, CheckResult{Name: "process", Reason: "stopping"})
+	}
+	h.last, h.asked, h.lastOf = r, time.Now(), version
+	return r
+}
+
+// ready answers /readyz: 200, or 503 where something is not ready.
+func (h *Health) ready(w http.ResponseWriter, r *http.Request) {
+	answer := h.Ready(r.Context())
+	status := http.StatusOK
+	if !answer.Ready {
+		status = http.StatusServiceUnavailable
+	}
+	respond(w, status, answer)
+}
+
+// alive answers /healthz: a process that answers lives.
+func alive(w http.ResponseWriter, _ *http.Request) {
+	respond(w, http.StatusOK, map[string]bool{"alive": true})
+}
+
+func respond(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // the client may be gone
+}
+
+// State is a [Check] of what its owner says: not ready at first.
+type State struct {
+	mu  sync.Mutex
+	err error
+}
+
+// NewState is not ready, for that reason.
+func NewState(reason string) *State { return &State{err: errors.New(reason)} }
+
+// Set says that the part is ready, with nil, or why it is not.
+func (s *State) Set(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err = err
+}
+
+// Check is the check.
+func (s *State) Check(context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}

@@ -1,0 +1,109 @@
+// Package service starts and stops the long-lived parts of a process in order, and holds its one HTTP listener.
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Part is a long-lived part of a process. What is nil is not called.
+type Part struct {
+	// Name precedes the errors of the part; empty: nothing does.
+	Name string
+	// Start makes the part ready for the ones after it. When it fails, Stop is not called.
+	Start func(ctx context.Context) error
+	// Run works until ctx ends, or until it has nothing more to do, which ends the whole group. It begins when Start has returned.
+	Run func(ctx context.Context) error
+	// Stop frees everything, within ctx. It is called when Run has returned, or when the time to drain is over.
+	Stop func(ctx context.Context) error
+}
+
+// Run starts the parts in order and keeps them until ctx ends or the first Run returns, with an error or without. Then it stops them in reverse
+// order: the context of a part ends when all parts after it have stopped. Stopping may take drain in all, and a second more for each part behind one
+// that took too long; a Run that has not returned by then is left behind. The error joins those of all parts. The end of ctx is none, unless it came before all parts had started.
+func Run(ctx context.Context, drain time.Duration, parts ...Part) error {
+	work, end := context.WithCancel(ctx)
+	defer end()
+	var up []*running
+	var errs []error
+	for _, p := range parts {
+		if work.Err() != nil {
+			break
+		}
+		if p.Start != nil {
+			if err := p.Start(work); err != nil {
+				errs = append(errs, p.named(err))
+				break
+			}
+		}
+		up = append(up, start(work, end, p))
+	}
+	if len(up) == len(parts) {
+		<-work.Done()
+	} else if len(errs) == 0 && ctx.Err() != nil {
+		errs = append(errs, context.Cause(ctx))
+	}
+	end()
+
+	over := time.Now().Add(drain)
+	for i := len(up) - 1; i >= 0; i-- {
+		patience := max(time.Until(over), leastStop)
+		stopping, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), patience, fmt.Errorf("the time of %v to stop is over", drain))
+		errs = append(errs, up[i].stop(stopping))
+		cancel()
+	}
+	return errors.Join(errs...)
+}
+
+// leastStop is what a part has to stop in, whatever the parts after it took.
+const leastStop = time.Second
+
+func (p *Part) named(err error) error {
+	if err == nil || p.Name == "" {
+		return err
+	}
+	return fmt.Errorf("%s: %w", p.Name, err)
+}
+
+// running is a part that has started.
+type running struct {
+	Part
+	cancel context.CancelFunc
+	done   chan struct{} // closed when Run has returned; err is set then
+	err    error
+}
+
+// start begins Run, whose return calls end.
+func start(ctx context.Context, end context.CancelFunc, p Part) *running {
+	r := &running{Part: p, done: make(chan struct{})}
+	ctx, r.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	if p.Run == nil {
+		close(r.done)
+		return r
+	}
+	go func() {
+		defer close(r.done)
+		defer end()
+		if err := p.Run(ctx); ctx.Err() == nil || !errors.Is(err, context.Canceled) {
+			r.err = err
+		}
+	}()
+	return r
+}
+
+func (r *running) stop(ctx context.Context) error {
+	r.cancel()
+	var errs []error
+	select {
+	case <-r.done:
+		errs = append(errs, r.named(r.err))
+	case <-ctx.Done():
+		errs = append(errs, r.named(fmt.Errorf("still at work: %w", context.Cause(ctx))))
+	}
+	if r.Stop != nil {
+		errs = append(errs, r.named(r.Stop(ctx)))
+	}
+	return errors.Join(errs...)
+}
