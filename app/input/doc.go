@@ -9,7 +9,8 @@ import (
 	"github.com/voxelstream/voxelstream/internal/option"
 )
 
-const filesDoc = "Reads a file or a folder in any of the formats that the reference lists. The format is found from the content, not from the name."
+const filesDoc = "Reads a file or a folder in any of the formats that the reference lists. " +
+	"The format is found from the content, not from the name."
 
 // helpWidth is where lines of the help end.
 const helpWidth = 100
@@ -61,7 +62,8 @@ func defaultOf(f option.Field) string {
 func WriteReference(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString("# Inputs of run and ingest\nGenerated from the lists of formats and live sources.\n\n" +
-		"Files and folders are read one after the other, live sources at the same time. Options are the query of an address: " +
+		"Files and folders are read one after the other, live sources at the same time. " +
+		"Options are the query of an address: " +
 		"`watch://in?settle=2s&state=progress`. A value with characters such as `&` is percent-encoded.\n")
 	fmt.Fprintf(&b, "\n## Files and folders\n%s See [formats](formats.md).\n", filesDoc)
 	for _, k := range Kinds() {

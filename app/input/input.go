@@ -19,10 +19,12 @@ type Input struct {
 	live live.Input // nil for a file or a folder
 }
 
-// String is what the user named, without passwords and other secrets. It stands for the input in logs, summaries and dead letters.
+// String is what the user named, without passwords and other secrets. It stands for the input in logs, summaries and
+// dead letters.
 func (in Input) String() string { return in.text }
 
-// Live says whether the input is a live source: samples may arrive at any time, and it is read beside the others. Standard input counts as one.
+// Live says whether the input is a live source: samples may arrive at any time, and it is read beside the others.
+// Standard input counts as one.
 func (in Input) Live() bool { return in.live != nil }
 
 // Endless says whether only a signal ends the reading of the input.
@@ -45,10 +47,13 @@ func (in Input) Open(ctx context.Context, a *app.Env) (ingest.Source, error) {
 	if !ok {
 		return nil, errors.New("a topic is read by a consumer of its cluster")
 	}
-	return opener.Open(ctx, live.Services{Log: a.Log, Stdin: os.Stdin, OpenFile: openFile, MaxFile: int64(read.WithDefaults().MaxBytes)})
+	return opener.Open(ctx, live.Services{
+		Log: a.Log, Stdin: os.Stdin, OpenFile: openFile, MaxFile: int64(read.WithDefaults().MaxBytes),
+	})
 }
 
-// Stream is the stream that the items of the input are in as far as that can be told without reading it: that of a file, the text for others.
+// Stream is the stream that the items of the input are in as far as that can be told without reading it: that of a
+// file, the text for others.
 func (in Input) Stream() string {
 	if in.live == nil {
 		if name, err := ingest.StreamName(in.path); err == nil {

@@ -17,8 +17,8 @@ import (
 // Kinds are the live sources and topics, in the order of the documentation. Everything else is a file or a folder.
 func Kinds() []live.Kind { return append(all.Kinds(), topicKind) }
 
-// Parse parses what a user named. All problems are reported at once: a file that is not there, an address that is wrong, an option that is unknown.
-// What only another command line can mend is marked as an error of usage.
+// Parse parses what a user named. All problems are reported at once: a file that is not there, an address that is
+// wrong, an option that is unknown. What only another command line can mend is marked as an error of usage.
 func Parse(texts []string) ([]Input, error) {
 	var errs []error
 	inputs := make([]Input, 0, len(texts))
@@ -73,5 +73,6 @@ func unknownScheme(scheme string) error {
 			known = append(known, k.Scheme)
 		}
 	}
-	return fmt.Errorf("found neither a file of this name nor a known scheme%s, want one of %s", option.DidYouMean(scheme, known), strings.Join(known, ", "))
+	return fmt.Errorf("found neither a file of this name nor a known scheme%s, want one of %s",
+		option.DidYouMean(scheme, known), strings.Join(known, ", "))
 }

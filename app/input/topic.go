@@ -10,7 +10,8 @@ import (
 // topicKind is that of a topic of files. It is no package of ingest/live, because ingest knows no transport.
 var topicKind = live.Kind{
 	Name: "kafka", Scheme: "kafka", Form: "kafka://TOPIC", Example: "kafka://frames?group=cameras",
-	Doc: "Reads a topic of the cluster, each message of which is one file. The header name, or else the key, is the file's name. " +
+	Doc: "Reads a topic of the cluster, each message of which is one file. " +
+		"The header name, or else the key, is the file's name. " +
 		"The offset of a message is committed when all its samples are stored.",
 	Options: func() any { return &TopicOptions{} },
 	New: func(target string, options any) (live.Input, error) {

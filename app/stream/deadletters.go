@@ -16,8 +16,8 @@ import (
 	"github.com/voxelstream/voxelstream/record"
 )
 
-// deadLetter is the value of the dead letter of an item that never became a message: it could not be read, or not be voxelized. There is no message
-// to send back; reading the input again repeats it.
+// deadLetter is the value of the dead letter of an item that never became a message: it could not be read, or not be
+// voxelized. There is no message to send back; reading the input again repeats it.
 type deadLetter struct {
 	Input  string `json:"input"`
 	Stream string `json:"stream"`
@@ -30,7 +30,9 @@ type deadLetter struct {
 
 // newDeadLetter is that of an item of an input that failed in a stage.
 func newDeadLetter(in input.Input, id record.ID, stage string, err error) deadLetter {
-	return deadLetter{Input: in.String(), Stream: id.Stream, Seq: id.Seq, Object: id.Object, View: id.View, Stage: stage, Error: err.Error()}
+	return deadLetter{
+		Input: in.String(), Stream: id.Stream, Seq: id.Seq, Object: id.Object, View: id.View, Stage: stage, Error: err.Error(),
+	}
 }
 
 // id is the item's ID.
@@ -67,7 +69,8 @@ func (w *deadLetters) write(ctx context.Context, d deadLetter) error {
 	return nil
 }
 
-// maxWarnings is how many dead letters a run warns of: a folder without its images would fill the screen. The topic has them all.
+// maxWarnings is how many dead letters a run warns of: a folder without its images would fill the screen. The topic
+// has them all.
 const maxWarnings = 5
 
 // warn logs a dead letter: the first ones as warnings, the others at level debug.
@@ -80,5 +83,6 @@ func (w *deadLetters) warn(d deadLetter) {
 	case n > maxWarnings:
 		level = slog.LevelDebug
 	}
-	w.log.Log(context.Background(), level, "dead letter", "input", d.Input, "item", d.id(), "stage", d.Stage, "error", d.Error)
+	w.log.Log(context.Background(), level, "dead letter",
+		"input", d.Input, "item", d.id(), "stage", d.Stage, "error", d.Error)
 }

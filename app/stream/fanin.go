@@ -10,7 +10,8 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline"
 )
 
-// fanIn reads several sources at once. The values of each stay in order. It ends when all have ended, or with the first error.
+// fanIn reads several sources at once. The values of each stay in order. It ends when all have ended, or with the
+// first error.
 type fanIn struct {
 	sources []pipeline.Source[ingest.Sample]
 

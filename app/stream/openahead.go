@@ -8,8 +8,9 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// openAhead begins to open the first of the inputs, if that is a file, while there is nobody to read it yet. The opener returned opens every input
-// by open, that one only when it is asked for a second time. release closes what was never asked for.
+// openAhead begins to open the first of the inputs, if that is a file, while there is nobody to read it yet. The
+// opener returned opens every input by open, that one only when it is asked for a second time. release closes what
+// was never asked for.
 func openAhead(ctx context.Context, inputs []input.Input, open opener) (_ opener, release func()) {
 	first := inputs[0]
 	if first.Live() {

@@ -23,8 +23,9 @@ func openerOf(a *app.Env) opener {
 	return func(ctx context.Context, in input.Input) (ingest.Source, error) { return in.Open(ctx, a) }
 }
 
-// sequence reads one input after the other, as the source of a pipeline. An item or an input that cannot be read becomes a dead letter, and reading
-// goes on behind it. A live source that cannot be opened is an error: no item would report it.
+// sequence reads one input after the other, as the source of a pipeline. An item or an input that cannot be read
+// becomes a dead letter, and reading goes on behind it. A live source that cannot be opened is an error: no item
+// would report it.
 type sequence struct {
 	inputs []input.Input // still to be read
 	open   opener
@@ -74,7 +75,8 @@ func (s *sequence) Read(ctx context.Context) (none pipeline.Delivery[ingest.Samp
 	}
 }
 
-// next opens the next input. It returns io.EOF when there is none, and leaves current nil where the input became a dead letter.
+// next opens the next input. It returns io.EOF when there is none, and leaves current nil where the input became a
+// dead letter.
 func (s *sequence) next(ctx context.Context) error {
 	if len(s.inputs) == 0 {
 		return io.EOF
@@ -101,7 +103,8 @@ func closeIf(src ingest.Source) error {
 	return src.Close()
 }
 
-// deliver makes a delivery whose permanent failure becomes a dead letter. What is left unfinished is read again by the next run: a file stays.
+// deliver makes a delivery whose permanent failure becomes a dead letter. What is left unfinished is read again by
+// the next run: a file stays.
 func (s *sequence) deliver(ctx context.Context, sample ingest.Sample) pipeline.Delivery[ingest.Sample] {
 	in, id := s.input, sample.ID
 	settler, _ := s.current.(live.Settler)
@@ -150,7 +153,8 @@ func (s *sequence) failure() error {
 	return s.failed
 }
 
-// Close closes the current input. A dead letter that could not be stored is an error here too: it may have come after the last Read.
+// Close closes the current input. A dead letter that could not be stored is an error here too: it may have come after
+// the last Read.
 func (s *sequence) Close(context.Context) error {
 	err := closeIf(s.current)
 	s.current = nil

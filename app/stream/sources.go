@@ -17,8 +17,11 @@ type sources struct {
 	sequences []*sequence
 }
 
-// newSources reads files one after the other and, at the same time, every live source and topic. open opens files and live sources.
-func newSources(ctx context.Context, a *app.Env, inputs []input.Input, open opener, cl *cluster, dead *deadLetters) (_ *sources, err error) {
+// newSources reads files one after the other and, at the same time, every live source and topic. open opens files and
+// live sources.
+func newSources(
+	ctx context.Context, a *app.Env, inputs []input.Input, open opener, cl *cluster, dead *deadLetters,
+) (_ *sources, err error) {
 	s := &sources{}
 	var all []pipeline.Source[ingest.Sample]
 	defer func() {

@@ -130,8 +130,8 @@ func (c closing) Close() error {
 	return nil
 }
 
-// TestOpenAheadBlocks: a first input that does not open holds up neither the one who asks for it, once his context ends, nor release, and is closed
-// should it open after all.
+// TestOpenAheadBlocks: a first input that does not open holds up neither the one who asks for it, once his context
+// ends, nor release, and is closed should it open after all.
 func TestOpenAheadBlocks(t *testing.T) {
 	inputs := parse(t, write(t, filepath.Join(t.TempDir(), "points.xyz"), "0 0 0\n"))
 	opens, src := make(chan struct{}), closing{closed: make(chan struct{})}
@@ -149,7 +149,8 @@ func TestOpenAheadBlocks(t *testing.T) {
 	<-src.closed
 }
 
-// drain reads the source to its end and settles each sample by outcome; it gives the samples' streams without their fingerprints.
+// drain reads the source to its end and settles each sample by outcome; it gives the samples' streams without their
+// fingerprints.
 func drain(t *testing.T, src pipeline.Source[ingest.Sample], outcome func(ingest.Sample) error) (streams []string) {
 	t.Helper()
 	for {
@@ -172,7 +173,8 @@ func drain(t *testing.T, src pipeline.Source[ingest.Sample], outcome func(ingest
 
 func fine(ingest.Sample) error { return nil }
 
-// TestSequence: inputs are read in order; what cannot be read or is refused further on becomes a dead letter, and reading goes on.
+// TestSequence: inputs are read in order; what cannot be read or is refused further on becomes a dead letter, and
+// reading goes on.
 func TestSequence(t *testing.T) {
 	a := apptest.New(t)
 	dir := t.TempDir()
@@ -231,7 +233,8 @@ func TestSequenceStops(t *testing.T) {
 	}
 }
 
-// TestMixedInputs: files are read while a live source waits, and its samples come beside theirs. The folder's file is done with when it is settled.
+// TestMixedInputs: files are read while a live source waits, and its samples come beside theirs. The folder's file is
+// done with when it is settled.
 func TestMixedInputs(t *testing.T) {
 	a := apptest.New(t)
 	dir, watched := t.TempDir(), t.TempDir()

@@ -16,7 +16,8 @@ import (
 type Kind struct {
 	// Name is that of the kind in documentation and summaries.
 	Name string
-	// Scheme begins its addresses, before "://". A kind without one has a single address, which is Form, and no options.
+	// Scheme begins its addresses, before "://". A kind without one has a single address, which is Form, and no
+	// options.
 	Scheme string
 	// Form shows how its addresses are written: udp://HOST:PORT?sensor=NAME.
 	Form string
@@ -24,11 +25,11 @@ type Kind struct {
 	Doc string
 	// Example is an address as one would write it.
 	Example string
-	// Options makes the options with their defaults: a pointer to a struct with the tags of internal/option, which the query of the address sets.
-	// Nil: it has none.
+	// Options makes the options with their defaults: a pointer to a struct with the tags of internal/option, which
+	// the query of the address sets. Nil: it has none.
 	Options func() any
-	// New checks a target and the options that the query set, and makes the input. Several problems are joined by [errors.Join];
-	// each is one line and does not repeat the address.
+	// New checks a target and the options that the query set, and makes the input. Several problems are joined by
+	// [errors.Join]; each is one line and does not repeat the address.
 	New func(target string, options any) (Input, error)
 }
 
@@ -93,7 +94,8 @@ func (k *Kind) Parse(text string) (Input, []error) {
 	return in, nil
 }
 
-// subject is the option that a problem names: one that could not be set is missing, too, which is not worth a second message.
+// subject is the option that a problem names: one that could not be set is missing, too, which is not worth a second
+// message.
 func subject(problem error) string {
 	name, _, ok := strings.Cut(problem.Error(), ":")
 	if !ok || strings.Contains(name, " ") {
@@ -102,7 +104,8 @@ func subject(problem error) string {
 	return name
 }
 
-// Mask is an address without the values that must not be shown: a password before the host, and what [option.MaskQuery] leaves out.
+// Mask is an address without the values that must not be shown: a password before the host, and what
+// [option.MaskQuery] leaves out.
 func (k *Kind) Mask(text string) string {
 	if k.Scheme == "" || !k.Match(text) {
 		return text

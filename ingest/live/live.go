@@ -1,12 +1,14 @@
-// Package live holds what live sources have in common: sources through which samples arrive while the program runs. Each kind of live source is a
-// folder with a [Kind]; package all lists them.
+// Package live holds what live sources have in common: sources through which samples arrive while the program runs.
+// Each kind of live source is a folder with a [Kind]; package all lists them.
 package live
 
 import "github.com/voxelstream/voxelstream/ingest"
 
-// Settler is a source that wants to know the outcome of its samples, to remember it or to answer a client. Settle may be called by any goroutine.
+// Settler is a source that wants to know the outcome of its samples, to remember it or to answer a client. Settle may
+// be called by any goroutine.
 type Settler interface {
 	ingest.Source
-	// Settle says that a sample is stored further on or, with an error, that it never will be and the error is stored as a dead letter.
+	// Settle says that a sample is stored further on or, with an error, that it never will be and the error is stored
+	// as a dead letter.
 	Settle(stream string, seq uint64, err error)
 }

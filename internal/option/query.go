@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// FromQuery sets the settings of the struct that v points to by the query of a URL. In a query dashes stand for the underscores of names, and
-// underscores are taken too; a plus stands for itself, as in file names. The error names everything that is unknown, given twice or wrong, and
-// what is known.
+// FromQuery sets the settings of the struct that v points to by the query of a URL. In a query dashes stand for the
+// underscores of names, and underscores are taken too; a plus stands for itself, as in file names. The error names
+// everything that is unknown, given twice or wrong, and what is known.
 func FromQuery(v any, query string) error { return errors.Join(SetQuery(v, query)...) }
 
 // SetQuery is FromQuery with one error for each problem.
@@ -45,8 +45,8 @@ func SetQuery(v any, query string) (problems []error) {
 	return problems
 }
 
-// MaskQuery is the query with stars in place of the values that must not be shown: those of secret settings of the struct that v points to, and
-// those of unknown names, which may be misspelt secrets.
+// MaskQuery is the query with stars in place of the values that must not be shown: those of secret settings of the
+// struct that v points to, and those of unknown names, which may be misspelt secrets.
 func MaskQuery(v any, query string) string {
 	shown := map[string]bool{}
 	for _, f := range Settings(v) {

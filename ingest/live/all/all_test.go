@@ -7,7 +7,8 @@ import (
 	"github.com/voxelstream/voxelstream/internal/option"
 )
 
-// TestKinds wants every kind documented, told from the others by its address, and opened by its own example but for the files it names.
+// TestKinds wants every kind documented, told from the others by its address, and opened by its own example but for
+// the files it names.
 func TestKinds(t *testing.T) {
 	for _, k := range Kinds() {
 		if k.Name == "" || k.Form == "" || !strings.HasSuffix(k.Doc, ".") || k.New == nil {

@@ -20,7 +20,8 @@ func head(fields ...string) string {
 	return "POST /v1/ingest/a.xyz HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer " + token + "\r\n" + strings.Join(append(fields, ""), "\r\n") + "\r\n"
 }
 
-// converse sends the parts of a request, a pause between them, and gives the status of each answer until the connection is closed.
+// converse sends the parts of a request, a pause between them, and gives the status of each answer until the
+// connection is closed.
 func converse(t *testing.T, s *Source, pause time.Duration, parts ...string) (statuses []int) {
 	t.Helper()
 	var d net.Dialer
@@ -61,7 +62,8 @@ func converse(t *testing.T, s *Source, pause time.Duration, parts ...string) (st
 	return statuses
 }
 
-// TestHostileRequests: what a client should not send is answered or cut off, in time, and the server is free for others after each.
+// TestHostileRequests: what a client should not send is answered or cut off, in time, and the server is free for
+// others after each.
 func TestHostileRequests(t *testing.T) {
 	in := input(t, "queue=1&max=100")
 	in.headerTime, in.bodyTime, in.stallTime = 300*time.Millisecond, time.Second, 300*time.Millisecond

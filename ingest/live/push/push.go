@@ -3,13 +3,15 @@
 //	POST /v1/ingest/NAME                 the body is one file; NAME is its name, whose extension helps where the content is ambiguous
 //	POST /v1/ingest/ (multipart/form-data)  each part with a file name is one file
 //
-// Each request wants "Authorization: Bearer TOKEN". The answer comes when all samples are stored further on, or known never to be; it is JSON:
+// Each request wants "Authorization: Bearer TOKEN". The answer comes when all samples are stored further on, or known
+// never to be; it is JSON:
 //
 //	{"items":[{"name":"a.pcd","stream":"a.pcd-1f2e3d4c","samples":1},{"name":"b.pcd","samples":0,"error":"..."}]}
 //
-// with status 200 where all went well, 422 where an item failed, 401 without the token, 408 for a body that comes too slowly, 413 for one above
-// the limit, 429 with Retry-After while too many requests are in progress, 503 when the program ends first. The same file under the same name
-// has the same ids: sending again after a lost answer does no harm.
+// with status 200 where all went well, 422 where an item failed, 401 without the token, 408 for a body that comes too
+// slowly, 413 for one above the limit, 429 with Retry-After while too many requests are in progress, 503 when the
+// program ends first. The same file under the same name has the same ids: sending again after a lost answer does no
+// harm.
 package push
 
 import (
@@ -35,7 +37,8 @@ import (
 )
 
 const (
-	// headerTime and bodyTime bound how long we wait for what a client sends, stallTime how long for the next byte of it.
+	// headerTime and bodyTime bound how long we wait for what a client sends, stallTime how long for the next byte of
+	// it.
 	headerTime = 10 * time.Second
 	bodyTime   = 5 * time.Minute
 	stallTime  = 30 * time.Second
@@ -172,11 +175,14 @@ func Open(ctx context.Context, in *Input, services live.Services) (*Source, erro
 	}
 	s := &Source{
 		in: in, open: services.OpenFile, token: sha256.Sum256([]byte(in.Token)), addr: l.Addr(), dir: dir,
-		places: make(chan struct{}, in.Queue), queue: make(chan sent), closed: make(chan struct{}), waiting: map[id][]chan<- error{},
+		places: make(chan struct{}, in.Queue), queue: make(chan sent), closed: make(chan struct{}),
+		waiting: map[id][]chan<- error{},
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/ingest/{name...}", s.serve)
-	s.server = &http.Server{Handler: mux, ReadHeaderTimeout: in.headerTime, ReadTimeout: in.bodyTime, MaxHeaderBytes: 64 << 10}
+	s.server = &http.Server{
+		Handler: mux, ReadHeaderTimeout: in.headerTime, ReadTimeout: in.bodyTime, MaxHeaderBytes: 64 << 10,
+	}
 	s.done.Go(func() { _ = s.server.Serve(l) }) // it ends by Close
 	return s, nil
 }
@@ -247,7 +253,8 @@ func (s *Source) serve(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusTooManyRequests, fmt.Sprintf("%d requests are in progress", s.in.Queue))
 		return
 	}
-	r.Body = http.MaxBytesReader(w, &bodyReader{ReadCloser: r.Body, control: http.NewResponseController(w), left: s.in.bodyTime, each: s.in.stallTime}, int64(s.in.Max))
+	body := &bodyReader{ReadCloser: r.Body, control: http.NewResponseController(w), left: s.in.bodyTime, each: s.in.stallTime}
+	r.Body = http.MaxBytesReader(w, body, int64(s.in.Max))
 	items, err := s.take(r)
 	var large *http.MaxBytesError
 	switch {
@@ -271,7 +278,8 @@ func (s *Source) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// bodyReader reads a body with a limit on the time that is spent waiting for it; the time between, while its samples are worked on, does not count.
+// bodyReader reads a body with a limit on the time that is spent waiting for it; the time between, while its samples
+// are worked on, does not count.
 type bodyReader struct {
 	io.ReadCloser
 	control    *http.ResponseController
@@ -337,7 +345,8 @@ func (s *Source) take(r *http.Request) ([]Item, error) {
 	return items, err
 }
 
-// item reads one file and waits for its samples. The error ends the request; what is wrong with the file alone is in the Item.
+// item reads one file and waits for its samples. The error ends the request; what is wrong with the file alone is in
+// the Item.
 func (s *Source) item(ctx context.Context, dir, name string, body io.Reader) (Item, error) {
 	item := Item{Name: filepath.Base(name)}
 	if item.Name == "." || item.Name == ".." || item.Name == "/" || len(item.Name) > 200 || strings.ContainsAny(item.Name, "\x00\\/") {
@@ -363,7 +372,8 @@ func (s *Source) item(ctx context.Context, dir, name string, body io.Reader) (It
 // window is how many samples of a file are in flight at once.
 const window = 64
 
-// samples gives the samples of a file to the reader and waits for their outcome. The error is the first that there was, or one that ends all.
+// samples gives the samples of a file to the reader and waits for their outcome. The error is the first that there
+// was, or one that ends all.
 func (s *Source) samples(ctx context.Context, path string, item *Item) (err error) {
 	src, err := s.open(ctx, path)
 	if err != nil {

@@ -172,7 +172,8 @@ func TestMultipart(t *testing.T) {
 	}
 }
 
-// TestBackPressure: while nobody settles, further requests are turned away, and the end of the program is told to those who wait.
+// TestBackPressure: while nobody settles, further requests are turned away, and the end of the program is told to
+// those who wait.
 func TestBackPressure(t *testing.T) {
 	s := open(t, input(t, "queue=1"))
 	first := make(chan int, 1)

@@ -16,7 +16,8 @@ import (
 // Kind is that of the standard input.
 var Kind = live.Kind{
 	Name: "stdin", Form: "-", Example: "-",
-	Doc: "Reads one file from the standard input, whose format is found from its content. Reading begins when the standard input has ended.",
+	Doc: "Reads one file from the standard input, whose format is found from its content. " +
+		"Reading begins when the standard input has ended.",
 	New: func(string, any) (live.Input, error) { return input{}, nil },
 }
 
@@ -37,7 +38,8 @@ type source struct {
 	dir string
 }
 
-// Open copies the standard input to a temporary file, because the formats seek. The stream begins when the standard input has ended.
+// Open copies the standard input to a temporary file, because the formats seek. The stream begins when the standard
+// input has ended.
 func Open(ctx context.Context, s live.Services) (ingest.Source, error) {
 	dir, err := os.MkdirTemp("", "voxelstream-stdin-")
 	if err != nil {

@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// prepare makes the kernel tell with each packet how many it had to drop (SO_RXQ_OVFL), and gives the size of the receive buffer. Who may
-// administer the network gets what it wants beyond net.core.rmem_max. Linux reports twice what was asked for: the other half is for its own
-// records (socket(7)).
+// prepare makes the kernel tell with each packet how many it had to drop (SO_RXQ_OVFL), and gives the size of the
+// receive buffer. Who may administer the network gets what it wants beyond net.core.rmem_max. Linux reports twice
+// what was asked for: the other half is for its own records (socket(7)).
 func prepare(conn *net.UDPConn, want int) (buffer int, err error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {

@@ -37,8 +37,8 @@ const (
 // Kind is that of the packets of a lidar.
 var Kind = live.Kind{
 	Name: "udp", Scheme: "udp", Form: "udp://HOST:PORT?sensor=NAME", Example: "udp://:2368?sensor=vlp16",
-	Doc: "Receives the packets of a lidar. Each turn of the sensor is one sample. Without a host, packets to any address of this machine are received; " +
-		"without a port, the usual one of the sensor is used.",
+	Doc: "Receives the packets of a lidar. Each turn of the sensor is one sample. " +
+		"Without a host, packets to any address of this machine are received; without a port, the usual one of the sensor is used.",
 	Options: func() any {
 		o := DefaultOptions()
 		return &o
@@ -133,7 +133,8 @@ type Stats struct {
 	Turns, Missed uint64
 }
 
-// Source is a live sensor. Its stream is named after the port and when it was opened: what comes later is never the same again.
+// Source is a live sensor. Its stream is named after the port and when it was opened: what comes later is never the
+// same again.
 type Source struct {
 	in     *Input
 	log    *slog.Logger
@@ -242,7 +243,8 @@ func (s *Source) take(at time.Time, b []byte) {
 	s.offer(turn)
 }
 
-// offer gives a turn to the reader, if there is room. A whole turn that is missing does less harm than one with holes.
+// offer gives a turn to the reader, if there is room. A whole turn that is missing does less harm than one with
+// holes.
 func (s *Source) offer(t *packets.Turn) {
 	if t == nil {
 		return

@@ -82,7 +82,8 @@ func TestReceive(t *testing.T) {
 	}
 }
 
-// TestSlowReader: turns that do not fit are left out whole, and counted; reading ends with the context and with Close.
+// TestSlowReader: turns that do not fit are left out whole, and counted; reading ends with the context and with
+// Close.
 func TestSlowReader(t *testing.T) {
 	var log bytes.Buffer
 	s, err := Open(t.Context(), input(t, "udp://127.0.0.1:0?sensor=vlp16"), slog.New(slog.NewTextHandler(&log, nil)))

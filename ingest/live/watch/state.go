@@ -48,8 +48,8 @@ type state struct {
 	done map[string]stamp
 }
 
-// openState reads the state and writes it anew without the files that are gone. A last line without its end was cut by a crash: its file is
-// read again.
+// openState reads the state and writes it anew without the files that are gone. A last line without its end was cut
+// by a crash: its file is read again.
 func openState(path, dir string) (*state, error) {
 	s := &state{done: map[string]stamp{}}
 	data, err := os.ReadFile(path)

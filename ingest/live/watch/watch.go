@@ -1,8 +1,9 @@
 // Package watch reads the files that come into a folder.
 //
-// A file is read when it is complete: renamed into the folder, or not changed for a while. Names that begin with a dot or end in .tmp, .part or ~
-// are left out, so that a program can write under such a name and rename. Files whose samples are settled are recorded in a state file: a restart goes on
-// behind them. A file whose samples were not settled is read again; they have the same ids.
+// A file is read when it is complete: renamed into the folder, or not changed for a while. Names that begin with a
+// dot or end in .tmp, .part or ~ are left out, so that a program can write under such a name and rename. Files whose
+// samples are settled are recorded in a state file: a restart goes on behind them. A file whose samples were not
+// settled is read again; they have the same ids.
 package watch
 
 import (
@@ -31,9 +32,9 @@ const maxFiles = 1 << 20
 // Kind is that of a watched folder.
 var Kind = live.Kind{
 	Name: "watch", Scheme: "watch", Form: "watch://FOLDER", Example: "watch:///srv/scans?settle=2s",
-	Doc: "Reads the files that arrive in a folder, each of them once, also after a restart: progress is recorded in a state file. " +
-		"A file is read when it has been renamed into the folder or has not changed for a while. Names that begin with a dot or end in .tmp, .part or ~ " +
-		"are left out.",
+	Doc: "Reads the files that arrive in a folder, each of them once, also after a restart: " +
+		"progress is recorded in a state file. A file is read when it has been renamed into the folder or has not " +
+		"changed for a while. Names that begin with a dot or end in .tmp, .part or ~ are left out.",
 	Options: func() any { return &Options{Settle: 500 * time.Millisecond, Poll: time.Second} },
 	New: func(target string, options any) (live.Input, error) {
 		if target == "" {
@@ -114,7 +115,8 @@ func Open(in *Input, services live.Services) (*Source, error) {
 		return nil, errors.Join(fmt.Errorf("%s: %w", in.Dir, err), w.Close(), st.close())
 	}
 	return &Source{
-		in: in, open: services.OpenFile, watcher: w, tick: time.NewTicker(min(in.Poll, in.Settle)), state: st, taken: map[string]*file{}, by: map[string]*file{},
+		in: in, open: services.OpenFile, watcher: w, tick: time.NewTicker(min(in.Poll, in.Settle)), state: st,
+		taken: map[string]*file{}, by: map[string]*file{},
 	}, nil
 }
 
@@ -232,7 +234,9 @@ func (s *Source) scan() error {
 		}
 		s.pending = append(s.pending, st)
 	}
-	slices.SortFunc(s.pending, func(a, b stamp) int { return cmp.Or(cmp.Compare(a.time, b.time), strings.Compare(a.name, b.name)) })
+	slices.SortFunc(s.pending, func(a, b stamp) int {
+		return cmp.Or(cmp.Compare(a.time, b.time), strings.Compare(a.name, b.name))
+	})
 	return nil
 }
 

@@ -130,7 +130,8 @@ func TestGrowing(t *testing.T) {
 	nothing(t, s)
 }
 
-// TestRestart: what was settled is not read again; what was read only is, with the ids that it had; a changed file is another one.
+// TestRestart: what was settled is not read again; what was read only is, with the ids that it had; a changed file is
+// another one.
 func TestRestart(t *testing.T) {
 	dir := t.TempDir()
 	put(t, dir, "a.xyz", 1)
