@@ -15,7 +15,8 @@ type Distance struct {
 	Regions [DistanceRegions][DistanceRegions]*Range `json:"regions"`
 }
 
-// Range is the nearest and the median distance of the pixels that have one, in metres; of an even number the smaller of the two in the middle.
+// Range is the nearest and the median distance of the pixels that have one, in metres; of an even number the
+// smaller of the two in the middle.
 type Range struct {
 	Nearest float64 `json:"nearest_m"`
 	Median  float64 `json:"median_m"`

@@ -29,12 +29,13 @@ type Format struct {
 	Library string
 	// Tested names the public files that it is tested with; empty: files that the tests make.
 	Tested string
-	// Options makes the options of its reader with their defaults: a pointer to a struct with the tags of internal/option. Formats of one package
-	// may share one. Nil: it has none besides the limits.
+	// Options makes the options of its reader with their defaults: a pointer to a struct with the tags of
+	// internal/option. Formats of one package may share one. Nil: it has none besides the limits.
 	Options func() any
 	// Detect judges the first bytes; it never reads further than what a Head offers.
 	Detect func(h *Head) Confidence
-	// Open starts a stream. What is wrong with a single item is reported by Read, as an *ItemError; what makes the whole input unreadable by Open.
+	// Open starts a stream. What is wrong with a single item is reported by Read, as an *ItemError; what makes the
+	// whole input unreadable by Open.
 	Open func(ctx context.Context, path string, o Options) (Source, error)
 	// Inspect says what the input holds.
 	Inspect func(ctx context.Context, path string, o Options) (Detail, error)
@@ -172,7 +173,8 @@ func Gunzip(data []byte, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gzip: %w", err)
 	}
-	// The trailer's size is a hint: deflate packs no better than 1032 to 1, so a lie costs no more than the real data could.
+	// The trailer's size is a hint: deflate packs no better than 1032 to 1, so a lie costs no more than the real
+	// data could.
 	hint := int64(binary.LittleEndian.Uint32(data[len(data)-4:]))
 	var out bytes.Buffer
 	out.Grow(int(min(hint, limit, 64*int64(len(data)))) + bytes.MinRead)
@@ -185,8 +187,8 @@ func Gunzip(data []byte, limit int64) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// Options bounds what is taken from one input, and holds the options of the readers. The zero value means the defaults. A copy shares the readers'
-// options with the original; [Options.Clone] does not.
+// Options bounds what is taken from one input, and holds the options of the readers. The zero value means the
+// defaults. A copy shares the readers' options with the original; [Options.Clone] does not.
 type Options struct {
 	// MaxBytes bounds one file, unpacked; 0: 4 GiB.
 	MaxBytes option.Bytes `yaml:"max_file" min:"1B" doc:"Largest file, unpacked."`
@@ -227,7 +229,8 @@ func set[T comparable](p *T, v T) {
 	}
 }
 
-// FileSource is a stream of the samples of one file, decoded by the first Read. A file that cannot be decoded is one bad item.
+// FileSource is a stream of the samples of one file, decoded by the first Read. A file that cannot be decoded is
+// one bad item.
 func FileSource(path string, decode func() ([]Sample, error)) (Source, error) {
 	stream, err := StreamName(path)
 	if err != nil {
@@ -282,8 +285,8 @@ type Clouds struct {
 // buffers keeps the memory of one file for the next: a folder of scans is read without new memory for each of them.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
-// CloudFormat completes f, which has everything but Open and Inspect, by a decoder of whole files of points. The decoder is given the file's bytes,
-// unpacked, and must not keep them.
+// CloudFormat completes f, which has everything but Open and Inspect, by a decoder of whole files of points. The
+// decoder is given the file's bytes, unpacked, and must not keep them.
 func CloudFormat(f Format, decode func(path string, data []byte, o Options) (*Clouds, error)) Format {
 	read := func(path string, o Options) (*Clouds, error) {
 		held := buffers.Get().(*[]byte)

@@ -16,8 +16,8 @@ type Info struct {
 	Detail       Detail
 }
 
-// Detail is the part of an Info that depends on the kind of data: *Points, *Depth, *Grids, *Packets, or another package's type that
-// marshals to a JSON object.
+// Detail is the part of an Info that depends on the kind of data: *Points, *Depth, *Grids, *Packets, or another
+// package's type that marshals to a JSON object.
 type Detail interface {
 	// Kind is "points", "depth", "grid", "model" or "packets".
 	Kind() string
@@ -142,14 +142,15 @@ type Depth struct {
 	Valid  int     `json:"valid"`
 	Min    float64 `json:"min_m"` // over the valid pixels, 0 without any
 	Max    float64 `json:"max_m"`
-	// Frames and Missing count the items of a sequence and those whose files are not there; both absent for a single image.
+	// Frames and Missing count the items of a sequence and those whose files are not there; both absent for a
+	// single image.
 	Frames  int         `json:"frames,omitempty"`
 	Missing int         `json:"missing,omitempty"`
 	Poses   int         `json:"poses,omitempty"` // frames whose place is known
 	Camera  *Intrinsics `json:"camera,omitempty"`
 	Note    string      `json:"note,omitempty"`
-	// Distance is that of the image, or of the first of a sequence; Distances are those of a sequence, null for frames that cannot be read
-	// and those that saw nothing.
+	// Distance is that of the image, or of the first of a sequence; Distances are those of a sequence, null for
+	// frames that cannot be read and those that saw nothing.
 	Distance  *Distance   `json:"distance"`
 	Distances []*Distance `json:"distances,omitempty"`
 }
@@ -274,7 +275,8 @@ type Packets struct {
 	Packets int    `json:"packets"`
 	Frames  int    `json:"frames"`
 	Returns int    `json:"returns"`
-	// Lost are the packets that the sensor sent, by its counters or its clock, and that are not there; Repeated those that are there twice.
+	// Lost are the packets that the sensor sent, by its counters or its clock, and that are not there; Repeated
+	// those that are there twice.
 	Lost     int        `json:"lost"`
 	Repeated int        `json:"repeated"`
 	Time     *time.Time `json:"time,omitempty"`

@@ -1,6 +1,6 @@
-// Package ingest turns what sensors and files deliver into three plain kinds of data, in metres and seconds: depth frames, point clouds and
-// ready voxel grids. This package holds those kinds and the contract of a [Source]; each format lives in a file of a sub-package
-// (depth, lidar, h5, array, ...), and formats lists them all.
+// Package ingest turns what sensors and files deliver into three plain kinds of data, in metres and seconds: depth
+// frames, point clouds and ready voxel grids. This package holds those kinds and the contract of a [Source]; each
+// format lives in a file of a sub-package (depth, lidar, h5, array, ...), and formats lists them all.
 package ingest
 
 import (
@@ -48,7 +48,8 @@ type Frame struct {
 	Pose *Pose
 }
 
-// Intrinsics is a pinhole camera with a lens: focal lengths and principal point in pixels, the centre of the top left pixel at (0, 0).
+// Intrinsics is a pinhole camera with a lens: focal lengths and principal point in pixels, the centre of the top
+// left pixel at (0, 0).
 type Intrinsics struct {
 	Fx float64 `json:"fx"`
 	Fy float64 `json:"fy"`
@@ -58,10 +59,11 @@ type Intrinsics struct {
 	Lens Lens `json:"lens,omitzero"`
 }
 
-// PointCloud holds points as columns, in metres. X, Y and Z have equal length; the other columns are nil or of that length.
-// Coordinates may be NaN where the file says "no return". They are float64 so that every source is held exactly: a float32 sensor widens
-// without loss, map coordinates (UTM northings of millions of metres) keep their millimetres, and the float64 clouds of the 3D MNIST archive,
-// whose points lie on cell edges, fall into the cells they fell into for its authors.
+// PointCloud holds points as columns, in metres. X, Y and Z have equal length; the other columns are nil or of that
+// length. Coordinates may be NaN where the file says "no return". They are float64 so that every source is held
+// exactly: a float32 sensor widens without loss, map coordinates (UTM northings of millions of metres) keep their
+// millimetres, and the float64 clouds of the 3D MNIST archive, whose points lie on cell edges, fall into the cells
+// they fell into for its authors.
 type PointCloud struct {
 	X, Y, Z   []float64
 	Intensity []float32
@@ -71,7 +73,8 @@ type PointCloud struct {
 // Len is the number of points, NaN ones included.
 func (p *PointCloud) Len() int { return len(p.X) }
 
-// Grid is a ready voxel grid: Dims[0] x Dims[1] x Dims[2] cells (depth, height, width: z, y, x), the last index fastest, Channels values a cell.
+// Grid is a ready voxel grid: Dims[0] x Dims[1] x Dims[2] cells (depth, height, width: z, y, x), the last index
+// fastest, Channels values a cell.
 type Grid struct {
 	Dims     [3]int
 	Channels int
@@ -84,8 +87,8 @@ type Grid struct {
 
 // Source is a stream of samples, read by one goroutine.
 type Source interface {
-	// Read returns the next sample; io.EOF after the last. An *ItemError concerns one item: the next Read goes on behind it. Any other
-	// error ends the source.
+	// Read returns the next sample; io.EOF after the last. An *ItemError concerns one item: the next Read goes on
+	// behind it. Any other error ends the source.
 	Read(ctx context.Context) (Sample, error)
 	Close() error
 }

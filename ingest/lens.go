@@ -17,7 +17,8 @@ type Lens struct {
 type LensModel string
 
 // The models, with x and y the tangents of a ray, r their length: those of OpenCV,
-// https://docs.opencv.org/4.x/d9/d0c/group__calib3d.html and https://docs.opencv.org/4.x/db/d58/group__calib3d__fisheye.html.
+// https://docs.opencv.org/4.x/d9/d0c/group__calib3d.html and
+// https://docs.opencv.org/4.x/db/d58/group__calib3d__fisheye.html.
 //
 //	BrownConrady: s = (1 + k1 r^2 + k2 r^4 + k3 r^6) / (1 + k4 r^2 + k5 r^4 + k6 r^6)
 //	              x' = s x + 2 p1 x y + p2 (r^2 + 2 x^2),  y' = s y + p1 (r^2 + 2 y^2) + 2 p2 x y
@@ -28,8 +29,9 @@ const (
 	Fisheye      LensModel = "fisheye"
 )
 
-// Brown is a lens of the coefficients in the order in which OpenCV and most calibration files have them: k1 k2 p1 p2 k3 k4 k5 k6, the last
-// ones left out where they are 0. Coefficients beyond the eighth are of other models and are not taken.
+// Brown is a lens of the coefficients in the order in which OpenCV and most calibration files have them: k1 k2 p1
+// p2 k3 k4 k5 k6, the last ones left out where they are 0. Coefficients beyond the eighth are of other models and
+// are not taken.
 func Brown(k ...float64) Lens {
 	var c [8]float64
 	copy(c[:], k)
@@ -83,8 +85,8 @@ const (
 	lensSteps = 40
 )
 
-// Undistort inverts Distort, by Newton's method until the error is below 1e-10. ok is false where no ray leaves the lens that way: polynomials
-// turn back beyond the field of view that they were fitted to.
+// Undistort inverts Distort, by Newton's method until the error is below 1e-10. ok is false where no ray leaves the
+// lens that way: polynomials turn back beyond the field of view that they were fitted to.
 func (l *Lens) Undistort(xd, yd float64) (x, y float64, ok bool) {
 	switch l.Model {
 	case BrownConrady:
@@ -163,8 +165,8 @@ func NewProjector(cam Intrinsics, width, height int) Projector {
 	return p
 }
 
-// Pixel is where a point in the camera's axes, in metres, falls in its image; ok is false behind the camera and outside its field of view.
-// Whether u and v lie within the image is for the caller to see.
+// Pixel is where a point in the camera's axes, in metres, falls in its image; ok is false behind the camera and
+// outside its field of view. Whether u and v lie within the image is for the caller to see.
 func (p *Projector) Pixel(x, y, z float64) (u, v float64, ok bool) {
 	if !(z > 0) {
 		return 0, 0, false
@@ -189,7 +191,8 @@ type rays struct {
 	x, y          []float64
 }
 
-// lastRays are kept because a stream of frames has one camera, and to find the rays takes a hundred times as long as to use them.
+// lastRays are kept because a stream of frames has one camera, and to find the rays takes a hundred times as long
+// as to use them.
 var lastRays atomic.Pointer[rays]
 
 // maxKept bounds the pixels of rays that are kept: 64 MiB.

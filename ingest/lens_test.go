@@ -53,7 +53,8 @@ func TestDistortByHand(t *testing.T) {
 	}
 }
 
-// TestNoRay: a lens that bends everything inward has no ray for tangents beyond its turning point, and those pixels have no point.
+// TestNoRay: a lens that bends everything inward has no ray for tangents beyond its turning point, and those pixels
+// have no point.
 func TestNoRay(t *testing.T) {
 	inward := Brown(-1)
 	if _, _, ok := inward.Undistort(0.5, 0); ok { // x - x^3 is 0.385 at most

@@ -6,7 +6,8 @@ import (
 	"math"
 )
 
-// Pose places a sensor in the world: world = R * sensor + T, with R a rotation by rows and T the sensor's position in metres.
+// Pose places a sensor in the world: world = R * sensor + T, with R a rotation by rows and T the sensor's position
+// in metres.
 type Pose struct {
 	R [9]float64 `json:"rotation"`
 	T [3]float64 `json:"position"`
@@ -35,7 +36,8 @@ func PoseOfQuaternion(w, x, y, z float64, t [3]float64) (Pose, error) {
 // rotationTolerance is how far R * transposed R may be from 1: pose files keep three digits or more.
 const rotationTolerance = 1e-2
 
-// PoseOfMatrix makes a pose of the first three rows of a homogeneous matrix, 12 or 16 numbers by rows. It refuses what is no rigid motion.
+// PoseOfMatrix makes a pose of the first three rows of a homogeneous matrix, 12 or 16 numbers by rows. It refuses
+// what is no rigid motion.
 func PoseOfMatrix(m []float64) (Pose, error) {
 	if len(m) != 12 && len(m) != 16 {
 		return Pose{}, fmt.Errorf("found %d numbers, want the 12 or 16 of a pose", len(m))

@@ -11,8 +11,8 @@ var errNoCamera = errors.New("camera unknown: give fx, fy, cx and cy")
 // Valid says whether the camera is known.
 func (c Intrinsics) Valid() bool { return c.Fx > 0 && c.Fy > 0 }
 
-// Points projects the pixels that have a depth, row by row, into the camera's optical axes: +X right, +Y down, +Z forward. Where the frame
-// has a Pose, the points are in the world's axes.
+// Points projects the pixels that have a depth, row by row, into the camera's optical axes: +X right, +Y down, +Z
+// forward. Where the frame has a Pose, the points are in the world's axes.
 //
 //	x = (u - cx) / fx * z,  y = (v - cy) / fy * z
 //
@@ -25,8 +25,8 @@ func (f *Frame) Points() (*PointCloud, error) {
 	return &p, nil
 }
 
-// AppendPoints is Points into a cloud whose memory is used again: set its columns to length 0 between frames. A cloud that holds points
-// with colours takes only frames with colours, and the other way round.
+// AppendPoints is Points into a cloud whose memory is used again: set its columns to length 0 between frames. A
+// cloud that holds points with colours takes only frames with colours, and the other way round.
 func (f *Frame) AppendPoints(p *PointCloud) error {
 	if !f.Cam.Valid() {
 		return errNoCamera
@@ -83,9 +83,10 @@ func (f *Frame) projectStraight(x, y, z []float64, n int) int {
 	return n
 }
 
-// projectRow writes the valid pixels of a row into columns from n on, and gives the index behind the last. Where all of eight neighbours are
-// valid, which is the most frequent case, the compiler needs no check of an index for them. Elsewhere it writes every pixel and moves on only
-// behind the valid ones: no branch depends on single holes, which no processor predicts.
+// projectRow writes the valid pixels of a row into columns from n on, and gives the index behind the last. Where
+// all of eight neighbours are valid, which is the most frequent case, the compiler needs no check of an index for
+// them. Elsewhere it writes every pixel and moves on only behind the valid ones: no branch depends on single holes,
+// which no processor predicts.
 func projectRow(x, y, z []float64, n int, row []Metres, tan []float64, ty float64) int {
 	end := n + len(row)
 	x, y, z = x[:end], y[:end], z[:end]

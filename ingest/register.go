@@ -14,9 +14,10 @@ type ColorImage struct {
 	Depth Pose
 }
 
-// Register gives each pixel of the frame that has a depth the colour of the point that it sees: the point is put into the colour camera's axes
-// and takes the pixel it falls on there. Pixels without depth, or outside the colour image, become transparent black. What one camera sees
-// and something nearer hides from the other takes the nearer thing's colour.
+// Register gives each pixel of the frame that has a depth the colour of the point that it sees: the point is put
+// into the colour camera's axes and takes the pixel it falls on there. Pixels without depth, or outside the colour
+// image, become transparent black. What one camera sees and something nearer hides from the other takes the nearer
+// thing's colour.
 func (f *Frame) Register(c *ColorImage) error {
 	n := f.Width * f.Height
 	if !f.Cam.Valid() || !c.Cam.Valid() {

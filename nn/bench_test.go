@@ -21,7 +21,8 @@ func benchPalette() *nn.Palette {
 	return p
 }
 
-// benchFill draws a stroke of some 700 voxels in each sample, which lie beside each other as those of the archive of 3D MNIST do, or floats without order.
+// benchFill draws a stroke of some 700 voxels in each sample, which lie beside each other as those of the archive
+// of 3D MNIST do, or floats without order.
 func benchFill(plan *nn.Plan) {
 	r := rand.New(rand.NewPCG(3, 4))
 	index := plan.Index()

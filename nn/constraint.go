@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// Constrain brings the trainable parameters back to what their constraints allow; it follows each step of an optimizer. Source of the formulas:
-// Keras 3, which adds 1e-7 to the norm that it divides by.
+// Constrain brings the trainable parameters back to what their constraints allow; it follows each step of an
+// optimizer. Source of the formulas: Keras 3, which adds 1e-7 to the norm that it divides by.
 func (m *Model) Constrain() {
 	for _, p := range m.constrained {
 		constrain(p)
@@ -45,7 +45,8 @@ func constrain(p *Param) {
 	}
 }
 
-// normGroups tells the elements apart whose norms are taken apart: those that differ along an axis that the norm does not run over.
+// normGroups tells the elements apart whose norms are taken apart: those that differ along an axis that the norm
+// does not run over.
 func normGroups(p *Param) (group func(i int) int, groups int) {
 	rank := len(p.Shape)
 	over := make([]bool, rank)

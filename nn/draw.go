@@ -8,8 +8,9 @@ import (
 	"strings"
 )
 
-// SVG draws the model as a graph from its inputs down to its outputs: a box for each layer with its name, class, output shape and parameters. Rows are
-// by the longest way from an input; within a row the boxes lie near what they read and what reads them.
+// SVG draws the model as a graph from its inputs down to its outputs: a box for each layer with its name, class,
+// output shape and parameters. Rows are by the longest way from an input; within a row the boxes lie near what they
+// read and what reads them.
 func (m *Model) SVG() string {
 	d := newDrawing(m)
 	d.arrange()
@@ -87,8 +88,8 @@ func (d *drawing) join(from, to *place) {
 // sweeps is how often the rows are gone through, down and up again; more change little.
 const sweeps = 8
 
-// arrange gives each place its x: the middle of its neighbours in the row before, in turn from above and from below (Sugiyama, Tagawa & Toda 1981), as
-// far as the row has room.
+// arrange gives each place its x: the middle of its neighbours in the row before, in turn from above and from below
+// (Sugiyama, Tagawa & Toda 1981), as far as the row has room.
 func (d *drawing) arrange() {
 	for _, row := range d.rows {
 		spread(row)

@@ -7,8 +7,9 @@ import (
 	"github.com/voxelstream/voxelstream/nn/layers"
 )
 
-// BenchmarkElementwise measures layers that do little with each element, on samples of 16^3 positions and 32 channels: nanoseconds an element on two threads.
-// Training has a normalisation before, so that there is a gradient to pass on; "normalisation alone" shows what of it that is.
+// BenchmarkElementwise measures layers that do little with each element, on samples of 16^3 positions and 32
+// channels: nanoseconds an element on two threads. Training has a normalisation before, so that there is a gradient
+// to pass on; "normalisation alone" shows what of it that is.
 func BenchmarkElementwise(b *testing.B) {
 	const side, channels, n = 16, 32, 16
 	type layer struct {

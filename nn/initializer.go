@@ -7,8 +7,8 @@ import (
 	"math/rand/v2"
 )
 
-// Init fills every parameter by its initializer. The numbers of a parameter depend on the seed and its name alone, so that adding a layer
-// does not change the start of the others.
+// Init fills every parameter by its initializer. The numbers of a parameter depend on the seed and its name alone,
+// so that adding a layer does not change the start of the others.
 func (m *Model) Init(seed uint64) {
 	for _, p := range m.Params() {
 		h := fnv.New64a()
@@ -17,8 +17,8 @@ func (m *Model) Init(seed uint64) {
 	}
 }
 
-// initializers lists them by Keras's names. Those that scale by fans are variance_scaling under a shorter name: glorot (Glorot & Bengio 2010),
-// he (He et al. 2015), lecun (LeCun et al. 1998).
+// initializers lists them by Keras's names. Those that scale by fans are variance_scaling under a shorter name:
+// glorot (Glorot & Bengio 2010), he (He et al. 2015), lecun (LeCun et al. 1998).
 var initializers = map[string]func(p *Param, r *rand.Rand){
 	"zeros":            func(p *Param, _ *rand.Rand) { clear(p.Value) },
 	"ones":             func(p *Param, _ *rand.Rand) { fill(p, func() float64 { return 1 }) },
@@ -132,9 +132,9 @@ func identity(p *Param, _ *rand.Rand) {
 	}
 }
 
-// orthogonal makes a matrix of the last axis by all others whose rows or columns, whichever are fewer, are orthogonal and Value long: random
-// normal vectors, each freed of its part along those before it (Gram-Schmidt, done twice for rounding), which is the QR of Saxe et al. 2014 with
-// a positive diagonal.
+// orthogonal makes a matrix of the last axis by all others whose rows or columns, whichever are fewer, are
+// orthogonal and Value long: random normal vectors, each freed of its part along those before it (Gram-Schmidt,
+// done twice for rounding), which is the QR of Saxe et al. 2014 with a positive diagonal.
 func orthogonal(p *Param, r *rand.Rand) {
 	columns := p.Shape[len(p.Shape)-1]
 	rows := len(p.Value) / columns

@@ -92,8 +92,8 @@ type layerCase struct {
 	Train     bool           `json:"train"`
 }
 
-// TestLayersAreThoseOfKeras compares each layer's output, the gradients of its weights and inputs, and what training does to its statistics,
-// with all passes and with the reference operations alone.
+// TestLayersAreThoseOfKeras compares each layer's output, the gradients of its weights and inputs, and what
+// training does to its statistics, with all passes and with the reference operations alone.
 func TestLayersAreThoseOfKeras(t *testing.T) {
 	var cases []layerCase
 	g := openGolden(t, "keras_layers.npz", &cases)
@@ -120,8 +120,8 @@ func compareLayer(t *testing.T, g golden, c layerCase, without []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A layer in front of each input lets us see the input's gradient: it adds a bias of zero to each element, whose gradient, summed over
-	// the samples, is that of the input.
+	// A layer in front of each input lets us see the input's gradient: it adds a bias of zero to each element,
+	// whose gradient, summed over the samples, is that of the input.
 	var inputs, probes []*nn.Node
 	for i, s := range c.Inputs {
 		in := nn.Input(fmt.Sprintf("in%d", i), s[1:])
@@ -165,7 +165,8 @@ func compareLayer(t *testing.T, g golden, c layerCase, without []string) {
 		t.Fatal(err)
 	}
 	near(t, "output", plan.Output(0), g.floats(c.Prefix+"y"), 1e-5)
-	// The backward pass of batch normalisation is that of training: with the moving statistics there is nothing to train.
+	// The backward pass of batch normalisation is that of training: with the moving statistics there is nothing to
+	// train.
 	if c.ClassName == "BatchNormalization" && !c.Train {
 		return
 	}
@@ -329,7 +330,8 @@ func TestTrainingIsThatOfKeras(t *testing.T) {
 					want := g.floats(fmt.Sprintf("after%d/%s", steps, p.Name))
 					got := slices.Clone(p.Value)
 					if p.Trainable {
-						// Adam divides a gradient by its own size: where that is zero but for rounding, the step is a matter of chance.
+						// Adam divides a gradient by its own size: where that is zero but for rounding, the step is
+						// a matter of chance.
 						for j, d := range g.floats("grad/" + p.Name) {
 							if math.Abs(float64(d)) < 1e-6 {
 								got[j] = want[j]
@@ -343,7 +345,8 @@ func TestTrainingIsThatOfKeras(t *testing.T) {
 	}
 }
 
-// TestFitIsThatOfKeras compares history and weights of epochs with an incomplete last batch and rows held back for validation.
+// TestFitIsThatOfKeras compares history and weights of epochs with an incomplete last batch and rows held back for
+// validation.
 func TestFitIsThatOfKeras(t *testing.T) {
 	var manifest networkManifest
 	g := openGolden(t, "keras_fit.npz", &manifest)

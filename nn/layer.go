@@ -7,8 +7,8 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/ir"
 )
 
-// Layer is one layer of a model. It is built once, for the shapes of its inputs; where it is applied again, to inputs of the same shapes, its parameters
-// are shared.
+// Layer is one layer of a model. It is built once, for the shapes of its inputs; where it is applied again, to
+// inputs of the same shapes, its parameters are shared.
 type Layer interface {
 	// Class is Keras's class name: "Conv3D".
 	Class() string
@@ -16,7 +16,8 @@ type Layer interface {
 	Base() *LayerBase
 	// Config returns Keras's attributes of the layer, without its name: the arguments of the class.
 	Config() map[string]any
-	// Build checks the shapes of the inputs and makes the parameters; it returns the shape of the output. Errors say what was found and wanted.
+	// Build checks the shapes of the inputs and makes the parameters; it returns the shape of the output. Errors
+	// say what was found and wanted.
 	Build(in []Shape) (Shape, error)
 	// Lower emits the operations for one program.
 	Lower(l *Lowering)
@@ -26,7 +27,8 @@ type Layer interface {
 type LayerBase struct {
 	// Name is unique within a model. Empty: the model names the layer as Keras does, from its class.
 	Name string
-	// Frozen layers keep their parameters in training, and normalise by their moving statistics: Keras's trainable=False.
+	// Frozen layers keep their parameters in training, and normalise by their moving statistics: Keras's
+	// trainable=False.
 	Frozen bool
 	// ActivityRegularizer is a penalty on the layer's outputs, divided by the number of samples.
 	ActivityRegularizer Regularizer

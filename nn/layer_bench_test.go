@@ -12,7 +12,8 @@ import (
 	"github.com/voxelstream/voxelstream/nn/zoo"
 )
 
-// peak is how many products and sums a second the bare microkernel makes on some threads, all of its operands in the first-level cache.
+// peak is how many products and sums a second the bare microkernel makes on some threads, all of its operands in
+// the first-level cache.
 func peak(threads int) float64 {
 	const m, n, k, calls = 14, 32, 256, 64
 	var all sync.WaitGroup
@@ -91,9 +92,10 @@ func convLayers() []convLayer {
 	)
 }
 
-// BenchmarkLayer measures convolutions alone: samples a second, products and sums a second as if all were made, and what part that is of what the bare
-// microkernel shows around the run; minimal filtering goes beyond all of it. "train" has no gradient of the input, as the first layer of a model has
-// none; "middle" has it, and a batch normalisation before, whose gradient it is. "direct" is "infer" and "steps" is "train" without minimal filtering.
+// BenchmarkLayer measures convolutions alone: samples a second, products and sums a second as if all were made, and
+// what part that is of what the bare microkernel shows around the run; minimal filtering goes beyond all of it.
+// "train" has no gradient of the input, as the first layer of a model has none; "middle" has it, and a batch
+// normalisation before, whose gradient it is. "direct" is "infer" and "steps" is "train" without minimal filtering.
 func BenchmarkLayer(b *testing.B) {
 	const threads = 2
 	for _, c := range convLayers() {

@@ -8,10 +8,12 @@ import (
 	"unicode"
 )
 
-// Model is an acyclic graph of layers with their parameters. Build it with [Sequential], or with [Input], [Apply] and [Functional].
+// Model is an acyclic graph of layers with their parameters. Build it with [Sequential], or with [Input], [Apply]
+// and [Functional].
 type Model struct {
 	Name string
-	// Classes are the names of the outputs of a classifier, Colormap the palette of the volumes that it was trained on; both may be empty.
+	// Classes are the names of the outputs of a classifier, Colormap the palette of the volumes that it was trained
+	// on; both may be empty.
 	Classes  []string
 	Colormap string
 	// Precision is that of inference; training is always in float32.
@@ -52,7 +54,8 @@ func (n *Node) Name() string {
 // Input makes an input of that shape, without the batch. An empty name becomes "input_layer", as in Keras.
 func Input(name string, shape Shape) *Node { return &Node{Shape: shape, name: name} }
 
-// Apply builds a layer on the outputs of others. A layer that is applied again shares its parameters, and wants the shapes that it was built for.
+// Apply builds a layer on the outputs of others. A layer that is applied again shares its parameters, and wants the
+// shapes that it was built for.
 func Apply(l Layer, in ...*Node) (*Node, error) {
 	shapes := make([]Shape, len(in))
 	for i, n := range in {
@@ -148,8 +151,9 @@ func Functional(name string, inputs, outputs []*Node) (*Model, error) {
 	return m, m.checkWeights()
 }
 
-// sort puts the nodes in the order that Keras gives them: by the longest way to an output, longest first, then in the order in which a walk from the
-// outputs meets them (keras/src/ops/function.py, map_graph). Model files and the state of optimizers count by it.
+// sort puts the nodes in the order that Keras gives them: by the longest way to an output, longest first, then in
+// the order in which a walk from the outputs meets them (keras/src/ops/function.py, map_graph). Model files and the
+// state of optimizers count by it.
 func (m *Model) sort() {
 	met, depth := map[*Node]int{}, map[*Node]int{}
 	var walk func(n *Node)

@@ -67,7 +67,8 @@ func everyReference() *nn.Model {
 		layers.NewCropping3D(1), layers.NewPermute(4, 1, 2, 3), layers.NewFlatten(), layers.NewDense(3, "softmax")))
 }
 
-// step fills the input, runs a training step over n samples and returns output and gradients, in the order of the parameters.
+// step fills the input, runs a training step over n samples and returns output and gradients, in the order of the
+// parameters.
 func step(t *testing.T, m *nn.Model, batch, n int, o nn.Options) [][]float32 {
 	t.Helper()
 	o.Training = true

@@ -8,9 +8,9 @@ import (
 	"github.com/voxelstream/voxelstream/nn/layers"
 )
 
-// TestDropoutIsRandom measures which elements fall: as many as the rate says, each apart from its neighbours, from the same element of the next sample and of
-// the next step, and from that of another layer; what stays is scaled so that the mean does not change. The second layer follows a normalisation, into which
-// a pass draws it.
+// TestDropoutIsRandom measures which elements fall: as many as the rate says, each apart from its neighbours, from
+// the same element of the next sample and of the next step, and from that of another layer; what stays is scaled so
+// that the mean does not change. The second layer follows a normalisation, into which a pass draws it.
 func TestDropoutIsRandom(t *testing.T) {
 	const size, batch, steps = 300, 32, 60
 	in := nn.Input("", nn.Shape{size})

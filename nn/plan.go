@@ -17,8 +17,8 @@ type Options struct {
 	Training bool
 	// Threads compute together; 0 means one per processor. The result does not depend on it.
 	Threads int
-	// Palette makes the plan take palette indices in place of floats; the model then has one input, whose channels are the palette's: the last axis or,
-	// where that is another size, the first of a volume [C,D,H,W].
+	// Palette makes the plan take palette indices in place of floats; the model then has one input, whose channels
+	// are the palette's: the last axis or, where that is another size, the first of a volume [C,D,H,W].
 	Palette *Palette
 	// Without switches optimisation passes off by name; "all" leaves the reference operations.
 	Without []string
@@ -38,8 +38,8 @@ func Passes() [][2]string {
 // CheckPasses returns an error for a name that no optimisation pass has; "all" names every one.
 func CheckPasses(without []string) error { return pass.Check(without) }
 
-// Plan runs a model for batches of up to a fixed size. All memory is planned once: no step allocates. A plan is for one goroutine; plans of one
-// model share its parameters.
+// Plan runs a model for batches of up to a fixed size. All memory is planned once: no step allocates. A plan is for
+// one goroutine; plans of one model share its parameters.
 type Plan struct {
 	model   *Model
 	program *ir.Program
@@ -106,8 +106,8 @@ func channelsFirst(shape Shape, palette *Palette) bool {
 	return len(shape) == 4 && shape[3] != palette.Channels && shape[0] == palette.Channels
 }
 
-// Lower returns the reference operations of all layers as a program that has no memory yet: what passes start from, and what package nntest
-// checks.
+// Lower returns the reference operations of all layers as a program that has no memory yet: what passes start from,
+// and what package nntest checks.
 func (m *Model) Lower(batch int, o Options) *ir.Program {
 	p := &ir.Program{Batch: batch, Training: o.Training, Palette: o.Palette, Precision: m.Precision}
 	values := map[*Node]*ir.Value{}
@@ -175,10 +175,12 @@ func (p *Plan) Ops() []string {
 	return out
 }
 
-// Input returns the memory of input i for the whole batch; fill its first n samples, then call Forward. Nil where the plan takes a palette.
+// Input returns the memory of input i for the whole batch; fill its first n samples, then call Forward. Nil where
+// the plan takes a palette.
 func (p *Plan) Input(i int) []float32 { return p.program.Inputs[i].Data }
 
-// Index returns the memory of the palette input for the whole batch, one byte per voxel. Nil where the plan takes floats.
+// Index returns the memory of the palette input for the whole batch, one byte per voxel. Nil where the plan takes
+// floats.
 func (p *Plan) Index() []uint8 { return p.program.Inputs[0].Index }
 
 // Output returns output i of the last Forward, for its n samples. It is valid until the next.
@@ -187,8 +189,9 @@ func (p *Plan) Output(i int) []float32 {
 	return v.Data[:p.bound*v.Size()]
 }
 
-// Forward computes the outputs for the first n samples of the inputs. With train the layers behave as in training: dropout drops, batch
-// normalisation uses the batch and moves its statistics. step, with the plan's seed, determines the random numbers.
+// Forward computes the outputs for the first n samples of the inputs. With train the layers behave as in training:
+// dropout drops, batch normalisation uses the batch and moves its statistics. step, with the plan's seed,
+// determines the random numbers.
 func (p *Plan) Forward(n int, train bool, step uint64) error {
 	if n < 1 || n > p.program.Batch {
 		return fmt.Errorf("model %q: got %d samples, want 1 to %d", p.model.Name, n, p.program.Batch)
@@ -212,7 +215,8 @@ func (p *Plan) Forward(n int, train bool, step uint64) error {
 // Watch makes Forward call f with the input of each layer that can be computed in low precision, before it is.
 func (p *Plan) Watch(f func(layer string, x []float32)) { p.watch = f }
 
-// NonFinite names the first layer whose output, in the last Forward of a training plan, holds a NaN or an infinity; empty where none does.
+// NonFinite names the first layer whose output, in the last Forward of a training plan, holds a NaN or an infinity;
+// empty where none does.
 func (p *Plan) NonFinite() string {
 	for _, n := range p.program.Nodes {
 		for _, v := range n.Env.Y {
@@ -224,13 +228,15 @@ func (p *Plan) NonFinite() string {
 	return ""
 }
 
-// OutputGrad returns the memory for the derivative of the loss by output i, for the n samples of the last Forward: fill it, then call Backward.
+// OutputGrad returns the memory for the derivative of the loss by output i, for the n samples of the last Forward:
+// fill it, then call Backward.
 func (p *Plan) OutputGrad(i int) []float32 {
 	v := p.program.Outputs[i]
 	return v.Grad[:p.bound*v.Size()]
 }
 
-// Backward computes the gradient of every trainable parameter from OutputGrad, after a Forward with train; that of Penalty is included.
+// Backward computes the gradient of every trainable parameter from OutputGrad, after a Forward with train; that of
+// Penalty is included.
 func (p *Plan) Backward() {
 	for _, g := range p.grads {
 		clear(g)
@@ -252,5 +258,6 @@ func (p *Plan) isOutput(v *ir.Value) bool {
 	return slices.Contains(p.program.Outputs, v)
 }
 
-// Grad returns the gradient of a trainable parameter after Backward; nil for others. It is valid until the next Backward.
+// Grad returns the gradient of a trainable parameter after Backward; nil for others. It is valid until the next
+// Backward.
 func (p *Plan) Grad(param *Param) []float32 { return p.grads[param] }

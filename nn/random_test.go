@@ -11,7 +11,8 @@ import (
 	"github.com/voxelstream/voxelstream/nn/layers"
 )
 
-// randomModel strings layers of random kinds and options together, with branches that join again, and ends in a softmax.
+// randomModel strings layers of random kinds and options together, with branches that join again, and ends in a
+// softmax.
 func randomModel(r *rand.Rand, channels int) *nn.Model {
 	pick := func(n ...int) int { return n[r.IntN(len(n))] }
 	axes := func(n ...int) [3]int { return [3]int{pick(n...), pick(n...), pick(n...)} }
@@ -132,8 +133,9 @@ func results(t *testing.T, m *nn.Model, n int, seed uint64, o nn.Options) (out [
 	return out
 }
 
-// rounding bounds the difference, relative to the largest number of all. Where a batch normalisation divides by a small deviation, or a number
-// lies at the edge of a rectifier, rounding grows; a voxel left out or taken twice is far above.
+// rounding bounds the difference, relative to the largest number of all. Where a batch normalisation divides by a
+// small deviation, or a number lies at the edge of a rectifier, rounding grows; a voxel left out or taken twice is
+// far above.
 const rounding = 5e-4
 
 // TestRandomModels compares the plan with all passes with the reference plan.

@@ -6,8 +6,9 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/op"
 )
 
-// Penalty is what the regularizers add to the loss: those of the trainable parameters as they are, and those on activities in the last Forward.
-// Backward already includes its derivative. Source of the formulas: Keras 3, L1L2 and Layer.activity_regularizer.
+// Penalty is what the regularizers add to the loss: those of the trainable parameters as they are, and those on
+// activities in the last Forward. Backward already includes its derivative. Source of the formulas: Keras 3, L1L2
+// and Layer.activity_regularizer.
 func (p *Plan) Penalty() float64 {
 	var sum float64
 	for _, n := range p.program.Nodes {

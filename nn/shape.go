@@ -27,7 +27,8 @@ func (s Shape) String() string {
 // Param is an array that a layer owns: a weight or a statistic, in Keras's order and layout.
 type Param = ir.Param
 
-// Weight says how a parameter starts (Model.Init), and what training adds to the loss for it (Plan.Penalty) and holds it to (Model.Constrain).
+// Weight says how a parameter starts (Model.Init), and what training adds to the loss for it (Plan.Penalty) and
+// holds it to (Model.Constrain).
 type Weight = ir.Weight
 
 // Initializer says what numbers a parameter starts with.
@@ -39,8 +40,8 @@ type Regularizer = ir.Regularizer
 // Constraint is what a parameter is brought back to after each step of training.
 type Constraint = ir.Constraint
 
-// Palette makes a plan take one byte per voxel in place of floats: Colours holds 256 rows of Channels floats each, and Background is the index
-// of empty space.
+// Palette makes a plan take one byte per voxel in place of floats: Colours holds 256 rows of Channels floats each,
+// and Background is the index of empty space.
 type Palette = ir.Palette
 
 // Precision is the kind of numbers that the large layers of a model multiply in inference; see train.Calibrate.

@@ -11,8 +11,8 @@ import (
 // SummaryWidth is the width of Keras's table where the terminal has 80 columns.
 const SummaryWidth = 76
 
-// Summary describes the model in the table that Keras prints, at most width columns wide: name and class, output shape and parameters of each
-// layer, and what it is connected to where the model is no chain; then the sums.
+// Summary describes the model in the table that Keras prints, at most width columns wide: name and class, output
+// shape and parameters of each layer, and what it is connected to where the model is no chain; then the sums.
 func (m *Model) Summary(width int) string {
 	header, positions, right := []string{"Layer (type)", "Output Shape", "Param #"}, []float64{.45, .8, 1}, 2
 	chain := m.isChain()
@@ -77,8 +77,8 @@ func (m *Model) isChain() bool {
 	return true
 }
 
-// columnWidths shares out a table's width as Keras with rich does: each column asks for its part of the whole, padding comes on top, and the
-// excess over the width is taken from the columns one by one, rounding half to even.
+// columnWidths shares out a table's width as Keras with rich does: each column asks for its part of the whole,
+// padding comes on top, and the excess over the width is taken from the columns one by one, rounding half to even.
 func columnWidths(width int, positions []float64) []int {
 	widths := make([]int, len(positions))
 	at, sum := 0, 0
@@ -97,7 +97,8 @@ func columnWidths(width int, positions []float64) []int {
 	return widths
 }
 
-// writeTable draws the table; widths include a space on either side of a cell, and column right is aligned to the right.
+// writeTable draws the table; widths include a space on either side of a cell, and column right is aligned to the
+// right.
 func writeTable(b *strings.Builder, header []string, rows [][]string, widths []int, right int) {
 	rule := func(left, fill, cross, end string) {
 		b.WriteString(left)
@@ -144,7 +145,8 @@ func writeTable(b *strings.Builder, header []string, rows [][]string, widths []i
 	rule("└", "─", "┴", "┘")
 }
 
-// wrap breaks a text at its spaces into lines of at most width; a longer word has a line of its own and ends in an ellipsis there, as in Keras.
+// wrap breaks a text at its spaces into lines of at most width; a longer word has a line of its own and ends in an
+// ellipsis there, as in Keras.
 func wrap(text string, width int) []string {
 	width = max(width, 1)
 	var lines []string

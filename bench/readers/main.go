@@ -1,5 +1,5 @@
-// Command readers reads a file again and again for some seconds, on one core, and prints how many points it read each second of processor
-// time: readers FILE SECONDS. run.py beside it does the same with the libraries of Python.
+// Command readers reads a file again and again for some seconds, on one core, and prints how many points it read
+// each second of processor time: readers FILE SECONDS. run.py beside it does the same with the libraries of Python.
 package main
 
 import (

@@ -13,11 +13,11 @@ type Layout string
 
 // The layouts of the 3D MNIST archives.
 const (
-	// Vectors holds voxel grids: X_train (rows, Grid^3) float64, y_train (rows) int64, and X_test and y_test where there are test rows. Values are
-	// neither chunked nor compressed: they are read at the speed of the disk.
+	// Vectors holds voxel grids: X_train (rows, Grid^3) float64, y_train (rows) int64, and X_test and y_test where
+	// there are test rows. Values are neither chunked nor compressed: they are read at the speed of the disk.
 	Vectors Layout = "vectors"
-	// Clouds holds a group "0", "1", ... for each row: img (30, 30) uint8, points and normals (N, 3) float64, all gzip, and an attribute label.
-	// There is no test part: the authors' has a file of its own.
+	// Clouds holds a group "0", "1", ... for each row: img (30, 30) uint8, points and normals (N, 3) float64, all
+	// gzip, and an attribute label. There is no test part: the authors' has a file of its own.
 	Clouds Layout = "clouds"
 )
 

@@ -185,8 +185,8 @@ func TestArchiveRefuses(t *testing.T) {
 	}
 }
 
-// TestArchivesAgree: clouds that come back through the reader and are voxelized are the vectors, value by value, because coordinates stay
-// float64 all the way.
+// TestArchivesAgree: clouds that come back through the reader and are voxelized are the vectors, value by value,
+// because coordinates stay float64 all the way.
 func TestArchivesAgree(t *testing.T) {
 	needHDF5(t)
 	dir := t.TempDir()

@@ -8,13 +8,15 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// Padded is the side of the image that is extruded: one empty pixel around the 28x28, so that every inked pixel has four neighbours.
+// Padded is the side of the image that is extruded: one empty pixel around the 28x28, so that every inked pixel has
+// four neighbours.
 const Padded = Side + 2
 
 // ErrBlank says that an image has no ink, so there is no surface.
 var ErrBlank = errors.New("image without ink")
 
-// Cloud is a digit as points on the surface of its extruded pixels. Without unit: the longest side of an upright cloud is 1, its mean 0.
+// Cloud is a digit as points on the surface of its extruded pixels. Without unit: the longest side of an upright
+// cloud is 1, its mean 0.
 type Cloud struct {
 	Points *ingest.PointCloud
 	faces  []face
@@ -45,7 +47,8 @@ const (
 // across and along are numpy's linspace(-.5, .5, 5) and linspace(-3, 3, 30).
 var across, along = linspace(0.5, inPlane), linspace(halfDepth, inDepth)
 
-// linspace is numpy's linspace(-half, half, n): i*step + start, the last one forced. The conversion forbids a fused multiply-add.
+// linspace is numpy's linspace(-half, half, n): i*step + start, the last one forced. The conversion forbids a fused
+// multiply-add.
 func linspace(half float64, n int) []float64 {
 	v := make([]float64, n)
 	step := 2 * half / float64(n-1)
@@ -67,14 +70,15 @@ func (m *Image) Pad() *[Padded * Padded]uint8 {
 
 // Upright extrudes an image as the authors of the 3D MNIST archive do, bit for bit.
 //
-// Each inked pixel at (row, column) of the padded image is a box of 1x1x6 around x = row, y = column, z = 0. Its front (z = 3) and back are
-// always there, a side only where the neighbouring pixel is empty. Pixels come row by row, faces in the order front, back, row-, row+,
-// column-, column+; on front and back rows are outer, on sides depth is. Then the minimum of the longest axis is subtracted from all axes,
-// all are divided by that axis's length and the mean is subtracted; a quarter turn about y puts the digit upright: (x, y, z) becomes
-// (z, y, -x).
+// Each inked pixel at (row, column) of the padded image is a box of 1x1x6 around x = row, y = column, z = 0. Its
+// front (z = 3) and back are always there, a side only where the neighbouring pixel is empty. Pixels come row by
+// row, faces in the order front, back, row-, row+, column-, column+; on front and back rows are outer, on sides
+// depth is. Then the minimum of the longest axis is subtracted from all axes, all are divided by that axis's length
+// and the mean is subtracted; a quarter turn about y puts the digit upright: (x, y, z) becomes (z, y, -x).
 //
-// The result is exact only if nothing is "improved": sums run in the order of the points, no multiplication is fused with an addition, and
-// the cosine of 90 degrees stays 6.1e-17. With a cosine of 0 many points on cell edges fall to the other side.
+// The result is exact only if nothing is "improved": sums run in the order of the points, no multiplication is
+// fused with an addition, and the cosine of 90 degrees stays 6.1e-17. With a cosine of 0 many points on cell edges
+// fall to the other side.
 func Upright(m *Image) (*Cloud, error) {
 	c := extrude(m.Pad())
 	if len(c.faces) == 0 {
@@ -193,8 +197,9 @@ func (c *Cloud) Normals() *ingest.PointCloud {
 	return p
 }
 
-// Augment returns a rotated, noisy copy: p Rz Ry Rx with normally distributed angles of 180 degrees standard deviation about z and 90 about
-// y and x, then noise, uniform within a quarter of the standard deviation of each axis.
+// Augment returns a rotated, noisy copy: p Rz Ry Rx with normally distributed angles of 180 degrees standard
+// deviation about z and 90 about y and x, then noise, uniform within a quarter of the standard deviation of each
+// axis.
 func (c *Cloud) Augment(rng *rand.Rand) *Cloud {
 	const degree = math.Pi / 180
 	az, ay, ax := rng.NormFloat64()*180*degree, rng.NormFloat64()*90*degree, rng.NormFloat64()*90*degree

@@ -5,12 +5,12 @@ import (
 	"math/rand/v2"
 )
 
-// Draw draws digit number i of the series that seed names: label i mod 10, in a handwriting of its own. The same seed and number give the same
-// digit for ever.
+// Draw draws digit number i of the series that seed names: label i mod 10, in a handwriting of its own. The same
+// seed and number give the same digit for ever.
 //
-// One of several ways to write the digit is taken, its points are moved a little, the whole is sheared, turned, stretched and bent, and a
-// round pen of random width follows it. As in MNIST the result fits into 20x20 pixels, keeps its proportions, has soft borders, and has its
-// centre of mass in the middle of the 28x28.
+// One of several ways to write the digit is taken, its points are moved a little, the whole is sheared, turned,
+// stretched and bent, and a round pen of random width follows it. As in MNIST the result fits into 20x20 pixels,
+// keeps its proportions, has soft borders, and has its centre of mass in the middle of the 28x28.
 func Draw(seed uint64, i int) Digit {
 	rng := rand.New(rand.NewPCG(seed, uint64(i)))
 	d := Digit{Label: uint8(i % 10)}
@@ -124,7 +124,8 @@ func distance(p, a, b point) float64 {
 	return math.Hypot(p.x-a.x-t*dx, p.y-a.y-t*dy)
 }
 
-// centre moves the centre of mass into the middle by whole pixels, as far as the ink stays inside, and makes bytes of the ink.
+// centre moves the centre of mass into the middle by whole pixels, as far as the ink stays inside, and makes bytes
+// of the ink.
 func centre(ink *[Side * Side]float64) (m Image) {
 	var mass, mx, my float64
 	left, top, right, bottom := Side, Side, 0, 0

@@ -14,18 +14,19 @@ import (
 
 // Options say which data set to generate.
 type Options struct {
-	// Digits are the digits to use, in their order; nil draws Count of them, numbers First, First+1, ... of the series that Seed names.
+	// Digits are the digits to use, in their order; nil draws Count of them, numbers First, First+1, ... of the
+	// series that Seed names.
 	Digits       []Digit
 	First, Count int
 	// Test is how many of the digits, the last ones, are for testing.
 	Test int
 	// Augment adds a rotated, noisy copy after each upright digit.
 	Augment bool
-	// Grid is the number of cells a side of the voxel grids; 0 makes clouds only. 16 and 8 are the sizes of the authors' archives and are laid
-	// out as those are (see voxelize.MNIST3D).
+	// Grid is the number of cells a side of the voxel grids; 0 makes clouds only. 16 and 8 are the sizes of the
+	// authors' archives and are laid out as those are (see voxelize.MNIST3D).
 	Grid int
-	// Seed decides about drawings and augmentation. A digit's own are derived from it and from the digit's number, so they do not depend on
-	// how many digits or workers there are.
+	// Seed decides about drawings and augmentation. A digit's own are derived from it and from the digit's number,
+	// so they do not depend on how many digits or workers there are.
 	Seed uint64
 	// Workers is the number of goroutines; 0 means one a processor. It does not change the result.
 	Workers int
@@ -84,8 +85,8 @@ func (o *Options) Rows() (train, test int) {
 	return each * (o.count() - o.Test), each * o.Test
 }
 
-// Generate makes the data set and calls emit for each row, in order, from one goroutine; an error of emit ends it. Workers run ahead of emit
-// by a few digits only, so memory does not grow with the number of digits.
+// Generate makes the data set and calls emit for each row, in order, from one goroutine; an error of emit ends it.
+// Workers run ahead of emit by a few digits only, so memory does not grow with the number of digits.
 func Generate(ctx context.Context, o Options, emit func(Row) error) error {
 	if err := o.Validate(); err != nil {
 		return fmt.Errorf("mnist3d: %w", err)

@@ -65,7 +65,8 @@ func field(t testing.TB, p *ingest.PointCloud, n int) *voxelize.Field {
 	return f
 }
 
-// TestAuthorsRows: generator and voxelizer give the 500 test rows that the archive's authors made of the first test digits of MNIST.
+// TestAuthorsRows: generator and voxelizer give the 500 test rows that the archive's authors made of the first test
+// digits of MNIST.
 func TestAuthorsRows(t *testing.T) {
 	want := npyFloats(t, "X_test_0_499")
 	digits := testDigits(t, 0, 500)

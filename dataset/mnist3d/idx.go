@@ -23,16 +23,16 @@ type Digit struct {
 	Label uint8
 }
 
-// The IDX format, http://yann.lecun.com/exdb/mnist: a big-endian magic number (0x08: bytes, then the number of dimensions), the size of
-// each dimension as uint32, then the bytes.
+// The IDX format, http://yann.lecun.com/exdb/mnist: a big-endian magic number (0x08: bytes, then the number of
+// dimensions), the size of each dimension as uint32, then the bytes.
 const (
 	magicImages = 0x00000803
 	magicLabels = 0x00000801
 	maxDigits   = 10_000_000
 )
 
-// OpenIDX reads count digits, the first of them at position first, from a file of images and one of labels; a count of 0 means all that
-// follow. Files may be gzip-compressed.
+// OpenIDX reads count digits, the first of them at position first, from a file of images and one of labels; a count
+// of 0 means all that follow. Files may be gzip-compressed.
 func OpenIDX(images, labels string, first, count int) ([]Digit, error) {
 	fi, err := os.Open(images)
 	if err != nil {
@@ -97,7 +97,8 @@ func ReadIDX(images, labels io.Reader, first, count int) ([]Digit, error) {
 	return digits, nil
 }
 
-// openIDX uncompresses r where need be, checks the header and returns the rest with the number of items; side gives the wanted further sizes.
+// openIDX uncompresses r where need be, checks the header and returns the rest with the number of items; side gives
+// the wanted further sizes.
 func openIDX(r io.Reader, magic uint32, side ...uint32) (io.Reader, int, error) {
 	b := bufio.NewReaderSize(r, 64<<10)
 	if head, err := b.Peek(2); err == nil && bytes.Equal(head, []byte{0x1f, 0x8b}) {

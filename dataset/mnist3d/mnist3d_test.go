@@ -21,7 +21,8 @@ import (
 	"github.com/voxelstream/voxelstream/internal/h5"
 )
 
-// TestMain looks for goroutines left behind. The thread that owns libhdf5 lives as long as the process, so it is started before.
+// TestMain looks for goroutines left behind. The thread that owns libhdf5 lives as long as the process, so it is
+// started before.
 func TestMain(m *testing.M) {
 	if w, err := h5.Create(filepath.Join(os.TempDir(), "mnist3d-test.h5")); err == nil {
 		w.Abort()
@@ -95,7 +96,8 @@ func TestAugmentKeepsTheShape(t *testing.T) {
 	if a.Points.Len() != c.Points.Len() {
 		t.Fatalf("%d points became %d", c.Points.Len(), a.Points.Len())
 	}
-	// A rotation keeps each distance from the origin; the noise moves it by less than a quarter of the three deviations.
+	// A rotation keeps each distance from the origin; the noise moves it by less than a quarter of the three
+	// deviations.
 	limit := 0.25 * math.Hypot(math.Hypot(deviation(a.Points.X), deviation(a.Points.Y)), deviation(a.Points.Z))
 	moved := 0.0
 	for i := range a.Points.X {

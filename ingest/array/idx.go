@@ -11,9 +11,9 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/internal/columns"
 )
 
-// IDX is the format of the MNIST files: two zero bytes, the type, the number of axes, the length of each as uint32, then the values, all big
-// endian. Images (N, H, W) are N grids of 1 x H x W, and (N, D, H, W) N grids; a file of one axis holds labels, which can be inspected.
-// http://yann.lecun.com/exdb/mnist/
+// IDX is the format of the MNIST files: two zero bytes, the type, the number of axes, the length of each as uint32,
+// then the values, all big endian. Images (N, H, W) are N grids of 1 x H x W, and (N, D, H, W) N grids; a file of
+// one axis holds labels, which can be inspected. http://yann.lecun.com/exdb/mnist/
 var IDX = ingest.Format{
 	Name:   "idx",
 	Doc:    "images and labels of all number types",

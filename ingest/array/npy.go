@@ -1,4 +1,5 @@
-// Package array reads and writes NumPy's files: single arrays (.npy) and archives of them (.npz) with grids, their labels, or points.
+// Package array reads and writes NumPy's files: single arrays (.npy) and archives of them (.npz) with grids, their
+// labels, or points.
 package array
 
 import (

@@ -18,7 +18,8 @@ import (
 	"github.com/voxelstream/voxelstream/record"
 )
 
-// NPY is a single array: grids, flat rows of grids, or points (a table of 3 to 7 float columns, or records with fields x, y and z).
+// NPY is a single array: grids, flat rows of grids, or points (a table of 3 to 7 float columns, or records with
+// fields x, y and z).
 var NPY = ingest.Format{
 	Name:       "npy",
 	Doc:        "versions 1 to 3; numbers of 1 to 8 bytes, float16, records; either order",
@@ -28,8 +29,8 @@ var NPY = ingest.Format{
 	Inspect:    inspect(openNPY),
 }
 
-// NPZ is a zip archive of arrays. Those named like labels (y, y_train, train_labels, ...) give the classes of the array that goes by the
-// same name otherwise (X, X_train, train_images); each other array is a stream of its own.
+// NPZ is a zip archive of arrays. Those named like labels (y, y_train, train_labels, ...) give the classes of the
+// array that goes by the same name otherwise (X, X_train, train_images); each other array is a stream of its own.
 var NPZ = ingest.Format{
 	Name:       "npz",
 	Doc:        "as npy, with labels; MedMNIST3D",
@@ -181,8 +182,8 @@ func (f *file) only(want string) error {
 	return nil
 }
 
-// dataName says whether an array is named like labels, and what the array that they belong to is called: y_train goes with x_train, labels
-// with its own stem (train_labels with "train").
+// dataName says whether an array is named like labels, and what the array that they belong to is called: y_train
+// goes with x_train, labels with its own stem (train_labels with "train").
 func dataName(name string) (data string, ok bool) {
 	lower := strings.ToLower(name)
 	switch {
@@ -541,7 +542,8 @@ func inspect(list func(string, ingest.Options) (*file, error)) func(context.Cont
 	}
 }
 
-// detail describes the clouds of a file that has some, else its grids: the rows of all arrays with the shape of the first.
+// detail describes the clouds of a file that has some, else its grids: the rows of all arrays with the shape of the
+// first.
 func (f *file) detail(ctx context.Context, o ingest.Options) (ingest.Detail, error) {
 	g := &ingest.Grids{Labels: map[string]int{}, Shape: []int{}}
 	var clouds ingest.Clouds

@@ -12,8 +12,8 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// ReadRows reads an .npy file with one array of numbers (N, row...) in C order, N at least 1, as float32. It takes no more memory than four times
-// the file's size.
+// ReadRows reads an .npy file with one array of numbers (N, row...) in C order, N at least 1, as float32. It takes
+// no more memory than four times the file's size.
 func ReadRows(path string, row []int) (n int, values []float32, err error) {
 	if _, err := os.Stat(path); err != nil {
 		return 0, nil, err // it names the file
@@ -53,8 +53,8 @@ func commas(shape []int) string {
 	return strings.Trim(strings.Join(strings.Fields(fmt.Sprint(shape)), ", "), "[]")
 }
 
-// WriteFloat32 writes values as one array of float32 in C order, in version 1.0 of the format. As in NumPy's files they begin at a multiple of 64
-// bytes.
+// WriteFloat32 writes values as one array of float32 in C order, in version 1.0 of the format. As in NumPy's files
+// they begin at a multiple of 64 bytes.
 func WriteFloat32(w io.Writer, shape []int, values []float32) error {
 	const align = 64
 	text := dict("<f4", shape)

@@ -14,7 +14,8 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/internal/columns"
 )
 
-// headerRoom is the length of the headers we write: enough for any shape, so that the number of rows can be filled in at the end.
+// headerRoom is the length of the headers we write: enough for any shape, so that the number of rows can be filled
+// in at the end.
 const headerRoom = 256
 
 // formatHeader is the head of a version 1 file, padded to headerRoom.
@@ -44,8 +45,9 @@ func padHeader(dict string, length int) []byte {
 	return append(out, '\n')
 }
 
-// CreateNPY makes an array of one cloud, (N, 3) or with intensity and colours up to (N, 7), or of grids of one shape, (N, D, H, W) or
-// (N, D, H, W, C), float32; a cloud that float32 cannot hold is float64. Labels have no place in it.
+// CreateNPY makes an array of one cloud, (N, 3) or with intensity and colours up to (N, 7), or of grids of one
+// shape, (N, D, H, W) or (N, D, H, W, C), float32; a cloud that float32 cannot hold is float64. Labels have no
+// place in it.
 func CreateNPY(path string) (ingest.Writer, error) {
 	f, err := ingest.CreateFile(path)
 	if err != nil {
@@ -179,7 +181,8 @@ func (w *npyWriter) Commit() error {
 	return w.NewFile.Commit()
 }
 
-// CreateNPZ makes an archive with the samples as X, as CreateNPY has them, and their labels as y (int32), if any has one.
+// CreateNPZ makes an archive with the samples as X, as CreateNPY has them, and their labels as y (int32), if any
+// has one.
 func CreateNPZ(path string) (ingest.Writer, error) {
 	out, err := ingest.CreateFile(path)
 	if err != nil {

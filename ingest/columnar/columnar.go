@@ -1,5 +1,5 @@
-// Package columnar writes samples as tables, for pandas, Spark and their like: Parquet files, and Arrow files (the random access format, also
-// known as Feather version 2).
+// Package columnar writes samples as tables, for pandas, Spark and their like: Parquet files, and Arrow files (the
+// random access format, also known as Feather version 2).
 //
 // A table of points has a row for each point, with the columns
 //
@@ -9,8 +9,8 @@
 //
 //	sample uint32; label int32 (-1: unknown); values list of float32 (z slowest, channels fastest)
 //
-// where sample is the number of the sample in the file, from 0. The metadata says the kind (voxelstream.kind: points or grids) and the dims of the
-// grids (voxelstream.dims: D,H,W,C). Depth frames are projected to points.
+// where sample is the number of the sample in the file, from 0. The metadata says the kind (voxelstream.kind:
+// points or grids) and the dims of the grids (voxelstream.dims: D,H,W,C). Depth frames are projected to points.
 package columnar
 
 import (
@@ -77,7 +77,8 @@ func create(path string, e encoder) (ingest.Writer, error) {
 	return &writer{out: out, path: path, encoder: e}, nil
 }
 
-// Write adds a sample: a cloud or frame in a file of points, a grid in a file of grids, of the columns or dims of the first one.
+// Write adds a sample: a cloud or frame in a file of points, a grid in a file of grids, of the columns or dims of
+// the first one.
 func (w *writer) Write(s ingest.Sample) (err error) {
 	switch d := s.Data.(type) {
 	case *ingest.PointCloud:

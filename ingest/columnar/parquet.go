@@ -11,7 +11,8 @@ import (
 	"github.com/apache/arrow/go/v15/parquet/schema"
 )
 
-// parquetEncoder writes each run of rows as a row group. It fills columns itself: package pqarrow, which would, brings gRPC along.
+// parquetEncoder writes each run of rows as a row group. It fills columns itself: package pqarrow, which would,
+// brings gRPC along.
 type parquetEncoder struct {
 	w *file.Writer
 	// ints and levels are kept from one column to the next.
@@ -117,7 +118,8 @@ func (e *parquetEncoder) fillInts(w file.ColumnChunkWriter, n int, at func(int) 
 	return err
 }
 
-// levels are those of n values in full lists of equal length: each value is there, and begins a row or does not. Nil without lists.
+// levels are those of n values in full lists of equal length: each value is there, and begins a row or does not.
+// Nil without lists.
 func (e *parquetEncoder) levels(n, list int) (definitions, repetitions []int16) {
 	if list == 0 {
 		return nil, nil

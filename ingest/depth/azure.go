@@ -8,8 +8,9 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// azure is the calibration of an Azure Kinect, as the device stores it and its recordings attach it (k4a_device_get_raw_calibration): cameras
-// with focal lengths and principal points over the size of the sensor, and their places. Every device has its own.
+// azure is the calibration of an Azure Kinect, as the device stores it and its recordings attach it
+// (k4a_device_get_raw_calibration): cameras with focal lengths and principal points over the size of the sensor,
+// and their places. Every device has its own.
 type azure struct{ depth, color azureCamera }
 
 type azureCamera struct {
@@ -24,10 +25,12 @@ type azureCamera struct {
 	} `json:"Rt"`
 }
 
-// azureMode is how an image of a mode is cut out of the sensor's: the sensor's image is scaled to sensor, and cut from corner on.
+// azureMode is how an image of a mode is cut out of the sensor's: the sensor's image is scaled to sensor, and cut
+// from corner on.
 type azureMode struct{ sensor, corner [2]float64 }
 
-// azureDepthModes and azureColorModes are the modes by width and height of their images. The same sizes in other modes have the same cut.
+// azureDepthModes and azureColorModes are the modes by width and height of their images. The same sizes in other
+// modes have the same cut.
 // https://github.com/microsoft/Azure-Kinect-Sensor-SDK/blob/develop/src/transformation/mode_specific_calibration.c
 var (
 	azureDepthModes = map[[2]int]azureMode{
@@ -88,8 +91,8 @@ func parseAzure(data []byte) (*azure, error) {
 	return out, nil
 }
 
-// intrinsics are those of the images of a mode. The parameters are cx cy fx fy k1 to k6, two unused, p2 p1; the corner of the top left pixel is
-// (0, 0) there, its middle here.
+// intrinsics are those of the images of a mode. The parameters are cx cy fx fy k1 to k6, two unused, p2 p1; the
+// corner of the top left pixel is (0, 0) there, its middle here.
 func (c *azureCamera) intrinsics(m azureMode) ingest.Intrinsics {
 	p := c.Intrinsics.Parameters
 	return ingest.Intrinsics{

@@ -13,7 +13,8 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// azureJSON is the calibration of a device, with round places: its colour camera 32 mm beside the depth camera, not turned.
+// azureJSON is the calibration of a device, with round places: its colour camera 32 mm beside the depth camera, not
+// turned.
 const azureJSON = `{"CalibrationInformation":{"Cameras":[
 {"Intrinsics":{"ModelParameterCount":14,"ModelParameters":[0.51296979188919067,0.51692354679107666,0.4927808940410614,0.49290284514427185,0.54793977737426758,
 -0.020971370860934258,-0.0026522316038608551,0.88967907428741455,0.086130209267139435,-0.013910384848713875,0,0,-7.2104157879948616E-5,2.0557534298859537E-5],
@@ -54,7 +55,8 @@ func TestAzureFolder(t *testing.T) {
 	if math.Abs(f.Cam.Fx-504.607635)+math.Abs(f.Cam.Cx-332.781067)+math.Abs(f.Cam.Cy-348.829712) > 1e-5 || f.Cam.Lens.P != [2]float64{2.0557534298859537e-5, -7.2104157879948616e-5} {
 		t.Errorf("found camera %+v", f.Cam)
 	}
-	// The middle of the depth image sees, at 1.6 m, what lies 32 mm to the left of the colour camera's axis: 0.02 of the focal length 611.795.
+	// The middle of the depth image sees, at 1.6 m, what lies 32 mm to the left of the colour camera's axis: 0.02
+	// of the focal length 611.795.
 	c := f.Color[349*640+333]
 	u, v := int(c.R)+int(c.G)<<8, int(c.B)*4
 	wantU, wantV := 0.49984714388847351*1280-0.5-0.02*611.795, 0.50661760568618774*960-120-0.5

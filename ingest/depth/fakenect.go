@@ -11,10 +11,11 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/internal/trajectory"
 )
 
-// Fakenect is a folder that libfreenect's record program made of a Kinect v1, and of which the raw part of the NYU data set consists: depth
-// images d-TIME-STAMP.pgm of raw disparities, with the low byte first against the standard of PGM, colour images r-TIME-STAMP.ppm, and
-// accelerations a-TIME-STAMP.dump, which are not read. TIME is in seconds, STAMP counts the device's clock. Colour is registered to depth by
-// the cameras' usual calibration. Images with numbers above 2047 were recorded in millimetres.
+// Fakenect is a folder that libfreenect's record program made of a Kinect v1, and of which the raw part of the NYU
+// data set consists: depth images d-TIME-STAMP.pgm of raw disparities, with the low byte first against the standard
+// of PGM, colour images r-TIME-STAMP.ppm, and accelerations a-TIME-STAMP.dump, which are not read. TIME is in
+// seconds, STAMP counts the device's clock. Colour is registered to depth by the cameras' usual calibration. Images
+// with numbers above 2047 were recorded in millimetres.
 // https://github.com/OpenKinect/libfreenect/tree/master/fakenect
 var Fakenect = folderFormat(ingest.Format{
 	Name: "fakenect",

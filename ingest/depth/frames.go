@@ -16,13 +16,15 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// Frames is a folder of depth images that have "depth" in their names, or lie in a folder depth/, with colour images of the same names but for
-// "color" or "rgb" instead: Redwood and Open3D (depth/00000.png, color/00000.jpg), 7-Scenes and tsdf-fusion (frame-000000.depth.png,
-// frame-000000.color.png), the sets of "14 lectures on visual SLAM" (depth/1.pgm, color/1.png). Images are of millimetres. The camera is what
-// lies beside them (camera_primesense.json or another camera*.json of Open3D, camera-intrinsics.txt of tsdf-fusion, the calibration.json of an
-// Azure Kinect, whose colours are registered to depth where they are not), else the usual one for their size. Without times the frames go by
-// the order of their names, numbers by value. Poses are read where they are: a matrix beside each frame (frame-000000.pose.txt, pose/0.txt),
-// or a list of all (see posesOf). 65535 is no measurement, as 7-Scenes has it.
+// Frames is a folder of depth images that have "depth" in their names, or lie in a folder depth/, with colour
+// images of the same names but for "color" or "rgb" instead: Redwood and Open3D (depth/00000.png, color/00000.jpg),
+// 7-Scenes and tsdf-fusion (frame-000000.depth.png, frame-000000.color.png), the sets of "14 lectures on visual
+// SLAM" (depth/1.pgm, color/1.png). Images are of millimetres. The camera is what lies beside them
+// (camera_primesense.json or another camera*.json of Open3D, camera-intrinsics.txt of tsdf-fusion, the
+// calibration.json of an Azure Kinect, whose colours are registered to depth where they are not), else the usual
+// one for their size. Without times the frames go by the order of their names, numbers by value. Poses are read
+// where they are: a matrix beside each frame (frame-000000.pose.txt, pose/0.txt), or a list of all (see posesOf).
+// 65535 is no measurement, as 7-Scenes has it.
 var Frames = folderFormat(ingest.Format{
 	Name: "depth-folder",
 	Doc: "Redwood, Open3D, 7-Scenes, tsdf-fusion, slambook; cameras of Open3D, tsdf-fusion and " +
@@ -58,7 +60,8 @@ func isDepthName(name string) bool {
 	return false
 }
 
-// readFrames lists the depth images of a folder, pairs them with colours, and puts the camera that lies beside them into the options.
+// readFrames lists the depth images of a folder, pairs them with colours, and puts the camera that lies beside them
+// into the options.
 func readFrames(dir string, o *settings) (*sequence, error) {
 	o.units = o.perMetre(millimetres)
 	f := &sequence{dir: dir, none: math.MaxUint16}

@@ -9,9 +9,9 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// KinectV1 is a calibration of the depth camera of a Kinect v1, kinectV1Color of its colour camera, kinectV1Between the place of the first in the
-// axes of the second: those of Nicolas Burrus, which libfreenect's programs use for devices without one of their own.
-// http://nicolas.burrus.name/index.php/Research/KinectCalibration
+// KinectV1 is a calibration of the depth camera of a Kinect v1, kinectV1Color of its colour camera, kinectV1Between
+// the place of the first in the axes of the second: those of Nicolas Burrus, which libfreenect's programs use for
+// devices without one of their own. http://nicolas.burrus.name/index.php/Research/KinectCalibration
 var (
 	KinectV1 = ingest.Intrinsics{
 		Fx: 594.21434211923247, Fy: 591.04053696870778, Cx: 339.30780975300314, Cy: 242.73913761751615,
@@ -40,7 +40,8 @@ const (
 )
 
 // kinectMetres is the distance of each raw disparity: 0.1236 tan(d / 2842.5 + 1.1863), by Stephane Magnenat,
-// https://openkinect.org/wiki/Imaging_Information. Beyond 10 m, where the device's own millimetres end, is no measurement.
+// https://openkinect.org/wiki/Imaging_Information. Beyond 10 m, where the device's own millimetres end, is no
+// measurement.
 var kinectMetres = func() (table [kinectNone + 1]ingest.Metres) {
 	for d := range kinectNone {
 		if z := 0.1236 * math.Tan(float64(d)/2842.5+1.1863); z > 0 && z <= 10 {
@@ -50,9 +51,9 @@ var kinectMetres = func() (table [kinectNone + 1]ingest.Metres) {
 	return table
 }()
 
-// Kinect is a single frame of a Kinect v1 as it leaves the device: 640x480 disparities of 11 bits, packed 8 in 11 bytes with the high bit first,
-// or each in two bytes with the low byte first (libfreenect's FREENECT_DEPTH_11BIT). There is no header: the size of the file and the
-// smoothness of the image tell.
+// Kinect is a single frame of a Kinect v1 as it leaves the device: 640x480 disparities of 11 bits, packed 8 in 11
+// bytes with the high bit first, or each in two bytes with the low byte first (libfreenect's FREENECT_DEPTH_11BIT).
+// There is no header: the size of the file and the smoothness of the image tell.
 var Kinect = ingest.Format{
 	Name:    "kinect-raw",
 	Doc:     "Kinect v1 frames of 11 bits, packed or in two bytes, without a header",
@@ -102,7 +103,8 @@ func detectKinect(h *ingest.Head) ingest.Confidence {
 	return ingest.Likely
 }
 
-// isDisparity says whether values may be those of an image: none beyond what a device gives, and, holes left out, neighbours alike.
+// isDisparity says whether values may be those of an image: none beyond what a device gives, and, holes left out,
+// neighbours alike.
 func isDisparity(raw []uint16) bool {
 	const farthest, rough = 1100, 60
 	sum, n, last := 0, 0, uint16(kinectNone)

@@ -88,8 +88,8 @@ func TestKinectRaw(t *testing.T) {
 	}
 }
 
-// TestKinectFormulasAgree: the formula of the NYU data set's toolbox (camera_params.m), fitted by others to another device, gives the same
-// distances within a fiftieth of them where Kinects are used.
+// TestKinectFormulasAgree: the formula of the NYU data set's toolbox (camera_params.m), fitted by others to another
+// device, gives the same distances within a fiftieth of them where Kinects are used.
 func TestKinectFormulasAgree(t *testing.T) {
 	for d := 550; d <= 1000; d += 50 {
 		other := 351.3 / (1092.5 - float64(d))
@@ -127,7 +127,8 @@ func FuzzKinect(f *testing.F) {
 	})
 }
 
-// TestFakenect: depths by their times, colours by the cameras' places. Where pixels fall was found by other means, with numpy.
+// TestFakenect: depths by their times, colours by the cameras' places. Where pixels fall was found by other means,
+// with numpy.
 func TestFakenect(t *testing.T) {
 	raw := make([]uint16, kinectPixels)
 	for i := range raw {

@@ -10,9 +10,10 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// PGM is a single depth image as binary PGM (P5) of more than 8 bits: "P5", width, height and the largest value in text, one white space, then
-// two bytes a pixel. The standard has the high byte first; raw frames of the NYU data set have it last. Which one it is shows in the image:
-// with the bytes the wrong way round neighbours differ wildly. https://netpbm.sourceforge.net/doc/pgm.html
+// PGM is a single depth image as binary PGM (P5) of more than 8 bits: "P5", width, height and the largest value in
+// text, one white space, then two bytes a pixel. The standard has the high byte first; raw frames of the NYU data
+// set have it last. Which one it is shows in the image: with the bytes the wrong way round neighbours differ
+// wildly. https://netpbm.sourceforge.net/doc/pgm.html
 var PGM = ingest.Format{
 	Name:       "pgm-depth",
 	Doc:        "P5 of 16 bits, either byte order",
@@ -54,7 +55,8 @@ var PGM = ingest.Format{
 // netpbm is the header of a binary PGM or PPM image; body is where the pixels begin.
 type netpbm struct{ width, height, largest, body int }
 
-// parseNetpbm reads a header: the magic, width, height and the largest value, with white space and comments between them.
+// parseNetpbm reads a header: the magic, width, height and the largest value, with white space and comments between
+// them.
 func parseNetpbm(data []byte, magic string) (netpbm, error) {
 	var h netpbm
 	if !bytes.HasPrefix(data, []byte(magic)) {

@@ -1,4 +1,5 @@
-// Package depth reads what depth cameras and the data sets made with them store: single images, folders of sequences, clouds with calibration.
+// Package depth reads what depth cameras and the data sets made with them store: single images, folders of
+// sequences, clouds with calibration.
 package depth
 
 import (
@@ -14,17 +15,19 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// ROSDefault is the camera that the ROS drivers assume for an uncalibrated Kinect or PrimeSense of 640x480, and that TUM's data sets
-// recommend: https://cvg.cit.tum.de/data/datasets/rgbd-dataset/file_formats.
+// ROSDefault is the camera that the ROS drivers assume for an uncalibrated Kinect or PrimeSense of 640x480, and
+// that TUM's data sets recommend: https://cvg.cit.tum.de/data/datasets/rgbd-dataset/file_formats.
 var ROSDefault = ingest.Intrinsics{Fx: 525, Fy: 525, Cx: 319.5, Cy: 239.5}
 
-// KinectV2 is the factory calibration of the depth camera of a Kinect v2, 512x424, as libfreenect2 reports it for a typical device.
+// KinectV2 is the factory calibration of the depth camera of a Kinect v2, 512x424, as libfreenect2 reports it for a
+// typical device.
 var KinectV2 = ingest.Intrinsics{
 	Fx: 365.456, Fy: 365.456, Cx: 254.878, Cy: 205.395,
 	Lens: ingest.Brown(0.0905474, -0.26819, 0, 0, 0.0950862),
 }
 
-// defaultCamera is the usual camera for images of this size, unknown for others: a wrong one would bend the world in silence.
+// defaultCamera is the usual camera for images of this size, unknown for others: a wrong one would bend the world
+// in silence.
 func defaultCamera(width, height int) ingest.Intrinsics {
 	switch {
 	case width == 640 && height == 480:
@@ -35,12 +38,13 @@ func defaultCamera(width, height int) ingest.Intrinsics {
 	return ingest.Intrinsics{}
 }
 
-// millimetres is how many units make a metre in the images of most depth cameras: Kinect in mm mode, Kinect v2, Azure Kinect, RealSense,
-// PrimeSense, Redwood, NYU, SUN.
+// millimetres is how many units make a metre in the images of most depth cameras: Kinect in mm mode, Kinect v2,
+// Azure Kinect, RealSense, PrimeSense, Redwood, NYU, SUN.
 const millimetres = 1000
 
-// PNG is a single depth image: 16-bit grey PNG, one unit a number, 0 where the sensor saw nothing. The file does not say its unit:
-// Options.DepthUnits does, else it is a millimetre, with the bits rotated where they are as in SUN RGB-D.
+// PNG is a single depth image: 16-bit grey PNG, one unit a number, 0 where the sensor saw nothing. The file does
+// not say its unit: Options.DepthUnits does, else it is a millimetre, with the bits rotated where they are as in
+// SUN RGB-D.
 var PNG = ingest.Format{
 	Name:       "png-depth",
 	Doc:        "16-bit grey; unit by option, else millimetres; rotated bits of SUN RGB-D",
@@ -72,7 +76,8 @@ var PNG = ingest.Format{
 	},
 }
 
-// pngHead is the signature and the first chunk's header; then come width and height (4 bytes each), bit depth and colour type.
+// pngHead is the signature and the first chunk's header; then come width and height (4 bytes each), bit depth and
+// colour type.
 const pngHead = "\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 
 func detectPNG(h *ingest.Head) ingest.Confidence {

@@ -10,8 +10,8 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/internal/trajectory"
 )
 
-// poseOf reads a frame's own pose file: the 4x4 matrix from camera to world of 7-Scenes, tsdf-fusion and ScanNet. It is nil where the tracker
-// was lost, which these files say by a matrix of zeros, infinities or NaN.
+// poseOf reads a frame's own pose file: the 4x4 matrix from camera to world of 7-Scenes, tsdf-fusion and ScanNet.
+// It is nil where the tracker was lost, which these files say by a matrix of zeros, infinities or NaN.
 func poseOf(path string) (*ingest.Pose, error) {
 	data, err := ingest.ReadFile(path, ingest.Options{MaxBytes: 1 << 16})
 	if err != nil {
@@ -42,8 +42,9 @@ func numbers(words []string) ([]float64, error) {
 	return out, nil
 }
 
-// posesOf reads the poses of a whole folder without times, in the order of the frames: trajectory.log, or odometry.log where there is no
-// other, of Redwood and Open3D, or pose.txt of "14 lectures on visual SLAM". None: nil.
+// posesOf reads the poses of a whole folder without times, in the order of the frames: trajectory.log, or
+// odometry.log where there is no other, of Redwood and Open3D, or pose.txt of "14 lectures on visual SLAM". None:
+// nil.
 func posesOf(dir string, have map[string]bool, o *settings) ([]*ingest.Pose, error) {
 	for _, name := range []string{"trajectory.log", "odometry.log", "pose.txt"} {
 		if !have[name] {
@@ -66,8 +67,8 @@ func posesOf(dir string, have map[string]bool, o *settings) ([]*ingest.Pose, err
 	return nil, nil
 }
 
-// parseLog reads Redwood's trajectories: for each frame three integers (its number, its number again, the next number) and the 4x4 matrix from
-// camera to world. http://redwood-data.org/indoor/fileformat.html
+// parseLog reads Redwood's trajectories: for each frame three integers (its number, its number again, the next
+// number) and the 4x4 matrix from camera to world. http://redwood-data.org/indoor/fileformat.html
 func parseLog(words []string) ([]*ingest.Pose, error) {
 	const ids, matrix = 3, 16
 	if len(words)%(ids+matrix) != 0 {

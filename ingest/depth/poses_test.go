@@ -95,8 +95,8 @@ func TestPosesOfSamples(t *testing.T) {
 	}
 }
 
-// TestRedwoodFramesMeet: two frames, a thirtieth of a second apart, see the same surfaces, so with their poses the second lies on the first:
-// the pixel of the first that a point of the second falls on has its depth.
+// TestRedwoodFramesMeet: two frames, a thirtieth of a second apart, see the same surfaces, so with their poses the
+// second lies on the first: the pixel of the first that a point of the second falls on has its depth.
 func TestRedwoodFramesMeet(t *testing.T) {
 	frames := framesOf(t, Frames, link(t, map[string]string{
 		"depth/0.png": "rgbd/redwood/depth_00000.png", "depth/1.png": "rgbd/redwood/depth_00001.png", "depth/2.png": "rgbd/redwood/depth_00002.png",

@@ -21,7 +21,8 @@ type listed struct {
 	path string // empty: none
 }
 
-// pair is a depth image, the colour image that goes with it, if any, and its pose: known, in a file of its own, or neither.
+// pair is a depth image, the colour image that goes with it, if any, and its pose: known, in a file of its own, or
+// neither.
 type pair struct {
 	depth, color listed
 	pose         *ingest.Pose
@@ -39,13 +40,16 @@ type sequence struct {
 	decode func(path string, data []byte, perMetre float64, o *settings) (*ingest.Frame, error)
 	// unit is what the stored numbers are, where they are no fractions of a metre.
 	unit string
-	// camera is that of depth images of a size where the calibration tells several; nil: that of the options, or the usual one.
+	// camera is that of depth images of a size where the calibration tells several; nil: that of the options, or
+	// the usual one.
 	camera func(width, height int) (ingest.Intrinsics, error)
-	// colorCamera is the camera of colour images of a size, without pixels; nil, also as its result: they are registered to depth.
+	// colorCamera is the camera of colour images of a size, without pixels; nil, also as its result: they are
+	// registered to depth.
 	colorCamera func(width, height int) *ingest.ColorImage
 }
 
-// folderFormat completes f, which has everything but Open and Inspect. read lists the frames of a folder, and may complete the settings.
+// folderFormat completes f, which has everything but Open and Inspect. read lists the frames of a folder, and may
+// complete the settings.
 func folderFormat(f ingest.Format, read func(dir string, o *settings) (*sequence, error)) ingest.Format {
 	f.Open = func(_ context.Context, dir string, options ingest.Options) (ingest.Source, error) {
 		o := settingsOf(options)
@@ -196,7 +200,8 @@ func (s *sequenceSource) Read(ctx context.Context) (ingest.Sample, error) {
 
 func (s *sequenceSource) Close() error { return nil }
 
-// inspect looks for every file of a sequence and measures its frames; size, unit and range are those of the first that can be read.
+// inspect looks for every file of a sequence and measures its frames; size, unit and range are those of the first
+// that can be read.
 func (s *sequence) inspect(ctx context.Context, o *settings) (ingest.Detail, error) {
 	var out *ingest.Depth
 	missing, poses := 0, 0

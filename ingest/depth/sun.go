@@ -10,9 +10,9 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// SUN is the folder of a scene of SUN RGB-D: intrinsics.txt, a colour image in image/, its depth in depth_bfx/ (holes filled) or depth/, in
-// millimetres rotated right by three bits, and in extrinsics/ the rotation that makes the camera stand upright, which is taken as pose.
-// https://rgbd.cs.princeton.edu, read3dPoints.m of its toolbox
+// SUN is the folder of a scene of SUN RGB-D: intrinsics.txt, a colour image in image/, its depth in depth_bfx/
+// (holes filled) or depth/, in millimetres rotated right by three bits, and in extrinsics/ the rotation that makes
+// the camera stand upright, which is taken as pose. https://rgbd.cs.princeton.edu, read3dPoints.m of its toolbox
 var SUN = folderFormat(ingest.Format{
 	Name:    "sunrgbd",
 	Doc:     "scene folders: rotated bits, camera, tilt as pose, colour",
@@ -103,8 +103,8 @@ func unrotate(raw []uint16) {
 	}
 }
 
-// rotated says whether a depth image is one of SUN RGB-D: no depth reaches 8.192 m, so the three lowest bits of all numbers are 0. Few enough
-// other cameras measure in steps of eight that an image of many different numbers tells.
+// rotated says whether a depth image is one of SUN RGB-D: no depth reaches 8.192 m, so the three lowest bits of all
+// numbers are 0. Few enough other cameras measure in steps of eight that an image of many different numbers tells.
 func rotated(raw []uint16) bool {
 	const different = 256
 	seen := make(map[uint16]struct{}, different)

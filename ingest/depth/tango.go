@@ -16,10 +16,11 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/lidar"
 )
 
-// Tango is a cloud of a Google Tango device, exported as PLY with the calibration of the moment in a YAML file of the same name beside it
-// (fx .. cy of the colour camera, d_fx .. d_cy of the depth camera, the pose of the device). The file's points are in the depth camera's
-// optical axes, in metres: +X right, +Y down, +Z forward, as in the device's TangoPointCloud buffers. Inspect describes these; the stream
-// puts them into the world, whose Z is up, where the YAML file tells the pose.
+// Tango is a cloud of a Google Tango device, exported as PLY with the calibration of the moment in a YAML file of
+// the same name beside it (fx .. cy of the colour camera, d_fx .. d_cy of the depth camera, the pose of the
+// device). The file's points are in the depth camera's optical axes, in metres: +X right, +Y down, +Z forward, as
+// in the device's TangoPointCloud buffers. Inspect describes these; the stream puts them into the world, whose Z is
+// up, where the YAML file tells the pose.
 var Tango = ingest.Format{
 	Name:       "tango",
 	Doc:        "exported PLY with its YAML beside it: camera, lens, pose",
@@ -148,10 +149,11 @@ func tangoLens(k []float64) ingest.Lens {
 	return ingest.Brown(k...)
 }
 
-// TangoBuffer is a file of a TangoPointCloud or TangoXYZij structure as the device's memory holds it, little endian: version uint32, timestamp
-// float64 in seconds since the device started, number of points uint32, then x, y, z as float32 in metres and, in a TangoPointCloud, the
-// confidence 0 to 1, which becomes the intensity. Whether the compiler aligned the structure shows in the size of the file. Points of a
-// confidence below Options.MinConfidence are left out. Axes are those of the depth camera.
+// TangoBuffer is a file of a TangoPointCloud or TangoXYZij structure as the device's memory holds it, little
+// endian: version uint32, timestamp float64 in seconds since the device started, number of points uint32, then x,
+// y, z as float32 in metres and, in a TangoPointCloud, the confidence 0 to 1, which becomes the intensity. Whether
+// the compiler aligned the structure shows in the size of the file. Points of a confidence below
+// Options.MinConfidence are left out. Axes are those of the depth camera.
 var TangoBuffer = ingest.CloudFormat(ingest.Format{
 	Name:    "tango-buffer",
 	Doc:     "TangoPointCloud and TangoXYZij, aligned or not; filter by confidence",
@@ -188,8 +190,8 @@ type tangoBuffer struct {
 	count, size, body int
 }
 
-// parseTango reads the header of a file of the given size. The aligned structure has four bytes of padding before the timestamp and, before the
-// points, as many again.
+// parseTango reads the header of a file of the given size. The aligned structure has four bytes of padding before
+// the timestamp and, before the points, as many again.
 func parseTango(b []byte, size int64) (tangoBuffer, error) {
 	le := binary.LittleEndian
 	for _, aligned := range []int{0, 4} {

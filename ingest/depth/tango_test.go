@@ -11,7 +11,8 @@ import (
 	"github.com/voxelstream/voxelstream/internal/testenv"
 )
 
-// TestTangoStandsUpright: the phone of the sample was held upright, so the image's down is the world's; its accelerometer says so, too.
+// TestTangoStandsUpright: the phone of the sample was held upright, so the image's down is the world's; its
+// accelerometer says so, too.
 func TestTangoStandsUpright(t *testing.T) {
 	path := testenv.Sample(t, "rgbd/tango/20171122163055_zenfone_ar.ply")
 	c, err := readTango(path)

@@ -15,11 +15,11 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/internal/trajectory"
 )
 
-// TUM is a folder of the TUM RGB-D benchmark: 16-bit PNG depth images of 1/5000 m and colour images registered to them, listed with their
-// times in seconds. associations.txt (or associate.txt) pairs them; without it depth.txt and rgb.txt are paired by the nearest time. Files
-// that a list names and that are not at that place are also looked for beside the list (depth_T.png or T.png for depth/T.png). The pose of
-// a frame is that of groundtruth.txt nearest in time, within the same tolerance.
-// https://cvg.cit.tum.de/data/datasets/rgbd-dataset/file_formats
+// TUM is a folder of the TUM RGB-D benchmark: 16-bit PNG depth images of 1/5000 m and colour images registered to
+// them, listed with their times in seconds. associations.txt (or associate.txt) pairs them; without it depth.txt
+// and rgb.txt are paired by the nearest time. Files that a list names and that are not at that place are also
+// looked for beside the list (depth_T.png or T.png for depth/T.png). The pose of a frame is that of groundtruth.txt
+// nearest in time, within the same tolerance. https://cvg.cit.tum.de/data/datasets/rgbd-dataset/file_formats
 var TUM = folderFormat(ingest.Format{
 	Name: "tum",
 	Doc: "association files, or depth.txt and rgb.txt paired by time; colour; poses of " +
@@ -165,8 +165,8 @@ func readFiles(path string, o *settings) ([]listed, error) {
 	return out, err
 }
 
-// pairNearest gives each depth image the colour image nearest in time, within the tolerance. A colour image that is the nearest of several
-// goes to the nearest of them. Both lists are sorted by time.
+// pairNearest gives each depth image the colour image nearest in time, within the tolerance. A colour image that is
+// the nearest of several goes to the nearest of them. Both lists are sorted by time.
 func pairNearest(depths, colors []listed, tolerance time.Duration) []pair {
 	pairs := make([]pair, len(depths))
 	owner := make(map[int]int, len(depths)) // colour -> depth

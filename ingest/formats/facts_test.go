@@ -187,7 +187,8 @@ func checkPoints(t *testing.T, path, facts string) {
 	}
 }
 
-// checkLASBox compares with the header's bounds: max x, min x, max y and so on. Writers round them, so a unit of the last digit is let pass.
+// checkLASBox compares with the header's bounds: max x, min x, max y and so on. Writers round them, so a unit of
+// the last digit is let pass.
 func checkLASBox(t *testing.T, d *ingest.Points, box string) {
 	t.Helper()
 	parts := strings.Split(box, ",")
@@ -387,8 +388,8 @@ func isPoints(name, facts string) bool {
 	return path.Dir(name) == "lidar/kitti" || path.Dir(name) == "lidar/nuscenes"
 }
 
-// TestFacts reads every sample and compares it with its facts; where that is another test's, elsewhere says whose, and unread why no reader
-// takes the rest.
+// TestFacts reads every sample and compares it with its facts; where that is another test's, elsewhere says whose,
+// and unread why no reader takes the rest.
 func TestFacts(t *testing.T) {
 	dir := filepath.Dir(testenv.Sample(t, "MANIFEST.tsv"))
 	for name, facts := range manifest(t) {
@@ -497,7 +498,8 @@ func TestUnread(t *testing.T) {
 
 var reNPZ = regexp.MustCompile(`(\w+)\.npy \w+ \((\d+),[^)]*\) sum=(\S+)`)
 
-// checkNPZ compares the rows and the sum of every array: of values, or of the labels of the array that a name belongs to.
+// checkNPZ compares the rows and the sum of every array: of values, or of the labels of the array that a name
+// belongs to.
 func checkNPZ(t *testing.T, path, facts string) {
 	type total struct{ rows, values, labels float64 }
 	got := map[string]total{}
@@ -712,8 +714,8 @@ func TestVoxelgridArchive(t *testing.T) {
 	}
 }
 
-// TestNIfTIAgreesWithNibabel compares orientation and scaling with nibabel 5.3: as_closest_canonical of the first volume, as [z][y][x], times
-// (index mod 1009), summed without NaN:
+// TestNIfTIAgreesWithNibabel compares orientation and scaling with nibabel 5.3: as_closest_canonical of the first
+// volume, as [z][y][x], times (index mod 1009), summed without NaN:
 //
 //	im = nib.as_closest_canonical(nib.load(p)); d = np.asarray(im.dataobj).astype(float).reshape(im.shape[:3] + (-1,))[..., 0].T
 //	np.nansum(d * (np.arange(d.size).reshape(d.shape) % 1009))

@@ -83,7 +83,8 @@ func NewOptions() ingest.Options {
 	return o.WithDefaults()
 }
 
-// Detect finds the format of the file or folder at path from its content; the error wraps [ingest.ErrFormat] where none fits.
+// Detect finds the format of the file or folder at path from its content; the error wraps [ingest.ErrFormat] where
+// none fits.
 func Detect(path string) (ingest.Format, error) {
 	head, err := ingest.ReadHead(path)
 	if err != nil {
@@ -105,7 +106,8 @@ func Detect(path string) (ingest.Format, error) {
 	return best, nil
 }
 
-// Open starts the stream of a file, of a folder that is one recording, or of all files that can be read in any other folder, by name.
+// Open starts the stream of a file, of a folder that is one recording, or of all files that can be read in any
+// other folder, by name.
 func Open(ctx context.Context, path string, o ingest.Options) (ingest.Source, error) {
 	f, err := Detect(path)
 	if errors.Is(err, ingest.ErrFormat) {

@@ -18,8 +18,9 @@ import (
 // maxMutated is the largest sample that is damaged: beyond it a mutant costs seconds and hits little but values.
 const maxMutated = 512 << 10
 
-// TestMutantsOfSamples damages every sample: nothing may panic or break the contract of a source, whatever format a mutant is taken for.
-// VOXELSTREAM_MUTANTS says how many of each, 4 by default. HDF5 has tests of its own, with its worker processes.
+// TestMutantsOfSamples damages every sample: nothing may panic or break the contract of a source, whatever format a
+// mutant is taken for. VOXELSTREAM_MUTANTS says how many of each, 4 by default. HDF5 has tests of its own, with its
+// worker processes.
 func TestMutantsOfSamples(t *testing.T) {
 	dir := filepath.Dir(testenv.Sample(t, "MANIFEST.tsv"))
 	count := 4

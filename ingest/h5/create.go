@@ -10,9 +10,10 @@ import (
 	hdf "github.com/voxelstream/voxelstream/internal/h5"
 )
 
-// Create begins an archive of samples in one of the layouts that Open reads. Grids become X_train, float32, of shape (N, K) for cubes of one
-// channel, else (N, D, H, W) or (N, D, H, W, C), and y_train, if any has a label. Clouds and frames become groups "0", "1", ... with points
-// (N, 3), float64, and an attribute label. A file holds grids or points, not both.
+// Create begins an archive of samples in one of the layouts that Open reads. Grids become X_train, float32, of
+// shape (N, K) for cubes of one channel, else (N, D, H, W) or (N, D, H, W, C), and y_train, if any has a label.
+// Clouds and frames become groups "0", "1", ... with points (N, 3), float64, and an attribute label. A file holds
+// grids or points, not both.
 func Create(path string) (ingest.Writer, error) {
 	f, err := hdf.Create(path)
 	if err != nil {

@@ -158,8 +158,8 @@ func (g *grids) Len() int {
 // Close ends the reader's process.
 func (g *grids) Close() error { return g.file.Close() }
 
-// load reads the block that starts with the next row. If it cannot be read as a whole, its rows are read one by one, so that those which can
-// are not lost.
+// load reads the block that starts with the next row. If it cannot be read as a whole, its rows are read one by
+// one, so that those which can are not lost.
 func (t *table) load(ctx context.Context, f *hdf.File) error {
 	n := t.cells()
 	k := min(max(1, blockBytes/(4*n)), t.rows-t.next)

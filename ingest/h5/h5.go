@@ -1,10 +1,11 @@
-// Package h5 reads HDF5 archives: voxel grids that are the rows of a dataset, and point clouds that are groups. Both layouts of the 3D MNIST
-// data set are known:
+// Package h5 reads HDF5 archives: voxel grids that are the rows of a dataset, and point clouds that are groups.
+// Both layouts of the 3D MNIST data set are known:
 //
 //	vectors  X_train (N, 4096), y_train (N), X_test, y_test; a row is a grid of 16 x 16 x 16, [z][y][x]; (N, 512) is one of 8 x 8 x 8
 //	clouds   groups "0", "1", ... with points (N, 3), normals (N, 3), img and an attribute label; points are in the unit of the archive
 //
-// and any other dataset of numbers is read as grids when it is named. A damaged archive costs an error, never the process: see internal/h5.
+// and any other dataset of numbers is read as grids when it is named. A damaged archive costs an error, never the
+// process: see internal/h5.
 package h5
 
 import (
@@ -31,13 +32,15 @@ const (
 // Options says what to read of an archive. The zero value reads all of it.
 type Options struct {
 	Split Split
-	// Data is the path of a dataset to read as grids, whatever else the file holds: of shape (N, K), (N, D, H, W) or (N, D, H, W, C).
+	// Data is the path of a dataset to read as grids, whatever else the file holds: of shape (N, K), (N, D, H, W)
+	// or (N, D, H, W, C).
 	Data string
 	// Labels is the path of a dataset of N class numbers that goes with Data; empty: none.
 	Labels string
 	// Signed accepts negative values. Without, a row with one is bad, as densities and colours have none.
 	Signed bool
-	// Start is how many samples to leave out at the beginning. Those that follow keep their numbers: a stream goes on where it was left.
+	// Start is how many samples to leave out at the beginning. Those that follow keep their numbers: a stream goes
+	// on where it was left.
 	Start int
 	// Options has the shape of flat rows and the limits.
 	ingest.Options

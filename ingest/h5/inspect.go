@@ -11,7 +11,8 @@ import (
 	hdf "github.com/voxelstream/voxelstream/internal/h5"
 )
 
-// inspect says what an archive holds: grids with their labels, clouds, or, without a known layout, the datasets by name.
+// inspect says what an archive holds: grids with their labels, clouds, or, without a known layout, the datasets by
+// name.
 func inspect(ctx context.Context, path string, o ingest.Options) (d ingest.Detail, err error) {
 	f, err := hdf.Open(ctx, path)
 	if err != nil {

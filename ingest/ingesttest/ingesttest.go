@@ -1,4 +1,5 @@
-// Package ingesttest is the suite that every format passes: the contract of a Source, and harmlessness on damaged input.
+// Package ingesttest is the suite that every format passes: the contract of a Source, and harmlessness on damaged
+// input.
 package ingesttest
 
 import (
@@ -18,8 +19,9 @@ import (
 // Options are limits small enough that a decoder that allocates what a damaged file claims is noticed.
 var Options = ingest.Options{MaxBytes: 64 << 20, MaxPoints: 4 << 20, MaxPixels: 4 << 20, MaxCells: 4 << 20}
 
-// Format checks f on the content of a good file: it reads without an error and keeps the contract, and no truncation, at any length up to
-// 4096 and at many beyond, and none of 1,000 mutants makes it panic or break the contract. name is the file's name, which some formats need.
+// Format checks f on the content of a good file: it reads without an error and keeps the contract, and no
+// truncation, at any length up to 4096 and at many beyond, and none of 1,000 mutants makes it panic or break the
+// contract. name is the file's name, which some formats need.
 func Format(t *testing.T, f ingest.Format, name string, data []byte) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -48,7 +50,8 @@ func Format(t *testing.T, f ingest.Format, name string, data []byte) {
 	}
 }
 
-// inspectEvery is how many damaged inputs go by from one that is inspected, too, to the next: Inspect reads by the same code.
+// inspectEvery is how many damaged inputs go by from one that is inspected, too, to the next: Inspect reads by the
+// same code.
 const inspectEvery = 8
 
 // Fuzz runs f on a fuzzer's input.
@@ -63,7 +66,8 @@ func Fuzz(f *testing.F, format ingest.Format, name string, seeds ...[]byte) {
 	})
 }
 
-// Mutant damages a copy of data: some bytes changed, a piece removed or doubled, most often near the start where the headers are.
+// Mutant damages a copy of data: some bytes changed, a piece removed or doubled, most often near the start where
+// the headers are.
 func Mutant(r *rand.Rand, data []byte) []byte {
 	out := bytes.Clone(data)
 	at := func() int {
@@ -107,7 +111,8 @@ func write(t *testing.T, path string, data []byte) {
 	}
 }
 
-// exercise detects, reads and, if asked, inspects an input that may be damaged: whatever the result, the contract holds.
+// exercise detects, reads and, if asked, inspects an input that may be damaged: whatever the result, the contract
+// holds.
 func exercise(t *testing.T, f ingest.Format, path, what string, inspect bool) {
 	t.Helper()
 	defer func() {
@@ -136,7 +141,8 @@ var ErrContract = errors.New("broken contract")
 // maxSamples is more than any test file holds.
 const maxSamples = 1 << 16
 
-// Drain reads all samples of path and checks what a Source promises. The error is the first bad item, or what Open or Read ended with.
+// Drain reads all samples of path and checks what a Source promises. The error is the first bad item, or what Open
+// or Read ended with.
 func Drain(ctx context.Context, f ingest.Format, path string) (n int, err error) {
 	src, err := f.Open(ctx, path, Options)
 	if err != nil {

@@ -18,10 +18,11 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/internal/columns"
 )
 
-// E57 is ASTM E2807, the exchange format of terrestrial scanners: a file of pages, each closed by a CRC-32C, with scans as bit-packed columns
-// and an XML section that describes them. Cartesian and spherical coordinates, floats, integers and scaled integers are read, points whose
-// invalid state is not 0 become NaN, and each scan is a cloud, placed by its pose. Images are skipped.
-// Huber, "The ASTM E57 file format for 3D imaging data exchange", 2011; http://www.libe57.org/.
+// E57 is ASTM E2807, the exchange format of terrestrial scanners: a file of pages, each closed by a CRC-32C, with
+// scans as bit-packed columns and an XML section that describes them. Cartesian and spherical coordinates, floats,
+// integers and scaled integers are read, points whose invalid state is not 0 become NaN, and each scan is a cloud,
+// placed by its pose. Images are skipped. Huber, "The ASTM E57 file format for 3D imaging data exchange", 2011;
+// http://www.libe57.org/.
 var E57 = ingest.CloudFormat(ingest.Format{
 	Name: "e57",
 	Doc: "cartesian and spherical; floats, integers, scaled integers; invalid states; several " +
@@ -332,8 +333,9 @@ func (f *e57Field) bits() int {
 	return f.width
 }
 
-// The section of a scan begins with a header of 32 bytes: id 1, seven reserved, its length, the places of the data and of an index. Then come
-// packets: type, flags, length - 1 uint16; data packets (type 1) go on with the number of streams and the length of each.
+// The section of a scan begins with a header of 32 bytes: id 1, seven reserved, its length, the places of the data
+// and of an index. Then come packets: type, flags, length - 1 uint16; data packets (type 1) go on with the number
+// of streams and the length of each.
 const (
 	e57SectionHeader = 32
 	e57SectionID     = 1
@@ -409,7 +411,8 @@ func (f *e57Field) values(n int) []float64 {
 		}
 		return out
 	}
-	// Reading nine bytes covers 64 bits at any of the eight places within a byte; the padding lets the last values be read alike.
+	// Reading nine bytes covers 64 bits at any of the eight places within a byte; the padding lets the last values
+	// be read alike.
 	padded := slices.Concat(f.stream, make([]byte, 9))
 	mask := ^uint64(0) >> (64 - max(f.width, 1))
 	for i := range out {

@@ -15,7 +15,8 @@ import (
 
 const e57TestPage = 256
 
-// e57File makes a file of one scan: its prototype and what follows it in XML, and the packets' streams, one list of bytes a field and packet.
+// e57File makes a file of one scan: its prototype and what follows it in XML, and the packets' streams, one list of
+// bytes a field and packet.
 func e57File(count int, prototype, rest string, packets ...[][]byte) []byte {
 	le := binary.LittleEndian
 	physical := func(logical int) uint64 {
@@ -70,7 +71,8 @@ func float64s(v ...float64) (b []byte) {
 	return b
 }
 
-// e57Cartesian is three points in two packets: x float, y in 4 bits from -3 in steps of 0.5, z in no bits, invalid state in 2 bits.
+// e57Cartesian is three points in two packets: x float, y in 4 bits from -3 in steps of 0.5, z in no bits, invalid
+// state in 2 bits.
 func e57Cartesian() []byte {
 	return e57File(3, `<cartesianX type="Float"/><cartesianY type="ScaledInteger" minimum="-3" maximum="12" scale="0.5" offset="10"/>`+
 		`<cartesianZ type="Integer" minimum="7" maximum="7"/><colorRed type="Integer" minimum="0" maximum="65535"/>`+
@@ -93,7 +95,8 @@ func TestE57(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// y = ((-3 + 1) * 0.5 + 10, (-3 + 5) * 0.5 + 10, (-3 + 15) * 0.5 + 10) = 9, 11, 16; the pose turns x to y, y to -x; the third is invalid.
+	// y = ((-3 + 1) * 0.5 + 10, (-3 + 5) * 0.5 + 10, (-3 + 15) * 0.5 + 10) = 9, 11, 16; the pose turns x to y, y to
+	// -x; the third is invalid.
 	want := [][3]float64{{100 - 9, 1, 7}, {100 - 11, 2, 7}}
 	for i, w := range want {
 		if math.Abs(p.X[i]-w[0])+math.Abs(p.Y[i]-w[1])+math.Abs(p.Z[i]-w[2]) > 1e-12 {

@@ -9,8 +9,8 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/internal/columns"
 )
 
-// KITTI is the raw scan of the KITTI data set (Geiger et al. 2013): float32 little-endian x, y, z in metres (x forward, y left, z up) and
-// reflectance 0..1, one record of 16 bytes after the other and nothing else.
+// KITTI is the raw scan of the KITTI data set (Geiger et al. 2013): float32 little-endian x, y, z in metres (x
+// forward, y left, z up) and reflectance 0..1, one record of 16 bytes after the other and nothing else.
 var KITTI = rawScan(ingest.Format{
 	Name:       "kitti",
 	Doc:        "scans of four floats a point",
@@ -19,8 +19,9 @@ var KITTI = rawScan(ingest.Format{
 	Detect:     detectKITTI,
 }, "x", "y", "z", "intensity")
 
-// NuScenes is the lidar sweep of the nuScenes data set (.pcd.bin, which is no PCD): float32 little-endian x, y, z, intensity 0..255 and
-// the number of the laser ring, 20 bytes a record. https://www.nuscenes.org/nuscenes#data-format
+// NuScenes is the lidar sweep of the nuScenes data set (.pcd.bin, which is no PCD): float32 little-endian x, y, z,
+// intensity 0..255 and the number of the laser ring, 20 bytes a record.
+// https://www.nuscenes.org/nuscenes#data-format
 var NuScenes = rawScan(ingest.Format{
 	Name:       "nuscenes",
 	Doc:        "sweeps of five floats a point",
@@ -59,7 +60,8 @@ func rawScan(f ingest.Format, fields ...string) ingest.Format {
 	})
 }
 
-// plausible looks at the first records of k floats: coordinates within range and not all zero, the other values as ok says.
+// plausible looks at the first records of k floats: coordinates within range and not all zero, the other values as
+// ok says.
 func plausible(h *ingest.Head, k int, ok func(rest []float32) bool) bool {
 	n := min(len(h.Bytes)/(4*k), rawPeek)
 	if n == 0 || h.Size%int64(4*k) != 0 || h.IsDir() {

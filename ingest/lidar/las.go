@@ -11,10 +11,11 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// LAS is the ASPRS format of airborne and mobile laser scanning, versions 1.0 to 1.4, point formats 0 to 10: a header, variable length
-// records, then little-endian points whose coordinates are int32 times a scale plus an offset. Bytes behind the fields of the point format
-// ("extra bytes") are skipped by the record length; waveforms and extended records lie outside the points and are not read.
-// ASPRS LAS Specification 1.4 - R15, https://www.asprs.org/divisions-committees/lidar-division/laser-las-file-format-exchange-activities
+// LAS is the ASPRS format of airborne and mobile laser scanning, versions 1.0 to 1.4, point formats 0 to 10: a
+// header, variable length records, then little-endian points whose coordinates are int32 times a scale plus an
+// offset. Bytes behind the fields of the point format ("extra bytes") are skipped by the record length; waveforms
+// and extended records lie outside the points and are not read. ASPRS LAS Specification 1.4 - R15,
+// https://www.asprs.org/divisions-committees/lidar-division/laser-las-file-format-exchange-activities
 var LAS = ingest.CloudFormat(ingest.Format{
 	Name:       "las",
 	Doc:        "1.0 to 1.4; point formats 0 to 10; extra bytes; colours",
@@ -46,7 +47,8 @@ const (
 	lasExtraByteSize = 192 // of one description
 )
 
-// lasFormat is a point data record format: its least length, where its colours are (0: none), and the names of its fields.
+// lasFormat is a point data record format: its least length, where its colours are (0: none), and the names of its
+// fields.
 type lasFormat struct {
 	length, rgb int
 	fields      string
@@ -142,7 +144,8 @@ func decodeLAS(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) 
 	p := &ingest.PointCloud{X: make([]float64, n), Y: make([]float64, n), Z: make([]float64, n), Intensity: make([]float32, n)}
 	x, y, z, intensity := p.X, p.Y[:n], p.Z[:n], p.Intensity[:n]
 	for i := range x {
-		// One bounds check for the fixed head of the record. The conversions keep the product from being fused with the sum.
+		// One bounds check for the fixed head of the record. The conversions keep the product from being fused with
+		// the sum.
 		r := body[i*int(h.record):][:14]
 		x[i] = float64(float64(int32(binary.LittleEndian.Uint32(r)))*h.scale[0]) + h.offset[0]
 		y[i] = float64(float64(int32(binary.LittleEndian.Uint32(r[4:])))*h.scale[1]) + h.offset[1]
@@ -155,8 +158,8 @@ func decodeLAS(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) 
 	return oneCloud(p, append(strings.Fields(f.fields), lasExtraNames(data)...)), nil
 }
 
-// lasColors takes the high bytes of the 16-bit colours, or the low ones where no colour needs more: many writers do not scale 8-bit colours
-// up as the specification asks.
+// lasColors takes the high bytes of the 16-bit colours, or the low ones where no colour needs more: many writers do
+// not scale 8-bit colours up as the specification asks.
 func lasColors(p *ingest.PointCloud, body []byte, stride, at int) {
 	n := p.Len()
 	p.R, p.G, p.B = make([]uint8, n), make([]uint8, n), make([]uint8, n)
@@ -173,7 +176,8 @@ func lasColors(p *ingest.PointCloud, body []byte, stride, at int) {
 	}
 }
 
-// lasVLRRecords gives the variable length records as far as they lie within the file: who defined each, its number there and its content.
+// lasVLRRecords gives the variable length records as far as they lie within the file: who defined each, its number
+// there and its content.
 func lasVLRRecords(data []byte) iter.Seq[lasVLR] {
 	return func(yield func(lasVLR) bool) {
 		le := binary.LittleEndian

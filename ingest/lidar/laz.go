@@ -10,9 +10,10 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/internal/laszip"
 )
 
-// LAZ is LAS whose points are compressed by LASzip, COPC among it: the header of LAS with a bit set in the point format, and a variable
-// length record that says how. Chunks are decoded in parallel; COPC's octree is not needed to read all points.
-// LAZ Specification 1.4, https://downloads.rapidlasso.de/doc/LAZ_Specification_1.4_R1.pdf; COPC 1.0, https://copc.io
+// LAZ is LAS whose points are compressed by LASzip, COPC among it: the header of LAS with a bit set in the point
+// format, and a variable length record that says how. Chunks are decoded in parallel; COPC's octree is not needed
+// to read all points. LAZ Specification 1.4, https://downloads.rapidlasso.de/doc/LAZ_Specification_1.4_R1.pdf; COPC
+// 1.0, https://copc.io
 var LAZ = ingest.CloudFormat(ingest.Format{
 	Name: "laz",
 	Doc: "LAS by LASzip: COPC; point formats 0 to 10; items of version 1 to 4; one stream, fixed " +

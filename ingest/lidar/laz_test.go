@@ -16,8 +16,8 @@ import (
 	"github.com/voxelstream/voxelstream/internal/testenv"
 )
 
-// TestLASDigests compares every column of every point with laspy and lazrs: the samples, and files of all point formats, item versions and
-// compressors that testdata/laz/golden.py made.
+// TestLASDigests compares every column of every point with laspy and lazrs: the samples, and files of all point
+// formats, item versions and compressors that testdata/laz/golden.py made.
 func TestLASDigests(t *testing.T) {
 	list, err := os.ReadFile("testdata/laz/SHA256")
 	if err != nil {

@@ -1,4 +1,5 @@
-// Package lidar reads and writes the files that laser scanners, their drivers and point cloud tools store points in: one format a file.
+// Package lidar reads and writes the files that laser scanners, their drivers and point cloud tools store points
+// in: one format a file.
 package lidar
 
 import (
@@ -8,8 +9,8 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// checkCount refuses a number of points above the limit, or more than the bytes that are there could hold at minBytes each, before anything
-// is allocated for them.
+// checkCount refuses a number of points above the limit, or more than the bytes that are there could hold at
+// minBytes each, before anything is allocated for them.
 func checkCount(n, have, minBytes int64, o ingest.Options) error {
 	switch {
 	case n < 0:

@@ -60,7 +60,8 @@ DATA ascii
 7 nan nan nan 0 1 2 3
 `
 
-// pcdPacked is a compressed file of three literal runs, hand-made: x = 1 2, y = 3 4, z = 5 5 (the second 5 as a back reference).
+// pcdPacked is a compressed file of three literal runs, hand-made: x = 1 2, y = 3 4, z = 5 5 (the second 5 as a
+// back reference).
 func pcdPacked() []byte {
 	f := func(v ...float32) (b []byte) {
 		for _, x := range v {
@@ -129,7 +130,8 @@ const xyzNamed = "# made by hand\nX; Y; Z; Intensity\n1;2;3;0.5\n4;5;6;0.25\n\n7
 
 const ptsColors = "2\n636110.3 849345.05 512.1 -1613 52 70 64\n636102.8 849345.2 512 -1998 58 76 67\n"
 
-// las is a file of version 1.minor with two points of the given format, scaled by 0.5 from 100, with two extra bytes a record.
+// las is a file of version 1.minor with two points of the given format, scaled by 0.5 from 100, with two extra
+// bytes a record.
 func las(minor byte, format int) []byte {
 	le := binary.LittleEndian
 	size := lasMinHeader
@@ -282,7 +284,8 @@ func TestColors(t *testing.T) {
 	if err != nil || !slices.Equal(p.R, []uint8{255, 0, 0}) || !slices.Equal(p.B, []uint8{128, 0, 255}) {
 		t.Errorf("fractions of one: found %+v, %v", p, err)
 	}
-	// 2.3422905e-38 is the float32 with the bits 0x00ff0805 (PCL's way to write rgb); a whole number is the bits themselves.
+	// 2.3422905e-38 is the float32 with the bits 0x00ff0805 (PCL's way to write rgb); a whole number is the bits
+	// themselves.
 	p, err = decodeCase(t, PCD, "packed.pcd", []byte(pcdASCII))
 	if err != nil || p.R[0] != 0xff || p.R[1] != 4210800>>16 {
 		t.Errorf("packed: found %+v, %v", p, err)

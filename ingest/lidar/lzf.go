@@ -2,7 +2,8 @@ package lidar
 
 import "fmt"
 
-// unpackLZF unpacks src into exactly len(dst) bytes. LZF is Marc Lehmann's format (liblzf), what PCL packs its columns with:
+// unpackLZF unpacks src into exactly len(dst) bytes. LZF is Marc Lehmann's format (liblzf), what PCL packs its
+// columns with:
 //
 //	000LLLLL                      L+1 literal bytes follow
 //	LLLooooo oooooooo             copy L+2 bytes from o+1 bytes back, L = 1..6
@@ -53,7 +54,8 @@ func unpackLZF(dst, src []byte) error {
 // repeatStep is how many bytes repeat copies at once.
 const repeatStep = 8
 
-// repeat copies n bytes from one place to a later one, one after the other: where the two overlap, bytes just written are read again, which is how runs are packed.
+// repeat copies n bytes from one place to a later one, one after the other: where the two overlap, bytes just
+// written are read again, which is how runs are packed.
 func repeat(dst []byte, from, out, n int) {
 	apart, i := out-from, 0
 	if out+n+repeatStep > len(dst) {

@@ -13,9 +13,9 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/internal/textnum"
 )
 
-// PCD is the Point Cloud Library's format, versions 0.5 to 0.7: a text header (FIELDS, SIZE, TYPE, COUNT, WIDTH, HEIGHT, VIEWPOINT, POINTS,
-// DATA), then rows of text, little-endian records, or columns packed with LZF behind two uint32 sizes (packed, unpacked).
-// https://pointclouds.org/documentation/tutorials/pcd_file_format.html
+// PCD is the Point Cloud Library's format, versions 0.5 to 0.7: a text header (FIELDS, SIZE, TYPE, COUNT, WIDTH,
+// HEIGHT, VIEWPOINT, POINTS, DATA), then rows of text, little-endian records, or columns packed with LZF behind two
+// uint32 sizes (packed, unpacked). https://pointclouds.org/documentation/tutorials/pcd_file_format.html
 var PCD = ingest.CloudFormat(ingest.Format{
 	Name: "pcd",
 	Doc: "0.5 to 0.7; ascii, binary, binary_compressed (LZF); any COUNT; rgb packed as float or " +
@@ -158,7 +158,8 @@ func valueType(kind byte, size int) (columns.Type, bool) {
 	return t, ok
 }
 
-// columns lays the fields out as records (packed false) or as one column behind the other; stride is the length of a record.
+// columns lays the fields out as records (packed false) or as one column behind the other; stride is the length of
+// a record.
 func (h *pcdHeader) columns(packed bool) (cols []columns.Column, offsets []int64, stride int64, err error) {
 	var column int64
 	for i, name := range h.fields {

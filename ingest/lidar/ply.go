@@ -13,9 +13,9 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/internal/textnum"
 )
 
-// PLY is Greg Turk's polygon format of 1994: a text header of elements with typed properties and lists, then the elements in that order as
-// text, little- or big-endian records. The cloud is the element "vertex", wherever it stands; faces are skipped.
-// http://paulbourke.net/dataformats/ply/
+// PLY is Greg Turk's polygon format of 1994: a text header of elements with typed properties and lists, then the
+// elements in that order as text, little- or big-endian records. The cloud is the element "vertex", wherever it
+// stands; faces are skipped. http://paulbourke.net/dataformats/ply/
 var PLY = ingest.CloudFormat(ingest.Format{
 	Name:       "ply",
 	Doc:        "1.0; ascii, little and big endian; lists; any order of elements; vertices only",

@@ -12,9 +12,10 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/internal/textnum"
 )
 
-// PTX is Leica's text of organised scans, one or more in a file: columns, rows, the scanner's position and three axes, a 4x4 matrix (four
-// lines, the translation in the last) from the scanner to the world, then columns x rows lines of x y z intensity, or with red green blue.
-// "0 0 0" is a ray without return and becomes NaN; the others are given in the world's axes.
+// PTX is Leica's text of organised scans, one or more in a file: columns, rows, the scanner's position and three
+// axes, a 4x4 matrix (four lines, the translation in the last) from the scanner to the world, then columns x rows
+// lines of x y z intensity, or with red green blue. "0 0 0" is a ray without return and becomes NaN; the others are
+// given in the world's axes.
 var PTX = ingest.CloudFormat(ingest.Format{
 	Name:       "ptx",
 	Doc:        "several scans, with their matrices; with and without colours",

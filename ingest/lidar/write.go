@@ -16,8 +16,8 @@ func CreatePCD(path string) (ingest.Writer, error) { return create(path, WritePC
 // CreatePLY makes a little-endian PLY file of one cloud.
 func CreatePLY(path string) (ingest.Writer, error) { return create(path, WritePLY) }
 
-// WritePCD writes a cloud as binary PCD 0.7. Coordinates are F 4 where that loses nothing, else F 8; colours the bits 0xRRGGBB in a float,
-// as PCL has them.
+// WritePCD writes a cloud as binary PCD 0.7. Coordinates are F 4 where that loses nothing, else F 8; colours the
+// bits 0xRRGGBB in a float, as PCL has them.
 func WritePCD(w io.Writer, p *ingest.PointCloud) error {
 	wide := columns.NeedFloat64(p)
 	size := 4

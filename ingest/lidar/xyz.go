@@ -12,11 +12,13 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/internal/textnum"
 )
 
-// XYZ is plain text, one point a line: .xyz, .txt, .csv, .asc and their like, as CloudCompare, MeshLab, PDAL and many others write them.
-// Values are separated by blanks, commas or semicolons. Lines of #, // or ; at the start are comments; a line of names before the first
-// point (a comment too, "//X Y Z Rf Gf Bf Intensity") says what the columns are. Without names: three are x y z; a fourth is the intensity;
-// six are x y z and red green blue if the last three are whole numbers of 0..255, else normals, which are left out; seven are x y z, the
-// colours and the intensity in the order that fits (XYZ RGB I, or XYZ I RGB). A line of one whole number before the points is their count.
+// XYZ is plain text, one point a line: .xyz, .txt, .csv, .asc and their like, as CloudCompare, MeshLab, PDAL and
+// many others write them. Values are separated by blanks, commas or semicolons. Lines of #, // or ; at the start
+// are comments; a line of names before the first point (a comment too, "//X Y Z Rf Gf Bf Intensity") says what the
+// columns are. Without names: three are x y z; a fourth is the intensity; six are x y z and red green blue if the
+// last three are whole numbers of 0..255, else normals, which are left out; seven are x y z, the colours and the
+// intensity in the order that fits (XYZ RGB I, or XYZ I RGB). A line of one whole number before the points is their
+// count.
 var XYZ = ingest.CloudFormat(ingest.Format{
 	Name:       "xyz",
 	Doc:        "names, comments, a line of the count; blanks, commas, semicolons",
@@ -25,8 +27,8 @@ var XYZ = ingest.CloudFormat(ingest.Format{
 	Detect:     detectXYZ,
 }, decodeXYZ)
 
-// PTS is Leica's exchange text: the number of points on the first line, then x y z, or x y z intensity red green blue. It is read as XYZ is;
-// several such blocks in one file are not known to be written by anybody.
+// PTS is Leica's exchange text: the number of points on the first line, then x y z, or x y z intensity red green
+// blue. It is read as XYZ is; several such blocks in one file are not known to be written by anybody.
 var PTS = ingest.CloudFormat(ingest.Format{
 	Name:       "pts",
 	Doc:        "with and without intensity and colours",

@@ -80,7 +80,8 @@ func unJPEG(frame []byte, rows, cols, size int) ([]byte, error) {
 	return out, nil
 }
 
-// unpack reads packed pixels: behind a table of offsets, which is not needed, fragments, one or more a frame. PS3.5, annex A.4.
+// unpack reads packed pixels: behind a table of offsets, which is not needed, fragments, one or more a frame.
+// PS3.5, annex A.4.
 func (d *dataSet) unpack(s *slice, samples int) ([]byte, error) {
 	if err := single(samples); err != nil {
 		return nil, err

@@ -20,10 +20,11 @@ import (
 	"github.com/voxelstream/voxelstream/record"
 )
 
-// DICOM is a single DICOM file: one slice, or the frames of a multi-frame image as slices. Implicit and explicit little endian, explicit
-// big endian and deflated transfer syntaxes are read, and pixels packed by RLE, lossless JPEG or baseline JPEG; others (JPEG-LS, JPEG 2000) are
-// named in the error. Values are rescaled to slope * stored + intercept, and the axes turned to RAS+ as those of NIfTI are. DICOM PS3.5 and
-// PS3.10, https://www.dicomstandard.org/current.
+// DICOM is a single DICOM file: one slice, or the frames of a multi-frame image as slices. Implicit and explicit
+// little endian, explicit big endian and deflated transfer syntaxes are read, and pixels packed by RLE, lossless
+// JPEG or baseline JPEG; others (JPEG-LS, JPEG 2000) are named in the error. Values are rescaled to slope * stored
+// + intercept, and the axes turned to RAS+ as those of NIfTI are. DICOM PS3.5 and PS3.10,
+// https://www.dicomstandard.org/current.
 var DICOM = ingest.Format{
 	Name: "dicom",
 	Doc: "implicit, explicit, big endian, deflated; 1 to 32 bits; multi-frame; rescaled; RLE, " +
@@ -57,8 +58,9 @@ var DICOM = ingest.Format{
 	},
 }
 
-// DICOMSeries is a folder of DICOM slices. Each series in it (Series Instance UID) is a volume, its slices sorted by position along their
-// normal; series come in the order of their UIDs. A series with a hole between its slices, or with a slice twice, is a bad item.
+// DICOMSeries is a folder of DICOM slices. Each series in it (Series Instance UID) is a volume, its slices sorted
+// by position along their normal; series come in the order of their UIDs. A series with a hole between its slices,
+// or with a slice twice, is a bad item.
 var DICOMSeries = ingest.Format{
 	Name:   "dicom-series",
 	Doc:    "slices of a folder, by series, sorted by position; missing slices are reported",
@@ -525,7 +527,8 @@ func stack(s []*slice, o ingest.Options) (*ingest.Grid, []float64, error) {
 		}
 	}
 	v := volume{dims: [3]int{first.cols, first.rows, frames}, channels: 1}
-	// Columns are the directions of the stored axes; DICOM's x and y run to the left and to the back, ours to the right and to the front.
+	// Columns are the directions of the stored axes; DICOM's x and y run to the left and to the back, ours to the
+	// right and to the front.
 	var m [3][3]float64
 	for r, sign := range []float64{-1, -1, 1} {
 		m[r] = [3]float64{sign * first.along[r], sign * first.along[3+r], sign * n[r]}
@@ -555,12 +558,12 @@ func (s *slice) window() [2]float32 {
 	return [2]float32{float32(s.centre - 0.5 - (s.width-1)/2), float32(s.centre - 0.5 + (s.width-1)/2)}
 }
 
-// gapTolerance is how much a distance between slices may differ from the usual one: positions are rounded to 5 or 6 digits, gantries slip a
-// little, but a slice that is not there makes it 1.
+// gapTolerance is how much a distance between slices may differ from the usual one: positions are rounded to 5 or 6
+// digits, gantries slip a little, but a slice that is not there makes it 1.
 const gapTolerance = 0.25
 
-// spacing is the distance from slice to slice, which must be one: a slice that is missing or there twice would bend the volume. Slices
-// without positions are taken as neighbours.
+// spacing is the distance from slice to slice, which must be one: a slice that is missing or there twice would bend
+// the volume. Slices without positions are taken as neighbours.
 func spacing(s []*slice, n [3]float64) (float64, error) {
 	if len(s) == 1 {
 		return s[0].thickness, nil

@@ -54,7 +54,8 @@ func appendElement(b []byte, o binary.AppendByteOrder, explicit bool, e element,
 	return append(b, e.v...)
 }
 
-// dicom makes a file of 2 rows and 3 columns, 12 of 16 bits, with a nested sequence of unknown length before the pixels.
+// dicom makes a file of 2 rows and 3 columns, 12 of 16 bits, with a nested sequence of unknown length before the
+// pixels.
 func dicom(tb testing.TB, syntax, position, orientation string, pixels ...uint16) []byte {
 	o, bo := binary.AppendByteOrder(binary.LittleEndian), binary.ByteOrder(binary.LittleEndian)
 	if syntax == explicitBig {
@@ -111,7 +112,8 @@ const axial = `1\0\0\0\1\0`
 func TestDICOM(t *testing.T) {
 	for _, syntax := range []string{implicitLittle, explicitLittle, explicitBig, deflated} {
 		g, err := readGrid(t, DICOM, "a.dcm", dicom(t, syntax, `0\0\0`, axial, 0, 1, 0xfff, 0x7ff, 0x800, 0xf001))
-		// 12 bits, signed: fff is -1, 800 is -2048, f001 is 1. Left and back become right and front, so both axes are reversed.
+		// 12 bits, signed: fff is -1, 800 is -2048, f001 is 1. Left and back become right and front, so both axes
+		// are reversed.
 		if want := "[1 2 3] [-98 -4196 3994 -102 -98 -100]"; err != nil || fmt.Sprint(g.Dims, g.Values) != want {
 			t.Errorf("%s: found %+v, %v, want %s", syntax, g, err, want)
 		}

@@ -17,8 +17,8 @@ const (
 	jpegRST7 = 0xd7
 )
 
-// ljpeg is a lossless JPEG image of one component being decoded: process 14 of ITU-T T.81 (annex H), which DICOM uses with any predictor
-// (1.2.840.10008.1.2.4.57) or the first (.70).
+// ljpeg is a lossless JPEG image of one component being decoded: process 14 of ITU-T T.81 (annex H), which DICOM
+// uses with any predictor (1.2.840.10008.1.2.4.57) or the first (.70).
 type ljpeg struct {
 	b    []byte
 	at   int
@@ -31,7 +31,8 @@ type ljpeg struct {
 	codes     [4]*huffman
 }
 
-// huffman finds the code at the beginning of 16 bits: its length in the upper byte, the size of the difference, 0 to 16, in the lower. 0: none.
+// huffman finds the code at the beginning of 16 bits: its length in the upper byte, the size of the difference, 0
+// to 16, in the lower. 0: none.
 type huffman [1 << 16]uint16
 
 // unLJPEG decodes one frame of rows x cols pixels to size bytes each, little endian.
@@ -190,8 +191,8 @@ func effective(predictor int, first bool) int {
 	return predictor
 }
 
-// line decodes a line: each sample is a prediction from its neighbours (table H.1), the first one start, plus a difference modulo 2^16. It reports
-// false when the bits end before the line, or are no code.
+// line decodes a line: each sample is a prediction from its neighbours (table H.1), the first one start, plus a
+// difference modulo 2^16. It reports false when the bits end before the line, or are no code.
 func (r *bitReader) line(codes *huffman, line, above []uint16, start uint16, predictor int) bool {
 	left, corner := start, uint16(0)
 	for x := range line {
@@ -238,7 +239,8 @@ func (r *bitReader) line(codes *huffman, line, above []uint16, start uint16, pre
 	return r.have >= 0
 }
 
-// bitReader reads the bits of a scan, the highest first, without the zero bytes behind 0xff. Behind its end there are zeros.
+// bitReader reads the bits of a scan, the highest first, without the zero bytes behind 0xff. Behind its end there
+// are zeros.
 type bitReader struct {
 	b    []byte
 	at   int

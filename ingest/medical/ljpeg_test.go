@@ -16,7 +16,8 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/ingesttest"
 )
 
-// TestJPEG: files of dcmtk's encoder have the pixels that pydicom sees; testdata/jpeg.py made both. Baseline JPEG may differ by rounding.
+// TestJPEG: files of dcmtk's encoder have the pixels that pydicom sees; testdata/jpeg.py made both. Baseline JPEG
+// may differ by rounding.
 func TestJPEG(t *testing.T) {
 	paths, err := filepath.Glob("testdata/jpeg/*.dcm")
 	if err != nil || len(paths) != 10 {

@@ -13,7 +13,8 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/ingesttest"
 )
 
-// nifti makes a file of 2 x 3 x 1 voxels (i, j, k), int16 values 10*i+j, slope 2 and intercept 1, with the given rows of the sform.
+// nifti makes a file of 2 x 3 x 1 voxels (i, j, k), int16 values 10*i+j, slope 2 and intercept 1, with the given
+// rows of the sform.
 func nifti(version int, o binary.ByteOrder, srow [3][4]float64) []byte {
 	size := map[int]int{1: nifti1Size + 4, 2: nifti2Size + 4}[version]
 	b := make([]byte, size)

@@ -9,9 +9,9 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/internal/columns"
 )
 
-// MGH is FreeSurfer's volume, plain (.mgh) or packed with gzip (.mgz): a big-endian header of 284 bytes, then the values, the first axis fastest.
-// Axes are turned to RAS+ as those of NIfTI are. Each of its frames is a sample. The tags behind the values are left out.
-// https://surfer.nmr.mgh.harvard.edu/fswiki/FsTutorial/MghFormat
+// MGH is FreeSurfer's volume, plain (.mgh) or packed with gzip (.mgz): a big-endian header of 284 bytes, then the
+// values, the first axis fastest. Axes are turned to RAS+ as those of NIfTI are. Each of its frames is a sample.
+// The tags behind the values are left out. https://surfer.nmr.mgh.harvard.edu/fswiki/FsTutorial/MghFormat
 var MGH = ingest.Format{
 	Name:       "mgh",
 	Doc:        "MGH and MGZ; all real types; turned to RAS+",

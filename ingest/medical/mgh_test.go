@@ -14,7 +14,8 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/ingesttest"
 )
 
-// mgh makes a file of two frames of 2 x 3 x 1 voxels (i, j, k), int16 values 100*frame+10*i+j, whose second axis runs to the back.
+// mgh makes a file of two frames of 2 x 3 x 1 voxels (i, j, k), int16 values 100*frame+10*i+j, whose second axis
+// runs to the back.
 func mgh(directions bool) []byte {
 	o := binary.BigEndian
 	b := make([]byte, mghHeader)

@@ -12,9 +12,10 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/internal/columns"
 )
 
-// NIfTI is NIfTI-1 and NIfTI-2, single files (.nii, .nii.gz) and pairs (.hdr with .img beside), of either byte order. Values are
-// scl_slope * stored + scl_inter. Axes are turned to RAS+ as near as a permutation and reversals can (sform, else qform, else as stored), so that
-// a grid is [superior][anterior][right], and the three channels of RGB stay the last index. Each of a series of volumes is a sample.
+// NIfTI is NIfTI-1 and NIfTI-2, single files (.nii, .nii.gz) and pairs (.hdr with .img beside), of either byte
+// order. Values are scl_slope * stored + scl_inter. Axes are turned to RAS+ as near as a permutation and reversals
+// can (sform, else qform, else as stored), so that a grid is [superior][anterior][right], and the three channels of
+// RGB stay the last index. Each of a series of volumes is a sample.
 // https://nifti.nimh.nih.gov/pub/dist/src/niftilib/nifti1.h, nifti2.h
 var NIfTI = ingest.Format{
 	Name: "nifti",

@@ -8,8 +8,9 @@ import (
 // rleMaxSegments is how many byte planes a frame can have, PS3.5, annex G.
 const rleMaxSegments = 15
 
-// unRLE unpacks one frame of DICOM's run lengths: a header of 16 numbers (the count of segments and where each begins), then for each byte of a
-// pixel, the highest first, a segment of that byte of all pixels. The result is little endian. PS3.5, annex G.
+// unRLE unpacks one frame of DICOM's run lengths: a header of 16 numbers (the count of segments and where each
+// begins), then for each byte of a pixel, the highest first, a segment of that byte of all pixels. The result is
+// little endian. PS3.5, annex G.
 func unRLE(frame []byte, pixels, size int) ([]byte, error) {
 	if len(frame) < 64 {
 		return nil, fmt.Errorf("found %d bytes, want a header of 64", len(frame))
@@ -30,8 +31,8 @@ func unRLE(frame []byte, pixels, size int) ([]byte, error) {
 	return out, nil
 }
 
-// unpackBits writes up to n bytes, step apart, and says how many there were. A byte c of 0 to 127 comes before c+1 bytes as they are, one of
-// 129 to 255 before a byte that stands 257-c times; 128 means nothing.
+// unpackBits writes up to n bytes, step apart, and says how many there were. A byte c of 0 to 127 comes before c+1
+// bytes as they are, one of 129 to 255 before a byte that stands 257-c times; 128 means nothing.
 func unpackBits(dst []byte, step, n int, src []byte) int {
 	i := 0
 	for len(src) > 1 && i < n {

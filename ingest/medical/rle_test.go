@@ -13,7 +13,8 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/ingesttest"
 )
 
-// rleFrame holds the pixels 0x0101, 0x0102, 0x0103, 0x0203, 0x0203, 0x0203: runs, bytes as they are, and a 128 that means nothing.
+// rleFrame holds the pixels 0x0101, 0x0102, 0x0103, 0x0203, 0x0203, 0x0203: runs, bytes as they are, and a 128 that
+// means nothing.
 var rleFrame = func() []byte {
 	b := make([]byte, 64)
 	high := []byte{0xfe, 1, 128, 0xfe, 2, 0}

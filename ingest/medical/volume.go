@@ -11,15 +11,16 @@ import (
 type volume struct {
 	dims     [3]int // lengths of the stored axes, the fastest first
 	channels int
-	// axes[k] is the stored axis that runs along right, anterior, superior; reversed[k] says that it runs the other way.
+	// axes[k] is the stored axis that runs along right, anterior, superior; reversed[k] says that it runs the other
+	// way.
 	axes     [3]int
 	reversed [3]bool
 }
 
 func finite(v float64) bool { return math.Abs(v) <= math.MaxFloat64 }
 
-// orient finds the permutation and the reversals nearest to the affine map: the largest entries first, each row and column once. Columns
-// are taken as directions, so the size of a voxel does not count.
+// orient finds the permutation and the reversals nearest to the affine map: the largest entries first, each row and
+// column once. Columns are taken as directions, so the size of a voxel does not count.
 func (v *volume) orient(m [3][3]float64) {
 	for c := range 3 {
 		norm := math.Sqrt(m[0][c]*m[0][c] + m[1][c]*m[1][c] + m[2][c]*m[2][c])

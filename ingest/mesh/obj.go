@@ -9,8 +9,8 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/internal/textnum"
 )
 
-// OBJ is Wavefront's text: each line "v x y z" is a vertex, with "red green blue" of 0..1 behind it in the files of scanners; texture
-// coordinates, normals, faces and materials are skipped. http://paulbourke.net/dataformats/obj/
+// OBJ is Wavefront's text: each line "v x y z" is a vertex, with "red green blue" of 0..1 behind it in the files of
+// scanners; texture coordinates, normals, faces and materials are skipped. http://paulbourke.net/dataformats/obj/
 var OBJ = ingest.CloudFormat(ingest.Format{
 	Name:       "obj",
 	Doc:        "vertices, with colours",

@@ -12,8 +12,9 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/internal/textnum"
 )
 
-// OFF is the Object File Format of Geomview: "OFF" (COFF with colours, NOFF with normals, ...), the numbers of vertices, faces and edges, then
-// a vertex a line. Princeton's ModelNet has files whose counts follow "OFF" without a line break. http://www.geomview.org/docs/html/OFF.html
+// OFF is the Object File Format of Geomview: "OFF" (COFF with colours, NOFF with normals, ...), the numbers of
+// vertices, faces and edges, then a vertex a line. Princeton's ModelNet has files whose counts follow "OFF" without
+// a line break. http://www.geomview.org/docs/html/OFF.html
 var OFF = ingest.CloudFormat(ingest.Format{
 	Name:       "off",
 	Doc:        "OFF, COFF, NOFF, CNOFF, STOFF; vertices only",

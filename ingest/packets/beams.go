@@ -11,8 +11,8 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// readBeams reads a calibration table: a CSV whose rows are laser (from 1), elevation and azimuth in degrees, below a header; or elevation and
-// azimuth alone, in the order of the lasers.
+// readBeams reads a calibration table: a CSV whose rows are laser (from 1), elevation and azimuth in degrees, below
+// a header; or elevation and azimuth alone, in the order of the lasers.
 func readBeams(name string, lasers int) ([]beam, error) {
 	data, err := ingest.ReadFile(name, ingest.Options{MaxBytes: hesaiMaxTable})
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// velodyneCalibration is the file that gen_calibration.py of the ROS driver makes of Velodyne's db.xml: one record a laser, in radians and
-// metres. https://github.com/ros-drivers/velodyne/tree/master/velodyne_pointcloud/params
+// velodyneCalibration is the file that gen_calibration.py of the ROS driver makes of Velodyne's db.xml: one record
+// a laser, in radians and metres. https://github.com/ros-drivers/velodyne/tree/master/velodyne_pointcloud/params
 type velodyneCalibration struct {
 	Lasers     []velodyneLaser `yaml:"lasers"`
 	Count      int             `yaml:"num_lasers"`
@@ -35,7 +35,8 @@ type velodyneLaser struct {
 // maxCalibration bounds a calibration file, in bytes.
 const maxCalibration = 1 << 20
 
-// hdl64 is the HDL-64E: two banks of 32 lasers, whose blocks follow each other. Its packets do not name it; its calibration of 64 lasers does.
+// hdl64 is the HDL-64E: two banks of 32 lasers, whose blocks follow each other. Its packets do not name it; its
+// calibration of 64 lasers does.
 var hdl64 = velodyne{name: "HDL-64E", lasers: 64, unit: 0.002, firing: 48, together: 1}
 
 // velodyneLower flags a block of the HDL-64E's lower bank, lasers 32 to 63.
@@ -102,8 +103,8 @@ func (c *velodyneCalibration) of(named *velodyne) (*velodyne, error) {
 	return &m, nil
 }
 
-// corrected adds the returns of a block of an HDL-64E, as velodyne_pointcloud's rawdata.cc does: with p = r cos(w) - v sin(w), v and h the laser's
-// place above and beside the origin,
+// corrected adds the returns of a block of an HDL-64E, as velodyne_pointcloud's rawdata.cc does: with p = r cos(w)
+// - v sin(w), v and h the laser's place above and beside the origin,
 //
 //	x = p sin(a) - h cos(a), y = p cos(a) + h sin(a), z = r sin(w) + v cos(w): x right, y forward, z up
 //

@@ -11,7 +11,8 @@ import (
 	"github.com/voxelstream/voxelstream/internal/testenv"
 )
 
-// TestCalibrationFiles: the nominal calibrations of the ROS driver give what the manuals' angles give, to the azimuth's resolution.
+// TestCalibrationFiles: the nominal calibrations of the ROS driver give what the manuals' angles give, to the
+// azimuth's resolution.
 func TestCalibrationFiles(t *testing.T) {
 	for _, c := range []struct {
 		calibration, recording string

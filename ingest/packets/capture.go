@@ -1,4 +1,5 @@
-// Package packets reads recordings of the packets that lidar sensors send, and turns them into the clouds of full turns.
+// Package packets reads recordings of the packets that lidar sensors send, and turns them into the clouds of full
+// turns.
 package packets
 
 import (
@@ -14,11 +15,13 @@ type packet struct {
 	data []byte // a piece of the recording
 }
 
-// capture gives the datagrams of a pcap or pcapng recording in memory, without copying them unless they were sent in fragments.
+// capture gives the datagrams of a pcap or pcapng recording in memory, without copying them unless they were sent
+// in fragments.
 //
-// pcap: https://www.ietf.org/archive/id/draft-ietf-opsawg-pcap-03.html; a header of 24 bytes whose magic tells byte order and whether times
-// are in micro- or nanoseconds, then records of seconds, fraction, captured and original length.
-// pcapng: https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-02.html; blocks of type, length, body, length.
+// pcap: https://www.ietf.org/archive/id/draft-ietf-opsawg-pcap-03.html; a header of 24 bytes whose magic tells byte
+// order and whether times are in micro- or nanoseconds, then records of seconds, fraction, captured and original
+// length. pcapng: https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-02.html; blocks of type, length, body,
+// length.
 type capture struct {
 	data      []byte
 	at        int
@@ -79,7 +82,8 @@ func newCapture(data []byte) (*capture, error) {
 	return c, nil
 }
 
-// next gives the next UDP payload; ok is false at the end. A recording that was cut within its last record ends with an error.
+// next gives the next UDP payload; ok is false at the end. A recording that was cut within its last record ends
+// with an error.
 func (c *capture) next() (p packet, ok bool, err error) {
 	for c.at < len(c.data) {
 		var frame []byte
@@ -166,7 +170,8 @@ func (c *capture) block() (frame []byte, link uint32, t time.Time, err error) {
 	return nil, 0, t, nil
 }
 
-// resolution is how many units of time make a second: option 9, a power of ten, or of two if its high bit is set; 10^6 without it.
+// resolution is how many units of time make a second: option 9, a power of ten, or of two if its high bit is set;
+// 10^6 without it.
 func (c *capture) resolution(options []byte) uint64 {
 	for len(options) >= 4 {
 		code, n := c.order.Uint16(options), int(c.order.Uint16(options[2:]))

@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// cdr reads the serialisation of ROS 2 messages: XCDR1 of the OMG's Common Data Representation. Numbers are aligned to their size, counted
-// from behind the four bytes of the encapsulation; the second of these says whether numbers are little endian.
+// cdr reads the serialisation of ROS 2 messages: XCDR1 of the OMG's Common Data Representation. Numbers are aligned
+// to their size, counted from behind the four bytes of the encapsulation; the second of these says whether numbers
+// are little endian.
 type cdr struct {
 	b     []byte
 	at    int
@@ -77,7 +78,8 @@ func (c *cdr) stamp() time.Time {
 	return time.Unix(int64(sec), int64(nsec)).UTC()
 }
 
-// scanMessage is a ROS message that carries a scan's packets: a std_msgs/Header, then a sequence of packets, each a time and so many bytes.
+// scanMessage is a ROS message that carries a scan's packets: a std_msgs/Header, then a sequence of packets, each a
+// time and so many bytes.
 type scanMessage struct {
 	size    int  // of the array of bytes in a packet
 	counted bool // a uint32 behind the array says how many of them are used

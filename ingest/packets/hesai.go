@@ -9,11 +9,12 @@ import (
 
 // A Hesai packet has blocks of an azimuth in hundredths of a degree and one return per laser, little endian.
 //
-// PandarQT64 (1072 bytes) and PandarXT16 (568) begin with 12 bytes: 0xEEFF, version, ..., at 6 the lasers, the blocks, at 9 the unit of
-// distance in millimetres, the returns; a return is distance uint16, reflectivity, and a byte of confidence. Of their tail of 28 bytes the last
-// four are the packet's number. Pandar40P (1262 bytes, 1266 with a number at the end) has no header: each of its ten blocks begins with
-// 0xEEFF, a return is distance uint16 in 4 mm and reflectivity, and the tail has the return mode at 14. Where there are two returns, blocks
-// come in pairs of one azimuth.
+// PandarQT64 (1072 bytes) and PandarXT16 (568) begin with 12 bytes: 0xEEFF, version, ..., at 6 the lasers, the
+// blocks, at 9 the unit of distance in millimetres, the returns; a return is distance uint16, reflectivity, and a
+// byte of confidence. Of their tail of 28 bytes the last four are the packet's number. Pandar40P (1262 bytes, 1266
+// with a number at the end) has no header: each of its ten blocks begins with 0xEEFF, a return is distance uint16
+// in 4 mm and reflectivity, and the tail has the return mode at 14. Where there are two returns, blocks come in
+// pairs of one azimuth.
 //
 // Hesai user manuals: PandarQT 3.1, PandarXT-16 3.1, Pandar40P 3.2.
 type hesaiModel struct {
@@ -125,8 +126,8 @@ type hesaiDecoder struct {
 	seq   sequence
 }
 
-// newHesaiDecoder takes the path of a calibration table, a CSV of "Laser id,Elevation,Azimuth" in degrees, which Hesai ships with every
-// sensor; it may be empty for the models whose nominal angles are known.
+// newHesaiDecoder takes the path of a calibration table, a CSV of "Laser id,Elevation,Azimuth" in degrees, which
+// Hesai ships with every sensor; it may be empty for the models whose nominal angles are known.
 func newHesaiDecoder(table string) *hesaiDecoder { return &hesaiDecoder{table: table} }
 
 // setModel prepares the directions of a model's lasers.

@@ -10,7 +10,8 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// Decoder turns the packets of one sensor, as they arrive, into the clouds of its turns. One goroutine at a time may use it.
+// Decoder turns the packets of one sensor, as they arrive, into the clouds of its turns. One goroutine at a time
+// may use it.
 type Decoder struct {
 	dec     decoder
 	fits    func(packet) bool
@@ -121,8 +122,8 @@ type Turn struct {
 	Began time.Time
 }
 
-// Add takes a packet that arrived at a time; b is not kept. It gives the turn that the packet ends, nil where it ends none. A packet of
-// another kind is counted and passed over; an error concerns this packet alone.
+// Add takes a packet that arrived at a time; b is not kept. It gives the turn that the packet ends, nil where it
+// ends none. A packet of another kind is counted and passed over; an error concerns this packet alone.
 func (d *Decoder) Add(at time.Time, b []byte) (*Turn, error) {
 	p := packet{time: at, data: b}
 	if !d.fits(p) {
@@ -158,7 +159,8 @@ type Record struct {
 	Data []byte
 }
 
-// Records gives the packets of a recording that are a lidar's, in the order in which they were recorded. It can be ranged over again.
+// Records gives the packets of a recording that are a lidar's, in the order in which they were recorded. It can be
+// ranged over again.
 func Records(path string, o ingest.Options) (iter.Seq2[Record, error], error) {
 	for _, begin := range []opener{openCapture, openROSBag1, openROSBag2, openMCAP, openRaw} {
 		rec, dec, err := begin(path, o.WithDefaults())

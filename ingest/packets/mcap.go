@@ -14,10 +14,12 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// MCAP is a recording of ROS 2 in MCAP that holds messages of [openMessages], as CDR. Chunks may be plain, lz4 or zstd; the index is not needed, so that a file
-// that was cut short is read as far as it goes. Messages go by their log time, those of a topic being written in that order.
+// MCAP is a recording of ROS 2 in MCAP that holds messages of [openMessages], as CDR. Chunks may be plain, lz4 or
+// zstd; the index is not needed, so that a file that was cut short is read as far as it goes. Messages go by their
+// log time, those of a topic being written in that order.
 //
-// A file is the magic, then records of an opcode uint8, a length uint64 and content, little endian. https://mcap.dev/spec
+// A file is the magic, then records of an opcode uint8, a length uint64 and content, little endian.
+// https://mcap.dev/spec
 var MCAP = ingest.Format{
 	Name:       "mcap",
 	Doc:        "ROS 2 in CDR; plain, lz4, zstd; the messages of rosbag2",
@@ -167,7 +169,8 @@ func (m *mcap) next() (channel uint16, data []byte, err error) {
 	}
 }
 
-// unpackMCAP unpacks a chunk: its first and last time uint64, its unpacked size uint64, a checksum uint32, the compression and the records.
+// unpackMCAP unpacks a chunk: its first and last time uint64, its unpacked size uint64, a checksum uint32, the
+// compression and the records.
 func unpackMCAP(r *mcapReader, limit int64) ([]byte, error) {
 	r.bytes(8 + 8)
 	size := r.uint64()

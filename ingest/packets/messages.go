@@ -31,9 +31,10 @@ func chooseTopic(kinds []string) (int, error) {
 		kinds[:min(some, len(kinds))], pointCloud2)
 }
 
-// openMessages reads the packets of a Velodyne sensor (velodyne_msgs/msg/VelodyneScan), of a Hesai Pandar (pandar_msgs/msg/PandarScan) or of a RoboSense Helios
-// (robosense_msgs/msg/RobosenseScan), or the clouds of sensor_msgs/msg/PointCloud2. Options.Calibration names the table of the PandarQT64, and of the Helios-16P,
-// whose packets look like those of the Helios. It closes m where it fails.
+// openMessages reads the packets of a Velodyne sensor (velodyne_msgs/msg/VelodyneScan), of a Hesai Pandar
+// (pandar_msgs/msg/PandarScan) or of a RoboSense Helios (robosense_msgs/msg/RobosenseScan), or the clouds of
+// sensor_msgs/msg/PointCloud2. Options.Calibration names the table of the PandarQT64, and of the Helios-16P, whose
+// packets look like those of the Helios. It closes m where it fails.
 func openMessages(kind string, m messages, o ingest.Options) (recording, decoder, error) {
 	if kind == pointCloud2 {
 		return &whole{m}, &cloudDecoder{limits: o}, nil
@@ -72,8 +73,8 @@ type scans struct {
 // maxAhead bounds the packets that are looked at before reading begins: more than a second of the fastest sensor.
 const maxAhead = 4000
 
-// prepare shows packets to see until it wants no more; they are given again by next. What a decoder must know first may come late, and a
-// calibration that is missing or of another model is found before reading begins.
+// prepare shows packets to see until it wants no more; they are given again by next. What a decoder must know first
+// may come late, and a calibration that is missing or of another model is found before reading begins.
 func (r *scans) prepare(see func(packet) (more bool, err error)) error {
 	var seen []packet
 	for len(seen) < maxAhead {

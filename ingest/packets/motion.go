@@ -8,8 +8,8 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/internal/trajectory"
 )
 
-// motion moves the points of a turn to where they would be seen from the place of the sensor at the turn's start. Points of times without a pose are left out, as
-// nobody knows where they are.
+// motion moves the points of a turn to where they would be seen from the place of the sensor at the turn's start.
+// Points of times without a pose are left out, as nobody knows where they are.
 type motion struct {
 	poses   trajectory.Trajectory
 	began   time.Time   // of the turn

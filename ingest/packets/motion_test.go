@@ -14,8 +14,8 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// TestMotion drives a VLP-16 at 20 m/s towards a wall 30 m ahead while it turns by a radian a second. Corrected, all points lie on the wall as seen from where the
-// turn began; without correction the last are off by metres.
+// TestMotion drives a VLP-16 at 20 m/s towards a wall 30 m ahead while it turns by a radian a second. Corrected,
+// all points lie on the wall as seen from where the turn began; without correction the last are off by metres.
 func TestMotion(t *testing.T) {
 	const speed, yaw, wall, elevation = 20., 1., 30., math.Pi / 180
 	start := time.Date(2026, 5, 4, 3, 0, 0, 0, time.UTC)
@@ -61,7 +61,8 @@ func TestMotion(t *testing.T) {
 	}
 }
 
-// drive makes the packet number n of a sensor that drives towards a wall and turns; it looks from 10 to 46 degrees to the right, and laser 1 alone measures.
+// drive makes the packet number n of a sensor that drives towards a wall and turns; it looks from 10 to 46 degrees
+// to the right, and laser 1 alone measures.
 func drive(n int, speed, yaw, wall, elevation float64) []byte {
 	const block, firing, laser = 110.592e-6, 55.296e-6, 2.304e-6
 	b := make([]byte, velodyneSize)

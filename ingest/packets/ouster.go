@@ -14,9 +14,10 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// An Ouster lidar packet is so many columns, each of a header, the pixels of all beams and, in the legacy profile, a status behind them.
-// Since firmware 2.2 a packet has a header and a footer of 32 bytes, and the pixels one of several profiles. All little endian; ranges are
-// millimetres. Ouster Firmware User Manual, "Lidar Data Packet Format".
+// An Ouster lidar packet is so many columns, each of a header, the pixels of all beams and, in the legacy profile,
+// a status behind them. Since firmware 2.2 a packet has a header and a footer of 32 bytes, and the pixels one of
+// several profiles. All little endian; ranges are millimetres. Ouster Firmware User Manual, "Lidar Data Packet
+// Format".
 const (
 	ousterPacketHeader = 32
 	ousterPacketFooter = 32
@@ -236,8 +237,8 @@ func (d *ousterDecoder) add(p packet) (done *turn, err error) {
 	return done, nil
 }
 
-// clock is the time of column k of a packet, nanoseconds: of Unix where the sensor is synchronised, else since its start, and then the
-// time of recording is taken.
+// clock is the time of column k of a packet, nanoseconds: of Unix where the sensor is synchronised, else since its
+// start, and then the time of recording is taken.
 func (d *ousterDecoder) clock(p packet, k int) time.Time {
 	at := k * d.column
 	if !d.profile.legacy {
@@ -246,8 +247,9 @@ func (d *ousterDecoder) clock(p packet, k int) time.Time {
 	return plausible(int64(min(binary.LittleEndian.Uint64(p.data[at:]), math.MaxInt64)/1e9), int64(binary.LittleEndian.Uint64(p.data[at:])%1e9), p.time)
 }
 
-// lost is how many packets are missing before b, of frame id: those of the columns between the packets. Frames that begin with a
-// later column than 0 are windows of a turn, so only gaps within a frame count, and whole frames by their ids.
+// lost is how many packets are missing before b, of frame id: those of the columns between the packets. Frames that
+// begin with a later column than 0 are windows of a turn, so only gaps within a frame count, and whole frames by
+// their ids.
 func (d *ousterDecoder) lost(b []byte, id int) (n int) {
 	_, column, _ := d.columnAt(b, 0)
 	perPacket := d.meta.Format.PerPacket
@@ -263,12 +265,13 @@ func (d *ousterDecoder) lost(b []byte, id int) (n int) {
 	return max(0, n)
 }
 
-// measure adds the returns of a column. A range counts from the lidar's axis; the beam begins at the distance n from it:
+// measure adds the returns of a column. A range counts from the lidar's axis; the beam begins at the distance n
+// from it:
 //
 //	x = (r - n) cos(t + a) cos(h) + n cos(t),  y = (r - n) sin(t + a) cos(h) + n sin(t),  z = (r - n) sin(h)
 //
-// with t the encoder's angle, a the beam's azimuth and h its altitude. The metadata's transform (rows, millimetres) takes these into the
-// sensor's axes: x away from the connector, y left, z up.
+// with t the encoder's angle, a the beam's azimuth and h its altitude. The metadata's transform (rows, millimetres)
+// takes these into the sensor's axes: x away from the connector, y left, z up.
 func (d *ousterDecoder) measure(pixels []byte, t *sinCos) {
 	xs, ys, zs, intensity, at := d.grow(len(d.beams) * len(d.profile.returns))
 	n, m := d.meta.Origin/1000, (*[16]float64)(d.meta.Transform)

@@ -19,8 +19,8 @@ import (
 	"github.com/voxelstream/voxelstream/internal/testenv"
 )
 
-// TestOusterDigests reads the ranges of whole turns and compares their MD5, as uint32 by row and column, with the digests that Ouster's own
-// software made of the recordings.
+// TestOusterDigests reads the ranges of whole turns and compares their MD5, as uint32 by row and column, with the
+// digests that Ouster's own software made of the recordings.
 func TestOusterDigests(t *testing.T) {
 	for _, name := range []string{"OS-0-128-U1_v2.3.0_1024x10", "OS-1-32-G_v2.1.1_1024x10"} {
 		path := testenv.Sample(t, "lidar/ouster/"+name+".pcap")
@@ -137,7 +137,8 @@ func TestOusterProfiles(t *testing.T) {
 		if c.Len() != want || c.Intensity[0] != 9 {
 			t.Fatalf("%s: found %d points %v", profile, c.Len(), c.Intensity)
 		}
-		// The first beam of column 0 looks along x; the second turns by -90 degrees and up by 30, 3.9 m beyond the origin's 0.1.
+		// The first beam of column 0 looks along x; the second turns by -90 degrees and up by 30, 3.9 m beyond the
+		// origin's 0.1.
 		i := want / 4
 		for k, v := range []float64{c.X[0] - 2, c.Y[0], c.Z[0], c.X[i] - 0.1, c.Y[i] + 3.9*math.Cos(math.Pi/6), c.Z[i] - 3.9/2} {
 			if math.Abs(v) > 1e-9 {

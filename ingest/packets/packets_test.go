@@ -21,7 +21,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// vlp16 is a packet of a VLP-16 at the given first azimuth, 0.4 degrees a block, one return of 500 (1 m) on laser 1 (+1 degree).
+// vlp16 is a packet of a VLP-16 at the given first azimuth, 0.4 degrees a block, one return of 500 (1 m) on laser 1
+// (+1 degree).
 func vlp16(azimuth int, micros uint32, mode byte) []byte {
 	b := make([]byte, velodyneSize)
 	for k := range velodyneBlocks {
@@ -167,8 +168,8 @@ func TestCaptures(t *testing.T) {
 	}
 }
 
-// TestVLP16Point works one return out by hand: block at 90 degrees, laser 1 fires 2.304 us later, on the way of 0.4 degrees that takes two
-// firings of 55.296 us.
+// TestVLP16Point works one return out by hand: block at 90 degrees, laser 1 fires 2.304 us later, on the way of 0.4
+// degrees that takes two firings of 55.296 us.
 func TestVLP16Point(t *testing.T) {
 	turns := readTurns(t, VelodyneRaw, "a.bin", vlp16(9000, 0, 0x37))
 	p, _ := turns[0].Data.(*ingest.PointCloud)
@@ -266,8 +267,9 @@ func TestVLP16Recording(t *testing.T) {
 	}
 }
 
-// TestVLP32Truth finds every point of an independent decoder's turn, Nebula's. It cuts turns elsewhere, so all of ours are searched. It takes the last firing of each
-// packet, behind which the packet states no azimuth, to stand still, where we take the speed of the firing before: up to .27 degrees between the two, 1 cm at a few metres.
+// TestVLP32Truth finds every point of an independent decoder's turn, Nebula's. It cuts turns elsewhere, so all of
+// ours are searched. It takes the last firing of each packet, behind which the packet states no azimuth, to stand
+// still, where we take the speed of the firing before: up to .27 degrees between the two, 1 cm at a few metres.
 func TestVLP32Truth(t *testing.T) {
 	path := testenv.Sample(t, "lidar/velodyne/nebula_vlp32_packets.db3")
 	truth, _ := turnsOf(t, lidar.PCD, testenv.Sample(t, "lidar/velodyne/nebula_vlp32_truth.pcd"))[0].Data.(*ingest.PointCloud)

@@ -15,8 +15,9 @@ func (w *whole) next() (packet, bool, error) {
 	return packet{data: data}, ok, err
 }
 
-// cloudDecoder decodes sensor_msgs/msg/PointCloud2: a std_msgs/Header, height and width uint32, the fields (name, offset uint32, datatype uint8, count uint32),
-// whether numbers are big endian, the bytes of a point and of a row uint32, the data and whether it is dense.
+// cloudDecoder decodes sensor_msgs/msg/PointCloud2: a std_msgs/Header, height and width uint32, the fields (name,
+// offset uint32, datatype uint8, count uint32), whether numbers are big endian, the bytes of a point and of a row
+// uint32, the data and whether it is dense.
 // https://github.com/ros2/common_interfaces/blob/rolling/sensor_msgs/msg/PointCloud2.msg
 type cloudDecoder struct {
 	limits ingest.Options

@@ -9,12 +9,13 @@ import (
 	"time"
 )
 
-// RoboSense Helios sends two kinds of packets of 1248 bytes, big endian. Data (MSOP): a header of 42 bytes (0x55AA055A, at 12 the packet's
-// number uint32, at 17 the unit of distance: 1 for 2.5 mm, else 5 mm, at 20 the time: seconds uint48, microseconds uint32), 12 blocks of 0xFFEE,
-// azimuth in hundredths of a degree and 32 returns of distance uint16 and intensity, and a tail of 6. Device information (DIFOP): 0xA5FF005A11115555,
-// at 300 the return mode, at 468 the calibration: 32 elevations, then 32 azimuths, each a sign (1: negative) and hundredths of a degree uint16.
-// A block of a Helios-16P is two firings of the first 16
-// lasers, which the packets do not tell: a calibration table of 16 rows does. RS-Helios User Manual, appendices A and B.
+// RoboSense Helios sends two kinds of packets of 1248 bytes, big endian. Data (MSOP): a header of 42 bytes
+// (0x55AA055A, at 12 the packet's number uint32, at 17 the unit of distance: 1 for 2.5 mm, else 5 mm, at 20 the
+// time: seconds uint48, microseconds uint32), 12 blocks of 0xFFEE, azimuth in hundredths of a degree and 32 returns
+// of distance uint16 and intensity, and a tail of 6. Device information (DIFOP): 0xA5FF005A11115555, at 300 the
+// return mode, at 468 the calibration: 32 elevations, then 32 azimuths, each a sign (1: negative) and hundredths of
+// a degree uint16. A block of a Helios-16P is two firings of the first 16 lasers, which the packets do not tell: a
+// calibration table of 16 rows does. RS-Helios User Manual, appendices A and B.
 const (
 	robosenseSize     = 1248
 	robosenseHeader   = 42
@@ -27,7 +28,8 @@ const (
 	robosenseMode     = 300
 	robosenseAngles   = 468
 	robosenseDualMode = 0
-	// robosenseRadius is how far the lens is from the axis, in metres: the value of RoboSense's own driver (rs_driver, RX of the Helios).
+	// robosenseRadius is how far the lens is from the axis, in metres: the value of RoboSense's own driver
+	// (rs_driver, RX of the Helios).
 	robosenseRadius = 0.03498
 )
 
@@ -36,7 +38,8 @@ var (
 	robosenseInfo = []byte{0xa5, 0xff, 0x00, 0x5a, 0x11, 0x11, 0x55, 0x55}
 )
 
-// robosenseDelays are the microseconds of each return of a block behind the block's first (RS-Helios User Manual, "exact point time").
+// robosenseDelays are the microseconds of each return of a block behind the block's first (RS-Helios User Manual,
+// "exact point time").
 var robosenseDelays = [robosenseLasers]float64{
 	0, 1.57, 3.15, 4.72, 6.3, 7.87, 9.45, 11.36, 13.26, 15.17, 17.08, 18.99, 20.56, 22.14, 23.71, 25.29,
 	26.53, 29.01, 27.77, 30.25, 31.49, 32.73, 33.98, 35.22, 36.46, 37.7, 38.94, 40.18, 41.42, 42.67, 43.91, 45.15,
@@ -49,7 +52,8 @@ func isRoboSense(p packet) bool {
 	return len(p.data) == robosenseSize && (bytes.HasPrefix(p.data, robosenseData) || bytes.HasPrefix(p.data, robosenseInfo))
 }
 
-// robosenseDecoder turns packets into turns. Data that comes before the calibration, which a sensor sends once a second, is passed over.
+// robosenseDecoder turns packets into turns. Data that comes before the calibration, which a sensor sends once a
+// second, is passed over.
 type robosenseDecoder struct {
 	sweep
 
@@ -60,7 +64,8 @@ type robosenseDecoder struct {
 	gap   int // hundredths of a degree between the last blocks
 }
 
-// newRoboSenseDecoder takes the path of a table as [readBeams] reads it, for recordings without device information; empty: none.
+// newRoboSenseDecoder takes the path of a table as [readBeams] reads it, for recordings without device information;
+// empty: none.
 func newRoboSenseDecoder(table string) (*robosenseDecoder, error) {
 	d := &robosenseDecoder{}
 	if table == "" {
@@ -193,7 +198,8 @@ func robosenseClock(b []byte, recorded time.Time) time.Time {
 //
 //	x = r cos(w) sin(a) + R sin(t), y = r cos(w) cos(a) + R cos(t), z = r sin(w): x right, y forward, z up
 //
-// with t the sensor's azimuth when the laser fired, a that and the laser's own, and R the lens's distance from the axis.
+// with t the sensor's azimuth when the laser fired, a that and the laser's own, and R the lens's distance from the
+// axis.
 func (d *robosenseDecoder) block(block, twin []byte, azimuth int, unit float64) {
 	x, y, z, intensity, n := d.grow(robosenseLasers)
 	for i := range d.dirs {

@@ -27,7 +27,8 @@ func writeTable(t *testing.T, text string) string {
 	return path
 }
 
-// TestHeliosTruth finds the points of an independent decoder's turn. The two round the azimuth of a return differently, which shows beyond 60 m.
+// TestHeliosTruth finds the points of an independent decoder's turn. The two round the azimuth of a return
+// differently, which shows beyond 60 m.
 func TestHeliosTruth(t *testing.T) {
 	src, err := ROSBag2.Open(t.Context(), testenv.Sample(t, "lidar/robosense/nebula_helios16P_packets.db3"),
 		ingest.Options{Readers: []any{&Options{Calibration: writeTable(t, helios16P)}}})

@@ -17,8 +17,10 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// ROSBag1 is a recording of ROS 1 (.bag, format 2.0) that holds the packets of an Ouster sensor (ouster_ros/PacketMsg) with its metadata, a
-// std_msgs/String, or of a Velodyne sensor (velodyne_msgs/VelodyneScan), or clouds (sensor_msgs/PointCloud2). Chunks may be plain, bz2 or lz4. http://wiki.ros.org/Bags/Format/2.0
+// ROSBag1 is a recording of ROS 1 (.bag, format 2.0) that holds the packets of an Ouster sensor
+// (ouster_ros/PacketMsg) with its metadata, a std_msgs/String, or of a Velodyne sensor
+// (velodyne_msgs/VelodyneScan), or clouds (sensor_msgs/PointCloud2). Chunks may be plain, bz2 or lz4.
+// http://wiki.ros.org/Bags/Format/2.0
 var ROSBag1 = ingest.Format{
 	Name: "rosbag1",
 	Doc: "2.0; plain, bz2, lz4; ouster_ros/PacketMsg, velodyne_msgs/VelodyneScan, " +
@@ -284,7 +286,8 @@ func (r *rosbag1) next() (packet, bool, error) {
 
 func (r *rosbag1) close() error { return nil }
 
-// bagPackets takes the packets out of a message. ROS 1 stores values one after the other, little endian, without alignment.
+// bagPackets takes the packets out of a message. ROS 1 stores values one after the other, little endian, without
+// alignment.
 func bagPackets(kind string, m *bagRecord) ([]packet, error) {
 	switch kind {
 	case bagCloud:

@@ -14,8 +14,8 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// ROSBag2 is a recording of ROS 2 in SQLite (.db3) that holds messages of [openMessages]. The tables are topics (id, name,
-// type, serialization_format) and messages (id, topic_id, timestamp, data); data is CDR.
+// ROSBag2 is a recording of ROS 2 in SQLite (.db3) that holds messages of [openMessages]. The tables are topics
+// (id, name, type, serialization_format) and messages (id, topic_id, timestamp, data); data is CDR.
 // https://github.com/ros2/rosbag2/tree/rolling/rosbag2_storage_sqlite3
 var ROSBag2 = ingest.Format{
 	Name: "rosbag2",

@@ -115,7 +115,8 @@ func hesaiTable(t *testing.T, lasers int) string {
 	return path
 }
 
-// hesai is a packet of two pairs of blocks at 0 and 1 degree; laser 1 measures 2 m, and 3 m in the second return of the first pair.
+// hesai is a packet of two pairs of blocks at 0 and 1 degree; laser 1 measures 2 m, and 3 m in the second return of
+// the first pair.
 func hesai() []byte {
 	b := make([]byte, 1072)
 	copy(b, []byte{0xee, 0xff, 3, 1, 0, 0, 64, 4, 1, 4, 2, 1})
@@ -226,7 +227,8 @@ func (n *neighbours) near(x, y, z float64) bool {
 	return false
 }
 
-// TestPointCloud2 reads the same kind of message as ROS 1 and as ROS 2 write it; see testdata/make_bag.py and make_mcap.py.
+// TestPointCloud2 reads the same kind of message as ROS 1 and as ROS 2 write it; see testdata/make_bag.py and
+// make_mcap.py.
 func TestPointCloud2(t *testing.T) {
 	turns := turnsOf(t, ROSBag1, "testdata/cloud.bag")
 	if len(turns) != 1 || turns[0].Time.UnixMilli() != 1000_250 {

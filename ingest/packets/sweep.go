@@ -29,7 +29,8 @@ type Counts struct {
 
 func (s *sweep) counts() Counts { return s.count }
 
-// at goes to an azimuth, in hundredths of a degree, measured at a time. It gives the turn that ended before it, nil where none did.
+// at goes to an azimuth, in hundredths of a degree, measured at a time. It gives the turn that ended before it, nil
+// where none did.
 func (s *sweep) at(azimuth int, t time.Time) (done *turn) {
 	if s.last-azimuth > fullTurn/2 {
 		done = s.rest()
@@ -91,7 +92,8 @@ func (s *sweep) rest() *turn {
 // A turn is 360 degrees, in hundredths.
 const fullTurn = 36000
 
-// maxGap is the most packets in a row that count as lost: a longer gap is a sensor that was off, or a recording that was cut.
+// maxGap is the most packets in a row that count as lost: a longer gap is a sensor that was off, or a recording
+// that was cut.
 const maxGap = 10_000
 
 // sequence counts the packets that a counter modulo 2^32 says are missing.

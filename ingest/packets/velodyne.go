@@ -8,9 +8,11 @@ import (
 	"time"
 )
 
-// A Velodyne data packet is 1206 bytes: 12 blocks of 100, each a flag (0xEEFF; 0xDDFF for the lower lasers of an HDL-64; 0xEEFF, 0xDDFF, 0xCCFF and 0xBBFF for
-// lasers 0, 32, 64 and 96 on of a VLS-128), the azimuth in hundredths of a degree and 32 returns of distance uint16 and intensity uint8; then at 1200 the microseconds past the hour uint32, at 1204
-// the return mode and at 1205 the model. Little endian. VLP-16 User Manual 63-9243, VLP-32C 63-9325, HDL-32E 63-9113, VLS-128 63-9483.
+// A Velodyne data packet is 1206 bytes: 12 blocks of 100, each a flag (0xEEFF; 0xDDFF for the lower lasers of an
+// HDL-64; 0xEEFF, 0xDDFF, 0xCCFF and 0xBBFF for lasers 0, 32, 64 and 96 on of a VLS-128), the azimuth in hundredths
+// of a degree and 32 returns of distance uint16 and intensity uint8; then at 1200 the microseconds past the hour
+// uint32, at 1204 the return mode and at 1205 the model. Little endian. VLP-16 User Manual 63-9243, VLP-32C
+// 63-9325, HDL-32E 63-9113, VLS-128 63-9483.
 const (
 	velodyneSize    = 1206
 	velodyneBlocks  = 12
@@ -29,8 +31,8 @@ type velodyne struct {
 	name   string
 	lasers int
 	unit   float64 // metres of a distance of 1
-	// channel and firing are the microseconds from laser to laser and from firing to firing; together is how many lasers fire at once, and after rest of such
-	// groups one is left out.
+	// channel and firing are the microseconds from laser to laser and from firing to firing; together is how many
+	// lasers fire at once, and after rest of such groups one is left out.
 	channel, firing float64
 	together, rest  int
 	vertical        []float64 // degrees, by laser; nil: only a calibration file has them
@@ -51,8 +53,9 @@ var velodynes = map[byte]*velodyne{
 		name: "Puck Hi-Res", lasers: 16, unit: 0.002, channel: 2.304, firing: 55.296, together: 1,
 		vertical: []float64{-10, 0.67, -8.67, 2, -7.33, 3.33, -6, 4.67, -4.67, 6, -3.33, 7.33, -2, 8.67, -0.67, 10},
 	},
-	// The manual has the lasers of a VLP-32C fire in pairs, 2.304 us apart. Autoware's decoder (Nebula), whose clouds users compare with, has
-	// each laser 2.304 us behind the one before, and so do we; the azimuths differ by 0.13 degrees at most.
+	// The manual has the lasers of a VLP-32C fire in pairs, 2.304 us apart. Autoware's decoder (Nebula), whose
+	// clouds users compare with, has each laser 2.304 us behind the one before, and so do we; the azimuths differ
+	// by 0.13 degrees at most.
 	0x28: {
 		name: "VLP-32C", lasers: 32, unit: 0.004, channel: 2.304, firing: 55.296, together: 1,
 		vertical: []float64{
@@ -94,7 +97,8 @@ func (m *velodyne) bank(flag uint16) (first int, ok bool) {
 	return 0, false
 }
 
-// fired returns the microseconds between the start of a firing and a laser's turn in it or, where blocks hold several firings, the one of return i.
+// fired returns the microseconds between the start of a firing and a laser's turn in it or, where blocks hold
+// several firings, the one of return i.
 func (m *velodyne) fired(i int) float64 {
 	group := i % m.lasers / m.together
 	if m.rest > 0 {
@@ -135,14 +139,16 @@ type velodyneDecoder struct {
 	model *velodyne
 	byID  byte
 	dirs  []direction
-	// later[i] is the share of the way to the next firing, of the same bank, that laser or return i is behind its start.
+	// later[i] is the share of the way to the next firing, of the same bank, that laser or return i is behind its
+	// start.
 	later []float64
 
 	clock packetClock
 	gap   int // hundredths of a degree between the last blocks of a bank
 }
 
-// newVelodyneDecoder takes the path of a calibration file, which only the HDL-64E needs; empty: the angles of the manuals.
+// newVelodyneDecoder takes the path of a calibration file, which only the HDL-64E needs; empty: the angles of the
+// manuals.
 func newVelodyneDecoder(calibration string) (*velodyneDecoder, error) {
 	d := &velodyneDecoder{}
 	if calibration == "" {
@@ -206,8 +212,8 @@ func (d *velodyneDecoder) after(k int) time.Duration {
 	return time.Duration(float64(k) * d.perBlock() * float64(time.Microsecond))
 }
 
-// packetClock finds the packets that are missing where the sensor numbers none: by its clock, which wraps at the hour. A sensor may be set to
-// leave sectors out; nothing is missing where no packet was ever seen.
+// packetClock finds the packets that are missing where the sensor numbers none: by its clock, which wraps at the
+// hour. A sensor may be set to leave sectors out; nothing is missing where no packet was ever seen.
 type packetClock struct {
 	last    uint32
 	azimuth int // of the packet before
@@ -216,7 +222,8 @@ type packetClock struct {
 	seen    [360]bool
 }
 
-// tick takes the time of a packet that begins at an azimuth, the packets being so many microseconds and hundredths of a degree apart.
+// tick takes the time of a packet that begins at an azimuth, the packets being so many microseconds and hundredths
+// of a degree apart.
 func (c *packetClock) tick(micros uint32, azimuth int, period float64, advance int) {
 	const hour = 3600e6
 	gap := math.Mod(float64(micros)-float64(c.last)+hour, hour)
@@ -234,7 +241,8 @@ func (c *packetClock) tick(micros uint32, azimuth int, period float64, advance i
 	}
 }
 
-// lost is how many packets are missing. The edge of a sector that is left out moves by up to a packet from turn to turn, and does not count.
+// lost is how many packets are missing. The edge of a sector that is left out moves by up to a packet from turn to
+// turn, and does not count.
 func (c *packetClock) lost() (n int) {
 	const edge, turn = 3, 360
 	for i, m := range c.missing {
@@ -309,7 +317,8 @@ func (d *velodyneDecoder) add(p packet) (done *turn, err error) {
 	return done, nil
 }
 
-// turned takes by how much the azimuth grew between two blocks of a bank. A jump is no speed: the sensor leaves sectors out.
+// turned takes by how much the azimuth grew between two blocks of a bank. A jump is no speed: the sensor leaves
+// sectors out.
 func (d *velodyneDecoder) turned(gap int) {
 	if gap < 0 {
 		gap += fullTurn
@@ -319,7 +328,8 @@ func (d *velodyneDecoder) turned(gap int) {
 	}
 }
 
-// block adds the returns of a block whose first laser is first; those equal to the twin's, the same block of the other return mode, are one return.
+// block adds the returns of a block whose first laser is first; those equal to the twin's, the same block of the
+// other return mode, are one return.
 //
 //	x = r cos(w) sin(a), y = r cos(w) cos(a), z = r sin(w): x right, y forward, z up
 func (d *velodyneDecoder) block(block, twin []byte, azimuth, first int) {
@@ -351,7 +361,8 @@ func (d *velodyneDecoder) block(block, twin []byte, azimuth, first int) {
 	d.keep(x, y, z, intensity, n)
 }
 
-// sensorTime is the sensor's own time, microseconds past the hour, in the hour that is nearest to the time of recording.
+// sensorTime is the sensor's own time, microseconds past the hour, in the hour that is nearest to the time of
+// recording.
 func sensorTime(recorded time.Time, micros uint32) time.Time {
 	if recorded.IsZero() || micros >= 3600e6 {
 		return recorded

@@ -41,10 +41,11 @@ func TestVLS128(t *testing.T) {
 	if len(got) != len(want) {
 		t.Fatalf("found %d points, want %d", len(got), len(want))
 	}
-	// velodyne-decoder moves points up by the tangent of the elevation times the distance of the optical centre from the axis, as newer manuals tell; we do not, like
-	// the drivers of ROS.
+	// velodyne-decoder moves points up by the tangent of the elevation times the distance of the optical centre
+	// from the axis, as newer manuals tell; we do not, like the drivers of ROS.
 	const centre = 0.0586
-	// The azimuth is a whole number of hundredths of a degree, in packets and, after both its corrections, in one of the decoders.
+	// The azimuth is a whole number of hundredths of a degree, in packets and, after both its corrections, in one
+	// of the decoders.
 	const hundredth = math.Pi / 18000
 	worst, used := 0.0, make([]bool, len(got))
 	for _, w := range want {

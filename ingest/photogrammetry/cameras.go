@@ -11,9 +11,9 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// COLMAPCameras is cameras.bin: a uint64 count, then for each camera id uint32, model int32, width and height uint64 and the model's parameters
-// as float64, little endian. COLMAPCamerasText is cameras.txt: lines of id, model's name, width, height, parameters.
-// https://colmap.github.io/format.html#cameras-txt
+// COLMAPCameras is cameras.bin: a uint64 count, then for each camera id uint32, model int32, width and height
+// uint64 and the model's parameters as float64, little endian. COLMAPCamerasText is cameras.txt: lines of id,
+// model's name, width, height, parameters. https://colmap.github.io/format.html#cameras-txt
 var (
 	COLMAPCameras = camerasFormat(ingest.Format{
 		Name:       "colmap-cameras",
@@ -31,9 +31,10 @@ var (
 	}, decodeCamerasText)
 )
 
-// COLMAPImages is images.bin: a uint64 count, then for each image id uint32, quaternion w x y z and translation as float64 (from the world to
-// the camera), camera uint32, a name that ends with a zero, and a uint64 count of features of x, y float64 and point uint64. COLMAPImagesText
-// is images.txt: two lines an image, the second of which lists the features. https://colmap.github.io/format.html#images-txt
+// COLMAPImages is images.bin: a uint64 count, then for each image id uint32, quaternion w x y z and translation as
+// float64 (from the world to the camera), camera uint32, a name that ends with a zero, and a uint64 count of
+// features of x, y float64 and point uint64. COLMAPImagesText is images.txt: two lines an image, the second of
+// which lists the features. https://colmap.github.io/format.html#images-txt
 var (
 	COLMAPImages = camerasFormat(ingest.Format{
 		Name:       "colmap-images",
@@ -68,7 +69,8 @@ var colmapModels = []struct {
 	{"THIN_PRISM_FISHEYE", 12},
 }
 
-// colmapIntrinsics translates COLMAP's parameters, nil for models that are not had. COLMAP's pixel centres lie at halves.
+// colmapIntrinsics translates COLMAP's parameters, nil for models that are not had. COLMAP's pixel centres lie at
+// halves.
 func colmapIntrinsics(model string, p []float64) *ingest.Intrinsics {
 	var c ingest.Intrinsics
 	rest := p[3:]

@@ -133,7 +133,8 @@ func TestOpenSfMPoints(t *testing.T) {
 	}
 }
 
-// TestSamples: the facts of MANIFEST.tsv, and what the poses mean: the points project onto the photographs that saw them.
+// TestSamples: the facts of MANIFEST.tsv, and what the poses mean: the points project onto the photographs that saw
+// them.
 func TestSamples(t *testing.T) {
 	cameras := modelOf(t, COLMAPCameras, testenv.Sample(t, "sfm/sbcv_colmap_bin_cameras.bin"))
 	if c := cameras.Cameras[0]; len(cameras.Cameras) != 1 || c.ID != "1" || c.Model != "SIMPLE_RADIAL" || c.Size != [2]int{2832, 2128} ||

@@ -11,9 +11,9 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/internal/textnum"
 )
 
-// COLMAP is points3D.bin: a uint64 count, then for each point id uint64, x y z float64, r g b uint8, mean reprojection error float64 in
-// pixels, and the track: a uint64 length and so many pairs of uint32 (image, feature). Little endian.
-// https://colmap.github.io/format.html#points3d-txt
+// COLMAP is points3D.bin: a uint64 count, then for each point id uint64, x y z float64, r g b uint8, mean
+// reprojection error float64 in pixels, and the track: a uint64 length and so many pairs of uint32 (image,
+// feature). Little endian. https://colmap.github.io/format.html#points3d-txt
 var COLMAP = ingest.CloudFormat(ingest.Format{
 	Name:       "colmap",
 	Doc:        "points3D.bin; filters by error and track",

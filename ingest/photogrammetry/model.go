@@ -14,7 +14,8 @@ import (
 
 // Camera is a camera that a reconstruction calibrated.
 type Camera struct {
-	// ID is the program's own name or number of it; Model its name of the formula of projection, with the parameters in its order.
+	// ID is the program's own name or number of it; Model its name of the formula of projection, with the
+	// parameters in its order.
 	ID     string    `json:"id"`
 	Model  string    `json:"model"`
 	Size   [2]int    `json:"size"` // width and height in pixels; 0 where the file does not say
@@ -27,7 +28,8 @@ type Camera struct {
 type Image struct {
 	Name   string `json:"name"`
 	Camera string `json:"camera"`
-	// Position of the camera in the reconstruction's axes and unit, and Rotation from the camera's axes to those, by rows.
+	// Position of the camera in the reconstruction's axes and unit, and Rotation from the camera's axes to those,
+	// by rows.
 	Position [3]float64 `json:"position"`
 	Rotation [9]float64 `json:"rotation"`
 	// Features is how many points of the image were used, 0 where the file does not say.
@@ -85,7 +87,8 @@ func (m *Model) MarshalJSON() ([]byte, error) {
 	}{m.Points, c})
 }
 
-// place makes the position and rotation of an image of the world's pose in the camera's axes, which is what most programs write.
+// place makes the position and rotation of an image of the world's pose in the camera's axes, which is what most
+// programs write.
 func (i *Image) place(world ingest.Pose) error {
 	p := world.Inverse()
 	if !finite(p.T[0] + p.T[1] + p.T[2]) {
@@ -98,7 +101,8 @@ func (i *Image) place(world ingest.Pose) error {
 // errNoPoints is a file of cameras alone, which streams nothing.
 var errNoPoints = errors.New("cameras without points: give the points' file or the folder of both")
 
-// camerasFormat completes f, which has everything but Open and Inspect, for files that hold no points: they can be inspected only.
+// camerasFormat completes f, which has everything but Open and Inspect, for files that hold no points: they can be
+// inspected only.
 func camerasFormat(f ingest.Format, decode func(data []byte) (*Model, error)) ingest.Format {
 	f.Open = func(_ context.Context, path string, _ ingest.Options) (ingest.Source, error) {
 		return nil, fmt.Errorf("%s: %s: %w", path, f.Name, errNoPoints)
@@ -117,7 +121,8 @@ func camerasFormat(f ingest.Format, decode func(data []byte) (*Model, error)) in
 	return f
 }
 
-// modelFormat completes f, which has everything but Open and Inspect, by a decoder of points together with their cameras.
+// modelFormat completes f, which has everything but Open and Inspect, by a decoder of points together with their
+// cameras.
 func modelFormat(f ingest.Format, decode func(data []byte, o ingest.Options) (*ingest.Clouds, *Model, error)) ingest.Format {
 	f = ingest.CloudFormat(f, func(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) {
 		c, _, err := decode(data, o)
@@ -138,8 +143,8 @@ func modelFormat(f ingest.Format, decode func(data []byte, o ingest.Options) (*i
 	return f
 }
 
-// COLMAPModel is the folder of a reconstruction: points3D, cameras and images, all .bin or all .txt. Its points are streamed; all three are
-// inspected.
+// COLMAPModel is the folder of a reconstruction: points3D, cameras and images, all .bin or all .txt. Its points are
+// streamed; all three are inspected.
 var COLMAPModel = ingest.Format{
 	Name:    "colmap-model",
 	Doc:     "folder of points3D, cameras and images, .bin or .txt",
@@ -196,7 +201,8 @@ func colmapFolder(dir string) (points colmapPart, others []colmapPart, err error
 	return colmapParts(dir, head.Names)
 }
 
-// colmapParts finds the files of a reconstruction among the sorted names of a folder; where both are there, those of .bin.
+// colmapParts finds the files of a reconstruction among the sorted names of a folder; where both are there, those
+// of .bin.
 func colmapParts(dir string, names []string) (points colmapPart, others []colmapPart, err error) {
 	for _, set := range []struct {
 		ext                     string

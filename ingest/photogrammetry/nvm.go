@@ -10,9 +10,10 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/internal/textnum"
 )
 
-// NVM is VisualSFM's text: "NVM_V3", the number of cameras and for each a line of "name f qw qx qy qz cx cy cz radial 0" (quaternion from the
-// world to the camera, the camera's centre in the world), the number of points and for each "x y z r g b n" and n measurements of four numbers
-// (image, feature, x, y). Further models behind the first are not read. http://ccwu.me/vsfm/doc.html#nvm
+// NVM is VisualSFM's text: "NVM_V3", the number of cameras and for each a line of "name f qw qx qy qz cx cy cz
+// radial 0" (quaternion from the world to the camera, the camera's centre in the world), the number of points and
+// for each "x y z r g b n" and n measurements of four numbers (image, feature, x, y). Further models behind the
+// first are not read. http://ccwu.me/vsfm/doc.html#nvm
 var NVM = modelFormat(ingest.Format{
 	Name:       "nvm",
 	Doc:        "NVM_V3, points, cameras and poses of the first model",
@@ -68,7 +69,8 @@ func decodeNVM(data []byte, o ingest.Options) (*ingest.Clouds, *Model, error) {
 	return s.clouds(), m, nil
 }
 
-// addNVM adds the camera and the image of a line. Names with blanks have them replaced by VisualSFM, so there are eleven words.
+// addNVM adds the camera and the image of a line. Names with blanks have them replaced by VisualSFM, so there are
+// eleven words.
 func (m *Model) addNVM(words []string) error {
 	const width = 11
 	if len(words) != width {

@@ -13,9 +13,10 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// OpenSfM is reconstruction.json: a list of reconstructions, each with cameras (focal lengths over the larger side of the image), shots
-// (rotation as an angle times its axis, and translation, both from the world to the camera) and points (coordinates, colour, in older files
-// the reprojection errors in each shot). The points of all are taken. https://opensfm.org/docs/dataset.html#reconstruction-file-format
+// OpenSfM is reconstruction.json: a list of reconstructions, each with cameras (focal lengths over the larger side
+// of the image), shots (rotation as an angle times its axis, and translation, both from the world to the camera)
+// and points (coordinates, colour, in older files the reprojection errors in each shot). The points of all are
+// taken. https://opensfm.org/docs/dataset.html#reconstruction-file-format
 var OpenSfM = modelFormat(ingest.Format{
 	Name:       "opensfm",
 	Doc:        "reconstruction.json: points, cameras and poses",
@@ -135,8 +136,8 @@ func poseOfAxis(r, t [3]float64) (ingest.Pose, error) {
 	return ingest.PoseOfQuaternion(math.Cos(angle/2), r[0]*s, r[1]*s, r[2]*s, t)
 }
 
-// points adds the points, by number. Their error is the mean length of those in the shots; a file without errors does not tell the tracks
-// either, and passes both filters.
+// points adds the points, by number. Their error is the mean length of those in the shots; a file without errors
+// does not tell the tracks either, and passes both filters.
 func (r *openSfM) points(s *sparse) {
 	ids := slices.SortedFunc(maps.Keys(r.Points), func(a, b string) int {
 		if len(a) != len(b) {

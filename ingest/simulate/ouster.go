@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// An Ouster OS-1-64 in the mode 1024x10. In the profile RNG19_RFL8_SIG16_NIR16 a packet has a header and a footer of 32 bytes and 16 columns, each of
-// 12 bytes and 64 pixels of 12; in LEGACY it is 16 columns of 16 bytes, the pixels and a status of 4 (Ouster Firmware User Manual, "Lidar Data
-// Packet Format").
+// An Ouster OS-1-64 in the mode 1024x10. In the profile RNG19_RFL8_SIG16_NIR16 a packet has a header and a footer
+// of 32 bytes and 16 columns, each of 12 bytes and 64 pixels of 12; in LEGACY it is 16 columns of 16 bytes, the
+// pixels and a status of 4 (Ouster Firmware User Manual, "Lidar Data Packet Format").
 const (
 	ousterBeams        = 64
 	ousterColumns      = 1024
@@ -59,8 +59,8 @@ func (o Ouster) Metadata() ([]byte, error) {
 	})
 }
 
-// Packets are what the sensor sends in a scene from start on, without end. One packet's memory is used for the next. The axes are Ouster's: x
-// away from the connector, y left.
+// Packets are what the sensor sends in a scene from start on, without end. One packet's memory is used for the
+// next. The axes are Ouster's: x away from the connector, y left.
 func (o Ouster) Packets(s Scene, start time.Time) iter.Seq2[Packet, error] {
 	return func(yield func(Packet, error) bool) {
 		fill, b := fillOuster, make([]byte, ousterSize)
@@ -100,7 +100,8 @@ func fillLegacy(b []byte, n int, at time.Time, ranges []uint32) {
 	}
 }
 
-// fillColumn writes what column k of packet n has in every profile: its time, its number in the turn, which it returns, and its pixels.
+// fillColumn writes what column k of packet n has in every profile: its time, its number in the turn, which it
+// returns, and its pixels.
 func fillColumn(column, pixels []byte, n, k int, at time.Time, ranges []uint32) (id int) {
 	id = n%ousterPerTurn*ousterPerPacket + k
 	taken := at.Add(time.Duration(k) * time.Second / (ousterTurns * ousterColumns))
@@ -114,8 +115,9 @@ func fillColumn(column, pixels []byte, n, k int, at time.Time, ranges []uint32) 
 	return id
 }
 
-// ousterRanges are the ranges of all beams of a turn in millimetres, by column and beam. The sensor does not move, so turns are alike. A range
-// counts from the axis: along the axis's direction to where the beam begins, then along the beam.
+// ousterRanges are the ranges of all beams of a turn in millimetres, by column and beam. The sensor does not move,
+// so turns are alike. A range counts from the axis: along the axis's direction to where the beam begins, then along
+// the beam.
 func ousterRanges(s Scene) []uint32 {
 	out := make([]uint32, ousterColumns*ousterBeams)
 	const n = ousterOrigin / 1000

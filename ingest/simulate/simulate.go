@@ -1,4 +1,5 @@
-// Package simulate sends the packets of lidars that are not there: recordings at their own pace, or synthetic scenes whose every return is known.
+// Package simulate sends the packets of lidars that are not there: recordings at their own pace, or synthetic
+// scenes whose every return is known.
 package simulate
 
 import (
@@ -25,8 +26,9 @@ type Stats struct {
 	Late time.Duration `json:"late_ns"`
 }
 
-// Play writes packets to w, each as one Write, at their times divided by rate. It ends with the packets, or with ctx, which is no error.
-// A packet that is late is sent at once: like a sensor, the sender never waits for the receiver.
+// Play writes packets to w, each as one Write, at their times divided by rate. It ends with the packets, or with
+// ctx, which is no error. A packet that is late is sent at once: like a sensor, the sender never waits for the
+// receiver.
 func Play(ctx context.Context, w io.Writer, ps iter.Seq2[Packet, error], rate float64) (s Stats, err error) {
 	if !(rate > 0) {
 		return s, fmt.Errorf("rate: found %g, want more than 0", rate)
@@ -59,8 +61,8 @@ func Play(ctx context.Context, w io.Writer, ps iter.Seq2[Packet, error], rate fl
 	return s, nil
 }
 
-// Recorded gives the packets of a recording in the order of their times; again and again with loop, one mean gap between the end and the start.
-// Packets without times, as in raw files, are gap apart.
+// Recorded gives the packets of a recording in the order of their times; again and again with loop, one mean gap
+// between the end and the start. Packets without times, as in raw files, are gap apart.
 func Recorded(records iter.Seq2[packets.Record, error], loop bool, gap time.Duration) iter.Seq2[Packet, error] {
 	return func(yield func(Packet, error) bool) {
 		var base time.Duration

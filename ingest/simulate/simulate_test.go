@@ -70,7 +70,8 @@ func turns(t *testing.T, d *packets.Decoder, start time.Time, ps iter.Seq2[Packe
 	return out
 }
 
-// TestScenes: what the decoders make of simulated packets lies on the walls of the scene, at the resolution of the encoding.
+// TestScenes: what the decoders make of simulated packets lies on the walls of the scene, at the resolution of the
+// encoding.
 func TestScenes(t *testing.T) {
 	start := time.Date(2026, 1, 2, 3, 59, 59, 900_000_000, time.UTC) // passes the hour
 	for _, c := range []struct {

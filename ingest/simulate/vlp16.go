@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// The packet and the times of a VLP-16 (User Manual 63-9243): 12 blocks of two firings of 16 lasers, 55.296 us each, the lasers 2.304 us apart.
+// The packet and the times of a VLP-16 (User Manual 63-9243): 12 blocks of two firings of 16 lasers, 55.296 us
+// each, the lasers 2.304 us apart.
 const (
 	vlp16Size   = 1206
 	vlp16Blocks = 12
@@ -21,8 +22,8 @@ const (
 // vlp16Angles are the lasers' elevations in degrees.
 var vlp16Angles = [16]float64{-15, 1, -13, 3, -11, 5, -9, 7, -7, 9, -5, 11, -3, 13, -1, 15}
 
-// VLP16 gives the packets of a Velodyne VLP-16 that turns ten times a second in a scene from start on, without end. One packet's memory is used
-// for the next.
+// VLP16 gives the packets of a Velodyne VLP-16 that turns ten times a second in a scene from start on, without end.
+// One packet's memory is used for the next.
 func VLP16(s Scene, start time.Time) iter.Seq2[Packet, error] {
 	return func(yield func(Packet, error) bool) {
 		b := make([]byte, vlp16Size)

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// BenchmarkRead reads an archive of 10,000 rows of 4096 float64, one value in eight not zero, through the worker in blocks of 128 rows.
+// BenchmarkRead reads an archive of 10,000 rows of 4096 float64, one value in eight not zero, through the worker in
+// blocks of 128 rows.
 func BenchmarkRead(b *testing.B) {
 	const rows, cells, block = 10_000, 4096, 128
 	for name, l := range map[string]Layout{

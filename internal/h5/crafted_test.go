@@ -69,7 +69,8 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-// TestBombBehindPolicy lets the bombs through to libhdf5, as a flaw in the policy would: the worker's address space holds.
+// TestBombBehindPolicy lets the bombs through to libhdf5, as a flaw in the policy would: the worker's address space
+// holds.
 func TestBombBehindPolicy(t *testing.T) {
 	if instrumented {
 		t.Skip("this build has no limit on address space")

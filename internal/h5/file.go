@@ -8,8 +8,9 @@ import (
 	"sync"
 )
 
-// File is an open HDF5 file. Its methods may be called from several goroutines; they run one after the other. A method whose context ends
-// while the worker is busy ends the worker: the file is then of no further use, as it is after an error that wraps [ErrWorker].
+// File is an open HDF5 file. Its methods may be called from several goroutines; they run one after the other. A
+// method whose context ends while the worker is busy ends the worker: the file is then of no further use, as it is
+// after an error that wraps [ErrWorker].
 type File struct {
 	path string
 
@@ -93,7 +94,8 @@ func (f *File) fail(where string, err error) error {
 	return fmt.Errorf("h5: %s: %s: %w", f.path, where, err)
 }
 
-// Objects lists everything in the file that hard links lead to, parents before members, members by name, each object once.
+// Objects lists everything in the file that hard links lead to, parents before members, members by name, each
+// object once.
 func (f *File) Objects(ctx context.Context) ([]Object, error) {
 	p, _, err := f.call(ctx, &request{Op: opList, Path: "/", Deep: true}, nil)
 	if err != nil {
@@ -102,7 +104,8 @@ func (f *File) Objects(ctx context.Context) ([]Object, error) {
 	return p.Objects, nil
 }
 
-// Children lists the members of a group by name. What they are is told by Path and Kind alone: [File.Object] tells the rest.
+// Children lists the members of a group by name. What they are is told by Path and Kind alone: [File.Object] tells
+// the rest.
 func (f *File) Children(ctx context.Context, group string) ([]Object, error) {
 	p, _, err := f.call(ctx, &request{Op: opList, Path: group}, nil)
 	if err != nil {
@@ -128,8 +131,8 @@ func (f *File) Attrs(ctx context.Context, path string) ([]Attr, error) {
 	return f.attrs(ctx, &request{Op: opAttrs, Path: path})
 }
 
-// Attr reads one attribute of the object at path; the error wraps [ErrNotFound] where there is none and [ErrRefused] where its values cannot
-// be read.
+// Attr reads one attribute of the object at path; the error wraps [ErrNotFound] where there is none and
+// [ErrRefused] where its values cannot be read.
 func (f *File) Attr(ctx context.Context, path, name string) (Attr, error) {
 	all, err := f.attrs(ctx, &request{Op: opAttrs, Path: path, Name: name})
 	if err != nil {
@@ -169,8 +172,9 @@ func (f *File) attrs(ctx context.Context, q *request) ([]Attr, error) {
 	return out, nil
 }
 
-// ReadFloat32 reads rows [row, row+rows) of a dataset of numbers into dst, row-major. dst must hold them: rows times [Object.RowLen] values.
-// NaN and infinities are kept; a finite value too large for float32 is an error that names its row.
+// ReadFloat32 reads rows [row, row+rows) of a dataset of numbers into dst, row-major. dst must hold them: rows
+// times [Object.RowLen] values. NaN and infinities are kept; a finite value too large for float32 is an error that
+// names its row.
 func (f *File) ReadFloat32(ctx context.Context, path string, row, rows int, dst []float32) error {
 	return read(ctx, f, path, asFloat32, row, rows, dst)
 }
@@ -180,7 +184,8 @@ func (f *File) ReadFloat64(ctx context.Context, path string, row, rows int, dst 
 	return read(ctx, f, path, asFloat64, row, rows, dst)
 }
 
-// ReadInt64 is like ReadFloat32. A value that is not a whole number within int64 (NaN, 0.5, 2^63) is an error that names its row.
+// ReadInt64 is like ReadFloat32. A value that is not a whole number within int64 (NaN, 0.5, 2^63) is an error that
+// names its row.
 func (f *File) ReadInt64(ctx context.Context, path string, row, rows int, dst []int64) error {
 	return read(ctx, f, path, asInt64, row, rows, dst)
 }

@@ -1,12 +1,14 @@
 // Package h5 reads and writes HDF5 files, and is the only package that touches libhdf5.
 //
-// Reading is done by a worker: this binary, started once more for each open [File], with limits on its address space and time. libhdf5 dies of a
-// segmentation fault, or hangs, on about one in two hundred randomly damaged files, and neither can be recovered inside a Go process; in a
-// worker it is one error on that file. Importing the package is all that a program has to do: its init function takes over in a worker.
+// Reading is done by a worker: this binary, started once more for each open [File], with limits on its address
+// space and time. libhdf5 dies of a segmentation fault, or hangs, on about one in two hundred randomly damaged
+// files, and neither can be recovered inside a Go process; in a worker it is one error on that file. Importing the
+// package is all that a program has to do: its init function takes over in a worker.
 //
-// Values are converted by libhdf5 to the Go type asked for, whatever the file holds: float16, 32 and 64, integers of any size, any endianness,
-// contiguous, compact or chunked data with gzip, shuffle and fletcher32. Before anything is allocated for an object a policy judges what the
-// file claims about it. Only hard links are followed: a file cannot make the reader open another one.
+// Values are converted by libhdf5 to the Go type asked for, whatever the file holds: float16, 32 and 64, integers
+// of any size, any endianness, contiguous, compact or chunked data with gzip, shuffle and fletcher32. Before
+// anything is allocated for an object a policy judges what the file claims about it. Only hard links are followed:
+// a file cannot make the reader open another one.
 //
 // Writing ([Create]) happens in this process, on one operating system thread: what we write is ours.
 //
@@ -104,8 +106,8 @@ func (o *Object) TypeName() string {
 	return string(o.Class)
 }
 
-// Attr is one attribute. One of the three slices holds its values, in row-major order, according to Class: Ints for integers and
-// enumerations, Floats, or Strings.
+// Attr is one attribute. One of the three slices holds its values, in row-major order, according to Class: Ints for
+// integers and enumerations, Floats, or Strings.
 type Attr struct {
 	Name  string
 	Class Class
@@ -134,7 +136,8 @@ func (a *Attr) Int() (int64, bool) {
 	return a.Ints[0], true
 }
 
-// signature starts an HDF5 file, or follows a user block of 512, 1024, 2048, ... bytes (HDF5 File Format Specification, II.A).
+// signature starts an HDF5 file, or follows a user block of 512, 1024, 2048, ... bytes (HDF5 File Format
+// Specification, II.A).
 const signature = "\x89HDF\r\n\x1a\n"
 
 // IsHDF5 says whether head, the first bytes of a file, carries the HDF5 signature at offset 0 or behind a user block.
@@ -159,7 +162,8 @@ func checkSuperblock(r io.ReaderAt, size int64) error {
 		if string(b[:len(signature)]) != signature {
 			continue
 		}
-		// Byte 11 of a version 3 superblock is the file consistency flags: bit 0, open for writing; bit 2, by a SWMR writer.
+		// Byte 11 of a version 3 superblock is the file consistency flags: bit 0, open for writing; bit 2, by a
+		// SWMR writer.
 		if b[8] == 3 && b[11]&5 != 0 {
 			return fmt.Errorf("marked as open for writing (superblock flags %#02x): a program still writes it or was killed; if none does, "+
 				"`h5clear -s FILE` clears the mark", b[11])
@@ -186,5 +190,6 @@ func checkFile(path string) error {
 	return checkSuperblock(f, info.Size())
 }
 
-// nativeEndian guards the wire: both ends of a pipe are this binary on this machine, so values cross it as they lie in memory.
+// nativeEndian guards the wire: both ends of a pipe are this binary on this machine, so values cross it as they lie
+// in memory.
 var nativeEndian = binary.NativeEndian

@@ -15,7 +15,8 @@ type Number interface {
 type Layout struct {
 	// Dims is nil for a scalar. The first dimension counts rows.
 	Dims []int
-	// Grow starts the dataset with no rows, whatever Dims[0] is, and lets it grow with each Append. It makes the dataset chunked.
+	// Grow starts the dataset with no rows, whatever Dims[0] is, and lets it grow with each Append. It makes the
+	// dataset chunked.
 	Grow bool
 	// Chunks is the shape of a chunk; nil: contiguous, or with Grow or Gzip chunks of whole rows of about 1 MiB.
 	Chunks []int

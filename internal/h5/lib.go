@@ -63,8 +63,8 @@ func factsOf(in *C.vs_info) *facts {
 	return f
 }
 
-// openCached opens a dataset with a chunk cache that holds all chunks one row passes through, so that rows in order pack or unpack each chunk
-// once. With the library's own megabyte a chunk may be worked on again for every row.
+// openCached opens a dataset with a chunk cache that holds all chunks one row passes through, so that rows in order
+// pack or unpack each chunk once. With the library's own megabyte a chunk may be worked on again for every row.
 func openCached(file *hdf5.File, path string, f *facts) (*hdf5.Dataset, error) {
 	need := f.chunkBytes()
 	for i := 1; i < f.rank && need < maxChunkBytes; i++ {

@@ -13,14 +13,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The worker's own limits. Two gigabytes of address space is what Go, libhdf5 and the largest row need together; with it a decompression bomb
-// ends as a failed allocation.
+// The worker's own limits. Two gigabytes of address space is what Go, libhdf5 and the largest row need together;
+// with it a decompression bomb ends as a failed allocation.
 const (
 	addressSpace = 2 << 30
 	cpuSeconds   = uint64(2 * requestTimeout / time.Second) // for one request
 )
 
-// limitResources bounds this process. Race detectors map terabytes of shadow memory, so builds with one go without the address limit.
+// limitResources bounds this process. Race detectors map terabytes of shadow memory, so builds with one go without
+// the address limit.
 func limitResources() error {
 	// A core file could be large and would hold what the file holds.
 	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {

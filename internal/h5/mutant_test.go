@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// TestMutants reads 2,000 randomly damaged files through workers: whatever libhdf5 does with them, this process gets an error or values, in
-// time, and no worker takes more memory than it may.
+// TestMutants reads 2,000 randomly damaged files through workers: whatever libhdf5 does with them, this process
+// gets an error or values, in time, and no worker takes more memory than it may.
 func TestMutants(t *testing.T) {
 	n := 2000
 	if testing.Short() || instrumented {

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// The limits of what a file may claim. They are far above what archives of voxels and models need, and low enough that a small file cannot
-// make the reader work for hours.
+// The limits of what a file may claim. They are far above what archives of voxels and models need, and low enough
+// that a small file cannot make the reader work for hours.
 const (
 	maxRank       = 8
 	maxDepth      = 64        // groups in groups
@@ -20,8 +20,8 @@ const (
 	maxChunkBytes = 64 << 20  // one chunk, unpacked
 	maxTextBytes  = 64 << 20  // strings of one request
 	chunkSlack    = 4 << 10   // a stored chunk may be this much, and an eighth, larger than its values
-	// A dataset cannot honestly hold more than its file: deflate packs at most 1032 to 1 (zlib's documentation), other filters do not, and
-	// values never written take no space, of which some are allowed to every file.
+	// A dataset cannot honestly hold more than its file: deflate packs at most 1032 to 1 (zlib's documentation),
+	// other filters do not, and values never written take no space, of which some are allowed to every file.
 	maxPacking   = 1032
 	unwrittenOK  = 64 << 20
 	filterGzip   = 1

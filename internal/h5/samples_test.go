@@ -170,7 +170,8 @@ func checkSum(t *testing.T, f *File, o *Object, want fact) {
 	}
 }
 
-// TestKerasModel reads all of a model that Keras saved, as a loader does, and compares with what h5py reads (testdata/sums.py).
+// TestKerasModel reads all of a model that Keras saved, as a loader does, and compares with what h5py reads
+// (testdata/sums.py).
 func TestKerasModel(t *testing.T) {
 	f := reopen(t, testenv.Sample(t, "models/nkarl_3d_image_classification.h5"))
 	a, err := f.Attr(t.Context(), "/", "model_config")

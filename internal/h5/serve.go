@@ -19,8 +19,9 @@ import (
 	"gonum.org/v1/hdf5"
 )
 
-// init makes this process a worker if it was started as one. It never returns then: main and the other packages' init functions do not run.
-// The goroutine that initializes packages is bound to the main thread, so all calls of libhdf5 are made by one thread.
+// init makes this process a worker if it was started as one. It never returns then: main and the other packages'
+// init functions do not run. The goroutine that initializes packages is bound to the main thread, so all calls of
+// libhdf5 are made by one thread.
 func init() {
 	if len(os.Args) == 2 && os.Args[1] == workerArg {
 		os.Exit(workerMain())
@@ -381,7 +382,8 @@ func (s *server) dataset(path string) (*openDataset, error) {
 	return d, nil
 }
 
-// reopenCached opens a dataset again with a cache for its chunks. Only with filters: without any, a large cache makes reading slower.
+// reopenCached opens a dataset again with a cache for its chunks. Only with filters: without any, a large cache
+// makes reading slower.
 func (s *server) reopenCached(d *openDataset) (err error) {
 	_ = d.ds.Close()
 	d.ds, err = openCached(s.file, d.path, d.facts)

@@ -8,8 +8,8 @@ import (
 	"unsafe"
 )
 
-// The wire between a File and its worker: requests are a length and JSON; replies a length and JSON, then a length and a payload of values.
-// Each end bounds what it takes from the other.
+// The wire between a File and its worker: requests are a length and JSON; replies a length and JSON, then a length
+// and a payload of values. Each end bounds what it takes from the other.
 const (
 	maxRequest = 64 << 10
 	maxHead    = 64 << 20
@@ -121,7 +121,8 @@ func writeReply(w io.Writer, p *reply, payload []byte) error {
 	return err
 }
 
-// readReply reads an answer. A payload goes into dst, which must be exactly as long; with a nil dst the payload is allocated as it arrives.
+// readReply reads an answer. A payload goes into dst, which must be exactly as long; with a nil dst the payload is
+// allocated as it arrives.
 func readReply(r io.Reader, dst []byte) (*reply, []byte, error) {
 	var n [8]byte
 	if _, err := io.ReadFull(r, n[:]); err != nil {

@@ -63,7 +63,8 @@ func startWorker() (*worker, error) {
 	widen(childOut)
 	started := make(chan error, 1)
 	go func() {
-		// The kernel kills the child when the thread that started it ends, so that thread stays until the child is gone.
+		// The kernel kills the child when the thread that started it ends, so that thread stays until the child is
+		// gone.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := w.cmd.Start()
@@ -84,7 +85,8 @@ func startWorker() (*worker, error) {
 	return w, nil
 }
 
-// workerEnv keeps what the dynamic linker may need and drops what could change libhdf5. One malloc arena keeps address space small.
+// workerEnv keeps what the dynamic linker may need and drops what could change libhdf5. One malloc arena keeps
+// address space small.
 func workerEnv(env []string) []string {
 	out := []string{"MALLOC_ARENA_MAX=1", "GOTRACEBACK=none", "GOMAXPROCS=2", "HDF5_PLUGIN_PRELOAD=::"}
 	for _, kv := range env {

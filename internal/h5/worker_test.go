@@ -19,7 +19,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// Names that, in a request for "/", make a worker of this test binary misbehave; unguarded switches the policy off for one request.
+// Names that, in a request for "/", make a worker of this test binary misbehave; unguarded switches the policy off
+// for one request.
 const (
 	unguarded = "test: unguarded"
 	crash     = "test: crash"

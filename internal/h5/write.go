@@ -20,8 +20,8 @@ import (
 	"gonum.org/v1/hdf5"
 )
 
-// Writer writes a new HDF5 file. It and its datasets are for one goroutine. The file appears under its name when [Writer.Close] succeeds, whole; until then
-// it is a hidden file beside it.
+// Writer writes a new HDF5 file. It and its datasets are for one goroutine. The file appears under its name when
+// [Writer.Close] succeeds, whole; until then it is a hidden file beside it.
 type Writer struct {
 	path, temp string
 	file       *hdf5.File
@@ -114,9 +114,10 @@ func (w *Writer) exists(path string) (bool, error) {
 	return true, nil
 }
 
-// SetAttr gives the object at path ("/": the file) an attribute. The value is a string (stored as UTF-8 of variable length, as h5py does), an
-// int, int64, float32, float64 or bool (stored as uint8), or a slice: []string (fixed length, padded with zeros, as Keras does), []int64,
-// []float32, []float64 or []uint8. All but a single string must stay below 64 KiB: such is the file format.
+// SetAttr gives the object at path ("/": the file) an attribute. The value is a string (stored as UTF-8 of variable
+// length, as h5py does), an int, int64, float32, float64 or bool (stored as uint8), or a slice: []string (fixed
+// length, padded with zeros, as Keras does), []int64, []float32, []float64 or []uint8. All but a single string must
+// stay below 64 KiB: such is the file format.
 func (w *Writer) SetAttr(path, name string, value any) error {
 	return w.do(path+"@"+name, func() error {
 		if err := checkPath(path); err != nil {
@@ -316,8 +317,8 @@ func (o *Output[T]) rows() int {
 	return o.layout.Dims[0]
 }
 
-// Close says that all rows are written; it is an error if some are not. A file of many datasets should close each when it is done; those
-// still open are closed with the file.
+// Close says that all rows are written; it is an error if some are not. A file of many datasets should close each
+// when it is done; those still open are closed with the file.
 func (o *Output[T]) Close() error {
 	return o.w.do(o.path, o.finish)
 }
@@ -350,7 +351,8 @@ func WriteDataset[T Number](w *Writer, path string, l Layout, values []T) error 
 	return o.Close()
 }
 
-// Close completes the file and puts it in place. If anything failed before, or fails now, the file is removed and the first error returned.
+// Close completes the file and puts it in place. If anything failed before, or fails now, the file is removed and
+// the first error returned.
 func (w *Writer) Close() error {
 	if w.file == nil {
 		return w.err

@@ -1,4 +1,5 @@
-// Package format reads and writes models in files. What is read is told from the content, what is written from the extension:
+// Package format reads and writes models in files. What is read is told from the content, what is written from the
+// extension:
 //
 //	.keras        Keras 3, package keras (needs HDF5)
 //	.h5, .hdf5    Keras 2, package keras (needs HDF5)
@@ -57,7 +58,8 @@ func kindOf(head []byte) kind {
 	return unknown
 }
 
-// Load reads the model at path. Damaged, hostile or unsupported files are errors that name the file and, where there is one, the layer.
+// Load reads the model at path. Damaged, hostile or unsupported files are errors that name the file and, where
+// there is one, the layer.
 func Load(ctx context.Context, path string) (*nn.Model, error) {
 	var m *nn.Model
 	err := withFile(path, func(f *os.File, size int64, k kind) (err error) {
@@ -87,7 +89,8 @@ func Load(ctx context.Context, path string) (*nn.Model, error) {
 	return m, nil
 }
 
-// LoadWeights fills m from the weights of a file of any format, with or without an architecture. After an error, which weights m has is open.
+// LoadWeights fills m from the weights of a file of any format, with or without an architecture. After an error,
+// which weights m has is open.
 func LoadWeights(ctx context.Context, path string, m *nn.Model) error {
 	return withFile(path, func(f *os.File, size int64, k kind) error {
 		switch k {
@@ -186,7 +189,8 @@ func LoadTraining(ctx context.Context, path string, m *nn.Model) (t *Training, e
 	return t, err
 }
 
-// Save writes the model in the format of path's extension. The file appears under its name when it is complete, replacing any that was there.
+// Save writes the model in the format of path's extension. The file appears under its name when it is complete,
+// replacing any that was there.
 func Save(path string, m *nn.Model) error { return SaveTraining(path, m, nil) }
 
 // SaveTraining is Save with the state of training, which .keras and .h5 files hold.

@@ -92,7 +92,8 @@ func graph(tb testing.TB) *nn.Model {
 	return fill(m)
 }
 
-// predict runs the model on n samples of numbers that an integer recurrence makes, each sample times its scale where there are scales.
+// predict runs the model on n samples of numbers that an integer recurrence makes, each sample times its scale
+// where there are scales.
 func predict(tb testing.TB, m *nn.Model, n int, scales ...float32) [][]float32 {
 	tb.Helper()
 	p, err := m.Compile(n, nn.Options{})
@@ -293,7 +294,8 @@ func bytesOf(tb testing.TB, extension string) []byte {
 	return data
 }
 
-// TestTruncated wants an error at every length for the formats read here, and at a sample of lengths for .h5, each of which costs a worker.
+// TestTruncated wants an error at every length for the formats read here, and at a sample of lengths for .h5, each
+// of which costs a worker.
 func TestTruncated(t *testing.T) {
 	for _, extension := range extensions {
 		t.Run(extension, func(t *testing.T) {

@@ -9,9 +9,10 @@ import (
 
 // Activation applies a function to each element, or softmax or log_softmax along the last axis.
 //
-// Input and output have the same shape. Function is one of Keras's names: relu, relu6, leaky_relu, elu, selu, celu, gelu, silu, mish, softplus,
-// softsign, squareplus, sparse_plus, sigmoid, hard_sigmoid, log_sigmoid, sparse_sigmoid, tanh, hard_tanh, tanh_shrink, hard_silu, hard_shrink,
-// soft_shrink, exponential, softmax, log_softmax, linear. The names glu, sparsemax and threshold are not supported.
+// Input and output have the same shape. Function is one of Keras's names: relu, relu6, leaky_relu, elu, selu, celu,
+// gelu, silu, mish, softplus, softsign, squareplus, sparse_plus, sigmoid, hard_sigmoid, log_sigmoid,
+// sparse_sigmoid, tanh, hard_tanh, tanh_shrink, hard_silu, hard_shrink, soft_shrink, exponential, softmax,
+// log_softmax, linear. The names glu, sparsemax and threshold are not supported.
 type Activation struct {
 	nn.LayerBase
 	Function string

@@ -9,7 +9,8 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/op"
 )
 
-// axes reads the attribute axis as Keras counts: with the batch as 0, or from the end as -1; a number or a list. Absent it is the last.
+// axes reads the attribute axis as Keras counts: with the batch as 0, or from the end as -1; a number or a list.
+// Absent it is the last.
 func (c Config) axes() []int {
 	c.used["axis"] = true
 	if c.attributes["axis"] == nil {
@@ -56,8 +57,8 @@ func axisAttribute(axes []int) any {
 	return axes
 }
 
-// along emits an operation that works on the last axes of its input for other axes: it moves those to the end and back again. emit gets the shape
-// that its operation sees, and returns nothing new: the operation keeps the shape.
+// along emits an operation that works on the last axes of its input for other axes: it moves those to the end and
+// back again. emit gets the shape that its operation sees, and returns nothing new: the operation keeps the shape.
 func along(l *nn.Lowering, shape nn.Shape, axes []int, emit func(shape nn.Shape)) {
 	var order []int
 	for a := range shape {
@@ -79,7 +80,8 @@ func along(l *nn.Lowering, shape nn.Shape, axes []int, emit func(shape nn.Shape)
 	lowerPermute(l, moved, back)
 }
 
-// lowerPermute emits a change of the axes' order: axis i of the output is axis order[i] of the input. It returns the output's shape.
+// lowerPermute emits a change of the axes' order: axis i of the output is axis order[i] of the input. It returns
+// the output's shape.
 func lowerPermute(l *nn.Lowering, in nn.Shape, order []int) nn.Shape {
 	var out nn.Shape
 	strides := make([]int, len(in)) // how far apart neighbours along each axis of the output are in the input

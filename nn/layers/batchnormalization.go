@@ -5,10 +5,12 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/op"
 )
 
-// BatchNormalization normalises each channel over the batch and all positions, then scales by gamma and shifts by beta (Ioffe & Szegedy 2015).
+// BatchNormalization normalises each channel over the batch and all positions, then scales by gamma and shifts by
+// beta (Ioffe & Szegedy 2015).
 //
-// Input and output have the same shape; gamma, beta, moving mean and moving variance [C], C the size along Axis. In training the batch's own mean
-// and variance count, and the moving ones follow them by Momentum; otherwise, and in a frozen layer, the moving ones count.
+// Input and output have the same shape; gamma, beta, moving mean and moving variance [C], C the size along Axis. In
+// training the batch's own mean and variance count, and the moving ones follow them by Momentum; otherwise, and in
+// a frozen layer, the moving ones count.
 type BatchNormalization struct {
 	nn.LayerBase
 	Momentum, Epsilon float64

@@ -191,8 +191,8 @@ func (c Config) padding() string {
 	return padding
 }
 
-// axisPlan returns the output size and the padding before the start of one axis, as Keras (TensorFlow) computes them: 'valid' has no padding,
-// 'same' makes ceil(in/stride) outputs and puts the odd cell of padding at the end.
+// axisPlan returns the output size and the padding before the start of one axis, as Keras (TensorFlow) computes
+// them: 'valid' has no padding, 'same' makes ceil(in/stride) outputs and puts the odd cell of padding at the end.
 func axisPlan(in, kernel, stride, dilation int, padding string) (out, before int) {
 	span := (kernel-1)*dilation + 1
 	if padding == "same" {
@@ -222,7 +222,8 @@ func single(b *nn.LayerBase, class string, in []nn.Shape) (nn.Shape, error) {
 	return in[0], nil
 }
 
-// defaultAlpha is the parameter of an activation that is given by name alone: .2 for leaky_relu, 1 for elu (Keras's defaults of the functions).
+// defaultAlpha is the parameter of an activation that is given by name alone: .2 for leaky_relu, 1 for elu (Keras's
+// defaults of the functions).
 func defaultAlpha(name string) float64 {
 	if name == "leaky_relu" {
 		return .2

@@ -26,7 +26,8 @@ type Conv3D struct {
 	geometry kernel.Geometry
 }
 
-// NewConv3D makes a convolution of a cubic kernel with Keras's defaults: stride 1, 'valid' padding, bias, glorot_uniform.
+// NewConv3D makes a convolution of a cubic kernel with Keras's defaults: stride 1, 'valid' padding, bias,
+// glorot_uniform.
 func NewConv3D(filters, size int, activation string) *Conv3D {
 	return &Conv3D{
 		Filters: filters, Kernel: [3]int{size, size, size}, Strides: [3]int{1, 1, 1}, Dilation: [3]int{1, 1, 1}, Padding: "valid", Groups: 1,
@@ -56,7 +57,8 @@ func (c *Conv3D) Config() map[string]any {
 	}, map[string]nn.Weight{"kernel": c.KernelWeight, "bias": c.BiasWeight})
 }
 
-// maxElements bounds the size of a weight or an activation: a hostile file cannot make us allocate more than 4 GiB for one.
+// maxElements bounds the size of a weight or an activation: a hostile file cannot make us allocate more than 4 GiB
+// for one.
 const maxElements = 1 << 30
 
 // Build checks the input and makes kernel and bias.

@@ -8,11 +8,13 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/op"
 )
 
-// Conv3DTranspose is what a convolution does to the gradient of its output, taken for a layer: it makes volumes larger. Then follows its activation.
+// Conv3DTranspose is what a convolution does to the gradient of its output, taken for a layer: it makes volumes
+// larger. Then follows its activation.
 //
-// Input [D,H,W,C], output [D',H',W',Filters], kernel [KD,KH,KW,Filters,C], bias [Filters]. With span = (KD-1) dilation + 1 and 'valid' padding
-// D' = (D-1) stride + max(span, stride), with 'same' D stride. OutputPadding sets D' = (D-1) stride + span + OutputPadding with 'valid', and
-// (D-1) stride + span mod 2 + OutputPadding with 'same', as Keras does.
+// Input [D,H,W,C], output [D',H',W',Filters], kernel [KD,KH,KW,Filters,C], bias [Filters]. With span = (KD-1)
+// dilation + 1 and 'valid' padding D' = (D-1) stride + max(span, stride), with 'same' D stride. OutputPadding sets
+// D' = (D-1) stride + span + OutputPadding with 'valid', and (D-1) stride + span mod 2 + OutputPadding with 'same',
+// as Keras does.
 type Conv3DTranspose struct {
 	nn.LayerBase
 	Filters                   int
@@ -107,8 +109,8 @@ func (c *Conv3DTranspose) Build(in []nn.Shape) (nn.Shape, error) {
 	return out, buildLast(c.ActivationLayer, out)
 }
 
-// outputSize is Keras's (keras/src/backend/common/backend_utils.py, _get_output_shape_given_tf_padding); a size of which the convolution would not
-// give in back is refused, as TensorFlow does.
+// outputSize is Keras's (keras/src/backend/common/backend_utils.py, _get_output_shape_given_tf_padding); a size of
+// which the convolution would not give in back is refused, as TensorFlow does.
 func (c *Conv3DTranspose) outputSize(axis, in int) (int, error) {
 	stride, span := c.Strides[axis], (c.Kernel[axis]-1)*c.Dilation[axis]+1
 	if in > maxElements/stride || span > maxElements || c.Kernel[axis] > maxElements {

@@ -1,7 +1,8 @@
-// Package layers holds the layers, one file each: what it computes, shapes, options, and how it lowers to operations. [Classes] lists them all.
+// Package layers holds the layers, one file each: what it computes, shapes, options, and how it lowers to
+// operations. [Classes] lists them all.
 //
-// Shapes leave out the batch and have the channels last. Options are named as in Keras, and their zero values are Keras's defaults where that
-// is possible; a constructor such as [NewConv3D] fills in the others.
+// Shapes leave out the batch and have the channels last. Options are named as in Keras, and their zero values are
+// Keras's defaults where that is possible; a constructor such as [NewConv3D] fills in the others.
 package layers
 
 //go:generate go run ./internal/reference . ../../docs/reference/layers
@@ -53,8 +54,8 @@ var Classes = map[string]func(Config) nn.Layer{
 	"ZeroPadding3D":          func(c Config) nn.Layer { return paddingFrom(c, "padding", false) },
 }
 
-// FromConfig makes a layer of Keras's class and attributes. An unknown class or attribute, or a value that we cannot honour, is an error that
-// names layer, class and attribute.
+// FromConfig makes a layer of Keras's class and attributes. An unknown class or attribute, or a value that we
+// cannot honour, is an error that names layer, class and attribute.
 func FromConfig(class string, attributes map[string]any) (nn.Layer, error) {
 	c := Config{class: class, attributes: attributes, used: map[string]bool{}, err: new(error)}
 	c.name = Get(c, "name", "")
@@ -70,7 +71,8 @@ func FromConfig(class string, attributes map[string]any) (nn.Layer, error) {
 	return layer, nil
 }
 
-// ToConfig returns Keras's attributes of a layer that is part of a model, all of them: what FromConfig makes it from again.
+// ToConfig returns Keras's attributes of a layer that is part of a model, all of them: what FromConfig makes it
+// from again.
 func ToConfig(l nn.Layer) map[string]any {
 	b := l.Base()
 	attributes := map[string]any{"dtype": "float32"}

@@ -9,14 +9,16 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/op"
 )
 
-// Dropout sets a share Rate of the elements to zero in training, and divides the others by 1-Rate. With Spatial it drops whole channels.
+// Dropout sets a share Rate of the elements to zero in training, and divides the others by 1-Rate. With Spatial it
+// drops whole channels.
 //
 // Input and output have the same shape.
 type Dropout struct {
 	nn.LayerBase
 	Rate    float64
 	Spatial bool
-	// NoiseShape has 1 for each axis along which elements fall together, without the batch; other sizes are the input's, or -1 for them. Nil: none do.
+	// NoiseShape has 1 for each axis along which elements fall together, without the batch; other sizes are the
+	// input's, or -1 for them. Nil: none do.
 	NoiseShape []int
 }
 

@@ -8,7 +8,8 @@ import (
 	"github.com/voxelstream/voxelstream/nn/layers"
 )
 
-// FuzzFromConfig makes layers of any class and attributes: whatever is accepted and fits a shape says of itself what makes it again.
+// FuzzFromConfig makes layers of any class and attributes: whatever is accepted and fits a shape says of itself
+// what makes it again.
 func FuzzFromConfig(f *testing.F) {
 	for _, c := range cases {
 		f.Add(c.class, c.options)

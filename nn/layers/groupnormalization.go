@@ -7,11 +7,12 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/op"
 )
 
-// GroupNormalization normalises groups of neighbouring channels of each sample by their own mean and variance over all positions, then scales each
-// channel by gamma and shifts it by beta (Wu & He 2018).
+// GroupNormalization normalises groups of neighbouring channels of each sample by their own mean and variance over
+// all positions, then scales each channel by gamma and shifts it by beta (Wu & He 2018).
 //
-// Input and output have the same shape; gamma and beta [C], C the size along Axis, which Groups divides. One group is layer normalisation over
-// everything, as many as there are channels instance normalisation; -1 stands for as many.
+// Input and output have the same shape; gamma and beta [C], C the size along Axis, which Groups divides. One group
+// is layer normalisation over everything, as many as there are channels instance normalisation; -1 stands for as
+// many.
 type GroupNormalization struct {
 	nn.LayerBase
 	Groups        int

@@ -27,8 +27,9 @@ func (i *Identity) Build(in []nn.Shape) (nn.Shape, error) { return single(&i.Lay
 // Lower emits a copy.
 func (i *Identity) Lower(l *nn.Lowering) { lowerCopy(l, i.Out) }
 
-// ActivityRegularization gives its input on as it is and adds a penalty on it to the loss, divided by the number of samples: L1 times the sum of sizes
-// plus L2 times the sum of squares. Every other layer has the same as its attribute activity_regularizer.
+// ActivityRegularization gives its input on as it is and adds a penalty on it to the loss, divided by the number of
+// samples: L1 times the sum of sizes plus L2 times the sum of squares. Every other layer has the same as its
+// attribute activity_regularizer.
 //
 // Input and output have the same shape.
 type ActivityRegularization struct {

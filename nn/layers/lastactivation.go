@@ -6,7 +6,8 @@ import (
 	"github.com/voxelstream/voxelstream/nn"
 )
 
-// activationLayers are the classes that may stand in the place of an activation's name: layers without parameters that keep the shape.
+// activationLayers are the classes that may stand in the place of an activation's name: layers without parameters
+// that keep the shape.
 var activationLayers = map[string]func(Config) nn.Layer{
 	"Activation": func(c Config) nn.Layer { return activationFrom(c) },
 	"ELU":        func(c Config) nn.Layer { return eluFrom(c) },

@@ -5,8 +5,8 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/op"
 )
 
-// LayerNormalization normalises the numbers along Axes, by default the channels of each position, by their own mean and variance, then scales them by
-// gamma and shifts them by beta (Ba, Kiros & Hinton 2016).
+// LayerNormalization normalises the numbers along Axes, by default the channels of each position, by their own mean
+// and variance, then scales them by gamma and shifts them by beta (Ba, Kiros & Hinton 2016).
 //
 // Input and output have the same shape; gamma and beta have that of Axes alone.
 type LayerNormalization struct {

@@ -13,8 +13,9 @@ import (
 	"github.com/voxelstream/voxelstream/nn/nntest"
 )
 
-// TestWorkedConvolution is an example to work by head: 4x4x4 by 3x3x3. The kernel has four taps, 1, 10, 100 and 1000, each one away from the
-// first along another axis, and the input's cells are digits, so that an output reads as the four digits that it is made of.
+// TestWorkedConvolution is an example to work by head: 4x4x4 by 3x3x3. The kernel has four taps, 1, 10, 100 and
+// 1000, each one away from the first along another axis, and the input's cells are digits, so that an output reads
+// as the four digits that it is made of.
 func TestWorkedConvolution(t *testing.T) {
 	conv := layers.NewConv3D(1, 3, "")
 	m, err := nn.Sequential("", nn.Shape{4, 4, 4, 1}, conv)
@@ -50,8 +51,8 @@ func TestWorkedConvolution(t *testing.T) {
 	}
 }
 
-// TestOutputSizes is the table of strides and padding: 'valid' makes floor((in - span)/stride) + 1 outputs of a span of (kernel-1) dilation + 1,
-// 'same' ceil(in/stride).
+// TestOutputSizes is the table of strides and padding: 'valid' makes floor((in - span)/stride) + 1 outputs of a
+// span of (kernel-1) dilation + 1, 'same' ceil(in/stride).
 func TestOutputSizes(t *testing.T) {
 	for _, c := range []struct{ in, kernel, stride, dilation, valid, same int }{
 		{5, 1, 1, 1, 5, 5},
@@ -244,7 +245,8 @@ func TestGradients(t *testing.T) {
 	}
 }
 
-// TestConfig makes each layer again from what it says of itself: the new one must say the same and have the same shapes.
+// TestConfig makes each layer again from what it says of itself: the new one must say the same and have the same
+// shapes.
 func TestConfig(t *testing.T) {
 	for _, c := range cases {
 		m := build(t, c.class, decode(t, c.options), c.in)
@@ -266,7 +268,8 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// TestBlocksGradients checks layers one after the other and side by side: what several read gets the sum of their gradients.
+// TestBlocksGradients checks layers one after the other and side by side: what several read gets the sum of their
+// gradients.
 func TestBlocksGradients(t *testing.T) {
 	must := func(n *nn.Node, err error) *nn.Node {
 		t.Helper()

@@ -8,10 +8,11 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/op"
 )
 
-// Merge combines two or more inputs element by element: their sum, product, difference (of two), mean, maximum or minimum.
+// Merge combines two or more inputs element by element: their sum, product, difference (of two), mean, maximum or
+// minimum.
 //
-// The inputs have as many axes; where their sizes differ along one, those of size 1 are repeated. It stands for Keras's Add, Multiply, Subtract,
-// Average, Maximum and Minimum: class says which.
+// The inputs have as many axes; where their sizes differ along one, those of size 1 are repeated. It stands for
+// Keras's Add, Multiply, Subtract, Average, Maximum and Minimum: class says which.
 type Merge struct {
 	nn.LayerBase
 	class string

@@ -7,7 +7,8 @@ import (
 	"github.com/voxelstream/voxelstream/nn"
 )
 
-// Permute changes the order of the axes: axis i of the output is axis Dims[i] of the input, counted from 1, as the batch is 0.
+// Permute changes the order of the axes: axis i of the output is axis Dims[i] of the input, counted from 1, as the
+// batch is 0.
 type Permute struct {
 	nn.LayerBase
 	Dims []int

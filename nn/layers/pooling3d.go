@@ -9,7 +9,8 @@ import (
 
 // Pooling3D takes the maximum, or with Average the mean, of each window.
 //
-// Input [D,H,W,C], output [D',H',W',C], sizes as those of Conv3D. Padding does not count: the mean divides by the cells inside.
+// Input [D,H,W,C], output [D',H',W',C], sizes as those of Conv3D. Padding does not count: the mean divides by the
+// cells inside.
 type Pooling3D struct {
 	nn.LayerBase
 	Size, Strides [3]int

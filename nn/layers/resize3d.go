@@ -125,7 +125,8 @@ func (p *Padding3D) Lower(l *nn.Lowering) {
 	})
 }
 
-// lowerCells emits an operation whose output cell (z,y,x) is the input's (from(0,z), from(1,y), from(2,x)), and zero where that lies outside.
+// lowerCells emits an operation whose output cell (z,y,x) is the input's (from(0,z), from(1,y), from(2,x)), and
+// zero where that lies outside.
 func lowerCells(l *nn.Lowering, in, out nn.Shape, from func(axis, i int) int) {
 	g := &op.Gather{From: make([]int32, 0, out[0]*out[1]*out[2]), Cells: in[0] * in[1] * in[2], C: in[3]}
 	inside := func(i, size int) bool { return i >= 0 && i < size }

@@ -9,8 +9,8 @@ import (
 	"github.com/voxelstream/voxelstream/nn"
 )
 
-// field is one attribute of an object within a layer's config, and where its value is kept: a *float64 or a *string. Nil has nothing to keep: the
-// attribute may only be null.
+// field is one attribute of an object within a layer's config, and where its value is kept: a *float64 or a
+// *string. Nil has nothing to keep: the attribute may only be null.
 type field struct {
 	key   string
 	value any
@@ -129,7 +129,8 @@ func (c Config) weight(name, initializer string) nn.Weight {
 	}
 }
 
-// nested starts to read the object under key: its kind, and a Config of its own attributes. It is not ok where there is none, or an unknown one.
+// nested starts to read the object under key: its kind, and a Config of its own attributes. It is not ok where
+// there is none, or an unknown one.
 func (c Config) nested(key string, kinds []kind, what string) (k kind, attributes Config, ok bool) {
 	name, own := c.object(key, "")
 	if name == "" {

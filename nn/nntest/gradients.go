@@ -15,15 +15,17 @@ import (
 const (
 	// samples is the batch that gradients are checked on.
 	samples = 3
-	// nudge is the step of the differences: their error is about nudge squared from the curvature, and 1e-16/nudge from rounding.
+	// nudge is the step of the differences: their error is about nudge squared from the curvature, and 1e-16/nudge
+	// from rounding.
 	nudge = 1e-5
 	// tolerance bounds the difference, relative to 1 or the derivative.
 	tolerance = 1e-6
 )
 
-// CheckGradients compares the derivatives that a model's reference operations compute with central differences, all in float64: of a weighted
-// sum of the outputs and the penalties on activities, by each number of each trainable parameter and of each input. Inputs and parameters are random, from a fixed seed. With
-// train the layers behave as in training. The model should be small: each number costs two passes.
+// CheckGradients compares the derivatives that a model's reference operations compute with central differences, all
+// in float64: of a weighted sum of the outputs and the penalties on activities, by each number of each trainable
+// parameter and of each input. Inputs and parameters are random, from a fixed seed. With train the layers behave as
+// in training. The model should be small: each number costs two passes.
 func CheckGradients(tb testing.TB, m *nn.Model, train bool) {
 	tb.Helper()
 	c := newChecker(tb, m, train)

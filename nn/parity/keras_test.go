@@ -50,8 +50,8 @@ type entry struct {
 	// Losses are Keras's names, one for each output; the model was trained on their sum where Trained says so.
 	Losses  []string `json:"losses"`
 	Trained bool     `json:"trained"`
-	// Tied models are not trained: a max pooling has windows with two largest numbers, each of which gets the whole gradient in TensorFlow on a CPU, or
-	// rounding decides on which number is the largest.
+	// Tied models are not trained: a max pooling has windows with two largest numbers, each of which gets the whole
+	// gradient in TensorFlow on a CPU, or rounding decides on which number is the largest.
 	Tied bool `json:"tied"`
 	// Layers are those of the model, with the options that were set.
 	Layers []labeled `json:"layers"`
@@ -86,7 +86,8 @@ func TestKeras(t *testing.T) {
 	c.report(t)
 }
 
-// folder is where the models lie: a temporary one, or that name in VOXELSTREAM_PARITY_DIR, where they stay and are found again.
+// folder is where the models lie: a temporary one, or that name in VOXELSTREAM_PARITY_DIR, where they stay and are
+// found again.
 func folder(t *testing.T, name string) string {
 	t.Helper()
 	if os.Getenv("VOXELSTREAM_PARITY_DIR") == "" {
@@ -260,7 +261,8 @@ func (c *comparison) train(t *testing.T, m *nn.Model, e entry, want map[string][
 	}
 }
 
-// severalAxes reports a layer that may have a list of axes, which Keras 3.15 cannot read from .h5 files, its own included, and which we do not write there.
+// severalAxes reports a layer that may have a list of axes, which Keras 3.15 cannot read from .h5 files, its own
+// included, and which we do not write there.
 func (e entry) severalAxes() bool {
 	for _, l := range e.Layers {
 		if (l.Class == "LayerNormalization" || l.Class == "Softmax") && slices.Contains(l.Options, "axis") {

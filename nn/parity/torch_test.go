@@ -31,13 +31,14 @@ type torchManifest struct {
 type torchEntry struct {
 	Number   int    `json:"number"`
 	Exporter string `json:"exporter"`
-	// Trained models have nothing that draws random numbers, and no parameter that the exporter has folded into another.
+	// Trained models have nothing that draws random numbers, and no parameter that the exporter has folded into
+	// another.
 	Trained bool      `json:"trained"`
 	Layers  []labeled `json:"layers"`
 }
 
-// TestTorch compares random models of PyTorch, which come over as ONNX files: what they predict and, where the file has each parameter by itself, how they
-// train.
+// TestTorch compares random models of PyTorch, which come over as ONNX files: what they predict and, where the file
+// has each parameter by itself, how they train.
 func TestTorch(t *testing.T) {
 	dir := folder(t, "torch")
 	text, err := os.ReadFile(filepath.Join(dir, "manifest.json"))
@@ -64,7 +65,8 @@ func TestTorchGolden(t *testing.T) {
 	}
 }
 
-// compareTorch compares the models of a folder, of which text is the manifest. trained is how many have been trained too.
+// compareTorch compares the models of a folder, of which text is the manifest. trained is how many have been
+// trained too.
 func compareTorch(t *testing.T, dir string, text []byte) (c *comparison, all *torchManifest, trained int) {
 	t.Helper()
 	if err := json.Unmarshal(text, &all); err != nil {
@@ -88,7 +90,8 @@ func compareTorch(t *testing.T, dir string, text []byte) (c *comparison, all *to
 	return c, all, trained
 }
 
-// parameters finds the name that PyTorch has for each parameter of the model, by its values, which were drawn at random; nil where it has none for one.
+// parameters finds the name that PyTorch has for each parameter of the model, by its values, which were drawn at
+// random; nil where it has none for one.
 func parameters(m *nn.Model, want map[string][]float32) map[*nn.Param]string {
 	names := map[*nn.Param]string{}
 	for _, p := range m.Params() {
@@ -111,7 +114,8 @@ func (c *comparison) trainTorch(t *testing.T, m *nn.Model, all *torchManifest, w
 		t.Fatal(err)
 	}
 	defer plan.Close()
-	// PyTorch divides by the root of the corrected mean square plus epsilon, Keras corrects the rate instead: its epsilon has the correction in it.
+	// PyTorch divides by the root of the corrected mean square plus epsilon, Keras corrects the rate instead: its
+	// epsilon has the correction in it.
 	adam := &train.Adam{Beta1: .9, Beta2: .999}
 	optimizer := train.New(m, adam, all.Rate)
 	for step := range all.Steps {

@@ -7,8 +7,8 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/kernel"
 )
 
-// Adam is the rule of Kingma & Ba 2015 with Keras's constants: the bias correction is folded into the rate, and epsilon is added to the root as
-// it is.
+// Adam is the rule of Kingma & Ba 2015 with Keras's constants: the bias correction is folded into the rate, and
+// epsilon is added to the root as it is.
 type Adam struct {
 	Beta1   float64 `json:"beta_1"`
 	Beta2   float64 `json:"beta_2"`

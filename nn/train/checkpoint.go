@@ -19,9 +19,9 @@ import (
 	"github.com/voxelstream/voxelstream/nn"
 )
 
-// A checkpoint is a safetensors file: eight bytes with the length of a JSON header, the header, and the arrays one after the other. The arrays are
-// the model's parameters, the optimizer's state and, where they are kept, the best weights; the rest of the state is JSON in the header's
-// __metadata__, with a checksum of the arrays.
+// A checkpoint is a safetensors file: eight bytes with the length of a JSON header, the header, and the arrays one
+// after the other. The arrays are the model's parameters, the optimizer's state and, where they are kept, the best
+// weights; the rest of the state is JSON in the header's __metadata__, with a checksum of the arrays.
 
 // position is the state of training without its arrays.
 type position struct {
@@ -72,8 +72,8 @@ var ErrCheckpoint = errors.New("cannot resume")
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// writeCheckpoint writes the file beside its place, syncs it and puts it there: a crash leaves the old one or the new one. What a crash leaves
-// of a new one is overwritten by the next.
+// writeCheckpoint writes the file beside its place, syncs it and puts it there: a crash leaves the old one or the
+// new one. What a crash leaves of a new one is overwritten by the next.
 func writeCheckpoint(path string, p *position, tensors []tensor) (err error) {
 	f, err := os.Create(path + ".new")
 	if err != nil {
@@ -160,7 +160,8 @@ func CheckpointSettings(path string) (map[string]string, error) {
 	return p.Settings, nil
 }
 
-// readCheckpoint fills in the tensors, which are what the checkpoint must hold, and returns the rest. Where there is no file, that is nil.
+// readCheckpoint fills in the tensors, which are what the checkpoint must hold, and returns the rest. Where there
+// is no file, that is nil.
 func readCheckpoint(path string, settings map[string]string, tensors []tensor) (*position, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -38,8 +38,8 @@ func weights(m *nn.Model) []float32 {
 	return all
 }
 
-// TestResume stops a training behind each of its steps and goes on in another model: history and weights are those of the unbroken one, bit for
-// bit, whatever is kept about the training, with rows in memory and without.
+// TestResume stops a training behind each of its steps and goes on in another model: history and weights are those
+// of the unbroken one, bit for bit, whatever is kept about the training, with rows in memory and without.
 func TestResume(t *testing.T) {
 	for name, rows := range map[string]Rows{"memory": blobs(200), "blocks": slowRows{blobs(200)}} {
 		t.Run(name, func(t *testing.T) {
@@ -187,7 +187,8 @@ func TestBlockShuffle(t *testing.T) {
 	}
 }
 
-// TestShuffleIsUniform counts where each row comes over many epochs, and which one follows it, across the ends of batches too: everywhere as often.
+// TestShuffleIsUniform counts where each row comes over many epochs, and which one follows it, across the ends of
+// batches too: everywhere as often.
 func TestShuffleIsUniform(t *testing.T) {
 	const rows, batch, epochs = 10, 4, 2000
 	d := &Data{X: make([]float32, rows), Labels: make([]int32, rows)}

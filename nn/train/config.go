@@ -97,8 +97,8 @@ func (o *Optimizer) Config() map[string]any {
 	return c
 }
 
-// FromConfig makes an optimizer of the model's trainable parameters from Keras's class and attributes, with zeros for its state. Errors name
-// class and attribute.
+// FromConfig makes an optimizer of the model's trainable parameters from Keras's class and attributes, with zeros
+// for its state. Errors name class and attribute.
 func FromConfig(m *nn.Model, class string, config map[string]any) (*Optimizer, error) {
 	rule, ok := rules[class]
 	if !ok {

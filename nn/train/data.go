@@ -1,5 +1,5 @@
-// Package train fits a model to data as Keras does: losses, optimizers, schedules, the loop of epochs with its history, checkpoints, evaluation
-// and prediction.
+// Package train fits a model to data as Keras does: losses, optimizers, schedules, the loop of epochs with its
+// history, checkpoints, evaluation and prediction.
 package train
 
 import (
@@ -25,7 +25,8 @@ type Rows interface {
 
 // Batch is memory for some rows.
 type Batch struct {
-	// X or Index holds the samples one after the other: floats, or palette indices of one byte per voxel. The other is nil.
+	// X or Index holds the samples one after the other: floats, or palette indices of one byte per voxel. The other
+	// is nil.
 	X     []float32
 	Index []uint8
 	// Labels are the classes, Weights what the rows count in the loss.
@@ -185,7 +186,8 @@ func Part(r Rows, lo, hi int) Rows {
 func (s section) Len() int                    { return s.hi - s.lo }
 func (s section) Read(lo int, b *Batch) error { return s.Rows.Read(s.lo+lo, b) }
 
-// ToCategorical writes classes as rows of zeros with a one: [len(labels), classes]. A label outside gives an error with its row.
+// ToCategorical writes classes as rows of zeros with a one: [len(labels), classes]. A label outside gives an error
+// with its row.
 func ToCategorical(labels []int32, classes int) ([]float32, error) {
 	out := make([]float32, len(labels)*classes)
 	for i, label := range labels {

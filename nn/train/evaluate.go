@@ -36,8 +36,9 @@ type ClassScore struct {
 	Recall    float64 `json:"recall"`
 	// F1 is the harmonic mean of precision and recall.
 	F1 float64 `json:"f1"`
-	// AUC is the chance that a row of the class gets a higher output for it than a row of another, ties counting half: the exact area under the
-	// receiver operating characteristic (Hanley & McNeil 1982), where Keras sums over 200 thresholds. Left out without rows of both kinds.
+	// AUC is the chance that a row of the class gets a higher output for it than a row of another, ties counting
+	// half: the exact area under the receiver operating characteristic (Hanley & McNeil 1982), where Keras sums
+	// over 200 thresholds. Left out without rows of both kinds.
 	AUC *float64 `json:"auc,omitempty"`
 }
 
@@ -176,7 +177,8 @@ func Predict(ctx context.Context, m *nn.Model, rows Rows, threads int) ([]float3
 	return out, err
 }
 
-// predict calls f with each batch, its first row, its outputs, and the model's penalty on it. watch may be nil; see nn.Plan.Watch.
+// predict calls f with each batch, its first row, its outputs, and the model's penalty on it. watch may be nil; see
+// nn.Plan.Watch.
 func predict(
 	ctx context.Context, m *nn.Model, rows Rows, threads int, watch func(layer string, x []float32), f func(b *Batch, lo int, y []float32, penalty float64) error,
 ) error {

@@ -5,10 +5,12 @@ import (
 	"math/rand/v2"
 )
 
-// feed gives the rows of each epoch in an order that is a function of seed and epoch alone, so that training can go on anywhere.
+// feed gives the rows of each epoch in an order that is a function of seed and epoch alone, so that training can go
+// on anywhere.
 //
-// Rows in memory are shuffled as a whole. Others are read in blocks of successive rows: an epoch shuffles the blocks, takes as many of them as
-// the window holds, shuffles their rows, and goes on with the next window. The last block, where it is incomplete, stays the last.
+// Rows in memory are shuffled as a whole. Others are read in blocks of successive rows: an epoch shuffles the
+// blocks, takes as many of them as the window holds, shuffles their rows, and goes on with the next window. The
+// last block, where it is incomplete, stays the last.
 type feed struct {
 	rows    Rows
 	shuffle bool

@@ -46,8 +46,8 @@ func Fit(ctx context.Context, m *nn.Model, rows Rows, o Options) (*History, erro
 	return f.at.History, f.run(ctx)
 }
 
-// FitStream trains the model on rows that come once: an epoch is so many steps, and all of them have as many rows. There is no validation.
-// Cancelling ctx ends it as it does Fit.
+// FitStream trains the model on rows that come once: an epoch is so many steps, and all of them have as many rows.
+// There is no validation. Cancelling ctx ends it as it does Fit.
 func FitStream(ctx context.Context, m *nn.Model, s Stream, steps int, o Options) (*History, error) {
 	o.ValidationSplit, o.Shuffle = 0, false
 	f, err := newFit(m, o, false)

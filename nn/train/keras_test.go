@@ -217,7 +217,8 @@ func TestCallbacksAreThoseOfKeras(t *testing.T) {
 	}
 }
 
-// TestFitIsThatOfKeras compares histories and weights with class and sample weights, other losses, clipping, decay and averages.
+// TestFitIsThatOfKeras compares histories and weights with class and sample weights, other losses, clipping, decay
+// and averages.
 func TestFitIsThatOfKeras(t *testing.T) {
 	g := readGoldens(t).Fit
 	build := func() *nn.Model {
@@ -250,7 +251,8 @@ func TestFitIsThatOfKeras(t *testing.T) {
 	}
 	for c, s := range e.PerClass {
 		near(t, fmt.Sprintf("F1 of class %d", c), []float32{float32(s.F1)}, g.Metrics.F1[c:c+1], 1e-6)
-		// Keras's area is a sum over thresholds: a pair of rows between two of them, of 60 rows, makes a difference of .0009.
+		// Keras's area is a sum over thresholds: a pair of rows between two of them, of 60 rows, makes a difference
+		// of .0009.
 		near(t, fmt.Sprintf("AUC of class %d", c), []float32{float32(*s.AUC)}, g.Metrics.AUC[c:c+1], 1e-3)
 	}
 }

@@ -7,11 +7,13 @@ import (
 	"slices"
 )
 
-// Loss measures how far a row of predictions is from the truth. A batch's loss is the mean over its rows, each times its weight.
+// Loss measures how far a row of predictions is from the truth. A batch's loss is the mean over its rows, each
+// times its weight.
 type Loss interface {
 	// Name is Keras's: "categorical_crossentropy".
 	Name() string
-	// Row returns the loss of the predictions y, where truth is as long, and, where grad is not nil, sets that to the derivative by y.
+	// Row returns the loss of the predictions y, where truth is as long, and, where grad is not nil, sets that to
+	// the derivative by y.
 	Row(y, truth, grad []float32) float64
 }
 
@@ -28,8 +30,9 @@ var losses = map[string]func() Loss{
 // Losses names all losses.
 func Losses() []string { return slices.Sorted(maps.Keys(losses)) }
 
-// NewLoss makes a loss by Keras's name. fromLogits says that the model's output is not yet a probability, smoothing moves so much of the truth
-// from its class to all of them (Szegedy et al. 2016); losses that are no cross-entropy take neither.
+// NewLoss makes a loss by Keras's name. fromLogits says that the model's output is not yet a probability, smoothing
+// moves so much of the truth from its class to all of them (Szegedy et al. 2016); losses that are no cross-entropy
+// take neither.
 func NewLoss(name string, fromLogits bool, smoothing float64) (Loss, error) {
 	build, ok := losses[name]
 	if !ok {
@@ -54,14 +57,16 @@ func NewLoss(name string, fromLogits bool, smoothing float64) (Loss, error) {
 	return l, nil
 }
 
-// epsilon is Keras's: probabilities are kept that far from 0 and 1. Where a model ends in a softmax, Keras (on TensorFlow) takes the logits
-// instead, and probabilities stay as they are down to the least positive normal number.
+// epsilon is Keras's: probabilities are kept that far from 0 and 1. Where a model ends in a softmax, Keras (on
+// TensorFlow) takes the logits instead, and probabilities stay as they are down to the least positive normal
+// number.
 const (
 	epsilon = 1e-7
 	tiny    = 0x1p-126
 )
 
-// CategoricalCrossentropy is -sum of truth log p over the classes, where p are the predictions as shares of their sum or, FromLogits, their softmax.
+// CategoricalCrossentropy is -sum of truth log p over the classes, where p are the predictions as shares of their
+// sum or, FromLogits, their softmax.
 type CategoricalCrossentropy struct {
 	FromLogits     bool
 	LabelSmoothing float64
@@ -155,8 +160,8 @@ func smoother(smoothing float64, classes int) func(float32) float64 {
 	return func(t float32) float64 { return float64(t)*(1-smoothing) + smoothing/float64(classes) }
 }
 
-// CategoricalFocalCrossentropy weighs the cross-entropy of each class by Alpha (1-p)^Gamma, so that what is already right counts little (Lin et
-// al. 2017).
+// CategoricalFocalCrossentropy weighs the cross-entropy of each class by Alpha (1-p)^Gamma, so that what is already
+// right counts little (Lin et al. 2017).
 type CategoricalFocalCrossentropy struct {
 	Alpha, Gamma   float64
 	FromLogits     bool

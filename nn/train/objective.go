@@ -101,7 +101,8 @@ func (o *objective) row(y []float32, label int32, grad []float32) float64 {
 	return o.Row(y, o.truth, grad)
 }
 
-// batch adds up the weighted losses of n rows and counts those that are right. With grad it writes the derivative of the rows' mean loss.
+// batch adds up the weighted losses of n rows and counts those that are right. With grad it writes the derivative
+// of the rows' mean loss.
 func (o *objective) batch(y []float32, b *Batch, grad []float32) (loss float64, correct int) {
 	n := len(b.Labels)
 	for i, label := range b.Labels {

@@ -9,24 +9,26 @@ import (
 
 // Rule is the arithmetic that tells one optimizer from another: how a parameter moves by its gradient.
 type Rule interface {
-	// Class is Keras's class name. The exported fields of a rule, under their JSON names, are Keras's attributes of the class.
+	// Class is Keras's class name. The exported fields of a rule, under their JSON names, are Keras's attributes of
+	// the class.
 	Class() string
-	// Slots names the arrays that the rule keeps beside each parameter, zero at first, in Keras's groups: the arrays of a group lie
-	// parameter by parameter, one group after the other.
+	// Slots names the arrays that the rule keeps beside each parameter, zero at first, in Keras's groups: the
+	// arrays of a group lie parameter by parameter, one group after the other.
 	Slots() [][]string
-	// Update moves the parameter's values by the gradient. slots are the arrays in the order of Slots; iteration counts from 1.
+	// Update moves the parameter's values by the gradient. slots are the arrays in the order of Slots; iteration
+	// counts from 1.
 	Update(value, gradient []float32, slots [][]float32, rate float64, iteration int64)
 }
 
-// Optimizer moves the trainable parameters of one model by the gradients of a plan's last Backward. Around its rule it does what all optimizers
-// of Keras do, in Keras's order: clip, decay, update, average.
+// Optimizer moves the trainable parameters of one model by the gradients of a plan's last Backward. Around its rule
+// it does what all optimizers of Keras do, in Keras's order: clip, decay, update, average.
 type Optimizer struct {
 	Rule Rule
 	// Rate is the learning rate. A Schedule, where there is one, sets it before each step.
 	Rate     float64
 	Schedule Schedule
-	// WeightDecay takes WeightDecay*Rate times itself from each parameter before it moves (Loshchilov & Hutter 2019). As in Keras it takes
-	// from biases too.
+	// WeightDecay takes WeightDecay*Rate times itself from each parameter before it moves (Loshchilov & Hutter
+	// 2019). As in Keras it takes from biases too.
 	WeightDecay float64
 	// Clip bounds the gradients.
 	Clip Clip
@@ -42,13 +44,15 @@ type Optimizer struct {
 
 // Clip bounds gradients; at most one of its fields is above 0, which stands for no bound.
 type Clip struct {
-	// Norm is the greatest Euclidean norm of a parameter's gradient (clipnorm), GlobalNorm that of all gradients together (Pascanu, Mikolov &
-	// Bengio 2013; global_clipnorm), Value the greatest size of a number (clipvalue). Larger ones are scaled down, or cut.
+	// Norm is the greatest Euclidean norm of a parameter's gradient (clipnorm), GlobalNorm that of all gradients
+	// together (Pascanu, Mikolov & Bengio 2013; global_clipnorm), Value the greatest size of a number (clipvalue).
+	// Larger ones are scaled down, or cut.
 	Norm, GlobalNorm, Value float64
 }
 
-// EMA is an exponential moving average of the parameters, which take its value when training ends (Polyak & Juditsky 1992): after each step
-// average = Momentum average + (1-Momentum) parameter, and after the first the parameter alone.
+// EMA is an exponential moving average of the parameters, which take its value when training ends (Polyak &
+// Juditsky 1992): after each step average = Momentum average + (1-Momentum) parameter, and after the first the
+// parameter alone.
 type EMA struct {
 	// Momentum is Keras's ema_momentum, usually .99; 0 means no average.
 	Momentum float64
@@ -76,7 +80,8 @@ func New(m *nn.Model, rule Rule, rate float64) *Optimizer {
 	return o
 }
 
-// Step moves the parameters by the gradients of the plan's last Backward, which it may clip in place. Constraints are the model's to apply.
+// Step moves the parameters by the gradients of the plan's last Backward, which it may clip in place. Constraints
+// are the model's to apply.
 func (o *Optimizer) Step(plan *nn.Plan) {
 	if o.Schedule != nil {
 		o.Rate = o.Schedule.Rate(o.Iterations)
@@ -196,7 +201,8 @@ type Slot struct {
 	Value []float32
 }
 
-// State lists the optimizer's arrays in the order in which Keras stores them, after the iteration count and the learning rate.
+// State lists the optimizer's arrays in the order in which Keras stores them, after the iteration count and the
+// learning rate.
 func (o *Optimizer) State() []Slot {
 	var state []Slot
 	if o.EMA.Momentum != 0 {

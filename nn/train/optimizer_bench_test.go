@@ -2,7 +2,8 @@ package train
 
 import "testing"
 
-// BenchmarkUpdate measures a step of each optimizer on the parameters of the tutorial's network: nanoseconds a parameter on one thread.
+// BenchmarkUpdate measures a step of each optimizer on the parameters of the tutorial's network: nanoseconds a
+// parameter on one thread.
 func BenchmarkUpdate(b *testing.B) {
 	const n = 258_058
 	for _, c := range []struct {

@@ -8,7 +8,8 @@ import (
 	"github.com/voxelstream/voxelstream/nn"
 )
 
-// Calibrate returns the Precision of a kind with which m infers data like rows: for int8 the range of each layer's inputs.
+// Calibrate returns the Precision of a kind with which m infers data like rows: for int8 the range of each layer's
+// inputs.
 func Calibrate(ctx context.Context, m *nn.Model, kind string, rows Rows, threads int) (nn.Precision, error) {
 	p := nn.Precision{Kind: kind}
 	if err := p.Check(); err != nil || kind == nn.BFloat16 {

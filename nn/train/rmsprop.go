@@ -5,8 +5,8 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/kernel"
 )
 
-// RMSprop divides each gradient by the root of a running mean of its square (Tieleman & Hinton 2012), as Keras does it: epsilon is added before
-// the root, and momentum accumulates the quotients.
+// RMSprop divides each gradient by the root of a running mean of its square (Tieleman & Hinton 2012), as Keras does
+// it: epsilon is added before the root, and momentum accumulates the quotients.
 type RMSprop struct {
 	Rho      float64 `json:"rho"`
 	Momentum float64 `json:"momentum"`
@@ -15,7 +15,8 @@ type RMSprop struct {
 	Centered bool `json:"centered"`
 }
 
-// NewRMSprop makes an optimizer of the model's trainable parameters with Keras's constants: rho .9, epsilon 1e-7, no momentum, not centred.
+// NewRMSprop makes an optimizer of the model's trainable parameters with Keras's constants: rho .9, epsilon 1e-7,
+// no momentum, not centred.
 func NewRMSprop(m *nn.Model, rate float64) *Optimizer { return New(m, defaultRMSprop(), rate) }
 
 func defaultRMSprop() *RMSprop { return &RMSprop{Rho: .9, Epsilon: 1e-7} }

@@ -6,7 +6,8 @@ import (
 	"slices"
 )
 
-// Schedule gives the learning rate of each step. The exported fields of a schedule, under their JSON names, are Keras's attributes of the class.
+// Schedule gives the learning rate of each step. The exported fields of a schedule, under their JSON names, are
+// Keras's attributes of the class.
 type Schedule interface {
 	// Class is Keras's class name.
 	Class() string
@@ -16,8 +17,8 @@ type Schedule interface {
 	Check() error
 }
 
-// CosineDecay falls along half a cosine from Initial to Alpha times that within Steps (Loshchilov & Hutter 2017). With a WarmupTarget it first
-// rises in a line from Initial to that within WarmupSteps, and then falls from there.
+// CosineDecay falls along half a cosine from Initial to Alpha times that within Steps (Loshchilov & Hutter 2017).
+// With a WarmupTarget it first rises in a line from Initial to that within WarmupSteps, and then falls from there.
 type CosineDecay struct {
 	Initial      float64  `json:"initial_learning_rate"`
 	Steps        int64    `json:"decay_steps"`
@@ -75,7 +76,8 @@ func wantSteps(n int64) error {
 	return nil
 }
 
-// PiecewiseConstantDecay has the first of Values up to and with the first of Boundaries, and so on; the last Value after all of them.
+// PiecewiseConstantDecay has the first of Values up to and with the first of Boundaries, and so on; the last Value
+// after all of them.
 type PiecewiseConstantDecay struct {
 	Boundaries []int64   `json:"boundaries"`
 	Values     []float64 `json:"values"`

@@ -5,8 +5,8 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/kernel"
 )
 
-// SGD is gradient descent with Keras's momentum: velocity = Momentum velocity - rate gradient, and a parameter moves by its velocity, or, with
-// Nesterov, by Momentum velocity - rate gradient (Sutskever et al. 2013).
+// SGD is gradient descent with Keras's momentum: velocity = Momentum velocity - rate gradient, and a parameter
+// moves by its velocity, or, with Nesterov, by Momentum velocity - rate gradient (Sutskever et al. 2013).
 type SGD struct {
 	Momentum float64 `json:"momentum"`
 	Nesterov bool    `json:"nesterov"`

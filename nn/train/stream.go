@@ -7,8 +7,8 @@ import (
 	"github.com/voxelstream/voxelstream/nn"
 )
 
-// Stream is labelled rows that come one after the other, once. Its position is stored together with the weights that its rows have made, so that
-// a training that is resumed neither leaves out nor repeats any of them.
+// Stream is labelled rows that come one after the other, once. Its position is stored together with the weights
+// that its rows have made, so that a training that is resumed neither leaves out nor repeats any of them.
 type Stream interface {
 	// Colours is what the indices of a row stand for; nil where rows are floats.
 	Colours() *nn.Palette

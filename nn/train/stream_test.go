@@ -57,8 +57,8 @@ func (s *tape) Stored(_ context.Context, position json.RawMessage) error {
 	return nil
 }
 
-// TestFitStream breaks a training off while it waits for the rest of a step, and resumes it with more rows: each row is used once, in its order,
-// and the weights are those of the training that had all rows from the beginning.
+// TestFitStream breaks a training off while it waits for the rest of a step, and resumes it with more rows: each
+// row is used once, in its order, and the weights are those of the training that had all rows from the beginning.
 func TestFitStream(t *testing.T) {
 	options := func(m *nn.Model, path string) Options {
 		o := everything(m)

@@ -150,7 +150,8 @@ func TestFitLearns(t *testing.T) {
 	}
 }
 
-// TestFitIsReproducible wants the same weights from a seed whatever the number of threads, and others from another seed.
+// TestFitIsReproducible wants the same weights from a seed whatever the number of threads, and others from another
+// seed.
 func TestFitIsReproducible(t *testing.T) {
 	run := func(threads int, seed uint64) []float32 {
 		m := perceptron()

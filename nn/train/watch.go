@@ -50,10 +50,12 @@ type EarlyStopping struct {
 	Restore bool
 }
 
-// ReduceOnPlateau lowers the learning rate when a figure gets no better, as Keras's ReduceLROnPlateau. It does not go with a schedule.
+// ReduceOnPlateau lowers the learning rate when a figure gets no better, as Keras's ReduceLROnPlateau. It does not
+// go with a schedule.
 type ReduceOnPlateau struct {
 	Monitor string
-	// Factor is what the rate is multiplied by after Patience epochs without a change of more than MinDelta; it does not fall below MinRate.
+	// Factor is what the rate is multiplied by after Patience epochs without a change of more than MinDelta; it
+	// does not fall below MinRate.
 	Factor, MinDelta, MinRate float64
 	Patience                  int
 	// Cooldown is how many epochs pass after that before it watches again.

@@ -1,4 +1,5 @@
-// Package zoo builds known architectures by name. Each is the one that bench/peers/models.py makes with Keras, layer by layer.
+// Package zoo builds known architectures by name. Each is the one that bench/peers/models.py makes with Keras,
+// layer by layer.
 package zoo
 
 import (
@@ -28,7 +29,8 @@ func Names() []string {
 	return names
 }
 
-// New builds an architecture for inputs of a shape (depth, height, width, channels) and a number of classes. Its weights are zero until Init.
+// New builds an architecture for inputs of a shape (depth, height, width, channels) and a number of classes. Its
+// weights are zero until Init.
 func New(name string, input nn.Shape, classes int) (*nn.Model, error) {
 	build, ok := architectures[name]
 	if !ok {
@@ -62,7 +64,8 @@ func tutorial(input nn.Shape, classes int) (*nn.Model, error) {
 		layers.NewFlatten(), dense(), dense(), layers.NewDense(classes, "softmax"))
 }
 
-// voxnet is VoxNet (Maturana & Scherer 2015), made for 32x32x32 occupancy: two convolutions that leak by .1, one pooling, 128 units.
+// voxnet is VoxNet (Maturana & Scherer 2015), made for 32x32x32 occupancy: two convolutions that leak by .1, one
+// pooling, 128 units.
 func voxnet(input nn.Shape, classes int) (*nn.Model, error) {
 	first := layers.NewConv3D(32, 5, "")
 	first.Strides = [3]int{2, 2, 2}
@@ -72,8 +75,8 @@ func voxnet(input nn.Shape, classes int) (*nn.Model, error) {
 		layers.NewFlatten(), layers.NewDense(128, "relu"), layers.NewDropout(.4), layers.NewDense(classes, "softmax"))
 }
 
-// medical is a network for volumes of one channel, made for 64x64x64: three convolutions, each followed by pooling and normalisation, then the mean
-// over all positions, so that any size from 8 on will do.
+// medical is a network for volumes of one channel, made for 64x64x64: three convolutions, each followed by pooling
+// and normalisation, then the mean over all positions, so that any size from 8 on will do.
 func medical(input nn.Shape, classes int) (*nn.Model, error) {
 	var stack []nn.Layer
 	for _, filters := range []int{16, 32, 64} {
@@ -85,8 +88,8 @@ func medical(input nn.Shape, classes int) (*nn.Model, error) {
 	return nn.Sequential("medical", input, stack...)
 }
 
-// resnet is a small residual network (He et al. 2016) in three dimensions, made for 32x32x32: three stages of one block, the later two at half the
-// size of the one before, and the mean over all positions.
+// resnet is a small residual network (He et al. 2016) in three dimensions, made for 32x32x32: three stages of one
+// block, the later two at half the size of the one before, and the mean over all positions.
 func resnet(input nn.Shape, classes int) (*nn.Model, error) {
 	g := &graph{}
 	start := nn.Input("", input)

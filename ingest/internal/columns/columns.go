@@ -43,11 +43,12 @@ type Column struct {
 	Values []float64
 }
 
-// block is how many rows are taken from every column before going on, so that interleaved records are read from memory once.
+// block is how many rows are taken from every column before going on, so that interleaved records are read from
+// memory once.
 const block = 2048
 
-// Cloud makes a cloud of n rows. Columns are recognised by name: x y z; intensity, reflectance, confidence; red green blue or packed
-// rgb; others are left out. The caller has checked that every column holds n values.
+// Cloud makes a cloud of n rows. Columns are recognised by name: x y z; intensity, reflectance, confidence; red
+// green blue or packed rgb; others are left out. The caller has checked that every column holds n values.
 func Cloud(n int, cols []Column) (*ingest.PointCloud, error) {
 	roles := Assign(Names(cols))
 	for axis, c := range roles[X : Z+1] {
@@ -146,7 +147,8 @@ func Names(cols []Column) []string {
 	return out
 }
 
-// packed says whether the column can hold 0xRRGGBB: four bytes, of whatever type (PCL stores the bits in a float), or text.
+// packed says whether the column can hold 0xRRGGBB: four bytes, of whatever type (PCL stores the bits in a float),
+// or text.
 func (c *Column) packed() bool { return c.Values != nil || c.Type.Size() == 4 }
 
 func (c *Column) order() binary.ByteOrder {
@@ -207,8 +209,8 @@ func (c *Column) floats(dst []float64, from int) {
 	}
 }
 
-// adjacent gives the data and the stride of coordinates that are three little-endian float32 one behind the other in each record, as most sensors
-// write them; nil for others.
+// adjacent gives the data and the stride of coordinates that are three little-endian float32 one behind the other
+// in each record, as most sensors write them; nil for others.
 func adjacent(x, y, z Column) (data []byte, stride int) {
 	for _, c := range []Column{x, y, z} {
 		if c.Values != nil || c.Type != Float32 || c.Big || c.Stride != x.Stride || len(c.Data) == 0 {
@@ -268,7 +270,8 @@ func clampByte(v float64) uint8 {
 	return uint8(min(v+0.5, 255))
 }
 
-// colorScale is what brings colours to 0..255: 16-bit integers by their type, and fractions of 1 by their values, since files say neither.
+// colorScale is what brings colours to 0..255: 16-bit integers by their type, and fractions of 1 by their values,
+// since files say neither.
 func colorScale(n int, cols ...Column) float64 {
 	for _, c := range cols {
 		if c.Type == Uint16 {
@@ -286,7 +289,8 @@ func colorScale(n int, cols ...Column) float64 {
 	return 255
 }
 
-// unpack takes 0xRRGGBB out of the column's bits. In text a whole number is the bits themselves, a fraction the float32 that has them.
+// unpack takes 0xRRGGBB out of the column's bits. In text a whole number is the bits themselves, a fraction the
+// float32 that has them.
 func (c *Column) unpack(r, g, b []uint8, from int) {
 	order := c.order()
 	for i := range r {

@@ -36,7 +36,8 @@ func TestFastPathsAgree(t *testing.T) {
 	}
 }
 
-// TestAdjacentCoordinates: coordinates that lie side by side are taken at once, others one by one, with the same result.
+// TestAdjacentCoordinates: coordinates that lie side by side are taken at once, others one by one, with the same
+// result.
 func TestAdjacentCoordinates(t *testing.T) {
 	const n = 2*block + 5 // more than two blocks
 	data := make([]byte, 24*n)

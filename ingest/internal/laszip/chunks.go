@@ -9,8 +9,8 @@ import (
 	"sync"
 )
 
-// pointsPerByte is more points than a byte can hold: the likeliest symbols of the four that a point takes at least have probabilities of
-// 1-63/32768 and 1-32/32768, which together make 0.0075 bits.
+// pointsPerByte is more points than a byte can hold: the likeliest symbols of the four that a point takes at least
+// have probabilities of 1-63/32768 and 1-32/32768, which together make 0.0075 bits.
 const pointsPerByte = 1100
 
 // block is how many points are handed over at once.
@@ -30,8 +30,8 @@ type Chunks struct {
 	list   []chunk
 }
 
-// Find finds the chunks of count points in a file whose points start at an offset. The count is then known to be possible, so that memory
-// for the points may be had.
+// Find finds the chunks of count points in a file whose points start at an offset. The count is then known to be
+// possible, so that memory for the points may be had.
 func Find(file []byte, at int64, count int, l *Layout) (*Chunks, error) {
 	c := &Chunks{file: file, layout: l}
 	if count == 0 {
@@ -42,8 +42,9 @@ func Find(file []byte, at int64, count int, l *Layout) (*Chunks, error) {
 	return c, err
 }
 
-// Decode hands all points to emit, in blocks, each with the index of its first point. Chunks are decoded in parallel: emit is called from
-// several goroutines, in any order, always with other points, whose memory is used again.
+// Decode hands all points to emit, in blocks, each with the index of its first point. Chunks are decoded in
+// parallel: emit is called from several goroutines, in any order, always with other points, whose memory is used
+// again.
 func (c *Chunks) Decode(emit func(first int, points []Point)) error {
 	chunks := c.list
 	workers := min(runtime.GOMAXPROCS(0), len(chunks))

@@ -5,8 +5,9 @@ import (
 	"math/bits"
 )
 
-// The arithmetic coder: an interval of 32 bits, byte-wise renormalised, with probabilities of 15 bits (13 for single bits) that follow the
-// symbols seen. A. Said, Introduction to Arithmetic Coding: Theory and Practice, HPL-2004-76.
+// The arithmetic coder: an interval of 32 bits, byte-wise renormalised, with probabilities of 15 bits (13 for
+// single bits) that follow the symbols seen. A. Said, Introduction to Arithmetic Coding: Theory and Practice,
+// HPL-2004-76.
 const (
 	minLength      = 1 << 24
 	symbolShift    = 15
@@ -16,8 +17,8 @@ const (
 	valueSlack     = 64 // a value in units of the interval may be so far beyond 1<<symbolShift, for the unit is rounded down
 )
 
-// decoder takes symbols out of bytes. Behind the last byte it reads zeros and counts on: the caller looks at failed now and then, which
-// is cheaper than an error from every call.
+// decoder takes symbols out of bytes. Behind the last byte it reads zeros and counts on: the caller looks at failed
+// now and then, which is cheaper than an error from every call.
 type decoder struct {
 	data          []byte
 	at            int
@@ -35,8 +36,8 @@ func (d *decoder) start(data []byte) {
 	}
 }
 
-// failed says whether the bytes were not made by an encoder, as far as that can be noticed: they ended too early, or held a value that is
-// out of range.
+// failed says whether the bytes were not made by an encoder, as far as that can be noticed: they ended too early,
+// or held a value that is out of range.
 func (d *decoder) failed() bool { return d.bad || d.at > len(d.data) }
 
 // fail also brings back the invariant, so that whatever is read until failed is asked stays within its tables.
@@ -86,8 +87,8 @@ func (d *decoder) skip64() {
 	d.uint32()
 }
 
-// model is the distribution of an alphabet. A model of n symbols is model{symbols: n}; its tables are made when it is first used, as most
-// of the many contexts of a file never are.
+// model is the distribution of an alphabet. A model of n symbols is model{symbols: n}; its tables are made when it
+// is first used, as most of the many contexts of a file never are.
 type model struct {
 	symbols            uint32
 	left, cycle, total uint32   // symbols until the next update, and from one to the next; sum of count

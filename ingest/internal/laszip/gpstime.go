@@ -2,8 +2,8 @@ package laszip
 
 import "encoding/binary"
 
-// GPS times are predicted as multiples of the last difference, their bits taken as an integer. The symbols of version 2 stand for factors
-// of 0 to 500, then -1 to -10, and from timesUnchanged on for what is no multiple.
+// GPS times are predicted as multiples of the last difference, their bits taken as an integer. The symbols of
+// version 2 stand for factors of 0 to 500, then -1 to -10, and from timesUnchanged on for what is no multiple.
 const (
 	timesMost      = 500
 	timesLeast     = -10
@@ -13,8 +13,8 @@ const (
 	timesRare      = 3 // so many extreme factors in a row are borne before the difference is taken anew
 )
 
-// gpsTime decodes GPS times, version 2: four sequences of times, between which files that merge flight lines jump. The times themselves
-// are not kept.
+// gpsTime decodes GPS times, version 2: four sequences of times, between which files that merge flight lines jump.
+// The times themselves are not kept.
 type gpsTime struct {
 	times         [4]uint64
 	diffs         [4]int32

@@ -5,8 +5,8 @@ import "math"
 // exactBits is how many bits of a correction are modelled; the lower ones of longer corrections are plain.
 const exactBits = 8
 
-// integer decodes numbers as corrections of predictions: the number of bits of the correction in a context, then where it lies among the
-// numbers of so many bits.
+// integer decodes numbers as corrections of predictions: the number of bits of the correction in a context, then
+// where it lies among the numbers of so many bits.
 type integer struct {
 	width uint32  // bits of the numbers: 8, 16 or 32
 	k     uint32  // bits of the last correction

@@ -2,7 +2,8 @@ package laszip
 
 import "encoding/binary"
 
-// rgbModels decodes the differences of colours, byte by byte, version 2 and later. Green is predicted by how red changed, blue by both.
+// rgbModels decodes the differences of colours, byte by byte, version 2 and later. Green is predicted by how red
+// changed, blue by both.
 type rgbModels struct {
 	used model // bits 0 to 5: which bytes changed, low before high; bit 6: the colour is not grey
 	diff [6]model
@@ -43,7 +44,8 @@ func highBytes(c [3]uint16) [3]uint8 {
 	return [3]uint8{uint8(c[0] >> 8), uint8(c[1] >> 8), uint8(c[2] >> 8)}
 }
 
-// half decodes one byte of green and blue each: bit 0 of used stands for green, bit 2 for blue; at is the model of green.
+// half decodes one byte of green and blue each: bit 0 of used stands for green, bit 2 for blue; at is the model of
+// green.
 func (c *rgbModels) half(d *decoder, used uint32, at int, red uint8, last [3]uint8) (green, blue uint8) {
 	green, blue = last[1], last[2]
 	diff := int(red) - int(last[0])
@@ -112,7 +114,8 @@ func (c *rgb12v1) next(d *decoder, p *Point) {
 	p.RGB = c.last
 }
 
-// wave13 decodes wave packets, version 1 (there is no other), to get past them: the offset of a packet predicts nothing but itself.
+// wave13 decodes wave packets, version 1 (there is no other), to get past them: the offset of a packet predicts
+// nothing but itself.
 type wave13 struct {
 	index   model
 	offsets []model // by the last kind of offset

@@ -1,9 +1,11 @@
-// Package laszip decodes the points of LAS files that are compressed by LASzip, COPC among them: all versions of all items, in chunks of
-// fixed and of variable size, as one stream, and in layers. It gives what a cloud keeps of a point: coordinates, intensity and colour.
+// Package laszip decodes the points of LAS files that are compressed by LASzip, COPC among them: all versions of
+// all items, in chunks of fixed and of variable size, as one stream, and in layers. It gives what a cloud keeps of
+// a point: coordinates, intensity and colour.
 //
-// The method is that of M. Isenburg, "LASzip: lossless compression of LiDAR data", Photogrammetric Engineering & Remote Sensing 79(2),
-// 2013, and of the LAZ specification, https://downloads.rapidlasso.de/doc/LAZ_Specification_1.4_R1.pdf; where these leave something open,
-// the behaviour of the program LASzip counts, https://github.com/LASzip/LASzip.
+// The method is that of M. Isenburg, "LASzip: lossless compression of LiDAR data", Photogrammetric Engineering &
+// Remote Sensing 79(2), 2013, and of the LAZ specification,
+// https://downloads.rapidlasso.de/doc/LAZ_Specification_1.4_R1.pdf; where these leave something open, the behaviour
+// of the program LASzip counts, https://github.com/LASzip/LASzip.
 package laszip
 
 import (
@@ -13,7 +15,8 @@ import (
 	"slices"
 )
 
-// Point is what is kept of a point: raw coordinates, as the header scales them, intensity, and the colour where the format has one.
+// Point is what is kept of a point: raw coordinates, as the header scales them, intensity, and the colour where the
+// format has one.
 type Point struct {
 	X, Y, Z   int32
 	Intensity uint16
@@ -53,8 +56,8 @@ var itemSizes = map[int]int{
 	itemExtra14: 0,
 }
 
-// What the record of LASzip holds, little endian: the compressor at 0, points a chunk at 12, the number of items at 32, then the items,
-// each kind, size and version.
+// What the record of LASzip holds, little endian: the compressor at 0, points a chunk at 12, the number of items at
+// 32, then the items, each kind, size and version.
 const (
 	layoutChunkSize = 12
 	layoutItems     = 32
@@ -63,7 +66,8 @@ const (
 	variableChunks  = 1<<32 - 1
 )
 
-// maxExtra bounds the extra bytes of a point: each has a model of some 3 KiB in every worker, and real files have tens of them.
+// maxExtra bounds the extra bytes of a point: each has a model of some 3 KiB in every worker, and real files have
+// tens of them.
 const maxExtra = 4096
 
 // UserID and RecordID name the variable length record that [ParseLayout] reads.

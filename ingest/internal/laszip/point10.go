@@ -2,8 +2,8 @@ package laszip
 
 import "encoding/binary"
 
-// returnMap gives the contexts of x, y and intensity by number of returns and return number. Return numbers of 1 and up to the number of
-// returns have a context each up to five returns; what is out of order shares the rest.
+// returnMap gives the contexts of x, y and intensity by number of returns and return number. Return numbers of 1
+// and up to the number of returns have a context each up to five returns; what is out of order shares the rest.
 var returnMap = [8][8]uint8{
 	{15, 14, 13, 12, 11, 10, 9, 8},
 	{14, 0, 1, 3, 6, 10, 10, 9},
@@ -23,8 +23,8 @@ func level(n, r uint8) uint8 {
 	return min(n-r, 7)
 }
 
-// median5 tells the middle of about the last five numbers: in turn a number takes the place of the largest or the smallest of them, if
-// it is not beyond it.
+// median5 tells the middle of about the last five numbers: in turn a number takes the place of the largest or the
+// smallest of them, if it is not beyond it.
 type median5 struct {
 	v   [5]int32 // ascending
 	low bool

@@ -5,8 +5,9 @@ import (
 	"fmt"
 )
 
-// returnMap14 gives the contexts of x and y by number of returns and return number: 0 for a single return, 1 and 2 for the first and the
-// last of two, 3, 4 and 5 for the first, the middle ones and the last of more; what is out of order shares them.
+// returnMap14 gives the contexts of x and y by number of returns and return number: 0 for a single return, 1 and 2
+// for the first and the last of two, 3, 4 and 5 for the first, the middle ones and the last of more; what is out of
+// order shares them.
 var returnMap14 = [16][16]uint8{
 	{0, 1, 2, 3, 4, 5, 3, 4, 4, 5, 5, 5, 5, 5, 5, 5},
 	{1, 0, 1, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3},
@@ -90,8 +91,8 @@ func (l *layer) open(data []byte) {
 
 func (l *layer) failed() bool { return l.present && l.decoder.failed() }
 
-// layered decodes chunks of the point formats 6 to 10, in which every field is a stream of its own: times, classes and the rest of what
-// a Point does not hold are passed over.
+// layered decodes chunks of the point formats 6 to 10, in which every field is a stream of its own: times, classes
+// and the rest of what a Point does not hold are passed over.
 type layered struct {
 	l                *Layout
 	place, z, bright layer // place: channel, returns, x and y
@@ -101,8 +102,9 @@ type layered struct {
 	colors           colors14
 }
 
-// Indices of the layers of a chunk, whose sizes come first, then their contents. Those of the point are place, z, class, flags, intensity,
-// scan angle, user data, point source and GPS time; colours are the next one, if there are any.
+// Indices of the layers of a chunk, whose sizes come first, then their contents. Those of the point are place, z,
+// class, flags, intensity, scan angle, user data, point source and GPS time; colours are the next one, if there are
+// any.
 const (
 	layerPlace     = 0
 	layerZ         = 1
@@ -222,8 +224,8 @@ func (c *layered) next(p *Point) {
 	}
 }
 
-// colorChannel is whose colours predict the next one. Version 3 of LASzip tells the colours of the channel only with the points that
-// change it, else it takes channel 0; version 4 mends that.
+// colorChannel is whose colours predict the next one. Version 3 of LASzip tells the colours of the channel only
+// with the points that change it, else it takes channel 0; version 4 mends that.
 func (c *layered) colorChannel(hopped bool) int {
 	if c.l.rgbVersion == 3 && !hopped {
 		return 0

@@ -1,4 +1,5 @@
-// Package textnum reads numbers from text many times faster than splitting strings does, and to the same bits as strconv.
+// Package textnum reads numbers from text many times faster than splitting strings does, and to the same bits as
+// strconv.
 package textnum
 
 import (
@@ -14,8 +15,8 @@ var pow10 = [...]float64{
 // maxToken bounds the text of one number.
 const maxToken = 400
 
-// Float reads the number at b[i:] after blanks and gives the index behind it; ok is false where there is none on this line. It ends at a blank,
-// a line end, or delim (0 for none).
+// Float reads the number at b[i:] after blanks and gives the index behind it; ok is false where there is none on
+// this line. It ends at a blank, a line end, or delim (0 for none).
 func Float(b []byte, i int, delim byte) (v float64, next int, ok bool) {
 	i = Blanks(b, i)
 	start := i

@@ -25,8 +25,9 @@ type Trajectory []Stamped
 // maxPoses bounds a trajectory: a day at a kilohertz.
 const maxPoses = 1 << 27
 
-// Read reads the format of TUM's groundtruth.txt: lines of "time tx ty tz qx qy qz qw", the time in seconds since 1970, from the sensor to the world in metres;
-// lines that begin with # are comments. Poses of a tracker that was lost are left out.
+// Read reads the format of TUM's groundtruth.txt: lines of "time tx ty tz qx qy qz qw", the time in seconds since
+// 1970, from the sensor to the world in metres; lines that begin with # are comments. Poses of a tracker that was
+// lost are left out.
 func Read(path string, o ingest.Options) (Trajectory, error) {
 	const width = 8
 	data, err := ingest.ReadFile(path, o)
@@ -111,7 +112,8 @@ func (t Trajectory) Nearest(at time.Time, tolerance time.Duration) *ingest.Pose 
 	return &t[best].Pose
 }
 
-// At is the pose at a time between two poses no further apart than gap, as if the sensor moved and turned between them at a constant speed.
+// At is the pose at a time between two poses no further apart than gap, as if the sensor moved and turned between
+// them at a constant speed.
 func (t Trajectory) At(at time.Time, gap time.Duration) (ingest.Pose, bool) {
 	before, behind := t.around(at)
 	if behind < len(t) && t[behind].Time.Equal(at) {
@@ -128,7 +130,8 @@ func (t Trajectory) At(at time.Time, gap time.Duration) (ingest.Pose, bool) {
 	return between(&a.Pose, &b.Pose, float64(at.Sub(a.Time))/float64(span)), true
 }
 
-// between turns about the axis of the rotation from a to b by a share of its angle (Rodrigues), and moves along the line by the same share.
+// between turns about the axis of the rotation from a to b by a share of its angle (Rodrigues), and moves along the
+// line by the same share.
 func between(a, b *ingest.Pose, share float64) ingest.Pose {
 	inverse := ingest.Pose{R: a.R}
 	inverse = inverse.Inverse()

@@ -20,7 +20,8 @@ func write(tb testing.TB, text string) string {
 }
 
 func TestAt(t *testing.T) {
-	// Two seconds in which the sensor moves by 4 m along x and turns by 90 degrees about z, and a later pose; not in order.
+	// Two seconds in which the sensor moves by 4 m along x and turns by 90 degrees about z, and a later pose; not
+	// in order.
 	path := write(t, "# time tx ty tz qx qy qz qw\n12 4 0 0 0 0 0.70710678118654752 0.70710678118654752\n10 0 0 0 0 0 0 1\n100 0 0 0 0 0 0 1\n11.5 0 0 0 0 0 0 0\n")
 	poses, err := Read(path, ingest.Options{}.WithDefaults())
 	if err != nil || len(poses) != 3 {

@@ -25,7 +25,8 @@ const (
 
 const (
 	maxEntries = 1000
-	// maxWeights bounds model.weights.h5; with less than minRoom it may be any size, above it no more than maxPacking times the archive.
+	// maxWeights bounds model.weights.h5; with less than minRoom it may be any size, above it no more than
+	// maxPacking times the archive.
 	maxWeights = 8 << 30
 	minRoom    = 64 << 20
 	maxPacking = 100
@@ -120,7 +121,8 @@ func (a *archive) open(name string, limit int64) (io.ReadCloser, error) {
 	return r, nil
 }
 
-// bytes reads a small file whole; it is nil where there is none. The zip reader gives no more bytes than the size that open has checked.
+// bytes reads a small file whole; it is nil where there is none. The zip reader gives no more bytes than the size
+// that open has checked.
 func (a *archive) bytes(name string, limit int64) ([]byte, error) {
 	r, err := a.open(name, limit)
 	if r == nil || err != nil {
@@ -166,8 +168,8 @@ func (a *archive) weights(ctx context.Context, use func(*h5.File) error) (err er
 	return use(f)
 }
 
-// EncodeArchive writes the model as a .keras archive, with its training unless that is nil. The same model gives the same bytes: the archive holds no
-// dates.
+// EncodeArchive writes the model as a .keras archive, with its training unless that is nil. The same model gives
+// the same bytes: the archive holds no dates.
 func EncodeArchive(w io.Writer, m *nn.Model, t *Training) (err error) {
 	architecture, err := config.Marshal(m, false)
 	if err == nil {

@@ -1,11 +1,13 @@
-// Package keras reads and writes models as Keras does: the .keras archives of Keras 3, the legacy .h5 files of Keras 2, and files of weights only.
+// Package keras reads and writes models as Keras does: the .keras archives of Keras 3, the legacy .h5 files of
+// Keras 2, and files of weights only.
 //
-// A .keras file is a zip archive: config.json, the architecture; model.weights.h5, an HDF5 file with the arrays of each layer under
-// layers/NAME/vars/N, where NAME is the class in snake case, counted in the order of the model; metadata.json. We add voxelstream.json, which
-// Keras ignores, with the names of the classes and the palette.
+// A .keras file is a zip archive: config.json, the architecture; model.weights.h5, an HDF5 file with the arrays of
+// each layer under layers/NAME/vars/N, where NAME is the class in snake case, counted in the order of the model;
+// metadata.json. We add voxelstream.json, which Keras ignores, with the names of the classes and the palette.
 //
-// A legacy .h5 file has the architecture in the attribute model_config and the arrays under model_weights, in one group for each layer, listed by
-// the attributes layer_names and weight_names; a file of weights alone has those groups at its root.
+// A legacy .h5 file has the architecture in the attribute model_config and the arrays under model_weights, in one
+// group for each layer, listed by the attributes layer_names and weight_names; a file of weights alone has those
+// groups at its root.
 //
 // Both need HDF5: without it everything fails with h5.ErrNoHDF5, and package safetensors is the way.
 package keras

@@ -128,7 +128,8 @@ type stored struct {
 	weights []string
 }
 
-// readLegacy fills m from the groups of a legacy file: by the layers' names where the file has them all, else, as Keras does, in order.
+// readLegacy fills m from the groups of a legacy file: by the layers' names where the file has them all, else, as
+// Keras does, in order.
 func readLegacy(ctx context.Context, f *h5.File, group string, m *nn.Model) error {
 	names, err := list(ctx, f, group, "layer_names")
 	if err != nil {
@@ -182,7 +183,8 @@ func readLegacy(ctx context.Context, f *h5.File, group string, m *nn.Model) erro
 	return read(ctx, f, arrays)
 }
 
-// SaveH5 writes the whole model as a legacy .h5 file, with its training unless that is nil; it appears under its name when it is complete.
+// SaveH5 writes the whole model as a legacy .h5 file, with its training unless that is nil; it appears under its
+// name when it is complete.
 func SaveH5(path string, m *nn.Model, t *Training) error {
 	architecture, err := config.Marshal(m, true)
 	if err != nil {

@@ -17,8 +17,8 @@ import (
 	"github.com/voxelstream/voxelstream/nn/train"
 )
 
-// Training is what a file of Keras holds besides the model, so that training can go on: the optimizer with its state, and what the model was
-// compiled with.
+// Training is what a file of Keras holds besides the model, so that training can go on: the optimizer with its
+// state, and what the model was compiled with.
 type Training struct {
 	Optimizer *train.Optimizer
 	// Loss and Metrics are Keras's names of them, or what else its JSON has in their place.
@@ -60,7 +60,8 @@ func marshalCompiled(t *Training, legacy bool) ([]byte, error) {
 	return json.Marshal(c)
 }
 
-// withPoints gives whole numbers a decimal point, without which Keras refuses them where it wants a float, and leaves alone what counts.
+// withPoints gives whole numbers a decimal point, without which Keras refuses them where it wants a float, and
+// leaves alone what counts.
 func withPoints(config map[string]any) map[string]any {
 	out := map[string]any{}
 	for key, v := range config {
@@ -114,8 +115,8 @@ func withCompiled(architecture []byte, t *Training) ([]byte, error) {
 	return json.Marshal(o)
 }
 
-// writeState writes the optimizer's variables in Keras's order: the count of steps, the learning rate where it is no schedule, the arrays. place gives
-// the path of variable i, called name.
+// writeState writes the optimizer's variables in Keras's order: the count of steps, the learning rate where it is
+// no schedule, the arrays. place gives the path of variable i, called name.
 func writeState(w *h5.Writer, o *train.Optimizer, place func(i int, name string) string) error {
 	if err := h5.WriteDataset(w, place(0, "iteration"), h5.Layout{}, []int64{o.Iterations}); err != nil {
 		return err
@@ -136,8 +137,8 @@ func writeState(w *h5.Writer, o *train.Optimizer, place func(i int, name string)
 	return nil
 }
 
-// readState fills the optimizer from the variables at paths, which are in Keras's order: the count of steps, the learning rate where there is one, the
-// arrays. One that has made no step may have none of these.
+// readState fills the optimizer from the variables at paths, which are in Keras's order: the count of steps, the
+// learning rate where there is one, the arrays. One that has made no step may have none of these.
 func readState(ctx context.Context, f *h5.File, paths []string, rate bool, o *train.Optimizer) error {
 	rest := paths
 	if len(rest) > 0 {
@@ -168,8 +169,8 @@ func readState(ctx context.Context, f *h5.File, paths []string, rate bool, o *tr
 	return read(ctx, f, arrays)
 }
 
-// DecodeArchiveTraining reads what a .keras archive holds of the training of m, which is the model that DecodeArchive made of it. An archive without it
-// gives ErrNotCompiled.
+// DecodeArchiveTraining reads what a .keras archive holds of the training of m, which is the model that
+// DecodeArchive made of it. An archive without it gives ErrNotCompiled.
 func DecodeArchiveTraining(ctx context.Context, r io.ReaderAt, size int64, m *nn.Model) (*Training, error) {
 	a, err := openArchive(r, size)
 	if err != nil {
@@ -216,7 +217,8 @@ func DecodeArchiveTraining(ctx context.Context, r io.ReaderAt, size int64, m *nn
 // optimizerGroup is where an .h5 file has the optimizer's arrays.
 const optimizerGroup = "/optimizer_weights"
 
-// LoadH5Training reads what an .h5 file holds of the training of m, which is the model that LoadH5 made of it. A file without it gives ErrNotCompiled.
+// LoadH5Training reads what an .h5 file holds of the training of m, which is the model that LoadH5 made of it. A
+// file without it gives ErrNotCompiled.
 func LoadH5Training(ctx context.Context, path string, m *nn.Model) (*Training, error) {
 	f, err := h5.Open(ctx, path)
 	if err != nil {

@@ -58,7 +58,8 @@ func rescaling(scale, offset float64) nn.Layer {
 	return &layers.Rescaling{Scale: []float64{scale}, Offset: []float64{offset}}
 }
 
-// softplus is itself where PyTorch's newer exporter takes the input instead from 20 on, which it is there but for rounding.
+// softplus is itself where PyTorch's newer exporter takes the input instead from 20 on, which it is there but for
+// rounding.
 func softplus(o *operation) (*value, error) {
 	x, where := o.proto.Input[0], o.reader("Where", 3)
 	if where != nil && where.Input[1] == x {
@@ -109,8 +110,8 @@ func gelu(o *operation) (*value, error) {
 	}
 }
 
-// geluByTanh is x sigmoid(2 sqrt(2/pi) (x + .044715 x^3)), the approximation of Hendrycks & Gimpel 2016 without its tanh, of layers that there are: Keras
-// has no name for it.
+// geluByTanh is x sigmoid(2 sqrt(2/pi) (x + .044715 x^3)), the approximation of Hendrycks & Gimpel 2016 without its
+// tanh, of layers that there are: Keras has no name for it.
 func geluByTanh(o *operation) (*value, error) {
 	scale := 2 * math.Sqrt(2/math.Pi)
 	x, last := o.in[0].node, o.in[0].last

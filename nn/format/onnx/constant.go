@@ -6,7 +6,8 @@ import (
 	"slices"
 )
 
-// fold computes constants, and the shapes that exporters compute to keep the batch open; nil where there is nothing to fold.
+// fold computes constants, and the shapes that exporters compute to keep the batch open; nil where there is nothing
+// to fold.
 func (o *operation) fold() (*value, error) {
 	constant := func(ints []int64, dims ...int) (*value, error) {
 		o.attributes = nil
@@ -72,8 +73,8 @@ func (o *operation) fold() (*value, error) {
 	return nil, nil
 }
 
-// pairs does to whole numbers what exporters make ONNX's order of padding with out of PyTorch's: they are reshaped to pairs, [n,2], whose order is turned round;
-// they are transposed, and reshaped to a vector again.
+// pairs does to whole numbers what exporters make ONNX's order of padding with out of PyTorch's: they are reshaped
+// to pairs, [n,2], whose order is turned round; they are transposed, and reshaped to a vector again.
 func (o *operation) pairs(t *tensor) (*value, error) {
 	n := len(t.ints) / 2
 	isPairs := slices.Equal(t.dims, []int{n, 2})

@@ -125,7 +125,8 @@ func (w *window) resolve(in [3]int) error {
 	return nil
 }
 
-// padded turns a window's padding into that of a layer: valid, same, or a layer of zeros before it. It returns what the layer is to read.
+// padded turns a window's padding into that of a layer: valid, same, or a layer of zeros before it. It returns what
+// the layer is to read.
 func (o *operation) padded(x *nn.Node, w window, mayBeSame bool) (*nn.Node, string, error) {
 	in := [3]int(x.Shape[:3])
 	if err := w.resolve(in); err != nil {

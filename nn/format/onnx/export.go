@@ -13,8 +13,8 @@ import (
 	"github.com/voxelstream/voxelstream/nn/layers"
 )
 
-// written is a value of the file in one or both orders of the axes of a volume: plain as the model has it, [N,D,H,W,C], and first, [N,C,D,H,W]. A value of
-// fewer axes is plain alone.
+// written is a value of the file in one or both orders of the axes of a volume: plain as the model has it,
+// [N,D,H,W,C], and first, [N,C,D,H,W]. A value of fewer axes is plain alone.
 type written struct{ plain, first string }
 
 // exporter writes a model as a graph.
@@ -147,7 +147,8 @@ func (e *exporter) each(v *written, emit func(x string) string) *written {
 	return &written{plain: emit(v.plain)}
 }
 
-// layer writes one use of a layer; its weights are stored under their names once. in and out are the shapes of a sample.
+// layer writes one use of a layer; its weights are stored under their names once. in and out are the shapes of a
+// sample.
 func (e *exporter) layer(l nn.Layer, in, out nn.Shape, x []*written) (*written, error) {
 	switch l := l.(type) {
 	case *layers.Conv3D:
@@ -343,7 +344,8 @@ func (e *exporter) batchNormalization(b *layers.BatchNormalization, in nn.Shape,
 	return &written{plain: e.node("Add", []string{y, e.numbers(shift, c)})}, nil
 }
 
-// scaleAndShift returns gamma and beta of a normalisation, ones and zeros where it has none, and the parameters after them.
+// scaleAndShift returns gamma and beta of a normalisation, ones and zeros where it has none, and the parameters
+// after them.
 func (e *exporter) scaleAndShift(params []*nn.Param, scale, center bool, n int) (gamma, beta []float32, rest []*nn.Param) {
 	gamma, beta = make([]float32, n), make([]float32, n)
 	for k := range gamma {

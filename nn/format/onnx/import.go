@@ -12,7 +12,8 @@ import (
 	"github.com/voxelstream/voxelstream/nn/layers"
 )
 
-// value is what a name of the file stands for: a constant, or the output of a node of the model, which holds a sample of it.
+// value is what a name of the file stands for: a constant, or the output of a node of the model, which holds a
+// sample of it.
 type value struct {
 	constant *tensor
 	node     *nn.Node
@@ -296,7 +297,8 @@ func (o *operation) run() (*value, error) {
 	return out, nil
 }
 
-// reader is the one node that reads the operation's output, where it is an operator of that kind with so many inputs; else nil.
+// reader is the one node that reads the operation's output, where it is an operator of that kind with so many
+// inputs; else nil.
 func (o *operation) reader(kind string, inputs int) *onnxpb.Node {
 	if len(o.proto.Output) == 0 {
 		return nil

@@ -110,8 +110,8 @@ func groupNormalization(o *operation) (*value, error) {
 	return v.fill(gamma, beta), nil
 }
 
-// groupsOfChannels reads what PyTorch writes for a group normalisation: a volume is reshaped to [groups, the rest], each group is normalised, and the result
-// is reshaped back; after that come a product and a sum with the factors.
+// groupsOfChannels reads what PyTorch writes for a group normalisation: a volume is reshaped to [groups, the rest],
+// each group is normalised, and the result is reshaped back; after that come a product and a sum with the factors.
 func groupsOfChannels(o *operation) (*value, error) {
 	v := o.in[0]
 	groups, channels := v.node.Shape[0], v.from.fileShape()[0]
@@ -142,8 +142,8 @@ func groupsOfChannels(o *operation) (*value, error) {
 	return out, nil
 }
 
-// factor gives a bare normalisation its factor for each channel (parameter 0) or its summand (parameter 1); false where the value is none, or where
-// something else reads it too.
+// factor gives a bare normalisation its factor for each channel (parameter 0) or its summand (parameter 1); false
+// where the value is none, or where something else reads it too.
 func (o *operation) factor(x *value, parameter int, c *tensor) bool {
 	if x.bare == nil || len(c.dims) < 4 {
 		return false

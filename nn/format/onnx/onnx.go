@@ -1,11 +1,14 @@
-// Package onnx reads and writes models as ONNX files (https://onnx.ai), by which those of PyTorch and other libraries come over.
+// Package onnx reads and writes models as ONNX files (https://onnx.ai), by which those of PyTorch and other
+// libraries come over.
 //
-// ONNX has the channels before the depth, [N,C,D,H,W]; the layers here have them last. What is read keeps its own order at its inputs and outputs and
-// changes it in between: a value of five axes is held with the channels last from the first layer that wants it so, by a Permute, up to the first operator
-// that does not, by another. Transposes of the file that do the same cost nothing. What is written has the order of the model at both ends.
+// ONNX has the channels before the depth, [N,C,D,H,W]; the layers here have them last. What is read keeps its own
+// order at its inputs and outputs and changes it in between: a value of five axes is held with the channels last
+// from the first layer that wants it so, by a Permute, up to the first operator that does not, by another.
+// Transposes of the file that do the same cost nothing. What is written has the order of the model at both ends.
 //
-// Operators that are read are listed in operators, layers that are written in exporter.layer; others are errors that name the node and the operator, or the layer and its class.
-// Initializers are the only weights: data in other files is refused, and nothing outside the file is read.
+// Operators that are read are listed in operators, layers that are written in exporter.layer; others are errors
+// that name the node and the operator, or the layer and its class. Initializers are the only weights: data in other
+// files is refused, and nothing outside the file is read.
 package onnx
 
 import (
@@ -32,7 +35,8 @@ const (
 	newest    = 27
 )
 
-// Is reports whether data begins as an ONNX file does: with the version of the format, a small number, then another of a model's fields.
+// Is reports whether data begins as an ONNX file does: with the version of the format, a small number, then another
+// of a model's fields.
 func Is(data []byte) bool {
 	if len(data) < 3 || data[0] != 0x08 || data[1] == 0 || data[1] > 0x7f {
 		return false

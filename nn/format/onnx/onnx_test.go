@@ -162,7 +162,8 @@ func models(t *testing.T) map[string]*nn.Model {
 	return out
 }
 
-// TestRoundTrip writes models, reads them back and compares what they predict. With a Python that has ONNX Runtime, that predicts too.
+// TestRoundTrip writes models, reads them back and compares what they predict. With a Python that has ONNX Runtime,
+// that predicts too.
 func TestRoundTrip(t *testing.T) {
 	folder := t.TempDir()
 	for name, m := range models(t) {

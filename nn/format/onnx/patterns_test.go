@@ -59,7 +59,8 @@ func TestPatterns(t *testing.T) {
 			[]*onnxpb.Node{node("Reshape", "f", "x", "flat"), node("Reshape", "y", "f", "volume")},
 			func(x float64) float64 { return x },
 		},
-		// PyTorch's order of padding, the last axis first, turned round: one plane of zeros behind the last axis, which a slice takes away again.
+		// PyTorch's order of padding, the last axis first, turned round: one plane of zeros behind the last axis,
+		// which a slice takes away again.
 		"padding": {
 			[]*onnxpb.Tensor{
 				whole("sides", 0, 1, 0, 0, 0, 0), whole("four", 4), whole("pairs", -1, 2), whole("from", -1), whole("to", math.MinInt64+1),

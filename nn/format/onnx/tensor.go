@@ -47,7 +47,8 @@ func dimensions(sizes []int64) (dims []int, n int, err error) {
 	return dims, n, nil
 }
 
-// readTensor converts a tensor of the file; float16, bfloat16 and double become float32, 32-bit whole numbers 64-bit ones.
+// readTensor converts a tensor of the file; float16, bfloat16 and double become float32, 32-bit whole numbers
+// 64-bit ones.
 func readTensor(p *onnxpb.Tensor) (*tensor, error) {
 	if p == nil {
 		return nil, errors.New("a tensor is missing")

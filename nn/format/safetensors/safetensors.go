@@ -1,10 +1,10 @@
-// Package safetensors reads and writes models as .safetensors files: a table of arrays in JSON, then the arrays. It is pure Go, and with that
-// the format of models for programs built without HDF5.
+// Package safetensors reads and writes models as .safetensors files: a table of arrays in JSON, then the arrays. It
+// is pure Go, and with that the format of models for programs built without HDF5.
 //
-// Layout (https://github.com/huggingface/safetensors): 8 bytes little endian, the length of the header; the header, JSON, which gives each
-// array's dtype, shape and place; the arrays, little endian and row-major, without gaps. The header's "__metadata__" holds the architecture as
-// Keras 3 describes it under "config" and our own facts under "voxelstream"; a file without them holds weights only. An array's name is that of
-// the parameter: "conv3d/kernel".
+// Layout (https://github.com/huggingface/safetensors): 8 bytes little endian, the length of the header; the header,
+// JSON, which gives each array's dtype, shape and place; the arrays, little endian and row-major, without gaps. The
+// header's "__metadata__" holds the architecture as Keras 3 describes it under "config" and our own facts under
+// "voxelstream"; a file without them holds weights only. An array's name is that of the parameter: "conv3d/kernel".
 package safetensors
 
 import (

@@ -6,7 +6,8 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/op"
 )
 
-// Activation is op.Elementwise by vectors, where the tier in use has it, else by its own formulas; on all threads either way.
+// Activation is op.Elementwise by vectors, where the tier in use has it, else by its own formulas; on all threads
+// either way.
 type Activation struct {
 	*op.Elementwise
 

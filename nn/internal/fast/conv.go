@@ -7,8 +7,8 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/pool"
 )
 
-// Conv is op.Conv with what passes have drawn into it: a rectifier and a maximum over windows after it, and, for inference only, a batch
-// normalisation after those. P is the convolution's, then that of Norm.
+// Conv is op.Conv with what passes have drawn into it: a rectifier and a maximum over windows after it, and, for
+// inference only, a batch normalisation after those. P is the convolution's, then that of Norm.
 type Conv struct {
 	kernel.Geometry
 	Bias bool
@@ -50,7 +50,8 @@ func (c *Conv) Pooled() bool { return c.Pool.Size != [3]int{1, 1, 1} }
 const (
 	// channelsPerTask is how many channels of the transposed weights one task makes.
 	channelsPerTask = 8
-	// sparseChannels is how many channels of the sparse weight gradient one task sums: their sums and a sample stay in the second-level cache.
+	// sparseChannels is how many channels of the sparse weight gradient one task sums: their sums and a sample stay
+	// in the second-level cache.
 	sparseChannels = 32
 	// sparseParts bounds the partial sums of the sparse weight gradient, as there are several tasks for each of them.
 	sparseParts = 8
@@ -191,7 +192,8 @@ func (c *Conv) Forward(e *ir.Env[float32]) {
 	}
 	c.k.Near(4*max(e.N, c.together)*c.InLen() < LastCache)
 	windows := e.N * c.k.Windows()
-	// Some 64 tasks, of as many windows at least as fill a tile. Many are cut into whole blocks; of few blocks, whole ones would not come out even for the threads.
+	// Some 64 tasks, of as many windows at least as fill a tile. Many are cut into whole blocks; of few blocks,
+	// whole ones would not come out even for the threads.
 	c.taskSize = max(blocks(windows, 64), blocks(leastRows, ir.Size(c.Pool.Size[:])))
 	if b := c.k.Block(); c.taskSize > 4*b {
 		c.taskSize = blocks(c.taskSize, b) * b
@@ -272,7 +274,8 @@ func (c *Conv) Backward(e *ir.Env[float32]) {
 	}
 }
 
-// scatterInput makes the gradient of the input position by position of the output: that of a patch is added to the inputs that it was gathered from.
+// scatterInput makes the gradient of the input position by position of the output: that of a patch is added to the
+// inputs that it was gathered from.
 func (c *Conv) scatterInput(e *ir.Env[float32]) {
 	e.Pool.Run(blocks(c.OutC, channelsPerTask), c.transpose)
 	e.Pool.Run(e.N, c.input)

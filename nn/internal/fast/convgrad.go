@@ -6,8 +6,9 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/pool"
 )
 
-// denseGrad is the backward pass of a convolution of which every output has a gradient, as nothing is pooled. First the rectifier is taken from the output's
-// gradient, in place, since no one else reads it. The gradient of the input is made by phases, where there are any; without stride there is one.
+// denseGrad is the backward pass of a convolution of which every output has a gradient, as nothing is pooled. First
+// the rectifier is taken from the output's gradient, in place, since no one else reads it. The gradient of the
+// input is made by phases, where there are any; without stride there is one.
 type denseGrad struct {
 	c       *Conv
 	bias    *columnSums
@@ -64,7 +65,8 @@ type columnSums struct {
 	sum func(worker, task int)
 }
 
-// biasRows is how many rows are summed before their sum is added to that of others, which rounds less than one after the other.
+// biasRows is how many rows are summed before their sum is added to that of others, which rounds less than one
+// after the other.
 const biasRows = 256
 
 func newColumnSums(p *ir.Program, channels int) *columnSums {
@@ -90,8 +92,9 @@ func (c *columnSums) add(e *ir.Env[float32], dst, x []float32) {
 	}
 }
 
-// weightGrad makes the gradient of a convolution's weights, by groups of their rows or by minimal filtering, from the Env of the run: X[0], DY and DP[0]. Where it
-// reads the output's gradient in order it makes that of the bias in passing, from DP[1].
+// weightGrad makes the gradient of a convolution's weights, by groups of their rows or by minimal filtering, from
+// the Env of the run: X[0], DY and DP[0]. Where it reads the output's gradient in order it makes that of the bias
+// in passing, from DP[1].
 type weightGrad struct {
 	c       *Conv
 	env     *ir.Env[float32]
@@ -143,8 +146,8 @@ func newWeightGrad(c *Conv, p *ir.Program) *weightGrad {
 	return d
 }
 
-// roundOf returns how many of n samples of some length make a round, so that rounds are nearly alike and the inputs of each, which all groups of rows or all phases
-// read, stay in the last cache until the last of these has.
+// roundOf returns how many of n samples of some length make a round, so that rounds are nearly alike and the inputs
+// of each, which all groups of rows or all phases read, stay in the last cache until the last of these has.
 func roundOf(n, length int) int { return blocks(n, blocks(n, max(1, LastCache/4/(4*length)))) }
 
 // parts is the number of partial sums over n samples.
@@ -180,8 +183,8 @@ func (d *weightGrad) run(e *ir.Env[float32]) {
 	}
 }
 
-// minimalGrad makes the weights' gradient by minimal filtering: the tiles go through it in groups, of each of which first the points are made, tile by tile,
-// and then the products, point by point.
+// minimalGrad makes the weights' gradient by minimal filtering: the tiles go through it in groups, of each of which
+// first the points are made, tile by tile, and then the products, point by point.
 type minimalGrad struct {
 	c       *Conv
 	env     *ir.Env[float32]
@@ -196,13 +199,15 @@ type minimalGrad struct {
 }
 
 const (
-	// groupBytes bounds the points of a group of tiles, which go through the last cache; groupTiles is enough to make up for reading the sums.
+	// groupBytes bounds the points of a group of tiles, which go through the last cache; groupTiles is enough to
+	// make up for reading the sums.
 	groupBytes, groupTiles = 8 << 20, 112
 	// tilesPerTask is how many tiles of a group one task transforms.
 	tilesPerTask = 2
 )
 
-// groupOf returns how many tiles of a batch make a group. Where the weights' points do not stay in the last cache, larger groups read them less often.
+// groupOf returns how many tiles of a batch make a group. Where the weights' points do not stay in the last cache,
+// larger groups read them less often.
 func groupOf(k *kernel.Winograd, batch int) int {
 	bytes := groupBytes
 	if 4*k.WeightLen() > 2*groupBytes {

@@ -6,8 +6,8 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/op"
 )
 
-// ConvTranspose is op.ConvTranspose: what its forward pass computes is the gradient of a convolution's input, and the gradient of its own input is that
-// convolution.
+// ConvTranspose is op.ConvTranspose: what its forward pass computes is the gradient of a convolution's input, and
+// the gradient of its own input is that convolution.
 type ConvTranspose struct {
 	*op.ConvTranspose
 

@@ -35,7 +35,8 @@ type depthwisePhase struct {
 // stripsPerTask is how many strips of some positions one task computes: some tens of microseconds of work.
 const stripsPerTask = 64
 
-// NewDepthwise returns false where there is no kernel: for other groups, and where that of the convolution or of its input's gradient is missing.
+// NewDepthwise returns false where there is no kernel: for other groups, and where that of the convolution or of
+// its input's gradient is missing.
 func NewDepthwise(c *op.Conv) (*Depthwise, bool) {
 	if c.Groups != c.InC || c.OutC != c.InC || !TransposeFits(c.Geometry) {
 		return nil, false

@@ -13,8 +13,9 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/pool"
 )
 
-// TestNearTheReference wants of operations by vectors what the reference gives, to a few units in the last place, on every tier; the same bits for every number
-// of threads; no allocation; and gradients that are added where another node reads the input too, else set.
+// TestNearTheReference wants of operations by vectors what the reference gives, to a few units in the last place,
+// on every tier; the same bits for every number of threads; no allocation; and gradients that are added where
+// another node reads the input too, else set.
 func TestNearTheReference(t *testing.T) {
 	type replaced struct {
 		name            string

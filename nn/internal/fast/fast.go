@@ -1,16 +1,17 @@
-// Package fast holds the operations that passes put in the place of the reference ones: they cut the work of a batch into tasks for the pool and
-// call package kernel for each.
+// Package fast holds the operations that passes put in the place of the reference ones: they cut the work of a
+// batch into tasks for the pool and call package kernel for each.
 //
-// How work is cut depends on the batch alone, never on the number of threads, and where tasks make partial sums these are added in a fixed order.
-// All memory and all closures are made when the program is planned, so that a step allocates nothing.
+// How work is cut depends on the batch alone, never on the number of threads, and where tasks make partial sums
+// these are added in a fixed order. All memory and all closures are made when the program is planned, so that a
+// step allocates nothing.
 package fast
 
 import (
 	"github.com/voxelstream/voxelstream/nn/internal/ir"
 )
 
-// LastCache is how many bytes most last-level caches hold at most: arrays as large are not there any more when they are read. A quarter of them is kept for what
-// several tasks in a row read. Tests lower it.
+// LastCache is how many bytes most last-level caches hold at most: arrays as large are not there any more when they
+// are read. A quarter of them is kept for what several tasks in a row read. Tests lower it.
 var LastCache = 32 << 20
 
 // maxParts bounds the partial sums of a gradient over the samples of a batch.

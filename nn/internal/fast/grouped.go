@@ -7,9 +7,10 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/pool"
 )
 
-// Grouped is op.Conv with groups of channels; for those of one channel see Depthwise. Some groups at a time are copied out as a block and computed as one
-// convolution whose weights between different groups are zero: as many as fill the vectors that products are made of, so that most of the products with zero
-// take the place of idle lanes. What is not finite spreads to the other groups of its block.
+// Grouped is op.Conv with groups of channels; for those of one channel see Depthwise. Some groups at a time are
+// copied out as a block and computed as one convolution whose weights between different groups are zero: as many as
+// fill the vectors that products are made of, so that most of the products with zero take the place of idle lanes.
+// What is not finite spreads to the other groups of its block.
 type Grouped struct {
 	*op.Conv
 	// Block is the convolution of a block of groups.
@@ -38,7 +39,8 @@ const (
 	mostBlockChannels = 128
 )
 
-// NewGrouped cuts the groups into blocks of equal size. It returns false where that would make them too large, or where Phases has none.
+// NewGrouped cuts the groups into blocks of equal size. It returns false where that would make them too large, or
+// where Phases has none.
 func NewGrouped(c *op.Conv) (*Grouped, bool) {
 	in, out := c.InC/c.Groups, c.OutC/c.Groups
 	g := &Grouped{Conv: c, each: 1}
@@ -104,7 +106,8 @@ func (g *Grouped) planCopies() {
 	}
 }
 
-// diagonal calls f for each row of the groups' own weights: where it is among the weights of the layer and among those of the block, and how long it is.
+// diagonal calls f for each row of the groups' own weights: where it is among the weights of the layer and among
+// those of the block, and how long it is.
 func (g *Grouped) diagonal(f func(layer, block, n int)) {
 	b := g.Block
 	in, out := g.InC/g.Groups, g.OutC/g.Groups

@@ -7,7 +7,8 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/pool"
 )
 
-// affine finds gamma and beta among the parameters, and the partial sums of their gradients: those of each task, which are added in the order of tasks.
+// affine finds gamma and beta among the parameters, and the partial sums of their gradients: those of each task,
+// which are added in the order of tasks.
 type affine struct {
 	c           int
 	gamma, beta int       // indices of parameters, -1 where absent

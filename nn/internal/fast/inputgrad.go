@@ -5,7 +5,8 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/kernel"
 )
 
-// inputGrad makes the gradient of a convolution's input, or what a transposed convolution gives, phase by phase: each is a convolution without stride.
+// inputGrad makes the gradient of a convolution's input, or what a transposed convolution gives, phase by phase:
+// each is a convolution without stride.
 type inputGrad struct {
 	length, channels int  // of a sample of the input
 	from             int  // length of a sample of the output
@@ -26,7 +27,8 @@ type phase struct {
 	turn    func(worker, task int)
 }
 
-// newInputGrad returns nil where there are no phases. With adds the gradient is added to what is there. winograd is that of the one phase without stride.
+// newInputGrad returns nil where there are no phases. With adds the gradient is added to what is there. winograd is
+// that of the one phase without stride.
 func newInputGrad(g kernel.Geometry, p *ir.Program, winograd int, bias, adds bool) *inputGrad {
 	phases, gaps, ok := g.Phases()
 	if !ok {
@@ -56,7 +58,8 @@ func newInputGrad(g kernel.Geometry, p *ir.Program, winograd int, bias, adds boo
 	return d
 }
 
-// run computes e.Y from e.X[0] with weights e.P[0] and, where there is one, bias e.P[1], in rounds of some samples, whose inputs all phases read.
+// run computes e.Y from e.X[0] with weights e.P[0] and, where there is one, bias e.P[1], in rounds of some samples,
+// whose inputs all phases read.
 func (d *inputGrad) run(e *ir.Env[float32]) {
 	d.env = e
 	if d.gaps {

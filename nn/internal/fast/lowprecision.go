@@ -40,7 +40,8 @@ func Low(n *ir.Node) (c *Conv, rows int) {
 const (
 	// fewUnits is the number of tasks below which the rows of a batch are cut too.
 	fewUnits = 8
-	// lowWindows is how many positions a task of whole rows computes at least, leastWindows one of a few of them: the height of a tile.
+	// lowWindows is how many positions a task of whole rows computes at least, leastWindows one of a few of them:
+	// the height of a tile.
 	lowWindows   = 56
 	leastWindows = 14
 	// slabLen is how many inputs a task rounds at least.

@@ -3,7 +3,8 @@ package fast
 import "iter"
 
 const (
-	// pieceLen is how many elements an elementwise operation takes at a time, so that they stay in the first-level cache; a multiple of vectorLen.
+	// pieceLen is how many elements an elementwise operation takes at a time, so that they stay in the first-level
+	// cache; a multiple of vectorLen.
 	pieceLen = 4096
 	// piecesPerTask is how many pieces one task takes: some tens of microseconds of work.
 	piecesPerTask = 8

@@ -20,7 +20,8 @@ type PReLU struct {
 	forward, backward func(worker, task int)
 }
 
-// maxSlopeSums bounds the memory for gradients: with a slope for every element of large samples, fewer tasks share the work.
+// maxSlopeSums bounds the memory for gradients: with a slope for every element of large samples, fewer tasks share
+// the work.
 const maxSlopeSums = 1 << 22
 
 // Plan makes the operation's memory.
@@ -56,7 +57,8 @@ func (r *PReLU) Plan(p *ir.Program) {
 	}
 }
 
-// period is after how many elements slopes come again: that of the last axis where the others share them, else a sample.
+// period is after how many elements slopes come again: that of the last axis where the others share them, else a
+// sample.
 func (r *PReLU) period() int {
 	slopes := r.PReLU.Slope
 	n := 1

@@ -6,8 +6,9 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/pool"
 )
 
-// Split runs a reference operation in tasks of whole samples, or of elements where each depends on its like alone. Every number is computed as the
-// reference does, from the same operands in the same order, so that the result is the same to the bit.
+// Split runs a reference operation in tasks of whole samples, or of elements where each depends on its like alone.
+// Every number is computed as the reference does, from the same operands in the same order, so that the result is
+// the same to the bit.
 type Split struct {
 	ops      []ir.Op // one for each task: an operation may have memory of its own
 	envs     []ir.Env[float32]
@@ -19,7 +20,8 @@ type Split struct {
 	forward, backward func(worker, task int)
 }
 
-// NewSplit returns an operation that does what o does, and false where the samples of o depend on each other or have parameters.
+// NewSplit returns an operation that does what o does, and false where the samples of o depend on each other or
+// have parameters.
 func NewSplit(o ir.Op) (*Split, bool) {
 	s := &Split{}
 	var like func() ir.Op

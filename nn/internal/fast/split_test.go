@@ -11,7 +11,8 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/pool"
 )
 
-// TestSplitIsTheReference wants the same bits as from the reference, for every number of samples and threads, and no allocation.
+// TestSplitIsTheReference wants the same bits as from the reference, for every number of samples and threads, and
+// no allocation.
 func TestSplitIsTheReference(t *testing.T) {
 	window := op.Pool{In: [3]int{7, 8, 5}, Out: [3]int{4, 4, 3}, Size: [3]int{3, 3, 3}, Stride: [3]int{2, 2, 2}, Pad: [3]int{1, 1, 1}, C: 3}
 	average := window

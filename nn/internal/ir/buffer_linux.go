@@ -6,7 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// askHuge asks for huge pages where they lie in x as a whole. That is advice: there is nothing to do where it is not taken.
+// askHuge asks for huge pages where they lie in x as a whole. That is advice: there is nothing to do where it is
+// not taken.
 func askHuge(x []float32) {
 	const size = 4 * hugePage
 	skip := int(-uintptr(unsafe.Pointer(&x[0])) % size / 4)

@@ -1,8 +1,9 @@
-// Package ir is what a model becomes on its way to a plan: a list of nodes over values, which passes rewrite and a plan runs.
+// Package ir is what a model becomes on its way to a plan: a list of nodes over values, which passes rewrite and a
+// plan runs.
 //
-// A layer lowers itself to nodes whose Op is one of package op: a readable reference implementation that also describes what is computed. A
-// pass (package pass) finds a pattern of such nodes and puts a faster op in its place. A value is one array per sample, dense and row-major
-// with channels last; its buffer holds the batch.
+// A layer lowers itself to nodes whose Op is one of package op: a readable reference implementation that also
+// describes what is computed. A pass (package pass) finds a pattern of such nodes and puts a faster op in its
+// place. A value is one array per sample, dense and row-major with channels last; its buffer holds the batch.
 package ir
 
 import (
@@ -28,7 +29,8 @@ type Param struct {
 type Value struct {
 	// Shape is without the batch.
 	Shape []int
-	// Data holds the batch, Grad the derivative of the loss by it; planned by Program.Allocate. Grad is nil where no gradient is wanted.
+	// Data holds the batch, Grad the derivative of the loss by it; planned by Program.Allocate. Grad is nil where
+	// no gradient is wanted.
 	Data, Grad []float32
 	// NoGrad says that nothing before this value can be trained.
 	NoGrad bool
@@ -64,7 +66,8 @@ type Env[T Float] struct {
 	Train bool
 	// Seed and Step determine every random number of a step, with the sample's number in the batch.
 	Seed, Step uint64
-	// X are the inputs, Y the output; DX and DY their gradients. Backward adds to DX and DP. A nil slice in DX or DP is not wanted.
+	// X are the inputs, Y the output; DX and DY their gradients. Backward adds to DX and DP. A nil slice in DX or
+	// DP is not wanted.
 	X, DX [][]T
 	Y, DY []T
 	// P are the op's parameters, DP their gradients.
@@ -87,8 +90,8 @@ type Planner interface {
 	Plan(p *Program)
 }
 
-// Setter is an op whose Backward may set the gradient of its first input instead of adding to it, as is right where no other node reads that
-// input. It is asked after Plan.
+// Setter is an op whose Backward may set the gradient of its first input instead of adding to it, as is right where
+// no other node reads that input. It is asked after Plan.
 type Setter interface {
 	SetsGrad() bool
 }

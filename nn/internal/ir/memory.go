@@ -2,8 +2,9 @@ package ir
 
 import "slices"
 
-// Allocate plans all memory of the program once: a buffer per value, and per gradient where the program trains. With Reuse a buffer is used again as soon as its
-// last reader is done. Gradients of parameters are the caller's (see Bind).
+// Allocate plans all memory of the program once: a buffer per value, and per gradient where the program trains.
+// With Reuse a buffer is used again as soon as its last reader is done. Gradients of parameters are the caller's
+// (see Bind).
 func (p *Program) Allocate() {
 	for _, in := range p.Inputs {
 		if p.Palette != nil && in == p.Inputs[0] {

@@ -6,7 +6,8 @@ import "fmt"
 type Precision struct {
 	// Kind is "", Int8 or BFloat16.
 	Kind string `json:"kind,omitempty"`
-	// Ranges are, by layer, the least and the greatest input that Int8 tells apart. A layer that is not among them stays in float32.
+	// Ranges are, by layer, the least and the greatest input that Int8 tells apart. A layer that is not among them
+	// stays in float32.
 	Ranges map[string][2]float32 `json:"ranges,omitempty"`
 }
 

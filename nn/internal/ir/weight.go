@@ -1,9 +1,10 @@
 package ir
 
-// Initializer says what numbers a parameter starts with: Keras's name, and the attributes that this one reads. The zero value stands for zeros.
+// Initializer says what numbers a parameter starts with: Keras's name, and the attributes that this one reads. The
+// zero value stands for zeros.
 type Initializer struct {
-	// Name is Keras's: zeros, ones, constant, identity, random_normal, truncated_normal, random_uniform, orthogonal, variance_scaling, and glorot_,
-	// he_ and lecun_ with uniform or normal.
+	// Name is Keras's: zeros, ones, constant, identity, random_normal, truncated_normal, random_uniform,
+	// orthogonal, variance_scaling, and glorot_, he_ and lecun_ with uniform or normal.
 	Name string
 	// Mean and Deviation are those of random_normal and truncated_normal, which cuts off at two deviations.
 	Mean, Deviation float64
@@ -11,12 +12,14 @@ type Initializer struct {
 	Low, High float64
 	// Value is what constant fills with, and the gain of orthogonal and identity.
 	Value float64
-	// Scale, Mode (fan_in, fan_out or fan_avg) and Distribution (truncated_normal, untruncated_normal or uniform) are those of variance_scaling.
+	// Scale, Mode (fan_in, fan_out or fan_avg) and Distribution (truncated_normal, untruncated_normal or uniform)
+	// are those of variance_scaling.
 	Scale              float64
 	Mode, Distribution string
 }
 
-// Regularizer is a penalty on a parameter that the loss includes: L1 times the sum of sizes plus L2 times the sum of squares. Zero is none.
+// Regularizer is a penalty on a parameter that the loss includes: L1 times the sum of sizes plus L2 times the sum
+// of squares. Zero is none.
 type Regularizer struct{ L1, L2 float64 }
 
 // Constraint is what a parameter is brought back to after each step of training. The zero value is none.

@@ -7,8 +7,8 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/kernel"
 )
 
-// elementCase is an activation in float64, by formulas that do not cancel, with the bounds on what kernels err by: relative to the result, or to the floor
-// where the result is smaller.
+// elementCase is an activation in float64, by formulas that do not cancel, with the bounds on what kernels err by:
+// relative to the result, or to the floor where the result is smaller.
 type elementCase struct {
 	name         string
 	p            []float32
@@ -192,8 +192,9 @@ func sweep() []float32 {
 	return x
 }
 
-// worst returns the largest error of got as a multiple of the bound, and where. The bound is relative to the wanted value, or to the floor; half a unit in the
-// last place is always allowed. Where jumps is set, as a slope may, what is wanted at a neighbour of x will do.
+// worst returns the largest error of got as a multiple of the bound, and where. The bound is relative to the wanted
+// value, or to the floor; half a unit in the last place is always allowed. Where jumps is set, as a slope may, what
+// is wanted at a neighbour of x will do.
 func worst(got, x []float32, want func(x float64) float64, bound, floor float64, jumps bool) (most float64, at int) {
 	off := func(got float32, w float64) float64 {
 		if math.Abs(w) > math.MaxFloat32 && math.IsInf(float64(got), 0) && (got > 0) == (w > 0) {
@@ -251,7 +252,8 @@ func TestActivations(t *testing.T) {
 	})
 }
 
-// TestActivationsOfFew wants of few elements, in place, what their like gets among many, NaN of NaN, and limits at infinities as float64 has them.
+// TestActivationsOfFew wants of few elements, in place, what their like gets among many, NaN of NaN, and limits at
+// infinities as float64 has them.
 func TestActivationsOfFew(t *testing.T) {
 	infinity, nan := float32(math.Inf(1)), float32(math.NaN())
 	x := []float32{-3, 2.5, nan, -.7, infinity, .01, 4, -100, -infinity, 1, -1, 0, 7, .3, -.3, 20, -20, .4}

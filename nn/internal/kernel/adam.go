@@ -2,8 +2,9 @@ package kernel
 
 import "math"
 
-// Adam makes one step of the optimizer on a range of parameters p, with gradient g and the running moments m and v, all of one length:
-// m += (g-m)*(1-beta1); v += (g*g-v)*(1-beta2); p -= m*rate/(sqrt(v)+epsilon). The rate includes the correction of the bias, as in Keras.
+// Adam makes one step of the optimizer on a range of parameters p, with gradient g and the running moments m and v,
+// all of one length: m += (g-m)*(1-beta1); v += (g*g-v)*(1-beta2); p -= m*rate/(sqrt(v)+epsilon). The rate includes
+// the correction of the bias, as in Keras.
 func Adam(p, g, m, v []float32, rate, beta1, beta2, epsilon float32) {
 	if len(p) == 0 {
 		return

@@ -2,8 +2,8 @@ package kernel
 
 import "math"
 
-// Moments are the sums over some rows of x [rows,C] that BatchNorm needs: per channel the mean and the sum of squared distances from it.
-// They are kept in float64 and merged in a fixed order.
+// Moments are the sums over some rows of x [rows,C] that BatchNorm needs: per channel the mean and the sum of
+// squared distances from it. They are kept in float64 and merged in a fixed order.
 type Moments struct {
 	Rows int
 	Mean []float64
@@ -13,7 +13,8 @@ type Moments struct {
 // NewMoments allocates moments of c channels.
 func NewMoments(c int) *Moments { return &Moments{Mean: make([]float64, c), M2: make([]float64, c)} }
 
-// momentRows is how many rows are summed in float32 before float64 takes over; it also keeps them in the first-level cache between the passes.
+// momentRows is how many rows are summed in float32 before float64 takes over; it also keeps them in the
+// first-level cache between the passes.
 const momentRows = 64
 
 // Compute sets m to the moments of x [rows,C]; scratch is [2*C].
@@ -126,7 +127,8 @@ func ScaleShift(dst, x, scale, shift []float32) {
 	}
 }
 
-// BatchNormSums sets dbeta and dgamma [C] to the gradients over the rows of x and dy [rows,C]: the sum of dy and the sum of dy*(x-mean)*invStd.
+// BatchNormSums sets dbeta and dgamma [C] to the gradients over the rows of x and dy [rows,C]: the sum of dy and
+// the sum of dy*(x-mean)*invStd.
 func BatchNormSums(dbeta, dgamma, x, dy []float32, f *Normalisation) {
 	loops.gradSums(dbeta, dgamma[:len(dbeta)], x, dy[:len(x)], f.Mean[:len(dbeta)])
 	for j := range dgamma {
@@ -134,8 +136,8 @@ func BatchNormSums(dbeta, dgamma, x, dy []float32, f *Normalisation) {
 	}
 }
 
-// BatchNormGrad sets dx to the gradient of the input, from the gradients dbeta and dgamma summed over all n rows of the batch:
-// dx = scale * (dy - dbeta/n - (x-mean)*invStd*dgamma/n). dx may be dy; scratch is [2*C].
+// BatchNormGrad sets dx to the gradient of the input, from the gradients dbeta and dgamma summed over all n rows of
+// the batch: dx = scale * (dy - dbeta/n - (x-mean)*invStd*dgamma/n). dx may be dy; scratch is [2*C].
 func BatchNormGrad(dx, x, dy, dbeta, dgamma []float32, n int, f *Normalisation, scratch []float32) {
 	c := len(dbeta)
 	// As dx = a*dy + b*x + d per channel.

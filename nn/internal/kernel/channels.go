@@ -1,6 +1,7 @@
 package kernel
 
-// Channels are Some consecutive ones of All channels, which lie beside each other in arrays [cells,Some] and apart in arrays [cells,All].
+// Channels are Some consecutive ones of All channels, which lie beside each other in arrays [cells,Some] and apart
+// in arrays [cells,All].
 type Channels struct{ All, Some int }
 
 // Take copies the channels from first on of cells [lo,hi) of all to some.

@@ -1,6 +1,7 @@
 package kernel
 
-// gatherBytes bounds the rows that are gathered before they are multiplied, so that they stay in the second-level cache.
+// gatherBytes bounds the rows that are gathered before they are multiplied, so that they stay in the second-level
+// cache.
 const gatherBytes = 192 << 10
 
 // mostWindows bounds the windows of a block.
@@ -16,7 +17,8 @@ func (c *Conv) Block() int {
 	return n
 }
 
-// RowLen returns of how many windows a range is best a multiple: rows of outputs that are computed where they lie are best left whole.
+// RowLen returns of how many windows a range is best a multiple: rows of outputs that are computed where they lie
+// are best left whole.
 func (c *Conv) RowLen() int {
 	if !c.readsInPlace() {
 		return 1
@@ -33,7 +35,8 @@ func (c *Conv) ScratchLen() int {
 	return n
 }
 
-// enlargedRun is the length of a row of taps below which samples are enlarged by their padding first: so short a row costs less to copy than to clip.
+// enlargedRun is the length of a row of taps below which samples are enlarged by their padding first: so short a
+// row costs less to copy than to clip.
 const enlargedRun = 16
 
 // enlarges tells that Forward reads enlarged samples.
@@ -41,7 +44,8 @@ func (c *Conv) enlarges() bool {
 	return c.padded && !c.Accumulate && c.spots == nil && c.Kernel[2]*c.InC < enlargedRun
 }
 
-// forwardEnlarged is Forward, sample by sample. The end of scratch holds the planes of an enlarged one that the windows read; its margins stay zero.
+// forwardEnlarged is Forward, sample by sample. The end of scratch holds the planes of an enlarged one that the
+// windows read; its margins stay zero.
 func (c *Conv) forwardEnlarged(dst []float32, arg []uint8, src, w, bias []float32, lo, hi int, scratch []float32) {
 	in, out := c.InLen(), c.windows*c.OutC
 	x := scratch[len(scratch)-c.whole.InLen():]
@@ -60,14 +64,16 @@ func (c *Conv) forwardEnlarged(dst []float32, arg []uint8, src, w, bias []float3
 	}
 }
 
-// parts cuts scratch memory into the gathered patches, an output for each of them, and a sum for each channel that nobody reads.
+// parts cuts scratch memory into the gathered patches, an output for each of them, and a sum for each channel that
+// nobody reads.
 func (c *Conv) parts(scratch []float32) (rows, out, unused []float32) {
 	m := c.Block() * c.size
 	rows, scratch = scratch[:m*c.widest], scratch[m*c.widest:]
 	return rows, scratch[:m*c.OutC], scratch[m*c.OutC:][:c.OutC]
 }
 
-// gather returns a group's part of the patches of all positions of windows [lo,hi) as rows [positions,width], which may be dst or the input itself.
+// gather returns a group's part of the patches of all positions of windows [lo,hi) as rows [positions,width], which
+// may be dst or the input itself.
 func (c *Conv) gather(dst, src []float32, lo, hi int, g *group) []float32 {
 	if c.direct {
 		return src[lo*c.InC : hi*c.InC]
@@ -98,8 +104,9 @@ func (c *Conv) gather(dst, src []float32, lo, hi int, g *group) []float32 {
 	return all
 }
 
-// Forward computes windows [lo,hi) of dst [N,Pool.Out,OutC] from src [N,In,InC], weights w [Patch,OutC] and bias [OutC], which may be nil for
-// none. With pooling arg is as long as dst, or nil where it is not wanted; without pooling it is nil.
+// Forward computes windows [lo,hi) of dst [N,Pool.Out,OutC] from src [N,In,InC], weights w [Patch,OutC] and bias
+// [OutC], which may be nil for none. With pooling arg is as long as dst, or nil where it is not wanted; without
+// pooling it is nil.
 func (c *Conv) Forward(dst []float32, arg []uint8, src, w, bias []float32, lo, hi int, scratch []float32) {
 	if c.enlarges() {
 		c.forwardEnlarged(dst, arg, src, w, bias, lo, hi, scratch[:c.ScratchLen()])
@@ -176,8 +183,9 @@ func rectify(x []float32) {
 	}
 }
 
-// spread undoes the pooling for the backward pass: for windows [lo,hi), dense [windows,size,OutC] from grad [windows,OutC], zero but for the
-// position that arg names. With the unit window and a rectifier, out tells where the rectifier let through. What flows is added to sum [OutC].
+// spread undoes the pooling for the backward pass: for windows [lo,hi), dense [windows,size,OutC] from grad
+// [windows,OutC], zero but for the position that arg names. With the unit window and a rectifier, out tells where
+// the rectifier let through. What flows is added to sum [OutC].
 func (c *Conv) spread(dense, sum, grad []float32, arg []uint8, out []float32, lo, hi int) {
 	n := c.OutC
 	if c.size > 1 {
@@ -199,8 +207,8 @@ func (c *Conv) spread(dense, sum, grad []float32, arg []uint8, out []float32, lo
 	}
 }
 
-// WeightGrad adds to dw [Patch,OutC] and db [OutC] (nil for none) the gradient of windows [lo,hi), from src, the gradient grad of the output and
-// what Forward gave: arg with pooling, else out.
+// WeightGrad adds to dw [Patch,OutC] and db [OutC] (nil for none) the gradient of windows [lo,hi), from src, the
+// gradient grad of the output and what Forward gave: arg with pooling, else out.
 func (c *Conv) WeightGrad(dw, db, src, grad []float32, arg []uint8, out []float32, lo, hi int, scratch []float32) {
 	n, block := c.OutC, c.Block()
 	rows, dense, unused := c.parts(scratch)
@@ -220,8 +228,9 @@ func (c *Conv) WeightGrad(dw, db, src, grad []float32, arg []uint8, out []float3
 // Groups returns into how many parts the rows of the weights are cut for GroupGrad.
 func (c *Conv) Groups() int { return len(c.groups) }
 
-// GroupGrad adds to the rows of one group in dw [Patch,OutC] the gradient of windows [lo,hi), from src and the gradient grad of the convolution itself, and to db
-// [OutC], unless it is nil, that of the bias: the sum of grad, which is read for both at once. It is for convolutions without pooling.
+// GroupGrad adds to the rows of one group in dw [Patch,OutC] the gradient of windows [lo,hi), from src and the
+// gradient grad of the convolution itself, and to db [OutC], unless it is nil, that of the bias: the sum of grad,
+// which is read for both at once. It is for convolutions without pooling.
 func (c *Conv) GroupGrad(dw, db, src, grad []float32, number, lo, hi int, scratch []float32) {
 	g, n, block := &c.groups[number], c.OutC, c.Block()
 	rows, sums, _ := c.parts(scratch)
@@ -254,7 +263,8 @@ func (c *Conv) GroupGrad(dw, db, src, grad []float32, number, lo, hi int, scratc
 	}
 }
 
-// InputGrad adds the gradient of the input to samples [lo,hi) of dsrc [N,In,InC]. wt [OutC,Patch] is the transpose of the weights.
+// InputGrad adds the gradient of the input to samples [lo,hi) of dsrc [N,In,InC]. wt [OutC,Patch] is the transpose
+// of the weights.
 func (c *Conv) InputGrad(dsrc, wt, grad []float32, arg []uint8, out []float32, lo, hi int, scratch []float32) {
 	patch, n, block := c.Patch(), c.OutC, c.Block()
 	rows, dense, unused := c.parts(scratch)
@@ -269,7 +279,8 @@ func (c *Conv) InputGrad(dsrc, wt, grad []float32, arg []uint8, out []float32, l
 	}
 }
 
-// scatter adds rows [positions,width] of a group, for windows [lo,hi), to the inputs that gather would have read them from.
+// scatter adds rows [positions,width] of a group, for windows [lo,hi), to the inputs that gather would have read
+// them from.
 func (c *Conv) scatter(dst, rows []float32, lo, hi int, g *group) {
 	sample, in := lo/c.windows, lo%c.windows
 	for range hi - lo {

@@ -362,8 +362,8 @@ func inStages(ar *arena, k *kernel.Winograd, src, u, bias []float32, n int) []fl
 	return out
 }
 
-// testDenseGrad compares the gradients of a convolution without pooling: that of the weights by groups of rows, that of the input by phases,
-// which add to what is there or set it.
+// testDenseGrad compares the gradients of a convolution without pooling: that of the weights by groups of rows,
+// that of the input by phases, which add to what is there or set it.
 func testDenseGrad(t *testing.T, k *kernel.Conv, in, w, grad []float32, want truth, n int) {
 	ar := arena{t: t}
 	dense := ar.from(grad)
@@ -423,7 +423,8 @@ func testDenseGrad(t *testing.T, k *kernel.Conv, in, w, grad []float32, want tru
 	ar.check()
 }
 
-// testWinogradGrad compares the gradient of the weights by minimal filtering, over groups of three tiles. dense is the gradient before the rectifier.
+// testWinogradGrad compares the gradient of the weights by minimal filtering, over groups of three tiles. dense is
+// the gradient before the rectifier.
 func testWinogradGrad(t *testing.T, c *kernel.Conv, src, dense []float32, want truth, n int) {
 	const group = 3
 	ar := arena{t: t}
@@ -453,8 +454,8 @@ func testWinogradGrad(t *testing.T, c *kernel.Conv, src, dense []float32, want t
 	ar.check()
 }
 
-// TestWinogradError measures the error of minimal filtering against the reference in float64: F(2,3) is held to three times that of the direct sum, what has
-// larger tiles to 5e-6 of the outputs' root mean square.
+// TestWinogradError measures the error of minimal filtering against the reference in float64: F(2,3) is held to
+// three times that of the direct sum, what has larger tiles to 5e-6 of the outputs' root mean square.
 func TestWinogradError(t *testing.T) {
 	eachTier(t, func(t *testing.T) {
 		for _, shape := range [][3]int{{2, 1, 16}, {2, 1, 64}, {3, 1, 16}, {3, 1, 32}, {3, 1, 64}, {5, 1, 16}, {5, 1, 64}, {3, 2, 16}, {3, 2, 64}, {5, 2, 16}, {5, 2, 64}} {

@@ -1,7 +1,8 @@
 package kernel
 
-// cubes are cubes of cells of a sample, one for each tile. With a step, planes and rows are that far apart, and a cell is that many neighbours along the width,
-// one after the other as they lie there. Some cells may not exist: they are padding or beyond the last output.
+// cubes are cubes of cells of a sample, one for each tile. With a step, planes and rows are that far apart, and a
+// cell is that many neighbours along the width, one after the other as they lie there. Some cells may not exist:
+// they are padding or beyond the last output.
 type cubes struct {
 	side       int // cells along one axis
 	width      int // channels of a cell
@@ -9,7 +10,8 @@ type cubes struct {
 	each       []placed
 }
 
-// placed is a cube's place in a sample: that of the first of it that exists, and what is to be copied; nil where the cube is read in its place.
+// placed is a cube's place in a sample: that of the first of it that exists, and what is to be copied; nil where
+// the cube is read in its place.
 type placed struct {
 	start [1]int32
 	part  *part
@@ -22,7 +24,8 @@ type part struct {
 	whole  bool
 }
 
-// rowAlias is the distance of rows, in elements, multiples of which fall on the same lines of the first-level cache: such cubes are copied before they are read down.
+// rowAlias is the distance of rows, in elements, multiples of which fall on the same lines of the first-level
+// cache: such cubes are copied before they are read down.
 const rowAlias = 1024
 
 // newCubes prepares count cubes of samples of some dimensions and channels; corner gives their first positions.

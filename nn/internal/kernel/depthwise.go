@@ -2,8 +2,9 @@ package kernel
 
 import "slices"
 
-// Depthwise is a convolution of each channel by itself: InC is OutC, weights are [Kernel,InC]. Vectors are of channels, and each position is a sum over the taps
-// that lie inside the input, so that nothing is gathered and padding costs nothing.
+// Depthwise is a convolution of each channel by itself: InC is OutC, weights are [Kernel,InC]. Vectors are of
+// channels, and each position is a sum over the taps that lie inside the input, so that nothing is gathered and
+// padding costs nothing.
 type Depthwise struct {
 	*Conv
 	taps   [][]span // of each kind of patch: from the first input that lies inside, to the row of the weights
@@ -18,11 +19,12 @@ type Depthwise struct {
 // strip is some neighbouring windows whose patches are of one kind, depthwiseRows at most.
 type strip struct{ window, count int }
 
-// depthwiseRows is how many positions the loops of a tier take at a time at most: enough sums to hide the latency of their additions.
+// depthwiseRows is how many positions the loops of a tier take at a time at most: enough sums to hide the latency
+// of their additions.
 const depthwiseRows = 8
 
-// NewDepthwise prepares a convolution of each channel by itself, or a phase of its input's gradient. It returns false for pooling, and for kernels so large that
-// their patches are of too many kinds.
+// NewDepthwise prepares a convolution of each channel by itself, or a phase of its input's gradient. It returns
+// false for pooling, and for kernels so large that their patches are of too many kinds.
 func NewDepthwise(c *Conv) (d *Depthwise, ok bool) {
 	if c.size != 1 || slices.Contains(c.kinds, unlisted) {
 		return nil, false
@@ -72,7 +74,8 @@ func (d *Depthwise) list(taps [3]stretch) []span {
 // Strips returns into how many strips a sample is cut.
 func (d *Depthwise) Strips() int { return len(d.strips) }
 
-// at returns what a strip, counted through all samples, reads and writes: its inputs, the place of its outputs, and its taps.
+// at returns what a strip, counted through all samples, reads and writes: its inputs, the place of its outputs, and
+// its taps.
 func (d *Depthwise) at(src []float32, number int) (s strip, x []float32, place int, taps []span) {
 	s = d.strips[number%len(d.strips)]
 	sample := number / len(d.strips)
@@ -86,8 +89,8 @@ func (d *Depthwise) at(src []float32, number int) (s strip, x []float32, place i
 	return s, x, place, taps
 }
 
-// Forward computes strips [lo,hi), counted through all samples, of dst [N,Out,OutC] from src [N,In,InC], weights w [Kernel,InC] and bias [OutC], which may be nil.
-// Where Accumulate is set it adds to dst.
+// Forward computes strips [lo,hi), counted through all samples, of dst [N,Out,OutC] from src [N,In,InC], weights w
+// [Kernel,InC] and bias [OutC], which may be nil. Where Accumulate is set it adds to dst.
 func (d *Depthwise) Forward(dst, src, w, bias []float32, lo, hi int) {
 	if bias == nil {
 		bias = d.zeros
@@ -107,7 +110,8 @@ func (d *Depthwise) Forward(dst, src, w, bias []float32, lo, hi int) {
 	}
 }
 
-// WeightGrad adds to dw [Kernel,InC] the gradient of the weights over strips [lo,hi), counted through all samples, from src and the gradient grad of the output.
+// WeightGrad adds to dw [Kernel,InC] the gradient of the weights over strips [lo,hi), counted through all samples,
+// from src and the gradient grad of the output.
 func (d *Depthwise) WeightGrad(dw, src, grad []float32, lo, hi int) {
 	for i := lo; i < hi; i++ {
 		if s, x, place, taps := d.at(src, i); len(taps) > 0 {

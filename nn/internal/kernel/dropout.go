@@ -1,7 +1,7 @@
 package kernel
 
-// Dropout sets dst to scale times src where element i stays, else to zero, and records which stay in bits, 16 to a word. Element i stays where the
-// upper 53 bits of Mix(key+i) are not below threshold. dst may be src.
+// Dropout sets dst to scale times src where element i stays, else to zero, and records which stay in bits, 16 to a
+// word. Element i stays where the upper 53 bits of Mix(key+i) are not below threshold. dst may be src.
 func Dropout(dst, src []float32, bits []uint16, key, threshold uint64, scale float32) {
 	if len(src) > 0 {
 		loops.dropout(dst[:len(src)], src, bits[:(len(src)+15)/16], key, threshold, scale)

@@ -2,15 +2,16 @@ package kernel
 
 import "unsafe"
 
-// fetch is what a tile fetches for later, a line with each of k: a place, which may lie beyond any array, and how many bytes it moves on then, and besides after
-// each stretch and each tile.
+// fetch is what a tile fetches for later, a line with each of k: a place, which may lie beyond any array, and how
+// many bytes it moves on then, and besides after each stretch and each tile.
 type fetch struct {
 	at              uintptr
 	step, hop, skip int
 }
 
-// rowsAhead fetches rows of a that come later, with tiles one below the other. Where elements of a row lie side by side these are the rows of the next tile but one,
-// else those of some k later. Rows that come from memory are there when they are wanted, which makes layers that are bound by memory faster by a fifth.
+// rowsAhead fetches rows of a that come later, with tiles one below the other. Where elements of a row lie side by
+// side these are the rows of the next tile but one, else those of some k later. Rows that come from memory are
+// there when they are wanted, which makes layers that are bound by memory faster by a fifth.
 func rowsAhead(a []float32, ars, acs, rows, k int) fetch {
 	const later = 32
 	if acs == 1 {

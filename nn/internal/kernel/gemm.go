@@ -1,7 +1,7 @@
 package kernel
 
-// depthBlock is how many terms of the sum one pass over a tile takes: depthBlock rows of 32 columns are 32 KiB, which stay in the first-level
-// cache while the rows of a stream past.
+// depthBlock is how many terms of the sum one pass over a tile takes: depthBlock rows of 32 columns are 32 KiB,
+// which stay in the first-level cache while the rows of a stream past.
 const depthBlock = 256
 
 // Gemm adds the product of a [m,k] and b [k,n] to c [m,n], or sets c to it where accumulate is false.
@@ -10,7 +10,8 @@ func Gemm(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []floa
 	gemmBefore(nil, m, n, k, a, ars, acs, b, ldb, c, ldc, accumulate)
 }
 
-// gemmBefore is Gemm, and fetches next, which will be b in the next call: it lies elsewhere, and the processor sees a new stretch coming only once it is read.
+// gemmBefore is Gemm, and fetches next, which will be b in the next call: it lies elsewhere, and the processor sees
+// a new stretch coming only once it is read.
 func gemmBefore(next []float32, m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, accumulate bool) {
 	if accumulate {
 		loops.tile.product(m, n, k, a, ars, acs, b, ldb, c, ldc, c, ldc, next)
@@ -19,7 +20,8 @@ func gemmBefore(next []float32, m, n, k int, a []float32, ars, acs int, b []floa
 	}
 }
 
-// gemm sets c to the product plus from, of which rows are ldf apart: c itself, one row for all with ldf 0, or nil for zeros.
+// gemm sets c to the product plus from, of which rows are ldf apart: c itself, one row for all with ldf 0, or nil
+// for zeros.
 func gemm(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int) {
 	loops.tile.product(m, n, k, a, ars, acs, b, ldb, c, ldc, from, ldf)
 }
@@ -76,7 +78,8 @@ func (t *tileKernel) product(m, n, k int, a []float32, ars, acs int, b []float32
 	}
 }
 
-// cut returns how high tiles of m rows are, of nearly equal height: 64 rows are 13+13+13+13+12, not 14*4+8, and how many columns of n they take.
+// cut returns how high tiles of m rows are, of nearly equal height: 64 rows are 13+13+13+13+12, not 14*4+8, and how
+// many columns of n they take.
 func (t *tileKernel) cut(m, n int) (high, cols int) {
 	high, wide := t.rows, t.cols
 	if m == 1 {
@@ -102,16 +105,18 @@ func begin(m, n int, c []float32, ldc int, from []float32, ldf int) {
 	}
 }
 
-// tileKernel sets c to from plus the product of a small block: at most rows by cols, any depth. With one row cols may be up to rowCols. from is c, or rows of
-// which none lies in c. What is left of cols at the end is, where narrow is not 0, done in tiles of at most narrowRows by narrow.
+// tileKernel sets c to from plus the product of a small block: at most rows by cols, any depth. With one row cols
+// may be up to rowCols. from is c, or rows of which none lies in c. What is left of cols at the end is, where
+// narrow is not 0, done in tiles of at most narrowRows by narrow.
 type tileKernel struct {
 	rows, cols, rowCols int
 	narrow, narrowRows  int
 	add                 func(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, w walk)
 }
 
-// walk is the way of a tile: through how many stretches of k it goes, and how far a and b move on after the end of each to the start of the next, which may be back;
-// then how many tiles are done like the first, and how far a, c and from of the next are from those of this one. All of them read the same b.
+// walk is the way of a tile: through how many stretches of k it goes, and how far a and b move on after the end of
+// each to the start of the next, which may be back; then how many tiles are done like the first, and how far a, c
+// and from of the next are from those of this one. All of them read the same b.
 type walk struct {
 	times, a, b                   int
 	tiles, nextA, nextC, nextFrom int

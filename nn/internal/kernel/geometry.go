@@ -1,7 +1,8 @@
 package kernel
 
-// Geometry is the shape of a convolution: In [D,H,W,InC] per sample, weights [Kernel,InC,OutC], Out [D,H,W,OutC]. Out may be smaller than the
-// kernel, stride and padding allow: what is not asked for is not computed. Padding after the end follows from Out; it reads as zero.
+// Geometry is the shape of a convolution: In [D,H,W,InC] per sample, weights [Kernel,InC,OutC], Out [D,H,W,OutC].
+// Out may be smaller than the kernel, stride and padding allow: what is not asked for is not computed. Padding
+// after the end follows from Out; it reads as zero.
 type Geometry struct {
 	In       [3]int // depth, height, width
 	InC      int
@@ -40,11 +41,13 @@ func volume(s [3]int) int { return s[0] * s[1] * s[2] }
 // Dead marks a pooled output that the activation cut off: nothing flows back through it.
 const Dead = 255
 
-// Conv is a convolution, followed by a rectifier where ReLU is set and then by the maximum over each window of Pool.
-// The windows count in row-major order through all samples; with Pool the unit window they are the output positions themselves.
+// Conv is a convolution, followed by a rectifier where ReLU is set and then by the maximum over each window of
+// Pool. The windows count in row-major order through all samples; with Pool the unit window they are the output
+// positions themselves.
 //
-// A pooled forward pass also records in arg, for each output, which position of its window (row-major within the window) held the first
-// maximum, or Dead where the rectifier gives zero. So a window has fewer than Dead positions.
+// A pooled forward pass also records in arg, for each output, which position of its window (row-major within the
+// window) held the first maximum, or Dead where the rectifier gives zero. So a window has fewer than Dead
+// positions.
 type Conv struct {
 	Geometry
 	Pool Window
@@ -79,11 +82,13 @@ type group struct {
 	inside []inside // of each kind of patch
 	row    int      // first of its rows of the weights
 	width  int      // number of them
-	// reached are the stretches of a sample's windows, in their order, outside of which all of the group's inputs are padding.
+	// reached are the stretches of a sample's windows, in their order, outside of which all of the group's inputs
+	// are padding.
 	reached []stretch
 }
 
-// inside is what lies inside the input of a group's part of a patch: stretches of some length, from the first input that does to the gathered row and back.
+// inside is what lies inside the input of a group's part of a patch: stretches of some length, from the first input
+// that does to the gathered row and back.
 type inside struct {
 	toRow, toIn []span
 	length      int
@@ -148,7 +153,8 @@ const groupRows = 112
 // listed bounds the stretches that are listed for all kinds of patches together; of large kernels only some kinds are.
 const listed = 1 << 17
 
-// sortPatches sets starts and kinds, and returns for each kind of patch that is listed the taps that read what lies inside the input.
+// sortPatches sets starts and kinds, and returns for each kind of patch that is listed the taps that read what lies
+// inside the input.
 func (c *Conv) sortPatches() [][3]stretch {
 	whole := [3]stretch{{0, c.Kernel[0]}, {0, c.Kernel[1]}, {0, c.Kernel[2]}}
 	kinds, number := [][3]stretch{whole}, map[[3]stretch]int32{whole: 0}
@@ -173,7 +179,8 @@ func (c *Conv) sortPatches() [][3]stretch {
 // unlisted is the kind of patches whose stretches are found when they are needed.
 const unlisted = -1
 
-// reading returns the taps along each axis that read what lies inside the input, for position off of a sample's window w, and the place of the first such input.
+// reading returns the taps along each axis that read what lies inside the input, for position off of a sample's
+// window w, and the place of the first such input.
 func (c *Conv) reading(w, off int) (taps [3]stretch, start int) {
 	var first [3]int
 	z, y, x := c.origin(w, off)
@@ -266,11 +273,13 @@ func (c *Conv) origin(w, off int) (z, y, x int) {
 func (g *Geometry) index(z, y, x int) int { return ((z*g.In[1]+y)*g.In[2] + x) * g.InC }
 
 const (
-	// leastGap is how many windows that a group does not reach are worth leaving out, leastStretch how many must lie between two gaps.
+	// leastGap is how many windows that a group does not reach are worth leaving out, leastStretch how many must
+	// lie between two gaps.
 	leastGap, leastStretch = 6, 28
 )
 
-// reach returns the stretches of windows that a group reaches. They are rows of positions, so pooling has but one stretch.
+// reach returns the stretches of windows that a group reaches. They are rows of positions, so pooling has but one
+// stretch.
 func (c *Conv) reach(g *group) []stretch {
 	if !c.padded || c.size > 1 {
 		return []stretch{{0, c.windows}}

@@ -2,8 +2,8 @@ package kernel
 
 import "math"
 
-// GroupNorm normalises samples [cells,C] by the mean and the variance of each of some groups of consecutive channels; gamma and beta are [C]. It holds the
-// memory for one sample at a time.
+// GroupNorm normalises samples [cells,C] by the mean and the variance of each of some groups of consecutive
+// channels; gamma and beta are [C]. It holds the memory for one sample at a time.
 type GroupNorm struct {
 	c, width  int // channels, and those of a group
 	epsilon   float64
@@ -26,7 +26,8 @@ func NewGroupNorm(c, groups int, epsilon float64) *GroupNorm {
 func (g *GroupNorm) measure(x, gamma, beta []float32) {
 	g.moments.Compute(x, g.blockSums)
 	for first := 0; first < g.c; first += g.width {
-		// All channels have as many cells, so that the mean is theirs, and the variance what is within each and between them.
+		// All channels have as many cells, so that the mean is theirs, and the variance what is within each and
+		// between them.
 		var mean, variance float64
 		for _, m := range g.moments.Mean[first : first+g.width] {
 			mean += m / float64(g.width)
@@ -47,8 +48,8 @@ func (g *GroupNorm) Forward(y, x, gamma, beta []float32) {
 	ScaleShift(y, x, g.f.Scale, g.f.Shift)
 }
 
-// Backward adds to dgamma and dbeta, and unless dx is nil sets it: with h the normalised x, g = gamma dy and m the mean over a group's channels and cells,
-// dx = (g - m(g) - h m(g h)) / deviation. dx may be dy.
+// Backward adds to dgamma and dbeta, and unless dx is nil sets it: with h the normalised x, g = gamma dy and m the
+// mean over a group's channels and cells, dx = (g - m(g) - h m(g h)) / deviation. dx may be dy.
 func (g *GroupNorm) Backward(dx, dgamma, dbeta, x, dy, gamma, beta []float32) {
 	g.measure(x, gamma, beta)
 	sum, dot := g.sums[:g.c], g.sums[g.c:]

@@ -1,7 +1,8 @@
 package kernel
 
-// inPlace computes a convolution without pooling, and the gradient of its weights, from patches that are read where they lie: along a row of outputs, the inputs
-// that a tap reads are some distance apart, which is all that a tile wants of its rows. So nothing is gathered, and padding takes no products.
+// inPlace computes a convolution without pooling, and the gradient of its weights, from patches that are read where
+// they lie: along a row of outputs, the inputs that a tap reads are some distance apart, which is all that a tile
+// wants of its rows. So nothing is gathered, and padding takes no products.
 type inPlace struct {
 	outputs [3][]stretch // that read what lies inside, along each axis, by tap
 	runs    []tapRun     // along the width
@@ -14,7 +15,8 @@ type tapRun struct {
 }
 
 const (
-	// leastTerms is how many terms a tap has at least, leastRow how many outputs a row, to make up for starting tiles for each tap and row.
+	// leastTerms is how many terms a tap has at least, leastRow how many outputs a row, to make up for starting
+	// tiles for each tap and row.
 	leastTerms, leastRow = 4, 5
 	// joinedTerms is how many terms the taps of a run have that are joined with those of the rows of taps below it.
 	joinedTerms = 192
@@ -48,13 +50,16 @@ func (c *Conv) newInPlace() *inPlace {
 	return p
 }
 
-// Near tells whether the inputs of the next forward passes are in the caches. What one tap reads is gathered from there, as that fills the tiles.
+// Near tells whether the inputs of the next forward passes are in the caches. What one tap reads is gathered from
+// there, as that fills the tiles.
 func (c *Conv) Near(inputs bool) { c.near = inputs }
 
-// readsInPlace tells whether the next forward pass does. Its sums are the same to the bit either way where there is one tap.
+// readsInPlace tells whether the next forward pass does. Its sums are the same to the bit either way where there is
+// one tap.
 func (c *Conv) readsInPlace() bool { return c.inPlace != nil && (!c.near || c.Taps() > 1) }
 
-// outputRows are some rows of outputs of a plane, or parts of rows, that are read by the same taps, each one further along the height than that before.
+// outputRows are some rows of outputs of a plane, or parts of rows, that are read by the same taps, each one
+// further along the height than that before.
 type outputRows struct {
 	at    int     // place of the first output among those that are computed
 	count int     // rows
@@ -165,7 +170,8 @@ func (c *Conv) groupGradInPlace(dw, src, grad []float32, g *group, lo, hi int) {
 	}
 }
 
-// addGrad adds to the first m rows of dw the products of what some outputs of some rows of a plane read by the taps of these weights, and their gradients.
+// addGrad adds to the first m rows of dw the products of what some outputs of some rows of a plane read by the taps
+// of these weights, and their gradients.
 func (c *Conv) addGrad(dw, src, grad []float32, m, rows, outputs int) {
 	n, acs, apart := c.OutC, c.Stride[2]*c.InC, c.Stride[1]*c.In[2]*c.InC
 	way := walk{times: rows, a: apart - outputs*acs, b: (c.Out[2] - outputs) * n}
@@ -176,8 +182,8 @@ func (c *Conv) addGrad(dw, src, grad []float32, m, rows, outputs int) {
 	loops.tile.down(m, n, outputs, src, 1, acs, grad, n, dw, n, way, next)
 }
 
-// down adds to c [m,n] the products of a [m,k] and b [k,n] along a way: in tiles one below the other. The next call's a is that far behind this one, and its b follows
-// that of this one, where next is not 0.
+// down adds to c [m,n] the products of a [m,k] and b [k,n] along a way: in tiles one below the other. The next
+// call's a is that far behind this one, and its b follows that of this one, where next is not 0.
 func (t *tileKernel) down(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, w walk, next int) {
 	w.check(m, n, k, a, ars, acs, b, ldb, c, ldc)
 	for j, cols := 0, 0; j < n; j += cols {
@@ -202,7 +208,8 @@ func (t *tileKernel) down(m, n, k int, a []float32, ars, acs int, b []float32, l
 	}
 }
 
-// along adds to c [m,n] the products of a [m,k] and b [k,n] along a way of some tiles, and fetches what a later one reads.
+// along adds to c [m,n] the products of a [m,k] and b [k,n] along a way of some tiles, and fetches what a later one
+// reads.
 func (t *tileKernel) along(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, w walk) {
 	w.check(m, n, k, a, ars, acs, b, ldb, c, ldc)
 	w.nextFrom = w.nextC

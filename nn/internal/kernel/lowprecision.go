@@ -2,12 +2,13 @@ package kernel
 
 import "math"
 
-// Precision is how the factors of products are kept where float32 is more than is needed: some of them in a word of 32 bits. Words are kept as float32 of those
-// bits, so that what moves floats moves words.
+// Precision is how the factors of products are kept where float32 is more than is needed: some of them in a word of
+// 32 bits. Words are kept as float32 of those bits, so that what moves floats moves words.
 type Precision int
 
 const (
-	// Int8 is four integers of 8 bits a word: inputs without sign, weights with. Their products are summed exactly, so that all tiers give the same sums.
+	// Int8 is four integers of 8 bits a word: inputs without sign, weights with. Their products are summed exactly,
+	// so that all tiers give the same sums.
 	Int8 Precision = iota + 1
 	// BFloat16 is two float32 a word, of which the upper 16 bits are kept. Their products are summed in float32.
 	BFloat16
@@ -24,7 +25,8 @@ func (p Precision) PerWord() int {
 // MaxInt8Patch is the longest patch whose sum of products of 255 and 127 stays within 32 bits.
 const MaxInt8Patch = math.MaxInt32 / (255 * 127)
 
-// Affine maps floats to integers of 8 bits: round(x*Scale) + Zero, at least 0 and at most 255. Zero stands for 0, exactly.
+// Affine maps floats to integers of 8 bits: round(x*Scale) + Zero, at least 0 and at most 255. Zero stands for 0,
+// exactly.
 type Affine struct {
 	Scale float32
 	Zero  int32
@@ -40,8 +42,8 @@ func NewAffine(least, most float32) Affine {
 	return Affine{Scale: scale, Zero: int32(math.RoundToEven(float64(-least * scale)))}
 }
 
-// LowConv is the forward pass of a Conv of low precision. Its inputs are enlarged by their padding, and their channels and those of the outputs filled up to whole
-// words and vectors, so that nothing is left to clip.
+// LowConv is the forward pass of a Conv of low precision. Its inputs are enlarged by their padding, and their
+// channels and those of the outputs filled up to whole words and vectors, so that nothing is left to clip.
 type LowConv struct {
 	Precision
 	Geometry
@@ -59,8 +61,9 @@ type LowConv struct {
 // lowCols is what the channels of outputs are filled up to.
 const lowCols = 16
 
-// NewLowConv prepares a convolution from weights w [Patch,OutC] and bias [OutC], nil for none, which it does not keep; pool is g.Unit() for none. a is how its inputs
-// become integers, and is not read for BFloat16. A patch is at most MaxInt8Patch long for Int8.
+// NewLowConv prepares a convolution from weights w [Patch,OutC] and bias [OutC], nil for none, which it does not
+// keep; pool is g.Unit() for none. a is how its inputs become integers, and is not read for BFloat16. A patch is at
+// most MaxInt8Patch long for Int8.
 func NewLowConv(g Geometry, pool Window, relu bool, p Precision, w, bias []float32, a Affine) *LowConv {
 	c := &LowConv{Precision: p, Geometry: g, ReLU: relu, cells: (g.InC + p.PerWord() - 1) / p.PerWord(), affine: a}
 	over := g.enlarged()
@@ -79,7 +82,8 @@ func NewLowConv(g Geometry, pool Window, relu bool, p Precision, w, bias []float
 	return c
 }
 
-// packInt8 makes integers of weights, each output's of a scale of its own, and takes from the outputs what the zero of the inputs adds.
+// packInt8 makes integers of weights, each output's of a scale of its own, and takes from the outputs what the zero
+// of the inputs adds.
 func (c *LowConv) packInt8(w []float32) {
 	n, cols := c.OutC, c.conv.OutC
 	for j := range n {

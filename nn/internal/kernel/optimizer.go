@@ -2,8 +2,8 @@ package kernel
 
 import "math"
 
-// Momentum makes one step of gradient descent: velocity = momentum*velocity - rate*g, and the values p move by it, or with nesterov by
-// momentum*velocity - rate*g. All are of one length.
+// Momentum makes one step of gradient descent: velocity = momentum*velocity - rate*g, and the values p move by it,
+// or with nesterov by momentum*velocity - rate*g. All are of one length.
 func Momentum(p, velocity, g []float32, rate, momentum float32, nesterov bool) {
 	if len(p) > 0 {
 		loops.momentum(p, velocity[:len(p)], g[:len(p)], rate, momentum, nesterov)
@@ -13,8 +13,9 @@ func Momentum(p, velocity, g []float32, rate, momentum float32, nesterov bool) {
 // RMSpropNumbers are the constants of RMSprop.
 type RMSpropNumbers struct{ Rate, Rho, Keep, Epsilon, Momentum float32 }
 
-// RMSprop makes one step: square = rho*square + keep*g*g, of which the square of mean = rho*mean + keep*g is taken away unless mean is nil; the move is
-// rate*g/sqrt(that + epsilon), to which momentum*velocity is added, and which is kept as velocity, unless that is nil; p -= move. All are of one length.
+// RMSprop makes one step: square = rho*square + keep*g*g, of which the square of mean = rho*mean + keep*g is taken
+// away unless mean is nil; the move is rate*g/sqrt(that + epsilon), to which momentum*velocity is added, and which
+// is kept as velocity, unless that is nil; p -= move. All are of one length.
 func RMSprop(p, square, mean, velocity, g []float32, numbers RMSpropNumbers) {
 	if len(p) > 0 {
 		loops.rmsprop(p, square[:len(p)], mean, velocity, g[:len(p)], numbers)

@@ -11,7 +11,8 @@ import (
 // TestOptimizers wants two steps of each optimizer as float64 computes them.
 func TestOptimizers(t *testing.T) {
 	const rate, rho, epsilon, momentum = .01, .9, 1e-7, .8
-	// Each takes a value and a gradient with what it keeps beside the value, none of it below zero, and returns them after a step.
+	// Each takes a value and a gradient with what it keeps beside the value, none of it below zero, and returns
+	// them after a step.
 	type scalar = func(p, g float64, kept *[3]float64) float64
 	rmsprop := func(centred, fast bool) scalar {
 		return func(p, g float64, kept *[3]float64) float64 {

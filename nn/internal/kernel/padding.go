@@ -9,7 +9,8 @@ func (g Geometry) enlarged() Geometry {
 	return g
 }
 
-// enlarge copies what is in planes [lo,hi) of an enlarged sample from a sample to its place there; the margins stay as they are: zero.
+// enlarge copies what is in planes [lo,hi) of an enlarged sample from a sample to its place there; the margins stay
+// as they are: zero.
 func (g Geometry) enlarge(dst, src []float32, lo, hi int) {
 	g.eachRow(lo, hi, func(inner, outer, n int) { copy(dst[outer:outer+n], src[inner:inner+n]) })
 }

@@ -7,9 +7,10 @@ const PaletteSize = 256
 
 // PaletteConv is a convolution whose input is [N,In] palette indices in place of [N,In,InC] colours.
 //
-// It is linear in its input, so out = (response to a volume of nothing but background) + sum over the voxels that are not background of the
-// response to (colour - background). The first term is the same for all samples; the second is, for each such voxel and tap, a few products or a row
-// of a table [PaletteSize,Kernel,OutC] that is computed once for given weights. The terms are those of the convolution, added in another order.
+// It is linear in its input, so out = (response to a volume of nothing but background) + sum over the voxels that
+// are not background of the response to (colour - background). The first term is the same for all samples; the
+// second is, for each such voxel and tap, a few products or a row of a table [PaletteSize,Kernel,OutC] that is
+// computed once for given weights. The terms are those of the convolution, added in another order.
 type PaletteConv struct {
 	Conv
 	colours    []float32 // [PaletteSize,InC]
@@ -24,8 +25,8 @@ type PaletteConv struct {
 	plane plane
 }
 
-// plane is the layout of one depth of outputs in scratch memory: those that the windows read, with a margin around them that stands for outputs
-// which do not exist, so that the taps of a voxel at an edge need no check.
+// plane is the layout of one depth of outputs in scratch memory: those that the windows read, with a margin around
+// them that stands for outputs which do not exist, so that the taps of a voxel at an edge need no check.
 type plane struct {
 	reads  [2]int // height and width without the margin
 	margin [2]int
@@ -87,7 +88,8 @@ func (c *PaletteConv) layout() plane {
 // rgb tells that the inner loops for kernels of width 3 over three colour channels apply.
 func (c *PaletteConv) rgb() bool { return c.flat && c.Kernel[2] == 3 && c.InC == 3 }
 
-// tableless tells that responses are computed where they are needed, which pays where a tier computes three products as fast as it adds.
+// tableless tells that responses are computed where they are needed, which pays where a tier computes three
+// products as fast as it adds.
 func (c *PaletteConv) tableless() bool { return c.rgb() && c.OutC%8 == 0 && loops.respond != nil }
 
 // TableLen returns the length of the table of responses, 0 where none is needed.
@@ -109,8 +111,8 @@ func (c *PaletteConv) Base(base, w, bias, scratch []float32) {
 	c.dense.Forward(base, nil, c.still, w, bias, 0, c.dense.Windows(), scratch)
 }
 
-// Table computes the responses to colours [lo,hi). Along the width a colour's taps stand in falling order, so that the rows which one voxel adds
-// to neighbouring outputs are neighbours too.
+// Table computes the responses to colours [lo,hi). Along the width a colour's taps stand in falling order, so that
+// the rows which one voxel adds to neighbouring outputs are neighbours too.
 func (c *PaletteConv) Table(table, w []float32, lo, hi int) {
 	if c.tableless() {
 		return
@@ -172,8 +174,8 @@ func (c *PaletteConv) list(v *Voxels, src []uint8, slab int) {
 // PlaneScratchLen returns the length of the scratch memory that Forward and WeightGrad need.
 func (c *PaletteConv) PlaneScratchLen() int { return c.Pool.Size[0] * c.plane.length }
 
-// Forward computes slabs [lo,hi), counted through all samples, of dst [N,Pool.Out,OutC], from the weights and what Table and Base made of them; arg as
-// in Conv.Forward.
+// Forward computes slabs [lo,hi), counted through all samples, of dst [N,Pool.Out,OutC], from the weights and what
+// Table and Base made of them; arg as in Conv.Forward.
 func (c *PaletteConv) Forward(dst []float32, arg, src []uint8, w, table, base []float32, lo, hi int, v *Voxels, scratch []float32) {
 	v.sample = -1
 	n := c.OutC
@@ -249,12 +251,14 @@ func (c *PaletteConv) setBase(sums, base []float32, z int) {
 	}
 }
 
-// corner is the distance from a voxel's place to that of the first output it reaches by tap 0 of the height: output x+pad-k gets tap k.
+// corner is the distance from a voxel's place to that of the first output it reaches by tap 0 of the height: output
+// x+pad-k gets tap k.
 func (c *PaletteConv) corner() int {
 	return (c.Pad[1]+c.Kernel[1]-1)*c.plane.row + c.Pad[2]*c.OutC
 }
 
-// addResponses adds to a plane of sums what voxels contribute, from the rows of a table that begin with the first tap of a depth.
+// addResponses adds to a plane of sums what voxels contribute, from the rows of a table that begin with the first
+// tap of a depth.
 func (c *PaletteConv) addResponses(sums, table []float32, at, colour []int32) {
 	n, kx := c.OutC, c.Kernel[2]
 	if c.flat {
@@ -269,7 +273,8 @@ func (c *PaletteConv) addResponses(sums, table []float32, at, colour []int32) {
 	}
 }
 
-// eachOutput calls f for each place in a plane that a voxel reaches, and the taps by which it does, where there is a stride or a dilation.
+// eachOutput calls f for each place in a plane that a voxel reaches, and the taps by which it does, where there is
+// a stride or a dilation.
 func (c *PaletteConv) eachOutput(at int, f func(out, ky, kx int)) {
 	y, x := at/c.plane.row, at%c.plane.row/c.OutC
 	for ky := range c.Kernel[1] {
@@ -289,7 +294,8 @@ func (c *PaletteConv) eachOutput(at int, f func(out, ky, kx int)) {
 // WeightGradLen returns the length of the sums that WeightGrad adds to.
 func (c *PaletteConv) WeightGradLen() int { return c.patchesLen() + c.BaseLen() }
 
-// patchesLen is the length of the part of the weights' gradient that comes from colours less background: [Patch,OutC], or the sums of a trace.
+// patchesLen is the length of the part of the weights' gradient that comes from colours less background:
+// [Patch,OutC], or the sums of a trace.
 func (c *PaletteConv) patchesLen() int {
 	if c.traced() {
 		return c.OutC * patchRows * patchRow
@@ -297,8 +303,9 @@ func (c *PaletteConv) patchesLen() int {
 	return c.Patch() * c.OutC
 }
 
-// WeightGrad adds slabs [lo,hi) to sums [WeightGradLen]: the part of the weights' gradient that comes from colours less background,
-// then the gradient of the response to background. FinishWeightGrad makes the weights' and the bias's gradient of both.
+// WeightGrad adds slabs [lo,hi) to sums [WeightGradLen]: the part of the weights' gradient that comes from colours
+// less background, then the gradient of the response to background. FinishWeightGrad makes the weights' and the
+// bias's gradient of both.
 func (c *PaletteConv) WeightGrad(sums []float32, src []uint8, grad []float32, arg []uint8, out []float32, lo, hi int, v *Voxels, scratch []float32) {
 	v.sample = -1
 	dw, dbase := sums[:c.patchesLen()], sums[c.patchesLen():]
@@ -324,8 +331,8 @@ func (c *PaletteConv) WeightGrad(sums []float32, src []uint8, grad []float32, ar
 	}
 }
 
-// spreadSlab undoes the pooling of a slab, as Conv.spread does, into planes whose margin is zero, and adds the gradients to that of the response to
-// background.
+// spreadSlab undoes the pooling of a slab, as Conv.spread does, into planes whose margin is zero, and adds the
+// gradients to that of the response to background.
 func (c *PaletteConv) spreadSlab(planes, dbase, grad []float32, arg []uint8, out []float32, slab int) {
 	n := c.OutC
 	// Where windows tile the outputs each is set once and the rest stays zero.

@@ -1,8 +1,10 @@
 package kernel
 
-// Phase is a part of the gradient of a convolution's input from that of its output: of the positions First, First+Stride and so on along each axis. With a
-// stride the taps of the kernel that reach a position depend on where it lies between two steps, so each phase has taps of its own; as a function of the
-// output's gradient it is a convolution without stride: the Geometry, for weights that Mirror makes. Without stride there is one phase, of all positions.
+// Phase is a part of the gradient of a convolution's input from that of its output: of the positions First,
+// First+Stride and so on along each axis. With a stride the taps of the kernel that reach a position depend on
+// where it lies between two steps, so each phase has taps of its own; as a function of the output's gradient it is
+// a convolution without stride: the Geometry, for weights that Mirror makes. Without stride there is one phase, of
+// all positions.
 type Phase struct {
 	Geometry
 	First [3]int
@@ -10,8 +12,8 @@ type Phase struct {
 	tap   [3]int   // first of the taps that reach it
 }
 
-// Phases returns the phases that taps reach, whether there are positions that none reaches, and whether phases make up the gradient: not where there are both
-// stride and dilation, or more padding than kernel.
+// Phases returns the phases that taps reach, whether there are positions that none reaches, and whether phases make
+// up the gradient: not where there are both stride and dilation, or more padding than kernel.
 func (g Geometry) Phases() (phases []Phase, gaps, ok bool) {
 	one := [3]int{1, 1, 1}
 	if g.Stride != one && g.Dilation != one {
@@ -44,8 +46,8 @@ func (g Geometry) Phases() (phases []Phase, gaps, ok bool) {
 	return phases, gaps, true
 }
 
-// Mirror sets the weights of one tap of the phase in dst [Kernel,OutC,InC] from those of the convolution, w [Kernel,InC,OutC]: taps go the other way, and
-// inputs and outputs change places.
+// Mirror sets the weights of one tap of the phase in dst [Kernel,OutC,InC] from those of the convolution, w
+// [Kernel,InC,OutC]: taps go the other way, and inputs and outputs change places.
 func (p *Phase) Mirror(dst, w []float32, tap int) {
 	at, n := p.mirrored(tap), p.InC*p.OutC
 	Transpose(dst[tap*n:(tap+1)*n], w[at*n:(at+1)*n], p.OutC, p.InC)
@@ -66,7 +68,8 @@ func (p *Phase) mirrored(tap int) (at int) {
 	return at
 }
 
-// NewConv prepares the convolution that computes the phase, in the midst of the others: its Forward writes to whole samples of the gradient.
+// NewConv prepares the convolution that computes the phase, in the midst of the others: its Forward writes to whole
+// samples of the gradient.
 func (p *Phase) NewConv() *Conv {
 	c := NewConv(p.Geometry, p.Unit(), false)
 	if p.Out == p.whole.In {

@@ -2,8 +2,8 @@ package kernel
 
 import "slices"
 
-// Pooling takes the maximum or the mean of windows of an array [In,C] that is not a convolution's output. Windows may reach beyond it, and what lies there does
-// not count.
+// Pooling takes the maximum or the mean of windows of an array [In,C] that is not a convolution's output. Windows
+// may reach beyond it, and what lies there does not count.
 type Pooling struct {
 	in     [3]int
 	c      int
@@ -19,7 +19,8 @@ type poolingAxis struct {
 	counts       []int // of positions inside, of each class
 }
 
-// NewPooling prepares a pooling whose windows begin pad positions before the array; each has a position inside. For Max there are fewer than Dead in each.
+// NewPooling prepares a pooling whose windows begin pad positions before the array; each has a position inside. For
+// Max there are fewer than Dead in each.
 func NewPooling(in [3]int, c int, w Window, pad [3]int) *Pooling {
 	m := &Pooling{in: in, c: c, window: w}
 	for i := range m.axes {
@@ -57,7 +58,8 @@ func (m *Pooling) addClass(s [3]int) {
 // OutLen returns the length of one output sample.
 func (m *Pooling) OutLen() int { return volume(m.window.Out) * m.c }
 
-// each calls f for each window of samples [lo,hi) with its class and the places of its first position and of its output.
+// each calls f for each window of samples [lo,hi) with its class and the places of its first position and of its
+// output.
 func (m *Pooling) each(lo, hi int, f func(class, in, out int)) {
 	out, axes := lo*m.OutLen(), &m.axes
 	for n := lo; n < hi; n++ {
@@ -74,7 +76,8 @@ func (m *Pooling) each(lo, hi int, f func(class, in, out int)) {
 	}
 }
 
-// Max computes samples [lo,hi) of dst [N,Out,C] from src [N,In,C], and of arg, unless nil, which position inside the window held the first maximum.
+// Max computes samples [lo,hi) of dst [N,Out,C] from src [N,In,C], and of arg, unless nil, which position inside
+// the window held the first maximum.
 func (m *Pooling) Max(dst []float32, arg []uint8, src []float32, lo, hi int) {
 	m.each(lo, hi, func(class, in, out int) {
 		var at []uint8
@@ -123,8 +126,8 @@ func portableAverage(dst, src []float32, places []int, scale float32) {
 	}
 }
 
-// GlobalPooling reduces all cells of samples [cells,C]: to their mean, or to their maximum, whose gradient equal cells share. It has the memory for one sample
-// at a time.
+// GlobalPooling reduces all cells of samples [cells,C]: to their mean, or to their maximum, whose gradient equal
+// cells share. It has the memory for one sample at a time.
 type GlobalPooling struct {
 	cells, c int
 	total    []float64

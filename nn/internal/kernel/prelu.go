@@ -7,7 +7,8 @@ func PReLU(y, x, slope []float32) {
 	}
 }
 
-// PReLUGrad sets dx to dy, and where x is below zero to slope*dy; there it adds dy*x to dslope. All are of one length; dx may be dy.
+// PReLUGrad sets dx to dy, and where x is below zero to slope*dy; there it adds dy*x to dslope. All are of one
+// length; dx may be dy.
 func PReLUGrad(dx, dslope, dy, x, slope []float32) {
 	if len(x) > 0 {
 		loops.preluGrad(dx[:len(x)], dslope[:len(x)], dy[:len(x)], x, slope[:len(x)])

@@ -2,15 +2,16 @@ package kernel
 
 import "math"
 
-// Softmax sets y to the softmax of each row of x [rows,C]: e^x over the sum of e^x. The largest of a row is taken away first, which changes nothing but the
-// range. y may be x.
+// Softmax sets y to the softmax of each row of x [rows,C]: e^x over the sum of e^x. The largest of a row is taken
+// away first, which changes nothing but the range. y may be x.
 func Softmax(y, x []float32, c int) {
 	if len(x) > 0 {
 		loops.softmax(y[:len(x)], x, c)
 	}
 }
 
-// LogSoftmax sets y to the logarithm of the softmax of each row of x [rows,C]: x less the logarithm of the sum of e^x. y may be x.
+// LogSoftmax sets y to the logarithm of the softmax of each row of x [rows,C]: x less the logarithm of the sum of
+// e^x. y may be x.
 func LogSoftmax(y, x []float32, c int) {
 	if len(x) > 0 {
 		loops.logSoftmax(y[:len(x)], x, c)

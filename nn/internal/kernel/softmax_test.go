@@ -8,8 +8,9 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/kernel"
 )
 
-// TestSoftmax wants softmax within 4 units in the last place of float64, its logarithm within 4 of its size or 1, and gradients as precise as their terms,
-// for rows of every length about those of vectors; and no element to depend on the other rows.
+// TestSoftmax wants softmax within 4 units in the last place of float64, its logarithm within 4 of its size or 1,
+// and gradients as precise as their terms, for rows of every length about those of vectors; and no element to
+// depend on the other rows.
 func TestSoftmax(t *testing.T) {
 	eachTier(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(3, 4))

@@ -2,10 +2,12 @@ package kernel
 
 import "math"
 
-// A pooling window passes its gradient to one position only, and to none where the rectifier gave zero. The two kernels here visit just those:
-// with a window of 2x2x2 they do an eighth of the work of the dense ones or less. The terms are the same ones, less the zeros.
+// A pooling window passes its gradient to one position only, and to none where the rectifier gave zero. The two
+// kernels here visit just those: with a window of 2x2x2 they do an eighth of the work of the dense ones or less.
+// The terms are the same ones, less the zeros.
 
-// Survivors lists, for each of some channels, the positions of a sample to which its gradient flows; it is scratch memory of one worker.
+// Survivors lists, for each of some channels, the positions of a sample to which its gradient flows; it is scratch
+// memory of one worker.
 type Survivors struct {
 	windows  int
 	count    []int32
@@ -40,8 +42,8 @@ func (s *Survivors) of(channel int) (start []int32, grad []float32) {
 // maxReach is how many windows survive takes at once.
 const maxReach = 64
 
-// portableSurvive writes what does not survive too, and overwrites it by the next that does: which do cannot be foretold, and a wrong guess costs more than the
-// two stores.
+// portableSurvive writes what does not survive too, and overwrites it by the next that does: which do cannot be
+// foretold, and a wrong guess costs more than the two stores.
 func portableSurvive(s *Survivors, sum, grad []float32, arg []uint8, starts []int32, stride, size int, reach uint64) {
 	for w := range len(starts) / size {
 		inReach := int32(reach >> w & 1)
@@ -68,8 +70,8 @@ func one(b bool) int32 {
 	return n
 }
 
-// SparseWeightGrad sets rows [lo,hi) of dwt [OutC,Patch] and of db [OutC] to the gradient of the weights, transposed, over samples
-// [first,last), from src, the gradient grad of the pooled output and the arg of Forward.
+// SparseWeightGrad sets rows [lo,hi) of dwt [OutC,Patch] and of db [OutC] to the gradient of the weights,
+// transposed, over samples [first,last), from src, the gradient grad of the pooled output and the arg of Forward.
 func (c *Conv) SparseWeightGrad(dwt, db, src, grad []float32, arg []uint8, first, last, lo, hi int, s *Survivors) {
 	k, patch, out := c.whole, c.Patch(), c.windows*c.OutC
 	clear(dwt[lo*patch : hi*patch])
@@ -93,7 +95,8 @@ func (c *Conv) SparseWeightGrad(dwt, db, src, grad []float32, arg []uint8, first
 	}
 }
 
-// Places lists, for each position of some windows, the channels whose gradient flows there; it is scratch memory of one worker.
+// Places lists, for each position of some windows, the channels whose gradient flows there; it is scratch memory of
+// one worker.
 type Places struct {
 	count []int32   // [placedWindows,size]
 	row   []int32   // [placedWindows,size,OutC], where the channel's row of the transposed weights begins
@@ -102,7 +105,8 @@ type Places struct {
 	enlarged []float32
 }
 
-// placedWindows is how many windows SparseInputGrad takes at once, so that a stretch of the weights stays in the first-level cache for all of them.
+// placedWindows is how many windows SparseInputGrad takes at once, so that a stretch of the weights stays in the
+// first-level cache for all of them.
 const placedWindows = 8
 
 // NewPlaces allocates the lists.
@@ -119,7 +123,8 @@ func (p *Places) list(c *Conv, grad []float32, arg []uint8) {
 		count := p.count[w*c.size : (w+1)*c.size]
 		rows, grads := p.row[w*c.size*n:(w+1)*c.size*n], p.grad[w*c.size*n:(w+1)*c.size*n]
 		args, row := arg[w*n:(w+1)*n], int32(0)
-		// As in portableSurvive: what does not survive is overwritten, and the last place of a list is only taken by the last channel.
+		// As in portableSurvive: what does not survive is overwritten, and the last place of a list is only taken
+		// by the last channel.
 		for j, g := range grad[w*n : (w+1)*n] {
 			at := min(int(args[j]), len(count)-1)
 			place := at*n + int(count[at])
@@ -130,7 +135,8 @@ func (p *Places) list(c *Conv, grad []float32, arg []uint8) {
 	}
 }
 
-// SparseInputGrad adds the gradient of the input to samples [lo,hi) of dsrc [N,In,InC]. wt [OutC,Patch] is the transpose of the weights.
+// SparseInputGrad adds the gradient of the input to samples [lo,hi) of dsrc [N,In,InC]. wt [OutC,Patch] is the
+// transpose of the weights.
 func (c *Conv) SparseInputGrad(dsrc, wt, grad []float32, arg []uint8, lo, hi int, p *Places) {
 	out := c.windows * c.OutC
 	for sample := lo; sample < hi; sample++ {

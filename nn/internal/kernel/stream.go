@@ -2,11 +2,13 @@ package kernel
 
 import "unsafe"
 
-// streamedRows is how many rows of a direct convolution are computed before they are streamed: as many as the processor holds back while it computes the next.
+// streamedRows is how many rows of a direct convolution are computed before they are streamed: as many as the
+// processor holds back while it computes the next.
 const streamedRows = 28
 
-// Stream tells whether the next forward passes write their outputs past the caches, where nothing is pooled nor added. That is for outputs that the caches do not
-// hold until they are read: a line that is written as a whole need not be read before.
+// Stream tells whether the next forward passes write their outputs past the caches, where nothing is pooled nor
+// added. That is for outputs that the caches do not hold until they are read: a line that is written as a whole
+// need not be read before.
 func (c *Conv) Stream(past bool) {
 	c.stream = past && loops.stream != nil && c.size == 1 && !c.Accumulate
 	c.whole.stream = c.stream
@@ -20,8 +22,8 @@ func (c *Conv) SampleLen() int {
 	return c.windows * c.OutC
 }
 
-// write copies rows of n outputs to their places, the first of which is that of dst and each other one apart from that before. Where they are streamed, endStream
-// must follow before others read them.
+// write copies rows of n outputs to their places, the first of which is that of dst and each other one apart from
+// that before. Where they are streamed, endStream must follow before others read them.
 func (c *Conv) write(dst, src []float32, n, apart int) {
 	if c.stream {
 		loops.stream(dst, src, n, apart)

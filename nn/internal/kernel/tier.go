@@ -15,7 +15,8 @@ const (
 	AVX512   Tier = "avx512"
 )
 
-// TierVariable is the environment variable that forces a tier, for tests and comparisons. A tier that this processor lacks is ignored.
+// TierVariable is the environment variable that forces a tier, for tests and comparisons. A tier that this
+// processor lacks is ignored.
 const TierVariable = "VOXELSTREAM_TIER"
 
 // inner is one tier's set of inner loops. Lengths are checked by the caller.
@@ -34,7 +35,8 @@ type inner struct {
 	blend    func(dst, src []float32, a, b float32)
 	// spans adds s times n elements of src to dst at each pair of places.
 	spans func(s float32, src, dst []float32, at []span, n int)
-	// collect adds the sum over i of s[i] times n elements of src at starts[i]+from to dst at to, for each pair of places.
+	// collect adds the sum over i of s[i] times n elements of src at starts[i]+from to dst at to, for each pair of
+	// places.
 	collect func(dst, src []float32, starts []int32, s []float32, at []span, n int)
 	// pool sets dst to the maximum over places of src, and arg, unless it is nil, to which held it first; see Conv.
 	pool func(dst []float32, arg []uint8, src []float32, places []int, relu bool)
@@ -42,32 +44,40 @@ type inner struct {
 	average func(dst, src []float32, places []int, scale float32)
 	// unpool sets the place of dst that arg names to grad and the other places to zero, and adds what was set to sum.
 	unpool func(dst, sum, grad []float32, arg []uint8, places []int)
-	// survive appends the survivors among some windows of len(sum) channels to s, those of the windows in reach, and adds the gradients of all to sum. Windows
-	// are stride channels apart in grad and arg; starts [windows,size] are places of patches. There are at most maxReach of them.
+	// survive appends the survivors among some windows of len(sum) channels to s, those of the windows in reach,
+	// and adds the gradients of all to sum. Windows are stride channels apart in grad and arg; starts
+	// [windows,size] are places of patches. There are at most maxReach of them.
 	survive func(s *Survivors, sum, grad []float32, arg []uint8, starts []int32, stride, size int, reach uint64)
-	// collectCube is collect for patches of [3,3,patchRow] in rows and planes of src. What lies beyond a row of taps is added too.
+	// collectCube is collect for patches of [3,3,patchRow] in rows and planes of src. What lies beyond a row of
+	// taps is added too.
 	collectCube func(dst, src []float32, starts []int32, s []float32, row, plane int)
-	// list writes, for each voxel x of row that is not background, start+x*step to at and its colour to colour, and returns their number. It may write
-	// listSlack elements more.
+	// list writes, for each voxel x of row that is not background, start+x*step to at and its colour to colour, and
+	// returns their number. It may write listSlack elements more.
 	list func(at, colour []int32, row []uint8, start, step int, background uint8) int
-	// voxels adds, for each voxel i and each of rows rows r, n elements of table at colour[i]*colours+r*n to sums at at[i]+corner-r*stride.
+	// voxels adds, for each voxel i and each of rows rows r, n elements of table at colour[i]*colours+r*n to sums
+	// at at[i]+corner-r*stride.
 	voxels func(sums, table []float32, at, colour []int32, corner, rows, stride, colours, n int)
-	// respond adds to plane at at[i]+corner-r*stride+(2-k)*n, for each voxel i, row r and k, the product of diff [colour[i],3] and w [rows,3,3,n].
-	// It is nil in the portable tier.
+	// respond adds to plane at at[i]+corner-r*stride+(2-k)*n, for each voxel i, row r and k, the product of diff
+	// [colour[i],3] and w [rows,3,3,n]. It is nil in the portable tier.
 	respond func(plane, w, diff []float32, at, colour []int32, corner, rows, stride, n int)
-	// outer adds to dw [rows,3,3,n], for each voxel i, row r and k, the products of diff [colour[i],3] and plane at at[i]+corner-r*stride+(2-k)*n.
+	// outer adds to dw [rows,3,3,n], for each voxel i, row r and k, the products of diff [colour[i],3] and plane at
+	// at[i]+corner-r*stride+(2-k)*n.
 	outer func(dw, plane, diff []float32, at, colour []int32, corner, rows, stride, n int)
 
-	// gather copies, for each start, n elements of src at start+from to dst at to, for each span; rows of dst are patch long.
+	// gather copies, for each start, n elements of src at start+from to dst at to, for each span; rows of dst are
+	// patch long.
 	gather func(dst, src []float32, starts []int32, at []span, n, patch int)
 
-	// stream copies rows of n numbers to where they lie apart, past the caches, and fence what makes its writes visible to other threads. Both are nil in the portable tier.
+	// stream copies rows of n numbers to where they lie apart, past the caches, and fence what makes its writes
+	// visible to other threads. Both are nil in the portable tier.
 	stream func(dst, src []float32, n, apart int)
 	fence  func()
 
-	// depthwise sets some rows of n channels of dst, out apart, to those of from, begin apart, plus the products of src, rows step apart, and w at each tap.
+	// depthwise sets some rows of n channels of dst, out apart, to those of from, begin apart, plus the products of
+	// src, rows step apart, and w at each tap.
 	depthwise func(dst []float32, out int, from []float32, begin int, src []float32, step int, w []float32, taps []span, rows, n int)
-	// depthwiseWeights adds to dw at each tap the products of some rows of n channels of grad, apart from each other, and src, rows step apart.
+	// depthwiseWeights adds to dw at each tap the products of some rows of n channels of grad, apart from each
+	// other, and src, rows step apart.
 	depthwiseWeights func(dw, grad []float32, apart int, src []float32, step int, taps []span, rows, n int)
 
 	winograd2, winograd4, winograd4of2, winograd2of5 transforms

@@ -2,9 +2,10 @@ package kernel
 
 import "bytes"
 
-// A pooling window passes its gradient to one position of each channel only: to a survivor. Where windows tile the outputs of a convolution over palette
-// indices its weight gradient is the sum over the survivors of gradient times patch, and windows whose patches are background alone add nothing but to the
-// response to background. That leaves out seven eighths of the products with windows of 2x2x2, all of them with zero.
+// A pooling window passes its gradient to one position of each channel only: to a survivor. Where windows tile the
+// outputs of a convolution over palette indices its weight gradient is the sum over the survivors of gradient times
+// patch, and windows whose patches are background alone add nothing but to the response to background. That leaves
+// out seven eighths of the products with windows of 2x2x2, all of them with zero.
 
 const (
 	// patchRow is the length of a row of taps in the sums: that of a vector, so that rows are added whole.
@@ -80,7 +81,8 @@ func (t *trace) set(c *PaletteConv, sample []uint8) {
 		to = t.volume[row*width*c.InC:]
 		for x, colour := range colours {
 			if c.InC == 3 {
-				// A vector at once: what it has too much is zero, and overwritten by the next place or right for a background.
+				// A vector at once: what it has too much is zero, and overwritten by the next place or right for a
+				// background.
 				*(*[4]float32)(to[3*x:]) = t.wide[colour]
 			} else {
 				copy(to[x*c.InC:(x+1)*c.InC], c.diff[int(colour)*c.InC:])

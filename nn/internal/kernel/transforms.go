@@ -1,6 +1,7 @@
 package kernel
 
-// transforms are those of F(m,r), along each axis: the transforms of m+r-1 inputs d, of r weights g, and of as many products as inputs back to m outputs.
+// transforms are those of F(m,r), along each axis: the transforms of m+r-1 inputs d, of r weights g, and of as many
+// products as inputs back to m outputs.
 //
 // F(2,3), for the points 0, 1, -1 and infinity:
 //
@@ -8,8 +9,8 @@ package kernel
 //	g0, (g0+g1+g2)/2, (g0-g1+g2)/2, g2
 //	m0+m1+m2, m1-m2-m3
 //
-// F(4,3), by the construction of Toom and Cook for the points 0, 1, -1, 1/2, -2 and infinity, which round better than 0, 1, -1, 2, -2 (Barabasz et al. 2020); with
-// a = d4-d2 and b = d3-d1:
+// F(4,3), by the construction of Toom and Cook for the points 0, 1, -1, 1/2, -2 and infinity, which round better
+// than 0, 1, -1, 2, -2 (Barabasz et al. 2020); with a = d4-d2 and b = d3-d1:
 //
 //	d0-d2+a+1.5b, a+b+1.5(d2+d3), a-b+1.5(d3-d2), a+2b, a-0.5b, d5-d3-b+1.5a
 //	g0, (g0+g1+g2)/3, -(g0-g1+g2)/3, -16(g0+g1/2+g2/4)/15, (g0-2g1+4g2)/15, g2
@@ -26,18 +27,23 @@ package kernel
 //	g0, g(1)/3, -g(-1)/3, -16g(1/2)/15, g(-2)/15, g4
 //	m0+m1+m2+m3+m4, m1-m2+m3/2-2m4+m5
 //
-// The gradient of the weights takes the same way back, by the transposes: the outputs' gradients y are spread to the values of y(x) at the points, and the
-// products of these with the transformed inputs are folded to weights.
+// The gradient of the weights takes the same way back, by the transposes: the outputs' gradients y are spread to
+// the values of y(x) at the points, and the products of these with the transformed inputs are folded to weights.
 type transforms struct {
-	// weights transforms r rows of n weights, from apart, to m+r-1, to apart. The first rows of dst may be those of src.
+	// weights transforms r rows of n weights, from apart, to m+r-1, to apart. The first rows of dst may be those of
+	// src.
 	weights func(dst []float32, to int, src []float32, from, n int)
-	// input sets dst, points step apart, to the transform of the cells of src, n channels each; scratch is [points,laneSlack].
+	// input sets dst, points step apart, to the transform of the cells of src, n channels each; scratch is
+	// [points,laneSlack].
 	input func(dst, src, scratch []float32, plane, row, cell, step, n int)
-	// output sets the rows of dst [m,m,m,n] to the transform back of the points of src, step apart, plus bias [n]; scratch is [points,laneSlack].
+	// output sets the rows of dst [m,m,m,n] to the transform back of the points of src, step apart, plus bias [n];
+	// scratch is [points,laneSlack].
 	output func(dst, src, bias, scratch []float32, step, n int)
-	// spread sets dst, points step apart, to the transpose of output of the cells [m,m,m] of src, n channels each; scratch is [points,laneSlack]. Nil for F(2,3).
+	// spread sets dst, points step apart, to the transpose of output of the cells [m,m,m] of src, n channels each;
+	// scratch is [points,laneSlack]. Nil for F(2,3).
 	spread func(dst, src, scratch []float32, plane, row, cell, step, n int)
-	// fold transforms m+r-1 rows of n products, from apart, to r rows of weights, to apart: the transpose of weights. Its rows may be those of src. Nil for F(2,3).
+	// fold transforms m+r-1 rows of n products, from apart, to r rows of weights, to apart: the transpose of
+	// weights. Its rows may be those of src. Nil for F(2,3).
 	fold func(dst []float32, to int, src []float32, from, n int)
 }
 
@@ -215,7 +221,8 @@ func portableWinogradSpread2of5(dst, src, scratch []float32, plane, row, cell, s
 	}, dst, src, scratch, plane, row, cell, step, n)
 }
 
-// portableToPoints transforms the cells of a cube of m a side to points, side a side; line does it along one axis, in place, where they are apart.
+// portableToPoints transforms the cells of a cube of m a side to points, side a side; line does it along one axis,
+// in place, where they are apart.
 func portableToPoints(m, side int, line func(d []float32, apart int), dst, src, scratch []float32, plane, row, cell, step, n int) {
 	d := scratch[:side*side*side]
 	for c := range n {

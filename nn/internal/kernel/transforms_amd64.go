@@ -9,7 +9,8 @@ type (
 	pointsToCells func(dst, src, bias, scratch *float32, step, n int)
 )
 
-// assembled makes transforms of assembly that takes multiples of some lanes as numbers of channels; for others there is the plain loop.
+// assembled makes transforms of assembly that takes multiples of some lanes as numbers of channels; for others
+// there is the plain loop.
 func assembled(lanes int, plain *transforms, weights rowsToRows, input cellsToPoints, output pointsToCells, spread cellsToPoints, fold rowsToRows) transforms {
 	t := transforms{weights: weights.orPlain(lanes, plain.weights), input: input.orPlain(lanes, plain.input), output: output.orPlain(lanes, plain.output)}
 	if spread != nil {

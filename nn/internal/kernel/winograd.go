@@ -1,17 +1,19 @@
 package kernel
 
-// Winograd is a Conv with a cube as kernel and no dilation, by minimal filtering (Winograd 1980; Lavin & Gray 2016). Along each axis F(m,r)
-// computes m outputs of r taps from m+r-1 inputs by as many products instead of m*r; see transforms. In three dimensions F(2,3) makes 2x2x2 outputs
-// by 64 products instead of 216, F(4,3) 4x4x4 by 216 instead of 1728, F(4,2) as many by 125 instead of 512, F(2,5) 2x2x2 by 216 instead of 1000. The products
-// are sums over the input channels: matrix products, one for each point.
+// Winograd is a Conv with a cube as kernel and no dilation, by minimal filtering (Winograd 1980; Lavin & Gray
+// 2016). Along each axis F(m,r) computes m outputs of r taps from m+r-1 inputs by as many products instead of m*r;
+// see transforms. In three dimensions F(2,3) makes 2x2x2 outputs by 64 products instead of 216, F(4,3) 4x4x4 by 216
+// instead of 1728, F(4,2) as many by 125 instead of 512, F(2,5) 2x2x2 by 216 instead of 1000. The products are sums
+// over the input channels: matrix products, one for each point.
 //
-// With stride 2 the even and the odd taps of each axis are kernels of their own, which without stride meet the even and the odd inputs: eight phases, whose
-// products are added up before they are transformed back. Kernel 5 has phases of 3 and of 2 taps, kernel 3 of 2 and of 1. The transforms are those of the phase with
-// the most taps; where a phase has one tap less, the product at infinity is zero and left out, which makes it F(m,r-1). So kernel 5 takes 11 products for 4 outputs
-// along each axis instead of 20, and kernel 3 9 instead of 12.
+// With stride 2 the even and the odd taps of each axis are kernels of their own, which without stride meet the even
+// and the odd inputs: eight phases, whose products are added up before they are transformed back. Kernel 5 has
+// phases of 3 and of 2 taps, kernel 3 of 2 and of 1. The transforms are those of the phase with the most taps;
+// where a phase has one tap less, the product at infinity is zero and left out, which makes it F(m,r-1). So kernel
+// 5 takes 11 products for 4 outputs along each axis instead of 20, and kernel 3 9 instead of 12.
 //
-// With 16 to 64 channels the error of F(2,3) was measured at that of the direct sum, those of F(4,3) and F(4,2) at 2e-6 of the outputs' root mean square, that of
-// F(2,5) below 5e-6 (TestWinogradError).
+// With 16 to 64 channels the error of F(2,3) was measured at that of the direct sum, those of F(4,3) and F(4,2) at
+// 2e-6 of the outputs' root mean square, that of F(2,5) below 5e-6 (TestWinogradError).
 //
 // A tile of outputs holds whole windows of the pooling; what lies beyond the end is left out.
 type Winograd struct {
@@ -36,19 +38,21 @@ type Winograd struct {
 // lot is some consecutive phases, the products of which are made at a time.
 type lot struct {
 	first, count int
-	// reached are the stretches of phases, counted from first, whose products are not zero at points that lie at infinity along some axes.
+	// reached are the stretches of phases, counted from first, whose products are not zero at points that lie at
+	// infinity along some axes.
 	reached [8][]stretch
 }
 
-// lotChannels is how many input channels the phases of a lot have together, where they are so few: enough to make up for reading the sums again.
+// lotChannels is how many input channels the phases of a lot have together, where they are so few: enough to make
+// up for reading the sums again.
 const lotChannels = 64
 
-// A batch of samples of fewTiles is cut into few blocks, which keep threads busy unevenly. Smaller blocks read transformed weights more often, which is cheap for
-// weights of lightBytes at most.
+// A batch of samples of fewTiles is cut into few blocks, which keep threads busy unevenly. Smaller blocks read
+// transformed weights more often, which is cheap for weights of lightBytes at most.
 const fewTiles, lightBytes = 8, 4 << 20
 
-// heldBytes is how large transformed weights may be to be read again for each block of tiles: larger ones do not stay in the last cache, so they are read for some
-// blocks in a row.
+// heldBytes is how large transformed weights may be to be read again for each block of tiles: larger ones do not
+// stay in the last cache, so they are read for some blocks in a row.
 const heldBytes = 16 << 20
 
 // WinogradFits tells whether a convolution has the shape that NewWinograd wants.
@@ -87,7 +91,8 @@ func winogradTaps(g Geometry) int { return phaseTaps(g, 0) }
 // phaseTaps is the number of taps of the i-th phase of an axis.
 func phaseTaps(g Geometry, i int) int { return (g.Kernel[0] - i + g.Stride[0] - 1) / g.Stride[0] }
 
-// WinogradTiles returns how many tiles of m outputs a side cover a convolution that WinogradFits, and how many products each takes.
+// WinogradTiles returns how many tiles of m outputs a side cover a convolution that WinogradFits, and how many
+// products each takes.
 func WinogradTiles(g Geometry, pool Window, m int) (tiles, products int) {
 	for i := range g.Stride[0] {
 		products += m + phaseTaps(g, i) - 1
@@ -106,7 +111,8 @@ func winogradTiles(g Geometry, pool Window, m int) (tiles [3]int) {
 	return tiles
 }
 
-// NewWinograd prepares a convolution that WinogradFits for tiles of m outputs a side: WinogradOutputs, or 2 where phases have 3 taps.
+// NewWinograd prepares a convolution that WinogradFits for tiles of m outputs a side: WinogradOutputs, or 2 where
+// phases have 3 taps.
 func NewWinograd(c *Conv, m int) *Winograd {
 	w := &Winograd{Conv: c, outputs: m, taps: winogradTaps(c.Geometry), step: c.Stride[0], block: 28}
 	if w.step > 1 {
@@ -247,7 +253,8 @@ func (w *Winograd) TileScratchLen() int {
 // laneSlack is the most channels that a tier transforms at a time.
 const laneSlack = 16
 
-// pointSlack keeps the points of tiles, which many channels would put a power of two apart, from falling on few lines of the cache.
+// pointSlack keeps the points of tiles, which many channels would put a power of two apart, from falling on few
+// lines of the cache.
 const pointSlack = 16
 
 // rows is the number of rows of a point's weights: the input channels of all phases.
@@ -271,8 +278,8 @@ func (w *Winograd) Weights(u, weights []float32, lo, hi int, scratch []float32) 
 				w.takePhase(row, weights[ci*n:], f)
 			}
 			up := u[(f*w.InC+ci)*n:]
-			// Along the width, along the height, along the depth. The second lot goes to its place among the points of the first depths, from where the
-			// third is made.
+			// Along the width, along the height, along the depth. The second lot goes to its place among the points
+			// of the first depths, from where the third is made.
 			for i := range taps * taps {
 				filter(lines[i*side*n:], n, row[i*taps*apart:], apart, n)
 			}
@@ -288,7 +295,8 @@ func (w *Winograd) Weights(u, weights []float32, lo, hi int, scratch []float32) 
 	}
 }
 
-// takePhase copies the weights of a phase's taps, of one input channel, to dst [taps,OutC]; where the kernel ends they are zero.
+// takePhase copies the weights of a phase's taps, of one input channel, to dst [taps,OutC]; where the kernel ends
+// they are zero.
 func (w *Winograd) takePhase(dst, weights []float32, f int) {
 	n := w.OutC
 	w.eachTap(f, func(tap, of int) {
@@ -359,10 +367,12 @@ func (w *Winograd) back(dst []float32, arg []uint8, m, bias []float32, t, apart 
 	w.output(dst, arg, scratch[:n], t)
 }
 
-// mostSorted is how many tiles are sorted at a time: enough to fill blocks with those that lack the last output along the same axes.
+// mostSorted is how many tiles are sorted at a time: enough to fill blocks with those that lack the last output
+// along the same axes.
 const mostSorted = 112
 
-// sort sets order to the tiles from first on, counted through all samples, so that those that lack the last output along the same axes follow each other.
+// sort sets order to the tiles from first on, counted through all samples, so that those that lack the last output
+// along the same axes follow each other.
 func (w *Winograd) sort(order []int32, first int) {
 	n := 0
 	for axes := range uint8(8) {
@@ -378,7 +388,8 @@ func (w *Winograd) sort(order []int32, first int) {
 	}
 }
 
-// eachNeeded calls f for the stretches of tiles whose outputs depend on point p: that at infinity gives nothing but the last output along its axis.
+// eachNeeded calls f for the stretches of tiles whose outputs depend on point p: that at infinity gives nothing but
+// the last output along its axis.
 func (w *Winograd) eachNeeded(tiles []int32, p int, f func(lo, hi int)) {
 	axes := w.infinite[p]
 	if !w.shorts || axes == 0 {
@@ -399,7 +410,8 @@ func (w *Winograd) eachNeeded(tiles []int32, p int, f func(lo, hi int)) {
 	}
 }
 
-// products sets m [points,group,OutC] to the products of a lot of phases of some tiles, or adds them where it is not the first.
+// products sets m [points,group,OutC] to the products of a lot of phases of some tiles, or adds them where it is
+// not the first.
 func (w *Winograd) products(m, src, u []float32, l *lot, tiles []int32, scratch []float32) {
 	in, out, points, rows := w.InC, w.OutC, w.points(), w.rows()
 	width, step := l.count*in, w.block*l.count*in+pointSlack
@@ -422,7 +434,8 @@ func (w *Winograd) products(m, src, u []float32, l *lot, tiles []int32, scratch 
 	}
 }
 
-// pointAfter returns the rows of transformed weights u that point p+1 has in the place of rows [first,first+n) of point p; none where it is the last.
+// pointAfter returns the rows of transformed weights u that point p+1 has in the place of rows [first,first+n) of
+// point p; none where it is the last.
 func (w *Winograd) pointAfter(u []float32, p, first, n int) []float32 {
 	if p+1 == w.points() {
 		return nil
@@ -431,7 +444,8 @@ func (w *Winograd) pointAfter(u []float32, p, first, n int) []float32 {
 	return u[at : at+n*w.OutC]
 }
 
-// input transforms the cells of phase f of a tile, counted through all samples, and of the phases beside it along the width.
+// input transforms the cells of phase f of a tile, counted through all samples, and of the phases beside it along
+// the width.
 func (w *Winograd) input(v, src []float32, f, t, step int, scratch []float32) {
 	sample, t := t/w.Tiles(), t%w.Tiles()
 	w.inputs[f/w.step].transform(w.transforms().input, v, src[sample*w.InLen():(sample+1)*w.InLen()], t, step, w.points(), scratch)

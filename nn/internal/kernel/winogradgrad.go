@@ -1,15 +1,16 @@
 package kernel
 
-// The gradient of the weights by minimal filtering is made in two steps over a group of tiles, so that the sums of each point have one place whatever the
-// number of threads: GradPoints transforms inputs and gradients tile by tile, GradProducts adds their products point by point. After the last group
-// Fold makes weights of the sums.
+// The gradient of the weights by minimal filtering is made in two steps over a group of tiles, so that the sums of
+// each point have one place whatever the number of threads: GradPoints transforms inputs and gradients tile by
+// tile, GradProducts adds their products point by point. After the last group Fold makes weights of the sums.
 
 // GradScratchLen returns the length of the scratch memory that GradPoints needs.
 func (w *Winograd) GradScratchLen() int {
 	return max(w.inputs[0].scratchLen(w.points()), w.grads.scratchLen(w.points()))
 }
 
-// GradPoints transforms the inputs and the outputs' gradients of tile t, counted through all samples, to the place at of v and d, for groups of some tiles.
+// GradPoints transforms the inputs and the outputs' gradients of tile t, counted through all samples, to the place
+// at of v and d, for groups of some tiles.
 func (w *Winograd) GradPoints(v, d, src, grad []float32, t, at, tiles int, scratch []float32) {
 	out := w.OutC
 	for part := range w.StageParts() {
@@ -22,7 +23,8 @@ func (w *Winograd) GradPoints(v, d, src, grad []float32, t, at, tiles int, scrat
 // Points returns the number of points of a tile, each of which is a task of GradProducts.
 func (w *Winograd) Points() int { return w.points() }
 
-// GradProducts adds to the sums of point p in u [points,phases,InC,OutC] the products of the first n tiles in v and d, for groups of some tiles.
+// GradProducts adds to the sums of point p in u [points,phases,InC,OutC] the products of the first n tiles in v and
+// d, for groups of some tiles.
 func (w *Winograd) GradProducts(u, v, d []float32, p, n, tiles int) {
 	in, out, rows := w.InC, w.OutC, w.rows()
 	v, d, u = v[p*(tiles*rows+pointSlack):], d[p*(tiles*out+pointSlack):], u[p*rows*out:(p+1)*rows*out]

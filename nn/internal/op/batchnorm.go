@@ -6,9 +6,10 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/ir"
 )
 
-// BatchNorm normalises each channel (the last axis, C of them): y = gamma (x - mean) / sqrt(variance + Epsilon) + beta. P is gamma (where
-// Scale), beta (where Center), moving mean, moving variance. In training, mean and variance are those of the batch (the variance divided by
-// the count, not by one less), and the moving ones become Momentum times themselves plus the rest of the batch's, as in Keras.
+// BatchNorm normalises each channel (the last axis, C of them): y = gamma (x - mean) / sqrt(variance + Epsilon) +
+// beta. P is gamma (where Scale), beta (where Center), moving mean, moving variance. In training, mean and variance
+// are those of the batch (the variance divided by the count, not by one less), and the moving ones become Momentum
+// times themselves plus the rest of the batch's, as in Keras.
 type BatchNorm struct {
 	C                 int
 	Epsilon, Momentum float64
@@ -30,7 +31,8 @@ func (b *BatchNorm) Forward64(e *ir.Env[float64]) { batchNormForward(b, e) }
 // Backward64 is Backward in float64.
 func (b *BatchNorm) Backward64(e *ir.Env[float64]) { batchNormBackward(b, e) }
 
-// Params returns the indices of gamma and beta in P (-1 where absent) and of the moving mean; the moving variance follows it.
+// Params returns the indices of gamma and beta in P (-1 where absent) and of the moving mean; the moving variance
+// follows it.
 func (b *BatchNorm) Params() (gamma, beta, mean int) {
 	gamma, beta = -1, -1
 	if b.Scale {
@@ -83,8 +85,8 @@ func batchNormForward[T ir.Float](b *BatchNorm, e *ir.Env[T]) {
 	}
 }
 
-// batchNormBackward differentiates through the batch's statistics in training: with h the normalised input and m the mean over the batch,
-// dx = gamma/dev (dy - m(dy) - h m(dy h)). Source: Ioffe & Szegedy 2015, section 3.
+// batchNormBackward differentiates through the batch's statistics in training: with h the normalised input and m
+// the mean over the batch, dx = gamma/dev (dy - m(dy) - h m(dy h)). Source: Ioffe & Szegedy 2015, section 3.
 func batchNormBackward[T ir.Float](b *BatchNorm, e *ir.Env[T]) {
 	gamma, beta, _ := b.Params()
 	x, dy, dx := e.X[0], e.DY, e.DX[0]

@@ -5,8 +5,8 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/kernel"
 )
 
-// Conv is a 3D convolution (cross-correlation, as in Keras): X [In,InC], P[0] [Kernel,InC/Groups,OutC], P[1] [OutC] where Bias, Y [Out,OutC].
-// Group g of the outputs reads group g of the inputs.
+// Conv is a 3D convolution (cross-correlation, as in Keras): X [In,InC], P[0] [Kernel,InC/Groups,OutC], P[1] [OutC]
+// where Bias, Y [Out,OutC]. Group g of the outputs reads group g of the inputs.
 type Conv struct {
 	kernel.Geometry
 	Groups int
@@ -25,7 +25,8 @@ func (c *Conv) Forward64(e *ir.Env[float64]) { convForward(c, e) }
 // Backward64 is Backward in float64.
 func (c *Conv) Backward64(e *ir.Env[float64]) { convBackward(c, e) }
 
-// each calls f for every output position and every tap that lies within the input: out and in are positions in cells, tap counts kernel cells.
+// each calls f for every output position and every tap that lies within the input: out and in are positions in
+// cells, tap counts kernel cells.
 func (c *Conv) each(f func(out, in, tap int)) {
 	out := 0
 	for oz := range c.Out[0] {

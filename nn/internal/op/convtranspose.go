@@ -2,8 +2,9 @@ package op
 
 import "github.com/voxelstream/voxelstream/nn/internal/ir"
 
-// ConvTranspose is the derivative of a convolution by its input, taken for a layer: X [Out,OutC], P[0] [Kernel,InC,OutC], P[1] [InC] where Bias, Y
-// [In,InC], with the sizes of that convolution, which runs from Y to X. Source: Zeiler et al. 2010.
+// ConvTranspose is the derivative of a convolution by its input, taken for a layer: X [Out,OutC], P[0]
+// [Kernel,InC,OutC], P[1] [InC] where Bias, Y [In,InC], with the sizes of that convolution, which runs from Y to X.
+// Source: Zeiler et al. 2010.
 type ConvTranspose struct{ Conv }
 
 // Forward computes Y.

@@ -2,7 +2,8 @@ package op
 
 import "github.com/voxelstream/voxelstream/nn/internal/ir"
 
-// Dense is y = x W + b on the last axis: X [Rows,In], P[0] [In,Out], P[1] [Out] where Bias, Y [Rows,Out], with Rows per sample.
+// Dense is y = x W + b on the last axis: X [Rows,In], P[0] [In,Out], P[1] [Out] where Bias, Y [Rows,Out], with Rows
+// per sample.
 type Dense struct {
 	Rows, In, Out int
 	Bias          bool

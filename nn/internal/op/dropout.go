@@ -2,9 +2,10 @@ package op
 
 import "github.com/voxelstream/voxelstream/nn/internal/ir"
 
-// Dropout sets a share Rate of the elements to zero in training and divides the rest by 1-Rate; at other times it copies. Whether element i of
-// a sample falls depends on (seed, step, Salt, sample, i) alone, so the result is the same however the batch is cut. With Spatial positive,
-// whole channels fall: the last axis has Spatial of them. With Together, elements of the same number there fall together.
+// Dropout sets a share Rate of the elements to zero in training and divides the rest by 1-Rate; at other times it
+// copies. Whether element i of a sample falls depends on (seed, step, Salt, sample, i) alone, so the result is the
+// same however the batch is cut. With Spatial positive, whole channels fall: the last axis has Spatial of them.
+// With Together, elements of the same number there fall together.
 type Dropout struct {
 	Rate    float64
 	Salt    uint64 // differs between the layers of a model

@@ -43,8 +43,8 @@ func elementwiseBackward[T ir.Float](a *Elementwise, e *ir.Env[T]) {
 // Rectified names the one activation that passes fuse.
 const Rectified = "relu"
 
-// elementwise lists the activations by Keras's names. Sources: Keras's documentation of each; SELU's constants from Klambauer et al. 2017; GELU
-// in its exact form, x times the normal distribution's function.
+// elementwise lists the activations by Keras's names. Sources: Keras's documentation of each; SELU's constants from
+// Klambauer et al. 2017; GELU in its exact form, x times the normal distribution's function.
 var elementwise = map[string]Elementwise{
 	Rectified: {F: func(x, _ float64) float64 {
 		if x < 0 {
@@ -149,7 +149,8 @@ var elementwise = map[string]Elementwise{
 // shrink is Keras's threshold of soft_shrink and hard_shrink.
 const shrink = .5
 
-// BoundedReLU is Keras's rectifier in full: most from there on, x from threshold on, and slope (x - threshold) below it.
+// BoundedReLU is Keras's rectifier in full: most from there on, x from threshold on, and slope (x - threshold)
+// below it.
 func BoundedReLU(slope, most, threshold float64) Elementwise {
 	return Elementwise{Name: "bounded_relu", Bounds: &[3]float64{slope, most, threshold}, F: func(x, _ float64) float64 {
 		if x < threshold {

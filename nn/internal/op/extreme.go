@@ -2,7 +2,8 @@ package op
 
 import "github.com/voxelstream/voxelstream/nn/internal/ir"
 
-// Extreme is the largest of its inputs, element by element, or with Most false the smallest. The first of several equal ones gets the gradient.
+// Extreme is the largest of its inputs, element by element, or with Most false the smallest. The first of several
+// equal ones gets the gradient.
 type Extreme struct{ Most bool }
 
 // Forward computes Y.

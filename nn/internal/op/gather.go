@@ -2,8 +2,8 @@ package op
 
 import "github.com/voxelstream/voxelstream/nn/internal/ir"
 
-// Gather copies cells of C elements: cell i of Y is cell From[i] of X, which has Cells of them, and zero where From[i] is negative. It pads,
-// crops, repeats and changes the order of axes.
+// Gather copies cells of C elements: cell i of Y is cell From[i] of X, which has Cells of them, and zero where
+// From[i] is negative. It pads, crops, repeats and changes the order of axes.
 type Gather struct {
 	From     []int32
 	Cells, C int

@@ -89,7 +89,8 @@ func concatBackward[T ir.Float](c *Concat, e *ir.Env[T]) {
 	})
 }
 
-// GlobalPool reduces all positions of X [Cells,C] to Y [C]: their mean, or their maximum, whose gradient equal positions share evenly, as in Keras.
+// GlobalPool reduces all positions of X [Cells,C] to Y [C]: their mean, or their maximum, whose gradient equal
+// positions share evenly, as in Keras.
 type GlobalPool struct {
 	Cells, C int
 	Average  bool

@@ -6,8 +6,8 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/ir"
 )
 
-// Noise adds a normal random number of deviation Deviation to each element in training; at other times it copies. The number of element i of
-// a sample depends on (seed, step, Salt, sample, i) alone.
+// Noise adds a normal random number of deviation Deviation to each element in training; at other times it copies.
+// The number of element i of a sample depends on (seed, step, Salt, sample, i) alone.
 type Noise struct {
 	Deviation float64
 	Salt      uint64 // differs between the layers of a model

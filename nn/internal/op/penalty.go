@@ -6,8 +6,8 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/ir"
 )
 
-// Penalty gives the elements on as they are and adds L1 times the sum of their sizes plus L2 times the sum of their squares to the loss, divided by
-// the number of samples.
+// Penalty gives the elements on as they are and adds L1 times the sum of their sizes plus L2 times the sum of their
+// squares to the loss, divided by the number of samples.
 type Penalty struct {
 	L1, L2 float64
 

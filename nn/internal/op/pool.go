@@ -2,8 +2,8 @@ package op
 
 import "github.com/voxelstream/voxelstream/nn/internal/ir"
 
-// Pool is max or average pooling: X [In,C], Y [Out,C]. Cells of the window that lie in the padding do not count, neither for the maximum nor
-// for the average, as in Keras.
+// Pool is max or average pooling: X [In,C], Y [Out,C]. Cells of the window that lie in the padding do not count,
+// neither for the maximum nor for the average, as in Keras.
 type Pool struct {
 	In, Out, Size, Stride, Pad [3]int
 	C                          int
@@ -24,7 +24,8 @@ func (p *Pool) Forward64(e *ir.Env[float64]) { poolForward(p, e) }
 // Backward64 is Backward in float64.
 func (p *Pool) Backward64(e *ir.Env[float64]) { poolBackward(p, e) }
 
-// window returns the cells of the input that output cell out reads, in row-major order. They are valid until the next call.
+// window returns the cells of the input that output cell out reads, in row-major order. They are valid until the
+// next call.
 func (p *Pool) window(out int) []int {
 	oz, oy, ox := out/(p.Out[1]*p.Out[2]), out/p.Out[2]%p.Out[1], out%p.Out[2]
 	if p.cells == nil {

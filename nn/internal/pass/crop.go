@@ -7,9 +7,10 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/op"
 )
 
-// cropDead removes positions at the far end of each axis that nobody reads, such as those that a pooling with a remainder leaves over, and then
-// the positions that only they read. What remains is computed from the same terms. The gradient of a position that nobody reads is zero, so
-// training is the same too; only batch normalisation in training reads all positions for its statistics, and dropout numbers them.
+// cropDead removes positions at the far end of each axis that nobody reads, such as those that a pooling with a
+// remainder leaves over, and then the positions that only they read. What remains is computed from the same terms.
+// The gradient of a position that nobody reads is zero, so training is the same too; only batch normalisation in
+// training reads all positions for its statistics, and dropout numbers them.
 func cropDead(p *ir.Program) {
 	need, plain := map[*ir.Value]extent{}, map[*ir.Node]bool{}
 	for _, n := range p.Nodes {
@@ -54,8 +55,8 @@ func full(v *ir.Value) extent {
 	return extent(v.Shape[:3])
 }
 
-// expects is the shape that an operation takes its input to have. Where a change of shape before it has been dropped, the input has another one, and
-// its positions are not those of the operation.
+// expects is the shape that an operation takes its input to have. Where a change of shape before it has been
+// dropped, the input has another one, and its positions are not those of the operation.
 func expects(n *ir.Node) []int {
 	switch o := n.Op.(type) {
 	case *op.Conv:

@@ -4,7 +4,8 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/ir"
 )
 
-// drawIn offers each node its one reader, again and again, until take declines to draw it in. The node gains the reader's parameters.
+// drawIn offers each node its one reader, again and again, until take declines to draw it in. The node gains the
+// reader's parameters.
 func drawIn(p *ir.Program, take func(n, reader *ir.Node) bool) {
 	for i := 0; i < len(p.Nodes); i++ {
 		n := p.Nodes[i]

@@ -5,9 +5,10 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/ir"
 )
 
-// foldBatchNorm draws batch normalisation, in programs that never train, into the convolution before it as a factor and a summand per channel, and a
-// rectifier after it too. They become part of the weights and the bias or, behind a rectifier or a pooling, are applied while the outputs are in cache. Rounding
-// differs by an order of one unit in the last place of each product, since the reference computes the factor in float64 for each element.
+// foldBatchNorm draws batch normalisation, in programs that never train, into the convolution before it as a factor
+// and a summand per channel, and a rectifier after it too. They become part of the weights and the bias or, behind
+// a rectifier or a pooling, are applied while the outputs are in cache. Rounding differs by an order of one unit in
+// the last place of each product, since the reference computes the factor in float64 for each element.
 func foldBatchNorm(p *ir.Program) {
 	if p.Training {
 		return

@@ -5,8 +5,8 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/ir"
 )
 
-// fuseDropout draws dropout into the batch normalisation before it, so that elements are dropped while they are in cache. It is exact: the same
-// elements fall.
+// fuseDropout draws dropout into the batch normalisation before it, so that elements are dropped while they are in
+// cache. It is exact: the same elements fall.
 func fuseDropout(p *ir.Program) {
 	drawIn(p, func(n, reader *ir.Node) bool {
 		norm, ok := n.Op.(*fast.BatchNorm)

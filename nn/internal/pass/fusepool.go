@@ -5,9 +5,10 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/ir"
 )
 
-// fusePool draws max pooling into the convolution before it: the positions of a window are computed together and only their maximum is written, with
-// its place in the window where the program trains. Positions that no window reads are not computed. It is exact. Overlapping windows stay apart,
-// since positions would be computed more than once, and so do those that reach beyond the array.
+// fusePool draws max pooling into the convolution before it: the positions of a window are computed together and
+// only their maximum is written, with its place in the window where the program trains. Positions that no window
+// reads are not computed. It is exact. Overlapping windows stay apart, since positions would be computed more than
+// once, and so do those that reach beyond the array.
 func fusePool(p *ir.Program) {
 	drawIn(p, func(n, reader *ir.Node) bool {
 		conv, ok := n.Op.(*fast.Conv)

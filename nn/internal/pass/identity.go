@@ -7,8 +7,9 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/op"
 )
 
-// dropIdentity removes operations that only copy: changes of shape, of order where the next one undoes it, and dropout in programs that never train. Readers of the copy read the
-// original, whose elements are the same in the same order, and add their gradients there. An output of the program keeps its copy.
+// dropIdentity removes operations that only copy: changes of shape, of order where the next one undoes it, and
+// dropout in programs that never train. Readers of the copy read the original, whose elements are the same in the
+// same order, and add their gradients there. An output of the program keeps its copy.
 func dropIdentity(p *ir.Program) {
 	joinGathers(p)
 	for _, n := range slices.Clone(p.Nodes) {
@@ -35,8 +36,8 @@ func dropIdentity(p *ir.Program) {
 	}
 }
 
-// joinGathers makes one choice of elements of two in a row, as of the changes of order where an importer's permutations meet; of two that undo each other, a
-// copy.
+// joinGathers makes one choice of elements of two in a row, as of the changes of order where an importer's
+// permutations meet; of two that undo each other, a copy.
 func joinGathers(p *ir.Program) {
 	drawIn(p, func(n, reader *ir.Node) bool {
 		g, ok := n.Op.(*op.Gather)

@@ -17,9 +17,10 @@ func Low(n *ir.Node) (layer string, ok bool) {
 	return layer, true
 }
 
-// useLowPrecision makes, in programs that never train and ask for it, the products of convolutions and dense layers of integers of 8 bits or of bfloat16. It is the
-// one pass that is not exact: an input is rounded to 1/255 of its range, a weight to 1/127 of the largest of its output (int8), both to 8 bits of 24 (bfloat16).
-// It leaves alone what would not gain: see lowPays.
+// useLowPrecision makes, in programs that never train and ask for it, the products of convolutions and dense layers
+// of integers of 8 bits or of bfloat16. It is the one pass that is not exact: an input is rounded to 1/255 of its
+// range, a weight to 1/127 of the largest of its output (int8), both to 8 bits of 24 (bfloat16). It leaves alone
+// what would not gain: see lowPays.
 func useLowPrecision(p *ir.Program) {
 	if p.Training || p.Precision.Kind == "" {
 		return
@@ -43,13 +44,14 @@ func useLowPrecision(p *ir.Program) {
 const (
 	// lowProducts is the number of products for each input from which it pays to round the inputs.
 	lowProducts = 24
-	// lowSpeed is how many products of integers take the time of one of float32 in minimal filtering, its transforms included.
+	// lowSpeed is how many products of integers take the time of one of float32 in minimal filtering, its
+	// transforms included.
 	lowSpeed = 7
 )
 
-// lowPays tells whether a layer gains: not where few products share the rounding of an input, nor where its channels do not fill half of the words that are
-// multiplied at once, nor where minimal filtering leaves fewer products still. Products of bfloat16 are twice as fast as those of float32, which minimal filtering
-// always beats.
+// lowPays tells whether a layer gains: not where few products share the rounding of an input, nor where its
+// channels do not fill half of the words that are multiplied at once, nor where minimal filtering leaves fewer
+// products still. Products of bfloat16 are twice as fast as those of float32, which minimal filtering always beats.
 func lowPays(c *fast.Conv, kind kernel.Precision) bool {
 	per := kind.PerWord()
 	words := (c.InC + per - 1) / per

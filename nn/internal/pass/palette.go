@@ -6,10 +6,11 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/op"
 )
 
-// readPalette lets a convolution read palette indices itself, where nothing else reads the colours. The response to empty space is computed once,
-// and each voxel that is not empty adds the responses to its colour less that of empty space, from a table: the same terms in another order, so
-// that results differ by rounding. The weight gradient visits the same voxels only or, behind a pooling, the positions to which that passes a gradient and whose
-// patches are not empty.
+// readPalette lets a convolution read palette indices itself, where nothing else reads the colours. The response to
+// empty space is computed once, and each voxel that is not empty adds the responses to its colour less that of
+// empty space, from a table: the same terms in another order, so that results differ by rounding. The weight
+// gradient visits the same voxels only or, behind a pooling, the positions to which that passes a gradient and
+// whose patches are not empty.
 func readPalette(p *ir.Program) {
 	for i, n := range p.Nodes {
 		expand, ok := n.Op.(*op.Expand)

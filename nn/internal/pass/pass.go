@@ -1,5 +1,5 @@
-// Package pass rewrites a program into a faster one that computes the same. Each pass is a file: what it does, why it is exact or its bound on
-// the error, and when it applies.
+// Package pass rewrites a program into a faster one that computes the same. Each pass is a file: what it does, why
+// it is exact or its bound on the error, and when it applies.
 package pass
 
 import (

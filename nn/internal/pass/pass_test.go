@@ -214,7 +214,8 @@ func (s step) compare(t *testing.T, want step) {
 	}
 	for _, name := range s.params {
 		near(t, name+" moved", s.moved[name], want.moved[name], 1e-5)
-		// A normalisation takes the bias before it away again, so its gradient is nothing but rounding; hence the scale of all gradients.
+		// A normalisation takes the bias before it away again, so its gradient is nothing but rounding; hence the
+		// scale of all gradients.
 		near(t, name+" gradient", s.grads[name], want.grads[name], 3e-5*most/largest(want.grads[name]))
 	}
 }
@@ -228,7 +229,8 @@ func palette() *nn.Palette {
 	return p
 }
 
-// TestPassesKeepTheResult compares the plan with all passes, and with all but one, with the reference plan, on every tier.
+// TestPassesKeepTheResult compares the plan with all passes, and with all but one, with the reference plan, on
+// every tier.
 func TestPassesKeepTheResult(t *testing.T) {
 	before := kernel.InUse()
 	t.Cleanup(func() {

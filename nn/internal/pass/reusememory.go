@@ -2,5 +2,6 @@ package pass
 
 import "github.com/voxelstream/voxelstream/nn/internal/ir"
 
-// reuseMemory lets values of programs that never train take the memory of others whose last reader is done. It is exact: no value is changed while it is wanted.
+// reuseMemory lets values of programs that never train take the memory of others whose last reader is done. It is
+// exact: no value is changed while it is wanted.
 func reuseMemory(p *ir.Program) { p.Reuse = !p.Training }

@@ -1,7 +1,8 @@
 // Package pool runs the parts of one piece of work on a fixed set of goroutines.
 //
-// The caller cuts the work into tasks by its size alone, never by the number of threads; a task writes only what is its own. Hence the result
-// is the same bytes for any number of threads, and only which thread runs which task differs from run to run.
+// The caller cuts the work into tasks by its size alone, never by the number of threads; a task writes only what is
+// its own. Hence the result is the same bytes for any number of threads, and only which thread runs which task
+// differs from run to run.
 package pool
 
 import (
@@ -24,16 +25,16 @@ type Pool struct {
 	closed bool         // told with the last post
 }
 
-// share is one thread's part of the tasks: it takes these first, the same ones in every step, whose memory its cache may still hold, and then what
-// is left of the others'. The padding keeps each on a cache line of its own.
+// share is one thread's part of the tasks: it takes these first, the same ones in every step, whose memory its
+// cache may still hold, and then what is left of the others'. The padding keeps each on a cache line of its own.
 type share struct {
 	next atomic.Int64
 	end  int64
 	_    [48]byte
 }
 
-// sleeper waits for a counter to reach a value: it looks for a while, since the jobs of a step follow each other at once and to wake a sleeping thread takes
-// longer than many of them, and then sleeps.
+// sleeper waits for a counter to reach a value: it looks for a while, since the jobs of a step follow each other at
+// once and to wake a sleeping thread takes longer than many of them, and then sleeps.
 type sleeper struct {
 	patience time.Duration
 	asleep   atomic.Bool
@@ -41,8 +42,9 @@ type sleeper struct {
 }
 
 const (
-	// patience is how long a sleeper looks: longer than what one thread does alone between two jobs of a step, such as a small layer. Where there are more threads
-	// than processors none has any, as it would keep others from working.
+	// patience is how long a sleeper looks: longer than what one thread does alone between two jobs of a step, such
+	// as a small layer. Where there are more threads than processors none has any, as it would keep others from
+	// working.
 	patience = 200 * time.Microsecond
 	// spins is how often it looks before it asks for the time.
 	spins = 1 << 10
@@ -59,7 +61,8 @@ func (s *sleeper) await(counter *atomic.Int64, value int64) {
 			}
 		}
 		s.asleep.Store(true)
-		// Whoever counts up from now on sees that this thread sleeps; who did before is seen here. If both happen the token is on its way.
+		// Whoever counts up from now on sees that this thread sleeps; who did before is seen here. If both happen
+		// the token is on its way.
 		if counter.Load() < value || !s.asleep.CompareAndSwap(true, false) {
 			<-s.token
 		}
@@ -96,8 +99,8 @@ func New(threads int) *Pool {
 // Threads returns how many tasks run at once; the worker passed to a job is below it.
 func (p *Pool) Threads() int { return len(p.helpers) + 1 }
 
-// Run calls job once for each task in [0, tasks) and returns when all are done. The worker number names the scratch memory that the call may
-// use. Run does not allocate; it must not be called from within a job.
+// Run calls job once for each task in [0, tasks) and returns when all are done. The worker number names the scratch
+// memory that the call may use. Run does not allocate; it must not be called from within a job.
 func (p *Pool) Run(tasks int, job func(worker, task int)) {
 	if tasks <= 0 {
 		return

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// TestLateWakeIsNoWork wakes a sleeper for a job that it saw by itself before, as happens when the thread that posts is held up between counting
-// and waking. The sleeper must go on waiting for the next job.
+// TestLateWakeIsNoWork wakes a sleeper for a job that it saw by itself before, as happens when the thread that
+// posts is held up between counting and waking. The sleeper must go on waiting for the next job.
 func TestLateWakeIsNoWork(t *testing.T) {
 	s := &sleeper{token: make(chan struct{}, 1)}
 	var counter, returned atomic.Int64

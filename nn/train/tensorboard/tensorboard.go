@@ -26,7 +26,8 @@ type Scalar struct {
 	Value float64
 }
 
-// Fields of tensorflow.Event, Summary, Summary.Value and SessionLog (tensorflow/core/util/event.proto, framework/summary.proto).
+// Fields of tensorflow.Event, Summary, Summary.Value and SessionLog (tensorflow/core/util/event.proto,
+// framework/summary.proto).
 const (
 	eventWallTime    = 1
 	eventStep        = 2
@@ -40,8 +41,8 @@ const (
 	sessionStart     = 1
 )
 
-// Create begins a new event file in dir, which it makes where it is not there. Events of other files in dir from step on are superseded: they
-// come from a training that was broken off and is resumed here.
+// Create begins a new event file in dir, which it makes where it is not there. Events of other files in dir from
+// step on are superseded: they come from a training that was broken off and is resumed here.
 func Create(dir string, step int64) (*Writer, error) { return create(dir, step, time.Now) }
 
 func create(dir string, step int64, now func() time.Time) (*Writer, error) {

@@ -1,7 +1,8 @@
 // Package config turns models into the JSON by which Keras describes them, and back.
 //
-// There are two dialects. Keras 3 ("keras") writes what a layer reads as nested "__keras_tensor__" objects and an input's shape as
-// batch_shape; Keras 2 ("legacy") writes lists and batch_input_shape. Both are read; each file format writes its own.
+// There are two dialects. Keras 3 ("keras") writes what a layer reads as nested "__keras_tensor__" objects and an
+// input's shape as batch_shape; Keras 2 ("legacy") writes lists and batch_input_shape. Both are read; each file
+// format writes its own.
 package config
 
 import (
@@ -38,8 +39,9 @@ type network struct {
 	BuildInputShape any      `json:"build_input_shape"`
 }
 
-// Unmarshal makes the model that Keras's JSON describes, its weights not yet filled, and returns its layers in the file's order, which is what
-// the names of weights in a .keras file count by. No more than budget numbers are made for parameters, but for those of one layer.
+// Unmarshal makes the model that Keras's JSON describes, its weights not yet filled, and returns its layers in the
+// file's order, which is what the names of weights in a .keras file count by. No more than budget numbers are made
+// for parameters, but for those of one layer.
 func Unmarshal(data []byte, budget int) (*nn.Model, []nn.Layer, error) {
 	if len(data) > MaxBytes {
 		return nil, nil, fmt.Errorf("model config: got %d bytes, want at most %d", len(data), MaxBytes)

@@ -7,8 +7,8 @@ import (
 	"github.com/voxelstream/voxelstream/nn"
 )
 
-// ExtraName is where our own JSON is kept: a file in a .keras archive, an attribute of an .h5 file, metadata of a .safetensors file. Keras and
-// others ignore it.
+// ExtraName is where our own JSON is kept: a file in a .keras archive, an attribute of an .h5 file, metadata of a
+// .safetensors file. Keras and others ignore it.
 const ExtraName = "voxelstream"
 
 // extra is what our models know beyond Keras's.

@@ -95,8 +95,9 @@ func (l lanes) collect() {
 	RET()
 }
 
-// collectThrees is collect where spans come in threes, are whole vectors and those in threes too, as kernels of width 3 over a multiple of 16 channels have
-// them: nine sums hide the latency of their additions, where fewer would wait for it.
+// collectThrees is collect where spans come in threes, are whole vectors and those in threes too, as kernels of
+// width 3 over a multiple of 16 channels have them: nine sums hide the latency of their additions, where fewer
+// would wait for it.
 func (l lanes) collectThrees() {
 	TEXT("collectThrees"+l.suffix, NOSPLIT, "func(dst, src *float32, starts *int32, scales *float32, count int, spans *int, runs, n int)")
 	Pragma("noescape")

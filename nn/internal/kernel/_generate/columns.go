@@ -6,7 +6,8 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// lanes is an instruction set for the loops over channels: with masks any number of channels will do, else a multiple of two vectors.
+// lanes is an instruction set for the loops over channels: with masks any number of channels will do, else a
+// multiple of two vectors.
 type lanes struct {
 	suffix string
 	bytes  int // of a vector
@@ -70,7 +71,8 @@ func (h half) store(from VecPhysical, name string) {
 	}
 }
 
-// columns generates a function over arrays [rows,n] and vectors [n]: before and after run once for each half of the channels, each for each row.
+// columns generates a function over arrays [rows,n] and vectors [n]: before and after run once for each half of the
+// channels, each for each row.
 func (l lanes) columns(name, doc string, arrays, vectors []string, before, each, after func(h half)) {
 	sig := "func("
 	for i, p := range append(append([]string{}, arrays...), vectors...) {

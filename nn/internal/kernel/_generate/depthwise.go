@@ -8,7 +8,8 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// depthwiseRows is how many positions the loops of depthwise convolution take at most: as many as one base register reaches.
+// depthwiseRows is how many positions the loops of depthwise convolution take at most: as many as one base register
+// reaches.
 const depthwiseRows = 8
 
 func (l lanes) depthwise() {
@@ -18,7 +19,8 @@ func (l lanes) depthwise() {
 	}
 }
 
-// taps emits body for each of count taps, which gets the places of the input and of the weight. Both are in elements from src and weights.
+// taps emits body for each of count taps, which gets the places of the input and of the weight. Both are in
+// elements from src and weights.
 func (l lanes) taps(label string, src, weights Register, body func(input Register, weight Mem)) {
 	tap, left, input, weight := GP64(), GP64(), GP64(), GP64()
 	MOVQ(must(Param("taps")), tap)

@@ -8,8 +8,8 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// expm1 returns p and n with exp(x) = (1+p) 2^n, n whole and |p| below .42. Range reduction: x = n log 2 + r with log 2 in two parts (Cody & Waite 1980);
-// the polynomial is from minimax.py, its error 4e-9 of exp(r).
+// expm1 returns p and n with exp(x) = (1+p) 2^n, n whole and |p| below .42. Range reduction: x = n log 2 + r with
+// log 2 in two parts (Cody & Waite 1980); the polynomial is from minimax.py, its error 4e-9 of exp(r).
 func (l lanes) expm1(x Op) (p, n VecVirtual) {
 	high := float64(float32(math.Ln2))
 	n = l.round(l.mul(x, l.k(math.Log2E)))
@@ -80,8 +80,9 @@ func (l lanes) softplus(x Op) VecVirtual {
 	return l.add(l.max(l.k(0), x), l.log1p(l.expBelow(l.negative(x))))
 }
 
-// normal returns the standard normal distribution's function at x, and what its density is 1/sqrt(2 pi) times of. The tail beyond |x| is the density times a smooth function of it, in which
-// k = 1/(1+|x|/4) is put for the argument, as Abramowitz & Stegun 26.2.17 do; the polynomial is from minimax.py, its error 3e-8 of the tail.
+// normal returns the standard normal distribution's function at x, and what its density is 1/sqrt(2 pi) times of.
+// The tail beyond |x| is the density times a smooth function of it, in which k = 1/(1+|x|/4) is put for the
+// argument, as Abramowitz & Stegun 26.2.17 do; the polynomial is from minimax.py, its error 3e-8 of the tail.
 func (l lanes) normal(x Op) (distribution, e VecVirtual) {
 	a := l.min(l.k(14.5), l.abs(x)) // beyond it the tail is zero
 	square := l.mul(a, a)
@@ -94,7 +95,8 @@ func (l lanes) normal(x Op) (distribution, e VecVirtual) {
 	return l.bySign(x, tail, l.sub(l.k(1), tail)), e
 }
 
-// mish returns, for t = tanh(log(1+e^x)), t and x's derivative of it: with z = e^-|x|, t is n/d of polynomials in z, and 1-t^2 is d^2-n^2 over d^2.
+// mish returns, for t = tanh(log(1+e^x)), t and x's derivative of it: with z = e^-|x|, t is n/d of polynomials in
+// z, and 1-t^2 is d^2-n^2 over d^2.
 func (l lanes) mish(x Op) (t VecVirtual, slope func() VecVirtual) {
 	z := l.expBelow(l.negative(x))
 	square := l.mul(z, z)
@@ -289,8 +291,9 @@ func (l lanes) prelu() {
 	})
 }
 
-// elements generates a function over n elements, n at least 1, of some arrays, of which it reads some and writes the first ones, as many as body returns. What
-// is left of a vector at the end goes through the same instructions, so that the result for an element does not depend on where it stands.
+// elements generates a function over n elements, n at least 1, of some arrays, of which it reads some and writes
+// the first ones, as many as body returns. What is left of a vector at the end goes through the same instructions,
+// so that the result for an element does not depend on where it stands.
 func (l lanes) elements(name, doc string, arrays, reads []string, numbers int, body func(in map[string]VecVirtual, p []VecVirtual) []VecVirtual) {
 	sig := "func(n int"
 	for _, a := range arrays {
@@ -349,8 +352,8 @@ func (l lanes) elements(name, doc string, arrays, reads []string, numbers int, b
 	RET()
 }
 
-// cut emits whole for n of a vector's length or more, and partial for less, where part loads the first n elements, and fill for the others, or without fill
-// stores the first n.
+// cut emits whole for n of a vector's length or more, and partial for less, where part loads the first n elements,
+// and fill for the others, or without fill stores the first n.
 func (l lanes) cut(n GPVirtual, label string, whole func(), partial func(part func(m Mem, v VecVirtual, fill Op))) {
 	CMPQ(n, U32(uint32(l.bytes/4)))
 	JLT(LabelRef(label + "_part"))

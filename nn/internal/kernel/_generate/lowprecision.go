@@ -9,8 +9,8 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// lowPrecision generates the loops over words of 32 bits, which hold four integers of 8 bits or two bfloat16: tiles of products of both, and what makes words
-// of floats and floats of sums.
+// lowPrecision generates the loops over words of 32 bits, which hold four integers of 8 bits or two bfloat16: tiles
+// of products of both, and what makes words of floats and floats of sums.
 func lowPrecision() {
 	for rows := 1; rows <= 14; rows++ {
 		tile512(fmt.Sprintf("int8Tile512x%d", rows), rows, func(a, b, sum VecPhysical) { evex(dotBytes, a, b, sum) }, func(x, y, sum VecPhysical) { VPADDD(x, y, sum) })
@@ -43,8 +43,9 @@ func lowPrecision() {
 	}
 }
 
-// dot is an instruction that adds to each 32 bits of a register the products of what two others hold there. Neither avo nor, for bfloat16, the assembler knows them.
-// Encodings: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2, EVEX.512 0F38 W0.
+// dot is an instruction that adds to each 32 bits of a register the products of what two others hold there. Neither
+// avo nor, for bfloat16, the assembler knows them. Encodings: Intel 64 and IA-32 Architectures Software Developer's
+// Manual, volume 2, EVEX.512 0F38 W0.
 type dot struct {
 	prefix, opcode byte
 }
@@ -67,7 +68,8 @@ func evex(d dot, a, b, sum VecPhysical) {
 	}
 }
 
-// lowTile2 generates a tile of rows by 16 columns for processors that cannot multiply words: low and high cut a word into two parts in place, which product multiplies.
+// lowTile2 generates a tile of rows by 16 columns for processors that cannot multiply words: low and high cut a
+// word into two parts in place, which product multiplies.
 func lowTile2(kind string, rows int, low, high func(x, to VecPhysical), product func(a, b, sum, spare VecPhysical), add func(from Mem, sum VecPhysical)) {
 	sums := ymm[:2*rows]
 	tile{
@@ -117,7 +119,8 @@ func bf16High(x, to VecPhysical) {
 	VPSLLD(U8(16), to, to)
 }
 
-// rounding generates a function that makes some numbers of smaller size, step at a time, after prepare, and advances by the bytes of what it writes.
+// rounding generates a function that makes some numbers of smaller size, step at a time, after prepare, and
+// advances by the bytes of what it writes.
 func rounding(name, parameters, doc string, step, written int, prepare func(), each func(dst, src Register)) {
 	TEXT(name, NOSPLIT, "func(dst, src *float32, n int"+parameters+")")
 	Pragma("noescape")
@@ -186,7 +189,8 @@ func quantise2() {
 	})
 }
 
-// The numbers that rounding to bfloat16 takes: one, half of what is cut off less one, and the bit that makes what is no number quiet.
+// The numbers that rounding to bfloat16 takes: one, half of what is cut off less one, and the bit that makes what
+// is no number quiet.
 var shortenConstants = []U32{1, 0x7fff, 1 << 22}
 
 func shorten512() {

@@ -84,7 +84,8 @@ func main() {
 	Generate()
 }
 
-// rowAddresses returns the places of up to 14 rows, stride apart, that one loop can reach from two bases without adding.
+// rowAddresses returns the places of up to 14 rows, stride apart, that one loop can reach from two bases without
+// adding.
 func rowAddresses(base, stride Register, rows int) []Mem {
 	multiple := map[int]GPVirtual{}
 	times := func(n int) Register {

@@ -4,7 +4,8 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// optimizers generates the steps of the optimizers but Adam; package kernel states them as formulas beside the portable loops.
+// optimizers generates the steps of the optimizers but Adam; package kernel states them as formulas beside the
+// portable loops.
 func (l lanes) optimizers() {
 	type vectors = map[string]VecVirtual
 	for _, nesterov := range []bool{false, true} {

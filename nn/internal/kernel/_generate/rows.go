@@ -17,8 +17,9 @@ type rows struct {
 	label    int
 }
 
-// rows generates a function over at least one row of some arrays [rows,c], with vectors [c] and numbers p: each emits what is done with a row. What short
-// emits, unless it is nil, is for c of at most a vector's length, so that a row stays in a register.
+// rows generates a function over at least one row of some arrays [rows,c], with vectors [c] and numbers p: each
+// emits what is done with a row. What short emits, unless it is nil, is for c of at most a vector's length, so that
+// a row stays in a register.
 func (l lanes) rows(name, doc string, arrays, vectors []string, short, each func(r *rows)) {
 	sig := "func(rows, c int"
 	for _, a := range append(append([]string{}, arrays...), vectors...) {
@@ -92,7 +93,8 @@ func (r *rows) write(left GPVirtual, v VecVirtual, array string) {
 	r.cut(left, r.name(), func() { VMOVUPS(v, r.place(array)) }, func(part func(m Mem, v VecVirtual, fill Op)) { part(r.place(array), v, nil) })
 }
 
-// sweep emits a loop over the elements of a row; body gets those of the arrays and returns what is written to an array, unless that is "".
+// sweep emits a loop over the elements of a row; body gets those of the arrays and returns what is written to an
+// array, unless that is "".
 func (r *rows) sweep(to string, fill Op, arrays []string, body func(in []VecVirtual) VecVirtual) {
 	left, loop := GP64(), r.name()
 	r.left = left
@@ -142,7 +144,8 @@ func (r *rows) total(term func(in []VecVirtual) VecVirtual, arrays ...string) Ve
 	return r.fold(sum, r.add)
 }
 
-// softmax generates softmax and its logarithm with their gradients. What is missing of a vector is taken for minus infinity, whose exponential is zero.
+// softmax generates softmax and its logarithm with their gradients. What is missing of a vector is taken for minus
+// infinity, whose exponential is zero.
 func (l lanes) softmax() {
 	lowest := l.k(math.Inf(-1))
 	top := func(r *rows) VecVirtual {
@@ -181,7 +184,8 @@ func (l lanes) softmax() {
 		log := l.log(exponentials(r, most, ""))
 		r.sweep("y", l.k(0), []string{"x"}, func(in []VecVirtual) VecVirtual { return l.sub(l.sub(in[0], most), log) })
 	})
-	// Where one class has nearly all, dy less the mean of dy would cancel there: so the dy of the likeliest is taken from all first, which changes no difference.
+	// Where one class has nearly all, dy less the mean of dy would cancel there: so the dy of the likeliest is
+	// taken from all first, which changes no difference.
 	likeliest := func(most, at VecVirtual) VecVirtual {
 		return l.fold(l.where(most, equal, l.fold(most, l.max), at, lowest), l.max)
 	}
@@ -209,7 +213,8 @@ func (l lanes) softmax() {
 	})
 }
 
-// moments returns what normalises a row x: its mean in two parts, as the first is rounded, and 1/sqrt(variance+epsilon). Numbers are 1/c and epsilon.
+// moments returns what normalises a row x: its mean in two parts, as the first is rounded, and
+// 1/sqrt(variance+epsilon). Numbers are 1/c and epsilon.
 func (r *rows) moments() (mean, rest, inv VecVirtual) {
 	mean = r.mul(r.total(func(in []VecVirtual) VecVirtual { return in[0] }, "x"), r.number(0))
 	sum, squares := r.accumulator(0), r.accumulator(0)

@@ -69,7 +69,8 @@ func spans512() {
 	RET()
 }
 
-// eachVector16 emits body for vectors of 16 channels, n channels in all, the last one under mask K1; body must move its pointers itself.
+// eachVector16 emits body for vectors of 16 channels, n channels in all, the last one under mask K1; body must move
+// its pointers itself.
 func eachVector16(n GPVirtual, body func()) {
 	Label("vector")
 	m := GP64()
@@ -258,7 +259,8 @@ func voxels512() {
 	RET()
 }
 
-// outer512 is the inner loop of the palette convolution's weight gradient, for the common kernel of width 3 over three colour channels.
+// outer512 is the inner loop of the palette convolution's weight gradient, for the common kernel of width 3 over
+// three colour channels.
 func outer512() {
 	TEXT("outer512", NOSPLIT, "func(dw, plane, diff *float32, at, colour *int32, count, rows, stride, n int)")
 	Pragma("noescape")
@@ -347,8 +349,9 @@ func outer512() {
 	RET()
 }
 
-// eachOfTwoHalves emits body for 0 up to count in registers i and j, in turn from the end of each half. Neighbouring voxels follow each other in a list
-// and add to the same outputs: so one need not wait for what the one before it stored.
+// eachOfTwoHalves emits body for 0 up to count in registers i and j, in turn from the end of each half.
+// Neighbouring voxels follow each other in a list and add to the same outputs: so one need not wait for what the
+// one before it stored.
 func eachOfTwoHalves(i, j Register, count Mem, body func(i Register)) {
 	MOVQ(count, i)
 	MOVQ(i, j)
@@ -370,8 +373,9 @@ func eachOfTwoHalves(i, j Register, count Mem, body func(i Register)) {
 	Label("done")
 }
 
-// respond512 is the inner loop of the palette convolution for the common kernel of width 3 over three colour channels: a row of taps stays in
-// registers, which is faster than reading responses from a table that does not fit the first-level cache.
+// respond512 is the inner loop of the palette convolution for the common kernel of width 3 over three colour
+// channels: a row of taps stays in registers, which is faster than reading responses from a table that does not fit
+// the first-level cache.
 func respond512() {
 	TEXT("respond512", NOSPLIT, "func(plane, w, diff *float32, at, colour *int32, count, rows, stride, n int)")
 	Pragma("noescape")

@@ -8,7 +8,8 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// tile is a function that sets c to from plus a [rows,k] times b [k,cols], summed over some stretches of k, and does so for some tiles: what all of them have in common.
+// tile is a function that sets c to from plus a [rows,k] times b [k,cols], summed over some stretches of k, and
+// does so for some tiles: what all of them have in common.
 type tile struct {
 	name       string
 	rows, cols int

@@ -8,7 +8,8 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// collectCube is collect for patches of 3 planes of 3 rows no longer than 16 elements; rows of sums are 16 long, so that no lane needs a mask.
+// collectCube is collect for patches of 3 planes of 3 rows no longer than 16 elements; rows of sums are 16 long, so
+// that no lane needs a mask.
 func (l lanes) collectCube() {
 	TEXT("collectCube"+l.suffix, NOSPLIT, "func(dst, src *float32, starts *int32, scales *float32, count, row, plane int)")
 	Pragma("noescape")

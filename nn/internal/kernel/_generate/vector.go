@@ -9,13 +9,15 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// What follows writes formulas on whole vectors as expressions: each function emits an instruction or two and returns a new register with the result,
-// and avo finds the real registers. An operand is a register or a constant in memory.
+// What follows writes formulas on whole vectors as expressions: each function emits an instruction or two and
+// returns a new register with the result, and avo finds the real registers. An operand is a register or a constant
+// in memory.
 
 // constants are the read-only vectors that were written so far, by their bits.
 var constants = map[string]Mem{}
 
-// bits returns a vector of one value, in memory. AVX-512 spreads a single element while it computes; AVX2 reads a whole vector.
+// bits returns a vector of one value, in memory. AVX-512 spreads a single element while it computes; AVX2 reads a
+// whole vector.
 func (l lanes) bits(v uint32) Mem {
 	name := fmt.Sprintf("v%08x", v)
 	m, ok := constants[name]

@@ -9,7 +9,8 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// filterings are those of Winograd's minimal filtering in three dimensions that kernel.Winograd has. The inputs of F(2,5) are transformed as those of F(4,3).
+// filterings are those of Winograd's minimal filtering in three dimensions that kernel.Winograd has. The inputs of
+// F(2,5) are transformed as those of F(4,3).
 var filterings = []filtering{
 	{name: "2", taps: 3, outputs: 2, weights: weights2, input: input2, output: output2},
 	{name: "4", taps: 3, outputs: 4, weights: weights4, input: input4, output: output4, spread: spread4, fold: fold4},
@@ -44,8 +45,8 @@ func (l lanes) winograd() {
 	}
 }
 
-// transform emits its arithmetic on operands in registers, which it may change, with constants and some free registers; it returns the registers that hold
-// the results.
+// transform emits its arithmetic on operands in registers, which it may change, with constants and some free
+// registers; it returns the registers that hold the results.
 type transform struct {
 	operands  int
 	constants []float32
@@ -75,8 +76,8 @@ func (l lanes) store(m Mem, from VecPhysical) {
 	}
 }
 
-// channels emits body once for each vector of n channels, the last one under mask K1 where there are masks; body must not change the pointers,
-// which move along.
+// channels emits body once for each vector of n channels, the last one under mask K1 where there are masks; body
+// must not change the pointers, which move along.
 func (l lanes) channels(n GPVirtual, pointers []Register, body func()) {
 	Label("channels")
 	if l.masks {
@@ -271,8 +272,9 @@ func (l lanes) winogradOutput(f filtering) {
 	})
 }
 
-// rest emits the transform along the height, in place in scratch, and along the depth, where columns says how often and where to a column is stored. After the
-// transform of from to to numbers along the width scratch is [from,max(from,to),to], of whose planes the first from rows are filled.
+// rest emits the transform along the height, in place in scratch, and along the depth, where columns says how often
+// and where to a column is stored. After the transform of from to to numbers along the width scratch is
+// [from,max(from,to),to], of whose planes the first from rows are filled.
 func (l lanes) rest(t transform, constants []VecPhysical, scratch, in Register, from, to int, columns func(column func(store func(i int, v VecPhysical)))) {
 	b, plane := l.bytes, max(from, to)*to*l.bytes
 	MOVQ(scratch, in)

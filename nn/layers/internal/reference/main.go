@@ -1,4 +1,5 @@
-// Command reference writes a page about every layer into a folder, from the doc comments and option structs of package layers:
+// Command reference writes a page about every layer into a folder, from the doc comments and option structs of
+// package layers:
 //
 //	reference SOURCE DESTINATION
 package main

@@ -1,4 +1,5 @@
-// Generate makes FILE.pb.go of each FILE.proto named, as protoc would with protoc-gen-go, whose version is the one in go.mod; protoc itself, which is no Go program, is not needed.
+// Generate makes FILE.pb.go of each FILE.proto named, as protoc would with protoc-gen-go, whose version is the one
+// in go.mod; protoc itself, which is no Go program, is not needed.
 package main
 
 import (
