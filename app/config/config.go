@@ -10,6 +10,7 @@ import (
 	"github.com/voxelstream/voxelstream/internal/option"
 	"github.com/voxelstream/voxelstream/internal/service"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
+	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
 	"github.com/voxelstream/voxelstream/voxelize"
 )
 
@@ -38,15 +39,19 @@ type Log struct {
 
 // Kafka is the section kafka.
 type Kafka struct {
-	Brokers         []string      `yaml:"brokers" doc:"host:port of one or more brokers of the cluster. Empty: the broker inside the process."`
-	Volumes         string        `yaml:"volumes" doc:"Topic of the volumes: Arrow, keyed by stream."`
-	Classifications string        `yaml:"classifications" doc:"Topic of the classifications: JSON, keyed by stream."`
-	DeadLetters     string        `yaml:"dead_letters" doc:"Topic of what could not be processed, with the reason."`
-	Partitions      int           `yaml:"partitions" doc:"Partitions of a topic that we create: the most members of the group that work at once."`
-	Replication     int           `yaml:"replication" doc:"Copies of a topic that we create on a cluster."`
-	Group           string        `yaml:"group" doc:"Consumer group of classify and run."`
-	SessionTimeout  time.Duration `yaml:"session_timeout" doc:"A member that is silent for so long has died; another takes its partitions."`
-	MaxMessage      option.Bytes  `yaml:"max_message" doc:"Largest message."`
+	Brokers         []string          `yaml:"brokers" doc:"host:port of one or more brokers of the cluster. Empty: the broker inside the process."`
+	Volumes         string            `yaml:"volumes" doc:"Topic of the volumes: Arrow, keyed by stream."`
+	Classifications string            `yaml:"classifications" doc:"Topic of the classifications: JSON, keyed by stream."`
+	DeadLetters     string            `yaml:"dead_letters" doc:"Topic of what could not be processed, with the reason."`
+	Partitions      int               `yaml:"partitions" doc:"Partitions of a topic that we create: the most members of the group that work at once."`
+	Replication     int               `yaml:"replication" doc:"Copies of a topic that we create on a cluster."`
+	Group           string            `yaml:"group" doc:"Consumer group of classify and run."`
+	SessionTimeout  time.Duration     `yaml:"session_timeout" doc:"A member that is silent for so long has died; another takes its partitions."`
+	MaxMessage      option.Bytes      `yaml:"max_message" doc:"Largest message."`
+	ClientID        string            `yaml:"client_id" doc:"Name of this program in the brokers' logs and quotas."`
+	Compression     kafka.Compression `yaml:"compression" doc:"Compression of the messages that we send."`
+	TLS             kafka.TLSOptions  `yaml:"tls" doc:"Encryption of the connections to a cluster."`
+	SASL            kafka.SASLOptions `yaml:"sasl" doc:"Authentication at a cluster. Keep the password in a file or in the environment."`
 }
 
 // Broker is the section broker.
@@ -141,7 +146,8 @@ func Default() Config {
 		Kafka: Kafka{
 			Brokers: []string{}, Volumes: transport.TopicVolumes, Classifications: transport.TopicClassifications,
 			DeadLetters: transport.TopicDeadLetters, Partitions: 4, Replication: 1, Group: "voxelstream",
-			SessionTimeout: 10 * time.Second, MaxMessage: 16 << 20,
+			SessionTimeout: 10 * time.Second, MaxMessage: 16 << 20, ClientID: "voxelstream", Compression: "none",
+			SASL: kafka.SASLOptions{Mechanism: "none"},
 		},
 		Broker: Broker{DataDir: "voxelstream-data/kafka", RetentionBytes: 256 << 20, Retention: 24 * time.Hour},
 		Ingest: formats.NewOptions(),

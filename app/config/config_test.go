@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -98,6 +99,28 @@ func TestPrecedenceAndOrigin(t *testing.T) {
 }
 
 // TestAllAtOnce: file, environment and flags are wrong in the same run; each problem is named.
+// TestSecrets: a secret from the environment is used, and never shown.
+func TestSecrets(t *testing.T) {
+	l, err := Load("", []string{
+		"VOXELSTREAM_KAFKA_SASL_MECHANISM=plain", "VOXELSTREAM_KAFKA_SASL_USER=u", "VOXELSTREAM_KAFKA_SASL_PASSWORD=s3cret",
+	}, nil)
+	if err != nil || l.Kafka.SASL.Password != "s3cret" {
+		t.Fatalf("found %v", err)
+	}
+	for _, s := range l.Settings() {
+		if strings.Contains(fmt.Sprint(s.Value, s.Text), "s3cret") {
+			t.Errorf("%s is shown: %v", s.Key, s)
+		}
+		if s.Key == "kafka.sasl.password" && (s.Text == "" || s.Origin != "environment VOXELSTREAM_KAFKA_SASL_PASSWORD") {
+			t.Errorf("found %+v", s)
+		}
+	}
+	_, err = Load("testdata/types.bad.yml", nil, nil)
+	if err == nil || strings.Contains(err.Error(), "12345") || !strings.Contains(err.Error(), "kafka.sasl.password") {
+		t.Errorf("found %v", err)
+	}
+}
+
 func TestAllAtOnce(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "c.yaml")
 	if err := os.WriteFile(file, []byte("kafka:\n  grup: x\n"), 0o600); err != nil {

@@ -286,6 +286,10 @@ func (c *checker) value(f option.Field, n *yaml.Node) {
 		c.keep(f, n, list)
 		return
 	}
+	if f.Secret && n.Kind == yaml.ScalarNode && !slices.Contains(tagsOf(f), n.ShortTag()) {
+		c.bad(n, f.Path, "found a secret that is no string, want it in quotes")
+		return
+	}
 	if n.Kind != yaml.ScalarNode || !slices.Contains(tagsOf(f), n.ShortTag()) {
 		c.bad(n, f.Path, "found %s, %s", kindName(n), f.Allowed())
 		return

@@ -55,6 +55,9 @@ func (c *Config) Validate() []error {
 	}
 	atLeast("kafka.partitions", c.Kafka.Partitions, 1)
 	atLeast("kafka.replication", c.Kafka.Replication, 1)
+	for _, err := range append(c.Kafka.TLS.Validate(), c.Kafka.SASL.Validate()...) {
+		errs = append(errs, fmt.Errorf("kafka.%w", err))
+	}
 	if c.Kafka.Group == "" {
 		bad("kafka.group", `""`, "a name")
 	}

@@ -66,6 +66,7 @@ func checkKafka(ctx context.Context, a *app.Env) (c Check) {
 		c.Found, c.Advice = what+": "+err.Error(), "check kafka.brokers, and that the cluster runs"
 		return c
 	}
+	conf, err := a.KafkaConfig()
 	if len(addrs) == 0 {
 		what = "embedded broker"
 		b, err := embedded.Start(embedded.Config{})
@@ -73,9 +74,12 @@ func checkKafka(ctx context.Context, a *app.Env) (c Check) {
 			return fail(err)
 		}
 		defer b.Close() //nolint:errcheck // it has served
-		addrs = []string{b.Addr()}
+		conf, err = a.EmbeddedConfig(b.Addr())
 	}
-	client, err := kafka.Open(kafka.Config{Brokers: addrs, Log: a.Log})
+	if err != nil {
+		return fail(err)
+	}
+	client, err := kafka.Open(conf)
 	if err != nil {
 		return fail(err)
 	}

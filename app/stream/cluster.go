@@ -35,20 +35,25 @@ func startBroker(a *app.Env) (*embedded.Broker, error) {
 func connect(ctx context.Context, a *app.Env) (_ *cluster, err error) {
 	cl := &cluster{}
 	k := &a.Config.Kafka
-	addrs := k.Brokers
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, cl.close(context.WithoutCancel(ctx)))
 		}
 	}()
-	if len(addrs) == 0 {
+	var conf kafka.Config
+	if len(k.Brokers) > 0 {
+		conf, err = a.KafkaConfig()
+	} else {
 		if cl.broker, err = startBroker(a); err != nil {
 			return nil, err
 		}
-		addrs = []string{cl.broker.Addr()}
+		conf, err = a.EmbeddedConfig(cl.broker.Addr())
 		a.Log.Debug("embedded broker", "address", cl.broker.Addr(), "data", a.Config.Broker.DataDir)
 	}
-	if cl.client, err = kafka.Open(kafka.Config{Brokers: addrs, Log: a.Log, Observer: a.Observer}); err != nil {
+	if err != nil {
+		return nil, err
+	}
+	if cl.client, err = kafka.Open(conf); err != nil {
 		return nil, err
 	}
 	a.Ready("kafka", cl.client.Reach)
@@ -60,7 +65,7 @@ func connect(ctx context.Context, a *app.Env) (_ *cluster, err error) {
 	if err = ensureTopics(reach, a, cl, k.Volumes, k.Classifications, k.DeadLetters); err != nil {
 		return nil, err
 	}
-	cl.producer, err = kafka.NewProducer(cl.client, kafka.ProducerConfig{MaxMessageBytes: int(k.MaxMessage)})
+	cl.producer, err = kafka.NewProducer(cl.client, kafka.ProducerConfig{MaxMessageBytes: int(k.MaxMessage), Compression: k.Compression})
 	return cl, err
 }
 

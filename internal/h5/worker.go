@@ -85,13 +85,13 @@ func startWorker() (*worker, error) {
 	return w, nil
 }
 
-// workerEnv keeps what the dynamic linker may need and drops what could change libhdf5. One malloc arena keeps
-// address space small.
+// workerEnv keeps what the dynamic linker may need, and drops what could change libhdf5 and our own settings, which may hold passwords. One malloc
+// arena keeps address space small.
 func workerEnv(env []string) []string {
 	out := []string{"MALLOC_ARENA_MAX=1", "GOTRACEBACK=none", "GOMAXPROCS=2", "HDF5_PLUGIN_PRELOAD=::"}
 	for _, kv := range env {
 		name, _, _ := strings.Cut(kv, "=")
-		if strings.HasPrefix(name, "HDF5_") || strings.HasPrefix(name, "MALLOC_") || strings.HasPrefix(name, "GO") {
+		if strings.HasPrefix(name, "HDF5_") || strings.HasPrefix(name, "MALLOC_") || strings.HasPrefix(name, "GO") || strings.HasPrefix(name, "VOXELSTREAM_") {
 			continue
 		}
 		out = append(out, kv)

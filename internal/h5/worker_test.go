@@ -246,3 +246,11 @@ func FuzzReply(f *testing.F) {
 		}
 	})
 }
+
+// TestWorkerEnv: the process that reads files of strangers has none of our settings.
+func TestWorkerEnv(t *testing.T) {
+	got := strings.Join(workerEnv([]string{"PATH=/bin", "VOXELSTREAM_KAFKA_SASL_PASSWORD=s3cret", "HDF5_PLUGIN_PATH=/tmp", "GODEBUG=x"}), " ")
+	if !strings.Contains(got, "PATH=/bin") || strings.Contains(got, "s3cret") || strings.Contains(got, "/tmp") || strings.Contains(got, "GODEBUG") {
+		t.Errorf("found %s", got)
+	}
+}

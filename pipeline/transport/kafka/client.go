@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/sasl"
-	"github.com/segmentio/kafka-go/sasl/plain"
-	"github.com/segmentio/kafka-go/sasl/scram"
 
 	"github.com/voxelstream/voxelstream/pipeline"
 )
@@ -36,28 +36,6 @@ type Config struct {
 	Observer pipeline.Observer
 }
 
-// SASL holds credentials. A wrong password shows as a closed connection, not as an authentication error: that is all kafka-go sees.
-type SASL struct {
-	// Mechanism is "plain", "scram-sha-256" or "scram-sha-512".
-	Mechanism      string
-	User, Password string
-}
-
-func (s *SASL) mechanism() (sasl.Mechanism, error) {
-	if s == nil {
-		return nil, nil
-	}
-	switch s.Mechanism {
-	case "plain":
-		return plain.Mechanism{Username: s.User, Password: s.Password}, nil
-	case "scram-sha-256":
-		return scram.Mechanism(scram.SHA256, s.User, s.Password)
-	case "scram-sha-512":
-		return scram.Mechanism(scram.SHA512, s.User, s.Password)
-	}
-	return nil, fmt.Errorf("kafka: SASL mechanism %q, want plain, scram-sha-256 or scram-sha-512", s.Mechanism)
-}
-
 // Timeouts of single requests. A produce that is cut off too early is stored and repeated, so the timeout is long; half of it is what
 // kafka-go tells the broker to wait for its replicas.
 const (
@@ -76,6 +54,9 @@ type Client struct {
 	cancel    context.CancelFunc
 	log       *slog.Logger
 	observer  pipeline.Observer
+
+	handshakes *handshakes // nil without SASL
+	answered   atomic.Bool // once: what fails later is no matter of the settings
 }
 
 // part is what the client is called where it is observed.
@@ -91,9 +72,13 @@ func Open(c Config) (*Client, error) {
 			return nil, fmt.Errorf("kafka: broker %q: want host:port: %w", b, err)
 		}
 	}
-	mech, err := c.SASL.mechanism()
+	shakes, err := c.SASL.mechanism()
 	if err != nil {
 		return nil, err
+	}
+	var mech sasl.Mechanism // not a nil *handshakes in an interface
+	if shakes != nil {
+		mech = shakes
 	}
 	if c.ClientID == "" {
 		c.ClientID = "voxelstream"
@@ -118,6 +103,8 @@ func Open(c Config) (*Client, error) {
 		cancel:    cancel,
 		log:       log,
 		observer:  pipeline.Observed(c.Observer),
+
+		handshakes: shakes,
 	}, nil
 }
 
@@ -129,22 +116,32 @@ func (c *Client) Close() {
 
 // Reach asks the cluster once whether it answers.
 func (c *Client) Reach(ctx context.Context) error {
-	r, err := c.kafka.ApiVersions(ctx, &kafkago.ApiVersionsRequest{})
-	if err == nil {
-		err = r.Error
-	}
-	if err != nil {
-		return fmt.Errorf("kafka: %v: %w", c.cfg.Brokers, err)
+	if err := c.ask(ctx); err != nil {
+		return fmt.Errorf("kafka: reach %s: %w", c.addresses(), err)
 	}
 	return nil
 }
 
-// Ping waits until the cluster answers or ctx ends; the error says what the last attempt met.
+func (c *Client) ask(ctx context.Context) error {
+	r, err := c.kafka.ApiVersions(ctx, &kafkago.ApiVersionsRequest{})
+	if err == nil {
+		err = r.Error
+	}
+	if err == nil {
+		c.answered.Store(true)
+	}
+	return c.explain(err)
+}
+
+func (c *Client) addresses() string { return strings.Join(c.cfg.Brokers, ", ") }
+
+// Ping waits until the cluster answers or ctx ends; the error says what the last attempt met. It does not wait where certificates or the password
+// are wrong (see [ErrAccess]).
 func (c *Client) Ping(ctx context.Context) error {
-	return c.retry(ctx, "reach cluster", func(ctx context.Context) error {
-		r, err := c.kafka.ApiVersions(ctx, &kafkago.ApiVersionsRequest{})
-		if err == nil {
-			err = r.Error
+	return c.retry(ctx, "reach "+c.addresses(), func(ctx context.Context) error {
+		err := c.ask(ctx)
+		if errors.Is(err, ErrAccess) {
+			err = pipeline.Permanent(err)
 		}
 		return err
 	})
@@ -154,7 +151,7 @@ func (c *Client) Ping(ctx context.Context) error {
 func (c *Client) retry(ctx context.Context, what string, f func(context.Context) error) error {
 	var wait pipeline.Retry
 	for failures := 1; ; failures++ {
-		err := f(ctx)
+		err := c.explain(f(ctx))
 		if err == nil {
 			return nil
 		}
@@ -171,6 +168,6 @@ func (c *Client) retry(ctx context.Context, what string, f func(context.Context)
 
 func (c *Client) logRetry(what string, failures int, err error) {
 	if failures&(failures-1) == 0 {
-		c.log.Warn("kafka: "+what+" failed, trying again", "failures", failures, "error", err)
+		c.log.Warn("kafka: "+what+" failed, trying again", "failures", failures, "error", c.explain(err))
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,11 +23,17 @@ type ProducerConfig struct {
 	MaxMessageBytes int
 	// BatchBytes is how much is sent to a partition at once; the default is 1 MiB. A larger message goes alone.
 	BatchBytes int
-	// Compression is "none" (the default), "gzip", "snappy", "lz4" or "zstd".
-	Compression string
+	// Compression of batches; the default is "none".
+	Compression Compression
 	// Observer is told what is sent, as the part "producer TOPIC"; nil: the client's is.
 	Observer pipeline.Observer
 }
+
+// Compression names how batches are compressed.
+type Compression string
+
+// Choices lists the names.
+func (Compression) Choices() []string { return []string{"none", "gzip", "snappy", "lz4", "zstd"} }
 
 // Producer writes messages to topics, acknowledged by all replicas, each exactly once per call. It never gives up on what may still succeed
 // while the context lives. Messages of one key go to one partition (FNV-1a, as Sarama and kafka-go's Hash), in order. The number of
@@ -61,7 +68,7 @@ func NewProducer(c *Client, cfg ProducerConfig) (*Producer, error) {
 	}
 	if cfg.Compression != "" {
 		if err := p.codec.UnmarshalText([]byte(cfg.Compression)); err != nil {
-			return nil, fmt.Errorf("kafka: compression %q: want none, gzip, snappy, lz4 or zstd", cfg.Compression)
+			return nil, fmt.Errorf("kafka: compression: found %q, want one of %s", cfg.Compression, strings.Join(cfg.Compression.Choices(), ", "))
 		}
 	}
 	if p.cfg.MaxMessageBytes <= 0 {

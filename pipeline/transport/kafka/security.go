@@ -1,0 +1,232 @@
+package kafka
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync/atomic"
+	"syscall"
+
+	kafkago "github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/sasl"
+	"github.com/segmentio/kafka-go/sasl/plain"
+	"github.com/segmentio/kafka-go/sasl/scram"
+)
+
+// TLSOptions are the settings of encryption.
+type TLSOptions struct {
+	Enabled    bool   `yaml:"enabled" doc:"Encrypt the connections to the brokers, and verify their certificates."`
+	CAFile     string `yaml:"ca_file" doc:"PEM file with the certificates of the authorities that sign the brokers' certificates. Empty: those of the system."`
+	CertFile   string `yaml:"cert_file" doc:"PEM file with the client's certificate, for brokers that ask for one."`
+	KeyFile    string `yaml:"key_file" doc:"PEM file with the private key of cert_file, not encrypted."`
+	ServerName string `yaml:"server_name" doc:"Name in the brokers' certificates. Empty: the host of each broker's address."`
+}
+
+// Validate says which settings do not go together. It reads no file.
+func (o TLSOptions) Validate() (problems []error) {
+	if !o.Enabled && (o.CAFile != "" || o.CertFile != "" || o.KeyFile != "" || o.ServerName != "") {
+		problems = append(problems, errors.New("tls.enabled: found false beside other settings of tls, want true"))
+	}
+	if (o.CertFile == "") != (o.KeyFile == "") {
+		problems = append(problems, fmt.Errorf("tls.cert_file, tls.key_file: found %q and %q, want both or none", o.CertFile, o.KeyFile))
+	}
+	return problems
+}
+
+// Load reads the certificates; nil without TLS. An error names the file.
+func (o TLSOptions) Load() (*tls.Config, error) {
+	if !o.Enabled {
+		return nil, nil //nolint:nilnil // no TLS is a valid configuration
+	}
+	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: o.ServerName}
+	if o.CAFile != "" {
+		text, err := readBounded(o.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("tls.ca_file: %w", err)
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(text) {
+			return nil, fmt.Errorf("tls.ca_file: %s: found no certificate in PEM", o.CAFile)
+		}
+	}
+	if o.CertFile == "" {
+		return c, nil
+	}
+	cert, err := readBounded(o.CertFile)
+	if err != nil {
+		return nil, fmt.Errorf("tls.cert_file: %w", err)
+	}
+	key, err := readBounded(o.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("tls.key_file: %w", err)
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return nil, fmt.Errorf("tls.cert_file %s with tls.key_file %s: %w", o.CertFile, o.KeyFile, err)
+	}
+	c.Certificates = []tls.Certificate{pair}
+	return c, nil
+}
+
+// SASLOptions are the settings of authentication.
+type SASLOptions struct {
+	Mechanism    string `yaml:"mechanism" enum:"none,plain,scram-sha-256,scram-sha-512" doc:"How the brokers authenticate us."`
+	User         string `yaml:"user" doc:"Name of the user."`
+	Password     string `yaml:"password" secret:"true" doc:"Password of the user. Prefer password_file, or the environment."`
+	PasswordFile string `yaml:"password_file" doc:"File with the password; a line break at its end does not count."`
+}
+
+// noSASL is the mechanism without authentication.
+const noSASL = "none"
+
+// Validate says which settings do not go together. It reads no file.
+func (o SASLOptions) Validate() (problems []error) {
+	switch none := o.Mechanism == noSASL || o.Mechanism == ""; {
+	case none && (o.User != "" || o.Password != "" || o.PasswordFile != ""):
+		problems = append(problems, errors.New("sasl.mechanism: found none beside a user or a password, want plain, scram-sha-256 or scram-sha-512"))
+	case none:
+	case o.User == "":
+		problems = append(problems, fmt.Errorf("sasl.user: found %q, want a name for the mechanism %s", o.User, o.Mechanism))
+	case (o.Password == "") == (o.PasswordFile == ""):
+		problems = append(problems, errors.New("sasl.password, sasl.password_file: want one of them"))
+	}
+	return problems
+}
+
+// Load gives the credentials, reading the password's file; nil without SASL.
+func (o SASLOptions) Load() (*SASL, error) {
+	if o.Mechanism == noSASL || o.Mechanism == "" {
+		return nil, nil //nolint:nilnil // no SASL is a valid configuration
+	}
+	s := &SASL{Mechanism: o.Mechanism, User: o.User, Password: o.Password}
+	if o.PasswordFile != "" {
+		text, err := readBounded(o.PasswordFile)
+		if err != nil {
+			return nil, fmt.Errorf("sasl.password_file: %w", err)
+		}
+		if s.Password = string(bytes.TrimRight(text, "\r\n")); s.Password == "" {
+			return nil, fmt.Errorf("sasl.password_file: %s: found an empty file, want the password", o.PasswordFile)
+		}
+	}
+	return s, nil
+}
+
+// maxSecret bounds the files of certificates and passwords in bytes.
+const maxSecret = 1 << 20
+
+func readBounded(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // opened for reading
+	text, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
+	if err == nil && len(text) > maxSecret {
+		err = fmt.Errorf("%s: found more than %d bytes, the limit", path, maxSecret)
+	}
+	return text, err
+}
+
+// SASL holds credentials.
+type SASL struct {
+	// Mechanism is "plain", "scram-sha-256" or "scram-sha-512".
+	Mechanism, User string
+	Password        string `json:"-"`
+}
+
+// String leaves the password out.
+func (s SASL) String() string { return s.Mechanism + " as " + s.User }
+
+// GoString is String.
+func (s SASL) GoString() string { return s.String() }
+
+func (s *SASL) mechanism() (*handshakes, error) {
+	if s == nil {
+		return nil, nil //nolint:nilnil // no SASL is a valid configuration
+	}
+	var m sasl.Mechanism
+	var err error
+	switch s.Mechanism {
+	case "plain":
+		m = plain.Mechanism{Username: s.User, Password: s.Password}
+	case "scram-sha-256":
+		m, err = scram.Mechanism(scram.SHA256, s.User, s.Password)
+	case "scram-sha-512":
+		m, err = scram.Mechanism(scram.SHA512, s.User, s.Password)
+	default:
+		err = fmt.Errorf("found %q, want plain, scram-sha-256 or scram-sha-512", s.Mechanism)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("kafka: SASL mechanism: %w", err)
+	}
+	return &handshakes{Mechanism: m}, nil
+}
+
+// handshakes is a mechanism that knows whether an authentication has begun and not ended: some brokers answer a wrong password by closing the
+// connection, which kafka-go reports as any other end of a connection.
+type handshakes struct {
+	sasl.Mechanism
+	open atomic.Bool
+}
+
+// Start begins an authentication.
+func (h *handshakes) Start(ctx context.Context) (sasl.StateMachine, []byte, error) {
+	h.open.Store(true)
+	s, first, err := h.Mechanism.Start(ctx)
+	return handshake{s, h}, first, err
+}
+
+type handshake struct {
+	sasl.StateMachine
+	of *handshakes
+}
+
+// Next goes on with it.
+func (s handshake) Next(ctx context.Context, challenge []byte) (done bool, response []byte, err error) {
+	done, response, err = s.StateMachine.Next(ctx, challenge)
+	if done && err == nil {
+		s.of.open.Store(false)
+	}
+	return done, response, err
+}
+
+// ErrAccess is wrapped by the error of a connection that the broker, or we, refused for its certificate or its password: trying again does not help.
+var ErrAccess = errors.New("access refused")
+
+// explain says what an error of a connection means where the settings of TLS and SASL are its likely reason.
+func (c *Client) explain(err error) error {
+	if err == nil || errors.Is(err, ErrAccess) {
+		return err
+	}
+	refused := func(why string) error { return fmt.Errorf("%w: %s: %w", ErrAccess, why, err) }
+	ended := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
+	user := c.cfg.SASL
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return refused("the broker's certificate is not trusted; ca_file names the authority that signed it, server_name the name in it")
+	}
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return refused("the broker does not speak TLS at this address")
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" { // as crypto/tls names the alerts of the other side
+		return refused("the broker ended TLS; it may want another client certificate, cert_file and key_file")
+	}
+	switch {
+	case is(err, kafkago.SASLAuthenticationFailed), ended && user != nil && c.handshakes.open.Load():
+		return refused(fmt.Sprintf("authentication failed (SASL %v); check user and password", user))
+	case is(err, kafkago.UnsupportedSASLMechanism):
+		return refused(fmt.Sprintf("the broker does not offer the SASL mechanism %s", user.Mechanism))
+	case is(err, kafkago.IllegalSASLState):
+		return refused("the broker asks for no SASL at this address, or at another step")
+	case ended && c.cfg.TLS != nil && !c.answered.Load():
+		return fmt.Errorf("the broker closed the connection; it may not speak TLS at this address: %w", err)
+	case ended && c.cfg.TLS == nil && !c.answered.Load():
+		return fmt.Errorf("the broker closed the connection; it may want TLS or SASL: %w", err)
+	}
+	return err
+}

@@ -1,0 +1,409 @@
+package kafka
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/voxelstream/voxelstream/pipeline"
+	"github.com/voxelstream/voxelstream/pipeline/pipelinetest"
+	"github.com/voxelstream/voxelstream/pipeline/transport/embedded"
+)
+
+// authority signs certificates.
+type authority struct {
+	t    *testing.T
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+	file string // its certificate in PEM
+}
+
+var serial int64
+
+func newAuthority(t *testing.T) *authority {
+	a := &authority{t: t}
+	serial++
+	a.cert = &x509.Certificate{
+		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: fmt.Sprintf("authority %d", serial)}, NotBefore: time.Now().Add(-time.Hour),
+		NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	a.file, _ = a.sign(a.cert)
+	return a
+}
+
+// sign makes a certificate with its key, as files in PEM. The first one is the authority's own.
+func (a *authority) sign(cert *x509.Certificate) (certFile, keyFile string) {
+	a.t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	if a.key == nil {
+		a.key = key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, cert, a.cert, &key.PublicKey, a.key)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	dir := a.t.TempDir()
+	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	write(a.t, certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	write(a.t, keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))
+	return certFile, keyFile
+}
+
+func write(t *testing.T, path string, text []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// issue makes a certificate for the loopback address and a name.
+func (a *authority) issue(name string) (certFile, keyFile string) {
+	serial++
+	return a.sign(&x509.Certificate{
+		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	})
+}
+
+// server is the TLS configuration of a broker whose certificate a has signed.
+func (a *authority) server(name string) *tls.Config {
+	cert, key := a.issue(name)
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+}
+
+func secured(t *testing.T, opts ...kfake.Opt) *kfake.Cluster {
+	t.Helper()
+	broker, err := kfake.NewCluster(append(opts, kfake.NumBrokers(1), kfake.SeedTopics(2, "t"))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(broker.Close)
+	return broker
+}
+
+// connect opens a client as a program would from its settings, and pings.
+func connect(t *testing.T, broker *kfake.Cluster, to TLSOptions, so SASLOptions) (*Client, error) {
+	t.Helper()
+	tc, err := to.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sc, err := so.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := Open(Config{Brokers: broker.ListenAddrs(), TLS: tc, SASL: sc, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	return c, c.Ping(ctx)
+}
+
+// roundTrip produces and consumes as a member of a group: the paths of the transport, of the group and of the readers.
+func roundTrip(t *testing.T, c *Client, compression Compression) {
+	t.Helper()
+	p, err := NewProducer(c, ProducerConfig{Compression: compression})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ms := numbered(20)
+	for i := range ms {
+		ms[i].Value = bytes.Repeat(ms[i].Value, 500)
+		ms[i].Headers = nil
+	}
+	if _, err := p.Produce(t.Context(), "t", ms...); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	k := consume(t, c, ConsumerConfig{})
+	for i := range ms {
+		d := next(t, k)
+		if !bytes.Equal(d.Value.Value, ms[i].Value) {
+			t.Fatalf("message %d: found %d bytes %.20q", i, len(d.Value.Value), d.Value.Value)
+		}
+		d.Settle(nil)
+	}
+	if n := len(stored(t, c, "t")); n != len(ms) {
+		t.Errorf("found %d messages, want %d", n, len(ms))
+	}
+}
+
+func TestTLS(t *testing.T) {
+	ours, theirs := newAuthority(t), newAuthority(t)
+	cert, key := ours.issue("client")
+	foreignCert, foreignKey := theirs.issue("client")
+	mutual := ours.server("broker")
+	mutual.ClientAuth, mutual.ClientCAs = tls.RequireAndVerifyClientCert, x509.NewCertPool()
+	text, err := os.ReadFile(ours.file)
+	if err != nil || !mutual.ClientCAs.AppendCertsFromPEM(text) {
+		t.Fatal(err)
+	}
+	encrypted := secured(t, kfake.TLS(ours.server("broker")))
+	both := secured(t, kfake.TLS(mutual))
+	for _, c := range []struct {
+		name   string
+		broker *kfake.Cluster
+		o      TLSOptions
+		want   string // in the error; empty: it works
+	}{
+		{"the right authority", encrypted, TLSOptions{Enabled: true, CAFile: ours.file}, ""},
+		{"by name", encrypted, TLSOptions{Enabled: true, CAFile: ours.file, ServerName: "broker"}, ""},
+		{"another name", encrypted, TLSOptions{Enabled: true, CAFile: ours.file, ServerName: "other"}, "certificate is not trusted"},
+		{"another authority", encrypted, TLSOptions{Enabled: true, CAFile: theirs.file}, "certificate is not trusted"},
+		{"the system's authorities", encrypted, TLSOptions{Enabled: true}, "certificate is not trusted"},
+		{"client certificate", both, TLSOptions{Enabled: true, CAFile: ours.file, CertFile: cert, KeyFile: key}, ""},
+		{"no client certificate", both, TLSOptions{Enabled: true, CAFile: ours.file}, "may want another client certificate"},
+		{"another client certificate", both, TLSOptions{Enabled: true, CAFile: ours.file, CertFile: foreignCert, KeyFile: foreignKey}, "may want another client certificate"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			begin := time.Now()
+			client, err := connect(t, c.broker, c.o, SASLOptions{})
+			if c.want != "" {
+				if !errors.Is(err, ErrAccess) || !strings.Contains(err.Error(), c.want) {
+					t.Errorf("found %v, want %q", err, c.want)
+				}
+				if took := time.Since(begin); took > 5*time.Second {
+					t.Errorf("it took %v", took)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.name != "by name" {
+				roundTrip(t, client, "")
+			}
+		})
+	}
+	plain, err := embedded.Start(embedded.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close() //nolint:errcheck // it has served
+	for name, c := range map[string]Config{
+		"plain text to TLS": {Brokers: encrypted.ListenAddrs()}, "TLS to plain text": {Brokers: []string{plain.Addr()}, TLS: &tls.Config{MinVersion: tls.VersionTLS12}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.Log = slog.New(slog.DiscardHandler)
+			client, err := Open(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			if err := client.Reach(t.Context()); err == nil || !strings.Contains(err.Error(), "TLS") {
+				t.Errorf("found %v", err)
+			}
+		})
+	}
+}
+
+func TestSASL(t *testing.T) {
+	ours := newAuthority(t)
+	const user, password = "voxel", "s3cret, =word"
+	file := filepath.Join(t.TempDir(), "password")
+	write(t, file, []byte(password+"\n"))
+	for mechanism, name := range map[string]string{"plain": "PLAIN", "scram-sha-256": "SCRAM-SHA-256", "scram-sha-512": "SCRAM-SHA-512"} {
+		for _, encrypted := range []bool{false, true} {
+			opts, to := []kfake.Opt{kfake.EnableSASL(), kfake.Superuser(name, user, password)}, TLSOptions{}
+			if encrypted {
+				opts, to = append(opts, kfake.TLS(ours.server("broker"))), TLSOptions{Enabled: true, CAFile: ours.file}
+			}
+			broker := secured(t, opts...)
+			t.Run(fmt.Sprintf("%s, TLS %v", mechanism, encrypted), func(t *testing.T) {
+				client, err := connect(t, broker, to, SASLOptions{Mechanism: mechanism, User: user, PasswordFile: file})
+				if err != nil {
+					t.Fatal(err)
+				}
+				roundTrip(t, client, "")
+				for _, wrong := range []SASLOptions{
+					{Mechanism: mechanism, User: user, Password: "wrong"}, {Mechanism: mechanism, User: "nobody", Password: password},
+				} {
+					begin := time.Now()
+					_, err := connect(t, broker, to, wrong)
+					if !errors.Is(err, ErrAccess) || !strings.Contains(err.Error(), "authentication failed (SASL "+mechanism+" as "+wrong.User+")") {
+						t.Errorf("%v: found %v", wrong, err)
+					}
+					if strings.Contains(fmt.Sprint(err), wrong.Password) {
+						t.Errorf("the error shows the password: %v", err)
+					}
+					if took := time.Since(begin); took > 5*time.Second {
+						t.Errorf("it took %v", took)
+					}
+				}
+				if c, err := Open(Config{Brokers: broker.ListenAddrs(), TLS: client.cfg.TLS, Log: slog.New(slog.DiscardHandler)}); err != nil {
+					t.Error(err)
+				} else if err := c.Reach(t.Context()); err != nil { // a broker tells its versions to everybody
+					t.Errorf("without SASL: found %v", err)
+				} else if _, err := c.partitions(t.Context(), "t"); err == nil {
+					t.Error("without SASL: metadata were given")
+				} else {
+					c.Close()
+				}
+			})
+		}
+	}
+}
+
+// TestRefusedMechanism: the broker names what is wrong as real ones do, by its error code.
+func TestRefusedMechanism(t *testing.T) {
+	for code, want := range map[int16]string{
+		kerr.SaslAuthenticationFailed.Code: "authentication failed (SASL plain as u)", kerr.UnsupportedSaslMechanism.Code: "does not offer the SASL mechanism plain",
+		kerr.IllegalSaslState.Code: "asks for no SASL",
+	} {
+		broker := secured(t, kfake.EnableSASL(), kfake.Superuser("PLAIN", "u", "p"))
+		broker.ControlKey(int16(kmsg.SASLHandshake), func(r kmsg.Request) (kmsg.Response, error, bool) {
+			broker.KeepControl()
+			res := r.(*kmsg.SASLHandshakeRequest).ResponseKind().(*kmsg.SASLHandshakeResponse)
+			res.ErrorCode = code
+			return res, nil, true
+		})
+		if _, err := connect(t, broker, TLSOptions{}, SASLOptions{Mechanism: "plain", User: "u", Password: "p"}); !errors.Is(err, ErrAccess) || !strings.Contains(err.Error(), want) {
+			t.Errorf("code %d: found %v, want %q", code, err, want)
+		}
+	}
+}
+
+func TestCompression(t *testing.T) {
+	sizes := map[Compression]int{}
+	for _, name := range Compression("").Choices() {
+		codec := Compression(name)
+		t.Run(name, func(t *testing.T) {
+			var seen pipelinetest.Recorder
+			c, err := Open(Config{Brokers: secured(t).ListenAddrs(), Log: slog.New(slog.DiscardHandler), Observer: &seen})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(c.Close)
+			roundTrip(t, c, codec)
+			sizes[codec] = seen.Counted("producer t", pipeline.EventBytes)
+		})
+	}
+	for codec, n := range sizes {
+		if codec != "none" && n > sizes["none"]/2 {
+			t.Errorf("%s sends %d bytes, none %d", codec, n, sizes["none"])
+		}
+	}
+	if _, err := NewProducer(nil, ProducerConfig{Compression: "rar", Observer: pipeline.Unobserved}); err == nil || !strings.Contains(err.Error(), `"rar"`) {
+		t.Errorf("found %v", err)
+	}
+}
+
+func TestSecurityFiles(t *testing.T) {
+	ours := newAuthority(t)
+	cert, key := ours.issue("a")
+	_, otherKey := ours.issue("b")
+	dir := t.TempDir()
+	empty, large, missing := filepath.Join(dir, "empty"), filepath.Join(dir, "large"), filepath.Join(dir, "missing")
+	write(t, empty, []byte("\n"))
+	write(t, large, make([]byte, maxSecret+1))
+	for _, c := range []struct {
+		o    TLSOptions
+		want []string
+	}{
+		{TLSOptions{Enabled: true, CAFile: missing}, []string{"tls.ca_file", missing}},
+		{TLSOptions{Enabled: true, CAFile: empty}, []string{"tls.ca_file", empty, "found no certificate"}},
+		{TLSOptions{Enabled: true, CAFile: key}, []string{"tls.ca_file", key, "found no certificate"}},
+		{TLSOptions{Enabled: true, CAFile: large}, []string{"tls.ca_file", large, "limit"}},
+		{TLSOptions{Enabled: true, CertFile: missing, KeyFile: key}, []string{"tls.cert_file", missing}},
+		{TLSOptions{Enabled: true, CertFile: cert, KeyFile: missing}, []string{"tls.key_file", missing}},
+		{TLSOptions{Enabled: true, CertFile: cert, KeyFile: otherKey}, []string{"tls.cert_file", cert, otherKey, "does not match"}},
+	} {
+		_, err := c.o.Load()
+		for _, want := range c.want {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%+v: found %v, want %q", c.o, err, want)
+			}
+		}
+	}
+	for _, c := range []struct {
+		o    SASLOptions
+		want []string
+	}{
+		{SASLOptions{Mechanism: "plain", User: "u", PasswordFile: missing}, []string{"sasl.password_file", missing}},
+		{SASLOptions{Mechanism: "plain", User: "u", PasswordFile: empty}, []string{"sasl.password_file", empty, "empty"}},
+		{SASLOptions{Mechanism: "plain", User: "u", PasswordFile: large}, []string{"sasl.password_file", large, "limit"}},
+	} {
+		_, err := c.o.Load()
+		for _, want := range c.want {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%+v: found %v, want %q", c.o, err, want)
+			}
+		}
+	}
+	if c, err := (TLSOptions{}).Load(); c != nil || err != nil {
+		t.Errorf("without TLS: found %v, %v", c, err)
+	}
+	if s, err := (SASLOptions{Mechanism: "none"}).Load(); s != nil || err != nil {
+		t.Errorf("without SASL: found %v, %v", s, err)
+	}
+}
+
+func TestSecurityValidate(t *testing.T) {
+	for _, c := range []struct {
+		tls  TLSOptions
+		sasl SASLOptions
+		want string
+	}{
+		{TLSOptions{}, SASLOptions{}, "[]"},
+		{TLSOptions{Enabled: true, CertFile: "c", KeyFile: "k"}, SASLOptions{Mechanism: "plain", User: "u", Password: "p"}, "[]"},
+		{TLSOptions{CAFile: "c"}, SASLOptions{}, "[tls.enabled: found false beside other settings of tls, want true]"},
+		{TLSOptions{Enabled: true, CertFile: "c"}, SASLOptions{}, `[tls.cert_file, tls.key_file: found "c" and "", want both or none]`},
+		{TLSOptions{}, SASLOptions{Mechanism: "none", User: "u"}, "[sasl.mechanism: found none beside a user or a password, want plain, scram-sha-256 or scram-sha-512]"},
+		{TLSOptions{}, SASLOptions{Mechanism: "plain", Password: "p"}, `[sasl.user: found "", want a name for the mechanism plain]`},
+		{TLSOptions{}, SASLOptions{Mechanism: "plain", User: "u"}, "[sasl.password, sasl.password_file: want one of them]"},
+		{TLSOptions{}, SASLOptions{Mechanism: "plain", User: "u", Password: "p", PasswordFile: "f"}, "[sasl.password, sasl.password_file: want one of them]"},
+	} {
+		if got := fmt.Sprint(append(c.tls.Validate(), c.sasl.Validate()...)); got != c.want {
+			t.Errorf("%+v %v: found %s, want %s", c.tls, c.sasl, got, c.want)
+		}
+	}
+}
+
+// TestSecretsAreHidden: however credentials are printed, the password is not.
+func TestSecretsAreHidden(t *testing.T) {
+	s := &SASL{Mechanism: "plain", User: "u", Password: "s3cret"}
+	var log bytes.Buffer
+	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "sasl", s, "value", *s)
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "sasl", s, "value", *s)
+	for _, shown := range []string{fmt.Sprintf("%v %+v %#v %s", s, s, s, s), fmt.Sprintf("%v %+v %#v", *s, Config{SASL: s}, *s), log.String()} {
+		if strings.Contains(shown, "s3cret") {
+			t.Errorf("found %s", shown)
+		}
+	}
+}
