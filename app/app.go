@@ -14,6 +14,7 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"runtime"
 
@@ -95,6 +96,14 @@ func (noBar) Done()                    {}
 type Quantiles struct {
 	P50 float64 `json:"p50"`
 	P99 float64 `json:"p99"`
+}
+
+// Count writes a number with its noun: 1 row, 2 rows.
+func Count[N int | int64](n N, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // ErrDeadLetters says that a command did its work, but some items went to the dead letters. It comes with a result.

@@ -63,3 +63,11 @@ func TestProgress(t *testing.T) {
 		t.Errorf("found %q", got)
 	}
 }
+
+func TestCount(t *testing.T) {
+	for n, want := range map[int]string{0: "0 rows", 1: "1 row", 2: "2 rows"} {
+		if got := Count(n, "row"); got != want {
+			t.Errorf("found %q, want %q", got, want)
+		}
+	}
+}

@@ -10,7 +10,7 @@ import (
 	"github.com/voxelstream/voxelstream/internal/h5"
 )
 
-// New makes an environment without progress. overrides are key, value, key, value.
+// New makes an environment without progress. overrides are key, value, key, value. The test fails if something changes the configuration.
 func New(t *testing.T, overrides ...string) *app.Env {
 	t.Helper()
 	var os []config.Override
@@ -21,6 +21,14 @@ func New(t *testing.T, overrides ...string) *app.Env {
 	if err != nil {
 		t.Fatal(err)
 	}
+	before := l.Settings()
+	t.Cleanup(func() {
+		for i, s := range l.Settings() {
+			if s.Text != before[i].Text {
+				t.Errorf("the configuration was changed: %s is %s, was %s", s.Key, s.Text, before[i].Text)
+			}
+		}
+	})
 	return &app.Env{Config: l, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 }
 

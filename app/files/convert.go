@@ -71,7 +71,7 @@ func Convert(ctx context.Context, a *app.Env, in, out string) (_ *ConvertSummary
 		return nil, err
 	}
 	if s.Failed > 0 {
-		return s, fmt.Errorf("%s: %d samples were left out", in, s.Failed)
+		return s, fmt.Errorf("%s: left out %s", in, app.Count(s.Failed, "sample"))
 	}
 	return s, nil
 }

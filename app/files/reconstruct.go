@@ -83,7 +83,7 @@ func reconstruct(ctx context.Context, a *app.Env, input, out string) (*ConvertSu
 		Mesh: &Mesh{Vertices: len(mesh.Vertices), Triangles: len(mesh.Triangles), Edge: fused.Volume.Options().Edge},
 	}
 	if s.Failed > 0 {
-		return s, fmt.Errorf("%s: %d frames were left out", input, s.Failed)
+		return s, fmt.Errorf("%s: left out %s", input, app.Count(s.Failed, "frame"))
 	}
 	return s, nil
 }

@@ -125,7 +125,7 @@ func TestReconstructDistances(t *testing.T) {
 func TestReconstructLeavesOutLostFrames(t *testing.T) {
 	a := apptest.New(t, "voxelize.method", "tsdf", "voxelize.edge", "0.03")
 	s, err := Convert(t.Context(), a, wall(t, strings.Repeat("0 ", 16)), filepath.Join(t.TempDir(), "wall.ply"))
-	if s == nil || err == nil || !strings.Contains(err.Error(), "1 frames were left out") || s.Frames != 1 || s.Failed != 1 {
+	if s == nil || err == nil || !strings.Contains(err.Error(), "left out 1 frame") || s.Frames != 1 || s.Failed != 1 {
 		t.Errorf("found %+v, %v", s, err)
 	}
 }

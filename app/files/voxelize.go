@@ -68,7 +68,7 @@ func Voxelize(ctx context.Context, a *app.Env, input, out, format string) (_ *Vo
 		return nil, err
 	}
 	if failed > 0 {
-		return s, fmt.Errorf("%s: %d samples were left out", input, failed)
+		return s, fmt.Errorf("%s: left out %s", input, app.Count(failed, "sample"))
 	}
 	return s, nil
 }

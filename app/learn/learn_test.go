@@ -37,9 +37,9 @@ func TestTrainEvaluate(t *testing.T) {
 	}
 	checkHistory(t, at("h.csv"), at("h.png"), r.History)
 
-	a.Config.Model.Path = at("m.safetensors")
+	scoring := apptest.New(t, "model.path", at("m.safetensors"))
 	for split, rows := range map[string]int{"": 20, "test": 20, "train": 60, "all": 80} {
-		e, err := Evaluate(t.Context(), a, []string{at("d.h5")}, split, at("r.html"))
+		e, err := Evaluate(t.Context(), scoring, []string{at("d.h5")}, split, at("r.html"))
 		if err != nil {
 			t.Fatal(err)
 		}

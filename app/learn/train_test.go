@@ -2,7 +2,9 @@ package learn
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -272,7 +274,8 @@ func TestTrainGoesOnWithTheOptimizer(t *testing.T) {
 	apptest.NeedHDF5(t)
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
-	a := apptest.New(t, "train.epochs", "2", "train.batch_size", "8", "train.optimizer", "rmsprop", "train.momentum", "0.5", "train.validation_split", "0")
+	common := []string{"train.epochs", "2", "train.batch_size", "8", "train.momentum", "0.5", "train.validation_split", "0"}
+	a, again := apptest.New(t, append(common, "train.optimizer", "rmsprop")...), apptest.New(t, append(common, "train.optimizer", fromInit)...)
 	if _, err := files.Generate(t.Context(), a, files.GenerateOptions{Count: 20, Grid: 16, Layout: "vectors", Out: at("d.h5")}); err != nil {
 		t.Fatal(err)
 	}
@@ -293,12 +296,12 @@ func TestTrainGoesOnWithTheOptimizer(t *testing.T) {
 		if rule, ok := tr.Optimizer.Rule.(*train.RMSprop); !ok || rule.Momentum != .5 || tr.Optimizer.Iterations != steps || tr.Loss != "categorical_crossentropy" {
 			t.Errorf("%s: found %+v after %d steps, loss %v, want %d steps", o.Out, tr.Optimizer.Rule, tr.Optimizer.Iterations, tr.Loss, steps)
 		}
-		a.Config.Train.Optimizer = fromInit
+		a = again
 	}
-	if _, err := Train(t.Context(), a, []string{at("d.h5")}, TrainOptions{Out: at("x.keras")}); !app.IsUsage(err) {
+	if _, err := Train(t.Context(), again, []string{at("d.h5")}, TrainOptions{Out: at("x.keras")}); !app.IsUsage(err) {
 		t.Errorf("without a model to start from: found %v", err)
 	}
-	if _, err := Train(t.Context(), a, []string{at("d.h5")}, TrainOptions{Out: at("y.safetensors"), Init: at("missing.keras")}); err == nil {
+	if _, err := Train(t.Context(), again, []string{at("d.h5")}, TrainOptions{Out: at("y.safetensors"), Init: at("missing.keras")}); err == nil {
 		t.Error("a missing model gave no error")
 	}
 }
@@ -311,3 +314,50 @@ func TestTopicRanges(t *testing.T) {
 		t.Errorf("found %+v (%v)", again, err)
 	}
 }
+
+// TestFollowChecks: what --follow makes of the settings stays within the training.
+func TestFollowChecks(t *testing.T) {
+	a := apptest.New(t, "train.validation_split", "0.25")
+	tr := &training{env: a, settings: a.Config.Train, o: TrainOptions{Out: "m.keras", FromTopic: true, Follow: true, Classes: 3}}
+	if err := tr.check(nil); err != nil {
+		t.Fatal(err)
+	}
+	if tr.settings.ValidationSplit != 0 || tr.o.Checkpoint != "m.keras.checkpoint" {
+		t.Errorf("found a validation split of %g and checkpoint %s", tr.settings.ValidationSplit, tr.o.Checkpoint)
+	}
+	if a.Config.Train.ValidationSplit != 0.25 {
+		t.Errorf("the configuration was changed: found a validation split of %g, want 0.25", a.Config.Train.ValidationSplit)
+	}
+}
+
+// TestTrainInterrupted: what was learnt before the end of the context is written, and the result says that it came early.
+func TestTrainInterrupted(t *testing.T) {
+	apptest.NeedHDF5(t)
+	at := func(dir string) func(string) string {
+		return func(name string) string { return filepath.Join(dir, name) }
+	}(t.TempDir())
+	a := apptest.New(t, "train.epochs", "100", "train.batch_size", "8")
+	if _, err := files.Generate(t.Context(), a, files.GenerateOptions{Count: 20, Grid: 16, Layout: "vectors", Out: at("d.h5")}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	a.Progress = stopper{stop}
+	r, err := Train(ctx, a, []string{at("d.h5")}, TrainOptions{Out: at("m.keras"), Classes: 10})
+	if r == nil || !errors.Is(err, app.ErrInterrupted) || r.Epochs < 1 || r.Epochs > 99 {
+		t.Fatalf("found %+v, %v, want an early end after an epoch", r, err)
+	}
+	if _, err := models.Load(t.Context(), at("m.keras")); err != nil {
+		t.Error(err)
+	}
+	if r, err := Train(ctx, a, []string{at("d.h5")}, TrainOptions{Out: at("n.keras"), Classes: 10}); r != nil || err == nil {
+		t.Errorf("with a context that has ended: found %+v, %v", r, err)
+	}
+}
+
+// stopper stops when an epoch has ended.
+type stopper struct{ stop func() }
+
+func (s stopper) Bar(string) app.Bar               { return s }
+func (s stopper) Line(string)                      { s.stop() }
+func (stopper) Set(done, total int64, note string) {}
+func (stopper) Done()                              {}

@@ -20,18 +20,15 @@ func (c *cli) broker() *cobra.Command {
 	cmd.Example = "  voxelstream broker --port 9092 &\n  voxelstream ingest digits.h5 --brokers 127.0.0.1:9092\n  voxelstream classify --once --brokers 127.0.0.1:9092"
 	cmd.RunE = c.do(served(func(ctx context.Context, a *app.Env, _ []string) error {
 		b, err := stream.StartBroker(a)
-		if err = show(c, b, err, brokerText); err == nil {
+		if err != nil {
+			return err
+		}
+		err = c.print(b, func(w io.Writer) { fmt.Fprintf(w, "broker at %s, data in %s\n", b.Address, b.DataDir) })
+		if err == nil {
 			a.Started()
 			<-ctx.Done()
-		}
-		if b == nil {
-			return err
 		}
 		return errors.Join(err, b.Close())
 	}))
 	return cmd
-}
-
-func brokerText(w io.Writer, b *stream.Broker) {
-	fmt.Fprintf(w, "broker at %s, data in %s\n", b.Address, b.DataDir)
 }

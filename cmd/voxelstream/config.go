@@ -74,7 +74,7 @@ func (c *cli) lint(flags *pflag.FlagSet) error {
 		for _, problem := range bad.Problems {
 			p.Problems = append(p.Problems, problem.Error())
 		}
-		err = app.Usage(fmt.Errorf("%d problems", len(p.Problems)))
+		err = app.Usage(errors.New(app.Count(len(p.Problems), "problem")))
 	}
 	return show(c, p, err, problemsText)
 }

@@ -25,8 +25,8 @@ func (c *cli) convert() *cobra.Command {
 
 func convertText(w io.Writer, s *files.ConvertSummary) {
 	if s.Mesh != nil {
-		fmt.Fprintf(w, "%s: a mesh of %d triangles from %d frames, in cells of %.4g m\n", s.File, s.Triangles, s.Frames, s.Edge)
+		fmt.Fprintf(w, "%s: a mesh of %s from %s, in cells of %.4g m\n", s.File, app.Count(s.Triangles, "triangle"), app.Count(s.Frames, "frame"), s.Edge)
 		return
 	}
-	fmt.Fprintf(w, "%s: %d samples\n", s.File, s.Samples)
+	fmt.Fprintf(w, "%s: %s\n", s.File, app.Count(s.Samples, "sample"))
 }

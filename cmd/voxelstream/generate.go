@@ -34,5 +34,5 @@ func (c *cli) generate() *cobra.Command {
 }
 
 func generateText(w io.Writer, s *files.GenerateSummary) {
-	fmt.Fprintf(w, "%s: layout %s, %d rows to train, %d to test, seed %d, %.1f s\n", s.File, s.Layout, s.Train, s.Test, s.Seed, s.Seconds)
+	fmt.Fprintf(w, "%s: layout %s, %s to train, %d to test, seed %d, %.1f s\n", s.File, s.Layout, app.Count(s.Train, "row"), s.Test, s.Seed, s.Seconds)
 }

@@ -25,5 +25,5 @@ func (c *cli) ingest() *cobra.Command {
 }
 
 func ingestText(w io.Writer, s *stream.IngestSummary) {
-	fmt.Fprintf(w, "inputs %d, volumes %d in %d messages, dead letters %d, %.1f s\n", s.Inputs, s.Volumes, s.Messages, s.DeadLetters, s.Seconds)
+	fmt.Fprintf(w, "inputs %d, volumes %d in %s, dead letters %d, %.1f s\n", s.Inputs, s.Volumes, app.Count(s.Messages, "message"), s.DeadLetters, s.Seconds)
 }

@@ -1,5 +1,5 @@
 // Command voxelstream turns depth frames, Lidar scans and HDF5 archives into voxel grids, streams them through Kafka and classifies them with a
-// 3D convolutional network. This package has flags, signals and exit codes; what the commands do is in app.
+// 3D convolutional network. This package holds flags, signals, printing and exit codes; what the commands do is in app.
 package main
 
 import (
@@ -12,9 +12,11 @@ import (
 func main() { os.Exit(execute(os.Args[1:])) }
 
 // execute runs one command line and returns the exit code.
-func execute(args []string) int {
-	c := &cli{out: os.Stdout}
+func execute(args []string) int { return (&cli{out: os.Stdout}).execute(args) }
+
+func (c *cli) execute(args []string) int {
 	root := c.root()
+	root.SetOut(c.out)
 	root.SetArgs(args)
 	err := root.Execute()
 	code := c.exitCode(err)

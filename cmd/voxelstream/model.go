@@ -30,7 +30,9 @@ func (c *cli) model() *cobra.Command {
 	convert := command("convert IN OUT", "Write a model in another format, which OUT's extension names", cobra.ExactArgs(2))
 	convert.RunE = c.do(func(ctx context.Context, _ *app.Env, args []string) error {
 		r, err := models.Convert(ctx, args[0], args[1])
-		return show(c, r, err, func(w io.Writer, r *models.Conversion) { fmt.Fprintf(w, "%s: %d parameters\n", r.Model, r.Parameters) })
+		return show(c, r, err, func(w io.Writer, r *models.Conversion) {
+			fmt.Fprintf(w, "%s: %s\n", r.Model, app.Count(r.Parameters, "parameter"))
+		})
 	})
 
 	predict := command("predict [MODEL] --input X.npy --output Y.npy", "Run a model on the rows of an array, in the model's own axis order", cobra.MaximumNArgs(1))
@@ -38,7 +40,9 @@ func (c *cli) model() *cobra.Command {
 	output := predict.Flags().String("output", "", "where its outputs go")
 	predict.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
 		r, err := models.Predict(ctx, a, first(args), *input, *output)
-		return show(c, r, err, func(w io.Writer, r *models.Prediction) { fmt.Fprintf(w, "%s: %d rows\n", r.Output, r.Rows) })
+		return show(c, r, err, func(w io.Writer, r *models.Prediction) {
+			fmt.Fprintf(w, "%s: %s\n", r.Output, app.Count(r.Rows, "row"))
+		})
 	})
 
 	bench := command("bench [MODEL]", "Measure how fast a model infers or trains", cobra.MaximumNArgs(1))
@@ -111,8 +115,8 @@ func modelText(w io.Writer, s *models.Summary) {
 }
 
 func benchText(w io.Writer, r *models.BenchResult) {
-	fmt.Fprintf(w, "%s of batches of %d, input %s: %.0f samples/s, latency p50 %.3f ms, p99 %.3f ms, %d threads, kernels %s\n",
-		r.Mode, r.Batch, r.Input, r.PerSecond, r.LatencyMS.P50, r.LatencyMS.P99, r.Threads, r.Tier)
+	fmt.Fprintf(w, "%s of batches of %d, input %s: %.0f samples/s, latency p50 %.3f ms, p99 %.3f ms, %s, kernels %s\n",
+		r.Mode, r.Batch, r.Input, r.PerSecond, r.LatencyMS.P50, r.LatencyMS.P99, app.Count(r.Threads, "thread"), r.Tier)
 }
 
 func verifyText(w io.Writer, r *models.VerifyResult) {
@@ -121,7 +125,8 @@ func verifyText(w io.Writer, r *models.VerifyResult) {
 }
 
 func quantizeText(w io.Writer, r *learn.QuantizeResult) {
-	fmt.Fprintf(w, "%s: accuracy %.4f, %.4f in float32: %.2f points lost on %d rows; ranges of %d other rows\n", r.Kind, r.Low, r.Float, r.Drop, r.Rows, r.Calibration)
+	fmt.Fprintf(w, "%s: accuracy %.4f, %.4f in float32: %.2f points lost on %s; ranges of %s\n",
+		r.Kind, r.Low, r.Float, r.Drop, app.Count(r.Rows, "row"), app.Count(r.Calibration, "other row"))
 	fmt.Fprintf(w, "the same class for %.2f %% of the rows; probabilities differ by %.4f at most, %.5f on average\n", 100*r.Agree, r.Largest, r.Mean)
 	if r.Model != "" {
 		fmt.Fprintf(w, "%s infers in %s from now on; model bench says how fast\n", r.Model, r.Kind)

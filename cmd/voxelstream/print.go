@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,8 +16,10 @@ func (c *cli) print(v any, text func(w io.Writer)) error {
 	if c.json {
 		return c.line(v)
 	}
-	text(c.out)
-	return nil
+	var b bytes.Buffer
+	text(&b)
+	_, err := c.out.Write(b.Bytes())
+	return err
 }
 
 // line writes one JSON line.

@@ -36,5 +36,5 @@ func (c *cli) simulate() *cobra.Command {
 }
 
 func simulateText(w io.Writer, s *stream.SimulateSummary) {
-	fmt.Fprintf(w, "%s: %d packets, %d bytes in %.1f s; at most %v late\n", s.To, s.Packets, s.Bytes, s.Seconds, s.Late.Round(time.Microsecond))
+	fmt.Fprintf(w, "%s: %s, %d bytes in %.1f s; at most %v late\n", s.To, app.Count(s.Packets, "packet"), s.Bytes, s.Seconds, s.Late.Round(time.Microsecond))
 }

@@ -50,7 +50,8 @@ func (c *cli) train() *cobra.Command {
 
 func trainText(w io.Writer, r *learn.TrainResult) {
 	h, last := r.History, len(r.History.Loss)-1
-	fmt.Fprintf(w, "%s: %d parameters, %d epochs over %d rows, %.0f samples/s\n", r.Model, r.Parameters, r.Epochs, r.Rows, r.SamplesPerSecond)
+	fmt.Fprintf(w, "%s: %s, %s over %s, %.0f samples/s\n",
+		r.Model, app.Count(r.Parameters, "parameter"), app.Count(r.Epochs, "epoch"), app.Count(r.Rows, "row"), r.SamplesPerSecond)
 	fmt.Fprintf(w, "loss %.4f, accuracy %.4f", h.Loss[last], h.Accuracy[last])
 	if len(h.ValLoss) > last {
 		fmt.Fprintf(w, ", val_loss %.4f, val_accuracy %.4f", h.ValLoss[last], h.ValAccuracy[last])

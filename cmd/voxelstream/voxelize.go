@@ -25,5 +25,6 @@ func (c *cli) voxelize() *cobra.Command {
 }
 
 func voxelizeText(w io.Writer, s *files.VoxelizeSummary) {
-	fmt.Fprintf(w, "%s: %d volumes of %s cells, method %s\n", s.File, s.Volumes, s.Grid, s.Method)
+	fmt.Fprintf(w, "%s: %s of %dx%dx%d cells, method %s\n",
+		s.File, app.Count(s.Volumes, "volume"), s.Grid[0], s.Grid[1], s.Grid[2], s.Method)
 }
