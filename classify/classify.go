@@ -181,7 +181,7 @@ func Palette(m *nn.Model, otherwise string) (*colormap.Palette, error) {
 		name = otherwise
 	}
 	if name == "" {
-		name = voxelize.DefaultOptions().Colormap
+		name = string(voxelize.DefaultOptions().Colormap)
 	}
 	p, err := colormap.ByName(name)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 // A sensor's cloud on a fixed grid of 2x2x2 cells of half a metre: two points share a cell, one lies outside.
 func ExampleVoxelizer_Volume() {
 	o := voxelize.DefaultOptions()
-	o.Method = voxelize.Regular
+	o.Method = voxelize.Regular.Name
 	o.Dims = [3]int{2, 2, 2}
 	o.Origin, o.Edge = &[3]float64{0, 0, 0}, 0.5
 	v, err := voxelize.New(o)

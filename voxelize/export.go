@@ -11,7 +11,7 @@ import (
 type Format string
 
 // The formats: the palette index (1 channel, 0 to 255), the palette's colour (3 channels, 0 to 1), the value before the colour map (1 channel),
-// and, of method TSDF only, the signed distance to the surface in metres (1 channel, see [tsdf.Volume.Distances]).
+// and, of methods that know it, the signed distance to the surface in metres (1 channel, see [Method.Distances]).
 const (
 	FormatIndex    Format = "index"
 	FormatRGB      Format = "rgb"

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/voxelstream/voxelstream/ingest"
 )
@@ -25,9 +27,78 @@ const (
 // Fits lists all ways to fit.
 func Fits() []Fit { return []Fit{FitAuto, FitWhole, FitCrop, FitExact} }
 
-// Window is the range of values to look at, as radiologists say it: its middle and its width, in the grid's own units (Hounsfield units for CT).
-// Width 0 means no window: the range that the values have.
-type Window struct{ Centre, Width float64 }
+// Choices are the names of the ways to fit.
+func (Fit) Choices() []string { return names(Fits(), func(f Fit) Fit { return f }) }
+
+// ChoiceDoc says what a way to fit does.
+func (Fit) ChoiceDoc(name string) string {
+	switch Fit(name) {
+	case FitAuto:
+		return "Like whole for grids that state the size of their cells, as scans of MRI and CT do; like exact for others."
+	case FitWhole:
+		return "Resample so that the whole grid is inside."
+	case FitCrop:
+		return "Take the middle, in cells of the edge that is set, or of the smallest edge of the grid's own cells."
+	case FitExact:
+		return "Refuse grids of other cells."
+	}
+	return ""
+}
+
+// Window is the range of values to look at, as radiologists say it: its middle and its width, in the grid's own units (Hounsfield units for CT). The
+// zero value is the window that the grid's file names, if any. It is written CENTRE:WIDTH; nothing is the zero value, none all values.
+type Window struct {
+	Centre, Width float64
+	// None takes the range that the values have, whatever the file names.
+	None bool
+}
+
+// String is the notation that UnmarshalText reads.
+func (w Window) String() string {
+	switch {
+	case w.None:
+		return "none"
+	case w == Window{}:
+		return ""
+	}
+	return strconv.FormatFloat(w.Centre, 'g', -1, 64) + ":" + strconv.FormatFloat(w.Width, 'g', -1, 64)
+}
+
+// MarshalText is String.
+func (w Window) MarshalText() ([]byte, error) { return []byte(w.String()), nil }
+
+// UnmarshalText reads CENTRE:WIDTH, none, or nothing.
+func (w *Window) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case "":
+		*w = Window{}
+		return nil
+	case "none":
+		*w = Window{None: true}
+		return nil
+	}
+	centre, width, _ := strings.Cut(string(text), ":")
+	var found Window
+	var errCentre, errWidth error
+	found.Centre, errCentre = strconv.ParseFloat(centre, 64)
+	found.Width, errWidth = strconv.ParseFloat(width, 64)
+	if errCentre != nil || errWidth != nil || found.Width == 0 || found.check() != nil {
+		return errWindow
+	}
+	*w = found
+	return nil
+}
+
+var errWindow = errors.New("want CENTRE:WIDTH such as 40:400, none, or nothing")
+
+// check says whether there are values in the window that a float32 can tell apart.
+func (w Window) check() error {
+	low, high := w.bounds()
+	if !finite(w.Centre, w.Width, 0) || w.Width < 0 || w.Width > 0 && (!finite(float64(low), float64(high), 0) || low >= high) {
+		return fmt.Errorf("found %g:%g, %w", w.Centre, w.Width, errWindow)
+	}
+	return nil
+}
 
 // bounds are the values that become 0 and 1.
 func (w Window) bounds() (low, high float32) {
@@ -36,9 +107,12 @@ func (w Window) bounds() (low, high float32) {
 
 // window is the one of the options, else the grid's own; ok is false for none.
 func (v *Voxelizer) window(g *ingest.Grid) (low, high float32, ok bool) {
-	if w := v.options.Window; w != nil {
+	switch w := v.options.Window; {
+	case w.None:
+		return 0, 0, false
+	case w.Width > 0:
 		low, high = w.bounds()
-	} else {
+	default:
 		low, high = g.Window[0], g.Window[1]
 	}
 	return low, high, low < high
@@ -62,7 +136,7 @@ func (v *Voxelizer) ready(g *ingest.Grid) (values []float32, scaled bool, err er
 		cell := v.cell(g)
 		values = resample(values, g.Dims, cell, want, v.edge(g.Dims, cell), slices.Min(values))
 	}
-	if v.options.value() == Occupancy {
+	if v.value() == Occupancy {
 		values = slices.Clone(values)
 		occupy(values)
 		return values, false, nil
@@ -107,10 +181,10 @@ func (v *Voxelizer) edge(dims [3]int, cell [3]float64) float64 {
 // check says whether a grid can be made to fit.
 func (v *Voxelizer) check(g *ingest.Grid) error {
 	if g == nil {
-		return errors.New("sample without data: want a frame, a point cloud or a grid")
+		return errNoData
 	}
 	want := v.options.Dims
-	auto := v.options.Fit == "" || v.options.Fit == FitAuto
+	auto := v.options.Fit == FitAuto
 	exact := v.options.Fit == FitExact || auto && g.Cell == [3]float64{}
 	if g.Channels != 1 || exact && g.Dims != want {
 		return fmt.Errorf("grid of %s cells and %d channels: want %s and 1", dimsString(g.Dims), g.Channels, dimsString(want))

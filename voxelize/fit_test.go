@@ -30,7 +30,7 @@ func TestFitAgreesWithScipyAndPillow(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.Name, func(t *testing.T) {
 			o := DefaultOptions()
-			o.Method, o.Dims, o.Fit, o.Edge = Regular, c.Dims, Fit(c.Fit), c.Edge
+			o.Method, o.Dims, o.Fit, o.Edge = Regular.Name, c.Dims, Fit(c.Fit), c.Edge
 			f, err := mustNew(t, o).Field(sampleOf(counted(c.Shape, c.Cell)))
 			if err != nil {
 				t.Fatal(err)
@@ -89,15 +89,15 @@ func TestFitAuto(t *testing.T) {
 func TestWindow(t *testing.T) {
 	o := DefaultOptions()
 	o.Dims = [3]int{1, 1, 4}
-	o.Method = Regular
+	o.Method = Regular.Name
 	grid := &ingest.Grid{Dims: o.Dims, Channels: 1, Values: []float32{-1000, -160, 40, 3000}, Window: [2]float32{-160, 240}}
 	for name, c := range map[string]struct {
-		w    *Window
+		w    Window
 		want []uint8
 	}{
-		"of the file": {nil, []uint8{0, 0, 128, 255}},
-		"own":         {&Window{Centre: -160, Width: 400}, []uint8{0, 128, 255, 255}},
-		"none":        {&Window{}, []uint8{0, 53, 66, 255}},
+		"of the file": {Window{}, []uint8{0, 0, 128, 255}},
+		"own":         {Window{Centre: -160, Width: 400}, []uint8{0, 128, 255, 255}},
+		"none":        {Window{None: true}, []uint8{0, 53, 66, 255}},
 	} {
 		o.Window = c.w
 		vol, err := mustNew(t, o).Volume(sampleOf(grid))
@@ -106,13 +106,13 @@ func TestWindow(t *testing.T) {
 		}
 	}
 	for _, w := range []Window{{Width: -1}, {Centre: math.NaN(), Width: 1}, {Centre: 1e30, Width: 1}} {
-		o.Window = &w
+		o.Window = w
 		if _, err := New(o); err == nil || !strings.Contains(err.Error(), "window") {
 			t.Errorf("%v: found error %v, want one of the window", w, err)
 		}
 	}
-	o.Window, o.Fit = nil, "stretch"
-	if _, err := New(o); err == nil || !strings.Contains(err.Error(), `fit "stretch"`) {
+	o.Window, o.Fit = Window{}, "stretch"
+	if _, err := New(o); err == nil || !strings.Contains(err.Error(), `fit: found "stretch"`) {
 		t.Errorf("found error %v, want one of fit", err)
 	}
 }

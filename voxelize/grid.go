@@ -34,7 +34,7 @@ func checkDims(dims [3]int) error {
 	cells := 1
 	for _, n := range dims {
 		if n < 1 || n > MaxCells/cells {
-			return fmt.Errorf("grid of %s cells: want 1 or more a side and at most %d in all", dimsString(dims), MaxCells)
+			return fmt.Errorf("found %s cells, want 1 or more a side and at most %d in all", dimsString(dims), MaxCells)
 		}
 		cells *= n
 	}

@@ -3,31 +3,11 @@ package voxelize
 import (
 	"errors"
 	"fmt"
-	"math"
-	"slices"
+	"strings"
 
+	"github.com/voxelstream/voxelstream/internal/option"
 	"github.com/voxelstream/voxelstream/voxelize/colormap"
 )
-
-// Method names a way to turn points into cells; each is a file of this package.
-type Method string
-
-// The methods. MNIST3D and Pyntcloud fit a cube around each cloud, so a shape looks the same wherever it stands; the next three are one
-// method, the half-open grid with a fixed origin and edge that sensors need: Regular takes the value of the options, Occupancy and Density
-// imply it. TSDF takes depth frames only, on the same grid: a cell says how close the surface is that the camera sees.
-const (
-	MNIST3D         Method = "mnist3d"
-	Pyntcloud       Method = "pyntcloud"
-	Regular         Method = "regular"
-	OccupancyMethod Method = "occupancy"
-	DensityMethod   Method = "density"
-	TSDF            Method = "tsdf"
-)
-
-// Methods lists all methods.
-func Methods() []Method {
-	return []Method{MNIST3D, Pyntcloud, Regular, OccupancyMethod, DensityMethod, TSDF}
-}
 
 // Value is what a cell says of the points in it.
 type Value string
@@ -41,79 +21,111 @@ const (
 // Values lists all values.
 func Values() []Value { return []Value{Density, Occupancy} }
 
-// Options say how samples become volumes.
+// Choices are the names of the values.
+func (Value) Choices() []string { return names(Values(), func(v Value) Value { return v }) }
+
+// ChoiceDoc says what a value means.
+func (Value) ChoiceDoc(name string) string {
+	switch Value(name) {
+	case Density:
+		return "The number of points in the cell, normalised by the method."
+	case Occupancy:
+		return "1 if there is a point in the cell, or if the value of a ready grid is above 0; else 0."
+	}
+	return ""
+}
+
+// Options say how samples become volumes. They are the section voxelize of the configuration.
 type Options struct {
-	Method Method
-	// Dims is depth, height, width in cells. MNIST3D and Pyntcloud want a cube; ready grids are fitted.
-	Dims [3]int
-	// Value is what a cell says; empty means Density, or what the method implies.
-	Value Value
-	// Colormap names the palette (see colormap.Names).
-	Colormap string
-	// Origin is the minimum corner of the regular grid as x, y, z in metres; nil centres the grid on the bounding box of each cloud.
-	Origin *[3]float64
-	// Edge is the side of a cell of the regular grid in metres; 0 makes each cloud fit.
-	// Crop takes it for ready grids too.
-	Edge float64
+	// Dims is depth, height, width in cells. Some methods want a cube; ready grids are fitted.
+	Dims option.Dims `yaml:"grid" flag:"grid" doc:"Size of a volume in cells: one number for a cube, or depth x height x width such as 16x24x24. It must be the size that the model takes."`
+	// Method names one of [Methods].
+	Method MethodName `yaml:"method" flag:"method" doc:"How points and depth frames become cells."`
+	// Value is what a cell says; empty means Density. A method whose own Value says otherwise wins.
+	Value Value `yaml:"value" flag:"value" doc:"What a cell holds."`
+	// Edge is the side of a cell of a placed grid in metres; 0 makes each cloud fit. FitCrop takes it for ready grids too.
+	Edge float64 `yaml:"edge" flag:"edge" min:"0" doc:"Side of a cell in metres, for methods on a regular grid. 0: the grid fits each cloud."`
 	// Fit is for ready grids of other cells; empty means FitAuto.
-	Fit Fit
-	// Window maps the values of ready grids to 0 .. 1, the lower and higher ones to the ends; nil: the window that the file names, if any.
-	Window *Window
+	Fit Fit `yaml:"fit" flag:"fit" doc:"What happens to a ready grid, such as a scan of MRI or CT, that has other cells than the volumes."`
+	// Window maps the values of ready grids to 0 .. 1, the lower and higher ones to the ends.
+	Window Window `yaml:"window" flag:"window" doc:"CENTRE:WIDTH of the values of ready grids that become 0 to 1, such as 40:400 for the soft tissue of CT. Empty: the window that the file names, if any. none: all values."`
+	// Colormap names the palette.
+	Colormap colormap.Name `yaml:"colormap" flag:"colormap" doc:"Palette of the volumes. It must be the one that the model was trained with."`
+	// Origin is the minimum corner of a placed grid as x, y, z in metres; nil centres the grid on the bounding box of each cloud.
+	Origin *[3]float64
+	// Methods points to the options of the methods, one struct of a type each; see [MethodOptions].
+	Methods []any `yaml:",inline"`
 }
 
-// DefaultOptions are those of the 3D MNIST tutorial: 16^3 cells, density, Oranges.
+// DefaultOptions are those of the 3D MNIST tutorial: 16^3 cells, density, Oranges. Each call makes new options of the methods.
 func DefaultOptions() Options {
-	return Options{Method: MNIST3D, Dims: [3]int{16, 16, 16}, Value: Density, Colormap: "Oranges"}
+	return Options{
+		Method: MNIST3D.Name, Dims: option.Dims{16, 16, 16}, Value: Density, Fit: FitAuto, Colormap: "Oranges", Methods: newMethodOptions(),
+	}
 }
 
-// Validate reports everything that is wrong, joined into one error.
-func (o Options) Validate() error {
+// Clone is a copy that shares nothing with o.
+func (o Options) Clone() Options {
+	if o.Origin != nil {
+		origin := *o.Origin
+		o.Origin = &origin
+	}
+	o.Methods = option.Clone(o.Methods)
+	return o
+}
+
+// withDefaults replaces what was left open.
+func (o Options) withDefaults() Options {
+	if o.Value == "" {
+		o.Value = Density
+	}
+	if o.Fit == "" {
+		o.Fit = FitAuto
+	}
+	return o
+}
+
+// Validate reports which settings do not go together; what a single one may be, its tags say. [New] checks both.
+func (o *Options) Validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if !slices.Contains(Methods(), o.Method) {
-		bad("method %q: want one of %v", o.Method, Methods())
-	}
-	if err := checkDims(o.Dims); err != nil {
-		errs = append(errs, err)
-	} else if o.isCube() && (o.Dims[0] != o.Dims[1] || o.Dims[0] != o.Dims[2]) {
-		bad("grid of %s cells: method %s wants a cube", dimsString(o.Dims), o.Method)
-	}
-	if o.Value != "" && !slices.Contains(Values(), o.Value) {
-		bad("value %q: want one of %v", o.Value, Values())
-	}
-	if o.Fit != "" && !slices.Contains(Fits(), o.Fit) {
-		bad("fit %q: want one of %v", o.Fit, Fits())
-	}
-	if w := o.Window; w != nil {
-		if low, high := w.bounds(); !finite(w.Centre, w.Width, 0) || w.Width < 0 || w.Width > 0 && (!finite(float64(low), float64(high), 0) || low >= high) {
-			bad("window %g:%g: want a finite centre, and a width of 0 (none) or more that a float32 can tell", w.Centre, w.Width)
-		}
-	}
-	if _, err := colormap.ByName(o.Colormap); err != nil {
-		errs = append(errs, err)
-	}
-	if o.Edge < 0 || math.IsNaN(o.Edge) || math.IsInf(o.Edge, 0) {
-		bad("edge %g m: want a finite number, 0 (fitted) or more", o.Edge)
+	dimsErr := checkDims(o.Dims)
+	if dimsErr != nil {
+		bad("grid: %w", dimsErr)
 	}
 	if o.Origin != nil && !finite(o.Origin[0], o.Origin[1], o.Origin[2]) {
-		bad("origin %v m: want finite numbers", *o.Origin)
+		bad("origin: found %v, want finite numbers", *o.Origin)
 	}
-	if o.isCube() && (o.Edge != 0 && o.Fit != FitCrop || o.Origin != nil) {
-		bad("edge %g m and origin: method %s fits its own cube, only %s, %s, %s and %s take them", o.Edge, o.Method,
-			Regular, OccupancyMethod, DensityMethod, TSDF)
+	if err := o.Window.check(); err != nil {
+		bad("window: %w", err)
+	}
+	m, err := methodOf(o.Method)
+	if err != nil {
+		return errors.Join(errs...) // the tags say so, too
+	}
+	if m.Needs.Cube && dimsErr == nil && (o.Dims[0] != o.Dims[1] || o.Dims[0] != o.Dims[2]) {
+		bad("grid: found %s cells, want a cube for the method %s", dimsString(o.Dims), m.Name)
+	}
+	if m.Placed {
+		return errors.Join(errs...)
+	}
+	if o.Edge != 0 && o.Fit != FitCrop {
+		bad("edge: found %g, want 0: the method %s fits its own grid, only %s take an edge", o.Edge, m.Name, placed())
+	}
+	if o.Origin != nil {
+		bad("origin: found %v, want none: the method %s fits its own grid, only %s take an origin", *o.Origin, m.Name, placed())
 	}
 	return errors.Join(errs...)
 }
 
-func (o Options) isCube() bool { return o.Method == MNIST3D || o.Method == Pyntcloud }
-
-// value is what a cell says, the method's implication included. Occupancy and Density are names for the regular method, so they win.
-func (o Options) value() Value {
-	switch {
-	case o.Method == OccupancyMethod:
-		return Occupancy
-	case o.Method == DensityMethod || o.Value == "":
-		return Density
+// placed names the methods that take an edge and an origin: "a, b and c".
+func placed() string {
+	var list []string
+	for _, m := range Methods() {
+		if m.Placed {
+			list = append(list, string(m.Name))
+		}
 	}
-	return o.Value
+	last := len(list) - 1
+	return strings.Join(list[:last], ", ") + " and " + list[last]
 }

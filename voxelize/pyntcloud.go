@@ -2,6 +2,17 @@ package voxelize
 
 import "github.com/voxelstream/voxelstream/ingest"
 
+// Pyntcloud is the method of the library pyntcloud.
+var Pyntcloud = Method{
+	Name: "pyntcloud",
+	Doc: "Fits a cube around each cloud, as the library pyntcloud does. A cell holds its share of all points. Arrays are ordered x, y, z instead " +
+		"of z, y, x.",
+	Needs: Needs{Cube: true},
+	New: func(o Options) (func(ingest.Data) (*Field, error), error) {
+		return ofPoints(func(p *ingest.PointCloud) (*Field, error) { return pyntcloud(p, o.Dims[0]) }), nil
+	},
+}
+
 // pyntcloud is the convention of the library of that name (structures/voxelgrid.py, regular bounding box, feature vector "density"): the
 // bounding box, not padded, extended to a cube of n cells a side; the same cells as [mnist3d]; laid out [x][y][z], so depth runs along x and
 // width along z; value = points in the cell / all points.

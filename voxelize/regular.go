@@ -7,6 +7,30 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
+// Regular, OccupancyGrid and DensityGrid are one method, for sensors whose points have a place and a size: Regular takes the value of the options, the
+// others imply it.
+var (
+	Regular = Method{
+		Name:   "regular",
+		Doc:    "A regular grid of the edge that is set, or fitted to each cloud. The setting value decides what a cell holds.",
+		Placed: true, New: newRegular,
+	}
+	OccupancyGrid = Method{
+		Name:   "occupancy",
+		Doc:    "A regular grid. A cell is 1 if it holds a point, else 0.",
+		Placed: true, Value: Occupancy, New: newRegular,
+	}
+	DensityGrid = Method{
+		Name:   "density",
+		Doc:    "A regular grid. A cell holds its number of points divided by that of the fullest cell.",
+		Placed: true, Value: Density, New: newRegular,
+	}
+)
+
+func newRegular(o Options) (func(ingest.Data) (*Field, error), error) {
+	return ofPoints(func(p *ingest.PointCloud) (*Field, error) { return regular(p, &o) }), nil
+}
+
 // regular is what sensors need: half-open cubic cells on a fixed grid (see [Grid.Index]), laid out [z][y][x]. Points outside are counted, not
 // clipped to the border; value = points in the cell / most points in any cell. What the options leave open is fitted to the cloud.
 func regular(p *ingest.PointCloud, o *Options) (*Field, error) {

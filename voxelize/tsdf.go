@@ -1,6 +1,7 @@
 package voxelize
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -8,10 +9,24 @@ import (
 	"github.com/voxelstream/voxelstream/voxelize/tsdf"
 )
 
-// tsdf makes a volume of one frame: its closeness to the surface that the camera sees (see [tsdf.Volume.Near]), on the grid of the regular
-// method. What the camera cannot see, behind the surface, stays 0, so it needs the frame itself, not its points.
-func (v *Voxelizer) tsdf(d ingest.Data) (*Field, error) {
-	vol, cloud, err := v.fuse(d)
+// TSDF is the truncated signed distance field of depth frames. What the camera cannot see, behind the surface, stays 0, so it needs the frames
+// themselves, not their points.
+var TSDF = Method{
+	Name: "tsdf",
+	Doc: "The truncated signed distance field of depth frames on a regular grid: 1 on the visible surface, falling to 0 five cells from it, and 0 in " +
+		"cells that no frame saw. A recording with poses is fused into one grid.",
+	Needs:  Needs{Frames: true},
+	Placed: true,
+	New: func(o Options) (func(ingest.Data) (*Field, error), error) {
+		return func(d ingest.Data) (*Field, error) { return tsdfField(d, &o) }, nil
+	},
+	Distances: tsdfDistances,
+	Fuse:      tsdfFuse,
+}
+
+// tsdfField makes a field of one frame: its closeness to the surface that the camera sees (see [tsdf.Volume.Near]).
+func tsdfField(d ingest.Data, options *Options) (*Field, error) {
+	vol, cloud, err := tsdfVolume(d, options)
 	if err != nil {
 		return nil, err
 	}
@@ -34,11 +49,11 @@ func (v *Voxelizer) tsdf(d ingest.Data) (*Field, error) {
 	return out, nil
 }
 
-// fuse makes a volume of one frame, and its points.
-func (v *Voxelizer) fuse(d ingest.Data) (*tsdf.Volume, *ingest.PointCloud, error) {
+// tsdfVolume makes a volume of one frame, and its points.
+func tsdfVolume(d ingest.Data, o *Options) (*tsdf.Volume, *ingest.PointCloud, error) {
 	f, ok := d.(*ingest.Frame)
 	if !ok || f == nil {
-		return nil, nil, fmt.Errorf("method %s: found %T, want a depth frame", TSDF, d)
+		return nil, nil, errNoData
 	}
 	cloud, err := project(f)
 	if err != nil {
@@ -48,7 +63,7 @@ func (v *Voxelizer) fuse(d ingest.Data) (*tsdf.Volume, *ingest.PointCloud, error
 	if err != nil {
 		return nil, nil, err
 	}
-	g := fit(b, &v.options)
+	g := fit(b, o)
 	vol, err := tsdf.New(tsdf.Options{Origin: g.Origin, Edge: g.Edge, Dims: g.Dims, Threads: 1})
 	if err != nil {
 		return nil, nil, err
@@ -56,32 +71,38 @@ func (v *Voxelizer) fuse(d ingest.Data) (*tsdf.Volume, *ingest.PointCloud, error
 	return vol, cloud, vol.Integrate(f)
 }
 
-// distances exports the signed distances of a frame, or those of a fused volume as they are.
-func (v *Voxelizer) distances(d ingest.Data) (*ingest.Grid, error) {
-	if v.options.Method != TSDF {
-		return nil, fmt.Errorf("format %s: method %s has no distances, only %s", FormatDistance, v.options.Method, TSDF)
-	}
-	if g, ok := d.(*ingest.Grid); ok {
-		return g, nil
-	}
-	vol, _, err := v.fuse(d)
+// tsdfDistances makes the signed distances of one frame.
+func tsdfDistances(o Options, d ingest.Data) (*ingest.Grid, error) {
+	vol, _, err := tsdfVolume(d, &o)
 	if err != nil {
 		return nil, err
 	}
 	return vol.Distances(), nil
 }
 
+// tsdfFuse fuses the frames of a recording in a volume around all of them.
+func tsdfFuse(ctx context.Context, o Options, open func() (ingest.Source, error), threads int, bad func(error)) (*Fused, error) {
+	f, err := tsdf.Fuse(ctx, open, func(lo, hi [3]float64) (tsdf.Options, error) {
+		place, err := tsdfPlace(&o, lo, hi)
+		place.Threads = threads
+		return place, err
+	}, bad)
+	if err != nil {
+		return nil, err
+	}
+	return &Fused{Sample: f.Sample, Frames: f.Frames, Failed: f.Failed, Grid: f.Volume.Near, Distances: f.Volume.Distances}, nil
+}
+
 // errBox is a box without an inside.
 var errBox = errors.New("voxelize: box of points: want finite corners, the smaller first")
 
-// Place fits a volume for [tsdf.Fuse] to the box around all frames, as the regular method fits its grid to a cloud. The fused volume's Near is
-// then a ready grid for this voxelizer.
-func (v *Voxelizer) Place(lo, hi [3]float64) (tsdf.Options, error) {
+// tsdfPlace fits a volume to the box around all frames, as the regular method fits its grid to a cloud.
+func tsdfPlace(o *Options, lo, hi [3]float64) (tsdf.Options, error) {
 	for k := range lo {
 		if !finite(lo[k], hi[k], 0) || lo[k] > hi[k] {
 			return tsdf.Options{}, errBox
 		}
 	}
-	g := fit(bounds{min: lo, max: hi}, &v.options)
+	g := fit(bounds{min: lo, max: hi}, o)
 	return tsdf.Options{Origin: g.Origin, Edge: g.Edge, Dims: g.Dims}, nil
 }

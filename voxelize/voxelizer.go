@@ -1,10 +1,12 @@
 package voxelize
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/internal/option"
 	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/voxelize/colormap"
 )
@@ -13,19 +15,42 @@ import (
 // gives the same volume on every machine.
 type Voxelizer struct {
 	options Options
+	method  Method
+	// cells makes the field of points or a frame.
+	cells   func(d ingest.Data) (*Field, error)
 	palette *colormap.Palette
 }
 
 // New returns a voxelizer, or all that is wrong with the options.
 func New(o Options) (*Voxelizer, error) {
-	if err := o.Validate(); err != nil {
-		return nil, fmt.Errorf("voxelize: %w", err)
+	o = o.withDefaults()
+	if errs := option.Validate(&o); len(errs) > 0 {
+		return nil, fmt.Errorf("voxelize: %w", errors.Join(errs...))
 	}
-	palette, err := colormap.ByName(o.Colormap)
+	m, err := methodOf(o.Method)
 	if err != nil {
 		return nil, fmt.Errorf("voxelize: %w", err)
 	}
-	return &Voxelizer{options: o, palette: palette}, nil
+	palette, err := colormap.ByName(string(o.Colormap))
+	if err != nil {
+		return nil, fmt.Errorf("voxelize: %w", err)
+	}
+	cells, err := m.New(o)
+	if err != nil {
+		return nil, fmt.Errorf("voxelize: method %s: %w", m.Name, err)
+	}
+	return &Voxelizer{options: o, method: m, cells: cells, palette: palette}, nil
+}
+
+// Method is the method that makes the cells.
+func (v *Voxelizer) Method() Method { return v.method }
+
+// value is what a cell says.
+func (v *Voxelizer) value() Value {
+	if v.method.Value != "" {
+		return v.method.Value
+	}
+	return v.options.Value
 }
 
 // Dims is the size of each volume: depth, height, width in cells.
@@ -90,44 +115,52 @@ func (v *Voxelizer) Field(s ingest.Sample) (*Field, error) {
 // field voxelizes points, or a frame.
 func (v *Voxelizer) field(d ingest.Data) (*Field, error) {
 	f, err := v.values(d)
-	if err == nil && v.options.value() == Occupancy {
+	if err == nil && v.value() == Occupancy {
 		occupy(f.Values)
 	}
 	return f, err
 }
 
+// errNoData is a sample that holds nothing.
+var errNoData = errors.New("sample without data: want a frame, a point cloud or a grid")
+
+// values makes the cells of points, or of a frame.
 func (v *Voxelizer) values(d ingest.Data) (*Field, error) {
-	if v.options.Method == TSDF {
-		return v.tsdf(d)
+	if err := v.takes(d); err != nil {
+		return nil, err
 	}
-	var cloud *ingest.PointCloud
-	switch d := d.(type) {
-	case *ingest.PointCloud:
-		cloud = d
-	case *ingest.Frame:
-		if d != nil {
-			var err error
-			if cloud, err = project(d); err != nil {
-				return nil, err
-			}
-		}
-	}
-	if cloud == nil {
-		return nil, errors.New("sample without data: want a frame, a point cloud or a grid")
-	}
-	return v.cells(cloud)
+	return v.cells(d)
 }
 
-// cells runs the method.
-func (v *Voxelizer) cells(p *ingest.PointCloud) (*Field, error) {
-	switch v.options.Method {
-	case MNIST3D:
-		return mnist3d(p, v.options.Dims[0])
-	case Pyntcloud:
-		return pyntcloud(p, v.options.Dims[0])
-	default:
-		return regular(p, &v.options)
+// takes says whether the method can use such data.
+func (v *Voxelizer) takes(d ingest.Data) error {
+	if _, ok := d.(*ingest.Frame); v.method.Needs.Frames && !ok {
+		return fmt.Errorf("method %s: found %T, want a depth frame", v.method.Name, d)
 	}
+	return nil
+}
+
+// Fuse makes one grid of all frames of a recording by a method that has [Method.Fuse]. The grid is a ready one for this voxelizer. The arguments are
+// those of the method's function.
+func (v *Voxelizer) Fuse(ctx context.Context, open func() (ingest.Source, error), threads int, bad func(error)) (*Fused, error) {
+	if v.method.Fuse == nil {
+		return nil, fmt.Errorf("voxelize: method %s makes a grid of each sample, not one of a recording", v.method.Name)
+	}
+	return v.method.Fuse(ctx, v.options, open, threads, bad)
+}
+
+// distances exports the signed distances of a frame, or those of a fused grid as they are.
+func (v *Voxelizer) distances(d ingest.Data) (*ingest.Grid, error) {
+	if v.method.Distances == nil {
+		return nil, fmt.Errorf("format %s: the method %s has no distances", FormatDistance, v.method.Name)
+	}
+	if g, ok := d.(*ingest.Grid); ok {
+		return g, nil
+	}
+	if err := v.takes(d); err != nil {
+		return nil, err
+	}
+	return v.method.Distances(v.options, d)
 }
 
 func itemError(s ingest.Sample, err error) error {

@@ -28,7 +28,7 @@ func sampleOf(d ingest.Data) ingest.Sample {
 
 func options(m Method, n int) Options {
 	o := DefaultOptions()
-	o.Method, o.Dims = m, [3]int{n, n, n}
+	o.Method, o.Dims = m.Name, [3]int{n, n, n}
 	return o
 }
 
@@ -63,18 +63,22 @@ func TestCubesAreTheAuthors(t *testing.T) {
 		t.Fatal("no golden cases")
 	}
 	for _, c := range golden.Cases {
-		for m, sparse := range map[Method][][2]float64{MNIST3D: c.MNIST3D, Pyntcloud: c.Pyntcloud} {
+		for _, golden := range []struct {
+			m      Method
+			sparse [][2]float64
+		}{{MNIST3D, c.MNIST3D}, {Pyntcloud, c.Pyntcloud}} {
+			m := golden.m
 			want := make([]float64, c.N*c.N*c.N)
-			for _, e := range sparse {
+			for _, e := range golden.sparse {
 				want[int(e[0])] = e[1]
 			}
 			f, err := mustNew(t, options(m, c.N)).Field(sampleOf(cloudOf(c.Points...)))
 			if err != nil {
-				t.Fatalf("%s %s: %v", c.Name, m, err)
+				t.Fatalf("%s %s: %v", c.Name, m.Name, err)
 			}
 			for i := range want {
 				if f.Values[i] != want[i] {
-					t.Errorf("%s %s %d^3 cell %d: %v, want %v", c.Name, m, c.N, i, f.Values[i], want[i])
+					t.Errorf("%s %s %d^3 cell %d: %v, want %v", c.Name, m.Name, c.N, i, f.Values[i], want[i])
 				}
 			}
 		}
@@ -118,14 +122,14 @@ func TestRegularFitsWhatIsOpen(t *testing.T) {
 	for range 500 { // a street in map coordinates
 		p.X, p.Y, p.Z = append(p.X, 6.9e5+rng.Float64()*40), append(p.Y, 5.3e6+rng.Float64()*10), append(p.Z, 100+rng.Float64())
 	}
-	vol, err := mustNew(t, options(OccupancyMethod, 16)).Volume(sampleOf(p))
+	vol, err := mustNew(t, options(OccupancyGrid, 16)).Volume(sampleOf(p))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if vol.Points != 500 || vol.Outside != 0 || vol.Edge < 2.3 || vol.Edge > 2.6 {
 		t.Errorf("fitted: points %d, outside %d, edge %v; want 500, 0, about 2.5", vol.Points, vol.Outside, vol.Edge)
 	}
-	o := options(DensityMethod, 16)
+	o := options(DensityGrid, 16)
 	o.Edge = 0.5
 	if vol, err = mustNew(t, o).Volume(sampleOf(p)); err != nil {
 		t.Fatal(err)
@@ -178,7 +182,7 @@ func TestWeightIsKept(t *testing.T) {
 				}
 			}
 			divisor := float64(f.Points)
-			if o.Method != Pyntcloud {
+			if o.Method != Pyntcloud.Name {
 				divisor /= sum
 			}
 			if got := sum * divisor; math.Abs(got-float64(f.Points)) > 1e-6 || math.Abs(divisor-math.Round(divisor)) > 1e-6 || least*divisor < 0.999 {
@@ -281,24 +285,24 @@ func TestBadSamples(t *testing.T) {
 
 func TestValidateReportsAll(t *testing.T) {
 	_, err := New(Options{Method: "cubes", Dims: [3]int{0, 1, 1}, Value: "mass", Colormap: "Blues", Edge: -1, Origin: &[3]float64{math.NaN()}})
-	for _, want := range []string{"cubes", "0x1x1", "mass", "Blues", "edge -1", "origin"} {
+	for _, want := range []string{"cubes", "0x1x1", "mass", "Blues", "edge: found -1", "origin"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v: want it to name %s", err, want)
 		}
 	}
 	o := options(MNIST3D, 4)
 	o.Dims[0], o.Edge = 5, 1
-	for _, want := range []string{"wants a cube", "fits its own cube"} {
-		if err := o.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+	for _, want := range []string{"grid: found 5x4x4 cells, want a cube", "edge: found 1, want 0: the method mnist3d fits its own grid, only regular,"} {
+		if _, err := New(o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v: want %q", err, want)
 		}
 	}
 	o = options(Regular, 4)
 	o.Dims = [3]int{1 << 20, 1 << 20, 1 << 20}
-	if err := o.Validate(); err == nil {
+	if _, err := New(o); err == nil {
 		t.Error("a grid of 2^60 cells was accepted")
 	}
-	if err := DefaultOptions().Validate(); err != nil {
+	if _, err := New(DefaultOptions()); err != nil {
 		t.Errorf("default options: %v", err)
 	}
 }
@@ -310,7 +314,7 @@ func BenchmarkVolume(b *testing.B) {
 		p.X, p.Y, p.Z = append(p.X, rng.NormFloat64()), append(p.Y, rng.NormFloat64()), append(p.Z, rng.NormFloat64())
 	}
 	for _, m := range []Method{MNIST3D, Regular} {
-		b.Run(string(m), func(b *testing.B) {
+		b.Run(string(m.Name), func(b *testing.B) {
 			v := mustNew(b, options(m, 16))
 			for b.Loop() {
 				if _, err := v.Volume(sampleOf(p)); err != nil {
@@ -360,7 +364,7 @@ func TestTSDFOfAFrame(t *testing.T) {
 	if _, err := mustNew(t, o).Volume(sampleOf(f)); !errors.Is(err, ErrEmpty) {
 		t.Errorf("a grid elsewhere: found error %v", err)
 	}
-	if _, err := mustNew(t, o).Place([3]float64{0, 0, math.Inf(1)}, [3]float64{1, 1, 1}); err == nil {
+	if _, err := tsdfPlace(&o, [3]float64{0, 0, math.Inf(1)}, [3]float64{1, 1, 1}); err == nil {
 		t.Error("an infinite box: found no error")
 	}
 }

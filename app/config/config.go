@@ -17,18 +17,18 @@ import (
 // Config is everything that can be set. The tags are the single source of config.yaml, the JSON schema and the reference page: yaml is the key,
 // doc the comment, enum the allowed values.
 type Config struct {
-	Threads  int             `yaml:"threads" doc:"Goroutines that compute. 0 means one per processor."`
-	Seed     uint64          `yaml:"seed" doc:"Start of every random number: the same seed, input and version give the same bytes, whatever the number of threads."`
-	Log      Log             `yaml:"log" doc:"What goes to standard error."`
-	HTTP     service.Options `yaml:"http" doc:"The HTTP listener: metrics, health, readiness and profiles."`
-	Kafka    Kafka           `yaml:"kafka" doc:"The cluster, its topics, and our consumer group."`
-	Broker   Broker          `yaml:"broker" doc:"The broker inside the process, used where kafka.brokers is empty."`
-	Ingest   ingest.Options  `yaml:"ingest" doc:"How inputs are read where a file leaves it open."`
-	Voxelize Voxelize        `yaml:"voxelize" doc:"How frames, points and grids become volumes."`
-	Model    Model           `yaml:"model" doc:"The network that classifies."`
-	Pipeline Pipeline        `yaml:"pipeline" doc:"Bounds, batches, retries and stopping."`
-	Sinks    Sinks           `yaml:"sinks" doc:"Where classifications go; one sink or several."`
-	Train    Train           `yaml:"train" doc:"How train trains; the defaults are those of the 3D MNIST tutorial."`
+	Threads  int              `yaml:"threads" doc:"Goroutines that compute. 0 means one per processor."`
+	Seed     uint64           `yaml:"seed" doc:"Start of every random number: the same seed, input and version give the same bytes, whatever the number of threads."`
+	Log      Log              `yaml:"log" doc:"What goes to standard error."`
+	HTTP     service.Options  `yaml:"http" doc:"The HTTP listener: metrics, health, readiness and profiles."`
+	Kafka    Kafka            `yaml:"kafka" doc:"The cluster, its topics, and our consumer group."`
+	Broker   Broker           `yaml:"broker" doc:"The broker inside the process, used where kafka.brokers is empty."`
+	Ingest   ingest.Options   `yaml:"ingest" doc:"How inputs are read where a file leaves it open."`
+	Voxelize voxelize.Options `yaml:"voxelize" doc:"How frames, points and grids become volumes."`
+	Model    Model            `yaml:"model" doc:"The network that classifies."`
+	Pipeline Pipeline         `yaml:"pipeline" doc:"Bounds, batches, retries and stopping."`
+	Sinks    Sinks            `yaml:"sinks" doc:"Where classifications go; one sink or several."`
+	Train    Train            `yaml:"train" doc:"How train trains; the defaults are those of the 3D MNIST tutorial."`
 }
 
 // Log is the section log.
@@ -61,17 +61,6 @@ type Broker struct {
 	RetentionBytes option.Bytes  `yaml:"retention_bytes" doc:"Largest log of a partition, also a bound on memory: the log is read into memory at start."`
 	Retention      time.Duration `yaml:"retention" doc:"Messages are deleted after this time, read or not."`
 	SyncWrites     bool          `yaml:"sync_writes" doc:"Survive a loss of power, at about a quarter of the throughput. The death of the process is survived anyway."`
-}
-
-// Voxelize is the section voxelize.
-type Voxelize struct {
-	Grid     option.Dims `yaml:"grid" doc:"Cells of a cube's side, or depth x height x width such as 16x24x24. The model wants its own size."`
-	Method   string      `yaml:"method" enum:"mnist3d,pyntcloud,regular,occupancy,density,tsdf" doc:"mnist3d and pyntcloud fit a cube around each cloud; the others are a regular grid, tsdf of the surface that depth frames see."`
-	Value    string      `yaml:"value" enum:"density,occupancy" doc:"What a cell says of its points: their density, or whether there are any."`
-	Edge     float64     `yaml:"edge" doc:"Side of a cell of a regular grid in metres. 0 fits each cloud."`
-	Fit      string      `yaml:"fit" enum:"auto,crop,exact,whole" doc:"Ready grids of other cells. whole: resampled so that all is inside; crop: the middle, in cells of edge or their own; exact: refused. auto: whole for MRI and CT."`
-	Window   string      `yaml:"window" doc:"CENTRE:WIDTH of the values of ready grids that become 0 to 1, such as 40:400 for the soft tissue of CT. Empty: what the file says; none: all values."`
-	Colormap string      `yaml:"colormap" enum:"Oranges,viridis,gray" doc:"Palette of the volumes. The model wants the one that it was trained with."`
 }
 
 // Model is the section model.
@@ -140,7 +129,6 @@ type Train struct {
 
 // Default is the configuration without file, environment and flags.
 func Default() Config {
-	v := voxelize.DefaultOptions()
 	return Config{
 		Log: Log{Level: "info", Format: "text"},
 		Kafka: Kafka{
@@ -149,12 +137,10 @@ func Default() Config {
 			SessionTimeout: 10 * time.Second, MaxMessage: 16 << 20, ClientID: "voxelstream", Compression: "none",
 			SASL: kafka.SASLOptions{Mechanism: "none"},
 		},
-		Broker: Broker{DataDir: "voxelstream-data/kafka", RetentionBytes: 256 << 20, Retention: 24 * time.Hour},
-		Ingest: formats.NewOptions(),
-		Voxelize: Voxelize{
-			Grid: option.Dims(v.Dims), Method: string(v.Method), Value: string(v.Value), Fit: string(voxelize.FitAuto), Colormap: v.Colormap,
-		},
-		Model: Model{TopK: 3},
+		Broker:   Broker{DataDir: "voxelstream-data/kafka", RetentionBytes: 256 << 20, Retention: 24 * time.Hour},
+		Ingest:   formats.NewOptions(),
+		Voxelize: voxelize.DefaultOptions(),
+		Model:    Model{TopK: 3},
 		Pipeline: Pipeline{
 			Batch: 64, Linger: 20 * time.Millisecond, Budget: 256 << 20, InFlight: 256, Attempts: 20, Exhaust: "stop",
 			Drain: 10 * time.Second,

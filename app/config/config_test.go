@@ -14,9 +14,6 @@ import (
 
 	"github.com/voxelstream/voxelstream/internal/option"
 	"github.com/voxelstream/voxelstream/internal/testenv"
-	"github.com/voxelstream/voxelstream/nn/zoo"
-	"github.com/voxelstream/voxelstream/voxelize"
-	"github.com/voxelstream/voxelstream/voxelize/colormap"
 )
 
 var update = flag.Bool("update", false, "write the problems that are found into the .want files")
@@ -167,7 +164,7 @@ func TestGenerated(t *testing.T) {
 	same(t, &l.Config, &d)
 }
 
-// TestFields: every key is documented, its default is allowed, and the lists of names are those of the packages that own them.
+// TestFields: every key is documented, its default is allowed, and so is each of its choices, which are documented all or not at all.
 func TestFields(t *testing.T) {
 	d := Default()
 	if errs := d.Validate(); len(errs) > 0 {
@@ -183,23 +180,15 @@ func TestFields(t *testing.T) {
 		if err := f.Check(f.String()); err != nil {
 			t.Errorf("default of %s: %v", f.Path, err)
 		}
-	}
-	same := func(key string, want []string) {
-		if f, _ := option.Find(option.Fields(&d), key); !slices.Equal(f.Choices(), want) {
-			t.Errorf("%s: found %v, want %v", key, f.Choices(), want)
+		for _, choice := range f.Choices() {
+			if err := f.Check(choice); err != nil {
+				t.Errorf("choice of %s: %v", f.Path, err)
+			}
+		}
+		if docs := f.ChoiceDocs(); slices.Contains(docs, "") || len(docs) > 0 && len(docs) != len(f.Choices()) {
+			t.Errorf("%s: found documentation %q of the choices %q", f.Path, docs, f.Choices())
 		}
 	}
-	var methods, values []string
-	for _, m := range voxelize.Methods() {
-		methods = append(methods, string(m))
-	}
-	for _, v := range voxelize.Values() {
-		values = append(values, string(v))
-	}
-	same("voxelize.method", methods)
-	same("voxelize.value", values)
-	same("voxelize.colormap", colormap.Names())
-	same("train.arch", zoo.Names())
 }
 
 // same compares all settings of two configurations.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/voxelstream/voxelstream/ingest/formats"
 	"github.com/voxelstream/voxelstream/internal/option"
+	"github.com/voxelstream/voxelstream/voxelize"
 )
 
 // Key describes a key for the flag that sets it.
@@ -55,7 +56,7 @@ func Flags(section string) map[string]string {
 func WriteDocs(root string) error {
 	for path, write := range map[string]func(io.Writer) error{
 		"config.yaml": WriteExample, "docs/reference/config.md": WriteReference, "docs/reference/config.schema.json": writeSchema,
-		"docs/reference/formats.md": formats.WriteReference,
+		"docs/reference/formats.md": formats.WriteReference, "docs/reference/methods.md": voxelize.WriteReference,
 	} {
 		f, err := os.Create(filepath.Join(root, path))
 		if err != nil {
@@ -85,6 +86,9 @@ func WriteExample(w io.Writer) error {
 			return err
 		}
 		fmt.Fprintf(&b, "%s# %s%s [%s]\n", indent, f.Doc, f.Hint(), envName(f))
+		for i, doc := range f.ChoiceDocs() {
+			fmt.Fprintf(&b, "%s#   %s: %s\n", indent, f.Choices()[i], doc)
+		}
 		fmt.Fprintf(&b, "%s%s: %s\n", indent, f.Key(), flow(value, indent))
 	}
 	_, err := io.WriteString(w, b.String())
@@ -126,10 +130,19 @@ func WriteReference(w io.Writer) error {
 		if value != "" {
 			value = "`" + value + "`"
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | `%s` | %s |\n", f.Path, value, envName(f), strings.ReplaceAll(f.Doc+f.Hint(), "|", `\|`))
+		fmt.Fprintf(&b, "| `%s` | %s | `%s` | %s |\n", f.Path, value, envName(f), strings.ReplaceAll(meaning(f), "|", `\|`))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// meaning is what a cell of the reference says: the documentation with what each choice means.
+func meaning(f option.Field) string {
+	text := f.Doc + f.Hint()
+	for i, doc := range f.ChoiceDocs() {
+		text += fmt.Sprintf("<br>`%s`: %s", f.Choices()[i], doc)
+	}
+	return text
 }
 
 func writeSchema(w io.Writer) error {
@@ -160,6 +173,9 @@ func JSONSchema() ([]byte, error) {
 		switch {
 		case len(f.Choices()) > 0:
 			s["enum"] = f.Choices()
+			if docs := f.ChoiceDocs(); docs != nil {
+				s["enumDescriptions"] = docs // which editors show; others leave unknown keywords alone
+			}
 		case f.Notation():
 			s["type"] = []string{"string", "integer"}
 		default:

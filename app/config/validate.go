@@ -2,15 +2,11 @@ package config
 
 import (
 	"fmt"
-	"math"
 	"net"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/voxelstream/voxelstream/internal/option"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
-	"github.com/voxelstream/voxelstream/voxelize"
 )
 
 // Validate reports everything that single values and their types do not show: ranges, and keys that do not go together.
@@ -79,24 +75,8 @@ func (c *Config) Validate() []error {
 	}
 	positive("broker.retention", c.Broker.Retention)
 
-	for _, v := range []struct {
-		key   string
-		value float64
-	}{
-		{"voxelize.edge", c.Voxelize.Edge},
-	} {
-		if v.value < 0 || math.IsNaN(v.value) || math.IsInf(v.value, 0) {
-			bad(v.key, v.value, "a finite number, 0 or more")
-		}
-	}
-	if _, err := parseWindow(c.Voxelize.Window); err != nil {
-		errs = append(errs, fmt.Errorf("voxelize.window: %w", err))
-	}
-	if err := c.VoxelOptions().Validate(); err != nil {
-		errs = append(errs, fmt.Errorf("voxelize: %w", err))
-	}
-	if cells := c.Voxelize.Grid[0] * c.Voxelize.Grid[1] * c.Voxelize.Grid[2]; int64(cells)*2 > int64(c.Kafka.MaxMessage) {
-		bad("voxelize.grid", c.Voxelize.Grid, fmt.Sprintf("volumes that fit into half of kafka.max_message (%v)", c.Kafka.MaxMessage))
+	if cells := c.Voxelize.Dims[0] * c.Voxelize.Dims[1] * c.Voxelize.Dims[2]; int64(cells)*2 > int64(c.Kafka.MaxMessage) {
+		bad("voxelize.grid", c.Voxelize.Dims, fmt.Sprintf("volumes that fit into half of kafka.max_message (%v)", c.Kafka.MaxMessage))
 	}
 	atLeast("model.top_k", c.Model.TopK, 1)
 
@@ -110,31 +90,4 @@ func (c *Config) Validate() []error {
 
 	errs = append(errs, c.Train.Validate()...)
 	return append(errs, option.Validate(c)...)
-}
-
-// VoxelOptions say how samples become volumes.
-func (c *Config) VoxelOptions() voxelize.Options {
-	o := voxelize.Options{
-		Method: voxelize.Method(c.Voxelize.Method), Dims: [3]int(c.Voxelize.Grid), Value: voxelize.Value(c.Voxelize.Value),
-		Colormap: c.Voxelize.Colormap, Edge: c.Voxelize.Edge, Fit: voxelize.Fit(c.Voxelize.Fit),
-	}
-	o.Window, _ = parseWindow(c.Voxelize.Window) // Validate has seen it
-	return o
-}
-
-// parseWindow reads voxelize.window; nil is what the file says.
-func parseWindow(text string) (*voxelize.Window, error) {
-	switch text {
-	case "":
-		return nil, nil //nolint:nilnil // no window is a valid one
-	case "none":
-		return &voxelize.Window{}, nil
-	}
-	centre, width, ok := strings.Cut(text, ":")
-	c, cerr := strconv.ParseFloat(centre, 64)
-	w, werr := strconv.ParseFloat(width, 64)
-	if !ok || cerr != nil || werr != nil || !(w > 0) {
-		return nil, fmt.Errorf("found %q, want CENTRE:WIDTH such as 40:400, none, or nothing", text)
-	}
-	return &voxelize.Window{Centre: c, Width: w}, nil
 }

@@ -44,7 +44,7 @@ func Convert(ctx context.Context, a *app.Env, in, out string) (_ *ConvertSummary
 	defer func() { err = errors.Join(err, src.Close()) }()
 	var w ingest.Writer
 	if strings.EqualFold(filepath.Ext(out), ".arrow") {
-		v, verr := voxelize.New(a.Config.VoxelOptions())
+		v, verr := voxelize.New(a.Config.Voxelize)
 		if verr != nil {
 			return nil, verr
 		}

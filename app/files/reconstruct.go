@@ -13,7 +13,7 @@ import (
 	"github.com/voxelstream/voxelstream/voxelize/tsdf"
 )
 
-// fuse fuses the frames of an input into a volume that place fits.
+// fuse fuses the frames of an input into a volume for a mesh, which place fits.
 func fuse(ctx context.Context, a *app.Env, input string, place func(lo, hi [3]float64) (tsdf.Options, error)) (*tsdf.Fused, error) {
 	return tsdf.Fuse(ctx, func() (ingest.Source, error) { return formats.Open(ctx, input, a.Config.Ingest) },
 		func(lo, hi [3]float64) (tsdf.Options, error) {

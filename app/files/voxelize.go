@@ -34,7 +34,7 @@ func Voxelize(ctx context.Context, a *app.Env, input, out, format string) (_ *Vo
 	if out == "" {
 		return nil, app.Usage(errors.New("--out: want the file to write"))
 	}
-	v, err := voxelize.New(a.Config.VoxelOptions())
+	v, err := voxelize.New(a.Config.Voxelize)
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +43,7 @@ func Voxelize(ctx context.Context, a *app.Env, input, out, format string) (_ *Vo
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
-	s := &VoxelizeSummary{File: out, Grid: option.Dims(v.Dims()), Method: a.Config.Voxelize.Method, Format: format}
+	s := &VoxelizeSummary{File: out, Grid: v.Dims(), Method: string(v.Method().Name), Format: format}
 	bar := a.Bar("volumes")
 	defer bar.Done()
 	failed, err := samples(ctx, a, input, v, voxelize.Format(format), func(sample ingest.Sample) error {
@@ -73,21 +73,47 @@ func Voxelize(ctx context.Context, a *app.Env, input, out, format string) (_ *Vo
 	return s, nil
 }
 
-// samples calls use for each sample of an input, or once for what method tsdf makes of all its frames: what v exports in format f.
+// MethodInfo describes a voxelization method.
+type MethodInfo struct {
+	Name string `json:"name"`
+	Doc  string `json:"doc"`
+	// Cube: the grid must be a cube. Placed: edge and origin place it. Frames: it takes depth frames only. Fuses: it makes one grid of a recording.
+	// Distances: it knows the format distance.
+	Cube      bool `json:"cube"`
+	Placed    bool `json:"placed"`
+	Frames    bool `json:"frames"`
+	Fuses     bool `json:"fuses"`
+	Distances bool `json:"distances"`
+}
+
+// Methods lists the voxelization methods.
+func Methods() []MethodInfo {
+	var out []MethodInfo
+	for _, m := range voxelize.Methods() {
+		out = append(out, MethodInfo{
+			Name: string(m.Name), Doc: m.Doc, Cube: m.Needs.Cube, Placed: m.Placed, Frames: m.Needs.Frames, Fuses: m.Fuse != nil, Distances: m.Distances != nil,
+		})
+	}
+	return out
+}
+
+// samples calls use for each sample of an input, or once for what the method makes of a whole recording: what v exports in format f.
 func samples(ctx context.Context, a *app.Env, input string, v *voxelize.Voxelizer, f voxelize.Format, use func(ingest.Sample) error, bad func(error),
 ) (failed int, err error) {
-	if voxelize.Method(a.Config.Voxelize.Method) == voxelize.TSDF {
-		fused, err := fuse(ctx, a, input, v.Place)
+	open := func() (ingest.Source, error) { return formats.Open(ctx, input, a.Config.Ingest) }
+	if v.Method().Fuse != nil {
+		fused, err := v.Fuse(ctx, open, a.Config.Threads, func(err error) { a.Log.Error("left out a frame", "error", err) })
 		if err != nil {
 			return 0, err
 		}
-		fused.Sample.Data = fused.Volume.Near()
-		if f == voxelize.FormatDistance {
-			fused.Sample.Data = fused.Volume.Distances()
+		grid := fused.Grid
+		if f == voxelize.FormatDistance && fused.Distances != nil {
+			grid = fused.Distances
 		}
+		fused.Sample.Data = grid()
 		return fused.Failed, use(fused.Sample)
 	}
-	src, err := formats.Open(ctx, input, a.Config.Ingest)
+	src, err := open()
 	if err != nil {
 		return 0, err
 	}

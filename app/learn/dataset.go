@@ -206,7 +206,7 @@ const topicSetting = "topic"
 // readTopic reads the labelled volumes that the topic holds now or, to resume, held when training began. Volumes that were sent twice are taken
 // once.
 func readTopic(ctx context.Context, a *app.Env, vo voxelize.Options, o TrainOptions) (*dataset, error) {
-	palette, err := colormap.ByName(vo.Colormap)
+	palette, err := colormap.ByName(string(vo.Colormap))
 	if err != nil {
 		return nil, err
 	}

@@ -67,7 +67,7 @@ func scoredData(ctx context.Context, a *app.Env, path string, data []string, spl
 	if m, err = models.Load(ctx, path); err != nil {
 		return nil, nil, nil, err
 	}
-	vo, err := models.Fit(m.Model, a.Config.VoxelOptions())
+	vo, err := models.Fit(m.Model, a.Config.Voxelize)
 	if err != nil {
 		return nil, nil, nil, err
 	}

@@ -137,7 +137,7 @@ func (tr *training) check(paths []string) error {
 
 // train trains a model, new or not, on rows or on a stream.
 func (tr *training) train(ctx context.Context, paths []string) (err error) {
-	vo := tr.env.Config.VoxelOptions()
+	vo := tr.env.Config.Voxelize
 	if tr.o.Init != "" {
 		if vo, err = tr.initial(ctx, vo); err != nil {
 			return err
@@ -145,7 +145,7 @@ func (tr *training) train(ctx context.Context, paths []string) (err error) {
 	}
 	if tr.o.Follow {
 		if tr.model == nil {
-			if err := tr.newModel(vo.Dims, vo.Colormap, tr.o.Classes); err != nil {
+			if err := tr.newModel(vo.Dims, string(vo.Colormap), tr.o.Classes); err != nil {
 				return err
 			}
 		}

@@ -21,7 +21,7 @@ import (
 // follow trains on the labelled volumes of the topic as they come, each once. The place in the topic is in the checkpoint, with the weights.
 func (tr *training) follow(ctx context.Context, vo voxelize.Options) error {
 	a, c := tr.env, &tr.settings
-	palette, err := colormap.ByName(vo.Colormap)
+	palette, err := colormap.ByName(string(vo.Colormap))
 	if err != nil {
 		return err
 	}

@@ -60,7 +60,7 @@ func (f *feed) randomLabels(m *Loaded, rows int, r *rand.Rand) {
 
 // paletteFeed voxelizes drawn digits, upright and rotated, at the model's size: volumes as full as real ones.
 func paletteFeed(ctx context.Context, a *app.Env, m *Loaded, rows int) (*feed, error) {
-	vo, err := Fit(m.Model, voxelize.Options{Method: voxelize.Regular, Colormap: a.Config.Voxelize.Colormap})
+	vo, err := Fit(m.Model, voxelize.Options{Method: voxelize.Regular.Name, Colormap: a.Config.Voxelize.Colormap})
 	if err != nil {
 		return nil, err
 	}

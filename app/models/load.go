@@ -20,6 +20,7 @@ import (
 	"github.com/voxelstream/voxelstream/nn/format"
 	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/voxelize"
+	"github.com/voxelstream/voxelstream/voxelize/colormap"
 )
 
 // builtin holds the network of the ten digits; its README says which command made it.
@@ -108,11 +109,11 @@ func Fit(m *nn.Model, vo voxelize.Options) (voxelize.Options, error) {
 	if err != nil {
 		return vo, err
 	}
-	palette, err := classify.Palette(m, vo.Colormap)
+	palette, err := classify.Palette(m, string(vo.Colormap))
 	if err != nil {
 		return vo, err
 	}
-	vo.Dims, vo.Colormap = dims, palette.Name
+	vo.Dims, vo.Colormap = dims, colormap.Name(palette.Name)
 	return vo, nil
 }
 

@@ -34,11 +34,11 @@ type classifying struct {
 
 // volumesFit wants the volumes that the settings ask for to be such as the model takes: all others would become dead letters.
 func volumesFit(a *app.Env, n *classify.Classifier) error {
-	vo := a.Config.VoxelOptions()
+	vo := a.Config.Voxelize
 	if vo.Dims != n.Dims() {
 		return app.Usage(fmt.Errorf("voxelize.grid: found %v, the model takes volumes of %v cells", vo.Dims, n.Dims()))
 	}
-	if vo.Colormap != n.Colormap() {
+	if string(vo.Colormap) != n.Colormap() {
 		return app.Usage(fmt.Errorf("voxelize.colormap: found %s, the model takes volumes in %s", vo.Colormap, n.Colormap()))
 	}
 	return nil
@@ -113,7 +113,7 @@ func (c *classifying) loadNetwork(ctx context.Context, own bool) error {
 		a.Metrics.Model(m.Info.Name, m.Info.Version)
 	}
 	c.network, err = classify.New(m.Model, classify.Options{
-		Model: m.Info, Colormap: a.Config.Voxelize.Colormap, TopK: a.Config.Model.TopK, Batch: a.Config.Pipeline.Batch, Threads: a.Threads(), Observer: a.Observer,
+		Model: m.Info, Colormap: string(a.Config.Voxelize.Colormap), TopK: a.Config.Model.TopK, Batch: a.Config.Pipeline.Batch, Threads: a.Threads(), Observer: a.Observer,
 	})
 	if err != nil || !own {
 		return err

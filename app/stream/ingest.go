@@ -64,7 +64,7 @@ func parseInputs(a *app.Env, args []string) ([]input.Input, error) {
 
 // send moves all of the inputs to the topic: opened by open and read in order, voxelized on all threads, sent in order. bar may be nil.
 func send(ctx context.Context, a *app.Env, cl *cluster, log *backlog, inputs []input.Input, open opener, bar app.Bar) (IngestSummary, error) {
-	v, err := voxelize.New(a.Config.VoxelOptions())
+	v, err := voxelize.New(a.Config.Voxelize)
 	if err != nil {
 		return IngestSummary{}, err
 	}

@@ -94,6 +94,9 @@ func TestExitCodes(t *testing.T) {
 		{2, []string{"train", "--out", "x.keras"}},
 		{2, []string{"model", "bench", "--mode", "sleep"}},
 		{2, []string{"voxelize", "x.pcd"}},
+		{0, []string{"voxelize", "--list"}},
+		{0, []string{"voxelize", "--list", "--json"}},
+		{2, []string{"voxelize", "--list", "x.pcd"}},
 	} {
 		if code := execute(c.args); code != c.code {
 			t.Errorf("%v: found exit code %d, want %d", c.args, code, c.code)

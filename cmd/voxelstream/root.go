@@ -163,10 +163,7 @@ var (
 	kafkaFlags = map[string]string{
 		"brokers": "kafka.brokers", "broker-data-dir": "broker.data_dir", "group": "kafka.group",
 	}
-	voxelFlags = map[string]string{
-		"grid": "voxelize.grid", "method": "voxelize.method", "value": "voxelize.value", "edge": "voxelize.edge", "colormap": "voxelize.colormap",
-		"fit": "voxelize.fit", "window": "voxelize.window",
-	}
+	voxelFlags  = config.Flags("voxelize")
 	ingestFlags = config.Flags("ingest")
 	sinkFlags   = map[string]string{
 		"out": "sinks.jsonl", "to-topic": "sinks.kafka", "table": "sinks.terminal", "top-k": "model.top_k",

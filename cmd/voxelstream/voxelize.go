@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -12,16 +13,36 @@ import (
 )
 
 func (c *cli) voxelize() *cobra.Command {
-	cmd := command("voxelize INPUT --out FILE", "Write the voxel grids of an input to a file", cobra.ExactArgs(1), voxelFlags, ingestFlags)
+	cmd := command("voxelize INPUT --out FILE", "Write the voxel grids of an input to a file", nil, voxelFlags, ingestFlags)
 	cmd.Example = "  voxelstream voxelize scan.pcd --method occupancy --edge 0.1 --grid 32 --out scan.npy\n" +
-		"  voxelstream voxelize rgbd-frames/ --method tsdf --grid 64 --out room.npy"
+		"  voxelstream voxelize rgbd-frames/ --method tsdf --grid 64 --out room.npy\n" +
+		"  voxelstream voxelize --list"
 	out := cmd.Flags().String("out", "", "file to write: .npy, .npz, .h5, .arrow or .binvox")
 	format := cmd.Flags().String("format", "index", "cells hold the palette's index, its colour (rgb), the density before the colour map, or with tsdf the distance to the surface in metres; .arrow is always index")
+	list := cmd.Flags().Bool("list", false, "list the voxelization methods instead")
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if *list {
+			return cobra.NoArgs(cmd, args)
+		}
+		return cobra.ExactArgs(1)(cmd, args)
+	}
 	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
+		if *list {
+			methods := files.Methods()
+			return show(c, &methods, nil, methodsText)
+		}
 		s, err := files.Voxelize(ctx, a, args[0], *out, *format)
 		return show(c, s, err, voxelizeText)
 	})
 	return cmd
+}
+
+func methodsText(w io.Writer, methods *[]files.MethodInfo) {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, m := range *methods {
+		fmt.Fprintf(table, "%s\t%s\n", m.Name, m.Doc)
+	}
+	table.Flush()
 }
 
 func voxelizeText(w io.Writer, s *files.VoxelizeSummary) {

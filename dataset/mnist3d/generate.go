@@ -94,7 +94,7 @@ func Generate(ctx context.Context, o Options, emit func(Row) error) error {
 	var voxelizer *voxelize.Voxelizer
 	if o.Grid > 0 {
 		vo := voxelize.DefaultOptions()
-		vo.Method, vo.Dims = voxelize.MNIST3D, [3]int{o.Grid, o.Grid, o.Grid}
+		vo.Method, vo.Dims = voxelize.MNIST3D.Name, [3]int{o.Grid, o.Grid, o.Grid}
 		var err error
 		if voxelizer, err = voxelize.New(vo); err != nil {
 			return fmt.Errorf("mnist3d: %w", err)

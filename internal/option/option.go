@@ -7,6 +7,7 @@
 //	doc     what it means, as one or more sentences
 //	flag    the command line flag that sets it; absent: none
 //	enum    the values that are allowed, separated by commas; a type with a method Choices() []string has them by itself
+//	        (and with ChoiceDoc(choice string) string what each means)
 //	min     the least number, size or duration; above: the value must be greater than this; max: the most
 //	unit    the unit of a size or duration that is given as a plain number; absent: every one needs its unit
 //	secret  "true": the value is never shown
@@ -132,6 +133,19 @@ func (f Field) Choices() []string {
 		return strings.Split(e, ",")
 	}
 	return nil
+}
+
+// ChoiceDocs says what each of the choices means, where the type of the setting has a method ChoiceDoc(choice string) string; nil elsewhere.
+func (f Field) ChoiceDocs() []string {
+	d, ok := reflect.Zero(f.value.Type()).Interface().(interface{ ChoiceDoc(choice string) string })
+	if !ok {
+		return nil
+	}
+	var out []string
+	for _, c := range f.Choices() {
+		out = append(out, d.ChoiceDoc(c))
+	}
+	return out
 }
 
 // textual says whether the type has a notation of its own.

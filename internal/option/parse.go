@@ -137,6 +137,9 @@ func (f Field) inRange(v reflect.Value, text string) error {
 	if !ok {
 		return nil
 	}
+	if math.IsNaN(x) || math.IsInf(x, 0) {
+		return fmt.Errorf("found %s, %s", text, f.Allowed())
+	}
 	for _, bound := range []struct {
 		tag  string
 		fine func(x, limit float64) bool

@@ -20,38 +20,59 @@ type Palette struct {
 	RGB [Size][3]float32
 }
 
-// palettes are made on first use; the order is that of Names.
-var palettes = []struct {
-	name string
+// Map is a palette of the list.
+type Map struct {
+	Name Name
+	// Doc says what it is for, as a sentence.
+	Doc  string
 	make func() *Palette
-}{
-	{"Oranges", sync.OnceValue(func() *Palette { return interpolate("Oranges", oranges) })},
-	{"viridis", sync.OnceValue(viridis)},
-	{"gray", sync.OnceValue(func() *Palette { return interpolate("gray", [][3]float64{{0, 0, 0}, {255, 255, 255}}) })},
+}
+
+// Maps lists all palettes; each is made on first use.
+func Maps() []Map { return slices.Clone(maps) }
+
+var maps = []Map{
+	{
+		"Oranges", "White to orange to brown, as in the 3D MNIST tutorial.",
+		sync.OnceValue(func() *Palette { return interpolate("Oranges", oranges) }),
+	},
+	{"viridis", "Blue to green to yellow, perceptually uniform.", sync.OnceValue(viridis)},
+	{
+		"gray", "Black to white.",
+		sync.OnceValue(func() *Palette { return interpolate("gray", [][3]float64{{0, 0, 0}, {255, 255, 255}}) }),
+	},
+}
+
+// Name names a palette of the list.
+type Name string
+
+// Choices are the names of the list.
+func (Name) Choices() []string { return Names() }
+
+// ChoiceDoc is the documentation of a palette.
+func (Name) ChoiceDoc(name string) string {
+	if i := slices.IndexFunc(maps, func(m Map) bool { return string(m.Name) == name }); i >= 0 {
+		return maps[i].Doc
+	}
+	return ""
 }
 
 // Names lists the palettes that ByName knows.
 func Names() []string {
-	names := make([]string, len(palettes))
-	for i, p := range palettes {
-		names[i] = p.name
+	names := make([]string, len(maps))
+	for i, m := range maps {
+		names[i] = string(m.Name)
 	}
 	return names
 }
 
 // ByName returns a palette by its matplotlib name; case matters, as it does there.
 func ByName(name string) (*Palette, error) {
-	i := slices.IndexFunc(palettes, func(p struct {
-		name string
-		make func() *Palette
-	},
-	) bool {
-		return p.name == name
-	})
+	i := slices.IndexFunc(maps, func(m Map) bool { return string(m.Name) == name })
 	if i < 0 {
 		return nil, fmt.Errorf("colour map %q: want one of %s", name, strings.Join(Names(), ", "))
 	}
-	return palettes[i].make(), nil
+	return maps[i].make(), nil
 }
 
 // Color is the colour of a value that is already normalised: red, green, blue, alpha in [0, 1]. Values below 0 take the first entry, those
