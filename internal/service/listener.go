@@ -125,9 +125,9 @@ func (l *Listener) run(ctx context.Context) error {
 // stop gives requests a moment to end, then closes their connections.
 func (l *Listener) stop(ctx context.Context) error {
 	defer l.cancel()
-	patient, cancel := context.WithTimeout(ctx, grace)
+	bounded, cancel := context.WithTimeout(ctx, grace)
 	defer cancel()
-	err := l.server.Shutdown(patient)
+	err := l.server.Shutdown(bounded)
 	if err == nil {
 		return nil
 	}

@@ -70,8 +70,8 @@ func (k *Consumer) watch(ctx context.Context) {
 			return
 		}
 		k.observer.Level(k.part, pipeline.LevelBytesInFlight, k.cfg.Budget.InUse())
-		patient, cancel := context.WithTimeout(ctx, lagEvery)
-		lag, err := k.client.Lag(patient, k.cfg.Group, k.cfg.Topic)
+		bounded, cancel := context.WithTimeout(ctx, lagEvery)
+		lag, err := k.client.Lag(bounded, k.cfg.Group, k.cfg.Topic)
 		cancel()
 		if ctx.Err() != nil {
 			return
