@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"runtime"
 
@@ -33,6 +34,8 @@ type Env struct {
 	Progress Progress
 	// Screen shows live tables; nil means none.
 	Screen *screen.Screen
+	// Stdout takes the classifications that go to the standard output; nil: none can.
+	Stdout io.Writer
 	// Abort, when closed, asks for a stop without draining. It may be nil.
 	Abort <-chan struct{}
 	// Observer is told what the parts do; nil: nobody is. HTTP and Metrics are nil without a listener. See [Env.Serve].

@@ -82,9 +82,9 @@ type Pipeline struct {
 
 // Sinks is the section sinks.
 type Sinks struct {
-	JSONL    string `yaml:"jsonl" doc:"JSON lines file; each classification once, also after a crash. Empty: none."`
-	Kafka    bool   `yaml:"kafka" doc:"Write to the topic kafka.classifications."`
-	Terminal bool   `yaml:"terminal" doc:"Show a live table on standard error, or lines where that is no terminal."`
+	Out      Outputs `yaml:"out" items:"whole" doc:"Where to store classifications. Each sink gets all of them."`
+	Kafka    bool    `yaml:"kafka" doc:"Add the sink kafka:, the topic kafka.classifications."`
+	Terminal bool    `yaml:"terminal" doc:"Add the sink terminal:, a live table on standard error, or lines where that is no terminal."`
 }
 
 // Train is the section train.
@@ -145,7 +145,7 @@ func Default() Config {
 			Batch: 64, Linger: 20 * time.Millisecond, Budget: 256 << 20, InFlight: 256, Attempts: 20, Exhaust: "stop",
 			Drain: 10 * time.Second,
 		},
-		Sinks: Sinks{JSONL: "classifications.jsonl", Kafka: true, Terminal: true},
+		Sinks: Sinks{Out: Outputs{"classifications.jsonl"}, Kafka: true, Terminal: true},
 		Train: Train{
 			Arch: "tutorial", Epochs: 40, BatchSize: 128, ValidationSplit: 0.3, LearningRate: 1e-3, Shuffle: true,
 			Loss: "categorical_crossentropy", ClassWeight: "none", Optimizer: "adam", Schedule: "constant", Pieces: []string{}, Monitor: "auto",

@@ -14,6 +14,8 @@ import (
 
 	"github.com/voxelstream/voxelstream/ingest/formats"
 	"github.com/voxelstream/voxelstream/internal/option"
+	"github.com/voxelstream/voxelstream/sinks"
+	"github.com/voxelstream/voxelstream/sinks/all"
 	"github.com/voxelstream/voxelstream/voxelize"
 )
 
@@ -21,8 +23,10 @@ import (
 type Key struct {
 	// Doc is the meaning with the values that are allowed, Default the default as text.
 	Doc, Default string
-	// Kind names the type: int, number, duration, size, cells, list, string, bool.
-	Kind string
+	// Kind names the type: int, number, duration, size, cells, list, string, bool. Whole says that each value of the flag of a list is one item,
+	// which may hold commas.
+	Kind  string
+	Whole bool
 	// Flag is the flag that the key declares; empty: none.
 	Flag string
 	// Choices are the values that are allowed where they are a list.
@@ -36,7 +40,7 @@ func Describe(path string) Key {
 	if !ok {
 		panic("no such key: " + path)
 	}
-	return Key{Doc: f.Doc + f.Hint(), Default: f.String(), Kind: f.Kind(), Flag: f.Flag, Choices: f.Choices()}
+	return Key{Doc: f.Doc + f.Hint(), Default: f.String(), Kind: f.Kind(), Whole: f.Whole(), Flag: f.Flag, Choices: f.Choices()}
 }
 
 // Flags lists the keys of a section that declare a flag, by the flag's name.
@@ -57,6 +61,7 @@ func WriteDocs(root string) error {
 	for path, write := range map[string]func(io.Writer) error{
 		"config.yaml": WriteExample, "docs/reference/config.md": WriteReference, "docs/reference/config.schema.json": writeSchema,
 		"docs/reference/formats.md": formats.WriteReference, "docs/reference/methods.md": voxelize.WriteReference,
+		"docs/reference/sinks.md":   func(w io.Writer) error { return sinks.WriteReference(w, all.Kinds) },
 	} {
 		f, err := os.Create(filepath.Join(root, path))
 		if err != nil {
@@ -85,11 +90,11 @@ func WriteExample(w io.Writer) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(&b, "%s# %s%s [%s]\n", indent, f.Doc, f.Hint(), envName(f))
+		fmt.Fprintf(&b, "%s# %s%s [%s]\n", indent, f.Doc, f.Hint(), envName(f.Path))
 		for i, doc := range f.ChoiceDocs() {
 			fmt.Fprintf(&b, "%s#   %s: %s\n", indent, f.Choices()[i], doc)
 		}
-		fmt.Fprintf(&b, "%s%s: %s\n", indent, f.Key(), flow(value, indent))
+		fmt.Fprintf(&b, "%s%s:%s\n", indent, f.Key(), flow(value, indent))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -101,7 +106,7 @@ func flow(value []byte, indent string) string {
 	if strings.HasPrefix(text, "- ") {
 		return "\n  " + indent + strings.ReplaceAll(text, "\n", "\n  "+indent)
 	}
-	return text
+	return " " + text
 }
 
 // plain is the value as files hold it: what has a notation of its own is a string.
@@ -130,7 +135,7 @@ func WriteReference(w io.Writer) error {
 		if value != "" {
 			value = "`" + value + "`"
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | `%s` | %s |\n", f.Path, value, envName(f), strings.ReplaceAll(meaning(f), "|", `\|`))
+		fmt.Fprintf(&b, "| `%s` | %s | `%s` | %s |\n", f.Path, value, envName(f.Path), strings.ReplaceAll(meaning(f), "|", `\|`))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

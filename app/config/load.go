@@ -29,6 +29,11 @@ var otherNames = []string{
 	EnvPrefix + "REAL_KAFKA", EnvPrefix + "NOHDF5", EnvPrefix + "TIER",
 }
 
+// replaced are keys of earlier versions, and what to write in their place.
+var replaced = map[string]string{
+	"sinks.jsonl": "sinks.out, a list of files and URLs",
+}
+
 // Override is a key that was set by a flag.
 type Override struct {
 	Key, Flag string
@@ -61,6 +66,9 @@ func (l *Loaded) Settings() []Setting {
 		s := Setting{Key: f.Path, Value: f.Value(), Text: f.String(), Origin: cmp.Or(l.origins[f.Path], "default")}
 		if f.Notation() {
 			s.Value = s.Text
+		}
+		if m, ok := s.Value.(interface{ Masked() []string }); ok {
+			s.Value, s.Text = m.Masked(), strings.Join(m.Masked(), ",")
 		}
 		if f.Secret && !f.Zero() {
 			s.Value, s.Text = masked, masked
@@ -162,8 +170,8 @@ func (l *loader) flags(overrides []Override) (problems []error) {
 func viperKey(path string) string { return strings.ReplaceAll(path, ".", "::") }
 
 // envName is the environment variable that sets a key.
-func envName(f option.Field) string {
-	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(f.Path, ".", "_"))
+func envName(path string) string {
+	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(path, ".", "_"))
 }
 
 // file checks the file against the structs, node by node, and hands the good values to viper, which alone would let typing errors pass: it
@@ -243,6 +251,8 @@ func (c *checker) section(path string, n *yaml.Node) {
 		seen[k.Value] = k.Line
 		f, ok := option.Find(c.fields, sub)
 		switch {
+		case !ok && replaced[sub] != "":
+			c.bad(k, sub, "this key was replaced by %s", replaced[sub])
 		case !ok || strings.Contains(k.Value, "."):
 			c.bad(k, sub, "unknown key%s, want one of %s", option.DidYouMean(k.Value, keys), strings.Join(keys, ", "))
 		case f.Section:
@@ -337,8 +347,12 @@ func (l *loader) environment(environ []string) (problems []error) {
 	names := map[string]option.Field{}
 	for _, f := range l.fields {
 		if !f.Section {
-			names[envName(f)] = f
+			names[envName(f.Path)] = f
 		}
+	}
+	gone := map[string]string{}
+	for key, by := range replaced {
+		gone[envName(key)] = by
 	}
 	environ = slices.Sorted(slices.Values(environ))
 	for _, e := range environ {
@@ -347,6 +361,12 @@ func (l *loader) environment(environ []string) (problems []error) {
 			continue
 		}
 		f, ok := names[name]
+		if by := gone[name]; by != "" {
+			if value != "" {
+				problems = append(problems, fmt.Errorf("environment %s: this key was replaced by %s", name, by))
+			}
+			continue
+		}
 		if !ok {
 			problems = append(problems, fmt.Errorf("environment %s: unknown name%s; config print lists the keys", name,
 				option.DidYouMean(name, slices.Sorted(maps.Keys(names)))))

@@ -88,6 +88,8 @@ func (c *Config) Validate() []error {
 	atLeast("pipeline.attempts", c.Pipeline.Attempts, 0)
 	positive("pipeline.drain", c.Pipeline.Drain)
 
+	_, problems := c.Outputs()
+	errs = append(errs, problems...)
 	errs = append(errs, c.Train.Validate()...)
 	return append(errs, option.Validate(c)...)
 }

@@ -37,8 +37,13 @@ func Run(ctx context.Context, a *app.Env) ([]Check, error) {
 		checkHDF5(),
 		checkKafka(ctx, a),
 		checkDisk("broker data", a.Config.Broker.DataDir),
-		checkDisk("results", filepath.Dir(a.Config.Sinks.JSONL)),
 		checkModel(ctx, a),
+	}
+	outputs, _ := a.Config.Outputs() // the configuration is checked
+	for _, o := range outputs {
+		if file := o.File(); file != "" {
+			checks = append(checks, checkDisk("results", filepath.Dir(file)))
+		}
 	}
 	checks = append(checks, checkLimits()...)
 	var errs []error

@@ -7,15 +7,16 @@ import (
 	"time"
 
 	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/app/config"
 	"github.com/voxelstream/voxelstream/app/models"
 	"github.com/voxelstream/voxelstream/classify"
+	"github.com/voxelstream/voxelstream/internal/tally"
 	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
 	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/sinks"
-	"github.com/voxelstream/voxelstream/sinks/jsonl"
-	kafkasink "github.com/voxelstream/voxelstream/sinks/kafka"
+	"github.com/voxelstream/voxelstream/sinks/stdout"
 	"github.com/voxelstream/voxelstream/sinks/terminal"
 	"github.com/voxelstream/voxelstream/voxelize/volarrow"
 )
@@ -27,9 +28,10 @@ type classifying struct {
 	cluster  *cluster
 	consumer *kafka.Consumer
 	network  *classify.Classifier
-	tally    *sinks.Tally
+	tally    *tally.Tally
 	model    record.Model
 	outputs  []string
+	stdout   bool
 }
 
 // volumesFit wants the volumes that the settings ask for to be such as the model takes: all others would become dead letters.
@@ -47,7 +49,7 @@ func volumesFit(a *app.Env, n *classify.Classifier) error {
 // newClassifying connects to Kafka while it loads the model, opens the sinks and joins the group. own says that the volumes are made by this
 // process. close it after Run, or instead of it.
 func newClassifying(ctx context.Context, a *app.Env, own bool) (_ *classifying, err error) {
-	c := &classifying{app: a, tally: sinks.NewTally()}
+	c := &classifying{app: a, tally: tally.New()}
 	connecting, stop := context.WithCancel(ctx)
 	defer stop()
 	connected := make(chan error, 1)
@@ -67,7 +69,7 @@ func newClassifying(ctx context.Context, a *app.Env, own bool) (_ *classifying, 
 	}
 	var out []pipeline.Output[record.Classification]
 	if err == nil {
-		out, err = c.openSinks()
+		out, err = c.openSinks(ctx)
 	}
 	if err != nil {
 		return nil, errors.Join(err, c.close(ctx))
@@ -78,7 +80,7 @@ func newClassifying(ctx context.Context, a *app.Env, own bool) (_ *classifying, 
 		DeadLetters: c.cluster.producer, DeadLetterTopic: a.Config.Kafka.DeadLetters, SessionTimeout: a.Config.Kafka.SessionTimeout,
 	})
 	if err != nil {
-		return nil, errors.Join(err, closeOutputs(ctx, out), c.close(ctx))
+		return nil, errors.Join(err, sinks.Close(ctx, out), c.close(ctx))
 	}
 	a.Ready("group", c.consumer.Joined)
 	a.Started()
@@ -155,34 +157,33 @@ func decode(_ context.Context, m transport.Message) ([]classify.Item, error) {
 	return items, nil
 }
 
-// openSinks opens what the configuration names.
-func (c *classifying) openSinks() (out []pipeline.Output[record.Classification], err error) {
-	cfg := &c.app.Config.Sinks
-	if cfg.JSONL != "" {
-		s, err := jsonl.Open(cfg.JSONL, 0)
-		if err != nil {
-			return nil, err
+// openSinks opens what the configuration names. The summary lists those that store something. Without a screen nothing is shown on it.
+func (c *classifying) openSinks(ctx context.Context) ([]pipeline.Output[record.Classification], error) {
+	a := c.app
+	all, problems := a.Config.Outputs()
+	if len(problems) > 0 {
+		return nil, &config.Error{Problems: problems}
+	}
+	var outputs []*sinks.Output
+	for _, o := range all {
+		if o.Kind == &terminal.Kind && a.Screen == nil {
+			continue
 		}
-		out, c.outputs = append(out, pipeline.Output[record.Classification]{Name: cfg.JSONL, Sink: s}), append(c.outputs, cfg.JSONL)
+		outputs = append(outputs, o)
+		c.stdout = c.stdout || o.Kind == &stdout.Kind
+		if o.Kind.Guarantee != sinks.BestEffort {
+			c.outputs = append(c.outputs, o.Target.Text)
+		}
 	}
-	if cfg.Kafka {
-		topic := c.app.Config.Kafka.Classifications
-		s := kafkasink.New(kafka.NewDeduper(c.cluster.producer, topic, 0))
-		out, c.outputs = append(out, pipeline.Output[record.Classification]{Name: "topic " + topic, Sink: s}), append(c.outputs, "topic "+topic)
-	}
-	if cfg.Terminal && c.app.Screen != nil {
-		s := terminal.New(c.app.Screen)
-		out = append(out, pipeline.Output[record.Classification]{Name: "terminal", Sink: s, Policy: pipeline.BestEffort})
-	}
-	return out, nil
-}
-
-func closeOutputs(ctx context.Context, outputs []pipeline.Output[record.Classification]) error {
-	var errs []error
-	for _, o := range outputs {
-		errs = append(errs, o.Sink.Close(context.WithoutCancel(ctx)))
-	}
-	return errors.Join(errs...)
+	return sinks.OpenAll(ctx, outputs, sinks.Services{
+		Log: a.Log, Observer: pipeline.Observed(a.Observer), Stdout: a.Stdout, Screen: a.Screen,
+		Topic: func(ctx context.Context, name string, window int) (pipeline.Sink[transport.Message], error) {
+			if err := ensureTopics(ctx, a, c.cluster, name); err != nil {
+				return nil, err
+			}
+			return kafka.NewDeduper(c.cluster.producer, name, window), nil
+		},
+	})
 }
 
 // whenSettled waits until the group has settled everything that is on the topic, then returns; also when ctx ends.

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/internal/tally"
 	"github.com/voxelstream/voxelstream/record"
-	"github.com/voxelstream/voxelstream/sinks"
 )
 
 // Summary is the result of run and classify.
@@ -27,6 +27,8 @@ type Summary struct {
 	Model       record.Model  `json:"model"`
 	Classes     []ClassCount  `json:"classes"`
 	Outputs     []string      `json:"outputs"`
+	// Stdout says that classifications were written to the standard output.
+	Stdout bool `json:"-"`
 }
 
 // ClassCount is one line of the summary's table: by label where there is one, else by the class that was found.
@@ -43,7 +45,7 @@ func (c *classifying) summary(start time.Time) *Summary {
 	s := &Summary{
 		Classified: t.Classified, Labelled: t.Labelled, Correct: t.Correct, Accuracy: accuracy(t), Seconds: time.Since(start).Seconds(),
 		DeadLetters: c.consumer.Stats().DeadLettered.Load(), LatencyMS: app.Quantiles{P50: c.tally.Latency(0.5), P99: c.tally.Latency(0.99)},
-		Model: c.model, Outputs: c.outputs,
+		Model: c.model, Outputs: c.outputs, Stdout: c.stdout,
 	}
 	s.PerSecond = float64(t.Classified) / max(s.Seconds, 1e-3)
 	for class, n := range c.tally.Classes() {
@@ -53,7 +55,7 @@ func (c *classifying) summary(start time.Time) *Summary {
 	return s
 }
 
-func accuracy(c sinks.Count) *float64 {
+func accuracy(c tally.Count) *float64 {
 	if a, ok := c.Accuracy(); ok {
 		return &a
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"text/tabwriter"
 
@@ -20,9 +21,18 @@ func (c *cli) classify() *cobra.Command {
 	once := cmd.Flags().Bool("once", false, "end when everything on the topic is classified")
 	cmd.RunE = c.do(served(func(ctx context.Context, a *app.Env, _ []string) error {
 		s, err := stream.Classify(ctx, a, *once)
-		return show(c, s, err, summaryText)
+		return c.showSummary(s, err)
 	}))
 	return cmd
+}
+
+// showSummary is show. A summary for people does not go where the classifications went.
+func (c *cli) showSummary(s *stream.Summary, err error) error {
+	if s != nil && s.Stdout && !c.json {
+		summaryText(os.Stderr, s)
+		return err
+	}
+	return show(c, s, err, summaryText)
 }
 
 // summaryText writes a summary for people: what was done, and a table of the classes.

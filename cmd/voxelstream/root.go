@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -88,7 +89,7 @@ func (c *cli) do(f work) func(*cobra.Command, []string) error {
 		ctx, abort, stop := signals()
 		defer stop()
 		s := screen.New(os.Stderr)
-		a := &app.Env{Config: loaded, Log: logger(loaded.Log, s), Abort: abort}
+		a := &app.Env{Config: loaded, Log: logger(loaded.Log, s), Stdout: c.out, Abort: abort}
 		if !c.quiet {
 			a.Screen, a.Progress = s, app.OnScreen(s)
 		}
@@ -119,10 +120,13 @@ const keyAnnotation = "voxelstream_key"
 func keyFlags(fs *pflag.FlagSet, flags map[string]string) {
 	for name, key := range flags {
 		k := config.Describe(key)
-		if k.Kind == "bool" {
+		switch k.Kind {
+		case "bool":
 			fs.Bool(name, k.Default == "true", k.Doc)
-		} else {
-			fs.Var(&keyValue{k.Default, k.Kind}, name, k.Doc)
+		case "list":
+			fs.VarP(&listValue{keyValue: keyValue{k.Default, k.Kind}, whole: k.Whole}, name, shorthands[name], k.Doc)
+		default:
+			fs.VarP(&keyValue{k.Default, k.Kind}, name, shorthands[name], k.Doc)
 		}
 		_ = fs.SetAnnotation(name, keyAnnotation, []string{key}) // the flag exists
 	}
@@ -134,6 +138,29 @@ type keyValue struct{ text, kind string }
 func (v *keyValue) String() string     { return v.text }
 func (v *keyValue) Set(s string) error { v.text = s; return nil }
 func (v *keyValue) Type() string       { return v.kind }
+
+// listValue is a flag that sets a list. It may be given several times; together they replace the list of the configuration, and an empty text adds
+// nothing.
+type listValue struct {
+	keyValue
+	whole bool // a text is one item, else a comma separates items
+	items []string
+}
+
+func (v *listValue) Set(s string) error {
+	switch {
+	case s == "":
+	case v.whole:
+		v.items = append(v.items, s)
+	default:
+		v.items = append(v.items, strings.Split(s, ",")...)
+	}
+	v.text = strings.Join(v.items, ",")
+	return nil
+}
+
+// shorthands are the one-letter names of flags that set keys.
+var shorthands = map[string]string{"out": "o"}
 
 // notAnnotation marks a flag that sets a key to false.
 const notAnnotation = "voxelstream_not"
@@ -149,7 +176,11 @@ func overrides(fs *pflag.FlagSet) []config.Override {
 	var out []config.Override
 	fs.Visit(func(f *pflag.Flag) {
 		if key := f.Annotations[keyAnnotation]; len(key) == 1 {
-			out = append(out, config.Override{Key: key[0], Flag: f.Name, Value: f.Value.String()})
+			o := config.Override{Key: key[0], Flag: f.Name, Value: f.Value.String()}
+			if list, ok := f.Value.(*listValue); ok {
+				o.List = append([]string{}, list.items...) // not nil: an empty list is one
+			}
+			out = append(out, o)
 		}
 		if key := f.Annotations[notAnnotation]; len(key) == 1 && f.Value.String() == "true" {
 			out = append(out, config.Override{Key: key[0], Flag: f.Name, Value: "false"})
@@ -166,7 +197,7 @@ var (
 	voxelFlags  = config.Flags("voxelize")
 	ingestFlags = config.Flags("ingest")
 	sinkFlags   = map[string]string{
-		"out": "sinks.jsonl", "to-topic": "sinks.kafka", "table": "sinks.terminal", "top-k": "model.top_k",
+		"out": "sinks.out", "to-topic": "sinks.kafka", "table": "sinks.terminal", "top-k": "model.top_k",
 	}
 	modelFlag = map[string]string{"model": "model.path"}
 	httpFlag  = config.Flags("http")

@@ -25,7 +25,7 @@ run: the JSON lines file and the topic drop what they hold already.
 		"  voxelstream run watch:///srv/scans 'http://:8080?token-file=token'"
 	cmd.RunE = c.do(served(func(ctx context.Context, a *app.Env, args []string) error {
 		s, err := stream.Run(ctx, a, args)
-		return show(c, s, err, summaryText)
+		return c.showSummary(s, err)
 	}))
 	return cmd
 }

@@ -17,8 +17,8 @@ import (
 const DefaultMemory = 1 << 18
 
 // Set remembers every key that it was given. The latest are in memory, at most the number that it was made with; when they are too many they
-// are sorted and moved to a temporary file. It takes 32 bytes for each key in memory, 16 more while they are moved, and 8 MiB once there is a file:
-// 21 MB in all by default.
+// are sorted and moved to a temporary file. It takes 32 to 64 bytes for each key in memory, 16 more while they are moved, and 8 MiB once there
+// is a file: 21 MB in all by default.
 //
 // The files are runs of sorted keys, 16 bytes each, of which one is merged with the next as soon as it is less than twice as long: there are as
 // many as the logarithm of the number of keys, and each key has been written so often. A search looks into each with about two reads of 4 KiB. A

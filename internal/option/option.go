@@ -11,8 +11,9 @@
 //	min     the least number, size or duration; above: the value must be greater than this; max: the most
 //	unit    the unit of a size or duration that is given as a plain number; absent: every one needs its unit
 //	secret  "true": the value is never shown
+//	items   "whole": each value of a flag is one item of the list; absent: a comma separates items
 //
-// A field is a bool, int, uint64, float64, string, []string, [time.Duration], [Bytes], [Dims] or any other encoding.TextUnmarshaler; a struct is
+// A field is a bool, int, uint64, float64, string, list of strings, [time.Duration], [Bytes], [Dims] or any other encoding.TextUnmarshaler; a struct is
 // a section.
 package option
 
@@ -148,12 +149,19 @@ func (f Field) ChoiceDocs() []string {
 	return out
 }
 
+// hinter is a type that says how its values are written.
+type hinter interface{ Hint() string }
+
+// Whole says that each value of the flag is one item of the list, which may hold commas.
+func (f Field) Whole() bool { return f.tag.Get("items") == "whole" }
+
 // textual says whether the type has a notation of its own.
 func (f Field) textual() bool { return reflect.PointerTo(f.value.Type()).Implements(textType) }
 
 var (
 	textType     = reflect.TypeFor[encoding.TextUnmarshaler]()
 	durationType = reflect.TypeFor[time.Duration]()
+	listType     = reflect.TypeFor[[]string]()
 )
 
 // Notation says whether the value is written as text with a unit or a structure of its own: a duration, a size, a grid.
@@ -188,6 +196,9 @@ func (f Field) Hint() string {
 	if unit := f.tag.Get("unit"); unit != "" {
 		plain = "; in " + unit + " without a unit"
 	}
+	if h, ok := reflect.Zero(f.value.Type()).Interface().(hinter); ok {
+		return " " + h.Hint()
+	}
 	switch {
 	case len(f.Choices()) > 0:
 		return " One of " + strings.Join(f.Choices(), ", ") + "."
@@ -201,8 +212,8 @@ func (f Field) Hint() string {
 
 // String is the setting as it is written in a file, in the environment or on the command line; secrets are not hidden.
 func (f Field) String() string {
-	if list, ok := reflect.TypeAssert[[]string](f.value); ok {
-		return strings.Join(list, ",")
+	if f.value.Kind() == reflect.Slice {
+		return strings.Join(f.value.Convert(listType).Interface().([]string), ",")
 	}
 	if d, ok := reflect.TypeAssert[time.Duration](f.value); ok {
 		return FormatDuration(d)

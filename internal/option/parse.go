@@ -27,7 +27,7 @@ func (f Field) SetList(items []string) error {
 	if f.value.Kind() != reflect.Slice {
 		return fmt.Errorf("found a list, %s", f.Allowed())
 	}
-	f.value.Set(reflect.ValueOf(slices.Clone(items)))
+	f.value.Set(reflect.ValueOf(slices.Clone(items)).Convert(f.value.Type()))
 	return nil
 }
 
@@ -116,7 +116,7 @@ func (f Field) parser() func(v reflect.Value, text string) error {
 				if text != "" {
 					items = strings.Split(text, ",")
 				}
-				v.Set(reflect.ValueOf(items))
+				v.Set(reflect.ValueOf(items).Convert(v.Type()))
 				return nil
 			}
 		}

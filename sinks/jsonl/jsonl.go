@@ -37,8 +37,8 @@ var _ sinks.Sink = (*Sink)(nil)
 
 // Open opens or creates the file at path and reads the keys that it holds. A last line that a crash has left unfinished is cut off: its
 // classification was never acknowledged and comes again. Any other line that is no classification is an error, and the file stays as it is.
-// Another process that has the file open is an error too. memory is how many keys are kept in memory (see [dedupe.NewSet]).
-func Open(path string, memory int) (*Sink, error) {
+// Another process that has the file open is an error too.
+func Open(path string, o Options) (*Sink, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return nil, fmt.Errorf("jsonl: %w", err)
 	}
@@ -46,7 +46,7 @@ func Open(path string, memory int) (*Sink, error) {
 	if err != nil {
 		return nil, fmt.Errorf("jsonl: %w", err)
 	}
-	s := &Sink{file: f, keys: dedupe.NewSet(path, memory)}
+	s := &Sink{file: f, keys: dedupe.NewSet(path, o.MemoryKeys)}
 	if err = lock(f); err == nil {
 		if err = s.load(); err == nil {
 			if err = s.cut(); err == nil {

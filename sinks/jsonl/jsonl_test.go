@@ -27,7 +27,7 @@ func TestSuite(t *testing.T) {
 
 func open(t *testing.T, path string) *Sink {
 	t.Helper()
-	s, err := Open(path, 0)
+	s, err := Open(path, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func TestForeignContent(t *testing.T) {
 			if err := os.WriteFile(path, []byte(c.content), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			s, err := Open(path, 0)
+			s, err := Open(path, Options{})
 			if c.want == "" {
 				if err != nil || s.Len() != c.keep {
 					t.Fatal(s, err)
@@ -124,7 +124,7 @@ func TestSecondWriter(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "c.jsonl")
 	s := open(t, path)
 	defer s.Close(context.WithoutCancel(t.Context())) //nolint:errcheck // nothing was written
-	if _, err := Open(path, 0); err == nil || !strings.Contains(err.Error(), "another process") {
+	if _, err := Open(path, Options{}); err == nil || !strings.Contains(err.Error(), "another process") {
 		t.Fatalf("found %v, want a refusal", err)
 	}
 }
@@ -139,7 +139,7 @@ func FuzzOpen(f *testing.F) {
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s, err := Open(path, 0)
+		s, err := Open(path, Options{})
 		if err != nil {
 			if now, _ := os.ReadFile(path); !bytes.Equal(now, data) {
 				t.Fatal("a refused file was changed")

@@ -97,7 +97,7 @@ func TestBeyondMemory(t *testing.T) {
 		cs = append(cs, sinktest.Classification("s", i))
 	}
 	for round := range 3 {
-		s, err := Open(path, memory)
+		s, err := Open(path, Options{MemoryKeys: memory})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -142,7 +142,7 @@ func TestBeyondMemory(t *testing.T) {
 func TestIndexWithoutRoom(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "dir")
 	path := filepath.Join(dir, "c.jsonl")
-	s, err := Open(path, 4)
+	s, err := Open(path, Options{MemoryKeys: 4})
 	if err != nil {
 		t.Fatal(err)
 	}

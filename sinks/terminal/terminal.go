@@ -8,24 +8,25 @@ import (
 	"strings"
 
 	"github.com/voxelstream/voxelstream/internal/screen"
+	"github.com/voxelstream/voxelstream/internal/tally"
 	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/sinks"
 )
 
-// rows is how many of the last classifications the table has.
-const rows = 10
-
 // Sink shows what it is given and stores nothing.
 type Sink struct {
 	screen *screen.Screen
-	tally  *sinks.Tally
+	rows   int
+	tally  *tally.Tally
 	last   []record.Classification
 }
 
 var _ sinks.Sink = (*Sink)(nil)
 
 // New shows on a screen.
-func New(s *screen.Screen) *Sink { return &Sink{screen: s, tally: sinks.NewTally()} }
+func New(s *screen.Screen, o Options) *Sink {
+	return &Sink{screen: s, rows: o.Rows, tally: tally.New()}
+}
 
 // Write shows cs.
 func (s *Sink) Write(ctx context.Context, cs []record.Classification) error {
@@ -36,8 +37,8 @@ func (s *Sink) Write(ctx context.Context, cs []record.Classification) error {
 	if len(fresh) == 0 {
 		return nil
 	}
-	s.last = append(s.last, fresh[max(0, len(fresh)-rows):]...)
-	s.last = s.last[max(0, len(s.last)-rows):]
+	s.last = append(s.last, fresh[max(0, len(fresh)-s.rows):]...)
+	s.last = s.last[max(0, len(s.last)-s.rows):]
 	s.screen.Show(false, s.lines)
 	return nil
 }

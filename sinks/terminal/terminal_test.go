@@ -20,7 +20,7 @@ func TestSuite(t *testing.T) {
 	sinktest.Run(t, func(*testing.T) sinktest.Harness {
 		var b bytes.Buffer
 		return sinktest.Harness{
-			Open: func(*testing.T) sinks.Sink { return New(screen.Plain(&b)) },
+			Open: func(*testing.T) sinks.Sink { return New(screen.Plain(&b), Options{Rows: 10}) },
 			Stored: func(t *testing.T) (ids []string) {
 				lines := strings.Split(strings.TrimSpace(b.String()), "\n")
 				m := shown.FindStringSubmatch(lines[len(lines)-1])
@@ -47,7 +47,7 @@ func TestSuite(t *testing.T) {
 
 func TestLine(t *testing.T) {
 	var b bytes.Buffer
-	s := New(screen.Plain(&b))
+	s := New(screen.Plain(&b), Options{Rows: 10})
 	right, wrong := sinktest.Classification("s", 1), sinktest.Classification("s", 2)
 	wrong.Class, wrong.Name = 7, "7"
 	if err := s.Write(t.Context(), []record.Classification{right, wrong}); err != nil {

@@ -1,4 +1,5 @@
-package sinks
+// Package tally counts classifications for the summary of a run and for the live table.
+package tally
 
 import (
 	"slices"
@@ -53,8 +54,8 @@ const (
 	window = 1 << 18
 )
 
-// NewTally starts to count.
-func NewTally() *Tally {
+// New starts to count.
+func New() *Tally {
 	return &Tally{start: time.Now(), classes: map[int]*Count{}, known: dedupe.NewWindow(window)}
 }
 

@@ -1,0 +1,63 @@
+package config
+
+import (
+	"fmt"
+
+	"github.com/voxelstream/voxelstream/pipeline/transport"
+	"github.com/voxelstream/voxelstream/sinks"
+	"github.com/voxelstream/voxelstream/sinks/all"
+)
+
+// Outputs are the paths and URLs of sinks.
+type Outputs []string
+
+// Hint says which there are.
+func (Outputs) Hint() string { return sinks.Help(all.Kinds) }
+
+// Masked are the texts without the secrets in them.
+func (o Outputs) Masked() []string {
+	out := make([]string, len(o))
+	for i, text := range o {
+		out[i] = sinks.Mask(all.Kinds, text)
+	}
+	return out
+}
+
+// Outputs are all sinks, those of sinks.out first. Nothing is opened. Everything that is wrong is reported; then the outputs are not complete.
+func (c *Config) Outputs() ([]*sinks.Output, []error) {
+	d := sinks.Defaults{Topic: c.Kafka.Classifications}
+	parsed, problems := sinks.ParseList(all.Kinds, c.Sinks.Out, d)
+	var outputs []*sinks.Output
+	var errs []error
+	places := map[string]bool{}
+	for i, o := range parsed {
+		for _, err := range problems[i] {
+			errs = append(errs, fmt.Errorf("sinks.out[%d]: %w", i, err))
+		}
+		if o == nil {
+			continue
+		}
+		outputs, places[o.Place] = append(outputs, o), true
+		for key, topic := range map[string]string{"kafka.volumes": c.Kafka.Volumes, "kafka.dead_letters": c.Kafka.DeadLetters} {
+			if o.Place == "kafka:"+topic {
+				errs = append(errs, fmt.Errorf("sinks.out[%d]: %s: found the topic of %s, want another one", i, o.Target.Text, key))
+			}
+		}
+	}
+	for _, also := range []struct {
+		wanted    bool
+		key, text string
+	}{{c.Sinks.Kafka && transport.ValidTopic(d.Topic), "sinks.kafka", "kafka:"}, {c.Sinks.Terminal, "sinks.terminal", "terminal:"}} {
+		if !also.wanted {
+			continue
+		}
+		o, wrong := sinks.Parse(all.Kinds, also.text, d)
+		for _, err := range wrong {
+			errs = append(errs, fmt.Errorf("%s: %w", also.key, err))
+		}
+		if o != nil && !places[o.Place] {
+			outputs = append(outputs, o)
+		}
+	}
+	return outputs, errs
+}

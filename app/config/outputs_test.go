@@ -1,0 +1,81 @@
+package config
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/voxelstream/voxelstream/sinks"
+)
+
+func places(outputs []*sinks.Output) (out []string) {
+	for _, o := range outputs {
+		out = append(out, o.Place[strings.LastIndexByte(o.Place, '/')+1:])
+	}
+	return out
+}
+
+// TestOutputs: the sinks of the flags replace those of the configuration; sinks.kafka and sinks.terminal add theirs where they are not named.
+func TestOutputs(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		set  []Override
+		want []string
+	}{
+		{"defaults", nil, []string{"classifications.jsonl", "kafka:classifications", "terminal:"}},
+		{"none", []Override{{Key: "sinks.out", List: []string{}}, {Key: "sinks.kafka", Value: "false"}}, []string{"terminal:"}},
+		{"several", []Override{{Key: "sinks.out", List: []string{"a,b.jsonl", "-"}}}, []string{"a,b.jsonl", "stdout", "kafka:classifications", "terminal:"}},
+		{"named ones", []Override{{Key: "sinks.out", List: []string{"terminal:", "kafka:classifications"}}}, []string{"terminal:", "kafka:classifications"}},
+		{"another topic", []Override{{Key: "sinks.out", List: []string{"kafka:x"}}, {Key: "kafka.classifications", Value: "y"}}, []string{"kafka:x", "kafka:y", "terminal:"}},
+	} {
+		l, err := Load("", nil, c.set)
+		if err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		outputs, problems := l.Outputs()
+		if got := places(outputs); !slices.Equal(got, c.want) || len(problems) > 0 {
+			t.Errorf("%s: found %q, %v, want %q", c.name, got, problems, c.want)
+		}
+	}
+	l, err := Load("", []string{"VOXELSTREAM_SINKS_OUT=a.jsonl,kafka:b"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	outputs, _ := l.Outputs()
+	if got := places(outputs); !slices.Equal(got[:2], []string{"a.jsonl", "kafka:b"}) {
+		t.Errorf("found %q", got)
+	}
+}
+
+// TestReplaced: an environment variable of an earlier version says what replaces it.
+func TestReplaced(t *testing.T) {
+	_, err := Load("", []string{"VOXELSTREAM_SINKS_JSONL=x.jsonl"}, nil)
+	if err == nil || !strings.Contains(err.Error(), "environment VOXELSTREAM_SINKS_JSONL: this key was replaced by sinks.out") {
+		t.Errorf("found %v", err)
+	}
+	if _, err := Load("", []string{"VOXELSTREAM_SINKS_JSONL="}, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestMasked: neither config print nor an error shows what is secret.
+func TestMasked(t *testing.T) {
+	l := &Loaded{Config: Default()}
+	l.Sinks.Out = Outputs{"a.jsonl?queue=3", "postgres://user:hush@host/db?table=x&password=hush", "kafka:x?pasword=hush"}
+	for _, s := range l.Settings() {
+		if s.Key != "sinks.out" {
+			continue
+		}
+		if want := "a.jsonl?queue=3,postgres://user:***@host/db?table=***&password=***,kafka:x?pasword=***"; s.Text != want {
+			t.Errorf("found %s, want %s", s.Text, want)
+		}
+		if got := s.Value.([]string); len(got) != 3 || strings.Contains(strings.Join(got, ""), "hush") {
+			t.Errorf("found %q", got)
+		}
+	}
+	for _, p := range l.Validate() {
+		if strings.Contains(p.Error(), "hush") {
+			t.Error(p)
+		}
+	}
+}

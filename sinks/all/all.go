@@ -1,0 +1,18 @@
+// Package all lists the kinds of sinks.
+package all
+
+import (
+	"github.com/voxelstream/voxelstream/sinks"
+	"github.com/voxelstream/voxelstream/sinks/jsonl"
+	"github.com/voxelstream/voxelstream/sinks/kafka"
+	"github.com/voxelstream/voxelstream/sinks/stdout"
+	"github.com/voxelstream/voxelstream/sinks/terminal"
+)
+
+// Kinds are all kinds of sinks, in the order of the reference page.
+var Kinds = []*sinks.Kind{
+	&jsonl.Kind,
+	&stdout.Kind,
+	&kafka.Kind,
+	&terminal.Kind,
+}

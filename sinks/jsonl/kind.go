@@ -1,0 +1,28 @@
+package jsonl
+
+import (
+	"context"
+
+	"github.com/voxelstream/voxelstream/internal/dedupe"
+	"github.com/voxelstream/voxelstream/sinks"
+)
+
+// Kind is the JSON lines file.
+var Kind = sinks.Kind{
+	Name: "jsonl",
+	Doc: "A file with one JSON object per line ([schema](classification.schema.json)). Every write is synced to disk.\n\n" +
+		"An existing file is continued: it is read once at the start to know what it holds, and classifications that it has are left out. An unfinished last line, after a crash, is removed and " +
+		"written again. Only one process at a time may write to a file.",
+	Guarantee:  sinks.ExactlyOnce,
+	Path:       "FILE",
+	Extensions: []string{".jsonl", ".ndjson"},
+	Options:    func(sinks.Target) any { return &Options{MemoryKeys: dedupe.DefaultMemory} },
+	Open: func(_ context.Context, t sinks.Target, options any, _ sinks.Services) (sinks.Sink, error) {
+		return Open(t.Path, *options.(*Options))
+	},
+}
+
+// Options are those of the file.
+type Options struct {
+	MemoryKeys int `yaml:"memory_keys" min:"1000" max:"1000000000" doc:"Keys kept in memory to recognise repeats, 32 to 80 bytes each. Older keys are kept in temporary files beside the output, 16 bytes each."`
+}

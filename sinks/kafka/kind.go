@@ -1,0 +1,47 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/voxelstream/voxelstream/pipeline/transport"
+	"github.com/voxelstream/voxelstream/sinks"
+)
+
+// Kind is a topic.
+var Kind = sinks.Kind{
+	Name: "kafka",
+	Doc: "A topic of the cluster in `kafka.brokers`, or of the embedded broker. It is created if it does not exist. The default topic is `kafka.classifications`. Each message is a JSON object " +
+		"([schema](classification.schema.json)), keyed by stream.\n\n" +
+		"Before it writes to a partition, the sink reads what has been added to it, also by other processes, and leaves out repeats.",
+	Guarantee: sinks.ExactlyOnce,
+	Path:      "[TOPIC]",
+	Options:   func(sinks.Target) any { return &Options{Window: 1_000_000} },
+	Resolve: func(t *sinks.Target, d sinks.Defaults) (string, error) {
+		t.Path = strings.TrimPrefix(t.Path, "//")
+		if t.Path == "" {
+			t.Path = d.Topic
+		}
+		if !transport.ValidTopic(t.Path) {
+			return "", fmt.Errorf("found the topic %q, want 1 to 249 letters, digits, dots, dashes or underscores", t.Path)
+		}
+		return "kafka:" + t.Path, nil
+	},
+	Open: func(ctx context.Context, t sinks.Target, options any, s sinks.Services) (sinks.Sink, error) {
+		if s.Topic == nil {
+			return nil, errors.New("there is no cluster")
+		}
+		topic, err := s.Topic(ctx, t.Path, options.(*Options).Window)
+		if err != nil {
+			return nil, err
+		}
+		return New(topic), nil
+	},
+}
+
+// Options are those of the topic.
+type Options struct {
+	Window int `yaml:"window" min:"1000" max:"1000000000" doc:"Number of latest classifications of each partition whose repeats are recognised, 24 to 32 bytes each. They are read at the start."`
+}

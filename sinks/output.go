@@ -1,0 +1,227 @@
+package sinks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/voxelstream/voxelstream/internal/option"
+	"github.com/voxelstream/voxelstream/pipeline"
+	"github.com/voxelstream/voxelstream/record"
+)
+
+// Output is a sink as the user asked for it, by a path or a URL: parsed and checked, but not open.
+type Output struct {
+	Target Target
+	Kind   *Kind
+	// Place is what is written to, in one spelling: "file:/srv/results.jsonl".
+	Place    string
+	Delivery Delivery
+	// Flush is the zero value where the kind holds nothing back.
+	Flush Flush
+
+	options any
+	secrets option.Secrets
+}
+
+// Delivery is how classifications reach a sink: options that all kinds have.
+type Delivery struct {
+	Policy Policy `yaml:"policy" doc:"required: the pipeline waits for this sink, and a classification that it refuses becomes a dead letter. best-effort: classifications that it cannot take are dropped and counted. Sinks that guarantee best effort only are best-effort by default."`
+	Queue  int    `yaml:"queue" min:"1" max:"65536" doc:"Batches that may wait for this sink. When the queue is full, a required sink holds up the pipeline and a best-effort sink loses batches."`
+	// Attempts is negative where the URL does not set it.
+	Attempts int `yaml:"attempts" min:"0" doc:"Maximum attempts to write a batch; 0 is no limit. Default: pipeline.attempts for a required sink, 3 for a best-effort one."`
+}
+
+// Flush says when a sink that makes many classifications durable at once does so: when the first of the bounds is reached.
+type Flush struct {
+	Rows  int           `yaml:"flush_rows" min:"1" doc:"Maximum classifications to hold back until they are made durable together."`
+	Bytes option.Bytes  `yaml:"flush_bytes" min:"1B" doc:"Maximum memory for held-back classifications, estimated."`
+	Every time.Duration `yaml:"flush_every" above:"0s" doc:"Maximum time to hold back a classification."`
+}
+
+// Policy says whether the pipeline may go on without a sink.
+type Policy string
+
+// The policies.
+const (
+	PolicyRequired   Policy = "required"
+	PolicyBestEffort Policy = "best-effort"
+)
+
+// Choices are all policies.
+func (Policy) Choices() []string { return []string{string(PolicyRequired), string(PolicyBestEffort)} }
+
+// allOptions are those that a URL may set.
+type allOptions struct {
+	List []any `yaml:",inline"`
+}
+
+// blank makes an output of a kind with the defaults of all options.
+func blank(k *Kind, t Target) (*Output, *allOptions) {
+	o := &Output{Target: t, Kind: k, Delivery: Delivery{Policy: PolicyRequired, Queue: 16, Attempts: -1}}
+	if k.Guarantee == BestEffort {
+		o.Delivery.Policy = PolicyBestEffort
+	}
+	list := []any{&o.Delivery}
+	if k.Flush != nil {
+		o.Flush = *k.Flush
+		list = append(list, &o.Flush)
+	}
+	if k.Options != nil {
+		if o.options = k.Options(t); o.options != nil {
+			list = append(list, o.options)
+		}
+	}
+	return o, &allOptions{list}
+}
+
+// Parse reads a path, a URL, or - for the standard output. Nothing is opened, and secrets that the URL leaves to files and to the environment are
+// not read yet. The errors are all that is wrong; each begins with the text, without secrets.
+func Parse(kinds []*Kind, text string, d Defaults) (*Output, []error) {
+	if text == "" {
+		return nil, []error{errors.New("found nothing, want a path or a URL")}
+	}
+	t := split(text)
+	k, err := t.kind(kinds)
+	if err != nil {
+		return nil, []error{fmt.Errorf("%s: %w", t.masked(&struct{}{}), err)}
+	}
+	if len(k.Extensions) > 0 {
+		err = t.fileName()
+	}
+	o, options := blank(k, t)
+	var problems []error
+	if err != nil {
+		problems = append(problems, err)
+	} else if err := o.resolve(d); err != nil {
+		problems = append(problems, err)
+	}
+	var wrong []error
+	o.secrets, wrong = option.ParseQuery(options, t.Query)
+	if problems = append(problems, wrong...); len(wrong) == 0 {
+		problems = append(problems, option.Validate(&allOptions{options.List[1:]})...)
+	}
+	o.Target.Text = split(text).masked(options)
+	if o.Target.Scheme != "" && len(k.Extensions) == 0 {
+		o.Target.Text = o.Target.masked(options) // as it is resolved
+	}
+	for i, p := range problems {
+		problems[i] = fmt.Errorf("%s: %w", o.Target.Text, p)
+	}
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	return o, nil
+}
+
+// resolve finds the place of the target.
+func (o *Output) resolve(d Defaults) (err error) {
+	if o.Kind.Resolve != nil {
+		o.Place, err = o.Kind.Resolve(&o.Target, d)
+		return err
+	}
+	o.Place, err = filePlace(o.Target.Path)
+	return err
+}
+
+// ParseList reads several texts. outputs[i] is that of texts[i], nil where problems[i] says what is wrong with it: also that an earlier text writes to
+// the same place.
+func ParseList(kinds []*Kind, texts []string, d Defaults) (outputs []*Output, problems [][]error) {
+	outputs, problems = make([]*Output, len(texts)), make([][]error, len(texts))
+	places := map[string]string{}
+	for i, text := range texts {
+		o, wrong := Parse(kinds, text, d)
+		if o != nil {
+			if other, again := places[o.Place]; again {
+				problems[i] = []error{fmt.Errorf("%s: found the same sink as %s, want each once", o.Target.Text, other)}
+				continue
+			}
+			places[o.Place] = o.Target.Text
+		}
+		outputs[i], problems[i] = o, wrong
+	}
+	return outputs, problems
+}
+
+// Mask is a text that Parse may read, without the secrets in it.
+func Mask(kinds []*Kind, text string) string {
+	t := split(text)
+	k, err := t.kind(kinds)
+	if err != nil {
+		return t.masked(&struct{}{})
+	}
+	_, options := blank(k, t)
+	return t.masked(options)
+}
+
+// File is the name of the file that the output writes to; empty where it is none.
+func (o *Output) File() string {
+	if len(o.Kind.Extensions) == 0 {
+		return ""
+	}
+	return o.Target.Path
+}
+
+// Open reads the secrets and opens the sink, for the pipeline.
+func (o *Output) Open(ctx context.Context, s Services) (out pipeline.Output[record.Classification], err error) {
+	fail := func(err error) error { return fmt.Errorf("sink %s: %w", o.Target.Text, err) }
+	if err := o.secrets.Read(); err != nil {
+		return out, fail(err)
+	}
+	sink, err := o.Kind.Open(ctx, o.Target, o.options, s)
+	if err != nil {
+		return out, fail(err)
+	}
+	if _, flushes := sink.(pipeline.Flusher); flushes != (o.Kind.Flush != nil) {
+		return out, fail(errors.Join(fmt.Errorf("sinks of the kind %s are declared wrongly: whether they flush", o.Kind.Name), sink.Close(ctx)))
+	}
+	out = pipeline.Output[record.Classification]{Name: o.Target.Text, Sink: sink, Queue: o.Delivery.Queue}
+	if o.Delivery.Policy == PolicyBestEffort {
+		out.Policy = pipeline.BestEffort
+	}
+	if o.Delivery.Attempts >= 0 {
+		out.Retry = &pipeline.Retry{Attempts: o.Delivery.Attempts}
+	}
+	if o.Kind.Flush != nil {
+		out.Flush = pipeline.Flush[record.Classification]{Rows: o.Flush.Rows, Bytes: int64(o.Flush.Bytes), Size: size, Every: o.Flush.Every}
+	}
+	return out, nil
+}
+
+// size is about what a classification takes in memory.
+func size(c *record.Classification) int64 {
+	n := 256 + len(c.EventID) + len(c.Stream) + len(c.Name) + 8*len(c.TopK)
+	if c.Box != nil {
+		n += 48
+	}
+	return int64(n)
+}
+
+// OpenAll opens the outputs. When one cannot be opened, the others are closed again and the error names all that cannot.
+func OpenAll(ctx context.Context, outputs []*Output, s Services) ([]pipeline.Output[record.Classification], error) {
+	var open []pipeline.Output[record.Classification]
+	var errs []error
+	for _, o := range outputs {
+		out, err := o.Open(ctx, s)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		open = append(open, out)
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(append(errs, Close(ctx, open))...)
+	}
+	return open, nil
+}
+
+// Close closes outputs that no pipeline got, in reverse order.
+func Close(ctx context.Context, open []pipeline.Output[record.Classification]) error {
+	var errs []error
+	for _, o := range slices.Backward(open) {
+		errs = append(errs, o.Sink.Close(context.WithoutCancel(ctx)))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,108 @@
+package sinks
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/voxelstream/voxelstream/internal/option"
+)
+
+// Help says in a sentence or two which texts Parse reads.
+func Help(kinds []*Kind) string {
+	var extensions, urls []string
+	for _, k := range kinds {
+		extensions = append(extensions, k.Extensions...)
+		urls = append(urls, k.forms()...)
+	}
+	// The files' extensions say it already.
+	urls = slices.DeleteFunc(urls, func(u string) bool { return strings.HasPrefix(u, "FILE") || u == "-" })
+	help := "Files by extension (" + strings.Join(extensions, ", ") + ") or URLs (" + strings.Join(urls, ", ") + ")"
+	if slices.ContainsFunc(kinds, func(k *Kind) bool { return slices.Contains(k.Schemes, "-") }) {
+		help += "; - is the standard output"
+	}
+	return help + "."
+}
+
+// forms are the texts that choose the kind.
+func (k *Kind) forms() (out []string) {
+	for _, e := range k.Extensions {
+		out = append(out, "FILE"+e)
+	}
+	for _, s := range append([]string{k.Name}, k.Schemes...) {
+		if s == "-" {
+			out = append(out, s)
+			continue
+		}
+		out = append(out, s+":"+k.Path)
+	}
+	return out
+}
+
+// WriteReference writes the reference page of the sinks, as Markdown.
+func WriteReference(w io.Writer, kinds []*Kind) error {
+	var b strings.Builder
+	b.WriteString(`# Sinks
+A sink stores or shows classifications. This page is generated from the list of sinks.
+
+Name a sink by a file name, whose extension chooses the format, or by a URL. ` + "`--out` may be given several times; in the configuration, `sinks.out` is a list." + `
+` + "```" + `
+voxelstream run scans/ --out results.jsonl --out 'kafka:results?policy=best-effort'
+` + "```" + `
+` + "```yaml" + `
+sinks:
+  out:
+    - results.jsonl
+    - "kafka:results?policy=best-effort"
+` + "```" + `
+- Every sink gets every classification. Each has its own queue and retries, so a slow or failing sink does not hold up the others until its queue is full.
+- Options follow a question mark: ` + "`results.jsonl?queue=64&attempts=0`" + `.
+- ` + "`FILE`, `file:FILE` and `file:///FILE`" + ` name the same file. Only the form with slashes is percent-encoded: a question mark in a file name is ` + "`%3F`" + ` there.
+- A secret, such as a password, can be read from a file (` + "`password-file=FILE`" + `) or an environment variable (` + "`password-env=NAME`" + `). Logs, errors and ` + "`config print`" + ` do not show secrets.
+
+| sink | name it | guarantee |
+|---|---|---|
+`)
+	for _, k := range kinds {
+		fmt.Fprintf(&b, "| [%s](#%s) | `%s` | %s |\n", k.Name, k.Name, strings.Join(k.forms(), "`, `"), k.Guarantee)
+	}
+	b.WriteString(`
+Exactly once: one classification per volume and model, also after a crash or a second run. At least once: repeats are possible after a crash. Best effort: classifications may be missing.
+
+## Options of every sink
+`)
+	o, _ := blank(&Kind{}, Target{})
+	optionTable(&b, &o.Delivery)
+	for _, k := range kinds {
+		fmt.Fprintf(&b, "\n## %s\n%s\n", k.Name, k.Doc)
+		o, _ := blank(k, Target{})
+		if o.options != nil || k.Flush != nil {
+			b.WriteString("\n")
+		}
+		switch {
+		case o.options != nil && k.Flush != nil:
+			optionTable(&b, &allOptions{[]any{o.options, &o.Flush}})
+		case o.options != nil:
+			optionTable(&b, o.options)
+		case k.Flush != nil:
+			optionTable(&b, &o.Flush)
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func optionTable(b *strings.Builder, options any) {
+	b.WriteString("| option | default | meaning |\n|---|---|---|\n")
+	for _, f := range option.Settings(options) {
+		value := f.String()
+		if value != "" {
+			value = "`" + value + "`"
+		}
+		if f.InRange() != nil {
+			value = "" // taken from elsewhere, as its meaning says
+		}
+		fmt.Fprintf(b, "| `%s` | %s | %s |\n", option.QueryName(f), value, strings.ReplaceAll(f.Doc+f.Hint(), "|", `\|`))
+	}
+}

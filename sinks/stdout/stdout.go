@@ -1,0 +1,108 @@
+// Package stdout writes classifications to the standard output as JSON lines, for the next program of a pipe.
+package stdout
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/voxelstream/voxelstream/internal/dedupe"
+	"github.com/voxelstream/voxelstream/pipeline"
+	"github.com/voxelstream/voxelstream/record"
+	"github.com/voxelstream/voxelstream/sinks"
+)
+
+// Kind is the standard output.
+var Kind = sinks.Kind{
+	Name: "stdout",
+	Doc: "One JSON object per line on standard output ([schema](classification.schema.json)). The summary then goes to standard error, unless `--json` makes it the last line. Repeats are left out " +
+		"within a run, but not after a restart.",
+	Guarantee: sinks.AtLeastOnce,
+	Schemes:   []string{"-"},
+	Options:   func(sinks.Target) any { return &Options{Window: 1 << 18} },
+	Resolve: func(t *sinks.Target, _ sinks.Defaults) (string, error) {
+		if t.Scheme != "" && t.Path != "" {
+			return "", fmt.Errorf("found %q behind the scheme, want nothing", t.Path)
+		}
+		return "stdout", nil
+	},
+	Open: func(_ context.Context, _ sinks.Target, options any, s sinks.Services) (sinks.Sink, error) {
+		if s.Stdout == nil {
+			return nil, errors.New("there is no standard output")
+		}
+		return New(s.Stdout, options.(*Options).Window), nil
+	},
+}
+
+// Options are those of the standard output.
+type Options struct {
+	Window int `yaml:"window" min:"1" max:"1000000000" doc:"Number of latest classifications whose repeats are recognised, 24 to 32 bytes each."`
+}
+
+// Sink writes lines. It is for one goroutine.
+type Sink struct {
+	w    io.Writer
+	seen *dedupe.Window
+	// rest is what is still to be written of lines that have begun, keys are theirs.
+	rest []byte
+	keys []dedupe.Key
+}
+
+// New writes to w and recognises repeats among the last window classifications.
+func New(w io.Writer, window int) *Sink { return &Sink{w: w, seen: dedupe.NewWindow(window)} }
+
+// Write writes the lines of what is new. After a failure the next call begins with the rest of the line that was broken off.
+func (s *Sink) Write(ctx context.Context, cs []record.Classification) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := s.finish(); err != nil {
+		return err
+	}
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	fresh := map[dedupe.Key]bool{}
+	failed := map[int]error{}
+	for i := range cs {
+		k := dedupe.Of(cs[i].Key())
+		if s.seen.Has(k) || fresh[k] {
+			continue
+		}
+		if err := enc.Encode(&cs[i]); err != nil {
+			failed[i] = pipeline.Permanent(fmt.Errorf("%s: %w", cs[i].EventID, err)) // NaN has no JSON
+			continue
+		}
+		fresh[k] = true
+		s.keys = append(s.keys, k)
+	}
+	s.rest = buf.Bytes()
+	if err := s.finish(); err != nil {
+		return err
+	}
+	if len(failed) > 0 {
+		return &pipeline.PartialError{Failed: failed}
+	}
+	return nil
+}
+
+// finish writes what is left of the lines that have begun.
+func (s *Sink) finish() error {
+	if len(s.rest) > 0 {
+		n, err := s.w.Write(s.rest)
+		s.rest = s.rest[n:]
+		if err != nil {
+			return err
+		}
+	}
+	for _, k := range s.keys {
+		s.seen.Add(k)
+	}
+	s.rest, s.keys = nil, s.keys[:0]
+	return nil
+}
+
+// Close leaves the standard output open.
+func (s *Sink) Close(context.Context) error { return nil }

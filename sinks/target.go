@@ -1,0 +1,177 @@
+package sinks
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/voxelstream/voxelstream/internal/option"
+)
+
+// Target is where a sink writes.
+type Target struct {
+	// Text is what the user wrote, without secrets; it names the sink in logs, metrics and reports.
+	Text string
+	// Scheme is that of the URL; empty for a path. Path is what stands between it and the query: of a kind that stores to a file the file name,
+	// else the rest of the URL as it is, with its slashes, user and password.
+	Scheme, Path string
+	// Query is that of the URL: options, with their secrets.
+	Query string
+}
+
+// schemeForm is a scheme with its colon. It has two characters or more, because one is a drive of Windows.
+var schemeForm = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]+:`)
+
+// split takes a text apart: a path or SCHEME:PATH, each with ?QUERY or without.
+func split(text string) Target {
+	t := Target{Text: text, Path: text}
+	if s := schemeForm.FindString(text); s != "" {
+		t.Scheme, t.Path = strings.ToLower(s[:len(s)-1]), text[len(s):]
+	}
+	t.Path, t.Query, _ = strings.Cut(t.Path, "?")
+	return t
+}
+
+// join is the text of a target, with its secrets.
+func (t Target) join(query string) string {
+	text := t.Path
+	if t.Scheme != "" {
+		text = t.Scheme + ":" + text
+	}
+	if query != "" {
+		text += "?" + query
+	}
+	return text
+}
+
+// password is that of a URL's user.
+var password = regexp.MustCompile(`^(//[^/@:]*):[^/]*@`)
+
+// masked is the text of the target without password and secret options. known are the options that the query may hold.
+func (t Target) masked(known any) string {
+	query := t.Query
+	t.Path = password.ReplaceAllString(t.Path, "$1:"+option.Stars+"@")
+	return t.join(option.MaskQuery(known, query))
+}
+
+// kind finds the kind of a target.
+func (t Target) kind(kinds []*Kind) (*Kind, error) {
+	scheme := t.Scheme
+	if t.Path == "-" && scheme == "" {
+		scheme = "-"
+	}
+	for _, k := range kinds {
+		if scheme != "" && (k.Name == scheme || slices.Contains(k.Schemes, scheme)) {
+			return k, nil
+		}
+	}
+	if scheme == "-" {
+		return nil, errors.New("no sink writes to the standard output")
+	}
+	if scheme != "" && scheme != fileScheme {
+		names := schemes(kinds)
+		advice := ""
+		if !strings.HasPrefix(t.Path, "//") {
+			advice = "; for a file of that name write ./" + t.masked(&struct{}{})
+		}
+		return nil, fmt.Errorf("found the scheme %q%s, want %s%s", scheme, option.DidYouMean(scheme, names), strings.Join(names, ", "), advice)
+	}
+	return byExtension(kinds, t.Path)
+}
+
+// fileScheme is that of a file whose name's end chooses the kind.
+const fileScheme = "file"
+
+// byExtension finds the kind with the longest extension that path ends in.
+func byExtension(kinds []*Kind, path string) (found *Kind, err error) {
+	base := strings.ToLower(filepath.Base(path))
+	longest := ""
+	var all []string
+	for _, k := range kinds {
+		for _, e := range k.Extensions {
+			if all = append(all, e); strings.HasSuffix(base, e) && len(e) > len(longest) {
+				found, longest = k, e
+			}
+		}
+	}
+	if found != nil {
+		return found, nil
+	}
+	ext := filepath.Ext(base)
+	what := fmt.Sprintf("the file name extension %q%s", ext, option.DidYouMean(ext, all))
+	if ext == "" {
+		what = fmt.Sprintf("%q without a file name extension", path)
+	}
+	return nil, fmt.Errorf("found %s, want %s; or name the format: %s", what, strings.Join(all, ", "), forms(kinds))
+}
+
+// schemes lists all schemes.
+func schemes(kinds []*Kind) []string {
+	names := []string{fileScheme}
+	for _, k := range kinds {
+		names = append(names, k.Name)
+		names = append(names, k.Schemes...)
+	}
+	names = slices.DeleteFunc(names, func(n string) bool { return n == "-" })
+	slices.Sort(names)
+	return names
+}
+
+// forms lists the kinds of files as SCHEME:FILE.
+func forms(kinds []*Kind) string {
+	var out []string
+	for _, k := range kinds {
+		if len(k.Extensions) > 0 {
+			out = append(out, k.Name+":FILE")
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+// fileName turns the path of a URL into a file name: //HOST/PATH is percent-encoded, anything else is as it is.
+func (t *Target) fileName() error {
+	if t.Scheme != "" && strings.HasPrefix(t.Path, "//") {
+		host, path, _ := strings.Cut(t.Path[2:], "/")
+		if host != "" && host != "localhost" {
+			return fmt.Errorf("found the host %q, want none: %s:PATH or %s:///PATH", host, t.Scheme, t.Scheme)
+		}
+		path, err := url.PathUnescape("/" + path)
+		if err != nil {
+			return err
+		}
+		t.Path = path
+	}
+	switch {
+	case t.Path == "":
+		return errors.New("found no file name")
+	case t.Path == "-":
+		return errors.New("found -, want a file name; the standard output is - alone")
+	case strings.HasSuffix(t.Path, "/") || strings.HasSuffix(t.Path, string(filepath.Separator)):
+		return fmt.Errorf("found the folder %s, want a file", t.Path)
+	case strings.ContainsRune(t.Path, 0):
+		return errors.New("found a zero byte in the file name")
+	}
+	return nil
+}
+
+// filePlace is one name for a file, however it is spelt: absolute, with links resolved as far as there is something already.
+func filePlace(path string) (string, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	rest := ""
+	for dir := abs; ; dir = filepath.Dir(dir) {
+		if real, err := filepath.EvalSymlinks(dir); err == nil {
+			return fileScheme + ":" + filepath.Join(real, rest), nil
+		}
+		if dir == filepath.Dir(dir) {
+			return fileScheme + ":" + abs, nil
+		}
+		rest = filepath.Join(filepath.Base(dir), rest)
+	}
+}
