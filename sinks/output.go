@@ -34,7 +34,8 @@ type Delivery struct {
 	Attempts int `yaml:"attempts" min:"0" doc:"Maximum attempts to write a batch; 0 is no limit. Default: pipeline.attempts for a required sink, 3 for a best-effort one."`
 }
 
-// Flush says when a sink that makes many classifications durable at once does so: when the first of the bounds is reached.
+// Flush says when a sink that makes many classifications durable at once does so: when the first of the bounds is
+// reached.
 type Flush struct {
 	Rows  int           `yaml:"flush_rows" min:"1" doc:"Maximum classifications to hold back until they are made durable together."`
 	Bytes option.Bytes  `yaml:"flush_bytes" min:"1B" doc:"Maximum memory for held-back classifications, estimated."`
@@ -77,8 +78,9 @@ func blank(k *Kind, t Target) (*Output, *allOptions) {
 	return o, &allOptions{list}
 }
 
-// Parse reads a path, a URL, or - for the standard output. Nothing is opened, and secrets that the URL leaves to files and to the environment are
-// not read yet. The errors are all that is wrong; each begins with the text, without secrets.
+// Parse reads a path, a URL, or - for the standard output. Nothing is opened, and secrets that the URL leaves to
+// files and to the environment are not read yet. The errors are all that is wrong; each begins with the text, without
+// secrets.
 func Parse(kinds []*Kind, text string, d Defaults) (*Output, []error) {
 	if text == "" {
 		return nil, []error{errors.New("found nothing, want a path or a URL")}
@@ -126,8 +128,8 @@ func (o *Output) resolve(d Defaults) (err error) {
 	return err
 }
 
-// ParseList reads several texts. outputs[i] is that of texts[i], nil where problems[i] says what is wrong with it: also that an earlier text writes to
-// the same place.
+// ParseList reads several texts. outputs[i] is that of texts[i], nil where problems[i] says what is wrong with it:
+// also that an earlier text writes to the same place.
 func ParseList(kinds []*Kind, texts []string, d Defaults) (outputs []*Output, problems [][]error) {
 	outputs, problems = make([]*Output, len(texts)), make([][]error, len(texts))
 	places := map[string]string{}
@@ -175,7 +177,8 @@ func (o *Output) Open(ctx context.Context, s Services) (out pipeline.Output[reco
 		return out, fail(err)
 	}
 	if _, flushes := sink.(pipeline.Flusher); flushes != (o.Kind.Flush != nil) {
-		return out, fail(errors.Join(fmt.Errorf("sinks of the kind %s are declared wrongly: whether they flush", o.Kind.Name), sink.Close(ctx)))
+		err := fmt.Errorf("the kind %s is declared wrongly: whether its sinks are flushed", o.Kind.Name)
+		return out, fail(errors.Join(err, sink.Close(ctx)))
 	}
 	out = pipeline.Output[record.Classification]{Name: o.Target.Text, Sink: sink, Queue: o.Delivery.Queue}
 	if o.Delivery.Policy == PolicyBestEffort {
@@ -185,7 +188,9 @@ func (o *Output) Open(ctx context.Context, s Services) (out pipeline.Output[reco
 		out.Retry = &pipeline.Retry{Attempts: o.Delivery.Attempts}
 	}
 	if o.Kind.Flush != nil {
-		out.Flush = pipeline.Flush[record.Classification]{Rows: o.Flush.Rows, Bytes: int64(o.Flush.Bytes), Size: size, Every: o.Flush.Every}
+		out.Flush = pipeline.Flush[record.Classification]{
+			Rows: o.Flush.Rows, Bytes: int64(o.Flush.Bytes), Size: size, Every: o.Flush.Every,
+		}
 	}
 	return out, nil
 }
@@ -199,7 +204,8 @@ func size(c *record.Classification) int64 {
 	return int64(n)
 }
 
-// OpenAll opens the outputs. When one cannot be opened, the others are closed again and the error names all that cannot.
+// OpenAll opens the outputs. When one cannot be opened, the others are closed again and the error names all that
+// cannot.
 func OpenAll(ctx context.Context, outputs []*Output, s Services) ([]pipeline.Output[record.Classification], error) {
 	var open []pipeline.Output[record.Classification]
 	var errs []error

@@ -13,7 +13,8 @@ import (
 	"github.com/voxelstream/voxelstream/sinks/sinktest"
 )
 
-// TestSchema: what we write is what the published schema describes, and the schema is strict enough to notice a difference.
+// TestSchema: what we write is what the published schema describes, and the schema is strict enough to notice a
+// difference.
 func TestSchema(t *testing.T) {
 	schema, err := jsonschema.NewCompiler().Compile(filepath.Join(testenv.Root(), "docs", "reference", "classification.schema.json"))
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 type Target struct {
 	// Text is what the user wrote, without secrets; it names the sink in logs, metrics and reports.
 	Text string
-	// Scheme is that of the URL; empty for a path. Path is what stands between it and the query: of a kind that stores to a file the file name,
-	// else the rest of the URL as it is, with its slashes, user and password.
+	// Scheme is that of the URL; empty for a path. Path is what stands between it and the query: of a kind that
+	// stores to a file the file name, else the rest of the URL as it is, with its slashes, user and password.
 	Scheme, Path string
 	// Query is that of the URL: options, with their secrets.
 	Query string
@@ -78,7 +78,8 @@ func (t Target) kind(kinds []*Kind) (*Kind, error) {
 		if !strings.HasPrefix(t.Path, "//") {
 			advice = "; for a file of that name write ./" + t.masked(&struct{}{})
 		}
-		return nil, fmt.Errorf("found the scheme %q%s, want %s%s", scheme, option.DidYouMean(scheme, names), strings.Join(names, ", "), advice)
+		return nil, fmt.Errorf("found the scheme %q%s, want %s%s",
+			scheme, option.DidYouMean(scheme, names), strings.Join(names, ", "), advice)
 	}
 	return byExtension(kinds, t.Path)
 }
@@ -158,7 +159,8 @@ func (t *Target) fileName() error {
 	return nil
 }
 
-// filePlace is one name for a file, however it is spelt: absolute, with links resolved as far as there is something already.
+// filePlace is one name for a file, however it is spelt: absolute, with links resolved as far as there is something
+// already.
 func filePlace(path string) (string, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {

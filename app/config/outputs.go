@@ -23,7 +23,8 @@ func (o Outputs) Masked() []string {
 	return out
 }
 
-// Outputs are all sinks, those of sinks.out first. Nothing is opened. Everything that is wrong is reported; then the outputs are not complete.
+// Outputs are all sinks, those of sinks.out first. Nothing is opened. Everything that is wrong is reported; then the
+// outputs are not complete.
 func (c *Config) Outputs() ([]*sinks.Output, []error) {
 	d := sinks.Defaults{Topic: c.Kafka.Classifications}
 	parsed, problems := sinks.ParseList(all.Kinds, c.Sinks.Out, d)
@@ -47,7 +48,10 @@ func (c *Config) Outputs() ([]*sinks.Output, []error) {
 	for _, also := range []struct {
 		wanted    bool
 		key, text string
-	}{{c.Sinks.Kafka && transport.ValidTopic(d.Topic), "sinks.kafka", "kafka:"}, {c.Sinks.Terminal, "sinks.terminal", "terminal:"}} {
+	}{
+		{c.Sinks.Kafka && transport.ValidTopic(d.Topic), "sinks.kafka", "kafka:"},
+		{c.Sinks.Terminal, "sinks.terminal", "terminal:"},
+	} {
 		if !also.wanted {
 			continue
 		}

@@ -15,7 +15,8 @@ func places(outputs []*sinks.Output) (out []string) {
 	return out
 }
 
-// TestOutputs: the sinks of the flags replace those of the configuration; sinks.kafka and sinks.terminal add theirs where they are not named.
+// TestOutputs: the sinks of the flags replace those of the configuration; sinks.kafka and sinks.terminal add theirs
+// where they are not named.
 func TestOutputs(t *testing.T) {
 	for _, c := range []struct {
 		name string

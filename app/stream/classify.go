@@ -34,7 +34,8 @@ type classifying struct {
 	stdout   bool
 }
 
-// volumesFit wants the volumes that the settings ask for to be such as the model takes: all others would become dead letters.
+// volumesFit wants the volumes that the settings ask for to be such as the model takes: all others would become dead
+// letters.
 func volumesFit(a *app.Env, n *classify.Classifier) error {
 	vo := a.Config.Voxelize
 	if vo.Dims != n.Dims() {
@@ -46,8 +47,8 @@ func volumesFit(a *app.Env, n *classify.Classifier) error {
 	return nil
 }
 
-// newClassifying connects to Kafka while it loads the model, opens the sinks and joins the group. own says that the volumes are made by this
-// process. close it after Run, or instead of it.
+// newClassifying connects to Kafka while it loads the model, opens the sinks and joins the group. own says that the
+// volumes are made by this process. close it after Run, or instead of it.
 func newClassifying(ctx context.Context, a *app.Env, own bool) (_ *classifying, err error) {
 	c := &classifying{app: a, tally: tally.New()}
 	connecting, stop := context.WithCancel(ctx)
@@ -157,7 +158,8 @@ func decode(_ context.Context, m transport.Message) ([]classify.Item, error) {
 	return items, nil
 }
 
-// openSinks opens what the configuration names. The summary lists those that store something. Without a screen nothing is shown on it.
+// openSinks opens what the configuration names. The summary lists those that store something. Without a screen
+// nothing is shown on it.
 func (c *classifying) openSinks(ctx context.Context) ([]pipeline.Output[record.Classification], error) {
 	a := c.app
 	all, problems := a.Config.Outputs()

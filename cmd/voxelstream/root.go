@@ -97,8 +97,9 @@ func (c *cli) do(f work) func(*cobra.Command, []string) error {
 	}
 }
 
-// frugal makes the garbage collector run often while f does its work. It is for commands that keep many rows and plans, which are large and hold no
-// pointers: collecting costs little beside the work, and with the usual target as much garbage would lie there too.
+// frugal makes the garbage collector run often while f does its work. It is for commands that keep many rows and
+// plans, which are large and hold no pointers: collecting costs little beside the work, and with the usual target as
+// much garbage would lie there too.
 func frugal(f work) work {
 	return func(ctx context.Context, a *app.Env, args []string) error {
 		defer debug.SetGCPercent(debug.SetGCPercent(10))
@@ -116,7 +117,8 @@ func served(f work) work {
 // keyAnnotation marks a flag with the configuration key that it sets.
 const keyAnnotation = "voxelstream_key"
 
-// keyFlags adds flags that set keys; comment, default and type come from the configuration, which also checks the values.
+// keyFlags adds flags that set keys; comment, default and type come from the configuration, which also checks the
+// values.
 func keyFlags(fs *pflag.FlagSet, flags map[string]string) {
 	for name, key := range flags {
 		k := config.Describe(key)
@@ -139,8 +141,8 @@ func (v *keyValue) String() string     { return v.text }
 func (v *keyValue) Set(s string) error { v.text = s; return nil }
 func (v *keyValue) Type() string       { return v.kind }
 
-// listValue is a flag that sets a list. It may be given several times; together they replace the list of the configuration, and an empty text adds
-// nothing.
+// listValue is a flag that sets a list. It may be given several times; together they replace the list of the
+// configuration, and an empty text adds nothing.
 type listValue struct {
 	keyValue
 	whole bool // a text is one item, else a comma separates items

@@ -1,5 +1,5 @@
-// Package dedupe recognises repeats by their keys. A [Window] remembers the last keys, a [Set] all of them, in memory that is bounded whatever their
-// number. Neither is for concurrent use.
+// Package dedupe recognises repeats by their keys. A [Window] remembers the last keys, a [Set] all of them, in memory
+// that is bounded whatever their number. Neither is for concurrent use.
 //
 // It stands below pipeline and sinks because both need it, and imports nothing of ours.
 package dedupe
@@ -9,7 +9,8 @@ import (
 	"encoding/binary"
 )
 
-// Key stands for a key of any length: the first 128 bits of its SHA-256. Two keys of a billion share one with a probability below 1e-20.
+// Key stands for a key of any length: the first 128 bits of its SHA-256. Two keys of a billion share one with a
+// probability below 1e-20.
 type Key [keySize]byte
 
 const keySize = 16

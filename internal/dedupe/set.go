@@ -16,14 +16,15 @@ import (
 // DefaultMemory is how many keys a Set keeps in memory unless told otherwise.
 const DefaultMemory = 1 << 18
 
-// Set remembers every key that it was given. The latest are in memory, at most the number that it was made with; when they are too many they
-// are sorted and moved to a temporary file. It takes 32 to 64 bytes for each key in memory, 16 more while they are moved, and 8 MiB once there
-// is a file: 21 MB in all by default.
+// Set remembers every key that it was given. The latest are in memory, at most the number that it was made with; when
+// they are too many they are sorted and moved to a temporary file. It takes 32 to 64 bytes for each key in memory, 16
+// more while they are moved, and 8 MiB once there is a file: 21 MB in all by default.
 //
-// The files are runs of sorted keys, 16 bytes each, of which one is merged with the next as soon as it is less than twice as long: there are as
-// many as the logarithm of the number of keys, and each key has been written so often. A search looks into each with about two reads of 4 KiB. A
-// Bloom filter of fixed size spares it for most of the keys that are new: for all but one of 100 with 5 million keys in the files, for three of
-// four with 20 million, for none with many more.
+// The files are runs of sorted keys, 16 bytes each, of which one is merged with the next as soon as it is less than
+// twice as long: there are as many as the logarithm of the number of keys, and each key has been written so often. A
+// search looks into each with about two reads of 4 KiB. A Bloom filter of fixed size spares it for most of the keys
+// that are new: for all but one of 100 with 5 million keys in the files, for three of four with 20 million, for none
+// with many more.
 type Set struct {
 	dir, prefix string
 	memory      int
@@ -43,14 +44,18 @@ const (
 	filterHashes = 3
 )
 
-// NewSet makes an empty set of which memory keys are kept in memory; 0 means DefaultMemory. The files are put beside path, so that they are on a
-// disk with room for what the keys are of, and have names that begin with a dot and path's. They are removed as soon as they are open, or by
-// Close where the system does not allow that. Left-over ones are removed too: only one set at a time may be made for one path.
+// NewSet makes an empty set of which memory keys are kept in memory; 0 means DefaultMemory. The files are put beside
+// path, so that they are on a disk with room for what the keys are of, and have names that begin with a dot and
+// path's. They are removed as soon as they are open, or by Close where the system does not allow that. Left-over ones
+// are removed too: only one set at a time may be made for one path.
 func NewSet(path string, memory int) *Set {
 	if memory <= 0 {
 		memory = DefaultMemory
 	}
-	return &Set{dir: filepath.Dir(path), prefix: "." + filepath.Base(path) + ".keys-", memory: memory, table: make([]Key, minIndex)}
+	return &Set{
+		dir: filepath.Dir(path), prefix: "." + filepath.Base(path) + ".keys-",
+		memory: memory, table: make([]Key, minIndex),
+	}
 }
 
 // Has reports whether k was added. The error is that of a file.
@@ -89,8 +94,8 @@ func (s *Set) Add(k Key) {
 	s.table[slot] = stored(k)
 }
 
-// Reserve makes room for n more keys. It moves those in memory to a file if they would become too many; when that fails they stay where they are,
-// and the set is as it was.
+// Reserve makes room for n more keys. It moves those in memory to a file if they would become too many; when that
+// fails they stay where they are, and the set is as it was.
 func (s *Set) Reserve(n int) error {
 	if s.n == 0 || s.n+n <= s.memory {
 		return nil
@@ -138,7 +143,8 @@ func (s *Set) Close() error {
 	return errors.Join(errs...)
 }
 
-// stored is k as the table holds it: the zero key, which stands for an empty slot there, shares its place with its neighbour.
+// stored is k as the table holds it: the zero key, which stands for an empty slot there, shares its place with its
+// neighbour.
 func stored(k Key) Key {
 	if k == (Key{}) {
 		k[keySize-1] = 1
@@ -237,8 +243,8 @@ func (s *Set) clean() {
 	}
 }
 
-// merge makes one of the last two runs as long as they are of about the same length. It saves searches and nothing else, so a failure, for want
-// of room, is no error: it is tried again with the next run.
+// merge makes one of the last two runs as long as they are of about the same length. It saves searches and nothing
+// else, so a failure, for want of room, is no error: it is tried again with the next run.
 func (s *Set) merge() {
 	for len(s.runs) >= 2 {
 		a, b := s.runs[len(s.runs)-2], s.runs[len(s.runs)-1]
@@ -299,8 +305,9 @@ func (x *runReader) next() {
 	}
 }
 
-// search looks for k in a run. Keys are digests, so where one of them stands can be told from its value: a read at that place, and then one
-// between the bounds that the first has given, find it. The bounds shrink by a block each time, whatever the keys are.
+// search looks for k in a run. Keys are digests, so where one of them stands can be told from its value: a read at
+// that place, and then one between the bounds that the first has given, find it. The bounds shrink by a block each
+// time, whatever the keys are.
 func (s *Set) search(r run, k Key) (bool, error) {
 	k = stored(k)
 	if s.block == nil {

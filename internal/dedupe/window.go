@@ -1,7 +1,7 @@
 package dedupe
 
-// Window remembers the last keys: adding one to a full window forgets the oldest. It takes 24 to 32 bytes a key when it is full (24.4 MB for a
-// million) and starts small.
+// Window remembers the last keys: adding one to a full window forgets the oldest. It takes 24 to 32 bytes a key when
+// it is full (24.4 MB for a million) and starts small.
 type Window struct {
 	limit int
 	ring  []Key // by age; once it is full the oldest is at head
@@ -79,7 +79,8 @@ func (w *Window) grow() {
 	}
 }
 
-// forget removes k from the index. Keys behind it that were pushed out of its slot move up, so that no search ends too early.
+// forget removes k from the index. Keys behind it that were pushed out of its slot move up, so that no search ends
+// too early.
 func (w *Window) forget(k Key) {
 	mask := uint64(len(w.index) - 1)
 	hole, _ := w.find(k)

@@ -9,9 +9,10 @@ import (
 	"strings"
 )
 
-// FromQuery sets the settings of the struct that v points to by the query of a URL. In a query dashes stand for the underscores of names, and
-// underscores are taken too; a plus stands for itself, as in file names. A secret setting may be given by a file or a variable of the environment
-// that holds it: password-file=PATH, password-env=NAME. The error names everything that is unknown, given twice or wrong, and what is known.
+// FromQuery sets the settings of the struct that v points to by the query of a URL. In a query dashes stand for the
+// underscores of names, and underscores are taken too; a plus stands for itself, as in file names. A secret setting
+// may be given by a file or a variable of the environment that holds it: password-file=PATH, password-env=NAME. The
+// error names everything that is unknown, given twice or wrong, and what is known.
 func FromQuery(v any, query string) error { return errors.Join(SetQuery(v, query)...) }
 
 // SetQuery is FromQuery with one error for each problem.

@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// Endings of the names under which a query may give a secret setting without holding it: password-file=PATH and password-env=NAME.
+// Endings of the names under which a query may give a secret setting without holding it: password-file=PATH and
+// password-env=NAME.
 const (
 	fileEnding = "-file"
 	envEnding  = "-env"
@@ -26,7 +27,8 @@ type secret struct {
 	name, where string
 }
 
-// Read reads the values and stores them in the settings. A file holds the value as its text, of which line ends at the end are no part.
+// Read reads the values and stores them in the settings. A file holds the value as its text, of which line ends at
+// the end are no part.
 func (s Secrets) Read() error {
 	var errs []error
 	for _, x := range s {

@@ -14,7 +14,8 @@ import (
 	"github.com/voxelstream/voxelstream/sinks/sinktest"
 )
 
-// TestFullDisk runs in a process of its own whose files may not grow beyond a limit, which fails writes in the middle as a full disk does.
+// TestFullDisk runs in a process of its own whose files may not grow beyond a limit, which fails writes in the middle
+// as a full disk does.
 func TestFullDisk(t *testing.T) {
 	if path := os.Getenv("JSONL_FULL_DISK"); path != "" {
 		fullDisk(t, path)

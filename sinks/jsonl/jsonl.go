@@ -1,5 +1,5 @@
-// Package jsonl stores classifications as JSON lines: one object a line, in a file that survives crashes and a full disk, and that holds each
-// classification once.
+// Package jsonl stores classifications as JSON lines: one object a line, in a file that survives crashes and a full
+// disk, and that holds each classification once.
 package jsonl
 
 import (
@@ -28,16 +28,17 @@ type Sink struct {
 	keys *dedupe.Set
 	// lines is how many classifications the file holds.
 	lines int
-	// good is the length of the file up to its last complete line. What lies behind after a failed write is cut off before the next.
+	// good is the length of the file up to its last complete line. What lies behind after a failed write is cut off
+	// before the next.
 	good int64
 	torn bool
 }
 
 var _ sinks.Sink = (*Sink)(nil)
 
-// Open opens or creates the file at path and reads the keys that it holds. A last line that a crash has left unfinished is cut off: its
-// classification was never acknowledged and comes again. Any other line that is no classification is an error, and the file stays as it is.
-// Another process that has the file open is an error too.
+// Open opens or creates the file at path and reads the keys that it holds. A last line that a crash has left
+// unfinished is cut off: its classification was never acknowledged and comes again. Any other line that is no
+// classification is an error, and the file stays as it is. Another process that has the file open is an error too.
 func Open(path string, o Options) (*Sink, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return nil, fmt.Errorf("jsonl: %w", err)
@@ -108,8 +109,8 @@ func (s *Sink) Len() int { return s.lines }
 // Has says whether the file holds the classification of that key.
 func (s *Sink) Has(key string) (bool, error) { return s.keys.Has(dedupe.Of(key)) }
 
-// Write appends what is new and syncs the file. When that fails, on a full disk for example, the file is cut back to what it held before and
-// nothing of cs counts as stored; the same call may succeed later.
+// Write appends what is new and syncs the file. When that fails, on a full disk for example, the file is cut back to
+// what it held before and nothing of cs counts as stored; the same call may succeed later.
 func (s *Sink) Write(ctx context.Context, cs []record.Classification) error {
 	if err := ctx.Err(); err != nil {
 		return err

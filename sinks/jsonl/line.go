@@ -7,8 +7,8 @@ import (
 	"github.com/voxelstream/voxelstream/record"
 )
 
-// reader takes the keys out of lines, which decides how fast a file is opened. The lines that Write makes are read by a scanner that allocates
-// nothing, all others by encoding/json.
+// reader takes the keys out of lines, which decides how fast a file is opened. The lines that Write makes are read by
+// a scanner that allocates nothing, all others by encoding/json.
 type reader struct {
 	line []byte
 	at   int
@@ -31,8 +31,8 @@ func (r *reader) keyOf(line []byte) (dedupe.Key, bool) {
 // maxDepth bounds the nesting that scan follows. A classification has three levels.
 const maxDepth = 8
 
-// scan finds event_id and model.digest. It takes JSON objects of which these are plain ASCII strings; it gives up on names and values that need
-// more thought, and on everything that is wrong.
+// scan finds event_id and model.digest. It takes JSON objects of which these are plain ASCII strings; it gives up on
+// names and values that need more thought, and on everything that is wrong.
 func (r *reader) scan(line []byte) (event, digest []byte, ok bool) {
 	r.line, r.at = line, 0
 	ok = r.object(func(name []byte) bool {
@@ -75,7 +75,8 @@ func (r *reader) next(c byte) bool {
 	return false
 }
 
-// object reads an object; member reads the value of a name. Only names of the form that ours have are taken: encoding/json takes any case.
+// object reads an object; member reads the value of a name. Only names of the form that ours have are taken:
+// encoding/json takes any case.
 func (r *reader) object(member func(name []byte) bool) bool {
 	if !r.next('{') {
 		return false

@@ -87,7 +87,8 @@ func FuzzScan(f *testing.F) {
 	})
 }
 
-// TestBeyondMemory: a file with many times as many keys as are kept in memory holds each once, across restarts and a crash in the middle of a line.
+// TestBeyondMemory: a file with many times as many keys as are kept in memory holds each once, across restarts and a
+// crash in the middle of a line.
 func TestBeyondMemory(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "c.jsonl")

@@ -1,4 +1,5 @@
-// Package kafka stores classifications in a topic: JSON (see docs/reference/classification.schema.json), keyed by stream, each once.
+// Package kafka stores classifications in a topic: JSON (see docs/reference/classification.schema.json), keyed by
+// stream, each once.
 package kafka
 
 import (
@@ -20,10 +21,12 @@ type Sink struct {
 
 var _ sinks.Sink = (*Sink)(nil)
 
-// New writes to topic, which must drop the repeats of an event id: a *kafka.Deduper of pipeline/transport/kafka. Close closes it.
+// New writes to topic, which must drop the repeats of an event id: a *kafka.Deduper of pipeline/transport/kafka.
+// Close closes it.
 func New(topic pipeline.Sink[transport.Message]) *Sink { return &Sink{topic} }
 
-// Write stores cs. The event id of a message is the classification's key, so that one volume classified by two models is two events.
+// Write stores cs. The event id of a message is the classification's key, so that one volume classified by two models
+// is two events.
 func (s *Sink) Write(ctx context.Context, cs []record.Classification) error {
 	if err := ctx.Err(); err != nil {
 		return err

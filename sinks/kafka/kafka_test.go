@@ -13,7 +13,8 @@ import (
 	"github.com/voxelstream/voxelstream/sinks/sinktest"
 )
 
-// TestSuite runs against the embedded broker; Open makes a producer and a deduper that know nothing of their predecessors.
+// TestSuite runs against the embedded broker; Open makes a producer and a deduper that know nothing of their
+// predecessors.
 func TestSuite(t *testing.T) {
 	sinktest.Run(t, func(t *testing.T) sinktest.Harness {
 		broker, err := embedded.Start(embedded.Config{DataDir: t.TempDir()})

@@ -1,4 +1,5 @@
-// Package sinktest is the suite that every sink must pass: stored means durable, nothing twice, and what failed can be repeated.
+// Package sinktest is the suite that every sink must pass: stored means durable, nothing twice, and what failed can
+// be repeated.
 package sinktest
 
 import (

@@ -54,7 +54,8 @@ type Sink struct {
 // New writes to w and recognises repeats among the last window classifications.
 func New(w io.Writer, window int) *Sink { return &Sink{w: w, seen: dedupe.NewWindow(window)} }
 
-// Write writes the lines of what is new. After a failure the next call begins with the rest of the line that was broken off.
+// Write writes the lines of what is new. After a failure the next call begins with the rest of the line that was
+// broken off.
 func (s *Sink) Write(ctx context.Context, cs []record.Classification) error {
 	if err := ctx.Err(); err != nil {
 		return err

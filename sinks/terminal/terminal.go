@@ -1,5 +1,5 @@
-// Package terminal shows classifications while they come: on a terminal a live table of the last ones under a line of totals, elsewhere that
-// line every few seconds.
+// Package terminal shows classifications while they come: on a terminal a live table of the last ones under a line of
+// totals, elsewhere that line every few seconds.
 package terminal
 
 import (

@@ -15,7 +15,8 @@ import (
 
 var shown = regexp.MustCompile(`classified (\d+) .* last (\S+)/(\d+): `)
 
-// TestSuite takes the totals that were shown last for what is "stored": n classifications, of which the last has that id.
+// TestSuite takes the totals that were shown last for what is "stored": n classifications, of which the last has that
+// id.
 func TestSuite(t *testing.T) {
 	sinktest.Run(t, func(*testing.T) sinktest.Harness {
 		var b bytes.Buffer

@@ -13,16 +13,18 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 )
 
-// DefaultDedupeWindow is how many events per partition a Deduper remembers unless told otherwise. It must exceed what can be redelivered:
-// the messages in flight times the partitions, and whatever an operator replays. Each takes 24 to 32 bytes (see [dedupe.Window]).
+// DefaultDedupeWindow is how many events per partition a Deduper remembers unless told otherwise. It must exceed what
+// can be redelivered: the messages in flight times the partitions, and whatever an operator replays. Each takes 24 to
+// 32 bytes (see [dedupe.Window]).
 const DefaultDedupeWindow = 1_000_000
 
-// Deduper is a pipeline sink that writes each event (by its header event-id) to a topic once, also after kill -9 and rebalances: before it
-// writes to a partition it reads what others, or it itself in an earlier life, have appended there since it last looked. Our own appends are
-// followed through the offsets that the broker returns, so in steady state a write costs one look at the end offsets and no fetch.
+// Deduper is a pipeline sink that writes each event (by its header event-id) to a topic once, also after kill -9 and
+// rebalances: before it writes to a partition it reads what others, or it itself in an earlier life, have appended
+// there since it last looked. Our own appends are followed through the offsets that the broker returns, so in steady
+// state a write costs one look at the end offsets and no fetch.
 //
-// What remains is the race of two live writers of one event between look and write. The group's rebalance keeps them apart: the old owner of
-// a partition hands over before the new one starts, except when it exceeds the handover time.
+// What remains is the race of two live writers of one event between look and write. The group's rebalance keeps them
+// apart: the old owner of a partition hands over before the new one starts, except when it exceeds the handover time.
 type Deduper struct {
 	p      *Producer
 	topic  string
@@ -47,7 +49,8 @@ func (d *Deduper) Dropped() int64 { return d.dropped.Load() }
 // Close leaves the producer open.
 func (d *Deduper) Close(context.Context) error { return nil }
 
-// Write stores those of ms that the topic does not have yet. Messages without a key are placed by event id, so that a repeat meets its original.
+// Write stores those of ms that the topic does not have yet. Messages without a key are placed by event id, so that a
+// repeat meets its original.
 func (d *Deduper) Write(ctx context.Context, ms []transport.Message) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
