@@ -52,8 +52,10 @@ const (
 	EventRebalance Event = "rebalance"
 	// EventBytes counts bytes read or written.
 	EventBytes Event = "bytes"
-	// EventPacket counts packets of a sensor, EventFile files that were taken.
+	// EventPacket counts packets of a sensor, EventMissed its sweeps that were complete while the reader was too far behind, EventFile files that
+	// were taken.
 	EventPacket Event = "packet"
+	EventMissed Event = "missed"
 	EventFile   Event = "file"
 	// EventRequest counts requests that a server was sent, EventRefused those that it did not accept.
 	EventRequest Event = "request"

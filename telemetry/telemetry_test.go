@@ -127,7 +127,7 @@ func TestConventions(t *testing.T) {
 	for _, e := range []pipeline.Event{
 		pipeline.EventRead, pipeline.EventFiltered, pipeline.EventWritten, pipeline.EventRepeated, pipeline.EventRetried, pipeline.EventFailed,
 		pipeline.EventDeadLetter, pipeline.EventDeadLetterStored, pipeline.EventUnfinished, pipeline.EventDropped, pipeline.EventDamaged, pipeline.EventLost,
-		pipeline.EventRebalance, pipeline.EventBytes, pipeline.EventPacket, pipeline.EventFile, pipeline.EventRequest, pipeline.EventRefused,
+		pipeline.EventRebalance, pipeline.EventBytes, pipeline.EventPacket, pipeline.EventMissed, pipeline.EventFile, pipeline.EventRequest, pipeline.EventRefused,
 	} {
 		m.Count("p", e, 1)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/formats"
 	"github.com/voxelstream/voxelstream/ingest/live"
+	"github.com/voxelstream/voxelstream/pipeline"
 )
 
 // Input is one input of a command, parsed and checked.
@@ -47,8 +48,10 @@ func (in Input) Open(ctx context.Context, a *app.Env) (ingest.Source, error) {
 	if !ok {
 		return nil, errors.New("a topic is read by a consumer of its cluster")
 	}
+	observer := pipeline.Observed(a.Observer)
 	return opener.Open(ctx, live.Services{
 		Log: a.Log, Stdin: os.Stdin, OpenFile: openFile, MaxFile: int64(read.WithDefaults().MaxBytes),
+		Report: func(e live.Event, n int) { observer.Count(in.text, pipeline.Event(e), n) },
 	})
 }
 

@@ -42,14 +42,18 @@ func (d *deadLetter) id() record.ID {
 
 // deadLetters writes them, each item once.
 type deadLetters struct {
-	log   *slog.Logger
-	topic pipeline.Sink[transport.Message]
-	count atomic.Int64
+	log      *slog.Logger
+	observer pipeline.Observer
+	topic    pipeline.Sink[transport.Message]
+	count    atomic.Int64
 }
 
 func newDeadLetters(a *app.Env, cl *cluster) *deadLetters {
-	return &deadLetters{log: a.Log, topic: kafka.NewDeduper(cl.producer, a.Config.Kafka.DeadLetters, 0)}
+	return &deadLetters{log: a.Log, observer: pipeline.Observed(a.Observer), topic: kafka.NewDeduper(cl.producer, a.Config.Kafka.DeadLetters, 0)}
 }
+
+// ingestStage is the stage of what cannot be read.
+const ingestStage = "ingest"
 
 // write stores a dead letter and returns when it is stored.
 func (w *deadLetters) write(ctx context.Context, d deadLetter) error {
@@ -62,10 +66,14 @@ func (w *deadLetters) write(ctx context.Context, d deadLetter) error {
 		Partition: -1, Offset: -1, Stage: d.Stage, Error: d.Error, Attempts: 1, Time: time.Now(),
 	})
 	w.warn(d)
+	if d.Stage == ingestStage { // the pipeline reports those of its stages
+		w.observer.Count(ingestStage, pipeline.EventDeadLetter, 1)
+	}
 	if err := w.topic.Write(ctx, []transport.Message{m}); err != nil {
 		return fmt.Errorf("dead letter of %s: %w", id, err)
 	}
 	w.count.Add(1)
+	w.observer.Count("inputs", pipeline.EventDeadLetterStored, 1)
 	return nil
 }
 

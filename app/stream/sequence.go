@@ -62,7 +62,7 @@ func (s *sequence) Read(ctx context.Context) (none pipeline.Delivery[ingest.Samp
 			return none, ctx.Err()
 		}
 		if item, ok := errors.AsType[*ingest.ItemError](err); ok {
-			s.reject(ctx, newDeadLetter(s.input, item.ID, "ingest", item.Err))
+			s.reject(ctx, newDeadLetter(s.input, item.ID, ingestStage, item.Err))
 			continue
 		}
 		if !errors.Is(err, io.EOF) {
@@ -132,7 +132,7 @@ func (s *sequence) deliver(ctx context.Context, sample ingest.Sample) pipeline.D
 // rejectInput makes a dead letter of the current input.
 func (s *sequence) rejectInput(ctx context.Context, err error) {
 	s.unreadable.Add(1)
-	s.reject(ctx, newDeadLetter(s.input, record.ID{Stream: s.input.Stream()}, "ingest", err))
+	s.reject(ctx, newDeadLetter(s.input, record.ID{Stream: s.input.Stream()}, ingestStage, err))
 }
 
 func (s *sequence) reject(ctx context.Context, d deadLetter) {

@@ -57,7 +57,7 @@ func (d *deadTopic) Write(_ context.Context, ms []transport.Message) error {
 func (*deadTopic) Close(context.Context) error { return nil }
 
 func (d *deadTopic) writer() *deadLetters {
-	return &deadLetters{topic: d, log: slog.New(slog.DiscardHandler)}
+	return &deadLetters{topic: d, log: slog.New(slog.DiscardHandler), observer: pipeline.Unobserved}
 }
 
 // has wants one dead letter for each event id, whose value has the text.

@@ -85,7 +85,7 @@ func (f *topicFile) close() error {
 // fault is an error of the message's content, without the name of the file that it was for a while.
 func (f *topicFile) fault(err error) error {
 	err = errors.New(strings.ReplaceAll(err.Error(), f.path, f.name))
-	return pipeline.Permanent(&pipeline.Failure{Stage: "ingest", Attempts: 1, Err: err})
+	return pipeline.Permanent(&pipeline.Failure{Stage: ingestStage, Attempts: 1, Err: err})
 }
 
 // maxName bounds the names that a message brings along.

@@ -55,6 +55,37 @@ type Services struct {
 	OpenFile func(ctx context.Context, path string) (ingest.Source, error)
 	// MaxFile is the size in bytes of the largest file that OpenFile takes.
 	MaxFile int64
+	// Report is told what happens at the source besides its samples; nil: nobody is. It is quick, and may be called by
+	// any goroutine.
+	Report func(e Event, n int)
+}
+
+// Event is what happens at a live source. The words are those of the pipeline's events.
+type Event string
+
+// The events.
+const (
+	// Packet counts packets of a sensor. Repeated ones came twice, Damaged ones cannot be decoded, Lost ones were sent
+	// and never came, Dropped ones came while the kernel's buffer was full.
+	Packet   Event = "packet"
+	Repeated Event = "repeated"
+	Damaged  Event = "damaged"
+	Lost     Event = "lost"
+	Dropped  Event = "dropped"
+	// Missed counts sweeps of a sensor that were complete while the reader was too far behind.
+	Missed Event = "missed"
+	// File counts files that were taken.
+	File Event = "file"
+	// Request counts requests of clients, Refused those that were not accepted.
+	Request Event = "request"
+	Refused Event = "refused"
+)
+
+// Count reports n events, if there are any and somebody wants to know.
+func (s *Services) Count(e Event, n int) {
+	if s.Report != nil && n > 0 {
+		s.Report(e, n)
+	}
 }
 
 // Match says whether text is an address of the kind. It may still be a wrong one.

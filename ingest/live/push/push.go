@@ -144,17 +144,17 @@ type id struct {
 
 // Source is the HTTP server. It ends with its context only.
 type Source struct {
-	in     *Input
-	open   func(ctx context.Context, path string) (ingest.Source, error)
-	token  [sha256.Size]byte
-	server *http.Server
-	addr   net.Addr
-	dir    string // of the files of requests
-	places chan struct{}
-	queue  chan sent
-	closed chan struct{}
-	done   sync.WaitGroup
-	once   sync.Once
+	in       *Input
+	services live.Services
+	token    [sha256.Size]byte
+	server   *http.Server
+	addr     net.Addr
+	dir      string // of the files of requests
+	places   chan struct{}
+	queue    chan sent
+	closed   chan struct{}
+	done     sync.WaitGroup
+	once     sync.Once
 
 	mu      sync.Mutex
 	waiting map[id][]chan<- error
@@ -174,7 +174,7 @@ func Open(ctx context.Context, in *Input, services live.Services) (*Source, erro
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	s := &Source{
-		in: in, open: services.OpenFile, token: sha256.Sum256([]byte(in.Token)), addr: l.Addr(), dir: dir,
+		in: in, services: services, token: sha256.Sum256([]byte(in.Token)), addr: l.Addr(), dir: dir,
 		places: make(chan struct{}, in.Queue), queue: make(chan sent), closed: make(chan struct{}),
 		waiting: map[id][]chan<- error{},
 	}
@@ -235,14 +235,15 @@ func (s *Source) Close() error {
 
 // serve handles a request.
 func (s *Source) serve(w http.ResponseWriter, r *http.Request) {
+	s.services.Count(live.Request, 1)
 	shown, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if sum := sha256.Sum256([]byte(shown)); subtle.ConstantTimeCompare(sum[:], s.token[:]) != 1 {
 		w.Header().Set("WWW-Authenticate", "Bearer")
-		refuse(w, http.StatusUnauthorized, "want the bearer token")
+		s.refuse(w, http.StatusUnauthorized, "want the bearer token")
 		return
 	}
 	if r.ContentLength > int64(s.in.Max) {
-		refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("found %d bytes, limit %d", r.ContentLength, int64(s.in.Max)))
+		s.refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("found %d bytes, limit %d", r.ContentLength, int64(s.in.Max)))
 		return
 	}
 	select {
@@ -250,7 +251,7 @@ func (s *Source) serve(w http.ResponseWriter, r *http.Request) {
 		defer func() { <-s.places }()
 	default:
 		w.Header().Set("Retry-After", "1")
-		refuse(w, http.StatusTooManyRequests, fmt.Sprintf("%d requests are in progress", s.in.Queue))
+		s.refuse(w, http.StatusTooManyRequests, fmt.Sprintf("%d requests are in progress", s.in.Queue))
 		return
 	}
 	body := &bodyReader{ReadCloser: r.Body, control: http.NewResponseController(w), left: s.in.bodyTime, each: s.in.stallTime}
@@ -259,14 +260,14 @@ func (s *Source) serve(w http.ResponseWriter, r *http.Request) {
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
-		refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("found more than %d bytes, the limit", large.Limit))
+		s.refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("found more than %d bytes, the limit", large.Limit))
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		w.Header().Set("Connection", "close")
-		refuse(w, http.StatusRequestTimeout, "the body came too slowly")
+		s.refuse(w, http.StatusRequestTimeout, "the body came too slowly")
 	case errors.Is(err, errClosed):
-		refuse(w, http.StatusServiceUnavailable, err.Error())
+		s.refuse(w, http.StatusServiceUnavailable, err.Error())
 	case err != nil:
-		refuse(w, http.StatusBadRequest, err.Error())
+		s.refuse(w, http.StatusBadRequest, err.Error())
 	default:
 		status := http.StatusOK
 		for _, i := range items {
@@ -296,7 +297,8 @@ func (p *bodyReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
-func refuse(w http.ResponseWriter, status int, text string) {
+func (s *Source) refuse(w http.ResponseWriter, status int, text string) {
+	s.services.Count(live.Refused, 1)
 	respond(w, status, map[string]any{"error": text})
 }
 
@@ -362,6 +364,7 @@ func (s *Source) item(ctx context.Context, dir, name string, body io.Reader) (It
 		return item, err
 	}
 	defer os.Remove(path) //nolint:errcheck // the folder is removed, too
+	s.services.Count(live.File, 1)
 	err = s.samples(ctx, path, &item)
 	if err != nil && !errors.Is(err, errClosed) && ctx.Err() == nil {
 		item.Error, err = strings.ReplaceAll(err.Error(), path, item.Name), nil
@@ -375,7 +378,7 @@ const window = 64
 // samples gives the samples of a file to the reader and waits for their outcome. The error is the first that there
 // was, or one that ends all.
 func (s *Source) samples(ctx context.Context, path string, item *Item) (err error) {
-	src, err := s.open(ctx, path)
+	src, err := s.services.OpenFile(ctx, path)
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/formats"
+	"github.com/voxelstream/voxelstream/ingest/ingesttest"
 	"github.com/voxelstream/voxelstream/ingest/live"
 )
 
@@ -45,6 +46,11 @@ func input(t *testing.T, query string) *Input {
 }
 
 func open(t *testing.T, in *Input) *Source {
+	t.Helper()
+	return openWith(t, in, services)
+}
+
+func openWith(t *testing.T, in *Input, services live.Services) *Source {
 	t.Helper()
 	s, err := Open(t.Context(), in, services)
 	if err != nil {
@@ -98,6 +104,22 @@ func post(t *testing.T, s *Source, name, bearer, contentType string, body io.Rea
 		t.Fatal(err)
 	}
 	return answer.StatusCode, string(text)
+}
+
+// TestReport: requests, files and refusals are reported.
+func TestReport(t *testing.T) {
+	var seen ingesttest.Events
+	reported := services
+	reported.Report = seen.Report
+	s := openWith(t, input(t, "max=100"), reported)
+	settle(t, s)
+	const good = "Bearer " + token
+	post(t, s, "a.xyz", good, "", strings.NewReader("1 2 3\n"))
+	post(t, s, "a.xyz", "Bearer wrong", "", strings.NewReader("1 2 3\n"))
+	post(t, s, "a.xyz", good, "", strings.NewReader(strings.Repeat("1 2 3\n", 100)))
+	if requests, refused, files := seen.Count(live.Request), seen.Count(live.Refused), seen.Count(live.File); requests != 3 || refused != 2 || files != 1 {
+		t.Errorf("%d requests, %d refused and %d files were reported, want 3, 2 and 1", requests, refused, files)
+	}
 }
 
 func TestPush(t *testing.T) {

@@ -114,7 +114,7 @@ func (in *Input) Endless() bool { return in.Duration == 0 }
 
 // Open begins to receive.
 func (in *Input) Open(ctx context.Context, s live.Services) (ingest.Source, error) {
-	src, err := Open(ctx, in, s.Log)
+	src, err := Open(ctx, in, s)
 	if err != nil {
 		return nil, err // not a nil *Source in an interface
 	}
@@ -136,15 +136,16 @@ type Stats struct {
 // Source is a live sensor. Its stream is named after the port and when it was opened: what comes later is never the
 // same again.
 type Source struct {
-	in     *Input
-	log    *slog.Logger
-	conn   *net.UDPConn
-	dec    *packets.Decoder
-	stream string
-	seq    uint64
-	turns  chan *packets.Turn
-	failed error // set before turns is closed
-	done   sync.WaitGroup
+	in       *Input
+	log      *slog.Logger
+	services live.Services
+	conn     *net.UDPConn
+	dec      *packets.Decoder
+	stream   string
+	seq      uint64
+	turns    chan *packets.Turn
+	failed   error // set before turns is closed
+	done     sync.WaitGroup
 
 	bad           int
 	missed, given atomic.Uint64
@@ -154,7 +155,7 @@ type Source struct {
 var _ ingest.Source = (*Source)(nil)
 
 // Open begins to receive.
-func Open(ctx context.Context, in *Input, log *slog.Logger) (*Source, error) {
+func Open(ctx context.Context, in *Input, services live.Services) (*Source, error) {
 	dec, err := in.Sensor.NewDecoder(in.Calibration)
 	if err != nil {
 		return nil, err
@@ -168,11 +169,11 @@ func Open(ctx context.Context, in *Input, log *slog.Logger) (*Source, error) {
 	if !ok {
 		return nil, errors.Join(fmt.Errorf("found a %T, want a UDP socket", pc), pc.Close())
 	}
-	if err := size(conn, int(in.Buffer), log); err != nil {
+	if err := size(conn, int(in.Buffer), services.Log); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
 	s := &Source{
-		in: in, log: log, conn: conn, dec: dec, turns: make(chan *packets.Turn, queue),
+		in: in, log: services.Log, services: services, conn: conn, dec: dec, turns: make(chan *packets.Turn, queue),
 		stream: fmt.Sprintf("%s-%d-%s", in.Sensor.Name, conn.LocalAddr().(*net.UDPAddr).Port, time.Now().UTC().Format("20060102T150405.000000Z")),
 	}
 	s.stats.Store(&Stats{})
@@ -252,6 +253,7 @@ func (s *Source) offer(t *packets.Turn) {
 	select {
 	case s.turns <- t:
 	default:
+		s.services.Count(live.Missed, 1)
 		if s.missed.Add(1) == 1 {
 			s.log.Warn("the reader is too slow for the sensor: turns are left out", "stream", s.stream)
 		}
@@ -260,7 +262,12 @@ func (s *Source) offer(t *packets.Turn) {
 
 func (s *Source) count(dropped uint64) {
 	c, repeated, foreign := s.dec.Counts()
-	s.stats.Store(&Stats{Counts: c, Repeated: repeated, Foreign: foreign, Bad: s.bad, Dropped: dropped})
+	last := s.stats.Swap(&Stats{Counts: c, Repeated: repeated, Foreign: foreign, Bad: s.bad, Dropped: dropped})
+	s.services.Count(live.Packet, c.Packets-last.Packets)
+	s.services.Count(live.Lost, c.Lost-last.Lost)
+	s.services.Count(live.Repeated, repeated-last.Repeated)
+	s.services.Count(live.Damaged, s.bad-last.Bad)
+	s.services.Count(live.Dropped, int(dropped-last.Dropped)) //nolint:gosec // it only grows
 }
 
 // Read returns the next turn; io.EOF after the duration of the address, or once the source is closed.

@@ -16,6 +16,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/ingesttest"
+	"github.com/voxelstream/voxelstream/ingest/live"
 	"github.com/voxelstream/voxelstream/ingest/simulate"
 )
 
@@ -49,7 +51,8 @@ func play(t *testing.T, to string, length time.Duration, rate float64) simulate.
 }
 
 func TestReceive(t *testing.T) {
-	s, err := Open(t.Context(), input(t, "udp://127.0.0.1:0?sensor=vlp16&duration=1500ms"), discard)
+	var seen ingesttest.Events
+	s, err := Open(t.Context(), input(t, "udp://127.0.0.1:0?sensor=vlp16&duration=1500ms"), live.Services{Log: discard, Report: seen.Report})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,6 +77,9 @@ func TestReceive(t *testing.T) {
 	if st := s.Stats(); st.Packets != sent.Packets || st.Turns != 5 || st.Lost+st.Bad+st.Foreign != 0 || st.Dropped+st.Missed != 0 || points != sent.Packets*384 {
 		t.Errorf("found %+v and %d points, sent %+v", st, points, sent)
 	}
+	if n := seen.Count(live.Packet); n != sent.Packets || seen.Count(live.Lost)+seen.Count(live.Damaged)+seen.Count(live.Dropped)+seen.Count(live.Missed) != 0 {
+		t.Errorf("%d packets were reported, want %d", n, sent.Packets)
+	}
 	if age := time.Since(last.Time); age < 0 || age > 3*time.Second {
 		t.Errorf("the last turn began %v ago, by the sensor's clock", age)
 	}
@@ -86,7 +92,9 @@ func TestReceive(t *testing.T) {
 // Close.
 func TestSlowReader(t *testing.T) {
 	var log bytes.Buffer
-	s, err := Open(t.Context(), input(t, "udp://127.0.0.1:0?sensor=vlp16"), slog.New(slog.NewTextHandler(&log, nil)))
+	var seen ingesttest.Events
+	services := live.Services{Log: slog.New(slog.NewTextHandler(&log, nil)), Report: seen.Report}
+	s, err := Open(t.Context(), input(t, "udp://127.0.0.1:0?sensor=vlp16"), services)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,6 +111,9 @@ func TestSlowReader(t *testing.T) {
 	st := s.Stats()
 	if st.Missed == 0 || st.Missed+queue < 14 || st.Foreign != 1 {
 		t.Errorf("found %+v, want some 15 turns, of which %d wait", st, queue)
+	}
+	if missed := seen.Count(live.Missed); missed != int(st.Missed) || seen.Count(live.Damaged) != st.Bad || seen.Count(live.Packet) != st.Packets {
+		t.Errorf("%d missed turns were reported, want %d", missed, st.Missed)
 	}
 	for range queue {
 		if _, err := s.Read(t.Context()); err != nil {

@@ -83,10 +83,10 @@ type file struct {
 
 // Source is a watched folder. It ends with its context only.
 type Source struct {
-	in      *Input
-	open    func(ctx context.Context, path string) (ingest.Source, error)
-	watcher *fsnotify.Watcher
-	tick    *time.Ticker
+	in       *Input
+	services live.Services
+	watcher  *fsnotify.Watcher
+	tick     *time.Ticker
 
 	pending []stamp // complete, not read yet
 	current ingest.Source
@@ -115,7 +115,7 @@ func Open(in *Input, services live.Services) (*Source, error) {
 		return nil, errors.Join(fmt.Errorf("%s: %w", in.Dir, err), w.Close(), st.close())
 	}
 	return &Source{
-		in: in, open: services.OpenFile, watcher: w, tick: time.NewTicker(min(in.Poll, in.Settle)), state: st,
+		in: in, services: services, watcher: w, tick: time.NewTicker(min(in.Poll, in.Settle)), state: st,
 		taken: map[string]*file{}, by: map[string]*file{},
 	}, nil
 }
@@ -191,7 +191,8 @@ func (s *Source) next(ctx context.Context) error {
 	s.mu.Lock()
 	s.taken[st.name] = f
 	s.mu.Unlock()
-	src, err := s.open(ctx, filepath.Join(s.in.Dir, st.name))
+	s.services.Count(live.File, 1)
+	src, err := s.services.OpenFile(ctx, filepath.Join(s.in.Dir, st.name))
 	if err != nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()

@@ -15,6 +15,7 @@ import (
 
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/formats"
+	"github.com/voxelstream/voxelstream/ingest/ingesttest"
 	"github.com/voxelstream/voxelstream/ingest/live"
 )
 
@@ -85,7 +86,19 @@ func nothing(t *testing.T, s *Source) {
 func TestWatch(t *testing.T) {
 	dir := t.TempDir()
 	put(t, dir, "a.xyz", 1)
-	s := open(t, dir, "")
+	var seen ingesttest.Events
+	reported := services
+	reported.Report = seen.Report
+	s, err := Open(input(t, dir, ""), reported)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close() //nolint:errcheck // read from only
+	defer func() {
+		if n := seen.Count(live.File); n < 4 {
+			t.Errorf("%d files were reported, want 4 or more", n)
+		}
+	}()
 	read(t, s, 1)
 	for _, name := range []string{".hidden.xyz", "b.xyz.tmp", "c.xyz.part", "d.xyz~"} {
 		put(t, dir, name, 9)
@@ -97,7 +110,7 @@ func TestWatch(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "bad.pcd"), []byte{0xff, 0xfe, 1}, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := s.Read(t.Context())
+	_, err = s.Read(t.Context())
 	if item, ok := errors.AsType[*ingest.ItemError](err); !ok || item.Stream != "bad.pcd" {
 		t.Fatalf("found %v, want an error of bad.pcd", err)
 	}
