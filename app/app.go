@@ -46,9 +46,9 @@ type Env struct {
 }
 
 // Threads is the number of goroutines that compute.
-func (e *Env) Threads() int {
-	if e.Config.Threads > 0 {
-		return e.Config.Threads
+func (a *Env) Threads() int {
+	if a.Config.Threads > 0 {
+		return a.Config.Threads
 	}
 	return runtime.GOMAXPROCS(0)
 }
@@ -76,17 +76,17 @@ type onScreen struct{ *screen.Screen }
 func (s onScreen) Bar(what string) Bar { return s.Progress(what) }
 
 // Bar begins a bar where there is progress to show; elsewhere it does nothing.
-func (e *Env) Bar(what string) Bar {
-	if e.Progress == nil {
+func (a *Env) Bar(what string) Bar {
+	if a.Progress == nil {
 		return noBar{}
 	}
-	return e.Progress.Bar(what)
+	return a.Progress.Bar(what)
 }
 
 // Line shows a line of progress.
-func (e *Env) Line(text string) {
-	if e.Progress != nil {
-		e.Progress.Line(text)
+func (a *Env) Line(text string) {
+	if a.Progress != nil {
+		a.Progress.Line(text)
 	}
 }
 

@@ -71,12 +71,15 @@ func checkKafka(ctx context.Context, a *app.Env) (c Check) {
 		c.Found, c.Advice = what+": "+err.Error(), "check kafka.brokers, and that the cluster runs"
 		return c
 	}
-	conf, err := a.KafkaConfig()
-	if len(addrs) == 0 {
+	var conf kafka.Config
+	var err error
+	if len(addrs) > 0 {
+		conf, err = a.KafkaConfig()
+	} else {
 		what = "embedded broker"
-		b, err := embedded.Start(embedded.Config{})
-		if err != nil {
-			return fail(err)
+		b, startErr := embedded.Start(embedded.Config{})
+		if startErr != nil {
+			return fail(startErr)
 		}
 		defer b.Close() //nolint:errcheck // it has served
 		conf, err = a.EmbeddedConfig(b.Addr())

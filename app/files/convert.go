@@ -1,3 +1,4 @@
+// Package files does what needs one file or folder and no broker: it inspects, draws, converts, voxelizes, reconstructs and generates.
 package files
 
 import (

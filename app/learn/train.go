@@ -1,3 +1,4 @@
+// Package learn trains networks, evaluates them, and brings them to low precision.
 package learn
 
 import (

@@ -1,3 +1,4 @@
+// Package models loads models, the built-in one included, and describes, converts, runs, verifies and measures them.
 package models
 
 import (

@@ -1,3 +1,5 @@
+// Package stream moves samples and classifications through Kafka: it sends inputs to the topic of volumes, classifies what is on it, lists and replays
+// dead letters, and runs the embedded broker and simulated sensors.
 package stream
 
 import (
