@@ -17,12 +17,38 @@ import (
 
 func TestSuite(t *testing.T) {
 	sinktest.Run(t, func(t *testing.T) sinktest.Harness {
-		path := filepath.Join(t.TempDir(), "new", "c.jsonl")
-		return sinktest.Harness{
-			Open:   func(t *testing.T) sinks.Sink { return open(t, path) },
-			Stored: func(t *testing.T) []string { return stored(t, path) },
-		}
+		return harness(filepath.Join(t.TempDir(), "new", "c.jsonl"))
 	})
+}
+
+func TestKilled(t *testing.T) {
+	sinktest.Kill(t, func(t *testing.T) string { return filepath.Join(t.TempDir(), "c.jsonl") },
+		func(_ *testing.T, path string) sinktest.Harness { return harness(path) })
+}
+
+func harness(path string) sinktest.Harness {
+	return sinktest.Harness{
+		Kind: &Kind,
+		Open: func(t *testing.T) sinks.Sink {
+			t.Helper()
+			s, err := Open(path, Options{MemoryKeys: 1000}) // fewer than the suite writes
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		},
+		Stored: func(t *testing.T) []string { return whole(t, path) },
+	}
+}
+
+// whole are those of complete lines: what a killed process has left of the last one does not count.
+func whole(t *testing.T, path string) []string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ids(t, data[:bytes.LastIndexByte(data, '\n')+1])
 }
 
 func open(t *testing.T, path string) *Sink {
@@ -34,12 +60,17 @@ func open(t *testing.T, path string) *Sink {
 	return s
 }
 
-func stored(t *testing.T, path string) (ids []string) {
+func stored(t *testing.T, path string) []string {
 	t.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return ids(t, data)
+}
+
+func ids(t *testing.T, data []byte) (ids []string) {
+	t.Helper()
 	for line := range bytes.Lines(data) {
 		var c record.Classification
 		if err := json.Unmarshal(line, &c); err != nil {

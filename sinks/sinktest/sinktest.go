@@ -1,46 +1,66 @@
-// Package sinktest is the suite that every sink must pass: stored means durable, nothing twice, and what failed can
-// be repeated.
+// Package sinktest is the suite that every kind of sink must pass: what settled is durable, what failed can be
+// repeated, repeats are dropped as the kind guarantees. Sinks that are flushed (see [pipeline.Flusher]) get more
+// cases.
 package sinktest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/voxelstream/voxelstream/internal/option"
+	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/sinks"
 )
 
 // Harness is the sink under test.
 type Harness struct {
+	// Kind is what is under test. What it guarantees decides what the suite wants.
+	Kind *sinks.Kind
 	// Open opens the sink on the same storage each time. The suite closes one before it opens the next.
 	Open func(t *testing.T) sinks.Sink
 	// Stored returns the event ids that the storage holds, in order, whether or not the sink is open.
 	Stored func(t *testing.T) []string
-	// Volatile says that repeats are recognised only until the sink is closed.
-	Volatile bool
 }
 
 // Run runs the suite; fresh makes a harness with empty storage for each case.
 func Run(t *testing.T, fresh func(t *testing.T) Harness) {
-	cases := []struct {
+	for _, c := range []struct {
 		name string
 		run  func(t *testing.T, h Harness)
+		// flushed cases are for flushers, lasting ones for kinds that recognise repeats after a restart.
+		flushed, lasting bool
 	}{
-		{"stores in order", inOrder},
-		{"empty write", emptyWrite},
-		{"drops repeats", repeats},
-		{"drops repeats across restarts", restarts},
-		{"another model is another classification", models},
-		{"cancelled write can be repeated", cancelled},
-		{"what cannot be stored does not stop the others", hopeless},
-		{"many", many},
-	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) { c.run(t, fresh(t)) })
+		{"is declared as it is", declared, false, false},
+		{"stores in order", inOrder, false, false},
+		{"empty write", emptyWrite, false, false},
+		{"drops repeats", repeats, false, false},
+		{"drops repeats across restarts", restarts, false, true},
+		{"another model is another classification", models, false, false},
+		{"cancelled write can be repeated", cancelled, false, false},
+		{"what cannot be stored does not stop the others", refused, false, false},
+		{"many", many, false, false},
+		{"flush of nothing", flushOfNothing, true, false},
+		{"cancelled flush can be repeated", cancelledFlush, true, false},
+		{"flush names what it refuses by its place since the last", flushPlaces, true, false},
+		{"closed without a flush", closedUnflushed, true, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := fresh(t)
+			switch {
+			case c.flushed && h.Kind.Flush == nil:
+				t.Skip("sinks of this kind are not flushed")
+			case c.lasting && h.Kind.Guarantee != sinks.ExactlyOnce:
+				t.Skip("this kind does not guarantee it")
+			}
+			c.run(t, h)
+		})
 	}
 }
 
@@ -59,6 +79,7 @@ func Classification(stream string, i int) record.Classification {
 	return c
 }
 
+// batch makes those of the suite's stream from one number up to another.
 func batch(from, to int) []record.Classification {
 	var out []record.Classification
 	for i := from; i < to; i++ {
@@ -67,24 +88,52 @@ func batch(from, to int) []record.Classification {
 	return out
 }
 
+// impossible is one that JSON cannot hold. A sink that can store it may.
+func impossible(i int) record.Classification {
+	c := Classification("s-0", i)
+	c.Score = float32(math.NaN())
+	return c
+}
+
 func write(t *testing.T, s sinks.Sink, cs ...record.Classification) {
 	t.Helper()
 	if err := s.Write(t.Context(), cs); err != nil {
-		t.Fatal(err)
+		t.Fatal("write:", err)
 	}
 }
 
+// flush flushes a flusher; what was written is settled then.
+func flush(t *testing.T, s sinks.Sink) {
+	t.Helper()
+	if f, ok := s.(pipeline.Flusher); ok {
+		if err := f.Flush(t.Context()); err != nil {
+			t.Fatal("flush:", err)
+		}
+	}
+}
+
+// closed flushes and closes, as a pipeline does.
 func closed(t *testing.T, s sinks.Sink) {
 	t.Helper()
+	flush(t, s)
 	if err := s.Close(t.Context()); err != nil {
-		t.Fatal(err)
+		t.Fatal("close:", err)
 	}
 }
 
-// expect compares the stored ids with those of the stream's first n.
+// expect compares the stored ids with those of the stream's first n. Where the guarantee allows repeats it looks at
+// the first of each id.
 func expect(t *testing.T, h Harness, n int) {
 	t.Helper()
 	got := h.Stored(t)
+	if h.Kind.Guarantee != sinks.ExactlyOnce {
+		seen := map[string]bool{}
+		got = slices.DeleteFunc(got, func(id string) bool {
+			again := seen[id]
+			seen[id] = true
+			return again
+		})
+	}
 	if len(got) != n {
 		t.Fatalf("found %d classifications %.200q, want %d", len(got), got, n)
 	}
@@ -95,10 +144,51 @@ func expect(t *testing.T, h Harness, n int) {
 	}
 }
 
+// declared checks the declaration of the kind against itself and the sink.
+func declared(t *testing.T, h Harness) {
+	k := h.Kind
+	s := h.Open(t)
+	_, flushes := s.(pipeline.Flusher)
+	closed(t, s)
+	if flushes != (k.Flush != nil) {
+		t.Errorf("the sink is a Flusher: %v; Kind.Flush says %v", flushes, k.Flush != nil)
+	}
+	if k.Name == "" || !strings.HasSuffix(k.Doc, ".") {
+		t.Errorf("found the name %q and the doc %q, want a name and sentences", k.Name, k.Doc)
+	}
+	if g := k.Guarantee; g != sinks.ExactlyOnce && g != sinks.AtLeastOnce && g != sinks.BestEffort {
+		t.Errorf("found the guarantee %q", g)
+	}
+	for _, e := range k.Extensions {
+		if !strings.HasPrefix(e, ".") || e != strings.ToLower(e) {
+			t.Errorf("found the extension %q, want lower case with its dot", e)
+		}
+	}
+	if (len(k.Extensions) == 0) == (k.Resolve == nil) {
+		t.Error("a kind has extensions or Resolve")
+	}
+	var b strings.Builder
+	if err := sinks.WriteReference(&b, []*sinks.Kind{k}); err != nil { // panics where options are declared wrongly or twice
+		t.Error(err)
+	}
+	if k.Options == nil {
+		return
+	}
+	for _, f := range option.Settings(k.Options(sinks.Target{})) {
+		if err := f.InRange(); err != nil {
+			t.Errorf("default of the option %s: %v", option.QueryName(f), err)
+		}
+		if !strings.HasSuffix(f.Doc, ".") {
+			t.Errorf("the option %s has the doc %q, want a sentence", option.QueryName(f), f.Doc)
+		}
+	}
+}
+
 func inOrder(t *testing.T, h Harness) {
 	s := h.Open(t)
 	write(t, s, batch(0, 3)...)
-	expect(t, h, 3) // before Close: nil means durable
+	flush(t, s)
+	expect(t, h, 3) // before Close: what is settled is durable
 	write(t, s, batch(3, 4)...)
 	closed(t, s)
 	expect(t, h, 4)
@@ -114,16 +204,14 @@ func emptyWrite(t *testing.T, h Harness) {
 func repeats(t *testing.T, h Harness) {
 	s := h.Open(t)
 	write(t, s, append(batch(0, 2), batch(0, 2)...)...)
-	write(t, s, batch(0, 3)...)
+	write(t, s, batch(0, 3)...) // of a flusher these repeat what is held back
+	flush(t, s)
 	write(t, s, batch(1, 2)...)
 	closed(t, s)
 	expect(t, h, 3)
 }
 
 func restarts(t *testing.T, h Harness) {
-	if h.Volatile {
-		t.Skip("this sink remembers nothing")
-	}
 	for range 3 {
 		s := h.Open(t)
 		write(t, s, batch(0, 5)...)
@@ -156,13 +244,15 @@ func cancelled(t *testing.T, h Harness) {
 	expect(t, h, 2)
 }
 
-// hopeless writes one classification that JSON cannot hold. A sink that can store it anyway may.
-func hopeless(t *testing.T, h Harness) {
+// refused wants a write or flush with something impossible to name it, and to store the others.
+func refused(t *testing.T, h Harness) {
 	s := h.Open(t)
-	cs := batch(0, 2)
-	bad := Classification("s-0", 2)
-	bad.Score = float32(math.NaN())
-	err := s.Write(t.Context(), append(cs, bad))
+	cs := append(batch(0, 2), impossible(2))
+	err := s.Write(t.Context(), cs)
+	if f, ok := s.(pipeline.Flusher); ok && err == nil {
+		err = f.Flush(t.Context())
+	}
+	named(t, err, 2)
 	closed(t, s)
 	if err != nil {
 		expect(t, h, 2)
@@ -171,12 +261,96 @@ func hopeless(t *testing.T, h Harness) {
 	}
 }
 
+// named wants err to be nil, or to name one place and no other, for good.
+func named(t *testing.T, err error, place int) {
+	t.Helper()
+	if err == nil {
+		return
+	}
+	partial, ok := errors.AsType[*pipeline.PartialError](err)
+	if !ok || len(partial.Failed) != 1 || !pipeline.IsPermanent(partial.Failed[place]) {
+		t.Fatalf("found %v, want a partial error that names item %d, and is permanent", err, place)
+	}
+}
+
 func many(t *testing.T, h Harness) {
 	s := h.Open(t)
 	const n = 2000
 	for i := 0; i < n; i += 50 {
 		write(t, s, batch(max(0, i-10), i+50)...) // each batch repeats a little of the last
+		if i%400 == 0 {
+			flush(t, s)
+		}
 	}
 	closed(t, s)
 	expect(t, h, n)
+}
+
+func flushOfNothing(t *testing.T, h Harness) {
+	s := h.Open(t)
+	flush(t, s)
+	write(t, s)
+	flush(t, s)
+	write(t, s, batch(0, 2)...)
+	flush(t, s)
+	flush(t, s)
+	closed(t, s)
+	expect(t, h, 2)
+}
+
+func cancelledFlush(t *testing.T, h Harness) {
+	s := h.Open(t)
+	write(t, s, batch(0, 2)...)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.(pipeline.Flusher).Flush(ctx); err == nil {
+		expect(t, h, 2) // it was quicker
+	}
+	write(t, s, batch(1, 4)...) // the pipeline may write more before it flushes again
+	flush(t, s)
+	expect(t, h, 4)
+	closed(t, s)
+	expect(t, h, 4)
+}
+
+// flushPlaces writes the impossible in the second of two writes behind an earlier flush. A sink that refuses it at the
+// flush counts what it took since the last one, repeats included.
+func flushPlaces(t *testing.T, h Harness) {
+	s := h.Open(t)
+	write(t, s, batch(0, 3)...)
+	flush(t, s)
+	write(t, s, batch(1, 5)...) // places 0 to 3, of which two are repeats
+	err := s.Write(t.Context(), append(batch(5, 6), impossible(7), Classification("s-0", 6)))
+	if err != nil {
+		named(t, err, 1)
+		flush(t, s)
+		expect(t, h, 7)
+		closed(t, s)
+		return
+	}
+	err = s.(pipeline.Flusher).Flush(t.Context())
+	named(t, err, 5)
+	closed(t, s)
+	if err != nil {
+		expect(t, h, 7)
+	}
+}
+
+// closedUnflushed closes without a flush, which a pipeline does that is stopped at once. What was held back may be
+// stored or not; it comes again.
+func closedUnflushed(t *testing.T, h Harness) {
+	s := h.Open(t)
+	write(t, s, batch(0, 3)...)
+	flush(t, s)
+	write(t, s, batch(3, 6)...)
+	if err := s.Close(t.Context()); err != nil {
+		t.Fatal("close:", err)
+	}
+	if n := len(h.Stored(t)); n < 3 || n > 6 {
+		t.Fatalf("found %d, want the 3 that were flushed, and 6 at most", n)
+	}
+	s = h.Open(t)
+	write(t, s, batch(2, 7)...)
+	closed(t, s)
+	expect(t, h, 7)
 }

@@ -28,9 +28,9 @@ func TestSuite(t *testing.T) {
 	sinktest.Run(t, func(*testing.T) sinktest.Harness {
 		var b bytes.Buffer
 		return sinktest.Harness{
-			Open:     func(*testing.T) sinks.Sink { return New(&b, 1000) },
-			Stored:   func(t *testing.T) []string { return stored(t, b.Bytes()) },
-			Volatile: true,
+			Kind:   &Kind,
+			Open:   func(*testing.T) sinks.Sink { return New(&b, 1000) },
+			Stored: func(t *testing.T) []string { return stored(t, b.Bytes()) },
 		}
 	})
 }

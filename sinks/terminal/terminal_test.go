@@ -21,6 +21,7 @@ func TestSuite(t *testing.T) {
 	sinktest.Run(t, func(*testing.T) sinktest.Harness {
 		var b bytes.Buffer
 		return sinktest.Harness{
+			Kind: &Kind,
 			Open: func(*testing.T) sinks.Sink { return New(screen.Plain(&b), Options{Rows: 10}) },
 			Stored: func(t *testing.T) (ids []string) {
 				lines := strings.Split(strings.TrimSpace(b.String()), "\n")
@@ -41,7 +42,6 @@ func TestSuite(t *testing.T) {
 				}
 				return ids
 			},
-			Volatile: true,
 		}
 	})
 }
