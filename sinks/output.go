@@ -1,6 +1,7 @@
 package sinks
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,7 +68,9 @@ func blank(k *Kind, t Target) (*Output, *allOptions) {
 	}
 	list := []any{&o.Delivery}
 	if k.Flush != nil {
-		o.Flush = *k.Flush
+		o.Flush = Flush{
+			Rows: cmp.Or(k.Flush.Rows, 1<<16), Bytes: cmp.Or(k.Flush.Bytes, 64<<20), Every: cmp.Or(k.Flush.Every, 10*time.Second),
+		}
 		list = append(list, &o.Flush)
 	}
 	if k.Options != nil {

@@ -59,7 +59,7 @@ func kinds(closed *int) []*sinks.Kind {
 	return []*sinks.Kind{
 		{Name: "gz", Extensions: []string{".gz"}, Guarantee: sinks.AtLeastOnce, Open: open},
 		{
-			Name: "lines", Extensions: []string{".lines", ".lines.gz"}, Guarantee: sinks.ExactlyOnce, Path: "FILE", Flush: &sinks.Flush{Rows: 100, Bytes: 1 << 20, Every: time.Second},
+			Name: "lines", Extensions: []string{".lines", ".lines.gz"}, Guarantee: sinks.ExactlyOnce, Path: "FILE", Flush: &sinks.Flush{Rows: 100, Bytes: 1 << 20},
 			Open: func(_ context.Context, t sinks.Target, options any, _ sinks.Services) (sinks.Sink, error) {
 				return &table{fake{t, options, closed}}, nil
 			},
@@ -217,6 +217,9 @@ func TestOpen(t *testing.T) {
 	}
 	if out.Policy != pipeline.BestEffort || out.Queue != 3 || out.Retry != nil || out.Flush.Rows != 7 || out.Flush.Bytes != 1<<20 || out.Flush.Every != 2*time.Second {
 		t.Errorf("found %+v", out)
+	}
+	if out, err = open("a.lines"); err != nil || out.Flush.Rows != 100 || out.Flush.Every != 10*time.Second {
+		t.Errorf("found %+v, %v", out, err)
 	}
 	c := record.Classification{EventID: "s/1"}
 	if out.Flush.Size(&c) < 100 {

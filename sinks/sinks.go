@@ -44,7 +44,7 @@ type Kind struct {
 	// its targets' paths are file names.
 	Schemes, Extensions []string
 	// Flush says by default when what was written is made durable, where the sink is a [pipeline.Flusher]; nil where
-	// it is none.
+	// it is none. Bounds that are 0 are 65,536 rows, 64 MiB and 10 s.
 	Flush *Flush
 	// Options makes the options with their defaults: a pointer to a struct with the tags of internal/option, which
 	// the query of the URL sets. It may have a method Validate() error. They may depend on the target: an object
