@@ -52,3 +52,6 @@ const (
 	Int8     = ir.Int8
 	BFloat16 = ir.BFloat16
 )
+
+// Precisions names the kinds of Precision.
+func Precisions() []string { return []string{Int8, BFloat16} }

@@ -12,7 +12,7 @@ import (
 var (
 	Regular = Method{
 		Name:   "regular",
-		Doc:    "A regular grid of the edge that is set, or fitted to each cloud. The setting value decides what a cell holds.",
+		Doc:    "A regular grid whose edge is set, or fitted to each cloud. The setting value decides what a cell holds.",
 		Placed: true, New: newRegular,
 	}
 	OccupancyGrid = Method{

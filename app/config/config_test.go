@@ -134,7 +134,7 @@ func TestAllAtOnce(t *testing.T) {
 		`environment VOXELSTREAM_PIPELINE_BUDGET (pipeline.budget): found "many", want a whole number of bytes`,
 		"environment VOXELSTREAM_KAFKA: unknown name",
 		`--drain (pipeline.drain): found "5", want a duration`,
-		"threads: found -1, want 0 or more",
+		"--threads (threads): found -1, want 0 or more",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("found %v\nwant it to say %q", err, want)
@@ -167,7 +167,7 @@ func TestGenerated(t *testing.T) {
 // TestFields: every key is documented, its default is allowed, and so is each of its choices, which are documented all or not at all.
 func TestFields(t *testing.T) {
 	d := Default()
-	if errs := d.Validate(); len(errs) > 0 {
+	if errs := d.Problems(); len(errs) > 0 {
 		t.Error(errs)
 	}
 	for _, f := range option.Fields(&d) {

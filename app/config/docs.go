@@ -43,13 +43,20 @@ func Describe(path string) Key {
 	return Key{Doc: f.Doc + f.Hint(), Default: f.String(), Kind: f.Kind(), Whole: f.Whole(), Flag: f.Flag, Choices: f.Choices()}
 }
 
-// Flags lists the keys of a section that declare a flag, by the flag's name.
-func Flags(section string) map[string]string {
+// Flags lists the keys that declare a flag, by the flag's name: those of the given paths, each that of a section or of a key. It panics where a
+// path has none, as the flags of the command line are fixed.
+func Flags(paths ...string) map[string]string {
 	c := Default()
 	out := map[string]string{}
-	for _, f := range option.Settings(&c) {
-		if f.Flag != "" && f.Parent() == section {
-			out[f.Flag] = f.Path
+	for _, path := range paths {
+		have := len(out)
+		for _, f := range option.Settings(&c) {
+			if f.Flag != "" && (f.Path == path || f.Parent() == path) {
+				out[f.Flag] = f.Path
+			}
+		}
+		if len(out) == have {
+			panic("no flags: " + path)
 		}
 	}
 	return out

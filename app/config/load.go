@@ -127,7 +127,7 @@ func Load(path string, environ []string, overrides []Override) (*Loaded, error) 
 			problems = append(problems, fmt.Errorf("%s: %w", f.Path, err)) // what is checked above cannot fail here
 		}
 	}
-	if problems = append(problems, l.Validate()...); len(problems) > 0 {
+	if problems = append(problems, l.Problems()...); len(problems) > 0 {
 		return nil, &Error{Problems: problems}
 	}
 	return l.Loaded, nil

@@ -74,7 +74,7 @@ func TestMasked(t *testing.T) {
 			t.Errorf("found %q", got)
 		}
 	}
-	for _, p := range l.Validate() {
+	for _, p := range l.Problems() {
 		if strings.Contains(p.Error(), "hush") {
 			t.Error(p)
 		}

@@ -44,9 +44,6 @@ type TrainOptions struct {
 	Out, Checkpoint, Best, History, Plot, TensorBoard string
 }
 
-// fromInit is the optimizer that goes on where that of the initial model's file stopped.
-const fromInit = "init"
-
 // pairs is the Split of an archive whose even and odd rows are the same thing twice.
 const pairs = "pairs"
 
@@ -108,7 +105,7 @@ func (tr *training) check(paths []string) error {
 		return errors.New("--out: want the model file to write, .keras, .h5, .onnx or .safetensors")
 	case o.FromTopic == (len(paths) > 0):
 		return errors.New("want files with labelled data, or --from-topic")
-	case tr.settings.Optimizer == fromInit && o.Init == "":
+	case tr.settings.Optimizer == config.OptimizerInit && o.Init == "":
 		return errors.New("train.optimizer init: want --init, a .keras or .h5 file with the state of its training")
 	}
 	if o.Follow {
@@ -117,7 +114,7 @@ func (tr *training) check(paths []string) error {
 			return errors.New("--follow: want --from-topic with it")
 		case o.Classes == 0 && o.Init == "":
 			return errors.New("--follow: want --classes or --init, as the labels to come are not known")
-		case tr.settings.ClassWeight == config.Balanced:
+		case tr.settings.ClassWeight.Balanced:
 			return errors.New("--follow: the shares of classes to come are not known, want train.class_weight none, or the weights")
 		}
 		tr.settings.ValidationSplit = 0
@@ -192,7 +189,7 @@ func (tr *training) data(ctx context.Context, paths []string, vo voxelize.Option
 
 // newModel makes the configured architecture.
 func (tr *training) newModel(dims [3]int, colormap string, classes int) (err error) {
-	tr.model, err = zoo.New(tr.settings.Arch, nn.Shape{dims[0], dims[1], dims[2], 3}, classes)
+	tr.model, err = zoo.New(string(tr.settings.Arch), nn.Shape{dims[0], dims[1], dims[2], 3}, classes)
 	if err != nil {
 		return app.Usage(fmt.Errorf("train.arch: %w", err))
 	}
@@ -213,7 +210,7 @@ func (tr *training) fit(ctx context.Context, d *dataset) (err error) {
 	if err := tr.prepare(ctx, int(float64(tr.rows)*(1-c.ValidationSplit))); err != nil {
 		return err
 	}
-	if c.ClassWeight == config.Balanced {
+	if c.ClassWeight.Balanced {
 		tr.options.ClassWeight = d.balance(tr.model)
 	}
 	if d.ranges != "" {
@@ -241,15 +238,12 @@ func (tr *training) prepare(ctx context.Context, rows int) error {
 		options.Group = 2
 	}
 	if (tr.o.KeepBest || tr.o.Best != "") && options.EarlyStopping == nil {
-		options.EarlyStopping = &train.EarlyStopping{Monitor: c.Monitor, MinDelta: c.MinDelta}
-		if c.Monitor == "auto" {
-			options.EarlyStopping.Monitor = validated(c, "accuracy")
-		}
+		options.EarlyStopping = &train.EarlyStopping{Monitor: monitored(c, "accuracy"), MinDelta: c.MinDelta}
 	}
 	if tr.o.KeepBest {
 		options.EarlyStopping.Restore = true
 	}
-	if c.Optimizer == fromInit {
+	if c.Optimizer == config.OptimizerInit {
 		t, err := format.LoadTraining(ctx, tr.o.Init, tr.model)
 		if err != nil {
 			return fmt.Errorf("the optimizer of %s: %w", tr.o.Init, err)

@@ -180,18 +180,19 @@ func TestClassWeights(t *testing.T) {
 	}
 	c := config.Default().Train
 	for text, want := range map[string][]float64{"none": nil, "balanced": nil, "0=1,2=2.5": {1, 1, 2.5}, "1 = 0": {1, 0, 1}} {
-		c.ClassWeight = text
-		if got, err := classWeight(&c, m); err != nil || !slices.Equal(got, want) || len(c.Validate()) > 0 {
-			t.Errorf("%q: found %v (%v, %v), want %v", text, got, err, c.Validate(), want)
+		if err := c.ClassWeight.UnmarshalText([]byte(text)); err != nil {
+			t.Errorf("%q: %v", text, err)
+		}
+		if got, err := classWeight(&c, m); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%q: found %v (%v), want %v", text, got, err, want)
 		}
 	}
 	for _, text := range []string{"", "2", "a=1", "0=-1", "0=1,0=2", "0=NaN", "0=Inf", "-1=2"} {
-		c.ClassWeight = text
-		if len(c.Validate()) == 0 {
+		if err := c.ClassWeight.UnmarshalText([]byte(text)); err == nil {
 			t.Errorf("%q: found no problem", text)
 		}
 	}
-	c.ClassWeight = "3=1"
+	c.ClassWeight.Of = map[int]float64{3: 1}
 	if _, err := classWeight(&c, m); err == nil || !strings.Contains(err.Error(), "class 3, want 0 to 2") {
 		t.Errorf("found %v", err)
 	}
@@ -275,7 +276,7 @@ func TestTrainGoesOnWithTheOptimizer(t *testing.T) {
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
 	common := []string{"train.epochs", "2", "train.batch_size", "8", "train.momentum", "0.5", "train.validation_split", "0"}
-	a, again := apptest.New(t, append(common, "train.optimizer", "rmsprop")...), apptest.New(t, append(common, "train.optimizer", fromInit)...)
+	a, again := apptest.New(t, append(common, "train.optimizer", "rmsprop")...), apptest.New(t, append(common, "train.optimizer", string(config.OptimizerInit))...)
 	if _, err := files.Generate(t.Context(), a, files.GenerateOptions{Count: 20, Grid: 16, Layout: "vectors", Out: at("d.h5")}); err != nil {
 		t.Fatal(err)
 	}

@@ -9,14 +9,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/app/config"
 	"github.com/voxelstream/voxelstream/app/stream"
 )
 
 func (c *cli) broker() *cobra.Command {
-	cmd := command("broker", "Run the embedded broker alone, on 127.0.0.1, until a signal", cobra.NoArgs, map[string]string{
-		"broker-data-dir": "broker.data_dir", "port": "broker.port", "retention": "broker.retention", "retention-bytes": "broker.retention_bytes",
-		"sync-writes": "broker.sync_writes",
-	}, httpFlag)
+	cmd := command("broker", "Run the embedded broker alone, on 127.0.0.1, until a signal", cobra.NoArgs, config.Flags("broker"), httpFlag)
 	cmd.Example = "  voxelstream broker --port 9092 &\n  voxelstream ingest digits.h5 --brokers 127.0.0.1:9092\n  voxelstream classify --once --brokers 127.0.0.1:9092"
 	cmd.RunE = c.do(served(func(ctx context.Context, a *app.Env, _ []string) error {
 		b, err := stream.StartBroker(a)

@@ -77,7 +77,7 @@ The first rows of the data find the range of each layer's inputs; the accuracy o
 version. Training goes on in float32.`
 	cmd.Example = "  voxelstream model quantize digits.keras mnist3d.h5 --precision int8 --out digits-int8.keras"
 	var o learn.QuantizeOptions
-	cmd.Flags().StringVar(&o.Kind, "precision", "int8", "int8 or bfloat16")
+	cmd.Flags().StringVar(&o.Kind, "precision", nn.Int8, strings.Join(nn.Precisions(), " or "))
 	cmd.Flags().StringVar(&o.Split, "split", "", "part of an archive: train, test or all; without it train, or all where there is no training part")
 	cmd.Flags().Float64Var(&o.Share, "calibration-share", .2, "share of the rows that find the ranges")
 	cmd.Flags().Float64Var(&o.MaxDrop, "max-drop", .2, "most points of accuracy that may be lost")

@@ -42,9 +42,7 @@ func show[T any](c *cli, r *T, err error, text func(io.Writer, *T)) error {
 
 // logger writes to w as the configuration says.
 func logger(c config.Log, w io.Writer) *slog.Logger {
-	var level slog.Level
-	_ = level.UnmarshalText([]byte(c.Level)) // the configuration is checked
-	o := &slog.HandlerOptions{Level: level}
+	o := &slog.HandlerOptions{Level: slog.Level(c.Level)}
 	if c.Format == "json" {
 		return slog.New(slog.NewJSONHandler(w, o))
 	}

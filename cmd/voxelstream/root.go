@@ -40,7 +40,7 @@ func (c *cli) root() *cobra.Command {
 	f.StringVar(&c.config, "config", "", "configuration file (see config.yaml); without it, the one that "+config.EnvPrefix+"CONFIG names")
 	f.BoolVar(&c.json, "json", false, "results as JSON")
 	f.BoolVarP(&c.quiet, "quiet", "q", false, "no progress")
-	keyFlags(f, map[string]string{"log-level": "log.level", "log-format": "log.format", "threads": "threads", "seed": "seed"})
+	keyFlags(f, config.Flags("log", "threads", "seed"))
 	root.AddCommand(
 		c.run(), c.ingest(), c.classify(), c.train(), c.evaluate(), c.generate(), c.voxelize(), c.inspect(), c.convert(), c.model(),
 		c.configCommand(), c.dlq(), c.broker(), c.doctor(), c.version(), c.docs(),
@@ -193,16 +193,12 @@ func overrides(fs *pflag.FlagSet) []config.Override {
 
 // Groups of flags that several commands have.
 var (
-	kafkaFlags = map[string]string{
-		"brokers": "kafka.brokers", "broker-data-dir": "broker.data_dir", "group": "kafka.group",
-	}
+	kafkaFlags  = config.Flags("kafka", "broker.data_dir")
 	voxelFlags  = config.Flags("voxelize")
 	ingestFlags = config.Flags("ingest")
-	sinkFlags   = map[string]string{
-		"out": "sinks.out", "to-topic": "sinks.kafka", "table": "sinks.terminal", "top-k": "model.top_k",
-	}
-	modelFlag = map[string]string{"model": "model.path"}
-	httpFlag  = config.Flags("http")
+	sinkFlags   = config.Flags("sinks", "model.top_k")
+	modelFlag   = config.Flags("model.path")
+	httpFlag    = config.Flags("http")
 )
 
 // command makes a command with flags that set keys.

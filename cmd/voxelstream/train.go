@@ -8,21 +8,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/app/config"
 	"github.com/voxelstream/voxelstream/app/learn"
 )
 
 func (c *cli) train() *cobra.Command {
 	var o learn.TrainOptions
-	cmd := command("train [DATA...] --out MODEL", "Train a network on labelled data", cobra.ArbitraryArgs, kafkaFlags, httpFlag, voxelFlags, ingestFlags, map[string]string{
-		"arch": "train.arch", "epochs": "train.epochs", "batch-size": "train.batch_size", "validation-split": "train.validation_split",
-		"learning-rate": "train.learning_rate", "shuffle": "train.shuffle", "loss": "train.loss", "label-smoothing": "train.label_smoothing",
-		"class-weight": "train.class_weight", "optimizer": "train.optimizer", "momentum": "train.momentum", "weight-decay": "train.weight_decay",
-		"clip-norm": "train.clip_norm", "clip-global-norm": "train.clip_global_norm", "clip-value": "train.clip_value", "ema": "train.ema_momentum",
-		"schedule": "train.schedule", "warm-up": "train.warm_up", "monitor": "train.monitor", "patience": "train.patience",
-		"checkpoint-every": "train.checkpoint_every", "checkpoint-steps": "train.checkpoint_steps", "memory-limit": "train.memory_limit",
-		"steps-per-epoch": "train.steps_per_epoch", "nesterov": "train.nesterov", "from-logits": "train.from_logits", "pieces": "train.pieces",
-		"decay-steps": "train.decay_steps", "decay-factor": "train.decay_factor", "min-delta": "train.min_delta", "plateau-patience": "train.plateau_patience",
-	})
+	cmd := command("train [DATA...] --out MODEL", "Train a network on labelled data", cobra.ArbitraryArgs, kafkaFlags, httpFlag, voxelFlags, ingestFlags, config.Flags("train"))
 	cmd.Long = cmd.Short + ".\n\nThe defaults are those of the 3D MNIST tutorial. A signal ends training after the current step, and the weights so far are written. " +
 		"After each epoch the state of training is stored beside the model: --resume goes on from there, after a signal or a crash, and ends with the same model, bit for bit."
 	cmd.Example = "  voxelstream train mnist3d.h5 --out digits.keras --history digits.csv --plot digits.png"

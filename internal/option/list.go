@@ -101,6 +101,9 @@ func (f Field) valid() error {
 	if choices := f.Choices(); len(choices) > 0 && !slices.Contains(choices, f.String()) {
 		return fmt.Errorf("found %q, %s", f.String(), f.Allowed())
 	}
+	if f.tag.Get("required") == "true" && f.Zero() {
+		return fmt.Errorf("found %q, %s", "", f.Allowed())
+	}
 	return f.InRange()
 }
 

@@ -8,6 +8,7 @@
 //	flag    the command line flag that sets it; absent: none
 //	enum    the values that are allowed, separated by commas; a type with a method Choices() []string has them by itself
 //	        (and with ChoiceDoc(choice string) string what each means)
+//	required "true": the text must not be empty
 //	min     the least number, size or duration; above: the value must be greater than this; max: the most
 //	unit    the unit of a size or duration that is given as a plain number; absent: every one needs its unit
 //	secret  "true": the value is never shown

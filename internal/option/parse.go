@@ -41,6 +41,9 @@ func (f Field) parse(text string) (reflect.Value, error) {
 	if choices := f.Choices(); len(choices) > 0 && !slices.Contains(choices, text) {
 		return reflect.Value{}, fmt.Errorf("found %q%s, %s", text, DidYouMean(text, choices), f.Allowed())
 	}
+	if text == "" && f.tag.Get("required") == "true" {
+		return reflect.Value{}, fmt.Errorf("found %q, %s", text, f.Allowed())
+	}
 	v := reflect.New(f.value.Type()).Elem()
 	if err := f.parser()(v, f.withUnit(text)); err != nil {
 		return v, fmt.Errorf("found %q, %s", text, f.Allowed())
@@ -211,11 +214,14 @@ func (f Field) rangeText() string {
 
 // Allowed says in words what the value must be: "want a whole number, 1 or more".
 func (f Field) Allowed() string {
-	want := f.wanted()
-	if r := f.rangeText(); r != "" {
-		want += ", " + r
+	want, r := f.wanted(), f.rangeText()
+	switch {
+	case r == "":
+		return want
+	case f.Notation():
+		return want + "; " + r // behind examples, which commas separate
 	}
-	return want
+	return want + ", " + r
 }
 
 func (f Field) wanted() string {
@@ -228,6 +234,9 @@ func (f Field) wanted() string {
 			return err.Error()
 		}
 	case f.value.Type() == durationType:
+		if f.rangeText() != "" {
+			return "want a duration with its unit, such as 200ms, 10s or 1h30m"
+		}
 		return errDuration.Error()
 	}
 	switch f.value.Kind() {
@@ -244,6 +253,9 @@ func (f Field) wanted() string {
 		return "want a finite number"
 	case reflect.Slice:
 		return "want a list of strings"
+	}
+	if f.tag.Get("required") == "true" {
+		return "want a text that is not empty"
 	}
 	return "want a string"
 }

@@ -30,6 +30,17 @@ const (
 	grace = time.Second
 )
 
+// Validate reports an address to listen on that is none.
+func (o Options) Validate() error {
+	if o.Listen == "" {
+		return nil
+	}
+	if _, err := o.Address(); err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	return nil
+}
+
 // Address is where to listen: that of the options, on 127.0.0.1 where they name no host. The error says what is wrong with them.
 func (o Options) Address() (string, error) {
 	host, port, err := net.SplitHostPort(o.Listen)

@@ -2,7 +2,6 @@ package train
 
 import (
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 )
@@ -18,30 +17,37 @@ type Loss interface {
 }
 
 // losses make each loss by Keras's name with its defaults.
-var losses = map[string]func() Loss{
-	"categorical_crossentropy":        func() Loss { return &CategoricalCrossentropy{} },
-	"sparse_categorical_crossentropy": func() Loss { return &CategoricalCrossentropy{} }, // truth is made from labels anyway
-	"categorical_focal_crossentropy":  func() Loss { return &CategoricalFocalCrossentropy{Alpha: .25, Gamma: 2} },
-	"binary_crossentropy":             func() Loss { return &BinaryCrossentropy{} },
-	"mean_squared_error":              func() Loss { return MeanSquaredError{} },
-	"mean_absolute_error":             func() Loss { return MeanAbsoluteError{} },
+var losses = choices[func() Loss]{
+	{"categorical_crossentropy", "Cross-entropy between the classes.", func() Loss { return &CategoricalCrossentropy{} }},
+	// The truth is made from labels anyway.
+	{"sparse_categorical_crossentropy", "The same under Keras's name for integer labels.", func() Loss { return &CategoricalCrossentropy{} }},
+	{
+		"categorical_focal_crossentropy", "Cross-entropy in which rows that are already classified well count less (Lin et al. 2017).",
+		func() Loss { return &CategoricalFocalCrossentropy{Alpha: .25, Gamma: 2} },
+	},
+	{"binary_crossentropy", "Cross-entropy of each output by itself.", func() Loss { return &BinaryCrossentropy{} }},
+	{"mean_squared_error", "Mean of the squared differences.", func() Loss { return MeanSquaredError{} }},
+	{"mean_absolute_error", "Mean of the absolute differences.", func() Loss { return MeanAbsoluteError{} }},
 }
 
 // Losses names all losses.
-func Losses() []string { return slices.Sorted(maps.Keys(losses)) }
+func Losses() []string { return losses.names() }
+
+// LossDoc describes the loss of that name.
+func LossDoc(name string) string { return losses.doc(name) }
 
 // NewLoss makes a loss by Keras's name. fromLogits says that the model's output is not yet a probability, smoothing
 // moves so much of the truth from its class to all of them (Szegedy et al. 2016); losses that are no cross-entropy
 // take neither.
 func NewLoss(name string, fromLogits bool, smoothing float64) (Loss, error) {
-	build, ok := losses[name]
-	if !ok {
-		return nil, fmt.Errorf("loss %q: unknown, want one of %v", name, Losses())
+	c, err := losses.find("loss", name)
+	if err != nil {
+		return nil, err
 	}
 	if smoothing < 0 || smoothing > 1 {
 		return nil, fmt.Errorf("loss %s: got label smoothing %g, want 0 to 1", name, smoothing)
 	}
-	l := build()
+	l := c.make()
 	switch l := l.(type) {
 	case *CategoricalCrossentropy:
 		l.FromLogits, l.LabelSmoothing = fromLogits, smoothing

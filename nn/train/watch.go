@@ -3,16 +3,12 @@ package train
 import (
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 )
 
-// monitors are the figures of an epoch that can be watched.
-var monitors = []string{"accuracy", "loss", "val_accuracy", "val_loss"}
-
 func checkMonitor(name string, validated bool) error {
-	if !slices.Contains(monitors, name) {
-		return fmt.Errorf("monitor %q: unknown, want one of %v", name, monitors)
+	if _, err := monitors.find("monitor", name); err != nil {
+		return err
 	}
 	if strings.HasPrefix(name, "val_") && !validated {
 		return fmt.Errorf("monitor %s: there is nothing to validate on", name)

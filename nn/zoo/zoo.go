@@ -4,42 +4,56 @@ package zoo
 
 import (
 	"fmt"
-	"sort"
+	"slices"
 	"strings"
 
 	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/nn/layers"
 )
 
-// architectures lists them all.
-var architectures = map[string]func(input nn.Shape, classes int) (*nn.Model, error){
-	"medical":  medical,
-	"resnet":   resnet,
-	"tutorial": tutorial,
-	"voxnet":   voxnet,
+// architecture is an item of the list.
+type architecture struct {
+	name, doc string
+	build     func(input nn.Shape, classes int) (*nn.Model, error)
 }
 
-// Names returns the architectures' names, sorted.
+// architectures lists them all.
+var architectures = []architecture{
+	{"tutorial", "The network of the Keras tutorial on 3D MNIST, made for 16x16x16 cells.", tutorial},
+	{"voxnet", "VoxNet (Maturana and Scherer 2015), made for 32x32x32 cells.", voxnet},
+	{"resnet", "A small residual network (He et al. 2016), made for 32x32x32 cells.", resnet},
+	{"medical", "A network for medical scans, made for 64x64x64 cells.", medical},
+}
+
+// Names lists the names of the architectures.
 func Names() []string {
-	var names []string
-	for name := range architectures {
-		names = append(names, name)
+	names := make([]string, len(architectures))
+	for i, a := range architectures {
+		names[i] = a.name
 	}
-	sort.Strings(names)
 	return names
+}
+
+// Doc describes the architecture of that name.
+func Doc(name string) string {
+	i := slices.IndexFunc(architectures, func(a architecture) bool { return a.name == name })
+	if i < 0 {
+		return ""
+	}
+	return architectures[i].doc
 }
 
 // New builds an architecture for inputs of a shape (depth, height, width, channels) and a number of classes. Its
 // weights are zero until Init.
 func New(name string, input nn.Shape, classes int) (*nn.Model, error) {
-	build, ok := architectures[name]
-	if !ok {
+	i := slices.IndexFunc(architectures, func(a architecture) bool { return a.name == name })
+	if i < 0 {
 		return nil, fmt.Errorf("got architecture %q, want one of %s", name, strings.Join(Names(), ", "))
 	}
 	if classes < 2 {
 		return nil, fmt.Errorf("architecture %q: got %d classes, want at least 2", name, classes)
 	}
-	m, err := build(input, classes)
+	m, err := architectures[i].build(input, classes)
 	if err != nil {
 		return nil, fmt.Errorf("architecture %q: %w", name, err)
 	}

@@ -29,14 +29,15 @@ type TLSOptions struct {
 }
 
 // Validate says which settings do not go together. It reads no file.
-func (o TLSOptions) Validate() (problems []error) {
+func (o TLSOptions) Validate() error {
+	var problems []error
 	if !o.Enabled && (o.CAFile != "" || o.CertFile != "" || o.KeyFile != "" || o.ServerName != "") {
-		problems = append(problems, errors.New("tls.enabled: found false beside other settings of tls, want true"))
+		problems = append(problems, errors.New("enabled: found false beside other settings of tls, want true"))
 	}
 	if (o.CertFile == "") != (o.KeyFile == "") {
-		problems = append(problems, fmt.Errorf("tls.cert_file, tls.key_file: found %q and %q, want both or none", o.CertFile, o.KeyFile))
+		problems = append(problems, fmt.Errorf("cert_file, key_file: found %q and %q, want both or none", o.CertFile, o.KeyFile))
 	}
-	return problems
+	return errors.Join(problems...)
 }
 
 // Load reads the certificates; nil without TLS. An error names the file.
@@ -86,17 +87,17 @@ type SASLOptions struct {
 const noSASL = "none"
 
 // Validate says which settings do not go together. It reads no file.
-func (o SASLOptions) Validate() (problems []error) {
+func (o SASLOptions) Validate() error {
 	switch none := o.Mechanism == noSASL || o.Mechanism == ""; {
 	case none && (o.User != "" || o.Password != "" || o.PasswordFile != ""):
-		problems = append(problems, errors.New("sasl.mechanism: found none beside a user or a password, want plain, scram-sha-256 or scram-sha-512"))
+		return errors.New("mechanism: found none beside a user or a password, want plain, scram-sha-256 or scram-sha-512")
 	case none:
 	case o.User == "":
-		problems = append(problems, fmt.Errorf("sasl.user: found %q, want a name for the mechanism %s", o.User, o.Mechanism))
+		return fmt.Errorf("user: found %q, want a name for the mechanism %s", o.User, o.Mechanism)
 	case (o.Password == "") == (o.PasswordFile == ""):
-		problems = append(problems, errors.New("sasl.password, sasl.password_file: want one of them"))
+		return errors.New("password, password_file: want one of them")
 	}
-	return problems
+	return nil
 }
 
 // Load gives the credentials, reading the password's file; nil without SASL.

@@ -382,14 +382,20 @@ func TestSecurityValidate(t *testing.T) {
 	}{
 		{TLSOptions{}, SASLOptions{}, "[]"},
 		{TLSOptions{Enabled: true, CertFile: "c", KeyFile: "k"}, SASLOptions{Mechanism: "plain", User: "u", Password: "p"}, "[]"},
-		{TLSOptions{CAFile: "c"}, SASLOptions{}, "[tls.enabled: found false beside other settings of tls, want true]"},
-		{TLSOptions{Enabled: true, CertFile: "c"}, SASLOptions{}, `[tls.cert_file, tls.key_file: found "c" and "", want both or none]`},
-		{TLSOptions{}, SASLOptions{Mechanism: "none", User: "u"}, "[sasl.mechanism: found none beside a user or a password, want plain, scram-sha-256 or scram-sha-512]"},
-		{TLSOptions{}, SASLOptions{Mechanism: "plain", Password: "p"}, `[sasl.user: found "", want a name for the mechanism plain]`},
-		{TLSOptions{}, SASLOptions{Mechanism: "plain", User: "u"}, "[sasl.password, sasl.password_file: want one of them]"},
-		{TLSOptions{}, SASLOptions{Mechanism: "plain", User: "u", Password: "p", PasswordFile: "f"}, "[sasl.password, sasl.password_file: want one of them]"},
+		{TLSOptions{CAFile: "c"}, SASLOptions{}, "[enabled: found false beside other settings of tls, want true]"},
+		{TLSOptions{Enabled: true, CertFile: "c"}, SASLOptions{}, `[cert_file, key_file: found "c" and "", want both or none]`},
+		{TLSOptions{}, SASLOptions{Mechanism: "none", User: "u"}, "[mechanism: found none beside a user or a password, want plain, scram-sha-256 or scram-sha-512]"},
+		{TLSOptions{}, SASLOptions{Mechanism: "plain", Password: "p"}, `[user: found "", want a name for the mechanism plain]`},
+		{TLSOptions{}, SASLOptions{Mechanism: "plain", User: "u"}, "[password, password_file: want one of them]"},
+		{TLSOptions{}, SASLOptions{Mechanism: "plain", User: "u", Password: "p", PasswordFile: "f"}, "[password, password_file: want one of them]"},
 	} {
-		if got := fmt.Sprint(append(c.tls.Validate(), c.sasl.Validate()...)); got != c.want {
+		var found []error
+		for _, err := range []error{c.tls.Validate(), c.sasl.Validate()} {
+			if err != nil {
+				found = append(found, err)
+			}
+		}
+		if got := fmt.Sprint(found); got != c.want {
 			t.Errorf("%+v %v: found %s, want %s", c.tls, c.sasl, got, c.want)
 		}
 	}
