@@ -72,7 +72,7 @@ type Kafka struct {
 	Volumes         string            `yaml:"volumes" doc:"Topic of the volumes: Arrow, keyed by stream."`
 	Classifications string            `yaml:"classifications" doc:"Topic of the classifications: JSON, keyed by stream."`
 	DeadLetters     string            `yaml:"dead_letters" doc:"Topic of the dead letters: what could not be processed, with the reason."`
-	Partitions      int               `yaml:"partitions" min:"1" doc:"Number of partitions of a topic that is created. No more members of a group than this work at once."`
+	Partitions      int               `yaml:"partitions" min:"1" doc:"Number of partitions of a topic that is created. At most this many members of a group work at once."`
 	Replication     int               `yaml:"replication" min:"1" doc:"Replication factor of a topic that is created on a cluster."`
 	Group           string            `yaml:"group" flag:"group" required:"true" doc:"Consumer group of classify and run."`
 	SessionTimeout  time.Duration     `yaml:"session_timeout" min:"6s" doc:"How long a member of the group may be silent before its partitions go to others. Brokers allow 6s and more by default."`
