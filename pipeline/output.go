@@ -57,7 +57,8 @@ type output[T any] struct {
 	*control
 	rules  rules
 	queue  chan []Delivery[T]
-	closed error // of closing the sink; set when run returns
+	now    chan struct{} // asks for a flush
+	closed error         // of closing the sink; set when run returns
 
 	// flusher is the sink, if it is one; held is what it took since the last flush, heldBytes its size.
 	flusher   Flusher
@@ -80,7 +81,7 @@ func newOutput[T any](o Output[T], retry Retry, exhausted Exhausted, c *control)
 	if o.Exhausted != nil {
 		r.exhausted = *o.Exhausted
 	}
-	out := &output[T]{Output: o, control: c, rules: r, queue: make(chan []Delivery[T], o.Queue)}
+	out := &output[T]{Output: o, control: c, rules: r, queue: make(chan []Delivery[T], o.Queue), now: make(chan struct{}, 1)}
 	out.flusher, _ = o.Sink.(Flusher)
 	return out
 }
@@ -126,6 +127,9 @@ func (o *output[T]) run() {
 			}
 		case <-due.C:
 			o.flush()
+		case <-o.now:
+			o.flush()
+			due.Stop()
 		}
 	}
 	due.Stop()

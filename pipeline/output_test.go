@@ -362,6 +362,30 @@ func TestFlush(t *testing.T) {
 	}
 }
 
+// TestFlushNow: a flush that is asked for needs neither rows nor time.
+func TestFlushNow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		src, sink := &list{n: 3, endless: true}, newFile()
+		p := &Pipeline[int, int, int]{
+			Source: src, Stage: identity, Work: Pass[int](), Outputs: []Output[int]{{Name: "file", Sink: sink, Flush: Flush[int]{Every: time.Hour}}},
+		}
+		p.Flush() // before Run there is nothing to do
+		done := make(chan error)
+		go func() { done <- p.Run(ctx) }()
+		time.Sleep(time.Second)
+		p.Flush()
+		synctest.Wait()
+		if !slices.Equal(sink.durable, numbers(3)) {
+			t.Errorf("durable %v", sink.durable)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestFlushFails: a flush that fails is tried again; values that it names are written again or become dead letters.
 func TestFlushFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -55,6 +56,22 @@ type Pipeline[In, Mid, Out any] struct {
 	OnDone  func(v Out)
 	// Observer is told what happens; nil: nobody is.
 	Observer Observer
+
+	running atomic.Pointer[[]*output[Out]]
+}
+
+// Flush asks the outputs of a Run that is going on to flush what they hold back, without waiting for it: nothing more is expected for now.
+func (p *Pipeline[In, Mid, Out]) Flush() {
+	outputs := p.running.Load()
+	if outputs == nil {
+		return
+	}
+	for _, o := range *outputs {
+		select {
+		case o.now <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // task is one delivery on its way through the stage; out is set when done closes.
@@ -87,6 +104,8 @@ func (p *Pipeline[In, Mid, Out]) Run(ctx context.Context) error {
 			r.required++
 		}
 	}
+
+	p.running.Store(&r.outputs)
 
 	finished := make(chan struct{})
 	var guard sync.WaitGroup

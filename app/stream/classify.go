@@ -188,10 +188,19 @@ func (c *classifying) openSinks(ctx context.Context) ([]pipeline.Output[record.C
 	})
 }
 
-// whenSettled waits until the group has settled everything that is on the topic, then returns; also when ctx ends.
-func (cl *cluster) whenSettled(ctx context.Context, group, topic string) error {
-	t := time.NewTicker(100 * time.Millisecond)
+// settledPoll is how often the lag is looked at.
+const settledPoll = 100 * time.Millisecond
+
+// stall is how long the lag may stay the same before the sinks are asked to flush.
+const stall = 500 * time.Millisecond
+
+// whenSettled waits until the group has settled everything that is on the topic, then returns; also when ctx ends. When
+// the lag does not change for a while, everything may be held back by sinks that store many rows at once: flush is
+// called then.
+func (cl *cluster) whenSettled(ctx context.Context, group, topic string, flush func()) error {
+	t := time.NewTicker(settledPoll)
 	defer t.Stop()
+	last, since := int64(-1), time.Now()
 	for {
 		lag, err := cl.client.Lag(ctx, group, topic)
 		if err == nil {
@@ -201,6 +210,12 @@ func (cl *cluster) whenSettled(ctx context.Context, group, topic string) error {
 			}
 			if behind == 0 {
 				return nil
+			}
+			if behind != last {
+				last, since = behind, time.Now()
+			} else if time.Since(since) >= stall {
+				flush()
+				since = time.Now()
 			}
 		}
 		select {
@@ -224,7 +239,7 @@ func Classify(ctx context.Context, a *app.Env, once bool) (*Summary, error) {
 	waited := make(chan struct{})
 	go func() {
 		defer close(waited)
-		if once && c.cluster.whenSettled(soft, a.Config.Kafka.Group, a.Config.Kafka.Volumes) == nil {
+		if once && c.cluster.whenSettled(soft, a.Config.Kafka.Group, a.Config.Kafka.Volumes, c.Flush) == nil {
 			stop()
 		}
 	}()

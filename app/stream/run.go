@@ -38,7 +38,7 @@ func Run(ctx context.Context, a *app.Env, args []string) (*Summary, error) {
 		defer close(ingested)
 		defer stop()
 		if sent, ingestErr = send(soft, a, cl, backlogOf(a, cl, false), inputs, open, nil); ingestErr == nil {
-			ingestErr = cl.whenSettled(soft, a.Config.Kafka.Group, a.Config.Kafka.Volumes)
+			ingestErr = cl.whenSettled(soft, a.Config.Kafka.Group, a.Config.Kafka.Volumes, c.Flush)
 		}
 		if soft.Err() != nil && errors.Is(ingestErr, soft.Err()) {
 			ingestErr = nil // the other half ended first, or a signal did; each says so itself
