@@ -10,6 +10,7 @@ import (
 	"github.com/voxelstream/voxelstream/app/config"
 	"github.com/voxelstream/voxelstream/app/models"
 	"github.com/voxelstream/voxelstream/classify"
+	"github.com/voxelstream/voxelstream/internal/option"
 	"github.com/voxelstream/voxelstream/internal/tally"
 	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
@@ -39,7 +40,7 @@ type classifying struct {
 func volumesFit(a *app.Env, n *classify.Classifier) error {
 	vo := a.Config.Voxelize
 	if vo.Dims != n.Dims() {
-		return app.Usage(fmt.Errorf("voxelize.grid: found %v, the model takes volumes of %v cells", vo.Dims, n.Dims()))
+		return app.Usage(fmt.Errorf("voxelize.grid: found %v, the model takes %v", vo.Dims, option.Dims(n.Dims())))
 	}
 	if string(vo.Colormap) != n.Colormap() {
 		return app.Usage(fmt.Errorf("voxelize.colormap: found %s, the model takes volumes in %s", vo.Colormap, n.Colormap()))
