@@ -72,7 +72,7 @@ func TestUsage(t *testing.T) {
 	}
 	// Volumes that the model cannot take are not sent to become dead letters.
 	cloud := w.write("cloud.xyz", []byte("0 0 0\n1 2 1\n"))
-	w.do(exitUsage, "run", cloud, "--grid", "12").says(t, "voxelize.grid: found 12, the model takes 16")
+	w.do(exitUsage, "run", cloud, "--grid", "12").says(t, "voxelize.grid", "12x12x12", "16x16x16")
 	w.do(exitUsage, "run", cloud, "--colormap", "gray").says(t, "voxelize.colormap", "gray", "Oranges")
 }
 

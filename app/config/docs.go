@@ -150,11 +150,12 @@ func WriteReference(w io.Writer) error {
 
 // meaning is what a cell of the reference says: the documentation with what each choice means.
 func meaning(f option.Field) string {
-	text := f.Doc + f.Hint()
+	var text strings.Builder
+	text.WriteString(f.Doc + f.Hint())
 	for i, doc := range f.ChoiceDocs() {
-		text += fmt.Sprintf("<br>`%s`: %s", f.Choices()[i], doc)
+		fmt.Fprintf(&text, "<br>`%s`: %s", f.Choices()[i], doc)
 	}
-	return text
+	return text.String()
 }
 
 func writeSchema(w io.Writer) error {

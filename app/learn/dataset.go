@@ -13,6 +13,7 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/formats"
 	"github.com/voxelstream/voxelstream/ingest/h5"
+	"github.com/voxelstream/voxelstream/internal/option"
 	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/nn/train"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
@@ -298,7 +299,8 @@ func (d *dataset) decode(m *transport.Message) (b volarrow.Batch, err error) {
 		return b, err
 	}
 	if b.Dims != d.dims || b.Palette != d.palette.Name {
-		return b, fmt.Errorf("found volumes of %v cells in palette %s, want %v in %s", b.Dims, b.Palette, d.dims, d.palette.Name)
+		return b, fmt.Errorf("found volumes of %s cells in palette %s, want %s in %s",
+			option.Dims(b.Dims).Cells(), b.Palette, option.Dims(d.dims).Cells(), d.palette.Name)
 	}
 	return b, nil
 }

@@ -40,7 +40,8 @@ type classifying struct {
 func volumesFit(a *app.Env, n *classify.Classifier) error {
 	vo := a.Config.Voxelize
 	if vo.Dims != n.Dims() {
-		return app.Usage(fmt.Errorf("voxelize.grid: found %v, the model takes %v", vo.Dims, option.Dims(n.Dims())))
+		return app.Usage(fmt.Errorf("voxelize.grid: found %s, the model takes volumes of %s cells",
+			vo.Dims.Cells(), option.Dims(n.Dims()).Cells()))
 	}
 	if string(vo.Colormap) != n.Colormap() {
 		return app.Usage(fmt.Errorf("voxelize.colormap: found %s, the model takes volumes in %s", vo.Colormap, n.Colormap()))

@@ -171,8 +171,6 @@ func drain(t *testing.T, src pipeline.Source[ingest.Sample], outcome func(ingest
 	return streams
 }
 
-func fine(ingest.Sample) error { return nil }
-
 // TestSequence: inputs are read in order; what cannot be read or is refused further on becomes a dead letter, and
 // reading goes on.
 func TestSequence(t *testing.T) {

@@ -46,6 +46,6 @@ func methodsText(w io.Writer, methods *[]files.MethodInfo) {
 }
 
 func voxelizeText(w io.Writer, s *files.VoxelizeSummary) {
-	fmt.Fprintf(w, "%s: %s of %dx%dx%d cells, method %s\n",
-		s.File, app.Count(s.Volumes, "volume"), s.Grid[0], s.Grid[1], s.Grid[2], s.Method)
+	fmt.Fprintf(w, "%s: %s of %s cells, method %s\n",
+		s.File, app.Count(s.Volumes, "volume"), s.Grid.Cells(), s.Method)
 }

@@ -52,8 +52,11 @@ func (d Dims) String() string {
 	if d[0] == d[1] && d[1] == d[2] {
 		return strconv.Itoa(d[0])
 	}
-	return fmt.Sprintf("%dx%dx%d", d[0], d[1], d[2])
+	return d.Cells()
 }
+
+// Cells is depth x height x width, also of a cube: 16x16x16.
+func (d Dims) Cells() string { return fmt.Sprintf("%dx%dx%d", d[0], d[1], d[2]) }
 
 // MarshalText is String.
 func (d Dims) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
