@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"sync"
 
 	"go.yaml.in/yaml/v3"
 
@@ -29,28 +30,32 @@ type Key struct {
 	Whole bool
 	// Flag is the flag that the key declares; empty: none.
 	Flag string
-	// Choices are the values that are allowed where they are a list.
-	Choices []string
+	// Choices are the values that are allowed where they are a list, ChoiceDocs what each means; nil where that is not said.
+	Choices, ChoiceDocs []string
 }
+
+// defaults are the keys with their defaults, made once: every flag of every command asks for them at the start of the program.
+var defaults = sync.OnceValue(func() []option.Field {
+	c := Default()
+	return option.Settings(&c)
+})
 
 // Describe describes the key of that path, and panics where there is none: the flags of the command line are fixed.
 func Describe(path string) Key {
-	c := Default()
-	f, ok := option.Find(option.Settings(&c), path)
+	f, ok := option.Find(defaults(), path)
 	if !ok {
 		panic("no such key: " + path)
 	}
-	return Key{Doc: f.Doc + f.Hint(), Default: f.String(), Kind: f.Kind(), Whole: f.Whole(), Flag: f.Flag, Choices: f.Choices()}
+	return Key{Doc: f.Doc + f.Hint(), Default: f.String(), Kind: f.Kind(), Whole: f.Whole(), Flag: f.Flag, Choices: f.Choices(), ChoiceDocs: f.ChoiceDocs()}
 }
 
 // Flags lists the keys that declare a flag, by the flag's name: those of the given paths, each that of a section or of a key. It panics where a
 // path has none, as the flags of the command line are fixed.
 func Flags(paths ...string) map[string]string {
-	c := Default()
 	out := map[string]string{}
 	for _, path := range paths {
 		have := len(out)
-		for _, f := range option.Settings(&c) {
+		for _, f := range defaults() {
 			if f.Flag != "" && (f.Path == path || f.Parent() == path) {
 				out[f.Flag] = f.Path
 			}
@@ -189,9 +194,18 @@ func JSONSchema() ([]byte, error) {
 			if docs := f.ChoiceDocs(); docs != nil {
 				s["enumDescriptions"] = docs // which editors show; others leave unknown keywords alone
 			}
-		case f.Notation():
+		case f.Plain():
 			s["type"] = []string{"string", "integer"}
+		case f.Notation():
+			s["type"] = "string"
 		default:
+			for keyword, tag := range map[string]string{
+				"minimum": "min", "exclusiveMinimum": "above", "maximum": "max", "exclusiveMaximum": "below",
+			} {
+				if limit, ok := f.Bound(tag); ok {
+					s[keyword] = limit
+				}
+			}
 			switch f.Type().Kind() {
 			case reflect.Bool:
 				s["type"] = "boolean"

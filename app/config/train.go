@@ -20,17 +20,17 @@ type Train struct {
 	Arch            Arch    `yaml:"arch" flag:"arch" doc:"Architecture of a new network."`
 	Epochs          int     `yaml:"epochs" flag:"epochs" min:"1" doc:"Number of passes over the data."`
 	BatchSize       int     `yaml:"batch_size" flag:"batch-size" min:"1" doc:"Number of samples per step."`
-	ValidationSplit float64 `yaml:"validation_split" flag:"validation-split" min:"0" below:"1" doc:"Fraction of the rows to hold out for validation: the last ones, before shuffling. 0 or more and less than 1."`
+	ValidationSplit float64 `yaml:"validation_split" flag:"validation-split" min:"0" below:"1" doc:"Fraction of the rows to hold out for validation: the last ones, before shuffling."`
 	LearningRate    float64 `yaml:"learning_rate" flag:"learning-rate" above:"0" max:"10" doc:"Initial learning rate."`
 	Shuffle         bool    `yaml:"shuffle" flag:"shuffle" doc:"Shuffle the rows before each epoch."`
 
 	Loss           Loss        `yaml:"loss" flag:"loss" doc:"Loss function, by Keras's name and with its arithmetic."`
 	FromLogits     bool        `yaml:"from_logits" flag:"from-logits" doc:"The model's output is logits, not probabilities."`
-	LabelSmoothing float64     `yaml:"label_smoothing" flag:"label-smoothing" min:"0" below:"1" doc:"Fraction of each label that is spread over all classes. 0 or more and less than 1."`
+	LabelSmoothing float64     `yaml:"label_smoothing" flag:"label-smoothing" min:"0" below:"1" doc:"Fraction of each label that is spread over all classes."`
 	ClassWeight    ClassWeight `yaml:"class_weight" flag:"class-weight" doc:"Weights of the classes in the loss. none: all the same. balanced: inversely proportional to the number of rows of the class. Or CLASS=WEIGHT,... where classes that are not named weigh 1."`
 
 	Optimizer      Optimizer `yaml:"optimizer" flag:"optimizer" doc:"Optimizer, by Keras's name and with its arithmetic."`
-	Momentum       float64   `yaml:"momentum" flag:"momentum" min:"0" below:"1" doc:"Momentum of sgd and rmsprop. 0 or more and less than 1."`
+	Momentum       float64   `yaml:"momentum" flag:"momentum" min:"0" below:"1" doc:"Momentum of sgd and rmsprop."`
 	Nesterov       bool      `yaml:"nesterov" flag:"nesterov" doc:"Nesterov momentum, with sgd."`
 	WeightDecay    float64   `yaml:"weight_decay" flag:"weight-decay" min:"0" doc:"Decoupled weight decay: in each step a weight shrinks by this fraction times the learning rate."`
 	ClipNorm       float64   `yaml:"clip_norm" flag:"clip-norm" min:"0" doc:"Clip the gradient of each weight to this norm. 0: no clipping."`

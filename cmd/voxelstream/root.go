@@ -40,7 +40,7 @@ func (c *cli) root() *cobra.Command {
 	f.StringVar(&c.config, "config", "", "configuration file (see config.yaml); without it, the one that "+config.EnvPrefix+"CONFIG names")
 	f.BoolVar(&c.json, "json", false, "results as JSON")
 	f.BoolVarP(&c.quiet, "quiet", "q", false, "no progress")
-	keyFlags(f, config.Flags("log", "threads", "seed"))
+	keyFlags(root, f, config.Flags("log", "threads", "seed"))
 	root.AddCommand(
 		c.run(), c.ingest(), c.classify(), c.train(), c.evaluate(), c.generate(), c.voxelize(), c.inspect(), c.convert(), c.model(),
 		c.configCommand(), c.dlq(), c.broker(), c.doctor(), c.version(), c.docs(),
@@ -119,7 +119,7 @@ const keyAnnotation = "voxelstream_key"
 
 // keyFlags adds flags that set keys; comment, default and type come from the configuration, which also checks the
 // values.
-func keyFlags(fs *pflag.FlagSet, flags map[string]string) {
+func keyFlags(cmd *cobra.Command, fs *pflag.FlagSet, flags map[string]string) {
 	for name, key := range flags {
 		k := config.Describe(key)
 		switch k.Kind {
@@ -131,7 +131,22 @@ func keyFlags(fs *pflag.FlagSet, flags map[string]string) {
 			fs.VarP(&keyValue{k.Default, k.Kind}, name, shorthands[name], k.Doc)
 		}
 		_ = fs.SetAnnotation(name, keyAnnotation, []string{key}) // the flag exists
+		if len(k.Choices) > 0 {
+			_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(completions(k), cobra.ShellCompDirectiveNoFileComp)) // as above
+		}
 	}
+}
+
+// completions are the values of a key that has a list of them, with their documentation.
+func completions(k config.Key) []cobra.Completion {
+	var out []cobra.Completion
+	for i, choice := range k.Choices {
+		if len(k.ChoiceDocs) > 0 {
+			choice = cobra.CompletionWithDesc(choice, k.ChoiceDocs[i])
+		}
+		out = append(out, choice)
+	}
+	return out
 }
 
 // keyValue is the text of a flag that sets a key.
@@ -205,7 +220,7 @@ var (
 func command(use, short string, args cobra.PositionalArgs, flags ...map[string]string) *cobra.Command {
 	cmd := &cobra.Command{Use: use, Short: short, Args: args}
 	for _, f := range flags {
-		keyFlags(cmd.Flags(), f)
+		keyFlags(cmd, cmd.Flags(), f)
 	}
 	return cmd
 }

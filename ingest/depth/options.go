@@ -17,7 +17,7 @@ type Options struct {
 	Cy float64 `yaml:"cy" flag:"cy" doc:"Row of the principal point in pixels, used with fx."`
 
 	Tolerance     time.Duration `yaml:"tolerance" doc:"Greatest difference in time between a depth image and the colour image or pose that belongs to it."`
-	MinConfidence float64       `yaml:"min_confidence" flag:"min-confidence" min:"0" max:"1" doc:"Leave out points of a depth camera whose confidence is less than this, 0 to 1."`
+	MinConfidence float64       `yaml:"min_confidence" flag:"min-confidence" min:"0" max:"1" doc:"Leave out points of a depth camera whose confidence is less than this."`
 }
 
 // DefaultOptions takes what the files say, and pairs images within 20 ms as the tools of TUM do.

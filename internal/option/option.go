@@ -200,16 +200,34 @@ func (f Field) Hint() string {
 	if h, ok := reflect.Zero(f.value.Type()).Interface().(hinter); ok {
 		return " " + h.Hint()
 	}
+	allowed := f.rangeText()
+	if f.tag.Get("min") == "0" && allowed == "0 or more" {
+		allowed = "" // as one would expect
+	}
 	switch {
 	case len(f.Choices()) > 0:
 		return " One of " + strings.Join(f.Choices(), ", ") + "."
 	case f.value.Type() == durationType:
-		return " A duration: ms, s, m, h" + plain + "."
+		plain = " A duration: ms, s, m, h" + plain
 	case f.value.Type() == reflect.TypeFor[Bytes]():
-		return " A size: B, KiB, MiB, GiB" + plain + "."
+		plain = " A size: B, KiB, MiB, GiB" + plain
 	}
-	return ""
+	switch {
+	case plain == "" && allowed == "":
+		return ""
+	case plain == "":
+		return " Range: " + allowed + "."
+	case allowed == "":
+		return plain + "."
+	}
+	return plain + "; " + allowed + "."
 }
+
+// Plain says whether a value that has a notation may also be written as a plain number.
+func (f Field) Plain() bool { return f.value.Type() == reflect.TypeFor[Dims]() || f.tag.Get("unit") != "" }
+
+// Bound is the number in the tag min, above, max or below; ok is false where it has none.
+func (f Field) Bound(tag string) (limit float64, ok bool) { return f.bound(tag) }
 
 // String is the setting as it is written in a file, in the environment or on the command line; secrets are not hidden.
 func (f Field) String() string {
