@@ -48,8 +48,6 @@ var _ pipeline.BatchStage[Item, record.Classification] = (*Classifier)(nil)
 // Item is a volume on its way.
 type Item struct {
 	voxelize.Volume
-	// Palette names the colour map that the volume's voxels index.
-	Palette string
 	// Read is when the volume was read off the topic: where its latency starts.
 	Read time.Time
 }
@@ -242,10 +240,12 @@ func (c *Classifier) check(v *Item) error {
 	switch {
 	case v.Dims != c.dims:
 		return fmt.Errorf("volume %s: found %v cells, want %v: the model %s takes no other size", v.ID.String(), v.Dims, c.dims, c.options.Model.Name)
-	case len(v.Index) != c.cells():
-		return fmt.Errorf("volume %s: found %d voxels, want %d", v.ID.String(), len(v.Index), c.cells())
-	case v.Palette != c.palette.Name:
-		return fmt.Errorf("volume %s: found palette %q, want %q: the model %s was trained on that", v.ID.String(), v.Palette, c.palette.Name, c.options.Model.Name)
+	case v.Content != voxelize.PaletteContent(c.palette.Name):
+		return fmt.Errorf("volume %s: found %v, want palette %s: the model %s takes no other",
+			v.ID.String(), v.Content, c.palette.Name, c.options.Model.Name)
+	}
+	if err := v.Volume.Check(); err != nil {
+		return fmt.Errorf("volume %s: %w", v.ID.String(), err)
 	}
 	return nil
 }

@@ -46,13 +46,13 @@ func classifier(t *testing.T, m *nn.Model, o Options) *Classifier {
 }
 
 func item(i int) Item {
-	v := voxelize.Volume{ID: record.ID{Stream: "s", Seq: uint64(i)}, Label: int32(i%3) - 1, Dims: [3]int{side, side, side}, Index: make([]uint8, side*side*side)}
+	v := voxelize.Volume{ID: record.ID{Stream: "s", Seq: uint64(i)}, Label: int32(i%3) - 1, Dims: [3]int{side, side, side}, Index: make([]uint8, side*side*side), Content: voxelize.PaletteContent("Oranges")}
 	for j := range v.Index {
 		if (j*7+i)%5 == 0 {
 			v.Index[j] = uint8(j*31 + i*13)
 		}
 	}
-	return Item{Volume: v, Palette: "Oranges", Read: time.Now()}
+	return Item{Volume: v, Read: time.Now()}
 }
 
 func items(n int) (out []Item) {
@@ -123,14 +123,14 @@ func TestRefuses(t *testing.T) {
 	c := classifier(t, model(t, "softmax"), Options{Batch: 2})
 	all := items(6)
 	all[1].Dims, all[1].Index = [3]int{8, 8, 8}, make([]uint8, 512)
-	all[3].Palette = "viridis"
+	all[3].Content.Palette = "viridis"
 	all[4].Index = all[4].Index[:10]
 	got, err := c.ProcessBatch(t.Context(), all)
 	partial, ok := errors.AsType[*pipeline.PartialError](err)
 	if !ok || len(partial.Failed) != 3 {
 		t.Fatalf("found %v", err)
 	}
-	for i, want := range map[int]string{1: "found [8 8 8] cells, want [6 6 6]", 3: `found palette "viridis", want "Oranges"`, 4: "found 10 voxels, want 216"} {
+	for i, want := range map[int]string{1: "found [8 8 8] cells, want [6 6 6]", 3: "found palette viridis, want palette Oranges", 4: "found 10 bytes and 0 float32 values, want 216 and 0"} {
 		if e := partial.Failed[i]; !pipeline.IsPermanent(e) || !strings.Contains(e.Error(), want) || !strings.Contains(e.Error(), all[i].ID.String()) {
 			t.Errorf("item %d: found %v, want %q", i, e, want)
 		}

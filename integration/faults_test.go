@@ -25,10 +25,11 @@ import (
 func volumeOf(t *testing.T, stream string, seq uint64, side int, palette string) transport.Message {
 	t.Helper()
 	v := voxelize.Volume{ID: record.ID{Stream: stream, Seq: seq}, Label: -1, Dims: [3]int{side, side, side}, Index: make([]uint8, side*side*side)}
+	v.Content = voxelize.PaletteContent(palette)
 	for i := range v.Index {
 		v.Index[i] = uint8(uint64(i) * (seq + 1))
 	}
-	return transport.New(stream, v.ID.String(), transport.ContentArrow, must(volarrow.Encode(nil, []voxelize.Volume{v}, palette))(t))
+	return transport.New(stream, v.ID.String(), transport.ContentArrow, must(volarrow.Encode(nil, []voxelize.Volume{v}))(t))
 }
 
 // with is a message with another value and event id, and with the checksum that belongs to the value.
@@ -83,7 +84,7 @@ func TestBadMessages(t *testing.T) {
 		"text":           {"decode", ""},
 		"nothing":        {"decode", ""},
 		name + "/2":      {"classify", "found [24 24 24] cells, want [16 16 16]"},
-		name + "/3":      {"classify", `found palette "viridis", want "Oranges"`},
+		name + "/3":      {"classify", "found palette viridis, want palette Oranges"},
 	}
 	produce(t, c, transport.TopicVolumes, all...)
 

@@ -66,7 +66,8 @@ func TestPyarrowSeesTensors(t *testing.T) {
 	for i := range vs {
 		vs[i] = voxelize.Volume{
 			ID: record.ID{Stream: "scan", Seq: 1<<63 + uint64(i)}, Label: int32(i) - 1, Dims: dims, Index: make([]uint8, 60),
-			Origin: [3]float64{690000.125, 5300000.5, float64(i) - 0.75}, Edge: 0.5, Points: 4e9 + uint32(i), Outside: 7,
+			Content: voxelize.PaletteContent("Oranges"),
+			Origin:  [3]float64{690000.125, 5300000.5, float64(i) - 0.75}, Edge: 0.5, Points: 4e9 + uint32(i), Outside: 7,
 		}
 		for j := range vs[i].Index {
 			vs[i].Index[j] = uint8(100*i + j)
@@ -74,7 +75,7 @@ func TestPyarrowSeesTensors(t *testing.T) {
 		}
 	}
 	vs[0].Time = time.Date(2026, 5, 4, 3, 2, 1, 123456789, time.UTC)
-	b, err := volarrow.Encode(nil, vs, "Oranges")
+	b, err := volarrow.Encode(nil, vs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +98,7 @@ func TestPyarrowSeesTensors(t *testing.T) {
 			"voxels: extension<arrow.fixed_shape_tensor[value_type=uint8, shape=[3,4,5], dim_names=[D,H,W]]>", "seq: uint64",
 			"time: timestamp[ns, tz=UTC]", "label: int32", "origin: fixed_size_list<item: double>[3]", "edge: float", "points: uint32", "outside: uint32",
 		},
-		"metadata": map[string]string{volarrow.KeyVersion: volarrow.Version, volarrow.KeyPalette: "Oranges", volarrow.KeyDims: "3,4,5"},
+		"metadata": map[string]string{volarrow.KeyVersion: "1", volarrow.KeyPalette: "Oranges", volarrow.KeyDims: "3,4,5"},
 		"seq":      []uint64{1 << 63, 1<<63 + 1}, "time": []any{vs[0].Time.UnixNano(), nil}, "label": []int{-1, 0},
 		"origin": [][3]float64{vs[0].Origin, vs[1].Origin}, "points": []uint32{4e9, 4e9 + 1},
 	})

@@ -4,8 +4,8 @@ import "github.com/voxelstream/voxelstream/ingest"
 
 // MNIST3D is the method of the 3D MNIST archives, for clouds whose place and size mean nothing.
 var MNIST3D = Method{
-	Name: "mnist3d",
-	Doc: "Fits a cube around each cloud, as the 3D MNIST archives do. A cell holds its number of points divided by that of the fullest cell.",
+	Name:  "mnist3d",
+	Doc:   "Fits a cube around each cloud, as the 3D MNIST archives do. A cell holds its number of points divided by that of the fullest cell.",
 	Needs: Needs{Cube: true},
 	New: func(o Options) (func(ingest.Data) (*Field, error), error) {
 		return ofPoints(func(p *ingest.PointCloud) (*Field, error) { return mnist3d(p, o.Dims[0]) }), nil

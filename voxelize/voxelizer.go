@@ -7,7 +7,6 @@ import (
 
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/internal/option"
-	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/voxelize/colormap"
 )
 
@@ -64,7 +63,7 @@ func (v *Voxelizer) Palette() *colormap.Palette { return v.palette }
 // map, normalised to the sample's own range, makes palette indices of the values. An error is an *ingest.ItemError and is permanent: the
 // same sample fails again.
 func (v *Voxelizer) Volume(s ingest.Sample) (Volume, error) {
-	vol := Volume{ID: record.ID{Stream: s.Stream, Seq: s.Seq}, Time: s.Time, Label: s.Label, Dims: v.options.Dims}
+	vol := Volume{ID: s.ID, Time: s.Time, Label: s.Label, Dims: v.options.Dims, Content: PaletteContent(v.palette.Name)}
 	if g, ok := s.Data.(*ingest.Grid); ok {
 		values, scaled, err := v.ready(g)
 		if err != nil {
@@ -164,5 +163,5 @@ func (v *Voxelizer) distances(d ingest.Data) (*ingest.Grid, error) {
 }
 
 func itemError(s ingest.Sample, err error) error {
-	return &ingest.ItemError{ID: record.ID{Stream: s.Stream, Seq: s.Seq}, Err: fmt.Errorf("voxelize: %w", err)}
+	return &ingest.ItemError{ID: s.ID, Err: fmt.Errorf("voxelize: %w", err)}
 }

@@ -125,7 +125,7 @@ func samples(ctx context.Context, a *app.Env, input string, v *voxelize.Voxelize
 func createGrids(path string, v *voxelize.Voxelizer, f voxelize.Format) (ingest.Writer, error) {
 	switch strings.ToLower(filepath.Ext(path)) {
 	case ".arrow":
-		file, err := volarrow.CreateFile(path, v.Palette().Name)
+		file, err := volarrow.CreateFile(path)
 		if err != nil {
 			return nil, err
 		}

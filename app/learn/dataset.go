@@ -298,9 +298,9 @@ func (d *dataset) decode(m *transport.Message) (b volarrow.Batch, err error) {
 	if err != nil {
 		return b, err
 	}
-	if b.Dims != d.dims || b.Palette != d.palette.Name {
-		return b, fmt.Errorf("found volumes of %s cells in palette %s, want %s in %s",
-			option.Dims(b.Dims).Cells(), b.Palette, option.Dims(d.dims).Cells(), d.palette.Name)
+	if want := voxelize.PaletteContent(d.palette.Name); b.Dims != d.dims || b.Content != want {
+		return b, fmt.Errorf("found volumes of %s cells, %v, want %s cells, %v",
+			option.Dims(b.Dims).Cells(), b.Content, option.Dims(d.dims).Cells(), want)
 	}
 	return b, nil
 }

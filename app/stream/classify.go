@@ -155,7 +155,7 @@ func decode(_ context.Context, m transport.Message) ([]classify.Item, error) {
 	}
 	items := make([]classify.Item, len(batch.Volumes))
 	for i := range items {
-		items[i] = classify.Item{Volume: batch.Volumes[i], Palette: batch.Palette, Read: now}
+		items[i] = classify.Item{Volume: batch.Volumes[i], Read: now}
 	}
 	return items, nil
 }

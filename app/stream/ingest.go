@@ -3,7 +3,7 @@ package stream
 import (
 	"context"
 	"errors"
-	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -62,7 +62,8 @@ func parseInputs(a *app.Env, args []string) ([]input.Input, error) {
 	return inputs, checkTopics(a, inputs)
 }
 
-// send moves all of the inputs to the topic: opened by open and read in order, voxelized on all threads, sent in order. bar may be nil.
+// send moves all of the inputs to the topic: opened by open and read in order, voxelized on all threads, sent in
+// order. bar may be nil.
 func send(ctx context.Context, a *app.Env, cl *cluster, log *backlog, inputs []input.Input, open opener, bar app.Bar) (IngestSummary, error) {
 	v, err := voxelize.New(a.Config.Voxelize)
 	if err != nil {
@@ -74,7 +75,7 @@ func send(ctx context.Context, a *app.Env, cl *cluster, log *backlog, inputs []i
 	if err != nil {
 		return IngestSummary{}, err
 	}
-	out := &volumes{topic: cl.producer.Sink(a.Config.Kafka.Volumes), palette: v.Palette().Name, backlog: log, bar: bar}
+	out := &volumes{topic: cl.producer.Sink(a.Config.Kafka.Volumes), backlog: log, bar: bar}
 	p := &pipeline.Pipeline[ingest.Sample, voxelize.Volume, voxelize.Volume]{
 		Source: src,
 		Stage: pipeline.StageFunc[ingest.Sample, voxelize.Volume](func(_ context.Context, s ingest.Sample) ([]voxelize.Volume, error) {
@@ -101,15 +102,15 @@ func send(ctx context.Context, a *app.Env, cl *cluster, log *backlog, inputs []i
 	return s, err
 }
 
-// messageVolumes is how many volumes of a size go into one message: as many as configured, or as fit into half of the largest.
+// messageVolumes is how many volumes of a size go into one message: as many as configured, or as fit into half of
+// the largest.
 func messageVolumes(a *app.Env, dims [3]int) int {
 	return max(1, min(a.Config.Pipeline.Batch, int(a.Config.Kafka.MaxMessage)/2/(dims[0]*dims[1]*dims[2])))
 }
 
-// volumes is the sink that makes messages of volumes: one for each run of volumes of one stream in a batch.
+// volumes is the sink that makes messages of volumes: one for each run of volumes in a batch that can share one.
 type volumes struct {
 	topic             pipeline.Sink[transport.Message]
-	palette           string
 	backlog           *backlog
 	bar               app.Bar
 	volumes, messages atomic.Int64
@@ -119,24 +120,25 @@ type volumes struct {
 func (s *volumes) Write(ctx context.Context, vs []voxelize.Volume) error {
 	failed := map[int]error{}
 	var ms []transport.Message
-	var from []int // the index in vs of each message's first volume
-	for i := 0; i < len(vs); {
-		n := i + 1
-		for n < len(vs) && vs[n].Stream == vs[i].Stream {
-			n++
+	var parts [][2]int // the first volume of each message, and the one behind its last
+	for first := 0; first < len(vs); {
+		end := first + 1
+		for end < len(vs) && together(&vs[first], &vs[end]) {
+			end++
 		}
-		m, err := volumeMessage(vs[i:n], s.palette)
+		m, err := volumeMessage(vs[first:end])
 		if err != nil {
-			for ; i < n; i++ {
+			for i := first; i < end; i++ {
 				failed[i] = pipeline.Permanent(err)
 			}
+			first = end
 			continue
 		}
 		if err := s.backlog.wait(ctx, m.Size()); err != nil {
 			return err
 		}
-		ms, from = append(ms, m), append(from, i)
-		i = n
+		ms, parts = append(ms, m), append(parts, [2]int{first, end})
+		first = end
 	}
 	var partial *pipeline.PartialError
 	if err := s.topic.Write(ctx, ms); err != nil && !errors.As(err, &partial) {
@@ -144,7 +146,7 @@ func (s *volumes) Write(ctx context.Context, vs []voxelize.Volume) error {
 	}
 	if partial != nil {
 		for j, err := range partial.Failed {
-			for i := from[j]; i < len(vs) && vs[i].Stream == vs[from[j]].Stream; i++ {
+			for i := parts[j][0]; i < parts[j][1]; i++ {
 				failed[i] = err
 			}
 		}
@@ -163,15 +165,23 @@ func (s *volumes) Write(ctx context.Context, vs []voxelize.Volume) error {
 // Close does nothing: the producer is shared.
 func (s *volumes) Close(context.Context) error { return nil }
 
-// volumeMessage makes the message of some volumes of one stream. Its event id names the first and the last.
-func volumeMessage(vs []voxelize.Volume, palette string) (transport.Message, error) {
-	value, err := volarrow.Encode(nil, vs, palette)
+// together says whether volumes can share a message.
+func together(a, b *voxelize.Volume) bool {
+	return a.Stream == b.Stream && a.Dims == b.Dims && a.Content == b.Content
+}
+
+// volumeMessage makes the message of some volumes that can share one. Its event id names the first and the last:
+// stream/17-19 for scans, stream/17#1-18#2 for objects.
+func volumeMessage(vs []voxelize.Volume) (transport.Message, error) {
+	value, err := volarrow.Encode(nil, vs)
 	if err != nil {
 		return transport.Message{}, err
 	}
 	id := vs[0].ID.String()
-	if last := vs[len(vs)-1].Seq; len(vs) > 1 {
-		id = fmt.Sprintf("%s-%d", id, last)
+	if last := vs[len(vs)-1].ID; len(vs) > 1 {
+		id += "-" + strings.TrimPrefix(last.String(), last.Stream+"/")
 	}
-	return transport.New(vs[0].Stream, id, transport.ContentArrow, value), nil
+	m := transport.New(vs[0].Stream, id, transport.ContentArrow, value)
+	m.SetHeader(transport.HeaderSchema, transport.SchemaOfVolumes(volarrow.Version(vs)))
+	return m, nil
 }

@@ -9,6 +9,7 @@ import (
 	"hash/crc32"
 	"regexp"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -34,7 +35,15 @@ const (
 	HeaderContentType = "content-type"
 	HeaderTraceparent = "traceparent"
 	HeaderChecksum    = "checksum"
+	// HeaderSchema names the schema of the value with its version, as SchemaOfVolumes and SchemaClassification do.
+	HeaderSchema = "schema"
 )
+
+// SchemaClassification is the schema of a classification; docs/reference/classification.schema.json describes it.
+const SchemaClassification = "classification/2"
+
+// SchemaOfVolumes is the schema of volumes of a version; docs/reference/volumes.md describes them.
+func SchemaOfVolumes(version int) string { return "volumes/" + strconv.Itoa(version) }
 
 // The content types in use.
 const (

@@ -1,18 +1,46 @@
-// Package volarrow is the wire form of volumes: one message is one Arrow IPC stream with one record batch of one or more volumes of one
-// stream. It is the only package between the sensors and the network that knows Arrow.
+// Package volarrow is the wire form of volumes: one message is one Arrow IPC stream with one record batch of one or
+// more volumes of one stream, equal dims and equal content. It is the only package between the sensors and the
+// network that knows Arrow.
 //
-// The columns are
+// # Columns
 //
-//	voxels   arrow.fixed_shape_tensor<uint8>[D, H, W]  palette index, W fastest
-//	seq      uint64                                    position in the stream
-//	time     timestamp[ns, UTC], nullable              null: unknown
-//	label    int32                                     class, -1: unknown
-//	origin   fixed_size_list<float64>[3]               minimum corner x, y, z in metres
-//	edge     float32                                   side of a cell in metres, 0: no metric frame
-//	points   uint32                                    finite points inside the grid
-//	outside  uint32                                    finite points outside it
+//	voxels   arrow.fixed_shape_tensor[D, H, W] or [D, H, W, C]   of uint8 or float32, last index fastest; required
+//	seq      uint64                      position in the stream; required
+//	time     timestamp[ns, UTC]          null: unknown
+//	label    int32                       class; -1: unknown
+//	origin   fixed_size_list<float64>[3] minimum corner x, y, z in metres
+//	edge     float32                     side of a cell in metres; 0: no metric frame
+//	points   uint32                      finite points inside the grid
+//	outside  uint32                      finite points outside it
+//	object   uint32                      number of the object in its scan, from 1; 0: the whole scan
+//	view     uint32                      number of the view, from 1; 0: the only one
+//	box      fixed_size_list<float64>[7] centre x, y, z, length, width, height in metres, yaw in radians; null: none
+//	pose     fixed_size_list<float64>[12] rows of [R | T], of the sensor in the world; null: unknown
+//	track    uint64                      the same for one object from scan to scan; 0: none
 //
-// and the schema's metadata names its version, the palette and the dims. Buffers are not compressed, so that reading needs no copy; the
-// transport may compress whole messages. No column holds strings: damaged string offsets crash readers, and the stream's name is the message's
-// key anyway.
+// Voxels may also be a plain fixed_size_list of D*H*W*C values.
+//
+// # Metadata of the schema
+//
+//	voxelstream.version   1 or 2
+//	voxelstream.dims      D,H,W
+//	voxelstream.palette   colour map that the bytes of voxels index; absent: voxels hold values
+//	voxelstream.channels  C; absent: 1
+//	voxelstream.scale     of uint8 values: value = offset + scale*byte; absent: 1
+//	voxelstream.offset    absent: 0
+//
+// # Versions
+//
+// Version 1 has the columns voxels to outside and palette indices. Its schema is recognised by its bytes, exactly
+// as our writer writes it.
+//
+// Version 2 is read column by column, by name, in any order. A reader ignores columns and metadata that it does not
+// know; a column that is missing, or null in a row, has its default: null, -1 for label, else 0. So the format
+// grows by columns; version 3 would be for a change that a reader of version 2 would misunderstand. [Encode] writes
+// version 1 where that can hold the volumes, which older programs read, and version 2 for values, channels,
+// objects, views, boxes, poses and tracks.
+//
+// Buffers are not compressed, so that reading needs no copy; the transport may compress whole messages. No column
+// that we know holds strings: damaged string offsets crash readers, and the stream's name is the message's key
+// anyway. Columns that are dictionary-encoded or of a view type are refused, known or not.
 package volarrow

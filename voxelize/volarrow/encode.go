@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"time"
-	"unsafe"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
@@ -15,18 +14,27 @@ import (
 	"github.com/voxelstream/voxelstream/voxelize"
 )
 
-// Encode appends one message to dst and returns it: an Arrow IPC stream with one record batch of all vs, which must be one or more volumes of
-// one stream and of equal dims. The stream's name is not in the message: it is the message's key. Voxels are copied once, into dst, where
-// the volumes lie one behind the other in memory (a single one always does); otherwise they are gathered first.
-func Encode(dst []byte, vs []voxelize.Volume, palette string) ([]byte, error) {
-	return encode(dst, vs, palette, memory.DefaultAllocator)
+// Encode appends one message to dst and returns it: an Arrow IPC stream with one record batch of all vs, which must
+// be one or more volumes of one stream, equal dims and equal content. The stream's name is not in the message: it
+// is the message's key. Voxels are copied once, into dst, where the volumes lie one behind the other in memory (a
+// single one always does); otherwise they are gathered first.
+func Encode(dst []byte, vs []voxelize.Volume) ([]byte, error) {
+	return encode(dst, vs, memory.DefaultAllocator)
 }
 
-func encode(dst []byte, vs []voxelize.Volume, palette string, mem memory.Allocator) ([]byte, error) {
+// Version is the version of the message that Encode makes of vs: 1 where that can hold them, else 2.
+func Version(vs []voxelize.Volume) int {
+	if len(vs) > 0 && vs[0].Content.Palette == "" || needed(vs) != version1Columns {
+		return 2
+	}
+	return 1
+}
+
+func encode(dst []byte, vs []voxelize.Volume, mem memory.Allocator) ([]byte, error) {
 	if len(vs) == 0 {
 		return dst, errors.New("volarrow: no volumes to encode")
 	}
-	l, err := layoutOf(vs[0].Dims, palette)
+	l, err := layoutOf(kind{vs[0].Dims, vs[0].Content, Version(vs), needed(vs)})
 	if err != nil {
 		return dst, fmt.Errorf("volarrow: %w", err)
 	}
@@ -54,96 +62,84 @@ func (a *appender) Write(p []byte) (int, error) {
 // Years whose nanoseconds since 1970 fit into an int64.
 var minTime, maxTime = time.Unix(0, math.MinInt64), time.Unix(0, math.MaxInt64)
 
-// record puts volumes into columns.
-func (l *layout) record(vs []voxelize.Volume) (arrow.Record, error) {
-	n := len(vs)
-	var (
-		seqs            = make([]uint64, n)
-		times           = make([]int64, n)
-		labels          = make([]int32, n)
-		origins         = make([]float64, 3*n)
-		edges           = make([]float32, n)
-		points, outside = make([]uint32, n), make([]uint32, n)
-		known           = make([]byte, (n+7)/8)
-		unknown         int
-	)
+// check says why volumes cannot be the rows of one record.
+func (l *layout) check(vs []voxelize.Volume) error {
+	if l.version > 1 && len(vs) > MaxRows {
+		return fmt.Errorf("%d volumes: want at most %d in one message", len(vs), MaxRows)
+	}
 	for i := range vs {
 		v := &vs[i]
-		if v.Stream != vs[0].Stream || v.Dims != l.dims || len(v.Index) != l.cells() {
-			return nil, fmt.Errorf("volume %s of %v cells with %d indices among volumes of stream %s: want %v and %d",
-				v.ID.String(), v.Dims, len(v.Index), vs[0].Stream, l.dims, l.cells())
+		if v.Stream != vs[0].Stream || v.Dims != l.dims || v.Content != l.content {
+			return fmt.Errorf("volume %s of %v cells, %v, among volumes of stream %s: want %v cells, %v",
+				v.ID.String(), v.Dims, v.Content, vs[0].Stream, l.dims, l.content)
 		}
-		seqs[i], labels[i], edges[i], points[i], outside[i] = v.Seq, v.Label, v.Edge, v.Points, v.Outside
-		copy(origins[3*i:], v.Origin[:])
-		switch {
-		case v.Time.IsZero():
-			unknown++
-		case v.Time.Before(minTime) || v.Time.After(maxTime):
-			return nil, fmt.Errorf("volume %s of %v: want a time between %d and %d", v.ID.String(), v.Time, minTime.Year(), maxTime.Year())
-		default:
-			times[i] = v.Time.UnixNano()
-			known[i/8] |= 1 << (i % 8)
+		if err := v.Check(); err != nil {
+			return fmt.Errorf("volume %s: %w", v.ID.String(), err)
+		}
+		if !v.Time.IsZero() && (v.Time.Before(minTime) || v.Time.After(maxTime)) {
+			return fmt.Errorf("volume %s of %v: want a time between %d and %d",
+				v.ID.String(), v.Time, minTime.Year(), maxTime.Year())
 		}
 	}
-	if unknown == 0 {
-		known = nil
+	return nil
+}
+
+// record puts volumes into columns.
+func (l *layout) record(vs []voxelize.Volume) (arrow.Record, error) {
+	if err := l.check(vs); err != nil {
+		return nil, err
 	}
-	columns := make([]arrow.Array, l.schema.NumFields())
-	for i, d := range []arrow.ArrayData{
-		list(l.schema.Field(0).Type, n, primitive(arrow.PrimitiveTypes.Uint8, l.voxels(vs))),
-		primitive(arrow.PrimitiveTypes.Uint64, seqs),
-		array.NewData(l.schema.Field(2).Type, n, []*memory.Buffer{buffer(known), buffer(times)}, nil, unknown, 0),
-		primitive(arrow.PrimitiveTypes.Int32, labels),
-		list(l.schema.Field(4).Type, n, primitive(arrow.PrimitiveTypes.Float64, origins)),
-		primitive(arrow.PrimitiveTypes.Float32, edges),
-		primitive(arrow.PrimitiveTypes.Uint32, points),
-		primitive(arrow.PrimitiveTypes.Uint32, outside),
-	} {
-		columns[i] = array.MakeFromData(d)
+	arrays := make([]arrow.Array, 0, l.schema.NumFields())
+	for c := range numColumns {
+		if !l.columns.has(c) {
+			continue
+		}
+		t := l.schema.Field(len(arrays)).Type
+		var d arrow.ArrayData
+		if c == colVoxels {
+			d = l.voxels(t, vs)
+		} else {
+			d = c.data(t, vs)
+		}
+		arrays = append(arrays, array.MakeFromData(d))
 		d.Release()
 	}
-	rec := array.NewRecord(l.schema, columns, int64(n))
-	for _, c := range columns {
-		c.Release()
+	rec := array.NewRecord(l.schema, arrays, int64(len(vs)))
+	for _, a := range arrays {
+		a.Release()
 	}
 	return rec, nil
 }
 
-// voxels returns the indices of all volumes as one slice, the volumes' own memory where they are consecutive parts of one array.
-func (l *layout) voxels(vs []voxelize.Volume) []uint8 {
-	cells := l.cells()
-	size := cells * len(vs)
-	if first := vs[0].Index; cap(first) >= size {
-		all, i := first[:size], 1
-		for i < len(vs) && &all[i*cells] == &vs[i].Index[0] {
+// voxels is the column of the voxels.
+func (l *layout) voxels(t arrow.DataType, vs []voxelize.Volume) arrow.ArrayData {
+	var child arrow.ArrayData
+	if l.content.Float {
+		values := together(vs, l.size, func(v *voxelize.Volume) []float32 { return v.Values })
+		child = primitive(arrow.PrimitiveTypes.Float32, values)
+	} else {
+		values := together(vs, l.size, func(v *voxelize.Volume) []uint8 { return v.Index })
+		child = primitive(arrow.PrimitiveTypes.Uint8, values)
+	}
+	return list(t, len(vs), &bitmap{}, child)
+}
+
+// together returns the size values of each volume as one slice, the volumes' own memory where they are consecutive
+// parts of one array.
+func together[T any](vs []voxelize.Volume, size int, of func(*voxelize.Volume) []T) []T {
+	n := size * len(vs)
+	if first := of(&vs[0]); cap(first) >= n {
+		all, i := first[:n], 1
+		for i < len(vs) && &all[i*size] == &of(&vs[i])[0] {
 			i++
 		}
 		if i == len(vs) {
 			return all
 		}
 	}
-	all := make([]uint8, 0, size)
+	all := make([]T, 0, n)
 	for i := range vs {
-		all = append(all, vs[i].Index...)
+		all = append(all, of(&vs[i])...)
 	}
 	return all
-}
-
-// primitive is a column over the slice's own memory, without nulls.
-func primitive[T any](t arrow.DataType, v []T) arrow.ArrayData {
-	return array.NewData(t, len(v), []*memory.Buffer{nil, buffer(v)}, nil, 0, 0)
-}
-
-// list is a fixed-size list, or a tensor, of n values over child, which it takes over.
-func list(t arrow.DataType, n int, child arrow.ArrayData) arrow.ArrayData {
-	defer child.Release()
-	return array.NewData(t, n, []*memory.Buffer{nil}, []arrow.ArrayData{child}, 0, 0)
-}
-
-// buffer is a slice's memory as Arrow sees it; nil for an empty slice. The values are little endian on every machine that we build for.
-func buffer[T any](v []T) *memory.Buffer {
-	if len(v) == 0 {
-		return nil
-	}
-	return memory.NewBufferBytes(unsafe.Slice((*byte)(unsafe.Pointer(&v[0])), len(v)*int(unsafe.Sizeof(v[0]))))
 }

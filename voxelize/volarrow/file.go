@@ -13,40 +13,37 @@ import (
 	"github.com/voxelstream/voxelstream/voxelize"
 )
 
-// KeyStream is the key of a file's stream in the schema's metadata; a message has none, because its Kafka key is the stream.
+// KeyStream is the key of a file's stream in the schema's metadata; a message has none, because its Kafka key is
+// the stream.
 const KeyStream = "voxelstream.stream"
 
 // rowsPerBatch is how many volumes of a file make a record batch: a megabyte at 16^3.
 const rowsPerBatch = 256
 
-// File writes volumes of one stream and of equal dims as an Arrow file (the random access format, also known as Feather version 2), with the
-// columns of a message. It appears under its name by Commit, complete, or not at all.
+// File writes volumes of one stream, of equal dims and content, as an Arrow file (the random access format, also
+// known as Feather version 2), with the columns of a message. It appears under its name by Commit, complete, or not
+// at all.
 type File struct {
 	out     *ingest.NewFile
 	path    string
-	palette string
+	stream  string
 	layout  *layout
 	schema  *arrow.Schema
 	w       *ipc.FileWriter
 	pending []voxelize.Volume
 }
 
-// CreateFile begins a file of volumes that index the given palette.
-func CreateFile(path, palette string) (*File, error) {
+// CreateFile begins a file of volumes.
+func CreateFile(path string) (*File, error) {
 	out, err := ingest.CreateFile(path)
 	if err != nil {
 		return nil, err
 	}
-	return &File{out: out, path: path, palette: palette}, nil
+	return &File{out: out, path: path}, nil
 }
 
 // Write adds a volume. It is kept until its record batch is full, so its slices must not change.
 func (f *File) Write(v voxelize.Volume) error {
-	if f.w == nil {
-		if err := f.begin(&v); err != nil {
-			return fmt.Errorf("%s: %w", f.path, err)
-		}
-	}
 	f.pending = append(f.pending, v)
 	if len(f.pending) < rowsPerBatch {
 		return nil
@@ -54,14 +51,21 @@ func (f *File) Write(v voxelize.Volume) error {
 	return f.flush()
 }
 
-// begin takes stream and dims from the first volume.
-func (f *File) begin(v *voxelize.Volume) (err error) {
-	if f.layout, err = layoutOf(v.Dims, f.palette); err != nil {
+// begin takes stream, dims, content and version from the first volumes. A file of version 2 has all columns, as
+// later volumes may need them.
+func (f *File) begin() (err error) {
+	first := &f.pending[0]
+	k := kind{first.Dims, first.Content, Version(f.pending), version1Columns}
+	if k.version > 1 {
+		k.columns = allColumns
+	}
+	if f.layout, err = layoutOf(k); err != nil {
 		return err
 	}
 	m := f.layout.schema.Metadata()
-	metadata := arrow.NewMetadata(append(slices.Clone(m.Keys()), KeyStream), append(slices.Clone(m.Values()), v.Stream))
-	f.schema = arrow.NewSchema(f.layout.schema.Fields(), &metadata)
+	keys, values := append(slices.Clone(m.Keys()), KeyStream), append(slices.Clone(m.Values()), first.Stream)
+	metadata := arrow.NewMetadata(keys, values)
+	f.stream, f.schema = first.Stream, arrow.NewSchema(f.layout.schema.Fields(), &metadata)
 	f.w, err = ipc.NewFileWriter(&position{w: f.out}, ipc.WithSchema(f.schema))
 	return err
 }
@@ -71,8 +75,18 @@ func (f *File) flush() error {
 	if len(f.pending) == 0 {
 		return nil
 	}
-	if first, stream := f.pending[0].Stream, f.schema.Metadata().Values()[f.schema.Metadata().FindKey(KeyStream)]; first != stream {
-		return fmt.Errorf("%s: volume %s in a file of stream %s: want one stream a file", f.path, f.pending[0].ID.String(), stream)
+	if f.w == nil {
+		if err := f.begin(); err != nil {
+			return fmt.Errorf("%s: %w", f.path, err)
+		}
+	}
+	if first := &f.pending[0]; first.Stream != f.stream {
+		return fmt.Errorf("%s: volume %s in a file of stream %s: want one stream a file",
+			f.path, first.ID.String(), f.stream)
+	}
+	if extra := needed(f.pending) &^ f.layout.columns; extra != 0 {
+		return fmt.Errorf("%s: volume %s or one of the %d after it has a value in column %s; want one among the first %d, too",
+			f.path, f.pending[0].ID.String(), len(f.pending)-1, extra.first(), rowsPerBatch)
 	}
 	rec, err := f.layout.record(f.pending)
 	if err != nil {
@@ -88,7 +102,7 @@ func (f *File) flush() error {
 
 // Commit writes what is pending and puts the file in place.
 func (f *File) Commit() error {
-	if f.w == nil {
+	if f.w == nil && len(f.pending) == 0 {
 		return fmt.Errorf("%s: no volumes to write", f.path)
 	}
 	if err := f.flush(); err != nil {

@@ -6,25 +6,56 @@ import (
 	"fmt"
 )
 
-// A message of an IPC stream: the marker 0xFFFFFFFF, the length of the metadata (little endian, 4 bytes), the metadata (a flatbuffer), the
-// body. A length of 0 ends the stream.
+// A message of an IPC stream: the marker 0xFFFFFFFF, the length of the metadata (little endian, 4 bytes), the
+// metadata (a flatbuffer), the body. A length of 0 ends the stream. The slots are those of
+// https://github.com/apache/arrow/tree/main/format: Message.fbs and Schema.fbs.
 const (
-	continuation  = 0xffffffff
-	endMarker     = "\xff\xff\xff\xff\x00\x00\x00\x00"
-	maxMetadata   = 1 << 20
-	headerRecord  = 3 // RecordBatch in the union MessageHeader of Message.fbs
-	maxNodes      = 64
-	nodeSize      = 16
-	bufferSize    = 16
-	slotHeadType  = 1 // fields of table Message
-	slotHeader    = 2
-	slotBody      = 3
-	slotRows      = 0 // fields of table RecordBatch
-	slotNodes     = 1
-	slotBuffers   = 2
-	slotCompress  = 3
-	slotVariadics = 4
+	continuation = 0xffffffff
+	endMarker    = "\xff\xff\xff\xff\x00\x00\x00\x00"
+	maxMetadata  = 1 << 20
+	maxNodes     = 256 // elements of a vector: fields, nodes, buffers, metadata
+	nodeSize     = 16
+	bufferSize   = 16
+
+	headerSchema = 1 // the union MessageHeader
+	headerRecord = 3
+	metadataV5   = 4 // the enum MetadataVersion
+
+	slotMessageVersion = 0 // fields of table Message
+	slotHeadType       = 1
+	slotHeader         = 2
+	slotBody           = 3
+	slotRows           = 0 // fields of table RecordBatch
+	slotNodes          = 1
+	slotBuffers        = 2
+	slotCompress       = 3
+	slotVariadics      = 4
 )
+
+// message is one message of a stream.
+type message struct {
+	reader
+	kind                  uint8
+	version, header, body int64
+	// rest is what follows the metadata.
+	rest []byte
+}
+
+// readMessage reads the frame of the message that begins b.
+func readMessage(b []byte) (*message, error) {
+	if len(b) < 8 || binary.LittleEndian.Uint32(b) != continuation {
+		return nil, errors.New("no message: want the marker ffffffff and a length")
+	}
+	size := int64(int32(binary.LittleEndian.Uint32(b[4:])))
+	if size < 8 || size > maxMetadata || size > int64(len(b))-8 {
+		return nil, fmt.Errorf("metadata of %d bytes where %d are left: want 8 to %d", size, len(b)-8, maxMetadata)
+	}
+	m := &message{reader: reader{b: b[8 : 8+size]}, rest: b[8+size:]}
+	root := m.root()
+	m.version, m.kind, m.body = m.int16(root, slotMessageVersion), m.uint8(root, slotHeadType), m.int64(root, slotBody)
+	m.header = m.table(root, slotHeader)
+	return m, m.err
+}
 
 // recordBatch is a record batch as its metadata describes it; the buffers lie in the message.
 type recordBatch struct {
@@ -39,51 +70,42 @@ type node struct{ length, nulls int64 }
 
 // readRecord reads the one record batch that b holds, up to the end marker, behind which nothing may follow.
 func readRecord(b []byte) (*recordBatch, error) {
-	if len(b) < 8 || binary.LittleEndian.Uint32(b) != continuation {
-		return nil, errors.New("no message: want the marker ffffffff and a length")
+	m, err := readMessage(b)
+	if err != nil {
+		return nil, err
 	}
-	size := int64(int32(binary.LittleEndian.Uint32(b[4:])))
-	if size < 8 || size > maxMetadata || size > int64(len(b))-8 {
-		return nil, fmt.Errorf("metadata of %d bytes where %d are left: want 8 to %d", size, len(b)-8, maxMetadata)
+	if m.kind != headerRecord {
+		return nil, fmt.Errorf("message of kind %d: want a record batch (%d)", m.kind, headerRecord)
 	}
-	r := reader{b: b[8 : 8+size]}
-	message := r.root()
-	kind, bodySize := r.uint8(message, slotHeadType), r.int64(message, slotBody)
-	batch := r.table(message, slotHeader)
-	if r.err != nil {
-		return nil, r.err
+	if m.body < 0 || m.body != int64(len(m.rest)-len(endMarker)) || string(m.rest[m.body:]) != endMarker {
+		return nil, fmt.Errorf("body of %d bytes where %d are left: want it, the end marker and nothing else",
+			m.body, len(m.rest))
 	}
-	if kind != headerRecord {
-		return nil, fmt.Errorf("message of kind %d: want a record batch (%d)", kind, headerRecord)
-	}
-	rest := b[8+size:]
-	if bodySize < 0 || bodySize != int64(len(rest)-len(endMarker)) || string(rest[bodySize:]) != endMarker {
-		return nil, fmt.Errorf("body of %d bytes where %d are left: want it, the end marker and nothing else", bodySize, len(rest))
-	}
-	if r.has(batch, slotCompress) || r.has(batch, slotVariadics) {
+	batch := m.header
+	if m.has(batch, slotCompress) || m.has(batch, slotVariadics) {
 		return nil, errors.New("compressed or variadic buffers: want plain ones")
 	}
-	rec := &recordBatch{rows: r.int64(batch, slotRows), body: rest[:bodySize]}
-	at, n := r.vector(batch, slotNodes)
+	rec := &recordBatch{rows: m.int64(batch, slotRows), body: m.rest[:m.body]}
+	at, n := m.vector(batch, slotNodes)
 	rec.nodes = make([]node, n)
 	for i := range rec.nodes {
-		rec.nodes[i] = node{r.i64(at + int64(i)*nodeSize), r.i64(at + int64(i)*nodeSize + 8)}
+		rec.nodes[i] = node{m.i64(at + int64(i)*nodeSize), m.i64(at + int64(i)*nodeSize + 8)}
 	}
-	at, n = r.vector(batch, slotBuffers)
+	at, n = m.vector(batch, slotBuffers)
 	rec.buffers = make([][]byte, n)
 	for i := range rec.buffers {
-		off, size := r.i64(at+int64(i)*bufferSize), r.i64(at+int64(i)*bufferSize+8)
-		if off < 0 || off > bodySize || size < 0 || size > bodySize-off {
-			return nil, fmt.Errorf("buffer %d of %d bytes at %d: want it inside the body of %d", i, size, off, bodySize)
+		off, size := m.i64(at+int64(i)*bufferSize), m.i64(at+int64(i)*bufferSize+8)
+		if off < 0 || off > m.body || size < 0 || size > m.body-off {
+			return nil, fmt.Errorf("buffer %d of %d bytes at %d: want it inside the body of %d", i, size, off, m.body)
 		}
 		rec.buffers[i] = rec.body[off : off+size : off+size]
 	}
-	return rec, r.err
+	return rec, m.err
 }
 
-// reader reads a flatbuffer; the first position outside it makes an error and every later value 0. Positions are absolute. See
-// https://flatbuffers.dev/internals: a table begins with the distance back to its vtable, which holds the offset of each field (slot), 0 for
-// a default.
+// reader reads a flatbuffer; the first position outside it makes an error and every later value 0. Positions are
+// absolute. See https://flatbuffers.dev/internals: a table begins with the distance back to its vtable, which holds
+// the offset of each field (slot), 0 for a default.
 type reader struct {
 	b   []byte
 	err error
@@ -133,6 +155,20 @@ func (r *reader) uint8(table, slot int64) uint8 {
 	return 0
 }
 
+func (r *reader) int16(table, slot int64) int64 {
+	if p := r.field(table, slot); p != 0 {
+		return int64(int16(r.u16(p)))
+	}
+	return 0
+}
+
+func (r *reader) int32(table, slot int64) int64 {
+	if p := r.field(table, slot); p != 0 {
+		return int64(int32(r.u32(p)))
+	}
+	return 0
+}
+
 func (r *reader) int64(table, slot int64) int64 {
 	if p := r.field(table, slot); p != 0 {
 		return r.i64(p)
@@ -143,10 +179,38 @@ func (r *reader) int64(table, slot int64) int64 {
 // table follows a field to another table.
 func (r *reader) table(table, slot int64) int64 {
 	p := r.field(table, slot)
+	if p == 0 && r.err == nil {
+		r.err = fmt.Errorf("metadata lacks table %d of the one at %d", slot, table)
+	}
 	return p + r.u32(p)
 }
 
-// vector follows a field to a vector of structs: where its first element is and how many it claims, at most maxNodes.
+// text follows a field to a string, which lies in the metadata; nil where there is none.
+func (r *reader) text(table, slot int64) []byte {
+	p := r.field(table, slot)
+	if p == 0 {
+		return nil
+	}
+	p += r.u32(p)
+	n := r.u32(p)
+	p += 4
+	if r.err == nil && (p > int64(len(r.b)) || n > int64(len(r.b))-p) {
+		r.err = fmt.Errorf("text of %d bytes at %d: want it inside the metadata of %d", n, p, len(r.b))
+	}
+	if r.err != nil {
+		return nil
+	}
+	return r.b[p : p+n]
+}
+
+// element is the position of a table of a vector that begins there.
+func (r *reader) element(vector, i int64) int64 {
+	p := vector + 4*i
+	return p + r.u32(p)
+}
+
+// vector follows a field to a vector of structs or of offsets: where its first element is and how many it claims,
+// at most maxNodes.
 func (r *reader) vector(table, slot int64) (at, n int64) {
 	p := r.field(table, slot)
 	if p == 0 {
@@ -156,7 +220,7 @@ func (r *reader) vector(table, slot int64) (at, n int64) {
 	n = r.u32(p)
 	if n > maxNodes {
 		if r.err == nil {
-			r.err = fmt.Errorf("metadata with %d nodes or buffers: want at most %d", n, maxNodes)
+			r.err = fmt.Errorf("metadata with a list of %d elements: want at most %d", n, maxNodes)
 		}
 		return 0, 0
 	}

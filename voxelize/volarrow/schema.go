@@ -16,47 +16,82 @@ import (
 	"github.com/voxelstream/voxelstream/voxelize/colormap"
 )
 
-// Version is the schema's version; a reader refuses any other.
-const Version = "1"
-
-// Keys of the schema's metadata.
+// Keys of the schema's metadata; the package documentation says what they mean.
 const (
-	KeyVersion = "voxelstream.version"
-	KeyPalette = "voxelstream.palette"
-	KeyDims    = "voxelstream.dims"
+	KeyVersion  = "voxelstream.version"
+	KeyPalette  = "voxelstream.palette"
+	KeyDims     = "voxelstream.dims"
+	KeyChannels = "voxelstream.channels"
+	KeyScale    = "voxelstream.scale"
+	KeyOffset   = "voxelstream.offset"
 )
+
+// kind is what tells one schema of ours from another.
+type kind struct {
+	dims    [3]int
+	content voxelize.Content
+	version int
+	columns columnSet
+}
 
 // layout is one schema, with the bytes that our writer puts in front of its records.
 type layout struct {
-	dims    [3]int
-	palette string
-	schema  *arrow.Schema
+	kind
+	// size is the number of values of a volume.
+	size   int
+	schema *arrow.Schema
 	// frame is the schema message of the stream, continuation marker included.
 	frame []byte
+	// plan says how records of version 1 are read.
+	plan *plan
 }
 
-func (l *layout) cells() int { return l.dims[0] * l.dims[1] * l.dims[2] }
-
-// schemaOf is the schema of a message of volumes of dims (depth, height, width) in the given palette.
-func schemaOf(dims [3]int, palette string) *arrow.Schema {
-	shape := []int64{int64(dims[0]), int64(dims[1]), int64(dims[2])}
-	metadata := arrow.NewMetadata(
-		[]string{KeyVersion, KeyPalette, KeyDims},
-		[]string{Version, palette, fmt.Sprintf("%d,%d,%d", dims[0], dims[1], dims[2])},
-	)
-	return arrow.NewSchema([]arrow.Field{
-		{Name: "voxels", Type: NewFixedShapeTensor(arrow.PrimitiveTypes.Uint8, shape, []string{"D", "H", "W"})},
-		{Name: "seq", Type: arrow.PrimitiveTypes.Uint64},
-		{Name: "time", Type: &arrow.TimestampType{Unit: arrow.Nanosecond, TimeZone: "UTC"}, Nullable: true},
-		{Name: "label", Type: arrow.PrimitiveTypes.Int32},
-		{Name: "origin", Type: arrow.FixedSizeListOf(3, arrow.PrimitiveTypes.Float64)},
-		{Name: "edge", Type: arrow.PrimitiveTypes.Float32},
-		{Name: "points", Type: arrow.PrimitiveTypes.Uint32},
-		{Name: "outside", Type: arrow.PrimitiveTypes.Uint32},
-	}, &metadata)
+// newLayout makes the layout of a kind whose dims and content are yet to be checked.
+func newLayout(k kind) (*layout, error) {
+	size, err := k.content.Size(k.dims)
+	if err != nil {
+		return nil, err
+	}
+	l := &layout{kind: k, size: size}
+	var fields []arrow.Field
+	for c := range numColumns {
+		if k.columns.has(c) {
+			fields = append(fields, l.field(c))
+		}
+	}
+	l.schema = arrow.NewSchema(fields, l.metadata())
+	var b bytes.Buffer
+	if err := ipc.NewWriter(&b, ipc.WithSchema(l.schema)).Close(); err != nil { // the schema, then the end marker
+		return nil, fmt.Errorf("writing the schema: %w", err)
+	}
+	l.frame = bytes.Clone(b.Bytes()[:8+binary.LittleEndian.Uint32(b.Bytes()[4:])])
+	l.plan = version1Plan(l)
+	return l, nil
 }
 
-// layouts caches the schemas in use: a process sees one or two. It is bounded because what it holds may be named by messages.
+// metadata describes what is in the columns.
+func (l *layout) metadata() *arrow.Metadata {
+	keys, values := []string{KeyVersion}, []string{strconv.Itoa(l.version)}
+	add := func(key, value string) { keys, values = append(keys, key), append(values, value) }
+	if l.content.Palette != "" {
+		add(KeyPalette, l.content.Palette)
+	}
+	add(KeyDims, fmt.Sprintf("%d,%d,%d", l.dims[0], l.dims[1], l.dims[2]))
+	if l.content.Palette == "" {
+		add(KeyChannels, strconv.Itoa(l.content.Channels))
+		if !l.content.Float {
+			add(KeyScale, formatFloat(l.content.Scale))
+			add(KeyOffset, formatFloat(l.content.Offset))
+		}
+	}
+	m := arrow.NewMetadata(keys, values)
+	return &m
+}
+
+func formatFloat(x float32) string { return strconv.FormatFloat(float64(x), 'g', -1, 32) }
+
+// layouts caches the schemas in use: a process sees one or two. It is bounded because what it holds may be named by
+// messages.
 var layouts struct {
 	sync.RWMutex
 	known []*layout
@@ -83,52 +118,34 @@ func remember(l *layout) {
 	}
 }
 
-// newLayout makes the layout of volumes of dims in palette, both of which are checked.
-func newLayout(dims [3]int, palette string) (*layout, error) {
-	cells := 1
-	for _, n := range dims {
-		if n < 1 || n > voxelize.MaxCells/cells {
-			return nil, fmt.Errorf("volume of %v cells: want 1 or more a side and at most %d in all", dims, voxelize.MaxCells)
-		}
-		cells *= n
-	}
-	if _, err := colormap.ByName(palette); err != nil {
-		return nil, err
-	}
-	l := &layout{dims: dims, palette: palette, schema: schemaOf(dims, palette)}
-	var b bytes.Buffer
-	if err := ipc.NewWriter(&b, ipc.WithSchema(l.schema)).Close(); err != nil { // the schema, then the end marker
-		return nil, fmt.Errorf("writing the schema: %w", err)
-	}
-	l.frame = bytes.Clone(b.Bytes()[:8+binary.LittleEndian.Uint32(b.Bytes()[4:])])
-	return l, nil
-}
-
 // layoutOf returns the layout to write volumes with.
-func layoutOf(dims [3]int, palette string) (*layout, error) {
-	if l := known(func(l *layout) bool { return l.dims == dims && l.palette == palette }); l != nil {
+func layoutOf(k kind) (*layout, error) {
+	if l := known(func(l *layout) bool { return l.kind == k }); l != nil {
 		return l, nil
 	}
-	l, err := newLayout(dims, palette)
+	l, err := newLayout(k)
 	if err == nil {
 		remember(l)
 	}
 	return l, err
 }
 
-// recognise finds the layout whose schema message begins b. Only what our own writer emits is accepted, byte for byte: Arrow's parser, which
-// allocates whatever a message says, never sees anything else. The shape and the palettes only tell which schema to compare with.
+// knownVersion1 finds the layout of version 1 whose schema message begins b among those in use, or returns nil.
+func knownVersion1(b []byte) *layout {
+	return known(func(l *layout) bool { return l.version == 1 && bytes.HasPrefix(b, l.frame) })
+}
+
+// recognise finds the layout of version 1 whose schema message begins b. Only what our own writer emits is
+// accepted, byte for byte: Arrow's parser, which allocates whatever a message says, never sees anything else. The
+// shape and the palettes only tell which schema to compare with.
 func recognise(b []byte) (*layout, error) {
-	if l := known(func(l *layout) bool { return bytes.HasPrefix(b, l.frame) }); l != nil {
-		return l, nil
-	}
 	head := b[:min(len(b), 4096)]
 	dims, ok := shapeIn(head)
 	if !ok {
 		return nil, fmt.Errorf("%w: no tensor shape in the first %d bytes", ErrForeign, len(head))
 	}
 	for _, palette := range colormap.Names() {
-		l, err := newLayout(dims, palette)
+		l, err := newLayout(kind{dims, voxelize.PaletteContent(palette), 1, version1Columns})
 		if err != nil {
 			return nil, err
 		}
@@ -137,7 +154,7 @@ func recognise(b []byte) (*layout, error) {
 			return l, nil
 		}
 	}
-	return nil, fmt.Errorf("%w: its first message differs from that of version %s for %v cells", ErrForeign, Version, dims)
+	return nil, fmt.Errorf("%w: its first message differs from that of version 1 for %v cells", ErrForeign, dims)
 }
 
 // shapeIn reads the tensor's shape out of the extension's metadata, wherever that lies.
@@ -147,7 +164,12 @@ func shapeIn(head []byte) (dims [3]int, ok bool) {
 	if !found || !closed || len(list) > 32 {
 		return dims, false
 	}
-	parts := strings.Split(string(list), ",")
+	return parseDims(string(list))
+}
+
+// parseDims reads D,H,W.
+func parseDims(text string) (dims [3]int, ok bool) {
+	parts := strings.Split(text, ",")
 	if len(parts) != len(dims) {
 		return dims, false
 	}

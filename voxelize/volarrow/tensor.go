@@ -10,9 +10,10 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 )
 
-// FixedShapeTensor is Arrow's canonical extension type arrow.fixed_shape_tensor, which v15 lacks: each value is a tensor of one shape, stored
-// as a fixed-size list, last dimension fastest. See https://arrow.apache.org/docs/format/CanonicalExtensions.html. It is not registered
-// with Arrow; a program that wants Arrow's own reader to return it calls arrow.RegisterExtensionType with a zero value.
+// FixedShapeTensor is Arrow's canonical extension type arrow.fixed_shape_tensor, which v15 lacks: each value is a
+// tensor of one shape, stored as a fixed-size list, last dimension fastest. See
+// https://arrow.apache.org/docs/format/CanonicalExtensions.html. It is not registered with Arrow; a program that
+// wants Arrow's own reader to return it calls arrow.RegisterExtensionType with a zero value.
 type FixedShapeTensor struct {
 	arrow.ExtensionBase
 	shape []int64
@@ -65,7 +66,8 @@ func (t *FixedShapeTensor) Serialize() string {
 	return string(b)
 }
 
-// Deserialize makes the type from its storage and metadata. The shape has to fill the storage; permutations are not supported.
+// Deserialize makes the type from its storage and metadata. The shape has to fill the storage; permutations are not
+// supported.
 func (*FixedShapeTensor) Deserialize(storage arrow.DataType, data string) (arrow.ExtensionType, error) {
 	list, ok := storage.(*arrow.FixedSizeListType)
 	if !ok {

@@ -30,7 +30,8 @@ func volumes(n int, dims [3]int) []voxelize.Volume {
 	for i := range vs {
 		vs[i] = voxelize.Volume{
 			ID: record.ID{Stream: "scan", Seq: 1<<63 + uint64(i)}, Time: time.Date(2026, 1, 2, 3, 4, 5, i, time.UTC), Label: int32(i) - 1, Dims: dims,
-			Index: make([]uint8, dims[0]*dims[1]*dims[2]), Origin: [3]float64{6.9e5 + float64(i), 5.3e6, -1}, Edge: 0.1 * float32(i),
+			Content: voxelize.PaletteContent("Oranges"),
+			Index:   make([]uint8, dims[0]*dims[1]*dims[2]), Origin: [3]float64{6.9e5 + float64(i), 5.3e6, -1}, Edge: 0.1 * float32(i),
 			Points: math.MaxUint32 - uint32(i), Outside: uint32(i),
 		}
 		for j := range vs[i].Index {
@@ -45,7 +46,7 @@ func volumes(n int, dims [3]int) []voxelize.Volume {
 
 func mustEncode(t testing.TB, vs []voxelize.Volume) []byte {
 	t.Helper()
-	b, err := Encode(nil, vs, "Oranges")
+	b, err := Encode(nil, vs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +59,10 @@ func TestRoundTrip(t *testing.T) {
 		dims [3]int
 	}{{1, [3]int{16, 16, 16}}, {3, [3]int{16, 16, 16}}, {9, [3]int{1, 2, 3}}, {130, [3]int{1, 1, 1}}, {2, [3]int{32, 8, 64}}} {
 		vs := volumes(tt.n, tt.dims)
-		b, err := Encode([]byte("before"), vs, "viridis")
+		for i := range vs {
+			vs[i].Content.Palette = "viridis"
+		}
+		b, err := Encode([]byte("before"), vs)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -69,7 +73,7 @@ func TestRoundTrip(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := (Batch{Palette: "viridis", Dims: tt.dims, Volumes: vs}); !reflect.DeepEqual(batch, want) {
+		if want := (Batch{Content: voxelize.PaletteContent("viridis"), Dims: tt.dims, Volumes: vs}); !reflect.DeepEqual(batch, want) {
 			t.Errorf("%d volumes of %v came back as %+v", tt.n, tt.dims, batch)
 		}
 	}
@@ -86,18 +90,17 @@ func TestDecodeDoesNotCopyVoxels(t *testing.T) {
 	if at < 0 || &batch.Volumes[1].Index[0] != &b[at] {
 		t.Error("the decoded voxels are not the message's own bytes")
 	}
-	l, err := layoutOf(batch.Dims, batch.Palette)
-	if err != nil {
-		t.Fatal(err)
+	gathered := func(vs []voxelize.Volume) []uint8 {
+		return together(vs, 4096, func(v *voxelize.Volume) []uint8 { return v.Index })
 	}
-	if &l.voxels(batch.Volumes)[0] != &batch.Volumes[0].Index[0] {
+	if &gathered(batch.Volumes)[0] != &batch.Volumes[0].Index[0] {
 		t.Error("volumes that lie one behind the other were gathered before encoding")
 	}
 	if !bytes.Equal(mustEncode(t, batch.Volumes), b) {
 		t.Error("encoding a decoded message gives other bytes")
 	}
 	swapped := []voxelize.Volume{batch.Volumes[1], batch.Volumes[0]}
-	if got := l.voxels(swapped); !bytes.Equal(got, append(bytes.Clone(vs[1].Index), vs[0].Index...)) {
+	if got := gathered(swapped); !bytes.Equal(got, append(bytes.Clone(vs[1].Index), vs[0].Index...)) {
 		t.Error("volumes out of order were not gathered in their order")
 	}
 }
@@ -152,11 +155,11 @@ func TestEncodeFreesAll(t *testing.T) {
 	mem := memory.NewCheckedAllocator(memory.NewGoAllocator())
 	defer mem.AssertSize(t, 0)
 	vs := volumes(5, [3]int{2, 2, 2})
-	if _, err := encode(nil, vs, "gray", mem); err != nil {
+	if _, err := encode(nil, vs, mem); err != nil {
 		t.Fatal(err)
 	}
 	vs[4].Dims = [3]int{1, 2, 4}
-	if _, err := encode(nil, vs, "gray", mem); err == nil {
+	if _, err := encode(nil, vs, mem); err == nil {
 		t.Error("volumes of different dims were encoded")
 	}
 }
@@ -168,19 +171,21 @@ func TestEncodeRefuses(t *testing.T) {
 		return vs
 	}
 	for _, tt := range []struct {
-		name, palette, want string
-		vs                  []voxelize.Volume
+		name, want string
+		vs         []voxelize.Volume
 	}{
-		{"nothing", "Oranges", "no volumes", nil},
-		{"palette", "Blues", `"Blues"`, change(func(*voxelize.Volume) {})},
-		{"streams", "Oranges", "other/9223372036854775809", change(func(v *voxelize.Volume) { v.Stream = "other" })},
-		{"dims", "Oranges", "[2 2 3]", change(func(v *voxelize.Volume) { v.Dims[2] = 3 })},
-		{"short", "Oranges", "7 indices", change(func(v *voxelize.Volume) { v.Index = v.Index[:7] })},
-		{"time", "Oranges", "want a time between 1677 and 2262", change(func(v *voxelize.Volume) { v.Time = time.Unix(1<<40, 0) })},
-		{"too many cells", "Oranges", "at most", []voxelize.Volume{{Dims: [3]int{1 << 12, 1 << 12, 2}}}},
-		{"no cells", "Oranges", "1 or more a side", []voxelize.Volume{{Dims: [3]int{1, 0, 1}}}},
+		{"nothing", "no volumes", nil},
+		{"palette", `"Blues"`, []voxelize.Volume{{Dims: [3]int{1, 1, 1}, Index: []uint8{1}, Content: voxelize.PaletteContent("Blues")}}},
+		{"no content", "0 channels", []voxelize.Volume{{Dims: [3]int{1, 1, 1}, Index: []uint8{1}}}},
+		{"contents", "viridis", change(func(v *voxelize.Volume) { v.Content.Palette = "viridis" })},
+		{"streams", "other/9223372036854775809", change(func(v *voxelize.Volume) { v.Stream = "other" })},
+		{"dims", "[2 2 3]", change(func(v *voxelize.Volume) { v.Dims[2] = 3 })},
+		{"short", "found 7 bytes and 0 float32 values, want 8 and 0", change(func(v *voxelize.Volume) { v.Index = v.Index[:7] })},
+		{"time", "want a time between 1677 and 2262", change(func(v *voxelize.Volume) { v.Time = time.Unix(1<<40, 0) })},
+		{"too many cells", "at most", []voxelize.Volume{{Dims: [3]int{1 << 12, 1 << 12, 2}, Content: voxelize.PaletteContent("gray")}}},
+		{"no cells", "1 or more a side", []voxelize.Volume{{Dims: [3]int{1, 0, 1}, Content: voxelize.PaletteContent("gray")}}},
 	} {
-		dst, err := Encode([]byte("x"), tt.vs, tt.palette)
+		dst, err := Encode([]byte("x"), tt.vs)
 		if err == nil || !strings.Contains(err.Error(), tt.want) || string(dst) != "x" {
 			t.Errorf("%s: %q, error %v; want dst as it was and %q", tt.name, dst, err, tt.want)
 		}
@@ -192,7 +197,7 @@ func TestDecodeRefuses(t *testing.T) {
 	frame := 8 + int(binary.LittleEndian.Uint32(good[4:]))
 	edit := func(f func(b []byte) []byte) []byte { return f(bytes.Clone(good)) }
 	var compressed bytes.Buffer
-	l, err := layoutOf([3]int{4, 4, 4}, "Oranges")
+	l, err := layoutOf(kind{[3]int{4, 4, 4}, voxelize.PaletteContent("Oranges"), 1, version1Columns})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -281,7 +286,7 @@ func check(t *testing.T, b []byte) bool {
 		}
 		return false
 	}
-	again, err := Encode(nil, batch.Volumes, batch.Palette)
+	again, err := Encode(nil, batch.Volumes)
 	if err != nil {
 		t.Errorf("a decoded batch cannot be encoded: %v", err)
 		return true
@@ -292,8 +297,9 @@ func check(t *testing.T, b []byte) bool {
 	return true
 }
 
-// TestMutants decodes damaged messages, VOXELSTREAM_MUTANTS of them (2,000 unless set): no panic, and no memory beyond a message's size.
-func TestMutants(t *testing.T) {
+// mutants is how many damaged messages to try: VOXELSTREAM_MUTANTS, or 2,000.
+func mutants(t *testing.T) int {
+	t.Helper()
 	n := 2000
 	if s := os.Getenv("VOXELSTREAM_MUTANTS"); s != "" {
 		var err error
@@ -301,6 +307,12 @@ func TestMutants(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	return n
+}
+
+// TestMutants decodes damaged messages, as many as mutants says: no panic, and no memory beyond a message's size.
+func TestMutants(t *testing.T) {
+	n := mutants(t)
 	good := mustEncode(t, volumes(4, [3]int{8, 8, 8}))
 	frame := 8 + int(binary.LittleEndian.Uint32(good[4:]))
 	rng := rand.New(rand.NewPCG(15, 15))
@@ -331,12 +343,15 @@ func TestMutants(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	f.Add(mustEncode(f, volumes(1, [3]int{1, 2, 2})))
 	f.Add(mustEncode(f, volumes(4, [3]int{2, 2, 2})))
+	for _, b := range messages2(f) {
+		f.Add(b)
+	}
 	f.Fuzz(func(t *testing.T, b []byte) { check(t, b) })
 }
 
 // FuzzRecord fuzzes what stands behind the schema, which FuzzDecode rarely gets past.
 func FuzzRecord(f *testing.F) {
-	l, err := layoutOf([3]int{2, 2, 2}, "Oranges")
+	l, err := layoutOf(kind{[3]int{2, 2, 2}, voxelize.PaletteContent("Oranges"), 1, version1Columns})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -383,7 +398,7 @@ func BenchmarkEncode(b *testing.B) {
 			b.SetBytes(int64(n * 4096))
 			for b.Loop() {
 				var err error
-				if dst, err = Encode(dst[:0], vs, "Oranges"); err != nil {
+				if dst, err = Encode(dst[:0], vs); err != nil {
 					b.Fatal(err)
 				}
 			}
