@@ -15,26 +15,12 @@ import (
 
 // TestRealKafka runs the transport's suite against Apache Kafka, started from Maven artifacts by scripts/real-kafka.sh.
 func TestRealKafka(t *testing.T) {
-	if os.Getenv("VOXELSTREAM_REAL_KAFKA") == "" {
-		t.Skip("real Kafka runs with VOXELSTREAM_REAL_KAFKA=1 (it fetches 46 MB of jars once), as make integration sets it")
-	}
-	for _, tool := range []string{"bash", "java", "mvn"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("real Kafka needs java 17, mvn and bash: %v", err)
-		}
-	}
+	needRealKafka(t)
 	transporttest.Run(t, func(t testing.TB) transporttest.Broker {
 		dir, port := t.TempDir(), freePorts(t)
 		script := func(t testing.TB, command string) string {
 			t.Helper()
-			var stderr bytes.Buffer
-			c := exec.Command("scripts/real-kafka.sh", command, dir, strconv.Itoa(port))
-			c.Stderr = &stderr
-			out, err := c.Output()
-			if err != nil {
-				t.Fatalf("real-kafka.sh %s: %v: %s", command, err, stderr.String())
-			}
-			return strings.TrimSpace(string(out))
+			return realKafka(t, command, dir, strconv.Itoa(port))
 		}
 		addr := script(t, "start")
 		t.Cleanup(func() { script(t, "kill") })
@@ -44,6 +30,32 @@ func TestRealKafka(t *testing.T) {
 			script(t, "start")
 		}}
 	})
+}
+
+// needRealKafka skips where Apache Kafka is not wanted or cannot run.
+func needRealKafka(t *testing.T) {
+	t.Helper()
+	if os.Getenv("VOXELSTREAM_REAL_KAFKA") == "" {
+		t.Skip("real Kafka runs with VOXELSTREAM_REAL_KAFKA=1 (it fetches 46 MB of jars once), as make integration sets it")
+	}
+	for _, tool := range []string{"bash", "java", "mvn"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("real Kafka needs java 17, mvn and bash: %v", err)
+		}
+	}
+}
+
+// realKafka runs a command of scripts/real-kafka.sh and returns what it prints.
+func realKafka(t testing.TB, command, dir, port string) string {
+	t.Helper()
+	var stderr bytes.Buffer
+	c := exec.Command("scripts/real-kafka.sh", command, dir, port)
+	c.Stderr = &stderr
+	out, err := c.Output()
+	if err != nil {
+		t.Fatalf("real-kafka.sh %s: %v: %s", command, err, stderr.String())
+	}
+	return strings.TrimSpace(string(out))
 }
 
 // freePorts finds a port that is free together with the one after it, which the controller takes.

@@ -5,11 +5,13 @@
 #   real-kafka.sh stop DIR                     ends it cleanly
 #   real-kafka.sh kill DIR                     ends it with kill -9; the data stay, start continues on them
 #
+# What is in DIR/extra.properties is added to the broker's configuration, DIR/format.args to the arguments of its first formatting.
+#
 # VERSION is 3.9.1 unless given; 4.x works too. It needs java 17 or newer and mvn, and about 300 MB of memory. The jars (46 MB) are kept in
 # $VOXELSTREAM_KAFKA_LIBS, or in the user's cache directory.
 set -euo pipefail
 
-usage() { sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '2,12s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 die() { echo "real-kafka.sh: $*" >&2; exit 1; }
 
 [ $# -ge 2 ] || usage
@@ -78,6 +80,7 @@ group.initial.rebalance.delay.ms=0
 message.max.bytes=20971520
 replica.fetch.max.bytes=20971520
 CONF
+  if [ -e "$dir/extra.properties" ]; then cat "$dir/extra.properties" >>"$dir/server.properties"; fi
   cat >"$dir/log4j.properties" <<'LOG'
 log4j.rootLogger=WARN, out
 log4j.appender.out=org.apache.log4j.ConsoleAppender
@@ -108,7 +111,9 @@ start() {
   if [ ! -e "$dir/data/meta.properties" ]; then
     local id
     id=$("${java[@]}" kafka.tools.StorageTool random-uuid | tail -1)
-    "${java[@]}" kafka.tools.StorageTool format -t "$id" -c "$dir/server.properties" >"$dir/format.log" 2>&1 ||
+    local more=()
+    if [ -e "$dir/format.args" ]; then read -ra more <"$dir/format.args" || true; fi
+    "${java[@]}" kafka.tools.StorageTool format -t "$id" -c "$dir/server.properties" "${more[@]}" >"$dir/format.log" 2>&1 ||
       { tail -5 "$dir/format.log" >&2; die "formatting $dir/data failed"; }
   fi
   nohup "${java[@]}" -Xmx512m -XX:+UseG1GC kafka.Kafka "$dir/server.properties" >>"$dir/kafka.log" 2>&1 </dev/null &

@@ -3,18 +3,11 @@ package kafka
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,81 +18,17 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/voxelstream/voxelstream/internal/testenv"
 	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/pipeline/pipelinetest"
 	"github.com/voxelstream/voxelstream/pipeline/transport/embedded"
 )
-
-// authority signs certificates.
-type authority struct {
-	t    *testing.T
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	file string // its certificate in PEM
-}
-
-var serial int64
-
-func newAuthority(t *testing.T) *authority {
-	a := &authority{t: t}
-	serial++
-	a.cert = &x509.Certificate{
-		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: fmt.Sprintf("authority %d", serial)}, NotBefore: time.Now().Add(-time.Hour),
-		NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	a.file, _ = a.sign(a.cert)
-	return a
-}
-
-// sign makes a certificate with its key, as files in PEM. The first one is the authority's own.
-func (a *authority) sign(cert *x509.Certificate) (certFile, keyFile string) {
-	a.t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	if a.key == nil {
-		a.key = key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, cert, a.cert, &key.PublicKey, a.key)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	dir := a.t.TempDir()
-	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	write(a.t, certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
-	write(a.t, keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))
-	return certFile, keyFile
-}
 
 func write(t *testing.T, path string, text []byte) {
 	t.Helper()
 	if err := os.WriteFile(path, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// issue makes a certificate for the loopback address and a name.
-func (a *authority) issue(name string) (certFile, keyFile string) {
-	serial++
-	return a.sign(&x509.Certificate{
-		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	})
-}
-
-// server is the TLS configuration of a broker whose certificate a has signed.
-func (a *authority) server(name string) *tls.Config {
-	cert, key := a.issue(name)
-	pair, err := tls.LoadX509KeyPair(cert, key)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
 }
 
 func secured(t *testing.T, opts ...kfake.Opt) *kfake.Cluster {
@@ -165,16 +94,16 @@ func roundTrip(t *testing.T, c *Client, compression Compression) {
 }
 
 func TestTLS(t *testing.T) {
-	ours, theirs := newAuthority(t), newAuthority(t)
-	cert, key := ours.issue("client")
-	foreignCert, foreignKey := theirs.issue("client")
-	mutual := ours.server("broker")
+	ours, theirs := testenv.NewAuthority(t), testenv.NewAuthority(t)
+	cert, key := ours.Issue("client")
+	foreignCert, foreignKey := theirs.Issue("client")
+	mutual := ours.Server("broker")
 	mutual.ClientAuth, mutual.ClientCAs = tls.RequireAndVerifyClientCert, x509.NewCertPool()
-	text, err := os.ReadFile(ours.file)
+	text, err := os.ReadFile(ours.File)
 	if err != nil || !mutual.ClientCAs.AppendCertsFromPEM(text) {
 		t.Fatal(err)
 	}
-	encrypted := secured(t, kfake.TLS(ours.server("broker")))
+	encrypted := secured(t, kfake.TLS(ours.Server("broker")))
 	both := secured(t, kfake.TLS(mutual))
 	for _, c := range []struct {
 		name   string
@@ -182,14 +111,14 @@ func TestTLS(t *testing.T) {
 		o      TLSOptions
 		want   string // in the error; empty: it works
 	}{
-		{"the right authority", encrypted, TLSOptions{Enabled: true, CAFile: ours.file}, ""},
-		{"by name", encrypted, TLSOptions{Enabled: true, CAFile: ours.file, ServerName: "broker"}, ""},
-		{"another name", encrypted, TLSOptions{Enabled: true, CAFile: ours.file, ServerName: "other"}, "certificate is not trusted"},
-		{"another authority", encrypted, TLSOptions{Enabled: true, CAFile: theirs.file}, "certificate is not trusted"},
+		{"the right authority", encrypted, TLSOptions{Enabled: true, CAFile: ours.File}, ""},
+		{"by name", encrypted, TLSOptions{Enabled: true, CAFile: ours.File, ServerName: "broker"}, ""},
+		{"another name", encrypted, TLSOptions{Enabled: true, CAFile: ours.File, ServerName: "other"}, "certificate is not trusted"},
+		{"another authority", encrypted, TLSOptions{Enabled: true, CAFile: theirs.File}, "certificate is not trusted"},
 		{"the system's authorities", encrypted, TLSOptions{Enabled: true}, "certificate is not trusted"},
-		{"client certificate", both, TLSOptions{Enabled: true, CAFile: ours.file, CertFile: cert, KeyFile: key}, ""},
-		{"no client certificate", both, TLSOptions{Enabled: true, CAFile: ours.file}, "may want another client certificate"},
-		{"another client certificate", both, TLSOptions{Enabled: true, CAFile: ours.file, CertFile: foreignCert, KeyFile: foreignKey}, "may want another client certificate"},
+		{"client certificate", both, TLSOptions{Enabled: true, CAFile: ours.File, CertFile: cert, KeyFile: key}, ""},
+		{"no client certificate", both, TLSOptions{Enabled: true, CAFile: ours.File}, "may want another client certificate"},
+		{"another client certificate", both, TLSOptions{Enabled: true, CAFile: ours.File, CertFile: foreignCert, KeyFile: foreignKey}, "may want another client certificate"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			begin := time.Now()
@@ -234,7 +163,7 @@ func TestTLS(t *testing.T) {
 }
 
 func TestSASL(t *testing.T) {
-	ours := newAuthority(t)
+	ours := testenv.NewAuthority(t)
 	const user, password = "voxel", "s3cret, =word"
 	file := filepath.Join(t.TempDir(), "password")
 	write(t, file, []byte(password+"\n"))
@@ -242,7 +171,7 @@ func TestSASL(t *testing.T) {
 		for _, encrypted := range []bool{false, true} {
 			opts, to := []kfake.Opt{kfake.EnableSASL(), kfake.Superuser(name, user, password)}, TLSOptions{}
 			if encrypted {
-				opts, to = append(opts, kfake.TLS(ours.server("broker"))), TLSOptions{Enabled: true, CAFile: ours.file}
+				opts, to = append(opts, kfake.TLS(ours.Server("broker"))), TLSOptions{Enabled: true, CAFile: ours.File}
 			}
 			broker := secured(t, opts...)
 			t.Run(fmt.Sprintf("%s, TLS %v", mechanism, encrypted), func(t *testing.T) {
@@ -325,9 +254,9 @@ func TestCompression(t *testing.T) {
 }
 
 func TestSecurityFiles(t *testing.T) {
-	ours := newAuthority(t)
-	cert, key := ours.issue("a")
-	_, otherKey := ours.issue("b")
+	ours := testenv.NewAuthority(t)
+	cert, key := ours.Issue("a")
+	_, otherKey := ours.Issue("b")
 	dir := t.TempDir()
 	empty, large, missing := filepath.Join(dir, "empty"), filepath.Join(dir, "large"), filepath.Join(dir, "missing")
 	write(t, empty, []byte("\n"))
