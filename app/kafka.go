@@ -7,7 +7,8 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
 )
 
-// KafkaConfig says how to reach the cluster of the configuration. It reads certificates and the password from their files.
+// KafkaConfig says how to reach the cluster of the configuration. It reads certificates and the password from their
+// files.
 func (a *Env) KafkaConfig() (kafka.Config, error) {
 	k := &a.Config.Kafka
 	c := kafka.Config{Brokers: k.Brokers, ClientID: k.ClientID, Log: a.Log, Observer: a.Observer}
@@ -19,16 +20,18 @@ func (a *Env) KafkaConfig() (kafka.Config, error) {
 		return c, fmt.Errorf("kafka.%w", err)
 	}
 	if c.SASL != nil && c.TLS == nil && c.SASL.Mechanism == "plain" {
-		a.Log.Warn("the password goes to the brokers unencrypted: set kafka.tls.enabled, or a SCRAM mechanism")
+		a.Log.Warn("the password is sent to the brokers unencrypted: enable kafka.tls, or use a SCRAM mechanism")
 	}
 	return c, nil
 }
 
-// EmbeddedConfig says how to reach the embedded broker at an address. It offers neither TLS nor SASL, so a configuration that wants them is refused.
+// EmbeddedConfig says how to reach the embedded broker at an address. It offers neither TLS nor SASL, so a
+// configuration that wants them is refused.
 func (a *Env) EmbeddedConfig(address string) (kafka.Config, error) {
 	k := &a.Config.Kafka
 	if k.TLS.Enabled || k.SASL.Mechanism != "none" {
-		return kafka.Config{}, Usage(errors.New("kafka.tls, kafka.sasl: the embedded broker has neither; name the brokers of a cluster, kafka.brokers"))
+		return kafka.Config{}, Usage(errors.New(
+			"kafka.tls, kafka.sasl: the embedded broker supports neither; set kafka.brokers to the brokers of a cluster"))
 	}
 	return kafka.Config{Brokers: []string{address}, ClientID: k.ClientID, Log: a.Log, Observer: a.Observer}, nil
 }

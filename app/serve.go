@@ -10,12 +10,13 @@ import (
 	"github.com/voxelstream/voxelstream/telemetry"
 )
 
-// stopTime is how long work may take to end beyond pipeline.drain, which bounds the pipeline alone: the sinks and the connection to the cluster
-// are closed after it.
+// stopTime is how long work may take to end beyond pipeline.drain, which bounds the pipeline alone: the sinks and the
+// connection to the cluster are closed after it.
 const stopTime = 30 * time.Second
 
-// Serve runs work beside the HTTP listener that the configuration asks for, which starts before it and stops after it; without one it only runs
-// work. The Env that work gets has the listener, its metrics and their observer. /readyz says no until work calls [Env.Started].
+// Serve runs work beside the HTTP listener that the configuration asks for, which starts before it and stops after it;
+// without one it only runs work. The Env that work gets has the listener, its metrics and their observer. /readyz says
+// no until work calls [Env.Started].
 func (a *Env) Serve(ctx context.Context, work func(ctx context.Context, a *Env) error) error {
 	if a.Config.HTTP.Listen == "" {
 		return work(ctx, a)

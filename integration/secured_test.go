@@ -153,7 +153,7 @@ listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=%s.scram.ScramLoginModule 
 	t.Run("plain text", func(t *testing.T) {
 		c := must(kafka.Open(kafka.Config{Brokers: []string{"127.0.0.1:" + secure}, Log: slog.New(slog.DiscardHandler)}))(t)
 		defer c.Close()
-		if err := c.Reach(t.Context()); err == nil || !strings.Contains(err.Error(), "it may want TLS or SASL") {
+		if err := c.Reach(t.Context()); err == nil || !strings.Contains(err.Error(), "it may require TLS or SASL") {
 			t.Errorf("found %v", err)
 		}
 	})
@@ -167,7 +167,7 @@ listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=%s.scram.ScramLoginModule 
 		s := &kafka.SASL{Mechanism: "plain", User: user, Password: password}
 		c = must(kafka.Open(kafka.Config{Brokers: []string{addr}, SASL: s, Log: slog.New(slog.DiscardHandler)}))(t)
 		defer c.Close()
-		if err := c.Ping(t.Context()); !errors.Is(err, kafka.ErrAccess) || !strings.Contains(err.Error(), "asks for no SASL") {
+		if err := c.Ping(t.Context()); !errors.Is(err, kafka.ErrAccess) || !strings.Contains(err.Error(), "does not use SASL") {
 			t.Errorf("found %v", err)
 		}
 	})

@@ -5,9 +5,10 @@ import (
 	"time"
 )
 
-// Observer is told what the parts of the program do: stages, sinks, sources, transports, the network. It is called from many goroutines and on the
-// way of the data, so it must be quick and must not block. A part is named by what it is: "decode", "infer", "sink classifications.jsonl",
-// "consumer volumes", "volumes/3" for a partition (see [Partition]). Names come from the configuration, never from the data: there are few.
+// Observer is told what the parts of the program do: stages, sinks, sources, transports, the network. It is called from
+// many goroutines and on the way of the data, so it must be quick and must not block. A part is named by what it is:
+// "decode", "infer", "sink classifications.jsonl", "consumer volumes", "volumes/3" for a partition (see [Partition]).
+// Names come from the configuration, never from the data: there are few.
 type Observer interface {
 	// Count says that something happened to n values or messages at a part.
 	Count(part string, e Event, n int)
@@ -28,7 +29,8 @@ type Event string
 
 // The events.
 const (
-	// EventRead counts what was read from a source, EventWritten what is durable at a sink, EventFiltered what a stage made nothing of.
+	// EventRead counts what was read from a source, EventWritten what is durable at a sink, EventFiltered what a stage
+	// made nothing of.
 	EventRead     Event = "read"
 	EventFiltered Event = "filtered"
 	EventWritten  Event = "written"
@@ -37,23 +39,24 @@ const (
 	// EventRetried counts attempts that failed and were made again, EventFailed those that were given up without one.
 	EventRetried Event = "retried"
 	EventFailed  Event = "failed"
-	// EventDeadLetter counts what a part gave up for good, EventDeadLetterStored what a source has stored on its dead letter topic since.
+	// EventDeadLetter counts what a part gave up for good, EventDeadLetterStored what a source has stored on its dead
+	// letter topic since.
 	EventDeadLetter       Event = "dead_letter"
 	EventDeadLetterStored Event = "dead_letter_stored"
 	// EventUnfinished counts what was left for the next start.
 	EventUnfinished Event = "unfinished"
 	// EventDropped counts what a best-effort sink did not get, or a live source lost.
 	EventDropped Event = "dropped"
-	// EventDamaged counts messages with a wrong checksum and packets that cannot be decoded, EventLost messages that retention deleted before
-	// they were read and packets that a sensor sent but that never came.
+	// EventDamaged counts messages with a wrong checksum and packets that cannot be decoded, EventLost messages that
+	// retention deleted before they were read and packets that a sensor sent but that never came.
 	EventDamaged Event = "damaged"
 	EventLost    Event = "lost"
 	// EventRebalance counts assignments of partitions.
 	EventRebalance Event = "rebalance"
 	// EventBytes counts bytes read or written.
 	EventBytes Event = "bytes"
-	// EventPacket counts packets of a sensor, EventMissed its sweeps that were complete while the reader was too far behind, EventFile files that
-	// were taken.
+	// EventPacket counts packets of a sensor, EventMissed its sweeps that were complete while the reader was too far
+	// behind, EventFile files that were taken.
 	EventPacket Event = "packet"
 	EventMissed Event = "missed"
 	EventFile   Event = "file"

@@ -46,23 +46,25 @@ var events = []struct {
 	Metric
 }{
 	{pipeline.EventRead, counter("read", "Values read from a source, or messages from a topic.")},
-	{pipeline.EventFiltered, counter("filtered", "Values of which a stage made nothing.")},
-	{pipeline.EventWritten, counter("written", "Values that are durable at a sink, or messages that a topic has acknowledged.")},
-	{pipeline.EventRepeated, counter("repeated", "Values that a sink holds already and did not store again, or packets that came twice.")},
+	{pipeline.EventFiltered, counter("filtered", "Values that a stage dropped on purpose.")},
+	{pipeline.EventWritten, counter("written", "Values durable at a sink, or messages acknowledged by a topic.")},
+	{pipeline.EventRepeated, counter("repeated", "Values that a sink already holds, or packets that came twice.")},
 	{pipeline.EventRetried, counter("retries", "Attempts that failed and were made again.")},
 	{pipeline.EventFailed, counter("failures", "Attempts that failed and were given up.")},
 	{pipeline.EventDeadLetter, counter("dead_letters", "Values and messages that a part gave up for good.")},
 	{pipeline.EventDeadLetterStored, counter("dead_letters_stored", "Messages stored on the dead letter topic.")},
 	{pipeline.EventUnfinished, counter("unfinished", "Values that were left for the next start.")},
-	{pipeline.EventDropped, counter("dropped", "Values that a best-effort sink did not get, and packets that the kernel dropped.")},
+	{pipeline.EventDropped, counter("dropped", "Values that a best-effort sink left out, and packets that the kernel dropped.")},
 	{pipeline.EventDamaged, counter("damaged", "Messages with a wrong checksum, and packets that cannot be decoded.")},
-	{pipeline.EventLost, counter("lost", "Messages that retention deleted before they were read, and packets that a sensor sent but that never came. Data are missing where this is not 0.")},
+	{pipeline.EventLost, counter("lost", "Messages that retention deleted before they were read, and packets of a sensor that never "+
+		"arrived. Anything but 0 is a loss of data.")},
 	{pipeline.EventRebalance, counter("rebalances", "Assignments of partitions by the consumer group.")},
-	{pipeline.EventBytes, counter("bytes", "Bytes of messages read from or written to a topic, before compression, or of requests to the embedded broker.")},
+	{pipeline.EventBytes, counter("bytes", "Bytes of messages: read by a consumer (not compressed), sent by a producer (compressed), or in "+
+		"requests to the embedded broker.")},
 	{pipeline.EventPacket, counter("packets", "Packets of a sensor.")},
-	{pipeline.EventMissed, counter("missed", "Sweeps of a sensor that were complete while the reader was too far behind.")},
+	{pipeline.EventMissed, counter("missed", "Sweeps of a sensor left out because the reader was too far behind.")},
 	{pipeline.EventFile, counter("files", "Files taken from a watched folder or a request.")},
-	{pipeline.EventRequest, counter("requests", "Requests to a server: the embedded broker, or the HTTP source of files.")},
+	{pipeline.EventRequest, counter("requests", "Requests to the embedded broker, or to an HTTP source of files.")},
 	{pipeline.EventRefused, counter("refused", "Requests that a server did not accept.")},
 }
 
@@ -75,32 +77,42 @@ var levels = []struct {
 	{pipeline.LevelValuesInFlight, gauge("in_flight_values", "Values in flight.")},
 	{pipeline.LevelQueue, gauge("queue_length", "Batches that wait for a sink.")},
 	{pipeline.LevelPartitions, gauge("consumer_partitions", "Partitions that this member of the consumer group owns.")},
-	{pipeline.LevelConnections, gauge("connections", "Open connections to the Kafka cluster, or of clients to the embedded broker.")},
+	{pipeline.LevelConnections, gauge("connections", "Open connections: ours to the Kafka cluster, or clients' to the embedded broker.")},
 	{pipeline.LevelStoredBytes, gauge("stored_bytes", "Size of the embedded broker's log on disk.")},
 }
 
 // Metrics that are not one event or level.
 var (
 	lag = Metric{
-		namespace + "consumer_lag_messages", "Messages behind the committed offset of a partition that this member owns.", Gauge, []string{"topic", "partition"},
+		namespace + "consumer_lag_messages",
+		"Messages not committed yet, of a partition that this member of the consumer group owns.",
+		Gauge, []string{"topic", "partition"},
 	}
-	duration = Metric{namespace + "operation_duration_seconds", "Time that a part worked on one value or one batch.", Histogram, []string{labelPart}}
-	size     = Metric{namespace + "operation_values", "Values that a part worked on at once: the size of its batches.", Histogram, []string{labelPart}}
-	failed   = Metric{
+	duration = Metric{
+		namespace + "operation_duration_seconds", "Time that a part took for one value or one batch.", Histogram, []string{labelPart},
+	}
+	size   = Metric{namespace + "operation_values", "Values in one operation: the size of a batch.", Histogram, []string{labelPart}}
+	failed = Metric{
 		namespace + "operation_errors_total",
-		"Operations that failed. Reason: permanent (the value is at fault), partial (some values of a batch failed), temporary (all others).",
+		"Operations that failed. Reasons: permanent (the value is at fault), partial (some values of a batch), temporary.",
 		Counter, []string{labelPart, "reason"},
 	}
-	otherEvents = Metric{namespace + "events_total", "Events of a part that have no metric of their own.", Counter, []string{labelPart, "event"}}
-	otherLevels = Metric{namespace + "level", "Levels of a part that have no metric of their own.", Gauge, []string{labelPart, "level"}}
-	buildInfo   = Metric{namespace + "build_info", "1. The labels say what runs.", Gauge, []string{"version", "commit", "go_version", "kernels"}}
-	modelInfo   = Metric{namespace + "model_info", "1. The labels say which model classifies.", Gauge, []string{"name", "version"}}
-	workers     = Metric{namespace + "hdf5_workers_total", "HDF5 worker processes that were started: one for each file.", Counter, nil}
-	workersDied = Metric{namespace + "hdf5_worker_failures_total", "HDF5 worker processes that died or did not answer in time.", Counter, nil}
+	otherEvents = Metric{
+		namespace + "events_total", "Events that have no metric of their own.", Counter, []string{labelPart, "event"},
+	}
+	otherLevels = Metric{namespace + "level", "Levels that have no metric of their own.", Gauge, []string{labelPart, "level"}}
+	buildInfo   = Metric{
+		namespace + "build_info", "Always 1. The labels say what runs.", Gauge, []string{"version", "commit", "go_version", "kernels"},
+	}
+	modelInfo   = Metric{namespace + "model_info", "Always 1. The labels name the model.", Gauge, []string{"name", "version"}}
+	workers     = Metric{namespace + "hdf5_workers_total", "HDF5 worker processes started, one for each file.", Counter, nil}
+	workersDied = Metric{
+		namespace + "hdf5_worker_failures_total", "HDF5 worker processes that died or did not answer in time.", Counter, nil,
+	}
 )
 
-// durationBounds are the upper bounds of the buckets of operation_duration_seconds: one small volume takes a tenth of a millisecond, a broker that
-// is away many seconds.
+// durationBounds are the upper bounds of the buckets of operation_duration_seconds: one small volume takes a tenth of a
+// millisecond, a broker that is away many seconds.
 var durationBounds = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
 
 // sizeBounds are those of operation_values.

@@ -1,5 +1,5 @@
-// Package telemetry turns what the parts of the program report to their observer into metrics in the format of Prometheus. It is the only package
-// that imports the metrics library.
+// Package telemetry turns what the parts of the program report to their observer into metrics in the format of
+// Prometheus. It is the only package that imports the metrics library.
 package telemetry
 
 import (

@@ -121,7 +121,8 @@ func TestTime(t *testing.T) {
 	}
 }
 
-// TestConventions reports one of everything and holds the names and texts against Prometheus's own rules and our declarations.
+// TestConventions reports one of everything and holds the names and texts against Prometheus's own rules and our
+// declarations.
 func TestConventions(t *testing.T) {
 	m := telemetry.New(telemetry.Options{Workers: func() (int64, int64) { return 1, 1 }})
 	for _, e := range []pipeline.Event{

@@ -77,10 +77,10 @@ type Kafka struct {
 	Group           string            `yaml:"group" flag:"group" required:"true" doc:"Consumer group of classify and run."`
 	SessionTimeout  time.Duration     `yaml:"session_timeout" min:"6s" doc:"How long a member of the group may be silent before its partitions go to others. Brokers allow 6s and more by default."`
 	MaxMessage      option.Bytes      `yaml:"max_message" min:"64KiB" max:"1GiB" doc:"Largest message."`
-	ClientID        string            `yaml:"client_id" doc:"Name of this program in the brokers' logs and quotas."`
+	ClientID        string            `yaml:"client_id" doc:"Client name in the brokers' logs and quotas."`
 	Compression     kafka.Compression `yaml:"compression" doc:"Compression of the messages that are sent."`
-	TLS             kafka.TLSOptions  `yaml:"tls" doc:"Encryption of the connections to a cluster."`
-	SASL            kafka.SASLOptions `yaml:"sasl" doc:"Authentication at a cluster. Keep the password in a file or in the environment."`
+	TLS             kafka.TLSOptions  `yaml:"tls" doc:"Encryption of connections to a cluster."`
+	SASL            kafka.SASLOptions `yaml:"sasl" doc:"Authentication to a cluster. Keep the password in a file or in the environment."`
 }
 
 // Validate reports addresses and names of topics that are none, and topics that are not told apart.

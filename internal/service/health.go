@@ -21,7 +21,8 @@ const (
 	checkEvery = time.Second
 )
 
-// Health holds the checks that say whether the process is ready. The zero Health is ready; its methods may be called by any goroutine.
+// Health holds the checks that say whether the process is ready. The zero Health is ready; its methods may be called by
+// any goroutine.
 type Health struct {
 	mu       sync.Mutex
 	checks   []named

@@ -15,11 +15,12 @@ import (
 
 // Options are the settings of the HTTP listener.
 type Options struct {
-	Listen string `yaml:"listen" flag:"http" doc:"HOST:PORT of the HTTP listener: /metrics for Prometheus, /healthz, /readyz and /debug/pprof/. Without a host only this machine reaches it (127.0.0.1); 0.0.0.0:8080 opens it to all. Port 0 takes a free one. Empty: no listener."`
-	PProf  bool   `yaml:"pprof" doc:"Serve /debug/pprof/ also where other machines reach the listener. On a loopback address it is always there."`
+	Listen string `yaml:"listen" flag:"http" doc:"HOST:PORT to serve /metrics, /healthz, /readyz and /debug/pprof/ on. Without a host: 127.0.0.1; use 0.0.0.0:8080 to listen on all addresses. Port 0 takes a free one. Empty: no listener."`
+	PProf  bool   `yaml:"pprof" doc:"Serve /debug/pprof/ even if listen is not a loopback address, where it is always served."`
 }
 
-// Bounds on what clients may take. A handler that needs more time extends its deadlines through [http.ResponseController].
+// Bounds on what clients may take. A handler that needs more time extends its deadlines through
+// [http.ResponseController].
 const (
 	headerTime = 5 * time.Second
 	bodyTime   = 30 * time.Second
@@ -41,7 +42,8 @@ func (o Options) Validate() error {
 	return nil
 }
 
-// Address is where to listen: that of the options, on 127.0.0.1 where they name no host. The error says what is wrong with them.
+// Address is where to listen: that of the options, on 127.0.0.1 where they name no host. The error says what is wrong
+// with them.
 func (o Options) Address() (string, error) {
 	host, port, err := net.SplitHostPort(o.Listen)
 	if err != nil {
@@ -77,7 +79,8 @@ func NewListener(o Options, log *slog.Logger) *Listener {
 	return l
 }
 
-// Handle mounts a handler, as [http.ServeMux.Handle] does; also while requests are served. The context of a request ends when the listener stops.
+// Handle mounts a handler, as [http.ServeMux.Handle] does; also while requests are served. The context of a request
+// ends when the listener stops.
 func (l *Listener) Handle(pattern string, h http.Handler) { l.mux.Handle(pattern, h) }
 
 // Addr is HOST:PORT, once the part has started.
@@ -116,7 +119,7 @@ func (l *Listener) start(ctx context.Context) error {
 	}
 	l.log.Info("listening for HTTP", "address", "http://"+l.Addr())
 	if !loopback {
-		l.log.Warn("other machines reach the HTTP listener, without a password", "address", l.Addr())
+		l.log.Warn("the HTTP listener is open to other machines, without authentication", "address", l.Addr())
 	}
 	return nil
 }

@@ -14,15 +14,17 @@ type Part struct {
 	Name string
 	// Start makes the part ready for the ones after it. When it fails, Stop is not called.
 	Start func(ctx context.Context) error
-	// Run works until ctx ends, or until it has nothing more to do, which ends the whole group. It begins when Start has returned.
+	// Run works until ctx ends, or until it has nothing more to do, which ends the whole group. It begins when Start
+	// has returned.
 	Run func(ctx context.Context) error
 	// Stop frees everything, within ctx. It is called when Run has returned, or when the time to drain is over.
 	Stop func(ctx context.Context) error
 }
 
-// Run starts the parts in order and keeps them until ctx ends or the first Run returns, with an error or without. Then it stops them in reverse
-// order: the context of a part ends when all parts after it have stopped. Stopping may take drain in all, and a second more for each part behind one
-// that took too long; a Run that has not returned by then is left behind. The error joins those of all parts. The end of ctx is none, unless it came before all parts had started.
+// Run starts the parts in order and keeps them until ctx ends or the first Run returns, with an error or without. Then
+// it stops them in reverse order: the context of a part ends when all parts after it have stopped. Stopping may take
+// drain in all, and a second more for each part behind one that took too long; a Run that has not returned by then is
+// left behind. The error joins those of all parts. The end of ctx is none, unless it came before all parts had started.
 func Run(ctx context.Context, drain time.Duration, parts ...Part) error {
 	work, end := context.WithCancel(ctx)
 	defer end()

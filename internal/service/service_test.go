@@ -61,7 +61,8 @@ func TestOrder(t *testing.T) {
 	})
 }
 
-// TestRunEnds: the first Run to return ends the group, with its error if there is one; errors of all parts are joined and named.
+// TestRunEnds: the first Run to return ends the group, with its error if there is one; errors of all parts are joined
+// and named.
 func TestRunEnds(t *testing.T) {
 	broken, late := errors.New("broken"), errors.New("late")
 	for _, c := range []struct {

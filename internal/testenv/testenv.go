@@ -14,7 +14,8 @@ func Root() string {
 	return filepath.Dir(filepath.Dir(filepath.Dir(file)))
 }
 
-// Samples is the folder of sample files: VOXELSTREAM_SAMPLES, or shared/samples beside the checkout. ok is false where there is none.
+// Samples is the folder of sample files: VOXELSTREAM_SAMPLES, or shared/samples beside the checkout. ok is false where
+// there is none.
 func Samples() (dir string, ok bool) {
 	dir = os.Getenv("VOXELSTREAM_SAMPLES")
 	if dir == "" {
@@ -24,7 +25,8 @@ func Samples() (dir string, ok bool) {
 	return dir, err == nil && info.IsDir()
 }
 
-// Sample is the path of one sample file, name being relative to the samples folder. Without the file the test is skipped.
+// Sample is the path of one sample file, name being relative to the samples folder. Without the file the test is
+// skipped.
 func Sample(tb testing.TB, name string) string {
 	tb.Helper()
 	dir, _ := Samples()

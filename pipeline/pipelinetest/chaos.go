@@ -1,5 +1,5 @@
-// Package pipelinetest holds what tests of pipelines share: a sink that fails at random around any other, a source of given values that keeps
-// their outcomes, and an observer that keeps what it is told.
+// Package pipelinetest holds what tests of pipelines share: a sink that fails at random around any other, a source of
+// given values that keeps their outcomes, and an observer that keeps what it is told.
 package pipelinetest
 
 import (
@@ -16,8 +16,9 @@ import (
 // ErrChaos is what a Chaos sink fails with.
 var ErrChaos = errors.New("chaos")
 
-// Chaos wraps a sink and fails at random in the three ways that hurt: nothing is written, a part is written, or everything is written and the
-// answer is lost. A pipeline in front of it must lose nothing; a sink that drops repeats must store nothing twice.
+// Chaos wraps a sink and fails at random in the three ways that hurt: nothing is written, a part is written, or
+// everything is written and the answer is lost. A pipeline in front of it must lose nothing; a sink that drops repeats
+// must store nothing twice.
 type Chaos[T any] struct {
 	pipeline.Sink[T]
 	// Rate is the share of writes that fail, Rand where chance comes from.
@@ -85,7 +86,8 @@ func (s *Source[T]) Read(ctx context.Context) (pipeline.Delivery[T], error) {
 // Close does nothing.
 func (s *Source[T]) Close(context.Context) error { return nil }
 
-// Outcomes is what the value at that index was settled with: nothing yet, or one outcome; more would break the contract.
+// Outcomes is what the value at that index was settled with: nothing yet, or one outcome; more would break the
+// contract.
 func (s *Source[T]) Outcomes(index int) []error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

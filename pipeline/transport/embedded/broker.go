@@ -17,9 +17,11 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline"
 )
 
-// Config says where the broker keeps its data and what its limits are. The zero Config is an ephemeral broker on a free port.
+// Config says where the broker keeps its data and what its limits are. The zero Config is an ephemeral broker on a free
+// port.
 type Config struct {
-	// DataDir holds the log, made when absent; one process at a time may use it. Empty means a temporary directory, removed by Close.
+	// DataDir holds the log, made when absent; one process at a time may use it. Empty means a temporary directory,
+	// removed by Close.
 	DataDir string
 	// Port on 127.0.0.1; 0 takes a free one.
 	Port int
@@ -27,8 +29,8 @@ type Config struct {
 	Partitions int
 	// MaxMessageBytes bounds a record batch; the default is 20 MiB.
 	MaxMessageBytes int
-	// RetentionBytes and Retention bound each partition's log; the defaults are 256 MiB and 24 h. What is beyond is deleted whether it was
-	// read or not. The log is read into memory at start, so the bound is also one on memory.
+	// RetentionBytes and Retention bound each partition's log; the defaults are 256 MiB and 24 h. What is beyond is
+	// deleted whether it was read or not. The log is read into memory at start, so the bound is also one on memory.
 	RetentionBytes int64
 	Retention      time.Duration
 	// SegmentBytes is the size of a log file, the unit of deletion; the default is 16 MiB.
@@ -39,7 +41,8 @@ type Config struct {
 	SyncWrites bool
 	// Log, if set, gets the broker's warnings: a full disk is told there, its clients only hear of an unknown error.
 	Log *slog.Logger
-	// Observer is told of connections, requests, errors and the size of the log, as the part "embedded broker"; nil: nobody is.
+	// Observer is told of connections, requests, errors and the size of the log, as the part "embedded broker"; nil:
+	// nobody is.
 	Observer pipeline.Observer
 }
 
@@ -137,7 +140,8 @@ func (b *Broker) start(c Config, dir string) error {
 	return nil
 }
 
-// retain applies retention from a ticker of our own: kfake's is not started for topics loaded from disk, nor for broker-wide limits.
+// retain applies retention from a ticker of our own: kfake's is not started for topics loaded from disk, nor for
+// broker-wide limits.
 func (b *Broker) retain(every time.Duration) {
 	t := time.NewTicker(every)
 	defer t.Stop()

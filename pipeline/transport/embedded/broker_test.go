@@ -129,7 +129,8 @@ func TestGuard(t *testing.T) {
 		for i := range body {
 			body[i] = byte(rng.Uint32())
 		}
-		// Version 0 of the old requests: the tags of newer ones can make kfake count to four billion, in a goroutine of its own.
+		// Version 0 of the old requests: the tags of newer ones can make kfake count to four billion, in a goroutine of
+		// its own.
 		send(frame(int32(len(body)+4), int16(rng.IntN(48)), 0, body))
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -154,7 +155,8 @@ func TestGuard(t *testing.T) {
 	}
 }
 
-// TestRetention fills a partition beyond its limit, restarts the broker, and wants the oldest messages gone: kfake alone keeps what it loaded.
+// TestRetention fills a partition beyond its limit, restarts the broker, and wants the oldest messages gone: kfake
+// alone keeps what it loaded.
 func TestRetention(t *testing.T) {
 	conf := embedded.Config{DataDir: t.TempDir(), RetentionBytes: 1 << 20, SegmentBytes: 256 << 10, RetentionEvery: time.Hour}
 	b := start(t, conf)

@@ -17,8 +17,8 @@ import (
 // errFrame is wrapped by the error that closes a connection whose bytes are no Kafka request.
 var errFrame = errors.New("not a kafka request")
 
-// guarded is kfake's listener with each connection checked: an unknown API key makes kfake panic in a goroutine of its own, so any port scan
-// with the wrong bytes would end the process. max bounds a request, which kfake allocates whole.
+// guarded is kfake's listener with each connection checked: an unknown API key makes kfake panic in a goroutine of its
+// own, so any port scan with the wrong bytes would end the process. max bounds a request, which kfake allocates whole.
 func guarded(maxFrame int, o pipeline.Observer) kfake.Opt {
 	open := &connections{observer: o}
 	return kfake.ListenFn(func(network, addr string) (net.Listener, error) {
@@ -98,7 +98,8 @@ func (g *guardConn) Close() error {
 	return g.Conn.Close()
 }
 
-// newerVersions is how far beyond the versions known here a client may probe: ApiVersions requests start with the client's newest.
+// newerVersions is how far beyond the versions known here a client may probe: ApiVersions requests start with the
+// client's newest.
 const newerVersions = 5
 
 func (g *guardConn) check() error {

@@ -31,13 +31,13 @@ type Config struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Log gets what an operator should know (retries, data gaps, rebalances); nil means slog.Default().
 	Log *slog.Logger
-	// Observer is told of connections and retries, as the part "kafka", and of all that producers and consumers do which have no observer of
-	// their own; nil: nobody is.
+	// Observer is told of connections and retries, as the part "kafka", and of all that producers and consumers do
+	// which have no observer of their own; nil: nobody is.
 	Observer pipeline.Observer
 }
 
-// Timeouts of single requests. A produce that is cut off too early is stored and repeated, so the timeout is long; half of it is what
-// kafka-go tells the broker to wait for its replicas.
+// Timeouts of single requests. A produce that is cut off too early is stored and repeated, so the timeout is long; half
+// of it is what kafka-go tells the broker to wait for its replicas.
 const (
 	requestTimeout = 20 * time.Second
 	dialTimeout    = 3 * time.Second
@@ -45,7 +45,8 @@ const (
 	metadataTTL = 2 * time.Second
 )
 
-// Client is a connection to the cluster, shared by producers, consumers and tools. Its methods are safe for concurrent use.
+// Client is a connection to the cluster, shared by producers, consumers and tools. Its methods are safe for concurrent
+// use.
 type Client struct {
 	cfg       Config
 	kafka     *kafkago.Client
@@ -135,8 +136,8 @@ func (c *Client) ask(ctx context.Context) error {
 
 func (c *Client) addresses() string { return strings.Join(c.cfg.Brokers, ", ") }
 
-// Ping waits until the cluster answers or ctx ends; the error says what the last attempt met. It does not wait where certificates or the password
-// are wrong (see [ErrAccess]).
+// Ping waits until the cluster answers or ctx ends; the error says what the last attempt met. It does not wait where
+// certificates or the password are wrong (see [ErrAccess]).
 func (c *Client) Ping(ctx context.Context) error {
 	return c.retry(ctx, "reach "+c.addresses(), func(ctx context.Context) error {
 		err := c.ask(ctx)
@@ -147,7 +148,8 @@ func (c *Client) Ping(ctx context.Context) error {
 	})
 }
 
-// retry repeats f until it succeeds, fails for good, or ctx ends. What is going on is logged at the 1st, 2nd, 4th, 8th ... failure.
+// retry repeats f until it succeeds, fails for good, or ctx ends. What is going on is logged at the 1st, 2nd, 4th, 8th
+// ... failure.
 func (c *Client) retry(ctx context.Context, what string, f func(context.Context) error) error {
 	var wait pipeline.Retry
 	for failures := 1; ; failures++ {

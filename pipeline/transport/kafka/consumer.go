@@ -19,23 +19,25 @@ import (
 type ConsumerConfig struct {
 	// Group shares the topic's partitions among its members; its committed offsets say where to go on.
 	Group, Topic string
-	// Budget bounds the bytes in flight; it may be shared. Required. What kafka-go has fetched ahead comes on top: up to 16 messages or 4 MiB
-	// per partition, whichever is more.
+	// Budget bounds the bytes in flight; it may be shared. Required. What kafka-go has fetched ahead comes on top: up
+	// to 16 messages or 4 MiB per partition, whichever is more.
 	Budget *pipeline.Budget
-	// MaxInFlight is how many messages of a partition may be unsettled, or settled behind an unsettled one; the default is 256. Times the
-	// partitions, it is the most that a crash repeats.
+	// MaxInFlight is how many messages of a partition may be unsettled, or settled behind an unsettled one; the default
+	// is 256. Times the partitions, it is the most that a crash repeats.
 	MaxInFlight int
-	// DeadLetters, if set, sends what is permanently at fault to DeadLetterTopic. Without it such a message ends the consumer with an error.
+	// DeadLetters, if set, sends what is permanently at fault to DeadLetterTopic. Without it such a message ends the
+	// consumer with an error.
 	DeadLetters     *Producer
 	DeadLetterTopic string
 	// CommitEvery is how often offsets are committed; the default is 200 ms.
 	CommitEvery time.Duration
 	// SessionTimeout is how long a dead member keeps its partitions; the default is 6 s, the least that brokers allow.
 	SessionTimeout time.Duration
-	// Handover is how long a rebalance waits for what is in flight before it is left to the next owner, to be repeated; the default is 3 s.
-	// It must be well below the 10 s after which the broker goes on without us.
+	// Handover is how long a rebalance waits for what is in flight before it is left to the next owner, to be repeated;
+	// the default is 3 s. It must be well below the 10 s after which the broker goes on without us.
 	Handover time.Duration
-	// Observer is told what happens, as the part "consumer TOPIC", and of the lag of the partitions that are owned; nil: the client's is.
+	// Observer is told what happens, as the part "consumer TOPIC", and of the lag of the partitions that are owned;
+	// nil: the client's is.
 	Observer pipeline.Observer
 }
 
@@ -53,10 +55,11 @@ const (
 	readerWait    = 250 * time.Millisecond
 )
 
-// Consumer is a member of a consumer group, as a pipeline source: deliveries come in the order of their partition, are settled in any order,
-// and are committed up to the first unsettled one. Outcomes: nil commits, a permanent error makes a dead letter and then commits, any
-// other error makes the next Read fail, because going on behind it would silently hold back all later commits. A damaged message (its checksum is
-// wrong) and one that exceeds the whole budget become dead letters without being delivered.
+// Consumer is a member of a consumer group, as a pipeline source: deliveries come in the order of their partition, are
+// settled in any order, and are committed up to the first unsettled one. Outcomes: nil commits, a permanent error makes
+// a dead letter and then commits, any other error makes the next Read fail, because going on behind it would silently
+// hold back all later commits. A damaged message (its checksum is wrong) and one that exceeds the whole budget become
+// dead letters without being delivered.
 type Consumer struct {
 	client *Client
 	cfg    ConsumerConfig
@@ -100,7 +103,8 @@ func NewConsumer(c *Client, cfg ConsumerConfig) (*Consumer, error) {
 	cfg.Handover = cmp.Or(cfg.Handover, 3*time.Second)
 	group, err := kafkago.NewConsumerGroup(kafkago.ConsumerGroupConfig{
 		ID: cfg.Group, Brokers: c.cfg.Brokers, Topics: []string{cfg.Topic}, Dialer: c.dialer,
-		// Never LastOffset: a coordinator's error while offsets are fetched looks like "no offset", and would skip the whole backlog.
+		// Never LastOffset: a coordinator's error while offsets are fetched looks like "no offset", and would skip the
+		// whole backlog.
 		StartOffset:       kafkago.FirstOffset,
 		HeartbeatInterval: heartbeatInterval, SessionTimeout: cmp.Or(cfg.SessionTimeout, 6*time.Second), RebalanceTimeout: rebalanceTimeout,
 		JoinGroupBackoff: joinBackoff, WatchPartitionChanges: true, PartitionWatchInterval: partitionWatch,
@@ -152,8 +156,8 @@ func (k *Consumer) Read(ctx context.Context) (pipeline.Delivery[transport.Messag
 	}
 }
 
-// Close hands no more messages out, waits at most ctx and the handover time for those in flight, commits, and leaves the group so that other
-// members take over at once.
+// Close hands no more messages out, waits at most ctx and the handover time for those in flight, commits, and leaves
+// the group so that other members take over at once.
 func (k *Consumer) Close(ctx context.Context) error {
 	k.once.Do(func() {
 		close(k.closing)
@@ -176,8 +180,8 @@ func (k *Consumer) Close(ctx context.Context) error {
 	}
 }
 
-// generations works through one assignment of partitions after the other. Errors of joining are not fatal: Next tries again by itself, and
-// the first one after a cluster's first start always fails.
+// generations works through one assignment of partitions after the other. Errors of joining are not fatal: Next tries
+// again by itself, and the first one after a cluster's first start always fails.
 func (k *Consumer) generations() {
 	for failures := 1; ; failures++ {
 		gen, err := k.group.Next(k.ctx)

@@ -13,8 +13,9 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 )
 
-// ExclusiveConsumer is the only member of its consumer group. It reads a whole topic, from offsets that its owner keeps together with what it
-// makes of the messages; the offsets that are committed to the group are for others to see. It is for one goroutine.
+// ExclusiveConsumer is the only member of its consumer group. It reads a whole topic, from offsets that its owner keeps
+// together with what it makes of the messages; the offsets that are committed to the group are for others to see. It is
+// for one goroutine.
 type ExclusiveConsumer struct {
 	client     *Client
 	group      *kafkago.ConsumerGroup
@@ -31,8 +32,8 @@ type ExclusiveConsumer struct {
 // ErrNotExclusive is wrapped by the error of a group that has another member.
 var ErrNotExclusive = errors.New("the group has another member")
 
-// JoinExclusive waits until the group has no other member: it waits for one that died as long as its session lasts. sessionTimeout, after which
-// others take this member for dead, is 6 s where it is 0.
+// JoinExclusive waits until the group has no other member: it waits for one that died as long as its session lasts.
+// sessionTimeout, after which others take this member for dead, is 6 s where it is 0.
 func (c *Client) JoinExclusive(ctx context.Context, group, topic string, sessionTimeout time.Duration) (e *ExclusiveConsumer, err error) {
 	n, err := c.Partitions(ctx, topic)
 	if err != nil {
@@ -99,7 +100,8 @@ func (e *ExclusiveConsumer) Seek(next []int64, turn int) error {
 	return nil
 }
 
-// Read waits for the next message. The partitions have turns: what is there already is read in an order that depends on nothing else.
+// Read waits for the next message. The partitions have turns: what is there already is read in an order that depends on
+// nothing else.
 func (e *ExclusiveConsumer) Read(ctx context.Context) (transport.Message, error) {
 	for {
 		for range e.next {
@@ -161,8 +163,8 @@ func (e *ExclusiveConsumer) First(ctx context.Context) ([]int64, error) {
 // leaveTimeout is how long Commit waits until another member has left: JoinExclusive leaves at once when it finds one.
 const leaveTimeout = 5 * time.Second
 
-// Commit shows the group how far the owner is; where the broker cannot take that now, the next one will do. It fails when the group has another
-// member that stays, and then work must end: another does it.
+// Commit shows the group how far the owner is; where the broker cannot take that now, the next one will do. It fails
+// when the group has another member that stays, and then work must end: another does it.
 func (e *ExclusiveConsumer) Commit(ctx context.Context, next []int64) error {
 	offsets := map[int]int64{}
 	for p, offset := range next {

@@ -114,7 +114,8 @@ func TestExclusiveMissesNothing(t *testing.T) {
 	}
 }
 
-// TestExclusiveRefusesOthers wants a second one refused, which costs the first nothing, and the first told of a member that stays.
+// TestExclusiveRefusesOthers wants a second one refused, which costs the first nothing, and the first told of a member
+// that stays.
 func TestExclusiveRefusesOthers(t *testing.T) {
 	_, c, _ := fake(t, 2, "t")
 	s := exclusive(t, c, "t")

@@ -60,7 +60,8 @@ func stored(t *testing.T, c *Client, topic string) (ids []string) {
 	return ids
 }
 
-// TestProducerRetries wants each message stored once and in order, whatever code the broker answers, also when it stored the batch all the same.
+// TestProducerRetries wants each message stored once and in order, whatever code the broker answers, also when it
+// stored the batch all the same.
 func TestProducerRetries(t *testing.T) {
 	for _, e := range []*kerr.Error{
 		kerr.RequestTimedOut, kerr.NotEnoughReplicasAfterAppend, kerr.NotLeaderForPartition, kerr.UnknownTopicOrPartition, kerr.UnknownServerError,
@@ -97,7 +98,8 @@ func TestProducerRetries(t *testing.T) {
 	}
 }
 
-// TestProducerCutsBatches gives the producer a batch size that the broker refuses: single messages go through, the one that is too large alone fails.
+// TestProducerCutsBatches gives the producer a batch size that the broker refuses: single messages go through, the one
+// that is too large alone fails.
 func TestProducerCutsBatches(t *testing.T) {
 	_, c, p := fake(t, 1, "t")
 	ms := numbered(6)
@@ -168,7 +170,8 @@ func next(t *testing.T, k *Consumer) pipeline.Delivery[transport.Message] {
 	return d
 }
 
-// TestOffsetFetchErrors is kafka-go's trap: a coordinator's error looks like "no offset", and would deliver everything again.
+// TestOffsetFetchErrors is kafka-go's trap: a coordinator's error looks like "no offset", and would deliver everything
+// again.
 func TestOffsetFetchErrors(t *testing.T) {
 	broker, c, p := fake(t, 1, "t")
 	if _, err := p.Produce(t.Context(), "t", numbered(10)...); err != nil {
@@ -195,7 +198,8 @@ func TestOffsetFetchErrors(t *testing.T) {
 	}
 }
 
-// TestLost wants the alarm when retention was faster than the consumer, and when the log ends before the committed offset.
+// TestLost wants the alarm when retention was faster than the consumer, and when the log ends before the committed
+// offset.
 func TestLost(t *testing.T) {
 	for _, c := range []struct {
 		name              string

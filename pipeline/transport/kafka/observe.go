@@ -11,7 +11,8 @@ import (
 
 type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
 
-// observedDial is dial, or the plain one where that is nil, and tells how many of its connections are open and how long opening took.
+// observedDial is dial, or the plain one where that is nil, and tells how many of its connections are open and how long
+// opening took.
 func observedDial(dial dialFunc, o pipeline.Observer) dialFunc {
 	if dial == nil {
 		dial = (&net.Dialer{}).DialContext

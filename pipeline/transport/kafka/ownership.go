@@ -13,8 +13,8 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 )
 
-// ownership is one partition for the time of one generation: what is read, in flight and committed. A rebalance makes a new one, so a late
-// settlement of an old generation cannot move the offset to commit of the new one.
+// ownership is one partition for the time of one generation: what is read, in flight and committed. A rebalance makes a
+// new one, so a late settlement of an old generation cannot move the offset to commit of the new one.
 type ownership struct {
 	k         *Consumer
 	gen       *kafkago.Generation
@@ -51,8 +51,8 @@ func (k *Consumer) own(ctx context.Context, gen *kafkago.Generation, a kafkago.P
 // fromFirst asks start for the first message there is, whatever is committed.
 const fromFirst = -1000
 
-// start is where to begin: the committed offset, or the first one. An absent offset is looked up a second time, because kafka-go takes a
-// coordinator's error for "no offset". What retention deleted in between is reported as lost.
+// start is where to begin: the committed offset, or the first one. An absent offset is looked up a second time, because
+// kafka-go takes a coordinator's error for "no offset". What retention deleted in between is reported as lost.
 func (k *Consumer) start(ctx context.Context, partition int, offset int64) (int64, error) {
 	err := k.client.retry(ctx, "find the start of a partition", func(ctx context.Context) error {
 		committed, err := k.client.committed(ctx, k.cfg.Group, k.cfg.Topic, partition)
@@ -96,7 +96,8 @@ func (k *Consumer) lost(partition int, from, to int64) {
 		"topic", k.cfg.Topic, "partition", partition, "from", from, "to", to, "messages", to-from)
 }
 
-// work reads and commits until ctx, the generation, ends, then hands over: it waits for what is in flight and commits a last time.
+// work reads and commits until ctx, the generation, ends, then hands over: it waits for what is in flight and commits a
+// last time.
 func (o *ownership) work(ctx context.Context) error {
 	reading, stop := context.WithCancel(ctx)
 	defer stop()
@@ -202,7 +203,8 @@ func (o *ownership) read(ctx context.Context) error {
 	}
 }
 
-// checkGap looks why offsets are missing before at: compaction and control records are no loss, retention is. kafka-go skips them silently.
+// checkGap looks why offsets are missing before at: compaction and control records are no loss, retention is. kafka-go
+// skips them silently.
 func (o *ownership) checkGap(ctx context.Context, at int64) {
 	first, err := o.k.client.offsets(ctx, o.k.cfg.Topic, kafkago.FirstOffset, o.partition)
 	if err != nil {
@@ -213,7 +215,8 @@ func (o *ownership) checkGap(ctx context.Context, at int64) {
 	}
 }
 
-// deliver hands out one message, waiting for the offset tracker, the budget and the reader of the source. It reports false when ctx ended.
+// deliver hands out one message, waiting for the offset tracker, the budget and the reader of the source. It reports
+// false when ctx ended.
 func (o *ownership) deliver(ctx context.Context, m transport.Message) bool {
 	k := o.k
 	if err := o.tracker.Add(ctx, m.Offset); err != nil {
@@ -274,8 +277,8 @@ func (o *ownership) decrement() {
 	}
 }
 
-// deadLetter puts a message on the dead letter topic and settles it once it is stored there, in the background. Without m it is read again: its bytes
-// were given back with the delivery.
+// deadLetter puts a message on the dead letter topic and settles it once it is stored there, in the background. Without
+// m it is read again: its bytes were given back with the delivery.
 func (o *ownership) deadLetter(offset int64, m *transport.Message, cause error) {
 	k := o.k
 	if k.cfg.DeadLetters == nil {

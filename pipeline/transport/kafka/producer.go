@@ -18,8 +18,8 @@ import (
 
 // ProducerConfig bounds what a producer sends.
 type ProducerConfig struct {
-	// MaxMessageBytes is the largest message, encoded; a larger one is a permanent error. The default is 16 MiB; the broker's
-	// message.max.bytes must exceed it.
+	// MaxMessageBytes is the largest message, encoded; a larger one is a permanent error. The default is 16 MiB; the
+	// broker's message.max.bytes must exceed it.
 	MaxMessageBytes int
 	// BatchBytes is how much is sent to a partition at once; the default is 1 MiB. A larger message goes alone.
 	BatchBytes int
@@ -35,9 +35,10 @@ type Compression string
 // Choices lists the names.
 func (Compression) Choices() []string { return []string{"none", "gzip", "snappy", "lz4", "zstd"} }
 
-// Producer writes messages to topics, acknowledged by all replicas, each exactly once per call. It never gives up on what may still succeed
-// while the context lives. Messages of one key go to one partition (FNV-1a, as Sarama and kafka-go's Hash), in order. The number of
-// partitions is read once per topic: changing it later moves keys, so restart producers then.
+// Producer writes messages to topics, acknowledged by all replicas, each exactly once per call. It never gives up on
+// what may still succeed while the context lives. Messages of one key go to one partition (FNV-1a, as Sarama and
+// kafka-go's Hash), in order. The number of partitions is read once per topic: changing it later moves keys, so restart
+// producers then.
 type Producer struct {
 	client   *Client
 	cfg      ProducerConfig
@@ -54,7 +55,8 @@ type Producer struct {
 	topics map[string][]*partitionQueue
 }
 
-// Position is where a message was stored. Offset is -1 where the broker confirmed a repeat without saying where the first one is.
+// Position is where a message was stored. Offset is -1 where the broker confirmed a repeat without saying where the
+// first one is.
 type Position struct {
 	Partition int
 	Offset    int64
@@ -81,9 +83,9 @@ func NewProducer(c *Client, cfg ProducerConfig) (*Producer, error) {
 	return p, nil
 }
 
-// Produce stores ms and returns where, in the order given. A *pipeline.PartialError names the messages that can never be stored; the others
-// are. When ctx ends first, what is not yet being sent is withdrawn, and it is unknown whether the rest is stored; its bytes may still be read
-// and must not be overwritten.
+// Produce stores ms and returns where, in the order given. A *pipeline.PartialError names the messages that can never
+// be stored; the others are. When ctx ends first, what is not yet being sent is withdrawn, and it is unknown whether
+// the rest is stored; its bytes may still be read and must not be overwritten.
 func (p *Producer) Produce(ctx context.Context, topic string, ms ...transport.Message) ([]Position, error) {
 	if len(ms) == 0 {
 		return nil, nil
@@ -211,8 +213,8 @@ type entry struct {
 	i    int
 }
 
-// partitionQueue holds what waits to be sent to one partition. At most one batch is being sent at a time, and what arrives meanwhile makes the
-// next: the batch grows with the load by itself, and a lone message waits for nothing.
+// partitionQueue holds what waits to be sent to one partition. At most one batch is being sent at a time, and what
+// arrives meanwhile makes the next: the batch grows with the load by itself, and a lone message waits for nothing.
 type partitionQueue struct {
 	p         *Producer
 	topic     string
@@ -222,7 +224,8 @@ type partitionQueue struct {
 	queue   []entry
 	sending bool
 
-	// Owned by run: the producer id is per partition, so that starting over after a lost sequence concerns one partition only.
+	// Owned by run: the producer id is per partition, so that starting over after a lost sequence concerns one
+	// partition only.
 	producer int64
 	epoch    int16
 	sequence int32
@@ -324,7 +327,8 @@ func (q *partitionQueue) send(es []entry) {
 			}
 			return
 		case neverWorks(err) && len(es) > 1:
-			// One of them is at fault, or all together are too large. Nothing was stored, so no sequence number was used.
+			// One of them is at fault, or all together are too large. Nothing was stored, so no sequence number was
+			// used.
 			for i := range es {
 				q.send(es[i : i+1])
 			}
@@ -337,8 +341,9 @@ func (q *partitionQueue) send(es []entry) {
 			q.p.client.log.Warn("kafka: the broker lost the sequence of this producer, starting a new one", "topic", q.topic, "partition", q.partition, "error", err)
 			q.producer = noProducer
 		case is(err, kafkago.Unknown):
-			// The broker failed half way, on a full disk for example. The embedded one has counted the sequence by then though it stored nothing:
-			// it would take the repeat for a duplicate and acknowledge it. Under a new id it may be stored twice, which sinks notice, but not lost.
+			// The broker failed half way, on a full disk for example. The embedded one has counted the sequence by then
+			// though it stored nothing: it would take the repeat for a duplicate and acknowledge it. Under a new id it
+			// may be stored twice, which sinks notice, but not lost.
 			q.producer = noProducer
 			q.p.client.logRetry(fmt.Sprintf("produce to %s/%d", q.topic, q.partition), failures, err)
 		default:
@@ -362,7 +367,8 @@ func fail(es []entry, err error) {
 	}
 }
 
-// attempt sends the batch once. It is stamped only when its producer id is not the queue's: a repeat must be the same to the byte.
+// attempt sends the batch once. It is stamped only when its producer id is not the queue's: a repeat must be the same
+// to the byte.
 func (q *partitionQueue) attempt(b recordBatch, stamped *int64) (base int64, err error) {
 	ctx, cancel := context.WithTimeout(q.p.ctx, requestTimeout)
 	defer cancel()

@@ -20,8 +20,9 @@ const fetchBytes = 8 << 20
 // followEvery is how often Records looks for what is new.
 const followEvery = 200 * time.Millisecond
 
-// Records reads a topic from its first message, partition after partition, without a group. It ends behind what is there now or, with follow,
-// when ctx does. The error, if any, is the last thing it yields; it yields none when ctx ended a follow.
+// Records reads a topic from its first message, partition after partition, without a group. It ends behind what is
+// there now or, with follow, when ctx does. The error, if any, is the last thing it yields; it yields none when ctx
+// ended a follow.
 func (c *Client) Records(ctx context.Context, topic string, follow bool) iter.Seq2[transport.Message, error] {
 	return func(yield func(transport.Message, error) bool) {
 		err := c.records(ctx, topic, follow, func(m transport.Message) bool { return yield(m, nil) })
@@ -56,8 +57,8 @@ func (c *Client) Bounds(ctx context.Context, topic string) (from, to []int64, er
 	return from, to, nil
 }
 
-// Range reads the messages of a topic from the offsets from up to, not including, to, partition after partition. The error, if any, is the last
-// thing it yields.
+// Range reads the messages of a topic from the offsets from up to, not including, to, partition after partition. The
+// error, if any, is the last thing it yields.
 func (c *Client) Range(ctx context.Context, topic string, from, to []int64) iter.Seq2[transport.Message, error] {
 	return func(yield func(transport.Message, error) bool) {
 		for p := range from {
@@ -112,8 +113,8 @@ func (c *Client) ends(ctx context.Context, topic string, partitions ...int) (end
 	return ends, err
 }
 
-// readRange yields the messages of a partition from offset from up to, not including, to; what retention took meanwhile is left out. It
-// returns the next offset, and errStopped when yield has enough.
+// readRange yields the messages of a partition from offset from up to, not including, to; what retention took meanwhile
+// is left out. It returns the next offset, and errStopped when yield has enough.
 func (c *Client) readRange(ctx context.Context, topic string, partition int, from, to int64, yield func(transport.Message) bool) (int64, error) {
 	for from < to {
 		var ms []transport.Message
@@ -144,7 +145,8 @@ func (c *Client) readRange(ctx context.Context, topic string, partition int, fro
 	return from, nil
 }
 
-// fetch asks once for the messages at offset, which must be below the end, and returns them with the offset behind them.
+// fetch asks once for the messages at offset, which must be below the end, and returns them with the offset behind
+// them.
 func (c *Client) fetch(ctx context.Context, topic string, partition int, offset int64) ([]transport.Message, int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -190,7 +192,8 @@ func (c *Client) fetch(ctx context.Context, topic string, partition int, offset 
 	return ms, next, nil
 }
 
-// controlEnd is the offset behind the control records (markers of a foreign transactional producer), which kafka-go hides; 0 without any.
+// controlEnd is the offset behind the control records (markers of a foreign transactional producer), which kafka-go
+// hides; 0 without any.
 func controlEnd(r kafkago.RecordReader) int64 {
 	switch r := r.(type) {
 	case *protocol.ControlBatch:

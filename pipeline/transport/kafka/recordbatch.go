@@ -12,8 +12,9 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 )
 
-// recordBatch is one encoded batch of the Kafka record format, version 2 (magic 2), as RawProduce wants it: behind its size in 4 bytes.
-// Layout: https://kafka.apache.org/documentation/#recordbatch; the offsets below are from the start of the batch.
+// recordBatch is one encoded batch of the Kafka record format, version 2 (magic 2), as RawProduce wants it: behind its
+// size in 4 bytes. Layout: https://kafka.apache.org/documentation/#recordbatch; the offsets below are from the start of
+// the batch.
 //
 //	 0 base offset      8 length of the rest  12 leader epoch  16 magic          17 crc-32c of all from 21
 //	21 attributes      23 last offset delta   27 first time    35 max time       43 producer id
@@ -28,7 +29,8 @@ const (
 	batchHeader = 61
 )
 
-// encodeBatch encodes ms without producer id; stamp adds it. Time is when the batch is sent, never the event's time: retention goes by it.
+// encodeBatch encodes ms without producer id; stamp adds it. Time is when the batch is sent, never the event's time:
+// retention goes by it.
 func encodeBatch(ms []transport.Message, codec compress.Compression, now time.Time) (recordBatch, error) {
 	size := sizePrefix + batchHeader
 	for i := range ms {

@@ -21,18 +21,18 @@ import (
 
 // TLSOptions are the settings of encryption.
 type TLSOptions struct {
-	Enabled    bool   `yaml:"enabled" doc:"Encrypt the connections to the brokers, and verify their certificates."`
-	CAFile     string `yaml:"ca_file" doc:"PEM file with the certificates of the authorities that sign the brokers' certificates. Empty: those of the system."`
-	CertFile   string `yaml:"cert_file" doc:"PEM file with the client's certificate, for brokers that ask for one."`
-	KeyFile    string `yaml:"key_file" doc:"PEM file with the private key of cert_file, not encrypted."`
-	ServerName string `yaml:"server_name" doc:"Name in the brokers' certificates. Empty: the host of each broker's address."`
+	Enabled    bool   `yaml:"enabled" doc:"Encrypt connections to the brokers and verify their certificates."`
+	CAFile     string `yaml:"ca_file" doc:"PEM file with the CA certificates that the brokers' certificates are verified against. Empty: those of the system."`
+	CertFile   string `yaml:"cert_file" doc:"PEM file with the client certificate, for brokers that require one."`
+	KeyFile    string `yaml:"key_file" doc:"PEM file with the unencrypted private key of cert_file."`
+	ServerName string `yaml:"server_name" doc:"Name that the brokers' certificates must have. Empty: the host of each broker's address."`
 }
 
 // Validate says which settings do not go together. It reads no file.
 func (o TLSOptions) Validate() error {
 	var problems []error
 	if !o.Enabled && (o.CAFile != "" || o.CertFile != "" || o.KeyFile != "" || o.ServerName != "") {
-		problems = append(problems, errors.New("enabled: found false beside other settings of tls, want true"))
+		problems = append(problems, errors.New("enabled: found false with other settings of tls, want true"))
 	}
 	if (o.CertFile == "") != (o.KeyFile == "") {
 		problems = append(problems, fmt.Errorf("cert_file, key_file: found %q and %q, want both or none", o.CertFile, o.KeyFile))
@@ -77,10 +77,10 @@ func (o TLSOptions) Load() (*tls.Config, error) {
 
 // SASLOptions are the settings of authentication.
 type SASLOptions struct {
-	Mechanism    string `yaml:"mechanism" enum:"none,plain,scram-sha-256,scram-sha-512" doc:"How the brokers authenticate us."`
-	User         string `yaml:"user" doc:"Name of the user."`
-	Password     string `yaml:"password" secret:"true" doc:"Password of the user. Prefer password_file, or the environment."`
-	PasswordFile string `yaml:"password_file" doc:"File with the password; a line break at its end does not count."`
+	Mechanism    string `yaml:"mechanism" enum:"none,plain,scram-sha-256,scram-sha-512" doc:"SASL mechanism. none: no authentication."`
+	User         string `yaml:"user" doc:"User name."`
+	Password     string `yaml:"password" secret:"true" doc:"Password. Prefer password_file, or the environment."`
+	PasswordFile string `yaml:"password_file" doc:"File with the password. A line break at its end is ignored."`
 }
 
 // noSASL is the mechanism without authentication.
@@ -90,7 +90,7 @@ const noSASL = "none"
 func (o SASLOptions) Validate() error {
 	switch none := o.Mechanism == noSASL || o.Mechanism == ""; {
 	case none && (o.User != "" || o.Password != "" || o.PasswordFile != ""):
-		return errors.New("mechanism: found none beside a user or a password, want plain, scram-sha-256 or scram-sha-512")
+		return errors.New("mechanism: found none with a user or a password, want plain, scram-sha-256 or scram-sha-512")
 	case none:
 	case o.User == "":
 		return fmt.Errorf("user: found %q, want a name for the mechanism %s", o.User, o.Mechanism)
@@ -169,8 +169,8 @@ func (s *SASL) mechanism() (*handshakes, error) {
 	return &handshakes{Mechanism: m}, nil
 }
 
-// handshakes is a mechanism that knows whether an authentication has begun and not ended: some brokers answer a wrong password by closing the
-// connection, which kafka-go reports as any other end of a connection.
+// handshakes is a mechanism that knows whether an authentication has begun and not ended: some brokers answer a wrong
+// password by closing the connection, which kafka-go reports as any other end of a connection.
 type handshakes struct {
 	sasl.Mechanism
 	open atomic.Bool
@@ -197,7 +197,8 @@ func (s handshake) Next(ctx context.Context, challenge []byte) (done bool, respo
 	return done, response, err
 }
 
-// ErrAccess is wrapped by the error of a connection that the broker, or we, refused for its certificate or its password: trying again does not help.
+// ErrAccess is wrapped by the error of a connection that the broker, or we, refused for its certificate or its
+// password: trying again does not help.
 var ErrAccess = errors.New("access refused")
 
 // explain says what an error of a connection means where the settings of TLS and SASL are its likely reason.
@@ -209,13 +210,13 @@ func (c *Client) explain(err error) error {
 	ended := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
 	user := c.cfg.SASL
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return refused("the broker's certificate is not trusted; ca_file names the authority that signed it, server_name the name in it")
+		return refused("the broker's certificate is not trusted; check ca_file and server_name")
 	}
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
 		return refused("the broker does not speak TLS at this address")
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" { // as crypto/tls names the alerts of the other side
-		return refused("the broker ended TLS; it may want another client certificate, cert_file and key_file")
+		return refused("the broker refused TLS; it may require another client certificate (cert_file, key_file)")
 	}
 	switch {
 	case is(err, kafkago.SASLAuthenticationFailed), ended && user != nil && c.handshakes.open.Load():
@@ -223,11 +224,11 @@ func (c *Client) explain(err error) error {
 	case is(err, kafkago.UnsupportedSASLMechanism):
 		return refused(fmt.Sprintf("the broker does not offer the SASL mechanism %s", user.Mechanism))
 	case is(err, kafkago.IllegalSASLState):
-		return refused("the broker asks for no SASL at this address, or at another step")
+		return refused("the broker does not use SASL at this address")
 	case ended && c.cfg.TLS != nil && !c.answered.Load():
 		return fmt.Errorf("the broker closed the connection; it may not speak TLS at this address: %w", err)
 	case ended && c.cfg.TLS == nil && !c.answered.Load():
-		return fmt.Errorf("the broker closed the connection; it may want TLS or SASL: %w", err)
+		return fmt.Errorf("the broker closed the connection; it may require TLS or SASL: %w", err)
 	}
 	return err
 }

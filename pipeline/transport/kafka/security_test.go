@@ -117,8 +117,8 @@ func TestTLS(t *testing.T) {
 		{"another authority", encrypted, TLSOptions{Enabled: true, CAFile: theirs.File}, "certificate is not trusted"},
 		{"the system's authorities", encrypted, TLSOptions{Enabled: true}, "certificate is not trusted"},
 		{"client certificate", both, TLSOptions{Enabled: true, CAFile: ours.File, CertFile: cert, KeyFile: key}, ""},
-		{"no client certificate", both, TLSOptions{Enabled: true, CAFile: ours.File}, "may want another client certificate"},
-		{"another client certificate", both, TLSOptions{Enabled: true, CAFile: ours.File, CertFile: foreignCert, KeyFile: foreignKey}, "may want another client certificate"},
+		{"no client certificate", both, TLSOptions{Enabled: true, CAFile: ours.File}, "may require another client certificate"},
+		{"another client certificate", both, TLSOptions{Enabled: true, CAFile: ours.File, CertFile: foreignCert, KeyFile: foreignKey}, "may require another client certificate"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			begin := time.Now()
@@ -213,7 +213,7 @@ func TestSASL(t *testing.T) {
 func TestRefusedMechanism(t *testing.T) {
 	for code, want := range map[int16]string{
 		kerr.SaslAuthenticationFailed.Code: "authentication failed (SASL plain as u)", kerr.UnsupportedSaslMechanism.Code: "does not offer the SASL mechanism plain",
-		kerr.IllegalSaslState.Code: "asks for no SASL",
+		kerr.IllegalSaslState.Code: "does not use SASL",
 	} {
 		broker := secured(t, kfake.EnableSASL(), kfake.Superuser("PLAIN", "u", "p"))
 		broker.ControlKey(int16(kmsg.SASLHandshake), func(r kmsg.Request) (kmsg.Response, error, bool) {
@@ -311,9 +311,9 @@ func TestSecurityValidate(t *testing.T) {
 	}{
 		{TLSOptions{}, SASLOptions{}, "[]"},
 		{TLSOptions{Enabled: true, CertFile: "c", KeyFile: "k"}, SASLOptions{Mechanism: "plain", User: "u", Password: "p"}, "[]"},
-		{TLSOptions{CAFile: "c"}, SASLOptions{}, "[enabled: found false beside other settings of tls, want true]"},
+		{TLSOptions{CAFile: "c"}, SASLOptions{}, "[enabled: found false with other settings of tls, want true]"},
 		{TLSOptions{Enabled: true, CertFile: "c"}, SASLOptions{}, `[cert_file, key_file: found "c" and "", want both or none]`},
-		{TLSOptions{}, SASLOptions{Mechanism: "none", User: "u"}, "[mechanism: found none beside a user or a password, want plain, scram-sha-256 or scram-sha-512]"},
+		{TLSOptions{}, SASLOptions{Mechanism: "none", User: "u"}, "[mechanism: found none with a user or a password, want plain, scram-sha-256 or scram-sha-512]"},
 		{TLSOptions{}, SASLOptions{Mechanism: "plain", Password: "p"}, `[user: found "", want a name for the mechanism plain]`},
 		{TLSOptions{}, SASLOptions{Mechanism: "plain", User: "u"}, "[password, password_file: want one of them]"},
 		{TLSOptions{}, SASLOptions{Mechanism: "plain", User: "u", Password: "p", PasswordFile: "f"}, "[password, password_file: want one of them]"},

@@ -20,7 +20,8 @@ type Topic struct {
 	Config map[string]string
 }
 
-// EnsureTopics creates the topics that do not exist, and waits until the leader of every partition answers. Existing topics stay as they are.
+// EnsureTopics creates the topics that do not exist, and waits until the leader of every partition answers. Existing
+// topics stay as they are.
 func (c *Client) EnsureTopics(ctx context.Context, topics ...Topic) error {
 	return c.retry(ctx, "create topics", func(ctx context.Context) error {
 		missing, err := c.missing(ctx, topics)
@@ -129,7 +130,8 @@ func (c *Client) partitions(ctx context.Context, topic string) (int, error) {
 // bound is one end of a partition: kafkago.FirstOffset or kafkago.LastOffset.
 type bound = int64
 
-// offsets asks once for one end of each of the partitions: the first offset that is still there, or the one after the last.
+// offsets asks once for one end of each of the partitions: the first offset that is still there, or the one after the
+// last.
 func (c *Client) offsets(ctx context.Context, topic string, which bound, partitions ...int) (map[int]int64, error) {
 	req := &kafkago.ListOffsetsRequest{Topics: map[string][]kafkago.OffsetRequest{}}
 	for _, p := range partitions {

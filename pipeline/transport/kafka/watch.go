@@ -21,8 +21,8 @@ type watched struct {
 
 var errJoining = errors.New("joining the group")
 
-// Joined says why the consumer is no member of its group now; nil: it is. A member may own no partition, where the group has more members than
-// the topic has partitions.
+// Joined says why the consumer is no member of its group now; nil: it is. A member may own no partition, where the
+// group has more members than the topic has partitions.
 func (k *Consumer) Joined(context.Context) error {
 	k.watched.mu.Lock()
 	defer k.watched.mu.Unlock()

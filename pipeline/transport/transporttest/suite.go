@@ -1,5 +1,5 @@
-// Package transporttest is the suite that a broker must pass together with the client of package kafka: it runs against the embedded broker in
-// every test run, and against Apache Kafka in integration.
+// Package transporttest is the suite that a broker must pass together with the client of package kafka: it runs against
+// the embedded broker in every test run, and against Apache Kafka in integration.
 package transporttest
 
 import (
@@ -28,7 +28,8 @@ import (
 type Broker struct {
 	// Addr is its host:port.
 	Addr string
-	// Restart kills the broker and starts it again on the same data and address after down; nil if that is not possible.
+	// Restart kills the broker and starts it again on the same data and address after down; nil if that is not
+	// possible.
 	Restart func(t testing.TB, down time.Duration)
 	// Down is how long the suite lets it be away; 0 means 2 s.
 	Down time.Duration
@@ -440,7 +441,8 @@ func testChaos(t *testing.T, broker Broker) {
 	}
 }
 
-// resets dials connections that are reset (RST) with probability p after each read, when the broker has done its work and the answer is lost.
+// resets dials connections that are reset (RST) with probability p after each read, when the broker has done its work
+// and the answer is lost.
 func resets(p *atomic.Int64) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		c, err := (&net.Dialer{}).DialContext(ctx, network, addr)
@@ -531,7 +533,8 @@ func testRestart(t *testing.T, broker Broker) {
 	}
 }
 
-// testObserved wants everything that happens told to the observers, and the lag of the partitions that a member owns, as long as it does.
+// testObserved wants everything that happens told to the observers, and the lag of the partitions that a member owns,
+// as long as it does.
 func testObserved(t *testing.T, broker Broker) {
 	b := newBench(t, broker, nil)
 	ms := messages(500, 6)
