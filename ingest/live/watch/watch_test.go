@@ -222,7 +222,7 @@ func TestAddress(t *testing.T) {
 	}
 	for address, want := range map[string]string{
 		"watch://":              "[found no folder, want watch://FOLDER]",
-		"watch://in?settle=-1s": `[settle: found "-1s", want a duration with its unit, 0 or more, such as 200ms, 10s or 1h30m, more than 0s]`,
+		"watch://in?settle=-1s": `[settle: found "-1s", want a duration with its unit, such as 200ms, 10s or 1h30m; more than 0s]`,
 		"watch://?setle=2s&poll=0s": `[poll: found 0s, want more than 0s found the option "setle" (did you mean settle?), want settle, state, poll ` +
 			`found no folder, want watch://FOLDER]`,
 	} {
