@@ -18,7 +18,7 @@ type DeadLetter struct {
 	// ID is partition:offset on the dead letter topic.
 	ID       string    `json:"id"`
 	EventID  string    `json:"event_id"`
-	Topic    string    `json:"topic,omitempty"` // where it was read; absent for an item that never became a message
+	Topic    string    `json:"topic,omitempty"` // where it was read; absent for an item that never became a message, so that nothing can be sent back
 	At       string    `json:"at,omitempty"`    // partition:offset there
 	Input    string    `json:"input,omitempty"`
 	Stage    string    `json:"stage"`
@@ -27,9 +27,6 @@ type DeadLetter struct {
 	Time     time.Time `json:"time"`
 	Bytes    int       `json:"bytes"`
 }
-
-// Replayable says whether there is a message to send back.
-func (d *DeadLetter) Replayable() bool { return d.Topic != "" }
 
 func parseDeadLetter(m transport.Message) (DeadLetter, error) {
 	t, err := transport.ReadDeadLetter(m)
