@@ -18,7 +18,8 @@ type Stage[In, Out any] interface {
 	Process(ctx context.Context, in In) ([]Out, error)
 }
 
-// BatchStage turns a batch of values into as many results, in their order: a network, which is fastest in batches. Calls do not overlap. A
+// BatchStage turns a batch of values into as many results, in their order: a network, which is fastest in batches. As many calls as
+// [Pipeline].Parallel says may be made at once. A
 // *[PartialError] names the values that have no result; their places in the slice are ignored. Of any other error no value has one: a
 // [Permanent] error concerns the values, any other is retried. Neither ProcessBatch nor its results may keep the memory of in.
 type BatchStage[In, Out any] interface {

@@ -152,6 +152,30 @@ func TestWorkOverlapsWriting(t *testing.T) {
 	})
 }
 
+// TestParallelBatches: batches that are worked on at the same time are written in their order.
+func TestParallelBatches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src, sink := &list{n: 21}, newStore()
+		var now, most atomic.Int64
+		p := &Pipeline[int, int, int]{
+			Source: src, Stage: identity, Outputs: to("sink", sink), Parallel: 3,
+			Work: BatchFunc[int, int](func(_ context.Context, in []int) ([]int, error) {
+				most.Store(max(most.Load(), now.Add(1)))
+				defer now.Add(-1)
+				time.Sleep(time.Duration(10*(3-in[0]%3)) * time.Millisecond) // the first takes longest
+				return slices.Clone(in), nil
+			}),
+		}
+		start := time.Now()
+		if err := p.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(start); most.Load() != 3 || took > 300*time.Millisecond || !slices.Equal(sink.got, numbers(21)) {
+			t.Errorf("%d at once, took %v, stored %v", most.Load(), took, sink.got)
+		}
+	})
+}
+
 // TestSlowSinkBesideFast: the fast sink is not held up by the slow one while that has room in its queue, and both get everything in order.
 func TestSlowSinkBesideFast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

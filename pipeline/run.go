@@ -34,10 +34,11 @@ type Pipeline[In, Mid, Out any] struct {
 	// Stage works on single values, Workers of them at once; the default is 1.
 	Stage   Stage[In, Mid]
 	Workers int
-	// Work works on batches, one at a time, each bounded by Batch. The next batch is worked on while the outputs write the last. A value's bytes
-	// are given back when Work has returned (see [Delivery.Free]), except by [Pass].
-	Work  BatchStage[Mid, Out]
-	Batch Batch
+	// Work works on batches, each bounded by Batch, Parallel of them at once; the default is 1. The next batches are worked on while the outputs
+	// write the last. A value's bytes are given back when Work has returned (see [Delivery.Free]), except by [Pass].
+	Work     BatchStage[Mid, Out]
+	Batch    Batch
+	Parallel int
 	// Outputs get every result, in the order in which the values were read.
 	Outputs []Output[Out]
 	// SourceName, StageName and WorkName label failures and observations; the default is "source", "stage" and "work".
@@ -130,8 +131,8 @@ func (p *Pipeline[In, Mid, Out]) Run(ctx context.Context) error {
 	for _, o := range r.outputs {
 		wg.Go(o.run)
 	}
-	for b := range batches {
-		r.hand(r.batch(b))
+	for made := range r.work(batches) {
+		r.hand(<-made)
 	}
 	for _, o := range r.outputs {
 		close(o.queue)
@@ -239,6 +240,29 @@ func inOrder[In, Mid any](order <-chan *task[In, Mid], values chan<- Delivery[Mi
 			values <- d
 		}
 	}
+}
+
+// work works on up to Parallel batches at once. It gives the results of each, in the order of the batches.
+func (r *run[In, Mid, Out]) work(batches <-chan []Delivery[Mid]) <-chan chan []Delivery[Out] {
+	parallel := max(r.Parallel, 1)
+	order, free := make(chan chan []Delivery[Out], parallel), make(chan struct{}, parallel)
+	go func() {
+		defer close(order)
+		for {
+			free <- struct{}{} // a batch keeps filling until there is somebody to work on it
+			b, more := <-batches
+			if !more {
+				return
+			}
+			made := make(chan []Delivery[Out], 1)
+			order <- made
+			go func() {
+				made <- r.batch(b)
+				<-free
+			}()
+		}
+	}()
+	return order
 }
 
 // batch makes results of a batch, in its order, and settles the values that have none.

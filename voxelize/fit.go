@@ -178,6 +178,23 @@ func (v *Voxelizer) edge(dims [3]int, cell [3]float64) float64 {
 	return edge
 }
 
+// allFinite says whether there is neither a NaN nor an infinity.
+func allFinite(values []float32) bool {
+	var a, b, c, d float32 // 0 until one is not, then NaN for ever
+	i := 0
+	for ; i+4 <= len(values); i += 4 {
+		v := values[i : i+4 : i+4]
+		a += v[0] - v[0]
+		b += v[1] - v[1]
+		c += v[2] - v[2]
+		d += v[3] - v[3]
+	}
+	for _, x := range values[i:] {
+		a += x - x
+	}
+	return a+b+c+d == 0
+}
+
 // check says whether a grid can be made to fit.
 func (v *Voxelizer) check(g *ingest.Grid) error {
 	if g == nil {
@@ -198,6 +215,9 @@ func (v *Voxelizer) check(g *ingest.Grid) error {
 	}
 	if len(g.Values) != n {
 		return fmt.Errorf("grid of %s cells with %d values: want %d", dimsString(g.Dims), len(g.Values), n)
+	}
+	if allFinite(g.Values) {
+		return nil
 	}
 	for i, x := range g.Values {
 		if x-x != 0 {

@@ -28,7 +28,7 @@ type classifying struct {
 	app      *app.Env
 	cluster  *cluster
 	consumer *kafka.Consumer
-	network  *classify.Classifier
+	network  *classify.Pool
 	tally    *tally.Tally
 	model    record.Model
 	outputs  []string
@@ -37,7 +37,7 @@ type classifying struct {
 
 // volumesFit wants the volumes that the settings ask for to be such as the model takes: all others would become dead
 // letters.
-func volumesFit(a *app.Env, n *classify.Classifier) error {
+func volumesFit(a *app.Env, n *classify.Pool) error {
 	vo := a.Config.Voxelize
 	if vo.Dims != n.Dims() {
 		return app.Usage(fmt.Errorf("voxelize.grid: found %s, the model takes volumes of %s cells",
@@ -93,7 +93,7 @@ func newClassifying(ctx context.Context, a *app.Env, own bool) (_ *classifying, 
 	}
 	c.Pipeline = &pipeline.Pipeline[transport.Message, classify.Item, record.Classification]{
 		Source: c.consumer, SourceName: "messages", Stage: pipeline.StageFunc[transport.Message, classify.Item](decode), StageName: "decode", Workers: min(2, a.Threads()),
-		Work: c.network, WorkName: "classify", Batch: pipeline.Batch{Size: cfg.Batch, Linger: cfg.Linger}, Outputs: out,
+		Work: c.network, WorkName: "classify", Parallel: c.network.Networks(), Batch: pipeline.Batch{Size: cfg.Batch, Linger: cfg.Linger}, Outputs: out,
 		Retry: pipeline.Retry{Attempts: cfg.Attempts}, Exhausted: exhausted, Drain: cfg.Drain, Abort: a.Abort, Observer: a.Observer,
 		OnDone: func(x record.Classification) { c.tally.Add([]record.Classification{x}) },
 		OnDrop: func(f *pipeline.Failure, n int) {
@@ -117,9 +117,9 @@ func (c *classifying) loadNetwork(ctx context.Context, own bool) error {
 	if a.Metrics != nil {
 		a.Metrics.Model(m.Info.Name, m.Info.Version)
 	}
-	c.network, err = classify.New(m.Model, classify.Options{
+	c.network, err = classify.NewPool(m.Model, classify.Options{
 		Model: m.Info, Colormap: string(a.Config.Voxelize.Colormap), TopK: a.Config.Model.TopK, Batch: a.Config.Pipeline.Batch, Threads: a.Threads(), Observer: a.Observer,
-	})
+	}, a.Config.Pipeline.Networks)
 	if err != nil || !own {
 		return err
 	}
@@ -191,7 +191,7 @@ func (c *classifying) openSinks(ctx context.Context) ([]pipeline.Output[record.C
 }
 
 // settledPoll is how often the lag is looked at.
-const settledPoll = 100 * time.Millisecond
+const settledPoll = 20 * time.Millisecond
 
 // stall is how long the lag may stay the same before the sinks are asked to flush.
 const stall = 500 * time.Millisecond

@@ -20,6 +20,10 @@ type grids struct {
 	file   *hdf.File
 	signed bool
 	parts  []*table // still to be read, the current first
+
+	// reading ends when the source is closed: blocks are read ahead of the calls of Read.
+	reading context.Context
+	stop    context.CancelFunc
 }
 
 // table is one dataset of grids with its labels, and the block of rows last read.
@@ -31,14 +35,23 @@ type table struct {
 	channels int
 	next     int // row
 
+	block
+	// ahead gives the block that is being read; nil: none is.
+	ahead chan *block
+}
+
+// block is some rows in memory of their own: the samples made of them share it.
+type block struct {
 	values []float32
 	labels []float64
 	bad    []error // of each row of the block, nil for a good one
 	first  int     // row of the block
+	fatal  error   // the file is of no more use
 }
 
 func newGrids(ctx context.Context, f *hdf.File, stream string, pairs []pair, o Options) (ingest.Source, error) {
 	g := &grids{file: f, signed: o.Signed}
+	g.reading, g.stop = context.WithCancel(context.WithoutCancel(ctx))
 	skip := o.Start
 	for _, p := range pairs {
 		t, err := newTable(ctx, f, p, o.Options)
@@ -139,7 +152,7 @@ func (g *grids) Read(ctx context.Context) (ingest.Sample, error) {
 	}
 	t := g.parts[0]
 	if t.next >= t.first+len(t.bad) || t.next < t.first {
-		if err := t.load(ctx, g.file); err != nil {
+		if err := t.load(ctx, g); err != nil {
 			return ingest.Sample{}, err
 		}
 	}
@@ -156,32 +169,65 @@ func (g *grids) Len() int {
 }
 
 // Close ends the reader's process.
-func (g *grids) Close() error { return g.file.Close() }
-
-// load reads the block that starts with the next row. If it cannot be read as a whole, its rows are read one by
-// one, so that those which can are not lost.
-func (t *table) load(ctx context.Context, f *hdf.File) error {
-	n := t.cells()
-	k := min(max(1, blockBytes/(4*n)), t.rows-t.next)
-	if cap(t.values) < k*n {
-		t.values = make([]float32, k*n)
-		t.labels = make([]float64, k)
-	}
-	t.values, t.labels = t.values[:k*n], t.labels[:k]
-	t.first, t.bad = t.next, make([]error, k)
-	err := t.read(ctx, f, 0, k)
-	if err == nil {
-		return nil
-	}
-	if fatal(ctx, err) {
-		return err
-	}
-	for i := range k {
-		if t.bad[i] = t.read(ctx, f, i, 1); t.bad[i] != nil && fatal(ctx, t.bad[i]) {
-			return t.bad[i]
+func (g *grids) Close() error {
+	g.stop()
+	for _, t := range g.parts {
+		if t.ahead != nil {
+			<-t.ahead
 		}
 	}
+	return g.file.Close()
+}
+
+// load gets the block that starts with the next row, and has the one behind it read meanwhile.
+func (t *table) load(ctx context.Context, g *grids) error {
+	if t.ahead == nil {
+		t.readAhead(g, t.next)
+	}
+	select {
+	case b := <-t.ahead:
+		t.ahead = nil
+		if b.fatal != nil {
+			return b.fatal
+		}
+		t.block = *b
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if next := t.first + len(t.bad); next < t.rows {
+		t.readAhead(g, next)
+	}
 	return nil
+}
+
+// readAhead begins to read the block that starts with a row.
+func (t *table) readAhead(g *grids, first int) {
+	to := make(chan *block, 1)
+	t.ahead = to
+	go func() { to <- t.fetch(g.reading, g.file, first) }()
+}
+
+// fetch reads the block that starts with a row. If it cannot be read as a whole, its rows are read one by one, so that
+// those which can are not lost.
+func (t *table) fetch(ctx context.Context, f *hdf.File, first int) *block {
+	n := t.cells()
+	k := min(max(1, blockBytes/(4*n)), t.rows-first)
+	b := &block{values: make([]float32, k*n), labels: make([]float64, k), bad: make([]error, k), first: first}
+	err := t.read(ctx, f, b, 0, k)
+	if err == nil {
+		return b
+	}
+	if fatal(ctx, err) {
+		b.fatal = err
+		return b
+	}
+	for i := range k {
+		if b.bad[i] = t.read(ctx, f, b, i, 1); b.bad[i] != nil && fatal(ctx, b.bad[i]) {
+			b.fatal = b.bad[i]
+			return b
+		}
+	}
+	return b
 }
 
 // fatal says whether an error ends the source: the reader's process is gone.
@@ -190,15 +236,15 @@ func fatal(ctx context.Context, err error) bool {
 }
 
 // read reads rows i to i+k of the block.
-func (t *table) read(ctx context.Context, f *hdf.File, i, k int) error {
+func (t *table) read(ctx context.Context, f *hdf.File, b *block, i, k int) error {
 	n := t.cells()
-	if err := f.ReadFloat32(ctx, t.data, t.first+i, k, t.values[i*n:(i+k)*n]); err != nil {
+	if err := f.ReadFloat32(ctx, t.data, b.first+i, k, b.values[i*n:(i+k)*n]); err != nil {
 		return err
 	}
 	if t.pair.labels == "" {
 		return nil
 	}
-	return f.ReadFloat64(ctx, t.pair.labels, t.first+i, k, t.labels[i:i+k])
+	return f.ReadFloat64(ctx, t.pair.labels, b.first+i, k, b.labels[i:i+k])
 }
 
 // sample makes the next row of the block a sample.
@@ -212,17 +258,38 @@ func (t *table) sample(signed bool) (ingest.Sample, error) {
 		err = checkValues(values, signed)
 	}
 	if err == nil && t.pair.labels != "" {
-		s.Label, err = labelOf(t.labels[i])
+		s.Label, err = labelOf(t.block.labels[i])
 	}
 	if err != nil {
-		return ingest.Sample{}, &ingest.ItemError{ID: record.ID{Stream: s.Stream, Seq: s.Seq}, Err: err}
+		return ingest.Sample{}, &ingest.ItemError{ID: s.ID, Err: err}
 	}
-	s.Data = &ingest.Grid{Dims: t.dims, Channels: t.channels, Values: append([]float32(nil), values...)}
+	s.Data = &ingest.Grid{Dims: t.dims, Channels: t.channels, Values: values[:len(values):len(values)]}
 	return s, nil
+}
+
+// plain says that no value is negative, infinite or NaN, -0 counting as negative: as integers, the bits of such values
+// are at least those of +Inf.
+func plain(values []float32) bool {
+	var a, b, c, d uint32
+	i := 0
+	for ; i+4 <= len(values); i += 4 {
+		v := values[i : i+4 : i+4]
+		a = max(a, math.Float32bits(v[0]))
+		b = max(b, math.Float32bits(v[1]))
+		c = max(c, math.Float32bits(v[2]))
+		d = max(d, math.Float32bits(v[3]))
+	}
+	for _, v := range values[i:] {
+		a = max(a, math.Float32bits(v))
+	}
+	return max(a, b, c, d) < 0x7f800000
 }
 
 // checkValues wants finite values, and none below zero unless they may be signed.
 func checkValues(values []float32, signed bool) error {
+	if !signed && plain(values) {
+		return nil
+	}
 	for i, v := range values {
 		if !(v >= 0 && v <= math.MaxFloat32) && !(signed && v < 0 && v >= -math.MaxFloat32) {
 			return fmt.Errorf("cell %d: found %g, want a finite value%s", i, v, map[bool]string{false: " of at least 0"}[signed])

@@ -466,12 +466,12 @@ func (s *server) read(q *request) ([]byte, error) {
 			return nil, err
 		}
 		narrow := unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(out))), n)
-		for i, v := range wide {
-			w := float32(v)
-			if math.IsInf(float64(w), 0) && !math.IsInf(v, 0) {
-				return nil, fmt.Errorf("row %d: found %g, which float32 cannot hold", at(i), v)
+		if C.vs_narrow((*C.float)(unsafe.SliceData(narrow)), (*C.double)(unsafe.SliceData(wide)), C.size_t(n)) != 0 {
+			for i, v := range wide {
+				if math.IsInf(float64(float32(v)), 0) && !math.IsInf(v, 0) {
+					return nil, fmt.Errorf("row %d: found %g, which float32 cannot hold", at(i), v)
+				}
 			}
-			narrow[i] = w
 		}
 		return out, nil
 	case q.As == asFloat32:

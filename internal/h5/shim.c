@@ -449,3 +449,16 @@ int vs_write_attr_texts(hid_t o, const char *name, uint64_t count, uint64_t size
 }
 
 int64_t vs_open_objects(void) { return (int64_t)H5Fget_obj_count((hid_t)H5F_OBJ_ALL, H5F_OBJ_ALL); }
+
+// vs_narrow rounds doubles to floats. It returns 1 where a float is infinite: its double may have been finite, and too
+// large. cgo compiles with -O2, which leaves this loop without vector instructions on older compilers.
+__attribute__((optimize("O3")))
+int vs_narrow(float *restrict to, const double *restrict from, size_t n) {
+	unsigned infinite = 0;
+	for (size_t i = 0; i < n; i++) {
+		union { float f; unsigned u; } w = {(float)from[i]};
+		infinite |= (w.u & 0x7fffffffu) == 0x7f800000u;
+		to[i] = w.f;
+	}
+	return infinite != 0;
+}

@@ -79,4 +79,5 @@ int vs_write_attr_texts(hid_t object, const char *name, uint64_t count, uint64_t
 int vs_make_groups(hid_t file, const char *path);
 int64_t vs_open_objects(void);
 
+int vs_narrow(float *to, const double *from, size_t n);
 #endif

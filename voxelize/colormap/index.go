@@ -22,22 +22,60 @@ func Index[T float32 | float64](dst []uint8, values []T) {
 	if len(values) == 0 {
 		return
 	}
-	least, most := values[0], values[0]
-	for _, v := range values {
-		least, most = min(least, v), max(most, v)
-	}
+	least, most := extremes(values)
 	dst = dst[:len(values)]
 	if least == most {
 		clear(dst)
 		return
 	}
 	low, width := float64(least), float64(most)-float64(least)
-	for i, v := range values {
-		if v == least { // most voxels are empty: this saves their division
-			dst[i] = 0
+	clear(dst)
+	// Most voxels are empty: this saves their division.
+	i := 0
+	for ; i+8 <= len(values); i += 8 {
+		v := values[i : i+8 : i+8]
+		if v[0] == least && v[1] == least && v[2] == least && v[3] == least && v[4] == least && v[5] == least && v[6] == least && v[7] == least {
 			continue
 		}
-		x := T(float64(v) - low)
-		dst[i] = Entry(T(float64(x) / width))
+		to := dst[i : i+8 : i+8]
+		for j, v := range v {
+			if v != least {
+				x := T(float64(v) - low)
+				to[j] = Entry(T(float64(x) / width))
+			}
+		}
 	}
+	for ; i < len(values); i++ {
+		if v := values[i]; v != least {
+			x := T(float64(v) - low)
+			dst[i] = Entry(T(float64(x) / width))
+		}
+	}
+}
+
+// extremes are the least and the largest of values, of which there is at least one; none is NaN.
+func extremes[T float32 | float64](values []T) (least, most T) {
+	least, most = values[0], values[0]
+	i := 0
+	for ; i+8 <= len(values); i += 8 {
+		v := values[i : i+8 : i+8]
+		if v[0] == least && v[1] == least && v[2] == least && v[3] == least && v[4] == least && v[5] == least && v[6] == least && v[7] == least {
+			continue
+		}
+		for _, v := range v {
+			if v < least {
+				least = v
+			} else if v > most {
+				most = v
+			}
+		}
+	}
+	for _, v := range values[i:] {
+		if v < least {
+			least = v
+		} else if v > most {
+			most = v
+		}
+	}
+	return least, most
 }

@@ -52,7 +52,7 @@ const (
 	// What kafka-go fetches ahead, and how long a fetch waits for data: it is also how long closing takes.
 	queueCapacity = 16
 	readerBytes   = 4 << 20
-	readerWait    = 250 * time.Millisecond
+	readerWait    = 100 * time.Millisecond
 )
 
 // Consumer is a member of a consumer group, as a pipeline source: deliveries come in the order of their partition, are

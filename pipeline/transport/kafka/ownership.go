@@ -107,6 +107,7 @@ func (o *ownership) work(ctx context.Context) error {
 	tick := time.NewTicker(o.k.cfg.CommitEvery)
 	defer tick.Stop()
 	var err error
+	var last time.Time
 	for running := true; running; {
 		select {
 		case <-ctx.Done():
@@ -114,6 +115,15 @@ func (o *ownership) work(ctx context.Context) error {
 		case err = <-ended:
 			ended <- err
 			running = false
+		case <-o.settled:
+			// Nothing is in flight: whoever waits for the end need not wait for the tick, and without load this costs little.
+			if o.inFlight.Load() > 0 || time.Since(last) < 20*time.Millisecond {
+				continue
+			}
+			last = time.Now()
+			if err = o.commit(); err != nil {
+				running = false
+			}
 		case <-tick.C:
 			if err = o.commit(); err != nil {
 				running = false // the generation is over, or the broker gone; the next one goes on from what is committed
