@@ -178,8 +178,8 @@ func (v *Voxelizer) edge(dims [3]int, cell [3]float64) float64 {
 	return edge
 }
 
-// allFinite says whether there is neither a NaN nor an infinity.
-func allFinite(values []float32) bool {
+// finiteValues says whether there is neither a NaN nor an infinity.
+func finiteValues(values []float32) bool {
 	var a, b, c, d float32 // 0 until one is not, then NaN for ever
 	i := 0
 	for ; i+4 <= len(values); i += 4 {
@@ -216,7 +216,7 @@ func (v *Voxelizer) check(g *ingest.Grid) error {
 	if len(g.Values) != n {
 		return fmt.Errorf("grid of %s cells with %d values: want %d", dimsString(g.Dims), len(g.Values), n)
 	}
-	if allFinite(g.Values) {
+	if finiteValues(g.Values) {
 		return nil
 	}
 	for i, x := range g.Values {
