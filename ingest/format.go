@@ -191,9 +191,9 @@ func Gunzip(data []byte, limit int64) ([]byte, error) {
 // defaults. A copy shares the readers' options with the original; [Options.Clone] does not.
 type Options struct {
 	// MaxBytes bounds one file, unpacked; 0: 4 GiB.
-	MaxBytes option.Bytes `yaml:"max_file" min:"1B" doc:"Largest file, unpacked."`
+	MaxBytes option.Bytes `yaml:"max_file" min:"1B" doc:"Maximum file size after decompression."`
 	// MaxPoints bounds one cloud; 0: 200 million.
-	MaxPoints int `yaml:"max_points" min:"1" doc:"Most points of a cloud."`
+	MaxPoints int `yaml:"max_points" min:"1" doc:"Maximum number of points in a point cloud."`
 	// MaxPixels bounds one image; 0: 64 Mi.
 	MaxPixels int
 	// MaxCells bounds the values of one grid; 0: 256 Mi.

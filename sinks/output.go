@@ -29,18 +29,18 @@ type Output struct {
 
 // Delivery is how classifications reach a sink: options that all kinds have.
 type Delivery struct {
-	Policy Policy `yaml:"policy" doc:"required: the pipeline waits for this sink, and a classification that it refuses becomes a dead letter. best-effort: classifications that it cannot take are dropped and counted. Sinks that guarantee best effort only are best-effort by default."`
-	Queue  int    `yaml:"queue" min:"1" max:"65536" doc:"Batches that may wait for this sink. When the queue is full, a required sink holds up the pipeline and a best-effort sink loses batches."`
+	Policy Policy `yaml:"policy" doc:"required: the pipeline waits for this sink, and classifications that it rejects become dead letters. best-effort: classifications that it cannot accept are dropped and counted. Sinks that guarantee only best effort are best-effort by default."`
+	Queue  int    `yaml:"queue" min:"1" max:"65536" doc:"Maximum number of batches queued for this sink. When the queue is full, a required sink applies backpressure and a best-effort sink drops batches."`
 	// Attempts is negative where the URL does not set it.
-	Attempts int `yaml:"attempts" min:"0" doc:"Maximum attempts to write a batch; 0 is no limit. Default: pipeline.attempts for a required sink, 3 for a best-effort one."`
+	Attempts int `yaml:"attempts" min:"0" doc:"Maximum number of attempts to write a batch. 0 means no limit. Default: pipeline.attempts for a required sink, 3 for a best-effort one."`
 }
 
 // Flush says when a sink that makes many classifications durable at once does so: when the first of the bounds is
 // reached.
 type Flush struct {
-	Rows  int           `yaml:"flush_rows" min:"1" doc:"Maximum classifications to hold back until they are made durable together."`
-	Bytes option.Bytes  `yaml:"flush_bytes" min:"1B" doc:"Maximum memory for held-back classifications, estimated."`
-	Every time.Duration `yaml:"flush_every" above:"0s" doc:"Maximum time to hold back a classification."`
+	Rows  int           `yaml:"flush_rows" min:"1" doc:"Maximum number of classifications to buffer before they are flushed to durable storage."`
+	Bytes option.Bytes  `yaml:"flush_bytes" min:"1B" doc:"Maximum estimated memory for buffered classifications."`
+	Every time.Duration `yaml:"flush_every" above:"0s" doc:"Maximum time to buffer a classification."`
 }
 
 // Policy says whether the pipeline may go on without a sink.

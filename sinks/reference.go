@@ -16,11 +16,11 @@ func Help(kinds []*Kind) string {
 		extensions = append(extensions, k.Extensions...)
 		urls = append(urls, k.forms()...)
 	}
-	// The files' extensions say it already.
+	// The list of extensions covers them.
 	urls = slices.DeleteFunc(urls, func(u string) bool { return strings.HasPrefix(u, "FILE") || u == "-" })
 	help := "Files by extension (" + strings.Join(extensions, ", ") + ") or URLs (" + strings.Join(urls, ", ") + ")"
 	if slices.ContainsFunc(kinds, func(k *Kind) bool { return slices.Contains(k.Schemes, "-") }) {
-		help += "; - is the standard output"
+		help += "; - is standard output"
 	}
 	return help + "."
 }
@@ -44,9 +44,9 @@ func (k *Kind) forms() (out []string) {
 func WriteReference(w io.Writer, kinds []*Kind) error {
 	var b strings.Builder
 	b.WriteString(`# Sinks
-A sink stores or shows classifications. This page is generated from the list of sinks.
+A sink stores or displays classifications. This page is generated from the declarations of the sinks.
 
-Name a sink by a file name, whose extension chooses the format, or by a URL. ` + "`--out` may be given several times; in the configuration, `sinks.out` is a list." + `
+Specify a sink by a file name, whose extension selects the format, or by a URL. ` + "`--out` may be given several times; in the configuration, `sinks.out` is a list." + `
 ` + "```" + `
 voxelstream run scans/ --out results.jsonl --out 'kafka:results?policy=best-effort'
 ` + "```" + `
@@ -56,19 +56,19 @@ sinks:
     - results.jsonl
     - "kafka:results?policy=best-effort"
 ` + "```" + `
-- Every sink gets every classification. Each has its own queue and retries, so a slow or failing sink does not hold up the others until its queue is full.
+- Every sink receives every classification. Each has its own queue and retries, so a slow or failing sink does not delay the others until its queue is full.
 - Options follow a question mark: ` + "`results.jsonl?queue=64&attempts=0`" + `.
-- ` + "`FILE`, `file:FILE` and `file:///FILE`" + ` name the same file. Only the form with slashes is percent-encoded: a question mark in a file name is ` + "`%3F`" + ` there.
+- ` + "`FILE`, `file:FILE` and `file:///FILE`" + ` refer to the same file. Only the form with slashes is percent-encoded: in it, write a question mark in a file name as ` + "`%3F`" + `.
 - A secret, such as a password, can be read from a file (` + "`password-file=FILE`" + `) or an environment variable (` + "`password-env=NAME`" + `). Logs, errors and ` + "`config print`" + ` do not show secrets.
 
-| sink | name it | guarantee |
+| sink | syntax | guarantee |
 |---|---|---|
 `)
 	for _, k := range kinds {
 		fmt.Fprintf(&b, "| [%s](#%s) | `%s` | %s |\n", k.Name, k.Name, strings.Join(k.forms(), "`, `"), k.Guarantee)
 	}
 	b.WriteString(`
-Exactly once: one classification per volume and model, also after a crash or a second run. At least once: repeats are possible after a crash. Best effort: classifications may be missing.
+Exactly once: one classification per volume and model, even after a crash or a second run. At least once: duplicates are possible after a crash. Best effort: classifications may be missing.
 
 ## Options of every sink
 `)

@@ -34,13 +34,13 @@ func (Fit) Choices() []string { return names(Fits(), func(f Fit) Fit { return f 
 func (Fit) ChoiceDoc(name string) string {
 	switch Fit(name) {
 	case FitAuto:
-		return "Like whole for grids that state the size of their cells, as scans of MRI and CT do; like exact for others."
+		return "Use whole for grids that state their cell size, such as MRI and CT scans, and exact for all others."
 	case FitWhole:
-		return "Resample so that the whole grid is inside."
+		return "Resample the whole grid to fit."
 	case FitCrop:
-		return "Take the middle, in cells of the edge that is set, or of the smallest edge of the grid's own cells."
+		return "Crop to the centre, at the cell size set by edge, or else at the grid's smallest cell size."
 	case FitExact:
-		return "Refuse grids of other cells."
+		return "Reject grids of another size."
 	}
 	return ""
 }

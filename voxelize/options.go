@@ -28,9 +28,9 @@ func (Value) Choices() []string { return names(Values(), func(v Value) Value { r
 func (Value) ChoiceDoc(name string) string {
 	switch Value(name) {
 	case Density:
-		return "The number of points in the cell, normalised by the method."
+		return "Number of points in the cell, normalised by the method."
 	case Occupancy:
-		return "1 if there is a point in the cell, or if the value of a ready grid is above 0; else 0."
+		return "1 if the cell holds a point, or if the value in the input grid is above 0; 0 otherwise."
 	}
 	return ""
 }
@@ -38,19 +38,19 @@ func (Value) ChoiceDoc(name string) string {
 // Options say how samples become volumes. They are the section voxelize of the configuration.
 type Options struct {
 	// Dims is depth, height, width in cells. Some methods want a cube; ready grids are fitted.
-	Dims option.Dims `yaml:"grid" flag:"grid" doc:"Size of a volume in cells: one number for a cube, or depth x height x width such as 16x24x24. It must be the size that the model takes."`
+	Dims option.Dims `yaml:"grid" flag:"grid" doc:"Grid size in cells: one number for a cube, or DEPTHxHEIGHTxWIDTH such as 16x24x24. It must match the model's input."`
 	// Method names one of [Methods].
-	Method MethodName `yaml:"method" flag:"method" doc:"How points and depth frames become cells."`
+	Method MethodName `yaml:"method" flag:"method" doc:"Voxelization method for point clouds and depth frames."`
 	// Value is what a cell says; empty means Density. A method whose own Value says otherwise wins.
-	Value Value `yaml:"value" flag:"value" doc:"What a cell holds."`
+	Value Value `yaml:"value" flag:"value" doc:"Value to store in each cell."`
 	// Edge is the side of a cell of a placed grid in metres; 0 makes each cloud fit. FitCrop takes it for ready grids too.
-	Edge float64 `yaml:"edge" flag:"edge" min:"0" doc:"Side of a cell in metres, for methods on a regular grid. 0: the grid fits each cloud."`
+	Edge float64 `yaml:"edge" flag:"edge" min:"0" doc:"Cell size in metres, for methods on a regular grid. 0 fits the grid to each point cloud."`
 	// Fit is for ready grids of other cells; empty means FitAuto.
-	Fit Fit `yaml:"fit" flag:"fit" doc:"What happens to a ready grid, such as a scan of MRI or CT, that has other cells than the volumes."`
+	Fit Fit `yaml:"fit" flag:"fit" doc:"How to fit inputs that are already voxel grids, such as MRI and CT scans, to the grid size."`
 	// Window maps the values of ready grids to 0 .. 1, the lower and higher ones to the ends.
-	Window Window `yaml:"window" flag:"window" doc:"CENTRE:WIDTH of the values of ready grids that become 0 to 1, such as 40:400 for the soft tissue of CT. Empty: the window that the file names, if any. none: all values."`
+	Window Window `yaml:"window" flag:"window" doc:"Intensity window CENTRE:WIDTH that is scaled to 0..1 in inputs that are already voxel grids, such as 40:400 for soft tissue in CT. Empty uses the window in the file, if any. none uses the full range of values."`
 	// Colormap names the palette.
-	Colormap colormap.Name `yaml:"colormap" flag:"colormap" doc:"Palette of the volumes. It must be the one that the model was trained with."`
+	Colormap colormap.Name `yaml:"colormap" flag:"colormap" doc:"Colour map of the volumes. It must be the one that the model was trained with."`
 	// Origin is the minimum corner of a placed grid as x, y, z in metres; nil centres the grid on the bounding box of each cloud.
 	Origin *[3]float64
 	// Methods points to the options of the methods, one struct of a type each; see [MethodOptions].

@@ -5,8 +5,8 @@ import "github.com/voxelstream/voxelstream/ingest"
 // Pyntcloud is the method of the library pyntcloud.
 var Pyntcloud = Method{
 	Name: "pyntcloud",
-	Doc: "Fits a cube around each cloud, as the library pyntcloud does. A cell holds its share of all points. Arrays are ordered x, y, z instead " +
-		"of z, y, x.",
+	Doc: "Fits a cube to each point cloud, as the pyntcloud library does. Each cell stores its fraction of all points. The " +
+		"axis order is x, y, z instead of z, y, x.",
 	Needs: Needs{Cube: true},
 	New: func(o Options) (func(ingest.Data) (*Field, error), error) {
 		return ofPoints(func(p *ingest.PointCloud) (*Field, error) { return pyntcloud(p, o.Dims[0]) }), nil

@@ -12,27 +12,29 @@ import (
 // WriteReference writes the reference page of methods and colour maps, as Markdown.
 func WriteReference(w io.Writer) error {
 	var b strings.Builder
-	b.WriteString("# Voxelization methods and colour maps\n\nGenerated from the lists of methods and colour maps. `--method` or `voxelize.method` chooses a method, " +
-		"`voxelstream voxelize --list` lists\nthem. `--colormap` or `voxelize.colormap` chooses a colour map; a model wants the one that it was trained with.\n\n" +
-		"## Methods\n| method | what it makes | samples | grid | edge and origin |\n|---|---|---|---|---|\n")
+	b.WriteString("# Voxelization methods and colour maps\n\n" +
+		"Generated from the declarations of methods and colour maps. `--method` or `voxelize.method` selects a method; " +
+		"`voxelstream voxelize --list`\nlists them. `--colormap` or `voxelize.colormap` selects a colour map; use the one " +
+		"that the model was trained with.\n\n" +
+		"## Methods\n| method | description | inputs | grid | cell size and origin |\n|---|---|---|---|---|\n")
 	for _, m := range Methods() {
-		samples, grid, placed := "point clouds, depth frames", "any", "fitted to each cloud"
+		samples, grid, placed := "point clouds, depth frames", "any size", "fitted to each point cloud"
 		if m.Needs.Frames {
 			samples = "depth frames"
 		}
 		if m.Fuse != nil {
-			samples += "; a recording is fused"
+			samples += "; fuses a recording into one grid"
 		}
 		if m.Needs.Cube {
 			grid = "cube"
 		}
 		if m.Placed {
-			placed = "as set, or fitted"
+			placed = "configured or fitted"
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", m.Name, m.Doc, samples, grid, placed)
 	}
-	b.WriteString("\nReady grids, such as the rows of archives and scans of MRI and CT, are not voxelized: `voxelize.window` scales their values, `voxelize.fit` fits their\n" +
-		"cells.\n")
+	b.WriteString("\nInputs that are already voxel grids, such as MRI and CT scans or rows of archives, are not voxelized. " +
+		"`voxelize.window` scales their\nvalues, and `voxelize.fit` adapts their size.\n")
 	for _, m := range Methods() {
 		if m.Options == nil {
 			continue

@@ -12,17 +12,17 @@ import (
 var (
 	Regular = Method{
 		Name:   "regular",
-		Doc:    "A regular grid whose edge is set, or fitted to each cloud. The setting value decides what a cell holds.",
+		Doc:    "Uses a regular grid with a fixed cell size, or one fitted to each point cloud. The setting voxelize.value selects what each cell stores.",
 		Placed: true, New: newRegular,
 	}
 	OccupancyGrid = Method{
 		Name:   "occupancy",
-		Doc:    "A regular grid. A cell is 1 if it holds a point, else 0.",
+		Doc:    "Uses a regular grid. A cell is 1 if it holds a point, and 0 otherwise.",
 		Placed: true, Value: Occupancy, New: newRegular,
 	}
 	DensityGrid = Method{
 		Name:   "density",
-		Doc:    "A regular grid. A cell holds its number of points divided by that of the fullest cell.",
+		Doc:    "Uses a regular grid. Each cell stores its point count, divided by the largest count in the grid.",
 		Placed: true, Value: Density, New: newRegular,
 	}
 )

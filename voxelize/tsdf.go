@@ -13,8 +13,8 @@ import (
 // themselves, not their points.
 var TSDF = Method{
 	Name: "tsdf",
-	Doc: "The truncated signed distance field of depth frames on a regular grid: 1 on the visible surface, falling to 0 five cells from it, and 0 in " +
-		"cells that no frame saw. A recording with poses is fused into one grid.",
+	Doc: "Computes a truncated signed distance field (TSDF) of depth frames on a regular grid: 1 on the visible surface, " +
+		"falling to 0 five cells away, and 0 in cells that no frame observed. A recording with poses is fused into one grid.",
 	Needs:  Needs{Frames: true},
 	Placed: true,
 	New: func(o Options) (func(ingest.Data) (*Field, error), error) {

@@ -89,8 +89,9 @@ func WriteDocs(root string) error {
 // WriteExample writes config.yaml: every key with its comment, what is allowed, its environment name and its default.
 func WriteExample(w io.Writer) error {
 	var b strings.Builder
-	b.WriteString("# Every key of the configuration with its default. Generated from the option structs; `make generate` renews it.\n")
-	b.WriteString("# Order of precedence: these defaults, the file named by --config, the environment, flags. `voxelstream config lint` checks a file.\n")
+	b.WriteString("# All configuration keys with their defaults. Generated from the option structs; run `make generate` to update it.\n")
+	b.WriteString("# Later sources override earlier ones: defaults, the file given by --config, environment variables, flags.\n")
+	b.WriteString("# `voxelstream config lint` checks a file.\n")
 	c := Default()
 	for _, f := range option.Fields(&c) {
 		indent := strings.Repeat("  ", strings.Count(f.Path, "."))
@@ -134,8 +135,9 @@ func WriteReference(w io.Writer) error {
 	c := Default()
 	var b strings.Builder
 	b.WriteString("# Configuration\nGenerated from the option structs of the packages.\n\n")
-	b.WriteString("Values come from the defaults, then the file named by `--config`, then the environment, then flags; the later wins. Unknown keys, wrong types\n" +
-		"and wrong units are all reported at once (`voxelstream config lint FILE`). `voxelstream config print` shows each effective value and its origin.\n")
+	b.WriteString("Later sources override earlier ones: defaults, the file given by `--config`, environment variables, flags. " +
+		"`voxelstream config\nlint FILE` reports all unknown keys, wrong types and missing units at once. `voxelstream config " +
+		"print` shows each effective\nvalue and its origin.\n")
 	table := "| key | default | environment | meaning |\n|---|---|---|---|\n"
 	b.WriteString("\n" + table)
 	for _, f := range option.Fields(&c) {

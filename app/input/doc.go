@@ -9,8 +9,8 @@ import (
 	"github.com/voxelstream/voxelstream/internal/option"
 )
 
-const filesDoc = "Reads a file or a folder in any of the formats that the reference lists. " +
-	"The format is found from the content, not from the name."
+const filesDoc = "Reads a file or a folder in any supported format. " +
+	"The format is detected from the content, not from the file name."
 
 // helpWidth is where lines of the help end.
 const helpWidth = 100
@@ -18,7 +18,7 @@ const helpWidth = 100
 // Help describes the inputs of a command line, as a list with the options of each.
 func Help() string {
 	var b strings.Builder
-	b.WriteString("Files and folders are read one after the other, live sources at the same time.\n\nInputs:\n")
+	b.WriteString("Files and folders are read in order. Live sources are read concurrently.\n\nInputs:\n")
 	entry(&b, 2, "FILE, FOLDER", filesDoc)
 	for _, k := range Kinds() {
 		entry(&b, 2, k.Form, k.Doc)
@@ -61,10 +61,10 @@ func defaultOf(f option.Field) string {
 // WriteReference writes the reference page of inputs, as Markdown.
 func WriteReference(w io.Writer) error {
 	var b strings.Builder
-	b.WriteString("# Inputs of run and ingest\nGenerated from the lists of formats and live sources.\n\n" +
-		"Files and folders are read one after the other, live sources at the same time. " +
-		"Options are the query of an address: " +
-		"`watch://in?settle=2s&state=progress`. A value with characters such as `&` is percent-encoded.\n")
+	b.WriteString("# Inputs of run and ingest\nGenerated from the declarations of formats and live sources.\n\n" +
+		"Files and folders are read in order. Live sources are read concurrently. " +
+		"Options are given as a URL query: " +
+		"`watch://in?settle=2s&state=progress`. Percent-encode special characters such as `&` in values.\n")
 	fmt.Fprintf(&b, "\n## Files and folders\n%s See [formats](formats.md).\n", filesDoc)
 	for _, k := range Kinds() {
 		fmt.Fprintf(&b, "\n## `%s`\n%s\n", k.Form, k.Doc)

@@ -10,8 +10,8 @@ import (
 // topicKind is that of a topic of files. It is no package of ingest/live, because ingest knows no transport.
 var topicKind = live.Kind{
 	Name: "kafka", Scheme: "kafka", Form: "kafka://TOPIC", Example: "kafka://frames?group=cameras",
-	Doc: "Reads a topic of the cluster, each message of which is one file. " +
-		"The header name, or else the key, is the file's name. " +
+	Doc: "Reads a topic on the cluster, where each message is one file. " +
+		"The file name is in the header \"name\", or else it is the key. " +
 		"The offset of a message is committed when all its samples are stored.",
 	Options: func() any { return &TopicOptions{} },
 	New: func(target string, options any) (live.Input, error) {
@@ -24,7 +24,7 @@ var topicKind = live.Kind{
 
 // TopicOptions are those of the address of a topic.
 type TopicOptions struct {
-	Group string `yaml:"group" doc:"Consumer group that reads the topic; without it, kafka.group of the configuration, a dash and the topic."`
+	Group string `yaml:"group" doc:"Consumer group. Default: kafka.group, followed by a dash and the topic."`
 }
 
 // Topic is a topic of the cluster, each message of which is one file.

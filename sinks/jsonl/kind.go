@@ -11,8 +11,9 @@ import (
 var Kind = sinks.Kind{
 	Name: "jsonl",
 	Doc: "A file with one JSON object per line ([schema](classification.schema.json)). Every write is synced to disk.\n\n" +
-		"An existing file is continued: it is read once at the start to know what it holds, and classifications that it has are left out. An unfinished last line, after a crash, is removed and " +
-		"written again. Only one process at a time may write to a file.",
+		"New classifications are appended to an existing file. The file is read once at startup, so that classifications " +
+		"it already holds are skipped. An incomplete last line, left by a crash, is removed and written again. Only one " +
+		"process at a time may write to a file.",
 	Guarantee:  sinks.ExactlyOnce,
 	Path:       "FILE",
 	Extensions: []string{".jsonl", ".ndjson"},
@@ -24,5 +25,5 @@ var Kind = sinks.Kind{
 
 // Options are those of the file.
 type Options struct {
-	MemoryKeys int `yaml:"memory_keys" min:"1000" max:"1000000000" doc:"Keys kept in memory to recognise repeats, 32 to 80 bytes each. Older keys are kept in temporary files beside the output, 16 bytes each."`
+	MemoryKeys int `yaml:"memory_keys" min:"1000" max:"1000000000" doc:"Number of keys to keep in memory for deduplication, at 32 to 80 bytes each. Older keys are kept in temporary files next to the output, at 16 bytes each."`
 }

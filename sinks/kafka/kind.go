@@ -13,9 +13,10 @@ import (
 // Kind is a topic.
 var Kind = sinks.Kind{
 	Name: "kafka",
-	Doc: "A topic of the cluster in `kafka.brokers`, or of the embedded broker. It is created if it does not exist. The default topic is `kafka.classifications`. Each message is a JSON object " +
+	Doc: "A topic on the cluster in `kafka.brokers`, or on the embedded broker. It is created if it does not exist. The " +
+		"default topic is `kafka.classifications`. Each message is a JSON object " +
 		"([schema](classification.schema.json)), keyed by stream.\n\n" +
-		"Before it writes to a partition, the sink reads what has been added to it, also by other processes, and leaves out repeats.",
+		"Before writing to a partition, the sink reads what this and other processes have added to it, and skips duplicates.",
 	Guarantee: sinks.ExactlyOnce,
 	Path:      "[TOPIC]",
 	Options:   func(sinks.Target) any { return &Options{Window: 1_000_000} },
@@ -43,5 +44,5 @@ var Kind = sinks.Kind{
 
 // Options are those of the topic.
 type Options struct {
-	Window int `yaml:"window" min:"1000" max:"1000000000" doc:"Number of latest classifications of each partition whose repeats are recognised, 24 to 32 bytes each. They are read at the start."`
+	Window int `yaml:"window" min:"1000" max:"1000000000" doc:"Number of recent classifications per partition to remember for deduplication, at 24 to 32 bytes each. They are read from the topic at startup."`
 }

@@ -18,8 +18,8 @@ import (
 // Kind is the standard output.
 var Kind = sinks.Kind{
 	Name: "stdout",
-	Doc: "One JSON object per line on standard output ([schema](classification.schema.json)). The summary then goes to standard error, unless `--json` makes it the last line. Repeats are left out " +
-		"within a run, but not after a restart.",
+	Doc: "One JSON object per line on standard output ([schema](classification.schema.json)). The summary then goes to " +
+		"standard error, unless `--json` makes it the last line. Duplicates are skipped within a run, but not across restarts.",
 	Guarantee: sinks.AtLeastOnce,
 	Schemes:   []string{"-"},
 	Options:   func(sinks.Target) any { return &Options{Window: 1 << 18} },
@@ -39,7 +39,7 @@ var Kind = sinks.Kind{
 
 // Options are those of the standard output.
 type Options struct {
-	Window int `yaml:"window" min:"1" max:"1000000000" doc:"Number of latest classifications whose repeats are recognised, 24 to 32 bytes each."`
+	Window int `yaml:"window" min:"1" max:"1000000000" doc:"Number of recent classifications to remember for deduplication, at 24 to 32 bytes each."`
 }
 
 // Sink writes lines. It is for one goroutine.

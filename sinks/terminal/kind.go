@@ -10,8 +10,9 @@ import (
 
 // Kind is the terminal.
 var Kind = sinks.Kind{
-	Name:      "terminal",
-	Doc:       "A live table of the latest classifications and a line of totals, on standard error. If standard error is not a terminal, only the line of totals, every few seconds.",
+	Name: "terminal",
+	Doc: "A live table of the latest classifications and a line of totals, on standard error. If standard error is not a " +
+		"terminal, only the line of totals is printed, every few seconds.",
 	Guarantee: sinks.BestEffort,
 	Options:   func(sinks.Target) any { return &Options{Rows: 10} },
 	Resolve: func(t *sinks.Target, _ sinks.Defaults) (string, error) {
@@ -30,5 +31,5 @@ var Kind = sinks.Kind{
 
 // Options are those of the table.
 type Options struct {
-	Rows int `yaml:"rows" min:"1" max:"1000" doc:"Rows of the table."`
+	Rows int `yaml:"rows" min:"1" max:"1000" doc:"Number of rows in the table."`
 }

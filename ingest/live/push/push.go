@@ -59,9 +59,9 @@ var Kind = live.Kind{
 
 // Options are those of an address.
 type Options struct {
-	TokenFile string       `yaml:"token_file" doc:"File whose first line is the bearer token that clients must send, 16 characters or more. Required."`
-	Max       option.Bytes `yaml:"max" unit:"B" min:"1B" doc:"Largest request."`
-	Queue     int          `yaml:"queue" min:"1" max:"65536" doc:"Most requests that are worked on at once. Further ones are answered with status 429."`
+	TokenFile string       `yaml:"token_file" doc:"File whose first line is the bearer token that clients must send, of at least 16 characters. Required."`
+	Max       option.Bytes `yaml:"max" unit:"B" min:"1B" doc:"Maximum request size."`
+	Queue     int          `yaml:"queue" min:"1" max:"65536" doc:"Maximum number of concurrent requests. Further requests are rejected with status 429."`
 }
 
 // Input is a parsed address.

@@ -48,10 +48,10 @@ var Kind = live.Kind{
 
 // Options are those of an address.
 type Options struct {
-	Sensor      packets.Sensor `yaml:"sensor" doc:"The sensor that sends."`
-	Calibration string         `yaml:"calibration" doc:"Calibration file of the sensor: an Ouster needs its metadata, a PandarQT64 and a Helios-16P their table of angles."`
-	Buffer      option.Bytes   `yaml:"buffer" unit:"B" min:"1B" max:"1GiB" doc:"Size of the kernel's receive buffer."`
-	Duration    time.Duration  `yaml:"duration" above:"0s" doc:"End the stream after this time; without it, the stream ends with the program."`
+	Sensor      packets.Sensor `yaml:"sensor" doc:"Model of the sensor."`
+	Calibration string         `yaml:"calibration" doc:"Calibration file of the sensor. An Ouster requires its metadata; a PandarQT64 or Helios-16P requires its table of angles."`
+	Buffer      option.Bytes   `yaml:"buffer" unit:"B" min:"1B" max:"1GiB" doc:"Size of the socket's receive buffer."`
+	Duration    time.Duration  `yaml:"duration" above:"0s" doc:"End the stream after this time. By default, it runs until the program is stopped."`
 }
 
 // Input is a parsed address.

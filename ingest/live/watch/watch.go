@@ -46,10 +46,10 @@ var Kind = live.Kind{
 
 // Options are those of an address.
 type Options struct {
-	Settle time.Duration `yaml:"settle" above:"0s" doc:"A file is complete when it has not changed for this time."`
-	State  string        `yaml:"state" doc:"File that records progress; without it, .voxelstream-watch in the folder."`
+	Settle time.Duration `yaml:"settle" above:"0s" doc:"Time without changes after which a file is considered complete."`
+	State  string        `yaml:"state" doc:"File that records progress. Default: .voxelstream-watch in the folder."`
 	// File systems such as NFS and SMB report no changes.
-	Poll time.Duration `yaml:"poll" above:"0s" doc:"Interval at which the folder is listed, for file systems that report no changes."`
+	Poll time.Duration `yaml:"poll" above:"0s" doc:"Interval between listings of the folder, for file systems without change notifications."`
 }
 
 // Input is a parsed address.
