@@ -5,7 +5,7 @@ import "github.com/voxelstream/voxelstream/ingest"
 // MNIST3D is the method of the 3D MNIST archives, for clouds whose place and size mean nothing.
 var MNIST3D = Method{
 	Name:  "mnist3d",
-	Doc:   "Fits a cube around each cloud, as the 3D MNIST archives do. A cell holds its number of points divided by that of the fullest cell.",
+	Doc:   "Fits a cube to each point cloud, as in the 3D MNIST data set. Each cell stores its point count, divided by the largest count in the grid.",
 	Needs: Needs{Cube: true},
 	New: func(o Options) (func(ingest.Data) (*Field, error), error) {
 		return ofPoints(func(p *ingest.PointCloud) (*Field, error) { return mnist3d(p, o.Dims[0]) }), nil

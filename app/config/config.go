@@ -22,24 +22,24 @@ import (
 // Config is everything that can be set. The tags (see internal/option) are the single source of config.yaml, the JSON schema, the reference page, the
 // flags and the checks of single values.
 type Config struct {
-	Threads  int              `yaml:"threads" flag:"threads" min:"0" doc:"Number of goroutines that compute. 0: one per processor."`
-	Seed     uint64           `yaml:"seed" flag:"seed" doc:"Seed of all random numbers. The same seed, input and version give the same bytes, whatever the number of threads."`
-	Log      Log              `yaml:"log" doc:"Messages on standard error."`
-	HTTP     service.Options  `yaml:"http" doc:"The HTTP listener: metrics, health, readiness and profiles."`
-	Kafka    Kafka            `yaml:"kafka" doc:"The cluster, its topics and the consumer group."`
-	Broker   Broker           `yaml:"broker" doc:"The embedded broker, used where kafka.brokers is empty."`
-	Ingest   ingest.Options   `yaml:"ingest" doc:"How inputs are read where a file leaves it open."`
-	Voxelize voxelize.Options `yaml:"voxelize" doc:"How frames, points and grids become volumes."`
-	Model    Model            `yaml:"model" doc:"The network that classifies."`
-	Pipeline Pipeline         `yaml:"pipeline" doc:"Batches, retries, limits and shutdown."`
-	Sinks    Sinks            `yaml:"sinks" doc:"Where classifications go; one sink or several."`
-	Train    Train            `yaml:"train" doc:"How the command train trains; the defaults are those of the 3D MNIST tutorial."`
+	Threads  int              `yaml:"threads" flag:"threads" min:"0" doc:"Number of threads for computation. 0 uses one per CPU."`
+	Seed     uint64           `yaml:"seed" flag:"seed" doc:"Seed of the random number generators. The same seed, input and version produce identical output, whatever the number of threads."`
+	Log      Log              `yaml:"log" doc:"Logging to standard error."`
+	HTTP     service.Options  `yaml:"http" doc:"HTTP listener for metrics, health checks and profiling."`
+	Kafka    Kafka            `yaml:"kafka" doc:"Kafka cluster, topics and consumer group."`
+	Broker   Broker           `yaml:"broker" doc:"Embedded broker, used when kafka.brokers is empty."`
+	Ingest   ingest.Options   `yaml:"ingest" doc:"Limits on inputs, and settings for what files do not specify."`
+	Voxelize voxelize.Options `yaml:"voxelize" doc:"Conversion of point clouds, depth frames and grids to volumes."`
+	Model    Model            `yaml:"model" doc:"Network that classifies the volumes."`
+	Pipeline Pipeline         `yaml:"pipeline" doc:"Batching, retries, limits and shutdown."`
+	Sinks    Sinks            `yaml:"sinks" doc:"Where classifications are written."`
+	Train    Train            `yaml:"train" doc:"Settings of the train command. The defaults are those of the 3D MNIST tutorial."`
 }
 
 // Log is the section log.
 type Log struct {
-	Level  Level  `yaml:"level" flag:"log-level" doc:"Least severe messages to show."`
-	Format string `yaml:"format" flag:"log-format" enum:"text,json" doc:"Lines for people, or one JSON object per line."`
+	Level  Level  `yaml:"level" flag:"log-level" doc:"Minimum severity of messages to log."`
+	Format string `yaml:"format" flag:"log-format" enum:"text,json" doc:"Log as text, or as JSON with one object per line."`
 }
 
 // Level is the severity of a message.
@@ -68,17 +68,17 @@ func (l *Level) UnmarshalText(text []byte) error { return (*slog.Level)(l).Unmar
 
 // Kafka is the section kafka.
 type Kafka struct {
-	Brokers         []string          `yaml:"brokers" flag:"brokers" doc:"host:port of one or more brokers of the cluster. Empty: the embedded broker."`
-	Volumes         string            `yaml:"volumes" doc:"Topic of the volumes: Arrow, keyed by stream."`
-	Classifications string            `yaml:"classifications" doc:"Topic of the classifications: JSON, keyed by stream."`
-	DeadLetters     string            `yaml:"dead_letters" doc:"Topic of the dead letters: what could not be processed, with the reason."`
-	Partitions      int               `yaml:"partitions" min:"1" doc:"Number of partitions of a topic that is created. At most this many members of a group work at once."`
-	Replication     int               `yaml:"replication" min:"1" doc:"Replication factor of a topic that is created on a cluster."`
-	Group           string            `yaml:"group" flag:"group" required:"true" doc:"Consumer group of classify and run."`
-	SessionTimeout  time.Duration     `yaml:"session_timeout" min:"6s" doc:"How long a member of the group may be silent before its partitions go to others. Brokers allow 6s and more by default."`
-	MaxMessage      option.Bytes      `yaml:"max_message" min:"64KiB" max:"1GiB" doc:"Largest message."`
+	Brokers         []string          `yaml:"brokers" flag:"brokers" doc:"Bootstrap brokers of the Kafka cluster, as host:port. Empty uses the embedded broker."`
+	Volumes         string            `yaml:"volumes" doc:"Topic for volumes, in Arrow format, keyed by stream."`
+	Classifications string            `yaml:"classifications" doc:"Topic for classifications, in JSON, keyed by stream."`
+	DeadLetters     string            `yaml:"dead_letters" doc:"Topic for dead letters: messages and inputs that could not be processed, with the reason."`
+	Partitions      int               `yaml:"partitions" min:"1" doc:"Number of partitions of new topics. It limits how many members of a consumer group work in parallel."`
+	Replication     int               `yaml:"replication" min:"1" doc:"Replication factor of new topics on a cluster."`
+	Group           string            `yaml:"group" flag:"group" required:"true" doc:"Consumer group of the classify and run commands."`
+	SessionTimeout  time.Duration     `yaml:"session_timeout" min:"6s" doc:"Time without a heartbeat after which a group member's partitions are reassigned. Brokers accept 6s or more by default."`
+	MaxMessage      option.Bytes      `yaml:"max_message" min:"64KiB" max:"1GiB" doc:"Maximum message size."`
 	ClientID        string            `yaml:"client_id" doc:"Client name in the brokers' logs and quotas."`
-	Compression     kafka.Compression `yaml:"compression" doc:"Compression of the messages that are sent."`
+	Compression     kafka.Compression `yaml:"compression" doc:"Compression codec for messages sent."`
 	TLS             kafka.TLSOptions  `yaml:"tls" doc:"Encryption of connections to a cluster."`
 	SASL            kafka.SASLOptions `yaml:"sasl" doc:"Authentication to a cluster. Keep the password in a file or in the environment."`
 }
@@ -109,36 +109,36 @@ func (k *Kafka) Validate() error {
 
 // Broker is the section broker.
 type Broker struct {
-	DataDir        string        `yaml:"data_dir" flag:"broker-data-dir" doc:"Folder of the embedded broker's log. One process at a time may use it."`
-	Port           int           `yaml:"port" flag:"port" min:"0" max:"65535" doc:"Port on 127.0.0.1. 0: any free one."`
-	RetentionBytes option.Bytes  `yaml:"retention_bytes" flag:"retention-bytes" min:"1MiB" doc:"Largest log of a partition. It also bounds memory, as the log is read into memory at start."`
-	Retention      time.Duration `yaml:"retention" flag:"retention" above:"0s" doc:"Messages are deleted after this time, whether they were read or not."`
-	SyncWrites     bool          `yaml:"sync_writes" flag:"sync-writes" doc:"Survive a power failure, at about a quarter of the throughput. A crash of the process loses nothing either way."`
+	DataDir        string        `yaml:"data_dir" flag:"broker-data-dir" doc:"Directory of the embedded broker's log. Only one process at a time may use it."`
+	Port           int           `yaml:"port" flag:"port" min:"0" max:"65535" doc:"TCP port on 127.0.0.1. 0 picks a free port."`
+	RetentionBytes option.Bytes  `yaml:"retention_bytes" flag:"retention-bytes" min:"1MiB" doc:"Maximum log size per partition. The log is loaded into memory at startup, so this also bounds memory use."`
+	Retention      time.Duration `yaml:"retention" flag:"retention" above:"0s" doc:"Time after which messages are deleted, whether or not they have been read."`
+	SyncWrites     bool          `yaml:"sync_writes" flag:"sync-writes" doc:"Sync every write to disk. Messages then survive a power failure, at about a quarter of the throughput. They survive a crash of the process either way."`
 }
 
 // Model is the section model.
 type Model struct {
-	Path string `yaml:"path" flag:"model" doc:"Model file (.keras, .h5, .onnx or .safetensors). Empty: the built-in network for the ten digits."`
-	TopK int    `yaml:"top_k" flag:"top-k" min:"1" doc:"Number of classes that a classification names, best first."`
+	Path string `yaml:"path" flag:"model" doc:"Model file (.keras, .h5, .onnx or .safetensors). Empty uses the built-in digit classifier."`
+	TopK int    `yaml:"top_k" flag:"top-k" min:"1" doc:"Number of top-scoring classes to report per classification."`
 }
 
 // Pipeline is the section pipeline.
 type Pipeline struct {
-	Batch    int           `yaml:"batch" min:"1" doc:"Most volumes in one message and in one pass through the network."`
-	Linger   time.Duration `yaml:"linger" doc:"How long the first volume of a batch waits for others."`
-	Budget   option.Bytes  `yaml:"budget" doc:"Most bytes in flight."`
-	InFlight int           `yaml:"in_flight" min:"1" doc:"Most messages of a partition in flight: the most that are processed again after a crash."`
-	Attempts int           `yaml:"attempts" min:"0" doc:"Most attempts at an operation whose error may be temporary. 0: no limit."`
-	Exhaust  string        `yaml:"exhausted" enum:"stop,dead-letter" doc:"What to do with a message after the last attempt."`
-	Drain    time.Duration `yaml:"drain" above:"0s" doc:"Time that work in flight has to finish after the first signal."`
+	Batch    int           `yaml:"batch" min:"1" doc:"Maximum number of volumes per message and per forward pass."`
+	Linger   time.Duration `yaml:"linger" doc:"Maximum time to wait for a batch to fill."`
+	Budget   option.Bytes  `yaml:"budget" doc:"Maximum size of all data in flight."`
+	InFlight int           `yaml:"in_flight" min:"1" doc:"Maximum number of messages in flight per partition. At most this many are processed again after a crash."`
+	Attempts int           `yaml:"attempts" min:"0" doc:"Maximum number of attempts when an error may be temporary. 0 means no limit."`
+	Exhaust  string        `yaml:"exhausted" enum:"stop,dead-letter" doc:"What to do with a message after the last attempt: stop the program, or make it a dead letter."`
+	Drain    time.Duration `yaml:"drain" above:"0s" doc:"Maximum time to finish work in flight after the first interrupt or termination signal."`
 	Networks int           `yaml:"networks" min:"1" doc:"Batches classified at the same time, each by a network with an equal share of the threads. More than one raises throughput under load; 1 gives the lowest latency for single volumes of large models."`
 }
 
 // Sinks is the section sinks.
 type Sinks struct {
-	Out      Outputs `yaml:"out" flag:"out" items:"whole" doc:"Where to store classifications. Each sink gets all of them."`
-	Kafka    bool    `yaml:"kafka" flag:"to-topic" doc:"Add the sink kafka:, the topic kafka.classifications."`
-	Terminal bool    `yaml:"terminal" flag:"table" doc:"Add the sink terminal:, a live table on standard error, or lines where that is no terminal."`
+	Out      Outputs `yaml:"out" flag:"out" items:"whole" doc:"Destinations of classifications. Each one receives all of them."`
+	Kafka    bool    `yaml:"kafka" flag:"to-topic" doc:"Also write classifications to the topic kafka.classifications (the sink kafka:)."`
+	Terminal bool    `yaml:"terminal" flag:"table" doc:"Also show a live table on standard error, or plain lines if it is not a terminal (the sink terminal:)."`
 }
 
 // Default is the configuration without file, environment and flags.

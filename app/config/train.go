@@ -17,42 +17,42 @@ import (
 
 // Train is the section train.
 type Train struct {
-	Arch            Arch    `yaml:"arch" flag:"arch" doc:"Architecture of a new network."`
-	Epochs          int     `yaml:"epochs" flag:"epochs" min:"1" doc:"Number of passes over the data."`
-	BatchSize       int     `yaml:"batch_size" flag:"batch-size" min:"1" doc:"Number of samples per step."`
-	ValidationSplit float64 `yaml:"validation_split" flag:"validation-split" min:"0" below:"1" doc:"Fraction of the rows to hold out for validation: the last ones, before shuffling."`
+	Arch            Arch    `yaml:"arch" flag:"arch" doc:"Architecture of the network, when training from scratch."`
+	Epochs          int     `yaml:"epochs" flag:"epochs" min:"1" doc:"Number of passes over the training data."`
+	BatchSize       int     `yaml:"batch_size" flag:"batch-size" min:"1" doc:"Number of samples per training step."`
+	ValidationSplit float64 `yaml:"validation_split" flag:"validation-split" min:"0" below:"1" doc:"Fraction of the rows to hold out for validation, taken from the end before shuffling."`
 	LearningRate    float64 `yaml:"learning_rate" flag:"learning-rate" above:"0" max:"10" doc:"Initial learning rate."`
 	Shuffle         bool    `yaml:"shuffle" flag:"shuffle" doc:"Shuffle the rows before each epoch."`
 
-	Loss           Loss        `yaml:"loss" flag:"loss" doc:"Loss function, by Keras's name and with its arithmetic."`
-	FromLogits     bool        `yaml:"from_logits" flag:"from-logits" doc:"The model's output is logits, not probabilities."`
-	LabelSmoothing float64     `yaml:"label_smoothing" flag:"label-smoothing" min:"0" below:"1" doc:"Fraction of each label that is spread over all classes."`
-	ClassWeight    ClassWeight `yaml:"class_weight" flag:"class-weight" doc:"Weights of the classes in the loss. none: all the same. balanced: inversely proportional to the number of rows of the class. Or CLASS=WEIGHT,... where classes that are not named weigh 1."`
+	Loss           Loss        `yaml:"loss" flag:"loss" doc:"Loss function, as named and defined by Keras."`
+	FromLogits     bool        `yaml:"from_logits" flag:"from-logits" doc:"The model outputs logits instead of probabilities."`
+	LabelSmoothing float64     `yaml:"label_smoothing" flag:"label-smoothing" min:"0" below:"1" doc:"Label smoothing: the fraction of each label to spread evenly over all classes."`
+	ClassWeight    ClassWeight `yaml:"class_weight" flag:"class-weight" doc:"Class weights in the loss. none weighs all classes equally. balanced weighs them inversely to their number of rows. CLASS=WEIGHT,... sets weights; classes not listed weigh 1."`
 
-	Optimizer      Optimizer `yaml:"optimizer" flag:"optimizer" doc:"Optimizer, by Keras's name and with its arithmetic."`
+	Optimizer      Optimizer `yaml:"optimizer" flag:"optimizer" doc:"Optimizer, as named and defined by Keras."`
 	Momentum       float64   `yaml:"momentum" flag:"momentum" min:"0" below:"1" doc:"Momentum of sgd and rmsprop."`
-	Nesterov       bool      `yaml:"nesterov" flag:"nesterov" doc:"Nesterov momentum, with sgd."`
-	WeightDecay    float64   `yaml:"weight_decay" flag:"weight-decay" min:"0" doc:"Decoupled weight decay: in each step a weight shrinks by this fraction times the learning rate."`
-	ClipNorm       float64   `yaml:"clip_norm" flag:"clip-norm" min:"0" doc:"Clip the gradient of each weight to this norm. 0: no clipping."`
-	ClipGlobalNorm float64   `yaml:"clip_global_norm" flag:"clip-global-norm" min:"0" doc:"Clip all gradients together to this norm. 0: no clipping."`
-	ClipValue      float64   `yaml:"clip_value" flag:"clip-value" min:"0" doc:"Clip each number of a gradient to this size. 0: no clipping."`
-	EMAMomentum    float64   `yaml:"ema_momentum" flag:"ema" min:"0" below:"1" doc:"Momentum of an exponential moving average of the weights, which the model gets at the end. 0: it gets the last weights."`
+	Nesterov       bool      `yaml:"nesterov" flag:"nesterov" doc:"Use Nesterov momentum with sgd."`
+	WeightDecay    float64   `yaml:"weight_decay" flag:"weight-decay" min:"0" doc:"Decoupled weight decay. Each step shrinks the weights by this fraction times the learning rate."`
+	ClipNorm       float64   `yaml:"clip_norm" flag:"clip-norm" min:"0" doc:"Maximum norm of the gradient of each weight tensor. 0 disables clipping."`
+	ClipGlobalNorm float64   `yaml:"clip_global_norm" flag:"clip-global-norm" min:"0" doc:"Maximum global norm of all gradients. 0 disables clipping."`
+	ClipValue      float64   `yaml:"clip_value" flag:"clip-value" min:"0" doc:"Maximum absolute value of each element of a gradient. 0 disables clipping."`
+	EMAMomentum    float64   `yaml:"ema_momentum" flag:"ema" min:"0" below:"1" doc:"Momentum of an exponential moving average of the weights, which replaces the weights at the end. 0 keeps the last weights."`
 
-	Schedule    Schedule `yaml:"schedule" flag:"schedule" doc:"How the learning rate changes."`
-	WarmUp      int      `yaml:"warm_up" flag:"warm-up" min:"0" doc:"Steps in which the learning rate rises from 0, with the schedule cosine."`
-	DecaySteps  int      `yaml:"decay_steps" flag:"decay-steps" min:"0" doc:"Steps of the decay with the schedule cosine, or between two decays with exponential. 0: all steps after the warm-up, or one epoch."`
-	DecayFactor float64  `yaml:"decay_factor" flag:"decay-factor" min:"0" below:"1" doc:"Factor of the learning rate per decay_steps (exponential) or after plateau_patience (plateau); cosine ends at this fraction of the rate. 0: 0 for cosine, .9 for exponential, .1 for plateau."`
-	Pieces      []string `yaml:"pieces" flag:"pieces" doc:"STEP:RATE, with the schedule piecewise: the learning rate after that step. Before the first it is learning_rate."`
+	Schedule    Schedule `yaml:"schedule" flag:"schedule" doc:"Learning rate schedule."`
+	WarmUp      int      `yaml:"warm_up" flag:"warm-up" min:"0" doc:"Number of warm-up steps of the cosine schedule, in which the learning rate rises from 0."`
+	DecaySteps  int      `yaml:"decay_steps" flag:"decay-steps" min:"0" doc:"Length of the decay in steps. 0 means all steps after the warm-up for the cosine schedule, and one epoch for the exponential schedule."`
+	DecayFactor float64  `yaml:"decay_factor" flag:"decay-factor" min:"0" below:"1" doc:"Factor that the exponential and plateau schedules multiply the learning rate by. For cosine, the final fraction of the learning rate. 0 means 0 for cosine, 0.9 for exponential and 0.1 for plateau."`
+	Pieces      []string `yaml:"pieces" flag:"pieces" doc:"STEP:RATE pairs of the piecewise schedule: the learning rate after each step. Until the first step it is learning_rate."`
 
 	Monitor  Monitor `yaml:"monitor" flag:"monitor" doc:"Metric to monitor for the best epoch, plateaus and early stopping."`
-	MinDelta float64 `yaml:"min_delta" flag:"min-delta" min:"0" doc:"Smallest change of the metric that counts as an improvement."`
-	Patience int     `yaml:"patience" flag:"patience" min:"0" doc:"Epochs without improvement after which training stops, with the weights of the best epoch. 0: no early stopping."`
-	Plateau  int     `yaml:"plateau_patience" flag:"plateau-patience" min:"1" doc:"Epochs without improvement after which the schedule plateau lowers the learning rate."`
+	MinDelta float64 `yaml:"min_delta" flag:"min-delta" min:"0" doc:"Minimum change of the monitored metric that counts as an improvement."`
+	Patience int     `yaml:"patience" flag:"patience" min:"0" doc:"Early stopping: number of epochs without improvement before training stops and restores the best weights. 0 disables it."`
+	Plateau  int     `yaml:"plateau_patience" flag:"plateau-patience" min:"1" doc:"Number of epochs without improvement before the plateau schedule lowers the learning rate."`
 
-	StepsPerEpoch   int           `yaml:"steps_per_epoch" flag:"steps-per-epoch" min:"1" doc:"Steps of an epoch when training follows a topic."`
-	CheckpointEvery time.Duration `yaml:"checkpoint_every" flag:"checkpoint-every" doc:"Interval between checkpoints, besides the one after each epoch. 0s: no others."`
-	CheckpointSteps int           `yaml:"checkpoint_steps" flag:"checkpoint-steps" min:"0" doc:"Steps between checkpoints, besides the one after each epoch. 0: no others."`
-	MemoryLimit     option.Bytes  `yaml:"memory_limit" flag:"memory-limit" min:"1MiB" doc:"Most memory for rows. Rows that need more are kept in a temporary file and shuffled in blocks."`
+	StepsPerEpoch   int           `yaml:"steps_per_epoch" flag:"steps-per-epoch" min:"1" doc:"Number of steps per epoch when following a topic."`
+	CheckpointEvery time.Duration `yaml:"checkpoint_every" flag:"checkpoint-every" doc:"Time between checkpoints within an epoch. 0s writes them only at the end of each epoch."`
+	CheckpointSteps int           `yaml:"checkpoint_steps" flag:"checkpoint-steps" min:"0" doc:"Number of steps between checkpoints within an epoch. 0 writes them only at the end of each epoch."`
+	MemoryLimit     option.Bytes  `yaml:"memory_limit" flag:"memory-limit" min:"1MiB" doc:"Maximum memory for training data. Larger data sets are kept in a temporary file and shuffled in blocks."`
 }
 
 func defaultTrain() Train {
@@ -123,7 +123,7 @@ func (Optimizer) Choices() []string { return append(train.Optimizers(), string(O
 // ChoiceDoc is the documentation of an optimizer.
 func (Optimizer) ChoiceDoc(name string) string {
 	if Optimizer(name) == OptimizerInit {
-		return "The optimizer in the file that training starts from, with its state and learning rate."
+		return "The optimizer stored in the initial model, with its state and learning rate."
 	}
 	return train.OptimizerDoc(name)
 }
@@ -149,7 +149,7 @@ func (Monitor) Choices() []string { return append([]string{string(MonitorAuto)},
 // ChoiceDoc is the documentation of a figure.
 func (Monitor) ChoiceDoc(name string) string {
 	if Monitor(name) == MonitorAuto {
-		return "val_loss, or loss without validation; with --keep-best val_accuracy, or accuracy."
+		return "val_loss, or val_accuracy with --keep-best; loss or accuracy without validation data."
 	}
 	return train.MonitorDoc(name)
 }
