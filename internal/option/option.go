@@ -224,7 +224,9 @@ func (f Field) Hint() string {
 }
 
 // Plain says whether a value that has a notation may also be written as a plain number.
-func (f Field) Plain() bool { return f.value.Type() == reflect.TypeFor[Dims]() || f.tag.Get("unit") != "" }
+func (f Field) Plain() bool {
+	return f.value.Type() == reflect.TypeFor[Dims]() || f.tag.Get("unit") != ""
+}
 
 // Bound is the number in the tag min, above, max or below; ok is false where it has none.
 func (f Field) Bound(tag string) (limit float64, ok bool) { return f.bound(tag) }
