@@ -59,7 +59,7 @@ func TestKilledTrainingIsTheUnbrokenOne(t *testing.T) {
 			if !bytes.Equal(must(os.ReadFile(w.path("whole.safetensors")))(t), must(os.ReadFile(w.path("broken.safetensors")))(t)) {
 				t.Error("resuming a training that is over changes the model")
 			}
-			w.do(1, args("broken", "1", "--resume", "--batch-size", "16")...).says(t, "batch size", "the checkpoint has 32, now it is 16")
+			w.do(1, args("broken", "1", "--resume", "--batch-size", "16")...).says(t, "batch size", "the checkpoint has 32, this run has 16")
 			w.digits("d.h5", 200, 2, "--augment")
 			w.do(1, args("broken", "1", "--resume")...).says(t, "data: the checkpoint has")
 		})

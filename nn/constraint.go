@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// Constrain brings the trainable parameters back to what their constraints allow; it follows each step of an
-// optimizer. Source of the formulas: Keras 3, which adds 1e-7 to the norm that it divides by.
+// Constrain applies the constraints of the trainable parameters. Call it after each optimizer step. Source of the
+// formulas: Keras 3, which adds 1e-7 to the norm that it divides by.
 func (m *Model) Constrain() {
 	for _, p := range m.constrained {
 		constrain(p)
@@ -45,8 +45,8 @@ func constrain(p *Param) {
 	}
 }
 
-// normGroups tells the elements apart whose norms are taken apart: those that differ along an axis that the norm
-// does not run over.
+// normGroups assigns each element to the group over which its norm is computed. Elements that differ along an axis
+// that the norm does not run over are in different groups.
 func normGroups(p *Param) (group func(i int) int, groups int) {
 	rank := len(p.Shape)
 	over := make([]bool, rank)
@@ -76,17 +76,17 @@ func normGroups(p *Param) (group func(i int) int, groups int) {
 	}, groups
 }
 
-// checkConstraint finds what constrain cannot do.
+// checkConstraint rejects constraints that constrain does not support.
 func checkConstraint(p *Param) error {
 	rank := len(p.Shape)
 	switch p.Constraint.Name {
 	case "", "non_neg", "max_norm", "min_max_norm", "unit_norm":
 	default:
-		return fmt.Errorf("parameter %q: constraint %q is not known", p.Name, p.Constraint.Name)
+		return fmt.Errorf("parameter %q: unknown constraint %q", p.Name, p.Constraint.Name)
 	}
 	for _, a := range p.Constraint.Axes {
 		if a < -rank || a >= rank {
-			return fmt.Errorf("parameter %q: constraint %s runs over axis %d, want one of shape %v", p.Name, p.Constraint.Name, a, p.Shape)
+			return fmt.Errorf("parameter %q: constraint %s has axis %d, want an axis of shape %v", p.Name, p.Constraint.Name, a, p.Shape)
 		}
 	}
 	return nil

@@ -9,8 +9,8 @@ import (
 )
 
 // SVG draws the model as a graph from its inputs down to its outputs: a box for each layer with its name, class,
-// output shape and parameters. Rows are by the longest way from an input; within a row the boxes lie near what they
-// read and what reads them.
+// output shape and parameters. A layer's row is the length of the longest path from an input; within a row, boxes
+// are placed near their inputs and consumers.
 func (m *Model) SVG() string {
 	d := newDrawing(m)
 	d.arrange()
@@ -20,18 +20,18 @@ func (m *Model) SVG() string {
 // Sizes of the drawing, in pixels.
 const (
 	boxWidth, boxHeight = 236, 46
-	passWidth           = 22 // what a line takes that passes a row
+	passWidth           = 22 // width of a line that passes a row
 	gapX, gapY          = 18, 30
 	margin              = 24
 	textSize            = 12
-	characters          = 34 // that fit into a box
+	characters          = 34 // characters that fit into a box
 )
 
-// place is a box, or a point of a line that passes a row.
+// place is a box, or the point where a line passes a row.
 type place struct {
 	node *Node // nil for a point
 	row  int
-	x    float64 // of the middle
+	x    float64 // of the centre
 	up   []*place
 	down []*place
 }
@@ -43,7 +43,7 @@ func (p *place) width() float64 {
 	return boxWidth
 }
 
-// drawing has the places row by row, from left to right.
+// drawing holds the places row by row, from left to right.
 type drawing struct {
 	rows   [][]*place
 	places map[*Node]*place
@@ -74,7 +74,7 @@ func (d *drawing) add(p *place) {
 	d.rows[p.row] = append(d.rows[p.row], p)
 }
 
-// join draws a line from one place to another, through a point in every row between.
+// join adds a line from one place to another, through a point in every row in between.
 func (d *drawing) join(from, to *place) {
 	for row := from.row + 1; row < to.row; row++ {
 		point := &place{row: row}
@@ -85,11 +85,11 @@ func (d *drawing) join(from, to *place) {
 	from.down, to.up = append(from.down, to), append(to.up, from)
 }
 
-// sweeps is how often the rows are gone through, down and up again; more change little.
+// sweeps is the number of passes over the rows, down and up; more change little.
 const sweeps = 8
 
-// arrange gives each place its x: the middle of its neighbours in the row before, in turn from above and from below
-// (Sugiyama, Tagawa & Toda 1981), as far as the row has room.
+// arrange computes the x of each place: the centre of its neighbours in the previous row, alternating between
+// downward and upward sweeps (Sugiyama, Tagawa & Toda 1981), as far as the row has room.
 func (d *drawing) arrange() {
 	for _, row := range d.rows {
 		spread(row)
@@ -114,7 +114,7 @@ func (d *drawing) arrange() {
 	}
 }
 
-// spread moves the places of a row apart so far that they do not overlap, and keeps their middle.
+// spread moves the places of a row apart until they do not overlap, and keeps their centre.
 func spread(row []*place) {
 	var before, after float64
 	for i, p := range row {
@@ -161,7 +161,7 @@ func (d *drawing) render(title string) string {
 	return b.String()
 }
 
-// line is the way from a box through points to the next box: straight where it passes a row, a curve between rows.
+// line returns the path from a box through points to the next box: straight through a row, curved between rows.
 func line(from, to *place, shift float64) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `<path marker-end="url(#arrow)" d="M%.1f %.1f`, from.x+shift, from.bottom())
@@ -196,7 +196,7 @@ func box(p *place, shift float64) string {
 		x-boxWidth/2, p.top(), boxWidth, boxHeight, colour(class), x, p.top()+19, escape(cut(label(n.Name(), class))), x, p.top()+36, escape(cut(below)))
 }
 
-// label names a layer and, where the name does not say it, its class.
+// label returns the layer's name and, unless the name implies it, its class.
 func label(name, class string) string {
 	if strings.HasPrefix(name, snake(class)) {
 		return name
@@ -204,7 +204,7 @@ func label(name, class string) string {
 	return name + " (" + class + ")"
 }
 
-// colours tell kinds of layers apart, by what their class ends in or holds.
+// colours assigns a colour to each kind of layer, by a part of its class name.
 var colours = []struct{ part, colour string }{
 	{"Input", "#e6e6ee"},
 	{"Conv", "#cfe2f8"},
@@ -227,7 +227,7 @@ func colour(class string) string {
 	return "#f4f4f7"
 }
 
-// cut shortens what does not fit into a box.
+// cut shortens text that does not fit into a box.
 func cut(text string) string {
 	if r := []rune(text); len(r) > characters {
 		return string(r[:characters-1]) + "…"
@@ -238,7 +238,7 @@ func cut(text string) string {
 func escape(text string) string {
 	var b strings.Builder
 	if err := xml.EscapeText(&b, []byte(text)); err != nil {
-		return "" // a strings.Builder takes everything
+		return "" // a strings.Builder never fails
 	}
 	return b.String()
 }

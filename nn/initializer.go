@@ -7,8 +7,8 @@ import (
 	"math/rand/v2"
 )
 
-// Init fills every parameter by its initializer. The numbers of a parameter depend on the seed and its name alone,
-// so that adding a layer does not change the start of the others.
+// Init fills every parameter using its initializer. A parameter's values depend only on the seed and its name, so
+// that adding a layer does not change the initial values of the others.
 func (m *Model) Init(seed uint64) {
 	for _, p := range m.Params() {
 		h := fnv.New64a()
@@ -17,8 +17,8 @@ func (m *Model) Init(seed uint64) {
 	}
 }
 
-// initializers lists them by Keras's names. Those that scale by fans are variance_scaling under a shorter name:
-// glorot (Glorot & Bengio 2010), he (He et al. 2015), lecun (LeCun et al. 1998).
+// initializers lists the initializers by Keras name. Those that scale by fan are variance_scaling under a shorter
+// name: glorot (Glorot & Bengio 2010), he (He et al. 2015), lecun (LeCun et al. 1998).
 var initializers = map[string]func(p *Param, r *rand.Rand){
 	"zeros":            func(p *Param, _ *rand.Rand) { clear(p.Value) },
 	"ones":             func(p *Param, _ *rand.Rand) { fill(p, func() float64 { return 1 }) },
@@ -37,7 +37,7 @@ var initializers = map[string]func(p *Param, r *rand.Rand){
 	"lecun_normal":     func(p *Param, r *rand.Rand) { scaled(p, r, 1, "fan_in", "truncated_normal") },
 }
 
-// initialize fills p; Functional has checked that there is such an initializer.
+// initialize fills p. Functional has checked that the initializer exists.
 func initialize(p *Param, r *rand.Rand) {
 	if p.Initializer.Name == "" {
 		clear(p.Value)
@@ -46,17 +46,17 @@ func initialize(p *Param, r *rand.Rand) {
 	initializers[p.Initializer.Name](p, r)
 }
 
-// checkInitializer finds what initialize cannot do.
+// checkInitializer rejects initializers that initialize does not support.
 func checkInitializer(p *Param) error {
 	name := p.Initializer.Name
 	switch {
 	case name == "":
 	case initializers[name] == nil:
-		return fmt.Errorf("parameter %q: initializer %q is not known", p.Name, name)
+		return fmt.Errorf("parameter %q: unknown initializer %q", p.Name, name)
 	case name == "orthogonal" && len(p.Shape) < 2:
-		return fmt.Errorf("parameter %q: initializer orthogonal wants at least two axes, got shape %v", p.Name, p.Shape)
+		return fmt.Errorf("parameter %q: initializer orthogonal needs at least two axes, found shape %v", p.Name, p.Shape)
 	case name == "identity" && len(p.Shape) != 2:
-		return fmt.Errorf("parameter %q: initializer identity wants two axes, got shape %v", p.Name, p.Shape)
+		return fmt.Errorf("parameter %q: initializer identity needs two axes, found shape %v", p.Name, p.Shape)
 	}
 	return nil
 }
@@ -71,7 +71,7 @@ func normal(r *rand.Rand, mean, deviation float64) func() float64 {
 	return func() float64 { return mean + deviation*r.NormFloat64() }
 }
 
-// truncated draws again what is more than two deviations away, as Keras does.
+// truncated redraws values more than two standard deviations from the mean, as Keras does.
 func truncated(r *rand.Rand, mean, deviation float64) func() float64 {
 	return func() float64 {
 		v := r.NormFloat64()
@@ -86,7 +86,7 @@ func uniform(r *rand.Rand, low, high float64) func() float64 {
 	return func() float64 { return low + (high-low)*r.Float64() }
 }
 
-// scaled draws numbers of variance scale/fan.
+// scaled draws values of variance scale/fan.
 func scaled(p *Param, r *rand.Rand, scale float64, mode, distribution string) {
 	in, out := fans(p.Shape)
 	fan := float64(in)
@@ -104,7 +104,7 @@ func scaled(p *Param, r *rand.Rand, scale float64, mode, distribution string) {
 	case "untruncated_normal":
 		fill(p, normal(r, 0, math.Sqrt(variance)))
 	default:
-		// The deviation of the standard normal cut off at 2, which Keras divides by too.
+		// The standard deviation of the standard normal distribution truncated at 2, by which Keras divides too.
 		fill(p, truncated(r, 0, math.Sqrt(variance)/0.87962566103423978))
 	}
 }
@@ -132,9 +132,9 @@ func identity(p *Param, _ *rand.Rand) {
 	}
 }
 
-// orthogonal makes a matrix of the last axis by all others whose rows or columns, whichever are fewer, are
-// orthogonal and Value long: random normal vectors, each freed of its part along those before it (Gram-Schmidt,
-// done twice for rounding), which is the QR of Saxe et al. 2014 with a positive diagonal.
+// orthogonal fills p, as a matrix of the last axis by all others, so that its rows or columns, whichever are fewer,
+// are orthogonal with length Value. It applies Gram-Schmidt, twice because of rounding, to random normal vectors,
+// which equals the QR decomposition of Saxe et al. 2014 with a positive diagonal.
 func orthogonal(p *Param, r *rand.Rand) {
 	columns := p.Shape[len(p.Shape)-1]
 	rows := len(p.Value) / columns

@@ -12,11 +12,11 @@ import (
 // and [Functional].
 type Model struct {
 	Name string
-	// Classes are the names of the outputs of a classifier, Colormap the palette of the volumes that it was trained
-	// on; both may be empty.
+	// Classes are the names of a classifier's outputs, and Colormap is the palette of the volumes that it was
+	// trained on. Both may be empty.
 	Classes  []string
 	Colormap string
-	// Precision is that of inference; training is always in float32.
+	// Precision applies to inference; training always uses float32.
 	Precision Precision
 
 	nodes           []*Node // in Keras's order, which is topological; inputs included
@@ -25,21 +25,21 @@ type Model struct {
 	constrained     []*Param
 }
 
-// In returns m of another precision, which shares everything else with m.
+// In returns a copy of m with another precision that shares everything else with m.
 func (m *Model) In(p Precision) *Model {
 	other := *m
 	other.Precision = p
 	return &other
 }
 
-// Node is the use of a layer in a model; the node of an input has no layer.
+// Node is one use of a layer in a model. The node of an input has no layer.
 type Node struct {
 	Layer  Layer
 	Inputs []*Node
 	Shape  Shape
-	// Call counts the uses of the layer, from 0 on, in the order of the model's nodes.
+	// Call numbers the uses of the layer from 0, in the order of the model's nodes.
 	Call int
-	// name is that of an input.
+	// name is the name of an input.
 	name string
 }
 
@@ -51,10 +51,10 @@ func (n *Node) Name() string {
 	return n.Layer.Base().Name
 }
 
-// Input makes an input of that shape, without the batch. An empty name becomes "input_layer", as in Keras.
+// Input returns an input of the given shape, without the batch. An empty name becomes "input_layer", as in Keras.
 func Input(name string, shape Shape) *Node { return &Node{Shape: shape, name: name} }
 
-// Apply builds a layer on the outputs of others. A layer that is applied again shares its parameters, and wants the
+// Apply applies a layer to the outputs of others. A layer that is applied again shares its parameters and needs the
 // shapes that it was built for.
 func Apply(l Layer, in ...*Node) (*Node, error) {
 	shapes := make([]Shape, len(in))
@@ -63,7 +63,7 @@ func Apply(l Layer, in ...*Node) (*Node, error) {
 	}
 	if b := l.Base(); b.Out != nil {
 		if !slices.EqualFunc(shapes, b.In, slices.Equal) {
-			return nil, &ShapeError{Layer: b.Name, Class: l.Class(), Got: shapes, Want: fmt.Sprintf("%v: it is applied again and was built for that", b.In)}
+			return nil, &ShapeError{Layer: b.Name, Class: l.Class(), Got: shapes, Want: fmt.Sprintf("%v, for which the layer was built when it was first applied", b.In)}
 		}
 		return &Node{Layer: l, Inputs: in, Shape: b.Out}, nil
 	}
@@ -75,7 +75,7 @@ func Apply(l Layer, in ...*Node) (*Node, error) {
 	return &Node{Layer: l, Inputs: in, Shape: out}, nil
 }
 
-// Sequential makes a model of layers, each on the output of the one before it.
+// Sequential returns a model that is a chain of layers, each applied to the output of the one before it.
 func Sequential(name string, input Shape, layers ...Layer) (*Model, error) {
 	first := Input("", input)
 	last := first
@@ -85,7 +85,7 @@ func Sequential(name string, input Shape, layers ...Layer) (*Model, error) {
 	}
 	for i, l := range layers {
 		if slices.Contains(layers[:i], l) {
-			return nil, fmt.Errorf("layer %q (%s) occurs twice; a chain has each layer once", l.Base().Name, l.Class())
+			return nil, fmt.Errorf("layer %q (%s) occurs twice; a sequential model can use a layer only once", l.Base().Name, l.Class())
 		}
 		var err error
 		if last, err = Apply(l, last); err != nil {
@@ -102,7 +102,7 @@ func Sequential(name string, input Shape, layers ...Layer) (*Model, error) {
 	return m, err
 }
 
-// Functional makes a model of all that lies between inputs and outputs.
+// Functional returns a model of all layers between inputs and outputs.
 func Functional(name string, inputs, outputs []*Node) (*Model, error) {
 	m := &Model{Name: name, inputs: inputs, outputs: outputs}
 	if name == "" {
@@ -119,7 +119,7 @@ func Functional(name string, inputs, outputs []*Node) (*Model, error) {
 		}
 		done[n] = true
 		if n.Layer == nil {
-			return fmt.Errorf("model %q: input %q is read but not among the model's inputs", m.Name, n.name)
+			return fmt.Errorf("model %q: input %q is used but is not among the model's inputs", m.Name, n.name)
 		}
 		for _, in := range n.Inputs {
 			if err := visit(in); err != nil {
@@ -151,9 +151,9 @@ func Functional(name string, inputs, outputs []*Node) (*Model, error) {
 	return m, m.checkWeights()
 }
 
-// sort puts the nodes in the order that Keras gives them: by the longest way to an output, longest first, then in
-// the order in which a walk from the outputs meets them (keras/src/ops/function.py, map_graph). Model files and the
-// state of optimizers count by it.
+// sort puts the nodes in Keras's order: by the length of the longest path to an output, longest first, then in the
+// order of a traversal from the outputs (keras/src/ops/function.py, map_graph). Model files and optimizer states
+// depend on this order.
 func (m *Model) sort() {
 	met, depth := map[*Node]int{}, map[*Node]int{}
 	var walk func(n *Node)
@@ -169,7 +169,7 @@ func (m *Model) sort() {
 	for _, out := range m.outputs {
 		walk(out)
 	}
-	for _, n := range slices.Backward(m.nodes) { // those that read n come before it
+	for _, n := range slices.Backward(m.nodes) { // consumers of n come before it
 		for _, in := range n.Inputs {
 			depth[in] = max(depth[in], depth[n]+1)
 		}
@@ -194,7 +194,7 @@ func (m *Model) sort() {
 	}
 }
 
-// checkWeights finds initializers and constraints that cannot work.
+// checkWeights rejects initializers and constraints that do not fit their parameters.
 func (m *Model) checkWeights() error {
 	for _, p := range m.Params() {
 		if err := errors.Join(checkInitializer(p), checkConstraint(p)); err != nil {
@@ -207,7 +207,7 @@ func (m *Model) checkWeights() error {
 	return nil
 }
 
-// name gives names to the layers without one and qualifies the parameters' names.
+// name names the layers that have no name and qualifies the parameters' names.
 func (m *Model) name() error {
 	names, seen := newNamer(), map[string]Layer{}
 	for _, l := range m.Layers() {
@@ -230,7 +230,7 @@ func (m *Model) name() error {
 	return errors.Join(errs...)
 }
 
-// namer gives Keras's names: the class in snake case, then _1, _2 and so on.
+// namer generates Keras's default names: the class in snake case, then with _1, _2 and so on.
 type namer map[string]int
 
 func newNamer() namer { return namer{} }
@@ -247,7 +247,7 @@ func (n namer) give(l Layer) {
 	n[name]++
 }
 
-// snake turns a class name into Keras's snake case: MaxPooling3D is max_pooling3d, PReLU is p_re_lu.
+// snake converts a class name to Keras's snake case: MaxPooling3D is max_pooling3d, PReLU is p_re_lu.
 func snake(class string) string {
 	rs := []rune(class)
 	var b strings.Builder
@@ -263,7 +263,7 @@ func snake(class string) string {
 	return b.String()
 }
 
-// Nodes returns all nodes in Keras's order, in which each follows what it reads.
+// Nodes returns all nodes in Keras's order, in which each node follows its inputs.
 func (m *Model) Nodes() []*Node { return m.nodes }
 
 // Inputs returns the input nodes.
@@ -272,10 +272,10 @@ func (m *Model) Inputs() []*Node { return m.inputs }
 // Outputs returns the output nodes.
 func (m *Model) Outputs() []*Node { return m.outputs }
 
-// IsSequential reports whether the model is a chain that was made by Sequential.
+// IsSequential reports whether the model was created by Sequential.
 func (m *Model) IsSequential() bool { return m.sequential }
 
-// Layers returns the layers in order, each once, inputs left out.
+// Layers returns the layers in order, each once, without inputs.
 func (m *Model) Layers() []Layer {
 	var layers []Layer
 	seen := map[Layer]bool{}
@@ -297,7 +297,7 @@ func (m *Model) Params() []*Param {
 	return params
 }
 
-// Count returns how many numbers the parameters hold, and how many of them training changes.
+// Count returns the total number of parameter values, and how many of them are trainable.
 func (m *Model) Count() (total, trainable int) {
 	for _, p := range m.Params() {
 		total += len(p.Value)

@@ -244,8 +244,8 @@ func TestModelsAreRefused(t *testing.T) {
 	_, errAdd := nn.Apply(layers.NewAdd(), a, nn.Input("", nn.Shape{5}))
 	_, errOne := nn.Apply(layers.NewMultiply(), a)
 	for want, err := range map[string]error{
-		"applied again": errTwice, `input "b"`: errInput, "0 inputs": errNone, `two layers are named "a"`: errName, "batch size 0": errBatch,
-		"one input, the model has 2": errPalette, "(None, 4), (None, 5)": errAdd, "two or more": errOne,
+		"first applied": errTwice, `input "b"`: errInput, "0 inputs": errNone, `two layers are named "a"`: errName, "batch size 0": errBatch,
+		"one input, found 2": errPalette, "(None, 4), (None, 5)": errAdd, "two or more": errOne,
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got error %v, want one with %q", err, want)

@@ -11,22 +11,22 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/pool"
 )
 
-// Options says what a plan is for.
+// Options configures a plan.
 type Options struct {
 	// Training plans can run Backward.
 	Training bool
-	// Threads compute together; 0 means one per processor. The result does not depend on it.
+	// Threads is the number of threads; 0 means one per processor. The result does not depend on it.
 	Threads int
-	// Palette makes the plan take palette indices in place of floats; the model then has one input, whose channels
-	// are the palette's: the last axis or, where that is another size, the first of a volume [C,D,H,W].
+	// Palette makes the plan take palette indices instead of floats. The model must then have one input, whose
+	// channels are the palette's: the last axis or, if that has another size, the first axis of a volume [C,D,H,W].
 	Palette *Palette
-	// Without switches optimisation passes off by name; "all" leaves the reference operations.
+	// Without names optimisation passes to disable; "all" leaves only the reference operations.
 	Without []string
-	// Seed is where the random numbers of training (dropout) start.
+	// Seed is the seed of random numbers in training (dropout).
 	Seed uint64
 }
 
-// Passes returns the optimisation passes in the order in which they run: name and what it does.
+// Passes returns the name and description of each optimisation pass, in the order in which they run.
 func Passes() [][2]string {
 	var out [][2]string
 	for _, p := range pass.All {
@@ -35,18 +35,18 @@ func Passes() [][2]string {
 	return out
 }
 
-// CheckPasses returns an error for a name that no optimisation pass has; "all" names every one.
+// CheckPasses returns an error if a name is not that of an optimisation pass; "all" stands for all of them.
 func CheckPasses(without []string) error { return pass.Check(without) }
 
-// Plan runs a model for batches of up to a fixed size. All memory is planned once: no step allocates. A plan is for
-// one goroutine; plans of one model share its parameters.
+// Plan runs a model for batches of up to a fixed size. All memory is allocated once; steps do not allocate. A plan
+// must be used by one goroutine at a time. Plans of the same model share its parameters.
 type Plan struct {
 	model   *Model
 	program *ir.Program
 	grads   map[*Param][]float32
 	// regularized are the trainable parameters with a penalty.
 	regularized []*Param
-	grad        func(*Param) []float32 // made once: a method value would allocate in every step
+	grad        func(*Param) []float32 // created once: a method value would allocate in every step
 	seed        uint64
 	step        uint64
 	bound       int // samples of the last Forward
@@ -89,25 +89,25 @@ func (m *Model) Compile(batch int, o Options) (*Plan, error) {
 
 func (m *Model) checkPalette(palette *Palette) error {
 	if len(m.inputs) != 1 {
-		return fmt.Errorf("model %q: palette input wants one input, the model has %d", m.Name, len(m.inputs))
+		return fmt.Errorf("model %q: palette input needs a model with one input, found %d", m.Name, len(m.inputs))
 	}
 	shape := m.inputs[0].Shape
 	if palette.Channels < 1 || len(shape) == 0 || shape[len(shape)-1] != palette.Channels && !channelsFirst(shape, palette) {
-		return fmt.Errorf("model %q: got a palette of %d channels, want those of the input %v", m.Name, palette.Channels, shape)
+		return fmt.Errorf("model %q: found a palette of %d channels, want as many as the input %v", m.Name, palette.Channels, shape)
 	}
 	if len(palette.Colours) != 256*palette.Channels {
-		return fmt.Errorf("model %q: got a palette of %d numbers, want 256 x %d", m.Name, len(palette.Colours), palette.Channels)
+		return fmt.Errorf("model %q: found a palette of %d values, want 256 x %d", m.Name, len(palette.Colours), palette.Channels)
 	}
 	return nil
 }
 
-// channelsFirst tells whether the channels of an input come before depth, height and width.
+// channelsFirst reports whether the channels of an input come before depth, height and width.
 func channelsFirst(shape Shape, palette *Palette) bool {
 	return len(shape) == 4 && shape[3] != palette.Channels && shape[0] == palette.Channels
 }
 
-// Lower returns the reference operations of all layers as a program that has no memory yet: what passes start from,
-// and what package nntest checks.
+// Lower returns the reference operations of all layers as a program without memory. Passes start from it, and
+// package nntest checks it.
 func (m *Model) Lower(batch int, o Options) *ir.Program {
 	p := &ir.Program{Batch: batch, Training: o.Training, Palette: o.Palette, Precision: m.Precision}
 	values := map[*Node]*ir.Value{}
@@ -142,7 +142,7 @@ func (m *Model) Lower(batch int, o Options) *ir.Program {
 	return p
 }
 
-// lowerPalette emits what turns the indices of an input into its colours.
+// lowerPalette emits the operation that maps the indices of an input to colours.
 func lowerPalette(p *ir.Program, in *Node, index *ir.Value) *ir.Value {
 	emit := func(o ir.Op, from *ir.Value, shape Shape) *ir.Value {
 		v := &ir.Value{Shape: shape, NoGrad: true}
@@ -160,13 +160,13 @@ func lowerPalette(p *ir.Program, in *Node, index *ir.Value) *ir.Value {
 	return emit(first, emit(&op.Expand{Palette: p.Palette}, index, append(slices.Clone(in.Shape[1:]), c)), in.Shape)
 }
 
-// Close ends the plan's threads.
+// Close stops the plan's threads.
 func (p *Plan) Close() { p.program.Pool.Close() }
 
-// Batch is the most samples of one call.
+// Batch returns the maximum number of samples per call.
 func (p *Plan) Batch() int { return p.program.Batch }
 
-// Ops describes the operations that the plan runs, in order: layer and kind.
+// Ops describes the operations that the plan runs, in order, by layer and kind.
 func (p *Plan) Ops() []string {
 	var out []string
 	for _, n := range p.program.Nodes {
@@ -175,29 +175,29 @@ func (p *Plan) Ops() []string {
 	return out
 }
 
-// Input returns the memory of input i for the whole batch; fill its first n samples, then call Forward. Nil where
-// the plan takes a palette.
+// Input returns the buffer of input i for the whole batch. Fill its first n samples, then call Forward. Nil if the
+// plan takes palette indices.
 func (p *Plan) Input(i int) []float32 { return p.program.Inputs[i].Data }
 
-// Index returns the memory of the palette input for the whole batch, one byte per voxel. Nil where the plan takes
+// Index returns the buffer of the palette input for the whole batch, one byte per voxel. Nil if the plan takes
 // floats.
 func (p *Plan) Index() []uint8 { return p.program.Inputs[0].Index }
 
-// Output returns output i of the last Forward, for its n samples. It is valid until the next.
+// Output returns output i of the last Forward, for its n samples. It is valid until the next Forward.
 func (p *Plan) Output(i int) []float32 {
 	v := p.program.Outputs[i]
 	return v.Data[:p.bound*v.Size()]
 }
 
 // Forward computes the outputs for the first n samples of the inputs. With train the layers behave as in training:
-// dropout drops, batch normalisation uses the batch and moves its statistics. step, with the plan's seed,
-// determines the random numbers.
+// dropout is active, and batch normalisation uses the batch's statistics and updates the moving ones. The plan's
+// seed and step determine the random numbers.
 func (p *Plan) Forward(n int, train bool, step uint64) error {
 	if n < 1 || n > p.program.Batch {
 		return fmt.Errorf("model %q: got %d samples, want 1 to %d", p.model.Name, n, p.program.Batch)
 	}
 	if train && !p.program.Training {
-		return errors.New("the plan was compiled for inference; Options.Training is wanted")
+		return errors.New("the plan was compiled for inference; set Options.Training")
 	}
 	p.bound, p.train, p.step = n, train, step
 	p.program.Bind(n, train, p.seed, step, p.grad)
@@ -212,15 +212,16 @@ func (p *Plan) Forward(n int, train bool, step uint64) error {
 	return nil
 }
 
-// Watch makes Forward call f with the input of each layer that can be computed in low precision, before it is.
+// Watch makes Forward call f with the input of each layer that supports low precision, before the layer is
+// computed.
 func (p *Plan) Watch(f func(layer string, x []float32)) { p.watch = f }
 
-// NonFinite names the first layer whose output, in the last Forward of a training plan, holds a NaN or an infinity;
-// empty where none does.
+// NonFinite returns the name of the first layer whose output in the last Forward of a training plan contains a NaN
+// or an infinity, or "" if there is none.
 func (p *Plan) NonFinite() string {
 	for _, n := range p.program.Nodes {
 		for _, v := range n.Env.Y {
-			if v-v != 0 { // infinity less itself is NaN too
+			if v-v != 0 { // infinity minus itself is NaN too
 				return n.Layer
 			}
 		}
@@ -228,15 +229,15 @@ func (p *Plan) NonFinite() string {
 	return ""
 }
 
-// OutputGrad returns the memory for the derivative of the loss by output i, for the n samples of the last Forward:
-// fill it, then call Backward.
+// OutputGrad returns the buffer for the derivative of the loss with respect to output i, for the n samples of the
+// last Forward. Fill it, then call Backward.
 func (p *Plan) OutputGrad(i int) []float32 {
 	v := p.program.Outputs[i]
 	return v.Grad[:p.bound*v.Size()]
 }
 
-// Backward computes the gradient of every trainable parameter from OutputGrad, after a Forward with train; that of
-// Penalty is included.
+// Backward computes the gradient of every trainable parameter from OutputGrad, including the gradient of Penalty.
+// It must follow a Forward with train.
 func (p *Plan) Backward() {
 	for _, g := range p.grads {
 		clear(g)

@@ -6,9 +6,9 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/op"
 )
 
-// Penalty is what the regularizers add to the loss: those of the trainable parameters as they are, and those on
-// activities in the last Forward. Backward already includes its derivative. Source of the formulas: Keras 3, L1L2
-// and Layer.activity_regularizer.
+// Penalty returns the regularization loss: that of the trainable parameters' current values, and that of activities
+// in the last Forward. Backward already includes its derivative. Source of the formulas: Keras 3, L1L2 and
+// Layer.activity_regularizer.
 func (p *Plan) Penalty() float64 {
 	var sum float64
 	for _, n := range p.program.Nodes {
@@ -38,7 +38,7 @@ func (p *Plan) regularize() {
 	}
 }
 
-// addPenaltySlope adds L1 sign(x) + 2 L2 x.
+// addPenaltySlope adds L1 sign(x) + 2 L2 x to grad.
 func addPenaltySlope(r Regularizer, grad, x []float32) {
 	l1, l2 := float32(r.L1), float32(2*r.L2)
 	for i, v := range x {

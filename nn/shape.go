@@ -7,13 +7,14 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/ir"
 )
 
-// Shape is an array's shape without the batch: depth, height, width, channels for a volume; the last index is fastest.
+// Shape is an array's shape without the batch: depth, height, width and channels for a volume. The last index
+// varies fastest.
 type Shape []int
 
 // Size is the number of elements.
 func (s Shape) Size() int { return ir.Size(s) }
 
-// String writes the shape as Keras does, the batch as None: "(None, 16, 16, 16, 3)".
+// String formats the shape as Keras does, with None for the batch: "(None, 16, 16, 16, 3)".
 func (s Shape) String() string {
 	var b strings.Builder
 	b.WriteString("(None")
@@ -24,27 +25,26 @@ func (s Shape) String() string {
 	return b.String()
 }
 
-// Param is an array that a layer owns: a weight or a statistic, in Keras's order and layout.
+// Param is an array owned by a layer: a weight or a statistic, in Keras's order and layout.
 type Param = ir.Param
 
-// Weight says how a parameter starts (Model.Init), and what training adds to the loss for it (Plan.Penalty) and
-// holds it to (Model.Constrain).
+// Weight holds a parameter's initializer (Model.Init), regularizer (Plan.Penalty) and constraint (Model.Constrain).
 type Weight = ir.Weight
 
-// Initializer says what numbers a parameter starts with.
+// Initializer determines the initial values of a parameter.
 type Initializer = ir.Initializer
 
-// Regularizer is a penalty on a parameter that the loss includes.
+// Regularizer is a penalty on a parameter that is added to the loss.
 type Regularizer = ir.Regularizer
 
-// Constraint is what a parameter is brought back to after each step of training.
+// Constraint is a condition that is enforced on a parameter after each training step.
 type Constraint = ir.Constraint
 
-// Palette makes a plan take one byte per voxel in place of floats: Colours holds 256 rows of Channels floats each,
+// Palette makes a plan take one byte per voxel instead of floats: Colours holds 256 rows of Channels floats each,
 // and Background is the index of empty space.
 type Palette = ir.Palette
 
-// Precision is the kind of numbers that the large layers of a model multiply in inference; see train.Calibrate.
+// Precision is the number format in which the large layers of a model multiply in inference; see train.Calibrate.
 type Precision = ir.Precision
 
 // The kinds of Precision.

@@ -8,11 +8,11 @@ import (
 	"unicode/utf8"
 )
 
-// SummaryWidth is the width of Keras's table where the terminal has 80 columns.
+// SummaryWidth is the width of Keras's table on a terminal of 80 columns.
 const SummaryWidth = 76
 
 // Summary describes the model in the table that Keras prints, at most width columns wide: name and class, output
-// shape and parameters of each layer, and what it is connected to where the model is no chain; then the sums.
+// shape and parameters of each layer, and its inputs unless the model is a chain; then the totals.
 func (m *Model) Summary(width int) string {
 	header, positions, right := []string{"Layer (type)", "Output Shape", "Param #"}, []float64{.45, .8, 1}, 2
 	chain := m.isChain()
@@ -54,7 +54,7 @@ func (m *Model) Summary(width int) string {
 	return b.String()
 }
 
-// readBy returns what the layer of n reads, in all its uses.
+// readBy returns the inputs of n's layer in all its uses.
 func (m *Model) readBy(n *Node) (in []*Node) {
 	if n.Layer == nil {
 		return nil
@@ -77,8 +77,8 @@ func (m *Model) isChain() bool {
 	return true
 }
 
-// columnWidths shares out a table's width as Keras with rich does: each column asks for its part of the whole,
-// padding comes on top, and the excess over the width is taken from the columns one by one, rounding half to even.
+// columnWidths distributes a table's width as Keras does with rich: each column requests its share of the whole,
+// padding is added, and the excess over the width is taken from the columns one by one, rounding half to even.
 func columnWidths(width int, positions []float64) []int {
 	widths := make([]int, len(positions))
 	at, sum := 0, 0
@@ -145,8 +145,8 @@ func writeTable(b *strings.Builder, header []string, rows [][]string, widths []i
 	rule("└", "─", "┴", "┘")
 }
 
-// wrap breaks a text at its spaces into lines of at most width; a longer word has a line of its own and ends in an
-// ellipsis there, as in Keras.
+// wrap breaks text at spaces into lines of at most width. A longer word gets its own line, truncated with an
+// ellipsis, as in Keras.
 func wrap(text string, width int) []string {
 	width = max(width, 1)
 	var lines []string
@@ -167,7 +167,7 @@ func wrap(text string, width int) []string {
 	return append(lines, line)
 }
 
-// thousands writes a number with commas: 258,058.
+// thousands formats a number with commas: 258,058.
 func thousands(n int) string {
 	s := strconv.Itoa(n)
 	for i := len(s) - 3; i > 0; i -= 3 {
@@ -176,7 +176,7 @@ func thousands(n int) string {
 	return s
 }
 
-// memory writes a number of bytes as Keras does: "1008.04 KB", with units of 1024.
+// memory formats a number of bytes as Keras does: "1008.04 KB", with units of 1024.
 func memory(bytes int) string {
 	v := float64(bytes)
 	for _, unit := range []string{"B", "KB", "MB", "GB"} {

@@ -154,8 +154,8 @@ func TestWeightsThatCannotWork(t *testing.T) {
 	for want, w := range map[string]nn.Weight{
 		`initializer "noise"`:     {Initializer: nn.Initializer{Name: "noise"}},
 		`constraint "tidy"`:       {Constraint: nn.Constraint{Name: "tidy"}},
-		"runs over axis 2":        {Constraint: nn.Constraint{Name: "unit_norm", Axes: []int{2}}},
-		"wants at least two axes": {Initializer: nn.Initializer{Name: "orthogonal"}},
+		"has axis 2":              {Constraint: nn.Constraint{Name: "unit_norm", Axes: []int{2}}},
+		"needs at least two axes": {Initializer: nn.Initializer{Name: "orthogonal"}},
 	} {
 		l := layers.NewDense(2, "")
 		l.BiasWeight = w

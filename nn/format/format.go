@@ -1,5 +1,5 @@
-// Package format reads and writes models in files. What is read is told from the content, what is written from the
-// extension:
+// Package format reads and writes model files. The format is detected from the content when reading and chosen by
+// the extension when writing:
 //
 //	.keras        Keras 3, package keras (needs HDF5)
 //	.h5, .hdf5    Keras 2, package keras (needs HDF5)
@@ -26,10 +26,10 @@ import (
 	"github.com/voxelstream/voxelstream/nn/format/safetensors"
 )
 
-// ErrUnknown says that a file is of no format that we know.
+// ErrUnknown means that the file's format is not recognized.
 var ErrUnknown = errors.New("unknown model format, want .keras, .h5, .onnx or .safetensors")
 
-// maxSafetensors bounds a .safetensors file, which is read whole.
+// maxSafetensors limits the size of a .safetensors file, which is read as a whole.
 const maxSafetensors = 4 << 30
 
 // kind is a format.
@@ -43,7 +43,7 @@ const (
 	graph
 )
 
-// kindOf tells the format of a file by its first bytes.
+// kindOf detects the format of a file from its first bytes.
 func kindOf(head []byte) kind {
 	switch {
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")):
@@ -58,8 +58,8 @@ func kindOf(head []byte) kind {
 	return unknown
 }
 
-// Load reads the model at path. Damaged, hostile or unsupported files are errors that name the file and, where
-// there is one, the layer.
+// Load reads the model at path. Errors for damaged, hostile or unsupported files name the file and, if applicable,
+// the layer.
 func Load(ctx context.Context, path string) (*nn.Model, error) {
 	var m *nn.Model
 	err := withFile(path, func(f *os.File, size int64, k kind) (err error) {
@@ -89,8 +89,8 @@ func Load(ctx context.Context, path string) (*nn.Model, error) {
 	return m, nil
 }
 
-// LoadWeights fills m from the weights of a file of any format, with or without an architecture. After an error,
-// which weights m has is open.
+// LoadWeights sets the weights of m from a file of any format, with or without an architecture. After an error the
+// weights of m are undefined.
 func LoadWeights(ctx context.Context, path string, m *nn.Model) error {
 	return withFile(path, func(f *os.File, size int64, k kind) error {
 		switch k {
@@ -105,13 +105,13 @@ func LoadWeights(ctx context.Context, path string, m *nn.Model) error {
 			}
 			return safetensors.DecodeWeights(data, m)
 		case graph:
-			return errors.New("weights of an ONNX file have names of its own; it can be loaded as a model only")
+			return errors.New("an ONNX file can only be loaded as a model, because its weights have names of their own")
 		}
 		return ErrUnknown
 	})
 }
 
-// withFile opens a file and tells its format.
+// withFile opens a file and detects its format.
 func withFile(path string, use func(f *os.File, size int64, k kind) error) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -125,7 +125,7 @@ func withFile(path string, use func(f *os.File, size int64, k kind) error) error
 	if !info.Mode().IsRegular() {
 		return &fs.PathError{Op: "load", Path: path, Err: errors.New("not a regular file")}
 	}
-	head := make([]byte, 4096) // the HDF5 signature may lie behind a user block
+	head := make([]byte, 4096) // the HDF5 signature may follow a user block
 	n, err := io.ReadFull(f, head)
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
 		return err
@@ -143,7 +143,7 @@ func whole(f *os.File, size, most int64) ([]byte, error) {
 	return io.ReadAll(io.NewSectionReader(f, 0, size))
 }
 
-// Decode makes the model that data, the content of a file, holds. An .h5 file passes through a temporary one.
+// Decode decodes a model from data, the content of a file. HDF5 files are copied to a temporary file.
 func Decode(ctx context.Context, data []byte) (m *nn.Model, err error) {
 	switch kindOf(data) {
 	case archive:
@@ -167,13 +167,13 @@ func Decode(ctx context.Context, data []byte) (m *nn.Model, err error) {
 	return nil, ErrUnknown
 }
 
-// Training is what a .keras or .h5 file can hold besides the model: the optimizer and its state.
+// Training is the training state that a .keras or .h5 file can hold besides the model: the optimizer and its state.
 type Training = keras.Training
 
-// ErrNotCompiled says that a file holds nothing of the model's training.
+// ErrNotCompiled means that a file holds no training state.
 var ErrNotCompiled = keras.ErrNotCompiled
 
-// LoadTraining reads the state of the training of m from the .keras or .h5 file that m was loaded from.
+// LoadTraining reads the training state of m from the .keras or .h5 file that m was loaded from.
 func LoadTraining(ctx context.Context, path string, m *nn.Model) (t *Training, err error) {
 	err = withFile(path, func(f *os.File, size int64, k kind) error {
 		switch k {
@@ -189,17 +189,17 @@ func LoadTraining(ctx context.Context, path string, m *nn.Model) (t *Training, e
 	return t, err
 }
 
-// Save writes the model in the format of path's extension. The file appears under its name when it is complete,
-// replacing any that was there.
+// Save writes the model in the format given by path's extension. It replaces the file atomically, once it is
+// complete.
 func Save(path string, m *nn.Model) error { return SaveTraining(path, m, nil) }
 
-// SaveTraining is Save with the state of training, which .keras and .h5 files hold.
+// SaveTraining is like Save but includes the training state, which only .keras and .h5 files can hold.
 func SaveTraining(path string, m *nn.Model, t *Training) error {
 	name := strings.ToLower(filepath.Base(path))
 	var err error
 	switch {
 	case t != nil && (strings.HasSuffix(name, ".safetensors") || strings.HasSuffix(name, ".onnx") || strings.HasSuffix(name, ".weights.h5")):
-		err = errors.New("the format has no place for the state of training, want .keras or .h5")
+		err = errors.New("the format cannot hold the training state, want .keras or .h5")
 	case strings.HasSuffix(name, ".keras"):
 		err = replace(path, func(w io.Writer) error { return keras.EncodeArchive(w, m, t) })
 	case strings.HasSuffix(name, ".safetensors"):

@@ -9,24 +9,24 @@ import (
 
 // Activation applies a function to each element, or softmax or log_softmax along the last axis.
 //
-// Input and output have the same shape. Function is one of Keras's names: relu, relu6, leaky_relu, elu, selu, celu,
+// Input and output have the same shape. Function is a Keras name, one of: relu, relu6, leaky_relu, elu, selu, celu,
 // gelu, silu, mish, softplus, softsign, squareplus, sparse_plus, sigmoid, hard_sigmoid, log_sigmoid,
 // sparse_sigmoid, tanh, hard_tanh, tanh_shrink, hard_silu, hard_shrink, soft_shrink, exponential, softmax,
 // log_softmax, linear. The names glu, sparsemax and threshold are not supported.
 type Activation struct {
 	nn.LayerBase
 	Function string
-	Alpha    float64 // the slope below zero of leaky_relu, the scale of elu and celu
+	Alpha    float64 // slope of leaky_relu below zero; scale of elu and celu
 
 	class string // Activation, LeakyReLU or ELU
 }
 
-// NewActivation makes a layer of a function by Keras's name.
+// NewActivation returns a layer that applies the function with the given Keras name.
 func NewActivation(function string) *Activation {
 	return &Activation{Function: function, Alpha: defaultAlpha(function), class: "Activation"}
 }
 
-// NewLeakyReLU makes a rectifier that leaks by that slope below zero.
+// NewLeakyReLU returns a leaky ReLU with the given slope below zero.
 func NewLeakyReLU(slope float64) *Activation {
 	return &Activation{Function: "leaky_relu", Alpha: slope, class: "LeakyReLU"}
 }
@@ -44,10 +44,10 @@ func eluFrom(c Config) *Activation {
 	return &Activation{LayerBase: c.base(), Function: "elu", Alpha: Get(c, "alpha", 1.), class: c.class}
 }
 
-// Class is that of the layer it stands for.
+// Class returns the Keras class name.
 func (a *Activation) Class() string { return a.class }
 
-// Config returns Keras's attributes.
+// Config returns the layer's Keras attributes.
 func (a *Activation) Config() map[string]any {
 	switch a.class {
 	case "LeakyReLU":
@@ -65,7 +65,7 @@ func activationName(function string) string {
 	return function
 }
 
-// Build checks the input.
+// Build checks the input shape.
 func (a *Activation) Build(in []nn.Shape) (nn.Shape, error) {
 	return single(&a.LayerBase, a.Class(), in)
 }
@@ -79,22 +79,23 @@ func (a *Activation) Lower(l *nn.Lowering) {
 	lowerActivation(l, a.Function, a.Alpha, a.Out)
 }
 
-// ReLU is a rectifier: x from Threshold on, Slope (x - Threshold) below it, and never more than Max.
+// ReLU is the rectified linear unit: x for x at or above Threshold, Slope (x - Threshold) below it, and at most
+// Max.
 //
 // Input and output have the same shape.
 type ReLU struct {
 	nn.LayerBase
 	Slope, Threshold float64
-	Max              float64 // 0 is no limit
+	Max              float64 // 0 means no limit
 }
 
-// NewReLU makes the plain rectifier.
+// NewReLU returns a plain ReLU.
 func NewReLU() *ReLU { return &ReLU{} }
 
 func reluFrom(c Config) *ReLU {
 	r := &ReLU{LayerBase: c.base(), Slope: Get(c, "negative_slope", 0.), Threshold: Get(c, "threshold", 0.), Max: Get(c, "max_value", 0.)}
 	if c.attributes["max_value"] != nil && !(r.Max > 0) {
-		c.fail("max_value", "none, or above 0")
+		c.fail("max_value", "null or a number above 0")
 	}
 	if r.Slope < 0 {
 		c.fail("negative_slope", "at least 0")
@@ -105,10 +106,10 @@ func reluFrom(c Config) *ReLU {
 	return r
 }
 
-// Class is ReLU.
+// Class returns "ReLU".
 func (r *ReLU) Class() string { return "ReLU" }
 
-// Config returns Keras's attributes.
+// Config returns the layer's Keras attributes.
 func (r *ReLU) Config() map[string]any {
 	var most any
 	if r.Max > 0 {
@@ -117,10 +118,10 @@ func (r *ReLU) Config() map[string]any {
 	return map[string]any{"max_value": most, "negative_slope": r.Slope, "threshold": r.Threshold}
 }
 
-// Build checks the input.
+// Build checks the input shape.
 func (r *ReLU) Build(in []nn.Shape) (nn.Shape, error) { return single(&r.LayerBase, r.Class(), in) }
 
-// Lower emits the rectifier.
+// Lower emits the ReLU.
 func (r *ReLU) Lower(l *nn.Lowering) {
 	switch {
 	case r.Max == 0 && r.Threshold == 0 && r.Slope == 0:
@@ -142,23 +143,23 @@ func (r *ReLU) Lower(l *nn.Lowering) {
 // Input and output have the same shape.
 type Softmax struct {
 	nn.LayerBase
-	Axes []int // as Keras counts: -1 is the last
+	Axes []int // in Keras numbering: -1 is the last axis
 
 	at []int // Axes resolved
 }
 
-// NewSoftmax makes one along the last axis.
+// NewSoftmax returns a Softmax over the last axis.
 func NewSoftmax() *Softmax { return &Softmax{Axes: []int{-1}} }
 
 func softmaxFrom(c Config) *Softmax { return &Softmax{LayerBase: c.base(), Axes: c.axes()} }
 
-// Class is Softmax.
+// Class returns "Softmax".
 func (s *Softmax) Class() string { return "Softmax" }
 
-// Config returns Keras's attributes.
+// Config returns the layer's Keras attributes.
 func (s *Softmax) Config() map[string]any { return map[string]any{"axis": axisAttribute(s.Axes)} }
 
-// Build checks the input.
+// Build checks the input shape.
 func (s *Softmax) Build(in []nn.Shape) (nn.Shape, error) {
 	shape, err := single(&s.LayerBase, s.Class(), in)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/op"
 )
 
-// axes reads the attribute axis as Keras counts: with the batch as 0, or from the end as -1; a number or a list.
-// Absent it is the last.
+// axes reads the attribute axis, a number or a list, in Keras numbering: the batch is 0, and -1 is the last axis.
+// The default is the last axis.
 func (c Config) axes() []int {
 	c.used["axis"] = true
 	if c.attributes["axis"] == nil {
@@ -18,7 +18,7 @@ func (c Config) axes() []int {
 	}
 	axes := c.integers("axis")
 	if len(axes) == 0 {
-		c.fail("axis", "an axis, or a list of them")
+		c.fail("axis", "an axis or a list of axes")
 	}
 	return axes
 }
@@ -33,7 +33,8 @@ func (c Config) axis() int {
 	return axes[0]
 }
 
-// resolve turns Keras's axes into positions in a shape, ascending. Axes outside, doubled or out of order are errors.
+// resolve converts Keras axes to ascending positions in a shape. Axes that are out of range, repeated or out of
+// order are errors.
 func resolve(b *nn.LayerBase, class string, axes []int, shape nn.Shape) ([]int, error) {
 	var out []int
 	for _, a := range axes {
@@ -49,7 +50,7 @@ func resolve(b *nn.LayerBase, class string, axes []int, shape nn.Shape) ([]int, 
 	return out, nil
 }
 
-// axisAttribute is how Keras writes axes: a number where it is one.
+// axisAttribute returns axes as Keras writes them: a single axis is a number, several are a list.
 func axisAttribute(axes []int) any {
 	if len(axes) == 1 {
 		return axes[0]
@@ -57,8 +58,8 @@ func axisAttribute(axes []int) any {
 	return axes
 }
 
-// along emits an operation that works on the last axes of its input for other axes: it moves those to the end and
-// back again. emit gets the shape that its operation sees, and returns nothing new: the operation keeps the shape.
+// along applies an operation that works on the last axes of its input to other axes: it moves those axes to the
+// end, and back afterwards. emit receives the shape that the operation sees; the operation must keep that shape.
 func along(l *nn.Lowering, shape nn.Shape, axes []int, emit func(shape nn.Shape)) {
 	var order []int
 	for a := range shape {
@@ -80,11 +81,11 @@ func along(l *nn.Lowering, shape nn.Shape, axes []int, emit func(shape nn.Shape)
 	lowerPermute(l, moved, back)
 }
 
-// lowerPermute emits a change of the axes' order: axis i of the output is axis order[i] of the input. It returns
-// the output's shape.
+// lowerPermute emits a permutation of the axes: axis i of the output is axis order[i] of the input. It returns the
+// output's shape.
 func lowerPermute(l *nn.Lowering, in nn.Shape, order []int) nn.Shape {
 	var out nn.Shape
-	strides := make([]int, len(in)) // how far apart neighbours along each axis of the output are in the input
+	strides := make([]int, len(in)) // distance in the input between neighbours along each axis of the output
 	for i, a := range order {
 		out = append(out, in[a])
 		strides[i] = in[a+1:].Size()
@@ -102,7 +103,7 @@ func lowerPermute(l *nn.Lowering, in nn.Shape, order []int) nn.Shape {
 	return out
 }
 
-// size is the product of the sizes along axes.
+// size returns the product of the sizes along axes.
 func size(shape nn.Shape, axes []int) int {
 	n := 1
 	for _, a := range axes {
@@ -111,10 +112,10 @@ func size(shape nn.Shape, axes []int) int {
 	return n
 }
 
-// checkGather refuses shapes whose elements an int32 does not count.
+// checkGather rejects shapes with more elements than an int32 can index.
 func checkGather(b *nn.LayerBase, class string, shape nn.Shape) error {
 	if shape.Size() > math.MaxInt32 {
-		return fmt.Errorf("layer %q (%s): the shape %v has more than %d numbers", b.Name, class, shape, math.MaxInt32)
+		return fmt.Errorf("layer %q (%s): the shape %v has more than %d elements", b.Name, class, shape, math.MaxInt32)
 	}
 	return nil
 }

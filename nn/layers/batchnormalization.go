@@ -5,25 +5,25 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/op"
 )
 
-// BatchNormalization normalises each channel over the batch and all positions, then scales by gamma and shifts by
-// beta (Ioffe & Szegedy 2015).
+// BatchNormalization normalises each channel over the batch and all positions, then scales it by gamma and shifts
+// it by beta (Ioffe & Szegedy 2015).
 //
-// Input and output have the same shape; gamma, beta, moving mean and moving variance [C], C the size along Axis. In
-// training the batch's own mean and variance count, and the moving ones follow them by Momentum; otherwise, and in
-// a frozen layer, the moving ones count.
+// Input and output have the same shape; gamma, beta, moving mean and moving variance are [C], where C is the size
+// along Axis. Training uses the batch's own mean and variance and updates the moving ones with Momentum. Inference
+// and frozen layers use the moving ones.
 type BatchNormalization struct {
 	nn.LayerBase
 	Momentum, Epsilon float64
 	Center, Scale     bool
-	Axis              int // of the channels, as Keras counts: -1 is the last
+	Axis              int // axis of the channels, in Keras numbering: -1 is the last axis
 	Gamma, Beta       nn.Weight
-	// MovingMean and MovingVariance say how the statistics start.
+	// MovingMean and MovingVariance initialize the statistics.
 	MovingMean, MovingVariance nn.Initializer
 
 	at []int // Axis resolved
 }
 
-// NewBatchNormalization makes one with Keras's defaults: momentum .99, epsilon .001.
+// NewBatchNormalization returns a layer with Keras's defaults: momentum .99, epsilon .001.
 func NewBatchNormalization() *BatchNormalization {
 	return &BatchNormalization{
 		Momentum: .99, Epsilon: 1e-3, Center: true, Scale: true, Axis: -1, Gamma: initial("ones"), Beta: initial("zeros"),
@@ -44,10 +44,10 @@ func batchNormalizationFrom(c Config) *BatchNormalization {
 	}
 }
 
-// Class is BatchNormalization.
+// Class returns "BatchNormalization".
 func (b *BatchNormalization) Class() string { return "BatchNormalization" }
 
-// Config returns Keras's attributes.
+// Config returns the layer's Keras attributes.
 func (b *BatchNormalization) Config() map[string]any {
 	return weights(map[string]any{
 		"axis": b.Axis, "momentum": b.Momentum, "epsilon": b.Epsilon, "center": b.Center, "scale": b.Scale,
@@ -55,7 +55,7 @@ func (b *BatchNormalization) Config() map[string]any {
 	}, map[string]nn.Weight{"gamma": b.Gamma, "beta": b.Beta})
 }
 
-// Build makes the parameters.
+// Build creates the parameters.
 func (b *BatchNormalization) Build(in []nn.Shape) (nn.Shape, error) {
 	shape, err := single(&b.LayerBase, b.Class(), in)
 	if err != nil {

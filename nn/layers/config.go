@@ -8,17 +8,17 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/op"
 )
 
-// Config reads Keras's attributes of one layer. The first error stays; later reads return defaults.
+// Config reads the Keras attributes of one layer. It keeps the first error; later reads return defaults.
 type Config struct {
 	class, name string
 	attributes  map[string]any
 	used        map[string]bool
 	err         *error
-	// under is where the attributes lie within the layer's, with a dot: "kernel_initializer.".
+	// under is the path of the attributes within the layer's, such as "kernel_initializer.".
 	under string
 }
 
-// base reads what every layer has.
+// base reads the attributes that every layer has.
 func (c Config) base() nn.LayerBase {
 	return nn.LayerBase{Name: c.name, Frozen: !Get(c, "trainable", true), ActivityRegularizer: c.regularizer("activity_regularizer")}
 }
@@ -30,7 +30,7 @@ func (c Config) fail(key, want string) {
 	}
 }
 
-// Get returns the attribute as a T, or otherwise where it is absent or null.
+// Get returns the attribute as a T, or the value otherwise if it is absent or null.
 func Get[T any](c Config, key string, otherwise T) T {
 	c.used[key] = true
 	v, ok := c.attributes[key]
@@ -45,17 +45,17 @@ func Get[T any](c Config, key string, otherwise T) T {
 	return t
 }
 
-// integer reads a whole number from 1 on, which is also what it is where it is absent.
+// integer reads an integer of at least 1, the default.
 func (c Config) integer(key string) int {
 	v := Get(c, key, 1.)
 	if v != math.Trunc(v) || v < 1 || v > math.MaxInt32 {
-		c.fail(key, "a whole number from 1")
+		c.fail(key, "an integer of at least 1")
 		return 1
 	}
 	return int(v)
 }
 
-// triple reads one whole number for each spatial axis; a single number stands for all three.
+// triple reads one integer per spatial axis; a single number applies to all three.
 func (c Config) triple(key string, otherwise [3]int) [3]int {
 	switch v := c.attributes[key].(type) {
 	case float64:
@@ -68,7 +68,7 @@ func (c Config) triple(key string, otherwise [3]int) [3]int {
 			for i := range t {
 				f, ok := v[i].(float64)
 				if !ok || f != math.Trunc(f) || f < 1 || f > math.MaxInt32 {
-					c.fail(key, "three whole numbers from 1")
+					c.fail(key, "three integers of at least 1")
 					return otherwise
 				}
 				t[i] = int(f)
@@ -78,12 +78,12 @@ func (c Config) triple(key string, otherwise [3]int) [3]int {
 	}
 	c.used[key] = true
 	if c.attributes[key] != nil {
-		c.fail(key, "three whole numbers from 1")
+		c.fail(key, "three integers of at least 1")
 	}
 	return otherwise
 }
 
-// integers reads a list of whole numbers; one number stands for a list of it.
+// integers reads a list of integers; a single number is a list of one.
 func (c Config) integers(key string) []int {
 	c.used[key] = true
 	v := c.attributes[key]
@@ -95,7 +95,7 @@ func (c Config) integers(key string) []int {
 	for _, v := range list {
 		f, ok := v.(float64)
 		if !ok || f != math.Trunc(f) || math.Abs(f) > math.MaxInt32 {
-			c.fail(key, "whole numbers")
+			c.fail(key, "integers")
 			return nil
 		}
 		out = append(out, int(f))
@@ -103,7 +103,7 @@ func (c Config) integers(key string) []int {
 	return out
 }
 
-// numbers reads a number, or a list of them; its length is at least 1.
+// numbers reads a number or a list of numbers; the result has at least one.
 func (c Config) numbers(key string, otherwise float64) []float64 {
 	list, ok := c.attributes[key].([]any)
 	if !ok {
@@ -119,20 +119,21 @@ func (c Config) numbers(key string, otherwise float64) []float64 {
 		out = append(out, f)
 	}
 	if len(out) == 0 || len(out) < len(list) {
-		c.fail(key, "a number, or a list of numbers")
+		c.fail(key, "a number or a list of numbers")
 		return []float64{otherwise}
 	}
 	return out
 }
 
-// use marks attributes that change nothing here.
+// use marks attributes that have no effect here.
 func (c Config) use(keys ...string) {
 	for _, key := range keys {
 		c.used[key] = true
 	}
 }
 
-// object reads a name that Keras writes either plainly or as a serialized object, and that object's own attributes.
+// object reads a name that Keras writes either as a string or as a serialized object, and the object's own
+// attributes.
 func (c Config) object(key, otherwise string) (string, map[string]any) {
 	c.used[key] = true
 	switch v := c.attributes[key].(type) {
@@ -166,17 +167,17 @@ func (c Config) activation() string {
 	return name
 }
 
-// none accepts an attribute only where it is absent, null, or the one value that we honour.
+// none accepts an attribute only if it is absent or null.
 func (c Config) none(keys ...string) {
 	for _, key := range keys {
 		c.used[key] = true
 		if c.attributes[key] != nil {
-			c.fail(key, "none: it is not supported")
+			c.fail(key, "null: the attribute is not supported")
 		}
 	}
 }
 
-// channelsLast refuses Keras's other data format.
+// channelsLast rejects Keras's other data format.
 func (c Config) channelsLast() {
 	if format := Get(c, "data_format", "channels_last"); format != "channels_last" {
 		c.fail("data_format", "channels_last")
@@ -205,25 +206,25 @@ func axisPlan(in, kernel, stride, dilation int, padding string) (out, before int
 	return (in-span)/stride + 1, 0
 }
 
-// spatial checks for one input [D,H,W,C].
+// spatial checks that there is exactly one input, of shape [D,H,W,C].
 func spatial(b *nn.LayerBase, class string, in []nn.Shape) (dims [3]int, channels int, err error) {
 	if len(in) != 1 || len(in[0]) != 4 {
-		return dims, 0, &nn.ShapeError{Layer: b.Name, Class: class, Got: in, Want: "one of depth, height, width and channels"}
+		return dims, 0, &nn.ShapeError{Layer: b.Name, Class: class, Got: in, Want: "one input with depth, height, width and channels"}
 	}
 	copy(dims[:], in[0][:3])
 	return dims, in[0][3], nil
 }
 
-// single checks for exactly one input.
+// single checks that there is exactly one input.
 func single(b *nn.LayerBase, class string, in []nn.Shape) (nn.Shape, error) {
 	if len(in) != 1 || len(in[0]) == 0 {
-		return nil, &nn.ShapeError{Layer: b.Name, Class: class, Got: in, Want: "exactly one input of at least one axis"}
+		return nil, &nn.ShapeError{Layer: b.Name, Class: class, Got: in, Want: "exactly one input with at least one axis"}
 	}
 	return in[0], nil
 }
 
-// defaultAlpha is the parameter of an activation that is given by name alone: .2 for leaky_relu, 1 for elu (Keras's
-// defaults of the functions).
+// defaultAlpha returns the parameter of an activation given by name only: .2 for leaky_relu, 1 for elu (the
+// defaults of the Keras functions).
 func defaultAlpha(name string) float64 {
 	if name == "leaky_relu" {
 		return .2

@@ -8,7 +8,7 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/op"
 )
 
-// Conv3D is a 3D convolution, then its activation.
+// Conv3D is a 3D convolution followed by an activation.
 //
 // Input [D,H,W,C], output [D',H',W',Filters], kernel [KD,KH,KW,C/Groups,Filters], bias [Filters]. With 'valid' padding
 // D' = floor((D - ((KD-1) dilation + 1)) / stride) + 1, with 'same' ceil(D / stride).
@@ -19,14 +19,14 @@ type Conv3D struct {
 	Padding                   string // "valid" or "same"
 	Groups                    int
 	Activation                string
-	ActivationLayer           nn.Layer // in the place of Activation: one without parameters, such as NewLeakyReLU
+	ActivationLayer           nn.Layer // replaces Activation: a layer without parameters, such as NewLeakyReLU
 	UseBias                   bool
 	KernelWeight, BiasWeight  nn.Weight
 
 	geometry kernel.Geometry
 }
 
-// NewConv3D makes a convolution of a cubic kernel with Keras's defaults: stride 1, 'valid' padding, bias,
+// NewConv3D returns a convolution with a cubic kernel and Keras's defaults: stride 1, 'valid' padding, bias,
 // glorot_uniform.
 func NewConv3D(filters, size int, activation string) *Conv3D {
 	return &Conv3D{
@@ -46,10 +46,10 @@ func conv3DFrom(c Config) *Conv3D {
 	}
 }
 
-// Class is Conv3D.
+// Class returns "Conv3D".
 func (c *Conv3D) Class() string { return "Conv3D" }
 
-// Config returns Keras's attributes.
+// Config returns the layer's Keras attributes.
 func (c *Conv3D) Config() map[string]any {
 	return weights(map[string]any{
 		"filters": c.Filters, "kernel_size": c.Kernel[:], "strides": c.Strides[:], "padding": c.Padding, "data_format": "channels_last",
@@ -57,11 +57,11 @@ func (c *Conv3D) Config() map[string]any {
 	}, map[string]nn.Weight{"kernel": c.KernelWeight, "bias": c.BiasWeight})
 }
 
-// maxElements bounds the size of a weight or an activation: a hostile file cannot make us allocate more than 4 GiB
-// for one.
+// maxElements limits the size of a weight or an activation, so that a hostile file cannot make us allocate more
+// than 4 GiB for one.
 const maxElements = 1 << 30
 
-// Build checks the input and makes kernel and bias.
+// Build checks the input shape and creates the kernel and bias.
 func (c *Conv3D) Build(in []nn.Shape) (nn.Shape, error) {
 	dims, channels, err := spatial(&c.LayerBase, c.Class(), in)
 	if err != nil {
@@ -69,7 +69,7 @@ func (c *Conv3D) Build(in []nn.Shape) (nn.Shape, error) {
 	}
 	g := kernel.Geometry{In: dims, InC: channels, Kernel: c.Kernel, Stride: c.Strides, Dilation: c.Dilation, OutC: c.Filters}
 	if c.Groups < 1 || channels%c.Groups != 0 || c.Filters%c.Groups != 0 {
-		want := fmt.Sprintf("channels and %d filters that divide by %d groups", c.Filters, c.Groups)
+		want := fmt.Sprintf("channels and %d filters that are divisible by %d groups", c.Filters, c.Groups)
 		return nil, &nn.ShapeError{Layer: c.Name, Class: c.Class(), Got: in, Want: want}
 	}
 	if c.Padding == "same" && c.Strides != [3]int{1, 1, 1} && c.Dilation != [3]int{1, 1, 1} {
@@ -78,12 +78,12 @@ func (c *Conv3D) Build(in []nn.Shape) (nn.Shape, error) {
 	for a := range dims {
 		g.Out[a], g.Pad[a] = axisPlan(dims[a], c.Kernel[a], c.Strides[a], c.Dilation[a], c.Padding)
 		if g.Out[a] < 1 {
-			want := fmt.Sprintf("at least %d along axis %d for the kernel %v", (c.Kernel[a]-1)*c.Dilation[a]+1, a+1, c.Kernel)
+			want := fmt.Sprintf("a size of at least %d along axis %d for the kernel %v", (c.Kernel[a]-1)*c.Dilation[a]+1, a+1, c.Kernel)
 			return nil, &nn.ShapeError{Layer: c.Name, Class: c.Class(), Got: in, Want: want}
 		}
 	}
 	if tooLarge(c.Kernel[0], c.Kernel[1], c.Kernel[2], channels/c.Groups, c.Filters) || tooLarge(g.Out[0], g.Out[1], g.Out[2], c.Filters) {
-		return nil, fmt.Errorf("layer %q (Conv3D): kernel %v with %d to %d channels is larger than %d numbers", c.Name, c.Kernel, channels, c.Filters, maxElements)
+		return nil, fmt.Errorf("layer %q (Conv3D): kernel %v from %d to %d channels has more than %d elements", c.Name, c.Kernel, channels, c.Filters, maxElements)
 	}
 	c.geometry = g
 	c.AddParam("kernel", c.KernelWeight, true, c.Kernel[0], c.Kernel[1], c.Kernel[2], channels/c.Groups, c.Filters)

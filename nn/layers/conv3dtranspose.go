@@ -8,8 +8,8 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/op"
 )
 
-// Conv3DTranspose is what a convolution does to the gradient of its output, taken for a layer: it makes volumes
-// larger. Then follows its activation.
+// Conv3DTranspose is a transposed 3D convolution (the gradient of a convolution with respect to its input, used as
+// a layer to upsample volumes) followed by an activation.
 //
 // Input [D,H,W,C], output [D',H',W',Filters], kernel [KD,KH,KW,Filters,C], bias [Filters]. With span = (KD-1)
 // dilation + 1 and 'valid' padding D' = (D-1) stride + max(span, stride), with 'same' D stride. OutputPadding sets
@@ -20,17 +20,18 @@ type Conv3DTranspose struct {
 	Filters                   int
 	Kernel, Strides, Dilation [3]int
 	Padding                   string // "valid" or "same"
-	// OutputPadding is below the stride of each axis; nil leaves it to Keras's rule.
+	// OutputPadding must be less than the stride of each axis; nil applies Keras's rule.
 	OutputPadding            *[3]int
 	Activation               string
-	ActivationLayer          nn.Layer // in the place of Activation: one without parameters, such as NewLeakyReLU
+	ActivationLayer          nn.Layer // replaces Activation: a layer without parameters, such as NewLeakyReLU
 	UseBias                  bool
 	KernelWeight, BiasWeight nn.Weight
 
 	geometry kernel.Geometry
 }
 
-// NewConv3DTranspose makes one of a cubic kernel with Keras's defaults: 'valid' padding, bias, glorot_uniform.
+// NewConv3DTranspose returns a layer with a cubic kernel and Keras's defaults: 'valid' padding, bias,
+// glorot_uniform.
 func NewConv3DTranspose(filters, size, stride int, activation string) *Conv3DTranspose {
 	return &Conv3DTranspose{
 		Filters: filters, Kernel: [3]int{size, size, size}, Strides: [3]int{stride, stride, stride}, Dilation: [3]int{1, 1, 1}, Padding: "valid",
@@ -56,17 +57,17 @@ func conv3DTransposeFrom(c Config) *Conv3DTranspose {
 		sizes = []int{sizes[0], sizes[0], sizes[0]}
 	}
 	if len(sizes) != 3 {
-		c.fail("output_padding", "three whole numbers from 0")
+		c.fail("output_padding", "three integers of at least 0")
 		return t
 	}
 	t.OutputPadding = (*[3]int)(sizes)
 	return t
 }
 
-// Class is Conv3DTranspose.
+// Class returns "Conv3DTranspose".
 func (c *Conv3DTranspose) Class() string { return "Conv3DTranspose" }
 
-// Config returns Keras's attributes.
+// Config returns the layer's Keras attributes.
 func (c *Conv3DTranspose) Config() map[string]any {
 	var padding any
 	if c.OutputPadding != nil {
@@ -78,7 +79,7 @@ func (c *Conv3DTranspose) Config() map[string]any {
 	}, map[string]nn.Weight{"kernel": c.KernelWeight, "bias": c.BiasWeight})
 }
 
-// Build checks the input and makes kernel and bias.
+// Build checks the input shape and creates the kernel and bias.
 func (c *Conv3DTranspose) Build(in []nn.Shape) (nn.Shape, error) {
 	dims, channels, err := spatial(&c.LayerBase, c.Class(), in)
 	if err != nil {
@@ -87,7 +88,7 @@ func (c *Conv3DTranspose) Build(in []nn.Shape) (nn.Shape, error) {
 	if c.Strides != [3]int{1, 1, 1} && c.Dilation != [3]int{1, 1, 1} {
 		return nil, fmt.Errorf("layer %q (%s): strides %v and dilation %v are both above 1; Keras allows one of them", c.Name, c.Class(), c.Strides, c.Dilation)
 	}
-	// The sizes of the convolution that this one undoes.
+	// The sizes of the convolution that this one transposes.
 	g := kernel.Geometry{InC: c.Filters, Kernel: c.Kernel, Stride: c.Strides, Dilation: c.Dilation, Out: dims, OutC: channels}
 	for a := range dims {
 		if g.In[a], err = c.outputSize(a, dims[a]); err != nil {
@@ -98,7 +99,7 @@ func (c *Conv3DTranspose) Build(in []nn.Shape) (nn.Shape, error) {
 		}
 	}
 	if tooLarge(c.Kernel[0], c.Kernel[1], c.Kernel[2], channels, c.Filters) || tooLarge(g.In[0], g.In[1], g.In[2], c.Filters) {
-		return nil, fmt.Errorf("layer %q (%s): kernel %v with %d to %d channels is larger than %d numbers", c.Name, c.Class(), c.Kernel, channels, c.Filters, maxElements)
+		return nil, fmt.Errorf("layer %q (%s): kernel %v from %d to %d channels has more than %d elements", c.Name, c.Class(), c.Kernel, channels, c.Filters, maxElements)
 	}
 	c.geometry = g
 	c.AddParam("kernel", c.KernelWeight, true, c.Kernel[0], c.Kernel[1], c.Kernel[2], c.Filters, channels)
@@ -109,12 +110,13 @@ func (c *Conv3DTranspose) Build(in []nn.Shape) (nn.Shape, error) {
 	return out, buildLast(c.ActivationLayer, out)
 }
 
-// outputSize is Keras's (keras/src/backend/common/backend_utils.py, _get_output_shape_given_tf_padding); a size of
-// which the convolution would not give in back is refused, as TensorFlow does.
+// outputSize computes the size as Keras does (keras/src/backend/common/backend_utils.py,
+// _get_output_shape_given_tf_padding). Like TensorFlow, it rejects a size that the convolution would not map back
+// to in.
 func (c *Conv3DTranspose) outputSize(axis, in int) (int, error) {
 	stride, span := c.Strides[axis], (c.Kernel[axis]-1)*c.Dilation[axis]+1
 	if in > maxElements/stride || span > maxElements || c.Kernel[axis] > maxElements {
-		return 0, fmt.Errorf("layer %q (%s): %d by stride %d is larger than %d", c.Name, c.Class(), in, stride, maxElements)
+		return 0, fmt.Errorf("layer %q (%s): size %d times stride %d is larger than %d", c.Name, c.Class(), in, stride, maxElements)
 	}
 	size := (in-1)*stride + max(span, stride)
 	if c.Padding == "same" {
@@ -126,7 +128,7 @@ func (c *Conv3DTranspose) outputSize(axis, in int) (int, error) {
 			size = (in-1)*stride + span%2 + extra
 		}
 		if back, _ := axisPlan(size, c.Kernel[axis], stride, c.Dilation[axis], c.Padding); extra < 0 || extra >= stride || size < 1 || back != in {
-			return 0, fmt.Errorf("layer %q (%s): output_padding %v does not go with kernel %v, strides %v and padding %s along axis %d",
+			return 0, fmt.Errorf("layer %q (%s): output_padding %v is incompatible with kernel %v, strides %v and padding %s along axis %d",
 				c.Name, c.Class(), *c.OutputPadding, c.Kernel, c.Strides, c.Padding, axis+1)
 		}
 	}

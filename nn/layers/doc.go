@@ -1,5 +1,5 @@
-// Package layers holds the layers, one file each: what it computes, shapes, options, and how it lowers to
-// operations. [Classes] lists them all.
+// Package layers implements the layers, one file each: what a layer computes, its shapes and options, and how it
+// lowers to operations. [Classes] lists them all.
 //
 // Shapes leave out the batch and have the channels last. Options are named as in Keras, and their zero values are
 // Keras's defaults where that is possible; a constructor such as [NewConv3D] fills in the others.
@@ -54,8 +54,8 @@ var Classes = map[string]func(Config) nn.Layer{
 	"ZeroPadding3D":          func(c Config) nn.Layer { return paddingFrom(c, "padding", false) },
 }
 
-// FromConfig makes a layer of Keras's class and attributes. An unknown class or attribute, or a value that we
-// cannot honour, is an error that names layer, class and attribute.
+// FromConfig creates a layer from its Keras class and attributes. An unknown class or attribute, or an unsupported
+// value, is an error that names the layer, class and attribute.
 func FromConfig(class string, attributes map[string]any) (nn.Layer, error) {
 	c := Config{class: class, attributes: attributes, used: map[string]bool{}, err: new(error)}
 	c.name = Get(c, "name", "")
@@ -63,7 +63,7 @@ func FromConfig(class string, attributes map[string]any) (nn.Layer, error) {
 	if !ok {
 		return nil, fmt.Errorf("layer %q: class %q is not supported%s", c.name, class, hints[class])
 	}
-	c.use("dtype", "batch_input_shape", "batch_shape") // what does not change what is computed here
+	c.use("dtype", "batch_input_shape", "batch_shape") // no effect on what is computed here
 	layer := make(c)
 	if c.rest(); *c.err != nil {
 		return nil, *c.err
@@ -71,15 +71,15 @@ func FromConfig(class string, attributes map[string]any) (nn.Layer, error) {
 	return layer, nil
 }
 
-// ToConfig returns Keras's attributes of a layer that is part of a model, all of them: what FromConfig makes it
-// from again.
+// ToConfig returns all Keras attributes of a layer that is part of a model. FromConfig recreates the layer from
+// them.
 func ToConfig(l nn.Layer) map[string]any {
 	b := l.Base()
 	attributes := map[string]any{"dtype": "float32"}
-	if b.Name != "" { // a layer in the place of an activation may have none
+	if b.Name != "" { // a layer used as an activation may have no name
 		attributes["name"] = b.Name
 	}
-	if b.Frozen && len(b.Params) > 0 { // SpatialDropout3D does not take trainable at all
+	if b.Frozen && len(b.Params) > 0 { // SpatialDropout3D does not accept trainable
 		attributes["trainable"] = false
 	}
 	if b.ActivityRegularizer != (nn.Regularizer{}) {
@@ -89,17 +89,17 @@ func ToConfig(l nn.Layer) map[string]any {
 	return attributes
 }
 
-// hints say more about classes that a Keras user may miss.
+// hints explain the absence of classes that a Keras user may expect.
 var hints = map[string]string{
-	"Functional":      ": a model within a model has to be taken apart, layer by layer",
-	"Model":           ": a model within a model has to be taken apart, layer by layer",
-	"Sequential":      ": a model within a model has to be taken apart, layer by layer",
-	"TimeDistributed": ": there is no axis of time; Dense and others work on the last axis of any shape",
+	"Functional":      ": nested models are not supported; add the inner model's layers one by one",
+	"Model":           ": nested models are not supported; add the inner model's layers one by one",
+	"Sequential":      ": nested models are not supported; add the inner model's layers one by one",
+	"TimeDistributed": ": there is no time axis; Dense and others work on the last axis of any shape",
 	"Lambda":          ": Python code is not run",
-	"DepthwiseConv3D": ": Keras has none; Conv3D with as many groups as channels is the same",
+	"DepthwiseConv3D": ": Keras has no such layer; use Conv3D with as many groups as channels",
 }
 
-// knownActivation reports whether a layer may name that activation.
+// knownActivation reports whether name is an activation that a layer may have.
 func knownActivation(name string) bool {
 	if name == "linear" || name == "softmax" || name == "log_softmax" {
 		return true

@@ -9,24 +9,24 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/op"
 )
 
-// Dropout sets a share Rate of the elements to zero in training, and divides the others by 1-Rate. With Spatial it
-// drops whole channels.
+// Dropout sets a fraction Rate of the elements to zero during training and divides the others by 1-Rate. With
+// Spatial it drops whole channels.
 //
 // Input and output have the same shape.
 type Dropout struct {
 	nn.LayerBase
 	Rate    float64
 	Spatial bool
-	// NoiseShape has 1 for each axis along which elements fall together, without the batch; other sizes are the
-	// input's, or -1 for them. Nil: none do.
+	// NoiseShape, without the batch, is 1 for each axis along which elements are dropped together. Other sizes are
+	// the input's, or -1, which stands for them. Nil drops each element independently.
 	NoiseShape []int
 }
 
-// NewDropout makes a dropout of single elements.
+// NewDropout returns a Dropout of single elements.
 func NewDropout(rate float64) *Dropout { return &Dropout{Rate: rate} }
 
 func dropoutFrom(c Config, spatial bool) *Dropout {
-	c.used["seed"] = true // the plan's seed and the layer's position determine what falls
+	c.used["seed"] = true // the plan's seed and the layer's position determine what is dropped
 	if spatial {
 		c.channelsLast()
 	}
@@ -65,7 +65,7 @@ func (c Config) noiseShape() []int {
 	return out
 }
 
-// Class is Dropout or SpatialDropout3D.
+// Class returns "Dropout" or "SpatialDropout3D".
 func (d *Dropout) Class() string {
 	if d.Spatial {
 		return "SpatialDropout3D"
@@ -73,7 +73,7 @@ func (d *Dropout) Class() string {
 	return "Dropout"
 }
 
-// Config returns Keras's attributes.
+// Config returns the layer's Keras attributes.
 func (d *Dropout) Config() map[string]any {
 	config := map[string]any{"rate": d.Rate, "seed": nil}
 	if d.Spatial {
@@ -99,7 +99,7 @@ func (d *Dropout) noiseAttribute() any {
 	return shape
 }
 
-// Build checks the input.
+// Build checks the input shape.
 func (d *Dropout) Build(in []nn.Shape) (nn.Shape, error) {
 	if d.Spatial {
 		if _, _, err := spatial(&d.LayerBase, d.Class(), in); err != nil {

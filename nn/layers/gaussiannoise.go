@@ -5,7 +5,7 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/op"
 )
 
-// GaussianNoise adds normal random numbers of deviation StdDev in training.
+// GaussianNoise adds normally distributed noise with standard deviation StdDev during training.
 //
 // Input and output have the same shape.
 type GaussianNoise struct {
@@ -13,7 +13,7 @@ type GaussianNoise struct {
 	StdDev float64
 }
 
-// NewGaussianNoise makes one.
+// NewGaussianNoise returns a GaussianNoise layer.
 func NewGaussianNoise(stddev float64) *GaussianNoise { return &GaussianNoise{StdDev: stddev} }
 
 func gaussianNoiseFrom(c Config) *GaussianNoise {
@@ -25,15 +25,15 @@ func gaussianNoiseFrom(c Config) *GaussianNoise {
 	return g
 }
 
-// Class is GaussianNoise.
+// Class returns "GaussianNoise".
 func (g *GaussianNoise) Class() string { return "GaussianNoise" }
 
-// Config returns Keras's attributes.
+// Config returns the layer's Keras attributes.
 func (g *GaussianNoise) Config() map[string]any {
 	return map[string]any{"stddev": g.StdDev, "seed": nil}
 }
 
-// Build checks the input.
+// Build checks the input shape.
 func (g *GaussianNoise) Build(in []nn.Shape) (nn.Shape, error) {
 	return single(&g.LayerBase, g.Class(), in)
 }

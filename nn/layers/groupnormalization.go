@@ -10,13 +10,13 @@ import (
 // GroupNormalization normalises groups of neighbouring channels of each sample by their own mean and variance over
 // all positions, then scales each channel by gamma and shifts it by beta (Wu & He 2018).
 //
-// Input and output have the same shape; gamma and beta [C], C the size along Axis, which Groups divides. One group
-// is layer normalisation over everything, as many as there are channels instance normalisation; -1 stands for as
-// many.
+// Input and output have the same shape; gamma and beta are [C], where C, the size along Axis, is divisible by
+// Groups. One group is layer normalisation over the whole sample. As many groups as channels, for which -1 is
+// short, is instance normalisation.
 type GroupNormalization struct {
 	nn.LayerBase
 	Groups        int
-	Axis          int // of the channels, as Keras counts: -1 is the last
+	Axis          int // axis of the channels, in Keras numbering: -1 is the last axis
 	Epsilon       float64
 	Center, Scale bool
 	Gamma, Beta   nn.Weight
@@ -24,7 +24,7 @@ type GroupNormalization struct {
 	at []int // Axis resolved
 }
 
-// NewGroupNormalization makes one with Keras's defaults: epsilon .001, the last axis.
+// NewGroupNormalization returns a layer with Keras's defaults: epsilon .001, the last axis.
 func NewGroupNormalization(groups int) *GroupNormalization {
 	return &GroupNormalization{Groups: groups, Axis: -1, Epsilon: 1e-3, Center: true, Scale: true, Gamma: initial("ones"), Beta: initial("zeros")}
 }
@@ -44,17 +44,17 @@ func groupNormalizationFrom(c Config) *GroupNormalization {
 	}
 }
 
-// Class is GroupNormalization.
+// Class returns "GroupNormalization".
 func (n *GroupNormalization) Class() string { return "GroupNormalization" }
 
-// Config returns Keras's attributes.
+// Config returns the layer's Keras attributes.
 func (n *GroupNormalization) Config() map[string]any {
 	return weights(map[string]any{
 		"groups": n.Groups, "axis": n.Axis, "epsilon": n.Epsilon, "center": n.Center, "scale": n.Scale,
 	}, map[string]nn.Weight{"gamma": n.Gamma, "beta": n.Beta})
 }
 
-// Build checks the input and makes the parameters.
+// Build checks the input shape and creates the parameters.
 func (n *GroupNormalization) Build(in []nn.Shape) (nn.Shape, error) {
 	shape, err := single(&n.LayerBase, n.Class(), in)
 	if err != nil {
@@ -68,13 +68,13 @@ func (n *GroupNormalization) Build(in []nn.Shape) (nn.Shape, error) {
 		n.Groups = c
 	}
 	if n.Groups < 1 || c%n.Groups != 0 {
-		return nil, &nn.ShapeError{Layer: n.Name, Class: n.Class(), Got: in, Want: fmt.Sprintf("channels that divide by %d groups", n.Groups)}
+		return nil, &nn.ShapeError{Layer: n.Name, Class: n.Class(), Got: in, Want: fmt.Sprintf("channels that are divisible by %d groups", n.Groups)}
 	}
 	addScaleAndShift(&n.LayerBase, n.Scale, n.Gamma, n.Center, n.Beta, c)
 	return shape, checkGather(&n.LayerBase, n.Class(), shape)
 }
 
-// addScaleAndShift makes gamma and beta, where they are wanted.
+// addScaleAndShift creates gamma and beta if they are enabled.
 func addScaleAndShift(b *nn.LayerBase, scale bool, gamma nn.Weight, center bool, beta nn.Weight, shape ...int) {
 	if scale {
 		b.AddParam("gamma", gamma, true, shape...)

@@ -6,7 +6,7 @@ import (
 	"github.com/voxelstream/voxelstream/nn"
 )
 
-// activationLayers are the classes that may stand in the place of an activation's name: layers without parameters
+// activationLayers are the classes that can be used in place of an activation's name: layers without parameters
 // that keep the shape.
 var activationLayers = map[string]func(Config) nn.Layer{
 	"Activation": func(c Config) nn.Layer { return activationFrom(c) },
@@ -16,7 +16,7 @@ var activationLayers = map[string]func(Config) nn.Layer{
 	"Softmax":    func(c Config) nn.Layer { return softmaxFrom(c) },
 }
 
-// lastActivation reads the attribute activation of a layer that ends in one: a name or a layer.
+// lastActivation reads the attribute activation, a name or a layer.
 func (c Config) lastActivation() (function string, layer nn.Layer) {
 	const key = "activation"
 	class, attributes := c.object(key, "linear")
@@ -32,7 +32,7 @@ func (c Config) lastActivation() (function string, layer nn.Layer) {
 	return "", layer
 }
 
-// activationAttribute is how Keras writes that.
+// activationAttribute returns the attribute as Keras writes it.
 func activationAttribute(function string, layer nn.Layer) any {
 	if layer == nil {
 		return activationName(function)
@@ -40,7 +40,7 @@ func activationAttribute(function string, layer nn.Layer) any {
 	return write("layers", layer.Class(), nil, ToConfig(layer))
 }
 
-// buildLast builds the layer in the place of an activation, if there is one, for the shape that it keeps.
+// buildLast builds the layer used as an activation, if there is one, for the shape that it must keep.
 func buildLast(layer nn.Layer, shape nn.Shape) error {
 	if layer == nil {
 		return nil
@@ -49,12 +49,12 @@ func buildLast(layer nn.Layer, shape nn.Shape) error {
 	out, err := layer.Build(in)
 	layer.Base().In, layer.Base().Out = in, out
 	if err == nil && (len(layer.Base().Params) > 0 || !slices.Equal(out, shape)) {
-		err = &nn.ShapeError{Layer: layer.Base().Name, Class: layer.Class(), Got: in, Want: "no parameters and an output of the same shape, as it is an activation"}
+		err = &nn.ShapeError{Layer: layer.Base().Name, Class: layer.Class(), Got: in, Want: "a layer without parameters whose output has the same shape, because it is used as an activation"}
 	}
 	return err
 }
 
-// lowerLast emits the activation at the end of a layer.
+// lowerLast emits a layer's final activation.
 func lowerLast(l *nn.Lowering, function string, layer nn.Layer, shape nn.Shape) {
 	if layer != nil {
 		layer.Lower(l)

@@ -8,18 +8,18 @@ import (
 // LayerNormalization normalises the numbers along Axes, by default the channels of each position, by their own mean
 // and variance, then scales them by gamma and shifts them by beta (Ba, Kiros & Hinton 2016).
 //
-// Input and output have the same shape; gamma and beta have that of Axes alone.
+// Input and output have the same shape; gamma and beta have the shape of Axes alone.
 type LayerNormalization struct {
 	nn.LayerBase
 	Epsilon       float64
 	Center, Scale bool
-	Axes          []int // as Keras counts: -1 is the last
+	Axes          []int // in Keras numbering: -1 is the last axis
 	Gamma, Beta   nn.Weight
 
 	at []int // Axes resolved
 }
 
-// NewLayerNormalization makes one with Keras's defaults: epsilon .001.
+// NewLayerNormalization returns a layer with Keras's defaults: epsilon .001.
 func NewLayerNormalization() *LayerNormalization {
 	return &LayerNormalization{Epsilon: 1e-3, Center: true, Scale: true, Axes: []int{-1}, Gamma: initial("ones"), Beta: initial("zeros")}
 }
@@ -34,17 +34,17 @@ func layerNormalizationFrom(c Config) *LayerNormalization {
 	}
 }
 
-// Class is LayerNormalization.
+// Class returns "LayerNormalization".
 func (n *LayerNormalization) Class() string { return "LayerNormalization" }
 
-// Config returns Keras's attributes.
+// Config returns the layer's Keras attributes.
 func (n *LayerNormalization) Config() map[string]any {
 	return weights(map[string]any{
 		"axis": axisAttribute(n.Axes), "epsilon": n.Epsilon, "center": n.Center, "scale": n.Scale,
 	}, map[string]nn.Weight{"gamma": n.Gamma, "beta": n.Beta})
 }
 
-// Build makes the parameters.
+// Build creates the parameters.
 func (n *LayerNormalization) Build(in []nn.Shape) (nn.Shape, error) {
 	shape, err := single(&n.LayerBase, n.Class(), in)
 	if err != nil {

@@ -314,7 +314,7 @@ func TestSharedGradients(t *testing.T) {
 		t.Errorf("got %d layers with %d parameters, want 4 with 48", len(m.Layers()), total)
 	}
 	nntest.CheckGradients(t, m, true)
-	if _, err := nn.Apply(dense, nn.Input("", nn.Shape{5})); err == nil || !strings.Contains(err.Error(), "applied again") {
+	if _, err := nn.Apply(dense, nn.Input("", nn.Shape{5})); err == nil || !strings.Contains(err.Error(), "first applied") {
 		t.Errorf("a layer was applied again to another shape: got %v", err)
 	}
 	if _, err := nn.Sequential("", nn.Shape{2, 2}, dense, dense); err == nil {

@@ -11,35 +11,35 @@ import (
 // Merge combines two or more inputs element by element: their sum, product, difference (of two), mean, maximum or
 // minimum.
 //
-// The inputs have as many axes; where their sizes differ along one, those of size 1 are repeated. It stands for
-// Keras's Add, Multiply, Subtract, Average, Maximum and Minimum: class says which.
+// The inputs have the same number of axes. Where sizes differ along an axis, inputs of size 1 are repeated. Merge
+// implements Keras's Add, Multiply, Subtract, Average, Maximum and Minimum.
 type Merge struct {
 	nn.LayerBase
 	class string
 }
 
-// NewMerge makes one of Keras's class: Add, Multiply, Subtract, Average, Maximum or Minimum.
+// NewMerge returns a layer of the given Keras class: Add, Multiply, Subtract, Average, Maximum or Minimum.
 func NewMerge(class string) *Merge { return &Merge{class: class} }
 
-// NewAdd makes a sum.
+// NewAdd returns a layer that adds its inputs.
 func NewAdd() *Merge { return NewMerge("Add") }
 
-// NewMultiply makes a product.
+// NewMultiply returns a layer that multiplies its inputs.
 func NewMultiply() *Merge { return NewMerge("Multiply") }
 
 func mergeFrom(c Config) *Merge { return &Merge{LayerBase: c.base(), class: c.class} }
 
-// Class is that of the layer it stands for.
+// Class returns the Keras class name.
 func (m *Merge) Class() string { return m.class }
 
-// Config returns Keras's attributes: none.
+// Config returns an empty map: the layer has no attributes.
 func (m *Merge) Config() map[string]any { return map[string]any{} }
 
 // Build checks that the shapes agree.
 func (m *Merge) Build(in []nn.Shape) (nn.Shape, error) {
-	want := "two or more inputs of one shape, or of size 1 where they differ"
+	want := "two or more inputs of the same shape, or of size 1 where shapes differ"
 	if m.class == "Subtract" {
-		want = "two inputs of one shape, or of size 1 where they differ"
+		want = "two inputs of the same shape, or of size 1 where shapes differ"
 	}
 	refuse := &nn.ShapeError{Layer: m.Name, Class: m.class, Got: in, Want: want}
 	if len(in) < 2 || m.class == "Subtract" && len(in) > 2 {
@@ -89,7 +89,7 @@ func (m *Merge) Lower(l *nn.Lowering) {
 	}
 }
 
-// repeat gives an array of shape in the shape out, which is larger along axes of size 1.
+// repeat expands an array of shape in to the shape out, which is larger along axes of size 1.
 func repeat(in, out nn.Shape) *op.Gather {
 	g := &op.Gather{From: make([]int32, out.Size()), Cells: in.Size(), C: 1}
 	for i := range g.From {
@@ -106,29 +106,29 @@ func repeat(in, out nn.Shape) *op.Gather {
 	return g
 }
 
-// Concatenate joins its inputs along an axis; the other sizes are equal.
+// Concatenate joins its inputs along an axis. All other sizes must be equal.
 type Concatenate struct {
 	nn.LayerBase
-	Axis int // as Keras counts: -1 is the last, and so is 0, which would be the batch
+	Axis int // in Keras numbering: -1 is the last axis, and so is 0 (which would be the batch)
 
 	at int // Axis resolved
 }
 
-// NewConcatenate makes one along the last axis.
+// NewConcatenate returns a layer that joins its inputs along the last axis.
 func NewConcatenate() *Concatenate { return &Concatenate{Axis: -1} }
 
 func concatenateFrom(c Config) *Concatenate {
 	j := &Concatenate{LayerBase: c.base(), Axis: c.axis()}
 	if j.Axis == 0 {
-		c.fail("axis", "an axis of a sample, not the batch")
+		c.fail("axis", "an axis other than the batch")
 	}
 	return j
 }
 
-// Class is Concatenate.
+// Class returns "Concatenate".
 func (c *Concatenate) Class() string { return "Concatenate" }
 
-// Config returns Keras's attributes.
+// Config returns the layer's Keras attributes.
 func (c *Concatenate) Config() map[string]any { return map[string]any{"axis": c.axisOrLast()} }
 
 func (c *Concatenate) axisOrLast() int {
@@ -138,7 +138,7 @@ func (c *Concatenate) axisOrLast() int {
 	return c.Axis
 }
 
-// Build checks that the shapes agree but for the axis.
+// Build checks that the shapes agree except along the axis.
 func (c *Concatenate) Build(in []nn.Shape) (nn.Shape, error) {
 	if len(in) < 2 {
 		return nil, &nn.ShapeError{Layer: c.Name, Class: c.Class(), Got: in, Want: "two or more inputs"}
@@ -156,7 +156,7 @@ func (c *Concatenate) Build(in []nn.Shape) (nn.Shape, error) {
 			like[c.at] = in[0][c.at]
 		}
 		if !slices.Equal(like, in[0]) {
-			return nil, &nn.ShapeError{Layer: c.Name, Class: c.Class(), Got: in, Want: "inputs that differ in the axis alone"}
+			return nil, &nn.ShapeError{Layer: c.Name, Class: c.Class(), Got: in, Want: "inputs that differ along the concatenation axis only"}
 		}
 		out[c.at] += s[c.at]
 	}
@@ -166,7 +166,7 @@ func (c *Concatenate) Build(in []nn.Shape) (nn.Shape, error) {
 	return out, nil
 }
 
-// Lower emits the concatenation: along an axis before the last, whole stretches of what is behind it are joined.
+// Lower emits the concatenation. Along an axis before the last, contiguous runs of the axes that follow are joined.
 func (c *Concatenate) Lower(l *nn.Lowering) {
 	o := &op.Concat{}
 	for _, s := range c.In {

@@ -7,24 +7,24 @@ import (
 	"github.com/voxelstream/voxelstream/nn"
 )
 
-// Permute changes the order of the axes: axis i of the output is axis Dims[i] of the input, counted from 1, as the
-// batch is 0.
+// Permute changes the order of the axes: axis i of the output is axis Dims[i] of the input. Axes count from 1,
+// because the batch is 0.
 type Permute struct {
 	nn.LayerBase
 	Dims []int
 }
 
-// NewPermute makes one.
+// NewPermute returns a Permute layer.
 func NewPermute(dims ...int) *Permute { return &Permute{Dims: dims} }
 
 func permuteFrom(c Config) *Permute {
 	return &Permute{LayerBase: c.base(), Dims: c.integers("dims")}
 }
 
-// Class is Permute.
+// Class returns "Permute".
 func (p *Permute) Class() string { return "Permute" }
 
-// Config returns Keras's attributes.
+// Config returns the layer's Keras attributes.
 func (p *Permute) Config() map[string]any { return map[string]any{"dims": p.Dims} }
 
 // Build checks that each axis occurs once.
@@ -37,17 +37,17 @@ func (p *Permute) Build(in []nn.Shape) (nn.Shape, error) {
 	var out nn.Shape
 	for i, d := range sorted {
 		if d != i+1 || len(sorted) != len(shape) {
-			return nil, &nn.ShapeError{Layer: p.Name, Class: p.Class(), Got: in, Want: fmt.Sprintf("one axis for each of %v", p.Dims)}
+			return nil, &nn.ShapeError{Layer: p.Name, Class: p.Class(), Got: in, Want: fmt.Sprintf("an input with one axis for each of %v", p.Dims)}
 		}
 		out = append(out, shape[p.Dims[i]-1])
 	}
 	if len(out) == 0 {
-		return nil, &nn.ShapeError{Layer: p.Name, Class: p.Class(), Got: in, Want: "an order of its axes, found none"}
+		return nil, &nn.ShapeError{Layer: p.Name, Class: p.Class(), Got: in, Want: "an order that has at least one axis"}
 	}
 	return out, checkGather(&p.LayerBase, p.Class(), out)
 }
 
-// Lower emits the choice of elements.
+// Lower emits the selection of elements.
 func (p *Permute) Lower(l *nn.Lowering) {
 	order := make([]int, len(p.Dims))
 	for i, d := range p.Dims {

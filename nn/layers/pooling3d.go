@@ -7,10 +7,10 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/op"
 )
 
-// Pooling3D takes the maximum, or with Average the mean, of each window.
+// Pooling3D computes the maximum of each window, or with Average the mean.
 //
-// Input [D,H,W,C], output [D',H',W',C], sizes as those of Conv3D. Padding does not count: the mean divides by the
-// cells inside.
+// Input [D,H,W,C], output [D',H',W',C], with the sizes of Conv3D. Padding is ignored: the mean divides by the
+// number of cells inside the input.
 type Pooling3D struct {
 	nn.LayerBase
 	Size, Strides [3]int
@@ -20,7 +20,7 @@ type Pooling3D struct {
 	pool op.Pool
 }
 
-// NewMaxPooling3D makes a pooling of a cubic window that moves by its size.
+// NewMaxPooling3D returns a max pooling over cubic windows that do not overlap.
 func NewMaxPooling3D(size int) *Pooling3D {
 	cube := [3]int{size, size, size}
 	return &Pooling3D{Size: cube, Strides: cube, Padding: "valid"}
@@ -32,7 +32,7 @@ func poolingFrom(c Config, average bool) *Pooling3D {
 	return &Pooling3D{LayerBase: c.base(), Size: size, Strides: c.triple("strides", size), Padding: c.padding(), Average: average}
 }
 
-// Class is MaxPooling3D or AveragePooling3D.
+// Class returns "MaxPooling3D" or "AveragePooling3D".
 func (p *Pooling3D) Class() string {
 	if p.Average {
 		return "AveragePooling3D"
@@ -40,12 +40,12 @@ func (p *Pooling3D) Class() string {
 	return "MaxPooling3D"
 }
 
-// Config returns Keras's attributes.
+// Config returns the layer's Keras attributes.
 func (p *Pooling3D) Config() map[string]any {
 	return map[string]any{"pool_size": p.Size[:], "strides": p.Strides[:], "padding": p.Padding, "data_format": "channels_last"}
 }
 
-// Build checks the input.
+// Build checks the input shape.
 func (p *Pooling3D) Build(in []nn.Shape) (nn.Shape, error) {
 	dims, channels, err := spatial(&p.LayerBase, p.Class(), in)
 	if err != nil {
@@ -55,7 +55,7 @@ func (p *Pooling3D) Build(in []nn.Shape) (nn.Shape, error) {
 	for a := range dims {
 		p.pool.Out[a], p.pool.Pad[a] = axisPlan(dims[a], p.Size[a], p.Strides[a], 1, p.Padding)
 		if p.pool.Out[a] < 1 {
-			want := fmt.Sprintf("at least %d along axis %d for the window %v", p.Size[a], a+1, p.Size)
+			want := fmt.Sprintf("a size of at least %d along axis %d for the window %v", p.Size[a], a+1, p.Size)
 			return nil, &nn.ShapeError{Layer: p.Name, Class: p.Class(), Got: in, Want: want}
 		}
 	}
@@ -68,7 +68,7 @@ func (p *Pooling3D) Lower(l *nn.Lowering) {
 	l.Emit(&pool, p.Out)
 }
 
-// GlobalPooling3D reduces all positions to one: their mean, or their maximum.
+// GlobalPooling3D reduces all positions to one by their mean or maximum.
 //
 // Input [D,H,W,C], output [C], or [1,1,1,C] with KeepDims.
 type GlobalPooling3D struct {
@@ -76,10 +76,10 @@ type GlobalPooling3D struct {
 	Average, KeepDims bool
 }
 
-// NewGlobalAveragePooling3D takes the mean.
+// NewGlobalAveragePooling3D returns a layer that computes the mean.
 func NewGlobalAveragePooling3D() *GlobalPooling3D { return &GlobalPooling3D{Average: true} }
 
-// NewGlobalMaxPooling3D takes the maximum.
+// NewGlobalMaxPooling3D returns a layer that computes the maximum.
 func NewGlobalMaxPooling3D() *GlobalPooling3D { return &GlobalPooling3D{} }
 
 func globalFrom(c Config, average bool) *GlobalPooling3D {
@@ -87,7 +87,7 @@ func globalFrom(c Config, average bool) *GlobalPooling3D {
 	return &GlobalPooling3D{LayerBase: c.base(), Average: average, KeepDims: Get(c, "keepdims", false)}
 }
 
-// Class is GlobalMaxPooling3D or GlobalAveragePooling3D.
+// Class returns "GlobalMaxPooling3D" or "GlobalAveragePooling3D".
 func (g *GlobalPooling3D) Class() string {
 	if g.Average {
 		return "GlobalAveragePooling3D"
@@ -95,12 +95,12 @@ func (g *GlobalPooling3D) Class() string {
 	return "GlobalMaxPooling3D"
 }
 
-// Config returns Keras's attributes.
+// Config returns the layer's Keras attributes.
 func (g *GlobalPooling3D) Config() map[string]any {
 	return map[string]any{"data_format": "channels_last", "keepdims": g.KeepDims}
 }
 
-// Build checks the input.
+// Build checks the input shape.
 func (g *GlobalPooling3D) Build(in []nn.Shape) (nn.Shape, error) {
 	_, channels, err := spatial(&g.LayerBase, g.Class(), in)
 	if err != nil {

@@ -8,31 +8,31 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/op"
 )
 
-// PReLU is a rectifier whose slope below zero, alpha, is learnt.
+// PReLU is a ReLU whose slope below zero, alpha, is learned.
 //
-// Input and output have the same shape; alpha has it too, but for 1 along the axes that share it.
+// Input and output have the same shape; alpha has it too, except that it is 1 along the shared axes.
 type PReLU struct {
 	nn.LayerBase
-	SharedAxes []int // counted from 1, as the batch is 0
+	SharedAxes []int // counted from 1, because the batch is 0
 	Alpha      nn.Weight
 }
 
-// NewPReLU makes one with a slope per channel: the axes of a volume share it.
+// NewPReLU returns a PReLU with one slope per channel, shared by all positions of a volume.
 func NewPReLU() *PReLU { return &PReLU{SharedAxes: []int{1, 2, 3}, Alpha: initial("zeros")} }
 
 func preluFrom(c Config) *PReLU {
 	return &PReLU{LayerBase: c.base(), SharedAxes: c.integers("shared_axes"), Alpha: c.weight("alpha", "zeros")}
 }
 
-// Class is PReLU.
+// Class returns "PReLU".
 func (p *PReLU) Class() string { return "PReLU" }
 
-// Config returns Keras's attributes.
+// Config returns the layer's Keras attributes.
 func (p *PReLU) Config() map[string]any {
 	return weights(map[string]any{"shared_axes": p.SharedAxes}, map[string]nn.Weight{"alpha": p.Alpha})
 }
 
-// Build makes alpha.
+// Build creates alpha.
 func (p *PReLU) Build(in []nn.Shape) (nn.Shape, error) {
 	shape, err := single(&p.LayerBase, p.Class(), in)
 	if err != nil {
@@ -41,7 +41,7 @@ func (p *PReLU) Build(in []nn.Shape) (nn.Shape, error) {
 	alpha := slices.Clone(shape)
 	for _, a := range p.SharedAxes {
 		if a < 1 || a > len(shape) {
-			return nil, &nn.ShapeError{Layer: p.Name, Class: p.Class(), Got: in, Want: fmt.Sprintf("the shared axes %v", p.SharedAxes)}
+			return nil, &nn.ShapeError{Layer: p.Name, Class: p.Class(), Got: in, Want: fmt.Sprintf("an input that has the shared axes %v", p.SharedAxes)}
 		}
 		alpha[a-1] = 1
 	}
@@ -49,7 +49,7 @@ func (p *PReLU) Build(in []nn.Shape) (nn.Shape, error) {
 	return shape, nil
 }
 
-// Lower emits the rectifier.
+// Lower emits the PReLU.
 func (p *PReLU) Lower(l *nn.Lowering) {
 	alpha := nn.Shape(p.Params[0].Shape)
 	o := &op.PReLU{Slope: make([]int32, p.Out.Size())}

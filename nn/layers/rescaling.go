@@ -7,7 +7,7 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/op"
 )
 
-// Rescaling is y = Scale x + Offset. Each is one number, or one for each channel.
+// Rescaling computes y = Scale x + Offset. Each of the two is a single number or one per channel.
 //
 // Input and output have the same shape.
 type Rescaling struct {
@@ -15,7 +15,7 @@ type Rescaling struct {
 	Scale, Offset []float64
 }
 
-// NewRescaling makes one of two numbers.
+// NewRescaling returns a Rescaling with one scale and one offset for all channels.
 func NewRescaling(scale, offset float64) *Rescaling {
 	return &Rescaling{Scale: []float64{scale}, Offset: []float64{offset}}
 }
@@ -24,10 +24,10 @@ func rescalingFrom(c Config) *Rescaling {
 	return &Rescaling{LayerBase: c.base(), Scale: c.numbers("scale", 1), Offset: c.numbers("offset", 0)}
 }
 
-// Class is Rescaling.
+// Class returns "Rescaling".
 func (r *Rescaling) Class() string { return "Rescaling" }
 
-// Config returns Keras's attributes.
+// Config returns the layer's Keras attributes.
 func (r *Rescaling) Config() map[string]any {
 	one := func(v []float64) any {
 		if len(v) == 1 {
@@ -38,7 +38,7 @@ func (r *Rescaling) Config() map[string]any {
 	return map[string]any{"scale": one(r.Scale), "offset": one(r.Offset)}
 }
 
-// Build checks the input.
+// Build checks the input shape.
 func (r *Rescaling) Build(in []nn.Shape) (nn.Shape, error) {
 	shape, err := single(&r.LayerBase, r.Class(), in)
 	if err != nil {
@@ -47,13 +47,13 @@ func (r *Rescaling) Build(in []nn.Shape) (nn.Shape, error) {
 	c := shape[len(shape)-1]
 	for _, v := range [][]float64{r.Scale, r.Offset} {
 		if len(v) != 1 && len(v) != c {
-			return nil, &nn.ShapeError{Layer: r.Name, Class: r.Class(), Got: in, Want: fmt.Sprintf("%d channels, as many as factors or summands", len(v))}
+			return nil, &nn.ShapeError{Layer: r.Name, Class: r.Class(), Got: in, Want: fmt.Sprintf("%d channels, one per scale or offset", len(v))}
 		}
 	}
 	return shape, nil
 }
 
-// Lower emits the products and sums.
+// Lower emits the scaling.
 func (r *Rescaling) Lower(l *nn.Lowering) {
 	c := r.Out[len(r.Out)-1]
 	each := func(v []float64) []float64 {

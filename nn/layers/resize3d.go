@@ -8,21 +8,21 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/op"
 )
 
-// Padding3D puts cells of zero around a volume, or with Crop takes cells away.
+// Padding3D surrounds a volume with zero cells, or with Crop removes cells from its sides.
 //
 // Input [D,H,W,C], output [D',H',W',C] with D' = D + before + after, or D - before - after, and H', W' alike.
 type Padding3D struct {
 	nn.LayerBase
-	Sizes [3][2]int // cells before and after along each axis
+	Sizes [3][2]int // cells before and after, along each axis
 	Crop  bool
 }
 
-// NewZeroPadding3D pads all sides alike.
+// NewZeroPadding3D returns a layer that pads all sides by size cells.
 func NewZeroPadding3D(size int) *Padding3D {
 	return &Padding3D{Sizes: [3][2]int{{size, size}, {size, size}, {size, size}}}
 }
 
-// NewCropping3D crops all sides alike.
+// NewCropping3D returns a layer that crops all sides by size cells.
 func NewCropping3D(size int) *Padding3D {
 	p := NewZeroPadding3D(size)
 	p.Crop = true
@@ -31,7 +31,7 @@ func NewCropping3D(size int) *Padding3D {
 
 func paddingFrom(c Config, key string, crop bool) *Padding3D {
 	c.channelsLast()
-	p := NewZeroPadding3D(1) // Keras's default of both
+	p := NewZeroPadding3D(1) // the Keras default of both
 	p.LayerBase, p.Crop = c.base(), crop
 	c.used[key] = true
 	switch v := c.attributes[key].(type) {
@@ -43,21 +43,21 @@ func paddingFrom(c Config, key string, crop bool) *Padding3D {
 				p.Sizes[a], ok = pair(v[a])
 			}
 			if !ok {
-				c.fail(key, "three whole numbers from 0, or pairs of them")
+				c.fail(key, "three integers of at least 0, or three pairs of them")
 				return p
 			}
 		}
 	default:
 		var ok bool
 		if p.Sizes[0], ok = pair(v); !ok {
-			c.fail(key, "three whole numbers from 0, or pairs of them")
+			c.fail(key, "three integers of at least 0, or three pairs of them")
 		}
 		p.Sizes[1], p.Sizes[2] = p.Sizes[0], p.Sizes[0]
 	}
 	return p
 }
 
-// pair reads two whole numbers from 0 on, or one that stands for both.
+// pair reads two integers of at least 0, or one that applies to both.
 func pair(v any) (p [2]int, ok bool) {
 	list, ok := v.([]any)
 	if !ok {
@@ -76,7 +76,7 @@ func pair(v any) (p [2]int, ok bool) {
 	return p, true
 }
 
-// Class is ZeroPadding3D or Cropping3D.
+// Class returns "ZeroPadding3D" or "Cropping3D".
 func (p *Padding3D) Class() string {
 	if p.Crop {
 		return "Cropping3D"
@@ -84,7 +84,7 @@ func (p *Padding3D) Class() string {
 	return "ZeroPadding3D"
 }
 
-// Config returns Keras's attributes.
+// Config returns the layer's Keras attributes.
 func (p *Padding3D) Config() map[string]any {
 	key := "padding"
 	if p.Crop {
@@ -94,7 +94,7 @@ func (p *Padding3D) Config() map[string]any {
 	return map[string]any{key: sizes, "data_format": "channels_last"}
 }
 
-// Build checks the input.
+// Build checks the input shape.
 func (p *Padding3D) Build(in []nn.Shape) (nn.Shape, error) {
 	dims, channels, err := spatial(&p.LayerBase, p.Class(), in)
 	if err != nil {
@@ -105,17 +105,17 @@ func (p *Padding3D) Build(in []nn.Shape) (nn.Shape, error) {
 			s[0], s[1] = -s[0], -s[1]
 		}
 		if dims[a] += s[0] + s[1]; dims[a] < 1 {
-			want := fmt.Sprintf("more than the %d that are taken away along axis %d", -s[0]-s[1], a+1)
+			want := fmt.Sprintf("more than the %d cells that are cropped along axis %d", -s[0]-s[1], a+1)
 			return nil, &nn.ShapeError{Layer: p.Name, Class: p.Class(), Got: in, Want: want}
 		}
 	}
 	if tooLarge(dims[0], dims[1], dims[2], channels) {
-		return nil, fmt.Errorf("layer %q (%s): an output of %v x %d is larger than %d numbers", p.Name, p.Class(), dims, channels, maxElements)
+		return nil, fmt.Errorf("layer %q (%s): an output of %v x %d has more than %d elements", p.Name, p.Class(), dims, channels, maxElements)
 	}
 	return nn.Shape{dims[0], dims[1], dims[2], channels}, nil
 }
 
-// Lower emits the choice of cells.
+// Lower emits the selection of cells.
 func (p *Padding3D) Lower(l *nn.Lowering) {
 	lowerCells(l, p.In[0], p.Out, func(axis, i int) int {
 		if p.Crop {
@@ -125,8 +125,8 @@ func (p *Padding3D) Lower(l *nn.Lowering) {
 	})
 }
 
-// lowerCells emits an operation whose output cell (z,y,x) is the input's (from(0,z), from(1,y), from(2,x)), and
-// zero where that lies outside.
+// lowerCells emits an operation whose output cell (z,y,x) is the input cell (from(0,z), from(1,y), from(2,x)), or
+// zero if that is outside the input.
 func lowerCells(l *nn.Lowering, in, out nn.Shape, from func(axis, i int) int) {
 	g := &op.Gather{From: make([]int32, 0, out[0]*out[1]*out[2]), Cells: in[0] * in[1] * in[2], C: in[3]}
 	inside := func(i, size int) bool { return i >= 0 && i < size }
@@ -145,7 +145,7 @@ func lowerCells(l *nn.Lowering, in, out nn.Shape, from func(axis, i int) int) {
 	l.Emit(g, out)
 }
 
-// UpSampling3D repeats each cell.
+// UpSampling3D repeats each cell along each axis.
 //
 // Input [D,H,W,C], output [D Size[0], H Size[1], W Size[2], C].
 type UpSampling3D struct {
@@ -153,7 +153,7 @@ type UpSampling3D struct {
 	Size [3]int
 }
 
-// NewUpSampling3D repeats each cell size times along each axis.
+// NewUpSampling3D returns a layer that repeats each cell size times along each axis.
 func NewUpSampling3D(size int) *UpSampling3D { return &UpSampling3D{Size: [3]int{size, size, size}} }
 
 func upSamplingFrom(c Config) *UpSampling3D {
@@ -161,27 +161,27 @@ func upSamplingFrom(c Config) *UpSampling3D {
 	return &UpSampling3D{LayerBase: c.base(), Size: c.triple("size", [3]int{2, 2, 2})}
 }
 
-// Class is UpSampling3D.
+// Class returns "UpSampling3D".
 func (u *UpSampling3D) Class() string { return "UpSampling3D" }
 
-// Config returns Keras's attributes.
+// Config returns the layer's Keras attributes.
 func (u *UpSampling3D) Config() map[string]any {
 	return map[string]any{"size": u.Size[:], "data_format": "channels_last"}
 }
 
-// Build checks the input.
+// Build checks the input shape.
 func (u *UpSampling3D) Build(in []nn.Shape) (nn.Shape, error) {
 	d, channels, err := spatial(&u.LayerBase, u.Class(), in)
 	if err != nil {
 		return nil, err
 	}
 	if tooLarge(d[0], u.Size[0], d[1], u.Size[1], d[2], u.Size[2], channels) {
-		return nil, fmt.Errorf("layer %q (UpSampling3D): %v times %v is larger than %d numbers", u.Name, u.Size, in[0], maxElements)
+		return nil, fmt.Errorf("layer %q (UpSampling3D): %v times %v has more than %d elements", u.Name, u.Size, in[0], maxElements)
 	}
 	return nn.Shape{d[0] * u.Size[0], d[1] * u.Size[1], d[2] * u.Size[2], channels}, nil
 }
 
-// Lower emits the choice of cells.
+// Lower emits the selection of cells.
 func (u *UpSampling3D) Lower(l *nn.Lowering) {
 	lowerCells(l, u.In[0], u.Out, func(axis, i int) int { return i / u.Size[axis] })
 }

@@ -7,10 +7,11 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/op"
 )
 
-// Flatten makes one axis of all, in memory order: channels last, so [D,H,W,C] becomes [D*H*W*C] with C fastest.
+// Flatten merges all axes into one in memory order. Channels are last, so [D,H,W,C] becomes [D*H*W*C] with C
+// varying fastest.
 type Flatten struct{ nn.LayerBase }
 
-// NewFlatten makes one.
+// NewFlatten returns a Flatten layer.
 func NewFlatten() *Flatten { return &Flatten{} }
 
 func flattenFrom(c Config) *Flatten {
@@ -18,24 +19,25 @@ func flattenFrom(c Config) *Flatten {
 	return &Flatten{LayerBase: c.base()}
 }
 
-// Class is Flatten.
+// Class returns "Flatten".
 func (f *Flatten) Class() string { return "Flatten" }
 
-// Config returns Keras's attributes.
+// Config returns the layer's Keras attributes.
 func (f *Flatten) Config() map[string]any { return map[string]any{"data_format": "channels_last"} }
 
-// Build checks the input.
+// Build checks the input shape.
 func (f *Flatten) Build(in []nn.Shape) (nn.Shape, error) {
 	shape, err := single(&f.LayerBase, f.Class(), in)
 	return nn.Shape{shape.Size()}, err
 }
 
-// Lower emits a change of shape.
+// Lower emits a copy with the new shape.
 func (f *Flatten) Lower(l *nn.Lowering) { lowerCopy(l, f.Out) }
 
 func lowerCopy(l *nn.Lowering, out nn.Shape) { l.Emit(&op.Copy{}, out) }
 
-// Reshape gives the elements another shape, in memory order. One size of Target may be -1: what is left over.
+// Reshape changes the shape and keeps the elements in memory order. One size of Target may be -1, which is computed
+// from the others.
 type Reshape struct {
 	nn.LayerBase
 	Target []int
@@ -45,10 +47,10 @@ func reshapeFrom(c Config) *Reshape {
 	return &Reshape{LayerBase: c.base(), Target: c.integers("target_shape")}
 }
 
-// Class is Reshape.
+// Class returns "Reshape".
 func (r *Reshape) Class() string { return "Reshape" }
 
-// Config returns Keras's attributes.
+// Config returns the layer's Keras attributes.
 func (r *Reshape) Config() map[string]any { return map[string]any{"target_shape": r.Target} }
 
 // Build checks that the sizes agree.
@@ -63,7 +65,7 @@ func (r *Reshape) Build(in []nn.Shape) (nn.Shape, error) {
 			free, d = i, 1
 		}
 		if d < 1 || tooLarge(size, d) {
-			return nil, fmt.Errorf("layer %q (Reshape): got target shape %v, want positive sizes and at most one -1", r.Name, r.Target)
+			return nil, fmt.Errorf("layer %q (Reshape): found target shape %v, want positive sizes and at most one -1", r.Name, r.Target)
 		}
 		out, size = append(out, d), size*d
 	}
@@ -71,10 +73,10 @@ func (r *Reshape) Build(in []nn.Shape) (nn.Shape, error) {
 		out[free] = shape.Size() / size
 	}
 	if len(out) == 0 || out.Size() != shape.Size() {
-		return nil, &nn.ShapeError{Layer: r.Name, Class: r.Class(), Got: in, Want: fmt.Sprintf("as many elements as the target shape %v", r.Target)}
+		return nil, &nn.ShapeError{Layer: r.Name, Class: r.Class(), Got: in, Want: fmt.Sprintf("an input with as many elements as the target shape %v", r.Target)}
 	}
 	return out, nil
 }
 
-// Lower emits a change of shape.
+// Lower emits a copy with the new shape.
 func (r *Reshape) Lower(l *nn.Lowering) { lowerCopy(l, r.Out) }

@@ -9,8 +9,8 @@ import (
 	"github.com/voxelstream/voxelstream/nn"
 )
 
-// field is one attribute of an object within a layer's config, and where its value is kept: a *float64 or a
-// *string. Nil has nothing to keep: the attribute may only be null.
+// field is an attribute of an object within a layer's config, and the destination of its value: a *float64 or a
+// *string. With a nil destination the attribute must be null.
 type field struct {
 	key   string
 	value any
@@ -19,7 +19,7 @@ type field struct {
 // kind is a class of initializers, regularizers or constraints.
 type kind struct {
 	class, name string
-	// short are other names that Keras takes.
+	// short are other names that Keras accepts.
 	short []string
 }
 
@@ -50,7 +50,7 @@ var constraintKinds = []kind{
 
 var regularizerKinds = []kind{{"L1", "l1", nil}, {"L2", "l2", nil}, {"L1L2", "l1_l2", []string{"l1l2"}}}
 
-// find returns the kind of a class or a name.
+// find returns the kind with the given class or name.
 func find(kinds []kind, name string) (kind, bool) {
 	for _, k := range kinds {
 		if k.class == name || k.name == name || slices.Contains(k.short, name) {
@@ -60,7 +60,7 @@ func find(kinds []kind, name string) (kind, bool) {
 	return kind{}, false
 }
 
-// Initializer returns the initializer of Keras's name with Keras's defaults.
+// Initializer returns the initializer with the given Keras name and Keras's defaults.
 func Initializer(name string) nn.Initializer {
 	i := nn.Initializer{Name: name}
 	switch name {
@@ -76,7 +76,7 @@ func Initializer(name string) nn.Initializer {
 	return i
 }
 
-// initializerFields lists the attributes of i. The seed is that of the model.
+// initializerFields lists the attributes of i. The seed is always the model's.
 func initializerFields(i *nn.Initializer) []field {
 	switch i.Name {
 	case "constant":
@@ -117,7 +117,7 @@ func constraintFields(c *nn.Constraint) []field {
 	return nil
 }
 
-// initial is a weight that starts by Keras's initializer of that name.
+// initial returns a weight with the given Keras initializer.
 func initial(name string) nn.Weight { return nn.Weight{Initializer: Initializer(name)} }
 
 // weight reads the attributes NAME_initializer, NAME_regularizer and NAME_constraint.
@@ -129,8 +129,8 @@ func (c Config) weight(name, initializer string) nn.Weight {
 	}
 }
 
-// nested starts to read the object under key: its kind, and a Config of its own attributes. It is not ok where
-// there is none, or an unknown one.
+// nested returns the kind of the object under key and a Config of its own attributes. ok is false if the object is
+// absent or of an unknown kind.
 func (c Config) nested(key string, kinds []kind, what string) (k kind, attributes Config, ok bool) {
 	name, own := c.object(key, "")
 	if name == "" {
@@ -143,7 +143,7 @@ func (c Config) nested(key string, kinds []kind, what string) (k kind, attribute
 	return k, Config{class: c.class, name: c.name, under: key + ".", attributes: own, used: map[string]bool{}, err: c.err}, true
 }
 
-// fields reads attributes to where they are kept; those that are absent stay as they are.
+// fields reads attributes into their destinations. Absent attributes leave them unchanged.
 func (c Config) fields(fields []field) {
 	for _, f := range fields {
 		switch v := f.value.(type) {
@@ -193,7 +193,7 @@ func (c Config) regularizer(key string) nn.Regularizer {
 		r.L1 = .01
 	case k.name == "l2":
 		r.L2 = .01
-	case own.attributes == nil: // by name alone
+	case own.attributes == nil: // by name only
 		r.L1, r.L2 = .01, .01
 	}
 	own.fields(regularizerFields(&r, k.name))
@@ -221,7 +221,7 @@ func (c Config) constraint(key string) nn.Constraint {
 	return out
 }
 
-// rest refuses the attributes that nothing has read.
+// rest rejects the attributes that nothing has read.
 func (c Config) rest() {
 	var unknown []string
 	for key := range c.attributes {
@@ -235,7 +235,7 @@ func (c Config) rest() {
 	}
 }
 
-// weights writes the attributes of weights into config, by the weights' names, and returns it.
+// weights adds the attributes of the named weights to config and returns it.
 func weights(config map[string]any, byName map[string]nn.Weight) map[string]any {
 	for name, w := range byName {
 		config[name+"_initializer"] = writeInitializer(w.Initializer)
@@ -245,7 +245,7 @@ func weights(config map[string]any, byName map[string]nn.Weight) map[string]any 
 	return config
 }
 
-// write describes an object as Keras 3 does.
+// write serializes an object as Keras 3 does.
 func write(module, class string, fields []field, more map[string]any) map[string]any {
 	config := map[string]any{}
 	for _, f := range fields {
@@ -267,7 +267,7 @@ func writeInitializer(i nn.Initializer) any {
 		i.Name = "zeros"
 	}
 	k, _ := find(initializerKinds, i.Name)
-	if i == Initializer("identity") { // Keras 3 takes the gain, but leaves it out itself
+	if i == Initializer("identity") { // Keras 3 accepts the gain but does not write it
 		return write("initializers", k.class, nil, nil)
 	}
 	return write("initializers", k.class, initializerFields(&i), nil)

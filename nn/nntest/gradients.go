@@ -1,4 +1,4 @@
-// Package nntest is the suite that models and layers must pass.
+// Package nntest provides the tests that models and layers must pass.
 package nntest
 
 import (
@@ -13,19 +13,19 @@ import (
 )
 
 const (
-	// samples is the batch that gradients are checked on.
+	// samples is the batch size for gradient checks.
 	samples = 3
-	// nudge is the step of the differences: their error is about nudge squared from the curvature, and 1e-16/nudge
-	// from rounding.
+	// nudge is the step of the finite differences. Their error is about nudge squared from curvature and
+	// 1e-16/nudge from rounding.
 	nudge = 1e-5
-	// tolerance bounds the difference, relative to 1 or the derivative.
+	// tolerance is the maximum difference, relative to 1 or the derivative.
 	tolerance = 1e-6
 )
 
-// CheckGradients compares the derivatives that a model's reference operations compute with central differences, all
-// in float64: of a weighted sum of the outputs and the penalties on activities, by each number of each trainable
-// parameter and of each input. Inputs and parameters are random, from a fixed seed. With train the layers behave as
-// in training. The model should be small: each number costs two passes.
+// CheckGradients compares the derivatives computed by a model's reference operations with central differences, all
+// in float64. It differentiates a weighted sum of the outputs and the activity penalties with respect to each
+// element of each trainable parameter and each input. Inputs and parameters are random, from a fixed seed. With
+// train the layers behave as in training. The model should be small: each element takes two forward passes.
 func CheckGradients(tb testing.TB, m *nn.Model, train bool) {
 	tb.Helper()
 	c := newChecker(tb, m, train)
@@ -41,7 +41,7 @@ func CheckGradients(tb testing.TB, m *nn.Model, train bool) {
 	}
 }
 
-// array is what a value or a parameter holds.
+// array holds the data and gradient of a value or a parameter.
 type array struct{ data, grad []float64 }
 
 type checker struct {
@@ -50,11 +50,11 @@ type checker struct {
 	program *ir.Program
 	values  map[*ir.Value]*array
 	params  map[*ir.Param]*array
-	still   map[*ir.Param][]float64 // statistics, which a pass in training moves
-	weights [][]float64             // of the outputs in the sum
+	still   map[*ir.Param][]float64 // statistics, which a training pass updates
+	weights [][]float64             // weights of the outputs in the sum
 }
 
-// wanted is what gradients start from: an operation adds to them and must not overwrite.
+// wanted is the initial value of gradients: operations must add to them rather than overwrite them.
 const wanted = 1.5
 
 func newChecker(tb testing.TB, m *nn.Model, train bool) *checker {
@@ -114,7 +114,7 @@ func (c *checker) env(n *ir.Node) *ir.Env[float64] {
 func (c *checker) reference(n *ir.Node) op.Reference {
 	o, ok := n.Op.(op.Reference)
 	if !ok {
-		c.tb.Fatalf("layer %q: operation %T does not run in float64", n.Layer, n.Op)
+		c.tb.Fatalf("layer %q: operation %T does not support float64", n.Layer, n.Op)
 	}
 	return o
 }
@@ -150,7 +150,7 @@ func (c *checker) backward() {
 	}
 }
 
-// compare differentiates by each number of x.
+// compare checks the derivative with respect to each element of x.
 func (c *checker) compare(name string, x, grad []float64) {
 	c.tb.Helper()
 	for i, v := range x {
@@ -161,7 +161,7 @@ func (c *checker) compare(name string, x, grad []float64) {
 		x[i] = v
 		got, want := grad[i]-wanted, (above-below)/(2*nudge)
 		if d := math.Abs(got - want); !(d <= tolerance*max(1, math.Abs(want))) {
-			c.tb.Errorf("derivative by number %d of %s: got %.10g, want %.10g", i, name, got, want)
+			c.tb.Errorf("derivative with respect to element %d of %s: got %.10g, want %.10g", i, name, got, want)
 			return
 		}
 	}

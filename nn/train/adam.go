@@ -7,8 +7,8 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/kernel"
 )
 
-// Adam is the rule of Kingma & Ba 2015 with Keras's constants: the bias correction is folded into the rate, and
-// epsilon is added to the root as it is.
+// Adam is the algorithm of Kingma & Ba 2015 as implemented in Keras: the bias correction is folded into the rate,
+// and epsilon is added to the square root without correction.
 type Adam struct {
 	Beta1   float64 `json:"beta_1"`
 	Beta2   float64 `json:"beta_2"`
@@ -17,12 +17,12 @@ type Adam struct {
 	AMSGrad bool `json:"amsgrad"`
 }
 
-// NewAdam makes an optimizer of the model's trainable parameters: beta .9 and .999, epsilon 1e-7.
+// NewAdam returns an Adam optimizer of the model's trainable parameters with beta .9 and .999 and epsilon 1e-7.
 func NewAdam(m *nn.Model, rate float64) *Optimizer { return New(m, defaultAdam(), rate) }
 
 func defaultAdam() *Adam { return &Adam{Beta1: .9, Beta2: .999, Epsilon: 1e-7} }
 
-// Class is "Adam".
+// Class returns "Adam".
 func (*Adam) Class() string { return "Adam" }
 
 // Slots are the running means of the gradient and of its square.
@@ -33,7 +33,7 @@ func (a *Adam) Slots() [][]string {
 	return [][]string{{"momentum", "velocity"}}
 }
 
-// Update moves the values.
+// Update applies one step to value.
 func (a *Adam) Update(value, gradient []float32, slots [][]float32, rate float64, iteration int64) {
 	t := float64(iteration)
 	rate *= math.Sqrt(1-math.Pow(a.Beta2, t)) / (1 - math.Pow(a.Beta1, t))
@@ -44,15 +44,16 @@ func (a *Adam) Update(value, gradient []float32, slots [][]float32, rate float64
 	kernel.Adam(value, gradient, slots[0], slots[1], float32(rate), float32(a.Beta1), float32(a.Beta2), float32(a.Epsilon))
 }
 
-// AdamW is Adam under the name that it has with weight decay (Loshchilov & Hutter 2019); the decay is the optimizer's.
+// AdamW is Adam with weight decay (Loshchilov & Hutter 2019). The decay itself is [Optimizer.WeightDecay].
 type AdamW struct{ Adam }
 
-// NewAdamW makes an optimizer of the model's trainable parameters with the constants of NewAdam. Keras's decay is .004.
+// NewAdamW returns an AdamW optimizer of the model's trainable parameters with the constants of NewAdam. The
+// default decay in Keras is .004.
 func NewAdamW(m *nn.Model, rate, decay float64) *Optimizer {
 	o := New(m, &AdamW{*defaultAdam()}, rate)
 	o.WeightDecay = decay
 	return o
 }
 
-// Class is "AdamW".
+// Class returns "AdamW".
 func (*AdamW) Class() string { return "AdamW" }

@@ -2,7 +2,7 @@ package train
 
 import "sort"
 
-// ranking keeps predictions to put them in order.
+// ranking keeps predictions in order to rank them.
 type ranking struct {
 	outputs []float32
 	labels  []int32
@@ -12,7 +12,7 @@ func (r *ranking) add(y []float32, label int32) {
 	r.outputs, r.labels = append(r.outputs, y...), append(r.labels, label)
 }
 
-// score works out the area under the curve of each class: the Mann-Whitney statistic from the rows' ranks.
+// score computes the area under the curve of each class as the Mann-Whitney statistic of the rows' ranks.
 func (r *ranking) score(e *Evaluation) {
 	rows := len(r.labels)
 	width := len(r.outputs) / rows
@@ -20,7 +20,7 @@ func (r *ranking) score(e *Evaluation) {
 	scored := 0
 	for c := range e.PerClass {
 		output := func(row int) float32 {
-			if width == 1 { // class 0 is what class 1 is not
+			if width == 1 { // class 0 is the complement of class 1
 				return r.outputs[row] * float32(2*c-1)
 			}
 			return r.outputs[row*width+c]
@@ -39,7 +39,7 @@ func (r *ranking) score(e *Evaluation) {
 			hi = max(hi, lo+1) // NaN equals nothing
 			for _, row := range order[lo:hi] {
 				if int(r.labels[row]) == c {
-					ranks += float64(lo+1+hi) / 2 // ties share the mean of their ranks, which count from 1
+					ranks += float64(lo+1+hi) / 2 // ties share the mean of their ranks, counted from 1
 					members++
 				}
 			}

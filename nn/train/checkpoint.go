@@ -19,15 +19,15 @@ import (
 	"github.com/voxelstream/voxelstream/nn"
 )
 
-// A checkpoint is a safetensors file: eight bytes with the length of a JSON header, the header, and the arrays one
-// after the other. The arrays are the model's parameters, the optimizer's state and, where they are kept, the best
-// weights; the rest of the state is JSON in the header's __metadata__, with a checksum of the arrays.
+// A checkpoint is a safetensors file: eight bytes with the length of a JSON header, the header, and the
+// concatenated arrays. The arrays are the model's parameters, the optimizer's state and, if kept, the best weights.
+// The rest of the state is JSON in the header's __metadata__, with a checksum of the arrays.
 
-// position is the state of training without its arrays.
+// position is the training state without the arrays.
 type position struct {
 	Version  int               `json:"version"`
 	Settings map[string]string `json:"settings"`
-	// Epoch and Row are what comes next; Loss and Correct are sums over the epoch's rows so far.
+	// Epoch and Row are the next to train on. Loss and Correct are sums over the epoch's rows so far.
 	Epoch      int      `json:"epoch"`
 	Row        int      `json:"row"`
 	Step       uint64   `json:"step"`
@@ -38,13 +38,13 @@ type position struct {
 	History    *History `json:"history"`
 	Stopper    stopper  `json:"early_stopping"`
 	Plateau    plateau  `json:"plateau"`
-	// Stream is where a stream goes on.
+	// Stream is the position at which a stream resumes.
 	Stream json.RawMessage `json:"stream,omitempty"`
 }
 
 const checkpointVersion = 1
 
-// maxHeader bounds the header of a checkpoint.
+// maxHeader limits the size of a checkpoint's header.
 const maxHeader = 64 << 20
 
 // tensor is an array of a checkpoint.
@@ -61,7 +61,7 @@ type entry struct {
 	Offsets [2]int64 `json:"data_offsets"`
 }
 
-// metadata is __metadata__; safetensors allows texts only.
+// metadata is __metadata__; safetensors allows only strings in it.
 type metadata struct {
 	State    string `json:"state"`
 	Checksum string `json:"crc32c"`
@@ -72,8 +72,8 @@ var ErrCheckpoint = errors.New("cannot resume")
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// writeCheckpoint writes the file beside its place, syncs it and puts it there: a crash leaves the old one or the
-// new one. What a crash leaves of a new one is overwritten by the next.
+// writeCheckpoint writes and syncs a temporary file, then renames it: after a crash path is either the old
+// checkpoint or the new one. The next checkpoint overwrites a temporary file that a crash left behind.
 func writeCheckpoint(path string, p *position, tensors []tensor) (err error) {
 	f, err := os.Create(path + ".new")
 	if err != nil {
@@ -106,7 +106,7 @@ func writeCheckpoint(path string, p *position, tensors []tensor) (err error) {
 	return os.Rename(f.Name(), path)
 }
 
-// pack is the arrays as bytes.
+// pack returns the arrays as bytes.
 func pack(tensors []tensor) []byte {
 	size := 0
 	for _, t := range tensors {
@@ -143,7 +143,8 @@ func encodeHeader(p *position, tensors []tensor, checksum uint32) ([]byte, error
 	return json.Marshal(header)
 }
 
-// CheckpointSettings returns what must be the same to resume a checkpoint, by name; nil where there is no file.
+// CheckpointSettings returns, by name, the settings that must be unchanged to resume a checkpoint. It returns nil
+// if there is no file.
 func CheckpointSettings(path string) (map[string]string, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -160,12 +161,12 @@ func CheckpointSettings(path string) (map[string]string, error) {
 	return p.Settings, nil
 }
 
-// readCheckpoint fills in the tensors, which are what the checkpoint must hold, and returns the rest. Where there
-// is no file, that is nil.
+// readCheckpoint reads the checkpoint's arrays into tensors, whose names and shapes must match, and returns the
+// rest of the state. It returns nil if there is no file.
 func readCheckpoint(path string, settings map[string]string, tensors []tensor) (*position, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil //nolint:nilnil // no checkpoint is no error
+		return nil, nil //nolint:nilnil // a missing checkpoint is not an error
 	}
 	if err != nil {
 		return nil, err
@@ -215,13 +216,13 @@ func decodePosition(r io.Reader) (p *position, arrays map[string]json.RawMessage
 		return nil, nil, "", fmt.Errorf("header: %w", err)
 	}
 	if p.Version != checkpointVersion || p.History == nil || p.Epoch < 1 || p.Row < 0 {
-		return nil, nil, "", fmt.Errorf("found version %d, epoch %d, row %d; want version %d and a place in the training", p.Version, p.Epoch, p.Row, checkpointVersion)
+		return nil, nil, "", fmt.Errorf("found version %d, epoch %d, row %d; want version %d and a valid position in the training", p.Version, p.Epoch, p.Row, checkpointVersion)
 	}
 	delete(arrays, "__metadata__")
 	return p, arrays, meta.Checksum, nil
 }
 
-// readTensors wants exactly the arrays that training has, in their order.
+// readTensors reads exactly the given arrays, in order.
 func readTensors(r io.Reader, header map[string]json.RawMessage, tensors []tensor, checksum string) error {
 	want := entries(tensors)
 	for name, raw := range header {
@@ -259,18 +260,18 @@ func readTensors(r io.Reader, header map[string]json.RawMessage, tensors []tenso
 func sameSettings(found, want map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(want)) {
 		if found[name] != want[name] {
-			return fmt.Errorf("%s: the checkpoint has %s, now it is %s", name, cmp.Or(found[name], "none"), cmp.Or(want[name], "none"))
+			return fmt.Errorf("%s: the checkpoint has %s, this run has %s", name, cmp.Or(found[name], "none"), cmp.Or(want[name], "none"))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(found)) {
 		if _, ok := want[name]; !ok {
-			return fmt.Errorf("%s: the checkpoint has %s, now it is none", name, found[name])
+			return fmt.Errorf("%s: the checkpoint has %s, this run has none", name, found[name])
 		}
 	}
 	return nil
 }
 
-// digestModel tells models of other layers or weights apart, and optimizers in other states.
+// digestModel returns a digest of the model's layers and weights and of the optimizer's state.
 func digestModel(m *nn.Model, o *Optimizer) uint64 {
 	h := crc64.New(crc64.MakeTable(crc64.ECMA))
 	for _, l := range m.Layers() {
@@ -288,7 +289,7 @@ func digestModel(m *nn.Model, o *Optimizer) uint64 {
 	return h.Sum64()
 }
 
-// text is a value as JSON, with sorted keys.
+// text returns a value as JSON with sorted keys.
 func text(v any) string {
 	var b bytes.Buffer
 	if err := json.NewEncoder(&b).Encode(v); err != nil {

@@ -98,13 +98,13 @@ func TestResumeIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, change := range map[string]func(*Options){
-		"batch size: the checkpoint has 10, now it is 20": func(o *Options) { o.BatchSize = 20 },
+		"batch size: the checkpoint has 10, this run has 20": func(o *Options) { o.BatchSize = 20 },
 		"seed":                    func(o *Options) { o.Seed = 2 },
 		"optimizer":               func(o *Options) { o.LearningRate = .02 },
 		"shuffle":                 func(o *Options) { o.Shuffle = true },
 		"loss":                    func(o *Options) { o.Loss = MeanSquaredError{} },
 		"source: the checkpoint ": func(o *Options) { o.Checkpoint.Settings = map[string]string{"source": "x"} },
-		"it is in epoch 4":        func(o *Options) { o.Epochs = 1 },
+		"found epoch 4":           func(o *Options) { o.Epochs = 1 },
 	} {
 		if err := run(40, true, change); !errors.Is(err, ErrCheckpoint) || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)

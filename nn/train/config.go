@@ -11,7 +11,7 @@ import (
 	"github.com/voxelstream/voxelstream/nn"
 )
 
-// rules and schedules make each class with Keras's defaults.
+// rules and schedules construct each class with Keras's defaults.
 var (
 	rules = map[string]func() Rule{
 		"Adam":    func() Rule { return defaultAdam() },
@@ -26,7 +26,7 @@ var (
 	}
 )
 
-// common are the attributes of every optimizer of Keras, in its terms; nil stands for None.
+// common holds the attributes of every Keras optimizer under their Keras names; nil stands for None.
 type common struct {
 	Name             string          `json:"name"`
 	LearningRate     json.RawMessage `json:"learning_rate"`
@@ -41,7 +41,7 @@ type common struct {
 	AccumulationStep *int64          `json:"gradient_accumulation_steps"`
 }
 
-// serialized is how Keras writes an object.
+// serialized is an object as Keras writes it.
 type serialized struct {
 	Module     string          `json:"module"`
 	Class      string          `json:"class_name"`
@@ -49,7 +49,7 @@ type serialized struct {
 	Registered *string         `json:"registered_name"`
 }
 
-// optional is nil for 0.
+// optional returns nil for 0.
 func optional[T int64 | float64](v T) *T {
 	if v == 0 {
 		return nil
@@ -64,7 +64,7 @@ func value[T int64 | float64](p *T) T {
 	return *p
 }
 
-// Config returns Keras's attributes of the optimizer: the arguments of the class.
+// Config returns the optimizer's Keras attributes: the arguments of the class.
 func (o *Optimizer) Config() map[string]any {
 	rate, err := json.Marshal(o.Rate)
 	if o.Schedule != nil {
@@ -74,11 +74,11 @@ func (o *Optimizer) Config() map[string]any {
 		}
 	}
 	if err != nil {
-		panic(err) // numbers and texts that were checked
+		panic(err) // cannot happen: numbers and strings that were checked
 	}
 	momentum := o.EMA.Momentum
 	if momentum == 0 {
-		momentum = .99 // Keras's default, without effect
+		momentum = .99 // the Keras default, which has no effect
 	}
 	c := map[string]any{}
 	for _, part := range []any{o.Rule, common{
@@ -97,8 +97,8 @@ func (o *Optimizer) Config() map[string]any {
 	return c
 }
 
-// FromConfig makes an optimizer of the model's trainable parameters from Keras's class and attributes, with zeros
-// for its state. Errors name class and attribute.
+// FromConfig creates an optimizer of the model's trainable parameters from a Keras class and its attributes. Its
+// state is zero. Errors name the class and the attribute.
 func FromConfig(m *nn.Model, class string, config map[string]any) (*Optimizer, error) {
 	rule, ok := rules[class]
 	if !ok {
@@ -124,7 +124,7 @@ func fromConfig(m *nn.Model, rule Rule, config map[string]any) (*Optimizer, erro
 			delete(own, name)
 		}
 	}
-	delete(own, "is_legacy_optimizer") // Keras 2; says nothing of the arithmetic
+	delete(own, "is_legacy_optimizer") // Keras 2; does not affect the arithmetic
 	delete(own, "jit_compile")
 	if err := strict(shared, &c); err != nil {
 		return nil, err
@@ -133,7 +133,7 @@ func fromConfig(m *nn.Model, rule Rule, config map[string]any) (*Optimizer, erro
 		return nil, err
 	}
 	if c.LossScale != nil || c.AccumulationStep != nil {
-		return nil, fmt.Errorf("got loss_scale_factor or gradient_accumulation_steps, want none")
+		return nil, fmt.Errorf("loss_scale_factor and gradient_accumulation_steps are not supported")
 	}
 	o := New(m, rule, 0)
 	if err := o.setRate(c.LearningRate); err != nil {
@@ -147,7 +147,7 @@ func fromConfig(m *nn.Model, rule Rule, config map[string]any) (*Optimizer, erro
 	return o, o.Check()
 }
 
-// setRate takes a number or a schedule.
+// setRate accepts a number or a schedule.
 func (o *Optimizer) setRate(text json.RawMessage) error {
 	if json.Unmarshal(text, &o.Rate) == nil {
 		return nil
@@ -172,7 +172,7 @@ func (o *Optimizer) setRate(text json.RawMessage) error {
 	return nil
 }
 
-// strict fills in a struct; attributes that it does not have are an error.
+// strict decodes attributes into a struct; an attribute that the struct does not have is an error.
 func strict(config map[string]any, into any) error {
 	text, err := json.Marshal(config)
 	if err != nil {
@@ -183,12 +183,12 @@ func strict(config map[string]any, into any) error {
 	return d.Decode(into)
 }
 
-// Check says what is wrong with the attributes.
+// Check validates the attributes.
 func (o *Optimizer) Check() error {
 	bounds := 0
 	for _, v := range []float64{o.Clip.Norm, o.Clip.GlobalNorm, o.Clip.Value} {
 		if v < 0 {
-			return fmt.Errorf("got a bound of %g on gradients, want none or one above 0", v)
+			return fmt.Errorf("found a gradient clipping limit of %g, want none or one above 0", v)
 		}
 		if v > 0 {
 			bounds++
@@ -196,11 +196,11 @@ func (o *Optimizer) Check() error {
 	}
 	switch {
 	case bounds > 1:
-		return fmt.Errorf("got %d bounds on gradients, want one of clipnorm, global_clipnorm and clipvalue", bounds)
+		return fmt.Errorf("found %d gradient clipping limits, want at most one of clipnorm, global_clipnorm and clipvalue", bounds)
 	case o.EMA.Momentum < 0 || o.EMA.Momentum > 1 || o.EMA.OverwriteEvery < 0:
-		return fmt.Errorf("got a moving average with momentum %g, overwriting every %d steps, want 0 to 1 and at least 0", o.EMA.Momentum, o.EMA.OverwriteEvery)
+		return fmt.Errorf("found ema_momentum %g and ema_overwrite_frequency %d, want 0 to 1 and at least 0", o.EMA.Momentum, o.EMA.OverwriteEvery)
 	case o.WeightDecay < 0:
-		return fmt.Errorf("got a weight decay of %g, want at least 0", o.WeightDecay)
+		return fmt.Errorf("found a weight decay of %g, want at least 0", o.WeightDecay)
 	case o.Schedule != nil:
 		if err := o.Schedule.Check(); err != nil {
 			return fmt.Errorf("schedule %s: %w", o.Schedule.Class(), err)

@@ -1,4 +1,4 @@
-// Package train fits a model to data as Keras does: losses, optimizers, schedules, the loop of epochs with its
+// Package train fits a model to data as Keras does: losses, optimizers, schedules, the training loop and its
 // history, checkpoints, evaluation and prediction.
 package train
 
@@ -11,33 +11,33 @@ import (
 	"github.com/voxelstream/voxelstream/nn"
 )
 
-// Rows is labelled data that can be read from any row on. *Data is that in memory.
+// Rows is labelled data with random access by row. *Data implements it in memory.
 type Rows interface {
 	// Len is the number of rows.
 	Len() int
-	// Colours is what the indices of a row stand for; nil where rows are floats.
+	// Colours returns the palette that the indices of a row refer to, or nil if rows are floats.
 	Colours() *nn.Palette
-	// Read fills b with the rows from lo on, as many as b.Labels has.
+	// Read fills b with len(b.Labels) rows starting at row lo.
 	Read(lo int, b *Batch) error
-	// Digest tells data of different content apart.
+	// Digest returns a digest of the content.
 	Digest() (uint64, error)
 }
 
-// Batch is memory for some rows.
+// Batch is a buffer for some rows.
 type Batch struct {
-	// X or Index holds the samples one after the other: floats, or palette indices of one byte per voxel. The other
-	// is nil.
+	// X or Index holds the concatenated samples: floats, or palette indices of one byte per voxel. The other is
+	// nil.
 	X     []float32
 	Index []uint8
-	// Labels are the classes, Weights what the rows count in the loss.
+	// Labels are the classes, Weights the rows' weights in the loss.
 	Labels  []int32
 	Weights []float32
 }
 
-// newBatch makes labels and weights for up to n rows.
+// newBatch returns a batch with labels and weights for up to n rows.
 func newBatch(n int) *Batch { return &Batch{Labels: make([]int32, n), Weights: make([]float32, n)} }
 
-// row is row i of n alone, in out.
+// row makes out a batch of row i of n alone.
 func (b *Batch) row(i, n int, out *Batch) {
 	out.Labels, out.Weights = b.Labels[i:i+1], b.Weights[i:i+1]
 	if b.Index != nil {
@@ -49,7 +49,7 @@ func (b *Batch) row(i, n int, out *Batch) {
 	out.X = b.X[i*size : (i+1)*size]
 }
 
-// bind points the batch, of memory for max rows, at the first n rows of the plan's input.
+// bind makes the batch refer to the first n rows of the plan's input.
 func (b *Batch) bind(p *nn.Plan, n int) {
 	b.Labels, b.Weights = b.Labels[:n], b.Weights[:n]
 	if index := p.Index(); index != nil {
@@ -62,14 +62,14 @@ func (b *Batch) bind(p *nn.Plan, n int) {
 
 // Data is labelled rows in memory.
 type Data struct {
-	// X holds the samples as floats, each of the model's input size; nil where Index is used.
+	// X holds the samples as floats, each of the model's input size; nil if Index is used.
 	X []float32
-	// Index holds the samples as palette indices, for Palette.
+	// Index holds the samples as indices into Palette.
 	Index   []uint8
 	Palette *nn.Palette
-	// Labels are the classes; the number of rows is their number.
+	// Labels are the classes, one per row.
 	Labels []int32
-	// Weights are what the rows count in the loss; nil: all the same.
+	// Weights are the rows' weights in the loss; nil weighs all rows equally.
 	Weights []float32
 }
 
@@ -98,10 +98,10 @@ func (d *Data) Read(lo int, b *Batch) error {
 	return nil
 }
 
-// Digest is CRC-64 of everything.
+// Digest returns a CRC-64 of all data.
 func (d *Data) Digest() (uint64, error) {
 	h := crc64.New(crc64.MakeTable(crc64.ECMA))
-	_, _ = h.Write(d.Index) // a hash takes everything
+	_, _ = h.Write(d.Index) // a hash never fails
 	var word [4]byte
 	write := func(v uint32) {
 		binary.LittleEndian.PutUint32(word[:], v)
@@ -127,23 +127,23 @@ func (d *Data) check(m *nn.Model, classes int) error {
 		size, have = size/d.Palette.Channels, len(d.Index)
 	}
 	if have != d.Len()*size {
-		return fmt.Errorf("got %d values for %d samples, want %d each for the model's input %v", have, d.Len(), size, m.Inputs()[0].Shape)
+		return fmt.Errorf("found %d values for %d samples, want %d per sample for the model's input %v", have, d.Len(), size, m.Inputs()[0].Shape)
 	}
 	if d.Weights != nil && len(d.Weights) != d.Len() {
-		return fmt.Errorf("got %d weights for %d samples", len(d.Weights), d.Len())
+		return fmt.Errorf("found %d weights for %d samples, want one per sample", len(d.Weights), d.Len())
 	}
 	for i, label := range d.Labels {
 		if label < 0 || int(label) >= classes {
-			return fmt.Errorf("sample %d: got label %d, want 0 to %d", i, label, classes-1)
+			return fmt.Errorf("sample %d: found label %d, want 0 to %d", i, label, classes-1)
 		}
 	}
 	return nil
 }
 
-// checkRows compares rows with the model, as far as that is possible before they are read.
+// checkRows compares rows with the model as far as possible before they are read.
 func checkRows(r Rows, m *nn.Model, classes int) error {
 	if r.Len() == 0 {
-		return fmt.Errorf("got no samples, want at least one")
+		return fmt.Errorf("found no samples, want at least 1")
 	}
 	if d, ok := r.(*Data); ok {
 		return d.check(m, classes)
@@ -151,7 +151,7 @@ func checkRows(r Rows, m *nn.Model, classes int) error {
 	return nil
 }
 
-// Slice is the rows from lo up to hi, shared with d.
+// Slice returns the rows from lo up to hi, which share memory with d.
 func (d *Data) Slice(lo, hi int) *Data {
 	s := &Data{Palette: d.Palette, Labels: d.Labels[lo:hi]}
 	if d.Weights != nil {
@@ -169,13 +169,13 @@ func (d *Data) Slice(lo, hi int) *Data {
 	return s
 }
 
-// section is some rows of others.
+// section is a range of other rows.
 type section struct {
 	Rows
 	lo, hi int
 }
 
-// Part is the rows from lo up to hi.
+// Part returns the rows from lo up to hi.
 func Part(r Rows, lo, hi int) Rows {
 	if d, ok := r.(*Data); ok {
 		return d.Slice(lo, hi)
@@ -186,13 +186,13 @@ func Part(r Rows, lo, hi int) Rows {
 func (s section) Len() int                    { return s.hi - s.lo }
 func (s section) Read(lo int, b *Batch) error { return s.Rows.Read(s.lo+lo, b) }
 
-// ToCategorical writes classes as rows of zeros with a one: [len(labels), classes]. A label outside gives an error
-// with its row.
+// ToCategorical returns the labels one-hot encoded: [len(labels), classes]. A label that is out of range is an
+// error that names its row.
 func ToCategorical(labels []int32, classes int) ([]float32, error) {
 	out := make([]float32, len(labels)*classes)
 	for i, label := range labels {
 		if label < 0 || int(label) >= classes {
-			return nil, fmt.Errorf("row %d: got class %d, want 0 to %d", i, label, classes-1)
+			return nil, fmt.Errorf("row %d: found class %d, want 0 to %d", i, label, classes-1)
 		}
 		out[i*classes+int(label)] = 1
 	}

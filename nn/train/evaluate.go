@@ -6,15 +6,15 @@ import (
 	"github.com/voxelstream/voxelstream/nn"
 )
 
-// Evaluation is what a classifier makes of labelled data.
+// Evaluation holds the metrics of a classifier on labelled data.
 type Evaluation struct {
 	Rows     int     `json:"rows"`
 	Accuracy float64 `json:"accuracy"`
 	Loss     float64 `json:"loss"`
-	// TopK is the share of rows whose class is among the K best; K is 0 where that was not asked for.
+	// TopK is the fraction of rows whose class is among the K best. K is 0 if it was not requested.
 	TopK float64 `json:"top_k_accuracy,omitempty"`
 	K    int     `json:"k,omitempty"`
-	// AUC is the mean of the classes' areas under the curve, where they were asked for.
+	// AUC is the mean of the classes' areas under the curve, if requested.
 	AUC float64 `json:"auc,omitempty"`
 	// MacroF1 is the mean of the classes' F1.
 	MacroF1 float64 `json:"macro_f1"`
@@ -24,11 +24,11 @@ type Evaluation struct {
 	Confusion [][]int `json:"confusion"`
 	// ECE is the expected calibration error in ten bins of equal width (Guo et al. 2017).
 	ECE float64 `json:"ece"`
-	// Correct says, row by row, whether the prediction was right.
+	// Correct tells for each row whether the prediction was correct.
 	Correct []bool `json:"-"`
 }
 
-// ClassScore is how well one class is told from the others.
+// ClassScore holds the scores of one class against all others.
 type ClassScore struct {
 	Class     int     `json:"class"`
 	Rows      int     `json:"rows"`
@@ -36,23 +36,23 @@ type ClassScore struct {
 	Recall    float64 `json:"recall"`
 	// F1 is the harmonic mean of precision and recall.
 	F1 float64 `json:"f1"`
-	// AUC is the chance that a row of the class gets a higher output for it than a row of another, ties counting
-	// half: the exact area under the receiver operating characteristic (Hanley & McNeil 1982), where Keras sums
-	// over 200 thresholds. Left out without rows of both kinds.
+	// AUC is the probability that a row of the class gets a higher output for it than a row of another class, with
+	// ties counting half. This is the exact area under the receiver operating characteristic (Hanley & McNeil
+	// 1982); Keras approximates it with 200 thresholds. Nil unless there are rows of both kinds.
 	AUC *float64 `json:"auc,omitempty"`
 }
 
-// evaluationBatch bounds the memory of evaluation.
+// evaluationBatch is the batch size of evaluation, which limits its memory.
 const evaluationBatch = 128
 
-// EvaluateOptions say how to evaluate.
+// EvaluateOptions configures Evaluate.
 type EvaluateOptions struct {
 	Threads int
-	// Loss is cross-entropy unless another is given: categorical, or binary of one output.
+	// Loss defaults to cross-entropy: categorical, or binary for a single output.
 	Loss Loss
-	// TopK, above 1, asks for the share of rows whose class is among the K best.
+	// TopK, if above 1, requests the fraction of rows whose class is among the K best.
 	TopK int
-	// AUC asks for the areas under the curves, for which every prediction is kept in memory.
+	// AUC requests the areas under the curves, which keeps every prediction in memory.
 	AUC bool
 }
 
@@ -108,7 +108,7 @@ func Evaluate(ctx context.Context, m *nn.Model, rows Rows, o EvaluateOptions) (*
 	return e, nil
 }
 
-// within says whether fewer than k classes are above the label's.
+// within reports whether fewer than k classes score higher than the label.
 func within(row []float32, label, k int) bool {
 	above := 0
 	for _, v := range row {
@@ -119,7 +119,7 @@ func within(row []float32, label, k int) bool {
 	return above < k
 }
 
-// bin gathers predictions of similar confidence.
+// bin collects predictions of similar confidence.
 type bin struct {
 	n, correct int
 	confidence float64
@@ -133,7 +133,7 @@ func (b *bin) add(confidence float64, correct bool) {
 	}
 }
 
-// score fills in what follows from the confusion matrix and the bins.
+// score computes the metrics that follow from the confusion matrix and the bins.
 func (e *Evaluation) score(bins []bin) {
 	right := 0
 	for c := range e.Confusion {
@@ -177,7 +177,7 @@ func Predict(ctx context.Context, m *nn.Model, rows Rows, threads int) ([]float3
 	return out, err
 }
 
-// predict calls f with each batch, its first row, its outputs, and the model's penalty on it. watch may be nil; see
+// predict calls f with each batch, its first row, its outputs and the model's penalty for it. watch may be nil; see
 // nn.Plan.Watch.
 func predict(
 	ctx context.Context, m *nn.Model, rows Rows, threads int, watch func(layer string, x []float32), f func(b *Batch, lo int, y []float32, penalty float64) error,

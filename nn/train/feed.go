@@ -5,35 +5,35 @@ import (
 	"math/rand/v2"
 )
 
-// feed gives the rows of each epoch in an order that is a function of seed and epoch alone, so that training can go
-// on anywhere.
+// feed yields the rows of each epoch in an order that depends only on the seed and the epoch, so that training can
+// resume at any row.
 //
-// Rows in memory are shuffled as a whole. Others are read in blocks of successive rows: an epoch shuffles the
-// blocks, takes as many of them as the window holds, shuffles their rows, and goes on with the next window. The
-// last block, where it is incomplete, stays the last.
+// Rows in memory are shuffled as a whole. Others are read in blocks of consecutive rows: an epoch shuffles the
+// blocks, loads as many of them as the window holds, shuffles their rows, and continues with the next window. An
+// incomplete last block stays last.
 type feed struct {
 	rows    Rows
 	shuffle bool
 	seed    uint64
-	// window is how many rows are in memory at once, a multiple of block.
+	// window is the number of rows in memory at once, a multiple of block.
 	window, block int
 
-	memory *Data // the rows of the window at hand, or all
+	memory *Data // the rows of the current window, or all rows
 	opened bool
 	epoch  int
-	part   int   // the window at hand
-	order  []int // of its rows, in memory
+	part   int   // the current window
+	order  []int // order of its rows in memory
 	blocks []int // the order of the epoch's blocks
 	one    Batch
 }
 
-// defaultMemory is Options.Memory unless another is given.
+// defaultMemory is the default of Options.Memory.
 const defaultMemory = 256 << 20
 
-// blockBytes is how much is read at once: enough that seeking costs little.
+// blockBytes is the size of one read, large enough that the cost of seeking is small.
 const blockBytes = 1 << 20
 
-// newFeed reads rows of size values each within a limit of bytes.
+// newFeed returns a feed of rows of size values each that holds at most limit bytes in memory.
 func newFeed(rows Rows, size int, shuffle bool, seed uint64, limit int64) *feed {
 	f := &feed{rows: rows, shuffle: shuffle, seed: seed}
 	if d, ok := rows.(*Data); ok {
@@ -56,7 +56,7 @@ func newFeed(rows Rows, size int, shuffle bool, seed uint64, limit int64) *feed 
 	return f
 }
 
-// load fills b, of n rows, with the rows from position row of an epoch's order on.
+// load fills b with n rows, starting at position row of the epoch's order.
 func (f *feed) load(_ context.Context, b *Batch, epoch, row int) error {
 	n := len(b.Labels)
 	for i := range n {
@@ -74,7 +74,7 @@ func (f *feed) load(_ context.Context, b *Batch, epoch, row int) error {
 	return nil
 }
 
-// open brings a window of an epoch into memory and shuffles it.
+// open loads a window of an epoch into memory and shuffles it.
 func (f *feed) open(epoch, part int) error {
 	rows := min(f.window, f.rows.Len()-part*f.window)
 	if _, all := f.rows.(*Data); !all {
@@ -106,13 +106,13 @@ func (f *feed) open(epoch, part int) error {
 	return nil
 }
 
-// mix shuffles; each pair of epoch and stream has random numbers of its own.
+// mix shuffles order. Each pair of epoch and stream has its own random sequence.
 func (f *feed) mix(order []int, epoch, stream int) {
 	r := rand.New(rand.NewPCG(f.seed^0x9e3779b97f4a7c15, uint64(epoch)<<32|uint64(stream)))
 	r.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
 }
 
-// sequence is 0 to n-1, in s where that is long enough.
+// sequence returns 0 to n-1, in s if it is large enough.
 func sequence(s []int, n int) []int {
 	s = s[:0]
 	for i := range n {

@@ -13,16 +13,16 @@ import (
 	"github.com/voxelstream/voxelstream/nn"
 )
 
-// ErrDiverged is wrapped by the error of a training whose loss is no number any more.
+// ErrDiverged is wrapped by the error of a training run whose loss is not finite.
 var ErrDiverged = errors.New("training diverged")
 
-// Fit trains the model. Cancelling ctx ends it after the step at hand, with the history so far.
+// Fit trains the model. If ctx is cancelled, it returns after the current step with the history so far.
 func Fit(ctx context.Context, m *nn.Model, rows Rows, o Options) (*History, error) {
 	f, err := newFit(m, o, o.ValidationSplit > 0)
 	if err != nil {
 		return nil, err
 	}
-	m.Precision = nn.Precision{} // its ranges are those of other weights
+	m.Precision = nn.Precision{} // its ranges belong to other weights
 	if err := checkRows(rows, m, f.loss.classes()); err != nil {
 		return nil, err
 	}
@@ -46,8 +46,8 @@ func Fit(ctx context.Context, m *nn.Model, rows Rows, o Options) (*History, erro
 	return f.at.History, f.run(ctx)
 }
 
-// FitStream trains the model on rows that come once: an epoch is so many steps, and all of them have as many rows.
-// There is no validation. Cancelling ctx ends it as it does Fit.
+// FitStream trains the model on a stream of rows, each of which is seen once. An epoch is the given number of
+// steps, all with the same number of rows. There is no validation. Cancelling ctx has the same effect as for Fit.
 func FitStream(ctx context.Context, m *nn.Model, s Stream, steps int, o Options) (*History, error) {
 	o.ValidationSplit, o.Shuffle = 0, false
 	f, err := newFit(m, o, false)
@@ -55,7 +55,7 @@ func FitStream(ctx context.Context, m *nn.Model, s Stream, steps int, o Options)
 		return nil, err
 	}
 	if steps < 1 {
-		return nil, fmt.Errorf("got %d steps an epoch, want at least 1", steps)
+		return nil, fmt.Errorf("found %d steps per epoch, want at least 1", steps)
 	}
 	if err := f.compile(s.Colours(), o.BatchSize); err != nil {
 		return nil, err
@@ -72,13 +72,13 @@ func FitStream(ctx context.Context, m *nn.Model, s Stream, steps int, o Options)
 	return f.at.History, f.run(ctx)
 }
 
-// source is where the rows of a training come from.
+// source supplies the rows to train on.
 type source interface {
-	// load fills b with the rows from position row of an epoch on.
+	// load fills b with the rows of an epoch that start at position row.
 	load(ctx context.Context, b *Batch, epoch, row int) error
 }
 
-// newFit checks what does not depend on the rows.
+// newFit checks the options that do not depend on the rows.
 func newFit(m *nn.Model, o Options, validated bool) (*fit, error) {
 	if o.Optimizer == nil {
 		o.Optimizer = NewAdam(m, o.LearningRate)
@@ -100,7 +100,7 @@ func newFit(m *nn.Model, o Options, validated bool) (*fit, error) {
 	return f, nil
 }
 
-// compile plans the steps, for at most so many rows.
+// compile plans the training and validation steps for batches of at most rows rows.
 func (f *fit) compile(palette *nn.Palette, rows int) (err error) {
 	f.plan, err = f.m.Compile(min(f.o.BatchSize, rows), nn.Options{Training: true, Threads: f.o.Threads, Palette: palette, Without: f.o.Without, Seed: f.o.Seed})
 	if err == nil {
@@ -109,7 +109,7 @@ func (f *fit) compile(palette *nn.Palette, rows int) (err error) {
 	return err
 }
 
-// values is how many numbers a row has.
+// values returns the number of values in a row.
 func (f *fit) values() int {
 	if index := f.plan.Index(); index != nil {
 		return len(index) / f.plan.Batch()
@@ -117,34 +117,34 @@ func (f *fit) values() int {
 	return len(f.plan.Input(0)) / f.plan.Batch()
 }
 
-// split is how many rows are trained on. Keras: floor(n (1 - split)).
+// split returns the number of rows to train on: floor(n (1 - split)), as in Keras.
 func (o *Options) split(n int) (int, error) {
 	rows := int(math.Floor(float64(n) * (1 - o.ValidationSplit)))
 	if o.ValidationSplit > 0 && o.Group > 1 {
 		rows -= rows % o.Group
 	}
 	if rows == 0 {
-		return 0, fmt.Errorf("a validation split of %g leaves none of %d rows to train on", o.ValidationSplit, n)
+		return 0, fmt.Errorf("a validation split of %g leaves no rows to train on, found %d", o.ValidationSplit, n)
 	}
 	return rows, nil
 }
 
-// fit is a training at work.
+// fit is a training run in progress.
 type fit struct {
 	m             *nn.Model
 	o             Options
 	plan          *nn.Plan
 	loss          *objective
 	source        source
-	stream        Stream // the source, where that is one
-	total         int    // rows of an epoch
+	stream        Stream // the source, if it is a stream
+	total         int    // rows per epoch
 	validation    Rows
 	batch         *Batch
 	at            *position
 	kept          [][]float32 // the best weights, parameter by parameter
 	start, stored time.Time   // of Fit, and of the last checkpoint
 	busy          time.Duration
-	rows          int // that busy took
+	rows          int // processed during busy
 }
 
 func (f *fit) run(ctx context.Context) error {
@@ -163,7 +163,7 @@ func (f *fit) run(ctx context.Context) error {
 	return nil
 }
 
-// epoch goes on with the epoch at hand and ends it.
+// epoch runs the rest of the current epoch.
 func (f *fit) epoch(ctx context.Context) error {
 	total := f.total
 	p := Progress{Epoch: f.at.Epoch, Epochs: f.o.Epochs, Rows: total}
@@ -201,7 +201,7 @@ func (f *fit) epoch(ctx context.Context) error {
 	f.watch(&p)
 	f.at.History.add(&p)
 	p.Done, p.Row, p.Elapsed, p.History = true, total, time.Since(f.start), f.at.History
-	if err := f.tell(p); err != nil { // before the checkpoint: what is told once too often does no harm
+	if err := f.tell(p); err != nil { // before the checkpoint: reporting an epoch twice does no harm
 		return err
 	}
 	f.at.Epoch, f.at.Row, f.at.Loss, f.at.Correct = f.at.Epoch+1, 0, 0, 0
@@ -222,7 +222,7 @@ func (f *fit) step(ctx context.Context, n int) error {
 		return err
 	}
 	l, correct := f.loss.batch(f.plan.Output(0), f.batch, f.plan.OutputGrad(0))
-	l += f.plan.Penalty() * float64(n) // as Keras reports it; Backward knows its derivative
+	l += f.plan.Penalty() * float64(n) // as Keras reports it; Backward computes its derivative
 	if math.IsNaN(l) || math.IsInf(l, 0) {
 		return fmt.Errorf("the loss is %v in epoch %d, step %d, first seen after layer %q, learning rate %g: %w",
 			l, f.at.Epoch, f.at.Step, f.plan.NonFinite(), f.o.Optimizer.Rate, ErrDiverged)
@@ -241,7 +241,7 @@ func (f *fit) step(ctx context.Context, n int) error {
 	return nil
 }
 
-// report tells of a step.
+// report calls Progress after a step.
 func (f *fit) report(p *Progress) error {
 	p.Row, p.Step, p.LearningRate = f.at.Row, f.at.Step, f.o.Optimizer.Rate
 	p.Loss, p.Accuracy = f.at.Loss/float64(p.Row), float64(f.at.Correct)/float64(p.Row)
@@ -256,7 +256,7 @@ func (f *fit) tell(p Progress) error {
 	return f.o.Progress(p)
 }
 
-// watch looks at an epoch's figures: is it the best, is the rate to fall, is it time to stop?
+// watch checks an epoch's metrics: whether it is the best, whether to lower the learning rate, and whether to stop.
 func (f *fit) watch(p *Progress) {
 	if r := f.o.Plateau; r != nil {
 		f.o.Optimizer.Rate = f.at.Plateau.see(r, p.figure(r.Monitor), f.o.Optimizer.Rate)
@@ -275,7 +275,7 @@ func (f *fit) watch(p *Progress) {
 	}
 }
 
-// keep makes room for the best weights.
+// keep allocates memory for the best weights.
 func (f *fit) keep() {
 	if f.kept == nil {
 		for _, p := range f.m.Params() {
@@ -284,7 +284,7 @@ func (f *fit) keep() {
 	}
 }
 
-// storeInTime stores a checkpoint in the middle of an epoch, where it is time for one.
+// storeInTime stores a checkpoint in the middle of an epoch if one is due.
 func (f *fit) storeInTime(ctx context.Context) error {
 	c := &f.o.Checkpoint
 	if c.Steps > 0 && f.at.Step%c.Steps == 0 || c.Every > 0 && time.Since(f.stored) >= c.Every {
@@ -308,7 +308,7 @@ func (f *fit) store(ctx context.Context) error {
 	return nil
 }
 
-// tensors are the arrays of the training's state.
+// tensors returns the arrays of the training state.
 func (f *fit) tensors() []tensor {
 	var all []tensor
 	for _, p := range f.m.Params() {
@@ -326,7 +326,8 @@ func (f *fit) tensors() []tensor {
 	return all
 }
 
-// resume notes what must be the same to go on, of the rows and else, and goes to where the checkpoint is.
+// resume records the settings that must be unchanged to resume, including those of the rows, and restores the
+// checkpoint if there is one.
 func (f *fit) resume(rows map[string]string) error {
 	c := &f.o.Checkpoint
 	if c.Path == "" {
@@ -342,7 +343,7 @@ func (f *fit) resume(rows map[string]string) error {
 		return err
 	}
 	if at.Row > f.total || at.Epoch > f.o.Epochs+1 || !slices.Contains([]int{at.Epoch - 1, at.Epoch}, len(at.History.Loss)) {
-		return fmt.Errorf("checkpoint %s: %w: it is in epoch %d at row %d, wanted are %d epochs of %d rows",
+		return fmt.Errorf("checkpoint %s: %w: found epoch %d, row %d; want at most %d epochs of %d rows",
 			c.Path, ErrCheckpoint, at.Epoch, at.Row, f.o.Epochs, f.total)
 	}
 	f.at = at

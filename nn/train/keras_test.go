@@ -300,13 +300,13 @@ func TestConfigsAreRefused(t *testing.T) {
 		`unknown field "beta_3"`:         {"Adam", rate("beta_3", 1)},
 		"learning_rate":                  {"Adam", nil},
 		"gradient_accumulation_steps":    {"SGD", rate("gradient_accumulation_steps", 2)},
-		"2 bounds":                       {"SGD", map[string]any{"learning_rate": .1, "clipnorm": 1, "clipvalue": 1}},
-		"a bound of -1":                  {"SGD", rate("clipnorm", -1)},
+		"2 gradient clipping limits":     {"SGD", map[string]any{"learning_rate": .1, "clipnorm": 1, "clipvalue": 1}},
+		"limit of -1":                    {"SGD", rate("clipnorm", -1)},
 		"weight decay of -1":             {"SGD", rate("weight_decay", -1)},
 		"momentum 2":                     {"SGD", map[string]any{"learning_rate": .1, "use_ema": true, "ema_momentum": 2}},
 		`schedule "PolynomialDecay"`:     {"SGD", map[string]any{"learning_rate": map[string]any{"class_name": "PolynomialDecay", "config": map[string]any{}}}},
 		"decay_steps 0, want at least 1": {"SGD", map[string]any{"learning_rate": map[string]any{"class_name": "CosineDecay", "config": map[string]any{}}}},
-		"one more than boundaries":       {"SGD", map[string]any{"learning_rate": map[string]any{"class_name": "PiecewiseConstantDecay", "config": map[string]any{"values": []int{1}, "boundaries": []int{1}}}}},
+		"one more value than boundaries": {"SGD", map[string]any{"learning_rate": map[string]any{"class_name": "PiecewiseConstantDecay", "config": map[string]any{"values": []int{1}, "boundaries": []int{1}}}}},
 	} {
 		if _, err := FromConfig(two(), c.class, c.config); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)

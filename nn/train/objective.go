@@ -7,19 +7,19 @@ import (
 	"github.com/voxelstream/voxelstream/nn"
 )
 
-// objective is a loss at work on batches of labelled rows.
+// objective applies a loss to batches of labelled rows.
 type objective struct {
 	Loss
 	outputs int
-	// half is what the one output of a two-class model must exceed for class 1.
+	// half is the threshold that the single output of a two-class model must exceed for class 1.
 	half        float32
 	classWeight []float64
-	truth       []float32 // of the row at hand
+	truth       []float32 // of the current row
 }
 
 func newObjective(m *nn.Model, l Loss, classWeight []float64) (*objective, error) {
 	if len(m.Inputs()) != 1 || len(m.Outputs()) != 1 || len(m.Outputs()[0].Shape) != 1 {
-		return nil, fmt.Errorf("model %q: want one input and one output of one axis to train a classifier", m.Name)
+		return nil, fmt.Errorf("model %q: a classifier needs one input and one output with a single axis", m.Name)
 	}
 	if l == nil {
 		l = &CategoricalCrossentropy{}
@@ -40,7 +40,7 @@ func newObjective(m *nn.Model, l Loss, classWeight []float64) (*objective, error
 		}
 	}
 	if n := len(classWeight); n != 0 && n != o.classes() {
-		return nil, fmt.Errorf("got %d class weights, want one for each of %d classes", n, o.classes())
+		return nil, fmt.Errorf("found %d class weights, want %d, one per class", n, o.classes())
 	}
 	return o, nil
 }
@@ -50,10 +50,10 @@ func endsInSoftmax(m *nn.Model) bool {
 	return l != nil && (l.Class() == "Softmax" || l.Config()["activation"] == "softmax")
 }
 
-// classes is the number of classes: one output tells two apart.
+// classes returns the number of classes; a single output distinguishes two.
 func (o *objective) classes() int { return max(2, o.outputs) }
 
-// predicted is the class that a row of predictions says.
+// predicted returns the class that a row of predictions stands for.
 func (o *objective) predicted(y []float32) int {
 	if o.outputs > 1 {
 		return ArgMax(y)
@@ -64,7 +64,7 @@ func (o *objective) predicted(y []float32) int {
 	return 0
 }
 
-// confidence is the probability that a row of predictions gives to the class that it says.
+// confidence returns the probability of the predicted class.
 func (o *objective) confidence(y []float32) float64 {
 	logits := false
 	switch l := o.Loss.(type) {
@@ -90,7 +90,7 @@ func (o *objective) confidence(y []float32) float64 {
 	return max(p, 1-p)
 }
 
-// row is the loss of one row without its weights.
+// row returns the unweighted loss of one row.
 func (o *objective) row(y []float32, label int32, grad []float32) float64 {
 	if o.outputs == 1 {
 		o.truth[0] = float32(label)
@@ -101,8 +101,8 @@ func (o *objective) row(y []float32, label int32, grad []float32) float64 {
 	return o.Row(y, o.truth, grad)
 }
 
-// batch adds up the weighted losses of n rows and counts those that are right. With grad it writes the derivative
-// of the rows' mean loss.
+// batch sums the weighted losses of n rows and counts the correct predictions. If grad is not nil, it is set to the
+// derivative of the mean loss.
 func (o *objective) batch(y []float32, b *Batch, grad []float32) (loss float64, correct int) {
 	n := len(b.Labels)
 	for i, label := range b.Labels {
@@ -127,17 +127,17 @@ func (o *objective) batch(y []float32, b *Batch, grad []float32) (loss float64, 
 	return loss, correct
 }
 
-// check finds labels that are no class. first is the number of the batch's first row.
+// check rejects labels that are out of range. first is the number of the batch's first row.
 func (o *objective) check(b *Batch, first int) error {
 	for i, label := range b.Labels {
 		if label < 0 || int(label) >= o.classes() {
-			return fmt.Errorf("row %d: got label %d, want 0 to %d", first+i, label, o.classes()-1)
+			return fmt.Errorf("row %d: found label %d, want 0 to %d", first+i, label, o.classes()-1)
 		}
 	}
 	return nil
 }
 
-// ArgMax is the position of the first largest value.
+// ArgMax returns the index of the largest value, the first if there are several.
 func ArgMax(row []float32) int {
 	best := 0
 	for i, v := range row {

@@ -7,28 +7,28 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/kernel"
 )
 
-// Rule is the arithmetic that tells one optimizer from another: how a parameter moves by its gradient.
+// Rule is the update rule of an optimizer: how a parameter changes with its gradient.
 type Rule interface {
-	// Class is Keras's class name. The exported fields of a rule, under their JSON names, are Keras's attributes of
-	// the class.
+	// Class returns the Keras class name. The exported fields of a rule, under their JSON names, are the attributes
+	// of that class.
 	Class() string
-	// Slots names the arrays that the rule keeps beside each parameter, zero at first, in Keras's groups: the
-	// arrays of a group lie parameter by parameter, one group after the other.
+	// Slots names the arrays, initially zero, that the rule keeps for each parameter. They are grouped as Keras
+	// stores them: one group after the other, parameter by parameter within a group.
 	Slots() [][]string
-	// Update moves the parameter's values by the gradient. slots are the arrays in the order of Slots; iteration
+	// Update applies one step to the parameter's values. slots are the arrays in the order of Slots. iteration
 	// counts from 1.
 	Update(value, gradient []float32, slots [][]float32, rate float64, iteration int64)
 }
 
-// Optimizer moves the trainable parameters of one model by the gradients of a plan's last Backward. Around its rule
-// it does what all optimizers of Keras do, in Keras's order: clip, decay, update, average.
+// Optimizer updates the trainable parameters of a model with the gradients of a plan's last Backward. It does what
+// every Keras optimizer does, in the same order: clip, decay, update with the rule, average.
 type Optimizer struct {
 	Rule Rule
-	// Rate is the learning rate. A Schedule, where there is one, sets it before each step.
+	// Rate is the learning rate. Schedule, if not nil, sets it before each step.
 	Rate     float64
 	Schedule Schedule
-	// WeightDecay takes WeightDecay*Rate times itself from each parameter before it moves (Loshchilov & Hutter
-	// 2019). As in Keras it takes from biases too.
+	// WeightDecay is the decoupled weight decay: each parameter is reduced by WeightDecay*Rate times itself before
+	// its update (Loshchilov & Hutter 2019). As in Keras, this includes biases.
 	WeightDecay float64
 	// Clip bounds the gradients.
 	Clip Clip
@@ -42,25 +42,27 @@ type Optimizer struct {
 	average [][]float32   // by parameter; nil without EMA
 }
 
-// Clip bounds gradients; at most one of its fields is above 0, which stands for no bound.
+// Clip limits gradients. 0 means no limit, and at most one field is above 0.
 type Clip struct {
-	// Norm is the greatest Euclidean norm of a parameter's gradient (clipnorm), GlobalNorm that of all gradients
-	// together (Pascanu, Mikolov & Bengio 2013; global_clipnorm), Value the greatest size of a number (clipvalue).
-	// Larger ones are scaled down, or cut.
+	// Norm is the maximum Euclidean norm of each parameter's gradient (clipnorm), and GlobalNorm that of all
+	// gradients together (Pascanu, Mikolov & Bengio 2013; global_clipnorm). Larger gradients are scaled down. Value
+	// is the maximum absolute value of each element (clipvalue); larger elements are clipped.
 	Norm, GlobalNorm, Value float64
 }
 
-// EMA is an exponential moving average of the parameters, which take its value when training ends (Polyak &
-// Juditsky 1992): after each step average = Momentum average + (1-Momentum) parameter, and after the first the
-// parameter alone.
+// EMA is an exponential moving average of the parameters, which replaces them when training ends (Polyak & Juditsky
+// 1992). After each step average = Momentum average + (1-Momentum) parameter; after the first step it is the
+// parameter itself.
 type EMA struct {
 	// Momentum is Keras's ema_momentum, usually .99; 0 means no average.
 	Momentum float64
-	// OverwriteEvery puts the average in the parameters' place every so many steps; 0 means when training ends only.
+	// OverwriteEvery is the number of steps after which the average replaces the parameters; 0 means only when
+	// training ends.
 	OverwriteEvery int64
 }
 
-// New makes an optimizer of the model's trainable parameters. The rule's attributes do not change any more.
+// New returns an optimizer of the model's trainable parameters. The rule's attributes must not be changed
+// afterwards.
 func New(m *nn.Model, rule Rule, rate float64) *Optimizer {
 	o := &Optimizer{Rule: rule, Rate: rate}
 	count := 0
@@ -80,8 +82,8 @@ func New(m *nn.Model, rule Rule, rate float64) *Optimizer {
 	return o
 }
 
-// Step moves the parameters by the gradients of the plan's last Backward, which it may clip in place. Constraints
-// are the model's to apply.
+// Step updates the parameters with the gradients of the plan's last Backward, which it may clip in place. It does
+// not apply constraints; the model does.
 func (o *Optimizer) Step(plan *nn.Plan) {
 	if o.Schedule != nil {
 		o.Rate = o.Schedule.Rate(o.Iterations)
@@ -100,7 +102,7 @@ func (o *Optimizer) Step(plan *nn.Plan) {
 	o.accumulate()
 }
 
-// clip bounds the gradients. Sums are in double precision and in the order of the parameters.
+// clip limits the gradients. Sums are in double precision, in the order of the parameters.
 func (o *Optimizer) clip(plan *nn.Plan) {
 	switch {
 	case o.Clip.Norm > 0:
@@ -127,7 +129,7 @@ func (o *Optimizer) clip(plan *nn.Plan) {
 	}
 }
 
-// squares is the sum of the squares, in four parts that need not wait for each other.
+// squares returns the sum of the squares, computed as four independent partial sums.
 func squares(g []float32) float64 {
 	var sums [4]float64
 	for len(g) >= len(sums) {
@@ -142,7 +144,7 @@ func squares(g []float32) float64 {
 	return sums[0] + sums[1] + sums[2] + sums[3]
 }
 
-// shrink scales g down to the norm where the squares add up to more.
+// shrink scales g down to the given norm if its sum of squares is larger.
 func shrink(g []float32, norm, squares float64) {
 	if squares <= norm*norm {
 		return
@@ -153,7 +155,7 @@ func shrink(g []float32, norm, squares float64) {
 	}
 }
 
-// accumulate moves the averages, and the parameters where it is time.
+// accumulate updates the averages, and overwrites the parameters with them when due.
 func (o *Optimizer) accumulate() {
 	if o.EMA.Momentum == 0 {
 		return
@@ -171,7 +173,7 @@ func (o *Optimizer) accumulate() {
 	}
 }
 
-// averages makes their memory, once.
+// averages allocates the averages, once.
 func (o *Optimizer) averages() {
 	if o.average == nil {
 		o.average = make([][]float32, len(o.params))
@@ -181,7 +183,7 @@ func (o *Optimizer) averages() {
 	}
 }
 
-// Finalize gives the parameters their averages, where there are any: Fit calls it when training has come to its end.
+// Finalize sets the parameters to their averages, if there are any. Fit calls it when training is complete.
 func (o *Optimizer) Finalize() {
 	if o.EMA.Momentum == 0 || o.Iterations == 0 {
 		return
@@ -194,14 +196,14 @@ func (o *Optimizer) Finalize() {
 
 // Slot is one array of an optimizer's state.
 type Slot struct {
-	// Name is Keras's: "momentum", "velocity", "average".
+	// Name is the Keras name: "momentum", "velocity", "average".
 	Name string
-	// Param is the parameter that Value belongs to, element by element. Value is shared with the optimizer.
+	// Param is the parameter that Value belongs to, element by element. Value shares memory with the optimizer.
 	Param *nn.Param
 	Value []float32
 }
 
-// State lists the optimizer's arrays in the order in which Keras stores them, after the iteration count and the
+// State returns the optimizer's arrays in the order in which Keras stores them, after the iteration count and the
 // learning rate.
 func (o *Optimizer) State() []Slot {
 	var state []Slot

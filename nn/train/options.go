@@ -8,51 +8,56 @@ import (
 	"github.com/voxelstream/voxelstream/nn"
 )
 
-// Options are those of Keras's fit and of its callbacks.
+// Options configures Fit; the fields correspond to the arguments of Keras's fit and its callbacks.
 type Options struct {
 	Epochs    int
 	BatchSize int
-	// ValidationSplit is the share of the rows, the last ones before any shuffling, that is kept to validate: 0 up to, not including, 1.
+	// ValidationSplit is the fraction of the rows held out for validation, taken from the end before any shuffling:
+	// at least 0 and below 1.
 	ValidationSplit float64
-	// Group is how many successive rows belong together: the split does not part them. 0 and 1 split anywhere, as Keras does.
+	// Group is the number of consecutive rows that the split keeps together. 0 and 1 split at any row, as Keras
+	// does.
 	Group int
-	// Loss is cross-entropy unless another is given: categorical, or binary of one output.
+	// Loss defaults to cross-entropy: categorical, or binary for a single output.
 	Loss Loss
-	// ClassWeight is what the rows of each class count in the loss of training; nil: all the same.
+	// ClassWeight is the weight of each class in the training loss; nil weighs all classes equally.
 	ClassWeight []float64
-	// Optimizer is of the same model; nil stands for Adam with LearningRate.
+	// Optimizer must be of the same model; nil means Adam with LearningRate.
 	Optimizer    *Optimizer
 	LearningRate float64
 	Shuffle      bool
 	Seed         uint64
 	Threads      int
-	// Memory bounds the bytes of rows that are held at once where they are not in memory already; 0: 256 MiB.
+	// Memory limits the bytes of rows loaded at once, for rows that are not already in memory; 0 means 256 MiB.
 	Memory int64
-	// Without switches optimisation passes off by name.
+	// Without names optimisation passes to disable.
 	Without []string
-	// EarlyStopping and Plateau are nil where they are not wanted.
+	// EarlyStopping and Plateau are disabled if nil.
 	EarlyStopping *EarlyStopping
 	Plateau       *ReduceOnPlateau
-	// Checkpoint says where training is stored, to go on later.
+	// Checkpoint configures checkpoints, from which training can resume.
 	Checkpoint Checkpointing
-	// Progress, where set, is called after each step and after each epoch (Done). An error ends the training.
+	// Progress, if not nil, is called after each step and after each epoch (Done). An error from it ends the
+	// training.
 	Progress func(Progress) error
 }
 
-// Checkpointing says where and how often the state of training is stored: always after each epoch and when ctx ends.
+// Checkpointing configures where and how often the training state is stored. It is always stored after each epoch
+// and when ctx is cancelled.
 type Checkpointing struct {
-	// Path is the file; empty: no checkpoints.
+	// Path is the file; empty disables checkpoints.
 	Path string
-	// Resume goes on from the file, where there is one.
+	// Resume continues from the file if it exists.
 	Resume bool
-	// Steps and Every store it also after so many steps, and after so much time; 0: not so.
+	// Steps and Every are additional intervals at which to store a checkpoint, in steps and time; 0 disables
+	// either.
 	Steps uint64
 	Every time.Duration
-	// Settings are what must be the same to go on, by name; Fit adds its own options and the data.
+	// Settings must be unchanged to resume; keys are names. Fit adds its own options and the data.
 	Settings map[string]string
 }
 
-// Progress says where training is.
+// Progress reports the progress of training.
 type Progress struct {
 	Epoch, Epochs int // Epoch counts from 1
 	Row, Rows     int
@@ -60,16 +65,17 @@ type Progress struct {
 	Loss          float64
 	Accuracy      float64
 	LearningRate  float64
-	// Done marks the end of an epoch; the validation figures are set where there is validation, Best where EarlyStopping calls it the best so far.
+	// Done marks the end of an epoch. Validated means that the validation metrics are set, Best that the epoch is
+	// the best so far according to EarlyStopping.
 	Done, Validated, Best bool
 	ValLoss, ValAccuracy  float64
-	// History is what is known of all epochs so far, at the end of one.
+	// History holds all epochs so far; it is set at the end of an epoch.
 	History *History
 	// Elapsed is the time since Fit began.
 	Elapsed time.Duration
 }
 
-// figure is what a monitor watches.
+// figure returns the value of a monitored metric.
 func (p *Progress) figure(monitor string) float64 {
 	switch monitor {
 	case "accuracy":
@@ -82,19 +88,19 @@ func (p *Progress) figure(monitor string) float64 {
 	return p.ValLoss
 }
 
-// History holds one figure an epoch, as Keras's history: running means over the epoch's batches, in training mode; the validation figures are
-// those after the epoch, in inference mode.
+// History holds one value per epoch, like Keras's history. Training metrics are running means over the epoch's
+// batches in training mode. Validation metrics are computed after the epoch in inference mode.
 type History struct {
 	Loss        []float64 `json:"loss"`
 	Accuracy    []float64 `json:"accuracy"`
 	ValLoss     []float64 `json:"val_loss,omitempty"`
 	ValAccuracy []float64 `json:"val_accuracy,omitempty"`
-	// LearningRate is that of the epoch's last step.
+	// LearningRate is the learning rate of the epoch's last step.
 	LearningRate []float64 `json:"learning_rate"`
-	// Stopped says that EarlyStopping ended the training, BestEpoch which epoch it calls the best, from 1.
+	// Stopped means that EarlyStopping ended the training. BestEpoch is its best epoch, counted from 1.
 	Stopped   bool `json:"-"`
 	BestEpoch int  `json:"-"`
-	// SamplesPerSecond is the rate of the training steps alone.
+	// SamplesPerSecond is the throughput of the training steps alone.
 	SamplesPerSecond float64 `json:"-"`
 }
 
@@ -108,7 +114,7 @@ func (h *History) add(p *Progress) {
 
 func (o *Options) check(validated bool) error {
 	if o.Epochs < 1 || o.BatchSize < 1 || o.ValidationSplit < 0 || o.ValidationSplit >= 1 {
-		return fmt.Errorf("got %d epochs, batch size %d, validation split %g; want at least 1, at least 1, and 0 up to below 1", o.Epochs, o.BatchSize, o.ValidationSplit)
+		return fmt.Errorf("found %d epochs, batch size %d, validation split %g; want at least 1, at least 1, and at least 0 and below 1", o.Epochs, o.BatchSize, o.ValidationSplit)
 	}
 	if e := o.EarlyStopping; e != nil {
 		if err := checkMonitor(e.Monitor, validated); err != nil {
@@ -120,13 +126,13 @@ func (o *Options) check(validated bool) error {
 			return fmt.Errorf("reduce on plateau: %w", err)
 		}
 		if p.Factor <= 0 || p.Factor >= 1 || p.Patience < 1 || o.Optimizer.Schedule != nil {
-			return fmt.Errorf("reduce on plateau: got factor %g and patience %d, schedule %v; want above 0 and below 1, at least 1, and no schedule", p.Factor, p.Patience, o.Optimizer.Schedule != nil)
+			return fmt.Errorf("reduce on plateau: found factor %g, patience %d, schedule %v; want a factor above 0 and below 1, a patience of at least 1, and no learning rate schedule", p.Factor, p.Patience, o.Optimizer.Schedule != nil)
 		}
 	}
 	return o.Optimizer.Check()
 }
 
-// settings are what determines the weights besides the rows, by name.
+// settings returns, by name, everything except the rows that determines the resulting weights.
 func (o *Options) settings(m *nn.Model, loss Loss) map[string]string {
 	s := map[string]string{
 		"batch size": fmt.Sprint(o.BatchSize), "validation split": fmt.Sprint(o.ValidationSplit), "rows kept together": fmt.Sprint(max(1, o.Group)),
@@ -139,7 +145,7 @@ func (o *Options) settings(m *nn.Model, loss Loss) map[string]string {
 	return s
 }
 
-// rowSettings are what determines the weights of the rows.
+// rowSettings returns the properties of the rows that determine the resulting weights.
 func rowSettings(rows Rows, o *Options) (map[string]string, error) {
 	if o.Checkpoint.Path == "" {
 		return nil, nil

@@ -8,15 +8,15 @@ import (
 	"github.com/voxelstream/voxelstream/nn"
 )
 
-// Calibrate returns the Precision of a kind with which m infers data like rows: for int8 the range of each layer's
-// inputs.
+// Calibrate returns the Precision of the given kind for inference of m on data like rows: for int8, the range of
+// each layer's inputs.
 func Calibrate(ctx context.Context, m *nn.Model, kind string, rows Rows, threads int) (nn.Precision, error) {
 	p := nn.Precision{Kind: kind}
 	if err := p.Check(); err != nil || kind == nn.BFloat16 {
 		return p, err
 	}
 	if rows.Len() == 0 {
-		return p, fmt.Errorf("got no rows to calibrate with, want at least one")
+		return p, fmt.Errorf("found no rows to calibrate with, want at least 1")
 	}
 	p.Ranges = map[string][2]float32{}
 	var bad error
@@ -34,26 +34,26 @@ func Calibrate(ctx context.Context, m *nn.Model, kind string, rows Rows, threads
 	return p, err
 }
 
-// PrecisionReport compares a model of low precision with itself in float32, on labelled rows.
+// PrecisionReport compares a low-precision model with its float32 version on labelled rows.
 type PrecisionReport struct {
 	Kind string `json:"kind"`
 	Rows int    `json:"rows"`
-	// Float and Low are the shares of the rows that are classified right, Drop what is lost in points of a hundred.
+	// Float and Low are the accuracies, and Drop is their difference in percentage points.
 	Float float64 `json:"accuracy_float32"`
 	Low   float64 `json:"accuracy"`
 	Drop  float64 `json:"drop_points"`
-	// Agree is the share of rows that get the same class.
+	// Agree is the fraction of rows that get the same class.
 	Agree float64 `json:"agreement"`
-	// Largest and Mean are of the differences between outputs.
+	// Largest and Mean are the largest and the mean absolute difference between outputs.
 	Largest float64 `json:"largest_difference"`
 	Mean    float64 `json:"mean_difference"`
 }
 
-// ComparePrecision classifies rows in float32 and in p. The model's outputs are those of its classes.
+// ComparePrecision classifies rows in float32 and in p, and compares the results.
 func ComparePrecision(ctx context.Context, m *nn.Model, p nn.Precision, rows Rows, threads int) (*PrecisionReport, error) {
 	r := &PrecisionReport{Kind: p.Kind, Rows: rows.Len()}
 	if r.Rows == 0 {
-		return nil, fmt.Errorf("got no rows to compare on, want at least one")
+		return nil, fmt.Errorf("found no rows to compare on, want at least 1")
 	}
 	objective, err := newObjective(m, nil, nil)
 	if err != nil {
@@ -85,7 +85,7 @@ func ComparePrecision(ctx context.Context, m *nn.Model, p nn.Precision, rows Row
 		for i, v := range y {
 			d := math.Abs(float64(v) - float64(want[lo*objective.outputs+i]))
 			r.Mean += d / float64(len(want))
-			r.Largest = math.Max(r.Largest, d) // hands a NaN on
+			r.Largest = math.Max(r.Largest, d) // propagates NaN
 		}
 		for i, label := range b.Labels {
 			class := objective.predicted(y[i*objective.outputs : (i+1)*objective.outputs])

@@ -5,8 +5,8 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/kernel"
 )
 
-// RMSprop divides each gradient by the root of a running mean of its square (Tieleman & Hinton 2012), as Keras does
-// it: epsilon is added before the root, and momentum accumulates the quotients.
+// RMSprop divides each gradient by the root of a running mean of its square (Tieleman & Hinton 2012), as Keras
+// implements it: epsilon is added inside the root, and momentum accumulates the quotients.
 type RMSprop struct {
 	Rho      float64 `json:"rho"`
 	Momentum float64 `json:"momentum"`
@@ -15,16 +15,16 @@ type RMSprop struct {
 	Centered bool `json:"centered"`
 }
 
-// NewRMSprop makes an optimizer of the model's trainable parameters with Keras's constants: rho .9, epsilon 1e-7,
-// no momentum, not centred.
+// NewRMSprop returns an RMSprop optimizer of the model's trainable parameters with Keras's constants: rho .9,
+// epsilon 1e-7, no momentum, not centred.
 func NewRMSprop(m *nn.Model, rate float64) *Optimizer { return New(m, defaultRMSprop(), rate) }
 
 func defaultRMSprop() *RMSprop { return &RMSprop{Rho: .9, Epsilon: 1e-7} }
 
-// Class is "RMSprop".
+// Class returns "RMSprop".
 func (*RMSprop) Class() string { return "RMSprop" }
 
-// Slots are the mean square, then, where they are used, the momentum and the mean.
+// Slots names the mean square, then the momentum and the mean if they are used.
 func (r *RMSprop) Slots() [][]string {
 	slots := [][]string{{"velocity"}}
 	if r.Momentum > 0 {
@@ -36,7 +36,7 @@ func (r *RMSprop) Slots() [][]string {
 	return slots
 }
 
-// Update moves the values.
+// Update applies one step to value.
 func (r *RMSprop) Update(value, gradient []float32, slots [][]float32, rate float64, _ int64) {
 	var mean, velocity []float32
 	if r.Momentum > 0 {

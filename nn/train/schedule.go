@@ -6,19 +6,20 @@ import (
 	"slices"
 )
 
-// Schedule gives the learning rate of each step. The exported fields of a schedule, under their JSON names, are
-// Keras's attributes of the class.
+// Schedule determines the learning rate of each step. The exported fields of a schedule, under their JSON names,
+// are the attributes of its Keras class.
 type Schedule interface {
-	// Class is Keras's class name.
+	// Class returns the Keras class name.
 	Class() string
-	// Rate is that of a step; they count from 0.
+	// Rate returns the learning rate of a step; steps count from 0.
 	Rate(step int64) float64
-	// Check says what is wrong with the attributes.
+	// Check validates the attributes.
 	Check() error
 }
 
-// CosineDecay falls along half a cosine from Initial to Alpha times that within Steps (Loshchilov & Hutter 2017).
-// With a WarmupTarget it first rises in a line from Initial to that within WarmupSteps, and then falls from there.
+// CosineDecay decays the rate along half a cosine from Initial to Alpha times Initial within Steps (Loshchilov &
+// Hutter 2017). With a WarmupTarget the rate first rises linearly from Initial to it within WarmupSteps, and then
+// decays from there.
 type CosineDecay struct {
 	Initial      float64  `json:"initial_learning_rate"`
 	Steps        int64    `json:"decay_steps"`
@@ -27,10 +28,10 @@ type CosineDecay struct {
 	WarmupSteps  int64    `json:"warmup_steps"`
 }
 
-// Class is "CosineDecay".
+// Class returns "CosineDecay".
 func (*CosineDecay) Class() string { return "CosineDecay" }
 
-// Rate is that of a step.
+// Rate returns the learning rate of a step.
 func (c *CosineDecay) Rate(step int64) float64 {
 	from := c.Initial
 	if c.WarmupTarget != nil {
@@ -43,10 +44,11 @@ func (c *CosineDecay) Rate(step int64) float64 {
 	return from * ((1-c.Alpha)*cosine + c.Alpha)
 }
 
-// Check wants steps.
+// Check requires at least one step.
 func (c *CosineDecay) Check() error { return wantSteps(c.Steps) }
 
-// ExponentialDecay multiplies the rate by Factor within each Steps: steadily or, as a Staircase, at their ends.
+// ExponentialDecay multiplies the rate by Factor every Steps steps: continuously or, with Staircase, in discrete
+// steps.
 type ExponentialDecay struct {
 	Initial   float64 `json:"initial_learning_rate"`
 	Steps     int64   `json:"decay_steps"`
@@ -54,10 +56,10 @@ type ExponentialDecay struct {
 	Staircase bool    `json:"staircase"`
 }
 
-// Class is "ExponentialDecay".
+// Class returns "ExponentialDecay".
 func (*ExponentialDecay) Class() string { return "ExponentialDecay" }
 
-// Rate is that of a step.
+// Rate returns the learning rate of a step.
 func (e *ExponentialDecay) Rate(step int64) float64 {
 	p := float64(step) / float64(e.Steps)
 	if e.Staircase {
@@ -66,27 +68,27 @@ func (e *ExponentialDecay) Rate(step int64) float64 {
 	return e.Initial * math.Pow(e.Factor, p)
 }
 
-// Check wants steps.
+// Check requires at least one step.
 func (e *ExponentialDecay) Check() error { return wantSteps(e.Steps) }
 
 func wantSteps(n int64) error {
 	if n < 1 {
-		return fmt.Errorf("got decay_steps %d, want at least 1", n)
+		return fmt.Errorf("found decay_steps %d, want at least 1", n)
 	}
 	return nil
 }
 
-// PiecewiseConstantDecay has the first of Values up to and with the first of Boundaries, and so on; the last Value
-// after all of them.
+// PiecewiseConstantDecay uses the first of Values up to and including the first of Boundaries, and so on, and the
+// last of Values after the last boundary.
 type PiecewiseConstantDecay struct {
 	Boundaries []int64   `json:"boundaries"`
 	Values     []float64 `json:"values"`
 }
 
-// Class is "PiecewiseConstantDecay".
+// Class returns "PiecewiseConstantDecay".
 func (*PiecewiseConstantDecay) Class() string { return "PiecewiseConstantDecay" }
 
-// Rate is that of a step.
+// Rate returns the learning rate of a step.
 func (p *PiecewiseConstantDecay) Rate(step int64) float64 {
 	for i, b := range p.Boundaries {
 		if step <= b {
@@ -96,10 +98,10 @@ func (p *PiecewiseConstantDecay) Rate(step int64) float64 {
 	return p.Values[len(p.Values)-1]
 }
 
-// Check wants boundaries in order and one value more.
+// Check requires ascending boundaries and one more value than boundaries.
 func (p *PiecewiseConstantDecay) Check() error {
 	if len(p.Values) != len(p.Boundaries)+1 || !slices.IsSorted(p.Boundaries) {
-		return fmt.Errorf("got %d values for boundaries %v, want one more than boundaries, and those in order", len(p.Values), p.Boundaries)
+		return fmt.Errorf("found %d values for boundaries %v, want ascending boundaries and one more value than boundaries", len(p.Values), p.Boundaries)
 	}
 	return nil
 }

@@ -274,7 +274,7 @@ func TestDataIsRefused(t *testing.T) {
 		"label 3":              {m, &Data{X: good.X[:5], Labels: []int32{3}}, Options{Epochs: 1, BatchSize: 1}},
 		"label -1":             {m, &Data{X: good.X[:5], Labels: []int32{-1}}, Options{Epochs: 1, BatchSize: 1}},
 		"0 epochs":             {m, good, Options{BatchSize: 1}},
-		"leaves none":          {m, good, Options{Epochs: 1, BatchSize: 1, ValidationSplit: .95}},
+		"leaves no rows":       {m, good, Options{Epochs: 1, BatchSize: 1, ValidationSplit: .95}},
 		"validation split 1":   {m, good, Options{Epochs: 1, BatchSize: 1, ValidationSplit: 1}},
 		"one input and one ou": {graph, good, Options{Epochs: 1, BatchSize: 1}},
 	} {

@@ -11,12 +11,12 @@ func checkMonitor(name string, validated bool) error {
 		return err
 	}
 	if strings.HasPrefix(name, "val_") && !validated {
-		return fmt.Errorf("monitor %s: there is nothing to validate on", name)
+		return fmt.Errorf("monitor %s: there is no validation data", name)
 	}
 	return nil
 }
 
-// better says whether value improves on best by more than delta: more accuracy, less loss.
+// better reports whether value improves on best by more than delta: higher for accuracy, lower for loss.
 func better(monitor string, value, best, delta float64) bool {
 	if strings.HasSuffix(monitor, "accuracy") {
 		return value > best+delta
@@ -24,7 +24,7 @@ func better(monitor string, value, best, delta float64) bool {
 	return value < best-delta
 }
 
-// worst is what every value improves on.
+// worst returns a value that every other value improves on.
 func worst(monitor string) float64 {
 	if strings.HasSuffix(monitor, "accuracy") {
 		return -math.MaxFloat64
@@ -32,41 +32,41 @@ func worst(monitor string) float64 {
 	return math.MaxFloat64
 }
 
-// EarlyStopping watches a figure as Keras's callback does.
+// EarlyStopping stops training when a metric no longer improves, like Keras's callback.
 type EarlyStopping struct {
-	// Monitor is loss, accuracy, val_loss or val_accuracy.
+	// Monitor is the metric: loss, accuracy, val_loss or val_accuracy.
 	Monitor string
-	// MinDelta is the least change that counts as better.
+	// MinDelta is the smallest change that counts as an improvement.
 	MinDelta float64
-	// Patience is how many epochs in a row may be no better before training stops; 0: it does not stop.
+	// Patience is the number of consecutive epochs without improvement after which training stops; 0 never stops.
 	Patience int
-	// StartFrom is how many epochs pass before it begins to watch.
+	// StartFrom is the number of epochs before monitoring starts.
 	StartFrom int
-	// Restore gives the model, at the end, the weights of the best epoch.
+	// Restore restores the weights of the best epoch at the end of training.
 	Restore bool
 }
 
-// ReduceOnPlateau lowers the learning rate when a figure gets no better, as Keras's ReduceLROnPlateau. It does not
-// go with a schedule.
+// ReduceOnPlateau lowers the learning rate when a metric no longer improves, like Keras's ReduceLROnPlateau. It
+// cannot be combined with a schedule.
 type ReduceOnPlateau struct {
 	Monitor string
-	// Factor is what the rate is multiplied by after Patience epochs without a change of more than MinDelta; it
-	// does not fall below MinRate.
+	// Factor multiplies the rate after Patience epochs without an improvement of more than MinDelta. The rate does
+	// not fall below MinRate.
 	Factor, MinDelta, MinRate float64
 	Patience                  int
-	// Cooldown is how many epochs pass after that before it watches again.
+	// Cooldown is the number of epochs after a reduction before monitoring resumes.
 	Cooldown int
 }
 
-// stopper is where an EarlyStopping is.
+// stopper is the state of an EarlyStopping.
 type stopper struct {
 	Best      float64 `json:"best"`
-	BestEpoch int     `json:"best_epoch"` // from 1; 0: none yet
+	BestEpoch int     `json:"best_epoch"` // from 1; 0 means none yet
 	Wait      int     `json:"wait"`
 	Stopped   bool    `json:"stopped"`
 }
 
-// see takes the figure of an epoch, which counts from 1, and says whether it is the best so far.
+// see records the metric of an epoch, counted from 1, and reports whether it is the best so far.
 func (s *stopper) see(e *EarlyStopping, epoch int, value float64) bool {
 	if epoch <= e.StartFrom {
 		return false
@@ -80,14 +80,14 @@ func (s *stopper) see(e *EarlyStopping, epoch int, value float64) bool {
 	return best
 }
 
-// plateau is where a ReduceOnPlateau is.
+// plateau is the state of a ReduceOnPlateau.
 type plateau struct {
 	Best     float64 `json:"best"`
 	Wait     int     `json:"wait"`
 	Cooldown int     `json:"cooldown"`
 }
 
-// see takes the figure of an epoch and returns the rate to go on with.
+// see records the metric of an epoch and returns the learning rate to continue with.
 func (p *plateau) see(r *ReduceOnPlateau, value, rate float64) float64 {
 	if p.Cooldown > 0 {
 		p.Cooldown--

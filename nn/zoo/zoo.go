@@ -1,5 +1,5 @@
-// Package zoo builds known architectures by name. Each is the one that bench/peers/models.py makes with Keras,
-// layer by layer.
+// Package zoo builds known architectures by name. Each matches, layer by layer, the model that
+// bench/peers/models.py builds with Keras.
 package zoo
 
 import (
@@ -11,21 +11,21 @@ import (
 	"github.com/voxelstream/voxelstream/nn/layers"
 )
 
-// architecture is an item of the list.
+// architecture is an entry of the list.
 type architecture struct {
 	name, doc string
 	build     func(input nn.Shape, classes int) (*nn.Model, error)
 }
 
-// architectures lists them all.
+// architectures lists the architectures.
 var architectures = []architecture{
-	{"tutorial", "The network of the Keras tutorial on 3D MNIST, made for 16x16x16 cells.", tutorial},
-	{"voxnet", "VoxNet (Maturana and Scherer 2015), made for 32x32x32 cells.", voxnet},
-	{"resnet", "A small residual network (He et al. 2016), made for 32x32x32 cells.", resnet},
-	{"medical", "A network for medical scans, made for 64x64x64 cells.", medical},
+	{"tutorial", "The network of the Keras tutorial on 3D MNIST, designed for 16x16x16 cells.", tutorial},
+	{"voxnet", "VoxNet (Maturana and Scherer 2015), designed for 32x32x32 cells.", voxnet},
+	{"resnet", "A small residual network (He et al. 2016), designed for 32x32x32 cells.", resnet},
+	{"medical", "A network for medical scans, designed for 64x64x64 cells.", medical},
 }
 
-// Names lists the names of the architectures.
+// Names returns the names of the architectures.
 func Names() []string {
 	names := make([]string, len(architectures))
 	for i, a := range architectures {
@@ -34,7 +34,7 @@ func Names() []string {
 	return names
 }
 
-// Doc describes the architecture of that name.
+// Doc describes the architecture with the given name.
 func Doc(name string) string {
 	i := slices.IndexFunc(architectures, func(a architecture) bool { return a.name == name })
 	if i < 0 {
@@ -43,7 +43,7 @@ func Doc(name string) string {
 	return architectures[i].doc
 }
 
-// New builds an architecture for inputs of a shape (depth, height, width, channels) and a number of classes. Its
+// New builds an architecture for the given input shape (depth, height, width, channels) and number of classes. Its
 // weights are zero until Init.
 func New(name string, input nn.Shape, classes int) (*nn.Model, error) {
 	i := slices.IndexFunc(architectures, func(a architecture) bool { return a.name == name })
@@ -78,8 +78,8 @@ func tutorial(input nn.Shape, classes int) (*nn.Model, error) {
 		layers.NewFlatten(), dense(), dense(), layers.NewDense(classes, "softmax"))
 }
 
-// voxnet is VoxNet (Maturana & Scherer 2015), made for 32x32x32 occupancy: two convolutions that leak by .1, one
-// pooling, 128 units.
+// voxnet is VoxNet (Maturana & Scherer 2015), designed for 32x32x32 occupancy: two convolutions with leaky ReLU of
+// slope .1, one pooling layer, 128 units.
 func voxnet(input nn.Shape, classes int) (*nn.Model, error) {
 	first := layers.NewConv3D(32, 5, "")
 	first.Strides = [3]int{2, 2, 2}
@@ -89,8 +89,8 @@ func voxnet(input nn.Shape, classes int) (*nn.Model, error) {
 		layers.NewFlatten(), layers.NewDense(128, "relu"), layers.NewDropout(.4), layers.NewDense(classes, "softmax"))
 }
 
-// medical is a network for volumes of one channel, made for 64x64x64: three convolutions, each followed by pooling
-// and normalisation, then the mean over all positions, so that any size from 8 on will do.
+// medical is a network for single-channel volumes, designed for 64x64x64: three convolutions, each followed by
+// pooling and normalisation, then global average pooling, so that any size of at least 8 works.
 func medical(input nn.Shape, classes int) (*nn.Model, error) {
 	var stack []nn.Layer
 	for _, filters := range []int{16, 32, 64} {
@@ -102,8 +102,8 @@ func medical(input nn.Shape, classes int) (*nn.Model, error) {
 	return nn.Sequential("medical", input, stack...)
 }
 
-// resnet is a small residual network (He et al. 2016) in three dimensions, made for 32x32x32: three stages of one
-// block, the later two at half the size of the one before, and the mean over all positions.
+// resnet is a small residual network (He et al. 2016) in three dimensions, designed for 32x32x32: three stages of
+// one block, each of the later two at half the resolution of the one before, and global average pooling.
 func resnet(input nn.Shape, classes int) (*nn.Model, error) {
 	g := &graph{}
 	start := nn.Input("", input)
@@ -130,7 +130,8 @@ func (g *graph) apply(l nn.Layer, in ...*nn.Node) *nn.Node {
 	return n
 }
 
-// normalised is a convolution without bias, which the normalisation after it would take away again.
+// normalised adds a convolution and a normalisation. The convolution has no bias, because the normalisation would
+// cancel it.
 func (g *graph) normalised(filters, size, stride int, in *nn.Node) *nn.Node {
 	conv := layers.NewConv3D(filters, size, "")
 	conv.Strides, conv.UseBias = [3]int{stride, stride, stride}, false
@@ -140,7 +141,7 @@ func (g *graph) normalised(filters, size, stride int, in *nn.Node) *nn.Node {
 	return g.apply(layers.NewBatchNormalization(), g.apply(conv, in))
 }
 
-// block adds two convolutions to what they read, which a convolution of size 1 fits to them where shapes differ.
+// block adds a residual block of two convolutions. If shapes differ, a convolution of size 1 projects the shortcut.
 func (g *graph) block(x *nn.Node, filters, stride int) *nn.Node {
 	y := g.normalised(filters, 3, 1, g.apply(layers.NewReLU(), g.normalised(filters, 3, stride, x)))
 	if g.err == nil && (stride > 1 || x.Shape[len(x.Shape)-1] != filters) {

@@ -25,15 +25,15 @@ const (
 
 const (
 	maxEntries = 1000
-	// maxWeights bounds model.weights.h5; with less than minRoom it may be any size, above it no more than
-	// maxPacking times the archive.
+	// maxWeights limits the size of model.weights.h5. Above minRoom it may be at most maxPacking times the size of
+	// the archive.
 	maxWeights = 8 << 30
 	minRoom    = 64 << 20
 	maxPacking = 100
 	maxExtra   = 1 << 20
 )
 
-// DecodeArchive makes the model of a .keras archive of size bytes. The weights pass through a temporary file.
+// DecodeArchive decodes the model in a .keras archive of size bytes. The weights are copied to a temporary file.
 func DecodeArchive(ctx context.Context, r io.ReaderAt, size int64) (*nn.Model, error) {
 	a, err := openArchive(r, size)
 	if err != nil {
@@ -68,7 +68,7 @@ func DecodeArchive(ctx context.Context, r io.ReaderAt, size int64) (*nn.Model, e
 	return m, config.SetExtra(m, extra)
 }
 
-// DecodeArchiveWeights fills m from the weights of a .keras archive.
+// DecodeArchiveWeights sets the weights of m from a .keras archive.
 func DecodeArchiveWeights(ctx context.Context, r io.ReaderAt, size int64, m *nn.Model) error {
 	a, err := openArchive(r, size)
 	if err != nil {
@@ -98,14 +98,14 @@ func openArchive(r io.ReaderAt, size int64) (*archive, error) {
 	a := &archive{files: map[string]*zip.File{}, size: size}
 	for _, f := range z.File {
 		if a.files[f.Name] != nil {
-			return nil, fmt.Errorf("keras archive: %s is there twice", f.Name)
+			return nil, fmt.Errorf("keras archive: %s occurs twice", f.Name)
 		}
 		a.files[f.Name] = f
 	}
 	return a, nil
 }
 
-// open returns a reader of a file that gives no more than limit bytes, or nil where there is no such file.
+// open returns a reader of a file that yields at most limit bytes, or nil if there is no such file.
 func (a *archive) open(name string, limit int64) (io.ReadCloser, error) {
 	f := a.files[name]
 	if f == nil {
@@ -121,8 +121,8 @@ func (a *archive) open(name string, limit int64) (io.ReadCloser, error) {
 	return r, nil
 }
 
-// bytes reads a small file whole; it is nil where there is none. The zip reader gives no more bytes than the size
-// that open has checked.
+// bytes reads a small file, or returns nil if there is none. The zip reader yields no more than the size that open
+// has checked.
 func (a *archive) bytes(name string, limit int64) ([]byte, error) {
 	r, err := a.open(name, limit)
 	if r == nil || err != nil {
@@ -136,7 +136,7 @@ func (a *archive) bytes(name string, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// weights opens model.weights.h5 for use: libhdf5 reads files only, so it becomes one for that time.
+// weights extracts model.weights.h5 to a temporary file, because libhdf5 can only read files, and opens it for use.
 func (a *archive) weights(ctx context.Context, use func(*h5.File) error) (err error) {
 	r, err := a.open(weightsName, min(maxWeights, max(minRoom, maxPacking*a.size)))
 	if err != nil {
@@ -168,8 +168,8 @@ func (a *archive) weights(ctx context.Context, use func(*h5.File) error) (err er
 	return use(f)
 }
 
-// EncodeArchive writes the model as a .keras archive, with its training unless that is nil. The same model gives
-// the same bytes: the archive holds no dates.
+// EncodeArchive writes the model as a .keras archive, with its training state unless t is nil. The output is
+// deterministic: the archive contains no dates.
 func EncodeArchive(w io.Writer, m *nn.Model, t *Training) (err error) {
 	architecture, err := config.Marshal(m, false)
 	if err == nil {
@@ -217,5 +217,5 @@ func EncodeArchive(w io.Writer, m *nn.Model, t *Training) (err error) {
 	return z.Close()
 }
 
-// version is the Keras whose formats we write.
+// version is the Keras version whose format we write.
 const version = "3.0.0"

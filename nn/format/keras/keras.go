@@ -9,7 +9,7 @@
 // group for each layer, listed by the attributes layer_names and weight_names; a file of weights alone has those
 // groups at its root.
 //
-// Both need HDF5: without it everything fails with h5.ErrNoHDF5, and package safetensors is the way.
+// Both need HDF5: without it everything fails with h5.ErrNoHDF5, and package safetensors is the alternative.
 package keras
 
 import (
@@ -21,13 +21,13 @@ import (
 	"github.com/voxelstream/voxelstream/nn"
 )
 
-// array is a place in a file for one parameter.
+// array is the location of one parameter in a file.
 type array struct {
 	path  string
 	param *nn.Param
 }
 
-// read fills the parameters, after all of them have been found to fit.
+// read fills the parameters after checking that all of them fit.
 func read(ctx context.Context, f *h5.File, arrays []array) error {
 	rows := make([]int, len(arrays))
 	for i, a := range arrays {
@@ -53,7 +53,8 @@ func read(ctx context.Context, f *h5.File, arrays []array) error {
 	return nil
 }
 
-// count adds up the numbers that a file has arrays for: what bounds the parameters that its architecture may ask for.
+// count returns the total size of the arrays in a file, which limits the parameters that its architecture may
+// request.
 func count(ctx context.Context, f *h5.File, under string) (int, error) {
 	objects, err := f.Objects(ctx)
 	if err != nil {
@@ -67,21 +68,21 @@ func count(ctx context.Context, f *h5.File, under string) (int, error) {
 		n := 1
 		for _, d := range o.Dims {
 			if d > 0 && n > maxNumbers/d {
-				return 0, fmt.Errorf("%s: shape %v has more than %d numbers", o.Path, o.Dims, maxNumbers)
+				return 0, fmt.Errorf("%s: shape %v has more than %d elements", o.Path, o.Dims, maxNumbers)
 			}
 			n *= d
 		}
 		if total += n; total > maxNumbers {
-			return 0, fmt.Errorf("%s: this and the arrays before it have more than %d numbers", o.Path, maxNumbers)
+			return 0, fmt.Errorf("%s: this and the arrays before it have more than %d elements", o.Path, maxNumbers)
 		}
 	}
 	return total, nil
 }
 
-// maxNumbers bounds the parameters of a model: 4 GiB of them.
+// maxNumbers limits the parameters of a model to 4 GiB.
 const maxNumbers = 1 << 30
 
-// write puts the arrays into a file.
+// write writes the arrays to a file.
 func write(w *h5.Writer, arrays []array) error {
 	for _, a := range arrays {
 		if err := h5.WriteDataset(w, a.path, h5.Layout{Dims: a.param.Shape}, a.param.Value); err != nil {
@@ -91,7 +92,7 @@ func write(w *h5.Writer, arrays []array) error {
 	return nil
 }
 
-// base is a weight's name without its layer: "kernel".
+// base returns a weight's name without its layer, such as "kernel".
 func base(p *nn.Param) string {
 	for i := len(p.Name) - 1; i >= 0; i-- {
 		if p.Name[i] == '/' {

@@ -19,7 +19,7 @@ func LoadH5(ctx context.Context, path string) (*nn.Model, error) {
 	defer func() { _ = f.Close() }()
 	architecture, err := text(ctx, f, "/", "model_config")
 	if errors.Is(err, h5.ErrNotFound) {
-		return nil, fmt.Errorf("%s: the file has no attribute model_config: it holds weights at most, no architecture: %w", path, err)
+		return nil, fmt.Errorf("%s: the file has no attribute model_config, so it has no architecture (it may hold weights only): %w", path, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -45,7 +45,7 @@ func LoadH5(ctx context.Context, path string) (*nn.Model, error) {
 	return m, nil
 }
 
-// LoadH5Weights fills m from an .h5 file: a legacy model, legacy weights, or the weights of Keras 3.
+// LoadH5Weights sets the weights of m from an .h5 file: a legacy model, legacy weights, or the weights of Keras 3.
 func LoadH5Weights(ctx context.Context, path string, m *nn.Model) error {
 	f, err := h5.Open(ctx, path)
 	if err != nil {
@@ -89,7 +89,7 @@ func text(ctx context.Context, f *h5.File, path, name string) (string, error) {
 	return s, nil
 }
 
-// list reads an attribute that is a list of names. Keras cuts lists above 64 KiB into name0, name1 and so on.
+// list reads an attribute that is a list of names. Keras splits lists above 64 KiB into name0, name1 and so on.
 func list(ctx context.Context, f *h5.File, path, name string) ([]string, error) {
 	a, err := f.Attr(ctx, path, name)
 	if err == nil {
@@ -128,8 +128,8 @@ type stored struct {
 	weights []string
 }
 
-// readLegacy fills m from the groups of a legacy file: by the layers' names where the file has them all, else, as
-// Keras does, in order.
+// readLegacy sets the weights of m from the groups of a legacy file: by layer name if the file has all of them,
+// otherwise in order, as Keras does.
 func readLegacy(ctx context.Context, f *h5.File, group string, m *nn.Model) error {
 	names, err := list(ctx, f, group, "layer_names")
 	if err != nil {
@@ -183,8 +183,8 @@ func readLegacy(ctx context.Context, f *h5.File, group string, m *nn.Model) erro
 	return read(ctx, f, arrays)
 }
 
-// SaveH5 writes the whole model as a legacy .h5 file, with its training unless that is nil; it appears under its
-// name when it is complete.
+// SaveH5 writes the whole model as a legacy .h5 file, with its training state unless t is nil. The file appears
+// under its name once it is complete.
 func SaveH5(path string, m *nn.Model, t *Training) error {
 	architecture, err := config.Marshal(m, true)
 	if err != nil {
@@ -236,7 +236,7 @@ func SaveH5(path string, m *nn.Model, t *Training) error {
 	return w.Close()
 }
 
-// legacyVersion is the Keras whose .h5 files we write.
+// legacyVersion is the Keras version whose .h5 format we write.
 const legacyVersion = "2.11.0"
 
 func writeLegacyLayer(w *h5.Writer, group string, n *nn.Node) error {
@@ -261,5 +261,5 @@ func writeLegacyLayer(w *h5.Writer, group string, n *nn.Node) error {
 	return w.SetAttr(group, "weight_names", weights)
 }
 
-// SaveWeights writes a .weights.h5 file as Keras 3 does; it appears under its name when it is complete.
+// SaveWeights writes a .weights.h5 file as Keras 3 does. The file appears under its name once it is complete.
 func SaveWeights(path string, m *nn.Model) error { return writeWeights3(path, m, nil) }

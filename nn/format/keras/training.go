@@ -17,21 +17,21 @@ import (
 	"github.com/voxelstream/voxelstream/nn/train"
 )
 
-// Training is what a file of Keras holds besides the model, so that training can go on: the optimizer with its
-// state, and what the model was compiled with.
+// Training is the training state in a Keras file, from which training can resume: the optimizer with its state, and
+// the loss and metrics that the model was compiled with.
 type Training struct {
 	Optimizer *train.Optimizer
-	// Loss and Metrics are Keras's names of them, or what else its JSON has in their place.
+	// Loss and Metrics are their Keras names, or whatever the JSON has instead.
 	Loss, Metrics any
 }
 
-// compiled is that in Keras's JSON: compile_config of a .keras archive, or training_config of an .h5 file.
+// compiled is the same in Keras's JSON: compile_config of a .keras archive, or training_config of an .h5 file.
 type compiled struct {
 	Optimizer *optimizerConfig `json:"optimizer,omitempty"`
 	Legacy    *optimizerConfig `json:"optimizer_config,omitempty"`
 	Loss      any              `json:"loss"`
 	Metrics   any              `json:"metrics"`
-	// What we neither read nor have; Keras wants to see them.
+	// Fields that we do not use, but that Keras requires.
 	LossWeights     any `json:"loss_weights"`
 	WeightedMetrics any `json:"weighted_metrics"`
 }
@@ -40,14 +40,14 @@ type optimizerConfig struct {
 	Module string         `json:"module,omitempty"`
 	Class  string         `json:"class_name"`
 	Config map[string]any `json:"config"`
-	// Registered is always null; Keras 3 wants to see it.
+	// Registered is always null; Keras 3 requires it.
 	Registered *string `json:"registered_name"`
 }
 
-// ErrNotCompiled says that a file has a model, but nothing of its training.
-var ErrNotCompiled = errors.New("the file holds no state of training")
+// ErrNotCompiled means that a file has a model but no training state.
+var ErrNotCompiled = errors.New("the file holds no training state")
 
-// marshalCompiled describes the training, for a .keras archive or, with legacy, for an .h5 file.
+// marshalCompiled encodes the training state for a .keras archive or, with legacy, for an .h5 file.
 func marshalCompiled(t *Training, legacy bool) ([]byte, error) {
 	o := &optimizerConfig{Class: t.Optimizer.Rule.Class(), Config: withPoints(t.Optimizer.Config())}
 	c := compiled{Loss: t.Loss, Metrics: t.Metrics}
@@ -60,8 +60,7 @@ func marshalCompiled(t *Training, legacy bool) ([]byte, error) {
 	return json.Marshal(c)
 }
 
-// withPoints gives whole numbers a decimal point, without which Keras refuses them where it wants a float, and
-// leaves alone what counts.
+// withPoints writes integers with a decimal point where Keras requires a float; counts stay integers.
 func withPoints(config map[string]any) map[string]any {
 	out := map[string]any{}
 	for key, v := range config {
@@ -77,7 +76,7 @@ func withPoints(config map[string]any) map[string]any {
 	return out
 }
 
-// unmarshalCompiled makes the optimizer that the JSON describes, its state not yet filled.
+// unmarshalCompiled creates the optimizer that the JSON describes, without its state.
 func unmarshalCompiled(data []byte, m *nn.Model) (*Training, error) {
 	var c compiled
 	if err := json.Unmarshal(data, &c); err != nil {
@@ -90,7 +89,7 @@ func unmarshalCompiled(data []byte, m *nn.Model) (*Training, error) {
 	if o == nil {
 		return nil, ErrNotCompiled
 	}
-	class := strings.TrimPrefix(o.Class, "Custom>") // so Keras 2.11 calls its new optimizers
+	class := strings.TrimPrefix(o.Class, "Custom>") // Keras 2.11 prefixes its new optimizers
 	optimizer, err := train.FromConfig(m, class, o.Config)
 	if err != nil {
 		return nil, err
@@ -98,7 +97,7 @@ func unmarshalCompiled(data []byte, m *nn.Model) (*Training, error) {
 	return &Training{Optimizer: optimizer, Loss: c.Loss, Metrics: c.Metrics}, nil
 }
 
-// withCompiled adds the training to the JSON of a model.
+// withCompiled adds the training state to the JSON of a model.
 func withCompiled(architecture []byte, t *Training) ([]byte, error) {
 	if t == nil {
 		return architecture, nil
@@ -115,8 +114,8 @@ func withCompiled(architecture []byte, t *Training) ([]byte, error) {
 	return json.Marshal(o)
 }
 
-// writeState writes the optimizer's variables in Keras's order: the count of steps, the learning rate where it is
-// no schedule, the arrays. place gives the path of variable i, called name.
+// writeState writes the optimizer's variables in Keras's order: the iteration count, the learning rate unless it is
+// a schedule, the arrays. place returns the path of variable i, called name.
 func writeState(w *h5.Writer, o *train.Optimizer, place func(i int, name string) string) error {
 	if err := h5.WriteDataset(w, place(0, "iteration"), h5.Layout{}, []int64{o.Iterations}); err != nil {
 		return err
@@ -137,8 +136,8 @@ func writeState(w *h5.Writer, o *train.Optimizer, place func(i int, name string)
 	return nil
 }
 
-// readState fills the optimizer from the variables at paths, which are in Keras's order: the count of steps, the
-// learning rate where there is one, the arrays. One that has made no step may have none of these.
+// readState sets the optimizer's state from the variables at paths, in Keras's order: the iteration count, the
+// learning rate if there is one, the arrays. An optimizer that has made no step may have no arrays.
 func readState(ctx context.Context, f *h5.File, paths []string, rate bool, o *train.Optimizer) error {
 	rest := paths
 	if len(rest) > 0 {
@@ -160,7 +159,7 @@ func readState(ctx context.Context, f *h5.File, paths []string, rate bool, o *tr
 		return nil
 	}
 	if len(rest) != len(slots) {
-		return fmt.Errorf("the optimizer has %d arrays in the file, want %d for %s", len(rest), len(slots), o.Rule.Class())
+		return fmt.Errorf("found %d optimizer arrays, want %d for %s", len(rest), len(slots), o.Rule.Class())
 	}
 	var arrays []array
 	for i, slot := range slots {
@@ -169,8 +168,8 @@ func readState(ctx context.Context, f *h5.File, paths []string, rate bool, o *tr
 	return read(ctx, f, arrays)
 }
 
-// DecodeArchiveTraining reads what a .keras archive holds of the training of m, which is the model that
-// DecodeArchive made of it. An archive without it gives ErrNotCompiled.
+// DecodeArchiveTraining reads the training state of m, the model that DecodeArchive returned, from a .keras
+// archive. If there is none, the error is ErrNotCompiled.
 func DecodeArchiveTraining(ctx context.Context, r io.ReaderAt, size int64, m *nn.Model) (*Training, error) {
 	a, err := openArchive(r, size)
 	if err != nil {
@@ -214,7 +213,7 @@ func DecodeArchiveTraining(ctx context.Context, r io.ReaderAt, size int64, m *nn
 	return t, nil
 }
 
-// optimizerGroup is where an .h5 file has the optimizer's arrays.
+// optimizerGroup is the group of an .h5 file that holds the optimizer's arrays.
 const optimizerGroup = "/optimizer_weights"
 
 // LoadH5Training reads what an .h5 file holds of the training of m, which is the model that LoadH5 made of it. A

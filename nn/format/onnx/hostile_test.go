@@ -55,7 +55,7 @@ func TestRefused(t *testing.T) {
 		"type":      {func(m *onnxpb.Model) { m.Graph.Initializer[0].DataType = proto.Int32(8) }, "element type 8"},
 		"padding": {func(m *onnxpb.Model) {
 			m.Graph.Node[0].Attribute = []*onnxpb.Attribute{ints("pads", 1<<29, 0, 0, 1<<29, 0, 0)}
-		}, "larger than"},
+		}, "more than"},
 		"opset":  {func(m *onnxpb.Model) { m.OpsetImport[0].Version = proto.Int64(99) }, "opset 99"},
 		"domain": {func(m *onnxpb.Model) { m.Graph.Node[0].Domain = new("com.example") }, "com.example"},
 		"output": {func(m *onnxpb.Model) { m.Graph.Output[0].Name = new("z") }, `output "z"`},

@@ -1,4 +1,4 @@
-// Package tensorboard writes event files that TensorBoard opens: scalars by step, as Keras's callback names them.
+// Package tensorboard writes TensorBoard event files: scalars by step, named as Keras's callback does.
 package tensorboard
 
 import (
@@ -14,13 +14,13 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// Writer appends events to one file of a run's folder. It is for one goroutine.
+// Writer appends events to one file in a run's directory. It must be used by one goroutine at a time.
 type Writer struct {
 	f   *os.File
 	now func() time.Time
 }
 
-// Scalar is a named figure.
+// Scalar is a named value.
 type Scalar struct {
 	Tag   string
 	Value float64
@@ -41,8 +41,8 @@ const (
 	sessionStart     = 1
 )
 
-// Create begins a new event file in dir, which it makes where it is not there. Events of other files in dir from
-// step on are superseded: they come from a training that was broken off and is resumed here.
+// Create starts a new event file in dir, which is created if necessary. Events in other files of dir from step on
+// are superseded: they come from an interrupted training run that is resumed here.
 func Create(dir string, step int64) (*Writer, error) { return create(dir, step, time.Now) }
 
 func create(dir string, step int64, now func() time.Time) (*Writer, error) {
@@ -67,7 +67,7 @@ func create(dir string, step int64, now func() time.Time) (*Writer, error) {
 	return w, nil
 }
 
-// newFile makes a file that is not there yet: the first free of name.0.v2, name.1.v2 and so on.
+// newFile creates a new file under the first free name of name.0.v2, name.1.v2 and so on.
 func newFile(name string) (*os.File, error) {
 	for i := 0; ; i++ {
 		f, err := os.OpenFile(fmt.Sprintf("%s.%d.v2", name, i), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
@@ -77,7 +77,7 @@ func newFile(name string) (*os.File, error) {
 	}
 }
 
-// Write appends the figures of a step; TensorBoard shows them at once.
+// Write appends the scalars of a step. TensorBoard can show them immediately.
 func (w *Writer) Write(step int64, scalars ...Scalar) error {
 	var summary []byte
 	for _, s := range scalars {
@@ -88,7 +88,7 @@ func (w *Writer) Write(step int64, scalars ...Scalar) error {
 	return w.event(step, protowire.AppendBytes(protowire.AppendTag(nil, eventSummary, protowire.BytesType), summary))
 }
 
-// event appends an event whose content is what.
+// event appends an event with the given content.
 func (w *Writer) event(step int64, what []byte) error {
 	wall := float64(w.now().UnixMicro()) / 1e6
 	e := protowire.AppendFixed64(protowire.AppendTag(nil, eventWallTime, protowire.Fixed64Type), math.Float64bits(wall))
@@ -97,10 +97,10 @@ func (w *Writer) event(step int64, what []byte) error {
 	return err
 }
 
-// Close ends the file.
+// Close closes the file.
 func (w *Writer) Close() error { return w.f.Close() }
 
-// record frames data as TFRecord does: length, its masked checksum, data, its masked checksum.
+// record frames data as a TFRecord: length, its masked checksum, data, its masked checksum.
 func record(data []byte) []byte {
 	r := binary.LittleEndian.AppendUint64(make([]byte, 0, len(data)+16), uint64(len(data)))
 	r = binary.LittleEndian.AppendUint32(r, masked(r))
@@ -110,7 +110,7 @@ func record(data []byte) []byte {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// masked is CRC-32C, turned and shifted as TFRecord wants it (tensorflow/core/lib/hash/crc32c.h).
+// masked returns the CRC-32C, rotated and offset as TFRecord requires (tensorflow/core/lib/hash/crc32c.h).
 func masked(data []byte) uint32 {
 	c := crc32.Checksum(data, castagnoli)
 	return (c>>15 | c<<17) + 0xa282ead8

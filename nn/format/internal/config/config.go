@@ -1,6 +1,6 @@
-// Package config turns models into the JSON by which Keras describes them, and back.
+// Package config converts between models and the JSON in which Keras describes them.
 //
-// There are two dialects. Keras 3 ("keras") writes what a layer reads as nested "__keras_tensor__" objects and an
+// There are two dialects. Keras 3 ("keras") writes a layer's inputs as nested "__keras_tensor__" objects and an
 // input's shape as batch_shape; Keras 2 ("legacy") writes lists and batch_input_shape. Both are read; each file
 // format writes its own.
 package config
@@ -14,13 +14,13 @@ import (
 )
 
 const (
-	// MaxBytes bounds the JSON: a layer takes about 1 KiB.
+	// MaxBytes limits the size of the JSON; a layer takes about 1 KiB.
 	MaxBytes = 16 << 20
-	// maxLayers bounds the number of layers.
+	// maxLayers limits the number of layers.
 	maxLayers = 10000
 )
 
-// object is what Keras writes for each thing that can be made again.
+// object is how Keras serializes an object.
 type object struct {
 	Module         string          `json:"module,omitempty"`
 	ClassName      string          `json:"class_name"`
@@ -39,9 +39,9 @@ type network struct {
 	BuildInputShape any      `json:"build_input_shape"`
 }
 
-// Unmarshal makes the model that Keras's JSON describes, its weights not yet filled, and returns its layers in the
-// file's order, which is what the names of weights in a .keras file count by. No more than budget numbers are made
-// for parameters, but for those of one layer.
+// Unmarshal builds the model described by Keras's JSON, without its weights, and returns its layers in the file's
+// order, from which the names of weights in a .keras file are derived. It allocates at most budget parameter values
+// beyond those of one layer.
 func Unmarshal(data []byte, budget int) (*nn.Model, []nn.Layer, error) {
 	if len(data) > MaxBytes {
 		return nil, nil, fmt.Errorf("model config: got %d bytes, want at most %d", len(data), MaxBytes)
@@ -51,7 +51,7 @@ func Unmarshal(data []byte, budget int) (*nn.Model, []nn.Layer, error) {
 		return nil, nil, fmt.Errorf("model config: %w", err)
 	}
 	var n network
-	list := len(o.Config) > 0 && o.Config[0] == '[' // Sequential of Keras before 2.2.3: the layers alone
+	list := len(o.Config) > 0 && o.Config[0] == '[' // Sequential before Keras 2.2.3: only the layers
 	var err error
 	if list {
 		err = json.Unmarshal(o.Config, &n.Layers)
@@ -74,14 +74,14 @@ func Unmarshal(data []byte, budget int) (*nn.Model, []nn.Layer, error) {
 	return nil, nil, fmt.Errorf("model %q: class %q is not supported, want Sequential or Functional", n.Name, o.ClassName)
 }
 
-// builder makes one model.
+// builder builds one model.
 type builder struct {
 	network network
 	budget  int
 	made    map[string]nn.Layer
 }
 
-// layer makes the layer that o describes.
+// layer creates the layer that o describes.
 func layer(o *object) (nn.Layer, error) {
 	attributes, err := attributesOf(o)
 	if err != nil {
@@ -114,7 +114,7 @@ func inputShape(name string, v any) (nn.Shape, error) {
 	for i, d := range list[1:] {
 		f, ok := d.(float64)
 		if !ok || f < 1 || f != float64(int(f)) || f > 1<<20 || size > 1<<30/int(f) {
-			return nil, fmt.Errorf("layer %q (InputLayer): axis %d of shape %v is %v, want a fixed size from 1, all together at most %d", name, i+1, list, d, 1<<30)
+			return nil, fmt.Errorf("layer %q (InputLayer): axis %d of shape %v is %v, want a fixed size of at least 1 and at most %d elements in all", name, i+1, list, d, 1<<30)
 		}
 		size *= int(f)
 		shape = append(shape, int(f))
@@ -122,7 +122,7 @@ func inputShape(name string, v any) (nn.Shape, error) {
 	return shape, nil
 }
 
-// shapeAttribute finds an input's shape under the names that Keras has had for it.
+// shapeAttribute finds an input's shape under any of the names that Keras has used for it.
 func shapeAttribute(attributes map[string]any) any {
 	if v, ok := attributes["batch_shape"]; ok {
 		return v
@@ -130,13 +130,13 @@ func shapeAttribute(attributes map[string]any) any {
 	return attributes["batch_input_shape"]
 }
 
-// spend takes the parameters of a built layer from the budget.
+// spend deducts the parameters of a built layer from the budget.
 func (b *builder) spend(l nn.Layer) error {
 	for _, p := range l.Base().Params {
 		b.budget -= len(p.Value)
 	}
 	if b.budget < 0 {
-		return fmt.Errorf("layer %q (%s): its parameters and those before it are more than the file has weights for", l.Base().Name, l.Class())
+		return fmt.Errorf("layer %q (%s): its parameters and those of the layers before it exceed the weights in the file", l.Base().Name, l.Class())
 	}
 	return nil
 }

@@ -7,15 +7,15 @@ import (
 	"github.com/voxelstream/voxelstream/nn"
 )
 
-// ExtraName is where our own JSON is kept: a file in a .keras archive, an attribute of an .h5 file, metadata of a
-// .safetensors file. Keras and others ignore it.
+// ExtraName is the name under which our own JSON is stored: a file in a .keras archive, an attribute of an .h5
+// file, metadata of a .safetensors file. Keras and other readers ignore it.
 const ExtraName = "voxelstream"
 
-// extra is what our models know beyond Keras's.
+// extra holds the properties of our models that Keras does not have.
 type extra struct {
 	Classes  []string `json:"classes,omitempty"`
 	Colormap string   `json:"colormap,omitempty"`
-	// Precision is that of inference; left out for float32.
+	// Precision is the inference precision; omitted for float32.
 	Precision json.RawMessage `json:"precision,omitempty"`
 }
 
@@ -31,7 +31,7 @@ func Extra(m *nn.Model) ([]byte, error) {
 	return json.Marshal(e)
 }
 
-// DecodePrecision returns the precision that data, JSON, holds.
+// DecodePrecision decodes a precision from JSON.
 func DecodePrecision(data []byte) (p nn.Precision, err error) {
 	if err := json.Unmarshal(data, &p); err != nil {
 		return p, err
@@ -39,7 +39,7 @@ func DecodePrecision(data []byte) (p nn.Precision, err error) {
 	return p, p.Check()
 }
 
-// SetExtra gives the model what Extra returned; empty data changes nothing.
+// SetExtra applies the JSON that Extra returned to the model; empty data changes nothing.
 func SetExtra(m *nn.Model, data []byte) error {
 	if len(data) == 0 {
 		return nil

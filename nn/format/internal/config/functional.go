@@ -8,7 +8,7 @@ import (
 	"github.com/voxelstream/voxelstream/nn"
 )
 
-// functional makes a graph: each layer after those that it reads, whatever the order in the file.
+// functional builds a graph: each layer after its inputs, whatever the order in the file.
 func (b *builder) functional() (*nn.Model, []nn.Layer, error) {
 	index := map[string]*object{}
 	for i := range b.network.Layers {
@@ -35,7 +35,7 @@ func (b *builder) functional() (*nn.Model, []nn.Layer, error) {
 		o := index[u.name]
 		switch {
 		case o == nil:
-			return nil, fmt.Errorf("model %q: layer %q is read but not in the file", b.network.Name, u.name)
+			return nil, fmt.Errorf("model %q: layer %q is referenced but not in the file", b.network.Name, u.name)
 		case busy[u]:
 			return nil, fmt.Errorf("model %q: layer %q reads its own output", b.network.Name, u.name)
 		}
@@ -89,13 +89,13 @@ func (b *builder) functional() (*nn.Model, []nn.Layer, error) {
 	return m, order, nil
 }
 
-// use is one use of a layer, counted from 0.
+// use is one use of a layer; uses count from 0.
 type use struct {
 	name string
 	call int
 }
 
-// node makes one use of a layer on those that it reads, and the layer where that is its first.
+// node creates one use of a layer, and the layer itself if it is the first use.
 func (b *builder) node(o *object, call int, node func(use) (*nn.Node, error)) (*nn.Node, error) {
 	if o.ClassName == "InputLayer" {
 		if call != 0 {
@@ -139,7 +139,7 @@ func (b *builder) node(o *object, call int, node func(use) (*nn.Node, error)) (*
 	return n, b.spend(l)
 }
 
-// inbound returns what a use of o reads.
+// inbound returns the inputs of a use of o.
 func inbound(o *object, number int) ([]use, error) {
 	fail := func(found string) error {
 		return fmt.Errorf("layer %q (%s): attribute inbound_nodes has %s", o.Name, o.ClassName, found)
@@ -149,12 +149,12 @@ func inbound(o *object, number int) ([]use, error) {
 		return nil, fail(err.Error())
 	}
 	if number >= len(calls) {
-		return nil, fail(fmt.Sprintf("%d calls, and number %d is read", len(calls), number))
+		return nil, fail(fmt.Sprintf("%d calls, but call %d is referenced", len(calls), number))
 	}
 	if call, ok := calls[number].(map[string]any); ok { // Keras 3
 		if kwargs, ok := call["kwargs"].(map[string]any); ok {
 			for key, v := range kwargs {
-				// Keras writes false for what was no argument at all; predict and fit say otherwise when they call.
+				// Keras writes false if there was no argument; predict and fit override it.
 				if v != nil && (key != "training" || v != false) {
 					return nil, fail(fmt.Sprintf("the argument %s, which is not supported", key))
 				}
@@ -173,7 +173,7 @@ func inbound(o *object, number int) ([]use, error) {
 	return names, nil
 }
 
-// tensors collects what is named in Keras 3's nested lists of tensors.
+// tensors collects the references in Keras 3's nested lists of tensors.
 func tensors(v any, uses []use, depth int) ([]use, error) {
 	switch v := v.(type) {
 	case []any:
@@ -224,7 +224,7 @@ func references(v any) ([]use, error) {
 	return uses, nil
 }
 
-// reference reads [name, node, output]: the only output of a layer is the one we have.
+// reference reads [name, node, output]; output must be 0, because layers have a single output.
 func reference(r []any) (use, error) {
 	if len(r) >= 3 {
 		name, ok := r[0].(string)

@@ -16,7 +16,7 @@ func Marshal(m *nn.Model, legacy bool) ([]byte, error) {
 	}
 	class := "Functional"
 	var list []any
-	calls := map[nn.Layer][]any{} // what a layer reads, use by use
+	calls := map[nn.Layer][]any{} // a layer's inputs, use by use
 	for _, n := range m.Nodes() {
 		if n.Layer != nil {
 			calls[n.Layer] = append(calls[n.Layer], call(n, legacy))
@@ -27,7 +27,7 @@ func Marshal(m *nn.Model, legacy bool) ([]byte, error) {
 			continue
 		}
 		if legacy && n.Layer != nil {
-			if axes, several := n.Layer.Config()["axis"].([]int); several { // Keras takes one of them and says nothing
+			if axes, several := n.Layer.Config()["axis"].([]int); several { // Keras silently uses one of them
 				return nil, fmt.Errorf("layer %q (%s): Keras cannot read several axes %v from an .h5 file, want .keras", n.Name(), n.Layer.Class(), axes)
 			}
 		}
@@ -81,7 +81,7 @@ func node(n *nn.Node, legacy bool) map[string]any {
 	return o
 }
 
-// batch is a shape with null for the batch in front.
+// batch returns a shape preceded by null for the batch.
 func batch(s nn.Shape) []any {
 	out := []any{nil}
 	for _, d := range s {
@@ -100,7 +100,7 @@ func ends(nodes []*nn.Node) []any {
 	return out
 }
 
-// call describes one use of a layer: what it reads.
+// call describes one use of a layer by its inputs.
 func call(n *nn.Node, legacy bool) any {
 	args := []any{}
 	for _, in := range n.Inputs {
@@ -116,7 +116,7 @@ func call(n *nn.Node, legacy bool) any {
 		return args
 	}
 	if len(args) > 1 {
-		args = []any{args} // a layer of several inputs takes one list
+		args = []any{args} // a layer with several inputs takes one list
 	}
 	return map[string]any{"args": args, "kwargs": map[string]any{}}
 }
