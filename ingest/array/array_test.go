@@ -178,9 +178,9 @@ func TestErrors(t *testing.T) {
 		data   []byte
 		want   string
 	}{
-		"no cube":       {NPY, npy(t, "'<f4'", "False", "(1, 9)", count(9)), "say the shape"},
+		"no cube":       {NPY, npy(t, "'<f4'", "False", "(1, 9)", count(9)), "set the grid shape"},
 		"cut":           {NPY, x[:len(x)-1], "found 63 bytes of values, want 64"},
-		"huge":          {NPY, npy(t, "'<f8'", "False", "(9000000000, 9000000000)", count(0)), "too large for any file"},
+		"huge":          {NPY, npy(t, "'<f8'", "False", "(9000000000, 9000000000)", count(0)), "larger than any file"},
 		"text":          {NPY, npy(t, "'<U5'", "False", "(1,)", count(0)), `found type "U5"`},
 		"too few label": {NPZ, npz(t, "x.npy", x, "y.npy", npy(t, "'|u1'", "False", "(1,)", []uint8{3})), "found 1 labels, want 2"},
 		"half a label":  {NPZ, npz(t, "x.npy", x, "y.npy", npy(t, "'<f4'", "False", "(2,)", []float32{1, 0.5})), "row 1: found 0.5"},
@@ -220,7 +220,7 @@ func TestIDX(t *testing.T) {
 		idxImages[:len(idxImages)-1]:                       "found 5 bytes of values, want 6",
 		"\x00\x00\x08\x01\x00\x00\x00\x01\x07":             "found labels, want images",
 		"\x00\x00\x0a\x01\x00\x00\x00\x01\x07":             "found type 0xa",
-		"\x00\x00\x08\x02\xff\xff\xff\xff\x00\x00\x00\x00": "rows without values",
+		"\x00\x00\x08\x02\xff\xff\xff\xff\x00\x00\x00\x00": "at least 1 value",
 	} {
 		if _, err := read(t, IDX, []byte(data), ingest.Options{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("found error %v, want %q", err, want)

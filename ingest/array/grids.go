@@ -8,17 +8,17 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// view is what an array means to us: so many grids of one shape, or points.
+// view is the interpretation of an array: a number of grids of one shape, or points.
 type view struct {
 	rows     int
 	dims     [3]int
 	channels int
-	points   int // values of a point, 0 for grids
+	points   int // values per point; 0 for grids
 }
 
 func (v view) cells() int { return v.dims[0] * v.dims[1] * v.dims[2] * v.channels }
 
-// shape is the shape of one row, the channels only where there are several.
+// shape returns the shape of one row, with the channels only if there are several.
 func (v view) shape() []int {
 	s := v.dims[:]
 	if v.channels > 1 {
@@ -27,18 +27,18 @@ func (v view) shape() []int {
 	return s
 }
 
-// maxPointColumns is the widest table still taken for points: x y z, intensity, colours.
+// maxPointColumns is the maximum width of a table interpreted as points: x y z, intensity, colours.
 const maxPointColumns = 7
 
-// maxChannels is the longest last axis taken for the channels of a cell, not for a direction in space.
+// maxChannels is the maximum length of a last axis interpreted as channels rather than as a spatial axis.
 const maxChannels = 4
 
-// viewOf reads a shape:
+// viewOf interprets a shape:
 //
 //	(N, 3..7)        points, if floats
 //	(N, K)           N flat grids: Options.GridShape, or cubes with K = D*D*D
-//	(D, H, W)        one grid; N slices of 1 x H x W where N labels go with them
-//	(N, D, H, W)     N grids; (D, H, W, C) where the last axis is at most 4 and the others are not
+//	(D, H, W)        one grid; N slices of 1 x H x W if there are N labels
+//	(N, D, H, W)     N grids; (D, H, W, C) if the last axis is at most 4 and the others are not
 //	(N, D, H, W, C)  N grids
 func viewOf(h *header, labels int, o ingest.Options) (view, error) {
 	s := h.shape
@@ -56,7 +56,7 @@ func viewOf(h *header, labels int, o ingest.Options) (view, error) {
 			v.dims = [3]int{edge, edge, edge}
 		}
 		if v.cells() != s[1] {
-			return v, fmt.Errorf("shape %v: found rows of %d values, want %d x %d x %d; say the shape of a row", s, s[1], v.dims[0], v.dims[1], v.dims[2])
+			return v, fmt.Errorf("shape %v: found rows of %d values, want %d x %d x %d; set the grid shape", s, s[1], v.dims[0], v.dims[1], v.dims[2])
 		}
 	case 3:
 		v.rows, v.dims = 1, [3]int(s)

@@ -12,8 +12,8 @@ import (
 )
 
 // IDX is the format of the MNIST files: two zero bytes, the type, the number of axes, the length of each as uint32,
-// then the values, all big endian. Images (N, H, W) are N grids of 1 x H x W, and (N, D, H, W) N grids; a file of
-// one axis holds labels, which can be inspected. http://yann.lecun.com/exdb/mnist/
+// then the values, all big-endian. Images (N, H, W) become N grids of 1 x H x W, and (N, D, H, W) N grids. A file
+// with one axis holds labels, which can only be inspected. http://yann.lecun.com/exdb/mnist/
 var IDX = ingest.Format{
 	Name:   "idx",
 	Doc:    "images and labels of all number types",
@@ -65,13 +65,13 @@ func parseIDX(b []byte) (*idx, error) {
 	}
 	d := &idx{t: t, body: 4 + 4*n}
 	if len(b) < d.body {
-		return nil, fmt.Errorf("cut short: found %d bytes, want a header of %d", len(b), d.body)
+		return nil, fmt.Errorf("truncated: found %d bytes, want a header of %d", len(b), d.body)
 	}
 	total := 1
 	for i := range n {
 		size := int(binary.BigEndian.Uint32(b[4+4*i:]))
 		if size > 0 && total > math.MaxInt64/16/size {
-			return nil, fmt.Errorf("found %d x %d values, too many for any file", total, size)
+			return nil, fmt.Errorf("found %d x %d values, more than any file can hold", total, size)
 		}
 		total *= size
 		d.dims = append(d.dims, size)
@@ -79,7 +79,7 @@ func parseIDX(b []byte) (*idx, error) {
 	return d, nil
 }
 
-// bytes is the length of the values.
+// bytes returns the size of the values in bytes.
 func (d *idx) bytes() int64 {
 	n := int64(d.t.Size())
 	for _, size := range d.dims {
@@ -98,12 +98,12 @@ func readIDX(path string, o ingest.Options) (*idx, []byte, error) {
 		return nil, nil, fmt.Errorf("%s: idx: %w", path, err)
 	}
 	if have := int64(len(data) - d.body); have < d.bytes() {
-		return nil, nil, fmt.Errorf("%s: idx: cut short: found %d bytes of values, want %d", path, have, d.bytes())
+		return nil, nil, fmt.Errorf("%s: idx: truncated: found %d bytes of values, want %d", path, have, d.bytes())
 	}
 	return d, data[d.body:], nil
 }
 
-// row is the shape of one sample.
+// row returns the shape of one sample and its number of cells.
 func (d *idx) row() (dims [3]int, cells int) {
 	dims = [3]int{1, 1, 1}
 	copy(dims[3-(len(d.dims)-1):], d.dims[1:])
@@ -116,7 +116,7 @@ func (d *idx) samples(path string, data []byte, o ingest.Options) ([]ingest.Samp
 	case len(d.dims) == 1:
 		return nil, fmt.Errorf("%s: idx: found labels, want images", path)
 	case cells == 0 && d.dims[0] > 0:
-		return nil, fmt.Errorf("%s: idx: found rows without values: %v", path, d.dims)
+		return nil, fmt.Errorf("%s: idx: found shape %v, want rows with at least 1 value", path, d.dims)
 	case d.dims[0]*cells > o.MaxCells:
 		return nil, fmt.Errorf("%s: idx: found %v values, limit %d", path, d.dims, o.MaxCells)
 	}

@@ -1,5 +1,5 @@
-// Package array reads and writes NumPy's files: single arrays (.npy) and archives of them (.npz) with grids, their
-// labels, or points.
+// Package array reads and writes NumPy files: single arrays (.npy) and archives of arrays (.npz) that hold grids,
+// their labels, or points.
 package array
 
 import (
@@ -18,7 +18,7 @@ import (
 
 // The layout of NumPy's format, https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html:
 //
-//	\x93NUMPY, major, minor, header length (uint16, from version 2 on uint32, little endian), header: a Python dict with descr,
+//	\x93NUMPY, major, minor, header length (uint16, uint32 from version 2, little-endian), header: a Python dict with descr,
 //	fortran_order and shape, then the values
 const npyMagic = "\x93NUMPY"
 
@@ -30,7 +30,7 @@ const (
 
 // header describes the array that follows it in a file.
 type header struct {
-	fields  []field // one without a name for a plain array
+	fields  []field // a single one without a name for a plain array
 	record  int     // bytes of an element
 	length  int     // bytes of the header itself
 	fortran bool
@@ -40,12 +40,12 @@ type header struct {
 type field struct {
 	name   string
 	t      columns.Type
-	half   bool // float16: Type does not have it
+	half   bool // float16, which Type does not have
 	big    bool
 	offset int
 }
 
-// plain is the single field of an array of numbers.
+// plain reports whether the array holds numbers rather than records.
 func (h *header) plain() bool { return len(h.fields) == 1 && h.fields[0].name == "" }
 
 func (h *header) typeName() string {
@@ -150,12 +150,12 @@ func parseHeader(text string) (*header, error) {
 	return h, nil
 }
 
-// count is the number of elements. Their bytes fit an int64.
+// count returns the number of elements, whose size in bytes fits an int64.
 func (h *header) count() (int, error) {
 	n := 1
 	for _, d := range h.shape {
 		if d > 0 && n > math.MaxInt64/16/max(h.record, 1)/d {
-			return 0, fmt.Errorf("npy header: found shape %v of %d bytes each, too large for any file", h.shape, h.record)
+			return 0, fmt.Errorf("npy header: found shape %v with elements of %d bytes, larger than any file", h.shape, h.record)
 		}
 		n *= d
 	}
@@ -195,7 +195,7 @@ func (f field) value(b []byte) float64 {
 	return v
 }
 
-// half widens an IEEE 754 binary16: 1 sign, 5 exponent (bias 15) and 10 fraction bits.
+// half converts an IEEE 754 binary16 to float32: 1 sign, 5 exponent (bias 15) and 10 fraction bits.
 func half(v uint16) float32 {
 	sign, exp, frac := uint32(v>>15)<<31, uint32(v>>10&31), uint32(v&1023)
 	switch exp {
@@ -208,7 +208,7 @@ func half(v uint16) float32 {
 	return math.Float32frombits(sign | (exp+127-15)<<23 | frac<<13)
 }
 
-// values reads numbers of a plain array from a stream, a block at a time.
+// values reads the numbers of a plain array from a stream, one block at a time.
 type values struct {
 	r   *bufio.Reader
 	f   field

@@ -1,8 +1,8 @@
 package array
 
-// Options are those of the readers of this package.
+// Options are the options of this package's readers.
 type Options struct {
-	Part string `yaml:"part" flag:"part" doc:"Arrays of an .npz archive to read, by the beginning of a word of their names: train, val or test. Empty: all."`
+	Part string `yaml:"part" flag:"part" doc:"Arrays of an .npz archive to read: those with a word in their name that starts with this, such as train, val or test. Empty reads all."`
 }
 
 func newOptions() any { return &Options{} }

@@ -18,19 +18,19 @@ import (
 	"github.com/voxelstream/voxelstream/record"
 )
 
-// NPY is a single array: grids, flat rows of grids, or points (a table of 3 to 7 float columns, or records with
-// fields x, y and z).
+// NPY is the format of a single array: grids, grids as flat rows, or points (a table of 3 to 7 float columns, or
+// records with fields x, y and z).
 var NPY = ingest.Format{
 	Name:       "npy",
-	Doc:        "versions 1 to 3; numbers of 1 to 8 bytes, float16, records; either order",
+	Doc:        "versions 1 to 3; numbers of 1 to 8 bytes, float16, records; C or Fortran order",
 	Extensions: []string{".npy"},
 	Detect:     func(h *ingest.Head) ingest.Confidence { return magic(h, npyMagic) },
 	Open:       open(openNPY),
 	Inspect:    inspect(openNPY),
 }
 
-// NPZ is a zip archive of arrays. Those named like labels (y, y_train, train_labels, ...) give the classes of the
-// array that goes by the same name otherwise (X, X_train, train_images); each other array is a stream of its own.
+// NPZ is a zip archive of arrays. Arrays named like labels (y, y_train, train_labels, ...) hold the classes of the
+// array with the corresponding data name (X, X_train, train_images). Each data array is a stream.
 var NPZ = ingest.Format{
 	Name:       "npz",
 	Doc:        "as npy, with labels; MedMNIST3D",
@@ -39,7 +39,7 @@ var NPZ = ingest.Format{
 	Tested:     "adrenalmnist3d.npz",
 	Options:    newOptions,
 	Detect: func(h *ingest.Head) ingest.Confidence {
-		// The first entry's name stands at byte 30, its length at 26.
+		// The first entry's name is at byte 30, its length at byte 26.
 		const local = "PK\x03\x04"
 		if magic(h, local) == ingest.No || len(h.Bytes) < 30 {
 			return ingest.No
@@ -61,17 +61,17 @@ func magic(h *ingest.Head, m string) ingest.Confidence {
 	return ingest.No
 }
 
-// maxArrays bounds the entries of an archive, maxLabels the labels of one array.
+// maxArrays limits the entries of an archive, maxLabels the labels of one array.
 const (
 	maxArrays = 4096
 	maxLabels = 1 << 26
 )
 
-// part is one array of a file, not read yet.
+// part is one array of a file, before its values are read.
 type part struct {
-	name   string // without .npy; empty for a file of one array
+	name   string // without .npy; empty for a single-array file
 	header *header
-	size   int64 // bytes of the file with the header
+	size   int64 // size of the file including the header
 	open   func() (io.ReadCloser, error)
 	labels []int32
 }
@@ -114,7 +114,7 @@ func openNPZ(path string, o ingest.Options) (*file, error) {
 	return f, nil
 }
 
-// list reads the headers of all arrays and gives labels to those that have some.
+// list reads the headers of all arrays and attaches labels to their data arrays.
 func (f *file) list(entries []*zip.File, o ingest.Options) error {
 	if len(entries) > maxArrays {
 		return fmt.Errorf("found %d entries, limit %d", len(entries), maxArrays)
@@ -126,7 +126,7 @@ func (f *file) list(entries []*zip.File, o ingest.Options) error {
 			continue
 		}
 		if e.UncompressedSize64 > uint64(o.MaxBytes) {
-			return fmt.Errorf("%s: found %d bytes unpacked, limit %d", e.Name, e.UncompressedSize64, o.MaxBytes)
+			return fmt.Errorf("%s: found an unpacked size of %d bytes, limit %d", e.Name, e.UncompressedSize64, o.MaxBytes)
 		}
 		p := &part{name: name, size: int64(e.UncompressedSize64), open: e.Open}
 		if err := p.readHeader(); err != nil {
@@ -138,7 +138,7 @@ func (f *file) list(entries []*zip.File, o ingest.Options) error {
 		}
 		f.parts = append(f.parts, p)
 	}
-	if len(f.parts) == 0 { // nothing but labels: then they are the data
+	if len(f.parts) == 0 { // only labels: they are the data
 		for _, p := range labels {
 			f.parts = append(f.parts, p)
 		}
@@ -155,7 +155,7 @@ func (f *file) list(entries []*zip.File, o ingest.Options) error {
 					return fmt.Errorf("%s.npy: %w", name, err)
 				}
 				if len(p.header.shape) > 0 && len(got) != p.header.shape[0] {
-					return fmt.Errorf("%s.npy: found %d labels, want %d as %s has rows", name, len(got), p.header.shape[0], p.name)
+					return fmt.Errorf("%s.npy: found %d labels, want %d, one per row of %s", name, len(got), p.header.shape[0], p.name)
 				}
 				p.labels = got
 			}
@@ -164,7 +164,7 @@ func (f *file) list(entries []*zip.File, o ingest.Options) error {
 	return nil
 }
 
-// only keeps the arrays that belong to a part: train_images and X_train are of the part train, X_valid is of val.
+// only keeps the arrays that belong to a part: train_images and X_train belong to part train, X_valid to val.
 func (f *file) only(want string) error {
 	if want == "" {
 		return nil
@@ -177,13 +177,13 @@ func (f *file) only(want string) error {
 		})
 	})
 	if len(f.parts) == 0 {
-		return fmt.Errorf("part %q: found the arrays %q, want one with a word that begins so", want, names)
+		return fmt.Errorf("part %q: found the arrays %q, want one with a word in its name that starts with the part", want, names)
 	}
 	return nil
 }
 
-// dataName says whether an array is named like labels, and what the array that they belong to is called: y_train
-// goes with x_train, labels with its own stem (train_labels with "train").
+// dataName reports whether name is a name of labels, and returns the name of the data array that they belong to:
+// x_train for y_train, or the stem ("train" for train_labels).
 func dataName(name string) (data string, ok bool) {
 	lower := strings.ToLower(name)
 	switch {
@@ -201,7 +201,7 @@ func dataName(name string) (data string, ok bool) {
 	return "", false
 }
 
-// labelStem is what remains of a data array's name when the word for data is taken off.
+// labelStem returns a data array's name without the word for data.
 func labelStem(name string) string {
 	lower := strings.ToLower(name)
 	for _, word := range []string{"images", "image", "grids", "grid", "volumes", "volume", "data", "x"} {
@@ -227,12 +227,12 @@ func (p *part) readHeader() error {
 	}
 	have := p.size - int64(p.header.length)
 	if want := int64(n) * int64(p.header.record); want > have {
-		return fmt.Errorf("cut short: found %d bytes of values, want %d for shape %v", have, want, p.header.shape)
+		return fmt.Errorf("truncated: found %d bytes of values, want %d for shape %v", have, want, p.header.shape)
 	}
 	return nil
 }
 
-// body opens the array's values.
+// body opens the array's values for reading.
 func (p *part) body() (io.ReadCloser, error) {
 	r, err := p.open()
 	if err != nil {
@@ -244,7 +244,7 @@ func (p *part) body() (io.ReadCloser, error) {
 	return r, nil
 }
 
-// all reads every byte of the values; the size was checked against the file's.
+// all reads all bytes of the values. Their size has been checked against the file's.
 func (p *part) all(limit int64) ([]byte, error) {
 	n, err := p.header.count()
 	if err != nil {
@@ -262,12 +262,12 @@ func (p *part) all(limit int64) ([]byte, error) {
 	var buf bytes.Buffer
 	got, err := io.Copy(&buf, io.LimitReader(r, want))
 	if err == nil && got < want {
-		err = fmt.Errorf("cut short: found %d bytes of values, want %d", got, want)
+		err = fmt.Errorf("truncated: found %d bytes of values, want %d", got, want)
 	}
 	return buf.Bytes(), err
 }
 
-// readLabels takes class numbers from shape (N), (N, 1), or one-hot (N, K).
+// readLabels reads class numbers of shape (N) or (N, 1), or one-hot (N, K).
 func (p *part) readLabels() ([]int32, error) {
 	h := p.header
 	if !h.plain() || len(h.shape) < 1 || len(h.shape) > 2 || h.shape[0] > maxLabels {
@@ -302,7 +302,7 @@ func (p *part) readLabels() ([]int32, error) {
 			}
 		}
 		if v != math.Trunc(v) || v < -1 || v > math.MaxInt32 {
-			return nil, fmt.Errorf("labels: row %d: found %g, want a whole number of -1 or more", i, v)
+			return nil, fmt.Errorf("labels: row %d: found %g, want an integer of at least -1", i, v)
 		}
 		out[i] = int32(v)
 	}
@@ -324,7 +324,7 @@ func open(list func(string, ingest.Options) (*file, error)) func(context.Context
 	}
 }
 
-// source streams the rows of one array after the other. A broken array is one bad item of its stream.
+// source streams the rows of one array after another. A damaged array is one bad item of its stream.
 type source struct {
 	file   *file
 	stream string
@@ -335,7 +335,7 @@ type source struct {
 	row    int
 	body   io.ReadCloser // nil before the first row
 	values *values
-	whole  []float32 // all values where they are not stored row by row
+	whole  []float32 // all values if they are not stored row by row
 }
 
 func (s *source) name() string {
@@ -363,7 +363,7 @@ func (s *source) Read(ctx context.Context) (ingest.Sample, error) {
 			s.next()
 			return ingest.Sample{}, err
 		}
-		if out.Data == nil { // an array of no rows
+		if out.Data == nil { // an array without rows
 			continue
 		}
 		s.row++
@@ -371,7 +371,7 @@ func (s *source) Read(ctx context.Context) (ingest.Sample, error) {
 	}
 }
 
-// next goes on to the following array.
+// next advances to the next array.
 func (s *source) next() {
 	if s.body != nil {
 		s.body.Close() //nolint:errcheck // opened for reading
@@ -380,7 +380,7 @@ func (s *source) next() {
 	s.part++
 }
 
-// read takes the next row of the current array.
+// read reads the next row of the current array.
 func (s *source) read(out *ingest.Sample) (err error) {
 	p := s.file.parts[s.part]
 	if s.body == nil {
@@ -443,7 +443,7 @@ func (p *part) view(o ingest.Options) (view, error) {
 	return viewOf(p.header, len(p.labels), o)
 }
 
-// rowMajor loads an array that is stored with the first index fastest, and turns it round.
+// rowMajor loads an array in Fortran order (first index fastest) and converts it to C order.
 func (p *part) rowMajor(o ingest.Options) ([]float32, error) {
 	data, err := p.all(4 * int64(o.MaxCells))
 	if err != nil {
@@ -452,7 +452,7 @@ func (p *part) rowMajor(o ingest.Options) ([]float32, error) {
 	n := len(data) / max(p.header.record, 1)
 	out := make([]float32, n)
 	index := make([]int, len(p.header.shape))
-	for i := range out { // i counts with the last index fastest
+	for i := range out { // i is an index in C order
 		at, step := 0, 1
 		for k, d := range p.header.shape {
 			at += index[k] * step
@@ -469,7 +469,7 @@ func (p *part) rowMajor(o ingest.Options) ([]float32, error) {
 	return out, nil
 }
 
-// pointNames are the columns of a plain table of points, by how many there are.
+// pointNames are the columns of a plain table of points, by their number.
 var pointNames = map[int][]string{
 	3: {"x", "y", "z"}, 4: {"x", "y", "z", "intensity"}, 5: {"x", "y", "z", "intensity", "ring"},
 	6: {"x", "y", "z", "red", "green", "blue"}, 7: {"x", "y", "z", "intensity", "red", "green", "blue"},
@@ -542,7 +542,7 @@ func inspect(list func(string, ingest.Options) (*file, error)) func(context.Cont
 	}
 }
 
-// detail describes the clouds of a file that has some, else its grids: the rows of all arrays with the shape of the
+// detail describes a file's clouds if it has any, otherwise its grids: the rows of all arrays with the shape of the
 // first.
 func (f *file) detail(ctx context.Context, o ingest.Options) (ingest.Detail, error) {
 	g := &ingest.Grids{Labels: map[string]int{}, Shape: []int{}}

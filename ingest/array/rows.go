@@ -12,11 +12,11 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// ReadRows reads an .npy file with one array of numbers (N, row...) in C order, N at least 1, as float32. It takes
-// no more memory than four times the file's size.
+// ReadRows reads an .npy file that holds one array of numbers of shape (N, row...), N at least 1, in C order, as
+// float32. It uses at most four times the file's size in memory.
 func ReadRows(path string, row []int) (n int, values []float32, err error) {
 	if _, err := os.Stat(path); err != nil {
-		return 0, nil, err // it names the file
+		return 0, nil, err // the error names the file
 	}
 	f, err := openNPY(path, ingest.Options{}.WithDefaults())
 	if err != nil {
@@ -45,7 +45,7 @@ func (p *part) rows(row []int) (n int, out []float32, err error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	out = make([]float32, count) // readHeader has found as many in the file
+	out = make([]float32, count) // readHeader has checked count against the file's size
 	return h.shape[0], out, newValues(body, h.fields[0]).fill(out)
 }
 
@@ -53,8 +53,8 @@ func commas(shape []int) string {
 	return strings.Trim(strings.Join(strings.Fields(fmt.Sprint(shape)), ", "), "[]")
 }
 
-// WriteFloat32 writes values as one array of float32 in C order, in version 1.0 of the format. As in NumPy's files
-// they begin at a multiple of 64 bytes.
+// WriteFloat32 writes values as one float32 array in C order, in version 1.0 of the format. As in files written by
+// NumPy, they start at a multiple of 64 bytes.
 func WriteFloat32(w io.Writer, shape []int, values []float32) error {
 	const align = 64
 	text := dict("<f4", shape)

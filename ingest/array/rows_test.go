@@ -58,7 +58,7 @@ func TestRowsTypesAndErrors(t *testing.T) {
 		"found shape []":                    npy(t, "'<f4'", "False", "()", count(1)),
 		"want numbers in C order":           npy(t, "'<f4'", "True", "(1, 4, 1)", count(4)),
 		"found type record":                 npy(t, "[('x', '<f4')]", "False", "(1, 4, 1)", count(4)),
-		"cut short":                         npy(t, "'<f4'", "False", "(9999999999, 4, 1)", count(4)),
+		"truncated":                         npy(t, "'<f4'", "False", "(9999999999, 4, 1)", count(4)),
 		"npy header":                        []byte("\x93NUMPY\x02\x00\xff\xff\xff\xff{"),
 	} {
 		path := fileOf(t, data)

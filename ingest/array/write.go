@@ -18,10 +18,10 @@ import (
 // in at the end.
 const headerRoom = 256
 
-// formatHeader is the head of a version 1 file, padded to headerRoom.
+// formatHeader returns the header of a version 1 file, padded to headerRoom.
 func formatHeader(descr string, shape []int) []byte { return padHeader(dict(descr, shape), headerRoom) }
 
-// dict is the description of an array in a header.
+// dict returns the Python dict that describes an array in a header.
 func dict(descr string, shape []int) string {
 	dims := make([]string, len(shape))
 	for i, d := range shape {
@@ -34,7 +34,7 @@ func dict(descr string, shape []int) string {
 	return fmt.Sprintf("{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", descr, tuple)
 }
 
-// padHeader is the head of a version 1 file, length bytes with the newline that ends it.
+// padHeader returns the header of a version 1 file, padded to length bytes including the final newline.
 func padHeader(dict string, length int) []byte {
 	out := append([]byte(npyMagic), 1, 0)
 	out = binary.LittleEndian.AppendUint16(out, uint16(length-len(out)-2))
@@ -45,9 +45,9 @@ func padHeader(dict string, length int) []byte {
 	return append(out, '\n')
 }
 
-// CreateNPY makes an array of one cloud, (N, 3) or with intensity and colours up to (N, 7), or of grids of one
-// shape, (N, D, H, W) or (N, D, H, W, C), float32; a cloud that float32 cannot hold is float64. Labels have no
-// place in it.
+// CreateNPY creates an array of one cloud, (N, 3) or with intensity and colours up to (N, 7), or of grids of the
+// same shape, (N, D, H, W) or (N, D, H, W, C). The type is float32, or float64 for a cloud whose coordinates do not
+// fit float32. Labels are not stored.
 func CreateNPY(path string) (ingest.Writer, error) {
 	f, err := ingest.CreateFile(path)
 	if err != nil {
@@ -60,7 +60,7 @@ type npyWriter struct {
 	*ingest.NewFile
 	path  string
 	descr string
-	row   []int // shape of a row, nil before the first
+	row   []int // shape of a row; nil before the first row
 	rows  int
 	cloud bool
 }
@@ -88,7 +88,7 @@ func (w *npyWriter) Write(s ingest.Sample) error {
 	return nil
 }
 
-// begin writes a header to be filled in by finish.
+// begin writes a header that finish completes.
 func (w *npyWriter) begin(descr string, row []int) error {
 	w.descr, w.row = descr, row
 	_, err := w.NewFile.Write(formatHeader(descr, append([]int{0}, row...)))
@@ -106,7 +106,7 @@ func (w *npyWriter) grid(g *ingest.Grid) error {
 		}
 	}
 	if w.cloud || fmt.Sprint(w.row) != fmt.Sprint(row) {
-		return fmt.Errorf("found a grid of %v, want %v as the first", row, w.row)
+		return fmt.Errorf("found a grid of %v, want %v like the first", row, w.row)
 	}
 	w.rows++
 	buf := make([]byte, 0, 4*len(g.Values))
@@ -119,7 +119,7 @@ func (w *npyWriter) grid(g *ingest.Grid) error {
 
 func (w *npyWriter) points(p *ingest.PointCloud) error {
 	if w.row != nil {
-		return errors.New("found a second sample; an array of points holds one cloud")
+		return errors.New("found a second sample, want one: an array of points holds a single cloud")
 	}
 	width := 3
 	if p.Intensity != nil {
@@ -162,7 +162,7 @@ func (w *npyWriter) points(p *ingest.PointCloud) error {
 	return nil
 }
 
-// finish fills the number of rows in.
+// finish fills in the number of rows.
 func (w *npyWriter) finish() error {
 	if w.row == nil {
 		return fmt.Errorf("%s: found no sample to write", w.path)
@@ -181,8 +181,8 @@ func (w *npyWriter) Commit() error {
 	return w.NewFile.Commit()
 }
 
-// CreateNPZ makes an archive with the samples as X, as CreateNPY has them, and their labels as y (int32), if any
-// has one.
+// CreateNPZ creates an archive with the samples as X, in the layout of CreateNPY, and their labels as y (int32) if
+// any sample has one.
 func CreateNPZ(path string) (ingest.Writer, error) {
 	out, err := ingest.CreateFile(path)
 	if err != nil {
@@ -197,7 +197,7 @@ func CreateNPZ(path string) (ingest.Writer, error) {
 
 type npzWriter struct {
 	out     *ingest.NewFile
-	rows    *npyWriter // X in the making: its header needs the number of rows
+	rows    *npyWriter // X while it is written; its header needs the number of rows
 	labels  []int32
 	labeled bool
 }
@@ -237,7 +237,7 @@ func (w *npzWriter) Commit() error {
 	return w.out.Commit()
 }
 
-// entry adds a file to an archive, without a date, so that the same samples make the same bytes.
+// entry adds a file to an archive, without a date, so that the output is deterministic.
 func entry(z *zip.Writer, name string, r io.Reader) error {
 	e, err := z.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Deflate})
 	if err != nil {

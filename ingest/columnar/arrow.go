@@ -35,7 +35,7 @@ func (e *arrowEncoder) begin(w io.Writer, columns []column, keys, values []strin
 	return err
 }
 
-// arrowValues is the type and the bytes of a column's values.
+// arrowValues returns the type and the bytes of a column's values.
 func arrowValues(c column) (arrow.DataType, []byte, error) {
 	switch v := c.values.(type) {
 	case []float64:
@@ -68,12 +68,12 @@ func (e *arrowEncoder) write(columns []column) error {
 		}
 		arrays[i], rows = array.MakeFromData(data), n
 	}
-	return e.w.Write(array.NewRecord(e.schema, arrays, int64(rows))) // nothing to release: the memory is Go's
+	return e.w.Write(array.NewRecord(e.schema, arrays, int64(rows))) // nothing to release: the memory belongs to Go
 }
 
 func (e *arrowEncoder) end() error { return e.w.Close() }
 
-// position lets Arrow, which only asks where it is, write through a buffer.
+// position tracks the offset, so that Arrow, which only queries it, can write through a buffer.
 type position struct {
 	w io.Writer
 	n int64
@@ -87,7 +87,7 @@ func (p *position) Write(b []byte) (int, error) {
 
 func (p *position) Seek(offset int64, whence int) (int64, error) {
 	if offset != 0 || whence != io.SeekCurrent {
-		return 0, errors.New("writing only goes forward")
+		return 0, errors.New("seek: not supported; the file is written sequentially")
 	}
 	return p.n, nil
 }

@@ -1,16 +1,16 @@
-// Package columnar writes samples as tables, for pandas, Spark and their like: Parquet files, and Arrow files (the
-// random access format, also known as Feather version 2).
+// Package columnar writes samples as tables for pandas, Spark and similar tools: Parquet files, and Arrow files
+// (the random access format, also known as Feather version 2).
 //
-// A table of points has a row for each point, with the columns
+// A table of points has one row per point, with the columns
 //
 //	sample uint32; x, y, z float64 (metres); intensity float32 and red, green, blue uint8 where the first cloud has them
 //
-// and one of grids a row for each sample, with the columns
+// A table of grids has one row per sample, with the columns
 //
 //	sample uint32; label int32 (-1: unknown); values list of float32 (z slowest, channels fastest)
 //
-// where sample is the number of the sample in the file, from 0. The metadata says the kind (voxelstream.kind:
-// points or grids) and the dims of the grids (voxelstream.dims: D,H,W,C). Depth frames are projected to points.
+// The column sample numbers the samples in the file from 0. The metadata holds the kind (voxelstream.kind: points
+// or grids) and the dimensions of the grids (voxelstream.dims: D,H,W,C). Depth frames are projected to points.
 package columnar
 
 import (
@@ -28,45 +28,45 @@ const (
 )
 
 const (
-	// maxRows and maxBytes bound the rows that are written together: a row group, or a record batch.
+	// maxRows and maxBytes limit the rows that are written together as a row group or record batch.
 	maxRows  = 1 << 20
 	maxBytes = 64 << 20
 )
 
-// column is a column of some rows. values is a []float64, []float32, []uint32, []int32 or []uint8.
+// column is a column of several rows. values is a []float64, []float32, []uint32, []int32 or []uint8.
 type column struct {
 	name   string
 	values any
-	// list is how many values make a row; 0: each is one.
+	// list is the number of values per row; 0 means scalars.
 	list int
 }
 
-// encoder writes rows in a format.
+// encoder writes rows in one format.
 type encoder interface {
-	// begin learns the columns, whose values do not count, and the metadata, as keys and values.
+	// begin receives the columns, whose values are ignored, and the metadata as keys and values.
 	begin(w io.Writer, columns []column, keys, values []string) error
 	write(columns []column) error
 	end() error
 }
 
-// writer makes a table of samples.
+// writer writes a table of samples.
 type writer struct {
 	out     *ingest.NewFile
 	path    string
 	encoder encoder
 	samples uint32
 
-	// like is the first cloud without its points, or nil; dims that of the first grid.
+	// like is the first cloud without its points, or nil; dims are the dimensions of the first grid.
 	like  *ingest.PointCloud
 	dims  [4]int
 	grids []ingest.Sample // pending
 	first uint32          // the number of the first of them
 }
 
-// CreateParquet begins a Parquet file, compressed by zstd.
+// CreateParquet creates a Parquet file compressed with zstd.
 func CreateParquet(path string) (ingest.Writer, error) { return create(path, &parquetEncoder{}) }
 
-// CreateArrow begins an Arrow file.
+// CreateArrow creates an Arrow file.
 func CreateArrow(path string) (ingest.Writer, error) { return create(path, &arrowEncoder{}) }
 
 func create(path string, e encoder) (ingest.Writer, error) {
@@ -77,8 +77,8 @@ func create(path string, e encoder) (ingest.Writer, error) {
 	return &writer{out: out, path: path, encoder: e}, nil
 }
 
-// Write adds a sample: a cloud or frame in a file of points, a grid in a file of grids, of the columns or dims of
-// the first one.
+// Write adds a sample: a cloud or frame to a file of points, a grid to a file of grids. It must have the columns or
+// dimensions of the first sample.
 func (w *writer) Write(s ingest.Sample) (err error) {
 	switch d := s.Data.(type) {
 	case *ingest.PointCloud:
@@ -108,14 +108,14 @@ func (w *writer) points(p *ingest.PointCloud) error {
 		}
 	}
 	if w.like == nil {
-		return fmt.Errorf("found points, want a grid as the first sample")
+		return fmt.Errorf("found points, want a grid like the first sample")
 	}
 	for _, c := range []struct {
 		name        string
 		want, found bool
 	}{{"intensity", w.like.Intensity != nil, p.Intensity != nil}, {"colour", w.like.R != nil, p.R != nil}} {
 		if p.Len() > 0 && c.want != c.found {
-			return fmt.Errorf("found %s of points: %v; the first sample: %v", c.name, c.found, c.want)
+			return fmt.Errorf("points with %s: found %v, want %v like the first sample", c.name, c.found, c.want)
 		}
 	}
 	number := slices.Repeat([]uint32{w.samples}, min(p.Len(), maxRows))
@@ -128,7 +128,7 @@ func (w *writer) points(p *ingest.PointCloud) error {
 	return nil
 }
 
-// pointColumns are the rows from up to, not including, to.
+// pointColumns returns the columns for the points from (inclusive) to to (exclusive).
 func (w *writer) pointColumns(p *ingest.PointCloud, number []uint32, from, to int) []column {
 	cs := []column{{name: "sample", values: number}, {name: "x", values: p.X[from:to]}, {name: "y", values: p.Y[from:to]}, {name: "z", values: p.Z[from:to]}}
 	if w.like.Intensity != nil {
@@ -151,7 +151,7 @@ func (w *writer) grid(s ingest.Sample, g *ingest.Grid) error {
 		}
 	}
 	if w.like != nil || dims != w.dims {
-		return fmt.Errorf("found a grid of %v, want what the first sample was", dims)
+		return fmt.Errorf("found a grid of %v, want a sample like the first", dims)
 	}
 	w.grids = append(w.grids, s)
 	if n := len(w.grids); n == maxRows || 4*n*len(g.Values) >= maxBytes {
@@ -179,7 +179,7 @@ func (w *writer) flush() error {
 	return w.encoder.write([]column{{name: "sample", values: numbers}, {name: "label", values: labels}, {name: "values", values: values, list: n}})
 }
 
-// Commit writes what is pending and puts the file in place.
+// Commit writes pending samples and moves the file into place.
 func (w *writer) Commit() error {
 	if w.samples == 0 {
 		return fmt.Errorf("%s: found no sample to write", w.path)
@@ -193,5 +193,5 @@ func (w *writer) Commit() error {
 	return w.out.Commit()
 }
 
-// Close drops what is not committed. It may follow Commit.
+// Close discards the file unless it was committed. It may be called after Commit.
 func (w *writer) Close() error { return w.out.Close() }

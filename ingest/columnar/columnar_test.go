@@ -262,7 +262,7 @@ func TestRefusals(t *testing.T) {
 			first, second ingest.Data
 			want          string
 		}{
-			{cloud(1, 0), plain, "found intensity of points: false; the first sample: true"},
+			{cloud(1, 0), plain, "points with intensity: found false, want true"},
 			{plain, &ingest.PointCloud{X: plain.X, Y: plain.Y, Z: plain.Z, R: []uint8{1}, G: []uint8{1}, B: []uint8{1}}, "colour"},
 			{plain, grid(0, 0).Data, "found a grid"},
 			{grid(0, 0).Data, plain, "found points"},

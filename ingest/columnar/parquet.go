@@ -11,11 +11,11 @@ import (
 	"github.com/apache/arrow/go/v15/parquet/schema"
 )
 
-// parquetEncoder writes each run of rows as a row group. It fills columns itself: package pqarrow, which would,
-// brings gRPC along.
+// parquetEncoder writes each run of rows as a row group. It fills columns itself, because package pqarrow depends
+// on gRPC.
 type parquetEncoder struct {
 	w *file.Writer
-	// ints and levels are kept from one column to the next.
+	// ints and levels are reused from one column to the next.
 	ints        []int32
 	definitions []int16
 	repetitions []int16
@@ -46,12 +46,12 @@ func (e *parquetEncoder) begin(w io.Writer, columns []column, keys, values []str
 			return err
 		}
 	}
-	// The wrap hides Close, which the library would call.
+	// The wrapper hides Close, which the library would call.
 	e.w = file.NewParquetWriter(struct{ io.Writer }{w}, root, file.WithWriterProps(parquet.NewWriterProperties(properties...)), file.WithWriteMetadata(m))
 	return nil
 }
 
-// parquetNode is the type of a column.
+// parquetNode returns the type of a column.
 func parquetNode(c column) (n schema.Node, err error) {
 	required := parquet.Repetitions.Required
 	switch c.values.(type) {
@@ -94,7 +94,7 @@ func (e *parquetEncoder) write(columns []column) error {
 func (e *parquetEncoder) fill(w file.ColumnChunkWriter, c column) (err error) {
 	switch v := c.values.(type) {
 	case []float64:
-		_, err = w.(*file.Float64ColumnChunkWriter).WriteBatch(v, nil, nil) //nolint:forcetypeassert // as begin made it, here and below
+		_, err = w.(*file.Float64ColumnChunkWriter).WriteBatch(v, nil, nil) //nolint:forcetypeassert // created by begin, here and below
 	case []float32:
 		definitions, repetitions := e.levels(len(v), c.list)
 		_, err = w.(*file.Float32ColumnChunkWriter).WriteBatch(v, definitions, repetitions) //nolint:forcetypeassert // see above
@@ -108,18 +108,18 @@ func (e *parquetEncoder) fill(w file.ColumnChunkWriter, c column) (err error) {
 	return err
 }
 
-// fillInts writes narrower or unsigned integers as the physical type that Parquet has for them.
+// fillInts writes narrower or unsigned integers in Parquet's physical type for them.
 func (e *parquetEncoder) fillInts(w file.ColumnChunkWriter, n int, at func(int) int32) error {
 	e.ints = e.ints[:0]
 	for i := range n {
 		e.ints = append(e.ints, at(i))
 	}
-	_, err := w.(*file.Int32ColumnChunkWriter).WriteBatch(e.ints, nil, nil) //nolint:forcetypeassert // as begin made it
+	_, err := w.(*file.Int32ColumnChunkWriter).WriteBatch(e.ints, nil, nil) //nolint:forcetypeassert // created by begin
 	return err
 }
 
-// levels are those of n values in full lists of equal length: each value is there, and begins a row or does not.
-// Nil without lists.
+// levels returns the definition and repetition levels of n values in lists of equal length: every value is present,
+// and the first of each list starts a row. They are nil for columns without lists.
 func (e *parquetEncoder) levels(n, list int) (definitions, repetitions []int16) {
 	if list == 0 {
 		return nil, nil

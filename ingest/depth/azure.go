@@ -8,9 +8,9 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// azure is the calibration of an Azure Kinect, as the device stores it and its recordings attach it
-// (k4a_device_get_raw_calibration): cameras with focal lengths and principal points over the size of the sensor,
-// and their places. Every device has its own.
+// azure is the calibration of an Azure Kinect, as stored on the device and attached to recordings
+// (k4a_device_get_raw_calibration): the cameras' focal lengths and principal points relative to the size of the
+// sensor, and their poses. Every device has its own.
 type azure struct{ depth, color azureCamera }
 
 type azureCamera struct {
@@ -25,12 +25,12 @@ type azureCamera struct {
 	} `json:"Rt"`
 }
 
-// azureMode is how an image of a mode is cut out of the sensor's: the sensor's image is scaled to sensor, and cut
-// from corner on.
+// azureMode describes how the image of a mode is derived from the sensor's image, which is scaled to sensor and
+// cropped starting at corner.
 type azureMode struct{ sensor, corner [2]float64 }
 
-// azureDepthModes and azureColorModes are the modes by width and height of their images. The same sizes in other
-// modes have the same cut.
+// azureDepthModes and azureColorModes list the modes by width and height of their images. Modes of the same size
+// have the same crop.
 // https://github.com/microsoft/Azure-Kinect-Sensor-SDK/blob/develop/src/transformation/mode_specific_calibration.c
 var (
 	azureDepthModes = map[[2]int]azureMode{
@@ -49,7 +49,7 @@ var (
 	}
 )
 
-// errNotAzure is a JSON file of something else.
+// errNotAzure is the error for a JSON file with other content.
 var errNotAzure = errors.New("found no CalibrationInformation")
 
 func parseAzure(data []byte) (*azure, error) {
@@ -91,8 +91,8 @@ func parseAzure(data []byte) (*azure, error) {
 	return out, nil
 }
 
-// intrinsics are those of the images of a mode. The parameters are cx cy fx fy k1 to k6, two unused, p2 p1; the
-// corner of the top left pixel is (0, 0) there, its middle here.
+// intrinsics returns the intrinsics for the images of a mode. The parameters are cx cy fx fy k1 to k6, two unused,
+// p2 p1. Their origin (0, 0) is the corner of the top left pixel, ours is its centre.
 func (c *azureCamera) intrinsics(m azureMode) ingest.Intrinsics {
 	p := c.Intrinsics.Parameters
 	return ingest.Intrinsics{
@@ -102,7 +102,7 @@ func (c *azureCamera) intrinsics(m azureMode) ingest.Intrinsics {
 	}
 }
 
-// place is the depth camera's sensor in this camera's axes, in metres.
+// place returns the pose of the depth camera in this camera's axes, in metres.
 func (c *azureCamera) place() (ingest.Pose, error) {
 	r, t := c.Rt.Rotation, c.Rt.Translation
 	if len(r) != 9 || len(t) != 3 {
@@ -111,16 +111,17 @@ func (c *azureCamera) place() (ingest.Pose, error) {
 	return ingest.PoseOfMatrix([]float64{r[0], r[1], r[2], t[0], r[3], r[4], r[5], t[1], r[6], r[7], r[8], t[2]})
 }
 
-// camera is that of depth images of a size.
+// camera returns the camera for depth images of a given size.
 func (a *azure) camera(width, height int) (ingest.Intrinsics, error) {
 	m, ok := azureDepthModes[[2]int{width, height}]
 	if !ok {
-		return ingest.Intrinsics{}, fmt.Errorf("found %d x %d pixels, want those of an Azure Kinect: 640 x 576, 320 x 288, 512 x 512 or 1024 x 1024", width, height)
+		return ingest.Intrinsics{}, fmt.Errorf("found %d x %d pixels, want a depth mode of the Azure Kinect: 640 x 576, 320 x 288, 512 x 512 or 1024 x 1024", width, height)
 	}
 	return a.depth.intrinsics(m), nil
 }
 
-// colorCamera is that of colour images of a size; nil for other sizes, which are registered to depth.
+// colorCamera returns the camera for colour images of a given size, or nil for other sizes, which are registered to
+// depth.
 func (a *azure) colorCamera(width, height int) *ingest.ColorImage {
 	m, ok := azureColorModes[[2]int{width, height}]
 	if !ok || a.color.Purpose == "" {

@@ -191,7 +191,7 @@ func TestTUMAssociationsInEitherOrder(t *testing.T) {
 
 func TestTUMRefuses(t *testing.T) {
 	for name, c := range map[string]struct{ list, want string }{
-		"escape": {"1 ../../etc/passwd", "within the folder"},
+		"escape": {"1 ../../etc/passwd", "inside the folder"},
 		"time":   {"yesterday a.png", "line 1: found time"},
 		"words":  {"# fine\n1.0", "line 2: found 1 words, want 2"},
 	} {

@@ -11,15 +11,15 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/internal/trajectory"
 )
 
-// Fakenect is a folder that libfreenect's record program made of a Kinect v1, and of which the raw part of the NYU
-// data set consists: depth images d-TIME-STAMP.pgm of raw disparities, with the low byte first against the standard
-// of PGM, colour images r-TIME-STAMP.ppm, and accelerations a-TIME-STAMP.dump, which are not read. TIME is in
-// seconds, STAMP counts the device's clock. Colour is registered to depth by the cameras' usual calibration. Images
-// with numbers above 2047 were recorded in millimetres.
+// Fakenect is a folder recorded from a Kinect v1 by libfreenect's record program, the format of the raw part of the
+// NYU data set. It has depth images d-TIME-STAMP.pgm of raw disparities (low byte first, contrary to the PGM
+// standard), colour images r-TIME-STAMP.ppm, and accelerations a-TIME-STAMP.dump, which are not read. TIME is in
+// seconds, STAMP in ticks of the device's clock. Colour is registered to depth using the cameras' usual
+// calibration. Images with values above 2047 were recorded in millimetres.
 // https://github.com/OpenKinect/libfreenect/tree/master/fakenect
 var Fakenect = folderFormat(ingest.Format{
 	Name: "fakenect",
-	Doc: "folders of libfreenect's record and of the raw NYU data set: disparities or millimetres, " +
+	Doc: "folders of libfreenect's record program and the raw NYU data set: disparities or millimetres, " +
 		"colour registered to them",
 	Options: newOptions,
 	Detect:  detectFakenect,
@@ -32,21 +32,21 @@ func detectFakenect(h *ingest.Head) ingest.Confidence {
 	return ingest.No
 }
 
-// recorded reads the time in a file's name.
+// recorded parses the time in a file's name.
 func recorded(name, prefix, ext string) (listed, error) {
 	rest, ok := strings.CutPrefix(name, prefix)
 	if !ok || !strings.HasSuffix(rest, ext) {
-		return listed{}, fmt.Errorf("%q: want %sTIME-STAMP%s", name, prefix, ext)
+		return listed{}, fmt.Errorf("found file name %q, want %sTIME-STAMP%s", name, prefix, ext)
 	}
 	seconds, _, ok := strings.Cut(strings.TrimSuffix(rest, ext), "-")
 	if !ok {
-		return listed{}, fmt.Errorf("%q: want %sTIME-STAMP%s", name, prefix, ext)
+		return listed{}, fmt.Errorf("found file name %q, want %sTIME-STAMP%s", name, prefix, ext)
 	}
 	t, err := trajectory.ParseTime(seconds)
 	return listed{t, name}, err
 }
 
-// readFakenect lists the images of a folder and pairs depth with colour, and completes the options.
+// readFakenect lists the images of a folder, pairs depth with colour, and completes the settings.
 func readFakenect(dir string, o *settings) (*sequence, error) {
 	o.units = o.perMetre(millimetres)
 	if o.camera == nil {
@@ -81,7 +81,8 @@ func readFakenect(dir string, o *settings) (*sequence, error) {
 	}, nil
 }
 
-// decodeDisparity reads an image of disparities, or of the unit of the options if one of its numbers is none.
+// decodeDisparity reads an image of disparities, or of depths in the configured unit if one of its values is not a
+// disparity.
 func decodeDisparity(_ string, data []byte, perMetre float64, o *settings) (*ingest.Frame, error) {
 	h, err := parsePGM(data)
 	if err != nil {

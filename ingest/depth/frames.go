@@ -16,15 +16,15 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// Frames is a folder of depth images that have "depth" in their names, or lie in a folder depth/, with colour
-// images of the same names but for "color" or "rgb" instead: Redwood and Open3D (depth/00000.png, color/00000.jpg),
-// 7-Scenes and tsdf-fusion (frame-000000.depth.png, frame-000000.color.png), the sets of "14 lectures on visual
-// SLAM" (depth/1.pgm, color/1.png). Images are of millimetres. The camera is what lies beside them
-// (camera_primesense.json or another camera*.json of Open3D, camera-intrinsics.txt of tsdf-fusion, the
-// calibration.json of an Azure Kinect, whose colours are registered to depth where they are not), else the usual
-// one for their size. Without times the frames go by the order of their names, numbers by value. Poses are read
-// where they are: a matrix beside each frame (frame-000000.pose.txt, pose/0.txt), or a list of all (see posesOf).
-// 65535 is no measurement, as 7-Scenes has it.
+// Frames is a folder of depth images that have "depth" in their names or are in a folder depth/, with colour images
+// of the same names except for "color" or "rgb" instead of "depth": Redwood and Open3D (depth/00000.png,
+// color/00000.jpg), 7-Scenes and tsdf-fusion (frame-000000.depth.png, frame-000000.color.png), the sets of "14
+// lectures on visual SLAM" (depth/1.pgm, color/1.png). The unit is a millimetre. The camera is read from a file in
+// the folder (camera_primesense.json or another camera*.json of Open3D, camera-intrinsics.txt of tsdf-fusion, the
+// calibration.json of an Azure Kinect, whose colour images are registered to depth if necessary); otherwise it is
+// the usual one for the image size. Frames have no times and are ordered by name, with numbers by value. Poses, if
+// any, are a matrix file per frame (frame-000000.pose.txt, pose/0.txt) or a list of all frames (see posesOf). As in
+// 7-Scenes, 65535 means no measurement.
 var Frames = folderFormat(ingest.Format{
 	Name: "depth-folder",
 	Doc: "Redwood, Open3D, 7-Scenes, tsdf-fusion, slambook; cameras of Open3D, tsdf-fusion and " +
@@ -60,8 +60,8 @@ func isDepthName(name string) bool {
 	return false
 }
 
-// readFrames lists the depth images of a folder, pairs them with colours, and puts the camera that lies beside them
-// into the options.
+// readFrames lists the depth images of a folder, pairs them with colour images, and reads the folder's camera into
+// the settings.
 func readFrames(dir string, o *settings) (*sequence, error) {
 	o.units = o.perMetre(millimetres)
 	f := &sequence{dir: dir, none: math.MaxUint16}
@@ -112,7 +112,7 @@ func readFrames(dir string, o *settings) (*sequence, error) {
 	return f, nil
 }
 
-// readAzure takes the cameras of an Azure Kinect; files of the same name that hold something else are left.
+// readAzure reads the cameras of an Azure Kinect. It ignores files of the same name with other content.
 func (s *sequence) readAzure(path string) error {
 	data, err := ingest.ReadFile(path, ingest.Options{MaxBytes: 1 << 20})
 	if err != nil {
@@ -129,7 +129,7 @@ func (s *sequence) readAzure(path string) error {
 	return nil
 }
 
-// colorName is the colour image that belongs to a depth image, or "".
+// colorName returns the colour image that belongs to a depth image, or "".
 func colorName(depth string, have map[string]bool) string {
 	stem := strings.TrimSuffix(depth, filepath.Ext(depth))
 	for _, word := range []string{"color", "rgb"} {
@@ -142,7 +142,7 @@ func colorName(depth string, have map[string]bool) string {
 	return ""
 }
 
-// poseName is the pose file of a depth image, or "".
+// poseName returns the pose file of a depth image, or "".
 func poseName(depth string, have map[string]bool) string {
 	name := strings.Replace(strings.TrimSuffix(depth, filepath.Ext(depth)), "depth", "pose", 1) + ".txt"
 	if have[name] {
@@ -151,7 +151,7 @@ func poseName(depth string, have map[string]bool) string {
 	return ""
 }
 
-// naturally compares names with the numbers in them by value: 2.png before 10.png.
+// naturally compares names, with the numbers in them by value: 2.png before 10.png.
 func naturally(a, b string) int {
 	for a != "" && b != "" {
 		na, nb := digits(a), digits(b)
@@ -179,7 +179,7 @@ func digits(s string) int {
 	return n
 }
 
-// cameraBeside reads the calibration of the folder, nil without one.
+// cameraBeside reads the calibration of the folder; it returns nil if there is none.
 func cameraBeside(dir string, have map[string]bool) (*ingest.Intrinsics, error) {
 	names := make([]string, 0, 4)
 	for name := range have {
@@ -210,7 +210,7 @@ func cameraBeside(dir string, have map[string]bool) (*ingest.Intrinsics, error) 
 	return &cam, nil
 }
 
-// parseMatrix reads a 3x3 camera matrix, row by row. Open3D's JSON has it column by column.
+// parseMatrix reads a 3x3 camera matrix in row-major order. In Open3D's JSON it is column-major.
 func parseMatrix(data []byte, isJSON bool) (m [9]float64, err error) {
 	if isJSON {
 		var c struct {

@@ -9,9 +9,10 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// KinectV1 is a calibration of the depth camera of a Kinect v1, kinectV1Color of its colour camera, kinectV1Between
-// the place of the first in the axes of the second: those of Nicolas Burrus, which libfreenect's programs use for
-// devices without one of their own. http://nicolas.burrus.name/index.php/Research/KinectCalibration
+// KinectV1 is a calibration of the depth camera of a Kinect v1, kinectV1Color that of its colour camera, and
+// kinectV1Between the pose of the depth camera in the colour camera's axes. They are those of Nicolas Burrus, which
+// libfreenect's programs use for devices without their own calibration.
+// http://nicolas.burrus.name/index.php/Research/KinectCalibration
 var (
 	KinectV1 = ingest.Intrinsics{
 		Fx: 594.21434211923247, Fy: 591.04053696870778, Cx: 339.30780975300314, Cy: 242.73913761751615,
@@ -34,14 +35,14 @@ var (
 const (
 	kinectWidth, kinectHeight = 640, 480
 	kinectPixels              = kinectWidth * kinectHeight
-	// kinectNone is the disparity of a pixel without a measurement, the largest of 11 bits.
+	// kinectNone is the disparity of a pixel without a measurement, the largest 11-bit value.
 	kinectNone   = 2047
 	kinectPacked = kinectPixels * 11 / 8
 )
 
-// kinectMetres is the distance of each raw disparity: 0.1236 tan(d / 2842.5 + 1.1863), by Stephane Magnenat,
-// https://openkinect.org/wiki/Imaging_Information. Beyond 10 m, where the device's own millimetres end, is no
-// measurement.
+// kinectMetres maps each raw disparity to a distance: 0.1236 tan(d / 2842.5 + 1.1863), by Stephane Magnenat,
+// https://openkinect.org/wiki/Imaging_Information. Values beyond 10 m, where the device's own range in millimetres
+// ends, are not measurements.
 var kinectMetres = func() (table [kinectNone + 1]ingest.Metres) {
 	for d := range kinectNone {
 		if z := 0.1236 * math.Tan(float64(d)/2842.5+1.1863); z > 0 && z <= 10 {
@@ -51,12 +52,12 @@ var kinectMetres = func() (table [kinectNone + 1]ingest.Metres) {
 	return table
 }()
 
-// Kinect is a single frame of a Kinect v1 as it leaves the device: 640x480 disparities of 11 bits, packed 8 in 11
-// bytes with the high bit first, or each in two bytes with the low byte first (libfreenect's FREENECT_DEPTH_11BIT).
-// There is no header: the size of the file and the smoothness of the image tell.
+// Kinect is a single raw frame of a Kinect v1: 640x480 disparities of 11 bits, either packed 8 to 11 bytes, high
+// bit first, or as two bytes each, low byte first (libfreenect's FREENECT_DEPTH_11BIT). There is no header: the
+// format is recognized by the size of the file and the smoothness of the image.
 var Kinect = ingest.Format{
 	Name:    "kinect-raw",
-	Doc:     "Kinect v1 frames of 11 bits, packed or in two bytes, without a header",
+	Doc:     "Kinect v1 frames of 11 bits, packed or in two bytes each, without a header",
 	Options: newOptions,
 	Detect:  detectKinect,
 	Open: func(_ context.Context, path string, o ingest.Options) (ingest.Source, error) {
@@ -77,7 +78,7 @@ var Kinect = ingest.Format{
 	},
 }
 
-// unitDisparity names what a Kinect v1 stores: 1/8 of a pixel of its pattern's shift, upside down.
+// unitDisparity is the unit of a Kinect v1: 1/8 pixel of the shift of its pattern, inverted.
 const unitDisparity = "disparity"
 
 // disparityOf describes a frame of disparities.
@@ -103,8 +104,8 @@ func detectKinect(h *ingest.Head) ingest.Confidence {
 	return ingest.Likely
 }
 
-// isDisparity says whether values may be those of an image: none beyond what a device gives, and, holes left out,
-// neighbours alike.
+// isDisparity reports whether values can be a disparity image: none is out of range and, except at holes,
+// neighbours are similar.
 func isDisparity(raw []uint16) bool {
 	const farthest, rough = 1100, 60
 	sum, n, last := 0, 0, uint16(kinectNone)
@@ -123,7 +124,7 @@ func isDisparity(raw []uint16) bool {
 	return n == 0 && len(raw) > 0 || sum <= rough*n && sum > 0
 }
 
-// unpack11 reads numbers of 11 bits, the high bit first; bits at the end that make no number are left.
+// unpack11 unpacks 11-bit numbers, high bit first, and ignores incomplete ones at the end.
 func unpack11(b []byte) []uint16 {
 	out := make([]uint16, 0, len(b)*8/11)
 	var hold, bits uint32
@@ -157,7 +158,7 @@ func readKinect(path string, o *settings) (*ingest.Frame, error) {
 	case 2 * kinectPixels:
 		raw = littleEndian(data)
 	default:
-		return nil, fmt.Errorf("%s: found %d bytes, want %d of packed or %d of unpacked disparities", path, len(data), kinectPacked, 2*kinectPixels)
+		return nil, fmt.Errorf("%s: found %d bytes, want %d (packed disparities) or %d (unpacked)", path, len(data), kinectPacked, 2*kinectPixels)
 	}
 	f := &ingest.Frame{Width: kinectWidth, Height: kinectHeight, Depth: make([]ingest.Metres, kinectPixels), Cam: KinectV1}
 	if err := fromDisparity(f.Depth, raw); err != nil {
@@ -169,7 +170,7 @@ func readKinect(path string, o *settings) (*ingest.Frame, error) {
 	return f, nil
 }
 
-// fromDisparity turns raw disparities into metres.
+// fromDisparity converts raw disparities to metres.
 func fromDisparity(depth []ingest.Metres, raw []uint16) error {
 	for i, d := range raw {
 		if d > kinectNone {

@@ -7,23 +7,23 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// Options are those of the readers of this package.
+// Options are the options of this package's readers.
 type Options struct {
-	DepthUnits float64 `yaml:"depth_units" flag:"depth-units" min:"0" doc:"Units of a depth image per metre. 0: what the format says (5000 for TUM), or 1000."`
+	DepthUnits float64 `yaml:"depth_units" flag:"depth-units" min:"0" doc:"Depth image units per metre. 0 uses the format's own (5000 for TUM), or 1000."`
 	// The camera: focal lengths and principal point in pixels.
-	Fx float64 `yaml:"fx" flag:"fx" min:"0" doc:"Focal length of the depth camera in pixels. 0: what the files say, or the usual camera of the format."`
-	Fy float64 `yaml:"fy" flag:"fy" min:"0" doc:"Focal length along the height of the image, in pixels; set with fx."`
-	Cx float64 `yaml:"cx" flag:"cx" doc:"Column of the principal point in pixels, used with fx."`
-	Cy float64 `yaml:"cy" flag:"cy" doc:"Row of the principal point in pixels, used with fx."`
+	Fx float64 `yaml:"fx" flag:"fx" min:"0" doc:"Horizontal focal length of the depth camera in pixels. 0 uses the intrinsics in the files, or the format's usual camera."`
+	Fy float64 `yaml:"fy" flag:"fy" min:"0" doc:"Vertical focal length in pixels; set together with fx."`
+	Cx float64 `yaml:"cx" flag:"cx" doc:"Column of the principal point in pixels; used with fx."`
+	Cy float64 `yaml:"cy" flag:"cy" doc:"Row of the principal point in pixels; used with fx."`
 
-	Tolerance     time.Duration `yaml:"tolerance" doc:"Greatest difference in time between a depth image and the colour image or pose that belongs to it."`
-	MinConfidence float64       `yaml:"min_confidence" flag:"min-confidence" min:"0" max:"1" doc:"Leave out points of a depth camera whose confidence is less than this."`
+	Tolerance     time.Duration `yaml:"tolerance" doc:"Maximum time difference between a depth image and its colour image or pose."`
+	MinConfidence float64       `yaml:"min_confidence" flag:"min-confidence" min:"0" max:"1" doc:"Minimum confidence of points from a depth camera; others are skipped."`
 }
 
-// DefaultOptions takes what the files say, and pairs images within 20 ms as the tools of TUM do.
+// DefaultOptions uses the files' own calibration and pairs images within 20 ms, as the TUM tools do.
 func DefaultOptions() Options { return Options{Tolerance: 20 * time.Millisecond} }
 
-// Validate reports a camera of one focal length.
+// Validate checks that either both focal lengths are set or neither.
 func (o *Options) Validate() error {
 	if (o.Fx == 0) != (o.Fy == 0) {
 		return fmt.Errorf("fx, fy: found %g and %g, want both or none", o.Fx, o.Fy)
@@ -36,17 +36,18 @@ func newOptions() any {
 	return &o
 }
 
-// settings are what a reader works by: the limits, and the options of this package. Readers complete them by what they find beside the images.
+// settings holds the limits and the options of this package. Readers complete them with the calibration that they
+// find in the folder.
 type settings struct {
 	ingest.Options
-	// camera is that of the options, or one that was found; nil: the usual one for the size of the image.
+	// camera is the camera from the options or the folder; nil means the usual one for the image size.
 	camera *ingest.Intrinsics
-	// units of an image per metre; 0: the usual ones of the format.
+	// units per metre; 0 means those usual for the format.
 	units     float64
 	tolerance time.Duration
 }
 
-// settingsOf has the defaults for what o leaves open.
+// settingsOf returns the settings for o, with defaults for options that are not set.
 func settingsOf(o ingest.Options) *settings {
 	own := ingest.ReaderOptions(o, DefaultOptions())
 	s := &settings{Options: o.WithDefaults(), units: own.DepthUnits, tolerance: own.Tolerance}
@@ -56,7 +57,7 @@ func settingsOf(o ingest.Options) *settings {
 	return s
 }
 
-// cameraFor is the camera of an image of that size.
+// cameraFor returns the camera for an image of the given size.
 func (s *settings) cameraFor(width, height int) ingest.Intrinsics {
 	if s.camera != nil {
 		return *s.camera
@@ -64,7 +65,7 @@ func (s *settings) cameraFor(width, height int) ingest.Intrinsics {
 	return defaultCamera(width, height)
 }
 
-// perMetre is how many units make a metre, where they are usually as many as usual.
+// perMetre returns the number of units per metre; usual is the format's default.
 func (s *settings) perMetre(usual float64) float64 {
 	if s.units > 0 {
 		return s.units

@@ -10,13 +10,13 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// PGM is a single depth image as binary PGM (P5) of more than 8 bits: "P5", width, height and the largest value in
-// text, one white space, then two bytes a pixel. The standard has the high byte first; raw frames of the NYU data
-// set have it last. Which one it is shows in the image: with the bytes the wrong way round neighbours differ
-// wildly. https://netpbm.sourceforge.net/doc/pgm.html
+// PGM is a single depth image as binary PGM (P5) of more than 8 bits: "P5", width, height and maximum value as
+// text, one white space character, then two bytes per pixel. The standard has the high byte first; raw frames of
+// the NYU data set have it last. The byte order is detected: with swapped bytes, neighbouring pixels differ wildly.
+// https://netpbm.sourceforge.net/doc/pgm.html
 var PGM = ingest.Format{
 	Name:       "pgm-depth",
-	Doc:        "P5 of 16 bits, either byte order",
+	Doc:        "16-bit P5, either byte order",
 	Extensions: []string{".pgm"},
 	Tested:     "slambook ch5 depth 1.pgm",
 	Options:    newOptions,
@@ -43,20 +43,19 @@ var PGM = ingest.Format{
 		}
 		d := ingest.DepthOf(f, o.perMetre(millimetres))
 		if o.units == 0 {
-			d.Note = "assumed: the file does not say"
+			d.Note = "unit assumed: the file does not state it"
 		}
 		if swapped {
-			d.Note += "; low byte first, against the standard"
+			d.Note += "; low byte first, contrary to the standard"
 		}
 		return d, nil
 	},
 }
 
-// netpbm is the header of a binary PGM or PPM image; body is where the pixels begin.
+// netpbm is the header of a binary PGM or PPM image; body is the offset of the pixels.
 type netpbm struct{ width, height, largest, body int }
 
-// parseNetpbm reads a header: the magic, width, height and the largest value, with white space and comments between
-// them.
+// parseNetpbm reads a header: magic, width, height and maximum value, separated by white space and comments.
 func parseNetpbm(data []byte, magic string) (netpbm, error) {
 	var h netpbm
 	if !bytes.HasPrefix(data, []byte(magic)) {
@@ -84,29 +83,29 @@ func parseNetpbm(data []byte, magic string) (netpbm, error) {
 		*v = n
 	}
 	if i >= len(data) || !isSpace(data[i]) {
-		return h, fmt.Errorf("byte %d: want a white space behind the header", i)
+		return h, fmt.Errorf("byte %d: want white space after the header", i)
 	}
 	h.body = i + 1
 	return h, nil
 }
 
-// pixels are the bytes of the image, size a pixel.
+// pixels returns the image data, size bytes per pixel.
 func (h netpbm) pixels(data []byte, size int, o *settings) ([]byte, error) {
 	if h.width > o.MaxPixels/h.height {
 		return nil, fmt.Errorf("found %d x %d pixels, limit %d", h.width, h.height, o.MaxPixels)
 	}
 	body := data[h.body:]
 	if have, want := len(body), size*h.width*h.height; have < want {
-		return nil, fmt.Errorf("cut short: found %d bytes of pixels, want %d", have, want)
+		return nil, fmt.Errorf("truncated: found %d bytes of pixels, want %d", have, want)
 	}
 	return body[:size*h.width*h.height], nil
 }
 
-// parsePGM reads the header of an image of 16 bits a pixel.
+// parsePGM reads the header of an image with 16 bits per pixel.
 func parsePGM(data []byte) (netpbm, error) {
 	h, err := parseNetpbm(data, "P5")
 	if err == nil && (h.largest < 256 || h.largest > 65535) {
-		err = fmt.Errorf("largest value: found %d, want 256 to 65535: depth needs more than 8 bits", h.largest)
+		err = fmt.Errorf("maximum value: found %d, want 256 to 65535: depth needs more than 8 bits", h.largest)
 	}
 	return h, err
 }
@@ -145,7 +144,7 @@ func decodePGM(data []byte, perMetre float64, o *settings) (f *ingest.Frame, swa
 	return metres(h.width, h.height, raw, perMetre), swapped, nil
 }
 
-// roughness sums the differences of neighbours in a row, those beside holes left out.
+// roughness returns the sum of the differences between neighbours in a row, except next to holes.
 func roughness(body []byte, h netpbm, hi, lo int) (sum int64) {
 	for v := range h.height {
 		row := body[2*v*h.width:][:2*h.width]

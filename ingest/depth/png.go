@@ -1,5 +1,5 @@
-// Package depth reads what depth cameras and the data sets made with them store: single images, folders of
-// sequences, clouds with calibration.
+// Package depth reads files of depth cameras and the data sets recorded with them: single images, folders of image
+// sequences, and clouds with calibration.
 package depth
 
 import (
@@ -15,8 +15,8 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// ROSDefault is the camera that the ROS drivers assume for an uncalibrated Kinect or PrimeSense of 640x480, and
-// that TUM's data sets recommend: https://cvg.cit.tum.de/data/datasets/rgbd-dataset/file_formats.
+// ROSDefault is the camera that the ROS drivers assume for an uncalibrated 640x480 Kinect or PrimeSense, and that
+// the TUM data sets recommend: https://cvg.cit.tum.de/data/datasets/rgbd-dataset/file_formats.
 var ROSDefault = ingest.Intrinsics{Fx: 525, Fy: 525, Cx: 319.5, Cy: 239.5}
 
 // KinectV2 is the factory calibration of the depth camera of a Kinect v2, 512x424, as libfreenect2 reports it for a
@@ -26,8 +26,8 @@ var KinectV2 = ingest.Intrinsics{
 	Lens: ingest.Brown(0.0905474, -0.26819, 0, 0, 0.0950862),
 }
 
-// defaultCamera is the usual camera for images of this size, unknown for others: a wrong one would bend the world
-// in silence.
+// defaultCamera returns the usual camera for images of the given size. It is unknown for other sizes, because a
+// wrong camera would silently distort the scene.
 func defaultCamera(width, height int) ingest.Intrinsics {
 	switch {
 	case width == 640 && height == 480:
@@ -38,16 +38,15 @@ func defaultCamera(width, height int) ingest.Intrinsics {
 	return ingest.Intrinsics{}
 }
 
-// millimetres is how many units make a metre in the images of most depth cameras: Kinect in mm mode, Kinect v2,
+// millimetres is the number of units per metre in the images of most depth cameras: Kinect in mm mode, Kinect v2,
 // Azure Kinect, RealSense, PrimeSense, Redwood, NYU, SUN.
 const millimetres = 1000
 
-// PNG is a single depth image: 16-bit grey PNG, one unit a number, 0 where the sensor saw nothing. The file does
-// not say its unit: Options.DepthUnits does, else it is a millimetre, with the bits rotated where they are as in
-// SUN RGB-D.
+// PNG is a single depth image as 16-bit grey PNG, where 0 means no measurement. The file does not state its unit:
+// it is Options.DepthUnits, or else a millimetre. Bits rotated as in SUN RGB-D are detected.
 var PNG = ingest.Format{
 	Name:       "png-depth",
-	Doc:        "16-bit grey; unit by option, else millimetres; rotated bits of SUN RGB-D",
+	Doc:        "16-bit grey; unit from an option or millimetres; rotated bits of SUN RGB-D",
 	Extensions: []string{".png"},
 	Library:    "image/png",
 	Tested:     "Redwood depth_00000.png",
@@ -70,14 +69,14 @@ var PNG = ingest.Format{
 		}
 		d := ingest.DepthOf(f, o.perMetre(millimetres))
 		if o.units == 0 {
-			d.Note = "assumed: the file does not say"
+			d.Note = "unit assumed: the file does not state it"
 		}
 		return d, nil
 	},
 }
 
-// pngHead is the signature and the first chunk's header; then come width and height (4 bytes each), bit depth and
-// colour type.
+// pngHead is the signature and the first chunk's header. Width and height (4 bytes each), bit depth and colour type
+// follow.
 const pngHead = "\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 
 func detectPNG(h *ingest.Head) ingest.Confidence {
@@ -114,7 +113,7 @@ func decodePNG(data []byte, perMetre float64, o *settings) (*ingest.Frame, error
 	return metres(width, height, raw, perMetre), nil
 }
 
-// rawPNG gives the stored numbers.
+// rawPNG returns the stored values.
 func rawPNG(data []byte, o *settings) (width, height int, raw []uint16, err error) {
 	if err := checkSize(data, o); err != nil {
 		return 0, 0, nil, err
@@ -138,7 +137,7 @@ func rawPNG(data []byte, o *settings) (width, height int, raw []uint16, err erro
 	return width, height, raw, nil
 }
 
-// metres makes a frame of stored numbers, perMetre of which make a metre.
+// metres converts stored values, in units of 1/perMetre metres, to a frame.
 func metres(width, height int, raw []uint16, perMetre float64) *ingest.Frame {
 	f := &ingest.Frame{Width: width, Height: height, Depth: make([]ingest.Metres, len(raw))}
 	for i, v := range raw {
@@ -147,7 +146,7 @@ func metres(width, height int, raw []uint16, perMetre float64) *ingest.Frame {
 	return f
 }
 
-// checkSize refuses an image of more pixels than the limit, from its header alone.
+// checkSize rejects an image with more pixels than the limit, from its header alone.
 func checkSize(data []byte, o *settings) error {
 	c, kind, err := image.DecodeConfig(bytes.NewReader(data))
 	if err != nil {
@@ -185,14 +184,14 @@ func decodeColor(data []byte, o *settings) (pixels []color.RGBA, width, height i
 	return pixels, width, height, nil
 }
 
-// decodePPM reads a binary PPM (P6) of 8 bits, https://netpbm.sourceforge.net/doc/ppm.html.
+// decodePPM reads an 8-bit binary PPM (P6), https://netpbm.sourceforge.net/doc/ppm.html.
 func decodePPM(data []byte, o *settings) (pixels []color.RGBA, width, height int, err error) {
 	h, err := parseNetpbm(data, "P6")
 	if err != nil {
 		return nil, 0, 0, err
 	}
 	if h.largest != 255 {
-		return nil, 0, 0, fmt.Errorf("largest value: found %d, want 255", h.largest)
+		return nil, 0, 0, fmt.Errorf("maximum value: found %d, want 255", h.largest)
 	}
 	body, err := h.pixels(data, 3, o)
 	if err != nil {

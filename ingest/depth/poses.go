@@ -11,7 +11,7 @@ import (
 )
 
 // poseOf reads a frame's own pose file: the 4x4 matrix from camera to world of 7-Scenes, tsdf-fusion and ScanNet.
-// It is nil where the tracker was lost, which these files say by a matrix of zeros, infinities or NaN.
+// It returns nil if tracking was lost, which these files mark by a matrix of zeros, infinities or NaN.
 func poseOf(path string) (*ingest.Pose, error) {
 	data, err := ingest.ReadFile(path, ingest.Options{MaxBytes: 1 << 16})
 	if err != nil {
@@ -42,9 +42,9 @@ func numbers(words []string) ([]float64, error) {
 	return out, nil
 }
 
-// posesOf reads the poses of a whole folder without times, in the order of the frames: trajectory.log, or
-// odometry.log where there is no other, of Redwood and Open3D, or pose.txt of "14 lectures on visual SLAM". None:
-// nil.
+// posesOf reads the poses of a folder without times, in the order of the frames, from the trajectory.log (or else
+// odometry.log) of Redwood and Open3D, or the pose.txt of "14 lectures on visual SLAM". It returns nil if there is
+// none.
 func posesOf(dir string, have map[string]bool, o *settings) ([]*ingest.Pose, error) {
 	for _, name := range []string{"trajectory.log", "odometry.log", "pose.txt"} {
 		if !have[name] {
@@ -72,7 +72,7 @@ func posesOf(dir string, have map[string]bool, o *settings) ([]*ingest.Pose, err
 func parseLog(words []string) ([]*ingest.Pose, error) {
 	const ids, matrix = 3, 16
 	if len(words)%(ids+matrix) != 0 {
-		return nil, fmt.Errorf("found %d numbers, want a multiple of %d: three of the frame and sixteen of its matrix", len(words), ids+matrix)
+		return nil, fmt.Errorf("found %d numbers, want a multiple of %d: 3 frame numbers and a 4x4 matrix per frame", len(words), ids+matrix)
 	}
 	var out []*ingest.Pose
 	for len(words) > 0 {
@@ -89,11 +89,11 @@ func parseLog(words []string) ([]*ingest.Pose, error) {
 	return out, nil
 }
 
-// parsePoses reads "tx ty tz qx qy qz qw" of each frame, from camera to world.
+// parsePoses reads "tx ty tz qx qy qz qw", from camera to world, for each frame.
 func parsePoses(words []string) ([]*ingest.Pose, error) {
 	const width = 7
 	if len(words)%width != 0 {
-		return nil, fmt.Errorf("found %d numbers, want a multiple of %d: position and quaternion of each frame", len(words), width)
+		return nil, fmt.Errorf("found %d numbers, want a multiple of %d: position and quaternion per frame", len(words), width)
 	}
 	var out []*ingest.Pose
 	for len(words) > 0 {
@@ -106,7 +106,7 @@ func parsePoses(words []string) ([]*ingest.Pose, error) {
 	return out, nil
 }
 
-// appendPose adds nil for the pose of a tracker that was lost.
+// appendPose appends a pose, or nil if tracking was lost.
 func appendPose(poses []*ingest.Pose, p ingest.Pose, err error) ([]*ingest.Pose, error) {
 	switch {
 	case err == nil:

@@ -15,14 +15,13 @@ import (
 	"github.com/voxelstream/voxelstream/record"
 )
 
-// listed is an image of a sequence: when it was taken, zero when unknown, and where it is.
+// listed is an image of a sequence: its time, zero if unknown, and its path.
 type listed struct {
 	time time.Time
-	path string // empty: none
+	path string // empty if there is none
 }
 
-// pair is a depth image, the colour image that goes with it, if any, and its pose: known, in a file of its own, or
-// neither.
+// pair is a depth image with its colour image, if any, and its pose, if any, either as a value or as a file.
 type pair struct {
 	depth, color listed
 	pose         *ingest.Pose
@@ -32,24 +31,23 @@ type pair struct {
 // sequence is a folder of frames.
 type sequence struct {
 	dir     string
-	listing string // the file that decided the pairs; empty: the first depth image stands for the folder
+	listing string // the file that defined the pairs; if empty, the first depth image stands for the folder
 	pairs   []pair
-	// none is a second value, besides 0, for pixels without a measurement; 0: there is no other.
+	// none is a value besides 0 that marks pixels without a measurement; 0 means there is none.
 	none uint16
-	// decode reads a depth image; nil: decodeDepth.
+	// decode reads a depth image; nil means decodeDepth.
 	decode func(path string, data []byte, perMetre float64, o *settings) (*ingest.Frame, error)
-	// unit is what the stored numbers are, where they are no fractions of a metre.
+	// unit is the unit of the stored values if they are not fractions of a metre.
 	unit string
-	// camera is that of depth images of a size where the calibration tells several; nil: that of the options, or
-	// the usual one.
+	// camera returns the camera for depth images of a given size, for calibrations with several; if nil, the camera
+	// is that of the options or the usual one.
 	camera func(width, height int) (ingest.Intrinsics, error)
-	// colorCamera is the camera of colour images of a size, without pixels; nil, also as its result: they are
-	// registered to depth.
+	// colorCamera returns the camera for colour images of a given size, without pixels. If it, or its result, is
+	// nil, colour images are registered to depth.
 	colorCamera func(width, height int) *ingest.ColorImage
 }
 
-// folderFormat completes f, which has everything but Open and Inspect. read lists the frames of a folder, and may
-// complete the settings.
+// folderFormat adds Open and Inspect to f. read lists the frames of a folder and may complete the settings.
 func folderFormat(f ingest.Format, read func(dir string, o *settings) (*sequence, error)) ingest.Format {
 	f.Open = func(_ context.Context, dir string, options ingest.Options) (ingest.Source, error) {
 		o := settingsOf(options)
@@ -78,7 +76,7 @@ func folderFormat(f ingest.Format, read func(dir string, o *settings) (*sequence
 	return f
 }
 
-// find is where a listed file is: at its place, or beside the list (depth_T.png or T.png for depth/T.png).
+// find locates a listed file: at its path, or next to the list (depth_T.png or T.png for depth/T.png).
 func (s *sequence) find(name string) (string, error) {
 	for _, try := range []string{name, strings.ReplaceAll(name, string(filepath.Separator), "_"), filepath.Base(name)} {
 		path := filepath.Join(s.dir, try)
@@ -109,7 +107,7 @@ func (s *sequence) frame(i int, o *settings) (*ingest.Frame, error) {
 	return frame, nil
 }
 
-// paint gives a frame its colours.
+// paint adds colour to a frame.
 func (s *sequence) paint(f *ingest.Frame, data []byte, o *settings) error {
 	pixels, width, height, err := decodeColor(data, o)
 	if err != nil {
@@ -122,13 +120,13 @@ func (s *sequence) paint(f *ingest.Frame, data []byte, o *settings) error {
 		}
 	}
 	if width != f.Width || height != f.Height {
-		return fmt.Errorf("found %d x %d pixels, want %d x %d as the depth has: colour of another size must come with its camera", width, height, f.Width, f.Height)
+		return fmt.Errorf("found %d x %d pixels, want %d x %d like the depth image: a colour image of another size needs its own camera", width, height, f.Width, f.Height)
 	}
 	f.Color = pixels
 	return nil
 }
 
-// depth reads pair i without its colours.
+// depth reads pair i without colour.
 func (s *sequence) depth(i int, o *settings) (*ingest.Frame, error) {
 	pair := s.pairs[i]
 	path, err := s.find(pair.depth.path)
@@ -165,7 +163,7 @@ func (s *sequence) depth(i int, o *settings) (*ingest.Frame, error) {
 	return frame, nil
 }
 
-// clearDepth turns one value into 0.
+// clearDepth replaces one value by 0.
 func clearDepth(depth []ingest.Metres, none ingest.Metres) {
 	for i, d := range depth {
 		if d == none {
@@ -174,7 +172,7 @@ func clearDepth(depth []ingest.Metres, none ingest.Metres) {
 	}
 }
 
-// sequenceSource streams the frames of a folder. A frame whose files are missing or broken is one bad item.
+// sequenceSource streams the frames of a folder. A frame whose files are missing or damaged is one bad item.
 type sequenceSource struct {
 	*sequence
 	stream string
@@ -200,8 +198,8 @@ func (s *sequenceSource) Read(ctx context.Context) (ingest.Sample, error) {
 
 func (s *sequenceSource) Close() error { return nil }
 
-// inspect looks for every file of a sequence and measures its frames; size, unit and range are those of the first
-// that can be read.
+// inspect checks that every file of a sequence exists and describes its frames. Size, unit and range are those of
+// the first frame that can be read.
 func (s *sequence) inspect(ctx context.Context, o *settings) (ingest.Detail, error) {
 	var out *ingest.Depth
 	missing, poses := 0, 0

@@ -10,9 +10,9 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// SUN is the folder of a scene of SUN RGB-D: intrinsics.txt, a colour image in image/, its depth in depth_bfx/
-// (holes filled) or depth/, in millimetres rotated right by three bits, and in extrinsics/ the rotation that makes
-// the camera stand upright, which is taken as pose. https://rgbd.cs.princeton.edu, read3dPoints.m of its toolbox
+// SUN is a scene folder of SUN RGB-D: intrinsics.txt, a colour image in image/, its depth image in depth_bfx/
+// (holes filled) or depth/, in millimetres rotated right by three bits, and in extrinsics/ the rotation to
+// gravity-aligned axes, which is used as the pose. https://rgbd.cs.princeton.edu, read3dPoints.m of its toolbox
 var SUN = folderFormat(ingest.Format{
 	Name:    "sunrgbd",
 	Doc:     "scene folders: rotated bits, camera, tilt as pose, colour",
@@ -65,14 +65,15 @@ func readSUN(dir string, o *settings) (*sequence, error) {
 	if err != nil || len(turns) == 0 {
 		return s, err
 	}
-	// Later files are of later annotations; all frames of a scene share one camera.
+	// Later files are from later annotations; all frames of a scene share one camera.
 	for i := range s.pairs {
 		s.pairs[i].posePath = turns[len(turns)-1]
 	}
 	return s, nil
 }
 
-// filesIn lists the files of an extension in a folder below dir, by name; none where there is no such folder.
+// filesIn lists the files with the given extension in the folder sub of dir, sorted by name. The list is empty if
+// there is no such folder.
 func filesIn(dir, sub, ext string) ([]string, error) {
 	entries, err := os.ReadDir(filepath.Join(dir, sub))
 	if os.IsNotExist(err) {
@@ -87,7 +88,7 @@ func filesIn(dir, sub, ext string) ([]string, error) {
 	return out, err
 }
 
-// decodeSUN turns the bits back. Depth beyond 8 m is cut to 8 m by the set's own reader; here it is kept.
+// decodeSUN rotates the bits back. The data set's own reader clamps depth to 8 m; here it is kept.
 func decodeSUN(_ string, data []byte, perMetre float64, o *settings) (*ingest.Frame, error) {
 	width, height, raw, err := rawPNG(data, o)
 	if err != nil {
@@ -103,8 +104,9 @@ func unrotate(raw []uint16) {
 	}
 }
 
-// rotated says whether a depth image is one of SUN RGB-D: no depth reaches 8.192 m, so the three lowest bits of all
-// numbers are 0. Few enough other cameras measure in steps of eight that an image of many different numbers tells.
+// rotated reports whether a depth image is from SUN RGB-D. No depth there reaches 8.192 m, so the three lowest bits
+// of all values are 0. Since few other cameras measure in steps of eight, an image with many different values is
+// conclusive.
 func rotated(raw []uint16) bool {
 	const different = 256
 	seen := make(map[uint16]struct{}, different)

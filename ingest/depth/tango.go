@@ -16,14 +16,14 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/lidar"
 )
 
-// Tango is a cloud of a Google Tango device, exported as PLY with the calibration of the moment in a YAML file of
-// the same name beside it (fx .. cy of the colour camera, d_fx .. d_cy of the depth camera, the pose of the
-// device). The file's points are in the depth camera's optical axes, in metres: +X right, +Y down, +Z forward, as
-// in the device's TangoPointCloud buffers. Inspect describes these; the stream puts them into the world, whose Z is
-// up, where the YAML file tells the pose.
+// Tango is a point cloud of a Google Tango device, exported as PLY with its calibration in a YAML file of the same
+// name (fx .. cy of the colour camera, d_fx .. d_cy of the depth camera, the pose of the device). Points are in
+// metres in the depth camera's optical axes: +X right, +Y down, +Z forward, as in the device's TangoPointCloud
+// buffers. Inspect describes these. The stream transforms them to the world, with Z up, if the YAML file has the
+// pose.
 var Tango = ingest.Format{
 	Name:       "tango",
-	Doc:        "exported PLY with its YAML beside it: camera, lens, pose",
+	Doc:        "exported PLY with a YAML file of the same name: camera, lens, pose",
 	Extensions: []string{".ply"},
 	Tested:     "20171122163055_zenfone_ar.ply (Asus ZenFone AR)",
 	Detect: func(h *ingest.Head) ingest.Confidence {
@@ -62,7 +62,7 @@ var Tango = ingest.Format{
 	},
 }
 
-// posedSource puts the clouds of a source into the world.
+// posedSource transforms the clouds of a source to world coordinates.
 type posedSource struct {
 	ingest.Source
 	pose *ingest.Pose
@@ -78,16 +78,16 @@ func (s posedSource) Read(ctx context.Context) (ingest.Sample, error) {
 	return sample, err
 }
 
-// tangoMaxYAML bounds the calibration file, which has some 60 lines.
+// tangoMaxYAML limits the calibration file, which has about 60 lines.
 const tangoMaxYAML = 1 << 20
 
-// tangoCalibration is what the YAML file tells of the depth camera; pose is nil where it does not.
+// tangoCalibration is the depth camera's calibration in the YAML file; pose is nil if the file has none.
 type tangoCalibration struct {
 	camera ingest.Intrinsics
 	pose   *ingest.Pose
 }
 
-// tangoPlace is a rotation w x y z and a translation.
+// tangoPlace is a pose: a rotation w x y z and a translation.
 type tangoPlace struct{ rotation, translation []float64 }
 
 func (p tangoPlace) pose() (ingest.Pose, error) {
@@ -98,7 +98,7 @@ func (p tangoPlace) pose() (ingest.Pose, error) {
 	return ingest.PoseOfQuaternion(r[0], r[1], r[2], r[3], [3]float64(t))
 }
 
-// readTango reads the depth camera's calibration beside a PLY file.
+// readTango reads the depth camera's calibration for a PLY file.
 func readTango(ply string) (tangoCalibration, error) {
 	var out tangoCalibration
 	path := strings.TrimSuffix(ply, filepath.Ext(ply)) + ".yaml"
@@ -127,7 +127,8 @@ func readTango(ply string) (tangoCalibration, error) {
 	if c.Rotation == nil || c.Camera == nil {
 		return out, nil
 	}
-	// The device in the world, and the camera on the device, both as the device's axes are in portrait.
+	// The pose of the device in the world and of the camera on the device, both for the device's axes in portrait
+	// orientation.
 	device, err1 := tangoPlace{c.Rotation, c.Translation}.pose()
 	camera, err2 := tangoPlace{c.Camera, c.CameraAt}.pose()
 	if err := errors.Join(err1, err2); err != nil {
@@ -138,7 +139,7 @@ func readTango(ply string) (tangoCalibration, error) {
 	return out, nil
 }
 
-// tangoLens takes the five numbers of TangoCameraIntrinsics: k1 k2 p1 p2 k3, or k1 k2 k3 and two zeros.
+// tangoLens converts the five numbers of TangoCameraIntrinsics: k1 k2 p1 p2 k3, or k1 k2 k3 and two zeros.
 func tangoLens(k []float64) ingest.Lens {
 	switch {
 	case len(k) != 5:
@@ -149,11 +150,11 @@ func tangoLens(k []float64) ingest.Lens {
 	return ingest.Brown(k...)
 }
 
-// TangoBuffer is a file of a TangoPointCloud or TangoXYZij structure as the device's memory holds it, little
-// endian: version uint32, timestamp float64 in seconds since the device started, number of points uint32, then x,
-// y, z as float32 in metres and, in a TangoPointCloud, the confidence 0 to 1, which becomes the intensity. Whether
-// the compiler aligned the structure shows in the size of the file. Points of a confidence below
-// Options.MinConfidence are left out. Axes are those of the depth camera.
+// TangoBuffer is a raw memory dump of a TangoPointCloud or TangoXYZij structure, little-endian: version uint32,
+// timestamp float64 in seconds since the device started, number of points uint32, then x, y, z as float32 in metres
+// and, in a TangoPointCloud, the confidence 0 to 1, which becomes the intensity. The size of the file shows whether
+// the structure is aligned. Points with a confidence below Options.MinConfidence are skipped. Coordinates are in
+// the depth camera's axes.
 var TangoBuffer = ingest.CloudFormat(ingest.Format{
 	Name:    "tango-buffer",
 	Doc:     "TangoPointCloud and TangoXYZij, aligned or not; filter by confidence",
@@ -178,20 +179,20 @@ func detectTangoBuffer(h *ingest.Head) ingest.Confidence {
 }
 
 const (
-	// tangoMax is the most points of a buffer.
+	// tangoMax is the maximum number of points in a buffer.
 	tangoMax = 60000
-	// tangoFar is far beyond the 4 m that the devices see, in metres.
+	// tangoFar is a distance in metres far beyond the devices' range of 4 m.
 	tangoFar = 50
 )
 
-// tangoBuffer is a header, and where the points are.
+// tangoBuffer is the header and the location of the points.
 type tangoBuffer struct {
 	seconds           float64
 	count, size, body int
 }
 
 // parseTango reads the header of a file of the given size. The aligned structure has four bytes of padding before
-// the timestamp and, before the points, as many again.
+// the timestamp and four before the points.
 func parseTango(b []byte, size int64) (tangoBuffer, error) {
 	le := binary.LittleEndian
 	for _, aligned := range []int{0, 4} {
@@ -206,10 +207,10 @@ func parseTango(b []byte, size int64) (tangoBuffer, error) {
 			}
 		}
 	}
-	return tangoBuffer{}, fmt.Errorf("found %d bytes that are no header of version, timestamp and number of points with as many points behind it", size)
+	return tangoBuffer{}, fmt.Errorf("found %d bytes, want a header (version, timestamp, number of points) followed by that many points", size)
 }
 
-// point gives point i of the file's bytes and its confidence, 1 where there is none.
+// point returns point i of the file's bytes and its confidence, or 1 if there is none.
 func (t tangoBuffer) point(b []byte, i int) (x, y, z, c float32) {
 	at := func(k int) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(b[t.body+i*t.size+4*k:])) }
 	c = 1

@@ -15,11 +15,11 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/internal/trajectory"
 )
 
-// TUM is a folder of the TUM RGB-D benchmark: 16-bit PNG depth images of 1/5000 m and colour images registered to
-// them, listed with their times in seconds. associations.txt (or associate.txt) pairs them; without it depth.txt
-// and rgb.txt are paired by the nearest time. Files that a list names and that are not at that place are also
-// looked for beside the list (depth_T.png or T.png for depth/T.png). The pose of a frame is that of groundtruth.txt
-// nearest in time, within the same tolerance. https://cvg.cit.tum.de/data/datasets/rgbd-dataset/file_formats
+// TUM is a folder of the TUM RGB-D benchmark: 16-bit PNG depth images in units of 1/5000 m and colour images
+// registered to them, listed with their times in seconds. associations.txt (or associate.txt) pairs them; without
+// it, depth.txt and rgb.txt are paired by nearest time. Listed files that do not exist are also looked for next to
+// the list (depth_T.png or T.png for depth/T.png). The pose of a frame is the nearest in time in groundtruth.txt,
+// within the same tolerance. https://cvg.cit.tum.de/data/datasets/rgbd-dataset/file_formats
 var TUM = folderFormat(ingest.Format{
 	Name: "tum",
 	Doc: "association files, or depth.txt and rgb.txt paired by time; colour; poses of " +
@@ -30,10 +30,10 @@ var TUM = folderFormat(ingest.Format{
 	Detect:  detectTUM,
 }, readTUM)
 
-// tumUnits is how many units of a TUM depth image make a metre.
+// tumUnits is the number of units per metre in a TUM depth image.
 const tumUnits = 5000
 
-// tumMaxRows bounds a list: 38 hours at 30 frames a second, 4 million.
+// tumMaxRows limits the length of a list to 4 million lines: 38 hours at 30 frames per second.
 const tumMaxRows = 1 << 22
 
 func detectTUM(h *ingest.Head) ingest.Confidence {
@@ -48,7 +48,7 @@ func detectTUM(h *ingest.Head) ingest.Confidence {
 	return ingest.No
 }
 
-// readTUM reads the lists of a folder and pairs them, frames with colours and with poses.
+// readTUM reads the lists of a folder and pairs frames with colour images and poses.
 func readTUM(dir string, o *settings) (*sequence, error) {
 	s, err := readPairs(dir, o)
 	if err != nil {
@@ -104,13 +104,13 @@ type tumRow struct {
 	paths [2]string
 }
 
-// row is a line of a list, split at blanks.
+// row is a line of a list, split at white space.
 type row struct {
 	line  int
 	words []string
 }
 
-// readRows reads the lines of a list that are no comments and have at least width words.
+// readRows reads the lines of a list, without comments. Each must have at least width words.
 func readRows(path string, width int, o *settings) ([]row, error) {
 	data, err := ingest.ReadFile(path, o.Options)
 	if err != nil {
@@ -147,7 +147,7 @@ func readList(path string, width int, o *settings) ([]tumRow, error) {
 			}
 			name := filepath.FromSlash(row.words[2*k+1])
 			if !filepath.IsLocal(name) {
-				return nil, fmt.Errorf("%s, line %d: found path %q, want one within the folder", path, row.line, name)
+				return nil, fmt.Errorf("%s, line %d: found path %q, want a path inside the folder", path, row.line, name)
 			}
 			out[i].times[k], out[i].paths[k] = t, name
 		}
@@ -165,8 +165,8 @@ func readFiles(path string, o *settings) ([]listed, error) {
 	return out, err
 }
 
-// pairNearest gives each depth image the colour image nearest in time, within the tolerance. A colour image that is
-// the nearest of several goes to the nearest of them. Both lists are sorted by time.
+// pairNearest pairs each depth image with the colour image nearest in time, within the tolerance. A colour image
+// that is nearest to several depth images is paired with the nearest of them. Both lists are sorted by time.
 func pairNearest(depths, colors []listed, tolerance time.Duration) []pair {
 	pairs := make([]pair, len(depths))
 	owner := make(map[int]int, len(depths)) // colour -> depth

@@ -14,7 +14,7 @@ import (
 	"github.com/voxelstream/voxelstream/record"
 )
 
-// clouds is a source over groups that hold a dataset of points.
+// clouds is a source of groups that hold a dataset of points.
 type clouds struct {
 	file   *hdf.File
 	stream string
@@ -28,7 +28,7 @@ func newClouds(f *hdf.File, stream string, groups []string, o Options) ingest.So
 	return &clouds{file: f, stream: stream, groups: groups, next: min(o.Start, len(groups)), limit: o.MaxPoints}
 }
 
-// cloudGroups are the groups whose names are numbers, in the order of the numbers: "2" before "10".
+// cloudGroups returns the groups whose names are numbers, in numerical order: "2" before "10".
 func cloudGroups(members []hdf.Object) []string {
 	var out []string
 	for _, m := range members {
@@ -68,10 +68,10 @@ func (c *clouds) Read(ctx context.Context) (ingest.Sample, error) {
 	return ingest.Sample{}, &ingest.ItemError{ID: record.ID{Stream: s.Stream, Seq: s.Seq}, Err: err}
 }
 
-// Len is the number of groups that are still to be read.
+// Len returns the number of groups not yet read.
 func (c *clouds) Len() int { return len(c.groups) - c.next }
 
-// Close ends the reader's process.
+// Close ends the worker process.
 func (c *clouds) Close() error { return c.file.Close() }
 
 func (c *clouds) points(ctx context.Context, path string) (*ingest.PointCloud, error) {
@@ -106,7 +106,7 @@ func (c *clouds) points(ctx context.Context, path string) (*ingest.PointCloud, e
 	return p, nil
 }
 
-// label is the group's class, if it names one.
+// label returns the group's class, or ingest.NoLabel.
 func (c *clouds) label(ctx context.Context, group string) (int32, error) {
 	a, err := c.file.Attr(ctx, group, "label")
 	switch {

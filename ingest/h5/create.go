@@ -10,10 +10,10 @@ import (
 	hdf "github.com/voxelstream/voxelstream/internal/h5"
 )
 
-// Create begins an archive of samples in one of the layouts that Open reads. Grids become X_train, float32, of
-// shape (N, K) for cubes of one channel, else (N, D, H, W) or (N, D, H, W, C), and y_train, if any has a label.
-// Clouds and frames become groups "0", "1", ... with points (N, 3), float64, and an attribute label. A file holds
-// grids or points, not both.
+// Create creates an archive of samples in one of the layouts that Open reads. Grids become X_train, float32, of
+// shape (N, K) for cubes with one channel, otherwise (N, D, H, W) or (N, D, H, W, C), and y_train if any grid has a
+// label. Clouds and frames become groups "0", "1", ... with points (N, 3), float64, and an attribute label. A file
+// holds grids or points, not both.
 func Create(path string) (ingest.Writer, error) {
 	f, err := hdf.Create(path)
 	if err != nil {
@@ -63,7 +63,7 @@ func (w *writer) grid(g *ingest.Grid) error {
 	row := append(g.Dims[:], g.Channels)
 	if w.grids == nil {
 		if w.samples > 0 {
-			return errors.New("found a grid after points, want one kind a file")
+			return errors.New("found a grid after points, want only one kind per file")
 		}
 		dims := append([]int{0}, row...)
 		n := g.Dims[0]
@@ -80,14 +80,14 @@ func (w *writer) grid(g *ingest.Grid) error {
 		w.row = row
 	}
 	if !slices.Equal(row, w.row) {
-		return fmt.Errorf("found a grid of %v, want %v as the first", row, w.row)
+		return fmt.Errorf("found a grid of %v, want %v like the first", row, w.row)
 	}
 	return w.grids.Append(g.Values)
 }
 
 func (w *writer) cloud(p *ingest.PointCloud, label int32) error {
 	if w.grids != nil {
-		return errors.New("found points after a grid, want one kind a file")
+		return errors.New("found points after a grid, want only one kind per file")
 	}
 	group := "/" + strconv.Itoa(w.samples)
 	if err := w.file.Group(group); err != nil {

@@ -91,8 +91,8 @@ func TestCreateRefuses(t *testing.T) {
 		data []ingest.Data
 	}{
 		{"no sample", nil},
-		{"want one kind", []ingest.Data{gridOf(1, 1, 1, 1, 0), point}},
-		{"want one kind", []ingest.Data{point, gridOf(1, 1, 1, 1, 0)}},
+		{"want only one kind", []ingest.Data{gridOf(1, 1, 1, 1, 0), point}},
+		{"want only one kind", []ingest.Data{point, gridOf(1, 1, 1, 1, 0)}},
 		{"found a grid of [1 1 3 1], want [1 1 2 1]", []ingest.Data{gridOf(1, 1, 2, 1, 0), gridOf(1, 1, 3, 1, 0)}},
 		{"found <nil>", []ingest.Data{nil}},
 	} {

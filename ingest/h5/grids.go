@@ -12,16 +12,16 @@ import (
 	"github.com/voxelstream/voxelstream/record"
 )
 
-// blockBytes is how much is read ahead.
+// blockBytes is the size of the read-ahead.
 const blockBytes = 1 << 20
 
-// grids is a source over the rows of one or more datasets, a stream each.
+// grids is a source of the rows of one or more datasets, each of which is a stream.
 type grids struct {
 	file   *hdf.File
 	signed bool
-	parts  []*table // still to be read, the current first
+	parts  []*table // not yet read, the current one first
 
-	// reading ends when the source is closed: blocks are read ahead of the calls of Read.
+	// reading is cancelled when the source is closed, because blocks are read ahead of calls to Read.
 	reading context.Context
 	stop    context.CancelFunc
 }
@@ -36,17 +36,17 @@ type table struct {
 	next     int // row
 
 	block
-	// ahead gives the block that is being read; nil: none is.
+	// ahead delivers the block being read, and is nil if there is none.
 	ahead chan *block
 }
 
-// block is some rows in memory of their own: the samples made of them share it.
+// block is a range of rows. Samples share its memory, so it is not reused.
 type block struct {
 	values []float32
 	labels []float64
-	bad    []error // of each row of the block, nil for a good one
+	bad    []error // error of each row of the block, or nil
 	first  int     // row of the block
-	fatal  error   // the file is of no more use
+	fatal  error   // the file can no longer be read
 }
 
 func newGrids(ctx context.Context, f *hdf.File, stream string, pairs []pair, o Options) (ingest.Source, error) {
@@ -66,7 +66,7 @@ func newGrids(ctx context.Context, f *hdf.File, stream string, pairs []pair, o O
 	return g, nil
 }
 
-// newTable checks that a dataset holds grids and that its labels fit.
+// newTable checks that a dataset holds grids and that its labels match.
 func newTable(ctx context.Context, f *hdf.File, p pair, o ingest.Options) (*table, error) {
 	x, err := f.Object(ctx, p.data)
 	if err != nil {
@@ -90,7 +90,7 @@ func newTable(ctx context.Context, f *hdf.File, p pair, o ingest.Options) (*tabl
 		return nil, err
 	}
 	if len(y.Dims) == 0 || y.RowLen() != 1 || y.Rows() != t.rows {
-		return nil, fmt.Errorf("%s: found shape %v, want a label for each of the %d rows of %s", p.labels, y.Dims, t.rows, p.data)
+		return nil, fmt.Errorf("%s: found shape %v, want one label for each of the %d rows of %s", p.labels, y.Dims, t.rows, p.data)
 	}
 	return t, nil
 }
@@ -107,7 +107,8 @@ func numbers(o *hdf.Object) error {
 	return nil
 }
 
-// gridShape reads the shape of a dataset: (N, K) flat grids of o.GridShape, or cubes; (N, D, H, W); (N, D, H, W, C).
+// gridShape interprets the shape of a dataset: (N, K), flat grids of o.GridShape or cubes; (N, D, H, W); or (N, D,
+// H, W, C).
 func gridShape(s []int, o ingest.Options) (dims [3]int, channels int, err error) {
 	channels = 1
 	switch len(s) {
@@ -132,7 +133,7 @@ func gridShape(s []int, o ingest.Options) (dims [3]int, channels int, err error)
 		cells *= d
 	}
 	if len(s) == 2 && cells != s[1] {
-		return dims, 0, fmt.Errorf("found rows of %d values, want %d x %d x %d; say the shape of a row", s[1], dims[0], dims[1], dims[2])
+		return dims, 0, fmt.Errorf("found rows of %d values, want %d x %d x %d; set the grid shape", s[1], dims[0], dims[1], dims[2])
 	}
 	return dims, channels, nil
 }
@@ -159,7 +160,7 @@ func (g *grids) Read(ctx context.Context) (ingest.Sample, error) {
 	return t.sample(g.signed)
 }
 
-// Len is the number of rows that are still to be read.
+// Len returns the number of rows not yet read.
 func (g *grids) Len() int {
 	n := 0
 	for _, t := range g.parts {
@@ -168,7 +169,7 @@ func (g *grids) Len() int {
 	return n
 }
 
-// Close ends the reader's process.
+// Close ends the worker process.
 func (g *grids) Close() error {
 	g.stop()
 	for _, t := range g.parts {
@@ -179,7 +180,7 @@ func (g *grids) Close() error {
 	return g.file.Close()
 }
 
-// load gets the block that starts with the next row, and has the one behind it read meanwhile.
+// load gets the block that starts at the next row, and starts reading the block after it.
 func (t *table) load(ctx context.Context, g *grids) error {
 	if t.ahead == nil {
 		t.readAhead(g, t.next)
@@ -200,15 +201,15 @@ func (t *table) load(ctx context.Context, g *grids) error {
 	return nil
 }
 
-// readAhead begins to read the block that starts with a row.
+// readAhead starts reading the block that starts at row first.
 func (t *table) readAhead(g *grids, first int) {
 	to := make(chan *block, 1)
 	t.ahead = to
 	go func() { to <- t.fetch(g.reading, g.file, first) }()
 }
 
-// fetch reads the block that starts with a row. If it cannot be read as a whole, its rows are read one by one, so that
-// those which can are not lost.
+// fetch reads the block that starts at row first. If that fails, it reads the rows one by one, so that readable
+// rows are not lost.
 func (t *table) fetch(ctx context.Context, f *hdf.File, first int) *block {
 	n := t.cells()
 	k := min(max(1, blockBytes/(4*n)), t.rows-first)
@@ -230,7 +231,7 @@ func (t *table) fetch(ctx context.Context, f *hdf.File, first int) *block {
 	return b
 }
 
-// fatal says whether an error ends the source: the reader's process is gone.
+// fatal reports whether an error ends the source, because the worker process is gone.
 func fatal(ctx context.Context, err error) bool {
 	return ctx.Err() != nil || errors.Is(err, hdf.ErrWorker)
 }
@@ -247,7 +248,7 @@ func (t *table) read(ctx context.Context, f *hdf.File, b *block, i, k int) error
 	return f.ReadFloat64(ctx, t.pair.labels, b.first+i, k, b.labels[i:i+k])
 }
 
-// sample makes the next row of the block a sample.
+// sample returns the next row of the block as a sample.
 func (t *table) sample(signed bool) (ingest.Sample, error) {
 	i := t.next - t.first
 	s := ingest.Sample{ID: record.ID{Stream: t.stream, Seq: uint64(t.next)}, Label: ingest.NoLabel}
@@ -267,8 +268,8 @@ func (t *table) sample(signed bool) (ingest.Sample, error) {
 	return s, nil
 }
 
-// plain says that no value is negative, infinite or NaN, -0 counting as negative: as integers, the bits of such values
-// are at least those of +Inf.
+// plain reports whether no value is negative (including -0), infinite or NaN: interpreted as integers, the bits of
+// such values are at least those of +Inf.
 func plain(values []float32) bool {
 	var a, b, c, d uint32
 	i := 0
@@ -285,7 +286,7 @@ func plain(values []float32) bool {
 	return max(a, b, c, d) < 0x7f800000
 }
 
-// checkValues wants finite values, and none below zero unless they may be signed.
+// checkValues requires finite values, and non-negative ones unless signed.
 func checkValues(values []float32, signed bool) error {
 	if !signed && plain(values) {
 		return nil
@@ -298,7 +299,7 @@ func checkValues(values []float32, signed bool) error {
 	return nil
 }
 
-// labelOf wants a class number, or ingest.NoLabel.
+// labelOf converts a class number, or ingest.NoLabel.
 func labelOf(v float64) (int32, error) {
 	if v != math.Trunc(v) || v < float64(ingest.NoLabel) || v > math.MaxInt32 {
 		return 0, fmt.Errorf("found label %g, want a class number", v)

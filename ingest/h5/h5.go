@@ -1,11 +1,11 @@
-// Package h5 reads HDF5 archives: voxel grids that are the rows of a dataset, and point clouds that are groups.
-// Both layouts of the 3D MNIST data set are known:
+// Package h5 reads HDF5 archives: voxel grids that are the rows of a dataset, and point clouds that are groups. It
+// supports both layouts of the 3D MNIST data set:
 //
 //	vectors  X_train (N, 4096), y_train (N), X_test, y_test; a row is a grid of 16 x 16 x 16, [z][y][x]; (N, 512) is one of 8 x 8 x 8
 //	clouds   groups "0", "1", ... with points (N, 3), normals (N, 3), img and an attribute label; points are in the unit of the archive
 //
-// and any other dataset of numbers is read as grids when it is named. A damaged archive costs an error, never the
-// process: see internal/h5.
+// Any other dataset of numbers can be read as grids by name. A damaged archive causes an error but never crashes
+// the process: see internal/h5.
 package h5
 
 import (
@@ -19,39 +19,40 @@ import (
 	hdf "github.com/voxelstream/voxelstream/internal/h5"
 )
 
-// Split names a part of an archive of the vectors layout.
+// Split is a part of an archive in the vectors layout.
 type Split string
 
 // The parts of an archive.
 const (
-	All   Split = ""      // train, then test, each a stream of its own
+	All   Split = ""      // train, then test, as separate streams
 	Train Split = "train" // X_train and y_train
 	Test  Split = "test"  // X_test and y_test
 )
 
-// Options says what to read of an archive. The zero value reads all of it.
+// Options selects what to read from an archive. The zero value reads all of it.
 type Options struct {
 	Split Split
-	// Data is the path of a dataset to read as grids, whatever else the file holds: of shape (N, K), (N, D, H, W)
-	// or (N, D, H, W, C).
+	// Data is the path of a dataset to read as grids, regardless of what else the file holds: of shape (N, K), (N,
+	// D, H, W) or (N, D, H, W, C).
 	Data string
-	// Labels is the path of a dataset of N class numbers that goes with Data; empty: none.
+	// Labels is the path of a dataset with the N class numbers for Data; empty if there is none.
 	Labels string
-	// Signed accepts negative values. Without, a row with one is bad, as densities and colours have none.
+	// Signed accepts negative values. Otherwise a row with a negative value is bad, because densities and colours
+	// are never negative.
 	Signed bool
-	// Start is how many samples to leave out at the beginning. Those that follow keep their numbers: a stream goes
-	// on where it was left.
+	// Start is the number of samples to skip at the beginning. Later samples keep their numbers, so that a stream
+	// can resume where it stopped.
 	Start int
-	// Options has the shape of flat rows and the limits.
+	// Options holds the shape of flat rows and the limits.
 	ingest.Options
 }
 
-// HDF5 is the format; it reads whole archives. [Open] can be told more.
+// HDF5 is the format; it reads whole archives. [Open] has more options.
 var HDF5 = ingest.Format{
 	Name:       "hdf5",
 	Doc:        "3D MNIST archives (vectors, clouds), any numeric grids",
 	Extensions: []string{".h5", ".hdf5"},
-	Library:    "libhdf5 through gonum/hdf5, in a process of its own",
+	Library:    "libhdf5 through gonum/hdf5, in a separate process",
 	Tested:     "jhdf and pyfive test files",
 	Detect: func(h *ingest.Head) ingest.Confidence {
 		if hdf.IsHDF5(h.Bytes) {
@@ -65,7 +66,7 @@ var HDF5 = ingest.Format{
 	Inspect: inspect,
 }
 
-// Open starts the stream of the archive at path. The source must be closed: it holds a process.
+// Open opens the archive at path as a stream. The source must be closed, because it holds a process.
 func Open(ctx context.Context, path string, o Options) (ingest.Source, error) {
 	o.Options = o.Options.WithDefaults()
 	stream, err := ingest.StreamName(path)
@@ -85,7 +86,7 @@ func Open(ctx context.Context, path string, o Options) (ingest.Source, error) {
 
 func open(ctx context.Context, f *hdf.File, stream string, o Options) (ingest.Source, error) {
 	if o.Start < 0 {
-		return nil, fmt.Errorf("%s: start at sample %d", stream, o.Start)
+		return nil, fmt.Errorf("%s: found start %d, want at least 0", stream, o.Start)
 	}
 	c, err := contentOf(ctx, f, o)
 	if err != nil {
@@ -97,13 +98,13 @@ func open(ctx context.Context, f *hdf.File, stream string, o Options) (ingest.So
 	return newGrids(ctx, f, stream, c.grids, o)
 }
 
-// content is what an archive was found to hold: pairs of datasets, or groups of points.
+// content is the content of an archive: pairs of datasets, or groups of points.
 type content struct {
 	grids  []pair
 	clouds []string
 }
 
-// pair is a dataset of grids and that of its labels, "" without.
+// pair is a dataset of grids and the dataset of its labels, or "" if there is none.
 type pair struct{ data, labels string }
 
 // vectors are the datasets of the vectors layout.
@@ -140,7 +141,7 @@ func contentOf(ctx context.Context, f *hdf.File, o Options) (content, error) {
 		return c, nil
 	}
 	if o.Split != All {
-		return c, fmt.Errorf("it has no dataset X_%s", o.Split)
+		return c, fmt.Errorf("dataset X_%s not found", o.Split)
 	}
 	if c.clouds = cloudGroups(members); len(c.clouds) > 0 {
 		_, err := f.Object(ctx, c.clouds[0]+"/points")
@@ -151,8 +152,8 @@ func contentOf(ctx context.Context, f *hdf.File, o Options) (content, error) {
 	return content{}, errNoLayout(members)
 }
 
-// errNotFound says that an archive has none of the known layouts.
-var errNotFound = errors.New("found neither X_train or X_test nor groups with points: name a dataset")
+// errNotFound means that an archive has none of the known layouts.
+var errNotFound = errors.New("found neither X_train or X_test nor groups with points; name a dataset")
 
 func errNoLayout(members []hdf.Object) error {
 	var names []string

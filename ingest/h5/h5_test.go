@@ -243,11 +243,11 @@ func TestNamedDatasets(t *testing.T) {
 		{Options{Data: "/a/empty"}, 0, 0, "found shape [3 0]"},
 		{Options{Data: "/a"}, 0, 0, "found a group"},
 		{Options{Data: "/b"}, 0, 0, "not found"},
-		{Options{Data: "/a/rank4", Labels: "/a/line"}, 0, 0, "want a label for each of the 3 rows"},
+		{Options{Data: "/a/rank4", Labels: "/a/line"}, 0, 0, "want one label for each of the 3 rows"},
 		{Options{Data: "/a/rank4", Options: ingest.Options{MaxCells: 23}}, 0, 0, "1 to 23 values"},
-		{Options{Split: Test}, 0, 0, "no dataset X_test"},
+		{Options{Split: Test}, 0, 0, "dataset X_test not found"},
 		{Options{}, 0, 0, "name a dataset (members: a)"},
-		{Options{Start: -1}, 0, 0, "start at sample -1"},
+		{Options{Start: -1}, 0, 0, "found start -1"},
 	} {
 		if c.err != "" {
 			if src, err := Open(t.Context(), path, c.o); err == nil || !strings.Contains(err.Error(), c.err) {

@@ -11,8 +11,8 @@ import (
 	hdf "github.com/voxelstream/voxelstream/internal/h5"
 )
 
-// inspect says what an archive holds: grids with their labels, clouds, or, without a known layout, the datasets by
-// name.
+// inspect describes the content of an archive: grids with labels, clouds, or, if the layout is unknown, the
+// datasets by name.
 func inspect(ctx context.Context, path string, o ingest.Options) (d ingest.Detail, err error) {
 	f, err := hdf.Open(ctx, path)
 	if err != nil {
@@ -67,7 +67,7 @@ func inspectGrids(ctx context.Context, f *hdf.File, pairs []pair, o Options) (*i
 	return g, err
 }
 
-// arrays are the datasets of the file.
+// arrays returns the datasets of the file.
 func arrays(ctx context.Context, f *hdf.File) ([]ingest.Array, error) {
 	objects, err := f.Objects(ctx)
 	if err != nil {
@@ -82,7 +82,7 @@ func arrays(ctx context.Context, f *hdf.File) ([]ingest.Array, error) {
 	return out, nil
 }
 
-// inspectClouds joins the measures of all clouds, one at a time in memory.
+// inspectClouds combines the measurements of all clouds, with one cloud in memory at a time.
 func inspectClouds(ctx context.Context, src ingest.Source) (*ingest.Points, error) {
 	all := &ingest.Points{Fields: []string{"x", "y", "z"}}
 	for {

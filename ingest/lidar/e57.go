@@ -18,11 +18,11 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/internal/columns"
 )
 
-// E57 is ASTM E2807, the exchange format of terrestrial scanners: a file of pages, each closed by a CRC-32C, with
-// scans as bit-packed columns and an XML section that describes them. Cartesian and spherical coordinates, floats,
-// integers and scaled integers are read, points whose invalid state is not 0 become NaN, and each scan is a cloud,
-// placed by its pose. Images are skipped. Huber, "The ASTM E57 file format for 3D imaging data exchange", 2011;
-// http://www.libe57.org/.
+// E57 is ASTM E2807, the exchange format of terrestrial scanners: a file of pages, each followed by a CRC-32C, with
+// scans as bit-packed columns and an XML section that describes them. Cartesian and spherical coordinates as
+// floats, integers and scaled integers are supported. Points whose invalid state is not 0 become NaN. Each scan is
+// one cloud, transformed by its pose. Images are skipped. Huber, "The ASTM E57 file format for 3D imaging data
+// exchange", 2011; http://www.libe57.org/.
 var E57 = ingest.CloudFormat(ingest.Format{
 	Name: "e57",
 	Doc: "cartesian and spherical; floats, integers, scaled integers; invalid states; several " +
@@ -38,7 +38,7 @@ const (
 	e57CRC     = 4 // bytes at the end of a page
 	e57MaxPage = 1 << 20
 	e57MaxXML  = 64 << 20
-	// Limits of the XML tree: deeper or wider than any scanner writes.
+	// Limits of the XML tree, larger than any scanner writes.
 	e57MaxDepth  = 64
 	e57MaxNodes  = 1 << 20
 	e57MaxScans  = 1 << 16
@@ -54,47 +54,47 @@ func detectE57(h *ingest.Head) ingest.Confidence {
 	return ingest.No
 }
 
-// e57Pages is the content of a file without the checksums of its pages.
+// e57Pages is the content of a file without its page checksums.
 type e57Pages struct {
 	data []byte
-	page uint64 // with the checksum
+	page uint64 // including the checksum
 }
 
-// logical gives the place in data of a place in the file.
+// logical converts a file offset to an offset in data.
 func (p *e57Pages) logical(physical uint64) (uint64, error) {
 	in := physical % p.page
 	at := physical/p.page*(p.page-e57CRC) + in
 	if in >= p.page-e57CRC || at > uint64(len(p.data)) {
-		return 0, fmt.Errorf("offset %d: want a place of the content, of %d bytes", physical, len(p.data))
+		return 0, fmt.Errorf("offset %d: want an offset within the content of %d bytes", physical, len(p.data))
 	}
 	return at, nil
 }
 
-// slice is n bytes from a place in the file on.
+// slice returns n bytes starting at a file offset.
 func (p *e57Pages) slice(physical, n uint64, what string) ([]byte, error) {
 	at, err := p.logical(physical)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	if n > uint64(len(p.data))-at {
-		return nil, fmt.Errorf("%s: cut short: found %d bytes at offset %d, want %d", what, uint64(len(p.data))-at, physical, n)
+		return nil, fmt.Errorf("%s: truncated: found %d bytes at offset %d, want %d", what, uint64(len(p.data))-at, physical, n)
 	}
 	return p.data[at : at+n], nil
 }
 
-// checkPages verifies every page and takes the checksums out.
+// checkPages verifies every page and removes the checksums.
 func checkPages(data []byte) (*e57Pages, error) {
 	if len(data) < e57Header || string(data[:8]) != e57Magic {
-		return nil, fmt.Errorf("header: found %d bytes, want %d that begin with %q", len(data), e57Header, e57Magic)
+		return nil, fmt.Errorf("header: found %d bytes, want at least %d that start with %q", len(data), e57Header, e57Magic)
 	}
 	page := binary.LittleEndian.Uint64(data[40:])
 	if page <= e57CRC || page > e57MaxPage {
-		return nil, fmt.Errorf("page size: found %d, want up to %d", page, e57MaxPage)
+		return nil, fmt.Errorf("page size: found %d, want at most %d", page, e57MaxPage)
 	}
 	p := &e57Pages{page: page, data: make([]byte, 0, len(data))}
 	for at := uint64(0); at < uint64(len(data)); at += page {
 		if uint64(len(data))-at < page {
-			return nil, fmt.Errorf("cut short: found %d bytes of page %d, want %d", uint64(len(data))-at, at/page, page)
+			return nil, fmt.Errorf("truncated: found %d bytes of page %d, want %d", uint64(len(data))-at, at/page, page)
 		}
 		body := data[at : at+page-e57CRC]
 		if want, got := binary.BigEndian.Uint32(data[at+page-e57CRC:]), crc32.Checksum(body, castagnoli); got != want {
@@ -113,7 +113,7 @@ type xmlNode struct {
 	children []*xmlNode
 }
 
-// at is the first descendant along a path, nil if there is none.
+// at returns the first descendant along a path, or nil if there is none.
 func (n *xmlNode) at(path ...string) *xmlNode {
 	for _, name := range path {
 		if n == nil {
@@ -128,7 +128,7 @@ func (n *xmlNode) at(path ...string) *xmlNode {
 	return n
 }
 
-// number is the value of an element, or the default for none; an empty element is 0.
+// number returns the value of an element, or missing if there is none. An empty element is 0.
 func (n *xmlNode) number(missing float64) (float64, error) {
 	if n == nil {
 		return missing, nil
@@ -170,7 +170,7 @@ func parseXML(data []byte) (*xmlNode, error) {
 		case xml.EndElement:
 			stack = stack[:len(stack)-1]
 		case xml.CharData:
-			if len(top.children) == 0 { // what stands between elements is layout
+			if len(top.children) == 0 { // text between elements is only layout
 				top.text += string(t)
 			}
 		}
@@ -223,7 +223,7 @@ func decodeE57(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) 
 	return out, nil
 }
 
-// e57Field is a column: how its values are packed and what they mean.
+// e57Field is a column: the packing and meaning of its values.
 type e57Field struct {
 	name          string
 	float         columns.Type // Float32 or Float64 when width is 0 and real is true
@@ -238,7 +238,7 @@ type e57Field struct {
 func (p *e57Pages) scan(scan *xmlNode, o ingest.Options) (*ingest.PointCloud, []string, error) {
 	points := scan.at("points")
 	if points == nil {
-		return nil, nil, errors.New("found no points")
+		return nil, nil, errors.New("found no points element")
 	}
 	n, err := strconv.ParseInt(points.attrs["recordCount"], 10, 62)
 	if err != nil || n < 0 || n > int64(o.MaxPoints) {
@@ -246,7 +246,7 @@ func (p *e57Pages) scan(scan *xmlNode, o ingest.Options) (*ingest.PointCloud, []
 	}
 	prototype := points.at("prototype")
 	if prototype == nil || len(prototype.children) > e57MaxFields {
-		return nil, nil, fmt.Errorf("prototype: found none, or more than %d fields", e57MaxFields)
+		return nil, nil, fmt.Errorf("prototype: want 1 to %d fields, found none or more", e57MaxFields)
 	}
 	var fields []*e57Field
 	var names []string
@@ -268,7 +268,7 @@ func (p *e57Pages) scan(scan *xmlNode, o ingest.Options) (*ingest.PointCloud, []
 	}
 	for _, f := range fields {
 		if have := int64(len(f.stream)) * 8; n > 0 && f.bits() > 0 && n > have/int64(f.bits()) {
-			return nil, nil, fmt.Errorf("field %s: cut short: found %d bits, want %d points of %d", f.name, have, n, f.bits())
+			return nil, nil, fmt.Errorf("field %s: truncated: found %d bits, want %d points of %d", f.name, have, n, f.bits())
 		}
 		if f.bits() == 0 && n > 8*int64(len(p.data)) {
 			return nil, nil, fmt.Errorf("recordCount: found %d in a file of %d bytes", n, len(p.data))
@@ -287,7 +287,7 @@ func parseE57Field(c *xmlNode) (*e57Field, error) {
 		}
 		v, err := strconv.ParseInt(s, 10, 64)
 		if err != nil {
-			return 0, fmt.Errorf("field %s: %s: found %.30q, want a whole number", c.name, attr, s)
+			return 0, fmt.Errorf("field %s: %s: found %.30q, want an integer", c.name, attr, s)
 		}
 		return v, nil
 	}
@@ -333,16 +333,16 @@ func (f *e57Field) bits() int {
 	return f.width
 }
 
-// The section of a scan begins with a header of 32 bytes: id 1, seven reserved, its length, the places of the data
-// and of an index. Then come packets: type, flags, length - 1 uint16; data packets (type 1) go on with the number
-// of streams and the length of each.
+// The section of a scan begins with a header of 32 bytes: id 1, seven reserved bytes, its length, and the offsets
+// of the data and of an index. Packets follow: type, flags, length - 1 as uint16. Data packets (type 1) continue
+// with the number of streams and the length of each.
 const (
 	e57SectionHeader = 32
 	e57SectionID     = 1
 	e57DataPacket    = 1
 )
 
-// streams joins the pieces of each column.
+// streams concatenates the parts of each column.
 func (p *e57Pages) streams(start uint64, fields []*e57Field) error {
 	head, err := p.slice(start, e57SectionHeader, "section header")
 	if err != nil {
@@ -357,7 +357,7 @@ func (p *e57Pages) streams(start uint64, fields []*e57Field) error {
 	}
 	length := binary.LittleEndian.Uint64(head[8:])
 	if length > uint64(len(p.data))-from {
-		return fmt.Errorf("section: cut short: found %d bytes, want %d", uint64(len(p.data))-from, length)
+		return fmt.Errorf("section: truncated: found %d bytes, want %d", uint64(len(p.data))-from, length)
 	}
 	end := from + length
 	at, err := p.logical(binary.LittleEndian.Uint64(head[16:]))
@@ -386,7 +386,7 @@ func addPacket(b []byte, fields []*e57Field) error {
 	lengths, at := b[6:], 6+2*len(fields)
 	for k, f := range fields {
 		if 2*k+2 > len(lengths) {
-			return errors.New("cut short within the lengths of the streams")
+			return errors.New("truncated within the lengths of the streams")
 		}
 		n := int(binary.LittleEndian.Uint16(lengths[2*k:]))
 		if at+n > len(b) {
@@ -398,7 +398,7 @@ func addPacket(b []byte, fields []*e57Field) error {
 	return nil
 }
 
-// values decodes a column. Integers are packed from the low bits of the stream up, without gaps.
+// values decodes a column. Integers are packed starting at the low bits of the stream, without gaps.
 func (f *e57Field) values(n int) []float64 {
 	out := make([]float64, n)
 	if f.real {
@@ -411,8 +411,8 @@ func (f *e57Field) values(n int) []float64 {
 		}
 		return out
 	}
-	// Reading nine bytes covers 64 bits at any of the eight places within a byte; the padding lets the last values
-	// be read alike.
+	// Reading nine bytes covers 64 bits at any of the eight bit offsets; the padding allows the last values to be
+	// read in the same way.
 	padded := slices.Concat(f.stream, make([]byte, 9))
 	mask := ^uint64(0) >> (64 - max(f.width, 1))
 	for i := range out {
@@ -431,12 +431,12 @@ func (f *e57Field) values(n int) []float64 {
 	return out
 }
 
-// e57Names are the fields that a cloud has a place for.
+// e57Names maps the supported fields to the names of a cloud's columns.
 var e57Names = map[string]string{
 	"cartesianX": "x", "cartesianY": "y", "cartesianZ": "z", "intensity": "intensity", "colorRed": "red", "colorGreen": "green", "colorBlue": "blue",
 }
 
-// e57Cloud puts the columns of a scan together.
+// e57Cloud assembles the columns of a scan into a cloud.
 func e57Cloud(n int, scan *xmlNode, fields []*e57Field) (*ingest.PointCloud, error) {
 	var cols []columns.Column
 	var invalid []float64
@@ -473,7 +473,7 @@ func e57Cloud(n int, scan *xmlNode, fields []*e57Field) (*ingest.PointCloud, err
 	return p, pose(p, scan.at("pose"))
 }
 
-// cartesian is x = r cos(e) cos(a), y = r cos(e) sin(a), z = r sin(e).
+// cartesian computes x = r cos(e) cos(a), y = r cos(e) sin(a), z = r sin(e).
 func cartesian(r, a, e []float64) []columns.Column {
 	if r == nil || a == nil || e == nil {
 		return nil
@@ -489,7 +489,7 @@ func cartesian(r, a, e []float64) []columns.Column {
 	}
 }
 
-// scaleColor brings a colour from its limits to 0..255. Without limits they are those of the field's integers.
+// scaleColor scales a colour from its limits to 0..255. The default limits are those of the field's integers.
 func scaleColor(v []float64, limits *xmlNode, color string, f *e57Field) error {
 	most := 255.0
 	if !f.real && f.width > 8 {
@@ -512,7 +512,7 @@ func scaleColor(v []float64, limits *xmlNode, color string, f *e57Field) error {
 	return nil
 }
 
-// pose turns by the unit quaternion and then shifts.
+// pose rotates by the unit quaternion and then translates.
 func pose(p *ingest.PointCloud, pose *xmlNode) error {
 	if pose == nil {
 		return nil

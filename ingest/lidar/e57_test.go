@@ -121,7 +121,7 @@ func TestE57Errors(t *testing.T) {
 	}{
 		"checksum": {bad, "page 1 at byte 256: found checksum"},
 		"cut":      {e57Cartesian()[:e57TestPage+100], "found 100 bytes of page 1"},
-		"count":    {e57File(4, `<cartesianX type="Float"/>`, "", [][]byte{float64s(1, 2)}), "field cartesianX: cut short: found 128 bits, want 4 points of 64"},
+		"count":    {e57File(4, `<cartesianX type="Float"/>`, "", [][]byte{float64s(1, 2)}), "field cartesianX: truncated: found 128 bits, want 4 points of 64"},
 		"no y":     {e57File(1, `<cartesianX type="Float"/>`, "", [][]byte{float64s(1)}), "want one named y"},
 		"type":     {e57File(1, `<cartesianX type="String"/>`, "", [][]byte{nil}), `found type "String"`},
 		"streams":  {e57File(1, `<cartesianX type="Float"/>`, "", [][]byte{nil, nil}), "want 1 streams"},

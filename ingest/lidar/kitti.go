@@ -10,39 +10,38 @@ import (
 )
 
 // KITTI is the raw scan of the KITTI data set (Geiger et al. 2013): float32 little-endian x, y, z in metres (x
-// forward, y left, z up) and reflectance 0..1, one record of 16 bytes after the other and nothing else.
+// forward, y left, z up) and reflectance 0..1, in records of 16 bytes without a header.
 var KITTI = rawScan(ingest.Format{
 	Name:       "kitti",
-	Doc:        "scans of four floats a point",
+	Doc:        "scans of four floats per point",
 	Extensions: []string{".bin"},
 	Tested:     "KITTI odometry 00 000000",
 	Detect:     detectKITTI,
 }, "x", "y", "z", "intensity")
 
-// NuScenes is the lidar sweep of the nuScenes data set (.pcd.bin, which is no PCD): float32 little-endian x, y, z,
-// intensity 0..255 and the number of the laser ring, 20 bytes a record.
-// https://www.nuscenes.org/nuscenes#data-format
+// NuScenes is the lidar sweep of the nuScenes data set (.pcd.bin, which is not PCD): float32 little-endian x, y, z,
+// intensity 0..255 and the ring number, 20 bytes per record. https://www.nuscenes.org/nuscenes#data-format
 var NuScenes = rawScan(ingest.Format{
 	Name:       "nuscenes",
-	Doc:        "sweeps of five floats a point",
+	Doc:        "sweeps of five floats per point",
 	Extensions: []string{".pcd.bin"},
 	Tested:     "nuScenes n015 LIDAR_TOP",
 	Detect:     detectNuScenes,
 }, "x", "y", "z", "intensity", "ring")
 
 const (
-	// rawRange is farther than any of the data sets' scanners sees, in metres.
+	// rawRange is a distance in metres beyond the range of the data sets' scanners.
 	rawRange = 400
-	// rawPeek is how many records are looked at to recognise a format that has no signature.
+	// rawPeek is the number of records inspected to recognise a format without a signature.
 	rawPeek = 2048
 )
 
-// rawScan completes a format of headerless float32 records.
+// rawScan adds the functions of a format of headerless float32 records to f.
 func rawScan(f ingest.Format, fields ...string) ingest.Format {
 	return ingest.CloudFormat(f, func(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) {
 		stride := 4 * len(fields)
 		if len(data)%stride != 0 {
-			return nil, fmt.Errorf("cut short: found %d bytes, want a multiple of %d", len(data), stride)
+			return nil, fmt.Errorf("truncated: found %d bytes, want a multiple of %d", len(data), stride)
 		}
 		n := len(data) / stride
 		if err := checkCount(int64(n), int64(len(data)), int64(stride), o); err != nil {
@@ -60,8 +59,8 @@ func rawScan(f ingest.Format, fields ...string) ingest.Format {
 	})
 }
 
-// plausible looks at the first records of k floats: coordinates within range and not all zero, the other values as
-// ok says.
+// plausible reports whether the first records of k floats have coordinates that are within range and not all zero,
+// and other values that satisfy ok.
 func plausible(h *ingest.Head, k int, ok func(rest []float32) bool) bool {
 	n := min(len(h.Bytes)/(4*k), rawPeek)
 	if n == 0 || h.Size%int64(4*k) != 0 || h.IsDir() {
@@ -75,7 +74,7 @@ func plausible(h *ingest.Head, k int, ok func(rest []float32) bool) bool {
 		}
 		for _, c := range v[:3] {
 			a := math.Abs(float64(c))
-			if !(a < rawRange) || a != 0 && a < 1e-12 { // tiny numbers are integers taken for floats
+			if !(a < rawRange) || a != 0 && a < 1e-12 { // tiny numbers are integers interpreted as floats
 				return false
 			}
 			nonzero = nonzero || a > 0

@@ -13,8 +13,8 @@ import (
 
 // LAS is the ASPRS format of airborne and mobile laser scanning, versions 1.0 to 1.4, point formats 0 to 10: a
 // header, variable length records, then little-endian points whose coordinates are int32 times a scale plus an
-// offset. Bytes behind the fields of the point format ("extra bytes") are skipped by the record length; waveforms
-// and extended records lie outside the points and are not read. ASPRS LAS Specification 1.4 - R15,
+// offset. Bytes after the fields of the point format ("extra bytes") are skipped using the record length. Waveforms
+// and extended records are outside the points and are not read. ASPRS LAS Specification 1.4 - R15,
 // https://www.asprs.org/divisions-committees/lidar-division/laser-las-file-format-exchange-activities
 var LAS = ingest.CloudFormat(ingest.Format{
 	Name:       "las",
@@ -43,12 +43,12 @@ const (
 	lasIntensity     = 12   // in every record
 	lasVLRHeader     = 54
 	lasMaxVLRs       = 1 << 16
-	lasExtraBytes    = 4   // record id of the VLR of user LASF_Spec that names the extra bytes
+	lasExtraBytes    = 4   // record ID of the VLR of user LASF_Spec that describes the extra bytes
 	lasExtraByteSize = 192 // of one description
 )
 
-// lasFormat is a point data record format: its least length, where its colours are (0: none), and the names of its
-// fields.
+// lasFormat is a point data record format: its minimum length, the offset of its colours (0 if none), and the names
+// of its fields.
 type lasFormat struct {
 	length, rgb int
 	fields      string
@@ -92,7 +92,7 @@ type lasHeader struct {
 func parseLASHeader(data []byte) (*lasHeader, error) {
 	le := binary.LittleEndian
 	if len(data) < lasMinHeader || string(data[:4]) != lasMagic {
-		return nil, fmt.Errorf("header: found %d bytes, want %d that begin with %q", len(data), lasMinHeader, lasMagic)
+		return nil, fmt.Errorf("header: found %d bytes, want at least %d that start with %q", len(data), lasMinHeader, lasMagic)
 	}
 	major, minor := data[lasVersion], data[lasVersion+1]
 	if major != 1 || minor > 4 {
@@ -116,10 +116,10 @@ func parseLASHeader(data []byte) (*lasHeader, error) {
 		return nil, fmt.Errorf("point format: found %d, want 0 to %d", h.format, len(lasFormats)-1)
 	}
 	if least := int64(lasFormats[h.format].length); h.record < least {
-		return nil, fmt.Errorf("record length: found %d, want %d or more for point format %d", h.record, least, h.format)
+		return nil, fmt.Errorf("record length: found %d, want at least %d for point format %d", h.record, least, h.format)
 	}
 	if h.at < int64(le.Uint16(data[lasHeaderSize:])) || h.at > int64(len(data)) {
-		return nil, fmt.Errorf("start of points: found %d, want a place behind the header in a file of %d bytes", h.at, len(data))
+		return nil, fmt.Errorf("offset to point data: found %d, want an offset after the header in a file of %d bytes", h.at, len(data))
 	}
 	for k := range 3 {
 		h.scale[k] = math.Float64frombits(le.Uint64(data[lasScale+8*k:]))
@@ -134,7 +134,7 @@ func decodeLAS(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) 
 		return nil, err
 	}
 	if data[lasPointFormat]&lasCompressed != 0 {
-		return nil, fmt.Errorf("point format: found %#x, which is compressed", data[lasPointFormat])
+		return nil, fmt.Errorf("point format: found %#x, which is compressed (LAZ)", data[lasPointFormat])
 	}
 	body := data[h.at:]
 	if err := checkCount(h.count, int64(len(body)), h.record, o); err != nil {
@@ -158,8 +158,8 @@ func decodeLAS(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) 
 	return oneCloud(p, append(strings.Fields(f.fields), lasExtraNames(data)...)), nil
 }
 
-// lasColors takes the high bytes of the 16-bit colours, or the low ones where no colour needs more: many writers do
-// not scale 8-bit colours up as the specification asks.
+// lasColors uses the high bytes of the 16-bit colours, or the low bytes if all colours fit into them: many writers
+// do not scale 8-bit colours up as the specification requires.
 func lasColors(p *ingest.PointCloud, body []byte, stride, at int) {
 	n := p.Len()
 	p.R, p.G, p.B = make([]uint8, n), make([]uint8, n), make([]uint8, n)
@@ -176,8 +176,7 @@ func lasColors(p *ingest.PointCloud, body []byte, stride, at int) {
 	}
 }
 
-// lasVLRRecords gives the variable length records as far as they lie within the file: who defined each, its number
-// there and its content.
+// lasVLRRecords yields the variable length records that are within the file: user ID, record ID and content.
 func lasVLRRecords(data []byte) iter.Seq[lasVLR] {
 	return func(yield func(lasVLR) bool) {
 		le := binary.LittleEndian
@@ -203,7 +202,7 @@ type lasVLR struct {
 	content []byte
 }
 
-// lasExtraNames lists the names of the extra bytes, as far as the variable length records give them.
+// lasExtraNames returns the names of the extra bytes that the variable length records describe.
 func lasExtraNames(data []byte) []string {
 	var names []string
 	for v := range lasVLRRecords(data) {

@@ -10,13 +10,13 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/internal/laszip"
 )
 
-// LAZ is LAS whose points are compressed by LASzip, COPC among it: the header of LAS with a bit set in the point
-// format, and a variable length record that says how. Chunks are decoded in parallel; COPC's octree is not needed
-// to read all points. LAZ Specification 1.4, https://downloads.rapidlasso.de/doc/LAZ_Specification_1.4_R1.pdf; COPC
-// 1.0, https://copc.io
+// LAZ is LAS with points compressed by LASzip, including COPC: the LAS header with a bit set in the point format,
+// and a variable length record that describes the compression. Chunks are decoded in parallel. COPC's octree is not
+// needed to read all points. LAZ Specification 1.4,
+// https://downloads.rapidlasso.de/doc/LAZ_Specification_1.4_R1.pdf; COPC 1.0, https://copc.io
 var LAZ = ingest.CloudFormat(ingest.Format{
 	Name: "laz",
-	Doc: "LAS by LASzip: COPC; point formats 0 to 10; items of version 1 to 4; one stream, fixed " +
+	Doc: "LASzip, including COPC; point formats 0 to 10; item versions 1 to 4; one stream, fixed " +
 		"and variable chunks, layers",
 	Extensions: []string{".laz"},
 	Tested:     "PDAL simple.laz and 1.2-with-color.copc.laz; laspy extra.laz",
@@ -44,7 +44,7 @@ func decodeLAZ(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) 
 	}
 	f := lasFormats[h.format]
 	if layout.HasRGB() != (f.rgb > 0) {
-		return nil, fmt.Errorf("point format: found %d, with compressed colours: %t", h.format, layout.HasRGB())
+		return nil, fmt.Errorf("point format: found %d, but compressed colours: %t", h.format, layout.HasRGB())
 	}
 	p, err := lazPoints(data, h, layout)
 	if err != nil {
@@ -59,10 +59,10 @@ func lazLayout(data []byte, record int) (*laszip.Layout, error) {
 			return laszip.ParseLayout(v.content, record)
 		}
 	}
-	return nil, errors.New("found no record of LASzip among the variable length records")
+	return nil, errors.New("found no LASzip record among the variable length records")
 }
 
-// lazPoints decodes the points. The colours are kept with 16 bits until all of them are known.
+// lazPoints decodes the points. Colours are kept as 16 bits until all of them are known.
 func lazPoints(data []byte, h *lasHeader, layout *laszip.Layout) (*ingest.PointCloud, error) {
 	n := int(h.count)
 	chunks, err := laszip.Find(data, h.at, n, layout)
@@ -96,7 +96,7 @@ func lazPoints(data []byte, h *lasHeader, layout *laszip.Layout) (*ingest.PointC
 	return p, nil
 }
 
-// lazColors takes the high bytes of colours, or the low ones where no colour needs more, as lasColors does.
+// lazColors uses the high bytes of colours, or the low bytes if all colours fit into them, like lasColors.
 func lazColors(p *ingest.PointCloud, colors [][3]uint16) {
 	all := uint16(0)
 	for _, c := range colors {

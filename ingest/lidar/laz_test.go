@@ -97,12 +97,12 @@ func TestLAZErrors(t *testing.T) {
 		damage func(b []byte) []byte
 		want   string
 	}{
-		"no record":            {func(b []byte) []byte { b[record-lasVLRHeader+2] = 'L'; return b }, "found no record of LASzip"},
+		"no record":            {func(b []byte) []byte { b[record-lasVLRHeader+2] = 'L'; return b }, "found no LASzip record"},
 		"a strange compressor": {func(b []byte) []byte { b[record] = 9; return b }, "compressor: found 9, want 1 to 3"},
 		"a strange item":       {func(b []byte) []byte { b[record+34] = 77; return b }, "item 0: found kind 77"},
 		"a strange version":    {func(b []byte) []byte { b[record+38] = 7; return b }, "item 0: found version 7 of kind 6, want 1 or 2"},
 		"cut":                  {func(b []byte) []byte { return b[:len(b)/2+start/2] }, "table of chunks: found offset"},
-		"too many points":      {func(b []byte) []byte { le.PutUint64(b[lasCount64:], 1<<21); return b }, "cut short: found"},
+		"too many points":      {func(b []byte) []byte { le.PutUint64(b[lasCount64:], 1<<21); return b }, "truncated: found"},
 		"one point more":       {func(b []byte) []byte { le.PutUint64(b[lasCount64:], 49); return b }, "found chunks for 48 points, want 49"},
 		"a huge count":         {func(b []byte) []byte { le.PutUint64(b[lasCount64:], 1<<40); return b }, "limit 4194304"},
 		"many chunks":          {func(b []byte) []byte { le.PutUint32(b[table+4:], 1<<30); return b }, "found 1073741824 chunks"},

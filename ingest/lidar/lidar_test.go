@@ -308,7 +308,7 @@ func TestErrors(t *testing.T) {
 		"pcd with too few rows": {PCD, pcd("POINTS 4", "POINTS 5"), "found 4 rows, want 5"},
 		"pcd with a huge count": {PCD, pcd("POINTS 4", "POINTS 4000000000000"), "limit 4194304"},
 		"pcd with a word":       {PCD, pcd("7 0 1.5", "7 0 oops"), `line 14, value 3 of 8: found "oops"`},
-		"pcd with a long row":   {PCD, pcd("nan 0 1 2 3", "nan 0 1 2 3 4"), `found "4" behind 8 values`},
+		"pcd with a long row":   {PCD, pcd("nan 0 1 2 3", "nan 0 1 2 3 4"), `found "4" after 8 values`},
 		"pcd of a strange type": {PCD, pcd("TYPE U F F F F", "TYPE U F Q F F"), `found "Q", want I, U or F`},
 		"pcd of a strange size": {PCD, pcd("SIZE 4 4 4", "SIZE 4 3 4"), "found TYPE F of SIZE 3"},
 		"pcd packed, cut":       {PCD, pcdPacked()[:len(pcdPacked())-3], "want 23"},

@@ -2,8 +2,8 @@ package lidar
 
 import "fmt"
 
-// unpackLZF unpacks src into exactly len(dst) bytes. LZF is Marc Lehmann's format (liblzf), what PCL packs its
-// columns with:
+// unpackLZF unpacks src into exactly len(dst) bytes. LZF is Marc Lehmann's format (liblzf), with which PCL
+// compresses columns:
 //
 //	000LLLLL                      L+1 literal bytes follow
 //	LLLooooo oooooooo             copy L+2 bytes from o+1 bytes back, L = 1..6
@@ -18,7 +18,7 @@ func unpackLZF(dst, src []byte) error {
 			if in+n > len(src) || out+n > len(dst) {
 				return lzfError(in, out, n, len(src), len(dst))
 			}
-			if in+32 <= len(src) && out+32 <= len(dst) { // the longest run: a copy of fixed length needs no call
+			if in+32 <= len(src) && out+32 <= len(dst) { // the longest run: a fixed-length copy needs no call
 				*(*[32]byte)(dst[out:]) = *(*[32]byte)(src[in:])
 			} else {
 				copy(dst[out:out+n], src[in:in+n])
@@ -51,11 +51,11 @@ func unpackLZF(dst, src []byte) error {
 	return nil
 }
 
-// repeatStep is how many bytes repeat copies at once.
+// repeatStep is the number of bytes that repeat copies at once.
 const repeatStep = 8
 
-// repeat copies n bytes from one place to a later one, one after the other: where the two overlap, bytes just
-// written are read again, which is how runs are packed.
+// repeat copies n bytes forward within dst, byte by byte: if source and destination overlap, bytes just written are
+// read again, which is how runs are encoded.
 func repeat(dst []byte, from, out, n int) {
 	apart, i := out-from, 0
 	if out+n+repeatStep > len(dst) {
@@ -64,7 +64,7 @@ func repeat(dst []byte, from, out, n int) {
 		}
 		return
 	}
-	if apart < repeatStep { // what repeats after some bytes repeats after a multiple of them too
+	if apart < repeatStep { // what repeats with some period also repeats with its multiples
 		apart *= (repeatStep + apart - 1) / apart
 		for ; i < min(n, apart); i++ {
 			dst[out+i] = dst[from+i]
@@ -76,5 +76,5 @@ func repeat(dst []byte, from, out, n int) {
 }
 
 func lzfError(in, out, n, have, room int) error {
-	return fmt.Errorf("lzf: run of %d at byte %d of %d does not fit: %d of %d unpacked bytes written", n, in, have, out, room)
+	return fmt.Errorf("lzf: run of %d bytes at byte %d of %d does not fit: %d of %d unpacked bytes written", n, in, have, out, room)
 }

@@ -14,8 +14,8 @@ import (
 )
 
 // PCD is the Point Cloud Library's format, versions 0.5 to 0.7: a text header (FIELDS, SIZE, TYPE, COUNT, WIDTH,
-// HEIGHT, VIEWPOINT, POINTS, DATA), then rows of text, little-endian records, or columns packed with LZF behind two
-// uint32 sizes (packed, unpacked). https://pointclouds.org/documentation/tutorials/pcd_file_format.html
+// HEIGHT, VIEWPOINT, POINTS, DATA), then rows of text, little-endian records, or columns compressed with LZF after
+// two uint32 sizes (compressed, uncompressed). https://pointclouds.org/documentation/tutorials/pcd_file_format.html
 var PCD = ingest.CloudFormat(ingest.Format{
 	Name: "pcd",
 	Doc: "0.5 to 0.7; ascii, binary, binary_compressed (LZF); any COUNT; rgb packed as float or " +
@@ -29,7 +29,7 @@ const (
 	pcdMaxHeader = 64 << 10
 	pcdMaxFields = 1024
 	pcdMaxCount  = 1 << 16
-	// lzfMaxRatio is more than LZF can gain: a run of three bytes gives at most 264.
+	// lzfMaxRatio is above the maximum compression of LZF: a run of three bytes expands to at most 264.
 	lzfMaxRatio = 100
 )
 
@@ -56,11 +56,11 @@ type pcdHeader struct {
 	width, height int64
 	points        int64
 	data          string
-	body          int // offset behind the header
+	body          int // offset after the header
 	line          int
 }
 
-// parsePCDHeader reads up to and with the DATA line.
+// parsePCDHeader reads up to and including the DATA line.
 func parsePCDHeader(data []byte) (*pcdHeader, error) {
 	h := &pcdHeader{points: -1, width: -1, height: 1}
 	for h.data == "" {
@@ -122,7 +122,7 @@ func smallInts(args []string, limit int) ([]int, error) {
 	for i, a := range args {
 		n, err := strconv.Atoi(a)
 		if err != nil || n < 0 || n > limit {
-			return nil, fmt.Errorf("found %.20q, want a number of 0..%d", a, limit)
+			return nil, fmt.Errorf("found %.20q, want a number from 0 to %d", a, limit)
 		}
 		out[i] = n
 	}
@@ -132,13 +132,13 @@ func smallInts(args []string, limit int) ([]int, error) {
 func (h *pcdHeader) check() error {
 	n := len(h.fields)
 	if n == 0 || n > pcdMaxFields {
-		return fmt.Errorf("FIELDS: found %d, want 1..%d", n, pcdMaxFields)
+		return fmt.Errorf("FIELDS: found %d, want 1 to %d", n, pcdMaxFields)
 	}
 	if h.counts == nil {
 		h.counts = slices.Repeat([]int{1}, n)
 	}
 	if len(h.sizes) != n || len(h.types) != n || len(h.counts) != n {
-		return fmt.Errorf("header: found %d FIELDS, %d SIZE, %d TYPE and %d COUNT, want as many of each", n, len(h.sizes), len(h.types), len(h.counts))
+		return fmt.Errorf("header: found %d FIELDS, %d SIZE, %d TYPE and %d COUNT, want the same number of each", n, len(h.sizes), len(h.types), len(h.counts))
 	}
 	if h.points < 0 {
 		if h.width < 0 || h.height < 0 || h.height > 0 && h.width > 1<<40/h.height {
@@ -149,7 +149,7 @@ func (h *pcdHeader) check() error {
 	return nil
 }
 
-// valueType joins SIZE and TYPE.
+// valueType combines TYPE and SIZE.
 func valueType(kind byte, size int) (columns.Type, bool) {
 	t, ok := map[string]columns.Type{
 		"I1": columns.Int8, "I2": columns.Int16, "I4": columns.Int32, "I8": columns.Int64, "U1": columns.Uint8, "U2": columns.Uint16,
@@ -158,8 +158,8 @@ func valueType(kind byte, size int) (columns.Type, bool) {
 	return t, ok
 }
 
-// columns lays the fields out as records (packed false) or as one column behind the other; stride is the length of
-// a record.
+// columns computes the layout of the fields, as records (packed false) or as consecutive columns. stride is the
+// length of a record.
 func (h *pcdHeader) columns(packed bool) (cols []columns.Column, offsets []int64, stride int64, err error) {
 	var column int64
 	for i, name := range h.fields {
@@ -167,7 +167,7 @@ func (h *pcdHeader) columns(packed bool) (cols []columns.Column, offsets []int64
 		if h.counts[i] > 0 && columns.Wanted(name) {
 			t, ok := valueType(h.types[i], h.sizes[i])
 			if !ok {
-				return nil, nil, 0, fmt.Errorf("field %s: found TYPE %c of SIZE %d, want I, U of 1, 2, 4, 8 or F of 4, 8", name, h.types[i], h.sizes[i])
+				return nil, nil, 0, fmt.Errorf("field %s: found TYPE %c of SIZE %d, want I or U of 1, 2, 4 or 8, or F of 4 or 8", name, h.types[i], h.sizes[i])
 			}
 			c := columns.Column{Name: name, Type: t}
 			if packed {
@@ -211,7 +211,7 @@ func decodePCD(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) 
 	return oneCloud(p, h.fields), nil
 }
 
-// decodeBinary takes records, or columns when packed.
+// decodeBinary decodes records, or columns if packed.
 func (h *pcdHeader) decodeBinary(body []byte, packed bool, o ingest.Options) (*ingest.PointCloud, error) {
 	if err := checkCount(h.points, int64(len(body)), 1, o); err != nil {
 		return nil, err
@@ -224,22 +224,22 @@ func (h *pcdHeader) decodeBinary(body []byte, packed bool, o ingest.Options) (*i
 		return nil, err
 	}
 	for i := range cols {
-		cols[i].Data = body[min(offsets[i], int64(len(body))):] // beyond the end where there is no point
+		cols[i].Data = body[min(offsets[i], int64(len(body))):] // beyond the end if there are no points
 	}
 	return columns.Cloud(int(h.points), cols)
 }
 
 func (h *pcdHeader) decodePacked(body []byte, o ingest.Options) (*ingest.PointCloud, error) {
 	if len(body) < 8 {
-		return nil, fmt.Errorf("cut short: found %d bytes behind the header, want 8 of sizes", len(body))
+		return nil, fmt.Errorf("truncated: found %d bytes after the header, want 8 for the sizes", len(body))
 	}
 	packed, unpacked := int64(binary.LittleEndian.Uint32(body)), int64(binary.LittleEndian.Uint32(body[4:]))
 	body = body[8:]
 	if packed > int64(len(body)) {
-		return nil, fmt.Errorf("cut short: found %d packed bytes, want %d", len(body), packed)
+		return nil, fmt.Errorf("truncated: found %d compressed bytes, want %d", len(body), packed)
 	}
 	if unpacked > int64(o.MaxBytes) || unpacked > lzfMaxRatio*packed {
-		return nil, fmt.Errorf("unpacked size: found %d from %d packed bytes, limit %d", unpacked, packed, min(int64(o.MaxBytes), lzfMaxRatio*packed))
+		return nil, fmt.Errorf("uncompressed size: found %d for %d compressed bytes, limit %d", unpacked, packed, min(int64(o.MaxBytes), lzfMaxRatio*packed))
 	}
 	plain := make([]byte, unpacked)
 	if err := unpackLZF(plain, body[:packed]); err != nil {
@@ -260,7 +260,7 @@ func (h *pcdHeader) decodeASCII(data []byte, o ingest.Options) (*ingest.PointClo
 	if err != nil {
 		return nil, err
 	}
-	// slot[i] is the column of the row's value i, -1 for what is not kept.
+	// slot[i] is the column of the row's value i, or -1 if it is not kept.
 	slot := make([]int, 0, perRow)
 	for i, name := range h.fields {
 		for k := range h.counts[i] {

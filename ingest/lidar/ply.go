@@ -14,8 +14,8 @@ import (
 )
 
 // PLY is Greg Turk's polygon format of 1994: a text header of elements with typed properties and lists, then the
-// elements in that order as text, little- or big-endian records. The cloud is the element "vertex", wherever it
-// stands; faces are skipped. http://paulbourke.net/dataformats/ply/
+// elements in that order as text, little- or big-endian records. The cloud is the element "vertex", which may be at
+// any position; faces are skipped. http://paulbourke.net/dataformats/ply/
 var PLY = ingest.CloudFormat(ingest.Format{
 	Name:       "ply",
 	Doc:        "1.0; ascii, little and big endian; lists; any order of elements; vertices only",
@@ -26,8 +26,8 @@ var PLY = ingest.CloudFormat(ingest.Format{
 
 const (
 	plyMaxHeader = 64 << 10
-	plyMaxItems  = 1024 // elements, and properties of one
-	// plyMaxList bounds a list: the corners of a face, a strip of a mesh.
+	plyMaxItems  = 1024 // elements, and properties per element
+	// plyMaxList limits the length of a list, such as the corners of a face or a strip of a mesh.
 	plyMaxList = 1 << 26
 )
 
@@ -101,7 +101,7 @@ func (h *plyHeader) set(words []string) error {
 	case words[0] == "element" && len(words) == 3:
 		n, err := strconv.ParseInt(words[2], 10, 62)
 		if err != nil || n < 0 {
-			return fmt.Errorf("element %s: found count %.20q, want 0 or more", words[1], words[2])
+			return fmt.Errorf("element %s: found count %.20q, want at least 0", words[1], words[2])
 		}
 		if len(h.elements) == plyMaxItems {
 			return fmt.Errorf("found more than %d elements", plyMaxItems)
@@ -167,13 +167,13 @@ func decodePLY(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) 
 	return oneCloud(p, vertex.names()), nil
 }
 
-// decodeText reads rows of one line each, as every writer makes them.
+// decodeText reads rows of one line each, as all known software writes them.
 func (h *plyHeader) decodeText(data []byte, before []plyElement, vertex *plyElement, o ingest.Options) (*ingest.PointCloud, error) {
 	i, line := h.body, h.line
 	for _, e := range before {
 		for row := int64(0); row < e.count; line++ {
 			if i >= len(data) {
-				return nil, fmt.Errorf("cut short: found %d rows of %s, want %d", row, e.name, e.count)
+				return nil, fmt.Errorf("truncated: found %d rows of %s, want %d", row, e.name, e.count)
 			}
 			next := textnum.Line(data, i)
 			if len(bytes.TrimSpace(data[i:next])) > 0 {
@@ -186,7 +186,7 @@ func (h *plyHeader) decodeText(data []byte, before []plyElement, vertex *plyElem
 		return nil, err
 	}
 	if vertex.lists {
-		return nil, fmt.Errorf("element vertex: found a list property in a text file, want numbers")
+		return nil, fmt.Errorf("element vertex: list properties are not supported in text files")
 	}
 	t := table{line: line, slot: make([]int, len(vertex.props))}
 	for k, p := range vertex.props {
@@ -214,7 +214,7 @@ func (h *plyHeader) decodeBinary(data []byte, before []plyElement, vertex *plyEl
 	have := int64(len(data)) - i
 	n := vertex.count
 	if vertex.lists {
-		// Rows differ in length: find where each starts, then take the values one by one.
+		// Rows differ in length: locate the start of each row, then read the values one by one.
 		if err := checkCount(n, have, int64(len(vertex.props)), o); err != nil {
 			return nil, err
 		}
@@ -237,7 +237,7 @@ func (h *plyHeader) decodeBinary(data []byte, before []plyElement, vertex *plyEl
 	return columns.Cloud(int(n), cols)
 }
 
-// skip walks over n rows from data[i:]; visit, if given, is told where each scalar of a row lies.
+// skip skips n rows from data[i:]. visit, if not nil, is called with the offset of each scalar of a row.
 func (e *plyElement) skip(data []byte, i, n int64, big bool, visit func(row int64, prop int, at int64)) (int64, error) {
 	have := int64(len(data))
 	if !e.lists && visit == nil {
@@ -246,19 +246,19 @@ func (e *plyElement) skip(data []byte, i, n int64, big bool, visit func(row int6
 			size += int64(p.t.Size())
 		}
 		if size > 0 && n > (have-i)/size {
-			return 0, fmt.Errorf("cut short: found %d bytes for %d rows of %s, want %d each", have-i, n, e.name, size)
+			return 0, fmt.Errorf("truncated: found %d bytes for %d rows of %s, want %d per row", have-i, n, e.name, size)
 		}
 		return i + n*size, nil
 	}
 	if n > have-i {
-		return 0, fmt.Errorf("cut short: found %d bytes for %d rows of %s", have-i, n, e.name)
+		return 0, fmt.Errorf("truncated: found %d bytes for %d rows of %s", have-i, n, e.name)
 	}
 	for row := range n {
 		for k, p := range e.props {
 			size := int64(p.t.Size())
 			if !p.list {
 				if i+size > have {
-					return 0, fmt.Errorf("cut short: %s row %d of %d ends at byte %d of %d", e.name, row, n, i+size, have)
+					return 0, fmt.Errorf("truncated: %s row %d of %d ends at byte %d of %d", e.name, row, n, i+size, have)
 				}
 				if visit != nil {
 					visit(row, k, i)
@@ -268,11 +268,11 @@ func (e *plyElement) skip(data []byte, i, n int64, big bool, visit func(row int6
 			}
 			head := int64(p.countType.Size())
 			if i+head > have {
-				return 0, fmt.Errorf("cut short: %s row %d of %d ends at byte %d of %d", e.name, row, n, i+head, have)
+				return 0, fmt.Errorf("truncated: %s row %d of %d ends at byte %d of %d", e.name, row, n, i+head, have)
 			}
 			length := plyCount(data[i:], p.countType, big)
 			if length < 0 || length > plyMaxList || i+head+length*size > have {
-				return 0, fmt.Errorf("%s row %d, list %s at byte %d: found length %d, want what fits in the %d bytes left", e.name, row, p.name, i, length,
+				return 0, fmt.Errorf("%s row %d, list %s at byte %d: found length %d, want a length that fits the remaining %d bytes", e.name, row, p.name, i, length,
 					have-i-head)
 			}
 			i += head + length*size
@@ -301,7 +301,7 @@ func plyCount(b []byte, t columns.Type, big bool) int64 {
 	return int64(o.Uint32(b))
 }
 
-// decodeRagged gathers the scalars of rows with lists into columns of their own.
+// decodeRagged copies the scalars of rows with lists to columns.
 func (e *plyElement) decodeRagged(data []byte, i int64, big bool) (*ingest.PointCloud, error) {
 	cols := make([]columns.Column, len(e.props))
 	for k, p := range e.props {

@@ -12,10 +12,10 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/internal/textnum"
 )
 
-// PTX is Leica's text of organised scans, one or more in a file: columns, rows, the scanner's position and three
-// axes, a 4x4 matrix (four lines, the translation in the last) from the scanner to the world, then columns x rows
-// lines of x y z intensity, or with red green blue. "0 0 0" is a ray without return and becomes NaN; the others are
-// given in the world's axes.
+// PTX is Leica's text format of organised scans, one or more per file: columns, rows, the scanner's position and
+// three axes, a 4x4 matrix (four lines, the translation in the last) from the scanner to the world, then columns x
+// rows lines of x y z intensity, or with red green blue. "0 0 0" is a ray without return and becomes NaN. Other
+// points are transformed to world coordinates.
 var PTX = ingest.CloudFormat(ingest.Format{
 	Name:       "ptx",
 	Doc:        "several scans, with their matrices; with and without colours",
@@ -24,10 +24,10 @@ var PTX = ingest.CloudFormat(ingest.Format{
 	Detect:     detectPTX,
 }, decodePTX)
 
-// ptxHeaderLines is columns, rows, position, axes and matrix.
+// ptxHeaderLines is the number of lines for columns, rows, position, axes and matrix.
 const ptxHeaderLines = 10
 
-// ptxMaxScans bounds the scans of a file.
+// ptxMaxScans limits the scans in a file.
 const ptxMaxScans = 4096
 
 func detectPTX(h *ingest.Head) ingest.Confidence {
@@ -39,7 +39,7 @@ func detectPTX(h *ingest.Head) ingest.Confidence {
 	return ingest.No
 }
 
-// parsePTXHeader reads the header at data[i:], line being the lines before it.
+// parsePTXHeader reads the header at data[i:]; line is the number of lines before it.
 func parsePTXHeader(data []byte, i, line int) (points int64, matrix [4][4]float64, next int, err error) {
 	counts := [2]int64{}
 	for k := range ptxHeaderLines {
@@ -47,7 +47,7 @@ func parsePTXHeader(data []byte, i, line int) (points int64, matrix [4][4]float6
 		words := strings.Fields(string(data[i:end]))
 		want := [ptxHeaderLines]int{1, 1, 3, 3, 3, 3, 4, 4, 4, 4}[k]
 		if len(words) != want || !numeric(words) {
-			return 0, matrix, 0, fmt.Errorf("line %d: found %.60q, want %d numbers of a scan's header", line+k+1, strings.Join(words, " "), want)
+			return 0, matrix, 0, fmt.Errorf("line %d: found %.60q, want the %d numbers of a scan header line", line+k+1, strings.Join(words, " "), want)
 		}
 		switch {
 		case k < 2:
@@ -94,7 +94,7 @@ func decodePTX(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) 
 			t.slot = append(t.slot, c)
 			t.cols = append(t.cols, columns.Column{Name: f, Type: columns.Float64})
 			if c > 3 {
-				t.cols[c].Type = columns.Uint8 // colours are whole numbers of 0..255, dark ones too
+				t.cols[c].Type = columns.Uint8 // colours are integers from 0 to 255, even if all are dark
 			}
 		}
 		next, err := t.readSome(data, body, int(n), 0)
@@ -110,12 +110,13 @@ func decodePTX(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) 
 		i, line = next, t.line
 	}
 	if len(out.Clouds) == 0 {
-		return nil, fmt.Errorf("found no scan")
+		return nil, fmt.Errorf("found no scan, want at least 1")
 	}
 	return out, nil
 }
 
-// place moves points from the scanner's axes into the world's: row vector times matrix. Rays without return become NaN.
+// place transforms points from the scanner's axes to the world's: row vector times matrix. Rays without return
+// become NaN.
 func place(p *ingest.PointCloud, m [4][4]float64) {
 	for i := range p.X {
 		x, y, z := p.X[i], p.Y[i], p.Z[i]

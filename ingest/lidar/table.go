@@ -7,20 +7,20 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/internal/textnum"
 )
 
-// table reads rows of text, one line each, into columns.
+// table reads rows of text, one per line, into columns.
 type table struct {
 	cols []columns.Column
-	slot []int // for each value of a row the index of its column, -1: not kept
-	line int   // lines before the rows, for messages
+	slot []int // column index for each value of a row; -1 if it is not kept
+	line int   // lines before the rows, for error messages
 }
 
-// read takes n rows from data[i:]. Values end at blanks or delim; blank lines between rows are skipped.
+// read reads n rows from data[i:]. Values end at white space or delim; blank lines between rows are skipped.
 func (t *table) read(data []byte, i, n int, delim byte) error {
 	_, err := t.readSome(data, i, n, delim)
 	return err
 }
 
-// readSome is read where something follows the rows, at the index that it gives.
+// readSome is like read but allows data after the rows, at the index that it returns.
 func (t *table) readSome(data []byte, i, n int, delim byte) (int, error) {
 	for c := range t.cols {
 		t.cols[c].Values = make([]float64, n)
@@ -33,7 +33,7 @@ func (t *table) readSome(data []byte, i, n int, delim byte) (int, error) {
 			i = textnum.Blanks(data, i+1)
 		}
 		if i >= len(data) {
-			return 0, fmt.Errorf("cut short: found %d rows, want %d", row, n)
+			return 0, fmt.Errorf("truncated: found %d rows, want %d", row, n)
 		}
 		for k, c := range t.slot {
 			if delim != 0 && k > 0 {
@@ -56,7 +56,7 @@ func (t *table) readSome(data []byte, i, n int, delim byte) (int, error) {
 			i = textnum.Blanks(data, i+1)
 		}
 		if i < len(data) && data[i] != '\n' {
-			return 0, fmt.Errorf("line %d: found %q behind %d values, want the end of the line", t.line, textnum.Token(data, i), len(t.slot))
+			return 0, fmt.Errorf("line %d: found %q after %d values, want the end of the line", t.line, textnum.Token(data, i), len(t.slot))
 		}
 		i++
 	}

@@ -10,14 +10,14 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/internal/columns"
 )
 
-// CreatePCD makes a binary PCD file of one cloud.
+// CreatePCD creates a binary PCD file with one cloud.
 func CreatePCD(path string) (ingest.Writer, error) { return create(path, WritePCD) }
 
-// CreatePLY makes a little-endian PLY file of one cloud.
+// CreatePLY creates a little-endian PLY file with one cloud.
 func CreatePLY(path string) (ingest.Writer, error) { return create(path, WritePLY) }
 
-// WritePCD writes a cloud as binary PCD 0.7. Coordinates are F 4 where that loses nothing, else F 8; colours the
-// bits 0xRRGGBB in a float, as PCL has them.
+// WritePCD writes a cloud as binary PCD 0.7. Coordinates are F 4 if that is lossless, otherwise F 8. Colours are
+// the bits 0xRRGGBB in a float, as in PCL.
 func WritePCD(w io.Writer, p *ingest.PointCloud) error {
 	wide := columns.NeedFloat64(p)
 	size := 4
@@ -43,7 +43,8 @@ func WritePCD(w io.Writer, p *ingest.PointCloud) error {
 	})
 }
 
-// WritePLY writes a cloud as binary_little_endian PLY 1.0. Coordinates are float where that loses nothing, else double.
+// WritePLY writes a cloud as binary_little_endian PLY 1.0. Coordinates are float if that is lossless, otherwise
+// double.
 func WritePLY(w io.Writer, p *ingest.PointCloud) error {
 	wide := columns.NeedFloat64(p)
 	t := "float"
@@ -63,7 +64,7 @@ func WritePLY(w io.Writer, p *ingest.PointCloud) error {
 	return writeRecords(w, p, wide, func(b []byte, i int) []byte { return append(b, p.R[i], p.G[i], p.B[i]) })
 }
 
-// writeRecords writes x y z, intensity and colours as color appends them, a block at a time.
+// writeRecords writes x y z, intensity, and colours in the encoding of color, one block at a time.
 func writeRecords(w io.Writer, p *ingest.PointCloud, wide bool, color func(b []byte, i int) []byte) error {
 	buf := make([]byte, 0, 64<<10)
 	for i := range p.X {
@@ -106,7 +107,7 @@ func create(path string, encode func(io.Writer, *ingest.PointCloud) error) (inge
 	return &writer{NewFile: f, path: path, encode: encode}, nil
 }
 
-// Write takes one cloud, or one frame, which is projected.
+// Write accepts one cloud, or one frame, which it projects.
 func (w *writer) Write(s ingest.Sample) error {
 	if w.written {
 		return fmt.Errorf("%s: found a second sample, %s/%d; the format holds one cloud", w.path, s.Stream, s.Seq)
@@ -126,7 +127,7 @@ func (w *writer) Write(s ingest.Sample) error {
 	return w.encode(w.NewFile, p)
 }
 
-// Commit refuses a file without a cloud, which would hold nothing at all.
+// Commit rejects a file without a cloud, which would be empty.
 func (w *writer) Commit() error {
 	if !w.written {
 		return fmt.Errorf("%s: found no sample to write", w.path)

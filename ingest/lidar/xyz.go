@@ -12,23 +12,23 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/internal/textnum"
 )
 
-// XYZ is plain text, one point a line: .xyz, .txt, .csv, .asc and their like, as CloudCompare, MeshLab, PDAL and
-// many others write them. Values are separated by blanks, commas or semicolons. Lines of #, // or ; at the start
-// are comments; a line of names before the first point (a comment too, "//X Y Z Rf Gf Bf Intensity") says what the
-// columns are. Without names: three are x y z; a fourth is the intensity; six are x y z and red green blue if the
-// last three are whole numbers of 0..255, else normals, which are left out; seven are x y z, the colours and the
-// intensity in the order that fits (XYZ RGB I, or XYZ I RGB). A line of one whole number before the points is their
-// count.
+// XYZ is plain text with one point per line: .xyz, .txt, .csv, .asc and similar files, as written by CloudCompare,
+// MeshLab, PDAL and many others. Values are separated by white space, commas or semicolons. Lines that start with
+// #, // or ; are comments. A line of names before the first point (possibly a comment, "//X Y Z Rf Gf Bf
+// Intensity") names the columns. Without names, three columns are x y z, and a fourth is the intensity. Six are x y
+// z and red green blue if the last three are integers from 0 to 255; otherwise the last three are normals, which
+// are ignored. Seven are x y z, the colours and the intensity in the order that fits (XYZ RGB I, or XYZ I RGB). A
+// line with a single integer before the points is their count.
 var XYZ = ingest.CloudFormat(ingest.Format{
 	Name:       "xyz",
-	Doc:        "names, comments, a line of the count; blanks, commas, semicolons",
+	Doc:        "column names, comments, a line with the count; separated by white space, commas or semicolons",
 	Extensions: []string{".xyz", ".txt", ".csv", ".asc"},
 	Tested:     "three.js helix_201.xyz, CloudCompare points",
 	Detect:     detectXYZ,
 }, decodeXYZ)
 
-// PTS is Leica's exchange text: the number of points on the first line, then x y z, or x y z intensity red green
-// blue. It is read as XYZ is; several such blocks in one file are not known to be written by anybody.
+// PTS is Leica's text exchange format: the number of points on the first line, then x y z, or x y z intensity red
+// green blue. It is read like XYZ. No software is known to write several such blocks to one file.
 var PTS = ingest.CloudFormat(ingest.Format{
 	Name:       "pts",
 	Doc:        "with and without intensity and colours",
@@ -39,7 +39,7 @@ var PTS = ingest.CloudFormat(ingest.Format{
 
 const (
 	xyzMaxColumns = 64
-	// xyzPeek is how many rows are looked at to tell what unnamed columns are.
+	// xyzPeek is the number of rows inspected to identify unnamed columns.
 	xyzPeek = 256
 )
 
@@ -60,7 +60,7 @@ func detectXYZ(h *ingest.Head) ingest.Confidence {
 	if err != nil {
 		return ingest.No
 	}
-	// Every row that is there must fit the first one.
+	// Every row must have the layout of the first one.
 	t := table{slot: make([]int, len(l.fields)), line: l.line}
 	for i := range t.slot {
 		t.slot[i] = -1
@@ -75,16 +75,16 @@ func detectXYZ(h *ingest.Head) ingest.Confidence {
 	return ingest.Guess
 }
 
-// layout is how the rows of a text file are made.
+// layout describes the rows of a text file.
 type layout struct {
 	fields []string
 	delim  byte
 	body   int
 	line   int
-	count  int // what a line of its own before the points says, -1: none
+	count  int // count on a line of its own before the points; -1 if there is none
 }
 
-// parseLayout reads comments and the line of names, and makes names up where there are none.
+// parseLayout reads comments and the line of names, and assigns names if there are none.
 func parseLayout(data []byte) (*layout, error) {
 	l := &layout{count: -1}
 	var named []string
@@ -121,7 +121,7 @@ func parseLayout(data []byte) (*layout, error) {
 	return nil, fmt.Errorf("found no row of numbers in %d lines", l.line)
 }
 
-// uncomment takes a comment's mark off.
+// uncomment removes a comment marker.
 func uncomment(s string) (text string, comment bool) {
 	for _, mark := range []string{"#", "//", ";"} {
 		if strings.HasPrefix(s, mark) {
@@ -131,7 +131,7 @@ func uncomment(s string) (text string, comment bool) {
 	return s, false
 }
 
-// split cuts a line at the separator that it uses.
+// split splits a line at the separator that it uses.
 func split(s string) ([]string, byte) {
 	for _, d := range []byte{',', ';'} {
 		if strings.IndexByte(s, d) >= 0 {
@@ -154,7 +154,8 @@ func numeric(words []string) bool {
 	return len(words) > 0
 }
 
-// name gives each column its name: the file's own when there are as many as values, else by their number and values.
+// name names each column: with the file's names if there are as many as values, otherwise by the number of columns
+// and their values.
 func (l *layout) name(data []byte, first, named []string) error {
 	if len(named) == len(first) {
 		l.fields = named
@@ -183,7 +184,8 @@ func (l *layout) name(data []byte, first, named []string) error {
 	return nil
 }
 
-// colors says whether the first rows have whole numbers of 0..255, not all of them 0 or 1, in three columns from at.
+// colors reports whether the three columns starting at at hold integers from 0 to 255, not all of them 0 or 1, in
+// the first rows.
 func colors(data []byte, l *layout, k, at int) bool {
 	i, large := l.body, false
 	for range xyzPeek {
@@ -234,9 +236,9 @@ func decodeRows(data []byte, l *layout, o ingest.Options) (*ingest.Clouds, error
 	n := countRows(data, l)
 	if l.count >= 0 {
 		if n < l.count {
-			return nil, fmt.Errorf("cut short: found %d rows, want %d as line %d says", n, l.count, l.line)
+			return nil, fmt.Errorf("truncated: found %d rows, want %d according to line %d", n, l.count, l.line)
 		}
-		n = l.count // what stands behind is not said to be points; PDAL leaves it out too
+		n = l.count // data after the points is ignored, as in PDAL
 	}
 	if err := checkCount(int64(n), int64(len(data)-l.body)+1, 2*int64(len(l.fields)), o); err != nil {
 		return nil, err

@@ -9,25 +9,27 @@ import (
 	"slices"
 )
 
-// codec unpacks the pixels of a transfer syntax.
+// codec decompresses the pixels of a transfer syntax.
 type codec struct {
 	syntax, name string
-	// ratio is the most bytes that a byte can make: what a small file claims is not allocated.
+	// ratio is the maximum number of bytes that one byte can decompress to, so that a small file cannot claim a
+	// large allocation.
 	ratio int
-	// decode makes rows x cols pixels of size bytes each, little endian, of a frame; nil: refused.
+	// decode decodes a frame to rows x cols little-endian pixels of size bytes each. If it is nil, the codec is not
+	// supported.
 	decode func(frame []byte, rows, cols, size int) ([]byte, error)
-	// whole says that each fragment is a frame. Otherwise a frame may be several.
+	// whole means that each fragment is a frame. Otherwise a frame may have several fragments.
 	whole bool
 }
 
-// codecs are the packed transfer syntaxes that are in use, PS3.6, table A-1.
+// codecs are the compressed transfer syntaxes in use, PS3.6, table A-1.
 var codecs = []codec{
-	// A run of two bytes makes at most 128.
+	// A run of two bytes expands to at most 128.
 	{syntax: "1.2.840.10008.1.2.5", name: "RLE", ratio: 64, decode: func(b []byte, rows, cols, size int) ([]byte, error) { return unRLE(b, rows*cols, size) }, whole: true},
-	// A bit makes at most one pixel.
+	// One bit encodes at most one pixel.
 	{syntax: "1.2.840.10008.1.2.4.57", name: "lossless JPEG", ratio: 16, decode: unLJPEG},
 	{syntax: "1.2.840.10008.1.2.4.70", name: "lossless JPEG, first predictor", ratio: 16, decode: unLJPEG},
-	// Two bits make at most a block of 64 pixels.
+	// Two bits encode at most a block of 64 pixels.
 	{syntax: "1.2.840.10008.1.2.4.50", name: "baseline JPEG", ratio: 256, decode: unJPEG},
 	{syntax: "1.2.840.10008.1.2.4.51", name: "extended JPEG"},
 	{syntax: "1.2.840.10008.1.2.4.80", name: "lossless JPEG-LS"},
@@ -42,7 +44,7 @@ var codecs = []codec{
 	{syntax: "1.2.840.10008.1.2.4.112", name: "JPEG XL"},
 }
 
-// codecOf finds the codec of a transfer syntax.
+// codecOf returns the codec of a transfer syntax.
 func codecOf(syntax string) (*codec, error) {
 	name := "unknown"
 	for i := range codecs {
@@ -53,17 +55,17 @@ func codecOf(syntax string) (*codec, error) {
 			name = c.name
 		}
 	}
-	return nil, fmt.Errorf("transfer syntax: found %.40q (%s), want plain, RLE, lossless JPEG or baseline JPEG pixels: convert with dcmdjpeg, dcmdjpls or gdcmconv --raw", syntax, name)
+	return nil, fmt.Errorf("transfer syntax: found %.40q (%s), want uncompressed, RLE, lossless JPEG or baseline JPEG; convert the file with dcmdjpeg, dcmdjpls or gdcmconv --raw", syntax, name)
 }
 
-// unJPEG decodes one frame of baseline JPEG, of one component of 8 bits.
+// unJPEG decodes one frame of baseline JPEG with one 8-bit component.
 func unJPEG(frame []byte, rows, cols, size int) ([]byte, error) {
 	c, err := jpeg.DecodeConfig(bytes.NewReader(frame))
 	if err != nil {
 		return nil, err
 	}
 	if c.Width != cols || c.Height != rows || size != 1 {
-		return nil, fmt.Errorf("JPEG: found %d x %d pixels of 1 byte, want %d x %d of %d", c.Height, c.Width, rows, cols, size)
+		return nil, fmt.Errorf("JPEG: found %d x %d pixels of 1 byte, want %d x %d of size %d", c.Height, c.Width, rows, cols, size)
 	}
 	m, err := jpeg.Decode(bytes.NewReader(frame))
 	if err != nil {
@@ -80,14 +82,14 @@ func unJPEG(frame []byte, rows, cols, size int) ([]byte, error) {
 	return out, nil
 }
 
-// unpack reads packed pixels: behind a table of offsets, which is not needed, fragments, one or more a frame.
+// unpack reads compressed pixels: a table of offsets, which is not used, and fragments, one or more per frame.
 // PS3.5, annex A.4.
 func (d *dataSet) unpack(s *slice, samples int) ([]byte, error) {
 	if err := single(samples); err != nil {
 		return nil, err
 	}
 	if s.bits != 8 && s.bits != 16 && s.bits != 32 || s.rows < 1 || s.cols < 1 {
-		return nil, fmt.Errorf("found %d x %d pixels of %d bits before packed ones, want 8, 16 or 32 bits", s.rows, s.cols, s.bits)
+		return nil, fmt.Errorf("found %d x %d compressed pixels of %d bits, want 8, 16 or 32 bits", s.rows, s.cols, s.bits)
 	}
 	if _, err := d.fragment(); err != nil { // the table
 		return nil, err
@@ -109,17 +111,17 @@ func (d *dataSet) unpack(s *slice, samples int) ([]byte, error) {
 		case v == nil:
 			return out, nil
 		case frame == nil:
-			frame = slices.Clip(v) // what is appended does not overwrite the file
+			frame = slices.Clip(v) // appending must not overwrite the file's data
 		default:
 			frame = append(frame, v...)
 		}
 	}
 }
 
-// errNoMore says that there are no more fragments.
-var errNoMore = errors.New("the sequence ends")
+// errNoMore means that there are no more fragments.
+var errNoMore = errors.New("the sequence of fragments ends early")
 
-// fragment reads an item; it is not nil unless there is an error.
+// fragment reads an item. The result is nil only if there is an error.
 func (d *dataSet) fragment() ([]byte, error) {
 	t, _, n, err := d.next()
 	if err != nil {
@@ -134,7 +136,7 @@ func (d *dataSet) fragment() ([]byte, error) {
 	return d.value(n)
 }
 
-// begins says whether a fragment is the first of a frame.
+// begins reports whether a fragment is the first of a frame.
 func (c *codec) begins(fragment []byte) bool {
 	return c.whole || len(fragment) > 2 && fragment[0] == 0xff && fragment[1] == jpegSOI && fragment[2] == 0xff
 }
@@ -143,7 +145,7 @@ func (c *codec) begins(fragment []byte) bool {
 func (d *dataSet) frame(s *slice, n int, packed, out []byte) ([]byte, error) {
 	size := s.bits / 8
 	if pixels := s.rows * s.cols; n >= s.frames || pixels*size > d.codec.ratio*(len(packed)+1) || int64(len(out)+pixels*size) > d.limit {
-		return nil, fmt.Errorf("frame %d: found %d bytes for %d x %d pixels, in %d frames", n, len(packed), s.rows, s.cols, s.frames)
+		return nil, fmt.Errorf("frame %d: found %d bytes, too few for %d x %d pixels, in %d frames", n, len(packed), s.rows, s.cols, s.frames)
 	}
 	plain, err := d.codec.decode(packed, s.rows, s.cols, size)
 	if err != nil {

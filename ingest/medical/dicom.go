@@ -21,14 +21,14 @@ import (
 )
 
 // DICOM is a single DICOM file: one slice, or the frames of a multi-frame image as slices. Implicit and explicit
-// little endian, explicit big endian and deflated transfer syntaxes are read, and pixels packed by RLE, lossless
-// JPEG or baseline JPEG; others (JPEG-LS, JPEG 2000) are named in the error. Values are rescaled to slope * stored
-// + intercept, and the axes turned to RAS+ as those of NIfTI are. DICOM PS3.5 and PS3.10,
+// little-endian, explicit big-endian and deflated transfer syntaxes are supported, and pixels compressed with RLE,
+// lossless JPEG or baseline JPEG. For others (JPEG-LS, JPEG 2000) the error names the compression. Values are
+// rescaled to slope * stored + intercept, and axes are reoriented to RAS+ as for NIfTI. DICOM PS3.5 and PS3.10,
 // https://www.dicomstandard.org/current.
 var DICOM = ingest.Format{
 	Name: "dicom",
 	Doc: "implicit, explicit, big endian, deflated; 1 to 32 bits; multi-frame; rescaled; RLE, " +
-		"lossless and baseline JPEG; other JPEGs are refused by name",
+		"lossless and baseline JPEG; other compressions are reported by name",
 	Extensions: []string{".dcm"},
 	Tested:     "pydicom CT_small.dcm",
 	Detect:     func(h *ingest.Head) ingest.Confidence { return confidence(isDICOM(h.Bytes)) },
@@ -58,9 +58,8 @@ var DICOM = ingest.Format{
 	},
 }
 
-// DICOMSeries is a folder of DICOM slices. Each series in it (Series Instance UID) is a volume, its slices sorted
-// by position along their normal; series come in the order of their UIDs. A series with a hole between its slices,
-// or with a slice twice, is a bad item.
+// DICOMSeries is a folder of DICOM slices. Each series (Series Instance UID) is a volume, with slices sorted by
+// position along their normal. Series are ordered by UID. A series with a missing or duplicate slice is a bad item.
 var DICOMSeries = ingest.Format{
 	Name:   "dicom-series",
 	Doc:    "slices of a folder, by series, sorted by position; missing slices are reported",
@@ -113,7 +112,7 @@ func confidence(ok bool) ingest.Confidence {
 	return ingest.No
 }
 
-// dicomPreamble is 128 bytes of anything, then "DICM".
+// dicomPreamble is the length of the preamble, which has arbitrary content and is followed by "DICM".
 const dicomPreamble = 128
 
 func isDICOM(b []byte) bool {
@@ -149,25 +148,25 @@ const (
 
 const (
 	undefined = 0xffffffff
-	// Limits of a data set: nested sequences, elements, and the length of a value that is kept.
+	// Limits of a data set: nested sequences, elements, and the length of a stored value.
 	dicomMaxDepth    = 32
 	dicomMaxElements = 1 << 20
 	dicomMaxText     = 1 << 16
 	dicomMaxFiles    = 1 << 16
 )
 
-// dataSet reads elements one after the other.
+// dataSet reads elements one by one.
 type dataSet struct {
 	b        []byte
 	at       int
 	order    binary.ByteOrder
 	explicit bool
 	elements int
-	codec    *codec // of the pixels; nil: plain values
-	limit    int64  // of the unpacked pixels, in bytes
+	codec    *codec // of the pixels; nil if uncompressed
+	limit    int64  // of the decompressed pixels, in bytes
 }
 
-// long says whether a value representation has a length of four bytes.
+// long reports whether a value representation has a four-byte length.
 func long(vr string) bool {
 	switch vr {
 	case "OB", "OW", "OF", "OD", "OL", "OV", "SQ", "UC", "UR", "UT", "UN", "SV", "UV":
@@ -177,10 +176,10 @@ func long(vr string) bool {
 }
 
 func (d *dataSet) cut(want string) error {
-	return fmt.Errorf("cut short: found the end at byte %d, want %s", d.at, want)
+	return fmt.Errorf("truncated: file ends at byte %d, want %s", d.at, want)
 }
 
-// next reads the head of an element; the value begins at d.at.
+// next reads the header of an element; its value starts at d.at.
 func (d *dataSet) next() (t tag, vr string, length uint32, err error) {
 	if d.elements++; d.elements > dicomMaxElements {
 		return 0, "", 0, fmt.Errorf("found more than %d elements", dicomMaxElements)
@@ -190,7 +189,7 @@ func (d *dataSet) next() (t tag, vr string, length uint32, err error) {
 		return 0, "", 0, d.cut("an element")
 	}
 	t = tag(d.order.Uint16(b))<<16 | tag(d.order.Uint16(b[2:]))
-	if t>>16 == 0xfffe || !d.explicit { // items have no representation
+	if t>>16 == 0xfffe || !d.explicit { // items have no value representation
 		d.at += 8
 		return t, "", d.order.Uint32(b[4:]), nil
 	}
@@ -206,7 +205,7 @@ func (d *dataSet) next() (t tag, vr string, length uint32, err error) {
 	return t, vr, d.order.Uint32(b[8:]), nil
 }
 
-// value takes n bytes.
+// value reads n bytes.
 func (d *dataSet) value(n uint32) ([]byte, error) {
 	if uint64(n) > uint64(len(d.b)-d.at) {
 		return nil, d.cut(fmt.Sprintf("a value of %d bytes", n))
@@ -216,13 +215,13 @@ func (d *dataSet) value(n uint32) ([]byte, error) {
 	return v, nil
 }
 
-// skip passes over the value of a sequence whose length is not known.
+// skip skips the value of a sequence of undefined length.
 func (d *dataSet) skip(vr string, depth int) error {
 	if depth > dicomMaxDepth {
 		return fmt.Errorf("found sequences nested deeper than %d", dicomMaxDepth)
 	}
 	explicit := d.explicit
-	if vr == "UN" { // PS3.5, 6.2.2: the content is implicit little endian
+	if vr == "UN" { // PS3.5, 6.2.2: the content is implicit little-endian
 		d.explicit = false
 		defer func() { d.explicit = explicit }()
 	}
@@ -244,18 +243,18 @@ func (d *dataSet) skip(vr string, depth int) error {
 	}
 }
 
-// slice is what is needed of a file: the pixels of one or more frames, and where they lie in the patient.
+// slice holds the relevant data of a file: the pixels of one or more frames, and their position in the patient.
 type slice struct {
 	rows, cols, frames int
 	bits, stored       int
 	signed             bool
 	slope, intercept   float64
-	centre, width      float64    // of the first window; width 0 without one
+	centre, width      float64    // of the first window; width is 0 if there is none
 	spacing            [2]float64 // between rows, between columns, mm
 	thickness          float64
 	position           [3]float64 // LPS
 	along              [6]float64 // directions of a row and of a column, LPS
-	placed, located    bool       // there is an orientation, a position
+	placed, located    bool       // whether there is an orientation, a position
 	instance           float64
 	series             string
 	pixels             []byte
@@ -276,9 +275,9 @@ func readDICOM(path string, o ingest.Options) (*slice, error) {
 
 func parseDICOM(data []byte, o ingest.Options) (*slice, error) {
 	if !isDICOM(data) {
-		return nil, errors.New("found no DICM behind the preamble")
+		return nil, errors.New("found no DICM after the preamble")
 	}
-	// Group 2 is always explicit little endian, and says how the rest is stored.
+	// Group 2 is always explicit little-endian and defines the encoding of the rest.
 	meta := &dataSet{b: data, at: dicomPreamble + 4, order: binary.LittleEndian, explicit: true}
 	syntax := ""
 	for meta.at+2 <= len(data) && binary.LittleEndian.Uint16(data[meta.at:]) == 2 {
@@ -332,7 +331,7 @@ func (d *dataSet) slice() (*slice, error) {
 		if n == undefined {
 			if t == tagPixels {
 				if d.codec == nil {
-					return nil, errors.New("pixels: found compressed fragments, want plain values")
+					return nil, errors.New("pixels: found compressed fragments, want uncompressed values")
 				}
 				if s.pixels, err = d.unpack(s, samples); err != nil {
 					return nil, fmt.Errorf("pixels: %w", err)
@@ -364,10 +363,10 @@ func (d *dataSet) slice() (*slice, error) {
 	return s, s.check()
 }
 
-// single refuses colour.
+// single rejects colour images.
 func single(samples int) error {
 	if samples != 1 {
-		return fmt.Errorf("samples per pixel: found %d, want 1: colour images are no volumes", samples)
+		return fmt.Errorf("samples per pixel: found %d, want 1: colour images are not supported as volumes", samples)
 	}
 	return nil
 }
@@ -403,7 +402,7 @@ func (s *slice) set(t tag, v []byte, samples *int) error {
 			return err
 		}
 		if n < 1 || n > math.MaxInt32 || n != math.Trunc(n) {
-			return fmt.Errorf("found %g frames", n)
+			return fmt.Errorf("found %g frames, want an integer from 1 to %d", n, math.MaxInt32)
 		}
 		s.frames = int(n)
 	case tagCentre:
@@ -433,7 +432,7 @@ func (s *slice) set(t tag, v []byte, samples *int) error {
 	return nil
 }
 
-// parseReals reads decimal strings separated by backslashes. An empty value leaves what is set.
+// parseReals reads decimal strings separated by backslashes. An empty value leaves the destination unchanged.
 func parseReals(v []byte, to []*float64) error {
 	text := strings.TrimRight(string(v), "\x00 ")
 	if text == "" {
@@ -460,18 +459,18 @@ func (s *slice) check() error {
 		return fmt.Errorf("bits allocated: found %d, want 1, 8, 16 or 32", s.bits)
 	}
 	if s.stored < 1 || s.stored > s.bits {
-		return fmt.Errorf("bits stored: found %d of %d", s.stored, s.bits)
+		return fmt.Errorf("bits stored: found %d, want 1 to %d", s.stored, s.bits)
 	}
 	if s.rows < 1 || s.cols < 1 {
-		return fmt.Errorf("found %d rows and %d columns", s.rows, s.cols)
+		return fmt.Errorf("found %d rows and %d columns, want at least 1 of each", s.rows, s.cols)
 	}
 	if have, per := int64(len(s.pixels))*8, int64(s.rows)*int64(s.cols)*int64(s.bits); int64(s.frames) > have/per {
-		return fmt.Errorf("cut short: found %d bytes of pixels, want %d x %d x %d of %d bits", len(s.pixels), s.frames, s.rows, s.cols, s.bits)
+		return fmt.Errorf("truncated: found %d bytes of pixels, want %d x %d x %d of %d bits", len(s.pixels), s.frames, s.rows, s.cols, s.bits)
 	}
 	return nil
 }
 
-// values writes the rescaled pixels of all frames.
+// values writes the rescaled pixels of all frames to dst.
 func (s *slice) values(dst []float32) {
 	shift := 64 - s.stored
 	for i := range dst {
@@ -486,7 +485,7 @@ func (s *slice) values(dst []float32) {
 		case 32:
 			raw = uint64(s.order.Uint32(s.pixels[4*i:]))
 		}
-		// Bits above those stored are no part of the value.
+		// Bits above those stored are not part of the value.
 		v := float64(raw << shift >> shift)
 		if s.signed {
 			v = float64(int64(raw<<shift) >> shift)
@@ -495,18 +494,18 @@ func (s *slice) values(dst []float32) {
 	}
 }
 
-// normal is the direction from slice to slice: row cross column.
+// normal returns the direction from slice to slice: row cross column.
 func (s *slice) normal() (n [3]float64) {
 	r, c := s.along[:3], s.along[3:]
 	return [3]float64{r[1]*c[2] - r[2]*c[1], r[2]*c[0] - r[0]*c[2], r[0]*c[1] - r[1]*c[0]}
 }
 
-// depth is the position along a direction.
+// depth returns the position along a direction.
 func (s *slice) depth(n [3]float64) float64 {
 	return s.position[0]*n[0] + s.position[1]*n[1] + s.position[2]*n[2]
 }
 
-// stack makes a volume of the slices of a series, and gives the edges of its cells.
+// stack combines the slices of a series into a volume, and returns its voxel sizes.
 func stack(s []*slice, o ingest.Options) (*ingest.Grid, []float64, error) {
 	first := s[0]
 	if !first.placed {
@@ -519,16 +518,15 @@ func stack(s []*slice, o ingest.Options) (*ingest.Grid, []float64, error) {
 	frames := 0
 	for _, p := range s {
 		if p.rows != first.rows || p.cols != first.cols || p.placed && p.along != first.along {
-			return nil, nil, fmt.Errorf("found slices of %d x %d and %d x %d, or of different directions, in one series", first.rows, first.cols, p.rows, p.cols)
+			return nil, nil, fmt.Errorf("found slices of %d x %d and %d x %d, or with different orientations, in one series", first.rows, first.cols, p.rows, p.cols)
 		}
 		frames += p.frames
 		if frames > o.MaxCells/first.rows/first.cols {
-			return nil, nil, fmt.Errorf("found more than %d values in a series, the limit", o.MaxCells)
+			return nil, nil, fmt.Errorf("found too many values in a series, limit %d", o.MaxCells)
 		}
 	}
 	v := volume{dims: [3]int{first.cols, first.rows, frames}, channels: 1}
-	// Columns are the directions of the stored axes; DICOM's x and y run to the left and to the back, ours to the
-	// right and to the front.
+	// Columns are the directions of the stored axes. DICOM's x and y point left and back, ours right and front.
 	var m [3][3]float64
 	for r, sign := range []float64{-1, -1, 1} {
 		m[r] = [3]float64{sign * first.along[r], sign * first.along[3+r], sign * n[r]}
@@ -550,7 +548,7 @@ func stack(s []*slice, o ingest.Options) (*ingest.Grid, []float64, error) {
 	return g, cells, nil
 }
 
-// window is the range of values that the slice's first window shows, PS3.3, C.11.2.1.2.1.
+// window returns the range of values shown by the slice's first window, PS3.3, C.11.2.1.2.1.
 func (s *slice) window() [2]float32 {
 	if s.width <= 1 {
 		return [2]float32{}
@@ -558,12 +556,12 @@ func (s *slice) window() [2]float32 {
 	return [2]float32{float32(s.centre - 0.5 - (s.width-1)/2), float32(s.centre - 0.5 + (s.width-1)/2)}
 }
 
-// gapTolerance is how much a distance between slices may differ from the usual one: positions are rounded to 5 or 6
-// digits, gantries slip a little, but a slice that is not there makes it 1.
+// gapTolerance is the allowed relative deviation of the distance between slices from the usual one. Positions are
+// rounded to 5 or 6 digits and gantries slip a little, but a missing slice is a deviation of 1.
 const gapTolerance = 0.25
 
-// spacing is the distance from slice to slice, which must be one: a slice that is missing or there twice would bend
-// the volume. Slices without positions are taken as neighbours.
+// spacing returns the distance between slices, which must be uniform: a missing or duplicate slice would distort
+// the volume. Slices without positions are assumed to be adjacent.
 func spacing(s []*slice, n [3]float64) (float64, error) {
 	if len(s) == 1 {
 		return s[0].thickness, nil
@@ -578,18 +576,18 @@ func spacing(s []*slice, n [3]float64) (float64, error) {
 	sorted := slices.Sorted(slices.Values(gaps))
 	usual := sorted[len(sorted)/2]
 	if len(gaps) == 2 {
-		usual = sorted[0] // the smaller of two is the one without a hole
+		usual = sorted[0] // the smaller of two is the one without a gap
 	}
 	for i, g := range gaps {
 		if !(math.Abs(g-usual) <= gapTolerance*usual) || g == 0 {
-			return 0, fmt.Errorf("slices %g and %g (by position, mm) are %g apart, want %g as the others: one is missing or there twice",
+			return 0, fmt.Errorf("slices at positions %g and %g mm are %g mm apart, want %g like the others: a slice is missing or duplicate",
 				s[i].depth(n), s[i+1].depth(n), g, usual)
 		}
 	}
 	return usual, nil
 }
 
-// readSeries reads all DICOM files of a folder; first is the name of the first one.
+// readSeries reads all DICOM files in a folder; first is the name of the first one.
 func readSeries(ctx context.Context, dir string, o ingest.Options) (series [][]*slice, first string, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -612,7 +610,7 @@ func readSeries(ctx context.Context, dir string, o ingest.Options) (series [][]*
 			return nil, "", err
 		}
 		if total += int64(len(s.pixels)); total > int64(o.WithDefaults().MaxBytes) {
-			return nil, "", fmt.Errorf("%s: found more than %v of pixels, the limit", dir, o.WithDefaults().MaxBytes)
+			return nil, "", fmt.Errorf("%s: found too many bytes of pixels, limit %v", dir, o.WithDefaults().MaxBytes)
 		}
 		if first == "" {
 			first = e.Name()

@@ -17,8 +17,8 @@ const (
 	jpegRST7 = 0xd7
 )
 
-// ljpeg is a lossless JPEG image of one component being decoded: process 14 of ITU-T T.81 (annex H), which DICOM
-// uses with any predictor (1.2.840.10008.1.2.4.57) or the first (.70).
+// ljpeg decodes a lossless JPEG image with one component: process 14 of ITU-T T.81 (annex H), which DICOM uses with
+// any predictor (1.2.840.10008.1.2.4.57) or only the first (.70).
 type ljpeg struct {
 	b    []byte
 	at   int
@@ -27,19 +27,19 @@ type ljpeg struct {
 
 	precision int // bits of a sample
 	component byte
-	restart   int // samples between restart markers; 0: none
+	restart   int // samples between restart markers; 0 if none
 	codes     [4]*huffman
 }
 
-// huffman finds the code at the beginning of 16 bits: its length in the upper byte, the size of the difference, 0
-// to 16, in the lower. 0: none.
+// huffman maps 16 bits to the code at their start: its length in the upper byte and the size of the difference, 0
+// to 16, in the lower. 0 means there is no code.
 type huffman [1 << 16]uint16
 
-// unLJPEG decodes one frame of rows x cols pixels to size bytes each, little endian.
+// unLJPEG decodes one frame of rows x cols pixels to size bytes per pixel, little-endian.
 func unLJPEG(frame []byte, rows, cols, size int) ([]byte, error) {
 	d := &ljpeg{b: frame, rows: rows, cols: cols}
 	if len(frame) < 2 || frame[0] != 0xff || frame[1] != jpegSOI {
-		return nil, fmt.Errorf("lossless JPEG: found %x, want it to begin with ffd8", frame[:min(len(frame), 2)])
+		return nil, fmt.Errorf("lossless JPEG: found %x, want ffd8 at the start", frame[:min(len(frame), 2)])
 	}
 	d.at = 2
 	for {
@@ -51,13 +51,13 @@ func unLJPEG(frame []byte, rows, cols, size int) ([]byte, error) {
 		case marker == jpegSOF3:
 			err = d.frame(body, size)
 		case marker >= 0xc0 && marker <= 0xcf && marker != jpegDHT && marker != 0xc8 && marker != 0xcc:
-			err = fmt.Errorf("found a frame of process SOF%d, want 3: Huffman codes, sequential", marker-0xc0)
+			err = fmt.Errorf("found a SOF%d frame, want SOF3: lossless, sequential, Huffman codes", marker-0xc0)
 		case marker == jpegDHT:
 			err = d.tables(body)
 		case marker == jpegDRI && len(body) == 2:
 			d.restart = int(binary.BigEndian.Uint16(body))
 		case marker == jpegEOI:
-			err = fmt.Errorf("found the end, want a scan")
+			err = fmt.Errorf("found the end of the image, want a scan")
 		case marker == jpegSOS:
 			out, err := d.scan(body, size)
 			if err != nil {
@@ -71,7 +71,7 @@ func unLJPEG(frame []byte, rows, cols, size int) ([]byte, error) {
 	}
 }
 
-// segment reads a marker and what belongs to it.
+// segment reads a marker and its segment.
 func (d *ljpeg) segment() (marker byte, body []byte, err error) {
 	for d.at+1 < len(d.b) && d.b[d.at] == 0xff && d.b[d.at+1] == 0xff { // fill
 		d.at++
@@ -84,11 +84,11 @@ func (d *ljpeg) segment() (marker byte, body []byte, err error) {
 		return jpegEOI, nil, nil
 	}
 	if len(b) < 4 {
-		return 0, nil, fmt.Errorf("cut short behind marker %02x at byte %d", b[1], d.at)
+		return 0, nil, fmt.Errorf("truncated after marker %02x at byte %d", b[1], d.at)
 	}
 	n := int(binary.BigEndian.Uint16(b[2:]))
 	if n < 2 || 2+n > len(b) {
-		return 0, nil, fmt.Errorf("marker %02x at byte %d: found a length of %d, %d bytes are left", b[1], d.at, n, len(b)-2)
+		return 0, nil, fmt.Errorf("marker %02x at byte %d: found a length of %d, but %d bytes are left", b[1], d.at, n, len(b)-2)
 	}
 	d.at += 2 + n
 	return b[1], b[4 : 2+n], nil
@@ -114,7 +114,7 @@ func (d *ljpeg) frame(b []byte, size int) error {
 func (d *ljpeg) tables(b []byte) error {
 	for len(b) > 0 {
 		if len(b) < 17 || b[0] > 3 {
-			return fmt.Errorf("found Huffman table %x in %d bytes, want 0 to 3 in 17 or more", b[0], len(b))
+			return fmt.Errorf("found Huffman table %x in %d bytes, want table 0 to 3 in at least 17 bytes", b[0], len(b))
 		}
 		id, counts, values := b[0], b[1:17], b[17:]
 		h, code, used := new(huffman), 0, 0
@@ -122,7 +122,7 @@ func (d *ljpeg) tables(b []byte) error {
 			for range int(counts[length-1]) {
 				span := 1 << (16 - length)
 				if used == len(values) || code+span > len(h) || values[used] > 16 {
-					return fmt.Errorf("found Huffman table %d with more codes than there are, or of differences of more than 16 bits", id)
+					return fmt.Errorf("found Huffman table %d with too many codes, or with differences of more than 16 bits", id)
 				}
 				for i := range span {
 					h[code+i] = uint16(length)<<8 | uint16(values[used])
@@ -138,7 +138,7 @@ func (d *ljpeg) tables(b []byte) error {
 // scan decodes the samples, annex H.1.2 and H.2.
 func (d *ljpeg) scan(b []byte, size int) ([]byte, error) {
 	if d.precision == 0 {
-		return nil, fmt.Errorf("found a scan before its frame")
+		return nil, fmt.Errorf("found a scan before the frame header")
 	}
 	if len(b) != 6 || b[0] != 1 || b[1] != d.component || b[2]>>4 > 3 {
 		return nil, fmt.Errorf("scan header: found %x, want one component", b)
@@ -146,16 +146,16 @@ func (d *ljpeg) scan(b []byte, size int) ([]byte, error) {
 	codes, predictor, shift := d.codes[b[2]>>4], int(b[3]), int(b[5]&15)
 	switch {
 	case codes == nil:
-		return nil, fmt.Errorf("found no Huffman table %d", b[2]>>4)
+		return nil, fmt.Errorf("Huffman table %d is missing", b[2]>>4)
 	case predictor < 1 || predictor > 7 || shift >= d.precision:
-		return nil, fmt.Errorf("found predictor %d, point transform %d of %d bits, want predictor 1 to 7", predictor, shift, d.precision)
+		return nil, fmt.Errorf("found predictor %d and point transform %d for %d bits, want predictor 1 to 7 and a smaller point transform", predictor, shift, d.precision)
 	case d.restart%d.cols != 0:
-		return nil, fmt.Errorf("found restarts every %d samples, want whole lines of %d", d.restart, d.cols)
+		return nil, fmt.Errorf("found a restart interval of %d samples, want a multiple of the line length %d", d.restart, d.cols)
 	}
 	out := make([]byte, d.rows*d.cols*size)
 	above, line := make([]uint16, d.cols), make([]uint16, d.cols)
 	bits := bitReader{b: d.b, at: d.at}
-	first := true // the line is the first one, or the first behind a restart
+	first := true // the line is the first one, or the first after a restart
 	for y := range d.rows {
 		if d.restart > 0 && y > 0 && y%(d.restart/d.cols) == 0 {
 			if err := bits.resume(); err != nil {
@@ -169,7 +169,7 @@ func (d *ljpeg) scan(b []byte, size int) ([]byte, error) {
 			start = 1 << (d.precision - shift - 1)
 		}
 		if !bits.line(codes, line, above, start, effective(predictor, first)) {
-			return nil, fmt.Errorf("line %d: cut short, or a code that no table has", y)
+			return nil, fmt.Errorf("line %d: truncated, or found a code that is in no table", y)
 		}
 		first = false
 		for x, v := range line {
@@ -183,7 +183,7 @@ func (d *ljpeg) scan(b []byte, size int) ([]byte, error) {
 	return out, nil
 }
 
-// effective is the predictor of a line behind its first sample: the first line has nothing above it.
+// effective returns the predictor of a line after its first sample: the first line has none above it.
 func effective(predictor int, first bool) int {
 	if first {
 		return 1
@@ -192,7 +192,7 @@ func effective(predictor int, first bool) int {
 }
 
 // line decodes a line: each sample is a prediction from its neighbours (table H.1), the first one start, plus a
-// difference modulo 2^16. It reports false when the bits end before the line, or are no code.
+// difference modulo 2^16. It returns false if the bits end before the line or are not a code.
 func (r *bitReader) line(codes *huffman, line, above []uint16, start uint16, predictor int) bool {
 	left, corner := start, uint16(0)
 	for x := range line {
@@ -221,7 +221,7 @@ func (r *bitReader) line(codes *huffman, line, above []uint16, start uint16, pre
 			return false
 		}
 		r.drop(length)
-		difference := uint16(1 << 15) // of size 16, which has no bits behind it
+		difference := uint16(1 << 15) // of size 16, which has no further bits
 		if size == 0 {
 			difference = 0
 		} else if size < 16 {
@@ -239,16 +239,16 @@ func (r *bitReader) line(codes *huffman, line, above []uint16, start uint16, pre
 	return r.have >= 0
 }
 
-// bitReader reads the bits of a scan, the highest first, without the zero bytes behind 0xff. Behind its end there
-// are zeros.
+// bitReader reads the bits of a scan, highest first, without the zero bytes stuffed after 0xff. After the end it
+// returns zeros.
 type bitReader struct {
 	b    []byte
 	at   int
 	bits uint64 // left-aligned
-	have int    // how many of bits are the file's; below 0 when more were taken
+	have int    // number of bits from the file; below 0 if more were consumed
 }
 
-// fill makes sure that 32 bits can be taken: no code and difference together have more.
+// fill ensures that 32 bits are available, the maximum of a code and a difference together.
 func (r *bitReader) fill() {
 	for r.have >= 0 && r.have <= 56 && r.at < len(r.b) {
 		v := r.b[r.at]
@@ -269,7 +269,7 @@ func (r *bitReader) drop(n uint) {
 	r.have -= int(n) //nolint:gosec // 16 at most
 }
 
-// resume goes on behind a restart marker; the bits that fill the byte before it do not count.
+// resume continues after a restart marker and discards the padding bits before it.
 func (r *bitReader) resume() error {
 	if r.at+1 >= len(r.b) || r.b[r.at] != 0xff || r.b[r.at+1] < jpegRST0 || r.b[r.at+1] > jpegRST7 {
 		return fmt.Errorf("found %x at byte %d, want a restart marker", r.b[r.at:min(r.at+2, len(r.b))], r.at)

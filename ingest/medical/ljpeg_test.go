@@ -163,24 +163,24 @@ func TestLJPEGErrors(t *testing.T) {
 		frame []byte
 		want  string
 	}{
-		"empty":     {nil, "want it to begin with ffd8"},
-		"other":     {[]byte("GIF"), "want it to begin with ffd8"},
+		"empty":     {nil, "want ffd8 at the start"},
+		"other":     {[]byte("GIF"), "want ffd8 at the start"},
 		"cut":       {good[:8], "want a marker"},
 		"length":    {change(4, 0xff), "found a length of"},
-		"baseline":  {change(find(jpegSOF3), 0xff, 0xc0), "found a frame of process SOF0, want 3"},
+		"baseline":  {change(find(jpegSOF3), 0xff, 0xc0), "found a SOF0 frame, want SOF3"},
 		"size":      {change(find(jpegSOF3)+5, 0, 9), "found 9 x 3 pixels, want 2 x 3"},
 		"bits":      {change(find(jpegSOF3)+4, 17), "found 17 bits"},
 		"table id":  {change(find(jpegDHT)+4, 16), "Huffman table 10"},
-		"codes":     {change(find(jpegDHT)+5, 3), "more codes than there are"},
+		"codes":     {change(find(jpegDHT)+5, 3), "too many codes"},
 		"values":    {change(find(jpegDHT)+4+17, 17), "more than 16 bits"},
-		"no table":  {change(find(jpegSOS)+6, 0x20), "found no Huffman table 2"},
+		"no table":  {change(find(jpegSOS)+6, 0x20), "Huffman table 2 is missing"},
 		"component": {change(find(jpegSOS)+5, 8), "want one component"},
 		"predictor": {change(find(jpegSOS)+7, 8), "found predictor 8"},
 		"shift":     {change(find(jpegSOS)+9, 12), "point transform 12"},
-		"restart":   {change(find(jpegDRI)+4, 0, 4), "found restarts every 4 samples, want whole lines of 3"},
+		"restart":   {change(find(jpegDRI)+4, 0, 4), "found a restart interval of 4 samples, want a multiple of the line length 3"},
 		"resume":    {change(find(jpegRST0), 0xff, jpegEOI), "line 1: found ffd9"},
-		"bits end":  {good[:len(good)-6], "line 1: cut short"},
-		"no frame":  {append(bytes.Clone(good[:find(jpegSOF3)-1]), good[find(jpegDRI):]...), "found a scan before its frame"},
+		"bits end":  {good[:len(good)-6], "line 1: truncated"},
+		"no frame":  {append(bytes.Clone(good[:find(jpegSOF3)-1]), good[find(jpegDRI):]...), "found a scan before the frame header"},
 		"no scan":   {append(bytes.Clone(good[:find(jpegSOF3)-1]), 0xff, jpegEOI), "found the end"},
 	} {
 		if _, err := unLJPEG(c.frame, 2, 3, 2); err == nil || !strings.Contains(err.Error(), c.want) {

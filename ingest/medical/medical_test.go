@@ -130,7 +130,7 @@ func TestNIfTIErrors(t *testing.T) {
 		"type":    {func(b []byte) []byte { b[70] = 32; return b }, "datatype: found 32"},
 		"axes":    {func(b []byte) []byte { b[40] = 9; return b }, "dim: found 9 axes"},
 		"size":    {func(b []byte) []byte { b[44], b[45], b[46], b[47] = 0xff, 0x7f, 0xff, 0x7f; return b }, "limit"},
-		"pair":    {func(b []byte) []byte { copy(b[344:], "ni1"); return b }, "want the name to end in .hdr"},
+		"pair":    {func(b []byte) []byte { copy(b[344:], "ni1"); return b }, "want a file name that ends in .hdr"},
 		"nothing": {func([]byte) []byte { return nil }, "found 0 bytes"},
 	} {
 		if _, err := readGrid(t, NIfTI, "a.nii", c.change(good())); err == nil || !strings.Contains(err.Error(), c.want) {

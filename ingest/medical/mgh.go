@@ -9,12 +9,12 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/internal/columns"
 )
 
-// MGH is FreeSurfer's volume, plain (.mgh) or packed with gzip (.mgz): a big-endian header of 284 bytes, then the
-// values, the first axis fastest. Axes are turned to RAS+ as those of NIfTI are. Each of its frames is a sample.
-// The tags behind the values are left out. https://surfer.nmr.mgh.harvard.edu/fswiki/FsTutorial/MghFormat
+// MGH is FreeSurfer's volume format, uncompressed (.mgh) or compressed with gzip (.mgz): a big-endian header of 284
+// bytes, then the values, first axis fastest. Axes are reoriented to RAS+ as for NIfTI. Each frame is a sample.
+// Tags after the values are ignored. https://surfer.nmr.mgh.harvard.edu/fswiki/FsTutorial/MghFormat
 var MGH = ingest.Format{
 	Name:       "mgh",
-	Doc:        "MGH and MGZ; all real types; turned to RAS+",
+	Doc:        "MGH and MGZ; all real types; reoriented to RAS+",
 	Extensions: []string{".mgh", ".mgz"},
 	Tested:     "a volume written by nibabel",
 	Detect: func(h *ingest.Head) ingest.Confidence {
@@ -24,7 +24,7 @@ var MGH = ingest.Format{
 		if h.Ext == ".mgh" || h.Ext == ".mgz" {
 			return ingest.Sure
 		}
-		return ingest.Guess // version 1 and small numbers are no signature
+		return ingest.Guess // version 1 and small numbers are not a signature
 	},
 	Open:    openScan(readMGH),
 	Inspect: inspectScan(readMGH),
@@ -48,7 +48,7 @@ func parseMGH(b []byte) (*scan, error) {
 		n := o.Uint32(b[4+4*i:])
 		switch {
 		case n < 1 || n > math.MaxInt32:
-			return nil, fmt.Errorf("axis %d: found %d cells, want 1 or more", i, n)
+			return nil, fmt.Errorf("axis %d: found %d cells, want at least 1", i, n)
 		case i < 3:
 			h.dims[i] = int(n)
 		case n > maxVolumes:
@@ -63,13 +63,13 @@ func parseMGH(b []byte) (*scan, error) {
 		return nil, fmt.Errorf("type: found %d, want 0, 1, 3, 4 or 10", code)
 	}
 	h.t = t
-	// Without directions a volume is coronal, with cubes of 1 mm.
+	// Without directions a volume is coronal, with voxels of 1 mm.
 	m := [3][3]float64{{-1, 0, 0}, {0, 0, 1}, {0, -1, 0}}
 	if o.Uint16(b[28:]) != 0 {
 		real := func(i int) float64 { return float64(math.Float32frombits(o.Uint32(b[30+4*i:]))) }
 		for c := range 3 {
 			if h.cell[c] = math.Abs(real(c)); !finite(h.cell[c]) {
-				return nil, fmt.Errorf("size of a cell along axis %d: found %g", c, h.cell[c])
+				return nil, fmt.Errorf("voxel size along axis %d: found %g, want a finite number", c, h.cell[c])
 			}
 			for r := range 3 {
 				m[r][c] = real(3 + 3*c + r)

@@ -82,7 +82,7 @@ func TestMGHErrors(t *testing.T) {
 		"empty":   {7, 0, "axis 0: found 0 cells"},
 		"huge":    {4, 0x7f, "limit"},
 		"type":    {23, 9, "type: found 9"},
-		"cut":     {19, 3, "cut short: found 308 bytes, want 36 from byte 284"},
+		"cut":     {19, 3, "truncated: found 308 bytes, want 36 from byte 284"},
 		"frames":  {16, 1, "frames, limit 65536"},
 	} {
 		b := mgh(true)

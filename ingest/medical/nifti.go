@@ -1,4 +1,4 @@
-// Package medical reads volumes of magnetic resonance and computed tomography.
+// Package medical reads volumes from magnetic resonance imaging and computed tomography.
 package medical
 
 import (
@@ -12,15 +12,14 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/internal/columns"
 )
 
-// NIfTI is NIfTI-1 and NIfTI-2, single files (.nii, .nii.gz) and pairs (.hdr with .img beside), of either byte
-// order. Values are scl_slope * stored + scl_inter. Axes are turned to RAS+ as near as a permutation and reversals
-// can (sform, else qform, else as stored), so that a grid is [superior][anterior][right], and the three channels of
-// RGB stay the last index. Each of a series of volumes is a sample.
-// https://nifti.nimh.nih.gov/pub/dist/src/niftilib/nifti1.h, nifti2.h
+// NIfTI is NIfTI-1 and NIfTI-2, as single files (.nii, .nii.gz) or pairs (.hdr and .img), in either byte order.
+// Values are scl_slope * stored + scl_inter. Axes are reoriented to the closest permutation of RAS+ (by sform, else
+// qform, else as stored), so that a grid is [superior][anterior][right]; the three channels of RGB remain the last
+// index. Each volume of a series is a sample. https://nifti.nimh.nih.gov/pub/dist/src/niftilib/nifti1.h, nifti2.h
 var NIfTI = ingest.Format{
 	Name: "nifti",
 	Doc: "NIfTI-1 and 2; .nii, .nii.gz, .hdr with .img; both byte orders; all real types and RGB; " +
-		"turned to RAS+",
+		"reoriented to RAS+",
 	Extensions: []string{".nii", ".hdr"},
 	Tested:     "nibabel and nilearn test files",
 	Detect: func(h *ingest.Head) ingest.Confidence {
@@ -36,7 +35,7 @@ var NIfTI = ingest.Format{
 const (
 	nifti1Size = 348
 	nifti2Size = 540
-	// maxVolumes bounds a series: an hour of functional scans.
+	// maxVolumes limits the length of a series, to about an hour of functional scans.
 	maxVolumes = 1 << 16
 )
 
@@ -45,16 +44,16 @@ type niftiHeader struct {
 	scan
 }
 
-// niftiTypes are the data types that are numbers.
+// niftiTypes are the numeric data types.
 var niftiTypes = map[int]columns.Type{
 	2: columns.Uint8, 4: columns.Int16, 8: columns.Int32, 16: columns.Float32, 64: columns.Float64, 256: columns.Int8, 512: columns.Uint16,
 	768: columns.Uint32, 1024: columns.Int64, 1280: columns.Uint64, niftiRGB: columns.Uint8,
 }
 
-// niftiRGB is three bytes a voxel.
+// niftiRGB is the data type of three bytes per voxel.
 const niftiRGB = 128
 
-// fields reads the header's numbers, which the two versions keep in different places and sizes.
+// fields reads the header's numbers, whose offsets and sizes differ between the two versions.
 type fields struct {
 	b  []byte
 	o  binary.ByteOrder
@@ -68,7 +67,7 @@ func (f fields) short(v1, v2 int) int {
 	return int(int16(f.o.Uint16(f.b[v1:])))
 }
 
-// code is a short in version 1, an int in version 2.
+// code reads a short in version 1, an int in version 2.
 func (f fields) code(v1, v2 int) int {
 	if f.v2 {
 		return int(int32(f.o.Uint32(f.b[v2:])))
@@ -83,7 +82,7 @@ func (f fields) dim(i int) int64 {
 	return int64(int16(f.o.Uint16(f.b[40+2*i:])))
 }
 
-// real is number i of a list of floats.
+// real reads element i of a list of floats.
 func (f fields) real(v1, v2, i int) float64 {
 	if f.v2 {
 		return math.Float64frombits(f.o.Uint64(f.b[v2+8*i:]))
@@ -128,7 +127,7 @@ func (h *niftiHeader) set(f fields) error {
 	for i := range int(n) {
 		d := f.dim(i + 1)
 		if d < 1 || d > math.MaxInt32 {
-			return fmt.Errorf("dim[%d]: found %d, want 1 or more", i+1, d)
+			return fmt.Errorf("dim[%d]: found %d, want at least 1", i+1, d)
 		}
 		if i < 3 {
 			h.dims[i] = int(d)
@@ -153,7 +152,7 @@ func (h *niftiHeader) set(f fields) error {
 	} else if v := f.real(108, 0, 0); v >= 0 && v < 1<<40 {
 		h.offset = int64(v)
 	} else {
-		return fmt.Errorf("vox_offset: found %g, want a place in the file", v)
+		return fmt.Errorf("vox_offset: found %g, want an offset within the file", v)
 	}
 	h.slope, h.inter = f.real(112, 176, 0), f.real(116, 184, 0)
 	if h.slope == 0 || !finite(h.slope) || !finite(h.inter) {
@@ -161,7 +160,7 @@ func (h *niftiHeader) set(f fields) error {
 	}
 	for k := range h.cell {
 		if h.cell[k] = math.Abs(f.real(76, 104, k+1)); !finite(h.cell[k]) {
-			return fmt.Errorf("pixdim[%d]: found %g", k+1, h.cell[k])
+			return fmt.Errorf("pixdim[%d]: found %g, want a finite number", k+1, h.cell[k])
 		}
 	}
 	units := int(f.b[123])
@@ -173,7 +172,8 @@ func (h *niftiHeader) set(f fields) error {
 	return nil
 }
 
-// affine is the linear part of the map from voxels to RAS: column j is where a step along stored axis j leads.
+// affine returns the linear part of the map from voxels to RAS: column j is the displacement of one step along
+// stored axis j.
 func affine(f fields) (m [3][3]float64) {
 	switch {
 	case f.code(254, 348) > 0: // sform
@@ -226,12 +226,12 @@ func readNIfTI(path string, o ingest.Options) (*scan, []*ingest.Grid, error) {
 	return &h.scan, grids, nil
 }
 
-// imageBeside is the .img file that belongs to a .hdr file.
+// imageBeside returns the .img file of a .hdr file.
 func imageBeside(path string) (string, error) {
 	stem, gz := strings.CutSuffix(path, ".gz")
 	ext := filepath.Ext(stem)
 	if !strings.EqualFold(ext, ".hdr") {
-		return "", fmt.Errorf("%s: nifti: found a header without its image, want the name to end in .hdr", path)
+		return "", fmt.Errorf("%s: nifti: found a header without its image, want a file name that ends in .hdr", path)
 	}
 	stem = strings.TrimSuffix(stem, ext) + ".img"
 	if gz {

@@ -5,12 +5,12 @@ import (
 	"fmt"
 )
 
-// rleMaxSegments is how many byte planes a frame can have, PS3.5, annex G.
+// rleMaxSegments is the maximum number of byte planes in a frame, PS3.5, annex G.
 const rleMaxSegments = 15
 
-// unRLE unpacks one frame of DICOM's run lengths: a header of 16 numbers (the count of segments and where each
-// begins), then for each byte of a pixel, the highest first, a segment of that byte of all pixels. The result is
-// little endian. PS3.5, annex G.
+// unRLE decodes one frame of DICOM's run-length encoding: a header of 16 numbers (the number of segments and their
+// offsets), then for each byte of a pixel, highest first, a segment with that byte of all pixels. The result is
+// little-endian. PS3.5, annex G.
 func unRLE(frame []byte, pixels, size int) ([]byte, error) {
 	if len(frame) < 64 {
 		return nil, fmt.Errorf("found %d bytes, want a header of 64", len(frame))
@@ -22,17 +22,17 @@ func unRLE(frame []byte, pixels, size int) ([]byte, error) {
 	for plane := range size {
 		at := binary.LittleEndian.Uint32(frame[4+4*plane:])
 		if at < 64 || uint64(at) > uint64(len(frame)) {
-			return nil, fmt.Errorf("segment %d: found offset %d of %d bytes", plane, at, len(frame))
+			return nil, fmt.Errorf("segment %d: found offset %d, want one within %d bytes", plane, at, len(frame))
 		}
 		if n := unpackBits(out[size-1-plane:], size, pixels, frame[at:]); n < pixels {
-			return nil, fmt.Errorf("segment %d: cut short: found %d pixels, want %d", plane, n, pixels)
+			return nil, fmt.Errorf("segment %d: truncated: found %d pixels, want %d", plane, n, pixels)
 		}
 	}
 	return out, nil
 }
 
-// unpackBits writes up to n bytes, step apart, and says how many there were. A byte c of 0 to 127 comes before c+1
-// bytes as they are, one of 129 to 255 before a byte that stands 257-c times; 128 means nothing.
+// unpackBits writes up to n bytes, step apart, and returns their number. A byte c of 0 to 127 precedes c+1 literal
+// bytes, one of 129 to 255 precedes a byte that is repeated 257-c times, and 128 is ignored.
 func unpackBits(dst []byte, step, n int, src []byte) int {
 	i := 0
 	for len(src) > 1 && i < n {

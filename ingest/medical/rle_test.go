@@ -62,7 +62,7 @@ func TestRLEErrors(t *testing.T) {
 		"header":   {[][]byte{rleFrame[:60]}, "want a header of 64"},
 		"segments": {[][]byte{change(0, 3)}, "found 3 segments, want 2"},
 		"offset":   {[][]byte{change(8, 200)}, "segment 1: found offset 200"},
-		"short":    {[][]byte{rleFrame[:70]}, "segment 1: cut short: found 0 pixels, want 6"},
+		"short":    {[][]byte{rleFrame[:70]}, "segment 1: truncated: found 0 pixels, want 6"},
 	} {
 		if _, err := readGrid(t, DICOM, "a.dcm", dicomRLE(t, c.frames...)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: found error %v, want %q", name, err, c.want)
@@ -93,9 +93,9 @@ func TestDICOMHole(t *testing.T) {
 		want      string
 	}{
 		"even":          {[]string{`0\0\-5`, `0\0\0`, `0\0\5`, `0\0\10.01`}, ""},
-		"hole":          {[]string{`0\0\-5`, `0\0\0`, `0\0\10`, `0\0\15`}, "slices 0 and 10 (by position, mm) are 10 apart, want 5"},
-		"hole of three": {[]string{`0\0\-10`, `0\0\0`, `0\0\5`}, "slices -10 and 0 (by position, mm) are 10 apart, want 5"},
-		"twice":         {[]string{`0\0\0`, `0\0\5`, `0\0\5`, `0\0\10`}, "slices 5 and 5 (by position, mm) are 0 apart"},
+		"hole":          {[]string{`0\0\-5`, `0\0\0`, `0\0\10`, `0\0\15`}, "slices at positions 0 and 10 mm are 10 mm apart, want 5"},
+		"hole of three": {[]string{`0\0\-10`, `0\0\0`, `0\0\5`}, "slices at positions -10 and 0 mm are 10 mm apart, want 5"},
+		"twice":         {[]string{`0\0\0`, `0\0\5`, `0\0\5`, `0\0\10`}, "slices at positions 5 and 5 mm are 0 mm apart"},
 	} {
 		dir := t.TempDir()
 		for i, p := range c.positions {

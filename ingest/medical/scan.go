@@ -9,7 +9,7 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/internal/columns"
 )
 
-// scan is a header of a file of one or more volumes, stored one behind the other.
+// scan is the header of a file with one or more consecutive volumes.
 type scan struct {
 	big bool
 	volume
@@ -22,7 +22,7 @@ type scan struct {
 	unit    string     // of cell
 }
 
-// reader reads the whole of a file.
+// reader reads a whole file.
 type reader func(path string, o ingest.Options) (*scan, []*ingest.Grid, error)
 
 func openScan(read reader) func(context.Context, string, ingest.Options) (ingest.Source, error) {
@@ -51,18 +51,18 @@ func inspectScan(read reader) func(context.Context, string, ingest.Options) (ing
 	}
 }
 
-// decode reads the volumes; o has its defaults.
+// decode reads the volumes; o must have its defaults set.
 func (h *scan) decode(data []byte, o ingest.Options) ([]*ingest.Grid, error) {
 	d := h.dims
 	if d[0] > o.MaxCells/d[1]/d[2]/h.channels/h.volumes {
-		return nil, fmt.Errorf("found %d volumes of %v, limit %d values in all", h.volumes, d, o.MaxCells)
+		return nil, fmt.Errorf("found %d volumes of %v, limit %d values in total", h.volumes, d, o.MaxCells)
 	}
 	cells := d[0] * d[1] * d[2] * h.channels
 	size := int64(cells) * int64(h.t.Size())
 	if h.offset < 0 || h.offset > int64(len(data)) || size*int64(h.volumes) > int64(len(data))-h.offset {
-		return nil, fmt.Errorf("cut short: found %d bytes, want %d from byte %d", len(data), size*int64(h.volumes), h.offset)
+		return nil, fmt.Errorf("truncated: found %d bytes, want %d from byte %d", len(data), size*int64(h.volumes), h.offset)
 	}
-	// A scanner that states no unit means millimetres.
+	// Files without a unit use millimetres.
 	cell := metres(h.cells(h.cell), cmp.Or(h.unit, "mm"))
 	raw := make([]float32, cells)
 	out := make([]*ingest.Grid, h.volumes)

@@ -7,20 +7,20 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// volume is how a stored array lies in the patient.
+// volume is the orientation of a stored array in the patient.
 type volume struct {
-	dims     [3]int // lengths of the stored axes, the fastest first
+	dims     [3]int // lengths of the stored axes, fastest first
 	channels int
-	// axes[k] is the stored axis that runs along right, anterior, superior; reversed[k] says that it runs the other
-	// way.
+	// axes[k] is the stored axis along right, anterior, superior for k = 0, 1, 2; reversed[k] means that it points
+	// the other way.
 	axes     [3]int
 	reversed [3]bool
 }
 
 func finite(v float64) bool { return math.Abs(v) <= math.MaxFloat64 }
 
-// orient finds the permutation and the reversals nearest to the affine map: the largest entries first, each row and
-// column once. Columns are taken as directions, so the size of a voxel does not count.
+// orient finds the permutation and reversals closest to the affine map: the largest entries first, each row and
+// column once. Columns are used as directions only, so that the voxel size has no influence.
 func (v *volume) orient(m [3][3]float64) {
 	for c := range 3 {
 		norm := math.Sqrt(m[0][c]*m[0][c] + m[1][c]*m[1][c] + m[2][c]*m[2][c])
@@ -45,12 +45,12 @@ func (v *volume) orient(m [3][3]float64) {
 	}
 }
 
-// cells are the edge lengths of the stored axes in the order of the grid's.
+// cells returns the voxel sizes along the stored axes in the order of the grid's axes.
 func (v *volume) cells(stored [3]float64) []float64 {
 	return []float64{stored[v.axes[2]], stored[v.axes[1]], stored[v.axes[0]]}
 }
 
-// metres are lengths in a unit that is a power of ten of the metre; zeros where one is not known.
+// metres converts lengths, in a unit that is a power of ten of the metre, to metres; unknown lengths are 0.
 func metres(cell []float64, unit string) (out [3]float64) {
 	per, ok := map[string]float64{"m": 1, "mm": 1e3, "um": 1e6}[unit]
 	if !ok || slices.Min(cell) <= 0 {
@@ -62,7 +62,7 @@ func metres(cell []float64, unit string) (out [3]float64) {
 	return out
 }
 
-// turn copies a volume, stored with its first axis fastest, into [superior][anterior][right].
+// turn copies a volume stored first axis fastest to [superior][anterior][right].
 func (v *volume) turn(raw []float32) *ingest.Grid {
 	step := [3]int{1, v.dims[0], v.dims[0] * v.dims[1]}
 	var n, by [3]int // length and step of the axes right, anterior, superior
@@ -88,7 +88,7 @@ func (v *volume) turn(raw []float32) *ingest.Grid {
 	return g
 }
 
-// detail describes volumes of one shape.
+// detail describes volumes of the same shape.
 func detail(grids []*ingest.Grid, cell []float64, unit string) *ingest.Grids {
 	out := &ingest.Grids{Rows: len(grids), Labels: map[string]int{}, Shape: []int{}, Cell: cell, CellIn: unit}
 	lo, hi := math.Inf(1), math.Inf(-1)

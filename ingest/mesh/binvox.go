@@ -103,7 +103,7 @@ func decodeBinvox(data []byte, o ingest.Options) (*ingest.Grid, float64, error) 
 	nx, nz, ny := dims[0], dims[1], dims[2]
 	total := nx * ny * nz
 	if total > 255*(len(body)/2) {
-		return nil, 0, fmt.Errorf("cut short: found %d runs, want %d cells of them", len(body)/2, total)
+		return nil, 0, fmt.Errorf("truncated: found %d runs, want %d cells of them", len(body)/2, total)
 	}
 	g := &ingest.Grid{Dims: [3]int{nz, ny, nx}, Channels: 1, Values: make([]float32, total)}
 	at := 0
@@ -120,7 +120,7 @@ func decodeBinvox(data []byte, o ingest.Options) (*ingest.Grid, float64, error) 
 		at += run
 	}
 	if at != total {
-		return nil, 0, fmt.Errorf("cut short: found %d cells, want %d", at, total)
+		return nil, 0, fmt.Errorf("truncated: found %d cells, want %d", at, total)
 	}
 	return g, scale, nil
 }

@@ -88,7 +88,7 @@ func decodeOFF(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) 
 	}
 	for v := range int(h.vertices) {
 		if i, err = skipComments(data, i, &h.line); err != nil {
-			return nil, fmt.Errorf("cut short: found %d vertices, want %d", v, h.vertices)
+			return nil, fmt.Errorf("truncated: found %d vertices, want %d", v, h.vertices)
 		}
 		for k := range cols {
 			var ok bool

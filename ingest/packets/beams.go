@@ -11,8 +11,8 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// readBeams reads a calibration table: a CSV whose rows are laser (from 1), elevation and azimuth in degrees, below
-// a header; or elevation and azimuth alone, in the order of the lasers.
+// readBeams reads a calibration table: a CSV with a header and rows of laser (from 1), elevation and azimuth in
+// degrees, or of elevation and azimuth only, in the order of the lasers.
 func readBeams(name string, lasers int) ([]beam, error) {
 	data, err := ingest.ReadFile(name, ingest.Options{MaxBytes: hesaiMaxTable})
 	if err != nil {
@@ -31,13 +31,13 @@ func readBeams(name string, lasers int) ([]beam, error) {
 			row = append([]string{strconv.Itoa(found + 1)}, row...)
 		}
 		if i == 0 && strings.ContainsAny(row[0], "aeiou") || len(row) == 1 {
-			continue // the header, or a line that marks the end of the file
+			continue // the header, or an end-of-file marker
 		}
 		id, err1 := strconv.Atoi(strings.TrimSpace(row[0]))
 		elevation, err2 := strconv.ParseFloat(strings.TrimSpace(row[1]), 64)
 		azimuth, err3 := strconv.ParseFloat(strings.TrimSpace(row[2]), 64)
 		if err := errors.Join(err1, err2, err3); err != nil || id < 1 || id > lasers {
-			return nil, fmt.Errorf("%s, row %d: found %q, want a laser of 1..%d, elevation and azimuth", name, i+1, row, lasers)
+			return nil, fmt.Errorf("%s, row %d: found %q, want a laser from 1 to %d, elevation and azimuth", name, i+1, row, lasers)
 		}
 		if !known[id-1] {
 			found++

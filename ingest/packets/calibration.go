@@ -11,35 +11,36 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// velodyneCalibration is the file that gen_calibration.py of the ROS driver makes of Velodyne's db.xml: one record
-// a laser, in radians and metres. https://github.com/ros-drivers/velodyne/tree/master/velodyne_pointcloud/params
+// velodyneCalibration is the file that the ROS driver's gen_calibration.py generates from Velodyne's db.xml: one
+// record per laser, in radians and metres.
+// https://github.com/ros-drivers/velodyne/tree/master/velodyne_pointcloud/params
 type velodyneCalibration struct {
 	Lasers     []velodyneLaser `yaml:"lasers"`
 	Count      int             `yaml:"num_lasers"`
 	Resolution float64         `yaml:"distance_resolution"`
 }
 
-// velodyneLaser is how a laser differs from one at the origin that points along the azimuth.
+// velodyneLaser describes the deviation of a laser from one at the origin that points along the azimuth.
 type velodyneLaser struct {
 	ID         int     `yaml:"laser_id"`
-	Rotation   float64 `yaml:"rot_correction"`  // is taken from the azimuth
+	Rotation   float64 `yaml:"rot_correction"`  // subtracted from the azimuth
 	Vertical   float64 `yaml:"vert_correction"` // the elevation
-	Distance   float64 `yaml:"dist_correction"` // is added to what was measured
+	Distance   float64 `yaml:"dist_correction"` // added to the measured distance
 	DistanceX  float64 `yaml:"dist_correction_x"`
 	DistanceY  float64 `yaml:"dist_correction_y"`
-	TwoPoints  bool    `yaml:"two_pt_correction_available"` // whether the two above were measured
+	TwoPoints  bool    `yaml:"two_pt_correction_available"` // whether the two fields above were measured
 	Up         float64 `yaml:"vert_offset_correction"`
 	Horizontal float64 `yaml:"horiz_offset_correction"`
 }
 
-// maxCalibration bounds a calibration file, in bytes.
+// maxCalibration limits the size of a calibration file in bytes.
 const maxCalibration = 1 << 20
 
-// hdl64 is the HDL-64E: two banks of 32 lasers, whose blocks follow each other. Its packets do not name it; its
+// hdl64 is the HDL-64E: two banks of 32 lasers in alternating blocks. Its packets do not identify the model; its
 // calibration of 64 lasers does.
 var hdl64 = velodyne{name: "HDL-64E", lasers: 64, unit: 0.002, firing: 48, together: 1}
 
-// velodyneLower flags a block of the HDL-64E's lower bank, lasers 32 to 63.
+// velodyneLower is the flag of a block of the HDL-64E's lower bank, lasers 32 to 63.
 const velodyneLower = 0xddff
 
 // readVelodyneCalibration reads a calibration file.
@@ -67,7 +68,7 @@ func parseVelodyneCalibration(data []byte) (*velodyneCalibration, error) {
 	seen := make([]bool, len(c.Lasers))
 	for _, l := range c.Lasers {
 		if l.ID < 0 || l.ID >= len(sorted) || seen[l.ID] {
-			return nil, fmt.Errorf("laser_id: found %d, want each of 0..%d once", l.ID, len(sorted)-1)
+			return nil, fmt.Errorf("laser_id: found %d, want each of 0 to %d once", l.ID, len(sorted)-1)
 		}
 		for _, v := range []float64{l.Rotation, l.Vertical, l.Distance, l.DistanceX, l.DistanceY, l.Up, l.Horizontal} {
 			if !(math.Abs(v) < 100) {
@@ -85,7 +86,7 @@ func parseVelodyneCalibration(data []byte) (*velodyneCalibration, error) {
 	return &c, nil
 }
 
-// of is the model that the calibrated sensor is, given the one that its packets name.
+// of returns the model of the calibrated sensor, given the one that its packets identify.
 func (c *velodyneCalibration) of(named *velodyne) (*velodyne, error) {
 	if len(c.Lasers) == hdl64.lasers {
 		m := hdl64
@@ -93,7 +94,7 @@ func (c *velodyneCalibration) of(named *velodyne) (*velodyne, error) {
 		return &m, nil
 	}
 	if named == nil || named.lasers != len(c.Lasers) {
-		return nil, fmt.Errorf("calibration: found %d lasers, want those of the sensor that the packets come from", len(c.Lasers))
+		return nil, fmt.Errorf("calibration: found %d lasers, want as many as the packets' sensor has", len(c.Lasers))
 	}
 	m := *named
 	m.unit, m.vertical, m.offset = c.Resolution, make([]float64, m.lasers), make([]float64, m.lasers)
@@ -104,7 +105,7 @@ func (c *velodyneCalibration) of(named *velodyne) (*velodyne, error) {
 }
 
 // corrected adds the returns of a block of an HDL-64E, as velodyne_pointcloud's rawdata.cc does: with p = r cos(w)
-// - v sin(w), v and h the laser's place above and beside the origin,
+// - v sin(w), v and h being the laser's vertical and horizontal offset from the origin,
 //
 //	x = p sin(a) - h cos(a), y = p cos(a) + h sin(a), z = r sin(w) + v cos(w): x right, y forward, z up
 //

@@ -105,7 +105,7 @@ func TestCalibrationErrors(t *testing.T) {
 		"lasers: []":              "found 0",
 		"lasers: [1":              "yaml",
 		"lasers: [{laser_id: 0}]": "found 1 of 0",
-		strings.Replace(hdl64Calibration(false), "laser_id: 7,", "laser_id: 8,", 1):        "each of 0..63 once",
+		strings.Replace(hdl64Calibration(false), "laser_id: 7,", "laser_id: 8,", 1):        "each of 0 to 63 once",
 		strings.Replace(hdl64Calibration(false), "num_lasers: 64", "num_lasers: 32", 1):    "found 64 of 32",
 		strings.Replace(hdl64Calibration(false), "resolution: 0.002", "resolution: -1", 1): "distance_resolution",
 		strings.Replace(hdl64Calibration(false), "correction: 0.1", "correction: .nan", 1): "want radians",

@@ -1,5 +1,4 @@
-// Package packets reads recordings of the packets that lidar sensors send, and turns them into the clouds of full
-// turns.
+// Package packets reads recordings of lidar packets and decodes them into one point cloud per turn.
 package packets
 
 import (
@@ -11,12 +10,11 @@ import (
 // packet is the payload of one UDP datagram, or of one record of a ROS recording.
 type packet struct {
 	time time.Time
-	port uint16 // destination; 0 where the recording does not keep it
-	data []byte // a piece of the recording
+	port uint16 // destination; 0 if the recording does not have it
+	data []byte // part of the recording
 }
 
-// capture gives the datagrams of a pcap or pcapng recording in memory, without copying them unless they were sent
-// in fragments.
+// capture returns the datagrams of a pcap or pcapng recording in memory. It copies only fragmented ones.
 //
 // pcap: https://www.ietf.org/archive/id/draft-ietf-opsawg-pcap-03.html; a header of 24 bytes whose magic tells byte
 // order and whether times are in micro- or nanoseconds, then records of seconds, fraction, captured and original
@@ -35,7 +33,7 @@ type capture struct {
 
 type ngInterface struct {
 	link  uint32
-	units uint64 // of time in a second
+	units uint64 // time units per second
 }
 
 const (
@@ -47,9 +45,9 @@ const (
 	ngInterfaceID = 1
 	ngSimple      = 3
 	ngEnhanced    = 6
-	// maxFrame bounds one record, as tcpdump does.
+	// maxFrame limits the size of a record, as in tcpdump.
 	maxFrame = 262144
-	// maxInterfaces bounds the interfaces of a section.
+	// maxInterfaces limits the interfaces of a section.
 	maxInterfaces = 1024
 )
 
@@ -75,15 +73,14 @@ func newCapture(data []byte) (*capture, error) {
 	}
 	c.nano = c.order.Uint32(data) == pcapNano
 	if len(data) < pcapHeader {
-		return nil, fmt.Errorf("cut short: found %d bytes, want a header of %d", len(data), pcapHeader)
+		return nil, fmt.Errorf("truncated: found %d bytes, want a header of %d", len(data), pcapHeader)
 	}
 	c.link = c.order.Uint32(data[20:]) & 0x0fffffff
 	c.at = pcapHeader
 	return c, nil
 }
 
-// next gives the next UDP payload; ok is false at the end. A recording that was cut within its last record ends
-// with an error.
+// next returns the next UDP payload; ok is false at the end. A recording that ends within a record is an error.
 func (c *capture) next() (p packet, ok bool, err error) {
 	for c.at < len(c.data) {
 		var frame []byte
@@ -110,11 +107,11 @@ func (c *capture) next() (p packet, ok bool, err error) {
 func (c *capture) record() ([]byte, time.Time, error) {
 	b := c.data[c.at:]
 	if len(b) < 16 {
-		return nil, time.Time{}, fmt.Errorf("byte %d: cut short: found %d bytes, want a record's header of 16", c.at, len(b))
+		return nil, time.Time{}, fmt.Errorf("byte %d: truncated: found %d bytes, want a record header of 16", c.at, len(b))
 	}
 	sec, frac, n := c.order.Uint32(b), int64(c.order.Uint32(b[4:])), c.order.Uint32(b[8:])
 	if n > maxFrame || int(n) > len(b)-16 {
-		return nil, time.Time{}, fmt.Errorf("byte %d: found a record of %d bytes, want at most %d and what is left, %d", c.at, n, maxFrame, len(b)-16)
+		return nil, time.Time{}, fmt.Errorf("byte %d: found a record of %d bytes, want at most %d and at most the remaining %d", c.at, n, maxFrame, len(b)-16)
 	}
 	if !c.nano {
 		frac *= 1000
@@ -123,14 +120,14 @@ func (c *capture) record() ([]byte, time.Time, error) {
 	return b[16 : 16+n], time.Unix(int64(sec), frac).UTC(), nil
 }
 
-// block reads one block of a pcapng file; the frame is nil where it holds none.
+// block reads one block of a pcapng file. frame is nil if the block contains none.
 func (c *capture) block() (frame []byte, link uint32, t time.Time, err error) {
 	b := c.data[c.at:]
 	if len(b) < 12 {
-		return nil, 0, t, fmt.Errorf("byte %d: cut short: found %d bytes, want a block of 12 or more", c.at, len(b))
+		return nil, 0, t, fmt.Errorf("byte %d: truncated: found %d bytes, want a block of 12 or more", c.at, len(b))
 	}
 	kind := c.order.Uint32(b)
-	if kind == ngSection { // reads the same in both byte orders; the section says which holds
+	if kind == ngSection { // the same in both byte orders; the section defines the byte order
 		c.order = binary.LittleEndian
 		if binary.BigEndian.Uint32(b[8:]) == ngByteOrder {
 			c.order = binary.BigEndian
@@ -170,8 +167,8 @@ func (c *capture) block() (frame []byte, link uint32, t time.Time, err error) {
 	return nil, 0, t, nil
 }
 
-// resolution is how many units of time make a second: option 9, a power of ten, or of two if its high bit is set;
-// 10^6 without it.
+// resolution returns the number of time units per second: option 9, a power of ten, or of two if its high bit is
+// set. The default is 10^6.
 func (c *capture) resolution(options []byte) uint64 {
 	for len(options) >= 4 {
 		code, n := c.order.Uint16(options), int(c.order.Uint16(options[2:]))
@@ -194,7 +191,7 @@ func (c *capture) resolution(options []byte) uint64 {
 	return 1e6
 }
 
-// Link types of https://www.tcpdump.org/linktypes.html, and how many bytes stand before the IP packet.
+// Link types of https://www.tcpdump.org/linktypes.html, and the number of bytes before the IP packet.
 const (
 	linkNull     = 0
 	linkEthernet = 1
@@ -212,7 +209,7 @@ const (
 	protoUDP  = 17
 )
 
-// udp is the payload of a UDP datagram, nil for anything else.
+// udp returns the payload and destination port of a UDP datagram, or nil for anything else.
 func (c *capture) udp(frame []byte, link uint32) ([]byte, uint16) {
 	var ip []byte
 	switch link {
@@ -284,26 +281,26 @@ func (c *capture) ipv4(b []byte) ([]byte, uint16) {
 	return datagram(whole)
 }
 
-// fragmentKey is what the fragments of a datagram share: addresses and identification.
+// fragmentKey identifies the fragments of a datagram: addresses and identification.
 type fragmentKey struct {
 	addresses [8]byte
 	id        uint16
 }
 
-// fragments is a datagram being put together.
+// fragments is a datagram being reassembled.
 type fragments struct {
 	data []byte
 	have int // bytes received
-	want int // bytes in all, -1 before the last fragment
+	want int // total size; -1 until the last fragment has arrived
 }
 
 const (
 	maxDatagram = 65535
-	// maxPending bounds the datagrams that wait for fragments; the lost ones of an old recording are forgotten.
+	// maxPending limits the datagrams waiting for fragments; the oldest are dropped.
 	maxPending = 64
 )
 
-// join adds a fragment and gives the datagram once it is whole.
+// join adds a fragment and returns the datagram once it is complete.
 func (c *capture) join(key fragmentKey, part []byte, offset int, more bool) []byte {
 	if offset+len(part) > maxDatagram {
 		return nil

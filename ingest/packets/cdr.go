@@ -8,13 +8,13 @@ import (
 )
 
 // cdr reads the serialisation of ROS 2 messages: XCDR1 of the OMG's Common Data Representation. Numbers are aligned
-// to their size, counted from behind the four bytes of the encapsulation; the second of these says whether numbers
-// are little endian.
+// to their size, relative to the end of the four bytes of encapsulation, the second of which tells whether numbers
+// are little-endian.
 type cdr struct {
 	b     []byte
 	at    int
 	order binary.ByteOrder
-	tight bool // nothing is aligned, as in ROS 1
+	tight bool // no alignment, as in ROS 1
 	err   error
 }
 
@@ -31,16 +31,17 @@ func newCDR(b []byte) *cdr {
 	return c
 }
 
-// newROS1 reads the serialisation of ROS 1 messages: little endian, nothing aligned, strings without a final zero.
+// newROS1 reads the serialisation of ROS 1 messages: little-endian, no alignment, strings without a terminating
+// zero.
 func newROS1(b []byte) *cdr { return &cdr{b: b, order: binary.LittleEndian, tight: true} }
 
-// bytes takes the next n bytes, without copying.
+// bytes returns the next n bytes without copying.
 func (c *cdr) bytes(n int) []byte {
 	if c.err != nil {
 		return nil
 	}
 	if n < 0 || n > len(c.b)-c.at {
-		c.err = fmt.Errorf("cdr: cut short: found %d bytes at %d, want %d", len(c.b)-c.at, c.at, n)
+		c.err = fmt.Errorf("cdr: truncated: found %d bytes at %d, want %d", len(c.b)-c.at, c.at, n)
 		return nil
 	}
 	c.at += n
@@ -61,7 +62,7 @@ func (c *cdr) uint32() uint32 {
 // text skips a string.
 func (c *cdr) text() { c.bytes(int(c.uint32())) }
 
-// string reads one: its length, which counts a final zero, and its bytes.
+// string reads a string: its length, which includes a terminating zero, and its bytes.
 func (c *cdr) string() string { return string(bytes.TrimRight(c.bytes(int(c.uint32())), "\x00")) }
 
 func (c *cdr) uint8() uint8 {
@@ -79,29 +80,29 @@ func (c *cdr) stamp() time.Time {
 }
 
 // scanMessage is a ROS message that carries a scan's packets: a std_msgs/Header, then a sequence of packets, each a
-// time and so many bytes.
+// time and an array of bytes.
 type scanMessage struct {
-	size    int  // of the array of bytes in a packet
-	counted bool // a uint32 behind the array says how many of them are used
-	kinds   bool // a byte before the array says what kind of packet it is
+	size    int  // size of the byte array in a packet
+	counted bool // a uint32 after the array is the number of bytes used
+	kinds   bool // a byte before the array is the kind of packet
 }
 
-// scanMessages are the message types that are understood, by name.
+// scanMessages are the supported message types, by name.
 var scanMessages = map[string]scanMessage{
 	"velodyne_msgs/msg/VelodyneScan": {size: velodyneSize},
 	"pandar_msgs/msg/PandarScan":     {size: 1500, counted: true},
-	// The packets say themselves whether they are data or device information.
+	// The packets themselves tell whether they are data or device information.
 	"robosense_msgs/msg/RobosenseScan": {size: 1500, counted: true, kinds: true},
 }
 
-// packets takes the packets out of a message.
+// packets extracts the packets of a message.
 func (m scanMessage) packets(data []byte) ([]packet, error) {
 	c := newCDR(data)
 	c.stamp()
 	c.text() // frame_id
 	n := int(c.uint32())
 	if c.err == nil && n > len(c.b)/m.size+1 {
-		return nil, fmt.Errorf("cdr: found %d packets in %d bytes", n, len(c.b))
+		return nil, fmt.Errorf("cdr: found %d packets, too many for %d bytes", n, len(c.b))
 	}
 	var out []packet
 	for range n {

@@ -8,9 +8,9 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// PCAP is a network recording, pcap or pcapng, of a Velodyne sensor (Options.Calibration names its
-// calibration, which an HDL-64E needs), or of an Ouster sensor whose metadata lies beside it as JSON under the
-// same name. Packets of other kinds and ports are passed over.
+// PCAP is a network capture, pcap or pcapng, of a Velodyne sensor (an HDL-64E needs Options.Calibration) or of an
+// Ouster sensor, with the sensor's metadata in a JSON file of the same name. Packets of other kinds and ports are
+// ignored.
 var PCAP = ingest.Format{
 	Name: "pcap",
 	Doc: "pcap and pcapng, either byte order, IP fragments, VLAN; Velodyne HDL-32E, VLP-16, Puck " +
@@ -32,10 +32,10 @@ var PCAP = ingest.Format{
 	},
 }
 
-// VelodyneRaw is a file of Velodyne data packets one after the other, 1206 bytes each, without times.
+// VelodyneRaw is a file of concatenated Velodyne data packets, 1206 bytes each, without times.
 var VelodyneRaw = ingest.Format{
 	Name:    "velodyne-raw",
-	Doc:     "packets of 1206 bytes one after the other",
+	Doc:     "concatenated packets of 1206 bytes",
 	Tested:  "einride VLP-16 packet",
 	Options: newOptions,
 	Detect: func(h *ingest.Head) ingest.Confidence {
@@ -72,11 +72,11 @@ func open(path string, o ingest.Options, begin opener) (ingest.Source, error) {
 	return src, nil
 }
 
-// follow has the decoder correct points by the motion of the sensor.
+// follow makes the decoder correct points for the motion of the sensor.
 func (s *source) follow(o ingest.Options) error {
 	d, ok := s.dec.(interface{ follow(m *motion) })
 	if !ok {
-		return fmt.Errorf("trajectory %s: found ready clouds of a %s, whose points have no times", optionsOf(o).Trajectory, s.dec.sensor())
+		return fmt.Errorf("trajectory %s: cannot correct motion: points in the recorded clouds of a %s have no times", optionsOf(o).Trajectory, s.dec.sensor())
 	}
 	var err error
 	if s.motion, err = readMotion(o); err == nil {
@@ -97,7 +97,7 @@ func inspect(ctx context.Context, path string, o ingest.Options, begin opener) (
 	return d, nil
 }
 
-// only passes the packets that keep says yes to.
+// only returns the packets for which keep returns true.
 type only struct {
 	recording
 	keep func(packet) bool
@@ -133,7 +133,7 @@ func openCapture(path string, o ingest.Options) (recording, decoder, error) {
 	return &only{c, dec.fits}, dec, nil
 }
 
-// rawRecording cuts a file into packets.
+// rawRecording splits a file into packets.
 type rawRecording struct{ data []byte }
 
 func (r *rawRecording) next() (packet, bool, error) {
@@ -141,12 +141,12 @@ func (r *rawRecording) next() (packet, bool, error) {
 		return packet{}, false, nil
 	}
 	if len(r.data) < velodyneSize {
-		return packet{}, false, fmt.Errorf("cut short: found %d bytes, want a packet of %d", len(r.data), velodyneSize)
+		return packet{}, false, fmt.Errorf("truncated: found %d bytes, want a packet of %d", len(r.data), velodyneSize)
 	}
 	p := packet{data: r.data[:velodyneSize]}
 	r.data = r.data[velodyneSize:]
 	if !isVelodyne(p) {
-		return p, false, errors.New("found no Velodyne packet where one should begin")
+		return p, false, errors.New("found other data, want a Velodyne packet")
 	}
 	return p, true, nil
 }

@@ -11,32 +11,32 @@ import (
 //
 // PandarQT64 (1072 bytes) and PandarXT16 (568) begin with 12 bytes: 0xEEFF, version, ..., at 6 the lasers, the
 // blocks, at 9 the unit of distance in millimetres, the returns; a return is distance uint16, reflectivity, and a
-// byte of confidence. Of their tail of 28 bytes the last four are the packet's number. Pandar40P (1262 bytes, 1266
-// with a number at the end) has no header: each of its ten blocks begins with 0xEEFF, a return is distance uint16
-// in 4 mm and reflectivity, and the tail has the return mode at 14. Where there are two returns, blocks come in
-// pairs of one azimuth.
+// byte of confidence. The last four bytes of their 28-byte tail are the packet's number. Pandar40P (1262 bytes,
+// 1266 with a number at the end) has no header: each of its ten blocks begins with 0xEEFF, a return is distance
+// uint16 in 4 mm and reflectivity, and the tail has the return mode at 14. In dual return mode, blocks come in
+// pairs with the same azimuth.
 //
 // Hesai user manuals: PandarQT 3.1, PandarXT-16 3.1, Pandar40P 3.2.
 type hesaiModel struct {
 	name                         string
 	lasers, blocks               int
-	header, blockHeader, returns int // bytes: of the packet's and a block's header, and of a return
-	size                         int // of a packet
-	numbered                     int // size of a packet that ends with its number; size where all do
+	header, blockHeader, returns int // sizes in bytes of the packet header, a block header and a return
+	size                         int // size of a packet
+	numbered                     int // size of a packet that ends with its number; equal to size if all do
 	table                        []beam
 }
 
-// beam is where a laser points, in degrees.
+// beam is the direction of a laser in degrees.
 type beam struct{ elevation, azimuth float64 }
 
 const (
 	hesaiHeader   = 12
-	hesaiLasers   = 6 // place of the number of lasers in the header
+	hesaiLasers   = 6 // offset of the number of lasers in the header
 	hesaiBlocks   = 7
 	hesaiUnit     = 9
 	hesaiReturns  = 10
 	hesaiDual     = 0x39
-	hesai40PMode  = 14 // place of the return mode in the tail
+	hesai40PMode  = 14 // offset of the return mode in the tail
 	hesai40PUnit  = 0.004
 	hesai40PFlag  = 0xeeff
 	hesaiMaxTable = 1 << 20 // bytes of a calibration file
@@ -48,7 +48,7 @@ var hesaiModels = []*hesaiModel{
 	{name: "Pandar40P", lasers: 40, blocks: 10, blockHeader: 4, returns: 3, size: 1262, numbered: 1266, table: pandar40P},
 }
 
-// The nominal angles of the manuals, used where no calibration of the unit is given.
+// The nominal angles of the manuals, used if there is no calibration of the unit.
 var (
 	pandarXT16 = []beam{
 		{15, 0}, {13, 0}, {11, 0}, {9, 0}, {7, 0}, {5, 0}, {3, 0}, {1, 0}, {-1, 0}, {-3, 0}, {-5, 0}, {-7, 0}, {-9, 0}, {-11, 0}, {-13, 0}, {-15, 0},
@@ -97,7 +97,7 @@ var (
 	}
 )
 
-// hesaiOf is the model that a packet is of, nil where it is none of Hesai's.
+// hesaiOf returns the model of a packet, or nil if it is not a Hesai packet.
 func hesaiOf(b []byte) *hesaiModel {
 	if len(b) < 2 || b[0] != 0xee && b[0] != 0xff {
 		return nil
@@ -116,7 +116,7 @@ func hesaiOf(b []byte) *hesaiModel {
 
 func isHesai(p packet) bool { return hesaiOf(p.data) != nil }
 
-// hesaiDecoder turns packets of one model into turns. The model is that of the first packet.
+// hesaiDecoder decodes packets of one model, that of the first packet, into turns.
 type hesaiDecoder struct {
 	sweep
 
@@ -126,11 +126,12 @@ type hesaiDecoder struct {
 	seq   sequence
 }
 
-// newHesaiDecoder takes the path of a calibration table, a CSV of "Laser id,Elevation,Azimuth" in degrees, which
-// Hesai ships with every sensor; it may be empty for the models whose nominal angles are known.
+// newHesaiDecoder returns a decoder. table is the path of a calibration table, a CSV of "Laser
+// id,Elevation,Azimuth" in degrees that Hesai ships with every sensor. It may be empty for models whose nominal
+// angles are known.
 func newHesaiDecoder(table string) *hesaiDecoder { return &hesaiDecoder{table: table} }
 
-// setModel prepares the directions of a model's lasers.
+// setModel computes the directions of a model's lasers.
 func (d *hesaiDecoder) setModel(m *hesaiModel) error {
 	beams := m.table
 	if d.table != "" {
@@ -146,7 +147,7 @@ func (d *hesaiDecoder) setModel(m *hesaiModel) error {
 	return nil
 }
 
-// prepare takes the model from the first packet that has one.
+// prepare determines the model from the first Hesai packet.
 func (d *hesaiDecoder) prepare(p packet) (more bool, err error) {
 	m := hesaiOf(p.data)
 	if m == nil {
@@ -174,7 +175,7 @@ func (d *hesaiDecoder) sensor() string {
 func (d *hesaiDecoder) add(p packet) (done *turn, err error) {
 	m := hesaiOf(p.data)
 	if m == nil {
-		return nil, errors.New("hesai: found a packet of another kind")
+		return nil, errors.New("hesai: found a packet of another kind, want a PandarQT64, PandarXT16 or Pandar40P packet")
 	}
 	if d.model == nil {
 		if err := d.setModel(m); err != nil {
@@ -182,7 +183,7 @@ func (d *hesaiDecoder) add(p packet) (done *turn, err error) {
 		}
 	}
 	if m != d.model {
-		return nil, fmt.Errorf("hesai: found a packet of a %s among those of a %s", m.name, d.model.name)
+		return nil, fmt.Errorf("hesai: found a packet of a %s, want only packets of the %s", m.name, d.model.name)
 	}
 	d.count.Packets++
 	if len(p.data) == m.numbered {
@@ -213,7 +214,8 @@ func (d *hesaiDecoder) add(p packet) (done *turn, err error) {
 	return done, nil
 }
 
-// block adds the returns of a block; those at the distance that the other return of the pair has are one return.
+// block adds the returns of a block. Returns with the same distance in twin, the other block of the pair, are added
+// once.
 //
 //	x = r cos(w) sin(a), y = r cos(w) cos(a), z = r sin(w): x right, y forward, z up
 func (d *hesaiDecoder) block(block, twin []byte, unit float64, t *sinCos) {

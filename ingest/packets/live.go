@@ -10,8 +10,8 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// Decoder turns the packets of one sensor, as they arrive, into the clouds of its turns. One goroutine at a time
-// may use it.
+// Decoder decodes the packets of one sensor, as they arrive, into one cloud per turn. It must be used by one
+// goroutine at a time.
 type Decoder struct {
 	dec     decoder
 	fits    func(packet) bool
@@ -21,23 +21,23 @@ type Decoder struct {
 
 // Sensor is a kind of lidar whose packets can be decoded as they arrive.
 type Sensor struct {
-	// Name is what users write; Aliases are the models it stands for.
+	// Name is the name in options; Aliases are models that are accepted instead.
 	Name    string
 	Aliases []string
-	// Port is where the sensor sends its packets from the factory.
+	// Port is the sensor's factory default destination port.
 	Port int
-	// Calibration says what file the sensor's packets need beside them; empty: none.
+	// Calibration describes the calibration file that decoding needs; empty if none.
 	Calibration string
 
 	decoder func(calibration string) (decoder, func(packet) bool, error)
 }
 
-// Sensors are those that [NewDecoder] knows.
+// Sensors returns the supported sensors.
 func Sensors() []Sensor {
 	return []Sensor{
 		{
 			Name: "velodyne", Aliases: []string{"vlp16", "puck", "puck-lite", "puck-hires", "hdl32e", "vlp32c", "hdl64e"}, Port: velodynePort,
-			Calibration: "the sensor's calibration (YAML), the HDL-64E",
+			Calibration: "HDL-64E only: the sensor's calibration (YAML)",
 			decoder: func(path string) (decoder, func(packet) bool, error) {
 				d, err := newVelodyneDecoder(path)
 				return d, isVelodyne, err
@@ -55,11 +55,11 @@ func Sensors() []Sensor {
 			},
 		},
 		{
-			Name: "hesai", Aliases: []string{"qt64", "xt16", "pandar40p"}, Port: velodynePort, Calibration: "a table of angles (CSV), the PandarQT64",
+			Name: "hesai", Aliases: []string{"qt64", "xt16", "pandar40p"}, Port: velodynePort, Calibration: "PandarQT64 only: a table of angles (CSV)",
 			decoder: func(path string) (decoder, func(packet) bool, error) { return newHesaiDecoder(path), isHesai, nil },
 		},
 		{
-			Name: "robosense", Aliases: []string{"helios", "helios16p"}, Port: 6699, Calibration: "a table of angles (CSV), the Helios-16P",
+			Name: "robosense", Aliases: []string{"helios", "helios16p"}, Port: 6699, Calibration: "Helios-16P only: a table of angles (CSV)",
 			decoder: func(path string) (decoder, func(packet) bool, error) {
 				d, err := newRoboSenseDecoder(path)
 				return d, isRoboSense, err
@@ -68,7 +68,7 @@ func Sensors() []Sensor {
 	}
 }
 
-// FindSensor is the sensor of a name or an alias.
+// FindSensor returns the sensor with the given name or alias.
 func FindSensor(name string) (Sensor, error) {
 	for _, s := range Sensors() {
 		if s.Name == name || slices.Contains(s.Aliases, name) {
@@ -78,7 +78,7 @@ func FindSensor(name string) (Sensor, error) {
 	return Sensor{}, fmt.Errorf("sensor: found %.40q, want one of %s", name, strings.Join(Sensor{}.Choices(), ", "))
 }
 
-// Choices are all names and aliases.
+// Choices returns all names and aliases.
 func (Sensor) Choices() (names []string) {
 	for _, s := range Sensors() {
 		names = append(append(names, s.Name), s.Aliases...)
@@ -86,16 +86,16 @@ func (Sensor) Choices() (names []string) {
 	return names
 }
 
-// MarshalText is the name.
+// MarshalText returns the name.
 func (s Sensor) MarshalText() ([]byte, error) { return []byte(s.Name), nil }
 
-// UnmarshalText is FindSensor, for options.
+// UnmarshalText calls FindSensor; it is used by options.
 func (s *Sensor) UnmarshalText(text []byte) (err error) {
 	*s, err = FindSensor(string(text))
 	return err
 }
 
-// CheckCalibration wants the path of a calibration file where the sensor cannot do without one.
+// CheckCalibration returns an error if the sensor needs a calibration file and path is empty.
 func (s Sensor) CheckCalibration(path string) error {
 	if s.Name == "ouster" && path == "" {
 		return fmt.Errorf("calibration: found none, want %s", s.Calibration)
@@ -103,7 +103,7 @@ func (s Sensor) CheckCalibration(path string) error {
 	return nil
 }
 
-// NewDecoder makes a decoder; calibration is the path of the file that the sensor needs, or empty.
+// NewDecoder returns a decoder. calibration is the path of the sensor's calibration file, or empty.
 func (s Sensor) NewDecoder(calibration string) (*Decoder, error) {
 	if err := s.CheckCalibration(calibration); err != nil {
 		return nil, err
@@ -118,12 +118,12 @@ func (s Sensor) NewDecoder(calibration string) (*Decoder, error) {
 // Turn is the cloud of one turn of a sensor.
 type Turn struct {
 	Cloud *ingest.PointCloud
-	// Began is when it began, by the sensor's clock, or when its first packet arrived where the sensor has none.
+	// Began is the start time by the sensor's clock or, if it has none, the arrival time of the first packet.
 	Began time.Time
 }
 
-// Add takes a packet that arrived at a time; b is not kept. It gives the turn that the packet ends, nil where it
-// ends none. A packet of another kind is counted and passed over; an error concerns this packet alone.
+// Add decodes a packet that arrived at the given time; it does not retain b. It returns the turn that the packet
+// completes, or nil. Packets of another kind are counted and ignored. An error concerns this packet only.
 func (d *Decoder) Add(at time.Time, b []byte) (*Turn, error) {
 	p := packet{time: at, data: b}
 	if !d.fits(p) {
@@ -137,7 +137,7 @@ func (d *Decoder) Add(at time.Time, b []byte) (*Turn, error) {
 	return exported(t), err
 }
 
-// Rest is the turn that is under way, nil without one: what there is when a sensor falls silent.
+// Rest returns the incomplete turn, or nil if there is none, for use when a sensor stops sending.
 func (d *Decoder) Rest() *Turn { return exported(d.dec.rest()) }
 
 func exported(t *turn) *Turn {
@@ -147,20 +147,21 @@ func exported(t *turn) *Turn {
 	return &Turn{Cloud: t.cloud, Began: t.time}
 }
 
-// Counts is what came so far, the packets that came twice in a row, and those of another kind.
+// Counts returns the counts so far, the number of packets that arrived twice in a row, and the number of packets of
+// another kind.
 func (d *Decoder) Counts() (c Counts, repeated, foreign int) {
 	return d.dec.counts(), d.repeats.count, d.foreign
 }
 
-// Record is one packet of a recording, and when it was taken.
+// Record is one packet of a recording with its time.
 type Record struct {
 	Time time.Time
-	Port int // that it was sent to; 0 where the recording does not say
+	Port int // destination port; 0 if the recording does not have it
 	Data []byte
 }
 
-// Records gives the packets of a recording that are a lidar's, in the order in which they were recorded. It can be
-// ranged over again.
+// Records returns the lidar packets of a recording in the order in which they were recorded. The sequence can be
+// iterated several times.
 func Records(path string, o ingest.Options) (iter.Seq2[Record, error], error) {
 	for _, begin := range []opener{openCapture, openROSBag1, openROSBag2, openMCAP, openRaw} {
 		rec, dec, err := begin(path, o.WithDefaults())
@@ -171,7 +172,7 @@ func Records(path string, o ingest.Options) (iter.Seq2[Record, error], error) {
 			return nil, err
 		}
 		if _, ready := dec.(*cloudDecoder); ready {
-			continue // its messages are no packets
+			continue // its messages are not packets
 		}
 		return func(yield func(Record, error) bool) {
 			rec, _, err := begin(path, o.WithDefaults())
@@ -182,10 +183,10 @@ func Records(path string, o ingest.Options) (iter.Seq2[Record, error], error) {
 			give(rec, yield)
 		}, nil
 	}
-	return nil, fmt.Errorf("%s: found no recording of lidar packets", path)
+	return nil, fmt.Errorf("%s: not a recording of lidar packets", path)
 }
 
-// give hands out the packets of a recording, and closes it.
+// give yields the packets of a recording, and closes it.
 func give(rec recording, yield func(Record, error) bool) {
 	defer rec.close() //nolint:errcheck // opened for reading
 	for {

@@ -14,15 +14,15 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// MCAP is a recording of ROS 2 in MCAP that holds messages of [openMessages], as CDR. Chunks may be plain, lz4 or
-// zstd; the index is not needed, so that a file that was cut short is read as far as it goes. Messages go by their
-// log time, those of a topic being written in that order.
+// MCAP is a ROS 2 recording in MCAP with CDR messages of the types of [openMessages]. Chunks may be uncompressed,
+// lz4 or zstd. The index is not used, so that a truncated file can be read up to its end. Messages are read in file
+// order, which within a topic is the order of log times.
 //
 // A file is the magic, then records of an opcode uint8, a length uint64 and content, little endian.
 // https://mcap.dev/spec
 var MCAP = ingest.Format{
 	Name:       "mcap",
-	Doc:        "ROS 2 in CDR; plain, lz4, zstd; the messages of rosbag2",
+	Doc:        "ROS 2 messages in CDR; uncompressed, lz4, zstd; same message types as rosbag2",
 	Extensions: []string{".mcap"},
 	Library:    "pierrec/lz4, klauspost/compress",
 	Tested:     "files of the mcap library of Python",
@@ -49,18 +49,18 @@ const (
 	mcapMessage = 0x05
 	mcapChunk   = 0x06
 	mcapDataEnd = 0x0f
-	// mcapMaxChannels bounds the channels and the schemas.
+	// mcapMaxChannels limits the number of channels and schemas.
 	mcapMaxChannels = 1 << 16
 )
 
-// mcap walks over the records of a file in memory, chunk by chunk.
+// mcap iterates over the records of a file in memory, chunk by chunk.
 type mcap struct {
-	rest    []byte // of the file
-	chunk   []byte // what is left of the current one
+	rest    []byte // rest of the file
+	chunk   []byte // rest of the current chunk
 	limit   int64
 	schemas map[uint16]string // names
-	kinds   map[uint16]string // of channels whose messages are CDR
-	channel uint16            // whose messages are given
+	kinds   map[uint16]string // message types of channels with CDR messages
+	channel uint16            // channel whose messages are returned
 }
 
 func openMCAP(path string, o ingest.Options) (recording, decoder, error) {
@@ -74,7 +74,7 @@ func openMCAP(path string, o ingest.Options) (recording, decoder, error) {
 	begin := func() *mcap {
 		return &mcap{rest: data[len(mcapMagic):], limit: int64(o.MaxBytes), schemas: map[uint16]string{}, kinds: map[uint16]string{}}
 	}
-	// Channels may be made known anywhere before their first message.
+	// Channels may be declared anywhere before their first message.
 	all := begin()
 	for {
 		if _, _, err = all.next(); err != nil {
@@ -116,7 +116,7 @@ func (m *mcap) message() ([]byte, bool, error) {
 
 func (m *mcap) close() error { return nil }
 
-// next gives the next message of any channel; io.EOF at the end of the data.
+// next returns the next message of any channel, or io.EOF at the end.
 func (m *mcap) next() (channel uint16, data []byte, err error) {
 	for {
 		from, inChunk := &m.chunk, true
@@ -152,7 +152,7 @@ func (m *mcap) next() (channel uint16, data []byte, err error) {
 			}
 		case mcapChunk:
 			if inChunk {
-				r.err = errors.New("found a chunk in a chunk")
+				r.err = errors.New("found a chunk within a chunk")
 			} else {
 				m.chunk, r.err = unpackMCAP(&r, m.limit)
 			}
@@ -169,8 +169,8 @@ func (m *mcap) next() (channel uint16, data []byte, err error) {
 	}
 }
 
-// unpackMCAP unpacks a chunk: its first and last time uint64, its unpacked size uint64, a checksum uint32, the
-// compression and the records.
+// unpackMCAP decompresses a chunk: first and last time uint64, uncompressed size uint64, checksum uint32,
+// compression and records.
 func unpackMCAP(r *mcapReader, limit int64) ([]byte, error) {
 	r.bytes(8 + 8)
 	size := r.uint64()
@@ -204,12 +204,12 @@ func unpackMCAP(r *mcapReader, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("chunk: %w", err)
 	}
 	if uint64(out.Len()) != size {
-		return nil, fmt.Errorf("chunk: found %d unpacked bytes, want %d", out.Len(), size)
+		return nil, fmt.Errorf("chunk: found %d decompressed bytes, want %d", out.Len(), size)
 	}
 	return out.Bytes(), nil
 }
 
-// mcapReader takes values from the front of b; after an error it gives zeros.
+// mcapReader reads values from the front of b; after an error it returns zeros.
 type mcapReader struct {
 	b   []byte
 	err error
@@ -217,7 +217,7 @@ type mcapReader struct {
 
 func (r *mcapReader) bytes(n uint64) []byte {
 	if r.err == nil && n > uint64(len(r.b)) {
-		r.err = fmt.Errorf("cut short: found %d bytes, want %d", len(r.b), n)
+		r.err = fmt.Errorf("truncated: found %d bytes, want %d", len(r.b), n)
 	}
 	if r.err != nil {
 		return nil

@@ -87,7 +87,7 @@ func TestMCAPErrors(t *testing.T) {
 		want string
 	}{
 		"no topic":   {mcapOf("sensor_msgs/msg/Imu"), `found topics of ["sensor_msgs/msg/Imu"]`},
-		"cut short":  {whole[:60], "cut short"},
+		"truncated":  {whole[:60], "truncated"},
 		"long chunk": {append([]byte(mcapMagic), mcapChunk, 255, 255, 255, 255, 255, 255, 255, 127), "want 9223372036854775807"},
 	} {
 		path := filepath.Join(t.TempDir(), "a.mcap")

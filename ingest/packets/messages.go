@@ -8,16 +8,16 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// messages are those of one topic of a ROS 2 recording, as CDR; ok is false at the end.
+// messages returns the CDR messages of one topic of a ROS 2 recording; ok is false at the end.
 type messages interface {
 	message() (data []byte, ok bool, err error)
 	close() error
 }
 
-// pointCloud2 is the message that holds a ready cloud.
+// pointCloud2 is the message type of a complete cloud.
 const pointCloud2 = "sensor_msgs/msg/PointCloud2"
 
-// chooseTopic returns the first topic of packets, or else of clouds, of topics of some types.
+// chooseTopic returns the index of the first topic of packets, or else of clouds, given the topics' types.
 func chooseTopic(kinds []string) (int, error) {
 	isScan := func(kind string) bool { _, ok := scanMessages[kind]; return ok }
 	if i := slices.IndexFunc(kinds, isScan); i >= 0 {
@@ -33,8 +33,8 @@ func chooseTopic(kinds []string) (int, error) {
 
 // openMessages reads the packets of a Velodyne sensor (velodyne_msgs/msg/VelodyneScan), of a Hesai Pandar
 // (pandar_msgs/msg/PandarScan) or of a RoboSense Helios (robosense_msgs/msg/RobosenseScan), or the clouds of
-// sensor_msgs/msg/PointCloud2. Options.Calibration names the table of the PandarQT64, and of the Helios-16P, whose
-// packets look like those of the Helios. It closes m where it fails.
+// sensor_msgs/msg/PointCloud2. Options.Calibration is the table of the PandarQT64 or of the Helios-16P, whose
+// packets look like those of the Helios. On error it closes m.
 func openMessages(kind string, m messages, o ingest.Options) (recording, decoder, error) {
 	if kind == pointCloud2 {
 		return &whole{m}, &cloudDecoder{limits: o}, nil
@@ -62,26 +62,26 @@ func openMessages(kind string, m messages, o ingest.Options) (recording, decoder
 	return &only{r, keep}, dec, nil
 }
 
-// scans takes the packets out of messages.
+// scans extracts the packets of messages.
 type scans struct {
 	messages
 	scan   scanMessage
 	queue  []packet
-	failed error // what comes behind the queue
+	failed error // error to return after the queue
 }
 
-// maxAhead bounds the packets that are looked at before reading begins: more than a second of the fastest sensor.
+// maxAhead limits the packets inspected before reading begins, to more than one second of the fastest sensor.
 const maxAhead = 4000
 
-// prepare shows packets to see until it wants no more; they are given again by next. What a decoder must know first
-// may come late, and a calibration that is missing or of another model is found before reading begins.
+// prepare passes packets to see until it returns more = false. next returns the same packets again. A decoder may
+// need information that comes late, and a missing or wrong calibration is reported before reading begins.
 func (r *scans) prepare(see func(packet) (more bool, err error)) error {
 	var seen []packet
 	for len(seen) < maxAhead {
 		var p packet
 		var ok bool
 		if p, ok, r.failed = r.next(); !ok {
-			break // next gives the error when it comes to this place
+			break // next returns the error when it gets here
 		}
 		seen = append(seen, p)
 		if more, err := see(p); err != nil || !more {

@@ -8,8 +8,8 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/internal/trajectory"
 )
 
-// motion moves the points of a turn to where they would be seen from the place of the sensor at the turn's start.
-// Points of times without a pose are left out, as nobody knows where they are.
+// motion transforms the points of a turn to the sensor's pose at the start of the turn. Points measured at times
+// without a pose are dropped.
 type motion struct {
 	poses   trajectory.Trajectory
 	began   time.Time   // of the turn
@@ -20,7 +20,7 @@ type motion struct {
 	ok      bool
 }
 
-// maxPoseGap is the longest time between two poses across which a motion is taken to be even.
+// maxPoseGap is the maximum time between two poses across which motion is interpolated linearly.
 const maxPoseGap = time.Second
 
 func readMotion(o ingest.Options) (*motion, error) {
@@ -35,7 +35,7 @@ func readMotion(o ingest.Options) (*motion, error) {
 	return &motion{poses: poses}, nil
 }
 
-// to goes to a time of the turn that began at another.
+// to advances to time t of the turn that started at began.
 func (m *motion) to(began, t time.Time) {
 	if !began.Equal(m.began) || m.last.IsZero() {
 		var p ingest.Pose
@@ -52,7 +52,7 @@ func (m *motion) to(began, t time.Time) {
 	}
 }
 
-// correct moves points [lo,hi) and returns the end of those that remain.
+// correct transforms points [lo,hi) and returns the end of those that remain.
 func (m *motion) correct(x, y, z []float64, lo, hi int) int {
 	if !m.ok {
 		return lo
@@ -63,7 +63,7 @@ func (m *motion) correct(x, y, z []float64, lo, hi int) int {
 	return hi
 }
 
-// covers describes the times of the poses.
+// covers describes the time range of the poses.
 func (m *motion) covers() string {
 	return fmt.Sprintf("%s to %s", m.poses[0].Time.Format(time.RFC3339Nano), m.poses[len(m.poses)-1].Time.Format(time.RFC3339Nano))
 }

@@ -97,10 +97,10 @@ func TestMotionWithoutPose(t *testing.T) {
 	}
 	defer src.Close() //nolint:errcheck // nothing was written
 	_, err = src.Read(t.Context())
-	if _, ok := errors.AsType[*ingest.ItemError](err); !ok || !strings.Contains(err.Error(), "want one of 1970-01-01T00:00:05Z to 1970-01-01T00:00:06Z") {
+	if _, ok := errors.AsType[*ingest.ItemError](err); !ok || !strings.Contains(err.Error(), "poses cover 1970-01-01T00:00:05Z to 1970-01-01T00:00:06Z") {
 		t.Errorf("found %v, want an item error that names the times of the poses", err)
 	}
-	if _, err := MCAP.Open(t.Context(), "testdata/plain.mcap", ingest.Options{Readers: []any{&Options{Trajectory: poses}}}); err == nil || !strings.Contains(err.Error(), "ready clouds") {
+	if _, err := MCAP.Open(t.Context(), "testdata/plain.mcap", ingest.Options{Readers: []any{&Options{Trajectory: poses}}}); err == nil || !strings.Contains(err.Error(), "recorded clouds") {
 		t.Errorf("found %v, want an error: clouds cannot be corrected", err)
 	}
 }

@@ -14,10 +14,10 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// An Ouster lidar packet is so many columns, each of a header, the pixels of all beams and, in the legacy profile,
-// a status behind them. Since firmware 2.2 a packet has a header and a footer of 32 bytes, and the pixels one of
-// several profiles. All little endian; ranges are millimetres. Ouster Firmware User Manual, "Lidar Data Packet
-// Format".
+// An Ouster lidar packet is a number of columns, each with a header, the pixels of all beams and, in the legacy
+// profile, a trailing status. Since firmware 2.2 a packet has a header and a footer of 32 bytes, and pixels have
+// one of several profiles. Everything is little-endian; ranges are in millimetres. Ouster Firmware User Manual,
+// "Lidar Data Packet Format".
 const (
 	ousterPacketHeader = 32
 	ousterPacketFooter = 32
@@ -25,21 +25,21 @@ const (
 	ousterLegacyColumn = 16 // timestamp uint64, measurement id uint16, frame id uint16, encoder uint32
 	ousterLegacyStatus = 4  // 0xffffffff: valid
 	ousterPort         = 7502
-	// Limits of what a sensor's metadata may say; the largest sensor has 128 beams and 4096 columns a turn.
+	// Limits for a sensor's metadata; the largest sensor has 128 beams and 4096 columns per turn.
 	ousterMaxBeams   = 1024
 	ousterMaxColumns = 65536
 	ousterMaxPacket  = 1024
-	ousterFrames     = 1 << 16 // ids of frames, which wrap
+	ousterFrames     = 1 << 16 // number of frame ids, which wrap
 )
 
-// ousterProfile is how a pixel is stored.
+// ousterProfile describes the encoding of a pixel.
 type ousterProfile struct {
 	pixel   int                   // bytes
 	returns []func(b []byte) echo // one or two
 	legacy  bool
 }
 
-// echo is what came back: metres (0 for nothing) and the reflectivity.
+// echo is a return: millimetres (0 for none) and reflectivity.
 type echo struct {
 	millimetres  uint32
 	reflectivity float32
@@ -50,15 +50,15 @@ var ousterProfiles = map[string]ousterProfile{
 		return echo{binary.LittleEndian.Uint32(b) & 0xfffff, float32(binary.LittleEndian.Uint16(b[4:]))}
 	}}, true},
 	"RNG19_RFL8_SIG16_NIR16": {12, []func([]byte) echo{ouster19(0, 4)}, false},
-	// Two returns a pixel, the stronger one first: range 19 bits and reflectivity 8 bits each, in uint32 words.
+	// Two returns per pixel, the stronger one first: range 19 bits and reflectivity 8 bits each, in uint32 words.
 	"RNG19_RFL8_SIG16_NIR16_DUAL": {16, []func([]byte) echo{ousterPacked(0), ousterPacked(4)}, false},
 	"RNG15_RFL8_NIR8": {4, []func([]byte) echo{func(b []byte) echo {
-		// The low data rate profile keeps 15 bits in units of 8 mm.
+		// The low data rate profile has 15 bits in units of 8 mm.
 		return echo{uint32(binary.LittleEndian.Uint16(b)&0x7fff) * 8, float32(b[2])}
 	}}, false},
 }
 
-// ouster19 reads a range of 19 bits and a reflectivity byte at different places.
+// ouster19 reads a range of 19 bits and a reflectivity byte at separate offsets.
 func ouster19(at, reflectivity int) func([]byte) echo {
 	return func(b []byte) echo {
 		return echo{binary.LittleEndian.Uint32(b[at:]) & 0x7ffff, float32(b[reflectivity])}
@@ -72,7 +72,7 @@ func ousterPacked(at int) func([]byte) echo {
 	}
 }
 
-// ousterMeta is the part of a sensor's metadata that is needed, in the old flat form and in the newer nested one.
+// ousterMeta is the part of a sensor's metadata that is needed, in the old flat and the newer nested form.
 type ousterMeta struct {
 	Line       string           `json:"prod_line"`
 	Altitude   []float64        `json:"beam_altitude_angles"`
@@ -122,9 +122,9 @@ func parseOusterMeta(data []byte) (*ousterMeta, error) {
 		f.PerPacket = 16
 	}
 	if f.Columns == 0 {
-		// "1024x10": columns a turn and turns a second.
+		// "1024x10": columns per turn and turns per second.
 		if _, err := fmt.Sscanf(m.Mode, "%dx", &f.Columns); err != nil {
-			return nil, fmt.Errorf("lidar_mode: found %.20q, want such as 1024x10", m.Mode)
+			return nil, fmt.Errorf("lidar_mode: found %.20q, want a mode such as 1024x10", m.Mode)
 		}
 	}
 	if f.Pixels == 0 {
@@ -137,18 +137,18 @@ func parseOusterMeta(data []byte) (*ousterMeta, error) {
 	case len(m.Transform) != 16:
 		return nil, fmt.Errorf("lidar_to_sensor_transform: found %d numbers, want 16", len(m.Transform))
 	case f.Pixels < 1 || f.Pixels > ousterMaxBeams || len(m.Altitude) != f.Pixels || len(m.Azimuth) != f.Pixels:
-		return nil, fmt.Errorf("found %d pixels a column, %d altitudes and %d azimuths, want as many of each, at most %d", f.Pixels, len(m.Altitude),
+		return nil, fmt.Errorf("found %d pixels per column, %d altitudes and %d azimuths, want the same number of each, at most %d", f.Pixels, len(m.Altitude),
 			len(m.Azimuth), ousterMaxBeams)
 	case f.Columns < 1 || f.Columns > ousterMaxColumns || f.PerPacket < 1 || f.PerPacket > ousterMaxPacket:
-		return nil, fmt.Errorf("found %d columns a turn and %d a packet, limits %d and %d", f.Columns, f.PerPacket, ousterMaxColumns, ousterMaxPacket)
+		return nil, fmt.Errorf("found %d columns per turn and %d per packet, limits %d and %d", f.Columns, f.PerPacket, ousterMaxColumns, ousterMaxPacket)
 	}
 	if _, ok := ousterProfiles[f.Profile]; !ok {
-		return nil, fmt.Errorf("udp_profile_lidar: found %.40q, want LEGACY, RNG19_RFL8_SIG16_NIR16, its _DUAL, or RNG15_RFL8_NIR8", f.Profile)
+		return nil, fmt.Errorf("udp_profile_lidar: found %.40q, want LEGACY, RNG19_RFL8_SIG16_NIR16, RNG19_RFL8_SIG16_NIR16_DUAL or RNG15_RFL8_NIR8", f.Profile)
 	}
 	return &m, nil
 }
 
-// ousterDecoder turns packets into turns; a turn has one frame id.
+// ousterDecoder decodes packets into turns; a turn has one frame id.
 type ousterDecoder struct {
 	sweep
 
@@ -158,11 +158,11 @@ type ousterDecoder struct {
 	column  int // bytes of a column
 	turns   []sinCos
 	beams   []ousterBeam
-	frame   int // id, -1 at first
-	column0 int // number of the column that the next packet begins with
+	frame   int // id; -1 initially
+	column0 int // number of the first column of the next packet
 }
 
-// ousterBeam is where a beam points: altitude, and the angle that is added to the encoder's.
+// ousterBeam is the direction of a beam: its altitude, and the angle added to the encoder's.
 type ousterBeam struct{ sinAlt, cosAlt, sinAz, cosAz float64 }
 
 func newOusterDecoder(m *ousterMeta) *ousterDecoder {
@@ -199,7 +199,8 @@ func (d *ousterDecoder) sensor() string {
 	return "Ouster " + d.meta.Line
 }
 
-// columnAt is column k of a packet: its pixels, its number in the turn, and whether the sensor says that it is valid.
+// columnAt returns column k of a packet: its pixels, its number in the turn, and whether the sensor marked it
+// valid.
 func (d *ousterDecoder) columnAt(b []byte, k int) (pixels []byte, id int, valid bool) {
 	if d.profile.legacy {
 		c := b[k*d.column:][:d.column]
@@ -237,8 +238,8 @@ func (d *ousterDecoder) add(p packet) (done *turn, err error) {
 	return done, nil
 }
 
-// clock is the time of column k of a packet, nanoseconds: of Unix where the sensor is synchronised, else since its
-// start, and then the time of recording is taken.
+// clock returns the time of column k of a packet. The sensor's nanoseconds are Unix time if it is synchronised.
+// Otherwise they count from its start, and the recording time is returned.
 func (d *ousterDecoder) clock(p packet, k int) time.Time {
 	at := k * d.column
 	if !d.profile.legacy {
@@ -247,9 +248,9 @@ func (d *ousterDecoder) clock(p packet, k int) time.Time {
 	return plausible(int64(min(binary.LittleEndian.Uint64(p.data[at:]), math.MaxInt64)/1e9), int64(binary.LittleEndian.Uint64(p.data[at:])%1e9), p.time)
 }
 
-// lost is how many packets are missing before b, of frame id: those of the columns between the packets. Frames that
-// begin with a later column than 0 are windows of a turn, so only gaps within a frame count, and whole frames by
-// their ids.
+// lost returns the number of packets missing before b, of frame id, from the columns between the packets. A frame
+// that starts with a later column than 0 is a window of a turn, so only gaps within a frame and whole missing
+// frames count.
 func (d *ousterDecoder) lost(b []byte, id int) (n int) {
 	_, column, _ := d.columnAt(b, 0)
 	perPacket := d.meta.Format.PerPacket
@@ -265,13 +266,13 @@ func (d *ousterDecoder) lost(b []byte, id int) (n int) {
 	return max(0, n)
 }
 
-// measure adds the returns of a column. A range counts from the lidar's axis; the beam begins at the distance n
-// from it:
+// measure adds the returns of a column. A range is measured from the lidar's axis; the beam starts at the distance
+// n from it:
 //
 //	x = (r - n) cos(t + a) cos(h) + n cos(t),  y = (r - n) sin(t + a) cos(h) + n sin(t),  z = (r - n) sin(h)
 //
 // with t the encoder's angle, a the beam's azimuth and h its altitude. The metadata's transform (rows, millimetres)
-// takes these into the sensor's axes: x away from the connector, y left, z up.
+// converts these to the sensor's axes: x away from the connector, y left, z up.
 func (d *ousterDecoder) measure(pixels []byte, t *sinCos) {
 	xs, ys, zs, intensity, at := d.grow(len(d.beams) * len(d.profile.returns))
 	n, m := d.meta.Origin/1000, (*[16]float64)(d.meta.Transform)
@@ -297,7 +298,8 @@ func (d *ousterDecoder) measure(pixels []byte, t *sinCos) {
 	d.keep(xs, ys, zs, intensity, at)
 }
 
-// ousterBeside reads the metadata beside a recording: the same name with .json. None is errNoMeta.
+// ousterBeside reads the metadata file of a recording: the same name with .json. If there is none, it returns
+// errNoMeta.
 func ousterBeside(path string) (*ousterMeta, error) {
 	name := strings.TrimSuffix(path, filepath.Ext(path)) + ".json"
 	if _, err := os.Stat(name); err != nil {
@@ -319,4 +321,4 @@ func readOusterMeta(name string) (*ousterMeta, error) {
 	return m, nil
 }
 
-var errNoMeta = errors.New("found no metadata beside the recording")
+var errNoMeta = errors.New("no sensor metadata found; put it next to the recording, with the same name and the extension .json")

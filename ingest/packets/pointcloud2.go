@@ -7,7 +7,7 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/internal/columns"
 )
 
-// whole gives messages themselves as packets.
+// whole returns whole messages as packets.
 type whole struct{ messages }
 
 func (w *whole) next() (packet, bool, error) {
@@ -16,21 +16,21 @@ func (w *whole) next() (packet, bool, error) {
 }
 
 // cloudDecoder decodes sensor_msgs/msg/PointCloud2: a std_msgs/Header, height and width uint32, the fields (name,
-// offset uint32, datatype uint8, count uint32), whether numbers are big endian, the bytes of a point and of a row
+// offset uint32, datatype uint8, count uint32), whether numbers are big-endian, the size of a point and of a row
 // uint32, the data and whether it is dense.
 // https://github.com/ros2/common_interfaces/blob/rolling/sensor_msgs/msg/PointCloud2.msg
 type cloudDecoder struct {
 	limits ingest.Options
-	ros1   bool // messages are of ROS 1, whose header begins with a sequence number
+	ros1   bool // messages are ROS 1, whose header starts with a sequence number
 	count  Counts
 }
 
-// pointTypes are those of sensor_msgs/msg/PointField, from 1 on.
+// pointTypes are the data types of sensor_msgs/msg/PointField, from 1.
 var pointTypes = []columns.Type{
 	columns.Int8, columns.Uint8, columns.Int16, columns.Uint16, columns.Int32, columns.Uint32, columns.Float32, columns.Float64,
 }
 
-// maxPointFields bounds the fields of a point.
+// maxPointFields limits the fields of a point.
 const maxPointFields = 256
 
 func (d *cloudDecoder) sensor() string { return "PointCloud2" }
@@ -59,7 +59,7 @@ func (d *cloudDecoder) add(p packet) (*turn, error) {
 			continue
 		}
 		if kind < 1 || int(kind) > len(pointTypes) {
-			return nil, fmt.Errorf("pointcloud2: field %.20q: found datatype %d, want 1..%d", name, kind, len(pointTypes))
+			return nil, fmt.Errorf("pointcloud2: field %.20q: found datatype %d, want 1 to %d", name, kind, len(pointTypes))
 		}
 		cols, offsets = append(cols, columns.Column{Name: name, Type: pointTypes[kind-1]}), append(offsets, offset)
 	}
@@ -70,10 +70,10 @@ func (d *cloudDecoder) add(p packet) (*turn, error) {
 		return nil, c.err
 	}
 	if height > 1 && row != width*stride {
-		return nil, fmt.Errorf("pointcloud2: found rows of %d bytes, want %d points of %d", row, width, stride)
+		return nil, fmt.Errorf("pointcloud2: found rows of %d bytes, want at least %d points of %d bytes", row, width, stride)
 	}
 	if stride == 0 || height > 0 && width > int64(len(data))/stride/height {
-		return nil, fmt.Errorf("pointcloud2: found %d bytes, want %d times %d points of %d", len(data), height, width, stride)
+		return nil, fmt.Errorf("pointcloud2: found %d bytes, want %d rows of %d points of %d bytes", len(data), height, width, stride)
 	}
 	points := height * width
 	if points > int64(d.limits.MaxPoints) {

@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// RoboSense Helios sends two kinds of packets of 1248 bytes, big endian. Data (MSOP): a header of 42 bytes
-// (0x55AA055A, at 12 the packet's number uint32, at 17 the unit of distance: 1 for 2.5 mm, else 5 mm, at 20 the
-// time: seconds uint48, microseconds uint32), 12 blocks of 0xFFEE, azimuth in hundredths of a degree and 32 returns
-// of distance uint16 and intensity, and a tail of 6. Device information (DIFOP): 0xA5FF005A11115555, at 300 the
-// return mode, at 468 the calibration: 32 elevations, then 32 azimuths, each a sign (1: negative) and hundredths of
-// a degree uint16. A block of a Helios-16P is two firings of the first 16 lasers, which the packets do not tell: a
-// calibration table of 16 rows does. RS-Helios User Manual, appendices A and B.
+// RoboSense Helios sends two kinds of packets of 1248 bytes, big-endian. Data (MSOP): a header of 42 bytes
+// (0x55AA055A, at 12 the packet's number uint32, at 17 the unit of distance: 1 for 2.5 mm, otherwise 5 mm, at 20
+// the time: seconds uint48, microseconds uint32), 12 blocks of 0xFFEE, azimuth in hundredths of a degree and 32
+// returns of distance uint16 and intensity, and a tail of 6. Device information (DIFOP): 0xA5FF005A11115555, at 300
+// the return mode, at 468 the calibration: 32 elevations, then 32 azimuths, each a sign (1: negative) and
+// hundredths of a degree uint16. A block of a Helios-16P has two firings of the first 16 lasers. The packets do not
+// identify this model; a calibration table of 16 rows does. RS-Helios User Manual, appendices A and B.
 const (
 	robosenseSize     = 1248
 	robosenseHeader   = 42
@@ -28,7 +28,7 @@ const (
 	robosenseMode     = 300
 	robosenseAngles   = 468
 	robosenseDualMode = 0
-	// robosenseRadius is how far the lens is from the axis, in metres: the value of RoboSense's own driver
+	// robosenseRadius is the distance of the lens from the axis in metres: the value of RoboSense's own driver
 	// (rs_driver, RX of the Helios).
 	robosenseRadius = 0.03498
 )
@@ -38,34 +38,34 @@ var (
 	robosenseInfo = []byte{0xa5, 0xff, 0x00, 0x5a, 0x11, 0x11, 0x55, 0x55}
 )
 
-// robosenseDelays are the microseconds of each return of a block behind the block's first (RS-Helios User Manual,
-// "exact point time").
+// robosenseDelays are the delays in microseconds of the returns of a block after its first return (RS-Helios User
+// Manual, "exact point time").
 var robosenseDelays = [robosenseLasers]float64{
 	0, 1.57, 3.15, 4.72, 6.3, 7.87, 9.45, 11.36, 13.26, 15.17, 17.08, 18.99, 20.56, 22.14, 23.71, 25.29,
 	26.53, 29.01, 27.77, 30.25, 31.49, 32.73, 33.98, 35.22, 36.46, 37.7, 38.94, 40.18, 41.42, 42.67, 43.91, 45.15,
 }
 
-// robosensePeriod is the microseconds from block to block.
+// robosensePeriod is the time from block to block in microseconds.
 const robosensePeriod = 55.56
 
 func isRoboSense(p packet) bool {
 	return len(p.data) == robosenseSize && (bytes.HasPrefix(p.data, robosenseData) || bytes.HasPrefix(p.data, robosenseInfo))
 }
 
-// robosenseDecoder turns packets into turns. Data that comes before the calibration, which a sensor sends once a
-// second, is passed over.
+// robosenseDecoder decodes packets into turns. Data that arrives before the calibration, which a sensor sends once
+// per second, is ignored.
 type robosenseDecoder struct {
 	sweep
 
-	dirs  []direction // of the returns of a block; nil before the calibration
+	dirs  []direction // directions of the returns of a block; nil before the calibration
 	dual  bool
 	twice bool // 16 lasers: a block is two firings
 	seq   sequence
 	gap   int // hundredths of a degree between the last blocks
 }
 
-// newRoboSenseDecoder takes the path of a table as [readBeams] reads it, for recordings without device information;
-// empty: none.
+// newRoboSenseDecoder returns a decoder. table is the path of a calibration table (see [readBeams]) for recordings
+// without device information, or empty.
 func newRoboSenseDecoder(table string) (*robosenseDecoder, error) {
 	d := &robosenseDecoder{}
 	if table == "" {
@@ -83,7 +83,7 @@ func newRoboSenseDecoder(table string) (*robosenseDecoder, error) {
 	return d, nil
 }
 
-// calibrate takes the beams of 32 or of 16 lasers.
+// calibrate sets the beams of 32 or 16 lasers.
 func (d *robosenseDecoder) calibrate(beams []beam) {
 	if d.twice = len(beams) < robosenseLasers; d.twice {
 		beams = slices.Concat(beams, beams)
@@ -98,7 +98,7 @@ func (d *robosenseDecoder) sensor() string {
 	return "RoboSense Helios"
 }
 
-// info takes the calibration out of device information; lasers that are not there have all bits set.
+// info reads the calibration in device information. Absent lasers have all bits set.
 func (d *robosenseDecoder) info(b []byte) {
 	d.dual = b[robosenseMode] == robosenseDualMode
 	if d.dirs != nil {
@@ -127,7 +127,7 @@ func (d *robosenseDecoder) info(b []byte) {
 	}
 }
 
-// prepare looks for the device information.
+// prepare looks for device information.
 func (d *robosenseDecoder) prepare(p packet) (more bool, err error) {
 	if isRoboSense(p) && bytes.HasPrefix(p.data, robosenseInfo) {
 		d.info(p.data)
@@ -137,14 +137,14 @@ func (d *robosenseDecoder) prepare(p packet) (more bool, err error) {
 
 func (d *robosenseDecoder) add(p packet) (done *turn, err error) {
 	if !isRoboSense(p) {
-		return nil, errors.New("robosense: found a packet of another kind")
+		return nil, errors.New("robosense: found a packet of another kind, want a Helios data or device information packet")
 	}
 	if bytes.HasPrefix(p.data, robosenseInfo) {
 		d.info(p.data)
 		return nil, nil
 	}
 	if d.dirs == nil {
-		return nil, errors.New("robosense: found no device information yet, want it for the calibration, or a calibration table")
+		return nil, errors.New("robosense: no calibration yet; it needs a device information packet or a calibration table")
 	}
 	return d.data(p), nil
 }
@@ -171,7 +171,7 @@ func (d *robosenseDecoder) data(p packet) (done *turn) {
 		}
 		if next := k + step; next < robosenseBlocks {
 			gap := (int(binary.BigEndian.Uint16(b[robosenseHeader+next*robosenseBlock+2:])) - azimuth + fullTurn) % fullTurn
-			if gap < fullTurn/8 { // a jump is no speed: the sensor leaves sectors out
+			if gap < fullTurn/8 { // ignore jumps: the sensor skips sectors
 				d.gap = gap
 			}
 		}
@@ -187,19 +187,20 @@ func (d *robosenseDecoder) data(p packet) (done *turn) {
 	return done
 }
 
-// robosenseClock is the sensor's clock; the time of recording where it was never set.
+// robosenseClock returns the time of the sensor's clock, or the recording time if it was never set.
 func robosenseClock(b []byte, recorded time.Time) time.Time {
 	sec := int64(binary.BigEndian.Uint16(b))<<32 | int64(binary.BigEndian.Uint32(b[2:]))
 	micros := int64(binary.BigEndian.Uint32(b[6:]))
 	return plausible(sec, micros*1000, recorded)
 }
 
-// block adds the returns of a block; those at the distance that the other return of the pair has are one return.
+// block adds the returns of a block. Returns with the same distance in twin, the other block of the pair, are added
+// once.
 //
 //	x = r cos(w) sin(a) + R sin(t), y = r cos(w) cos(a) + R cos(t), z = r sin(w): x right, y forward, z up
 //
-// with t the sensor's azimuth when the laser fired, a that and the laser's own, and R the lens's distance from the
-// axis.
+// with t the sensor's azimuth when the laser fired, a the sum of t and the laser's azimuth, and R the distance of
+// the lens from the axis.
 func (d *robosenseDecoder) block(block, twin []byte, azimuth int, unit float64) {
 	x, y, z, intensity, n := d.grow(robosenseLasers)
 	for i := range d.dirs {

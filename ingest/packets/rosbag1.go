@@ -17,13 +17,12 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// ROSBag1 is a recording of ROS 1 (.bag, format 2.0) that holds the packets of an Ouster sensor
-// (ouster_ros/PacketMsg) with its metadata, a std_msgs/String, or of a Velodyne sensor
-// (velodyne_msgs/VelodyneScan), or clouds (sensor_msgs/PointCloud2). Chunks may be plain, bz2 or lz4.
-// http://wiki.ros.org/Bags/Format/2.0
+// ROSBag1 is a ROS 1 recording (.bag, format 2.0) with the packets of an Ouster sensor (ouster_ros/PacketMsg) and
+// its metadata (std_msgs/String), or of a Velodyne sensor (velodyne_msgs/VelodyneScan), or with clouds
+// (sensor_msgs/PointCloud2). Chunks may be uncompressed, bz2 or lz4. http://wiki.ros.org/Bags/Format/2.0
 var ROSBag1 = ingest.Format{
 	Name: "rosbag1",
-	Doc: "2.0; plain, bz2, lz4; ouster_ros/PacketMsg, velodyne_msgs/VelodyneScan, " +
+	Doc: "2.0; uncompressed, bz2, lz4; ouster_ros/PacketMsg, velodyne_msgs/VelodyneScan, " +
 		"sensor_msgs/PointCloud2",
 	Extensions: []string{".bag"},
 	Library:    "compress/bzip2, pierrec/lz4",
@@ -49,16 +48,16 @@ const (
 	bagMessage    = 2
 	bagChunk      = 5
 	bagConnection = 7
-	// bagMaxHeader bounds a record's header, bagMaxConnections the topics.
+	// bagMaxHeader limits a record's header, bagMaxConnections the number of topics.
 	bagMaxHeader      = 1 << 20
 	bagMaxConnections = 1 << 16
-	// The messages that are read.
+	// The message types that are read.
 	bagScan   = "velodyne_msgs/VelodyneScan"
 	bagOuster = "ouster_ros/PacketMsg"
 	bagCloud  = "sensor_msgs/PointCloud2"
 )
 
-// bagRecord is a header of named values, and data.
+// bagRecord is a record: a header of named values, and data.
 type bagRecord struct {
 	fields map[string][]byte
 	data   []byte
@@ -78,7 +77,7 @@ func (r *bagRecord) number(name string) uint32 {
 	return 0
 }
 
-// time is a ROS time: seconds and nanoseconds.
+// time returns the record's ROS time: seconds and nanoseconds.
 func (r *bagRecord) time() time.Time {
 	v := r.fields["time"]
 	if len(v) != 8 {
@@ -91,61 +90,61 @@ func rosTime(b []byte) time.Time {
 	return time.Unix(int64(binary.LittleEndian.Uint32(b)), int64(binary.LittleEndian.Uint32(b[4:]))).UTC()
 }
 
-// nextRecord reads the record at the start of b and gives what follows it.
+// nextRecord reads the record at the start of b and returns the rest of b.
 func nextRecord(b []byte) (r bagRecord, rest []byte, err error) {
 	header, rest, err := counted(b)
 	if err != nil {
-		return r, nil, fmt.Errorf("record's header: %w", err)
+		return r, nil, fmt.Errorf("record header: %w", err)
 	}
 	if len(header) > bagMaxHeader {
-		return r, nil, fmt.Errorf("record's header: found %d bytes, limit %d", len(header), bagMaxHeader)
+		return r, nil, fmt.Errorf("record header: found %d bytes, limit %d", len(header), bagMaxHeader)
 	}
 	if r.fields, err = bagFields(header); err != nil {
 		return r, nil, err
 	}
 	if r.data, rest, err = counted(rest); err != nil {
-		return r, nil, fmt.Errorf("record's data: %w", err)
+		return r, nil, fmt.Errorf("record data: %w", err)
 	}
 	return r, rest, nil
 }
 
-// bagFields reads name=value pairs, each behind its length.
+// bagFields reads name=value pairs, each preceded by its length.
 func bagFields(b []byte) (map[string][]byte, error) {
 	out := map[string][]byte{}
 	for len(b) > 0 {
 		var field []byte
 		var err error
 		if field, b, err = counted(b); err != nil {
-			return nil, fmt.Errorf("field of a record: %w", err)
+			return nil, fmt.Errorf("record field: %w", err)
 		}
 		name, value, ok := bytes.Cut(field, []byte("="))
 		if !ok {
-			return nil, fmt.Errorf("field of a record: found %.20q, want name=value", field)
+			return nil, fmt.Errorf("record field: found %.20q, want name=value", field)
 		}
 		out[string(name)] = value
 	}
 	return out, nil
 }
 
-// counted takes a uint32 length and so many bytes.
+// counted reads a uint32 length and that many bytes.
 func counted(b []byte) (v, rest []byte, err error) {
 	if len(b) < 4 {
-		return nil, nil, fmt.Errorf("cut short: found %d bytes, want a length", len(b))
+		return nil, nil, fmt.Errorf("truncated: found %d bytes, want a length", len(b))
 	}
 	n := binary.LittleEndian.Uint32(b)
 	if uint64(n) > uint64(len(b)-4) {
-		return nil, nil, fmt.Errorf("cut short: found %d bytes, want %d", len(b)-4, n)
+		return nil, nil, fmt.Errorf("truncated: found %d bytes, want %d", len(b)-4, n)
 	}
 	return b[4 : 4+n], b[4+n:], nil
 }
 
-// rosbag1 walks over the records of a file in memory, chunk by chunk.
+// rosbag1 iterates over the records of a file in memory, chunk by chunk.
 type rosbag1 struct {
-	rest  []byte // of the file
-	chunk []byte // what is left of the current one
+	rest  []byte // rest of the file
+	chunk []byte // rest of the current chunk
 	limit int64
-	types map[uint32]string // by connection
-	keep  string            // the message type whose packets are given
+	types map[uint32]string // message types by connection
+	keep  string            // the message type whose packets are returned
 	queue []packet
 }
 
@@ -181,7 +180,7 @@ func openROSBag1(path string, o ingest.Options) (recording, decoder, error) {
 	return &only{r, dec.fits}, dec, nil
 }
 
-// metadata looks through the file for the metadata of an Ouster sensor; nil without any.
+// metadata searches the file for the metadata of an Ouster sensor; it returns nil if there is none.
 func (r *rosbag1) metadata() (*ousterMeta, error) {
 	for {
 		kind, m, err := r.message()
@@ -204,7 +203,7 @@ func (r *rosbag1) metadata() (*ousterMeta, error) {
 	}
 }
 
-// message gives the next message and its type; io.EOF at the end.
+// message returns the next message and its type, or io.EOF at the end.
 func (r *rosbag1) message() (kind string, m bagRecord, err error) {
 	for {
 		from := &r.chunk
@@ -258,7 +257,7 @@ func unpackChunk(m *bagRecord, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("chunk: %w", err)
 	}
 	if int64(out.Len()) != size {
-		return nil, fmt.Errorf("chunk: found %d unpacked bytes, want %d", out.Len(), size)
+		return nil, fmt.Errorf("chunk: found %d decompressed bytes, want %d", out.Len(), size)
 	}
 	return out.Bytes(), nil
 }
@@ -286,8 +285,7 @@ func (r *rosbag1) next() (packet, bool, error) {
 
 func (r *rosbag1) close() error { return nil }
 
-// bagPackets takes the packets out of a message. ROS 1 stores values one after the other, little endian, without
-// alignment.
+// bagPackets extracts the packets of a message. ROS 1 stores values little-endian, without alignment.
 func bagPackets(kind string, m *bagRecord) ([]packet, error) {
 	switch kind {
 	case bagCloud:
@@ -299,19 +297,19 @@ func bagPackets(kind string, m *bagRecord) ([]packet, error) {
 	// std_msgs/Header: sequence number, time, frame id; then the packets, each a time and its bytes.
 	const stamp = 8
 	if len(m.data) < 12 {
-		return nil, fmt.Errorf("cut short: found %d bytes, want a header", len(m.data))
+		return nil, fmt.Errorf("truncated: found %d bytes, want a header", len(m.data))
 	}
 	_, b, err := counted(m.data[12:])
 	if err != nil {
 		return nil, err
 	}
 	if len(b) < 4 {
-		return nil, errors.New("cut short: found no number of packets")
+		return nil, errors.New("truncated: found no packet count")
 	}
 	n := int64(binary.LittleEndian.Uint32(b))
 	b = b[4:]
 	if n > int64(len(b))/(stamp+velodyneSize) {
-		return nil, fmt.Errorf("cut short: found %d bytes, want %d packets of %d", len(b), n, stamp+velodyneSize)
+		return nil, fmt.Errorf("truncated: found %d bytes, want %d packets of %d", len(b), n, stamp+velodyneSize)
 	}
 	var out []packet
 	for range n {

@@ -14,7 +14,7 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// ROSBag2 is a recording of ROS 2 in SQLite (.db3) that holds messages of [openMessages]. The tables are topics
+// ROSBag2 is a ROS 2 recording in SQLite (.db3) with messages of the types of [openMessages]. The tables are topics
 // (id, name, type, serialization_format) and messages (id, topic_id, timestamp, data); data is CDR.
 // https://github.com/ros2/rosbag2/tree/rolling/rosbag2_storage_sqlite3
 var ROSBag2 = ingest.Format{
@@ -23,7 +23,7 @@ var ROSBag2 = ingest.Format{
 		"XT16, 40P), robosense_msgs/RobosenseScan (Helios); sensor_msgs/PointCloud2",
 	Extensions: []string{".db3"},
 	Library:    "modernc.org/sqlite",
-	Tested:     "Nebula VLP-32C, QT64 and Helios-16P recordings with truth clouds",
+	Tested:     "Nebula VLP-32C, QT64 and Helios-16P recordings with ground truth clouds",
 	Options:    newOptions,
 	Detect: func(h *ingest.Head) ingest.Confidence {
 		if bytes.HasPrefix(h.Bytes, []byte("SQLite format 3\x00")) {
@@ -39,10 +39,10 @@ var ROSBag2 = ingest.Format{
 	},
 }
 
-// maxMessage bounds one message: a scan of the largest sensors has some 2 MiB.
+// maxMessage limits the size of one message; a scan of the largest sensors has about 2 MiB.
 const maxMessage = 64 << 20
 
-// rosbag2 reads the messages of one topic in the order of their times.
+// rosbag2 reads the messages of one topic in time order.
 type rosbag2 struct {
 	db   *sql.DB
 	rows *sql.Rows
@@ -54,7 +54,7 @@ func openROSBag2(path string, o ingest.Options) (recording, decoder, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	// Nothing of an untrusted file's schema runs, nothing is written, and no journal is looked for.
+	// Code in an untrusted file's schema is not run, nothing is written, and no journal is read.
 	dsn := url.URL{Scheme: "file", Path: abs, RawQuery: "mode=ro&immutable=1&_pragma=trusted_schema(0)&_pragma=cell_size_check(1)"}
 	db, err := sql.Open("sqlite", dsn.String())
 	if err != nil {

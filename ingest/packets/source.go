@@ -11,28 +11,28 @@ import (
 	"github.com/voxelstream/voxelstream/record"
 )
 
-// turn is the cloud of one turn of a sensor, and when it began.
+// turn is the cloud of one turn of a sensor and its start time.
 type turn struct {
 	cloud *ingest.PointCloud
 	time  time.Time
 }
 
-// decoder turns the packets of one sensor into turns.
+// decoder decodes the packets of one sensor into turns.
 type decoder interface {
-	// add decodes a packet; an error concerns that packet alone, unless it is a *fatalError.
+	// add decodes a packet. An error concerns only that packet, unless it is a *fatalError.
 	add(p packet) (*turn, error)
-	// rest is the turn that was not ended, nil without one.
+	// rest returns the incomplete turn, or nil if there is none.
 	rest() *turn
 	sensor() string
 	counts() Counts
 }
 
-// fatalError is one of a decoder that concerns not one packet but all that follow.
+// fatalError is a decoder error that concerns all following packets.
 type fatalError struct{ error }
 
 func (e *fatalError) Unwrap() error { return e.error }
 
-// recording gives packets one after the other; ok is false at the end.
+// recording returns packets one by one; ok is false at the end.
 type recording interface {
 	next() (p packet, ok bool, err error)
 	close() error
@@ -47,12 +47,12 @@ type source struct {
 	dec    decoder
 	seq    uint64
 	ended  bool
-	motion *motion // nil: the sensor stands still
+	motion *motion // nil if the sensor is stationary
 
 	repeats repeats
 }
 
-// maxBadPackets is how many packets that cannot be decoded are passed over before the recording is given up.
+// maxBadPackets is the number of undecodable packets that are skipped before the reader gives up.
 const maxBadPackets = 1000
 
 func (s *source) Read(ctx context.Context) (ingest.Sample, error) {
@@ -96,7 +96,7 @@ func (s *source) Read(ctx context.Context) (ingest.Sample, error) {
 
 func (s *source) sample(t *turn) (ingest.Sample, error) {
 	if s.motion != nil && t.cloud.Len() == 0 {
-		return ingest.Sample{}, s.item(fmt.Errorf("turn of %s: found no pose, want one of %s", t.time.Format(time.RFC3339Nano), s.motion.covers()))
+		return ingest.Sample{}, s.item(fmt.Errorf("turn of %s: no pose, poses cover %s", t.time.Format(time.RFC3339Nano), s.motion.covers()))
 	}
 	s.seq++
 	return ingest.Sample{ID: record.ID{Stream: s.stream, Seq: s.seq - 1}, Time: t.time, Label: ingest.NoLabel, Data: t.cloud}, nil
@@ -112,7 +112,7 @@ func (s *source) Close() error {
 	return s.rec.close()
 }
 
-// measure reads a whole recording and counts.
+// measure reads a whole recording and counts its packets.
 func measure(ctx context.Context, rec recording, dec decoder) (d *ingest.Packets, err error) {
 	defer func() { err = errors.Join(err, rec.close()) }()
 	out := &ingest.Packets{}
@@ -157,7 +157,7 @@ func measure(ctx context.Context, rec recording, dec decoder) (d *ingest.Packets
 	out.Packets, out.Returns, out.Lost, out.Repeated = c.Packets, c.Returns, c.Lost, again.count
 	if out.Packets == 0 {
 		if first == nil {
-			first = errors.New("found no packet of a sensor that is known")
+			first = errors.New("found no packet of a supported sensor")
 		}
 		return nil, first
 	}

@@ -8,29 +8,29 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// sweep gathers the returns of one turn of a sensor; the turn ends where the azimuth passes 0.
+// sweep collects the returns of one turn of a sensor. The turn ends when the azimuth passes 0.
 type sweep struct {
 	cloud *ingest.PointCloud
 	began time.Time
-	last  int // azimuth of the block before
-	room  int // points of the largest turn so far
+	last  int // azimuth of the previous block
+	room  int // number of points in the largest turn so far
 	count Counts
 
-	motion *motion // nil: the sensor stands still
+	motion *motion // nil if the sensor is stationary
 }
 
-// Counts is what a decoder saw.
+// Counts counts the packets that a decoder has received.
 type Counts struct {
-	// Packets were decoded, with so many Returns.
+	// Packets is the number of decoded packets, Returns the number of returns in them.
 	Packets, Returns int
-	// Lost are the packets that the sensor's counters or clock say were sent and never came.
+	// Lost is the number of packets that did not arrive, according to the sensor's counters or clock.
 	Lost int
 }
 
 func (s *sweep) counts() Counts { return s.count }
 
-// at goes to an azimuth, in hundredths of a degree, measured at a time. It gives the turn that ended before it, nil
-// where none did.
+// at advances to an azimuth, in hundredths of a degree, measured at time t. It returns the turn that ended before
+// it, or nil.
 func (s *sweep) at(azimuth int, t time.Time) (done *turn) {
 	if s.last-azimuth > fullTurn/2 {
 		done = s.rest()
@@ -41,17 +41,17 @@ func (s *sweep) at(azimuth int, t time.Time) (done *turn) {
 	return done
 }
 
-// now says when the points that follow were measured.
+// now sets the time at which the following points were measured.
 func (s *sweep) now(t time.Time) {
 	if s.motion != nil {
 		s.motion.to(s.began, t)
 	}
 }
 
-// follow corrects points by the motion of the sensor.
+// follow enables the correction of points for the motion of the sensor.
 func (s *sweep) follow(m *motion) { s.motion = m }
 
-// begin starts a turn where none is under way, with room for as many points as the largest before it had.
+// begin starts a turn unless one is in progress, with capacity for as many points as the largest turn so far.
 func (s *sweep) begin(t time.Time) {
 	if s.cloud != nil {
 		return
@@ -61,14 +61,15 @@ func (s *sweep) begin(t time.Time) {
 	s.cloud = &ingest.PointCloud{X: make([]float64, 0, n), Y: make([]float64, 0, n), Z: make([]float64, 0, n), Intensity: make([]float32, 0, n)}
 }
 
-// grow gives the columns with room for n more points, to be written by index; [sweep.keep] says how many were.
+// grow returns the columns with room for n more points, to be written by index. Call [sweep.keep] with the number
+// written.
 func (s *sweep) grow(n int) (x, y, z []float64, intensity []float32, at int) {
 	c := s.cloud
 	at = c.Len()
 	return slices.Grow(c.X, n)[:at+n], slices.Grow(c.Y, n)[:at+n], slices.Grow(c.Z, n)[:at+n], slices.Grow(c.Intensity, n)[:at+n], at
 }
 
-// keep makes the first n points of what grow gave the cloud.
+// keep truncates the columns returned by grow to n points and stores them as the cloud.
 func (s *sweep) keep(x, y, z []float64, intensity []float32, n int) {
 	before := s.cloud.Len()
 	if s.motion != nil {
@@ -78,7 +79,7 @@ func (s *sweep) keep(x, y, z []float64, intensity []float32, n int) {
 	s.cloud.X, s.cloud.Y, s.cloud.Z, s.cloud.Intensity = x[:n], y[:n], z[:n], intensity[:n]
 }
 
-// rest is the turn that is under way, nil without one; the next packet begins another.
+// rest returns the incomplete turn, or nil if there is none. The next packet starts another.
 func (s *sweep) rest() *turn {
 	if s.cloud == nil {
 		return nil
@@ -89,20 +90,20 @@ func (s *sweep) rest() *turn {
 	return t
 }
 
-// A turn is 360 degrees, in hundredths.
+// fullTurn is 360 degrees in hundredths of a degree.
 const fullTurn = 36000
 
-// maxGap is the most packets in a row that count as lost: a longer gap is a sensor that was off, or a recording
-// that was cut.
+// maxGap is the maximum number of consecutive packets counted as lost. A longer gap means that the sensor was off
+// or the recording was edited.
 const maxGap = 10_000
 
-// sequence counts the packets that a counter modulo 2^32 says are missing.
+// sequence counts missing packets using a counter modulo 2^32.
 type sequence struct {
 	next  uint32
 	begun bool
 }
 
-// lost is how many packets are missing before the one of number n.
+// lost returns the number of packets missing before packet n.
 func (s *sequence) lost(n uint32) int {
 	gap := n - s.next
 	begun := s.begun
@@ -113,13 +114,13 @@ func (s *sequence) lost(n uint32) int {
 	return int(gap)
 }
 
-// repeats finds packets that come twice in a row, as networks with two paths and some recorders make them.
+// repeats detects packets that occur twice in a row, which redundant networks and some recorders cause.
 type repeats struct {
 	last  []byte
 	count int
 }
 
-// again says whether b is the packet before it once more.
+// again reports whether b is a repetition of the previous packet.
 func (r *repeats) again(b []byte) bool {
 	if len(r.last) == len(b) && bytes.Equal(r.last, b) {
 		r.count++
@@ -129,7 +130,8 @@ func (r *repeats) again(b []byte) bool {
 	return false
 }
 
-// plausible is a sensor's clock, in seconds and nanoseconds of Unix; the time of recording where it was never set.
+// plausible returns the time of a sensor's clock, given as Unix seconds and nanoseconds, or the recording time if
+// the clock was never set.
 func plausible(sec, nano int64, recorded time.Time) time.Time {
 	const year2000, year2100 = 946684800, 4102444800
 	if sec < year2000 || sec > year2100 || nano < 0 || nano >= 1e9 {

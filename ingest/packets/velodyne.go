@@ -30,13 +30,13 @@ const (
 type velodyne struct {
 	name   string
 	lasers int
-	unit   float64 // metres of a distance of 1
-	// channel and firing are the microseconds from laser to laser and from firing to firing; together is how many
-	// lasers fire at once, and after rest of such groups one is left out.
+	unit   float64 // metres per unit of distance
+	// channel and firing are the microseconds from laser to laser and from firing to firing. together is the number
+	// of lasers that fire at once; after rest such groups there is a pause of one group.
 	channel, firing float64
 	together, rest  int
-	vertical        []float64 // degrees, by laser; nil: only a calibration file has them
-	offset          []float64 // degrees that are added to the azimuth, by laser; nil: none
+	vertical        []float64 // degrees, by laser; nil if they come from a calibration file only
+	offset          []float64 // degrees added to the azimuth, by laser; nil if none
 }
 
 var velodynes = map[byte]*velodyne{
@@ -53,9 +53,9 @@ var velodynes = map[byte]*velodyne{
 		name: "Puck Hi-Res", lasers: 16, unit: 0.002, channel: 2.304, firing: 55.296, together: 1,
 		vertical: []float64{-10, 0.67, -8.67, 2, -7.33, 3.33, -6, 4.67, -4.67, 6, -3.33, 7.33, -2, 8.67, -0.67, 10},
 	},
-	// The manual has the lasers of a VLP-32C fire in pairs, 2.304 us apart. Autoware's decoder (Nebula), whose
-	// clouds users compare with, has each laser 2.304 us behind the one before, and so do we; the azimuths differ
-	// by 0.13 degrees at most.
+	// According to the manual the lasers of a VLP-32C fire in pairs, 2.304 us apart. Like Autoware's decoder
+	// (Nebula), with whose clouds users compare, we assume that each laser fires 2.304 us after the one before. The
+	// azimuths differ by at most 0.13 degrees.
 	0x28: {
 		name: "VLP-32C", lasers: 32, unit: 0.004, channel: 2.304, firing: 55.296, together: 1,
 		vertical: []float64{
@@ -84,7 +84,7 @@ var velodynes = map[byte]*velodyne{
 	},
 }
 
-// banks are the blocks of a firing.
+// banks returns the number of blocks per firing.
 func (m *velodyne) banks() int { return max(1, m.lasers/velodyneReturns) }
 
 // bank returns the first laser of a block, and whether the model has such a block.
@@ -97,8 +97,8 @@ func (m *velodyne) bank(flag uint16) (first int, ok bool) {
 	return 0, false
 }
 
-// fired returns the microseconds between the start of a firing and a laser's turn in it or, where blocks hold
-// several firings, the one of return i.
+// fired returns the microseconds from the start of a firing until laser i fires or, if blocks hold several firings,
+// until return i.
 func (m *velodyne) fired(i int) float64 {
 	group := i % m.lasers / m.together
 	if m.rest > 0 {
@@ -113,10 +113,10 @@ func isVelodyne(p packet) bool {
 	return len(p.data) == velodyneSize && binary.LittleEndian.Uint16(p.data) == velodyneUpper
 }
 
-// direction is where a laser points: the cosine and sine of its elevation and of what is added to the azimuth.
+// direction is the direction of a laser: the cosine and sine of its elevation and of its azimuth offset.
 type direction struct{ cos, sin, cosOffset, sinOffset float64 }
 
-// turnTable has the sine and cosine of every azimuth that a packet can state.
+// turnTable holds the sine and cosine of every azimuth that a packet can contain.
 var turnTable = makeTurnTable()
 
 type sinCos struct{ sin, cos float64 }
@@ -130,25 +130,24 @@ func makeTurnTable() *[fullTurn]sinCos {
 	return &t
 }
 
-// velodyneDecoder turns packets into turns. A turn ends where the azimuth passes 0.
+// velodyneDecoder decodes packets into turns. A turn ends when the azimuth passes 0.
 type velodyneDecoder struct {
 	sweep
 
-	calibration *velodyneCalibration // nil: none was given
+	calibration *velodyneCalibration // nil if none was given
 
 	model *velodyne
 	byID  byte
 	dirs  []direction
-	// later[i] is the share of the way to the next firing, of the same bank, that laser or return i is behind its
-	// start.
+	// later[i] is the delay of laser or return i, as a fraction of the time to the next firing of the same bank.
 	later []float64
 
 	clock packetClock
 	gap   int // hundredths of a degree between the last blocks of a bank
 }
 
-// newVelodyneDecoder takes the path of a calibration file, which only the HDL-64E needs; empty: the angles of the
-// manuals.
+// newVelodyneDecoder returns a decoder. calibration is the path of a calibration file, which only the HDL-64E
+// needs; if empty, the angles are those of the manuals.
 func newVelodyneDecoder(calibration string) (*velodyneDecoder, error) {
 	d := &velodyneDecoder{}
 	if calibration == "" {
@@ -197,38 +196,39 @@ func (d *velodyneDecoder) setModel(id byte) error {
 	perBlock := d.perBlock()
 	d.later = make([]float64, max(velodyneReturns, m.lasers))
 	for i := range d.later {
-		d.later[i] = m.fired(i)/perBlock + 1e-9 // a half, which is to be rounded up, may come out below it
+		d.later[i] = m.fired(i)/perBlock + 1e-9 // a half, which must be rounded up, may come out slightly below
 	}
 	return nil
 }
 
-// perBlock is the microseconds from a block to the next of the same bank.
+// perBlock returns the microseconds from one block to the next of the same bank.
 func (d *velodyneDecoder) perBlock() float64 {
 	return max(1, velodyneReturns/float64(d.model.lasers)) * d.model.firing
 }
 
-// after is how long behind the first block of its bank, which is number 0, block k begins.
+// after returns the delay of block k relative to the first block of its bank, block 0.
 func (d *velodyneDecoder) after(k int) time.Duration {
 	return time.Duration(float64(k) * d.perBlock() * float64(time.Microsecond))
 }
 
-// packetClock finds the packets that are missing where the sensor numbers none: by its clock, which wraps at the
-// hour. A sensor may be set to leave sectors out; nothing is missing where no packet was ever seen.
+// packetClock counts missing packets of sensors that do not number them, using the sensor's clock, which wraps
+// every hour. A sensor may be configured to skip sectors; packets do not count as missing where none has ever been
+// received.
 type packetClock struct {
 	last    uint32
-	azimuth int // of the packet before
+	azimuth int // of the previous packet
 	begun   bool
 	missing [360]int // by degree
 	seen    [360]bool
 }
 
-// tick takes the time of a packet that begins at an azimuth, the packets being so many microseconds and hundredths
-// of a degree apart.
+// tick records the time and first azimuth of a packet. period and advance are the distance between packets, in
+// microseconds and hundredths of a degree.
 func (c *packetClock) tick(micros uint32, azimuth int, period float64, advance int) {
 	const hour = 3600e6
 	gap := math.Mod(float64(micros)-float64(c.last)+hour, hour)
 	if n := math.Round(gap/period) - 1; c.begun && n <= maxGap {
-		// The two azimuths say how far the sensor turned, but for whole turns, of which its speed tells.
+		// The two azimuths give the rotation modulo whole turns; the number of whole turns follows from the speed.
 		span := float64((azimuth - c.azimuth + fullTurn) % fullTurn)
 		span += fullTurn * max(0, math.Round(((n+1)*float64(advance)-span)/fullTurn))
 		for i := 1.0; i <= n; i++ {
@@ -241,8 +241,8 @@ func (c *packetClock) tick(micros uint32, azimuth int, period float64, advance i
 	}
 }
 
-// lost is how many packets are missing. The edge of a sector that is left out moves by up to a packet from turn to
-// turn, and does not count.
+// lost returns the number of missing packets. The edge of a skipped sector moves by up to one packet from turn to
+// turn, which does not count.
 func (c *packetClock) lost() (n int) {
 	const edge, turn = 3, 360
 	for i, m := range c.missing {
@@ -263,7 +263,8 @@ func (d *velodyneDecoder) counts() Counts {
 	return c
 }
 
-// add decodes a packet. It gives the turn that the packet ends, if it ends one; the rest of the packet begins the next.
+// add decodes a packet. It returns the turn that the packet completes, if any; the rest of the packet starts the
+// next turn.
 func (d *velodyneDecoder) add(p packet) (done *turn, err error) {
 	b := p.data
 	if d.model == nil || b[velodyneModel] != d.byID && d.model.lasers != hdl64.lasers {
@@ -278,7 +279,7 @@ func (d *velodyneDecoder) add(p packet) (done *turn, err error) {
 	if b[velodyneMode] == velodyneDual && d.model.lasers != hdl64.lasers {
 		step = 2 // two blocks have the same azimuth, the last return and the strongest
 	}
-	apart := step * d.model.banks() // blocks from one to the next of the same bank
+	apart := step * d.model.banks() // distance in blocks to the next of the same bank
 	if azimuth := int(binary.LittleEndian.Uint16(b[2:])); azimuth < fullTurn {
 		blocks := velodyneBlocks / apart
 		if blocks == 1 && d.clock.begun {
@@ -317,8 +318,8 @@ func (d *velodyneDecoder) add(p packet) (done *turn, err error) {
 	return done, nil
 }
 
-// turned takes by how much the azimuth grew between two blocks of a bank. A jump is no speed: the sensor leaves
-// sectors out.
+// turned records the advance of the azimuth between two blocks of a bank. A jump is ignored, because the sensor
+// skips sectors.
 func (d *velodyneDecoder) turned(gap int) {
 	if gap < 0 {
 		gap += fullTurn
@@ -328,8 +329,8 @@ func (d *velodyneDecoder) turned(gap int) {
 	}
 }
 
-// block adds the returns of a block whose first laser is first; those equal to the twin's, the same block of the
-// other return mode, are one return.
+// block adds the returns of a block whose first laser is first. Returns equal to those of twin, the same block in
+// the other return mode, are added once.
 //
 //	x = r cos(w) sin(a), y = r cos(w) cos(a), z = r sin(w): x right, y forward, z up
 func (d *velodyneDecoder) block(block, twin []byte, azimuth, first int) {
@@ -361,8 +362,8 @@ func (d *velodyneDecoder) block(block, twin []byte, azimuth, first int) {
 	d.keep(x, y, z, intensity, n)
 }
 
-// sensorTime is the sensor's own time, microseconds past the hour, in the hour that is nearest to the time of
-// recording.
+// sensorTime returns the sensor's time, given as microseconds past the hour, in the hour nearest to the recording
+// time.
 func sensorTime(recorded time.Time, micros uint32) time.Time {
 	if recorded.IsZero() || micros >= 3600e6 {
 		return recorded

@@ -12,19 +12,19 @@ import (
 )
 
 // COLMAPCameras is cameras.bin: a uint64 count, then for each camera id uint32, model int32, width and height
-// uint64 and the model's parameters as float64, little endian. COLMAPCamerasText is cameras.txt: lines of id,
-// model's name, width, height, parameters. https://colmap.github.io/format.html#cameras-txt
+// uint64 and the model's parameters as float64, little-endian. COLMAPCamerasText is cameras.txt: lines of id, model
+// name, width, height, parameters. https://colmap.github.io/format.html#cameras-txt
 var (
 	COLMAPCameras = camerasFormat(ingest.Format{
 		Name:       "colmap-cameras",
-		Doc:        "cameras.bin, all models; inspected only",
+		Doc:        "cameras.bin, all models; can only be inspected",
 		Extensions: []string{".bin"},
 		Tested:     "COLMAP export of SBCV",
 		Detect:     detectBin(decodeCameras),
 	}, decodeCameras)
 	COLMAPCamerasText = camerasFormat(ingest.Format{
 		Name:       "colmap-cameras-text",
-		Doc:        "cameras.txt; inspected only",
+		Doc:        "cameras.txt; can only be inspected",
 		Extensions: []string{".txt"},
 		Tested:     "COLMAP export of SBCV",
 		Detect:     detectText("# Camera list"),
@@ -32,26 +32,27 @@ var (
 )
 
 // COLMAPImages is images.bin: a uint64 count, then for each image id uint32, quaternion w x y z and translation as
-// float64 (from the world to the camera), camera uint32, a name that ends with a zero, and a uint64 count of
-// features of x, y float64 and point uint64. COLMAPImagesText is images.txt: two lines an image, the second of
-// which lists the features. https://colmap.github.io/format.html#images-txt
+// float64 (from the world to the camera), camera uint32, a zero-terminated name, and a uint64 count of features of
+// x, y float64 and point uint64. COLMAPImagesText is images.txt: two lines per image, the second of which lists the
+// features. https://colmap.github.io/format.html#images-txt
 var (
 	COLMAPImages = camerasFormat(ingest.Format{
 		Name:       "colmap-images",
-		Doc:        "images.bin: poses; inspected only",
+		Doc:        "images.bin: poses; can only be inspected",
 		Extensions: []string{".bin"},
 		Tested:     "COLMAP export of SBCV",
 		Detect:     detectImages,
 	}, decodeImages)
 	COLMAPImagesText = camerasFormat(ingest.Format{
 		Name:       "colmap-images-text",
-		Doc:        "images.txt: poses; inspected only",
+		Doc:        "images.txt: poses; can only be inspected",
 		Extensions: []string{".txt"},
 		Detect:     detectText("# Image list"),
 	}, decodeImagesText)
 )
 
-// colmapModels are COLMAP's models by number: name and count of parameters. https://colmap.github.io/cameras.html
+// colmapModels are COLMAP's camera models by number: name and number of parameters.
+// https://colmap.github.io/cameras.html
 var colmapModels = []struct {
 	name   string
 	params int
@@ -69,8 +70,8 @@ var colmapModels = []struct {
 	{"THIN_PRISM_FISHEYE", 12},
 }
 
-// colmapIntrinsics translates COLMAP's parameters, nil for models that are not had. COLMAP's pixel centres lie at
-// halves.
+// colmapIntrinsics converts COLMAP's parameters; it returns nil for unsupported models. COLMAP's pixel centres are
+// at half-integers.
 func colmapIntrinsics(model string, p []float64) *ingest.Intrinsics {
 	var c ingest.Intrinsics
 	rest := p[3:]
@@ -94,7 +95,7 @@ func colmapIntrinsics(model string, p []float64) *ingest.Intrinsics {
 	return &c
 }
 
-// maxSide bounds the width and height of an image, in pixels.
+// maxSide limits the width and height of an image in pixels.
 const maxSide = 1 << 20
 
 func newCamera(id uint64, model string, width, height uint64, params []float64) (Camera, error) {
@@ -110,17 +111,17 @@ func decodeCameras(data []byte) (*Model, error) {
 	const fixed = 4 + 4 + 8 + 8
 	le := binary.LittleEndian
 	if len(data) < 8 {
-		return nil, fmt.Errorf("cut short: found %d bytes, want 8 of a count", len(data))
+		return nil, fmt.Errorf("truncated: found %d bytes, want 8 for the count", len(data))
 	}
 	n := le.Uint64(data)
 	if n > uint64(len(data))/fixed {
-		return nil, fmt.Errorf("found %d cameras in %d bytes", n, len(data))
+		return nil, fmt.Errorf("found %d cameras, too many for %d bytes", n, len(data))
 	}
 	m := &Model{}
 	at := 8
 	for i := range n {
 		if len(data)-at < fixed {
-			return nil, fmt.Errorf("byte %d: cut short: found %d cameras, want %d", at, i, n)
+			return nil, fmt.Errorf("byte %d: truncated: found %d cameras, want %d", at, i, n)
 		}
 		b := data[at:]
 		number := le.Uint32(b[4:])
@@ -129,7 +130,7 @@ func decodeCameras(data []byte) (*Model, error) {
 		}
 		model := colmapModels[number]
 		if len(b) < fixed+8*model.params {
-			return nil, fmt.Errorf("byte %d: cut short: found %d bytes of a camera, want %d", at, len(b), fixed+8*model.params)
+			return nil, fmt.Errorf("byte %d: truncated: found %d bytes of a camera, want %d", at, len(b), fixed+8*model.params)
 		}
 		params := make([]float64, model.params)
 		for k := range params {
@@ -146,12 +147,12 @@ func decodeCameras(data []byte) (*Model, error) {
 		at += fixed + 8*model.params
 	}
 	if at != len(data) {
-		return nil, fmt.Errorf("byte %d: found %d bytes behind the last camera", at, len(data)-at)
+		return nil, fmt.Errorf("byte %d: found %d bytes after the last camera", at, len(data)-at)
 	}
 	return m, nil
 }
 
-// detectBin recognises a small file by decoding it whole.
+// detectBin recognises a small file by decoding it.
 func detectBin(decode func([]byte) (*Model, error)) func(*ingest.Head) ingest.Confidence {
 	return func(h *ingest.Head) ingest.Confidence {
 		if h.IsDir() || int64(len(h.Bytes)) != h.Size {
@@ -213,7 +214,8 @@ func decodeCamerasText(data []byte) (*Model, error) {
 	}
 }
 
-// row gives the next line that is no comment, blank ones included, without its end; ok is false behind the last.
+// row returns the next line that is not a comment, including blank ones, without its line end. ok is false after
+// the last line.
 func (r *lines) row() (row []byte, ok bool) {
 	for len(r.data) > 0 {
 		end := bytes.IndexByte(r.data, '\n') + 1
@@ -244,15 +246,15 @@ func floats(words []string) ([]float64, error) {
 const (
 	imageFixed   = 4 + 7*8 + 4 // bytes before the name
 	imageFeature = 8 + 8 + 8
-	// maxName bounds a file name.
+	// maxName limits the length of a file name.
 	maxName = 4096
 )
 
-// colmapImage reads the image at the start of b and gives the bytes it takes.
+// colmapImage decodes the image at the start of b and returns its size in bytes.
 func colmapImage(b []byte) (im Image, size int64, err error) {
 	le := binary.LittleEndian
 	if len(b) < imageFixed {
-		return im, 0, fmt.Errorf("cut short: found %d bytes of an image, want %d", len(b), imageFixed)
+		return im, 0, fmt.Errorf("truncated: found %d bytes of an image, want %d", len(b), imageFixed)
 	}
 	var v [7]float64
 	for k := range v {
@@ -268,16 +270,16 @@ func colmapImage(b []byte) (im Image, size int64, err error) {
 	im.Camera = strconv.FormatUint(uint64(le.Uint32(b[60:])), 10)
 	end := bytes.IndexByte(b[imageFixed:min(len(b), imageFixed+maxName)], 0)
 	if end < 1 {
-		return im, 0, fmt.Errorf("found no name of 1 to %d bytes", maxName)
+		return im, 0, fmt.Errorf("found no zero-terminated name of 1 to %d bytes", maxName)
 	}
 	im.Name = strings.ToValidUTF8(string(b[imageFixed:imageFixed+end]), "\uFFFD")
 	at := imageFixed + end + 1
 	if len(b)-at < 8 {
-		return im, 0, fmt.Errorf("cut short behind the name %q", im.Name)
+		return im, 0, fmt.Errorf("truncated after the name %q", im.Name)
 	}
 	n := le.Uint64(b[at:])
 	if n > math.MaxInt32 {
-		return im, 0, fmt.Errorf("image %q: found %d features", im.Name, n)
+		return im, 0, fmt.Errorf("image %q: found %d features, more than the file can hold", im.Name, n)
 	}
 	im.Features = int(n)
 	return im, int64(at) + 8 + int64(n)*imageFeature, nil
@@ -306,18 +308,18 @@ func detectImages(h *ingest.Head) ingest.Confidence {
 
 func decodeImages(data []byte) (*Model, error) {
 	if len(data) < 8 {
-		return nil, fmt.Errorf("cut short: found %d bytes, want 8 of a count", len(data))
+		return nil, fmt.Errorf("truncated: found %d bytes, want 8 for the count", len(data))
 	}
 	n := binary.LittleEndian.Uint64(data)
 	if n > uint64(len(data))/imageFixed {
-		return nil, fmt.Errorf("found %d images in %d bytes", n, len(data))
+		return nil, fmt.Errorf("found %d images, too many for %d bytes", n, len(data))
 	}
 	m := &Model{}
 	at := int64(8)
 	for i := range n {
 		im, size, err := colmapImage(data[at:])
 		if err == nil && size > int64(len(data))-at {
-			err = fmt.Errorf("cut short: found %d bytes of features, want %d", int64(len(data))-at, size)
+			err = fmt.Errorf("truncated: found %d bytes of features, want %d", int64(len(data))-at, size)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("byte %d, image %d of %d: %w", at, i, n, err)

@@ -1,4 +1,4 @@
-// Package photogrammetry reads the sparse clouds of structure-from-motion programs.
+// Package photogrammetry reads the sparse point clouds of structure-from-motion programs.
 package photogrammetry
 
 import (
@@ -12,8 +12,8 @@ import (
 )
 
 // COLMAP is points3D.bin: a uint64 count, then for each point id uint64, x y z float64, r g b uint8, mean
-// reprojection error float64 in pixels, and the track: a uint64 length and so many pairs of uint32 (image,
-// feature). Little endian. https://colmap.github.io/format.html#points3d-txt
+// reprojection error float64 in pixels, and the track: a uint64 length and that many pairs of uint32 (image,
+// feature). Little-endian. https://colmap.github.io/format.html#points3d-txt
 var COLMAP = ingest.CloudFormat(ingest.Format{
 	Name:       "colmap",
 	Doc:        "points3D.bin; filters by error and track",
@@ -38,11 +38,11 @@ var colmapFields = []string{"x", "y", "z", "red", "green", "blue"}
 const (
 	colmapFixed    = 8 + 3*8 + 3 + 8 + 8 // bytes of a point without its track
 	colmapMaxTrack = 1 << 20
-	// colmapMaxError is far beyond any error, in pixels, that a reconstruction keeps.
+	// colmapMaxError is far above any error, in pixels, that a reconstruction retains.
 	colmapMaxError = 1e6
 )
 
-// colmapPoint is a point and the bytes it takes; ok is false for one that no COLMAP wrote.
+// colmapPoint decodes a point at the start of b; ok is false if COLMAP cannot have written it.
 func colmapPoint(b []byte) (xyz [3]float64, rgb [3]uint8, errPx float64, track int64, ok bool) {
 	le := binary.LittleEndian
 	for k := range xyz {
@@ -62,7 +62,7 @@ func detectCOLMAP(h *ingest.Head) ingest.Confidence {
 	if n == 0 || n > uint64(h.Size)/colmapFixed {
 		return ingest.No
 	}
-	// Every point of the head must be one, and the file must end where the last one does, if the head reaches it.
+	// Every point in the head must be valid, and if the head includes the last point, the file must end there.
 	b := h.Bytes[8:]
 	i := uint64(0)
 	for ; i < n && len(b) >= colmapFixed; i++ {
@@ -80,7 +80,7 @@ func detectCOLMAP(h *ingest.Head) ingest.Confidence {
 
 func finite(v float64) bool { return math.Abs(v) <= math.MaxFloat64 }
 
-// sparse gathers points that pass the options' filters.
+// sparse collects points that pass the options' filters.
 type sparse struct {
 	Options
 	p ingest.PointCloud
@@ -103,33 +103,33 @@ func (s *sparse) clouds() *ingest.Clouds {
 
 func decodeCOLMAP(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) {
 	if len(data) < 8 {
-		return nil, fmt.Errorf("cut short: found %d bytes, want 8 of a count", len(data))
+		return nil, fmt.Errorf("truncated: found %d bytes, want 8 for the count", len(data))
 	}
 	n := binary.LittleEndian.Uint64(data)
 	if n > uint64(o.MaxPoints) || n > uint64(len(data))/colmapFixed {
-		return nil, fmt.Errorf("found %d points in %d bytes, limit %d points of %d bytes or more", n, len(data), o.MaxPoints, colmapFixed)
+		return nil, fmt.Errorf("found %d points in %d bytes, limit %d points of at least %d bytes", n, len(data), o.MaxPoints, colmapFixed)
 	}
 	s := newSparse(o)
 	at := int64(8)
 	for i := range n {
 		if at+colmapFixed > int64(len(data)) {
-			return nil, fmt.Errorf("cut short: found %d points, want %d", i, n)
+			return nil, fmt.Errorf("truncated: found %d points, want %d", i, n)
 		}
 		xyz, rgb, errPx, track, ok := colmapPoint(data[at:])
 		if !ok {
-			return nil, fmt.Errorf("byte %d, point %d: found error %g and a track of %d, want at most %g and %d", at, i, errPx, track, colmapMaxError, colmapMaxTrack)
+			return nil, fmt.Errorf("byte %d, point %d: found error %g and track length %d, want at most %g and %d", at, i, errPx, track, colmapMaxError, colmapMaxTrack)
 		}
 		at += colmapFixed + 8*track
 		s.add(xyz, rgb, errPx, track)
 	}
 	if at > int64(len(data)) {
-		return nil, fmt.Errorf("cut short: the track of the last point ends at byte %d of %d", at, len(data))
+		return nil, fmt.Errorf("truncated: the track of the last point ends at byte %d of %d", at, len(data))
 	}
 	return s.clouds(), nil
 }
 
 func detectCOLMAPText(h *ingest.Head) ingest.Confidence {
-	// COLMAP heads the file with a comment that names the columns.
+	// COLMAP starts the file with a comment that names the columns.
 	if bytes.HasPrefix(h.Bytes, []byte("# 3D point list")) {
 		return ingest.Sure
 	}
@@ -157,7 +157,7 @@ func decodeCOLMAPText(_ string, data []byte, o ingest.Options) (*ingest.Clouds, 
 			}
 			track := len(bytes.Fields(row[i:]))
 			if track%2 != 0 {
-				return nil, fmt.Errorf("line %d: found %d numbers of the track, want pairs", line, track)
+				return nil, fmt.Errorf("line %d: found %d numbers in the track, want pairs", line, track)
 			}
 			s.add([3]float64(v[1:4]), [3]uint8{channel(v[4]), channel(v[5]), channel(v[6])}, v[7], int64(track/2))
 		}
@@ -166,7 +166,7 @@ func decodeCOLMAPText(_ string, data []byte, o ingest.Options) (*ingest.Clouds, 
 	return s.clouds(), nil
 }
 
-// channel clamps to 0..255; NaN gives 0.
+// channel clamps v to 0..255; NaN becomes 0.
 func channel(v float64) uint8 {
 	if !(v > 0) {
 		return 0

@@ -12,38 +12,38 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// Camera is a camera that a reconstruction calibrated.
+// Camera is a camera calibrated by a reconstruction.
 type Camera struct {
-	// ID is the program's own name or number of it; Model its name of the formula of projection, with the
-	// parameters in its order.
+	// ID is the program's name or number of the camera. Model is its name of the camera model, which determines the
+	// order of Params.
 	ID     string    `json:"id"`
 	Model  string    `json:"model"`
-	Size   [2]int    `json:"size"` // width and height in pixels; 0 where the file does not say
+	Size   [2]int    `json:"size"` // width and height in pixels; 0 if the file does not have them
 	Params []float64 `json:"params"`
-	// Intrinsics are nil where the model is none that depth cameras have.
+	// Intrinsics is nil if the camera model is not supported for depth cameras.
 	Intrinsics *ingest.Intrinsics `json:"intrinsics,omitempty"`
 }
 
-// Image is a photograph and where it was taken.
+// Image is a photograph and its pose.
 type Image struct {
 	Name   string `json:"name"`
 	Camera string `json:"camera"`
-	// Position of the camera in the reconstruction's axes and unit, and Rotation from the camera's axes to those,
-	// by rows.
+	// Position is the position of the camera in the reconstruction's axes and unit. Rotation rotates from the
+	// camera's axes to the reconstruction's, in row-major order.
 	Position [3]float64 `json:"position"`
 	Rotation [9]float64 `json:"rotation"`
-	// Features is how many points of the image were used, 0 where the file does not say.
+	// Features is the number of image points used, or 0 if the file does not have it.
 	Features int `json:"features,omitempty"`
 }
 
-// Model is what a reconstruction holds besides its points, which may be missing.
+// Model describes a reconstruction: its points, if any, cameras and images.
 type Model struct {
 	*ingest.Points
 	Cameras []Camera `json:"cameras"`
 	Images  []Image  `json:"images"`
 }
 
-// Kind is "points", or "cameras" where there are none.
+// Kind returns "points", or "cameras" if there are no points.
 func (m *Model) Kind() string {
 	if m.Points == nil {
 		return "cameras"
@@ -51,7 +51,7 @@ func (m *Model) Kind() string {
 	return m.Points.Kind()
 }
 
-// Text is that of the points and the counts, with the first camera.
+// Text describes the points, the number of cameras and images, and the first camera.
 func (m *Model) Text() string {
 	var b strings.Builder
 	if m.Points != nil {
@@ -65,7 +65,7 @@ func (m *Model) Text() string {
 	return b.String()
 }
 
-// MarshalJSON leaves out what belongs to points where there are none.
+// MarshalJSON omits the fields of points if there are none.
 func (m *Model) MarshalJSON() ([]byte, error) {
 	type cameras struct {
 		Cameras []Camera `json:"cameras"`
@@ -87,7 +87,7 @@ func (m *Model) MarshalJSON() ([]byte, error) {
 	}{m.Points, c})
 }
 
-// place makes the position and rotation of an image of the world's pose in the camera's axes, which is what most
+// place sets the position and rotation of an image from the world's pose in the camera's axes, which is what most
 // programs write.
 func (i *Image) place(world ingest.Pose) error {
 	p := world.Inverse()
@@ -98,11 +98,10 @@ func (i *Image) place(world ingest.Pose) error {
 	return nil
 }
 
-// errNoPoints is a file of cameras alone, which streams nothing.
-var errNoPoints = errors.New("cameras without points: give the points' file or the folder of both")
+// errNoPoints is the error for a file with cameras only, which cannot be streamed.
+var errNoPoints = errors.New("the file has cameras but no points; open the points file, or the folder that has both")
 
-// camerasFormat completes f, which has everything but Open and Inspect, for files that hold no points: they can be
-// inspected only.
+// camerasFormat adds Open and Inspect to f, for files without points, which can only be inspected.
 func camerasFormat(f ingest.Format, decode func(data []byte) (*Model, error)) ingest.Format {
 	f.Open = func(_ context.Context, path string, _ ingest.Options) (ingest.Source, error) {
 		return nil, fmt.Errorf("%s: %s: %w", path, f.Name, errNoPoints)
@@ -121,8 +120,7 @@ func camerasFormat(f ingest.Format, decode func(data []byte) (*Model, error)) in
 	return f
 }
 
-// modelFormat completes f, which has everything but Open and Inspect, by a decoder of points together with their
-// cameras.
+// modelFormat adds Open and Inspect to f, using a decoder of points and cameras.
 func modelFormat(f ingest.Format, decode func(data []byte, o ingest.Options) (*ingest.Clouds, *Model, error)) ingest.Format {
 	f = ingest.CloudFormat(f, func(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) {
 		c, _, err := decode(data, o)
@@ -143,7 +141,7 @@ func modelFormat(f ingest.Format, decode func(data []byte, o ingest.Options) (*i
 	return f
 }
 
-// COLMAPModel is the folder of a reconstruction: points3D, cameras and images, all .bin or all .txt. Its points are
+// COLMAPModel is the folder of a reconstruction with points3D, cameras and images, all .bin or all .txt. Points are
 // streamed; all three are inspected.
 var COLMAPModel = ingest.Format{
 	Name:    "colmap-model",
@@ -187,7 +185,7 @@ var COLMAPModel = ingest.Format{
 	},
 }
 
-// colmapPart is a file of a folder, with its format.
+// colmapPart is a file of a folder with its format.
 type colmapPart struct {
 	path   string
 	format ingest.Format
@@ -201,8 +199,7 @@ func colmapFolder(dir string) (points colmapPart, others []colmapPart, err error
 	return colmapParts(dir, head.Names)
 }
 
-// colmapParts finds the files of a reconstruction among the sorted names of a folder; where both are there, those
-// of .bin.
+// colmapParts finds the files of a reconstruction among the sorted names of a folder, and prefers .bin to .txt.
 func colmapParts(dir string, names []string) (points colmapPart, others []colmapPart, err error) {
 	for _, set := range []struct {
 		ext                     string

@@ -10,10 +10,10 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/internal/textnum"
 )
 
-// NVM is VisualSFM's text: "NVM_V3", the number of cameras and for each a line of "name f qw qx qy qz cx cy cz
-// radial 0" (quaternion from the world to the camera, the camera's centre in the world), the number of points and
-// for each "x y z r g b n" and n measurements of four numbers (image, feature, x, y). Further models behind the
-// first are not read. http://ccwu.me/vsfm/doc.html#nvm
+// NVM is VisualSFM's text format: "NVM_V3", the number of cameras and for each a line of "name f qw qx qy qz cx cy
+// cz radial 0" (quaternion from the world to the camera, the camera's centre in the world), the number of points
+// and for each "x y z r g b n" and n measurements of four numbers (image, feature, x, y). Models after the first
+// are ignored. http://ccwu.me/vsfm/doc.html#nvm
 var NVM = modelFormat(ingest.Format{
 	Name:       "nvm",
 	Doc:        "NVM_V3, points, cameras and poses of the first model",
@@ -63,24 +63,24 @@ func decodeNVM(data []byte, o ingest.Options) (*ingest.Clouds, *Model, error) {
 				return nil, nil, fmt.Errorf("line %d, value %d: found %q, want a number", r.line, k+1, textnum.Token(row, i))
 			}
 		}
-		// VisualSFM keeps no error; the filter by error passes.
+		// VisualSFM does not store errors, so the error filter keeps the point.
 		s.add([3]float64(v[:3]), [3]uint8{channel(v[3]), channel(v[4]), channel(v[5])}, 0, int64(v[6]))
 	}
 	return s.clouds(), m, nil
 }
 
-// addNVM adds the camera and the image of a line. Names with blanks have them replaced by VisualSFM, so there are
-// eleven words.
+// addNVM adds the camera and the image of a line. VisualSFM replaces blanks in names, so there are always eleven
+// words.
 func (m *Model) addNVM(words []string) error {
 	const width = 11
 	if len(words) != width {
-		return fmt.Errorf("found %d words, want the %d of a camera", len(words), width)
+		return fmt.Errorf("found %d words, want the %d of a camera line", len(words), width)
 	}
 	v, err := floats(words[1:])
 	if err != nil {
 		return err
 	}
-	// The rotation is given without a translation; the centre takes its place.
+	// The file has the rotation and the centre rather than a translation.
 	p, err := ingest.PoseOfQuaternion(v[1], v[2], v[3], v[4], [3]float64{})
 	if err != nil {
 		return err
@@ -91,13 +91,13 @@ func (m *Model) addNVM(words []string) error {
 		return err
 	}
 	im.Position = [3]float64(v[5:8])
-	// The size of the images is not told, so the principal point, their middle, is unknown too.
+	// The file does not have the image size, so the principal point, the image centre, is unknown too.
 	m.Cameras = append(m.Cameras, Camera{ID: id, Model: "VISUALSFM", Params: []float64{v[0], v[8]}})
 	m.Images = append(m.Images, im)
 	return nil
 }
 
-// lines gives the lines of a text that are not blank.
+// lines reads the non-blank lines of a text.
 type lines struct {
 	data []byte
 	line int
@@ -113,7 +113,7 @@ func (r *lines) next(want string) ([]byte, error) {
 			return row, nil
 		}
 	}
-	return nil, fmt.Errorf("cut short: found the end behind line %d, want %s", r.line, want)
+	return nil, fmt.Errorf("truncated: file ends after line %d, want %s", r.line, want)
 }
 
 func (r *lines) count(what string) (int64, error) {
@@ -123,7 +123,7 @@ func (r *lines) count(what string) (int64, error) {
 	}
 	n, err := strconv.ParseInt(strings.TrimSpace(string(row)), 10, 40)
 	if err != nil || n < 0 || n > int64(len(r.data)) {
-		return 0, fmt.Errorf("line %d: found %.40q, want %s, no more than there are bytes", r.line, bytes.TrimSpace(row), what)
+		return 0, fmt.Errorf("line %d: found %.40q, want %s, at most the number of bytes left", r.line, bytes.TrimSpace(row), what)
 	}
 	return n, nil
 }

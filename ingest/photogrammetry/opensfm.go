@@ -15,8 +15,8 @@ import (
 
 // OpenSfM is reconstruction.json: a list of reconstructions, each with cameras (focal lengths over the larger side
 // of the image), shots (rotation as an angle times its axis, and translation, both from the world to the camera)
-// and points (coordinates, colour, in older files the reprojection errors in each shot). The points of all are
-// taken. https://opensfm.org/docs/dataset.html#reconstruction-file-format
+// and points (coordinates, colour, in older files the reprojection errors in each shot). The points of all
+// reconstructions are read. https://opensfm.org/docs/dataset.html#reconstruction-file-format
 var OpenSfM = modelFormat(ingest.Format{
 	Name:       "opensfm",
 	Doc:        "reconstruction.json: points, cameras and poses",
@@ -84,12 +84,12 @@ func decodeOpenSfM(data []byte, o ingest.Options) (*ingest.Clouds, *Model, error
 	return s.clouds(), m, nil
 }
 
-// cameras adds the cameras and the shots, by name.
+// cameras adds the cameras and the shots, sorted by name.
 func (r *openSfM) cameras(m *Model) error {
 	for _, id := range slices.Sorted(maps.Keys(r.Cameras)) {
 		c := r.Cameras[id]
 		if !(c.Width >= 0 && c.Height >= 0 && c.Width <= maxSide && c.Height <= maxSide) {
-			return fmt.Errorf("camera %q: found %g x %g pixels, want 0 to %d", id, c.Width, c.Height, maxSide)
+			return fmt.Errorf("camera %q: found %g x %g pixels, want 0 to %d per side", id, c.Width, c.Height, maxSide)
 		}
 		fx, fy := c.Focal, c.Focal
 		if c.FocalX != nil && c.FocalY != nil {
@@ -126,7 +126,7 @@ func (r *openSfM) cameras(m *Model) error {
 	return nil
 }
 
-// poseOfAxis makes a pose of an angle times its axis.
+// poseOfAxis returns the pose with a rotation given as angle times axis.
 func poseOfAxis(r, t [3]float64) (ingest.Pose, error) {
 	angle := math.Sqrt(r[0]*r[0] + r[1]*r[1] + r[2]*r[2])
 	s := 0.5 // the limit of sin(angle/2) / angle
@@ -136,8 +136,8 @@ func poseOfAxis(r, t [3]float64) (ingest.Pose, error) {
 	return ingest.PoseOfQuaternion(math.Cos(angle/2), r[0]*s, r[1]*s, r[2]*s, t)
 }
 
-// points adds the points, by number. Their error is the mean length of those in the shots; a file without errors
-// does not tell the tracks either, and passes both filters.
+// points adds the points, sorted by number. A point's error is the mean length of its errors in the shots. A file
+// without errors has no tracks either, so that both filters keep all its points.
 func (r *openSfM) points(s *sparse) {
 	ids := slices.SortedFunc(maps.Keys(r.Points), func(a, b string) int {
 		if len(a) != len(b) {
@@ -148,7 +148,7 @@ func (r *openSfM) points(s *sparse) {
 	for _, id := range ids {
 		p := r.Points[id]
 		track, sum := int64(len(p.Errors)), 0.0
-		for _, shot := range slices.Sorted(maps.Keys(p.Errors)) { // a sum depends on its order
+		for _, shot := range slices.Sorted(maps.Keys(p.Errors)) { // the sum depends on the order
 			square := 0.0
 			for _, v := range p.Errors[shot] {
 				square += v * v

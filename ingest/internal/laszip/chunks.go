@@ -201,7 +201,7 @@ func (l *Layout) chunks(file []byte, at int64, count int) ([]chunk, error) {
 	size := int64(len(file))
 	if l.compressor == pointwise {
 		if int64(count) > (size-at)*pointsPerByte {
-			return nil, fmt.Errorf("cut short: found %d bytes for %d points", size-at, count)
+			return nil, fmt.Errorf("truncated: found %d bytes for %d points", size-at, count)
 		}
 		return []chunk{{at: at, end: size, count: count}}, nil
 	}
@@ -221,7 +221,7 @@ func (l *Layout) chunks(file []byte, at int64, count int) ([]chunk, error) {
 		return nil, fmt.Errorf("table of chunks at offset %d: found version %d, want 0", table, v)
 	}
 	if int64(count) > (table-at)*pointsPerByte {
-		return nil, fmt.Errorf("cut short: found %d bytes for %d points", table-at, count)
+		return nil, fmt.Errorf("truncated: found %d bytes for %d points", table-at, count)
 	}
 	n := int64(le.Uint32(file[table+4:]))
 	if n > (table-at)/int64(l.record) {
