@@ -99,7 +99,7 @@ func TestCamerasAndImages(t *testing.T) {
 			t.Errorf("%s: found %s, %v", name, b, err)
 		}
 		if name != "reconstruction.json" {
-			if _, err := c.format.Open(t.Context(), path, ingest.Options{}); err == nil || !strings.Contains(err.Error(), "without points") {
+			if _, err := c.format.Open(t.Context(), path, ingest.Options{}); err == nil || !strings.Contains(err.Error(), "but no points") {
 				t.Errorf("%s: open: found error %v", name, err)
 			}
 		}

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// choice is an item of a list from which users choose by name.
+// choice is an entry of a list from which users choose by name.
 type choice[T any] struct {
 	name, doc string
 	make      T
@@ -21,7 +21,7 @@ func (l choices[T]) names() []string {
 	return out
 }
 
-// find returns the item of that name; the error names the list and what it holds.
+// find returns the entry with the given name. The error names the list and its entries.
 func (l choices[T]) find(list, name string) (choice[T], error) {
 	i := slices.IndexFunc(l, func(c choice[T]) bool { return c.name == name })
 	if i < 0 {
@@ -35,7 +35,7 @@ func (l choices[T]) doc(name string) string {
 	return c.doc
 }
 
-// optimizers make each rule by its name. Momentum and Nesterov are for those that have them.
+// optimizers constructs each rule by name. Rules without momentum ignore the arguments.
 var optimizers = choices[func(momentum float64, nesterov bool) Rule]{
 	{"adam", "Adam (Kingma and Ba 2015).", func(float64, bool) Rule { return defaultAdam() }},
 	{"adamw", "Adam with decoupled weight decay (Loshchilov and Hutter 2019); set weight_decay.", func(float64, bool) Rule { return &AdamW{*defaultAdam()} }},
@@ -47,13 +47,14 @@ var optimizers = choices[func(momentum float64, nesterov bool) Rule]{
 	{"sgd", "Stochastic gradient descent.", func(momentum float64, nesterov bool) Rule { return &SGD{Momentum: momentum, Nesterov: nesterov} }},
 }
 
-// Optimizers names all optimizers.
+// Optimizers returns the names of all optimizers.
 func Optimizers() []string { return optimizers.names() }
 
-// OptimizerDoc describes the optimizer of that name.
+// OptimizerDoc describes the optimizer with the given name.
 func OptimizerDoc(name string) string { return optimizers.doc(name) }
 
-// NewRule makes the rule of an optimizer by its name, with Keras's constants. Rules without momentum ignore both arguments.
+// NewRule returns the rule of the optimizer with the given name, with Keras's constants. Rules without momentum
+// ignore both arguments.
 func NewRule(name string, momentum float64, nesterov bool) (Rule, error) {
 	c, err := optimizers.find("optimizer", name)
 	if err != nil {
@@ -62,24 +63,26 @@ func NewRule(name string, momentum float64, nesterov bool) (Rule, error) {
 	return c.make(momentum, nesterov), nil
 }
 
-// ScheduleOptions say how a schedule changes the learning rate.
+// ScheduleOptions configures a learning rate schedule.
 type ScheduleOptions struct {
-	// Rate is the learning rate at first, or after the warm-up.
+	// Rate is the initial learning rate, or the rate after the warm-up.
 	Rate float64
-	// WarmUp is in how many steps the rate rises from 0, of the cosine schedule.
+	// WarmUp is the number of steps in which the rate of the cosine schedule rises from 0.
 	WarmUp int
-	// DecaySteps is how many steps a decay takes; 0: all Steps but the warm-up for cosine, one Epoch for exponential.
+	// DecaySteps is the length of a decay in steps. 0 means all Steps after the warm-up for cosine, and one Epoch
+	// for exponential.
 	DecaySteps int
-	// Factor is what the rate is multiplied by; 0: the usual one of the schedule.
+	// Factor multiplies the rate; 0 means the schedule's default.
 	Factor float64
-	// Boundaries are the steps of the piecewise schedule, and Rates the rates between them: one more.
+	// Boundaries are the steps at which the piecewise schedule changes the rate. Rates has one rate more than
+	// Boundaries.
 	Boundaries []int64
 	Rates      []float64
-	// Epoch is the number of steps of an epoch, Steps that of the whole training.
+	// Epoch is the number of steps per epoch, Steps the number of steps in total.
 	Epoch, Steps int
 }
 
-// The names of schedules that take more than ScheduleOptions: Piecewise wants boundaries, Plateau is a
+// The names of schedules with further requirements: SchedulePiecewise needs boundaries, SchedulePlateau is a
 // [ReduceOnPlateau].
 const (
 	SchedulePiecewise = "piecewise"
@@ -87,7 +90,7 @@ const (
 )
 
 var scheduleNames = choices[func(o ScheduleOptions) Schedule]{
-	{"constant", "The rate does not change.", nil},
+	{"constant", "Constant learning rate.", nil},
 	{"cosine", "The rate falls along half a cosine, after a warm-up if one is set (Loshchilov and Hutter 2017).", func(o ScheduleOptions) Schedule {
 		steps := o.DecaySteps
 		if steps == 0 {
@@ -99,7 +102,7 @@ var scheduleNames = choices[func(o ScheduleOptions) Schedule]{
 		}
 		return s
 	}},
-	{"exponential", "The rate is multiplied by a factor in each decay_steps.", func(o ScheduleOptions) Schedule {
+	{"exponential", "The rate is multiplied by a factor every decay_steps steps.", func(o ScheduleOptions) Schedule {
 		steps, factor := o.DecaySteps, o.Factor
 		if steps == 0 {
 			steps = o.Epoch
@@ -109,19 +112,19 @@ var scheduleNames = choices[func(o ScheduleOptions) Schedule]{
 		}
 		return &ExponentialDecay{Initial: o.Rate, Steps: int64(steps), Factor: factor}
 	}},
-	{SchedulePiecewise, "The rate changes at the steps in pieces.", func(o ScheduleOptions) Schedule {
+	{SchedulePiecewise, "The rate is piecewise constant and changes at the steps listed in pieces.", func(o ScheduleOptions) Schedule {
 		return &PiecewiseConstantDecay{Boundaries: o.Boundaries, Values: o.Rates}
 	}},
 	{SchedulePlateau, "The rate is multiplied by a factor when the monitored metric stops improving.", nil},
 }
 
-// Schedules names all schedules.
+// Schedules returns the names of all schedules.
 func Schedules() []string { return scheduleNames.names() }
 
-// ScheduleDoc describes the schedule of that name.
+// ScheduleDoc describes the schedule with the given name.
 func ScheduleDoc(name string) string { return scheduleNames.doc(name) }
 
-// NewSchedule makes a schedule by its name; nil where the rate is constant, or falls on plateaus.
+// NewSchedule returns the schedule with the given name, or nil for a constant rate and for reduction on plateaus.
 func NewSchedule(name string, o ScheduleOptions) (Schedule, error) {
 	c, err := scheduleNames.find("schedule", name)
 	if err != nil || c.make == nil {
@@ -130,16 +133,16 @@ func NewSchedule(name string, o ScheduleOptions) (Schedule, error) {
 	return c.make(o), nil
 }
 
-// monitors are the figures of an epoch that can be watched.
+// monitors are the metrics of an epoch that can be monitored.
 var monitors = choices[struct{}]{
-	{name: "accuracy", doc: "The share of the training rows that are classified correctly."},
-	{name: "loss", doc: "The loss on the training rows."},
-	{name: "val_accuracy", doc: "The share of the validation rows that are classified correctly."},
-	{name: "val_loss", doc: "The loss on the validation rows."},
+	{name: "accuracy", doc: "Accuracy on the training rows."},
+	{name: "loss", doc: "Loss on the training rows."},
+	{name: "val_accuracy", doc: "Accuracy on the validation rows."},
+	{name: "val_loss", doc: "Loss on the validation rows."},
 }
 
-// Monitors names the figures of an epoch that can be watched.
+// Monitors returns the names of the metrics that can be monitored.
 func Monitors() []string { return monitors.names() }
 
-// MonitorDoc describes the figure of that name.
+// MonitorDoc describes the metric with the given name.
 func MonitorDoc(name string) string { return monitors.doc(name) }
