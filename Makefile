@@ -42,12 +42,12 @@ test: setup
 ## tiers: the network's tests on the slower kernels; those of the kernels themselves run on all of them in any case
 .PHONY: tiers
 tiers: setup
-	for tier in avx2 portable; do VOXELSTREAM_TIER=$$tier go test $(GOFLAGS_TAGS) -count 1 -timeout 10m ./nn ./nn/format/... ./nn/infer ./nn/layers/... ./nn/parity ./nn/train ./nn/zoo; done
+	for tier in avx2 portable; do VOXELSTREAM_TIER=$$tier go test $(GOFLAGS_TAGS) -count 1 -timeout 10m ./classify ./nn ./nn/format/... ./nn/layers/... ./nn/parity ./nn/train ./nn/zoo; done
 
-## race: all tests under the race detector
+## race: tests under the race detector, except those of whole processes, whose binary is built without it
 .PHONY: race
 race: setup
-	go test -race -timeout 20m ./...
+	go test -race -timeout 20m $$(go list ./... | grep -v /integration)
 
 ## lint: golangci-lint with the import arrows (depguard)
 .PHONY: lint
@@ -70,11 +70,18 @@ fuzz: setup
 
 ## integration: whole processes, with real Kafka (needs java, mvn), pyarrow and Keras (needs python3; installs a venv)
 .PHONY: integration
-integration: build
-	@{ command -v java && command -v mvn; } >/dev/null || echo "integration: java or mvn is missing; Apache Kafka is left out"
-	@command -v python3 >/dev/null || echo "integration: python3 is missing; Keras and pyarrow are left out"
+integration: RUN :=
+integration: external
+
+## external: only the tests that need other software: real Kafka (java, mvn), pyarrow, h5py and Keras (python3; installs a venv)
+RUN := -run 'RealKafka|Pyarrow'
+.PHONY: external
+external: build
+	@{ command -v java && command -v mvn; } >/dev/null || echo "java or mvn is missing; tests with Apache Kafka are left out"
+	@command -v python3 >/dev/null || echo "python3 is missing; tests with Keras and pyarrow are left out"
 	@! command -v python3 >/dev/null || scripts/python-env build/venv
-	VOXELSTREAM_PYTHON=$$(ls $(CURDIR)/build/venv/bin/python 2>/dev/null) VOXELSTREAM_REAL_KAFKA=1 go test -count 1 -timeout 15m ./integration/... ./nn/format/... ./nn/parity/... ./internal/h5/...
+	export VOXELSTREAM_PYTHON=$$(ls $(CURDIR)/build/venv/bin/python 2>/dev/null) VOXELSTREAM_REAL_KAFKA=1; \
+	go test -count 1 -timeout 15m ./nn/format/... ./nn/parity/... ./internal/h5/... && go test -count 1 -timeout 15m $(RUN) ./integration/...
 
 ## live: simulated VLP-16 and Ouster 64 traffic at its own pace into run for LENGTH (10m): nothing dropped, bounded memory, p99 below 100 ms
 LENGTH ?= 10m
