@@ -86,7 +86,8 @@ var (
 	lag = Metric{
 		namespace + "consumer_lag_messages",
 		"Messages not committed yet, of a partition that this member of the consumer group owns.",
-		Gauge, []string{"topic", "partition"},
+		Gauge,
+		[]string{"topic", "partition"},
 	}
 	duration = Metric{
 		namespace + "operation_duration_seconds", "Time that a part took for one value or one batch.", Histogram, []string{labelPart},
@@ -95,7 +96,8 @@ var (
 	failed = Metric{
 		namespace + "operation_errors_total",
 		"Operations that failed. Reasons: permanent (the value is at fault), partial (some values of a batch), temporary.",
-		Counter, []string{labelPart, "reason"},
+		Counter,
+		[]string{labelPart, "reason"},
 	}
 	otherEvents = Metric{
 		namespace + "events_total", "Events that have no metric of their own.", Counter, []string{labelPart, "event"},

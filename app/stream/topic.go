@@ -62,6 +62,7 @@ func newTopicSource(
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
+	a.Ready("group of "+t.Name, consumer.Joined)
 	a.Log.Info("reading files", "topic", t.Name, "group", group)
 	return &topicSource{read: a.Config.Ingest, dead: dead, consumer: consumer, dir: dir}, nil
 }

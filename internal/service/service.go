@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -50,10 +51,10 @@ func Run(ctx context.Context, drain time.Duration, parts ...Part) error {
 	end()
 
 	over := time.Now().Add(drain)
-	for i := len(up) - 1; i >= 0; i-- {
+	for _, part := range slices.Backward(up) {
 		patience := max(time.Until(over), leastStop)
 		stopping, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), patience, fmt.Errorf("the time of %v to stop is over", drain))
-		errs = append(errs, up[i].stop(stopping))
+		errs = append(errs, part.stop(stopping))
 		cancel()
 	}
 	return errors.Join(errs...)

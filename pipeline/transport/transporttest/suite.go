@@ -578,8 +578,12 @@ func testObserved(t *testing.T, broker Broker) {
 		event pipeline.Event
 		want  int
 	}{
-		{m.seen, in, pipeline.EventRead, len(ms)}, {b.seen, "producer " + b.in, pipeline.EventWritten, len(ms)}, {b.seen, out, pipeline.EventWritten, len(ms)},
-		{b.seen, out, pipeline.EventFailed, 0}, {m.seen, in, pipeline.EventLost, 0}, {m.seen, in, pipeline.EventDeadLetter, 0},
+		{m.seen, in, pipeline.EventRead, len(ms)},
+		{b.seen, "producer " + b.in, pipeline.EventWritten, len(ms)},
+		{b.seen, out, pipeline.EventWritten, len(ms)},
+		{b.seen, out, pipeline.EventFailed, 0},
+		{m.seen, in, pipeline.EventLost, 0},
+		{m.seen, in, pipeline.EventDeadLetter, 0},
 	} {
 		if n := c.seen.Counted(c.part, c.event); n != c.want {
 			t.Errorf("observed %d %s by %s, want %d", n, c.event, c.part, c.want)
