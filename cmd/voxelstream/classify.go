@@ -15,10 +15,13 @@ import (
 )
 
 func (c *cli) classify() *cobra.Command {
-	cmd := command("classify", "Classify the volumes of the topic, as a member of a consumer group", cobra.NoArgs, kafkaFlags, httpFlag, sinkFlags, modelFlag)
-	cmd.Long = cmd.Short + ".\n\nIt runs until a signal: the first lets what is in flight finish, the second stops at once (nothing is lost, some work is repeated)."
+	cmd := command("classify", "Classify the volumes of the topic as a member of a consumer group", cobra.NoArgs,
+		kafkaFlags, httpFlag, sinkFlags, modelFlag)
+	cmd.Long = cmd.Short + ".\n\nIt runs until interrupted. The first signal finishes the work in flight, the second " +
+		"stops immediately:\n" +
+		"nothing is lost, but some work is repeated on the next start."
 	cmd.Example = "  voxelstream classify --brokers kafka-1:9092 --model shapes.keras"
-	once := cmd.Flags().Bool("once", false, "end when everything on the topic is classified")
+	once := cmd.Flags().Bool("once", false, "exit when all volumes on the topic are classified")
 	cmd.RunE = c.do(served(func(ctx context.Context, a *app.Env, _ []string) error {
 		s, err := stream.Classify(ctx, a, *once)
 		return c.showSummary(s, err)
@@ -26,7 +29,7 @@ func (c *cli) classify() *cobra.Command {
 	return cmd
 }
 
-// showSummary is show. A summary for people does not go where the classifications went.
+// showSummary is show, but a summary as text goes to standard error if the classifications went to standard output.
 func (c *cli) showSummary(s *stream.Summary, err error) error {
 	if s != nil && s.Stdout && !c.json {
 		summaryText(os.Stderr, s)
@@ -35,13 +38,14 @@ func (c *cli) showSummary(s *stream.Summary, err error) error {
 	return show(c, s, err, summaryText)
 }
 
-// summaryText writes a summary for people: what was done, and a table of the classes.
+// summaryText writes a summary as text: totals, and a table of the classes.
 func summaryText(w io.Writer, s *stream.Summary) {
 	t := tabwriter.NewWriter(w, 2, 8, 2, ' ', 0)
 	if s.Inputs > 0 {
-		fmt.Fprintf(t, "volumes\t%d, inputs %d\n", s.Volumes, s.Inputs)
+		fmt.Fprintf(t, "volumes\t%d from %s\n", s.Volumes, app.Count(s.Inputs, "input"))
 	}
-	fmt.Fprintf(t, "classified\t%d in %.2f s (%.0f/s), latency p50 %.1f ms, p99 %.1f ms\n", s.Classified, s.Seconds, s.PerSecond, s.LatencyMS.P50, s.LatencyMS.P99)
+	fmt.Fprintf(t, "classified\t%d in %.2f s (%.0f/s), latency p50 %.1f ms, p99 %.1f ms\n",
+		s.Classified, s.Seconds, s.PerSecond, s.LatencyMS.P50, s.LatencyMS.P99)
 	if s.Accuracy != nil {
 		fmt.Fprintf(t, "accuracy\t%.2f %% (%d of %d)\n", 100**s.Accuracy, s.Correct, s.Labelled)
 	}

@@ -19,7 +19,8 @@ func (c *cli) configCommand() *cobra.Command {
 	cmd := command("config", "Check, show and describe the configuration", cobra.NoArgs)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
-	lint := command("lint [FILE]", "Report everything that is wrong at once: keys, types, units, environment names, values", cobra.MaximumNArgs(1))
+	lint := command("lint [FILE]", "Report all problems at once: unknown keys and variables, wrong types, units and "+
+		"values", cobra.MaximumNArgs(1))
 	lint.RunE = func(cmd *cobra.Command, args []string) error {
 		c.started = true
 		if len(args) > 0 {
@@ -27,13 +28,13 @@ func (c *cli) configCommand() *cobra.Command {
 		}
 		return c.lint(cmd.Flags())
 	}
-	shown := command("print", "Show each effective value and where it came from", cobra.NoArgs)
+	shown := command("print", "Show each effective value and its origin", cobra.NoArgs)
 	shown.RunE = c.do(func(_ context.Context, a *app.Env, _ []string) error {
 		settings := a.Config.Settings()
 		return c.print(settings, func(w io.Writer) { settingsText(w, settings) })
 	})
 
-	schema := command("schema", "Write the JSON schema of the configuration file, for editors", cobra.NoArgs)
+	schema := command("schema", "Print the JSON schema of the configuration file, for editors", cobra.NoArgs)
 	schema.RunE = func(*cobra.Command, []string) error {
 		c.started = true
 		s, err := config.JSONSchema()
@@ -49,7 +50,7 @@ func (c *cli) configCommand() *cobra.Command {
 // settingsText is a table of all keys.
 func settingsText(w io.Writer, settings []config.Setting) {
 	t := tabwriter.NewWriter(w, 2, 8, 2, ' ', 0)
-	fmt.Fprintln(t, "KEY\tVALUE\tFROM")
+	fmt.Fprintln(t, "KEY\tVALUE\tORIGIN")
 	for _, s := range settings {
 		fmt.Fprintf(t, "%s\t%s\t%s\n", s.Key, s.Text, s.Origin)
 	}
@@ -62,7 +63,7 @@ type problems struct {
 	Problems []string `json:"problems"`
 }
 
-// lint checks the file together with environment and flags, and prints everything that is wrong at once.
+// lint checks the file, the environment and the flags, and prints all problems at once.
 func (c *cli) lint(flags *pflag.FlagSet) error {
 	_, err := config.Load(c.file(), os.Environ(), overrides(flags))
 	var bad *config.Error

@@ -16,10 +16,10 @@ import (
 )
 
 func (c *cli) dlq() *cobra.Command {
-	cmd := command("dlq", "Look at the dead letters, and send them back", cobra.NoArgs)
+	cmd := command("dlq", "List, show and replay dead letters", cobra.NoArgs)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
-	list := command("list", "List the dead letters: why, and where from", cobra.NoArgs, kafkaFlags)
+	list := command("list", "List the dead letters with their reason and origin", cobra.NoArgs, kafkaFlags)
 	list.RunE = c.do(func(ctx context.Context, a *app.Env, _ []string) error {
 		return c.deadLetters(stream.DeadLetters(ctx, a))
 	})
@@ -30,11 +30,15 @@ func (c *cli) dlq() *cobra.Command {
 		return show(c, d, err, deadMessageText)
 	})
 
-	replay := command("replay [ID...]", "Send dead letters back to their topic: those not replayed before, or just the named ones", cobra.ArbitraryArgs, kafkaFlags)
-	replay.Long = replay.Short + ".\n\nAn item that could not be read or voxelized never became a message; run or ingest its input again instead."
+	replay := command("replay [ID...]", "Send dead letters back to their topic: all that were not replayed before, or "+
+		"only those given", cobra.ArbitraryArgs, kafkaFlags)
+	replay.Long = replay.Short + ".\n\nAn input that could not be read or voxelized never became a message. Run or " +
+		"ingest it again instead."
 	replay.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
 		r, err := stream.Replay(ctx, a, args)
-		return show(c, r, err, func(w io.Writer, r *stream.Replayed) { fmt.Fprintf(w, "replayed %d\n", r.Replayed) })
+		return show(c, r, err, func(w io.Writer, r *stream.Replayed) {
+			fmt.Fprintf(w, "replayed %s\n", app.Count(r.Replayed, "dead letter"))
+		})
 	})
 	cmd.AddCommand(list, one, replay)
 	return cmd
@@ -66,7 +70,8 @@ func (c *cli) deadLetters(all iter.Seq2[stream.DeadLetter, error]) error {
 }
 
 func deadMessageText(w io.Writer, d *stream.DeadMessage) {
-	fmt.Fprintf(w, "id        %s\nevent     %s\nkey       %s\nfrom      %s %s%s\nstage     %s\nattempts  %d\ntime      %s\nreason    %s\n",
+	fmt.Fprintf(w, "id        %s\nevent     %s\nkey       %s\nfrom      %s %s%s\nstage     %s\nattempts  %d\ntime     "+
+		" %s\nreason    %s\n",
 		d.ID, d.EventID, d.Key, d.Topic, d.At, d.Input, d.Stage, d.Attempts, d.Time.Format(time.RFC3339Nano), d.Error)
 	for _, h := range d.Ordered {
 		fmt.Fprintf(w, "header    %s: %.200q\n", h.Key, h.Value)

@@ -15,20 +15,22 @@ import (
 	"github.com/voxelstream/voxelstream/telemetry"
 )
 
-// docs writes what is generated: the reference pages and config.yaml of a checkout or, with --man, man pages into any folder.
+// docs writes generated files: the reference pages and config.yaml of a checkout or, with --man, man pages into any
+// folder.
 func (c *cli) docs() *cobra.Command {
 	cmd := command("docs DIR", "Write the generated documentation", cobra.ExactArgs(1))
 	cmd.Hidden = true
-	man := cmd.Flags().Bool("man", false, "man pages instead")
+	man := cmd.Flags().Bool("man", false, "write man pages instead")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c.started = true
 		root := cmd.Root()
-		root.DisableAutoGenTag = true // a date would be a difference every day
+		root.DisableAutoGenTag = true // a date would change the pages every day
 		if *man {
 			if err := os.MkdirAll(args[0], 0o755); err != nil {
 				return err
 			}
-			return doc.GenManTree(root, &doc.GenManHeader{Title: "VOXELSTREAM", Section: "1", Source: "voxelstream " + app.Version}, args[0])
+			return doc.GenManTree(root, &doc.GenManHeader{Title: "VOXELSTREAM", Section: "1", Source: "voxelstream " +
+				app.Version}, args[0])
 		}
 		dir := filepath.Join(args[0], "docs", "reference", "cli")
 		if err := os.MkdirAll(dir, 0o755); err != nil {

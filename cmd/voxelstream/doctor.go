@@ -13,7 +13,8 @@ import (
 )
 
 func (c *cli) doctor() *cobra.Command {
-	cmd := command("doctor", "Say what this machine has: processor, HDF5, Kafka, disk, limits", cobra.NoArgs, kafkaFlags, modelFlag)
+	cmd := command("doctor", "Check this machine: CPU, HDF5, Kafka, disk space and limits", cobra.NoArgs, kafkaFlags,
+		modelFlag)
 	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, _ []string) error {
 		checks, err := doctor.Run(ctx, a)
 		return errors.Join(c.print(checks, func(w io.Writer) { checksText(w, checks) }), err)

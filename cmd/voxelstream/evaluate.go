@@ -13,10 +13,12 @@ import (
 )
 
 func (c *cli) evaluate() *cobra.Command {
-	cmd := command("evaluate DATA...", "Measure a model on labelled data: accuracy, precision and recall, confusion, calibration", cobra.MinimumNArgs(1),
+	cmd := command("evaluate DATA...", "Evaluate a model on labelled data: accuracy, precision, recall, confusion "+
+		"matrix, calibration", cobra.MinimumNArgs(1),
 		modelFlag, voxelFlags, ingestFlags)
-	split := cmd.Flags().String("split", "", "part of an archive: train, test or all; without it test, or train where there is no test part")
-	report := cmd.Flags().String("report", "", "write a report: .html or .json")
+	split := cmd.Flags().String("split", "", "part of an archive to use: train, test or all (default test, or train "+
+		"if there is no test part)")
+	report := cmd.Flags().String("report", "", "write a report to this .html or .json file")
 	cmd.RunE = c.do(frugal(func(ctx context.Context, a *app.Env, args []string) error {
 		r, err := learn.Evaluate(ctx, a, args, *split, *report)
 		return show(c, r, err, evaluateText)
@@ -25,11 +27,13 @@ func (c *cli) evaluate() *cobra.Command {
 }
 
 func evaluateText(w io.Writer, r *learn.EvaluateResult) {
-	fmt.Fprintf(w, "rows %d, accuracy %.4f, loss %.4f, calibration error %.4f\n", r.Rows, r.Accuracy, r.Loss, r.ECE)
+	fmt.Fprintf(w, "%s, accuracy %.4f, loss %.4f, calibration error %.4f\n", app.Count(r.Rows, "row"), r.Accuracy,
+		r.Loss, r.ECE)
 	if r.Upright != nil {
-		fmt.Fprintf(w, "upright %d rows, accuracy %.4f; rotated %d rows, accuracy %.4f\n", r.Upright.Rows, r.Upright.Accuracy, r.Rotated.Rows, r.Rotated.Accuracy)
+		fmt.Fprintf(w, "%s upright, accuracy %.4f; %s rotated, accuracy %.4f\n",
+			app.Count(r.Upright.Rows, "row"), r.Upright.Accuracy, app.Count(r.Rotated.Rows, "row"), r.Rotated.Accuracy)
 	}
-	fmt.Fprintf(w, "among the %d best %.4f, area under the curve %.4f, F1 %.4f\n", r.K, r.TopK, r.AUC, r.MacroF1)
+	fmt.Fprintf(w, "top-%d accuracy %.4f, AUC %.4f, macro F1 %.4f\n", r.K, r.TopK, r.AUC, r.MacroF1)
 	t := tabwriter.NewWriter(w, 2, 8, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprint(t, "\nclass\trows\tprecision\trecall\tF1\tAUC\t")
 	for c := range r.Confusion {

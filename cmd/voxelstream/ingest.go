@@ -13,7 +13,8 @@ import (
 )
 
 func (c *cli) ingest() *cobra.Command {
-	cmd := command("ingest INPUT...", "Turn inputs into volumes and send them to the topic of volumes", cobra.MinimumNArgs(1), kafkaFlags, httpFlag, voxelFlags, ingestFlags)
+	cmd := command("ingest INPUT...", "Convert inputs to volumes and send them to the volumes topic",
+		cobra.MinimumNArgs(1), kafkaFlags, httpFlag, voxelFlags, ingestFlags)
 	cmd.Long = cmd.Short + ".\n\n" + input.Help()
 	cmd.Example = "  voxelstream ingest digits.h5 --brokers kafka-1:9092\n  voxelstream ingest 'udp://:2368?sensor=vlp16'"
 	cmd.AddCommand(c.simulate())
@@ -25,5 +26,6 @@ func (c *cli) ingest() *cobra.Command {
 }
 
 func ingestText(w io.Writer, s *stream.IngestSummary) {
-	fmt.Fprintf(w, "inputs %d, volumes %d in %s, dead letters %d, %.1f s\n", s.Inputs, s.Volumes, app.Count(s.Messages, "message"), s.DeadLetters, s.Seconds)
+	fmt.Fprintf(w, "%s: %s in %s, %s, %.1f s\n", app.Count(s.Inputs, "input"), app.Count(s.Volumes, "volume"),
+		app.Count(s.Messages, "message"), app.Count(s.DeadLetters, "dead letter"), s.Seconds)
 }

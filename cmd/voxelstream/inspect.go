@@ -12,14 +12,15 @@ import (
 )
 
 func (c *cli) inspect() *cobra.Command {
-	cmd := command("inspect FILE...", "Say what files hold: format, kind, counts, bounds, fields, calibration", cobra.MinimumNArgs(1), ingestFlags)
-	png := cmd.Flags().String("png", "", "draw the first sample into this file")
+	cmd := command("inspect FILE...", "Describe files: format, kind, counts, bounds, fields, calibration",
+		cobra.MinimumNArgs(1), ingestFlags)
+	png := cmd.Flags().String("png", "", "draw the first sample to this PNG file")
 	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error { return c.inspectAll(ctx, a, args, *png) })
 	return cmd
 }
 
-// inspectAll prints what each file holds. A file that cannot be read is reported in its turn, and the others are still read. png, if not empty, is
-// where the first readable sample is drawn.
+// inspectAll describes each file. A file that cannot be read is reported, and the others are still read. If png is not
+// empty, the first readable sample is drawn to it.
 func (c *cli) inspectAll(ctx context.Context, a *app.Env, paths []string, png string) error {
 	failed := 0
 	for i, path := range paths {
@@ -31,7 +32,7 @@ func (c *cli) inspectAll(ctx context.Context, a *app.Env, paths []string, png st
 		}
 		if err != nil {
 			failed++
-			a.Log.Error("cannot be read", "file", path, "error", err)
+			a.Log.Error("cannot read file", "file", path, "error", err)
 			if c.json {
 				if err := c.line(unreadable{path, err.Error()}); err != nil {
 					return err
@@ -47,12 +48,12 @@ func (c *cli) inspectAll(ctx context.Context, a *app.Env, paths []string, png st
 		}
 	}
 	if failed > 0 {
-		return fmt.Errorf("%d of %d files could not be read", failed, len(paths))
+		return fmt.Errorf("could not read %d of %s", failed, app.Count(len(paths), "file"))
 	}
 	return nil
 }
 
-// unreadable is the line of a file that cannot be read.
+// unreadable is the JSON output for a file that cannot be read.
 type unreadable struct {
 	File  string `json:"file"`
 	Error string `json:"error"`

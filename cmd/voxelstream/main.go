@@ -1,5 +1,6 @@
-// Command voxelstream turns depth frames, Lidar scans and HDF5 archives into voxel grids, streams them through Kafka and classifies them with a
-// 3D convolutional network. This package holds flags, signals, printing and exit codes; what the commands do is in app.
+// Command voxelstream converts depth frames, lidar scans and HDF5 archives to voxel grids, streams them through Kafka
+// and classifies them with a 3D convolutional network. This package contains flags, signal handling, printing and exit
+// codes. The work of the commands is in package app.
 package main
 
 import (

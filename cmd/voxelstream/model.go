@@ -16,18 +16,18 @@ import (
 )
 
 func (c *cli) model() *cobra.Command {
-	cmd := command("model", "Look at models, convert, run, measure and check them", cobra.NoArgs)
-	cmd.Long = cmd.Short + ".\n\nWithout a file the commands take the built-in model."
+	cmd := command("model", "Inspect, convert, run, benchmark and verify models", cobra.NoArgs)
+	cmd.Long = cmd.Short + ".\n\nWithout a model file, these commands use the built-in model."
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
-	summary := command("summary [MODEL]", "Show layers, shapes and parameters as Keras does", cobra.MaximumNArgs(1))
-	svg := summary.Flags().String("svg", "", "draw the graph into this file too")
+	summary := command("summary [MODEL]", "Show layers, shapes and parameters, as Keras does", cobra.MaximumNArgs(1))
+	svg := summary.Flags().String("svg", "", "also draw the graph to this SVG file")
 	summary.RunE = c.do(func(ctx context.Context, _ *app.Env, args []string) error {
 		s, err := models.Summarize(ctx, first(args), *svg)
 		return show(c, s, err, modelText)
 	})
 
-	convert := command("convert IN OUT", "Write a model in another format, which OUT's extension names", cobra.ExactArgs(2))
+	convert := command("convert IN OUT", "Convert a model to the format given by OUT's extension", cobra.ExactArgs(2))
 	convert.RunE = c.do(func(ctx context.Context, _ *app.Env, args []string) error {
 		r, err := models.Convert(ctx, args[0], args[1])
 		return show(c, r, err, func(w io.Writer, r *models.Conversion) {
@@ -35,9 +35,10 @@ func (c *cli) model() *cobra.Command {
 		})
 	})
 
-	predict := command("predict [MODEL] --input X.npy --output Y.npy", "Run a model on the rows of an array, in the model's own axis order", cobra.MaximumNArgs(1))
-	input := predict.Flags().String("input", "", "array (N, ...) of the model's input")
-	output := predict.Flags().String("output", "", "where its outputs go")
+	predict := command("predict [MODEL] --input X.npy --output Y.npy", "Run a model on the rows of an array, in the "+
+		"model's axis order", cobra.MaximumNArgs(1))
+	input := predict.Flags().String("input", "", ".npy file of inputs, of shape (N, ...)")
+	output := predict.Flags().String("output", "", ".npy file to write the outputs to")
 	predict.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
 		r, err := models.Predict(ctx, a, first(args), *input, *output)
 		return show(c, r, err, func(w io.Writer, r *models.Prediction) {
@@ -45,20 +46,23 @@ func (c *cli) model() *cobra.Command {
 		})
 	})
 
-	bench := command("bench [MODEL]", "Measure how fast a model infers or trains", cobra.MaximumNArgs(1))
-	bench.Long = bench.Short + ".\n\nThe optimisation passes, which --without switches off:\n\n" + passesText()
+	bench := command("bench [MODEL]", "Measure the inference or training speed of a model", cobra.MaximumNArgs(1))
+	bench.Long = bench.Short + ".\n\nOptimisation passes, which --without disables:\n\n" + passesText()
 	var o models.BenchOptions
-	bench.Flags().IntVar(&o.Batch, "batch", 64, "samples of a step")
-	bench.Flags().StringVar(&o.Mode, "mode", "infer", "infer or train")
-	bench.Flags().StringVar(&o.Input, "input", "palette", "palette: the way volumes arrive; dense: arbitrary floats")
-	bench.Flags().DurationVar(&o.Lasting, "time", 5*time.Second, "how long to measure")
-	bench.Flags().StringSliceVar(&o.Without, "without", nil, "optimisation passes that are switched off, to see what each of them buys; all for the plain operations")
+	bench.Flags().IntVar(&o.Batch, "batch", 64, "number of samples per step")
+	bench.Flags().StringVar(&o.Mode, "mode", "infer", "what to measure: infer or train")
+	bench.Flags().StringVar(&o.Input, "input", "palette", "palette feeds colour-mapped volumes, as the pipeline does; "+
+		"dense feeds arbitrary floats")
+	bench.Flags().DurationVar(&o.Lasting, "time", 5*time.Second, "duration of the measurement")
+	bench.Flags().StringSliceVar(&o.Without, "without", nil, "optimisation passes to disable, or all, to measure what "+
+		"each contributes")
 	bench.RunE = c.do(frugal(func(ctx context.Context, a *app.Env, args []string) error {
 		r, err := models.Bench(ctx, a, first(args), o)
 		return show(c, r, err, benchText)
 	}))
 
-	verify := command("verify [MODEL]", "Check a model's numbers, and that the fast network computes what the plain one does", cobra.MaximumNArgs(1))
+	verify := command("verify [MODEL]", "Check that a model's parameters are finite and that optimised and plain "+
+		"inference agree", cobra.MaximumNArgs(1))
 	verify.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
 		r, err := models.Verify(ctx, a, first(args))
 		return show(c, r, err, verifyText)
@@ -69,20 +73,22 @@ func (c *cli) model() *cobra.Command {
 }
 
 func (c *cli) quantize() *cobra.Command {
-	cmd := command("quantize MODEL DATA... --out FILE", "Make a model infer in int8 or bfloat16", cobra.MinimumNArgs(2), voxelFlags, ingestFlags)
+	cmd := command("quantize MODEL DATA... --out FILE", "Quantize a model for inference in int8 or bfloat16",
+		cobra.MinimumNArgs(2), voxelFlags, ingestFlags)
 	cmd.Long = cmd.Short + `.
 
-The first rows of the data find the range of each layer's inputs; the accuracy on the others is compared with that in float32. A model that loses more than
---max-drop points is not written. The file holds the same weights, and says in what precision to infer: every command does so, and classifications name its
-version. Training goes on in float32.`
+The first rows of the data calibrate the range of each layer's inputs. On the remaining rows, accuracy is compared with
+that in float32. A model that loses more than --max-drop percentage points is not written. The file holds the same
+weights together with the precision for inference, which every command honours. Training continues in float32.`
 	cmd.Example = "  voxelstream model quantize digits.keras mnist3d.h5 --precision int8 --out digits-int8.keras"
 	var o learn.QuantizeOptions
 	cmd.Flags().StringVar(&o.Kind, "precision", nn.Int8, strings.Join(nn.Precisions(), " or "))
-	cmd.Flags().StringVar(&o.Split, "split", "", "part of an archive: train, test or all; without it train, or all where there is no training part")
-	cmd.Flags().Float64Var(&o.Share, "calibration-share", .2, "share of the rows that find the ranges")
-	cmd.Flags().Float64Var(&o.MaxDrop, "max-drop", .2, "most points of accuracy that may be lost")
-	cmd.Flags().BoolVar(&o.Force, "force", false, "write the model whatever is lost")
-	cmd.Flags().StringVar(&o.Out, "out", "", "file of the new model; without it only the report is shown")
+	cmd.Flags().StringVar(&o.Split, "split", "", "part of an archive to use: train, test or all (default train, or "+
+		"all if there is no training part)")
+	cmd.Flags().Float64Var(&o.Share, "calibration-share", .2, "fraction of the rows to calibrate with")
+	cmd.Flags().Float64Var(&o.MaxDrop, "max-drop", .2, "maximum accuracy loss in percentage points")
+	cmd.Flags().BoolVar(&o.Force, "force", false, "write the model regardless of the accuracy loss")
+	cmd.Flags().StringVar(&o.Out, "out", "", "model file to write (default: only show the report)")
 	cmd.RunE = c.do(frugal(func(ctx context.Context, a *app.Env, args []string) error {
 		r, err := learn.Quantize(ctx, a, args[0], args[1:], o)
 		return show(c, r, err, quantizeText)
@@ -98,7 +104,7 @@ func first(args []string) string {
 	return args[0]
 }
 
-// passesText lists the optimisation passes, a line each.
+// passesText lists the optimisation passes, one per line.
 func passesText() string {
 	var out strings.Builder
 	for _, pass := range nn.Passes() {
@@ -115,20 +121,22 @@ func modelText(w io.Writer, s *models.Summary) {
 }
 
 func benchText(w io.Writer, r *models.BenchResult) {
-	fmt.Fprintf(w, "%s of batches of %d, input %s: %.0f samples/s, latency p50 %.3f ms, p99 %.3f ms, %s, kernels %s\n",
+	fmt.Fprintf(w, "%s, batch size %d, input %s: %.0f samples/s, latency p50 %.3f ms, p99 %.3f ms, %s, kernels %s\n",
 		r.Mode, r.Batch, r.Input, r.PerSecond, r.LatencyMS.P50, r.LatencyMS.P99, app.Count(r.Threads, "thread"), r.Tier)
 }
 
 func verifyText(w io.Writer, r *models.VerifyResult) {
-	fmt.Fprintf(w, "%s, version %s: largest difference by passes %.2g (allowed %g), by threads %g, kernels %s\n",
+	fmt.Fprintf(w, "%s, version %s: maximum difference %.2g with optimisation passes (tolerance %g), %g with threads; "+
+		"kernels %s\n",
 		r.Name, r.Version, r.Passes, models.PassTolerance, r.Threads, r.Tier)
 }
 
 func quantizeText(w io.Writer, r *learn.QuantizeResult) {
-	fmt.Fprintf(w, "%s: accuracy %.4f, %.4f in float32: %.2f points lost on %s; ranges of %s\n",
-		r.Kind, r.Low, r.Float, r.Drop, app.Count(r.Rows, "row"), app.Count(r.Calibration, "other row"))
-	fmt.Fprintf(w, "the same class for %.2f %% of the rows; probabilities differ by %.4f at most, %.5f on average\n", 100*r.Agree, r.Largest, r.Mean)
+	fmt.Fprintf(w, "accuracy %.4f in %s, %.4f in float32: %.2f percentage points lost on %s, calibrated on %s\n",
+		r.Low, r.Kind, r.Float, r.Drop, app.Count(r.Rows, "row"), app.Count(r.Calibration, "other row"))
+	fmt.Fprintf(w, "same class for %.2f %% of the rows; probabilities differ by at most %.4f, and by %.5f on average\n",
+		100*r.Agree, r.Largest, r.Mean)
 	if r.Model != "" {
-		fmt.Fprintf(w, "%s infers in %s from now on; model bench says how fast\n", r.Model, r.Kind)
+		fmt.Fprintf(w, "%s infers in %s; measure its speed with model bench\n", r.Model, r.Kind)
 	}
 }

@@ -32,7 +32,7 @@ func (c *cli) line(v any) error {
 	return err
 }
 
-// show prints the result of a command, where there is one, and returns the command's error.
+// show prints the result of a command, if there is one, and returns the command's error.
 func show[T any](c *cli, r *T, err error, text func(io.Writer, *T)) error {
 	if r == nil {
 		return err
@@ -40,7 +40,7 @@ func show[T any](c *cli, r *T, err error, text func(io.Writer, *T)) error {
 	return errors.Join(c.print(r, func(w io.Writer) { text(w, r) }), err)
 }
 
-// logger writes to w as the configuration says.
+// logger returns a logger that writes to w, with the configured level and format.
 func logger(c config.Log, w io.Writer) *slog.Logger {
 	o := &slog.HandlerOptions{Level: slog.Level(c.Level)}
 	if c.Format == "json" {

@@ -33,17 +33,20 @@ func printed[T any](v *T, text func(io.Writer, *T)) string {
 	return b.String()
 }
 
-// TestTexts wants of each result the text that people see.
+// TestTexts checks the text output of each result.
 func TestTexts(t *testing.T) {
 	half, auc := 0.5, 0.75
-	history := &train.History{Loss: []float64{2, 1}, Accuracy: []float64{.25, .5}, ValLoss: []float64{3, 2}, ValAccuracy: []float64{.125, .25}, BestEpoch: 2, Stopped: true}
+	history := &train.History{Loss: []float64{2, 1}, Accuracy: []float64{.25, .5}, ValLoss: []float64{3, 2},
+		ValAccuracy: []float64{.125, .25}, BestEpoch: 2, Stopped: true}
 	when := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
 	for name, c := range map[string]struct{ got, want string }{
 		"summary": {printed(&stream.Summary{
 			Inputs: 1, Volumes: 2, Classified: 2, DeadLetters: 3, Labelled: 2, Correct: 1, Accuracy: &half, Seconds: 2, PerSecond: 1,
-			LatencyMS: app.Quantiles{P50: 1, P99: 2.25}, Model: record.Model{Name: "digits", Version: "01234567"}, Outputs: []string{"c.jsonl", "topic c"},
-			Classes: []stream.ClassCount{{Class: 1, Volumes: 2, Correct: 1, Accuracy: &half, MeanScore: .5}, {Class: 10, Volumes: 1, MeanScore: .25}},
-		}, summaryText), `volumes       2, inputs 1
+			LatencyMS: app.Quantiles{P50: 1, P99: 2.25}, Model: record.Model{Name: "digits",
+				Version: "01234567"}, Outputs: []string{"c.jsonl", "topic c"},
+			Classes: []stream.ClassCount{{Class: 1, Volumes: 2, Correct: 1, Accuracy: &half, MeanScore: .5},
+				{Class: 10, Volumes: 1, MeanScore: .25}},
+		}, summaryText), `volumes       2 from 1 input
 classified    2 in 2.00 s (1/s), latency p50 1.0 ms, p99 2.2 ms
 accuracy      50.00 % (1 of 2)
 dead letters  3
@@ -61,15 +64,18 @@ results
 `},
 		"ingest": {
 			printed(&stream.IngestSummary{Inputs: 1, Volumes: 2, Messages: 3, DeadLetters: 4, Seconds: 5}, ingestText),
-			"inputs 1, volumes 2 in 3 messages, dead letters 4, 5.0 s\n",
+			"1 input: 2 volumes in 3 messages, 4 dead letters, 5.0 s\n",
 		},
 		"simulate": {
-			printed(&stream.SimulateSummary{To: "h:1", Stats: simulate.Stats{Packets: 2, Bytes: 3, Late: 1500 * time.Nanosecond}, Seconds: 4}, simulateText),
-			"h:1: 2 packets, 3 bytes in 4.0 s; at most 2µs late\n",
+			printed(&stream.SimulateSummary{To: "h:1", Stats: simulate.Stats{Packets: 2, Bytes: 3,
+				Late: 1500 * time.Nanosecond}, Seconds: 4}, simulateText),
+			"h:1: 2 packets, 3 bytes in 4.0 s, maximum delay 2µs\n",
 		},
 		"dead letter": {printed(&stream.DeadMessage{
-			DeadLetter: stream.DeadLetter{ID: "0:1", EventID: "s/2", Topic: "volumes", At: "3:4", Stage: "decode", Error: "why", Attempts: 5, Time: when},
-			Key:        "s", Ordered: []transport.Header{{Key: "b", Value: []byte("1")}, {Key: "a", Value: []byte("\n")}}, Value: []byte("xy"),
+			DeadLetter: stream.DeadLetter{ID: "0:1", EventID: "s/2", Topic: "volumes", At: "3:4", Stage: "decode",
+				Error: "why", Attempts: 5, Time: when},
+			Key: "s", Ordered: []transport.Header{{Key: "b", Value: []byte("1")},
+				{Key: "a", Value: []byte("\n")}}, Value: []byte("xy"),
 		}, deadMessageText), `id        0:1
 event     s/2
 key       s
@@ -83,47 +89,56 @@ header    a: "\n"
 value     2 bytes: "xy"
 `},
 		"train": {
-			printed(&learn.TrainResult{Model: "m.keras", Parameters: 1, Epochs: 2, Rows: 3, SamplesPerSecond: 4, History: history}, trainText),
-			"m.keras: 1 parameter, 2 epochs over 3 rows, 4 samples/s\nloss 1.0000, accuracy 0.5000, val_loss 2.0000, val_accuracy 0.2500, best epoch 2, stopped early\n",
+			printed(&learn.TrainResult{Model: "m.keras", Parameters: 1, Epochs: 2, Rows: 3, SamplesPerSecond: 4,
+				History: history}, trainText),
+			"m.keras: 1 parameter, 2 epochs over 3 rows, 4 samples/s\nloss 1.0000, accuracy 0.5000, val_loss 2.0000, " +
+				"val_accuracy 0.2500, best epoch 2, stopped early\n",
 		},
 		"evaluate": {printed(&learn.EvaluateResult{
 			Evaluation: &train.Evaluation{
 				Rows: 4, Accuracy: .5, Loss: 1, ECE: .25, K: 3, TopK: 1, AUC: .75, MacroF1: .5, Confusion: [][]int{{2, 0}, {2, 0}},
-				PerClass: []train.ClassScore{{Class: 0, Rows: 2, Precision: .5, Recall: 1, F1: .667, AUC: &auc}, {Class: 1, Rows: 2}},
+				PerClass: []train.ClassScore{{Class: 0, Rows: 2, Precision: .5, Recall: 1, F1: .667, AUC: &auc},
+					{Class: 1, Rows: 2}},
 			},
 			Upright: &learn.Share{Rows: 2, Accuracy: 1}, Rotated: &learn.Share{Rows: 2},
-		}, evaluateText), `rows 4, accuracy 0.5000, loss 1.0000, calibration error 0.2500
-upright 2 rows, accuracy 1.0000; rotated 2 rows, accuracy 0.0000
-among the 3 best 1.0000, area under the curve 0.7500, F1 0.5000
+		}, evaluateText), `4 rows, accuracy 0.5000, loss 1.0000, calibration error 0.2500
+2 rows upright, accuracy 1.0000; 2 rows rotated, accuracy 0.0000
+top-3 accuracy 1.0000, AUC 0.7500, macro F1 0.5000
 
   class  rows  precision  recall     F1     AUC  as 0  as 1
       0     2      0.500   1.000  0.667  0.7500     2     0
       1     2      0.000   0.000  0.000       -     2     0
 `},
 		"quantize": {printed(&learn.QuantizeResult{
-			PrecisionReport: &train.PrecisionReport{Kind: "int8", Low: .5, Float: .75, Drop: 25, Rows: 4, Agree: .5, Largest: .25, Mean: .125}, Calibration: 2, Model: "q.keras",
-		}, quantizeText), `int8: accuracy 0.5000, 0.7500 in float32: 25.00 points lost on 4 rows; ranges of 2 other rows
-the same class for 50.00 % of the rows; probabilities differ by 0.2500 at most, 0.12500 on average
-q.keras infers in int8 from now on; model bench says how fast
+			PrecisionReport: &train.PrecisionReport{Kind: "int8", Low: .5, Float: .75, Drop: 25, Rows: 4, Agree: .5,
+				Largest: .25, Mean: .125}, Calibration: 2, Model: "q.keras",
+		}, quantizeText), `accuracy 0.5000 in int8, 0.7500 in float32: 25.00 percentage points lost on 4 rows, calibrated on 2 other rows
+same class for 50.00 % of the rows; probabilities differ by at most 0.2500, and by 0.12500 on average
+q.keras infers in int8; measure its speed with model bench
 `},
 		"generate": {
-			printed(&files.GenerateSummary{File: "d.h5", Layout: "vectors", Train: 1, Test: 2, Seed: 3, Seconds: 4}, generateText),
-			"d.h5: layout vectors, 1 row to train, 2 to test, seed 3, 4.0 s\n",
+			printed(&files.GenerateSummary{File: "d.h5", Layout: "vectors", Train: 1, Test: 2, Seed: 3, Seconds: 4},
+				generateText),
+			"d.h5: layout vectors, 1 row for training, 2 for testing, seed 3, 4.0 s\n",
 		},
 		"convert": {printed(&files.ConvertSummary{File: "c.pcd", Samples: 1}, convertText), "c.pcd: 1 sample\n"},
 		"mesh": {
 			printed(&files.ConvertSummary{File: "m.ply", Frames: 2, Mesh: &files.Mesh{Triangles: 3, Edge: .01}}, convertText),
-			"m.ply: a mesh of 3 triangles from 2 frames, in cells of 0.01 m\n",
+			"m.ply: mesh of 3 triangles from 2 frames, cell size 0.01 m\n",
 		},
-		"voxelize": {printed(&files.VoxelizeSummary{File: "v.npy", Volumes: 1, Grid: [3]int{4, 5, 6}, Method: "occupancy"}, voxelizeText), "v.npy: 1 volume of 4x5x6 cells, method occupancy\n"},
-		"model":    {printed(&models.Summary{Table: "table\n", Precision: "int8"}, modelText), "table\n Infers in int8.\n"},
+		"voxelize": {printed(&files.VoxelizeSummary{File: "v.npy", Volumes: 1, Grid: [3]int{4, 5, 6}, Method: "occupancy"},
+			voxelizeText), "v.npy: 1 volume of 4x5x6 cells, method occupancy\n"},
+		"model": {printed(&models.Summary{Table: "table\n", Precision: "int8"}, modelText), "table\n Infers in int8.\n"},
 		"bench": {
-			printed(&models.BenchResult{Batch: 1, Mode: "infer", Input: "dense", PerSecond: 2, LatencyMS: app.Quantiles{P50: 3, P99: 4}, Threads: 5, Tier: "generic"}, benchText),
-			"infer of batches of 1, input dense: 2 samples/s, latency p50 3.000 ms, p99 4.000 ms, 5 threads, kernels generic\n",
+			printed(&models.BenchResult{Batch: 1, Mode: "infer", Input: "dense", PerSecond: 2,
+				LatencyMS: app.Quantiles{P50: 3, P99: 4}, Threads: 5, Tier: "generic"}, benchText),
+			"infer, batch size 1, input dense: 2 samples/s, latency p50 3.000 ms, p99 4.000 ms, 5 threads, kernels generic\n",
 		},
 		"verify": {
-			printed(&models.VerifyResult{Model: record.Model{Name: "m", Version: "v"}, Passes: 1e-5, Tier: "generic"}, verifyText),
-			"m, version v: largest difference by passes 1e-05 (allowed 0.0001), by threads 0, kernels generic\n",
+			printed(&models.VerifyResult{Model: record.Model{Name: "m", Version: "v"}, Passes: 1e-5, Tier: "generic"},
+				verifyText),
+			"m, version v: maximum difference 1e-05 with optimisation passes (tolerance 0.0001), 0 with threads; kernels " +
+				"generic\n",
 		},
 		"build": {
 			printed(&app.Build{Version: "1", Commit: "c", Go: "go1", OS: "linux", Arch: "amd64", Tier: "avx2"}, buildText),
@@ -137,13 +152,14 @@ q.keras infers in int8 from now on; model bench says how fast
 		}
 	}
 	var b bytes.Buffer
-	checksText(&b, []doctor.Check{{Name: "disk", OK: true, Found: "full", Advice: "make room"}, {Name: "hdf5", Found: "none"}})
+	checksText(&b, []doctor.Check{{Name: "disk", OK: true, Found: "full", Advice: "make room"},
+		{Name: "hdf5", Found: "none"}})
 	if want := "ok   disk           full\n                    make room\nFAIL hdf5           none\n"; b.String() != want {
 		t.Errorf("doctor: found\n%s\nwant\n%s", &b, want)
 	}
 	b.Reset()
 	settingsText(&b, []config.Setting{{Key: "threads", Text: "4", Origin: "flag --threads"}})
-	if want := "KEY      VALUE  FROM\nthreads  4      flag --threads\n"; b.String() != want {
+	if want := "KEY      VALUE  ORIGIN\nthreads  4      flag --threads\n"; b.String() != want {
 		t.Errorf("settings: found\n%s\nwant\n%s", &b, want)
 	}
 }
@@ -186,7 +202,8 @@ func (broken) Write([]byte) (int, error) { return 0, errBroken }
 
 func TestDeadLettersPrinted(t *testing.T) {
 	when := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	letters := []stream.DeadLetter{{ID: "0:1", EventID: "s/1", Stage: "decode", Error: "why", Time: when}, {ID: "1:2", EventID: "s/2", Stage: "ingest", Input: "x.pcd", Error: "how", Time: when}}
+	letters := []stream.DeadLetter{{ID: "0:1", EventID: "s/1", Stage: "decode", Error: "why", Time: when},
+		{ID: "1:2", EventID: "s/2", Stage: "ingest", Input: "x.pcd", Error: "how", Time: when}}
 	failure := errors.New("failure")
 	list := func(n int, err error) iter.Seq2[stream.DeadLetter, error] {
 		return func(yield func(stream.DeadLetter, error) bool) {
@@ -205,13 +222,15 @@ func TestDeadLettersPrinted(t *testing.T) {
 		n    int
 		err  error
 		want string
-	}{{0, nil, "no dead letters\n"}, {2, nil, head + "1:2  2026-01-02T03:04:05Z  ingest  s/2    how\n"}, {1, failure, head}, {0, failure, ""}} {
+	}{{0, nil, "no dead letters\n"}, {2, nil, head + "1:2  2026-01-02T03:04:05Z  ingest  s/2    how\n"}, {1, failure,
+		head}, {0, failure, ""}} {
 		var b bytes.Buffer
 		if err := (&cli{out: &b}).deadLetters(list(c.n, c.err)); b.String() != c.want || !errors.Is(err, c.err) {
 			t.Errorf("%d: found %q and error %v", c.n, &b, err)
 		}
 		b.Reset()
-		if err := (&cli{out: &b, json: true}).deadLetters(list(c.n, c.err)); strings.Count(b.String(), "\n") != c.n || !errors.Is(err, c.err) {
+		if err := (&cli{out: &b, json: true}).deadLetters(list(c.n, c.err)); strings.Count(b.String(), "\n") != c.n ||
+			!errors.Is(err, c.err) {
 			t.Errorf("JSON of %d: found %q and error %v", c.n, &b, err)
 		}
 	}
@@ -224,7 +243,8 @@ func run(args ...string) (string, int) {
 	return b.String(), code
 }
 
-// TestInspectPrinted: files that cannot be read are reported in their turn, the others are read, and the first readable one is drawn.
+// TestInspectPrinted: files that cannot be read are reported in their turn, the others are read, and the first
+// readable one is drawn.
 func TestInspectPrinted(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for name, text := range map[string]string{"a.xyz": "0 0 0\n1 2 3\n", "b.xyz": "5 5 5\n", "junk.bin": "\x00\x01\x02"} {
@@ -250,7 +270,8 @@ func TestInspectPrinted(t *testing.T) {
 		t.Error(err)
 	}
 	out, code = run("inspect", "a.xyz", "b.xyz")
-	if code != exitDone || strings.Count(out, "\n\n") != 1 || !strings.Contains(out, "a.xyz") || !strings.Contains(out, "b.xyz") {
+	if code != exitDone || strings.Count(out, "\n\n") != 1 || !strings.Contains(out, "a.xyz") ||
+		!strings.Contains(out, "b.xyz") {
 		t.Errorf("found exit code %d and %q", code, out)
 	}
 }
@@ -275,12 +296,14 @@ func TestCommandsPrint(t *testing.T) {
 	}{
 		{"version", "version commit go os arch hdf5 tier", "voxelstream " + app.Version},
 		{"config lint", "file problems", "no problems"},
-		{"voxelize c.xyz --out c.npy --grid 8", "file volumes failed grid method format points outside", "c.npy: 1 volume of 8x8x8 cells"},
+		{"voxelize c.xyz --out c.npy --grid 8", "file volumes failed grid method format points outside",
+			"c.npy: 1 volume of 8x8x8 cells"},
 		{"convert c.xyz c.pcd", "file samples failed", "c.pcd: 1 sample"},
 		{"model summary", "name version digest input output layers parameters trainable", "Model: "},
 		{"model convert c.safetensors d.safetensors", "model parameters", "d.safetensors: "},
 		{"model verify", "name version digest max_difference_passes max_difference_threads rows tier", "digits, version "},
-		{"model bench --time 1ms --batch 2", "batch mode samples_per_second latency_ms tier threads input steps", "infer of batches of 2"},
+		{"model bench --time 1ms --batch 2", "batch mode samples_per_second latency_ms tier threads input steps",
+			"infer, batch size 2"},
 	} {
 		args := strings.Fields(c.line)
 		out, code := run(args...)

@@ -29,7 +29,7 @@ type cli struct {
 func (c *cli) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "voxelstream",
-		Short:         "Stream RGB-D frames, Lidar scans and HDF5 archives through voxels, Kafka and a 3D network",
+		Short:         "Classify RGB-D frames, lidar scans and HDF5 archives with a 3D CNN, streamed as voxels through Kafka",
 		Version:       app.Version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -37,12 +37,13 @@ func (c *cli) root() *cobra.Command {
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	f := root.PersistentFlags()
-	f.StringVar(&c.config, "config", "", "configuration file (see config.yaml); without it, the one that "+config.EnvPrefix+"CONFIG names")
-	f.BoolVar(&c.json, "json", false, "results as JSON")
-	f.BoolVarP(&c.quiet, "quiet", "q", false, "no progress")
+	f.StringVar(&c.config, "config", "", "configuration file, see config.yaml (default $"+config.EnvPrefix+"CONFIG)")
+	f.BoolVar(&c.json, "json", false, "print results as JSON")
+	f.BoolVarP(&c.quiet, "quiet", "q", false, "hide progress")
 	keyFlags(root, f, config.Flags("log", "threads", "seed"))
 	root.AddCommand(
-		c.run(), c.ingest(), c.classify(), c.train(), c.evaluate(), c.generate(), c.voxelize(), c.inspect(), c.convert(), c.model(),
+		c.run(), c.ingest(), c.classify(), c.train(), c.evaluate(), c.generate(), c.voxelize(), c.inspect(), c.convert(),
+		c.model(),
 		c.configCommand(), c.dlq(), c.broker(), c.doctor(), c.version(), c.docs(),
 	)
 	return root
@@ -56,7 +57,7 @@ const (
 	exitDeadLetters = 3
 )
 
-// exitCode is the exit code that an error stands for. What cobra refuses is wrong usage.
+// exitCode returns the exit code for an error. Errors from cobra are usage errors.
 func (c *cli) exitCode(err error) int {
 	switch {
 	case err == nil:
@@ -75,7 +76,7 @@ func (c *cli) file() string { return cmp.Or(c.config, os.Getenv(config.EnvPrefix
 // work is what a command does with its environment and its arguments.
 type work = func(ctx context.Context, a *app.Env, args []string) error
 
-// do wraps the work of a command: it loads the configuration, catches signals, and runs f.
+// do wraps the work of a command: it loads the configuration, handles signals and runs f.
 func (c *cli) do(f work) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		c.started = true
@@ -97,9 +98,8 @@ func (c *cli) do(f work) func(*cobra.Command, []string) error {
 	}
 }
 
-// frugal makes the garbage collector run often while f does its work. It is for commands that keep many rows and
-// plans, which are large and hold no pointers: collecting costs little beside the work, and with the usual target as
-// much garbage would lie there too.
+// frugal makes the garbage collector run more often while f runs. It is for commands that keep many rows and plans in
+// memory. These are large and hold no pointers, so collecting is cheap, and the default target would double memory use.
 func frugal(f work) work {
 	return func(ctx context.Context, a *app.Env, args []string) error {
 		defer debug.SetGCPercent(debug.SetGCPercent(10))
@@ -107,7 +107,7 @@ func frugal(f work) work {
 	}
 }
 
-// served is f beside the HTTP listener, where the configuration asks for one.
+// served runs f with the HTTP listener, if one is configured.
 func served(f work) work {
 	return func(ctx context.Context, a *app.Env, args []string) error {
 		return a.Serve(ctx, func(ctx context.Context, a *app.Env) error { return f(ctx, a, args) })
@@ -117,8 +117,8 @@ func served(f work) work {
 // keyAnnotation marks a flag with the configuration key that it sets.
 const keyAnnotation = "voxelstream_key"
 
-// keyFlags adds flags that set keys; comment, default and type come from the configuration, which also checks the
-// values.
+// keyFlags adds flags that set configuration keys. Their help, default and type come from the configuration, which also
+// validates the values.
 func keyFlags(cmd *cobra.Command, fs *pflag.FlagSet, flags map[string]string) {
 	for name, key := range flags {
 		k := config.Describe(key)
@@ -132,12 +132,12 @@ func keyFlags(cmd *cobra.Command, fs *pflag.FlagSet, flags map[string]string) {
 		}
 		_ = fs.SetAnnotation(name, keyAnnotation, []string{key}) // the flag exists
 		if len(k.Choices) > 0 {
-			_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(completions(k), cobra.ShellCompDirectiveNoFileComp)) // as above
+			_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(completions(k), cobra.ShellCompDirectiveNoFileComp))
 		}
 	}
 }
 
-// completions are the values of a key that has a list of them, with their documentation.
+// completions returns the choices of a key with their documentation.
 func completions(k config.Key) []cobra.Completion {
 	var out []cobra.Completion
 	for i, choice := range k.Choices {
@@ -156,11 +156,11 @@ func (v *keyValue) String() string     { return v.text }
 func (v *keyValue) Set(s string) error { v.text = s; return nil }
 func (v *keyValue) Type() string       { return v.kind }
 
-// listValue is a flag that sets a list. It may be given several times; together they replace the list of the
-// configuration, and an empty text adds nothing.
+// listValue is a flag that sets a list. It may be repeated. Its values together replace the configured list, and an
+// empty value adds nothing.
 type listValue struct {
 	keyValue
-	whole bool // a text is one item, else a comma separates items
+	whole bool // each value is one item; otherwise items are separated by commas
 	items []string
 }
 
@@ -182,7 +182,7 @@ var shorthands = map[string]string{"out": "o"}
 // notAnnotation marks a flag that sets a key to false.
 const notAnnotation = "voxelstream_not"
 
-// keyNot adds a flag that turns a key off.
+// keyNot adds a flag that sets a key to false.
 func keyNot(fs *pflag.FlagSet, name, key, doc string) {
 	fs.Bool(name, false, doc)
 	_ = fs.SetAnnotation(name, notAnnotation, []string{key}) // the flag exists
@@ -206,7 +206,7 @@ func overrides(fs *pflag.FlagSet) []config.Override {
 	return out
 }
 
-// Groups of flags that several commands have.
+// Groups of flags shared by several commands.
 var (
 	kafkaFlags  = config.Flags("kafka", "broker.data_dir")
 	voxelFlags  = config.Flags("voxelize")

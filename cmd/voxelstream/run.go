@@ -11,13 +11,14 @@ import (
 )
 
 func (c *cli) run() *cobra.Command {
-	cmd := command("run INPUT...", "The whole pipeline in one process: inputs -> volumes -> Kafka -> network -> classifications",
+	cmd := command("run INPUT...", "Run the whole pipeline in one process: inputs -> volumes -> Kafka -> network -> "+
+		"classifications",
 		cobra.MinimumNArgs(1), kafkaFlags, httpFlag, voxelFlags, ingestFlags, sinkFlags, modelFlag)
 	cmd.Long = cmd.Short + `.
 
-Without --brokers a broker inside the process keeps its log in --broker-data-dir. The command ends when every input has ended and every volume
-is classified or a dead letter; exit code 3 says that there are dead letters. A volume is stored once per model, also after a crash and a second
-run: the JSON lines file and the topic drop what they hold already.
+Without --brokers, an embedded broker keeps its log in --broker-data-dir. The command exits when all inputs have ended
+and every volume is classified or has become a dead letter. Exit code 3 means that there are dead letters. Each volume
+is stored once per model, even after a crash or a second run: the JSON lines file and the topic skip duplicates.
 
 ` + input.Help()
 	cmd.Example = "  voxelstream run digits.h5\n  voxelstream run scan.pcd --model shapes.keras --out shapes.jsonl\n" +

@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// abortTime is how long the hard stop may take before the process ends anyway.
+// abortTime is the time after the second signal at which the process exits in any case.
 const abortTime = 3 * time.Second
 
-// signals returns a context that ends with the first SIGINT or SIGTERM, which asks to drain, and a channel that is closed by the second, which
-// asks to stop at once.
+// signals returns a context that the first SIGINT or SIGTERM cancels, to drain the work in flight, and a channel that
+// the second one closes, to stop immediately.
 func signals() (context.Context, <-chan struct{}, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.Background())
 	abort, in := make(chan struct{}), make(chan os.Signal, 2)

@@ -14,17 +14,20 @@ import (
 
 func (c *cli) simulate() *cobra.Command {
 	o := stream.SimulateOptions{}
-	cmd := command("simulate [RECORDING]", "Send the packets of a recording, or of a lidar in a synthetic scene, over UDP at the sensor's pace", cobra.MaximumNArgs(1))
+	cmd := command("simulate [RECORDING]", "Replay the packets of a recording, or of a lidar in a synthetic scene, "+
+		"over UDP at the sensor's pace", cobra.MaximumNArgs(1))
 	cmd.Example = "  voxelstream ingest simulate drive.pcap --to udp://127.0.0.1:2368\n" +
 		"  voxelstream ingest simulate --scene room --to 'udp://127.0.0.1:2368?sensor=vlp16' --length 60s"
 	fs := cmd.Flags()
-	fs.StringVar(&o.Scene, "scene", "", "a synthetic scene instead of a recording: room or sphere")
-	fs.StringVar(&o.To, "to", "", "where to: udp://HOST:PORT, for a scene with ?sensor=vlp16 or ?sensor=ouster")
-	fs.Float64Var(&o.Rate, "rate", 1, "how much faster than the sensor")
-	fs.BoolVar(&o.Loop, "loop", false, "play a recording again and again")
-	fs.DurationVar(&o.Length, "length", 0, "end after so much of the sensor's time; 0: with the recording, a scene never")
-	fs.StringVar(&o.Metadata, "metadata", "", "write the metadata of the simulated Ouster to this file, for calibration= of the receiver")
-	fs.BoolVar(&o.Legacy, "legacy", false, "the simulated Ouster sends the packets of firmware before 2.2")
+	fs.StringVar(&o.Scene, "scene", "", "simulate a synthetic scene instead of a recording: room or sphere")
+	fs.StringVar(&o.To, "to", "", "destination udp://HOST:PORT; for a scene, add ?sensor=vlp16 or ?sensor=ouster")
+	fs.Float64Var(&o.Rate, "rate", 1, "speed relative to the sensor")
+	fs.BoolVar(&o.Loop, "loop", false, "repeat the recording")
+	fs.DurationVar(&o.Length, "length", 0, "stop after this duration in the sensor's time; 0 plays the whole "+
+		"recording, or a scene without end")
+	fs.StringVar(&o.Metadata, "metadata", "", "write the metadata of the simulated Ouster to this file, for the "+
+		"receiver's calibration option")
+	fs.BoolVar(&o.Legacy, "legacy", false, "simulate an Ouster with firmware older than 2.2")
 	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
 		if len(args) > 0 {
 			o.Recording = args[0]
@@ -36,5 +39,6 @@ func (c *cli) simulate() *cobra.Command {
 }
 
 func simulateText(w io.Writer, s *stream.SimulateSummary) {
-	fmt.Fprintf(w, "%s: %s, %d bytes in %.1f s; at most %v late\n", s.To, app.Count(s.Packets, "packet"), s.Bytes, s.Seconds, s.Late.Round(time.Microsecond))
+	fmt.Fprintf(w, "%s: %s, %d bytes in %.1f s, maximum delay %v\n", s.To, app.Count(s.Packets, "packet"), s.Bytes,
+		s.Seconds, s.Late.Round(time.Microsecond))
 }

@@ -11,7 +11,7 @@ import (
 )
 
 func (c *cli) version() *cobra.Command {
-	cmd := command("version", "Show version, commit, Go, HDF5 and the tier of the kernels", cobra.NoArgs)
+	cmd := command("version", "Show the version, commit, Go version, HDF5 version and CPU kernels", cobra.NoArgs)
 	cmd.RunE = c.do(func(_ context.Context, _ *app.Env, _ []string) error {
 		return show(c, app.ReadBuild(), nil, buildText)
 	})
@@ -23,5 +23,6 @@ func buildText(w io.Writer, b *app.Build) {
 	if hdf5 == "" {
 		hdf5 = "built without"
 	}
-	fmt.Fprintf(w, "voxelstream %s\ncommit  %s\ngo      %s %s/%s\nhdf5    %s\nkernels %s\n", b.Version, b.Commit, b.Go, b.OS, b.Arch, hdf5, b.Tier)
+	fmt.Fprintf(w, "voxelstream %s\ncommit  %s\ngo      %s %s/%s\nhdf5    %s\nkernels %s\n", b.Version, b.Commit, b.Go,
+		b.OS, b.Arch, hdf5, b.Tier)
 }

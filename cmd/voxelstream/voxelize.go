@@ -13,13 +13,15 @@ import (
 )
 
 func (c *cli) voxelize() *cobra.Command {
-	cmd := command("voxelize INPUT --out FILE", "Write the voxel grids of an input to a file", nil, voxelFlags, ingestFlags)
+	cmd := command("voxelize INPUT --out FILE", "Voxelize an input and write the grids to a file", nil, voxelFlags,
+		ingestFlags)
 	cmd.Example = "  voxelstream voxelize scan.pcd --method occupancy --edge 0.1 --grid 32 --out scan.npy\n" +
 		"  voxelstream voxelize rgbd-frames/ --method tsdf --grid 64 --out room.npy\n" +
 		"  voxelstream voxelize --list"
 	out := cmd.Flags().String("out", "", "file to write: .npy, .npz, .h5, .arrow or .binvox")
-	format := cmd.Flags().String("format", "index", "cells hold the palette's index, its colour (rgb), the density before the colour map, or with tsdf the distance to the surface in metres; .arrow is always index")
-	list := cmd.Flags().Bool("list", false, "list the voxelization methods instead")
+	format := cmd.Flags().String("format", "index", "cell values: index (of the palette), rgb (colour), density "+
+		"(before the colour map) or, with tsdf, distance (to the surface in metres); .arrow is always index")
+	list := cmd.Flags().Bool("list", false, "list the voxelization methods")
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if *list {
 			return cobra.NoArgs(cmd, args)
