@@ -38,7 +38,8 @@ type Sink[T any] interface {
 
 // Flusher is a sink that makes many writes durable at once: a Parquet file, an object. What Write took is held back, and settles only when Flush
 // has returned nil. A *[PartialError] names what is not durable by its position among all values taken since the last Flush; any other error
-// leaves all of them as they are, and the same Flush is tried again.
+// leaves all of them as they are, and the same Flush is tried again. When the attempts are used up, the values are given up but stay with the
+// sink: they keep their positions until a later Flush succeeds or names values.
 type Flusher interface {
 	Flush(ctx context.Context) error
 }

@@ -64,6 +64,9 @@ type output[T any] struct {
 	flusher   Flusher
 	held      []Delivery[T]
 	heldBytes int64
+	// stale is how many values the sink took before those in held and still has, though they were given up: flushes
+	// failed without naming any.
+	stale int
 }
 
 func newOutput[T any](o Output[T], retry Retry, exhausted Exhausted, c *control) *output[T] {
@@ -168,18 +171,20 @@ func (o *output[T]) flush() {
 		if err != nil && !named {
 			if o.giveUp(o.rules, attempts, err) {
 				o.held, o.heldBytes = nil, 0
+				o.stale += len(held)
 				for _, d := range held {
 					o.fail(o.rules, d.Settle, attempts, err)
 				}
 			}
 			continue
 		}
-		o.held, o.heldBytes = nil, 0
+		stale := o.stale
+		o.held, o.heldBytes, o.stale = nil, 0, 0
 		var again []Delivery[T]
 		var last error
 		n := 0
 		for i, d := range held {
-			switch e := failed[i]; {
+			switch e := failed[stale+i]; {
 			case e == nil:
 				n++
 				d.Settle(nil)

@@ -443,6 +443,37 @@ func TestFlushFails(t *testing.T) {
 	})
 }
 
+// TestFlushAfterGivenUp: values that were given up after a failed flush still lie in the sink, before those that came
+// later. What the next flush names is counted from them.
+func TestFlushAfterGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src, sink, dead := &list{n: 6}, newFile(), DeadLetter
+		calls := 0
+		sink.flush = func(open []int) error {
+			switch calls++; calls {
+			case 1:
+				return errMoment
+			case 2:
+				return &PartialError{Failed: map[int]error{slices.Index(open, 3): errFault}}
+			}
+			return nil
+		}
+		p := &Pipeline[int, int, int]{
+			Source: src, Stage: identity, Work: Pass[int](), Retry: Retry{Attempts: 1},
+			Outputs: []Output[int]{{Name: "file", Sink: sink, Exhausted: &dead, Flush: Flush[int]{Rows: 2}}},
+		}
+		if err := p.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 6 {
+			// 0 and 1 are given up, 3 is refused by the second flush.
+			if err, ok := src.outcomes[i]; !ok || IsPermanent(err) != (i < 2 || i == 3) {
+				t.Errorf("value %d settled %v with %v", i, ok, err)
+			}
+		}
+	})
+}
+
 // TestFlushStops: a hard stop leaves what is held back unfinished; a flush that cannot succeed ends the run.
 func TestFlushStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
