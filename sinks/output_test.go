@@ -111,6 +111,8 @@ func TestParse(t *testing.T) {
 		"./db:x.lines":                          {"lines", "./db:x.lines", "file:" + real + "/db:x.lines", "./db:x.lines"},
 		`C:\a.lines`:                            {"lines", `C:\a.lines`, "file:" + real + `/C:\a.lines`, `C:\a.lines`},
 		"db://u:hush@h/d?table=x&password=hush": {"database", "//u:hush@h/d", "database://u:hush@h/d", "db://u:***@h/d?table=x&password=***"},
+		"db://u:hu/sh:@@h/d?table=x":            {"database", "//u:hu/sh:@@h/d", "database://u:hu/sh:@@h/d", "db://u:***@h/d?table=x"},
+		"db://u@x:hush@h/d?table=x":             {"database", "//u@x:hush@h/d", "database://u@x:hush@h/d", "db://u@x:***@h/d?table=x"},
 		"database:?table=x&password-file=/none": {"database", "", "database:", "database:?table=x&password-file=/none"},
 		"store:":                                {"store", "topic", "store:topic", "store:topic"},
 		"store://b/c?format=packed&level=2":     {"store", "b/c", "store:b/c", "store:b/c?format=packed&level=2"},

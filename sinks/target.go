@@ -48,8 +48,8 @@ func (t Target) join(query string) string {
 	return text
 }
 
-// password is that of a URL's user.
-var password = regexp.MustCompile(`^(//[^/@:]*):[^/]*@`)
+// password is that of a URL's user, up to the last @: one that is not percent-encoded may hold any character.
+var password = regexp.MustCompile(`^(//[^:]*):.*@`)
 
 // masked is the text of the target without password and secret options. known are the options that the query may hold.
 func (t Target) masked(known any) string {
