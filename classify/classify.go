@@ -333,7 +333,12 @@ func (c *Classifier) top(scores []float32) ([]record.Score, error) {
 
 func (c *Classifier) classification(v *Item, top []record.Score, now time.Time) record.Classification {
 	out := record.Classification{
-		EventID: v.ID.String(), Stream: v.Stream, Seq: v.Seq, Time: v.Time, Model: c.options.Model, Class: top[0].Class, Score: top[0].Score, TopK: top,
+		EventID: v.ID.String(), Stream: v.Stream, Seq: v.Seq, Object: v.Object, View: v.View, Time: v.Time, Track: v.Track,
+		Model: c.options.Model, Class: top[0].Class, Score: top[0].Score, TopK: top,
+	}
+	if v.Box != nil {
+		box := *v.Box // results must not keep the memory of the batch
+		out.Box = &box
 	}
 	if out.Class < len(c.classes) && c.classes[out.Class] != strconv.Itoa(out.Class) {
 		out.Name = c.classes[out.Class]

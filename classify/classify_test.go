@@ -118,6 +118,25 @@ func TestClassification(t *testing.T) {
 	}
 }
 
+// TestObject: the classification of an object says which it is and where; that of a whole scan has none of it.
+func TestObject(t *testing.T) {
+	in := items(2)
+	in[1].Object, in[1].View, in[1].Track = 3, 5, 17
+	in[1].Box = &record.Box{Center: [3]float64{1, 2, 3}, Size: [3]float32{4, 5, 6}, Yaw: 0.5}
+	want := *in[1].Box
+	got, err := classifier(t, model(t, "softmax"), Options{}).ProcessBatch(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := got[0]; c.EventID != "s/0" || c.ID() != in[0].ID || c.Box != nil || c.Track != 0 {
+		t.Errorf("found %+v of a whole scan", c)
+	}
+	in[1].Box.Yaw = 0 // the results are of their own
+	if c := got[1]; c.EventID != "s/1#3~5" || c.ID() != in[1].ID || c.Track != 17 || c.Box == nil || *c.Box != want {
+		t.Errorf("found %+v of an object", c)
+	}
+}
+
 // TestRefuses: what does not fit is named, permanently at fault, and does not disturb the others.
 func TestRefuses(t *testing.T) {
 	c := classifier(t, model(t, "softmax"), Options{Batch: 2})
