@@ -65,8 +65,7 @@ func (e *PartialError) Unwrap() []error {
 
 // failures are the errors of single values in err; named is false where err concerns all of them.
 func failures(err error) (failed map[int]error, named bool) {
-	var partial *PartialError
-	if errors.As(err, &partial) {
+	if partial, ok := errors.AsType[*PartialError](err); ok {
 		return partial.Failed, true
 	}
 	return nil, false

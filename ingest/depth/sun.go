@@ -12,7 +12,7 @@ import (
 
 // SUN is a scene folder of SUN RGB-D: intrinsics.txt, a colour image in image/, its depth image in depth_bfx/
 // (holes filled) or depth/, in millimetres rotated right by three bits, and in extrinsics/ the rotation to
-// gravity-aligned axes, which is used as the pose. https://rgbd.cs.princeton.edu, read3dPoints.m of its toolbox
+// gravity-aligned axes, which is used as the pose. https://rgbd.cs.princeton.edu, read3dPoints.m of its toolbox.
 var SUN = folderFormat(ingest.Format{
 	Name:    "sunrgbd",
 	Doc:     "scene folders: rotated bits, camera, tilt as pose, colour",

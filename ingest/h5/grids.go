@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 
 	"github.com/voxelstream/voxelstream/ingest"
 	hdf "github.com/voxelstream/voxelstream/internal/h5"
@@ -264,7 +265,7 @@ func (t *table) sample(signed bool) (ingest.Sample, error) {
 	if err != nil {
 		return ingest.Sample{}, &ingest.ItemError{ID: s.ID, Err: err}
 	}
-	s.Data = &ingest.Grid{Dims: t.dims, Channels: t.channels, Values: values[:len(values):len(values)]}
+	s.Data = &ingest.Grid{Dims: t.dims, Channels: t.channels, Values: slices.Clip(values)}
 	return s, nil
 }
 

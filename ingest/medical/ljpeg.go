@@ -146,7 +146,7 @@ func (d *ljpeg) scan(b []byte, size int) ([]byte, error) {
 	codes, predictor, shift := d.codes[b[2]>>4], int(b[3]), int(b[5]&15)
 	switch {
 	case codes == nil:
-		return nil, fmt.Errorf("Huffman table %d is missing", b[2]>>4)
+		return nil, fmt.Errorf("found no Huffman table %d", b[2]>>4)
 	case predictor < 1 || predictor > 7 || shift >= d.precision:
 		return nil, fmt.Errorf("found predictor %d and point transform %d for %d bits, want predictor 1 to 7 and a smaller point transform", predictor, shift, d.precision)
 	case d.restart%d.cols != 0:

@@ -173,7 +173,7 @@ func TestLJPEGErrors(t *testing.T) {
 		"table id":  {change(find(jpegDHT)+4, 16), "Huffman table 10"},
 		"codes":     {change(find(jpegDHT)+5, 3), "too many codes"},
 		"values":    {change(find(jpegDHT)+4+17, 17), "more than 16 bits"},
-		"no table":  {change(find(jpegSOS)+6, 0x20), "Huffman table 2 is missing"},
+		"no table":  {change(find(jpegSOS)+6, 0x20), "found no Huffman table 2"},
 		"component": {change(find(jpegSOS)+5, 8), "want one component"},
 		"predictor": {change(find(jpegSOS)+7, 8), "found predictor 8"},
 		"shift":     {change(find(jpegSOS)+9, 12), "point transform 12"},

@@ -15,7 +15,7 @@ import (
 // NIfTI is NIfTI-1 and NIfTI-2, as single files (.nii, .nii.gz) or pairs (.hdr and .img), in either byte order.
 // Values are scl_slope * stored + scl_inter. Axes are reoriented to the closest permutation of RAS+ (by sform, else
 // qform, else as stored), so that a grid is [superior][anterior][right]; the three channels of RGB remain the last
-// index. Each volume of a series is a sample. https://nifti.nimh.nih.gov/pub/dist/src/niftilib/nifti1.h, nifti2.h
+// index. Each volume of a series is a sample. https://nifti.nimh.nih.gov/pub/dist/src/niftilib/nifti1.h, nifti2.h.
 var NIfTI = ingest.Format{
 	Name: "nifti",
 	Doc: "NIfTI-1 and 2; .nii, .nii.gz, .hdr with .img; both byte orders; all real types and RGB; " +

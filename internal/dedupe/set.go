@@ -66,8 +66,8 @@ func (s *Set) Has(k Key) (bool, error) {
 	if !s.inFilter(k) {
 		return false, nil
 	}
-	for i := len(s.runs) - 1; i >= 0; i-- {
-		if ok, err := s.search(s.runs[i], k); ok || err != nil {
+	for _, v := range slices.Backward(s.runs) {
+		if ok, err := s.search(v, k); ok || err != nil {
 			return ok, err
 		}
 	}

@@ -79,7 +79,7 @@ func validate(v reflect.Value, prefix string, errs []error) []error {
 	case reflect.Interface, reflect.Pointer:
 		return validate(v.Elem(), prefix, errs)
 	}
-	if c, ok := v.Addr().Interface().(validator); ok {
+	if c, ok := reflect.TypeAssert[validator](v.Addr()); ok {
 		for _, err := range split(c.Validate()) {
 			errs = append(errs, fmt.Errorf("%s%w", prefix, err))
 		}

@@ -128,7 +128,7 @@ type chooser interface{ Choices() []string }
 
 // Choices are the values that are allowed where they are a list; nil elsewhere.
 func (f Field) Choices() []string {
-	if c, ok := reflect.Zero(f.value.Type()).Interface().(chooser); ok {
+	if c, ok := reflect.TypeAssert[chooser](reflect.Zero(f.value.Type())); ok {
 		return c.Choices()
 	}
 	if e := f.tag.Get("enum"); e != "" {
@@ -139,7 +139,7 @@ func (f Field) Choices() []string {
 
 // ChoiceDocs says what each of the choices means, where the type of the setting has a method ChoiceDoc(choice string) string; nil elsewhere.
 func (f Field) ChoiceDocs() []string {
-	d, ok := reflect.Zero(f.value.Type()).Interface().(interface{ ChoiceDoc(choice string) string })
+	d, ok := reflect.TypeAssert[interface{ ChoiceDoc(choice string) string }](reflect.Zero(f.value.Type()))
 	if !ok {
 		return nil
 	}
@@ -197,7 +197,7 @@ func (f Field) Hint() string {
 	if unit := f.tag.Get("unit"); unit != "" {
 		plain = "; in " + unit + " without a unit"
 	}
-	if h, ok := reflect.Zero(f.value.Type()).Interface().(hinter); ok {
+	if h, ok := reflect.TypeAssert[hinter](reflect.Zero(f.value.Type())); ok {
 		return " " + h.Hint()
 	}
 	allowed := f.rangeText()
@@ -239,7 +239,7 @@ func (f Field) String() string {
 	if d, ok := reflect.TypeAssert[time.Duration](f.value); ok {
 		return FormatDuration(d)
 	}
-	if m, ok := f.value.Interface().(encoding.TextMarshaler); ok {
+	if m, ok := reflect.TypeAssert[encoding.TextMarshaler](f.value); ok {
 		if b, err := m.MarshalText(); err == nil {
 			return string(b)
 		}

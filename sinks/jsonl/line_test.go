@@ -2,7 +2,6 @@ package jsonl
 
 import (
 	"encoding/json"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -188,7 +187,7 @@ func BenchmarkKey(b *testing.B) {
 	var r reader
 	for range b.N {
 		if _, ok := r.keyOf(line); !ok {
-			b.Fatal(fmt.Sprintf("%s is refused", line))
+			b.Fatalf("%s is refused", line)
 		}
 	}
 }

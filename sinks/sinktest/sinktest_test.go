@@ -196,9 +196,9 @@ const envDefect = "SINKTEST_DEFECT"
 // process of its own, where it fails.
 func TestDefects(t *testing.T) {
 	if defect := os.Getenv(envDefect); defect != "" {
-		if strings.HasPrefix(defect, "kill: ") {
+		if after, ok := strings.CutPrefix(defect, "kill: "); ok {
 			Kill(t, func(t *testing.T) string { return t.TempDir() }, func(_ *testing.T, dir string) Harness {
-				return segmentsIn(dir, strings.TrimPrefix(defect, "kill: "))
+				return segmentsIn(dir, after)
 			})
 			return
 		}

@@ -155,7 +155,7 @@ func (r *reader) uint8(table, slot int64) uint8 {
 	return 0
 }
 
-func (r *reader) int16(table, slot int64) int64 {
+func (r *reader) int16(table, slot int64) int64 { //nolint:unparam // slots are named, whatever their numbers
 	if p := r.field(table, slot); p != 0 {
 		return int64(int16(r.u16(p)))
 	}

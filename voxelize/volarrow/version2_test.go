@@ -154,7 +154,11 @@ func TestDecodeDoesNotCopyValues(t *testing.T) {
 	}
 	var was [4]byte
 	binary.LittleEndian.PutUint32(was[:], math.Float32bits(vs[1].Values[7]))
-	copy(b[bytes.Index(b, was[:]):], "\xdb\x0f\x49\x40")
+	_, rest, found := bytes.Cut(b, was[:])
+	if !found {
+		t.Fatal("the value is not in the message")
+	}
+	copy(b[len(b)-len(rest)-len(was):], "\xdb\x0f\x49\x40")
 	if !inside() {
 		t.Error("the decoded values are not the message's own bytes")
 	}
@@ -219,7 +223,8 @@ func TestForeignWriter(t *testing.T) {
 			ID: record.ID{Stream: "scan", Seq: 7 + uint64(i), Object: object}, Label: -1, Dims: dims, Content: voxelize.FloatContent(2),
 			Track: []uint64{1 << 63, 0, 5}[i],
 			Box: []*record.Box{
-				{Center: [3]float64{1, 2, 3}, Size: [3]float32{4, 5, 6}, Yaw: .5}, nil,
+				{Center: [3]float64{1, 2, 3}, Size: [3]float32{4, 5, 6}, Yaw: .5},
+				nil,
 				{Center: [3]float64{7, 8, 9}, Size: [3]float32{1, 1, 1}, Yaw: -.25},
 			}[i],
 		}
@@ -338,7 +343,7 @@ func TestVersion2Refuses(t *testing.T) {
 	column := func(name string, t arrow.DataType, json string) func(x *table) {
 		return func(x *table) { x.set(name, arrayOf(t, json)) }
 	}
-	deep := arrow.DataType(arrow.PrimitiveTypes.Int8)
+	var deep arrow.DataType = arrow.PrimitiveTypes.Int8
 	deepJSON := "1"
 	for range maxDepth {
 		deep, deepJSON = arrow.ListOf(deep), "["+deepJSON+"]"
