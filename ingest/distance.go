@@ -5,24 +5,24 @@ import (
 	"strings"
 )
 
-// DistanceRegions is how many regions an image is cut into along its height and along its width.
+// DistanceRegions is the number of regions into which an image is divided along its height and along its width.
 const DistanceRegions = 3
 
-// Distance says how far the things before a depth camera are, along its optical axis.
+// Distance describes the distances of objects in front of a depth camera, along its optical axis.
 type Distance struct {
 	Range
-	// Regions are the same for the parts of the image, top row first; nil where nothing was seen.
+	// Regions are the ranges of the parts of the image, top row first; nil for regions without a measurement.
 	Regions [DistanceRegions][DistanceRegions]*Range `json:"regions"`
 }
 
-// Range is the nearest and the median distance of the pixels that have one, in metres; of an even number the
-// smaller of the two in the middle.
+// Range is the nearest and the median distance, in metres, of the valid pixels. For an even number of pixels the
+// median is the smaller of the two middle values.
 type Range struct {
 	Nearest float64 `json:"nearest_m"`
 	Median  float64 `json:"median_m"`
 }
 
-// Distance measures the frame; nil where no pixel has a depth.
+// Distance measures the frame. It returns nil if no pixel has a depth.
 func (f *Frame) Distance() *Distance {
 	var out Distance
 	all := make([]Metres, 0, len(f.Depth))
@@ -50,7 +50,7 @@ func (f *Frame) Distance() *Distance {
 	return &out
 }
 
-// rangeOf reorders the depths.
+// rangeOf returns the range of the depths, which it reorders.
 func rangeOf(depths []Metres) *Range {
 	if len(depths) == 0 {
 		return nil
@@ -62,7 +62,8 @@ func rangeOf(depths []Metres) *Range {
 	return &Range{Nearest: widen(nearest), Median: widen(nth(depths, (len(depths)-1)/2))}
 }
 
-// nth gives the value that would be at index k if s were sorted, by Hoare's selection, which reorders s.
+// nth returns the value that would be at index k if s were sorted, using Hoare's selection algorithm, which
+// reorders s.
 func nth(s []Metres, k int) Metres {
 	lo, hi := 0, len(s)-1
 	for lo < hi {
@@ -93,7 +94,7 @@ func nth(s []Metres, k int) Metres {
 	return s[k]
 }
 
-// Text is a line of the whole and one of each row of regions.
+// Text returns one line for the whole image and one for each row of regions.
 func (d *Distance) Text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "nearest %.3f m, median %.3f m; nearest by region:", d.Nearest, d.Median)

@@ -6,8 +6,8 @@ import (
 	"io"
 )
 
-// Each calls use for each sample of src until that ends. An error that concerns one item, of src or of use (an
-// [ItemError]), goes to bad and is counted; any other ends the reading and is returned.
+// Each calls use for each sample of src until the end. An error of src or use that concerns one item (an
+// [ItemError]) is passed to bad and counted; any other error ends the loop and is returned.
 func Each(ctx context.Context, src Source, use func(Sample) error, bad func(error)) (failed int, err error) {
 	for {
 		s, err := src.Read(ctx)

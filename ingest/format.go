@@ -18,63 +18,66 @@ import (
 	"github.com/voxelstream/voxelstream/record"
 )
 
-// Format is one kind of file or folder: how it is told from the others, looked into and opened.
+// Format is a kind of file or folder, with functions to detect, inspect and open it.
 type Format struct {
 	Name string
-	// Doc says what is read of it: versions, variants, what is left out. It is a phrase of the reference page.
+	// Doc lists what is supported: versions, variants, what is ignored. It is a phrase in the reference page.
 	Doc string
-	// Extensions are the usual endings of its files, each with its dot; a folder has none.
+	// Extensions are the usual file extensions, each with its dot; a folder has none.
 	Extensions []string
-	// Library names what decodes it; empty: code of this module.
+	// Library is the library that decodes it; empty if this module does.
 	Library string
-	// Tested names the public files that it is tested with; empty: files that the tests make.
+	// Tested names the public files used for testing; empty if tests create the files.
 	Tested string
-	// Options makes the options of its reader with their defaults: a pointer to a struct with the tags of
-	// internal/option. Formats of one package may share one. Nil: it has none besides the limits.
+	// Options returns the reader's options with their defaults: a pointer to a struct with the tags of
+	// internal/option. Formats of one package may share a type. Nil if there are no options besides the limits.
 	Options func() any
-	// Detect judges the first bytes; it never reads further than what a Head offers.
+	// Detect judges an input by its Head and reads nothing else.
 	Detect func(h *Head) Confidence
-	// Open starts a stream. What is wrong with a single item is reported by Read, as an *ItemError; what makes the
-	// whole input unreadable by Open.
+	// Open opens the input as a stream. Open returns errors that make the whole input unreadable; Read returns
+	// errors of single items, as an *ItemError.
 	Open func(ctx context.Context, path string, o Options) (Source, error)
-	// Inspect says what the input holds.
+	// Inspect describes the content of the input.
 	Inspect func(ctx context.Context, path string, o Options) (Detail, error)
 }
 
-// Confidence is how sure a format is that an input is its own.
+// Confidence is a format's confidence that an input is of that format.
 type Confidence int
 
-// The grades of confidence, rising. The surest format opens the input; among equals the first of the list.
+// The levels of confidence, in ascending order. The format with the highest confidence opens the input; among
+// equals, the first in the list.
 const (
 	No     Confidence = iota
 	Guess             // nothing contradicts it
-	Likely            // the content fits, though others could produce it
+	Likely            // the content fits, but could be of another format
 	Sure              // a signature
 )
 
-// HeadBytes is how much of an input is looked at to tell its format.
+// HeadBytes is the number of bytes inspected to detect the format of an input.
 const HeadBytes = 64 << 10
 
-// Head is what a format is recognised by.
+// Head is the information by which a format is recognised.
 type Head struct {
-	// Path is for formats that keep parts side by side; Ext its extension, lower case, without a final ".gz" when Gzip.
+	// Path is for formats with several files. Ext is its extension in lower case, without a final ".gz" if Gzip is
+	// set.
 	Path, Ext string
 	Gzip      bool
-	// Size is the number of bytes, unpacked; for gzip what its trailer says (modulo 4 GiB), a hint only.
+	// Size is the uncompressed size in bytes. For gzip it is the size in the trailer (modulo 4 GiB), which is only
+	// a hint.
 	Size int64
-	// Bytes are the first bytes, unpacked; empty for a folder.
+	// Bytes are the first bytes, uncompressed; empty for a folder.
 	Bytes []byte
-	// Names are the base names in a folder, sorted, and nil for a file.
+	// Names are the sorted base names of the files in a folder; nil for a file.
 	Names []string
 }
 
-// IsDir says whether the input is a folder.
+// IsDir reports whether the input is a folder.
 func (h *Head) IsDir() bool { return h.Names != nil }
 
-// maxNames bounds how many names of a folder are held.
+// maxNames limits the number of names read from a folder.
 const maxNames = 1 << 20
 
-// ReadHead reads what is needed to recognise the input at path.
+// ReadHead reads the head of the input at path.
 func ReadHead(path string) (*Head, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -115,7 +118,7 @@ func ReadHead(path string) (*Head, error) {
 		return nil, fmt.Errorf("%s: gzip header: %w", path, err)
 	}
 	packed := h.Size
-	// An error here is the end of the piece of the file that was read: what came out before it is the head.
+	// An error here is due to the end of the part of the file that was read; the output before it is the head.
 	h.Bytes, _ = io.ReadAll(io.LimitReader(z, HeadBytes))
 	h.Gzip, h.Ext = true, strings.ToLower(filepath.Ext(strings.TrimSuffix(strings.ToLower(path), ".gz")))
 	var trailer [4]byte
@@ -128,10 +131,10 @@ func ReadHead(path string) (*Head, error) {
 // gzipMagic is ID1, ID2 and CM = deflate of RFC 1952.
 var gzipMagic = []byte{0x1f, 0x8b, 8}
 
-// ReadFile reads the whole file at path, unpacked if it is gzip, and refuses more than o.MaxBytes.
+// ReadFile reads the whole file at path, decompressed if it is gzip. More than o.MaxBytes is an error.
 func ReadFile(path string, o Options) ([]byte, error) { return readFile(path, o, nil) }
 
-// readFile uses the memory of buf where it is large enough.
+// readFile is ReadFile, but uses the memory of buf if it is large enough.
 func readFile(path string, o Options, buf []byte) ([]byte, error) {
 	limit := int64(o.WithDefaults().MaxBytes)
 	f, err := os.Open(path)
@@ -167,44 +170,44 @@ func readFile(path string, o Options, buf []byte) ([]byte, error) {
 	return data, nil
 }
 
-// Gunzip unpacks data, refusing to produce more than limit bytes.
+// Gunzip decompresses data. More than limit bytes is an error.
 func Gunzip(data []byte, limit int64) ([]byte, error) {
 	z, err := gzip.NewReader(bytes.NewReader(data))
 	if err != nil {
 		return nil, fmt.Errorf("gzip: %w", err)
 	}
-	// The trailer's size is a hint: deflate packs no better than 1032 to 1, so a lie costs no more than the real
-	// data could.
+	// The trailer's size is a hint. Deflate compresses at most 1032 to 1, so a false size allocates no more than
+	// real data could.
 	hint := int64(binary.LittleEndian.Uint32(data[len(data)-4:]))
 	var out bytes.Buffer
 	out.Grow(int(min(hint, limit, 64*int64(len(data)))) + bytes.MinRead)
 	if _, err := io.Copy(&out, io.LimitReader(z, limit+1)); err != nil {
-		return nil, fmt.Errorf("gzip after %d unpacked bytes: %w", out.Len(), err)
+		return nil, fmt.Errorf("gzip: after %d uncompressed bytes: %w", out.Len(), err)
 	}
 	if int64(out.Len()) > limit {
-		return nil, fmt.Errorf("gzip: found more than %d unpacked bytes, the limit", limit)
+		return nil, fmt.Errorf("gzip: found too many uncompressed bytes, limit %d", limit)
 	}
 	return out.Bytes(), nil
 }
 
-// Options bounds what is taken from one input, and holds the options of the readers. The zero value means the
-// defaults. A copy shares the readers' options with the original; [Options.Clone] does not.
+// Options holds the limits for one input and the options of the readers. The zero value means the defaults. A copy
+// shares the readers' options with the original; [Options.Clone] does not.
 type Options struct {
-	// MaxBytes bounds one file, unpacked; 0: 4 GiB.
+	// MaxBytes limits the uncompressed size of a file; 0 means 4 GiB.
 	MaxBytes option.Bytes `yaml:"max_file" min:"1B" doc:"Maximum file size after decompression."`
-	// MaxPoints bounds one cloud; 0: 200 million.
+	// MaxPoints limits the points of a cloud; 0 means 200 million.
 	MaxPoints int `yaml:"max_points" min:"1" doc:"Maximum number of points in a point cloud."`
-	// MaxPixels bounds one image; 0: 64 Mi.
+	// MaxPixels limits the pixels of an image; 0 means 64 Mi.
 	MaxPixels int
-	// MaxCells bounds the values of one grid; 0: 256 Mi.
+	// MaxCells limits the values of a grid; 0 means 256 Mi.
 	MaxCells int
-	// GridShape is depth, height and width of the rows of flat arrays; zero: cubes.
+	// GridShape is the depth, height and width of the rows of flat arrays; zero means cubes.
 	GridShape [3]int
-	// Readers points to the options of the formats, one struct of a type each; see [ReaderOptions].
+	// Readers holds pointers to the options of the formats, one struct per type; see [ReaderOptions].
 	Readers []any `yaml:",inline"`
 }
 
-// WithDefaults replaces zeros by the defaults.
+// WithDefaults returns o with zeros replaced by the defaults.
 func (o Options) WithDefaults() Options {
 	set(&o.MaxBytes, 4<<30)
 	set(&o.MaxPoints, 200_000_000)
@@ -213,13 +216,13 @@ func (o Options) WithDefaults() Options {
 	return o
 }
 
-// Clone is a copy that shares nothing with o.
+// Clone returns a copy that shares nothing with o.
 func (o Options) Clone() Options {
 	o.Readers = option.Clone(o.Readers)
 	return o
 }
 
-// ReaderOptions are the options of type T that o holds for the readers, or defaults where it holds none.
+// ReaderOptions returns the readers' options of type T in o, or defaults if there are none.
 func ReaderOptions[T any](o Options, defaults T) T { return option.Of(o.Readers, defaults) }
 
 func set[T comparable](p *T, v T) {
@@ -229,8 +232,8 @@ func set[T comparable](p *T, v T) {
 	}
 }
 
-// FileSource is a stream of the samples of one file, decoded by the first Read. A file that cannot be decoded is
-// one bad item.
+// FileSource returns a stream of the samples of one file, which is decoded by the first Read. A file that cannot be
+// decoded is one bad item.
 func FileSource(path string, decode func() ([]Sample, error)) (Source, error) {
 	stream, err := StreamName(path)
 	if err != nil {
@@ -262,7 +265,7 @@ func (s *fileSource) Read(ctx context.Context) (Sample, error) {
 		return Sample{}, io.EOF
 	}
 	out := s.samples[0]
-	s.samples[0] = Sample{} // the caller's now
+	s.samples[0] = Sample{} // now owned by the caller
 	s.samples = s.samples[1:]
 	out.Stream, out.Seq = s.stream, s.seq
 	s.seq++
@@ -274,19 +277,20 @@ func (s *fileSource) Close() error {
 	return nil
 }
 
-// Clouds is what a file of points holds: one or several clouds, and the names its fields have in the file.
+// Clouds is the content of a file of points: one or several clouds, and the field names in the file.
 type Clouds struct {
 	Fields []string
 	Clouds []*PointCloud
-	// Time is when the first cloud was taken; zero when unknown.
+	// Time is the time of the first cloud; zero if unknown.
 	Time time.Time
 }
 
-// buffers keeps the memory of one file for the next: a folder of scans is read without new memory for each of them.
+// buffers reuses the memory of one file for the next, so that reading a folder of scans does not allocate for each
+// of them.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
-// CloudFormat completes f, which has everything but Open and Inspect, by a decoder of whole files of points. The
-// decoder is given the file's bytes, unpacked, and must not keep them.
+// CloudFormat adds Open and Inspect to f, using a decoder of whole files of points. The decoder receives the
+// uncompressed bytes of the file and must not retain them.
 func CloudFormat(f Format, decode func(path string, data []byte, o Options) (*Clouds, error)) Format {
 	read := func(path string, o Options) (*Clouds, error) {
 		held := buffers.Get().(*[]byte)
@@ -325,5 +329,5 @@ func CloudFormat(f Format, decode func(path string, data []byte, o Options) (*Cl
 	return f
 }
 
-// ErrFormat says that no known format fits an input.
-var ErrFormat = errors.New("no known format fits")
+// ErrFormat means that an input is not of any known format.
+var ErrFormat = errors.New("not a known format")

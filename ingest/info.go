@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// Info says what a file holds. As JSON it is one flat object: file, format and kind, then what the Detail adds.
+// Info describes the content of a file. As JSON it is one flat object: file, format and kind, followed by the
+// fields of the Detail.
 type Info struct {
 	File, Format string
 	Detail       Detail
@@ -19,13 +20,13 @@ type Info struct {
 // Detail is the part of an Info that depends on the kind of data: *Points, *Depth, *Grids, *Packets, or another
 // package's type that marshals to a JSON object.
 type Detail interface {
-	// Kind is "points", "depth", "grid", "model" or "packets".
+	// Kind returns "points", "depth", "grid", "model" or "packets".
 	Kind() string
-	// Text is one or more lines for people.
+	// Text returns one or more lines of readable text.
 	Text() string
 }
 
-// MarshalJSON joins the head and the detail into one object.
+// MarshalJSON merges the common fields and the detail into one object.
 func (i Info) MarshalJSON() ([]byte, error) {
 	head, err := json.Marshal(struct {
 		File   string `json:"file"`
@@ -49,7 +50,7 @@ func (i Info) MarshalJSON() ([]byte, error) {
 	return append(append(head[:len(head)-1], ','), rest[1:]...), nil
 }
 
-// String is the form for people.
+// String returns the readable form.
 func (i Info) String() string {
 	return fmt.Sprintf("%s\n  format  %s, %s\n%s", i.File, i.Format, i.Detail.Kind(), indent(i.Detail.Text()))
 }
@@ -67,14 +68,14 @@ type Points struct {
 	Max    *[3]float64 `json:"max"`
 	First  *[3]float64 `json:"first"`
 	Time   *time.Time  `json:"time"`
-	Clouds int         `json:"clouds,omitempty"` // only where not 1
-	// Camera is the calibration that comes with the cloud of a depth camera.
+	Clouds int         `json:"clouds,omitempty"` // only if not 1
+	// Camera is the calibration stored with the cloud of a depth camera.
 	Camera *Intrinsics `json:"camera,omitempty"`
-	// Pose is where that camera stood: the stream's points are in the world, those described here are not.
+	// Pose is the camera's pose. The stream's points are in world coordinates, those described here are not.
 	Pose *Pose `json:"pose,omitempty"`
 }
 
-// PointsOf measures clouds.
+// PointsOf describes clouds.
 func PointsOf(c *Clouds) *Points {
 	out := &Points{Fields: c.Fields}
 	if out.Fields == nil {
@@ -112,10 +113,10 @@ func PointsOf(c *Clouds) *Points {
 
 func finite(v float64) bool { return math.Abs(v) <= math.MaxFloat64 }
 
-// Kind is "points".
+// Kind returns "points".
 func (*Points) Kind() string { return "points" }
 
-// Text is count, fields and bounds.
+// Text returns the count, fields and bounds.
 func (p *Points) Text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "points  %d, %d finite", p.Count, p.Finite)
@@ -140,22 +141,22 @@ type Depth struct {
 	Height int     `json:"height"`
 	Unit   string  `json:"unit"` // of the stored numbers: "mm", or "1/5000 m"
 	Valid  int     `json:"valid"`
-	Min    float64 `json:"min_m"` // over the valid pixels, 0 without any
+	Min    float64 `json:"min_m"` // over the valid pixels; 0 if there are none
 	Max    float64 `json:"max_m"`
-	// Frames and Missing count the items of a sequence and those whose files are not there; both absent for a
+	// Frames and Missing count the items of a sequence and those whose files are missing; both are absent for a
 	// single image.
 	Frames  int         `json:"frames,omitempty"`
 	Missing int         `json:"missing,omitempty"`
-	Poses   int         `json:"poses,omitempty"` // frames whose place is known
+	Poses   int         `json:"poses,omitempty"` // frames with a known pose
 	Camera  *Intrinsics `json:"camera,omitempty"`
 	Note    string      `json:"note,omitempty"`
-	// Distance is that of the image, or of the first of a sequence; Distances are those of a sequence, null for
-	// frames that cannot be read and those that saw nothing.
+	// Distance is that of the image, or of the first image of a sequence. Distances are those of a sequence, null
+	// for frames that cannot be read or have no measurements.
 	Distance  *Distance   `json:"distance"`
 	Distances []*Distance `json:"distances,omitempty"`
 }
 
-// UnitName names a depth unit by how many make a metre.
+// UnitName returns the name of a depth unit, given the number of units per metre.
 func UnitName(perMetre float64) string {
 	switch perMetre {
 	case 1:
@@ -166,7 +167,7 @@ func UnitName(perMetre float64) string {
 	return fmt.Sprintf("1/%g m", perMetre)
 }
 
-// DepthOf measures a frame whose stored unit is 1/perMetre metres.
+// DepthOf describes a frame whose stored unit is 1/perMetre metres.
 func DepthOf(f *Frame, perMetre float64) *Depth {
 	out := &Depth{Width: f.Width, Height: f.Height, Unit: UnitName(perMetre), Distance: f.Distance()}
 	lo, hi := float32(math.Inf(1)), float32(0)
@@ -186,15 +187,15 @@ func DepthOf(f *Frame, perMetre float64) *Depth {
 	return out
 }
 
-// widen gives the float64 that prints as v does: 2.702, not 2.7019999027.
+// widen returns the float64 that prints like v: 2.702, not 2.7019999027.
 func widen(v float32) float64 {
 	return math.Round(float64(v)*1e6) / 1e6
 }
 
-// Kind is "depth".
+// Kind returns "depth".
 func (*Depth) Kind() string { return "depth" }
 
-// Text is size, unit and range.
+// Text returns the size, unit and range.
 func (d *Depth) Text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "size    %d x %d\nunit    %s", d.Width, d.Height, d.Unit)
@@ -223,7 +224,7 @@ type Grids struct {
 	Arrays []Array   `json:"arrays,omitempty"`
 	Min    *float64  `json:"min,omitempty"`
 	Max    *float64  `json:"max,omitempty"`
-	Cell   []float64 `json:"cell,omitempty"` // edge lengths of one cell where known, in the order of Shape
+	Cell   []float64 `json:"cell,omitempty"` // edge lengths of a cell if known, in the order of Shape
 	CellIn string    `json:"cell_unit,omitempty"`
 }
 
@@ -234,10 +235,10 @@ type Array struct {
 	Shape []int  `json:"shape"`
 }
 
-// Kind is "grid".
+// Kind returns "grid".
 func (*Grids) Kind() string { return "grid" }
 
-// Text is rows, shape and labels.
+// Text returns the rows, shape and labels.
 func (g *Grids) Text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "rows    %d\nshape   %v", g.Rows, g.Shape)
@@ -275,17 +276,17 @@ type Packets struct {
 	Packets int    `json:"packets"`
 	Frames  int    `json:"frames"`
 	Returns int    `json:"returns"`
-	// Lost are the packets that the sensor sent, by its counters or its clock, and that are not there; Repeated
-	// those that are there twice.
+	// Lost is the number of packets that are missing according to the sensor's counters or clock, Repeated the
+	// number that occur twice.
 	Lost     int        `json:"lost"`
 	Repeated int        `json:"repeated"`
 	Time     *time.Time `json:"time,omitempty"`
 }
 
-// Kind is "packets".
+// Kind returns "packets".
 func (*Packets) Kind() string { return "packets" }
 
-// Text is the sensor and the counts.
+// Text returns the sensor and the counts.
 func (p *Packets) Text() string {
 	return fmt.Sprintf("sensor  %s\npackets %d, %d lost, %d repeated\nframes  %d\nreturns %d", p.Sensor, p.Packets, p.Lost, p.Repeated,
 		p.Frames, p.Returns)

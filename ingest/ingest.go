@@ -1,6 +1,6 @@
-// Package ingest turns what sensors and files deliver into three plain kinds of data, in metres and seconds: depth
-// frames, point clouds and ready voxel grids. This package holds those kinds and the contract of a [Source]; each
-// format lives in a file of a sub-package (depth, lidar, h5, array, ...), and formats lists them all.
+// Package ingest converts the output of sensors and files to three plain kinds of data, in metres and seconds:
+// depth frames, point clouds and voxel grids. This package defines those kinds and the contract of a [Source]. Each
+// format is a file in a subpackage (depth, lidar, h5, array, ...), and package formats lists them all.
 package ingest
 
 import (
@@ -17,9 +17,9 @@ const NoLabel int32 = -1
 
 // Sample is one item of a stream: where it comes from, when, and one of the three kinds of data.
 type Sample struct {
-	// ID is the item's identity: what reads it again gives it the same one.
+	// ID identifies the item. Reading it again gives the same ID.
 	record.ID
-	// Time is when the sensor took it, UTC; zero when unknown.
+	// Time is the time of measurement in UTC; zero if unknown.
 	Time time.Time
 	// Label is the class, or NoLabel.
 	Label int32
@@ -39,12 +39,12 @@ type Metres = float32
 // Frame is a depth image of Width x Height pixels, row-major, top row first.
 type Frame struct {
 	Width, Height int
-	// Depth is the distance along the optical axis in metres, one per pixel; 0 where the sensor saw nothing.
+	// Depth is the distance along the optical axis in metres, one per pixel; 0 where there is no measurement.
 	Depth []Metres
-	// Color is registered to Depth pixel by pixel; nil when there is none.
+	// Color is registered to Depth pixel by pixel; nil if there is none.
 	Color []color.RGBA
 	Cam   Intrinsics
-	// Pose is where the camera stood, its optical axes +X right, +Y down, +Z forward; nil when unknown.
+	// Pose is the camera's pose, with optical axes +X right, +Y down, +Z forward; nil if unknown.
 	Pose *Pose
 }
 
@@ -55,51 +55,51 @@ type Intrinsics struct {
 	Fy float64 `json:"fy"`
 	Cx float64 `json:"cx"`
 	Cy float64 `json:"cy"`
-	// Lens bends the rays; its zero value does not.
+	// Lens is the lens distortion; its zero value means none.
 	Lens Lens `json:"lens,omitzero"`
 }
 
 // PointCloud holds points as columns, in metres. X, Y and Z have equal length; the other columns are nil or of that
-// length. Coordinates may be NaN where the file says "no return". They are float64 so that every source is held
-// exactly: a float32 sensor widens without loss, map coordinates (UTM northings of millions of metres) keep their
-// millimetres, and the float64 clouds of the 3D MNIST archive, whose points lie on cell edges, fall into the cells
-// they fell into for its authors.
+// length. Coordinates may be NaN where the file records no return. They are float64 so that every source is
+// represented exactly: a float32 sensor widens without loss, map coordinates (UTM northings of millions of metres)
+// keep their millimetres, and the float64 clouds of the 3D MNIST archive, whose points are on cell edges, fall into
+// the same cells as for its authors.
 type PointCloud struct {
 	X, Y, Z   []float64
 	Intensity []float32
 	R, G, B   []uint8
 }
 
-// Len is the number of points, NaN ones included.
+// Len returns the number of points, including NaN ones.
 func (p *PointCloud) Len() int { return len(p.X) }
 
-// Grid is a ready voxel grid: Dims[0] x Dims[1] x Dims[2] cells (depth, height, width: z, y, x), the last index
-// fastest, Channels values a cell.
+// Grid is a ready voxel grid: Dims[0] x Dims[1] x Dims[2] cells (depth, height, width: z, y, x), with the last
+// index fastest and Channels values per cell.
 type Grid struct {
 	Dims     [3]int
 	Channels int
 	Values   []float32
-	// Cell is the edges of a cell along z, y, x in metres; zeros when unknown.
+	// Cell is the edge lengths of a cell along z, y, x in metres; zeros if unknown.
 	Cell [3]float64
-	// Window is the lowest and highest of the values to look at, as the file names them for CT; zeros when it does not.
+	// Window is the lowest and highest value to display, as CT files specify them; zeros if there is none.
 	Window [2]float32
 }
 
 // Source is a stream of samples, read by one goroutine.
 type Source interface {
-	// Read returns the next sample; io.EOF after the last. An *ItemError concerns one item: the next Read goes on
-	// behind it. Any other error ends the source.
+	// Read returns the next sample; io.EOF after the last. An *ItemError concerns one item: the next Read continues
+	// after it. Any other error ends the source.
 	Read(ctx context.Context) (Sample, error)
 	Close() error
 }
 
-// Sized is a source that knows how many samples are still to come, failing ones included.
+// Sized is a source that knows the number of remaining samples, including failing ones.
 type Sized interface {
 	Source
 	Len() int
 }
 
-// ItemError says that one item of a stream could not be read, while the stream goes on.
+// ItemError means that one item of a stream could not be read, but the stream continues.
 type ItemError struct {
 	record.ID
 	Err error

@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 )
 
-// Lens is how a lens bends the rays of a pinhole camera. The zero value bends none.
+// Lens is the distortion of a pinhole camera by its lens. The zero value is no distortion.
 type Lens struct {
 	Model LensModel `json:"model"`
 	// K are the radial coefficients k1 to k6, P the tangential p1 and p2.
@@ -13,7 +13,7 @@ type Lens struct {
 	P [2]float64 `json:"p"`
 }
 
-// LensModel names the formula that coefficients belong to.
+// LensModel is the distortion model that the coefficients belong to.
 type LensModel string
 
 // The models, with x and y the tangents of a ray, r their length: those of OpenCV,
@@ -29,9 +29,8 @@ const (
 	Fisheye      LensModel = "fisheye"
 )
 
-// Brown is a lens of the coefficients in the order in which OpenCV and most calibration files have them: k1 k2 p1
-// p2 k3 k4 k5 k6, the last ones left out where they are 0. Coefficients beyond the eighth are of other models and
-// are not taken.
+// Brown returns a lens with the coefficients in the order of OpenCV and most calibration files: k1 k2 p1 p2 k3 k4
+// k5 k6, where trailing zeros may be omitted. Coefficients after the eighth belong to other models and are ignored.
 func Brown(k ...float64) Lens {
 	var c [8]float64
 	copy(c[:], k)
@@ -41,7 +40,7 @@ func Brown(k ...float64) Lens {
 	return Lens{Model: BrownConrady, K: [6]float64{c[0], c[1], c[4], c[5], c[6], c[7]}, P: [2]float64{c[2], c[3]}}
 }
 
-// Distort gives the tangents at which a ray of tangents x and y leaves the lens.
+// Distort returns the tangents of a ray, given as tangents x and y, after distortion by the lens.
 func (l *Lens) Distort(x, y float64) (xd, yd float64) {
 	switch l.Model {
 	case BrownConrady:
@@ -58,13 +57,13 @@ func (l *Lens) Distort(x, y float64) (xd, yd float64) {
 	return x, y
 }
 
-// brown gives the bent ray and the derivatives dx'/dx, dx'/dy = dy'/dx, dy'/dy.
+// brown returns the distorted ray and the derivatives dx'/dx, dx'/dy = dy'/dx, dy'/dy.
 func (l *Lens) brown(x, y float64) (xd, yd float64, d [3]float64) {
 	k, p := &l.K, &l.P
 	r := x*x + y*y // squared
 	a, b := 1+r*(k[0]+r*(k[1]+r*k[2])), 1+r*(k[3]+r*(k[4]+r*k[5]))
 	s := a / b
-	// The derivative of s by r.
+	// The derivative of s with respect to r.
 	ds := ((k[0]+r*(2*k[1]+r*3*k[2]))*b - a*(k[3]+r*(2*k[4]+r*3*k[5]))) / (b * b)
 	d[0] = s + 2*x*x*ds + 2*p[0]*y + 6*p[1]*x
 	d[1] = 2*x*y*ds + 2*p[0]*x + 2*p[1]*y
@@ -72,21 +71,21 @@ func (l *Lens) brown(x, y float64) (xd, yd float64, d [3]float64) {
 	return s*x + 2*p[0]*x*y + p[1]*(r+2*x*x), s*y + p[0]*(r+2*y*y) + 2*p[1]*x*y, d
 }
 
-// fisheye gives the bent angle and its derivative.
+// fisheye returns the distorted angle and its derivative.
 func (l *Lens) fisheye(a float64) (bent, d float64) {
 	k, q := &l.K, a*a
 	return a * (1 + q*(k[0]+q*(k[1]+q*(k[2]+q*k[3])))), 1 + q*(3*k[0]+q*(5*k[1]+q*(7*k[2]+q*9*k[3])))
 }
 
 const (
-	// lensTolerance, as a tangent, is a millionth of a pixel of any camera.
+	// lensTolerance, as a tangent, is less than a millionth of a pixel for any camera.
 	lensTolerance = 1e-10
-	// lensSteps is more than Newton's method takes where there is a solution at all.
+	// lensSteps is more than Newton's method needs if there is a solution.
 	lensSteps = 40
 )
 
-// Undistort inverts Distort, by Newton's method until the error is below 1e-10. ok is false where no ray leaves the
-// lens that way: polynomials turn back beyond the field of view that they were fitted to.
+// Undistort inverts Distort, by Newton's method until the error is below 1e-10. ok is false if no ray is distorted
+// to (xd, yd): the polynomials are not monotonic beyond the field of view that they were fitted to.
 func (l *Lens) Undistort(xd, yd float64) (x, y float64, ok bool) {
 	switch l.Model {
 	case BrownConrady:
@@ -127,14 +126,15 @@ func (l *Lens) Undistort(xd, yd float64) (x, y float64, ok bool) {
 	return xd, yd, true
 }
 
-// Projector finds the pixels of a camera with a lens.
+// Projector projects points to the pixels of a camera with a lens.
 type Projector struct {
 	cam Intrinsics
-	// limit is the largest squared tangent that reaches a pixel: beyond it, polynomials bend rays back into the image.
+	// limit is the largest squared tangent that reaches a pixel. Beyond it, the polynomials would map rays back
+	// into the image.
 	limit float64
 }
 
-// NewProjector makes one for images of the given size.
+// NewProjector returns a Projector for images of the given size.
 func NewProjector(cam Intrinsics, width, height int) Projector {
 	p := Projector{cam: cam, limit: math.Inf(1)}
 	if cam.Lens.Model == Straight {
@@ -165,8 +165,8 @@ func NewProjector(cam Intrinsics, width, height int) Projector {
 	return p
 }
 
-// Pixel is where a point in the camera's axes, in metres, falls in its image; ok is false behind the camera and
-// outside its field of view. Whether u and v lie within the image is for the caller to see.
+// Pixel projects a point in the camera's axes, in metres, to the image. ok is false behind the camera and outside
+// its field of view. The caller must check whether u and v are within the image.
 func (p *Projector) Pixel(x, y, z float64) (u, v float64, ok bool) {
 	if !(z > 0) {
 		return 0, 0, false
@@ -179,23 +179,23 @@ func (p *Projector) Pixel(x, y, z float64) (u, v float64, ok bool) {
 	return p.cam.Fx*x + p.cam.Cx, p.cam.Fy*y + p.cam.Cy, true
 }
 
-// ray gives the tangents of the ray through the middle of a pixel.
+// ray returns the tangents of the ray through the centre of a pixel.
 func (c *Intrinsics) ray(u, v int) (x, y float64, ok bool) {
 	return c.Lens.Undistort((float64(u)-c.Cx)/c.Fx, (float64(v)-c.Cy)/c.Fy)
 }
 
-// rays are the tangents of all pixels of a camera with a lens; NaN where there is none.
+// rays holds the tangents of all pixels of a camera with a lens; NaN for pixels that no ray reaches.
 type rays struct {
 	cam           Intrinsics
 	width, height int
 	x, y          []float64
 }
 
-// lastRays are kept because a stream of frames has one camera, and to find the rays takes a hundred times as long
-// as to use them.
+// lastRays caches the rays, because a stream of frames has one camera and computing the rays takes a hundred times
+// as long as using them.
 var lastRays atomic.Pointer[rays]
 
-// maxKept bounds the pixels of rays that are kept: 64 MiB.
+// maxKept limits the cached rays to 64 MiB.
 const maxKept = 1 << 22
 
 func raysOf(cam Intrinsics, width, height int) *rays {
@@ -215,7 +215,7 @@ func raysOf(cam Intrinsics, width, height int) *rays {
 	return r
 }
 
-// project is as Frame.projectStraight.
+// project is like Frame.projectStraight.
 func (r *rays) project(depth []Metres, x, y, z []float64, n int) int {
 	rx, ry := r.x[:len(depth)], r.y[:len(depth)]
 	for i, d := range depth {
@@ -228,5 +228,5 @@ func (r *rays) project(depth []Metres, x, y, z []float64, n int) int {
 	return n
 }
 
-// reach says whether a ray reaches pixel i; without a lens one does.
+// reach reports whether a ray reaches pixel i, which is always true without a lens.
 func (r *rays) reach(i int) bool { return r == nil || r.x[i] == r.x[i] }

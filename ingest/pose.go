@@ -6,8 +6,8 @@ import (
 	"math"
 )
 
-// Pose places a sensor in the world: world = R * sensor + T, with R a rotation by rows and T the sensor's position
-// in metres.
+// Pose is the pose of a sensor in the world: world = R * sensor + T, with R a row-major rotation and T the sensor's
+// position in metres.
 type Pose struct {
 	R [9]float64 `json:"rotation"`
 	T [3]float64 `json:"position"`
@@ -16,10 +16,11 @@ type Pose struct {
 // Identity is the pose of a sensor whose axes are the world's.
 func Identity() Pose { return Pose{R: [9]float64{1, 0, 0, 0, 1, 0, 0, 0, 1}} }
 
-// errNoRotation is a pose that says no place: trackers write zeros, infinities or NaN where they were lost.
+// errNoRotation is the error for an invalid pose: trackers write zeros, infinities or NaN when tracking is lost.
 var errNoRotation = errors.New("no rotation")
 
-// PoseOfQuaternion makes a pose of a rotation w + xi + yj + zk, of any length but 0, and a position in metres.
+// PoseOfQuaternion returns a pose with the rotation w + xi + yj + zk, of any nonzero length, and a position in
+// metres.
 func PoseOfQuaternion(w, x, y, z float64, t [3]float64) (Pose, error) {
 	n := math.Sqrt(w*w + x*x + y*y + z*z)
 	if !(n > 1e-9) || math.IsInf(n, 0) || !finite(t[0]+t[1]+t[2]) {
@@ -33,11 +34,12 @@ func PoseOfQuaternion(w, x, y, z float64, t [3]float64) (Pose, error) {
 	}, T: t}, nil
 }
 
-// rotationTolerance is how far R * transposed R may be from 1: pose files keep three digits or more.
+// rotationTolerance is the allowed deviation of R * transposed R from the identity: pose files have at least three
+// digits.
 const rotationTolerance = 1e-2
 
-// PoseOfMatrix makes a pose of the first three rows of a homogeneous matrix, 12 or 16 numbers by rows. It refuses
-// what is no rigid motion.
+// PoseOfMatrix returns a pose from the first three rows of a homogeneous matrix, given as 12 or 16 numbers in
+// row-major order. It rejects a matrix that is not a rigid motion.
 func PoseOfMatrix(m []float64) (Pose, error) {
 	if len(m) != 12 && len(m) != 16 {
 		return Pose{}, fmt.Errorf("found %d numbers, want the 12 or 16 of a pose", len(m))
@@ -67,16 +69,16 @@ func PoseOfMatrix(m []float64) (Pose, error) {
 	return p, nil
 }
 
-// Lost says whether err came of a pose that says no place, as trackers write it where they were lost.
+// Lost reports whether err is due to an invalid pose, as trackers write when tracking is lost.
 func Lost(err error) bool { return errors.Is(err, errNoRotation) }
 
-// Apply gives the world's coordinates of a point in the sensor's.
+// Apply transforms a point from the sensor's coordinates to the world's.
 func (p *Pose) Apply(x, y, z float64) (wx, wy, wz float64) {
 	r := &p.R
 	return r[0]*x + r[1]*y + r[2]*z + p.T[0], r[3]*x + r[4]*y + r[5]*z + p.T[1], r[6]*x + r[7]*y + r[8]*z + p.T[2]
 }
 
-// Inverse gives the pose of the world seen from the sensor.
+// Inverse returns the pose of the world in the sensor's axes.
 func (p *Pose) Inverse() Pose {
 	r := &p.R
 	q := Pose{R: [9]float64{r[0], r[3], r[6], r[1], r[4], r[7], r[2], r[5], r[8]}}
@@ -85,7 +87,7 @@ func (p *Pose) Inverse() Pose {
 	return q
 }
 
-// Mul is p after q: the pose of a sensor at q upon a body at p.
+// Mul returns the composition of p and q: the pose of a sensor that is at q on a body at p.
 func (p *Pose) Mul(q *Pose) Pose {
 	var out Pose
 	for i := range 3 {

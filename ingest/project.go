@@ -5,18 +5,18 @@ import (
 	"slices"
 )
 
-// errNoCamera says what a user can do about a frame whose camera is unknown.
-var errNoCamera = errors.New("camera unknown: give fx, fy, cx and cy")
+// errNoCamera tells users what to do about a frame with an unknown camera.
+var errNoCamera = errors.New("camera unknown: set fx, fy, cx and cy")
 
-// Valid says whether the camera is known.
+// Valid reports whether the camera is known.
 func (c Intrinsics) Valid() bool { return c.Fx > 0 && c.Fy > 0 }
 
 // Points projects the pixels that have a depth, row by row, into the camera's optical axes: +X right, +Y down, +Z
-// forward. Where the frame has a Pose, the points are in the world's axes.
+// forward. If the frame has a Pose, the points are in the world's axes.
 //
 //	x = (u - cx) / fx * z,  y = (v - cy) / fy * z
 //
-// A lens is taken into account; pixels that no ray reaches through it are left out.
+// Lens distortion is corrected; pixels that no ray reaches are skipped.
 func (f *Frame) Points() (*PointCloud, error) {
 	var p PointCloud
 	if err := f.AppendPoints(&p); err != nil {
@@ -25,8 +25,8 @@ func (f *Frame) Points() (*PointCloud, error) {
 	return &p, nil
 }
 
-// AppendPoints is Points into a cloud whose memory is used again: set its columns to length 0 between frames. A
-// cloud that holds points with colours takes only frames with colours, and the other way round.
+// AppendPoints is like Points but appends to a cloud, whose memory can be reused: set its columns to length 0
+// between frames. A cloud with colours accepts only frames with colours, and vice versa.
 func (f *Frame) AppendPoints(p *PointCloud) error {
 	if !f.Cam.Valid() {
 		return errNoCamera
@@ -34,7 +34,7 @@ func (f *Frame) AppendPoints(p *PointCloud) error {
 	n := p.Len()
 	colored := f.Color != nil
 	if n > 0 && colored != (p.R != nil) {
-		return errors.New("colours: found only some of the frames with them")
+		return errors.New("colours: found frames with and without colours, want the same for all")
 	}
 	room := n + f.Width*f.Height
 	x, y, z := grow(p.X, room), grow(p.Y, room), grow(p.Z, room)
@@ -71,7 +71,8 @@ func (f *Frame) AppendPoints(p *PointCloud) error {
 	return nil
 }
 
-// projectStraight projects a frame without a lens into columns from n on, and gives the index behind the last point.
+// projectStraight projects a frame without a lens into columns from index n, and returns the index after the last
+// point.
 func (f *Frame) projectStraight(x, y, z []float64, n int) int {
 	tan := make([]float64, f.Width)
 	for u := range tan {
@@ -83,10 +84,10 @@ func (f *Frame) projectStraight(x, y, z []float64, n int) int {
 	return n
 }
 
-// projectRow writes the valid pixels of a row into columns from n on, and gives the index behind the last. Where
-// all of eight neighbours are valid, which is the most frequent case, the compiler needs no check of an index for
-// them. Elsewhere it writes every pixel and moves on only behind the valid ones: no branch depends on single holes,
-// which no processor predicts.
+// projectRow writes the valid pixels of a row to columns from index n, and returns the index after the last. If all
+// of eight neighbours are valid, the most frequent case, the compiler needs no bounds checks for them. Otherwise it
+// writes every pixel but advances only after valid ones, so that no branch depends on single holes, which
+// processors cannot predict.
 func projectRow(x, y, z []float64, n int, row []Metres, tan []float64, ty float64) int {
 	end := n + len(row)
 	x, y, z = x[:end], y[:end], z[:end]
@@ -120,7 +121,7 @@ func projectFew(x, y, z []float64, n int, row []Metres, tan []float64, ty float6
 	return n
 }
 
-// grow gives s room for n values, and that length.
+// grow returns s with length n, reallocated if necessary.
 func grow[T any](s []T, n int) []T {
 	return slices.Grow(s, n-len(s))[:n]
 }

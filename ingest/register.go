@@ -5,19 +5,18 @@ import (
 	"image/color"
 )
 
-// ColorImage is an image of a colour camera that stands beside a depth camera, row-major, top row first.
+// ColorImage is an image of a colour camera next to a depth camera, row-major, top row first.
 type ColorImage struct {
 	Width, Height int
 	Pixels        []color.RGBA
 	Cam           Intrinsics
-	// Depth is the depth camera's place in the colour camera's axes: colour = R * depth + T.
+	// Depth is the depth camera's pose in the colour camera's axes: colour = R * depth + T.
 	Depth Pose
 }
 
-// Register gives each pixel of the frame that has a depth the colour of the point that it sees: the point is put
-// into the colour camera's axes and takes the pixel it falls on there. Pixels without depth, or outside the colour
-// image, become transparent black. What one camera sees and something nearer hides from the other takes the nearer
-// thing's colour.
+// Register assigns a colour to each pixel with a depth: its point is projected into the colour image and takes the
+// colour of that pixel. Pixels without depth, or outside the colour image, become transparent black. A point that a
+// nearer object hides from the colour camera gets the colour of that object.
 func (f *Frame) Register(c *ColorImage) error {
 	n := f.Width * f.Height
 	if !f.Cam.Valid() || !c.Cam.Valid() {
@@ -35,7 +34,7 @@ func (f *Frame) Register(c *ColorImage) error {
 		}
 		w := float64(d)
 		u, v, ok := to.Pixel(c.Depth.Apply(bent.x[i]*w, bent.y[i]*w, w))
-		// Comparing before converting holds for values beyond every integer, too.
+		// Comparing before converting is also correct for values that no integer can represent.
 		if u, v = u+0.5, v+0.5; ok && u >= 0 && v >= 0 && u < float64(c.Width) && v < float64(c.Height) {
 			f.Color[i] = c.Pixels[int(v)*c.Width+int(u)]
 		}

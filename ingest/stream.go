@@ -11,15 +11,15 @@ import (
 	"strings"
 )
 
-// fingerprintEdge is how much of each end of a file a fingerprint covers: enough to tell recordings apart, little
-// enough for a file of terabytes.
+// fingerprintEdge is the number of bytes at each end of a file that a fingerprint covers: enough to distinguish
+// recordings, and fast even for a file of terabytes.
 const fingerprintEdge = 64 << 10
 
-// maxStreamBase bounds the part of a stream name that comes from a file name.
+// maxStreamBase limits the part of a stream name that comes from a file name.
 const maxStreamBase = 80
 
-// Fingerprint is the first 8 hexadecimal digits of SHA-256 over the size (8 bytes, little endian) and the first and
-// last 64 KiB of r. Where the two ends meet or overlap, each byte counts once.
+// Fingerprint returns the first 8 hexadecimal digits of SHA-256 over the size (8 bytes, little-endian) and the
+// first and last 64 KiB of r. If the two ranges overlap, each byte counts once.
 func Fingerprint(r io.ReaderAt, size int64) (string, error) {
 	h := sha256.New()
 	var n [8]byte
@@ -36,15 +36,15 @@ func Fingerprint(r io.ReaderAt, size int64) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)[:4]), nil
 }
 
-// StreamName names the stream of the file at path: its base name, "-" and its fingerprint. The same content under
-// the same name gives the same stream wherever it is stored; a file that changes gives another one. A source that
-// reads one of several parts of a file adds ":part".
+// StreamName returns the name of the stream of the file at path: its base name, "-" and its fingerprint. The same
+// content under the same name has the same stream name wherever it is stored; a file that changes gets another one.
+// A source that reads one of several parts of a file adds ":part".
 func StreamName(path string) (string, error) {
 	return streamName(filepath.Base(path), path)
 }
 
-// FolderStreamName names the stream of a folder by its base name and the fingerprint of the file in it that lists
-// or describes the rest.
+// FolderStreamName returns the name of the stream of a folder: its base name and the fingerprint of the file in it
+// that lists or describes the rest.
 func FolderStreamName(dir, listing string) (string, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
@@ -70,7 +70,8 @@ func streamName(base, path string) (string, error) {
 	return printable(base) + "-" + sum, nil
 }
 
-// printable replaces what a Kafka key, a log line or a file name could trip over, and cuts what is too long.
+// printable replaces characters that could be a problem in a Kafka key, a log line or a file name, and truncates
+// long names.
 func printable(name string) string {
 	name = strings.Map(func(r rune) rune {
 		switch {

@@ -8,25 +8,26 @@ import (
 	"path/filepath"
 )
 
-// Writer makes a file of samples. The file appears under its name by Commit, complete, or not at all.
+// Writer writes a file of samples. Commit makes the complete file appear under its name; otherwise it does not
+// appear at all.
 type Writer interface {
-	// Write adds a sample; an error says what the format cannot hold.
+	// Write adds a sample. It returns an error if the format cannot hold it.
 	Write(s Sample) error
 	Commit() error
-	// Close drops what is not committed. It may follow Commit.
+	// Close discards the file unless it was committed. It may be called after Commit.
 	Close() error
 }
 
-// NewFile is a file in the making: written beside its place and put there by Commit.
+// NewFile is a file being written: a temporary file that Commit renames to its final name.
 type NewFile struct {
 	*bufio.Writer
-	// File is for seeking back to a header; Flush first.
+	// File allows seeking back to a header; call Flush first.
 	File *os.File
 	path string
 	done bool
 }
 
-// CreateFile begins a new file.
+// CreateFile creates a new file.
 func CreateFile(path string) (*NewFile, error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {

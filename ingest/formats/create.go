@@ -12,8 +12,8 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/lidar"
 )
 
-// Create begins a file of samples in the format that its name's extension says: .npy, .npz, .h5, .pcd, .ply,
-// .parquet or .feather (an Arrow file).
+// Create creates a file of samples in the format given by its extension: .npy, .npz, .h5, .pcd, .ply, .parquet or
+// .feather (an Arrow file).
 func Create(path string) (ingest.Writer, error) {
 	switch ext := strings.ToLower(filepath.Ext(path)); ext {
 	case ".npy":

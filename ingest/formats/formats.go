@@ -1,4 +1,4 @@
-// Package formats lists every format that can be read, and opens any input by what it holds.
+// Package formats lists every readable format, and opens any input according to its content.
 package formats
 
 import (
@@ -22,10 +22,10 @@ import (
 	"github.com/voxelstream/voxelstream/record"
 )
 
-// All is every format. Where two are equally sure of an input, the first is taken.
+// All returns every format. If two are equally confident about an input, the first is used.
 func All() []ingest.Format {
 	return []ingest.Format{
-		depth.Tango, // before the PLY that it is
+		depth.Tango, // before PLY, of which it is a variant
 		h5.HDF5,
 		lidar.PCD,
 		lidar.PLY,
@@ -41,7 +41,7 @@ func All() []ingest.Format {
 		depth.TangoBuffer,
 		depth.Kinect,
 		depth.Fakenect,
-		depth.SUN, // before the folders that it looks like
+		depth.SUN, // before the formats whose folders look alike
 		depth.TUM,
 		depth.Frames, // after TUM, whose folders look alike
 		medical.NIfTI,
@@ -65,14 +65,14 @@ func All() []ingest.Format {
 		packets.ROSBag1,
 		packets.ROSBag2,
 		packets.MCAP,
-		lidar.NuScenes, // before KITTI, for which its floats are plausible too
+		lidar.NuScenes, // before KITTI, for which its floats would be plausible too
 		lidar.KITTI,
 		lidar.PTS,
-		lidar.XYZ, // last of the text formats: it takes any table of numbers
+		lidar.XYZ, // last of the text formats, because it accepts any table of numbers
 	}
 }
 
-// NewOptions are the default limits and, of every format that has some, the default options. Each call makes new ones.
+// NewOptions returns the default limits and the default options of all formats. Each call returns new options.
 func NewOptions() ingest.Options {
 	all := All()
 	makers := make([]func() any, len(all))
@@ -83,8 +83,8 @@ func NewOptions() ingest.Options {
 	return o.WithDefaults()
 }
 
-// Detect finds the format of the file or folder at path from its content; the error wraps [ingest.ErrFormat] where
-// none fits.
+// Detect returns the format of the file or folder at path, judged by its content. If none fits, the error wraps
+// [ingest.ErrFormat].
 func Detect(path string) (ingest.Format, error) {
 	head, err := ingest.ReadHead(path)
 	if err != nil {
@@ -101,13 +101,13 @@ func Detect(path string) (ingest.Format, error) {
 		if head.IsDir() {
 			return best, fmt.Errorf("%s: folder of %d files: %w", path, len(head.Names), ingest.ErrFormat)
 		}
-		return best, fmt.Errorf("%s: found %d bytes that begin with %q: %w", path, head.Size, head.Bytes[:min(8, len(head.Bytes))], ingest.ErrFormat)
+		return best, fmt.Errorf("%s: found %d bytes that start with %q: %w", path, head.Size, head.Bytes[:min(8, len(head.Bytes))], ingest.ErrFormat)
 	}
 	return best, nil
 }
 
-// Open starts the stream of a file, of a folder that is one recording, or of all files that can be read in any
-// other folder, by name.
+// Open opens a file, a folder that is one recording, or all readable files of any other folder, by name, as a
+// stream.
 func Open(ctx context.Context, path string, o ingest.Options) (ingest.Source, error) {
 	f, err := Detect(path)
 	if errors.Is(err, ingest.ErrFormat) {
@@ -121,7 +121,7 @@ func Open(ctx context.Context, path string, o ingest.Options) (ingest.Source, er
 	return f.Open(ctx, path, o)
 }
 
-// Inspect says what the file or folder holds.
+// Inspect describes the content of the file or folder.
 func Inspect(ctx context.Context, path string, o ingest.Options) (ingest.Info, error) {
 	f, err := Detect(path)
 	if err != nil {
@@ -134,14 +134,14 @@ func Inspect(ctx context.Context, path string, o ingest.Options) (ingest.Info, e
 	return ingest.Info{File: path, Format: f.Name, Detail: d}, nil
 }
 
-// folder reads the files of a folder one after the other, each a stream of its own.
+// folder reads the files of a folder one after another, each as a stream of its own.
 type folder struct {
 	paths   []string
 	o       ingest.Options
 	current ingest.Source
 }
 
-// openFolder takes the files whose format is known; a folder without any is an error.
+// openFolder opens the files whose format is known; a folder without any is an error.
 func openFolder(dir string, o ingest.Options) (ingest.Source, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -158,7 +158,7 @@ func openFolder(dir string, o ingest.Options) (ingest.Source, error) {
 		}
 	}
 	if len(f.paths) == 0 {
-		return nil, fmt.Errorf("%s: found no file that can be read among %d: %w", dir, len(entries), ingest.ErrFormat)
+		return nil, fmt.Errorf("%s: found no readable file among %d: %w", dir, len(entries), ingest.ErrFormat)
 	}
 	return f, nil
 }

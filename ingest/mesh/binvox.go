@@ -63,7 +63,7 @@ func readBinvox(path string, o ingest.Options) (*ingest.Grid, float64, error) {
 
 const binvoxMaxHeader = 4096
 
-// decodeBinvox gives the grid and the length of its longest side.
+// decodeBinvox returns the grid and the length of its longest side.
 func decodeBinvox(data []byte, o ingest.Options) (*ingest.Grid, float64, error) {
 	dims, scale := [3]int{}, 1.0
 	body := data
@@ -85,25 +85,25 @@ func decodeBinvox(data []byte, o ingest.Options) (*ingest.Grid, float64, error) 
 			for k := range dims {
 				n, err := strconv.Atoi(words[k+1])
 				if err != nil || n < 1 || n > o.MaxCells {
-					return nil, 0, fmt.Errorf("dim: found %.20q, want 1..%d", words[k+1], o.MaxCells)
+					return nil, 0, fmt.Errorf("dim: found %.20q, want 1 to %d", words[k+1], o.MaxCells)
 				}
 				dims[k] = n
 			}
 		case len(words) == 2 && words[0] == "scale":
 			var err error
 			if scale, err = strconv.ParseFloat(words[1], 64); err != nil {
-				return nil, 0, fmt.Errorf("scale: found %.20q", words[1])
+				return nil, 0, fmt.Errorf("scale: found %.20q, want a number", words[1])
 			}
 		}
 	}
 	if dims[0] == 0 || dims[0] > o.MaxCells/dims[1]/dims[2] {
-		return nil, 0, fmt.Errorf("dim: found %v, want three sizes of %d cells at most", dims, o.MaxCells)
+		return nil, 0, fmt.Errorf("dim: found %v, want three sizes of at most %d cells in total", dims, o.MaxCells)
 	}
 	// The file's axes are x, z, y, slowest first; dim lists x, z, y too, though writers make cubes.
 	nx, nz, ny := dims[0], dims[1], dims[2]
 	total := nx * ny * nz
 	if total > 255*(len(body)/2) {
-		return nil, 0, fmt.Errorf("truncated: found %d runs, want %d cells of them", len(body)/2, total)
+		return nil, 0, fmt.Errorf("truncated: found %d runs, want enough for %d cells", len(body)/2, total)
 	}
 	g := &ingest.Grid{Dims: [3]int{nz, ny, nx}, Channels: 1, Values: make([]float32, total)}
 	at := 0

@@ -9,8 +9,8 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/internal/textnum"
 )
 
-// OBJ is Wavefront's text: each line "v x y z" is a vertex, with "red green blue" of 0..1 behind it in the files of
-// scanners; texture coordinates, normals, faces and materials are skipped. http://paulbourke.net/dataformats/obj/
+// OBJ is Wavefront's text: each line "v x y z" is a vertex, followed by "red green blue" of 0..1 in files of
+// scanners. Texture coordinates, normals, faces and materials are skipped. http://paulbourke.net/dataformats/obj/
 var OBJ = ingest.CloudFormat(ingest.Format{
 	Name:       "obj",
 	Doc:        "vertices, with colours",
@@ -34,7 +34,7 @@ func detectOBJ(h *ingest.Head) ingest.Confidence {
 			if word[0] == '#' {
 				continue
 			}
-			// The last line of a head may be cut anywhere.
+			// The last line of a head may be incomplete.
 			if !bytes.HasSuffix(line, []byte("\n")) && len(h.Bytes) == ingest.HeadBytes {
 				continue
 			}

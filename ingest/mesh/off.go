@@ -13,8 +13,8 @@ import (
 )
 
 // OFF is the Object File Format of Geomview: "OFF" (COFF with colours, NOFF with normals, ...), the numbers of
-// vertices, faces and edges, then a vertex a line. Princeton's ModelNet has files whose counts follow "OFF" without
-// a line break. http://www.geomview.org/docs/html/OFF.html
+// vertices, faces and edges, then one vertex per line. Princeton's ModelNet has files whose counts follow "OFF"
+// without a line break. http://www.geomview.org/docs/html/OFF.html
 var OFF = ingest.CloudFormat(ingest.Format{
 	Name:       "off",
 	Doc:        "OFF, COFF, NOFF, CNOFF, STOFF; vertices only",
@@ -42,7 +42,7 @@ type offHeader struct {
 	line     int
 }
 
-// parseOFFHeader gives the header and the index behind it.
+// parseOFFHeader returns the header and the index after it.
 func parseOFFHeader(data []byte) (*offHeader, int, error) {
 	first, rest, _ := bytes.Cut(data[:min(len(data), 4096)], []byte("\n"))
 	kind, counts, ok := strings.Cut(string(first), "OFF")
@@ -55,7 +55,7 @@ func parseOFFHeader(data []byte) (*offHeader, int, error) {
 	words := strings.Fields(counts)
 	for len(words) == 0 || words[0][0] == '#' {
 		if len(rest) == 0 {
-			return nil, 0, fmt.Errorf("found no line of counts")
+			return nil, 0, fmt.Errorf("found no line with the counts")
 		}
 		var line []byte
 		line, rest, _ = bytes.Cut(rest, []byte("\n"))
@@ -80,7 +80,7 @@ func decodeOFF(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) 
 	}
 	i = min(i, len(data))
 	if h.vertices > int64(o.MaxPoints) || h.vertices > int64(len(data)-i)/5+1 {
-		return nil, fmt.Errorf("found %d vertices in %d bytes, limit %d points of 5 bytes or more", h.vertices, len(data)-i, o.MaxPoints)
+		return nil, fmt.Errorf("found %d vertices in %d bytes, limit %d points of at least 5 bytes", h.vertices, len(data)-i, o.MaxPoints)
 	}
 	cols := make([]columns.Column, len(h.fields))
 	for k, f := range h.fields {
@@ -105,7 +105,7 @@ func decodeOFF(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) 
 	return &ingest.Clouds{Fields: h.fields, Clouds: []*ingest.PointCloud{p}}, nil
 }
 
-// skipComments goes to the next line with content and counts lines.
+// skipComments advances to the next line with content and counts lines.
 func skipComments(data []byte, i int, line *int) (int, error) {
 	for {
 		*line++

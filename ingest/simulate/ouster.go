@@ -27,9 +27,9 @@ const (
 	ousterOrigin       = 15.806
 )
 
-// Ouster is an Ouster OS-1-64 that turns ten times a second.
+// Ouster is an Ouster OS-1-64 that rotates ten times per second.
 type Ouster struct {
-	// Legacy chooses the packets of firmware before 2.2.
+	// Legacy selects the packet format of firmware before 2.2.
 	Legacy bool
 }
 
@@ -40,10 +40,10 @@ func (o Ouster) profile() string {
 	return "RNG19_RFL8_SIG16_NIR16"
 }
 
-// ousterAltitude is where beam i points, in degrees.
+// ousterAltitude returns the altitude of beam i in degrees.
 func ousterAltitude(i int) float64 { return 22.5 - 45*float64(i)/(ousterBeams-1) }
 
-// Metadata is what the sensor says of itself, as JSON; a receiver needs it.
+// Metadata returns the sensor's metadata as JSON, which a receiver needs.
 func (o Ouster) Metadata() ([]byte, error) {
 	altitudes, azimuths := make([]float64, ousterBeams), make([]float64, ousterBeams)
 	for i := range altitudes {
@@ -59,8 +59,8 @@ func (o Ouster) Metadata() ([]byte, error) {
 	})
 }
 
-// Packets are what the sensor sends in a scene from start on, without end. One packet's memory is used for the
-// next. The axes are Ouster's: x away from the connector, y left.
+// Packets returns the endless sequence of packets that the sensor sends in a scene, from start. The memory of a
+// packet is reused for the next. The axes are Ouster's: x away from the connector, y left.
 func (o Ouster) Packets(s Scene, start time.Time) iter.Seq2[Packet, error] {
 	return func(yield func(Packet, error) bool) {
 		fill, b := fillOuster, make([]byte, ousterSize)
@@ -78,7 +78,7 @@ func (o Ouster) Packets(s Scene, start time.Time) iter.Seq2[Packet, error] {
 	}
 }
 
-// fillOuster writes packet n, which begins at a time.
+// fillOuster writes packet n, which starts at time at.
 func fillOuster(b []byte, n int, at time.Time, ranges []uint32) {
 	binary.LittleEndian.PutUint16(b, 1) // a packet of measurements
 	binary.LittleEndian.PutUint16(b[2:], uint16(n/ousterPerTurn))
@@ -89,7 +89,7 @@ func fillOuster(b []byte, n int, at time.Time, ranges []uint32) {
 	}
 }
 
-// fillLegacy writes packet n, which begins at a time, in the profile LEGACY.
+// fillLegacy writes packet n, which starts at time at, in the profile LEGACY.
 func fillLegacy(b []byte, n int, at time.Time, ranges []uint32) {
 	for k := range ousterPerPacket {
 		column := b[k*ousterLegacyColumn:][:ousterLegacyColumn]
@@ -100,8 +100,8 @@ func fillLegacy(b []byte, n int, at time.Time, ranges []uint32) {
 	}
 }
 
-// fillColumn writes what column k of packet n has in every profile: its time, its number in the turn, which it
-// returns, and its pixels.
+// fillColumn writes the parts of column k of packet n that all profiles have: its time, its number in the turn,
+// which it returns, and its pixels.
 func fillColumn(column, pixels []byte, n, k int, at time.Time, ranges []uint32) (id int) {
 	id = n%ousterPerTurn*ousterPerPacket + k
 	taken := at.Add(time.Duration(k) * time.Second / (ousterTurns * ousterColumns))
@@ -115,9 +115,9 @@ func fillColumn(column, pixels []byte, n, k int, at time.Time, ranges []uint32) 
 	return id
 }
 
-// ousterRanges are the ranges of all beams of a turn in millimetres, by column and beam. The sensor does not move,
-// so turns are alike. A range counts from the axis: along the axis's direction to where the beam begins, then along
-// the beam.
+// ousterRanges returns the ranges of all beams of a turn in millimetres, by column and beam. The sensor does not
+// move, so all turns are equal. A range is measured from the axis: from the axis to the start of the beam, then
+// along the beam.
 func ousterRanges(s Scene) []uint32 {
 	out := make([]uint32, ousterColumns*ousterBeams)
 	const n = ousterOrigin / 1000

@@ -1,5 +1,5 @@
-// Package simulate sends the packets of lidars that are not there: recordings at their own pace, or synthetic
-// scenes whose every return is known.
+// Package simulate sends the packets of simulated lidars: recordings at their original speed, or synthetic scenes
+// in which every return is known.
 package simulate
 
 import (
@@ -12,26 +12,26 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/packets"
 )
 
-// Packet is a datagram, and when it is sent, counted from the first.
+// Packet is a datagram and its send time relative to the first.
 type Packet struct {
 	After time.Duration
 	Data  []byte
 }
 
-// Stats is what Play sent.
+// Stats counts what Play sent.
 type Stats struct {
 	Packets int   `json:"packets"`
 	Bytes   int64 `json:"bytes"`
-	// Late is by how much the packet that was sent latest, compared with its time, missed it.
+	// Late is the largest delay of a packet relative to its send time.
 	Late time.Duration `json:"late_ns"`
 }
 
-// Play writes packets to w, each as one Write, at their times divided by rate. It ends with the packets, or with
-// ctx, which is no error. A packet that is late is sent at once: like a sensor, the sender never waits for the
-// receiver.
+// Play writes packets to w, each as one Write, at their times divided by rate. It returns after the last packet, or
+// when ctx is cancelled, which is not an error. A late packet is sent immediately: like a sensor, the sender never
+// waits for the receiver.
 func Play(ctx context.Context, w io.Writer, ps iter.Seq2[Packet, error], rate float64) (s Stats, err error) {
 	if !(rate > 0) {
-		return s, fmt.Errorf("rate: found %g, want more than 0", rate)
+		return s, fmt.Errorf("rate: found %g, want a number above 0", rate)
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -61,7 +61,7 @@ func Play(ctx context.Context, w io.Writer, ps iter.Seq2[Packet, error], rate fl
 	return s, nil
 }
 
-// Recorded gives the packets of a recording in the order of their times; again and again with loop, one mean gap
+// Recorded returns the packets of a recording in time order. With loop it repeats them endlessly, with one mean gap
 // between the end and the start. Packets without times, as in raw files, are gap apart.
 func Recorded(records iter.Seq2[packets.Record, error], loop bool, gap time.Duration) iter.Seq2[Packet, error] {
 	return func(yield func(Packet, error) bool) {
@@ -82,7 +82,7 @@ func Recorded(records iter.Seq2[packets.Record, error], loop bool, gap time.Dura
 				case n == 0:
 					first = r.Time
 				default:
-					after = max(after, base+r.Time.Sub(first)) // a clock that was set back does not hold the rest up
+					after = max(after, base+r.Time.Sub(first)) // a clock that was set back must not delay the rest
 				}
 				n++
 				if !yield(Packet{after, r.Data}, nil) {
@@ -100,7 +100,7 @@ func Recorded(records iter.Seq2[packets.Record, error], loop bool, gap time.Dura
 	}
 }
 
-// Take ends packets after a time; 0 is for ever.
+// Take limits packets to a duration; 0 means no limit.
 func Take(ps iter.Seq2[Packet, error], length time.Duration) iter.Seq2[Packet, error] {
 	return func(yield func(Packet, error) bool) {
 		for p, err := range ps {

@@ -22,8 +22,8 @@ const (
 // vlp16Angles are the lasers' elevations in degrees.
 var vlp16Angles = [16]float64{-15, 1, -13, 3, -11, 5, -9, 7, -7, 9, -5, 11, -3, 13, -1, 15}
 
-// VLP16 gives the packets of a Velodyne VLP-16 that turns ten times a second in a scene from start on, without end.
-// One packet's memory is used for the next.
+// VLP16 returns the endless sequence of packets of a Velodyne VLP-16 that rotates ten times per second in a scene,
+// from start. The memory of a packet is reused for the next.
 func VLP16(s Scene, start time.Time) iter.Seq2[Packet, error] {
 	return func(yield func(Packet, error) bool) {
 		b := make([]byte, vlp16Size)
@@ -43,7 +43,7 @@ func VLP16(s Scene, start time.Time) iter.Seq2[Packet, error] {
 	}
 }
 
-// vlp16BlockAt fills the block that begins so many seconds after the start.
+// vlp16BlockAt fills the block that starts at the given time in seconds after the start.
 func vlp16BlockAt(block []byte, s Scene, at float64) {
 	azimuth := int(math.Mod(at*vlp16Turns, 1)*36000+0.5) % 36000
 	binary.LittleEndian.PutUint16(block, 0xeeff)
@@ -54,7 +54,7 @@ func vlp16BlockAt(block []byte, s Scene, at float64) {
 		sinW, cosW := math.Sincos(vlp16Angles[i%16] * math.Pi / 180)
 		r := math.Round(s.Range(vec{}, vec{cosW * sinA, cosW * cosA, sinW}) / vlp16Unit)
 		if r > math.MaxUint16 {
-			r = 0 // out of reach
+			r = 0 // out of range
 		}
 		binary.LittleEndian.PutUint16(block[4+3*i:], uint16(r))
 		block[4+3*i+2] = 100

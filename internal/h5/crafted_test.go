@@ -33,7 +33,7 @@ func TestHostile(t *testing.T) {
 		{"filters", "/unknown", "number 32015"},
 		{"deep", "/" + strings.Repeat("d/", 63) + "d", "deeper than 64"},
 		{"types", "/null", "null dataspace"},
-		{"types", "/complex", "neither numbers nor strings"},
+		{"types", "/complex", "neither numeric nor string"},
 	}
 	for _, c := range cases {
 		t.Run(c.file+c.object[:min(len(c.object), 12)], func(t *testing.T) {
@@ -155,7 +155,7 @@ func TestTypes(t *testing.T) {
 		wantError(t, c.path, f.ReadFloat32(ctx, c.path, 0, o.Rows(), make([]float32, len(got))), c.f32)
 		wantError(t, c.path, f.ReadInt64(ctx, c.path, 0, o.Rows(), make([]int64, len(got))), c.i64)
 	}
-	wantError(t, "small buffer", f.ReadFloat64(ctx, "/special", 0, 4, make([]float64, 3)), "too small")
+	wantError(t, "small buffer", f.ReadFloat64(ctx, "/special", 0, 4, make([]float64, 3)), "want room for 4 rows of 1")
 	wantError(t, "too many rows", f.ReadFloat64(ctx, "/special", 2, 3, make([]float64, 9)), "found 4 rows, want 3 from row 2")
 	wantError(t, "negative row", f.ReadFloat64(ctx, "/special", -1, 1, make([]float64, 9)), "want 1 from row -1")
 	wantError(t, "strings as numbers", f.ReadFloat64(ctx, "/text", 0, 1, make([]float64, 9)), "class string")

@@ -8,15 +8,15 @@ import (
 	"sync"
 )
 
-// File is an open HDF5 file. Its methods may be called from several goroutines; they run one after the other. A
-// method whose context ends while the worker is busy ends the worker: the file is then of no further use, as it is
+// File is an open HDF5 file. Its methods may be called from several goroutines; they run one after the other. If a
+// method's context ends while the worker is busy, the worker is killed, and the file can no longer be used, as
 // after an error that wraps [ErrWorker].
 type File struct {
 	path string
 
 	mu      sync.Mutex
 	w       *worker
-	dead    error // why the worker is gone
+	dead    error // reason why the worker is gone
 	objects map[string]Object
 }
 
@@ -53,7 +53,7 @@ func open(ctx context.Context, path string, w *worker) (*File, error) {
 	return &File{path: path, w: w, objects: map[string]Object{}}, nil
 }
 
-// Close ends the worker. It may be called again.
+// Close ends the worker. It may be called more than once.
 func (f *File) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -64,7 +64,7 @@ func (f *File) Close() error {
 	return nil
 }
 
-// call is one request, with the file and object named in its error.
+// call sends one request. Its error names the file and the object.
 func (f *File) call(ctx context.Context, q *request, dst []byte) (*reply, []byte, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -94,8 +94,8 @@ func (f *File) fail(where string, err error) error {
 	return fmt.Errorf("h5: %s: %s: %w", f.path, where, err)
 }
 
-// Objects lists everything in the file that hard links lead to, parents before members, members by name, each
-// object once.
+// Objects lists all objects in the file that are reachable by hard links, parents before members, members by name,
+// each object once.
 func (f *File) Objects(ctx context.Context) ([]Object, error) {
 	p, _, err := f.call(ctx, &request{Op: opList, Path: "/", Deep: true}, nil)
 	if err != nil {
@@ -104,8 +104,7 @@ func (f *File) Objects(ctx context.Context) ([]Object, error) {
 	return p.Objects, nil
 }
 
-// Children lists the members of a group by name. What they are is told by Path and Kind alone: [File.Object] tells
-// the rest.
+// Children lists the members of a group by name. Only Path and Kind are set; [File.Object] returns the rest.
 func (f *File) Children(ctx context.Context, group string) ([]Object, error) {
 	p, _, err := f.call(ctx, &request{Op: opList, Path: group}, nil)
 	if err != nil {
@@ -114,14 +113,14 @@ func (f *File) Children(ctx context.Context, group string) ([]Object, error) {
 	return p.Objects, nil
 }
 
-// Object describes the object at path; the error wraps [ErrNotFound] where there is none.
+// Object describes the object at path; the error wraps [ErrNotFound] if there is none.
 func (f *File) Object(ctx context.Context, path string) (Object, error) {
 	p, _, err := f.call(ctx, &request{Op: opObject, Path: path}, nil)
 	if err != nil {
 		return Object{}, err
 	}
 	if len(p.Objects) != 1 {
-		return Object{}, f.fail(path, fmt.Errorf("%w: %d answers", ErrWorker, len(p.Objects)))
+		return Object{}, f.fail(path, fmt.Errorf("%w: found %d answers, want 1", ErrWorker, len(p.Objects)))
 	}
 	return p.Objects[0], nil
 }
@@ -131,15 +130,15 @@ func (f *File) Attrs(ctx context.Context, path string) ([]Attr, error) {
 	return f.attrs(ctx, &request{Op: opAttrs, Path: path})
 }
 
-// Attr reads one attribute of the object at path; the error wraps [ErrNotFound] where there is none and
-// [ErrRefused] where its values cannot be read.
+// Attr reads one attribute of the object at path; the error wraps [ErrNotFound] if there is none, and [ErrRefused]
+// if its values cannot be read.
 func (f *File) Attr(ctx context.Context, path, name string) (Attr, error) {
 	all, err := f.attrs(ctx, &request{Op: opAttrs, Path: path, Name: name})
 	if err != nil {
 		return Attr{}, err
 	}
 	if len(all) != 1 {
-		return Attr{}, f.fail(path+"@"+name, fmt.Errorf("%w: %d answers", ErrWorker, len(all)))
+		return Attr{}, f.fail(path+"@"+name, fmt.Errorf("%w: found %d answers, want 1", ErrWorker, len(all)))
 	}
 	if all[0].Refused != "" {
 		return Attr{}, f.fail(path+"@"+name, fmt.Errorf("%w: %s", ErrRefused, all[0].Refused))
@@ -184,13 +183,13 @@ func (f *File) ReadFloat64(ctx context.Context, path string, row, rows int, dst 
 	return read(ctx, f, path, asFloat64, row, rows, dst)
 }
 
-// ReadInt64 is like ReadFloat32. A value that is not a whole number within int64 (NaN, 0.5, 2^63) is an error that
+// ReadInt64 is like ReadFloat32. A value that is not an integer within int64 (NaN, 0.5, 2^63) is an error that
 // names its row.
 func (f *File) ReadInt64(ctx context.Context, path string, row, rows int, dst []int64) error {
 	return read(ctx, f, path, asInt64, row, rows, dst)
 }
 
-// blockBytes is about how much one request brings. A block has at least one row.
+// blockBytes is the approximate size of one request. A block has at least one row.
 const blockBytes = 1 << 20
 
 func read[T float32 | float64 | int64](ctx context.Context, f *File, path string, as number, row, rows int, dst []T) error {
@@ -203,7 +202,7 @@ func read[T float32 | float64 | int64](ctx context.Context, f *File, path string
 	}
 	n := o.RowLen()
 	if n > 0 && rows > len(dst)/n {
-		return f.fail(path, fmt.Errorf("buffer of %d values is too small for %d rows of %d", len(dst), rows, n))
+		return f.fail(path, fmt.Errorf("found a buffer of %d values, want room for %d rows of %d", len(dst), rows, n))
 	}
 	if n == 0 {
 		return nil
@@ -242,7 +241,8 @@ func (f *File) ReadStrings(ctx context.Context, path string, row, rows int) ([]s
 	return out, nil
 }
 
-// dataset describes the dataset at path, from memory if it was asked for before, and checks the rows wanted from it.
+// dataset returns the description of the dataset at path, cached if it was requested before, and checks the
+// requested rows.
 func (f *File) dataset(ctx context.Context, path string, row, rows int) (Object, error) {
 	f.mu.Lock()
 	o, ok := f.objects[path]
@@ -254,7 +254,7 @@ func (f *File) dataset(ctx context.Context, path string, row, rows int) (Object,
 		}
 		f.mu.Lock()
 		if len(f.objects) > 64 {
-			clear(f.objects) // a file of many small datasets is read in order: none is asked for again
+			clear(f.objects) // a file with many small datasets is read in order: none is requested again
 		}
 		f.objects[path] = o
 		f.mu.Unlock()

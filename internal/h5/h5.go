@@ -1,16 +1,16 @@
-// Package h5 reads and writes HDF5 files, and is the only package that touches libhdf5.
+// Package h5 reads and writes HDF5 files. It is the only package that uses libhdf5.
 //
-// Reading is done by a worker: this binary, started once more for each open [File], with limits on its address
-// space and time. libhdf5 dies of a segmentation fault, or hangs, on about one in two hundred randomly damaged
-// files, and neither can be recovered inside a Go process; in a worker it is one error on that file. Importing the
-// package is all that a program has to do: its init function takes over in a worker.
+// Reading is done by a worker: this binary, started again for each open [File], with limits on its address space
+// and time. libhdf5 crashes with a segmentation fault, or hangs, on about one in two hundred randomly damaged
+// files, and a Go process can recover from neither. In a worker it is one error for that file. A program only has
+// to import the package: in a worker its init function takes over.
 //
 // Values are converted by libhdf5 to the Go type asked for, whatever the file holds: float16, 32 and 64, integers
 // of any size, any endianness, contiguous, compact or chunked data with gzip, shuffle and fletcher32. Before
-// anything is allocated for an object a policy judges what the file claims about it. Only hard links are followed:
+// anything is allocated for an object, a policy checks what the file claims about it. Only hard links are followed:
 // a file cannot make the reader open another one.
 //
-// Writing ([Create]) happens in this process, on one operating system thread: what we write is ours.
+// Writing ([Create]) happens in this process, on one operating system thread, because the data is trusted.
 //
 // Without cgo, or with the tag nohdf5, the package compiles and everything fails with [ErrNoHDF5].
 package h5
@@ -23,17 +23,18 @@ import (
 	"os"
 )
 
-// What an error of this package can be, for errors.Is.
+// Errors of this package, for use with errors.Is.
 var (
-	// ErrNoHDF5 says that this binary was built without HDF5.
+	// ErrNoHDF5 means that this binary was built without HDF5.
 	ErrNoHDF5 = errors.New("built without HDF5 (needs cgo and libhdf5, and no build tag nohdf5)")
-	// ErrNotHDF5 says that a file does not carry the HDF5 signature.
+	// ErrNotHDF5 means that a file does not have the HDF5 signature.
 	ErrNotHDF5 = errors.New("not an HDF5 file")
-	// ErrNotFound says that an object or attribute does not exist in the file.
+	// ErrNotFound means that an object or attribute does not exist in the file.
 	ErrNotFound = errors.New("not found")
-	// ErrRefused says that the policy does not allow an object to be read; the text says why.
+	// ErrRefused means that the policy does not allow an object to be read; the error text gives the reason.
 	ErrRefused = errors.New("refused")
-	// ErrWorker says that the worker crashed, hung or met one of its limits. The [File] is of no further use.
+	// ErrWorker means that the worker crashed, hung or exceeded one of its limits. The [File] can no longer be
+	// used.
 	ErrWorker = errors.New("HDF5 worker failed")
 )
 
@@ -44,10 +45,10 @@ type Kind string
 const (
 	Group   Kind = "group"
 	Dataset Kind = "dataset"
-	Other   Kind = "other" // a named datatype, or an object too damaged to tell
+	Other   Kind = "other" // a named datatype, or an object too damaged to identify
 )
 
-// Class is what the values of a dataset or attribute are.
+// Class is the class of the values of a dataset or attribute.
 type Class string
 
 // The classes of values.
@@ -55,19 +56,19 @@ const (
 	Int     Class = "int"   // signed integers
 	Uint    Class = "uint"  // unsigned integers
 	Float   Class = "float" // of any precision
-	Enum    Class = "enum"  // read as its integers; h5py stores bool so
+	Enum    Class = "enum"  // read as integers; h5py stores bool as an enumeration
 	String  Class = "string"
 	Unknown Class = "other" // compound, reference, array, opaque, variable length, time
 )
 
-// Object is what a file says about one of its objects.
+// Object describes an object in a file.
 type Object struct {
 	// Path is absolute: "/" or "/group/dataset".
 	Path string `json:"path"`
 	Kind Kind   `json:"kind"`
 	// Attrs is the number of attributes.
 	Attrs int `json:"attrs,omitempty"`
-	// Class and Size, the bytes of an element in the file, are those of a dataset.
+	// Class and Size, the size of an element in bytes, are set for datasets.
 	Class Class `json:"class,omitempty"`
 	Size  int   `json:"size,omitempty"`
 	// Dims is nil for a scalar, which is read as one row of one value.
@@ -76,11 +77,11 @@ type Object struct {
 	Chunks []int `json:"chunks,omitempty"`
 	// Filters are the names of the filters in the order they were applied: shuffle, gzip, fletcher32, ...
 	Filters []string `json:"filters,omitempty"`
-	// Refused says why the values, or a group's members, cannot be read; empty if they can.
+	// Refused is the reason why the values, or a group's members, cannot be read; empty if they can.
 	Refused string `json:"refused,omitempty"`
 }
 
-// Rows is the extent of the first dimension; 1 for a scalar.
+// Rows returns the extent of the first dimension, or 1 for a scalar.
 func (o *Object) Rows() int {
 	if len(o.Dims) == 0 {
 		return 1
@@ -88,7 +89,7 @@ func (o *Object) Rows() int {
 	return o.Dims[0]
 }
 
-// RowLen is the number of elements in a row.
+// RowLen returns the number of elements in a row.
 func (o *Object) RowLen() int {
 	n := 1
 	for i := 1; i < len(o.Dims); i++ {
@@ -97,7 +98,8 @@ func (o *Object) RowLen() int {
 	return n
 }
 
-// TypeName is the type of an element as numpy writes it: float32, int64, uint8; else the class.
+// TypeName returns the type of an element under its NumPy name, such as float32, int64 or uint8, or otherwise the
+// class.
 func (o *Object) TypeName() string {
 	switch o.Class {
 	case Int, Uint, Float:
@@ -116,11 +118,11 @@ type Attr struct {
 	Ints    []int64
 	Floats  []float64
 	Strings []string
-	// Refused says why the values cannot be read; empty if they can.
+	// Refused is the reason why the values cannot be read; empty if they can.
 	Refused string
 }
 
-// Text is the value of a scalar string, or of an array of one.
+// Text returns the value of a scalar string, or of an array with one string.
 func (a *Attr) Text() (string, bool) {
 	if len(a.Strings) != 1 {
 		return "", false
@@ -128,7 +130,7 @@ func (a *Attr) Text() (string, bool) {
 	return a.Strings[0], true
 }
 
-// Int is the value of a scalar integer, or of an array of one.
+// Int returns the value of a scalar integer, or of an array with one integer.
 func (a *Attr) Int() (int64, bool) {
 	if len(a.Ints) != 1 {
 		return 0, false
@@ -140,7 +142,7 @@ func (a *Attr) Int() (int64, bool) {
 // Specification, II.A).
 const signature = "\x89HDF\r\n\x1a\n"
 
-// IsHDF5 says whether head, the first bytes of a file, carries the HDF5 signature at offset 0 or behind a user block.
+// IsHDF5 reports whether head, the first bytes of a file, has the HDF5 signature at offset 0 or after a user block.
 func IsHDF5(head []byte) bool {
 	for at := 0; at+len(signature) <= len(head); at = nextSignature(at) {
 		if string(head[at:at+len(signature)]) == signature {
@@ -152,7 +154,7 @@ func IsHDF5(head []byte) bool {
 
 func nextSignature(at int) int { return max(512, 2*at) }
 
-// checkSuperblock says what is wrong with a file before libhdf5 sees it, where libhdf5 itself says little.
+// checkSuperblock detects problems for which libhdf5's own errors are not helpful.
 func checkSuperblock(r io.ReaderAt, size int64) error {
 	for at := int64(0); at+int64(len(signature)) <= size; at = int64(nextSignature(int(at))) {
 		var b [12]byte
@@ -165,15 +167,15 @@ func checkSuperblock(r io.ReaderAt, size int64) error {
 		// Byte 11 of a version 3 superblock is the file consistency flags: bit 0, open for writing; bit 2, by a
 		// SWMR writer.
 		if b[8] == 3 && b[11]&5 != 0 {
-			return fmt.Errorf("marked as open for writing (superblock flags %#02x): a program still writes it or was killed; if none does, "+
-				"`h5clear -s FILE` clears the mark", b[11])
+			return fmt.Errorf("marked as open for writing (superblock flags %#02x): a program is still writing it, or was killed; if none is, "+
+				"run `h5clear -s FILE` to clear the flags", b[11])
 		}
 		return nil
 	}
 	return ErrNotHDF5
 }
 
-// checkFile opens path as a regular file and looks at its superblock.
+// checkFile checks that path is a regular file and checks its superblock.
 func checkFile(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -190,6 +192,6 @@ func checkFile(path string) error {
 	return checkSuperblock(f, info.Size())
 }
 
-// nativeEndian guards the wire: both ends of a pipe are this binary on this machine, so values cross it as they lie
-// in memory.
+// nativeEndian is the byte order of the protocol: both ends of the pipe are this binary on this machine, so values
+// are sent as they are in memory.
 var nativeEndian = binary.NativeEndian

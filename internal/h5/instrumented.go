@@ -2,5 +2,5 @@
 
 package h5
 
-// instrumented says that this build reserves more address space than any limit would allow.
+// instrumented means that this build reserves more address space than any limit would allow.
 const instrumented = true

@@ -6,21 +6,22 @@ import (
 	"slices"
 )
 
-// Number is a type of values that can be written.
+// Number is the constraint for values that can be written.
 type Number interface {
 	float32 | float64 | int64 | uint8
 }
 
-// Layout is the shape of a dataset to be written and how it lies in the file.
+// Layout is the shape and storage layout of a dataset to be written.
 type Layout struct {
 	// Dims is nil for a scalar. The first dimension counts rows.
 	Dims []int
-	// Grow starts the dataset with no rows, whatever Dims[0] is, and lets it grow with each Append. It makes the
-	// dataset chunked.
+	// Grow creates the dataset without rows, whatever Dims[0] is, and lets it grow with each Append. It implies a
+	// chunked layout.
 	Grow bool
-	// Chunks is the shape of a chunk; nil: contiguous, or with Grow or Gzip chunks of whole rows of about 1 MiB.
+	// Chunks is the shape of a chunk; nil means contiguous or, with Grow or Gzip, chunks of whole rows of about 1
+	// MiB.
 	Chunks []int
-	// Gzip is the level of compression, 1 to 9, 0 for none. Values are shuffled before.
+	// Gzip is the compression level, 1 to 9, or 0 for none. Values are shuffled before compression.
 	Gzip int
 }
 
@@ -41,14 +42,14 @@ func (l Layout) resolve(size int) (Layout, error) {
 			return l, errors.New("a scalar cannot grow")
 		}
 		if slices.Contains(l.Dims[1:], 0) {
-			return l, fmt.Errorf("rows of %v have no values to grow by", l.Dims[1:])
+			return l, fmt.Errorf("rows of %v have no values, so the dataset cannot grow", l.Dims[1:])
 		}
 		l.Dims[0] = 0
 	}
 	empty := len(l.Dims) == 0 || slices.Contains(l.Dims, 0)
 	switch {
 	case empty && !l.Grow:
-		l.Chunks, l.Gzip = nil, 0 // nothing to cut or pack: as h5py does it
+		l.Chunks, l.Gzip = nil, 0 // nothing to chunk or compress, as in h5py
 	case l.Chunks != nil:
 		if len(l.Chunks) != len(l.Dims) {
 			return l, fmt.Errorf("chunks %v do not fit dimensions %v", l.Chunks, l.Dims)
@@ -66,7 +67,7 @@ func (l Layout) resolve(size int) (Layout, error) {
 	return l, nil
 }
 
-// facts is the part of a layout that a chunk cache is measured by.
+// facts returns the part of a layout that determines the size of the chunk cache.
 func (l Layout) facts(size int) *facts {
 	f := &facts{size: uint64(size), rank: len(l.Chunks)}
 	for i, c := range l.Chunks {
@@ -75,7 +76,8 @@ func (l Layout) facts(size int) *facts {
 	return f
 }
 
-// chunksOf cuts about a megabyte: whole rows where a row is smaller, else parts of one along its first dimensions.
+// chunksOf returns chunks of about a megabyte: whole rows if a row is smaller, otherwise parts of a row along its
+// first dimensions.
 func chunksOf(dims []int, size int, grow bool) []int {
 	const want = 1 << 20
 	out := slices.Clone(dims)

@@ -21,14 +21,14 @@ import (
 
 const available = true
 
-// LibraryVersion is the version of libhdf5 in use, or "" without.
+// LibraryVersion returns the version of libhdf5 in use, or "" without HDF5.
 func LibraryVersion() string {
 	var major, minor, release C.uint
 	C.vs_version(&major, &minor, &release)
 	return fmt.Sprintf("%d.%d.%d", major, minor, release)
 }
 
-// libError is what libhdf5 says about the call that just failed on this thread.
+// libError returns libhdf5's error for the last failed call on this thread.
 func libError() error {
 	var buf [600]C.char
 	C.vs_error(&buf[0], C.size_t(len(buf)))
@@ -40,7 +40,7 @@ func cString(s string) (*C.char, func()) {
 	return c, func() { C.free(unsafe.Pointer(c)) }
 }
 
-// factsOf turns the shim's description into ours.
+// factsOf converts the shim's description to facts.
 func factsOf(in *C.vs_info) *facts {
 	f := &facts{
 		class: int(in.cls), base: int(in.base), signed: in.sign != 0, vlen: in.is_vlen_string != 0, expBits: int(in.exp_bits), size: uint64(in.size),
@@ -63,8 +63,9 @@ func factsOf(in *C.vs_info) *facts {
 	return f
 }
 
-// openCached opens a dataset with a chunk cache that holds all chunks one row passes through, so that rows in order
-// pack or unpack each chunk once. With the library's own megabyte a chunk may be worked on again for every row.
+// openCached opens a dataset with a chunk cache that holds all chunks one row passes through, so that reading or
+// writing rows in order compresses or decompresses each chunk once. With the library's default of 1 MiB a chunk may
+// be processed again for every row.
 func openCached(file *hdf5.File, path string, f *facts) (*hdf5.Dataset, error) {
 	need := f.chunkBytes()
 	for i := 1; i < f.rank && need < maxChunkBytes; i++ {
@@ -74,7 +75,7 @@ func openCached(file *hdf5.File, path string, f *facts) (*hdf5.Dataset, error) {
 	if err != nil {
 		return nil, libError()
 	}
-	defer list.Close()  //nolint:errcheck // a property list holds nothing that could be lost
+	defer list.Close()  //nolint:errcheck // a property list has no data to lose
 	const slots = 12421 // a prime, about a hundred times the chunks that fit, as H5Pset_chunk_cache advises
 	if err := list.SetChunkCache(slots, int(min(max(need, 1<<20), maxChunkBytes)), 1); err != nil {
 		return nil, libError()
@@ -86,7 +87,7 @@ func openCached(file *hdf5.File, path string, f *facts) (*hdf5.Dataset, error) {
 	return ds, nil
 }
 
-// memType is the shim's name of a Go type.
+// memType returns the shim's constant for a Go type.
 func memType[T Number]() C.int {
 	var zero T
 	switch any(zero).(type) {
@@ -100,8 +101,8 @@ func memType[T Number]() C.int {
 	return C.VS_I64
 }
 
-// openAtStart are the objects that gonum's binding keeps for as long as the process lives.
+// openAtStart is the number of objects that gonum's binding keeps open for the lifetime of the process.
 var openAtStart = int(C.vs_open_objects())
 
-// openObjects counts everything else that the library holds open in this process.
+// openObjects returns the number of other objects that the library holds open in this process.
 func openObjects() int { return int(C.vs_open_objects()) - openAtStart }

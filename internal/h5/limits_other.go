@@ -2,7 +2,7 @@
 
 package h5
 
-// limitResources has nothing to set here: the parent's deadline alone bounds a worker.
+// limitResources does nothing here: only the parent's deadline limits a worker.
 func limitResources() error { return nil }
 
 func renewCPULimit() error { return nil }

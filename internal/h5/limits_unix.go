@@ -13,17 +13,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The worker's own limits. Two gigabytes of address space is what Go, libhdf5 and the largest row need together;
-// with it a decompression bomb ends as a failed allocation.
+// The worker's own limits. Two gigabytes of address space suffice for Go, libhdf5 and the largest row, and make a
+// decompression bomb fail to allocate.
 const (
 	addressSpace = 2 << 30
 	cpuSeconds   = uint64(2 * requestTimeout / time.Second) // for one request
 )
 
-// limitResources bounds this process. Race detectors map terabytes of shadow memory, so builds with one go without
-// the address limit.
+// limitResources limits the resources of this process. Builds with a race detector, which maps terabytes of shadow
+// memory, have no address space limit.
 func limitResources() error {
-	// A core file could be large and would hold what the file holds.
+	// A core file could be large and would contain the file's data.
 	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
 		return fmt.Errorf("core size: %w", err)
 	}
@@ -42,7 +42,7 @@ func limitResources() error {
 	return nil
 }
 
-// renewCPULimit allows the next request its processor time, whatever the earlier ones took.
+// renewCPULimit gives the next request its full processor time, regardless of earlier requests.
 func renewCPULimit() error {
 	var used unix.Rusage
 	if err := unix.Getrusage(unix.RUSAGE_SELF, &used); err != nil {

@@ -4,10 +4,10 @@ package h5
 
 const available = false
 
-// LibraryVersion is the version of libhdf5 in use, or "" without.
+// LibraryVersion returns the version of libhdf5 in use, or "" without HDF5.
 func LibraryVersion() string { return "" }
 
-// Writer would write a new HDF5 file.
+// Writer is not available without HDF5.
 type Writer struct{}
 
 // Create fails with ErrNoHDF5.
@@ -25,7 +25,7 @@ func (*Writer) Close() error { return ErrNoHDF5 }
 // Abort does nothing.
 func (*Writer) Abort() {}
 
-// Output would be a dataset being written.
+// Output is not available without HDF5.
 type Output[T Number] struct{}
 
 // AddDataset fails with ErrNoHDF5.

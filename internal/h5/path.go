@@ -7,13 +7,13 @@ import (
 	"unicode/utf8"
 )
 
-// checkPath wants an absolute path in its shortest form.
+// checkPath requires an absolute path in its shortest form.
 func checkPath(path string) error {
 	if path == "/" {
 		return nil
 	}
 	if !strings.HasPrefix(path, "/") || !utf8.ValidString(path) || strings.ContainsRune(path, 0) {
-		return fmt.Errorf("path %q is not UTF-8 that starts with /", path)
+		return fmt.Errorf("path %q is not UTF-8, or does not start with /", path)
 	}
 	for step := range strings.SplitSeq(path[1:], "/") {
 		if step == "" || step == "." || step == ".." {

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// The limits of what a file may claim. They are far above what archives of voxels and models need, and low enough
-// that a small file cannot make the reader work for hours.
+// Limits for what a file may claim. They are far above what archives of voxels and models need, and low enough that
+// a small file cannot keep the reader busy for hours.
 const (
 	maxRank       = 8
 	maxDepth      = 64        // groups in groups
@@ -20,8 +20,9 @@ const (
 	maxChunkBytes = 64 << 20  // one chunk, unpacked
 	maxTextBytes  = 64 << 20  // strings of one request
 	chunkSlack    = 4 << 10   // a stored chunk may be this much, and an eighth, larger than its values
-	// A dataset cannot honestly hold more than its file: deflate packs at most 1032 to 1 (zlib's documentation),
-	// other filters do not, and values never written take no space, of which some are allowed to every file.
+	// A valid dataset cannot be arbitrarily larger than its file: deflate compresses at most 1032 to 1 (zlib's
+	// documentation), other filters do not compress, and values never written take no space, of which every file is
+	// allowed some.
 	maxPacking   = 1032
 	unwrittenOK  = 64 << 20
 	filterGzip   = 1
@@ -29,7 +30,7 @@ const (
 	filterFletch = 3
 )
 
-// facts is what a file claims about a dataset or attribute, in HDF5's own numbers.
+// facts holds what a file claims about a dataset or attribute, in HDF5's own numbers.
 type facts struct {
 	class, base  int // H5T_class_t; base differs for an enumeration
 	signed, vlen bool
@@ -53,7 +54,7 @@ const (
 	filterLZF, filterSzip, filterBlosc = 32000, 4, 32001
 )
 
-// valueClass is the class of the values, and whether this package reads it.
+// valueClass returns the class of the values.
 func (f *facts) valueClass() Class {
 	switch {
 	case f.class == tInteger && f.signed:
@@ -70,18 +71,19 @@ func (f *facts) valueClass() Class {
 	return Unknown
 }
 
-// judge is the policy for the values of a dataset in a file of fileSize bytes: empty, or why they are not read.
+// judge is the policy for the values of a dataset in a file of fileSize bytes. It returns "", or the reason not to
+// read them.
 func (f *facts) judge(fileSize int64) string {
 	if why := f.judgeShape(); why != "" {
 		return why
 	}
 	if f.external != 0 {
-		return fmt.Sprintf("its values lie in %d other files (external storage)", f.external)
+		return fmt.Sprintf("its values are in %d other files (external storage)", f.external)
 	}
 	switch f.layout {
 	case dCompact, dContiguous, dChunked:
 	default:
-		return "its values lie in other files (virtual dataset)"
+		return "its values are in other files (virtual dataset)"
 	}
 	room := uint64(max(fileSize, 0))
 	if slices.Contains(f.filters, filterGzip) {
@@ -113,11 +115,11 @@ func (f *facts) judge(fileSize int64) string {
 	return ""
 }
 
-// judgeShape is the part that attributes share: type and dataspace.
+// judgeShape is the part of the policy that also applies to attributes: type and dataspace.
 func (f *facts) judgeShape() string {
 	switch f.valueClass() {
 	case Unknown:
-		return "its type is neither numbers nor strings"
+		return "its type is neither numeric nor string"
 	case String:
 		if f.size > maxTextBytes {
 			return fmt.Sprintf("a string takes %d bytes, limit %d", f.size, maxTextBytes)
@@ -138,7 +140,7 @@ func (f *facts) judgeShape() string {
 
 func (f *facts) judgeChunks() string {
 	if f.chunkRank != f.rank {
-		return fmt.Sprintf("its chunks have %d dimensions, its values %d", f.chunkRank, f.rank)
+		return fmt.Sprintf("its chunks have %d dimensions, but its values have %d", f.chunkRank, f.rank)
 	}
 	if f.chunkBytes() > maxChunkBytes {
 		return fmt.Sprintf("its chunks %v take more than %d bytes", f.chunk, maxChunkBytes)
@@ -147,9 +149,9 @@ func (f *facts) judgeChunks() string {
 	for _, id := range f.filters {
 		switch {
 		case id == filterLZF:
-			return "it is compressed with lzf, which only h5py has: `h5repack -f GZIP=4` run by an HDF5 that knows lzf, or h5py, rewrites it"
+			return "it is compressed with lzf, which only h5py supports; rewrite it with h5py, or with `h5repack -f GZIP=4` of an HDF5 that has lzf"
 		case id < filterGzip || id > filterFletch:
-			return fmt.Sprintf("it needs filter %s; only gzip, shuffle and fletcher32 are read", filterName(id))
+			return fmt.Sprintf("it needs filter %s; only gzip, shuffle and fletcher32 are supported", filterName(id))
 		case seen[id]:
 			return fmt.Sprintf("it applies filter %s twice", filterName(id))
 		}
@@ -158,7 +160,7 @@ func (f *facts) judgeChunks() string {
 	return ""
 }
 
-// chunkBytes is the size of an unpacked chunk, or the largest number where that is more than 64 bits.
+// chunkBytes returns the size of an uncompressed chunk, or the largest uint64 if it does not fit.
 func (f *facts) chunkBytes() uint64 {
 	n := f.size
 	for _, c := range f.chunk {
@@ -205,7 +207,7 @@ func filterName(id int) string {
 	return fmt.Sprintf("number %d", id)
 }
 
-// object fills in what facts say about a dataset.
+// object copies the facts about a dataset to o.
 func (f *facts) object(o *Object, fileSize int64) {
 	o.Class, o.Size = f.valueClass(), int(min(f.size, 1<<31-1))
 	o.Refused = f.judge(fileSize)

@@ -31,7 +31,7 @@ func init() {
 func workerMain() int {
 	in, out := os.NewFile(3, "requests"), os.NewFile(4, "answers")
 	if _, err := in.Stat(); err != nil {
-		fmt.Fprintln(os.Stderr, "this command is for the program's own use: it reads HDF5 files for it")
+		fmt.Fprintln(os.Stderr, "this command is internal: the program starts it to read HDF5 files")
 		return 2
 	}
 	C.vs_quiet()
@@ -74,19 +74,19 @@ func workerMain() int {
 	}
 }
 
-// The worker's errors cross the wire as text and one of these.
+// The worker's errors are sent as text and one of these.
 var (
 	errMissing = errors.New("no such object")
 	errRefused = errors.New("policy")
 )
 
-// refusal is an error whose text is the reason alone.
+// refusal is an ErrRefused whose text is only the reason.
 type refusal string
 
 func (r refusal) Error() string   { return string(r) }
 func (r refusal) Is(e error) bool { return e == errRefused }
 
-// missing is the same for what is not there.
+// missing is the same for ErrNotFound.
 type missing string
 
 func (m missing) Error() string   { return string(m) }
@@ -103,17 +103,17 @@ type server struct {
 	count int
 }
 
-// openDataset keeps its handle, and with it its chunk cache, between requests.
+// openDataset keeps a dataset's handle, and with it its chunk cache, between requests.
 type openDataset struct {
 	path  string
 	ds    *hdf5.Dataset
 	facts *facts
 	info  C.vs_info
-	// checked is the range of rows whose chunks were found to be of honest size.
+	// checked is the range of rows whose chunk sizes have been checked.
 	checked [2]uint64
 }
 
-// keepOpen is how many datasets stay open: values and labels of two splits.
+// keepOpen is the number of datasets that stay open: values and labels of two splits.
 const keepOpen = 4
 
 // For tests: onRequest sees each request before it is served, policyOff lets everything through to libhdf5.
@@ -204,7 +204,7 @@ func (s *server) follow(path string) error {
 		case 0:
 			return refusal(at + " is a soft or external link; only hard links are followed")
 		case -1:
-			return missing("the file has no " + at)
+			return missing("the file has no object " + at)
 		default:
 			return libError()
 		}
@@ -261,7 +261,7 @@ func (s *server) list(group string, deep bool, out []Object, depth int) ([]Objec
 	return out, nil
 }
 
-// links are the names of a group's hard links.
+// links returns the names of a group's hard links.
 func (s *server) links(group C.hid_t) ([]string, error) {
 	l := &C.vs_names{max: maxObjects, max_bytes: maxNameBytes}
 	defer C.vs_names_free(l)
@@ -281,7 +281,7 @@ func (s *server) links(group C.hid_t) ([]string, error) {
 	return out, nil
 }
 
-// kind tells what the object at path is, and whether it was not met before in this listing.
+// kind identifies the object at path, and reports whether it is new in this listing.
 func (s *server) kind(path string) (o Object, fresh bool) {
 	o = Object{Path: path, Kind: Other}
 	if !utf8.ValidString(path) {
@@ -313,7 +313,7 @@ func (s *server) kind(path string) (o Object, fresh bool) {
 	return o, true
 }
 
-// describe tells everything about the object at path. What cannot be told is the reason to refuse it.
+// describe returns all information about the object at path. If that fails, the error is the reason to refuse it.
 func (s *server) describe(path string) Object {
 	seen := s.seen
 	s.seen = nil
@@ -335,7 +335,7 @@ func (s *server) describe(path string) Object {
 	return o
 }
 
-// openPlain opens a dataset and asks what it claims.
+// openPlain opens a dataset and reads what the file claims about it.
 func (s *server) openPlain(path string) (*openDataset, error) {
 	ds, err := s.file.OpenDatasetWith(path, hdf5.P_DEFAULT)
 	if err != nil {
@@ -353,7 +353,7 @@ func (s *server) openPlain(path string) (*openDataset, error) {
 
 func (d *openDataset) id() C.hid_t { return C.hid_t(d.ds.ID()) }
 
-// dataset opens the dataset at path for reading, or finds it open.
+// dataset returns the dataset at path, opened for reading unless it is open already.
 func (s *server) dataset(path string) (*openDataset, error) {
 	for i, d := range s.open {
 		if d.path == path {
@@ -382,15 +382,15 @@ func (s *server) dataset(path string) (*openDataset, error) {
 	return d, nil
 }
 
-// reopenCached opens a dataset again with a cache for its chunks. Only with filters: without any, a large cache
-// makes reading slower.
+// reopenCached reopens a dataset with filters with a cache for its chunks. Without filters a large cache would make
+// reading slower.
 func (s *server) reopenCached(d *openDataset) (err error) {
 	_ = d.ds.Close()
 	d.ds, err = openCached(s.file, d.path, d.facts)
 	return err
 }
 
-// checkChunks refuses rows under which a stored chunk is far larger than its values.
+// checkChunks rejects rows with a stored chunk that is far larger than its values.
 func (d *openDataset) checkChunks(row, rows uint64) error {
 	if policyOff || len(d.facts.filters) == 0 || d.facts.rank == 0 || row >= d.checked[0] && row+rows <= d.checked[1] {
 		return nil
@@ -400,7 +400,7 @@ func (d *openDataset) checkChunks(row, rows uint64) error {
 	switch C.vs_chunks_ok(d.id(), &d.info, C.uint64_t(row), C.uint64_t(rows), C.uint64_t(limit)) {
 	case 0:
 	case 1:
-		return refusal(fmt.Sprintf("a stored chunk is larger than %d bytes, though its values take %d", limit, nominal))
+		return refusal(fmt.Sprintf("a stored chunk is larger than %d bytes, but its values take %d", limit, nominal))
 	default:
 		return libError()
 	}
@@ -409,7 +409,7 @@ func (d *openDataset) checkChunks(row, rows uint64) error {
 	return nil
 }
 
-// rows checks a range of rows against what the dataset has and gives the length of a row.
+// rows checks a range of rows against the dataset and returns the length of a row.
 func (d *openDataset) rows(q *request) (rowLen int, err error) {
 	have := uint64(1)
 	if d.facts.rank > 0 {
@@ -431,7 +431,7 @@ func (d *openDataset) rows(q *request) (rowLen int, err error) {
 	return rowLen, nil
 }
 
-// space is n bytes, the same memory each time.
+// space returns n bytes, reusing the same memory.
 func (s *server) space(n int) []byte {
 	if cap(s.buf) < n {
 		s.buf = make([]byte, n)
@@ -460,7 +460,7 @@ func (s *server) read(q *request) ([]byte, error) {
 	case f.class == tString:
 		return nil, errors.New("found strings, want numbers")
 	case q.As == asFloat32 && fromFloat && (f.size > 4 || f.expBits > 8):
-		// libhdf5 turns what is too large into infinity and says nothing, so the narrowing is ours.
+		// libhdf5 silently converts values that are too large to infinity, so we narrow them ourselves.
 		wide, err := s.doubles(d, q, n)
 		if err != nil {
 			return nil, err
@@ -488,7 +488,7 @@ func (s *server) read(q *request) ([]byte, error) {
 		ints := unsafe.Slice((*int64)(unsafe.Pointer(unsafe.SliceData(out))), n)
 		for i, v := range wide {
 			if v != math.Trunc(v) || v < -(1<<63) || v >= 1<<63 {
-				return nil, fmt.Errorf("row %d: found %g, want a whole number", at(i), v)
+				return nil, fmt.Errorf("row %d: found %g, want an integer", at(i), v)
 			}
 			ints[i] = int64(v)
 		}
@@ -507,7 +507,7 @@ func (s *server) read(q *request) ([]byte, error) {
 	return out, d.fill(C.VS_I64, q, out)
 }
 
-// doubles reads rows as float64 into memory of their own.
+// doubles reads rows as float64 into new memory.
 func (s *server) doubles(d *openDataset, q *request, n int) ([]float64, error) {
 	if cap(s.wide) < n {
 		s.wide = make([]float64, n)
@@ -519,7 +519,7 @@ func (s *server) doubles(d *openDataset, q *request, n int) ([]float64, error) {
 func (d *openDataset) fill(mem C.int, q *request, out []byte) error {
 	rc := C.vs_read(d.id(), mem, C.uint64_t(q.Row), C.uint64_t(q.Rows), C.uint64_t(len(out)), unsafe.Pointer(unsafe.SliceData(out)))
 	if rc == -2 {
-		return errors.New("the dataset is larger than it said")
+		return errors.New("the dataset is larger than its header says")
 	}
 	if rc < 0 {
 		return libError()
@@ -629,7 +629,7 @@ func readAttr(object C.hid_t, name string, payload []byte) (attrHead, []byte, er
 	case there < 0:
 		return h, nil, libError()
 	case there == 0:
-		return h, nil, missing("there is no such attribute")
+		return h, nil, missing("the object has no such attribute")
 	}
 	a := C.H5Aopen(object, c, 0)
 	if a < 0 {

@@ -11,8 +11,8 @@ import (
 	"sync"
 )
 
-// thread is the one operating system thread of this process that calls libhdf5: not every build of the library may
-// be called from several, and the switch that keeps it from printing its errors belongs to a thread.
+// thread is the only operating system thread of this process that calls libhdf5: not every build of the library
+// supports several, and the setting that keeps it from printing errors is per thread.
 var thread = sync.OnceValue(func() chan<- func() {
 	jobs := make(chan func())
 	go work(jobs)

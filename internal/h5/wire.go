@@ -8,8 +8,8 @@ import (
 	"unsafe"
 )
 
-// The wire between a File and its worker: requests are a length and JSON; replies a length and JSON, then a length
-// and a payload of values. Each end bounds what it takes from the other.
+// The protocol between a File and its worker: requests are a length and JSON; replies are a length and JSON, then a
+// length and a payload of values. Each end limits what it accepts from the other.
 const (
 	maxRequest = 64 << 10
 	maxHead    = 64 << 20
@@ -38,7 +38,7 @@ type request struct {
 	Deep bool   `json:"deep,omitempty"`
 }
 
-// number names the Go type that values are converted to.
+// number is the Go type that values are converted to.
 type number string
 
 const (
@@ -54,7 +54,7 @@ func (n number) size() int {
 	return 8
 }
 
-// reply is the head of an answer. Fault is empty when the request succeeded.
+// reply is the header of an answer. Fault is empty if the request succeeded.
 type reply struct {
 	Fault   string     `json:"fault,omitempty"`
 	Is      string     `json:"is,omitempty"` // "missing", "refused": which error the fault wraps
@@ -121,8 +121,8 @@ func writeReply(w io.Writer, p *reply, payload []byte) error {
 	return err
 }
 
-// readReply reads an answer. A payload goes into dst, which must be exactly as long; with a nil dst the payload is
-// allocated as it arrives.
+// readReply reads an answer. The payload is read into dst, which must have exactly its length; if dst is nil, the
+// payload is allocated as it arrives.
 func readReply(r io.Reader, dst []byte) (*reply, []byte, error) {
 	var n [8]byte
 	if _, err := io.ReadFull(r, n[:]); err != nil {
@@ -130,7 +130,7 @@ func readReply(r io.Reader, dst []byte) (*reply, []byte, error) {
 	}
 	size, payload := nativeEndian.Uint32(n[:]), nativeEndian.Uint32(n[4:])
 	if size > maxHead || payload > maxPayload {
-		return nil, nil, fmt.Errorf("answer of %d and %d bytes, limits %d and %d", size, payload, maxHead, maxPayload)
+		return nil, nil, fmt.Errorf("found an answer of %d and %d bytes, limits %d and %d", size, payload, maxHead, maxPayload)
 	}
 	body, err := readGrowing(r, int(size))
 	if err != nil {
@@ -148,13 +148,13 @@ func readReply(r io.Reader, dst []byte) (*reply, []byte, error) {
 		return p, nil, nil
 	}
 	if int(payload) != len(dst) {
-		return nil, nil, fmt.Errorf("answer with %d bytes of values, want %d", payload, len(dst))
+		return nil, nil, fmt.Errorf("found an answer with %d bytes of values, want %d", payload, len(dst))
 	}
 	_, err = io.ReadFull(r, dst)
 	return p, dst, err
 }
 
-// readGrowing reads n bytes and allocates as they come, not as they are announced.
+// readGrowing reads n bytes and allocates memory as they arrive rather than trusting n.
 func readGrowing(r io.Reader, n int) ([]byte, error) {
 	if n <= 1<<20 {
 		b := make([]byte, n)
@@ -169,13 +169,13 @@ func readGrowing(r io.Reader, n int) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// bytesOf is the memory of v.
+// bytesOf returns the memory of v.
 func bytesOf[T float32 | float64 | int64 | uint64 | uint8](v []T) []byte {
 	var zero T
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(v))), len(v)*int(unsafe.Sizeof(zero)))
 }
 
-// appendString adds a string to a payload, takeString takes it off again.
+// appendString adds a string to a payload; takeString removes it.
 func appendString(b []byte, s string) []byte {
 	return append(nativeEndian.AppendUint32(b, uint32(len(s))), s...)
 }

@@ -18,10 +18,10 @@ import (
 // workerArg, as the only argument, makes this binary a worker.
 const workerArg = "h5-worker"
 
-// requestTimeout bounds one request; the largest reads some hundred megabytes.
+// requestTimeout is the time limit of one request; the largest read a few hundred megabytes.
 const requestTimeout = 60 * time.Second
 
-// worker is a child process that reads one file at a time, and dies with this process.
+// worker is a child process that reads one file at a time and ends with this process.
 type worker struct {
 	to, from *os.File
 	stderr   headBuffer
@@ -34,12 +34,13 @@ type worker struct {
 // workersStarted and workersFailed count over the life of the process.
 var workersStarted, workersFailed atomic.Int64
 
-// Workers is how many worker processes were started, and how many of them died or did not answer in time.
+// Workers returns the number of worker processes started, and the number of those that died or did not answer in
+// time.
 func Workers() (started, failed int64) { return workersStarted.Load(), workersFailed.Load() }
 
-// startWorker starts this binary once more.
+// startWorker starts this binary again as a worker.
 func startWorker() (*worker, error) {
-	exe := "/proc/self/exe" // also after the file was replaced
+	exe := "/proc/self/exe" // also works if the file was replaced
 	if _, err := os.Stat(exe); err != nil {
 		if exe, err = os.Executable(); err != nil {
 			return nil, err
@@ -85,8 +86,8 @@ func startWorker() (*worker, error) {
 	return w, nil
 }
 
-// workerEnv keeps what the dynamic linker may need, and drops what could change libhdf5 and our own settings, which may hold passwords. One malloc
-// arena keeps address space small.
+// workerEnv keeps the variables that the dynamic linker may need, and removes those that influence libhdf5 and our
+// own settings, which may contain passwords. A single malloc arena keeps the address space small.
 func workerEnv(env []string) []string {
 	out := []string{"MALLOC_ARENA_MAX=1", "GOTRACEBACK=none", "GOMAXPROCS=2", "HDF5_PLUGIN_PRELOAD=::"}
 	for _, kv := range env {
@@ -99,7 +100,7 @@ func workerEnv(env []string) []string {
 	return out
 }
 
-// call sends a request and waits for its answer. Whatever goes wrong on the way ends the worker.
+// call sends a request and waits for its answer. Any failure on the way ends the worker.
 func (w *worker) call(ctx context.Context, q *request, dst []byte) (*reply, []byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
@@ -121,7 +122,7 @@ func (w *worker) call(ctx context.Context, q *request, dst []byte) (*reply, []by
 		p, payload, err = readReply(w.from, dst)
 	}
 	if err != nil {
-		// A worker that broke the pipe is about to exit: let it, so that its exit status tells why.
+		// A worker that broke the pipe is about to exit: wait for it, so that its exit status gives the reason.
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			select {
 			case <-w.exited:
@@ -141,7 +142,7 @@ func (w *worker) call(ctx context.Context, q *request, dst []byte) (*reply, []by
 	return p, payload, nil
 }
 
-// failure says why the worker is gone, after it is.
+// failure returns the reason why the worker is gone.
 func (w *worker) failure(err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return fmt.Errorf("%w: no answer in %v", ErrWorker, w.timeout)
@@ -159,7 +160,7 @@ func (w *worker) failure(err error) error {
 	return fmt.Errorf("%w: %s", ErrWorker, text)
 }
 
-// kill ends the process at once and waits for its end. It may be called again.
+// kill ends the process immediately and waits for it. It may be called more than once.
 func (w *worker) kill() {
 	_ = w.to.Close()
 	if w.cmd.Process != nil {
@@ -194,7 +195,7 @@ func (h *headBuffer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// String is what was printed, on one line, without what Go adds for its own developers.
+// String returns the output on one line, without Go's own debugging information.
 func (h *headBuffer) String() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()

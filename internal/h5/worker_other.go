@@ -7,7 +7,7 @@ import (
 	"os/exec"
 )
 
-// tieToParent has nothing to do here: a worker ends when its pipe is closed, which the parent's death does too.
+// tieToParent does nothing here: a worker ends when its pipe is closed, which also happens when the parent dies.
 func tieToParent(*exec.Cmd) {}
 
 func widen(*os.File) {}

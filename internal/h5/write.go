@@ -20,13 +20,13 @@ import (
 	"gonum.org/v1/hdf5"
 )
 
-// Writer writes a new HDF5 file. It and its datasets are for one goroutine. The file appears under its name when
-// [Writer.Close] succeeds, whole; until then it is a hidden file beside it.
+// Writer writes a new HDF5 file. It and its datasets must be used by one goroutine. The complete file appears under
+// its name when [Writer.Close] succeeds; until then it is a hidden file in the same directory.
 type Writer struct {
 	path, temp string
 	file       *hdf5.File
 	datasets   []interface{ finish() error }
-	err        error // the first that was met
+	err        error // the first error
 }
 
 // Create starts a file that will replace the one at path, if any, when it is closed.
@@ -62,7 +62,7 @@ func Create(path string) (*Writer, error) {
 	return w, nil
 }
 
-// do runs f on the library's thread and keeps its error: a file with one is never put in place.
+// do runs f on the library's thread and keeps its error. A file with an error is never moved into place.
 func (w *Writer) do(where string, f func() error) error {
 	if w.file == nil {
 		return fmt.Errorf("h5: %s: %s: the writer is closed", w.path, where)
@@ -80,7 +80,7 @@ func (w *Writer) do(where string, f func() error) error {
 
 func (w *Writer) id() C.hid_t { return C.hid_t(w.file.ID()) }
 
-// Group makes the group at path, and those above it; one that exists already is fine.
+// Group creates the group at path and its parents, unless they exist.
 func (w *Writer) Group(path string) error {
 	return w.do(path, func() error {
 		if err := checkPath(path); err != nil {
@@ -114,10 +114,10 @@ func (w *Writer) exists(path string) (bool, error) {
 	return true, nil
 }
 
-// SetAttr gives the object at path ("/": the file) an attribute. The value is a string (stored as UTF-8 of variable
-// length, as h5py does), an int, int64, float32, float64 or bool (stored as uint8), or a slice: []string (fixed
-// length, padded with zeros, as Keras does), []int64, []float32, []float64 or []uint8. All but a single string must
-// stay below 64 KiB: such is the file format.
+// SetAttr sets an attribute of the object at path ("/" for the file). The value is a string (stored as UTF-8 of
+// variable length, as h5py does), an int, int64, float32, float64 or bool (stored as uint8), or a slice: []string
+// (fixed length, padded with zeros, as Keras does), []int64, []float32, []float64 or []uint8. All but a single
+// string must be smaller than 64 KiB, a limit of the file format.
 func (w *Writer) SetAttr(path, name string, value any) error {
 	return w.do(path+"@"+name, func() error {
 		if err := checkPath(path); err != nil {
@@ -131,7 +131,7 @@ func (w *Writer) SetAttr(path, name string, value any) error {
 		}
 		defer C.H5Oclose(o)
 		if name == "" || strings.ContainsRune(name, 0) || !utf8.ValidString(name) {
-			return fmt.Errorf("attribute name %q is not UTF-8 without zeros", name)
+			return fmt.Errorf("attribute name %q is not UTF-8, or contains a zero byte", name)
 		}
 		n, free := cString(name)
 		defer free()
@@ -139,14 +139,15 @@ func (w *Writer) SetAttr(path, name string, value any) error {
 	})
 }
 
-// maxAttrHeader is what fits in an object header message: 64 KiB less the attribute's own description.
+// maxAttrHeader is the maximum size that fits in an object header message: 64 KiB minus the attribute's own
+// description.
 const maxAttrHeader = 64<<10 - 1<<10
 
 func setAttr(o C.hid_t, name *C.char, value any) error {
 	switch v := value.(type) {
 	case string:
 		if strings.ContainsRune(v, 0) || !utf8.ValidString(v) {
-			return errors.New("the string is not UTF-8 without zeros")
+			return errors.New("the string is not UTF-8, or contains a zero byte")
 		}
 		text, free := cString(v)
 		defer free()
@@ -176,7 +177,7 @@ func setAttr(o C.hid_t, name *C.char, value any) error {
 	case []uint8:
 		return setNumbers(o, name, 1, v)
 	}
-	return fmt.Errorf("attributes of type %T are not written", value)
+	return fmt.Errorf("attributes of type %T are not supported", value)
 }
 
 func setNumbers[T Number](o C.hid_t, name *C.char, rank int, v []T) error {
@@ -190,7 +191,7 @@ func setStrings(o C.hid_t, name *C.char, v []string) error {
 	size, wide := 1, C.int(0)
 	for _, s := range v {
 		if strings.ContainsRune(s, 0) || !utf8.ValidString(s) {
-			return fmt.Errorf("string %q is not UTF-8 without zeros", s)
+			return fmt.Errorf("string %q is not UTF-8, or contains a zero byte", s)
 		}
 		size = max(size, len(s))
 		if strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) {
@@ -198,7 +199,7 @@ func setStrings(o C.hid_t, name *C.char, v []string) error {
 		}
 	}
 	if len(v) > maxAttrHeader/size {
-		return fmt.Errorf("an attribute of %d strings of %d bytes, limit %d bytes together", len(v), size, maxAttrHeader)
+		return fmt.Errorf("an attribute of %d strings of %d bytes, limit %d bytes in total", len(v), size, maxAttrHeader)
 	}
 	buf := make([]byte, len(v)*size+1)
 	for i, s := range v {
@@ -224,7 +225,7 @@ type Output[T Number] struct {
 	row    int
 }
 
-// AddDataset makes a dataset of T, and the groups above it.
+// AddDataset creates a dataset of T and its parent groups.
 func AddDataset[T Number](w *Writer, path string, l Layout) (*Output[T], error) {
 	o := &Output[T]{w: w, path: path}
 	err := w.do(path, func() (err error) {
@@ -279,7 +280,7 @@ func errIf(bad bool, text string) error {
 	return nil
 }
 
-// Append writes the next rows: a whole number of them, row-major.
+// Append writes the next rows, row-major. The number of values must be a multiple of the row length.
 func (o *Output[T]) Append(rows []T) error {
 	return o.w.do(o.path, func() error {
 		if o.ds == nil {
@@ -309,7 +310,7 @@ func (o *Output[T]) Append(rows []T) error {
 	})
 }
 
-// rows is how many the dataset was made for.
+// rows returns the number of rows that the dataset was created for.
 func (o *Output[T]) rows() int {
 	if len(o.layout.Dims) == 0 {
 		return 1
@@ -317,8 +318,8 @@ func (o *Output[T]) rows() int {
 	return o.layout.Dims[0]
 }
 
-// Close says that all rows are written; it is an error if some are not. A file of many datasets should close each
-// when it is done; those still open are closed with the file.
+// Close closes the dataset; it is an error if rows are missing. With many datasets, close each when it is complete;
+// those still open are closed with the file.
 func (o *Output[T]) Close() error {
 	return o.w.do(o.path, o.finish)
 }
@@ -334,12 +335,12 @@ func (o *Output[T]) finish() error {
 		return libError()
 	}
 	if !o.layout.Grow && !slices.Contains(o.layout.Dims, 0) && o.row != o.rows() {
-		return fmt.Errorf("dataset %s: %d of %d rows are written", o.path, o.row, o.rows())
+		return fmt.Errorf("dataset %s: found %d rows, want %d", o.path, o.row, o.rows())
 	}
 	return nil
 }
 
-// WriteDataset writes a whole dataset. A nil Dims makes a scalar of the one value.
+// WriteDataset writes a whole dataset. With nil Dims it is a scalar.
 func WriteDataset[T Number](w *Writer, path string, l Layout, values []T) error {
 	o, err := AddDataset[T](w, path, l)
 	if err != nil {
@@ -351,8 +352,8 @@ func WriteDataset[T Number](w *Writer, path string, l Layout, values []T) error 
 	return o.Close()
 }
 
-// Close completes the file and puts it in place. If anything failed before, or fails now, the file is removed and
-// the first error returned.
+// Close completes the file and moves it into place. If anything failed before, or fails now, the file is removed
+// and the first error returned.
 func (w *Writer) Close() error {
 	if w.file == nil {
 		return w.err
@@ -382,7 +383,7 @@ func (w *Writer) Abort() {
 	w.err = errors.New("aborted")
 }
 
-// release closes everything the library holds.
+// release closes all open handles of the library.
 func (w *Writer) release() error {
 	err := onThread(func() error {
 		var errs []error

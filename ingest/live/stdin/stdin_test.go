@@ -41,7 +41,7 @@ func TestOpen(t *testing.T) {
 		max  int64
 		want string
 	}{
-		"empty": {"", 10, "no known format fits"},
+		"empty": {"", 10, "not a known format"},
 		"large": {"1 2 3\n4 5 6\n", 11, "found more than 11 bytes"},
 	} {
 		if _, err := Open(t.Context(), services(strings.NewReader(c.in), c.max)); err == nil || !strings.Contains(err.Error(), c.want) {
