@@ -79,7 +79,7 @@ func newClassifying(ctx context.Context, a *app.Env, own bool) (_ *classifying, 
 	}
 	cfg := &a.Config.Pipeline
 	c.consumer, err = kafka.NewConsumer(c.cluster.client, kafka.ConsumerConfig{
-		Group: a.Config.Kafka.Group, Topic: a.Config.Kafka.Volumes, Budget: pipeline.NewBudget(int64(cfg.Budget)), MaxInFlight: cfg.InFlight,
+		Group: a.Config.Kafka.Group, Topic: a.Config.Kafka.Volumes, Budget: pipeline.NewBudget(int64(cfg.Budget)), MaxInFlight: inFlight(cfg.InFlight, out),
 		DeadLetters: c.cluster.producer, DeadLetterTopic: a.Config.Kafka.DeadLetters, SessionTimeout: a.Config.Kafka.SessionTimeout,
 	})
 	if err != nil {
@@ -104,6 +104,17 @@ func newClassifying(ctx context.Context, a *app.Env, own bool) (_ *classifying, 
 		},
 	}
 	return c, nil
+}
+
+// inFlight is how many messages of a partition may be unsettled: at least as many as a sink holds back until it is flushed,
+// since what is held back is unsettled. Otherwise the sink would wait for rows that cannot be read.
+func inFlight(configured int, out []pipeline.Output[record.Classification]) int {
+	for _, o := range out {
+		if _, flushes := o.Sink.(pipeline.Flusher); flushes {
+			configured = max(configured, o.Flush.Rows)
+		}
+	}
+	return configured
 }
 
 // loadNetwork loads the model and makes it a network.
