@@ -1,5 +1,5 @@
-// Command readers reads a file again and again for some seconds, on one core, and prints how many points it read
-// each second of processor time: readers FILE SECONDS. run.py beside it does the same with the libraries of Python.
+// Command readers reads a file repeatedly for some seconds, on one core, and prints the number of points read per
+// second of processor time: readers FILE SECONDS. run.py in the same directory does the same with Python libraries.
 package main
 
 import (
@@ -26,7 +26,7 @@ func main() {
 	fmt.Println(rate)
 }
 
-// measure gives points a second of processor time, the collector's included.
+// measure returns the points read per second of processor time, including garbage collection.
 func measure(args []string) (float64, error) {
 	if len(args) != 3 {
 		return 0, fmt.Errorf("usage: readers FILE SECONDS")

@@ -8,42 +8,42 @@ import (
 	"github.com/voxelstream/voxelstream/internal/h5"
 )
 
-// Layout is how a data set lies in an HDF5 file.
+// Layout is the layout of a data set in an HDF5 file.
 type Layout string
 
 // The layouts of the 3D MNIST archives.
 const (
-	// Vectors holds voxel grids: X_train (rows, Grid^3) float64, y_train (rows) int64, and X_test and y_test where
-	// there are test rows. Values are neither chunked nor compressed: they are read at the speed of the disk.
+	// Vectors holds voxel grids: X_train (rows, Grid^3) float64, y_train (rows) int64, and X_test and y_test if
+	// there are test rows. Values are neither chunked nor compressed, so that they are read at disk speed.
 	Vectors Layout = "vectors"
 	// Clouds holds a group "0", "1", ... for each row: img (30, 30) uint8, points and normals (N, 3) float64, all
-	// gzip, and an attribute label. There is no test part: the authors' has a file of its own.
+	// gzip, and an attribute label. There is no test part: in the original it is a separate file.
 	Clouds Layout = "clouds"
 )
 
 // Layouts lists all layouts.
 func Layouts() []Layout { return []Layout{Vectors, Clouds} }
 
-// Archive is an HDF5 file in the making. It appears under its name with Close.
+// Archive is an HDF5 file being written. It appears under its name when Close succeeds.
 type Archive struct {
 	file   *h5.Writer
 	layout Layout
-	x      [2]*h5.Output[float64] // training, testing; nil where there are no rows
+	x      [2]*h5.Output[float64] // training, testing; nil if there are no rows
 	y      [2]*h5.Output[int64]
 }
 
-// CreateArchive begins a file for what Generate makes with the same options.
+// CreateArchive creates a file for the rows that Generate emits with the same options.
 func CreateArchive(path string, l Layout, o Options) (_ *Archive, err error) {
 	if err := o.Validate(); err != nil {
 		return nil, fmt.Errorf("mnist3d: %w", err)
 	}
 	switch {
 	case l == Vectors && o.Grid == 0:
-		return nil, errors.New("mnist3d: layout vectors without a grid: want its size")
+		return nil, errors.New("mnist3d: layout vectors needs the size of the grid, found 0")
 	case l == Clouds && o.Test > 0:
-		return nil, fmt.Errorf("mnist3d: %d test digits in layout clouds: want 0, it has no test part", o.Test)
+		return nil, fmt.Errorf("mnist3d: found %d test digits, want 0: layout clouds has no test part", o.Test)
 	case l != Vectors && l != Clouds:
-		return nil, fmt.Errorf("mnist3d: layout %q: want one of %v", l, Layouts())
+		return nil, fmt.Errorf("mnist3d: found layout %q, want one of %v", l, Layouts())
 	}
 	file, err := h5.Create(path)
 	if err != nil {
@@ -80,7 +80,7 @@ func CreateArchive(path string, l Layout, o Options) (_ *Archive, err error) {
 	return a, nil
 }
 
-// Write adds the next row; rows come in the order of Generate.
+// Write adds the next row. Rows must be in the order of Generate.
 func (a *Archive) Write(r Row) error {
 	if a.layout == Clouds {
 		return a.writeCloud(r)
@@ -90,7 +90,7 @@ func (a *Archive) Write(r Row) error {
 		part = 1
 	}
 	if a.x[part] == nil {
-		return fmt.Errorf("mnist3d: row %d is for a part that was announced to have none", r.Number)
+		return fmt.Errorf("mnist3d: row %d belongs to a part that was created without rows", r.Number)
 	}
 	if err := a.x[part].Append(r.Values); err != nil {
 		return err
@@ -129,7 +129,7 @@ func (a *Archive) writeCloud(r Row) error {
 	return nil
 }
 
-// Close completes the file and puts it in place; it is an error if rows are missing.
+// Close completes the file and moves it into place; it is an error if rows are missing.
 func (a *Archive) Close() error { return a.file.Close() }
 
 // Abort removes the unfinished file. After Close it does nothing.

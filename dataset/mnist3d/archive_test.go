@@ -157,10 +157,10 @@ func TestArchiveRefuses(t *testing.T) {
 		o    Options
 		want string
 	}{
-		{Vectors, Options{Count: 1}, "without a grid"},
+		{Vectors, Options{Count: 1}, "needs the size of the grid"},
 		{Clouds, Options{Count: 2, Test: 1}, "no test part"},
-		{"rows", Options{Count: 1, Grid: 8}, `layout "rows": want one of [vectors clouds]`},
-		{Vectors, Options{}, "0 of them"},
+		{"rows", Options{Count: 1, Grid: 8}, `layout "rows", want one of [vectors clouds]`},
+		{Vectors, Options{}, "count 0"},
 	} {
 		if _, err := CreateArchive(path, tt.l, tt.o); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s %+v: %v, want %q", tt.l, tt.o, err, tt.want)

@@ -12,18 +12,18 @@ import (
 // four neighbours.
 const Padded = Side + 2
 
-// ErrBlank says that an image has no ink, so there is no surface.
+// ErrBlank means that an image has no ink and therefore no surface.
 var ErrBlank = errors.New("image without ink")
 
-// Cloud is a digit as points on the surface of its extruded pixels. Without unit: the longest side of an upright
-// cloud is 1, its mean 0.
+// Cloud is a digit as points on the surface of its extruded pixels. It has no unit: the longest side of an upright
+// cloud is 1, and its mean is 0.
 type Cloud struct {
 	Points *ingest.PointCloud
 	faces  []face
-	turn   matrix // what the outward directions have been turned by
+	turn   matrix // the rotation applied to the outward directions
 }
 
-// face is a run of points that share a direction.
+// face is a run of points with the same direction.
 type face struct {
 	points uint16
 	toward uint8 // 0..5: -x, +x, -y, +y, -z, +z before any rotation
@@ -47,8 +47,8 @@ const (
 // across and along are numpy's linspace(-.5, .5, 5) and linspace(-3, 3, 30).
 var across, along = linspace(0.5, inPlane), linspace(halfDepth, inDepth)
 
-// linspace is numpy's linspace(-half, half, n): i*step + start, the last one forced. The conversion forbids a fused
-// multiply-add.
+// linspace is NumPy's linspace(-half, half, n): i*step + start, with the last value set exactly. The conversion
+// prevents a fused multiply-add.
 func linspace(half float64, n int) []float64 {
 	v := make([]float64, n)
 	step := 2 * half / float64(n-1)
@@ -59,7 +59,7 @@ func linspace(half float64, n int) []float64 {
 	return v
 }
 
-// Pad puts the image into the middle of 30x30 pixels, row-major.
+// Pad centres the image in 30x30 pixels, row-major.
 func (m *Image) Pad() *[Padded * Padded]uint8 {
 	var p [Padded * Padded]uint8
 	for r := range Side {
@@ -108,7 +108,7 @@ func Upright(m *Image) (*Cloud, error) {
 	return c, nil
 }
 
-// extrude makes the points, x being the row and y the column, in pixels.
+// extrude returns the points, where x is the row and y the column, in pixels.
 func extrude(img *[Padded * Padded]uint8) *Cloud {
 	pixels, sides := 0, 0
 	neighbours := [4]int{-Padded, Padded, -1, 1} // in the order of minusX, plusX, minusY, plusY
@@ -164,7 +164,7 @@ func extrude(img *[Padded * Padded]uint8) *Cloud {
 	return &Cloud{Points: &ingest.PointCloud{X: xs, Y: ys, Z: zs}, faces: faces}
 }
 
-// longest is the minimum and the length of the longest axis; of equal ones the first.
+// longest returns the minimum and the length of the longest axis, the first if there are several.
 func longest(p *ingest.PointCloud) (lo, size float64) {
 	for _, v := range [][]float64{p.X, p.Y, p.Z} {
 		least, most := v[0], v[0]
@@ -182,7 +182,7 @@ func longest(p *ingest.PointCloud) (lo, size float64) {
 	return lo, size
 }
 
-// Normals are the outward directions at the points, each of length 1, as columns.
+// Normals returns the outward unit normals at the points, as columns.
 func (c *Cloud) Normals() *ingest.PointCloud {
 	n := c.Points.Len()
 	p := &ingest.PointCloud{X: make([]float64, 0, n), Y: make([]float64, 0, n), Z: make([]float64, 0, n)}
@@ -218,7 +218,7 @@ func (c *Cloud) Augment(rng *rand.Rand) *Cloud {
 	return &Cloud{Points: p, faces: c.faces, turn: c.turn.times(m)}
 }
 
-// deviation is the population standard deviation.
+// deviation returns the population standard deviation.
 func deviation(v []float64) float64 {
 	var sum, squares float64
 	for _, x := range v {
@@ -231,10 +231,10 @@ func deviation(v []float64) float64 {
 	return math.Sqrt(squares / float64(len(v)))
 }
 
-// matrix turns row vectors: p times the matrix.
+// matrix rotates row vectors: p times the matrix.
 type matrix [3][3]float64
 
-// rotation is about axis 0 (x), 1 (y) or 2 (z).
+// rotation returns a rotation about axis 0 (x), 1 (y) or 2 (z).
 func rotation(axis int, angle float64) matrix {
 	sin, cos := math.Sincos(angle)
 	var m matrix

@@ -5,12 +5,12 @@ import (
 	"math/rand/v2"
 )
 
-// Draw draws digit number i of the series that seed names: label i mod 10, in a handwriting of its own. The same
-// seed and number give the same digit for ever.
+// Draw draws digit number i of the series given by seed: label i mod 10, in its own handwriting. The result depends
+// only on the seed and the number.
 //
-// One of several ways to write the digit is taken, its points are moved a little, the whole is sheared, turned,
-// stretched and bent, and a round pen of random width follows it. As in MNIST the result fits into 20x20 pixels,
-// keeps its proportions, has soft borders, and has its centre of mass in the middle of the 28x28.
+// It chooses one of several ways to write the digit, jitters its points, shears, rotates, stretches and bends the
+// whole, and draws it with a round pen of random width. As in MNIST the result fits into 20x20 pixels, keeps its
+// proportions, has soft borders, and has its centre of mass in the middle of the 28x28.
 func Draw(seed uint64, i int) Digit {
 	rng := rand.New(rand.NewPCG(seed, uint64(i)))
 	d := Digit{Label: uint8(i % 10)}
@@ -20,17 +20,17 @@ func Draw(seed uint64, i int) Digit {
 	return d
 }
 
-// wander turns strokes into lines in a handwriting that rng chooses.
+// wander converts strokes to lines in a handwriting chosen by rng.
 func wander(rng *rand.Rand, strokes []stroke) [][]point {
 	const (
-		jitter = 0.045 // standard deviations, in parts of the height
+		jitter = 0.045 // standard deviations, as fractions of the height
 		slant  = 0.25
 		turn   = 0.13 // radians
 		bend   = 0.055
 	)
 	shear, angle := 0.1+slant*rng.NormFloat64(), turn*rng.NormFloat64()
 	wide := 0.82 * math.Exp(0.22*rng.NormFloat64())
-	// Two slow waves bend all strokes alike, so what touches still touches.
+	// Two slow waves bend all strokes alike, so that strokes that touch still touch.
 	ax, ay := bend*rng.NormFloat64(), bend*rng.NormFloat64()
 	fx, fy := 2+3*rng.Float64(), 2+3*rng.Float64()
 	px, py := 2*math.Pi*rng.Float64(), 2*math.Pi*rng.Float64()
@@ -57,7 +57,7 @@ func wander(rng *rand.Rand, strokes []stroke) [][]point {
 	return lines
 }
 
-// smooth is the Catmull-Rom spline through the points, as a line of short segments.
+// smooth returns the Catmull-Rom spline through the points, as a line of short segments.
 func (s stroke) smooth() []point {
 	const steps = 8
 	line := make([]point, 0, steps*len(s))
@@ -114,7 +114,7 @@ func render(lines [][]point, radius float64) Image {
 	return centre(&ink)
 }
 
-// distance is that of p from the segment a-b.
+// distance returns the distance of p from the segment a-b.
 func distance(p, a, b point) float64 {
 	dx, dy := b.x-a.x, b.y-a.y
 	t := 0.0
@@ -124,8 +124,8 @@ func distance(p, a, b point) float64 {
 	return math.Hypot(p.x-a.x-t*dx, p.y-a.y-t*dy)
 }
 
-// centre moves the centre of mass into the middle by whole pixels, as far as the ink stays inside, and makes bytes
-// of the ink.
+// centre moves the centre of mass to the middle by whole pixels, as far as the ink stays inside, and converts the
+// ink to bytes.
 func centre(ink *[Side * Side]float64) (m Image) {
 	var mass, mx, my float64
 	left, top, right, bottom := Side, Side, 0, 0

@@ -12,42 +12,43 @@ import (
 	"github.com/voxelstream/voxelstream/voxelize"
 )
 
-// Options say which data set to generate.
+// Options describes the data set to generate.
 type Options struct {
-	// Digits are the digits to use, in their order; nil draws Count of them, numbers First, First+1, ... of the
-	// series that Seed names.
+	// Digits are the digits to use, in order; nil draws Count digits, numbers First, First+1, ... of the series
+	// given by Seed.
 	Digits       []Digit
 	First, Count int
-	// Test is how many of the digits, the last ones, are for testing.
+	// Test is the number of digits, at the end, that are for testing.
 	Test int
 	// Augment adds a rotated, noisy copy after each upright digit.
 	Augment bool
-	// Grid is the number of cells a side of the voxel grids; 0 makes clouds only. 16 and 8 are the sizes of the
-	// authors' archives and are laid out as those are (see voxelize.MNIST3D).
+	// Grid is the number of cells per side of the voxel grids; 0 generates clouds only. 16 and 8 are the sizes of
+	// the authors' archives and have the same layout (see voxelize.MNIST3D).
 	Grid int
-	// Seed decides about drawings and augmentation. A digit's own are derived from it and from the digit's number,
-	// so they do not depend on how many digits or workers there are.
+	// Seed determines drawings and augmentation. Those of a digit depend only on the seed and the digit's number,
+	// not on the number of digits or workers.
 	Seed uint64
-	// Workers is the number of goroutines; 0 means one a processor. It does not change the result.
+	// Workers is the number of goroutines; 0 means one per processor. The result does not depend on it.
 	Workers int
 }
 
 // Row is one cloud of the data set, with its voxel grid.
 type Row struct {
-	// Number is the row's position; with Augment even ones are upright, odd ones the rotated copy of the one before.
+	// Number is the row's position; with Augment even rows are upright, and odd rows are the rotated copy of the
+	// row before.
 	Number  int
 	Rotated bool
-	// Test says that the row is for testing.
+	// Test means that the row is for testing.
 	Test  bool
 	Label uint8
 	// Image is the padded image, 30x30, row-major.
 	Image *[Padded * Padded]uint8
 	Cloud *Cloud
-	// Values is the voxel grid, Grid^3 densities; nil without one.
+	// Values is the voxel grid, Grid^3 densities; nil if there is none.
 	Values []float64
 }
 
-// count is the number of digits.
+// count returns the number of digits.
 func (o *Options) count() int {
 	if o.Digits != nil {
 		return len(o.Digits)
@@ -59,24 +60,24 @@ func (o *Options) count() int {
 func (o *Options) Validate() error {
 	var errs []error
 	if o.Digits != nil && (o.First != 0 || (o.Count != 0 && o.Count != len(o.Digits))) {
-		errs = append(errs, fmt.Errorf("first %d and count %d with %d given digits: want them only for drawn ones", o.First, o.Count, len(o.Digits)))
+		errs = append(errs, fmt.Errorf("found first %d and count %d with %d given digits, want them only for drawn digits", o.First, o.Count, len(o.Digits)))
 	}
 	if o.First < 0 || o.count() < 1 {
-		errs = append(errs, fmt.Errorf("digits from %d, %d of them: want 0 or more, and 1 or more", o.First, o.count()))
+		errs = append(errs, fmt.Errorf("found first digit %d and count %d, want at least 0 and at least 1", o.First, o.count()))
 	}
 	if o.Test < 0 || o.Test > o.count() {
-		errs = append(errs, fmt.Errorf("%d test digits of %d: want 0 to all", o.Test, o.count()))
+		errs = append(errs, fmt.Errorf("found %d test digits, want 0 to %d", o.Test, o.count()))
 	}
 	if o.Grid != 0 && (o.Grid < 2 || o.Grid > 256) {
-		errs = append(errs, fmt.Errorf("grid of %d cells a side: want 2 to 256, or 0 for none", o.Grid))
+		errs = append(errs, fmt.Errorf("found a grid of %d cells per side, want 2 to 256, or 0 for none", o.Grid))
 	}
 	if o.Workers < 0 {
-		errs = append(errs, fmt.Errorf("%d workers: want 0 (all processors) or more", o.Workers))
+		errs = append(errs, fmt.Errorf("found %d workers, want at least 0 (0 means one per processor)", o.Workers))
 	}
 	return errors.Join(errs...)
 }
 
-// Rows is how many rows Generate will make for training and for testing.
+// Rows returns the number of rows that Generate emits for training and for testing.
 func (o *Options) Rows() (train, test int) {
 	each := 1
 	if o.Augment {
@@ -85,8 +86,8 @@ func (o *Options) Rows() (train, test int) {
 	return each * (o.count() - o.Test), each * o.Test
 }
 
-// Generate makes the data set and calls emit for each row, in order, from one goroutine; an error of emit ends it.
-// Workers run ahead of emit by a few digits only, so memory does not grow with the number of digits.
+// Generate generates the data set and calls emit for each row, in order, from one goroutine. An error from emit
+// ends it. Workers are at most a few digits ahead of emit, so that memory does not grow with the number of digits.
 func Generate(ctx context.Context, o Options, emit func(Row) error) error {
 	if err := o.Validate(); err != nil {
 		return fmt.Errorf("mnist3d: %w", err)
@@ -157,7 +158,7 @@ func Generate(ctx context.Context, o Options, emit func(Row) error) error {
 	return ctx.Err()
 }
 
-// rows makes the row or the two rows of digit i.
+// rows returns the row or the two rows of digit i.
 func (o *Options) rows(i int, v *voxelize.Voxelizer) ([]Row, error) {
 	var d Digit
 	if o.Digits != nil {
@@ -171,7 +172,7 @@ func (o *Options) rows(i int, v *voxelize.Voxelizer) ([]Row, error) {
 	}
 	clouds := []*Cloud{upright}
 	if o.Augment {
-		// The second word keeps this stream apart from that of Draw.
+		// The second word makes this stream different from that of Draw.
 		rng := rand.New(rand.NewPCG(o.Seed, ^uint64(o.First+i)))
 		clouds = append(clouds, upright.Augment(rng))
 	}

@@ -1,14 +1,13 @@
 package mnist3d
 
-// point is a place in a glyph: x right, y down, the glyph filling about [0, 1] x [0, 1].
+// point is a position in a glyph: x right, y down, the glyph filling about [0, 1] x [0, 1].
 type point struct{ x, y float64 }
 
-// stroke is a curve through its points, without a lift of the pen; a corner is where one stroke ends and another
+// stroke is a curve through its points, drawn without lifting the pen. At a corner one stroke ends and another
 // begins.
 type stroke []point
 
-// glyphs are the ways in which people write each digit: drawn after the habits that handwriting shows, one slice of
-// strokes a way.
+// glyphs are the ways in which people write each digit, one slice of strokes per way.
 var glyphs = [10][][]stroke{
 	{ // 0: closed; open with an overlap at the top; slanted loop that begins inside
 		{{{.5, 0}, {.2, .12}, {.08, .5}, {.22, .9}, {.5, 1}, {.8, .88}, {.92, .5}, {.78, .1}, {.5, 0}}},

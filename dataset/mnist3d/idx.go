@@ -11,10 +11,10 @@ import (
 	"os"
 )
 
-// Side is the width and height of a MNIST image in pixels.
+// Side is the width and height of an MNIST image in pixels.
 const Side = 28
 
-// Image is a MNIST image: 28 rows of 28 pixels, 0 where there is no ink.
+// Image is an MNIST image: 28 rows of 28 pixels, 0 where there is no ink.
 type Image [Side * Side]uint8
 
 // Digit is an image with its label, 0 to 9.
@@ -51,10 +51,11 @@ func OpenIDX(images, labels string, first, count int) ([]Digit, error) {
 	return digits, nil
 }
 
-// ReadIDX is [OpenIDX] of open files. Memory grows with what the files really hold, not with what their headers say.
+// ReadIDX is like [OpenIDX] for open files. Memory depends on the actual content of the files, not on their
+// headers.
 func ReadIDX(images, labels io.Reader, first, count int) ([]Digit, error) {
 	if first < 0 || count < 0 {
-		return nil, fmt.Errorf("digits from %d, %d of them: want 0 or more", first, count)
+		return nil, fmt.Errorf("found first digit %d and count %d, want at least 0", first, count)
 	}
 	images, n, err := openIDX(images, magicImages, Side, Side)
 	if err != nil {
@@ -65,13 +66,13 @@ func ReadIDX(images, labels io.Reader, first, count int) ([]Digit, error) {
 		return nil, fmt.Errorf("labels: %w", err)
 	}
 	if n != m {
-		return nil, fmt.Errorf("%d images but %d labels", n, m)
+		return nil, fmt.Errorf("found %d images but %d labels", n, m)
 	}
 	if count == 0 && first < n {
 		count = n - first
 	}
 	if first >= n || count > n-first {
-		return nil, fmt.Errorf("digits from %d, %d of them, out of a file of %d", first, count, n)
+		return nil, fmt.Errorf("found first digit %d and count %d, want digits within a file of %d", first, count, n)
 	}
 	if _, err := io.CopyN(io.Discard, images, int64(first)*Side*Side); err != nil {
 		return nil, fmt.Errorf("images before %d: %w", first, noEOF(err))
@@ -90,15 +91,15 @@ func ReadIDX(images, labels io.Reader, first, count int) ([]Digit, error) {
 			return nil, fmt.Errorf("label %d of %d: %w", i, n, noEOF(err))
 		}
 		if d.Label = label[0]; d.Label > 9 {
-			return nil, fmt.Errorf("label %d is %d: want 0 to 9", i, d.Label)
+			return nil, fmt.Errorf("label %d: found %d, want 0 to 9", i, d.Label)
 		}
 		digits = append(digits, d)
 	}
 	return digits, nil
 }
 
-// openIDX uncompresses r where need be, checks the header and returns the rest with the number of items; side gives
-// the wanted further sizes.
+// openIDX decompresses r if necessary, checks the header and returns the rest with the number of items. side is the
+// required sizes of the other dimensions.
 func openIDX(r io.Reader, magic uint32, side ...uint32) (io.Reader, int, error) {
 	b := bufio.NewReaderSize(r, 64<<10)
 	if head, err := b.Peek(2); err == nil && bytes.Equal(head, []byte{0x1f, 0x8b}) {
@@ -112,7 +113,7 @@ func openIDX(r io.Reader, magic uint32, side ...uint32) (io.Reader, int, error) 
 	header := make([]uint32, 1+len(side))
 	err := binary.Read(b, binary.BigEndian, &found)
 	if err == nil && found != magic {
-		return nil, 0, fmt.Errorf("magic number %#08x: want %#08x", found, magic)
+		return nil, 0, fmt.Errorf("found magic number %#08x, want %#08x", found, magic)
 	}
 	if err == nil {
 		err = binary.Read(b, binary.BigEndian, header)
@@ -121,17 +122,17 @@ func openIDX(r io.Reader, magic uint32, side ...uint32) (io.Reader, int, error) 
 		return nil, 0, fmt.Errorf("header: %w", noEOF(err))
 	}
 	if header[0] > maxDigits {
-		return nil, 0, fmt.Errorf("%d items: want at most %d", header[0], maxDigits)
+		return nil, 0, fmt.Errorf("found %d items, want at most %d", header[0], maxDigits)
 	}
 	for i, want := range side {
 		if header[1+i] != want {
-			return nil, 0, fmt.Errorf("items of %v: want %v", header[1:], side)
+			return nil, 0, fmt.Errorf("found items of size %v, want %v", header[1:], side)
 		}
 	}
 	return b, int(header[0]), nil
 }
 
-// noEOF calls an early end what it is.
+// noEOF converts io.EOF to io.ErrUnexpectedEOF.
 func noEOF(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF

@@ -293,18 +293,18 @@ func TestReadIDX(t *testing.T) {
 		images, labels []byte
 		first, count   int
 	}{
-		{"labels for images", "magic number 0x00000801: want 0x00000803", labels, labels, 0, 0},
-		{"count", "2147483648 items: want at most", huge, labels, 0, 0},
+		{"labels for images", "magic number 0x00000801, want 0x00000803", labels, labels, 0, 0},
+		{"count", "2147483648 items, want at most", huge, labels, 0, 0},
 		{"count beyond the file", "unexpected EOF", many, manyLabels, 0, 0},
 		{"first beyond the file", "images before 9", many, manyLabels, 9, 1},
-		{"label", "label 0 is 10: want 0 to 9", images, badLabel, 0, 0},
-		{"size", "items of [28 32]: want [28 28]", wide, labels, 0, 0},
+		{"label", "label 0: found 10, want 0 to 9", images, badLabel, 0, 0},
+		{"size", "items of size [28 32], want [28 28]", wide, labels, 0, 0},
 		{"pairs", "5 images but 4 labels", images, fewer, 0, 0},
 		{"short", "image 4 of 5: unexpected EOF", images[:len(images)-1], labels, 0, 0},
 		{"short labels", "label 4 of 5: unexpected EOF", images, labels[:len(labels)-1], 0, 0},
 		{"empty", "header: unexpected EOF", nil, labels, 0, 0},
-		{"too many wanted", "digits from 3, 3 of them, out of a file of 5", images, labels, 3, 3},
-		{"negative", "want 0 or more", images, labels, -1, 3},
+		{"too many wanted", "first digit 3 and count 3, want digits within a file of 5", images, labels, 3, 3},
+		{"negative", "want at least 0", images, labels, -1, 3},
 		{"broken gzip", "EOF", zipped(images)[:20], labels, 0, 0},
 	} {
 		_, err := ReadIDX(bytes.NewReader(tt.images), bytes.NewReader(tt.labels), tt.first, tt.count)

@@ -10,7 +10,7 @@ import (
 	"github.com/voxelstream/voxelstream/nn/layers"
 )
 
-// function is an activation, in whichever order its input is.
+// function reads an activation, for either order of the input's axes.
 func function(name string) func(o *operation) (*value, error) {
 	return func(o *operation) (*value, error) {
 		return o.layer(layers.NewActivation(name), o.in[0].last, o.in[0].node)
@@ -25,7 +25,7 @@ func elu(o *operation) (*value, error) {
 	return o.layer(l, o.in[0].last, o.in[0].node)
 }
 
-// celu is alpha celu(x / alpha), of Keras's, whose alpha is 1.
+// celu reads alpha celu(x / alpha), where celu is Keras's, with alpha 1.
 func celu(o *operation) (*value, error) {
 	alpha := o.float("alpha", 1)
 	if alpha == 0 {
@@ -34,7 +34,7 @@ func celu(o *operation) (*value, error) {
 	return o.between(layers.NewActivation("celu"), 1/alpha, 0, alpha, 0)
 }
 
-// between puts a layer on scale x + offset and takes outScale, outOffset of what it makes.
+// between applies a layer to scale x + offset, and outScale and outOffset to its output.
 func (o *operation) between(l nn.Layer, scale, offset, outScale, outOffset float64) (*value, error) {
 	v := o.in[0]
 	for _, step := range []nn.Layer{rescaling(scale, offset), l, rescaling(outScale, outOffset)} {
@@ -50,7 +50,7 @@ func (o *operation) between(l nn.Layer, scale, offset, outScale, outOffset float
 	return v, nil
 }
 
-// rescaling is nil where it would change nothing.
+// rescaling returns a Rescaling layer, or nil if it would be the identity.
 func rescaling(scale, offset float64) nn.Layer {
 	if scale == 1 && offset == 0 {
 		return nil
@@ -58,23 +58,23 @@ func rescaling(scale, offset float64) nn.Layer {
 	return &layers.Rescaling{Scale: []float64{scale}, Offset: []float64{offset}}
 }
 
-// softplus is itself where PyTorch's newer exporter takes the input instead from 20 on, which it is there but for
-// rounding.
+// softplus reads softplus, including PyTorch's newer export, which returns the input itself from 20 on, where the
+// two are equal except for rounding.
 func softplus(o *operation) (*value, error) {
 	x, where := o.proto.Input[0], o.reader("Where", 3)
 	if where != nil && where.Input[1] == x {
 		greater := o.producers[where.Input[0]]
 		if greater == nil || greater.GetOpType() != "Greater" || len(greater.Input) != 2 || greater.Input[0] != x || !o.has(greater, 20) {
-			return nil, errors.New("the operator Where is supported in softplus(x) for x below 20 alone")
+			return nil, errors.New("the operator Where is only supported as part of softplus(x) for x below 20")
 		}
 		o.absorb(greater, where)
 	}
 	return function("softplus")(o)
 }
 
-// absolute reads x / (1 + |x|), which is all that PyTorch's newer exporter makes of softsign.
+// absolute reads x / (1 + |x|), to which PyTorch's newer exporter converts softsign.
 func absolute(o *operation) (*value, error) {
-	unsupported := errors.New("the operator is supported in x / (1 + |x|) alone")
+	unsupported := errors.New("the operator is only supported as part of x / (1 + |x|)")
 	add := o.reader("Add", 2)
 	if add == nil {
 		return nil, unsupported
@@ -110,8 +110,8 @@ func gelu(o *operation) (*value, error) {
 	}
 }
 
-// geluByTanh is x sigmoid(2 sqrt(2/pi) (x + .044715 x^3)), the approximation of Hendrycks & Gimpel 2016 without its
-// tanh, of layers that there are: Keras has no name for it.
+// geluByTanh is x sigmoid(2 sqrt(2/pi) (x + .044715 x^3)), the approximation of Hendrycks & Gimpel 2016 rewritten
+// without tanh, from existing layers, because Keras has no name for it.
 func geluByTanh(o *operation) (*value, error) {
 	scale := 2 * math.Sqrt(2/math.Pi)
 	x, last := o.in[0].node, o.in[0].last
@@ -139,9 +139,9 @@ func geluByTanh(o *operation) (*value, error) {
 	return &value{node: y, last: last}, nil
 }
 
-// errorFunction reads x (1 + erf(x / sqrt(2))) / 2, which exporters made of gelu before ONNX had it.
+// errorFunction reads x (1 + erf(x / sqrt(2))) / 2, to which exporters converted gelu before ONNX had it.
 func errorFunction(o *operation) (*value, error) {
-	unsupported := errors.New("the operator is supported in x (1 + erf(x / sqrt(2))) / 2 alone")
+	unsupported := errors.New("the operator is only supported as part of x (1 + erf(x / sqrt(2))) / 2")
 	div, add := o.producers[o.proto.Input[0]], o.reader("Add", 2)
 	if div == nil || div.GetOpType() != "Div" || len(div.Input) != 2 || add == nil {
 		return nil, unsupported
@@ -166,7 +166,7 @@ func hardSigmoid(o *operation) (*value, error) {
 	return function("hard_sigmoid")(o)
 }
 
-// clip is a rectifier with an upper bound, where its bounds are not 0 and above on shifted numbers.
+// clip reads a ReLU with an upper bound, applied to shifted values if the lower bound is not 0.
 func clip(o *operation) (*value, error) {
 	least, most := o.float("min", math.Inf(-1)), o.float("max", math.Inf(1))
 	for k, bound := range []*float64{&least, &most} {
@@ -181,7 +181,7 @@ func clip(o *operation) (*value, error) {
 	r := layers.NewReLU()
 	switch {
 	case !(least < most) || least < -math.MaxFloat32:
-		return nil, fmt.Errorf("found bounds %g and %g, want a lower one, and it below the upper", least, most)
+		return nil, fmt.Errorf("found bounds %g and %g, want a lower bound below the upper bound", least, most)
 	case least == -1 && most == 1:
 		return function("hard_tanh")(o)
 	case most < math.MaxFloat32:
@@ -190,7 +190,7 @@ func clip(o *operation) (*value, error) {
 	return o.between(r, 1, -least, 1, least)
 }
 
-// prelu reads slopes whose shape, aligned at the right, is that of a sample, or 1 along axes that share them.
+// prelu reads slopes whose shape, aligned at the right, is that of a sample, or 1 along shared axes.
 func prelu(o *operation) (*value, error) {
 	slope, err := o.weight(1)
 	if err != nil {
@@ -198,17 +198,17 @@ func prelu(o *operation) (*value, error) {
 	}
 	have := o.in[0].fileShape()
 	if slope == nil || len(slope.dims) > len(have)+1 {
-		return nil, fmt.Errorf("want slopes for an input of shape %v", have)
+		return nil, fmt.Errorf("found no constant slopes for an input of shape %v", have)
 	}
 	dims := slices.Repeat([]int{1}, len(have)+1)
 	copy(dims[len(dims)-len(slope.dims):], slope.dims)
 	p := layers.NewPReLU()
 	if p.SharedAxes = nil; dims[0] != 1 {
-		return nil, fmt.Errorf("found slopes of shape %v, want the same ones for the whole batch", slope.dims)
+		return nil, fmt.Errorf("found slopes of shape %v, want the same slopes for the whole batch", slope.dims)
 	}
 	for a, d := range dims[1:] {
 		if d != 1 && d != have[a] {
-			return nil, fmt.Errorf("found slopes of shape %v for an input of shape %v", slope.dims, have)
+			return nil, fmt.Errorf("found slopes of shape %v, which do not fit an input of shape %v", slope.dims, have)
 		}
 		if d == 1 {
 			p.SharedAxes = append(p.SharedAxes, a+1)
@@ -242,14 +242,14 @@ func softmax(o *operation) (*value, error) {
 	v := o.in[0]
 	rank, otherwise := len(v.node.Shape)+1, -1
 	if o.opset < 13 {
-		otherwise = 1 // and all axes after it: the same for a batch of vectors
+		otherwise = 1 // and all axes after it, which is equivalent for a batch of vectors
 	}
 	axis := o.integer("axis", otherwise)
 	if axis < 0 {
 		axis += rank
 	}
 	if axis < 1 || axis >= rank || o.opset < 13 && rank > 2 {
-		return nil, fmt.Errorf("found axis %d of %d in opset %d, want one of a sample, and opset 13 for more than vectors", axis, rank, o.opset)
+		return nil, fmt.Errorf("found axis %d of %d in opset %d, want an axis other than the batch, and opset 13 for inputs other than vectors", axis, rank, o.opset)
 	}
 	x, last := v.node, v.last
 	switch {
@@ -266,7 +266,7 @@ func softmax(o *operation) (*value, error) {
 		return o.layer(&layers.Softmax{Axes: []int{axis}}, last, x)
 	}
 	if axis != -1 && axis != rank-1 {
-		return nil, fmt.Errorf("attribute \"axis\" is %d, want the last, or the channels", axis)
+		return nil, fmt.Errorf("attribute \"axis\" is %d, want the last axis or the channels", axis)
 	}
 	return o.layer(layers.NewActivation("log_softmax"), last, x)
 }

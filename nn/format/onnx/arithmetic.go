@@ -34,16 +34,17 @@ func product(o *operation) (*value, error) {
 
 func quotient(o *operation) (*value, error) {
 	if o.in[1] == nil || o.in[1].constant == nil {
-		return nil, errors.New("the divisor is no constant")
+		return nil, errors.New("the divisor is not a constant")
 	}
 	return o.arithmetic("", func(c float64) (scale, offset float64) { return 1 / c, 0 }, nil)
 }
 
-// arithmetic combines two values, or a value with a constant: right and left say what x op c and c op x make of x.
+// arithmetic combines two values, or a value with a constant: right and left return x op c and c op x as a scale
+// and an offset of x.
 func (o *operation) arithmetic(class string, right, left func(c float64) (scale, offset float64)) (*value, error) {
 	a, b := o.in[0], o.in[1]
 	if a == nil || b == nil || a.node == nil && b.node == nil {
-		return nil, errors.New("both inputs are constants of floats, want a value that is computed")
+		return nil, errors.New("both inputs are float constants, want one computed value")
 	}
 	if a.node != nil && b.node != nil {
 		return merge(class)(o)
@@ -53,7 +54,7 @@ func (o *operation) arithmetic(class string, right, left func(c float64) (scale,
 		x, c, affine = b, a.constant, left
 	}
 	if c.floats == nil {
-		return nil, errors.New("the constant holds whole numbers, want floats")
+		return nil, errors.New("the constant holds integers, want floats")
 	}
 	if class == "Multiply" && o.factor(x, 0, c) {
 		return x, nil
@@ -63,7 +64,7 @@ func (o *operation) arithmetic(class string, right, left func(c float64) (scale,
 	}
 	node, last := x.node, x.last
 	if len(c.floats) > 1 {
-		// Aligned at the right, the one axis that is not 1 has to be that of the channels, which is the last here.
+		// Aligned at the right, the only axis that is not 1 must be the channels, which are the last axis here.
 		axis := -1
 		for k, d := range c.dims {
 			if d > 1 && axis < 0 {
@@ -81,7 +82,7 @@ func (o *operation) arithmetic(class string, right, left func(c float64) (scale,
 			node, err = o.plain(x)
 			last = false
 		default:
-			err = fmt.Errorf("found a constant of shape %v for an input of shape %v, want one number, or one for each channel", c.dims, x.fileShape())
+			err = fmt.Errorf("found a constant of shape %v for an input of shape %v, want one number or one per channel", c.dims, x.fileShape())
 		}
 		if err != nil {
 			return nil, err

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// fold computes constants, and the shapes that exporters compute to keep the batch open; nil where there is nothing
-// to fold.
+// fold computes constants, and the shapes that exporters compute to keep the batch size dynamic. It returns nil if
+// there is nothing to fold.
 func (o *operation) fold() (*value, error) {
 	constant := func(ints []int64, dims ...int) (*value, error) {
 		o.attributes = nil
@@ -39,7 +39,7 @@ func (o *operation) fold() (*value, error) {
 		if to := o.integer("to", 0); to == typeInt64 && first.ints != nil || to == typeFloat && first.floats != nil {
 			return o.in[0], nil
 		}
-		return nil, errors.New("a constant is converted between floats and whole numbers, want it as it is used")
+		return nil, errors.New("a constant is converted between floats and integers, want it stored in the type that is used")
 	case "Unsqueeze", "Squeeze":
 		if len(first.ints) == 1 {
 			return constant(first.ints, 1)
@@ -73,8 +73,8 @@ func (o *operation) fold() (*value, error) {
 	return nil, nil
 }
 
-// pairs does to whole numbers what exporters make ONNX's order of padding with out of PyTorch's: they are reshaped
-// to pairs, [n,2], whose order is turned round; they are transposed, and reshaped to a vector again.
+// pairs evaluates the integer operations with which exporters convert PyTorch's order of padding to ONNX's: values
+// are reshaped to pairs [n,2], whose order is reversed, then transposed and reshaped to a vector.
 func (o *operation) pairs(t *tensor) (*value, error) {
 	n := len(t.ints) / 2
 	isPairs := slices.Equal(t.dims, []int{n, 2})
@@ -108,7 +108,7 @@ func (o *operation) pairs(t *tensor) (*value, error) {
 	return &value{constant: out}, nil
 }
 
-// within is a position among n, which may be counted from the end, or lie outside.
+// within converts a position among n, which may count from the end or be out of range.
 func within(at, n int) int {
 	if at < 0 {
 		at += n
@@ -116,7 +116,7 @@ func within(at, n int) int {
 	return min(max(at, 0), n)
 }
 
-// shape is that of a value in the file, -1 for the batch.
+// shape returns the shape of a value in the file, with -1 for the batch.
 func (v *value) shape() []int {
 	if v.constant != nil {
 		return v.constant.dims
@@ -124,10 +124,10 @@ func (v *value) shape() []int {
 	return append([]int{-1}, v.fileShape()...)
 }
 
-// constant reads the attribute that a Constant has.
+// constant reads the attribute of a Constant.
 func (o *operation) constant() (*value, error) {
 	if len(o.attributes) != 1 {
-		return nil, fmt.Errorf("found %d attributes, want one: value", len(o.attributes))
+		return nil, fmt.Errorf("found %d attributes, want only value", len(o.attributes))
 	}
 	t := &tensor{}
 	for name, a := range o.attributes {

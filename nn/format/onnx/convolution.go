@@ -20,7 +20,7 @@ func convolution(o *operation) (*value, error) {
 		return nil, err
 	}
 	if w == nil || len(w.dims) != 5 {
-		return nil, errors.New("input 1 is no kernel of five axes: filters, channels, depth, height and width")
+		return nil, errors.New("input 1 is not a kernel with five axes: filters, channels, depth, height and width")
 	}
 	kernel := [3]int(w.dims[2:])
 	win, err := o.window(kernel)
@@ -29,7 +29,7 @@ func convolution(o *operation) (*value, error) {
 	}
 	groups := o.integer("group", 1)
 	if c := x.Shape[3]; groups < 1 || w.dims[1]*groups != c {
-		return nil, fmt.Errorf("found a kernel of shape %v in %d groups, want %d channels in all", w.dims, groups, c)
+		return nil, fmt.Errorf("found a kernel of shape %v in %d groups, want %d channels in total", w.dims, groups, c)
 	}
 	x, padding, err := o.padded(x, win, win.strides == [3]int{1, 1, 1} || win.dilations == [3]int{1, 1, 1})
 	if err != nil {
@@ -45,7 +45,7 @@ func convolution(o *operation) (*value, error) {
 	return o.fillWithBias(v, permute(w.floats, w.dims, []int{2, 3, 4, 1, 0}), w.dims[0])
 }
 
-// fillWithBias fills kernel and, where input 2 is there, bias.
+// fillWithBias sets the kernel and, if there is an input 2, the bias.
 func (o *operation) fillWithBias(v *value, kernel []float32, filters int) (*value, error) {
 	if len(o.in) < 3 {
 		return v.fill(kernel), nil
@@ -57,14 +57,14 @@ func (o *operation) fillWithBias(v *value, kernel []float32, filters int) (*valu
 	return v.fill(kernel, bias), nil
 }
 
-// window is how a kernel or a pooling moves over a volume.
+// window describes the window of a convolution or pooling.
 type window struct {
 	size, strides, dilations [3]int
 	pads                     [3][2]int
 	auto                     string
 }
 
-// window reads the attributes that convolution and pooling share.
+// window reads the attributes common to convolution and pooling.
 func (o *operation) window(size [3]int) (w window, err error) {
 	w.size = size
 	if w.strides, err = o.triple("strides"); err != nil {
@@ -85,7 +85,7 @@ func (o *operation) window(size [3]int) (w window, err error) {
 		return w, err
 	}
 	if pads != nil && (len(pads) != 6 || slices.Min(pads) < 0) {
-		return w, fmt.Errorf("attribute \"pads\" is %v, want six numbers from 0 on", pads)
+		return w, fmt.Errorf("attribute \"pads\" is %v, want six integers of at least 0", pads)
 	}
 	for a := range 3 {
 		if pads != nil {
@@ -106,7 +106,7 @@ func (w *window) sameAs(in [3]int) (pads [3][2]int) {
 	return pads
 }
 
-// resolve settles auto_pad for an input.
+// resolve resolves auto_pad for an input.
 func (w *window) resolve(in [3]int) error {
 	switch w.auto {
 	case "NOTSET":
@@ -125,8 +125,8 @@ func (w *window) resolve(in [3]int) error {
 	return nil
 }
 
-// padded turns a window's padding into that of a layer: valid, same, or a layer of zeros before it. It returns what
-// the layer is to read.
+// padded converts a window's padding to a layer's: valid, same, or a zero padding layer before it. It returns the
+// layer's input.
 func (o *operation) padded(x *nn.Node, w window, mayBeSame bool) (*nn.Node, string, error) {
 	in := [3]int(x.Shape[:3])
 	if err := w.resolve(in); err != nil {
@@ -142,7 +142,8 @@ func (o *operation) padded(x *nn.Node, w window, mayBeSame bool) (*nn.Node, stri
 	return node, "valid", err
 }
 
-// transposedConvolution reads kernels [channels, filters, KD, KH, KW]. What the padding of ONNX takes away is cropped.
+// transposedConvolution reads kernels [channels, filters, KD, KH, KW]. Output that ONNX's padding removes is
+// cropped.
 func transposedConvolution(o *operation) (*value, error) {
 	x, err := o.channelsLast(o.in[0])
 	if err != nil {
@@ -153,14 +154,14 @@ func transposedConvolution(o *operation) (*value, error) {
 		return nil, err
 	}
 	if w == nil || len(w.dims) != 5 || w.dims[0] != x.Shape[3] {
-		return nil, fmt.Errorf("input 1 is no kernel of five axes, the first of %d channels", x.Shape[3])
+		return nil, fmt.Errorf("input 1 is not a kernel with five axes, the first of size %d (channels)", x.Shape[3])
 	}
 	win, err := o.window([3]int(w.dims[2:]))
 	if err != nil {
 		return nil, err
 	}
 	if groups := o.integer("group", 1); groups != 1 || win.auto != "NOTSET" || o.attributes["output_shape"] != nil {
-		return nil, fmt.Errorf("found %d groups and auto_pad %s; want one group, explicit padding and no output_shape", groups, win.auto)
+		return nil, fmt.Errorf("found %d groups and auto_pad %s, want one group, explicit padding and no output_shape", groups, win.auto)
 	}
 	extra, err := o.list("output_padding", 0)
 	if err != nil {
@@ -170,7 +171,7 @@ func transposedConvolution(o *operation) (*value, error) {
 		extra = []int{0, 0, 0}
 	}
 	if len(extra) != 3 {
-		return nil, fmt.Errorf("attribute \"output_padding\" is %v, want three numbers", extra)
+		return nil, fmt.Errorf("attribute \"output_padding\" is %v, want three integers", extra)
 	}
 	t := layers.NewConv3DTranspose(w.dims[1], 1, 1, "")
 	t.Kernel, t.Strides, t.Dilation, t.UseBias, t.OutputPadding = win.size, win.strides, win.dilations, len(o.in) > 2, &[3]int{}
@@ -211,11 +212,11 @@ func pool(o *operation, average bool) (*value, error) {
 	}
 	up, inside, order := o.integer("ceil_mode", 0), o.integer("count_include_pad", 0) == 0, o.integer("storage_order", 0)
 	if w.dilations != [3]int{1, 1, 1} || order != 0 {
-		return nil, fmt.Errorf("found dilations %v and storage_order %d, want neither", w.dilations, order)
+		return nil, fmt.Errorf("found dilations %v and storage_order %d, neither of which is supported", w.dilations, order)
 	}
 	for a := range in {
 		if all := in[a] + w.pads[a][0] + w.pads[a][1] - w.size[a]; up != 0 && all%w.strides[a] != 0 {
-			return nil, fmt.Errorf("attribute \"ceil_mode\" is 1, and along axis %d a window reaches over the end; want 0", a+2)
+			return nil, fmt.Errorf("attribute \"ceil_mode\" is 1, and along axis %d a window extends beyond the end; want 0", a+2)
 		}
 	}
 	p := &layers.Pooling3D{Size: w.size, Strides: w.strides, Padding: "valid", Average: average}
@@ -224,17 +225,17 @@ func pool(o *operation, average bool) (*value, error) {
 	case w.pads == w.sameAs(in) && (inside || !average):
 		p.Padding = "same"
 	case average && !inside, !average && rectified(x):
-		// Zeros that count; beside what is never negative they change no maximum.
+		// Zeros that count; they do not change the maximum of values that are never negative.
 		if x, err = o.apply(&layers.Padding3D{Sizes: w.pads}, o.proto.GetName()+"_padding", x); err != nil {
 			return nil, err
 		}
 	default:
-		return nil, fmt.Errorf("attribute \"pads\" is %v: want none, or as many as 'same' padding has (%v), since this pooling does not count them", w.pads, w.sameAs(in))
+		return nil, fmt.Errorf("attribute \"pads\" is %v, want none or those of 'same' padding (%v), because this pooling excludes padding", w.pads, w.sameAs(in))
 	}
 	return o.layer(p, true, x)
 }
 
-// rectified tells whether what a node holds is never negative.
+// rectified reports whether a node's values are never negative.
 func rectified(n *nn.Node) bool {
 	switch l := n.Layer.(type) {
 	case *layers.Activation:
@@ -253,7 +254,7 @@ func globalPool(o *operation, average, keep bool) (*value, error) {
 	return o.layer(&layers.GlobalPooling3D{Average: average, KeepDims: keep}, keep, x)
 }
 
-// reduce is a global pooling where it goes over depth, height and width.
+// reduce reads a reduction over depth, height and width as global pooling.
 func reduce(o *operation, average bool) (*value, error) {
 	axes, err := o.list("axes", 1)
 	if err != nil {
@@ -270,5 +271,5 @@ func reduce(o *operation, average bool) (*value, error) {
 	if keep := o.integer("keepdims", 1); rank == 5 && slices.Equal(axes, []int{2, 3, 4}) {
 		return globalPool(o, average, keep != 0)
 	}
-	return nil, fmt.Errorf("found axes %v of %d, want depth, height and width of a volume: [2 3 4]", axes, rank)
+	return nil, fmt.Errorf("found axes %v of %d, want the depth, height and width of a volume: [2 3 4]", axes, rank)
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/voxelstream/voxelstream/nn/layers"
 )
 
-// gemm is a dense layer: alpha x w + beta b.
+// gemm reads alpha x w + beta b as a dense layer.
 func gemm(o *operation) (*value, error) {
 	alpha, beta := o.float("alpha", 1), o.float("beta", 1)
 	transA, transB := o.integer("transA", 0), o.integer("transB", 0)
@@ -17,7 +17,7 @@ func gemm(o *operation) (*value, error) {
 		return nil, err
 	}
 	if w == nil || len(w.dims) != 2 || transA != 0 || len(o.in[0].node.Shape) != 1 {
-		return nil, errors.New("want a batch of vectors, not transposed, and a constant matrix")
+		return nil, errors.New("unsupported inputs, want a batch of vectors, not transposed, and a constant matrix")
 	}
 	o.integer("broadcast", 1)
 	kernel, in, units := w.floats, w.dims[0], w.dims[1]
@@ -31,7 +31,7 @@ func gemm(o *operation) (*value, error) {
 			return nil, err
 		}
 		if len(t.floats) != units && len(t.floats) != 1 {
-			return nil, fmt.Errorf("input 2 holds %d numbers, want %d", len(t.floats), units)
+			return nil, fmt.Errorf("input 2 has %d elements, want %d", len(t.floats), units)
 		}
 		bias = make([]float32, units)
 		for k := range bias {
@@ -52,19 +52,20 @@ func times(x []float32, factor float64) []float32 {
 	return out
 }
 
-// matMul is a dense layer along the last axis; a sum with a constant that alone reads its result becomes the bias.
+// matMul reads a dense layer along the last axis. If the only consumer of its result adds a constant, that becomes
+// the bias.
 func matMul(o *operation) (*value, error) {
 	w, err := o.weight(1)
 	if err != nil {
 		return nil, err
 	}
 	if w == nil || len(w.dims) != 2 {
-		return nil, errors.New("input 1 is no constant matrix")
+		return nil, errors.New("input 1 is not a constant matrix")
 	}
 	return o.dense(w.dims[0], w.dims[1], w.floats, o.followingBias(w.dims[1]))
 }
 
-// followingBias takes the constant that the one reader of the output adds to it, if it is a vector of n.
+// followingBias returns the constant that the only consumer of the output adds to it, if it is a vector of n.
 func (o *operation) followingBias(n int) []float32 {
 	add := o.reader("Add", 2)
 	if add == nil {
@@ -88,7 +89,7 @@ func (o *operation) dense(in, units int, kernel, bias []float32) (*value, error)
 		return nil, err
 	}
 	if have := x.Shape[len(x.Shape)-1]; have != in {
-		return nil, fmt.Errorf("found %d rows of the matrix, want %d, the size of the input's last axis", in, have)
+		return nil, fmt.Errorf("found a matrix with %d rows, want %d, the size of the input's last axis", in, have)
 	}
 	d := layers.NewDense(units, "")
 	d.UseBias = bias != nil

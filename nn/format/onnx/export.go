@@ -13,8 +13,8 @@ import (
 	"github.com/voxelstream/voxelstream/nn/layers"
 )
 
-// written is a value of the file in one or both orders of the axes of a volume: plain as the model has it,
-// [N,D,H,W,C], and first, [N,C,D,H,W]. A value of fewer axes is plain alone.
+// written is a value of the file in one or both orders of a volume's axes: plain is the model's order, [N,D,H,W,C],
+// and first is [N,C,D,H,W]. A value with fewer axes has only plain.
 type written struct{ plain, first string }
 
 // exporter writes a model as a graph.
@@ -60,7 +60,7 @@ func (e *exporter) inputs(n *nn.Node) []*written {
 	return in
 }
 
-// info describes an input or an output: floats, any batch.
+// info describes an input or an output: floats, any batch size.
 func info(name string, shape nn.Shape) *onnxpb.ValueInfo {
 	s := &onnxpb.Shape{Dim: []*onnxpb.Shape_Dimension{{Value: &onnxpb.Shape_Dimension_DimParam{DimParam: "N"}}}}
 	for _, d := range shape {
@@ -69,7 +69,7 @@ func info(name string, shape nn.Shape) *onnxpb.ValueInfo {
 	return &onnxpb.ValueInfo{Name: &name, Type: &onnxpb.Type{TensorType: &onnxpb.Type_Dense{ElemType: proto.Int32(typeFloat), Shape: s}}}
 }
 
-// attribute is one of a node.
+// attribute is an attribute of a node.
 type attribute = *onnxpb.Attribute
 
 func ints(name string, values ...int) attribute {
@@ -94,13 +94,13 @@ func (e *exporter) node(op string, in []string, attributes ...attribute) string 
 	return e.named(op, fmt.Sprintf("%s_%d", op, e.serial), in, attributes...)
 }
 
-// named is node with the name of the output, which is the node's too.
+// named is like node, but with the given name for the output and the node.
 func (e *exporter) named(op, name string, in []string, attributes ...attribute) string {
 	e.graph.Node = append(e.graph.Node, &onnxpb.Node{OpType: &op, Name: &name, Input: in, Output: []string{name}, Attribute: attributes})
 	return name
 }
 
-// constant stores floats, once for each name, and returns the name.
+// constant stores floats, once per name, and returns the name.
 func (e *exporter) constant(name string, values []float32, dims ...int) string {
 	if !e.stored[name] {
 		e.stored[name] = true
@@ -109,13 +109,13 @@ func (e *exporter) constant(name string, values []float32, dims ...int) string {
 	return name
 }
 
-// numbers stores floats under a name of their own.
+// numbers stores floats under a new name.
 func (e *exporter) numbers(values []float32, dims ...int) string {
 	e.serial++
 	return e.constant(fmt.Sprintf("constant_%d", e.serial), values, dims...)
 }
 
-// wholes stores whole numbers under a name of their own.
+// wholes stores integers under a new name.
 func (e *exporter) wholes(values ...int) string {
 	e.serial++
 	name := fmt.Sprintf("constant_%d", e.serial)
@@ -123,7 +123,7 @@ func (e *exporter) wholes(values ...int) string {
 	return name
 }
 
-// plain is a value in the model's order.
+// plain returns the name of a value in the model's order.
 func (e *exporter) plain(v *written) string {
 	if v.plain == "" {
 		v.plain = e.node("Transpose", []string{v.first}, ints("perm", 0, 2, 3, 4, 1))
@@ -131,7 +131,7 @@ func (e *exporter) plain(v *written) string {
 	return v.plain
 }
 
-// first is a volume with its channels first.
+// first returns the name of a volume with its channels first.
 func (e *exporter) first(v *written) string {
 	if v.first == "" {
 		v.first = e.node("Transpose", []string{v.plain}, ints("perm", 0, 4, 1, 2, 3))
@@ -139,7 +139,7 @@ func (e *exporter) first(v *written) string {
 	return v.first
 }
 
-// each applies an operator, which does not care for the order, to a value in the order at hand.
+// each applies an operator that is independent of the order of axes to a value in its current order.
 func (e *exporter) each(v *written, emit func(x string) string) *written {
 	if v.first != "" {
 		return &written{first: emit(v.first)}
@@ -147,7 +147,7 @@ func (e *exporter) each(v *written, emit func(x string) string) *written {
 	return &written{plain: emit(v.plain)}
 }
 
-// layer writes one use of a layer; its weights are stored under their names once. in and out are the shapes of a
+// layer writes one use of a layer. Its weights are stored once, under their names. in and out are the shapes of a
 // sample.
 func (e *exporter) layer(l nn.Layer, in, out nn.Shape, x []*written) (*written, error) {
 	switch l := l.(type) {
@@ -178,14 +178,14 @@ func (e *exporter) layer(l nn.Layer, in, out nn.Shape, x []*written) (*written, 
 		return e.rectifier(l, x[0])
 	case *layers.Softmax:
 		if len(l.Axes) != 1 {
-			return nil, fmt.Errorf("ONNX has no softmax along several axes, found %v", l.Axes)
+			return nil, fmt.Errorf("ONNX has no softmax along several axes, found axes %v", l.Axes)
 		}
 		return &written{plain: e.node("Softmax", []string{e.plain(x[0])}, integer("axis", l.Axes[0]))}, nil
 	case *layers.PReLU:
 		p := l.Params[0]
 		return &written{plain: e.node("PRelu", []string{e.plain(x[0]), e.constant(p.Name, p.Value, p.Shape...)})}, nil
 	case *layers.Dropout, *layers.GaussianNoise, *layers.Identity, *layers.ActivityRegularization:
-		return x[0], nil // nothing in inference
+		return x[0], nil // no effect in inference
 	case *layers.Flatten:
 		return &written{plain: e.node("Flatten", []string{e.plain(x[0])}, integer("axis", 1))}, nil
 	case *layers.Reshape:
@@ -214,7 +214,7 @@ func (e *exporter) layer(l nn.Layer, in, out nn.Shape, x []*written) (*written, 
 		y := e.node("Mul", []string{e.plain(x[0]), e.numbers(narrow(l.Scale), len(l.Scale))})
 		return &written{plain: e.node("Add", []string{y, e.numbers(narrow(l.Offset), len(l.Offset))})}, nil
 	}
-	return nil, errors.New("ONNX has nothing like it")
+	return nil, errors.New("ONNX has no equivalent operator")
 }
 
 func narrow(values []float64) []float32 {
@@ -225,7 +225,7 @@ func narrow(values []float64) []float32 {
 	return out
 }
 
-// weightFirst stores the first parameter of a layer, a kernel of five axes, with its two last axes in front.
+// weightFirst stores the first parameter of a layer, a kernel with five axes, with its last two axes first.
 func (e *exporter) weightFirst(b *nn.LayerBase, order []int) string {
 	p := b.Params[0]
 	dims := make([]int, len(order))
@@ -259,7 +259,8 @@ func (e *exporter) convolution(c *layers.Conv3D, in, out nn.Shape, x *written) (
 func (e *exporter) transposed(c *layers.Conv3DTranspose, in, out nn.Shape, x *written) (*written, error) {
 	pads, extra := make([]int, 6), make([]int, 3)
 	for a := range 3 {
-		// What there is of the whole, (in-1) stride + span, less what the convolution that this one undoes pads before.
+		// The whole output, (in-1) stride + span, minus the leading padding of the convolution that this one
+		// transposes.
 		span := (c.Kernel[a]-1)*c.Dilation[a] + 1
 		if c.Padding == "same" {
 			pads[a] = max((in[a]-1)*c.Strides[a]+span-out[a], 0) / 2
@@ -286,14 +287,14 @@ func (e *exporter) dense(d *layers.Dense, in, out nn.Shape, x *written) (*writte
 	return e.last(&written{plain: y}, d.Activation, d.ActivationLayer, out)
 }
 
-// last writes the activation at the end of a layer.
+// last writes a layer's final activation.
 func (e *exporter) last(v *written, function string, layer nn.Layer, shape nn.Shape) (*written, error) {
 	if layer != nil {
 		return e.layer(layer, shape, shape, []*written{v})
 	}
 	alpha := 1.
 	if function == "leaky_relu" {
-		alpha = .2 // Keras's default of the function
+		alpha = .2 // the default of the Keras function
 	}
 	return e.activation(function, alpha, v)
 }
@@ -310,12 +311,12 @@ func (e *exporter) pool(p *layers.Pooling3D, in, out nn.Shape, x *written) *writ
 	return &written{first: e.node(op, []string{e.first(x)}, ints("kernel_shape", p.Size[:]...), ints("strides", p.Strides[:]...), ints("pads", pads...))}
 }
 
-// lastAxis tells whether an axis, as Keras counts, is that of the channels.
+// lastAxis reports whether an axis, in Keras numbering, is the channels.
 func lastAxis(axis int, shape nn.Shape) bool { return axis == -1 || axis == len(shape) }
 
 func (e *exporter) batchNormalization(b *layers.BatchNormalization, in nn.Shape, x *written) (*written, error) {
 	if !lastAxis(b.Axis, in) {
-		return nil, fmt.Errorf("axis %d of %v is not the last", b.Axis, in)
+		return nil, fmt.Errorf("found axis %d of %v, want the last axis", b.Axis, in)
 	}
 	c := in[len(in)-1]
 	gamma, beta, params := e.scaleAndShift(b.Params, b.Scale, b.Center, c)
@@ -334,7 +335,7 @@ func (e *exporter) batchNormalization(b *layers.BatchNormalization, in nn.Shape,
 		}
 		return &written{plain: y}, nil
 	}
-	// For other numbers of axes as y = scale x + shift.
+	// For other numbers of axes, write y = scale x + shift.
 	scale, shift := make([]float32, c), make([]float32, c)
 	for k := range c {
 		s := float64(gamma[k]) / math.Sqrt(float64(variance.Value[k])+b.Epsilon)
@@ -344,7 +345,7 @@ func (e *exporter) batchNormalization(b *layers.BatchNormalization, in nn.Shape,
 	return &written{plain: e.node("Add", []string{y, e.numbers(shift, c)})}, nil
 }
 
-// scaleAndShift returns gamma and beta of a normalisation, ones and zeros where it has none, and the parameters
+// scaleAndShift returns gamma and beta of a normalisation, or ones and zeros if it has none, and the parameters
 // after them.
 func (e *exporter) scaleAndShift(params []*nn.Param, scale, center bool, n int) (gamma, beta []float32, rest []*nn.Param) {
 	gamma, beta = make([]float32, n), make([]float32, n)
@@ -362,7 +363,7 @@ func (e *exporter) scaleAndShift(params []*nn.Param, scale, center bool, n int) 
 
 func (e *exporter) layerNormalization(n *layers.LayerNormalization, in nn.Shape, x *written) (*written, error) {
 	if len(n.Axes) != 1 || !lastAxis(n.Axes[0], in) {
-		return nil, fmt.Errorf("axes %v of %v are not the last alone", n.Axes, in)
+		return nil, fmt.Errorf("found axes %v of %v, want only the last axis", n.Axes, in)
 	}
 	c := in[len(in)-1]
 	gamma, beta, _ := e.scaleAndShift(n.Params, n.Scale, n.Center, c)
@@ -372,7 +373,7 @@ func (e *exporter) layerNormalization(n *layers.LayerNormalization, in nn.Shape,
 
 func (e *exporter) groupNormalization(n *layers.GroupNormalization, in nn.Shape, x *written) (*written, error) {
 	if !lastAxis(n.Axis, in) || len(in) != 4 {
-		return nil, fmt.Errorf("an input %v along axis %d is no volume with its channels last", in, n.Axis)
+		return nil, fmt.Errorf("found an input %v with axis %d, want a volume with channels last", in, n.Axis)
 	}
 	c, groups := in[3], n.Groups
 	if groups == -1 {
@@ -383,7 +384,7 @@ func (e *exporter) groupNormalization(n *layers.GroupNormalization, in nn.Shape,
 		float("epsilon", n.Epsilon), integer("num_groups", groups))}, nil
 }
 
-// simple lists the activations that are one operator without attributes.
+// simple lists the activations that map to one operator without attributes.
 var simple = map[string]string{
 	"relu": "Relu", "selu": "Selu", "sigmoid": "Sigmoid", "tanh": "Tanh", "softplus": "Softplus", "softsign": "Softsign", "exponential": "Exp",
 	"mish": "Mish", "gelu": "Gelu", "hard_silu": "HardSwish",
@@ -428,7 +429,7 @@ func (e *exporter) clip(x *written, most float64) *written {
 func (e *exporter) rectifier(r *layers.ReLU, x *written) (*written, error) {
 	switch {
 	case r.Threshold != 0 || r.Slope != 0 && r.Max != 0:
-		return nil, fmt.Errorf("ONNX has no rectifier with slope %g, threshold %g and maximum %g", r.Slope, r.Threshold, r.Max)
+		return nil, fmt.Errorf("ONNX has no ReLU with slope %g, threshold %g and maximum %g", r.Slope, r.Threshold, r.Max)
 	case r.Max != 0:
 		return e.clip(x, r.Max), nil
 	case r.Slope != 0:
@@ -437,7 +438,7 @@ func (e *exporter) rectifier(r *layers.ReLU, x *written) (*written, error) {
 	return e.activation("relu", 0, x)
 }
 
-// permute between the two orders of a volume costs nothing.
+// permute between the two orders of a volume needs no operator.
 func (e *exporter) permute(p *layers.Permute, x *written) *written {
 	order := append([]int{0}, p.Dims...)
 	switch {
@@ -464,13 +465,13 @@ func (e *exporter) padding(p *layers.Padding3D, in nn.Shape, x *written) *writte
 	return &written{first: e.node("Pad", []string{e.first(x), e.wholes(pads...)})}
 }
 
-// merge combines values in the order that the first has.
+// merge combines values in the order of the first one.
 func (e *exporter) merge(m *layers.Merge, out nn.Shape, x []*written) (*written, error) {
 	op, ok := map[string]string{
 		"Add": "Add", "Multiply": "Mul", "Subtract": "Sub", "Average": "Mean", "Maximum": "Max", "Minimum": "Min",
 	}[m.Class()]
 	if !ok {
-		return nil, errors.New("ONNX has nothing like it")
+		return nil, errors.New("ONNX has no equivalent operator")
 	}
 	name, volume := e.plain, len(out) == 4 && x[0].first != ""
 	if volume {

@@ -45,8 +45,8 @@ func TestRefused(t *testing.T) {
 	}{
 		"operator":  {func(m *onnxpb.Model) { m.Graph.Node[0].OpType = new("LSTM") }, `node "n" (LSTM): the operator is not supported`},
 		"attribute": {func(m *onnxpb.Model) { m.Graph.Node[0].Attribute = []*onnxpb.Attribute{ints("tilt", 1)} }, `attribute "tilt" is not supported`},
-		"cycle":     {func(m *onnxpb.Model) { m.Graph.Node[0].Input[0] = "y" }, `reads "y", which no node before it computes`},
-		"strides":   {func(m *onnxpb.Model) { m.Graph.Node[0].Attribute = []*onnxpb.Attribute{ints("strides", 0, 1, 1)} }, "three numbers from 1 on"},
+		"cycle":     {func(m *onnxpb.Model) { m.Graph.Node[0].Input[0] = "y" }, `input "y" is not computed by any node before it`},
+		"strides":   {func(m *onnxpb.Model) { m.Graph.Node[0].Attribute = []*onnxpb.Attribute{ints("strides", 0, 1, 1)} }, "three integers of at least 1"},
 		"groups":    {func(m *onnxpb.Model) { m.Graph.Initializer[0].Dims = []int64{4, 1, 2, 1, 1} }, "want 2 channels"},
 		"external":  {func(m *onnxpb.Model) { m.Graph.Initializer[0].DataLocation = onnxpb.Tensor_EXTERNAL.Enum() }, "another file"},
 		"sparse":    {func(m *onnxpb.Model) { m.Graph.SparseInitializer = []*onnxpb.SparseTensor{{}} }, "sparse"},

@@ -12,34 +12,35 @@ import (
 	"github.com/voxelstream/voxelstream/nn/layers"
 )
 
-// value is what a name of the file stands for: a constant, or the output of a node of the model, which holds a
-// sample of it.
+// value is the value of a name in the file: a constant, or the output of a node of the model, whose shape is that
+// of a sample.
 type value struct {
 	constant *tensor
 	node     *nn.Node
-	// last says that the node holds as [D,H,W,C] what the file has as [N,C,D,H,W].
+	// last means that the node has the order [D,H,W,C] where the file has [N,C,D,H,W].
 	last bool
-	// other is the node that holds the same in the other order, once there is one.
+	// other is a node with the same value in the other order, if there is one.
 	other *nn.Node
-	// from is the value of which a Reshape made this one.
+	// from is the value that a Reshape converted to this one.
 	from *value
-	// view is the shape that the file gives to a normalised volume before it reshapes it back; nil for others.
+	// view is the intermediate shape of a normalised volume before the file reshapes it back; nil for other values.
 	view []int
-	// bare is the normalisation that computes the value and has no factors yet: a product and a sum may give them.
+	// bare is the normalisation that computes the value, if it has no gamma and beta yet; a product and a sum may
+	// supply them.
 	bare *layers.GroupNormalization
 }
 
-// importer makes a model of a graph.
+// importer converts a graph to a model.
 type importer struct {
 	graph  *onnxpb.Graph
 	opset  int64
-	batch  int // that the file was made for, where it says one
+	batch  int // batch size that the file was exported for, if it has one
 	values map[string]*value
-	// readers are the nodes that read a name; the graph's output counts as one, nil.
+	// readers are the consumers of a name; the graph's output counts as one, nil.
 	readers map[string][]*onnxpb.Node
 	// producers are the nodes that compute a name.
 	producers map[string]*onnxpb.Node
-	// absorbed are nodes that another has computed already.
+	// absorbed are nodes that are already computed as part of another.
 	absorbed map[*onnxpb.Node]bool
 	taken    map[string]bool // names of layers
 }
@@ -78,7 +79,7 @@ func (i *importer) model() (*nn.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, n := range i.graph.Node { // those that follow a node are looked at ahead
+	for _, n := range i.graph.Node { // needed for looking ahead at a node's consumers
 		if n.GetOpType() != "Constant" {
 			continue
 		}
@@ -98,7 +99,7 @@ func (i *importer) model() (*nn.Model, error) {
 	for _, out := range i.graph.Output {
 		v := i.values[out.GetName()]
 		if v == nil || v.node == nil {
-			return nil, fmt.Errorf("output %q is what no node computes", out.GetName())
+			return nil, fmt.Errorf("output %q is not computed by any node", out.GetName())
 		}
 		node, err := i.plain(v)
 		if err != nil {
@@ -109,7 +110,7 @@ func (i *importer) model() (*nn.Model, error) {
 	return nn.Functional(i.unique(i.graph.GetName(), "onnx"), inputs, outputs)
 }
 
-// inputs makes the model's: those of the graph that have no initializer.
+// inputs returns the model's inputs: those of the graph without an initializer.
 func (i *importer) inputs() ([]*nn.Node, error) {
 	var nodes []*nn.Node
 	for _, in := range i.graph.Input {
@@ -143,10 +144,10 @@ func (i *importer) inputs() ([]*nn.Node, error) {
 	return nodes, nil
 }
 
-// add computes a node of the file.
+// add converts a node of the file.
 func (i *importer) add(n *onnxpb.Node) error {
 	if d := n.GetDomain(); d != "" && d != "ai.onnx" {
-		return fmt.Errorf("found domain %q, want the operators of ONNX itself", d)
+		return fmt.Errorf("found domain %q, want only standard ONNX operators", d)
 	}
 	o := &operation{importer: i, proto: n, attributes: map[string]*onnxpb.Attribute{}}
 	for _, a := range n.Attribute {
@@ -155,7 +156,7 @@ func (i *importer) add(n *onnxpb.Node) error {
 	for _, name := range n.Input {
 		v := i.values[name]
 		if v == nil && name != "" {
-			return fmt.Errorf("it reads %q, which no node before it computes", name)
+			return fmt.Errorf("input %q is not computed by any node before it", name)
 		}
 		if v != nil && v.view != nil && n.GetOpType() != "Reshape" && n.GetOpType() != "Shape" {
 			node, err := i.plain(v)
@@ -174,7 +175,7 @@ func (i *importer) add(n *onnxpb.Node) error {
 		return err
 	}
 	if len(n.Output) == 0 {
-		return errors.New("it has no output")
+		return errors.New("found no output, want one")
 	}
 	if i.values[n.Output[0]] != nil {
 		return fmt.Errorf("output %q is computed twice", n.Output[0])
@@ -183,7 +184,7 @@ func (i *importer) add(n *onnxpb.Node) error {
 	return nil
 }
 
-// unique makes a name of a layer: of letters, digits and underscores, not yet taken.
+// unique returns an unused layer name of letters, digits and underscores.
 func (i *importer) unique(name, otherwise string) string {
 	clean := strings.Trim(strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
@@ -202,13 +203,13 @@ func (i *importer) unique(name, otherwise string) string {
 	return clean
 }
 
-// apply puts a layer on nodes.
+// apply applies a layer to nodes.
 func (i *importer) apply(l nn.Layer, name string, in ...*nn.Node) (*nn.Node, error) {
 	l.Base().Name = i.unique(name, strings.ToLower(l.Class()))
 	return nn.Apply(l, in...)
 }
 
-// plain is the node that holds a value in the file's order.
+// plain returns the node with a value in the file's order.
 func (i *importer) plain(v *value) (*nn.Node, error) {
 	if v.view != nil {
 		node, err := i.plain(&value{node: v.node, last: v.last})
@@ -223,7 +224,7 @@ func (i *importer) plain(v *value) (*nn.Node, error) {
 	if v.other == nil {
 		var layer nn.Layer = layers.NewPermute(4, 1, 2, 3)
 		if s := v.node.Shape; s[0]*s[1]*s[2] == 1 {
-			layer = &layers.Reshape{Target: []int{s[3], 1, 1, 1}} // one position: nothing moves
+			layer = &layers.Reshape{Target: []int{s[3], 1, 1, 1}} // one position, so no transposition is needed
 		}
 		var err error
 		if v.other, err = i.apply(layer, "channels_first", v.node); err != nil {
@@ -233,7 +234,7 @@ func (i *importer) plain(v *value) (*nn.Node, error) {
 	return v.other, nil
 }
 
-// channelsLast is the node that holds a volume with its channels last.
+// channelsLast returns the node with a volume in channels-last order.
 func (i *importer) channelsLast(v *value) (*nn.Node, error) {
 	if v.last {
 		return v.node, nil
@@ -250,7 +251,7 @@ func (i *importer) channelsLast(v *value) (*nn.Node, error) {
 	return v.other, nil
 }
 
-// fileShape is the shape of a sample as the file has it.
+// fileShape returns the shape of a sample in the file's order.
 func (v *value) fileShape() []int {
 	if v.view != nil {
 		return slices.Clone(v.view)
@@ -262,7 +263,7 @@ func (v *value) fileShape() []int {
 	return s
 }
 
-// operation is a node of the file at hand.
+// operation is the node of the file being converted.
 type operation struct {
 	*importer
 	proto      *onnxpb.Node
@@ -270,7 +271,7 @@ type operation struct {
 	attributes map[string]*onnxpb.Attribute
 }
 
-// run looks the operator up and computes it; what it did not look at is an error.
+// run looks up the operator and converts it. Attributes that it did not read are an error.
 func (o *operation) run() (*value, error) {
 	if v, err := o.fold(); v != nil || err != nil {
 		return v, err
@@ -284,7 +285,7 @@ func (o *operation) run() (*value, error) {
 	}
 	for k, v := range o.in {
 		if k < op.values && (v == nil || v.node == nil) {
-			return nil, fmt.Errorf("input %d is a constant, want a value that is computed", k)
+			return nil, fmt.Errorf("input %d is a constant, want a computed value", k)
 		}
 	}
 	out, err := op.make(o)
@@ -297,8 +298,8 @@ func (o *operation) run() (*value, error) {
 	return out, nil
 }
 
-// reader is the one node that reads the operation's output, where it is an operator of that kind with so many
-// inputs; else nil.
+// reader returns the only consumer of the operation's output if it is an operator of the given kind with the given
+// number of inputs, otherwise nil.
 func (o *operation) reader(kind string, inputs int) *onnxpb.Node {
 	if len(o.proto.Output) == 0 {
 		return nil
@@ -310,10 +311,10 @@ func (o *operation) reader(kind string, inputs int) *onnxpb.Node {
 	return all[0]
 }
 
-// of is the operation of another node, for a look ahead.
+// of returns the operation of another node, for looking ahead.
 func (i *importer) of(n *onnxpb.Node) *operation { return &operation{importer: i, proto: n} }
 
-// has tells whether one of a node's inputs is a constant of that one number.
+// has reports whether one of a node's inputs is a constant with the single value want.
 func (i *importer) has(n *onnxpb.Node, want float64) bool {
 	return slices.ContainsFunc(n.Input, func(name string) bool {
 		v := i.values[name]
@@ -321,7 +322,7 @@ func (i *importer) has(n *onnxpb.Node, want float64) bool {
 	})
 }
 
-// absorb says that the operation computes what nodes after it make of its output, each of that of the one before.
+// absorb marks nodes, each of which consumes the output of the previous one, as computed by this operation.
 func (o *operation) absorb(nodes ...*onnxpb.Node) {
 	for _, n := range nodes {
 		o.absorbed[n] = true
@@ -329,7 +330,7 @@ func (o *operation) absorb(nodes ...*onnxpb.Node) {
 	}
 }
 
-// attribute takes an attribute; nil where it is absent.
+// attribute returns an attribute and marks it as read; it returns nil if it is absent.
 func (o *operation) attribute(name string) *onnxpb.Attribute {
 	a := o.attributes[name]
 	delete(o.attributes, name)
@@ -357,7 +358,8 @@ func (o *operation) text(name, otherwise string) string {
 	return otherwise
 }
 
-// list takes an attribute of whole numbers, in later opsets a constant input; nil where there is neither.
+// list reads a list of integers, an attribute or in later opsets a constant input. It returns nil if there is
+// neither.
 func (o *operation) list(name string, input int) ([]int, error) {
 	var values []int64
 	if a := o.attribute(name); a != nil {
@@ -365,7 +367,7 @@ func (o *operation) list(name string, input int) ([]int, error) {
 	} else if input > 0 && input < len(o.in) && o.in[input] != nil {
 		c := o.in[input].constant
 		if c == nil || c.ints == nil {
-			return nil, fmt.Errorf("input %d (%s) is no constant of whole numbers", input, name)
+			return nil, fmt.Errorf("input %d (%s) is not a constant of integers", input, name)
 		}
 		values = c.ints
 	}
@@ -382,31 +384,32 @@ func (o *operation) list(name string, input int) ([]int, error) {
 	return out, nil
 }
 
-// triple takes an attribute with a number from 1 on for each axis of a volume; absent, it is 1 along each.
+// triple reads an attribute with an integer of at least 1 for each axis of a volume. The default is 1 for each
+// axis.
 func (o *operation) triple(name string) (t [3]int, err error) {
 	values, err := o.list(name, 0)
 	if values == nil || err != nil {
 		return [3]int{1, 1, 1}, err
 	}
 	if len(values) != 3 || slices.Min(values) < 1 {
-		return t, fmt.Errorf("attribute %q is %v, want three numbers from 1 on", name, values)
+		return t, fmt.Errorf("attribute %q is %v, want three integers of at least 1", name, values)
 	}
 	return [3]int(values), nil
 }
 
-// weight returns a constant input of floats; nil where it is absent.
+// weight returns a constant input of floats, or nil if it is absent.
 func (o *operation) weight(input int) (*tensor, error) {
 	if input >= len(o.in) || o.in[input] == nil {
 		return nil, nil
 	}
 	c := o.in[input].constant
 	if c == nil || c.floats == nil {
-		return nil, fmt.Errorf("input %d is no constant of floats", input)
+		return nil, fmt.Errorf("input %d is not a constant of floats", input)
 	}
 	return c, nil
 }
 
-// vector is a weight of n numbers.
+// vector returns a weight with n elements.
 func (o *operation) vector(input, n int) ([]float32, error) {
 	t, err := o.weight(input)
 	if err != nil {
@@ -417,12 +420,12 @@ func (o *operation) vector(input, n int) ([]float32, error) {
 		if t != nil {
 			found = len(t.floats)
 		}
-		return nil, fmt.Errorf("input %d holds %d numbers, want %d, one for each channel", input, found, n)
+		return nil, fmt.Errorf("input %d has %d elements, want %d, one per channel", input, found, n)
 	}
 	return t.floats, nil
 }
 
-// layer puts a layer on a node; the result is in that node's order.
+// layer applies a layer to a node; the result is in that node's order.
 func (o *operation) layer(l nn.Layer, last bool, in ...*nn.Node) (*value, error) {
 	node, err := o.apply(l, o.proto.GetName(), in...)
 	if err != nil {
@@ -431,7 +434,7 @@ func (o *operation) layer(l nn.Layer, last bool, in ...*nn.Node) (*value, error)
 	return &value{node: node, last: last}, nil
 }
 
-// fill copies arrays into the parameters of a value's layer, in their order; their lengths are known to agree.
+// fill copies arrays to the parameters of a value's layer, in order. The caller has checked their lengths.
 func (v *value) fill(arrays ...[]float32) *value {
 	for k, p := range v.node.Layer.Base().Params {
 		copy(p.Value, arrays[k])

@@ -37,7 +37,7 @@ func batchNormalization(o *operation) (*value, error) {
 	b := layers.NewBatchNormalization()
 	b.Epsilon, b.Momentum = o.float("epsilon", 1e-5), o.float("momentum", .9)
 	if training, test := o.integer("training_mode", 0), o.integer("is_test", 1); training != 0 || test != 1 || o.integer("spatial", 1) != 1 {
-		return nil, errors.New("it is in training mode, want the model exported for inference")
+		return nil, errors.New("the node is in training mode; export the model for inference")
 	}
 	v, err := o.layer(b, last, x)
 	if err != nil {
@@ -76,7 +76,7 @@ func layerNormalization(o *operation) (*value, error) {
 	return v.fill(gamma, beta), nil
 }
 
-// groupNormalization reads InstanceNormalization too, with a group for each channel.
+// groupNormalization also reads InstanceNormalization, with one group per channel.
 func groupNormalization(o *operation) (*value, error) {
 	if v := o.in[0]; len(v.node.Shape) == 2 && v.from != nil && len(v.from.fileShape()) == 4 && o.proto.GetOpType() == "InstanceNormalization" {
 		return groupsOfChannels(o)
@@ -110,8 +110,8 @@ func groupNormalization(o *operation) (*value, error) {
 	return v.fill(gamma, beta), nil
 }
 
-// groupsOfChannels reads what PyTorch writes for a group normalisation: a volume is reshaped to [groups, the rest],
-// each group is normalised, and the result is reshaped back; after that come a product and a sum with the factors.
+// groupsOfChannels reads the operators that PyTorch writes for a group normalisation: a volume is reshaped to
+// [groups, rest], each group is normalised, and the result is reshaped back, multiplied by gamma and added to beta.
 func groupsOfChannels(o *operation) (*value, error) {
 	v := o.in[0]
 	groups, channels := v.node.Shape[0], v.from.fileShape()[0]
@@ -124,7 +124,7 @@ func groupsOfChannels(o *operation) (*value, error) {
 			return nil, err
 		}
 		if slices.ContainsFunc(factors, func(f float32) bool { return f != want }) {
-			return nil, fmt.Errorf("input %d of a volume in groups holds %v, want each %g", k+1, factors, want)
+			return nil, fmt.Errorf("input %d of a volume in groups is %v, want %g for all elements", k+1, factors, want)
 		}
 	}
 	x, err := o.channelsLast(v.from)
@@ -142,8 +142,8 @@ func groupsOfChannels(o *operation) (*value, error) {
 	return out, nil
 }
 
-// factor gives a bare normalisation its factor for each channel (parameter 0) or its summand (parameter 1); false
-// where the value is none, or where something else reads it too.
+// factor sets gamma (parameter 0) or beta (parameter 1) of a bare normalisation. It returns false if the value is
+// not one, or has other consumers.
 func (o *operation) factor(x *value, parameter int, c *tensor) bool {
 	if x.bare == nil || len(c.dims) < 4 {
 		return false

@@ -1,14 +1,14 @@
-// Package onnx reads and writes models as ONNX files (https://onnx.ai), by which those of PyTorch and other
-// libraries come over.
+// Package onnx reads and writes models as ONNX files (https://onnx.ai), the way to exchange models with PyTorch and
+// other libraries.
 //
-// ONNX has the channels before the depth, [N,C,D,H,W]; the layers here have them last. What is read keeps its own
-// order at its inputs and outputs and changes it in between: a value of five axes is held with the channels last
-// from the first layer that wants it so, by a Permute, up to the first operator that does not, by another.
-// Transposes of the file that do the same cost nothing. What is written has the order of the model at both ends.
+// ONNX has the channels before the depth, [N,C,D,H,W]; the layers here have them last. An imported model keeps its
+// own order at inputs and outputs. In between, a Permute converts a value with five axes to channels last for the
+// first layer that needs it, and another converts it back for the first operator that does not. Equivalent
+// transposes in the file are absorbed. An exported file has the model's order at both ends.
 //
-// Operators that are read are listed in operators, layers that are written in exporter.layer; others are errors
-// that name the node and the operator, or the layer and its class. Initializers are the only weights: data in other
-// files is refused, and nothing outside the file is read.
+// Supported operators are listed in operators, supported layers in exporter.layer. Unsupported ones are reported by
+// name: the node and its operator, or the layer and its class. Weights must be initializers: external data is
+// rejected, and nothing outside the file is read.
 package onnx
 
 import (
@@ -25,18 +25,18 @@ import (
 	"github.com/voxelstream/voxelstream/nn/format/onnx/internal/onnxpb"
 )
 
-// MaxBytes bounds a file: a protocol buffer cannot be larger.
+// MaxBytes limits the size of a file: a protocol buffer cannot be larger.
 const MaxBytes = 1<<31 - 1
 
 const (
-	irVersion = 10 // that of opset 21
-	opset     = 21 // that files are written for
-	oldest    = 6  // opset that is read; from 13 on all operators have today's form
+	irVersion = 10 // the version for opset 21
+	opset     = 21 // opset of files that we write
+	oldest    = 6  // oldest opset that is read; since 13 all operators have their current form
 	newest    = 27
 )
 
-// Is reports whether data begins as an ONNX file does: with the version of the format, a small number, then another
-// of a model's fields.
+// Is reports whether data starts like an ONNX file: with the format version, a small number, followed by another
+// field of a model.
 func Is(data []byte) bool {
 	if len(data) < 3 || data[0] != 0x08 || data[1] == 0 || data[1] > 0x7f {
 		return false
@@ -45,7 +45,7 @@ func Is(data []byte) bool {
 	return field >= 2 && field <= 14 && (wire == 2 || wire == 0 && field == 5)
 }
 
-// Decode makes the model that data, the content of a file, holds.
+// Decode decodes the model in data, the content of a file.
 func Decode(data []byte) (*nn.Model, error) {
 	file := &onnxpb.Model{}
 	if err := proto.Unmarshal(data, file); err != nil {
@@ -83,7 +83,7 @@ func Decode(data []byte) (*nn.Model, error) {
 	return m, nil
 }
 
-// Our own facts among the file's metadata.
+// Keys of our own entries in the file's metadata.
 const (
 	colormapKey  = "voxelstream.colormap"
 	classKey     = "voxelstream.class."
@@ -91,7 +91,7 @@ const (
 	maxClasses   = 1 << 16
 )
 
-// Encode writes m. The same model gives the same bytes.
+// Encode writes m. The output is deterministic.
 func Encode(w io.Writer, m *nn.Model) error {
 	graph, err := export(m)
 	if err != nil {

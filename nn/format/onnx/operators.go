@@ -1,16 +1,16 @@
 package onnx
 
-// operator is how one kind of node is read.
+// operator describes how one kind of node is read.
 type operator struct {
-	inputs int // that it has at least
-	values int // how many of them, the first, are computed and not constant
+	inputs int // minimum number of inputs
+	values int // number of leading inputs that are computed rather than constant
 	make   func(o *operation) (*value, error)
 }
 
-// operators lists all that are read, by their name in ONNX.
+// operators lists all supported operators by their ONNX name.
 var operators map[string]operator
 
-func init() { // as a composite literal it would refer to itself
+func init() { // in init, because a composite literal would refer to itself
 	operators = map[string]operator{
 		"Abs":                   {1, 1, absolute},
 		"Add":                   {2, 0, sum},

@@ -12,7 +12,7 @@ import (
 func flatten(o *operation) (*value, error) {
 	rank := len(o.in[0].node.Shape) + 1
 	if axis := o.integer("axis", 1); axis != 1 && axis != 1-rank {
-		return nil, fmt.Errorf("attribute \"axis\" is %d, want 1: the batch stays", axis)
+		return nil, fmt.Errorf("attribute \"axis\" is %d, want 1, because the batch is kept", axis)
 	}
 	x, err := o.plain(o.in[0])
 	if err != nil {
@@ -27,17 +27,17 @@ func reshape(o *operation) (*value, error) {
 		return nil, err
 	}
 	if o.integer("allowzero", 0) != 0 && slices.Contains(target, 0) {
-		return nil, fmt.Errorf("found shape %v with allowzero, want sizes from 1 on", target)
+		return nil, fmt.Errorf("found shape %v with allowzero, want sizes of at least 1", target)
 	}
 	have := o.in[0].fileShape()
 	if len(target) < 2 || target[0] > 1 && target[0] != o.batch {
-		return nil, fmt.Errorf("found shape %v, want the batch first, as 0, -1, 1 or its size, and the shape of a sample", target)
+		return nil, fmt.Errorf("found shape %v, want the batch (0, -1, 1 or its size) followed by the shape of a sample", target)
 	}
 	target = slices.Clone(target[1:])
 	for k, d := range target {
 		if d == 0 {
 			if k >= len(have) {
-				return nil, fmt.Errorf("found shape %v, whose 0 stands for an axis that the input %v does not have", target, have)
+				return nil, fmt.Errorf("found shape %v with a 0 for an axis that the input %v does not have", target, have)
 			}
 			target[k] = have[k]
 		}
@@ -56,7 +56,7 @@ func reshape(o *operation) (*value, error) {
 	return out, err
 }
 
-// shaped gives the input another shape, in the file's order.
+// shaped reshapes the input, in the file's order.
 func (o *operation) shaped(target []int) (*value, error) {
 	x, err := o.plain(o.in[0])
 	if err != nil {
@@ -82,7 +82,7 @@ func squeeze(o *operation) (*value, error) {
 		}
 	}
 	if len(target) == 0 {
-		return nil, errors.New("nothing would be left of a sample, want one axis or more")
+		return nil, errors.New("the sample would have no axes, want at least one")
 	}
 	return o.shaped(target)
 }
@@ -102,14 +102,14 @@ func unsqueeze(o *operation) (*value, error) {
 	slices.Sort(axes)
 	for _, a := range axes {
 		if a < 1 || a > len(target)+1 {
-			return nil, fmt.Errorf("found axes %v, want them within the sample", axes)
+			return nil, fmt.Errorf("found axes %v, want axes of the sample", axes)
 		}
 		target = slices.Insert(target, a-1, 1)
 	}
 	return o.shaped(target)
 }
 
-// transpose between the two orders of a volume costs nothing.
+// transpose between the two orders of a volume needs no layer.
 func transpose(o *operation) (*value, error) {
 	order, err := o.list("perm", 0)
 	if err != nil {
@@ -123,7 +123,7 @@ func transpose(o *operation) (*value, error) {
 	case slices.Equal(order, []int{0, 4, 1, 2, 3}) && len(v.node.Shape) == 4 && !v.last:
 		return &value{node: v.node, last: true}, nil
 	case len(order) != len(v.node.Shape)+1 || order[0] != 0:
-		return nil, fmt.Errorf("attribute \"perm\" is %v, want the batch first and %d axes", order, len(v.node.Shape)+1)
+		return nil, fmt.Errorf("attribute \"perm\" is %v, want %d axes with the batch first", order, len(v.node.Shape)+1)
 	}
 	x, err := o.plain(v)
 	if err != nil {
@@ -148,10 +148,10 @@ func pad(o *operation) (*value, error) {
 		return nil, err
 	}
 	if mode != "constant" || fill != 0 || axes != nil || len(pads) != 10 {
-		return nil, fmt.Errorf("found mode %q, value %g, axes %v and pads %v; want zeros around a volume, ten numbers", mode, fill, axes, pads)
+		return nil, fmt.Errorf("found mode %q, value %g, axes %v and pads %v; want zero padding of a volume, ten numbers", mode, fill, axes, pads)
 	}
 	if slices.Min(pads) < 0 || pads[0]+pads[1]+pads[5]+pads[6] != 0 {
-		return nil, fmt.Errorf("found pads %v, want none of batch and channels, and none below 0", pads)
+		return nil, fmt.Errorf("found pads %v, want 0 for batch and channels, and at least 0 elsewhere", pads)
 	}
 	x, err := o.channelsLast(o.in[0])
 	if err != nil {
@@ -160,7 +160,7 @@ func pad(o *operation) (*value, error) {
 	return o.layer(&layers.Padding3D{Sizes: [3][2]int{{pads[2], pads[7]}, {pads[3], pads[8]}, {pads[4], pads[9]}}}, true, x)
 }
 
-// slice reads what crops a volume: without steps, along its three axes.
+// slice reads a crop of a volume: along its three axes, without steps.
 func slice(o *operation) (*value, error) {
 	var bounds [4][]int
 	for k, name := range []string{"starts", "ends", "axes", "steps"} {
@@ -180,7 +180,7 @@ func slice(o *operation) (*value, error) {
 			axis += 5
 		}
 		if axis < 2 || axis > 4 || len(axes) != len(starts) || len(axes) != len(ends) || bounds[3] != nil && (len(bounds[3]) != len(axes) || bounds[3][k] != 1) {
-			return nil, fmt.Errorf("found starts %v, ends %v, axes %v and steps %v; want parts of depth, height and width without steps", starts, ends, axes, bounds[3])
+			return nil, fmt.Errorf("found starts %v, ends %v, axes %v and steps %v; want slices of depth, height and width without steps", starts, ends, axes, bounds[3])
 		}
 		size, start, end := x.Shape[axis-2], starts[k], ends[k]
 		if start < 0 {
@@ -197,11 +197,11 @@ func slice(o *operation) (*value, error) {
 	return o.layer(crop, true, x)
 }
 
-// resize reads the repetition of cells: nearest, by whole factors.
+// resize reads the repetition of cells: nearest neighbour with integer factors.
 func resize(o *operation) (*value, error) {
 	mode, where, nearest := o.text("mode", "nearest"), o.text("coordinate_transformation_mode", "half_pixel"), o.text("nearest_mode", "round_prefer_floor")
 	for _, name := range []string{"cubic_coeff_a", "exclude_outside", "extrapolation_value", "antialias", "keep_aspect_ratio_policy"} {
-		o.attribute(name) // they concern other modes
+		o.attribute(name) // they apply to other modes
 	}
 	scales, err := o.weight(2)
 	if err != nil {
@@ -209,12 +209,12 @@ func resize(o *operation) (*value, error) {
 	}
 	repeats := where == "asymmetric" && nearest == "floor" || where == "half_pixel" && nearest == "round_prefer_floor"
 	if scales == nil || len(scales.floats) != 5 || scales.floats[0] != 1 || scales.floats[1] != 1 || mode != "nearest" || !repeats {
-		return nil, fmt.Errorf("found mode %s, %s, %s; want nearest cells of a volume repeated by constant factors", mode, where, nearest)
+		return nil, fmt.Errorf("found mode %s, %s, %s; want nearest-neighbour resizing of a volume by constant factors", mode, where, nearest)
 	}
 	u := layers.NewUpSampling3D(1)
 	for a, s := range scales.floats[2:] {
 		if u.Size[a] = int(s); float32(u.Size[a]) != s || s < 1 || s > 1<<20 {
-			return nil, fmt.Errorf("found factor %g, want a whole number from 1 on", s)
+			return nil, fmt.Errorf("found factor %g, want an integer of at least 1", s)
 		}
 	}
 	x, err := o.channelsLast(o.in[0])
@@ -232,7 +232,7 @@ func concat(o *operation) (*value, error) {
 	rank, last := 0, false
 	for k, v := range o.in {
 		if v == nil || v.node == nil {
-			return nil, fmt.Errorf("input %d is a constant, want a value that is computed", k)
+			return nil, fmt.Errorf("input %d is a constant, want a computed value", k)
 		}
 		rank, last = len(v.node.Shape)+1, last || v.last
 	}
@@ -245,7 +245,7 @@ func concat(o *operation) (*value, error) {
 		return nil, err
 	}
 	if axis < 1 || axis >= rank {
-		return nil, fmt.Errorf("attribute \"axis\" is %d, want one of a sample", axis)
+		return nil, fmt.Errorf("attribute \"axis\" is %d, want an axis of the sample", axis)
 	}
 	if last {
 		axis = []int{0, 4, 1, 2, 3}[axis]
@@ -253,12 +253,12 @@ func concat(o *operation) (*value, error) {
 	return o.layer(&layers.Concatenate{Axis: axis}, last, nodes...)
 }
 
-// alike returns the inputs' nodes, all in one order.
+// alike returns the inputs' nodes, all in the same order.
 func (o *operation) alike(last bool) ([]*nn.Node, error) {
 	var nodes []*nn.Node
 	for k, v := range o.in {
 		if v == nil || v.node == nil {
-			return nil, fmt.Errorf("input %d is a constant, want a value that is computed", k)
+			return nil, fmt.Errorf("input %d is a constant, want a computed value", k)
 		}
 		x, err := o.plain(v)
 		if last {

@@ -22,17 +22,17 @@ const (
 	typeBFloat16 = 16
 )
 
-// tensor is a constant: floats, or whole numbers where ints is not nil.
+// tensor is a constant: floats, or integers if ints is not nil.
 type tensor struct {
 	dims   []int
 	floats []float32
 	ints   []int64
 }
 
-// maxAxes bounds the axes of a tensor.
+// maxAxes limits the axes of a tensor.
 const maxAxes = 8
 
-// dimensions checks sizes of a file and multiplies them.
+// dimensions checks the sizes in a file and multiplies them.
 func dimensions(sizes []int64) (dims []int, n int, err error) {
 	if len(sizes) > maxAxes {
 		return nil, 0, fmt.Errorf("found %d axes, want at most %d", len(sizes), maxAxes)
@@ -40,7 +40,7 @@ func dimensions(sizes []int64) (dims []int, n int, err error) {
 	n = 1
 	for _, d := range sizes {
 		if d < 0 || d > math.MaxInt32 || d > 0 && n > math.MaxInt32/int(d) {
-			return nil, 0, fmt.Errorf("found shape %v, want sizes from 0 and at most %d elements", sizes, math.MaxInt32)
+			return nil, 0, fmt.Errorf("found shape %v, want sizes of at least 0 and at most %d elements", sizes, math.MaxInt32)
 		}
 		dims, n = append(dims, int(d)), n*int(d)
 	}
@@ -54,7 +54,7 @@ func readTensor(p *onnxpb.Tensor) (*tensor, error) {
 		return nil, errors.New("a tensor is missing")
 	}
 	if p.GetDataLocation() == onnxpb.Tensor_EXTERNAL {
-		return nil, fmt.Errorf("tensor %q: its data lies in another file; save the model with the data inside (torch.onnx.export(..., external_data=False))", p.GetName())
+		return nil, fmt.Errorf("tensor %q: its data is in another file; save the model with embedded data (torch.onnx.export(..., external_data=False))", p.GetName())
 	}
 	dims, n, err := dimensions(p.Dims)
 	if err != nil {
@@ -109,7 +109,7 @@ func readTensor(p *onnxpb.Tensor) (*tensor, error) {
 	return t, nil
 }
 
-// readFloat returns number i of a tensor of floats.
+// readFloat returns element i of a float tensor.
 func readFloat(p *onnxpb.Tensor, raw []byte, i int) float32 {
 	switch p.GetDataType() {
 	case typeDouble:
@@ -153,7 +153,7 @@ func half(bits uint16) float32 {
 	return float32(sign * math.Ldexp(1024+fraction, exponent-25))
 }
 
-// floatTensor makes a tensor of the file.
+// floatTensor returns a float tensor for the file.
 func floatTensor(name string, values []float32, dims ...int) *onnxpb.Tensor {
 	raw := make([]byte, 0, 4*len(values))
 	for _, v := range values {

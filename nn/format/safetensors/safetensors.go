@@ -1,10 +1,11 @@
 // Package safetensors reads and writes models as .safetensors files: a table of arrays in JSON, then the arrays. It
-// is pure Go, and with that the format of models for programs built without HDF5.
+// is pure Go, and therefore the model format for programs built without HDF5.
 //
-// Layout (https://github.com/huggingface/safetensors): 8 bytes little endian, the length of the header; the header,
-// JSON, which gives each array's dtype, shape and place; the arrays, little endian and row-major, without gaps. The
-// header's "__metadata__" holds the architecture as Keras 3 describes it under "config" and our own facts under
-// "voxelstream"; a file without them holds weights only. An array's name is that of the parameter: "conv3d/kernel".
+// Layout (https://github.com/huggingface/safetensors): the length of the header as 8 little-endian bytes; the
+// header, JSON with each array's dtype, shape and offsets; the arrays, little-endian and row-major, without gaps.
+// The header's "__metadata__" holds the architecture in Keras 3's format under "config" and our own data under
+// "voxelstream". A file without them holds only weights. Arrays have the names of the parameters, such as
+// "conv3d/kernel".
 package safetensors
 
 import (
@@ -21,7 +22,7 @@ import (
 	"github.com/voxelstream/voxelstream/nn/format/internal/config"
 )
 
-// maxHeader bounds the header: the architecture, and about 100 bytes for each array.
+// maxHeader limits the header: the architecture, and about 100 bytes per array.
 const maxHeader = config.MaxBytes + 16<<20
 
 // tensor is one entry of the header.
@@ -31,19 +32,19 @@ type tensor struct {
 	Offsets [2]int `json:"data_offsets"`
 }
 
-// file is a file taken apart; data is not copied.
+// file is a parsed file; data is not copied.
 type file struct {
 	metadata map[string]string
 	tensors  map[string]tensor
 	data     []byte
 }
 
-// Is reports whether data begins as a .safetensors file does.
+// Is reports whether data starts like a .safetensors file.
 func Is(data []byte) bool {
 	return len(data) > 8 && data[8] == '{' && binary.LittleEndian.Uint64(data) <= maxHeader
 }
 
-// Decode makes the model that data holds.
+// Decode decodes the model in data.
 func Decode(data []byte) (*nn.Model, error) {
 	f, err := parse(data)
 	if err != nil {
@@ -63,7 +64,8 @@ func Decode(data []byte) (*nn.Model, error) {
 	return m, f.fill(m)
 }
 
-// DecodeWeights fills the model's parameters from the arrays of their names in data. The file may hold no others.
+// DecodeWeights sets the model's parameters from the arrays in data with the same names. The file must not have
+// other arrays.
 func DecodeWeights(data []byte, m *nn.Model) error {
 	f, err := parse(data)
 	if err != nil {
@@ -104,7 +106,7 @@ func parse(data []byte) (*file, error) {
 	return f, f.check()
 }
 
-// check wants the arrays to fill the data exactly, as the format does.
+// check requires the arrays to fill the data exactly, as the format does.
 func (f *file) check() error {
 	names := make([]string, 0, len(f.tensors))
 	for name := range f.tensors {
@@ -129,12 +131,12 @@ func (f *file) check() error {
 		at = t.Offsets[1]
 	}
 	if at != len(f.data) {
-		return fmt.Errorf("safetensors: got %d bytes of data, want the %d that the arrays fill", len(f.data), at)
+		return fmt.Errorf("safetensors: got %d bytes of data, want %d for the arrays", len(f.data), at)
 	}
 	return nil
 }
 
-// fill copies the arrays into the parameters.
+// fill copies the arrays to the parameters.
 func (f *file) fill(m *nn.Model) error {
 	params := m.Params()
 	for _, p := range params {
@@ -160,7 +162,7 @@ func (f *file) fill(m *nn.Model) error {
 	return nil
 }
 
-// Encode writes the model. The same model gives the same bytes.
+// Encode writes the model. The output is deterministic.
 func Encode(w io.Writer, m *nn.Model) error {
 	architecture, err := config.Marshal(m, false)
 	if err != nil {
