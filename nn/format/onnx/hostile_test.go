@@ -50,7 +50,7 @@ func TestRefused(t *testing.T) {
 		"groups":    {func(m *onnxpb.Model) { m.Graph.Initializer[0].Dims = []int64{4, 1, 2, 1, 1} }, "want 2 channels"},
 		"external":  {func(m *onnxpb.Model) { m.Graph.Initializer[0].DataLocation = onnxpb.Tensor_EXTERNAL.Enum() }, "another file"},
 		"sparse":    {func(m *onnxpb.Model) { m.Graph.SparseInitializer = []*onnxpb.SparseTensor{{}} }, "sparse"},
-		"huge":      {func(m *onnxpb.Model) { m.Graph.Initializer[0].Dims = []int64{1 << 40, 1 << 40, 1, 1, 1} }, "want sizes from 0"},
+		"huge":      {func(m *onnxpb.Model) { m.Graph.Initializer[0].Dims = []int64{1 << 40, 1 << 40, 1, 1, 1} }, "want sizes of at least 0"},
 		"short":     {func(m *onnxpb.Model) { m.Graph.Initializer[0].FloatData = make([]float32, 7) }, "want 8 numbers"},
 		"type":      {func(m *onnxpb.Model) { m.Graph.Initializer[0].DataType = proto.Int32(8) }, "element type 8"},
 		"padding": {func(m *onnxpb.Model) {
