@@ -36,16 +36,22 @@ func printed[T any](v *T, text func(io.Writer, *T)) string {
 // TestTexts checks the text output of each result.
 func TestTexts(t *testing.T) {
 	half, auc := 0.5, 0.75
-	history := &train.History{Loss: []float64{2, 1}, Accuracy: []float64{.25, .5}, ValLoss: []float64{3, 2},
-		ValAccuracy: []float64{.125, .25}, BestEpoch: 2, Stopped: true}
+	history := &train.History{
+		Loss: []float64{2, 1}, Accuracy: []float64{.25, .5}, ValLoss: []float64{3, 2},
+		ValAccuracy: []float64{.125, .25}, BestEpoch: 2, Stopped: true,
+	}
 	when := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
 	for name, c := range map[string]struct{ got, want string }{
 		"summary": {printed(&stream.Summary{
 			Inputs: 1, Volumes: 2, Classified: 2, DeadLetters: 3, Labelled: 2, Correct: 1, Accuracy: &half, Seconds: 2, PerSecond: 1,
-			LatencyMS: app.Quantiles{P50: 1, P99: 2.25}, Model: record.Model{Name: "digits",
-				Version: "01234567"}, Outputs: []string{"c.jsonl", "topic c"},
-			Classes: []stream.ClassCount{{Class: 1, Volumes: 2, Correct: 1, Accuracy: &half, MeanScore: .5},
-				{Class: 10, Volumes: 1, MeanScore: .25}},
+			LatencyMS: app.Quantiles{P50: 1, P99: 2.25}, Model: record.Model{
+				Name:    "digits",
+				Version: "01234567",
+			}, Outputs: []string{"c.jsonl", "topic c"},
+			Classes: []stream.ClassCount{
+				{Class: 1, Volumes: 2, Correct: 1, Accuracy: &half, MeanScore: .5},
+				{Class: 10, Volumes: 1, MeanScore: .25},
+			},
 		}, summaryText), `volumes       2 from 1 input
 classified    2 in 2.00 s (1/s), latency p50 1.0 ms, p99 2.2 ms
 accuracy      50.00 % (1 of 2)
@@ -67,15 +73,21 @@ results
 			"1 input: 2 volumes in 3 messages, 4 dead letters, 5.0 s\n",
 		},
 		"simulate": {
-			printed(&stream.SimulateSummary{To: "h:1", Stats: simulate.Stats{Packets: 2, Bytes: 3,
-				Late: 1500 * time.Nanosecond}, Seconds: 4}, simulateText),
+			printed(&stream.SimulateSummary{To: "h:1", Stats: simulate.Stats{
+				Packets: 2, Bytes: 3,
+				Late: 1500 * time.Nanosecond,
+			}, Seconds: 4}, simulateText),
 			"h:1: 2 packets, 3 bytes in 4.0 s, maximum delay 2µs\n",
 		},
 		"dead letter": {printed(&stream.DeadMessage{
-			DeadLetter: stream.DeadLetter{ID: "0:1", EventID: "s/2", Topic: "volumes", At: "3:4", Stage: "decode",
-				Error: "why", Attempts: 5, Time: when},
-			Key: "s", Ordered: []transport.Header{{Key: "b", Value: []byte("1")},
-				{Key: "a", Value: []byte("\n")}}, Value: []byte("xy"),
+			DeadLetter: stream.DeadLetter{
+				ID: "0:1", EventID: "s/2", Topic: "volumes", At: "3:4", Stage: "decode",
+				Error: "why", Attempts: 5, Time: when,
+			},
+			Key: "s", Ordered: []transport.Header{
+				{Key: "b", Value: []byte("1")},
+				{Key: "a", Value: []byte("\n")},
+			}, Value: []byte("xy"),
 		}, deadMessageText), `id        0:1
 event     s/2
 key       s
@@ -89,16 +101,20 @@ header    a: "\n"
 value     2 bytes: "xy"
 `},
 		"train": {
-			printed(&learn.TrainResult{Model: "m.keras", Parameters: 1, Epochs: 2, Rows: 3, SamplesPerSecond: 4,
-				History: history}, trainText),
+			printed(&learn.TrainResult{
+				Model: "m.keras", Parameters: 1, Epochs: 2, Rows: 3, SamplesPerSecond: 4,
+				History: history,
+			}, trainText),
 			"m.keras: 1 parameter, 2 epochs over 3 rows, 4 samples/s\nloss 1.0000, accuracy 0.5000, val_loss 2.0000, " +
 				"val_accuracy 0.2500, best epoch 2, stopped early\n",
 		},
 		"evaluate": {printed(&learn.EvaluateResult{
 			Evaluation: &train.Evaluation{
 				Rows: 4, Accuracy: .5, Loss: 1, ECE: .25, K: 3, TopK: 1, AUC: .75, MacroF1: .5, Confusion: [][]int{{2, 0}, {2, 0}},
-				PerClass: []train.ClassScore{{Class: 0, Rows: 2, Precision: .5, Recall: 1, F1: .667, AUC: &auc},
-					{Class: 1, Rows: 2}},
+				PerClass: []train.ClassScore{
+					{Class: 0, Rows: 2, Precision: .5, Recall: 1, F1: .667, AUC: &auc},
+					{Class: 1, Rows: 2},
+				},
 			},
 			Upright: &learn.Share{Rows: 2, Accuracy: 1}, Rotated: &learn.Share{Rows: 2},
 		}, evaluateText), `4 rows, accuracy 0.5000, loss 1.0000, calibration error 0.2500
@@ -110,8 +126,10 @@ top-3 accuracy 1.0000, AUC 0.7500, macro F1 0.5000
       1     2      0.000   0.000  0.000       -     2     0
 `},
 		"quantize": {printed(&learn.QuantizeResult{
-			PrecisionReport: &train.PrecisionReport{Kind: "int8", Low: .5, Float: .75, Drop: 25, Rows: 4, Agree: .5,
-				Largest: .25, Mean: .125}, Calibration: 2, Model: "q.keras",
+			PrecisionReport: &train.PrecisionReport{
+				Kind: "int8", Low: .5, Float: .75, Drop: 25, Rows: 4, Agree: .5,
+				Largest: .25, Mean: .125,
+			}, Calibration: 2, Model: "q.keras",
 		}, quantizeText), `accuracy 0.5000 in int8, 0.7500 in float32: 25.00 percentage points lost on 4 rows, calibrated on 2 other rows
 same class for 50.00 % of the rows; probabilities differ by at most 0.2500, and by 0.12500 on average
 q.keras infers in int8; measure its speed with model bench
@@ -130,8 +148,10 @@ q.keras infers in int8; measure its speed with model bench
 			voxelizeText), "v.npy: 1 volume of 4x5x6 cells, method occupancy\n"},
 		"model": {printed(&models.Summary{Table: "table\n", Precision: "int8"}, modelText), "table\n Infers in int8.\n"},
 		"bench": {
-			printed(&models.BenchResult{Batch: 1, Mode: "infer", Input: "dense", PerSecond: 2,
-				LatencyMS: app.Quantiles{P50: 3, P99: 4}, Threads: 5, Tier: "generic"}, benchText),
+			printed(&models.BenchResult{
+				Batch: 1, Mode: "infer", Input: "dense", PerSecond: 2,
+				LatencyMS: app.Quantiles{P50: 3, P99: 4}, Threads: 5, Tier: "generic",
+			}, benchText),
 			"infer, batch size 1, input dense: 2 samples/s, latency p50 3.000 ms, p99 4.000 ms, 5 threads, kernels generic\n",
 		},
 		"verify": {
@@ -152,8 +172,10 @@ q.keras infers in int8; measure its speed with model bench
 		}
 	}
 	var b bytes.Buffer
-	checksText(&b, []doctor.Check{{Name: "disk", OK: true, Found: "full", Advice: "make room"},
-		{Name: "hdf5", Found: "none"}})
+	checksText(&b, []doctor.Check{
+		{Name: "disk", OK: true, Found: "full", Advice: "make room"},
+		{Name: "hdf5", Found: "none"},
+	})
 	if want := "ok   disk           full\n                    make room\nFAIL hdf5           none\n"; b.String() != want {
 		t.Errorf("doctor: found\n%s\nwant\n%s", &b, want)
 	}
@@ -202,8 +224,10 @@ func (broken) Write([]byte) (int, error) { return 0, errBroken }
 
 func TestDeadLettersPrinted(t *testing.T) {
 	when := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	letters := []stream.DeadLetter{{ID: "0:1", EventID: "s/1", Stage: "decode", Error: "why", Time: when},
-		{ID: "1:2", EventID: "s/2", Stage: "ingest", Input: "x.pcd", Error: "how", Time: when}}
+	letters := []stream.DeadLetter{
+		{ID: "0:1", EventID: "s/1", Stage: "decode", Error: "why", Time: when},
+		{ID: "1:2", EventID: "s/2", Stage: "ingest", Input: "x.pcd", Error: "how", Time: when},
+	}
 	failure := errors.New("failure")
 	list := func(n int, err error) iter.Seq2[stream.DeadLetter, error] {
 		return func(yield func(stream.DeadLetter, error) bool) {
@@ -222,8 +246,10 @@ func TestDeadLettersPrinted(t *testing.T) {
 		n    int
 		err  error
 		want string
-	}{{0, nil, "no dead letters\n"}, {2, nil, head + "1:2  2026-01-02T03:04:05Z  ingest  s/2    how\n"}, {1, failure,
-		head}, {0, failure, ""}} {
+	}{{0, nil, "no dead letters\n"}, {2, nil, head + "1:2  2026-01-02T03:04:05Z  ingest  s/2    how\n"}, {
+		1, failure,
+		head,
+	}, {0, failure, ""}} {
 		var b bytes.Buffer
 		if err := (&cli{out: &b}).deadLetters(list(c.n, c.err)); b.String() != c.want || !errors.Is(err, c.err) {
 			t.Errorf("%d: found %q and error %v", c.n, &b, err)
@@ -296,14 +322,18 @@ func TestCommandsPrint(t *testing.T) {
 	}{
 		{"version", "version commit go os arch hdf5 tier", "voxelstream " + app.Version},
 		{"config lint", "file problems", "no problems"},
-		{"voxelize c.xyz --out c.npy --grid 8", "file volumes failed grid method format points outside",
-			"c.npy: 1 volume of 8x8x8 cells"},
+		{
+			"voxelize c.xyz --out c.npy --grid 8", "file volumes failed grid method format points outside",
+			"c.npy: 1 volume of 8x8x8 cells",
+		},
 		{"convert c.xyz c.pcd", "file samples failed", "c.pcd: 1 sample"},
 		{"model summary", "name version digest input output layers parameters trainable", "Model: "},
 		{"model convert c.safetensors d.safetensors", "model parameters", "d.safetensors: "},
 		{"model verify", "name version digest max_difference_passes max_difference_threads rows tier", "digits, version "},
-		{"model bench --time 1ms --batch 2", "batch mode samples_per_second latency_ms tier threads input steps",
-			"infer, batch size 2"},
+		{
+			"model bench --time 1ms --batch 2", "batch mode samples_per_second latency_ms tier threads input steps",
+			"infer, batch size 2",
+		},
 	} {
 		args := strings.Fields(c.line)
 		out, code := run(args...)

@@ -114,6 +114,7 @@ func int8High(x, to VecPhysical) { VPSRAW(U8(8), x, to) }
 
 // The first of two bfloat16 as a float, and the second.
 func bf16Low(x, to VecPhysical) { VPSLLD(U8(16), x, to) }
+
 func bf16High(x, to VecPhysical) {
 	VPSRLD(U8(16), x, to)
 	VPSLLD(U8(16), to, to)
