@@ -1,11 +1,11 @@
-// Package app holds what all commands have in common: their environment, and the errors that a caller tells apart. What the commands do is in the
-// packages below it, one for each kind of work; they take an [Env], return typed results, and print nothing:
+// Package app contains what all commands share: their environment, and the errors that callers distinguish. The work of
+// the commands is in the packages below it. They take an [Env], return typed results and print nothing:
 //
 //   - stream: inputs to volumes, volumes to classifications, dead letters, the embedded broker
 //   - learn: training, evaluation, low precision
 //   - models: loading, describing, converting, running and measuring models
 //   - files: inspecting, converting, voxelizing, reconstructing and generating files
-//   - doctor: what this machine has
+//   - doctor: checks of this machine
 //   - config: the configuration
 //
 // Flags, printing and exit codes are in cmd/voxelstream.
@@ -26,7 +26,7 @@ import (
 	"github.com/voxelstream/voxelstream/telemetry"
 )
 
-// Env is the environment in which a command works. Nothing that a command does changes it.
+// Env is the environment of a command. Commands do not modify it.
 type Env struct {
 	Config *config.Loaded
 	Log    *slog.Logger
@@ -45,7 +45,7 @@ type Env struct {
 	starting *service.State // nil without a listener
 }
 
-// Threads is the number of goroutines that compute.
+// Threads is the number of threads for computation.
 func (a *Env) Threads() int {
 	if a.Config.Threads > 0 {
 		return a.Config.Threads
@@ -53,17 +53,17 @@ func (a *Env) Threads() int {
 	return runtime.GOMAXPROCS(0)
 }
 
-// Progress shows how far work has come.
+// Progress shows the progress of work.
 type Progress interface {
-	// Bar begins a bar that counts things of a kind, such as "rows".
+	// Bar starts a progress bar that counts units, such as "rows".
 	Bar(what string) Bar
-	// Line adds a line that stays.
+	// Line prints a permanent line.
 	Line(text string)
 }
 
 // Bar is the progress of one piece of work.
 type Bar interface {
-	// Set shows that done of total are done, with a note; total 0 means that it is not known.
+	// Set shows done out of total units, and a note. A total of 0 means that it is unknown.
 	Set(done, total int64, note string)
 	Done()
 }
@@ -75,7 +75,7 @@ type onScreen struct{ *screen.Screen }
 
 func (s onScreen) Bar(what string) Bar { return s.Progress(what) }
 
-// Bar begins a bar where there is progress to show; elsewhere it does nothing.
+// Bar starts a progress bar. Without Progress, the bar does nothing.
 func (a *Env) Bar(what string) Bar {
 	if a.Progress == nil {
 		return noBar{}
@@ -101,7 +101,7 @@ type Quantiles struct {
 	P99 float64 `json:"p99"`
 }
 
-// Count writes a number with its noun: 1 row, 2 rows.
+// Count formats a number with its noun: 1 row, 2 rows.
 func Count[N int | int64](n N, noun string) string {
 	if n == 1 {
 		return "1 " + noun
@@ -109,13 +109,13 @@ func Count[N int | int64](n N, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// ErrDeadLetters says that a command did its work, but some items went to the dead letters. It comes with a result.
-var ErrDeadLetters = errors.New("some items went to the dead letters; dlq list says why")
+// ErrDeadLetters reports that a command finished, but some items became dead letters. It accompanies a result.
+var ErrDeadLetters = errors.New("some items became dead letters; run dlq list for the reasons")
 
-// ErrInterrupted says that a signal ended the work early.
+// ErrInterrupted reports that a signal ended the work early.
 var ErrInterrupted = errors.New("interrupted")
 
-// Interrupted turns the end of ctx into an error.
+// Interrupted returns an error if ctx has ended.
 func Interrupted(ctx context.Context, err error) error {
 	if err == nil && ctx.Err() != nil {
 		return ErrInterrupted
@@ -127,10 +127,10 @@ type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
-// Usage marks err as one that only another command line or configuration can avoid.
+// Usage marks err as a usage error: one that requires a different command line or configuration.
 func Usage(err error) error { return usageError{err} }
 
-// IsUsage says whether err is marked by [Usage], or a [config.Error].
+// IsUsage reports whether err is marked by [Usage] or is a [config.Error].
 func IsUsage(err error) bool {
 	var usage usageError
 	var invalid *config.Error

@@ -7,8 +7,8 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
 )
 
-// KafkaConfig says how to reach the cluster of the configuration. It reads certificates and the password from their
-// files.
+// KafkaConfig returns the connection settings of the configured cluster. It reads certificates and the password from
+// their files.
 func (a *Env) KafkaConfig() (kafka.Config, error) {
 	k := &a.Config.Kafka
 	c := kafka.Config{Brokers: k.Brokers, ClientID: k.ClientID, Log: a.Log, Observer: a.Observer}
@@ -20,13 +20,13 @@ func (a *Env) KafkaConfig() (kafka.Config, error) {
 		return c, fmt.Errorf("kafka.%w", err)
 	}
 	if c.SASL != nil && c.TLS == nil && c.SASL.Mechanism == "plain" {
-		a.Log.Warn("the password is sent to the brokers unencrypted: enable kafka.tls, or use a SCRAM mechanism")
+		a.Log.Warn("the password is sent to the brokers unencrypted; enable kafka.tls or use a SCRAM mechanism")
 	}
 	return c, nil
 }
 
-// EmbeddedConfig says how to reach the embedded broker at an address. It offers neither TLS nor SASL, so a
-// configuration that wants them is refused.
+// EmbeddedConfig returns the connection settings of the embedded broker at an address. The broker supports neither TLS
+// nor SASL, so a configuration that enables them is an error.
 func (a *Env) EmbeddedConfig(address string) (kafka.Config, error) {
 	k := &a.Config.Kafka
 	if k.TLS.Enabled || k.SASL.Mechanism != "none" {

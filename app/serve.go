@@ -10,20 +10,20 @@ import (
 	"github.com/voxelstream/voxelstream/telemetry"
 )
 
-// stopTime is how long work may take to end beyond pipeline.drain, which bounds the pipeline alone: the sinks and the
-// connection to the cluster are closed after it.
+// stopTime is the time that work may take to end after pipeline.drain, which bounds only the pipeline: the sinks and
+// the connection to the cluster are closed after it.
 const stopTime = 30 * time.Second
 
-// Serve runs work beside the HTTP listener that the configuration asks for, which starts before it and stops after it;
-// without one it only runs work. The Env that work gets has the listener, its metrics and their observer. /readyz says
-// no until work calls [Env.Started].
+// Serve runs work with the configured HTTP listener, if any. The listener starts before work and stops after it. The
+// Env passed to work has the listener, its metrics and their observer. /readyz fails until work calls [Env.Started].
 func (a *Env) Serve(ctx context.Context, work func(ctx context.Context, a *Env) error) error {
 	if a.Config.HTTP.Listen == "" {
 		return work(ctx, a)
 	}
 	b := ReadBuild()
 	env := *a
-	env.Metrics = telemetry.New(telemetry.Options{Version: b.Version, Commit: b.Commit, Kernels: b.Tier, Workers: h5.Workers})
+	env.Metrics = telemetry.New(telemetry.Options{Version: b.Version, Commit: b.Commit, Kernels: b.Tier,
+		Workers: h5.Workers})
 	env.Observer = env.Metrics
 	env.HTTP = service.NewListener(a.Config.HTTP, a.Log)
 	env.HTTP.Handle("GET /metrics", env.Metrics.Handler())
@@ -31,10 +31,11 @@ func (a *Env) Serve(ctx context.Context, work func(ctx context.Context, a *Env) 
 	env.HTTP.Health.Register("start", env.starting.Check)
 	defer context.AfterFunc(ctx, env.HTTP.Health.Stopping)()
 	result := make(chan error, 1)
-	err := service.Run(ctx, a.Config.Pipeline.Drain+stopTime, env.HTTP.Part(), service.Part{Run: func(ctx context.Context) error {
-		result <- work(ctx, &env)
-		return nil
-	}})
+	err := service.Run(ctx, a.Config.Pipeline.Drain+stopTime, env.HTTP.Part(),
+		service.Part{Run: func(ctx context.Context) error {
+			result <- work(ctx, &env)
+			return nil
+		}})
 	select {
 	case worked := <-result: // not by way of Run, which takes the end of ctx for none of work's errors
 		return errors.Join(worked, err)
@@ -43,14 +44,14 @@ func (a *Env) Serve(ctx context.Context, work func(ctx context.Context, a *Env) 
 	}
 }
 
-// Started says that all checks are registered and the work proper begins.
+// Started reports that all readiness checks are registered and the work has started.
 func (a *Env) Started() {
 	if a.starting != nil {
 		a.starting.Set(nil)
 	}
 }
 
-// Ready adds a check to those that /readyz asks, where there is a listener.
+// Ready adds a readiness check to /readyz. It does nothing without a listener.
 func (a *Env) Ready(name string, check service.Check) {
 	if a.HTTP != nil {
 		a.HTTP.Health.Register(name, check)

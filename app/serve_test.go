@@ -36,11 +36,13 @@ func TestServe(t *testing.T) {
 	want := errors.New("the work failed")
 	err := a.Serve(t.Context(), func(_ context.Context, a *app.Env) error {
 		a.Observer.Count("inputs", pipeline.EventRead, 3)
-		if _, body := get(t, a, "/metrics"); !strings.Contains(body, `voxelstream_read_total{part="inputs"} 3`) || !strings.Contains(body, "voxelstream_build_info{") ||
+		if _, body := get(t, a, "/metrics"); !strings.Contains(body, `voxelstream_read_total{part="inputs"} 3`) ||
+			!strings.Contains(body, "voxelstream_build_info{") ||
 			!strings.Contains(body, "voxelstream_hdf5_workers_total ") {
 			t.Errorf("found metrics\n%s", body)
 		}
-		if status, body := get(t, a, "/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(body, "not started yet") {
+		if status, body := get(t, a, "/readyz"); status != http.StatusServiceUnavailable ||
+			!strings.Contains(body, "not started yet") {
 			t.Errorf("before the start: found %d %s", status, body)
 		}
 		a.Ready("model", func(context.Context) error { return nil })

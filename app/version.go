@@ -8,13 +8,14 @@ import (
 	"github.com/voxelstream/voxelstream/nn"
 )
 
-// Version is the release; Commit is set by the build (-ldflags -X).
+// Version is the release. Commit is set by the build (-ldflags -X).
 const Version = "0.1.0"
 
-// Commit is the revision that the binary was built from. Where the build did not set it, Go's own build information is asked.
+// Commit is the revision that the binary was built from. If the build did not set it, [ReadBuild] uses Go's build
+// information.
 var Commit = ""
 
-// Build says what a binary was built from and with.
+// Build describes the build of a binary.
 type Build struct {
 	Version string `json:"version"`
 	Commit  string `json:"commit"`
@@ -28,7 +29,8 @@ type Build struct {
 // ReadBuild describes this binary.
 func ReadBuild() *Build {
 	b := &Build{
-		Version: Version, Commit: Commit, Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH, HDF5: h5.LibraryVersion(), Tier: nn.Tier(),
+		Version: Version, Commit: Commit, Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH,
+		HDF5: h5.LibraryVersion(), Tier: nn.Tier(),
 	}
 	if info, ok := debug.ReadBuildInfo(); ok && b.Commit == "" {
 		for _, s := range info.Settings {

@@ -221,7 +221,7 @@ func TestBadInputs(t *testing.T) {
 	if n := len(w.deadLetters()); n != rejected {
 		t.Errorf("found %d dead letters after a second run, want %d", n, rejected)
 	}
-	w.do(exitFailed, "run", "cut.h5").says(t, "none of the inputs could be read")
+	w.do(exitFailed, "run", "cut.h5").says(t, "no input could be read")
 	w.do(exitFailed, "run", "absent.h5").says(t, "absent.h5", "no such file")
 }
 

@@ -10,7 +10,8 @@ import (
 	"github.com/voxelstream/voxelstream/internal/h5"
 )
 
-// New makes an environment without progress. overrides are key, value, key, value. The test fails if something changes the configuration.
+// New makes an environment without progress. overrides are key, value, key, value. The test fails if something changes
+// the configuration.
 func New(t *testing.T, overrides ...string) *app.Env {
 	t.Helper()
 	var os []config.Override

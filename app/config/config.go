@@ -1,5 +1,6 @@
-// Package config holds every setting of the program, loads it from file, environment and flags, and writes the pages that describe it. All of it
-// comes from the struct tags (see internal/option) of [Config] and of the packages whose options it holds.
+// Package config contains all settings of the program. It loads them from a file, the environment and flags, and
+// writes their reference pages. Everything is derived from the struct tags (see internal/option) of [Config] and of
+// the packages whose options it includes.
 package config
 
 import (
@@ -19,8 +20,8 @@ import (
 	"github.com/voxelstream/voxelstream/voxelize"
 )
 
-// Config is everything that can be set. The tags (see internal/option) are the single source of config.yaml, the JSON schema, the reference page, the
-// flags and the checks of single values.
+// Config contains all settings. Its tags (see internal/option) are the single source of config.yaml, the JSON schema,
+// the reference page, the flags and the validation of single values.
 type Config struct {
 	Threads  int              `yaml:"threads" flag:"threads" min:"0" doc:"Number of threads for computation. 0 uses one per CPU."`
 	Seed     uint64           `yaml:"seed" flag:"seed" doc:"Seed of the random number generators. The same seed, input and version produce identical output, whatever the number of threads."`
@@ -83,7 +84,7 @@ type Kafka struct {
 	SASL            kafka.SASLOptions `yaml:"sasl" doc:"Authentication to a cluster. Keep the password in a file or in the environment."`
 }
 
-// Validate reports addresses and names of topics that are none, and topics that are not told apart.
+// Validate reports invalid addresses and topic names, and topics that are used twice.
 func (k *Kafka) Validate() error {
 	var errs []error
 	bad := func(key, found, want string) {
@@ -100,7 +101,7 @@ func (k *Kafka) Validate() error {
 			bad(t.key, t.name, "1 to 249 letters, digits, dots, dashes or underscores")
 		}
 		if other, again := topics[t.name]; again {
-			bad(t.key, t.name, "another topic than that of kafka."+other)
+			bad(t.key, t.name, "a topic other than that of kafka."+other)
 		}
 		topics[t.name] = t.key
 	}
@@ -156,8 +157,9 @@ func Default() Config {
 		Voxelize: voxelize.DefaultOptions(),
 		Model:    Model{TopK: 3},
 		Pipeline: Pipeline{
-			Batch: 64, Networks: 2, Linger: 20 * time.Millisecond, Budget: 256 << 20, InFlight: 256, Attempts: 20, Exhaust: "stop",
-			Drain: 10 * time.Second,
+			Batch: 64, Networks: 2, Linger: 20 * time.Millisecond, Budget: 256 << 20, InFlight: 256, Attempts: 20,
+			Exhaust: "stop",
+			Drain:   10 * time.Second,
 		},
 		Sinks: Sinks{Out: Outputs{"classifications.jsonl"}, Kafka: true, Terminal: true},
 		Train: defaultTrain(),

@@ -69,10 +69,12 @@ func TestEmptyFileIsDefault(t *testing.T) {
 
 func TestPrecedenceAndOrigin(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "c.yaml")
-	if err := os.WriteFile(file, []byte("kafka:\n  group: from-file\n  brokers: [a:1, b:2]\npipeline:\n  batch: 8\n  linger: 5ms\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("kafka:\n  group: from-file\n  brokers: [a:1, b:2]\npipeline:\n  batch: 8\n  "+
+		"linger: 5ms\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	env := []string{"VOXELSTREAM_PIPELINE_BATCH=16", "VOXELSTREAM_PIPELINE_LINGER=7ms", "VOXELSTREAM_KAFKA_PARTITIONS=", "PATH=/bin"}
+	env := []string{"VOXELSTREAM_PIPELINE_BATCH=16", "VOXELSTREAM_PIPELINE_LINGER=7ms", "VOXELSTREAM_KAFKA_PARTITIONS=",
+		"PATH=/bin"}
 	l, err := Load(file, env, []Override{{Key: "pipeline.linger", Flag: "linger", Value: "9ms"}})
 	if err != nil {
 		t.Fatal(err)
@@ -123,16 +125,17 @@ func TestAllAtOnce(t *testing.T) {
 	if err := os.WriteFile(file, []byte("kafka:\n  grup: x\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Load(file, []string{"VOXELSTREAM_PIPELINE_LINGR=1s", "VOXELSTREAM_PIPELINE_BUDGET=many", "VOXELSTREAM_KAFKA=oops"},
+	_, err := Load(file, []string{"VOXELSTREAM_PIPELINE_LINGR=1s", "VOXELSTREAM_PIPELINE_BUDGET=many",
+		"VOXELSTREAM_KAFKA=oops"},
 		[]Override{{Key: "threads", Flag: "threads", Value: "-1"}, {Key: "pipeline.drain", Flag: "drain", Value: "5"}})
 	if err == nil {
 		t.Fatal("found no error")
 	}
 	for _, want := range []string{
 		"c.yaml:2: kafka.grup: unknown key (did you mean group?), want one of brokers,",
-		"environment VOXELSTREAM_PIPELINE_LINGR: unknown name (did you mean VOXELSTREAM_PIPELINE_LINGER?)",
+		"environment VOXELSTREAM_PIPELINE_LINGR: unknown variable (did you mean VOXELSTREAM_PIPELINE_LINGER?)",
 		`environment VOXELSTREAM_PIPELINE_BUDGET (pipeline.budget): found "many", want a whole number of bytes`,
-		"environment VOXELSTREAM_KAFKA: unknown name",
+		"environment VOXELSTREAM_KAFKA: unknown variable",
 		`--drain (pipeline.drain): found "5", want a duration`,
 		"--threads (threads): found -1, want 0 or more",
 	} {
@@ -164,7 +167,8 @@ func TestGenerated(t *testing.T) {
 	same(t, &l.Config, &d)
 }
 
-// TestFields: every key is documented, its default is allowed, and so is each of its choices, which are documented all or not at all.
+// TestFields: every key is documented, its default is allowed, and so is each of its choices, which are documented all
+// or not at all.
 func TestFields(t *testing.T) {
 	d := Default()
 	if errs := d.Problems(); len(errs) > 0 {

@@ -24,17 +24,19 @@ import (
 type Key struct {
 	// Doc is the meaning with the values that are allowed, Default the default as text.
 	Doc, Default string
-	// Kind names the type: int, number, duration, size, cells, list, string, bool. Whole says that each value of the flag of a list is one item,
-	// which may hold commas.
+	// Kind names the type: int, number, duration, size, cells, list, string, bool. Whole says that each value of the flag
+	// of a list is one item, which may hold commas.
 	Kind  string
 	Whole bool
 	// Flag is the flag that the key declares; empty: none.
 	Flag string
-	// Choices are the values that are allowed where they are a list, ChoiceDocs what each means; nil where that is not said.
+	// Choices are the values that are allowed where they are a list, ChoiceDocs what each means; nil where that is not
+	// said.
 	Choices, ChoiceDocs []string
 }
 
-// defaults are the keys with their defaults, made once: every flag of every command asks for them at the start of the program.
+// defaults are the keys with their defaults, made once: every flag of every command asks for them at the start of the
+// program.
 var defaults = sync.OnceValue(func() []option.Field {
 	c := Default()
 	return option.Settings(&c)
@@ -46,11 +48,12 @@ func Describe(path string) Key {
 	if !ok {
 		panic("no such key: " + path)
 	}
-	return Key{Doc: f.Doc + f.Hint(), Default: f.String(), Kind: f.Kind(), Whole: f.Whole(), Flag: f.Flag, Choices: f.Choices(), ChoiceDocs: f.ChoiceDocs()}
+	return Key{Doc: f.Doc + f.Hint(), Default: f.String(), Kind: f.Kind(), Whole: f.Whole(), Flag: f.Flag,
+		Choices: f.Choices(), ChoiceDocs: f.ChoiceDocs()}
 }
 
-// Flags lists the keys that declare a flag, by the flag's name: those of the given paths, each that of a section or of a key. It panics where a
-// path has none, as the flags of the command line are fixed.
+// Flags lists the keys that declare a flag, by the flag's name: those of the given paths, each that of a section or of
+// a key. It panics where a path has none, as the flags of the command line are fixed.
 func Flags(paths ...string) map[string]string {
 	out := map[string]string{}
 	for _, path := range paths {
@@ -67,12 +70,13 @@ func Flags(paths ...string) map[string]string {
 	return out
 }
 
-// WriteDocs writes the generated files of a checkout at root: config.yaml, schema and reference of the configuration, and the reference pages of
-// the lists that it chooses from.
+// WriteDocs writes the generated files of a checkout at root: config.yaml, schema and reference of the configuration,
+// and the reference pages of the lists that it chooses from.
 func WriteDocs(root string) error {
 	for path, write := range map[string]func(io.Writer) error{
-		"config.yaml": WriteExample, "docs/reference/config.md": WriteReference, "docs/reference/config.schema.json": writeSchema,
-		"docs/reference/formats.md": formats.WriteReference, "docs/reference/methods.md": voxelize.WriteReference,
+		"config.yaml": WriteExample, "docs/reference/config.md": WriteReference,
+		"docs/reference/config.schema.json": writeSchema,
+		"docs/reference/formats.md":         formats.WriteReference, "docs/reference/methods.md": voxelize.WriteReference,
 		"docs/reference/sinks.md": func(w io.Writer) error { return sinks.WriteReference(w, all.Kinds) },
 	} {
 		f, err := os.Create(filepath.Join(root, path))
@@ -89,8 +93,10 @@ func WriteDocs(root string) error {
 // WriteExample writes config.yaml: every key with its comment, what is allowed, its environment name and its default.
 func WriteExample(w io.Writer) error {
 	var b strings.Builder
-	b.WriteString("# All configuration keys with their defaults. Generated from the option structs; run `make generate` to update it.\n")
-	b.WriteString("# Later sources override earlier ones: defaults, the file given by --config, environment variables, flags.\n")
+	b.WriteString("# All configuration keys with their defaults. Generated from the option structs; run `make " +
+		"generate` to update it.\n")
+	b.WriteString("# Later sources override earlier ones: defaults, the file given by --config, environment " +
+		"variables, flags.\n")
 	b.WriteString("# `voxelstream config lint` checks a file.\n")
 	c := Default()
 	for _, f := range option.Fields(&c) {
@@ -135,7 +141,8 @@ func WriteReference(w io.Writer) error {
 	c := Default()
 	var b strings.Builder
 	b.WriteString("# Configuration\nGenerated from the option structs of the packages.\n\n")
-	b.WriteString("Later sources override earlier ones: defaults, the file given by `--config`, environment variables, flags. " +
+	b.WriteString("Later sources override earlier ones: defaults, the file given by `--config`, environment " +
+		"variables, flags. " +
 		"`voxelstream config\nlint FILE` reports all unknown keys, wrong types and missing units at once. `voxelstream config " +
 		"print` shows each effective\nvalue and its origin.\n")
 	table := "| key | default | environment | meaning |\n|---|---|---|---|\n"
@@ -149,7 +156,8 @@ func WriteReference(w io.Writer) error {
 		if value != "" {
 			value = "`" + value + "`"
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | `%s` | %s |\n", f.Path, value, envName(f.Path), strings.ReplaceAll(meaning(f), "|", `\|`))
+		fmt.Fprintf(&b, "| `%s` | %s | `%s` | %s |\n", f.Path, value, envName(f.Path),
+			strings.ReplaceAll(meaning(f), "|", `\|`))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -25,7 +25,8 @@ const maxFile = 1 << 20
 
 // otherNames are environment variables that begin with EnvPrefix and set no key.
 var otherNames = []string{
-	EnvPrefix + "CONFIG", EnvPrefix + "SAMPLES", EnvPrefix + "PYTHON", EnvPrefix + "TORCH", EnvPrefix + "PARITY", EnvPrefix + "PARITY_DIR",
+	EnvPrefix + "CONFIG", EnvPrefix + "SAMPLES", EnvPrefix + "PYTHON", EnvPrefix + "TORCH", EnvPrefix + "PARITY",
+	EnvPrefix + "PARITY_DIR",
 	EnvPrefix + "REAL_KAFKA", EnvPrefix + "NOHDF5", EnvPrefix + "TIER",
 }
 
@@ -81,7 +82,7 @@ func (l *Loaded) Settings() []Setting {
 // masked is what is shown of a secret.
 const masked = "********"
 
-// Error is all that is wrong with a configuration, one problem per item, each naming the key, what was found and what is allowed.
+// Error contains all problems of a configuration. Each names the key, what was found and what is allowed.
 type Error struct{ Problems []error }
 
 // Error has a problem per line.
@@ -104,8 +105,8 @@ type loader struct {
 	values *viper.Viper
 }
 
-// Load reads defaults, then the file (if path is not empty), then environ (as os.Environ gives it), then overrides; the later wins. Everything
-// that is wrong is reported at once, as an *Error.
+// Load reads the defaults, then the file (if path is not empty), environ (in the form of os.Environ) and overrides.
+// Later sources override earlier ones. All problems are reported at once, as an *Error.
 func Load(path string, environ []string, overrides []Override) (*Loaded, error) {
 	l := &loader{
 		Loaded: &Loaded{Config: Default(), origins: map[string]string{}},
@@ -174,8 +175,8 @@ func envName(path string) string {
 	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(path, ".", "_"))
 }
 
-// file checks the file against the structs, node by node, and hands the good values to viper, which alone would let typing errors pass: it
-// takes true for 1, cuts 1.9 to 1 and takes any case of a key.
+// file checks the file against the structs, node by node, and passes valid values to viper. Viper alone is too
+// lenient: it accepts true for 1, truncates 1.9 to 1 and ignores the case of keys.
 func (l *loader) file(path string) (problems []error, err error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -263,8 +264,8 @@ func (c *checker) section(path string, n *yaml.Node) {
 	}
 }
 
-// tagsOf are the YAML types that a field may be written as. What is parsed from text (a duration, a size, a grid) may be unquoted, and then YAML
-// has its own idea of its type; the parser decides.
+// tagsOf returns the YAML types that are accepted for a field. Values parsed from text (durations, sizes, grids) may be
+// unquoted, and YAML may then resolve them to another type, so the parser decides.
 func tagsOf(f option.Field) []string {
 	switch {
 	case f.Notation():
@@ -297,7 +298,7 @@ func (c *checker) value(f option.Field, n *yaml.Node) {
 		return
 	}
 	if f.Secret && n.Kind == yaml.ScalarNode && !slices.Contains(tagsOf(f), n.ShortTag()) {
-		c.bad(n, f.Path, "found a secret that is no string, want it in quotes")
+		c.bad(n, f.Path, "found a value that is not a string, want it in quotes")
 		return
 	}
 	if n.Kind != yaml.ScalarNode || !slices.Contains(tagsOf(f), n.ShortTag()) {
@@ -315,7 +316,7 @@ func (c *checker) keep(f option.Field, n *yaml.Node, v any) {
 	c.set[f.Path], c.lines[f.Path] = v, n.Line
 }
 
-// kindName says what a node is, in words and with its value.
+// kindName describes a node in words, with its value.
 func kindName(n *yaml.Node) string {
 	switch n.Kind {
 	case yaml.MappingNode:
@@ -325,14 +326,15 @@ func kindName(n *yaml.Node) string {
 	case yaml.AliasNode:
 		return "an alias"
 	}
-	names := map[string]string{"!!str": "the string", "!!int": "the whole number", "!!float": "the number", "!!bool": "the boolean", "!!null": "nothing"}
+	names := map[string]string{"!!str": "the string", "!!int": "the whole number", "!!float": "the number",
+		"!!bool": "the boolean", "!!null": "nothing"}
 	if n.ShortTag() == "!!null" {
 		return "nothing"
 	}
 	return fmt.Sprintf("%s %q", cmp.Or(names[n.ShortTag()], "a "+n.ShortTag()), n.Value)
 }
 
-// keysOf lists what a section may hold.
+// keysOf lists the keys of a section.
 func (c *checker) keysOf(section string) []string {
 	var out []string
 	for _, f := range c.fields {
@@ -368,12 +370,12 @@ func (l *loader) environment(environ []string) (problems []error) {
 			continue
 		}
 		if !ok {
-			problems = append(problems, fmt.Errorf("environment %s: unknown name%s; config print lists the keys", name,
+			problems = append(problems, fmt.Errorf("environment %s: unknown variable%s; run config print for the keys", name,
 				option.DidYouMean(name, slices.Sorted(maps.Keys(names)))))
 			continue
 		}
 		if value == "" {
-			continue // as if it were not set, which is how a shell unsets for one command
+			continue // treated as unset: NAME= is how a shell unsets a variable for one command
 		}
 		if err := f.Check(value); err != nil {
 			problems = append(problems, fmt.Errorf("environment %s (%s): %w", name, f.Path, err))

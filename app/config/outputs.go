@@ -23,8 +23,8 @@ func (o Outputs) Masked() []string {
 	return out
 }
 
-// Outputs are all sinks, those of sinks.out first. Nothing is opened. Everything that is wrong is reported; then the
-// outputs are not complete.
+// Outputs returns all sinks, those of sinks.out first, without opening them. It reports all problems; if there are any,
+// the outputs are incomplete.
 func (c *Config) Outputs() ([]*sinks.Output, []error) {
 	d := sinks.Defaults{Topic: c.Kafka.Classifications}
 	parsed, problems := sinks.ParseList(all.Kinds, c.Sinks.Out, d)
@@ -39,9 +39,10 @@ func (c *Config) Outputs() ([]*sinks.Output, []error) {
 			continue
 		}
 		outputs, places[o.Place] = append(outputs, o), true
-		for key, topic := range map[string]string{"kafka.volumes": c.Kafka.Volumes, "kafka.dead_letters": c.Kafka.DeadLetters} {
+		for key, topic := range map[string]string{"kafka.volumes": c.Kafka.Volumes,
+			"kafka.dead_letters": c.Kafka.DeadLetters} {
 			if o.Place == "kafka:"+topic {
-				errs = append(errs, fmt.Errorf("sinks.out[%d]: %s: found the topic of %s, want another one", i, o.Target.Text, key))
+				errs = append(errs, fmt.Errorf("sinks.out[%d]: %s: already used by %s, want another topic", i, o.Target.Text, key))
 			}
 		}
 	}

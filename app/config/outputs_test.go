@@ -24,10 +24,14 @@ func TestOutputs(t *testing.T) {
 		want []string
 	}{
 		{"defaults", nil, []string{"classifications.jsonl", "kafka:classifications", "terminal:"}},
-		{"none", []Override{{Key: "sinks.out", List: []string{}}, {Key: "sinks.kafka", Value: "false"}}, []string{"terminal:"}},
-		{"several", []Override{{Key: "sinks.out", List: []string{"a,b.jsonl", "-"}}}, []string{"a,b.jsonl", "stdout", "kafka:classifications", "terminal:"}},
-		{"named ones", []Override{{Key: "sinks.out", List: []string{"terminal:", "kafka:classifications"}}}, []string{"terminal:", "kafka:classifications"}},
-		{"another topic", []Override{{Key: "sinks.out", List: []string{"kafka:x"}}, {Key: "kafka.classifications", Value: "y"}}, []string{"kafka:x", "kafka:y", "terminal:"}},
+		{"none", []Override{{Key: "sinks.out", List: []string{}}, {Key: "sinks.kafka", Value: "false"}},
+			[]string{"terminal:"}},
+		{"several", []Override{{Key: "sinks.out", List: []string{"a,b.jsonl", "-"}}},
+			[]string{"a,b.jsonl", "stdout", "kafka:classifications", "terminal:"}},
+		{"named ones", []Override{{Key: "sinks.out", List: []string{"terminal:", "kafka:classifications"}}},
+			[]string{"terminal:", "kafka:classifications"}},
+		{"another topic", []Override{{Key: "sinks.out", List: []string{"kafka:x"}},
+			{Key: "kafka.classifications", Value: "y"}}, []string{"kafka:x", "kafka:y", "terminal:"}},
 	} {
 		l, err := Load("", nil, c.set)
 		if err != nil {
@@ -51,7 +55,8 @@ func TestOutputs(t *testing.T) {
 // TestReplaced: an environment variable of an earlier version says what replaces it.
 func TestReplaced(t *testing.T) {
 	_, err := Load("", []string{"VOXELSTREAM_SINKS_JSONL=x.jsonl"}, nil)
-	if err == nil || !strings.Contains(err.Error(), "environment VOXELSTREAM_SINKS_JSONL: this key was replaced by sinks.out") {
+	if err == nil || !strings.Contains(err.Error(), "environment VOXELSTREAM_SINKS_JSONL: this key was replaced by "+
+		"sinks.out") {
 		t.Errorf("found %v", err)
 	}
 	if _, err := Load("", []string{"VOXELSTREAM_SINKS_JSONL="}, nil); err != nil {

@@ -63,11 +63,12 @@ func defaultTrain() Train {
 	}
 }
 
-// Validate reports what does not go together.
+// Validate reports conflicting settings.
 func (c *Train) Validate() error {
 	var errs []error
 	if (c.Schedule == train.SchedulePiecewise) != (len(c.Pieces) > 0) {
-		errs = append(errs, fmt.Errorf("pieces: found %q, want STEP:RATE with the schedule %s, none with another", c.Pieces, train.SchedulePiecewise))
+		errs = append(errs, fmt.Errorf("pieces: found %q, want STEP:RATE pairs with the schedule %s, and none with others",
+			c.Pieces, train.SchedulePiecewise))
 	}
 	if _, _, err := c.SchedulePieces(); err != nil {
 		errs = append(errs, fmt.Errorf("pieces: %w", err))
@@ -82,7 +83,7 @@ func (c *Train) SchedulePieces() (steps []int64, rates []float64, err error) {
 		left, right, _ := strings.Cut(p, ":")
 		step, err := strconv.ParseInt(left, 10, 64)
 		if err != nil || step < 0 || len(steps) > 0 && step <= steps[len(steps)-1] {
-			return nil, nil, fmt.Errorf("found %q, want STEP:RATE with rising steps", p)
+			return nil, nil, fmt.Errorf("found %q, want STEP:RATE with ascending steps", p)
 		}
 		rate, err := strconv.ParseFloat(right, 64)
 		if err != nil || !(rate > 0) {
@@ -154,7 +155,8 @@ func (Monitor) ChoiceDoc(name string) string {
 	return train.MonitorDoc(name)
 }
 
-// ClassWeight says how much the rows of each class count in the loss. It is written none, balanced or CLASS=WEIGHT,...; the zero value is none.
+// ClassWeight says how much the rows of each class count in the loss. It is written none, balanced or
+// CLASS=WEIGHT,...; the zero value is none.
 type ClassWeight struct {
 	// Balanced weighs a class the more, the fewer rows it has.
 	Balanced bool
@@ -197,7 +199,8 @@ func (w *ClassWeight) UnmarshalText(text []byte) error {
 		weight, errWeight := strconv.ParseFloat(strings.TrimSpace(right), 64)
 		_, again := of[class]
 		if err != nil || errWeight != nil || class < 0 || !(weight >= 0) || math.IsInf(weight, 1) || again {
-			return errors.New("want none, balanced or CLASS=WEIGHT,... with each class once, from 0, and weights of 0 or more")
+			return errors.New("want none, balanced or CLASS=WEIGHT,... with each class once, numbered from 0, and weights " +
+				"of 0 or more")
 		}
 		of[class] = weight
 	}

@@ -7,10 +7,10 @@ import (
 	"github.com/voxelstream/voxelstream/internal/option"
 )
 
-// Problems are all that is wrong: single values, by their tags, and settings that do not go together, within a section and across sections.
+// Problems returns all problems: invalid values, and conflicts between settings within a section and across sections.
 func (c *Config) Problems() []error { return option.Validate(c) }
 
-// Validate reports settings of different sections that do not go together.
+// Validate reports conflicts between settings of different sections.
 func (c *Config) Validate() error {
 	var errs []error
 	bad := func(key string, found any, want string) {
@@ -20,10 +20,12 @@ func (c *Config) Validate() error {
 		bad("broker.data_dir", `""`, "a folder, or kafka.brokers")
 	}
 	if cells := c.Voxelize.Dims[0] * c.Voxelize.Dims[1] * c.Voxelize.Dims[2]; int64(cells)*2 > int64(c.Kafka.MaxMessage) {
-		bad("voxelize.grid", c.Voxelize.Dims, fmt.Sprintf("volumes that fit into half of kafka.max_message (%v)", c.Kafka.MaxMessage))
+		bad("voxelize.grid", c.Voxelize.Dims, fmt.Sprintf("a volume that fits into half of kafka.max_message (%v)",
+			c.Kafka.MaxMessage))
 	}
 	if c.Pipeline.Budget < c.Kafka.MaxMessage {
-		bad("pipeline.budget", c.Pipeline.Budget, fmt.Sprintf("kafka.max_message (%v) or more: a message must fit", c.Kafka.MaxMessage))
+		bad("pipeline.budget", c.Pipeline.Budget, fmt.Sprintf("at least kafka.max_message (%v), so that a message fits",
+			c.Kafka.MaxMessage))
 	}
 	_, problems := c.Outputs()
 	return errors.Join(append(errs, problems...)...)

@@ -1,4 +1,4 @@
-// Package doctor says what this machine has, and what it lacks.
+// Package doctor checks whether this machine has what the program needs.
 package doctor
 
 import (
@@ -18,7 +18,7 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
 )
 
-// Check is one thing that was looked at.
+// Check is the result of one check.
 type Check struct {
 	Name string `json:"name"`
 	OK   bool   `json:"ok"`
@@ -27,13 +27,14 @@ type Check struct {
 	Advice string `json:"advice,omitempty"`
 }
 
-// leastFree is how much disk the broker's folder should have: its default retention for four partitions.
+// leastFree is the recommended free disk space for the broker: its default retention times four partitions.
 const leastFree = 1 << 30
 
-// Run looks at this machine. What it lacks for sure is an error beside the checks.
+// Run runs all checks. Failed checks are also returned as an error.
 func Run(ctx context.Context, a *app.Env) ([]Check, error) {
 	checks := []Check{
-		{Name: "processor", OK: true, Found: fmt.Sprintf("%s, %d processors, %d threads, kernels %s", runtime.GOARCH, runtime.NumCPU(), a.Threads(), nn.Tier())},
+		{Name: "processor", OK: true, Found: fmt.Sprintf("%s, %d CPUs, %d threads, kernels %s", runtime.GOARCH,
+			runtime.NumCPU(), a.Threads(), nn.Tier())},
 		checkHDF5(),
 		checkKafka(ctx, a),
 		checkDisk("broker data", a.Config.Broker.DataDir),
@@ -59,16 +60,17 @@ func checkHDF5() Check {
 	if v := h5.LibraryVersion(); v != "" {
 		return Check{Name: "hdf5", OK: true, Found: v}
 	}
-	return Check{Name: "hdf5", OK: true, Found: "built without: h5 archives cannot be read", Advice: "install libhdf5-dev and build with cgo (make setup, make build)"}
+	return Check{Name: "hdf5", OK: true, Found: "not built in: HDF5 archives cannot be read",
+		Advice: "install libhdf5-dev and build with cgo (make setup, make build)"}
 }
 
-// checkKafka talks to the cluster, or to a broker started for a moment.
+// checkKafka connects to the cluster, or to an embedded broker that it starts and stops.
 func checkKafka(ctx context.Context, a *app.Env) (c Check) {
 	c.Name = "kafka"
 	addrs := a.Config.Kafka.Brokers
 	what := fmt.Sprint(addrs)
 	fail := func(err error) Check {
-		c.Found, c.Advice = what+": "+err.Error(), "check kafka.brokers, and that the cluster runs"
+		c.Found, c.Advice = what+": "+err.Error(), "check kafka.brokers, and that the cluster is running"
 		return c
 	}
 	var conf kafka.Config
@@ -102,7 +104,7 @@ func checkKafka(ctx context.Context, a *app.Env) (c Check) {
 	return c
 }
 
-// checkDisk looks at the folder, or at the nearest one above it that exists.
+// checkDisk checks the directory, or its nearest existing parent.
 func checkDisk(name, dir string) Check {
 	c := Check{Name: name}
 	at, err := filepath.Abs(dir)
@@ -119,7 +121,7 @@ func checkDisk(name, dir string) Check {
 		}
 	}
 	if err != nil {
-		c.Found, c.Advice = err.Error(), "choose a folder that can be written to"
+		c.Found, c.Advice = err.Error(), "choose a writable directory"
 		return c
 	}
 	free, err := freeBytes(at)
@@ -129,7 +131,7 @@ func checkDisk(name, dir string) Check {
 	}
 	c.OK, c.Found = true, fmt.Sprintf("%s: %.1f GiB free", dir, float64(free)/(1<<30))
 	if free < leastFree {
-		c.Advice = "make room, or lower broker.retention_bytes"
+		c.Advice = "free disk space, or lower broker.retention_bytes"
 	}
 	return c
 }
@@ -137,8 +139,9 @@ func checkDisk(name, dir string) Check {
 func checkModel(ctx context.Context, a *app.Env) Check {
 	m, err := models.Load(ctx, a.Config.Model.Path)
 	if err != nil {
-		return Check{Name: "model", Found: err.Error(), Advice: "choose another one with --model, or train one"}
+		return Check{Name: "model", Found: err.Error(), Advice: "choose another model with --model, or train one"}
 	}
 	total, _ := m.Count()
-	return Check{Name: "model", OK: true, Found: fmt.Sprintf("%s, version %s, %d parameters", m.Info.Name, m.Info.Version, total)}
+	return Check{Name: "model", OK: true, Found: fmt.Sprintf("%s, version %s, %d parameters", m.Info.Name,
+		m.Info.Version, total)}
 }

@@ -21,7 +21,8 @@ func byName(checks []Check) map[string]Check {
 
 func TestRun(t *testing.T) {
 	dir := t.TempDir()
-	checks, err := Run(t.Context(), apptest.New(t, "broker.data_dir", filepath.Join(dir, "not", "yet"), "sinks.out", filepath.Join(dir, "c.jsonl")))
+	checks, err := Run(t.Context(), apptest.New(t, "broker.data_dir", filepath.Join(dir, "not", "yet"), "sinks.out",
+		filepath.Join(dir, "c.jsonl")))
 	found := byName(checks)
 	for _, name := range []string{"processor", "kafka", "broker data", "model"} {
 		if c := found[name]; !c.OK || c.Found == "" {
@@ -41,7 +42,8 @@ func TestRunFails(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	a := apptest.New(t, "broker.data_dir", filepath.Join(file, "kafka"), "model.path", file+".keras", "kafka.brokers", "127.0.0.1:1")
+	a := apptest.New(t, "broker.data_dir", filepath.Join(file, "kafka"), "model.path", file+".keras", "kafka.brokers",
+		"127.0.0.1:1")
 	ctx, stop := context.WithTimeout(t.Context(), time.Second) // for the cluster
 	defer stop()
 	checks, err := Run(ctx, a)

@@ -1,4 +1,5 @@
-// Package files does what needs one file or folder and no broker: it inspects, draws, converts, voxelizes, reconstructs and generates.
+// Package files implements the commands that need no broker: inspecting, drawing, converting, voxelizing,
+// reconstructing and generating files.
 package files
 
 import (
@@ -31,9 +32,9 @@ type Mesh struct {
 	Edge      float64 `json:"edge_m"`
 }
 
-// Convert copies the samples of an input to a file of another format, which the extension names. An .arrow file holds volumes, made as the
-// configuration says. A folder of frames with poses becomes one mesh in a .ply file. What cannot be read is left out; the result then comes with
-// an error.
+// Convert copies the samples of an input to a file of another format, which the extension names. An .arrow file holds
+// volumes, made as the configuration says. A folder of frames with poses becomes one mesh in a .ply file. Unreadable
+// samples are skipped, and the result then comes with an error.
 func Convert(ctx context.Context, a *app.Env, in, out string) (_ *ConvertSummary, err error) {
 	if strings.EqualFold(filepath.Ext(out), ".ply") && posed(ctx, a, in) {
 		return reconstruct(ctx, a, in, out)
@@ -61,18 +62,18 @@ func Convert(ctx context.Context, a *app.Env, in, out string) (_ *ConvertSummary
 	s.Failed, err = ingest.Each(ctx, src, func(sample ingest.Sample) error {
 		s.Samples++
 		return w.Write(sample)
-	}, func(err error) { a.Log.Error("left out an item", "error", err) })
+	}, func(err error) { a.Log.Error("skipped an item", "error", err) })
 	if err != nil {
 		return nil, err
 	}
 	if s.Samples == 0 {
-		return nil, fmt.Errorf("%s: found no sample that can be read", in)
+		return nil, fmt.Errorf("%s: no readable sample found", in)
 	}
 	if err := w.Commit(); err != nil {
 		return nil, err
 	}
 	if s.Failed > 0 {
-		return s, fmt.Errorf("%s: left out %s", in, app.Count(s.Failed, "sample"))
+		return s, fmt.Errorf("%s: skipped %s", in, app.Count(s.Failed, "sample"))
 	}
 	return s, nil
 }

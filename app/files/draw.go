@@ -19,8 +19,8 @@ const (
 	drawGap  = 8
 )
 
-// drawSample writes a PNG: a depth frame as it lies, near in dark; points from above, from the front and in perspective; a grid by the fullest
-// plane across each of its axes, and below them its sums along these axes.
+// drawSample draws a sample as a PNG: a depth frame as is, with near pixels dark; points from above, from the front
+// and in perspective; a grid by its fullest plane across each axis, with the sums along these axes below.
 func drawSample(w io.Writer, s ingest.Sample) error {
 	palette, err := colormap.ByName("viridis")
 	if err != nil {
@@ -76,8 +76,8 @@ var views = [2][2]int{{0, 1}, {0, 2}}
 
 func finite(x float64) bool { return x-x == 0 }
 
-// drawPoints draws the points within the box that holds all but the outermost hundredth on each side, so that a few stray points do not make
-// the rest small.
+// drawPoints draws the points within the box that excludes the outermost 1 % on each side, so that a few outliers do
+// not shrink the rest.
 func drawPoints(p *ingest.PointCloud, palette *colormap.Palette) image.Image {
 	img := newSheet(len(views)+1, 1)
 	lo, hi := mostOf(p)
@@ -91,7 +91,8 @@ func drawPoints(p *ingest.PointCloud, palette *colormap.Palette) image.Image {
 	return img
 }
 
-// mostOf is the box around 98 of 100 points along each axis, a tenth larger; lo is above hi where no point is finite.
+// mostOf returns the box around 98 % of the points along each axis, enlarged by a tenth. lo is above hi if no point is
+// finite.
 func mostOf(p *ingest.PointCloud) (lo, hi [3]float64) {
 	for k, column := range [3][]float64{p.X, p.Y, p.Z} {
 		sorted := make([]float64, 0, len(column))
@@ -112,8 +113,8 @@ func mostOf(p *ingest.PointCloud) (lo, hi [3]float64) {
 	return lo, hi
 }
 
-// drawField draws values, 0 where there is nothing, the first row at the bottom, scaled to their maximum by the square root: so single points
-// stay visible beside dense ones.
+// drawField draws values, with the first row at the bottom. They are scaled to their maximum by the square root, so
+// that single points stay visible next to dense ones.
 func drawField(img *image.RGBA, column, row int, p *colormap.Palette, field [][]float64) {
 	most := 0.0
 	for _, r := range field {
@@ -156,8 +157,8 @@ func countPoints(p *ingest.PointCloud, axes [2]int, lo, hi [3]float64) [][]float
 	return rows
 }
 
-// drawPerspective draws points as somebody sees them who stands before their box to the left, as far away as its diagonal, and looks down on
-// its middle. Nearer points hide those behind; colours are those of the points, or tell their height.
+// drawPerspective draws points as seen from the front left of their box, at the distance of its diagonal, looking down
+// at its centre. Nearer points hide those behind. Points without colour are coloured by height.
 func drawPerspective(img *image.RGBA, column int, p *ingest.PointCloud, palette *colormap.Palette, lo, hi [3]float64) {
 	const turn, tilt = math.Pi / 6, math.Pi / 6
 	radius := max(math.Sqrt((hi[0]-lo[0])*(hi[0]-lo[0])+(hi[1]-lo[1])*(hi[1]-lo[1])+(hi[2]-lo[2])*(hi[2]-lo[2]))/2, 1e-9)
@@ -186,7 +187,8 @@ func drawPerspective(img *image.RGBA, column int, p *ingest.PointCloud, palette 
 	}
 }
 
-// planes are the axes of a grid (x, y, z) that run to the right and up, and the one across, of the three views of a grid.
+// planes are the axes of a grid (x, y, z) that run to the right and up, and the one across, of the three views of a
+// grid.
 var planes = [3][3]int{{0, 1, 2}, {0, 2, 1}, {1, 2, 0}}
 
 // drawGrid draws planes and sums of the positive values; the channels of a cell are summed.

@@ -78,7 +78,8 @@ func TestInspectModel(t *testing.T) {
 		t.Fatal(err)
 	}
 	d, ok := info.Detail.(*models.Detail)
-	if !ok || info.Format != "safetensors" || d.Parameters != 258058 || d.Trainable != 257866 || d.Layers != 12 || len(d.Digest) != 64 {
+	if !ok || info.Format != "safetensors" || d.Parameters != 258058 || d.Trainable != 257866 || d.Layers != 12 ||
+		len(d.Digest) != 64 {
 		t.Errorf("found %+v", info)
 	}
 	if _, err := Inspect(t.Context(), a, filepath.Join(dir, "missing")); err == nil {

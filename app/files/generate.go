@@ -39,9 +39,9 @@ func Generate(ctx context.Context, a *app.Env, g GenerateOptions) (_ *GenerateSu
 	o := mnist3d.Options{Test: g.Test, Augment: g.Augment, Grid: g.Grid, Seed: a.Config.Seed, Workers: a.Threads()}
 	switch {
 	case g.Out == "":
-		return nil, app.Usage(errors.New("--out: want the file to write"))
+		return nil, app.Usage(errors.New("--out: missing; give the file to write"))
 	case (g.Digits == "") != (g.Labels == ""):
-		return nil, app.Usage(errors.New("--digits and --labels: want both or none"))
+		return nil, app.Usage(errors.New("--digits and --labels must be given together"))
 	case g.Digits != "":
 		if o.Digits, err = mnist3d.OpenIDX(g.Digits, g.Labels, g.First, g.Count); err != nil {
 			return nil, err
@@ -76,6 +76,7 @@ func Generate(ctx context.Context, a *app.Env, g GenerateOptions) (_ *GenerateSu
 		return nil, err
 	}
 	return &GenerateSummary{
-		File: g.Out, Layout: g.Layout, Train: train, Test: test, Grid: o.Grid, Seed: a.Config.Seed, Seconds: time.Since(start).Seconds(),
+		File: g.Out, Layout: g.Layout, Train: train, Test: test, Grid: o.Grid, Seed: a.Config.Seed,
+		Seconds: time.Since(start).Seconds(),
 	}, nil
 }

@@ -14,7 +14,8 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/formats"
 )
 
-// Inspect looks into one file: data of any format, or a model. An HDF5 file can be either; it is a model where it holds no known data.
+// Inspect describes one file: data of any format, or a model. An HDF5 file may be either; it is treated as a model if
+// it holds no known data.
 func Inspect(ctx context.Context, a *app.Env, path string) (ingest.Info, error) {
 	if err := models.Savable(path); err != nil {
 		return formats.Inspect(ctx, path, a.Config.Ingest) // the extension is none of a model
@@ -46,7 +47,7 @@ func Draw(ctx context.Context, a *app.Env, path, png string) (err error) {
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("%s: nothing to draw: %w", path, err)
+			return fmt.Errorf("%s: no sample to draw: %w", path, err)
 		}
 		return drawTo(png, s)
 	}

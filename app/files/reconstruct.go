@@ -13,17 +13,18 @@ import (
 	"github.com/voxelstream/voxelstream/voxelize/tsdf"
 )
 
-// fuse fuses the frames of an input into a volume for a mesh, which place fits.
-func fuse(ctx context.Context, a *app.Env, input string, place func(lo, hi [3]float64) (tsdf.Options, error)) (*tsdf.Fused, error) {
+// fuse fuses the frames of an input into a volume for a mesh, placed by place.
+func fuse(ctx context.Context, a *app.Env, input string, place func(lo, hi [3]float64) (tsdf.Options,
+	error)) (*tsdf.Fused, error) {
 	return tsdf.Fuse(ctx, func() (ingest.Source, error) { return formats.Open(ctx, input, a.Config.Ingest) },
 		func(lo, hi [3]float64) (tsdf.Options, error) {
 			o, err := place(lo, hi)
 			o.Threads = a.Config.Threads
 			return o, err
-		}, func(err error) { a.Log.Error("left out a frame", "error", err) })
+		}, func(err error) { a.Log.Error("skipped a frame", "error", err) })
 }
 
-// posed says whether an input is a folder whose first readable frame has a pose.
+// posed reports whether an input is a folder whose first readable frame has a pose.
 func posed(ctx context.Context, a *app.Env, input string) bool {
 	if info, err := os.Stat(input); err != nil || !info.IsDir() {
 		return false
@@ -43,10 +44,11 @@ func posed(ctx context.Context, a *app.Env, input string) bool {
 	}
 }
 
-// meshCells is how many cells the longest side of what is reconstructed has where no edge is given.
+// meshCells is the number of cells along the longest side of a reconstruction if no edge is given.
 const meshCells = 256
 
-// place fits a volume for a mesh around a box: cells of the configured edge, and a margin so that the surface does not end in the last cell.
+// place fits a volume for a mesh around a box: cells of the configured edge, with a margin so that the surface does not
+// end in the outermost cell.
 func place(a *app.Env, lo, hi [3]float64) (tsdf.Options, error) {
 	const margin = 2
 	longest := max(hi[0]-lo[0], hi[1]-lo[1], hi[2]-lo[2])
@@ -57,7 +59,8 @@ func place(a *app.Env, lo, hi [3]float64) (tsdf.Options, error) {
 	for axis := range 3 {
 		cells := math.Ceil((hi[axis]-lo[axis])/o.Edge) + 2*margin
 		if !(cells < tsdf.MaxCells) {
-			return o, fmt.Errorf("box from %v to %v m in cells of %g m: want larger cells (--edge)", lo, hi, o.Edge)
+			return o, fmt.Errorf("bounding box from %v to %v m is too large for cells of %g m; set a larger --edge", lo, hi,
+				o.Edge)
 		}
 		o.Origin[axis] = lo[axis] - margin*o.Edge
 		o.Dims[2-axis] = int(cells)
@@ -65,7 +68,7 @@ func place(a *app.Env, lo, hi [3]float64) (tsdf.Options, error) {
 	return o, nil
 }
 
-// reconstruct writes the surface that posed frames show as a mesh.
+// reconstruct writes the surface observed by posed frames as a mesh.
 func reconstruct(ctx context.Context, a *app.Env, input, out string) (*ConvertSummary, error) {
 	fused, err := fuse(ctx, a, input, func(lo, hi [3]float64) (tsdf.Options, error) { return place(a, lo, hi) })
 	if err != nil {
@@ -83,7 +86,7 @@ func reconstruct(ctx context.Context, a *app.Env, input, out string) (*ConvertSu
 		Mesh: &Mesh{Vertices: len(mesh.Vertices), Triangles: len(mesh.Triangles), Edge: fused.Volume.Options().Edge},
 	}
 	if s.Failed > 0 {
-		return s, fmt.Errorf("%s: left out %s", input, app.Count(s.Failed, "frame"))
+		return s, fmt.Errorf("%s: skipped %s", input, app.Count(s.Failed, "frame"))
 	}
 	return s, nil
 }

@@ -16,7 +16,8 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/formats"
 )
 
-// wall makes a folder of two posed frames: a wall at z = 2 m seen from the origin, and from half a metre nearer; pose "" leaves the second out.
+// wall makes a folder of two posed frames: a wall at z = 2 m seen from the origin, and from half a metre nearer; pose
+// "" leaves the second out.
 func wall(t *testing.T, second string) string {
 	t.Helper()
 	const w, h = 64, 48
@@ -35,7 +36,8 @@ func wall(t *testing.T, second string) string {
 		}
 	}
 	for name, text := range map[string]string{
-		"camera-intrinsics.txt": "60 0 31.5\n0 60 23.5\n0 0 1\n", "frame-0.pose.txt": "1 0 0 0 0 1 0 0 0 0 1 0 0 0 0 1", "frame-1.pose.txt": second,
+		"camera-intrinsics.txt": "60 0 31.5\n0 60 23.5\n0 0 1\n", "frame-0.pose.txt": "1 0 0 0 0 1 0 0 0 0 1 0 0 0 0 1",
+		"frame-1.pose.txt": second,
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -125,7 +127,7 @@ func TestReconstructDistances(t *testing.T) {
 func TestReconstructLeavesOutLostFrames(t *testing.T) {
 	a := apptest.New(t, "voxelize.method", "tsdf", "voxelize.edge", "0.03")
 	s, err := Convert(t.Context(), a, wall(t, strings.Repeat("0 ", 16)), filepath.Join(t.TempDir(), "wall.ply"))
-	if s == nil || err == nil || !strings.Contains(err.Error(), "left out 1 frame") || s.Frames != 1 || s.Failed != 1 {
+	if s == nil || err == nil || !strings.Contains(err.Error(), "skipped 1 frame") || s.Frames != 1 || s.Failed != 1 {
 		t.Errorf("found %+v, %v", s, err)
 	}
 }

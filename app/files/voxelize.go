@@ -27,12 +27,12 @@ type VoxelizeSummary struct {
 	Outside uint64      `json:"outside"`
 }
 
-// Voxelize turns one input into a file of grids; the file's extension says what kind: .npy, .npz or .h5 of grids in the given format (see
-// voxelize.Formats), .arrow of volumes, .binvox of the first sample's occupancy. Items that cannot be voxelized are left out; the result
-// then comes with an error.
+// Voxelize turns one input into a file of grids; the file's extension says what kind: .npy, .npz or .h5 of grids in
+// the given format (see voxelize.Formats), .arrow of volumes, .binvox of the first sample's occupancy. Items that
+// cannot be voxelized are skipped, and the result then comes with an error.
 func Voxelize(ctx context.Context, a *app.Env, input, out, format string) (_ *VoxelizeSummary, err error) {
 	if out == "" {
-		return nil, app.Usage(errors.New("--out: want the file to write"))
+		return nil, app.Usage(errors.New("--out: missing; give the file to write"))
 	}
 	v, err := voxelize.New(a.Config.Voxelize)
 	if err != nil {
@@ -56,19 +56,19 @@ func Voxelize(ctx context.Context, a *app.Env, input, out, format string) (_ *Vo
 		}
 		bar.Set(int64(s.Volumes), 0, "")
 		return nil
-	}, func(err error) { a.Log.Error("left out an item", "error", err) })
+	}, func(err error) { a.Log.Error("skipped an item", "error", err) })
 	if err != nil {
 		return nil, err
 	}
 	s.Failed = failed
 	if s.Volumes == 0 {
-		return nil, fmt.Errorf("%s: none of %d samples could be voxelized", input, failed)
+		return nil, fmt.Errorf("%s: could not voxelize any of %d samples", input, failed)
 	}
 	if err := w.Commit(); err != nil {
 		return nil, err
 	}
 	if failed > 0 {
-		return s, fmt.Errorf("%s: left out %s", input, app.Count(failed, "sample"))
+		return s, fmt.Errorf("%s: skipped %s", input, app.Count(failed, "sample"))
 	}
 	return s, nil
 }
@@ -77,8 +77,8 @@ func Voxelize(ctx context.Context, a *app.Env, input, out, format string) (_ *Vo
 type MethodInfo struct {
 	Name string `json:"name"`
 	Doc  string `json:"doc"`
-	// Cube: the grid must be a cube. Placed: edge and origin place it. Frames: it takes depth frames only. Fuses: it makes one grid of a recording.
-	// Distances: it knows the format distance.
+	// Cube: the grid must be a cube. Placed: edge and origin place it. Frames: it takes depth frames only. Fuses: it
+	// makes one grid of a recording. Distances: it knows the format distance.
 	Cube      bool `json:"cube"`
 	Placed    bool `json:"placed"`
 	Frames    bool `json:"frames"`
@@ -91,18 +91,21 @@ func Methods() []MethodInfo {
 	var out []MethodInfo
 	for _, m := range voxelize.Methods() {
 		out = append(out, MethodInfo{
-			Name: string(m.Name), Doc: m.Doc, Cube: m.Needs.Cube, Placed: m.Placed, Frames: m.Needs.Frames, Fuses: m.Fuse != nil, Distances: m.Distances != nil,
+			Name: string(m.Name), Doc: m.Doc, Cube: m.Needs.Cube, Placed: m.Placed, Frames: m.Needs.Frames,
+			Fuses: m.Fuse != nil, Distances: m.Distances != nil,
 		})
 	}
 	return out
 }
 
-// samples calls use for each sample of an input, or once for what the method makes of a whole recording: what v exports in format f.
-func samples(ctx context.Context, a *app.Env, input string, v *voxelize.Voxelizer, f voxelize.Format, use func(ingest.Sample) error, bad func(error),
+// samples calls use with the exported grid of each sample of an input, or once with that of a whole recording if the
+// method fuses it.
+func samples(ctx context.Context, a *app.Env, input string, v *voxelize.Voxelizer, f voxelize.Format,
+	use func(ingest.Sample) error, bad func(error),
 ) (failed int, err error) {
 	open := func() (ingest.Source, error) { return formats.Open(ctx, input, a.Config.Ingest) }
 	if v.Method().Fuse != nil {
-		fused, err := v.Fuse(ctx, open, a.Config.Threads, func(err error) { a.Log.Error("left out a frame", "error", err) })
+		fused, err := v.Fuse(ctx, open, a.Config.Threads, func(err error) { a.Log.Error("skipped a frame", "error", err) })
 		if err != nil {
 			return 0, err
 		}
@@ -121,7 +124,7 @@ func samples(ctx context.Context, a *app.Env, input string, v *voxelize.Voxelize
 	return ingest.Each(ctx, src, use, bad)
 }
 
-// createGrids begins the file that holds what v makes of samples.
+// createGrids creates the output file for the grids that v makes.
 func createGrids(path string, v *voxelize.Voxelizer, f voxelize.Format) (ingest.Writer, error) {
 	switch strings.ToLower(filepath.Ext(path)) {
 	case ".arrow":
@@ -176,7 +179,7 @@ func (f *volumeFile) Write(s ingest.Sample) error {
 	return f.File.Write(vol)
 }
 
-// binvoxFile writes one field: the format holds no more.
+// binvoxFile writes one field, as the format holds only one.
 type binvoxFile struct {
 	*ingest.NewFile
 	v    *voxelize.Voxelizer

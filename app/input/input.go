@@ -1,4 +1,4 @@
-// Package input parses what a command is to read: files, folders, live sources and topics.
+// Package input parses the inputs of a command: files, folders, live sources and topics.
 package input
 
 import (
@@ -20,24 +20,24 @@ type Input struct {
 	live live.Input // nil for a file or a folder
 }
 
-// String is what the user named, without passwords and other secrets. It stands for the input in logs, summaries and
-// dead letters.
+// String returns the input as the user specified it, with secrets masked. It identifies the input in logs, summaries
+// and dead letters.
 func (in Input) String() string { return in.text }
 
-// Live says whether the input is a live source: samples may arrive at any time, and it is read beside the others.
-// Standard input counts as one.
+// Live reports whether the input is a live source, whose samples may arrive at any time. Live sources are read
+// concurrently. Standard input is one.
 func (in Input) Live() bool { return in.live != nil }
 
-// Endless says whether only a signal ends the reading of the input.
+// Endless reports whether the input only ends with a signal.
 func (in Input) Endless() bool { return in.live != nil && in.live.Endless() }
 
-// Topic is the topic that the input is; ok is false for all others.
+// Topic returns the input's topic; ok is false if the input is not a topic.
 func (in Input) Topic() (t *Topic, ok bool) {
 	t, ok = in.live.(*Topic)
 	return t, ok
 }
 
-// Open opens the input, which must not be a topic.
+// Open opens the input. Opening a topic is an error.
 func (in Input) Open(ctx context.Context, a *app.Env) (ingest.Source, error) {
 	read := a.Config.Ingest
 	openFile := func(ctx context.Context, path string) (ingest.Source, error) { return formats.Open(ctx, path, read) }
@@ -46,7 +46,7 @@ func (in Input) Open(ctx context.Context, a *app.Env) (ingest.Source, error) {
 	}
 	opener, ok := in.live.(live.Opener)
 	if !ok {
-		return nil, errors.New("a topic is read by a consumer of its cluster")
+		return nil, errors.New("a topic can only be read by a consumer of its cluster")
 	}
 	observer := pipeline.Observed(a.Observer)
 	return opener.Open(ctx, live.Services{
@@ -55,8 +55,8 @@ func (in Input) Open(ctx context.Context, a *app.Env) (ingest.Source, error) {
 	})
 }
 
-// Stream is the stream that the items of the input are in as far as that can be told without reading it: that of a
-// file, the text for others.
+// Stream returns the stream of the input's items as far as it is known without reading: that of a file, or the input's
+// text.
 func (in Input) Stream() string {
 	if in.live == nil {
 		if name, err := ingest.StreamName(in.path); err == nil {
@@ -66,7 +66,7 @@ func (in Input) Stream() string {
 	return in.text
 }
 
-// Endless says whether only a signal ends the reading of all inputs.
+// Endless reports whether all inputs only end with a signal.
 func Endless(inputs []Input) bool {
 	for _, in := range inputs {
 		if !in.Endless() {

@@ -18,7 +18,8 @@ func files(t *testing.T, names ...string) {
 	t.Helper()
 	t.Chdir(t.TempDir())
 	for _, name := range names {
-		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, []byte("a token of the tests\n"), 0o600)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700),
+			os.WriteFile(name, []byte("a token of the tests\n"), 0o600)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -106,7 +107,8 @@ func TestParseErrors(t *testing.T) {
 		`kafka://me:***@host:9092/frames?grp=***: found the option "grp" (did you mean group?), want group`,
 		"kafka://me:***@host:9092/frames?grp=***: found no topic, want kafka://TOPIC",
 		"kafka://frames?group=a&group=b: group: found it 2 times, want it once",
-		"kakfa://frames?group=***: found neither a file of this name nor a known scheme (did you mean kafka?), want one of watch, http, udp, kafka",
+		"kakfa://frames?group=***: found neither a file of this name nor a known scheme (did you mean kafka?), want one " +
+			"of watch, http, udp, kafka",
 		"https://me:***@host: found neither a file of this name nor a known scheme (did you mean http?)",
 		`C:\scans: no such file or directory`,
 	}
@@ -142,7 +144,8 @@ func TestEndless(t *testing.T) {
 
 func TestOpen(t *testing.T) {
 	files(t, "a.xyz", "in/b.xyz")
-	if err := errors.Join(os.WriteFile("a.xyz", []byte("1 2 3\n4 5 6\n"), 0o600), os.WriteFile("in/b.xyz", []byte("1 2 3\n"), 0o600)); err != nil {
+	if err := errors.Join(os.WriteFile("a.xyz", []byte("1 2 3\n4 5 6\n"), 0o600),
+		os.WriteFile("in/b.xyz", []byte("1 2 3\n"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	a := apptest.New(t)
@@ -178,7 +181,8 @@ func TestDocumentation(t *testing.T) {
 		t.Fatal(err)
 	}
 	for text, doc := range map[string]string{"help": Help(), "page": page.String()} {
-		for _, want := range []string{"-", "watch://FOLDER", "settle", "http://HOST:PORT", "token-file", "udp://HOST:PORT", "buffer", "kafka://TOPIC", "group", "vlp16"} {
+		for _, want := range []string{"-", "watch://FOLDER", "settle", "http://HOST:PORT", "token-file", "udp://HOST:PORT",
+			"buffer", "kafka://TOPIC", "group", "vlp16"} {
 			if !strings.Contains(doc, want) {
 				t.Errorf("%s: found no %s", text, want)
 			}

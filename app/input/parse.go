@@ -14,11 +14,11 @@ import (
 	"github.com/voxelstream/voxelstream/internal/option"
 )
 
-// Kinds are the live sources and topics, in the order of the documentation. Everything else is a file or a folder.
+// Kinds lists the live sources and topics, in the order of the documentation. All other inputs are files or folders.
 func Kinds() []live.Kind { return append(all.Kinds(), topicKind) }
 
-// Parse parses what a user named. All problems are reported at once: a file that is not there, an address that is
-// wrong, an option that is unknown. What only another command line can mend is marked as an error of usage.
+// Parse parses the inputs on a command line. It reports all problems at once: missing files, invalid addresses and
+// unknown options. Problems with the command line are marked as usage errors.
 func Parse(texts []string) ([]Input, error) {
 	var errs []error
 	inputs := make([]Input, 0, len(texts))
@@ -38,7 +38,7 @@ func Parse(texts []string) ([]Input, error) {
 	return inputs, nil
 }
 
-// parse parses one input. The input returned has its text also where there are problems.
+// parse parses one input. The returned input has its text even if there are problems.
 func parse(text string) (in Input, problems []error) {
 	for _, k := range Kinds() {
 		if !k.Match(text) {

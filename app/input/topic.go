@@ -7,7 +7,8 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 )
 
-// topicKind is that of a topic of files. It is no package of ingest/live, because ingest knows no transport.
+// topicKind is the kind of a topic of files. It is not a package in ingest/live, because ingest does not import
+// transports.
 var topicKind = live.Kind{
 	Name: "kafka", Scheme: "kafka", Form: "kafka://TOPIC", Example: "kafka://frames?group=cameras",
 	Doc: "Reads a topic on the cluster, where each message is one file. " +
@@ -22,12 +23,12 @@ var topicKind = live.Kind{
 	},
 }
 
-// TopicOptions are those of the address of a topic.
+// TopicOptions are the options of a topic's URL.
 type TopicOptions struct {
 	Group string `yaml:"group" doc:"Consumer group. Default: kafka.group, followed by a dash and the topic."`
 }
 
-// Topic is a topic of the cluster, each message of which is one file.
+// Topic is a topic on the cluster in which each message is one file.
 type Topic struct {
 	Name string
 	TopicOptions

@@ -23,7 +23,8 @@ import (
 	"github.com/voxelstream/voxelstream/voxelize/volarrow"
 )
 
-// dataset is labelled volumes, one byte per voxel: in memory or, where they take more than the limit, in a file. Labels are in memory.
+// dataset holds labelled volumes, one byte per voxel: in memory or, above the memory limit, in a temporary file.
+// Labels are always in memory.
 type dataset struct {
 	limit   int64
 	index   []uint8
@@ -33,7 +34,7 @@ type dataset struct {
 	palette *colormap.Palette
 	// ranges says what of a topic was read; empty elsewhere.
 	ranges string
-	// unlabelled and bad rows are left out.
+	// unlabelled and bad rows are skipped.
 	unlabelled, bad int
 	firstBad        error
 }
@@ -47,20 +48,22 @@ func (d *dataset) classes() int {
 	return int(most) + 1
 }
 
-// paired wants rows in pairs of one class: an archive in which nothing is missing.
+// paired checks that rows come in pairs of one class, with none missing.
 func (d *dataset) paired() error {
 	if d.bad+d.unlabelled > 0 || len(d.labels)%2 != 0 {
-		return fmt.Errorf("found %d rows and left out %d, want pairs", len(d.labels), d.bad+d.unlabelled)
+		return fmt.Errorf("found %d rows and skipped %d, want complete pairs", len(d.labels), d.bad+d.unlabelled)
 	}
 	for i := 0; i < len(d.labels); i += 2 {
 		if d.labels[i] != d.labels[i+1] {
-			return fmt.Errorf("rows %d and %d have the labels %d and %d, want pairs of one class", i, i+1, d.labels[i], d.labels[i+1])
+			return fmt.Errorf("rows %d and %d have the labels %d and %d, want pairs of one class", i, i+1, d.labels[i],
+				d.labels[i+1])
 		}
 	}
 	return nil
 }
 
-// balance weighs each class of the model by the inverse of its share: rows / (classes * rows of the class); 1 where it has none.
+// balance weighs each class of the model inversely to its frequency: rows / (classes * rows of the class), or 1 for a
+// class without rows.
 func (d *dataset) balance(m *nn.Model) []float64 {
 	outputs := m.Outputs()[0].Shape
 	weights := make([]float64, max(2, outputs[len(outputs)-1]))
@@ -88,20 +91,22 @@ func (d *dataset) add(v *voxelize.Volume) error {
 	return d.grow(v.Index)
 }
 
-// empty says why there is nothing to work with.
+// empty returns an error that explains why there are no rows.
 func (d *dataset) empty(from any) error {
 	if len(d.labels) > 0 {
 		return nil
 	}
-	err := fmt.Errorf("%v: found no labelled volume (%d unlabelled, %d bad)", from, d.unlabelled, d.bad)
+	err := fmt.Errorf("%v: no labelled volumes found (%d unlabelled, %d unreadable)", from, d.unlabelled, d.bad)
 	if d.firstBad != nil {
 		err = fmt.Errorf("%w: %w", err, d.firstBad)
 	}
 	return err
 }
 
-// readData reads labelled volumes. Of an archive with parts it takes the named split, or, where split is empty, the first of prefer that has rows.
-func readData(ctx context.Context, a *app.Env, paths []string, split string, prefer []h5.Split, o voxelize.Options) (*dataset, error) {
+// readData reads labelled volumes. From an archive with parts it reads the given split or, if split is empty, the
+// first of prefer that has rows.
+func readData(ctx context.Context, a *app.Env, paths []string, split string, prefer []h5.Split,
+	o voxelize.Options) (*dataset, error) {
 	for _, path := range paths {
 		if _, err := os.Stat(path); err != nil {
 			return nil, err
@@ -122,26 +127,29 @@ func readData(ctx context.Context, a *app.Env, paths []string, split string, pre
 	return finished(a, d, paths)
 }
 
-// newDataset keeps rows in memory up to half of the limit: the other half is for what training reads of a file.
+// newDataset keeps rows in memory up to half of the limit. The other half is for the blocks that training reads from a
+// file.
 func newDataset(a *app.Env, dims [3]int, palette *colormap.Palette) *dataset {
 	return &dataset{limit: int64(a.Config.Train.MemoryLimit) / 2, dims: dims, palette: palette}
 }
 
-// finished ends the reading of d and says what was left out.
+// finished completes the reading of d and logs what was skipped.
 func finished(a *app.Env, d *dataset, from any) (*dataset, error) {
 	if d.bad > 0 || d.unlabelled > 0 {
-		a.Log.Warn("left out rows", "bad", d.bad, "unlabelled", d.unlabelled, "first error", d.firstBad)
+		a.Log.Warn("skipped rows", "bad", d.bad, "unlabelled", d.unlabelled, "first error", d.firstBad)
 	}
 	if err := errors.Join(d.empty(from), d.finish()); err != nil {
 		return nil, errors.Join(err, d.close())
 	}
 	if d.file != nil {
-		a.Log.Info("the rows are in a file, and shuffled by blocks", "rows", len(d.labels), "memory limit", a.Config.Train.MemoryLimit)
+		a.Log.Info("data set exceeds the memory limit; keeping it in a temporary file and shuffling in blocks", "rows",
+			len(d.labels), "memory limit", a.Config.Train.MemoryLimit)
 	}
 	return d, nil
 }
 
-func readInput(ctx context.Context, a *app.Env, d *dataset, path, split string, prefer []h5.Split, v *voxelize.Voxelizer, progress func()) error {
+func readInput(ctx context.Context, a *app.Env, d *dataset, path, split string, prefer []h5.Split,
+	v *voxelize.Voxelizer, progress func()) error {
 	f, err := formats.Detect(path)
 	if err != nil {
 		return err
@@ -158,7 +166,7 @@ func readInput(ctx context.Context, a *app.Env, d *dataset, path, split string, 
 			splits = []h5.Split{h5.All}
 		}
 	} else if split == "train" || split == "test" {
-		return app.Usage(fmt.Errorf("--split %s: only HDF5 archives have parts, found %s", split, f.Name))
+		return app.Usage(fmt.Errorf("--split %s: %s files have no parts; only HDF5 archives do", split, f.Name))
 	}
 	var first error
 	for _, s := range splits {
@@ -201,11 +209,11 @@ func readSource(ctx context.Context, d *dataset, src ingest.Source, v *voxelize.
 	return err
 }
 
-// topicSetting is the name of the setting of a checkpoint that says what of a topic was read.
+// topicSetting is the checkpoint setting that records which part of a topic was read.
 const topicSetting = "topic"
 
-// readTopic reads the labelled volumes that the topic holds now or, to resume, held when training began. Volumes that were sent twice are taken
-// once.
+// readTopic reads the labelled volumes that the topic holds now or, when resuming, held when training started.
+// Duplicates are skipped.
 func readTopic(ctx context.Context, a *app.Env, vo voxelize.Options, o TrainOptions) (*dataset, error) {
 	palette, err := colormap.ByName(string(vo.Colormap))
 	if err != nil {
@@ -238,7 +246,7 @@ func readTopic(ctx context.Context, a *app.Env, vo voxelize.Options, o TrainOpti
 	return finished(a, d, "topic "+a.Config.Kafka.Volumes)
 }
 
-// topicRanges is a part of a topic: by partition the first offset and the one behind the last.
+// topicRanges is a part of a topic: for each partition, the first offset and the one after the last.
 type topicRanges struct {
 	Topic string  `json:"topic"`
 	From  []int64 `json:"from"`
@@ -250,7 +258,7 @@ func (r *topicRanges) String() string {
 	return string(text)
 }
 
-// topicRanges is what the topic holds, or what the checkpoint to resume says.
+// topicRanges returns what the topic holds now, or what the checkpoint to resume recorded.
 func rangesOf(ctx context.Context, a *app.Env, client *kafka.Client, o TrainOptions) (*topicRanges, error) {
 	r := &topicRanges{Topic: a.Config.Kafka.Volumes}
 	if o.Resume {
@@ -259,7 +267,8 @@ func rangesOf(ctx context.Context, a *app.Env, client *kafka.Client, o TrainOpti
 			return nil, err
 		}
 		was := &topicRanges{}
-		if json.Unmarshal([]byte(settings[topicSetting]), was) == nil && was.Topic == r.Topic && len(was.From) == len(was.To) {
+		if json.Unmarshal([]byte(settings[topicSetting]), was) == nil && was.Topic == r.Topic &&
+			len(was.From) == len(was.To) {
 			return was, nil
 		}
 	}
@@ -268,7 +277,7 @@ func rangesOf(ctx context.Context, a *app.Env, client *kafka.Client, o TrainOpti
 	return r, err
 }
 
-// addMessage keeps the labelled volumes of a message. Only what cannot be kept is an error; a bad message is counted.
+// addMessage keeps the labelled volumes of a message. A bad message is counted, and is not an error.
 func (d *dataset) addMessage(m *transport.Message, seen map[string]bool) error {
 	batch, err := d.decode(m)
 	if err != nil {
@@ -289,7 +298,7 @@ func (d *dataset) addMessage(m *transport.Message, seen map[string]bool) error {
 	return nil
 }
 
-// decode takes the volumes out of a message, which must be such as d has.
+// decode decodes the volumes of a message. They must match those in d.
 func (d *dataset) decode(m *transport.Message) (b volarrow.Batch, err error) {
 	if err := m.Verify(); err != nil {
 		return b, err
@@ -299,7 +308,7 @@ func (d *dataset) decode(m *transport.Message) (b volarrow.Batch, err error) {
 		return b, err
 	}
 	if want := voxelize.PaletteContent(d.palette.Name); b.Dims != d.dims || b.Content != want {
-		return b, fmt.Errorf("found volumes of %s cells, %v, want %s cells, %v",
+		return b, fmt.Errorf("found volumes of %s, %v, want %s, %v",
 			option.Dims(b.Dims).Cells(), b.Content, option.Dims(d.dims).Cells(), want)
 	}
 	return b, nil

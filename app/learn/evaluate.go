@@ -22,7 +22,8 @@ import (
 // EvaluateResult is the result of evaluate.
 type EvaluateResult struct {
 	*train.Evaluation
-	// Upright and Rotated are the even and the odd rows of an archive in pairs, as generate --augment makes it; absent elsewhere.
+	// Upright and Rotated are the even and the odd rows of an archive in pairs, as generate --augment makes it; absent
+	// elsewhere.
 	Upright *Share `json:"upright,omitempty"`
 	Rotated *Share `json:"rotated,omitempty"`
 	Model   string `json:"model"`
@@ -35,8 +36,8 @@ type Share struct {
 	Accuracy float64 `json:"accuracy"`
 }
 
-// Evaluate measures a model on labelled data: of an archive with parts the test part, or the training part where there is no other, unless split
-// says. report is a .html or .json file, or empty.
+// Evaluate evaluates a model on labelled data. From an archive with parts it reads the given split or, if split is
+// empty, the test part, or else the training part. report is a .html or .json file, or empty.
 func Evaluate(ctx context.Context, a *app.Env, paths []string, split, report string) (*EvaluateResult, error) {
 	if ext := filepath.Ext(report); report != "" && ext != ".html" && ext != ".json" {
 		return nil, app.Usage(fmt.Errorf("--report: found extension %q, want .html or .json", ext))
@@ -46,7 +47,8 @@ func Evaluate(ctx context.Context, a *app.Env, paths []string, split, report str
 		return nil, err
 	}
 	defer d.close() //nolint:errcheck // read from only
-	e, err := train.Evaluate(ctx, scored, d.rows(scored), train.EvaluateOptions{Threads: a.Threads(), TopK: a.Config.Model.TopK, AUC: true})
+	e, err := train.Evaluate(ctx, scored, d.rows(scored), train.EvaluateOptions{Threads: a.Threads(),
+		TopK: a.Config.Model.TopK, AUC: true})
 	if err != nil {
 		return nil, app.Interrupted(ctx, err)
 	}
@@ -62,8 +64,9 @@ func Evaluate(ctx context.Context, a *app.Env, paths []string, split, report str
 	return r, nil
 }
 
-// scoredData loads a model, and as one that gives probabilities, and reads labelled data for it: of an archive with parts the split, or the first of prefer that has rows.
-func scoredData(ctx context.Context, a *app.Env, path string, data []string, split string, prefer ...h5.Split) (m *models.Loaded, scored *nn.Model, d *dataset, err error) {
+// scoredData loads a model, with probabilities as output, and reads labelled data for it (see readData).
+func scoredData(ctx context.Context, a *app.Env, path string, data []string, split string,
+	prefer ...h5.Split) (m *models.Loaded, scored *nn.Model, d *dataset, err error) {
 	if m, err = models.Load(ctx, path); err != nil {
 		return nil, nil, nil, err
 	}
@@ -78,7 +81,8 @@ func scoredData(ctx context.Context, a *app.Env, path string, data []string, spl
 	return m, scored, d, err
 }
 
-// inPairs says whether rows come in pairs of one digit. Twenty rows that do so by chance are one in 10^10.
+// inPairs reports whether rows come in pairs of one digit. For twenty rows, the odds of this by chance are one in
+// 10^10.
 func inPairs(labels []int32) bool {
 	if len(labels) < 20 || len(labels)%2 != 0 {
 		return false
@@ -93,7 +97,7 @@ func inPairs(labels []int32) bool {
 	return !same // sorted by class is no sign of pairs
 }
 
-// share is the accuracy of every second row, from first on.
+// share is the accuracy of every second row, starting at first.
 func share(correct []bool, first int) *Share {
 	s, right := &Share{}, 0
 	for i := first; i < len(correct); i += 2 {
@@ -106,7 +110,7 @@ func share(correct []bool, first int) *Share {
 	return s
 }
 
-// area is the area under a curve, where there is one.
+// area formats the area under a curve, if there is one.
 func area(auc *float64) string {
 	if auc == nil {
 		return "-"

@@ -20,7 +20,8 @@ func TestTrainEvaluate(t *testing.T) {
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
 	a := apptest.New(t, "train.epochs", "2", "train.batch_size", "16", "seed", "3")
-	g, err := files.Generate(t.Context(), a, files.GenerateOptions{Count: 40, Test: 10, Augment: true, Grid: 16, Layout: "vectors", Out: at("d.h5")})
+	g, err := files.Generate(t.Context(), a, files.GenerateOptions{Count: 40, Test: 10, Augment: true, Grid: 16,
+		Layout: "vectors", Out: at("d.h5")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +76,8 @@ func checkHistory(t *testing.T, file, plot string, h *train.History) {
 	}
 	defer f.Close() //nolint:errcheck // opened for reading
 	rows, err := csv.NewReader(f).ReadAll()
-	if err != nil || len(rows) != 1+len(h.Loss) || strings.Join(rows[0], ",") != "epoch,accuracy,learning_rate,loss,val_accuracy,val_loss" {
+	if err != nil || len(rows) != 1+len(h.Loss) || strings.Join(rows[0],
+		",") != "epoch,accuracy,learning_rate,loss,val_accuracy,val_loss" {
 		t.Fatalf("found %v, %v", rows, err)
 	}
 	if want := number(h.ValLoss[1]); rows[2][5] != want {
@@ -103,7 +105,8 @@ func TestInPairs(t *testing.T) {
 		labels []int32
 		want   bool
 	}{
-		"pairs": {pairs, true}, "one pair broken": {odd, false}, "an odd number": {pairs[:39], false}, "too few": {pairs[:10], false},
+		"pairs": {pairs, true}, "one pair broken": {odd, false}, "an odd number": {pairs[:39], false},
+		"too few":   {pairs[:10], false},
 		"one class": {make([]int32, 40), false},
 	} {
 		if got := inPairs(c.labels); got != c.want {
@@ -117,7 +120,8 @@ func TestBuiltinAccuracy(t *testing.T) {
 	apptest.NeedHDF5(t)
 	a := apptest.New(t, "seed", "20261")
 	file := filepath.Join(t.TempDir(), "d.h5")
-	if _, err := files.Generate(t.Context(), a, files.GenerateOptions{Count: 100, Augment: true, Grid: 16, Layout: "vectors", Out: file}); err != nil {
+	if _, err := files.Generate(t.Context(), a, files.GenerateOptions{Count: 100, Augment: true, Grid: 16,
+		Layout: "vectors", Out: file}); err != nil {
 		t.Fatal(err)
 	}
 	e, err := Evaluate(t.Context(), a, []string{file}, "", "")

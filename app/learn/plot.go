@@ -13,7 +13,7 @@ import (
 	"github.com/voxelstream/voxelstream/nn/train"
 )
 
-// plotHistory draws the curves of loss and accuracy over the epochs, side by side, as a PNG.
+// plotHistory plots loss and accuracy by epoch, side by side, to a PNG.
 func plotHistory(w io.Writer, h *train.History) error {
 	loss, err := curves("loss", h.Loss, h.ValLoss)
 	if err != nil {
@@ -27,7 +27,8 @@ func plotHistory(w io.Writer, h *train.History) error {
 	accuracy.Legend.Top = false
 	img := vgimg.NewWith(vgimg.UseWH(24*vg.Centimeter, 9*vg.Centimeter), vgimg.UseDPI(120))
 	dc := draw.New(img)
-	tiles := draw.Tiles{Rows: 1, Cols: 2, PadX: vg.Centimeter, PadTop: vg.Millimeter * 3, PadBottom: vg.Millimeter * 3, PadLeft: vg.Millimeter * 3, PadRight: vg.Millimeter * 3}
+	tiles := draw.Tiles{Rows: 1, Cols: 2, PadX: vg.Centimeter, PadTop: vg.Millimeter * 3, PadBottom: vg.Millimeter * 3,
+		PadLeft: vg.Millimeter * 3, PadRight: vg.Millimeter * 3}
 	plots := [][]*plot.Plot{{loss, accuracy}}
 	for i, canvas := range plot.Align(plots, tiles, dc)[0] {
 		plots[0][i].Draw(canvas)
@@ -36,7 +37,7 @@ func plotHistory(w io.Writer, h *train.History) error {
 	return err
 }
 
-// curves draws one figure: training in blue, validation in orange where there is any.
+// curves plots one metric: training in blue, and validation, if any, in orange.
 func curves(name string, training, validation []float64) (*plot.Plot, error) {
 	p := plot.New()
 	p.Title.Text, p.X.Label.Text = name, "epoch"

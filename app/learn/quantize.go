@@ -12,7 +12,7 @@ import (
 	"github.com/voxelstream/voxelstream/nn/train"
 )
 
-// QuantizeOptions say how a model is brought to low precision.
+// QuantizeOptions are the options of model quantize.
 type QuantizeOptions struct {
 	// Kind is nn.Int8 or nn.BFloat16.
 	Kind string
@@ -34,8 +34,8 @@ type QuantizeResult struct {
 	Model       string `json:"model,omitempty"`
 }
 
-// Quantize writes a model that infers in low precision, unless that loses too much accuracy on labelled data. The result
-// then comes with an error.
+// Quantize writes a model for inference in low precision. If that loses too much accuracy on labelled data, it writes
+// nothing, and the result comes with an error.
 func Quantize(ctx context.Context, a *app.Env, path string, data []string, o QuantizeOptions) (*QuantizeResult, error) {
 	if !(o.Share > 0 && o.Share < 1) {
 		return nil, app.Usage(fmt.Errorf("--calibration-share: found %g, want more than 0 and less than 1", o.Share))
@@ -57,14 +57,15 @@ func Quantize(ctx context.Context, a *app.Env, path string, data []string, o Qua
 	rows := d.rows(scored)
 	calibration := max(1, int(o.Share*float64(rows.Len())))
 	if calibration >= rows.Len() {
-		return nil, fmt.Errorf("found %d labelled rows, want two or more: some for the ranges, others for the accuracy", rows.Len())
+		return nil, fmt.Errorf("found %d labelled rows, want 2 or more, to calibrate and to measure the accuracy", rows.Len())
 	}
 	p, err := train.Calibrate(ctx, scored, o.Kind, train.Part(rows, 0, calibration), a.Threads())
 	if err != nil {
 		return nil, app.Interrupted(ctx, err)
 	}
 	r := &QuantizeResult{Calibration: calibration}
-	if r.PrecisionReport, err = train.ComparePrecision(ctx, scored, p, train.Part(rows, calibration, rows.Len()), a.Threads()); err != nil {
+	if r.PrecisionReport, err = train.ComparePrecision(ctx, scored, p, train.Part(rows, calibration, rows.Len()),
+		a.Threads()); err != nil {
 		return nil, app.Interrupted(ctx, err)
 	}
 	m.Precision = p
@@ -76,7 +77,8 @@ func Quantize(ctx context.Context, a *app.Env, path string, data []string, o Qua
 		r.Model = o.Out
 	}
 	if refused {
-		return r, fmt.Errorf("model %s: %s loses %.2f points of accuracy, the limit is %g (--max-drop, --force); nothing was written", m.Name, o.Kind, r.Drop, o.MaxDrop)
+		return r, fmt.Errorf("model %s: %s loses %.2f percentage points of accuracy, more than --max-drop %g; not "+
+			"written (use --force to write it anyway)", m.Name, o.Kind, r.Drop, o.MaxDrop)
 	}
 	return r, nil
 }

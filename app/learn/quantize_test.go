@@ -20,7 +20,8 @@ func TestQuantize(t *testing.T) {
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
 	a := apptest.New(t)
-	if _, err := files.Generate(t.Context(), a, files.GenerateOptions{Count: 20, Augment: true, Grid: 16, Layout: "vectors", Out: at("d.h5")}); err != nil {
+	if _, err := files.Generate(t.Context(), a, files.GenerateOptions{Count: 20, Augment: true, Grid: 16,
+		Layout: "vectors", Out: at("d.h5")}); err != nil {
 		t.Fatal(err)
 	}
 	data := []string{at("d.h5")}
@@ -38,16 +39,18 @@ func TestQuantize(t *testing.T) {
 
 	o.MaxDrop, o.Out = -101, at("refused.keras") // no model can gain that much
 	r, err = Quantize(t.Context(), a, "", data, o)
-	if r == nil || r.Model != "" || err == nil || !strings.Contains(err.Error(), "nothing was written") {
+	if r == nil || r.Model != "" || err == nil || !strings.Contains(err.Error(), "not written") {
 		t.Errorf("found %+v, %v", r, err)
 	}
 	if _, err := os.Stat(o.Out); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("found %v, want no file", err)
 	}
 	for want, bad := range map[string]QuantizeOptions{
-		"--calibration-share": {Kind: nn.Int8, Share: 1}, "--precision": {Kind: "int3", Share: .5}, ".txt": {Kind: nn.Int8, Share: .5, Out: "x.txt"},
+		"--calibration-share": {Kind: nn.Int8, Share: 1}, "--precision": {Kind: "int3", Share: .5},
+		".txt": {Kind: nn.Int8, Share: .5, Out: "x.txt"},
 	} {
-		if r, err := Quantize(t.Context(), a, "", data, bad); r != nil || !app.IsUsage(err) || !strings.Contains(err.Error(), want) {
+		if r, err := Quantize(t.Context(), a, "", data, bad); r != nil || !app.IsUsage(err) ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: found %+v, %v", bad, r, err)
 		}
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/voxelstream/voxelstream/nn/train"
 )
 
-// spill is a temporary file of volumes, row after row, for what does not fit into memory. It is gone when the process is, however that ends
-// (where files in use cannot be removed: when it is closed).
+// spill is a temporary file of volumes, row by row, that do not fit into memory. It disappears with the process,
+// however that ends (or when it is closed, on systems where open files cannot be removed).
 type spill struct {
 	f *os.File
 	w *bufio.Writer
@@ -33,7 +33,7 @@ func (s *spill) close() error {
 	return err
 }
 
-// reserve makes room for more rows in memory, as far as that is allowed.
+// reserve allocates memory for more rows, up to the limit.
 func (d *dataset) reserve(rows int) {
 	size := d.dims[0] * d.dims[1] * d.dims[2]
 	rows = int(min(int64(rows), (d.limit-int64(len(d.index)))/int64(size)))
@@ -42,7 +42,7 @@ func (d *dataset) reserve(rows int) {
 	}
 }
 
-// grow keeps another row: in memory as long as that is allowed, then in a file.
+// grow adds a row: in memory up to the limit, then in a file.
 func (d *dataset) grow(row []uint8) error {
 	if d.file == nil {
 		if int64(len(d.index)+len(row)) <= d.limit {
@@ -65,7 +65,7 @@ func (d *dataset) grow(row []uint8) error {
 	return err
 }
 
-// finish writes what is still on its way to the file.
+// finish flushes buffered rows to the file.
 func (d *dataset) finish() error {
 	if d.file == nil {
 		return nil
@@ -73,7 +73,7 @@ func (d *dataset) finish() error {
 	return d.file.w.Flush()
 }
 
-// close frees the file, where there is one.
+// close closes the file, if there is one.
 func (d *dataset) close() error {
 	if d.file == nil {
 		return nil

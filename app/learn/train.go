@@ -1,4 +1,4 @@
-// Package learn trains networks, evaluates them, and brings them to low precision.
+// Package learn trains, evaluates and quantizes networks.
 package learn
 
 import (
@@ -22,14 +22,14 @@ import (
 	"github.com/voxelstream/voxelstream/voxelize"
 )
 
-// TrainOptions say what train reads and writes; how it trains is in the configuration.
+// TrainOptions specify what train reads and writes. The training settings are in the configuration.
 type TrainOptions struct {
 	// FromTopic trains on the labelled volumes of the topic in place of files.
 	FromTopic bool
 	// Follow, with FromTopic, trains on each volume of the topic once, as they come.
 	Follow bool
-	// Split is "train", "test" or "all" of an archive with parts; empty: train, or all where there are no parts. "pairs" is as empty, and the
-	// validation split keeps even rows and the odd ones behind them together.
+	// Split is "train", "test" or "all" of an archive with parts; empty: train, or all where there are no parts. "pairs"
+	// is as empty, and the validation split keeps even rows and the odd ones behind them together.
 	Split string
 	// Init is a model to start from, in place of a new one.
 	Init string
@@ -39,12 +39,13 @@ type TrainOptions struct {
 	Classes int
 	// KeepBest keeps the weights of the best epoch, not those of the last.
 	KeepBest bool
-	// Out is the model file, Checkpoint that of the state of training (empty: beside Out). The others may be empty: Best is the model of the best
-	// epoch so far, History a CSV of the epochs, Plot a PNG of their curves, TensorBoard a folder of event files.
+	// Out is the model file, Checkpoint that of the state of training (empty: beside Out). The others may be empty: Best
+	// is the model of the best epoch so far, History a CSV of the epochs, Plot a PNG of their curves, TensorBoard a
+	// folder of event files.
 	Out, Checkpoint, Best, History, Plot, TensorBoard string
 }
 
-// pairs is the Split of an archive whose even and odd rows are the same thing twice.
+// pairs is the Split of an archive in which each pair of even and odd rows shows the same object.
 const pairs = "pairs"
 
 // TrainResult is the result of train.
@@ -60,8 +61,8 @@ type TrainResult struct {
 	Stopped          bool           `json:"stopped_early,omitempty"`
 }
 
-// Train trains a network on labelled data. The end of ctx stops it after the current step. What was learnt so far is still written, and the result
-// comes with [app.ErrInterrupted].
+// Train trains a network on labelled data. The end of ctx stops it after the current step. The weights so far are still
+// written, and the result comes with [app.ErrInterrupted].
 func Train(ctx context.Context, a *app.Env, paths []string, o TrainOptions) (*TrainResult, error) {
 	tr := &training{env: a, settings: a.Config.Train, o: o}
 	if err := tr.check(paths); err != nil {
@@ -79,7 +80,8 @@ func Train(ctx context.Context, a *app.Env, paths []string, o TrainOptions) (*Tr
 	}
 	total, _ := tr.model.Count()
 	r := &TrainResult{
-		Epochs: len(tr.history.Loss), History: tr.history, SamplesPerSecond: tr.history.SamplesPerSecond, Parameters: total, Model: o.Out, Rows: tr.rows,
+		Epochs: len(tr.history.Loss), History: tr.history, SamplesPerSecond: tr.history.SamplesPerSecond, Parameters: total,
+		Model: o.Out, Rows: tr.rows,
 		Seed: a.Config.Seed, BestEpoch: tr.history.BestEpoch, Stopped: tr.history.Stopped,
 	}
 	return r, app.Interrupted(ctx, nil)
@@ -97,25 +99,26 @@ type training struct {
 	rows    int // of an epoch
 }
 
-// check completes the options and settings, and returns what is wrong with them.
+// check completes and validates the options and settings.
 func (tr *training) check(paths []string) error {
 	o := &tr.o
 	switch {
 	case o.Out == "":
-		return errors.New("--out: want the model file to write, .keras, .h5, .onnx or .safetensors")
+		return errors.New("--out: missing; give the model file to write: .keras, .h5, .onnx or .safetensors")
 	case o.FromTopic == (len(paths) > 0):
-		return errors.New("want files with labelled data, or --from-topic")
+		return errors.New("no training data; give files with labelled data, or --from-topic")
 	case tr.settings.Optimizer == config.OptimizerInit && o.Init == "":
-		return errors.New("train.optimizer init: want --init, a .keras or .h5 file with the state of its training")
+		return errors.New("train.optimizer init requires --init with a .keras or .h5 file that stores the optimizer state")
 	}
 	if o.Follow {
 		switch {
 		case !o.FromTopic:
-			return errors.New("--follow: want --from-topic with it")
+			return errors.New("--follow requires --from-topic")
 		case o.Classes == 0 && o.Init == "":
-			return errors.New("--follow: want --classes or --init, as the labels to come are not known")
+			return errors.New("--follow requires --classes or --init, because future labels are unknown")
 		case tr.settings.ClassWeight.Balanced:
-			return errors.New("--follow: the shares of classes to come are not known, want train.class_weight none, or the weights")
+			return errors.New("--follow cannot balance classes, because their frequencies are unknown; set " +
+				"train.class_weight to none or to weights")
 		}
 		tr.settings.ValidationSplit = 0
 	}
@@ -133,7 +136,7 @@ func (tr *training) check(paths []string) error {
 	return nil
 }
 
-// train trains a model, new or not, on rows or on a stream.
+// train trains a new or loaded model on rows or on a stream.
 func (tr *training) train(ctx context.Context, paths []string) (err error) {
 	vo := tr.env.Config.Voxelize
 	if tr.o.Init != "" {
@@ -162,7 +165,7 @@ func (tr *training) train(ctx context.Context, paths []string) (err error) {
 	return tr.fit(ctx, d)
 }
 
-// initial loads the model to start from; its input and palette decide how volumes are made.
+// initial loads the model to start from. Its input and palette determine how volumes are made.
 func (tr *training) initial(ctx context.Context, vo voxelize.Options) (voxelize.Options, error) {
 	m, err := models.Load(ctx, tr.o.Init)
 	if err != nil {
@@ -222,7 +225,7 @@ func (tr *training) fit(ctx context.Context, d *dataset) (err error) {
 	return errors.Join(err, log.close())
 }
 
-// prepare makes the options for so many rows in an epoch.
+// prepare returns the training options for the given number of rows per epoch.
 func (tr *training) prepare(ctx context.Context, rows int) error {
 	c := &tr.settings
 	options, err := trainOptions(c, tr.model, rows)
@@ -254,10 +257,11 @@ func (tr *training) prepare(ctx context.Context, rows int) error {
 	return nil
 }
 
-// save writes the model, with the state of the optimizer where the format has a place for it, and draws the plot.
+// save writes the model, with the optimizer state if the format supports it, and the plot.
 func (tr *training) save() error {
 	var t *format.Training
-	if name := strings.ToLower(tr.o.Out); strings.HasSuffix(name, ".keras") || strings.HasSuffix(name, ".h5") && !strings.HasSuffix(name, ".weights.h5") {
+	if name := strings.ToLower(tr.o.Out); strings.HasSuffix(name, ".keras") || strings.HasSuffix(name, ".h5") &&
+		!strings.HasSuffix(name, ".weights.h5") {
 		t = &format.Training{Optimizer: tr.options.Optimizer, Loss: tr.options.Loss.Name(), Metrics: []string{"accuracy"}}
 	}
 	if err := format.SaveTraining(tr.o.Out, tr.model, t); err != nil {

@@ -106,9 +106,12 @@ func TestTrainConfig(t *testing.T) {
 		class string
 		want  map[string]any // of Keras's attributes
 	}{
-		"default": {func(*config.Train) {}, "Adam", map[string]any{"learning_rate": .001, "weight_decay": nil, "use_ema": false}},
-		"sgd":     {func(c *config.Train) { c.Optimizer, c.Momentum, c.Nesterov = "sgd", .5, true }, "SGD", map[string]any{"momentum": .5, "nesterov": true}},
-		"rmsprop": {func(c *config.Train) { c.Optimizer, c.Momentum, c.ClipValue = "rmsprop", .5, 2 }, "RMSprop", map[string]any{"momentum": .5, "rho": .9, "clipvalue": 2.}},
+		"default": {func(*config.Train) {}, "Adam", map[string]any{"learning_rate": .001, "weight_decay": nil,
+			"use_ema": false}},
+		"sgd": {func(c *config.Train) { c.Optimizer, c.Momentum, c.Nesterov = "sgd", .5, true }, "SGD",
+			map[string]any{"momentum": .5, "nesterov": true}},
+		"rmsprop": {func(c *config.Train) { c.Optimizer, c.Momentum, c.ClipValue = "rmsprop", .5, 2 }, "RMSprop",
+			map[string]any{"momentum": .5, "rho": .9, "clipvalue": 2.}},
 		"adamw": {func(c *config.Train) {
 			c.Optimizer, c.WeightDecay, c.ClipGlobalNorm, c.EMAMomentum = "adamw", .1, 3, .9
 		}, "AdamW", map[string]any{
@@ -144,19 +147,22 @@ func TestTrainConfig(t *testing.T) {
 		}
 		return out
 	}
-	if got := rates(func(c *config.Train) { c.Schedule, c.WarmUp = "cosine", 4 }, 0, 2, 4, 12, 20); !near(got, 0, .25, .5, .25, 0) {
+	if got := rates(func(c *config.Train) { c.Schedule, c.WarmUp = "cosine", 4 }, 0, 2, 4, 12, 20); !near(got, 0, .25,
+		.5, .25, 0) {
 		t.Errorf("cosine: got %v", got)
 	}
 	if got := rates(func(c *config.Train) { c.Schedule = "exponential" }, 0, 10, 20); !near(got, .5, .45, .405) {
 		t.Errorf("exponential: got %v", got)
 	}
-	if got := rates(func(c *config.Train) { c.Schedule, c.Pieces = "piecewise", []string{"3:0.1", "5:0.01"} }, 3, 4, 6); !near(got, .5, .1, .01) {
+	if got := rates(func(c *config.Train) { c.Schedule, c.Pieces = "piecewise", []string{"3:0.1", "5:0.01"} }, 3, 4,
+		6); !near(got, .5, .1, .01) {
 		t.Errorf("piecewise: got %v", got)
 	}
 	c := config.Default().Train
 	c.Schedule, c.Patience, c.ValidationSplit = "plateau", 4, 0
 	o, err := trainOptions(&c, m, 10)
-	if err != nil || o.Plateau.Monitor != "loss" || o.Plateau.Factor != .1 || o.EarlyStopping.Patience != 4 || !o.EarlyStopping.Restore {
+	if err != nil || o.Plateau.Monitor != "loss" || o.Plateau.Factor != .1 || o.EarlyStopping.Patience != 4 ||
+		!o.EarlyStopping.Restore {
 		t.Errorf("got %+v, %+v (%v)", o.Plateau, o.EarlyStopping, err)
 	}
 	c.ClipNorm, c.ClipValue = 1, 1
@@ -179,7 +185,8 @@ func TestClassWeights(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := config.Default().Train
-	for text, want := range map[string][]float64{"none": nil, "balanced": nil, "0=1,2=2.5": {1, 1, 2.5}, "1 = 0": {1, 0, 1}} {
+	for text, want := range map[string][]float64{"none": nil, "balanced": nil, "0=1,2=2.5": {1, 1, 2.5},
+		"1 = 0": {1, 0, 1}} {
 		if err := c.ClassWeight.UnmarshalText([]byte(text)); err != nil {
 			t.Errorf("%q: %v", text, err)
 		}
@@ -193,7 +200,7 @@ func TestClassWeights(t *testing.T) {
 		}
 	}
 	c.ClassWeight.Of = map[int]float64{3: 1}
-	if _, err := classWeight(&c, m); err == nil || !strings.Contains(err.Error(), "class 3, want 0 to 2") {
+	if _, err := classWeight(&c, m); err == nil || !strings.Contains(err.Error(), "class 3, but the model has classes 0 to 2") {
 		t.Errorf("found %v", err)
 	}
 }
@@ -207,11 +214,14 @@ func TestTrainFiles(t *testing.T) {
 	apptest.NeedHDF5(t)
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
-	a := apptest.New(t, "train.epochs", "3", "train.batch_size", "8", "train.patience", "2", "train.class_weight", "balanced", "train.loss", "categorical_focal_crossentropy")
-	if _, err := files.Generate(t.Context(), a, files.GenerateOptions{Count: 20, Augment: true, Grid: 16, Layout: "vectors", Out: at("d.h5")}); err != nil {
+	a := apptest.New(t, "train.epochs", "3", "train.batch_size", "8", "train.patience", "2", "train.class_weight",
+		"balanced", "train.loss", "categorical_focal_crossentropy")
+	if _, err := files.Generate(t.Context(), a, files.GenerateOptions{Count: 20, Augment: true, Grid: 16,
+		Layout: "vectors", Out: at("d.h5")}); err != nil {
 		t.Fatal(err)
 	}
-	o := TrainOptions{Out: at("m.safetensors"), Best: at("best.safetensors"), TensorBoard: at("runs"), Split: pairs, Classes: 10}
+	o := TrainOptions{Out: at("m.safetensors"), Best: at("best.safetensors"), TensorBoard: at("runs"), Split: pairs,
+		Classes: 10}
 	r, err := Train(t.Context(), a, []string{at("d.h5")}, o)
 	if err != nil {
 		t.Fatal(err)
@@ -227,7 +237,8 @@ func TestTrainFiles(t *testing.T) {
 		t.Error("the model is not the best one", err)
 	}
 	for _, part := range []string{"train", "validation"} {
-		if files, err := filepath.Glob(filepath.Join(at("runs"), part, "events.out.tfevents.*")); err != nil || len(files) != 1 {
+		if files, err := filepath.Glob(filepath.Join(at("runs"), part, "events.out.tfevents.*")); err != nil ||
+			len(files) != 1 {
 			t.Errorf("%s: found %v (%v)", part, files, err)
 		}
 	}
@@ -236,11 +247,11 @@ func TestTrainFiles(t *testing.T) {
 		t.Errorf("found %v (%v)", settings, err)
 	}
 	for want, o := range map[string]TrainOptions{
-		"--from-topic with it": {Out: at("x.h5"), Follow: true},
-		"want --classes":       {Out: at("x.h5"), Follow: true, FromTopic: true},
-		"are not known":        {Out: at("x.h5"), Follow: true, FromTopic: true, Classes: 3},
-		".txt":                 {Out: at("x.h5"), Best: at("x.txt")},
-		".onnx":                {Classes: 10},
+		"requires --from-topic": {Out: at("x.h5"), Follow: true},
+		"requires --classes":    {Out: at("x.h5"), Follow: true, FromTopic: true},
+		"cannot balance":        {Out: at("x.h5"), Follow: true, FromTopic: true, Classes: 3},
+		".txt":                  {Out: at("x.h5"), Best: at("x.txt")},
+		".onnx":                 {Classes: 10},
 	} {
 		paths := []string{at("d.h5")}
 		if o.FromTopic {
@@ -270,18 +281,23 @@ func TestPairs(t *testing.T) {
 	}
 }
 
-// TestTrainGoesOnWithTheOptimizer trains in two parts: the second has the optimizer of the first's file, with its state.
+// TestTrainGoesOnWithTheOptimizer trains in two parts: the second has the optimizer of the first's file, with its
+// state.
 func TestTrainGoesOnWithTheOptimizer(t *testing.T) {
 	apptest.NeedHDF5(t)
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
-	common := []string{"train.epochs", "2", "train.batch_size", "8", "train.momentum", "0.5", "train.validation_split", "0"}
-	a, again := apptest.New(t, append(common, "train.optimizer", "rmsprop")...), apptest.New(t, append(common, "train.optimizer", string(config.OptimizerInit))...)
-	if _, err := files.Generate(t.Context(), a, files.GenerateOptions{Count: 20, Grid: 16, Layout: "vectors", Out: at("d.h5")}); err != nil {
+	common := []string{"train.epochs", "2", "train.batch_size", "8", "train.momentum", "0.5", "train.validation_split",
+		"0"}
+	a, again := apptest.New(t, append(common, "train.optimizer", "rmsprop")...), apptest.New(t,
+		append(common, "train.optimizer", string(config.OptimizerInit))...)
+	if _, err := files.Generate(t.Context(), a, files.GenerateOptions{Count: 20, Grid: 16, Layout: "vectors",
+		Out: at("d.h5")}); err != nil {
 		t.Fatal(err)
 	}
 	steps := int64(0)
-	for _, o := range []TrainOptions{{Out: at("a.keras"), Classes: 10}, {Out: at("b.h5"), Init: at("a.keras")}, {Out: at("c.keras"), Init: at("b.h5")}} {
+	for _, o := range []TrainOptions{{Out: at("a.keras"), Classes: 10}, {Out: at("b.h5"), Init: at("a.keras")},
+		{Out: at("c.keras"), Init: at("b.h5")}} {
 		if _, err := Train(t.Context(), a, []string{at("d.h5")}, o); err != nil {
 			t.Fatal(err)
 		}
@@ -294,15 +310,18 @@ func TestTrainGoesOnWithTheOptimizer(t *testing.T) {
 			t.Fatal(err)
 		}
 		steps += 6 // two epochs of three
-		if rule, ok := tr.Optimizer.Rule.(*train.RMSprop); !ok || rule.Momentum != .5 || tr.Optimizer.Iterations != steps || tr.Loss != "categorical_crossentropy" {
-			t.Errorf("%s: found %+v after %d steps, loss %v, want %d steps", o.Out, tr.Optimizer.Rule, tr.Optimizer.Iterations, tr.Loss, steps)
+		if rule, ok := tr.Optimizer.Rule.(*train.RMSprop); !ok || rule.Momentum != .5 || tr.Optimizer.Iterations != steps ||
+			tr.Loss != "categorical_crossentropy" {
+			t.Errorf("%s: found %+v after %d steps, loss %v, want %d steps", o.Out, tr.Optimizer.Rule, tr.Optimizer.Iterations,
+				tr.Loss, steps)
 		}
 		a = again
 	}
 	if _, err := Train(t.Context(), again, []string{at("d.h5")}, TrainOptions{Out: at("x.keras")}); !app.IsUsage(err) {
 		t.Errorf("without a model to start from: found %v", err)
 	}
-	if _, err := Train(t.Context(), again, []string{at("d.h5")}, TrainOptions{Out: at("y.safetensors"), Init: at("missing.keras")}); err == nil {
+	if _, err := Train(t.Context(), again, []string{at("d.h5")}, TrainOptions{Out: at("y.safetensors"),
+		Init: at("missing.keras")}); err == nil {
 		t.Error("a missing model gave no error")
 	}
 }
@@ -319,7 +338,8 @@ func TestTopicRanges(t *testing.T) {
 // TestFollowChecks: what --follow makes of the settings stays within the training.
 func TestFollowChecks(t *testing.T) {
 	a := apptest.New(t, "train.validation_split", "0.25")
-	tr := &training{env: a, settings: a.Config.Train, o: TrainOptions{Out: "m.keras", FromTopic: true, Follow: true, Classes: 3}}
+	tr := &training{env: a, settings: a.Config.Train, o: TrainOptions{Out: "m.keras", FromTopic: true, Follow: true,
+		Classes: 3}}
 	if err := tr.check(nil); err != nil {
 		t.Fatal(err)
 	}
@@ -331,14 +351,16 @@ func TestFollowChecks(t *testing.T) {
 	}
 }
 
-// TestTrainInterrupted: what was learnt before the end of the context is written, and the result says that it came early.
+// TestTrainInterrupted: what was learnt before the end of the context is written, and the result says that it came
+// early.
 func TestTrainInterrupted(t *testing.T) {
 	apptest.NeedHDF5(t)
 	at := func(dir string) func(string) string {
 		return func(name string) string { return filepath.Join(dir, name) }
 	}(t.TempDir())
 	a := apptest.New(t, "train.epochs", "100", "train.batch_size", "8")
-	if _, err := files.Generate(t.Context(), a, files.GenerateOptions{Count: 20, Grid: 16, Layout: "vectors", Out: at("d.h5")}); err != nil {
+	if _, err := files.Generate(t.Context(), a, files.GenerateOptions{Count: 20, Grid: 16, Layout: "vectors",
+		Out: at("d.h5")}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
@@ -350,7 +372,8 @@ func TestTrainInterrupted(t *testing.T) {
 	if _, err := models.Load(t.Context(), at("m.keras")); err != nil {
 		t.Error(err)
 	}
-	if r, err := Train(ctx, a, []string{at("d.h5")}, TrainOptions{Out: at("n.keras"), Classes: 10}); r != nil || err == nil {
+	if r, err := Train(ctx, a, []string{at("d.h5")}, TrainOptions{Out: at("n.keras"), Classes: 10}); r != nil ||
+		err == nil {
 		t.Errorf("with a context that has ended: found %+v, %v", r, err)
 	}
 }

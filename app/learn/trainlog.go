@@ -16,7 +16,7 @@ import (
 	"github.com/voxelstream/voxelstream/nn/train/tensorboard"
 )
 
-// trainingLog tells of a training: on the screen, and in the files that the options name.
+// trainingLog reports training progress on the screen and in the files given by the options.
 type trainingLog struct {
 	env   *app.Env
 	m     *nn.Model
@@ -30,13 +30,13 @@ func newTrainingLog(a *app.Env, m *nn.Model, o TrainOptions) *trainingLog {
 	return &trainingLog{env: a, m: m, o: o, bar: a.Bar("rows")}
 }
 
-// progress takes what Fit tells.
+// progress handles a progress report of Fit.
 func (l *trainingLog) progress(p train.Progress) error {
 	if l.o.Resume && !l.begun {
 		if p.Step > 1 {
-			l.env.Log.Info("training goes on", "checkpoint", l.o.Checkpoint, "epoch", p.Epoch, "step", p.Step)
+			l.env.Log.Info("resuming training", "checkpoint", l.o.Checkpoint, "epoch", p.Epoch, "step", p.Step)
 		} else {
-			l.env.Log.Info("training begins: there is no checkpoint to resume", "checkpoint", l.o.Checkpoint)
+			l.env.Log.Info("no checkpoint to resume, starting from scratch", "checkpoint", l.o.Checkpoint)
 		}
 	}
 	l.begun = true
@@ -62,7 +62,7 @@ func (l *trainingLog) progress(p train.Progress) error {
 	return l.tensorboard(p)
 }
 
-// tensorboard writes the scalars that Keras's callback writes.
+// tensorboard writes the same scalars as Keras's callback.
 func (l *trainingLog) tensorboard(p train.Progress) error {
 	if l.o.TensorBoard == "" {
 		return nil
@@ -79,7 +79,8 @@ func (l *trainingLog) tensorboard(p train.Progress) error {
 		}
 		l.board = append(l.board, w)
 	}
-	err := l.board[0].Write(step, tensorboard.Scalar{Tag: "epoch_loss", Value: p.Loss}, tensorboard.Scalar{Tag: "epoch_accuracy", Value: p.Accuracy},
+	err := l.board[0].Write(step, tensorboard.Scalar{Tag: "epoch_loss", Value: p.Loss},
+		tensorboard.Scalar{Tag: "epoch_accuracy", Value: p.Accuracy},
 		tensorboard.Scalar{Tag: "epoch_learning_rate", Value: p.LearningRate})
 	if p.Validated {
 		err = errors.Join(err, l.board[1].Write(step, tensorboard.Scalar{Tag: "epoch_loss", Value: p.ValLoss},
@@ -97,7 +98,8 @@ func (l *trainingLog) close() error {
 	return errors.Join(errs...)
 }
 
-// writeHistory writes a line per epoch, with the columns that Keras's CSVLogger has; validation is empty where there is none.
+// writeHistory writes one line per epoch, with the columns of Keras's CSVLogger. Validation columns are empty without
+// validation.
 func writeHistory(w io.Writer, h *train.History) error {
 	c := csv.NewWriter(w)
 	rows := [][]string{{"epoch", "accuracy", "learning_rate", "loss", "val_accuracy", "val_loss"}}

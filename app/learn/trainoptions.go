@@ -11,7 +11,7 @@ import (
 	"github.com/voxelstream/voxelstream/nn/train"
 )
 
-// classWeight is one weight for each class of the model, nil where all count the same.
+// classWeight returns a weight for each class of the model, or nil if all are equal.
 func classWeight(c *config.Train, m *nn.Model) ([]float64, error) {
 	if len(c.ClassWeight.Of) == 0 {
 		return nil, nil
@@ -20,14 +20,15 @@ func classWeight(c *config.Train, m *nn.Model) ([]float64, error) {
 	weights := slices.Repeat([]float64{1}, max(2, outputs[len(outputs)-1]))
 	for class, weight := range c.ClassWeight.Of {
 		if class >= len(weights) {
-			return nil, fmt.Errorf("train.class_weight: found class %d, want 0 to %d, those of the model", class, len(weights)-1)
+			return nil, fmt.Errorf("train.class_weight: found class %d, but the model has classes 0 to %d", class,
+				len(weights)-1)
 		}
 		weights[class] = weight
 	}
 	return weights, nil
 }
 
-// options are those of the training that is configured, for a model and a number of rows to train on in an epoch.
+// options returns the configured training options, for a model and a number of training rows per epoch.
 func trainOptions(c *config.Train, m *nn.Model, rows int) (train.Options, error) {
 	loss, err := train.NewLoss(string(c.Loss), c.FromLogits, c.LabelSmoothing)
 	if err != nil {
@@ -38,7 +39,8 @@ func trainOptions(c *config.Train, m *nn.Model, rows int) (train.Options, error)
 		return train.Options{}, app.Usage(fmt.Errorf("train: %w", err))
 	}
 	o := train.Options{
-		Epochs: c.Epochs, BatchSize: c.BatchSize, ValidationSplit: c.ValidationSplit, Loss: loss, LearningRate: c.LearningRate, Shuffle: c.Shuffle,
+		Epochs: c.Epochs, BatchSize: c.BatchSize, ValidationSplit: c.ValidationSplit, Loss: loss,
+		LearningRate: c.LearningRate, Shuffle: c.Shuffle,
 		Memory: int64(c.MemoryLimit) / 2, Optimizer: optimizer,
 		Checkpoint: train.Checkpointing{Steps: uint64(c.CheckpointSteps), Every: c.CheckpointEvery},
 	}
@@ -50,12 +52,13 @@ func trainOptions(c *config.Train, m *nn.Model, rows int) (train.Options, error)
 		o.EarlyStopping = &train.EarlyStopping{Monitor: monitor, MinDelta: c.MinDelta, Patience: c.Patience, Restore: true}
 	}
 	if c.Schedule == train.SchedulePlateau {
-		o.Plateau = &train.ReduceOnPlateau{Monitor: monitor, Factor: cmp.Or(c.DecayFactor, .1), MinDelta: c.MinDelta, Patience: c.Plateau}
+		o.Plateau = &train.ReduceOnPlateau{Monitor: monitor, Factor: cmp.Or(c.DecayFactor, .1), MinDelta: c.MinDelta,
+			Patience: c.Plateau}
 	}
 	return o, nil
 }
 
-// monitored is the figure that is configured, or else the given one, after validation where there is any.
+// monitored returns the configured metric or else the given one, on validation data if there is any.
 func monitored(c *config.Train, figure string) string {
 	switch {
 	case c.Monitor != config.MonitorAuto:
@@ -66,7 +69,8 @@ func monitored(c *config.Train, figure string) string {
 	return figure
 }
 
-// optimizer is the one that is configured; steps are those of an epoch. For config.OptimizerInit it stands for the one that is loaded later.
+// optimizer returns the configured optimizer. steps is the number of steps per epoch. For config.OptimizerInit it
+// returns a placeholder for the one loaded later.
 func optimizer(c *config.Train, m *nn.Model, steps int) (*train.Optimizer, error) {
 	name := c.Optimizer
 	if name == config.OptimizerInit {
@@ -81,7 +85,8 @@ func optimizer(c *config.Train, m *nn.Model, steps int) (*train.Optimizer, error
 	o.Clip = train.Clip{Norm: c.ClipNorm, GlobalNorm: c.ClipGlobalNorm, Value: c.ClipValue}
 	o.EMA.Momentum = c.EMAMomentum
 	s := train.ScheduleOptions{
-		Rate: c.LearningRate, WarmUp: c.WarmUp, DecaySteps: c.DecaySteps, Factor: c.DecayFactor, Epoch: steps, Steps: c.Epochs * steps,
+		Rate: c.LearningRate, WarmUp: c.WarmUp, DecaySteps: c.DecaySteps, Factor: c.DecayFactor, Epoch: steps,
+		Steps: c.Epochs * steps,
 	}
 	if s.Boundaries, s.Rates, err = c.SchedulePieces(); err != nil {
 		return nil, err

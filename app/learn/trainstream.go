@@ -18,7 +18,8 @@ import (
 	"github.com/voxelstream/voxelstream/voxelize/colormap"
 )
 
-// follow trains on the labelled volumes of the topic as they come, each once. The place in the topic is in the checkpoint, with the weights.
+// follow trains on the labelled volumes of the topic as they arrive, each once. The checkpoint stores the position in
+// the topic together with the weights.
 func (tr *training) follow(ctx context.Context, vo voxelize.Options) error {
 	a, c := tr.env, &tr.settings
 	palette, err := colormap.ByName(string(vo.Colormap))
@@ -30,12 +31,15 @@ func (tr *training) follow(ctx context.Context, vo voxelize.Options) error {
 		return err
 	}
 	return stream.WithClient(ctx, a, func(client *kafka.Client) error {
-		consumer, err := client.JoinExclusive(ctx, a.Config.Kafka.Group+"-train", a.Config.Kafka.Volumes, a.Config.Kafka.SessionTimeout)
+		consumer, err := client.JoinExclusive(ctx, a.Config.Kafka.Group+"-train", a.Config.Kafka.Volumes,
+			a.Config.Kafka.SessionTimeout)
 		if err != nil {
 			return err
 		}
-		s := &topicStream{env: a, consumer: consumer, colours: classify.Plan(tr.model, palette), like: &dataset{dims: vo.Dims, palette: palette}}
-		tr.options.Checkpoint.Settings = map[string]string{topicSetting: fmt.Sprintf("%s of %d partitions", a.Config.Kafka.Volumes, consumer.Partitions())}
+		s := &topicStream{env: a, consumer: consumer, colours: classify.Plan(tr.model, palette),
+			like: &dataset{dims: vo.Dims, palette: palette}}
+		tr.options.Checkpoint.Settings = map[string]string{topicSetting: fmt.Sprintf("%s of %d partitions",
+			a.Config.Kafka.Volumes, consumer.Partitions())}
 		log := newTrainingLog(a, tr.model, tr.o)
 		tr.options.Progress = log.progress
 		tr.history, err = train.FitStream(ctx, tr.model, s, c.StepsPerEpoch, tr.options)
@@ -43,7 +47,8 @@ func (tr *training) follow(ctx context.Context, vo voxelize.Options) error {
 	})
 }
 
-// topicStream is the labelled volumes of a topic. What cannot be decoded and what has no label is left out.
+// topicStream reads the labelled volumes of a topic. It skips messages that cannot be decoded and volumes without
+// label.
 type topicStream struct {
 	env      *app.Env
 	consumer *kafka.ExclusiveConsumer
@@ -55,10 +60,10 @@ type topicStream struct {
 	volumes []voxelize.Volume
 }
 
-// topicPosition is a place in a topic.
+// topicPosition is a position in a topic.
 type topicPosition struct {
-	// Next is, by partition, the offset of the first message that is not used up; Used is how many labelled volumes of the current message, that
-	// of partition Turn, are used.
+	// Next is, by partition, the offset of the first message that is not used up; Used is how many labelled volumes of
+	// the current message, that of partition Turn, are used.
 	Next []int64 `json:"next"`
 	Turn int     `json:"turn"`
 	Used int     `json:"used"`
@@ -96,7 +101,7 @@ func (s *topicStream) Next(ctx context.Context, b *train.Batch) error {
 	return nil
 }
 
-// read goes on to the next message. After Seek that is the current one, of which some may be used.
+// read advances to the next message. After Seek, that is the current one, which may be partly consumed.
 func (s *topicStream) read(ctx context.Context) error {
 	if s.volumes != nil {
 		s.at.Next[s.at.Turn]++
@@ -108,19 +113,20 @@ func (s *topicStream) read(ctx context.Context) error {
 	}
 	s.at.Turn, s.at.Next[m.Partition] = m.Partition, m.Offset
 	s.volumes = labelled(s.like, &m, func(err error) {
-		s.env.Log.Warn("left out a message", "topic", m.Topic, "partition", m.Partition, "offset", m.Offset, "error", err)
+		s.env.Log.Warn("skipped a message", "topic", m.Topic, "partition", m.Partition, "offset", m.Offset, "error", err)
 	})
 	return nil
 }
 
-// labelled is the volumes of a message that have a label: never nil.
+// labelled returns the labelled volumes of a message. It never returns nil.
 func labelled(like *dataset, m *transport.Message, bad func(error)) []voxelize.Volume {
 	batch, err := like.decode(m)
 	if err != nil {
 		bad(err)
 		return []voxelize.Volume{}
 	}
-	return slices.DeleteFunc(append([]voxelize.Volume{}, batch.Volumes...), func(v voxelize.Volume) bool { return v.Label < 0 })
+	return slices.DeleteFunc(append([]voxelize.Volume{}, batch.Volumes...),
+		func(v voxelize.Volume) bool { return v.Label < 0 })
 }
 
 func (s *topicStream) Position() json.RawMessage {

@@ -26,7 +26,7 @@ type BenchResult struct {
 	Steps     int           `json:"steps"`
 }
 
-// PassesText lists the optimisation passes, a line each.
+// PassesText lists the optimisation passes, one per line.
 func PassesText() string {
 	var out strings.Builder
 	for _, pass := range nn.Passes() {
@@ -35,7 +35,7 @@ func PassesText() string {
 	return out.String()
 }
 
-// BenchOptions says what model bench measures.
+// BenchOptions are the options of model bench.
 type BenchOptions struct {
 	Batch   int
 	Mode    string // infer or train
@@ -45,7 +45,7 @@ type BenchOptions struct {
 	Without []string
 }
 
-// check returns an error that names what is wrong with the options.
+// check validates the options.
 func (o BenchOptions) check() error {
 	switch {
 	case o.Batch < 1:
@@ -61,7 +61,7 @@ func (o BenchOptions) check() error {
 	return nil
 }
 
-// Bench measures how fast a model infers, or trains, on batches of one size, for some time.
+// Bench measures the inference or training speed of a model on batches of one size.
 func Bench(ctx context.Context, a *app.Env, path string, o BenchOptions) (*BenchResult, error) {
 	if err := o.check(); err != nil {
 		return nil, err
@@ -78,7 +78,8 @@ func Bench(ctx context.Context, a *app.Env, path string, o BenchOptions) (*Bench
 		return nil, err
 	}
 	debug.FreeOSMemory() // the drawings: what is measured is the network, its memory too
-	plan, err := m.Compile(batch, nn.Options{Training: mode == "train", Threads: a.Threads(), Palette: f.palette, Without: o.Without, Seed: a.Config.Seed})
+	plan, err := m.Compile(batch, nn.Options{Training: mode == "train", Threads: a.Threads(), Palette: f.palette,
+		Without: o.Without, Seed: a.Config.Seed})
 	if err != nil {
 		return nil, err
 	}
@@ -119,13 +120,14 @@ func Bench(ctx context.Context, a *app.Env, path string, o BenchOptions) (*Bench
 	slices.Sort(times)
 	at := func(q float64) float64 { return times[min(len(times)-1, int(q*float64(len(times))))] }
 	return &BenchResult{
-		Batch: batch, Mode: mode, PerSecond: float64(batch*len(times)) / total, LatencyMS: app.Quantiles{P50: at(0.5), P99: at(0.99)}, Tier: nn.Tier(), Threads: a.Threads(),
+		Batch: batch, Mode: mode, PerSecond: float64(batch*len(times)) / total,
+		LatencyMS: app.Quantiles{P50: at(0.5), P99: at(0.99)}, Tier: nn.Tier(), Threads: a.Threads(),
 		Input: input, Steps: len(times),
 	}, nil
 }
 
-// gradient fills in the derivative of categorical cross-entropy, -1/(p n) at each row's label; where the output is no vector of classes, that of the mean
-// square of all its elements, by some threads as there may be many.
+// gradient computes the derivative of categorical cross-entropy, -1/(p n) at each row's label. If the output is not a
+// vector of classes, it computes that of the mean square of all elements, in parallel because there may be many.
 func gradient(p *nn.Plan, labels []int32, classes bool, threads int) {
 	out, grad := p.Output(0), p.OutputGrad(0)
 	if !classes {

@@ -13,7 +13,7 @@ import (
 	"github.com/voxelstream/voxelstream/voxelize"
 )
 
-// feed is input to try a model with: drawn digits where it takes volumes, else random numbers.
+// feed generates test input for a model: drawn digits if it takes volumes, random numbers otherwise.
 type feed struct {
 	palette *nn.Palette
 	index   []uint8
@@ -58,7 +58,8 @@ func (f *feed) randomLabels(m *Loaded, rows int, r *rand.Rand) {
 	}
 }
 
-// paletteFeed voxelizes drawn digits, upright and rotated, at the model's size: volumes as full as real ones.
+// paletteFeed voxelizes drawn digits, upright and rotated, at the model's input size. These volumes are as dense as
+// real ones.
 func paletteFeed(ctx context.Context, a *app.Env, m *Loaded, rows int) (*feed, error) {
 	vo, err := Fit(m.Model, voxelize.Options{Method: voxelize.Regular.Name, Colormap: a.Config.Voxelize.Colormap})
 	if err != nil {

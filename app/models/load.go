@@ -24,18 +24,18 @@ import (
 	"github.com/voxelstream/voxelstream/voxelize/colormap"
 )
 
-// builtin holds the network of the ten digits; its README says which command made it.
+// builtin contains the digit classifier. Its README has the command that made it.
 //
 //go:embed builtin
 var builtin embed.FS
 
-// builtinModel is its name: classifications that it made are told by it.
+// builtinModel is its name, which its classifications carry.
 const builtinModel = "digits"
 
 // maxModel bounds a model file.
 const maxModel = 4 << 30
 
-// Loaded is a model with what classifications say of it.
+// Loaded is a model with the information that classifications carry.
 type Loaded struct {
 	*nn.Model
 	Info record.Model
@@ -60,7 +60,7 @@ func Load(ctx context.Context, path string) (*Loaded, error) {
 func loadBuiltin(ctx context.Context) (*Loaded, error) {
 	data, err := builtin.ReadFile("builtin/" + builtinModel + ".safetensors")
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, errors.New("this binary has no built-in model: give one by --model (model.path)")
+		return nil, errors.New("this binary has no built-in model; set --model or model.path")
 	}
 	if err != nil {
 		return nil, err
@@ -73,12 +73,13 @@ func loadBuiltin(ctx context.Context) (*Loaded, error) {
 	return &Loaded{m, modelInfo(builtinModel, hex.EncodeToString(sum[:]))}, nil
 }
 
-// modelInfo names a model; its version is the beginning of its digest, so that every change of the file is a new version.
+// modelInfo returns the name and version of a model. The version is a prefix of the file's digest, so it changes
+// whenever the file does.
 func modelInfo(name, digest string) record.Model {
 	return record.Model{Name: name, Version: digest[:8], Digest: digest}
 }
 
-// Savable says whether a path's extension names a format that models are written in.
+// Savable reports an error if a path's extension is not that of a model format that can be written.
 func Savable(path string) error {
 	ext := strings.ToLower(filepath.Ext(path))
 	if want := []string{".keras", ".h5", ".hdf5", ".onnx", ".safetensors"}; !slices.Contains(want, ext) {
@@ -104,7 +105,7 @@ func fileDigest(path string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// Fit gives the options whose volumes a model takes.
+// Fit adapts the options to the volumes that a model takes.
 func Fit(m *nn.Model, vo voxelize.Options) (voxelize.Options, error) {
 	dims, err := classify.Dims(m)
 	if err != nil {
@@ -124,7 +125,7 @@ type Conversion struct {
 	Parameters int    `json:"parameters"`
 }
 
-// Convert writes a model in another format, which the extension of out names.
+// Convert writes a model in the format given by out's extension.
 func Convert(ctx context.Context, in, out string) (*Conversion, error) {
 	if err := Savable(out); err != nil {
 		return nil, app.Usage(err)

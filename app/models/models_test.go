@@ -53,7 +53,10 @@ func TestPredictKeepsRows(t *testing.T) {
 	for i := range x {
 		x[i] = float32(i%257) / 257
 	}
-	if err := ingest.WriteFile(in, func(w io.Writer) error { return array.WriteFloat32(w, []int{rows, 16, 16, 16, 3}, x) }); err != nil {
+	if err := ingest.WriteFile(in, func(w io.Writer) error {
+		return array.WriteFloat32(w, []int{rows, 16, 16, 16, 3},
+			x)
+	}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Predict(t.Context(), a, "", in, res); err != nil {
@@ -72,7 +75,8 @@ func TestPredictKeepsRows(t *testing.T) {
 			t.Fatalf("row %d: found the sum %g", r, sum)
 		}
 	}
-	if _, _, err := array.ReadRows(in, []int{16, 16, 16, 1}); err == nil || !strings.Contains(err.Error(), "want (N, 16, 16, 16, 1)") {
+	if _, _, err := array.ReadRows(in, []int{16, 16, 16, 1}); err == nil ||
+		!strings.Contains(err.Error(), "want (N, 16, 16, 16, 1)") {
 		t.Errorf("found %v for another shape", err)
 	}
 }
@@ -81,7 +85,8 @@ func TestBench(t *testing.T) {
 	a := apptest.New(t)
 	for _, mode := range []string{"infer", "train"} {
 		for _, input := range []string{"palette", "dense"} {
-			o := BenchOptions{Batch: 8, Mode: mode, Input: input, Lasting: 20 * time.Millisecond, Without: []string{"winograd", "palette"}}
+			o := BenchOptions{Batch: 8, Mode: mode, Input: input, Lasting: 20 * time.Millisecond,
+				Without: []string{"winograd", "palette"}}
 			r, err := Bench(t.Context(), a, "", o)
 			if err != nil {
 				t.Fatal(mode, input, err)
@@ -91,7 +96,8 @@ func TestBench(t *testing.T) {
 			}
 		}
 	}
-	_, err := Bench(t.Context(), a, "", BenchOptions{Batch: 8, Mode: "infer", Input: "dense", Without: []string{"winograd", "nothing"}})
+	_, err := Bench(t.Context(), a, "", BenchOptions{Batch: 8, Mode: "infer", Input: "dense",
+		Without: []string{"winograd", "nothing"}})
 	if err == nil || !strings.Contains(err.Error(), `--without: got optimisation pass "nothing", want all or one of drop-identity, `) {
 		t.Errorf("a pass that does not exist: found error %v", err)
 	}

@@ -18,20 +18,21 @@ type Prediction struct {
 	Output string `json:"output"`
 }
 
-// predictBatch is how many rows Predict computes at once.
+// predictBatch is the batch size of Predict.
 const predictBatch = 64
 
-// Predict runs a model on the rows of a .npy file, in the model's own axis order, and writes its outputs to another.
+// Predict runs a model on the rows of a .npy file, in the model's axis order, and writes the outputs to another.
 func Predict(ctx context.Context, a *app.Env, path, input, output string) (*Prediction, error) {
 	if input == "" || output == "" {
-		return nil, app.Usage(errors.New("--input and --output: want two .npy files"))
+		return nil, app.Usage(errors.New("--input and --output: missing; give two .npy files"))
 	}
 	m, err := Load(ctx, path)
 	if err != nil {
 		return nil, err
 	}
 	if len(m.Inputs()) != 1 || len(m.Outputs()) != 1 {
-		return nil, fmt.Errorf("model %s: found %d inputs and %d outputs, want one of each", m.Name, len(m.Inputs()), len(m.Outputs()))
+		return nil, fmt.Errorf("model %s: found %d inputs and %d outputs, want one of each", m.Name, len(m.Inputs()),
+			len(m.Outputs()))
 	}
 	in, out := m.Inputs()[0].Shape, m.Outputs()[0].Shape
 	rows, x, err := array.ReadRows(input, in)
@@ -55,7 +56,10 @@ func Predict(ctx context.Context, a *app.Env, path, input, output string) (*Pred
 		}
 		y = append(y, plan.Output(0)...)
 	}
-	if err := ingest.WriteFile(output, func(w io.Writer) error { return array.WriteFloat32(w, append([]int{rows}, out...), y) }); err != nil {
+	if err := ingest.WriteFile(output, func(w io.Writer) error {
+		return array.WriteFloat32(w,
+			append([]int{rows}, out...), y)
+	}); err != nil {
 		return nil, err
 	}
 	return &Prediction{Rows: rows, Output: output}, nil

@@ -10,7 +10,7 @@ import (
 	"github.com/voxelstream/voxelstream/record"
 )
 
-// Summary is what model summary shows.
+// Summary is the result of model summary.
 type Summary struct {
 	record.Model
 	Input      nn.Shape `json:"input"`
@@ -32,7 +32,7 @@ type Layer struct {
 	Parameters int      `json:"parameters"`
 }
 
-// Summarize describes a model layer by layer. svg, if not empty, is a file that its graph is drawn into.
+// Summarize describes a model layer by layer. If svg is not empty, the graph is drawn to that file.
 func Summarize(ctx context.Context, path, svg string) (*Summary, error) {
 	m, err := Load(ctx, path)
 	if err != nil {
@@ -44,8 +44,9 @@ func Summarize(ctx context.Context, path, svg string) (*Summary, error) {
 		}
 	}
 	s := &Summary{
-		Model: m.Info, Input: m.Inputs()[0].Shape, Output: m.Outputs()[0].Shape, Layers: []Layer{}, Precision: m.Precision.Kind,
-		Table: m.Summary(nn.SummaryWidth),
+		Model: m.Info, Input: m.Inputs()[0].Shape, Output: m.Outputs()[0].Shape, Layers: []Layer{},
+		Precision: m.Precision.Kind,
+		Table:     m.Summary(nn.SummaryWidth),
 	}
 	s.Parameters, s.Trainable = m.Count()
 	for _, n := range m.Nodes() {
@@ -64,7 +65,7 @@ func Summarize(ctx context.Context, path, svg string) (*Summary, error) {
 	return s, nil
 }
 
-// Detail is what inspect says of a model.
+// Detail is the result of inspecting a model.
 type Detail struct {
 	Layers     int      `json:"layers"`
 	Parameters int      `json:"parameters"`
@@ -78,16 +79,18 @@ type Detail struct {
 func (m *Loaded) Detail() *Detail {
 	total, trainable := m.Count()
 	return &Detail{
-		Layers: len(m.Layers()), Parameters: total, Trainable: trainable, Input: m.Inputs()[0].Shape, Output: m.Outputs()[0].Shape, Digest: m.Info.Digest,
+		Layers: len(m.Layers()), Parameters: total, Trainable: trainable, Input: m.Inputs()[0].Shape,
+		Output: m.Outputs()[0].Shape, Digest: m.Info.Digest,
 	}
 }
 
 // Kind is "model".
 func (*Detail) Kind() string { return "model" }
 
-// Text is one fact a line.
+// Text formats the detail, one fact per line.
 func (d *Detail) Text() string {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "layers  %d\nparams  %d, %d trainable\ninput   %v\noutput  %v\ndigest  %s", d.Layers, d.Parameters, d.Trainable, d.Input, d.Output, d.Digest)
+	fmt.Fprintf(&b, "layers  %d\nparams  %d, %d trainable\ninput   %v\noutput  %v\ndigest  %s", d.Layers, d.Parameters,
+		d.Trainable, d.Input, d.Output, d.Digest)
 	return b.String()
 }

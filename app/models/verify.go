@@ -14,21 +14,23 @@ import (
 // VerifyResult is the result of model verify.
 type VerifyResult struct {
 	record.Model
-	// Passes compares the optimised plan with the plain one, Threads one thread with all: the largest difference of an output.
+	// Passes compares the optimised plan with the plain one, Threads one thread with all: the largest difference of an
+	// output.
 	Passes  float64 `json:"max_difference_passes"`
 	Threads float64 `json:"max_difference_threads"`
 	Rows    int     `json:"rows"`
 	Tier    string  `json:"tier"`
 }
 
-// verifyRows is how many rows Verify computes.
+// verifyRows is the number of rows that Verify computes.
 const verifyRows = 16
 
-// PassTolerance is how far an output may move by the optimisation passes: they sum in another order, in float32.
+// PassTolerance is the maximum difference that optimisation passes may make to an output. They change the order of
+// float32 sums.
 const PassTolerance = 1e-4
 
-// Verify checks that a model's parameters are numbers, that the optimised network computes what the plain one does, and that the number of
-// threads does not matter.
+// Verify checks that a model's parameters are finite, that the optimised and the plain network agree, and that the
+// result does not depend on the number of threads.
 func Verify(ctx context.Context, a *app.Env, path string) (*VerifyResult, error) {
 	m, err := Load(ctx, path)
 	if err != nil {
@@ -60,9 +62,11 @@ func Verify(ctx context.Context, a *app.Env, path string) (*VerifyResult, error)
 	if err != nil {
 		return nil, err
 	}
-	r := &VerifyResult{Model: m.Info, Passes: distance(plain, fast), Threads: distance(one, many), Rows: verifyRows, Tier: nn.Tier()}
+	r := &VerifyResult{Model: m.Info, Passes: distance(plain, fast), Threads: distance(one, many), Rows: verifyRows,
+		Tier: nn.Tier()}
 	if !(r.Passes <= PassTolerance) || r.Threads != 0 {
-		return r, fmt.Errorf("model %s: outputs differ by %g between optimised and plain, by %g between one thread and more", m.Name, r.Passes, r.Threads)
+		return r, fmt.Errorf("model %s: outputs of optimised and plain inference differ by %g, and those of one and "+
+			"several threads by %g", m.Name, r.Passes, r.Threads)
 	}
 	return r, nil
 }
@@ -77,7 +81,7 @@ func distance(a, b []float32) float64 {
 	return most
 }
 
-// output is the model's first output for what feed puts in.
+// output returns the model's first output for the input from feed.
 func output(m *nn.Model, o nn.Options, feed *feed) ([]float32, error) {
 	o.Palette = feed.palette
 	plan, err := m.Compile(verifyRows, o)

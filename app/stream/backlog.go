@@ -9,7 +9,8 @@ import (
 	"github.com/voxelstream/voxelstream/internal/option"
 )
 
-// backlog keeps a producer from running so far ahead of its consumers that the broker's retention would delete what nobody has read yet.
+// backlog keeps a producer from running so far ahead of its consumers that the broker's retention would delete what
+// nobody has read yet.
 type backlog struct {
 	// lag is how many messages of the fullest partition are not settled.
 	lag func(context.Context) (int64, error)
@@ -26,13 +27,14 @@ const backlogPoll = 50 * time.Millisecond
 
 // backlogOf watches the group's lag on the topic of volumes. Half of what retention keeps of a partition may be unread.
 func backlogOf(a *app.Env, cl *cluster, alone bool) *backlog {
-	return &backlog{limit: int64(a.Config.Broker.RetentionBytes) / 2, alone: alone, lag: func(ctx context.Context) (most int64, err error) {
-		lag, err := cl.client.Lag(ctx, a.Config.Kafka.Group, a.Config.Kafka.Volumes)
-		for _, n := range lag {
-			most = max(most, n)
-		}
-		return most, err
-	}}
+	return &backlog{limit: int64(a.Config.Broker.RetentionBytes) / 2, alone: alone,
+		lag: func(ctx context.Context) (most int64, err error) {
+			lag, err := cl.client.Lag(ctx, a.Config.Kafka.Group, a.Config.Kafka.Volumes)
+			for _, n := range lag {
+				most = max(most, n)
+			}
+			return most, err
+		}}
 }
 
 // wait is called before size bytes are sent. It returns when there is room for them; it looks only now and then.
@@ -50,7 +52,8 @@ func (b *backlog) wait(ctx context.Context, size int64) error {
 			return nil
 		}
 		if err == nil && b.alone {
-			return fmt.Errorf("the topic holds %v that no one has classified yet, and the broker keeps %v of a partition: classify first, or raise broker.retention_bytes",
+			return fmt.Errorf("the topic holds %v of unclassified volumes, and the broker retains only %v per partition; "+
+				"run classify first, or raise broker.retention_bytes",
 				option.Bytes(behind), option.Bytes(2*b.limit))
 		}
 		select {

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// TestBacklog: with a consumer half as fast as the producer the backlog stays below the limit and a little, and everything is sent.
+// TestBacklog: with a consumer half as fast as the producer the backlog stays below the limit and a little, and
+// everything is sent.
 func TestBacklog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size, limit, n = 1000, 80_000, 2000
@@ -37,7 +38,8 @@ func TestBacklogAlone(t *testing.T) {
 	for i := 0; i < 1000 && err == nil; i++ {
 		err = b.wait(t.Context(), 1024)
 	}
-	if err == nil || !strings.Contains(err.Error(), "2000KiB") || !strings.Contains(err.Error(), "broker.retention_bytes") {
+	if err == nil || !strings.Contains(err.Error(), "2000KiB") ||
+		!strings.Contains(err.Error(), "broker.retention_bytes") {
 		t.Errorf("found %v", err)
 	}
 }

@@ -40,11 +40,11 @@ type classifying struct {
 func volumesFit(a *app.Env, n *classify.Pool) error {
 	vo := a.Config.Voxelize
 	if vo.Dims != n.Dims() {
-		return app.Usage(fmt.Errorf("voxelize.grid: found %s, the model takes volumes of %s cells",
+		return app.Usage(fmt.Errorf("voxelize.grid: found %s, but the model's input is %s",
 			vo.Dims.Cells(), option.Dims(n.Dims()).Cells()))
 	}
 	if string(vo.Colormap) != n.Colormap() {
-		return app.Usage(fmt.Errorf("voxelize.colormap: found %s, the model takes volumes in %s", vo.Colormap, n.Colormap()))
+		return app.Usage(fmt.Errorf("voxelize.colormap: found %s, but the model was trained with %s", vo.Colormap, n.Colormap()))
 	}
 	return nil
 }
@@ -97,10 +97,10 @@ func newClassifying(ctx context.Context, a *app.Env, own bool) (_ *classifying, 
 		Retry: pipeline.Retry{Attempts: cfg.Attempts}, Exhausted: exhausted, Drain: cfg.Drain, Abort: a.Abort, Observer: a.Observer,
 		OnDone: func(x record.Classification) { c.tally.Add([]record.Classification{x}) },
 		OnDrop: func(f *pipeline.Failure, n int) {
-			a.Log.Warn("a best-effort sink left out classifications", "sink", f.Stage, "classifications", n, "error", f.Err)
+			a.Log.Warn("best-effort sink dropped classifications", "sink", f.Stage, "classifications", n, "error", f.Err)
 		},
 		OnRetry: func(f *pipeline.Failure) {
-			a.Log.Warn("trying again", "stage", f.Stage, "attempt", f.Attempts, "error", f.Err)
+			a.Log.Warn("retrying", "stage", f.Stage, "attempt", f.Attempts, "error", f.Err)
 		},
 	}
 	return c, nil
@@ -152,7 +152,7 @@ func (c *classifying) close(ctx context.Context) error {
 func (c *classifying) Run(ctx context.Context) error {
 	err := c.Pipeline.Run(ctx)
 	if n := c.consumer.Stats().Lost.Load(); n > 0 {
-		err = errors.Join(err, fmt.Errorf("%d messages were deleted by the broker's retention before they were read", n))
+		err = errors.Join(err, fmt.Errorf("%d messages were deleted by broker retention before they were read", n))
 	}
 	return err
 }

@@ -31,7 +31,8 @@ type deadLetter struct {
 // newDeadLetter is that of an item of an input that failed in a stage.
 func newDeadLetter(in input.Input, id record.ID, stage string, err error) deadLetter {
 	return deadLetter{
-		Input: in.String(), Stream: id.Stream, Seq: id.Seq, Object: id.Object, View: id.View, Stage: stage, Error: err.Error(),
+		Input: in.String(), Stream: id.Stream, Seq: id.Seq, Object: id.Object, View: id.View, Stage: stage,
+		Error: err.Error(),
 	}
 }
 
@@ -49,7 +50,8 @@ type deadLetters struct {
 }
 
 func newDeadLetters(a *app.Env, cl *cluster) *deadLetters {
-	return &deadLetters{log: a.Log, observer: pipeline.Observed(a.Observer), topic: kafka.NewDeduper(cl.producer, a.Config.Kafka.DeadLetters, 0)}
+	return &deadLetters{log: a.Log, observer: pipeline.Observed(a.Observer),
+		topic: kafka.NewDeduper(cl.producer, a.Config.Kafka.DeadLetters, 0)}
 }
 
 // ingestStage is the stage of what cannot be read.
@@ -86,7 +88,7 @@ func (w *deadLetters) warn(d deadLetter) {
 	level := slog.LevelWarn
 	switch n := w.count.Load(); {
 	case n == maxWarnings:
-		w.log.Warn("further dead letters are logged at level debug; dlq list shows them all")
+		w.log.Warn("further dead letters are logged at debug level; run dlq list to see all")
 		fallthrough
 	case n > maxWarnings:
 		level = slog.LevelDebug

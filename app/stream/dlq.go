@@ -49,7 +49,7 @@ func parseDeadLetter(m transport.Message) (DeadLetter, error) {
 	return d, nil
 }
 
-// DeadLetters lists the dead letters. A message on their topic that is none is logged and left out.
+// DeadLetters lists the dead letters. Other messages on their topic are logged and skipped.
 func DeadLetters(ctx context.Context, a *app.Env) iter.Seq2[DeadLetter, error] {
 	return func(yield func(DeadLetter, error) bool) {
 		stopped := false
@@ -100,14 +100,15 @@ func ShowDeadLetter(ctx context.Context, a *app.Env, id string) (*DeadMessage, e
 		if d.ID != id {
 			return true
 		}
-		found = &DeadMessage{DeadLetter: d, Key: string(m.Key), Headers: map[string]string{}, Value: m.Value, Ordered: m.Headers}
+		found = &DeadMessage{DeadLetter: d, Key: string(m.Key), Headers: map[string]string{}, Value: m.Value,
+			Ordered: m.Headers}
 		for _, h := range m.Headers {
 			found.Headers[h.Key] = string(h.Value)
 		}
 		return false
 	})
 	if err == nil && found == nil {
-		err = fmt.Errorf("dead letter %s: not found; dlq list names them", id)
+		err = fmt.Errorf("dead letter %s: not found; run dlq list for the IDs", id)
 	}
 	return found, err
 }
@@ -131,7 +132,8 @@ func Replay(ctx context.Context, a *app.Env, ids []string) (*Replayed, error) {
 	}
 	r := &Replayed{}
 	err := withCluster(ctx, a, func(cl *cluster) (err error) {
-		r.Replayed, err = cl.client.Replay(ctx, cl.producer, a.Config.Kafka.DeadLetters, a.Config.Kafka.Group+"-replay", match)
+		r.Replayed, err = cl.client.Replay(ctx, cl.producer, a.Config.Kafka.DeadLetters, a.Config.Kafka.Group+"-replay",
+			match)
 		return err
 	})
 	if err != nil {

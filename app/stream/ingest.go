@@ -64,7 +64,8 @@ func parseInputs(a *app.Env, args []string) ([]input.Input, error) {
 
 // send moves all of the inputs to the topic: opened by open and read in order, voxelized on all threads, sent in
 // order. bar may be nil.
-func send(ctx context.Context, a *app.Env, cl *cluster, log *backlog, inputs []input.Input, open opener, bar app.Bar) (IngestSummary, error) {
+func send(ctx context.Context, a *app.Env, cl *cluster, log *backlog, inputs []input.Input, open opener,
+	bar app.Bar) (IngestSummary, error) {
 	v, err := voxelize.New(a.Config.Voxelize)
 	if err != nil {
 		return IngestSummary{}, err
@@ -78,18 +79,20 @@ func send(ctx context.Context, a *app.Env, cl *cluster, log *backlog, inputs []i
 	out := &volumes{topic: cl.producer.Sink(a.Config.Kafka.Volumes), backlog: log, bar: bar}
 	p := &pipeline.Pipeline[ingest.Sample, voxelize.Volume, voxelize.Volume]{
 		Source: src,
-		Stage: pipeline.StageFunc[ingest.Sample, voxelize.Volume](func(_ context.Context, s ingest.Sample) ([]voxelize.Volume, error) {
+		Stage: pipeline.StageFunc[ingest.Sample, voxelize.Volume](func(_ context.Context,
+			s ingest.Sample) ([]voxelize.Volume, error) {
 			vol, err := v.Volume(s)
 			if err != nil {
 				return nil, pipeline.Permanent(err)
 			}
 			return []voxelize.Volume{vol}, nil
 		}),
-		SourceName: "inputs", StageName: "voxelize", Workers: a.Threads(), Work: pipeline.Pass[voxelize.Volume](), WorkName: "pass",
-		Outputs: []pipeline.Output[voxelize.Volume]{{Name: "produce", Sink: out, Queue: 1}},
-		Retry:   pipeline.Retry{Attempts: 1}, // reading again is cheap, and what may pass is waited for inside
-		Batch:   pipeline.Batch{Size: messageVolumes(a, v.Dims()), Linger: a.Config.Pipeline.Linger},
-		Drain:   a.Config.Pipeline.Drain, Abort: a.Abort, Observer: a.Observer,
+		SourceName: "inputs", StageName: "voxelize", Workers: a.Threads(), Work: pipeline.Pass[voxelize.Volume](),
+		WorkName: "pass",
+		Outputs:  []pipeline.Output[voxelize.Volume]{{Name: "produce", Sink: out, Queue: 1}},
+		Retry:    pipeline.Retry{Attempts: 1}, // reading again is cheap, and what may pass is waited for inside
+		Batch:    pipeline.Batch{Size: messageVolumes(a, v.Dims()), Linger: a.Config.Pipeline.Linger},
+		Drain:    a.Config.Pipeline.Drain, Abort: a.Abort, Observer: a.Observer,
 	}
 	err = p.Run(ctx)
 	s := IngestSummary{
@@ -97,7 +100,7 @@ func send(ctx context.Context, a *app.Env, cl *cluster, log *backlog, inputs []i
 		Seconds: time.Since(start).Seconds(),
 	}
 	if err == nil && s.Volumes == 0 && src.unreadable() == len(inputs) {
-		err = errors.New("none of the inputs could be read; dlq list says why")
+		err = errors.New("no input could be read; run dlq list for the reasons")
 	}
 	return s, err
 }

@@ -1,5 +1,5 @@
-// Package stream moves samples and classifications through Kafka: it sends inputs to the topic of volumes, classifies what is on it, lists and replays
-// dead letters, and runs the embedded broker and simulated sensors.
+// Package stream moves samples and classifications through Kafka: it sends inputs to the topic of volumes, classifies
+// what is on it, lists and replays dead letters, and runs the embedded broker and simulated sensors.
 package stream
 
 import (
@@ -12,9 +12,9 @@ import (
 	"github.com/voxelstream/voxelstream/app/input"
 )
 
-// Run is the whole pipeline in one process: inputs -> volumes -> Kafka -> network -> sinks. It ends when every input has ended and everything on
-// the topic of volumes is settled, what an earlier run left there included.
-// Dead letters and an interruption are errors beside the result.
+// Run is the whole pipeline in one process: inputs -> volumes -> Kafka -> network -> sinks. It ends when every input
+// has ended and everything on the topic of volumes is settled, what an earlier run left there included. Dead letters
+// and an interruption are errors beside the result.
 func Run(ctx context.Context, a *app.Env, args []string) (*Summary, error) {
 	inputs, err := parseInputs(a, args)
 	if err != nil {
@@ -56,9 +56,11 @@ func Run(ctx context.Context, a *app.Env, args []string) (*Summary, error) {
 	if !input.Endless(inputs) {
 		err = app.Interrupted(ctx, nil)
 	}
-	if err == nil && ctx.Err() == nil && cl.broker != nil && s.DeadLetters == 0 && int64(s.Classified+c.tally.Repeats()) < s.Volumes {
+	if err == nil && ctx.Err() == nil && cl.broker != nil && s.DeadLetters == 0 &&
+		int64(s.Classified+c.tally.Repeats()) < s.Volumes {
 		// Nobody else can have taken them: the broker is ours. Repeats are inputs that were named twice.
-		err = fmt.Errorf("%d volumes were sent, but only %d classified, and none is a dead letter", s.Volumes, s.Classified)
+		err = fmt.Errorf("%d volumes were sent, but only %d were classified, and there are no dead letters", s.Volumes,
+			s.Classified)
 	}
 	return s, errors.Join(err, s.failure())
 }

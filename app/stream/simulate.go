@@ -46,7 +46,7 @@ const rawGap = 1327104 * time.Nanosecond
 // Simulate sends the packets of a lidar that is not there.
 func Simulate(ctx context.Context, a *app.Env, o SimulateOptions) (_ *SimulateSummary, err error) {
 	if (o.Recording == "") == (o.Scene == "") {
-		return nil, app.Usage(errors.New("want either a recording or --scene"))
+		return nil, app.Usage(errors.New("give either a recording or --scene"))
 	}
 	address, ps, err := simulated(a, o)
 	if err != nil {
@@ -112,5 +112,5 @@ func simulated(a *app.Env, o SimulateOptions) (address string, ps iter.Seq2[simu
 		}
 		return to.Address, sensor.Packets(scene, time.Now()), nil
 	}
-	return "", nil, app.Usage(fmt.Errorf("--to: found sensor %q, want velodyne or ouster, whose packets can be made", to.Sensor.Name))
+	return "", nil, app.Usage(fmt.Errorf("--to: cannot simulate sensor %q, want velodyne or ouster", to.Sensor.Name))
 }

@@ -176,7 +176,8 @@ func drain(t *testing.T, src pipeline.Source[ingest.Sample], outcome func(ingest
 func TestSequence(t *testing.T) {
 	a := apptest.New(t)
 	dir := t.TempDir()
-	one, two := write(t, filepath.Join(dir, "one", "scan.xyz"), "1 2 3\n4 5 6\n"), write(t, filepath.Join(dir, "two", "scan.xyz"), "7 8 9\n4 5 6\n")
+	one, two := write(t, filepath.Join(dir, "one", "scan.xyz"), "1 2 3\n4 5 6\n"), write(t,
+		filepath.Join(dir, "two", "scan.xyz"), "7 8 9\n4 5 6\n")
 	bad := write(t, filepath.Join(dir, "bad.bin"), "\xff\xfe\x01")
 	refused := write(t, filepath.Join(dir, "refused.xyz"), "-1 2 3\n4 5 6\n")
 	stream := func(path string) string { return parse(t, path)[0].Stream() }
@@ -193,7 +194,8 @@ func TestSequence(t *testing.T) {
 	streams := drain(t, src, func(s ingest.Sample) error {
 		ids[s.ID.String()]++
 		if s.Data.(*ingest.PointCloud).X[0] < 0 {
-			return pipeline.Permanent(&pipeline.Failure{Stage: "crop", Err: &ingest.ItemError{ID: s.ID, Err: errors.New("nothing is left")}})
+			return pipeline.Permanent(&pipeline.Failure{Stage: "crop", Err: &ingest.ItemError{ID: s.ID,
+				Err: errors.New("nothing is left")}})
 		}
 		return nil
 	})
@@ -205,7 +207,8 @@ func TestSequence(t *testing.T) {
 		t.Errorf("found ids %v", ids)
 	}
 	topic.has(t, map[string]string{
-		stream(bad) + "/0!ingest":   fmt.Sprintf(`{"input":%q,"stream":%q,"seq":0,"stage":"ingest","error":`, bad, stream(bad)),
+		stream(bad) + "/0!ingest": fmt.Sprintf(`{"input":%q,"stream":%q,"seq":0,"stage":"ingest","error":`, bad,
+			stream(bad)),
 		stream(refused) + "/0!crop": fmt.Sprintf(`{"input":%q,"stream":%q,"seq":0,"stage":"crop","error":"nothing is left"}`, refused, stream(refused)),
 	})
 	if n := src.unreadable(); n != 1 {
@@ -217,7 +220,8 @@ func TestSequence(t *testing.T) {
 func TestSequenceStops(t *testing.T) {
 	a := apptest.New(t)
 	dir := t.TempDir()
-	inputs := parse(t, write(t, filepath.Join(dir, "bad.bin"), "\xff\xfe\x01"), write(t, filepath.Join(dir, "good.xyz"), "1 2 3\n"))
+	inputs := parse(t, write(t, filepath.Join(dir, "bad.bin"), "\xff\xfe\x01"),
+		write(t, filepath.Join(dir, "good.xyz"), "1 2 3\n"))
 	topic := &deadTopic{fails: errors.New("the disk is full")}
 	src, err := newSources(t.Context(), a, inputs, openerOf(a), nil, topic.writer())
 	if err != nil {
@@ -237,7 +241,8 @@ func TestMixedInputs(t *testing.T) {
 	a := apptest.New(t)
 	dir, watched := t.TempDir(), t.TempDir()
 	write(t, filepath.Join(watched, "live.xyz"), "1 2 3\n4 5 6\n")
-	inputs := parse(t, write(t, filepath.Join(dir, "a.xyz"), "1 2 3\n"), "watch://"+watched+"?settle=1ms", write(t, filepath.Join(dir, "b.xyz"), "1 2 3\n"))
+	inputs := parse(t, write(t, filepath.Join(dir, "a.xyz"), "1 2 3\n"), "watch://"+watched+"?settle=1ms",
+		write(t, filepath.Join(dir, "b.xyz"), "1 2 3\n"))
 	topic := &deadTopic{}
 	open, release := openAhead(t.Context(), inputs, openerOf(a))
 	defer release()
@@ -281,7 +286,8 @@ func TestLiveSourceFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d, err := src.Read(t.Context()); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), inputs[0].String()) {
+	if d, err := src.Read(t.Context()); !errors.Is(err, os.ErrNotExist) ||
+		!strings.Contains(err.Error(), inputs[0].String()) {
 		t.Errorf("found %+v, %v, want that the folder is not there", d.Value, err)
 	}
 	topic.has(t, nil)
@@ -291,8 +297,9 @@ func TestLiveSourceFails(t *testing.T) {
 func TestDeadLetterID(t *testing.T) {
 	in := parse(t, "-")[0]
 	for want, id := range map[string]record.ID{
-		`{"input":"-","stream":"s","seq":7,"stage":"voxelize","error":"bad"}`:                     {Stream: "s", Seq: 7},
-		`{"input":"-","stream":"s","seq":7,"object":3,"view":5,"stage":"voxelize","error":"bad"}`: {Stream: "s", Seq: 7, Object: 3, View: 5},
+		`{"input":"-","stream":"s","seq":7,"stage":"voxelize","error":"bad"}`: {Stream: "s", Seq: 7},
+		`{"input":"-","stream":"s","seq":7,"object":3,"view":5,"stage":"voxelize","error":"bad"}`: {Stream: "s", Seq: 7,
+			Object: 3, View: 5},
 	} {
 		topic := &deadTopic{}
 		if err := topic.writer().write(t.Context(), newDeadLetter(in, id, "voxelize", errors.New("bad"))); err != nil {

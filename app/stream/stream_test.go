@@ -50,7 +50,8 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Inputs != 3 || s.Volumes != 3 || s.Classified != 3 || s.DeadLetters != 0 || s.Model.Name != "digits" || !slices.Contains(s.Outputs, out) {
+	if s.Inputs != 3 || s.Volumes != 3 || s.Classified != 3 || s.DeadLetters != 0 || s.Model.Name != "digits" ||
+		!slices.Contains(s.Outputs, out) {
 		t.Errorf("found %+v", s)
 	}
 	total := 0
@@ -133,7 +134,8 @@ func TestIngestAndClassify(t *testing.T) {
 
 func TestRefused(t *testing.T) {
 	dir := t.TempDir()
-	a := apptest.New(t, "broker.data_dir", filepath.Join(dir, "kafka"), "voxelize.grid", "8", "sinks.out", filepath.Join(dir, "c.jsonl"))
+	a := apptest.New(t, "broker.data_dir", filepath.Join(dir, "kafka"), "voxelize.grid", "8", "sinks.out",
+		filepath.Join(dir, "c.jsonl"))
 	if s, err := Run(t.Context(), a, clouds(t, 1)); s != nil || !app.IsUsage(err) {
 		t.Errorf("volumes that the model does not take: found %+v, %v", s, err)
 	}

@@ -15,7 +15,8 @@ type Summary struct {
 	// Inputs and Volumes count what run has put onto the topic; both absent for classify.
 	Inputs  int   `json:"inputs,omitempty"`
 	Volumes int64 `json:"volumes,omitempty"`
-	// Classified counts volumes whose classification every sink holds. Labelled of them had a label, Correct of these agree with it.
+	// Classified counts volumes whose classification every sink holds. Labelled of them had a label, Correct of these
+	// agree with it.
 	Classified  int           `json:"classified"`
 	DeadLetters int64         `json:"dead_letters"`
 	Labelled    int           `json:"labelled"`
@@ -43,8 +44,10 @@ type ClassCount struct {
 func (c *classifying) summary(start time.Time) *Summary {
 	t := c.tally.Total()
 	s := &Summary{
-		Classified: t.Classified, Labelled: t.Labelled, Correct: t.Correct, Accuracy: accuracy(t), Seconds: time.Since(start).Seconds(),
-		DeadLetters: c.consumer.Stats().DeadLettered.Load(), LatencyMS: app.Quantiles{P50: c.tally.Latency(0.5), P99: c.tally.Latency(0.99)},
+		Classified: t.Classified, Labelled: t.Labelled, Correct: t.Correct, Accuracy: accuracy(t),
+		Seconds:     time.Since(start).Seconds(),
+		DeadLetters: c.consumer.Stats().DeadLettered.Load(), LatencyMS: app.Quantiles{P50: c.tally.Latency(0.5),
+			P99: c.tally.Latency(0.99)},
 		Model: c.model, Outputs: c.outputs, Stdout: c.stdout,
 	}
 	s.PerSecond = float64(t.Classified) / max(s.Seconds, 1e-3)

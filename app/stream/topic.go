@@ -34,7 +34,7 @@ func checkTopics(a *app.Env, inputs []input.Input) error {
 	k := &a.Config.Kafka
 	for _, in := range inputs {
 		if t, ok := in.Topic(); ok && (t.Name == k.Volumes || t.Name == k.Classifications || t.Name == k.DeadLetters) {
-			return app.Usage(fmt.Errorf("%v: found one of the topics that this program writes to, want one of files", in))
+			return app.Usage(fmt.Errorf("%v: this program writes to this topic; give a topic of files", in))
 		}
 	}
 	return nil
@@ -110,7 +110,7 @@ func (s *topicSource) Read(ctx context.Context) (none pipeline.Delivery[ingest.S
 func (s *topicSource) Close(ctx context.Context) error {
 	var err error
 	if s.current != nil {
-		s.current.end(errors.New("the program ends"))
+		s.current.end(errors.New("the program is stopping"))
 		err = s.current.src.Close()
 	}
 	err = errors.Join(err, s.consumer.Close(ctx), os.RemoveAll(s.dir))
