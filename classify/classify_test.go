@@ -149,7 +149,7 @@ func TestRefuses(t *testing.T) {
 	if !ok || len(partial.Failed) != 3 {
 		t.Fatalf("found %v", err)
 	}
-	for i, want := range map[int]string{1: "found [8 8 8] cells, want [6 6 6]", 3: "found palette viridis, want palette Oranges", 4: "found 10 bytes and 0 float32 values, want 216 and 0"} {
+	for i, want := range map[int]string{1: "found 8x8x8 cells, want 6x6x6", 3: "found palette viridis, want palette Oranges", 4: "found 10 bytes and 0 float32 values, want 216 and 0"} {
 		if e := partial.Failed[i]; !pipeline.IsPermanent(e) || !strings.Contains(e.Error(), want) || !strings.Contains(e.Error(), all[i].ID.String()) {
 			t.Errorf("item %d: found %v, want %q", i, e, want)
 		}
@@ -205,7 +205,7 @@ func TestChannelsFirst(t *testing.T) {
 		if got, want := scores(t, first), scores(t, last); !reflect.DeepEqual(got, want) {
 			t.Errorf("%d channels: found %v, want %v", channels, got, want)
 		}
-		plan := classifier(t, first, Options{}).plan
+		plan := classifier(t, first, Options{}).indexed
 		if ops := strings.Join(plan.Ops(), ", "); !strings.Contains(ops, "PaletteConv") || strings.Contains(ops, "Gather") {
 			t.Errorf("%d channels: found operations %s, want a convolution of the palette and no change of order", channels, ops)
 		}
@@ -296,14 +296,14 @@ func TestNaN(t *testing.T) {
 }
 
 func TestNoClassifier(t *testing.T) {
-	channels, err := nn.Sequential("c", nn.Shape{side, side, side, 2}, layers.NewFlatten(), layers.NewDense(classes, "softmax"))
+	plane, err := nn.Sequential("c", nn.Shape{side, side, 2}, layers.NewFlatten(), layers.NewDense(classes, "softmax"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	unknown := model(t, "softmax")
 	unknown.Colormap = "jet"
 	for want, m := range map[string]*nn.Model{
-		"with 1 or 3 channels": channels, "must be softmax": model(t, "relu"), `colour map "jet"`: unknown,
+		"want (None, D, H, W, C)": plane, "as of a softmax": model(t, "relu"), `colour map "jet"`: unknown,
 	} {
 		if _, err := New(m, Options{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("found %v, want %q", err, want)

@@ -48,6 +48,12 @@ func (p *Pool) Dims() [3]int { return p.first.Dims() }
 // Colormap names the palette of the volumes that the networks take.
 func (p *Pool) Colormap() string { return p.first.Colormap() }
 
+// TakesRaw reports whether the networks take volumes of raw values.
+func (p *Pool) TakesRaw() bool { return p.first.TakesRaw() }
+
+// Takes names the content of the volumes that the networks take.
+func (p *Pool) Takes() string { return p.first.Takes() }
+
 // ProcessBatch is [Classifier.ProcessBatch] of a network that is free; it waits for one.
 func (p *Pool) ProcessBatch(ctx context.Context, items []Item) ([]record.Classification, error) {
 	select {

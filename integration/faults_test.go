@@ -83,7 +83,7 @@ func TestBadMessages(t *testing.T) {
 		"foreign schema": {"decode", "schema"},
 		"text":           {"decode", ""},
 		"nothing":        {"decode", ""},
-		name + "/2":      {"classify", "found [24 24 24] cells, want [16 16 16]"},
+		name + "/2":      {"classify", "found 24x24x24 cells, want 16x16x16"},
 		name + "/3":      {"classify", "found palette viridis, want palette Oranges"},
 	}
 	produce(t, c, transport.TopicVolumes, all...)

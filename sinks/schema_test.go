@@ -3,6 +3,9 @@ package sinks_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"math"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -10,6 +13,8 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/voxelstream/voxelstream/internal/testenv"
+	"github.com/voxelstream/voxelstream/pipeline/transport"
+	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/sinks/sinktest"
 )
 
@@ -27,8 +32,13 @@ func TestSchema(t *testing.T) {
 		}
 		return schema.Validate(v)
 	}
-	for i := range 10 {
-		c := sinktest.Classification("archive.h5-0123abcd", i)
+	for i := range 20 {
+		c := sinktest.Classification("archive.h5-0123abcd", i%10)
+		if i >= 10 {
+			c.Object, c.View, c.Track = uint32(i), 1, math.MaxUint64
+			c.Box = &record.Box{Center: [3]float64{6.9e5, -2, 1e-9}, Size: [3]float32{4.5, 1.9, 1.6}, Yaw: -3.1}
+			c.EventID = c.ID().String()
+		}
 		doc, err := json.Marshal(&c)
 		if err != nil {
 			t.Fatal(err)
@@ -36,14 +46,40 @@ func TestSchema(t *testing.T) {
 		if err := check(doc); err != nil {
 			t.Errorf("%s: %v", doc, err)
 		}
-		for _, change := range [][2]string{{`"seq":`, `"seq":-`}, {`"score":0.75,"top`, `"score":7,"top`}, {`"class":`, `"klass":`}, {`"digest":"ab`, `"digest":"xy`}} {
+		changes := [][2]string{
+			{`"seq":`, `"seq":-`}, {`"score":0.75,"top`, `"score":7,"top`}, {`"class":`, `"klass":`}, {`"digest":"ab`, `"digest":"xy`},
+		}
+		if i >= 10 {
+			changes = append(changes, [][2]string{
+				{`"object":`, `"object":-`}, {`"view":1`, `"view":0`}, {`"track":`, `"track":-`}, {`"center":[`, `"center":[7,`}, {`"yaw":-3.1`, `"jaw":-3.1`},
+			}...)
+		}
+		for _, change := range changes {
 			other := strings.Replace(string(doc), change[0], change[1], 1)
-			if change[0] == `"seq":` && i == 0 {
+			if other == string(doc) {
+				t.Fatalf("found no %s in %s", change[0], doc)
+			}
+			if change[0] == `"seq":` && i%10 == 0 {
 				continue // -0 is 0
 			}
 			if err := check([]byte(other)); err == nil {
 				t.Errorf("the schema takes %s", other)
 			}
 		}
+	}
+}
+
+// TestSchemaVersion: the version is said alike by the schema, by the program and by the header of a message.
+func TestSchemaVersion(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join(testenv.Root(), "docs", "reference", "classification.schema.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var schema struct{ Version int }
+	if err := json.Unmarshal(b, &schema); err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf("classification/%d", schema.Version); schema.Version != record.SchemaVersion || transport.SchemaClassification != want {
+		t.Errorf("found versions %d and %s, want those of the schema, %d", record.SchemaVersion, transport.SchemaClassification, schema.Version)
 	}
 }

@@ -43,9 +43,9 @@ func (v *Voxelizer) Export(s ingest.Sample, f Format) (ingest.Sample, error) {
 		}
 		g.Values = floats(field.Values)
 	} else {
-		vol, err := v.Volume(s)
+		vol, err := v.volume(s, PaletteIndices)
 		if err != nil {
-			return s, err
+			return s, itemError(s, err)
 		}
 		if f == FormatRGB {
 			g.Channels, g.Values = 3, make([]float32, 3*len(vol.Index))

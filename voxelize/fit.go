@@ -14,9 +14,10 @@ import (
 // Fit says what becomes of a ready grid whose cells are not those of the options.
 type Fit string
 
-// The ways to fit. Whole resamples to cubic cells of the size at which all of the grid is inside; crop to cubic cells of Options.Edge, or of the
-// grid's own smallest edge, of which the middle is taken; both fill up around with the lowest value. Exact refuses. Auto, also written as
-// nothing, is whole for grids that say how large their cells are, as those of MRI and CT do, and exact for others, whose size is likely a mistake.
+// The ways to fit. Whole resamples to cubic cells of the size at which all of the grid is inside; crop to cubic
+// cells of Options.Edge, or of the grid's own smallest edge, of which the middle is taken; both fill up around with
+// the lowest value. Exact refuses. Auto, also written as nothing, is whole for grids that say how large their cells
+// are, as those of MRI and CT do, and exact for others, whose size is likely a mistake.
 const (
 	FitAuto  Fit = "auto"
 	FitWhole Fit = "whole"
@@ -45,8 +46,9 @@ func (Fit) ChoiceDoc(name string) string {
 	return ""
 }
 
-// Window is the range of values to look at, as radiologists say it: its middle and its width, in the grid's own units (Hounsfield units for CT). The
-// zero value is the window that the grid's file names, if any. It is written CENTRE:WIDTH; nothing is the zero value, none all values.
+// Window is the range of values to look at, as radiologists say it: its middle and its width, in the grid's own
+// units (Hounsfield units for CT). The zero value is the window that the grid's file names, if any. It is written
+// CENTRE:WIDTH; nothing is the zero value, none all values.
 type Window struct {
 	Centre, Width float64
 	// None takes the range that the values have, whatever the file names.
@@ -118,30 +120,83 @@ func (v *Voxelizer) window(g *ingest.Grid) (low, high float32, ok bool) {
 	return low, high, low < high
 }
 
-// ready makes the values of a grid that came as such those of the options' cells: windowed, resampled, as density or as occupancy. Scaled says
-// that a window made them 0 to 1. The grid's own values are not changed.
+// ready makes the values of a grid that came as such those of the options' cells: windowed, resampled, as density
+// or as occupancy. Scaled says that a window made them 0 to 1. The grid's own values are not changed.
 func (v *Voxelizer) ready(g *ingest.Grid) (values []float32, scaled bool, err error) {
-	if err := v.check(g); err != nil {
+	if err := v.check(g, 1); err != nil {
 		return nil, false, err
 	}
 	values = g.Values
 	low, high, scaled := v.window(g)
 	if scaled {
-		values = make([]float32, len(g.Values))
-		for i, x := range g.Values {
-			values[i] = (min(max(x, low), high) - low) / (high - low)
-		}
+		values = scale(values, low, high)
 	}
-	if want := v.options.Dims; !v.fits(g) {
-		cell := v.cell(g)
-		values = resample(values, g.Dims, cell, want, v.edge(g.Dims, cell), slices.Min(values))
-	}
+	values = v.fitted(g, values)
 	if v.value() == Occupancy {
 		values = slices.Clone(values)
 		occupy(values)
 		return values, false, nil
 	}
 	return values, scaled, nil
+}
+
+// raw sets the values of a ready grid of any channels: fitted, and mapped by the window of the options but not by
+// that of the file. They are shared with the grid where nothing changes them.
+func (v *Voxelizer) raw(vol *Volume, g *ingest.Grid) error {
+	if err := v.check(g, MaxChannels); err != nil {
+		return err
+	}
+	vol.Content = FloatContent(g.Channels)
+	if _, err := vol.Content.Size(vol.Dims); err != nil {
+		return err
+	}
+	vol.Values = g.Values
+	if w := v.options.Window; w.Width > 0 {
+		low, high := w.bounds()
+		vol.Values = scale(vol.Values, low, high)
+	}
+	vol.Values = v.fitted(g, vol.Values)
+	if v.value() == Occupancy {
+		vol.Values = slices.Clone(vol.Values)
+		occupy(vol.Values)
+	}
+	return nil
+}
+
+// scale maps low to 0 and high to 1, and what lies outside to the nearest of them.
+func scale(values []float32, low, high float32) []float32 {
+	out := make([]float32, len(values))
+	for i, x := range values {
+		out[i] = (min(max(x, low), high) - low) / (high - low)
+	}
+	return out
+}
+
+// fitted resamples the values of a grid, each channel by itself, where its cells are not those of the options.
+func (v *Voxelizer) fitted(g *ingest.Grid, values []float32) []float32 {
+	if v.fits(g) {
+		return values
+	}
+	cell := v.cell(g)
+	edge := v.edge(g.Dims, cell)
+	if g.Channels == 1 {
+		return resample(values, g.Dims, cell, v.options.Dims, edge, slices.Min(values))
+	}
+	var out []float32
+	channel := make([]float32, len(values)/g.Channels)
+	for c := range g.Channels {
+		for i := range channel {
+			channel[i] = values[i*g.Channels+c]
+		}
+		resampled := resample(channel, g.Dims, cell, v.options.Dims, edge, slices.Min(channel))
+		if out == nil {
+			out = make([]float32, len(resampled)*g.Channels)
+		}
+		for i, x := range resampled {
+			out[i*g.Channels+c] = x
+		}
+	}
+	return out
 }
 
 // fits says whether the grid's cells are the options' as they are.
@@ -195,18 +250,25 @@ func finiteValues(values []float32) bool {
 	return a+b+c+d == 0
 }
 
-// check says whether a grid can be made to fit.
-func (v *Voxelizer) check(g *ingest.Grid) error {
+// check says whether a grid of at most so many channels can be made to fit.
+func (v *Voxelizer) check(g *ingest.Grid, channels int) error {
 	if g == nil {
 		return errNoData
 	}
 	want := v.options.Dims
 	auto := v.options.Fit == FitAuto
 	exact := v.options.Fit == FitExact || auto && g.Cell == [3]float64{}
-	if g.Channels != 1 || exact && g.Dims != want {
-		return fmt.Errorf("grid of %s cells and %d channels: want %s and 1", dimsString(g.Dims), g.Channels, dimsString(want))
+	if g.Channels < 1 || g.Channels > channels || exact && g.Dims != want {
+		most := "1"
+		switch {
+		case channels > 1:
+			most = fmt.Sprintf("1 to %d", channels)
+		case g.Channels > 1:
+			most = "1; more channels need raw values"
+		}
+		return fmt.Errorf("grid of %s cells and %d channels: want %s and %s", dimsString(g.Dims), g.Channels, dimsString(want), most)
 	}
-	n := 1
+	n := g.Channels
 	for _, d := range g.Dims {
 		if d < 1 || d > math.MaxInt32/n {
 			return fmt.Errorf("grid of %s cells: want 1 or more a side and at most %d in all", dimsString(g.Dims), math.MaxInt32)
@@ -221,6 +283,7 @@ func (v *Voxelizer) check(g *ingest.Grid) error {
 	}
 	for i, x := range g.Values {
 		if x-x != 0 {
+			i /= g.Channels
 			z, y, x0 := i/(g.Dims[1]*g.Dims[2]), i/g.Dims[2]%g.Dims[1], i%g.Dims[2]
 			return fmt.Errorf("grid value %g at cell (%d,%d,%d): want finite numbers", x, z, y, x0)
 		}

@@ -12,7 +12,8 @@ import (
 // Value is what a cell says of the points in it.
 type Value string
 
-// The values: density is normalised as the method has it, occupancy is 1 where there is a point (or a ready grid is above 0), else 0.
+// The values: density is normalised as the method has it, occupancy is 1 where there is a point (or a ready grid is
+// above 0), else 0.
 const (
 	Density   Value = "density"
 	Occupancy Value = "occupancy"
@@ -35,6 +36,33 @@ func (Value) ChoiceDoc(name string) string {
 	return ""
 }
 
+// Encoding is how volumes hold what the cells say.
+type Encoding string
+
+// The encodings. Palette indices are normalised to the range of each sample, or to a window; raw values are as they
+// were measured.
+const (
+	PaletteIndices Encoding = "palette"
+	RawValues      Encoding = "raw"
+)
+
+// Encodings lists all encodings.
+func Encodings() []Encoding { return []Encoding{PaletteIndices, RawValues} }
+
+// Choices are the names of the encodings.
+func (Encoding) Choices() []string { return names(Encodings(), func(e Encoding) Encoding { return e }) }
+
+// ChoiceDoc says what an encoding means.
+func (Encoding) ChoiceDoc(name string) string {
+	switch Encoding(name) {
+	case PaletteIndices:
+		return "Colour map indices, normalised to the range of each sample or to the window, as in the 3D MNIST tutorial."
+	case RawValues:
+		return "Unscaled float32 values, with all channels of inputs that are already voxel grids. A window is applied only if it is set here."
+	}
+	return ""
+}
+
 // Options say how samples become volumes. They are the section voxelize of the configuration.
 type Options struct {
 	// Dims is depth, height, width in cells. Some methods want a cube; ready grids are fitted.
@@ -43,7 +71,10 @@ type Options struct {
 	Method MethodName `yaml:"method" flag:"method" doc:"Voxelization method for point clouds and depth frames."`
 	// Value is what a cell says; empty means Density. A method whose own Value says otherwise wins.
 	Value Value `yaml:"value" flag:"value" doc:"Value to store in each cell."`
-	// Edge is the side of a cell of a placed grid in metres; 0 makes each cloud fit. FitCrop takes it for ready grids too.
+	// Values is how a volume holds it; empty means PaletteIndices.
+	Values Encoding `yaml:"values" flag:"values" doc:"Encoding of cell values in volumes. It must match the model's input."`
+	// Edge is the side of a cell of a placed grid in metres; 0 makes each cloud fit. FitCrop takes it for ready
+	// grids too.
 	Edge float64 `yaml:"edge" flag:"edge" min:"0" doc:"Cell size in metres, for methods on a regular grid. 0 fits the grid to each point cloud."`
 	// Fit is for ready grids of other cells; empty means FitAuto.
 	Fit Fit `yaml:"fit" flag:"fit" doc:"How to fit inputs that are already voxel grids, such as MRI and CT scans, to the grid size."`
@@ -51,17 +82,27 @@ type Options struct {
 	Window Window `yaml:"window" flag:"window" doc:"Intensity window CENTRE:WIDTH that is scaled to 0..1 in inputs that are already voxel grids, such as 40:400 for soft tissue in CT. Empty uses the window in the file, if any. none uses the full range of values."`
 	// Colormap names the palette.
 	Colormap colormap.Name `yaml:"colormap" flag:"colormap" doc:"Colour map of the volumes. It must be the one that the model was trained with."`
-	// Origin is the minimum corner of a placed grid as x, y, z in metres; nil centres the grid on the bounding box of each cloud.
+	// Origin is the minimum corner of a placed grid as x, y, z in metres; nil centres the grid on the bounding box
+	// of each cloud.
 	Origin *[3]float64
 	// Methods points to the options of the methods, one struct of a type each; see [MethodOptions].
 	Methods []any `yaml:",inline"`
 }
 
-// DefaultOptions are those of the 3D MNIST tutorial: 16^3 cells, density, Oranges. Each call makes new options of the methods.
+// DefaultOptions are those of the 3D MNIST tutorial: 16^3 cells, density, Oranges. Each call makes new options of
+// the methods.
 func DefaultOptions() Options {
 	return Options{
-		Method: MNIST3D.Name, Dims: option.Dims{16, 16, 16}, Value: Density, Fit: FitAuto, Colormap: "Oranges", Methods: newMethodOptions(),
+		Method: MNIST3D.Name, Dims: option.Dims{16, 16, 16}, Value: Density, Values: PaletteIndices, Fit: FitAuto, Colormap: "Oranges", Methods: newMethodOptions(),
 	}
+}
+
+// CellBytes is the size of a cell of a volume of one channel.
+func (o Options) CellBytes() int {
+	if o.Values == RawValues {
+		return FloatContent(1).CellBytes()
+	}
+	return 1
 }
 
 // Clone is a copy that shares nothing with o.
@@ -78,6 +119,9 @@ func (o Options) Clone() Options {
 func (o Options) withDefaults() Options {
 	if o.Value == "" {
 		o.Value = Density
+	}
+	if o.Values == "" {
+		o.Values = PaletteIndices
 	}
 	if o.Fit == "" {
 		o.Fit = FitAuto

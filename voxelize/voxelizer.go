@@ -10,8 +10,8 @@ import (
 	"github.com/voxelstream/voxelstream/voxelize/colormap"
 )
 
-// Voxelizer turns samples into volumes. It keeps nothing from one sample to the next: it may be shared by goroutines, and the same sample
-// gives the same volume on every machine.
+// Voxelizer turns samples into volumes. It keeps nothing from one sample to the next: it may be shared by
+// goroutines, and the same sample gives the same volume on every machine.
 type Voxelizer struct {
 	options Options
 	method  Method
@@ -58,16 +58,27 @@ func (v *Voxelizer) Dims() [3]int { return v.options.Dims }
 // Palette is the colour map whose entries the volumes index.
 func (v *Voxelizer) Palette() *colormap.Palette { return v.palette }
 
-// Volume voxelizes a sample: a frame is projected to points, points are counted in cells, a ready grid is windowed and fitted (see
-// [Fit]); then the colour
-// map, normalised to the sample's own range, makes palette indices of the values. An error is an *ingest.ItemError and is permanent: the
-// same sample fails again.
+// Volume voxelizes a sample: a frame is projected to points, points are counted in cells, a ready grid is windowed
+// and fitted (see [Fit]). Then the colour map, normalised to the sample's own range, makes palette indices of the
+// values, or they stay as they are (see [Encoding]). An error is an *ingest.ItemError and is permanent: the same
+// sample fails again.
 func (v *Voxelizer) Volume(s ingest.Sample) (Volume, error) {
+	vol, err := v.volume(s, v.options.Values)
+	if err != nil {
+		return Volume{}, itemError(s, err)
+	}
+	return vol, nil
+}
+
+func (v *Voxelizer) volume(s ingest.Sample, e Encoding) (Volume, error) {
 	vol := Volume{ID: s.ID, Time: s.Time, Label: s.Label, Dims: v.options.Dims, Content: PaletteContent(v.palette.Name)}
 	if g, ok := s.Data.(*ingest.Grid); ok {
+		if e == RawValues {
+			return vol, v.raw(&vol, g)
+		}
 		values, scaled, err := v.ready(g)
 		if err != nil {
-			return Volume{}, itemError(s, err)
+			return vol, err
 		}
 		vol.Index = make([]uint8, len(values))
 		if !scaled {
@@ -81,17 +92,21 @@ func (v *Voxelizer) Volume(s ingest.Sample) (Volume, error) {
 	}
 	f, err := v.field(s.Data)
 	if err != nil {
-		return Volume{}, itemError(s, err)
+		return vol, err
 	}
-	vol.Index = make([]uint8, len(f.Values))
-	colormap.Index(vol.Index, f.Values)
+	if e == RawValues {
+		vol.Values, vol.Content = floats(f.Values), FloatContent(1)
+	} else {
+		vol.Index = make([]uint8, len(f.Values))
+		colormap.Index(vol.Index, f.Values)
+	}
 	vol.Origin, vol.Edge = f.Grid.Origin, float32(f.Grid.Edge)
 	vol.Points, vol.Outside = f.Points, f.Outside
 	return vol, nil
 }
 
-// Field voxelizes a sample but stops before the colour map: density or occupancy in float64. A ready grid has no metric frame, so its Grid
-// has only Dims. Errors are those of Volume.
+// Field voxelizes a sample but stops before the colour map: density or occupancy in float64. A ready grid has no
+// metric frame, so its Grid has only Dims. Errors are those of Volume.
 func (v *Voxelizer) Field(s ingest.Sample) (*Field, error) {
 	if g, ok := s.Data.(*ingest.Grid); ok {
 		values, _, err := v.ready(g)
@@ -139,8 +154,8 @@ func (v *Voxelizer) takes(d ingest.Data) error {
 	return nil
 }
 
-// Fuse makes one grid of all frames of a recording by a method that has [Method.Fuse]. The grid is a ready one for this voxelizer. The arguments are
-// those of the method's function.
+// Fuse makes one grid of all frames of a recording by a method that has [Method.Fuse]. The grid is a ready one for
+// this voxelizer. The arguments are those of the method's function.
 func (v *Voxelizer) Fuse(ctx context.Context, open func() (ingest.Source, error), threads int, bad func(error)) (*Fused, error) {
 	if v.method.Fuse == nil {
 		return nil, fmt.Errorf("voxelize: method %s makes a grid of each sample, not one of a recording", v.method.Name)

@@ -19,7 +19,8 @@ func (c *Config) Validate() error {
 	if c.Broker.DataDir == "" && len(c.Kafka.Brokers) == 0 {
 		bad("broker.data_dir", `""`, "a folder, or kafka.brokers")
 	}
-	if cells := c.Voxelize.Dims[0] * c.Voxelize.Dims[1] * c.Voxelize.Dims[2]; int64(cells)*2 > int64(c.Kafka.MaxMessage) {
+	cells := c.Voxelize.Dims[0] * c.Voxelize.Dims[1] * c.Voxelize.Dims[2]
+	if int64(cells)*int64(c.Voxelize.CellBytes())*2 > int64(c.Kafka.MaxMessage) {
 		bad("voxelize.grid", c.Voxelize.Dims, fmt.Sprintf("a volume that fits into half of kafka.max_message (%v)",
 			c.Kafka.MaxMessage))
 	}

@@ -112,6 +112,9 @@ func readData(ctx context.Context, a *app.Env, paths []string, split string, pre
 			return nil, err
 		}
 	}
+	if o.Values == voxelize.RawValues {
+		return nil, app.Usage(errors.New("voxelize.values: found raw, want palette: training and evaluation take palette indices"))
+	}
 	v, err := voxelize.New(o)
 	if err != nil {
 		return nil, err

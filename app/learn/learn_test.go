@@ -10,9 +10,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/apptest"
 	"github.com/voxelstream/voxelstream/app/files"
 	"github.com/voxelstream/voxelstream/nn/train"
+	"github.com/voxelstream/voxelstream/pipeline/transport"
+	"github.com/voxelstream/voxelstream/voxelize"
+	"github.com/voxelstream/voxelstream/voxelize/colormap"
+	"github.com/voxelstream/voxelstream/voxelize/volarrow"
 )
 
 func TestTrainEvaluate(t *testing.T) {
@@ -130,5 +135,28 @@ func TestBuiltinAccuracy(t *testing.T) {
 	}
 	if e.Upright.Accuracy < 0.85 || e.Rotated.Accuracy < 0.4 {
 		t.Errorf("found accuracy %g upright, %g rotated", e.Upright.Accuracy, e.Rotated.Accuracy)
+	}
+}
+
+// TestRawVolumes: training takes palette indices; raw values in the configuration or on the topic are named.
+func TestRawVolumes(t *testing.T) {
+	a := apptest.New(t, "voxelize.values", "raw")
+	if _, err := readData(t.Context(), a, nil, "", nil, a.Config.Voxelize); !app.IsUsage(err) || !strings.Contains(err.Error(), "found raw, want palette") {
+		t.Errorf("found %v", err)
+	}
+	palette, err := colormap.ByName("Oranges")
+	if err != nil {
+		t.Fatal(err)
+	}
+	value, err := volarrow.Encode(nil, []voxelize.Volume{
+		{Dims: [3]int{1, 1, 2}, Content: voxelize.FloatContent(1), Values: []float32{1, 2}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := transport.New("s", "s/0", transport.ContentArrow, value)
+	_, err = newDataset(a, [3]int{1, 1, 2}, palette).decode(&m)
+	if want := "found volumes of 1x1x2 cells, float32 values of 1 channel, want 1x1x2 cells, palette Oranges"; err == nil || err.Error() != want {
+		t.Errorf("found %v, want %s", err, want)
 	}
 }

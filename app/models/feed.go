@@ -32,7 +32,7 @@ func (f *feed) load(p *nn.Plan) {
 }
 
 func feedFor(ctx context.Context, a *app.Env, m *Loaded, rows int) (*feed, error) {
-	if _, err := classify.Dims(m.Model); err == nil {
+	if _, err := Fit(m.Model, a.Config.Voxelize); err == nil {
 		return paletteFeed(ctx, a, m, rows)
 	}
 	return denseFeed(a, m, rows), nil

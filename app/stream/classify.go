@@ -19,6 +19,7 @@ import (
 	"github.com/voxelstream/voxelstream/sinks"
 	"github.com/voxelstream/voxelstream/sinks/stdout"
 	"github.com/voxelstream/voxelstream/sinks/terminal"
+	"github.com/voxelstream/voxelstream/voxelize"
 	"github.com/voxelstream/voxelstream/voxelize/volarrow"
 )
 
@@ -42,6 +43,15 @@ func volumesFit(a *app.Env, n *classify.Pool) error {
 	if vo.Dims != n.Dims() {
 		return app.Usage(fmt.Errorf("voxelize.grid: found %s, but the model's input is %s",
 			vo.Dims.Cells(), option.Dims(n.Dims()).Cells()))
+	}
+	if vo.Values == voxelize.RawValues {
+		if !n.TakesRaw() {
+			return app.Usage(fmt.Errorf("voxelize.values: found raw, the model takes %s", n.Takes()))
+		}
+		return nil
+	}
+	if n.Colormap() == "" {
+		return app.Usage(fmt.Errorf("voxelize.values: found %s, the model takes %s", vo.Values, n.Takes()))
 	}
 	if string(vo.Colormap) != n.Colormap() {
 		return app.Usage(fmt.Errorf("voxelize.colormap: found %s, but the model was trained with %s", vo.Colormap, n.Colormap()))
@@ -129,7 +139,8 @@ func (c *classifying) loadNetwork(ctx context.Context, own bool) error {
 		a.Metrics.Model(m.Info.Name, m.Info.Version)
 	}
 	c.network, err = classify.NewPool(m.Model, classify.Options{
-		Model: m.Info, Colormap: string(a.Config.Voxelize.Colormap), TopK: a.Config.Model.TopK, Batch: a.Config.Pipeline.Batch, Threads: a.Threads(), Observer: a.Observer,
+		Model: m.Info, Colormap: string(a.Config.Voxelize.Colormap), Raw: a.Config.Voxelize.Values == voxelize.RawValues,
+		TopK: a.Config.Model.TopK, Batch: a.Config.Pipeline.Batch, Threads: a.Threads(), Observer: a.Observer,
 	}, a.Config.Pipeline.Networks)
 	if err != nil || !own {
 		return err

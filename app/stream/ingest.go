@@ -76,7 +76,7 @@ func send(ctx context.Context, a *app.Env, cl *cluster, log *backlog, inputs []i
 	if err != nil {
 		return IngestSummary{}, err
 	}
-	out := &volumes{topic: cl.producer.Sink(a.Config.Kafka.Volumes), backlog: log, bar: bar}
+	out := &volumes{topic: cl.producer.Sink(a.Config.Kafka.Volumes), limit: messageBytes(a), backlog: log, bar: bar}
 	p := &pipeline.Pipeline[ingest.Sample, voxelize.Volume, voxelize.Volume]{
 		Source: src,
 		Stage: pipeline.StageFunc[ingest.Sample, voxelize.Volume](func(_ context.Context,
@@ -105,15 +105,20 @@ func send(ctx context.Context, a *app.Env, cl *cluster, log *backlog, inputs []i
 	return s, err
 }
 
-// messageVolumes is how many volumes of a size go into one message: as many as configured, or as fit into half of
-// the largest.
+// messageVolumes is how many volumes of one channel go into one message: as many as configured, or as fit into
+// messageBytes.
 func messageVolumes(a *app.Env, dims [3]int) int {
-	return max(1, min(a.Config.Pipeline.Batch, int(a.Config.Kafka.MaxMessage)/2/(dims[0]*dims[1]*dims[2])))
+	size := dims[0] * dims[1] * dims[2] * a.Config.Voxelize.CellBytes()
+	return max(1, min(a.Config.Pipeline.Batch, messageBytes(a)/size))
 }
+
+// messageBytes bounds the volumes of a message: half of the largest, unless a single volume is larger.
+func messageBytes(a *app.Env) int { return int(a.Config.Kafka.MaxMessage) / 2 }
 
 // volumes is the sink that makes messages of volumes: one for each run of volumes in a batch that can share one.
 type volumes struct {
 	topic             pipeline.Sink[transport.Message]
+	limit             int // bytes of the volumes of a message
 	backlog           *backlog
 	bar               app.Bar
 	volumes, messages atomic.Int64
@@ -125,10 +130,7 @@ func (s *volumes) Write(ctx context.Context, vs []voxelize.Volume) error {
 	var ms []transport.Message
 	var parts [][2]int // the first volume of each message, and the one behind its last
 	for first := 0; first < len(vs); {
-		end := first + 1
-		for end < len(vs) && together(&vs[first], &vs[end]) {
-			end++
-		}
+		end := first + s.together(vs[first:])
 		m, err := volumeMessage(vs[first:end])
 		if err != nil {
 			for i := first; i < end; i++ {
@@ -168,9 +170,17 @@ func (s *volumes) Write(ctx context.Context, vs []voxelize.Volume) error {
 // Close does nothing: the producer is shared.
 func (s *volumes) Close(context.Context) error { return nil }
 
-// together says whether volumes can share a message.
-func together(a, b *voxelize.Volume) bool {
-	return a.Stream == b.Stream && a.Dims == b.Dims && a.Content == b.Content
+// together is how many of the first volumes can share a message: those of one stream, size and content, up to the
+// limit.
+func (s *volumes) together(vs []voxelize.Volume) int {
+	first := &vs[0]
+	size := len(first.Index) + 4*len(first.Values)
+	n := 1
+	for n < len(vs) && (n+1)*size <= s.limit &&
+		vs[n].Stream == first.Stream && vs[n].Dims == first.Dims && vs[n].Content == first.Content {
+		n++
+	}
+	return n
 }
 
 // volumeMessage makes the message of some volumes that can share one. Its event id names the first and the last:

@@ -51,7 +51,7 @@ type block struct {
 }
 
 func newGrids(ctx context.Context, f *hdf.File, stream string, pairs []pair, o Options) (ingest.Source, error) {
-	g := &grids{file: f, signed: o.Signed}
+	g := &grids{file: f, signed: o.Signed || ingest.ReaderOptions(o.Options, ReaderOptions{}).Signed}
 	g.reading, g.stop = context.WithCancel(context.WithoutCancel(ctx))
 	skip := o.Start
 	for _, p := range pairs {
@@ -293,8 +293,11 @@ func checkValues(values []float32, signed bool) error {
 		return nil
 	}
 	for i, v := range values {
-		if !(v >= 0 && v <= math.MaxFloat32) && !(signed && v < 0 && v >= -math.MaxFloat32) {
-			return fmt.Errorf("cell %d: found %g, want a finite value%s", i, v, map[bool]string{false: " of at least 0"}[signed])
+		switch {
+		case v-v != 0:
+			return fmt.Errorf("cell %d: found %g, want a finite value", i, v)
+		case v < 0 && !signed:
+			return fmt.Errorf("cell %d: found %g, want a value of at least 0, or ingest.signed", i, v)
 		}
 	}
 	return nil

@@ -37,7 +37,7 @@ type Options struct {
 	Data string
 	// Labels is the path of a dataset with the N class numbers for Data; empty if there is none.
 	Labels string
-	// Signed accepts negative values. Otherwise a row with a negative value is bad, because densities and colours
+	// Signed accepts negative values, as [ReaderOptions] does. Otherwise a row with a negative value is bad, because densities and colours
 	// are never negative.
 	Signed bool
 	// Start is the number of samples to skip at the beginning. Later samples keep their numbers, so that a stream
@@ -52,6 +52,7 @@ var HDF5 = ingest.Format{
 	Name:       "hdf5",
 	Doc:        "3D MNIST archives (vectors, clouds), any numeric grids",
 	Extensions: []string{".h5", ".hdf5"},
+	Options:    newReaderOptions,
 	Library:    "libhdf5 through gonum/hdf5, in a separate process",
 	Tested:     "jhdf and pyfive test files",
 	Detect: func(h *ingest.Head) ingest.Confidence {

@@ -40,7 +40,9 @@ func (s *Sink) Write(ctx context.Context, cs []record.Classification) error {
 			failed[i] = pipeline.Permanent(fmt.Errorf("sink kafka: %s: %w", cs[i].EventID, err)) // NaN has no JSON
 			continue
 		}
-		ms, back = append(ms, transport.New(cs[i].Stream, cs[i].Key(), transport.ContentJSON, value)), append(back, i)
+		m := transport.New(cs[i].Stream, cs[i].Key(), transport.ContentJSON, value)
+		m.SetHeader(transport.HeaderSchema, transport.SchemaClassification)
+		ms, back = append(ms, m), append(back, i)
 	}
 	if len(ms) > 0 {
 		err := s.topic.Write(ctx, ms)

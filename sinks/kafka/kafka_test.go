@@ -80,6 +80,9 @@ func harness(t *testing.T, addr string) sinktest.Harness {
 				if err := json.Unmarshal(m.Value, &c); err != nil {
 					t.Fatal(err)
 				}
+				if schema, _ := m.Header(transport.HeaderSchema); schema != "classification/2" {
+					t.Errorf("found schema %q, want classification/2", schema)
+				}
 				if m.EventID() != c.Key() || string(m.Key) != c.Stream || m.Verify() != nil {
 					t.Fatalf("found event id %s, key %s", m.EventID(), m.Key)
 				}

@@ -11,6 +11,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
+	"github.com/voxelstream/voxelstream/internal/option"
 	"github.com/voxelstream/voxelstream/voxelize"
 )
 
@@ -70,8 +71,8 @@ func (l *layout) check(vs []voxelize.Volume) error {
 	for i := range vs {
 		v := &vs[i]
 		if v.Stream != vs[0].Stream || v.Dims != l.dims || v.Content != l.content {
-			return fmt.Errorf("volume %s of %v cells, %v, among volumes of stream %s: want %v cells, %v",
-				v.ID.String(), v.Dims, v.Content, vs[0].Stream, l.dims, l.content)
+			return fmt.Errorf("volume %s of %s cells, %v, among volumes of stream %s: want %s cells, %v",
+				v.ID.String(), option.Dims(v.Dims).Cells(), v.Content, vs[0].Stream, option.Dims(l.dims).Cells(), l.content)
 		}
 		if err := v.Check(); err != nil {
 			return fmt.Errorf("volume %s: %w", v.ID.String(), err)

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/voxelstream/voxelstream/internal/option"
 	"github.com/voxelstream/voxelstream/voxelize"
 )
 
@@ -221,8 +222,8 @@ func (s *schema) voxels(p *plan, field int64) error {
 		elem = "float32"
 	}
 	if want := fmt.Sprintf("fixed_size_list<%s>[%d]", elem, p.size); t != want {
-		return fmt.Errorf("column voxels: found %s, want %s for %v cells of %d channels",
-			t, want, p.dims, p.content.Channels)
+		return fmt.Errorf("column voxels: found %s, want %s for %s cells of %d channels",
+			t, want, option.Dims(p.dims).Cells(), p.content.Channels)
 	}
 	return s.tensor(field, p)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 
+	"github.com/voxelstream/voxelstream/internal/option"
 	"github.com/voxelstream/voxelstream/voxelize"
 	"github.com/voxelstream/voxelstream/voxelize/colormap"
 )
@@ -154,7 +155,7 @@ func recognise(b []byte) (*layout, error) {
 			return l, nil
 		}
 	}
-	return nil, fmt.Errorf("%w: its first message differs from that of version 1 for %v cells", ErrForeign, dims)
+	return nil, fmt.Errorf("%w: its first message differs from that of version 1 for %s cells", ErrForeign, option.Dims(dims).Cells())
 }
 
 // shapeIn reads the tensor's shape out of the extension's metadata, wherever that lies.

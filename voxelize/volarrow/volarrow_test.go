@@ -179,7 +179,7 @@ func TestEncodeRefuses(t *testing.T) {
 		{"no content", "0 channels", []voxelize.Volume{{Dims: [3]int{1, 1, 1}, Index: []uint8{1}}}},
 		{"contents", "viridis", change(func(v *voxelize.Volume) { v.Content.Palette = "viridis" })},
 		{"streams", "other/9223372036854775809", change(func(v *voxelize.Volume) { v.Stream = "other" })},
-		{"dims", "[2 2 3]", change(func(v *voxelize.Volume) { v.Dims[2] = 3 })},
+		{"dims", "2x2x3", change(func(v *voxelize.Volume) { v.Dims[2] = 3 })},
 		{"short", "found 7 bytes and 0 float32 values, want 8 and 0", change(func(v *voxelize.Volume) { v.Index = v.Index[:7] })},
 		{"time", "want a time between 1677 and 2262", change(func(v *voxelize.Volume) { v.Time = time.Unix(1<<40, 0) })},
 		{"too many cells", "at most", []voxelize.Volume{{Dims: [3]int{1 << 12, 1 << 12, 2}, Content: voxelize.PaletteContent("gray")}}},
