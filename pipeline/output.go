@@ -91,13 +91,14 @@ func newOutput[T any](o Output[T], retry Retry, exhausted Exhausted, c *control)
 
 // take puts a batch into the queue. It waits where the output is required; else a batch that finds no room is dropped.
 func (o *output[T]) take(batch []Delivery[T]) {
-	o.observer.Level(o.rules.part, LevelQueue, int64(len(o.queue)))
 	if o.Policy == Required {
 		o.queue <- batch
+		o.level()
 		return
 	}
 	select {
 	case o.queue <- batch:
+		o.level()
 	default:
 		o.observer.Count(o.rules.part, EventDropped, len(batch))
 		if o.onDrop != nil {
@@ -109,6 +110,9 @@ func (o *output[T]) take(batch []Delivery[T]) {
 	}
 }
 
+// level tells the observer how long the queue is. It is called after each change: a queue that has become empty is one.
+func (o *output[T]) level() { o.observer.Level(o.rules.part, LevelQueue, int64(len(o.queue))) }
+
 // run writes what comes into the queue until it is closed, then closes the sink.
 func (o *output[T]) run() {
 	due := time.NewTimer(o.Flush.Every)
@@ -119,6 +123,7 @@ func (o *output[T]) run() {
 			if open = more; !more {
 				break
 			}
+			o.level()
 			empty := len(o.held) == 0
 			o.write(batch)
 			switch {

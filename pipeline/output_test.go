@@ -224,6 +224,43 @@ func TestBackpressure(t *testing.T) {
 	})
 }
 
+// levels keeps the levels that it is told.
+type levels struct {
+	unobserved
+	mu   sync.Mutex
+	told []int64
+}
+
+func (l *levels) Level(part string, level Level, v int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if part == "slow" && level == LevelQueue {
+		l.told = append(l.told, v)
+	}
+}
+
+// TestQueueLevel: the length of a queue is told when it grows and when it shrinks, down to nothing.
+func TestQueueLevel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		src, sink, o := &list{n: 3, endless: true}, newStore(), &levels{}
+		sink.took = time.Second
+		p := &Pipeline[int, int, int]{Source: src, Stage: identity, Work: Pass[int](), Outputs: to("slow", sink), Observer: o}
+		done := make(chan error)
+		go func() { done <- p.Run(ctx) }()
+		time.Sleep(time.Minute)
+		o.mu.Lock()
+		if n := len(o.told); n == 0 || slices.Max(o.told) < 2 || o.told[n-1] != 0 {
+			t.Errorf("found the lengths %v, want up to 2, and 0 at last", o.told)
+		}
+		o.mu.Unlock()
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestBestEffort: an output that is not required holds nothing up, and what it cannot take is counted.
 func TestBestEffort(t *testing.T) {
 	for name, c := range map[string]struct {
