@@ -55,7 +55,7 @@ func Split[T, U any](d Delivery[T], vs []U) []Delivery[U] {
 	case 1:
 		return []Delivery[U]{Carry(d, vs[0])}
 	}
-	p := &parent[T]{d: d}
+	p := parentOf(d)
 	p.unfreed.Store(int64(len(vs)))
 	p.unsettled = len(vs)
 	out := make([]Delivery[U], len(vs))
@@ -68,7 +68,8 @@ func Split[T, U any](d Delivery[T], vs []U) []Delivery[U] {
 // Unfold is Split for values that come one after the other: add makes the delivery of each, and end, called once, says that no more come, and
 // how that went. The parent is not freed before it settles; who is done with its value frees it.
 func Unfold[T, U any](d Delivery[T]) (add func(U) Delivery[U], end func(error)) {
-	p := &parent[T]{d: d, unsettled: 1}
+	p := parentOf(d)
+	p.unsettled = 1
 	add = func(v U) Delivery[U] {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -88,7 +89,8 @@ func share[T any](d Delivery[T], required, n int) []Delivery[T] {
 	case n == 1 && required == 1:
 		return []Delivery[T]{d}
 	}
-	p := &parent[T]{d: d, unsettled: required}
+	p := parentOf(d)
+	p.unsettled = required
 	p.unfreed.Store(int64(n))
 	out := make([]Delivery[T], n)
 	for i := range out {
@@ -100,7 +102,7 @@ func share[T any](d Delivery[T], required, n int) []Delivery[T] {
 		default:
 			out[i] = NewDelivery(d.Value, func() {
 				if p.unfreed.Add(-1) == 0 {
-					d.Settle(nil)
+					p.d.Settle(nil)
 				}
 			}, nil)
 		}
@@ -118,9 +120,10 @@ func (d Delivery[T]) onDone(f func(T)) Delivery[T] {
 	})
 }
 
-// parent gathers the duties of the children of a Split.
-type parent[T any] struct {
-	d       Delivery[T]
+// parent gathers the duties of the children of a Split. It has the parent's duties without its value, whose memory must
+// not stay until the last child settles.
+type parent struct {
+	d       Delivery[struct{}]
 	unfreed atomic.Int64
 
 	mu        sync.Mutex
@@ -128,13 +131,15 @@ type parent[T any] struct {
 	worst     error
 }
 
-func (p *parent[T]) free() {
+func parentOf[T any](d Delivery[T]) *parent { return &parent{d: Carry(d, struct{}{})} }
+
+func (p *parent) free() {
 	if p.unfreed.Add(-1) == 0 {
 		p.d.Free()
 	}
 }
 
-func (p *parent[T]) settle(err error) {
+func (p *parent) settle(err error) {
 	p.mu.Lock()
 	p.worst = worse(p.worst, err)
 	p.unsettled--

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"testing"
+	"weak"
 )
 
 var (
@@ -188,5 +190,34 @@ func TestErrors(t *testing.T) {
 	}
 	if !errors.Is(p, errMoment) {
 		t.Error("a part is not found")
+	}
+}
+
+// TestPartsForget: the children of a value do not keep its memory: what a sink holds back may be the last of thousands
+// of messages.
+func TestPartsForget(t *testing.T) {
+	for name, divide := range map[string]func(d Delivery[*[1 << 10]byte]) []Delivery[int]{
+		"split": func(d Delivery[*[1 << 10]byte]) []Delivery[int] { return Split(d, []int{1, 2}) },
+		"unfold": func(d Delivery[*[1 << 10]byte]) []Delivery[int] {
+			add, end := Unfold[*[1 << 10]byte, int](d)
+			out := []Delivery[int]{add(1), add(2)}
+			end(nil)
+			return out
+		},
+	} {
+		settled := 0
+		value := new([1 << 10]byte)
+		kept := weak.Make(value)
+		parts := divide(NewDelivery(value, nil, func(error) { settled++ }))
+		runtime.GC()
+		if kept.Value() != nil {
+			t.Errorf("%s: the value is kept", name)
+		}
+		for _, p := range parts {
+			p.Settle(nil)
+		}
+		if settled != 1 {
+			t.Errorf("%s: settled %d times, want once", name, settled)
+		}
 	}
 }
