@@ -62,7 +62,8 @@ func items(n int) (out []Item) {
 	return out
 }
 
-// TestBatchesDoNotMatter: the same volumes give the same scores, whatever the batch they come in, and whatever the number of threads.
+// TestBatchesDoNotMatter: the same volumes give the same scores, whatever the batch they come in, and whatever the
+// number of threads.
 func TestBatchesDoNotMatter(t *testing.T) {
 	m := model(t, "softmax")
 	all := items(23)
@@ -185,8 +186,8 @@ func share(to, from *nn.Model) {
 	}
 }
 
-// TestChannelsFirst: a model that takes its channels first, and puts them last by itself, classifies as the one without that, and as fast: the palette is read
-// by the convolution.
+// TestChannelsFirst: a model that takes its channels first, and puts them last by itself, classifies as the one
+// without that, and as fast: the palette is read by the convolution.
 func TestChannelsFirst(t *testing.T) {
 	for _, channels := range []int{3, 1} {
 		stack := func() []nn.Layer {
@@ -235,7 +236,8 @@ func TestDensity(t *testing.T) {
 	}
 }
 
-// TestLogits: a model that ends in logits, or in the logarithms of probabilities, classifies as the one with a softmax there.
+// TestLogits: a model that ends in logits, or in the logarithms of probabilities, classifies as the one with a
+// softmax there.
 func TestLogits(t *testing.T) {
 	with := model(t, "softmax")
 	want := scores(t, with)

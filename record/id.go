@@ -6,15 +6,16 @@ import (
 	"strings"
 )
 
-// ID identifies an item for ever: the same input gives the same ID on every machine and in every run, which is how a repeat is recognised.
+// ID identifies an item for ever: the same input gives the same ID on every machine and in every run, which is how a
+// repeat is recognised.
 type ID struct {
-	// Stream names the input: short, printable, the same for the same content wherever it is stored. It is the Kafka key, so the items of a
-	// stream stay in order.
+	// Stream names the input: short, printable, the same for the same content wherever it is stored. It is the Kafka
+	// key, so the items of a stream stay in order.
 	Stream string
 	// Seq is the position of the scan, frame or row in its stream, from 0.
 	Seq uint64
-	// Object is the number of an object of the scan, from 1; 0 is the whole scan. View is the number of one of several views of it, from 1; 0 is
-	// the only one.
+	// Object is the number of an object of the scan, from 1; 0 is the whole scan. View is the number of one of
+	// several views of it, from 1; 0 is the only one.
 	Object, View uint32
 }
 
@@ -35,7 +36,8 @@ func (id ID) String() string {
 	return string(b)
 }
 
-// ParseID reads what String writes, and only that: every ID has one text. A stream may hold any character, also a slash.
+// ParseID reads what String writes, and only that: every ID has one text. A stream may hold any character, also a
+// slash.
 func ParseID(text string) (ID, error) {
 	slash := strings.LastIndexByte(text, '/')
 	if slash < 0 {

@@ -1,16 +1,17 @@
-// Package record holds what Voxelstream hands to its users: the identity of an item, and the classification of one. It imports nothing of
-// ours, so every other package may use it.
+// Package record holds what Voxelstream hands to its users: the identity of an item, and the classification of one.
+// It imports nothing of ours, so every other package may use it.
 package record
 
 import (
 	"time"
 )
 
-// Classification is what the network said of one volume. Its JSON form is the message on the topic "classifications" and the line of a JSON
-// lines file; docs/reference/classification.schema.json is its schema. Fields are added, never renamed or removed: a reader ignores those that
-// it does not know.
+// Classification is what the network said of one volume. Its JSON form is the message on the topic "classifications"
+// and the line of a JSON lines file; docs/reference/classification.schema.json is its schema. Fields are added, never
+// renamed or removed: a reader ignores those that it does not know.
 type Classification struct {
-	// EventID is the volume's ID as text: one volume and one model digest give one classification, however often the volume is delivered.
+	// EventID is the volume's ID as text: one volume and one model digest give one classification, however often the
+	// volume is delivered.
 	EventID string `json:"event_id"`
 	Stream  string `json:"stream"`
 	Seq     uint64 `json:"seq"`
@@ -33,7 +34,8 @@ type Classification struct {
 	Track uint64 `json:"track,omitempty"`
 }
 
-// SchemaVersion is the version of the classification's JSON schema. Version 2 added object, view, box and track to version 1.
+// SchemaVersion is the version of the classification's JSON schema. Version 2 added object, view, box and track to
+// version 1.
 const SchemaVersion = 2
 
 // Model names the network that classified: its digest is the SHA-256 of the model file, as hex.

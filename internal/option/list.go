@@ -17,7 +17,8 @@ func Of[T any](list []any, defaults T) T {
 	return defaults
 }
 
-// Clone copies the structs that a list points to. Their fields are copied as by an assignment, so slices in them must not be written.
+// Clone copies the structs that a list points to. Their fields are copied as by an assignment, so slices in them must
+// not be written.
 func Clone(list []any) []any {
 	if list == nil {
 		return nil
@@ -31,8 +32,8 @@ func Clone(list []any) []any {
 	return out
 }
 
-// Distinct calls each function that makes options, leaves out nil ones, and keeps the first struct of each type. It panics where a function
-// makes something else than a pointer to a struct, which no input can cause.
+// Distinct calls each function that makes options, leaves out nil ones, and keeps the first struct of each type. It
+// panics where a function makes something else than a pointer to a struct, which no input can cause.
 func Distinct(makers []func() any) []any {
 	var out []any
 	seen := map[reflect.Type]bool{}
@@ -56,9 +57,10 @@ func Distinct(makers []func() any) []any {
 // validator is a struct that knows which of its settings do not go together.
 type validator interface{ Validate() error }
 
-// Validate checks the settings of the struct that v points to, each by its tags, then those structs in it that have a method
-// Validate() error for what single settings do not show. The error of such a method begins with the name of a setting; each error that it joins
-// (see [errors.Join]) is one problem. All problems are returned, and begin with the whole path of the setting.
+// Validate checks the settings of the struct that v points to, each by its tags, then those structs in it that have a
+// method Validate() error for what single settings do not show. The error of such a method begins with the name of a
+// setting; each error that it joins (see [errors.Join]) is one problem. All problems are returned, and begin with the
+// whole path of the setting.
 func Validate(v any) []error {
 	var errs []error
 	for _, f := range Settings(v) {

@@ -1,5 +1,6 @@
-// Package option describes the settings of a part by the fields of a struct, so that the configuration file, environment, flags, URL queries,
-// validation and reference pages all come from one declaration, which lives with the part that it sets.
+// Package option describes the settings of a part by the fields of a struct, so that the configuration file,
+// environment, flags, URL queries, validation and reference pages all come from one declaration, which lives with the
+// part that it sets.
 //
 // The tags of a field are
 //
@@ -14,8 +15,8 @@
 //	secret  "true": the value is never shown
 //	items   "whole": each value of a flag is one item of the list; absent: a comma separates items
 //
-// A field is a bool, int, uint64, float64, string, list of strings, [time.Duration], [Bytes], [Dims] or any other encoding.TextUnmarshaler; a struct is
-// a section.
+// A field is a bool, int, uint64, float64, string, list of strings, [time.Duration], [Bytes], [Dims] or any other
+// encoding.TextUnmarshaler; a struct is a section.
 package option
 
 import (
@@ -44,8 +45,8 @@ type Field struct {
 	tag   reflect.StructTag
 }
 
-// Fields lists the sections and settings of the struct that v points to, in the order of their declaration. It panics where a struct is
-// declared wrongly, which no input can cause.
+// Fields lists the sections and settings of the struct that v points to, in the order of their declaration. It panics
+// where a struct is declared wrongly, which no input can cause.
 func Fields(v any) []Field {
 	return walk(reflect.ValueOf(v).Elem(), "", nil)
 }
@@ -137,7 +138,8 @@ func (f Field) Choices() []string {
 	return nil
 }
 
-// ChoiceDocs says what each of the choices means, where the type of the setting has a method ChoiceDoc(choice string) string; nil elsewhere.
+// ChoiceDocs says what each of the choices means, where the type of the setting has a method ChoiceDoc(choice string)
+// string; nil elsewhere.
 func (f Field) ChoiceDocs() []string {
 	d, ok := reflect.TypeAssert[interface{ ChoiceDoc(choice string) string }](reflect.Zero(f.value.Type()))
 	if !ok {

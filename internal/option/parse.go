@@ -262,8 +262,8 @@ func (f Field) wanted() string {
 
 var errDuration = errors.New("want a duration with its unit, 0 or more, such as 200ms, 10s or 1h30m")
 
-// ParseDuration reads Go's notation of a duration, 0 or more. A number without a unit is refused: whether it means seconds or milliseconds would
-// be a guess.
+// ParseDuration reads Go's notation of a duration, 0 or more. A number without a unit is refused: whether it means
+// seconds or milliseconds would be a guess.
 func ParseDuration(text string) (time.Duration, error) {
 	d, err := time.ParseDuration(text)
 	if err != nil || d < 0 {
