@@ -135,7 +135,7 @@ func exercise(t *testing.T, f ingest.Format, path, what string, inspect bool) {
 	}
 }
 
-// ErrContract says that a source did not keep its promises, as opposed to reporting bad input.
+// ErrContract means that a source did not keep its promises, as opposed to reporting bad input.
 var ErrContract = errors.New("broken contract")
 
 // maxSamples is more than any test file holds.

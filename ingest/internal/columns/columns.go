@@ -132,7 +132,7 @@ func Assign(names []string) [roleCount]int {
 	return out
 }
 
-// Wanted says whether a cloud has a place for the field.
+// Wanted reports whether a cloud has a place for the field.
 func Wanted(name string) bool {
 	_, ok := roleNames[strings.ToLower(name)]
 	return ok
@@ -147,7 +147,7 @@ func Names(cols []Column) []string {
 	return out
 }
 
-// packed says whether the column can hold 0xRRGGBB: four bytes, of whatever type (PCL stores the bits in a float),
+// packed reports whether the column can hold 0xRRGGBB: four bytes, of whatever type (PCL stores the bits in a float),
 // or text.
 func (c *Column) packed() bool { return c.Values != nil || c.Type.Size() == 4 }
 
@@ -306,7 +306,7 @@ func (c *Column) unpack(r, g, b []uint8, from int) {
 	}
 }
 
-// NeedFloat64 says whether any coordinate would change as a float32; a NaN does not.
+// NeedFloat64 reports whether any coordinate would change as a float32; a NaN does not.
 func NeedFloat64(p *ingest.PointCloud) bool {
 	for _, col := range [][]float64{p.X, p.Y, p.Z} {
 		for _, v := range col {

@@ -84,7 +84,7 @@ func (c *Chunks) Decode(emit func(first int, points []Point)) error {
 type chunkDecoder interface {
 	// begin opens a chunk of count points and gives the first, which is stored plain.
 	begin(data []byte, count int, first *Point) error
-	// next decodes one more point; failed says whether what was decoded so far can be trusted.
+	// next decodes one more point; failed reports whether what was decoded so far can be trusted.
 	next(p *Point)
 	failed() bool
 }

@@ -36,7 +36,7 @@ func (d *decoder) start(data []byte) {
 	}
 }
 
-// failed says whether the bytes were not made by an encoder, as far as that can be noticed: they ended too early,
+// failed reports whether the bytes were not made by an encoder, as far as that can be noticed: they ended too early,
 // or held a value that is out of range.
 func (d *decoder) failed() bool { return d.bad || d.at > len(d.data) }
 

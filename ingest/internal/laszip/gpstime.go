@@ -45,7 +45,7 @@ func (c *gpsTime) next(d *decoder, _ *Point) {
 	d.fail()
 }
 
-// step decodes one symbol, and says whether it was a jump to another sequence, behind which the time itself follows.
+// step decodes one symbol, and reports whether it was a jump to another sequence, behind which the time itself follows.
 func (c *gpsTime) step(d *decoder) (jumped bool) {
 	l := c.last
 	if c.diffs[l] == 0 {

@@ -165,5 +165,5 @@ func (l *Layout) add(h itemHead, at int) error {
 	return nil
 }
 
-// HasRGB says whether the points have colours.
+// HasRGB reports whether the points have colours.
 func (l *Layout) HasRGB() bool { return l.rgbAt > 0 }

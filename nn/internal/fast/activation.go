@@ -90,7 +90,7 @@ func (a *Activation) Forward(e *ir.Env[float32]) {
 	e.Pool.Run(tasks(len(e.Y)), a.forward)
 }
 
-// SetsGrad tells whether Backward sets DX.
+// SetsGrad reports whether Backward sets DX.
 func (a *Activation) SetsGrad() bool { return a.sets }
 
 // Backward adds to DX, unless SetsGrad.

@@ -72,7 +72,7 @@ func (a *Affine) Forward(e *ir.Env[float32]) {
 	e.Pool.Run(rowTasks(len(e.Y), len(a.scale)), a.forward)
 }
 
-// SetsGrad tells whether Backward sets DX.
+// SetsGrad reports whether Backward sets DX.
 func (a *Affine) SetsGrad() bool { return a.sets }
 
 // Backward adds to DX, unless SetsGrad.

@@ -44,7 +44,7 @@ type Conv struct {
 	forward, transpose, weight, sparseWeight, sparseAdd, input func(worker, task int)
 }
 
-// Pooled tells whether windows of more than one position follow the convolution.
+// Pooled reports whether windows of more than one position follow the convolution.
 func (c *Conv) Pooled() bool { return c.Pool.Size != [3]int{1, 1, 1} }
 
 const (
@@ -238,7 +238,7 @@ func (c *Conv) bias(e *ir.Env[float32]) []float32 {
 	return nil
 }
 
-// SetsGrad tells whether Backward sets DX.
+// SetsGrad reports whether Backward sets DX.
 func (c *Conv) SetsGrad() bool { return c.sets }
 
 // Backward adds to DP and, unless SetsGrad, to DX.

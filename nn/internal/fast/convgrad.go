@@ -101,7 +101,7 @@ type weightGrad struct {
 	partial []float32 // [parts, Patch, OutC]
 	bias    []float32 // [parts, OutC]
 	minimal *minimalGrad
-	first   int // of the samples of a part that the round at hand takes
+	first   int // of the samples of a part that the current round takes
 	taken   int // how many it takes
 
 	weight, add func(worker, task int)
@@ -153,10 +153,10 @@ func roundOf(n, length int) int { return blocks(n, blocks(n, max(1, LastCache/4/
 // parts is the number of partial sums over n samples.
 func (d *weightGrad) parts(n int) int { return min(n, maxParts, blocks(weightTasks, d.c.k.Groups())) }
 
-// sumsBias tells whether run makes the gradient of the bias too.
+// sumsBias reports whether run makes the gradient of the bias too.
 func (d *weightGrad) sumsBias() bool { return d.minimal == nil }
 
-// wantsBias tells whether the run at hand makes the gradient of the bias.
+// wantsBias reports whether the current run makes the gradient of the bias.
 func (d *weightGrad) wantsBias() bool { return d.c.Bias && len(d.env.DP) > 1 && d.env.DP[1] != nil }
 
 func (d *weightGrad) run(e *ir.Env[float32]) {
@@ -192,7 +192,7 @@ type minimalGrad struct {
 	tiles   int       // of a group at most
 	v, d, u []float32 // the points of inputs and gradients, and the sums of their products
 	scratch [][]float32
-	first   int // tile of the group at hand
+	first   int // tile of the current group
 	n       int // of its tiles
 
 	points, products, fold func(worker, task int)

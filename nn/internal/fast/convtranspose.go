@@ -20,7 +20,7 @@ type ConvTranspose struct {
 	sets    bool
 }
 
-// TransposeFits tells whether a transposed convolution of these sizes can be computed by phases.
+// TransposeFits reports whether a transposed convolution of these sizes can be computed by phases.
 func TransposeFits(g kernel.Geometry) bool {
 	_, _, ok := g.Phases()
 	return ok
@@ -44,7 +44,7 @@ func (c *ConvTranspose) Plan(p *ir.Program) {
 // Forward computes Y.
 func (c *ConvTranspose) Forward(e *ir.Env[float32]) { c.output.run(e) }
 
-// SetsGrad tells whether Backward sets DX.
+// SetsGrad reports whether Backward sets DX.
 func (c *ConvTranspose) SetsGrad() bool { return c.sets }
 
 // Backward adds to DP and, unless SetsGrad, to DX.

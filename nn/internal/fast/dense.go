@@ -95,7 +95,7 @@ func (d *Dense) Forward(e *ir.Env[float32]) {
 	e.Pool.Run(blocks(e.N*d.Rows, rowsPerTask)*blocks(d.Out, colsPerTask), d.forward)
 }
 
-// SetsGrad tells whether Backward sets DX.
+// SetsGrad reports whether Backward sets DX.
 func (d *Dense) SetsGrad() bool { return d.sets }
 
 // Backward adds to DP and, unless SetsGrad, to DX.

@@ -101,7 +101,7 @@ func (d *Depthwise) Forward(e *ir.Env[float32]) {
 	e.Pool.Run(blocks(e.N*d.k.Strips(), stripsPerTask), d.forward)
 }
 
-// SetsGrad tells whether Backward sets DX.
+// SetsGrad reports whether Backward sets DX.
 func (d *Depthwise) SetsGrad() bool { return d.sets }
 
 // Backward adds to DP and, unless SetsGrad, to DX.

@@ -23,7 +23,7 @@ func (d *dropper) plan(o *op.Dropout, p *ir.Program) {
 	d.bits = make([]uint16, p.Batch*d.words)
 }
 
-// active tells whether anything is dropped.
+// active reports whether anything is dropped.
 func (d *dropper) active(e *ir.Env[float32]) bool { return d.Dropout != nil && e.Train }
 
 func (d *dropper) scale() float32 { return float32(1 / (1 - d.Rate)) }

@@ -39,7 +39,7 @@ func find(p *ir.Program, op ir.Op) *ir.Node {
 	panic("fast: operation is not in its program")
 }
 
-// alone tells whether no node but op's reads its first input, so that the gradient there is op's to set.
+// alone reports whether no node but op's reads its first input, so that the gradient there is op's to set.
 func alone(p *ir.Program, op ir.Op) bool {
 	n := find(p, op)
 	return p.Only(n.In[0]) == n

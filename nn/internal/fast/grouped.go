@@ -17,7 +17,7 @@ type Grouped struct {
 	Block *Conv
 
 	each    int // groups in a block
-	at      int // block at hand
+	at      int // current block
 	env     *ir.Env[float32]
 	inner   ir.Env[float32] // of the block
 	kernel  []float32       // its weights, zero but for the groups' own
@@ -120,7 +120,7 @@ func (g *Grouped) diagonal(f func(layer, block, n int)) {
 	}
 }
 
-// take makes the block at hand that of inner.
+// take makes the current block that of inner.
 func (g *Grouped) take(e *ir.Env[float32]) {
 	g.diagonal(func(layer, block, n int) { copy(g.kernel[block:block+n], e.P[0][layer:layer+n]) })
 	e.Pool.Run(parts(e.N), g.copyIn)
@@ -143,7 +143,7 @@ func (g *Grouped) Forward(e *ir.Env[float32]) {
 	}
 }
 
-// SetsGrad tells whether Backward sets DX.
+// SetsGrad reports whether Backward sets DX.
 func (g *Grouped) SetsGrad() bool { return g.sets }
 
 // Backward adds to DP and, unless SetsGrad, to DX.

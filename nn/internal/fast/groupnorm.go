@@ -113,7 +113,7 @@ func (g *GroupNorm) Forward(e *ir.Env[float32]) {
 	e.Pool.Run(parts(e.N), g.forward)
 }
 
-// SetsGrad tells whether Backward sets DX.
+// SetsGrad reports whether Backward sets DX.
 func (g *GroupNorm) SetsGrad() bool { return g.sets }
 
 // Backward adds to DP and, unless SetsGrad, to DX; it may change DY.

@@ -65,7 +65,7 @@ func (l *LayerNorm) Forward(e *ir.Env[float32]) {
 	e.Pool.Run(rowTasks(len(e.Y), l.C), l.forward)
 }
 
-// SetsGrad tells whether Backward sets DX.
+// SetsGrad reports whether Backward sets DX.
 func (l *LayerNorm) SetsGrad() bool { return l.sets }
 
 // Backward adds to DP and, unless SetsGrad, to DX.

@@ -66,7 +66,7 @@ func (c *Conv) planMinimal(p *ir.Program) {
 	}
 }
 
-// tileIsWindow tells whether the outputs of a range of tiles are a range of the output.
+// tileIsWindow reports whether the outputs of a range of tiles are a range of the output.
 func (c *Conv) tileIsWindow() bool { return c.Pooled() && c.Winograd == c.Pool.Size[0] }
 
 func (c *Conv) forwardMinimal(e *ir.Env[float32]) {
@@ -100,7 +100,7 @@ type staged struct {
 	env   *ir.Env[float32]
 	tiles int       // of a group at most
 	v, m  []float32 // the points of inputs and their products
-	first int       // tile of the group at hand
+	first int       // tile of the current group
 	n     int       // of its tiles
 
 	input, products, output func(worker, task int)

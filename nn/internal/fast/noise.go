@@ -47,7 +47,7 @@ func (g *Noise) Forward(e *ir.Env[float32]) {
 	e.Pool.Run(parts(e.N), g.forward)
 }
 
-// SetsGrad tells whether Backward sets DX.
+// SetsGrad reports whether Backward sets DX.
 func (g *Noise) SetsGrad() bool { return g.sets }
 
 // Backward adds to DX, unless SetsGrad.

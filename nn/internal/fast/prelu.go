@@ -94,7 +94,7 @@ func (r *PReLU) Forward(e *ir.Env[float32]) {
 	e.Pool.Run(blocks(len(e.Y), piecesPerTask*r.row), r.forward)
 }
 
-// SetsGrad tells whether Backward sets DX.
+// SetsGrad reports whether Backward sets DX.
 func (r *PReLU) SetsGrad() bool { return r.sets }
 
 // Backward adds to DP and, unless SetsGrad, to DX.

@@ -84,7 +84,7 @@ func (r *ReLU) Forward(e *ir.Env[float32]) {
 	e.Pool.Run(tasks(len(e.Y)), r.forward)
 }
 
-// SetsGrad tells whether Backward sets DX.
+// SetsGrad reports whether Backward sets DX.
 func (r *ReLU) SetsGrad() bool { return r.sets }
 
 // Backward adds to DX, unless SetsGrad.

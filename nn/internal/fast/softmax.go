@@ -54,7 +54,7 @@ func (s *Softmax) Forward(e *ir.Env[float32]) {
 	e.Pool.Run(rowTasks(len(e.Y), s.C), s.forward)
 }
 
-// SetsGrad tells whether Backward sets DX.
+// SetsGrad reports whether Backward sets DX.
 func (s *Softmax) SetsGrad() bool { return s.sets }
 
 // Backward adds to DX, unless SetsGrad.

@@ -60,7 +60,7 @@ type Palette struct {
 	Background uint8
 }
 
-// Env is what an op sees of one call: slices for the N samples at hand.
+// Env is what an op sees of one call: slices for the N current samples.
 type Env[T Float] struct {
 	N     int
 	Train bool

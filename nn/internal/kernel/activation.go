@@ -12,7 +12,7 @@ type activation struct {
 	backward func(n int, dx, dy, x, y, p *float32)
 }
 
-// Exists tells whether the tier in use has the activation; what calls it otherwise has its own formula. The
+// Exists reports whether the tier in use has the activation; what calls it otherwise has its own formula. The
 // portable tier has none: its loops would be no faster than formulas in float64.
 func (a Activation) Exists() bool {
 	_, ok := loops.activations[string(a)]

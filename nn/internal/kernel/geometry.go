@@ -318,7 +318,7 @@ func (c *Conv) eachReached(g *group, lo, hi int, f func(lo, hi int)) {
 	}
 }
 
-// everywhere tells whether a group reaches all windows.
+// everywhere reports whether a group reaches all windows.
 func (c *Conv) everywhere(g *group) bool {
 	return len(g.reached) == 1 && g.reached[0] == stretch{0, c.windows}
 }

@@ -50,11 +50,11 @@ func (c *Conv) newInPlace() *inPlace {
 	return p
 }
 
-// Near tells whether the inputs of the next forward passes are in the caches. What one tap reads is gathered from
+// Near reports whether the inputs of the next forward passes are in the caches. What one tap reads is gathered from
 // there, as that fills the tiles.
 func (c *Conv) Near(inputs bool) { c.near = inputs }
 
-// readsInPlace tells whether the next forward pass does. Its sums are the same to the bit either way where there is
+// readsInPlace reports whether the next forward pass does. Its sums are the same to the bit either way where there is
 // one tap.
 func (c *Conv) readsInPlace() bool { return c.inPlace != nil && (!c.near || c.Taps() > 1) }
 

@@ -6,7 +6,7 @@ import "unsafe"
 // processor holds back while it computes the next.
 const streamedRows = 28
 
-// Stream tells whether the next forward passes write their outputs past the caches, where nothing is pooled nor
+// Stream reports whether the next forward passes write their outputs past the caches, where nothing is pooled nor
 // added. That is for outputs that the caches do not hold until they are read: a line that is written as a whole
 // need not be read before.
 func (c *Conv) Stream(past bool) {

@@ -55,7 +55,7 @@ const fewTiles, lightBytes = 8, 4 << 20
 // stay in the last cache, so they are read for some blocks in a row.
 const heldBytes = 16 << 20
 
-// WinogradFits tells whether a convolution has the shape that NewWinograd wants.
+// WinogradFits reports whether a convolution has the shape that NewWinograd wants.
 func WinogradFits(g Geometry, pool Window) bool {
 	one, two := [3]int{1, 1, 1}, [3]int{2, 2, 2}
 	k := g.Kernel[0]

@@ -9,7 +9,7 @@ type Pool struct {
 	C                          int
 	Average                    bool
 
-	cells []int // of the window at hand
+	cells []int // of the current window
 }
 
 // Forward computes Y.

@@ -45,7 +45,7 @@ func cropDead(p *ir.Program) {
 // extent is how far along depth, height and width a value is read; it says nothing of values without these axes.
 type extent [3]int
 
-// volumetric tells whether a value is [D,H,W,C].
+// volumetric reports whether a value is [D,H,W,C].
 func volumetric(v *ir.Value) bool { return len(v.Shape) == 4 }
 
 func full(v *ir.Value) extent {

@@ -49,7 +49,7 @@ const (
 	lowSpeed = 7
 )
 
-// lowPays tells whether a layer gains: not where few products share the rounding of an input, nor where its
+// lowPays reports whether a layer gains: not where few products share the rounding of an input, nor where its
 // channels do not fill half of the words that are multiplied at once, nor where minimal filtering leaves fewer
 // products still. Products of bfloat16 are twice as fast as those of float32, which minimal filtering always beats.
 func lowPays(c *fast.Conv, kind kernel.Precision) bool {

@@ -25,7 +25,7 @@ func useWinograd(p *ir.Program) {
 	}
 }
 
-// small tells whether tiles of 2x2x2 outputs take a third of the products of the direct sum.
+// small reports whether tiles of 2x2x2 outputs take a third of the products of the direct sum.
 func small(g kernel.Geometry) bool { return g.Kernel[0] == 3 && g.Stride[0] == 1 }
 
 // minimal returns the convolution of a node, or that of its groups, and whether minimal filtering pays there.
@@ -74,7 +74,7 @@ func useWinograd4(p *ir.Program) {
 // points and sums in memory.
 const fewerForWeights = 3
 
-// pays tells whether the largest tiles are as many as that, and take some times fewer products than the direct sum,
+// pays reports whether the largest tiles are as many as that, and take some times fewer products than the direct sum,
 // and fewer than tiles of 2x2x2 outputs.
 func pays(batch int, g kernel.Geometry, pool kernel.Window, fewer int) bool {
 	tiles, products := kernel.WinogradTiles(g, pool, kernel.WinogradOutputs(g))

@@ -107,7 +107,7 @@ func pool2() {
 	MOVQ(Mem{Base: places}, at)
 	VMOVUPS(Mem{Base: src, Index: at, Scale: 4}, Y0)
 	VPXOR(Y2, Y2, Y2) // which
-	VPXOR(Y6, Y6, Y6) // the position at hand
+	VPXOR(Y6, Y6, Y6) // the current position
 	MOVQ(U32(1), i)
 	Label("position")
 	CMPQ(i, size)

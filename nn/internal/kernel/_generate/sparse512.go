@@ -134,7 +134,7 @@ func pool512() {
 		MOVQ(Mem{Base: places}, at)
 		VMOVUPS_Z(Mem{Base: src, Index: at, Scale: 4}, K1, zmm[0])
 		VPXORD(zmm[2], zmm[2], zmm[2]) // which
-		VPXORD(zmm[6], zmm[6], zmm[6]) // the position at hand
+		VPXORD(zmm[6], zmm[6], zmm[6]) // the current position
 		MOVQ(U32(1), i)
 		Label("position")
 		CMPQ(i, size)
