@@ -19,10 +19,12 @@ type control struct {
 
 	mu     sync.Mutex
 	failed error // the first failure that ends the Run
+	// failing closes when failed is set: reading may have ended before, which is no reason to wait for ever.
+	failing chan struct{}
 }
 
 func newControl(ctx context.Context, onRetry func(*Failure), onDrop func(*Failure, int), o Observer) *control {
-	c := &control{onRetry: onRetry, onDrop: onDrop, observer: o}
+	c := &control{onRetry: onRetry, onDrop: onDrop, observer: o, failing: make(chan struct{})}
 	c.soft, c.endSoft = context.WithCancelCause(ctx)
 	c.hard, c.endHard = context.WithCancelCause(context.WithoutCancel(ctx))
 	return c
@@ -80,6 +82,7 @@ func (c *control) end(err error) {
 	if c.failed == nil {
 		c.failed = err
 		c.endSoft(errFailed)
+		close(c.failing)
 	}
 }
 

@@ -71,4 +71,6 @@ func failures(err error) (failed map[int]error, named bool) {
 	return nil, false
 }
 
+var errBroken = errors.New("the sink could not be flushed too often, and gets nothing more until the next start")
+
 var errQueueFull = errors.New("the queue is full: the sink does not keep up")

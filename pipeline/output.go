@@ -2,6 +2,8 @@ package pipeline
 
 import (
 	"cmp"
+	"context"
+	"fmt"
 	"time"
 )
 
@@ -67,7 +69,16 @@ type output[T any] struct {
 	// stale is how many values the sink took before those in held and still has, though they were given up: flushes
 	// failed without naming any.
 	stale int
+	// broken says that a best-effort sink gets nothing more: it holds too many values that it could not flush.
+	broken bool
+	// ctx ends when the sink shall: with the Run or, for a best-effort sink, when it is late at the end.
+	ctx  context.Context
+	stop context.CancelCauseFunc
 }
+
+// maxStale is how many times Flush.Rows a sink may hold that were given up. A sink that can never flush must not grow
+// without bound.
+const maxStale = 4
 
 func newOutput[T any](o Output[T], retry Retry, exhausted Exhausted, c *control) *output[T] {
 	o.Queue = cmp.Or(o.Queue, defaultQueue)
@@ -86,6 +97,7 @@ func newOutput[T any](o Output[T], retry Retry, exhausted Exhausted, c *control)
 	}
 	out := &output[T]{Output: o, control: c, rules: r, queue: make(chan []Delivery[T], o.Queue), now: make(chan struct{}, 1)}
 	out.flusher, _ = o.Sink.(Flusher)
+	out.ctx, out.stop = context.WithCancelCause(c.hard)
 	return out
 }
 
@@ -142,13 +154,34 @@ func (o *output[T]) run() {
 	}
 	due.Stop()
 	o.flush()
-	o.closed = o.Sink.Close(o.hard)
+	o.closed = o.Sink.Close(o.ctx)
+	o.stop(nil)
+	if o.Policy == BestEffort && o.closed != nil && o.hard.Err() == nil && o.onDrop != nil {
+		o.onDrop(&Failure{Stage: o.rules.part, Attempts: 1, Err: o.closed}, 0)
+		o.closed = nil // it holds nobody up, and fails nobody
+	}
+}
+
+// abandon ends the use of a sink that cannot flush: the Run ends or, where the sink is best effort, goes on without it.
+func (o *output[T]) abandon(err error) {
+	f := &Failure{Stage: o.rules.part, Attempts: 1, Err: fmt.Errorf("%d values cannot be flushed: %w", o.stale, err)}
+	if o.Policy == BestEffort {
+		o.broken = true
+		return
+	}
+	o.end(f)
 }
 
 // write brings one batch to its end: each value is settled when it returns, or held back until the next flush.
 func (o *output[T]) write(batch []Delivery[T]) {
+	if o.broken {
+		for _, d := range batch {
+			o.fail(o.rules, d.Settle, 1, errBroken)
+		}
+		return
+	}
 	n := 0
-	repeat(o.control, o.rules, batch, func(vs []T) error { return o.Sink.Write(o.hard, vs) }, func(at, _ int) {
+	repeat(o.control, o.rules, batch, func(vs []T) error { return o.Sink.Write(o.ctx, vs) }, func(at, _ int) {
 		n++
 		if o.flusher == nil {
 			batch[at].Settle(nil)
@@ -170,7 +203,7 @@ func (o *output[T]) flush() {
 	for attempts := 1; len(o.held) > 0; attempts++ {
 		held := o.held
 		start := time.Now()
-		err := o.flusher.Flush(o.hard)
+		err := o.flusher.Flush(o.ctx)
 		o.observer.Time(o.rules.part+" flush", len(held), time.Since(start), err)
 		failed, named := failures(err)
 		if err != nil && !named {
@@ -179,6 +212,9 @@ func (o *output[T]) flush() {
 				o.stale += len(held)
 				for _, d := range held {
 					o.fail(o.rules, d.Settle, attempts, err)
+				}
+				if o.stale > maxStale*o.Flush.Rows {
+					o.abandon(err)
 				}
 			}
 			continue

@@ -268,7 +268,7 @@ func TestBestEffort(t *testing.T) {
 		write   func([]int) error
 		dropped int
 	}{
-		"slow":             {took: time.Hour, dropped: 100 - 1 - 4},
+		"slow":             {took: time.Hour, dropped: 100}, // one is being written and four wait when the drain time is over
 		"broken":           {write: func([]int) error { return errMoment }, dropped: -1},
 		"refuses one":      {write: refuse(7), dropped: -1},
 		"refuses for ever": {write: func([]int) error { return errFault }, dropped: -1},
@@ -281,7 +281,7 @@ func TestBestEffort(t *testing.T) {
 				drops := 0
 				var mu sync.Mutex
 				p := &Pipeline[int, int, int]{
-					Source: src, Stage: identity, Work: Pass[int](), Observer: seen,
+					Source: src, Stage: identity, Work: copied, Observer: seen,
 					Outputs: []Output[int]{{Name: "best", Sink: best, Policy: BestEffort, Queue: 4}, {Name: "sure", Sink: sure}},
 					OnDrop: func(_ *Failure, n int) {
 						mu.Lock()
@@ -304,6 +304,78 @@ func TestBestEffort(t *testing.T) {
 					t.Errorf("stored %d, dropped %d (told of %d), want %d", len(best.got), n, drops, c.dropped)
 				}
 			})
+		})
+	}
+}
+
+// copied is a batch stage whose results have memory of their own.
+var copied = BatchFunc[int, int](func(_ context.Context, in []int) ([]int, error) { return slices.Clone(in), nil })
+
+// TestEnds: neither a best-effort sink that hangs nor a required one that tries for ever holds up the end of a Run that is
+// done, or has failed, after the end of the source.
+func TestEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src, slow, sure := &list{n: 3}, newStore(), newStore()
+		slow.took = time.Hour
+		p := &Pipeline[int, int, int]{
+			Source: src, Stage: identity, Work: copied, Drain: 7 * time.Second,
+			Outputs: []Output[int]{{Name: "slow", Sink: slow, Policy: BestEffort}, {Name: "sure", Sink: sure}},
+		}
+		start := time.Now()
+		// The three attempts are 100 to 200 ms apart.
+		if err := p.Run(t.Context()); err != nil || time.Since(start) < 7*time.Second || time.Since(start) > 9*time.Second {
+			t.Errorf("ended after %v, want 7 s and a little (%v)", time.Since(start), err)
+		}
+		if len(src.outcomes) != 3 || src.outcomes[2] != nil || !slow.closed {
+			t.Errorf("settled %v, closed %v", src.outcomes, slow.closed)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		src, broken, stuck := &list{n: 3}, newStore(), newStore()
+		broken.write = func([]int) error { time.Sleep(time.Minute); return errMoment }
+		stuck.write = func([]int) error { return errMoment }
+		p := &Pipeline[int, int, int]{
+			Source: src, Stage: identity, Work: copied, Drain: 7 * time.Second,
+			Outputs: []Output[int]{{Name: "broken", Sink: broken, Retry: &Retry{Attempts: 1}}, {Name: "stuck", Sink: stuck}},
+		}
+		start := time.Now()
+		err := p.Run(t.Context())
+		if f, ok := errors.AsType[*Failure](err); !ok || f.Stage != "broken" || !errors.Is(err, ErrAborted) {
+			t.Errorf("ended with %v", err)
+		}
+		if took := time.Since(start); took > 5*time.Minute {
+			t.Errorf("ended after %v", took)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		src, a, b := &list{n: 3}, newStore(), newStore()
+		p := &Pipeline[int, int, int]{
+			Source: src, Stage: identity, Work: Pass[int](),
+			Outputs: []Output[int]{{Name: "a", Sink: a}, {Name: "b", Sink: b, Policy: BestEffort}},
+		}
+		if err := p.Run(t.Context()); !errors.Is(err, errPass) || src.read > 0 || !src.closed || !a.closed || !b.closed {
+			t.Errorf("ended with %v, read %d", err, src.read)
+		}
+	})
+}
+
+// TestNeverFlushes: a sink that can never be flushed does not grow without bound.
+func TestNeverFlushes(t *testing.T) {
+	for policy, wantErr := range map[Policy]bool{Required: true, BestEffort: false} {
+		synctest.Test(t, func(t *testing.T) {
+			src, sink, dead := &paced{list{n: 1000}}, newFile(), DeadLetter
+			sink.flush = func([]int) error { return errMoment }
+			p := &Pipeline[int, int, int]{
+				Source: src, Stage: identity, Work: copied, Retry: Retry{Attempts: 1},
+				Outputs: []Output[int]{{Name: "file", Sink: sink, Policy: policy, Retry: &Retry{Attempts: 1}, Exhausted: &dead, Flush: Flush[int]{Rows: 10}}},
+			}
+			err := p.Run(t.Context())
+			if (err != nil) != wantErr || policy == BestEffort && len(sink.open) > 10*(maxStale+2) || len(src.outcomes) != src.read {
+				t.Errorf("policy %d: %v; the sink holds %d, read %d, settled %d", policy, err, len(sink.open), src.read, len(src.outcomes))
+			}
+			if policy == Required && src.read == 1000 {
+				t.Error("everything was read for a sink that cannot store it")
+			}
 		})
 	}
 }

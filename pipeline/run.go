@@ -61,6 +61,17 @@ type Pipeline[In, Mid, Out any] struct {
 	running atomic.Pointer[[]*output[Out]]
 }
 
+// errPass refuses what would use memory that was given back: values settle while a best-effort output may have them yet.
+var errPass = errors.New("pipeline: Pass gives outputs the memory of the source: want all of them required, or none")
+
+func (r *run[In, Mid, Out]) closeAll() error {
+	errs := []error{r.Source.Close(r.hard)}
+	for _, o := range r.outputs {
+		errs = append(errs, o.Sink.Close(r.hard))
+	}
+	return errors.Join(errs...)
+}
+
 // Flush asks the outputs of a Run that is going on to flush what they hold back, without waiting for it: nothing more is expected for now.
 func (p *Pipeline[In, Mid, Out]) Flush() {
 	outputs := p.running.Load()
@@ -106,6 +117,9 @@ func (p *Pipeline[In, Mid, Out]) Run(ctx context.Context) error {
 		}
 	}
 
+	if r.keeps && r.required > 0 && r.required < len(r.outputs) {
+		return errors.Join(errPass, r.closeAll())
+	}
 	p.running.Store(&r.outputs)
 
 	finished := make(chan struct{})
@@ -128,8 +142,13 @@ func (p *Pipeline[In, Mid, Out]) Run(ctx context.Context) error {
 	}
 	wg.Go(func() { inOrder(order, values) })
 	wg.Go(func() { gather(p.Batch, values, batches) })
+	var rest sync.WaitGroup
 	for _, o := range r.outputs {
-		wg.Go(o.run)
+		if o.Policy == Required {
+			wg.Go(o.run)
+		} else {
+			rest.Go(o.run)
+		}
 	}
 	for made := range r.work(batches) {
 		r.hand(<-made)
@@ -138,6 +157,13 @@ func (p *Pipeline[In, Mid, Out]) Run(ctx context.Context) error {
 		close(o.queue)
 	}
 	wg.Wait()
+	late := time.AfterFunc(r.drain(), func() {
+		for _, o := range r.outputs {
+			o.stop(errLate)
+		}
+	})
+	rest.Wait()
+	late.Stop()
 
 	var errs []error
 	for _, o := range r.outputs {
@@ -153,17 +179,23 @@ func (p *Pipeline[In, Mid, Out]) Run(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// drain is how long the end may take.
+func (r *run[In, Mid, Out]) drain() time.Duration { return cmp.Or(r.Drain, 10*time.Second) }
+
+// errLate ends a best-effort output that is still busy when all required ones have been done for the drain time.
+var errLate = errors.New("the required sinks are done, and the drain time is over")
+
 // guard turns a soft stop into a hard one when the drain time is over, and Abort into a hard stop at once. A source that ended by itself is no
 // stop: what it gave has all the time it needs, until the caller stops.
 func (r *run[In, Mid, Out]) guard(ctx context.Context, finished <-chan struct{}) {
-	drain := cmp.Or(r.Drain, 10*time.Second)
+	drain := r.drain()
 	var over <-chan time.Time
 	stop := func() {
 		if over == nil {
 			over = time.After(drain)
 		}
 	}
-	stopped, ended := ctx.Done(), r.soft.Done()
+	stopped, ended, failing := ctx.Done(), r.soft.Done(), r.failing
 	for {
 		select {
 		case <-finished:
@@ -176,6 +208,9 @@ func (r *run[In, Mid, Out]) guard(ctx context.Context, finished <-chan struct{})
 			if !errors.Is(context.Cause(r.soft), io.EOF) {
 				stop()
 			}
+		case <-failing:
+			failing = nil
+			stop()
 		case <-over:
 			r.endHard(fmt.Errorf("drain time of %v over", drain))
 			return

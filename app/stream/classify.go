@@ -88,21 +88,12 @@ func newClassifying(ctx context.Context, a *app.Env, own bool) (_ *classifying, 
 		return nil, errors.Join(err, c.close(ctx))
 	}
 	cfg := &a.Config.Pipeline
-	c.consumer, err = kafka.NewConsumer(c.cluster.client, kafka.ConsumerConfig{
-		Group: a.Config.Kafka.Group, Topic: a.Config.Kafka.Volumes, Budget: pipeline.NewBudget(int64(cfg.Budget)), MaxInFlight: inFlight(cfg.InFlight, out),
-		DeadLetters: c.cluster.producer, DeadLetterTopic: a.Config.Kafka.DeadLetters, SessionTimeout: a.Config.Kafka.SessionTimeout,
-	})
-	if err != nil {
-		return nil, errors.Join(err, sinks.Close(ctx, out), c.close(ctx))
-	}
-	a.Ready("group", c.consumer.Joined)
-	a.Started()
 	exhausted := pipeline.Stop
 	if cfg.Exhaust == "dead-letter" {
 		exhausted = pipeline.DeadLetter
 	}
 	c.Pipeline = &pipeline.Pipeline[transport.Message, classify.Item, record.Classification]{
-		Source: c.consumer, SourceName: "messages", Stage: pipeline.StageFunc[transport.Message, classify.Item](decode), StageName: "decode", Workers: min(2, a.Threads()),
+		SourceName: "messages", Stage: pipeline.StageFunc[transport.Message, classify.Item](decode), StageName: "decode", Workers: min(2, a.Threads()),
 		Work: c.network, WorkName: "classify", Parallel: c.network.Networks(), Batch: pipeline.Batch{Size: cfg.Batch, Linger: cfg.Linger}, Outputs: out,
 		Retry: pipeline.Retry{Attempts: cfg.Attempts}, Exhausted: exhausted, Drain: cfg.Drain, Abort: a.Abort, Observer: a.Observer,
 		OnDone: func(x record.Classification) { c.tally.Add([]record.Classification{x}) },
@@ -113,6 +104,17 @@ func newClassifying(ctx context.Context, a *app.Env, own bool) (_ *classifying, 
 			a.Log.Warn("retrying", "stage", f.Stage, "attempt", f.Attempts, "error", f.Err)
 		},
 	}
+	c.consumer, err = kafka.NewConsumer(c.cluster.client, kafka.ConsumerConfig{
+		Group: a.Config.Kafka.Group, Topic: a.Config.Kafka.Volumes, Budget: pipeline.NewBudget(int64(cfg.Budget)), MaxInFlight: inFlight(cfg.InFlight, out),
+		DeadLetters: c.cluster.producer, DeadLetterTopic: a.Config.Kafka.DeadLetters, SessionTimeout: a.Config.Kafka.SessionTimeout,
+		OnHandover: c.Flush,
+	})
+	if err != nil {
+		return nil, errors.Join(err, sinks.Close(ctx, out), c.close(ctx))
+	}
+	c.Source = c.consumer
+	a.Ready("group", c.consumer.Joined)
+	a.Started()
 	return c, nil
 }
 

@@ -36,6 +36,9 @@ type ConsumerConfig struct {
 	// Handover is how long a rebalance waits for what is in flight before it is left to the next owner, to be repeated;
 	// the default is 3 s. It must be well below the 10 s after which the broker goes on without us.
 	Handover time.Duration
+	// OnHandover, if set, is called several times while a rebalance waits for what is in flight: sinks that hold values
+	// back should flush.
+	OnHandover func()
 	// Observer is told what happens, as the part "consumer TOPIC", and of the lag of the partitions that are owned;
 	// nil: the client's is.
 	Observer pipeline.Observer

@@ -158,13 +158,22 @@ func (o *ownership) commit() error {
 	return nil
 }
 
+// flushEvery is how often OnHandover is called: what was on its way to a sink may have arrived there meanwhile.
+const flushEvery = 250 * time.Millisecond
+
 // drain waits until nothing is in flight, at most the handover time.
 func (o *ownership) drain() {
 	timeout := time.NewTimer(o.k.cfg.Handover)
 	defer timeout.Stop()
+	again := time.NewTicker(flushEvery)
+	defer again.Stop()
 	for o.inFlight.Load() > 0 {
+		if o.k.cfg.OnHandover != nil {
+			o.k.cfg.OnHandover()
+		}
 		select {
 		case <-o.settled:
+		case <-again.C:
 		case <-timeout.C:
 			o.k.client.log.Warn("kafka: handing a partition over with messages in flight, they will be repeated",
 				"topic", o.k.cfg.Topic, "partition", o.partition, "messages", o.inFlight.Load())
