@@ -1,4 +1,4 @@
-# Voxelstream. `make run` and `make test` do all set-up; `make help` lists the rest.
+# Voxelstream. `make run` and `make test` include all setup; `make help` lists the other targets.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
@@ -12,7 +12,7 @@ TAGS := $(if $(filter 1,$(VOXELSTREAM_NOHDF5)),nohdf5)
 GOFLAGS_TAGS := $(if $(TAGS),-tags $(TAGS))
 COMMIT := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -X github.com/voxelstream/voxelstream/app.Commit=$(COMMIT) $(shell scripts/ldflags)
-# Homebrew keeps HDF5 where gonum's binding does not look.
+# Homebrew installs HDF5 where gonum's binding does not look for it.
 ifeq ($(shell uname -s),Darwin)
 export CGO_CFLAGS ?= -I$(shell brew --prefix hdf5 2>/dev/null)/include
 export CGO_LDFLAGS ?= -L$(shell brew --prefix hdf5 2>/dev/null)/lib
@@ -23,33 +23,33 @@ endif
 run: build
 	@scripts/demo bin/voxelstream $(OUT)
 
-## build: the binary bin/voxelstream
+## build: build bin/voxelstream
 .PHONY: build
 build: setup
 	go build $(GOFLAGS_TAGS) -ldflags '$(LDFLAGS)' -o bin/voxelstream ./cmd/voxelstream
 
-## setup: what the build needs and Go does not bring (libhdf5)
+## setup: install the build dependencies that Go does not provide (libhdf5)
 .PHONY: setup
 setup:
 	@scripts/setup
 
-## test: vet, all unit tests, then the integration tests on the real binary
+## test: run vet, all unit tests and the integration tests of the binary
 .PHONY: test
 test: setup
 	go vet $(GOFLAGS_TAGS) ./...
 	go test $(GOFLAGS_TAGS) -timeout 10m ./...
 
-## tiers: the network's tests on the slower kernels; those of the kernels themselves run on all of them in any case
+## tiers: run the network's tests on the slower kernels (the kernels' own tests always cover all of them)
 .PHONY: tiers
 tiers: setup
 	for tier in avx2 portable; do VOXELSTREAM_TIER=$$tier go test $(GOFLAGS_TAGS) -count 1 -timeout 10m ./classify ./nn ./nn/format/... ./nn/layers/... ./nn/parity ./nn/train ./nn/zoo; done
 
-## race: tests under the race detector, except those of whole processes, whose binary is built without it
+## race: run the tests with the race detector, except those of whole processes
 .PHONY: race
 race: setup
 	go test -race -timeout 20m $$(go list ./... | grep -v /integration)
 
-## lint: golangci-lint with the import arrows (depguard)
+## lint: run golangci-lint, including the import rules (depguard)
 .PHONY: lint
 lint: setup bin/golangci-lint-$(GOLANGCI_VERSION)
 	bin/golangci-lint-$(GOLANGCI_VERSION) run --allow-parallel-runners ./...
@@ -58,22 +58,22 @@ bin/golangci-lint-$(GOLANGCI_VERSION):
 	GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 	mv bin/golangci-lint $@
 
-## mutants: a thousand damaged copies of every sample are read (minutes)
+## mutants: read a thousand damaged copies of every sample (takes minutes)
 .PHONY: mutants
 mutants: setup
 	VOXELSTREAM_MUTANTS=1000 go test -run MutantsOfSamples -timeout 60m ./ingest/formats
 
-## fuzz: every fuzz target for FUZZTIME each
+## fuzz: run every fuzz target for FUZZTIME
 .PHONY: fuzz
 fuzz: setup
 	scripts/fuzz $(FUZZTIME)
 
-## integration: whole processes, with real Kafka (needs java, mvn), pyarrow and Keras (needs python3; installs a venv)
+## integration: test whole processes, with Apache Kafka (needs java, mvn), pyarrow and Keras (needs python3; installs a venv)
 .PHONY: integration
 integration: RUN :=
 integration: external
 
-## external: only the tests that need other software: real Kafka (java, mvn), pyarrow, h5py and Keras (python3; installs a venv)
+## external: run only the tests that need other software: Apache Kafka (java, mvn), pyarrow, h5py and Keras (python3; installs a venv)
 RUN := -run 'RealKafka|Pyarrow'
 .PHONY: external
 external: build
@@ -83,13 +83,13 @@ external: build
 	export VOXELSTREAM_PYTHON=$$(ls $(CURDIR)/build/venv/bin/python 2>/dev/null) VOXELSTREAM_REAL_KAFKA=1; \
 	go test -count 1 -timeout 15m ./nn/format/... ./nn/parity/... ./internal/h5/... && go test -count 1 -timeout 15m $(RUN) ./integration/...
 
-## live: simulated VLP-16 and Ouster 64 traffic at its own pace into run for LENGTH (10m): nothing dropped, bounded memory, p99 below 100 ms
+## live: stream simulated VLP-16 and Ouster 64 packets in real time for LENGTH (10m); fails on drops, growing memory or p99 above 100 ms
 LENGTH ?= 10m
 .PHONY: live
 live: setup
 	VOXELSTREAM_LIVE=$(LENGTH) go test $(GOFLAGS_TAGS) -count 1 -timeout 0 -v -run '^TestLive$$' ./integration
 
-## parity: PARITY random models (300) of Keras, a third as many of ONNX and of PyTorch, run here and there; the result goes to docs/reference/parity.md (installs two venvs, 7 GB)
+## parity: compare PARITY random models (300) with Keras, and a third as many each with ONNX and PyTorch; writes docs/reference/parity.md (installs two venvs, 7 GB)
 PARITY ?= 300
 .PHONY: parity
 parity: setup
@@ -97,19 +97,19 @@ parity: setup
 	scripts/python-env build/torch scripts/torch-requirements.txt
 	VOXELSTREAM_PYTHON=$(CURDIR)/build/venv/bin/python VOXELSTREAM_TORCH=$(CURDIR)/build/torch/bin/python VOXELSTREAM_PARITY=$(PARITY) go test -count 1 -timeout 60m ./nn/parity -update
 
-## bench: our own benchmarks
+## bench: run the Go benchmarks
 .PHONY: bench
 bench: setup
 	go test -run '^$$' -bench . -benchmem ./nn/... ./internal/h5/... ./voxelize/... ./ingest/... ./pipeline/...
 
-## bench-readers: reading files side by side with laspy, plyfile, Open3D and numpy (installs a venv)
+## bench-readers: compare file readers with laspy, plyfile, Open3D and numpy (installs a venv)
 .PHONY: bench-readers
 bench-readers: build
 	scripts/python-env build/readers bench/readers/requirements.txt
 	go build -o build/readers/readers ./bench/readers
 	build/readers/bin/python bench/readers/run.py build/readers/readers
 
-## bench-peers: the network side by side with Keras, PyTorch, ONNX Runtime and OpenVINO, into docs/performance.md (installs 7 GB of venvs; PEERS="--models tutorial")
+## bench-peers: compare the network with Keras, PyTorch, ONNX Runtime and OpenVINO; updates docs/performance.md (installs 7 GB of venvs; PEERS="--models tutorial")
 PEERS ?=
 .PHONY: bench-peers
 bench-peers: build
@@ -117,23 +117,23 @@ bench-peers: build
 	scripts/python-env build/torch bench/peers/requirements-torch.txt
 	build/peers/bin/python bench/peers/run.py bin/voxelstream --torch build/torch/bin/python --results bench/history/peers.json --page docs/performance.md --history bench/history/peers.csv $(PEERS)
 
-## bench-elementwise: layers that do little with each element side by side with PyTorch, into docs/performance.md (installs a venv)
+## bench-elementwise: compare memory-bound layers with PyTorch; updates docs/performance.md (installs a venv)
 .PHONY: bench-elementwise
 bench-elementwise: setup
 	scripts/python-env build/torch bench/peers/requirements-torch.txt
 	build/torch/bin/python bench/elementwise/run.py --page docs/performance.md
 
-## bench-passes: what each optimisation pass buys, into docs/performance.md
+## bench-passes: measure the effect of each optimisation pass; updates docs/performance.md
 .PHONY: bench-passes
 bench-passes: build
 	python3 bench/passes/run.py bin/voxelstream --page docs/performance.md
 
-## generate: everything that is generated (config.yaml, reference pages, assembly)
+## generate: regenerate config.yaml, the reference pages and the assembly
 .PHONY: generate
 generate: setup
 	go generate ./...
 
-## check-generate: generate, and fail on a difference
+## check-generate: run generate and fail if anything changes
 .PHONY: check-generate
 check-generate: generate
 	@git diff --exit-code --stat || { echo "generated files differ: run 'make generate' and commit the result" >&2; exit 1; }
@@ -143,12 +143,12 @@ check-generate: generate
 fmt: bin/golangci-lint-$(GOLANGCI_VERSION)
 	bin/golangci-lint-$(GOLANGCI_VERSION) fmt ./...
 
-## clean: remove what was built
+## clean: remove build outputs
 .PHONY: clean
 clean:
 	rm -rf bin build
 
-## help: this list
+## help: list the targets
 .PHONY: help
 help:
 	@grep -E '^## ' $(MAKEFILE_LIST) | sed 's/^## //'

@@ -1,4 +1,4 @@
-// Package classify classifies volumes: it joins a network (nn), volumes (voxelize) and what is said of them (sinks).
+// Package classify classifies volumes with a network.
 package classify
 
 import (
@@ -18,27 +18,27 @@ import (
 	"github.com/voxelstream/voxelstream/voxelize/colormap"
 )
 
-// Options say how to classify. The zero value works.
+// Options configure a [Classifier]. The zero value is usable.
 type Options struct {
-	// Model is what the classifications name; its digest is part of their key.
+	// Model identifies the model in classifications. Its digest is part of their key.
 	Model record.Model
 	// Colormap is the palette of a model that does not name its own.
 	Colormap string
 	// Raw says that raw values are expected. The network is made ready for those in New, else for palette indices
 	// where it takes any; for the others when the first volume of them comes.
 	Raw bool
-	// TopK is how many classes a classification lists; the default is 3.
+	// TopK is the number of classes listed per classification; the default is 3.
 	TopK int
 	// Batch is the most volumes of one pass through the network; the default is 64. More volumes are classified in
 	// several passes.
 	Batch int
-	// Threads compute; 0 means one per processor. The result does not depend on it.
+	// Threads is the number of threads; 0 means one per CPU. The result does not depend on it.
 	Threads int
 	// Observer is told of each pass through the network, as the part "network"; nil: nobody is.
 	Observer pipeline.Observer
 }
 
-// Classifier is a network that is ready to classify: the batch stage of a pipeline. It is for one goroutine.
+// Classifier classifies volumes with a network. It is a batch stage of a pipeline, and not safe for concurrent use.
 type Classifier struct {
 	options Options
 	model   *nn.Model
@@ -54,10 +54,10 @@ type Classifier struct {
 
 var _ pipeline.BatchStage[Item, record.Classification] = (*Classifier)(nil)
 
-// Item is a volume on its way.
+// Item is a volume to classify.
 type Item struct {
 	voxelize.Volume
-	// Read is when the volume was read off the topic: where its latency starts.
+	// Read is the time at which the volume was read from the topic. Latency is measured from it.
 	Read time.Time
 }
 

@@ -73,4 +73,4 @@ func failures(err error) (failed map[int]error, named bool) {
 
 var errBroken = errors.New("the sink could not be flushed too often, and gets nothing more until the next start")
 
-var errQueueFull = errors.New("the queue is full: the sink does not keep up")
+var errQueueFull = errors.New("queue full: the sink cannot keep up")

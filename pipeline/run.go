@@ -174,7 +174,7 @@ func (p *Pipeline[In, Mid, Out]) Run(ctx context.Context) error {
 	guard.Wait()
 	errs = append(errs, r.failure())
 	if n := r.unfinished.Load(); r.hard.Err() != nil && (n > 0 || errors.Join(errs...) != nil) {
-		errs = append(errs, fmt.Errorf("%w (%w): %d values come again", ErrAborted, context.Cause(r.hard), n))
+		errs = append(errs, fmt.Errorf("%w (%w): %d values will be processed again", ErrAborted, context.Cause(r.hard), n))
 	}
 	return errors.Join(errs...)
 }
@@ -212,7 +212,7 @@ func (r *run[In, Mid, Out]) guard(ctx context.Context, finished <-chan struct{})
 			failing = nil
 			stop()
 		case <-over:
-			r.endHard(fmt.Errorf("drain time of %v over", drain))
+			r.endHard(fmt.Errorf("drain timeout of %v exceeded", drain))
 			return
 		case <-r.Abort:
 			r.endSoft(errAborted)
@@ -308,7 +308,7 @@ func (r *run[In, Mid, Out]) batch(batch []Delivery[Mid]) []Delivery[Out] {
 	repeat(r.control, rules, batch, func(vs []Mid) (err error) {
 		out, err = r.Work.ProcessBatch(r.hard, vs)
 		if partial := (*PartialError)(nil); len(out) != len(vs) && (err == nil || errors.As(err, &partial)) {
-			return Permanent(fmt.Errorf("a batch of %d gave %d results, want one each", len(vs), len(out)))
+			return Permanent(fmt.Errorf("a batch of %d values returned %d results, want one per value", len(vs), len(out)))
 		}
 		return err
 	}, func(at, in int) {

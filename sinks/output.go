@@ -69,7 +69,8 @@ func blank(k *Kind, t Target) (*Output, *allOptions) {
 	list := []any{&o.Delivery}
 	if k.Flush != nil {
 		o.Flush = Flush{
-			Rows: cmp.Or(k.Flush.Rows, 1<<16), Bytes: cmp.Or(k.Flush.Bytes, 64<<20), Every: cmp.Or(k.Flush.Every, 10*time.Second),
+			Rows: cmp.Or(k.Flush.Rows, 1<<16), Bytes: cmp.Or(k.Flush.Bytes, 64<<20),
+			Every: cmp.Or(k.Flush.Every, 10*time.Second),
 		}
 		list = append(list, &o.Flush)
 	}

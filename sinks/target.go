@@ -150,9 +150,9 @@ func (t *Target) fileName() error {
 	case t.Path == "":
 		return errors.New("found no file name")
 	case t.Path == "-":
-		return errors.New("found -, want a file name; the standard output is - alone")
+		return errors.New("found -, want a file name; use - alone for standard output")
 	case strings.HasSuffix(t.Path, "/") || strings.HasSuffix(t.Path, string(filepath.Separator)):
-		return fmt.Errorf("found the folder %s, want a file", t.Path)
+		return fmt.Errorf("found the directory %s, want a file", t.Path)
 	case strings.ContainsRune(t.Path, 0):
 		return errors.New("found a zero byte in the file name")
 	}

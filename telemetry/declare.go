@@ -54,12 +54,15 @@ var events = []struct {
 	{pipeline.EventDeadLetter, counter("dead_letters", "Values and messages that a part gave up for good.")},
 	{pipeline.EventDeadLetterStored, counter("dead_letters_stored", "Messages stored on the dead letter topic.")},
 	{pipeline.EventUnfinished, counter("unfinished", "Values that were left for the next start.")},
-	{pipeline.EventDropped, counter("dropped", "Values that a best-effort sink left out, and packets that the kernel dropped.")},
+	{pipeline.EventDropped, counter("dropped", "Values that a best-effort sink left out, and packets that the kernel "+
+		"dropped.")},
 	{pipeline.EventDamaged, counter("damaged", "Messages with a wrong checksum, and packets that cannot be decoded.")},
-	{pipeline.EventLost, counter("lost", "Messages that retention deleted before they were read, and packets of a sensor that never "+
+	{pipeline.EventLost, counter("lost", "Messages that retention deleted before they were read, and packets of a "+
+		"sensor that never "+
 		"arrived. Anything but 0 is a loss of data.")},
 	{pipeline.EventRebalance, counter("rebalances", "Assignments of partitions by the consumer group.")},
-	{pipeline.EventBytes, counter("bytes", "Bytes of messages: read by a consumer (not compressed), sent by a producer (compressed), or in "+
+	{pipeline.EventBytes, counter("bytes", "Bytes of messages: read by a consumer (not compressed), sent by a "+
+		"producer (compressed), or in "+
 		"requests to the embedded broker.")},
 	{pipeline.EventPacket, counter("packets", "Packets of a sensor.")},
 	{pipeline.EventMissed, counter("missed", "Sweeps of a sensor left out because the reader was too far behind.")},
@@ -77,7 +80,8 @@ var levels = []struct {
 	{pipeline.LevelValuesInFlight, gauge("in_flight_values", "Values in flight.")},
 	{pipeline.LevelQueue, gauge("queue_length", "Batches that wait for a sink.")},
 	{pipeline.LevelPartitions, gauge("consumer_partitions", "Partitions that this member of the consumer group owns.")},
-	{pipeline.LevelConnections, gauge("connections", "Open connections: ours to the Kafka cluster, or clients' to the embedded broker.")},
+	{pipeline.LevelConnections, gauge("connections", "Open connections: ours to the Kafka cluster, or clients' to the "+
+		"embedded broker.")},
 	{pipeline.LevelStoredBytes, gauge("stored_bytes", "Size of the embedded broker's log on disk.")},
 }
 
@@ -90,9 +94,11 @@ var (
 		[]string{"topic", "partition"},
 	}
 	duration = Metric{
-		namespace + "operation_duration_seconds", "Time that a part took for one value or one batch.", Histogram, []string{labelPart},
+		namespace + "operation_duration_seconds", "Time that a part took for one value or one batch.", Histogram,
+		[]string{labelPart},
 	}
-	size   = Metric{namespace + "operation_values", "Values in one operation: the size of a batch.", Histogram, []string{labelPart}}
+	size = Metric{namespace + "operation_values", "Values in one operation: the size of a batch.", Histogram,
+		[]string{labelPart}}
 	failed = Metric{
 		namespace + "operation_errors_total",
 		"Operations that failed. Reasons: permanent (the value is at fault), partial (some values of a batch), temporary.",
@@ -102,12 +108,16 @@ var (
 	otherEvents = Metric{
 		namespace + "events_total", "Events that have no metric of their own.", Counter, []string{labelPart, "event"},
 	}
-	otherLevels = Metric{namespace + "level", "Levels that have no metric of their own.", Gauge, []string{labelPart, "level"}}
-	buildInfo   = Metric{
-		namespace + "build_info", "Always 1. The labels say what runs.", Gauge, []string{"version", "commit", "go_version", "kernels"},
+	otherLevels = Metric{namespace + "level", "Levels that have no metric of their own.", Gauge,
+		[]string{labelPart, "level"}}
+	buildInfo = Metric{
+		namespace + "build_info", "Always 1. The labels say what runs.", Gauge,
+		[]string{"version", "commit", "go_version", "kernels"},
 	}
-	modelInfo   = Metric{namespace + "model_info", "Always 1. The labels name the model.", Gauge, []string{"name", "version"}}
-	workers     = Metric{namespace + "hdf5_workers_total", "HDF5 worker processes started, one for each file.", Counter, nil}
+	modelInfo = Metric{namespace + "model_info", "Always 1. The labels name the model.", Gauge,
+		[]string{"name", "version"}}
+	workers = Metric{namespace + "hdf5_workers_total", "HDF5 worker processes started, one for each file.", Counter,
+		nil}
 	workersDied = Metric{
 		namespace + "hdf5_worker_failures_total", "HDF5 worker processes that died or did not answer in time.", Counter, nil,
 	}
@@ -136,8 +146,10 @@ func Declared() []Metric {
 func WriteReference(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString("# Metrics\nGenerated from the declarations in package telemetry.\n\n" +
-		"`--http :8080` serves these on `/metrics`, together with those of the Go runtime (`go_...`) and of the process (`process_...`). The label `part`\n" +
-		"names what reports: a stage (`decode`), a sink (`classifications.jsonl`), a topic that is read or written (`consumer volumes`,\n" +
+		"`--http :8080` serves these on `/metrics`, together with those of the Go runtime (`go_...`) and of the process " +
+		"(`process_...`). The label `part`\n" +
+		"names what reports: a stage (`decode`), a sink (`classifications.jsonl`), a topic that is read or written " +
+		"(`consumer volumes`,\n" +
 		"`producer classifications`), a live source (`udp://:2368`). A metric appears with its first event.\n\n" +
 		"| metric | type | labels | meaning |\n|---|---|---|---|\n")
 	for _, m := range Declared() {

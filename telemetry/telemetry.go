@@ -44,7 +44,8 @@ var _ pipeline.Observer = (*Metrics)(nil)
 // New makes metrics, with those of the Go runtime and of the process.
 func New(o Options) *Metrics {
 	m := &Metrics{
-		registry: prometheus.NewRegistry(), events: map[pipeline.Event]*prometheus.CounterVec{}, levels: map[pipeline.Level]*prometheus.GaugeVec{},
+		registry: prometheus.NewRegistry(), events: map[pipeline.Event]*prometheus.CounterVec{},
+		levels: map[pipeline.Level]*prometheus.GaugeVec{},
 	}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, e := range events {
@@ -95,7 +96,8 @@ const maxScrapes = 4
 
 // Handler serves the metrics.
 func (m *Metrics) Handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry, MaxRequestsInFlight: maxScrapes, EnableOpenMetrics: true})
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry, MaxRequestsInFlight: maxScrapes,
+		EnableOpenMetrics: true})
 }
 
 // Count adds n to an event's counter. It ignores an n below 1.

@@ -8,7 +8,7 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// ErrEmpty says that there is nothing to voxelize: no point at all, none that is finite, or none inside the grid.
+// ErrEmpty reports that there is nothing to voxelize: no points, no finite points, or none inside the grid.
 var ErrEmpty = errors.New("nothing to voxelize")
 
 // bounds is an axis-aligned box around the finite points of a cloud: x, y, z in metres.
@@ -57,7 +57,7 @@ func measure(p *ingest.PointCloud) (bounds, error) {
 	}
 	b.min, b.max = lo, hi
 	if b.finite == 0 {
-		return b, fmt.Errorf("%w: %d points, none of them finite", ErrEmpty, n)
+		return b, fmt.Errorf("%w: none of %d points is finite", ErrEmpty, n)
 	}
 	for a := range 3 {
 		if r := b.max[a] - b.min[a]; r > math.MaxFloat64/4 {

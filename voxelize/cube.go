@@ -9,9 +9,9 @@ type cube struct {
 	perMetre [3]float64   // cells per metre: the first guess of a cell
 }
 
-// newCube pads the bounds on each side, extends the short axes symmetrically to the longest one, and cuts edges as numpy's
-// linspace(min, max, n+1) does: i*step + min, the last one forced to max. The explicit conversions forbid fused multiply-adds, which would
-// move points that lie on an edge into another cell.
+// newCube pads the bounds on each side, extends the short axes symmetrically to the longest one, and cuts edges as
+// numpy's linspace(min, max, n+1) does: i*step + min, the last one forced to max. The explicit conversions forbid
+// fused multiply-adds, which would move points that lie on an edge into another cell.
 func newCube(b bounds, n int, padding float64) cube {
 	var lo, hi, size [3]float64
 	var longest float64
@@ -38,8 +38,8 @@ func newCube(b bounds, n int, padding float64) cube {
 	return c
 }
 
-// cell is numpy's searchsorted(edges, v) - 1, clipped to the grid: the cell with edges[c] < v <= edges[c+1]. It guesses by division and
-// corrects by comparing with the edges, which costs less than a search.
+// cell is numpy's searchsorted(edges, v) - 1, clipped to the grid: the cell with edges[c] < v <= edges[c+1]. It
+// guesses by division and corrects by comparing with the edges, which costs less than a search.
 func (c *cube) cell(axis int, v float64) int {
 	e := c.edges[axis]
 	i := min(max(int((v-e[0])*c.perMetre[axis]), 0), c.n-1)
@@ -61,8 +61,8 @@ func (c *cube) grid() Grid {
 	}
 }
 
-// count returns the number of points in each cell and the largest of these numbers. Stride is how far a step along x, y, z moves in the
-// array, which is how a method fixes its axis order.
+// count returns the number of points in each cell and the largest of these numbers. Stride is how far a step along x,
+// y, z moves in the array, which is how a method fixes its axis order.
 func (c *cube) count(p *ingest.PointCloud, stride [3]int) (counts []uint32, most uint32) {
 	counts = make([]uint32, c.n*c.n*c.n)
 	for i, x := range p.X {

@@ -10,8 +10,9 @@ import (
 // Format is what the cells of an exported grid hold.
 type Format string
 
-// The formats: the palette index (1 channel, 0 to 255), the palette's colour (3 channels, 0 to 1), the value before the colour map (1 channel),
-// and, of methods that know it, the signed distance to the surface in metres (1 channel, see [Method.Distances]).
+// The formats: the palette index (1 channel, 0 to 255), the palette's colour (3 channels, 0 to 1), the value before
+// the colour map (1 channel), and, of methods that know it, the signed distance to the surface in metres (1 channel,
+// see [Method.Distances]).
 const (
 	FormatIndex    Format = "index"
 	FormatRGB      Format = "rgb"
@@ -22,7 +23,8 @@ const (
 // Formats lists all formats.
 func Formats() []Format { return []Format{FormatIndex, FormatRGB, FormatDensity, FormatDistance} }
 
-// Export voxelizes a sample into a ready grid, which every ingest.Writer of grids can write: .npy, .npz, .h5. Errors are those of Volume.
+// Export voxelizes a sample into a ready grid, which every ingest.Writer of grids can write: .npy, .npz, .h5. Errors
+// are those of Volume.
 func (v *Voxelizer) Export(s ingest.Sample, f Format) (ingest.Sample, error) {
 	if !slices.Contains(Formats(), f) {
 		return s, fmt.Errorf("voxelize: format %q: want one of %v", f, Formats())

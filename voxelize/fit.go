@@ -11,7 +11,7 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// Fit says what becomes of a ready grid whose cells are not those of the options.
+// Fit selects how an input grid of another size is fitted to the options' size.
 type Fit string
 
 // The ways to fit. Whole resamples to cubic cells of the size at which all of the grid is inside; crop to cubic
@@ -51,7 +51,7 @@ func (Fit) ChoiceDoc(name string) string {
 // CENTRE:WIDTH; nothing is the zero value, none all values.
 type Window struct {
 	Centre, Width float64
-	// None takes the range that the values have, whatever the file names.
+	// None uses the full range of values and ignores a window in the file.
 	None bool
 }
 
@@ -91,7 +91,7 @@ func (w *Window) UnmarshalText(text []byte) error {
 	return nil
 }
 
-var errWindow = errors.New("want CENTRE:WIDTH such as 40:400, none, or nothing")
+var errWindow = errors.New("want CENTRE:WIDTH such as 40:400, none, or an empty string")
 
 // check says whether there are values in the window that a float32 can tell apart.
 func (w Window) check() error {
@@ -271,7 +271,7 @@ func (v *Voxelizer) check(g *ingest.Grid, channels int) error {
 	n := g.Channels
 	for _, d := range g.Dims {
 		if d < 1 || d > math.MaxInt32/n {
-			return fmt.Errorf("grid of %s cells: want 1 or more a side and at most %d in all", dimsString(g.Dims), math.MaxInt32)
+			return fmt.Errorf("grid of %s cells: want at least 1 per axis and at most %d in total", dimsString(g.Dims), math.MaxInt32)
 		}
 		n *= d
 	}

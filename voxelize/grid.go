@@ -18,11 +18,13 @@ type Grid struct {
 // Cells is the number of cells.
 func (g Grid) Cells() int { return g.Dims[0] * g.Dims[1] * g.Dims[2] }
 
-// Index is the cell of a point in metres, x fastest: floor((p - Origin) / Edge) on each axis. Cells are half open, so a point on a face
-// belongs to the cell on its larger side, and one on the grid's maximum face is outside. ok is false for points outside and for NaN.
+// Index is the cell of a point in metres, x fastest: floor((p - Origin) / Edge) on each axis. Cells are half open, so
+// a point on a face belongs to the cell on its larger side, and one on the grid's maximum face is outside. ok is false
+// for points outside and for NaN.
 func (g Grid) Index(x, y, z float64) (i int, ok bool) {
 	fx, fy, fz := (x-g.Origin[0])/g.Edge, (y-g.Origin[1])/g.Edge, (z-g.Origin[2])/g.Edge
-	// Comparing before converting keeps floor and truncation the same, and holds for values beyond every integer; NaN fails each comparison.
+	// Comparing before converting keeps floor and truncation the same, and holds for values beyond every integer; NaN
+	// fails each comparison.
 	if fx >= 0 && fx < float64(g.Dims[2]) && fy >= 0 && fy < float64(g.Dims[1]) && fz >= 0 && fz < float64(g.Dims[0]) {
 		return (int(fz)*g.Dims[1]+int(fy))*g.Dims[2] + int(fx), true
 	}
@@ -34,7 +36,7 @@ func checkDims(dims [3]int) error {
 	cells := 1
 	for _, n := range dims {
 		if n < 1 || n > MaxCells/cells {
-			return fmt.Errorf("found %s cells, want 1 or more a side and at most %d in all", dimsString(dims), MaxCells)
+			return fmt.Errorf("found %s cells, want at least 1 per axis and at most %d in total", dimsString(dims), MaxCells)
 		}
 		cells *= n
 	}

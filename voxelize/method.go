@@ -10,30 +10,33 @@ import (
 	"github.com/voxelstream/voxelstream/internal/option"
 )
 
-// Method is a way to turn points or depth frames into cells. A file of this package declares each, and [Methods] lists them.
+// Method converts points or depth frames to cells. Each is declared in a file of this package and listed by [Methods].
 type Method struct {
 	Name MethodName
-	// Doc says what it does, as one or more sentences.
+	// Doc describes the method in one or more sentences.
 	Doc   string
 	Needs Needs
-	// Placed methods make the grid that Options.Edge and Options.Origin place; the others fit a grid of their own around each sample.
+	// Placed methods use the grid given by Options.Edge and Options.Origin. The others fit a grid to each sample.
 	Placed bool
 	// Value is what a cell says, where that is part of the method; empty: Options.Value decides.
 	Value Value
-	// Options makes the method's own options with their defaults: a pointer to a struct with the tags of internal/option, whose fields are keys of
-	// the section voxelize. Nil: it has none. [MethodOptions] gives them to New.
+	// Options makes the method's own options with their defaults: a pointer to a struct with the tags of internal/option,
+	// whose fields are keys of the section voxelize. Nil: it has none. [MethodOptions] gives them to New.
 	Options func() any
-	// New prepares the method for options that are valid. What it returns makes the field of a point cloud or depth frame, never of a ready grid,
-	// and is called by several goroutines at a time. An error that wraps [ErrEmpty] says that there is nothing to voxelize.
+	// New prepares the method for options that are valid. What it returns makes the field of a point cloud or depth
+	// frame, never of a ready grid, and is called by several goroutines at a time. An error that wraps [ErrEmpty] says
+	// that there is nothing to voxelize.
 	New func(o Options) (func(d ingest.Data) (*Field, error), error)
 	// Distances makes the signed distances of a frame to the surface, in metres; nil: the method knows none.
 	Distances func(o Options, d ingest.Data) (*ingest.Grid, error)
-	// Fuse makes one grid of all frames of a recording, which open starts once or several times; nil: each sample gives a grid of its own. Frames
-	// that cannot be used go to bad. Threads is how many goroutines compute, 0: one per processor; the result does not depend on it.
-	Fuse func(ctx context.Context, o Options, open func() (ingest.Source, error), threads int, bad func(error)) (*Fused, error)
+	// Fuse makes one grid of all frames of a recording, which open starts once or several times; nil: each sample gives a
+	// grid of its own. Frames that cannot be used go to bad. Threads is how many goroutines compute, 0: one per
+	// processor; the result does not depend on it.
+	Fuse func(ctx context.Context, o Options, open func() (ingest.Source, error), threads int, bad func(error)) (*Fused,
+		error)
 }
 
-// Needs is what a method wants of samples and options.
+// Needs are a method's requirements on samples and options.
 type Needs struct {
 	// Cube: depth, height and width of the grid are equal.
 	Cube bool
@@ -41,13 +44,14 @@ type Needs struct {
 	Frames bool
 }
 
-// Fused is what a method made of all frames of a recording.
+// Fused is the result of fusing all frames of a recording.
 type Fused struct {
 	// Sample says of which stream the frames were and when the first was taken; it has no data.
 	Sample ingest.Sample
 	// Frames were fused, Failed were not.
 	Frames, Failed int
-	// Grid gives what Field gives of one frame, as a ready grid; Distances the signed distances, and is nil where the method knows none.
+	// Grid gives what Field gives of one frame, as a ready grid; Distances the signed distances, and is nil where the
+	// method knows none.
 	Grid, Distances func() *ingest.Grid
 }
 

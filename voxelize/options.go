@@ -9,7 +9,7 @@ import (
 	"github.com/voxelstream/voxelstream/voxelize/colormap"
 )
 
-// Value is what a cell says of the points in it.
+// Value is the kind of value stored in a cell.
 type Value string
 
 // The values: density is normalised as the method has it, occupancy is 1 where there is a point (or a ready grid is
@@ -63,13 +63,13 @@ func (Encoding) ChoiceDoc(name string) string {
 	return ""
 }
 
-// Options say how samples become volumes. They are the section voxelize of the configuration.
+// Options configure a [Voxelizer]. They are the section voxelize of the configuration.
 type Options struct {
-	// Dims is depth, height, width in cells. Some methods want a cube; ready grids are fitted.
+	// Dims is the grid size (depth, height, width) in cells. Some methods require a cube. Input grids are fitted to it.
 	Dims option.Dims `yaml:"grid" flag:"grid" doc:"Grid size in cells: one number for a cube, or DEPTHxHEIGHTxWIDTH such as 16x24x24. It must match the model's input."`
 	// Method names one of [Methods].
 	Method MethodName `yaml:"method" flag:"method" doc:"Voxelization method for point clouds and depth frames."`
-	// Value is what a cell says; empty means Density. A method whose own Value says otherwise wins.
+	// Value is the value to store in each cell; empty means Density. A method with its own Value ignores it.
 	Value Value `yaml:"value" flag:"value" doc:"Value to store in each cell."`
 	// Values is how a volume holds it; empty means PaletteIndices.
 	Values Encoding `yaml:"values" flag:"values" doc:"Encoding of cell values in volumes. It must match the model's input."`
@@ -129,7 +129,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Validate reports which settings do not go together; what a single one may be, its tags say. [New] checks both.
+// Validate reports conflicting settings. Single values are validated by their tags. [New] checks both.
 func (o *Options) Validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -148,16 +148,16 @@ func (o *Options) Validate() error {
 		return errors.Join(errs...) // the tags say so, too
 	}
 	if m.Needs.Cube && dimsErr == nil && (o.Dims[0] != o.Dims[1] || o.Dims[0] != o.Dims[2]) {
-		bad("grid: found %s cells, want a cube for the method %s", dimsString(o.Dims), m.Name)
+		bad("grid: found %s cells, want a cube for method %s", dimsString(o.Dims), m.Name)
 	}
 	if m.Placed {
 		return errors.Join(errs...)
 	}
 	if o.Edge != 0 && o.Fit != FitCrop {
-		bad("edge: found %g, want 0: the method %s fits its own grid, only %s take an edge", o.Edge, m.Name, placed())
+		bad("edge: found %g, want 0: method %s fits its own grid; only %s use an edge", o.Edge, m.Name, placed())
 	}
 	if o.Origin != nil {
-		bad("origin: found %v, want none: the method %s fits its own grid, only %s take an origin", *o.Origin, m.Name, placed())
+		bad("origin: found %v, want none: method %s fits its own grid; only %s use an origin", *o.Origin, m.Name, placed())
 	}
 	return errors.Join(errs...)
 }

@@ -10,7 +10,8 @@ import (
 func project(f *ingest.Frame) (*ingest.PointCloud, error) {
 	n := len(f.Depth)
 	if f.Width < 1 || f.Height < 1 || n/f.Width != f.Height || n%f.Width != 0 || (f.Color != nil && len(f.Color) != n) {
-		return nil, fmt.Errorf("depth frame of %dx%d pixels with %d depths and %d colours: want width x height, and as many colours or none",
+		return nil, fmt.Errorf("depth frame of %dx%d pixels with %d depths and %d colours: want width x height, and as "+
+			"many colours or none",
 			f.Width, f.Height, n, len(f.Color))
 	}
 	return f.Points()

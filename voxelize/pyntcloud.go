@@ -5,7 +5,8 @@ import "github.com/voxelstream/voxelstream/ingest"
 // Pyntcloud is the method of the library pyntcloud.
 var Pyntcloud = Method{
 	Name: "pyntcloud",
-	Doc: "Fits a cube to each point cloud, as the pyntcloud library does. Each cell stores its fraction of all points. The " +
+	Doc: "Fits a cube to each point cloud, as the pyntcloud library does. Each cell stores its fraction of all " +
+		"points. The " +
 		"axis order is x, y, z instead of z, y, x.",
 	Needs: Needs{Cube: true},
 	New: func(o Options) (func(ingest.Data) (*Field, error), error) {
@@ -13,9 +14,9 @@ var Pyntcloud = Method{
 	},
 }
 
-// pyntcloud is the convention of the library of that name (structures/voxelgrid.py, regular bounding box, feature vector "density"): the
-// bounding box, not padded, extended to a cube of n cells a side; the same cells as [mnist3d]; laid out [x][y][z], so depth runs along x and
-// width along z; value = points in the cell / all points.
+// pyntcloud is the convention of the library of that name (structures/voxelgrid.py, regular bounding box, feature
+// vector "density"): the bounding box, not padded, extended to a cube of n cells a side; the same cells as [mnist3d];
+// laid out [x][y][z], so depth runs along x and width along z; value = points in the cell / all points.
 func pyntcloud(p *ingest.PointCloud, n int) (*Field, error) {
 	b, err := measure(p)
 	if err != nil {

@@ -33,7 +33,8 @@ func WriteReference(w io.Writer) error {
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", m.Name, m.Doc, samples, grid, placed)
 	}
-	b.WriteString("\nInputs that are already voxel grids, such as MRI and CT scans or rows of archives, are not voxelized. " +
+	b.WriteString("\nInputs that are already voxel grids, such as MRI and CT scans or rows of archives, are not " +
+		"voxelized. " +
 		"`voxelize.window` scales their\nvalues, and `voxelize.fit` adapts their size.\n")
 	for _, m := range Methods() {
 		if m.Options == nil {
@@ -44,7 +45,8 @@ func WriteReference(w io.Writer) error {
 			fmt.Fprintf(&b, "| `voxelize.%s` | `%s` | %s |\n", f.Path, f.String(), f.Doc+f.Hint())
 		}
 	}
-	b.WriteString("\n## Colour maps\nThe names and colours are those of matplotlib.\n\n| colour map | colours |\n|---|---|\n")
+	b.WriteString("\n## Colour maps\nThe names and colours are those of matplotlib.\n\n| colour map | colours " +
+		"|\n|---|---|\n")
 	for _, m := range colormap.Maps() {
 		fmt.Fprintf(&b, "| `%s` | %s |\n", m.Name, m.Doc)
 	}

@@ -7,12 +7,13 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// Regular, OccupancyGrid and DensityGrid are one method, for sensors whose points have a place and a size: Regular takes the value of the options, the
-// others imply it.
+// Regular, OccupancyGrid and DensityGrid are one method, for sensors whose points have a place and a size: Regular
+// takes the value of the options, the others imply it.
 var (
 	Regular = Method{
-		Name:   "regular",
-		Doc:    "Uses a regular grid with a fixed cell size, or one fitted to each point cloud. The setting voxelize.value selects what each cell stores.",
+		Name: "regular",
+		Doc: "Uses a regular grid with a fixed cell size, or one fitted to each point cloud. The setting " +
+			"voxelize.value selects what each cell stores.",
 		Placed: true, New: newRegular,
 	}
 	OccupancyGrid = Method{
@@ -31,8 +32,9 @@ func newRegular(o Options) (func(ingest.Data) (*Field, error), error) {
 	return ofPoints(func(p *ingest.PointCloud) (*Field, error) { return regular(p, &o) }), nil
 }
 
-// regular is what sensors need: half-open cubic cells on a fixed grid (see [Grid.Index]), laid out [z][y][x]. Points outside are counted, not
-// clipped to the border; value = points in the cell / most points in any cell. What the options leave open is fitted to the cloud.
+// regular is what sensors need: half-open cubic cells on a fixed grid (see [Grid.Index]), laid out [z][y][x]. Points
+// outside are counted, not clipped to the border; value = points in the cell / most points in any cell. What the
+// options leave open is fitted to the cloud.
 func regular(p *ingest.PointCloud, o *Options) (*Field, error) {
 	b, err := measure(p)
 	if err != nil {
@@ -60,7 +62,8 @@ func regular(p *ingest.PointCloud, o *Options) (*Field, error) {
 	return newField(g, strides(g.Dims), counts, inside, outside, most), nil
 }
 
-// fit places the grid: an Origin left open centres it on the bounding box, an Edge left open makes every point fit into it.
+// fit places the grid: an Origin left open centres it on the bounding box, an Edge left open makes every point fit
+// into it.
 func fit(b bounds, o *Options) Grid {
 	g := Grid{Edge: o.Edge, Dims: o.Dims}
 	if g.Edge == 0 {

@@ -12,9 +12,10 @@ type tap struct {
 	weight float32
 }
 
-// taps says, for each of m target cells of edge e, which of n source cells of edge c it is mixed of; both rows have the same middle. The
-// kernel is the triangle of linear interpolation, as wide as the larger of the two cells, so that making smaller averages instead of
-// leaving cells out; weights are normalised, which repeats the last cell at the rim. A target cell whose centre lies outside has no taps.
+// taps says, for each of m target cells of edge e, which of n source cells of edge c it is mixed of; both rows have
+// the same middle. The kernel is the triangle of linear interpolation, as wide as the larger of the two cells, so that
+// making smaller averages instead of leaving cells out; weights are normalised, which repeats the last cell at the
+// rim. A target cell whose centre lies outside has no taps.
 func taps(n int, c float64, m int, e float64) [][]tap {
 	out := make([][]tap, m)
 	wide := max(1, e/c)
@@ -63,8 +64,8 @@ func along(src []float32, dims [3]int, axis int, mix [][]tap) []float32 {
 	return dst
 }
 
-// resample makes an array of another size: want cells of a cubic edge, about the middle of have cells with edges cell. What lies outside of
-// the source becomes pad.
+// resample makes an array of another size: want cells of a cubic edge, about the middle of have cells with edges cell.
+// What lies outside of the source becomes pad.
 func resample(src []float32, have [3]int, cell [3]float64, want [3]int, edge float64, pad float32) []float32 {
 	var mix [3][][]tap
 	for k := range mix {

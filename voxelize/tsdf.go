@@ -9,8 +9,8 @@ import (
 	"github.com/voxelstream/voxelstream/voxelize/tsdf"
 )
 
-// TSDF is the truncated signed distance field of depth frames. What the camera cannot see, behind the surface, stays 0, so it needs the frames
-// themselves, not their points.
+// TSDF is the truncated signed distance field of depth frames. What the camera cannot see, behind the surface, stays
+// 0, so it needs the frames themselves, not their points.
 var TSDF = Method{
 	Name: "tsdf",
 	Doc: "Computes a truncated signed distance field (TSDF) of depth frames on a regular grid: 1 on the visible surface, " +
@@ -44,7 +44,8 @@ func tsdfField(d ingest.Data, options *Options) (*Field, error) {
 		}
 	}
 	if out.Points == 0 {
-		return nil, fmt.Errorf("%w: %d points, all outside the grid of %s cells of %g m at %v", ErrEmpty, out.Outside, dimsString(g.Dims), g.Edge, g.Origin)
+		return nil, fmt.Errorf("%w: %d points, all outside the grid of %s cells of %g m at %v", ErrEmpty, out.Outside,
+			dimsString(g.Dims), g.Edge, g.Origin)
 	}
 	return out, nil
 }
@@ -81,7 +82,8 @@ func tsdfDistances(o Options, d ingest.Data) (*ingest.Grid, error) {
 }
 
 // tsdfFuse fuses the frames of a recording in a volume around all of them.
-func tsdfFuse(ctx context.Context, o Options, open func() (ingest.Source, error), threads int, bad func(error)) (*Fused, error) {
+func tsdfFuse(ctx context.Context, o Options, open func() (ingest.Source, error), threads int,
+	bad func(error)) (*Fused, error) {
 	f, err := tsdf.Fuse(ctx, open, func(lo, hi [3]float64) (tsdf.Options, error) {
 		place, err := tsdfPlace(&o, lo, hi)
 		place.Threads = threads
@@ -90,7 +92,8 @@ func tsdfFuse(ctx context.Context, o Options, open func() (ingest.Source, error)
 	if err != nil {
 		return nil, err
 	}
-	return &Fused{Sample: f.Sample, Frames: f.Frames, Failed: f.Failed, Grid: f.Volume.Near, Distances: f.Volume.Distances}, nil
+	return &Fused{Sample: f.Sample, Frames: f.Frames, Failed: f.Failed, Grid: f.Volume.Near,
+		Distances: f.Volume.Distances}, nil
 }
 
 // errBox is a box without an inside.

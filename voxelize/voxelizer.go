@@ -20,7 +20,7 @@ type Voxelizer struct {
 	palette *colormap.Palette
 }
 
-// New returns a voxelizer, or all that is wrong with the options.
+// New returns a voxelizer. The error reports all problems with the options.
 func New(o Options) (*Voxelizer, error) {
 	o = o.withDefaults()
 	if errs := option.Validate(&o); len(errs) > 0 {
@@ -166,7 +166,7 @@ func (v *Voxelizer) Fuse(ctx context.Context, open func() (ingest.Source, error)
 // distances exports the signed distances of a frame, or those of a fused grid as they are.
 func (v *Voxelizer) distances(d ingest.Data) (*ingest.Grid, error) {
 	if v.method.Distances == nil {
-		return nil, fmt.Errorf("format %s: the method %s has no distances", FormatDistance, v.method.Name)
+		return nil, fmt.Errorf("format %s: method %s does not compute distances", FormatDistance, v.method.Name)
 	}
 	if g, ok := d.(*ingest.Grid); ok {
 		return g, nil

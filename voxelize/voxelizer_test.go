@@ -245,7 +245,7 @@ func TestBadSamples(t *testing.T) {
 		want string
 	}{
 		{"empty cloud", options(MNIST3D, 2), cloudOf(), "0 points"},
-		{"all NaN", options(Pyntcloud, 2), cloudOf(math.NaN(), 0, 0, 0, math.NaN(), 0), "2 points, none of them finite"},
+		{"all NaN", options(Pyntcloud, 2), cloudOf(math.NaN(), 0, 0, 0, math.NaN(), 0), "none of 2 points is finite"},
 		{"all outside", fixed, cloudOf(9, 9, 9), "all outside the grid of 2x2x2 cells of 1 m"},
 		{"too far apart", options(Regular, 2), cloudOf(-1e308, 0, 0, 1e308, 0, 0), "too far apart"},
 		{"columns differ", options(Regular, 2), &ingest.PointCloud{X: []float64{1}, Y: []float64{1}}, "1, 1 and 0 values"},
@@ -292,7 +292,7 @@ func TestValidateReportsAll(t *testing.T) {
 	}
 	o := options(MNIST3D, 4)
 	o.Dims[0], o.Edge = 5, 1
-	for _, want := range []string{"grid: found 5x4x4 cells, want a cube", "edge: found 1, want 0: the method mnist3d fits its own grid, only regular,"} {
+	for _, want := range []string{"grid: found 5x4x4 cells, want a cube", "edge: found 1, want 0: method mnist3d fits its own grid; only regular,"} {
 		if _, err := New(o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v: want %q", err, want)
 		}
@@ -354,7 +354,7 @@ func TestTSDFOfAFrame(t *testing.T) {
 	if g, ok := out.Data.(*ingest.Grid); !ok || math.Abs(float64(g.Values[(9*20+10)*20+10])-0.05) > 1e-6 || math.Abs(float64(g.Values[(14*20+10)*20+10])+0.45) > 1e-6 {
 		t.Errorf("distances: found %+v", out.Data)
 	}
-	if _, err := mustNew(t, options(MNIST3D, 16)).Export(sampleOf(f), FormatDistance); err == nil || !strings.Contains(err.Error(), "has no distances") {
+	if _, err := mustNew(t, options(MNIST3D, 16)).Export(sampleOf(f), FormatDistance); err == nil || !strings.Contains(err.Error(), "does not compute distances") {
 		t.Errorf("distances of another method: found error %v", err)
 	}
 	if _, err := mustNew(t, o).Volume(sampleOf(cloudOf(0, 0, 2))); err == nil || !strings.Contains(err.Error(), "want a depth frame") {

@@ -91,7 +91,7 @@ func TestParseErrors(t *testing.T) {
 	want := []string{
 		"missing.pcd: no such file or directory",
 		": no such file or directory",
-		"-: found this live source twice, want it once",
+		"-: found this live source twice, want once",
 		`udp://:1?sensor=sonar&buffer=0&duration=10&calibratoin=***: buffer: found 0, want 1B to 1GiB`,
 		`udp://:1?sensor=sonar&buffer=0&duration=10&calibratoin=***: found the option "calibratoin" (did you mean calibration?), want sensor, calibration, buffer, duration`,
 		`udp://:1?sensor=sonar&buffer=0&duration=10&calibratoin=***: duration: found "10", want a duration with its unit`,
@@ -106,7 +106,7 @@ func TestParseErrors(t *testing.T) {
 		"http://:1?token-file=short: token-file: short: found a token of 6 characters, want a file of 16 or more",
 		`kafka://me:***@host:9092/frames?grp=***: found the option "grp" (did you mean group?), want group`,
 		"kafka://me:***@host:9092/frames?grp=***: found no topic, want kafka://TOPIC",
-		"kafka://frames?group=a&group=b: group: found it 2 times, want it once",
+		"kafka://frames?group=a&group=b: group: found 2 times, want once",
 		"kakfa://frames?group=***: found neither a file of this name nor a known scheme (did you mean kafka?), want one " +
 			"of watch, http, udp, kafka",
 		"https://me:***@host: found neither a file of this name nor a known scheme (did you mean http?)",

@@ -25,7 +25,7 @@ func Parse(texts []string) ([]Input, error) {
 	for _, text := range texts {
 		in, problems := parse(text)
 		if in.live != nil && slices.ContainsFunc(inputs, func(other Input) bool { return other.text == in.text }) {
-			problems = append(problems, app.Usage(errors.New("found this live source twice, want it once")))
+			problems = append(problems, app.Usage(errors.New("found this live source twice, want once")))
 		}
 		for _, err := range problems {
 			errs = append(errs, fmt.Errorf("%s: %w", in.text, err))

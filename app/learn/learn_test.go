@@ -156,7 +156,7 @@ func TestRawVolumes(t *testing.T) {
 	}
 	m := transport.New("s", "s/0", transport.ContentArrow, value)
 	_, err = newDataset(a, [3]int{1, 1, 2}, palette).decode(&m)
-	if want := "found volumes of 1x1x2 cells, float32 values of 1 channel, want 1x1x2 cells, palette Oranges"; err == nil || err.Error() != want {
+	if want := "found volumes of 1x1x2, float32 values of 1 channel, want 1x1x2, palette Oranges"; err == nil || err.Error() != want {
 		t.Errorf("found %v, want %s", err, want)
 	}
 }

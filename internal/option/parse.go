@@ -255,7 +255,7 @@ func (f Field) wanted() string {
 		return "want a list of strings"
 	}
 	if f.tag.Get("required") == "true" {
-		return "want a text that is not empty"
+		return "want a non-empty string"
 	}
 	return "want a string"
 }

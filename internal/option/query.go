@@ -39,9 +39,9 @@ func ParseQuery(v any, query string) (secrets Secrets, problems []error) {
 		case !ok:
 			bad("found the option %q%s, want %s", key, DidYouMean(name, names), strings.Join(names, ", "))
 		case len(values[key]) > 1:
-			bad("%s: found it %d times, want it once", key, len(values[key]))
+			bad("%s: found %d times, want once", key, len(values[key]))
 		case given[f.Path] != "":
-			bad("%s: found it beside %s, want one of them", key, given[f.Path])
+			bad("%s: found together with %s, want one of them", key, given[f.Path])
 		case name != QueryName(f):
 			secrets = append(secrets, secret{f, name, values[key][0]})
 		case f.Secret:

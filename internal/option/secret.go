@@ -67,7 +67,7 @@ func (s secret) read() error {
 // setSecret is Set, with errors that do not show the value.
 func (f Field) setSecret(text string) error {
 	if f.Set(text) != nil {
-		return fmt.Errorf("found another value, %s", f.Allowed())
+		return fmt.Errorf("found an invalid value, %s", f.Allowed())
 	}
 	return nil
 }

@@ -38,12 +38,12 @@ func TestSecrets(t *testing.T) {
 		"password-file=" + dir + "/empty":            "empty is empty or not set",
 		"password-file=" + dir + "/long":             "the limit of a secret",
 		"password-env=TEST_EMPTY":                    "password-env: TEST_EMPTY is empty or not set",
-		"password=x&password-env=TEST_PASSWORD":      "password-env: found it beside password, want one of them",
+		"password=x&password-env=TEST_PASSWORD":      "password-env: found together with password, want one of them",
 		"user-file=x":                                `found the option "user-file"`,
 		"pasword-file=x":                             "did you mean password-file?",
-		"pin-code=hidden":                            "pin-code: found another value, want a whole number, 1000 or more",
-		"pin-code-file=" + dir + "/bad":              "pin-code-file: found another value",
-		"pin-code=12":                                "found another value",
+		"pin-code=hidden":                            "pin-code: found an invalid value, want a whole number, 1000 or more",
+		"pin-code-file=" + dir + "/bad":              "pin-code-file: found an invalid value",
+		"pin-code=12":                                "found an invalid value",
 		"password-file=" + dir + "/none&user=x&zz=1": `found the option "zz"`,
 	} {
 		err := FromQuery(&guarded{}, query)

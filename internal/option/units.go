@@ -15,7 +15,8 @@ type Bytes int64
 var byteUnits = []struct {
 	name string
 	size int64
-}{{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"TB", 1e12}, {"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3}, {"B", 1}}
+}{{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"TB", 1e12}, {"GB", 1e9}, {"MB",
+	1e6}, {"kB", 1e3}, {"B", 1}}
 
 // String uses the largest unit that divides the number.
 func (b Bytes) String() string {
@@ -74,7 +75,7 @@ func (d *Dims) UnmarshalText(text []byte) error {
 		out[i], bad = n, err != nil || n < 1 || n > 1<<12
 	}
 	if bad {
-		return errors.New("want the cells of a cube's side, such as 16, or depth x height x width, such as 16x24x24, each up to 4096")
+		return errors.New("want a cube's size such as 16, or depth x height x width such as 16x24x24, each at most 4096")
 	}
 	*d = out
 	return nil

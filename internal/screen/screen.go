@@ -1,5 +1,5 @@
-// Package screen shares one terminal between lines that stay (logs, results) and a live area below them that is redrawn (a progress bar, a table).
-// Where the output is no terminal the live area becomes a line every few seconds.
+// Package screen shares one terminal between lines that stay (logs, results) and a live area below them that is
+// redrawn (a progress bar, a table). Where the output is no terminal the live area becomes a line every few seconds.
 package screen
 
 import (
@@ -75,8 +75,8 @@ func (s *Screen) Line(text string) {
 	}
 }
 
-// Show renews the live area. It asks for the lines only when they are due: often on a terminal, where all are drawn, seldom elsewhere, where only
-// the first is. now forces it, for the final state.
+// Show renews the live area. It asks for the lines only when they are due: often on a terminal, where all are drawn,
+// seldom elsewhere, where only the first is. now forces it, for the final state.
 func (s *Screen) Show(now bool, lines func() []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -166,7 +166,8 @@ func (p *Progress) line(done, total int64, note string) string {
 	if done > 0 && done < total {
 		eta = "  " + time.Duration(float64(total-done)/rate*1e9).Round(time.Second).String() + " left"
 	}
-	return fmt.Sprintf("[%s%s] %d/%d %s  %.0f/s%s%s", strings.Repeat("#", full), strings.Repeat(".", cells-full), done, total, p.what, rate, eta, note)
+	return fmt.Sprintf("[%s%s] %d/%d %s  %.0f/s%s%s", strings.Repeat("#", full), strings.Repeat(".", cells-full), done,
+		total, p.what, rate, eta, note)
 }
 
 // Done ends the bar.

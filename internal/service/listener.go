@@ -114,8 +114,9 @@ func (l *Listener) start(ctx context.Context) error {
 	l.cancel = cancel
 	l.server = &http.Server{
 		Handler: l.mux, BaseContext: func(net.Listener) context.Context { return base },
-		ReadHeaderTimeout: headerTime, ReadTimeout: bodyTime, WriteTimeout: writeTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHeader,
-		ErrorLog: slog.NewLogLogger(l.log.Handler(), slog.LevelDebug),
+		ReadHeaderTimeout: headerTime, ReadTimeout: bodyTime, WriteTimeout: writeTime, IdleTimeout: idleTime,
+		MaxHeaderBytes: maxHeader,
+		ErrorLog:       slog.NewLogLogger(l.log.Handler(), slog.LevelDebug),
 	}
 	l.log.Info("listening for HTTP", "address", "http://"+l.Addr())
 	if !loopback {

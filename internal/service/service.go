@@ -53,7 +53,8 @@ func Run(ctx context.Context, drain time.Duration, parts ...Part) error {
 	over := time.Now().Add(drain)
 	for _, part := range slices.Backward(up) {
 		patience := max(time.Until(over), leastStop)
-		stopping, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), patience, fmt.Errorf("the time of %v to stop is over", drain))
+		stopping, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), patience,
+			fmt.Errorf("not stopped within %v", drain))
 		errs = append(errs, part.stop(stopping))
 		cancel()
 	}
@@ -103,7 +104,7 @@ func (r *running) stop(ctx context.Context) error {
 	case <-r.done:
 		errs = append(errs, r.named(r.err))
 	case <-ctx.Done():
-		errs = append(errs, r.named(fmt.Errorf("still at work: %w", context.Cause(ctx))))
+		errs = append(errs, r.named(fmt.Errorf("still running: %w", context.Cause(ctx))))
 	}
 	if r.Stop != nil {
 		errs = append(errs, r.named(r.Stop(ctx)))

@@ -60,7 +60,8 @@ func (r *reader) scan(line []byte) (event, digest []byte, ok bool) {
 }
 
 func (r *reader) space() {
-	for r.at < len(r.line) && (r.line[r.at] == ' ' || r.line[r.at] == '\n' || r.line[r.at] == '\r' || r.line[r.at] == '\t') {
+	for r.at < len(r.line) && (r.line[r.at] == ' ' || r.line[r.at] == '\n' || r.line[r.at] == '\r' ||
+		r.line[r.at] == '\t') {
 		r.at++
 	}
 }

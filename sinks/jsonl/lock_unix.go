@@ -14,7 +14,7 @@ import (
 func lock(f *os.File) error {
 	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
-		return fmt.Errorf("another process writes to it: %w", err)
+		return fmt.Errorf("in use by another process: %w", err)
 	}
 	return err
 }

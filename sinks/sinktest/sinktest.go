@@ -68,7 +68,8 @@ func Run(t *testing.T, fresh func(t *testing.T) Harness) {
 func Classification(stream string, i int) record.Classification {
 	class, label := i%10, int32(i%10)
 	c := record.Classification{
-		EventID: fmt.Sprintf("%s/%d", stream, i), Stream: stream, Seq: uint64(i), Time: time.Unix(1_700_000_000+int64(i), 500).UTC(),
+		EventID: fmt.Sprintf("%s/%d", stream, i), Stream: stream, Seq: uint64(i),
+		Time:  time.Unix(1_700_000_000+int64(i), 500).UTC(),
 		Model: record.Model{Name: "digits", Version: "1", Digest: strings.Repeat("ab", 32)},
 		Class: class, Name: fmt.Sprint(class), Score: 0.75, Label: &label, LatencyMS: 1.5,
 		TopK: []record.Score{{Class: class, Score: 0.75}, {Class: (class + 1) % 10, Score: 0.25}},

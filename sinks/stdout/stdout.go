@@ -19,13 +19,14 @@ import (
 var Kind = sinks.Kind{
 	Name: "stdout",
 	Doc: "One JSON object per line on standard output ([schema](classification.schema.json)). The summary then goes to " +
-		"standard error, unless `--json` makes it the last line. Duplicates are skipped within a run, but not across restarts.",
+		"standard error, unless `--json` makes it the last line. Duplicates are skipped within a run, but not across " +
+		"restarts.",
 	Guarantee: sinks.AtLeastOnce,
 	Schemes:   []string{"-"},
 	Options:   func(sinks.Target) any { return &Options{Window: 1 << 18} },
 	Resolve: func(t *sinks.Target, _ sinks.Defaults) (string, error) {
 		if t.Scheme != "" && t.Path != "" {
-			return "", fmt.Errorf("found %q behind the scheme, want nothing", t.Path)
+			return "", fmt.Errorf("found %q after the scheme, want nothing", t.Path)
 		}
 		return "stdout", nil
 	},

@@ -17,7 +17,7 @@ var Kind = sinks.Kind{
 	Options:   func(sinks.Target) any { return &Options{Rows: 10} },
 	Resolve: func(t *sinks.Target, _ sinks.Defaults) (string, error) {
 		if t.Path != "" {
-			return "", fmt.Errorf("found %q behind the scheme, want nothing", t.Path)
+			return "", fmt.Errorf("found %q after the scheme, want nothing", t.Path)
 		}
 		return "terminal:", nil
 	},

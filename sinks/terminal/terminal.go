@@ -55,7 +55,8 @@ func (s *Sink) Close(context.Context) error {
 // lines are the totals, then the table.
 func (s *Sink) lines() []string {
 	total := s.tally.Total()
-	head := fmt.Sprintf("classified %d  %.0f/s  latency p50 %.1f ms, p99 %.1f ms", total.Classified, s.tally.Rate(), s.tally.Latency(0.5), s.tally.Latency(0.99))
+	head := fmt.Sprintf("classified %d  %.0f/s  latency p50 %.1f ms, p99 %.1f ms", total.Classified, s.tally.Rate(),
+		s.tally.Latency(0.5), s.tally.Latency(0.99))
 	if a, ok := total.Accuracy(); ok {
 		head += fmt.Sprintf("  accuracy %.2f %%", 100*a)
 	}
@@ -69,7 +70,8 @@ func (s *Sink) lines() []string {
 	out := []string{head, fmt.Sprintf("  %-44s %-12s %6s %9s %6s", "volume", "class", "score", "latency", "label")}
 	for i := range s.last {
 		c := &s.last[i]
-		out = append(out, fmt.Sprintf("  %-44s %-12s %6.3f %6.1f ms %6s", short(c.EventID, 44), class(c), c.Score, c.LatencyMS, strings.TrimSpace(verdict(c))))
+		out = append(out, fmt.Sprintf("  %-44s %-12s %6.3f %6.1f ms %6s", short(c.EventID, 44), class(c), c.Score,
+			c.LatencyMS, strings.TrimSpace(verdict(c))))
 	}
 	return out
 }

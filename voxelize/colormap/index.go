@@ -1,7 +1,7 @@
 package colormap
 
-// Entry is the palette entry of a normalised value: x*256 truncated, 256 becoming 255, values outside [0, 1] the nearest end. NaN has no
-// entry; 0 is returned.
+// Entry is the palette entry of a normalised value: x*256 truncated, 256 becoming 255, values outside [0, 1] the
+// nearest end. NaN has no entry; 0 is returned.
 func Entry[T float32 | float64](x T) uint8 {
 	x *= Size
 	switch {
@@ -13,11 +13,11 @@ func Entry[T float32 | float64](x T) uint8 {
 	return 0
 }
 
-// Index writes the palette entries of values into dst, after normalising to their own range: (v - min) / (max - min), all 0 where the values
-// are constant. Values must be finite; dst has their length.
+// Index writes the palette entries of values into dst, after normalising to their own range: (v - min) / (max - min),
+// all 0 where the values are constant. Values must be finite; dst has their length.
 //
-// It is ScalarMappable.to_rgba of a new mappable, bit for bit: matplotlib subtracts and divides by float64 limits and rounds to the array's
-// own type after each step, which is what the conversions below say.
+// It is ScalarMappable.to_rgba of a new mappable, bit for bit: matplotlib subtracts and divides by float64 limits and
+// rounds to the array's own type after each step, which is what the conversions below say.
 func Index[T float32 | float64](dst []uint8, values []T) {
 	if len(values) == 0 {
 		return
@@ -34,7 +34,8 @@ func Index[T float32 | float64](dst []uint8, values []T) {
 	i := 0
 	for ; i+8 <= len(values); i += 8 {
 		v := values[i : i+8 : i+8]
-		if v[0] == least && v[1] == least && v[2] == least && v[3] == least && v[4] == least && v[5] == least && v[6] == least && v[7] == least {
+		if v[0] == least && v[1] == least && v[2] == least && v[3] == least && v[4] == least && v[5] == least &&
+			v[6] == least && v[7] == least {
 			continue
 		}
 		to := dst[i : i+8 : i+8]
@@ -59,7 +60,8 @@ func extremes[T float32 | float64](values []T) (least, most T) {
 	i := 0
 	for ; i+8 <= len(values); i += 8 {
 		v := values[i : i+8 : i+8]
-		if v[0] == least && v[1] == least && v[2] == least && v[3] == least && v[4] == least && v[5] == least && v[6] == least && v[7] == least {
+		if v[0] == least && v[1] == least && v[2] == least && v[3] == least && v[4] == least && v[5] == least &&
+			v[6] == least && v[7] == least {
 			continue
 		}
 		for _, v := range v {

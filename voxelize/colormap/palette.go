@@ -1,5 +1,6 @@
-// Package colormap maps values to colours as matplotlib does, by palettes of 256 entries. A colour-mapped grid is then exactly one index per
-// voxel plus the palette: 4 KiB for 16^3 cells instead of the 48 KiB of RGB, and nothing is lost.
+// Package colormap maps values to colours as matplotlib does, by palettes of 256 entries. A colour-mapped grid is then
+// exactly one index per voxel plus the palette: 4 KiB for 16^3 cells instead of the 48 KiB of RGB, and nothing is
+// lost.
 package colormap
 
 import (
@@ -75,8 +76,8 @@ func ByName(name string) (*Palette, error) {
 	return maps[i].make(), nil
 }
 
-// Color is the colour of a value that is already normalised: red, green, blue, alpha in [0, 1]. Values below 0 take the first entry, those
-// above 1 the last; NaN is transparent black.
+// Color is the colour of a value that is already normalised: red, green, blue, alpha in [0, 1]. Values below 0 take
+// the first entry, those above 1 the last; NaN is transparent black.
 func (p *Palette) Color(x float64) [4]float32 {
 	if math.IsNaN(x) {
 		return [4]float32{}

@@ -8,11 +8,13 @@ import (
 
 // oranges are the nine stops of ColorBrewer's Oranges, out of 255.
 var oranges = [][3]float64{
-	{255, 245, 235}, {254, 230, 206}, {253, 208, 162}, {253, 174, 107}, {253, 141, 60}, {241, 105, 19}, {217, 72, 1}, {166, 54, 3}, {127, 39, 4},
+	{255, 245, 235}, {254, 230, 206}, {253, 208, 162}, {253, 174, 107}, {253, 141, 60}, {241, 105, 19}, {217, 72, 1},
+	{166, 54, 3}, {127, 39, 4},
 }
 
-// interpolate fills a palette linearly between equally spaced stops, in float64 and in matplotlib's order of operations
-// (matplotlib.colors._create_lookup_table), so that the float32 results are the same; the conversions forbid fused multiply-adds.
+// interpolate fills a palette linearly between equally spaced stops, in float64 and in matplotlib's order of
+// operations (matplotlib.colors._create_lookup_table), so that the float32 results are the same; the conversions
+// forbid fused multiply-adds.
 func interpolate(name string, stops [][3]float64) *Palette {
 	p := &Palette{Name: name}
 	spans := float64(len(stops) - 1)

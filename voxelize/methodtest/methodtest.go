@@ -18,9 +18,10 @@ import (
 	"github.com/voxelstream/voxelstream/voxelize"
 )
 
-// Method checks a method of the list: that it is documented; that it honours the size of the grid and the edge and origin, or refuses them; that
-// the same sample always gives the same field, from several goroutines too, and is not written; that nothing to voxelize is ErrEmpty and points
-// without a place count for nothing; and that what it says of itself in its fields is so.
+// Method checks a method of the list: that it is documented; that it honours the size of the grid and the edge and
+// origin, or refuses them; that the same sample always gives the same field, from several goroutines too, and is not
+// written; that nothing to voxelize is ErrEmpty and points without a place count for nothing; and that what it says of
+// itself in its fields is so.
 func Method(t *testing.T, m voxelize.Method) {
 	t.Run("declaration", func(t *testing.T) { declaration(t, m) })
 	t.Run("field", func(t *testing.T) { field(t, m) })
@@ -81,7 +82,8 @@ func cloud() *ingest.PointCloud {
 // frame shows a slanted wall, with a corner that the camera did not see.
 func frame() *ingest.Frame {
 	const side = 24
-	f := &ingest.Frame{Width: side, Height: side, Depth: make([]ingest.Metres, side*side), Cam: ingest.Intrinsics{Fx: 20, Fy: 20, Cx: 11.5, Cy: 11.5}}
+	f := &ingest.Frame{Width: side, Height: side, Depth: make([]ingest.Metres, side*side),
+		Cam: ingest.Intrinsics{Fx: 20, Fy: 20, Cx: 11.5, Cy: 11.5}}
 	for i := range f.Depth {
 		if u, v := i%side, i/side; u > 4 || v > 4 {
 			f.Depth[i] = ingest.Metres(1.5 + float64(u)/side)
@@ -177,8 +179,10 @@ func field(t *testing.T, m voxelize.Method) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if vol.Dims != [3]int(o.Dims) || len(vol.Index) != cells || vol.Points != f.Points || vol.Stream != "methodtest" || vol.Seq != 3 || vol.Label != 5 {
-		t.Errorf("found a volume of %v, %d cells, %d points, id %v, label %d", vol.Dims, len(vol.Index), vol.Points, vol.ID, vol.Label)
+	if vol.Dims != [3]int(o.Dims) || len(vol.Index) != cells || vol.Points != f.Points || vol.Stream != "methodtest" ||
+		vol.Seq != 3 || vol.Label != 5 {
+		t.Errorf("found a volume of %v, %d cells, %d points, id %v, label %d", vol.Dims, len(vol.Index), vol.Points, vol.ID,
+			vol.Label)
 	}
 }
 
@@ -212,8 +216,9 @@ func empty(t *testing.T, m voxelize.Method) {
 	v := voxelizer(t, options(m))
 	nan := math.NaN()
 	nothing := map[string]ingest.Data{
-		"no point":        &ingest.PointCloud{},
-		"no finite point": &ingest.PointCloud{X: []float64{nan, 1, math.Inf(1)}, Y: []float64{1, nan, 0}, Z: []float64{1, 1, 0}},
+		"no point": &ingest.PointCloud{},
+		"no finite point": &ingest.PointCloud{X: []float64{nan, 1, math.Inf(1)}, Y: []float64{1, nan, 0},
+			Z: []float64{1, 1, 0}},
 	}
 	blind := frame()
 	clear(blind.Depth)
@@ -283,7 +288,8 @@ func axes(t *testing.T, m voxelize.Method) {
 			}
 		}
 		if values[0] < values[1] {
-			t.Errorf("axis %c: found value %g in the cell of two points and %g in that of one", "xyz"[axis], values[0], values[1])
+			t.Errorf("axis %c: found value %g in the cell of two points and %g in that of one", "xyz"[axis], values[0],
+				values[1])
 		}
 	}
 }
@@ -350,7 +356,8 @@ func data(t *testing.T, m voxelize.Method) {
 	if _, err := v.Field(sample(cloud())); (err != nil) != m.Needs.Frames {
 		t.Errorf("a cloud: found error %v, want one: %t", err, m.Needs.Frames)
 	}
-	for _, d := range []ingest.Data{nil, (*ingest.PointCloud)(nil), (*ingest.Frame)(nil), &ingest.Frame{Width: 2, Height: 2, Depth: make([]ingest.Metres, 3)}} {
+	for _, d := range []ingest.Data{nil, (*ingest.PointCloud)(nil), (*ingest.Frame)(nil),
+		&ingest.Frame{Width: 2, Height: 2, Depth: make([]ingest.Metres, 3)}} {
 		if _, err := v.Field(sample(d)); err == nil {
 			t.Errorf("%T without data: found no error", d)
 		}
@@ -413,7 +420,8 @@ func fuse(t *testing.T, m voxelize.Method) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if one.Frames != 2 || one.Failed != 1 || len(bad) != 1 || !errors.Is(bad[0], errBad) || one.Sample.Stream != "methodtest" || one.Sample.Data != nil {
+	if one.Frames != 2 || one.Failed != 1 || len(bad) != 1 || !errors.Is(bad[0], errBad) ||
+		one.Sample.Stream != "methodtest" || one.Sample.Data != nil {
 		t.Errorf("found %d frames, %d failed, %v, and sample %+v", one.Frames, one.Failed, bad, one.Sample)
 	}
 	if (one.Distances == nil) != (m.Distances == nil) {

@@ -23,10 +23,11 @@ type Fused struct {
 	Frames, Failed int
 }
 
-// Fuse reads the frames of an input twice: once to learn where they lie, from which place makes the volume's options (lo and hi are the
-// corners of the box around all points, x, y, z in metres), and once to fuse them. Frames that cannot be read or have no pose are told to
-// bad; an input of one frame needs no pose.
-func Fuse(ctx context.Context, open func() (ingest.Source, error), place func(lo, hi [3]float64) (Options, error), bad func(error)) (*Fused, error) {
+// Fuse reads the frames of an input twice: once to learn where they lie, from which place makes the volume's options
+// (lo and hi are the corners of the box around all points, x, y, z in metres), and once to fuse them. Frames that
+// cannot be read or have no pose are told to bad; an input of one frame needs no pose.
+func Fuse(ctx context.Context, open func() (ingest.Source, error), place func(lo, hi [3]float64) (Options, error),
+	bad func(error)) (*Fused, error) {
 	out := &Fused{}
 	box := newBounds()
 	posed := 0
@@ -45,10 +46,11 @@ func Fuse(ctx context.Context, open func() (ingest.Source, error), place func(lo
 		return nil, err
 	}
 	if out.Frames == 0 || posed == 0 && out.Frames > 1 {
-		return nil, fmt.Errorf("tsdf: found %d frames, %d of them with poses: want poses to fuse them by: %w", out.Frames, posed, ErrNoPose)
+		return nil, fmt.Errorf("tsdf: found %d frames, %d of them with poses, want poses to fuse them: %w", out.Frames,
+			posed, ErrNoPose)
 	}
 	if box.lo[0] > box.hi[0] {
-		return nil, errors.New("tsdf: found no pixel with a depth")
+		return nil, errors.New("tsdf: no pixel has a depth")
 	}
 	o, err := place(box.lo, box.hi)
 	if err != nil {
@@ -73,7 +75,8 @@ func Fuse(ctx context.Context, open func() (ingest.Source, error), place func(lo
 }
 
 // eachFrame calls use for each frame of an input, and bad for each item that cannot be read or used.
-func eachFrame(ctx context.Context, open func() (ingest.Source, error), use func(ingest.Sample, *ingest.Frame) error, bad func(error)) (err error) {
+func eachFrame(ctx context.Context, open func() (ingest.Source, error), use func(ingest.Sample, *ingest.Frame) error,
+	bad func(error)) (err error) {
 	src, err := open()
 	if err != nil {
 		return err

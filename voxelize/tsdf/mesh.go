@@ -18,19 +18,21 @@ type Mesh struct {
 	Triangles [][3]uint32
 }
 
-// corners of a cube are numbered by bits: 1 along x, 2 along y, 4 along z. edges are the twelve pairs of neighbours, those along x first;
-// edgeOf finds them.
+// corners of a cube are numbered by bits: 1 along x, 2 along y, 4 along z. edges are the twelve pairs of neighbours,
+// those along x first; edgeOf finds them.
 var (
 	edges  [12][2]uint8
 	edgeOf [8][8]uint8
 )
 
-// cases lists for each set of corners behind the surface, as bits, the triangles of the surface in the cube, three edges each.
+// cases lists for each set of corners behind the surface, as bits, the triangles of the surface in the cube, three
+// edges each.
 var cases = makeCases()
 
-// makeCases derives the table of Lorensen and Cline ("Marching cubes", SIGGRAPH 1987) from the faces of a cube. On a face each run of corners
-// behind the surface is cut off by a line from the edge where the run begins to that where it ends; the lines join to closed loops. Two
-// opposite corners alone on a face are cut off one by one, in both cubes that share the face, so the mesh has no holes.
+// makeCases derives the table of Lorensen and Cline ("Marching cubes", SIGGRAPH 1987) from the faces of a cube. On a
+// face each run of corners behind the surface is cut off by a line from the edge where the run begins to that where it
+// ends; the lines join to closed loops. Two opposite corners alone on a face are cut off one by one, in both cubes
+// that share the face, so the mesh has no holes.
 func makeCases() (table [256][][3]uint8) {
 	n := 0
 	for axis := range 3 {
@@ -94,8 +96,9 @@ func faceCorners(face int) [4]uint8 {
 // errTooLarge is a mesh whose vertices have no 32-bit number.
 var errTooLarge = errors.New("tsdf: mesh of more than 2^32 - 1 vertices")
 
-// Mesh draws the surface by marching cubes: a cube between eight cell centres, all of which were seen, holds the part of it that its corners
-// tell. Vertices lie on the cube's edges where the distance, taken as linear, is 0, and are shared by the triangles around them.
+// Mesh draws the surface by marching cubes: a cube between eight cell centres, all of which were seen, holds the part
+// of it that its corners tell. Vertices lie on the cube's edges where the distance, taken as linear, is 0, and are
+// shared by the triangles around them.
 func (v *Volume) Mesh() (*Mesh, error) {
 	m := marcher{v: v, mesh: &Mesh{}}
 	nz, ny, nx := v.o.Dims[0], v.o.Dims[1], v.o.Dims[2]
@@ -124,8 +127,8 @@ type marcher struct {
 	v      *Volume
 	mesh   *Mesh
 	offset [8]int // of a cube's corners from its first
-	// made holds, for the edges along each axis that begin in the lower and in the upper plane of the cubes at work, 1 + the vertex there,
-	// or 0.
+	// made holds, for the edges along each axis that begin in the lower and in the upper plane of the cubes at work, 1 +
+	// the vertex there, or 0.
 	made [3][2][]uint32
 }
 
@@ -199,7 +202,8 @@ func (m *Mesh) WritePLY(w io.Writer) error {
 	if m.RGB != nil {
 		colors = "property uchar red\nproperty uchar green\nproperty uchar blue\n"
 	}
-	fmt.Fprintf(b, "ply\nformat binary_little_endian 1.0\nelement vertex %d\nproperty float x\nproperty float y\nproperty float z\n%s"+
+	fmt.Fprintf(b, "ply\nformat binary_little_endian 1.0\nelement vertex %d\nproperty float x\nproperty float "+
+		"y\nproperty float z\n%s"+
 		"element face %d\nproperty list uchar uint vertex_indices\nend_header\n", len(m.Vertices), colors, len(m.Triangles))
 	le := binary.LittleEndian
 	var buf [16]byte

@@ -1,7 +1,7 @@
-// Package tsdf reconstructs surfaces from posed depth frames: each frame says of the cells before and behind what it sees how far the surface
-// is, cut off at a few cells; the mean over the frames is a truncated signed distance field, whose zero is the surface (Curless and Levoy,
-// "A volumetric method for building complex models from range images", SIGGRAPH 1996). The field is a grid for a network, and by marching
-// cubes a mesh.
+// Package tsdf reconstructs surfaces from posed depth frames: each frame says of the cells before and behind what it
+// sees how far the surface is, cut off at a few cells; the mean over the frames is a truncated signed distance field,
+// whose zero is the surface (Curless and Levoy, "A volumetric method for building complex models from range images",
+// SIGGRAPH 1996). The field is a grid for a network, and by marching cubes a mesh.
 package tsdf
 
 import (
@@ -37,8 +37,8 @@ type Options struct {
 // Volume is a field of distances over a grid, at the centres of its cells. It is used by one goroutine at a time.
 type Volume struct {
 	o Options
-	// dist is the mean distance over the truncation: 1 far before the surface, 0 on it, -1 behind. weight counts the frames that saw the
-	// cell. Both run along x first, then y, then z.
+	// dist is the mean distance over the truncation: 1 far before the surface, 0 on it, -1 behind. weight counts the
+	// frames that saw the cell. Both run along x first, then y, then z.
 	dist, weight []float32
 	// rgb is the mean colour of the cells, three bytes each; nil without colours.
 	rgb []uint8
@@ -49,7 +49,8 @@ func New(o Options) (*Volume, error) {
 	cells := 1
 	for _, n := range o.Dims {
 		if n < 1 || n > MaxCells/cells {
-			return nil, fmt.Errorf("tsdf: volume of %v cells: want 1 or more a side and at most %d in all", o.Dims, MaxCells)
+			return nil, fmt.Errorf("tsdf: volume of %v cells: want at least 1 per axis and at most %d in total", o.Dims,
+				MaxCells)
 		}
 		cells *= n
 	}
@@ -70,12 +71,12 @@ func New(o Options) (*Volume, error) {
 // Options are those of New, with what was left open.
 func (v *Volume) Options() Options { return v.o }
 
-// Integrate adds a frame, which stands at its Pose, or at the origin without one. A frame whose camera is unknown is an error. The colours
-// of the mesh are those of the frames that have some.
+// Integrate adds a frame, which stands at its Pose, or at the origin without one. A frame whose camera is unknown is
+// an error. The colours of the mesh are those of the frames that have some.
 func (v *Volume) Integrate(f *ingest.Frame) error {
 	n := f.Width * f.Height
 	if !f.Cam.Valid() || len(f.Depth) != n || f.Color != nil && len(f.Color) != n {
-		return errors.New("tsdf: frame without camera or with pixels missing: want fx, fy, cx, cy and a depth for each pixel")
+		return errors.New("tsdf: incomplete frame: want intrinsics (fx, fy, cx, cy) and a depth for each pixel")
 	}
 	if f.Color != nil && v.rgb == nil {
 		v.rgb = make([]uint8, 3*len(v.dist))
@@ -150,8 +151,8 @@ func (v *Volume) plane(f *ingest.Frame, lens *ingest.Projector, camera *ingest.P
 	}
 }
 
-// Near gives the closeness of each cell to the surface, for a network: 1 on it, falling to 0 where distances are cut off, and 0 in cells
-// that no frame saw.
+// Near gives the closeness of each cell to the surface, for a network: 1 on it, falling to 0 where distances are cut
+// off, and 0 in cells that no frame saw.
 func (v *Volume) Near() *ingest.Grid {
 	g := &ingest.Grid{Dims: v.o.Dims, Channels: 1, Values: make([]float32, len(v.dist))}
 	for i, d := range v.dist {
@@ -162,8 +163,8 @@ func (v *Volume) Near() *ingest.Grid {
 	return g
 }
 
-// Distances gives the signed distance of each cell to the surface in metres, positive before it; cells that no frame saw have the
-// truncation, as free space has.
+// Distances gives the signed distance of each cell to the surface in metres, positive before it; cells that no frame
+// saw have the truncation, as free space has.
 func (v *Volume) Distances() *ingest.Grid {
 	g := &ingest.Grid{Dims: v.o.Dims, Channels: 1, Values: make([]float32, len(v.dist))}
 	for i, d := range v.dist {

@@ -81,11 +81,12 @@ func (f *File) flush() error {
 		}
 	}
 	if first := &f.pending[0]; first.Stream != f.stream {
-		return fmt.Errorf("%s: volume %s in a file of stream %s: want one stream a file",
+		return fmt.Errorf("%s: volume %s in a file of stream %s: want one stream per file",
 			f.path, first.ID.String(), f.stream)
 	}
 	if extra := needed(f.pending) &^ f.layout.columns; extra != 0 {
-		return fmt.Errorf("%s: volume %s or one of the %d after it has a value in column %s; want one among the first %d, too",
+		return fmt.Errorf("%s: volume %s or one of the %d after it has a value in column %s; want one among the first "+
+			"%d, too",
 			f.path, f.pending[0].ID.String(), len(f.pending)-1, extra.first(), rowsPerBatch)
 	}
 	rec, err := f.layout.record(f.pending)

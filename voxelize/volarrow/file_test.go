@@ -143,7 +143,7 @@ func TestFileRefuses(t *testing.T) {
 	}{
 		{"Blues", "Blues", func(int) bool { return false }},
 		{"gray", "among volumes of stream scan", func(i int) bool { return i == 5 }},
-		{"gray", "want one stream a file", func(i int) bool { return i >= rowsPerBatch }},
+		{"gray", "want one stream per file", func(i int) bool { return i >= rowsPerBatch }},
 	} {
 		if err := write(tt.palette, tt.change); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("error %v, want it to say %q", err, tt.want)

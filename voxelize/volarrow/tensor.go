@@ -85,7 +85,8 @@ func (*FixedShapeTensor) Deserialize(storage arrow.DataType, data string) (arrow
 		rest /= n
 	}
 	if rest != 1 || len(m.Permutation) != 0 || (m.Names != nil && len(m.Names) != len(m.Shape)) {
-		return nil, fmt.Errorf("tensor metadata %s in lists of %d: want a shape of that product, a name a dimension and no permutation", data, list.Len())
+		return nil, fmt.Errorf("tensor metadata %s in lists of %d: want a shape of that product, a name a dimension and "+
+			"no permutation", data, list.Len())
 	}
 	return &FixedShapeTensor{ExtensionBase: arrow.ExtensionBase{Storage: storage}, shape: m.Shape, names: m.Names}, nil
 }

@@ -357,7 +357,7 @@ func TestVersion2Refuses(t *testing.T) {
 		{"no version", "no tensor shape", func(x *table) { delete(x.metadata, KeyVersion) }},
 		{"no dims", `voxelstream.dims: found "", want D,H,W`, func(x *table) { delete(x.metadata, KeyDims) }},
 		{"other dims", "found fixed_size_list<float32>[4], want fixed_size_list<float32>[6]", setting(KeyDims, "1,2,3")},
-		{"no cells", "1 or more a side", setting(KeyDims, "-2,-1,2")},
+		{"no cells", "at least 1 per axis", setting(KeyDims, "-2,-1,2")},
 		{"huge dims", "at most", setting(KeyDims, "4294967296,4294967296,4294967296")},
 		{"channels", "found fixed_size_list<float32>[4], want fixed_size_list<float32>[8]", setting(KeyChannels, "2")},
 		{"channels as text", `found "two", want a number`, setting(KeyChannels, "two")},

@@ -183,7 +183,7 @@ func TestEncodeRefuses(t *testing.T) {
 		{"short", "found 7 bytes and 0 float32 values, want 8 and 0", change(func(v *voxelize.Volume) { v.Index = v.Index[:7] })},
 		{"time", "want a time between 1677 and 2262", change(func(v *voxelize.Volume) { v.Time = time.Unix(1<<40, 0) })},
 		{"too many cells", "at most", []voxelize.Volume{{Dims: [3]int{1 << 12, 1 << 12, 2}, Content: voxelize.PaletteContent("gray")}}},
-		{"no cells", "1 or more a side", []voxelize.Volume{{Dims: [3]int{1, 0, 1}, Content: voxelize.PaletteContent("gray")}}},
+		{"no cells", "at least 1 per axis", []voxelize.Volume{{Dims: [3]int{1, 0, 1}, Content: voxelize.PaletteContent("gray")}}},
 	} {
 		dst, err := Encode([]byte("x"), tt.vs)
 		if err == nil || !strings.Contains(err.Error(), tt.want) || string(dst) != "x" {
@@ -226,7 +226,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"huge dims", "at most", edit(func(b []byte) []byte {
 			return bytes.Replace(b, []byte(`[4,4,4]`), []byte(`[9999999,9999999,9999999]`), 1)
 		})},
-		{"negative dims", "1 or more", edit(func(b []byte) []byte { return bytes.Replace(b, []byte(`[4,4,4]`), []byte(`[4,-4,4]`), 1) })},
+		{"negative dims", "at least 1", edit(func(b []byte) []byte { return bytes.Replace(b, []byte(`[4,4,4]`), []byte(`[4,-4,4]`), 1) })},
 		{"other version", "foreign schema", edit(func(b []byte) []byte { b[8+20] ^= 1; return b })},
 		{"marker", "no message", edit(func(b []byte) []byte { b[frame] = 0; return b })},
 		{"metadata length", "metadata of", edit(func(b []byte) []byte { b[frame+7] = 0x7f; return b })},

@@ -170,6 +170,6 @@ func (c *Client) retry(ctx context.Context, what string, f func(context.Context)
 
 func (c *Client) logRetry(what string, failures int, err error) {
 	if failures&(failures-1) == 0 {
-		c.log.Warn("kafka: "+what+" failed, trying again", "failures", failures, "error", c.explain(err))
+		c.log.Warn("kafka: "+what+" failed, retrying", "failures", failures, "error", c.explain(err))
 	}
 }

@@ -67,7 +67,7 @@ func (e *ExclusiveConsumer) join(ctx context.Context) (err error) {
 		if err == nil {
 			break
 		}
-		e.client.log.Warn("joining", "group", e.id, "error", err)
+		e.client.log.Warn("cannot join the group, retrying", "group", e.id, "error", err)
 	}
 	over := make(chan struct{})
 	e.over = over
@@ -147,7 +147,7 @@ func (e *ExclusiveConsumer) fetch(ctx context.Context, p int) error {
 	err := e.client.retry(ctx, fmt.Sprintf("read %s/%d", e.topic, p), func(ctx context.Context) (err error) {
 		e.ahead[p], e.next[p], err = e.client.fetch(ctx, e.topic, p, e.next[p])
 		if is(err, kafkago.OffsetOutOfRange) {
-			gone, err = fmt.Errorf("kafka: %s/%d: the messages from offset %d on were deleted before they were read: %w", e.topic, p, e.next[p], err), nil
+			gone, err = fmt.Errorf("kafka: %s/%d: messages from offset %d were deleted before they were read: %w", e.topic, p, e.next[p], err), nil
 		}
 		return err
 	})
@@ -181,7 +181,7 @@ func (e *ExclusiveConsumer) Commit(ctx context.Context, next []int64) error {
 	err := commit()
 	if !is(err, kafkago.IllegalGeneration, kafkago.UnknownMemberId, kafkago.RebalanceInProgress) {
 		if err != nil {
-			e.client.log.Warn("offsets are not committed", "group", e.id, "error", err)
+			e.client.log.Warn("cannot commit offsets", "group", e.id, "error", err)
 		}
 		return nil
 	}

@@ -106,7 +106,7 @@ func TestExclusiveMissesNothing(t *testing.T) {
 	if err := s.Seek([]int64{3}, 0); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Read(t.Context()); err == nil || !strings.Contains(err.Error(), "offset 3 on were deleted") {
+	if _, err := s.Read(t.Context()); err == nil || !strings.Contains(err.Error(), "offset 3 were deleted") {
 		t.Errorf("got %v", err)
 	}
 	if first, err := s.First(t.Context()); err != nil || first[0] != 5 {

@@ -43,7 +43,7 @@ func (k *Consumer) own(ctx context.Context, gen *kafkago.Generation, a kafkago.P
 			return
 		}
 		// The log ends before our offset: the topic was made anew or lost its end. Everything in it is new to us.
-		k.client.log.Error("kafka: committed offset is behind the end of the log, starting from its first message",
+		k.client.log.Error("kafka: committed offset is beyond the end of the log; starting from the first message",
 			"topic", k.cfg.Topic, "partition", a.ID, "offset", start)
 	}
 }
@@ -72,7 +72,7 @@ func (k *Consumer) start(ctx context.Context, partition int, offset int64) (int6
 		case offset == fromFirst:
 			offset = first[partition]
 		case at > last[partition]:
-			k.client.log.Error("kafka: committed offset is behind the end of the log, starting from its first message",
+			k.client.log.Error("kafka: committed offset is beyond the end of the log; starting from the first message",
 				"topic", k.cfg.Topic, "partition", partition, "offset", at, "end", last[partition])
 			offset = first[partition]
 		case at < first[partition]:
@@ -136,7 +136,7 @@ func (o *ownership) work(ctx context.Context) error {
 	}
 	o.drain()
 	if e := o.commit(); e != nil {
-		o.k.client.log.Warn("kafka: last commit of a generation failed, what it covers will be repeated",
+		o.k.client.log.Warn("kafka: last commit before a rebalance failed; its messages will be processed again",
 			"topic", o.k.cfg.Topic, "partition", o.partition, "error", e)
 	}
 	return err
@@ -175,7 +175,7 @@ func (o *ownership) drain() {
 		case <-o.settled:
 		case <-again.C:
 		case <-timeout.C:
-			o.k.client.log.Warn("kafka: handing a partition over with messages in flight, they will be repeated",
+			o.k.client.log.Warn("kafka: partition revoked with messages in flight; they will be processed again",
 				"topic", o.k.cfg.Topic, "partition", o.partition, "messages", o.inFlight.Load())
 			return
 		case <-o.k.ctx.Done():
@@ -227,7 +227,7 @@ func (o *ownership) read(ctx context.Context) error {
 func (o *ownership) checkGap(ctx context.Context, at int64) {
 	first, err := o.k.client.offsets(ctx, o.k.cfg.Topic, kafkago.FirstOffset, o.partition)
 	if err != nil {
-		o.k.client.log.Warn("kafka: offsets are missing, and it is unknown why", "topic", o.k.cfg.Topic, "partition", o.partition,
+		o.k.client.log.Warn("kafka: offsets are missing for an unknown reason", "topic", o.k.cfg.Topic, "partition", o.partition,
 			"from", o.expect, "to", at, "error", err)
 	} else if first[o.partition] > o.expect {
 		o.k.lost(o.partition, o.expect, min(at, first[o.partition]))
@@ -323,7 +323,7 @@ func (o *ownership) deadLetter(offset int64, m *transport.Message, cause error) 
 		}
 		k.stats.DeadLettered.Add(1)
 		k.observer.Count(k.part, pipeline.EventDeadLetterStored, 1)
-		k.client.log.Warn("kafka: a message became a dead letter", "topic", k.cfg.Topic, "partition", o.partition, "offset", offset, "error", cause)
+		k.client.log.Warn("kafka: message became a dead letter", "topic", k.cfg.Topic, "partition", o.partition, "offset", offset, "error", cause)
 		o.done(offset)
 	}()
 }
@@ -337,7 +337,7 @@ func (k *Consumer) again(partition int, offset int64) *transport.Message {
 		*found = m
 		return false
 	}); err != nil && !errors.Is(err, errStopped) {
-		k.client.log.Error("kafka: a message that becomes a dead letter cannot be read again", "topic", k.cfg.Topic, "partition", partition, "offset", offset, "error", err)
+		k.client.log.Error("kafka: cannot re-read a message that is to become a dead letter", "topic", k.cfg.Topic, "partition", partition, "offset", offset, "error", err)
 	}
 	return found
 }

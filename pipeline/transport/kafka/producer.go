@@ -132,7 +132,7 @@ func (p *Producer) produce(ctx context.Context, queues []*partitionQueue, to []i
 	byPartition := map[int][]entry{}
 	for i, m := range ms {
 		if n := recordBound(&m) + batchHeader; n > p.cfg.MaxMessageBytes {
-			c.finish(i, Position{}, pipeline.Permanent(fmt.Errorf("kafka: message %s of %d bytes: at most %d are allowed", m.EventID(), n, p.cfg.MaxMessageBytes)))
+			c.finish(i, Position{}, pipeline.Permanent(fmt.Errorf("kafka: message %s of %d bytes exceeds the limit of %d bytes", m.EventID(), n, p.cfg.MaxMessageBytes)))
 			continue
 		}
 		byPartition[to[i]] = append(byPartition[to[i]], entry{m, c, i})
@@ -338,7 +338,7 @@ func (q *partitionQueue) send(es []entry) {
 			fail(es, pipeline.Permanent(fmt.Errorf("kafka: %s/%d refused a message of %d bytes: %w", q.topic, q.partition, len(b.raw), err)))
 			return
 		case sequenceLost(err):
-			q.p.client.log.Warn("kafka: the broker lost the sequence of this producer, starting a new one", "topic", q.topic, "partition", q.partition, "error", err)
+			q.p.client.log.Warn("kafka: the broker lost this producer's sequence; starting a new one", "topic", q.topic, "partition", q.partition, "error", err)
 			q.producer = noProducer
 		case is(err, kafkago.Unknown):
 			// The broker failed half way, on a full disk for example. The embedded one has counted the sequence by then

@@ -36,7 +36,7 @@ func (c *Client) Replay(ctx context.Context, p *Producer, topic, group string, m
 		next, err := c.readRange(ctx, topic, part, start, ends[part], func(m transport.Message) bool {
 			d, err := transport.ReadDeadLetter(m)
 			if err != nil {
-				c.log.Warn("kafka: skipped a message that is no dead letter", "error", err)
+				c.log.Warn("kafka: skipped a message that is not a dead letter", "error", err)
 				return true
 			}
 			if d.Topic == "" || match != nil && !match(m, d) {

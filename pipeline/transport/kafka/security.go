@@ -95,7 +95,7 @@ func (o SASLOptions) Validate() error {
 	case o.User == "":
 		return fmt.Errorf("user: found %q, want a name for the mechanism %s", o.User, o.Mechanism)
 	case (o.Password == "") == (o.PasswordFile == ""):
-		return errors.New("password, password_file: want one of them")
+		return errors.New("password, password_file: want exactly one of them")
 	}
 	return nil
 }

@@ -315,8 +315,8 @@ func TestSecurityValidate(t *testing.T) {
 		{TLSOptions{Enabled: true, CertFile: "c"}, SASLOptions{}, `[cert_file, key_file: found "c" and "", want both or none]`},
 		{TLSOptions{}, SASLOptions{Mechanism: "none", User: "u"}, "[mechanism: found none with a user or a password, want plain, scram-sha-256 or scram-sha-512]"},
 		{TLSOptions{}, SASLOptions{Mechanism: "plain", Password: "p"}, `[user: found "", want a name for the mechanism plain]`},
-		{TLSOptions{}, SASLOptions{Mechanism: "plain", User: "u"}, "[password, password_file: want one of them]"},
-		{TLSOptions{}, SASLOptions{Mechanism: "plain", User: "u", Password: "p", PasswordFile: "f"}, "[password, password_file: want one of them]"},
+		{TLSOptions{}, SASLOptions{Mechanism: "plain", User: "u"}, "[password, password_file: want exactly one of them]"},
+		{TLSOptions{}, SASLOptions{Mechanism: "plain", User: "u", Password: "p", PasswordFile: "f"}, "[password, password_file: want exactly one of them]"},
 	} {
 		var found []error
 		for _, err := range []error{c.tls.Validate(), c.sasl.Validate()} {

@@ -53,7 +53,7 @@ func (c *Client) EnsureTopics(ctx context.Context, topics ...Topic) error {
 			}
 		}
 		if missing, err = c.missing(ctx, topics); err == nil && len(missing) > 0 {
-			err = fmt.Errorf("topic %s is not known everywhere yet", missing[0].Name)
+			err = fmt.Errorf("topic %s is not known to all brokers yet", missing[0].Name)
 		}
 		if err != nil {
 			return err

@@ -77,7 +77,7 @@ func (k *Consumer) watch(ctx context.Context) {
 			return
 		}
 		if err != nil {
-			k.client.log.Debug("kafka: the lag is not known", "group", k.cfg.Group, "topic", k.cfg.Topic, "error", err)
+			k.client.log.Debug("kafka: lag is unknown", "group", k.cfg.Group, "topic", k.cfg.Topic, "error", err)
 			continue
 		}
 		k.watched.mu.Lock()
