@@ -35,11 +35,17 @@ func examples(t *testing.T) []example {
 		t.Fatal(err)
 	}
 	files, lists := goBlock.FindAllStringSubmatch(string(page), -1), diffBlock.FindAllStringSubmatch(string(page), -1)
-	if len(files) != 4 || len(lists) != len(files) {
-		t.Fatalf("found %d files and %d lists, want 4 of each: a sink, a method, a format, a layer", len(files), len(lists))
+	if len(files) != 5 || len(lists) != 4 {
+		t.Fatalf("found %d files and %d lists, want a sink with its test, a method, a format and a layer", len(files), len(lists))
 	}
 	var out []example
-	for i, f := range files {
+	i := -1
+	for _, f := range files {
+		if strings.HasSuffix(f[1], "_test.go") {
+			out = append(out, example{path: f[1], text: f[2]})
+			continue
+		}
+		i++
 		e := example{path: f[1], text: f[2], list: lists[i][1]}
 		behind := ""
 		for line := range strings.Lines(lists[i][2]) {
@@ -72,6 +78,9 @@ func overlay(t *testing.T, all []example) string {
 			t.Fatalf("%s exists: the example would replace it", e.path)
 		}
 		put(e.path, e.text)
+		if e.list == "" {
+			continue // a test
+		}
 		list, err := os.ReadFile(filepath.Join(testenv.Root(), e.list))
 		if err != nil {
 			t.Fatal(err)
@@ -185,10 +194,15 @@ func TestContributingExamples(t *testing.T) {
 			t.Errorf("thickness %s: found %d cells, want %s (%s)", thickness, n, want, out)
 		}
 	}
-	toy("run", at("scan.cm"), "--method", "regular", "--out", at("digits.counts")+"?least-score=0", "--to-topic=false", "--table=false",
+	toy("run", at("scan.cm"), "--method", "regular", "--out", at("digits.scores")+"?least-score=0", "--to-topic=false", "--table=false",
 		"--broker-data-dir", at("broker"))
-	if counts, err := os.ReadFile(at("digits.counts")); err != nil || !strings.HasSuffix(string(counts), "\t1\n") {
-		t.Errorf("counts: found %q (%v)", counts, err)
+	if lines, err := os.ReadFile(at("digits.scores")); err != nil || strings.Count(string(lines), "\n") != 1 || !strings.HasPrefix(string(lines), "scan.cm-") {
+		t.Errorf("scores: found %q (%v)", lines, err)
+	}
+	// The suite of sinks: compiled here, since go test wants to run in the folder of the package, which does not exist.
+	run("go", "test", "-overlay", files, "-vet", "off", "-c", "-o", at("scores.test"), "./sinks/scores")
+	if out := run(at("scores.test"), "-test.v"); strings.Count(out, "--- PASS") < 10 {
+		t.Errorf("the suite of sinks: found %s", out)
 	}
 
 	if err := os.WriteFile(at("layer.go"), []byte(useLayer), 0o600); err != nil {
