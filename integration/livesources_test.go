@@ -87,7 +87,7 @@ func TestWatchedFolderIsKilled(t *testing.T) {
 	eventually(t, "the last file", func() bool { return onceStored(t, out) == all+1 })
 	p.terminate(t)
 	p.wait(t, 0) // nothing else ends it
-	if text := p.stdout.String(); !regexp.MustCompile(`volumes\s+1,`).MatchString(text) {
+	if text := p.stdout.String(); !regexp.MustCompile(`volumes\s+1 from`).MatchString(text) {
 		t.Errorf("found %s, want that 1 volume was read by the last run", tail(text))
 	}
 }
