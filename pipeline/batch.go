@@ -2,8 +2,8 @@ package pipeline
 
 import "time"
 
-// Batch bounds a batch: it is written when it has Size values, or when its first has waited Linger. While the sink is busy a batch keeps
-// filling, so a small linger costs no throughput under load.
+// Batch bounds a batch: it is written when it has Size values, or when its first has waited Linger. While the sink is
+// busy a batch keeps filling, so a small linger costs no throughput under load.
 type Batch struct {
 	// Size is the most values in a batch; the default is 1.
 	Size int

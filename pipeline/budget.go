@@ -12,7 +12,8 @@ import (
 // ErrTooLarge is wrapped by the error of a value that is larger than the whole budget: waiting would never end.
 var ErrTooLarge = errors.New("larger than the whole budget")
 
-// Budget bounds the bytes in flight. Waiters are served in order, so a large value is not overtaken for ever by small ones.
+// Budget bounds the bytes in flight. Waiters are served in order, so a large value is not overtaken for ever by small
+// ones.
 type Budget struct {
 	size  int64
 	inUse atomic.Int64
@@ -22,7 +23,8 @@ type Budget struct {
 // NewBudget makes a budget of size bytes.
 func NewBudget(size int64) *Budget { return &Budget{size: size, sem: semaphore.NewWeighted(size)} }
 
-// Acquire takes n bytes, waiting until they are free or ctx ends. What could never fit is refused at once, with a permanent error.
+// Acquire takes n bytes, waiting until they are free or ctx ends. What could never fit is refused at once, with a
+// permanent error.
 func (b *Budget) Acquire(ctx context.Context, n int64) error {
 	if n > b.size {
 		return Permanent(fmt.Errorf("%d bytes: %w of %d", n, ErrTooLarge, b.size))

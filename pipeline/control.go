@@ -102,8 +102,9 @@ func (c *control) leave(r rules, settle func(error), f *Failure) {
 	settle(f)
 }
 
-// repeat brings a batch to its end at one part: f is called with what is left of it until every value has succeeded or is given up. done is called
-// for each that succeeded, with its index in batch and in the values of that call; the others are settled.
+// repeat brings a batch to its end at one part: f is called with what is left of it until every value has succeeded
+// or is given up. done is called for each that succeeded, with its index in batch and in the values of that call; the
+// others are settled.
 func repeat[T any](c *control, r rules, batch []Delivery[T], f func(vs []T) error, done func(at, in int)) {
 	all := make([]int, len(batch))
 	for i := range all {

@@ -6,7 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// Delivery is one value plus two duties: Free its bytes, Settle its outcome. Copies share the duties. The zero Delivery has none.
+// Delivery is one value plus two duties: Free its bytes, Settle its outcome. Copies share the duties. The zero
+// Delivery has none.
 type Delivery[T any] struct {
 	Value T
 	duty  *duty
@@ -19,7 +20,8 @@ type duty struct {
 	settle         func(error)
 }
 
-// NewDelivery makes a delivery whose duties call free and settle, each at most once; either may be nil. Settle calls free first.
+// NewDelivery makes a delivery whose duties call free and settle, each at most once; either may be nil. Settle calls
+// free first.
 func NewDelivery[T any](v T, free func(), settle func(error)) Delivery[T] {
 	return Delivery[T]{Value: v, duty: &duty{free: free, settle: settle}}
 }
@@ -31,7 +33,8 @@ func (d Delivery[T]) Free() {
 	}
 }
 
-// Settle reports the outcome: nil, a [Permanent] error, or any other error for "unfinished". The first call counts, later ones do nothing.
+// Settle reports the outcome: nil, a [Permanent] error, or any other error for "unfinished". The first call counts,
+// later ones do nothing.
 func (d Delivery[T]) Settle(err error) {
 	if d.duty == nil || !d.duty.settled.CompareAndSwap(false, true) {
 		return
@@ -45,8 +48,9 @@ func (d Delivery[T]) Settle(err error) {
 // Carry moves the duties of d to a new value: the one for d's value after a stage has turned it into v.
 func Carry[T, U any](d Delivery[T], v U) Delivery[U] { return Delivery[U]{Value: v, duty: d.duty} }
 
-// Split makes one delivery per value of vs out of d. The parent is freed when all children are, and settles when every child has, with the
-// worst outcome: unfinished before permanent before nil. Without values the parent settles at once, as done: it was filtered.
+// Split makes one delivery per value of vs out of d. The parent is freed when all children are, and settles when
+// every child has, with the worst outcome: unfinished before permanent before nil. Without values the parent settles
+// at once, as done: it was filtered.
 func Split[T, U any](d Delivery[T], vs []U) []Delivery[U] {
 	switch len(vs) {
 	case 0:
@@ -65,8 +69,9 @@ func Split[T, U any](d Delivery[T], vs []U) []Delivery[U] {
 	return out
 }
 
-// Unfold is Split for values that come one after the other: add makes the delivery of each, and end, called once, says that no more come, and
-// how that went. The parent is not freed before it settles; who is done with its value frees it.
+// Unfold is Split for values that come one after the other: add makes the delivery of each, and end, called once,
+// says that no more come, and how that went. The parent is not freed before it settles; who is done with its value
+// frees it.
 func Unfold[T, U any](d Delivery[T]) (add func(U) Delivery[U], end func(error)) {
 	p := parentOf(d)
 	p.unsettled = 1
@@ -79,8 +84,8 @@ func Unfold[T, U any](d Delivery[T]) (add func(U) Delivery[U], end func(error)) 
 	return add, p.settle
 }
 
-// share makes n deliveries of d's value, one for each output; d settles when the first required of them have, with the worst outcome, and is
-// freed when all are. Where none is required it settles, as done, when all are freed.
+// share makes n deliveries of d's value, one for each output; d settles when the first required of them have, with
+// the worst outcome, and is freed when all are. Where none is required it settles, as done, when all are freed.
 func share[T any](d Delivery[T], required, n int) []Delivery[T] {
 	switch {
 	case n == 0:
@@ -169,8 +174,8 @@ func severity(err error) int {
 	}
 }
 
-// Join makes one delivery of many. Freeing it frees all; settling it settles each parent: with nil, with the whole error, or, when the
-// outcome is or wraps a [*PartialError], with that parent's own part of it.
+// Join makes one delivery of many. Freeing it frees all; settling it settles each parent: with nil, with the whole
+// error, or, when the outcome is or wraps a [*PartialError], with that parent's own part of it.
 func Join[T any](ds []Delivery[T]) Delivery[[]T] {
 	vs := make([]T, len(ds))
 	for i, d := range ds {

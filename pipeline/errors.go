@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// Permanent marks err as one that would come again on every attempt: the value is at fault, not the moment. It becomes a dead letter.
-// Permanent(nil) is nil.
+// Permanent marks err as one that would come again on every attempt: the value is at fault, not the moment. It
+// becomes a dead letter. Permanent(nil) is nil.
 func Permanent(err error) error {
 	if err == nil {
 		return nil
@@ -41,7 +41,8 @@ func (e *Failure) Error() string {
 
 func (e *Failure) Unwrap() error { return e.Err }
 
-// PartialError is the outcome of a batch of which some values failed: their index in the batch, and why. The others are durable.
+// PartialError is the outcome of a batch of which some values failed: their index in the batch, and why. The others
+// are durable.
 type PartialError struct{ Failed map[int]error }
 
 // Error names how many failed and the first of them.
@@ -53,8 +54,8 @@ func (e *PartialError) Error() string {
 	return fmt.Sprintf("%d of the batch failed, first item %d: %v", len(e.Failed), first, e.Failed[first])
 }
 
-// Unwrap returns the errors of the single values, by index. IsPermanent of a PartialError therefore says only that some value is at fault;
-// look at Failed for each.
+// Unwrap returns the errors of the single values, by index. IsPermanent of a PartialError therefore says only that
+// some value is at fault; look at Failed for each.
 func (e *PartialError) Unwrap() []error {
 	errs := make([]error, 0, len(e.Failed))
 	for _, i := range slices.Sorted(maps.Keys(e.Failed)) {

@@ -11,14 +11,15 @@ import (
 type Policy int
 
 const (
-	// Required holds a value's delivery back until the output has it durable, or has refused it for good, which makes it a dead letter. While
-	// the output cannot keep up, the pipeline waits.
+	// Required holds a value's delivery back until the output has it durable, or has refused it for good, which makes
+	// it a dead letter. While the output cannot keep up, the pipeline waits.
 	Required Policy = iota
 	// BestEffort lets the others go on: what the output cannot take at once, or fails to store, it does not get.
 	BestEffort
 )
 
-// Output is a sink with a queue of its own: it is neither held up by the others, as long as their queues have room, nor by their failures.
+// Output is a sink with a queue of its own: it is neither held up by the others, as long as their queues have room,
+// nor by their failures.
 type Output[T any] struct {
 	// Name labels failures and observations.
 	Name   string
@@ -26,7 +27,8 @@ type Output[T any] struct {
 	Policy Policy
 	// Queue is how many batches wait for the sink; the default is 16.
 	Queue int
-	// Retry and Exhausted, if set, are used in place of the pipeline's. A best-effort output that has no Retry of its own tries three times.
+	// Retry and Exhausted, if set, are used in place of the pipeline's. A best-effort output that has no Retry of its
+	// own tries three times.
 	Retry     *Retry
 	Exhausted *Exhausted
 	// Flush says when a sink that is a [Flusher] is flushed; others need none.
@@ -197,8 +199,8 @@ func (o *output[T]) write(batch []Delivery[T]) {
 	}
 }
 
-// flush makes durable what is held back, and settles it. Values that the sink names as not durable are settled if they are at fault, else
-// written and flushed again.
+// flush makes durable what is held back, and settles it. Values that the sink names as not durable are settled if
+// they are at fault, else written and flushed again.
 func (o *output[T]) flush() {
 	for attempts := 1; len(o.held) > 0; attempts++ {
 		held := o.held

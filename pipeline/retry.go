@@ -6,16 +6,18 @@ import (
 	"time"
 )
 
-// Retry says how often and at what intervals something is tried again. The zero Retry tries forever, from 10 ms up to 2 s apart.
+// Retry says how often and at what intervals something is tried again. The zero Retry tries forever, from 10 ms up to
+// 2 s apart.
 type Retry struct {
 	// Attempts is the number of tries in all; 0 means without end.
 	Attempts int
-	// First is the wait after the first failure, doubled after each further one up to Max. Waits are jittered: between half and all of it.
+	// First is the wait after the first failure, doubled after each further one up to Max. Waits are jittered:
+	// between half and all of it.
 	First, Max time.Duration
 }
 
-// Do calls f until it returns nil or a permanent error, the attempts are used up, or ctx ends. It returns f's last error and the number of
-// calls; the context's end is not itself an error of f and only stops the waiting.
+// Do calls f until it returns nil or a permanent error, the attempts are used up, or ctx ends. It returns f's last
+// error and the number of calls; the context's end is not itself an error of f and only stops the waiting.
 func (r Retry) Do(ctx context.Context, f func(context.Context) error) (attempts int, err error) {
 	for attempts = 1; ; attempts++ {
 		if err = f(ctx); err == nil || IsPermanent(err) || attempts == r.Attempts || !r.Wait(ctx, attempts) {

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// ErrAborted is wrapped by Run's error after a hard stop: by Abort, or by the drain time running out. What was in flight is unsettled and
-// will be delivered again.
+// ErrAborted is wrapped by Run's error after a hard stop: by Abort, or by the drain time running out. What was in
+// flight is unsettled and will be delivered again.
 var ErrAborted = errors.New("stopped before everything in flight was settled")
 
 var errAborted = errors.New("aborted")
@@ -27,15 +27,17 @@ const (
 	DeadLetter
 )
 
-// Pipeline is one way from a source to one or more sinks: values are read, worked on one by one, gathered into batches, worked on batch by batch,
-// and written by every output at its own pace. Source, Stage, Work and Outputs are required; Run closes the source and the sinks.
+// Pipeline is one way from a source to one or more sinks: values are read, worked on one by one, gathered into
+// batches, worked on batch by batch, and written by every output at its own pace. Source, Stage, Work and Outputs are
+// required; Run closes the source and the sinks.
 type Pipeline[In, Mid, Out any] struct {
 	Source Source[In]
 	// Stage works on single values, Workers of them at once; the default is 1.
 	Stage   Stage[In, Mid]
 	Workers int
-	// Work works on batches, each bounded by Batch, Parallel of them at once; the default is 1. The next batches are worked on while the outputs
-	// write the last. A value's bytes are given back when Work has returned (see [Delivery.Free]), except by [Pass].
+	// Work works on batches, each bounded by Batch, Parallel of them at once; the default is 1. The next batches are
+	// worked on while the outputs write the last. A value's bytes are given back when Work has returned (see
+	// [Delivery.Free]), except by [Pass].
 	Work     BatchStage[Mid, Out]
 	Batch    Batch
 	Parallel int
@@ -50,8 +52,9 @@ type Pipeline[In, Mid, Out any] struct {
 	Drain time.Duration
 	// Abort, when closed, is the hard stop; nil never is.
 	Abort <-chan struct{}
-	// OnRetry, if set, is called with each failed attempt that will be repeated, OnDrop with each failure of a best-effort output that cost n
-	// values, OnDone with each value that is durable at every required output. All are called from several goroutines.
+	// OnRetry, if set, is called with each failed attempt that will be repeated, OnDrop with each failure of a
+	// best-effort output that cost n values, OnDone with each value that is durable at every required output. All are
+	// called from several goroutines.
 	OnRetry func(f *Failure)
 	OnDrop  func(f *Failure, n int)
 	OnDone  func(v Out)
@@ -61,7 +64,8 @@ type Pipeline[In, Mid, Out any] struct {
 	running atomic.Pointer[[]*output[Out]]
 }
 
-// errPass refuses what would use memory that was given back: values settle while a best-effort output may have them yet.
+// errPass refuses what would use memory that was given back: values settle while a best-effort output may have them
+// yet.
 var errPass = errors.New("pipeline: Pass gives outputs the memory of the source: want all of them required, or none")
 
 func (r *run[In, Mid, Out]) closeAll() error {
@@ -72,7 +76,8 @@ func (r *run[In, Mid, Out]) closeAll() error {
 	return errors.Join(errs...)
 }
 
-// Flush asks the outputs of a Run that is going on to flush what they hold back, without waiting for it: nothing more is expected for now.
+// Flush asks the outputs of a Run that is going on to flush what they hold back, without waiting for it: nothing more
+// is expected for now.
 func (p *Pipeline[In, Mid, Out]) Flush() {
 	outputs := p.running.Load()
 	if outputs == nil {
@@ -103,8 +108,9 @@ type run[In, Mid, Out any] struct {
 	keeps    bool // results of Work use the memory of its input
 }
 
-// Run moves values until the source ends, ctx is cancelled (the soft stop) or something fails for good, then drains, closes the sinks, then the
-// source. It returns nil when everything read was settled, whatever ended it. Call it once.
+// Run moves values until the source ends, ctx is cancelled (the soft stop) or something fails for good, then drains,
+// closes the sinks, then the source. It returns nil when everything read was settled, whatever ended it. Call it
+// once.
 func (p *Pipeline[In, Mid, Out]) Run(ctx context.Context) error {
 	r := &run[In, Mid, Out]{Pipeline: p, control: newControl(ctx, p.OnRetry, p.OnDrop, Observed(p.Observer))}
 	defer r.endSoft(nil)
@@ -185,8 +191,8 @@ func (r *run[In, Mid, Out]) drain() time.Duration { return cmp.Or(r.Drain, 10*ti
 // errLate ends a best-effort output that is still busy when all required ones have been done for the drain time.
 var errLate = errors.New("the required sinks are done, and the drain time is over")
 
-// guard turns a soft stop into a hard one when the drain time is over, and Abort into a hard stop at once. A source that ended by itself is no
-// stop: what it gave has all the time it needs, until the caller stops.
+// guard turns a soft stop into a hard one when the drain time is over, and Abort into a hard stop at once. A source
+// that ended by itself is no stop: what it gave has all the time it needs, until the caller stops.
 func (r *run[In, Mid, Out]) guard(ctx context.Context, finished <-chan struct{}) {
 	drain := r.drain()
 	var over <-chan time.Time

@@ -9,9 +9,10 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// OffsetTracker turns settlements in any order into the offset that is safe to commit: the one after the longest settled prefix. Offsets are
-// added in ascending order and may have gaps (compaction, control records). A commit acknowledges everything below it, so committing
-// anything but this prefix loses what is still in flight when the process dies.
+// OffsetTracker turns settlements in any order into the offset that is safe to commit: the one after the longest
+// settled prefix. Offsets are added in ascending order and may have gaps (compaction, control records). A commit
+// acknowledges everything below it, so committing anything but this prefix loses what is still in flight when the
+// process dies.
 type OffsetTracker struct {
 	limit int
 	room  *semaphore.Weighted
@@ -28,8 +29,8 @@ type pendingOffset struct {
 	settled bool
 }
 
-// NewOffsetTracker makes a tracker that lets at most limit offsets be pending. Settled offsets behind an unsettled one count too: they are what
-// a crash repeats.
+// NewOffsetTracker makes a tracker that lets at most limit offsets be pending. Settled offsets behind an unsettled
+// one count too: they are what a crash repeats.
 func NewOffsetTracker(limit int) *OffsetTracker {
 	return &OffsetTracker{limit: limit, room: semaphore.NewWeighted(int64(limit)), highest: -1}
 }

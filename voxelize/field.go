@@ -4,8 +4,8 @@ package voxelize
 type Field struct {
 	// Grid is where the cells lie.
 	Grid Grid
-	// Values holds one value a cell, in the axis order of the method, last axis fastest. Density is in (0, 1] where there
-	// are points, 0 elsewhere; occupancy is 1 and 0.
+	// Values holds one value a cell, in the axis order of the method, last axis fastest. Density is in (0, 1] where
+	// there are points, 0 elsewhere; occupancy is 1 and 0.
 	Values []float64
 	// Stride is how far a step along x, y, z moves in Values.
 	Stride [3]int

@@ -20,8 +20,9 @@ type Method struct {
 	Placed bool
 	// Value is what a cell says, where that is part of the method; empty: Options.Value decides.
 	Value Value
-	// Options makes the method's own options with their defaults: a pointer to a struct with the tags of internal/option,
-	// whose fields are keys of the section voxelize. Nil: it has none. [MethodOptions] gives them to New.
+	// Options makes the method's own options with their defaults: a pointer to a struct with the tags of
+	// internal/option, whose fields are keys of the section voxelize. Nil: it has none. [MethodOptions] gives them to
+	// New.
 	Options func() any
 	// New prepares the method for options that are valid. What it returns makes the field of a point cloud or depth
 	// frame, never of a ready grid, and is called by several goroutines at a time. An error that wraps [ErrEmpty] says
@@ -29,9 +30,9 @@ type Method struct {
 	New func(o Options) (func(d ingest.Data) (*Field, error), error)
 	// Distances makes the signed distances of a frame to the surface, in metres; nil: the method knows none.
 	Distances func(o Options, d ingest.Data) (*ingest.Grid, error)
-	// Fuse makes one grid of all frames of a recording, which open starts once or several times; nil: each sample gives a
-	// grid of its own. Frames that cannot be used go to bad. Threads is how many goroutines compute, 0: one per
-	// processor; the result does not depend on it.
+	// Fuse makes one grid of all frames of a recording, which open starts once or several times; nil: each sample
+	// gives a grid of its own. Frames that cannot be used go to bad. Threads is how many goroutines compute, 0: one
+	// per processor; the result does not depend on it.
 	Fuse func(ctx context.Context, o Options, open func() (ingest.Source, error), threads int, bad func(error)) (*Fused,
 		error)
 }

@@ -24,8 +24,8 @@ import (
 type Key struct {
 	// Doc is the meaning with the values that are allowed, Default the default as text.
 	Doc, Default string
-	// Kind names the type: int, number, duration, size, cells, list, string, bool. Whole says that each value of the flag
-	// of a list is one item, which may hold commas.
+	// Kind names the type: int, number, duration, size, cells, list, string, bool. Whole says that each value of the
+	// flag of a list is one item, which may hold commas.
 	Kind  string
 	Whole bool
 	// Flag is the flag that the key declares; empty: none.

@@ -16,7 +16,8 @@ import (
 type QuantizeOptions struct {
 	// Kind is nn.Int8 or nn.BFloat16.
 	Kind string
-	// Split is the part of an archive that is read, as in evaluate, the training part where there is one unless it says.
+	// Split is the part of an archive that is read, as in evaluate, the training part where there is one unless it
+	// says.
 	Split string
 	// Share of the rows, the first ones, find the ranges; the others tell the accuracies.
 	Share float64

@@ -28,8 +28,8 @@ type TrainOptions struct {
 	FromTopic bool
 	// Follow, with FromTopic, trains on each volume of the topic once, as they come.
 	Follow bool
-	// Split is "train", "test" or "all" of an archive with parts; empty: train, or all where there are no parts. "pairs"
-	// is as empty, and the validation split keeps even rows and the odd ones behind them together.
+	// Split is "train", "test" or "all" of an archive with parts; empty: train, or all where there are no parts.
+	// "pairs" is as empty, and the validation split keeps even rows and the odd ones behind them together.
 	Split string
 	// Init is a model to start from, in place of a new one.
 	Init string
@@ -39,9 +39,9 @@ type TrainOptions struct {
 	Classes int
 	// KeepBest keeps the weights of the best epoch, not those of the last.
 	KeepBest bool
-	// Out is the model file, Checkpoint that of the state of training (empty: beside Out). The others may be empty: Best
-	// is the model of the best epoch so far, History a CSV of the epochs, Plot a PNG of their curves, TensorBoard a
-	// folder of event files.
+	// Out is the model file, Checkpoint that of the state of training (empty: beside Out). The others may be empty:
+	// Best is the model of the best epoch so far, History a CSV of the epochs, Plot a PNG of their curves,
+	// TensorBoard a folder of event files.
 	Out, Checkpoint, Best, History, Plot, TensorBoard string
 }
 

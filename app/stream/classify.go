@@ -118,8 +118,8 @@ func newClassifying(ctx context.Context, a *app.Env, own bool) (_ *classifying, 
 	return c, nil
 }
 
-// inFlight is how many messages of a partition may be unsettled: at least as many as a sink holds back until it is flushed,
-// since what is held back is unsettled. Otherwise the sink would wait for rows that cannot be read.
+// inFlight is how many messages of a partition may be unsettled: at least as many as a sink holds back until it is
+// flushed, since what is held back is unsettled. Otherwise the sink would wait for rows that cannot be read.
 func inFlight(configured int, out []pipeline.Output[record.Classification]) int {
 	for _, o := range out {
 		if _, flushes := o.Sink.(pipeline.Flusher); flushes {

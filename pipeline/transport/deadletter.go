@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// The headers that a dead letter has besides those of the message itself: where it was read, what failed and why, after how many attempts, when.
+// The headers that a dead letter has besides those of the message itself: where it was read, what failed and why,
+// after how many attempts, when.
 const (
 	deadLetterPrefix = "dlq-"
 
@@ -37,8 +38,8 @@ type DeadLetter struct {
 	Time     time.Time
 }
 
-// DeadLetterOf makes the dead letter of m: key, value and headers stay, so that [Original] gives the message back unchanged. The headers of an
-// earlier dead letter are replaced.
+// DeadLetterOf makes the dead letter of m: key, value and headers stay, so that [Original] gives the message back
+// unchanged. The headers of an earlier dead letter are replaced.
 func DeadLetterOf(m Message, d DeadLetter) Message {
 	out := Original(m)
 	add := func(k, v string) { out.Headers = append(out.Headers, Header{k, []byte(v)}) }

@@ -1,6 +1,6 @@
-// Package transport defines what travels between processes: a [Message] with its headers, the topics, and the dead letter form of a message.
-// Package kafka moves messages over a Kafka cluster, package embedded is a broker inside the process, transporttest the suite that a broker
-// and its client must pass together.
+// Package transport defines what travels between processes: a [Message] with its headers, the topics, and the dead
+// letter form of a message. Package kafka moves messages over a Kafka cluster, package embedded is a broker inside
+// the process, transporttest the suite that a broker and its client must pass together.
 package transport
 
 import (
@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// The topics of Voxelstream. Volumes carries Arrow streams keyed by stream id, Classifications JSON, DeadLetters what could not be processed,
-// Models (compacted) the announcement of a model version.
+// The topics of Voxelstream. Volumes carries Arrow streams keyed by stream id, Classifications JSON, DeadLetters what
+// could not be processed, Models (compacted) the announcement of a model version.
 const (
 	TopicVolumes         = "volumes"
 	TopicClassifications = "classifications"
@@ -28,8 +28,9 @@ var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
 // ValidTopic says whether Kafka allows a topic of that name: 1 to 249 letters, digits, dots, dashes or underscores.
 func ValidTopic(name string) bool { return topicName.MatchString(name) }
 
-// The headers of every message. EventID is deterministic (derived from the input, never random): delivery is at least once, and it is how a
-// repeat is recognised. Checksum guards the value end to end, because kafka-go's readers do not verify Kafka's own.
+// The headers of every message. EventID is deterministic (derived from the input, never random): delivery is at least
+// once, and it is how a repeat is recognised. Checksum guards the value end to end, because kafka-go's readers do not
+// verify Kafka's own.
 const (
 	HeaderEventID     = "event-id"
 	HeaderContentType = "content-type"
@@ -57,15 +58,17 @@ type Header struct {
 	Value []byte
 }
 
-// Message is one record of a topic. The event time is in the value, never in Kafka's timestamp: a broker that sees one old timestamp deletes
-// the whole segment as expired.
+// Message is one record of a topic. The event time is in the value, never in Kafka's timestamp: a broker that sees
+// one old timestamp deletes the whole segment as expired.
 type Message struct {
-	// Key is the stream id: messages of one key share a partition and stay in order. Nil spreads messages over the partitions.
+	// Key is the stream id: messages of one key share a partition and stay in order. Nil spreads messages over the
+	// partitions.
 	Key     []byte
 	Value   []byte
 	Headers []Header
 
-	// Topic, Partition, Offset and Appended (the time the producer sent it) say where the message was read; a producer ignores them.
+	// Topic, Partition, Offset and Appended (the time the producer sent it) say where the message was read; a
+	// producer ignores them.
 	Topic     string
 	Partition int
 	Offset    int64
@@ -96,7 +99,8 @@ func (m *Message) SetHeader(name, value string) {
 	m.Headers = append(slices.DeleteFunc(slices.Clone(m.Headers), func(h Header) bool { return h.Key == name }), Header{name, []byte(value)})
 }
 
-// EventID is the header of that name or, for a foreign message without one, topic/partition/offset, which is as deterministic.
+// EventID is the header of that name or, for a foreign message without one, topic/partition/offset, which is as
+// deterministic.
 func (m *Message) EventID() string {
 	if id, ok := m.Header(HeaderEventID); ok && id != "" {
 		return id

@@ -127,8 +127,8 @@ type marcher struct {
 	v      *Volume
 	mesh   *Mesh
 	offset [8]int // of a cube's corners from its first
-	// made holds, for the edges along each axis that begin in the lower and in the upper plane of the cubes at work, 1 +
-	// the vertex there, or 0.
+	// made holds, for the edges along each axis that begin in the lower and in the upper plane of the cubes at work,
+	// 1 + the vertex there, or 0.
 	made [3][2][]uint32
 }
 

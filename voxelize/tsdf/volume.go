@@ -24,7 +24,8 @@ const truncationCells = 5
 
 // Options place a volume.
 type Options struct {
-	// Origin is the minimum corner as x, y, z in metres, Edge the side of a cell, Dims the number of cells along z, y, x.
+	// Origin is the minimum corner as x, y, z in metres, Edge the side of a cell, Dims the number of cells along z,
+	// y, x.
 	Origin [3]float64
 	Edge   float64
 	Dims   [3]int

@@ -116,7 +116,8 @@ func (o *ownership) work(ctx context.Context) error {
 			ended <- err
 			running = false
 		case <-o.settled:
-			// Nothing is in flight: whoever waits for the end need not wait for the tick, and without load this costs little.
+			// Nothing is in flight: whoever waits for the end need not wait for the tick, and without load this costs
+			// little.
 			if o.inFlight.Load() > 0 || time.Since(last) < 20*time.Millisecond {
 				continue
 			}
