@@ -178,7 +178,7 @@ func (p *Pipeline[In, Mid, Out]) Run(ctx context.Context) error {
 	errs = append(errs, p.Source.Close(r.hard))
 	close(finished)
 	guard.Wait()
-	errs = append(errs, r.failure())
+	errs = append([]error{r.failure()}, errs...) // the cause comes first
 	if n := r.unfinished.Load(); r.hard.Err() != nil && (n > 0 || errors.Join(errs...) != nil) {
 		errs = append(errs, fmt.Errorf("%w (%w): %d values will be processed again", ErrAborted, context.Cause(r.hard), n))
 	}

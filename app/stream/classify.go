@@ -32,6 +32,7 @@ type classifying struct {
 	network  *classify.Pool
 	tally    *tally.Tally
 	model    record.Model
+	drops    drops
 	outputs  []string
 	stdout   bool
 }
@@ -62,7 +63,7 @@ func volumesFit(a *app.Env, n *classify.Pool) error {
 // newClassifying connects to Kafka while it loads the model, opens the sinks and joins the group. own says that the
 // volumes are made by this process. close it after Run, or instead of it.
 func newClassifying(ctx context.Context, a *app.Env, own bool) (_ *classifying, err error) {
-	c := &classifying{app: a, tally: tally.New()}
+	c := &classifying{app: a, tally: tally.New(), drops: drops{log: a.Log}}
 	connecting, stop := context.WithCancel(ctx)
 	defer stop()
 	connected := make(chan error, 1)
@@ -97,9 +98,7 @@ func newClassifying(ctx context.Context, a *app.Env, own bool) (_ *classifying, 
 		Work: c.network, WorkName: "classify", Parallel: c.network.Networks(), Batch: pipeline.Batch{Size: cfg.Batch, Linger: cfg.Linger}, Outputs: out,
 		Retry: pipeline.Retry{Attempts: cfg.Attempts}, Exhausted: exhausted, Drain: cfg.Drain, Abort: a.Abort, Observer: a.Observer,
 		OnDone: func(x record.Classification) { c.tally.Add([]record.Classification{x}) },
-		OnDrop: func(f *pipeline.Failure, n int) {
-			a.Log.Warn("best-effort sink dropped classifications", "sink", f.Stage, "classifications", n, "error", f.Err)
-		},
+		OnDrop: c.drops.add,
 		OnRetry: func(f *pipeline.Failure) {
 			a.Log.Warn("retrying", "stage", f.Stage, "attempt", f.Attempts, "error", f.Err)
 		},
@@ -201,6 +200,8 @@ func (c *classifying) openSinks(ctx context.Context) ([]pipeline.Output[record.C
 		c.stdout = c.stdout || o.Kind == &stdout.Kind
 		if o.Kind.Guarantee != sinks.BestEffort {
 			c.outputs = append(c.outputs, o.Target.Text)
+		} else {
+			c.drops.ignore = append(c.drops.ignore, o.Target.Text)
 		}
 	}
 	return sinks.OpenAll(ctx, outputs, sinks.Services{

@@ -28,6 +28,8 @@ type Summary struct {
 	Model       record.Model  `json:"model"`
 	Classes     []ClassCount  `json:"classes"`
 	Outputs     []string      `json:"outputs"`
+	// Dropped names the best-effort sinks that do not hold all classifications.
+	Dropped []Dropped `json:"dropped,omitempty"`
 	// Stdout says that classifications were written to the standard output.
 	Stdout bool `json:"-"`
 }
@@ -41,6 +43,12 @@ type ClassCount struct {
 	MeanScore float64  `json:"mean_score"`
 }
 
+// Dropped is how many classifications a best-effort sink has dropped.
+type Dropped struct {
+	Sink            string `json:"sink"`
+	Classifications int    `json:"classifications"`
+}
+
 func (c *classifying) summary(start time.Time) *Summary {
 	t := c.tally.Total()
 	s := &Summary{
@@ -50,6 +58,8 @@ func (c *classifying) summary(start time.Time) *Summary {
 			P99: c.tally.Latency(0.99)},
 		Model: c.model, Outputs: c.outputs, Stdout: c.stdout,
 	}
+	s.Dropped = c.drops.total()
+	s.Classes = []ClassCount{}
 	s.PerSecond = float64(t.Classified) / max(s.Seconds, 1e-3)
 	for class, n := range c.tally.Classes() {
 		s.Classes = append(s.Classes, ClassCount{class, n.Classified, n.Correct, accuracy(n), n.MeanScore()})

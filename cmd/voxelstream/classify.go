@@ -15,7 +15,7 @@ import (
 )
 
 func (c *cli) classify() *cobra.Command {
-	cmd := command("classify", "Classify the volumes of the topic as a member of a consumer group", cobra.NoArgs,
+	cmd := command("classify", "Classify the volumes of the topic as a member of a consumer group", noArgs,
 		kafkaFlags, httpFlag, sinkFlags, modelFlag)
 	cmd.Long = cmd.Short + ".\n\nIt runs until interrupted. The first signal finishes the work in flight, the second " +
 		"stops immediately:\n" +
@@ -29,8 +29,12 @@ func (c *cli) classify() *cobra.Command {
 	return cmd
 }
 
-// showSummary is show, but a summary as text goes to standard error if the classifications went to standard output.
+// showSummary is show, but a summary as text goes to standard error if the classifications went to standard output, and
+// nowhere with --quiet.
 func (c *cli) showSummary(s *stream.Summary, err error) error {
+	if c.quiet && !c.json {
+		return err
+	}
 	if s != nil && s.Stdout && !c.json {
 		summaryText(os.Stderr, s)
 		return err
@@ -50,6 +54,9 @@ func summaryText(w io.Writer, s *stream.Summary) {
 		fmt.Fprintf(t, "accuracy\t%.2f %% (%d of %d)\n", 100**s.Accuracy, s.Correct, s.Labelled)
 	}
 	fmt.Fprintf(t, "dead letters\t%d\n", s.DeadLetters)
+	for _, d := range s.Dropped {
+		fmt.Fprintf(t, "dropped\t%s by %s\n", app.Count(d.Classifications, "classification"), d.Sink)
+	}
 	fmt.Fprintf(t, "model\t%s, version %s\n", s.Model.Name, s.Model.Version)
 	fmt.Fprintf(t, "results\t%s\n", strings.Join(s.Outputs, ", "))
 	t.Flush()

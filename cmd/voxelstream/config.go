@@ -16,7 +16,7 @@ import (
 )
 
 func (c *cli) configCommand() *cobra.Command {
-	cmd := command("config", "Check, show and describe the configuration", cobra.NoArgs)
+	cmd := command("config", "Check, show and describe the configuration", noArgs)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
 	lint := command("lint [FILE]", "Report all problems at once: unknown keys and variables, wrong types, units and "+
@@ -28,13 +28,13 @@ func (c *cli) configCommand() *cobra.Command {
 		}
 		return c.lint(cmd.Flags())
 	}
-	shown := command("print", "Show each effective value and its origin", cobra.NoArgs)
+	shown := command("print", "Show each effective value and its origin", noArgs)
 	shown.RunE = c.do(func(_ context.Context, a *app.Env, _ []string) error {
 		settings := a.Config.Settings()
 		return c.print(settings, func(w io.Writer) { settingsText(w, settings) })
 	})
 
-	schema := command("schema", "Print the JSON schema of the configuration file, for editors", cobra.NoArgs)
+	schema := command("schema", "Print the JSON schema of the configuration file, for editors", noArgs)
 	schema.RunE = func(*cobra.Command, []string) error {
 		c.started = true
 		s, err := config.JSONSchema()

@@ -16,10 +16,10 @@ import (
 )
 
 func (c *cli) dlq() *cobra.Command {
-	cmd := command("dlq", "List, show and replay dead letters", cobra.NoArgs)
+	cmd := command("dlq", "List, show and replay dead letters", noArgs)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
-	list := command("list", "List the dead letters with their reason and origin", cobra.NoArgs, kafkaFlags)
+	list := command("list", "List the dead letters with their reason and origin", noArgs, kafkaFlags)
 	list.RunE = c.do(func(ctx context.Context, a *app.Env, _ []string) error {
 		return c.deadLetters(stream.DeadLetters(ctx, a))
 	})

@@ -13,7 +13,7 @@ import (
 )
 
 func (c *cli) doctor() *cobra.Command {
-	cmd := command("doctor", "Check this machine: CPU, HDF5, Kafka, disk space and limits", cobra.NoArgs, kafkaFlags,
+	cmd := command("doctor", "Check this machine: CPU, HDF5, Kafka, disk space and limits", noArgs, kafkaFlags,
 		modelFlag)
 	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, _ []string) error {
 		checks, err := doctor.Run(ctx, a)

@@ -14,7 +14,7 @@ import (
 func (c *cli) generate() *cobra.Command {
 	var g files.GenerateOptions
 	cmd := command("generate --out FILE.h5", "Generate an archive of labelled 3D digits, from MNIST files or from "+
-		"drawn digits", cobra.NoArgs)
+		"drawn digits", noArgs)
 	cmd.Example = "  voxelstream generate --count 200 --augment --out digits.h5\n" +
 		"  voxelstream generate --digits t10k-images.gz --labels t10k-labels.gz --first 1000 --count 5000 --augment " +
 		"--test 500 --out mnist3d.h5"

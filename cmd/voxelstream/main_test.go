@@ -1,8 +1,10 @@
 package main
 
 import (
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/voxelstream/voxelstream/internal/testenv"
@@ -100,6 +102,40 @@ func TestExitCodes(t *testing.T) {
 	} {
 		if code := execute(c.args); code != c.code {
 			t.Errorf("%v: found exit code %d, want %d", c.args, code, c.code)
+		}
+	}
+}
+
+// TestSuggestions: misspelt commands and flags get a suggestion.
+func TestSuggestions(t *testing.T) {
+	for line, want := range map[string]string{
+		"rnu":            `unknown command "rnu" for "voxelstream" (did you mean run?)`,
+		"dlq lst":        `unknown command "lst" for "voxelstream dlq" (did you mean list?)`,
+		"frobnicate":     `unknown command "frobnicate" for "voxelstream"`,
+		"run --modle x":  "unknown flag: --modle (did you mean --model?)",
+		"run --jsn x.h5": "unknown flag: --jsn (did you mean --json?)",
+		"run --zzzzzzzz": "unknown flag: --zzzzzzzz",
+		"run -z":         "unknown shorthand flag: 'z' in -z",
+		"version now":    `voxelstream version: found the argument "now", want none`,
+	} {
+		root := (&cli{out: io.Discard}).root()
+		root.SetArgs(strings.Fields(line))
+		if err := root.Execute(); err == nil || err.Error() != want {
+			t.Errorf("%s: found %v, want %s", line, err, want)
+		}
+	}
+}
+
+// TestQuiet: with --quiet, run prints no summary unless it is asked for as JSON.
+func TestQuiet(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("c.xyz", []byte("0 0 0\n1 2 3\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ flag, want string }{{"", "volumes "}, {"--quiet", ""}, {"--quiet --json", `{"inputs":1,`}} {
+		out, code := run(append([]string{"run", "c.xyz"}, strings.Fields(c.flag)...)...)
+		if code != exitDone || !strings.HasPrefix(out, c.want) || c.want == "" && out != "" {
+			t.Errorf("run %s: found exit code %d and %q, want %q", c.flag, code, out, c.want)
 		}
 	}
 }

@@ -16,7 +16,7 @@ import (
 )
 
 func (c *cli) model() *cobra.Command {
-	cmd := command("model", "Inspect, convert, run, benchmark and verify models", cobra.NoArgs)
+	cmd := command("model", "Inspect, convert, run, benchmark and verify models", noArgs)
 	cmd.Long = cmd.Short + ".\n\nWithout a model file, these commands use the built-in model."
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 

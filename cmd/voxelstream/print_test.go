@@ -48,6 +48,7 @@ func TestTexts(t *testing.T) {
 				Name:    "digits",
 				Version: "01234567",
 			}, Outputs: []string{"c.jsonl", "topic c"},
+			Dropped: []stream.Dropped{{Sink: "d.jsonl", Classifications: 1}},
 			Classes: []stream.ClassCount{
 				{Class: 1, Volumes: 2, Correct: 1, Accuracy: &half, MeanScore: .5},
 				{Class: 10, Volumes: 1, MeanScore: .25},
@@ -56,6 +57,7 @@ func TestTexts(t *testing.T) {
 classified    2 in 2.00 s (1/s), latency p50 1.0 ms, p99 2.2 ms
 accuracy      50.00 % (1 of 2)
 dead letters  3
+dropped       1 classification by d.jsonl
 model         digits, version 01234567
 results       c.jsonl, topic c
 

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/config"
+	"github.com/voxelstream/voxelstream/internal/option"
 	"github.com/voxelstream/voxelstream/internal/screen"
 )
 
@@ -33,13 +36,14 @@ func (c *cli) root() *cobra.Command {
 		Version:       app.Version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
+		Args:          noArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.SetFlagErrorFunc(suggestFlag)
 	f := root.PersistentFlags()
 	f.StringVar(&c.config, "config", "", "configuration file, see config.yaml (default $"+config.EnvPrefix+"CONFIG)")
 	f.BoolVar(&c.json, "json", false, "print results as JSON")
-	f.BoolVarP(&c.quiet, "quiet", "q", false, "hide progress")
+	f.BoolVarP(&c.quiet, "quiet", "q", false, "hide progress, summaries and log messages below warn")
 	keyFlags(root, f, config.Flags("log", "threads", "seed"))
 	root.AddCommand(
 		c.run(), c.ingest(), c.classify(), c.train(), c.evaluate(), c.generate(), c.voxelize(), c.inspect(), c.convert(),
@@ -47,6 +51,38 @@ func (c *cli) root() *cobra.Command {
 		c.configCommand(), c.dlq(), c.broker(), c.doctor(), c.version(), c.docs(),
 	)
 	return root
+}
+
+// noArgs is the Args of commands without arguments. If they group other commands, the error suggests one of these.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var names []string
+	for _, sub := range cmd.Commands() {
+		if sub.IsAvailableCommand() {
+			names = append(names, sub.Name())
+		}
+	}
+	if len(names) == 0 {
+		return fmt.Errorf("%s: found the argument %q, want none", cmd.CommandPath(), args[0])
+	}
+	return fmt.Errorf("unknown command %q for %q%s", args[0], cmd.CommandPath(), option.DidYouMean(args[0], names))
+}
+
+// suggestFlag adds the flag that was probably meant to the error for an unknown one.
+func suggestFlag(cmd *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) || unknown.GetSpecifiedShortnames() != "" {
+		return err
+	}
+	var names []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			names = append(names, "--"+f.Name)
+		}
+	})
+	return fmt.Errorf("%w%s", err, option.DidYouMean("--"+unknown.GetSpecifiedName(), names))
 }
 
 // Exit codes.
@@ -90,7 +126,11 @@ func (c *cli) do(f work) func(*cobra.Command, []string) error {
 		ctx, abort, stop := signals()
 		defer stop()
 		s := screen.New(os.Stderr)
-		a := &app.Env{Config: loaded, Log: logger(loaded.Log, s), Stdout: c.out, Abort: abort}
+		log := loaded.Log
+		if c.quiet && !cmd.Flags().Changed("log-level") {
+			log.Level = max(log.Level, config.Level(slog.LevelWarn))
+		}
+		a := &app.Env{Config: loaded, Log: logger(log, s), Stdout: c.out, Abort: abort}
 		if !c.quiet {
 			a.Screen, a.Progress = s, app.OnScreen(s)
 		}

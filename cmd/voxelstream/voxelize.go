@@ -24,7 +24,7 @@ func (c *cli) voxelize() *cobra.Command {
 	list := cmd.Flags().Bool("list", false, "list the voxelization methods")
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if *list {
-			return cobra.NoArgs(cmd, args)
+			return noArgs(cmd, args)
 		}
 		return cobra.ExactArgs(1)(cmd, args)
 	}

@@ -103,6 +103,12 @@ var _ live.Settler = (*Source)(nil)
 
 // Open begins to watch. Files that are there already come first.
 func Open(in *Input, services live.Services) (*Source, error) {
+	switch info, err := os.Stat(in.Dir); {
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", in.Dir, errors.Unwrap(err)) // without the name of the call
+	case !info.IsDir():
+		return nil, fmt.Errorf("%s: found a file, want a folder", in.Dir)
+	}
 	st, err := openState(cmp.Or(in.State, filepath.Join(in.Dir, ".voxelstream-watch")), in.Dir)
 	if err != nil {
 		return nil, err
