@@ -201,9 +201,22 @@ func (s handshake) Next(ctx context.Context, challenge []byte) (done bool, respo
 // password: trying again does not help.
 var ErrAccess = errors.New("access refused")
 
+// closedError is the error of a connection that the broker closed, with the likely reason.
+type closedError struct {
+	reason string
+	err    error
+}
+
+func (e *closedError) Error() string { return "the broker closed the connection; " + e.reason + ": " + e.err.Error() }
+
+func (e *closedError) Unwrap() error { return e.err }
+
 // explain says what an error of a connection means where the settings of TLS and SASL are its likely reason.
 func (c *Client) explain(err error) error {
 	if err == nil || errors.Is(err, ErrAccess) {
+		return err
+	}
+	if _, ok := errors.AsType[*closedError](err); ok { // explained where the connection was made
 		return err
 	}
 	refused := func(why string) error { return fmt.Errorf("%w: %s: %w", ErrAccess, why, err) }
@@ -226,9 +239,9 @@ func (c *Client) explain(err error) error {
 	case is(err, kafkago.IllegalSASLState):
 		return refused("the broker does not use SASL at this address")
 	case ended && c.cfg.TLS != nil && !c.answered.Load():
-		return fmt.Errorf("the broker closed the connection; it may not speak TLS at this address: %w", err)
+		return &closedError{"it may not speak TLS at this address", err}
 	case ended && c.cfg.TLS == nil && !c.answered.Load():
-		return fmt.Errorf("the broker closed the connection; it may require TLS or SASL: %w", err)
+		return &closedError{"it may require TLS or SASL", err}
 	}
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -339,6 +340,23 @@ func TestSecretsAreHidden(t *testing.T) {
 	for _, shown := range []string{fmt.Sprintf("%v %+v %#v %s", s, s, s, s), fmt.Sprintf("%v %+v %#v", *s, Config{SASL: s}, *s), log.String()} {
 		if strings.Contains(shown, "s3cret") {
 			t.Errorf("found %s", shown)
+		}
+	}
+}
+
+// TestExplainOnce: an error that passes explain at several levels states the reason once.
+func TestExplainOnce(t *testing.T) {
+	for _, c := range []struct {
+		cfg  *tls.Config
+		want string
+	}{
+		{nil, "the broker closed the connection; it may require TLS or SASL: EOF"},
+		{&tls.Config{}, "the broker closed the connection; it may not speak TLS at this address: EOF"}, //nolint:gosec // not used
+	} {
+		client := &Client{cfg: Config{TLS: c.cfg}}
+		err := client.explain(fmt.Errorf("dial: %w", client.explain(io.EOF)))
+		if err.Error() != "dial: "+c.want || !errors.Is(err, io.EOF) {
+			t.Errorf("found %v, want dial: %s", err, c.want)
 		}
 	}
 }
