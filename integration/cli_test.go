@@ -337,7 +337,7 @@ func TestQuantize(t *testing.T) {
 	}
 	// A limit that no model keeps.
 	p := w.do(1, "model", "quantize", "m.keras", "d.h5", "--max-drop=-101", "--out", "refused.keras")
-	p.says(t, "nothing was written")
+	p.says(t, "not written")
 	if _, err := os.Stat(w.path("refused.keras")); err == nil {
 		t.Error("the refused model was written")
 	}

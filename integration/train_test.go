@@ -97,7 +97,7 @@ func TestTrainingBeyondTheMemory(t *testing.T) {
 	all := peak(w.start(args("all")...))
 	limited := w.start(args("small", "--memory-limit", "4MiB")...)
 	small := peak(limited)
-	limited.says(t, "shuffled by blocks")
+	limited.says(t, "shuffling in blocks")
 	t.Logf("peak memory: %d bytes with all rows in memory, %d with 4 MiB for them", all, small)
 	if want := all - rows*side*side*side/2; all != 0 && small > want {
 		t.Errorf("peak memory: found %d bytes, want at most %d", small, want)
