@@ -129,9 +129,10 @@ func child(t *testing.T, h Harness) {
 	_, flushes := s.(pipeline.Flusher)
 	const size, writes = 10, 3 // writes between two flushes
 	for i := 1; from < killed; i++ {
-		write(t, s, batch(from, from+size)...)
-		from += size
-		if flushes && i%writes != 0 {
+		next := min(from+size, killed)
+		write(t, s, batch(from, next)...)
+		from = next
+		if flushes && i%writes != 0 && from < killed {
 			continue
 		}
 		if os.Getenv(envHold) != "" && i > writes {
