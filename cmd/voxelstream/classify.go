@@ -22,10 +22,10 @@ func (c *cli) classify() *cobra.Command {
 		"nothing is lost, but some work is repeated on the next start."
 	cmd.Example = "  voxelstream classify --brokers kafka-1:9092 --model shapes.keras"
 	once := cmd.Flags().Bool("once", false, "exit when all volumes on the topic are classified")
-	cmd.RunE = c.do(served(func(ctx context.Context, a *app.Env, _ []string) error {
+	cmd.RunE = c.do(collecting(gcStreaming, served(func(ctx context.Context, a *app.Env, _ []string) error {
 		s, err := stream.Classify(ctx, a, *once)
 		return c.showSummary(s, err)
-	}))
+	})))
 	return cmd
 }
 

@@ -19,7 +19,7 @@ func (c *cli) evaluate() *cobra.Command {
 	split := cmd.Flags().String("split", "", "part of an archive to use: train, test or all (default test, or train "+
 		"if there is no test part)")
 	report := cmd.Flags().String("report", "", "write a report to this .html or .json file")
-	cmd.RunE = c.do(frugal(func(ctx context.Context, a *app.Env, args []string) error {
+	cmd.RunE = c.do(collecting(gcKeeping, func(ctx context.Context, a *app.Env, args []string) error {
 		r, err := learn.Evaluate(ctx, a, args, *split, *report)
 		return show(c, r, err, evaluateText)
 	}))

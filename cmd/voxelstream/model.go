@@ -56,7 +56,7 @@ func (c *cli) model() *cobra.Command {
 	bench.Flags().DurationVar(&o.Lasting, "time", 5*time.Second, "duration of the measurement")
 	bench.Flags().StringSliceVar(&o.Without, "without", nil, "optimisation passes to disable, or all, to measure what "+
 		"each contributes")
-	bench.RunE = c.do(frugal(func(ctx context.Context, a *app.Env, args []string) error {
+	bench.RunE = c.do(collecting(gcKeeping, func(ctx context.Context, a *app.Env, args []string) error {
 		r, err := models.Bench(ctx, a, first(args), o)
 		return show(c, r, err, benchText)
 	}))
@@ -89,7 +89,7 @@ weights together with the precision for inference, which every command honours. 
 	cmd.Flags().Float64Var(&o.MaxDrop, "max-drop", .2, "maximum accuracy loss in percentage points")
 	cmd.Flags().BoolVar(&o.Force, "force", false, "write the model regardless of the accuracy loss")
 	cmd.Flags().StringVar(&o.Out, "out", "", "model file to write (default: only show the report)")
-	cmd.RunE = c.do(frugal(func(ctx context.Context, a *app.Env, args []string) error {
+	cmd.RunE = c.do(collecting(gcKeeping, func(ctx context.Context, a *app.Env, args []string) error {
 		r, err := learn.Quantize(ctx, a, args[0], args[1:], o)
 		return show(c, r, err, quantizeText)
 	}))

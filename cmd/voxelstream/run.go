@@ -24,9 +24,9 @@ is stored once per model, even after a crash or a second run: the JSON lines fil
 	cmd.Example = "  voxelstream run digits.h5\n  voxelstream run scan.pcd --model shapes.keras --out shapes.jsonl\n" +
 		"  voxelstream run 'udp://:2368?sensor=vlp16' 'udp://:7502?sensor=ouster&calibration=os1.json'\n" +
 		"  voxelstream run watch:///srv/scans 'http://:8080?token-file=token'"
-	cmd.RunE = c.do(served(func(ctx context.Context, a *app.Env, args []string) error {
+	cmd.RunE = c.do(collecting(gcStreaming, served(func(ctx context.Context, a *app.Env, args []string) error {
 		s, err := stream.Run(ctx, a, args)
 		return c.showSummary(s, err)
-	}))
+	})))
 	return cmd
 }

@@ -40,7 +40,7 @@ interrupt or a crash, and produces the same model, bit for bit.`
 	f.StringVar(&o.History, "history", "", "write loss and accuracy by epoch to this CSV file")
 	f.StringVar(&o.Plot, "plot", "", "plot loss and accuracy to this PNG file")
 	keyNot(f, "no-shuffle", "train.shuffle", "train on the rows in their given order")
-	cmd.RunE = c.do(frugal(served(func(ctx context.Context, a *app.Env, args []string) error {
+	cmd.RunE = c.do(collecting(gcKeeping, served(func(ctx context.Context, a *app.Env, args []string) error {
 		r, err := learn.Train(ctx, a, args, o)
 		return show(c, r, err, trainText)
 	})))
