@@ -22,8 +22,10 @@ func (a *Env) Serve(ctx context.Context, work func(ctx context.Context, a *Env) 
 	}
 	b := ReadBuild()
 	env := *a
-	env.Metrics = telemetry.New(telemetry.Options{Version: b.Version, Commit: b.Commit, Kernels: b.Tier,
-		Workers: h5.Workers})
+	env.Metrics = telemetry.New(telemetry.Options{
+		Version: b.Version, Commit: b.Commit, Kernels: b.Tier,
+		Workers: h5.Workers,
+	})
 	env.Observer = env.Metrics
 	env.HTTP = service.NewListener(a.Config.HTTP, a.Log)
 	env.HTTP.Handle("GET /metrics", env.Metrics.Handler())

@@ -97,8 +97,10 @@ var (
 		namespace + "operation_duration_seconds", "Time that a part took for one value or one batch.", Histogram,
 		[]string{labelPart},
 	}
-	size = Metric{namespace + "operation_values", "Values in one operation: the size of a batch.", Histogram,
-		[]string{labelPart}}
+	size = Metric{
+		namespace + "operation_values", "Values in one operation: the size of a batch.", Histogram,
+		[]string{labelPart},
+	}
 	failed = Metric{
 		namespace + "operation_errors_total",
 		"Operations that failed. Reasons: permanent (the value is at fault), partial (some values of a batch), temporary.",
@@ -108,16 +110,22 @@ var (
 	otherEvents = Metric{
 		namespace + "events_total", "Events that have no metric of their own.", Counter, []string{labelPart, "event"},
 	}
-	otherLevels = Metric{namespace + "level", "Levels that have no metric of their own.", Gauge,
-		[]string{labelPart, "level"}}
+	otherLevels = Metric{
+		namespace + "level", "Levels that have no metric of their own.", Gauge,
+		[]string{labelPart, "level"},
+	}
 	buildInfo = Metric{
 		namespace + "build_info", "Always 1. The labels say what runs.", Gauge,
 		[]string{"version", "commit", "go_version", "kernels"},
 	}
-	modelInfo = Metric{namespace + "model_info", "Always 1. The labels name the model.", Gauge,
-		[]string{"name", "version"}}
-	workers = Metric{namespace + "hdf5_workers_total", "HDF5 worker processes started, one for each file.", Counter,
-		nil}
+	modelInfo = Metric{
+		namespace + "model_info", "Always 1. The labels name the model.", Gauge,
+		[]string{"name", "version"},
+	}
+	workers = Metric{
+		namespace + "hdf5_workers_total", "HDF5 worker processes started, one for each file.", Counter,
+		nil,
+	}
 	workersDied = Metric{
 		namespace + "hdf5_worker_failures_total", "HDF5 worker processes that died or did not answer in time.", Counter, nil,
 	}

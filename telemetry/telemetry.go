@@ -96,8 +96,10 @@ const maxScrapes = 4
 
 // Handler serves the metrics.
 func (m *Metrics) Handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry, MaxRequestsInFlight: maxScrapes,
-		EnableOpenMetrics: true})
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
+		Registry: m.registry, MaxRequestsInFlight: maxScrapes,
+		EnableOpenMetrics: true,
+	})
 }
 
 // Count adds n to an event's counter. It ignores an n below 1.

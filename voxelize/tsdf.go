@@ -83,7 +83,8 @@ func tsdfDistances(o Options, d ingest.Data) (*ingest.Grid, error) {
 
 // tsdfFuse fuses the frames of a recording in a volume around all of them.
 func tsdfFuse(ctx context.Context, o Options, open func() (ingest.Source, error), threads int,
-	bad func(error)) (*Fused, error) {
+	bad func(error),
+) (*Fused, error) {
 	f, err := tsdf.Fuse(ctx, open, func(lo, hi [3]float64) (tsdf.Options, error) {
 		place, err := tsdfPlace(&o, lo, hi)
 		place.Threads = threads
@@ -92,8 +93,10 @@ func tsdfFuse(ctx context.Context, o Options, open func() (ingest.Source, error)
 	if err != nil {
 		return nil, err
 	}
-	return &Fused{Sample: f.Sample, Frames: f.Frames, Failed: f.Failed, Grid: f.Volume.Near,
-		Distances: f.Volume.Distances}, nil
+	return &Fused{
+		Sample: f.Sample, Frames: f.Frames, Failed: f.Failed, Grid: f.Volume.Near,
+		Distances: f.Volume.Distances,
+	}, nil
 }
 
 // errBox is a box without an inside.

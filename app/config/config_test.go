@@ -73,8 +73,10 @@ func TestPrecedenceAndOrigin(t *testing.T) {
 		"linger: 5ms\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	env := []string{"VOXELSTREAM_PIPELINE_BATCH=16", "VOXELSTREAM_PIPELINE_LINGER=7ms", "VOXELSTREAM_KAFKA_PARTITIONS=",
-		"PATH=/bin"}
+	env := []string{
+		"VOXELSTREAM_PIPELINE_BATCH=16", "VOXELSTREAM_PIPELINE_LINGER=7ms", "VOXELSTREAM_KAFKA_PARTITIONS=",
+		"PATH=/bin",
+	}
 	l, err := Load(file, env, []Override{{Key: "pipeline.linger", Flag: "linger", Value: "9ms"}})
 	if err != nil {
 		t.Fatal(err)
@@ -125,8 +127,10 @@ func TestAllAtOnce(t *testing.T) {
 	if err := os.WriteFile(file, []byte("kafka:\n  grup: x\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Load(file, []string{"VOXELSTREAM_PIPELINE_LINGR=1s", "VOXELSTREAM_PIPELINE_BUDGET=many",
-		"VOXELSTREAM_KAFKA=oops"},
+	_, err := Load(file, []string{
+		"VOXELSTREAM_PIPELINE_LINGR=1s", "VOXELSTREAM_PIPELINE_BUDGET=many",
+		"VOXELSTREAM_KAFKA=oops",
+	},
 		[]Override{{Key: "threads", Flag: "threads", Value: "-1"}, {Key: "pipeline.drain", Flag: "drain", Value: "5"}})
 	if err == nil {
 		t.Fatal("found no error")

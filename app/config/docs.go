@@ -48,8 +48,10 @@ func Describe(path string) Key {
 	if !ok {
 		panic("no such key: " + path)
 	}
-	return Key{Doc: f.Doc + f.Hint(), Default: f.String(), Kind: f.Kind(), Whole: f.Whole(), Flag: f.Flag,
-		Choices: f.Choices(), ChoiceDocs: f.ChoiceDocs()}
+	return Key{
+		Doc: f.Doc + f.Hint(), Default: f.String(), Kind: f.Kind(), Whole: f.Whole(), Flag: f.Flag,
+		Choices: f.Choices(), ChoiceDocs: f.ChoiceDocs(),
+	}
 }
 
 // Flags lists the keys that declare a flag, by the flag's name: those of the given paths, each that of a section or of

@@ -326,8 +326,10 @@ func kindName(n *yaml.Node) string {
 	case yaml.AliasNode:
 		return "an alias"
 	}
-	names := map[string]string{"!!str": "the string", "!!int": "the whole number", "!!float": "the number",
-		"!!bool": "the boolean", "!!null": "nothing"}
+	names := map[string]string{
+		"!!str": "the string", "!!int": "the whole number", "!!float": "the number",
+		"!!bool": "the boolean", "!!null": "nothing",
+	}
 	if n.ShortTag() == "!!null" {
 		return "nothing"
 	}

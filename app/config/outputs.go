@@ -39,8 +39,10 @@ func (c *Config) Outputs() ([]*sinks.Output, []error) {
 			continue
 		}
 		outputs, places[o.Place] = append(outputs, o), true
-		for key, topic := range map[string]string{"kafka.volumes": c.Kafka.Volumes,
-			"kafka.dead_letters": c.Kafka.DeadLetters} {
+		for key, topic := range map[string]string{
+			"kafka.volumes":      c.Kafka.Volumes,
+			"kafka.dead_letters": c.Kafka.DeadLetters,
+		} {
 			if o.Place == "kafka:"+topic {
 				errs = append(errs, fmt.Errorf("sinks.out[%d]: %s: already used by %s, want another topic", i, o.Target.Text, key))
 			}

@@ -24,14 +24,25 @@ func TestOutputs(t *testing.T) {
 		want []string
 	}{
 		{"defaults", nil, []string{"classifications.jsonl", "kafka:classifications", "terminal:"}},
-		{"none", []Override{{Key: "sinks.out", List: []string{}}, {Key: "sinks.kafka", Value: "false"}},
-			[]string{"terminal:"}},
-		{"several", []Override{{Key: "sinks.out", List: []string{"a,b.jsonl", "-"}}},
-			[]string{"a,b.jsonl", "stdout", "kafka:classifications", "terminal:"}},
-		{"named ones", []Override{{Key: "sinks.out", List: []string{"terminal:", "kafka:classifications"}}},
-			[]string{"terminal:", "kafka:classifications"}},
-		{"another topic", []Override{{Key: "sinks.out", List: []string{"kafka:x"}},
-			{Key: "kafka.classifications", Value: "y"}}, []string{"kafka:x", "kafka:y", "terminal:"}},
+		{
+			"none",
+			[]Override{{Key: "sinks.out", List: []string{}}, {Key: "sinks.kafka", Value: "false"}},
+			[]string{"terminal:"},
+		},
+		{
+			"several",
+			[]Override{{Key: "sinks.out", List: []string{"a,b.jsonl", "-"}}},
+			[]string{"a,b.jsonl", "stdout", "kafka:classifications", "terminal:"},
+		},
+		{
+			"named ones",
+			[]Override{{Key: "sinks.out", List: []string{"terminal:", "kafka:classifications"}}},
+			[]string{"terminal:", "kafka:classifications"},
+		},
+		{"another topic", []Override{
+			{Key: "sinks.out", List: []string{"kafka:x"}},
+			{Key: "kafka.classifications", Value: "y"},
+		}, []string{"kafka:x", "kafka:y", "terminal:"}},
 	} {
 		l, err := Load("", nil, c.set)
 		if err != nil {

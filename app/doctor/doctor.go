@@ -60,8 +60,10 @@ func checkHDF5() Check {
 	if v := h5.LibraryVersion(); v != "" {
 		return Check{Name: "hdf5", OK: true, Found: v}
 	}
-	return Check{Name: "hdf5", OK: true, Found: "not built in: HDF5 archives cannot be read",
-		Advice: "install libhdf5-dev and build with cgo (make setup, make build)"}
+	return Check{
+		Name: "hdf5", OK: true, Found: "not built in: HDF5 archives cannot be read",
+		Advice: "install libhdf5-dev and build with cgo (make setup, make build)",
+	}
 }
 
 // checkKafka connects to the cluster, or to an embedded broker that it starts and stops.

@@ -40,8 +40,10 @@ func count(img image.Image, column, row int, is func(c color.RGBA, x, y int) boo
 // TestDrawPoints: a red wall before a blue one, of 1 m, and a stray point a kilometre away: from above they are two
 // lines, and in perspective the near one hides most of the far one.
 func TestDrawPoints(t *testing.T) {
-	p := &ingest.PointCloud{X: []float64{1000, math.NaN()}, Y: []float64{0, 0}, Z: []float64{0, 0}, R: []uint8{9, 9},
-		G: []uint8{9, 9}, B: []uint8{9, 9}}
+	p := &ingest.PointCloud{
+		X: []float64{1000, math.NaN()}, Y: []float64{0, 0}, Z: []float64{0, 0}, R: []uint8{9, 9},
+		G: []uint8{9, 9}, B: []uint8{9, 9},
+	}
 	for i := range 20000 {
 		p.X, p.Z = append(p.X, float64(i%100)/100), append(p.Z, float64(i/100%100)/100)
 		far := i / 10000

@@ -15,7 +15,8 @@ import (
 
 // fuse fuses the frames of an input into a volume for a mesh, placed by place.
 func fuse(ctx context.Context, a *app.Env, input string, place func(lo, hi [3]float64) (tsdf.Options,
-	error)) (*tsdf.Fused, error) {
+	error),
+) (*tsdf.Fused, error) {
 	return tsdf.Fuse(ctx, func() (ingest.Source, error) { return formats.Open(ctx, input, a.Config.Ingest) },
 		func(lo, hi [3]float64) (tsdf.Options, error) {
 			o, err := place(lo, hi)

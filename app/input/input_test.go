@@ -181,8 +181,10 @@ func TestDocumentation(t *testing.T) {
 		t.Fatal(err)
 	}
 	for text, doc := range map[string]string{"help": Help(), "page": page.String()} {
-		for _, want := range []string{"-", "watch://FOLDER", "settle", "http://HOST:PORT", "token-file", "udp://HOST:PORT",
-			"buffer", "kafka://TOPIC", "group", "vlp16"} {
+		for _, want := range []string{
+			"-", "watch://FOLDER", "settle", "http://HOST:PORT", "token-file", "udp://HOST:PORT",
+			"buffer", "kafka://TOPIC", "group", "vlp16",
+		} {
 			if !strings.Contains(doc, want) {
 				t.Errorf("%s: found no %s", text, want)
 			}

@@ -106,7 +106,8 @@ func (d *dataset) empty(from any) error {
 // readData reads labelled volumes. From an archive with parts it reads the given split or, if split is empty, the
 // first of prefer that has rows.
 func readData(ctx context.Context, a *app.Env, paths []string, split string, prefer []h5.Split,
-	o voxelize.Options) (*dataset, error) {
+	o voxelize.Options,
+) (*dataset, error) {
 	for _, path := range paths {
 		if _, err := os.Stat(path); err != nil {
 			return nil, err
@@ -152,7 +153,8 @@ func finished(a *app.Env, d *dataset, from any) (*dataset, error) {
 }
 
 func readInput(ctx context.Context, a *app.Env, d *dataset, path, split string, prefer []h5.Split,
-	v *voxelize.Voxelizer, progress func()) error {
+	v *voxelize.Voxelizer, progress func(),
+) error {
 	f, err := formats.Detect(path)
 	if err != nil {
 		return err

@@ -47,8 +47,10 @@ func Evaluate(ctx context.Context, a *app.Env, paths []string, split, report str
 		return nil, err
 	}
 	defer d.close() //nolint:errcheck // read from only
-	e, err := train.Evaluate(ctx, scored, d.rows(scored), train.EvaluateOptions{Threads: a.Threads(),
-		TopK: a.Config.Model.TopK, AUC: true})
+	e, err := train.Evaluate(ctx, scored, d.rows(scored), train.EvaluateOptions{
+		Threads: a.Threads(),
+		TopK:    a.Config.Model.TopK, AUC: true,
+	})
 	if err != nil {
 		return nil, app.Interrupted(ctx, err)
 	}
@@ -66,7 +68,8 @@ func Evaluate(ctx context.Context, a *app.Env, paths []string, split, report str
 
 // scoredData loads a model, with probabilities as output, and reads labelled data for it (see readData).
 func scoredData(ctx context.Context, a *app.Env, path string, data []string, split string,
-	prefer ...h5.Split) (m *models.Loaded, scored *nn.Model, d *dataset, err error) {
+	prefer ...h5.Split,
+) (m *models.Loaded, scored *nn.Model, d *dataset, err error) {
 	if m, err = models.Load(ctx, path); err != nil {
 		return nil, nil, nil, err
 	}

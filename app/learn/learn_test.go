@@ -25,8 +25,10 @@ func TestTrainEvaluate(t *testing.T) {
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
 	a := apptest.New(t, "train.epochs", "2", "train.batch_size", "16", "seed", "3")
-	g, err := files.Generate(t.Context(), a, files.GenerateOptions{Count: 40, Test: 10, Augment: true, Grid: 16,
-		Layout: "vectors", Out: at("d.h5")})
+	g, err := files.Generate(t.Context(), a, files.GenerateOptions{
+		Count: 40, Test: 10, Augment: true, Grid: 16,
+		Layout: "vectors", Out: at("d.h5"),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,8 +127,10 @@ func TestBuiltinAccuracy(t *testing.T) {
 	apptest.NeedHDF5(t)
 	a := apptest.New(t, "seed", "20261")
 	file := filepath.Join(t.TempDir(), "d.h5")
-	if _, err := files.Generate(t.Context(), a, files.GenerateOptions{Count: 100, Augment: true, Grid: 16,
-		Layout: "vectors", Out: file}); err != nil {
+	if _, err := files.Generate(t.Context(), a, files.GenerateOptions{
+		Count: 100, Augment: true, Grid: 16,
+		Layout: "vectors", Out: file,
+	}); err != nil {
 		t.Fatal(err)
 	}
 	e, err := Evaluate(t.Context(), a, []string{file}, "", "")

@@ -27,8 +27,10 @@ func plotHistory(w io.Writer, h *train.History) error {
 	accuracy.Legend.Top = false
 	img := vgimg.NewWith(vgimg.UseWH(24*vg.Centimeter, 9*vg.Centimeter), vgimg.UseDPI(120))
 	dc := draw.New(img)
-	tiles := draw.Tiles{Rows: 1, Cols: 2, PadX: vg.Centimeter, PadTop: vg.Millimeter * 3, PadBottom: vg.Millimeter * 3,
-		PadLeft: vg.Millimeter * 3, PadRight: vg.Millimeter * 3}
+	tiles := draw.Tiles{
+		Rows: 1, Cols: 2, PadX: vg.Centimeter, PadTop: vg.Millimeter * 3, PadBottom: vg.Millimeter * 3,
+		PadLeft: vg.Millimeter * 3, PadRight: vg.Millimeter * 3,
+	}
 	plots := [][]*plot.Plot{{loss, accuracy}}
 	for i, canvas := range plot.Align(plots, tiles, dc)[0] {
 		plots[0][i].Draw(canvas)

@@ -20,8 +20,10 @@ func TestQuantize(t *testing.T) {
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
 	a := apptest.New(t)
-	if _, err := files.Generate(t.Context(), a, files.GenerateOptions{Count: 20, Augment: true, Grid: 16,
-		Layout: "vectors", Out: at("d.h5")}); err != nil {
+	if _, err := files.Generate(t.Context(), a, files.GenerateOptions{
+		Count: 20, Augment: true, Grid: 16,
+		Layout: "vectors", Out: at("d.h5"),
+	}); err != nil {
 		t.Fatal(err)
 	}
 	data := []string{at("d.h5")}

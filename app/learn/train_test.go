@@ -106,12 +106,18 @@ func TestTrainConfig(t *testing.T) {
 		class string
 		want  map[string]any // of Keras's attributes
 	}{
-		"default": {func(*config.Train) {}, "Adam", map[string]any{"learning_rate": .001, "weight_decay": nil,
-			"use_ema": false}},
-		"sgd": {func(c *config.Train) { c.Optimizer, c.Momentum, c.Nesterov = "sgd", .5, true }, "SGD",
-			map[string]any{"momentum": .5, "nesterov": true}},
-		"rmsprop": {func(c *config.Train) { c.Optimizer, c.Momentum, c.ClipValue = "rmsprop", .5, 2 }, "RMSprop",
-			map[string]any{"momentum": .5, "rho": .9, "clipvalue": 2.}},
+		"default": {func(*config.Train) {}, "Adam", map[string]any{
+			"learning_rate": .001, "weight_decay": nil,
+			"use_ema": false,
+		}},
+		"sgd": {
+			func(c *config.Train) { c.Optimizer, c.Momentum, c.Nesterov = "sgd", .5, true }, "SGD",
+			map[string]any{"momentum": .5, "nesterov": true},
+		},
+		"rmsprop": {
+			func(c *config.Train) { c.Optimizer, c.Momentum, c.ClipValue = "rmsprop", .5, 2 }, "RMSprop",
+			map[string]any{"momentum": .5, "rho": .9, "clipvalue": 2.},
+		},
 		"adamw": {func(c *config.Train) {
 			c.Optimizer, c.WeightDecay, c.ClipGlobalNorm, c.EMAMomentum = "adamw", .1, 3, .9
 		}, "AdamW", map[string]any{
@@ -185,8 +191,10 @@ func TestClassWeights(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := config.Default().Train
-	for text, want := range map[string][]float64{"none": nil, "balanced": nil, "0=1,2=2.5": {1, 1, 2.5},
-		"1 = 0": {1, 0, 1}} {
+	for text, want := range map[string][]float64{
+		"none": nil, "balanced": nil, "0=1,2=2.5": {1, 1, 2.5},
+		"1 = 0": {1, 0, 1},
+	} {
 		if err := c.ClassWeight.UnmarshalText([]byte(text)); err != nil {
 			t.Errorf("%q: %v", text, err)
 		}
@@ -216,12 +224,16 @@ func TestTrainFiles(t *testing.T) {
 	at := func(name string) string { return filepath.Join(dir, name) }
 	a := apptest.New(t, "train.epochs", "3", "train.batch_size", "8", "train.patience", "2", "train.class_weight",
 		"balanced", "train.loss", "categorical_focal_crossentropy")
-	if _, err := files.Generate(t.Context(), a, files.GenerateOptions{Count: 20, Augment: true, Grid: 16,
-		Layout: "vectors", Out: at("d.h5")}); err != nil {
+	if _, err := files.Generate(t.Context(), a, files.GenerateOptions{
+		Count: 20, Augment: true, Grid: 16,
+		Layout: "vectors", Out: at("d.h5"),
+	}); err != nil {
 		t.Fatal(err)
 	}
-	o := TrainOptions{Out: at("m.safetensors"), Best: at("best.safetensors"), TensorBoard: at("runs"), Split: pairs,
-		Classes: 10}
+	o := TrainOptions{
+		Out: at("m.safetensors"), Best: at("best.safetensors"), TensorBoard: at("runs"), Split: pairs,
+		Classes: 10,
+	}
 	r, err := Train(t.Context(), a, []string{at("d.h5")}, o)
 	if err != nil {
 		t.Fatal(err)
@@ -287,17 +299,24 @@ func TestTrainGoesOnWithTheOptimizer(t *testing.T) {
 	apptest.NeedHDF5(t)
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
-	common := []string{"train.epochs", "2", "train.batch_size", "8", "train.momentum", "0.5", "train.validation_split",
-		"0"}
+	common := []string{
+		"train.epochs", "2", "train.batch_size", "8", "train.momentum", "0.5", "train.validation_split",
+		"0",
+	}
 	a, again := apptest.New(t, append(common, "train.optimizer", "rmsprop")...), apptest.New(t,
 		append(common, "train.optimizer", string(config.OptimizerInit))...)
-	if _, err := files.Generate(t.Context(), a, files.GenerateOptions{Count: 20, Grid: 16, Layout: "vectors",
-		Out: at("d.h5")}); err != nil {
+	if _, err := files.Generate(t.Context(), a, files.GenerateOptions{
+		Count: 20, Grid: 16, Layout: "vectors",
+		Out: at("d.h5"),
+	}); err != nil {
 		t.Fatal(err)
 	}
 	steps := int64(0)
-	for _, o := range []TrainOptions{{Out: at("a.keras"), Classes: 10}, {Out: at("b.h5"), Init: at("a.keras")},
-		{Out: at("c.keras"), Init: at("b.h5")}} {
+	for _, o := range []TrainOptions{
+		{Out: at("a.keras"), Classes: 10},
+		{Out: at("b.h5"), Init: at("a.keras")},
+		{Out: at("c.keras"), Init: at("b.h5")},
+	} {
 		if _, err := Train(t.Context(), a, []string{at("d.h5")}, o); err != nil {
 			t.Fatal(err)
 		}
@@ -320,8 +339,10 @@ func TestTrainGoesOnWithTheOptimizer(t *testing.T) {
 	if _, err := Train(t.Context(), again, []string{at("d.h5")}, TrainOptions{Out: at("x.keras")}); !app.IsUsage(err) {
 		t.Errorf("without a model to start from: found %v", err)
 	}
-	if _, err := Train(t.Context(), again, []string{at("d.h5")}, TrainOptions{Out: at("y.safetensors"),
-		Init: at("missing.keras")}); err == nil {
+	if _, err := Train(t.Context(), again, []string{at("d.h5")}, TrainOptions{
+		Out:  at("y.safetensors"),
+		Init: at("missing.keras"),
+	}); err == nil {
 		t.Error("a missing model gave no error")
 	}
 }
@@ -338,8 +359,10 @@ func TestTopicRanges(t *testing.T) {
 // TestFollowChecks: what --follow makes of the settings stays within the training.
 func TestFollowChecks(t *testing.T) {
 	a := apptest.New(t, "train.validation_split", "0.25")
-	tr := &training{env: a, settings: a.Config.Train, o: TrainOptions{Out: "m.keras", FromTopic: true, Follow: true,
-		Classes: 3}}
+	tr := &training{env: a, settings: a.Config.Train, o: TrainOptions{
+		Out: "m.keras", FromTopic: true, Follow: true,
+		Classes: 3,
+	}}
 	if err := tr.check(nil); err != nil {
 		t.Fatal(err)
 	}
@@ -359,8 +382,10 @@ func TestTrainInterrupted(t *testing.T) {
 		return func(name string) string { return filepath.Join(dir, name) }
 	}(t.TempDir())
 	a := apptest.New(t, "train.epochs", "100", "train.batch_size", "8")
-	if _, err := files.Generate(t.Context(), a, files.GenerateOptions{Count: 20, Grid: 16, Layout: "vectors",
-		Out: at("d.h5")}); err != nil {
+	if _, err := files.Generate(t.Context(), a, files.GenerateOptions{
+		Count: 20, Grid: 16, Layout: "vectors",
+		Out: at("d.h5"),
+	}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(t.Context())

@@ -52,8 +52,10 @@ func trainOptions(c *config.Train, m *nn.Model, rows int) (train.Options, error)
 		o.EarlyStopping = &train.EarlyStopping{Monitor: monitor, MinDelta: c.MinDelta, Patience: c.Patience, Restore: true}
 	}
 	if c.Schedule == train.SchedulePlateau {
-		o.Plateau = &train.ReduceOnPlateau{Monitor: monitor, Factor: cmp.Or(c.DecayFactor, .1), MinDelta: c.MinDelta,
-			Patience: c.Plateau}
+		o.Plateau = &train.ReduceOnPlateau{
+			Monitor: monitor, Factor: cmp.Or(c.DecayFactor, .1), MinDelta: c.MinDelta,
+			Patience: c.Plateau,
+		}
 	}
 	return o, nil
 }

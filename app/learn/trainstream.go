@@ -36,8 +36,10 @@ func (tr *training) follow(ctx context.Context, vo voxelize.Options) error {
 		if err != nil {
 			return err
 		}
-		s := &topicStream{env: a, consumer: consumer, colours: classify.Plan(tr.model, palette),
-			like: &dataset{dims: vo.Dims, palette: palette}}
+		s := &topicStream{
+			env: a, consumer: consumer, colours: classify.Plan(tr.model, palette),
+			like: &dataset{dims: vo.Dims, palette: palette},
+		}
 		tr.options.Checkpoint.Settings = map[string]string{topicSetting: fmt.Sprintf("%s of %d partitions",
 			a.Config.Kafka.Volumes, consumer.Partitions())}
 		log := newTrainingLog(a, tr.model, tr.o)

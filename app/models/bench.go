@@ -78,8 +78,10 @@ func Bench(ctx context.Context, a *app.Env, path string, o BenchOptions) (*Bench
 		return nil, err
 	}
 	debug.FreeOSMemory() // the drawings: what is measured is the network, its memory too
-	plan, err := m.Compile(batch, nn.Options{Training: mode == "train", Threads: a.Threads(), Palette: f.palette,
-		Without: o.Without, Seed: a.Config.Seed})
+	plan, err := m.Compile(batch, nn.Options{
+		Training: mode == "train", Threads: a.Threads(), Palette: f.palette,
+		Without: o.Without, Seed: a.Config.Seed,
+	})
 	if err != nil {
 		return nil, err
 	}

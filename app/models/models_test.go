@@ -85,8 +85,10 @@ func TestBench(t *testing.T) {
 	a := apptest.New(t)
 	for _, mode := range []string{"infer", "train"} {
 		for _, input := range []string{"palette", "dense"} {
-			o := BenchOptions{Batch: 8, Mode: mode, Input: input, Lasting: 20 * time.Millisecond,
-				Without: []string{"winograd", "palette"}}
+			o := BenchOptions{
+				Batch: 8, Mode: mode, Input: input, Lasting: 20 * time.Millisecond,
+				Without: []string{"winograd", "palette"},
+			}
 			r, err := Bench(t.Context(), a, "", o)
 			if err != nil {
 				t.Fatal(mode, input, err)
@@ -96,8 +98,10 @@ func TestBench(t *testing.T) {
 			}
 		}
 	}
-	_, err := Bench(t.Context(), a, "", BenchOptions{Batch: 8, Mode: "infer", Input: "dense",
-		Without: []string{"winograd", "nothing"}})
+	_, err := Bench(t.Context(), a, "", BenchOptions{
+		Batch: 8, Mode: "infer", Input: "dense",
+		Without: []string{"winograd", "nothing"},
+	})
 	if err == nil || !strings.Contains(err.Error(), `--without: got optimisation pass "nothing", want all or one of drop-identity, `) {
 		t.Errorf("a pass that does not exist: found error %v", err)
 	}

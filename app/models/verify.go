@@ -62,8 +62,10 @@ func Verify(ctx context.Context, a *app.Env, path string) (*VerifyResult, error)
 	if err != nil {
 		return nil, err
 	}
-	r := &VerifyResult{Model: m.Info, Passes: distance(plain, fast), Threads: distance(one, many), Rows: verifyRows,
-		Tier: nn.Tier()}
+	r := &VerifyResult{
+		Model: m.Info, Passes: distance(plain, fast), Threads: distance(one, many), Rows: verifyRows,
+		Tier: nn.Tier(),
+	}
 	if !(r.Passes <= PassTolerance) || r.Threads != 0 {
 		return r, fmt.Errorf("model %s: outputs of optimised and plain inference differ by %g, and those of one and "+
 			"several threads by %g", m.Name, r.Passes, r.Threads)

@@ -27,14 +27,16 @@ const backlogPoll = 50 * time.Millisecond
 
 // backlogOf watches the group's lag on the topic of volumes. Half of what retention keeps of a partition may be unread.
 func backlogOf(a *app.Env, cl *cluster, alone bool) *backlog {
-	return &backlog{limit: int64(a.Config.Broker.RetentionBytes) / 2, alone: alone,
+	return &backlog{
+		limit: int64(a.Config.Broker.RetentionBytes) / 2, alone: alone,
 		lag: func(ctx context.Context) (most int64, err error) {
 			lag, err := cl.client.Lag(ctx, a.Config.Kafka.Group, a.Config.Kafka.Volumes)
 			for _, n := range lag {
 				most = max(most, n)
 			}
 			return most, err
-		}}
+		},
+	}
 }
 
 // wait is called before size bytes are sent. It returns when there is room for them; it looks only now and then.

@@ -65,8 +65,10 @@ func connect(ctx context.Context, a *app.Env) (_ *cluster, err error) {
 	if err = ensureTopics(reach, a, cl, k.Volumes, k.Classifications, k.DeadLetters); err != nil {
 		return nil, err
 	}
-	cl.producer, err = kafka.NewProducer(cl.client, kafka.ProducerConfig{MaxMessageBytes: int(k.MaxMessage),
-		Compression: k.Compression})
+	cl.producer, err = kafka.NewProducer(cl.client, kafka.ProducerConfig{
+		MaxMessageBytes: int(k.MaxMessage),
+		Compression:     k.Compression,
+	})
 	return cl, err
 }
 

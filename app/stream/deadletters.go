@@ -50,8 +50,10 @@ type deadLetters struct {
 }
 
 func newDeadLetters(a *app.Env, cl *cluster) *deadLetters {
-	return &deadLetters{log: a.Log, observer: pipeline.Observed(a.Observer),
-		topic: kafka.NewDeduper(cl.producer, a.Config.Kafka.DeadLetters, 0)}
+	return &deadLetters{
+		log: a.Log, observer: pipeline.Observed(a.Observer),
+		topic: kafka.NewDeduper(cl.producer, a.Config.Kafka.DeadLetters, 0),
+	}
 }
 
 // ingestStage is the stage of what cannot be read.

@@ -100,8 +100,10 @@ func ShowDeadLetter(ctx context.Context, a *app.Env, id string) (*DeadMessage, e
 		if d.ID != id {
 			return true
 		}
-		found = &DeadMessage{DeadLetter: d, Key: string(m.Key), Headers: map[string]string{}, Value: m.Value,
-			Ordered: m.Headers}
+		found = &DeadMessage{
+			DeadLetter: d, Key: string(m.Key), Headers: map[string]string{}, Value: m.Value,
+			Ordered: m.Headers,
+		}
 		for _, h := range m.Headers {
 			found.Headers[h.Key] = string(h.Value)
 		}

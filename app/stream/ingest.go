@@ -65,7 +65,8 @@ func parseInputs(a *app.Env, args []string) ([]input.Input, error) {
 // send moves all of the inputs to the topic: opened by open and read in order, voxelized on all threads, sent in
 // order. bar may be nil.
 func send(ctx context.Context, a *app.Env, cl *cluster, log *backlog, inputs []input.Input, open opener,
-	bar app.Bar) (IngestSummary, error) {
+	bar app.Bar,
+) (IngestSummary, error) {
 	v, err := voxelize.New(a.Config.Voxelize)
 	if err != nil {
 		return IngestSummary{}, err
@@ -80,7 +81,8 @@ func send(ctx context.Context, a *app.Env, cl *cluster, log *backlog, inputs []i
 	p := &pipeline.Pipeline[ingest.Sample, voxelize.Volume, voxelize.Volume]{
 		Source: src,
 		Stage: pipeline.StageFunc[ingest.Sample, voxelize.Volume](func(_ context.Context,
-			s ingest.Sample) ([]voxelize.Volume, error) {
+			s ingest.Sample,
+		) ([]voxelize.Volume, error) {
 			vol, err := v.Volume(s)
 			if err != nil {
 				return nil, pipeline.Permanent(err)

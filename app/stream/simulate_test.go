@@ -28,15 +28,23 @@ func TestSimulate(t *testing.T) {
 		usage         string
 	}{
 		{o: SimulateOptions{Recording: recording, To: to, Rate: 20}, packets: 293, size: 1206},
-		{o: SimulateOptions{Recording: recording, To: to, Rate: 100, Loop: true, Length: time.Second}, packets: 760,
-			size: 1206},
-		{o: SimulateOptions{Scene: "room", To: to + "?sensor=vlp16", Rate: 10, Length: 100 * time.Millisecond}, packets: 76,
-			size: 1206},
-		{o: SimulateOptions{Scene: "sphere", To: to + "?sensor=ouster", Rate: 10, Length: 100 * time.Millisecond,
-			Metadata: metadata}, packets: 64, size: 12544},
 		{
-			o: SimulateOptions{Scene: "sphere", To: to + "?sensor=ouster", Rate: 10, Length: 100 * time.Millisecond,
-				Metadata: metadata, Legacy: true},
+			o: SimulateOptions{Recording: recording, To: to, Rate: 100, Loop: true, Length: time.Second}, packets: 760,
+			size: 1206,
+		},
+		{
+			o: SimulateOptions{Scene: "room", To: to + "?sensor=vlp16", Rate: 10, Length: 100 * time.Millisecond}, packets: 76,
+			size: 1206,
+		},
+		{o: SimulateOptions{
+			Scene: "sphere", To: to + "?sensor=ouster", Rate: 10, Length: 100 * time.Millisecond,
+			Metadata: metadata,
+		}, packets: 64, size: 12544},
+		{
+			o: SimulateOptions{
+				Scene: "sphere", To: to + "?sensor=ouster", Rate: 10, Length: 100 * time.Millisecond,
+				Metadata: metadata, Legacy: true,
+			},
 			packets: 64, size: 12608,
 		},
 		{o: SimulateOptions{To: to}, usage: "either a recording or --scene"},
@@ -64,8 +72,10 @@ func TestSimulate(t *testing.T) {
 	if err := conn.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Simulate(t.Context(), a, SimulateOptions{Scene: "sphere", To: to + "?sensor=vlp16", Rate: 10,
-		Length: 100 * time.Millisecond}); err != nil {
+	if _, err := Simulate(t.Context(), a, SimulateOptions{
+		Scene: "sphere", To: to + "?sensor=vlp16", Rate: 10,
+		Length: 100 * time.Millisecond,
+	}); err != nil {
 		t.Error(err)
 	}
 }

@@ -194,8 +194,10 @@ func TestSequence(t *testing.T) {
 	streams := drain(t, src, func(s ingest.Sample) error {
 		ids[s.ID.String()]++
 		if s.Data.(*ingest.PointCloud).X[0] < 0 {
-			return pipeline.Permanent(&pipeline.Failure{Stage: "crop", Err: &ingest.ItemError{ID: s.ID,
-				Err: errors.New("nothing is left")}})
+			return pipeline.Permanent(&pipeline.Failure{Stage: "crop", Err: &ingest.ItemError{
+				ID:  s.ID,
+				Err: errors.New("nothing is left"),
+			}})
 		}
 		return nil
 	})
@@ -298,8 +300,10 @@ func TestDeadLetterID(t *testing.T) {
 	in := parse(t, "-")[0]
 	for want, id := range map[string]record.ID{
 		`{"input":"-","stream":"s","seq":7,"stage":"voxelize","error":"bad"}`: {Stream: "s", Seq: 7},
-		`{"input":"-","stream":"s","seq":7,"object":3,"view":5,"stage":"voxelize","error":"bad"}`: {Stream: "s", Seq: 7,
-			Object: 3, View: 5},
+		`{"input":"-","stream":"s","seq":7,"object":3,"view":5,"stage":"voxelize","error":"bad"}`: {
+			Stream: "s", Seq: 7,
+			Object: 3, View: 5,
+		},
 	} {
 		topic := &deadTopic{}
 		if err := topic.writer().write(t.Context(), newDeadLetter(in, id, "voxelize", errors.New("bad"))); err != nil {

@@ -54,8 +54,10 @@ func (c *classifying) summary(start time.Time) *Summary {
 	s := &Summary{
 		Classified: t.Classified, Labelled: t.Labelled, Correct: t.Correct, Accuracy: accuracy(t),
 		Seconds:     time.Since(start).Seconds(),
-		DeadLetters: c.consumer.Stats().DeadLettered.Load(), LatencyMS: app.Quantiles{P50: c.tally.Latency(0.5),
-			P99: c.tally.Latency(0.99)},
+		DeadLetters: c.consumer.Stats().DeadLettered.Load(), LatencyMS: app.Quantiles{
+			P50: c.tally.Latency(0.5),
+			P99: c.tally.Latency(0.99),
+		},
 		Model: c.model, Outputs: c.outputs, Stdout: c.stdout,
 	}
 	s.Dropped = c.drops.total()

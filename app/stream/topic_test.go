@@ -18,8 +18,10 @@ import (
 
 func TestCheckTopics(t *testing.T) {
 	a := apptest.New(t)
-	for text, usage := range map[string]bool{"kafka://frames": false, "kafka://volumes": true,
-		"kafka://volumes.dlq?group=x": true} {
+	for text, usage := range map[string]bool{
+		"kafka://frames": false, "kafka://volumes": true,
+		"kafka://volumes.dlq?group=x": true,
+	} {
 		if _, err := parseInputs(a, []string{text}); app.IsUsage(err) != usage || (err != nil) != usage {
 			t.Errorf("%s: found error %v, want one of usage: %t", text, err, usage)
 		}
@@ -41,8 +43,10 @@ func TestNamesOfMessages(t *testing.T) {
 		{key: ".", name: "a\x00", event: "a\nb", wantName: "message", wantID: "frames/2/7"},
 		{key: "\xff\xfe", name: long, event: long, wantName: "message", wantID: "frames/2/7"},
 	} {
-		m := transport.Message{Key: []byte(c.key), Topic: "frames", Partition: 2, Offset: 7,
-			Headers: []transport.Header{{Key: "name", Value: []byte(c.name)}}}
+		m := transport.Message{
+			Key: []byte(c.key), Topic: "frames", Partition: 2, Offset: 7,
+			Headers: []transport.Header{{Key: "name", Value: []byte(c.name)}},
+		}
 		m.SetHeader(transport.HeaderEventID, c.event)
 		if name := fileName(m); name != c.wantName {
 			t.Errorf("%+v: found name %q, want %q", c, name, c.wantName)

@@ -15,8 +15,10 @@ type Bytes int64
 var byteUnits = []struct {
 	name string
 	size int64
-}{{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"TB", 1e12}, {"GB", 1e9}, {"MB",
-	1e6}, {"kB", 1e3}, {"B", 1}}
+}{{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"TB", 1e12}, {"GB", 1e9}, {
+	"MB",
+	1e6,
+}, {"kB", 1e3}, {"B", 1}}
 
 // String uses the largest unit that divides the number.
 func (b Bytes) String() string {

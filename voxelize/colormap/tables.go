@@ -8,8 +8,15 @@ import (
 
 // oranges are the nine stops of ColorBrewer's Oranges, out of 255.
 var oranges = [][3]float64{
-	{255, 245, 235}, {254, 230, 206}, {253, 208, 162}, {253, 174, 107}, {253, 141, 60}, {241, 105, 19}, {217, 72, 1},
-	{166, 54, 3}, {127, 39, 4},
+	{255, 245, 235},
+	{254, 230, 206},
+	{253, 208, 162},
+	{253, 174, 107},
+	{253, 141, 60},
+	{241, 105, 19},
+	{217, 72, 1},
+	{166, 54, 3},
+	{127, 39, 4},
 }
 
 // interpolate fills a palette linearly between equally spaced stops, in float64 and in matplotlib's order of

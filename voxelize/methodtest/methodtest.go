@@ -82,8 +82,10 @@ func cloud() *ingest.PointCloud {
 // frame shows a slanted wall, with a corner that the camera did not see.
 func frame() *ingest.Frame {
 	const side = 24
-	f := &ingest.Frame{Width: side, Height: side, Depth: make([]ingest.Metres, side*side),
-		Cam: ingest.Intrinsics{Fx: 20, Fy: 20, Cx: 11.5, Cy: 11.5}}
+	f := &ingest.Frame{
+		Width: side, Height: side, Depth: make([]ingest.Metres, side*side),
+		Cam: ingest.Intrinsics{Fx: 20, Fy: 20, Cx: 11.5, Cy: 11.5},
+	}
 	for i := range f.Depth {
 		if u, v := i%side, i/side; u > 4 || v > 4 {
 			f.Depth[i] = ingest.Metres(1.5 + float64(u)/side)
@@ -217,8 +219,10 @@ func empty(t *testing.T, m voxelize.Method) {
 	nan := math.NaN()
 	nothing := map[string]ingest.Data{
 		"no point": &ingest.PointCloud{},
-		"no finite point": &ingest.PointCloud{X: []float64{nan, 1, math.Inf(1)}, Y: []float64{1, nan, 0},
-			Z: []float64{1, 1, 0}},
+		"no finite point": &ingest.PointCloud{
+			X: []float64{nan, 1, math.Inf(1)}, Y: []float64{1, nan, 0},
+			Z: []float64{1, 1, 0},
+		},
 	}
 	blind := frame()
 	clear(blind.Depth)
@@ -356,8 +360,10 @@ func data(t *testing.T, m voxelize.Method) {
 	if _, err := v.Field(sample(cloud())); (err != nil) != m.Needs.Frames {
 		t.Errorf("a cloud: found error %v, want one: %t", err, m.Needs.Frames)
 	}
-	for _, d := range []ingest.Data{nil, (*ingest.PointCloud)(nil), (*ingest.Frame)(nil),
-		&ingest.Frame{Width: 2, Height: 2, Depth: make([]ingest.Metres, 3)}} {
+	for _, d := range []ingest.Data{
+		nil, (*ingest.PointCloud)(nil), (*ingest.Frame)(nil),
+		&ingest.Frame{Width: 2, Height: 2, Depth: make([]ingest.Metres, 3)},
+	} {
 		if _, err := v.Field(sample(d)); err == nil {
 			t.Errorf("%T without data: found no error", d)
 		}

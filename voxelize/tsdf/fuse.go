@@ -27,7 +27,8 @@ type Fused struct {
 // (lo and hi are the corners of the box around all points, x, y, z in metres), and once to fuse them. Frames that
 // cannot be read or have no pose are told to bad; an input of one frame needs no pose.
 func Fuse(ctx context.Context, open func() (ingest.Source, error), place func(lo, hi [3]float64) (Options, error),
-	bad func(error)) (*Fused, error) {
+	bad func(error),
+) (*Fused, error) {
 	out := &Fused{}
 	box := newBounds()
 	posed := 0
@@ -76,7 +77,8 @@ func Fuse(ctx context.Context, open func() (ingest.Source, error), place func(lo
 
 // eachFrame calls use for each frame of an input, and bad for each item that cannot be read or used.
 func eachFrame(ctx context.Context, open func() (ingest.Source, error), use func(ingest.Sample, *ingest.Frame) error,
-	bad func(error)) (err error) {
+	bad func(error),
+) (err error) {
 	src, err := open()
 	if err != nil {
 		return err

@@ -182,7 +182,8 @@ func numbers[T any](t arrow.DataType, vs []voxelize.Volume, of func(*voxelize.Vo
 
 // lists is a column of size numbers a volume, or null; put writes those of a volume, and returns false for null.
 func lists(t arrow.DataType, vs []voxelize.Volume, size int,
-	put func([]float64, *voxelize.Volume) bool) arrow.ArrayData {
+	put func([]float64, *voxelize.Volume) bool,
+) arrow.ArrayData {
 	values, known := make([]float64, size*len(vs)), newBitmap(len(vs))
 	for i := range vs {
 		known.set(i, put(values[size*i:][:size], &vs[i]))

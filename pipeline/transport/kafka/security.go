@@ -207,7 +207,9 @@ type closedError struct {
 	err    error
 }
 
-func (e *closedError) Error() string { return "the broker closed the connection; " + e.reason + ": " + e.err.Error() }
+func (e *closedError) Error() string {
+	return "the broker closed the connection; " + e.reason + ": " + e.err.Error()
+}
 
 func (e *closedError) Unwrap() error { return e.err }
 
