@@ -27,7 +27,7 @@ func TestReplay(t *testing.T) {
 		t.Fatal("found no dead letters")
 	}
 	shown := w.do(0, "dlq", "show", dead[0].ID).stdout.String()
-	for _, size := range []string{"16x16x16", "[12 12 12]"} {
+	for _, size := range []string{"16x16x16", "12x12x12"} {
 		if !strings.Contains(shown, size) {
 			t.Errorf("dlq show: found no %s in %s", size, shown)
 		}
