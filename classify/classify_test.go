@@ -46,7 +46,10 @@ func classifier(t *testing.T, m *nn.Model, o Options) *Classifier {
 }
 
 func item(i int) Item {
-	v := voxelize.Volume{ID: record.ID{Stream: "s", Seq: uint64(i)}, Label: int32(i%3) - 1, Dims: [3]int{side, side, side}, Index: make([]uint8, side*side*side), Content: voxelize.PaletteContent("Oranges")}
+	v := voxelize.Volume{
+		ID: record.ID{Stream: "s", Seq: uint64(i)}, Label: int32(i%3) - 1,
+		Dims: [3]int{side, side, side}, Index: make([]uint8, side*side*side), Content: voxelize.PaletteContent("Oranges"),
+	}
 	for j := range v.Index {
 		if (j*7+i)%5 == 0 {
 			v.Index[j] = uint8(j*31 + i*13)
@@ -99,7 +102,8 @@ func TestClassification(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, c := range got {
-		if v := item(i); c.EventID != v.ID.String() || c.Stream != "s" || c.Seq != uint64(i) || c.Model.Name != "small" || len(c.TopK) != 4 {
+		if v := item(i); c.EventID != v.ID.String() || c.Stream != "s" || c.Seq != uint64(i) ||
+			c.Model.Name != "small" || len(c.TopK) != 4 {
 			t.Errorf("found %+v", c)
 		}
 		if c.Class != c.TopK[0].Class || c.Score != c.TopK[0].Score || c.LatencyMS <= 0 {
@@ -150,8 +154,12 @@ func TestRefuses(t *testing.T) {
 	if !ok || len(partial.Failed) != 3 {
 		t.Fatalf("found %v", err)
 	}
-	for i, want := range map[int]string{1: "found 8x8x8 cells, want 6x6x6", 3: "found palette viridis, want palette Oranges", 4: "found 10 bytes and 0 float32 values, want 216 and 0"} {
-		if e := partial.Failed[i]; !pipeline.IsPermanent(e) || !strings.Contains(e.Error(), want) || !strings.Contains(e.Error(), all[i].ID.String()) {
+	for i, want := range map[int]string{
+		1: "found 8x8x8 cells, want 6x6x6",
+		3: "found palette viridis, want palette Oranges", 4: "found 10 bytes and 0 float32 values, want 216 and 0",
+	} {
+		if e := partial.Failed[i]; !pipeline.IsPermanent(e) || !strings.Contains(e.Error(), want) ||
+			!strings.Contains(e.Error(), all[i].ID.String()) {
 			t.Errorf("item %d: found %v, want %q", i, e, want)
 		}
 	}
@@ -198,7 +206,8 @@ func TestChannelsFirst(t *testing.T) {
 			t.Fatal(err)
 		}
 		last.Init(5)
-		first, err := nn.Sequential("small", nn.Shape{channels, side, side, side}, append([]nn.Layer{layers.NewPermute(2, 3, 4, 1)}, stack()...)...)
+		first, err := nn.Sequential("small", nn.Shape{channels, side, side, side},
+			append([]nn.Layer{layers.NewPermute(2, 3, 4, 1)}, stack()...)...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -245,7 +254,8 @@ func TestLogits(t *testing.T) {
 		m, err := nn.Sequential("small", nn.Shape{side, side, side, 3},
 			layers.NewConv3D(4, 3, "relu"), layers.NewFlatten(), layers.NewDense(classes, ""), layers.NewActivation(activation))
 		if activation == "linear" {
-			m, err = nn.Sequential("small", nn.Shape{side, side, side, 3}, layers.NewConv3D(4, 3, "relu"), layers.NewFlatten(), layers.NewDense(classes, ""))
+			m, err = nn.Sequential("small", nn.Shape{side, side, side, 3}, layers.NewConv3D(4, 3, "relu"),
+				layers.NewFlatten(), layers.NewDense(classes, ""))
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -275,7 +285,8 @@ func TestTwoClasses(t *testing.T) {
 		return m
 	}
 	got := scores(t, one("sigmoid"))[0]
-	if len(got) != 2 || got[0].Class != 0 || math.Abs(float64(got[0].Score)-.75) > 1e-6 || math.Abs(float64(got[1].Score)-.25) > 1e-6 {
+	if len(got) != 2 || got[0].Class != 0 || math.Abs(float64(got[0].Score)-.75) > 1e-6 ||
+		math.Abs(float64(got[1].Score)-.25) > 1e-6 {
 		t.Errorf("found %v, want class 0 by .75 and class 1 by .25", got)
 	}
 	if _, err := New(one(""), Options{}); err == nil || !strings.Contains(err.Error(), "want a sigmoid there") {
@@ -316,7 +327,8 @@ func TestNoClassifier(t *testing.T) {
 func TestCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := classifier(t, model(t, "softmax"), Options{}).ProcessBatch(ctx, items(3)); !errors.Is(err, context.Canceled) {
+	if _, err := classifier(t, model(t, "softmax"), Options{}).ProcessBatch(ctx, items(3)); !errors.Is(err,
+		context.Canceled) {
 		t.Errorf("found %v", err)
 	}
 }

@@ -193,7 +193,10 @@ func TestRawValuesThatDoNotFit(t *testing.T) {
 		want string
 	}{
 		{coloured, rawItems(1, dims, 3)[0], "s/0: found float32 values of 3 channels, want palette Oranges: the model small"},
-		{model(t, "softmax"), rawItems(1, dims, 1)[0], "found float32 values of 1 channel, want palette Oranges, or raw values of 3 channels"},
+		{
+			model(t, "softmax"), rawItems(1, dims, 1)[0],
+			"found float32 values of 1 channel, want palette Oranges, or raw values of 3 channels",
+		},
 		{four, item(0), "found palette Oranges, want raw values of 4 channels"},
 		{four, infinite, "found value +Inf at cell (2,3,4), want finite numbers"},
 		{four, short, "found 0 bytes and 863 float32 values, want 0 and 864"},

@@ -288,6 +288,7 @@ func (*Packets) Kind() string { return "packets" }
 
 // Text returns the sensor and the counts.
 func (p *Packets) Text() string {
-	return fmt.Sprintf("sensor  %s\npackets %d, %d lost, %d repeated\nframes  %d\nreturns %d", p.Sensor, p.Packets, p.Lost, p.Repeated,
+	return fmt.Sprintf("sensor  %s\npackets %d, %d lost, %d repeated\nframes  %d\nreturns %d", p.Sensor, p.Packets,
+		p.Lost, p.Repeated,
 		p.Frames, p.Returns)
 }

@@ -62,7 +62,10 @@ func TestReadFileLimits(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for path, want := range map[string]string{bomb: "too many uncompressed bytes, limit 4096", plain: "found 5000 bytes, limit 4096", dir: "want a regular file"} {
+	for path, want := range map[string]string{
+		bomb:  "too many uncompressed bytes, limit 4096",
+		plain: "found 5000 bytes, limit 4096", dir: "want a regular file",
+	} {
 		if _, err := ReadFile(path, Options{MaxBytes: 4096}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: found error %v, want %q", path, err, want)
 		}

@@ -80,7 +80,8 @@ func TestUsage(t *testing.T) {
 func TestConfigErrors(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.write("bad.yaml", []byte("threds: 1\nkafka:\n  partitions: many\n  session_timeout: 5\npipeline:\n  exhausted: explode\n"))
+	w.write("bad.yaml", []byte("threds: 1\nkafka:\n  partitions: many\n  session_timeout: 5\npipeline:\n  exhausted: "+
+		"explode\n"))
 	w.write("good.yaml", []byte("threads: 1\nkafka:\n  session_timeout: 8s\n"))
 	w.set("no_such_key", 1)
 	w.set("train.epochs", "several")
@@ -135,7 +136,10 @@ func TestPrecedence(t *testing.T) {
 		Value  any
 		Origin string
 	}](t, w.do(exitDone, "config", "print", "--json", "--config", "c.yaml", "--seed", "7").stdout.String())
-	want := map[string][2]string{"seed": {"7", "--seed"}, "threads": {"2", "VOXELSTREAM_THREADS"}, "log.level": {`"warn"`, "c.yaml"}, "log.format": {`"text"`, "default"}}
+	want := map[string][2]string{
+		"seed": {"7", "--seed"}, "threads": {"2", "VOXELSTREAM_THREADS"},
+		"log.level": {`"warn"`, "c.yaml"}, "log.format": {`"text"`, "default"},
+	}
 	for _, s := range settings {
 		if x, ok := want[s.Key]; ok {
 			if v := string(must(json.Marshal(s.Value))(t)); v != x[0] || !strings.Contains(s.Origin, x[1]) {
@@ -209,11 +213,15 @@ func TestTrainAndEvaluate(t *testing.T) {
 	t.Parallel()
 	needHDF5(t)
 	w := newWorld(t)
-	g := wantKeys(t, w.json("generate", "--count", "30", "--test", "10", "--augment", "--out", "d.h5", "--seed", "3"), "file", "layout", "grid", "seconds")
+	g := wantKeys(t, w.json("generate", "--count", "30", "--test", "10", "--augment", "--out", "d.h5", "--seed",
+		"3"), "file", "layout", "grid", "seconds")
 	if g["train"] != 40.0 || g["test"] != 20.0 || g["seed"] != 3.0 {
 		t.Errorf("generate: %v", g)
 	}
-	train := []string{"train", "d.h5", "--epochs", "3", "--batch-size", "8", "--validation-split", "0.25", "--seed", "3", "--history", "h.csv", "--plot", "p.png"}
+	train := []string{
+		"train", "d.h5", "--epochs", "3", "--batch-size", "8", "--validation-split", "0.25", "--seed",
+		"3", "--history", "h.csv", "--plot", "p.png",
+	}
 	r := wantKeys(t, w.json(append(train, "--out", "m.keras")...), "samples_per_second", "parameters", "model")
 	if r["epochs"] != 3.0 {
 		t.Errorf("train: epochs %v, want 3", r["epochs"])
@@ -233,7 +241,8 @@ func TestTrainAndEvaluate(t *testing.T) {
 		t.Errorf("the history is not repeated with 1 thread:\n%s\n%s", a, b)
 	}
 
-	e := wantKeys(t, w.json("evaluate", "d.h5", "--model", "m.keras", "--report", "r.json"), "rows", "accuracy", "loss", "per_class", "confusion", "ece")
+	e := wantKeys(t, w.json("evaluate", "d.h5", "--model", "m.keras", "--report", "r.json"), "rows", "accuracy",
+		"loss", "per_class", "confusion", "ece")
 	sum := 0.0
 	for _, row := range e["confusion"].([]any) {
 		for _, n := range row.([]any) {
@@ -246,7 +255,8 @@ func TestTrainAndEvaluate(t *testing.T) {
 
 	for _, mode := range []string{"infer", "train"} {
 		for _, input := range []string{"palette", "dense"} {
-			b := wantKeys(t, w.json("model", "bench", "m.keras", "--batch", "4", "--mode", mode, "--input", input, "--time", "50ms", "--threads", "1"), "tier")
+			b := wantKeys(t, w.json("model", "bench", "m.keras", "--batch", "4", "--mode", mode, "--input", input,
+				"--time", "50ms", "--threads", "1"), "tier")
 			wantKeys(t, b["latency_ms"].(document), "p50", "p99")
 			if b["batch"] != 4.0 || b["mode"] != mode || b["threads"] != 1.0 || !(b["samples_per_second"].(float64) > 0) {
 				t.Errorf("model bench: %v", b)
@@ -256,10 +266,13 @@ func TestTrainAndEvaluate(t *testing.T) {
 
 	// The model in another format is the same network.
 	w.json("model", "convert", "m.keras", "m.safetensors")
-	if a := w.json("evaluate", "d.h5", "--model", "m.safetensors"); a["loss"] != e["loss"] || a["accuracy"] != e["accuracy"] {
-		t.Errorf("evaluate: the converted model gives %v and %v, want %v and %v", a["loss"], a["accuracy"], e["loss"], e["accuracy"])
+	if a := w.json("evaluate", "d.h5", "--model", "m.safetensors"); a["loss"] != e["loss"] ||
+		a["accuracy"] != e["accuracy"] {
+		t.Errorf("evaluate: the converted model gives %v and %v, want %v and %v", a["loss"], a["accuracy"],
+			e["loss"], e["accuracy"])
 	}
-	if v := w.json("model", "verify", "m.keras"); v["max_difference_threads"] != 0.0 || !(v["max_difference_passes"].(float64) < 1e-4) {
+	if v := w.json("model", "verify", "m.keras"); v["max_difference_threads"] != 0.0 ||
+		!(v["max_difference_passes"].(float64) < 1e-4) {
 		t.Errorf("model verify: %v", v)
 	}
 	if s := w.json("model", "summary", "m.keras"); s["parameters"] != r["parameters"] {
@@ -320,13 +333,15 @@ func TestQuantize(t *testing.T) {
 	w.json("train", "d.h5", "--epochs", "6", "--batch-size", "8", "--validation-split", "0", "--out", "m.keras")
 	e := w.json("evaluate", "d.h5", "--model", "m.keras")
 	for _, kind := range []string{"int8", "bfloat16"} {
-		q := wantKeys(t, w.json("model", "quantize", "m.keras", "d.h5", "--precision", kind, "--max-drop", "5", "--out", kind+".keras"), "agreement", "largest_difference", "drop_points")
+		q := wantKeys(t, w.json("model", "quantize", "m.keras", "d.h5", "--precision", kind, "--max-drop", "5",
+			"--out", kind+".keras"), "agreement", "largest_difference", "drop_points")
 		if q["kind"] != kind || q["calibration_rows"] != 16.0 || q["rows"] != 64.0 || q["model"] != kind+".keras" {
 			t.Errorf("quantize: %v", q)
 		}
 		low := w.json("evaluate", "d.h5", "--model", kind+".keras")
 		if low["loss"] == e["loss"] || low["digest"] == e["digest"] || low["accuracy"].(float64) < e["accuracy"].(float64)-.05 {
-			t.Errorf("evaluate in %s: loss %v and accuracy %v of version %v, want other ones than %v, %v, %v, but near", kind, low["loss"], low["accuracy"], low["digest"], e["loss"], e["accuracy"], e["digest"])
+			t.Errorf("evaluate in %s: loss %v and accuracy %v of version %v, want other ones than %v, %v, "+
+				"%v, but near", kind, low["loss"], low["accuracy"], low["digest"], e["loss"], e["accuracy"], e["digest"])
 		}
 		if s := w.json("model", "summary", kind+".keras"); s["precision"] != kind {
 			t.Errorf("model summary: precision %v, want %s", s["precision"], kind)

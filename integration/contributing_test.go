@@ -36,7 +36,8 @@ func examples(t *testing.T) []example {
 	}
 	files, lists := goBlock.FindAllStringSubmatch(string(page), -1), diffBlock.FindAllStringSubmatch(string(page), -1)
 	if len(files) != 5 || len(lists) != 4 {
-		t.Fatalf("found %d files and %d lists, want a sink with its test, a method, a format and a layer", len(files), len(lists))
+		t.Fatalf("found %d files and %d lists, want a sink with its test, a method, a format and a layer",
+			len(files), len(lists))
 	}
 	var out []example
 	i := -1
@@ -171,7 +172,8 @@ func TestContributingExamples(t *testing.T) {
 		return string(out)
 	}
 	// As the harness builds it: without HDF5 where this machine has none.
-	run("go", "build", "-tags", strings.Join(buildTags, ","), "-overlay", files, "-o", at("voxelstream"), "./cmd/voxelstream")
+	run("go", "build", "-tags", strings.Join(buildTags, ","), "-overlay", files, "-o", at("voxelstream"),
+		"./cmd/voxelstream")
 	toy := func(args ...string) string { t.Helper(); return run(at("voxelstream"), args...) }
 
 	// Two points in each of two columns: 2 m and 1 m above the ground, and on it.
@@ -179,11 +181,13 @@ func TestContributingExamples(t *testing.T) {
 	if err := os.WriteFile(at("scan.cm"), []byte(cloud), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out := toy("inspect", at("scan.cm"), "--json"); !strings.Contains(out, `"format":"cm"`) || !strings.Contains(out, `"max":[1,0,2]`) {
+	if out := toy("inspect", at("scan.cm"), "--json"); !strings.Contains(out, `"format":"cm"`) ||
+		!strings.Contains(out, `"max":[1,0,2]`) {
 		t.Errorf("inspect: found %s", out)
 	}
 	for thickness, want := range map[string]string{"0": "2", "2": "3"} {
-		toy("voxelize", at("scan.cm"), "--method", "surface", "--thickness", thickness, "--edge", "0.5", "--grid", "8", "--out", at("scan.npy"), "--format", "density")
+		toy("voxelize", at("scan.cm"), "--method", "surface", "--thickness", thickness, "--edge", "0.5", "--grid",
+			"8", "--out", at("scan.npy"), "--format", "density")
 		out := toy("inspect", at("scan.npy"), "--json")
 		data, err := os.ReadFile(at("scan.npy"))
 		if err != nil {
@@ -194,9 +198,11 @@ func TestContributingExamples(t *testing.T) {
 			t.Errorf("thickness %s: found %d cells, want %s (%s)", thickness, n, want, out)
 		}
 	}
-	toy("run", at("scan.cm"), "--method", "regular", "--out", at("digits.scores")+"?least-score=0", "--to-topic=false", "--table=false",
+	toy("run", at("scan.cm"), "--method", "regular", "--out", at("digits.scores")+"?least-score=0",
+		"--to-topic=false", "--table=false",
 		"--broker-data-dir", at("broker"))
-	if lines, err := os.ReadFile(at("digits.scores")); err != nil || strings.Count(string(lines), "\n") != 1 || !strings.HasPrefix(string(lines), "scan.cm-") {
+	if lines, err := os.ReadFile(at("digits.scores")); err != nil || strings.Count(string(lines), "\n") != 1 ||
+		!strings.HasPrefix(string(lines), "scan.cm-") {
 		t.Errorf("scores: found %q (%v)", lines, err)
 	}
 	// The suite of sinks: compiled here, since go test wants to run in the folder of the package, which does not exist.
@@ -208,7 +214,8 @@ func TestContributingExamples(t *testing.T) {
 	if err := os.WriteFile(at("layer.go"), []byte(useLayer), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out := run("go", "run", "-overlay", files, at("layer.go"), at("minus.keras")); !strings.Contains(out, "-1 -2 -3 -4 -5 -6 -7]") {
+	if out := run("go", "run", "-overlay", files, at("layer.go"), at("minus.keras")); !strings.Contains(out,
+		"-1 -2 -3 -4 -5 -6 -7]") {
 		t.Errorf("layer: found %s", out)
 	}
 
@@ -219,8 +226,10 @@ func TestContributingExamples(t *testing.T) {
 	}
 	toy("docs", dir)
 	for page, want := range map[string]string{
-		"docs/reference/sinks.md": "least-score", "docs/reference/methods.md": "surface", "docs/reference/formats.md": "Points in centimetres",
-		"docs/reference/config.md": "voxelize.thickness", "config.yaml": "thickness: 0", "docs/reference/cli/voxelstream_voxelize.md": "--thickness",
+		"docs/reference/sinks.md": "least-score", "docs/reference/methods.md": "surface",
+		"docs/reference/formats.md": "Points in centimetres",
+		"docs/reference/config.md":  "voxelize.thickness", "config.yaml": "thickness: 0",
+		"docs/reference/cli/voxelstream_voxelize.md": "--thickness",
 	} {
 		text, err := os.ReadFile(at(page))
 		if err != nil || !strings.Contains(string(text), want) {

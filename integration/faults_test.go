@@ -24,7 +24,10 @@ import (
 // volumeOf makes the message of one cube of cells.
 func volumeOf(t *testing.T, stream string, seq uint64, side int, palette string) transport.Message {
 	t.Helper()
-	v := voxelize.Volume{ID: record.ID{Stream: stream, Seq: seq}, Label: -1, Dims: [3]int{side, side, side}, Index: make([]uint8, side*side*side)}
+	v := voxelize.Volume{
+		ID: record.ID{Stream: stream, Seq: seq}, Label: -1, Dims: [3]int{side, side, side},
+		Index: make([]uint8, side*side*side),
+	}
 	v.Content = voxelize.PaletteContent(palette)
 	for i := range v.Index {
 		v.Index[i] = uint8(uint64(i) * (seq + 1))
@@ -55,7 +58,8 @@ func TestBadMessages(t *testing.T) {
 	good := volumeOf(t, name, 0, 16, "Oranges")
 	flipped := with(good, "flipped", bytes.Clone(good.Value))
 	flipped.Value[len(flipped.Value)/2] ^= 0x10 // the checksum stays that of the whole value
-	renamed := bytes.ReplaceAll(good.Value, []byte(volarrow.KeyVersion), []byte(strings.Repeat("x", len(volarrow.KeyVersion))))
+	renamed := bytes.ReplaceAll(good.Value, []byte(volarrow.KeyVersion),
+		[]byte(strings.Repeat("x", len(volarrow.KeyVersion))))
 	if bytes.Equal(renamed, good.Value) {
 		t.Fatal("the schema does not name its version")
 	}
@@ -91,7 +95,8 @@ func TestBadMessages(t *testing.T) {
 	out := w.path("classifications.jsonl")
 	summary := one[stream.Summary](t, w.do(exitDeadLetters, "classify", "--once", "--json").stdout.String())
 	if summary.Classified != 3 || summary.DeadLetters != int64(len(reasons)) {
-		t.Errorf("the summary says %d classified and %d dead letters, want 3 and %d", summary.Classified, summary.DeadLetters, len(reasons))
+		t.Errorf("the summary says %d classified and %d dead letters, want 3 and %d", summary.Classified,
+			summary.DeadLetters, len(reasons))
 	}
 	wantAll(t, out, stored(t, out), map[string]bool{name + "/0": true, name + "/1": true, name + "/4": true})
 
@@ -102,7 +107,8 @@ func TestBadMessages(t *testing.T) {
 	large := ""
 	for _, d := range dead {
 		want, ok := reasons[d.EventID]
-		if !ok || d.Stage != want[0] || d.Error == "" || !strings.Contains(d.Error, want[1]) || d.Topic != transport.TopicVolumes || d.Attempts != 1 {
+		if !ok || d.Stage != want[0] || d.Error == "" || !strings.Contains(d.Error, want[1]) ||
+			d.Topic != transport.TopicVolumes || d.Attempts != 1 {
 			t.Errorf("dead letter %+v, want %v", d, want)
 		}
 		// Its place is that of the message.
@@ -133,7 +139,10 @@ func TestBadMessages(t *testing.T) {
 		t.Errorf("replayed %d, want 1", n.Replayed)
 	}
 	w.do(0, "classify", "--once")
-	wantAll(t, out, stored(t, out), map[string]bool{name + "/0": true, name + "/1": true, name + "/2": true, name + "/4": true})
+	wantAll(t, out, stored(t, out), map[string]bool{
+		name + "/0": true, name + "/1": true, name + "/2": true,
+		name + "/4": true,
+	})
 
 	// All of them, each once; what was wrong with them still is.
 	if n := one[struct{ Replayed int }](t, w.do(0, "dlq", "replay", "--json").stdout.String()); n.Replayed != len(reasons) {
@@ -143,7 +152,8 @@ func TestBadMessages(t *testing.T) {
 		t.Errorf("replayed %d a second time, want 0", n.Replayed)
 	}
 	w.do(exitDeadLetters, "classify", "--once")
-	wantAll(t, "topic classifications", published(t, c), map[string]bool{name + "/0": true, name + "/1": true, name + "/2": true, name + "/4": true})
+	wantAll(t, "topic classifications", published(t, c),
+		map[string]bool{name + "/0": true, name + "/1": true, name + "/2": true, name + "/4": true})
 }
 
 // TestBadInputs: what cannot be read or voxelized is a dead letter with its reason, everything else is classified.
@@ -167,7 +177,8 @@ func TestBadInputs(t *testing.T) {
 	w.write("half.npy", grids(2, 8, func([]float32) {}))
 	w.write("noise.bin", []byte("neither this nor that"))
 	w.write("nothing.xyz", nil)
-	w.write("empty.pcd", []byte("# .PCD v.7 - Point Cloud Data file format\nVERSION .7\nFIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nCOUNT 1 1 1\nWIDTH 0\nHEIGHT 1\n"+
+	w.write("empty.pcd", []byte("# .PCD v.7 - Point Cloud Data file format\nVERSION .7\nFIELDS x y z\nSIZE 4 4 "+
+		"4\nTYPE F F F\nCOUNT 1 1 1\nWIDTH 0\nHEIGHT 1\n"+
 		"VIEWPOINT 0 0 0 1 0 0 0\nPOINTS 0\nDATA ascii\n"))
 	reasons := map[string]struct {
 		reason string
@@ -185,7 +196,8 @@ func TestBadInputs(t *testing.T) {
 	p.says(t, "dead letters")
 	const classified, rejected = 20 + 20 + 2, 8
 	summary := one[stream.Summary](t, p.stdout.String())
-	if summary.Inputs != 9 || summary.Volumes != classified || summary.Classified != classified || summary.DeadLetters != rejected {
+	if summary.Inputs != 9 || summary.Volumes != classified || summary.Classified != classified ||
+		summary.DeadLetters != rejected {
 		t.Errorf("summary: %+v", summary)
 	}
 	cs := stored(t, w.path("classifications.jsonl"))
@@ -290,8 +302,9 @@ func TestFileLimit(t *testing.T) {
 	out := w.path("classifications.jsonl")
 	w.set("pipeline.batch", 16)
 	w.set("pipeline.attempts", 4)
-	w.set("model.path", "")                                                                     // the built-in one needs no file of its own
-	p := start(t, "sh", w.dir, w.env, "-c", `ulimit -f 50 && exec "$0" classify --once`, w.bin) // 25 KiB or 50, as the shell counts
+	w.set("model.path", "") // the built-in one needs no file of its own
+	p := start(t, "sh", w.dir, w.env, "-c", `ulimit -f 50 && exec "$0" classify --once`,
+		w.bin) // 25 KiB or 50, as the shell counts
 	p.wait(t, exitFailed)
 	p.says(t, "classifications.jsonl", "file too large")
 	if n := len(ids(t, out, stored(t, out))); n == 0 || n == digits {
@@ -360,7 +373,8 @@ func TestBrokerAway(t *testing.T) {
 	away := lines(out)
 	time.Sleep(10 * time.Second)
 	if c.ended() || lines(out) >= 2*count {
-		t.Fatalf("%d of %d volumes were classified while the broker was away, and classify is over: %v", lines(out)-away, 2*count, c.ended())
+		t.Fatalf("%d of %d volumes were classified while the broker was away, and classify is over: %v",
+			lines(out)-away, 2*count, c.ended())
 	}
 	_, port, _ := strings.Cut(w.addr(), ":")
 	w.startBroker(must(strconv.Atoi(port))(t))
@@ -496,7 +510,8 @@ func TestTwoMembers(t *testing.T) {
 	w.set("pipeline.batch", 8)
 	first, second := w.start("classify", "--out", a), w.start("classify", "--out", b)
 	both := func() bool {
-		return strings.Contains(first.stderr.String(), "partitions=2") && strings.Contains(second.stderr.String(), "partitions=2")
+		return strings.Contains(first.stderr.String(), "partitions=2") &&
+			strings.Contains(second.stderr.String(), "partitions=2")
 	}
 	first.until(t, "partitions for both", both)
 	first.throttle()

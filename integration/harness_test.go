@@ -75,7 +75,8 @@ func goBuild(name string, tags ...string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("scripts/ldflags: %w", err)
 	}
-	cmd := exec.Command("go", "build", "-tags", strings.Join(append(tags, buildTags...), ","), "-ldflags", string(ldflags), "-o", path, "./cmd/voxelstream") //nolint:gosec // fixed words
+	cmd := exec.Command("go", "build", "-tags", strings.Join(append(tags, buildTags...), ","), "-ldflags",
+		string(ldflags), "-o", path, "./cmd/voxelstream") //nolint:gosec // fixed words
 	cmd.Dir = testenv.Root()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
@@ -164,7 +165,8 @@ func start(t *testing.T, bin, dir string, env []string, args ...string) *process
 	t.Cleanup(func() {
 		p.kill()
 		if t.Failed() && p.stderr.String() != "" {
-			t.Logf("voxelstream %s: %v\nstdout: %s\nstderr: %s", strings.Join(args, " "), p.cmd.ProcessState, tail(p.stdout.String()), tail(p.stderr.String()))
+			t.Logf("voxelstream %s: %v\nstdout: %s\nstderr: %s", strings.Join(args, " "), p.cmd.ProcessState,
+				tail(p.stdout.String()), tail(p.stderr.String()))
 		}
 	})
 	return p
@@ -215,7 +217,8 @@ func (p *process) wait(t *testing.T, code int) {
 		t.Fatalf("voxelstream %s: not over after %v\nstderr: %s", strings.Join(p.args, " "), timeout, p.stderr.String())
 	}
 	if got := p.cmd.ProcessState.ExitCode(); got != code {
-		t.Fatalf("voxelstream %s: exit code %d, want %d\nstderr: %s", strings.Join(p.args, " "), got, code, tail(p.stderr.String()))
+		t.Fatalf("voxelstream %s: exit code %d, want %d\nstderr: %s", strings.Join(p.args, " "), got, code,
+			tail(p.stderr.String()))
 	}
 }
 
@@ -238,7 +241,8 @@ func (p *process) until(t *testing.T, what string, f func() bool) {
 			if f() {
 				return
 			}
-			t.Fatalf("voxelstream %s: ended (%v) before %s\nstderr: %s", strings.Join(p.args, " "), p.cmd.ProcessState, what, tail(p.stderr.String()))
+			t.Fatalf("voxelstream %s: ended (%v) before %s\nstderr: %s", strings.Join(p.args, " "),
+				p.cmd.ProcessState, what, tail(p.stderr.String()))
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("voxelstream %s: no %s after %v", strings.Join(p.args, " "), what, timeout)
@@ -277,7 +281,8 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	return &world{t: t, bin: voxelstream(t), dir: t.TempDir(), env: []string{
-		"VOXELSTREAM_MODEL_PATH=" + must(smallModel())(t), "VOXELSTREAM_KAFKA_SESSION_TIMEOUT=6s", "VOXELSTREAM_BROKER_DATA_DIR=kafka",
+		"VOXELSTREAM_MODEL_PATH=" + must(smallModel())(t), "VOXELSTREAM_KAFKA_SESSION_TIMEOUT=6s",
+		"VOXELSTREAM_BROKER_DATA_DIR=kafka",
 	}}
 }
 
@@ -309,7 +314,8 @@ func newModel(arch string, side int) (string, error) {
 	}); err != nil {
 		return "", err
 	}
-	cmd := exec.Command(bin, "train", name+".npz", "--arch", arch, "--grid", strconv.Itoa(side), "--epochs", "1", "--validation-split", "0", //nolint:gosec // ours
+	cmd := exec.Command(bin, "train", name+".npz", "--arch", arch, "--grid", strconv.Itoa(side), "--epochs", "1",
+		"--validation-split", "0", //nolint:gosec // ours
 		"--out", name+".keras")
 	cmd.Env = environment()
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -353,7 +359,10 @@ func (w *world) write(name string, content []byte) string {
 // digits generates an archive of drawn digits.
 func (w *world) digits(name string, count, seed int, more ...string) string {
 	w.t.Helper()
-	w.do(0, append([]string{"generate", "-q", "--count", strconv.Itoa(count), "--seed", strconv.Itoa(seed), "--out", w.path(name)}, more...)...)
+	w.do(0, append([]string{
+		"generate", "-q", "--count", strconv.Itoa(count), "--seed", strconv.Itoa(seed), "--out",
+		w.path(name),
+	}, more...)...)
 	return w.path(name)
 }
 
@@ -368,7 +377,8 @@ func (w *world) broker() *process {
 
 func (w *world) startBroker(port int) *process {
 	w.t.Helper()
-	p := start(w.t, w.bin, w.dir, nil, "broker", "--json", "--broker-data-dir", w.path("kafka"), "--port", strconv.Itoa(port))
+	p := start(w.t, w.bin, w.dir, nil, "broker", "--json", "--broker-data-dir", w.path("kafka"), "--port",
+		strconv.Itoa(port))
 	p.until(w.t, "broker's address", func() bool { return strings.Contains(p.stdout.String(), "address") })
 	return p
 }

@@ -112,7 +112,8 @@ func TestHTTP(t *testing.T) {
 	if n := metric(t, addr, "voxelstream_consumer_partitions", "consumer volumes"); n != 4 {
 		t.Errorf("found %g partitions, want 4", n)
 	}
-	if status, body := get(t, addr, "/debug/pprof/goroutine?debug=1"); status != http.StatusOK || !strings.Contains(body, "goroutine profile") {
+	if status, body := get(t, addr, "/debug/pprof/goroutine?debug=1"); status != http.StatusOK ||
+		!strings.Contains(body, "goroutine profile") {
 		t.Errorf("found profile %d %.100s", status, body)
 	}
 

@@ -36,7 +36,8 @@ func killScenario(t *testing.T, bin string, seed uint64) losses {
 	for i := range archives {
 		args = append(args, w.digits("digits-"+strconv.Itoa(i)+".h5", perArchive, i))
 	}
-	ingest := start(t, w.bin, w.dir, append(w.env, "VOXELSTREAM_KAFKA_VOLUMES=arrivals", "VOXELSTREAM_PIPELINE_BATCH=1"), args...)
+	ingest := start(t, w.bin, w.dir, append(w.env, "VOXELSTREAM_KAFKA_VOLUMES=arrivals",
+		"VOXELSTREAM_PIPELINE_BATCH=1"), args...)
 	ingest.wait(t, 0)
 
 	// The volumes to classify, with damage among them.

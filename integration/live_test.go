@@ -203,8 +203,10 @@ func checkLive(t *testing.T, p *process, sensors []*liveSensor, seen []arrival, 
 		}
 		slices.Sort(latencies)
 		p50, p99 := quantile(latencies, 0.5), quantile(latencies, 0.99)
-		t.Logf("%s: %d packets, %d turns, from the end of a turn to its durable classification p50 %v, p99 %v, most %v", s.name, len(s.sent), len(ids),
-			p50.Round(100*time.Microsecond), p99.Round(100*time.Microsecond), latencies[len(latencies)-1].Round(100*time.Microsecond))
+		t.Logf("%s: %d packets, %d turns, from the end of a turn to its durable classification p50 %v, p99 "+
+			"%v, most %v", s.name, len(s.sent), len(ids),
+			p50.Round(100*time.Microsecond), p99.Round(100*time.Microsecond),
+			latencies[len(latencies)-1].Round(100*time.Microsecond))
 		if p99 > limit {
 			t.Errorf("%s: p99 is %v, want %v at most", s.name, p99, limit)
 		}

@@ -63,7 +63,8 @@ func eventually(t *testing.T, what string, ok func() bool) {
 func TestWatchedFolderIsKilled(t *testing.T) {
 	slow(t)
 	bin, dir := voxelstream(t), t.TempDir()
-	in, out, state := filepath.Join(dir, "in"), filepath.Join(dir, "out.jsonl"), filepath.Join(dir, "in", ".voxelstream-watch")
+	in, out, state := filepath.Join(dir, "in"), filepath.Join(dir, "out.jsonl"),
+		filepath.Join(dir, "in", ".voxelstream-watch")
 	if err := os.Mkdir(in, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +114,8 @@ func TestPushIsStored(t *testing.T) {
 	p, address := run()
 	const files = 10
 	for i := range files {
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, fmt.Sprintf("%s%d.xyz", address, i), strings.NewReader(fmt.Sprintf("1 2 3\n4 5 6\n7 8 %d\n", 10+i)))
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, fmt.Sprintf("%s%d.xyz", address, i),
+			strings.NewReader(fmt.Sprintf("1 2 3\n4 5 6\n7 8 %d\n", 10+i)))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -92,11 +92,13 @@ func TestPyarrowSeesTensors(t *testing.T) {
 	}
 	got := decodeJSON(t, out)
 	expected, err := json.Marshal(map[string]any{
-		"type": "FixedShapeTensorType", "names": []string{"D", "H", "W"}, "element": "uint8", "shape": []int{2, 3, 4, 5}, "sum": sum,
+		"type": "FixedShapeTensorType", "names": []string{"D", "H", "W"}, "element": "uint8",
+		"shape": []int{2, 3, 4, 5}, "sum": sum,
 		"first_of_layer": 100 + 2*20,
 		"columns": []string{
 			"voxels: extension<arrow.fixed_shape_tensor[value_type=uint8, shape=[3,4,5], dim_names=[D,H,W]]>", "seq: uint64",
-			"time: timestamp[ns, tz=UTC]", "label: int32", "origin: fixed_size_list<item: double>[3]", "edge: float", "points: uint32", "outside: uint32",
+			"time: timestamp[ns, tz=UTC]", "label: int32", "origin: fixed_size_list<item: double>[3]",
+			"edge: float", "points: uint32", "outside: uint32",
 		},
 		"metadata": map[string]string{volarrow.KeyVersion: "1", volarrow.KeyPalette: "Oranges", volarrow.KeyDims: "3,4,5"},
 		"seq":      []uint64{1 << 63, 1<<63 + 1}, "time": []any{vs[0].Time.UnixNano(), nil}, "label": []int{-1, 0},

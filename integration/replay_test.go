@@ -57,7 +57,8 @@ func TestTwoModels(t *testing.T) {
 		w.do(0, "run", digits, "--model", model, "--out", "c.jsonl", "-q")
 		got, onTopic := stored(t, w.path("c.jsonl")), published(t, client(t, w.addr()))
 		if len(got) != 20*(n+1) || len(onTopic) != len(got) {
-			t.Errorf("after model %d: found %d classifications in the file and %d on the topic, want %d", n+1, len(got), len(onTopic), 20*(n+1))
+			t.Errorf("after model %d: found %d classifications in the file and %d on the topic, want %d", n+1,
+				len(got), len(onTopic), 20*(n+1))
 		}
 	}
 }

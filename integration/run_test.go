@@ -65,7 +65,8 @@ func sameLayouts(t *testing.T, cs []record.Classification) {
 	}
 	for seq, a := range byStream[streams[0]] {
 		b, ok := byStream[streams[1]][seq]
-		if !ok || a.Class != b.Class || !slices.Equal(a.TopK, b.TopK) || a.Label == nil || b.Label == nil || *a.Label != *b.Label {
+		if !ok || a.Class != b.Class || !slices.Equal(a.TopK, b.TopK) || a.Label == nil || b.Label == nil ||
+			*a.Label != *b.Label {
 			t.Errorf("volume %d: %+v and %+v", seq, a, b)
 		}
 	}
@@ -109,18 +110,21 @@ func TestRunSamples(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(tum, "depth"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	w.write("tum/depth/1628069033.660061.png", must(os.ReadFile(testenv.Sample(t, "rgbd/tum_layout/depth_1628069033.660061.png")))(t))
+	w.write("tum/depth/1628069033.660061.png", must(os.ReadFile(testenv.Sample(t,
+		"rgbd/tum_layout/depth_1628069033.660061.png")))(t))
 	w.write("tum/depth.txt", []byte("# depth maps\n1628069033.660061 depth/1628069033.660061.png\n"))
 	inputs := []string{tum}
 	for _, s := range []string{
-		"lidar/pcd/pcl_milk.pcd", "ply/pyntcloud_diamond.ply", "lidar/kitti/mmdet3d_tests_000000.bin", "lidar/text/threejs_helix_201.xyz",
+		"lidar/pcd/pcl_milk.pcd", "ply/pyntcloud_diamond.ply", "lidar/kitti/mmdet3d_tests_000000.bin",
+		"lidar/text/threejs_helix_201.xyz",
 		"rgbd/tango/20171122163055_zenfone_ar.ply",
 	} {
 		inputs = append(inputs, testenv.Sample(t, s))
 	}
 	for range 2 {
 		s := one[stream.Summary](t, w.do(exitDone, append([]string{"run", "--json"}, inputs...)...).stdout.String())
-		if s.Inputs != len(inputs) || s.Volumes != int64(len(inputs)) || s.Classified != len(inputs) || s.Labelled != 0 || s.Accuracy != nil {
+		if s.Inputs != len(inputs) || s.Volumes != int64(len(inputs)) || s.Classified != len(inputs) ||
+			s.Labelled != 0 || s.Accuracy != nil {
 			t.Errorf("summary: %+v", s)
 		}
 	}
@@ -134,7 +138,10 @@ func TestRunSamples(t *testing.T) {
 		}
 	}
 	// A frame knows when it was taken.
-	if i := slices.IndexFunc(cs, func(c record.Classification) bool { return !c.Time.IsZero() && c.Time.UnixMicro() == 1628069033660061 }); i < 0 {
+	if i := slices.IndexFunc(cs, func(c record.Classification) bool {
+		return !c.Time.IsZero() &&
+			c.Time.UnixMicro() == 1628069033660061
+	}); i < 0 {
 		t.Error("no classification has the time of the TUM frame")
 	}
 }

@@ -32,7 +32,8 @@ func TestSecuredCluster(t *testing.T) {
 	needHDF5(t)
 	ours, theirs := testenv.NewAuthority(t), testenv.NewAuthority(t)
 	broker := must(kfake.NewCluster(kfake.NumBrokers(1), kfake.TLS(ours.Server("broker")), kfake.EnableSASL(),
-		kfake.Superuser("SCRAM-SHA-512", user, password), kfake.BrokerConfigs(map[string]string{"message.max.bytes": "20971520"})))(t)
+		kfake.Superuser("SCRAM-SHA-512", user, password),
+		kfake.BrokerConfigs(map[string]string{"message.max.bytes": "20971520"})))(t)
 	t.Cleanup(broker.Close)
 	w := newWorld(t)
 	archive := w.digits("d.h5", 40, 1)
@@ -53,9 +54,15 @@ func TestSecuredCluster(t *testing.T) {
 		says string
 		set  map[string]string
 	}{
-		"another password":  {"authentication failed", map[string]string{"kafka.sasl.password": password + "?"}},
-		"another authority": {"certificate is not trusted", map[string]string{"kafka.sasl.password": password, "kafka.tls.ca_file": theirs.File}},
-		"no file":           {"missing.pem", map[string]string{"kafka.sasl.password": password, "kafka.tls.ca_file": "missing.pem"}},
+		"another password": {"authentication failed", map[string]string{"kafka.sasl.password": password + "?"}},
+		"another authority": {
+			"certificate is not trusted",
+			map[string]string{"kafka.sasl.password": password, "kafka.tls.ca_file": theirs.File},
+		},
+		"no file": {"missing.pem", map[string]string{
+			"kafka.sasl.password": password,
+			"kafka.tls.ca_file":   "missing.pem",
+		}},
 	} {
 		w.env = append([]string(nil), right...)
 		for key, value := range c.set {
@@ -107,7 +114,8 @@ listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=%s.scram.ScramLoginModule 
 	if err := os.WriteFile(filepath.Join(dir, "extra.properties"), []byte(extra), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	users := fmt.Sprintf("--add-scram SCRAM-SHA-256=[name=%s,password=%s] --add-scram SCRAM-SHA-512=[name=%s,password=%s]", user, password, user, password)
+	users := fmt.Sprintf("--add-scram SCRAM-SHA-256=[name=%s,password=%s] --add-scram "+
+		"SCRAM-SHA-512=[name=%s,password=%s]", user, password, user, password)
 	if err := os.WriteFile(filepath.Join(dir, "format.args"), []byte(users), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +125,8 @@ listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=%s.scram.ScramLoginModule 
 	open := func(t *testing.T, o kafka.TLSOptions, s kafka.SASLOptions) *kafka.Client {
 		t.Helper()
 		c := must(kafka.Open(kafka.Config{
-			Brokers: []string{"127.0.0.1:" + secure}, TLS: must(o.Load())(t), SASL: must(s.Load())(t), Log: slog.New(slog.DiscardHandler),
+			Brokers: []string{"127.0.0.1:" + secure}, TLS: must(o.Load())(t), SASL: must(s.Load())(t),
+			Log: slog.New(slog.DiscardHandler),
 		}))(t)
 		t.Cleanup(c.Close)
 		return c
@@ -144,7 +153,8 @@ listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=%s.scram.ScramLoginModule 
 				{kafka.TLSOptions{Enabled: true, CAFile: theirs.File}, right, "certificate is not trusted"},
 				{kafka.TLSOptions{Enabled: true, CAFile: ours.File, ServerName: "other"}, right, "certificate is not trusted"},
 			} {
-				if err := open(t, bad.o, bad.s).Ping(t.Context()); !errors.Is(err, kafka.ErrAccess) || !strings.Contains(err.Error(), bad.says) {
+				if err := open(t, bad.o, bad.s).Ping(t.Context()); !errors.Is(err, kafka.ErrAccess) ||
+					!strings.Contains(err.Error(), bad.says) {
 					t.Errorf("found %v, want %q", err, bad.says)
 				}
 			}
@@ -159,7 +169,10 @@ listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=%s.scram.ScramLoginModule 
 	})
 	t.Run("TLS and SASL at a listener of plain text", func(t *testing.T) {
 		addr := fmt.Sprintf("127.0.0.1:%d", port)
-		c := must(kafka.Open(kafka.Config{Brokers: []string{addr}, TLS: must(encrypted.Load())(t), Log: slog.New(slog.DiscardHandler)}))(t)
+		c := must(kafka.Open(kafka.Config{
+			Brokers: []string{addr}, TLS: must(encrypted.Load())(t),
+			Log: slog.New(slog.DiscardHandler),
+		}))(t)
 		defer c.Close()
 		if err := c.Reach(t.Context()); err == nil || !strings.Contains(err.Error(), "it may not speak TLS") {
 			t.Errorf("found %v", err)

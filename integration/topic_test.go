@@ -71,7 +71,8 @@ func TestTopicOfFilesIsKilled(t *testing.T) {
 	}
 	p := run()
 	p.until(t, "everything settled", func() bool {
-		return lines(out) >= len(want) && lag("voxelstream-frames", topic) == 0 && lag("voxelstream", transport.TopicVolumes) == 0
+		return lines(out) >= len(want) && lag("voxelstream-frames", topic) == 0 &&
+			lag("voxelstream", transport.TopicVolumes) == 0
 	})
 	p.terminate(t)
 	<-p.done

@@ -19,7 +19,8 @@ func TestKilledTrainingIsTheUnbrokenOne(t *testing.T) {
 	for name, flags := range map[string][]string{
 		"tutorial": nil,
 		"all that has state": {
-			"--optimizer", "adamw", "--weight-decay", "0.01", "--ema", "0.95", "--schedule", "plateau", "--patience", "9", "--monitor", "loss",
+			"--optimizer", "adamw", "--weight-decay", "0.01", "--ema", "0.95", "--schedule", "plateau",
+			"--patience", "9", "--monitor", "loss",
 			"--clip-global-norm", "1", "--class-weight", "balanced", "--split", "pairs",
 		},
 	} {
@@ -28,7 +29,8 @@ func TestKilledTrainingIsTheUnbrokenOne(t *testing.T) {
 			w.digits("d.h5", 200, 1, "--augment")
 			args := func(out, threads string, more ...string) []string {
 				all := append([]string{
-					"train", "d.h5", "--seed", "4", "--epochs", "12", "--batch-size", "32", "--checkpoint-steps", "2", "--threads", threads,
+					"train", "d.h5", "--seed", "4", "--epochs", "12", "--batch-size", "32", "--checkpoint-steps",
+					"2", "--threads", threads,
 					"--out", out + ".safetensors", "--history", out + ".csv", "--best", out + "-best.safetensors",
 				}, flags...)
 				return append(all, more...)
@@ -56,10 +58,12 @@ func TestKilledTrainingIsTheUnbrokenOne(t *testing.T) {
 			}
 			// What is done stays done, and what is another training is refused.
 			w.do(0, args("broken", "1", "--resume")...)
-			if !bytes.Equal(must(os.ReadFile(w.path("whole.safetensors")))(t), must(os.ReadFile(w.path("broken.safetensors")))(t)) {
+			if !bytes.Equal(must(os.ReadFile(w.path("whole.safetensors")))(t),
+				must(os.ReadFile(w.path("broken.safetensors")))(t)) {
 				t.Error("resuming a training that is over changes the model")
 			}
-			w.do(1, args("broken", "1", "--resume", "--batch-size", "16")...).says(t, "batch size", "the checkpoint has 32, this run has 16")
+			w.do(1, args("broken", "1", "--resume", "--batch-size", "16")...).says(t, "batch size",
+				"the checkpoint has 32, this run has 16")
 			w.digits("d.h5", 200, 2, "--augment")
 			w.do(1, args("broken", "1", "--resume")...).says(t, "data: the checkpoint has")
 		})
@@ -85,7 +89,8 @@ func TestTrainingBeyondTheMemory(t *testing.T) {
 	w.digits("d.h5", rows, 1, "--layout", "clouds")
 	args := func(out string, more ...string) []string {
 		return append([]string{
-			"train", "d.h5", "--grid", strconv.Itoa(side), "--arch", "voxnet", "--epochs", "1", "--batch-size", "16", "--validation-split", "0", "--seed", "1",
+			"train", "d.h5", "--grid", strconv.Itoa(side), "--arch", "voxnet", "--epochs", "1", "--batch-size",
+			"16", "--validation-split", "0", "--seed", "1",
 			"--out", out + ".safetensors", "--json",
 		}, more...)
 	}
@@ -122,7 +127,8 @@ func TestTrainingFromTheTopic(t *testing.T) {
 	w.do(0, "ingest", "-q", w.digits("a.h5", 150, 1), w.digits("b.h5", 150, 2))
 	args := func(out string, more ...string) []string {
 		return append([]string{
-			"train", "--from-topic", "--epochs", "8", "--batch-size", "16", "--checkpoint-steps", "1", "--seed", "2", "--out", out + ".safetensors", "--json",
+			"train", "--from-topic", "--epochs", "8", "--batch-size", "16", "--checkpoint-steps", "1", "--seed",
+			"2", "--out", out + ".safetensors", "--json",
 		}, more...)
 	}
 	w.do(0, args("whole")...)
@@ -147,7 +153,8 @@ func TestFollowingTheTopic(t *testing.T) {
 	w.do(0, "ingest", "-q", w.digits("a.h5", 250, 1), w.digits("b.h5", 250, 2), w.digits("c.h5", 250, 3))
 	args := func(out string, more ...string) []string {
 		return append([]string{
-			"train", "--from-topic", "--follow", "--classes", "10", "--epochs", "3", "--steps-per-epoch", "15", "--batch-size", "16", "--checkpoint-steps", "1",
+			"train", "--from-topic", "--follow", "--classes", "10", "--epochs", "3", "--steps-per-epoch", "15",
+			"--batch-size", "16", "--checkpoint-steps", "1",
 			"--seed", "2", "--out", out + ".safetensors", "--history", out + ".csv",
 		}, more...)
 	}

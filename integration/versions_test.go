@@ -44,7 +44,8 @@ var buildPrevious = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	bin := filepath.Join(dir, "bin-previous")
-	cmd := exec.Command("go", "build", "-tags", strings.Join(buildTags, ","), "-o", bin, "./cmd/voxelstream") //nolint:gosec // fixed words
+	cmd := exec.Command("go", "build", "-tags", strings.Join(buildTags, ","), "-o", bin,
+		"./cmd/voxelstream") //nolint:gosec // fixed words
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build of %s: %w\n%s", previousRelease, err, out)
@@ -158,7 +159,8 @@ func TestMixedVersions(t *testing.T) {
 	classify := func(bin, group string, code int, more ...string) []record.Classification {
 		t.Helper()
 		out := w.path(group + ".jsonl")
-		p := start(t, bin, w.dir, append(slices.Clone(w.env), "VOXELSTREAM_SINKS_KAFKA=false", "VOXELSTREAM_KAFKA_GROUP="+group),
+		p := start(t, bin, w.dir, append(slices.Clone(w.env), "VOXELSTREAM_SINKS_KAFKA=false",
+			"VOXELSTREAM_KAFKA_GROUP="+group),
 			append([]string{"classify", "--once", "--out", out}, more...)...)
 		p.wait(t, code)
 		return stored(t, out)
@@ -198,7 +200,8 @@ func TestMixedVersions(t *testing.T) {
 	if n := len(ids(t, "topic classifications", all)); n != 4*rows {
 		t.Errorf("found %d classifications on the topic, want %d", n, 4*rows)
 	}
-	sameOfAll(t, "topic classifications", slices.DeleteFunc(all, func(c record.Classification) bool { return !want[c.EventID] }), byOld)
+	sameOfAll(t, "topic classifications", slices.DeleteFunc(all,
+		func(c record.Classification) bool { return !want[c.EventID] }), byOld)
 	if dead := messages(t, c, transport.TopicDeadLetters); len(dead) != 0 {
 		t.Errorf("found %d dead letters, want none", len(dead))
 	}
@@ -220,7 +223,8 @@ func TestMixedVersions(t *testing.T) {
 		t.Errorf("found %d dead letters of %d messages, want one of each", len(dead), len(raw))
 	}
 	for _, m := range dead {
-		if d, err := transport.ReadDeadLetter(m); err != nil || d.Stage != "decode" || !strings.Contains(d.Error, "foreign schema") {
+		if d, err := transport.ReadDeadLetter(m); err != nil || d.Stage != "decode" ||
+			!strings.Contains(d.Error, "foreign schema") {
 			t.Errorf("found dead letter %+v, %v, want a foreign schema", d, err)
 		}
 	}

@@ -167,7 +167,8 @@ func line(from, to *place, shift float64) string {
 	fmt.Fprintf(&b, `<path marker-end="url(#arrow)" d="M%.1f %.1f`, from.x+shift, from.bottom())
 	for {
 		half := gapY / 2.
-		fmt.Fprintf(&b, "C%.1f %.1f %.1f %.1f %.1f %.1f", from.x+shift, from.bottom()+half, to.x+shift, to.top()-half, to.x+shift, to.top())
+		fmt.Fprintf(&b, "C%.1f %.1f %.1f %.1f %.1f %.1f", from.x+shift, from.bottom()+half, to.x+shift,
+			to.top()-half, to.x+shift, to.top())
 		if to.node != nil {
 			b.WriteString("\"/>\n")
 			return b.String()
@@ -193,7 +194,8 @@ func box(p *place, shift float64) string {
 	return fmt.Sprintf("<g><rect x=\"%.1f\" y=\"%.1f\" width=\"%d\" height=\"%d\" rx=\"5\" fill=\"%s\" stroke=\"#556\"/>"+
 		"<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\"><tspan font-weight=\"bold\">%s</tspan></text>"+
 		"<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\" fill=\"#333\">%s</text></g>\n",
-		x-boxWidth/2, p.top(), boxWidth, boxHeight, colour(class), x, p.top()+19, escape(cut(label(n.Name(), class))), x, p.top()+36, escape(cut(below)))
+		x-boxWidth/2, p.top(), boxWidth, boxHeight, colour(class), x, p.top()+19,
+		escape(cut(label(n.Name(), class))), x, p.top()+36, escape(cut(below)))
 }
 
 // label returns the layer's name and, unless the name implies it, its class.

@@ -18,7 +18,8 @@ func BenchmarkElementwise(b *testing.B) {
 	}
 	all := []layer{{"normalisation alone", nil}}
 	for _, name := range []string{
-		"elu", "selu", "celu", "sigmoid", "tanh", "softplus", "silu", "gelu", "exponential", "mish", "log_sigmoid", "softsign", "hard_sigmoid", "relu6",
+		"elu", "selu", "celu", "sigmoid", "tanh", "softplus", "silu", "gelu", "exponential", "mish", "log_sigmoid",
+		"softsign", "hard_sigmoid", "relu6",
 		"softmax", "log_softmax",
 	} {
 		all = append(all, layer{name, func() nn.Layer { return layers.NewActivation(name) }})

@@ -77,7 +77,8 @@ func near(tb testing.TB, what string, got, want []float32, tolerance float64) {
 		}
 	}
 	if !(worst <= tolerance) {
-		tb.Errorf("%s: number %d of %d: got %v, want %v (%.2g, allowed %.2g)", what, at, len(got), got[at], want[at], worst, tolerance)
+		tb.Errorf("%s: number %d of %d: got %v, want %v (%.2g, allowed %.2g)", what, at, len(got), got[at],
+			want[at], worst, tolerance)
 	}
 }
 
@@ -180,7 +181,8 @@ func compareLayer(t *testing.T, g golden, c layerCase, without []string) {
 		}
 	}
 	for i, probe := range probes {
-		near(t, fmt.Sprintf("gradient of input %d", i), plan.Grad(probe.Layer.Base().Params[0]), sumSamples(g.floats(fmt.Sprintf("%sdx%d", c.Prefix, i)), n), 2e-5)
+		near(t, fmt.Sprintf("gradient of input %d", i), plan.Grad(probe.Layer.Base().Params[0]),
+			sumSamples(g.floats(fmt.Sprintf("%sdx%d", c.Prefix, i)), n), 2e-5)
 	}
 }
 
@@ -354,7 +356,8 @@ func TestFitIsThatOfKeras(t *testing.T) {
 	g.set(m, "before/", manifest.Weights)
 	data := &train.Data{X: g.floats("x"), Labels: labelsOf(g.floats("y"), 3)}
 	history, err := train.Fit(t.Context(), m, data, train.Options{
-		Epochs: manifest.Epochs, BatchSize: manifest.BatchSize, ValidationSplit: manifest.ValidationSplit, LearningRate: manifest.LearningRate,
+		Epochs: manifest.Epochs, BatchSize: manifest.BatchSize, ValidationSplit: manifest.ValidationSplit,
+		LearningRate: manifest.LearningRate,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -42,7 +42,8 @@ func (b *LayerBase) Base() *LayerBase { return b }
 
 // AddParam adds a parameter. It is zero until Model.Init fills it as w specifies.
 func (b *LayerBase) AddParam(name string, w Weight, trainable bool, shape ...int) *Param {
-	p := &Param{Name: name, Shape: shape, Value: make([]float32, ir.Size(shape)), Trainable: trainable && !b.Frozen, Weight: w}
+	p := &Param{Name: name, Shape: shape, Value: make([]float32, ir.Size(shape)), Trainable: trainable &&
+		!b.Frozen, Weight: w}
 	b.Params = append(b.Params, p)
 	return p
 }
@@ -71,7 +72,10 @@ func (l *Lowering) Emit(op ir.Op, out Shape, params ...*Param) {
 // Prepare appends an operation on input i whose output replaces that input. Call it before Emit.
 func (l *Lowering) Prepare(i int, op ir.Op, out Shape, params ...*Param) {
 	v := &ir.Value{Shape: out}
-	l.program.Nodes = append(l.program.Nodes, &ir.Node{Layer: l.Layer.Name, Op: op, In: []*ir.Value{l.Inputs[i]}, Out: v, Params: params})
+	l.program.Nodes = append(l.program.Nodes, &ir.Node{
+		Layer: l.Layer.Name, Op: op, In: []*ir.Value{l.Inputs[i]},
+		Out: v, Params: params,
+	})
 	l.Inputs[i] = v
 }
 

@@ -63,7 +63,10 @@ func Apply(l Layer, in ...*Node) (*Node, error) {
 	}
 	if b := l.Base(); b.Out != nil {
 		if !slices.EqualFunc(shapes, b.In, slices.Equal) {
-			return nil, &ShapeError{Layer: b.Name, Class: l.Class(), Got: shapes, Want: fmt.Sprintf("%v, for which the layer was built when it was first applied", b.In)}
+			return nil, &ShapeError{
+				Layer: b.Name, Class: l.Class(), Got: shapes,
+				Want: fmt.Sprintf("%v, for which the layer was built when it was first applied", b.In),
+			}
 		}
 		return &Node{Layer: l, Inputs: in, Shape: b.Out}, nil
 	}
@@ -85,7 +88,8 @@ func Sequential(name string, input Shape, layers ...Layer) (*Model, error) {
 	}
 	for i, l := range layers {
 		if slices.Contains(layers[:i], l) {
-			return nil, fmt.Errorf("layer %q (%s) occurs twice; a sequential model can use a layer only once", l.Base().Name, l.Class())
+			return nil, fmt.Errorf("layer %q (%s) occurs twice; a sequential model can use a layer only once",
+				l.Base().Name, l.Class())
 		}
 		var err error
 		if last, err = Apply(l, last); err != nil {
@@ -109,7 +113,8 @@ func Functional(name string, inputs, outputs []*Node) (*Model, error) {
 		m.Name = "functional"
 	}
 	if len(inputs) == 0 || len(outputs) == 0 {
-		return nil, fmt.Errorf("model %q: got %d inputs and %d outputs, want at least one of each", m.Name, len(inputs), len(outputs))
+		return nil, fmt.Errorf("model %q: got %d inputs and %d outputs, want at least one of each", m.Name,
+			len(inputs), len(outputs))
 	}
 	done := map[*Node]bool{}
 	var visit func(n *Node) error

@@ -62,8 +62,10 @@ func everyReference() *nn.Model {
 	grouped := layers.NewConv3D(4, 3, "gelu")
 	grouped.Groups = 2
 	return must(nn.Sequential("", nn.Shape{6, 6, 6, 2}, layers.NewRescaling(2, .1), layers.NewZeroPadding3D(1), grouped,
-		layers.NewLayerNormalization(), layers.NewGaussianNoise(.1), layers.NewPReLU(), &layers.Dropout{Rate: .3, Spatial: true},
-		&layers.Pooling3D{Size: [3]int{2, 2, 2}, Strides: [3]int{2, 2, 2}, Padding: "same", Average: true}, layers.NewUpSampling3D(2),
+		layers.NewLayerNormalization(), layers.NewGaussianNoise(.1), layers.NewPReLU(),
+		&layers.Dropout{Rate: .3, Spatial: true},
+		&layers.Pooling3D{Size: [3]int{2, 2, 2}, Strides: [3]int{2, 2, 2}, Padding: "same", Average: true},
+		layers.NewUpSampling3D(2),
 		layers.NewCropping3D(1), layers.NewPermute(4, 1, 2, 3), layers.NewFlatten(), layers.NewDense(3, "softmax")))
 }
 
@@ -244,7 +246,8 @@ func TestModelsAreRefused(t *testing.T) {
 	_, errAdd := nn.Apply(layers.NewAdd(), a, nn.Input("", nn.Shape{5}))
 	_, errOne := nn.Apply(layers.NewMultiply(), a)
 	for want, err := range map[string]error{
-		"first applied": errTwice, `input "b"`: errInput, "0 inputs": errNone, `two layers are named "a"`: errName, "batch size 0": errBatch,
+		"first applied": errTwice, `input "b"`: errInput, "0 inputs": errNone, `two layers are named "a"`: errName,
+		"batch size 0":       errBatch,
 		"one input, found 2": errPalette, "(None, 4), (None, 5)": errAdd, "two or more": errOne,
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -69,8 +69,10 @@ func randomModel(r *rand.Rand, channels int) *nn.Model {
 			shape := slices.Clone(at.Shape)
 			r.Shuffle(len(shape), func(i, j int) { shape[i], shape[j] = shape[j], shape[i] })
 			try([]nn.Layer{
-				layers.NewZeroPadding3D(1), layers.NewCropping3D(1), layers.NewLayerNormalization(), layers.NewPReLU(), layers.NewGroupNormalization(1),
-				layers.NewConv3DTranspose(pick(1, 2, 8), 2, pick(1, 2), "relu"), &layers.Reshape{Target: shape}, &layers.ReLU{Max: 1, Threshold: .1},
+				layers.NewZeroPadding3D(1), layers.NewCropping3D(1), layers.NewLayerNormalization(),
+				layers.NewPReLU(), layers.NewGroupNormalization(1),
+				layers.NewConv3DTranspose(pick(1, 2, 8), 2, pick(1, 2), "relu"), &layers.Reshape{Target: shape},
+				&layers.ReLU{Max: 1, Threshold: .1},
 			}[r.IntN(8)], at)
 		default: // a residual block
 			start := at
@@ -176,7 +178,8 @@ func TestRandomModels(t *testing.T) {
 			for i := range want {
 				for j := range want[i] {
 					if d := math.Abs(float64(got[i][j]) - float64(want[i][j])); !(d <= rounding*largest) {
-						t.Fatalf("array %d, number %d: got %v, want %v, largest %v\n%s", i, j, got[i][j], want[i][j], largest, m.Summary(120))
+						t.Fatalf("array %d, number %d: got %v, want %v, largest %v\n%s", i, j, got[i][j],
+							want[i][j], largest, m.Summary(120))
 					}
 				}
 			}

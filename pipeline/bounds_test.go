@@ -67,7 +67,8 @@ func TestOffsetTrackerProperty(t *testing.T) {
 			w.Done(-5) // unknown offsets are ignored
 			got, ok := w.Next()
 			if got != next || ok != moved || w.Pending() != len(pending) {
-				t.Fatalf("seed %d: next %d %v with %d pending, want %d %v with %d", seed, got, ok, w.Pending(), next, moved, len(pending))
+				t.Fatalf("seed %d: next %d %v with %d pending, want %d %v with %d", seed, got, ok, w.Pending(),
+					next, moved, len(pending))
 			}
 		}
 	}
@@ -110,7 +111,8 @@ func TestRetry(t *testing.T) {
 		start := time.Now()
 		n, err := r.Do(t.Context(), func(context.Context) error { return errMoment })
 		// The waits are 100, 200 and 300 ms, each at least half of it.
-		if took := time.Since(start); n != 4 || !errors.Is(err, errMoment) || took < 300*time.Millisecond || took > 600*time.Millisecond {
+		if took := time.Since(start); n != 4 || !errors.Is(err, errMoment) || took < 300*time.Millisecond ||
+			took > 600*time.Millisecond {
 			t.Errorf("%d attempts, %v, %v", n, err, took)
 		}
 		if n, err := r.Do(t.Context(), func(context.Context) error { return errFault }); n != 1 || !IsPermanent(err) {

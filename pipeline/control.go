@@ -114,7 +114,9 @@ func repeat[T any](c *control, r rules, batch []Delivery[T], f func(vs []T) erro
 }
 
 // repeatFrom is repeat for the values at some indices, of which some attempts were made.
-func repeatFrom[T any](c *control, r rules, batch []Delivery[T], left []int, attempts int, f func(vs []T) error, done func(at, in int)) {
+func repeatFrom[T any](c *control, r rules, batch []Delivery[T], left []int, attempts int, f func(vs []T) error,
+	done func(at, in int),
+) {
 	for ; len(left) > 0; attempts++ {
 		vs := make([]T, len(left))
 		for i, at := range left {

@@ -181,7 +181,8 @@ func TestJoinProperty(t *testing.T) {
 }
 
 func TestErrors(t *testing.T) {
-	if Permanent(nil) != nil || IsPermanent(nil) || IsPermanent(errMoment) || !IsPermanent(fmt.Errorf("wrapped: %w", errFault)) {
+	if Permanent(nil) != nil || IsPermanent(nil) || IsPermanent(errMoment) ||
+		!IsPermanent(fmt.Errorf("wrapped: %w", errFault)) {
 		t.Error("classification is wrong")
 	}
 	p := &PartialError{Failed: map[int]error{7: errMoment, 3: errFault}}

@@ -204,7 +204,8 @@ func TestBackpressure(t *testing.T) {
 		src, sink := &list{n: 1000}, newStore()
 		sink.took = time.Hour
 		p := &Pipeline[int, int, int]{
-			Source: src, Stage: identity, Work: Pass[int](), Drain: time.Second, Outputs: []Output[int]{{Name: "slow", Sink: sink, Queue: 4}},
+			Source: src, Stage: identity, Work: Pass[int](), Drain: time.Second,
+			Outputs: []Output[int]{{Name: "slow", Sink: sink, Queue: 4}},
 		}
 		done := make(chan error)
 		go func() { done <- p.Run(ctx) }()
@@ -367,11 +368,16 @@ func TestNeverFlushes(t *testing.T) {
 			sink.flush = func([]int) error { return errMoment }
 			p := &Pipeline[int, int, int]{
 				Source: src, Stage: identity, Work: copied, Retry: Retry{Attempts: 1},
-				Outputs: []Output[int]{{Name: "file", Sink: sink, Policy: policy, Retry: &Retry{Attempts: 1}, Exhausted: &dead, Flush: Flush[int]{Rows: 10}}},
+				Outputs: []Output[int]{{
+					Name: "file", Sink: sink, Policy: policy, Retry: &Retry{Attempts: 1},
+					Exhausted: &dead, Flush: Flush[int]{Rows: 10},
+				}},
 			}
 			err := p.Run(t.Context())
-			if (err != nil) != wantErr || policy == BestEffort && len(sink.open) > 10*(maxStale+2) || len(src.outcomes) != src.read {
-				t.Errorf("policy %d: %v; the sink holds %d, read %d, settled %d", policy, err, len(sink.open), src.read, len(src.outcomes))
+			if (err != nil) != wantErr || policy == BestEffort && len(sink.open) > 10*(maxStale+2) ||
+				len(src.outcomes) != src.read {
+				t.Errorf("policy %d: %v; the sink holds %d, read %d, settled %d", policy, err, len(sink.open),
+					src.read, len(src.outcomes))
 			}
 			if policy == Required && src.read == 1000 {
 				t.Error("everything was read for a sink that cannot store it")
@@ -462,10 +468,13 @@ func TestFlush(t *testing.T) {
 		flush   Flush[int]
 		flushes []time.Duration
 	}{
-		"rows":  {Flush[int]{Rows: 4}, []time.Duration{400 * ms, 800 * ms, 1100 * ms}},
-		"bytes": {Flush[int]{Bytes: 9, Size: func(v *int) int64 { return int64(*v) }}, []time.Duration{500 * ms, 700 * ms, 900 * ms, 1000 * ms}},
-		"time":  {Flush[int]{Every: 250 * ms}, []time.Duration{350 * ms, 650 * ms, 950 * ms, 1100 * ms}},
-		"end":   {Flush[int]{}, []time.Duration{1100 * ms}},
+		"rows": {Flush[int]{Rows: 4}, []time.Duration{400 * ms, 800 * ms, 1100 * ms}},
+		"bytes": {
+			Flush[int]{Bytes: 9, Size: func(v *int) int64 { return int64(*v) }},
+			[]time.Duration{500 * ms, 700 * ms, 900 * ms, 1000 * ms},
+		},
+		"time": {Flush[int]{Every: 250 * ms}, []time.Duration{350 * ms, 650 * ms, 950 * ms, 1100 * ms}},
+		"end":  {Flush[int]{}, []time.Duration{1100 * ms}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -487,7 +496,8 @@ func TestFlush(t *testing.T) {
 				if err := p.Run(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				if !slices.Equal(sink.durable, numbers(10)) || settled() != 10 || !slices.Equal(sink.flushes, c.flushes) || !sink.closed {
+				if !slices.Equal(sink.durable, numbers(10)) || settled() != 10 ||
+					!slices.Equal(sink.flushes, c.flushes) || !sink.closed {
 					t.Errorf("durable %v, settled %d, flushed at %v, want %v", sink.durable, settled(), sink.flushes, c.flushes)
 				}
 			})
@@ -501,7 +511,8 @@ func TestFlushNow(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		src, sink := &list{n: 3, endless: true}, newFile()
 		p := &Pipeline[int, int, int]{
-			Source: src, Stage: identity, Work: Pass[int](), Outputs: []Output[int]{{Name: "file", Sink: sink, Flush: Flush[int]{Every: time.Hour}}},
+			Source: src, Stage: identity, Work: Pass[int](),
+			Outputs: []Output[int]{{Name: "file", Sink: sink, Flush: Flush[int]{Every: time.Hour}}},
 		}
 		p.Flush() // before Run there is nothing to do
 		done := make(chan error)
@@ -589,14 +600,18 @@ func TestFlushStops(t *testing.T) {
 		src, sink, abort := &list{n: 5, endless: true}, newFile(), make(chan struct{})
 		time.AfterFunc(time.Second, func() { close(abort) })
 		p := &Pipeline[int, int, int]{Source: src, Stage: identity, Work: Pass[int](), Outputs: to("file", sink), Abort: abort}
-		if err := p.Run(t.Context()); !errors.Is(err, ErrAborted) || len(sink.durable) > 0 || len(src.outcomes) != 5 || src.outcomes[0] == nil {
+		if err := p.Run(t.Context()); !errors.Is(err, ErrAborted) || len(sink.durable) > 0 ||
+			len(src.outcomes) != 5 || src.outcomes[0] == nil {
 			t.Errorf("%v; durable %v, settled %v", err, sink.durable, src.outcomes)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
 		src, sink := &list{n: 5}, newFile()
 		sink.flush = func([]int) error { return errMoment }
-		p := &Pipeline[int, int, int]{Source: src, Stage: identity, Work: Pass[int](), Outputs: to("file", sink), Retry: Retry{Attempts: 3}}
+		p := &Pipeline[int, int, int]{
+			Source: src, Stage: identity, Work: Pass[int](), Outputs: to("file", sink),
+			Retry: Retry{Attempts: 3},
+		}
 		err := p.Run(t.Context())
 		if f, ok := errors.AsType[*Failure](err); !ok || f.Stage != "file" || f.Attempts != 3 || len(sink.flushes) != 3 {
 			t.Errorf("%v after %d flushes", err, len(sink.flushes))
@@ -624,8 +639,13 @@ func TestFanOutChaos(t *testing.T) {
 			}
 			var done atomic.Int64
 			p := &Pipeline[int, int, int]{
-				Source: src, Stage: identity, Work: Pass[int](), Workers: 3, Batch: Batch{Size: 16}, OnDone: func(int) { done.Add(1) },
-				Outputs: []Output[int]{{Name: "a", Sink: a, Queue: 2}, {Name: "b", Sink: b}, {Name: "c", Sink: c, Flush: Flush[int]{Rows: 100}}},
+				Source: src, Stage: identity, Work: Pass[int](), Workers: 3, Batch: Batch{Size: 16},
+				OnDone: func(int) { done.Add(1) },
+				Outputs: []Output[int]{
+					{Name: "a", Sink: a, Queue: 2},
+					{Name: "b", Sink: b},
+					{Name: "c", Sink: c, Flush: Flush[int]{Rows: 100}},
+				},
 			}
 			if err := p.Run(t.Context()); err != nil {
 				t.Fatal(err)
@@ -722,7 +742,8 @@ func TestWorkInPart(t *testing.T) {
 			Source: src, Stage: identity, Batch: Batch{Size: 2, Linger: time.Second}, Outputs: to("sink", sink),
 			Work: BatchFunc[int, int](func(_ context.Context, in []int) ([]int, error) { return in[1:], nil }),
 		}
-		if err := p.Run(t.Context()); err != nil || !IsPermanent(src.outcomes[0]) || !IsPermanent(src.outcomes[1]) || len(sink.got) > 0 {
+		if err := p.Run(t.Context()); err != nil || !IsPermanent(src.outcomes[0]) ||
+			!IsPermanent(src.outcomes[1]) || len(sink.got) > 0 {
 			t.Errorf("%v: settled %v, stored %v", err, src.outcomes, sink.got)
 		}
 	})

@@ -145,7 +145,8 @@ func TestRunKeepsOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src, sink, seen := &list{n: 500}, &chaos{}, &tally{}
 		p := &Pipeline[int, int, int]{
-			Source: src, Work: Pass[int](), Outputs: to("sink", sink), Workers: 8, Batch: Batch{Size: 7, Linger: time.Millisecond}, Observer: seen,
+			Source: src, Work: Pass[int](), Outputs: to("sink", sink), Workers: 8,
+			Batch: Batch{Size: 7, Linger: time.Millisecond}, Observer: seen,
 		}
 		p.Stage = StageFunc[int, int](func(_ context.Context, v int) ([]int, error) {
 			time.Sleep(rand.N(time.Second))
@@ -169,7 +170,8 @@ func TestRunKeepsOrder(t *testing.T) {
 			t.Errorf("8 workers took %v", took)
 		}
 		if len(src.outcomes) != 500 || !src.closed || !sink.closed || seen.count("stage", EventFiltered) != 167 {
-			t.Errorf("%d settled, filtered %d, closed %v %v", len(src.outcomes), seen.count("stage", EventFiltered), src.closed, sink.closed)
+			t.Errorf("%d settled, filtered %d, closed %v %v", len(src.outcomes), seen.count("stage", EventFiltered),
+				src.closed, sink.closed)
 		}
 	})
 }
@@ -179,7 +181,10 @@ func TestRunChaos(t *testing.T) {
 	for seed := range uint64(20) {
 		synctest.Test(t, func(t *testing.T) {
 			src, sink, seen := &list{n: 1000}, &chaos{rng: rand.New(rand.NewPCG(seed, 4)), rate: 0.2, poison: 50}, &tally{}
-			p := &Pipeline[int, int, int]{Source: src, Stage: identity, Work: Pass[int](), Outputs: to("chaos", sink), Workers: 3, Batch: Batch{Size: 16}, Observer: seen, SourceName: "numbers"}
+			p := &Pipeline[int, int, int]{
+				Source: src, Stage: identity, Work: Pass[int](),
+				Outputs: to("chaos", sink), Workers: 3, Batch: Batch{Size: 16}, Observer: seen, SourceName: "numbers",
+			}
 			if err := p.Run(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -225,7 +230,10 @@ func (w *wholesale) Write(ctx context.Context, vs []int) error {
 func TestRunFindsTheCulprit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src, sink := &list{n: 64}, &wholesale{}
-		p := &Pipeline[int, int, int]{Source: src, Stage: identity, Work: Pass[int](), Outputs: to("sink", sink), Batch: Batch{Size: 32, Linger: time.Second}}
+		p := &Pipeline[int, int, int]{
+			Source: src, Stage: identity, Work: Pass[int](), Outputs: to("sink", sink),
+			Batch: Batch{Size: 32, Linger: time.Second},
+		}
 		if err := p.Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -249,7 +257,10 @@ func TestRunExhausted(t *testing.T) {
 	}{{Stop, true, false}, {DeadLetter, false, true}} {
 		synctest.Test(t, func(t *testing.T) {
 			src, sink := &list{n: 8}, &chaos{}
-			p := &Pipeline[int, int, int]{Source: src, Stage: stage, Work: Pass[int](), Outputs: to("sink", sink), Retry: Retry{Attempts: 3}, Exhausted: c.policy, StageName: "five"}
+			p := &Pipeline[int, int, int]{
+				Source: src, Stage: stage, Work: Pass[int](), Outputs: to("sink", sink),
+				Retry: Retry{Attempts: 3}, Exhausted: c.policy, StageName: "five",
+			}
 			err := p.Run(t.Context())
 			f, isFailure := errors.AsType[*Failure](err)
 			if (err != nil) != c.wantErr || c.wantErr && (!isFailure || f.Attempts != 3 || f.Stage != "five") {
@@ -278,10 +289,17 @@ func TestRunStops(t *testing.T) {
 		unfinished bool
 	}{
 		{name: "end of the source", src: &list{n: 3}, took: time.Minute, ends: 3 * time.Minute},
-		{name: "error of the source", src: &list{n: 3, failAt: errMoment}, took: time.Second, ends: 3 * time.Second, wantErr: errMoment},
-		{name: "soft stop", src: &list{n: 3, endless: true}, took: time.Second, soft: 1500 * time.Millisecond, ends: 3 * time.Second},
 		{
-			name: "drain time over", src: &list{n: 3, endless: true}, took: time.Minute, soft: time.Second, drain: 70 * time.Second, ends: 71 * time.Second,
+			name: "error of the source", src: &list{n: 3, failAt: errMoment}, took: time.Second, ends: 3 * time.Second,
+			wantErr: errMoment,
+		},
+		{
+			name: "soft stop", src: &list{n: 3, endless: true}, took: time.Second, soft: 1500 * time.Millisecond,
+			ends: 3 * time.Second,
+		},
+		{
+			name: "drain time over", src: &list{n: 3, endless: true}, took: time.Minute, soft: time.Second,
+			drain: 70 * time.Second, ends: 71 * time.Second,
 			wantErr: ErrAborted, unfinished: true,
 		},
 		{
@@ -289,7 +307,8 @@ func TestRunStops(t *testing.T) {
 			wantErr: ErrAborted, unfinished: true,
 		},
 		{
-			name: "soft stop after the end of the source", src: &list{n: 3}, took: time.Minute, soft: time.Second, drain: 65 * time.Second, ends: 66 * time.Second,
+			name: "soft stop after the end of the source", src: &list{n: 3}, took: time.Minute, soft: time.Second,
+			drain: 65 * time.Second, ends: 66 * time.Second,
 			wantErr: ErrAborted, unfinished: true,
 		},
 	} {
@@ -305,7 +324,10 @@ func TestRunStops(t *testing.T) {
 					time.AfterFunc(c.hard, func() { close(abort) })
 				}
 				src, sink := c.src, &chaos{took: c.took}
-				p := &Pipeline[int, int, int]{Source: src, Stage: identity, Work: Pass[int](), Outputs: to("sink", sink), Drain: c.drain, Abort: abort, Retry: Retry{Attempts: 1}}
+				p := &Pipeline[int, int, int]{
+					Source: src, Stage: identity, Work: Pass[int](),
+					Outputs: to("sink", sink), Drain: c.drain, Abort: abort, Retry: Retry{Attempts: 1},
+				}
 				start := time.Now()
 				err := p.Run(ctx)
 				if took := time.Since(start); took != c.ends {

@@ -24,7 +24,10 @@ func TestID(t *testing.T) {
 			t.Errorf("%s: found %#v, %v, want %#v", text, got, err, want)
 		}
 	}
-	for _, bad := range []string{"", "s", "s/", "s/x", "s/-1", "s/01", "s/1#", "s/1#0", "s/1~0", "s/1~2#3", "s/1#4294967296", "s/1 ", "s/18446744073709551616"} {
+	for _, bad := range []string{
+		"", "s", "s/", "s/x", "s/-1", "s/01", "s/1#", "s/1#0", "s/1~0", "s/1~2#3",
+		"s/1#4294967296", "s/1 ", "s/18446744073709551616",
+	} {
 		if id, err := ParseID(bad); err == nil {
 			t.Errorf("%q: found %#v, want an error", bad, id)
 		}

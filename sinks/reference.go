@@ -46,7 +46,8 @@ func WriteReference(w io.Writer, kinds []*Kind) error {
 	b.WriteString(`# Sinks
 A sink stores or displays classifications. This page is generated from the declarations of the sinks.
 
-Specify a sink by a file name, whose extension selects the format, or by a URL. ` + "`--out` may be given several times; in the configuration, `sinks.out` is a list." + `
+Specify a sink by a file name, whose extension selects the format, or by a URL. ` + "`--out` may be given several " +
+		"times; in the configuration, `sinks.out` is a list." + `
 ` + "```" + `
 voxelstream run scans/ --out results.jsonl --out 'kafka:results?policy=best-effort'
 ` + "```" + `

@@ -21,7 +21,8 @@ import (
 // TestSchema: what we write is what the published schema describes, and the schema is strict enough to notice a
 // difference.
 func TestSchema(t *testing.T) {
-	schema, err := jsonschema.NewCompiler().Compile(filepath.Join(testenv.Root(), "docs", "reference", "classification.schema.json"))
+	schema, err := jsonschema.NewCompiler().Compile(filepath.Join(testenv.Root(), "docs", "reference",
+		"classification.schema.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,11 +48,18 @@ func TestSchema(t *testing.T) {
 			t.Errorf("%s: %v", doc, err)
 		}
 		changes := [][2]string{
-			{`"seq":`, `"seq":-`}, {`"score":0.75,"top`, `"score":7,"top`}, {`"class":`, `"klass":`}, {`"digest":"ab`, `"digest":"xy`},
+			{`"seq":`, `"seq":-`},
+			{`"score":0.75,"top`, `"score":7,"top`},
+			{`"class":`, `"klass":`},
+			{`"digest":"ab`, `"digest":"xy`},
 		}
 		if i >= 10 {
 			changes = append(changes, [][2]string{
-				{`"object":`, `"object":-`}, {`"view":1`, `"view":0`}, {`"track":`, `"track":-`}, {`"center":[`, `"center":[7,`}, {`"yaw":-3.1`, `"jaw":-3.1`},
+				{`"object":`, `"object":-`},
+				{`"view":1`, `"view":0`},
+				{`"track":`, `"track":-`},
+				{`"center":[`, `"center":[7,`},
+				{`"yaw":-3.1`, `"jaw":-3.1`},
 			}...)
 		}
 		for _, change := range changes {
@@ -79,7 +87,9 @@ func TestSchemaVersion(t *testing.T) {
 	if err := json.Unmarshal(b, &schema); err != nil {
 		t.Fatal(err)
 	}
-	if want := fmt.Sprintf("classification/%d", schema.Version); schema.Version != record.SchemaVersion || transport.SchemaClassification != want {
-		t.Errorf("found versions %d and %s, want those of the schema, %d", record.SchemaVersion, transport.SchemaClassification, schema.Version)
+	if want := fmt.Sprintf("classification/%d", schema.Version); schema.Version != record.SchemaVersion ||
+		transport.SchemaClassification != want {
+		t.Errorf("found versions %d and %s, want those of the schema, %d", record.SchemaVersion,
+			transport.SchemaClassification, schema.Version)
 	}
 }

@@ -54,7 +54,10 @@ func values(f *dto.MetricFamily) map[string]float64 {
 }
 
 func TestCounts(t *testing.T) {
-	m := telemetry.New(telemetry.Options{Version: "1.2.3", Commit: "abc", Kernels: "avx2", Workers: func() (int64, int64) { return 7, 2 }})
+	m := telemetry.New(telemetry.Options{
+		Version: "1.2.3", Commit: "abc", Kernels: "avx2",
+		Workers: func() (int64, int64) { return 7, 2 },
+	})
 	m.Count("decode", pipeline.EventRead, 3)
 	m.Count("decode", pipeline.EventRead, 4)
 	m.Count("decode", pipeline.EventRead, 0)
@@ -89,7 +92,8 @@ func TestCounts(t *testing.T) {
 			t.Errorf("found no %s", name)
 		}
 	}
-	if !strings.Contains(text, `commit="abc"`) || !strings.Contains(text, `version="1.2.3"`) || !strings.Contains(text, `kernels="avx2"`) {
+	if !strings.Contains(text, `commit="abc"`) || !strings.Contains(text, `version="1.2.3"`) ||
+		!strings.Contains(text, `kernels="avx2"`) {
 		t.Errorf("found build info %v", values(f["voxelstream_build_info"]))
 	}
 }
@@ -126,14 +130,18 @@ func TestTime(t *testing.T) {
 func TestConventions(t *testing.T) {
 	m := telemetry.New(telemetry.Options{Workers: func() (int64, int64) { return 1, 1 }})
 	for _, e := range []pipeline.Event{
-		pipeline.EventRead, pipeline.EventFiltered, pipeline.EventWritten, pipeline.EventRepeated, pipeline.EventRetried, pipeline.EventFailed,
-		pipeline.EventDeadLetter, pipeline.EventDeadLetterStored, pipeline.EventUnfinished, pipeline.EventDropped, pipeline.EventDamaged, pipeline.EventLost,
-		pipeline.EventRebalance, pipeline.EventBytes, pipeline.EventPacket, pipeline.EventMissed, pipeline.EventFile, pipeline.EventRequest, pipeline.EventRefused,
+		pipeline.EventRead, pipeline.EventFiltered, pipeline.EventWritten, pipeline.EventRepeated,
+		pipeline.EventRetried, pipeline.EventFailed,
+		pipeline.EventDeadLetter, pipeline.EventDeadLetterStored, pipeline.EventUnfinished, pipeline.EventDropped,
+		pipeline.EventDamaged, pipeline.EventLost,
+		pipeline.EventRebalance, pipeline.EventBytes, pipeline.EventPacket, pipeline.EventMissed,
+		pipeline.EventFile, pipeline.EventRequest, pipeline.EventRefused,
 	} {
 		m.Count("p", e, 1)
 	}
 	for _, l := range []pipeline.Level{
-		pipeline.LevelBytesInFlight, pipeline.LevelValuesInFlight, pipeline.LevelQueue, pipeline.LevelLag, pipeline.LevelPartitions, pipeline.LevelConnections,
+		pipeline.LevelBytesInFlight, pipeline.LevelValuesInFlight, pipeline.LevelQueue, pipeline.LevelLag,
+		pipeline.LevelPartitions, pipeline.LevelConnections,
 		pipeline.LevelStoredBytes,
 	} {
 		m.Level("t/0", l, 1)

@@ -96,7 +96,8 @@ var errWindow = errors.New("want CENTRE:WIDTH such as 40:400, none, or an empty 
 // check says whether there are values in the window that a float32 can tell apart.
 func (w Window) check() error {
 	low, high := w.bounds()
-	if !finite(w.Centre, w.Width, 0) || w.Width < 0 || w.Width > 0 && (!finite(float64(low), float64(high), 0) || low >= high) {
+	if !finite(w.Centre, w.Width, 0) || w.Width < 0 || w.Width > 0 &&
+		(!finite(float64(low), float64(high), 0) || low >= high) {
 		return fmt.Errorf("found %g:%g, %w", w.Centre, w.Width, errWindow)
 	}
 	return nil
@@ -205,7 +206,8 @@ func (v *Voxelizer) fits(g *ingest.Grid) bool {
 		return v.options.Fit == FitExact
 	}
 	cell := v.cell(g)
-	return cell == [3]float64{cell[0], cell[0], cell[0]} && (v.options.Fit != FitCrop || v.options.Edge == 0 || v.options.Edge == cell[0])
+	return cell == [3]float64{cell[0], cell[0], cell[0]} &&
+		(v.options.Fit != FitCrop || v.options.Edge == 0 || v.options.Edge == cell[0])
 }
 
 // cell is the size of a grid's cells; cubes of 1 where it is not known.
@@ -266,12 +268,14 @@ func (v *Voxelizer) check(g *ingest.Grid, channels int) error {
 		case g.Channels > 1:
 			most = "1; more channels need raw values"
 		}
-		return fmt.Errorf("grid of %s cells and %d channels: want %s and %s", dimsString(g.Dims), g.Channels, dimsString(want), most)
+		return fmt.Errorf("grid of %s cells and %d channels: want %s and %s", dimsString(g.Dims), g.Channels,
+			dimsString(want), most)
 	}
 	n := g.Channels
 	for _, d := range g.Dims {
 		if d < 1 || d > math.MaxInt32/n {
-			return fmt.Errorf("grid of %s cells: want at least 1 per axis and at most %d in total", dimsString(g.Dims), math.MaxInt32)
+			return fmt.Errorf("grid of %s cells: want at least 1 per axis and at most %d in total",
+				dimsString(g.Dims), math.MaxInt32)
 		}
 		n *= d
 	}

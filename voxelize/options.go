@@ -58,7 +58,8 @@ func (Encoding) ChoiceDoc(name string) string {
 	case PaletteIndices:
 		return "Colour map indices, normalised to the range of each sample or to the window, as in the 3D MNIST tutorial."
 	case RawValues:
-		return "Unscaled float32 values, with all channels of inputs that are already voxel grids. A window is applied only if it is set here."
+		return "Unscaled float32 values, with all channels of inputs that are already voxel grids. A window is " +
+			"applied only if it is set here."
 	}
 	return ""
 }
@@ -93,7 +94,8 @@ type Options struct {
 // the methods.
 func DefaultOptions() Options {
 	return Options{
-		Method: MNIST3D.Name, Dims: option.Dims{16, 16, 16}, Value: Density, Values: PaletteIndices, Fit: FitAuto, Colormap: "Oranges", Methods: newMethodOptions(),
+		Method: MNIST3D.Name, Dims: option.Dims{16, 16, 16}, Value: Density, Values: PaletteIndices, Fit: FitAuto,
+		Colormap: "Oranges", Methods: newMethodOptions(),
 	}
 }
 

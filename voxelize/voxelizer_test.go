@@ -97,7 +97,8 @@ func TestRegularGrid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if vol.ID.String() != "scan/7" || vol.Label != 3 || !vol.Time.Equal(time.Unix(5, 0)) || vol.Dims != o.Dims || vol.Origin != *o.Origin || vol.Edge != 1 {
+	if vol.ID.String() != "scan/7" || vol.Label != 3 || !vol.Time.Equal(time.Unix(5, 0)) || vol.Dims != o.Dims ||
+		vol.Origin != *o.Origin || vol.Edge != 1 {
 		t.Errorf("volume lost what the sample says: %+v", vol)
 	}
 	if vol.Points != 3 || vol.Outside != 2 {
@@ -162,7 +163,10 @@ func TestWeightIsKept(t *testing.T) {
 		}
 		fixed := options(Regular, 5)
 		fixed.Origin, fixed.Edge = &[3]float64{-1, -1, 0}, 0.5
-		for _, o := range []Options{options(MNIST3D, 5), options(MNIST3D, 8), options(Pyntcloud, 5), options(Regular, 5), fixed} {
+		for _, o := range []Options{
+			options(MNIST3D, 5), options(MNIST3D, 8), options(Pyntcloud, 5),
+			options(Regular, 5), fixed,
+		} {
 			f, err := mustNew(t, o).Field(sampleOf(p))
 			if errors.Is(err, ErrEmpty) {
 				continue // none fell into the fixed grid
@@ -185,8 +189,10 @@ func TestWeightIsKept(t *testing.T) {
 			if o.Method != Pyntcloud.Name {
 				divisor /= sum
 			}
-			if got := sum * divisor; math.Abs(got-float64(f.Points)) > 1e-6 || math.Abs(divisor-math.Round(divisor)) > 1e-6 || least*divisor < 0.999 {
-				t.Errorf("round %d %s: values sum to %v points (divisor %v, least %v), want %d", round, o.Method, got, divisor, least, f.Points)
+			if got := sum * divisor; math.Abs(got-float64(f.Points)) > 1e-6 ||
+				math.Abs(divisor-math.Round(divisor)) > 1e-6 || least*divisor < 0.999 {
+				t.Errorf("round %d %s: values sum to %v points (divisor %v, least %v), want %d", round, o.Method,
+					got, divisor, least, f.Points)
 			}
 		}
 	}
@@ -195,7 +201,10 @@ func TestWeightIsKept(t *testing.T) {
 func TestFrameIsProjected(t *testing.T) {
 	o := options(Regular, 2)
 	o.Origin, o.Edge = &[3]float64{-1, -1, 1.5}, 1
-	f := &ingest.Frame{Width: 2, Height: 2, Depth: []float32{2, 0, 2, 2}, Cam: ingest.Intrinsics{Fx: 2, Fy: 2, Cx: 0.5, Cy: 0.5}}
+	f := &ingest.Frame{
+		Width: 2, Height: 2, Depth: []float32{2, 0, 2, 2},
+		Cam: ingest.Intrinsics{Fx: 2, Fy: 2, Cx: 0.5, Cy: 0.5},
+	}
 	vol, err := mustNew(t, o).Volume(sampleOf(f))
 	if err != nil {
 		t.Fatal(err)
@@ -249,12 +258,18 @@ func TestBadSamples(t *testing.T) {
 		{"all outside", fixed, cloudOf(9, 9, 9), "all outside the grid of 2x2x2 cells of 1 m"},
 		{"too far apart", options(Regular, 2), cloudOf(-1e308, 0, 0, 1e308, 0, 0), "too far apart"},
 		{"columns differ", options(Regular, 2), &ingest.PointCloud{X: []float64{1}, Y: []float64{1}}, "1, 1 and 0 values"},
-		{"wrong dims", options(MNIST3D, 2), ready([3]int{2, 2, 3}, 1, make([]float32, 12)...), "2x2x3 cells and 1 channels: want 2x2x2 and 1"},
+		{
+			"wrong dims", options(MNIST3D, 2), ready([3]int{2, 2, 3}, 1, make([]float32, 12)...),
+			"2x2x3 cells and 1 channels: want 2x2x2 and 1",
+		},
 		{"wrong channels", options(MNIST3D, 2), ready(two, 3, make([]float32, 24)...), "2x2x2 cells and 3 channels"},
 		{"short", options(MNIST3D, 2), ready(two, 1, 1, 2), "with 2 values: want 8"},
 		{"NaN cell", options(MNIST3D, 2), ready(two, 1, 0, 0, 0, 0, 0, 0, nan, 0), "NaN at cell (1,1,0)"},
 		{"Inf cell", options(MNIST3D, 2), ready(two, 1, 0, float32(math.Inf(1)), 0, 0, 0, 0, 0, 0), "+Inf at cell (0,0,1)"},
-		{"frame size", options(MNIST3D, 2), &ingest.Frame{Width: 2, Height: 2, Depth: make([]float32, 3)}, "2x2 pixels with 3 depths and 0 colours"},
+		{
+			"frame size", options(MNIST3D, 2), &ingest.Frame{Width: 2, Height: 2, Depth: make([]float32, 3)},
+			"2x2 pixels with 3 depths and 0 colours",
+		},
 		{"frame camera", options(MNIST3D, 2), &ingest.Frame{Width: 1, Height: 1, Depth: make([]float32, 1)}, "camera unknown"},
 		{
 			"frame without depth", options(MNIST3D, 2),
@@ -284,7 +299,10 @@ func TestBadSamples(t *testing.T) {
 }
 
 func TestValidateReportsAll(t *testing.T) {
-	_, err := New(Options{Method: "cubes", Dims: [3]int{0, 1, 1}, Value: "mass", Colormap: "Blues", Edge: -1, Origin: &[3]float64{math.NaN()}})
+	_, err := New(Options{
+		Method: "cubes", Dims: [3]int{0, 1, 1}, Value: "mass", Colormap: "Blues", Edge: -1,
+		Origin: &[3]float64{math.NaN()},
+	})
 	for _, want := range []string{"cubes", "0x1x1", "mass", "Blues", "edge: found -1", "origin"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v: want it to name %s", err, want)
@@ -292,7 +310,10 @@ func TestValidateReportsAll(t *testing.T) {
 	}
 	o := options(MNIST3D, 4)
 	o.Dims[0], o.Edge = 5, 1
-	for _, want := range []string{"grid: found 5x4x4 cells, want a cube", "edge: found 1, want 0: method mnist3d fits its own grid; only regular,"} {
+	for _, want := range []string{
+		"grid: found 5x4x4 cells, want a cube",
+		"edge: found 1, want 0: method mnist3d fits its own grid; only regular,",
+	} {
 		if _, err := New(o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v: want %q", err, want)
 		}
@@ -328,7 +349,10 @@ func BenchmarkVolume(b *testing.B) {
 
 // TestTSDFOfAFrame: a wall at 2 m, seen by one camera: closeness falls off on both sides of it, and what it hides is 0.
 func TestTSDFOfAFrame(t *testing.T) {
-	f := &ingest.Frame{Width: 40, Height: 40, Depth: make([]ingest.Metres, 1600), Cam: ingest.Intrinsics{Fx: 20, Fy: 20, Cx: 19.5, Cy: 19.5}}
+	f := &ingest.Frame{
+		Width: 40, Height: 40, Depth: make([]ingest.Metres, 1600),
+		Cam: ingest.Intrinsics{Fx: 20, Fy: 20, Cx: 19.5, Cy: 19.5},
+	}
 	for i := range f.Depth {
 		f.Depth[i] = 2
 	}
@@ -351,13 +375,16 @@ func TestTSDFOfAFrame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if g, ok := out.Data.(*ingest.Grid); !ok || math.Abs(float64(g.Values[(9*20+10)*20+10])-0.05) > 1e-6 || math.Abs(float64(g.Values[(14*20+10)*20+10])+0.45) > 1e-6 {
+	if g, ok := out.Data.(*ingest.Grid); !ok || math.Abs(float64(g.Values[(9*20+10)*20+10])-0.05) > 1e-6 ||
+		math.Abs(float64(g.Values[(14*20+10)*20+10])+0.45) > 1e-6 {
 		t.Errorf("distances: found %+v", out.Data)
 	}
-	if _, err := mustNew(t, options(MNIST3D, 16)).Export(sampleOf(f), FormatDistance); err == nil || !strings.Contains(err.Error(), "does not compute distances") {
+	if _, err := mustNew(t, options(MNIST3D, 16)).Export(sampleOf(f), FormatDistance); err == nil ||
+		!strings.Contains(err.Error(), "does not compute distances") {
 		t.Errorf("distances of another method: found error %v", err)
 	}
-	if _, err := mustNew(t, o).Volume(sampleOf(cloudOf(0, 0, 2))); err == nil || !strings.Contains(err.Error(), "want a depth frame") {
+	if _, err := mustNew(t, o).Volume(sampleOf(cloudOf(0, 0, 2))); err == nil ||
+		!strings.Contains(err.Error(), "want a depth frame") {
 		t.Errorf("a cloud: found error %v", err)
 	}
 	o.Origin = &[3]float64{50, 50, 50}

@@ -96,7 +96,11 @@ func (k *Kafka) Validate() error {
 		}
 	}
 	topics := map[string]string{}
-	for _, t := range []struct{ key, name string }{{"volumes", k.Volumes}, {"classifications", k.Classifications}, {"dead_letters", k.DeadLetters}} {
+	for _, t := range []struct{ key, name string }{
+		{"volumes", k.Volumes},
+		{"classifications", k.Classifications},
+		{"dead_letters", k.DeadLetters},
+	} {
 		if !transport.ValidTopic(t.name) {
 			bad(t.key, t.name, "1 to 249 letters, digits, dots, dashes or underscores")
 		}

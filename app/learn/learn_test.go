@@ -145,7 +145,8 @@ func TestBuiltinAccuracy(t *testing.T) {
 // TestRawVolumes: training takes palette indices; raw values in the configuration or on the topic are named.
 func TestRawVolumes(t *testing.T) {
 	a := apptest.New(t, "voxelize.values", "raw")
-	if _, err := readData(t.Context(), a, nil, "", nil, a.Config.Voxelize); !app.IsUsage(err) || !strings.Contains(err.Error(), "found raw, want palette") {
+	if _, err := readData(t.Context(), a, nil, "", nil, a.Config.Voxelize); !app.IsUsage(err) ||
+		!strings.Contains(err.Error(), "found raw, want palette") {
 		t.Errorf("found %v", err)
 	}
 	palette, err := colormap.ByName("Oranges")
@@ -160,7 +161,8 @@ func TestRawVolumes(t *testing.T) {
 	}
 	m := transport.New("s", "s/0", transport.ContentArrow, value)
 	_, err = newDataset(a, [3]int{1, 1, 2}, palette).decode(&m)
-	if want := "found volumes of 1x1x2, float32 values of 1 channel, want 1x1x2, palette Oranges"; err == nil || err.Error() != want {
+	if want := "found volumes of 1x1x2, float32 values of 1 channel, want 1x1x2, palette Oranges"; err == nil ||
+		err.Error() != want {
 		t.Errorf("found %v, want %s", err, want)
 	}
 }

@@ -102,7 +102,8 @@ func TestBench(t *testing.T) {
 		Batch: 8, Mode: "infer", Input: "dense",
 		Without: []string{"winograd", "nothing"},
 	})
-	if err == nil || !strings.Contains(err.Error(), `--without: got optimisation pass "nothing", want all or one of drop-identity, `) {
+	if err == nil || !strings.Contains(err.Error(),
+		`--without: got optimisation pass "nothing", want all or one of drop-identity, `) {
 		t.Errorf("a pass that does not exist: found error %v", err)
 	}
 }

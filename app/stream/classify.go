@@ -55,7 +55,8 @@ func volumesFit(a *app.Env, n *classify.Pool) error {
 		return app.Usage(fmt.Errorf("voxelize.values: found %s, the model takes %s", vo.Values, n.Takes()))
 	}
 	if string(vo.Colormap) != n.Colormap() {
-		return app.Usage(fmt.Errorf("voxelize.colormap: found %s, but the model was trained with %s", vo.Colormap, n.Colormap()))
+		return app.Usage(fmt.Errorf("voxelize.colormap: found %s, but the model was trained with %s", vo.Colormap,
+			n.Colormap()))
 	}
 	return nil
 }
@@ -94,19 +95,24 @@ func newClassifying(ctx context.Context, a *app.Env, own bool) (_ *classifying, 
 		exhausted = pipeline.DeadLetter
 	}
 	c.Pipeline = &pipeline.Pipeline[transport.Message, classify.Item, record.Classification]{
-		SourceName: "messages", Stage: pipeline.StageFunc[transport.Message, classify.Item](decode), StageName: "decode", Workers: min(2, a.Threads()),
-		Work: c.network, WorkName: "classify", Parallel: c.network.Networks(), Batch: pipeline.Batch{Size: cfg.Batch, Linger: cfg.Linger}, Outputs: out,
-		Retry: pipeline.Retry{Attempts: cfg.Attempts}, Exhausted: exhausted, Drain: cfg.Drain, Abort: a.Abort, Observer: a.Observer,
-		OnDone: func(x record.Classification) { c.tally.Add([]record.Classification{x}) },
-		OnDrop: c.drops.add,
+		SourceName: "messages", Stage: pipeline.StageFunc[transport.Message, classify.Item](decode),
+		StageName: "decode", Workers: min(2, a.Threads()),
+		Work: c.network, WorkName: "classify", Parallel: c.network.Networks(),
+		Batch: pipeline.Batch{Size: cfg.Batch, Linger: cfg.Linger}, Outputs: out,
+		Retry: pipeline.Retry{Attempts: cfg.Attempts}, Exhausted: exhausted, Drain: cfg.Drain, Abort: a.Abort,
+		Observer: a.Observer,
+		OnDone:   func(x record.Classification) { c.tally.Add([]record.Classification{x}) },
+		OnDrop:   c.drops.add,
 		OnRetry: func(f *pipeline.Failure) {
 			a.Log.Warn("retrying", "stage", f.Stage, "attempt", f.Attempts, "error", f.Err)
 		},
 	}
 	c.consumer, err = kafka.NewConsumer(c.cluster.client, kafka.ConsumerConfig{
-		Group: a.Config.Kafka.Group, Topic: a.Config.Kafka.Volumes, Budget: pipeline.NewBudget(int64(cfg.Budget)), MaxInFlight: inFlight(cfg.InFlight, out),
-		DeadLetters: c.cluster.producer, DeadLetterTopic: a.Config.Kafka.DeadLetters, SessionTimeout: a.Config.Kafka.SessionTimeout,
-		OnHandover: c.Flush,
+		Group: a.Config.Kafka.Group, Topic: a.Config.Kafka.Volumes, Budget: pipeline.NewBudget(int64(cfg.Budget)),
+		MaxInFlight: inFlight(cfg.InFlight, out),
+		DeadLetters: c.cluster.producer, DeadLetterTopic: a.Config.Kafka.DeadLetters,
+		SessionTimeout: a.Config.Kafka.SessionTimeout,
+		OnHandover:     c.Flush,
 	})
 	if err != nil {
 		return nil, errors.Join(err, sinks.Close(ctx, out), c.close(ctx))

@@ -65,19 +65,26 @@ func TestMessagesOfVolumes(t *testing.T) {
 		limit int
 		want  []string // event id and schema
 	}{
-		"scans":    {cubes("s/7", "s/8", "s/9"), 1000, []string{"s/7-9", "volumes/1"}},
-		"one":      {cubes("s/7"), 1000, []string{"s/7", "volumes/1"}},
-		"streams":  {cubes("s/7", "s/8", "t/1", "s/9"), 1000, []string{"s/7-8", "volumes/1", "t/1", "volumes/1", "s/9", "volumes/1"}},
-		"objects":  {cubes("s/17#1", "s/17#2", "s/18#1~4"), 1000, []string{"s/17#1-18#1~4", "volumes/2"}},
-		"views":    {cubes("s/17~1", "s/17~2"), 1000, []string{"s/17~1-17~2", "volumes/2"}},
-		"split":    {cubes("s/17#1", "s/17#2", "s/17#3", "s/17#4", "s/17#5"), 16, []string{"s/17#1-17#2", "volumes/2", "s/17#3-17#4", "volumes/2", "s/17#5", "volumes/2"}},
+		"scans": {cubes("s/7", "s/8", "s/9"), 1000, []string{"s/7-9", "volumes/1"}},
+		"one":   {cubes("s/7"), 1000, []string{"s/7", "volumes/1"}},
+		"streams": {
+			cubes("s/7", "s/8", "t/1", "s/9"), 1000,
+			[]string{"s/7-8", "volumes/1", "t/1", "volumes/1", "s/9", "volumes/1"},
+		},
+		"objects": {cubes("s/17#1", "s/17#2", "s/18#1~4"), 1000, []string{"s/17#1-18#1~4", "volumes/2"}},
+		"views":   {cubes("s/17~1", "s/17~2"), 1000, []string{"s/17~1-17~2", "volumes/2"}},
+		"split": {
+			cubes("s/17#1", "s/17#2", "s/17#3", "s/17#4", "s/17#5"), 16,
+			[]string{"s/17#1-17#2", "volumes/2", "s/17#3-17#4", "volumes/2", "s/17#5", "volumes/2"},
+		},
 		"large":    {cubes("s/1", "s/2"), 5, []string{"s/1", "volumes/1", "s/2", "volumes/1"}},
 		"contents": {raw, 1000, []string{"s/1", "volumes/1", "s/2-3", "volumes/2", "s/4", "volumes/2"}},
 		"bytes":    {raw[1:3], 63, []string{"s/2", "volumes/2", "s/3", "volumes/2"}},
 		"sizes":    {small, 1000, []string{"s/1", "volumes/1", "s/2", "volumes/1"}},
 	} {
 		topic := &written{}
-		if err := (&volumes{topic: topic, limit: tt.limit, backlog: &backlog{limit: 1 << 30}}).Write(t.Context(), tt.vs); err != nil {
+		if err := (&volumes{topic: topic, limit: tt.limit, backlog: &backlog{limit: 1 << 30}}).Write(t.Context(),
+			tt.vs); err != nil {
 			t.Fatal(name, err)
 		}
 		var found []string

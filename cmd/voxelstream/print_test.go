@@ -43,7 +43,8 @@ func TestTexts(t *testing.T) {
 	when := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
 	for name, c := range map[string]struct{ got, want string }{
 		"summary": {printed(&stream.Summary{
-			Inputs: 1, Volumes: 2, Classified: 2, DeadLetters: 3, Labelled: 2, Correct: 1, Accuracy: &half, Seconds: 2, PerSecond: 1,
+			Inputs: 1, Volumes: 2, Classified: 2, DeadLetters: 3, Labelled: 2, Correct: 1, Accuracy: &half,
+			Seconds: 2, PerSecond: 1,
 			LatencyMS: app.Quantiles{P50: 1, P99: 2.25}, Model: record.Model{
 				Name:    "digits",
 				Version: "01234567",
@@ -65,11 +66,14 @@ class  volumes  correct  accuracy  mean score
 1      2        1        50.0 %    0.500
 10     1        -        -         0.250
 `},
-		"classify without volumes": {printed(&stream.Summary{}, summaryText), `classified    0 in 0.00 s (0/s), latency p50 0.0 ms, p99 0.0 ms
+		"classify without volumes": {
+			printed(&stream.Summary{}, summaryText),
+			`classified    0 in 0.00 s (0/s), latency p50 0.0 ms, p99 0.0 ms
 dead letters  0
 model         , version 
 results       
-`},
+`,
+		},
 		"ingest": {
 			printed(&stream.IngestSummary{Inputs: 1, Volumes: 2, Messages: 3, DeadLetters: 4, Seconds: 5}, ingestText),
 			"1 input: 2 volumes in 3 messages, 4 dead letters, 5.0 s\n",

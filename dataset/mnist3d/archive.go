@@ -70,7 +70,8 @@ func CreateArchive(path string, l Layout, o Options) (_ *Archive, err error) {
 			continue
 		}
 		name := [2]string{"train", "test"}[part]
-		if a.x[part], err = h5.AddDataset[float64](file, "/X_"+name, h5.Layout{Dims: []int{rows, o.Grid * o.Grid * o.Grid}}); err != nil {
+		if a.x[part], err = h5.AddDataset[float64](file, "/X_"+name,
+			h5.Layout{Dims: []int{rows, o.Grid * o.Grid * o.Grid}}); err != nil {
 			return nil, err
 		}
 		if a.y[part], err = h5.AddDataset[int64](file, "/y_"+name, h5.Layout{Dims: []int{rows}}); err != nil {
@@ -107,7 +108,8 @@ func (a *Archive) writeCloud(r Row) error {
 		return err
 	}
 	const level = 4 // h5py's default
-	if err := h5.WriteDataset(a.file, group+"/img", h5.Layout{Dims: []int{Padded, Padded}, Gzip: level}, r.Image[:]); err != nil {
+	if err := h5.WriteDataset(a.file, group+"/img", h5.Layout{Dims: []int{Padded, Padded}, Gzip: level},
+		r.Image[:]); err != nil {
 		return err
 	}
 	normals := r.Cloud.Normals()
@@ -122,7 +124,8 @@ func (a *Archive) writeCloud(r Row) error {
 		for i := range d.x {
 			rows = append(rows, d.x[i], d.y[i], d.z[i])
 		}
-		if err := h5.WriteDataset(a.file, group+"/"+d.name, h5.Layout{Dims: []int{len(d.x), 3}, Gzip: level}, rows); err != nil {
+		if err := h5.WriteDataset(a.file, group+"/"+d.name, h5.Layout{Dims: []int{len(d.x), 3}, Gzip: level},
+			rows); err != nil {
 			return err
 		}
 	}

@@ -233,7 +233,8 @@ func TestArchivesAgree(t *testing.T) {
 		t.Fatalf("%d clouds and %d vectors, want 12", len(clouds), len(vectors))
 	}
 	for i := range clouds {
-		if !bytes.Equal(clouds[i].Index, vectors[i].Index) || clouds[i].Label != vectors[i].Label || int(clouds[i].Points) != rows[i].Cloud.Points.Len() {
+		if !bytes.Equal(clouds[i].Index, vectors[i].Index) || clouds[i].Label != vectors[i].Label ||
+			int(clouds[i].Points) != rows[i].Cloud.Points.Len() {
 			t.Errorf("row %d: cloud %s and vector %s differ", i, clouds[i].ID.String(), vectors[i].ID.String())
 		}
 	}

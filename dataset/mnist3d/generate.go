@@ -60,7 +60,8 @@ func (o *Options) count() int {
 func (o *Options) Validate() error {
 	var errs []error
 	if o.Digits != nil && (o.First != 0 || (o.Count != 0 && o.Count != len(o.Digits))) {
-		errs = append(errs, fmt.Errorf("found first %d and count %d with %d given digits, want them only for drawn digits", o.First, o.Count, len(o.Digits)))
+		errs = append(errs, fmt.Errorf("found first %d and count %d with %d given digits, want them only for "+
+			"drawn digits", o.First, o.Count, len(o.Digits)))
 	}
 	if o.First < 0 || o.count() < 1 {
 		errs = append(errs, fmt.Errorf("found first digit %d and count %d, want at least 0 and at least 1", o.First, o.count()))
@@ -179,7 +180,8 @@ func (o *Options) rows(i int, v *voxelize.Voxelizer) ([]Row, error) {
 	rows := make([]Row, len(clouds))
 	for k, c := range clouds {
 		rows[k] = Row{
-			Number: len(clouds)*i + k, Rotated: k == 1, Test: i >= o.count()-o.Test, Label: d.Label, Image: d.Image.Pad(), Cloud: c,
+			Number: len(clouds)*i + k, Rotated: k == 1, Test: i >= o.count()-o.Test, Label: d.Label,
+			Image: d.Image.Pad(), Cloud: c,
 		}
 		if v == nil {
 			continue

@@ -43,7 +43,8 @@ func npyFloats(t testing.TB, name string) []float32 {
 
 func testDigits(t testing.TB, first, count int) []Digit {
 	t.Helper()
-	digits, err := OpenIDX(testenv.Sample(t, "mnist/t10k-images-idx3-ubyte.gz"), testenv.Sample(t, "mnist/t10k-labels-idx1-ubyte.gz"), first, count)
+	digits, err := OpenIDX(testenv.Sample(t, "mnist/t10k-images-idx3-ubyte.gz"),
+		testenv.Sample(t, "mnist/t10k-labels-idx1-ubyte.gz"), first, count)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -189,7 +189,8 @@ func TestGenerateIsDeterministic(t *testing.T) {
 func TestGenerateRows(t *testing.T) {
 	digits := []Digit{Draw(1, 4), Draw(1, 5)}
 	var rows []Row
-	err := Generate(t.Context(), Options{Digits: digits, Test: 1, Augment: true, Grid: 8}, func(r Row) error { rows = append(rows, r); return nil })
+	err := Generate(t.Context(), Options{Digits: digits, Test: 1, Augment: true, Grid: 8},
+		func(r Row) error { rows = append(rows, r); return nil })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,7 +200,8 @@ func TestGenerateRows(t *testing.T) {
 			most = max(most, v)
 		}
 		if r.Rotated != (i%2 == 1) || r.Test != (i >= 2) || r.Label != digits[i/2].Label || len(r.Values) != 512 || most != 1 {
-			t.Errorf("row %d: rotated %v, test %v, label %d, %d values up to %v", i, r.Rotated, r.Test, r.Label, len(r.Values), most)
+			t.Errorf("row %d: rotated %v, test %v, label %d, %d values up to %v", i, r.Rotated, r.Test, r.Label,
+				len(r.Values), most)
 		}
 		if r.Image[Padded*15+15] != digits[i/2].Image[Side*14+14] {
 			t.Errorf("row %d: image is not the padded digit", i)
@@ -227,7 +229,14 @@ func TestGenerateEnds(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
-	for _, o := range []Options{{}, {Count: 2, Test: 3}, {Count: 1, Grid: 1}, {Count: 1, Workers: -1}, {Digits: make([]Digit, 2), Count: 3}, {Count: 1, First: -1}} {
+	for _, o := range []Options{
+		{},
+		{Count: 2, Test: 3},
+		{Count: 1, Grid: 1},
+		{Count: 1, Workers: -1},
+		{Digits: make([]Digit, 2), Count: 3},
+		{Count: 1, First: -1},
+	} {
 		if err := Generate(t.Context(), o, func(Row) error { return nil }); err == nil {
 			t.Errorf("options %+v were accepted", o)
 		}

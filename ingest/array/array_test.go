@@ -107,12 +107,18 @@ func TestShapesAndTypes(t *testing.T) {
 		data []byte
 		want string
 	}{
-		"flat cubes":        {npy(t, "'<f4'", "False", "(2, 8)", count(16)), "2 [2 2 2] 1 [0 1 2 3 4 5 6 7]"},
-		"one grid":          {npy(t, "'<i2'", "False", "(1, 2, 3)", []int16{-1, 2, 3, 4, 5, 6}), "1 [1 2 3] 1 [-1 2 3 4 5 6]"},
-		"fortran":           {npy(t, "'<u2'", "True", "(1, 2, 3)", []uint16{1, 2, 3, 4, 5, 6}), "1 [1 2 3] 1 [1 3 5 2 4 6]"},
-		"rows of grids":     {npy(t, "'|u1'", "False", "(2, 1, 2, 1)", []uint8{9, 8, 7, 6}), "2 [1 2 1] 1 [9 8]"},
-		"channels":          {npy(t, "'>f8'", "False", "(1, 1, 1, 2, 3)", []float64{1, 2, 3, 4, 5, 6}), "1 [1 1 2] 3 [1 2 3 4 5 6]"},
-		"halves":            {npy(t, "'<f2'", "False", "(1, 1, 5)", []uint16{0x3c00, 0xc000, 1, 0x7bff, 0x7c00}), "1 [1 1 5] 1 [1 -2 5.9604645e-08 65504 +Inf]"},
+		"flat cubes":    {npy(t, "'<f4'", "False", "(2, 8)", count(16)), "2 [2 2 2] 1 [0 1 2 3 4 5 6 7]"},
+		"one grid":      {npy(t, "'<i2'", "False", "(1, 2, 3)", []int16{-1, 2, 3, 4, 5, 6}), "1 [1 2 3] 1 [-1 2 3 4 5 6]"},
+		"fortran":       {npy(t, "'<u2'", "True", "(1, 2, 3)", []uint16{1, 2, 3, 4, 5, 6}), "1 [1 2 3] 1 [1 3 5 2 4 6]"},
+		"rows of grids": {npy(t, "'|u1'", "False", "(2, 1, 2, 1)", []uint8{9, 8, 7, 6}), "2 [1 2 1] 1 [9 8]"},
+		"channels": {
+			npy(t, "'>f8'", "False", "(1, 1, 1, 2, 3)", []float64{1, 2, 3, 4, 5, 6}),
+			"1 [1 1 2] 3 [1 2 3 4 5 6]",
+		},
+		"halves": {
+			npy(t, "'<f2'", "False", "(1, 1, 5)", []uint16{0x3c00, 0xc000, 1, 0x7bff, 0x7c00}),
+			"1 [1 1 5] 1 [1 -2 5.9604645e-08 65504 +Inf]",
+		},
 		"points":            {npy(t, "'<f8'", "False", "(2, 3)", []float64{1, 2, 3, 4, 5, 6}), "1 [1 4] [2 5] [3 6]"},
 		"points in columns": {npy(t, "'<f4'", "True", "(2, 3)", []float32{1, 2, 3, 4, 5, 6}), "1 [1 2] [3 4] [5 6]"},
 		"records": {
@@ -178,12 +184,18 @@ func TestErrors(t *testing.T) {
 		data   []byte
 		want   string
 	}{
-		"no cube":       {NPY, npy(t, "'<f4'", "False", "(1, 9)", count(9)), "set the grid shape"},
-		"cut":           {NPY, x[:len(x)-1], "found 63 bytes of values, want 64"},
-		"huge":          {NPY, npy(t, "'<f8'", "False", "(9000000000, 9000000000)", count(0)), "larger than any file"},
-		"text":          {NPY, npy(t, "'<U5'", "False", "(1,)", count(0)), `found type "U5"`},
-		"too few label": {NPZ, npz(t, "x.npy", x, "y.npy", npy(t, "'|u1'", "False", "(1,)", []uint8{3})), "found 1 labels, want 2"},
-		"half a label":  {NPZ, npz(t, "x.npy", x, "y.npy", npy(t, "'<f4'", "False", "(2,)", []float32{1, 0.5})), "row 1: found 0.5"},
+		"no cube": {NPY, npy(t, "'<f4'", "False", "(1, 9)", count(9)), "set the grid shape"},
+		"cut":     {NPY, x[:len(x)-1], "found 63 bytes of values, want 64"},
+		"huge":    {NPY, npy(t, "'<f8'", "False", "(9000000000, 9000000000)", count(0)), "larger than any file"},
+		"text":    {NPY, npy(t, "'<U5'", "False", "(1,)", count(0)), `found type "U5"`},
+		"too few label": {
+			NPZ, npz(t, "x.npy", x, "y.npy", npy(t, "'|u1'", "False", "(1,)", []uint8{3})),
+			"found 1 labels, want 2",
+		},
+		"half a label": {
+			NPZ, npz(t, "x.npy", x, "y.npy", npy(t, "'<f4'", "False", "(2,)", []float32{1, 0.5})),
+			"row 1: found 0.5",
+		},
 	} {
 		_, err := read(t, c.format, c.data, ingest.Options{})
 		if err == nil || !strings.Contains(err.Error(), c.want) {
@@ -202,7 +214,8 @@ func TestGridShape(t *testing.T) {
 func TestSuite(t *testing.T) {
 	ingesttest.Format(t, NPY, "a.npy", npy(t, "'<f4'", "False", "(2, 8)", count(16)))
 	ingesttest.Format(t, NPY, "p.npy", npy(t, "[('z', '<f4'), ('x', '<f4'), ('y', '<f4')]", "False", "(2,)", count(6)))
-	ingesttest.Format(t, NPZ, "a.npz", npz(t, "X.npy", npy(t, "'<f4'", "True", "(2, 2, 2, 1)", count(8)), "y.npy", npy(t, "'<i8'", "False", "(2,)", []int64{3, 1})))
+	ingesttest.Format(t, NPZ, "a.npz", npz(t, "X.npy", npy(t, "'<f4'", "True", "(2, 2, 2, 1)", count(8)), "y.npy",
+		npy(t, "'<i8'", "False", "(2,)", []int64{3, 1})))
 }
 
 const idxImages = "\x00\x00\x08\x03\x00\x00\x00\x02\x00\x00\x00\x01\x00\x00\x00\x03\x01\x02\x03\xff\x05\x06"
@@ -257,19 +270,24 @@ func TestWriters(t *testing.T) {
 		t.Errorf("cloud: found %v, %v", got, err)
 	}
 	grid := func(label int32, v float32) ingest.Sample {
-		return ingest.Sample{Label: label, Data: &ingest.Grid{Dims: [3]int{1, 2, 2}, Channels: 1, Values: []float32{v, v, v, v}}}
+		return ingest.Sample{Label: label, Data: &ingest.Grid{
+			Dims: [3]int{1, 2, 2}, Channels: 1,
+			Values: []float32{v, v, v, v},
+		}}
 	}
 	path, err = write(CreateNPZ, "g.npz", grid(4, 1), grid(-1, 2), grid(6, 3))
 	if err != nil {
 		t.Fatal(err)
 	}
 	got, err = readPath(t, NPZ, path, ingest.Options{})
-	if err != nil || len(got) != 3 || got[2].Label != 6 || got[1].Label != ingest.NoLabel || got[2].Data.(*ingest.Grid).Values[3] != 3 {
+	if err != nil || len(got) != 3 || got[2].Label != 6 || got[1].Label != ingest.NoLabel ||
+		got[2].Data.(*ingest.Grid).Values[3] != 3 {
 		t.Errorf("grids: found %v, %v", got, err)
 	}
 	bad := grid(1, 1)
 	bad.Data = &ingest.Grid{Dims: [3]int{1, 1, 4}, Channels: 1, Values: make([]float32, 4)}
-	if _, err := write(CreateNPZ, "bad.npz", grid(1, 1), bad); err == nil || !strings.Contains(err.Error(), "[1 1 4], want [1 2 2]") {
+	if _, err := write(CreateNPZ, "bad.npz", grid(1, 1), bad); err == nil ||
+		!strings.Contains(err.Error(), "[1 1 4], want [1 2 2]") {
 		t.Errorf("found error %v", err)
 	}
 	if _, err := write(CreateNPY, "none.npy"); err == nil {
@@ -282,12 +300,14 @@ func TestWriters(t *testing.T) {
 }
 
 func FuzzNPY(f *testing.F) {
-	ingesttest.Fuzz(f, NPY, "f.npy", npy(f, "'<f4'", "False", "(2, 8)", count(16)), npy(f, "[('z', '<f4'), ('x', '<f4'), ('y', '<f4')]", "False", "(2,)", count(6)),
+	ingesttest.Fuzz(f, NPY, "f.npy", npy(f, "'<f4'", "False", "(2, 8)", count(16)),
+		npy(f, "[('z', '<f4'), ('x', '<f4'), ('y', '<f4')]", "False", "(2,)", count(6)),
 		npy(f, "'<f2'", "True", "(1, 2, 2)", []uint16{1, 2, 3, 4}))
 }
 
 func FuzzNPZ(f *testing.F) {
-	ingesttest.Fuzz(f, NPZ, "f.npz", npz(f, "X.npy", npy(f, "'<f4'", "False", "(1, 8)", count(8)), "y.npy", npy(f, "'|u1'", "False", "(1,)", []uint8{3})))
+	ingesttest.Fuzz(f, NPZ, "f.npz", npz(f, "X.npy", npy(f, "'<f4'", "False", "(1, 8)", count(8)), "y.npy",
+		npy(f, "'|u1'", "False", "(1,)", []uint8{3})))
 }
 
 func TestDiamond(t *testing.T) {

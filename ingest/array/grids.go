@@ -56,7 +56,8 @@ func viewOf(h *header, labels int, o ingest.Options) (view, error) {
 			v.dims = [3]int{edge, edge, edge}
 		}
 		if v.cells() != s[1] {
-			return v, fmt.Errorf("shape %v: found rows of %d values, want %d x %d x %d; set the grid shape", s, s[1], v.dims[0], v.dims[1], v.dims[2])
+			return v, fmt.Errorf("shape %v: found rows of %d values, want %d x %d x %d; set the grid shape", s,
+				s[1], v.dims[0], v.dims[1], v.dims[2])
 		}
 	case 3:
 		v.rows, v.dims = 1, [3]int(s)

@@ -165,7 +165,8 @@ func (h *header) count() (int, error) {
 func parseType(s string) (field, error) {
 	f := field{big: s[0] == '>'}
 	kinds := map[string]columns.Type{
-		"b1": columns.Uint8, "i1": columns.Int8, "u1": columns.Uint8, "i2": columns.Int16, "u2": columns.Uint16, "i4": columns.Int32, "u4": columns.Uint32,
+		"b1": columns.Uint8, "i1": columns.Int8, "u1": columns.Uint8, "i2": columns.Int16, "u2": columns.Uint16,
+		"i4": columns.Int32, "u4": columns.Uint32,
 		"i8": columns.Int64, "u8": columns.Uint64, "f4": columns.Float32, "f8": columns.Float64,
 	}
 	if strings.ContainsRune("<>|=", rune(s[0])) {

@@ -177,7 +177,8 @@ func (f *file) only(want string) error {
 		})
 	})
 	if len(f.parts) == 0 {
-		return fmt.Errorf("part %q: found the arrays %q, want one with a word in its name that starts with the part", want, names)
+		return fmt.Errorf("part %q: found the arrays %q, want one with a word in its name that starts "+
+			"with the part", want, names)
 	}
 	return nil
 }
@@ -271,7 +272,8 @@ func (p *part) all(limit int64) ([]byte, error) {
 func (p *part) readLabels() ([]int32, error) {
 	h := p.header
 	if !h.plain() || len(h.shape) < 1 || len(h.shape) > 2 || h.shape[0] > maxLabels {
-		return nil, fmt.Errorf("labels: found %s %v, want numbers (N), (N, 1) or one-hot (N, K), N at most %d", h.typeName(), h.shape, maxLabels)
+		return nil, fmt.Errorf("labels: found %s %v, want numbers (N), (N, 1) or one-hot (N, K), N at most %d",
+			h.typeName(), h.shape, maxLabels)
 	}
 	n, k := h.shape[0], 1
 	if len(h.shape) == 2 {
@@ -309,7 +311,8 @@ func (p *part) readLabels() ([]int32, error) {
 	return out, nil
 }
 
-func open(list func(string, ingest.Options) (*file, error)) func(context.Context, string, ingest.Options) (ingest.Source, error) {
+func open(list func(string, ingest.Options) (*file, error)) func(context.Context, string,
+	ingest.Options) (ingest.Source, error) {
 	return func(_ context.Context, path string, o ingest.Options) (ingest.Source, error) {
 		o = o.WithDefaults()
 		f, err := list(path, o)
@@ -359,7 +362,10 @@ func (s *source) Read(ctx context.Context) (ingest.Sample, error) {
 		}
 		out := ingest.Sample{ID: record.ID{Stream: s.name(), Seq: uint64(s.row)}, Label: ingest.NoLabel}
 		if err := s.read(&out); err != nil {
-			err = &ingest.ItemError{ID: record.ID{Stream: out.Stream, Seq: out.Seq}, Err: fmt.Errorf("%s: array %q row %d: %w", s.file.path, s.file.parts[s.part].name, s.row, err)}
+			err = &ingest.ItemError{
+				ID:  record.ID{Stream: out.Stream, Seq: out.Seq},
+				Err: fmt.Errorf("%s: array %q row %d: %w", s.file.path, s.file.parts[s.part].name, s.row, err),
+			}
 			s.next()
 			return ingest.Sample{}, err
 		}
@@ -397,7 +403,10 @@ func (s *source) read(out *ingest.Sample) (err error) {
 	}
 	if s.whole != nil {
 		n := s.view.cells()
-		out.Data = &ingest.Grid{Dims: s.view.dims, Channels: s.view.channels, Values: s.whole[s.row*n : (s.row+1)*n : (s.row+1)*n]}
+		out.Data = &ingest.Grid{
+			Dims: s.view.dims, Channels: s.view.channels,
+			Values: s.whole[s.row*n : (s.row+1)*n : (s.row+1)*n],
+		}
 	} else if out.Data, err = s.view.grid(s.values); err != nil {
 		return err
 	}
@@ -526,7 +535,8 @@ func (p *part) cloud(o ingest.Options) (*ingest.PointCloud, error) {
 	return columns.Cloud(n, cols)
 }
 
-func inspect(list func(string, ingest.Options) (*file, error)) func(context.Context, string, ingest.Options) (ingest.Detail, error) {
+func inspect(list func(string, ingest.Options) (*file, error)) func(context.Context, string,
+	ingest.Options) (ingest.Detail, error) {
 	return func(ctx context.Context, path string, o ingest.Options) (ingest.Detail, error) {
 		o = o.WithDefaults()
 		f, err := list(path, o)
@@ -552,7 +562,10 @@ func (f *file) detail(ctx context.Context, o ingest.Options) (ingest.Detail, err
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		g.Arrays = append(g.Arrays, ingest.Array{Name: p.name, Type: p.header.typeName(), Shape: append([]int{}, p.header.shape...)})
+		g.Arrays = append(g.Arrays, ingest.Array{
+			Name: p.name, Type: p.header.typeName(),
+			Shape: append([]int{}, p.header.shape...),
+		})
 		v, err := p.view(o)
 		if err == nil && v.points > 0 {
 			var c *ingest.PointCloud

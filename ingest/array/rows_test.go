@@ -19,7 +19,8 @@ func TestRowsRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	// np.save's header: 118 bytes, so that the values begin at 128.
-	head := "\x93NUMPY\x01\x00\x76\x00{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }" + strings.Repeat(" ", 58) + "\n"
+	head := "\x93NUMPY\x01\x00\x76\x00{'descr': '<f4', 'fortran_order': False, 'shape': " +
+		"(2, 3), }" + strings.Repeat(" ", 58) + "\n"
 	numpy, err := binary.Append([]byte(head), binary.LittleEndian, want)
 	if err != nil || !bytes.Equal(b.Bytes(), numpy) {
 		t.Errorf("found %q, want %q (%v)", b.Bytes(), numpy, err)
@@ -29,7 +30,8 @@ func TestRowsRoundTrip(t *testing.T) {
 		t.Errorf("found %d rows %v, %v", n, got, err)
 	}
 	b.Reset()
-	if err := WriteFloat32(&b, []int{70000}, make([]float32, 70000)); err != nil || b.Len() != 128+4*70000 { // more than a buffer
+	if err := WriteFloat32(&b, []int{70000}, make([]float32, 70000)); err != nil ||
+		b.Len() != 128+4*70000 { // more than a buffer
 		t.Errorf("found %d bytes (%v)", b.Len(), err)
 	}
 }
@@ -48,7 +50,8 @@ func TestRowsTypesAndErrors(t *testing.T) {
 		npy(t, "'<f8'", "False", "(2, 2)", []float64{1, 2, 3, 4}), npy(t, "'|u1'", "False", "(2, 2)", []uint8{1, 2, 3, 4}),
 		npy(t, "'>i4'", "False", "(2, 2)", []int32{1, 2, 3, 4}),
 	} {
-		if n, got, err := ReadRows(fileOf(t, data), []int{2}); err != nil || n != 2 || !slices.Equal(got, []float32{1, 2, 3, 4}) {
+		if n, got, err := ReadRows(fileOf(t, data), []int{2}); err != nil || n != 2 ||
+			!slices.Equal(got, []float32{1, 2, 3, 4}) {
 			t.Errorf("found %d rows %v, %v", n, got, err)
 		}
 	}
@@ -62,7 +65,8 @@ func TestRowsTypesAndErrors(t *testing.T) {
 		"npy header":                        []byte("\x93NUMPY\x02\x00\xff\xff\xff\xff{"),
 	} {
 		path := fileOf(t, data)
-		if _, _, err := ReadRows(path, []int{4, 1}); err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), path) {
+		if _, _, err := ReadRows(path, []int{4, 1}); err == nil || !strings.Contains(err.Error(), want) ||
+			!strings.HasPrefix(err.Error(), path) {
 			t.Errorf("found error %v, want %q", err, want)
 		}
 	}

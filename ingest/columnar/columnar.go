@@ -130,12 +130,18 @@ func (w *writer) points(p *ingest.PointCloud) error {
 
 // pointColumns returns the columns for the points from (inclusive) to to (exclusive).
 func (w *writer) pointColumns(p *ingest.PointCloud, number []uint32, from, to int) []column {
-	cs := []column{{name: "sample", values: number}, {name: "x", values: p.X[from:to]}, {name: "y", values: p.Y[from:to]}, {name: "z", values: p.Z[from:to]}}
+	cs := []column{
+		{name: "sample", values: number},
+		{name: "x", values: p.X[from:to]},
+		{name: "y", values: p.Y[from:to]},
+		{name: "z", values: p.Z[from:to]},
+	}
 	if w.like.Intensity != nil {
 		cs = append(cs, column{name: "intensity", values: p.Intensity[from:to]})
 	}
 	if w.like.R != nil {
-		cs = append(cs, column{name: "red", values: p.R[from:to]}, column{name: "green", values: p.G[from:to]}, column{name: "blue", values: p.B[from:to]})
+		cs = append(cs, column{name: "red", values: p.R[from:to]}, column{name: "green", values: p.G[from:to]},
+			column{name: "blue", values: p.B[from:to]})
 	}
 	return cs
 }
@@ -144,8 +150,13 @@ func (w *writer) grid(s ingest.Sample, g *ingest.Grid) error {
 	dims := [4]int{g.Dims[0], g.Dims[1], g.Dims[2], g.Channels}
 	if w.samples == 0 {
 		w.dims = dims
-		cs := []column{{name: "sample", values: []uint32(nil)}, {name: "label", values: []int32(nil)}, {name: "values", values: []float32(nil), list: len(g.Values)}}
-		keys, values := []string{KeyKind, KeyDims}, []string{"grids", fmt.Sprintf("%d,%d,%d,%d", dims[0], dims[1], dims[2], dims[3])}
+		cs := []column{
+			{name: "sample", values: []uint32(nil)},
+			{name: "label", values: []int32(nil)},
+			{name: "values", values: []float32(nil), list: len(g.Values)},
+		}
+		keys, values := []string{KeyKind, KeyDims},
+			[]string{"grids", fmt.Sprintf("%d,%d,%d,%d", dims[0], dims[1], dims[2], dims[3])}
 		if err := w.encoder.begin(w.out, cs, keys, values); err != nil {
 			return err
 		}
@@ -176,7 +187,11 @@ func (w *writer) flush() error {
 	clear(w.grids)
 	w.grids = w.grids[:0]
 	n := w.dims[0] * w.dims[1] * w.dims[2] * w.dims[3]
-	return w.encoder.write([]column{{name: "sample", values: numbers}, {name: "label", values: labels}, {name: "values", values: values, list: n}})
+	return w.encoder.write([]column{
+		{name: "sample", values: numbers},
+		{name: "label", values: labels},
+		{name: "values", values: values, list: n},
+	})
 }
 
 // Commit writes pending samples and moves the file into place.

@@ -24,7 +24,8 @@ func cloud(n int, shift float64) *ingest.PointCloud {
 	for i := range n {
 		v := float64(i) + shift
 		p.X, p.Y, p.Z = append(p.X, v), append(p.Y, -v), append(p.Z, v/7)
-		p.Intensity, p.R, p.G, p.B = append(p.Intensity, float32(i)/3), append(p.R, uint8(i)), append(p.G, uint8(255-i%256)), append(p.B, 7)
+		p.Intensity, p.R, p.G, p.B = append(p.Intensity, float32(i)/3), append(p.R, uint8(i)),
+			append(p.G, uint8(255-i%256)), append(p.B, 7)
 	}
 	return p
 }
@@ -211,7 +212,8 @@ func TestGrids(t *testing.T) {
 		var values []float32
 		for i := range 100 {
 			s := grid(i, int32(i%3)-1)
-			ss, number, labels, values = append(ss, s), append(number, uint32(i)), append(labels, s.Label), append(values, s.Data.(*ingest.Grid).Values...)
+			ss, number, labels, values = append(ss, s), append(number, uint32(i)), append(labels, s.Label),
+				append(values, s.Data.(*ingest.Grid).Values...)
 		}
 		write(t, f.create, path, ss...)
 		got := f.read(t, path)

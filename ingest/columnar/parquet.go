@@ -24,7 +24,8 @@ type parquetEncoder struct {
 func (e *parquetEncoder) begin(w io.Writer, columns []column, keys, values []string) error {
 	var fields schema.FieldList
 	properties := []parquet.WriterProperty{
-		parquet.WithVersion(parquet.V2_LATEST), parquet.WithCompression(compress.Codecs.Zstd), parquet.WithDictionaryDefault(false), parquet.WithStats(true),
+		parquet.WithVersion(parquet.V2_LATEST), parquet.WithCompression(compress.Codecs.Zstd),
+		parquet.WithDictionaryDefault(false), parquet.WithStats(true),
 	}
 	for _, c := range columns {
 		n, err := parquetNode(c)
@@ -47,7 +48,8 @@ func (e *parquetEncoder) begin(w io.Writer, columns []column, keys, values []str
 		}
 	}
 	// The wrapper hides Close, which the library would call.
-	e.w = file.NewParquetWriter(struct{ io.Writer }{w}, root, file.WithWriterProps(parquet.NewWriterProperties(properties...)), file.WithWriteMetadata(m))
+	e.w = file.NewParquetWriter(struct{ io.Writer }{w}, root,
+		file.WithWriterProps(parquet.NewWriterProperties(properties...)), file.WithWriteMetadata(m))
 	return nil
 }
 
@@ -62,9 +64,11 @@ func parquetNode(c column) (n schema.Node, err error) {
 	case []int32:
 		n = schema.NewInt32Node(c.name, required, -1)
 	case []uint32:
-		n, err = schema.NewPrimitiveNodeLogical(c.name, required, schema.NewIntLogicalType(32, false), parquet.Types.Int32, 0, -1)
+		n, err = schema.NewPrimitiveNodeLogical(c.name, required, schema.NewIntLogicalType(32, false),
+			parquet.Types.Int32, 0, -1)
 	case []uint8:
-		n, err = schema.NewPrimitiveNodeLogical(c.name, required, schema.NewIntLogicalType(8, false), parquet.Types.Int32, 0, -1)
+		n, err = schema.NewPrimitiveNodeLogical(c.name, required, schema.NewIntLogicalType(8, false),
+			parquet.Types.Int32, 0, -1)
 	default:
 		err = fmt.Errorf("column %s: found %T", c.name, c.values)
 	}
@@ -94,10 +98,12 @@ func (e *parquetEncoder) write(columns []column) error {
 func (e *parquetEncoder) fill(w file.ColumnChunkWriter, c column) (err error) {
 	switch v := c.values.(type) {
 	case []float64:
-		_, err = w.(*file.Float64ColumnChunkWriter).WriteBatch(v, nil, nil) //nolint:forcetypeassert // created by begin, here and below
+		_, err = w.(*file.Float64ColumnChunkWriter).WriteBatch(v, nil,
+			nil) //nolint:forcetypeassert // created by begin, here and below
 	case []float32:
 		definitions, repetitions := e.levels(len(v), c.list)
-		_, err = w.(*file.Float32ColumnChunkWriter).WriteBatch(v, definitions, repetitions) //nolint:forcetypeassert // see above
+		_, err = w.(*file.Float32ColumnChunkWriter).WriteBatch(v, definitions,
+			repetitions) //nolint:forcetypeassert // see above
 	case []int32:
 		_, err = w.(*file.Int32ColumnChunkWriter).WriteBatch(v, nil, nil) //nolint:forcetypeassert // see above
 	case []uint32:

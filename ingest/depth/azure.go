@@ -77,7 +77,8 @@ func parseAzure(data []byte) (*azure, error) {
 		}
 		const least = 14
 		if len(c.Intrinsics.Parameters) < least || c.Intrinsics.Type != "CALIBRATION_LensDistortionModelBrownConrady" {
-			return nil, fmt.Errorf("%s: found model %q with %d parameters, want CALIBRATION_LensDistortionModelBrownConrady with %d",
+			return nil, fmt.Errorf("%s: found model %q with %d parameters, want "+
+				"CALIBRATION_LensDistortionModelBrownConrady with %d",
 				c.Purpose, c.Intrinsics.Type, len(c.Intrinsics.Parameters), least)
 		}
 		if _, err := c.place(); err != nil {
@@ -115,7 +116,8 @@ func (c *azureCamera) place() (ingest.Pose, error) {
 func (a *azure) camera(width, height int) (ingest.Intrinsics, error) {
 	m, ok := azureDepthModes[[2]int{width, height}]
 	if !ok {
-		return ingest.Intrinsics{}, fmt.Errorf("found %d x %d pixels, want a depth mode of the Azure Kinect: 640 x 576, 320 x 288, 512 x 512 or 1024 x 1024", width, height)
+		return ingest.Intrinsics{}, fmt.Errorf("found %d x %d pixels, want a depth mode of the Azure Kinect: 640 x "+
+			"576, 320 x 288, 512 x 512 or 1024 x 1024", width, height)
 	}
 	return a.depth.intrinsics(m), nil
 }

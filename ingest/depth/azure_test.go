@@ -43,7 +43,8 @@ func TestAzureFolder(t *testing.T) {
 	}
 	dir := t.TempDir()
 	put(t, dir, map[string]string{
-		"calibration.json": azureJSON, "depth/0.png": grey16(t, 640, 576, func(int) uint16 { return 1600 }), "color/0.png": colors.String(),
+		"calibration.json": azureJSON, "depth/0.png": grey16(t, 640, 576, func(int) uint16 { return 1600 }),
+		"color/0.png": colors.String(),
 		"depth/1.png": grey16(t, 640, 480, func(int) uint16 { return 1 }),
 	})
 	frames := framesOf(t, Frames, dir, ingest.Options{})
@@ -52,7 +53,8 @@ func TestAzureFolder(t *testing.T) {
 	}
 	f := frames[0]
 	// 0.4927808940410614 * 1024, 0.51296979188919067 * 1024 - 192 - 0.5.
-	if math.Abs(f.Cam.Fx-504.607635)+math.Abs(f.Cam.Cx-332.781067)+math.Abs(f.Cam.Cy-348.829712) > 1e-5 || f.Cam.Lens.P != [2]float64{2.0557534298859537e-5, -7.2104157879948616e-5} {
+	if math.Abs(f.Cam.Fx-504.607635)+math.Abs(f.Cam.Cx-332.781067)+math.Abs(f.Cam.Cy-348.829712) > 1e-5 ||
+		f.Cam.Lens.P != [2]float64{2.0557534298859537e-5, -7.2104157879948616e-5} {
 		t.Errorf("found camera %+v", f.Cam)
 	}
 	// The middle of the depth image sees, at 1.6 m, what lies 32 mm to the left of the colour camera's axis: 0.02
@@ -94,7 +96,8 @@ func TestSUNFolder(t *testing.T) {
 	depth := grey16(t, 32, 16, func(i int) uint16 { return bits.RotateLeft16(uint16(2000+i), 3) })
 	dir := t.TempDir()
 	put(t, dir, map[string]string{
-		"intrinsics.txt": "570 0 15.5\n0 571 7.5\n0 0 1\n", "depth_bfx/a.png": depth, "depth/a.png": "not taken", "image/b.jpg": string(colorImage(t, 32, 16)),
+		"intrinsics.txt": "570 0 15.5\n0 571 7.5\n0 0 1\n", "depth_bfx/a.png": depth, "depth/a.png": "not taken",
+		"image/b.jpg":         string(colorImage(t, 32, 16)),
 		"extrinsics/2015.txt": "1 0 0 0\n0 0.6 -0.8 0\n0 0.8 0.6 0\n",
 	})
 	frames := framesOf(t, SUN, dir, ingest.Options{})
@@ -102,7 +105,8 @@ func TestSUNFolder(t *testing.T) {
 		t.Fatalf("found %d frames", len(frames))
 	}
 	f := frames[0]
-	if f.Depth[0] != 2 || f.Depth[511] != 2.511 || f.Cam.Fy != 571 || f.Pose == nil || f.Pose.R[7] != 0.8 || len(f.Color) != 512 {
+	if f.Depth[0] != 2 || f.Depth[511] != 2.511 || f.Cam.Fy != 571 || f.Pose == nil || f.Pose.R[7] != 0.8 ||
+		len(f.Color) != 512 {
 		t.Errorf("found %g and %g m, camera %+v, pose %+v", f.Depth[0], f.Depth[511], f.Cam, f.Pose)
 	}
 	// The image alone tells by its bits.

@@ -60,7 +60,10 @@ func put(t *testing.T, dir string, files map[string]string) {
 
 func TestPNG(t *testing.T) {
 	dir := t.TempDir()
-	put(t, dir, map[string]string{"d.png": string(depthImage(t, 0, 1000, 65535, 1, 0, 2500)), "c.png": string(colorImage(t, 3, 2))})
+	put(t, dir, map[string]string{
+		"d.png": string(depthImage(t, 0, 1000, 65535, 1, 0, 2500)),
+		"c.png": string(colorImage(t, 3, 2)),
+	})
 	path := filepath.Join(dir, "d.png")
 	for units, want := range map[float64]string{0: "[0 1 65.535 0.001 0 2.5]", 5000: "[0 0.2 13.107 0.0002 0 0.5]"} {
 		src, err := PNG.Open(t.Context(), path, ingest.Options{Readers: []any{&Options{DepthUnits: units}}})
@@ -83,7 +86,8 @@ func TestPNG(t *testing.T) {
 	if err != nil || detectPNG(head) != ingest.No {
 		t.Errorf("a colour image was taken for depth: %v", err)
 	}
-	if _, err := decodePNG(depthImage(t, 1), 1000, settingsOf(ingest.Options{MaxPixels: 5})); err == nil || !strings.Contains(err.Error(), "limit 5") {
+	if _, err := decodePNG(depthImage(t, 1), 1000, settingsOf(ingest.Options{MaxPixels: 5})); err == nil ||
+		!strings.Contains(err.Error(), "limit 5") {
 		t.Errorf("found error %v, want the limit", err)
 	}
 }
@@ -151,7 +155,8 @@ func TestTUMLists(t *testing.T) {
 	d, c := string(depthImage(t, 5000, 0, 1, 2, 3, 4)), string(colorImage(t, 3, 2))
 	dir := t.TempDir()
 	put(t, dir, map[string]string{
-		"depth.txt":     "# timestamp filename\n10.000000 depth/a.png\n11.5 depth/b.png\n12.25 depth/gone.png\n13 depth/d.png\n",
+		"depth.txt": "# timestamp filename\n10.000000 depth/a.png\n11.5 depth/b.png\n12.25 depth/gone.png\n13 " +
+			"depth/d.png\n",
 		"rgb.txt":       "10.01 rgb/a.png\n11.4 rgb/far.png\n13.000 rgb/big.png\n",
 		"depth/a.png":   d,
 		"rgb/a.png":     c,
@@ -172,14 +177,18 @@ func TestTUMLists(t *testing.T) {
 	if frames[1].Seq != 1 || frames[1].Time != time.Unix(11, 500_000_000).UTC() {
 		t.Errorf("found seq %d time %v", frames[1].Seq, frames[1].Time)
 	}
-	if failed[0].Seq != 2 || !strings.Contains(failed[0].Error(), "gone.png") || !strings.Contains(failed[1].Error(), "4 x 2 pixels, want 3 x 2") {
+	if failed[0].Seq != 2 || !strings.Contains(failed[0].Error(), "gone.png") ||
+		!strings.Contains(failed[1].Error(), "4 x 2 pixels, want 3 x 2") {
 		t.Errorf("found %v", failed)
 	}
 }
 
 func TestTUMAssociationsInEitherOrder(t *testing.T) {
 	d, c := string(depthImage(t, 5000)), string(colorImage(t, 3, 2))
-	for name, line := range map[string]string{"depth first": "1.5 depth/a.png 1.6 rgb/a.png", "colour first": "1.6 rgb/a.png 1.5 depth/a.png"} {
+	for name, line := range map[string]string{
+		"depth first":  "1.5 depth/a.png 1.6 rgb/a.png",
+		"colour first": "1.6 rgb/a.png 1.5 depth/a.png",
+	} {
 		dir := t.TempDir()
 		put(t, dir, map[string]string{"associations.txt": line, "depth/a.png": d, "rgb/a.png": c})
 		frames, failed := readAll(t, dir)
@@ -310,7 +319,8 @@ func TestPGMByteOrder(t *testing.T) {
 			t.Errorf("swapped %v: found %v, %v, %v", swapped, f, found, err)
 		}
 	}
-	if _, _, err := decodePGM(pgm(false), 1000, settingsOf(ingest.Options{MaxPixels: 5})); err == nil || !strings.Contains(err.Error(), "limit 5") {
+	if _, _, err := decodePGM(pgm(false), 1000, settingsOf(ingest.Options{MaxPixels: 5})); err == nil ||
+		!strings.Contains(err.Error(), "limit 5") {
 		t.Errorf("found error %v", err)
 	}
 	if _, err := parsePGM([]byte("P5 3 2 255\n......")); err == nil {
@@ -330,10 +340,14 @@ func TestFramesFolder(t *testing.T) {
 			"camera_primesense.json": `{"width": 3, "intrinsic_matrix": [11, 0, 0, 0, 12, 0, 13, 14, 1]}`,
 		},
 		"tsdf-fusion": {
-			"frame-000002.depth.png": d, "frame-000010.depth.png": d, "frame-000002.color.png": c, "frame-000002.pose.txt": "1 0 0 7\n0 1 0 8\n0 0 1 9\n0 0 0 1\n",
+			"frame-000002.depth.png": d, "frame-000010.depth.png": d, "frame-000002.color.png": c,
+			"frame-000002.pose.txt": "1 0 0 7\n0 1 0 8\n0 0 1 9\n0 0 0 1\n",
 			"camera-intrinsics.txt": "11 0 13\n0 12 14\n0 0 1\n",
 		},
-		"pgm": {"depth/2.png": d, "depth/10.pgm": string(pgm(false)), "rgb/2.png": c, "camera.json": `{"intrinsic_matrix": [11, 0, 0, 0, 12, 0, 13, 14, 1]}`},
+		"pgm": {
+			"depth/2.png": d, "depth/10.pgm": string(pgm(false)), "rgb/2.png": c,
+			"camera.json": `{"intrinsic_matrix": [11, 0, 0, 0, 12, 0, 13, 14, 1]}`,
+		},
 	} {
 		dir := t.TempDir()
 		put(t, dir, files)
@@ -363,7 +377,8 @@ func TestFramesFolder(t *testing.T) {
 			}
 		}
 		info, err := Frames.Inspect(t.Context(), dir, ingest.Options{})
-		if depth, ok := info.(*ingest.Depth); err != nil || !ok || depth.Frames != 2 || depth.Missing != 0 || depth.Unit != "mm" {
+		if depth, ok := info.(*ingest.Depth); err != nil || !ok || depth.Frames != 2 || depth.Missing != 0 ||
+			depth.Unit != "mm" {
 			t.Errorf("%s: found %+v, %v", name, info, err)
 		}
 	}

@@ -43,9 +43,10 @@ func detectFrames(h *ingest.Head) ingest.Confidence {
 		return ingest.Guess
 	}
 	if _, ok := slices.BinarySearch(h.Names, "depth"); ok {
-		if entries, err := os.ReadDir(filepath.Join(h.Path, "depth")); err == nil && slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
-			return isDepthName(filepath.Join("depth", e.Name()))
-		}) {
+		if entries, err := os.ReadDir(filepath.Join(h.Path, "depth")); err == nil &&
+			slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
+				return isDepthName(filepath.Join("depth", e.Name()))
+			}) {
 			return ingest.Guess
 		}
 	}
@@ -80,7 +81,10 @@ func readFrames(dir string, o *settings) (*sequence, error) {
 	}
 	for name := range have {
 		if isDepthName(name) {
-			f.pairs = append(f.pairs, pair{depth: listed{path: name}, color: listed{path: colorName(name, have)}, posePath: poseName(name, have)})
+			f.pairs = append(f.pairs, pair{
+				depth: listed{path: name}, color: listed{path: colorName(name, have)},
+				posePath: poseName(name, have),
+			})
 		}
 	}
 	if len(f.pairs) == 0 {

@@ -16,11 +16,13 @@ import (
 var (
 	KinectV1 = ingest.Intrinsics{
 		Fx: 594.21434211923247, Fy: 591.04053696870778, Cx: 339.30780975300314, Cy: 242.73913761751615,
-		Lens: ingest.Brown(-0.26386489753128833, 0.99966832163729757, -0.00076275862143610667, 0.0050350940090814270, -1.3053628089976321),
+		Lens: ingest.Brown(-0.26386489753128833, 0.99966832163729757, -0.00076275862143610667,
+			0.0050350940090814270, -1.3053628089976321),
 	}
 	kinectV1Color = ingest.Intrinsics{
 		Fx: 529.21508098293293, Fy: 525.56393630057437, Cx: 328.94272028759258, Cy: 267.48068171871557,
-		Lens: ingest.Brown(0.26451622333009589, -0.83990749424620825, -0.0019922302173693159, 0.0014371995932897616, 0.91192465078713847),
+		Lens: ingest.Brown(0.26451622333009589, -0.83990749424620825, -0.0019922302173693159, 0.0014371995932897616,
+			0.91192465078713847),
 	}
 	kinectV1Between = ingest.Pose{
 		R: [9]float64{
@@ -158,7 +160,8 @@ func readKinect(path string, o *settings) (*ingest.Frame, error) {
 	case 2 * kinectPixels:
 		raw = littleEndian(data)
 	default:
-		return nil, fmt.Errorf("%s: found %d bytes, want %d (packed disparities) or %d (unpacked)", path, len(data), kinectPacked, 2*kinectPixels)
+		return nil, fmt.Errorf("%s: found %d bytes, want %d (packed disparities) or %d (unpacked)", path, len(data),
+			kinectPacked, 2*kinectPixels)
 	}
 	f := &ingest.Frame{Width: kinectWidth, Height: kinectHeight, Depth: make([]ingest.Metres, kinectPixels), Cam: KinectV1}
 	if err := fromDisparity(f.Depth, raw); err != nil {

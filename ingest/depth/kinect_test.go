@@ -49,7 +49,10 @@ func packed(raw []uint16) []byte {
 func TestKinectRaw(t *testing.T) {
 	raw := scene()
 	dir := t.TempDir()
-	put(t, dir, map[string]string{"packed": string(packed(raw)), "unpacked": string(unpacked(raw)), "short": string(packed(raw)[:99]), "zeros": strings.Repeat("\x00", kinectPacked)})
+	put(t, dir, map[string]string{
+		"packed": string(packed(raw)), "unpacked": string(unpacked(raw)),
+		"short": string(packed(raw)[:99]), "zeros": strings.Repeat("\x00", kinectPacked),
+	})
 	for _, name := range []string{"packed", "unpacked"} {
 		path := dir + "/" + name
 		head, err := ingest.ReadHead(path)
@@ -73,7 +76,8 @@ func TestKinectRaw(t *testing.T) {
 			t.Errorf("%s: found camera %+v", name, f.Cam)
 		}
 		info, err := Kinect.Inspect(t.Context(), path, ingest.Options{})
-		if d, ok := info.(*ingest.Depth); err != nil || !ok || d.Unit != unitDisparity || d.Valid != (kinectWidth-8)*kinectHeight {
+		if d, ok := info.(*ingest.Depth); err != nil || !ok || d.Unit != unitDisparity ||
+			d.Valid != (kinectWidth-8)*kinectHeight {
 			t.Errorf("%s: found %+v, %v", name, info, err)
 		}
 	}
@@ -83,7 +87,8 @@ func TestKinectRaw(t *testing.T) {
 			t.Errorf("%s: taken for a frame: %v", name, err)
 		}
 	}
-	if _, err := readKinect(dir+"/short", settingsOf(ingest.Options{})); err == nil || !strings.Contains(err.Error(), "422400") {
+	if _, err := readKinect(dir+"/short", settingsOf(ingest.Options{})); err == nil ||
+		!strings.Contains(err.Error(), "422400") {
 		t.Errorf("short: found error %v", err)
 	}
 }
@@ -107,7 +112,8 @@ func TestKinectDamage(t *testing.T) { // too large for every truncation of the s
 	raw[5] = 3000
 	dir := t.TempDir()
 	put(t, dir, map[string]string{"d": string(unpacked(raw))})
-	if _, err := readKinect(dir+"/d", settingsOf(ingest.Options{})); err == nil || !strings.Contains(err.Error(), "pixel 5: found disparity 3000") {
+	if _, err := readKinect(dir+"/d", settingsOf(ingest.Options{})); err == nil ||
+		!strings.Contains(err.Error(), "pixel 5: found disparity 3000") {
 		t.Errorf("found error %v", err)
 	}
 }
@@ -145,7 +151,8 @@ func TestFakenect(t *testing.T) {
 	}
 	dir := t.TempDir()
 	put(t, dir, map[string]string{
-		"INDEX.txt": "d-10.000000-111.pgm\nr-10.010000-222.ppm\n", "d-10.000000-111.pgm": head + string(unpacked(raw)), "r-10.010000-222.ppm": string(ppm),
+		"INDEX.txt":           "d-10.000000-111.pgm\nr-10.010000-222.ppm\n",
+		"d-10.000000-111.pgm": head + string(unpacked(raw)), "r-10.010000-222.ppm": string(ppm),
 		"a-10.0-3.dump": "xyz", "d-11.500000-444.pgm": head + string(unpacked(millimetre)),
 	})
 	frames := framesOf(t, Fakenect, dir, ingest.Options{})
@@ -156,7 +163,10 @@ func TestFakenect(t *testing.T) {
 	if z := f.Depth[9]; math.Abs(float64(z)-1.195123) > 1e-6 || frames[1].Depth[9] != 3 || frames[1].Color != nil {
 		t.Errorf("found %g m and %g m", z, frames[1].Depth[9])
 	}
-	for at, want := range map[[2]int][2]float64{{320, 240}: {311.146, 258.206}, {100, 80}: {97.853, 104.405}, {550, 400}: {524.770, 406.562}} {
+	for at, want := range map[[2]int][2]float64{
+		{320, 240}: {311.146, 258.206}, {100, 80}: {97.853, 104.405},
+		{550, 400}: {524.770, 406.562},
+	} {
 		c := f.Color[at[1]*kinectWidth+at[0]]
 		u, v := math.Floor(want[0]+0.5), math.Floor(want[1]+0.5)
 		if c != (color.RGBA{R: byte(int(u)), G: byte(int(u) >> 8), B: byte(int(v) / 2), A: 255}) {

@@ -72,7 +72,8 @@ func posesOf(dir string, have map[string]bool, o *settings) ([]*ingest.Pose, err
 func parseLog(words []string) ([]*ingest.Pose, error) {
 	const ids, matrix = 3, 16
 	if len(words)%(ids+matrix) != 0 {
-		return nil, fmt.Errorf("found %d numbers, want a multiple of %d: 3 frame numbers and a 4x4 matrix per frame", len(words), ids+matrix)
+		return nil, fmt.Errorf("found %d numbers, want a multiple of %d: 3 frame numbers and a 4x4 matrix "+
+			"per frame", len(words), ids+matrix)
 	}
 	var out []*ingest.Pose
 	for len(words) > 0 {

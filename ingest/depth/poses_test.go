@@ -60,20 +60,26 @@ func TestPosesOfSamples(t *testing.T) {
 	}{
 		"tsdf-fusion": {
 			map[string]string{
-				"frame-000150.depth.png": "rgbd/tsdf_fusion/frame-000150.depth.png", "frame-000150.pose.txt": "rgbd/tsdf_fusion/frame-000150.pose.txt",
-				"frame-000150.color.png": "rgbd/tsdf_fusion/frame-000150.color.png", "camera-intrinsics.txt": "rgbd/tsdf_fusion/camera-intrinsics.txt",
+				"frame-000150.depth.png": "rgbd/tsdf_fusion/frame-000150.depth.png",
+				"frame-000150.pose.txt":  "rgbd/tsdf_fusion/frame-000150.pose.txt",
+				"frame-000150.color.png": "rgbd/tsdf_fusion/frame-000150.color.png",
+				"camera-intrinsics.txt":  "rgbd/tsdf_fusion/camera-intrinsics.txt",
 			},
 			[][3]float64{{-0.91287065, -0.34388667, 0.75986093}},
 			0.70352107,
 		},
 		"slambook": {
-			map[string]string{"depth/1.pgm": "rgbd/slambook/ch5_depth_1.pgm", "color/1.png": "rgbd/slambook/ch5_color_1.png", "pose.txt": "rgbd/slambook/ch5_pose.txt"},
+			map[string]string{
+				"depth/1.pgm": "rgbd/slambook/ch5_depth_1.pgm",
+				"color/1.png": "rgbd/slambook/ch5_color_1.png", "pose.txt": "rgbd/slambook/ch5_pose.txt",
+			},
 			[][3]float64{{-0.228993, 0.00645704, 0.0287837}},
 			1 - 2*(0.113131*0.113131+0.0326832*0.0326832),
 		},
 		"redwood": {
 			map[string]string{
-				"depth/00000.png": "rgbd/redwood/depth_00000.png", "depth/00001.png": "rgbd/redwood/depth_00001.png", "odometry.log": "rgbd/redwood/odometry.log",
+				"depth/00000.png": "rgbd/redwood/depth_00000.png",
+				"depth/00001.png": "rgbd/redwood/depth_00001.png", "odometry.log": "rgbd/redwood/odometry.log",
 				"camera_primesense.json": "rgbd/redwood/camera_primesense.json",
 			},
 			[][3]float64{{2, 2, -0.3}, {1.99962, 1.97704, -0.300486}},
@@ -99,7 +105,8 @@ func TestPosesOfSamples(t *testing.T) {
 // second lies on the first: the pixel of the first that a point of the second falls on has its depth.
 func TestRedwoodFramesMeet(t *testing.T) {
 	frames := framesOf(t, Frames, link(t, map[string]string{
-		"depth/0.png": "rgbd/redwood/depth_00000.png", "depth/1.png": "rgbd/redwood/depth_00001.png", "depth/2.png": "rgbd/redwood/depth_00002.png",
+		"depth/0.png": "rgbd/redwood/depth_00000.png", "depth/1.png": "rgbd/redwood/depth_00001.png",
+		"depth/2.png":  "rgbd/redwood/depth_00002.png",
 		"odometry.log": "rgbd/redwood/odometry.log",
 	}), ingest.Options{})
 	apart := func(pose bool) float64 {
@@ -136,12 +143,14 @@ func TestGroundTruthOfTUM(t *testing.T) {
 	d := string(depthImage(t, 5000))
 	dir := t.TempDir()
 	put(t, dir, map[string]string{
-		"depth.txt":       "10.0 depth/a.png\n11.0 depth/a.png\n12.0 depth/a.png",
-		"groundtruth.txt": "# timestamp tx ty tz qx qy qz qw\n10.004 1 2 3 0 0 0 1\n9.990 7 7 7 0 0 0 1\n11.1 4 5 6 0 0 0 1\n12.0 1 1 1 nan 0 0 0\n",
-		"depth/a.png":     d,
+		"depth.txt": "10.0 depth/a.png\n11.0 depth/a.png\n12.0 depth/a.png",
+		"groundtruth.txt": "# timestamp tx ty tz qx qy qz qw\n10.004 1 2 3 0 0 0 1\n9.990 7 7 7 0 0 0 1\n11.1 4 5 6 " +
+			"0 0 0 1\n12.0 1 1 1 nan 0 0 0\n",
+		"depth/a.png": d,
 	})
 	frames := framesOf(t, TUM, dir, ingest.Options{})
-	if len(frames) != 3 || frames[0].Pose == nil || frames[0].Pose.T != [3]float64{1, 2, 3} || frames[1].Pose != nil || frames[2].Pose != nil {
+	if len(frames) != 3 || frames[0].Pose == nil || frames[0].Pose.T != [3]float64{1, 2, 3} ||
+		frames[1].Pose != nil || frames[2].Pose != nil {
 		t.Errorf("found %+v", frames)
 	}
 	info, err := TUM.Inspect(t.Context(), dir, ingest.Options{})
@@ -157,7 +166,8 @@ func TestLostTrackerAndTopValue(t *testing.T) {
 		"frame-1.depth.png": string(depthImage(t, 1000)), "frame-1.pose.txt": "1 0 0 4 0 1 0 5 0 0 1 6 0 0 0 1",
 	})
 	frames := framesOf(t, Frames, dir, ingest.Options{})
-	if len(frames) != 2 || frames[0].Pose != nil || frames[0].Depth[1] != 0 || frames[1].Pose == nil || frames[1].Pose.T != [3]float64{4, 5, 6} {
+	if len(frames) != 2 || frames[0].Pose != nil || frames[0].Depth[1] != 0 || frames[1].Pose == nil ||
+		frames[1].Pose.T != [3]float64{4, 5, 6} {
 		t.Errorf("found %+v", frames)
 	}
 }

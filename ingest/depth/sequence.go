@@ -120,7 +120,8 @@ func (s *sequence) paint(f *ingest.Frame, data []byte, o *settings) error {
 		}
 	}
 	if width != f.Width || height != f.Height {
-		return fmt.Errorf("found %d x %d pixels, want %d x %d like the depth image: a colour image of another size needs its own camera", width, height, f.Width, f.Height)
+		return fmt.Errorf("found %d x %d pixels, want %d x %d like the depth image: a colour image of another size "+
+			"needs its own camera", width, height, f.Width, f.Height)
 	}
 	f.Color = pixels
 	return nil
@@ -193,7 +194,10 @@ func (s *sequenceSource) Read(ctx context.Context) (ingest.Sample, error) {
 	if err != nil {
 		return ingest.Sample{}, &ingest.ItemError{ID: record.ID{Stream: s.stream, Seq: uint64(i)}, Err: err}
 	}
-	return ingest.Sample{ID: record.ID{Stream: s.stream, Seq: uint64(i)}, Time: s.pairs[i].depth.time, Label: ingest.NoLabel, Data: frame}, nil
+	return ingest.Sample{
+		ID: record.ID{Stream: s.stream, Seq: uint64(i)}, Time: s.pairs[i].depth.time,
+		Label: ingest.NoLabel, Data: frame,
+	}, nil
 }
 
 func (s *sequenceSource) Close() error { return nil }

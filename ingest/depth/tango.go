@@ -171,7 +171,8 @@ func detectTangoBuffer(h *ingest.Head) ingest.Confidence {
 		return ingest.No
 	}
 	for i := range min(t.count, (len(h.Bytes)-t.body)/t.size) {
-		if x, y, z, c := t.point(h.Bytes, i); !(max(x, -x) <= tangoFar && max(y, -y) <= tangoFar && z >= 0 && z <= tangoFar && c >= 0 && c <= 1) {
+		if x, y, z, c := t.point(h.Bytes, i); !(max(x, -x) <= tangoFar && max(y, -y) <= tangoFar && z >= 0 &&
+			z <= tangoFar && c >= 0 && c <= 1) {
 			return ingest.No
 		}
 	}
@@ -207,7 +208,8 @@ func parseTango(b []byte, size int64) (tangoBuffer, error) {
 			}
 		}
 	}
-	return tangoBuffer{}, fmt.Errorf("found %d bytes, want a header (version, timestamp, number of points) followed by that many points", size)
+	return tangoBuffer{}, fmt.Errorf("found %d bytes, want a header (version, timestamp, number of points) followed "+
+		"by that many points", size)
 }
 
 // point returns point i of the file's bytes and its confidence, or 1 if there is none.

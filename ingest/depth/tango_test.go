@@ -72,7 +72,8 @@ func TestTangoBuffers(t *testing.T) {
 		{false, 0, 0.5, "[-0.5 0.5] [0.25 0.25] [1.5 1.5] []"},
 		{false, 4, 0, "[-0.5 0.5] [0.25 0.25] [1.5 1.5] []"},
 	} {
-		clouds, err := decodeTango("", tangoBytes(t, c.confidence, c.pad), ingest.Options{Readers: []any{&Options{MinConfidence: c.least}}})
+		clouds, err := decodeTango("", tangoBytes(t, c.confidence, c.pad),
+			ingest.Options{Readers: []any{&Options{MinConfidence: c.least}}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -445,38 +445,41 @@ var elsewhere = map[string]string{
 	"lidar/ouster/OS-1-32-G_v2.1.1_1024x10.pcap":          "TestPacketFacts, ingest/packets",
 	"lidar/ouster/OS-1-32-G_v2.1.1_1024x10.json":          "read with the recording",
 	"lidar/ouster/OS-1-32-G_v2.1.1_1024x10_digest.json":   "ingest/packets, the truth of the recording",
-	"rgbd/slambook/ch12_pose.txt":                         "nothing: poses of images without depth; alone, a table of numbers as text clouds are",
-	"rosbag":                                              "TestPacketFacts, ingest/packets",
-	"lidar/text/pdal_bunny_8.pts":                         "TestPTSCount: the file says eight rows and holds nine",
-	"npy/pyntcloud_diamond.npz":                           "ingest/array",
-	"rgbd/redwood/camera_primesense.json":                 "ingest/depth, read with the frames",
-	"rgbd/redwood/color_00000.jpg":                        "TestDepthFolders, read with the frames",
-	"rgbd/redwood/color_00001.jpg":                        "TestDepthFolders, read with the frames",
-	"rgbd/redwood/color_00002.jpg":                        "TestDepthFolders, read with the frames",
-	"rgbd/redwood/odometry.log":                           "ingest/depth, read with the frames",
-	"rgbd/redwood/trajectory.log":                         "ingest/depth, read with the frames",
-	"rgbd/slambook/ch5_color_1.png":                       "TestDepthFolders, read with the frames",
-	"rgbd/slambook/ch5_pose.txt":                          "ingest/depth, read with the frames",
-	"rgbd/tango/20171122163055_zenfone_ar.yaml":           "TestTangoHasItsCalibration",
-	"rgbd/tsdf_fusion/camera-intrinsics.txt":              "ingest/depth, read with the frame",
-	"rgbd/tsdf_fusion/frame-000150.color.png":             "TestDepthFolders, read with the frame",
-	"rgbd/tsdf_fusion/frame-000150.pose.txt":              "ingest/depth, read with the frame",
-	"rgbd/tum_layout/associations.txt":                    "TestTUMFolder",
-	"rgbd/tum_layout/depth.txt":                           "TestTUMFolder",
-	"rgbd/tum_layout/rgb.txt":                             "TestTUMFolder",
-	"rgbd/tum_layout/rgb_1628069033.660061.png":           "TestTUMFolder",
-	"sfm/sbcv_colmap_bin_cameras.bin":                     "ingest/photogrammetry",
-	"sfm/sbcv_colmap_bin_images.bin":                      "ingest/photogrammetry",
-	"sfm/sbcv_colmap_notshared_cameras.txt":               "ingest/photogrammetry",
+	"rgbd/slambook/ch12_pose.txt": "nothing: poses of images without depth; alone, a table " +
+		"of numbers as text clouds are",
+	"rosbag":                                    "TestPacketFacts, ingest/packets",
+	"lidar/text/pdal_bunny_8.pts":               "TestPTSCount: the file says eight rows and holds nine",
+	"npy/pyntcloud_diamond.npz":                 "ingest/array",
+	"rgbd/redwood/camera_primesense.json":       "ingest/depth, read with the frames",
+	"rgbd/redwood/color_00000.jpg":              "TestDepthFolders, read with the frames",
+	"rgbd/redwood/color_00001.jpg":              "TestDepthFolders, read with the frames",
+	"rgbd/redwood/color_00002.jpg":              "TestDepthFolders, read with the frames",
+	"rgbd/redwood/odometry.log":                 "ingest/depth, read with the frames",
+	"rgbd/redwood/trajectory.log":               "ingest/depth, read with the frames",
+	"rgbd/slambook/ch5_color_1.png":             "TestDepthFolders, read with the frames",
+	"rgbd/slambook/ch5_pose.txt":                "ingest/depth, read with the frames",
+	"rgbd/tango/20171122163055_zenfone_ar.yaml": "TestTangoHasItsCalibration",
+	"rgbd/tsdf_fusion/camera-intrinsics.txt":    "ingest/depth, read with the frame",
+	"rgbd/tsdf_fusion/frame-000150.color.png":   "TestDepthFolders, read with the frame",
+	"rgbd/tsdf_fusion/frame-000150.pose.txt":    "ingest/depth, read with the frame",
+	"rgbd/tum_layout/associations.txt":          "TestTUMFolder",
+	"rgbd/tum_layout/depth.txt":                 "TestTUMFolder",
+	"rgbd/tum_layout/rgb.txt":                   "TestTUMFolder",
+	"rgbd/tum_layout/rgb_1628069033.660061.png": "TestTUMFolder",
+	"sfm/sbcv_colmap_bin_cameras.bin":           "ingest/photogrammetry",
+	"sfm/sbcv_colmap_bin_images.bin":            "ingest/photogrammetry",
+	"sfm/sbcv_colmap_notshared_cameras.txt":     "ingest/photogrammetry",
 }
 
 // unread are the files and folders that no reader of points, frames or grids takes.
 var unread = map[string]string{
 	"lidar/ouster/OS-0-32-U1_v2.2.0_1024x10-single-packet.pcap": "one packet of a sensor whose JSON is not among the samples",
 	"rgbd/formats/TUM_color.png":                                "a colour image alone",
-	"rgbd/redwood/rgbd.match":                                   "pairs of frames to register, which the frames' names say too",
-	"rgbd/slambook/ch12_color_1.png":                            "a colour image without its depth",
-	"rgbd/tango/20171122163055_zenfone_ar.jpg":                  "a photograph of the scene, in no relation to the points that the calibration says",
+	"rgbd/redwood/rgbd.match": "pairs of frames to register, which the frames' " +
+		"names say too",
+	"rgbd/slambook/ch12_color_1.png": "a colour image without its depth",
+	"rgbd/tango/20171122163055_zenfone_ar.jpg": "a photograph of the scene, in no relation to the " +
+		"points that the calibration says",
 }
 
 // TestUnread: nothing comes out of what is listed as unread.
@@ -674,7 +677,8 @@ func TestDepthFolders(t *testing.T) {
 			t.Fatal(err)
 		}
 		d, ok := info.Detail.(*ingest.Depth)
-		if !ok || fmt.Sprint(info.Format, " ", d.Frames, " ", [4]float64{d.Camera.Fx, d.Camera.Fy, d.Camera.Cx, d.Camera.Cy}) != want || d.Missing != 0 {
+		if !ok || fmt.Sprint(info.Format, " ", d.Frames, " ",
+			[4]float64{d.Camera.Fx, d.Camera.Fy, d.Camera.Cx, d.Camera.Cy}) != want || d.Missing != 0 {
 			t.Errorf("%s: found %s %+v, want %s", file, info.Format, info.Detail, want)
 		}
 		for _, s := range samplesOf(t, dir, ingest.Options{}) {
@@ -693,7 +697,8 @@ func TestTangoHasItsCalibration(t *testing.T) {
 	}
 	d, ok := info.Detail.(*ingest.Points)
 	if !ok || info.Format != "tango" || d.Camera == nil || *d.Camera != (ingest.Intrinsics{
-		Fx: 212.983, Fy: 212.983, Cx: 112.211, Cy: 84.7216, Lens: ingest.Brown(-0.149772, -1.22478, 0.000850621, -0.00134066, 2.57497),
+		Fx: 212.983, Fy: 212.983, Cx: 112.211, Cy: 84.7216,
+		Lens: ingest.Brown(-0.149772, -1.22478, 0.000850621, -0.00134066, 2.57497),
 	}) {
 		t.Errorf("found %s %+v", info.Format, info.Detail)
 	}
@@ -775,7 +780,8 @@ func TestMedMNISTParts(t *testing.T) {
 			t.Errorf("%s: found %d rows, %d ones and sum %.10g, want %+v", part, rows, ones, sum, want)
 		}
 	}
-	if _, err := Open(t.Context(), path, ingest.Options{Readers: []any{&array.Options{Part: "dev"}}}); err == nil || !strings.Contains(err.Error(), `part "dev": found the arrays`) {
+	if _, err := Open(t.Context(), path, ingest.Options{Readers: []any{&array.Options{Part: "dev"}}}); err == nil ||
+		!strings.Contains(err.Error(), `part "dev": found the arrays`) {
 		t.Errorf("found %v, want that there is no such part", err)
 	}
 }

@@ -101,7 +101,8 @@ func Detect(path string) (ingest.Format, error) {
 		if head.IsDir() {
 			return best, fmt.Errorf("%s: folder of %d files: %w", path, len(head.Names), ingest.ErrFormat)
 		}
-		return best, fmt.Errorf("%s: found %d bytes that start with %q: %w", path, head.Size, head.Bytes[:min(8, len(head.Bytes))], ingest.ErrFormat)
+		return best, fmt.Errorf("%s: found %d bytes that start with %q: %w", path, head.Size,
+			head.Bytes[:min(8, len(head.Bytes))], ingest.ErrFormat)
 	}
 	return best, nil
 }

@@ -10,15 +10,18 @@ import (
 // WriteReference writes the reference page of all formats, in the order in which they are tried, as Markdown.
 func WriteReference(w io.Writer) error {
 	var b strings.Builder
-	b.WriteString("# Formats\n\nGenerated from the list of formats. Every input is recognised by its content, never by its name alone. Any of these files may be\n" +
-		"compressed with gzip. The usual extensions are listed for reference. `voxelstream inspect FILE` describes the content of a file.\n\n" +
+	b.WriteString("# Formats\n\nGenerated from the list of formats. Every input is recognised by its content, never " +
+		"by its name alone. Any of these files may be\n" +
+		"compressed with gzip. The usual extensions are listed for reference. `voxelstream inspect FILE` describes " +
+		"the content of a file.\n\n" +
 		"| format | supported | usual extensions | decoded by | tested with |\n|---|---|---|---|---|\n")
 	for _, f := range All() {
 		extensions := "any"
 		if len(f.Extensions) > 0 {
 			extensions = "`" + strings.Join(f.Extensions, "` `") + "`"
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", f.Name, f.Doc, extensions, cmp.Or(f.Library, "own code"), cmp.Or(f.Tested, "files created by the tests"))
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", f.Name, f.Doc, extensions, cmp.Or(f.Library, "own code"),
+			cmp.Or(f.Tested, "files created by the tests"))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -74,7 +74,8 @@ func (w *writer) grid(g *ingest.Grid) error {
 			dims = dims[:4]
 		}
 		var err error
-		if w.grids, err = hdf.AddDataset[float32](w.file, vectors[0].data, hdf.Layout{Dims: dims, Grow: true, Gzip: gzipLevel}); err != nil {
+		if w.grids, err = hdf.AddDataset[float32](w.file, vectors[0].data,
+			hdf.Layout{Dims: dims, Grow: true, Gzip: gzipLevel}); err != nil {
 			return err
 		}
 		w.row = row

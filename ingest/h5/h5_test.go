@@ -120,7 +120,8 @@ func TestVectors(t *testing.T) {
 					name, row = stream+":X_test", i-150
 				}
 				g := s.Data.(*ingest.Grid)
-				if s.Stream != name || s.Seq != uint64(row) || s.Label != int32(row%10) || g.Dims != [3]int{edge, edge, edge} || g.Channels != 1 {
+				if s.Stream != name || s.Seq != uint64(row) || s.Label != int32(row%10) ||
+					g.Dims != [3]int{edge, edge, edge} || g.Channels != 1 {
 					t.Fatalf("sample %d: %s/%d label %d dims %v", i, s.Stream, s.Seq, s.Label, g.Dims)
 				}
 				z, y, x := 3, 2, 1
@@ -182,7 +183,8 @@ func TestBadRows(t *testing.T) {
 		}
 	}
 	check(Options{}, map[uint64]string{
-		3: "cell 7: found NaN", 5: "cell 0: found -0.5", 250: "row 250: found 1e+300", 260: "+Inf", 9: "label 0.5", 10: "label -2", 11: "label NaN",
+		3: "cell 7: found NaN", 5: "cell 0: found -0.5", 250: "row 250: found 1e+300", 260: "+Inf", 9: "label 0.5",
+		10: "label -2", 11: "label NaN",
 	})
 	check(Options{Signed: true}, map[uint64]string{
 		3: "NaN", 250: "row 250", 260: "+Inf", 9: "label 0.5", 10: "label -2", 11: "label NaN",
@@ -300,7 +302,8 @@ func TestClouds(t *testing.T) {
 		if i == 4 {
 			want = ingest.NoLabel
 		}
-		if s.Seq != uint64(i) || p.Len() != i+1 || s.Label != want || p.Z[i] != cell(i, 2) || p.X[0] != 0 || p.Y[0] != cell(0, 1) {
+		if s.Seq != uint64(i) || p.Len() != i+1 || s.Label != want || p.Z[i] != cell(i, 2) || p.X[0] != 0 ||
+			p.Y[0] != cell(0, 1) {
 			t.Errorf("cloud %d: seq %d, %d points, label %d, %v", i, s.Seq, p.Len(), s.Label, p)
 		}
 	}
@@ -318,7 +321,8 @@ func TestInspect(t *testing.T) {
 	d, err := HDF5.Inspect(t.Context(), vectorsArchive(t, 20, 5, 512, hdf.Layout{}), ingest.Options{})
 	must(t, err)
 	g := d.(*ingest.Grids)
-	if g.Rows != 25 || !slices.Equal(g.Shape, []int{8, 8, 8}) || g.Labels["0"] != 3 || g.Labels["9"] != 2 || len(g.Arrays) != 4 ||
+	if g.Rows != 25 || !slices.Equal(g.Shape, []int{8, 8, 8}) || g.Labels["0"] != 3 || g.Labels["9"] != 2 ||
+		len(g.Arrays) != 4 ||
 		g.Arrays[0].Type != "float64" {
 		t.Errorf("vectors: %+v", g)
 	}

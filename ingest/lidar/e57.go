@@ -433,7 +433,8 @@ func (f *e57Field) values(n int) []float64 {
 
 // e57Names maps the supported fields to the names of a cloud's columns.
 var e57Names = map[string]string{
-	"cartesianX": "x", "cartesianY": "y", "cartesianZ": "z", "intensity": "intensity", "colorRed": "red", "colorGreen": "green", "colorBlue": "blue",
+	"cartesianX": "x", "cartesianY": "y", "cartesianZ": "z", "intensity": "intensity", "colorRed": "red",
+	"colorGreen": "green", "colorBlue": "blue",
 }
 
 // e57Cloud assembles the columns of a scan into a cloud.
@@ -459,7 +460,8 @@ func e57Cloud(n int, scan *xmlNode, fields []*e57Field) (*ingest.PointCloud, err
 		}
 	}
 	if columns.Assign(columns.Names(cols))[columns.X] < 0 && len(spherical) == 3 {
-		cols = append(cols, cartesian(spherical["sphericalRange"], spherical["sphericalAzimuth"], spherical["sphericalElevation"])...)
+		cols = append(cols, cartesian(spherical["sphericalRange"], spherical["sphericalAzimuth"],
+			spherical["sphericalElevation"])...)
 	}
 	p, err := columns.Cloud(n, cols)
 	if err != nil {
@@ -485,7 +487,9 @@ func cartesian(r, a, e []float64) []columns.Column {
 		x[i], y[i], z[i] = r[i]*cosE*cosA, r[i]*cosE*sinA, r[i]*sinE
 	}
 	return []columns.Column{
-		{Name: "x", Type: columns.Float64, Values: x}, {Name: "y", Type: columns.Float64, Values: y}, {Name: "z", Type: columns.Float64, Values: z},
+		{Name: "x", Type: columns.Float64, Values: x},
+		{Name: "y", Type: columns.Float64, Values: y},
+		{Name: "z", Type: columns.Float64, Values: z},
 	}
 }
 

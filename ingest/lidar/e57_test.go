@@ -107,7 +107,8 @@ func TestE57(t *testing.T) {
 		t.Errorf("found %+v", p)
 	}
 	p, err = decodeCase(t, E57, "a.e57", e57Spherical())
-	if err != nil || math.Abs(p.X[0]-2) > 1e-12 || math.Abs(p.Y[1]-4*math.Cos(math.Pi/6)) > 1e-12 || math.Abs(p.Z[1]-2) > 1e-12 {
+	if err != nil || math.Abs(p.X[0]-2) > 1e-12 || math.Abs(p.Y[1]-4*math.Cos(math.Pi/6)) > 1e-12 ||
+		math.Abs(p.Z[1]-2) > 1e-12 {
 		t.Errorf("spherical: found %+v, %v", p, err)
 	}
 }
@@ -121,11 +122,17 @@ func TestE57Errors(t *testing.T) {
 	}{
 		"checksum": {bad, "page 1 at byte 256: found checksum"},
 		"cut":      {e57Cartesian()[:e57TestPage+100], "found 100 bytes of page 1"},
-		"count":    {e57File(4, `<cartesianX type="Float"/>`, "", [][]byte{float64s(1, 2)}), "field cartesianX: truncated: found 128 bits, want 4 points of 64"},
-		"no y":     {e57File(1, `<cartesianX type="Float"/>`, "", [][]byte{float64s(1)}), "want one named y"},
-		"type":     {e57File(1, `<cartesianX type="String"/>`, "", [][]byte{nil}), `found type "String"`},
-		"streams":  {e57File(1, `<cartesianX type="Float"/>`, "", [][]byte{nil, nil}), "want 1 streams"},
-		"limits":   {e57File(1, `<cartesianX type="Integer" minimum="3" maximum="2"/>`, "", [][]byte{nil}), "maximum 2 below minimum 3"},
+		"count": {
+			e57File(4, `<cartesianX type="Float"/>`, "", [][]byte{float64s(1, 2)}),
+			"field cartesianX: truncated: found 128 bits, want 4 points of 64",
+		},
+		"no y":    {e57File(1, `<cartesianX type="Float"/>`, "", [][]byte{float64s(1)}), "want one named y"},
+		"type":    {e57File(1, `<cartesianX type="String"/>`, "", [][]byte{nil}), `found type "String"`},
+		"streams": {e57File(1, `<cartesianX type="Float"/>`, "", [][]byte{nil, nil}), "want 1 streams"},
+		"limits": {
+			e57File(1, `<cartesianX type="Integer" minimum="3" maximum="2"/>`, "", [][]byte{nil}),
+			"maximum 2 below minimum 3",
+		},
 	} {
 		if _, err := decodeCase(t, E57, "a.e57", c.data); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: found error %v, want %q", name, err, c.want)

@@ -55,8 +55,10 @@ type lasFormat struct {
 }
 
 const (
-	lasOld = "x y z intensity return_number number_of_returns scan_direction edge_of_flight_line classification scan_angle_rank user_data point_source_id"
-	lasNew = "x y z intensity return_number number_of_returns classification_flags scanner_channel scan_direction edge_of_flight_line classification " +
+	lasOld = "x y z intensity return_number number_of_returns scan_direction edge_of_flight_line classification " +
+		"scan_angle_rank user_data point_source_id"
+	lasNew = "x y z intensity return_number number_of_returns classification_flags scanner_channel scan_direction " +
+		"edge_of_flight_line classification " +
 		"user_data scan_angle point_source_id gps_time"
 	lasWave = " wave_packet_index wave_offset wave_size return_point_wave_location x_t y_t z_t"
 )
@@ -99,8 +101,9 @@ func parseLASHeader(data []byte) (*lasHeader, error) {
 		return nil, fmt.Errorf("header: found version %d.%d, want 1.0 to 1.4", major, minor)
 	}
 	h := &lasHeader{
-		format: int(data[lasPointFormat] &^ lasCompressed), record: int64(le.Uint16(data[lasRecordLength:])), count: int64(le.Uint32(data[lasLegacyCount:])),
-		at: int64(le.Uint32(data[lasPointsAt:])),
+		format: int(data[lasPointFormat] &^ lasCompressed), record: int64(le.Uint16(data[lasRecordLength:])),
+		count: int64(le.Uint32(data[lasLegacyCount:])),
+		at:    int64(le.Uint32(data[lasPointsAt:])),
 	}
 	if minor >= 4 {
 		if len(data) < lasMinHeader14 {
@@ -119,7 +122,8 @@ func parseLASHeader(data []byte) (*lasHeader, error) {
 		return nil, fmt.Errorf("record length: found %d, want at least %d for point format %d", h.record, least, h.format)
 	}
 	if h.at < int64(le.Uint16(data[lasHeaderSize:])) || h.at > int64(len(data)) {
-		return nil, fmt.Errorf("offset to point data: found %d, want an offset after the header in a file of %d bytes", h.at, len(data))
+		return nil, fmt.Errorf("offset to point data: found %d, want an offset after the header in a file "+
+			"of %d bytes", h.at, len(data))
 	}
 	for k := range 3 {
 		h.scale[k] = math.Float64frombits(le.Uint64(data[lasScale+8*k:]))
@@ -141,7 +145,10 @@ func decodeLAS(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) 
 		return nil, err
 	}
 	n, f := int(h.count), lasFormats[h.format]
-	p := &ingest.PointCloud{X: make([]float64, n), Y: make([]float64, n), Z: make([]float64, n), Intensity: make([]float32, n)}
+	p := &ingest.PointCloud{
+		X: make([]float64, n), Y: make([]float64, n), Z: make([]float64, n),
+		Intensity: make([]float32, n),
+	}
 	x, y, z, intensity := p.X, p.Y[:n], p.Z[:n], p.Intensity[:n]
 	for i := range x {
 		// One bounds check for the fixed head of the record. The conversions keep the product from being fused with

@@ -83,7 +83,8 @@ func TestLAZSuite(t *testing.T) {
 }
 
 func FuzzLAZ(f *testing.F) {
-	ingesttest.Fuzz(f, LAZ, "f.laz", lazFile(f, "laszip_5_v1_1.laz"), lazFile(f, "laszip_3_v2_2.laz"), lazFile(f, "lazrs_8.laz"), lazFile(f, "laszip_7_v4_3.laz"))
+	ingesttest.Fuzz(f, LAZ, "f.laz", lazFile(f, "laszip_5_v1_1.laz"), lazFile(f, "laszip_3_v2_2.laz"),
+		lazFile(f, "lazrs_8.laz"), lazFile(f, "laszip_7_v4_3.laz"))
 }
 
 // TestLAZErrors: what is wrong, where, and what was wanted.
@@ -100,12 +101,21 @@ func TestLAZErrors(t *testing.T) {
 		"no record":            {func(b []byte) []byte { b[record-lasVLRHeader+2] = 'L'; return b }, "found no LASzip record"},
 		"a strange compressor": {func(b []byte) []byte { b[record] = 9; return b }, "compressor: found 9, want 1 to 3"},
 		"a strange item":       {func(b []byte) []byte { b[record+34] = 77; return b }, "item 0: found kind 77"},
-		"a strange version":    {func(b []byte) []byte { b[record+38] = 7; return b }, "item 0: found version 7 of kind 6, want 1 or 2"},
-		"cut":                  {func(b []byte) []byte { return b[:len(b)/2+start/2] }, "table of chunks: found offset"},
-		"too many points":      {func(b []byte) []byte { le.PutUint64(b[lasCount64:], 1<<21); return b }, "truncated: found"},
-		"one point more":       {func(b []byte) []byte { le.PutUint64(b[lasCount64:], 49); return b }, "found chunks for 48 points, want 49"},
-		"a huge count":         {func(b []byte) []byte { le.PutUint64(b[lasCount64:], 1<<40); return b }, "limit 4194304"},
-		"many chunks":          {func(b []byte) []byte { le.PutUint32(b[table+4:], 1<<30); return b }, "found 1073741824 chunks"},
+		"a strange version": {
+			func(b []byte) []byte { b[record+38] = 7; return b },
+			"item 0: found version 7 of kind 6, want 1 or 2",
+		},
+		"cut":             {func(b []byte) []byte { return b[:len(b)/2+start/2] }, "table of chunks: found offset"},
+		"too many points": {func(b []byte) []byte { le.PutUint64(b[lasCount64:], 1<<21); return b }, "truncated: found"},
+		"one point more": {
+			func(b []byte) []byte { le.PutUint64(b[lasCount64:], 49); return b },
+			"found chunks for 48 points, want 49",
+		},
+		"a huge count": {func(b []byte) []byte { le.PutUint64(b[lasCount64:], 1<<40); return b }, "limit 4194304"},
+		"many chunks": {
+			func(b []byte) []byte { le.PutUint32(b[table+4:], 1<<30); return b },
+			"found 1073741824 chunks",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := decodeCase(t, LAZ, "file", c.damage(bytes.Clone(good)))

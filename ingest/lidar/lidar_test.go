@@ -71,7 +71,8 @@ func pcdPacked() []byte {
 	}
 	packed := append([]byte{19}, f(1, 2, 3, 4, 5)...)
 	packed = append(packed, 2<<5, 3) // four bytes from four bytes back
-	head := "# .PCD v0.7\nVERSION 0.7\nFIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nCOUNT 1 1 1\nWIDTH 2\nHEIGHT 1\nVIEWPOINT 0 0 0 1 0 0 0\nPOINTS 2\n" +
+	head := "# .PCD v0.7\nVERSION 0.7\nFIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nCOUNT 1 1 1\nWIDTH 2\nHEIGHT " +
+		"1\nVIEWPOINT 0 0 0 1 0 0 0\nPOINTS 2\n" +
 		"DATA binary_compressed\n"
 	b := binary.LittleEndian.AppendUint32([]byte(head), uint32(len(packed)))
 	return append(binary.LittleEndian.AppendUint32(b, 24), packed...)
@@ -99,7 +100,8 @@ end_header
 
 // plyBigEndian has lists before and within the vertices.
 func plyBigEndian() []byte {
-	b := []byte("ply\r\nformat binary_big_endian 1.0\r\nelement face 1\r\nproperty list uchar ushort i\r\nelement vertex 2\r\nproperty short x\r\n" +
+	b := []byte("ply\r\nformat binary_big_endian 1.0\r\nelement face 1\r\nproperty list uchar ushort i\r\nelement " +
+		"vertex 2\r\nproperty short x\r\n" +
 		"property list uint double extra\r\nproperty int y\r\nproperty double z\r\nend_header\r\n")
 	b = append(b, 2, 0, 1, 0, 2)
 	for _, v := range []struct {
@@ -312,11 +314,17 @@ func TestErrors(t *testing.T) {
 		"pcd of a strange type": {PCD, pcd("TYPE U F F F F", "TYPE U F Q F F"), `found "Q", want I, U or F`},
 		"pcd of a strange size": {PCD, pcd("SIZE 4 4 4", "SIZE 4 3 4"), "found TYPE F of SIZE 3"},
 		"pcd packed, cut":       {PCD, pcdPacked()[:len(pcdPacked())-3], "want 23"},
-		"ply without vertices":  {PLY, bytes.Replace([]byte(plyASCII), []byte("vertex 3"), []byte("vortex 3"), 1), "no element vertex"},
-		"ply with a short row":  {PLY, bytes.Replace([]byte(plyASCII), []byte("+7 0 1 0"), []byte("+7 0"), 1), `line 17, value 5 of 6`},
-		"kitti, cut":            {KITTI, rawFloats(1, 2, 3), "want a multiple of 16"},
-		"csv with a word":       {XYZ, []byte("x,y,z\n1,2,3\n1,two,3\n"), `line 3, value 2 of 3: found "two,3"`},
-		"pts, cut":              {PTS, []byte("3\n1 2 3\n4 5 6\n"), "found 2 rows, want 3"},
+		"ply without vertices": {
+			PLY, bytes.Replace([]byte(plyASCII), []byte("vertex 3"), []byte("vortex 3"), 1),
+			"no element vertex",
+		},
+		"ply with a short row": {
+			PLY, bytes.Replace([]byte(plyASCII), []byte("+7 0 1 0"), []byte("+7 0"), 1),
+			`line 17, value 5 of 6`,
+		},
+		"kitti, cut":      {KITTI, rawFloats(1, 2, 3), "want a multiple of 16"},
+		"csv with a word": {XYZ, []byte("x,y,z\n1,2,3\n1,two,3\n"), `line 3, value 2 of 3: found "two,3"`},
+		"pts, cut":        {PTS, []byte("3\n1 2 3\n4 5 6\n"), "found 2 rows, want 3"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := decodeCase(t, c.format, "file", c.data)
@@ -423,7 +431,8 @@ func FuzzPLY(f *testing.F) {
 }
 
 func FuzzXYZ(f *testing.F) {
-	ingesttest.Fuzz(f, XYZ, "f.xyz", []byte(xyzNamed), []byte(ptsColors), []byte("//X Y Z Rf Gf Bf\n2\n1 2 3 .5 .5 .5\n4 5 6 1 1 1\n"))
+	ingesttest.Fuzz(f, XYZ, "f.xyz", []byte(xyzNamed), []byte(ptsColors),
+		[]byte("//X Y Z Rf Gf Bf\n2\n1 2 3 .5 .5 .5\n4 5 6 1 1 1\n"))
 }
 
 func FuzzLAS(f *testing.F) { ingesttest.Fuzz(f, LAS, "f.las", las(2, 3), las(4, 10)) }
@@ -492,7 +501,8 @@ func million(tb testing.TB) map[string]string {
 		"a.pcd": encoded(tb, func(w *bytes.Buffer) error { return WritePCD(w, p) }),
 		"a.ply": encoded(tb, func(w *bytes.Buffer) error { return WritePLY(w, p) }),
 	}
-	text := bytes.NewBufferString(fmt.Sprintf("ply\nformat ascii 1.0\nelement vertex %d\nproperty float x\nproperty float y\nproperty float z\nend_header\n", n))
+	text := bytes.NewBufferString(fmt.Sprintf("ply\nformat ascii 1.0\nelement vertex %d\nproperty float x\nproperty "+
+		"float y\nproperty float z\nend_header\n", n))
 	scan := make([]byte, 0, 16*n)
 	head := las(4, 7)
 	record := len(las(4, 7)) - lasMinHeader14
@@ -525,7 +535,10 @@ func million(tb testing.TB) map[string]string {
 
 func BenchmarkReadMillion(b *testing.B) {
 	paths := million(b)
-	for name, f := range map[string]ingest.Format{"a.pcd": PCD, "a.ply": PLY, "text.ply": PLY, "a.bin": KITTI, "a.las": LAS, "a.xyz": XYZ} {
+	for name, f := range map[string]ingest.Format{
+		"a.pcd": PCD, "a.ply": PLY, "text.ply": PLY, "a.bin": KITTI,
+		"a.las": LAS, "a.xyz": XYZ,
+	} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
 				src, err := f.Open(b.Context(), paths[name], ingest.Options{})

@@ -138,7 +138,8 @@ func (h *pcdHeader) check() error {
 		h.counts = slices.Repeat([]int{1}, n)
 	}
 	if len(h.sizes) != n || len(h.types) != n || len(h.counts) != n {
-		return fmt.Errorf("header: found %d FIELDS, %d SIZE, %d TYPE and %d COUNT, want the same number of each", n, len(h.sizes), len(h.types), len(h.counts))
+		return fmt.Errorf("header: found %d FIELDS, %d SIZE, %d TYPE and %d COUNT, want the same number of each", n,
+			len(h.sizes), len(h.types), len(h.counts))
 	}
 	if h.points < 0 {
 		if h.width < 0 || h.height < 0 || h.height > 0 && h.width > 1<<40/h.height {
@@ -152,7 +153,8 @@ func (h *pcdHeader) check() error {
 // valueType combines TYPE and SIZE.
 func valueType(kind byte, size int) (columns.Type, bool) {
 	t, ok := map[string]columns.Type{
-		"I1": columns.Int8, "I2": columns.Int16, "I4": columns.Int32, "I8": columns.Int64, "U1": columns.Uint8, "U2": columns.Uint16,
+		"I1": columns.Int8, "I2": columns.Int16, "I4": columns.Int32, "I8": columns.Int64, "U1": columns.Uint8,
+		"U2": columns.Uint16,
 		"U4": columns.Uint32, "U8": columns.Uint64, "F4": columns.Float32, "F8": columns.Float64,
 	}[string(kind)+strconv.Itoa(size)]
 	return t, ok
@@ -167,7 +169,8 @@ func (h *pcdHeader) columns(packed bool) (cols []columns.Column, offsets []int64
 		if h.counts[i] > 0 && columns.Wanted(name) {
 			t, ok := valueType(h.types[i], h.sizes[i])
 			if !ok {
-				return nil, nil, 0, fmt.Errorf("field %s: found TYPE %c of SIZE %d, want I or U of 1, 2, 4 or 8, or F of 4 or 8", name, h.types[i], h.sizes[i])
+				return nil, nil, 0, fmt.Errorf("field %s: found TYPE %c of SIZE %d, want I or U of 1, 2, 4 or 8, or "+
+					"F of 4 or 8", name, h.types[i], h.sizes[i])
 			}
 			c := columns.Column{Name: name, Type: t}
 			if packed {
@@ -239,7 +242,8 @@ func (h *pcdHeader) decodePacked(body []byte, o ingest.Options) (*ingest.PointCl
 		return nil, fmt.Errorf("truncated: found %d compressed bytes, want %d", len(body), packed)
 	}
 	if unpacked > int64(o.MaxBytes) || unpacked > lzfMaxRatio*packed {
-		return nil, fmt.Errorf("uncompressed size: found %d for %d compressed bytes, limit %d", unpacked, packed, min(int64(o.MaxBytes), lzfMaxRatio*packed))
+		return nil, fmt.Errorf("uncompressed size: found %d for %d compressed bytes, limit %d", unpacked, packed,
+			min(int64(o.MaxBytes), lzfMaxRatio*packed))
 	}
 	plain := make([]byte, unpacked)
 	if err := unpackLZF(plain, body[:packed]); err != nil {

@@ -168,7 +168,9 @@ func decodePLY(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) 
 }
 
 // decodeText reads rows of one line each, as all known software writes them.
-func (h *plyHeader) decodeText(data []byte, before []plyElement, vertex *plyElement, o ingest.Options) (*ingest.PointCloud, error) {
+func (h *plyHeader) decodeText(data []byte, before []plyElement, vertex *plyElement,
+	o ingest.Options,
+) (*ingest.PointCloud, error) {
 	i, line := h.body, h.line
 	for _, e := range before {
 		for row := int64(0); row < e.count; line++ {
@@ -202,7 +204,9 @@ func (h *plyHeader) decodeText(data []byte, before []plyElement, vertex *plyElem
 	return columns.Cloud(int(vertex.count), t.cols)
 }
 
-func (h *plyHeader) decodeBinary(data []byte, before []plyElement, vertex *plyElement, o ingest.Options) (*ingest.PointCloud, error) {
+func (h *plyHeader) decodeBinary(data []byte, before []plyElement, vertex *plyElement,
+	o ingest.Options,
+) (*ingest.PointCloud, error) {
 	big := h.format == "binary_big_endian"
 	i := int64(h.body)
 	for k := range before {
@@ -272,7 +276,8 @@ func (e *plyElement) skip(data []byte, i, n int64, big bool, visit func(row int6
 			}
 			length := plyCount(data[i:], p.countType, big)
 			if length < 0 || length > plyMaxList || i+head+length*size > have {
-				return 0, fmt.Errorf("%s row %d, list %s at byte %d: found length %d, want a length that fits the remaining %d bytes", e.name, row, p.name, i, length,
+				return 0, fmt.Errorf("%s row %d, list %s at byte %d: found length %d, want a length that fits the "+
+					"remaining %d bytes", e.name, row, p.name, i, length,
 					have-i-head)
 			}
 			i += head + length*size

@@ -47,7 +47,8 @@ func parsePTXHeader(data []byte, i, line int) (points int64, matrix [4][4]float6
 		words := strings.Fields(string(data[i:end]))
 		want := [ptxHeaderLines]int{1, 1, 3, 3, 3, 3, 4, 4, 4, 4}[k]
 		if len(words) != want || !numeric(words) {
-			return 0, matrix, 0, fmt.Errorf("line %d: found %.60q, want the %d numbers of a scan header line", line+k+1, strings.Join(words, " "), want)
+			return 0, matrix, 0, fmt.Errorf("line %d: found %.60q, want the %d numbers of a scan header line",
+				line+k+1, strings.Join(words, " "), want)
 		}
 		switch {
 		case k < 2:

@@ -56,7 +56,8 @@ func (t *table) readSome(data []byte, i, n int, delim byte) (int, error) {
 			i = textnum.Blanks(data, i+1)
 		}
 		if i < len(data) && data[i] != '\n' {
-			return 0, fmt.Errorf("line %d: found %q after %d values, want the end of the line", t.line, textnum.Token(data, i), len(t.slot))
+			return 0, fmt.Errorf("line %d: found %q after %d values, want the end of the line", t.line,
+				textnum.Token(data, i), len(t.slot))
 		}
 		i++
 	}

@@ -33,7 +33,8 @@ func WritePCD(w io.Writer, p *ingest.PointCloud) error {
 			fields, sizes, types, counts = fields+" "+c.name, sizes+" 4", types+" F", counts+" 1"
 		}
 	}
-	_, err := fmt.Fprintf(w, "# .PCD v0.7 - Point Cloud Data file format\nVERSION 0.7\nFIELDS %s\nSIZE %s\nTYPE %s\nCOUNT %s\nWIDTH %d\nHEIGHT 1\n"+
+	_, err := fmt.Fprintf(w, "# .PCD v0.7 - Point Cloud Data file format\nVERSION 0.7\nFIELDS %s\nSIZE %s\nTYPE "+
+		"%s\nCOUNT %s\nWIDTH %d\nHEIGHT 1\n"+
 		"VIEWPOINT 0 0 0 1 0 0 0\nPOINTS %d\nDATA binary\n", fields, sizes, types, counts, p.Len(), p.Len())
 	if err != nil {
 		return err
@@ -51,7 +52,8 @@ func WritePLY(w io.Writer, p *ingest.PointCloud) error {
 	if wide {
 		t = "double"
 	}
-	head := fmt.Sprintf("ply\nformat binary_little_endian 1.0\nelement vertex %d\nproperty %s x\nproperty %s y\nproperty %s z\n", p.Len(), t, t, t)
+	head := fmt.Sprintf("ply\nformat binary_little_endian 1.0\nelement vertex %d\nproperty %s x\nproperty %s "+
+		"y\nproperty %s z\n", p.Len(), t, t, t)
 	if p.Intensity != nil {
 		head += "property float intensity\n"
 	}

@@ -25,7 +25,10 @@ type codec struct {
 // codecs are the compressed transfer syntaxes in use, PS3.6, table A-1.
 var codecs = []codec{
 	// A run of two bytes expands to at most 128.
-	{syntax: "1.2.840.10008.1.2.5", name: "RLE", ratio: 64, decode: func(b []byte, rows, cols, size int) ([]byte, error) { return unRLE(b, rows*cols, size) }, whole: true},
+	{
+		syntax: "1.2.840.10008.1.2.5", name: "RLE", ratio: 64,
+		decode: func(b []byte, rows, cols, size int) ([]byte, error) { return unRLE(b, rows*cols, size) }, whole: true,
+	},
 	// One bit encodes at most one pixel.
 	{syntax: "1.2.840.10008.1.2.4.57", name: "lossless JPEG", ratio: 16, decode: unLJPEG},
 	{syntax: "1.2.840.10008.1.2.4.70", name: "lossless JPEG, first predictor", ratio: 16, decode: unLJPEG},
@@ -55,7 +58,8 @@ func codecOf(syntax string) (*codec, error) {
 			name = c.name
 		}
 	}
-	return nil, fmt.Errorf("transfer syntax: found %.40q (%s), want uncompressed, RLE, lossless JPEG or baseline JPEG; convert the file with dcmdjpeg, dcmdjpls or gdcmconv --raw", syntax, name)
+	return nil, fmt.Errorf("transfer syntax: found %.40q (%s), want uncompressed, RLE, lossless JPEG or baseline "+
+		"JPEG; convert the file with dcmdjpeg, dcmdjpls or gdcmconv --raw", syntax, name)
 }
 
 // unJPEG decodes one frame of baseline JPEG with one 8-bit component.
@@ -65,7 +69,8 @@ func unJPEG(frame []byte, rows, cols, size int) ([]byte, error) {
 		return nil, err
 	}
 	if c.Width != cols || c.Height != rows || size != 1 {
-		return nil, fmt.Errorf("JPEG: found %d x %d pixels of 1 byte, want %d x %d of size %d", c.Height, c.Width, rows, cols, size)
+		return nil, fmt.Errorf("JPEG: found %d x %d pixels of 1 byte, want %d x %d of size %d", c.Height, c.Width,
+			rows, cols, size)
 	}
 	m, err := jpeg.Decode(bytes.NewReader(frame))
 	if err != nil {
@@ -144,8 +149,10 @@ func (c *codec) begins(fragment []byte) bool {
 // frame appends the pixels of frame n.
 func (d *dataSet) frame(s *slice, n int, packed, out []byte) ([]byte, error) {
 	size := s.bits / 8
-	if pixels := s.rows * s.cols; n >= s.frames || pixels*size > d.codec.ratio*(len(packed)+1) || int64(len(out)+pixels*size) > d.limit {
-		return nil, fmt.Errorf("frame %d: found %d bytes, too few for %d x %d pixels, in %d frames", n, len(packed), s.rows, s.cols, s.frames)
+	if pixels := s.rows * s.cols; n >= s.frames || pixels*size > d.codec.ratio*(len(packed)+1) ||
+		int64(len(out)+pixels*size) > d.limit {
+		return nil, fmt.Errorf("frame %d: found %d bytes, too few for %d x %d pixels, in %d frames", n, len(packed),
+			s.rows, s.cols, s.frames)
 	}
 	plain, err := d.codec.decode(packed, s.rows, s.cols, size)
 	if err != nil {

@@ -303,7 +303,8 @@ func parseDICOM(data []byte, o ingest.Options) (*slice, error) {
 	case "1.2.840.10008.1.2.1.99":
 		plain, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(data[meta.at:])), int64(o.MaxBytes)+1))
 		if err != nil || int64(len(plain)) > int64(o.MaxBytes) {
-			return nil, fmt.Errorf("deflated data set: found %d bytes, limit %d: %w", len(plain), o.MaxBytes, cmp.Or(err, io.ErrShortBuffer))
+			return nil, fmt.Errorf("deflated data set: found %d bytes, limit %d: %w", len(plain), o.MaxBytes,
+				cmp.Or(err, io.ErrShortBuffer))
 		}
 		d.b, d.at = plain, 0
 	default:
@@ -465,7 +466,8 @@ func (s *slice) check() error {
 		return fmt.Errorf("found %d rows and %d columns, want at least 1 of each", s.rows, s.cols)
 	}
 	if have, per := int64(len(s.pixels))*8, int64(s.rows)*int64(s.cols)*int64(s.bits); int64(s.frames) > have/per {
-		return fmt.Errorf("truncated: found %d bytes of pixels, want %d x %d x %d of %d bits", len(s.pixels), s.frames, s.rows, s.cols, s.bits)
+		return fmt.Errorf("truncated: found %d bytes of pixels, want %d x %d x %d of %d bits", len(s.pixels),
+			s.frames, s.rows, s.cols, s.bits)
 	}
 	return nil
 }
@@ -518,7 +520,8 @@ func stack(s []*slice, o ingest.Options) (*ingest.Grid, []float64, error) {
 	frames := 0
 	for _, p := range s {
 		if p.rows != first.rows || p.cols != first.cols || p.placed && p.along != first.along {
-			return nil, nil, fmt.Errorf("found slices of %d x %d and %d x %d, or with different orientations, in one series", first.rows, first.cols, p.rows, p.cols)
+			return nil, nil, fmt.Errorf("found slices of %d x %d and %d x %d, or with different orientations, in "+
+				"one series", first.rows, first.cols, p.rows, p.cols)
 		}
 		frames += p.frames
 		if frames > o.MaxCells/first.rows/first.cols {
@@ -580,7 +583,8 @@ func spacing(s []*slice, n [3]float64) (float64, error) {
 	}
 	for i, g := range gaps {
 		if !(math.Abs(g-usual) <= gapTolerance*usual) || g == 0 {
-			return 0, fmt.Errorf("slices at positions %g and %g mm are %g mm apart, want %g like the others: a slice is missing or duplicate",
+			return 0, fmt.Errorf("slices at positions %g and %g mm are %g mm apart, want %g like the others: a slice "+
+				"is missing or duplicate",
 				s[i].depth(n), s[i+1].depth(n), g, usual)
 		}
 	}
@@ -643,7 +647,10 @@ func (s *seriesSource) Read(ctx context.Context) (ingest.Sample, error) {
 	s.seq++
 	g, _, err := stack(one, s.o)
 	if err != nil {
-		return ingest.Sample{}, &ingest.ItemError{ID: record.ID{Stream: s.stream, Seq: seq}, Err: fmt.Errorf("series %s: %w", one[0].series, err)}
+		return ingest.Sample{}, &ingest.ItemError{
+			ID:  record.ID{Stream: s.stream, Seq: seq},
+			Err: fmt.Errorf("series %s: %w", one[0].series, err),
+		}
 	}
 	return ingest.Sample{ID: record.ID{Stream: s.stream, Seq: seq}, Label: ingest.NoLabel, Data: g}, nil
 }

@@ -78,7 +78,8 @@ func dicom(tb testing.TB, syntax, position, orientation string, pixels ...uint16
 	shut(tagItemEnd)
 	shut(tagSequenceEnd)
 	for _, e := range []element{
-		short(bo, tagRows, 2), short(bo, tagColumns, 3), text(tagSpacing, "DS", `0.5\0.25`), short(bo, tagAllocated, 16), short(bo, tagStored, 12),
+		short(bo, tagRows, 2), short(bo, tagColumns, 3), text(tagSpacing, "DS", `0.5\0.25`),
+		short(bo, tagAllocated, 16), short(bo, tagStored, 12),
 		short(bo, tagSigned, 1), text(tagIntercept, "DS", "-100"), text(tagSlope, "DS", "2"),
 	} {
 		add(e)
@@ -126,9 +127,15 @@ func TestDICOMErrors(t *testing.T) {
 		data []byte
 		want string
 	}{
-		"cut":     {good()[:len(good())-1], "want a value of 12 bytes"},
-		"pixels":  {dicom(t, explicitLittle, `0\0\0`, axial, 0, 1, 2, 3, 4), "found 10 bytes of pixels, want 1 x 2 x 3 of 16 bits"},
-		"jpeg":    {bytes.Replace(good(), []byte("1.2.840.10008.1.2.1\x20"), []byte("1.2.840.10008.1.2.4\x20"), 1), `found "1.2.840.10008.1.2.4"`},
+		"cut": {good()[:len(good())-1], "want a value of 12 bytes"},
+		"pixels": {
+			dicom(t, explicitLittle, `0\0\0`, axial, 0, 1, 2, 3, 4),
+			"found 10 bytes of pixels, want 1 x 2 x 3 of 16 bits",
+		},
+		"jpeg": {
+			bytes.Replace(good(), []byte("1.2.840.10008.1.2.1\x20"), []byte("1.2.840.10008.1.2.4\x20"), 1),
+			`found "1.2.840.10008.1.2.4"`,
+		},
 		"numbers": {dicom(t, explicitLittle, `0\0\zero`, axial, 0), "element (0020,0032): found"},
 		"magic":   {good()[1:], "found no DICM"},
 	} {
@@ -179,5 +186,6 @@ func TestDICOMSuite(t *testing.T) {
 }
 
 func FuzzDICOM(f *testing.F) {
-	ingesttest.Fuzz(f, DICOM, "a.dcm", dicom(f, implicitLittle, `0\0\0`, axial, 0, 1, 2, 3, 4, 5), dicom(f, explicitLittle, `0\0\0`, axial, 0, 1, 2, 3, 4, 5))
+	ingesttest.Fuzz(f, DICOM, "a.dcm", dicom(f, implicitLittle, `0\0\0`, axial, 0, 1, 2, 3, 4, 5),
+		dicom(f, explicitLittle, `0\0\0`, axial, 0, 1, 2, 3, 4, 5))
 }

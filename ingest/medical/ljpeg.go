@@ -88,7 +88,8 @@ func (d *ljpeg) segment() (marker byte, body []byte, err error) {
 	}
 	n := int(binary.BigEndian.Uint16(b[2:]))
 	if n < 2 || 2+n > len(b) {
-		return 0, nil, fmt.Errorf("marker %02x at byte %d: found a length of %d, but %d bytes are left", b[1], d.at, n, len(b)-2)
+		return 0, nil, fmt.Errorf("marker %02x at byte %d: found a length of %d, but %d bytes are left", b[1], d.at,
+			n, len(b)-2)
 	}
 	d.at += 2 + n
 	return b[1], b[4 : 2+n], nil
@@ -148,9 +149,11 @@ func (d *ljpeg) scan(b []byte, size int) ([]byte, error) {
 	case codes == nil:
 		return nil, fmt.Errorf("found no Huffman table %d", b[2]>>4)
 	case predictor < 1 || predictor > 7 || shift >= d.precision:
-		return nil, fmt.Errorf("found predictor %d and point transform %d for %d bits, want predictor 1 to 7 and a smaller point transform", predictor, shift, d.precision)
+		return nil, fmt.Errorf("found predictor %d and point transform %d for %d bits, want predictor 1 to 7 and a "+
+			"smaller point transform", predictor, shift, d.precision)
 	case d.restart%d.cols != 0:
-		return nil, fmt.Errorf("found a restart interval of %d samples, want a multiple of the line length %d", d.restart, d.cols)
+		return nil, fmt.Errorf("found a restart interval of %d samples, want a multiple of the line length %d",
+			d.restart, d.cols)
 	}
 	out := make([]byte, d.rows*d.cols*size)
 	above, line := make([]uint16, d.cols), make([]uint16, d.cols)

@@ -124,7 +124,10 @@ func (m *testImage) encode() []byte {
 func TestLJPEGProperty(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 300 {
-		m := &testImage{rows: 1 + r.IntN(9), cols: 1 + r.IntN(9), precision: 2 + r.IntN(15), predictor: 1 + r.IntN(7), restart: r.IntN(4)}
+		m := &testImage{
+			rows: 1 + r.IntN(9), cols: 1 + r.IntN(9), precision: 2 + r.IntN(15),
+			predictor: 1 + r.IntN(7), restart: r.IntN(4),
+		}
 		m.shift = r.IntN(min(m.precision, 4))
 		size := 2
 		if m.precision <= 8 {
@@ -177,11 +180,17 @@ func TestLJPEGErrors(t *testing.T) {
 		"component": {change(find(jpegSOS)+5, 8), "want one component"},
 		"predictor": {change(find(jpegSOS)+7, 8), "found predictor 8"},
 		"shift":     {change(find(jpegSOS)+9, 12), "point transform 12"},
-		"restart":   {change(find(jpegDRI)+4, 0, 4), "found a restart interval of 4 samples, want a multiple of the line length 3"},
-		"resume":    {change(find(jpegRST0), 0xff, jpegEOI), "line 1: found ffd9"},
-		"bits end":  {good[:len(good)-6], "line 1: truncated"},
-		"no frame":  {append(bytes.Clone(good[:find(jpegSOF3)-1]), good[find(jpegDRI):]...), "found a scan before the frame header"},
-		"no scan":   {append(bytes.Clone(good[:find(jpegSOF3)-1]), 0xff, jpegEOI), "found the end"},
+		"restart": {
+			change(find(jpegDRI)+4, 0, 4),
+			"found a restart interval of 4 samples, want a multiple of the line length 3",
+		},
+		"resume":   {change(find(jpegRST0), 0xff, jpegEOI), "line 1: found ffd9"},
+		"bits end": {good[:len(good)-6], "line 1: truncated"},
+		"no frame": {
+			append(bytes.Clone(good[:find(jpegSOF3)-1]), good[find(jpegDRI):]...),
+			"found a scan before the frame header",
+		},
+		"no scan": {append(bytes.Clone(good[:find(jpegSOF3)-1]), 0xff, jpegEOI), "found the end"},
 	} {
 		if _, err := unLJPEG(c.frame, 2, 3, 2); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: found error %v, want %q", name, err, c.want)
@@ -194,7 +203,8 @@ func TestLJPEGErrors(t *testing.T) {
 
 func TestRefusedSyntaxes(t *testing.T) {
 	for syntax, want := range map[string]string{
-		"1.2.840.10008.1.2.4.80": "lossless JPEG-LS", "1.2.840.10008.1.2.4.91": "JPEG 2000", "1.2.840.10008.1.2.4.51": "extended JPEG", "1.2.3": "unknown",
+		"1.2.840.10008.1.2.4.80": "lossless JPEG-LS", "1.2.840.10008.1.2.4.91": "JPEG 2000",
+		"1.2.840.10008.1.2.4.51": "extended JPEG", "1.2.3": "unknown",
 	} {
 		_, err := parseDICOM(dicom(t, syntax, `0\0\0`, axial), ingest.Options{}.WithDefaults())
 		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%q (%s)", syntax, want)) {
@@ -234,7 +244,10 @@ func TestFragments(t *testing.T) {
 			t.Errorf("%s: found error %v, want %q", name, err, v.want)
 		}
 	}
-	if _, err := (&dataSet{codec: c, limit: 1 << 40}).frame(&slice{rows: 1 << 15, cols: 1 << 15, bits: 16, frames: 1}, 0, f, nil); err == nil {
+	if _, err := (&dataSet{codec: c, limit: 1 << 40}).frame(&slice{
+		rows: 1 << 15, cols: 1 << 15, bits: 16,
+		frames: 1,
+	}, 0, f, nil); err == nil {
 		t.Error("found no error for a small frame that claims 2 GiB")
 	}
 }

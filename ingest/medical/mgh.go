@@ -33,7 +33,10 @@ var MGH = ingest.Format{
 const mghHeader = 284
 
 // mghTypes are MRI_UCHAR, MRI_INT, MRI_FLOAT, MRI_SHORT and MRI_USHRT of FreeSurfer's mri.h.
-var mghTypes = map[uint32]columns.Type{0: columns.Uint8, 1: columns.Int32, 3: columns.Float32, 4: columns.Int16, 10: columns.Uint16}
+var mghTypes = map[uint32]columns.Type{
+	0: columns.Uint8, 1: columns.Int32, 3: columns.Float32, 4: columns.Int16,
+	10: columns.Uint16,
+}
 
 func parseMGH(b []byte) (*scan, error) {
 	if len(b) < mghHeader {

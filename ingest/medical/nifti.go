@@ -46,7 +46,8 @@ type niftiHeader struct {
 
 // niftiTypes are the numeric data types.
 var niftiTypes = map[int]columns.Type{
-	2: columns.Uint8, 4: columns.Int16, 8: columns.Int32, 16: columns.Float32, 64: columns.Float64, 256: columns.Int8, 512: columns.Uint16,
+	2: columns.Uint8, 4: columns.Int16, 8: columns.Int32, 16: columns.Float32, 64: columns.Float64,
+	256: columns.Int8, 512: columns.Uint16,
 	768: columns.Uint32, 1024: columns.Int64, 1280: columns.Uint64, niftiRGB: columns.Uint8,
 }
 

@@ -64,7 +64,8 @@ func TestRLEErrors(t *testing.T) {
 		"offset":   {[][]byte{change(8, 200)}, "segment 1: found offset 200"},
 		"short":    {[][]byte{rleFrame[:70]}, "segment 1: truncated: found 0 pixels, want 6"},
 	} {
-		if _, err := readGrid(t, DICOM, "a.dcm", dicomRLE(t, c.frames...)); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := readGrid(t, DICOM, "a.dcm", dicomRLE(t, c.frames...)); err == nil ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: found error %v, want %q", name, err, c.want)
 		}
 	}
@@ -92,14 +93,18 @@ func TestDICOMHole(t *testing.T) {
 		positions []string
 		want      string
 	}{
-		"even":          {[]string{`0\0\-5`, `0\0\0`, `0\0\5`, `0\0\10.01`}, ""},
-		"hole":          {[]string{`0\0\-5`, `0\0\0`, `0\0\10`, `0\0\15`}, "slices at positions 0 and 10 mm are 10 mm apart, want 5"},
+		"even": {[]string{`0\0\-5`, `0\0\0`, `0\0\5`, `0\0\10.01`}, ""},
+		"hole": {
+			[]string{`0\0\-5`, `0\0\0`, `0\0\10`, `0\0\15`},
+			"slices at positions 0 and 10 mm are 10 mm apart, want 5",
+		},
 		"hole of three": {[]string{`0\0\-10`, `0\0\0`, `0\0\5`}, "slices at positions -10 and 0 mm are 10 mm apart, want 5"},
 		"twice":         {[]string{`0\0\0`, `0\0\5`, `0\0\5`, `0\0\10`}, "slices at positions 5 and 5 mm are 0 mm apart"},
 	} {
 		dir := t.TempDir()
 		for i, p := range c.positions {
-			if err := os.WriteFile(filepath.Join(dir, fmt.Sprint(i, ".dcm")), dicom(t, explicitLittle, p, axial, 0, 1, 2, 3, 4, 5), 0o600); err != nil {
+			if err := os.WriteFile(filepath.Join(dir, fmt.Sprint(i, ".dcm")),
+				dicom(t, explicitLittle, p, axial, 0, 1, 2, 3, 4, 5), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}

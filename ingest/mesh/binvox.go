@@ -44,7 +44,8 @@ var Binvox = ingest.Format{
 			lo, hi = min(lo, float64(v)), max(hi, float64(v))
 		}
 		return &ingest.Grids{
-			Rows: 1, Shape: g.Dims[:], Labels: map[string]int{}, Min: &lo, Max: &hi, Cell: []float64{edge, edge, edge}, CellIn: "of the model",
+			Rows: 1, Shape: g.Dims[:], Labels: map[string]int{}, Min: &lo, Max: &hi,
+			Cell: []float64{edge, edge, edge}, CellIn: "of the model",
 		}, nil
 	},
 }

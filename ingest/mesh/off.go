@@ -64,7 +64,8 @@ func parseOFFHeader(data []byte) (*offHeader, int, error) {
 		h.line++
 	}
 	if len(words) < 2 {
-		return nil, 0, fmt.Errorf("line %d: found %.40q, want the numbers of vertices, faces and edges", h.line, strings.Join(words, " "))
+		return nil, 0, fmt.Errorf("line %d: found %.40q, want the numbers of vertices, faces and edges", h.line,
+			strings.Join(words, " "))
 	}
 	var err error
 	if h.vertices, err = strconv.ParseInt(words[0], 10, 62); err != nil || h.vertices < 0 {
@@ -80,7 +81,8 @@ func decodeOFF(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) 
 	}
 	i = min(i, len(data))
 	if h.vertices > int64(o.MaxPoints) || h.vertices > int64(len(data)-i)/5+1 {
-		return nil, fmt.Errorf("found %d vertices in %d bytes, limit %d points of at least 5 bytes", h.vertices, len(data)-i, o.MaxPoints)
+		return nil, fmt.Errorf("found %d vertices in %d bytes, limit %d points of at least 5 bytes", h.vertices,
+			len(data)-i, o.MaxPoints)
 	}
 	cols := make([]columns.Column, len(h.fields))
 	for k, f := range h.fields {

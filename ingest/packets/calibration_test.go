@@ -23,7 +23,8 @@ func TestCalibrationFiles(t *testing.T) {
 	} {
 		path := testenv.Sample(t, "lidar/velodyne/"+c.recording)
 		want := turnsOf(t, c.format, path)
-		src, err := c.format.Open(t.Context(), path, ingest.Options{Readers: []any{&Options{Calibration: testenv.Sample(t, "lidar/calibration/"+c.calibration)}}})
+		src, err := c.format.Open(t.Context(), path,
+			ingest.Options{Readers: []any{&Options{Calibration: testenv.Sample(t, "lidar/calibration/"+c.calibration)}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,7 +54,8 @@ func hdl64Calibration(twoPoints bool) string {
 	b.WriteString("lasers:\n")
 	for i := range 64 {
 		if i == 40 {
-			fmt.Fprintf(&b, "- {laser_id: 40, rot_correction: 0.1, vert_correction: -0.2, dist_correction: 1.5, dist_correction_x: 1.6, dist_correction_y: 1.4, "+
+			fmt.Fprintf(&b, "- {laser_id: 40, rot_correction: 0.1, vert_correction: -0.2, dist_correction: 1.5, "+
+				"dist_correction_x: 1.6, dist_correction_y: 1.4, "+
 				"vert_offset_correction: 0.2, horiz_offset_correction: 0.03, two_pt_correction_available: %v}\n", twoPoints)
 			continue
 		}
@@ -94,7 +96,8 @@ func TestHDL64(t *testing.T) {
 			(ry*math.Cos(-0.2)-0.2*math.Sin(-0.2))*math.Cos(a) + 0.03*math.Sin(a),
 			ry*math.Sin(-0.2) + 0.2*math.Cos(-0.2),
 		}
-		if c.Len() != 1 || math.Abs(c.X[0]-want[0])+math.Abs(c.Y[0]-want[1])+math.Abs(c.Z[0]-want[2]) > 1e-12 || d.sensor() != "Velodyne HDL-64E" {
+		if c.Len() != 1 || math.Abs(c.X[0]-want[0])+math.Abs(c.Y[0]-want[1])+math.Abs(c.Z[0]-want[2]) > 1e-12 ||
+			d.sensor() != "Velodyne HDL-64E" {
 			t.Errorf("two points %v: found %v %v %v of a %s, want %v", two, c.X, c.Y, c.Z, d.sensor(), want)
 		}
 	}
@@ -116,7 +119,8 @@ func TestCalibrationErrors(t *testing.T) {
 	}
 	// A calibration of another sensor ends the recording, and says so.
 	path := writeTable(t, string(vlp16(0, 0, 0x37)))
-	src, err := VelodyneRaw.Open(t.Context(), path, ingest.Options{Readers: []any{&Options{Calibration: testenv.Sample(t, "lidar/calibration/VLP32.yaml")}}})
+	src, err := VelodyneRaw.Open(t.Context(), path,
+		ingest.Options{Readers: []any{&Options{Calibration: testenv.Sample(t, "lidar/calibration/VLP32.yaml")}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -111,7 +111,8 @@ func (c *capture) record() ([]byte, time.Time, error) {
 	}
 	sec, frac, n := c.order.Uint32(b), int64(c.order.Uint32(b[4:])), c.order.Uint32(b[8:])
 	if n > maxFrame || int(n) > len(b)-16 {
-		return nil, time.Time{}, fmt.Errorf("byte %d: found a record of %d bytes, want at most %d and at most the remaining %d", c.at, n, maxFrame, len(b)-16)
+		return nil, time.Time{}, fmt.Errorf("byte %d: found a record of %d bytes, want at most %d and at most the "+
+			"remaining %d", c.at, n, maxFrame, len(b)-16)
 	}
 	if !c.nano {
 		frac *= 1000
@@ -136,14 +137,16 @@ func (c *capture) block() (frame []byte, link uint32, t time.Time, err error) {
 	}
 	n := c.order.Uint32(b[4:])
 	if n < 12 || n%4 != 0 || uint64(n) > uint64(len(b)) {
-		return nil, 0, t, fmt.Errorf("byte %d: found a block of %d bytes, want a multiple of 4 and at most the %d left", c.at, n, len(b))
+		return nil, 0, t, fmt.Errorf("byte %d: found a block of %d bytes, want a multiple of 4 and at most "+
+			"the %d left", c.at, n, len(b))
 	}
 	c.at += int(n)
 	body := b[8 : n-4]
 	switch kind {
 	case ngInterfaceID:
 		if len(body) < 8 || len(c.links) == maxInterfaces {
-			return nil, 0, t, fmt.Errorf("byte %d: found interface %d of %d bytes, limit %d interfaces of 8 or more", c.at, len(c.links), len(body), maxInterfaces)
+			return nil, 0, t, fmt.Errorf("byte %d: found interface %d of %d bytes, limit %d interfaces of "+
+				"8 or more", c.at, len(c.links), len(body), maxInterfaces)
 		}
 		c.links = append(c.links, ngInterface{uint32(c.order.Uint16(body)), c.resolution(body[8:])})
 	case ngEnhanced:
@@ -152,7 +155,8 @@ func (c *capture) block() (frame []byte, link uint32, t time.Time, err error) {
 		}
 		id, have := c.order.Uint32(body), c.order.Uint32(body[12:])
 		if int64(id) >= int64(len(c.links)) || uint64(have) > uint64(len(body)-20) {
-			return nil, 0, t, fmt.Errorf("byte %d: found a packet of interface %d and %d bytes, want one of %d and at most %d", c.at, id, have,
+			return nil, 0, t, fmt.Errorf("byte %d: found a packet of interface %d and %d bytes, want one of %d and "+
+				"at most %d", c.at, id, have,
 				len(c.links), len(body)-20)
 		}
 		units := c.links[id].units

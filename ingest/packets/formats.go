@@ -76,7 +76,8 @@ func open(path string, o ingest.Options, begin opener) (ingest.Source, error) {
 func (s *source) follow(o ingest.Options) error {
 	d, ok := s.dec.(interface{ follow(m *motion) })
 	if !ok {
-		return fmt.Errorf("trajectory %s: cannot correct motion: points in the recorded clouds of a %s have no times", optionsOf(o).Trajectory, s.dec.sensor())
+		return fmt.Errorf("trajectory %s: cannot correct motion: points in the recorded clouds of a %s "+
+			"have no times", optionsOf(o).Trajectory, s.dec.sensor())
 	}
 	var err error
 	if s.motion, err = readMotion(o); err == nil {

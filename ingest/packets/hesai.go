@@ -44,14 +44,32 @@ const (
 
 var hesaiModels = []*hesaiModel{
 	{name: "PandarQT64", lasers: 64, blocks: 4, header: hesaiHeader, blockHeader: 2, returns: 4, size: 1072, numbered: 1072},
-	{name: "PandarXT16", lasers: 16, blocks: 8, header: hesaiHeader, blockHeader: 2, returns: 4, size: 568, numbered: 568, table: pandarXT16},
+	{
+		name: "PandarXT16", lasers: 16, blocks: 8, header: hesaiHeader, blockHeader: 2, returns: 4, size: 568,
+		numbered: 568, table: pandarXT16,
+	},
 	{name: "Pandar40P", lasers: 40, blocks: 10, blockHeader: 4, returns: 3, size: 1262, numbered: 1266, table: pandar40P},
 }
 
 // The nominal angles of the manuals, used if there is no calibration of the unit.
 var (
 	pandarXT16 = []beam{
-		{15, 0}, {13, 0}, {11, 0}, {9, 0}, {7, 0}, {5, 0}, {3, 0}, {1, 0}, {-1, 0}, {-3, 0}, {-5, 0}, {-7, 0}, {-9, 0}, {-11, 0}, {-13, 0}, {-15, 0},
+		{15, 0},
+		{13, 0},
+		{11, 0},
+		{9, 0},
+		{7, 0},
+		{5, 0},
+		{3, 0},
+		{1, 0},
+		{-1, 0},
+		{-3, 0},
+		{-5, 0},
+		{-7, 0},
+		{-9, 0},
+		{-11, 0},
+		{-13, 0},
+		{-15, 0},
 	}
 	pandar40P = []beam{
 		{14.794, -1.042},
@@ -229,7 +247,8 @@ func (d *hesaiDecoder) block(block, twin []byte, unit float64, t *sinCos) {
 		dir := &d.dirs[i]
 		r := float64(raw) * unit
 		flat := r * dir.cos
-		x[n], y[n], z[n] = flat*(t.sin*dir.cosOffset+t.cos*dir.sinOffset), flat*(t.cos*dir.cosOffset-t.sin*dir.sinOffset), r*dir.sin
+		x[n], y[n], z[n] = flat*(t.sin*dir.cosOffset+t.cos*dir.sinOffset),
+			flat*(t.cos*dir.cosOffset-t.sin*dir.sinOffset), r*dir.sin
 		intensity[n] = float32(block[at+2])
 		n++
 	}

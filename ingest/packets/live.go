@@ -36,7 +36,10 @@ type Sensor struct {
 func Sensors() []Sensor {
 	return []Sensor{
 		{
-			Name: "velodyne", Aliases: []string{"vlp16", "puck", "puck-lite", "puck-hires", "hdl32e", "vlp32c", "hdl64e"}, Port: velodynePort,
+			Name: "velodyne", Aliases: []string{
+				"vlp16", "puck", "puck-lite", "puck-hires", "hdl32e", "vlp32c",
+				"hdl64e",
+			}, Port: velodynePort,
 			Calibration: "HDL-64E only: the sensor's calibration (YAML)",
 			decoder: func(path string) (decoder, func(packet) bool, error) {
 				d, err := newVelodyneDecoder(path)
@@ -44,7 +47,8 @@ func Sensors() []Sensor {
 			},
 		},
 		{
-			Name: "ouster", Aliases: []string{"os0", "os1", "os2", "osdome"}, Port: ousterPort, Calibration: "the sensor's metadata (JSON)",
+			Name: "ouster", Aliases: []string{"os0", "os1", "os2", "osdome"}, Port: ousterPort,
+			Calibration: "the sensor's metadata (JSON)",
 			decoder: func(path string) (decoder, func(packet) bool, error) {
 				meta, err := readOusterMeta(path)
 				if err != nil {
@@ -55,11 +59,13 @@ func Sensors() []Sensor {
 			},
 		},
 		{
-			Name: "hesai", Aliases: []string{"qt64", "xt16", "pandar40p"}, Port: velodynePort, Calibration: "PandarQT64 only: a table of angles (CSV)",
-			decoder: func(path string) (decoder, func(packet) bool, error) { return newHesaiDecoder(path), isHesai, nil },
+			Name: "hesai", Aliases: []string{"qt64", "xt16", "pandar40p"}, Port: velodynePort,
+			Calibration: "PandarQT64 only: a table of angles (CSV)",
+			decoder:     func(path string) (decoder, func(packet) bool, error) { return newHesaiDecoder(path), isHesai, nil },
 		},
 		{
-			Name: "robosense", Aliases: []string{"helios", "helios16p"}, Port: 6699, Calibration: "Helios-16P only: a table of angles (CSV)",
+			Name: "robosense", Aliases: []string{"helios", "helios16p"}, Port: 6699,
+			Calibration: "Helios-16P only: a table of angles (CSV)",
 			decoder: func(path string) (decoder, func(packet) bool, error) {
 				d, err := newRoboSenseDecoder(path)
 				return d, isRoboSense, err

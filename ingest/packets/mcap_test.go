@@ -36,8 +36,10 @@ func TestMCAPFiles(t *testing.T) {
 					}
 					continue
 				}
-				if cloud.X[i] != float64(i) || cloud.Y[i] != float64(k) || cloud.Z[i] != -float64(i)/2 || cloud.Intensity[i] != float32(10*i) {
-					t.Errorf("%s, cloud %d, point %d: found %g %g %g %g", name, k, i, cloud.X[i], cloud.Y[i], cloud.Z[i], cloud.Intensity[i])
+				if cloud.X[i] != float64(i) || cloud.Y[i] != float64(k) || cloud.Z[i] != -float64(i)/2 ||
+					cloud.Intensity[i] != float32(10*i) {
+					t.Errorf("%s, cloud %d, point %d: found %g %g %g %g", name, k, i, cloud.X[i], cloud.Y[i],
+						cloud.Z[i], cloud.Intensity[i])
 				}
 			}
 		}
@@ -86,15 +88,19 @@ func TestMCAPErrors(t *testing.T) {
 		data []byte
 		want string
 	}{
-		"no topic":   {mcapOf("sensor_msgs/msg/Imu"), `found topics of ["sensor_msgs/msg/Imu"]`},
-		"truncated":  {whole[:60], "truncated"},
-		"long chunk": {append([]byte(mcapMagic), mcapChunk, 255, 255, 255, 255, 255, 255, 255, 127), "want 9223372036854775807"},
+		"no topic":  {mcapOf("sensor_msgs/msg/Imu"), `found topics of ["sensor_msgs/msg/Imu"]`},
+		"truncated": {whole[:60], "truncated"},
+		"long chunk": {
+			append([]byte(mcapMagic), mcapChunk, 255, 255, 255, 255, 255, 255, 255, 127),
+			"want 9223372036854775807",
+		},
 	} {
 		path := filepath.Join(t.TempDir(), "a.mcap")
 		if err := os.WriteFile(path, c.data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := MCAP.Open(t.Context(), path, ingest.Options{}); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), path) {
+		if _, err := MCAP.Open(t.Context(), path, ingest.Options{}); err == nil ||
+			!strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: found %v, want the file and %q", name, err, c.want)
 		}
 	}

@@ -27,7 +27,8 @@ func chooseTopic(kinds []string) (int, error) {
 		return i, nil
 	}
 	const some = 20
-	return 0, fmt.Errorf("found topics of %q, want velodyne_msgs/msg/VelodyneScan, pandar_msgs/msg/PandarScan, robosense_msgs/msg/RobosenseScan or %s",
+	return 0, fmt.Errorf("found topics of %q, want velodyne_msgs/msg/VelodyneScan, pandar_msgs/msg/PandarScan, "+
+		"robosense_msgs/msg/RobosenseScan or %s",
 		kinds[:min(some, len(kinds))], pointCloud2)
 }
 

@@ -22,7 +22,8 @@ func TestMotion(t *testing.T) {
 	var poses strings.Builder
 	for i := range 12 {
 		s := float64(i) * 0.01
-		fmt.Fprintf(&poses, "%d.%09d 0 %g 0 0 0 %.17g %.17g\n", start.Unix(), i*10_000_000, speed*s, math.Sin(yaw*s/2), math.Cos(yaw*s/2))
+		fmt.Fprintf(&poses, "%d.%09d 0 %g 0 0 0 %.17g %.17g\n", start.Unix(), i*10_000_000, speed*s,
+			math.Sin(yaw*s/2), math.Cos(yaw*s/2))
 	}
 	path := filepath.Join(t.TempDir(), "poses.txt")
 	if err := os.WriteFile(path, []byte(poses.String()), 0o600); err != nil {
@@ -56,7 +57,8 @@ func TestMotion(t *testing.T) {
 		}
 	}
 	// 2 mm are a packet's unit, 110 us at 20 m/s 2 mm; a hundredth of a degree at this angle is as much again.
-	if t.Logf("off by up to %.1f mm, without correction %.0f mm", worst[true]*1e3, worst[false]*1e3); worst[true] > 0.01 || worst[false] < 1 {
+	if t.Logf("off by up to %.1f mm, without correction %.0f mm", worst[true]*1e3,
+		worst[false]*1e3); worst[true] > 0.01 || worst[false] < 1 {
 		t.Errorf("found a wall that is off by %g m, and %g m without correction", worst[true], worst[false])
 	}
 }
@@ -88,7 +90,8 @@ func drive(n int, speed, yaw, wall, elevation float64) []byte {
 func TestMotionWithoutPose(t *testing.T) {
 	dir := t.TempDir()
 	poses, file := filepath.Join(dir, "poses.txt"), filepath.Join(dir, "a.bin")
-	if err := errors.Join(os.WriteFile(poses, []byte("5 0 0 0 0 0 0 1\n6 0 0 0 0 0 0 1\n"), 0o600), os.WriteFile(file, vlp16(0, 0, 0x37), 0o600)); err != nil {
+	if err := errors.Join(os.WriteFile(poses, []byte("5 0 0 0 0 0 0 1\n6 0 0 0 0 0 0 1\n"), 0o600),
+		os.WriteFile(file, vlp16(0, 0, 0x37), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	src, err := VelodyneRaw.Open(t.Context(), file, ingest.Options{Readers: []any{&Options{Trajectory: poses}}})
@@ -97,10 +100,13 @@ func TestMotionWithoutPose(t *testing.T) {
 	}
 	defer src.Close() //nolint:errcheck // nothing was written
 	_, err = src.Read(t.Context())
-	if _, ok := errors.AsType[*ingest.ItemError](err); !ok || !strings.Contains(err.Error(), "poses cover 1970-01-01T00:00:05Z to 1970-01-01T00:00:06Z") {
+	if _, ok := errors.AsType[*ingest.ItemError](err); !ok ||
+		!strings.Contains(err.Error(), "poses cover 1970-01-01T00:00:05Z to 1970-01-01T00:00:06Z") {
 		t.Errorf("found %v, want an item error that names the times of the poses", err)
 	}
-	if _, err := MCAP.Open(t.Context(), "testdata/plain.mcap", ingest.Options{Readers: []any{&Options{Trajectory: poses}}}); err == nil || !strings.Contains(err.Error(), "recorded clouds") {
+	if _, err := MCAP.Open(t.Context(), "testdata/plain.mcap",
+		ingest.Options{Readers: []any{&Options{Trajectory: poses}}}); err == nil ||
+		!strings.Contains(err.Error(), "recorded clouds") {
 		t.Errorf("found %v, want an error: clouds cannot be corrected", err)
 	}
 }

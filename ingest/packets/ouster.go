@@ -137,13 +137,16 @@ func parseOusterMeta(data []byte) (*ousterMeta, error) {
 	case len(m.Transform) != 16:
 		return nil, fmt.Errorf("lidar_to_sensor_transform: found %d numbers, want 16", len(m.Transform))
 	case f.Pixels < 1 || f.Pixels > ousterMaxBeams || len(m.Altitude) != f.Pixels || len(m.Azimuth) != f.Pixels:
-		return nil, fmt.Errorf("found %d pixels per column, %d altitudes and %d azimuths, want the same number of each, at most %d", f.Pixels, len(m.Altitude),
+		return nil, fmt.Errorf("found %d pixels per column, %d altitudes and %d azimuths, want the same number of "+
+			"each, at most %d", f.Pixels, len(m.Altitude),
 			len(m.Azimuth), ousterMaxBeams)
 	case f.Columns < 1 || f.Columns > ousterMaxColumns || f.PerPacket < 1 || f.PerPacket > ousterMaxPacket:
-		return nil, fmt.Errorf("found %d columns per turn and %d per packet, limits %d and %d", f.Columns, f.PerPacket, ousterMaxColumns, ousterMaxPacket)
+		return nil, fmt.Errorf("found %d columns per turn and %d per packet, limits %d and %d", f.Columns,
+			f.PerPacket, ousterMaxColumns, ousterMaxPacket)
 	}
 	if _, ok := ousterProfiles[f.Profile]; !ok {
-		return nil, fmt.Errorf("udp_profile_lidar: found %.40q, want LEGACY, RNG19_RFL8_SIG16_NIR16, RNG19_RFL8_SIG16_NIR16_DUAL or RNG15_RFL8_NIR8", f.Profile)
+		return nil, fmt.Errorf("udp_profile_lidar: found %.40q, want LEGACY, RNG19_RFL8_SIG16_NIR16, "+
+			"RNG19_RFL8_SIG16_NIR16_DUAL or RNG15_RFL8_NIR8", f.Profile)
 	}
 	return &m, nil
 }
@@ -204,7 +207,8 @@ func (d *ousterDecoder) sensor() string {
 func (d *ousterDecoder) columnAt(b []byte, k int) (pixels []byte, id int, valid bool) {
 	if d.profile.legacy {
 		c := b[k*d.column:][:d.column]
-		return c[ousterLegacyColumn:], int(binary.LittleEndian.Uint16(c[8:])), binary.LittleEndian.Uint32(c[d.column-ousterLegacyStatus:]) == 0xffffffff
+		return c[ousterLegacyColumn:], int(binary.LittleEndian.Uint16(c[8:])),
+			binary.LittleEndian.Uint32(c[d.column-ousterLegacyStatus:]) == 0xffffffff
 	}
 	c := b[ousterPacketHeader+k*d.column:][:d.column]
 	return c[ousterNewColumn:], int(binary.LittleEndian.Uint16(c[8:])), c[10]&1 != 0
@@ -245,7 +249,8 @@ func (d *ousterDecoder) clock(p packet, k int) time.Time {
 	if !d.profile.legacy {
 		at += ousterPacketHeader
 	}
-	return plausible(int64(min(binary.LittleEndian.Uint64(p.data[at:]), math.MaxInt64)/1e9), int64(binary.LittleEndian.Uint64(p.data[at:])%1e9), p.time)
+	return plausible(int64(min(binary.LittleEndian.Uint64(p.data[at:]), math.MaxInt64)/1e9),
+		int64(binary.LittleEndian.Uint64(p.data[at:])%1e9), p.time)
 }
 
 // lost returns the number of packets missing before b, of frame id, from the columns between the packets. A frame
@@ -290,7 +295,8 @@ func (d *ousterDecoder) measure(pixels []byte, t *sinCos) {
 			r := float64(e.millimetres)/1000 - n
 			flat := r * b.cosAlt
 			x, y, z := flat*(t.cos*b.cosAz-t.sin*b.sinAz)+n*t.cos, flat*(t.sin*b.cosAz+t.cos*b.sinAz)+n*t.sin, r*b.sinAlt
-			xs[at], ys[at], zs[at] = x*m[0]+y*m[1]+z*m[2]+m[3]/1000, x*m[4]+y*m[5]+z*m[6]+m[7]/1000, x*m[8]+y*m[9]+z*m[10]+m[11]/1000
+			xs[at], ys[at], zs[at] = x*m[0]+y*m[1]+z*m[2]+m[3]/1000, x*m[4]+y*m[5]+z*m[6]+m[7]/1000,
+				x*m[8]+y*m[9]+z*m[10]+m[11]/1000
 			intensity[at] = e.reflectivity
 			at++
 		}
@@ -321,4 +327,5 @@ func readOusterMeta(name string) (*ousterMeta, error) {
 	return m, nil
 }
 
-var errNoMeta = errors.New("no sensor metadata found; put it next to the recording, with the same name and the extension .json")
+var errNoMeta = errors.New("no sensor metadata found; put it next to the recording, with the same name and the " +
+	"extension .json")

@@ -140,7 +140,10 @@ func TestOusterProfiles(t *testing.T) {
 		// The first beam of column 0 looks along x; the second turns by -90 degrees and up by 30, 3.9 m beyond the
 		// origin's 0.1.
 		i := want / 4
-		for k, v := range []float64{c.X[0] - 2, c.Y[0], c.Z[0], c.X[i] - 0.1, c.Y[i] + 3.9*math.Cos(math.Pi/6), c.Z[i] - 3.9/2} {
+		for k, v := range []float64{
+			c.X[0] - 2, c.Y[0], c.Z[0], c.X[i] - 0.1, c.Y[i] + 3.9*math.Cos(math.Pi/6),
+			c.Z[i] - 3.9/2,
+		} {
 			if math.Abs(v) > 1e-9 {
 				t.Errorf("%s: coordinate %d is off by %g: %v %v %v", profile, k, v, c.X, c.Y, c.Z)
 			}
@@ -155,12 +158,14 @@ func bagOf(tb testing.TB, compression string) []byte {
 		return string(le.AppendUint32(nil, uint32(len(name)+1+len(value)))) + name + "=" + value
 	}
 	record := func(header, data string) string {
-		return string(le.AppendUint32(nil, uint32(len(header)))) + header + string(le.AppendUint32(nil, uint32(len(data)))) + data
+		return string(le.AppendUint32(nil, uint32(len(header)))) + header + string(le.AppendUint32(nil,
+			uint32(len(data)))) + data
 	}
 	u32 := func(v uint32) string { return string(le.AppendUint32(nil, v)) }
 	var chunk string
 	for conn, kind := range []string{"ouster_ros/PacketMsg", "std_msgs/String"} {
-		chunk += record(field("op", "\x07")+field("conn", u32(uint32(conn)))+field("topic", "/t"), field("topic", "/t")+field("type", kind))
+		chunk += record(field("op", "\x07")+field("conn", u32(uint32(conn)))+field("topic", "/t"),
+			field("topic", "/t")+field("type", kind))
 	}
 	message := func(conn uint32, data string) {
 		chunk += record(field("op", "\x02")+field("conn", u32(conn))+field("time", u32(7)+u32(8)), u32(uint32(len(data)))+data)
@@ -181,7 +186,8 @@ func bagOf(tb testing.TB, compression string) []byte {
 		packed = b.Bytes()
 	}
 	header := record(field("op", "\x03")+field("index_pos", "01234567"), "   ")
-	return []byte(bagMagic + header + record(field("op", "\x05")+field("compression", compression)+field("size", u32(uint32(len(chunk)))), string(packed)))
+	return []byte(bagMagic + header + record(field("op", "\x05")+field("compression", compression)+field("size",
+		u32(uint32(len(chunk)))), string(packed)))
 }
 
 func TestROSBag1(t *testing.T) {

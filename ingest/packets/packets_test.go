@@ -243,7 +243,8 @@ func TestSuite(t *testing.T) {
 }
 
 func FuzzPCAP(f *testing.F) {
-	ingesttest.Fuzz(f, PCAP, "a.pcap", pcapFile(binary.LittleEndian, false, recordingFrames(512)...), pcapngFile(binary.BigEndian, recordingFrames(0)...))
+	ingesttest.Fuzz(f, PCAP, "a.pcap", pcapFile(binary.LittleEndian, false, recordingFrames(512)...),
+		pcapngFile(binary.BigEndian, recordingFrames(0)...))
 }
 
 func FuzzCDR(f *testing.F) {
@@ -260,7 +261,8 @@ func FuzzCDR(f *testing.F) {
 
 // TestVLP16Recording: velodyne-decoder 3 finds as many returns in the 293 packets.
 func TestVLP16Recording(t *testing.T) {
-	d, err := PCAP.Inspect(t.Context(), testenv.Sample(t, "lidar/velodyne/mrpt_sample_velodyne_vlp16_gps.pcap"), ingest.Options{})
+	d, err := PCAP.Inspect(t.Context(), testenv.Sample(t, "lidar/velodyne/mrpt_sample_velodyne_vlp16_gps.pcap"),
+		ingest.Options{})
 	p, ok := d.(*ingest.Packets)
 	if err != nil || !ok || p.Sensor != "Velodyne VLP-16" || p.Packets != 293 || p.Returns != 73486 || p.Frames != 5 {
 		t.Errorf("found %+v, %v", d, err)
@@ -272,7 +274,8 @@ func TestVLP16Recording(t *testing.T) {
 // still, where we take the speed of the firing before: up to .27 degrees between the two, 1 cm at a few metres.
 func TestVLP32Truth(t *testing.T) {
 	path := testenv.Sample(t, "lidar/velodyne/nebula_vlp32_packets.db3")
-	truth, _ := turnsOf(t, lidar.PCD, testenv.Sample(t, "lidar/velodyne/nebula_vlp32_truth.pcd"))[0].Data.(*ingest.PointCloud)
+	truth, _ := turnsOf(t, lidar.PCD, testenv.Sample(t,
+		"lidar/velodyne/nebula_vlp32_truth.pcd"))[0].Data.(*ingest.PointCloud)
 	const millimetre, last = 0.001, velodyneBlocks - 1
 	ours, still := newNeighbours(millimetre), newNeighbours(millimetre)
 	put := func(n *neighbours, p *ingest.PointCloud) {
@@ -316,7 +319,8 @@ func TestVLP32Truth(t *testing.T) {
 		}
 	}
 	if share := float64(other) / float64(truth.Len()); share > 1./velodyneBlocks {
-		t.Errorf("%.4f of %d points are only found where a packet's last firing stands still, want a %dth at most", share, truth.Len(), velodyneBlocks)
+		t.Errorf("%.4f of %d points are only found where a packet's last firing stands still, want a %dth at most",
+			share, truth.Len(), velodyneBlocks)
 	}
 }
 

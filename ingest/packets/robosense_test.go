@@ -50,7 +50,8 @@ func TestHeliosTruth(t *testing.T) {
 			found.add(p.Y[i], -p.X[i], p.Z[i]) // ROS: x forward, y left
 		}
 	}
-	truth, _ := turnsOf(t, lidar.PCD, testenv.Sample(t, "lidar/robosense/nebula_helios16P_truth.pcd"))[0].Data.(*ingest.PointCloud)
+	truth, _ := turnsOf(t, lidar.PCD, testenv.Sample(t,
+		"lidar/robosense/nebula_helios16P_truth.pcd"))[0].Data.(*ingest.PointCloud)
 	hits := 0
 	for i := range truth.X {
 		if found.near(truth.X[i], truth.Y[i], truth.Z[i]) {
@@ -121,14 +122,16 @@ func TestHelios(t *testing.T) {
 	if len(turns) != 1 || p.Len() != 24 || turns[0].Time.Unix() != 1_700_000_000 {
 		t.Fatalf("found %d turns, the first of %d points at %v", len(turns), p.Len(), turns[0].Time)
 	}
-	if math.Abs(p.X[0]-2*math.Cos(math.Pi/6)) > 1e-9 || math.Abs(p.Y[0]-robosenseRadius) > 1e-9 || math.Abs(p.Z[0]-1) > 1e-9 || p.Intensity[0] != 9 {
+	if math.Abs(p.X[0]-2*math.Cos(math.Pi/6)) > 1e-9 || math.Abs(p.Y[0]-robosenseRadius) > 1e-9 ||
+		math.Abs(p.Z[0]-1) > 1e-9 || p.Intensity[0] != 9 {
 		t.Errorf("found %g %g %g %g", p.X[0], p.Y[0], p.Z[0], p.Intensity[0])
 	}
 	d, err := ROSBag2.Inspect(t.Context(), path, ingest.Options{})
 	if got, ok := d.(*ingest.Packets); err != nil || !ok || got.Packets != 2 || got.Lost != 2 || got.Repeated != 1 {
 		t.Errorf("found %+v, %v", d, err)
 	}
-	if _, err := ROSBag2.Open(t.Context(), path, ingest.Options{Readers: []any{&Options{Calibration: writeTable(t, "1,2,3\n")}}}); err == nil || !strings.Contains(err.Error(), "found 1 lasers") {
+	if _, err := ROSBag2.Open(t.Context(), path, ingest.Options{Readers: []any{&Options{Calibration: writeTable(t,
+		"1,2,3\n")}}}); err == nil || !strings.Contains(err.Error(), "found 1 lasers") {
 		t.Errorf("found error %v, want the number of lasers", err)
 	}
 }
@@ -142,7 +145,10 @@ func TestHeliosSuite(t *testing.T) {
 
 // FuzzDecoders gives any bytes to each decoder, as a live sensor's port does.
 func FuzzDecoders(f *testing.F) {
-	for _, b := range [][]byte{vlp16(0, 1, 0x37), vlp16(0, 1, velodyneDual), hesai(), helios(1), heliosInfo(), pandar40(), pandarXT()} {
+	for _, b := range [][]byte{
+		vlp16(0, 1, 0x37), vlp16(0, 1, velodyneDual), hesai(), helios(1), heliosInfo(),
+		pandar40(), pandarXT(),
+	} {
 		f.Add(b, uint8(3))
 	}
 	alpha, err := os.ReadFile("testdata/vls128.bin")

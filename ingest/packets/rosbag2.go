@@ -91,7 +91,8 @@ func (r *rosbag2) begin() error {
 		return fmt.Errorf("rosbag2: %w", err)
 	}
 	r.kind = kinds[chosen]
-	r.rows, err = r.db.Query("SELECT length(data), data FROM messages WHERE topic_id = ? AND length(data) <= ? ORDER BY timestamp, id", ids[chosen], maxMessage)
+	r.rows, err = r.db.Query("SELECT length(data), data FROM messages WHERE topic_id = ? AND length(data) <= ? ORDER "+
+		"BY timestamp, id", ids[chosen], maxMessage)
 	if err != nil {
 		return fmt.Errorf("rosbag2: %w", err)
 	}

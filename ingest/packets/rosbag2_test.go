@@ -90,7 +90,8 @@ func TestROSBag2(t *testing.T) {
 	if err := os.WriteFile(path, bag2(t, "sensor_msgs/msg/Imu"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ROSBag2.Open(t.Context(), path, ingest.Options{}); err == nil || !strings.Contains(err.Error(), "sensor_msgs/msg/Imu") {
+	if _, err := ROSBag2.Open(t.Context(), path, ingest.Options{}); err == nil ||
+		!strings.Contains(err.Error(), "sensor_msgs/msg/Imu") {
 		t.Errorf("found error %v, want the topics that are there", err)
 	}
 }
@@ -138,8 +139,12 @@ func TestHesai(t *testing.T) {
 	if err := os.WriteFile(path, bag2(t, "pandar_msgs/msg/PandarScan", scanOf(1500, true, hesai())), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for table, want := range map[string]string{"": "calibration: found none", hesaiTable(t, 63): "found 63 lasers, want 64"} {
-		if _, err := ROSBag2.Open(t.Context(), path, ingest.Options{Readers: []any{&Options{Calibration: table}}}); err == nil || !strings.Contains(err.Error(), want) {
+	for table, want := range map[string]string{
+		"":                "calibration: found none",
+		hesaiTable(t, 63): "found 63 lasers, want 64",
+	} {
+		if _, err := ROSBag2.Open(t.Context(), path,
+			ingest.Options{Readers: []any{&Options{Calibration: table}}}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("found error %v, want %q", err, want)
 		}
 	}
@@ -156,7 +161,8 @@ func TestHesai(t *testing.T) {
 	if !ok || p.Len() != 3 { // the equal returns of the second pair are one
 		t.Fatalf("found %+v", s.Data)
 	}
-	if math.Abs(p.X[0]-2*math.Cos(math.Pi/6)) > 1e-9 || math.Abs(p.Y[0]) > 1e-9 || math.Abs(p.Z[1]-1.5) > 1e-9 || p.Intensity[0] != 5 {
+	if math.Abs(p.X[0]-2*math.Cos(math.Pi/6)) > 1e-9 || math.Abs(p.Y[0]) > 1e-9 || math.Abs(p.Z[1]-1.5) > 1e-9 ||
+		p.Intensity[0] != 5 {
 		t.Errorf("found %v %v %v %v", p.X, p.Y, p.Z, p.Intensity)
 	}
 }

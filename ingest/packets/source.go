@@ -96,10 +96,14 @@ func (s *source) Read(ctx context.Context) (ingest.Sample, error) {
 
 func (s *source) sample(t *turn) (ingest.Sample, error) {
 	if s.motion != nil && t.cloud.Len() == 0 {
-		return ingest.Sample{}, s.item(fmt.Errorf("turn of %s: no pose, poses cover %s", t.time.Format(time.RFC3339Nano), s.motion.covers()))
+		return ingest.Sample{}, s.item(fmt.Errorf("turn of %s: no pose, poses cover %s",
+			t.time.Format(time.RFC3339Nano), s.motion.covers()))
 	}
 	s.seq++
-	return ingest.Sample{ID: record.ID{Stream: s.stream, Seq: s.seq - 1}, Time: t.time, Label: ingest.NoLabel, Data: t.cloud}, nil
+	return ingest.Sample{
+		ID: record.ID{Stream: s.stream, Seq: s.seq - 1}, Time: t.time, Label: ingest.NoLabel,
+		Data: t.cloud,
+	}, nil
 }
 
 func (s *source) item(err error) error {

@@ -58,7 +58,10 @@ func (s *sweep) begin(t time.Time) {
 	}
 	s.began = t
 	n := s.room
-	s.cloud = &ingest.PointCloud{X: make([]float64, 0, n), Y: make([]float64, 0, n), Z: make([]float64, 0, n), Intensity: make([]float32, 0, n)}
+	s.cloud = &ingest.PointCloud{
+		X: make([]float64, 0, n), Y: make([]float64, 0, n), Z: make([]float64, 0, n),
+		Intensity: make([]float32, 0, n),
+	}
 }
 
 // grow returns the columns with room for n more points, to be written by index. Call [sweep.keep] with the number
@@ -66,7 +69,8 @@ func (s *sweep) begin(t time.Time) {
 func (s *sweep) grow(n int) (x, y, z []float64, intensity []float32, at int) {
 	c := s.cloud
 	at = c.Len()
-	return slices.Grow(c.X, n)[:at+n], slices.Grow(c.Y, n)[:at+n], slices.Grow(c.Z, n)[:at+n], slices.Grow(c.Intensity, n)[:at+n], at
+	return slices.Grow(c.X, n)[:at+n], slices.Grow(c.Y, n)[:at+n], slices.Grow(c.Z, n)[:at+n],
+		slices.Grow(c.Intensity, n)[:at+n], at
 }
 
 // keep truncates the columns returned by grow to n points and stores them as the cloud.

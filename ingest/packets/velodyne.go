@@ -175,7 +175,8 @@ func (d *velodyneDecoder) setModel(id byte) error {
 			return &fatalError{err}
 		}
 	case m == nil:
-		return fmt.Errorf("velodyne: found model %#x, want HDL-32E, VLP-16, Puck LITE, Puck Hi-Res, VLP-32C or VLS-128; an HDL-64E needs a calibration file", id)
+		return fmt.Errorf("velodyne: found model %#x, want HDL-32E, VLP-16, Puck LITE, Puck Hi-Res, VLP-32C or "+
+			"VLS-128; an HDL-64E needs a calibration file", id)
 	}
 	d.model, d.byID = m, id
 	d.dirs = make([]direction, m.lasers)

@@ -103,7 +103,8 @@ func newCamera(id uint64, model string, width, height uint64, params []float64) 
 		return Camera{}, fmt.Errorf("camera %d: found %d x %d pixels, want 1 to %d", id, width, height, maxSide)
 	}
 	return Camera{
-		ID: strconv.FormatUint(id, 10), Model: model, Size: [2]int{int(width), int(height)}, Params: params, Intrinsics: colmapIntrinsics(model, params),
+		ID: strconv.FormatUint(id, 10), Model: model, Size: [2]int{int(width), int(height)}, Params: params,
+		Intrinsics: colmapIntrinsics(model, params),
 	}, nil
 }
 
@@ -300,7 +301,8 @@ func detectImages(h *ingest.Head) ingest.Confidence {
 		norm += q * q
 	}
 	im, size, err := colmapImage(v)
-	if err != nil || math.Abs(norm-1) > 1e-3 || size > h.Size-8 || strings.ContainsFunc(im.Name, func(r rune) bool { return r < ' ' }) {
+	if err != nil || math.Abs(norm-1) > 1e-3 || size > h.Size-8 ||
+		strings.ContainsFunc(im.Name, func(r rune) bool { return r < ' ' }) {
 		return ingest.No
 	}
 	return ingest.Likely
@@ -343,7 +345,8 @@ func decodeImagesText(data []byte) (*Model, error) {
 			continue
 		}
 		if len(words) < 10 {
-			return nil, fmt.Errorf("line %d: found %d words, want id, quaternion, translation, camera and name", r.line, len(words))
+			return nil, fmt.Errorf("line %d: found %d words, want id, quaternion, translation, camera and name",
+				r.line, len(words))
 		}
 		v, err := floats(words[1:8])
 		if err != nil {

@@ -47,19 +47,23 @@ func appendAll(tb testing.TB, b []byte, values ...any) []byte {
 
 // camerasBin is one camera of model OPENCV; imagesBin two images, the first turned a quarter about z, at (1, 2, 3).
 func camerasBin(tb testing.TB) []byte {
-	return appendAll(tb, nil, uint64(1), uint32(7), int32(4), uint64(640), uint64(480), []float64{500, 501, 320, 240, 0.1, 0.2, 0.3, 0.4})
+	return appendAll(tb, nil, uint64(1), uint32(7), int32(4), uint64(640), uint64(480),
+		[]float64{500, 501, 320, 240, 0.1, 0.2, 0.3, 0.4})
 }
 
 func imagesBin(tb testing.TB) []byte {
 	s := math.Sqrt(0.5)
-	b := appendAll(tb, nil, uint64(2), uint32(3), []float64{s, 0, 0, s, 2, -1, -3}, uint32(7), []byte("a b.jpg\x00"), uint64(1), []float64{1, 2}, uint64(9))
+	b := appendAll(tb, nil, uint64(2), uint32(3), []float64{s, 0, 0, s, 2, -1, -3}, uint32(7),
+		[]byte("a b.jpg\x00"), uint64(1), []float64{1, 2}, uint64(9))
 	return appendAll(tb, b, uint32(4), []float64{1, 0, 0, 0, 0, 0, 0}, uint32(7), []byte("c.jpg\x00"), uint64(0))
 }
 
 const (
-	camerasText = "# Camera list with one line of data per camera:\n#   CAMERA_ID, MODEL, WIDTH, HEIGHT, PARAMS[]\n7 OPENCV 640 480 500 501 320 240 0.1 0.2 0.3 0.4\n"
-	imagesText  = "# Image list with two lines of data per image:\n3 0.70710678 0 0 0.70710678 2 -1 -3 7 a b.jpg\n1 2 9\n4 1 0 0 0 0 0 0 7 c.jpg\n\n"
-	sfm         = `[{"cameras":{"v2 x":{"projection_type":"brown","width":640,"height":480,"focal_x":0.78125,"focal_y":0.7828125,"c_x":0,"c_y":0,` +
+	camerasText = "# Camera list with one line of data per camera:\n#   CAMERA_ID, MODEL, WIDTH, HEIGHT, PARAMS[]\n7 " +
+		"OPENCV 640 480 500 501 320 240 0.1 0.2 0.3 0.4\n"
+	imagesText = "# Image list with two lines of data per image:\n3 0.70710678 0 0 0.70710678 2 -1 -3 7 a b.jpg\n1 " +
+		"2 9\n4 1 0 0 0 0 0 0 7 c.jpg\n\n"
+	sfm = `[{"cameras":{"v2 x":{"projection_type":"brown","width":640,"height":480,"focal_x":0.78125,"focal_y":0.7828125,"c_x":0,"c_y":0,` +
 		`"k1":0.1,"k2":0.2,"p1":0.3,"p2":0.4,"k3":0}},"shots":{"a b.jpg":{"rotation":[0,0,1.5707963267948966],"translation":[2,-1,-3],"camera":"v2 x"},` +
 		`"c.jpg":{"rotation":[0,0,0],"translation":[0,0,0],"camera":"v2 x"}},"points":{"10":{"coordinates":[-1,-2,-3],"color":[7,8,9],` +
 		`"reprojection_errors":{"a b.jpg":[3,4]}},"9":{"coordinates":[1,2,3],"color":[4,5,6],"reprojection_errors":{"a b.jpg":[0.3,0.4],"c.jpg":[0.5,0]}}}}]`
@@ -71,7 +75,8 @@ func TestCamerasAndImages(t *testing.T) {
 		data   string
 	}{
 		"cameras.bin": {COLMAPCameras, string(camerasBin(t))}, "cameras.txt": {COLMAPCamerasText, camerasText},
-		"images.bin": {COLMAPImages, string(imagesBin(t))}, "images.txt": {COLMAPImagesText, imagesText}, "reconstruction.json": {OpenSfM, sfm},
+		"images.bin": {COLMAPImages, string(imagesBin(t))}, "images.txt": {COLMAPImagesText, imagesText},
+		"reconstruction.json": {OpenSfM, sfm},
 	} {
 		path := filepath.Join(t.TempDir(), name)
 		if err := os.WriteFile(path, []byte(c.data), 0o600); err != nil {
@@ -87,7 +92,8 @@ func TestCamerasAndImages(t *testing.T) {
 		}
 		if !strings.HasPrefix(name, "cameras") {
 			im := m.Images[0]
-			if len(m.Images) != 2 || im.Name != "a b.jpg" || math.Abs(im.Position[0]-1)+math.Abs(im.Position[1]-2)+math.Abs(im.Position[2]-3) > 1e-6 ||
+			if len(m.Images) != 2 || im.Name != "a b.jpg" ||
+				math.Abs(im.Position[0]-1)+math.Abs(im.Position[1]-2)+math.Abs(im.Position[2]-3) > 1e-6 ||
 				math.Abs(im.Rotation[1]-1) > 1e-6 {
 				t.Errorf("%s: found %+v", name, m.Images)
 			}
@@ -95,11 +101,13 @@ func TestCamerasAndImages(t *testing.T) {
 				t.Errorf("%s: found %d features", name, im.Features)
 			}
 		}
-		if b, err := json.Marshal(ingest.Info{File: name, Format: c.format.Name, Detail: m}); err != nil || !json.Valid(b) || !strings.Contains(string(b), `"images":[`) {
+		if b, err := json.Marshal(ingest.Info{File: name, Format: c.format.Name, Detail: m}); err != nil ||
+			!json.Valid(b) || !strings.Contains(string(b), `"images":[`) {
 			t.Errorf("%s: found %s, %v", name, b, err)
 		}
 		if name != "reconstruction.json" {
-			if _, err := c.format.Open(t.Context(), path, ingest.Options{}); err == nil || !strings.Contains(err.Error(), "but no points") {
+			if _, err := c.format.Open(t.Context(), path, ingest.Options{}); err == nil ||
+				!strings.Contains(err.Error(), "but no points") {
 				t.Errorf("%s: open: found error %v", name, err)
 			}
 		}
@@ -128,7 +136,8 @@ func TestOpenSfMPoints(t *testing.T) {
 			t.Errorf("%s: found no error", bad)
 		}
 	}
-	if _, _, err := decodeOpenSfM([]byte(sfm), ingest.Options{MaxPoints: 1}); err == nil || !strings.Contains(err.Error(), "more than 1 points") {
+	if _, _, err := decodeOpenSfM([]byte(sfm), ingest.Options{MaxPoints: 1}); err == nil ||
+		!strings.Contains(err.Error(), "more than 1 points") {
 		t.Errorf("found error %v", err)
 	}
 }
@@ -137,7 +146,8 @@ func TestOpenSfMPoints(t *testing.T) {
 // them.
 func TestSamples(t *testing.T) {
 	cameras := modelOf(t, COLMAPCameras, testenv.Sample(t, "sfm/sbcv_colmap_bin_cameras.bin"))
-	if c := cameras.Cameras[0]; len(cameras.Cameras) != 1 || c.ID != "1" || c.Model != "SIMPLE_RADIAL" || c.Size != [2]int{2832, 2128} ||
+	if c := cameras.Cameras[0]; len(cameras.Cameras) != 1 || c.ID != "1" || c.Model != "SIMPLE_RADIAL" ||
+		c.Size != [2]int{2832, 2128} ||
 		fmt.Sprintf("%.6g", c.Params) != "[2971.71 1416 1064 -0.164224]" {
 		t.Errorf("found %+v", cameras.Cameras)
 	}
@@ -146,28 +156,35 @@ func TestSamples(t *testing.T) {
 	for _, im := range images.Images {
 		features += im.Features
 	}
-	if len(images.Images) != 11 || images.Images[0].Name != "100_7109.JPG" || images.Images[0].Camera != "1" || features != 116437 {
+	if len(images.Images) != 11 || images.Images[0].Name != "100_7109.JPG" || images.Images[0].Camera != "1" ||
+		features != 116437 {
 		t.Errorf("found %d images, first %+v, %d features", len(images.Images), images.Images[0], features)
 	}
 	text := modelOf(t, COLMAPCamerasText, testenv.Sample(t, "sfm/sbcv_colmap_notshared_cameras.txt"))
-	if c := text.Cameras; len(c) != 11 || fmt.Sprint(c[0].Params) != "[2986.17 1416 1064 -0.177315]" || c[10].ID != "11" || c[10].Params[0] != 2953.11 {
+	if c := text.Cameras; len(c) != 11 || fmt.Sprint(c[0].Params) != "[2986.17 1416 1064 -0.177315]" ||
+		c[10].ID != "11" || c[10].Params[0] != 2953.11 {
 		t.Errorf("found %+v", c)
 	}
 	nvm := modelOf(t, NVM, testenv.Sample(t, "sfm/VisualSFM_example.nvm"))
-	if len(nvm.Images) != 11 || nvm.Images[0].Name != "images/100_7103.JPG" || nvm.Images[0].Position != [3]float64{-2.43948, -0.336453, -1.61413} || nvm.Count != 7817 {
+	if len(nvm.Images) != 11 || nvm.Images[0].Name != "images/100_7103.JPG" ||
+		nvm.Images[0].Position != [3]float64{-2.43948, -0.336453, -1.61413} || nvm.Count != 7817 {
 		t.Errorf("found %+v", nvm.Images)
 	}
 }
 
 func TestCOLMAPFolder(t *testing.T) {
 	dir := t.TempDir()
-	for name, sample := range map[string]string{"points3D.bin": "points3D", "cameras.bin": "cameras", "images.bin": "images"} {
+	for name, sample := range map[string]string{
+		"points3D.bin": "points3D", "cameras.bin": "cameras",
+		"images.bin": "images",
+	} {
 		if err := os.Symlink(testenv.Sample(t, "sfm/sbcv_colmap_bin_"+sample+".bin"), filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	m := modelOf(t, COLMAPModel, dir)
-	if m.Count != 7862 || len(m.Cameras) != 1 || len(m.Images) != 11 || m.Kind() != "points" || !strings.Contains(m.Text(), "images  11") {
+	if m.Count != 7862 || len(m.Cameras) != 1 || len(m.Images) != 11 || m.Kind() != "points" ||
+		!strings.Contains(m.Text(), "images  11") {
 		t.Errorf("found %d points, %d cameras, %d images", m.Count, len(m.Cameras), len(m.Images))
 	}
 	src, err := COLMAPModel.Open(t.Context(), dir, ingest.Options{})
@@ -201,12 +218,16 @@ func TestCOLMAPFolder(t *testing.T) {
 // decoders are those that the suite of sources cannot drive: their files hold no points.
 func decoders() map[string]func([]byte) (*Model, error) {
 	return map[string]func([]byte) (*Model, error){
-		"cameras.bin": decodeCameras, "cameras.txt": decodeCamerasText, "images.bin": decodeImages, "images.txt": decodeImagesText,
+		"cameras.bin": decodeCameras, "cameras.txt": decodeCamerasText, "images.bin": decodeImages,
+		"images.txt": decodeImagesText,
 	}
 }
 
 func TestDamagedCameras(t *testing.T) {
-	good := map[string][]byte{"cameras.bin": camerasBin(t), "cameras.txt": []byte(camerasText), "images.bin": imagesBin(t), "images.txt": []byte(imagesText)}
+	good := map[string][]byte{
+		"cameras.bin": camerasBin(t), "cameras.txt": []byte(camerasText),
+		"images.bin": imagesBin(t), "images.txt": []byte(imagesText),
+	}
 	for name, decode := range decoders() {
 		data := good[name]
 		for n := range data {

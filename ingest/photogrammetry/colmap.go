@@ -107,7 +107,8 @@ func decodeCOLMAP(_ string, data []byte, o ingest.Options) (*ingest.Clouds, erro
 	}
 	n := binary.LittleEndian.Uint64(data)
 	if n > uint64(o.MaxPoints) || n > uint64(len(data))/colmapFixed {
-		return nil, fmt.Errorf("found %d points in %d bytes, limit %d points of at least %d bytes", n, len(data), o.MaxPoints, colmapFixed)
+		return nil, fmt.Errorf("found %d points in %d bytes, limit %d points of at least %d bytes", n, len(data),
+			o.MaxPoints, colmapFixed)
 	}
 	s := newSparse(o)
 	at := int64(8)
@@ -117,7 +118,8 @@ func decodeCOLMAP(_ string, data []byte, o ingest.Options) (*ingest.Clouds, erro
 		}
 		xyz, rgb, errPx, track, ok := colmapPoint(data[at:])
 		if !ok {
-			return nil, fmt.Errorf("byte %d, point %d: found error %g and track length %d, want at most %g and %d", at, i, errPx, track, colmapMaxError, colmapMaxTrack)
+			return nil, fmt.Errorf("byte %d, point %d: found error %g and track length %d, want at most %g and %d",
+				at, i, errPx, track, colmapMaxError, colmapMaxTrack)
 		}
 		at += colmapFixed + 8*track
 		s.add(xyz, rgb, errPx, track)

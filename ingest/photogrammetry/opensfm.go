@@ -28,7 +28,8 @@ var OpenSfM = modelFormat(ingest.Format{
 
 func detectOpenSfM(h *ingest.Head) ingest.Confidence {
 	b := bytes.TrimSpace(h.Bytes)
-	if len(b) == 0 || b[0] != '[' || !bytes.Contains(b, []byte(`"cameras"`)) || !bytes.Contains(b, []byte(`"projection_type"`)) {
+	if len(b) == 0 || b[0] != '[' || !bytes.Contains(b, []byte(`"cameras"`)) ||
+		!bytes.Contains(b, []byte(`"projection_type"`)) {
 		return ingest.No
 	}
 	return ingest.Likely
@@ -95,7 +96,10 @@ func (r *openSfM) cameras(m *Model) error {
 		if c.FocalX != nil && c.FocalY != nil {
 			fx, fy = *c.FocalX, *c.FocalY
 		}
-		out := Camera{ID: id, Model: c.Projection, Size: [2]int{int(c.Width), int(c.Height)}, Params: []float64{fx, fy, c.CX, c.CY, c.K1, c.K2, c.P1, c.P2, c.K3}}
+		out := Camera{
+			ID: id, Model: c.Projection, Size: [2]int{int(c.Width), int(c.Height)},
+			Params: []float64{fx, fy, c.CX, c.CY, c.K1, c.K2, c.P1, c.P2, c.K3},
+		}
 		side := max(c.Width, c.Height)
 		in := ingest.Intrinsics{Fx: fx * side, Fy: fy * side, Cx: (c.Width-1)/2 + c.CX*side, Cy: (c.Height-1)/2 + c.CY*side}
 		switch c.Projection {

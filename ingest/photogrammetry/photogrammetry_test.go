@@ -20,7 +20,10 @@ func colmap(tb testing.TB) []byte {
 		rgb   [3]uint8
 		err   float64
 		track []uint32
-	}{{[3]float64{1, 2, 3}, [3]uint8{4, 5, 6}, 0.5, []uint32{1, 2, 3, 4}}, {[3]float64{-1, -2, -3}, [3]uint8{7, 8, 9}, 3, []uint32{1, 2}}} {
+	}{
+		{[3]float64{1, 2, 3}, [3]uint8{4, 5, 6}, 0.5, []uint32{1, 2, 3, 4}},
+		{[3]float64{-1, -2, -3}, [3]uint8{7, 8, 9}, 3, []uint32{1, 2}},
+	} {
 		b = le.AppendUint64(b, uint64(i+1))
 		for _, part := range []any{v.xyz, v.rgb, v.err, uint64(len(v.track) / 2), v.track} {
 			var err error
@@ -35,7 +38,8 @@ func colmap(tb testing.TB) []byte {
 const (
 	colmapText = "# 3D point list with one line of data per point:\n#   POINT3D_ID, X, Y, Z, R, G, B, ERROR, TRACK[]\n" +
 		"1 1 2 3 4 5 6 0.5 1 2 3 4\n2 -1 -2 -3 7 8 9 3 1 2\n"
-	nvm = "NVM_V3 \n\n1\nimages/a.JPG 2975.9 1 0 0 0 0 0 0 0.17 0 \n\n2\n1 2 3 4 5 6 2 0 1 0.5 0.5 1 2 3 4\n-1 -2 -3 7 8 9 1 0 1 2 3\n\n0\n"
+	nvm = "NVM_V3 \n\n1\nimages/a.JPG 2975.9 1 0 0 0 0 0 0 0.17 0 \n\n2\n1 2 3 4 5 6 2 0 1 0.5 0.5 1 2 3 4\n-1 -2 -3 " +
+		"7 8 9 1 0 1 2 3\n\n0\n"
 )
 
 func sparseCases(tb testing.TB) map[string]struct {

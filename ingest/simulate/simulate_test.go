@@ -83,9 +83,15 @@ func TestScenes(t *testing.T) {
 	}{
 		// An azimuth of 0.01 degrees is 2 mm at 12 m.
 		{"vlp16", func() *packets.Decoder { return sensor(t, "vlp16", "") }, VLP16, 28928, 0.004},
-		{"ouster", func() *packets.Decoder { return sensor(t, "ouster", metadata(t, Ouster{})) }, Ouster{}.Packets, ousterColumns * ousterBeams, 0.0006},
 		{
-			"legacy ouster", func() *packets.Decoder { return sensor(t, "ouster", metadata(t, Ouster{Legacy: true})) }, Ouster{Legacy: true}.Packets,
+			"ouster", func() *packets.Decoder { return sensor(t, "ouster", metadata(t, Ouster{})) }, Ouster{}.Packets,
+			ousterColumns * ousterBeams, 0.0006,
+		},
+		{
+			"legacy ouster", func() *packets.Decoder {
+				return sensor(t, "ouster",
+					metadata(t, Ouster{Legacy: true}))
+			}, Ouster{Legacy: true}.Packets,
 			ousterColumns * ousterBeams, 0.0006,
 		},
 	} {
@@ -151,7 +157,8 @@ func TestPlay(t *testing.T) {
 	var w clock
 	begin := time.Now()
 	s, err := Play(t.Context(), &w, Take(ps, 110*time.Millisecond), 2)
-	if took := time.Since(begin); err != nil || s.Packets != 6 || !bytes.Equal(w.Bytes(), []byte{0, 1, 2, 0, 1, 2}) || took < 50*time.Millisecond {
+	if took := time.Since(begin); err != nil || s.Packets != 6 ||
+		!bytes.Equal(w.Bytes(), []byte{0, 1, 2, 0, 1, 2}) || took < 50*time.Millisecond {
 		t.Errorf("found %+v, %v of %v in %v; want two rounds in 50 ms", s, err, w.Bytes(), took)
 	}
 	ctx, stop := context.WithTimeout(t.Context(), 30*time.Millisecond)
@@ -165,7 +172,8 @@ func TestPlay(t *testing.T) {
 }
 
 func TestRecorded(t *testing.T) {
-	records, err := packets.Records(testenv.Sample(t, "lidar/velodyne/mrpt_sample_velodyne_vlp16_gps.pcap"), ingest.Options{})
+	records, err := packets.Records(testenv.Sample(t, "lidar/velodyne/mrpt_sample_velodyne_vlp16_gps.pcap"),
+		ingest.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -77,7 +77,8 @@ func TestBombBehindPolicy(t *testing.T) {
 	}
 	f := reopen(t, filepath.Join("testdata", "bomb_double.h5"))
 	f.w.timeout = 30 * time.Second
-	_, _, err := f.call(t.Context(), &request{Op: opRead, Path: "/x", As: asFloat64, Rows: 64, Name: unguarded}, make([]byte, 64*64*8))
+	_, _, err := f.call(t.Context(), &request{Op: opRead, Path: "/x", As: asFloat64, Rows: 64, Name: unguarded},
+		make([]byte, 64*64*8))
 	if err == nil || !strings.Contains(err.Error(), "can't read data") {
 		t.Errorf("error %v, want one of libhdf5", err)
 	}
@@ -156,7 +157,8 @@ func TestTypes(t *testing.T) {
 		wantError(t, c.path, f.ReadInt64(ctx, c.path, 0, o.Rows(), make([]int64, len(got))), c.i64)
 	}
 	wantError(t, "small buffer", f.ReadFloat64(ctx, "/special", 0, 4, make([]float64, 3)), "want room for 4 rows of 1")
-	wantError(t, "too many rows", f.ReadFloat64(ctx, "/special", 2, 3, make([]float64, 9)), "found 4 rows, want 3 from row 2")
+	wantError(t, "too many rows", f.ReadFloat64(ctx, "/special", 2, 3, make([]float64, 9)),
+		"found 4 rows, want 3 from row 2")
 	wantError(t, "negative row", f.ReadFloat64(ctx, "/special", -1, 1, make([]float64, 9)), "want 1 from row -1")
 	wantError(t, "strings as numbers", f.ReadFloat64(ctx, "/text", 0, 1, make([]float64, 9)), "class string")
 	wantError(t, "a group", f.ReadFloat64(ctx, "/", 0, 1, make([]float64, 9)), "found a group")

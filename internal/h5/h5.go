@@ -167,7 +167,8 @@ func checkSuperblock(r io.ReaderAt, size int64) error {
 		// Byte 11 of a version 3 superblock is the file consistency flags: bit 0, open for writing; bit 2, by a
 		// SWMR writer.
 		if b[8] == 3 && b[11]&5 != 0 {
-			return fmt.Errorf("marked as open for writing (superblock flags %#02x): a program is still writing it, or was killed; if none is, "+
+			return fmt.Errorf("marked as open for writing (superblock flags %#02x): a program is still writing it, "+
+				"or was killed; if none is, "+
 				"run `h5clear -s FILE` to clear the flags", b[11])
 		}
 		return nil

@@ -43,8 +43,10 @@ func cString(s string) (*C.char, func()) {
 // factsOf converts the shim's description to facts.
 func factsOf(in *C.vs_info) *facts {
 	f := &facts{
-		class: int(in.cls), base: int(in.base), signed: in.sign != 0, vlen: in.is_vlen_string != 0, expBits: int(in.exp_bits), size: uint64(in.size),
-		space: int(in.space), rank: int(in.rank), layout: int(in.layout), external: int(in.external), chunkRank: int(in.chunk_rank),
+		class: int(in.cls), base: int(in.base), signed: in.sign != 0, vlen: in.is_vlen_string != 0,
+		expBits: int(in.exp_bits), size: uint64(in.size),
+		space: int(in.space), rank: int(in.rank), layout: int(in.layout), external: int(in.external),
+		chunkRank: int(in.chunk_rank),
 	}
 	if f.rank <= maxRank {
 		for i := range f.rank {

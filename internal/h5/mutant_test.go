@@ -70,7 +70,8 @@ func TestMutants(t *testing.T) {
 		}
 	}
 	retire()
-	t.Logf("%d read, %d with errors, %d crashed the worker, %d hung it; most memory of a worker %d MiB", read, refused, crashed, hung, peak>>20)
+	t.Logf("%d read, %d with errors, %d crashed the worker, %d hung it; most memory of a worker %d MiB", read,
+		refused, crashed, hung, peak>>20)
 	if read == 0 || refused == 0 {
 		t.Error("the mutants do not reach both ends")
 	}

@@ -149,7 +149,8 @@ func (f *facts) judgeChunks() string {
 	for _, id := range f.filters {
 		switch {
 		case id == filterLZF:
-			return "it is compressed with lzf, which only h5py supports; rewrite it with h5py, or with `h5repack -f GZIP=4` of an HDF5 that has lzf"
+			return "it is compressed with lzf, which only h5py supports; rewrite it with h5py, or with `h5repack -f " +
+				"GZIP=4` of an HDF5 that has lzf"
 		case id < filterGzip || id > filterFletch:
 			return fmt.Sprintf("it needs filter %s; only gzip, shuffle and fletcher32 are supported", filterName(id))
 		case seen[id]:

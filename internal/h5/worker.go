@@ -92,7 +92,8 @@ func workerEnv(env []string) []string {
 	out := []string{"MALLOC_ARENA_MAX=1", "GOTRACEBACK=none", "GOMAXPROCS=2", "HDF5_PLUGIN_PRELOAD=::"}
 	for _, kv := range env {
 		name, _, _ := strings.Cut(kv, "=")
-		if strings.HasPrefix(name, "HDF5_") || strings.HasPrefix(name, "MALLOC_") || strings.HasPrefix(name, "GO") || strings.HasPrefix(name, "VOXELSTREAM_") {
+		if strings.HasPrefix(name, "HDF5_") || strings.HasPrefix(name, "MALLOC_") ||
+			strings.HasPrefix(name, "GO") || strings.HasPrefix(name, "VOXELSTREAM_") {
 			continue
 		}
 		out = append(out, kv)

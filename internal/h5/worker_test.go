@@ -230,7 +230,8 @@ func TestWire(t *testing.T) {
 
 func FuzzReply(f *testing.F) {
 	var good bytes.Buffer
-	if err := writeReply(&good, &reply{Attrs: []attrHead{{Name: "a", Class: String, Count: 1}}}, appendString(nil, "text")); err != nil {
+	if err := writeReply(&good, &reply{Attrs: []attrHead{{Name: "a", Class: String, Count: 1}}},
+		appendString(nil, "text")); err != nil {
 		f.Fatal(err)
 	}
 	f.Add(good.Bytes())
@@ -249,8 +250,12 @@ func FuzzReply(f *testing.F) {
 
 // TestWorkerEnv: the process that reads files of strangers has none of our settings.
 func TestWorkerEnv(t *testing.T) {
-	got := strings.Join(workerEnv([]string{"PATH=/bin", "VOXELSTREAM_KAFKA_SASL_PASSWORD=s3cret", "HDF5_PLUGIN_PATH=/tmp", "GODEBUG=x"}), " ")
-	if !strings.Contains(got, "PATH=/bin") || strings.Contains(got, "s3cret") || strings.Contains(got, "/tmp") || strings.Contains(got, "GODEBUG") {
+	got := strings.Join(workerEnv([]string{
+		"PATH=/bin", "VOXELSTREAM_KAFKA_SASL_PASSWORD=s3cret",
+		"HDF5_PLUGIN_PATH=/tmp", "GODEBUG=x",
+	}), " ")
+	if !strings.Contains(got, "PATH=/bin") || strings.Contains(got, "s3cret") || strings.Contains(got, "/tmp") ||
+		strings.Contains(got, "GODEBUG") {
 		t.Errorf("found %s", got)
 	}
 }

@@ -184,7 +184,8 @@ func setNumbers[T Number](o C.hid_t, name *C.char, rank int, v []T) error {
 	if n := len(bytesOf(v)); n > maxAttrHeader {
 		return fmt.Errorf("an attribute of %d bytes, limit %d", n, maxAttrHeader)
 	}
-	return libResult(C.vs_write_attr(o, name, memType[T](), C.int(rank), C.uint64_t(len(v)), unsafe.Pointer(unsafe.SliceData(v))))
+	return libResult(C.vs_write_attr(o, name, memType[T](), C.int(rank), C.uint64_t(len(v)),
+		unsafe.Pointer(unsafe.SliceData(v))))
 }
 
 func setStrings(o C.hid_t, name *C.char, v []string) error {
@@ -258,7 +259,8 @@ func AddDataset[T Number](w *Writer, path string, l Layout) (*Output[T], error) 
 		}
 		c, free := cString(path)
 		defer free()
-		id := C.vs_create_dataset(w.id(), c, memType[T](), C.int(rank), &o.dims[0], &limit[0], chunks, C.int(o.layout.Gzip), shuffle)
+		id := C.vs_create_dataset(w.id(), c, memType[T](), C.int(rank), &o.dims[0], &limit[0], chunks,
+			C.int(o.layout.Gzip), shuffle)
 		if id < 0 {
 			return libError()
 		}
@@ -300,7 +302,8 @@ func (o *Output[T]) Append(rows []T) error {
 		} else if have := o.rows(); k > have-o.row {
 			return fmt.Errorf("found %d more rows, want at most %d", k, have-o.row)
 		}
-		rc := C.vs_write(C.hid_t(o.ds.ID()), memType[T](), C.int(len(o.layout.Dims)), &o.dims[0], C.uint64_t(o.row), C.uint64_t(k), extend,
+		rc := C.vs_write(C.hid_t(o.ds.ID()), memType[T](), C.int(len(o.layout.Dims)), &o.dims[0], C.uint64_t(o.row),
+			C.uint64_t(k), extend,
 			unsafe.Pointer(&rows[0]))
 		if rc < 0 {
 			return libError()

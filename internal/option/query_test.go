@@ -28,8 +28,11 @@ func TestFromQuery(t *testing.T) {
 		}
 	}
 	for query, want := range map[string][]string{
-		"limit=65536":                    {"limit: found \"65536\", want a whole number of bytes with its unit"},
-		"buffer=0&settle=0s&bufer=1":     {"buffer: found 0, want 1B to 1GiB", "settle: found 0s, want more than 0s", `"bufer" (did you mean buffer?)`},
+		"limit=65536": {"limit: found \"65536\", want a whole number of bytes with its unit"},
+		"buffer=0&settle=0s&bufer=1": {
+			"buffer: found 0, want 1B to 1GiB",
+			"settle: found 0s, want more than 0s", `"bufer" (did you mean buffer?)`,
+		},
 		"buffer=1&buffer=2&settle=2":     {"buffer: found 2 times", `settle: found "2", want a duration with its unit`},
 		"buffer=99999999999999999999999": {"buffer: found"},
 		"state-file=%zz":                 {"invalid URL escape"},

@@ -15,7 +15,10 @@ type guarded struct {
 
 func TestSecrets(t *testing.T) {
 	dir := t.TempDir()
-	for name, text := range map[string]string{"pw": "s3cret word\r\n\n", "pin": "4711", "empty": "\n", "long": strings.Repeat("x", maxSecret+1), "bad": "abc"} {
+	for name, text := range map[string]string{
+		"pw": "s3cret word\r\n\n", "pin": "4711", "empty": "\n",
+		"long": strings.Repeat("x", maxSecret+1), "bad": "abc",
+	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -24,13 +24,30 @@ func TestUnits(t *testing.T) {
 			t.Errorf("%q: found %d, %v", c.in, b, err)
 		}
 	}
-	for _, c := range []struct{ in, out string }{{"200ms", "200ms"}, {"24h", "24h"}, {"90s", "1m30s"}, {"10m", "10m"}, {"0s", "0s"}, {"5", ""}, {"-1s", ""}, {"1d", ""}} {
+	for _, c := range []struct{ in, out string }{
+		{"200ms", "200ms"},
+		{"24h", "24h"},
+		{"90s", "1m30s"},
+		{"10m", "10m"},
+		{"0s", "0s"},
+		{"5", ""},
+		{"-1s", ""},
+		{"1d", ""},
+	} {
 		d, err := ParseDuration(c.in)
 		if (err == nil) != (c.out != "") || err == nil && FormatDuration(d) != c.out {
 			t.Errorf("%q: found %v, %v", c.in, d, err)
 		}
 	}
-	for _, c := range []struct{ in, out string }{{"16", "16"}, {"16x24x32", "16x24x32"}, {"8x8x8", "8"}, {"0", ""}, {"16x16", ""}, {"a", ""}, {"5000", ""}} {
+	for _, c := range []struct{ in, out string }{
+		{"16", "16"},
+		{"16x24x32", "16x24x32"},
+		{"8x8x8", "8"},
+		{"0", ""},
+		{"16x16", ""},
+		{"a", ""},
+		{"5000", ""},
+	} {
 		var d Dims
 		if err := d.UnmarshalText([]byte(c.in)); (err == nil) != (c.out != "") || err == nil && d.String() != c.out {
 			t.Errorf("%q: found %v, %v", c.in, d, err)

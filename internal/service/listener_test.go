@@ -72,8 +72,9 @@ func get(t *testing.T, l *Listener, path string) (status int, body string) {
 
 func TestAddress(t *testing.T) {
 	for listen, want := range map[string]string{
-		":8080": "127.0.0.1:8080", "0.0.0.0:8080": "0.0.0.0:8080", "[::1]:0": "[::1]:0", "[::]:80": "[::]:80", "localhost:80": "localhost:80",
-		"8080": "", ":http": "", ":65536": "", ":-1": "", "": "", "host": "", "::1:80": "", ":": "",
+		":8080": "127.0.0.1:8080", "0.0.0.0:8080": "0.0.0.0:8080", "[::1]:0": "[::1]:0", "[::]:80": "[::]:80",
+		"localhost:80": "localhost:80",
+		"8080":         "", ":http": "", ":65536": "", ":-1": "", "": "", "host": "", "::1:80": "", ":": "",
 	} {
 		got, err := Options{Listen: listen}.Address()
 		if got != want || (err == nil) != (want != "") {
@@ -159,7 +160,10 @@ func TestProfilesAreLocal(t *testing.T) {
 		o    Options
 		want int
 	}{
-		{Options{Listen: ":0"}, 200}, {Options{Listen: "localhost:0"}, 200}, {Options{Listen: "0.0.0.0:0"}, 404}, {Options{Listen: "0.0.0.0:0", PProf: true}, 200},
+		{Options{Listen: ":0"}, 200},
+		{Options{Listen: "localhost:0"}, 200},
+		{Options{Listen: "0.0.0.0:0"}, 404},
+		{Options{Listen: "0.0.0.0:0", PProf: true}, 200},
 	} {
 		l, stop := serve(t, c.o, nil)
 		for _, path := range []string{"/debug/pprof/", "/debug/pprof/goroutine?debug=1", "/debug/pprof/cmdline"} {

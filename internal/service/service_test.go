@@ -150,7 +150,8 @@ func TestDrain(t *testing.T) {
 		defer cancel()
 		begin := time.Now()
 		err := Run(ctx, 10*time.Second, quick, stuck)
-		if took := time.Since(begin); err == nil || !strings.Contains(err.Error(), "stuck: still running: not stopped within 10s") || took < time.Hour+10*time.Second ||
+		if took := time.Since(begin); err == nil ||
+			!strings.Contains(err.Error(), "stuck: still running: not stopped within 10s") || took < time.Hour+10*time.Second ||
 			took > time.Hour+11*time.Second {
 			t.Errorf("found %v after %v", err, took)
 		}

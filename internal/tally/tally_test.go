@@ -24,7 +24,8 @@ func TestTally(t *testing.T) {
 		t.Errorf("found %v, want c alone", fresh)
 	}
 	total := counts.Total()
-	if a, ok := total.Accuracy(); total.Classified != 3 || total.Labelled != 2 || !ok || a != 0.5 || total.MeanScore() != 0.5 || counts.Repeats() != 3 {
+	if a, ok := total.Accuracy(); total.Classified != 3 || total.Labelled != 2 || !ok || a != 0.5 ||
+		total.MeanScore() != 0.5 || counts.Repeats() != 3 {
 		t.Errorf("found %+v, accuracy %g, %d repeats", total, a, counts.Repeats())
 	}
 	// By label where there is one, else by what was found.

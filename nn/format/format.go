@@ -198,7 +198,8 @@ func SaveTraining(path string, m *nn.Model, t *Training) error {
 	name := strings.ToLower(filepath.Base(path))
 	var err error
 	switch {
-	case t != nil && (strings.HasSuffix(name, ".safetensors") || strings.HasSuffix(name, ".onnx") || strings.HasSuffix(name, ".weights.h5")):
+	case t != nil && (strings.HasSuffix(name, ".safetensors") || strings.HasSuffix(name, ".onnx") ||
+		strings.HasSuffix(name, ".weights.h5")):
 		err = errors.New("the format cannot hold the training state, want .keras or .h5")
 	case strings.HasSuffix(name, ".keras"):
 		err = replace(path, func(w io.Writer) error { return keras.EncodeArchive(w, m, t) })

@@ -48,8 +48,10 @@ func chain(tb testing.TB) *nn.Model {
 	conv := layers.NewConv3D(4, 3, "relu")
 	conv.Padding, conv.Strides = "same", [3]int{1, 2, 1}
 	m, err := nn.Sequential(
-		"small", nn.Shape{6, 6, 6, 2}, layers.NewConv3D(3, 3, "relu"), layers.NewMaxPooling3D(2), layers.NewBatchNormalization(), layers.NewDropout(.5), conv,
-		layers.NewBatchNormalization(), layers.NewLeakyReLU(.1), layers.NewFlatten(), layers.NewDense(5, "tanh"), layers.NewDense(3, "softmax"),
+		"small", nn.Shape{6, 6, 6, 2}, layers.NewConv3D(3, 3, "relu"), layers.NewMaxPooling3D(2),
+		layers.NewBatchNormalization(), layers.NewDropout(.5), conv,
+		layers.NewBatchNormalization(), layers.NewLeakyReLU(.1), layers.NewFlatten(), layers.NewDense(5, "tanh"),
+		layers.NewDense(3, "softmax"),
 	)
 	if err != nil {
 		tb.Fatal(err)
@@ -82,7 +84,8 @@ func graph(tb testing.TB) *nn.Model {
 	most := apply(&layers.GlobalPooling3D{}, long)
 	joined := apply(layers.NewConcatenate(), mean, most)
 	leaking := layers.NewDense(3, "")
-	leaking.ActivationLayer, leaking.KernelWeight.Regularizer.L2, leaking.BiasWeight.Constraint.Name = layers.NewLeakyReLU(.2), .01, "non_neg"
+	leaking.ActivationLayer, leaking.KernelWeight.Regularizer.L2,
+		leaking.BiasWeight.Constraint.Name = layers.NewLeakyReLU(.2), .01, "non_neg"
 	again := apply(leaking, apply(leaking, most)) // shared
 	a, b := apply(layers.NewDense(2, "softmax"), joined), apply(layers.NewDense(1, "sigmoid"), again)
 	m, err := nn.Functional("residual", []*nn.Node{in}, []*nn.Node{a, b})
@@ -157,8 +160,10 @@ func TestRoundTrip(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if got.Name != m.Name || !slices.Equal(got.Classes, m.Classes) || got.Colormap != m.Colormap || !reflect.DeepEqual(got.Precision, m.Precision) || got.IsSequential() != m.IsSequential() {
-					t.Errorf("got %q %q %q %v, want %q %q %q %v", got.Name, got.Classes, got.Colormap, got.IsSequential(), m.Name, m.Classes, m.Colormap, m.IsSequential())
+				if got.Name != m.Name || !slices.Equal(got.Classes, m.Classes) || got.Colormap != m.Colormap ||
+					!reflect.DeepEqual(got.Precision, m.Precision) || got.IsSequential() != m.IsSequential() {
+					t.Errorf("got %q %q %q %v, want %q %q %q %v", got.Name, got.Classes, got.Colormap,
+						got.IsSequential(), m.Name, m.Classes, m.Colormap, m.IsSequential())
 				}
 				want := predict(t, m, 3)
 				if d := far(t, predict(t, got, 3), want); d != 0 {
@@ -272,7 +277,8 @@ func TestSaveFails(t *testing.T) {
 // bytesOf is a small model in a format.
 func bytesOf(tb testing.TB, extension string) []byte {
 	tb.Helper()
-	m, err := nn.Sequential("tiny", nn.Shape{2, 2, 2, 1}, layers.NewConv3D(1, 1, "relu"), layers.NewFlatten(), layers.NewDense(2, "softmax"))
+	m, err := nn.Sequential("tiny", nn.Shape{2, 2, 2, 1}, layers.NewConv3D(1, 1, "relu"), layers.NewFlatten(),
+		layers.NewDense(2, "softmax"))
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -83,8 +83,10 @@ func TestTrainingGoesOn(t *testing.T) {
 				t.Error(err)
 				continue
 			}
-			if training.Optimizer.Iterations != 3 || training.Loss != "categorical_crossentropy" || fmt.Sprint(training.Metrics) != "[accuracy]" {
-				t.Errorf("%s: got %d steps, loss %v, metrics %v", path, training.Optimizer.Iterations, training.Loss, training.Metrics)
+			if training.Optimizer.Iterations != 3 || training.Loss != "categorical_crossentropy" ||
+				fmt.Sprint(training.Metrics) != "[accuracy]" {
+				t.Errorf("%s: got %d steps, loss %v, metrics %v", path, training.Optimizer.Iterations,
+					training.Loss, training.Metrics)
 			}
 			out := filepath.Join(dir, "back_"+name+extension)
 			if err := format.SaveTraining(out, m, training); err != nil {
@@ -134,7 +136,8 @@ func TestTrainingComesBack(t *testing.T) {
 		want := o.State()
 		for i, slot := range got.Optimizer.State() {
 			if slot.Name != want[i].Name || slot.Param.Name != want[i].Param.Name || !slices.Equal(slot.Value, want[i].Value) {
-				t.Errorf("%s: array %d: got %s of %s, want %s of %s", extension, i, slot.Name, slot.Param.Name, want[i].Name, want[i].Param.Name)
+				t.Errorf("%s: array %d: got %s of %s, want %s of %s", extension, i, slot.Name, slot.Param.Name,
+					want[i].Name, want[i].Param.Name)
 			}
 		}
 	}
@@ -147,7 +150,8 @@ func TestSeveralAxesAreRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := format.Save(filepath.Join(t.TempDir(), "m.h5"), m); err == nil || !strings.Contains(err.Error(), "several axes") {
+	if err := format.Save(filepath.Join(t.TempDir(), "m.h5"), m); err == nil ||
+		!strings.Contains(err.Error(), "several axes") {
 		t.Errorf("got %v, want a refusal of several axes", err)
 	}
 	if err := format.Save(filepath.Join(t.TempDir(), "m.keras"), m); err != nil {
@@ -183,7 +187,8 @@ func TestTrainingIsRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := format.LoadTraining(t.Context(), path, other); err == nil || !strings.Contains(err.Error(), "optimizer arrays") {
+		if _, err := format.LoadTraining(t.Context(), path, other); err == nil ||
+			!strings.Contains(err.Error(), "optimizer arrays") {
 			t.Errorf("%s for another model: got %v", extension, err)
 		}
 	}

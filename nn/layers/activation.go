@@ -37,7 +37,10 @@ func activationFrom(c Config) *Activation {
 }
 
 func leakyReLUFrom(c Config) *Activation {
-	return &Activation{LayerBase: c.base(), Function: "leaky_relu", Alpha: Get(c, "negative_slope", Get(c, "alpha", .3)), class: c.class}
+	return &Activation{
+		LayerBase: c.base(), Function: "leaky_relu",
+		Alpha: Get(c, "negative_slope", Get(c, "alpha", .3)), class: c.class,
+	}
 }
 
 func eluFrom(c Config) *Activation {
@@ -93,7 +96,10 @@ type ReLU struct {
 func NewReLU() *ReLU { return &ReLU{} }
 
 func reluFrom(c Config) *ReLU {
-	r := &ReLU{LayerBase: c.base(), Slope: Get(c, "negative_slope", 0.), Threshold: Get(c, "threshold", 0.), Max: Get(c, "max_value", 0.)}
+	r := &ReLU{
+		LayerBase: c.base(), Slope: Get(c, "negative_slope", 0.), Threshold: Get(c, "threshold", 0.),
+		Max: Get(c, "max_value", 0.),
+	}
 	if c.attributes["max_value"] != nil && !(r.Max > 0) {
 		c.fail("max_value", "null or a number above 0")
 	}

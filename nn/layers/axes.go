@@ -43,7 +43,8 @@ func resolve(b *nn.LayerBase, class string, axes []int, shape nn.Shape) ([]int, 
 			at = a + len(shape)
 		}
 		if at < 0 || at >= len(shape) || len(out) > 0 && at <= out[len(out)-1] {
-			return nil, fmt.Errorf("layer %q (%s): attribute axis is %v, want ascending axes of %v from 1, or from -1 down", b.Name, class, axes, shape)
+			return nil, fmt.Errorf("layer %q (%s): attribute axis is %v, want ascending axes of %v from 1, or "+
+				"from -1 down", b.Name, class, axes, shape)
 		}
 		out = append(out, at)
 	}

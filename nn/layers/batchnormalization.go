@@ -38,9 +38,11 @@ func batchNormalizationFrom(c Config) *BatchNormalization {
 		c.fail("renorm", "false")
 	}
 	return &BatchNormalization{
-		LayerBase: c.base(), Momentum: Get(c, "momentum", .99), Epsilon: Get(c, "epsilon", 1e-3), Center: Get(c, "center", true), Scale: Get(c, "scale", true),
+		LayerBase: c.base(), Momentum: Get(c, "momentum", .99), Epsilon: Get(c, "epsilon", 1e-3),
+		Center: Get(c, "center", true), Scale: Get(c, "scale", true),
 		Axis: c.axis(), Gamma: c.weight("gamma", "ones"), Beta: c.weight("beta", "zeros"),
-		MovingMean: c.initializer("moving_mean_initializer", "zeros"), MovingVariance: c.initializer("moving_variance_initializer", "ones"),
+		MovingMean:     c.initializer("moving_mean_initializer", "zeros"),
+		MovingVariance: c.initializer("moving_variance_initializer", "ones"),
 	}
 }
 
@@ -51,7 +53,8 @@ func (b *BatchNormalization) Class() string { return "BatchNormalization" }
 func (b *BatchNormalization) Config() map[string]any {
 	return weights(map[string]any{
 		"axis": b.Axis, "momentum": b.Momentum, "epsilon": b.Epsilon, "center": b.Center, "scale": b.Scale,
-		"moving_mean_initializer": writeInitializer(b.MovingMean), "moving_variance_initializer": writeInitializer(b.MovingVariance),
+		"moving_mean_initializer":     writeInitializer(b.MovingMean),
+		"moving_variance_initializer": writeInitializer(b.MovingVariance),
 	}, map[string]nn.Weight{"gamma": b.Gamma, "beta": b.Beta})
 }
 

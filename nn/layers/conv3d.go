@@ -30,7 +30,8 @@ type Conv3D struct {
 // glorot_uniform.
 func NewConv3D(filters, size int, activation string) *Conv3D {
 	return &Conv3D{
-		Filters: filters, Kernel: [3]int{size, size, size}, Strides: [3]int{1, 1, 1}, Dilation: [3]int{1, 1, 1}, Padding: "valid", Groups: 1,
+		Filters: filters, Kernel: [3]int{size, size, size}, Strides: [3]int{1, 1, 1}, Dilation: [3]int{1, 1, 1},
+		Padding: "valid", Groups: 1,
 		Activation: activation, UseBias: true, KernelWeight: initial("glorot_uniform"), BiasWeight: initial("zeros"),
 	}
 }
@@ -40,9 +41,12 @@ func conv3DFrom(c Config) *Conv3D {
 	one := [3]int{1, 1, 1}
 	function, layer := c.lastActivation()
 	return &Conv3D{
-		LayerBase: c.base(), Filters: c.integer("filters"), Kernel: c.triple("kernel_size", one), Strides: c.triple("strides", one),
-		Dilation: c.triple("dilation_rate", one), Padding: c.padding(), Groups: c.integer("groups"), Activation: function, ActivationLayer: layer,
-		UseBias: Get(c, "use_bias", true), KernelWeight: c.weight("kernel", "glorot_uniform"), BiasWeight: c.weight("bias", "zeros"),
+		LayerBase: c.base(), Filters: c.integer("filters"), Kernel: c.triple("kernel_size", one),
+		Strides:  c.triple("strides", one),
+		Dilation: c.triple("dilation_rate", one), Padding: c.padding(), Groups: c.integer("groups"),
+		Activation: function, ActivationLayer: layer,
+		UseBias: Get(c, "use_bias", true), KernelWeight: c.weight("kernel", "glorot_uniform"),
+		BiasWeight: c.weight("bias", "zeros"),
 	}
 }
 
@@ -52,8 +56,10 @@ func (c *Conv3D) Class() string { return "Conv3D" }
 // Config returns the layer's Keras attributes.
 func (c *Conv3D) Config() map[string]any {
 	return weights(map[string]any{
-		"filters": c.Filters, "kernel_size": c.Kernel[:], "strides": c.Strides[:], "padding": c.Padding, "data_format": "channels_last",
-		"dilation_rate": c.Dilation[:], "groups": c.Groups, "activation": activationAttribute(c.Activation, c.ActivationLayer), "use_bias": c.UseBias,
+		"filters": c.Filters, "kernel_size": c.Kernel[:], "strides": c.Strides[:], "padding": c.Padding,
+		"data_format":   "channels_last",
+		"dilation_rate": c.Dilation[:], "groups": c.Groups,
+		"activation": activationAttribute(c.Activation, c.ActivationLayer), "use_bias": c.UseBias,
 	}, map[string]nn.Weight{"kernel": c.KernelWeight, "bias": c.BiasWeight})
 }
 
@@ -73,17 +79,21 @@ func (c *Conv3D) Build(in []nn.Shape) (nn.Shape, error) {
 		return nil, &nn.ShapeError{Layer: c.Name, Class: c.Class(), Got: in, Want: want}
 	}
 	if c.Padding == "same" && c.Strides != [3]int{1, 1, 1} && c.Dilation != [3]int{1, 1, 1} {
-		return nil, fmt.Errorf("layer %q (Conv3D): strides %v and dilation %v are both above 1; Keras allows one of them", c.Name, c.Strides, c.Dilation)
+		return nil, fmt.Errorf("layer %q (Conv3D): strides %v and dilation %v are both above 1; Keras allows "+
+			"one of them", c.Name, c.Strides, c.Dilation)
 	}
 	for a := range dims {
 		g.Out[a], g.Pad[a] = axisPlan(dims[a], c.Kernel[a], c.Strides[a], c.Dilation[a], c.Padding)
 		if g.Out[a] < 1 {
-			want := fmt.Sprintf("a size of at least %d along axis %d for the kernel %v", (c.Kernel[a]-1)*c.Dilation[a]+1, a+1, c.Kernel)
+			want := fmt.Sprintf("a size of at least %d along axis %d for the kernel %v",
+				(c.Kernel[a]-1)*c.Dilation[a]+1, a+1, c.Kernel)
 			return nil, &nn.ShapeError{Layer: c.Name, Class: c.Class(), Got: in, Want: want}
 		}
 	}
-	if tooLarge(c.Kernel[0], c.Kernel[1], c.Kernel[2], channels/c.Groups, c.Filters) || tooLarge(g.Out[0], g.Out[1], g.Out[2], c.Filters) {
-		return nil, fmt.Errorf("layer %q (Conv3D): kernel %v from %d to %d channels has more than %d elements", c.Name, c.Kernel, channels, c.Filters, maxElements)
+	if tooLarge(c.Kernel[0], c.Kernel[1], c.Kernel[2], channels/c.Groups, c.Filters) ||
+		tooLarge(g.Out[0], g.Out[1], g.Out[2], c.Filters) {
+		return nil, fmt.Errorf("layer %q (Conv3D): kernel %v from %d to %d channels has more than %d elements",
+			c.Name, c.Kernel, channels, c.Filters, maxElements)
 	}
 	c.geometry = g
 	c.AddParam("kernel", c.KernelWeight, true, c.Kernel[0], c.Kernel[1], c.Kernel[2], channels/c.Groups, c.Filters)

@@ -34,7 +34,8 @@ type Conv3DTranspose struct {
 // glorot_uniform.
 func NewConv3DTranspose(filters, size, stride int, activation string) *Conv3DTranspose {
 	return &Conv3DTranspose{
-		Filters: filters, Kernel: [3]int{size, size, size}, Strides: [3]int{stride, stride, stride}, Dilation: [3]int{1, 1, 1}, Padding: "valid",
+		Filters: filters, Kernel: [3]int{size, size, size}, Strides: [3]int{stride, stride, stride},
+		Dilation: [3]int{1, 1, 1}, Padding: "valid",
 		Activation: activation, UseBias: true, KernelWeight: initial("glorot_uniform"), BiasWeight: initial("zeros"),
 	}
 }
@@ -44,9 +45,11 @@ func conv3DTransposeFrom(c Config) *Conv3DTranspose {
 	one := [3]int{1, 1, 1}
 	function, layer := c.lastActivation()
 	t := &Conv3DTranspose{
-		LayerBase: c.base(), Filters: c.integer("filters"), Kernel: c.triple("kernel_size", one), Strides: c.triple("strides", one),
+		LayerBase: c.base(), Filters: c.integer("filters"), Kernel: c.triple("kernel_size", one),
+		Strides:  c.triple("strides", one),
 		Dilation: c.triple("dilation_rate", one), Padding: c.padding(), Activation: function, ActivationLayer: layer,
-		UseBias: Get(c, "use_bias", true), KernelWeight: c.weight("kernel", "glorot_uniform"), BiasWeight: c.weight("bias", "zeros"),
+		UseBias: Get(c, "use_bias", true), KernelWeight: c.weight("kernel", "glorot_uniform"),
+		BiasWeight: c.weight("bias", "zeros"),
 	}
 	if c.attributes["output_padding"] == nil {
 		c.use("output_padding")
@@ -74,8 +77,10 @@ func (c *Conv3DTranspose) Config() map[string]any {
 		padding = c.OutputPadding[:]
 	}
 	return weights(map[string]any{
-		"filters": c.Filters, "kernel_size": c.Kernel[:], "strides": c.Strides[:], "padding": c.Padding, "output_padding": padding,
-		"data_format": "channels_last", "dilation_rate": c.Dilation[:], "activation": activationAttribute(c.Activation, c.ActivationLayer), "use_bias": c.UseBias,
+		"filters": c.Filters, "kernel_size": c.Kernel[:], "strides": c.Strides[:], "padding": c.Padding,
+		"output_padding": padding,
+		"data_format":    "channels_last", "dilation_rate": c.Dilation[:],
+		"activation": activationAttribute(c.Activation, c.ActivationLayer), "use_bias": c.UseBias,
 	}, map[string]nn.Weight{"kernel": c.KernelWeight, "bias": c.BiasWeight})
 }
 
@@ -86,10 +91,14 @@ func (c *Conv3DTranspose) Build(in []nn.Shape) (nn.Shape, error) {
 		return nil, err
 	}
 	if c.Strides != [3]int{1, 1, 1} && c.Dilation != [3]int{1, 1, 1} {
-		return nil, fmt.Errorf("layer %q (%s): strides %v and dilation %v are both above 1; Keras allows one of them", c.Name, c.Class(), c.Strides, c.Dilation)
+		return nil, fmt.Errorf("layer %q (%s): strides %v and dilation %v are both above 1; Keras allows "+
+			"one of them", c.Name, c.Class(), c.Strides, c.Dilation)
 	}
 	// The sizes of the convolution that this one transposes.
-	g := kernel.Geometry{InC: c.Filters, Kernel: c.Kernel, Stride: c.Strides, Dilation: c.Dilation, Out: dims, OutC: channels}
+	g := kernel.Geometry{
+		InC: c.Filters, Kernel: c.Kernel, Stride: c.Strides, Dilation: c.Dilation, Out: dims,
+		OutC: channels,
+	}
 	for a := range dims {
 		if g.In[a], err = c.outputSize(a, dims[a]); err != nil {
 			return nil, err
@@ -98,8 +107,10 @@ func (c *Conv3DTranspose) Build(in []nn.Shape) (nn.Shape, error) {
 			_, g.Pad[a] = axisPlan(g.In[a], c.Kernel[a], c.Strides[a], c.Dilation[a], c.Padding)
 		}
 	}
-	if tooLarge(c.Kernel[0], c.Kernel[1], c.Kernel[2], channels, c.Filters) || tooLarge(g.In[0], g.In[1], g.In[2], c.Filters) {
-		return nil, fmt.Errorf("layer %q (%s): kernel %v from %d to %d channels has more than %d elements", c.Name, c.Class(), c.Kernel, channels, c.Filters, maxElements)
+	if tooLarge(c.Kernel[0], c.Kernel[1], c.Kernel[2], channels, c.Filters) ||
+		tooLarge(g.In[0], g.In[1], g.In[2], c.Filters) {
+		return nil, fmt.Errorf("layer %q (%s): kernel %v from %d to %d channels has more than %d elements", c.Name,
+			c.Class(), c.Kernel, channels, c.Filters, maxElements)
 	}
 	c.geometry = g
 	c.AddParam("kernel", c.KernelWeight, true, c.Kernel[0], c.Kernel[1], c.Kernel[2], c.Filters, channels)
@@ -116,7 +127,8 @@ func (c *Conv3DTranspose) Build(in []nn.Shape) (nn.Shape, error) {
 func (c *Conv3DTranspose) outputSize(axis, in int) (int, error) {
 	stride, span := c.Strides[axis], (c.Kernel[axis]-1)*c.Dilation[axis]+1
 	if in > maxElements/stride || span > maxElements || c.Kernel[axis] > maxElements {
-		return 0, fmt.Errorf("layer %q (%s): size %d times stride %d is larger than %d", c.Name, c.Class(), in, stride, maxElements)
+		return 0, fmt.Errorf("layer %q (%s): size %d times stride %d is larger than %d", c.Name, c.Class(), in,
+			stride, maxElements)
 	}
 	size := (in-1)*stride + max(span, stride)
 	if c.Padding == "same" {
@@ -127,8 +139,10 @@ func (c *Conv3DTranspose) outputSize(axis, in int) (int, error) {
 		if size = (in-1)*stride + span + extra; c.Padding == "same" {
 			size = (in-1)*stride + span%2 + extra
 		}
-		if back, _ := axisPlan(size, c.Kernel[axis], stride, c.Dilation[axis], c.Padding); extra < 0 || extra >= stride || size < 1 || back != in {
-			return 0, fmt.Errorf("layer %q (%s): output_padding %v is incompatible with kernel %v, strides %v and padding %s along axis %d",
+		if back, _ := axisPlan(size, c.Kernel[axis], stride, c.Dilation[axis], c.Padding); extra < 0 ||
+			extra >= stride || size < 1 || back != in {
+			return 0, fmt.Errorf("layer %q (%s): output_padding %v is incompatible with kernel %v, strides %v and "+
+				"padding %s along axis %d",
 				c.Name, c.Class(), *c.OutputPadding, c.Kernel, c.Strides, c.Padding, axis+1)
 		}
 	}

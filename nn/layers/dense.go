@@ -21,7 +21,10 @@ type Dense struct {
 
 // NewDense returns a layer with Keras's defaults: bias, glorot_uniform.
 func NewDense(units int, activation string) *Dense {
-	return &Dense{Units: units, Activation: activation, UseBias: true, KernelWeight: initial("glorot_uniform"), BiasWeight: initial("zeros")}
+	return &Dense{
+		Units: units, Activation: activation, UseBias: true, KernelWeight: initial("glorot_uniform"),
+		BiasWeight: initial("zeros"),
+	}
 }
 
 func denseFrom(c Config) *Dense {
@@ -29,7 +32,8 @@ func denseFrom(c Config) *Dense {
 	c.used["lora_alpha"] = true // has no effect without a rank
 	function, layer := c.lastActivation()
 	return &Dense{
-		LayerBase: c.base(), Units: c.integer("units"), Activation: function, ActivationLayer: layer, UseBias: Get(c, "use_bias", true),
+		LayerBase: c.base(), Units: c.integer("units"), Activation: function, ActivationLayer: layer,
+		UseBias:      Get(c, "use_bias", true),
 		KernelWeight: c.weight("kernel", "glorot_uniform"), BiasWeight: c.weight("bias", "zeros"),
 	}
 }
@@ -52,7 +56,8 @@ func (d *Dense) Build(in []nn.Shape) (nn.Shape, error) {
 	}
 	last := shape[len(shape)-1]
 	if tooLarge(last, d.Units) {
-		return nil, fmt.Errorf("layer %q (Dense): a kernel of %d x %d has more than %d elements", d.Name, last, d.Units, maxElements)
+		return nil, fmt.Errorf("layer %q (Dense): a kernel of %d x %d has more than %d elements", d.Name, last,
+			d.Units, maxElements)
 	}
 	d.AddParam("kernel", d.KernelWeight, true, last, d.Units)
 	if d.UseBias {

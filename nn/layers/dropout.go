@@ -112,7 +112,10 @@ func (d *Dropout) Build(in []nn.Shape) (nn.Shape, error) {
 	}
 	for a, size := range d.NoiseShape {
 		if len(d.NoiseShape) != len(shape) || size != 1 && size != -1 && size != shape[a] {
-			return nil, &nn.ShapeError{Layer: d.Name, Class: d.Class(), Got: in, Want: fmt.Sprintf("the noise shape %v, or 1 for some of its axes", d.NoiseShape)}
+			return nil, &nn.ShapeError{
+				Layer: d.Name, Class: d.Class(), Got: in,
+				Want: fmt.Sprintf("the noise shape %v, or 1 for some of its axes", d.NoiseShape),
+			}
 		}
 	}
 	return shape, checkGather(&d.LayerBase, d.Class(), shape)

@@ -26,7 +26,10 @@ type GroupNormalization struct {
 
 // NewGroupNormalization returns a layer with Keras's defaults: epsilon .001, the last axis.
 func NewGroupNormalization(groups int) *GroupNormalization {
-	return &GroupNormalization{Groups: groups, Axis: -1, Epsilon: 1e-3, Center: true, Scale: true, Gamma: initial("ones"), Beta: initial("zeros")}
+	return &GroupNormalization{
+		Groups: groups, Axis: -1, Epsilon: 1e-3, Center: true, Scale: true,
+		Gamma: initial("ones"), Beta: initial("zeros"),
+	}
 }
 
 func groupNormalizationFrom(c Config) *GroupNormalization {
@@ -39,7 +42,8 @@ func groupNormalizationFrom(c Config) *GroupNormalization {
 		}
 	}
 	return &GroupNormalization{
-		LayerBase: c.base(), Groups: groups, Axis: c.axis(), Epsilon: Get(c, "epsilon", 1e-3), Center: Get(c, "center", true), Scale: Get(c, "scale", true),
+		LayerBase: c.base(), Groups: groups, Axis: c.axis(), Epsilon: Get(c, "epsilon", 1e-3),
+		Center: Get(c, "center", true), Scale: Get(c, "scale", true),
 		Gamma: c.weight("gamma", "ones"), Beta: c.weight("beta", "zeros"),
 	}
 }
@@ -68,7 +72,10 @@ func (n *GroupNormalization) Build(in []nn.Shape) (nn.Shape, error) {
 		n.Groups = c
 	}
 	if n.Groups < 1 || c%n.Groups != 0 {
-		return nil, &nn.ShapeError{Layer: n.Name, Class: n.Class(), Got: in, Want: fmt.Sprintf("channels that are divisible by %d groups", n.Groups)}
+		return nil, &nn.ShapeError{
+			Layer: n.Name, Class: n.Class(), Got: in,
+			Want: fmt.Sprintf("channels that are divisible by %d groups", n.Groups),
+		}
 	}
 	addScaleAndShift(&n.LayerBase, n.Scale, n.Gamma, n.Center, n.Beta, c)
 	return shape, checkGather(&n.LayerBase, n.Class(), shape)
@@ -88,6 +95,9 @@ func addScaleAndShift(b *nn.LayerBase, scale bool, gamma nn.Weight, center bool,
 func (n *GroupNormalization) Lower(l *nn.Lowering) {
 	along(l, n.Out, n.at, func(shape nn.Shape) {
 		c := size(n.Out, n.at)
-		l.Emit(&op.GroupNorm{Cells: shape.Size() / c, C: c, Groups: n.Groups, Epsilon: n.Epsilon, Scale: n.Scale, Center: n.Center}, shape, n.Params...)
+		l.Emit(&op.GroupNorm{
+			Cells: shape.Size() / c, C: c, Groups: n.Groups, Epsilon: n.Epsilon, Scale: n.Scale,
+			Center: n.Center,
+		}, shape, n.Params...)
 	})
 }

@@ -49,7 +49,10 @@ func buildLast(layer nn.Layer, shape nn.Shape) error {
 	out, err := layer.Build(in)
 	layer.Base().In, layer.Base().Out = in, out
 	if err == nil && (len(layer.Base().Params) > 0 || !slices.Equal(out, shape)) {
-		err = &nn.ShapeError{Layer: layer.Base().Name, Class: layer.Class(), Got: in, Want: "a layer without parameters whose output has the same shape, because it is used as an activation"}
+		err = &nn.ShapeError{
+			Layer: layer.Base().Name, Class: layer.Class(), Got: in,
+			Want: "a layer without parameters whose output has the same shape, because it is used as an activation",
+		}
 	}
 	return err
 }

@@ -21,7 +21,10 @@ type LayerNormalization struct {
 
 // NewLayerNormalization returns a layer with Keras's defaults: epsilon .001.
 func NewLayerNormalization() *LayerNormalization {
-	return &LayerNormalization{Epsilon: 1e-3, Center: true, Scale: true, Axes: []int{-1}, Gamma: initial("ones"), Beta: initial("zeros")}
+	return &LayerNormalization{
+		Epsilon: 1e-3, Center: true, Scale: true, Axes: []int{-1}, Gamma: initial("ones"),
+		Beta: initial("zeros"),
+	}
 }
 
 func layerNormalizationFrom(c Config) *LayerNormalization {
@@ -29,7 +32,8 @@ func layerNormalizationFrom(c Config) *LayerNormalization {
 		c.fail("rms_scaling", "false")
 	}
 	return &LayerNormalization{
-		LayerBase: c.base(), Epsilon: Get(c, "epsilon", 1e-3), Center: Get(c, "center", true), Scale: Get(c, "scale", true), Axes: c.axes(),
+		LayerBase: c.base(), Epsilon: Get(c, "epsilon", 1e-3), Center: Get(c, "center", true),
+		Scale: Get(c, "scale", true), Axes: c.axes(),
 		Gamma: c.weight("gamma", "ones"), Beta: c.weight("beta", "zeros"),
 	}
 }

@@ -156,7 +156,10 @@ func (c *Concatenate) Build(in []nn.Shape) (nn.Shape, error) {
 			like[c.at] = in[0][c.at]
 		}
 		if !slices.Equal(like, in[0]) {
-			return nil, &nn.ShapeError{Layer: c.Name, Class: c.Class(), Got: in, Want: "inputs that differ along the concatenation axis only"}
+			return nil, &nn.ShapeError{
+				Layer: c.Name, Class: c.Class(), Got: in,
+				Want: "inputs that differ along the concatenation axis only",
+			}
 		}
 		out[c.at] += s[c.at]
 	}

@@ -37,7 +37,10 @@ func (p *Permute) Build(in []nn.Shape) (nn.Shape, error) {
 	var out nn.Shape
 	for i, d := range sorted {
 		if d != i+1 || len(sorted) != len(shape) {
-			return nil, &nn.ShapeError{Layer: p.Name, Class: p.Class(), Got: in, Want: fmt.Sprintf("an input with one axis for each of %v", p.Dims)}
+			return nil, &nn.ShapeError{
+				Layer: p.Name, Class: p.Class(), Got: in,
+				Want: fmt.Sprintf("an input with one axis for each of %v", p.Dims),
+			}
 		}
 		out = append(out, shape[p.Dims[i]-1])
 	}

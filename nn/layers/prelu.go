@@ -41,7 +41,10 @@ func (p *PReLU) Build(in []nn.Shape) (nn.Shape, error) {
 	alpha := slices.Clone(shape)
 	for _, a := range p.SharedAxes {
 		if a < 1 || a > len(shape) {
-			return nil, &nn.ShapeError{Layer: p.Name, Class: p.Class(), Got: in, Want: fmt.Sprintf("an input that has the shared axes %v", p.SharedAxes)}
+			return nil, &nn.ShapeError{
+				Layer: p.Name, Class: p.Class(), Got: in,
+				Want: fmt.Sprintf("an input that has the shared axes %v", p.SharedAxes),
+			}
 		}
 		alpha[a-1] = 1
 	}

@@ -47,7 +47,10 @@ func (r *Rescaling) Build(in []nn.Shape) (nn.Shape, error) {
 	c := shape[len(shape)-1]
 	for _, v := range [][]float64{r.Scale, r.Offset} {
 		if len(v) != 1 && len(v) != c {
-			return nil, &nn.ShapeError{Layer: r.Name, Class: r.Class(), Got: in, Want: fmt.Sprintf("%d channels, one per scale or offset", len(v))}
+			return nil, &nn.ShapeError{
+				Layer: r.Name, Class: r.Class(), Got: in,
+				Want: fmt.Sprintf("%d channels, one per scale or offset", len(v)),
+			}
 		}
 	}
 	return shape, nil

@@ -110,7 +110,8 @@ func (p *Padding3D) Build(in []nn.Shape) (nn.Shape, error) {
 		}
 	}
 	if tooLarge(dims[0], dims[1], dims[2], channels) {
-		return nil, fmt.Errorf("layer %q (%s): an output of %v x %d has more than %d elements", p.Name, p.Class(), dims, channels, maxElements)
+		return nil, fmt.Errorf("layer %q (%s): an output of %v x %d has more than %d elements", p.Name, p.Class(),
+			dims, channels, maxElements)
 	}
 	return nn.Shape{dims[0], dims[1], dims[2], channels}, nil
 }
@@ -176,7 +177,8 @@ func (u *UpSampling3D) Build(in []nn.Shape) (nn.Shape, error) {
 		return nil, err
 	}
 	if tooLarge(d[0], u.Size[0], d[1], u.Size[1], d[2], u.Size[2], channels) {
-		return nil, fmt.Errorf("layer %q (UpSampling3D): %v times %v has more than %d elements", u.Name, u.Size, in[0], maxElements)
+		return nil, fmt.Errorf("layer %q (UpSampling3D): %v times %v has more than %d elements", u.Name, u.Size,
+			in[0], maxElements)
 	}
 	return nn.Shape{d[0] * u.Size[0], d[1] * u.Size[1], d[2] * u.Size[2], channels}, nil
 }

@@ -65,7 +65,8 @@ func (r *Reshape) Build(in []nn.Shape) (nn.Shape, error) {
 			free, d = i, 1
 		}
 		if d < 1 || tooLarge(size, d) {
-			return nil, fmt.Errorf("layer %q (Reshape): found target shape %v, want positive sizes and at most one -1", r.Name, r.Target)
+			return nil, fmt.Errorf("layer %q (Reshape): found target shape %v, want positive sizes and at "+
+				"most one -1", r.Name, r.Target)
 		}
 		out, size = append(out, d), size*d
 	}
@@ -73,7 +74,10 @@ func (r *Reshape) Build(in []nn.Shape) (nn.Shape, error) {
 		out[free] = shape.Size() / size
 	}
 	if len(out) == 0 || out.Size() != shape.Size() {
-		return nil, &nn.ShapeError{Layer: r.Name, Class: r.Class(), Got: in, Want: fmt.Sprintf("an input with as many elements as the target shape %v", r.Target)}
+		return nil, &nn.ShapeError{
+			Layer: r.Name, Class: r.Class(), Got: in,
+			Want: fmt.Sprintf("an input with as many elements as the target shape %v", r.Target),
+		}
 	}
 	return out, nil
 }

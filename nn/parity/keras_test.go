@@ -175,8 +175,10 @@ func (c *comparison) model(t *testing.T, e entry) {
 	}
 	got, plain := c.predict(t, m, want), c.predict(t, m, want, "all")
 	for i := range got {
-		c.near(t, "predictions", fmt.Sprintf("prediction %d", i), got[i], want[fmt.Sprintf("predict%d", i)], 0, predictTolerance)
-		c.near(t, "predictions without passes", fmt.Sprintf("prediction %d without passes", i), plain[i], want[fmt.Sprintf("predict%d", i)], 0, predictTolerance)
+		c.near(t, "predictions", fmt.Sprintf("prediction %d", i), got[i], want[fmt.Sprintf("predict%d", i)], 0,
+			predictTolerance)
+		c.near(t, "predictions without passes", fmt.Sprintf("prediction %d without passes", i), plain[i],
+			want[fmt.Sprintf("predict%d", i)], 0, predictTolerance)
 	}
 	for _, p := range m.Params() {
 		clear(p.Value)
@@ -330,6 +332,7 @@ func (c *comparison) near(t *testing.T, kind, what string, got, want []float32, 
 	}
 	c.worst[kind] = append(c.worst[kind], worst)
 	if !(worst <= tolerance) {
-		t.Errorf("%s: number %d of %d: got %g, want %g: %.2g of the largest, allowed %.2g", what, at, len(got), got[at], want[at], worst, tolerance)
+		t.Errorf("%s: number %d of %d: got %g, want %g: %.2g of the largest, allowed %.2g", what, at, len(got),
+			got[at], want[at], worst, tolerance)
 	}
 }

@@ -108,7 +108,9 @@ func parameters(m *nn.Model, want map[string][]float32) map[*nn.Param]string {
 }
 
 // trainTorch compares the loss and the gradients of one step, and the weights after all of them.
-func (c *comparison) trainTorch(t *testing.T, m *nn.Model, all *torchManifest, want map[string][]float32, names map[*nn.Param]string) {
+func (c *comparison) trainTorch(t *testing.T, m *nn.Model, all *torchManifest, want map[string][]float32,
+	names map[*nn.Param]string,
+) {
 	plan, err := m.Compile(all.Batch, nn.Options{Training: true, Threads: 2})
 	if err != nil {
 		t.Fatal(err)
@@ -170,8 +172,10 @@ func (c *comparison) reportTorch(t *testing.T, all *torchManifest, trained int) 
 		layers = append(layers, e.Layers...)
 		exporters[e.Exporter]++
 	}
-	fmt.Fprintf(&b, "%d random models of PyTorch %s (exporter: %s), %d of them trained for %d steps of Adam on both sides. The others draw random numbers, or their file has\n"+
-		"parameters in another form than PyTorch does, such as a normalisation folded into the convolution before it.\n\n", len(all.Models), all.Torch, listed(exporters), trained, all.Steps)
+	fmt.Fprintf(&b, "%d random models of PyTorch %s (exporter: %s), %d of them trained for %d steps of Adam on both "+
+		"sides. The others draw random numbers, or their file has\n"+
+		"parameters in another form than PyTorch does, such as a normalisation folded into the convolution "+
+		"before it.\n\n", len(all.Models), all.Torch, listed(exporters), trained, all.Steps)
 	c.table(&b)
 	coverage(&b, layers)
 	fmt.Println(b.String())

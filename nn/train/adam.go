@@ -38,7 +38,8 @@ func (a *Adam) Update(value, gradient []float32, slots [][]float32, rate float64
 	t := float64(iteration)
 	rate *= math.Sqrt(1-math.Pow(a.Beta2, t)) / (1 - math.Pow(a.Beta1, t))
 	if a.AMSGrad {
-		kernel.AMSGrad(value, gradient, slots[0], slots[1], slots[2], float32(rate), float32(1-a.Beta1), float32(1-a.Beta2), float32(a.Epsilon))
+		kernel.AMSGrad(value, gradient, slots[0], slots[1], slots[2], float32(rate), float32(1-a.Beta1),
+			float32(1-a.Beta2), float32(a.Epsilon))
 		return
 	}
 	kernel.Adam(value, gradient, slots[0], slots[1], float32(rate), float32(a.Beta1), float32(a.Beta2), float32(a.Epsilon))

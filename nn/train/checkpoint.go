@@ -216,7 +216,8 @@ func decodePosition(r io.Reader) (p *position, arrays map[string]json.RawMessage
 		return nil, nil, "", fmt.Errorf("header: %w", err)
 	}
 	if p.Version != checkpointVersion || p.History == nil || p.Epoch < 1 || p.Row < 0 {
-		return nil, nil, "", fmt.Errorf("found version %d, epoch %d, row %d; want version %d and a valid position in the training", p.Version, p.Epoch, p.Row, checkpointVersion)
+		return nil, nil, "", fmt.Errorf("found version %d, epoch %d, row %d; want version %d and a valid position in "+
+			"the training", p.Version, p.Epoch, p.Row, checkpointVersion)
 	}
 	delete(arrays, "__metadata__")
 	return p, arrays, meta.Checksum, nil
@@ -231,7 +232,8 @@ func readTensors(r io.Reader, header map[string]json.RawMessage, tensors []tenso
 			return fmt.Errorf("array %q: %w", name, err)
 		}
 		if w, ok := want[name]; !ok || e.Type != w.Type || e.Offsets != w.Offsets || !slices.Equal(e.Shape, w.Shape) {
-			return fmt.Errorf("array %q: found %s %v at %v, want %s %v at %v", name, e.Type, e.Shape, e.Offsets, w.Type, w.Shape, w.Offsets)
+			return fmt.Errorf("array %q: found %s %v at %v, want %s %v at %v", name, e.Type, e.Shape, e.Offsets,
+				w.Type, w.Shape, w.Offsets)
 		}
 	}
 	if len(header) != len(want) {
@@ -260,7 +262,8 @@ func readTensors(r io.Reader, header map[string]json.RawMessage, tensors []tenso
 func sameSettings(found, want map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(want)) {
 		if found[name] != want[name] {
-			return fmt.Errorf("%s: the checkpoint has %s, this run has %s", name, cmp.Or(found[name], "none"), cmp.Or(want[name], "none"))
+			return fmt.Errorf("%s: the checkpoint has %s, this run has %s", name, cmp.Or(found[name], "none"),
+				cmp.Or(want[name], "none"))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(found)) {

@@ -38,13 +38,20 @@ func (l choices[T]) doc(name string) string {
 // optimizers constructs each rule by name. Rules without momentum ignore the arguments.
 var optimizers = choices[func(momentum float64, nesterov bool) Rule]{
 	{"adam", "Adam (Kingma and Ba 2015).", func(float64, bool) Rule { return defaultAdam() }},
-	{"adamw", "Adam with decoupled weight decay (Loshchilov and Hutter 2019); set weight_decay.", func(float64, bool) Rule { return &AdamW{*defaultAdam()} }},
+	{
+		"adamw", "Adam with decoupled weight decay (Loshchilov and Hutter 2019); set weight_decay.",
+		func(float64, bool) Rule { return &AdamW{*defaultAdam()} },
+	},
 	{"rmsprop", "RMSprop (Tieleman and Hinton 2012).", func(momentum float64, _ bool) Rule {
 		r := defaultRMSprop()
 		r.Momentum = momentum
 		return r
 	}},
-	{"sgd", "Stochastic gradient descent.", func(momentum float64, nesterov bool) Rule { return &SGD{Momentum: momentum, Nesterov: nesterov} }},
+	{"sgd", "Stochastic gradient descent.", func(momentum float64,
+		nesterov bool,
+	) Rule {
+		return &SGD{Momentum: momentum, Nesterov: nesterov}
+	}},
 }
 
 // Optimizers returns the names of all optimizers.
@@ -91,17 +98,20 @@ const (
 
 var scheduleNames = choices[func(o ScheduleOptions) Schedule]{
 	{"constant", "Constant learning rate.", nil},
-	{"cosine", "The rate falls along half a cosine, after a warm-up if one is set (Loshchilov and Hutter 2017).", func(o ScheduleOptions) Schedule {
-		steps := o.DecaySteps
-		if steps == 0 {
-			steps = max(1, o.Steps-o.WarmUp)
-		}
-		s := &CosineDecay{Initial: o.Rate, Alpha: o.Factor, Steps: int64(steps)}
-		if o.WarmUp > 0 {
-			s.Initial, s.WarmupTarget, s.WarmupSteps = 0, &o.Rate, int64(o.WarmUp)
-		}
-		return s
-	}},
+	{
+		"cosine", "The rate falls along half a cosine, after a warm-up if one is set (Loshchilov and Hutter 2017).",
+		func(o ScheduleOptions) Schedule {
+			steps := o.DecaySteps
+			if steps == 0 {
+				steps = max(1, o.Steps-o.WarmUp)
+			}
+			s := &CosineDecay{Initial: o.Rate, Alpha: o.Factor, Steps: int64(steps)}
+			if o.WarmUp > 0 {
+				s.Initial, s.WarmupTarget, s.WarmupSteps = 0, &o.Rate, int64(o.WarmUp)
+			}
+			return s
+		},
+	},
 	{"exponential", "The rate is multiplied by a factor every decay_steps steps.", func(o ScheduleOptions) Schedule {
 		steps, factor := o.DecaySteps, o.Factor
 		if steps == 0 {
@@ -112,9 +122,12 @@ var scheduleNames = choices[func(o ScheduleOptions) Schedule]{
 		}
 		return &ExponentialDecay{Initial: o.Rate, Steps: int64(steps), Factor: factor}
 	}},
-	{SchedulePiecewise, "The rate is piecewise constant and changes at the steps listed in pieces.", func(o ScheduleOptions) Schedule {
-		return &PiecewiseConstantDecay{Boundaries: o.Boundaries, Values: o.Rates}
-	}},
+	{
+		SchedulePiecewise, "The rate is piecewise constant and changes at the steps listed in pieces.",
+		func(o ScheduleOptions) Schedule {
+			return &PiecewiseConstantDecay{Boundaries: o.Boundaries, Values: o.Rates}
+		},
+	},
 	{SchedulePlateau, "The rate is multiplied by a factor when the monitored metric stops improving.", nil},
 }
 

@@ -7,9 +7,15 @@ import (
 
 // TestChoices: every name of the lists makes what it names, has documentation, and others are refused.
 func TestChoices(t *testing.T) {
-	for list, names := range map[string][]string{"optimizer": Optimizers(), "schedule": Schedules(), "loss": Losses(), "monitor": Monitors()} {
+	for list, names := range map[string][]string{
+		"optimizer": Optimizers(), "schedule": Schedules(),
+		"loss": Losses(), "monitor": Monitors(),
+	} {
 		seen := map[string]bool{}
-		doc := map[string]func(string) string{"optimizer": OptimizerDoc, "schedule": ScheduleDoc, "loss": LossDoc, "monitor": MonitorDoc}[list]
+		doc := map[string]func(string) string{
+			"optimizer": OptimizerDoc, "schedule": ScheduleDoc, "loss": LossDoc,
+			"monitor": MonitorDoc,
+		}[list]
 		for _, name := range append(names, "none of them") {
 			if seen[name] {
 				t.Errorf("%s: found %s twice", list, name)
@@ -28,7 +34,10 @@ func TestChoices(t *testing.T) {
 				}
 			case "schedule":
 				var s Schedule
-				s, err = NewSchedule(name, ScheduleOptions{Rate: .5, Epoch: 10, Steps: 20, Boundaries: []int64{3}, Rates: []float64{.5, .1}})
+				s, err = NewSchedule(name, ScheduleOptions{
+					Rate: .5, Epoch: 10, Steps: 20, Boundaries: []int64{3},
+					Rates: []float64{.5, .1},
+				})
 				if s != nil && (s.Check() != nil || s.Rate(0) != .5) {
 					t.Errorf("schedule %s: found rate %g at first, %v", name, s.Rate(0), s.Check())
 				}

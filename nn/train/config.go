@@ -82,8 +82,10 @@ func (o *Optimizer) Config() map[string]any {
 	}
 	c := map[string]any{}
 	for _, part := range []any{o.Rule, common{
-		Name: strings.ToLower(o.Rule.Class()), LearningRate: rate, WeightDecay: optional(o.WeightDecay), ClipNorm: optional(o.Clip.Norm),
-		GlobalClipNorm: optional(o.Clip.GlobalNorm), ClipValue: optional(o.Clip.Value), UseEMA: o.EMA.Momentum != 0, EMAMomentum: momentum,
+		Name: strings.ToLower(o.Rule.Class()), LearningRate: rate, WeightDecay: optional(o.WeightDecay),
+		ClipNorm:       optional(o.Clip.Norm),
+		GlobalClipNorm: optional(o.Clip.GlobalNorm), ClipValue: optional(o.Clip.Value), UseEMA: o.EMA.Momentum != 0,
+		EMAMomentum:  momentum,
 		EMAOverwrite: optional(o.EMA.OverwriteEvery),
 	}} {
 		text, err := json.Marshal(part)
@@ -196,9 +198,11 @@ func (o *Optimizer) Check() error {
 	}
 	switch {
 	case bounds > 1:
-		return fmt.Errorf("found %d gradient clipping limits, want at most one of clipnorm, global_clipnorm and clipvalue", bounds)
+		return fmt.Errorf("found %d gradient clipping limits, want at most one of clipnorm, global_clipnorm and "+
+			"clipvalue", bounds)
 	case o.EMA.Momentum < 0 || o.EMA.Momentum > 1 || o.EMA.OverwriteEvery < 0:
-		return fmt.Errorf("found ema_momentum %g and ema_overwrite_frequency %d, want 0 to 1 and at least 0", o.EMA.Momentum, o.EMA.OverwriteEvery)
+		return fmt.Errorf("found ema_momentum %g and ema_overwrite_frequency %d, want 0 to 1 and at least 0",
+			o.EMA.Momentum, o.EMA.OverwriteEvery)
 	case o.WeightDecay < 0:
 		return fmt.Errorf("found a weight decay of %g, want at least 0", o.WeightDecay)
 	case o.Schedule != nil:

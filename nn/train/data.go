@@ -127,7 +127,8 @@ func (d *Data) check(m *nn.Model, classes int) error {
 		size, have = size/d.Palette.Channels, len(d.Index)
 	}
 	if have != d.Len()*size {
-		return fmt.Errorf("found %d values for %d samples, want %d per sample for the model's input %v", have, d.Len(), size, m.Inputs()[0].Shape)
+		return fmt.Errorf("found %d values for %d samples, want %d per sample for the model's input %v", have,
+			d.Len(), size, m.Inputs()[0].Shape)
 	}
 	if d.Weights != nil && len(d.Weights) != d.Len() {
 		return fmt.Errorf("found %d weights for %d samples, want one per sample", len(d.Weights), d.Len())

@@ -180,7 +180,8 @@ func Predict(ctx context.Context, m *nn.Model, rows Rows, threads int) ([]float3
 // predict calls f with each batch, its first row, its outputs and the model's penalty for it. watch may be nil; see
 // nn.Plan.Watch.
 func predict(
-	ctx context.Context, m *nn.Model, rows Rows, threads int, watch func(layer string, x []float32), f func(b *Batch, lo int, y []float32, penalty float64) error,
+	ctx context.Context, m *nn.Model, rows Rows, threads int, watch func(layer string, x []float32),
+	f func(b *Batch, lo int, y []float32, penalty float64) error,
 ) error {
 	plan, err := m.Compile(min(evaluationBatch, max(rows.Len(), 1)), nn.Options{Threads: threads, Palette: rows.Colours()})
 	if err != nil {

@@ -102,7 +102,8 @@ func newFit(m *nn.Model, o Options, validated bool) (*fit, error) {
 
 // compile plans the training and validation steps for batches of at most rows rows.
 func (f *fit) compile(palette *nn.Palette, rows int) (err error) {
-	f.plan, err = f.m.Compile(min(f.o.BatchSize, rows), nn.Options{Training: true, Threads: f.o.Threads, Palette: palette, Without: f.o.Without, Seed: f.o.Seed})
+	f.plan, err = f.m.Compile(min(f.o.BatchSize, rows),
+		nn.Options{Training: true, Threads: f.o.Threads, Palette: palette, Without: f.o.Without, Seed: f.o.Seed})
 	if err == nil {
 		f.batch = newBatch(f.plan.Batch())
 	}
@@ -194,7 +195,8 @@ func (f *fit) epoch(ctx context.Context) error {
 			return err
 		}
 		if math.IsNaN(e.Loss) || math.IsInf(e.Loss, 0) {
-			return fmt.Errorf("the validation loss is %v after epoch %d, step %d, learning rate %g: %w", e.Loss, p.Epoch, f.at.Step, p.LearningRate, ErrDiverged)
+			return fmt.Errorf("the validation loss is %v after epoch %d, step %d, learning rate %g: %w", e.Loss,
+				p.Epoch, f.at.Step, p.LearningRate, ErrDiverged)
 		}
 		p.Validated, p.ValLoss, p.ValAccuracy = true, e.Loss, e.Accuracy
 	}

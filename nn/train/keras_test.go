@@ -125,7 +125,12 @@ func TestLossNames(t *testing.T) {
 		name      string
 		logits    bool
 		smoothing float64
-	}{{"hinge", false, 0}, {"mean_squared_error", true, 0}, {"mean_absolute_error", false, .1}, {"binary_crossentropy", false, 2}} {
+	}{
+		{"hinge", false, 0},
+		{"mean_squared_error", true, 0},
+		{"mean_absolute_error", false, .1},
+		{"binary_crossentropy", false, 2},
+	} {
 		if _, err := NewLoss(c.name, c.logits, c.smoothing); err == nil {
 			t.Errorf("%+v: got no error", c)
 		}
@@ -175,7 +180,8 @@ func TestOptimizersAreThoseOfKeras(t *testing.T) {
 		}
 		// The rate at hand is stored apart where a schedule gives it.
 		if again.Rule.Class() != c.Class || again.Clip != o.Clip || again.EMA != o.EMA || again.WeightDecay != o.WeightDecay ||
-			o.Schedule == nil && again.Rate != o.Rate || text(again.Rule) != text(o.Rule) || text(again.Schedule) != text(o.Schedule) {
+			o.Schedule == nil && again.Rate != o.Rate || text(again.Rule) != text(o.Rule) ||
+			text(again.Schedule) != text(o.Schedule) {
 			t.Errorf("%s: got %+v of %v", what, again, o.Config())
 		}
 	}
@@ -183,7 +189,10 @@ func TestOptimizersAreThoseOfKeras(t *testing.T) {
 
 func TestSchedulesAreThoseOfKeras(t *testing.T) {
 	for _, c := range readGoldens(t).Schedules {
-		o := must(FromConfig(two(), "SGD", map[string]any{"learning_rate": map[string]any{"class_name": c.Class, "config": c.Config}}))
+		o := must(FromConfig(two(), "SGD", map[string]any{"learning_rate": map[string]any{
+			"class_name": c.Class,
+			"config":     c.Config,
+		}}))
 		var got []float32
 		for step := range c.Rates {
 			got = append(got, float32(o.Schedule.Rate(int64(step))))
@@ -198,7 +207,10 @@ func TestCallbacksAreThoseOfKeras(t *testing.T) {
 			Monitor: "val_loss", Factor: c.Plateau["factor"], MinDelta: c.Plateau["min_delta"], MinRate: c.Plateau["min_lr"],
 			Patience: int(c.Plateau["patience"]), Cooldown: int(c.Plateau["cooldown"]),
 		}
-		e := &EarlyStopping{Monitor: "val_loss", MinDelta: c.Stop["min_delta"], Patience: int(c.Stop["patience"]), StartFrom: int(c.Stop["start_from_epoch"])}
+		e := &EarlyStopping{
+			Monitor: "val_loss", MinDelta: c.Stop["min_delta"], Patience: int(c.Stop["patience"]),
+			StartFrom: int(c.Stop["start_from_epoch"]),
+		}
 		p, s, rate, stopped := plateau{Best: worst("val_loss")}, stopper{}, .1, 0
 		var rates []float32
 		for i, v := range c.Figures {
@@ -231,7 +243,10 @@ func TestFitIsThatOfKeras(t *testing.T) {
 		what := run.Loss + ", weights " + run.Weights
 		m := build()
 		d := &Data{X: g.X, Labels: g.Labels}
-		o := Options{Epochs: 3, BatchSize: 16, ValidationSplit: .25, Loss: must(NewLoss(run.Loss, false, 0)), Optimizer: NewAdamW(m, .02, .01)}
+		o := Options{
+			Epochs: 3, BatchSize: 16, ValidationSplit: .25, Loss: must(NewLoss(run.Loss, false, 0)),
+			Optimizer: NewAdamW(m, .02, .01),
+		}
 		o.Optimizer.Clip.GlobalNorm, o.Optimizer.EMA.Momentum = .5, .9
 		switch run.Weights {
 		case "class":
@@ -240,7 +255,10 @@ func TestFitIsThatOfKeras(t *testing.T) {
 			d.Weights = g.SampleWeight
 		}
 		h := must(Fit(t.Context(), m, d, o))
-		for name, got := range map[string][]float64{"loss": h.Loss, "accuracy": h.Accuracy, "val_loss": h.ValLoss, "val_accuracy": h.ValAccuracy} {
+		for name, got := range map[string][]float64{
+			"loss": h.Loss, "accuracy": h.Accuracy, "val_loss": h.ValLoss,
+			"val_accuracy": h.ValAccuracy,
+		} {
 			near(t, what+": "+name, single(got), single(run.History[name]), 1e-5)
 		}
 		near(t, what+": weights", weights(m), run.After, 1e-5)
@@ -284,7 +302,10 @@ func TestAUC(t *testing.T) {
 		t.Errorf("got accuracy %v and %v", e.Accuracy, e.Confusion)
 	}
 	one := &Data{X: []float32{.1}, Labels: []int32{0}}
-	if e := must(Evaluate(t.Context(), m, one, EvaluateOptions{AUC: true, Loss: &BinaryCrossentropy{}})); e.PerClass[0].AUC != nil || e.AUC != 0 {
+	if e := must(Evaluate(t.Context(), m, one, EvaluateOptions{
+		AUC:  true,
+		Loss: &BinaryCrossentropy{},
+	})); e.PerClass[0].AUC != nil || e.AUC != 0 {
 		t.Errorf("one class: got %+v", e.PerClass)
 	}
 }

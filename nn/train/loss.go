@@ -20,9 +20,13 @@ type Loss interface {
 var losses = choices[func() Loss]{
 	{"categorical_crossentropy", "Cross-entropy between the classes.", func() Loss { return &CategoricalCrossentropy{} }},
 	// The one-hot truth is computed from labels anyway.
-	{"sparse_categorical_crossentropy", "The same, under Keras's name for integer labels.", func() Loss { return &CategoricalCrossentropy{} }},
 	{
-		"categorical_focal_crossentropy", "Cross-entropy in which rows that are already classified well count less (Lin et al. 2017).",
+		"sparse_categorical_crossentropy", "The same, under Keras's name for integer labels.",
+		func() Loss { return &CategoricalCrossentropy{} },
+	},
+	{
+		"categorical_focal_crossentropy", "Cross-entropy in which rows that are already classified well count less " +
+			"(Lin et al. 2017).",
 		func() Loss { return &CategoricalFocalCrossentropy{Alpha: .25, Gamma: 2} },
 	},
 	{"binary_crossentropy", "Cross-entropy of each output on its own.", func() Loss { return &BinaryCrossentropy{} }},

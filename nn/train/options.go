@@ -114,7 +114,8 @@ func (h *History) add(p *Progress) {
 
 func (o *Options) check(validated bool) error {
 	if o.Epochs < 1 || o.BatchSize < 1 || o.ValidationSplit < 0 || o.ValidationSplit >= 1 {
-		return fmt.Errorf("found %d epochs, batch size %d, validation split %g; want at least 1, at least 1, and at least 0 and below 1", o.Epochs, o.BatchSize, o.ValidationSplit)
+		return fmt.Errorf("found %d epochs, batch size %d, validation split %g; want at least 1, at least 1, and at "+
+			"least 0 and below 1", o.Epochs, o.BatchSize, o.ValidationSplit)
 	}
 	if e := o.EarlyStopping; e != nil {
 		if err := checkMonitor(e.Monitor, validated); err != nil {
@@ -126,7 +127,9 @@ func (o *Options) check(validated bool) error {
 			return fmt.Errorf("reduce on plateau: %w", err)
 		}
 		if p.Factor <= 0 || p.Factor >= 1 || p.Patience < 1 || o.Optimizer.Schedule != nil {
-			return fmt.Errorf("reduce on plateau: found factor %g, patience %d, schedule %v; want a factor above 0 and below 1, a patience of at least 1, and no learning rate schedule", p.Factor, p.Patience, o.Optimizer.Schedule != nil)
+			return fmt.Errorf("reduce on plateau: found factor %g, patience %d, schedule %v; want a factor above 0 "+
+				"and below 1, a patience of at least 1, and no learning rate schedule", p.Factor, p.Patience,
+				o.Optimizer.Schedule != nil)
 		}
 	}
 	return o.Optimizer.Check()
@@ -135,11 +138,15 @@ func (o *Options) check(validated bool) error {
 // settings returns, by name, everything except the rows that determines the resulting weights.
 func (o *Options) settings(m *nn.Model, loss Loss) map[string]string {
 	s := map[string]string{
-		"batch size": fmt.Sprint(o.BatchSize), "validation split": fmt.Sprint(o.ValidationSplit), "rows kept together": fmt.Sprint(max(1, o.Group)),
-		"loss": fmt.Sprintf("%s %+v", loss.Name(), loss), "class weights": fmt.Sprint(o.ClassWeight),
-		"optimizer": o.Optimizer.Rule.Class() + " " + text(o.Optimizer.Config()), "shuffle": fmt.Sprint(o.Shuffle), "seed": fmt.Sprint(o.Seed),
-		"passes switched off": fmt.Sprint(o.Without), "early stopping": text(o.EarlyStopping), "reduce on plateau": text(o.Plateau),
-		"model and its first weights": fmt.Sprintf("%016x", digestModel(m, o.Optimizer)), "first step": fmt.Sprint(o.Optimizer.Iterations),
+		"batch size": fmt.Sprint(o.BatchSize), "validation split": fmt.Sprint(o.ValidationSplit),
+		"rows kept together": fmt.Sprint(max(1, o.Group)),
+		"loss":               fmt.Sprintf("%s %+v", loss.Name(), loss), "class weights": fmt.Sprint(o.ClassWeight),
+		"optimizer": o.Optimizer.Rule.Class() + " " + text(o.Optimizer.Config()), "shuffle": fmt.Sprint(o.Shuffle),
+		"seed":                fmt.Sprint(o.Seed),
+		"passes switched off": fmt.Sprint(o.Without), "early stopping": text(o.EarlyStopping),
+		"reduce on plateau":           text(o.Plateau),
+		"model and its first weights": fmt.Sprintf("%016x", digestModel(m, o.Optimizer)),
+		"first step":                  fmt.Sprint(o.Optimizer.Iterations),
 	}
 	maps.Copy(s, o.Checkpoint.Settings)
 	return s

@@ -101,7 +101,8 @@ func (p *PiecewiseConstantDecay) Rate(step int64) float64 {
 // Check requires ascending boundaries and one more value than boundaries.
 func (p *PiecewiseConstantDecay) Check() error {
 	if len(p.Values) != len(p.Boundaries)+1 || !slices.IsSorted(p.Boundaries) {
-		return fmt.Errorf("found %d values for boundaries %v, want ascending boundaries and one more value than boundaries", len(p.Values), p.Boundaries)
+		return fmt.Errorf("found %d values for boundaries %v, want ascending boundaries and one more value than "+
+			"boundaries", len(p.Values), p.Boundaries)
 	}
 	return nil
 }

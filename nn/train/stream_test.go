@@ -100,7 +100,8 @@ func TestFitStream(t *testing.T) {
 		t.Error("no steps, and no error")
 	}
 	o = options(perceptron(), path)
-	if _, err := FitStream(t.Context(), perceptron(), rest, 6, o); !errors.Is(err, ErrCheckpoint) || !strings.Contains(err.Error(), "steps of an epoch") {
+	if _, err := FitStream(t.Context(), perceptron(), rest, 6, o); !errors.Is(err, ErrCheckpoint) ||
+		!strings.Contains(err.Error(), "steps of an epoch") {
 		t.Errorf("other epochs: got %v", err)
 	}
 }

@@ -44,7 +44,8 @@ func blobs(rows int) *Data {
 }
 
 func perceptron() *nn.Model {
-	m := must(nn.Sequential("", nn.Shape{5}, layers.NewDense(8, "relu"), layers.NewDropout(.1), layers.NewDense(3, "softmax")))
+	m := must(nn.Sequential("", nn.Shape{5}, layers.NewDense(8, "relu"), layers.NewDropout(.1),
+		layers.NewDense(3, "softmax")))
 	m.Init(3)
 	return m
 }
@@ -92,8 +93,10 @@ func TestOptimizers(t *testing.T) {
 	}{
 		"sgd":      {func(m *nn.Model) *Optimizer { return NewSGD(m, .1, 0) }, []float32{.8, .6, .4}},
 		"momentum": {func(m *nn.Model) *Optimizer { return NewSGD(m, .1, .5) }, []float32{.8, .5, .15}}, // moves by .2, .3, .35
-		"nesterov": {nesterov, []float32{.7, .35, -.025}},                                               // moves by .3, .35, .375
-		"adam":     {func(m *nn.Model) *Optimizer { return NewAdam(m, .1) }, []float32{.9, .8, .7}},     // a steady gradient moves by the rate
+		"nesterov": {nesterov, []float32{.7, .35, -.025}},
+		// moves by .3, .35, .375
+		"adam": {func(m *nn.Model) *Optimizer { return NewAdam(m, .1) }, []float32{.9, .8, .7}},
+		// a steady gradient moves by the rate
 	} {
 		dense := layers.NewDense(1, "")
 		dense.UseBias = false
@@ -124,7 +127,10 @@ func TestFitLearns(t *testing.T) {
 		func(m *nn.Model) *Optimizer { return NewSGD(m, .1, .9) },
 	} {
 		m := perceptron()
-		h, err := Fit(t.Context(), m, d, Options{Epochs: 12, BatchSize: 32, ValidationSplit: .25, Shuffle: true, Optimizer: o(m)})
+		h, err := Fit(t.Context(), m, d, Options{
+			Epochs: 12, BatchSize: 32, ValidationSplit: .25, Shuffle: true,
+			Optimizer: o(m),
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -195,7 +201,8 @@ func TestPaletteIsTheSame(t *testing.T) {
 	floats.Labels = indices.Labels
 	var losses [][]float64
 	for _, d := range []*Data{indices, floats} {
-		m := must(nn.Sequential("", nn.Shape{8, 8, 8, 3}, layers.NewConv3D(4, 3, "relu"), layers.NewMaxPooling3D(2), layers.NewFlatten(),
+		m := must(nn.Sequential("", nn.Shape{8, 8, 8, 3}, layers.NewConv3D(4, 3, "relu"), layers.NewMaxPooling3D(2),
+			layers.NewFlatten(),
 			layers.NewDense(3, "softmax")))
 		m.Init(1)
 		h, err := Fit(t.Context(), m, d, Options{Epochs: 3, BatchSize: 5, LearningRate: .01, ValidationSplit: .25})
@@ -214,7 +221,10 @@ func TestPaletteIsTheSame(t *testing.T) {
 func TestKeepBest(t *testing.T) {
 	d := blobs(120)
 	m := perceptron()
-	h, err := Fit(t.Context(), m, d, Options{Epochs: 15, BatchSize: 8, ValidationSplit: .5, Optimizer: NewSGD(m, 2, .9), EarlyStopping: &EarlyStopping{Monitor: "val_accuracy", Restore: true}})
+	h, err := Fit(t.Context(), m, d, Options{
+		Epochs: 15, BatchSize: 8, ValidationSplit: .5,
+		Optimizer: NewSGD(m, 2, .9), EarlyStopping: &EarlyStopping{Monitor: "val_accuracy", Restore: true},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,17 +255,21 @@ func TestCancelEndsAfterAStep(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	steps := 0
-	h, err := Fit(ctx, perceptron(), blobs(40), Options{Epochs: 3, BatchSize: 10, LearningRate: .01, Progress: func(p Progress) error {
-		if !p.Done {
-			steps++
-		}
-		if steps == 6 {
-			cancel()
-		}
-		return nil
-	}})
+	h, err := Fit(ctx, perceptron(), blobs(40), Options{
+		Epochs: 3, BatchSize: 10, LearningRate: .01,
+		Progress: func(p Progress) error {
+			if !p.Done {
+				steps++
+			}
+			if steps == 6 {
+				cancel()
+			}
+			return nil
+		},
+	})
 	if !errors.Is(err, context.Canceled) || steps != 6 || len(h.Loss) != 1 {
-		t.Errorf("got error %v after %d steps and a history of %d epochs, want a cancelled one, 6 and 1", err, steps, len(h.Loss))
+		t.Errorf("got error %v after %d steps and a history of %d epochs, want a cancelled one, 6 and 1", err,
+			steps, len(h.Loss))
 	}
 }
 

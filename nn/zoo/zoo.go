@@ -98,7 +98,8 @@ func medical(input nn.Shape, classes int) (*nn.Model, error) {
 		conv.Padding = "same"
 		stack = append(stack, conv, layers.NewMaxPooling3D(2), layers.NewBatchNormalization())
 	}
-	stack = append(stack, layers.NewGlobalAveragePooling3D(), layers.NewDense(128, "relu"), layers.NewDropout(.3), layers.NewDense(classes, "softmax"))
+	stack = append(stack, layers.NewGlobalAveragePooling3D(), layers.NewDense(128, "relu"), layers.NewDropout(.3),
+		layers.NewDense(classes, "softmax"))
 	return nn.Sequential("medical", input, stack...)
 }
 

@@ -109,7 +109,8 @@ func TestEachNameBuilds(t *testing.T) {
 			t.Errorf("%s: one class was accepted", name)
 		}
 	}
-	if _, err := zoo.New("lenet", nn.Shape{32, 32, 32, 3}, 5); err == nil || !strings.Contains(err.Error(), "tutorial, voxnet, resnet, medical") {
+	if _, err := zoo.New("lenet", nn.Shape{32, 32, 32, 3}, 5); err == nil ||
+		!strings.Contains(err.Error(), "tutorial, voxnet, resnet, medical") {
 		t.Errorf("got error %v, want one that lists the names", err)
 	}
 }

@@ -96,7 +96,8 @@ func (m *Message) Header(name string) (string, bool) {
 
 // SetHeader sets a header, in place of the ones of that name.
 func (m *Message) SetHeader(name, value string) {
-	m.Headers = append(slices.DeleteFunc(slices.Clone(m.Headers), func(h Header) bool { return h.Key == name }), Header{name, []byte(value)})
+	m.Headers = append(slices.DeleteFunc(slices.Clone(m.Headers), func(h Header) bool { return h.Key == name }),
+		Header{name, []byte(value)})
 }
 
 // EventID is the header of that name or, for a foreign message without one, topic/partition/offset, which is as

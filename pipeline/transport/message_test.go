@@ -12,7 +12,10 @@ import (
 func TestMessage(t *testing.T) {
 	m := New("stream", "stream/7", ContentArrow, []byte("123456789"))
 	// e3069283 is the check value of CRC-32C in the catalogue of parametrised CRC algorithms.
-	for name, want := range map[string]string{HeaderEventID: "stream/7", HeaderContentType: ContentArrow, HeaderChecksum: "crc32c:e3069283"} {
+	for name, want := range map[string]string{
+		HeaderEventID: "stream/7", HeaderContentType: ContentArrow,
+		HeaderChecksum: "crc32c:e3069283",
+	} {
 		if got, ok := m.Header(name); !ok || got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
@@ -45,7 +48,8 @@ func TestMessage(t *testing.T) {
 func TestDeadLetter(t *testing.T) {
 	m := New("stream", "stream/7", ContentArrow, []byte("value"))
 	d := DeadLetter{
-		Topic: "volumes", Partition: 3, Offset: 1 << 40, Stage: "decode", Error: "row 5: \xff " + strings.Repeat("é", 5000), Attempts: 4,
+		Topic: "volumes", Partition: 3, Offset: 1 << 40, Stage: "decode",
+		Error: "row 5: \xff " + strings.Repeat("é", 5000), Attempts: 4,
 		Time: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC),
 	}
 	dead := DeadLetterOf(DeadLetterOf(m, DeadLetter{Stage: "earlier"}), d)
@@ -61,7 +65,10 @@ func TestDeadLetter(t *testing.T) {
 		t.Errorf("got %+v, want %+v", got, d)
 	}
 	back := Original(dead)
-	same := slices.EqualFunc(back.Headers, m.Headers, func(x, y Header) bool { return x.Key == y.Key && bytes.Equal(x.Value, y.Value) })
+	same := slices.EqualFunc(back.Headers, m.Headers, func(x, y Header) bool {
+		return x.Key == y.Key &&
+			bytes.Equal(x.Value, y.Value)
+	})
 	if !same || !bytes.Equal(back.Value, m.Value) || !bytes.Equal(back.Key, m.Key) {
 		t.Errorf("came back as %+v", back)
 	}

@@ -60,10 +60,14 @@ func FuzzScan(f *testing.F) {
 	}
 	f.Add(line)
 	for _, s := range []string{
-		`{"event_id":"a/0","model":{"digest":"d"}}`, ` { "model" : { "digest" : "d" , "x" : [ ] } , "event_id" : "a/0" , "y" : { } } `,
-		`{"event_id":"a","event_id":"b","model":{"digest":"d"}}`, `{"event_id":"a","model":{"digest":"d"},"model":{}}`, `{"event_id":"a","Event_ID":"b"}`,
-		`{"event_id":"a","model":{"digest":"d","DIGEST":"e"}}`, `{"event_id":"a","x":01,"model":{"digest":"d"}}`, `{"event_id":"a","x":-0.5e+10,"model":{"digest":"d"}}`,
-		`{"event_id":"a","x":[1,],"model":{"digest":"d"}}`, `{"event_id":"a","x":nul,"model":{"digest":"d"}}`, `{"event_id":"a","model":{"digest":"d"}}{}`,
+		`{"event_id":"a/0","model":{"digest":"d"}}`,
+		` { "model" : { "digest" : "d" , "x" : [ ] } , "event_id" : "a/0" , "y" : { } } `,
+		`{"event_id":"a","event_id":"b","model":{"digest":"d"}}`,
+		`{"event_id":"a","model":{"digest":"d"},"model":{}}`, `{"event_id":"a","Event_ID":"b"}`,
+		`{"event_id":"a","model":{"digest":"d","DIGEST":"e"}}`, `{"event_id":"a","x":01,"model":{"digest":"d"}}`,
+		`{"event_id":"a","x":-0.5e+10,"model":{"digest":"d"}}`,
+		`{"event_id":"a","x":[1,],"model":{"digest":"d"}}`, `{"event_id":"a","x":nul,"model":{"digest":"d"}}`,
+		`{"event_id":"a","model":{"digest":"d"}}{}`,
 		`{"event_id":"a","x":` + strings.Repeat("[", 20) + strings.Repeat("]", 20) + `,"model":{"digest":"d"}}`,
 	} {
 		f.Add([]byte(s))
@@ -80,7 +84,8 @@ func FuzzScan(f *testing.F) {
 				Digest string `json:"digest"`
 			} `json:"model"`
 		}
-		if err := json.Unmarshal(line, &want); err != nil || want.EventID != string(event) || want.Model.Digest != string(digest) {
+		if err := json.Unmarshal(line, &want); err != nil || want.EventID != string(event) ||
+			want.Model.Digest != string(digest) {
 			t.Fatalf("found %q, %q, want %+v (%v)", event, digest, want, err)
 		}
 	})

@@ -36,11 +36,14 @@ func linked(t testing.TB, names map[string]string) string {
 func folders(t testing.TB) map[string]string {
 	return map[string]string{
 		"tsdf_fusion": linked(t, map[string]string{
-			"frame-000150.depth.png": "tsdf_fusion/frame-000150.depth.png", "frame-000150.color.png": "tsdf_fusion/frame-000150.color.png",
-			"frame-000150.pose.txt": "tsdf_fusion/frame-000150.pose.txt", "camera-intrinsics.txt": "tsdf_fusion/camera-intrinsics.txt",
+			"frame-000150.depth.png": "tsdf_fusion/frame-000150.depth.png",
+			"frame-000150.color.png": "tsdf_fusion/frame-000150.color.png",
+			"frame-000150.pose.txt":  "tsdf_fusion/frame-000150.pose.txt",
+			"camera-intrinsics.txt":  "tsdf_fusion/camera-intrinsics.txt",
 		}),
 		"redwood": linked(t, map[string]string{
-			"depth_0.png": "redwood/depth_00000.png", "depth_1.png": "redwood/depth_00001.png", "depth_2.png": "redwood/depth_00002.png",
+			"depth_0.png": "redwood/depth_00000.png", "depth_1.png": "redwood/depth_00001.png",
+			"depth_2.png":  "redwood/depth_00002.png",
 			"odometry.log": "redwood/odometry.log", "camera.json": "redwood/camera_primesense.json",
 		}),
 	}
@@ -48,7 +51,11 @@ func folders(t testing.TB) map[string]string {
 
 func fuse(t testing.TB, dir string, o Options) *Fused {
 	t.Helper()
-	f, err := Fuse(t.Context(), func() (ingest.Source, error) { return depth.Frames.Open(t.Context(), dir, ingest.Options{}) },
+	f, err := Fuse(t.Context(), func() (ingest.Source,
+		error,
+	) {
+		return depth.Frames.Open(t.Context(), dir, ingest.Options{})
+	},
 		func(_, _ [3]float64) (Options, error) { return o, nil }, func(err error) { t.Error(err) })
 	if err != nil {
 		t.Fatal(err)
@@ -103,8 +110,10 @@ func TestGolden(t *testing.T) {
 			}
 		}
 		near := func(a, b float64) bool { return math.Abs(a-b) <= 1e-5*math.Abs(b) }
-		if observed != g.Observed || negative != g.Negative || weight != g.Weight || !near(sum, g.Sum) || !near(weighted, g.Weighted) {
-			t.Errorf("%s: found %d cells, %d below 0, weight %g, sums %g and %g, want %+v", g.Name, observed, negative, weight, sum, weighted, g)
+		if observed != g.Observed || negative != g.Negative || weight != g.Weight || !near(sum, g.Sum) ||
+			!near(weighted, g.Weighted) {
+			t.Errorf("%s: found %d cells, %d below 0, weight %g, sums %g and %g, want %+v", g.Name, observed,
+				negative, weight, sum, weighted, g)
 		}
 	}
 }
@@ -131,7 +140,10 @@ func TestSphereFromAllSides(t *testing.T) {
 			for k := range 3 {
 				pose.T[k] = -away * pose.R[3*k+2]
 			}
-			f := &ingest.Frame{Width: side, Height: side, Cam: cam, Pose: &pose, Depth: make([]ingest.Metres, side*side), Color: make([]color.RGBA, side*side)}
+			f := &ingest.Frame{
+				Width: side, Height: side, Cam: cam, Pose: &pose,
+				Depth: make([]ingest.Metres, side*side), Color: make([]color.RGBA, side*side),
+			}
 			for i := range f.Depth {
 				dx, dy := (float64(i%side)-cam.Cx)/focal, (float64(i/side)-cam.Cy)/focal
 				// |(dx, dy, 1) z - (0, 0, away)| = radius
@@ -275,7 +287,8 @@ func TestMeshOfSample(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, err = back.Read(t.Context())
-	if p, ok := s.Data.(*ingest.PointCloud); err != nil || !ok || p.Len() != len(m.Vertices) || p.X[9] != float64(m.Vertices[9][0]) || p.G[9] != m.RGB[9][1] {
+	if p, ok := s.Data.(*ingest.PointCloud); err != nil || !ok || p.Len() != len(m.Vertices) ||
+		p.X[9] != float64(m.Vertices[9][0]) || p.G[9] != m.RGB[9][1] {
 		t.Errorf("read back: found %+v, %v", s.Data, err)
 	}
 }
@@ -298,7 +311,10 @@ func (f *frames) Close() error { return nil }
 
 func TestFuseWantsPoses(t *testing.T) {
 	frame := func(pose *ingest.Pose) ingest.Sample {
-		return ingest.Sample{ID: record.ID{Stream: "s"}, Data: &ingest.Frame{Width: 1, Height: 1, Depth: []ingest.Metres{1}, Cam: ingest.Intrinsics{Fx: 1, Fy: 1}, Pose: pose}}
+		return ingest.Sample{
+			ID:   record.ID{Stream: "s"},
+			Data: &ingest.Frame{Width: 1, Height: 1, Depth: []ingest.Metres{1}, Cam: ingest.Intrinsics{Fx: 1, Fy: 1}, Pose: pose},
+		}
 	}
 	here := ingest.Identity()
 	for name, c := range map[string]struct {

@@ -155,7 +155,8 @@ func recognise(b []byte) (*layout, error) {
 			return l, nil
 		}
 	}
-	return nil, fmt.Errorf("%w: its first message differs from that of version 1 for %s cells", ErrForeign, option.Dims(dims).Cells())
+	return nil, fmt.Errorf("%w: its first message differs from that of version 1 for %s cells", ErrForeign,
+		option.Dims(dims).Cells())
 }
 
 // shapeIn reads the tensor's shape out of the extension's metadata, wherever that lies.

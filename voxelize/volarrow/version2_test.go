@@ -28,7 +28,8 @@ import (
 
 // contents are those of version 2, and a palette.
 var contents = []voxelize.Content{
-	voxelize.FloatContent(1), voxelize.FloatContent(3), voxelize.ByteContent(1, 4, -1024), voxelize.ByteContent(2, -0.1, 1e-20),
+	voxelize.FloatContent(1), voxelize.FloatContent(3), voxelize.ByteContent(1, 4, -1024),
+	voxelize.ByteContent(2, -0.1, 1e-20),
 	voxelize.PaletteContent("gray"),
 }
 
@@ -57,7 +58,10 @@ func raw(n int, dims [3]int, c voxelize.Content, objects bool) []voxelize.Volume
 		}
 		v.Object, v.View, v.Track = uint32(i), uint32(n-i), math.MaxUint64-uint64(i)
 		if i%3 != 2 {
-			v.Box = &record.Box{Center: [3]float64{6.9e5 + float64(i), .1, -.2}, Size: [3]float32{4.5, 1.9, .1 * float32(i)}, Yaw: -3}
+			v.Box = &record.Box{
+				Center: [3]float64{6.9e5 + float64(i), .1, -.2},
+				Size:   [3]float32{4.5, 1.9, .1 * float32(i)}, Yaw: -3,
+			}
 		}
 		if i%2 == 0 {
 			pose := ingest.Identity()
@@ -192,7 +196,8 @@ func TestArrowReadsVersion2(t *testing.T) {
 	boxes, objects := column("box").(*array.FixedSizeList), column("object").(*array.Uint32)
 	poses := column("pose").(*array.FixedSizeList).ListValues().(*array.Float64).Float64Values()
 	for i, v := range vs {
-		if !slices.Equal(values[i*360:(i+1)*360], v.Values) || objects.Value(i) != v.Object || boxes.IsNull(i) != (v.Box == nil) {
+		if !slices.Equal(values[i*360:(i+1)*360], v.Values) || objects.Value(i) != v.Object ||
+			boxes.IsNull(i) != (v.Box == nil) {
 			t.Errorf("row %d differs", i)
 		}
 		if v.Pose != nil && !slices.Equal(poses[12*i:12*i+8], []float64{1, .25, 0, 1, -.25, 1, 0, 2}) {
@@ -220,8 +225,9 @@ func TestForeignWriter(t *testing.T) {
 	var vs []voxelize.Volume
 	for i, object := range []uint32{1, 0, 3} {
 		v := voxelize.Volume{
-			ID: record.ID{Stream: "scan", Seq: 7 + uint64(i), Object: object}, Label: -1, Dims: dims, Content: voxelize.FloatContent(2),
-			Track: []uint64{1 << 63, 0, 5}[i],
+			ID: record.ID{Stream: "scan", Seq: 7 + uint64(i), Object: object}, Label: -1, Dims: dims,
+			Content: voxelize.FloatContent(2),
+			Track:   []uint64{1 << 63, 0, 5}[i],
 			Box: []*record.Box{
 				{Center: [3]float64{1, 2, 3}, Size: [3]float32{4, 5, 6}, Yaw: .5},
 				nil,
@@ -233,7 +239,8 @@ func TestForeignWriter(t *testing.T) {
 		}
 		vs = append(vs, v)
 	}
-	if got := read("version2-float.arrow"); !reflect.DeepEqual(got, Batch{Content: voxelize.FloatContent(2), Dims: dims, Volumes: vs}) {
+	if got := read("version2-float.arrow"); !reflect.DeepEqual(got,
+		Batch{Content: voxelize.FloatContent(2), Dims: dims, Volumes: vs}) {
 		t.Errorf("found %+v, want %+v", got, vs)
 	}
 
@@ -241,7 +248,8 @@ func TestForeignWriter(t *testing.T) {
 	for i := range 3 {
 		v := voxelize.Volume{
 			ID: record.ID{Stream: "scan", Seq: 1 + uint64(i), View: 1 + uint32(i)}, Label: []int32{4, -1, -1}[i], Dims: dims,
-			Content: voxelize.ByteContent(1, 4, -1000), Origin: [][3]float64{{1, 2, 3}, {}, {4, 5, 6}}[i], Edge: []float32{.5, .25, 0}[i],
+			Content: voxelize.ByteContent(1, 4, -1000), Origin: [][3]float64{{1, 2, 3}, {}, {4, 5, 6}}[i],
+			Edge:   []float32{.5, .25, 0}[i],
 			Points: 1 + uint32(i),
 		}
 		if i != 1 {
@@ -255,7 +263,8 @@ func TestForeignWriter(t *testing.T) {
 		}
 		vs = append(vs, v)
 	}
-	if got := read("version2-bytes.arrow"); !reflect.DeepEqual(got, Batch{Content: voxelize.ByteContent(1, 4, -1000), Dims: dims, Volumes: vs}) {
+	if got := read("version2-bytes.arrow"); !reflect.DeepEqual(got,
+		Batch{Content: voxelize.ByteContent(1, 4, -1000), Dims: dims, Volumes: vs}) {
 		t.Errorf("found %+v, want %+v", got, vs)
 	}
 }
@@ -325,12 +334,14 @@ func (x *table) message(t testing.TB, records int) []byte {
 }
 
 func TestVersion2Refuses(t *testing.T) {
-	if batch, err := Decode(newTable().message(t, 1), "scan"); err != nil || len(batch.Volumes) != 2 || batch.Volumes[1].Values[3] != 8 {
+	if batch, err := Decode(newTable().message(t, 1), "scan"); err != nil || len(batch.Volumes) != 2 ||
+		batch.Volumes[1].Values[3] != 8 {
 		t.Fatalf("the message to change was read as %+v, %v", batch, err)
 	}
 	tensor := func(metadata string) func(x *table) {
 		return func(x *table) {
-			x.fields["voxels"] = arrow.NewMetadata([]string{keyExtension, keyExtensionMetadata}, []string{"arrow.fixed_shape_tensor", metadata})
+			x.fields["voxels"] = arrow.NewMetadata([]string{keyExtension, keyExtensionMetadata},
+				[]string{"arrow.fixed_shape_tensor", metadata})
 		}
 	}
 	setting := func(key, value string) func(x *table) { return func(x *table) { x.metadata[key] = value } }
@@ -383,10 +394,22 @@ func TestVersion2Refuses(t *testing.T) {
 			x.set("voxels", listsOf(arrow.PrimitiveTypes.Float64, 4, `[[1,2,3,4],[1,2,3,4]]`))
 		}},
 		{"voxels of no list", "column voxels: found float32", column("voxels", arrow.PrimitiveTypes.Float32, `[1,2]`)},
-		{"local time", "found timestamp[ns, ], want timestamp[ns, UTC]", column("time", &arrow.TimestampType{Unit: arrow.Nanosecond}, `[null,null]`)},
-		{"milliseconds", "found timestamp[ms, UTC]", column("time", &arrow.TimestampType{Unit: arrow.Millisecond, TimeZone: "UTC"}, `[null,null]`)},
-		{"short box", "column box: found fixed_size_list<float64>[6]", func(x *table) { x.set("box", listsOf(arrow.PrimitiveTypes.Float64, 6, `[null,null]`)) }},
-		{"half a box", "found fixed_size_list<float16>", func(x *table) { x.set("box", listsOf(arrow.FixedWidthTypes.Float16, 7, `[null,null]`)) }},
+		{
+			"local time", "found timestamp[ns, ], want timestamp[ns, UTC]",
+			column("time", &arrow.TimestampType{Unit: arrow.Nanosecond}, `[null,null]`),
+		},
+		{
+			"milliseconds", "found timestamp[ms, UTC]",
+			column("time", &arrow.TimestampType{Unit: arrow.Millisecond, TimeZone: "UTC"}, `[null,null]`),
+		},
+		{
+			"short box", "column box: found fixed_size_list<float64>[6]",
+			func(x *table) { x.set("box", listsOf(arrow.PrimitiveTypes.Float64, 6, `[null,null]`)) },
+		},
+		{
+			"half a box", "found fixed_size_list<float16>",
+			func(x *table) { x.set("box", listsOf(arrow.FixedWidthTypes.Float16, 7, `[null,null]`)) },
+		},
 		{"text label", "column label: found type 5, want int32", column("label", arrow.BinaryTypes.String, `["a","b"]`)},
 		{"infinite box", "row 1: box", func(x *table) {
 			x.set("box", listsOf(arrow.PrimitiveTypes.Float64, 7, `[null,[1,2,3,1e300,1,1,1]]`))
@@ -396,7 +419,10 @@ func TestVersion2Refuses(t *testing.T) {
 		{"tensor of text", "tensor metadata", tensor(`{`)},
 		{"long tensor", "of 5000 bytes", tensor(strings.Repeat(" ", 5000))},
 		{"dictionary", `"city" is dictionary-encoded`, func(x *table) {
-			x.set("city", arrayOf(&arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8, ValueType: arrow.BinaryTypes.String}, `["a","b"]`))
+			x.set("city", arrayOf(&arrow.DictionaryType{
+				IndexType: arrow.PrimitiveTypes.Int8,
+				ValueType: arrow.BinaryTypes.String,
+			}, `["a","b"]`))
 		}},
 		{"deep", "in 8 levels", column("deep", deep, "["+deepJSON+","+deepJSON+"]")},
 		{"many columns", "at most 256", func(x *table) {
@@ -438,8 +464,14 @@ func TestVersion2Refuses(t *testing.T) {
 		t.Errorf("%d volumes: error %v", len(many), err)
 	}
 	for _, v := range []voxelize.Volume{
-		{Dims: [3]int{1, 1, 1}, Index: []uint8{1}, Content: voxelize.PaletteContent("gray"), Box: &record.Box{Yaw: float32(math.NaN())}},
-		{Dims: [3]int{1, 1, 1}, Index: []uint8{1}, Content: voxelize.PaletteContent("gray"), Pose: &ingest.Pose{T: [3]float64{0, math.Inf(1), 0}}},
+		{
+			Dims: [3]int{1, 1, 1}, Index: []uint8{1}, Content: voxelize.PaletteContent("gray"),
+			Box: &record.Box{Yaw: float32(math.NaN())},
+		},
+		{
+			Dims: [3]int{1, 1, 1}, Index: []uint8{1}, Content: voxelize.PaletteContent("gray"),
+			Pose: &ingest.Pose{T: [3]float64{0, math.Inf(1), 0}},
+		},
 		{Dims: [3]int{1, 1, 1}, Index: []uint8{1}, Content: voxelize.FloatContent(1)},
 		{Dims: [3]int{1, 1, 1}, Values: []float32{1}, Content: voxelize.ByteContent(1, 1, 0)},
 		{Dims: [3]int{1, 1, 1}, Values: []float32{1}, Content: voxelize.Content{Palette: "gray", Channels: 1, Float: true}},

@@ -29,9 +29,11 @@ func volumes(n int, dims [3]int) []voxelize.Volume {
 	vs := make([]voxelize.Volume, n)
 	for i := range vs {
 		vs[i] = voxelize.Volume{
-			ID: record.ID{Stream: "scan", Seq: 1<<63 + uint64(i)}, Time: time.Date(2026, 1, 2, 3, 4, 5, i, time.UTC), Label: int32(i) - 1, Dims: dims,
+			ID:   record.ID{Stream: "scan", Seq: 1<<63 + uint64(i)},
+			Time: time.Date(2026, 1, 2, 3, 4, 5, i, time.UTC), Label: int32(i) - 1, Dims: dims,
 			Content: voxelize.PaletteContent("Oranges"),
-			Index:   make([]uint8, dims[0]*dims[1]*dims[2]), Origin: [3]float64{6.9e5 + float64(i), 5.3e6, -1}, Edge: 0.1 * float32(i),
+			Index:   make([]uint8, dims[0]*dims[1]*dims[2]), Origin: [3]float64{6.9e5 + float64(i), 5.3e6, -1},
+			Edge:   0.1 * float32(i),
 			Points: math.MaxUint32 - uint32(i), Outside: uint32(i),
 		}
 		for j := range vs[i].Index {
@@ -57,7 +59,13 @@ func TestRoundTrip(t *testing.T) {
 	for _, tt := range []struct {
 		n    int
 		dims [3]int
-	}{{1, [3]int{16, 16, 16}}, {3, [3]int{16, 16, 16}}, {9, [3]int{1, 2, 3}}, {130, [3]int{1, 1, 1}}, {2, [3]int{32, 8, 64}}} {
+	}{
+		{1, [3]int{16, 16, 16}},
+		{3, [3]int{16, 16, 16}},
+		{9, [3]int{1, 2, 3}},
+		{130, [3]int{1, 1, 1}},
+		{2, [3]int{32, 8, 64}},
+	} {
 		vs := volumes(tt.n, tt.dims)
 		for i := range vs {
 			vs[i].Content.Palette = "viridis"
@@ -73,7 +81,10 @@ func TestRoundTrip(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := (Batch{Content: voxelize.PaletteContent("viridis"), Dims: tt.dims, Volumes: vs}); !reflect.DeepEqual(batch, want) {
+		if want := (Batch{
+			Content: voxelize.PaletteContent("viridis"), Dims: tt.dims,
+			Volumes: vs,
+		}); !reflect.DeepEqual(batch, want) {
 			t.Errorf("%d volumes of %v came back as %+v", tt.n, tt.dims, batch)
 		}
 	}
@@ -175,15 +186,27 @@ func TestEncodeRefuses(t *testing.T) {
 		vs         []voxelize.Volume
 	}{
 		{"nothing", "no volumes", nil},
-		{"palette", `"Blues"`, []voxelize.Volume{{Dims: [3]int{1, 1, 1}, Index: []uint8{1}, Content: voxelize.PaletteContent("Blues")}}},
+		{"palette", `"Blues"`, []voxelize.Volume{{
+			Dims: [3]int{1, 1, 1}, Index: []uint8{1},
+			Content: voxelize.PaletteContent("Blues"),
+		}}},
 		{"no content", "0 channels", []voxelize.Volume{{Dims: [3]int{1, 1, 1}, Index: []uint8{1}}}},
 		{"contents", "viridis", change(func(v *voxelize.Volume) { v.Content.Palette = "viridis" })},
 		{"streams", "other/9223372036854775809", change(func(v *voxelize.Volume) { v.Stream = "other" })},
 		{"dims", "2x2x3", change(func(v *voxelize.Volume) { v.Dims[2] = 3 })},
-		{"short", "found 7 bytes and 0 float32 values, want 8 and 0", change(func(v *voxelize.Volume) { v.Index = v.Index[:7] })},
+		{
+			"short", "found 7 bytes and 0 float32 values, want 8 and 0",
+			change(func(v *voxelize.Volume) { v.Index = v.Index[:7] }),
+		},
 		{"time", "want a time between 1677 and 2262", change(func(v *voxelize.Volume) { v.Time = time.Unix(1<<40, 0) })},
-		{"too many cells", "at most", []voxelize.Volume{{Dims: [3]int{1 << 12, 1 << 12, 2}, Content: voxelize.PaletteContent("gray")}}},
-		{"no cells", "at least 1 per axis", []voxelize.Volume{{Dims: [3]int{1, 0, 1}, Content: voxelize.PaletteContent("gray")}}},
+		{"too many cells", "at most", []voxelize.Volume{{
+			Dims:    [3]int{1 << 12, 1 << 12, 2},
+			Content: voxelize.PaletteContent("gray"),
+		}}},
+		{"no cells", "at least 1 per axis", []voxelize.Volume{{
+			Dims:    [3]int{1, 0, 1},
+			Content: voxelize.PaletteContent("gray"),
+		}}},
 	} {
 		dst, err := Encode([]byte("x"), tt.vs)
 		if err == nil || !strings.Contains(err.Error(), tt.want) || string(dst) != "x" {
@@ -222,11 +245,17 @@ func TestDecodeRefuses(t *testing.T) {
 		{"no end", "want it, the end marker and nothing else", good[:len(good)-8]},
 		{"something behind the end", "nothing else", append(bytes.Clone(good), 0)},
 		{"compressed", "compressed", compressed.Bytes()},
-		{"other dims", "differs from that of version 1", edit(func(b []byte) []byte { return bytes.Replace(b, []byte(`[4,4,4]`), []byte(`[4,4,5]`), 1) })},
+		{
+			"other dims", "differs from that of version 1",
+			edit(func(b []byte) []byte { return bytes.Replace(b, []byte(`[4,4,4]`), []byte(`[4,4,5]`), 1) }),
+		},
 		{"huge dims", "at most", edit(func(b []byte) []byte {
 			return bytes.Replace(b, []byte(`[4,4,4]`), []byte(`[9999999,9999999,9999999]`), 1)
 		})},
-		{"negative dims", "at least 1", edit(func(b []byte) []byte { return bytes.Replace(b, []byte(`[4,4,4]`), []byte(`[4,-4,4]`), 1) })},
+		{"negative dims", "at least 1", edit(func(b []byte) []byte {
+			return bytes.Replace(b, []byte(`[4,4,4]`),
+				[]byte(`[4,-4,4]`), 1)
+		})},
 		{"other version", "foreign schema", edit(func(b []byte) []byte { b[8+20] ^= 1; return b })},
 		{"marker", "no message", edit(func(b []byte) []byte { b[frame] = 0; return b })},
 		{"metadata length", "metadata of", edit(func(b []byte) []byte { b[frame+7] = 0x7f; return b })},
@@ -262,7 +291,8 @@ func mutate(rng *rand.Rand, b []byte) []byte {
 		case 1:
 			b[p] = byte(rng.Uint32())
 		case 2:
-			binary.LittleEndian.PutUint32(b[p&^3:], []uint32{0, 1, 0x7fffffff, 0x80000000, 0xffffffff, 0xfffffff0, 1 << 20}[rng.IntN(7)])
+			binary.LittleEndian.PutUint32(b[p&^3:],
+				[]uint32{0, 1, 0x7fffffff, 0x80000000, 0xffffffff, 0xfffffff0, 1 << 20}[rng.IntN(7)])
 		case 3:
 			binary.LittleEndian.PutUint64(b[p&^7:], []uint64{0, 1, 1 << 62, 1 << 63, math.MaxUint64, 1 << 32, 4096}[rng.IntN(7)])
 		case 4:

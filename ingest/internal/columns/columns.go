@@ -112,7 +112,8 @@ const (
 
 var roleNames = map[string]Role{
 	"x": X, "y": Y, "z": Z,
-	"intensity": Intensity, "i": Intensity, "reflectance": Intensity, "scalar_intensity": Intensity, "confidence": Intensity, "c": Intensity,
+	"intensity": Intensity, "i": Intensity, "reflectance": Intensity, "scalar_intensity": Intensity,
+	"confidence": Intensity, "c": Intensity,
 	"red": Red, "green": Green, "blue": Blue, "r": Red, "g": Green, "b": Blue, "rf": Red, "gf": Green, "bf": Blue,
 	"diffuse_red": Red, "diffuse_green": Green, "diffuse_blue": Blue,
 	"rgb": Packed, "rgba": Packed,

@@ -26,9 +26,11 @@ func TestFastPathsAgree(t *testing.T) {
 				c.bytes(bytes, 1, 1)
 				for i := range n {
 					want := c.At(i + 1)
-					if math.Float64bits(floats[i]) != math.Float64bits(want) && !math.IsNaN(want) || narrow[i] != float32(want) && !math.IsNaN(want) ||
+					if math.Float64bits(floats[i]) != math.Float64bits(want) && !math.IsNaN(want) ||
+						narrow[i] != float32(want) && !math.IsNaN(want) ||
 						bytes[i] != clampByte(want) {
-						t.Fatalf("type %d big %v stride %d row %d: found %v %v %v, want %v", kind, big, stride, i, floats[i], narrow[i], bytes[i], want)
+						t.Fatalf("type %d big %v stride %d row %d: found %v %v %v, want %v", kind, big, stride, i,
+							floats[i], narrow[i], bytes[i], want)
 					}
 				}
 			}
@@ -84,7 +86,11 @@ func TestAdjacentCoordinates(t *testing.T) {
 			}
 		}
 	}
-	if p, err := Cloud(0, []Column{{Name: "x", Type: Float32}, {Name: "y", Type: Float32}, {Name: "z", Type: Float32}}); err != nil || p.Len() != 0 {
+	if p, err := Cloud(0, []Column{
+		{Name: "x", Type: Float32},
+		{Name: "y", Type: Float32},
+		{Name: "z", Type: Float32},
+	}); err != nil || p.Len() != 0 {
 		t.Errorf("no rows: found %v, %v", p, err)
 	}
 }
@@ -132,15 +138,30 @@ func TestRolesAndColors(t *testing.T) {
 	word := func(v uint32) float64 { return float64(math.Float32frombits(v)) }
 	packed := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, 0x00010203), 0xff0a0b0c)
 	for name, c := range map[string]struct{ got, want string }{
-		"plain":        {cloud(), "[1 2] [3 4] [5 6] [] [] [] []"},
-		"intensity":    {cloud(text("Reflectance", Float64, 7, 8)), "[1 2] [3 4] [5 6] [7 8] [] [] []"},
-		"fractions":    {cloud(text("r", Float64, 1, 0), text("g", Float64, 0, .5), text("b", Float64, 0, 0)), "[1 2] [3 4] [5 6] [] [255 0] [0 128] [0 0]"},
-		"float bytes":  {cloud(text("r", Float64, 1, 300), text("g", Float64, 0, .4), text("b", Float64, -1, 9)), "[1 2] [3 4] [5 6] [] [1 255] [0 0] [0 9]"},
-		"dark bytes":   {cloud(text("r", Uint8, 1, 0), text("g", Uint8, 0, 1), text("b", Uint8, 0, 0)), "[1 2] [3 4] [5 6] [] [1 0] [0 1] [0 0]"},
-		"16 bits":      {cloud(text("r", Uint16, 65535, 0), text("g", Uint16, 257, 0), text("b", Uint16, 0, 0)), "[1 2] [3 4] [5 6] [] [255 0] [1 0] [0 0]"},
+		"plain":     {cloud(), "[1 2] [3 4] [5 6] [] [] [] []"},
+		"intensity": {cloud(text("Reflectance", Float64, 7, 8)), "[1 2] [3 4] [5 6] [7 8] [] [] []"},
+		"fractions": {
+			cloud(text("r", Float64, 1, 0), text("g", Float64, 0, .5), text("b", Float64, 0, 0)),
+			"[1 2] [3 4] [5 6] [] [255 0] [0 128] [0 0]",
+		},
+		"float bytes": {
+			cloud(text("r", Float64, 1, 300), text("g", Float64, 0, .4), text("b", Float64, -1, 9)),
+			"[1 2] [3 4] [5 6] [] [1 255] [0 0] [0 9]",
+		},
+		"dark bytes": {
+			cloud(text("r", Uint8, 1, 0), text("g", Uint8, 0, 1), text("b", Uint8, 0, 0)),
+			"[1 2] [3 4] [5 6] [] [1 0] [0 1] [0 0]",
+		},
+		"16 bits": {
+			cloud(text("r", Uint16, 65535, 0), text("g", Uint16, 257, 0), text("b", Uint16, 0, 0)),
+			"[1 2] [3 4] [5 6] [] [255 0] [1 0] [0 0]",
+		},
 		"two of three": {cloud(text("r", Uint8, 1, 0), text("g", Uint8, 0, 1)), "[1 2] [3 4] [5 6] [] [] [] []"},
 		"packed text":  {cloud(text("rgb", Float64, 0x010203, word(0x00ff0805))), "[1 2] [3 4] [5 6] [] [1 255] [2 8] [3 5]"},
-		"packed bits":  {cloud(Column{Name: "rgba", Type: Uint32, Big: true, Stride: 4, Data: packed}), "[1 2] [3 4] [5 6] [] [1 10] [2 11] [3 12]"},
+		"packed bits": {
+			cloud(Column{Name: "rgba", Type: Uint32, Big: true, Stride: 4, Data: packed}),
+			"[1 2] [3 4] [5 6] [] [1 10] [2 11] [3 12]",
+		},
 	} {
 		if c.got != c.want {
 			t.Errorf("%s: found %s, want %s", name, c.got, c.want)

@@ -108,7 +108,8 @@ func (c chunk) decode(d chunkDecoder, data []byte, points []Point, emit func(fir
 			d.next(&points[i])
 		}
 		if d.failed() {
-			return fmt.Errorf("points %d to %d of %d: found what no encoder writes, or the end of the chunk", done, done+n-1, c.count)
+			return fmt.Errorf("points %d to %d of %d: found what no encoder writes, or the end of the chunk", done,
+				done+n-1, c.count)
 		}
 		emit(c.first+done, points[:n])
 		done, from = done+n, 0
@@ -215,7 +216,8 @@ func (l *Layout) chunks(file []byte, at int64, count int) ([]chunk, error) {
 	}
 	at += tablePointer
 	if table < at || table > size-tableHead {
-		return nil, fmt.Errorf("table of chunks: found offset %d, want %d to %d (a writer that was interrupted leaves none)", table, at, size-tableHead)
+		return nil, fmt.Errorf("table of chunks: found offset %d, want %d to %d (a writer that was interrupted "+
+			"leaves none)", table, at, size-tableHead)
 	}
 	if v := le.Uint32(file[table:]); v != 0 {
 		return nil, fmt.Errorf("table of chunks at offset %d: found version %d, want 0", table, v)
@@ -225,7 +227,8 @@ func (l *Layout) chunks(file []byte, at int64, count int) ([]chunk, error) {
 	}
 	n := int64(le.Uint32(file[table+4:]))
 	if n > (table-at)/int64(l.record) {
-		return nil, fmt.Errorf("table of chunks at offset %d: found %d chunks in %d bytes, each of which has a plain point of %d", table, n, table-at, l.record)
+		return nil, fmt.Errorf("table of chunks at offset %d: found %d chunks in %d bytes, each of which has a plain "+
+			"point of %d", table, n, table-at, l.record)
 	}
 	chunks, err := l.readTable(file[table+tableHead:], at, table, int(n), count)
 	if err != nil {

@@ -52,7 +52,8 @@ const (
 )
 
 var itemSizes = map[int]int{
-	itemExtra: 0, itemPoint10: 20, itemTime: 8, itemRGB12: 6, itemWave13: 29, itemPoint14: 30, itemRGB14: 6, itemNIR14: 8, itemWave14: 29,
+	itemExtra: 0, itemPoint10: 20, itemTime: 8, itemRGB12: 6, itemWave13: 29, itemPoint14: 30, itemRGB14: 6,
+	itemNIR14: 8, itemWave14: 29,
 	itemExtra14: 0,
 }
 

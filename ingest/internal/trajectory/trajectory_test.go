@@ -22,7 +22,8 @@ func write(tb testing.TB, text string) string {
 func TestAt(t *testing.T) {
 	// Two seconds in which the sensor moves by 4 m along x and turns by 90 degrees about z, and a later pose; not
 	// in order.
-	path := write(t, "# time tx ty tz qx qy qz qw\n12 4 0 0 0 0 0.70710678118654752 0.70710678118654752\n10 0 0 0 0 0 0 1\n100 0 0 0 0 0 0 1\n11.5 0 0 0 0 0 0 0\n")
+	path := write(t, "# time tx ty tz qx qy qz qw\n12 4 0 0 0 0 0.70710678118654752 0.70710678118654752\n10 0 0 0 0 "+
+		"0 0 1\n100 0 0 0 0 0 0 1\n11.5 0 0 0 0 0 0 0\n")
 	poses, err := Read(path, ingest.Options{}.WithDefaults())
 	if err != nil || len(poses) != 3 {
 		t.Fatalf("found %d poses, %v, want 3", len(poses), err)
@@ -56,7 +57,8 @@ func TestReadErrors(t *testing.T) {
 		"t 0 0 0 0 0 0 1":      "want seconds",
 	} {
 		path := write(t, text)
-		if _, err := Read(path, ingest.Options{}.WithDefaults()); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
+		if _, err := Read(path, ingest.Options{}.WithDefaults()); err == nil ||
+			!strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
 			t.Errorf("%q: found %v, want the file and %q", text, err, want)
 		}
 	}

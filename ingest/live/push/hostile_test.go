@@ -17,7 +17,8 @@ const cloud = "1 2 3\n4 5 6\n"
 
 // head is the head of a request with some further fields.
 func head(fields ...string) string {
-	return "POST /v1/ingest/a.xyz HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer " + token + "\r\n" + strings.Join(append(fields, ""), "\r\n") + "\r\n"
+	return "POST /v1/ingest/a.xyz HTTP/1.1\r\nHost: " +
+		"test\r\nAuthorization: Bearer " + token + "\r\n" + strings.Join(append(fields, ""), "\r\n") + "\r\n"
 }
 
 // converse sends the parts of a request, a pause between them, and gives the status of each answer until the
@@ -77,24 +78,37 @@ func TestHostileRequests(t *testing.T) {
 		want  string
 		cut   bool // the answer may be lost, because the server closes while we send
 	}{
-		"good":           {parts: []string{head(length(len(cloud)), last), cloud}, want: "[200]"},
-		"slow, in time":  {pause: 50 * time.Millisecond, parts: []string{head(length(len(cloud)), last), cloud[:4], cloud[4:]}, want: "[200]"},
-		"slow header":    {pause: 600 * time.Millisecond, parts: []string{head()[:40], head()[40:]}, want: "[]"},
-		"body stops":     {parts: []string{head(length(len(cloud))), cloud[:4]}, want: "[408]"},
-		"body trickles":  {pause: 200 * time.Millisecond, parts: append([]string{head(length(len(cloud)))}, strings.Split(cloud, "")...), want: "[408]"},
-		"too short":      {parts: []string{head(length(6), last), cloud}, want: "[200]"}, // the rest is no request
-		"negative":       {parts: []string{head("Content-Length: -1"), cloud}, want: "[400]"},
-		"two lengths":    {parts: []string{head("Content-Length: 5", "Content-Length: 12"), cloud}, want: "[400]"},
-		"huge length":    {parts: []string{head("Content-Length: 9223372036854775807"), cloud}, want: "[413]"},
-		"no number":      {parts: []string{head("Content-Length: many"), cloud}, want: "[400]"},
-		"bad chunk":      {parts: []string{head("Transfer-Encoding: chunked"), "zz\r\nabc"}, want: "[400]"},
-		"huge chunk":     {parts: []string{head("Transfer-Encoding: chunked"), "7fffffffffffffff\r\n" + strings.Repeat("1 2 3\n", 100)}, want: "[413]"},
+		"good": {parts: []string{head(length(len(cloud)), last), cloud}, want: "[200]"},
+		"slow, in time": {
+			pause: 50 * time.Millisecond,
+			parts: []string{head(length(len(cloud)), last), cloud[:4], cloud[4:]}, want: "[200]",
+		},
+		"slow header": {pause: 600 * time.Millisecond, parts: []string{head()[:40], head()[40:]}, want: "[]"},
+		"body stops":  {parts: []string{head(length(len(cloud))), cloud[:4]}, want: "[408]"},
+		"body trickles": {
+			pause: 200 * time.Millisecond,
+			parts: append([]string{head(length(len(cloud)))}, strings.Split(cloud, "")...), want: "[408]",
+		},
+		"too short":   {parts: []string{head(length(6), last), cloud}, want: "[200]"}, // the rest is no request
+		"negative":    {parts: []string{head("Content-Length: -1"), cloud}, want: "[400]"},
+		"two lengths": {parts: []string{head("Content-Length: 5", "Content-Length: 12"), cloud}, want: "[400]"},
+		"huge length": {parts: []string{head("Content-Length: 9223372036854775807"), cloud}, want: "[413]"},
+		"no number":   {parts: []string{head("Content-Length: many"), cloud}, want: "[400]"},
+		"bad chunk":   {parts: []string{head("Transfer-Encoding: chunked"), "zz\r\nabc"}, want: "[400]"},
+		"huge chunk": {parts: []string{
+			head("Transfer-Encoding: chunked"),
+			"7fffffffffffffff\r\n" + strings.Repeat("1 2 3\n", 100),
+		}, want: "[413]"},
 		"unknown coding": {parts: []string{head("Transfer-Encoding: gzip"), cloud}, want: "[501]"},
 		"huge header":    {parts: []string{head("X-Long: " + strings.Repeat("x", 1<<20))}, want: "[431]", cut: true},
 		"many headers":   {parts: []string{head(strings.Repeat("X-Y: z\r\n", 1<<16))}, want: "[431]", cut: true},
-		"bad multipart":  {parts: []string{head(length(len(cloud)), "Content-Type: multipart/form-data; boundary=b", last), cloud}, want: "[400]"},
-		"no boundary":    {parts: []string{head(length(len(cloud)), "Content-Type: multipart/form-data", last), cloud}, want: "[400]"},
-		"no HTTP":        {parts: []string{"\x16\x03\x01\x02\x00\x01\r\n\r\n"}, want: "[400]"},
+		"bad multipart": {parts: []string{head(length(len(cloud)), "Content-Type: multipart/form-data; boundary=b",
+			last), cloud}, want: "[400]"},
+		"no boundary": {parts: []string{
+			head(length(len(cloud)), "Content-Type: multipart/form-data", last),
+			cloud,
+		}, want: "[400]"},
+		"no HTTP": {parts: []string{"\x16\x03\x01\x02\x00\x01\r\n\r\n"}, want: "[400]"},
 	} {
 		if found := fmt.Sprint(converse(t, s, c.pause, c.parts...)); found != c.want && (!c.cut || found != "[]") {
 			t.Errorf("%s: found answers %s, want %s", name, found, c.want)

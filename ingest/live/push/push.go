@@ -254,7 +254,10 @@ func (s *Source) serve(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, http.StatusTooManyRequests, fmt.Sprintf("%d requests are in progress", s.in.Queue))
 		return
 	}
-	body := &bodyReader{ReadCloser: r.Body, control: http.NewResponseController(w), left: s.in.bodyTime, each: s.in.stallTime}
+	body := &bodyReader{
+		ReadCloser: r.Body, control: http.NewResponseController(w), left: s.in.bodyTime,
+		each: s.in.stallTime,
+	}
 	r.Body = http.MaxBytesReader(w, body, int64(s.in.Max))
 	items, err := s.take(r)
 	var large *http.MaxBytesError
@@ -351,7 +354,8 @@ func (s *Source) take(r *http.Request) ([]Item, error) {
 // the Item.
 func (s *Source) item(ctx context.Context, dir, name string, body io.Reader) (Item, error) {
 	item := Item{Name: filepath.Base(name)}
-	if item.Name == "." || item.Name == ".." || item.Name == "/" || len(item.Name) > 200 || strings.ContainsAny(item.Name, "\x00\\/") {
+	if item.Name == "." || item.Name == ".." || item.Name == "/" || len(item.Name) > 200 ||
+		strings.ContainsAny(item.Name, "\x00\\/") {
 		return item, fmt.Errorf("found file name %.40q, want one of 1 to 200 characters: POST /v1/ingest/NAME", name)
 	}
 	path := filepath.Join(dir, item.Name)

@@ -27,9 +27,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const token = "a token of the tests"
 
-var services = live.Services{Log: slog.New(slog.DiscardHandler), OpenFile: func(ctx context.Context, path string) (ingest.Source, error) {
-	return formats.Open(ctx, path, ingest.Options{})
-}}
+var services = live.Services{
+	Log: slog.New(slog.DiscardHandler),
+	OpenFile: func(ctx context.Context, path string) (ingest.Source, error) {
+		return formats.Open(ctx, path, ingest.Options{})
+	},
+}
 
 // input is the parsed address of a free port, with the token of the tests and further options.
 func input(t *testing.T, query string) *Input {
@@ -117,7 +120,8 @@ func TestReport(t *testing.T) {
 	post(t, s, "a.xyz", good, "", strings.NewReader("1 2 3\n"))
 	post(t, s, "a.xyz", "Bearer wrong", "", strings.NewReader("1 2 3\n"))
 	post(t, s, "a.xyz", good, "", strings.NewReader(strings.Repeat("1 2 3\n", 100)))
-	if requests, refused, files := seen.Count(live.Request), seen.Count(live.Refused), seen.Count(live.File); requests != 3 || refused != 2 || files != 1 {
+	if requests, refused, files := seen.Count(live.Request), seen.Count(live.Refused),
+		seen.Count(live.File); requests != 3 || refused != 2 || files != 1 {
 		t.Errorf("%d requests, %d refused and %d files were reported, want 3, 2 and 1", requests, refused, files)
 	}
 }
@@ -131,7 +135,10 @@ func TestPush(t *testing.T) {
 		status             int
 		want               string
 	}{
-		"cloud":     {"a.xyz", good, "1 2 3\n4 5 6\n", 200, `{"items":[{"name":"a.xyz","stream":"a.xyz-17f1d338","samples":1}]}`},
+		"cloud": {
+			"a.xyz", good, "1 2 3\n4 5 6\n", 200,
+			`{"items":[{"name":"a.xyz","stream":"a.xyz-17f1d338","samples":1}]}`,
+		},
 		"no token":  {"a.xyz", "", "1 2 3\n", 401, `{"error":"want the bearer token"}`},
 		"other":     {"a.xyz", good + "x", "1 2 3\n", 401, `{"error":"want the bearer token"}`},
 		"large":     {"a.xyz", good, strings.Repeat("1 2 3\n", 50), 413, `{"error":"found 300 bytes, limit 100"}`},
@@ -147,7 +154,8 @@ func TestPush(t *testing.T) {
 		}
 	}
 	// A body whose length is not told.
-	if status, text := post(t, s, "a.xyz", good, "", io.MultiReader(strings.NewReader(strings.Repeat("1 2 3\n", 50)))); status != 413 {
+	if status, text := post(t, s, "a.xyz", good, "",
+		io.MultiReader(strings.NewReader(strings.Repeat("1 2 3\n", 50)))); status != 413 {
 		t.Errorf("found %d %s, want 413", status, text)
 	}
 	answer, err := http.Get("http://" + s.Addr() + "/v1/ingest/a.xyz")
@@ -225,7 +233,8 @@ func TestBackPressure(t *testing.T) {
 func TestAddress(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "token")
 	short := file + ".short"
-	if err := errors.Join(os.WriteFile(file, []byte(token+"\r\nsecond line\n"), 0o600), os.WriteFile(short, []byte("secret\n"), 0o600)); err != nil {
+	if err := errors.Join(os.WriteFile(file, []byte(token+"\r\nsecond line\n"), 0o600),
+		os.WriteFile(short, []byte("secret\n"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	for query, want := range map[string]Options{
@@ -234,7 +243,8 @@ func TestAddress(t *testing.T) {
 		"&max=1GiB&&queue=65": {TokenFile: file, Max: 1 << 30, Queue: 65},
 	} {
 		in, problems := Kind.Parse("http://:8080/?token-file=" + file + query)
-		if len(problems) > 0 || in.(*Input).Options != want || in.(*Input).Address != ":8080" || in.(*Input).Token != token || !in.Endless() {
+		if len(problems) > 0 || in.(*Input).Options != want || in.(*Input).Address != ":8080" ||
+			in.(*Input).Token != token || !in.Endless() {
 			t.Errorf("%s: found %+v, %v, want %+v", query, in, problems, want)
 		}
 	}
@@ -244,8 +254,14 @@ func TestAddress(t *testing.T) {
 		"http://:1?token-file=" + short:            {"token of 6 characters, want a file of 16 or more"},
 		"http://:1?token-file=" + file + "&max=0":  {"max: found 0, want 1B or more"},
 		"http://:1?token-file=" + file + "&queue=": {"queue: found"},
-		"http://:1?max=a&speed=1":                  {"max: found", `found the option "speed", want token-file, max, queue`, "token-file: found none"},
-		"http://me:secret@host?token=secret":       {`found the option "token"`, "found no host and port", "token-file: found none"},
+		"http://:1?max=a&speed=1": {
+			"max: found",
+			`found the option "speed", want token-file, max, queue`, "token-file: found none",
+		},
+		"http://me:secret@host?token=secret": {
+			`found the option "token"`, "found no host and port",
+			"token-file: found none",
+		},
 	} {
 		in, problems := Kind.Parse(address)
 		if in != nil || len(problems) != len(want) {
@@ -258,7 +274,8 @@ func TestAddress(t *testing.T) {
 			}
 		}
 	}
-	if got, want := Kind.Mask("http://me:secret@host:1/a@b?token=secret&max=1&token-file=f"), "http://me:***@host:1/a@b?token=***&max=1&token-file=f"; got != want {
+	if got, want := Kind.Mask("http://me:secret@host:1/a@b?token=secret&max=1&token-file=f"),
+		"http://me:***@host:1/a@b?token=***&max=1&token-file=f"; got != want {
 		t.Errorf("found %s, want %s", got, want)
 	}
 }

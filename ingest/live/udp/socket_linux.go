@@ -19,7 +19,8 @@ func prepare(conn *net.UDPConn, want int) (buffer int, err error) {
 	var size int
 	var got, set error
 	err = raw.Control(func(fd uintptr) {
-		_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, want) // without the right to it, what SetReadBuffer got stays
+		_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE,
+			want) // without the right to it, what SetReadBuffer got stays
 		size, got = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF)
 		set = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1)
 	})

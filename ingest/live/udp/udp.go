@@ -38,7 +38,8 @@ const (
 var Kind = live.Kind{
 	Name: "udp", Scheme: "udp", Form: "udp://HOST:PORT?sensor=NAME", Example: "udp://:2368?sensor=vlp16",
 	Doc: "Receives the packets of a lidar. Each turn of the sensor is one sample. " +
-		"Without a host, packets to any address of this machine are received; without a port, the usual one of the sensor is used.",
+		"Without a host, packets to any address of this machine are received; without a port, the usual one of the " +
+		"sensor is used.",
 	Options: func() any {
 		o := DefaultOptions()
 		return &o
@@ -174,7 +175,8 @@ func Open(ctx context.Context, in *Input, services live.Services) (*Source, erro
 	}
 	s := &Source{
 		in: in, log: services.Log, services: services, conn: conn, dec: dec, turns: make(chan *packets.Turn, queue),
-		stream: fmt.Sprintf("%s-%d-%s", in.Sensor.Name, conn.LocalAddr().(*net.UDPAddr).Port, time.Now().UTC().Format("20060102T150405.000000Z")),
+		stream: fmt.Sprintf("%s-%d-%s", in.Sensor.Name, conn.LocalAddr().(*net.UDPAddr).Port,
+			time.Now().UTC().Format("20060102T150405.000000Z")),
 	}
 	s.stats.Store(&Stats{})
 	s.done.Go(s.receive)
@@ -282,7 +284,10 @@ func (s *Source) Read(ctx context.Context) (ingest.Sample, error) {
 		}
 		s.seq++
 		s.given.Add(1)
-		return ingest.Sample{ID: record.ID{Stream: s.stream, Seq: s.seq - 1}, Time: t.Began, Label: ingest.NoLabel, Data: t.Cloud}, nil
+		return ingest.Sample{
+			ID: record.ID{Stream: s.stream, Seq: s.seq - 1}, Time: t.Began, Label: ingest.NoLabel,
+			Data: t.Cloud,
+		}, nil
 	case <-ctx.Done():
 		return ingest.Sample{}, ctx.Err()
 	}
@@ -297,8 +302,10 @@ func (s *Source) Close() error {
 	if st.Dropped > 0 || st.Lost > 0 || st.Missed > 0 || st.Bad > 0 {
 		level = slog.LevelWarn
 	}
-	s.log.Log(context.Background(), level, "sensor closed", "stream", s.stream, "packets", st.Packets, "turns", st.Turns, "lost", st.Lost, "repeated",
-		st.Repeated, "dropped by the kernel", st.Dropped, "bad", st.Bad, "of another kind", st.Foreign, "turns left out", st.Missed)
+	s.log.Log(context.Background(), level, "sensor closed", "stream", s.stream, "packets", st.Packets, "turns",
+		st.Turns, "lost", st.Lost, "repeated",
+		st.Repeated, "dropped by the kernel", st.Dropped, "bad", st.Bad, "of another kind", st.Foreign,
+		"turns left out", st.Missed)
 	return err
 }
 

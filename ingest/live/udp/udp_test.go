@@ -43,7 +43,8 @@ func play(t *testing.T, to string, length time.Duration, rate float64) simulate.
 		t.Fatal(err)
 	}
 	defer conn.Close() //nolint:errcheck // UDP
-	s, err := simulate.Play(t.Context(), conn, simulate.Take(simulate.VLP16(simulate.Sphere{Radius: 5}, time.Now()), length), rate)
+	s, err := simulate.Play(t.Context(), conn, simulate.Take(simulate.VLP16(simulate.Sphere{Radius: 5}, time.Now()),
+		length), rate)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +53,8 @@ func play(t *testing.T, to string, length time.Duration, rate float64) simulate.
 
 func TestReceive(t *testing.T) {
 	var seen ingesttest.Events
-	s, err := Open(t.Context(), input(t, "udp://127.0.0.1:0?sensor=vlp16&duration=1500ms"), live.Services{Log: discard, Report: seen.Report})
+	s, err := Open(t.Context(), input(t, "udp://127.0.0.1:0?sensor=vlp16&duration=1500ms"),
+		live.Services{Log: discard, Report: seen.Report})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,10 +76,12 @@ func TestReceive(t *testing.T) {
 		}
 		points, last = points+p.Len(), sample
 	}
-	if st := s.Stats(); st.Packets != sent.Packets || st.Turns != 5 || st.Lost+st.Bad+st.Foreign != 0 || st.Dropped+st.Missed != 0 || points != sent.Packets*384 {
+	if st := s.Stats(); st.Packets != sent.Packets || st.Turns != 5 || st.Lost+st.Bad+st.Foreign != 0 ||
+		st.Dropped+st.Missed != 0 || points != sent.Packets*384 {
 		t.Errorf("found %+v and %d points, sent %+v", st, points, sent)
 	}
-	if n := seen.Count(live.Packet); n != sent.Packets || seen.Count(live.Lost)+seen.Count(live.Damaged)+seen.Count(live.Dropped)+seen.Count(live.Missed) != 0 {
+	if n := seen.Count(live.Packet); n != sent.Packets ||
+		seen.Count(live.Lost)+seen.Count(live.Damaged)+seen.Count(live.Dropped)+seen.Count(live.Missed) != 0 {
 		t.Errorf("%d packets were reported, want %d", n, sent.Packets)
 	}
 	if age := time.Since(last.Time); age < 0 || age > 3*time.Second {
@@ -112,7 +116,8 @@ func TestSlowReader(t *testing.T) {
 	if st.Missed == 0 || st.Missed+queue < 14 || st.Foreign != 1 {
 		t.Errorf("found %+v, want some 15 turns, of which %d wait", st, queue)
 	}
-	if missed := seen.Count(live.Missed); missed != int(st.Missed) || seen.Count(live.Damaged) != st.Bad || seen.Count(live.Packet) != st.Packets {
+	if missed := seen.Count(live.Missed); missed != int(st.Missed) || seen.Count(live.Damaged) != st.Bad ||
+		seen.Count(live.Packet) != st.Packets {
 		t.Errorf("%d missed turns were reported, want %d", missed, st.Missed)
 	}
 	for range queue {
@@ -217,24 +222,28 @@ func TestAddress(t *testing.T) {
 			continue
 		}
 		i := in.(*Input)
-		got := strings.Join(strings.Fields(fmt.Sprint(i.Address, " ", i.Sensor.Name, " ", int64(i.Buffer), " ", i.Duration, " ", i.Calibration, " ", i.Endless())), " ")
+		got := strings.Join(strings.Fields(fmt.Sprint(i.Address, " ", i.Sensor.Name, " ", int64(i.Buffer), " ",
+			i.Duration, " ", i.Calibration, " ", i.Endless())), " ")
 		if got != want {
 			t.Errorf("%s: found %s, want %s", address, got, want)
 		}
 	}
 	for address, want := range map[string][]string{
-		"udp://:2368":                          {"sensor: found none, want one of velodyne"},
-		"udp://:2368?sensor=sonar":             {`sensor: found "sonar", want one of velodyne`},
-		"udp://:2368?sensor=vlp61":             {`sensor: found "vlp61" (did you mean vlp16?)`},
-		"udp://:1?sensor=vlp16&buffer=0":       {"buffer: found 0, want 1B to 1GiB"},
-		"udp://:1?sensor=vlp16&buffer=2GiB":    {"buffer: found 2GiB, want 1B to 1GiB"},
-		"udp://:1?sensor=vlp16&duration=10":    {"duration: found"},
-		"udp://:1?sensor=vlp16&calibratoin=x":  {`found the option "calibratoin" (did you mean calibration?)`},
-		"udp://:port?sensor=vlp16":             {"port"},
-		"udp://:1/some/where?sensor=vlp16":     {"found more than a host and a port"},
-		"udp://me:secret@:1?sensor=vlp16":      {"found more than a host and a port"},
-		"udp://:1?sensor=ouster":               {"calibration: found none, want the sensor's metadata"},
-		"udp://:1/a?sensr=vlp16&buffer=x":      {"buffer: found", `found the option "sensr" (did you mean sensor?)`, "found more than", "sensor: found none"},
+		"udp://:2368":                         {"sensor: found none, want one of velodyne"},
+		"udp://:2368?sensor=sonar":            {`sensor: found "sonar", want one of velodyne`},
+		"udp://:2368?sensor=vlp61":            {`sensor: found "vlp61" (did you mean vlp16?)`},
+		"udp://:1?sensor=vlp16&buffer=0":      {"buffer: found 0, want 1B to 1GiB"},
+		"udp://:1?sensor=vlp16&buffer=2GiB":   {"buffer: found 2GiB, want 1B to 1GiB"},
+		"udp://:1?sensor=vlp16&duration=10":   {"duration: found"},
+		"udp://:1?sensor=vlp16&calibratoin=x": {`found the option "calibratoin" (did you mean calibration?)`},
+		"udp://:port?sensor=vlp16":            {"port"},
+		"udp://:1/some/where?sensor=vlp16":    {"found more than a host and a port"},
+		"udp://me:secret@:1?sensor=vlp16":     {"found more than a host and a port"},
+		"udp://:1?sensor=ouster":              {"calibration: found none, want the sensor's metadata"},
+		"udp://:1/a?sensr=vlp16&buffer=x": {
+			"buffer: found", `found the option "sensr" (did you mean sensor?)`,
+			"found more than", "sensor: found none",
+		},
 		"udp://:1?sensor=vlp16&buffer=%zz&x=1": {"invalid URL escape", `the option "x"`},
 	} {
 		in, problems := Kind.Parse(address)

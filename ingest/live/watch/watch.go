@@ -215,7 +215,8 @@ func (s *Source) next(ctx context.Context) error {
 
 // hidden says whether a name is one of files that are still written.
 func hidden(name string) bool {
-	return strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".tmp") || strings.HasSuffix(name, ".part") || strings.HasSuffix(name, "~")
+	return strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".tmp") || strings.HasSuffix(name, ".part") ||
+		strings.HasSuffix(name, "~")
 }
 
 // scan lists the complete files that are new, the oldest first.

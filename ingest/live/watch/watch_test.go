@@ -34,9 +34,12 @@ func put(t *testing.T, dir, name string, x int) {
 	}
 }
 
-var services = live.Services{Log: slog.New(slog.DiscardHandler), OpenFile: func(ctx context.Context, path string) (ingest.Source, error) {
-	return formats.Open(ctx, path, ingest.Options{})
-}}
+var services = live.Services{
+	Log: slog.New(slog.DiscardHandler),
+	OpenFile: func(ctx context.Context, path string) (ingest.Source, error) {
+		return formats.Open(ctx, path, ingest.Options{})
+	},
+}
 
 // input watches dir, with some of the options set.
 func input(t *testing.T, dir, query string) *Input {
@@ -198,7 +201,8 @@ func TestErrors(t *testing.T) {
 	if err := os.WriteFile(state, []byte("1 x \"a\"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(input(t, dir, "state="+state), services); err == nil || !strings.Contains(err.Error(), "state:1: found") {
+	if _, err := Open(input(t, dir, "state="+state), services); err == nil ||
+		!strings.Contains(err.Error(), "state:1: found") {
 		t.Errorf("found %v, want an error of the first line", err)
 	}
 	other := filepath.Join(dir, "other")
@@ -210,8 +214,11 @@ func TestErrors(t *testing.T) {
 func TestAddress(t *testing.T) {
 	defaults := Options{Settle: 500 * time.Millisecond, Poll: time.Second}
 	for address, want := range map[string]Input{
-		"watch://in":               {Dir: "in", Options: defaults},
-		"watch:///a/b?state=/c.st": {Dir: "/a/b", Options: Options{Settle: defaults.Settle, Poll: defaults.Poll, State: "/c.st"}},
+		"watch://in": {Dir: "in", Options: defaults},
+		"watch:///a/b?state=/c.st": {Dir: "/a/b", Options: Options{
+			Settle: defaults.Settle, Poll: defaults.Poll,
+			State: "/c.st",
+		}},
 		"watch://in?settle=2s&state=F&poll=10ms": {
 			Dir: "in", Options: Options{Settle: 2 * time.Second, Poll: 10 * time.Millisecond, State: "F"},
 		},

@@ -19,7 +19,8 @@ func LoadH5(ctx context.Context, path string) (*nn.Model, error) {
 	defer func() { _ = f.Close() }()
 	architecture, err := text(ctx, f, "/", "model_config")
 	if errors.Is(err, h5.ErrNotFound) {
-		return nil, fmt.Errorf("%s: the file has no attribute model_config, so it has no architecture (it may hold weights only): %w", path, err)
+		return nil, fmt.Errorf("%s: the file has no attribute model_config, so it has no architecture (it may hold "+
+			"weights only): %w", path, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -174,7 +175,8 @@ func readLegacy(ctx context.Context, f *h5.File, group string, m *nn.Model) erro
 		}
 		params := l.Base().Params
 		if len(s.weights) != len(params) {
-			return fmt.Errorf("layer %q (%s): %s%s has %d arrays, want %d", l.Base().Name, l.Class(), prefix, s.name, len(s.weights), len(params))
+			return fmt.Errorf("layer %q (%s): %s%s has %d arrays, want %d", l.Base().Name, l.Class(), prefix,
+				s.name, len(s.weights), len(params))
 		}
 		for j, p := range params {
 			arrays = append(arrays, array{prefix + s.name + "/" + s.weights[j], p})

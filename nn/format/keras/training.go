@@ -163,7 +163,10 @@ func readState(ctx context.Context, f *h5.File, paths []string, rate bool, o *tr
 	}
 	var arrays []array
 	for i, slot := range slots {
-		arrays = append(arrays, array{rest[i], &nn.Param{Name: slot.Param.Name + "/" + slot.Name, Shape: slot.Param.Shape, Value: slot.Value}})
+		arrays = append(arrays, array{rest[i], &nn.Param{
+			Name:  slot.Param.Name + "/" + slot.Name,
+			Shape: slot.Param.Shape, Value: slot.Value,
+		}})
 	}
 	return read(ctx, f, arrays)
 }
@@ -251,7 +254,8 @@ func readLegacyTraining(ctx context.Context, f *h5.File, m *nn.Model) (*Training
 		return nil, err
 	}
 	if slices.ContainsFunc(names, func(n string) bool { return strings.HasSuffix(n, "/iter:0") }) {
-		return nil, errors.New("the state of the optimizer is that of Keras before 2.11, which orders it in another way; it is not supported")
+		return nil, errors.New("the state of the optimizer is that of Keras before 2.11, which orders it in another " +
+			"way; it is not supported")
 	}
 	var paths []string
 	for _, name := range names {

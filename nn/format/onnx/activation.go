@@ -64,7 +64,8 @@ func softplus(o *operation) (*value, error) {
 	x, where := o.proto.Input[0], o.reader("Where", 3)
 	if where != nil && where.Input[1] == x {
 		greater := o.producers[where.Input[0]]
-		if greater == nil || greater.GetOpType() != "Greater" || len(greater.Input) != 2 || greater.Input[0] != x || !o.has(greater, 20) {
+		if greater == nil || greater.GetOpType() != "Greater" || len(greater.Input) != 2 || greater.Input[0] != x ||
+			!o.has(greater, 20) {
 			return nil, errors.New("the operator Where is only supported as part of softplus(x) for x below 20")
 		}
 		o.absorb(greater, where)
@@ -249,7 +250,8 @@ func softmax(o *operation) (*value, error) {
 		axis += rank
 	}
 	if axis < 1 || axis >= rank || o.opset < 13 && rank > 2 {
-		return nil, fmt.Errorf("found axis %d of %d in opset %d, want an axis other than the batch, and opset 13 for inputs other than vectors", axis, rank, o.opset)
+		return nil, fmt.Errorf("found axis %d of %d in opset %d, want an axis other than the batch, and opset 13 for "+
+			"inputs other than vectors", axis, rank, o.opset)
 	}
 	x, last := v.node, v.last
 	switch {

@@ -21,15 +21,18 @@ func merge(class string) func(o *operation) (*value, error) {
 }
 
 func sum(o *operation) (*value, error) {
-	return o.arithmetic("Add", func(c float64) (scale, offset float64) { return 1, c }, func(c float64) (scale, offset float64) { return 1, c })
+	return o.arithmetic("Add", func(c float64) (scale, offset float64) { return 1, c },
+		func(c float64) (scale, offset float64) { return 1, c })
 }
 
 func difference(o *operation) (*value, error) {
-	return o.arithmetic("Subtract", func(c float64) (scale, offset float64) { return 1, -c }, func(c float64) (scale, offset float64) { return -1, c })
+	return o.arithmetic("Subtract", func(c float64) (scale, offset float64) { return 1, -c },
+		func(c float64) (scale, offset float64) { return -1, c })
 }
 
 func product(o *operation) (*value, error) {
-	return o.arithmetic("Multiply", func(c float64) (scale, offset float64) { return c, 0 }, func(c float64) (scale, offset float64) { return c, 0 })
+	return o.arithmetic("Multiply", func(c float64) (scale, offset float64) { return c, 0 },
+		func(c float64) (scale, offset float64) { return c, 0 })
 }
 
 func quotient(o *operation) (*value, error) {
@@ -82,7 +85,8 @@ func (o *operation) arithmetic(class string, right, left func(c float64) (scale,
 			node, err = o.plain(x)
 			last = false
 		default:
-			err = fmt.Errorf("found a constant of shape %v for an input of shape %v, want one number or one per channel", c.dims, x.fileShape())
+			err = fmt.Errorf("found a constant of shape %v for an input of shape %v, want one number or one "+
+				"per channel", c.dims, x.fileShape())
 		}
 		if err != nil {
 			return nil, err

@@ -91,8 +91,10 @@ func (o *operation) pairs(t *tensor) (*value, error) {
 		out.dims = []int{n, 2}
 	case kind == "Reshape" && slices.Equal(numbers, []int64{-1}):
 		out.dims = []int{2 * n}
-	case kind == "Slice" && isPairs && len(o.in) == 5 && slices.Equal(numbers, []int64{-1}) && slices.Equal(o.in[3].constant.ints, []int64{0}) &&
-		slices.Equal(o.in[4].constant.ints, []int64{-1}) && len(o.in[2].constant.ints) == 1 && o.in[2].constant.ints[0] < -int64(n):
+	case kind == "Slice" && isPairs && len(o.in) == 5 && slices.Equal(numbers, []int64{-1}) &&
+		slices.Equal(o.in[3].constant.ints, []int64{0}) &&
+		slices.Equal(o.in[4].constant.ints, []int64{-1}) && len(o.in[2].constant.ints) == 1 &&
+		o.in[2].constant.ints[0] < -int64(n):
 		for i := range n {
 			copy(out.ints[2*i:], t.ints[2*(n-1-i):][:2])
 		}

@@ -161,7 +161,8 @@ func transposedConvolution(o *operation) (*value, error) {
 		return nil, err
 	}
 	if groups := o.integer("group", 1); groups != 1 || win.auto != "NOTSET" || o.attributes["output_shape"] != nil {
-		return nil, fmt.Errorf("found %d groups and auto_pad %s, want one group, explicit padding and no output_shape", groups, win.auto)
+		return nil, fmt.Errorf("found %d groups and auto_pad %s, want one group, explicit padding and no "+
+			"output_shape", groups, win.auto)
 	}
 	extra, err := o.list("output_padding", 0)
 	if err != nil {
@@ -174,7 +175,8 @@ func transposedConvolution(o *operation) (*value, error) {
 		return nil, fmt.Errorf("attribute \"output_padding\" is %v, want three integers", extra)
 	}
 	t := layers.NewConv3DTranspose(w.dims[1], 1, 1, "")
-	t.Kernel, t.Strides, t.Dilation, t.UseBias, t.OutputPadding = win.size, win.strides, win.dilations, len(o.in) > 2, &[3]int{}
+	t.Kernel, t.Strides, t.Dilation, t.UseBias, t.OutputPadding = win.size, win.strides, win.dilations,
+		len(o.in) > 2, &[3]int{}
 	crop, cropped := win.pads, false
 	for a := range crop {
 		crop[a][1] -= extra[a]
@@ -230,7 +232,8 @@ func pool(o *operation, average bool) (*value, error) {
 			return nil, err
 		}
 	default:
-		return nil, fmt.Errorf("attribute \"pads\" is %v, want none or those of 'same' padding (%v), because this pooling excludes padding", w.pads, w.sameAs(in))
+		return nil, fmt.Errorf("attribute \"pads\" is %v, want none or those of 'same' padding (%v), because this "+
+			"pooling excludes padding", w.pads, w.sameAs(in))
 	}
 	return o.layer(p, true, x)
 }

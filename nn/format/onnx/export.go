@@ -96,7 +96,10 @@ func (e *exporter) node(op string, in []string, attributes ...attribute) string 
 
 // named is like node, but with the given name for the output and the node.
 func (e *exporter) named(op, name string, in []string, attributes ...attribute) string {
-	e.graph.Node = append(e.graph.Node, &onnxpb.Node{OpType: &op, Name: &name, Input: in, Output: []string{name}, Attribute: attributes})
+	e.graph.Node = append(e.graph.Node, &onnxpb.Node{
+		OpType: &op, Name: &name, Input: in, Output: []string{name},
+		Attribute: attributes,
+	})
 	return name
 }
 
@@ -252,7 +255,8 @@ func (e *exporter) convolution(c *layers.Conv3D, in, out nn.Shape, x *written) (
 		}
 	}
 	y := e.node("Conv", e.withBias(&c.LayerBase, c.UseBias, e.first(x), e.weightFirst(&c.LayerBase, []int{4, 3, 0, 1, 2})),
-		ints("kernel_shape", c.Kernel[:]...), ints("strides", c.Strides[:]...), ints("dilations", c.Dilation[:]...), ints("pads", pads...), integer("group", c.Groups))
+		ints("kernel_shape", c.Kernel[:]...), ints("strides", c.Strides[:]...), ints("dilations", c.Dilation[:]...),
+		ints("pads", pads...), integer("group", c.Groups))
 	return e.last(&written{first: y}, c.Activation, c.ActivationLayer, out)
 }
 
@@ -270,8 +274,10 @@ func (e *exporter) transposed(c *layers.Conv3DTranspose, in, out nn.Shape, x *wr
 			pads[a+3], extra[a] = 0, -pads[a+3]
 		}
 	}
-	y := e.node("ConvTranspose", e.withBias(&c.LayerBase, c.UseBias, e.first(x), e.weightFirst(&c.LayerBase, []int{4, 3, 0, 1, 2})),
-		ints("kernel_shape", c.Kernel[:]...), ints("strides", c.Strides[:]...), ints("dilations", c.Dilation[:]...), ints("pads", pads...),
+	y := e.node("ConvTranspose", e.withBias(&c.LayerBase, c.UseBias, e.first(x),
+		e.weightFirst(&c.LayerBase, []int{4, 3, 0, 1, 2})),
+		ints("kernel_shape", c.Kernel[:]...), ints("strides", c.Strides[:]...), ints("dilations", c.Dilation[:]...),
+		ints("pads", pads...),
 		ints("output_padding", extra...))
 	return e.last(&written{first: y}, c.Activation, c.ActivationLayer, out)
 }
@@ -308,7 +314,8 @@ func (e *exporter) pool(p *layers.Pooling3D, in, out nn.Shape, x *written) *writ
 		}
 	}
 	op := map[bool]string{true: "AveragePool", false: "MaxPool"}[p.Average]
-	return &written{first: e.node(op, []string{e.first(x)}, ints("kernel_shape", p.Size[:]...), ints("strides", p.Strides[:]...), ints("pads", pads...))}
+	return &written{first: e.node(op, []string{e.first(x)}, ints("kernel_shape", p.Size[:]...),
+		ints("strides", p.Strides[:]...), ints("pads", pads...))}
 }
 
 // lastAxis reports whether an axis, in Keras numbering, is the channels.
@@ -327,7 +334,8 @@ func (e *exporter) batchNormalization(b *layers.BatchNormalization, in nn.Shape,
 			name = e.first
 		}
 		y := e.node("BatchNormalization", []string{
-			name(x), e.constant(b.Name+"/gamma", gamma, c), e.constant(b.Name+"/beta", beta, c), e.constant(mean.Name, mean.Value, c),
+			name(x), e.constant(b.Name+"/gamma", gamma, c), e.constant(b.Name+"/beta", beta, c),
+			e.constant(mean.Name, mean.Value, c),
 			e.constant(variance.Name, variance.Value, c),
 		}, float("epsilon", b.Epsilon), float("momentum", b.Momentum))
 		if volume {
@@ -347,7 +355,9 @@ func (e *exporter) batchNormalization(b *layers.BatchNormalization, in nn.Shape,
 
 // scaleAndShift returns gamma and beta of a normalisation, or ones and zeros if it has none, and the parameters
 // after them.
-func (e *exporter) scaleAndShift(params []*nn.Param, scale, center bool, n int) (gamma, beta []float32, rest []*nn.Param) {
+func (e *exporter) scaleAndShift(params []*nn.Param, scale, center bool, n int) (gamma, beta []float32,
+	rest []*nn.Param,
+) {
 	gamma, beta = make([]float32, n), make([]float32, n)
 	for k := range gamma {
 		gamma[k] = 1
@@ -367,7 +377,8 @@ func (e *exporter) layerNormalization(n *layers.LayerNormalization, in nn.Shape,
 	}
 	c := in[len(in)-1]
 	gamma, beta, _ := e.scaleAndShift(n.Params, n.Scale, n.Center, c)
-	return &written{plain: e.node("LayerNormalization", []string{e.plain(x), e.constant(n.Name+"/gamma", gamma, c), e.constant(n.Name+"/beta", beta, c)},
+	return &written{plain: e.node("LayerNormalization",
+		[]string{e.plain(x), e.constant(n.Name+"/gamma", gamma, c), e.constant(n.Name+"/beta", beta, c)},
 		float("epsilon", n.Epsilon), integer("axis", -1))}, nil
 }
 
@@ -380,13 +391,15 @@ func (e *exporter) groupNormalization(n *layers.GroupNormalization, in nn.Shape,
 		groups = c
 	}
 	gamma, beta, _ := e.scaleAndShift(n.Params, n.Scale, n.Center, c)
-	return &written{first: e.node("GroupNormalization", []string{e.first(x), e.constant(n.Name+"/gamma", gamma, c), e.constant(n.Name+"/beta", beta, c)},
+	return &written{first: e.node("GroupNormalization",
+		[]string{e.first(x), e.constant(n.Name+"/gamma", gamma, c), e.constant(n.Name+"/beta", beta, c)},
 		float("epsilon", n.Epsilon), integer("num_groups", groups))}, nil
 }
 
 // simple lists the activations that map to one operator without attributes.
 var simple = map[string]string{
-	"relu": "Relu", "selu": "Selu", "sigmoid": "Sigmoid", "tanh": "Tanh", "softplus": "Softplus", "softsign": "Softsign", "exponential": "Exp",
+	"relu": "Relu", "selu": "Selu", "sigmoid": "Sigmoid", "tanh": "Tanh", "softplus": "Softplus",
+	"softsign": "Softsign", "exponential": "Exp",
 	"mish": "Mish", "gelu": "Gelu", "hard_silu": "HardSwish",
 }
 

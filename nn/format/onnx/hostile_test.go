@@ -25,11 +25,20 @@ func small(op string, attributes ...*onnxpb.Attribute) *onnxpb.Model {
 		OpsetImport: []*onnxpb.OperatorSet{{Version: proto.Int64(17)}},
 		Graph: &onnxpb.Graph{
 			Input: []*onnxpb.ValueInfo{{Name: new("x"), Type: &onnxpb.Type{TensorType: &onnxpb.Type_Dense{
-				ElemType: proto.Int32(1), Shape: &onnxpb.Shape{Dim: []*onnxpb.Shape_Dimension{size(1), size(2), size(3), size(3), size(3)}},
+				ElemType: proto.Int32(1), Shape: &onnxpb.Shape{Dim: []*onnxpb.Shape_Dimension{
+					size(1), size(2),
+					size(3), size(3), size(3),
+				}},
 			}}}},
-			Output:      []*onnxpb.ValueInfo{{Name: new("y")}},
-			Initializer: []*onnxpb.Tensor{{Name: new("c"), DataType: proto.Int32(1), Dims: []int64{4, 2, 1, 1, 1}, FloatData: make([]float32, 8)}},
-			Node:        []*onnxpb.Node{{Name: new("n"), OpType: new(op), Input: []string{"x", "c"}, Output: []string{"y"}, Attribute: attributes}},
+			Output: []*onnxpb.ValueInfo{{Name: new("y")}},
+			Initializer: []*onnxpb.Tensor{{
+				Name: new("c"), DataType: proto.Int32(1), Dims: []int64{4, 2, 1, 1, 1},
+				FloatData: make([]float32, 8),
+			}},
+			Node: []*onnxpb.Node{{
+				Name: new("n"), OpType: new(op), Input: []string{"x", "c"},
+				Output: []string{"y"}, Attribute: attributes,
+			}},
 		},
 	}
 }
@@ -43,16 +52,34 @@ func TestRefused(t *testing.T) {
 		change func(m *onnxpb.Model)
 		want   string
 	}{
-		"operator":  {func(m *onnxpb.Model) { m.Graph.Node[0].OpType = new("LSTM") }, `node "n" (LSTM): the operator is not supported`},
-		"attribute": {func(m *onnxpb.Model) { m.Graph.Node[0].Attribute = []*onnxpb.Attribute{ints("tilt", 1)} }, `attribute "tilt" is not supported`},
-		"cycle":     {func(m *onnxpb.Model) { m.Graph.Node[0].Input[0] = "y" }, `input "y" is not computed by any node before it`},
-		"strides":   {func(m *onnxpb.Model) { m.Graph.Node[0].Attribute = []*onnxpb.Attribute{ints("strides", 0, 1, 1)} }, "three integers of at least 1"},
-		"groups":    {func(m *onnxpb.Model) { m.Graph.Initializer[0].Dims = []int64{4, 1, 2, 1, 1} }, "want 2 channels"},
-		"external":  {func(m *onnxpb.Model) { m.Graph.Initializer[0].DataLocation = onnxpb.Tensor_EXTERNAL.Enum() }, "another file"},
-		"sparse":    {func(m *onnxpb.Model) { m.Graph.SparseInitializer = []*onnxpb.SparseTensor{{}} }, "sparse"},
-		"huge":      {func(m *onnxpb.Model) { m.Graph.Initializer[0].Dims = []int64{1 << 40, 1 << 40, 1, 1, 1} }, "want sizes of at least 0"},
-		"short":     {func(m *onnxpb.Model) { m.Graph.Initializer[0].FloatData = make([]float32, 7) }, "want 8 numbers"},
-		"type":      {func(m *onnxpb.Model) { m.Graph.Initializer[0].DataType = proto.Int32(8) }, "element type 8"},
+		"operator": {
+			func(m *onnxpb.Model) { m.Graph.Node[0].OpType = new("LSTM") },
+			`node "n" (LSTM): the operator is not supported`,
+		},
+		"attribute": {
+			func(m *onnxpb.Model) { m.Graph.Node[0].Attribute = []*onnxpb.Attribute{ints("tilt", 1)} },
+			`attribute "tilt" is not supported`,
+		},
+		"cycle": {
+			func(m *onnxpb.Model) { m.Graph.Node[0].Input[0] = "y" },
+			`input "y" is not computed by any node before it`,
+		},
+		"strides": {func(m *onnxpb.Model) {
+			m.Graph.Node[0].Attribute = []*onnxpb.Attribute{ints("strides", 0, 1,
+				1)}
+		}, "three integers of at least 1"},
+		"groups": {func(m *onnxpb.Model) { m.Graph.Initializer[0].Dims = []int64{4, 1, 2, 1, 1} }, "want 2 channels"},
+		"external": {
+			func(m *onnxpb.Model) { m.Graph.Initializer[0].DataLocation = onnxpb.Tensor_EXTERNAL.Enum() },
+			"another file",
+		},
+		"sparse": {func(m *onnxpb.Model) { m.Graph.SparseInitializer = []*onnxpb.SparseTensor{{}} }, "sparse"},
+		"huge": {
+			func(m *onnxpb.Model) { m.Graph.Initializer[0].Dims = []int64{1 << 40, 1 << 40, 1, 1, 1} },
+			"want sizes of at least 0",
+		},
+		"short": {func(m *onnxpb.Model) { m.Graph.Initializer[0].FloatData = make([]float32, 7) }, "want 8 numbers"},
+		"type":  {func(m *onnxpb.Model) { m.Graph.Initializer[0].DataType = proto.Int32(8) }, "element type 8"},
 		"padding": {func(m *onnxpb.Model) {
 			m.Graph.Node[0].Attribute = []*onnxpb.Attribute{ints("pads", 1<<29, 0, 0, 1<<29, 0, 0)}
 		}, "more than"},

@@ -130,7 +130,8 @@ func (i *importer) inputs() ([]*nn.Node, error) {
 			case d.GetDimValue() > 0:
 				sizes = append(sizes, d.GetDimValue())
 			default:
-				return nil, fmt.Errorf("input %q: axis %d has no fixed size (%q); export the model for inputs of one shape", name, a, d.GetDimParam())
+				return nil, fmt.Errorf("input %q: axis %d has no fixed size (%q); export the model for inputs of "+
+					"one shape", name, a, d.GetDimParam())
 			}
 		}
 		dims, _, err := dimensions(sizes)
@@ -240,7 +241,8 @@ func (i *importer) channelsLast(v *value) (*nn.Node, error) {
 		return v.node, nil
 	}
 	if len(v.node.Shape) != 4 {
-		return nil, fmt.Errorf("found an input of %d axes, want a volume: batch, channels, depth, height and width", len(v.node.Shape)+1)
+		return nil, fmt.Errorf("found an input of %d axes, want a volume: batch, channels, depth, height and width",
+			len(v.node.Shape)+1)
 	}
 	if v.other == nil {
 		var err error
@@ -305,7 +307,8 @@ func (o *operation) reader(kind string, inputs int) *onnxpb.Node {
 		return nil
 	}
 	all := o.readers[o.proto.Output[0]]
-	if len(all) != 1 || all[0] == nil || all[0].GetOpType() != kind || len(all[0].Input) != inputs || len(all[0].Output) != 1 {
+	if len(all) != 1 || all[0] == nil || all[0].GetOpType() != kind || len(all[0].Input) != inputs ||
+		len(all[0].Output) != 1 {
 		return nil
 	}
 	return all[0]
@@ -318,7 +321,8 @@ func (i *importer) of(n *onnxpb.Node) *operation { return &operation{importer: i
 func (i *importer) has(n *onnxpb.Node, want float64) bool {
 	return slices.ContainsFunc(n.Input, func(name string) bool {
 		v := i.values[name]
-		return v != nil && v.constant != nil && len(v.constant.floats) == 1 && math.Abs(float64(v.constant.floats[0])-want) < 1e-6
+		return v != nil && v.constant != nil && len(v.constant.floats) == 1 &&
+			math.Abs(float64(v.constant.floats[0])-want) < 1e-6
 	})
 }
 

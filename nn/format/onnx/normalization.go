@@ -36,7 +36,8 @@ func batchNormalization(o *operation) (*value, error) {
 	}
 	b := layers.NewBatchNormalization()
 	b.Epsilon, b.Momentum = o.float("epsilon", 1e-5), o.float("momentum", .9)
-	if training, test := o.integer("training_mode", 0), o.integer("is_test", 1); training != 0 || test != 1 || o.integer("spatial", 1) != 1 {
+	if training, test := o.integer("training_mode", 0), o.integer("is_test", 1); training != 0 || test != 1 ||
+		o.integer("spatial", 1) != 1 {
 		return nil, errors.New("the node is in training mode; export the model for inference")
 	}
 	v, err := o.layer(b, last, x)
@@ -78,7 +79,8 @@ func layerNormalization(o *operation) (*value, error) {
 
 // groupNormalization also reads InstanceNormalization, with one group per channel.
 func groupNormalization(o *operation) (*value, error) {
-	if v := o.in[0]; len(v.node.Shape) == 2 && v.from != nil && len(v.from.fileShape()) == 4 && o.proto.GetOpType() == "InstanceNormalization" {
+	if v := o.in[0]; len(v.node.Shape) == 2 && v.from != nil && len(v.from.fileShape()) == 4 &&
+		o.proto.GetOpType() == "InstanceNormalization" {
 		return groupsOfChannels(o)
 	}
 	x, last, c, err := o.channels()

@@ -26,7 +26,10 @@ import (
 
 // TestVectors runs the test vectors of the ONNX project: model, input and output.
 func TestVectors(t *testing.T) {
-	for _, name := range []string{"test_Conv3d", "test_Conv3d_no_bias", "test_Conv3d_stride", "test_MaxPool3d", "test_AvgPool3d", "test_BatchNorm3d_eval"} {
+	for _, name := range []string{
+		"test_Conv3d", "test_Conv3d_no_bias", "test_Conv3d_stride", "test_MaxPool3d",
+		"test_AvgPool3d", "test_BatchNorm3d_eval",
+	} {
 		t.Run(name, func(t *testing.T) {
 			m, err := onnx.Decode(read(t, testenv.Sample(t, "models/onnx/"+name+"/model.onnx")))
 			if err != nil {
@@ -97,7 +100,10 @@ func near(t *testing.T, got, want []float32, tolerance float64) {
 func models(t *testing.T) map[string]*nn.Model {
 	t.Helper()
 	out := map[string]*nn.Model{}
-	for name, shape := range map[string]nn.Shape{"tutorial": {16, 16, 16, 3}, "voxnet": {16, 15, 17, 1}, "resnet": {9, 8, 10, 2}, "medical": {16, 17, 18, 1}} {
+	for name, shape := range map[string]nn.Shape{
+		"tutorial": {16, 16, 16, 3}, "voxnet": {16, 15, 17, 1},
+		"resnet": {9, 8, 10, 2}, "medical": {16, 17, 18, 1},
+	} {
 		m, err := zoo.New(name, shape, 5)
 		if err != nil {
 			t.Fatal(err)
@@ -117,11 +123,27 @@ func models(t *testing.T) map[string]*nn.Model {
 	average := layers.NewMaxPooling3D(2)
 	average.Average, average.Padding = true, "same"
 	for name, stack := range map[string][]nn.Layer{
-		"padding":     {same(6, 4, 2, 2), layers.NewZeroPadding3D(1), layers.NewCropping3D(1), average, layers.NewFlatten(), layers.NewDense(4, "tanh")},
-		"transposed":  {up, wide, layers.NewUpSampling3D(2), layers.NewPReLU(), layers.NewGlobalMaxPooling3D(), layers.NewDense(3, "softmax")},
-		"norms":       {layers.NewGroupNormalization(2), layers.NewLayerNormalization(), layers.NewBatchNormalization(), layers.NewRescaling(2, .5), softer, layers.NewFlatten()},
-		"activations": {layers.NewActivation("silu"), layers.NewActivation("gelu"), layers.NewActivation("selu"), layers.NewActivation("hard_sigmoid"), layers.NewActivation("mish"), layers.NewActivation("softplus"), layers.NewActivation("celu"), layers.NewActivation("relu6"), layers.NewActivation("softsign")},
-		"shapes":      {layers.NewPermute(4, 1, 3, 2), layers.NewDense(3, "sigmoid"), &layers.Reshape{Target: []int{-1, 6}}, layers.NewBatchNormalization(), layers.NewSoftmax(), layers.NewFlatten()},
+		"padding": {
+			same(6, 4, 2, 2), layers.NewZeroPadding3D(1), layers.NewCropping3D(1), average,
+			layers.NewFlatten(), layers.NewDense(4, "tanh"),
+		},
+		"transposed": {
+			up, wide, layers.NewUpSampling3D(2), layers.NewPReLU(), layers.NewGlobalMaxPooling3D(),
+			layers.NewDense(3, "softmax"),
+		},
+		"norms": {
+			layers.NewGroupNormalization(2), layers.NewLayerNormalization(),
+			layers.NewBatchNormalization(), layers.NewRescaling(2, .5), softer, layers.NewFlatten(),
+		},
+		"activations": {
+			layers.NewActivation("silu"), layers.NewActivation("gelu"), layers.NewActivation("selu"),
+			layers.NewActivation("hard_sigmoid"), layers.NewActivation("mish"), layers.NewActivation("softplus"),
+			layers.NewActivation("celu"), layers.NewActivation("relu6"), layers.NewActivation("softsign"),
+		},
+		"shapes": {
+			layers.NewPermute(4, 1, 3, 2), layers.NewDense(3, "sigmoid"),
+			&layers.Reshape{Target: []int{-1, 6}}, layers.NewBatchNormalization(), layers.NewSoftmax(), layers.NewFlatten(),
+		},
 	} {
 		m, err := nn.Sequential(name, nn.Shape{5, 6, 7, 4}, stack...)
 		if err != nil {
@@ -138,7 +160,8 @@ func models(t *testing.T) map[string]*nn.Model {
 		return n
 	}
 	a, b := apply(same(3, 3, 1, 1), in), apply(same(3, 1, 1, 1), in)
-	joined := apply(layers.NewConcatenate(), apply(layers.NewAdd(), a, b), apply(layers.NewMultiply(), a, b), apply(layers.NewMerge("Average"), a, b, a), apply(layers.NewMerge("Subtract"), a, b))
+	joined := apply(layers.NewConcatenate(), apply(layers.NewAdd(), a, b), apply(layers.NewMultiply(), a, b),
+		apply(layers.NewMerge("Average"), a, b, a), apply(layers.NewMerge("Subtract"), a, b))
 	m, err := nn.Functional("graph", []*nn.Node{in}, []*nn.Node{apply(layers.NewGlobalAveragePooling3D(), joined)})
 	if err != nil {
 		t.Fatal(err)
@@ -148,7 +171,8 @@ func models(t *testing.T) map[string]*nn.Model {
 		m.Init(3)
 		r := rand.New(rand.NewPCG(4, 5))
 		for _, p := range m.Params() {
-			if strings.Contains(p.Name, "moving") || strings.Contains(p.Name, "gamma") || strings.Contains(p.Name, "beta") || strings.Contains(p.Name, "bias") || strings.Contains(p.Name, "alpha") {
+			if strings.Contains(p.Name, "moving") || strings.Contains(p.Name, "gamma") ||
+				strings.Contains(p.Name, "beta") || strings.Contains(p.Name, "bias") || strings.Contains(p.Name, "alpha") {
 				for i := range p.Value {
 					p.Value[i] = .5 + r.Float32()
 				}
@@ -217,7 +241,8 @@ sys.stdout.buffer.write(session.run(None, {session.get_inputs()[0].name: x})[0].
 	if err := binary.Write(&in, binary.LittleEndian, x); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), python, "-c", script, path, strings.Trim(strings.ReplaceAll(fmt.Sprint(shape), " ", ","), "[]"))
+	cmd := exec.CommandContext(t.Context(), python, "-c", script, path,
+		strings.Trim(strings.ReplaceAll(fmt.Sprint(shape), " ", ","), "[]"))
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = &in, &out, &message
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("ONNX Runtime: %v\n%s", err, message.String())

@@ -36,7 +36,10 @@ func TestPatterns(t *testing.T) {
 	}{
 		"gelu by erf": {
 			[]*onnxpb.Tensor{scalar("root", math.Sqrt2), scalar("one", 1), scalar("half", .5)},
-			[]*onnxpb.Node{node("Div", "d", "x", "root"), node("Erf", "e", "d"), node("Add", "a", "e", "one"), node("Mul", "m", "x", "a"), node("Mul", "y", "m", "half")},
+			[]*onnxpb.Node{
+				node("Div", "d", "x", "root"), node("Erf", "e", "d"), node("Add", "a", "e", "one"),
+				node("Mul", "m", "x", "a"), node("Mul", "y", "m", "half"),
+			},
 			gelu,
 		},
 		"softsign by abs": {
@@ -63,12 +66,15 @@ func TestPatterns(t *testing.T) {
 		// which a slice takes away again.
 		"padding": {
 			[]*onnxpb.Tensor{
-				whole("sides", 0, 1, 0, 0, 0, 0), whole("four", 4), whole("pairs", -1, 2), whole("from", -1), whole("to", math.MinInt64+1),
+				whole("sides", 0, 1, 0, 0, 0, 0), whole("four", 4), whole("pairs", -1, 2), whole("from", -1),
+				whole("to", math.MinInt64+1),
 				whole("axis", 0), whole("back", -1), whole("vector", -1), whole("begin", 0), whole("end", 3), whole("last", 4),
 			},
 			[]*onnxpb.Node{
-				zeros, joined, node("Reshape", "p", "all", "pairs"), node("Slice", "s", "p", "from", "to", "axis", "back"), transposed,
-				node("Reshape", "pads", "t", "vector"), node("Pad", "z", "x", "pads"), node("Slice", "y", "z", "begin", "end", "last"),
+				zeros, joined, node("Reshape", "p", "all", "pairs"),
+				node("Slice", "s", "p", "from", "to", "axis", "back"), transposed,
+				node("Reshape", "pads", "t", "vector"), node("Pad", "z", "x", "pads"),
+				node("Slice", "y", "z", "begin", "end", "last"),
 			},
 			func(x float64) float64 { return x },
 		},

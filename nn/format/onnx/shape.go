@@ -31,7 +31,8 @@ func reshape(o *operation) (*value, error) {
 	}
 	have := o.in[0].fileShape()
 	if len(target) < 2 || target[0] > 1 && target[0] != o.batch {
-		return nil, fmt.Errorf("found shape %v, want the batch (0, -1, 1 or its size) followed by the shape of a sample", target)
+		return nil, fmt.Errorf("found shape %v, want the batch (0, -1, 1 or its size) followed by the shape "+
+			"of a sample", target)
 	}
 	target = slices.Clone(target[1:])
 	for k, d := range target {
@@ -148,7 +149,8 @@ func pad(o *operation) (*value, error) {
 		return nil, err
 	}
 	if mode != "constant" || fill != 0 || axes != nil || len(pads) != 10 {
-		return nil, fmt.Errorf("found mode %q, value %g, axes %v and pads %v; want zero padding of a volume, ten numbers", mode, fill, axes, pads)
+		return nil, fmt.Errorf("found mode %q, value %g, axes %v and pads %v; want zero padding of a volume, "+
+			"ten numbers", mode, fill, axes, pads)
 	}
 	if slices.Min(pads) < 0 || pads[0]+pads[1]+pads[5]+pads[6] != 0 {
 		return nil, fmt.Errorf("found pads %v, want 0 for batch and channels, and at least 0 elsewhere", pads)
@@ -179,8 +181,10 @@ func slice(o *operation) (*value, error) {
 		if axis < 0 {
 			axis += 5
 		}
-		if axis < 2 || axis > 4 || len(axes) != len(starts) || len(axes) != len(ends) || bounds[3] != nil && (len(bounds[3]) != len(axes) || bounds[3][k] != 1) {
-			return nil, fmt.Errorf("found starts %v, ends %v, axes %v and steps %v; want slices of depth, height and width without steps", starts, ends, axes, bounds[3])
+		if axis < 2 || axis > 4 || len(axes) != len(starts) || len(axes) != len(ends) || bounds[3] != nil &&
+			(len(bounds[3]) != len(axes) || bounds[3][k] != 1) {
+			return nil, fmt.Errorf("found starts %v, ends %v, axes %v and steps %v; want slices of depth, height and "+
+				"width without steps", starts, ends, axes, bounds[3])
 		}
 		size, start, end := x.Shape[axis-2], starts[k], ends[k]
 		if start < 0 {
@@ -199,8 +203,12 @@ func slice(o *operation) (*value, error) {
 
 // resize reads the repetition of cells: nearest neighbour with integer factors.
 func resize(o *operation) (*value, error) {
-	mode, where, nearest := o.text("mode", "nearest"), o.text("coordinate_transformation_mode", "half_pixel"), o.text("nearest_mode", "round_prefer_floor")
-	for _, name := range []string{"cubic_coeff_a", "exclude_outside", "extrapolation_value", "antialias", "keep_aspect_ratio_policy"} {
+	mode, where, nearest := o.text("mode", "nearest"), o.text("coordinate_transformation_mode", "half_pixel"),
+		o.text("nearest_mode", "round_prefer_floor")
+	for _, name := range []string{
+		"cubic_coeff_a", "exclude_outside", "extrapolation_value", "antialias",
+		"keep_aspect_ratio_policy",
+	} {
 		o.attribute(name) // they apply to other modes
 	}
 	scales, err := o.weight(2)
@@ -208,8 +216,10 @@ func resize(o *operation) (*value, error) {
 		return nil, err
 	}
 	repeats := where == "asymmetric" && nearest == "floor" || where == "half_pixel" && nearest == "round_prefer_floor"
-	if scales == nil || len(scales.floats) != 5 || scales.floats[0] != 1 || scales.floats[1] != 1 || mode != "nearest" || !repeats {
-		return nil, fmt.Errorf("found mode %s, %s, %s; want nearest-neighbour resizing of a volume by constant factors", mode, where, nearest)
+	if scales == nil || len(scales.floats) != 5 || scales.floats[0] != 1 || scales.floats[1] != 1 ||
+		mode != "nearest" || !repeats {
+		return nil, fmt.Errorf("found mode %s, %s, %s; want nearest-neighbour resizing of a volume by "+
+			"constant factors", mode, where, nearest)
 	}
 	u := layers.NewUpSampling3D(1)
 	for a, s := range scales.floats[2:] {

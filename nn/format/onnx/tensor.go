@@ -54,7 +54,8 @@ func readTensor(p *onnxpb.Tensor) (*tensor, error) {
 		return nil, errors.New("a tensor is missing")
 	}
 	if p.GetDataLocation() == onnxpb.Tensor_EXTERNAL {
-		return nil, fmt.Errorf("tensor %q: its data is in another file; save the model with embedded data (torch.onnx.export(..., external_data=False))", p.GetName())
+		return nil, fmt.Errorf("tensor %q: its data is in another file; save the model with embedded data "+
+			"(torch.onnx.export(..., external_data=False))", p.GetName())
 	}
 	dims, n, err := dimensions(p.Dims)
 	if err != nil {
@@ -75,7 +76,8 @@ func readTensor(p *onnxpb.Tensor) (*tensor, error) {
 	case typeInt32:
 		width, have = 4, len(p.Int32Data)
 	default:
-		return nil, fmt.Errorf("tensor %q: found element type %d, want float (1), double (11), float16 (10), bfloat16 (16), int32 (6) or int64 (7)", p.GetName(), p.GetDataType())
+		return nil, fmt.Errorf("tensor %q: found element type %d, want float (1), double (11), float16 (10), "+
+			"bfloat16 (16), int32 (6) or int64 (7)", p.GetName(), p.GetDataType())
 	}
 	if raw != nil {
 		if have = len(raw) / width; len(raw)%width != 0 {
@@ -83,7 +85,8 @@ func readTensor(p *onnxpb.Tensor) (*tensor, error) {
 		}
 	}
 	if have != n {
-		return nil, fmt.Errorf("tensor %q: found %d bytes of raw data and %d numbers, want %d numbers for shape %v", p.GetName(), len(raw), max(have, 0), n, dims)
+		return nil, fmt.Errorf("tensor %q: found %d bytes of raw data and %d numbers, want %d numbers for shape %v",
+			p.GetName(), len(raw), max(have, 0), n, dims)
 	}
 	switch p.GetDataType() {
 	case typeInt64, typeInt32:

@@ -126,7 +126,8 @@ func (f *file) check() error {
 			return fmt.Errorf("safetensors: array %q: got data_offsets %v, want a start at %d", name, t.Offsets, at)
 		}
 		if t.Offsets[1] > len(f.data) {
-			return fmt.Errorf("safetensors: array %q: got data_offsets %v in %d bytes of data: %w", name, t.Offsets, len(f.data), io.ErrUnexpectedEOF)
+			return fmt.Errorf("safetensors: array %q: got data_offsets %v in %d bytes of data: %w", name, t.Offsets,
+				len(f.data), io.ErrUnexpectedEOF)
 		}
 		at = t.Offsets[1]
 	}
@@ -147,7 +148,8 @@ func (f *file) fill(m *nn.Model) error {
 		case t.DType != "F32":
 			return fmt.Errorf("safetensors: array %q: got dtype %q, want F32", p.Name, t.DType)
 		case !slices.Equal(t.Shape, p.Shape) || t.Offsets[1]-t.Offsets[0] != 4*len(p.Value):
-			return fmt.Errorf("safetensors: array %q: got shape %v in %d bytes, want %v", p.Name, t.Shape, t.Offsets[1]-t.Offsets[0], p.Shape)
+			return fmt.Errorf("safetensors: array %q: got shape %v in %d bytes, want %v", p.Name, t.Shape,
+				t.Offsets[1]-t.Offsets[0], p.Shape)
 		}
 	}
 	if len(params) != len(f.tensors) {

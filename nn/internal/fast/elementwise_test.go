@@ -25,7 +25,8 @@ func TestNearTheReference(t *testing.T) {
 	}
 	var cases []replaced
 	for _, name := range []string{
-		"elu", "selu", "celu", "sigmoid", "tanh", "softplus", "log_sigmoid", "silu", "gelu", "exponential", "mish", "tanh_shrink", "softsign", "squareplus",
+		"elu", "selu", "celu", "sigmoid", "tanh", "softplus", "log_sigmoid", "silu", "gelu", "exponential", "mish",
+		"tanh_shrink", "softsign", "squareplus",
 		"hard_sigmoid", "hard_silu", "hard_tanh", "sparse_sigmoid", "sparse_plus", "soft_shrink", "hard_shrink", "relu6",
 	} {
 		a, ok := op.Activation(name, 1)
@@ -61,8 +62,14 @@ func TestNearTheReference(t *testing.T) {
 	}
 	for _, channels := range []int{5, 32} {
 		for _, average := range []bool{false, true} {
-			padded := &op.Pool{In: [3]int{7, 8, 5}, Out: [3]int{4, 4, 3}, Size: [3]int{3, 3, 3}, Stride: [3]int{2, 2, 2}, Pad: [3]int{1, 1, 1}, C: channels, Average: average}
-			inside := &op.Pool{In: [3]int{7, 8, 5}, Out: [3]int{3, 8, 2}, Size: [3]int{2, 1, 2}, Stride: [3]int{2, 1, 3}, C: channels, Average: average}
+			padded := &op.Pool{
+				In: [3]int{7, 8, 5}, Out: [3]int{4, 4, 3}, Size: [3]int{3, 3, 3},
+				Stride: [3]int{2, 2, 2}, Pad: [3]int{1, 1, 1}, C: channels, Average: average,
+			}
+			inside := &op.Pool{
+				In: [3]int{7, 8, 5}, Out: [3]int{3, 8, 2}, Size: [3]int{2, 1, 2},
+				Stride: [3]int{2, 1, 3}, C: channels, Average: average,
+			}
 			global := &op.GlobalPool{Cells: 280, C: channels, Average: average}
 			name := fmt.Sprintf(" %d %t", channels, average)
 			for _, c := range []replaced{
@@ -116,7 +123,8 @@ func TestNearTheReference(t *testing.T) {
 								t.Errorf("SetsGrad is %t", sets)
 							}
 						}
-						want, got := withParams(env(p, 19, []int{c.row}, c.out), c.params), withParams(env(p, 19, []int{c.row}, c.out), c.params)
+						want, got := withParams(env(p, 19, []int{c.row}, c.out), c.params),
+							withParams(env(p, 19, []int{c.row}, c.out), c.params)
 						if sets {
 							clear(want.DX[0])
 						}

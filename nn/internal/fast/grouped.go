@@ -61,7 +61,8 @@ func (g *Grouped) Plan(p *ir.Program) {
 	b := g.Block
 	b.prepare(p)
 	g.kernel = make([]float32, b.Patch()*b.OutC)
-	g.inner.X, g.inner.P, g.inner.DP = [][]float32{make([]float32, p.Batch*b.InLen())}, [][]float32{g.kernel, nil}, make([][]float32, 1)
+	g.inner.X, g.inner.P, g.inner.DP = [][]float32{make([]float32, p.Batch*b.InLen())}, [][]float32{g.kernel, nil},
+		make([][]float32, 1)
 	g.inner.Y = make([]float32, p.Batch*b.OutLen())
 	g.planCopies()
 	if !p.Training {

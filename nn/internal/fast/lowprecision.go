@@ -61,7 +61,8 @@ func (l *LowPrecision) Plan(p *ir.Program) {
 		l.norm = newFolded(l.Norm)
 	}
 	l.setNorm(params)
-	l.low = kernel.NewLowConv(l.Geometry, l.Conv.Pool, relu, l.Precision, l.weights(params), l.bias(params), kernel.NewAffine(l.Range[0], l.Range[1]))
+	l.low = kernel.NewLowConv(l.Geometry, l.Conv.Pool, relu, l.Precision, l.weights(params), l.bias(params),
+		kernel.NewAffine(l.Range[0], l.Range[1]))
 	l.rescaled = nil
 	k := l.low
 	l.unit = max(1, lowWindows/(k.Windows()*ir.Size(l.Conv.Pool.Size[:])))

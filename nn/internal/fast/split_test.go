@@ -14,7 +14,10 @@ import (
 // TestSplitIsTheReference wants the same bits as from the reference, for every number of samples and threads, and
 // no allocation.
 func TestSplitIsTheReference(t *testing.T) {
-	window := op.Pool{In: [3]int{7, 8, 5}, Out: [3]int{4, 4, 3}, Size: [3]int{3, 3, 3}, Stride: [3]int{2, 2, 2}, Pad: [3]int{1, 1, 1}, C: 3}
+	window := op.Pool{
+		In: [3]int{7, 8, 5}, Out: [3]int{4, 4, 3}, Size: [3]int{3, 3, 3}, Stride: [3]int{2, 2, 2},
+		Pad: [3]int{1, 1, 1}, C: 3,
+	}
 	average := window
 	average.Average = true
 	from := rand.New(rand.NewPCG(1, 1)).Perm(280)

@@ -59,12 +59,15 @@ var elementCases = []elementCase{
 		}
 		return 1.5 * math.Exp(x)
 	}, slopeBound: 2 * ulp, slopeFloor: 1},
-	{name: "selu", bound: 2 * ulp, f: expm1From(seluScale*seluAlpha, seluScale, 1), slope: func(x float64, _ []float32) float64 {
-		if x > 0 {
-			return seluScale
-		}
-		return seluScale * seluAlpha * math.Exp(x)
-	}, slopeBound: 2 * ulp, slopeFloor: 1},
+	{
+		name: "selu", bound: 2 * ulp, f: expm1From(seluScale*seluAlpha, seluScale, 1),
+		slope: func(x float64, _ []float32) float64 {
+			if x > 0 {
+				return seluScale
+			}
+			return seluScale * seluAlpha * math.Exp(x)
+		}, slopeBound: 2 * ulp, slopeFloor: 1,
+	},
 	{
 		name: "celu", p: []float32{.75}, bound: 2 * ulp, f: expm1From(.75, 1, .75),
 		slope: func(x float64, _ []float32) float64 { return math.Exp(math.Min(x, 0) / .75) }, slopeBound: 60 * ulp,
@@ -75,7 +78,8 @@ var elementCases = []elementCase{
 	},
 	{
 		name: "tanh", bound: 2 * ulp, f: func(x float64, _ []float32) float64 { return math.Tanh(x) },
-		slope: func(x float64, _ []float32) float64 { return 1 - math.Tanh(x)*math.Tanh(x) }, slopeBound: 3 * ulp, slopeFloor: 1,
+		slope: func(x float64, _ []float32) float64 { return 1 - math.Tanh(x)*math.Tanh(x) }, slopeBound: 3 * ulp,
+		slopeFloor: 1,
 	},
 	{
 		name: "softplus", bound: 2 * ulp, floor: tiniest, f: func(x float64, _ []float32) float64 { return softplus(x) },
@@ -87,7 +91,8 @@ var elementCases = []elementCase{
 	},
 	{
 		name: "silu", bound: 2 * ulp, floor: 100 * tiniest, f: func(x float64, _ []float32) float64 { return x * logistic(x) },
-		slope: func(x float64, _ []float32) float64 { return logistic(x) * (1 + x*logistic(-x)) }, slopeBound: 4 * ulp, slopeFloor: .1,
+		slope:      func(x float64, _ []float32) float64 { return logistic(x) * (1 + x*logistic(-x)) },
+		slopeBound: 4 * ulp, slopeFloor: .1,
 	},
 	{
 		name: "gelu", bound: 4 * ulp, floor: 100 * tiniest, f: func(x float64, _ []float32) float64 { return x * normal(x) },
@@ -96,7 +101,8 @@ var elementCases = []elementCase{
 		}, slopeBound: 8 * ulp, slopeFloor: .1,
 	},
 	{
-		name: "mish", bound: 2 * ulp, floor: 100 * tiniest, f: func(x float64, _ []float32) float64 { return x * math.Tanh(softplus(x)) },
+		name: "mish", bound: 2 * ulp, floor: 100 * tiniest,
+		f: func(x float64, _ []float32) float64 { return x * math.Tanh(softplus(x)) },
 		slope: func(x float64, _ []float32) float64 {
 			t := math.Tanh(softplus(x))
 			return t + x*logistic(x)/(math.Cosh(softplus(x))*math.Cosh(softplus(x)))
@@ -108,15 +114,18 @@ var elementCases = []elementCase{
 	},
 	{
 		name: "softsign", bound: ulp, floor: tiniest, f: func(x float64, _ []float32) float64 { return x / (1 + math.Abs(x)) },
-		slope: func(x float64, _ []float32) float64 { return 1 / ((1 + math.Abs(x)) * (1 + math.Abs(x))) }, slopeBound: 2 * ulp, slopeFloor: tiniest,
+		slope:      func(x float64, _ []float32) float64 { return 1 / ((1 + math.Abs(x)) * (1 + math.Abs(x))) },
+		slopeBound: 2 * ulp, slopeFloor: tiniest,
 	},
 	{
 		name: "squareplus", bound: 2 * ulp, floor: tiniest, f: squareplus,
-		slope: func(x float64, p []float32) float64 { return squareplus(x, p) / math.Hypot(x, 2) }, slopeBound: 4 * ulp, slopeFloor: tiniest,
+		slope:      func(x float64, p []float32) float64 { return squareplus(x, p) / math.Hypot(x, 2) },
+		slopeBound: 4 * ulp, slopeFloor: tiniest,
 	},
 	{
 		name: "hard_sigmoid", bound: ulp, f: func(x float64, _ []float32) float64 { return clamp(x/6+.5, 0, 1) },
-		slope: func(x float64, _ []float32) float64 { return between(float64(float32(x/6+.5)), 0, 1, 1./6, 0) }, slopeBound: ulp, floor: 1,
+		slope:      func(x float64, _ []float32) float64 { return between(float64(float32(x/6+.5)), 0, 1, 1./6, 0) },
+		slopeBound: ulp, floor: 1,
 	},
 	{
 		name: "hard_silu", bound: ulp, floor: 1, f: func(x float64, _ []float32) float64 { return x * clamp(x/6+.5, 0, 1) },
@@ -174,7 +183,10 @@ const tiniest = 1.2e-38
 
 // sweep has numbers of all sizes, more where activations bend, and the special ones.
 func sweep() []float32 {
-	x := []float32{0, float32(math.Copysign(0, -1)), math.SmallestNonzeroFloat32, -math.SmallestNonzeroFloat32, math.MaxFloat32, -math.MaxFloat32}
+	x := []float32{
+		0, float32(math.Copysign(0, -1)), math.SmallestNonzeroFloat32, -math.SmallestNonzeroFloat32,
+		math.MaxFloat32, -math.MaxFloat32,
+	}
 	for _, v := range []float64{.5, 1, 2, 3, 6, 14.5, 44, 87, 88, 88.72, 89, 103.97, 104, 1e9} {
 		for _, near := range []float32{math.Nextafter32(float32(v), 0), float32(v), math.Nextafter32(float32(v), 1e10)} {
 			x = append(x, near, -near)
@@ -205,7 +217,8 @@ func worst(got, x []float32, want func(x float64) float64, bound, floor float64,
 	for i, v := range x {
 		e := off(got[i], want(float64(v)))
 		if jumps && !(e <= 1) {
-			e = min(e, off(got[i], want(float64(math.Nextafter32(v, -1e10)))), off(got[i], want(float64(math.Nextafter32(v, 1e10)))))
+			e = min(e, off(got[i], want(float64(math.Nextafter32(v, -1e10)))),
+				off(got[i], want(float64(math.Nextafter32(v, 1e10)))))
 		}
 		if !(e <= most) {
 			most, at = e, i
@@ -267,7 +280,8 @@ func TestActivationsOfFew(t *testing.T) {
 		a.Backward(slopes, dy, x, all, c.p)
 		for i, v := range x {
 			want := float32(c.f(float64(v), c.p))
-			if v != v && !math.IsNaN(float64(all[i])) || math.IsInf(float64(v), 0) && all[i] != want && (all[i] == all[i] || want == want) {
+			if v != v && !math.IsNaN(float64(all[i])) || math.IsInf(float64(v), 0) && all[i] != want &&
+				(all[i] == all[i] || want == want) {
 				t.Errorf("at %v got %v, want %v", v, all[i], want)
 			}
 		}

@@ -164,7 +164,8 @@ func (c *Conv) products(dst, src, w, bias []float32, lo, hi int, rows []float32)
 	for i := range c.groups {
 		g := &c.groups[i]
 		if c.everywhere(g) {
-			gemm((hi-lo)*c.size, out, g.width, c.gather(rows, src, lo, hi, g), g.width, 1, w[g.row*out:], out, dst, out, from, apart)
+			gemm((hi-lo)*c.size, out, g.width, c.gather(rows, src, lo, hi, g), g.width, 1, w[g.row*out:], out, dst,
+				out, from, apart)
 		} else {
 			c.eachReached(g, lo, hi, func(first, last int) {
 				to := dst[(first-lo)*out:]
@@ -258,7 +259,8 @@ func (c *Conv) GroupGrad(dw, db, src, grad []float32, number, lo, hi int, scratc
 		}
 		c.eachReached(g, lo, end, func(lo, hi int) {
 			to := dw[g.row*n:]
-			loops.tile.product(g.width, n, hi-lo, c.gather(rows, src, lo, hi, g), 1, g.width, grad[lo*n:], n, to, n, to, n, inputs, grad[end*n:later*n])
+			loops.tile.product(g.width, n, hi-lo, c.gather(rows, src, lo, hi, g), 1, g.width, grad[lo*n:], n, to, n,
+				to, n, inputs, grad[end*n:later*n])
 		})
 	}
 }

@@ -305,7 +305,9 @@ func minimalOutputs(g kernel.Geometry) []int {
 	return []int{largest}
 }
 
-func testWinograd(t *testing.T, c *kernel.Conv, outputs int, tolerance float64, src, w, bias []float32, want truth, n int) {
+func testWinograd(t *testing.T, c *kernel.Conv, outputs int, tolerance float64, src, w, bias []float32, want truth,
+	n int,
+) {
 	ar := arena{t: t}
 	k := kernel.NewWinograd(c, outputs)
 	u, weightScratch, scratch := ar.alloc(k.WeightLen()), ar.alloc(k.WeightScratchLen()), ar.alloc(k.TileScratchLen())
@@ -458,7 +460,19 @@ func testWinogradGrad(t *testing.T, c *kernel.Conv, src, dense []float32, want t
 // three times that of the direct sum, what has larger tiles to 5e-6 of the outputs' root mean square.
 func TestWinogradError(t *testing.T) {
 	eachTier(t, func(t *testing.T) {
-		for _, shape := range [][3]int{{2, 1, 16}, {2, 1, 64}, {3, 1, 16}, {3, 1, 32}, {3, 1, 64}, {5, 1, 16}, {5, 1, 64}, {3, 2, 16}, {3, 2, 64}, {5, 2, 16}, {5, 2, 64}} {
+		for _, shape := range [][3]int{
+			{2, 1, 16},
+			{2, 1, 64},
+			{3, 1, 16},
+			{3, 1, 32},
+			{3, 1, 64},
+			{5, 1, 16},
+			{5, 1, 64},
+			{3, 2, 16},
+			{3, 2, 64},
+			{5, 2, 16},
+			{5, 2, 64},
+		} {
 			taps, stride, channels := shape[0], shape[1], shape[2]
 			r := rand.New(rand.NewPCG(13, 14))
 			c := valid("", cube(8*stride+taps-stride), channels, cube(taps), cube(stride), cube(1), 32, 1, 1)
@@ -478,10 +492,12 @@ func TestWinogradError(t *testing.T) {
 				wino.Weights(u, w, 0, g.InC, make([]float32, wino.WeightScratchLen()))
 				wino.Forward(minimal, nil, src, u, nil, 0, wino.Tiles(), make([]float32, wino.TileScratchLen()))
 				got := rms(minimal, want)
-				t.Logf("kernel %d, stride %d, %d channels: root mean square error relative to that of the output: direct %.2g, tiles of %d %.2g",
+				t.Logf("kernel %d, stride %d, %d channels: root mean square error relative to that of the output: "+
+					"direct %.2g, tiles of %d %.2g",
 					taps, stride, channels, rms(direct, want), outputs, got)
 				if got > bound {
-					t.Errorf("kernel %d, stride %d, %d channels: tiles of %d err by %g, want at most %g", taps, stride, channels, outputs, got, bound)
+					t.Errorf("kernel %d, stride %d, %d channels: tiles of %d err by %g, want at most %g", taps,
+						stride, channels, outputs, got, bound)
 				}
 			}
 		}

@@ -31,7 +31,10 @@ const rowAlias = 1024
 // newCubes prepares count cubes of samples of some dimensions and channels; corner gives their first positions.
 func newCubes(dims [3]int, channels, side, step, count int, corner func(t int) [3]int) *cubes {
 	row := dims[2] * channels
-	k := &cubes{side: side, width: step * channels, plane: step * dims[1] * row, row: step * row, each: make([]placed, count)}
+	k := &cubes{
+		side: side, width: step * channels, plane: step * dims[1] * row, row: step * row,
+		each: make([]placed, count),
+	}
 	steps, sides := [3]int{step, step, 1}, [3]int{side, side, side * step}
 	parts := map[[3]stretch]*part{}
 	for t := range k.each {
@@ -76,7 +79,9 @@ func (k *cubes) part(exists [3]stretch, channels int) *part {
 func (k *cubes) scratchLen(points int) int { return points*laneSlack + k.side*k.side*k.side*k.width }
 
 // transform calls f for the cells of cube t of the sample x; cells that do not exist are zero.
-func (k *cubes) transform(f func(dst, src, scratch []float32, plane, row, cell, step, n int), v, x []float32, t, step, points int, scratch []float32) {
+func (k *cubes) transform(f func(dst, src, scratch []float32, plane, row, cell, step, n int), v, x []float32, t,
+	step, points int, scratch []float32,
+) {
 	n, side := k.width, k.side
 	lines, scratch := scratch[:points*laneSlack], scratch[points*laneSlack:]
 	at := &k.each[t]

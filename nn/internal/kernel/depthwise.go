@@ -29,7 +29,10 @@ func NewDepthwise(c *Conv) (d *Depthwise, ok bool) {
 	if c.size != 1 || slices.Contains(c.kinds, unlisted) {
 		return nil, false
 	}
-	d = &Depthwise{Conv: c, step: c.Stride[2] * c.InC, apart: c.OutC, inputs: c.InLen(), length: c.OutLen(), zeros: make([]float32, c.OutC)}
+	d = &Depthwise{
+		Conv: c, step: c.Stride[2] * c.InC, apart: c.OutC, inputs: c.InLen(), length: c.OutLen(),
+		zeros: make([]float32, c.OutC),
+	}
 	if c.spots != nil {
 		d.length = c.sampleLen
 		if c.Out[2] > 1 {
@@ -120,7 +123,9 @@ func (d *Depthwise) WeightGrad(dw, src, grad []float32, lo, hi int) {
 	}
 }
 
-func portableDepthwise(dst []float32, out int, from []float32, begin int, src []float32, step int, w []float32, taps []span, rows, n int) {
+func portableDepthwise(dst []float32, out int, from []float32, begin int, src []float32, step int, w []float32,
+	taps []span, rows, n int,
+) {
 	for i := range rows {
 		to := dst[i*out : i*out+n]
 		copy(to, from[i*begin:])

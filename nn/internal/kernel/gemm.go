@@ -12,7 +12,9 @@ func Gemm(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []floa
 
 // gemmBefore is Gemm, and fetches next, which will be b in the next call: it lies elsewhere, and the processor sees
 // a new stretch coming only once it is read.
-func gemmBefore(next []float32, m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, accumulate bool) {
+func gemmBefore(next []float32, m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int,
+	accumulate bool,
+) {
 	if accumulate {
 		loops.tile.product(m, n, k, a, ars, acs, b, ldb, c, ldc, c, ldc, next)
 	} else {
@@ -27,7 +29,9 @@ func gemm(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []floa
 }
 
 // product is gemm, whatever the elements are, and fetches what comes next, one array after the other.
-func (t *tileKernel) product(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, next ...[]float32) {
+func (t *tileKernel) product(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int,
+	from []float32, ldf int, next ...[]float32,
+) {
 	if m == 0 || n == 0 {
 		return
 	}
@@ -111,7 +115,8 @@ func begin(m, n int, c []float32, ldc int, from []float32, ldf int) {
 type tileKernel struct {
 	rows, cols, rowCols int
 	narrow, narrowRows  int
-	add                 func(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, w walk)
+	add                 func(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int,
+		from []float32, ldf int, w walk)
 }
 
 // walk is the way of a tile: through how many stretches of k it goes, and how far a and b move on after the end of
@@ -127,7 +132,8 @@ type walk struct {
 const mostTiles = 64
 
 // eachTile goes the way with a function that makes one stretch of one tile.
-func (w *walk) eachTile(add func(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int),
+func (w *walk) eachTile(add func(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int,
+	from []float32, ldf int),
 	m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int,
 ) {
 	times := w.times
@@ -143,12 +149,16 @@ func (w *walk) eachTile(add func(m, n, k int, a []float32, ars, acs int, b []flo
 	}
 }
 
-func portableTile(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, w walk) {
+func portableTile(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int,
+	from []float32, ldf int, w walk,
+) {
 	w.eachTile(portableStretch, m, n, k, a, ars, acs, b, ldb, c, ldc, from, ldf)
 }
 
 // portableStretch keeps 2 by 4 sums in registers, which is what the compiler manages without spilling.
-func portableStretch(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int) {
+func portableStretch(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int,
+	from []float32, ldf int,
+) {
 	if &from[0] != &c[0] {
 		begin(m, n, c, ldc, from, ldf)
 	}

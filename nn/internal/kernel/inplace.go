@@ -78,7 +78,10 @@ func (c *Conv) rows(into *[mostRows]outputRows, lo, hi int) []outputRows {
 		x, y, z := at%c.Out[2], at/c.Out[2]%c.Out[1], at/(c.Out[2]*c.Out[1])%c.Out[0]
 		n := min(hi-at, c.Out[2]-x)
 		z, y = z*c.Stride[0]-c.Pad[0], y*c.Stride[1]-c.Pad[1]
-		r := outputRows{at - lo, 1, x, n, c.tapsInside(0, z), c.tapsInside(1, y), at/c.windows*c.InLen() + c.index(z, y, -c.Pad[2])}
+		r := outputRows{
+			at - lo, 1, x, n, c.tapsInside(0, z), c.tapsInside(1, y),
+			at/c.windows*c.InLen() + c.index(z, y, -c.Pad[2]),
+		}
 		at += n
 		if count > 0 {
 			last := &into[count-1]
@@ -161,9 +164,11 @@ func (c *Conv) groupGradInPlace(dw, src, grad []float32, g *group, lo, hi int) {
 				if first >= last || left >= right {
 					continue
 				}
-				from := c.index(z*c.Stride[0]+tap[0]*c.Dilation[0]-c.Pad[0], first*c.Stride[1]+tap[1]*c.Dilation[1]-c.Pad[1], left*c.Stride[2]+t.first*c.Dilation[2]-c.Pad[2])
+				from := c.index(z*c.Stride[0]+tap[0]*c.Dilation[0]-c.Pad[0],
+					first*c.Stride[1]+tap[1]*c.Dilation[1]-c.Pad[1], left*c.Stride[2]+t.first*c.Dilation[2]-c.Pad[2])
 				row := ((tap[0]*c.Kernel[1]+tap[1])*c.Kernel[2] + t.first) * c.InC
-				c.addGrad(dw[row*c.OutC:], sample[from:], grad[(at+(first-y)*c.Out[2]+left-x)*c.OutC:], t.count*c.InC, last-first, right-left)
+				c.addGrad(dw[row*c.OutC:], sample[from:], grad[(at+(first-y)*c.Out[2]+left-x)*c.OutC:],
+					t.count*c.InC, last-first, right-left)
 			}
 		}
 		at += n * rows
@@ -184,7 +189,9 @@ func (c *Conv) addGrad(dw, src, grad []float32, m, rows, outputs int) {
 
 // down adds to c [m,n] the products of a [m,k] and b [k,n] along a way: in tiles one below the other. The next
 // call's a is that far behind this one, and its b follows that of this one, where next is not 0.
-func (t *tileKernel) down(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, w walk, next int) {
+func (t *tileKernel) down(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int,
+	w walk, next int,
+) {
 	w.check(m, n, k, a, ars, acs, b, ldb, c, ldc)
 	for j, cols := 0, 0; j < n; j += cols {
 		var high int

@@ -220,7 +220,8 @@ func (c *LowConv) products(dst, words []float32, lo, hi int, rows []float32) {
 	}
 	for i := range k.groups {
 		g := &k.groups[i]
-		tile.product((hi-lo)*k.size, cols, g.width, k.gather(rows, words, lo, hi, g), g.width, 1, c.weight[g.row*cols:], cols, dst, cols, from, apart)
+		tile.product((hi-lo)*k.size, cols, g.width, k.gather(rows, words, lo, hi, g), g.width, 1,
+			c.weight[g.row*cols:], cols, dst, cols, from, apart)
 		from, apart = dst, cols
 	}
 	if c.Precision == Int8 {
@@ -280,11 +281,15 @@ func portableDequantise(dst, x, scale, shift []float32) {
 }
 
 // portableInt8Tile and portableBFloat16Tile are tiles of words.
-func portableInt8Tile(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, w walk) {
+func portableInt8Tile(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int,
+	from []float32, ldf int, w walk,
+) {
 	w.eachTile(portableInt8Stretch, m, n, k, a, ars, acs, b, ldb, c, ldc, from, ldf)
 }
 
-func portableInt8Stretch(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int) {
+func portableInt8Stretch(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int,
+	from []float32, ldf int,
+) {
 	for i := range m {
 		for j := range n {
 			sum := int32(math.Float32bits(from[i*ldf+j]))
@@ -297,11 +302,15 @@ func portableInt8Stretch(m, n, k int, a []float32, ars, acs int, b []float32, ld
 	}
 }
 
-func portableBFloat16Tile(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int, w walk) {
+func portableBFloat16Tile(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int,
+	from []float32, ldf int, w walk,
+) {
 	w.eachTile(portableBFloat16Stretch, m, n, k, a, ars, acs, b, ldb, c, ldc, from, ldf)
 }
 
-func portableBFloat16Stretch(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, from []float32, ldf int) {
+func portableBFloat16Stretch(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int,
+	from []float32, ldf int,
+) {
 	for i := range m {
 		for j := range n {
 			sum := from[i*ldf+j]

@@ -36,18 +36,38 @@ func TestOptimizers(t *testing.T) {
 		step func(p, g []float32, kept [3][]float32)
 		want scalar
 	}{
-		{"momentum", func(p, g []float32, kept [3][]float32) { kernel.Momentum(p, kept[0], g, rate, momentum, false) }, func(p, g float64, kept *[3]float64) float64 {
+		{"momentum", func(p, g []float32, kept [3][]float32) {
+			kernel.Momentum(p, kept[0], g, rate, momentum,
+				false)
+		}, func(p, g float64, kept *[3]float64) float64 {
 			kept[0] = momentum*kept[0] - rate*g
 			return p + kept[0]
 		}},
-		{"nesterov", func(p, g []float32, kept [3][]float32) { kernel.Momentum(p, kept[0], g, rate, momentum, true) }, func(p, g float64, kept *[3]float64) float64 {
+		{"nesterov", func(p, g []float32, kept [3][]float32) {
+			kernel.Momentum(p, kept[0], g, rate, momentum,
+				true)
+		}, func(p, g float64, kept *[3]float64) float64 {
 			kept[0] = momentum*kept[0] - rate*g
 			return p + momentum*kept[0] - rate*g
 		}},
-		{"rmsprop", func(p, g []float32, kept [3][]float32) { kernel.RMSprop(p, kept[0], nil, nil, g, numbers) }, rmsprop(false, false)},
-		{"centred", func(p, g []float32, kept [3][]float32) { kernel.RMSprop(p, kept[0], kept[1], nil, g, numbers) }, rmsprop(true, false)},
-		{"rmsprop, momentum", func(p, g []float32, kept [3][]float32) { kernel.RMSprop(p, kept[0], nil, kept[2], g, numbers) }, rmsprop(false, true)},
-		{"centred, momentum", func(p, g []float32, kept [3][]float32) { kernel.RMSprop(p, kept[0], kept[1], kept[2], g, numbers) }, rmsprop(true, true)},
+		{
+			"rmsprop", func(p, g []float32, kept [3][]float32) { kernel.RMSprop(p, kept[0], nil, nil, g, numbers) },
+			rmsprop(false, false),
+		},
+		{"centred", func(p, g []float32, kept [3][]float32) {
+			kernel.RMSprop(p, kept[0], kept[1], nil, g,
+				numbers)
+		}, rmsprop(true, false)},
+		{"rmsprop, momentum", func(p, g []float32,
+			kept [3][]float32,
+		) {
+			kernel.RMSprop(p, kept[0], nil, kept[2], g, numbers)
+		}, rmsprop(false, true)},
+		{"centred, momentum", func(p, g []float32,
+			kept [3][]float32,
+		) {
+			kernel.RMSprop(p, kept[0], kept[1], kept[2], g, numbers)
+		}, rmsprop(true, true)},
 		{"amsgrad", func(p, g []float32, kept [3][]float32) {
 			kernel.AMSGrad(p, g, kept[0], kept[1], kept[2], rate, .1, .001, epsilon)
 		}, func(p, g float64, kept *[3]float64) float64 {
@@ -56,9 +76,18 @@ func TestOptimizers(t *testing.T) {
 			kept[2] = max(kept[2], kept[1])
 			return p - kept[0]*rate/(math.Sqrt(kept[2])+epsilon)
 		}},
-		{"blend", func(p, g []float32, _ [3][]float32) { kernel.Blend(p, g, rho, 1-rho) }, func(p, g float64, _ *[3]float64) float64 { return rho*p + (1-rho)*g }},
-		{"sgd", func(p, g []float32, _ [3][]float32) { kernel.AddScaled(-rate, g, p) }, func(p, g float64, _ *[3]float64) float64 { return p - rate*g }},
-		{"decay", func(p, _ []float32, _ [3][]float32) { kernel.AddScaled(-rate, p, p) }, func(p, _ float64, _ *[3]float64) float64 { return p - rate*p }},
+		{
+			"blend", func(p, g []float32, _ [3][]float32) { kernel.Blend(p, g, rho, 1-rho) },
+			func(p, g float64, _ *[3]float64) float64 { return rho*p + (1-rho)*g },
+		},
+		{
+			"sgd", func(p, g []float32, _ [3][]float32) { kernel.AddScaled(-rate, g, p) },
+			func(p, g float64, _ *[3]float64) float64 { return p - rate*g },
+		},
+		{
+			"decay", func(p, _ []float32, _ [3][]float32) { kernel.AddScaled(-rate, p, p) },
+			func(p, _ float64, _ *[3]float64) float64 { return p - rate*p },
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			eachTier(t, func(t *testing.T) {

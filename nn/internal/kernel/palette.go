@@ -176,7 +176,9 @@ func (c *PaletteConv) PlaneScratchLen() int { return c.Pool.Size[0] * c.plane.le
 
 // Forward computes slabs [lo,hi), counted through all samples, of dst [N,Pool.Out,OutC], from the weights and what
 // Table and Base made of them; arg as in Conv.Forward.
-func (c *PaletteConv) Forward(dst []float32, arg, src []uint8, w, table, base []float32, lo, hi int, v *Voxels, scratch []float32) {
+func (c *PaletteConv) Forward(dst []float32, arg, src []uint8, w, table, base []float32, lo, hi int, v *Voxels,
+	scratch []float32,
+) {
 	v.sample = -1
 	n := c.OutC
 	for slab := lo; slab < hi; slab++ {
@@ -306,7 +308,9 @@ func (c *PaletteConv) patchesLen() int {
 // WeightGrad adds slabs [lo,hi) to sums [WeightGradLen]: the part of the weights' gradient that comes from colours
 // less background, then the gradient of the response to background. FinishWeightGrad makes the weights' and the
 // bias's gradient of both.
-func (c *PaletteConv) WeightGrad(sums []float32, src []uint8, grad []float32, arg []uint8, out []float32, lo, hi int, v *Voxels, scratch []float32) {
+func (c *PaletteConv) WeightGrad(sums []float32, src []uint8, grad []float32, arg []uint8, out []float32, lo,
+	hi int, v *Voxels, scratch []float32,
+) {
 	v.sample = -1
 	dw, dbase := sums[:c.patchesLen()], sums[c.patchesLen():]
 	if v.trace != nil {

@@ -19,7 +19,10 @@ type Survivors struct {
 // NewSurvivors allocates the lists for up to channels channels of c.
 func (c *Conv) NewSurvivors(channels int) *Survivors {
 	n := channels * c.windows
-	return &Survivors{windows: c.windows, count: make([]int32, channels), start: make([]int32, n), grad: make([]float32, n), enlarged: c.newEnlarged()}
+	return &Survivors{
+		windows: c.windows, count: make([]int32, channels), start: make([]int32, n),
+		grad: make([]float32, n), enlarged: c.newEnlarged(),
+	}
 }
 
 // list fills s for channels [lo,hi) of a sample, from its arg and the gradient grad, and adds the gradients to db.
@@ -27,7 +30,8 @@ func (s *Survivors) list(c *Conv, db, grad []float32, arg []uint8, lo, hi int) {
 	s.clear()
 	for w := 0; w < c.windows; w += maxReach {
 		n := min(maxReach, c.windows-w)
-		loops.survive(s, db[lo:hi], grad[w*c.OutC+lo:], arg[w*c.OutC+lo:], c.starts[w*c.size:(w+n)*c.size], c.OutC, c.size, ^uint64(0))
+		loops.survive(s, db[lo:hi], grad[w*c.OutC+lo:], arg[w*c.OutC+lo:], c.starts[w*c.size:(w+n)*c.size], c.OutC,
+			c.size, ^uint64(0))
 	}
 }
 
@@ -162,7 +166,8 @@ func (c *Conv) placeGrad(to, wt, grad []float32, arg []uint8, p *Places) {
 			for place := range (last - first) * c.size {
 				if lives := int(p.count[place]); lives > 0 {
 					start := c.starts[first*c.size+place]
-					loops.collect(to[start:], wt, p.row[place*n:place*n+lives], p.grad[place*n:place*n+lives], c.toIn[r:r+1], c.runs[0].length)
+					loops.collect(to[start:], wt, p.row[place*n:place*n+lives], p.grad[place*n:place*n+lives],
+						c.toIn[r:r+1], c.runs[0].length)
 				}
 			}
 		}

@@ -75,7 +75,8 @@ type inner struct {
 
 	// depthwise sets some rows of n channels of dst, out apart, to those of from, begin apart, plus the products of
 	// src, rows step apart, and w at each tap.
-	depthwise func(dst []float32, out int, from []float32, begin int, src []float32, step int, w []float32, taps []span, rows, n int)
+	depthwise func(dst []float32, out int, from []float32, begin int, src []float32, step int, w []float32,
+		taps []span, rows, n int)
 	// depthwiseWeights adds to dw at each tap the products of some rows of n channels of grad, apart from each
 	// other, and src, rows step apart.
 	depthwiseWeights func(dw, grad []float32, apart int, src []float32, step int, taps []span, rows, n int)
@@ -154,12 +155,17 @@ var portable = inner{
 	depthwiseWeights: portableDepthwiseWeights,
 
 	winograd2: transforms{weights: portableFilterWeights2, input: portableWinogradInput2, output: portableWinogradOutput2},
-	winograd4: transforms{portableFilterWeights4, portableWinogradInput4, portableWinogradOutput4, portableWinogradSpread4, portableFoldWeights4},
+	winograd4: transforms{
+		portableFilterWeights4, portableWinogradInput4, portableWinogradOutput4,
+		portableWinogradSpread4, portableFoldWeights4,
+	},
 	winograd4of2: transforms{
-		portableFilterWeights4of2, portableWinogradInput4of2, portableWinogradOutput4of2, portableWinogradSpread4of2, portableFoldWeights4of2,
+		portableFilterWeights4of2, portableWinogradInput4of2, portableWinogradOutput4of2,
+		portableWinogradSpread4of2, portableFoldWeights4of2,
 	},
 	winograd2of5: transforms{
-		portableFilterWeights2of5, portableWinogradInput4, portableWinogradOutput2of5, portableWinogradSpread2of5, portableFoldWeights2of5,
+		portableFilterWeights2of5, portableWinogradInput4, portableWinogradOutput2of5, portableWinogradSpread2of5,
+		portableFoldWeights2of5,
 	},
 
 	dropout: portableDropout,

@@ -223,7 +223,9 @@ func portableWinogradSpread2of5(dst, src, scratch []float32, plane, row, cell, s
 
 // portableToPoints transforms the cells of a cube of m a side to points, side a side; line does it along one axis,
 // in place, where they are apart.
-func portableToPoints(m, side int, line func(d []float32, apart int), dst, src, scratch []float32, plane, row, cell, step, n int) {
+func portableToPoints(m, side int, line func(d []float32, apart int), dst, src, scratch []float32, plane, row, cell,
+	step, n int,
+) {
 	d := scratch[:side*side*side]
 	for c := range n {
 		for i := range d {

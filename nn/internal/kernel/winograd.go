@@ -427,7 +427,8 @@ func (w *Winograd) products(m, src, u []float32, l *lot, tiles []int32, scratch 
 			adds := l.first > 0
 			for _, r := range l.reached[w.infinite[p]] {
 				first, k := p*rows+(l.first+r.lo)*in, (r.hi-r.lo)*in
-				gemmBefore(w.pointAfter(u, p, first, k), hi-lo, out, k, v[lo*width+r.lo*in:], width, 1, u[first*out:], out, m[lo*out:], out, adds)
+				gemmBefore(w.pointAfter(u, p, first, k), hi-lo, out, k, v[lo*width+r.lo*in:], width, 1,
+					u[first*out:], out, m[lo*out:], out, adds)
 				adds = true
 			}
 		})
@@ -448,7 +449,8 @@ func (w *Winograd) pointAfter(u []float32, p, first, n int) []float32 {
 // the width.
 func (w *Winograd) input(v, src []float32, f, t, step int, scratch []float32) {
 	sample, t := t/w.Tiles(), t%w.Tiles()
-	w.inputs[f/w.step].transform(w.transforms().input, v, src[sample*w.InLen():(sample+1)*w.InLen()], t, step, w.points(), scratch)
+	w.inputs[f/w.step].transform(w.transforms().input, v, src[sample*w.InLen():(sample+1)*w.InLen()], t, step,
+		w.points(), scratch)
 }
 
 // output writes what a tile's outputs give.

@@ -17,7 +17,8 @@ func (w *Winograd) GradPoints(v, d, src, grad []float32, t, at, tiles int, scrat
 		w.StageInput(v, src, t, part, at, tiles, scratch)
 	}
 	sample, t := t/w.Tiles(), t%w.Tiles()
-	w.grads.transform(w.transforms().spread, d[at*out:], grad[sample*w.OutLen():(sample+1)*w.OutLen()], t, tiles*out+pointSlack, w.points(), scratch)
+	w.grads.transform(w.transforms().spread, d[at*out:], grad[sample*w.OutLen():(sample+1)*w.OutLen()], t,
+		tiles*out+pointSlack, w.points(), scratch)
 }
 
 // Points returns the number of points of a tile, each of which is a task of GradProducts.

@@ -90,8 +90,14 @@ var elementwise = map[string]Elementwise{
 		}
 		return y + seluScale*seluAlpha
 	}},
-	"sigmoid": {F: func(x, _ float64) float64 { return sigmoid(x) }, Slope: func(_, y, _ float64) float64 { return y * (1 - y) }},
-	"tanh":    {F: func(x, _ float64) float64 { return math.Tanh(x) }, Slope: func(_, y, _ float64) float64 { return 1 - y*y }},
+	"sigmoid": {
+		F:     func(x, _ float64) float64 { return sigmoid(x) },
+		Slope: func(_, y, _ float64) float64 { return y * (1 - y) },
+	},
+	"tanh": {
+		F:     func(x, _ float64) float64 { return math.Tanh(x) },
+		Slope: func(_, y, _ float64) float64 { return 1 - y*y },
+	},
 	"softplus": {
 		F:     func(x, _ float64) float64 { return softplus(x) },
 		Slope: func(x, _, _ float64) float64 { return sigmoid(x) },
@@ -125,11 +131,23 @@ var elementwise = map[string]Elementwise{
 		F:     func(x, _ float64) float64 { return (x + math.Sqrt(x*x+4)) / 2 },
 		Slope: func(x, _, _ float64) float64 { return (1 + x/math.Sqrt(x*x+4)) / 2 },
 	},
-	"tanh_shrink":    {F: func(x, _ float64) float64 { return x - math.Tanh(x) }, Slope: func(x, y, _ float64) float64 { return (x - y) * (x - y) }},
-	"hard_sigmoid":   {F: func(x, _ float64) float64 { return clamp(x/6+.5, 0, 1) }, Slope: func(_, y, _ float64) float64 { return inside(y, 0, 1) / 6 }},
-	"hard_silu":      {F: func(x, _ float64) float64 { return x * clamp(x/6+.5, 0, 1) }, Slope: hardSiLUSlope},
-	"hard_tanh":      {F: func(x, _ float64) float64 { return clamp(x, -1, 1) }, Slope: func(_, y, _ float64) float64 { return inside(y, -1, 1) }},
-	"sparse_sigmoid": {F: func(x, _ float64) float64 { return clamp((x+1)/2, 0, 1) }, Slope: func(_, y, _ float64) float64 { return inside(y, 0, 1) / 2 }},
+	"tanh_shrink": {
+		F:     func(x, _ float64) float64 { return x - math.Tanh(x) },
+		Slope: func(x, y, _ float64) float64 { return (x - y) * (x - y) },
+	},
+	"hard_sigmoid": {
+		F:     func(x, _ float64) float64 { return clamp(x/6+.5, 0, 1) },
+		Slope: func(_, y, _ float64) float64 { return inside(y, 0, 1) / 6 },
+	},
+	"hard_silu": {F: func(x, _ float64) float64 { return x * clamp(x/6+.5, 0, 1) }, Slope: hardSiLUSlope},
+	"hard_tanh": {
+		F:     func(x, _ float64) float64 { return clamp(x, -1, 1) },
+		Slope: func(_, y, _ float64) float64 { return inside(y, -1, 1) },
+	},
+	"sparse_sigmoid": {
+		F:     func(x, _ float64) float64 { return clamp((x+1)/2, 0, 1) },
+		Slope: func(_, y, _ float64) float64 { return inside(y, 0, 1) / 2 },
+	},
 	"sparse_plus": {F: func(x, _ float64) float64 {
 		if x < 1 {
 			return max(x+1, 0) * max(x+1, 0) / 4

@@ -112,7 +112,10 @@ func (g *GlobalPool) Backward64(e *ir.Env[float64]) { globalBackward(g, e) }
 
 func (g *GlobalPool) pool() *Pool {
 	if g.all == nil {
-		g.all = &Pool{In: [3]int{1, 1, g.Cells}, Out: [3]int{1, 1, 1}, Size: [3]int{1, 1, g.Cells}, Stride: [3]int{1, 1, 1}, C: g.C, Average: g.Average}
+		g.all = &Pool{
+			In: [3]int{1, 1, g.Cells}, Out: [3]int{1, 1, 1}, Size: [3]int{1, 1, g.Cells},
+			Stride: [3]int{1, 1, 1}, C: g.C, Average: g.Average,
+		}
 	}
 	return g.all
 }

@@ -30,7 +30,8 @@ var All = []Pass{
 	{"fuse-dropout", "Draws dropout into batch normalisation.", fuseDropout},
 	{"sparse-backward", "Visits only the gradients that pooling passes on.", sparseBackward},
 	{"winograd", "Convolves 3x3x3 kernels with a third of the products.", useWinograd},
-	{"winograd4", "Convolves them with an eighth, 5x5x5 kernels with a fifth and strided ones with a half or less, where there is work enough; errs by 5e-6 of the output.", useWinograd4},
+	{"winograd4", "Convolves them with an eighth, 5x5x5 kernels with a fifth and strided ones with a half or less, " +
+		"where there is work enough; errs by 5e-6 of the output.", useWinograd4},
 	{"palette", "Reads palette indices in place of colours.", readPalette},
 	{"low-precision", "Multiplies integers of 8 bits or bfloat16, where the model says so.", useLowPrecision},
 	{"split-samples", "Runs operations without a kernel on all threads.", splitSamples},

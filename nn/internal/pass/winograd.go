@@ -34,7 +34,8 @@ func minimal(n *ir.Node) (*fast.Conv, bool) {
 	if grouped, is := n.Op.(*fast.Grouped); is {
 		conv, ok = grouped.Block, true
 	}
-	return conv, ok && conv.InC >= minimalInputs && conv.OutC >= minimalOutputs && kernel.WinogradFits(conv.Geometry, conv.Pool)
+	return conv, ok && conv.InC >= minimalInputs && conv.OutC >= minimalOutputs &&
+		kernel.WinogradFits(conv.Geometry, conv.Pool)
 }
 
 // minimalTiles is the number of tiles for which it pays to read the weights of F(4,3) and F(2,5): 216 for each pair
@@ -64,7 +65,8 @@ func useWinograd4(p *ir.Program) {
 		if pays(p.Batch, conv.Geometry, conv.Pool, fewerForWeights) {
 			conv.WinogradWeights = kernel.WinogradOutputs(conv.Geometry)
 		}
-		if phases, gaps, ok := conv.Phases(); ok && len(phases) == 1 && !gaps && pays(p.Batch, phases[0].Geometry, phases[0].Unit(), 1) {
+		if phases, gaps, ok := conv.Phases(); ok && len(phases) == 1 && !gaps &&
+			pays(p.Batch, phases[0].Geometry, phases[0].Unit(), 1) {
 			conv.WinogradInput = kernel.WinogradOutputs(phases[0].Geometry)
 		}
 	}

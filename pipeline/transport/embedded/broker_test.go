@@ -49,7 +49,8 @@ func TestDirectoryIsLocked(t *testing.T) {
 	dir := t.TempDir()
 	b := start(t, embedded.Config{DataDir: dir})
 	_, err := embedded.Start(embedded.Config{DataDir: dir})
-	if want := fmt.Sprintf("in use by pid %d", os.Getpid()); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), dir) {
+	if want := fmt.Sprintf("in use by pid %d", os.Getpid()); err == nil || !strings.Contains(err.Error(), want) ||
+		!strings.Contains(err.Error(), dir) {
 		t.Errorf("a second broker: %v, want %q", err, want)
 	}
 	if err := b.Close(); err != nil {
@@ -66,7 +67,8 @@ func TestPortIsTaken(t *testing.T) {
 	defer func() { _ = l.Close() }()
 	port := l.Addr().(*net.TCPAddr).Port
 	dir := t.TempDir()
-	if _, err := embedded.Start(embedded.Config{DataDir: dir, Port: port}); err == nil || !strings.Contains(err.Error(), fmt.Sprint(port)) {
+	if _, err := embedded.Start(embedded.Config{DataDir: dir, Port: port}); err == nil ||
+		!strings.Contains(err.Error(), fmt.Sprint(port)) {
 		t.Errorf("a taken port: %v", err)
 	}
 	start(t, embedded.Config{DataDir: dir}) // the lock was given back
@@ -141,7 +143,8 @@ func TestGuard(t *testing.T) {
 	if err := c.EnsureTopics(ctx, kafka.Topic{Name: "after"}); err != nil {
 		t.Error(err)
 	}
-	if refused, requests := seen.Counted("embedded broker", pipeline.EventRefused), seen.Counted("embedded broker", pipeline.EventRequest); refused < 8 || requests < 300 {
+	if refused, requests := seen.Counted("embedded broker", pipeline.EventRefused),
+		seen.Counted("embedded broker", pipeline.EventRequest); refused < 8 || requests < 300 {
 		t.Errorf("observed %d requests and %d that were refused", requests, refused)
 	}
 	if n := seen.Counted("embedded broker", pipeline.EventBytes); n < 300*16 {
@@ -158,7 +161,10 @@ func TestGuard(t *testing.T) {
 // TestRetention fills a partition beyond its limit, restarts the broker, and wants the oldest messages gone: kfake
 // alone keeps what it loaded.
 func TestRetention(t *testing.T) {
-	conf := embedded.Config{DataDir: t.TempDir(), RetentionBytes: 1 << 20, SegmentBytes: 256 << 10, RetentionEvery: time.Hour}
+	conf := embedded.Config{
+		DataDir: t.TempDir(), RetentionBytes: 1 << 20, SegmentBytes: 256 << 10,
+		RetentionEvery: time.Hour,
+	}
 	b := start(t, conf)
 	c := client(t, b)
 	if err := c.EnsureTopics(t.Context(), kafka.Topic{Name: "log", Partitions: 1}); err != nil {
@@ -169,7 +175,8 @@ func TestRetention(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 64 {
-		if _, err := p.Produce(t.Context(), "log", transport.New("k", fmt.Sprint(i), "text/plain", make([]byte, 64<<10))); err != nil {
+		if _, err := p.Produce(t.Context(), "log",
+			transport.New("k", fmt.Sprint(i), "text/plain", make([]byte, 64<<10))); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -56,7 +56,10 @@ func (g guardListener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	g.open.add(1)
-	return &guardConn{Conn: c, maxFrame: g.maxFrame, observer: g.open.observer, closed: sync.OnceFunc(func() { g.open.add(-1) })}, nil
+	return &guardConn{
+		Conn: c, maxFrame: g.maxFrame, observer: g.open.observer,
+		closed: sync.OnceFunc(func() { g.open.add(-1) }),
+	}, nil
 }
 
 // guardConn passes on only whole requests whose size, API key and version are plausible.

@@ -94,12 +94,16 @@ func Open(c Config) (*Client, error) {
 	// The transport's own goroutines live until Close, whatever happens to single requests.
 	ctx, cancel := context.WithCancel(context.Background())
 	tr := &kafkago.Transport{
-		Dial: c.Dial, DialTimeout: dialTimeout, MetadataTTL: metadataTTL, ClientID: c.ClientID, TLS: c.TLS, SASL: mech, Context: ctx,
+		Dial: c.Dial, DialTimeout: dialTimeout, MetadataTTL: metadataTTL, ClientID: c.ClientID, TLS: c.TLS,
+		SASL: mech, Context: ctx,
 	}
 	return &Client{
-		cfg:       c,
-		kafka:     &kafkago.Client{Addr: kafkago.TCP(c.Brokers...), Timeout: requestTimeout, Transport: tr},
-		dialer:    &kafkago.Dialer{ClientID: c.ClientID, Timeout: dialTimeout, DualStack: true, DialFunc: c.Dial, TLS: c.TLS, SASLMechanism: mech},
+		cfg:   c,
+		kafka: &kafkago.Client{Addr: kafkago.TCP(c.Brokers...), Timeout: requestTimeout, Transport: tr},
+		dialer: &kafkago.Dialer{
+			ClientID: c.ClientID, Timeout: dialTimeout, DualStack: true, DialFunc: c.Dial,
+			TLS: c.TLS, SASLMechanism: mech,
+		},
 		transport: tr,
 		cancel:    cancel,
 		log:       log,

@@ -109,7 +109,8 @@ func NewConsumer(c *Client, cfg ConsumerConfig) (*Consumer, error) {
 		// Never LastOffset: a coordinator's error while offsets are fetched looks like "no offset", and would skip the
 		// whole backlog.
 		StartOffset:       kafkago.FirstOffset,
-		HeartbeatInterval: heartbeatInterval, SessionTimeout: cmp.Or(cfg.SessionTimeout, 6*time.Second), RebalanceTimeout: rebalanceTimeout,
+		HeartbeatInterval: heartbeatInterval, SessionTimeout: cmp.Or(cfg.SessionTimeout, 6*time.Second),
+		RebalanceTimeout: rebalanceTimeout,
 		JoinGroupBackoff: joinBackoff, WatchPartitionChanges: true, PartitionWatchInterval: partitionWatch,
 	})
 	if err != nil {

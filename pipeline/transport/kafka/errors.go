@@ -24,13 +24,15 @@ func tooLarge(err error) bool {
 // neverWorks: the request itself is wrong. Authorisation is not among these: it concerns every message, and an operator
 // repairs it.
 func neverWorks(err error) bool {
-	return tooLarge(err) || is(err, kafkago.InvalidRecord, kafkago.InvalidTopic, kafkago.UnsupportedForMessageFormat, kafkago.InvalidTimestamp,
+	return tooLarge(err) || is(err, kafkago.InvalidRecord, kafkago.InvalidTopic,
+		kafkago.UnsupportedForMessageFormat, kafkago.InvalidTimestamp,
 		kafkago.InvalidPartitionNumber, kafkago.InvalidReplicationFactor, kafkago.InvalidConfiguration, kafkago.PolicyViolation)
 }
 
 // sequenceLost: the broker no longer knows our producer id as we do (retention, a lost log). The batch was refused; a
 // new id starts over.
 func sequenceLost(err error) bool {
-	return is(err, kafkago.OutOfOrderSequenceNumber, kafkago.UnknownProducerId, kafkago.InvalidProducerEpoch, kafkago.InvalidProducerIDMapping,
+	return is(err, kafkago.OutOfOrderSequenceNumber, kafkago.UnknownProducerId, kafkago.InvalidProducerEpoch,
+		kafkago.InvalidProducerIDMapping,
 		kafkago.ProducerFenced)
 }

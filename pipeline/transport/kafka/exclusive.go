@@ -34,15 +34,22 @@ var ErrNotExclusive = errors.New("the group has another member")
 
 // JoinExclusive waits until the group has no other member: it waits for one that died as long as its session lasts.
 // sessionTimeout, after which others take this member for dead, is 6 s where it is 0.
-func (c *Client) JoinExclusive(ctx context.Context, group, topic string, sessionTimeout time.Duration) (e *ExclusiveConsumer, err error) {
+func (c *Client) JoinExclusive(ctx context.Context, group, topic string,
+	sessionTimeout time.Duration,
+) (e *ExclusiveConsumer, err error) {
 	n, err := c.Partitions(ctx, topic)
 	if err != nil {
 		return nil, err
 	}
-	e = &ExclusiveConsumer{client: c, id: group, topic: topic, next: make([]int64, n), ends: make([]int64, n), ahead: make([][]transport.Message, n)}
+	e = &ExclusiveConsumer{
+		client: c, id: group, topic: topic, next: make([]int64, n), ends: make([]int64, n),
+		ahead: make([][]transport.Message, n),
+	}
 	e.group, err = kafkago.NewConsumerGroup(kafkago.ConsumerGroupConfig{
-		ID: group, Brokers: c.cfg.Brokers, Topics: []string{topic}, Dialer: c.dialer, StartOffset: kafkago.FirstOffset, HeartbeatInterval: heartbeatInterval,
-		SessionTimeout: cmp.Or(sessionTimeout, 6*time.Second), RebalanceTimeout: rebalanceTimeout, JoinGroupBackoff: joinBackoff,
+		ID: group, Brokers: c.cfg.Brokers, Topics: []string{topic}, Dialer: c.dialer,
+		StartOffset: kafkago.FirstOffset, HeartbeatInterval: heartbeatInterval,
+		SessionTimeout: cmp.Or(sessionTimeout, 6*time.Second), RebalanceTimeout: rebalanceTimeout,
+		JoinGroupBackoff: joinBackoff,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("kafka: group %s: %w", group, err)
@@ -81,7 +88,8 @@ func (e *ExclusiveConsumer) join(ctx context.Context) (err error) {
 // ownsAll wants all partitions in this generation.
 func (e *ExclusiveConsumer) ownsAll() error {
 	if got := len(e.generation.Assignments[e.topic]); got != len(e.next) {
-		return fmt.Errorf("kafka: group %s: got %d of the %d partitions of %s: %w", e.id, got, len(e.next), e.topic, ErrNotExclusive)
+		return fmt.Errorf("kafka: group %s: got %d of the %d partitions of %s: %w", e.id, got, len(e.next), e.topic,
+			ErrNotExclusive)
 	}
 	return nil
 }
@@ -92,7 +100,8 @@ func (e *ExclusiveConsumer) Partitions() int { return len(e.next) }
 // Seek goes to the offsets, partition by partition, and to the partition whose turn it is.
 func (e *ExclusiveConsumer) Seek(next []int64, turn int) error {
 	if len(next) != len(e.next) || turn < 0 || turn >= len(next) {
-		return fmt.Errorf("kafka: got offsets of %d partitions and turn %d, topic %s has %d", len(next), turn, e.topic, len(e.next))
+		return fmt.Errorf("kafka: got offsets of %d partitions and turn %d, topic %s has %d", len(next), turn,
+			e.topic, len(e.next))
 	}
 	copy(e.next, next)
 	clear(e.ahead)
@@ -147,7 +156,8 @@ func (e *ExclusiveConsumer) fetch(ctx context.Context, p int) error {
 	err := e.client.retry(ctx, fmt.Sprintf("read %s/%d", e.topic, p), func(ctx context.Context) (err error) {
 		e.ahead[p], e.next[p], err = e.client.fetch(ctx, e.topic, p, e.next[p])
 		if is(err, kafkago.OffsetOutOfRange) {
-			gone, err = fmt.Errorf("kafka: %s/%d: messages from offset %d were deleted before they were read: %w", e.topic, p, e.next[p], err), nil
+			gone, err = fmt.Errorf("kafka: %s/%d: messages from offset %d were deleted before they were read: %w",
+				e.topic, p, e.next[p], err), nil
 		}
 		return err
 	})

@@ -64,8 +64,10 @@ func stored(t *testing.T, c *Client, topic string) (ids []string) {
 // stored the batch all the same.
 func TestProducerRetries(t *testing.T) {
 	for _, e := range []*kerr.Error{
-		kerr.RequestTimedOut, kerr.NotEnoughReplicasAfterAppend, kerr.NotLeaderForPartition, kerr.UnknownTopicOrPartition, kerr.UnknownServerError,
-		kerr.BrokerNotAvailable, kerr.TopicAuthorizationFailed, kerr.KafkaStorageError, kerr.OutOfOrderSequenceNumber, kerr.UnknownProducerID,
+		kerr.RequestTimedOut, kerr.NotEnoughReplicasAfterAppend, kerr.NotLeaderForPartition,
+		kerr.UnknownTopicOrPartition, kerr.UnknownServerError,
+		kerr.BrokerNotAvailable, kerr.TopicAuthorizationFailed, kerr.KafkaStorageError,
+		kerr.OutOfOrderSequenceNumber, kerr.UnknownProducerID,
 	} {
 		t.Run(e.Message, func(t *testing.T) {
 			broker, c, p := fake(t, 1, "t")
@@ -240,7 +242,10 @@ func TestLost(t *testing.T) {
 
 // TestAbandoned: a message that is left unfinished ends the consumer with an error, and is not committed.
 func TestAbandoned(t *testing.T) {
-	for _, outcome := range []error{errors.New("sink is gone"), pipeline.Permanent(errors.New("poison without a dead letter topic"))} {
+	for _, outcome := range []error{
+		errors.New("sink is gone"),
+		pipeline.Permanent(errors.New("poison without a dead letter topic")),
+	} {
 		_, c, p := fake(t, 1, "t")
 		if _, err := p.Produce(t.Context(), "t", numbered(3)...); err != nil {
 			t.Fatal(err)

@@ -36,8 +36,9 @@ func (k *Consumer) own(ctx context.Context, gen *kafkago.Generation, a kafkago.P
 			return
 		}
 		o := &ownership{
-			k: k, gen: gen, partition: a.ID, tracker: pipeline.NewOffsetTracker(k.cfg.MaxInFlight), expect: start, committed: start,
-			settled: make(chan struct{}, 1),
+			k: k, gen: gen, partition: a.ID, tracker: pipeline.NewOffsetTracker(k.cfg.MaxInFlight), expect: start,
+			committed: start,
+			settled:   make(chan struct{}, 1),
 		}
 		if err := o.work(ctx); !is(err, kafkago.OffsetOutOfRange) {
 			return
@@ -228,7 +229,8 @@ func (o *ownership) read(ctx context.Context) error {
 func (o *ownership) checkGap(ctx context.Context, at int64) {
 	first, err := o.k.client.offsets(ctx, o.k.cfg.Topic, kafkago.FirstOffset, o.partition)
 	if err != nil {
-		o.k.client.log.Warn("kafka: offsets are missing for an unknown reason", "topic", o.k.cfg.Topic, "partition", o.partition,
+		o.k.client.log.Warn("kafka: offsets are missing for an unknown reason", "topic", o.k.cfg.Topic, "partition",
+			o.partition,
 			"from", o.expect, "to", at, "error", err)
 	} else if first[o.partition] > o.expect {
 		o.k.lost(o.partition, o.expect, min(at, first[o.partition]))
@@ -324,7 +326,8 @@ func (o *ownership) deadLetter(offset int64, m *transport.Message, cause error) 
 		}
 		k.stats.DeadLettered.Add(1)
 		k.observer.Count(k.part, pipeline.EventDeadLetterStored, 1)
-		k.client.log.Warn("kafka: message became a dead letter", "topic", k.cfg.Topic, "partition", o.partition, "offset", offset, "error", cause)
+		k.client.log.Warn("kafka: message became a dead letter", "topic", k.cfg.Topic, "partition", o.partition,
+			"offset", offset, "error", cause)
 		o.done(offset)
 	}()
 }
@@ -338,13 +341,17 @@ func (k *Consumer) again(partition int, offset int64) *transport.Message {
 		*found = m
 		return false
 	}); err != nil && !errors.Is(err, errStopped) {
-		k.client.log.Error("kafka: cannot re-read a message that is to become a dead letter", "topic", k.cfg.Topic, "partition", partition, "offset", offset, "error", err)
+		k.client.log.Error("kafka: cannot re-read a message that is to become a dead letter", "topic", k.cfg.Topic,
+			"partition", partition, "offset", offset, "error", err)
 	}
 	return found
 }
 
 func deadLetterHeaders(topic string, partition int, offset int64, cause error) transport.DeadLetter {
-	d := transport.DeadLetter{Topic: topic, Partition: partition, Offset: offset, Error: cause.Error(), Attempts: 1, Time: time.Now()}
+	d := transport.DeadLetter{
+		Topic: topic, Partition: partition, Offset: offset, Error: cause.Error(), Attempts: 1,
+		Time: time.Now(),
+	}
 	if f, ok := errors.AsType[*pipeline.Failure](cause); ok {
 		d.Stage, d.Attempts, d.Error = f.Stage, f.Attempts, f.Err.Error()
 	}
@@ -353,7 +360,10 @@ func deadLetterHeaders(topic string, partition int, offset int64, cause error) t
 
 // message converts what the reader returned; its slices are its own.
 func message(m *kafkago.Message) transport.Message {
-	out := transport.Message{Key: m.Key, Value: m.Value, Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, Appended: m.Time}
+	out := transport.Message{
+		Key: m.Key, Value: m.Value, Topic: m.Topic, Partition: m.Partition, Offset: m.Offset,
+		Appended: m.Time,
+	}
 	for _, h := range m.Headers {
 		out.Headers = append(out.Headers, transport.Header{Key: h.Key, Value: h.Value})
 	}

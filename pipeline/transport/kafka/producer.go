@@ -70,7 +70,8 @@ func NewProducer(c *Client, cfg ProducerConfig) (*Producer, error) {
 	}
 	if cfg.Compression != "" {
 		if err := p.codec.UnmarshalText([]byte(cfg.Compression)); err != nil {
-			return nil, fmt.Errorf("kafka: compression: found %q, want one of %s", cfg.Compression, strings.Join(cfg.Compression.Choices(), ", "))
+			return nil, fmt.Errorf("kafka: compression: found %q, want one of %s", cfg.Compression,
+				strings.Join(cfg.Compression.Choices(), ", "))
 		}
 	}
 	if p.cfg.MaxMessageBytes <= 0 {
@@ -127,12 +128,15 @@ func (c *call) finish(i int, pos Position, err error) {
 	}
 }
 
-func (p *Producer) produce(ctx context.Context, queues []*partitionQueue, to []int, ms []transport.Message) ([]Position, error) {
+func (p *Producer) produce(ctx context.Context, queues []*partitionQueue, to []int,
+	ms []transport.Message,
+) ([]Position, error) {
 	c := &call{left: len(ms), done: make(chan struct{}), pos: make([]Position, len(ms)), failed: map[int]error{}}
 	byPartition := map[int][]entry{}
 	for i, m := range ms {
 		if n := recordBound(&m) + batchHeader; n > p.cfg.MaxMessageBytes {
-			c.finish(i, Position{}, pipeline.Permanent(fmt.Errorf("kafka: message %s of %d bytes exceeds the limit of %d bytes", m.EventID(), n, p.cfg.MaxMessageBytes)))
+			c.finish(i, Position{}, pipeline.Permanent(fmt.Errorf("kafka: message %s of %d bytes exceeds the limit "+
+				"of %d bytes", m.EventID(), n, p.cfg.MaxMessageBytes)))
 			continue
 		}
 		byPartition[to[i]] = append(byPartition[to[i]], entry{m, c, i})
@@ -335,10 +339,12 @@ func (q *partitionQueue) send(es []entry) {
 			return
 		case neverWorks(err):
 			observer.Count(part, pipeline.EventFailed, 1)
-			fail(es, pipeline.Permanent(fmt.Errorf("kafka: %s/%d refused a message of %d bytes: %w", q.topic, q.partition, len(b.raw), err)))
+			fail(es, pipeline.Permanent(fmt.Errorf("kafka: %s/%d refused a message of %d bytes: %w", q.topic,
+				q.partition, len(b.raw), err)))
 			return
 		case sequenceLost(err):
-			q.p.client.log.Warn("kafka: the broker lost this producer's sequence; starting a new one", "topic", q.topic, "partition", q.partition, "error", err)
+			q.p.client.log.Warn("kafka: the broker lost this producer's sequence; starting a new one", "topic",
+				q.topic, "partition", q.partition, "error", err)
 			q.producer = noProducer
 		case is(err, kafkago.Unknown):
 			// The broker failed half way, on a full disk for example. The embedded one has counted the sequence by then
@@ -352,7 +358,8 @@ func (q *partitionQueue) send(es []entry) {
 		observer.Count(part, pipeline.EventRetried, 1)
 		if !wait.Wait(q.p.ctx, failures) {
 			observer.Count(part, pipeline.EventUnfinished, len(es))
-			fail(es, fmt.Errorf("%w: %d messages for %s/%d may or may not be stored: %w", ErrClosed, len(es), q.topic, q.partition, err))
+			fail(es, fmt.Errorf("%w: %d messages for %s/%d may or may not be stored: %w", ErrClosed, len(es),
+				q.topic, q.partition, err))
 			return
 		}
 	}

@@ -115,7 +115,9 @@ func (c *Client) ends(ctx context.Context, topic string, partitions ...int) (end
 
 // readRange yields the messages of a partition from offset from up to, not including, to; what retention took meanwhile
 // is left out. It returns the next offset, and errStopped when yield has enough.
-func (c *Client) readRange(ctx context.Context, topic string, partition int, from, to int64, yield func(transport.Message) bool) (int64, error) {
+func (c *Client) readRange(ctx context.Context, topic string, partition int, from, to int64,
+	yield func(transport.Message) bool,
+) (int64, error) {
 	for from < to {
 		var ms []transport.Message
 		next := from
@@ -147,7 +149,9 @@ func (c *Client) readRange(ctx context.Context, topic string, partition int, fro
 
 // fetch asks once for the messages at offset, which must be below the end, and returns them with the offset behind
 // them.
-func (c *Client) fetch(ctx context.Context, topic string, partition int, offset int64) ([]transport.Message, int64, error) {
+func (c *Client) fetch(ctx context.Context, topic string, partition int, offset int64) ([]transport.Message, int64,
+	error,
+) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	res, err := c.kafka.Fetch(ctx, &kafkago.FetchRequest{

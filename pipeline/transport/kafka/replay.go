@@ -13,7 +13,9 @@ import (
 // It starts behind the last one it replayed (an offset committed under the group's name) and ends with what is there
 // now. With match only the dead letters it accepts are sent, and the place is not kept: a later replay sends them
 // again. Event ids stay, so a replayed volume that was classified after all is recognised downstream.
-func (c *Client) Replay(ctx context.Context, p *Producer, topic, group string, match func(transport.Message, transport.DeadLetter) bool) (int, error) {
+func (c *Client) Replay(ctx context.Context, p *Producer, topic, group string,
+	match func(transport.Message, transport.DeadLetter) bool,
+) (int, error) {
 	n, err := c.Partitions(ctx, topic)
 	if err != nil {
 		return 0, err

@@ -35,7 +35,8 @@ func (o TLSOptions) Validate() error {
 		problems = append(problems, errors.New("enabled: found false with other settings of tls, want true"))
 	}
 	if (o.CertFile == "") != (o.KeyFile == "") {
-		problems = append(problems, fmt.Errorf("cert_file, key_file: found %q and %q, want both or none", o.CertFile, o.KeyFile))
+		problems = append(problems, fmt.Errorf("cert_file, key_file: found %q and %q, want both or none",
+			o.CertFile, o.KeyFile))
 	}
 	return errors.Join(problems...)
 }
@@ -230,7 +231,8 @@ func (c *Client) explain(err error) error {
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
 		return refused("the broker does not speak TLS at this address")
 	}
-	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" { // as crypto/tls names the alerts of the other side
+	if op, ok := errors.AsType[*net.OpError](err); ok &&
+		op.Op == "remote error" { // as crypto/tls names the alerts of the other side
 		return refused("the broker refused TLS; it may require another client certificate (cert_file, key_file)")
 	}
 	switch {

@@ -114,12 +114,19 @@ func TestTLS(t *testing.T) {
 	}{
 		{"the right authority", encrypted, TLSOptions{Enabled: true, CAFile: ours.File}, ""},
 		{"by name", encrypted, TLSOptions{Enabled: true, CAFile: ours.File, ServerName: "broker"}, ""},
-		{"another name", encrypted, TLSOptions{Enabled: true, CAFile: ours.File, ServerName: "other"}, "certificate is not trusted"},
+		{
+			"another name", encrypted,
+			TLSOptions{Enabled: true, CAFile: ours.File, ServerName: "other"},
+			"certificate is not trusted",
+		},
 		{"another authority", encrypted, TLSOptions{Enabled: true, CAFile: theirs.File}, "certificate is not trusted"},
 		{"the system's authorities", encrypted, TLSOptions{Enabled: true}, "certificate is not trusted"},
 		{"client certificate", both, TLSOptions{Enabled: true, CAFile: ours.File, CertFile: cert, KeyFile: key}, ""},
 		{"no client certificate", both, TLSOptions{Enabled: true, CAFile: ours.File}, "may require another client certificate"},
-		{"another client certificate", both, TLSOptions{Enabled: true, CAFile: ours.File, CertFile: foreignCert, KeyFile: foreignKey}, "may require another client certificate"},
+		{"another client certificate", both, TLSOptions{
+			Enabled: true, CAFile: ours.File, CertFile: foreignCert,
+			KeyFile: foreignKey,
+		}, "may require another client certificate"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			begin := time.Now()
@@ -147,7 +154,8 @@ func TestTLS(t *testing.T) {
 	}
 	defer plain.Close() //nolint:errcheck // it has served
 	for name, c := range map[string]Config{
-		"plain text to TLS": {Brokers: encrypted.ListenAddrs()}, "TLS to plain text": {Brokers: []string{plain.Addr()}, TLS: &tls.Config{MinVersion: tls.VersionTLS12}},
+		"plain text to TLS": {Brokers: encrypted.ListenAddrs()},
+		"TLS to plain text": {Brokers: []string{plain.Addr()}, TLS: &tls.Config{MinVersion: tls.VersionTLS12}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.Log = slog.New(slog.DiscardHandler)
@@ -168,7 +176,10 @@ func TestSASL(t *testing.T) {
 	const user, password = "voxel", "s3cret, =word"
 	file := filepath.Join(t.TempDir(), "password")
 	write(t, file, []byte(password+"\n"))
-	for mechanism, name := range map[string]string{"plain": "PLAIN", "scram-sha-256": "SCRAM-SHA-256", "scram-sha-512": "SCRAM-SHA-512"} {
+	for mechanism, name := range map[string]string{
+		"plain": "PLAIN", "scram-sha-256": "SCRAM-SHA-256",
+		"scram-sha-512": "SCRAM-SHA-512",
+	} {
 		for _, encrypted := range []bool{false, true} {
 			opts, to := []kfake.Opt{kfake.EnableSASL(), kfake.Superuser(name, user, password)}, TLSOptions{}
 			if encrypted {
@@ -186,7 +197,8 @@ func TestSASL(t *testing.T) {
 				} {
 					begin := time.Now()
 					_, err := connect(t, broker, to, wrong)
-					if !errors.Is(err, ErrAccess) || !strings.Contains(err.Error(), "authentication failed (SASL "+mechanism+" as "+wrong.User+")") {
+					if !errors.Is(err, ErrAccess) ||
+						!strings.Contains(err.Error(), "authentication failed (SASL "+mechanism+" as "+wrong.User+")") {
 						t.Errorf("%v: found %v", wrong, err)
 					}
 					if strings.Contains(fmt.Sprint(err), wrong.Password) {
@@ -196,7 +208,10 @@ func TestSASL(t *testing.T) {
 						t.Errorf("it took %v", took)
 					}
 				}
-				if c, err := Open(Config{Brokers: broker.ListenAddrs(), TLS: client.cfg.TLS, Log: slog.New(slog.DiscardHandler)}); err != nil {
+				if c, err := Open(Config{
+					Brokers: broker.ListenAddrs(), TLS: client.cfg.TLS,
+					Log: slog.New(slog.DiscardHandler),
+				}); err != nil {
 					t.Error(err)
 				} else if err := c.Reach(t.Context()); err != nil { // a broker tells its versions to everybody
 					t.Errorf("without SASL: found %v", err)
@@ -213,8 +228,9 @@ func TestSASL(t *testing.T) {
 // TestRefusedMechanism: the broker names what is wrong as real ones do, by its error code.
 func TestRefusedMechanism(t *testing.T) {
 	for code, want := range map[int16]string{
-		kerr.SaslAuthenticationFailed.Code: "authentication failed (SASL plain as u)", kerr.UnsupportedSaslMechanism.Code: "does not offer the SASL mechanism plain",
-		kerr.IllegalSaslState.Code: "does not use SASL",
+		kerr.SaslAuthenticationFailed.Code: "authentication failed (SASL plain as u)",
+		kerr.UnsupportedSaslMechanism.Code: "does not offer the SASL mechanism plain",
+		kerr.IllegalSaslState.Code:         "does not use SASL",
 	} {
 		broker := secured(t, kfake.EnableSASL(), kfake.Superuser("PLAIN", "u", "p"))
 		broker.ControlKey(int16(kmsg.SASLHandshake), func(r kmsg.Request) (kmsg.Response, error, bool) {
@@ -223,7 +239,9 @@ func TestRefusedMechanism(t *testing.T) {
 			res.ErrorCode = code
 			return res, nil, true
 		})
-		if _, err := connect(t, broker, TLSOptions{}, SASLOptions{Mechanism: "plain", User: "u", Password: "p"}); !errors.Is(err, ErrAccess) || !strings.Contains(err.Error(), want) {
+		if _, err := connect(t, broker, TLSOptions{},
+			SASLOptions{Mechanism: "plain", User: "u", Password: "p"}); !errors.Is(err, ErrAccess) ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("code %d: found %v, want %q", code, err, want)
 		}
 	}
@@ -249,7 +267,8 @@ func TestCompression(t *testing.T) {
 			t.Errorf("%s sends %d bytes, none %d", codec, n, sizes["none"])
 		}
 	}
-	if _, err := NewProducer(nil, ProducerConfig{Compression: "rar", Observer: pipeline.Unobserved}); err == nil || !strings.Contains(err.Error(), `"rar"`) {
+	if _, err := NewProducer(nil, ProducerConfig{Compression: "rar", Observer: pipeline.Unobserved}); err == nil ||
+		!strings.Contains(err.Error(), `"rar"`) {
 		t.Errorf("found %v", err)
 	}
 }
@@ -272,7 +291,10 @@ func TestSecurityFiles(t *testing.T) {
 		{TLSOptions{Enabled: true, CAFile: large}, []string{"tls.ca_file", large, "limit"}},
 		{TLSOptions{Enabled: true, CertFile: missing, KeyFile: key}, []string{"tls.cert_file", missing}},
 		{TLSOptions{Enabled: true, CertFile: cert, KeyFile: missing}, []string{"tls.key_file", missing}},
-		{TLSOptions{Enabled: true, CertFile: cert, KeyFile: otherKey}, []string{"tls.cert_file", cert, otherKey, "does not match"}},
+		{
+			TLSOptions{Enabled: true, CertFile: cert, KeyFile: otherKey},
+			[]string{"tls.cert_file", cert, otherKey, "does not match"},
+		},
 	} {
 		_, err := c.o.Load()
 		for _, want := range c.want {
@@ -311,13 +333,25 @@ func TestSecurityValidate(t *testing.T) {
 		want string
 	}{
 		{TLSOptions{}, SASLOptions{}, "[]"},
-		{TLSOptions{Enabled: true, CertFile: "c", KeyFile: "k"}, SASLOptions{Mechanism: "plain", User: "u", Password: "p"}, "[]"},
+		{
+			TLSOptions{Enabled: true, CertFile: "c", KeyFile: "k"},
+			SASLOptions{Mechanism: "plain", User: "u", Password: "p"},
+			"[]",
+		},
 		{TLSOptions{CAFile: "c"}, SASLOptions{}, "[enabled: found false with other settings of tls, want true]"},
 		{TLSOptions{Enabled: true, CertFile: "c"}, SASLOptions{}, `[cert_file, key_file: found "c" and "", want both or none]`},
-		{TLSOptions{}, SASLOptions{Mechanism: "none", User: "u"}, "[mechanism: found none with a user or a password, want plain, scram-sha-256 or scram-sha-512]"},
+		{
+			TLSOptions{},
+			SASLOptions{Mechanism: "none", User: "u"},
+			"[mechanism: found none with a user or a password, want plain, scram-sha-256 or scram-sha-512]",
+		},
 		{TLSOptions{}, SASLOptions{Mechanism: "plain", Password: "p"}, `[user: found "", want a name for the mechanism plain]`},
 		{TLSOptions{}, SASLOptions{Mechanism: "plain", User: "u"}, "[password, password_file: want exactly one of them]"},
-		{TLSOptions{}, SASLOptions{Mechanism: "plain", User: "u", Password: "p", PasswordFile: "f"}, "[password, password_file: want exactly one of them]"},
+		{
+			TLSOptions{},
+			SASLOptions{Mechanism: "plain", User: "u", Password: "p", PasswordFile: "f"},
+			"[password, password_file: want exactly one of them]",
+		},
 	} {
 		var found []error
 		for _, err := range []error{c.tls.Validate(), c.sasl.Validate()} {
@@ -337,7 +371,10 @@ func TestSecretsAreHidden(t *testing.T) {
 	var log bytes.Buffer
 	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "sasl", s, "value", *s)
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "sasl", s, "value", *s)
-	for _, shown := range []string{fmt.Sprintf("%v %+v %#v %s", s, s, s, s), fmt.Sprintf("%v %+v %#v", *s, Config{SASL: s}, *s), log.String()} {
+	for _, shown := range []string{
+		fmt.Sprintf("%v %+v %#v %s", s, s, s, s),
+		fmt.Sprintf("%v %+v %#v", *s, Config{SASL: s}, *s), log.String(),
+	} {
 		if strings.Contains(shown, "s3cret") {
 			t.Errorf("found %s", shown)
 		}
@@ -351,7 +388,8 @@ func TestExplainOnce(t *testing.T) {
 		want string
 	}{
 		{nil, "the broker closed the connection; it may require TLS or SASL: EOF"},
-		{&tls.Config{}, "the broker closed the connection; it may not speak TLS at this address: EOF"}, //nolint:gosec // not used
+		{&tls.Config{}, "the broker closed the connection; it may not speak TLS at this address: EOF"},
+		//nolint:gosec // not used
 	} {
 		client := &Client{cfg: Config{TLS: c.cfg}}
 		err := client.explain(fmt.Errorf("dial: %w", client.explain(io.EOF)))

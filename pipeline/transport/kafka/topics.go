@@ -33,7 +33,10 @@ func (c *Client) EnsureTopics(ctx context.Context, topics ...Topic) error {
 		}
 		req := &kafkago.CreateTopicsRequest{}
 		for _, t := range missing {
-			tc := kafkago.TopicConfig{Topic: t.Name, NumPartitions: orDefault(t.Partitions), ReplicationFactor: orDefault(t.Replication)}
+			tc := kafkago.TopicConfig{
+				Topic: t.Name, NumPartitions: orDefault(t.Partitions),
+				ReplicationFactor: orDefault(t.Replication),
+			}
 			for k, v := range t.Config {
 				tc.ConfigEntries = append(tc.ConfigEntries, kafkago.ConfigEntry{ConfigName: k, ConfigValue: v})
 			}
@@ -94,7 +97,10 @@ func (c *Client) missing(ctx context.Context, topics []Topic) ([]Topic, error) {
 	}
 	var out []Topic
 	for _, t := range topics {
-		i := slices.IndexFunc(res.Topics, func(m kafkago.Topic) bool { return m.Name == t.Name && m.Error == nil && len(m.Partitions) > 0 })
+		i := slices.IndexFunc(res.Topics, func(m kafkago.Topic) bool {
+			return m.Name == t.Name && m.Error == nil &&
+				len(m.Partitions) > 0
+		})
 		if i < 0 {
 			out = append(out, t)
 		}
@@ -161,7 +167,10 @@ func (c *Client) offsets(ctx context.Context, topic string, which bound, partiti
 
 // committed asks once for a group's committed offsets; -1 where there is none.
 func (c *Client) committed(ctx context.Context, group, topic string, partitions ...int) (map[int]int64, error) {
-	res, err := c.kafka.OffsetFetch(ctx, &kafkago.OffsetFetchRequest{GroupID: group, Topics: map[string][]int{topic: partitions}})
+	res, err := c.kafka.OffsetFetch(ctx, &kafkago.OffsetFetchRequest{
+		GroupID: group,
+		Topics:  map[string][]int{topic: partitions},
+	})
 	if err == nil {
 		err = res.Error
 	}

@@ -82,7 +82,10 @@ func newBench(t testing.TB, b Broker, dial func(context.Context, string, string)
 	t.Cleanup(cancel)
 	name := fmt.Sprintf("t%d-%d", time.Now().UnixMilli(), unique.Add(1))
 	seen := &pipelinetest.Recorder{}
-	c, err := kafka.Open(kafka.Config{Brokers: []string{b.Addr}, Dial: dial, Log: slog.New(slog.NewTextHandler(testWriter{t}, nil)), Observer: seen})
+	c, err := kafka.Open(kafka.Config{
+		Brokers: []string{b.Addr}, Dial: dial,
+		Log: slog.New(slog.NewTextHandler(testWriter{t}, nil)), Observer: seen,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,8 +99,12 @@ func newBench(t testing.TB, b Broker, dial func(context.Context, string, string)
 			t.Error(err)
 		}
 	})
-	k := &bench{TB: t, ctx: ctx, client: c, producer: p, in: name + "-in", out: name + "-out", dead: name + "-dead", group: name, seen: seen}
-	if err := c.EnsureTopics(ctx, kafka.Topic{Name: k.in, Partitions: 4}, kafka.Topic{Name: k.out, Partitions: 4}, kafka.Topic{Name: k.dead, Partitions: 1}); err != nil {
+	k := &bench{
+		TB: t, ctx: ctx, client: c, producer: p, in: name + "-in", out: name + "-out", dead: name + "-dead",
+		group: name, seen: seen,
+	}
+	if err := c.EnsureTopics(ctx, kafka.Topic{Name: k.in, Partitions: 4}, kafka.Topic{Name: k.out, Partitions: 4},
+		kafka.Topic{Name: k.dead, Partitions: 1}); err != nil {
 		t.Fatal(err)
 	}
 	return k
@@ -143,7 +150,8 @@ func (b *bench) join(f pipeline.StageFunc[transport.Message, transport.Message])
 	b.Helper()
 	seen := &pipelinetest.Recorder{}
 	k, err := kafka.NewConsumer(b.client, kafka.ConsumerConfig{
-		Group: b.group, Topic: b.in, Budget: pipeline.NewBudget(64 << 20), DeadLetters: b.producer, DeadLetterTopic: b.dead, Observer: seen,
+		Group: b.group, Topic: b.in, Budget: pipeline.NewBudget(64 << 20), DeadLetters: b.producer,
+		DeadLetterTopic: b.dead, Observer: seen,
 	})
 	if err != nil {
 		b.Fatal(err)
@@ -290,7 +298,10 @@ func testPoison(t *testing.T, broker Broker) {
 	}
 	out := b.await(b.out, 200)
 	m.leave(t)
-	slices.SortFunc(out, func(x, y transport.Message) int { return strings.Compare(x.EventID(), y.EventID()) }) // replayed ones come late
+	slices.SortFunc(out, func(x, y transport.Message) int {
+		return strings.Compare(x.EventID(),
+			y.EventID())
+	}) // replayed ones come late
 	b.exactly(out, ms)
 }
 
@@ -543,7 +554,8 @@ func testObserved(t *testing.T, broker Broker) {
 	b.await(b.out, len(ms))
 	for p := range 4 {
 		part := pipeline.Partition(b.in, p)
-		for lag := m.seen.Levels(part, pipeline.LevelLag); len(lag) == 0 || lag[len(lag)-1] != 0; lag = m.seen.Levels(part, pipeline.LevelLag) {
+		for lag := m.seen.Levels(part, pipeline.LevelLag); len(lag) == 0 ||
+			lag[len(lag)-1] != 0; lag = m.seen.Levels(part, pipeline.LevelLag) {
 			if time.Sleep(20 * time.Millisecond); b.ctx.Err() != nil {
 				t.Fatalf("observed lags %v of %s, want 0 in the end", lag, part)
 			}
@@ -599,9 +611,11 @@ func testObserved(t *testing.T, broker Broker) {
 		}
 	}
 	if sent < len(ms) || committed != len(ms) || b.seen.Counted(out, pipeline.EventBytes) == 0 {
-		t.Errorf("observed %d messages sent in %d bytes and %d committed, want %d", sent, b.seen.Counted(out, pipeline.EventBytes), committed, len(ms))
+		t.Errorf("observed %d messages sent in %d bytes and %d committed, want %d", sent,
+			b.seen.Counted(out, pipeline.EventBytes), committed, len(ms))
 	}
-	if open := b.seen.Levels("kafka", pipeline.LevelConnections); len(open) == 0 || slices.Min(open) < 0 || slices.Max(open) < 2 {
+	if open := b.seen.Levels("kafka", pipeline.LevelConnections); len(open) == 0 || slices.Min(open) < 0 ||
+		slices.Max(open) < 2 {
 		t.Errorf("observed connections %v", open)
 	}
 }

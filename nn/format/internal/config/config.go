@@ -88,7 +88,8 @@ func layer(o *object) (nn.Layer, error) {
 		return nil, err
 	}
 	if o.RegisteredName != nil && *o.RegisteredName != "" && *o.RegisteredName != o.ClassName {
-		return nil, fmt.Errorf("layer %q: class %q is registered as %q: custom classes are not supported", attributes["name"], o.ClassName, *o.RegisteredName)
+		return nil, fmt.Errorf("layer %q: class %q is registered as %q: custom classes are not supported",
+			attributes["name"], o.ClassName, *o.RegisteredName)
 	}
 	return layers.FromConfig(o.ClassName, attributes)
 }
@@ -114,7 +115,8 @@ func inputShape(name string, v any) (nn.Shape, error) {
 	for i, d := range list[1:] {
 		f, ok := d.(float64)
 		if !ok || f < 1 || f != float64(int(f)) || f > 1<<20 || size > 1<<30/int(f) {
-			return nil, fmt.Errorf("layer %q (InputLayer): axis %d of shape %v is %v, want a fixed size of at least 1 and at most %d elements in all", name, i+1, list, d, 1<<30)
+			return nil, fmt.Errorf("layer %q (InputLayer): axis %d of shape %v is %v, want a fixed size of at least "+
+				"1 and at most %d elements in all", name, i+1, list, d, 1<<30)
 		}
 		size *= int(f)
 		shape = append(shape, int(f))
@@ -136,7 +138,8 @@ func (b *builder) spend(l nn.Layer) error {
 		b.budget -= len(p.Value)
 	}
 	if b.budget < 0 {
-		return fmt.Errorf("layer %q (%s): its parameters and those of the layers before it exceed the weights in the file", l.Base().Name, l.Class())
+		return fmt.Errorf("layer %q (%s): its parameters and those of the layers before it exceed the weights "+
+			"in the file", l.Base().Name, l.Class())
 	}
 	return nil
 }

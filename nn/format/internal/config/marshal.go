@@ -28,7 +28,8 @@ func Marshal(m *nn.Model, legacy bool) ([]byte, error) {
 		}
 		if legacy && n.Layer != nil {
 			if axes, several := n.Layer.Config()["axis"].([]int); several { // Keras silently uses one of them
-				return nil, fmt.Errorf("layer %q (%s): Keras cannot read several axes %v from an .h5 file, want .keras", n.Name(), n.Layer.Class(), axes)
+				return nil, fmt.Errorf("layer %q (%s): Keras cannot read several axes %v from an .h5 file, "+
+					"want .keras", n.Name(), n.Layer.Class(), axes)
 			}
 		}
 		o := node(n, legacy)

@@ -59,8 +59,10 @@ func write(source, destination string) error {
 	}
 	var index strings.Builder
 	index.WriteString("# Layers\n" + note +
-		"The layers of package `nn/layers`, by Keras class name. `.keras` and `.h5` files describe a layer by its Keras attributes;\n" +
-		"in Go the attributes are the fields of a struct. Shapes leave out the batch and have the channels last.\n\n| class | description |\n|---|---|\n")
+		"The layers of package `nn/layers`, by Keras class name. `.keras` and `.h5` files describe a layer by its " +
+		"Keras attributes;\n" +
+		"in Go the attributes are the fields of a struct. Shapes leave out the batch and have the channels " +
+		"last.\n\n| class | description |\n|---|---|\n")
 	for _, class := range slices.Sorted(maps.Keys(layers.Classes)) {
 		text, about, err := p.page(class)
 		if err != nil {
@@ -114,7 +116,8 @@ func (s *source) page(class string) (text, about string, err error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s\n%s\n", class, note)
 	b.Write(s.pkg.Markdown(t.Doc))
-	b.WriteString("\n## Attributes\nThe Keras attributes of the layer, with the defaults for attributes that a file leaves out. Attributes that every layer has are not listed.\n\n| attribute | default |\n|---|---|\n")
+	b.WriteString("\n## Attributes\nThe Keras attributes of the layer, with the defaults for attributes that a file " +
+		"leaves out. Attributes that every layer has are not listed.\n\n| attribute | default |\n|---|---|\n")
 	attributes := l.Config()
 	if len(attributes) == 0 {
 		b.WriteString("| none | |\n")

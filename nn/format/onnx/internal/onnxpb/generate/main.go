@@ -26,7 +26,10 @@ func main() {
 
 // generate compiles files, which import nothing, and writes what the plugin makes of them to the working folder.
 func generate(ctx context.Context, files []string) error {
-	compiler := protocompile.Compiler{Resolver: &protocompile.SourceResolver{}, SourceInfoMode: protocompile.SourceInfoStandard}
+	compiler := protocompile.Compiler{
+		Resolver:       &protocompile.SourceResolver{},
+		SourceInfoMode: protocompile.SourceInfoStandard,
+	}
 	compiled, err := compiler.Compile(ctx, files...)
 	if err != nil {
 		return err
@@ -40,7 +43,8 @@ func generate(ctx context.Context, files []string) error {
 		return err
 	}
 	for _, f := range response.GetFile() {
-		if err := os.WriteFile(f.GetName(), []byte(f.GetContent()), 0o644); err != nil { //nolint:gosec // Source text, as readable as its neighbours.
+		if err := os.WriteFile(f.GetName(), []byte(f.GetContent()),
+			0o644); err != nil { //nolint:gosec // Source text, as readable as its neighbours.
 			return err
 		}
 	}
