@@ -118,7 +118,7 @@ func TestRawValues(t *testing.T) {
 				t.Errorf("%v: found %v cells of %d channels, want %v of %d", tt.in, c.Dims(), c.Channels(), tt.dims, tt.c)
 			}
 			if compiled := c.dense != nil; compiled != (raw || !colours(tt.c)) || compiled == (c.indexed != nil) {
-				t.Errorf("%v, raw %t: found plans %v and %v, want the one that is expected", tt.in, raw, c.indexed, c.dense)
+				t.Errorf("%v, raw %t: found plans %v and %v, want only the plan for this input", tt.in, raw, c.indexed, c.dense)
 			}
 			got, err := c.ProcessBatch(t.Context(), all)
 			if err != nil {

@@ -30,7 +30,7 @@ func newControl(ctx context.Context, onRetry func(*Failure), onDrop func(*Failur
 	return c
 }
 
-// rules say what becomes of what fails at a part.
+// rules say how failures at a part are handled.
 type rules struct {
 	part      string
 	retry     Retry

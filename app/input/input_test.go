@@ -102,7 +102,7 @@ func TestParseErrors(t *testing.T) {
 		`http://me:***@host?token=***&max=-1: max: found "-1", want a whole number of bytes with its unit`,
 		`http://me:***@host?token=***&max=-1: found the option "token"`,
 		"http://me:***@host?token=***&max=-1: found no host and port",
-		"http://me:***@host?token=***&max=-1: token-file: found none",
+		"http://me:***@host?token=***&max=-1: token-file: found nothing",
 		"http://:1?token-file=short: token-file: short: found a token of 6 characters, want a file of 16 or more",
 		`kafka://me:***@host:9092/frames?grp=***: found the option "grp" (did you mean group?), want group`,
 		"kafka://me:***@host:9092/frames?grp=***: found no topic, want kafka://TOPIC",
@@ -125,7 +125,7 @@ func TestParseErrors(t *testing.T) {
 		t.Errorf("found %v, want an error of usage", err)
 	}
 	if _, err := Parse([]string{"missing.pcd"}); err == nil || app.IsUsage(err) {
-		t.Errorf("a missing file: found %v, want an error that is none of usage", err)
+		t.Errorf("a missing file: found %v, want an error other than a usage error", err)
 	}
 }
 

@@ -37,8 +37,8 @@ type classifying struct {
 	stdout   bool
 }
 
-// volumesFit wants the volumes that the settings ask for to be such as the model takes: all others would become dead
-// letters.
+// volumesFit checks that the configured grid and colour map match the model, so that a mismatch ends the command at the
+// start and does not turn every volume into a dead letter.
 func volumesFit(a *app.Env, n *classify.Pool) error {
 	vo := a.Config.Voxelize
 	if vo.Dims != n.Dims() {

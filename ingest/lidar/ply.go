@@ -276,8 +276,8 @@ func (e *plyElement) skip(data []byte, i, n int64, big bool, visit func(row int6
 			}
 			length := plyCount(data[i:], p.countType, big)
 			if length < 0 || length > plyMaxList || i+head+length*size > have {
-				return 0, fmt.Errorf("%s row %d, list %s at byte %d: found length %d, want a length that fits the "+
-					"remaining %d bytes", e.name, row, p.name, i, length,
+				return 0, fmt.Errorf("%s row %d, list %s at byte %d: found length %d, "+
+					"want a list that ends within the remaining %d bytes", e.name, row, p.name, i, length,
 					have-i-head)
 			}
 			i += head + length*size

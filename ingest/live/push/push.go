@@ -109,7 +109,7 @@ func (in *Input) Open(ctx context.Context, s live.Services) (ingest.Source, erro
 // readToken reads the first line of a file.
 func readToken(path string) (string, error) {
 	if path == "" {
-		return "", errors.New("found none, want a file that holds the bearer token")
+		return "", errors.New("found nothing, want the name of a file with the bearer token")
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {

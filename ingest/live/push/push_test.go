@@ -256,11 +256,11 @@ func TestAddress(t *testing.T) {
 		"http://:1?token-file=" + file + "&queue=": {"queue: found"},
 		"http://:1?max=a&speed=1": {
 			"max: found",
-			`found the option "speed", want token-file, max, queue`, "token-file: found none",
+			`found the option "speed", want token-file, max, queue`, "token-file: found nothing",
 		},
 		"http://me:secret@host?token=secret": {
 			`found the option "token"`, "found no host and port",
-			"token-file: found none",
+			"token-file: found nothing",
 		},
 	} {
 		in, problems := Kind.Parse(address)
