@@ -76,7 +76,8 @@ func TestUsage(t *testing.T) {
 	w.do(exitUsage, "run", cloud, "--colormap", "gray").says(t, "voxelize.colormap", "gray", "Oranges")
 }
 
-// TestConfigErrors: everything that is wrong with the configuration is reported at once, with key path, found and allowed.
+// TestConfigErrors: everything that is wrong with the configuration is reported at once, with key path, found and
+// allowed.
 func TestConfigErrors(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -324,7 +325,8 @@ func TestVersion(t *testing.T) {
 	}
 }
 
-// TestQuantize writes a model of low precision, which every command takes for one of its own, or refuses to where it loses too much.
+// TestQuantize writes a model of low precision, which every command takes for one of its own, or refuses to where it
+// loses too much.
 func TestQuantize(t *testing.T) {
 	t.Parallel()
 	needHDF5(t)

@@ -30,7 +30,8 @@ else:
 print(json.dumps(out))
 `
 
-// TestPyarrowReadsTables: pyarrow sees in the tables that convert writes what inspect sees in the file that they were made of.
+// TestPyarrowReadsTables: pyarrow sees in the tables that convert writes what inspect sees in the file that they were
+// made of.
 func TestPyarrowReadsTables(t *testing.T) {
 	py := python(t, "pyarrow")
 	w := &world{t: t, bin: voxelstream(t), dir: t.TempDir()} // no model is wanted

@@ -46,8 +46,8 @@ func (w *world) deadLetters() []stream.DeadLetter {
 	return jsonLines[stream.DeadLetter](w.t, w.do(0, "dlq", "list", "--json").stdout.String())
 }
 
-// TestBadMessages: what is wrong with a message on the topic of volumes makes it a dead letter with its reason, and the stream goes on around it;
-// dlq lists, shows and replays it.
+// TestBadMessages: what is wrong with a message on the topic of volumes makes it a dead letter with its reason, and
+// the stream goes on around it; dlq lists, shows and replays it.
 func TestBadMessages(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -237,8 +237,8 @@ func TestBadInputs(t *testing.T) {
 	w.do(exitFailed, "run", "absent.h5").says(t, "absent.h5", "no such file")
 }
 
-// TestFullDisk: when the disk of the JSON lines is full the process says so and tries again; when there is room everything is stored, once, by
-// the same process or by the next one.
+// TestFullDisk: when the disk of the JSON lines is full the process says so and tries again; when there is room
+// everything is stored, once, by the same process or by the next one.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	needHDF5(t)
@@ -319,7 +319,8 @@ func TestFileLimit(t *testing.T) {
 	}
 }
 
-// TestFullBrokerDisk: when the disk of the broker is full nothing is acknowledged that is not stored; when there is room everything arrives.
+// TestFullBrokerDisk: when the disk of the broker is full nothing is acknowledged that is not stored; when there is
+// room everything arrives.
 func TestFullBrokerDisk(t *testing.T) {
 	t.Parallel()
 	needHDF5(t)
@@ -391,7 +392,8 @@ func TestBrokerAway(t *testing.T) {
 	}
 }
 
-// TestOneProcessPerDirectory: a second broker on the data directory, and a second writer of the file, are refused and told why.
+// TestOneProcessPerDirectory: a second broker on the data directory, and a second writer of the file, are refused and
+// told why.
 func TestOneProcessPerDirectory(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -530,7 +532,8 @@ func TestTwoMembers(t *testing.T) {
 	if n := len(ids(t, a, stored(t, a))) + len(ids(t, b, stored(t, b))); n > archives*count+1000 {
 		t.Errorf("%d classifications of %d volumes: more was repeated than was in flight", n, archives*count)
 	}
-	// The file is written before the topic: a batch of the killed member may be in its file alone until the other has done it again.
+	// The file is written before the topic: a batch of the killed member may be in its file alone until the other has
+	// done it again.
 	c := client(t, w.addr())
 	second.until(t, "all classifications on the topic", func() bool {
 		return len(ids(t, "topic classifications", published(t, c))) == archives*count

@@ -144,7 +144,8 @@ type process struct {
 	done           chan struct{} // closed when it has ended
 }
 
-// environment is ours without the variables that the binary takes for its configuration: some of them are for these tests.
+// environment is ours without the variables that the binary takes for its configuration: some of them are for these
+// tests.
 func environment() []string {
 	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "VOXELSTREAM_") })
 }
@@ -251,8 +252,9 @@ func (p *process) until(t *testing.T, what string, f func() bool) {
 	}
 }
 
-// peak waits for the end, and is the most resident memory that the process had, in bytes; 0 where there is no /proc. What the kernel tells at a child's end
-// (ru_maxrss) will not do: it counts our own memory, which the child shares until it executes its program.
+// peak waits for the end, and is the most resident memory that the process had, in bytes; 0 where there is no /proc.
+// What the kernel tells at a child's end (ru_maxrss) will not do: it counts our own memory, which the child shares
+// until it executes its program.
 func (p *process) peak(t *testing.T) int {
 	t.Helper()
 	most := 0
@@ -286,8 +288,8 @@ func newWorld(t *testing.T) *world {
 	}}
 }
 
-// smallModel is a network of ten classes for grids of 16x16x16 cells, hardly trained: what it says does not matter here, only that it is said
-// once. largeModel is one for 24x24x24 cells; slowModel takes some time a volume.
+// smallModel is a network of ten classes for grids of 16x16x16 cells, hardly trained: what it says does not matter
+// here, only that it is said once. largeModel is one for 24x24x24 cells; slowModel takes some time a volume.
 var (
 	smallModel = sync.OnceValues(func() (string, error) { return newModel("tutorial", 16) })
 	largeModel = sync.OnceValues(func() (string, error) { return newModel("tutorial", 24) })
@@ -366,7 +368,8 @@ func (w *world) digits(name string, count, seed int, more ...string) string {
 	return w.path(name)
 }
 
-// broker starts the embedded broker as a process of its own, on a port that stays, and lets the world's commands use it.
+// broker starts the embedded broker as a process of its own, on a port that stays, and lets the world's commands use
+// it.
 func (w *world) broker() *process {
 	w.t.Helper()
 	port := freePort(w.t)
@@ -439,8 +442,8 @@ func messages(t *testing.T, c *kafka.Client, topic string) []transport.Message {
 	return all
 }
 
-// stored reads the classifications of a JSON lines file; a missing file holds none. A last line without its end is left out: a killed process
-// may leave one.
+// stored reads the classifications of a JSON lines file; a missing file holds none. A last line without its end is
+// left out: a killed process may leave one.
 func stored(t *testing.T, path string) []record.Classification {
 	t.Helper()
 	b, err := os.ReadFile(path)

@@ -13,16 +13,17 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 )
 
-// losses count what is not where it should be in the end: volumes in the JSON lines file and on the topic, damaged messages among the dead
-// letters.
+// losses count what is not where it should be in the end: volumes in the JSON lines file and on the topic, damaged
+// messages among the dead letters.
 type losses struct{ file, topic, deadLetters int }
 
-// killScenario lets volumes flow through a classify process that is killed with SIGKILL five times while it works, and started again. It
-// returns what was lost; a classification that is stored twice is an error.
+// killScenario lets volumes flow through a classify process that is killed with SIGKILL five times while it works,
+// and started again. It returns what was lost; a classification that is stored twice is an error.
 //
-// Every tenth volume is followed by a damaged message, which goes to the dead letters at once, ahead of volumes before it that are still in
-// the network. So outcomes come out of order, and what is committed matters: two batches of 128 volumes are in flight, and far less than that
-// is done between two commits, because the process gets a tenth of its time.
+// Every tenth volume is followed by a damaged message, which goes to the dead letters at once, ahead of volumes
+// before it that are still in the network. So outcomes come out of order, and what is committed matters: two batches
+// of 128 volumes are in flight, and far less than that is done between two commits, because the process gets a tenth
+// of its time.
 func killScenario(t *testing.T, bin string, seed uint64) losses {
 	t.Helper()
 	needHDF5(t)
@@ -95,8 +96,8 @@ func killScenario(t *testing.T, bin string, seed uint64) losses {
 	}
 }
 
-// throttle stops the process for nine tenths of the time, until it ends: what it does takes ten times as long, what the clock does comes as
-// often as ever.
+// throttle stops the process for nine tenths of the time, until it ends: what it does takes ten times as long, what
+// the clock does comes as often as ever.
 func (p *process) throttle() {
 	const slice = 4 * time.Millisecond
 	go func() {
@@ -121,7 +122,8 @@ func TestKill(t *testing.T) {
 	}
 }
 
-// TestKillMutant: the same scenario notices a process that commits the highest finished offset in place of the contiguous prefix.
+// TestKillMutant: the same scenario notices a process that commits the highest finished offset in place of the
+// contiguous prefix.
 func TestKillMutant(t *testing.T) {
 	slow(t)
 	lost := killScenario(t, must(buildMutant())(t), 1)

@@ -40,8 +40,8 @@ func (s *liveSensor) Write(b []byte) (int, error) {
 	return s.conn.Write(b)
 }
 
-// complete is when the packet was sent that ended the turn that began at a time, by the sensor's clock: the first that has a part of the next.
-// ok is false for the last turn, which nothing follows.
+// complete is when the packet was sent that ended the turn that began at a time, by the sensor's clock: the first
+// that has a part of the next. ok is false for the last turn, which nothing follows.
 func (s *liveSensor) complete(began time.Time) (t time.Time, ok bool) {
 	n := began.Sub(s.begun).Round(turn)/turn + 1
 	i := int(n * turn / s.period)
@@ -51,9 +51,10 @@ func (s *liveSensor) complete(began time.Time) (t time.Time, ok bool) {
 	return s.sent[i], true
 }
 
-// TestLive: a VLP-16 and an Ouster with 64 beams at their own pace, for 12 seconds or as long as VOXELSTREAM_LIVE says. No packet is lost, each
-// turn is classified once, the process's memory is bounded; and with VOXELSTREAM_LIVE, when the machine is ours, the time from the end of a turn to
-// its durable classification is below 100 ms for 99 of 100. The test is not parallel to others: it measures time.
+// TestLive: a VLP-16 and an Ouster with 64 beams at their own pace, for 12 seconds or as long as VOXELSTREAM_LIVE
+// says. No packet is lost, each turn is classified once, the process's memory is bounded; and with VOXELSTREAM_LIVE,
+// when the machine is ours, the time from the end of a turn to its durable classification is below 100 ms for 99 of
+// 100. The test is not parallel to others: it measures time.
 func TestLive(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes as long as the sensors turn")
@@ -112,7 +113,8 @@ type arrival struct {
 	at time.Time
 }
 
-// follow reads the classifications as they come until the process ends. Memory is measured from a third of the length on.
+// follow reads the classifications as they come until the process ends. Memory is measured from a third of the length
+// on.
 func follow(t *testing.T, p *process, path string, length time.Duration) (seen []arrival) {
 	t.Helper()
 	begin, calm, most := time.Now(), 0, 0

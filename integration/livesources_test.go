@@ -58,8 +58,8 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// TestWatchedFolderIsKilled: files come while run watches, is killed in the middle and started again: each is classified, none twice, and a last
-// run, which finds nothing new, reads nothing again.
+// TestWatchedFolderIsKilled: files come while run watches, is killed in the middle and started again: each is
+// classified, none twice, and a last run, which finds nothing new, reads nothing again.
 func TestWatchedFolderIsKilled(t *testing.T) {
 	slow(t)
 	bin, dir := voxelstream(t), t.TempDir()

@@ -15,7 +15,8 @@ import (
 	"github.com/voxelstream/voxelstream/record"
 )
 
-// TestRun: both layouts of one archive give the same classifications, each volume has one, and a second run adds nothing.
+// TestRun: both layouts of one archive give the same classifications, each volume has one, and a second run adds
+// nothing.
 func TestRun(t *testing.T) {
 	t.Parallel()
 	needHDF5(t)
@@ -74,7 +75,8 @@ func sameLayouts(t *testing.T, cs []record.Classification) {
 
 var latency = regexp.MustCompile(`"latency_ms":[0-9.e+-]+`)
 
-// TestThreads: the same input gives the same bytes whatever the number of threads; only the latency is a matter of the clock.
+// TestThreads: the same input gives the same bytes whatever the number of threads; only the latency is a matter of
+// the clock.
 func TestThreads(t *testing.T) {
 	t.Parallel()
 	needHDF5(t)

@@ -10,8 +10,9 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 )
 
-// TestTopicOfFilesIsKilled: run reads a topic whose messages are files, of one sample, of three, or damaged, and is killed again and again: each
-// sample is classified once, each damaged message is a dead letter as it was, and at the end nothing is left to read.
+// TestTopicOfFilesIsKilled: run reads a topic whose messages are files, of one sample, of three, or damaged, and is
+// killed again and again: each sample is classified once, each damaged message is a dead letter as it was, and at the
+// end nothing is left to read.
 func TestTopicOfFilesIsKilled(t *testing.T) {
 	slow(t)
 	w := newWorld(t)

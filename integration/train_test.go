@@ -11,8 +11,9 @@ import (
 	"time"
 )
 
-// TestKilledTrainingIsTheUnbrokenOne kills train with SIGKILL at random moments and resumes it, each time with another number of threads: the
-// model, the history and the best model are those of a training that was left alone, byte for byte.
+// TestKilledTrainingIsTheUnbrokenOne kills train with SIGKILL at random moments and resumes it, each time with
+// another number of threads: the model, the history and the best model are those of a training that was left alone,
+// byte for byte.
 func TestKilledTrainingIsTheUnbrokenOne(t *testing.T) {
 	slow(t)
 	needHDF5(t)
@@ -79,8 +80,8 @@ func modified(path string) time.Time {
 	return info.ModTime()
 }
 
-// TestTrainingBeyondTheMemory trains on rows that need several times the memory limit: the process stays small, the result does not depend on the
-// number of threads, and a kill does not change it.
+// TestTrainingBeyondTheMemory trains on rows that need several times the memory limit: the process stays small, the
+// result does not depend on the number of threads, and a kill does not change it.
 func TestTrainingBeyondTheMemory(t *testing.T) {
 	slow(t)
 	needHDF5(t)
@@ -118,7 +119,8 @@ func TestTrainingBeyondTheMemory(t *testing.T) {
 	w.do(1, args("broken", "--memory-limit", "3MiB", "--resume")...).says(t, "memory for rows")
 }
 
-// TestTrainingFromTheTopic kills a training on what the topic holds, lets the topic grow, and resumes it: it goes on with what the topic held.
+// TestTrainingFromTheTopic kills a training on what the topic holds, lets the topic grow, and resumes it: it goes on
+// with what the topic held.
 func TestTrainingFromTheTopic(t *testing.T) {
 	slow(t)
 	needHDF5(t)
@@ -142,8 +144,9 @@ func TestTrainingFromTheTopic(t *testing.T) {
 	}
 }
 
-// TestFollowingTheTopic kills a training that takes each volume of the topic once, several times: no volume is left out or repeated, or the model
-// would be another one than that of the unbroken training. Messages hold several volumes, so that steps end within messages.
+// TestFollowingTheTopic kills a training that takes each volume of the topic once, several times: no volume is left
+// out or repeated, or the model would be another one than that of the unbroken training. Messages hold several
+// volumes, so that steps end within messages.
 func TestFollowingTheTopic(t *testing.T) {
 	slow(t)
 	needHDF5(t)

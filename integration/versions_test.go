@@ -25,7 +25,8 @@ import (
 	"github.com/voxelstream/voxelstream/record"
 )
 
-// previousRelease is the commit of the last version before volumes had a version 2. A rolling upgrade has both on one topic.
+// previousRelease is the commit of the last version before volumes had a version 2. A rolling upgrade has both on one
+// topic.
 const previousRelease = "b959f466b51e49dc51e05de02fd438052bacc717"
 
 // errNoHistory says that the sources of the previous release are not here.
@@ -135,8 +136,8 @@ func sameOfAll(t *testing.T, what string, got, want []record.Classification) {
 }
 
 // TestMixedVersions: the previous release and this one share a topic, in both directions and in one group, and every
-// volume is classified once, alike. Volumes of raw values become dead letters with a reason in the previous release, and
-// are classified by this one.
+// volume is classified once, alike. Volumes of raw values become dead letters with a reason in the previous release,
+// and are classified by this one.
 func TestMixedVersions(t *testing.T) {
 	slow(t)
 	old := previous(t)

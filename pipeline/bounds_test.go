@@ -38,7 +38,8 @@ func TestBudget(t *testing.T) {
 	})
 }
 
-// TestOffsetTrackerProperty settles ascending offsets with gaps in random order and compares each step with the plain definition.
+// TestOffsetTrackerProperty settles ascending offsets with gaps in random order and compares each step with the plain
+// definition.
 func TestOffsetTrackerProperty(t *testing.T) {
 	for seed := range uint64(1000) {
 		rng := rand.New(rand.NewPCG(seed, 3))

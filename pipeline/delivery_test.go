@@ -97,8 +97,8 @@ func TestUnfold(t *testing.T) {
 	}
 }
 
-// TestSplitProperty settles the children of random trees of splits in random order: the root settles once, after the last leaf, with the
-// worst outcome, and is freed once.
+// TestSplitProperty settles the children of random trees of splits in random order: the root settles once, after the
+// last leaf, with the worst outcome, and is freed once.
 func TestSplitProperty(t *testing.T) {
 	outcomes := []error{nil, nil, nil, errFault, errMoment}
 	for seed := range uint64(2000) {

@@ -78,8 +78,8 @@ func refuse(v int) func([]int) error {
 	}
 }
 
-// TestOneSinkRefuses: what one sink refuses for good, the others still get, and the dead letter names the sink. Written one after the other
-// behind a common settlement, the second sink never saw three of these four.
+// TestOneSinkRefuses: what one sink refuses for good, the others still get, and the dead letter names the sink.
+// Written one after the other behind a common settlement, the second sink never saw three of these four.
 func TestOneSinkRefuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src, first, second := &list{n: 4}, newStore(), newStore()
@@ -176,7 +176,8 @@ func TestParallelBatches(t *testing.T) {
 	})
 }
 
-// TestSlowSinkBesideFast: the fast sink is not held up by the slow one while that has room in its queue, and both get everything in order.
+// TestSlowSinkBesideFast: the fast sink is not held up by the slow one while that has room in its queue, and both get
+// everything in order.
 func TestSlowSinkBesideFast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src, slow, fast := &list{n: 20}, newStore(), newStore()
@@ -312,8 +313,8 @@ func TestBestEffort(t *testing.T) {
 // copied is a batch stage whose results have memory of their own.
 var copied = BatchFunc[int, int](func(_ context.Context, in []int) ([]int, error) { return slices.Clone(in), nil })
 
-// TestEnds: neither a best-effort sink that hangs nor a required one that tries for ever holds up the end of a Run that is
-// done, or has failed, after the end of the source.
+// TestEnds: neither a best-effort sink that hangs nor a required one that tries for ever holds up the end of a Run
+// that is done, or has failed, after the end of the source.
 func TestEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src, slow, sure := &list{n: 3}, newStore(), newStore()
@@ -702,7 +703,8 @@ type sourceFunc func(ctx context.Context) (Delivery[int], error)
 func (f sourceFunc) Read(ctx context.Context) (Delivery[int], error) { return f(ctx) }
 func (sourceFunc) Close(context.Context) error                       { return nil }
 
-// TestWorkInPart: values that have no result are settled, the results of the others go on in order, and a stage that loses one is an error.
+// TestWorkInPart: values that have no result are settled, the results of the others go on in order, and a stage that
+// loses one is an error.
 func TestWorkInPart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src, sink := &list{n: 8}, newStore()

@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// list is a source of the numbers below n that keeps the outcome of each. With endless it waits at the end instead of saying EOF.
+// list is a source of the numbers below n that keeps the outcome of each. With endless it waits at the end instead of
+// saying EOF.
 type list struct {
 	n       int
 	endless bool
@@ -176,7 +177,8 @@ func TestRunKeepsOrder(t *testing.T) {
 	})
 }
 
-// TestRunChaos is the at-least-once case: whatever the sink does, each value ends written or as a dead letter, settled once.
+// TestRunChaos is the at-least-once case: whatever the sink does, each value ends written or as a dead letter,
+// settled once.
 func TestRunChaos(t *testing.T) {
 	for seed := range uint64(20) {
 		synctest.Test(t, func(t *testing.T) {
@@ -276,7 +278,8 @@ func TestRunExhausted(t *testing.T) {
 	}
 }
 
-// TestRunStops covers the ways to end: the source's end or error, the soft stop, the soft stop that outlives its drain time, the hard stop.
+// TestRunStops covers the ways to end: the source's end or error, the soft stop, the soft stop that outlives its
+// drain time, the hard stop.
 func TestRunStops(t *testing.T) {
 	for _, c := range []struct {
 		name       string

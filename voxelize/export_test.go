@@ -58,7 +58,8 @@ func TestWriteBinvox(t *testing.T) {
 	if b.String() != want {
 		t.Errorf("found %q, want %q", b.String(), want)
 	}
-	// The axis order of the method does not show: a cube of pyntcloud, whose array runs [x][y][z], gives the same cells as one of mnist3d.
+	// The axis order of the method does not show: a cube of pyntcloud, whose array runs [x][y][z], gives the same
+	// cells as one of mnist3d.
 	p := cloudOf(0, 0, 0, 1, 2, 3, 3, 1, 2, 0.5, 0.25, 3, 2, 2, 2)
 	var files [2]bytes.Buffer
 	for i, o := range []Options{options(Pyntcloud, 8), options(MNIST3D, 8)} {

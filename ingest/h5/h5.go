@@ -37,8 +37,8 @@ type Options struct {
 	Data string
 	// Labels is the path of a dataset with the N class numbers for Data; empty if there is none.
 	Labels string
-	// Signed accepts negative values, as [ReaderOptions] does. Otherwise a row with a negative value is bad, because densities and colours
-	// are never negative.
+	// Signed accepts negative values, as [ReaderOptions] does. Otherwise a row with a negative value is bad, because
+	// densities and colours are never negative.
 	Signed bool
 	// Start is the number of samples to skip at the beginning. Later samples keep their numbers, so that a stream
 	// can resume where it stopped.
