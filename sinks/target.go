@@ -54,8 +54,35 @@ var password = regexp.MustCompile(`^(//[^:]*):.*@`)
 // masked is the text of the target without password and secret options. known are the options that the query may hold.
 func (t Target) masked(known any) string {
 	query := t.Query
+	if before, behind, found := cutLast(query, "@"); found && unfinished(t.Path, before) {
+		// A password with a question mark, which ends the path of a URL.
+		user, _, _ := strings.Cut(t.Path[2:], ":")
+		t.Path, query, _ = strings.Cut("//"+user+":"+option.Stars+"@"+behind, "?")
+		return t.join(option.MaskQuery(known, query))
+	}
 	t.Path = password.ReplaceAllString(t.Path, "$1:"+option.Stars+"@")
 	return t.join(option.MaskQuery(known, query))
+}
+
+// hostPort is an authority of host and port, with a path behind them.
+var hostPort = regexp.MustCompile(`^//[^/@:]*:[0-9]+(/|$)`)
+
+// unfinished says whether a path ends within a password: it has a colon, but no host behind an @. What looks like the
+// port of a host is one only if options follow.
+func unfinished(path, query string) bool {
+	authority, isURL := strings.CutPrefix(path, "//")
+	if !isURL || strings.Contains(authority, "@") || !strings.Contains(authority, ":") {
+		return false
+	}
+	return !hostPort.MatchString(path) || !strings.Contains(query, "=")
+}
+
+// cutLast is strings.Cut at the last of the separators.
+func cutLast(text, separator string) (before, after string, found bool) {
+	if i := strings.LastIndex(text, separator); i >= 0 {
+		return text[:i], text[i+len(separator):], true
+	}
+	return text, "", false
 }
 
 // kind finds the kind of a target.

@@ -46,6 +46,8 @@ const (
 	maxItems = 1024
 	// minToken is the least length of a token: 128 bits in hexadecimal digits would be 32.
 	minToken = 16
+	// maxToken bounds a token, which clients send in a header.
+	maxToken = 4096
 )
 
 // Kind is that of files sent by HTTP.
@@ -111,11 +113,19 @@ func readToken(path string) (string, error) {
 	if path == "" {
 		return "", errors.New("found nothing, want the name of a file with the bearer token")
 	}
-	data, err := os.ReadFile(path)
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close() //nolint:errcheck // opened for reading
+	data, err := io.ReadAll(io.LimitReader(f, maxToken+1))
 	if err != nil {
 		return "", err
 	}
 	line, _, _ := strings.Cut(string(data), "\n")
+	if len(line) > maxToken {
+		return "", fmt.Errorf("%s: found a first line of more than %d bytes, want a token", path, maxToken)
+	}
 	line = strings.TrimSpace(line)
 	if len(line) < minToken {
 		return "", fmt.Errorf("%s: found a token of %d characters, want a file of %d or more", path, len(line), minToken)

@@ -232,9 +232,10 @@ func TestBackPressure(t *testing.T) {
 
 func TestAddress(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "token")
-	short := file + ".short"
+	short, long := file+".short", file+".long"
 	if err := errors.Join(os.WriteFile(file, []byte(token+"\r\nsecond line\n"), 0o600),
-		os.WriteFile(short, []byte("secret\n"), 0o600)); err != nil {
+		os.WriteFile(short, []byte("secret\n"), 0o600),
+		os.WriteFile(long, bytes.Repeat([]byte("x"), 1<<20), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	for query, want := range map[string]Options{
@@ -251,6 +252,7 @@ func TestAddress(t *testing.T) {
 	for address, want := range map[string][]string{
 		"http://host?token-file=" + file:           {"found no host and port, want http://HOST:PORT"},
 		"http://:1?token-file=/none/":              {"token-file: open /none/"},
+		"http://:1?token-file=" + long:             {"a first line of more than 4096 bytes"},
 		"http://:1?token-file=" + short:            {"token of 6 characters, want a file of 16 or more"},
 		"http://:1?token-file=" + file + "&max=0":  {"max: found 0, want 1B or more"},
 		"http://:1?token-file=" + file + "&queue=": {"queue: found"},
