@@ -120,13 +120,26 @@ func TestByNameNamesTheChoices(t *testing.T) {
 }
 
 func BenchmarkIndex(b *testing.B) {
-	values := make([]float64, 4096)
-	for i := range values {
-		values[i] = float64(i%97) / 97
+	full := make([]float64, 4096)
+	for i := range full {
+		full[i] = float64(i%97) / 97
 	}
-	dst := make([]uint8, len(values))
-	b.SetBytes(int64(len(values)))
-	for b.Loop() {
-		Index(dst, values)
+	// As sparse as the digits of the 3D MNIST archive.
+	sparse := make([]float32, 4096)
+	for i := 1000; i < 1640; i += 3 {
+		sparse[i] = float32(i%7) / 7
 	}
+	dst := make([]uint8, 4096)
+	b.Run("full", func(b *testing.B) {
+		b.SetBytes(4096)
+		for b.Loop() {
+			Index(dst, full)
+		}
+	})
+	b.Run("sparse", func(b *testing.B) {
+		b.SetBytes(4096)
+		for b.Loop() {
+			Index(dst, sparse)
+		}
+	})
 }
