@@ -151,14 +151,16 @@ func (s *volumes) Write(ctx context.Context, vs []voxelize.Volume) error {
 	if err := s.topic.Write(ctx, ms); err != nil && !errors.As(err, &partial) {
 		return err
 	}
+	sent := len(ms)
 	if partial != nil {
+		sent -= len(partial.Failed)
 		for j, err := range partial.Failed {
 			for i := parts[j][0]; i < parts[j][1]; i++ {
 				failed[i] = err
 			}
 		}
 	}
-	s.messages.Add(int64(len(ms)))
+	s.messages.Add(int64(sent))
 	n := s.volumes.Add(int64(len(vs) - len(failed)))
 	if s.bar != nil {
 		s.bar.Set(n, 0, "")
