@@ -20,6 +20,7 @@ import (
 	"runtime"
 
 	"github.com/voxelstream/voxelstream/app/config"
+	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/internal/screen"
 	"github.com/voxelstream/voxelstream/internal/service"
 	"github.com/voxelstream/voxelstream/pipeline"
@@ -51,6 +52,17 @@ func (a *Env) Threads() int {
 		return a.Config.Threads
 	}
 	return runtime.GOMAXPROCS(0)
+}
+
+// Reading returns the options for reading inputs. Notes about inputs are logged.
+func (a *Env) Reading() ingest.Options {
+	o := a.Config.Ingest
+	o.Noted = func(file string, notes []ingest.Note) {
+		for _, n := range notes {
+			a.Log.Warn(n.Text, "file", file, "count", n.Count)
+		}
+	}
+	return o
 }
 
 // Progress shows the progress of work.

@@ -21,8 +21,10 @@ import (
 // Format is a kind of file or folder, with functions to detect, inspect and open it.
 type Format struct {
 	Name string
-	// Doc lists what is supported: versions, variants, what is ignored. It is a phrase in the reference page.
-	Doc string
+	// Doc lists what is supported: versions, variants, what is ignored. Assumes lists what is assumed where the data
+	// leave a choice, and the flags that decide otherwise; Refuses lists what is recognised but not read, with the
+	// reason or the way out. They are phrases of the reference page, without a final full stop.
+	Doc, Assumes, Refuses string
 	// Extensions are the usual file extensions, each with its dot; a folder has none.
 	Extensions []string
 	// Library is the library that decodes it; empty if this module does.
@@ -203,6 +205,10 @@ type Options struct {
 	MaxCells int
 	// GridShape is the depth, height and width of the rows of flat arrays; zero means cubes.
 	GridShape [3]int
+	// Notes collects the readers' remarks about one input; nil discards them.
+	Notes *Notes
+	// Noted receives the notes about each file that was read, when its source ends or is closed. It may be nil.
+	Noted func(file string, notes []Note)
 	// Readers holds pointers to the options of the formats, one struct per type; see [ReaderOptions].
 	Readers []any `yaml:",inline"`
 }

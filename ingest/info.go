@@ -10,10 +10,11 @@ import (
 	"time"
 )
 
-// Info describes the content of a file. As JSON it is one flat object: file, format and kind, followed by the
-// fields of the Detail.
+// Info describes the content of a file. As JSON it is one flat object: file, format, kind and the notes, if any,
+// followed by the fields of the Detail.
 type Info struct {
 	File, Format string
+	Notes        []Note
 	Detail       Detail
 }
 
@@ -28,11 +29,16 @@ type Detail interface {
 
 // MarshalJSON merges the common fields and the detail into one object.
 func (i Info) MarshalJSON() ([]byte, error) {
+	notes := make([]string, len(i.Notes))
+	for k, n := range i.Notes {
+		notes[k] = n.String()
+	}
 	head, err := json.Marshal(struct {
-		File   string `json:"file"`
-		Format string `json:"format"`
-		Kind   string `json:"kind"`
-	}{i.File, i.Format, i.Detail.Kind()})
+		File   string   `json:"file"`
+		Format string   `json:"format"`
+		Kind   string   `json:"kind"`
+		Notes  []string `json:"notes,omitempty"`
+	}{i.File, i.Format, i.Detail.Kind(), notes})
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +58,12 @@ func (i Info) MarshalJSON() ([]byte, error) {
 
 // String returns the readable form.
 func (i Info) String() string {
-	return fmt.Sprintf("%s\n  format  %s, %s\n%s", i.File, i.Format, i.Detail.Kind(), indent(i.Detail.Text()))
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n  format  %s, %s\n%s", i.File, i.Format, i.Detail.Kind(), indent(i.Detail.Text()))
+	for _, n := range i.Notes {
+		fmt.Fprintf(&b, "\n  note    %v", n)
+	}
+	return b.String()
 }
 
 func indent(s string) string {

@@ -89,22 +89,22 @@ func TestInfoJSON(t *testing.T) {
 	taken := time.Date(2026, 1, 2, 3, 4, 5, 6000000, time.UTC)
 	for want, info := range map[string]Info{
 		`{"file":"a.pcd","format":"pcd","kind":"points","count":3,"finite":2,"fields":["x","y","z"],"min":[1,2,-3],"max":[4,5,6],"first":[4,2,6],` +
-			`"time":"2026-01-02T03:04:05.006Z"}`: {"a.pcd", "pcd", PointsOf(&Clouds{
+			`"time":"2026-01-02T03:04:05.006Z"}`: {File: "a.pcd", Format: "pcd", Detail: PointsOf(&Clouds{
 			Fields: []string{"x", "y", "z"}, Time: taken,
 			Clouds: []*PointCloud{{X: []float64{nan, 4, 1}, Y: []float64{0, 2, 5}, Z: []float64{0, 6, -3}}},
 		})},
 		`{"file":"e","format":"xyz","kind":"points","count":0,"finite":0,"fields":[],"min":null,"max":null,"first":null,"time":null,"clouds":2}`: {
-			"e", "xyz", PointsOf(&Clouds{Clouds: []*PointCloud{{}, {}}}),
+			File: "e", Format: "xyz", Detail: PointsOf(&Clouds{Clouds: []*PointCloud{{}, {}}}),
 		},
 		`{"file":"d.png","format":"png-depth","kind":"depth","width":2,"height":2,"unit":"mm","valid":2,"min_m":0.6,"max_m":2.702,` +
 			`"distance":{"nearest_m":0.6,"median_m":0.6,"regions":[[null,null,null],[null,null,{"nearest_m":0.6,"median_m":0.6}],[null,{"nearest_m":2.702,"median_m":2.702},null]]}}`: {
-			"d.png", "png-depth", DepthOf(&Frame{Width: 2, Height: 2, Depth: []Metres{0, 0.6, 2.702, 0}}, 1000),
+			File: "d.png", Format: "png-depth", Detail: DepthOf(&Frame{Width: 2, Height: 2, Depth: []Metres{0, 0.6, 2.702, 0}}, 1000),
 		},
 		`{"file":"g.npy","format":"npy","kind":"grid","rows":2,"shape":[4,4,4],"labels":{"1":2}}`: {
-			"g.npy", "npy", &Grids{Rows: 2, Shape: []int{4, 4, 4}, Labels: map[string]int{"1": 2}},
+			File: "g.npy", Format: "npy", Detail: &Grids{Rows: 2, Shape: []int{4, 4, 4}, Labels: map[string]int{"1": 2}},
 		},
 		`{"file":"v.pcap","format":"pcap","kind":"packets","sensor":"VLP-16","packets":7,"frames":1,"returns":9,"lost":0,"repeated":0}`: {
-			"v.pcap", "pcap", &Packets{Sensor: "VLP-16", Packets: 7, Frames: 1, Returns: 9},
+			File: "v.pcap", Format: "pcap", Detail: &Packets{Sensor: "VLP-16", Packets: 7, Frames: 1, Returns: 9},
 		},
 	} {
 		got, err := json.Marshal(info)

@@ -39,7 +39,7 @@ func Convert(ctx context.Context, a *app.Env, in, out string) (_ *ConvertSummary
 	if strings.EqualFold(filepath.Ext(out), ".ply") && posed(ctx, a, in) {
 		return reconstruct(ctx, a, in, out)
 	}
-	src, err := formats.Open(ctx, in, a.Config.Ingest)
+	src, err := formats.Open(ctx, in, a.Reading())
 	if err != nil {
 		return nil, err
 	}

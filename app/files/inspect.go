@@ -36,7 +36,7 @@ func Inspect(ctx context.Context, a *app.Env, path string) (ingest.Info, error) 
 
 // Draw writes a picture of the first sample that can be read to a .png file.
 func Draw(ctx context.Context, a *app.Env, path, png string) (err error) {
-	src, err := formats.Open(ctx, path, a.Config.Ingest)
+	src, err := formats.Open(ctx, path, a.Reading())
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ import (
 func fuse(ctx context.Context, a *app.Env, input string, place func(lo, hi [3]float64) (tsdf.Options,
 	error),
 ) (*tsdf.Fused, error) {
-	return tsdf.Fuse(ctx, func() (ingest.Source, error) { return formats.Open(ctx, input, a.Config.Ingest) },
+	return tsdf.Fuse(ctx, func() (ingest.Source, error) { return formats.Open(ctx, input, a.Reading()) },
 		func(lo, hi [3]float64) (tsdf.Options, error) {
 			o, err := place(lo, hi)
 			o.Threads = a.Config.Threads
@@ -30,7 +30,7 @@ func posed(ctx context.Context, a *app.Env, input string) bool {
 	if info, err := os.Stat(input); err != nil || !info.IsDir() {
 		return false
 	}
-	src, err := formats.Open(ctx, input, a.Config.Ingest)
+	src, err := formats.Open(ctx, input, a.Reading())
 	if err != nil {
 		return false // whoever reads it next says why
 	}

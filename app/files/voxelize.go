@@ -103,7 +103,7 @@ func Methods() []MethodInfo {
 func samples(ctx context.Context, a *app.Env, input string, v *voxelize.Voxelizer, f voxelize.Format,
 	use func(ingest.Sample) error, bad func(error),
 ) (failed int, err error) {
-	open := func() (ingest.Source, error) { return formats.Open(ctx, input, a.Config.Ingest) }
+	open := func() (ingest.Source, error) { return formats.Open(ctx, input, a.Reading()) }
 	if v.Method().Fuse != nil {
 		fused, err := v.Fuse(ctx, open, a.Config.Threads, func(err error) { a.Log.Error("skipped a frame", "error", err) })
 		if err != nil {

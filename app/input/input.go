@@ -39,7 +39,7 @@ func (in Input) Topic() (t *Topic, ok bool) {
 
 // Open opens the input. Opening a topic is an error.
 func (in Input) Open(ctx context.Context, a *app.Env) (ingest.Source, error) {
-	read := a.Config.Ingest
+	read := a.Reading()
 	openFile := func(ctx context.Context, path string) (ingest.Source, error) { return formats.Open(ctx, path, read) }
 	if in.live == nil {
 		return openFile(ctx, in.path)

@@ -177,9 +177,9 @@ func readInput(ctx context.Context, a *app.Env, d *dataset, path, split string, 
 	for _, s := range splits {
 		var src ingest.Source
 		if f.Name == h5.HDF5.Name {
-			src, err = h5.Open(ctx, path, h5.Options{Split: s, Options: a.Config.Ingest})
+			src, err = h5.Open(ctx, path, h5.Options{Split: s, Options: a.Reading()})
 		} else {
-			src, err = f.Open(ctx, path, a.Config.Ingest)
+			src, err = f.Open(ctx, path, a.Reading())
 		}
 		if err != nil {
 			first = errors.Join(first, err)

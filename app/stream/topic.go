@@ -64,7 +64,7 @@ func newTopicSource(
 	}
 	a.Ready("group of "+t.Name, consumer.Joined)
 	a.Log.Info("reading files", "topic", t.Name, "group", group)
-	return &topicSource{read: a.Config.Ingest, dead: dead, consumer: consumer, dir: dir}, nil
+	return &topicSource{read: a.Reading(), dead: dead, consumer: consumer, dir: dir}, nil
 }
 
 // Read waits for the next sample. Its errors are those of this machine and the cluster; a message that cannot be read

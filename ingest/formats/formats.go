@@ -119,7 +119,45 @@ func Open(ctx context.Context, path string, o ingest.Options) (ingest.Source, er
 	if err != nil {
 		return nil, err
 	}
-	return f.Open(ctx, path, o)
+	return openAs(ctx, f, path, o)
+}
+
+// openAs opens an input as format f and reports the notes about it.
+func openAs(ctx context.Context, f ingest.Format, path string, o ingest.Options) (ingest.Source, error) {
+	if o.Noted == nil {
+		return f.Open(ctx, path, o)
+	}
+	o.Notes = new(ingest.Notes)
+	report := func() {
+		if notes := o.Notes.Take(); len(notes) > 0 {
+			o.Noted(path, notes)
+		}
+	}
+	src, err := f.Open(ctx, path, o)
+	if err != nil {
+		report()
+		return nil, err
+	}
+	return &noted{src, report}, nil
+}
+
+// noted is a source that reports notes at its end, or when it is closed.
+type noted struct {
+	ingest.Source
+	report func()
+}
+
+func (n *noted) Read(ctx context.Context) (ingest.Sample, error) {
+	s, err := n.Source.Read(ctx)
+	if errors.Is(err, io.EOF) {
+		n.report()
+	}
+	return s, err
+}
+
+func (n *noted) Close() error {
+	n.report()
+	return n.Source.Close()
 }
 
 // Inspect describes the content of the file or folder.
@@ -128,11 +166,12 @@ func Inspect(ctx context.Context, path string, o ingest.Options) (ingest.Info, e
 	if err != nil {
 		return ingest.Info{}, err
 	}
+	o.Notes = new(ingest.Notes)
 	d, err := f.Inspect(ctx, path, o)
 	if err != nil {
 		return ingest.Info{}, err
 	}
-	return ingest.Info{File: path, Format: f.Name, Detail: d}, nil
+	return ingest.Info{File: path, Format: f.Name, Notes: o.Notes.Take(), Detail: d}, nil
 }
 
 // folder reads the files of a folder one after another, each as a stream of its own.

@@ -18,8 +18,8 @@ func TestList(t *testing.T) {
 		if f.Detect == nil || f.Open == nil || f.Inspect == nil {
 			t.Errorf("format %s: found no Detect, Open or Inspect", f.Name)
 		}
-		if f.Doc == "" || strings.ContainsAny(f.Doc+f.Library+f.Tested, "|\n") {
-			t.Errorf("format %s: found documentation %q, %q, %q, want phrases for a table", f.Name, f.Doc, f.Library, f.Tested)
+		if text := f.Doc + f.Assumes + f.Refuses + f.Library + f.Tested; f.Doc == "" || strings.ContainsAny(text, "|\n") {
+			t.Errorf("format %s: found documentation %q, want phrases for a table", f.Name, text)
 		}
 		for _, ext := range f.Extensions {
 			if ext != strings.ToLower(ext) || !strings.HasPrefix(ext, ".") {

@@ -16,10 +16,17 @@ func Root() string {
 
 // Samples is the folder of sample files: VOXELSTREAM_SAMPLES, or shared/samples beside the checkout. ok is false where
 // there is none.
-func Samples() (dir string, ok bool) {
-	dir = os.Getenv("VOXELSTREAM_SAMPLES")
+func Samples() (dir string, ok bool) { return beside("VOXELSTREAM_SAMPLES", "samples") }
+
+// Cases is the folder of inputs that were once read wrongly: VOXELSTREAM_CASES, or shared/cases beside the checkout.
+// ok is false where there is none.
+func Cases() (dir string, ok bool) { return beside("VOXELSTREAM_CASES", "cases") }
+
+// beside is the folder that a variable names, or a folder of shared/ beside the checkout.
+func beside(variable, name string) (dir string, ok bool) {
+	dir = os.Getenv(variable)
 	if dir == "" {
-		dir = filepath.Join(filepath.Dir(Root()), "shared", "samples")
+		dir = filepath.Join(filepath.Dir(Root()), "shared", name)
 	}
 	info, err := os.Stat(dir)
 	return dir, err == nil && info.IsDir()
