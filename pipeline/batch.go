@@ -2,16 +2,16 @@ package pipeline
 
 import "time"
 
-// Batch bounds a batch: it is written when it has Size values, or when its first has waited Linger. While the sink is
-// busy a batch keeps filling, so a small linger costs no throughput under load.
+// Batch sets when a batch is complete: when it has Size values, or when its first value has waited for Linger. While
+// the next stage is busy, a batch keeps filling, so a short linger costs no throughput under load.
 type Batch struct {
-	// Size is the most values in a batch; the default is 1.
+	// Size is the maximum number of values in a batch. The default is 1.
 	Size int
-	// Linger is how long the first value of a batch waits for others; 0 writes what there is.
+	// Linger is how long the first value of a batch waits for others. 0 means not at all.
 	Linger time.Duration
 }
 
-// gather makes batches of what comes in until in is closed; the last may be short.
+// gather groups values into batches until in is closed, then closes out. The last batch may be short.
 func gather[T any](b Batch, in <-chan T, out chan<- []T) {
 	defer close(out)
 	size := max(b.Size, 1)

@@ -12,8 +12,8 @@ import (
 func TestBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := NewBudget(100)
-		if err := b.Acquire(t.Context(), 101); !errors.Is(err, ErrTooLarge) || !IsPermanent(err) {
-			t.Errorf("what never fits: %v", err)
+		if err := b.Acquire(t.Context(), 101); !IsPermanent(err) {
+			t.Errorf("more than the whole budget: found %v, want a permanent error", err)
 		}
 		if err := b.Acquire(t.Context(), 70); err != nil {
 			t.Fatal(err)
@@ -38,8 +38,8 @@ func TestBudget(t *testing.T) {
 	})
 }
 
-// TestOffsetTrackerProperty settles ascending offsets with gaps in random order and compares each step with the plain
-// definition.
+// TestOffsetTrackerProperty settles ascending offsets with gaps in random order and compares every step with a simple
+// reference.
 func TestOffsetTrackerProperty(t *testing.T) {
 	for seed := range uint64(1000) {
 		rng := rand.New(rand.NewPCG(seed, 3))
@@ -67,8 +67,8 @@ func TestOffsetTrackerProperty(t *testing.T) {
 			}
 			w.Done(-5) // unknown offsets are ignored
 			got, ok := w.Next()
-			if got != next || ok != moved || w.Pending() != len(pending) {
-				t.Fatalf("seed %d: next %d %v with %d pending, want %d %v with %d", seed, got, ok, w.Pending(),
+			if got != next || ok != moved || len(w.pending) != len(pending) {
+				t.Fatalf("seed %d: found next %d %v with %d pending, want %d %v with %d", seed, got, ok, len(w.pending),
 					next, moved, len(pending))
 			}
 		}
@@ -83,7 +83,7 @@ func TestOffsetTrackerLimit(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		w.Done(1) // settled, but behind 0
+		w.Done(1) // settled, but after the pending 0
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if err := w.Add(ctx, 2); !errors.Is(err, context.DeadlineExceeded) {
@@ -123,7 +123,7 @@ func TestRetry(t *testing.T) {
 		defer cancel()
 		n, err = Retry{}.Do(ctx, func(context.Context) error { return errMoment })
 		if n < 1800 || n > 3700 || !errors.Is(err, errMoment) { // an hour at 1 to 2 s
-			t.Errorf("without end: %d attempts, %v", n, err)
+			t.Errorf("without a limit: %d attempts, %v", n, err)
 		}
 	})
 }

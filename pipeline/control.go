@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// control is what the parts of a Run share: when to stop, and who is told what happens.
+// control is shared by the parts of a Run. It stops them and reports what they do.
 type control struct {
-	soft, hard       context.Context // end when reading shall end, and when everything shall
+	soft, hard       context.Context // soft ends reading, hard ends everything
 	endSoft, endHard context.CancelCauseFunc
 	onRetry          func(*Failure)
 	onDrop           func(*Failure, int)
@@ -18,8 +18,8 @@ type control struct {
 	unfinished       atomic.Int64
 
 	mu     sync.Mutex
-	failed error // the first failure that ends the Run
-	// failing closes when failed is set: reading may have ended before, which is no reason to wait for ever.
+	failed error // the failure that ended the Run
+	// failing closes when failed is set. The end of soft does not signal it, because reading may have ended earlier.
 	failing chan struct{}
 }
 
@@ -30,16 +30,16 @@ func newControl(ctx context.Context, onRetry func(*Failure), onDrop func(*Failur
 	return c
 }
 
-// rules say how failures at a part are handled.
+// rules define how the failures of a part are handled.
 type rules struct {
 	part      string
 	retry     Retry
 	exhausted Exhausted
-	// drop leaves values out whose attempts are used up or that are at fault: the part is a best-effort output.
+	// drop is set for a best-effort output: values that it cannot store are dropped.
 	drop bool
 }
 
-// giveUp decides after a failed attempt; when there shall be another one it has waited for it.
+// giveUp reports whether a failed attempt was the last. Otherwise it waits until the next attempt is due.
 func (c *control) giveUp(r rules, attempts int, err error) bool {
 	if IsPermanent(err) || attempts == r.retry.Attempts || c.hard.Err() != nil {
 		return true
@@ -51,7 +51,7 @@ func (c *control) giveUp(r rules, attempts int, err error) bool {
 	return !r.retry.Wait(c.hard, attempts)
 }
 
-// fail settles a value that is given up: as a dead letter, as dropped, or as unfinished because Run is ending.
+// fail settles a value that is given up: as dropped, as a dead letter, or as unfinished.
 func (c *control) fail(r rules, settle func(error), attempts int, err error) {
 	f := &Failure{Stage: r.part, Attempts: attempts, Err: err}
 	switch {
@@ -75,7 +75,7 @@ func (c *control) fail(r rules, settle func(error), attempts int, err error) {
 	}
 }
 
-// end makes err the error of the Run and stops reading. The source may have ended before.
+// end makes err the error of the Run, unless there is one already, and stops reading.
 func (c *control) end(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -86,7 +86,7 @@ func (c *control) end(err error) {
 	}
 }
 
-// failure is what end was called with first.
+// failure returns the first error passed to end.
 func (c *control) failure() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -96,15 +96,15 @@ func (c *control) failure() error {
 // errFailed is the cause of a soft stop by end.
 var errFailed = errors.New("failed")
 
+// leave settles a value as unfinished.
 func (c *control) leave(r rules, settle func(error), f *Failure) {
 	c.unfinished.Add(1)
 	c.observer.Count(r.part, EventUnfinished, 1)
 	settle(f)
 }
 
-// repeat brings a batch to its end at one part: f is called with what is left of it until every value has succeeded
-// or is given up. done is called for each that succeeded, with its index in batch and in the values of that call; the
-// others are settled.
+// repeat calls f with the rest of a batch until every value has succeeded or is given up. It calls done for each value
+// that succeeded, with its index in batch and its index in that call. It settles the others.
 func repeat[T any](c *control, r rules, batch []Delivery[T], f func(vs []T) error, done func(at, in int)) {
 	all := make([]int, len(batch))
 	for i := range all {
@@ -113,7 +113,7 @@ func repeat[T any](c *control, r rules, batch []Delivery[T], f func(vs []T) erro
 	repeatFrom(c, r, batch, all, 1, f, done)
 }
 
-// repeatFrom is repeat for the values at some indices, of which some attempts were made.
+// repeatFrom is repeat for the values of batch at the indices left. attempts is the number of the next attempt.
 func repeatFrom[T any](c *control, r rules, batch []Delivery[T], left []int, attempts int, f func(vs []T) error,
 	done func(at, in int),
 ) {
@@ -128,7 +128,7 @@ func repeatFrom[T any](c *control, r rules, batch []Delivery[T], left []int, att
 		var partial *PartialError
 		whole := !errors.As(err, &partial)
 		if whole && IsPermanent(err) && len(left) > 1 {
-			// One value is at fault, and it is not said which: each is tried alone, so that only that one fails.
+			// Some value is at fault, but the error does not say which. Try each alone, so that only that one fails.
 			for _, at := range left {
 				repeatFrom(c, r, batch, []int{at}, attempts, f, done)
 			}

@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// Delivery is one value plus two duties: Free its bytes, Settle its outcome. Copies share the duties. The zero
-// Delivery has none.
+// Delivery is a value with two duties: Free returns its bytes, Settle reports its outcome. Copies share the duties. The
+// zero Delivery has none.
 type Delivery[T any] struct {
 	Value T
 	duty  *duty
@@ -20,21 +20,22 @@ type duty struct {
 	settle         func(error)
 }
 
-// NewDelivery makes a delivery whose duties call free and settle, each at most once; either may be nil. Settle calls
+// NewDelivery returns a delivery whose duties call free and settle, each at most once. Either may be nil. Settle calls
 // free first.
 func NewDelivery[T any](v T, free func(), settle func(error)) Delivery[T] {
 	return Delivery[T]{Value: v, duty: &duty{free: free, settle: settle}}
 }
 
-// Free gives the value's bytes back, once; the duty to settle remains. The value must not be used afterwards.
+// Free returns the value's bytes; calling it again has no effect. The value must not be used afterwards, but the
+// delivery must still be settled.
 func (d Delivery[T]) Free() {
 	if d.duty != nil && d.duty.freed.CompareAndSwap(false, true) && d.duty.free != nil {
 		d.duty.free()
 	}
 }
 
-// Settle reports the outcome: nil, a [Permanent] error, or any other error for "unfinished". The first call counts,
-// later ones do nothing.
+// Settle reports the outcome: nil for done, a [Permanent] error, or any other error for unfinished. Only the first call
+// has an effect.
 func (d Delivery[T]) Settle(err error) {
 	if d.duty == nil || !d.duty.settled.CompareAndSwap(false, true) {
 		return
@@ -45,12 +46,12 @@ func (d Delivery[T]) Settle(err error) {
 	}
 }
 
-// Carry moves the duties of d to a new value: the one for d's value after a stage has turned it into v.
+// Carry returns a delivery of v with the duties of d.
 func Carry[T, U any](d Delivery[T], v U) Delivery[U] { return Delivery[U]{Value: v, duty: d.duty} }
 
-// Split makes one delivery per value of vs out of d. The parent is freed when all children are, and settles when
-// every child has, with the worst outcome: unfinished before permanent before nil. Without values the parent settles
-// at once, as done: it was filtered.
+// Split turns d into one delivery for each value of vs. d is freed when all of them are freed, and settles when all of
+// them have settled, with the worst outcome. Unfinished is worse than permanent, and permanent is worse than nil. If vs
+// is empty, the value was filtered, and d settles at once as done.
 func Split[T, U any](d Delivery[T], vs []U) []Delivery[U] {
 	switch len(vs) {
 	case 0:
@@ -69,9 +70,9 @@ func Split[T, U any](d Delivery[T], vs []U) []Delivery[U] {
 	return out
 }
 
-// Unfold is Split for values that come one after the other: add makes the delivery of each, and end, called once,
-// says that no more come, and how that went. The parent is not freed before it settles; who is done with its value
-// frees it.
+// Unfold is Split for values that arrive one at a time. add returns a delivery for the next value. end must be called
+// once, after the last value, with the outcome of reading them. d is freed when it settles; the caller may free it
+// earlier.
 func Unfold[T, U any](d Delivery[T]) (add func(U) Delivery[U], end func(error)) {
 	p := parentOf(d)
 	p.unsettled = 1
@@ -84,12 +85,12 @@ func Unfold[T, U any](d Delivery[T]) (add func(U) Delivery[U], end func(error)) 
 	return add, p.settle
 }
 
-// share makes n deliveries of d's value, one for each output; d settles when the first required of them have, with
-// the worst outcome, and is freed when all are. Where none is required it settles, as done, when all are freed.
+// share returns n deliveries of d's value, one for each output. d settles when the first required ones have settled,
+// with the worst outcome, and is freed when all n are freed. If required is 0, d settles as done when all are freed.
 func share[T any](d Delivery[T], required, n int) []Delivery[T] {
 	switch {
 	case n == 0:
-		d.Settle(nil) // nobody wants it
+		d.Settle(nil)
 		return nil
 	case n == 1 && required == 1:
 		return []Delivery[T]{d}
@@ -115,7 +116,7 @@ func share[T any](d Delivery[T], required, n int) []Delivery[T] {
 	return out
 }
 
-// onDone is d, which calls f with the value before it settles as done.
+// onDone returns d with a call of f before it settles as done.
 func (d Delivery[T]) onDone(f func(T)) Delivery[T] {
 	return NewDelivery(d.Value, d.Free, func(err error) {
 		if err == nil {
@@ -125,8 +126,8 @@ func (d Delivery[T]) onDone(f func(T)) Delivery[T] {
 	})
 }
 
-// parent gathers the duties of the children of a Split. It has the parent's duties without its value, whose memory must
-// not stay until the last child settles.
+// parent collects the duties of the children of a delivery. It holds the delivery without its value, so that the memory
+// of the value can be reclaimed before the last child settles.
 type parent struct {
 	d       Delivery[struct{}]
 	unfreed atomic.Int64
@@ -155,7 +156,7 @@ func (p *parent) settle(err error) {
 	}
 }
 
-// worse is the outcome that wins where two meet; of two equally bad ones, the earlier.
+// worse returns the worse of two outcomes. If they are equally bad, it returns a.
 func worse(a, b error) error {
 	if severity(b) > severity(a) {
 		return b
@@ -174,8 +175,8 @@ func severity(err error) int {
 	}
 }
 
-// Join makes one delivery of many. Freeing it frees all; settling it settles each parent: with nil, with the whole
-// error, or, when the outcome is or wraps a [*PartialError], with that parent's own part of it.
+// Join combines deliveries into one of a slice. Freeing it frees them all. Settling it settles each of them with the
+// same outcome. If the outcome is or wraps a [*PartialError], each settles with its own error.
 func Join[T any](ds []Delivery[T]) Delivery[[]T] {
 	vs := make([]T, len(ds))
 	for i, d := range ds {

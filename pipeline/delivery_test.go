@@ -11,11 +11,11 @@ import (
 )
 
 var (
-	errMoment = errors.New("of the moment")
+	errMoment = errors.New("temporary")
 	errFault  = Permanent(errors.New("at fault"))
 )
 
-// recorder counts the duties of a delivery.
+// recorder counts how often a delivery was freed and settled.
 type recorder struct {
 	mu             sync.Mutex
 	freed, settled int
@@ -51,10 +51,10 @@ func TestSettleOnce(t *testing.T) {
 	if r.freed != 1 || r.settled != 1 || r.outcome != nil {
 		t.Errorf("freed %d, settled %d with %v, want the first outcome once", r.freed, r.settled, r.outcome)
 	}
-	Delivery[int]{}.Settle(nil) // no duties, no harm
+	Delivery[int]{}.Settle(nil) // has no duties
 }
 
-// TestUnfold: the parent settles behind the last child and the end, in any order, with the worst outcome.
+// TestUnfold checks that the parent settles after the last child and the end, in any order, with the worst outcome.
 func TestUnfold(t *testing.T) {
 	for _, c := range []struct {
 		children []error
@@ -83,7 +83,7 @@ func TestUnfold(t *testing.T) {
 				t.Fatalf("%+v: settled before child %d", c, i)
 			}
 			children[i].Settle(err)
-			children[i].Settle(errMoment) // counts once
+			children[i].Settle(errMoment) // has no effect
 		}
 		if !c.endFirst {
 			if r.settled > 0 {
@@ -91,14 +91,14 @@ func TestUnfold(t *testing.T) {
 			}
 			end(c.end)
 		}
-		if r.settled != 1 || r.freed != 1 || r.outcome != c.want { //nolint:errorlint // the very same
+		if r.settled != 1 || r.freed != 1 || r.outcome != c.want { //nolint:errorlint // the same error, not wrapped
 			t.Errorf("%+v: settled %d, freed %d, with %v", c, r.settled, r.freed, r.outcome)
 		}
 	}
 }
 
-// TestSplitProperty settles the children of random trees of splits in random order: the root settles once, after the
-// last leaf, with the worst outcome, and is freed once.
+// TestSplitProperty settles the leaves of random trees of splits in random order. The root must settle once, after the
+// last leaf, with the worst outcome, and must be freed once.
 func TestSplitProperty(t *testing.T) {
 	outcomes := []error{nil, nil, nil, errFault, errMoment}
 	for seed := range uint64(2000) {
@@ -113,7 +113,7 @@ func TestSplitProperty(t *testing.T) {
 		worst := 0
 		for i, d := range leaves {
 			if r.settled != 0 {
-				t.Fatalf("seed %d: settled with %d leaves to go", seed, len(leaves)-i)
+				t.Fatalf("seed %d: settled with %d leaves left", seed, len(leaves)-i)
 			}
 			err := outcomes[rng.IntN(len(outcomes))]
 			worst = max(worst, severity(err))
@@ -121,7 +121,7 @@ func TestSplitProperty(t *testing.T) {
 				d.Free()
 			}
 			d.Settle(err)
-			d.Settle(errMoment) // the second one does not count
+			d.Settle(errMoment) // has no effect
 		}
 		if r.settled != 1 || r.freed != 1 || severity(r.outcome) != worst {
 			t.Fatalf("seed %d: settled %d, freed %d, outcome %v, want severity %d", seed, r.settled, r.freed, r.outcome, worst)
@@ -136,7 +136,7 @@ func TestSplitIntoNothing(t *testing.T) {
 	}
 }
 
-// TestJoinProperty settles random batches: each parent gets its own part, once.
+// TestJoinProperty settles random batches. Each parent must settle once, with its own outcome.
 func TestJoinProperty(t *testing.T) {
 	for seed := range uint64(500) {
 		rng := rand.New(rand.NewPCG(seed, 2))
@@ -183,20 +183,23 @@ func TestJoinProperty(t *testing.T) {
 func TestErrors(t *testing.T) {
 	if Permanent(nil) != nil || IsPermanent(nil) || IsPermanent(errMoment) ||
 		!IsPermanent(fmt.Errorf("wrapped: %w", errFault)) {
-		t.Error("classification is wrong")
+		t.Error("IsPermanent is wrong")
 	}
 	p := &PartialError{Failed: map[int]error{7: errMoment, 3: errFault}}
 	if got, want := p.Error(), "2 of the batch failed, first item 3: at fault"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	if !errors.Is(p, errMoment) {
-		t.Error("a part is not found")
+		t.Error("errors.Is does not find the error of a value")
+	}
+	if err := Partial(nil); err != nil {
+		t.Errorf("found %v without failures, want nil", err)
 	}
 }
 
-// TestPartsForget: the children of a value do not keep its memory: what a sink holds back may be the last of thousands
-// of messages.
-func TestPartsForget(t *testing.T) {
+// TestChildrenFreeParent checks that the children of a value do not keep its memory alive. A sink may hold back the last
+// child of thousands of messages.
+func TestChildrenFreeParent(t *testing.T) {
 	for name, divide := range map[string]func(d Delivery[*[1 << 10]byte]) []Delivery[int]{
 		"split": func(d Delivery[*[1 << 10]byte]) []Delivery[int] { return Split(d, []int{1, 2}) },
 		"unfold": func(d Delivery[*[1 << 10]byte]) []Delivery[int] {
@@ -212,7 +215,7 @@ func TestPartsForget(t *testing.T) {
 		parts := divide(NewDelivery(value, nil, func(error) { settled++ }))
 		runtime.GC()
 		if kept.Value() != nil {
-			t.Errorf("%s: the value is kept", name)
+			t.Errorf("%s: the memory of the value is still in use", name)
 		}
 		for _, p := range parts {
 			p.Settle(nil)

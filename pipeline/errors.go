@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// Permanent marks err as one that would come again on every attempt: the value is at fault, not the moment. It
-// becomes a dead letter. Permanent(nil) is nil.
+// Permanent marks err as permanent: the value itself is at fault, so every attempt would fail. Such a value becomes a
+// dead letter. Permanent(nil) is nil.
 func Permanent(err error) error {
 	if err == nil {
 		return nil
@@ -27,9 +27,9 @@ type permanentError struct{ err error }
 func (e *permanentError) Error() string { return e.err.Error() }
 func (e *permanentError) Unwrap() error { return e.err }
 
-// Failure says where and after how many attempts a value failed. It is what dead letters are labelled with.
+// Failure is the error of a value that failed in a stage or sink. Dead letters are labelled with it.
 type Failure struct {
-	// Stage is the stage's or sink's name in the pipeline.
+	// Stage is the name of the stage or sink in the pipeline.
 	Stage    string
 	Attempts int
 	Err      error
@@ -41,11 +41,19 @@ func (e *Failure) Error() string {
 
 func (e *Failure) Unwrap() error { return e.Err }
 
-// PartialError is the outcome of a batch of which some values failed: their index in the batch, and why. The others
-// are durable.
+// PartialError is the error of a batch in which some values failed. Failed has the error of each of them, by its index
+// in the batch. The other values succeeded.
 type PartialError struct{ Failed map[int]error }
 
-// Error names how many failed and the first of them.
+// Partial returns a *[PartialError], or nil if failed is empty.
+func Partial(failed map[int]error) error {
+	if len(failed) == 0 {
+		return nil
+	}
+	return &PartialError{Failed: failed}
+}
+
+// Error returns the number of failed values and the first error.
 func (e *PartialError) Error() string {
 	if len(e.Failed) == 0 {
 		return "none of the batch failed"
@@ -54,8 +62,8 @@ func (e *PartialError) Error() string {
 	return fmt.Sprintf("%d of the batch failed, first item %d: %v", len(e.Failed), first, e.Failed[first])
 }
 
-// Unwrap returns the errors of the single values, by index. IsPermanent of a PartialError therefore says only that
-// some value is at fault; look at Failed for each.
+// Unwrap returns the errors of the values, ordered by index. IsPermanent of a PartialError therefore reports whether any
+// of them is permanent; check Failed for a particular value.
 func (e *PartialError) Unwrap() []error {
 	errs := make([]error, 0, len(e.Failed))
 	for _, i := range slices.Sorted(maps.Keys(e.Failed)) {
@@ -64,7 +72,7 @@ func (e *PartialError) Unwrap() []error {
 	return errs
 }
 
-// failures are the errors of single values in err; named is false where err concerns all of them.
+// failures returns the errors of individual values in err. named is false if err applies to all values.
 func failures(err error) (failed map[int]error, named bool) {
 	if partial, ok := errors.AsType[*PartialError](err); ok {
 		return partial.Failed, true
@@ -72,6 +80,7 @@ func failures(err error) (failed map[int]error, named bool) {
 	return nil, false
 }
 
-var errBroken = errors.New("the sink could not be flushed too often, and gets nothing more until the next start")
-
-var errQueueFull = errors.New("queue full: the sink cannot keep up")
+var (
+	errBroken    = errors.New("too many flushes failed; the sink receives nothing more until the next start")
+	errQueueFull = errors.New("queue full: the sink cannot keep up")
+)

@@ -5,67 +5,73 @@ import (
 	"time"
 )
 
-// Observer is told what the parts of the program do: stages, sinks, sources, transports, the network. It is called from
-// many goroutines and on the way of the data, so it must be quick and must not block. A part is named by what it is:
-// "decode", "infer", "sink classifications.jsonl", "consumer volumes", "volumes/3" for a partition (see [Partition]).
-// Names come from the configuration, never from the data: there are few.
+// Observer receives reports from the parts of the program: stages, sinks, sources, transports and the network. Its
+// methods are called from many goroutines for every value, so they must be fast and must not block. Part names come
+// from the configuration, never from the data, so there are few. Examples are "decode", "classify",
+// "classifications.jsonl", "consumer volumes", and "volumes/3" for a partition (see [Partition]).
 type Observer interface {
-	// Count says that something happened to n values or messages at a part.
+	// Count reports an event for n values or messages.
 	Count(part string, e Event, n int)
-	// Time says that a part worked on n values for d, and whether that succeeded.
+	// Time reports that a part worked on n values for d. err is nil if that succeeded.
 	Time(part string, n int, d time.Duration, err error)
-	// Level says how much of something there is at a part now; [Gone] says that the part is not there any more.
+	// Level reports the current level of something. [Gone] means that it no longer exists.
 	Level(part string, l Level, v int64)
 }
 
-// Gone is the level of what is not there any more: the lag of a partition that another member has taken over.
+// Gone is the level of something that no longer exists, such as the lag of a partition that another member has taken
+// over.
 const Gone = -1
 
-// Partition names a partition of a topic as a part of its own.
+// Partition returns the part name of a partition.
 func Partition(topic string, partition int) string { return topic + "/" + strconv.Itoa(partition) }
 
-// Event is what happens to values and messages. A part may have events of its own.
+// Event is something that happens to values or messages. A part may define its own events.
 type Event string
 
 // The events.
 const (
-	// EventRead counts what was read from a source, EventWritten what is durable at a sink, EventFiltered what a stage
-	// made nothing of.
-	EventRead     Event = "read"
+	// EventRead counts values read from a source.
+	EventRead Event = "read"
+	// EventFiltered counts values for which a stage returned no results.
 	EventFiltered Event = "filtered"
-	EventWritten  Event = "written"
-	// EventRepeated counts what a sink left out because it holds it already.
+	// EventWritten counts values that are durable at a sink.
+	EventWritten Event = "written"
+	// EventRepeated counts values that a sink skipped as duplicates.
 	EventRepeated Event = "repeated"
-	// EventRetried counts attempts that failed and were made again, EventFailed those that were given up without one.
+	// EventRetried counts failed attempts that are retried.
 	EventRetried Event = "retried"
-	EventFailed  Event = "failed"
-	// EventDeadLetter counts what a part gave up for good, EventDeadLetterStored what a source has stored on its dead
-	// letter topic since.
-	EventDeadLetter       Event = "dead_letter"
+	// EventFailed counts failed attempts that are not retried.
+	EventFailed Event = "failed"
+	// EventDeadLetter counts values that a part gave up for good.
+	EventDeadLetter Event = "dead_letter"
+	// EventDeadLetterStored counts dead letters that a source has stored on its dead letter topic.
 	EventDeadLetterStored Event = "dead_letter_stored"
-	// EventUnfinished counts what was left for the next start.
+	// EventUnfinished counts values that were left for the next start.
 	EventUnfinished Event = "unfinished"
-	// EventDropped counts what a best-effort sink did not get, or a live source lost.
+	// EventDropped counts values dropped by a best-effort sink, and packets dropped by the kernel.
 	EventDropped Event = "dropped"
-	// EventDamaged counts messages with a wrong checksum and packets that cannot be decoded, EventLost messages that
-	// retention deleted before they were read and packets that a sensor sent but that never came.
+	// EventDamaged counts messages with a wrong checksum and packets that cannot be decoded.
 	EventDamaged Event = "damaged"
-	EventLost    Event = "lost"
+	// EventLost counts messages that retention deleted before they were read, and packets that a sensor sent but that
+	// never arrived.
+	EventLost Event = "lost"
 	// EventRebalance counts assignments of partitions.
 	EventRebalance Event = "rebalance"
 	// EventBytes counts bytes read or written.
 	EventBytes Event = "bytes"
-	// EventPacket counts packets of a sensor, EventMissed its sweeps that were complete while the reader was too far
-	// behind, EventFile files that were taken.
+	// EventPacket counts packets from a sensor.
 	EventPacket Event = "packet"
+	// EventMissed counts sensor sweeps skipped because the reader was too far behind.
 	EventMissed Event = "missed"
-	EventFile   Event = "file"
-	// EventRequest counts requests that a server was sent, EventRefused those that it did not accept.
+	// EventFile counts files read from a watched folder or a request.
+	EventFile Event = "file"
+	// EventRequest counts requests received by a server.
 	EventRequest Event = "request"
+	// EventRefused counts requests that a server rejected.
 	EventRefused Event = "refused"
 )
 
-// Level is something there is more or less of.
+// Level is a quantity that rises and falls.
 type Level string
 
 // The levels.
@@ -76,14 +82,14 @@ const (
 	LevelLag            Level = "lag"
 	LevelPartitions     Level = "partitions"
 	LevelConnections    Level = "connections"
-	// LevelStoredBytes is the size of what is on disk.
+	// LevelStoredBytes is the size of the data on disk.
 	LevelStoredBytes Level = "stored_bytes"
 )
 
-// Unobserved is the observer that does nothing. Parts take it where they are given none.
+// Unobserved is an observer that does nothing.
 var Unobserved Observer = unobserved{}
 
-// Observed is o, or Unobserved where o is nil.
+// Observed returns o, or Unobserved if o is nil.
 func Observed(o Observer) Observer {
 	if o == nil {
 		return Unobserved

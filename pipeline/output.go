@@ -7,42 +7,42 @@ import (
 	"time"
 )
 
-// Policy says whether a value may go on without an output.
+// Policy sets whether the pipeline waits for an output.
 type Policy int
 
 const (
-	// Required holds a value's delivery back until the output has it durable, or has refused it for good, which makes
-	// it a dead letter. While the output cannot keep up, the pipeline waits.
+	// Required holds a delivery back until the output has stored the value, or has permanently rejected it, which makes
+	// it a dead letter. If the output cannot keep up, the pipeline waits.
 	Required Policy = iota
-	// BestEffort lets the others go on: what the output cannot take at once, or fails to store, it does not get.
+	// BestEffort drops values that the output cannot accept at once or fails to store.
 	BestEffort
 )
 
-// Output is a sink with a queue of its own: it is neither held up by the others, as long as their queues have room,
-// nor by their failures.
+// Output is a sink with its own queue. Other outputs do not delay it as long as their queues have room, and their
+// failures do not affect it.
 type Output[T any] struct {
 	// Name labels failures and observations.
 	Name   string
 	Sink   Sink[T]
 	Policy Policy
-	// Queue is how many batches wait for the sink; the default is 16.
+	// Queue is the maximum number of batches that wait for the sink. The default is 16.
 	Queue int
-	// Retry and Exhausted, if set, are used in place of the pipeline's. A best-effort output that has no Retry of its
-	// own tries three times.
+	// Retry and Exhausted, if set, override those of the pipeline. A best-effort output without Retry makes three
+	// attempts.
 	Retry     *Retry
 	Exhausted *Exhausted
-	// Flush says when a sink that is a [Flusher] is flushed; others need none.
+	// Flush sets when the sink is flushed, if it is a [Flusher].
 	Flush Flush[T]
 }
 
-// Flush says how much a [Flusher] may hold back. The first bound that is reached flushes.
+// Flush limits the values that a [Flusher] holds back. It is flushed when the first limit is reached.
 type Flush[T any] struct {
-	// Rows is the number of values; the default is 65,536.
+	// Rows is the number of values. The default is 65,536.
 	Rows int
-	// Bytes bounds the sum of Size over the values; the default is 64 MiB. Without Size it has no effect.
+	// Bytes limits the sum of Size over the values. The default is 64 MiB. It has no effect without Size.
 	Bytes int64
 	Size  func(v *T) int64
-	// Every is the longest time from the first value to the flush; the default is 10 s.
+	// Every is the longest time from the first value to the flush. The default is 10 s.
 	Every time.Duration
 }
 
@@ -55,31 +55,29 @@ const (
 	bestEffortFirstWait = 100 * time.Millisecond
 )
 
-// output is an Output at work.
+// output is a running Output.
 type output[T any] struct {
 	Output[T]
 	*control
 	rules  rules
 	queue  chan []Delivery[T]
-	now    chan struct{} // asks for a flush
-	closed error         // of closing the sink; set when run returns
+	now    chan struct{} // requests a flush
+	closed error         // from closing the sink; set when run returns
 
-	// flusher is the sink, if it is one; held is what it took since the last flush, heldBytes its size.
-	flusher   Flusher
-	held      []Delivery[T]
+	flusher   Flusher       // the sink, or nil if it is not a Flusher
+	held      []Delivery[T] // accepted by the sink since the last flush
 	heldBytes int64
-	// stale is how many values the sink took before those in held and still has, though they were given up: flushes
-	// failed without naming any.
+	// stale counts the values that were given up after failed flushes but are still in the sink, before those in held.
 	stale int
-	// broken says that a best-effort sink gets nothing more: it holds too many values that it could not flush.
+	// broken is set when a best-effort sink holds too many stale values. It receives nothing more.
 	broken bool
-	// ctx ends when the sink shall: with the Run or, for a best-effort sink, when it is late at the end.
+	// ctx ends with the Run or, for a best-effort sink, when it is late at the end.
 	ctx  context.Context
 	stop context.CancelCauseFunc
 }
 
-// maxStale is how many times Flush.Rows a sink may hold that were given up. A sink that can never flush must not grow
-// without bound.
+// maxStale bounds the stale values in a sink, as a multiple of Flush.Rows. Otherwise a sink whose flushes always fail
+// would grow without bound.
 const maxStale = 4
 
 func newOutput[T any](o Output[T], retry Retry, exhausted Exhausted, c *control) *output[T] {
@@ -97,22 +95,25 @@ func newOutput[T any](o Output[T], retry Retry, exhausted Exhausted, c *control)
 	if o.Exhausted != nil {
 		r.exhausted = *o.Exhausted
 	}
-	out := &output[T]{Output: o, control: c, rules: r, queue: make(chan []Delivery[T], o.Queue), now: make(chan struct{}, 1)}
+	out := &output[T]{
+		Output: o, control: c, rules: r, queue: make(chan []Delivery[T], o.Queue), now: make(chan struct{}, 1),
+	}
 	out.flusher, _ = o.Sink.(Flusher)
 	out.ctx, out.stop = context.WithCancelCause(c.hard)
 	return out
 }
 
-// take puts a batch into the queue. It waits where the output is required; else a batch that finds no room is dropped.
-func (o *output[T]) take(batch []Delivery[T]) {
+// enqueue puts a batch into the queue. If the queue is full, a required output waits and a best-effort output drops the
+// batch.
+func (o *output[T]) enqueue(batch []Delivery[T]) {
 	if o.Policy == Required {
 		o.queue <- batch
-		o.level()
+		o.reportQueue()
 		return
 	}
 	select {
 	case o.queue <- batch:
-		o.level()
+		o.reportQueue()
 	default:
 		o.observer.Count(o.rules.part, EventDropped, len(batch))
 		if o.onDrop != nil {
@@ -124,10 +125,10 @@ func (o *output[T]) take(batch []Delivery[T]) {
 	}
 }
 
-// level tells the observer how long the queue is. It is called after each change: a queue that has become empty is one.
-func (o *output[T]) level() { o.observer.Level(o.rules.part, LevelQueue, int64(len(o.queue))) }
+// reportQueue reports the length of the queue to the observer. It must be called whenever the queue grows or shrinks.
+func (o *output[T]) reportQueue() { o.observer.Level(o.rules.part, LevelQueue, int64(len(o.queue))) }
 
-// run writes what comes into the queue until it is closed, then closes the sink.
+// run writes the batches in the queue until it is closed, then closes the sink.
 func (o *output[T]) run() {
 	due := time.NewTimer(o.Flush.Every)
 	due.Stop()
@@ -137,7 +138,7 @@ func (o *output[T]) run() {
 			if open = more; !more {
 				break
 			}
-			o.level()
+			o.reportQueue()
 			empty := len(o.held) == 0
 			o.write(batch)
 			switch {
@@ -160,21 +161,11 @@ func (o *output[T]) run() {
 	o.stop(nil)
 	if o.Policy == BestEffort && o.closed != nil && o.hard.Err() == nil && o.onDrop != nil {
 		o.onDrop(&Failure{Stage: o.rules.part, Attempts: 1, Err: o.closed}, 0)
-		o.closed = nil // it holds nobody up, and fails nobody
+		o.closed = nil // a best-effort output does not fail the Run
 	}
 }
 
-// abandon ends the use of a sink that cannot flush: the Run ends or, where the sink is best effort, goes on without it.
-func (o *output[T]) abandon(err error) {
-	f := &Failure{Stage: o.rules.part, Attempts: 1, Err: fmt.Errorf("%d values cannot be flushed: %w", o.stale, err)}
-	if o.Policy == BestEffort {
-		o.broken = true
-		return
-	}
-	o.end(f)
-}
-
-// write brings one batch to its end: each value is settled when it returns, or held back until the next flush.
+// write writes a batch. When it returns, every value is settled or held back until the next flush.
 func (o *output[T]) write(batch []Delivery[T]) {
 	if o.broken {
 		for _, d := range batch {
@@ -199,47 +190,21 @@ func (o *output[T]) write(batch []Delivery[T]) {
 	}
 }
 
-// flush makes durable what is held back, and settles it. Values that the sink names as not durable are settled if
-// they are at fault, else written and flushed again.
+// flush flushes the sink and settles the values that were held back. Values that the sink reports as not durable are
+// settled if they are at fault, else written and flushed again.
 func (o *output[T]) flush() {
 	for attempts := 1; len(o.held) > 0; attempts++ {
-		held := o.held
 		start := time.Now()
 		err := o.flusher.Flush(o.ctx)
-		o.observer.Time(o.rules.part+" flush", len(held), time.Since(start), err)
+		o.observer.Time(o.rules.part+" flush", len(o.held), time.Since(start), err)
 		failed, named := failures(err)
 		if err != nil && !named {
 			if o.giveUp(o.rules, attempts, err) {
-				o.held, o.heldBytes = nil, 0
-				o.stale += len(held)
-				for _, d := range held {
-					o.fail(o.rules, d.Settle, attempts, err)
-				}
-				if o.stale > maxStale*o.Flush.Rows {
-					o.abandon(err)
-				}
+				o.abandonHeld(attempts, err)
 			}
 			continue
 		}
-		stale := o.stale
-		o.held, o.heldBytes, o.stale = nil, 0, 0
-		var again []Delivery[T]
-		var last error
-		n := 0
-		for i, d := range held {
-			switch e := failed[stale+i]; {
-			case e == nil:
-				n++
-				d.Settle(nil)
-			case IsPermanent(e):
-				o.fail(o.rules, d.Settle, attempts, e)
-			default:
-				again, last = append(again, d), e
-			}
-		}
-		if n > 0 {
-			o.observer.Count(o.rules.part, EventWritten, n)
-		}
+		again, last := o.settleHeld(attempts, failed)
 		if len(again) > 0 && o.giveUp(o.rules, attempts, last) {
 			for _, d := range again {
 				o.fail(o.rules, d.Settle, attempts, last)
@@ -248,4 +213,46 @@ func (o *output[T]) flush() {
 		}
 		o.write(again)
 	}
+}
+
+// abandonHeld gives up the held values after the last failed flush. If the sink now has too many stale values, a
+// required output ends the Run and a best-effort output receives nothing more.
+func (o *output[T]) abandonHeld(attempts int, err error) {
+	held := o.held
+	o.held, o.heldBytes = nil, 0
+	o.stale += len(held)
+	for _, d := range held {
+		o.fail(o.rules, d.Settle, attempts, err)
+	}
+	switch {
+	case o.stale <= maxStale*o.Flush.Rows:
+	case o.Policy == BestEffort:
+		o.broken = true
+	default:
+		err = fmt.Errorf("%d values cannot be flushed: %w", o.stale, err)
+		o.end(&Failure{Stage: o.rules.part, Attempts: 1, Err: err})
+	}
+}
+
+// settleHeld settles the held values after a flush. failed has the errors of the values that are not durable, by their
+// position among the stale and the held values. settleHeld returns those to be written again, and their last error.
+func (o *output[T]) settleHeld(attempts int, failed map[int]error) (again []Delivery[T], last error) {
+	held, stale := o.held, o.stale
+	o.held, o.heldBytes, o.stale = nil, 0, 0
+	n := 0
+	for i, d := range held {
+		switch e := failed[stale+i]; {
+		case e == nil:
+			n++
+			d.Settle(nil)
+		case IsPermanent(e):
+			o.fail(o.rules, d.Settle, attempts, e)
+		default:
+			again, last = append(again, d), e
+		}
+	}
+	if n > 0 {
+		o.observer.Count(o.rules.part, EventWritten, n)
+	}
+	return again, last
 }

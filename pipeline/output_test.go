@@ -12,13 +12,18 @@ import (
 	"time"
 )
 
-// store is a sink that keeps what it gets and when, and does what its fields say before.
+// batchFunc is a function used as a batch stage.
+type batchFunc func(ctx context.Context, in []int) ([]int, error)
+
+func (f batchFunc) ProcessBatch(ctx context.Context, in []int) ([]int, error) { return f(ctx, in) }
+
+// store is a sink that records the values it stores and when.
 type store struct {
-	took   time.Duration
-	write  func(vs []int) error
+	took   time.Duration        // for each write
+	write  func(vs []int) error // returns the error of a write
 	mu     sync.Mutex
 	got    []int
-	at     map[int]time.Duration // since the start of the bubble
+	at     map[int]time.Duration // since start
 	start  time.Time
 	closed bool
 }
@@ -68,7 +73,7 @@ func numbers(n int) []int {
 	return out
 }
 
-// refuse fails for good for one value.
+// refuse returns a write function that permanently rejects one value.
 func refuse(v int) func([]int) error {
 	return func(vs []int) error {
 		if i := slices.Index(vs, v); i >= 0 {
@@ -78,8 +83,9 @@ func refuse(v int) func([]int) error {
 	}
 }
 
-// TestOneSinkRefuses: what one sink refuses for good, the others still get, and the dead letter names the sink.
-// Written one after the other behind a common settlement, the second sink never saw three of these four.
+// TestOneSinkRefuses checks that the other sinks still receive a value that one sink rejects, and that the dead letter
+// names the sink. When sinks were written one after the other with a common settlement, the second sink never received
+// three of these four values.
 func TestOneSinkRefuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src, first, second := &list{n: 4}, newStore(), newStore()
@@ -96,14 +102,15 @@ func TestOneSinkRefuses(t *testing.T) {
 		}
 		for i := range 4 {
 			f, dead := errors.AsType[*Failure](src.outcomes[i])
-			if i == 2 && (!dead || f.Stage != "first" || !IsPermanent(src.outcomes[i])) || i != 2 && src.outcomes[i] != nil {
+			rejected := dead && f.Stage == "first" && IsPermanent(src.outcomes[i])
+			if rejected != (i == 2) || i != 2 && src.outcomes[i] != nil {
 				t.Errorf("value %d settled with %v", i, src.outcomes[i])
 			}
 		}
 	})
 }
 
-// TestSinkFailsSixTimes: a sink that fails six times costs six writes, not seven inferences.
+// TestSinkFailsSixTimes checks that a sink that fails six times costs six more writes, but no more inferences.
 func TestSinkFailsSixTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src, sink := &list{n: 4}, newStore()
@@ -116,7 +123,7 @@ func TestSinkFailsSixTimes(t *testing.T) {
 		}
 		p := &Pipeline[int, int, int]{
 			Source: src, Stage: identity, Batch: Batch{Size: 4, Linger: time.Second}, Outputs: to("sink", sink),
-			Work: BatchFunc[int, int](func(_ context.Context, in []int) ([]int, error) {
+			Work: batchFunc(func(_ context.Context, in []int) ([]int, error) {
 				inferences++
 				return slices.Clone(in), nil
 			}),
@@ -130,14 +137,14 @@ func TestSinkFailsSixTimes(t *testing.T) {
 	})
 }
 
-// TestWorkOverlapsWriting: 20 batches of 20 ms of work and 20 ms of writing each take 420 ms, not 800.
+// TestWorkOverlapsWriting checks that 20 batches with 20 ms of work and 20 ms of writing each take 420 ms, not 800 ms.
 func TestWorkOverlapsWriting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src, sink := &list{n: 20}, newStore()
 		sink.took = 20 * time.Millisecond
 		p := &Pipeline[int, int, int]{
 			Source: src, Stage: identity, Outputs: to("sink", sink),
-			Work: BatchFunc[int, int](func(_ context.Context, in []int) ([]int, error) {
+			Work: batchFunc(func(_ context.Context, in []int) ([]int, error) {
 				time.Sleep(20 * time.Millisecond)
 				return slices.Clone(in), nil
 			}),
@@ -152,14 +159,14 @@ func TestWorkOverlapsWriting(t *testing.T) {
 	})
 }
 
-// TestParallelBatches: batches that are worked on at the same time are written in their order.
+// TestParallelBatches checks that batches processed at the same time are written in order.
 func TestParallelBatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src, sink := &list{n: 21}, newStore()
 		var now, most atomic.Int64
 		p := &Pipeline[int, int, int]{
 			Source: src, Stage: identity, Outputs: to("sink", sink), Parallel: 3,
-			Work: BatchFunc[int, int](func(_ context.Context, in []int) ([]int, error) {
+			Work: batchFunc(func(_ context.Context, in []int) ([]int, error) {
 				most.Store(max(most.Load(), now.Add(1)))
 				defer now.Add(-1)
 				time.Sleep(time.Duration(10*(3-in[0]%3)) * time.Millisecond) // the first takes longest
@@ -170,14 +177,15 @@ func TestParallelBatches(t *testing.T) {
 		if err := p.Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if took := time.Since(start); most.Load() != 3 || took > 300*time.Millisecond || !slices.Equal(sink.got, numbers(21)) {
+		took := time.Since(start)
+		if most.Load() != 3 || took > 300*time.Millisecond || !slices.Equal(sink.got, numbers(21)) {
 			t.Errorf("%d at once, took %v, stored %v", most.Load(), took, sink.got)
 		}
 	})
 }
 
-// TestSlowSinkBesideFast: the fast sink is not held up by the slow one while that has room in its queue, and both get
-// everything in order.
+// TestSlowSinkBesideFast checks that a slow sink does not delay a fast one as long as its queue has room, and that both
+// receive everything in order.
 func TestSlowSinkBesideFast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src, slow, fast := &list{n: 20}, newStore(), newStore()
@@ -190,7 +198,7 @@ func TestSlowSinkBesideFast(t *testing.T) {
 			t.Fatal(err)
 		}
 		if fast.at[19] != 0 || slow.at[19] != 20*time.Second {
-			t.Errorf("the fast sink had the last after %v, the slow one after %v", fast.at[19], slow.at[19])
+			t.Errorf("the fast sink stored the last value after %v, the slow one after %v", fast.at[19], slow.at[19])
 		}
 		if !slices.Equal(slow.got, numbers(20)) || !slices.Equal(fast.got, numbers(20)) {
 			t.Errorf("slow has %v, fast %v", slow.got, fast.got)
@@ -198,7 +206,7 @@ func TestSlowSinkBesideFast(t *testing.T) {
 	})
 }
 
-// TestBackpressure: a required sink that does not keep up holds the source back, within the bounds of the queue.
+// TestBackpressure checks that a required sink that cannot keep up stops reading once its queue is full.
 func TestBackpressure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -215,9 +223,9 @@ func TestBackpressure(t *testing.T) {
 		src.mu.Lock()
 		read := src.read
 		src.mu.Unlock()
-		// One is being written, four wait in the queue, and a few more are on their way through the stage.
+		// One value is being written, four wait in the queue, and a few more are in the stage.
 		if read > 16 {
-			t.Errorf("read %d while the sink was busy with the first", read)
+			t.Errorf("read %d values while the sink was writing the first", read)
 		}
 		cancel()
 		if err := <-done; !errors.Is(err, ErrAborted) || len(src.outcomes) != src.read {
@@ -226,7 +234,7 @@ func TestBackpressure(t *testing.T) {
 	})
 }
 
-// levels keeps the levels that it is told.
+// levels is an observer that records the queue lengths of the sink "slow".
 type levels struct {
 	unobserved
 	mu   sync.Mutex
@@ -241,19 +249,21 @@ func (l *levels) Level(part string, level Level, v int64) {
 	}
 }
 
-// TestQueueLevel: the length of a queue is told when it grows and when it shrinks, down to nothing.
+// TestQueueLevel checks that the length of a queue is reported when it grows and when it shrinks, down to 0.
 func TestQueueLevel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		src, sink, o := &list{n: 3, endless: true}, newStore(), &levels{}
 		sink.took = time.Second
-		p := &Pipeline[int, int, int]{Source: src, Stage: identity, Work: Pass[int](), Outputs: to("slow", sink), Observer: o}
+		p := &Pipeline[int, int, int]{
+			Source: src, Stage: identity, Work: Pass[int](), Outputs: to("slow", sink), Observer: o,
+		}
 		done := make(chan error)
 		go func() { done <- p.Run(ctx) }()
 		time.Sleep(time.Minute)
 		o.mu.Lock()
 		if n := len(o.told); n == 0 || slices.Max(o.told) < 2 || o.told[n-1] != 0 {
-			t.Errorf("found the lengths %v, want up to 2, and 0 at last", o.told)
+			t.Errorf("found lengths %v, want at least 2 at some time and 0 at the end", o.told)
 		}
 		o.mu.Unlock()
 		cancel()
@@ -263,17 +273,17 @@ func TestQueueLevel(t *testing.T) {
 	})
 }
 
-// TestBestEffort: an output that is not required holds nothing up, and what it cannot take is counted.
+// TestBestEffort checks that a best-effort output delays nothing, and that the values it drops are counted.
 func TestBestEffort(t *testing.T) {
 	for name, c := range map[string]struct {
 		took    time.Duration
 		write   func([]int) error
 		dropped int
 	}{
-		"slow":             {took: time.Hour, dropped: 100}, // one is being written and four wait when the drain time is over
-		"broken":           {write: func([]int) error { return errMoment }, dropped: -1},
-		"refuses one":      {write: refuse(7), dropped: -1},
-		"refuses for ever": {write: func([]int) error { return errFault }, dropped: -1},
+		"slow":        {took: time.Hour, dropped: 100}, // one is being written and four wait at the end of the drain time
+		"broken":      {write: func([]int) error { return errMoment }, dropped: -1},
+		"refuses one": {write: refuse(7), dropped: -1},
+		"refuses all": {write: func([]int) error { return errFault }, dropped: -1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -295,26 +305,27 @@ func TestBestEffort(t *testing.T) {
 					t.Fatal(err)
 				}
 				if sure.at[99] != 100*time.Millisecond || !slices.Equal(sure.got, numbers(100)) {
-					t.Errorf("the required sink had the last after %v: %v", sure.at[99], sure.got)
+					t.Errorf("the required sink stored the last value after %v: %v", sure.at[99], sure.got)
 				}
 				for i := range 100 {
 					if err, ok := src.outcomes[i]; !ok || err != nil {
 						t.Errorf("value %d settled %v with %v", i, ok, err)
 					}
 				}
-				if n := seen.count("best", EventDropped); n != drops || n+len(best.got) != 100 || c.dropped > 0 && n != c.dropped {
-					t.Errorf("stored %d, dropped %d (told of %d), want %d", len(best.got), n, drops, c.dropped)
+				n := seen.count("best", EventDropped)
+				if n != drops || n+len(best.got) != 100 || c.dropped > 0 && n != c.dropped {
+					t.Errorf("stored %d, observed %d drops, OnDrop counted %d, want %d", len(best.got), n, drops, c.dropped)
 				}
 			})
 		})
 	}
 }
 
-// copied is a batch stage whose results have memory of their own.
-var copied = BatchFunc[int, int](func(_ context.Context, in []int) ([]int, error) { return slices.Clone(in), nil })
+// copied is a batch stage whose results do not share the memory of their input.
+var copied = batchFunc(func(_ context.Context, in []int) ([]int, error) { return slices.Clone(in), nil })
 
-// TestEnds: neither a best-effort sink that hangs nor a required one that tries for ever holds up the end of a Run
-// that is done, or has failed, after the end of the source.
+// TestEnds checks that a Run ends after the end of the source, even if a best-effort sink hangs, or if one required sink
+// has failed and another retries without end. It also checks that Pass rejects a mix of policies.
 func TestEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src, slow, sure := &list{n: 3}, newStore(), newStore()
@@ -334,7 +345,10 @@ func TestEnds(t *testing.T) {
 	})
 	synctest.Test(t, func(t *testing.T) {
 		src, broken, stuck := &list{n: 3}, newStore(), newStore()
-		broken.write = func([]int) error { time.Sleep(time.Minute); return errMoment }
+		broken.write = func([]int) error {
+			time.Sleep(time.Minute)
+			return errMoment
+		}
 		stuck.write = func([]int) error { return errMoment }
 		p := &Pipeline[int, int, int]{
 			Source: src, Stage: identity, Work: copied, Drain: 7 * time.Second,
@@ -355,13 +369,14 @@ func TestEnds(t *testing.T) {
 			Source: src, Stage: identity, Work: Pass[int](),
 			Outputs: []Output[int]{{Name: "a", Sink: a}, {Name: "b", Sink: b, Policy: BestEffort}},
 		}
-		if err := p.Run(t.Context()); !errors.Is(err, errPass) || src.read > 0 || !src.closed || !a.closed || !b.closed {
+		err := p.Run(t.Context())
+		if !errors.Is(err, errPass) || src.read > 0 || !src.closed || !a.closed || !b.closed {
 			t.Errorf("ended with %v, read %d", err, src.read)
 		}
 	})
 }
 
-// TestNeverFlushes: a sink that can never be flushed does not grow without bound.
+// TestNeverFlushes checks that a sink whose flushes always fail does not grow without bound.
 func TestNeverFlushes(t *testing.T) {
 	for policy, wantErr := range map[Policy]bool{Required: true, BestEffort: false} {
 		synctest.Test(t, func(t *testing.T) {
@@ -381,21 +396,22 @@ func TestNeverFlushes(t *testing.T) {
 					src.read, len(src.outcomes))
 			}
 			if policy == Required && src.read == 1000 {
-				t.Error("everything was read for a sink that cannot store it")
+				t.Error("all values were read although the sink cannot store them")
 			}
 		})
 	}
 }
 
-// TestOnlyBestEffort: without a required output a value is done when it was tried.
+// TestOnlyBestEffort checks that without a required output a value is done when every output has tried to store it.
 func TestOnlyBestEffort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src, a, b := &list{n: 10}, newStore(), newStore()
 		b.write = func([]int) error { return errFault }
 		done := newStore()
 		p := &Pipeline[int, int, int]{
-			Source: src, Stage: identity, Work: Pass[int](), OnDone: func(v int) { _ = done.Write(t.Context(), []int{v}) },
+			Source: src, Stage: identity, Work: Pass[int](),
 			Outputs: []Output[int]{{Name: "a", Sink: a, Policy: BestEffort}, {Name: "b", Sink: b, Policy: BestEffort}},
+			OnDone:  func(v int) { _ = done.Write(t.Context(), []int{v}) },
 		}
 		if err := p.Run(t.Context()); err != nil {
 			t.Fatal(err)
@@ -450,7 +466,7 @@ func (f *file) Flush(ctx context.Context) error {
 	return nil
 }
 
-// paced delivers a value each 100 ms.
+// paced delivers a value every 100 ms.
 type paced struct{ list }
 
 func (p *paced) Read(ctx context.Context) (Delivery[int], error) {
@@ -462,7 +478,8 @@ func (p *paced) Read(ctx context.Context) (Delivery[int], error) {
 	}
 }
 
-// TestFlush: what a flusher took settles when it is flushed: by rows, by bytes, by time, and at the end.
+// TestFlush checks that values accepted by a flusher settle when it is flushed: by rows, by bytes, by time, and at the
+// end.
 func TestFlush(t *testing.T) {
 	const ms = time.Millisecond
 	for name, c := range map[string]struct {
@@ -481,7 +498,8 @@ func TestFlush(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				src, sink := &paced{list{n: 10}}, newFile()
 				p := &Pipeline[int, int, int]{
-					Source: src, Stage: identity, Work: Pass[int](), Outputs: []Output[int]{{Name: "file", Sink: sink, Flush: c.flush}},
+					Source: src, Stage: identity, Work: Pass[int](),
+					Outputs: []Output[int]{{Name: "file", Sink: sink, Flush: c.flush}},
 				}
 				settled := func() int {
 					src.mu.Lock()
@@ -506,7 +524,7 @@ func TestFlush(t *testing.T) {
 	}
 }
 
-// TestFlushNow: a flush that is asked for needs neither rows nor time.
+// TestFlushNow checks that Pipeline.Flush flushes before any limit is reached.
 func TestFlushNow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -515,7 +533,7 @@ func TestFlushNow(t *testing.T) {
 			Source: src, Stage: identity, Work: Pass[int](),
 			Outputs: []Output[int]{{Name: "file", Sink: sink, Flush: Flush[int]{Every: time.Hour}}},
 		}
-		p.Flush() // before Run there is nothing to do
+		p.Flush() // has no effect before Run
 		done := make(chan error)
 		go func() { done <- p.Run(ctx) }()
 		time.Sleep(time.Second)
@@ -531,7 +549,8 @@ func TestFlushNow(t *testing.T) {
 	})
 }
 
-// TestFlushFails: a flush that fails is tried again; values that it names are written again or become dead letters.
+// TestFlushFails checks that a failed flush is retried, and that the values it reports are written again or become dead
+// letters.
 func TestFlushFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src, sink, beside := &list{n: 10}, newFile(), newStore()
@@ -541,7 +560,10 @@ func TestFlushFails(t *testing.T) {
 			case 1:
 				return errMoment
 			case 2:
-				return &PartialError{Failed: map[int]error{slices.Index(open, 3): errMoment, slices.Index(open, 5): errFault}}
+				return &PartialError{Failed: map[int]error{
+					slices.Index(open, 3): errMoment,
+					slices.Index(open, 5): errFault,
+				}}
 			}
 			return nil
 		}
@@ -564,8 +586,8 @@ func TestFlushFails(t *testing.T) {
 	})
 }
 
-// TestFlushAfterGivenUp: values that were given up after a failed flush still lie in the sink, before those that came
-// later. What the next flush names is counted from them.
+// TestFlushAfterGivenUp checks that values given up after a failed flush keep their positions in the sink, so that the
+// next flush counts from them.
 func TestFlushAfterGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src, sink, dead := &list{n: 6}, newFile(), DeadLetter
@@ -595,12 +617,15 @@ func TestFlushAfterGivenUp(t *testing.T) {
 	})
 }
 
-// TestFlushStops: a hard stop leaves what is held back unfinished; a flush that cannot succeed ends the run.
+// TestFlushStops checks that a hard stop leaves held values unfinished, and that a flush that cannot succeed ends the
+// Run.
 func TestFlushStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src, sink, abort := &list{n: 5, endless: true}, newFile(), make(chan struct{})
 		time.AfterFunc(time.Second, func() { close(abort) })
-		p := &Pipeline[int, int, int]{Source: src, Stage: identity, Work: Pass[int](), Outputs: to("file", sink), Abort: abort}
+		p := &Pipeline[int, int, int]{
+			Source: src, Stage: identity, Work: Pass[int](), Outputs: to("file", sink), Abort: abort,
+		}
 		if err := p.Run(t.Context()); !errors.Is(err, ErrAborted) || len(sink.durable) > 0 ||
 			len(src.outcomes) != 5 || src.outcomes[0] == nil {
 			t.Errorf("%v; durable %v, settled %v", err, sink.durable, src.outcomes)
@@ -614,7 +639,8 @@ func TestFlushStops(t *testing.T) {
 			Retry: Retry{Attempts: 3},
 		}
 		err := p.Run(t.Context())
-		if f, ok := errors.AsType[*Failure](err); !ok || f.Stage != "file" || f.Attempts != 3 || len(sink.flushes) != 3 {
+		f, ok := errors.AsType[*Failure](err)
+		if !ok || f.Stage != "file" || f.Attempts != 3 || len(sink.flushes) != 3 {
 			t.Errorf("%v after %d flushes", err, len(sink.flushes))
 		}
 		if len(src.outcomes) != 5 || src.outcomes[0] == nil || IsPermanent(src.outcomes[0]) {
@@ -623,7 +649,8 @@ func TestFlushStops(t *testing.T) {
 	})
 }
 
-// TestFanOutChaos: however three required sinks fail, each value is in all of them or a dead letter, and settles once.
+// TestFanOutChaos checks that every value is stored by three required sinks that fail at random, or becomes a dead
+// letter, and settles once.
 func TestFanOutChaos(t *testing.T) {
 	for seed := range uint64(20) {
 		synctest.Test(t, func(t *testing.T) {
@@ -668,7 +695,8 @@ func TestFanOutChaos(t *testing.T) {
 	}
 }
 
-// TestFreesAfterWork: the bytes of a value are given back when its result is made, not when the last sink has that.
+// TestFreesAfterWork checks that the bytes of a value are returned when its result is ready, not when the last sink has
+// stored it.
 func TestFreesAfterWork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var freedAt time.Duration
@@ -687,7 +715,7 @@ func TestFreesAfterWork(t *testing.T) {
 		sink.took = time.Minute
 		p := &Pipeline[int, int, int]{
 			Source: src, Stage: identity, Outputs: []Output[int]{{Name: "a", Sink: sink}, {Name: "b", Sink: newStore()}},
-			Work: BatchFunc[int, int](func(_ context.Context, in []int) ([]int, error) {
+			Work: batchFunc(func(_ context.Context, in []int) ([]int, error) {
 				time.Sleep(time.Second)
 				return slices.Clone(in), nil
 			}),
@@ -703,15 +731,16 @@ type sourceFunc func(ctx context.Context) (Delivery[int], error)
 func (f sourceFunc) Read(ctx context.Context) (Delivery[int], error) { return f(ctx) }
 func (sourceFunc) Close(context.Context) error                       { return nil }
 
-// TestWorkInPart: values that have no result are settled, the results of the others go on in order, and a stage that
-// loses one is an error.
+// TestWorkInPart checks that values without a result are settled, that the other results keep their order, and that a
+// stage that returns too few results is an error.
 func TestWorkInPart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src, sink := &list{n: 8}, newStore()
 		tries := map[int]int{}
 		p := &Pipeline[int, int, int]{
-			Source: src, Stage: identity, Batch: Batch{Size: 8, Linger: time.Second}, Outputs: to("sink", sink), WorkName: "infer",
-			Work: BatchFunc[int, int](func(_ context.Context, in []int) ([]int, error) {
+			Source: src, Stage: identity, Batch: Batch{Size: 8, Linger: time.Second}, Outputs: to("sink", sink),
+			WorkName: "infer",
+			Work: batchFunc(func(_ context.Context, in []int) ([]int, error) {
 				failed := map[int]error{}
 				for i, v := range in {
 					tries[v]++
@@ -742,7 +771,7 @@ func TestWorkInPart(t *testing.T) {
 		src, sink := &list{n: 2}, newStore()
 		p := &Pipeline[int, int, int]{
 			Source: src, Stage: identity, Batch: Batch{Size: 2, Linger: time.Second}, Outputs: to("sink", sink),
-			Work: BatchFunc[int, int](func(_ context.Context, in []int) ([]int, error) { return in[1:], nil }),
+			Work: batchFunc(func(_ context.Context, in []int) ([]int, error) { return in[1:], nil }),
 		}
 		if err := p.Run(t.Context()); err != nil || !IsPermanent(src.outcomes[0]) ||
 			!IsPermanent(src.outcomes[1]) || len(sink.got) > 0 {

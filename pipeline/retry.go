@@ -6,18 +6,18 @@ import (
 	"time"
 )
 
-// Retry says how often and at what intervals something is tried again. The zero Retry tries forever, from 10 ms up to
-// 2 s apart.
+// Retry sets how often and at what intervals something is attempted. The zero Retry never gives up and waits 10 ms at
+// first and 2 s at most.
 type Retry struct {
-	// Attempts is the number of tries in all; 0 means without end.
+	// Attempts is the maximum number of attempts, including the first. 0 means no limit.
 	Attempts int
-	// First is the wait after the first failure, doubled after each further one up to Max. Waits are jittered:
-	// between half and all of it.
+	// First is the wait after the first failure. It doubles after each further failure, up to Max. A random jitter
+	// shortens each wait by up to half. The defaults are 10 ms and 2 s.
 	First, Max time.Duration
 }
 
-// Do calls f until it returns nil or a permanent error, the attempts are used up, or ctx ends. It returns f's last
-// error and the number of calls; the context's end is not itself an error of f and only stops the waiting.
+// Do calls f until it returns nil or a permanent error, the attempts are used up, or ctx ends. It returns the number of
+// calls and the last error of f, even if ctx ended.
 func (r Retry) Do(ctx context.Context, f func(context.Context) error) (attempts int, err error) {
 	for attempts = 1; ; attempts++ {
 		if err = f(ctx); err == nil || IsPermanent(err) || attempts == r.Attempts || !r.Wait(ctx, attempts) {
@@ -26,7 +26,7 @@ func (r Retry) Do(ctx context.Context, f func(context.Context) error) (attempts 
 	}
 }
 
-// Wait sleeps as is due after the given number of failures, and reports whether ctx is still alive.
+// Wait sleeps for the interval after the given number of failures. It returns false if ctx has ended.
 func (r Retry) Wait(ctx context.Context, failures int) bool {
 	t := time.NewTimer(r.pause(failures))
 	defer t.Stop()

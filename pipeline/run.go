@@ -11,73 +11,65 @@ import (
 	"time"
 )
 
-// ErrAborted is wrapped by Run's error after a hard stop: by Abort, or by the drain time running out. What was in
-// flight is unsettled and will be delivered again.
+// ErrAborted is wrapped by the error of Run after a hard stop, caused by Abort or by the end of the drain time. Values
+// that were in flight are unsettled and will be delivered again.
 var ErrAborted = errors.New("stopped before everything in flight was settled")
 
 var errAborted = errors.New("aborted")
 
-// Exhausted is what becomes of a value whose attempts are used up.
+// Exhausted sets how a value is handled when its attempts are used up.
 type Exhausted int
 
 const (
-	// Stop leaves the value unfinished and ends Run with its error, after what else is in flight is settled.
+	// Stop leaves the value unfinished. Run settles what else is in flight and returns the value's error.
 	Stop Exhausted = iota
-	// DeadLetter settles it as permanent, so that the source makes it a dead letter.
+	// DeadLetter settles the value as permanent, so that the source makes it a dead letter.
 	DeadLetter
 )
 
-// Pipeline is one way from a source to one or more sinks: values are read, worked on one by one, gathered into
-// batches, worked on batch by batch, and written by every output at its own pace. Source, Stage, Work and Outputs are
-// required; Run closes the source and the sinks.
+// Pipeline connects a source to one or more sinks. It reads values, processes each of them, groups them into batches,
+// processes each batch, and writes the results to every output. Source, Stage, Work and Outputs are required. Run
+// closes the source and the sinks.
 type Pipeline[In, Mid, Out any] struct {
 	Source Source[In]
-	// Stage works on single values, Workers of them at once; the default is 1.
+	// Stage processes single values, up to Workers at once. The default is 1.
 	Stage   Stage[In, Mid]
 	Workers int
-	// Work works on batches, each bounded by Batch, Parallel of them at once; the default is 1. The next batches are
-	// worked on while the outputs write the last. A value's bytes are given back when Work has returned (see
-	// [Delivery.Free]), except by [Pass].
+	// Work processes batches, each limited by Batch, up to Parallel at once. The default is 1. It overlaps with writing
+	// the results of earlier batches. The bytes of a value are returned when Work returns (see [Delivery.Free]), or for
+	// [Pass] when the value settles.
 	Work     BatchStage[Mid, Out]
 	Batch    Batch
 	Parallel int
-	// Outputs get every result, in the order in which the values were read.
+	// Outputs receive every result, in the order in which the values were read.
 	Outputs []Output[Out]
-	// SourceName, StageName and WorkName label failures and observations; the default is "source", "stage" and "work".
+	// SourceName, StageName and WorkName label failures and observations. The defaults are "source", "stage" and "work".
 	SourceName, StageName, WorkName string
-	// Retry is how Stage, Work, and outputs that do not say otherwise are tried again; the zero value tries for ever.
+	// Retry and Exhausted apply to Stage, Work, and outputs that do not override them. The zero Retry never gives up.
 	Retry     Retry
 	Exhausted Exhausted
-	// Drain is how long a soft stop may take before it becomes a hard one; 0 means 10 s.
+	// Drain is how long a soft stop may take before it becomes a hard stop. 0 means 10 s.
 	Drain time.Duration
-	// Abort, when closed, is the hard stop; nil never is.
+	// Abort, when closed, requests a hard stop. It may be nil.
 	Abort <-chan struct{}
-	// OnRetry, if set, is called with each failed attempt that will be repeated, OnDrop with each failure of a
-	// best-effort output that cost n values, OnDone with each value that is durable at every required output. All are
-	// called from several goroutines.
+	// OnRetry, if set, is called for each failed attempt that will be retried. OnDrop is called for each failure of a
+	// best-effort output, with the number of values dropped. OnDone is called for each value that is durable at every
+	// required output. All are called from several goroutines.
 	OnRetry func(f *Failure)
 	OnDrop  func(f *Failure, n int)
 	OnDone  func(v Out)
-	// Observer is told what happens; nil: nobody is.
+	// Observer receives reports. It may be nil.
 	Observer Observer
 
 	running atomic.Pointer[[]*output[Out]]
 }
 
-// errPass refuses what would use memory that was given back: values settle while a best-effort output may have them
-// yet.
-var errPass = errors.New("pipeline: Pass gives outputs the memory of the source: want all of them required, or none")
+// errPass is returned because a value settles, and its memory is returned, while a best-effort output may still use it.
+var errPass = errors.New("pipeline: Pass shares the memory of the source with the outputs: " +
+	"want all outputs required, or all best-effort")
 
-func (r *run[In, Mid, Out]) closeAll() error {
-	errs := []error{r.Source.Close(r.hard)}
-	for _, o := range r.outputs {
-		errs = append(errs, o.Sink.Close(r.hard))
-	}
-	return errors.Join(errs...)
-}
-
-// Flush asks the outputs of a Run that is going on to flush what they hold back, without waiting for it: nothing more
-// is expected for now.
+// Flush requests the outputs of a running pipeline to flush what they hold back, and does not wait. Call it when no
+// more values are expected for a while.
 func (p *Pipeline[In, Mid, Out]) Flush() {
 	outputs := p.running.Load()
 	if outputs == nil {
@@ -91,7 +83,7 @@ func (p *Pipeline[In, Mid, Out]) Flush() {
 	}
 }
 
-// task is one delivery on its way through the stage; out is set when done closes.
+// task is a delivery in the stage. out is set when done closes.
 type task[In, Mid any] struct {
 	in   Delivery[In]
 	out  []Delivery[Mid]
@@ -102,15 +94,14 @@ type task[In, Mid any] struct {
 type run[In, Mid, Out any] struct {
 	*Pipeline[In, Mid, Out]
 	*control
-	outputs []*output[Out]
-	// required is how many of the outputs a value must reach.
-	required int
+	outputs  []*output[Out]
+	required int  // the number of required outputs
 	keeps    bool // results of Work use the memory of its input
 }
 
-// Run moves values until the source ends, ctx is cancelled (the soft stop) or something fails for good, then drains,
-// closes the sinks, then the source. It returns nil when everything read was settled, whatever ended it. Call it
-// once.
+// Run moves values until the source ends, ctx is cancelled (a soft stop), or something fails for good. Then it drains
+// the pipeline, closes the sinks, and closes the source. It returns nil if everything that was read has settled, even
+// after a soft stop. Call it only once.
 func (p *Pipeline[In, Mid, Out]) Run(ctx context.Context) error {
 	r := &run[In, Mid, Out]{Pipeline: p, control: newControl(ctx, p.OnRetry, p.OnDrop, Observed(p.Observer))}
 	defer r.endSoft(nil)
@@ -122,7 +113,6 @@ func (p *Pipeline[In, Mid, Out]) Run(ctx context.Context) error {
 			r.required++
 		}
 	}
-
 	if r.keeps && r.required > 0 && r.required < len(r.outputs) {
 		return errors.Join(errPass, r.closeAll())
 	}
@@ -131,46 +121,7 @@ func (p *Pipeline[In, Mid, Out]) Run(ctx context.Context) error {
 	finished := make(chan struct{})
 	var guard sync.WaitGroup
 	guard.Go(func() { r.guard(ctx, finished) })
-
-	workers := max(p.Workers, 1)
-	order := make(chan *task[In, Mid], 2*workers)
-	work := make(chan *task[In, Mid])
-	values := make(chan Delivery[Mid])
-	batches := make(chan []Delivery[Mid])
-	var wg sync.WaitGroup
-	wg.Go(func() { r.read(order, work) })
-	for range workers {
-		wg.Go(func() {
-			for t := range work {
-				r.process(t)
-			}
-		})
-	}
-	wg.Go(func() { inOrder(order, values) })
-	wg.Go(func() { gather(p.Batch, values, batches) })
-	var rest sync.WaitGroup
-	for _, o := range r.outputs {
-		if o.Policy == Required {
-			wg.Go(o.run)
-		} else {
-			rest.Go(o.run)
-		}
-	}
-	for made := range r.work(batches) {
-		r.hand(<-made)
-	}
-	for _, o := range r.outputs {
-		close(o.queue)
-	}
-	wg.Wait()
-	late := time.AfterFunc(r.drain(), func() {
-		for _, o := range r.outputs {
-			o.stop(errLate)
-		}
-	})
-	rest.Wait()
-	late.Stop()
-
+	r.move()
 	var errs []error
 	for _, o := range r.outputs {
 		errs = append(errs, o.closed)
@@ -185,14 +136,66 @@ func (p *Pipeline[In, Mid, Out]) Run(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// drain is how long the end may take.
+// closeAll closes the source and the sinks of a Run that does not start.
+func (r *run[In, Mid, Out]) closeAll() error {
+	errs := []error{r.Source.Close(r.hard)}
+	for _, o := range r.outputs {
+		errs = append(errs, o.Sink.Close(r.hard))
+	}
+	return errors.Join(errs...)
+}
+
+// move moves values until reading has ended and everything is settled or given up. All sinks are closed when it
+// returns.
+func (r *run[In, Mid, Out]) move() {
+	workers := max(r.Workers, 1)
+	order := make(chan *task[In, Mid], 2*workers)
+	work := make(chan *task[In, Mid])
+	values := make(chan Delivery[Mid])
+	batches := make(chan []Delivery[Mid])
+	var wg sync.WaitGroup
+	wg.Go(func() { r.read(order, work) })
+	for range workers {
+		wg.Go(func() {
+			for t := range work {
+				r.process(t)
+			}
+		})
+	}
+	wg.Go(func() { inOrder(order, values) })
+	wg.Go(func() { gather(r.Batch, values, batches) })
+	var bestEffort sync.WaitGroup
+	for _, o := range r.outputs {
+		if o.Policy == Required {
+			wg.Go(o.run)
+		} else {
+			bestEffort.Go(o.run)
+		}
+	}
+	for results := range r.work(batches) {
+		r.distribute(<-results)
+	}
+	for _, o := range r.outputs {
+		close(o.queue)
+	}
+	wg.Wait()
+	late := time.AfterFunc(r.drain(), func() {
+		for _, o := range r.outputs {
+			o.stop(errLate)
+		}
+	})
+	bestEffort.Wait()
+	late.Stop()
+}
+
+// drain returns how long a soft stop may take.
 func (r *run[In, Mid, Out]) drain() time.Duration { return cmp.Or(r.Drain, 10*time.Second) }
 
-// errLate ends a best-effort output that is still busy when all required ones have been done for the drain time.
+// errLate stops a best-effort output that is still busy when the required outputs have been done for the drain time.
 var errLate = errors.New("the required sinks are done, and the drain time is over")
 
-// guard turns a soft stop into a hard one when the drain time is over, and Abort into a hard stop at once. A source
-// that ended by itself is no stop: what it gave has all the time it needs, until the caller stops.
+// guard turns a soft stop into a hard stop when the drain time is over, and makes Abort a hard stop at once. If the
+// source ends by itself, its values have as long as they need, until the caller stops the Run.
 func (r *run[In, Mid, Out]) guard(ctx context.Context, finished <-chan struct{}) {
 	drain := r.drain()
 	var over <-chan time.Time
@@ -272,7 +275,7 @@ func (r *run[In, Mid, Out]) process(t *task[In, Mid]) {
 	t.out = Split(t.in, out)
 }
 
-// inOrder passes on what the workers made, in the order in which it was read.
+// inOrder passes on the results of the workers in the order in which the values were read.
 func inOrder[In, Mid any](order <-chan *task[In, Mid], values chan<- Delivery[Mid]) {
 	defer close(values)
 	for t := range order {
@@ -283,22 +286,23 @@ func inOrder[In, Mid any](order <-chan *task[In, Mid], values chan<- Delivery[Mi
 	}
 }
 
-// work works on up to Parallel batches at once. It gives the results of each, in the order of the batches.
+// work processes up to Parallel batches at once. For each batch, in order, it sends a channel that yields the results.
 func (r *run[In, Mid, Out]) work(batches <-chan []Delivery[Mid]) <-chan chan []Delivery[Out] {
 	parallel := max(r.Parallel, 1)
-	order, free := make(chan chan []Delivery[Out], parallel), make(chan struct{}, parallel)
+	order := make(chan chan []Delivery[Out], parallel)
+	free := make(chan struct{}, parallel)
 	go func() {
 		defer close(order)
 		for {
-			free <- struct{}{} // a batch keeps filling until there is somebody to work on it
+			free <- struct{}{} // first, because a batch keeps filling until it is received
 			b, more := <-batches
 			if !more {
 				return
 			}
-			made := make(chan []Delivery[Out], 1)
-			order <- made
+			results := make(chan []Delivery[Out], 1)
+			order <- results
 			go func() {
-				made <- r.batch(b)
+				results <- r.processBatch(b)
 				<-free
 			}()
 		}
@@ -306,8 +310,8 @@ func (r *run[In, Mid, Out]) work(batches <-chan []Delivery[Mid]) <-chan chan []D
 	return order
 }
 
-// batch makes results of a batch, in its order, and settles the values that have none.
-func (r *run[In, Mid, Out]) batch(batch []Delivery[Mid]) []Delivery[Out] {
+// processBatch returns the results of a batch, in order. It settles the values that have no result.
+func (r *run[In, Mid, Out]) processBatch(batch []Delivery[Mid]) []Delivery[Out] {
 	rules := rules{part: cmp.Or(r.WorkName, "work"), retry: r.Retry, exhausted: r.Exhausted}
 	results := make([]*Delivery[Out], len(batch))
 	var out []Out
@@ -321,7 +325,7 @@ func (r *run[In, Mid, Out]) batch(batch []Delivery[Mid]) []Delivery[Out] {
 		d := Carry(batch[at], out[in])
 		results[at] = &d
 	})
-	made := make([]Delivery[Out], 0, len(batch))
+	ds := make([]Delivery[Out], 0, len(batch))
 	for _, d := range results {
 		if d == nil {
 			continue
@@ -329,13 +333,13 @@ func (r *run[In, Mid, Out]) batch(batch []Delivery[Mid]) []Delivery[Out] {
 		if !r.keeps {
 			d.Free()
 		}
-		made = append(made, *d)
+		ds = append(ds, *d)
 	}
-	return made
+	return ds
 }
 
-// hand gives a batch of results to every output.
-func (r *run[In, Mid, Out]) hand(batch []Delivery[Out]) {
+// distribute passes a batch of results to every output.
+func (r *run[In, Mid, Out]) distribute(batch []Delivery[Out]) {
 	if len(batch) == 0 {
 		return
 	}
@@ -349,13 +353,13 @@ func (r *run[In, Mid, Out]) hand(batch []Delivery[Out]) {
 		}
 	}
 	// The shares of required outputs come first.
-	required, others := 0, r.required
+	required, bestEffort := 0, r.required
 	for _, o := range r.outputs {
-		i := &others
+		i := &bestEffort
 		if o.Policy == Required {
 			i = &required
 		}
-		o.take(each[*i])
+		o.enqueue(each[*i])
 		*i++
 	}
 }

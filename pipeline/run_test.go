@@ -3,7 +3,6 @@ package pipeline
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"slices"
@@ -13,12 +12,12 @@ import (
 	"time"
 )
 
-// list is a source of the numbers below n that keeps the outcome of each. With endless it waits at the end instead of
-// saying EOF.
+// list is a source of the numbers below n that records their outcomes. If endless is set, Read waits at the end instead
+// of returning io.EOF.
 type list struct {
 	n       int
 	endless bool
-	failAt  error // what Read returns at the end
+	failAt  error // returned by Read at the end, if set
 
 	mu       sync.Mutex
 	read     int
@@ -60,7 +59,8 @@ func (l *list) Close(context.Context) error {
 	return nil
 }
 
-// chaos is a sink that fails at random: whole batches, parts of batches, permanently for the multiples of poison.
+// chaos is a sink that fails at random for whole batches and for single values. It fails permanently for multiples of
+// poison.
 type chaos struct {
 	rng    *rand.Rand
 	rate   float64
@@ -70,7 +70,10 @@ type chaos struct {
 	closed bool
 }
 
-func (c *chaos) Close(context.Context) error { c.closed = true; return nil }
+func (c *chaos) Close(context.Context) error {
+	c.closed = true
+	return nil
+}
 
 func (c *chaos) Write(ctx context.Context, vs []int) error {
 	if c.took > 0 {
@@ -103,7 +106,7 @@ func (c *chaos) Write(ctx context.Context, vs []int) error {
 	return nil
 }
 
-// tally keeps what it observes.
+// tally is an observer that counts events and calls.
 type tally struct {
 	mu     sync.Mutex
 	counts map[string]int
@@ -136,12 +139,13 @@ func (r *tally) count(part string, e Event) int {
 	return r.counts[part+" "+string(e)]
 }
 
-// to is one required output.
+// to returns one required output.
 func to(name string, s Sink[int]) []Output[int] { return []Output[int]{{Name: name, Sink: s}} }
 
 var identity = StageFunc[int, int](func(_ context.Context, v int) ([]int, error) { return []int{v}, nil })
 
-// TestRunKeepsOrder lets stages take random time on several workers: what is written is in the order of reading.
+// TestRunKeepsOrder checks that values are written in the order of reading although each takes a random time on one of
+// several workers.
 func TestRunKeepsOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src, sink, seen := &list{n: 500}, &chaos{}, &tally{}
@@ -177,12 +181,13 @@ func TestRunKeepsOrder(t *testing.T) {
 	})
 }
 
-// TestRunChaos is the at-least-once case: whatever the sink does, each value ends written or as a dead letter,
-// settled once.
+// TestRunChaos checks that every value is written or becomes a dead letter, and settles once, although the sink fails at
+// random.
 func TestRunChaos(t *testing.T) {
 	for seed := range uint64(20) {
 		synctest.Test(t, func(t *testing.T) {
-			src, sink, seen := &list{n: 1000}, &chaos{rng: rand.New(rand.NewPCG(seed, 4)), rate: 0.2, poison: 50}, &tally{}
+			src, seen := &list{n: 1000}, &tally{}
+			sink := &chaos{rng: rand.New(rand.NewPCG(seed, 4)), rate: 0.2, poison: 50}
 			p := &Pipeline[int, int, int]{
 				Source: src, Stage: identity, Work: Pass[int](),
 				Outputs: to("chaos", sink), Workers: 3, Batch: Batch{Size: 16}, Observer: seen, SourceName: "numbers",
@@ -213,13 +218,14 @@ func TestRunChaos(t *testing.T) {
 				}
 			}
 			if seen.count("chaos", EventRetried) == 0 || seen.count("numbers", EventRead) != 1000 {
-				t.Errorf("observed %d retried, %d read", seen.count("chaos", EventRetried), seen.count("numbers", EventRead))
+				t.Errorf("observed %d retried, %d read", seen.count("chaos", EventRetried),
+					seen.count("numbers", EventRead))
 			}
 		})
 	}
 }
 
-// wholesale refuses any batch that holds a 13, without saying why.
+// wholesale rejects any batch that contains 13, without reporting which value is at fault.
 type wholesale struct{ chaos }
 
 func (w *wholesale) Write(ctx context.Context, vs []int) error {
@@ -278,14 +284,14 @@ func TestRunExhausted(t *testing.T) {
 	}
 }
 
-// TestRunStops covers the ways to end: the source's end or error, the soft stop, the soft stop that outlives its
-// drain time, the hard stop.
+// TestRunStops covers every way to end: the end or an error of the source, a soft stop within its drain time or beyond
+// it, and a hard stop.
 func TestRunStops(t *testing.T) {
 	for _, c := range []struct {
 		name       string
 		src        *list
-		took       time.Duration // of one write
-		soft, hard time.Duration // when the stops come
+		took       time.Duration // for each write
+		soft, hard time.Duration // when the stops are requested
 		drain      time.Duration
 		ends       time.Duration
 		wantErr    error
@@ -306,8 +312,8 @@ func TestRunStops(t *testing.T) {
 			wantErr: ErrAborted, unfinished: true,
 		},
 		{
-			name: "hard stop", src: &list{n: 3, endless: true}, took: time.Minute, hard: 61 * time.Second, ends: 61 * time.Second,
-			wantErr: ErrAborted, unfinished: true,
+			name: "hard stop", src: &list{n: 3, endless: true}, took: time.Minute, hard: 61 * time.Second,
+			ends: 61 * time.Second, wantErr: ErrAborted, unfinished: true,
 		},
 		{
 			name: "soft stop after the end of the source", src: &list{n: 3}, took: time.Minute, soft: time.Second,
@@ -346,39 +352,13 @@ func TestRunStops(t *testing.T) {
 					}
 				}
 				if len(src.outcomes) != src.read || (bad > 0) != c.unfinished || len(sink.got) != src.read-bad {
-					t.Errorf("read %d, settled %d, unfinished %d, written %d", src.read, len(src.outcomes), bad, len(sink.got))
+					t.Errorf("read %d, settled %d, unfinished %d, written %d", src.read, len(src.outcomes), bad,
+						len(sink.got))
 				}
 				if !src.closed || !sink.closed {
 					t.Errorf("closed: source %v, sink %v", src.closed, sink.closed)
 				}
 			})
 		})
-	}
-}
-
-func TestChain(t *testing.T) {
-	half := StageFunc[int, string](func(_ context.Context, v int) ([]string, error) {
-		if v < 0 {
-			return nil, errFault
-		}
-		return []string{fmt.Sprint(v), "x"}, nil
-	})
-	drop := StageFunc[string, string](func(_ context.Context, s string) ([]string, error) {
-		switch s {
-		case "x":
-			return nil, nil
-		case "0":
-			return nil, errMoment
-		}
-		return []string{s}, nil
-	})
-	both := Chain(half, drop)
-	if got, err := both.Process(t.Context(), 7); err != nil || !slices.Equal(got, []string{"7"}) {
-		t.Errorf("%v, %v", got, err)
-	}
-	for in, want := range map[int]error{-1: errFault, 0: errMoment} {
-		if _, err := both.Process(t.Context(), in); !errors.Is(err, want) {
-			t.Errorf("%d: %v", in, err)
-		}
 	}
 }

@@ -9,10 +9,10 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// OffsetTracker turns settlements in any order into the offset that is safe to commit: the one after the longest
-// settled prefix. Offsets are added in ascending order and may have gaps (compaction, control records). A commit
-// acknowledges everything below it, so committing anything but this prefix loses what is still in flight when the
-// process dies.
+// OffsetTracker tracks offsets that settle in any order, and returns the offset that is safe to commit: the one after
+// the longest settled prefix. Offsets are added in ascending order and may have gaps (compaction, control records). A
+// commit acknowledges everything below it, so committing beyond this prefix would lose values in flight if the process
+// died.
 type OffsetTracker struct {
 	limit int
 	room  *semaphore.Weighted
@@ -20,7 +20,7 @@ type OffsetTracker struct {
 	mu      sync.Mutex
 	pending []pendingOffset // ascending; the first one is unsettled
 	next    int64
-	highest int64 // highest settled offset; only the mutant commits by it
+	highest int64 // highest settled offset; used by the mutant only
 	moved   bool
 }
 
@@ -29,13 +29,13 @@ type pendingOffset struct {
 	settled bool
 }
 
-// NewOffsetTracker makes a tracker that lets at most limit offsets be pending. Settled offsets behind an unsettled
-// one count too: they are what a crash repeats.
+// NewOffsetTracker returns a tracker of at most limit pending offsets. Settled offsets after an unsettled one count as
+// pending, because they are delivered again after a crash.
 func NewOffsetTracker(limit int) *OffsetTracker {
 	return &OffsetTracker{limit: limit, room: semaphore.NewWeighted(int64(limit)), highest: -1}
 }
 
-// Add announces that offset is in flight. It waits while limit offsets are pending. Offsets must ascend.
+// Add adds an offset that is in flight. It waits while limit offsets are pending. Offsets must ascend.
 func (t *OffsetTracker) Add(ctx context.Context, offset int64) error {
 	if err := t.room.Acquire(ctx, 1); err != nil {
 		return err
@@ -80,19 +80,12 @@ func (t *OffsetTracker) Done(offset int64) {
 	t.room.Release(int64(n))
 }
 
-// Next is the offset to commit, the first that is not settled; false while nothing at all is.
-func (t *OffsetTracker) Next() (int64, bool) {
+// Next returns the offset to commit: the one after the settled prefix. ok is false if there is no such prefix yet.
+func (t *OffsetTracker) Next() (offset int64, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if mutantCommitsHighest {
 		return t.highest + 1, t.highest >= 0
 	}
 	return t.next, t.moved
-}
-
-// Pending is how many offsets are added and not yet below the offset to commit.
-func (t *OffsetTracker) Pending() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return len(t.pending)
 }

@@ -6,20 +6,20 @@ import (
 	"strings"
 )
 
-// ID identifies an item for ever: the same input gives the same ID on every machine and in every run, which is how a
-// repeat is recognised.
+// ID identifies an item permanently. The same input yields the same ID on every machine and in every run, so
+// duplicates can be recognised.
 type ID struct {
-	// Stream names the input: short, printable, the same for the same content wherever it is stored. It is the Kafka
-	// key, so the items of a stream stay in order.
+	// Stream names the input. It is short and printable, and the same for the same content wherever it is stored. It
+	// is also the Kafka key, so the items of a stream stay in order.
 	Stream string
 	// Seq is the position of the scan, frame or row in its stream, from 0.
 	Seq uint64
-	// Object is the number of an object of the scan, from 1; 0 is the whole scan. View is the number of one of
-	// several views of it, from 1; 0 is the only one.
+	// Object numbers the objects in a scan, from 1. 0 means the whole scan. View numbers the views of an item, from 1.
+	// 0 means that there is only one.
 	Object, View uint32
 }
 
-// String is stream/seq, with #object and ~view behind it where they are not 0: drive-1a2b/17#3~5.
+// String returns stream/seq, followed by #object and ~view if they are not 0: drive-1a2b/17#3~5.
 func (id ID) String() string {
 	b := make([]byte, 0, len(id.Stream)+24)
 	b = append(b, id.Stream...)
@@ -36,8 +36,8 @@ func (id ID) String() string {
 	return string(b)
 }
 
-// ParseID reads what String writes, and only that: every ID has one text. A stream may hold any character, also a
-// slash.
+// ParseID parses the output of String. It accepts no other form, so every ID has exactly one text. A stream may contain
+// any character, including a slash.
 func ParseID(text string) (ID, error) {
 	slash := strings.LastIndexByte(text, '/')
 	if slash < 0 {
@@ -71,5 +71,5 @@ func ParseID(text string) (ID, error) {
 }
 
 func errID(text string) error {
-	return fmt.Errorf("item ID: found %q, want stream/seq, with #object and ~view where there are any", text)
+	return fmt.Errorf("item ID: found %q, want stream/seq, optionally followed by #object and ~view", text)
 }

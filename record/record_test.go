@@ -39,13 +39,13 @@ func FuzzParseID(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		id, err := ParseID(text)
 		if err == nil && id.String() != text {
-			t.Fatalf("%q: read as %#v, which is written %q", text, id, id.String())
+			t.Fatalf("%q: parsed as %#v, which String writes as %q", text, id, id.String())
 		}
 	})
 }
 
-// Readers of version 1 must find nothing new in the classification of a whole scan.
-func TestClassificationOfWholeScanIsUnchanged(t *testing.T) {
+// TestWholeScanHasVersion1Fields checks that the classification of a whole scan has only the fields of version 1.
+func TestWholeScanHasVersion1Fields(t *testing.T) {
 	b, err := json.Marshal(&Classification{EventID: "s/1", Stream: "s", Seq: 1})
 	if err != nil {
 		t.Fatal(err)

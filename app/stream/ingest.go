@@ -165,10 +165,7 @@ func (s *volumes) Write(ctx context.Context, vs []voxelize.Volume) error {
 	if s.bar != nil {
 		s.bar.Set(n, 0, "")
 	}
-	if len(failed) > 0 {
-		return &pipeline.PartialError{Failed: failed}
-	}
-	return nil
+	return pipeline.Partial(failed)
 }
 
 // Close does nothing: the producer is shared.

@@ -1,5 +1,5 @@
-// Package pipelinetest holds what tests of pipelines share: a sink that fails at random around any other, a source of
-// given values that keeps their outcomes, and an observer that keeps what it is told.
+// Package pipelinetest provides helpers for tests of pipelines: a sink that fails at random, a source that records the
+// outcomes of its values, and an observer that records reports.
 package pipelinetest
 
 import (
@@ -13,27 +13,26 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline"
 )
 
-// ErrChaos is what a Chaos sink fails with.
-var ErrChaos = errors.New("chaos")
+// errChaos is the error of a Chaos sink.
+var errChaos = errors.New("chaos")
 
-// Chaos wraps a sink and fails at random in the three ways that hurt: nothing is written, a part is written, or
-// everything is written and the answer is lost. A pipeline in front of it must lose nothing; a sink that drops repeats
-// must store nothing twice.
+// Chaos wraps a sink and fails at random in three ways: it writes nothing, it writes a part, or it writes everything
+// and reports an error. A pipeline must lose nothing with it, and a sink that drops duplicates must store nothing twice.
 type Chaos[T any] struct {
 	pipeline.Sink[T]
-	// Rate is the share of writes that fail, Rand where chance comes from.
+	// Rate is the fraction of writes that fail.
 	Rate float64
 	Rand *rand.Rand
 }
 
-// Write writes none, some or all of vs, and lies about it only by saying that what it wrote failed.
+// Write writes none, some or all of vs. It may return an error although it wrote all of them.
 func (c *Chaos[T]) Write(ctx context.Context, vs []T) error {
 	if c.Rand.Float64() >= c.Rate {
 		return c.Sink.Write(ctx, vs)
 	}
 	switch c.Rand.IntN(3) {
 	case 0:
-		return ErrChaos
+		return errChaos
 	case 1:
 		n := c.Rand.IntN(len(vs) + 1)
 		if err := c.Sink.Write(ctx, vs[:n]); err != nil {
@@ -41,18 +40,18 @@ func (c *Chaos[T]) Write(ctx context.Context, vs []T) error {
 		}
 		failed := map[int]error{}
 		for i := n; i < len(vs); i++ {
-			failed[i] = ErrChaos
+			failed[i] = errChaos
 		}
 		return &pipeline.PartialError{Failed: failed}
 	default:
 		if err := c.Sink.Write(ctx, vs); err != nil {
 			return err
 		}
-		return ErrChaos
+		return errChaos
 	}
 }
 
-// Source delivers Values, then io.EOF, and keeps the outcome of each.
+// Source delivers Values, then returns io.EOF. It records the outcome of each value.
 type Source[T any] struct {
 	Values []T
 
@@ -86,8 +85,7 @@ func (s *Source[T]) Read(ctx context.Context) (pipeline.Delivery[T], error) {
 // Close does nothing.
 func (s *Source[T]) Close(context.Context) error { return nil }
 
-// Outcomes is what the value at that index was settled with: nothing yet, or one outcome; more would break the
-// contract.
+// Outcomes returns the outcomes of the value at that index. There are none before it settles. More than one is a bug.
 func (s *Source[T]) Outcomes(index int) []error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -8,7 +8,7 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline"
 )
 
-// Recorder is an observer that keeps what it is told. The zero Recorder is ready for use, by any number of goroutines.
+// Recorder is an observer that records reports. The zero Recorder is ready for use. It is safe for concurrent use.
 type Recorder struct {
 	mu     sync.Mutex
 	counts map[counted]int
@@ -28,14 +28,14 @@ type levelled struct {
 	level pipeline.Level
 }
 
-// Timed is one operation.
+// Timed is one report of an operation.
 type Timed struct {
 	N   int
 	D   time.Duration
 	Err error
 }
 
-// Count adds to a sum.
+// Count adds n to the sum of the event.
 func (r *Recorder) Count(part string, e pipeline.Event, n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -45,7 +45,7 @@ func (r *Recorder) Count(part string, e pipeline.Event, n int) {
 	r.counts[counted{part, e}] += n
 }
 
-// Time keeps an operation.
+// Time records an operation.
 func (r *Recorder) Time(part string, n int, d time.Duration, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -55,7 +55,7 @@ func (r *Recorder) Time(part string, n int, d time.Duration, err error) {
 	r.times[part] = append(r.times[part], Timed{n, d, err})
 }
 
-// Level keeps a level.
+// Level records a level.
 func (r *Recorder) Level(part string, l pipeline.Level, v int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -65,21 +65,21 @@ func (r *Recorder) Level(part string, l pipeline.Level, v int64) {
 	r.levels[levelled{part, l}] = append(r.levels[levelled{part, l}], v)
 }
 
-// Counted is the sum of an event at a part.
+// Counted returns the sum of an event at a part.
 func (r *Recorder) Counted(part string, e pipeline.Event) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.counts[counted{part, e}]
 }
 
-// Operations lists what a part did, in order.
+// Operations returns the operations of a part, in order.
 func (r *Recorder) Operations(part string) []Timed {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.times[part])
 }
 
-// Levels lists the levels of a part, the newest last.
+// Levels returns the recorded levels of a part, the newest last.
 func (r *Recorder) Levels(part string, l pipeline.Level) []int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -2,7 +2,6 @@ package transport
 
 import (
 	"bytes"
-	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -13,8 +12,8 @@ func TestMessage(t *testing.T) {
 	m := New("stream", "stream/7", ContentArrow, []byte("123456789"))
 	// e3069283 is the check value of CRC-32C in the catalogue of parametrised CRC algorithms.
 	for name, want := range map[string]string{
-		HeaderEventID: "stream/7", HeaderContentType: ContentArrow,
-		HeaderChecksum: "crc32c:e3069283",
+		HeaderEventID: "stream/7", headerContentType: ContentArrow,
+		headerChecksum: "crc32c:e3069283",
 	} {
 		if got, ok := m.Header(name); !ok || got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
@@ -27,18 +26,18 @@ func TestMessage(t *testing.T) {
 		damaged := m
 		damaged.Value = bytes.Clone(m.Value)
 		damaged.Value[i] ^= 1
-		if err := damaged.Verify(); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "stream/7") {
+		if err := damaged.Verify(); err == nil || !strings.Contains(err.Error(), "stream/7") {
 			t.Errorf("byte %d damaged: %v", i, err)
 		}
 	}
-	m.SetHeader(HeaderTraceparent, "00-a-b-01")
-	m.SetHeader(HeaderTraceparent, "00-c-d-01")
-	if got, _ := m.Header(HeaderTraceparent); got != "00-c-d-01" || len(m.Headers) != 4 {
-		t.Errorf("a header set twice is %q of %d", got, len(m.Headers))
+	m.SetHeader("trace", "first")
+	m.SetHeader("trace", "second")
+	if got, _ := m.Header("trace"); got != "second" || len(m.Headers) != 4 {
+		t.Errorf("found %q in %d headers after setting one twice", got, len(m.Headers))
 	}
 	foreign := Message{Topic: "volumes", Partition: 2, Offset: 9}
 	if got := foreign.EventID(); got != "volumes/2/9" || foreign.Verify() != nil {
-		t.Errorf("a foreign message: %q, %v", got, foreign.Verify())
+		t.Errorf("a message of another program: %q, %v", got, foreign.Verify())
 	}
 	if n := m.Size(); n < int64(len(m.Value)+len(m.Key)) {
 		t.Errorf("size %d", n)
@@ -66,17 +65,16 @@ func TestDeadLetter(t *testing.T) {
 	}
 	back := Original(dead)
 	same := slices.EqualFunc(back.Headers, m.Headers, func(x, y Header) bool {
-		return x.Key == y.Key &&
-			bytes.Equal(x.Value, y.Value)
+		return x.Key == y.Key && bytes.Equal(x.Value, y.Value)
 	})
 	if !same || !bytes.Equal(back.Value, m.Value) || !bytes.Equal(back.Key, m.Key) {
-		t.Errorf("came back as %+v", back)
+		t.Errorf("restored as %+v", back)
 	}
-	if _, err := ReadDeadLetter(m); err == nil || !strings.Contains(err.Error(), HeaderDeadTopic+" is missing") {
+	if _, err := ReadDeadLetter(m); err == nil || !strings.Contains(err.Error(), headerDeadTopic+" is missing") {
 		t.Errorf("an ordinary message: %v", err)
 	}
-	dead.SetHeader(HeaderDeadOffset, "many")
-	if _, err := ReadDeadLetter(dead); err == nil || !strings.Contains(err.Error(), HeaderDeadOffset) {
-		t.Errorf("a wrong offset: %v", err)
+	dead.SetHeader(headerDeadOffset, "many")
+	if _, err := ReadDeadLetter(dead); err == nil || !strings.Contains(err.Error(), headerDeadOffset) {
+		t.Errorf("an invalid offset: %v", err)
 	}
 }

@@ -156,10 +156,7 @@ func (s *Sink) Write(ctx context.Context, cs []record.Classification) error {
 			s.keys.Add(k)
 		}
 	}
-	if len(failed) > 0 {
-		return &pipeline.PartialError{Failed: failed}
-	}
-	return nil
+	return pipeline.Partial(failed)
 }
 
 func (s *Sink) rollBack(err error) error {

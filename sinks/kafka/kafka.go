@@ -41,7 +41,7 @@ func (s *Sink) Write(ctx context.Context, cs []record.Classification) error {
 			continue
 		}
 		m := transport.New(cs[i].Stream, cs[i].Key(), transport.ContentJSON, value)
-		m.SetHeader(transport.HeaderSchema, transport.SchemaClassification)
+		m.SetHeader(transport.HeaderSchema, transport.SchemaOfClassification(record.SchemaVersion))
 		ms, back = append(ms, m), append(back, i)
 	}
 	if len(ms) > 0 {
@@ -56,10 +56,7 @@ func (s *Sink) Write(ctx context.Context, cs []record.Classification) error {
 			return err
 		}
 	}
-	if len(failed) > 0 {
-		return &pipeline.PartialError{Failed: failed}
-	}
-	return nil
+	return pipeline.Partial(failed)
 }
 
 // Close closes the writer.

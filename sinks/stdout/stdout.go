@@ -84,10 +84,7 @@ func (s *Sink) Write(ctx context.Context, cs []record.Classification) error {
 	if err := s.finish(); err != nil {
 		return err
 	}
-	if len(failed) > 0 {
-		return &pipeline.PartialError{Failed: failed}
-	}
-	return nil
+	return pipeline.Partial(failed)
 }
 
 // finish writes what is left of the lines that have begun.

@@ -17,45 +17,45 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline"
 )
 
-// Config says where the broker keeps its data and what its limits are. The zero Config is an ephemeral broker on a free
-// port.
+// Config configures the broker. The zero Config is an ephemeral broker on a free port.
 type Config struct {
-	// DataDir holds the log, made when absent; one process at a time may use it. Empty means a temporary directory,
-	// removed by Close.
+	// DataDir holds the log. It is created if it does not exist, and only one process at a time may use it. If it is
+	// empty, the broker uses a temporary directory and Close removes it.
 	DataDir string
-	// Port on 127.0.0.1; 0 takes a free one.
+	// Port is the port on 127.0.0.1. 0 selects a free port.
 	Port int
-	// Partitions is how many a topic gets when its creator does not say; the default is 4.
+	// Partitions is the default number of partitions of a topic. The default is 4.
 	Partitions int
-	// MaxMessageBytes bounds a record batch; the default is 20 MiB.
+	// MaxMessageBytes limits a record batch. The default is 20 MiB.
 	MaxMessageBytes int
-	// RetentionBytes and Retention bound each partition's log; the defaults are 256 MiB and 24 h. What is beyond is
-	// deleted whether it was read or not. The log is read into memory at start, so the bound is also one on memory.
+	// RetentionBytes and Retention limit the log of each partition. The defaults are 256 MiB and 24 h. Older messages
+	// are deleted, read or not. The log is loaded into memory at start, so RetentionBytes also limits memory.
 	RetentionBytes int64
 	Retention      time.Duration
-	// SegmentBytes is the size of a log file, the unit of deletion; the default is 16 MiB.
+	// SegmentBytes is the size of a log file, which is the unit of deletion. The default is 16 MiB.
 	SegmentBytes int64
-	// RetentionEvery is how often the bounds are applied; the default is 30 s.
+	// RetentionEvery is how often retention is applied. The default is 30 s.
 	RetentionEvery time.Duration
-	// SyncWrites makes each batch survive a loss of power, at about a quarter of the throughput.
+	// SyncWrites makes every batch survive a power loss, at about a quarter of the throughput.
 	SyncWrites bool
-	// Log, if set, gets the broker's warnings: a full disk is told there, its clients only hear of an unknown error.
+	// Log, if set, receives the warnings of the broker. A full disk is only reported there; clients receive an unknown
+	// error.
 	Log *slog.Logger
-	// Observer is told of connections, requests, errors and the size of the log, as the part "embedded broker"; nil:
-	// nobody is.
+	// Observer receives connections, requests, errors and the size of the log, as the part "embedded broker". It may be
+	// nil.
 	Observer pipeline.Observer
 }
 
-// part is what the broker is called where it is observed.
+// part is the broker's name for the observer.
 const part = "embedded broker"
 
-// warnings passes kfake's warnings and errors on; the rest is about its protocol.
+// warnings passes on kfake's warnings and errors. Its other messages are about the protocol.
 type warnings struct {
 	log      *slog.Logger
 	observer pipeline.Observer
 }
 
-// Logf is kfake's way to log.
+// Logf implements kfake.Logger.
 func (w warnings) Logf(level kfake.LogLevel, format string, args ...any) {
 	switch level {
 	case kfake.LogLevelError:
@@ -66,7 +66,7 @@ func (w warnings) Logf(level kfake.LogLevel, format string, args ...any) {
 	}
 }
 
-// frameSlack is what a request may have beyond the largest batch: its header, topic names, several batches.
+// frameSlack is the maximum size of a request beyond the largest batch: its header, topic names and further batches.
 const frameSlack = 12 << 20
 
 // Broker is a running broker.
@@ -74,9 +74,9 @@ type Broker struct {
 	cluster *kfake.Cluster
 	addr    string
 	lock    *os.File
-	temp    string // removed by Close, if not empty
+	temp    string // temporary directory, removed by Close
 
-	data     string // the folder of the log
+	data     string // directory of the log
 	observer pipeline.Observer
 
 	stop chan struct{}
@@ -85,7 +85,7 @@ type Broker struct {
 	err  error
 }
 
-// Start starts a broker; it answers when Start returns. An error says which directory or port is taken, and by whom.
+// Start starts a broker. It accepts connections when Start returns. The error names a directory or port that is in use.
 func Start(c Config) (*Broker, error) {
 	b := &Broker{stop: make(chan struct{}), observer: pipeline.Observed(c.Observer)}
 	dir := c.DataDir
@@ -115,7 +115,7 @@ func (b *Broker) start(c Config, dir string) error {
 	opts := []kfake.Opt{
 		kfake.NumBrokers(1),
 		kfake.Ports(c.Port),
-		// The log has a folder of its own, so that the lock is not among files that kfake scans.
+		// The log has its own directory, so that kfake does not scan the lock file.
 		kfake.DataDir(b.data),
 		guarded(batch+frameSlack, b.observer),
 		kfake.DefaultNumPartitions(cmp.Or(c.Partitions, 4)),
@@ -140,8 +140,8 @@ func (b *Broker) start(c Config, dir string) error {
 	return nil
 }
 
-// retain applies retention from a ticker of our own: kfake's is not started for topics loaded from disk, nor for
-// broker-wide limits.
+// retain applies retention periodically. kfake's own ticker does not run for topics loaded from disk or for broker-wide
+// limits.
 func (b *Broker) retain(every time.Duration) {
 	t := time.NewTicker(every)
 	defer t.Stop()
@@ -158,11 +158,11 @@ func (b *Broker) retain(every time.Duration) {
 	}
 }
 
-// size is the size of the files below a folder. What is deleted meanwhile counts as nothing.
+// size returns the size of the files below a directory. It ignores files that are deleted meanwhile.
 func size(dir string) (sum int64) {
 	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
-			return nil //nolint:nilerr // it is gone
+			return nil //nolint:nilerr // the file was deleted
 		}
 		if info, err := d.Info(); err == nil {
 			sum += info.Size()
@@ -172,10 +172,10 @@ func size(dir string) (sum int64) {
 	return sum
 }
 
-// Addr is the broker's host:port.
+// Addr returns the broker's host:port.
 func (b *Broker) Addr() string { return b.addr }
 
-// Close stops the broker and writes its snapshots. Close clients first: they would retry.
+// Close stops the broker and writes its snapshots. Close clients first, because they would retry.
 func (b *Broker) Close() error {
 	b.once.Do(func() {
 		close(b.stop)
@@ -186,7 +186,7 @@ func (b *Broker) Close() error {
 	return b.err
 }
 
-// release gives back the lock and the temporary directory.
+// release releases the lock and removes the temporary directory.
 func (b *Broker) release() error {
 	var errs []error
 	if b.lock != nil {

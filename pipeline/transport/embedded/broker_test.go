@@ -71,7 +71,7 @@ func TestPortIsTaken(t *testing.T) {
 		!strings.Contains(err.Error(), fmt.Sprint(port)) {
 		t.Errorf("a taken port: %v", err)
 	}
-	start(t, embedded.Config{DataDir: dir}) // the lock was given back
+	start(t, embedded.Config{DataDir: dir}) // fails if the lock was not released
 }
 
 func TestEphemeralLeavesNothing(t *testing.T) {
@@ -87,7 +87,7 @@ func TestEphemeralLeavesNothing(t *testing.T) {
 	}
 }
 
-// TestGuard sends what is no Kafka request: the broker closes those connections and goes on serving the others.
+// TestGuard sends bytes that are not Kafka requests. The broker must close those connections and keep serving others.
 func TestGuard(t *testing.T) {
 	var seen pipelinetest.Recorder
 	b := start(t, embedded.Config{Observer: &seen})
@@ -100,7 +100,7 @@ func TestGuard(t *testing.T) {
 		}
 		defer func() { _ = conn.Close() }()
 		if _, err := conn.Write(frame); err != nil {
-			return // closed while we wrote: refused
+			return // the broker closed the connection during the write
 		}
 		_ = conn.(*net.TCPConn).CloseWrite()
 		_ = conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
@@ -131,21 +131,22 @@ func TestGuard(t *testing.T) {
 		for i := range body {
 			body[i] = byte(rng.Uint32())
 		}
-		// Version 0 of the old requests: the tags of newer ones can make kfake count to four billion, in a goroutine of
-		// its own.
+		// Only version 0 of the old requests, because the tags of newer ones can make kfake count to four billion in a
+		// goroutine.
 		send(frame(int32(len(body)+4), int16(rng.IntN(48)), 0, body))
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	if err := c.Ping(ctx); err != nil {
-		t.Errorf("the broker is gone: %v", err)
+		t.Errorf("the broker no longer answers: %v", err)
 	}
 	if err := c.EnsureTopics(ctx, kafka.Topic{Name: "after"}); err != nil {
 		t.Error(err)
 	}
-	if refused, requests := seen.Counted("embedded broker", pipeline.EventRefused),
-		seen.Counted("embedded broker", pipeline.EventRequest); refused < 8 || requests < 300 {
-		t.Errorf("observed %d requests and %d that were refused", requests, refused)
+	refused := seen.Counted("embedded broker", pipeline.EventRefused)
+	requests := seen.Counted("embedded broker", pipeline.EventRequest)
+	if refused < 8 || requests < 300 {
+		t.Errorf("observed %d requests and %d refused ones", requests, refused)
 	}
 	if n := seen.Counted("embedded broker", pipeline.EventBytes); n < 300*16 {
 		t.Errorf("observed %d bytes", n)
@@ -153,13 +154,13 @@ func TestGuard(t *testing.T) {
 	c.Close()
 	for open := []int64{-1}; open[len(open)-1] != 0; open = seen.Levels("embedded broker", pipeline.LevelConnections) {
 		if time.Sleep(time.Millisecond); ctx.Err() != nil {
-			t.Fatalf("observed %d connections in the end", open[len(open)-1])
+			t.Fatalf("observed %d connections at the end", open[len(open)-1])
 		}
 	}
 }
 
-// TestRetention fills a partition beyond its limit, restarts the broker, and wants the oldest messages gone: kfake
-// alone keeps what it loaded.
+// TestRetention fills a partition beyond its limit, restarts the broker, and checks that the oldest messages are
+// deleted. kfake alone would keep what it loaded.
 func TestRetention(t *testing.T) {
 	conf := embedded.Config{
 		DataDir: t.TempDir(), RetentionBytes: 1 << 20, SegmentBytes: 256 << 10,
@@ -175,8 +176,8 @@ func TestRetention(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 64 {
-		if _, err := p.Produce(t.Context(), "log",
-			transport.New("k", fmt.Sprint(i), "text/plain", make([]byte, 64<<10))); err != nil {
+		m := transport.New("k", fmt.Sprint(i), "text/plain", make([]byte, 64<<10))
+		if _, err := p.Produce(t.Context(), "log", m); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -197,7 +198,7 @@ func TestRetention(t *testing.T) {
 		if n := count(t, c, "log"); n >= 14 && n <= 24 {
 			sizes := seen.Levels("embedded broker", pipeline.LevelStoredBytes)
 			if first, last := sizes[0], sizes[len(sizes)-1]; first < 60*64<<10 || last > first/2 {
-				t.Errorf("observed %d bytes at first and %d in the end", first, last)
+				t.Errorf("observed %d bytes at first and %d at the end", first, last)
 			}
 			return
 		}

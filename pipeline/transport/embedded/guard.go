@@ -14,11 +14,12 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline"
 )
 
-// errFrame is wrapped by the error that closes a connection whose bytes are no Kafka request.
+// errFrame is wrapped by the error that closes a connection if its bytes are not a Kafka request.
 var errFrame = errors.New("not a kafka request")
 
-// guarded is kfake's listener with each connection checked: an unknown API key makes kfake panic in a goroutine of its
-// own, so any port scan with the wrong bytes would end the process. max bounds a request, which kfake allocates whole.
+// guarded makes kfake listen on connections that check their input. An unknown API key makes kfake panic in one of its
+// goroutines, so a port scan could otherwise end the process. maxFrame limits the size of a request in bytes, because
+// kfake allocates it as a whole.
 func guarded(maxFrame int, o pipeline.Observer) kfake.Opt {
 	open := &connections{observer: o}
 	return kfake.ListenFn(func(network, addr string) (net.Listener, error) {
@@ -36,7 +37,7 @@ type guardListener struct {
 	open     *connections
 }
 
-// connections counts those that are open.
+// connections counts open connections.
 type connections struct {
 	observer pipeline.Observer
 	mu       sync.Mutex
@@ -62,15 +63,15 @@ func (g guardListener) Accept() (net.Conn, error) {
 	}, nil
 }
 
-// guardConn passes on only whole requests whose size, API key and version are plausible.
+// guardConn only passes on requests whose size, API key and version are plausible.
 type guardConn struct {
 	net.Conn
 	maxFrame int
 	observer pipeline.Observer
 	closed   func()
 	header   [8]byte // int32 size of the rest, int16 API key, int16 API version
-	head     []byte  // the checked part of header that is not yet delivered
-	left     int     // bytes of the current request behind header
+	head     []byte  // checked part of header that is not yet read
+	left     int     // bytes of the current request after header
 }
 
 func (g *guardConn) Read(p []byte) (int, error) {
@@ -95,14 +96,14 @@ func (g *guardConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close tells that a connection less is open.
+// Close closes the connection and reports it as closed.
 func (g *guardConn) Close() error {
 	g.closed()
 	return g.Conn.Close()
 }
 
-// newerVersions is how far beyond the versions known here a client may probe: ApiVersions requests start with the
-// client's newest.
+// newerVersions is how far a request may exceed the newest known API version. Clients begin with the newest version of
+// ApiVersions that they know.
 const newerVersions = 5
 
 func (g *guardConn) check() error {

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// lockDir takes the directory for this process until the returned file is closed or the process ends, however it ends.
+// lockDir locks the directory until the returned file is closed or the process ends, even by SIGKILL.
 func lockDir(dir string) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o640)
 	if err != nil {
@@ -23,7 +23,7 @@ func lockDir(dir string) (*os.File, error) {
 		_ = f.Close()
 		return nil, fmt.Errorf("data directory %s is in use by %s (%w); stop it or choose another directory", dir, holder, err)
 	}
-	// The pid only names the holder in the message above; the lock is what counts.
+	// The PID is only for the error message above.
 	if err := f.Truncate(0); err == nil {
 		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 		if err != nil {

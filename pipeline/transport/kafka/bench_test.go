@@ -11,10 +11,10 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
 )
 
-// volumeBytes is a 16 x 16 x 16 volume of palette indices.
+// volumeBytes is the size of a 16x16x16 volume of palette indices.
 const volumeBytes = 16 * 16 * 16
 
-// start runs a broker in this process, with the topic "volumes" of 4 partitions.
+// start starts an embedded broker with the topic "volumes" of 4 partitions.
 func start(b *testing.B) (*kafka.Client, *kafka.Producer) {
 	b.Helper()
 	broker, err := embedded.Start(embedded.Config{DataDir: b.TempDir(), RetentionBytes: 1 << 30})
@@ -44,7 +44,8 @@ func volumes(n int) []transport.Message {
 	for i := range ms {
 		v := make([]byte, volumeBytes)
 		_, _ = rng.Read(v)
-		ms[i] = transport.New(fmt.Sprintf("stream-%d", i%64), fmt.Sprintf("stream-%d/%d", i%64, i), transport.ContentArrow, v)
+		stream := fmt.Sprintf("stream-%d", i%64)
+		ms[i] = transport.New(stream, fmt.Sprintf("%s/%d", stream, i), transport.ContentArrow, v)
 	}
 	return ms
 }
@@ -84,7 +85,7 @@ func BenchmarkConsume(b *testing.B) {
 
 var groups int
 
-// consume reads and settles n messages in a group of its own.
+// consume reads and settles n messages in a new group.
 func consume(b *testing.B, c *kafka.Client, n int) int {
 	groups++
 	k, err := kafka.NewConsumer(c, kafka.ConsumerConfig{

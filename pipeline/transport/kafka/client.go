@@ -17,36 +17,35 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline"
 )
 
-// Config says how to reach the cluster.
+// Config configures a client.
 type Config struct {
-	// Brokers are host:port addresses to start from; one that answers is enough.
+	// Brokers are the host:port addresses of one or more brokers. One that answers is enough.
 	Brokers []string
-	// ClientID names this process to the brokers; the default is "voxelstream".
+	// ClientID identifies this process to the brokers. The default is "voxelstream".
 	ClientID string
 	// TLS, if set, encrypts all connections.
 	TLS *tls.Config
-	// SASL, if set, authenticates them.
+	// SASL, if set, authenticates all connections.
 	SASL *SASL
-	// Dial, if set, makes the connections, for example through a proxy.
+	// Dial, if set, opens the connections, for example through a proxy.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// Log gets what an operator should know (retries, data gaps, rebalances); nil means slog.Default().
+	// Log receives messages for the operator about retries, lost messages and rebalances. The default is slog.Default().
 	Log *slog.Logger
-	// Observer is told of connections and retries, as the part "kafka", and of all that producers and consumers do
-	// which have no observer of their own; nil: nobody is.
+	// Observer receives connections and retries, as the part "kafka". It is also the default observer of producers and
+	// consumers. It may be nil.
 	Observer pipeline.Observer
 }
 
-// Timeouts of single requests. A produce that is cut off too early is stored and repeated, so the timeout is long; half
-// of it is what kafka-go tells the broker to wait for its replicas.
+// Timeouts of single requests. A produce request that times out too early is stored and sent again, so requestTimeout
+// is long. kafka-go lets the broker wait for its replicas for half of it.
 const (
 	requestTimeout = 20 * time.Second
 	dialTimeout    = 3 * time.Second
-	// metadataTTL bounds how long a moved partition leader or a topic made elsewhere goes unnoticed.
+	// metadataTTL limits how long a new partition leader or a new topic goes unnoticed.
 	metadataTTL = 2 * time.Second
 )
 
-// Client is a connection to the cluster, shared by producers, consumers and tools. Its methods are safe for concurrent
-// use.
+// Client is a connection to the cluster, shared by producers, consumers and tools. It is safe for concurrent use.
 type Client struct {
 	cfg       Config
 	kafka     *kafkago.Client
@@ -57,13 +56,13 @@ type Client struct {
 	observer  pipeline.Observer
 
 	handshakes *handshakes // nil without SASL
-	answered   atomic.Bool // once: what fails later is no matter of the settings
+	answered   atomic.Bool // the cluster has answered once, so the settings are not the cause of later errors
 }
 
-// part is what the client is called where it is observed.
+// part is the client's name for the observer.
 const part = "kafka"
 
-// Open makes a client. It does not wait for the cluster; Ping does.
+// Open returns a client. It does not connect; Ping waits for the cluster.
 func Open(c Config) (*Client, error) {
 	if len(c.Brokers) == 0 {
 		return nil, errors.New("kafka: no broker address")
@@ -77,7 +76,7 @@ func Open(c Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	var mech sasl.Mechanism // not a nil *handshakes in an interface
+	var mech sasl.Mechanism // must not hold a nil *handshakes
 	if shakes != nil {
 		mech = shakes
 	}
@@ -91,7 +90,7 @@ func Open(c Config) (*Client, error) {
 	if c.Observer != nil {
 		c.Dial = observedDial(c.Dial, c.Observer)
 	}
-	// The transport's own goroutines live until Close, whatever happens to single requests.
+	// The goroutines of the transport must live until Close, so they need a context of their own.
 	ctx, cancel := context.WithCancel(context.Background())
 	tr := &kafkago.Transport{
 		Dial: c.Dial, DialTimeout: dialTimeout, MetadataTTL: metadataTTL, ClientID: c.ClientID, TLS: c.TLS,
@@ -119,15 +118,15 @@ func (c *Client) Close() {
 	c.cancel()
 }
 
-// Reach asks the cluster once whether it answers.
+// Reach sends one request to the cluster and returns an error if it does not answer.
 func (c *Client) Reach(ctx context.Context) error {
-	if err := c.ask(ctx); err != nil {
+	if err := c.ping(ctx); err != nil {
 		return fmt.Errorf("kafka: reach %s: %w", c.addresses(), err)
 	}
 	return nil
 }
 
-func (c *Client) ask(ctx context.Context) error {
+func (c *Client) ping(ctx context.Context) error {
 	r, err := c.kafka.ApiVersions(ctx, &kafkago.ApiVersionsRequest{})
 	if err == nil {
 		err = r.Error
@@ -140,11 +139,11 @@ func (c *Client) ask(ctx context.Context) error {
 
 func (c *Client) addresses() string { return strings.Join(c.cfg.Brokers, ", ") }
 
-// Ping waits until the cluster answers or ctx ends; the error says what the last attempt met. It does not wait where
-// certificates or the password are wrong (see [ErrAccess]).
+// Ping waits until the cluster answers or ctx ends. The error includes that of the last attempt. If access is refused
+// (see [ErrAccess]), it does not wait.
 func (c *Client) Ping(ctx context.Context) error {
 	return c.retry(ctx, "reach "+c.addresses(), func(ctx context.Context) error {
-		err := c.ask(ctx)
+		err := c.ping(ctx)
 		if errors.Is(err, ErrAccess) {
 			err = pipeline.Permanent(err)
 		}
@@ -152,8 +151,7 @@ func (c *Client) Ping(ctx context.Context) error {
 	})
 }
 
-// retry repeats f until it succeeds, fails for good, or ctx ends. What is going on is logged at the 1st, 2nd, 4th, 8th
-// ... failure.
+// retry calls f until it succeeds, fails permanently, or ctx ends. It logs the 1st, 2nd, 4th, 8th, ... failure.
 func (c *Client) retry(ctx context.Context, what string, f func(context.Context) error) error {
 	var wait pipeline.Retry
 	for failures := 1; ; failures++ {

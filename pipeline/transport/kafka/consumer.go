@@ -15,66 +15,68 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 )
 
-// ConsumerConfig says what a consumer reads and how much of it may be in flight.
+// ConsumerConfig configures a consumer.
 type ConsumerConfig struct {
-	// Group shares the topic's partitions among its members; its committed offsets say where to go on.
+	// Group is the consumer group. Its members share the partitions of Topic and continue from its committed offsets.
 	Group, Topic string
-	// Budget bounds the bytes in flight; it may be shared. Required. What kafka-go has fetched ahead comes on top: up
-	// to 16 messages or 4 MiB per partition, whichever is more.
+	// Budget bounds the bytes in flight. It is required and may be shared. kafka-go also prefetches up to 16 messages or
+	// 4 MiB per partition, whichever is more.
 	Budget *pipeline.Budget
-	// MaxInFlight is how many messages of a partition may be unsettled, or settled behind an unsettled one; the default
-	// is 256. Times the partitions, it is the most that a crash repeats.
+	// MaxInFlight is the maximum number of messages of a partition that are unsettled, or settled after an unsettled
+	// one. The default is 256. After a crash, at most this many messages of each partition are delivered again.
 	MaxInFlight int
-	// DeadLetters, if set, sends what is permanently at fault to DeadLetterTopic. Without it such a message ends the
+	// DeadLetters, if set, sends messages with a permanent error to DeadLetterTopic. Without it, such a message ends the
 	// consumer with an error.
 	DeadLetters     *Producer
 	DeadLetterTopic string
-	// CommitEvery is how often offsets are committed; the default is 200 ms.
+	// CommitEvery is how often offsets are committed. The default is 200 ms.
 	CommitEvery time.Duration
-	// SessionTimeout is how long a dead member keeps its partitions; the default is 6 s, the least that brokers allow.
+	// SessionTimeout is how long a dead member keeps its partitions. The default is 6 s, the minimum that brokers allow.
 	SessionTimeout time.Duration
-	// Handover is how long a rebalance waits for what is in flight before it is left to the next owner, to be repeated;
-	// the default is 3 s. It must be well below the 10 s after which the broker goes on without us.
+	// Handover is how long a rebalance waits for messages in flight. After that, the next owner of the partition
+	// processes them again. The default is 3 s. It must be well below the broker's rebalance timeout of 10 s.
 	Handover time.Duration
-	// OnHandover, if set, is called several times while a rebalance waits for what is in flight: sinks that hold values
+	// OnHandover, if set, is called repeatedly while a rebalance waits for messages in flight. Sinks that hold values
 	// back should flush.
 	OnHandover func()
-	// Observer is told what happens, as the part "consumer TOPIC", and of the lag of the partitions that are owned;
-	// nil: the client's is.
+	// Observer receives the events of the part "consumer TOPIC" and the lag of the owned partitions. The default is the
+	// observer of the client.
 	Observer pipeline.Observer
 }
 
 const (
 	rebalanceTimeout  = 10 * time.Second
 	heartbeatInterval = time.Second
-	// Joining anew after an error, and looking for new partitions.
-	joinBackoff    = 500 * time.Millisecond
+	// joinBackoff is the wait before joining again after an error.
+	joinBackoff = 500 * time.Millisecond
+	// partitionWatch is how often the group looks for new partitions.
 	partitionWatch = 5 * time.Second
-	// How often the lag is looked up for the observer.
+	// lagEvery is how often the lag is reported.
 	lagEvery = 2 * time.Second
-	// What kafka-go fetches ahead, and how long a fetch waits for data: it is also how long closing takes.
+	// queueCapacity and readerBytes limit what kafka-go prefetches.
 	queueCapacity = 16
 	readerBytes   = 4 << 20
-	readerWait    = 100 * time.Millisecond
+	// readerWait is how long a fetch waits for data, and therefore how long closing takes.
+	readerWait = 100 * time.Millisecond
 )
 
-// Consumer is a member of a consumer group, as a pipeline source: deliveries come in the order of their partition, are
-// settled in any order, and are committed up to the first unsettled one. Outcomes: nil commits, a permanent error makes
-// a dead letter and then commits, any other error makes the next Read fail, because going on behind it would silently
-// hold back all later commits. A damaged message (its checksum is wrong) and one that exceeds the whole budget become
-// dead letters without being delivered.
+// Consumer is a member of a consumer group and a pipeline source. It delivers the messages of a partition in order.
+// They may settle in any order, and are committed up to the first unsettled one. A message that settles with a permanent
+// error becomes a dead letter and is committed. After any other error, the next Read fails, because continuing would
+// silently hold back all later commits. A message that is damaged or exceeds the whole budget becomes a dead letter
+// without being delivered.
 type Consumer struct {
 	client *Client
 	cfg    ConsumerConfig
 	group  *kafkago.ConsumerGroup
 	stats  ConsumerStats
 
-	part     string // what the consumer is called where it is observed
+	part     string // name for the observer
 	observer pipeline.Observer
 	watched  watched
 
 	out     chan pipeline.Delivery[transport.Message]
-	ctx     context.Context // ends when nothing more shall be waited for
+	ctx     context.Context // ends all waiting
 	cancel  context.CancelFunc
 	closing chan struct{}
 	once    sync.Once
@@ -85,15 +87,15 @@ type Consumer struct {
 	err      error
 }
 
-// ConsumerStats counts what a summary needs; the observer hears of everything. Its fields may be read at any time.
+// ConsumerStats are live counters for a summary. The observer receives all events.
 type ConsumerStats struct {
 	// DeadLettered counts messages stored on the dead letter topic.
 	DeadLettered atomic.Int64
-	// Lost counts messages that retention deleted before they were read. Anything but 0 is an alarm.
+	// Lost counts messages that retention deleted before they were read. Anything but 0 means data loss.
 	Lost atomic.Int64
 }
 
-// NewConsumer joins the group in the background; Read waits for it.
+// NewConsumer returns a consumer that joins the group in the background.
 func NewConsumer(c *Client, cfg ConsumerConfig) (*Consumer, error) {
 	if cfg.Budget == nil {
 		return nil, errors.New("kafka: a consumer needs a budget")
@@ -106,8 +108,7 @@ func NewConsumer(c *Client, cfg ConsumerConfig) (*Consumer, error) {
 	cfg.Handover = cmp.Or(cfg.Handover, 3*time.Second)
 	group, err := kafkago.NewConsumerGroup(kafkago.ConsumerGroupConfig{
 		ID: cfg.Group, Brokers: c.cfg.Brokers, Topics: []string{cfg.Topic}, Dialer: c.dialer,
-		// Never LastOffset: a coordinator's error while offsets are fetched looks like "no offset", and would skip the
-		// whole backlog.
+		// Never LastOffset: kafka-go treats a coordinator's error as "no offset", which would skip the whole backlog.
 		StartOffset:       kafkago.FirstOffset,
 		HeartbeatInterval: heartbeatInterval, SessionTimeout: cmp.Or(cfg.SessionTimeout, 6*time.Second),
 		RebalanceTimeout: rebalanceTimeout,
@@ -160,8 +161,8 @@ func (k *Consumer) Read(ctx context.Context) (pipeline.Delivery[transport.Messag
 	}
 }
 
-// Close hands no more messages out, waits at most ctx and the handover time for those in flight, commits, and leaves
-// the group so that other members take over at once.
+// Close stops delivery, waits for messages in flight, commits, and leaves the group, so that other members take over at
+// once. It waits no longer than ctx and the handover time.
 func (k *Consumer) Close(ctx context.Context) error {
 	k.once.Do(func() {
 		close(k.closing)
@@ -169,7 +170,7 @@ func (k *Consumer) Close(ctx context.Context) error {
 	})
 	done := make(chan struct{})
 	go func() {
-		_ = k.group.Close() // ends the generation: its partitions hand over, then it leaves; the error is always nil
+		_ = k.group.Close() // hands over all partitions, then leaves the group; the error is always nil
 		k.wg.Wait()
 		close(done)
 	}()
@@ -178,19 +179,19 @@ func (k *Consumer) Close(ctx context.Context) error {
 		k.cancel()
 		return nil
 	case <-ctx.Done():
-		// Leaving the group continues in the background; without the broker it may take as long as its timeouts.
+		// Leaving the group continues in the background. Without a broker it may take several timeouts.
 		k.cancel()
 		return fmt.Errorf("kafka: consumer %s closed before it left the group: %w", k.cfg.Group, ctx.Err())
 	}
 }
 
-// generations works through one assignment of partitions after the other. Errors of joining are not fatal: Next tries
-// again by itself, and the first one after a cluster's first start always fails.
+// generations starts the consumption of each assignment of partitions. An error of Next is not fatal: the next call
+// joins again, and the first attempt after the first start of a cluster always fails.
 func (k *Consumer) generations() {
 	for failures := 1; ; failures++ {
 		gen, err := k.group.Next(k.ctx)
 		if errors.Is(err, kafkago.ErrGroupClosed) || k.ctx.Err() != nil {
-			k.joined(errors.New("the group was left"), 0)
+			k.joined(errors.New("left the group"), 0)
 			return
 		}
 		if err != nil {
@@ -210,7 +211,7 @@ func (k *Consumer) generations() {
 	}
 }
 
-// abandon ends the consumer: a message was left unfinished.
+// abandon ends the consumer because a message was left unfinished.
 func (k *Consumer) abandon(err error) {
 	k.failOnce.Do(func() {
 		k.err = fmt.Errorf("kafka: a message of %s was left unfinished: %w", k.cfg.Topic, err)

@@ -13,18 +13,18 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 )
 
-// DefaultDedupeWindow is how many events per partition a Deduper remembers unless told otherwise. It must exceed what
-// can be redelivered: the messages in flight times the partitions, and whatever an operator replays. Each takes 24 to
-// 32 bytes (see [dedupe.Window]).
-const DefaultDedupeWindow = 1_000_000
+// defaultDedupeWindow is the default number of events per partition that a Deduper remembers. It must exceed the number
+// of events that can be delivered again: the messages in flight times the partitions, and those that an operator
+// replays. Each takes 24 to 32 bytes (see [dedupe.Window]).
+const defaultDedupeWindow = 1_000_000
 
-// Deduper is a pipeline sink that writes each event (by its header event-id) to a topic once, also after kill -9 and
-// rebalances: before it writes to a partition it reads what others, or it itself in an earlier life, have appended
-// there since it last looked. Our own appends are followed through the offsets that the broker returns, so in steady
-// state a write costs one look at the end offsets and no fetch.
+// Deduper is a pipeline sink that writes each event to a topic once, even after kill -9 and rebalances. Events are
+// identified by the header event-id. Before it writes to a partition, it reads the messages that other processes, or an
+// earlier run, have appended since its last write. It tracks its own messages by the offsets that the broker returns, so
+// a write usually costs one request for the end offsets and no fetch.
 //
-// What remains is the race of two live writers of one event between look and write. The group's rebalance keeps them
-// apart: the old owner of a partition hands over before the new one starts, except when it exceeds the handover time.
+// Two live writers can still write the same event at the same time. The rebalance of the group prevents this: the old
+// owner of a partition hands over before the new one starts, unless it exceeds the handover time.
 type Deduper struct {
 	p      *Producer
 	topic  string
@@ -35,22 +35,22 @@ type Deduper struct {
 	dropped atomic.Int64
 }
 
-// NewDeduper makes a deduper for one topic; window 0 means DefaultDedupeWindow.
+// NewDeduper returns a deduper for a topic. It remembers window events per partition; 0 means one million.
 func NewDeduper(p *Producer, topic string, window int) *Deduper {
 	if window <= 0 {
-		window = DefaultDedupeWindow
+		window = defaultDedupeWindow
 	}
 	return &Deduper{p: p, topic: topic, window: window, parts: map[int]*seen{}}
 }
 
-// Dropped is how many repeats were not written.
+// Dropped returns the number of duplicates that were not written.
 func (d *Deduper) Dropped() int64 { return d.dropped.Load() }
 
-// Close leaves the producer open.
+// Close does nothing. It leaves the producer open.
 func (d *Deduper) Close(context.Context) error { return nil }
 
-// Write stores those of ms that the topic does not have yet. Messages without a key are placed by event id, so that a
-// repeat meets its original.
+// Write stores the messages that the topic does not contain yet. Messages without a key are assigned to partitions by
+// event ID, so that duplicates meet in the same partition.
 func (d *Deduper) Write(ctx context.Context, ms []transport.Message) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -74,7 +74,7 @@ func (d *Deduper) Write(ctx context.Context, ms []transport.Message) error {
 		return err
 	}
 
-	// fresh are the messages to write, back their indices in ms.
+	// fresh are the messages to write, freshTo their partitions, and back their indices in ms.
 	var fresh []transport.Message
 	var freshTo, back []int
 	batch := map[dedupe.Key]bool{}
@@ -93,7 +93,7 @@ func (d *Deduper) Write(ctx context.Context, ms []transport.Message) error {
 	pos, err := d.p.produce(ctx, queues, freshTo, fresh)
 	var partial *pipeline.PartialError
 	if err != nil && !errors.As(err, &partial) {
-		return err // what was stored all the same is found by the next catch-up
+		return err // some may be stored; the next catchUp finds them
 	}
 	failed := map[int]error{}
 	for j, at := range pos {
@@ -103,13 +103,10 @@ func (d *Deduper) Write(ctx context.Context, ms []transport.Message) error {
 		}
 		d.parts[at.Partition].own(ids[back[j]], at.Offset)
 	}
-	if len(failed) > 0 {
-		return &pipeline.PartialError{Failed: failed}
-	}
-	return nil
+	return pipeline.Partial(failed)
 }
 
-// catchUp reads what the partitions have beyond what is known of them.
+// catchUp reads the messages that were appended to the partitions since the last call.
 func (d *Deduper) catchUp(ctx context.Context, partitions []int) error {
 	c := d.p.client
 	ends, err := c.ends(ctx, d.topic, partitions...)
@@ -118,7 +115,7 @@ func (d *Deduper) catchUp(ctx context.Context, partitions []int) error {
 	}
 	for _, p := range partitions {
 		s := d.parts[p]
-		if s == nil || s.next > ends[p] { // new to us, or the topic was made anew
+		if s == nil || s.next > ends[p] { // not read yet, or the topic was recreated
 			s = &seen{ids: dedupe.NewWindow(d.window), next: max(0, ends[p]-int64(d.window))}
 			d.parts[p] = s
 		}
@@ -135,13 +132,13 @@ func (d *Deduper) catchUp(ctx context.Context, partitions []int) error {
 	return nil
 }
 
-// seen is what is known of one partition: the last ids, and the offset up to which it was read.
+// seen holds the last event IDs of a partition, and the next offset to read.
 type seen struct {
 	ids  *dedupe.Window
 	next int64
 }
 
-// own adds an id that we wrote at offset. If nobody else wrote before it, the partition stays known to its end.
+// own adds an event that this process wrote at offset. If no one else wrote before it, it need not be read.
 func (s *seen) own(id dedupe.Key, offset int64) {
 	s.ids.Add(id)
 	if offset == s.next {

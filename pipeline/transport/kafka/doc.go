@@ -1,12 +1,13 @@
-// Package kafka moves messages over a Kafka cluster: a [Producer], a [Consumer] that is a pipeline source, a [Deduper]
-// that is a sink which writes each event once, and the small tools around them (topics, lag, dead letters). It is the
-// only package that imports kafka-go, and uses of it only what was measured to keep its promises:
+// Package kafka moves messages over a Kafka cluster. It has a [Producer], a [Consumer] that is a pipeline source, a
+// [Deduper] that is a sink and writes each event once, and functions for topics, lag and dead letters. It is the only
+// package that imports kafka-go, and it uses only the parts of it that passed our tests:
 //
-//   - Produce goes through Client.RawProduce with batches encoded here, because kafka-go's own writer is not idempotent: after a lost
-//     response it stores a batch twice. Ours carry producer id, epoch and sequence, are retried byte for byte, and are sent one at a time per
-//     partition, so the broker recognises the repeat and the order within a key holds.
-//   - Consume goes through the Generation API, whose commits the broker refuses once the partition belongs to someone else. The high-level
-//     Reader's are accepted and rewind the new owner.
-//   - Commits acknowledge everything below them, so only the contiguous settled prefix is committed ([pipeline.OffsetTracker]).
-//   - There are no transactions: kafka-go's readers return aborted records.
+//   - Producers use Client.RawProduce with batches encoded here. kafka-go's own writer is not idempotent and stores a
+//     batch twice after a lost response. Our batches carry a producer ID, an epoch and a sequence number. They are
+//     retried byte for byte and sent one at a time per partition, so the broker recognises duplicates and the messages
+//     of a key stay in order.
+//   - Consumers use the Generation API. The broker rejects its commits once another member owns the partition. It
+//     would accept those of the high-level Reader, and rewind the new owner.
+//   - A commit acknowledges everything below it, so only the settled prefix is committed (see [pipeline.OffsetTracker]).
+//   - There are no transactions, because kafka-go's readers return aborted records.
 package kafka

@@ -10,29 +10,30 @@ import (
 // ErrClosed is returned by producers and consumers after Close.
 var ErrClosed = errors.New("kafka: closed")
 
-// is reports whether err is one of the codes.
+// is reports whether err is or wraps one of the codes.
 func is(err error, codes ...kafkago.Error) bool {
 	k, ok := errors.AsType[kafkago.Error](err)
 	return ok && slices.Contains(codes, k)
 }
 
-// tooLarge: the batch must be cut, or its one record is at fault.
+// tooLarge reports whether the batch must be split or, if it has a single record, the record is at fault.
 func tooLarge(err error) bool {
 	return is(err, kafkago.MessageSizeTooLarge, kafkago.RecordListTooLarge)
 }
 
-// neverWorks: the request itself is wrong. Authorisation is not among these: it concerns every message, and an operator
-// repairs it.
+// neverWorks reports whether the request itself is invalid. Authorization errors are not included, because they affect
+// every message and an operator can fix them.
 func neverWorks(err error) bool {
-	return tooLarge(err) || is(err, kafkago.InvalidRecord, kafkago.InvalidTopic,
-		kafkago.UnsupportedForMessageFormat, kafkago.InvalidTimestamp,
-		kafkago.InvalidPartitionNumber, kafkago.InvalidReplicationFactor, kafkago.InvalidConfiguration, kafkago.PolicyViolation)
+	return tooLarge(err) || is(err,
+		kafkago.InvalidRecord, kafkago.InvalidTopic, kafkago.UnsupportedForMessageFormat, kafkago.InvalidTimestamp,
+		kafkago.InvalidPartitionNumber, kafkago.InvalidReplicationFactor, kafkago.InvalidConfiguration,
+		kafkago.PolicyViolation)
 }
 
-// sequenceLost: the broker no longer knows our producer id as we do (retention, a lost log). The batch was refused; a
-// new id starts over.
+// sequenceLost reports whether the broker rejected the batch because it has lost the state of our producer ID, for
+// example to retention. A new ID is needed.
 func sequenceLost(err error) bool {
-	return is(err, kafkago.OutOfOrderSequenceNumber, kafkago.UnknownProducerId, kafkago.InvalidProducerEpoch,
-		kafkago.InvalidProducerIDMapping,
-		kafkago.ProducerFenced)
+	return is(err,
+		kafkago.OutOfOrderSequenceNumber, kafkago.UnknownProducerId, kafkago.InvalidProducerEpoch,
+		kafkago.InvalidProducerIDMapping, kafkago.ProducerFenced)
 }

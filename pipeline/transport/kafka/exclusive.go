@@ -13,27 +13,27 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 )
 
-// ExclusiveConsumer is the only member of its consumer group. It reads a whole topic, from offsets that its owner keeps
-// together with what it makes of the messages; the offsets that are committed to the group are for others to see. It is
-// for one goroutine.
+// ExclusiveConsumer is the only member of its consumer group. It reads a whole topic. The caller stores the offsets
+// together with its results; the committed offsets of the group are only for monitoring. It is not safe for concurrent
+// use.
 type ExclusiveConsumer struct {
 	client     *Client
 	group      *kafkago.ConsumerGroup
 	generation *kafkago.Generation
-	over       chan struct{} // closed when the generation is
+	over       chan struct{} // closed when the generation ends
 	id, topic  string
 
-	next  []int64 // by partition: the offset to read on from
-	ends  []int64 // what is known to be there
-	ahead [][]transport.Message
-	turn  int
+	next  []int64               // the next offset to fetch, by partition
+	ends  []int64               // the last known end offsets, by partition
+	ahead [][]transport.Message // fetched but not yet returned, by partition
+	turn  int                   // the partition to read next
 }
 
-// ErrNotExclusive is wrapped by the error of a group that has another member.
-var ErrNotExclusive = errors.New("the group has another member")
+// errNotExclusive is wrapped by the error for a group that has another member.
+var errNotExclusive = errors.New("the group has another member")
 
-// JoinExclusive waits until the group has no other member: it waits for one that died as long as its session lasts.
-// sessionTimeout, after which others take this member for dead, is 6 s where it is 0.
+// JoinExclusive joins the group as its only member. If a member has died, it waits until the session of that member
+// expires. sessionTimeout is the timeout of the new session. 0 means 6 s.
 func (c *Client) JoinExclusive(ctx context.Context, group, topic string,
 	sessionTimeout time.Duration,
 ) (e *ExclusiveConsumer, err error) {
@@ -85,19 +85,19 @@ func (e *ExclusiveConsumer) join(ctx context.Context) (err error) {
 	return nil
 }
 
-// ownsAll wants all partitions in this generation.
+// ownsAll returns an error unless this generation owns all partitions.
 func (e *ExclusiveConsumer) ownsAll() error {
 	if got := len(e.generation.Assignments[e.topic]); got != len(e.next) {
 		return fmt.Errorf("kafka: group %s: got %d of the %d partitions of %s: %w", e.id, got, len(e.next), e.topic,
-			ErrNotExclusive)
+			errNotExclusive)
 	}
 	return nil
 }
 
-// Partitions is how many the topic has.
+// Partitions returns the number of partitions of the topic.
 func (e *ExclusiveConsumer) Partitions() int { return len(e.next) }
 
-// Seek goes to the offsets, partition by partition, and to the partition whose turn it is.
+// Seek sets the next offset of each partition, and the partition to read next.
 func (e *ExclusiveConsumer) Seek(next []int64, turn int) error {
 	if len(next) != len(e.next) || turn < 0 || turn >= len(next) {
 		return fmt.Errorf("kafka: got offsets of %d partitions and turn %d, topic %s has %d", len(next), turn,
@@ -109,8 +109,8 @@ func (e *ExclusiveConsumer) Seek(next []int64, turn int) error {
 	return nil
 }
 
-// Read waits for the next message. The partitions have turns: what is there already is read in an order that depends on
-// nothing else.
+// Read waits for the next message. The partitions take turns, so messages that are already on the topic are read in a
+// deterministic order.
 func (e *ExclusiveConsumer) Read(ctx context.Context) (transport.Message, error) {
 	for {
 		for range e.next {
@@ -147,7 +147,8 @@ func (e *ExclusiveConsumer) Read(ctx context.Context) (transport.Message, error)
 	}
 }
 
-// fetch reads ahead where nothing is read ahead and there is more. What retention has deleted is an error.
+// fetch reads ahead in a partition if nothing is read ahead and there is more. It returns an error if retention has
+// deleted unread messages.
 func (e *ExclusiveConsumer) fetch(ctx context.Context, p int) error {
 	if len(e.ahead[p]) > 0 || e.next[p] >= e.ends[p] {
 		return nil
@@ -170,11 +171,11 @@ func (e *ExclusiveConsumer) First(ctx context.Context) ([]int64, error) {
 	return first, err
 }
 
-// leaveTimeout is how long Commit waits until another member has left: JoinExclusive leaves at once when it finds one.
+// leaveTimeout is how long Commit waits for another member to leave. JoinExclusive leaves at once if it is not alone.
 const leaveTimeout = 5 * time.Second
 
-// Commit shows the group how far the owner is; where the broker cannot take that now, the next one will do. It fails
-// when the group has another member that stays, and then work must end: another does it.
+// Commit commits offsets for monitoring. If the broker cannot accept them, it only logs a warning. It returns an error
+// if another member joined the group and stays; the caller must stop then, because the other member does the work.
 func (e *ExclusiveConsumer) Commit(ctx context.Context, next []int64) error {
 	offsets := map[int]int64{}
 	for p, offset := range next {
@@ -199,7 +200,7 @@ func (e *ExclusiveConsumer) Commit(ctx context.Context, next []int64) error {
 	defer cancel()
 	for {
 		if err := e.join(waiting); err != nil {
-			return cmp.Or(ctx.Err(), fmt.Errorf("kafka: group %s: %w", e.id, ErrNotExclusive))
+			return cmp.Or(ctx.Err(), fmt.Errorf("kafka: group %s: %w", e.id, errNotExclusive))
 		}
 		if e.ownsAll() == nil {
 			if err := commit(); err == nil {

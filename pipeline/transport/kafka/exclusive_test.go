@@ -24,11 +24,11 @@ func exclusive(t *testing.T, c *Client, topic string) *ExclusiveConsumer {
 	return s
 }
 
-// TestExclusive reads three partitions of different length in turns, goes back, and goes on with what comes later.
+// TestExclusive reads three partitions of different lengths in turns, seeks back, and reads a message that comes later.
 func TestExclusive(t *testing.T) {
 	_, c, p := fake(t, 3, "t")
 	streams := map[int]string{}
-	for i := 0; len(streams) < 3; i++ { // a stream in each partition
+	for i := 0; len(streams) < 3; i++ { // until each partition has a stream
 		m := transport.New(fmt.Sprint("key", i), "first", "text/plain", nil)
 		if _, err := p.Produce(t.Context(), "t", m); err != nil {
 			t.Fatal(err)
@@ -46,7 +46,8 @@ func TestExclusive(t *testing.T) {
 	}
 	for i, n := range []int{3, 0, 1} {
 		for j := range n {
-			if _, err := p.Produce(t.Context(), "t", transport.New(streams[i], fmt.Sprint(i, "-", j), "text/plain", nil)); err != nil {
+			m := transport.New(streams[i], fmt.Sprint(i, "-", j), "text/plain", nil)
+			if _, err := p.Produce(t.Context(), "t", m); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -63,7 +64,7 @@ func TestExclusive(t *testing.T) {
 		return got
 	}
 	want := []string{"2-0", "0-0", "0-1", "0-2"}
-	for range 2 { // the same after going back
+	for range 2 { // the same after seeking back
 		if err := s.Seek(to, 2); err != nil {
 			t.Fatal(err)
 		}
@@ -89,11 +90,11 @@ func TestExclusive(t *testing.T) {
 		t.Errorf("got lag %v (%v)", lag, err)
 	}
 	if err := s.Seek(to[:2], 0); err == nil {
-		t.Error("offsets of two partitions of three, and no error")
+		t.Error("Seek accepted offsets of two partitions of three")
 	}
 }
 
-// TestExclusiveMissesNothing wants an error where retention was faster.
+// TestExclusiveMissesNothing checks that reading fails if retention has deleted unread messages.
 func TestExclusiveMissesNothing(t *testing.T) {
 	broker, c, p := fake(t, 1, "t")
 	if _, err := p.Produce(t.Context(), "t", numbered(10)...); err != nil {
@@ -114,12 +115,12 @@ func TestExclusiveMissesNothing(t *testing.T) {
 	}
 }
 
-// TestExclusiveRefusesOthers wants a second one refused, which costs the first nothing, and the first told of a member
-// that stays.
+// TestExclusiveRefusesOthers checks that a second exclusive consumer is rejected without harm to the first, and that
+// Commit of the first fails if an ordinary member stays.
 func TestExclusiveRefusesOthers(t *testing.T) {
 	_, c, _ := fake(t, 2, "t")
 	s := exclusive(t, c, "t")
-	if second, err := c.JoinExclusive(t.Context(), "g", "t", 0); !errors.Is(err, ErrNotExclusive) || second != nil {
+	if second, err := c.JoinExclusive(t.Context(), "g", "t", 0); !errors.Is(err, errNotExclusive) || second != nil {
 		t.Errorf("got %v, %v", second, err)
 	}
 	for range 2 {
@@ -133,12 +134,12 @@ func TestExclusiveRefusesOthers(t *testing.T) {
 	for seen.Counted("consumer t", pipeline.EventRebalance) == 0 && time.Now().Before(deadline) {
 		time.Sleep(10 * time.Millisecond)
 	}
-	if err := s.Commit(t.Context(), []int64{0, 0}); !errors.Is(err, ErrNotExclusive) {
-		t.Errorf("beside another: got %v", err)
+	if err := s.Commit(t.Context(), []int64{0, 0}); !errors.Is(err, errNotExclusive) {
+		t.Errorf("with another member: got %v", err)
 	}
 }
 
-// TestRange ends where it is told to, at an error, and when the reader has enough.
+// TestRange checks that Range ends at its last offset, at an error, and when the loop breaks.
 func TestRange(t *testing.T) {
 	_, c, p := fake(t, 1, "t")
 	if _, err := p.Produce(t.Context(), "t", numbered(10)...); err != nil {

@@ -19,11 +19,12 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 )
 
-// These tests make the broker itself misbehave, which only kfake's own interface can.
+// The tests in this file use kfake directly, because they make the broker misbehave.
 
 func fake(t *testing.T, partitions int32, topics ...string) (*kfake.Cluster, *Client, *Producer) {
 	t.Helper()
-	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, topics...), kfake.DataDir(t.TempDir()))
+	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, topics...),
+		kfake.DataDir(t.TempDir()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,8 +61,7 @@ func stored(t *testing.T, c *Client, topic string) (ids []string) {
 	return ids
 }
 
-// TestProducerRetries wants each message stored once and in order, whatever code the broker answers, also when it
-// stored the batch all the same.
+// TestProducerRetries checks that each message is stored once and in order, whatever error code the broker returns.
 func TestProducerRetries(t *testing.T) {
 	for _, e := range []*kerr.Error{
 		kerr.RequestTimedOut, kerr.NotEnoughReplicasAfterAppend, kerr.NotLeaderForPartition,
@@ -100,13 +100,13 @@ func TestProducerRetries(t *testing.T) {
 	}
 }
 
-// TestProducerCutsBatches gives the producer a batch size that the broker refuses: single messages go through, the one
-// that is too large alone fails.
+// TestProducerCutsBatches uses a batch size that the broker rejects. Single messages must be stored, except one that is
+// too large by itself.
 func TestProducerCutsBatches(t *testing.T) {
 	_, c, p := fake(t, 1, "t")
 	ms := numbered(6)
 	for i := range ms {
-		ms[i].Value = make([]byte, 300<<10) // together beyond the broker's default of 1 MiB, and beyond the producer's batch
+		ms[i].Value = make([]byte, 300<<10) // together more than the broker's limit of 1 MiB
 	}
 	ms[4].Value = make([]byte, 3<<20)
 	p.cfg.BatchBytes = 100 << 20
@@ -120,7 +120,7 @@ func TestProducerCutsBatches(t *testing.T) {
 	}
 }
 
-// TestProduceContext gives up waiting when the context ends, and Close ends what still tries.
+// TestProduceContext checks that Produce stops waiting when the context ends, and that Close ends all retries.
 func TestProduceContext(t *testing.T) {
 	broker, _, p := fake(t, 1, "t")
 	if _, err := p.Produce(t.Context(), "t", numbered(1)...); err != nil {
@@ -172,8 +172,8 @@ func next(t *testing.T, k *Consumer) pipeline.Delivery[transport.Message] {
 	return d
 }
 
-// TestOffsetFetchErrors is kafka-go's trap: a coordinator's error looks like "no offset", and would deliver everything
-// again.
+// TestOffsetFetchErrors checks that a coordinator's error is not mistaken for "no offset", as kafka-go does. Otherwise
+// everything would be delivered again.
 func TestOffsetFetchErrors(t *testing.T) {
 	broker, c, p := fake(t, 1, "t")
 	if _, err := p.Produce(t.Context(), "t", numbered(10)...); err != nil {
@@ -200,8 +200,8 @@ func TestOffsetFetchErrors(t *testing.T) {
 	}
 }
 
-// TestLost wants the alarm when retention was faster than the consumer, and when the log ends before the committed
-// offset.
+// TestLost checks that messages deleted before they were read are reported, and that a committed offset beyond the end
+// of the log starts over.
 func TestLost(t *testing.T) {
 	for _, c := range []struct {
 		name              string
@@ -210,8 +210,8 @@ func TestLost(t *testing.T) {
 	}{
 		{"nothing lost", 3, 2, 3, 0},
 		{"retention was faster", 3, 7, 7, 4},
-		{"first life, old messages are gone", -1, 7, 7, 0},
-		{"behind the end of the log", 50, 2, 2, 0},
+		{"first run, old messages are deleted", -1, 7, 7, 0},
+		{"beyond the end of the log", 50, 2, 2, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			broker, client, p := fake(t, 1, "t")
@@ -234,17 +234,18 @@ func TestLost(t *testing.T) {
 				t.Errorf("observed %d lost, want %d", n, c.lost)
 			}
 			if d.Value.Offset != c.start || k.Stats().Lost.Load() != c.lost {
-				t.Errorf("started at %d with %d lost, want %d with %d", d.Value.Offset, k.Stats().Lost.Load(), c.start, c.lost)
+				t.Errorf("started at %d with %d lost, want %d with %d", d.Value.Offset, k.Stats().Lost.Load(), c.start,
+					c.lost)
 			}
 		})
 	}
 }
 
-// TestAbandoned: a message that is left unfinished ends the consumer with an error, and is not committed.
+// TestAbandoned checks that a message left unfinished ends the consumer with an error and is not committed.
 func TestAbandoned(t *testing.T) {
 	for _, outcome := range []error{
-		errors.New("sink is gone"),
-		pipeline.Permanent(errors.New("poison without a dead letter topic")),
+		errors.New("sink failed"),
+		pipeline.Permanent(errors.New("at fault, but there is no dead letter topic")),
 	} {
 		_, c, p := fake(t, 1, "t")
 		if _, err := p.Produce(t.Context(), "t", numbered(3)...); err != nil {
@@ -267,7 +268,8 @@ func TestAbandoned(t *testing.T) {
 	}
 }
 
-// TestBounds: the consumer stops reading at its limits, and what exceeds the whole budget becomes a dead letter.
+// TestBounds checks that the consumer stops reading at its limits, and that a message larger than the whole budget
+// becomes a dead letter.
 func TestBounds(t *testing.T) {
 	_, c, p := fake(t, 1, "t", "dead")
 	ms := numbered(20)
@@ -287,7 +289,7 @@ func TestBounds(t *testing.T) {
 	if d, err := k.Read(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("beyond the limit: offset %d, %v", d.Value.Offset, err)
 	}
-	held[4].Settle(nil) // behind unsettled ones: makes no room
+	held[4].Settle(nil) // makes no room, because earlier ones are unsettled
 	ctx2, cancel2 := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel2()
 	if d, err := k.Read(ctx2); !errors.Is(err, context.DeadlineExceeded) {
@@ -308,7 +310,7 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// TestCommitFenced: settlements of a generation that is over do not move the group's offset.
+// TestCommitFenced checks that settlements after the end of a generation do not move the group's offset.
 func TestCommitFenced(t *testing.T) {
 	_, c, p := fake(t, 1, "t")
 	if _, err := p.Produce(t.Context(), "t", numbered(10)...); err != nil {

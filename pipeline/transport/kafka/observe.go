@@ -11,8 +11,8 @@ import (
 
 type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
 
-// observedDial is dial, or the plain one where that is nil, and tells how many of its connections are open and how long
-// opening took.
+// observedDial wraps dial, or a plain dialer if it is nil. It reports the number of open connections and the time to
+// open each.
 func observedDial(dial dialFunc, o pipeline.Observer) dialFunc {
 	if dial == nil {
 		dial = (&net.Dialer{}).DialContext
@@ -37,7 +37,7 @@ func observedDial(dial dialFunc, o pipeline.Observer) dialFunc {
 	}
 }
 
-// observedConn tells when it is closed.
+// observedConn is a connection that calls closed when it is closed.
 type observedConn struct {
 	net.Conn
 	closed func()

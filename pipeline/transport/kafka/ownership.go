@@ -13,20 +13,20 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 )
 
-// ownership is one partition for the time of one generation: what is read, in flight and committed. A rebalance makes a
-// new one, so a late settlement of an old generation cannot move the offset to commit of the new one.
+// ownership is the state of a partition during one generation. A rebalance starts a new one, so a late settlement of an
+// old generation cannot move the offset that the new one commits.
 type ownership struct {
 	k         *Consumer
 	gen       *kafkago.Generation
 	partition int
 	tracker   *pipeline.OffsetTracker
-	expect    int64 // the offset behind the last one read
+	expect    int64 // the offset after the last one read
 	committed int64
 	inFlight  atomic.Int64
 	settled   chan struct{} // has a token when inFlight may have become 0
 }
 
-// own works on a partition until the generation ends; its return ends the generation.
+// own consumes a partition until the generation ends. The generation ends when it returns.
 func (k *Consumer) own(ctx context.Context, gen *kafkago.Generation, a kafkago.PartitionAssignment) {
 	k.watched.begin(a.ID)
 	defer k.watched.end(k, a.ID)
@@ -43,17 +43,18 @@ func (k *Consumer) own(ctx context.Context, gen *kafkago.Generation, a kafkago.P
 		if err := o.work(ctx); !is(err, kafkago.OffsetOutOfRange) {
 			return
 		}
-		// The log ends before our offset: the topic was made anew or lost its end. Everything in it is new to us.
+		// The topic was recreated, or the log was truncated, so every message in it may be new.
 		k.client.log.Error("kafka: committed offset is beyond the end of the log; starting from the first message",
 			"topic", k.cfg.Topic, "partition", a.ID, "offset", start)
 	}
 }
 
-// fromFirst asks start for the first message there is, whatever is committed.
+// fromFirst makes start return the first offset of the log, whatever is committed.
 const fromFirst = -1000
 
-// start is where to begin: the committed offset, or the first one. An absent offset is looked up a second time, because
-// kafka-go takes a coordinator's error for "no offset". What retention deleted in between is reported as lost.
+// start returns the offset to begin at: the committed offset, or the first one. offset is the committed offset according
+// to kafka-go. start looks it up again, because kafka-go treats a coordinator's error as "no offset". Messages after the
+// committed offset that retention has deleted are reported as lost.
 func (k *Consumer) start(ctx context.Context, partition int, offset int64) (int64, error) {
 	err := k.client.retry(ctx, "find the start of a partition", func(ctx context.Context) error {
 		committed, err := k.client.committed(ctx, k.cfg.Group, k.cfg.Topic, partition)
@@ -89,7 +90,7 @@ func (k *Consumer) start(ctx context.Context, partition int, offset int64) (int6
 	return offset, err
 }
 
-// lost raises the alarm for offsets [from, to) that retention deleted before they were read.
+// lost reports that retention deleted the offsets [from, to) before they were read.
 func (k *Consumer) lost(partition int, from, to int64) {
 	k.stats.Lost.Add(to - from)
 	k.observer.Count(k.part, pipeline.EventLost, int(to-from))
@@ -97,8 +98,7 @@ func (k *Consumer) lost(partition int, from, to int64) {
 		"topic", k.cfg.Topic, "partition", partition, "from", from, "to", to, "messages", to-from)
 }
 
-// work reads and commits until ctx, the generation, ends, then hands over: it waits for what is in flight and commits a
-// last time.
+// work reads and commits until the generation (ctx) ends. Then it waits for messages in flight and commits a last time.
 func (o *ownership) work(ctx context.Context) error {
 	reading, stop := context.WithCancel(ctx)
 	defer stop()
@@ -117,8 +117,7 @@ func (o *ownership) work(ctx context.Context) error {
 			ended <- err
 			running = false
 		case <-o.settled:
-			// Nothing is in flight: whoever waits for the end need not wait for the tick, and without load this costs
-			// little.
+			// Nothing is in flight, so commit without waiting for the tick. Without load this costs little.
 			if o.inFlight.Load() > 0 || time.Since(last) < 20*time.Millisecond {
 				continue
 			}
@@ -128,7 +127,7 @@ func (o *ownership) work(ctx context.Context) error {
 			}
 		case <-tick.C:
 			if err = o.commit(); err != nil {
-				running = false // the generation is over, or the broker gone; the next one goes on from what is committed
+				running = false // the generation is over or the broker is away; the next one continues from the commit
 			}
 		}
 	}
@@ -160,10 +159,10 @@ func (o *ownership) commit() error {
 	return nil
 }
 
-// flushEvery is how often OnHandover is called: what was on its way to a sink may have arrived there meanwhile.
+// flushEvery is how often OnHandover is called. More values may have reached the sinks since the last call.
 const flushEvery = 250 * time.Millisecond
 
-// drain waits until nothing is in flight, at most the handover time.
+// drain waits until nothing is in flight, but no longer than the handover time.
 func (o *ownership) drain() {
 	timeout := time.NewTimer(o.k.cfg.Handover)
 	defer timeout.Stop()
@@ -186,7 +185,7 @@ func (o *ownership) drain() {
 	}
 }
 
-// read hands messages out until ctx ends. It returns only OffsetOutOfRange, or nil.
+// read delivers messages until ctx ends. It returns nil, or an OffsetOutOfRange error.
 func (o *ownership) read(ctx context.Context) error {
 	k := o.k
 	r := kafkago.NewReader(kafkago.ReaderConfig{
@@ -224,21 +223,19 @@ func (o *ownership) read(ctx context.Context) error {
 	}
 }
 
-// checkGap looks why offsets are missing before at: compaction and control records are no loss, retention is. kafka-go
-// skips them silently.
+// checkGap finds out why the offsets before at are missing, which kafka-go skips silently. Retention is a loss,
+// compaction and control records are not.
 func (o *ownership) checkGap(ctx context.Context, at int64) {
 	first, err := o.k.client.offsets(ctx, o.k.cfg.Topic, kafkago.FirstOffset, o.partition)
 	if err != nil {
-		o.k.client.log.Warn("kafka: offsets are missing for an unknown reason", "topic", o.k.cfg.Topic, "partition",
-			o.partition,
-			"from", o.expect, "to", at, "error", err)
+		o.k.client.log.Warn("kafka: offsets are missing for an unknown reason",
+			"topic", o.k.cfg.Topic, "partition", o.partition, "from", o.expect, "to", at, "error", err)
 	} else if first[o.partition] > o.expect {
 		o.k.lost(o.partition, o.expect, min(at, first[o.partition]))
 	}
 }
 
-// deliver hands out one message, waiting for the offset tracker, the budget and the reader of the source. It reports
-// false when ctx ended.
+// deliver delivers a message. It waits for the offset tracker, the budget and the reader. It returns false if ctx ended.
 func (o *ownership) deliver(ctx context.Context, m transport.Message) bool {
 	k := o.k
 	if err := o.tracker.Add(ctx, m.Offset); err != nil {
@@ -290,7 +287,7 @@ func (o *ownership) done(offset int64) {
 	o.decrement()
 }
 
-// decrement says that one less is in flight.
+// decrement reduces the number of messages in flight.
 func (o *ownership) decrement() {
 	o.inFlight.Add(-1)
 	select {
@@ -299,8 +296,8 @@ func (o *ownership) decrement() {
 	}
 }
 
-// deadLetter puts a message on the dead letter topic and settles it once it is stored there, in the background. Without
-// m it is read again: its bytes were given back with the delivery.
+// deadLetter stores a message on the dead letter topic in the background, and then settles it. If m is nil, the message
+// is read again, because its memory was freed with the delivery.
 func (o *ownership) deadLetter(offset int64, m *transport.Message, cause error) {
 	k := o.k
 	if k.cfg.DeadLetters == nil {
@@ -310,12 +307,12 @@ func (o *ownership) deadLetter(offset int64, m *transport.Message, cause error) 
 	}
 	go func() {
 		if m == nil {
-			m = k.again(o.partition, offset)
+			m = k.reread(o.partition, offset)
 		}
 		dead := transport.DeadLetterOf(*m, deadLetterHeaders(k.cfg.Topic, o.partition, offset, cause))
 		_, err := k.cfg.DeadLetters.Produce(k.ctx, k.cfg.DeadLetterTopic, dead)
 		if pipeline.IsPermanent(err) {
-			// The dead letter does not fit its topic. Its headers do, and say where the message is.
+			// The dead letter is too large for its topic. Without the value, its headers still tell where the message is.
 			dead.Value = nil
 			_, err = k.cfg.DeadLetters.Produce(k.ctx, k.cfg.DeadLetterTopic, dead)
 		}
@@ -332,8 +329,9 @@ func (o *ownership) deadLetter(offset int64, m *transport.Message, cause error) 
 	}()
 }
 
-// again reads one message a second time. If retention was faster, or the log is damaged, only its place is known.
-func (k *Consumer) again(partition int, offset int64) *transport.Message {
+// reread reads a message a second time. If retention has deleted it, or the log is damaged, it returns a message with
+// only topic, partition and offset.
+func (k *Consumer) reread(partition int, offset int64) *transport.Message {
 	ctx, cancel := context.WithTimeout(k.ctx, requestTimeout)
 	defer cancel()
 	found := &transport.Message{Topic: k.cfg.Topic, Partition: partition, Offset: offset}
@@ -341,7 +339,7 @@ func (k *Consumer) again(partition int, offset int64) *transport.Message {
 		*found = m
 		return false
 	}); err != nil && !errors.Is(err, errStopped) {
-		k.client.log.Error("kafka: cannot re-read a message that is to become a dead letter", "topic", k.cfg.Topic,
+		k.client.log.Error("kafka: cannot read a message again to make it a dead letter", "topic", k.cfg.Topic,
 			"partition", partition, "offset", offset, "error", err)
 	}
 	return found
@@ -358,7 +356,7 @@ func deadLetterHeaders(topic string, partition int, offset int64, cause error) t
 	return d
 }
 
-// message converts what the reader returned; its slices are its own.
+// message converts a message of kafka-go. The result shares its memory, which kafka-go does not reuse.
 func message(m *kafkago.Message) transport.Message {
 	out := transport.Message{
 		Key: m.Key, Value: m.Value, Topic: m.Topic, Partition: m.Partition, Offset: m.Offset,

@@ -16,29 +16,29 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 )
 
-// ProducerConfig bounds what a producer sends.
+// ProducerConfig configures a producer.
 type ProducerConfig struct {
-	// MaxMessageBytes is the largest message, encoded; a larger one is a permanent error. The default is 16 MiB; the
-	// broker's message.max.bytes must exceed it.
+	// MaxMessageBytes is the maximum encoded size of a message. A larger message is a permanent error. The default is
+	// 16 MiB. The broker's message.max.bytes must exceed it.
 	MaxMessageBytes int
-	// BatchBytes is how much is sent to a partition at once; the default is 1 MiB. A larger message goes alone.
+	// BatchBytes is the maximum size of a batch for a partition. The default is 1 MiB. A larger message is sent alone.
 	BatchBytes int
-	// Compression of batches; the default is "none".
+	// Compression is the compression of batches. The default is "none".
 	Compression Compression
-	// Observer is told what is sent, as the part "producer TOPIC"; nil: the client's is.
+	// Observer receives the events of the part "producer TOPIC". The default is the observer of the client.
 	Observer pipeline.Observer
 }
 
-// Compression names how batches are compressed.
+// Compression is the name of a compression method.
 type Compression string
 
-// Choices lists the names.
+// Choices returns the names of all methods.
 func (Compression) Choices() []string { return []string{"none", "gzip", "snappy", "lz4", "zstd"} }
 
-// Producer writes messages to topics, acknowledged by all replicas, each exactly once per call. It never gives up on
-// what may still succeed while the context lives. Messages of one key go to one partition (FNV-1a, as Sarama and
-// kafka-go's Hash), in order. The number of partitions is read once per topic: changing it later moves keys, so restart
-// producers then.
+// Producer writes messages to topics. Each message is stored exactly once per call and acknowledged by all replicas. The
+// producer retries until the context ends unless the error is permanent. Messages with the same key go to the same
+// partition, in order. The partition is chosen by FNV-1a, as in Sarama and kafka-go's Hash. The number of partitions of
+// a topic is read once. Changing it moves keys to other partitions, so restart producers afterwards.
 type Producer struct {
 	client   *Client
 	cfg      ProducerConfig
@@ -55,14 +55,14 @@ type Producer struct {
 	topics map[string][]*partitionQueue
 }
 
-// Position is where a message was stored. Offset is -1 where the broker confirmed a repeat without saying where the
-// first one is.
+// Position is the place of a stored message. Offset is -1 if the broker only confirmed that the message was stored by an
+// earlier attempt.
 type Position struct {
 	Partition int
 	Offset    int64
 }
 
-// NewProducer makes a producer.
+// NewProducer returns a producer.
 func NewProducer(c *Client, cfg ProducerConfig) (*Producer, error) {
 	p := &Producer{client: c, cfg: cfg, observer: cfg.Observer, topics: map[string][]*partitionQueue{}}
 	if p.observer == nil {
@@ -84,9 +84,9 @@ func NewProducer(c *Client, cfg ProducerConfig) (*Producer, error) {
 	return p, nil
 }
 
-// Produce stores ms and returns where, in the order given. A *pipeline.PartialError names the messages that can never
-// be stored; the others are. When ctx ends first, what is not yet being sent is withdrawn, and it is unknown whether
-// the rest is stored; its bytes may still be read and must not be overwritten.
+// Produce stores ms and returns their positions, in the same order. A *pipeline.PartialError names the messages that can
+// never be stored; the others are stored. If ctx ends first, messages that are not being sent yet are withdrawn. The
+// others may or may not be stored, and their memory must not be overwritten because it may still be read.
 func (p *Producer) Produce(ctx context.Context, topic string, ms ...transport.Message) ([]Position, error) {
 	if len(ms) == 0 {
 		return nil, nil
@@ -102,12 +102,12 @@ func (p *Producer) Produce(ctx context.Context, topic string, ms ...transport.Me
 	return p.produce(ctx, queues, to, ms)
 }
 
-// partition places a key; nil keys take turns.
+// partition returns the partition of a key. Messages with nil keys go to all partitions in turn.
 func (p *Producer) partition(key []byte, partitions int) int {
 	return p.hash.Balance(kafkago.Message{Key: key}, all(partitions)...)
 }
 
-// call is one Produce: a slot for each message's outcome.
+// call holds the outcome of each message of a call of Produce.
 type call struct {
 	mu     sync.Mutex
 	left   int
@@ -157,10 +157,7 @@ func (p *Producer) produce(ctx context.Context, queues []*partitionQueue, to []i
 			return nil, err
 		}
 	}
-	if len(c.failed) > 0 {
-		return c.pos, &pipeline.PartialError{Failed: c.failed}
-	}
-	return c.pos, nil
+	return c.pos, pipeline.Partial(c.failed)
 }
 
 func (p *Producer) queues(ctx context.Context, topic string) ([]*partitionQueue, error) {
@@ -189,7 +186,7 @@ func (p *Producer) queues(ctx context.Context, topic string) ([]*partitionQueue,
 	return p.topics[topic], nil
 }
 
-// Close waits within ctx for what is queued or being sent, then gives up on the rest. Later calls of Produce fail.
+// Close waits until all messages are sent or ctx ends, then gives up on the rest. Later calls of Produce fail.
 func (p *Producer) Close(ctx context.Context) error {
 	p.mu.Lock()
 	p.closed = true
@@ -210,15 +207,15 @@ func (p *Producer) Close(ctx context.Context) error {
 	return err
 }
 
-// entry is one message of a call that is to be sent.
+// entry is a message to be sent: the i-th of its call.
 type entry struct {
 	m    transport.Message
 	call *call
 	i    int
 }
 
-// partitionQueue holds what waits to be sent to one partition. At most one batch is being sent at a time, and what
-// arrives meanwhile makes the next: the batch grows with the load by itself, and a lone message waits for nothing.
+// partitionQueue holds the messages to be sent to a partition. One batch is sent at a time. Messages that arrive
+// meanwhile form the next batch, so batches grow with the load, and a single message is sent at once.
 type partitionQueue struct {
 	p         *Producer
 	topic     string
@@ -228,8 +225,8 @@ type partitionQueue struct {
 	queue   []entry
 	sending bool
 
-	// Owned by run: the producer id is per partition, so that starting over after a lost sequence concerns one
-	// partition only.
+	// The fields below are owned by run. Each partition has its own producer ID, so that a lost sequence affects only
+	// one partition.
 	producer int64
 	epoch    int16
 	sequence int32
@@ -247,7 +244,7 @@ func (q *partitionQueue) enqueue(es []entry) {
 	}
 }
 
-// withdraw removes what c has in the queue.
+// withdraw removes the messages of c from the queue.
 func (q *partitionQueue) withdraw(c *call) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -294,7 +291,7 @@ func (q *partitionQueue) next() []entry {
 	return es
 }
 
-// send brings one batch to its end: every entry has its outcome when it returns.
+// send sends a batch. Every entry has its outcome when it returns.
 func (q *partitionQueue) send(es []entry) {
 	ms := make([]transport.Message, len(es))
 	for i := range es {
@@ -311,28 +308,18 @@ func (q *partitionQueue) send(es []entry) {
 	for failures := 1; ; failures++ {
 		begin := time.Now()
 		base, err := q.attempt(b, &stamped)
-		stored := err == nil || is(err, kafkago.DuplicateSequenceNumber)
-		if stored {
-			observer.Time(part, len(es), time.Since(begin), nil)
-		} else {
-			observer.Time(part, len(es), time.Since(begin), err)
+		if is(err, kafkago.DuplicateSequenceNumber) {
+			base, err = -1, nil // an earlier attempt was stored
 		}
+		observer.Time(part, len(es), time.Since(begin), err)
 		switch {
-		case stored:
+		case err == nil:
 			observer.Count(part, pipeline.EventWritten, len(es))
 			observer.Count(part, pipeline.EventBytes, len(b.raw))
-			q.sequence = int32((int64(q.sequence) + int64(len(es))) & 0x7fffffff) // wraps as the protocol does
-			for i, e := range es {
-				pos := Position{q.partition, -1}
-				if err == nil && base >= 0 {
-					pos.Offset = base + int64(i)
-				}
-				e.call.finish(e.i, pos, nil)
-			}
+			q.stored(es, base)
 			return
 		case neverWorks(err) && len(es) > 1:
-			// One of them is at fault, or all together are too large. Nothing was stored, so no sequence number was
-			// used.
+			// One message is at fault, or all together are too large. Nothing was stored, so no sequence number was used.
 			for i := range es {
 				q.send(es[i : i+1])
 			}
@@ -343,13 +330,13 @@ func (q *partitionQueue) send(es []entry) {
 				q.partition, len(b.raw), err)))
 			return
 		case sequenceLost(err):
-			q.p.client.log.Warn("kafka: the broker lost this producer's sequence; starting a new one", "topic",
-				q.topic, "partition", q.partition, "error", err)
+			q.p.client.log.Warn("kafka: the broker lost this producer's sequence; starting a new one",
+				"topic", q.topic, "partition", q.partition, "error", err)
 			q.producer = noProducer
 		case is(err, kafkago.Unknown):
-			// The broker failed half way, on a full disk for example. The embedded one has counted the sequence by then
-			// though it stored nothing: it would take the repeat for a duplicate and acknowledge it. Under a new id it
-			// may be stored twice, which sinks notice, but not lost.
+			// The broker failed halfway, for example on a full disk. The embedded broker has already counted the sequence
+			// although it stored nothing, so it would acknowledge a retry as a duplicate. With a new ID, the batch may be
+			// stored twice, which sinks detect, but it is not lost.
 			q.producer = noProducer
 			q.p.client.logRetry(fmt.Sprintf("produce to %s/%d", q.topic, q.partition), failures, err)
 		default:
@@ -365,7 +352,19 @@ func (q *partitionQueue) send(es []entry) {
 	}
 }
 
-// producerPart is what a producer of a topic is called where it is observed.
+// stored finishes the entries of a stored batch. base is the offset of the first, or negative if it is unknown.
+func (q *partitionQueue) stored(es []entry, base int64) {
+	q.sequence = int32((int64(q.sequence) + int64(len(es))) & 0x7fffffff) // wraps to 0, as the protocol requires
+	for i, e := range es {
+		pos := Position{q.partition, -1}
+		if base >= 0 {
+			pos.Offset = base + int64(i)
+		}
+		e.call.finish(e.i, pos, nil)
+	}
+}
+
+// producerPart returns the name for the observer of the producer of a topic.
 func producerPart(topic string) string { return "producer " + topic }
 
 func fail(es []entry, err error) {
@@ -374,13 +373,13 @@ func fail(es []entry, err error) {
 	}
 }
 
-// attempt sends the batch once. It is stamped only when its producer id is not the queue's: a repeat must be the same
-// to the byte.
+// attempt sends the batch once. It stamps the batch only if the producer ID has changed, because a retry must be
+// identical to the byte.
 func (q *partitionQueue) attempt(b recordBatch, stamped *int64) (base int64, err error) {
 	ctx, cancel := context.WithTimeout(q.p.ctx, requestTimeout)
 	defer cancel()
 	if q.producer == noProducer {
-		// -1 asks for a new id; the zero values would ask for the epoch of producer 0.
+		// -1 requests a new ID. The zero values would request an epoch of producer 0.
 		res, err := q.p.client.kafka.InitProducerID(ctx, &kafkago.InitProducerIDRequest{ProducerID: -1, ProducerEpoch: -1})
 		if err == nil {
 			err = res.Error

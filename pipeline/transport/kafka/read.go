@@ -14,15 +14,15 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 )
 
-// fetchBytes bounds one fetch; a larger message comes alone.
+// fetchBytes limits a fetch. A larger message is fetched alone.
 const fetchBytes = 8 << 20
 
-// followEvery is how often Records looks for what is new.
+// followEvery is how often a reader looks for new messages.
 const followEvery = 200 * time.Millisecond
 
-// Records reads a topic from its first message, partition after partition, without a group. It ends behind what is
-// there now or, with follow, when ctx does. The error, if any, is the last thing it yields; it yields none when ctx
-// ended a follow.
+// Records reads a topic from its first message, one partition after the other, without a group. It ends at the current
+// end of the topic or, with follow, when ctx ends. It yields an error last, if there is one. The end of ctx is not an
+// error with follow.
 func (c *Client) Records(ctx context.Context, topic string, follow bool) iter.Seq2[transport.Message, error] {
 	return func(yield func(transport.Message, error) bool) {
 		err := c.records(ctx, topic, follow, func(m transport.Message) bool { return yield(m, nil) })
@@ -32,7 +32,7 @@ func (c *Client) Records(ctx context.Context, topic string, follow bool) iter.Se
 	}
 }
 
-// Bounds returns the offsets, by partition, of a topic's oldest message and behind its newest.
+// Bounds returns the offset of the oldest message and the offset after the newest message of each partition of a topic.
 func (c *Client) Bounds(ctx context.Context, topic string) (from, to []int64, err error) {
 	n, err := c.Partitions(ctx, topic)
 	if err != nil {
@@ -57,8 +57,8 @@ func (c *Client) Bounds(ctx context.Context, topic string) (from, to []int64, er
 	return from, to, nil
 }
 
-// Range reads the messages of a topic from the offsets from up to, not including, to, partition after partition. The
-// error, if any, is the last thing it yields.
+// Range reads the messages of each partition from the offset in from up to, but not including, the offset in to, one
+// partition after the other. It yields an error last, if there is one.
 func (c *Client) Range(ctx context.Context, topic string, from, to []int64) iter.Seq2[transport.Message, error] {
 	return func(yield func(transport.Message, error) bool) {
 		for p := range from {
@@ -74,7 +74,7 @@ func (c *Client) Range(ctx context.Context, topic string, from, to []int64) iter
 	}
 }
 
-// errStopped ends a read because its consumer has enough.
+// errStopped ends a read because yield returned false.
 var errStopped = errors.New("stopped")
 
 func (c *Client) records(ctx context.Context, topic string, follow bool, yield func(transport.Message) bool) error {
@@ -104,7 +104,7 @@ func (c *Client) records(ctx context.Context, topic string, follow bool, yield f
 	}
 }
 
-// ends is offsets for the last ones, with retries.
+// ends returns the end offset of each partition, with retries.
 func (c *Client) ends(ctx context.Context, topic string, partitions ...int) (ends map[int]int64, err error) {
 	err = c.retry(ctx, "list offsets of "+topic, func(ctx context.Context) (err error) {
 		ends, err = c.offsets(ctx, topic, kafkago.LastOffset, partitions...)
@@ -113,8 +113,8 @@ func (c *Client) ends(ctx context.Context, topic string, partitions ...int) (end
 	return ends, err
 }
 
-// readRange yields the messages of a partition from offset from up to, not including, to; what retention took meanwhile
-// is left out. It returns the next offset, and errStopped when yield has enough.
+// readRange yields the messages of a partition from offset from up to, but not including, to. It skips messages that
+// retention has deleted. It returns the next offset, and errStopped if yield returned false.
 func (c *Client) readRange(ctx context.Context, topic string, partition int, from, to int64,
 	yield func(transport.Message) bool,
 ) (int64, error) {
@@ -147,15 +147,16 @@ func (c *Client) readRange(ctx context.Context, topic string, partition int, fro
 	return from, nil
 }
 
-// fetch asks once for the messages at offset, which must be below the end, and returns them with the offset behind
-// them.
-func (c *Client) fetch(ctx context.Context, topic string, partition int, offset int64) ([]transport.Message, int64,
-	error,
-) {
+// fetch requests the messages at offset once. offset must be below the end of the partition. It returns the messages and
+// the next offset.
+func (c *Client) fetch(
+	ctx context.Context, topic string, partition int, offset int64,
+) ([]transport.Message, int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	res, err := c.kafka.Fetch(ctx, &kafkago.FetchRequest{
-		Topic: topic, Partition: partition, Offset: offset, MinBytes: 1, MaxBytes: fetchBytes, MaxWait: 250 * time.Millisecond,
+		Topic: topic, Partition: partition, Offset: offset, MinBytes: 1, MaxBytes: fetchBytes,
+		MaxWait: 250 * time.Millisecond,
 	})
 	if err == nil {
 		err = res.Error
@@ -174,7 +175,7 @@ func (c *Client) fetch(ctx context.Context, topic string, partition int, offset 
 			return nil, offset, err
 		}
 		if r.Offset < offset {
-			continue // a batch begins before the offset that was asked for
+			continue // the batch begins before the requested offset
 		}
 		m := transport.Message{Topic: topic, Partition: partition, Offset: r.Offset, Appended: r.Time}
 		if m.Key, err = protocol.ReadAll(r.Key); err == nil {
@@ -190,14 +191,14 @@ func (c *Client) fetch(ctx context.Context, topic string, partition int, offset 
 	}
 	if len(ms) == 0 {
 		if next = max(next, controlEnd(res.Records)); next == offset {
-			return nil, offset, errors.New("an empty answer below the high watermark")
+			return nil, offset, errors.New("empty response below the high watermark")
 		}
 	}
 	return ms, next, nil
 }
 
-// controlEnd is the offset behind the control records (markers of a foreign transactional producer), which kafka-go
-// hides; 0 without any.
+// controlEnd returns the offset after the control records, or 0 if there are none. Control records are markers of other
+// programs' transactions. kafka-go hides them.
 func controlEnd(r kafkago.RecordReader) int64 {
 	switch r := r.(type) {
 	case *protocol.ControlBatch:

@@ -12,9 +12,9 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 )
 
-// recordBatch is one encoded batch of the Kafka record format, version 2 (magic 2), as RawProduce wants it: behind its
-// size in 4 bytes. Layout: https://kafka.apache.org/documentation/#recordbatch; the offsets below are from the start of
-// the batch.
+// recordBatch is an encoded batch of the Kafka record format, version 2 (magic 2), preceded by its size in 4 bytes, as
+// RawProduce requires. Layout: https://kafka.apache.org/documentation/#recordbatch. The offsets below are from the start
+// of the batch.
 //
 //	 0 base offset      8 length of the rest  12 leader epoch  16 magic          17 crc-32c of all from 21
 //	21 attributes      23 last offset delta   27 first time    35 max time       43 producer id
@@ -29,8 +29,8 @@ const (
 	batchHeader = 61
 )
 
-// encodeBatch encodes ms without producer id; stamp adds it. Time is when the batch is sent, never the event's time:
-// retention goes by it.
+// encodeBatch encodes ms without a producer ID, which stamp adds. The timestamp is the time of sending, not the time of
+// the events, because retention is based on it.
 func encodeBatch(ms []transport.Message, codec compress.Compression, now time.Time) (recordBatch, error) {
 	size := sizePrefix + batchHeader
 	for i := range ms {
@@ -65,7 +65,7 @@ func encodeBatch(ms []transport.Message, codec compress.Compression, now time.Ti
 	return recordBatch{raw, len(ms)}, nil
 }
 
-// stamp sets what makes the batch recognisable when it comes a second time. A retry must not be stamped anew.
+// stamp sets the fields by which the broker recognises duplicates. A retry must not be stamped again.
 func (r recordBatch) stamp(producer int64, epoch int16, sequence int32) {
 	b, be := r.raw[sizePrefix:], binary.BigEndian
 	be.PutUint64(b[43:], uint64(producer))
@@ -76,7 +76,7 @@ func (r recordBatch) stamp(producer int64, epoch int16, sequence int32) {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// recordBound is at least the encoded size of m.
+// recordBound returns an upper bound of the encoded size of m.
 func recordBound(m *transport.Message) int {
 	n := len(m.Key) + len(m.Value) + 6*binary.MaxVarintLen32
 	for _, h := range m.Headers {
@@ -119,7 +119,7 @@ func bytesLen(p []byte) int {
 	return varintLen(int64(len(p))) + len(p)
 }
 
-// varintLen is the length of v as a zigzag varint.
+// varintLen returns the length of v as a zigzag varint.
 func varintLen(v int64) int {
 	var b [binary.MaxVarintLen64]byte
 	return binary.PutVarint(b[:], v)

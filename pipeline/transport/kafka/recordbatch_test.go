@@ -24,7 +24,9 @@ func TestEncodeBatch(t *testing.T) {
 		{Key: []byte{}, Value: nil},
 		{Key: []byte("k"), Value: []byte{}, Headers: []transport.Header{{Key: "empty", Value: []byte{}}, {Key: "nil"}}},
 	}
-	for _, codec := range []compress.Compression{compress.None, compress.Gzip, compress.Snappy, compress.Lz4, compress.Zstd} {
+	for _, codec := range []compress.Compression{
+		compress.None, compress.Gzip, compress.Snappy, compress.Lz4, compress.Zstd,
+	} {
 		t.Run(codec.String(), func(t *testing.T) {
 			b, err := encodeBatch(ms, codec, now)
 			if err != nil {
@@ -56,8 +58,10 @@ func TestEncodeBatch(t *testing.T) {
 				if r.Offset != int64(i) || !r.Time.Equal(now) || !bytes.Equal(key, m.Key) || !bytes.Equal(value, m.Value) {
 					t.Errorf("record %d: offset %d, time %v, key %q, value of %d", i, r.Offset, r.Time, key, len(value))
 				}
-				if (r.Key == nil) != (m.Key == nil) || (r.Value == nil) != (m.Value == nil) || len(r.Headers) != len(m.Headers) {
-					t.Errorf("record %d: nil key %v, nil value %v, %d headers", i, r.Key == nil, r.Value == nil, len(r.Headers))
+				if (r.Key == nil) != (m.Key == nil) || (r.Value == nil) != (m.Value == nil) ||
+					len(r.Headers) != len(m.Headers) {
+					t.Errorf("record %d: nil key %v, nil value %v, %d headers", i, r.Key == nil, r.Value == nil,
+						len(r.Headers))
 					continue
 				}
 				for j, h := range m.Headers {
@@ -67,16 +71,16 @@ func TestEncodeBatch(t *testing.T) {
 				}
 			}
 			if _, err := rs.Records.ReadRecord(); !errors.Is(err, io.EOF) {
-				t.Errorf("behind the last: %v", err)
+				t.Errorf("after the last record: %v", err)
 			}
-			if len(ms) != int(binary.BigEndian.Uint32(b.raw[sizePrefix+57:])) {
-				t.Error("record count")
+			if n := int(binary.BigEndian.Uint32(b.raw[sizePrefix+57:])); n != len(ms) {
+				t.Errorf("record count %d, want %d", n, len(ms))
 			}
 		})
 	}
 }
 
-// TestRecordBound wants the bound that batches are cut by to be one.
+// TestRecordBound checks that recordBound is at least the encoded size, and not much more.
 func TestRecordBound(t *testing.T) {
 	for _, n := range []int{0, 1, 63, 64, 8191, 8192, 1 << 20} {
 		m := transport.New("key", "event", "type", make([]byte, n))
@@ -91,7 +95,7 @@ func TestSeen(t *testing.T) {
 	ids := []dedupe.Key{dedupe.Of("a"), dedupe.Of("b"), dedupe.Of("c"), dedupe.Of("d")}
 	for i, id := range ids {
 		s.own(id, int64(i))
-		s.own(id, 99) // a repeat changes nothing
+		s.own(id, 99) // a duplicate has no effect
 	}
 	if s.ids.Has(ids[0]) || !s.ids.Has(ids[1]) || !s.ids.Has(ids[3]) || s.ids.Len() != 3 || s.next != 4 {
 		t.Errorf("window holds %d, next %d", s.ids.Len(), s.next)

@@ -9,10 +9,11 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 )
 
-// Replay sends dead letters back to the topics they came from, without their dead letter headers, and returns how many.
-// It starts behind the last one it replayed (an offset committed under the group's name) and ends with what is there
-// now. With match only the dead letters it accepts are sent, and the place is not kept: a later replay sends them
-// again. Event ids stay, so a replayed volume that was classified after all is recognised downstream.
+// Replay sends dead letters back to their topics, without the dead letter headers, and returns their number. It starts
+// after the last one that it replayed, which is committed under the name of the group, and ends at the current end of
+// the topic. If match is not nil, Replay starts at the beginning, sends only the dead letters that match accepts, and
+// commits nothing. Messages keep their event IDs, so a volume that was classified after all is recognised as a
+// duplicate.
 func (c *Client) Replay(ctx context.Context, p *Producer, topic, group string,
 	match func(transport.Message, transport.DeadLetter) bool,
 ) (int, error) {
@@ -42,11 +43,11 @@ func (c *Client) Replay(ctx context.Context, p *Producer, topic, group string,
 				return true
 			}
 			if d.Topic == "" || match != nil && !match(m, d) {
-				return true // without a topic it never was a message: there is nothing to send back
+				return true // without a topic it never was a message, so there is nothing to send back
 			}
 			again := transport.Original(m)
 			if _, ok := again.Header(transport.HeaderEventID); !ok {
-				// It was named by its place. It keeps that name at its new place, for what had been made of it.
+				// The message was identified by its original position. It must keep that ID in its new position.
 				was := transport.Message{Topic: d.Topic, Partition: d.Partition, Offset: d.Offset}
 				again.SetHeader(transport.HeaderEventID, was.EventID())
 			}
@@ -71,11 +72,12 @@ func (c *Client) Replay(ctx context.Context, p *Producer, topic, group string,
 	return sent, nil
 }
 
-// commit sets a group's offset from outside; the group must have no members.
+// commit commits an offset for a group, which must have no members.
 func (c *Client) commit(ctx context.Context, group, topic string, partition int, offset int64) error {
 	return c.retry(ctx, "commit for "+group, func(ctx context.Context) error {
 		res, err := c.kafka.OffsetCommit(ctx, &kafkago.OffsetCommitRequest{
-			GroupID: group, GenerationID: -1, Topics: map[string][]kafkago.OffsetCommit{topic: {{Partition: partition, Offset: offset}}},
+			GroupID: group, GenerationID: -1,
+			Topics: map[string][]kafkago.OffsetCommit{topic: {{Partition: partition, Offset: offset}}},
 		})
 		if err != nil {
 			return err

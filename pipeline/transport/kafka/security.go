@@ -19,7 +19,7 @@ import (
 	"github.com/segmentio/kafka-go/sasl/scram"
 )
 
-// TLSOptions are the settings of encryption.
+// TLSOptions are the settings for TLS.
 type TLSOptions struct {
 	Enabled    bool   `yaml:"enabled" doc:"Encrypt connections to the brokers and verify their certificates."`
 	CAFile     string `yaml:"ca_file" doc:"PEM file with the CA certificates that the brokers' certificates are verified against. Empty: those of the system."`
@@ -28,7 +28,7 @@ type TLSOptions struct {
 	ServerName string `yaml:"server_name" doc:"Name that the brokers' certificates must have. Empty: the host of each broker's address."`
 }
 
-// Validate says which settings do not go together. It reads no file.
+// Validate returns an error for settings that contradict each other. It reads no files.
 func (o TLSOptions) Validate() error {
 	var problems []error
 	if !o.Enabled && (o.CAFile != "" || o.CertFile != "" || o.KeyFile != "" || o.ServerName != "") {
@@ -41,7 +41,7 @@ func (o TLSOptions) Validate() error {
 	return errors.Join(problems...)
 }
 
-// Load reads the certificates; nil without TLS. An error names the file.
+// Load reads the certificates. It returns nil if TLS is disabled. The error names the file.
 func (o TLSOptions) Load() (*tls.Config, error) {
 	if !o.Enabled {
 		return nil, nil //nolint:nilnil // no TLS is a valid configuration
@@ -76,7 +76,7 @@ func (o TLSOptions) Load() (*tls.Config, error) {
 	return c, nil
 }
 
-// SASLOptions are the settings of authentication.
+// SASLOptions are the settings for SASL authentication.
 type SASLOptions struct {
 	Mechanism    string `yaml:"mechanism" enum:"none,plain,scram-sha-256,scram-sha-512" doc:"SASL mechanism. none: no authentication."`
 	User         string `yaml:"user" doc:"User name."`
@@ -84,10 +84,10 @@ type SASLOptions struct {
 	PasswordFile string `yaml:"password_file" doc:"File with the password. A line break at its end is ignored."`
 }
 
-// noSASL is the mechanism without authentication.
+// noSASL is the mechanism that disables authentication.
 const noSASL = "none"
 
-// Validate says which settings do not go together. It reads no file.
+// Validate returns an error for settings that contradict each other. It reads no files.
 func (o SASLOptions) Validate() error {
 	switch none := o.Mechanism == noSASL || o.Mechanism == ""; {
 	case none && (o.User != "" || o.Password != "" || o.PasswordFile != ""):
@@ -101,7 +101,7 @@ func (o SASLOptions) Validate() error {
 	return nil
 }
 
-// Load gives the credentials, reading the password's file; nil without SASL.
+// Load returns the credentials, with the password read from its file. It returns nil if SASL is disabled.
 func (o SASLOptions) Load() (*SASL, error) {
 	if o.Mechanism == noSASL || o.Mechanism == "" {
 		return nil, nil //nolint:nilnil // no SASL is a valid configuration
@@ -119,7 +119,7 @@ func (o SASLOptions) Load() (*SASL, error) {
 	return s, nil
 }
 
-// maxSecret bounds the files of certificates and passwords in bytes.
+// maxSecret limits the size of certificate and password files in bytes.
 const maxSecret = 1 << 20
 
 func readBounded(path string) ([]byte, error) {
@@ -135,17 +135,17 @@ func readBounded(path string) ([]byte, error) {
 	return text, err
 }
 
-// SASL holds credentials.
+// SASL holds the credentials for SASL.
 type SASL struct {
 	// Mechanism is "plain", "scram-sha-256" or "scram-sha-512".
 	Mechanism, User string
 	Password        string `json:"-"`
 }
 
-// String leaves the password out.
+// String returns the mechanism and the user, without the password.
 func (s SASL) String() string { return s.Mechanism + " as " + s.User }
 
-// GoString is String.
+// GoString is the same as String.
 func (s SASL) GoString() string { return s.String() }
 
 func (s *SASL) mechanism() (*handshakes, error) {
@@ -170,8 +170,8 @@ func (s *SASL) mechanism() (*handshakes, error) {
 	return &handshakes{Mechanism: m}, nil
 }
 
-// handshakes is a mechanism that knows whether an authentication has begun and not ended: some brokers answer a wrong
-// password by closing the connection, which kafka-go reports as any other end of a connection.
+// handshakes is a mechanism that tracks whether an authentication is in progress. Some brokers close the connection
+// after a wrong password, and kafka-go reports that like any other closed connection.
 type handshakes struct {
 	sasl.Mechanism
 	open atomic.Bool
@@ -189,7 +189,7 @@ type handshake struct {
 	of *handshakes
 }
 
-// Next goes on with it.
+// Next continues the authentication.
 func (s handshake) Next(ctx context.Context, challenge []byte) (done bool, response []byte, err error) {
 	done, response, err = s.StateMachine.Next(ctx, challenge)
 	if done && err == nil {
@@ -198,11 +198,11 @@ func (s handshake) Next(ctx context.Context, challenge []byte) (done bool, respo
 	return done, response, err
 }
 
-// ErrAccess is wrapped by the error of a connection that the broker, or we, refused for its certificate or its
-// password: trying again does not help.
+// ErrAccess is wrapped by the error of a connection that either side refused because of a certificate or the password.
+// Retrying does not help.
 var ErrAccess = errors.New("access refused")
 
-// closedError is the error of a connection that the broker closed, with the likely reason.
+// closedError is the error of a connection that the broker closed, with the likely cause.
 type closedError struct {
 	reason string
 	err    error
@@ -214,12 +214,13 @@ func (e *closedError) Error() string {
 
 func (e *closedError) Unwrap() error { return e.err }
 
-// explain says what an error of a connection means where the settings of TLS and SASL are its likely reason.
+// explain adds an explanation to a connection error that is probably caused by the TLS or SASL settings. It has no
+// effect on an error that it has already explained.
 func (c *Client) explain(err error) error {
 	if err == nil || errors.Is(err, ErrAccess) {
 		return err
 	}
-	if _, ok := errors.AsType[*closedError](err); ok { // explained where the connection was made
+	if _, ok := errors.AsType[*closedError](err); ok {
 		return err
 	}
 	refused := func(why string) error { return fmt.Errorf("%w: %s: %w", ErrAccess, why, err) }
@@ -231,8 +232,7 @@ func (c *Client) explain(err error) error {
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
 		return refused("the broker does not speak TLS at this address")
 	}
-	if op, ok := errors.AsType[*net.OpError](err); ok &&
-		op.Op == "remote error" { // as crypto/tls names the alerts of the other side
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" { // a TLS alert from the broker
 		return refused("the broker refused TLS; it may require another client certificate (cert_file, key_file)")
 	}
 	switch {

@@ -42,7 +42,7 @@ func secured(t *testing.T, opts ...kfake.Opt) *kfake.Cluster {
 	return broker
 }
 
-// connect opens a client as a program would from its settings, and pings.
+// connect opens a client from settings, as a command does, and pings the broker.
 func connect(t *testing.T, broker *kfake.Cluster, to TLSOptions, so SASLOptions) (*Client, error) {
 	t.Helper()
 	tc, err := to.Load()
@@ -63,7 +63,7 @@ func connect(t *testing.T, broker *kfake.Cluster, to TLSOptions, so SASLOptions)
 	return c, c.Ping(ctx)
 }
 
-// roundTrip produces and consumes as a member of a group: the paths of the transport, of the group and of the readers.
+// roundTrip produces messages and consumes them as a member of a group. It uses every kind of connection.
 func roundTrip(t *testing.T, c *Client, compression Compression) {
 	t.Helper()
 	p, err := NewProducer(c, ProducerConfig{Compression: compression})
@@ -110,7 +110,7 @@ func TestTLS(t *testing.T) {
 		name   string
 		broker *kfake.Cluster
 		o      TLSOptions
-		want   string // in the error; empty: it works
+		want   string // part of the error; empty if it must work
 	}{
 		{"the right authority", encrypted, TLSOptions{Enabled: true, CAFile: ours.File}, ""},
 		{"by name", encrypted, TLSOptions{Enabled: true, CAFile: ours.File, ServerName: "broker"}, ""},
@@ -122,11 +122,16 @@ func TestTLS(t *testing.T) {
 		{"another authority", encrypted, TLSOptions{Enabled: true, CAFile: theirs.File}, "certificate is not trusted"},
 		{"the system's authorities", encrypted, TLSOptions{Enabled: true}, "certificate is not trusted"},
 		{"client certificate", both, TLSOptions{Enabled: true, CAFile: ours.File, CertFile: cert, KeyFile: key}, ""},
-		{"no client certificate", both, TLSOptions{Enabled: true, CAFile: ours.File}, "may require another client certificate"},
-		{"another client certificate", both, TLSOptions{
-			Enabled: true, CAFile: ours.File, CertFile: foreignCert,
-			KeyFile: foreignKey,
-		}, "may require another client certificate"},
+		{
+			"no client certificate", both,
+			TLSOptions{Enabled: true, CAFile: ours.File},
+			"may require another client certificate",
+		},
+		{
+			"another client certificate", both,
+			TLSOptions{Enabled: true, CAFile: ours.File, CertFile: foreignCert, KeyFile: foreignKey},
+			"may require another client certificate",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			begin := time.Now()
@@ -152,7 +157,7 @@ func TestTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer plain.Close() //nolint:errcheck // it has served
+	defer plain.Close() //nolint:errcheck // no longer needed
 	for name, c := range map[string]Config{
 		"plain text to TLS": {Brokers: encrypted.ListenAddrs()},
 		"TLS to plain text": {Brokers: []string{plain.Addr()}, TLS: &tls.Config{MinVersion: tls.VersionTLS12}},
@@ -193,7 +198,8 @@ func TestSASL(t *testing.T) {
 				}
 				roundTrip(t, client, "")
 				for _, wrong := range []SASLOptions{
-					{Mechanism: mechanism, User: user, Password: "wrong"}, {Mechanism: mechanism, User: "nobody", Password: password},
+					{Mechanism: mechanism, User: user, Password: "wrong"},
+					{Mechanism: mechanism, User: "nobody", Password: password},
 				} {
 					begin := time.Now()
 					_, err := connect(t, broker, to, wrong)
@@ -208,24 +214,25 @@ func TestSASL(t *testing.T) {
 						t.Errorf("it took %v", took)
 					}
 				}
-				if c, err := Open(Config{
-					Brokers: broker.ListenAddrs(), TLS: client.cfg.TLS,
-					Log: slog.New(slog.DiscardHandler),
-				}); err != nil {
-					t.Error(err)
-				} else if err := c.Reach(t.Context()); err != nil { // a broker tells its versions to everybody
+				c, err := Open(Config{
+					Brokers: broker.ListenAddrs(), TLS: client.cfg.TLS, Log: slog.New(slog.DiscardHandler),
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Close()
+				if err := c.Reach(t.Context()); err != nil { // the API versions need no authentication
 					t.Errorf("without SASL: found %v", err)
-				} else if _, err := c.partitions(t.Context(), "t"); err == nil {
-					t.Error("without SASL: metadata were given")
-				} else {
-					c.Close()
+				}
+				if _, err := c.partitions(t.Context(), "t"); err == nil {
+					t.Error("without SASL: the broker returned metadata")
 				}
 			})
 		}
 	}
 }
 
-// TestRefusedMechanism: the broker names what is wrong as real ones do, by its error code.
+// TestRefusedMechanism checks the explanation of the error codes that real brokers return.
 func TestRefusedMechanism(t *testing.T) {
 	for code, want := range map[int16]string{
 		kerr.SaslAuthenticationFailed.Code: "authentication failed (SASL plain as u)",
@@ -239,9 +246,8 @@ func TestRefusedMechanism(t *testing.T) {
 			res.ErrorCode = code
 			return res, nil, true
 		})
-		if _, err := connect(t, broker, TLSOptions{},
-			SASLOptions{Mechanism: "plain", User: "u", Password: "p"}); !errors.Is(err, ErrAccess) ||
-			!strings.Contains(err.Error(), want) {
+		_, err := connect(t, broker, TLSOptions{}, SASLOptions{Mechanism: "plain", User: "u", Password: "p"})
+		if !errors.Is(err, ErrAccess) || !strings.Contains(err.Error(), want) {
 			t.Errorf("code %d: found %v, want %q", code, err, want)
 		}
 	}
@@ -253,7 +259,9 @@ func TestCompression(t *testing.T) {
 		codec := Compression(name)
 		t.Run(name, func(t *testing.T) {
 			var seen pipelinetest.Recorder
-			c, err := Open(Config{Brokers: secured(t).ListenAddrs(), Log: slog.New(slog.DiscardHandler), Observer: &seen})
+			c, err := Open(Config{
+				Brokers: secured(t).ListenAddrs(), Log: slog.New(slog.DiscardHandler), Observer: &seen,
+			})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -339,14 +347,26 @@ func TestSecurityValidate(t *testing.T) {
 			"[]",
 		},
 		{TLSOptions{CAFile: "c"}, SASLOptions{}, "[enabled: found false with other settings of tls, want true]"},
-		{TLSOptions{Enabled: true, CertFile: "c"}, SASLOptions{}, `[cert_file, key_file: found "c" and "", want both or none]`},
+		{
+			TLSOptions{Enabled: true, CertFile: "c"},
+			SASLOptions{},
+			`[cert_file, key_file: found "c" and "", want both or none]`,
+		},
 		{
 			TLSOptions{},
 			SASLOptions{Mechanism: "none", User: "u"},
 			"[mechanism: found none with a user or a password, want plain, scram-sha-256 or scram-sha-512]",
 		},
-		{TLSOptions{}, SASLOptions{Mechanism: "plain", Password: "p"}, `[user: found "", want a name for the mechanism plain]`},
-		{TLSOptions{}, SASLOptions{Mechanism: "plain", User: "u"}, "[password, password_file: want exactly one of them]"},
+		{
+			TLSOptions{},
+			SASLOptions{Mechanism: "plain", Password: "p"},
+			`[user: found "", want a name for the mechanism plain]`,
+		},
+		{
+			TLSOptions{},
+			SASLOptions{Mechanism: "plain", User: "u"},
+			"[password, password_file: want exactly one of them]",
+		},
 		{
 			TLSOptions{},
 			SASLOptions{Mechanism: "plain", User: "u", Password: "p", PasswordFile: "f"},
@@ -365,7 +385,7 @@ func TestSecurityValidate(t *testing.T) {
 	}
 }
 
-// TestSecretsAreHidden: however credentials are printed, the password is not.
+// TestSecretsAreHidden checks that no format verb and no log handler shows the password.
 func TestSecretsAreHidden(t *testing.T) {
 	s := &SASL{Mechanism: "plain", User: "u", Password: "s3cret"}
 	var log bytes.Buffer
@@ -381,7 +401,7 @@ func TestSecretsAreHidden(t *testing.T) {
 	}
 }
 
-// TestExplainOnce: an error that passes explain at several levels states the reason once.
+// TestExplainOnce checks that an error is explained only once, even if it passes explain at several levels.
 func TestExplainOnce(t *testing.T) {
 	for _, c := range []struct {
 		cfg  *tls.Config

@@ -7,7 +7,7 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 )
 
-// Sink is the pipeline sink that writes to a topic. Closing it leaves the producer open: it may be shared.
+// Sink returns a pipeline sink that writes to a topic. Closing it leaves the producer open, because it may be shared.
 func (p *Producer) Sink(topic string) pipeline.Sink[transport.Message] { return topicSink{p, topic} }
 
 type topicSink struct {

@@ -11,17 +11,18 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline"
 )
 
-// Topic is what EnsureTopics wants to exist.
+// Topic describes a topic for EnsureTopics.
 type Topic struct {
 	Name string
-	// Partitions and Replication are -1 or 0 for the cluster's default.
+	// Partitions is the number of partitions and Replication the replication factor. 0 or -1 selects the default of the
+	// cluster.
 	Partitions, Replication int
-	// Config holds topic settings by Kafka's names, for example cleanup.policy: compact.
+	// Config holds topic settings by their names in Kafka, for example cleanup.policy: compact.
 	Config map[string]string
 }
 
-// EnsureTopics creates the topics that do not exist, and waits until the leader of every partition answers. Existing
-// topics stay as they are.
+// EnsureTopics creates the topics that do not exist, and waits until the leader of every partition answers. It does not
+// change existing topics.
 func (c *Client) EnsureTopics(ctx context.Context, topics ...Topic) error {
 	return c.retry(ctx, "create topics", func(ctx context.Context) error {
 		missing, err := c.missing(ctx, topics)
@@ -29,7 +30,7 @@ func (c *Client) EnsureTopics(ctx context.Context, topics ...Topic) error {
 			return err
 		}
 		if len(missing) == 0 {
-			return c.led(ctx, topics)
+			return c.checkLeaders(ctx, topics)
 		}
 		req := &kafkago.CreateTopicsRequest{}
 		for _, t := range missing {
@@ -61,12 +62,12 @@ func (c *Client) EnsureTopics(ctx context.Context, topics ...Topic) error {
 		if err != nil {
 			return err
 		}
-		return c.led(ctx, topics)
+		return c.checkLeaders(ctx, topics)
 	})
 }
 
-// led asks each partition of the topics for an offset, which only its leader answers.
-func (c *Client) led(ctx context.Context, topics []Topic) error {
+// checkLeaders requests an offset of every partition of the topics, which only the leader of the partition answers.
+func (c *Client) checkLeaders(ctx context.Context, topics []Topic) error {
 	for _, t := range topics {
 		n, err := c.partitions(ctx, t.Name)
 		if err != nil {
@@ -98,8 +99,7 @@ func (c *Client) missing(ctx context.Context, topics []Topic) ([]Topic, error) {
 	var out []Topic
 	for _, t := range topics {
 		i := slices.IndexFunc(res.Topics, func(m kafkago.Topic) bool {
-			return m.Name == t.Name && m.Error == nil &&
-				len(m.Partitions) > 0
+			return m.Name == t.Name && m.Error == nil && len(m.Partitions) > 0
 		})
 		if i < 0 {
 			out = append(out, t)
@@ -108,7 +108,7 @@ func (c *Client) missing(ctx context.Context, topics []Topic) ([]Topic, error) {
 	return out, nil
 }
 
-// Partitions returns the number of partitions of a topic, waiting for the topic to exist.
+// Partitions returns the number of partitions of a topic. It waits until the topic exists.
 func (c *Client) Partitions(ctx context.Context, topic string) (n int, err error) {
 	err = c.retry(ctx, "look up topic "+topic, func(ctx context.Context) error {
 		n, err = c.partitions(ctx, topic)
@@ -117,7 +117,7 @@ func (c *Client) Partitions(ctx context.Context, topic string) (n int, err error
 	return n, err
 }
 
-// partitions asks once.
+// partitions is Partitions without retries.
 func (c *Client) partitions(ctx context.Context, topic string) (int, error) {
 	res, err := c.kafka.Metadata(ctx, &kafkago.MetadataRequest{Topics: []string{topic}})
 	if err != nil {
@@ -136,8 +136,8 @@ func (c *Client) partitions(ctx context.Context, topic string) (int, error) {
 // bound is one end of a partition: kafkago.FirstOffset or kafkago.LastOffset.
 type bound = int64
 
-// offsets asks once for one end of each of the partitions: the first offset that is still there, or the one after the
-// last.
+// offsets returns one bound of each partition, without retries: the offset of the oldest message, or the one after the
+// newest.
 func (c *Client) offsets(ctx context.Context, topic string, which bound, partitions ...int) (map[int]int64, error) {
 	req := &kafkago.ListOffsetsRequest{Topics: map[string][]kafkago.OffsetRequest{}}
 	for _, p := range partitions {
@@ -159,13 +159,13 @@ func (c *Client) offsets(ctx context.Context, topic string, which bound, partiti
 	}
 	for _, p := range partitions {
 		if _, ok := out[p]; !ok {
-			return nil, fmt.Errorf("offsets of %s/%d: not in the answer", topic, p)
+			return nil, fmt.Errorf("offsets of %s/%d: not in the response", topic, p)
 		}
 	}
 	return out, nil
 }
 
-// committed asks once for a group's committed offsets; -1 where there is none.
+// committed returns the committed offsets of a group, without retries. The offset is -1 if there is none.
 func (c *Client) committed(ctx context.Context, group, topic string, partitions ...int) (map[int]int64, error) {
 	res, err := c.kafka.OffsetFetch(ctx, &kafkago.OffsetFetchRequest{
 		GroupID: group,
@@ -192,13 +192,14 @@ func (c *Client) committed(ctx context.Context, group, topic string, partitions 
 	}
 	for _, p := range partitions {
 		if _, ok := out[p]; !ok {
-			return nil, fmt.Errorf("committed offset of %s/%d: not in the answer", topic, p)
+			return nil, fmt.Errorf("committed offset of %s/%d: not in the response", topic, p)
 		}
 	}
 	return out, nil
 }
 
-// Lag is, per partition, how many messages a group has not yet committed. kafka-go's own figures are wrong for groups.
+// Lag returns the number of messages of each partition that a group has not committed yet. kafka-go's own values are
+// wrong for groups.
 func (c *Client) Lag(ctx context.Context, group, topic string) (map[int]int64, error) {
 	n, err := c.partitions(ctx, topic)
 	if err != nil {
@@ -222,6 +223,7 @@ func (c *Client) Lag(ctx context.Context, group, topic string) (map[int]int64, e
 	return lag, nil
 }
 
+// all returns the partitions from 0 to n-1.
 func all(n int) []int {
 	ps := make([]int, n)
 	for i := range ps {

@@ -9,11 +9,10 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline"
 )
 
-// watched is what is told of a consumer while it works: whether it is a member, and which partitions it owns.
+// watched is the reported state of a consumer: whether it is a member of its group, and which partitions it owns.
 type watched struct {
-	mu sync.Mutex
-	// notJoined says why the consumer is no member of the group now; nil: it is.
-	notJoined error
+	mu        sync.Mutex
+	notJoined error // why the consumer is not a member of the group; nil if it is
 	owned     map[int]bool
 	changed   chan struct{} // has a token when owned has changed
 	cancel    context.CancelFunc
@@ -21,8 +20,8 @@ type watched struct {
 
 var errJoining = errors.New("joining the group")
 
-// Joined says why the consumer is no member of its group now; nil: it is. A member may own no partition, where the
-// group has more members than the topic has partitions.
+// Joined returns nil if the consumer is a member of its group, or else the reason why it is not. A member may own no
+// partition if the group has more members than the topic has partitions.
 func (k *Consumer) Joined(context.Context) error {
 	k.watched.mu.Lock()
 	defer k.watched.mu.Unlock()
@@ -36,7 +35,7 @@ func (k *Consumer) joined(err error, partitions int) {
 	k.observer.Level(k.part, pipeline.LevelPartitions, int64(partitions))
 }
 
-// begin says that a partition is owned now.
+// begin records that a partition is owned.
 func (w *watched) begin(partition int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -50,7 +49,7 @@ func (w *watched) begin(partition int) {
 	}
 }
 
-// end says that it is not any more. Its lag is for others to tell.
+// end records that a partition is no longer owned. Its lag is reported by its next owner.
 func (w *watched) end(k *Consumer, partition int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -58,7 +57,7 @@ func (w *watched) end(k *Consumer, partition int) {
 	k.observer.Level(pipeline.Partition(k.cfg.Topic, partition), pipeline.LevelLag, pipeline.Gone)
 }
 
-// watch tells the observer of lag and budget until ctx ends.
+// watch reports the lag and the bytes in flight to the observer until ctx ends.
 func (k *Consumer) watch(ctx context.Context) {
 	tick := time.NewTicker(lagEvery)
 	defer tick.Stop()

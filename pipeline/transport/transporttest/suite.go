@@ -1,5 +1,5 @@
-// Package transporttest is the suite that a broker must pass together with the client of package kafka: it runs against
-// the embedded broker in every test run, and against Apache Kafka in integration.
+// Package transporttest is the test suite for a broker and the client in package kafka. It runs against the embedded
+// broker, and against Apache Kafka in the integration tests.
 package transporttest
 
 import (
@@ -24,18 +24,18 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
 )
 
-// Broker is what the suite is told of a running broker.
+// Broker is a running broker.
 type Broker struct {
 	// Addr is its host:port.
 	Addr string
-	// Restart kills the broker and starts it again on the same data and address after down; nil if that is not
+	// Restart kills the broker and starts it again on the same data and address after down. It is nil if that is not
 	// possible.
 	Restart func(t testing.TB, down time.Duration)
-	// Down is how long the suite lets it be away; 0 means 2 s.
+	// Down is how long the broker is down during a restart. 0 means 2 s.
 	Down time.Duration
 }
 
-// Run runs the suite against one broker, which start starts and, through t.Cleanup, stops.
+// Run runs the suite. start starts a broker and stops it with t.Cleanup.
 func Run(t *testing.T, start func(t testing.TB) Broker) {
 	b := start(t)
 	for _, c := range []struct {
@@ -46,14 +46,14 @@ func Run(t *testing.T, start func(t testing.TB) Broker) {
 		{"a poisoned message becomes a dead letter and can be replayed", testPoison},
 		{"a damaged message becomes a dead letter and the stream goes on", testDamaged},
 		{"a message that is too large is a permanent error", testTooLarge},
-		{"a second life goes on where the first stopped", testSecondLife},
+		{"a second run continues where the first stopped", testSecondRun},
 		{"two members share and hand over", testRebalance},
-		{"a deduper recognises what an earlier life wrote", testDedupe},
-		{"a sink that lies about its failures", testChaos},
+		{"a deduper recognises the messages of an earlier run", testDedupe},
+		{"a sink that reports false failures", testChaos},
 		{"connections that are reset", testResets},
-		{"a lone message is quick", testLatency},
-		{"what happens is observed", testObserved},
-		{"the broker goes away and comes back", testRestart},
+		{"a single message has a low latency", testLatency},
+		{"events are observed", testObserved},
+		{"the broker is restarted", testRestart},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, b) })
 	}
@@ -62,7 +62,7 @@ func Run(t *testing.T, start func(t testing.TB) Broker) {
 // limit is how long a case may take before it counts as hanging.
 const limit = 60 * time.Second
 
-// bench is what a case works with: a client, topics of its own.
+// bench holds the client and the topics of a case.
 type bench struct {
 	testing.TB
 	ctx      context.Context
@@ -71,7 +71,7 @@ type bench struct {
 	in, out  string
 	dead     string
 	group    string
-	seen     *pipelinetest.Recorder // what the client and the producer reported
+	seen     *pipelinetest.Recorder // observes the client and the producer
 }
 
 var unique atomic.Int64
@@ -110,7 +110,7 @@ func newBench(t testing.TB, b Broker, dial func(context.Context, string, string)
 	return k
 }
 
-// testWriter shows the log of a test with the test.
+// testWriter writes a log to the log of a test.
 type testWriter struct{ t testing.TB }
 
 func (w testWriter) Write(b []byte) (int, error) {
@@ -145,7 +145,7 @@ type member struct {
 	seen     *pipelinetest.Recorder
 }
 
-// join starts a member whose stage is f.
+// join starts a member with the stage f.
 func (b *bench) join(f pipeline.StageFunc[transport.Message, transport.Message]) *member {
 	b.Helper()
 	seen := &pipelinetest.Recorder{}
@@ -168,7 +168,7 @@ func (b *bench) join(f pipeline.StageFunc[transport.Message, transport.Message])
 	return m
 }
 
-// leave stops a member softly and wants it to end well.
+// leave stops a member softly and checks that it ends without an error.
 func (m *member) leave(t testing.TB) {
 	t.Helper()
 	m.stop()
@@ -181,7 +181,7 @@ func pass(_ context.Context, m transport.Message) ([]transport.Message, error) {
 	return []transport.Message{transport.New(string(m.Key), m.EventID(), "text/plain", m.Value)}, nil
 }
 
-// read returns what a topic holds, by partition in order.
+// read returns the messages of a topic, partition by partition.
 func (b *bench) read(topic string) []transport.Message {
 	b.Helper()
 	var out []transport.Message
@@ -210,7 +210,7 @@ func (b *bench) await(topic string, n int) []transport.Message {
 	}
 }
 
-// exactly wants each event of want once in ms, and the events of each key in order.
+// exactly checks that ms contains each event of want once, and the events of each key in order.
 func (b *bench) exactly(ms, want []transport.Message) {
 	b.Helper()
 	count, last := map[string]int{}, map[string]string{}
@@ -237,7 +237,8 @@ func (b *bench) exactly(ms, want []transport.Message) {
 		delete(count, m.EventID())
 	}
 	if missing > 0 || repeated > 0 || len(count) > 0 {
-		b.Errorf("of %d messages %d are missing, %d repeated, %d unknown", len(want), missing, repeated, len(count))
+		b.Errorf("of %d messages, %d are missing and %d repeated; %d others are unknown", len(want), missing, repeated,
+			len(count))
 	}
 }
 
@@ -282,7 +283,8 @@ func testPoison(t *testing.T, broker Broker) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d.Topic != b.in || d.Stage != "test stage" || d.Error != "seven" || d.Attempts != 1 || time.Since(d.Time) > limit {
+		if d.Topic != b.in || d.Stage != "test stage" || d.Error != "seven" || d.Attempts != 1 ||
+			time.Since(d.Time) > limit {
 			t.Errorf("dead letter %+v", d)
 		}
 		if string(m.Value) != m.EventID() || m.Verify() != nil {
@@ -298,17 +300,15 @@ func testPoison(t *testing.T, broker Broker) {
 	}
 	out := b.await(b.out, 200)
 	m.leave(t)
-	slices.SortFunc(out, func(x, y transport.Message) int {
-		return strings.Compare(x.EventID(),
-			y.EventID())
-	}) // replayed ones come late
+	// Replayed messages are out of order.
+	slices.SortFunc(out, func(x, y transport.Message) int { return strings.Compare(x.EventID(), y.EventID()) })
 	b.exactly(out, ms)
 }
 
 func testDamaged(t *testing.T, broker Broker) {
 	b := newBench(t, broker, nil)
 	ms := messages(100, 4)
-	ms[50].Value = []byte("event-000059") // the checksum is of the original
+	ms[50].Value = []byte("event-000059") // does not match the checksum
 	b.produce(ms...)
 	m := b.join(pass)
 	out := b.await(b.out, 99)
@@ -333,7 +333,7 @@ func testTooLarge(t *testing.T, broker Broker) {
 	_, err := b.producer.Produce(b.ctx, b.in, ms...)
 	partial, ok := errors.AsType[*pipeline.PartialError](err)
 	if !ok || len(partial.Failed) != 1 || !pipeline.IsPermanent(partial.Failed[1]) {
-		t.Fatalf("error %v, want message 1 alone as permanent", err)
+		t.Fatalf("error %v, want a permanent error for message 1 only", err)
 	}
 	if n := len(b.read(b.in)); n != 2 {
 		t.Errorf("%d messages stored, want 2", n)
@@ -345,7 +345,7 @@ func testTooLarge(t *testing.T, broker Broker) {
 	m.leave(t)
 }
 
-func testSecondLife(t *testing.T, broker Broker) {
+func testSecondRun(t *testing.T, broker Broker) {
 	b := newBench(t, broker, nil)
 	ms := messages(3000, 9)
 	b.produce(ms[:2000]...)
@@ -413,15 +413,15 @@ func testDedupe(t *testing.T, broker Broker) {
 	if err := second.Write(b.ctx, append(slices.Clone(ms[200:]), ms[400])); err != nil {
 		t.Fatal(err)
 	}
-	if err := first.Write(b.ctx, ms); err != nil { // it knows its own, and learns of the other's
+	if err := first.Write(b.ctx, ms); err != nil { // must recognise its own messages and those of the second
 		t.Fatal(err)
 	}
 	b.exactly(b.read(b.out), ms)
 	if n := second.Dropped(); n != 101 {
-		t.Errorf("the second life dropped %d, want 101", n)
+		t.Errorf("the second deduper dropped %d, want 101", n)
 	}
 	if n := first.Dropped(); n != 500 {
-		t.Errorf("the first life dropped %d, want 500", n)
+		t.Errorf("the first deduper dropped %d, want 500", n)
 	}
 }
 
@@ -448,12 +448,12 @@ func testChaos(t *testing.T, broker Broker) {
 		}
 	}
 	if sink.Dropped() == 0 {
-		t.Error("no repeat reached the deduper")
+		t.Error("no duplicate reached the deduper")
 	}
 }
 
-// resets dials connections that are reset (RST) with probability p after each read, when the broker has done its work
-// and the answer is lost.
+// resets returns a dial function. Its connections are reset (RST) after each read with a probability of p in 1000. The
+// broker has processed the request by then, but the response is lost.
 func resets(p *atomic.Int64) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		c, err := (&net.Dialer{}).DialContext(ctx, network, addr)
@@ -489,7 +489,7 @@ func testResets(t *testing.T, broker Broker) {
 		b.produce(batch...)
 	}
 	permille.Store(0)
-	b.exactly(b.read(b.in), ms) // the producer's own promise
+	b.exactly(b.read(b.in), ms) // the guarantee of the producer
 	b.exactly(b.await(b.out, len(ms)), ms)
 	m.leave(t)
 }
@@ -508,9 +508,9 @@ func testLatency(t *testing.T, broker Broker) {
 		took = append(took, (<-got).Sub(start))
 	}
 	m.leave(t)
-	// Each partition's first message may meet a consumer that is still joining.
+	// The first message of each partition may have waited for the consumer to join.
 	slices.Sort(took)
-	t.Logf("latency of a lone message: median %v, 9th decile %v", took[30], took[54])
+	t.Logf("latency of a single message: median %v, 9th decile %v", took[30], took[54])
 	if took[30] > 50*time.Millisecond {
 		t.Errorf("median latency %v", took[30])
 	}
@@ -518,7 +518,7 @@ func testLatency(t *testing.T, broker Broker) {
 
 func testRestart(t *testing.T, broker Broker) {
 	if broker.Restart == nil {
-		t.Skip("this broker can not be restarted")
+		t.Skip("this broker cannot be restarted")
 	}
 	b := newBench(t, broker, nil)
 	ms := messages(2000, 8)
@@ -544,8 +544,8 @@ func testRestart(t *testing.T, broker Broker) {
 	}
 }
 
-// testObserved wants everything that happens told to the observers, and the lag of the partitions that a member owns,
-// as long as it does.
+// testObserved checks that all events are reported, and that the lag of a partition is reported as long as a member owns
+// it.
 func testObserved(t *testing.T, broker Broker) {
 	b := newBench(t, broker, nil)
 	ms := messages(500, 6)
@@ -554,24 +554,27 @@ func testObserved(t *testing.T, broker Broker) {
 	b.await(b.out, len(ms))
 	for p := range 4 {
 		part := pipeline.Partition(b.in, p)
-		for lag := m.seen.Levels(part, pipeline.LevelLag); len(lag) == 0 ||
-			lag[len(lag)-1] != 0; lag = m.seen.Levels(part, pipeline.LevelLag) {
+		for {
+			lag := m.seen.Levels(part, pipeline.LevelLag)
+			if len(lag) > 0 && lag[len(lag)-1] == 0 {
+				break
+			}
 			if time.Sleep(20 * time.Millisecond); b.ctx.Err() != nil {
-				t.Fatalf("observed lags %v of %s, want 0 in the end", lag, part)
+				t.Fatalf("observed lags %v of %s, want 0 at the end", lag, part)
 			}
 		}
 	}
 	if err := m.consumer.Joined(b.ctx); err != nil {
-		t.Errorf("a member is said not to have joined: %v", err)
+		t.Errorf("the member has not joined: %v", err)
 	}
 	m.leave(t)
 	for p := range 4 {
 		if lag := m.seen.Levels(pipeline.Partition(b.in, p), pipeline.LevelLag); lag[len(lag)-1] != pipeline.Gone {
-			t.Errorf("observed lags %v of partition %d, want it gone in the end", lag, p)
+			t.Errorf("observed lags %v of partition %d, want it gone at the end", lag, p)
 		}
 	}
 	if m.consumer.Joined(b.ctx) == nil {
-		t.Error("a member that left is said to have joined")
+		t.Error("Joined returned nil for a member that has left")
 	}
 	in, out := "consumer "+b.in, "producer "+b.out
 	if owned := m.seen.Levels(in, pipeline.LevelPartitions); !slices.Contains(owned, 4) || owned[len(owned)-1] != 0 {
