@@ -1,11 +1,11 @@
-// Package app contains what all commands share: their environment, and the errors that callers distinguish. The work of
-// the commands is in the packages below it. They take an [Env], return typed results and print nothing:
+// Package app contains what all commands share: their environment and the errors that callers distinguish. The
+// commands themselves are in the packages below it. They take an [Env], return typed results and print nothing:
 //
-//   - stream: inputs to volumes, volumes to classifications, dead letters, the embedded broker
-//   - learn: training, evaluation, low precision
-//   - models: loading, describing, converting, running and measuring models
+//   - stream: ingestion, classification, dead letters and the embedded broker
+//   - learn: training, evaluation and quantization
+//   - models: loading, describing, converting, running and benchmarking models
 //   - files: inspecting, converting, voxelizing, reconstructing and generating files
-//   - doctor: checks of this machine
+//   - doctor: checks of the machine
 //   - config: the configuration
 //
 // Flags, printing and exit codes are in cmd/voxelstream.
@@ -31,22 +31,23 @@ import (
 type Env struct {
 	Config *config.Loaded
 	Log    *slog.Logger
-	// Progress may be nil.
+	// Progress shows progress; it may be nil.
 	Progress Progress
 	// Screen shows live tables; nil means none.
 	Screen *screen.Screen
-	// Stdout takes the classifications that go to the standard output; nil: none can.
+	// Stdout receives classifications written to standard output. It may be nil.
 	Stdout io.Writer
-	// Abort, when closed, asks for a stop without draining. It may be nil.
+	// Abort requests a stop without draining when it is closed. It may be nil.
 	Abort <-chan struct{}
-	// Observer is told what the parts do; nil: nobody is. HTTP and Metrics are nil without a listener. See [Env.Serve].
+	// Observer receives the events of all parts. HTTP and Metrics belong to the HTTP listener. All three are nil
+	// without a listener; see [Env.Serve].
 	Observer pipeline.Observer
 	HTTP     *service.Listener
 	Metrics  *telemetry.Metrics
 	starting *service.State // nil without a listener
 }
 
-// Threads is the number of threads for computation.
+// Threads returns the number of threads for computation.
 func (a *Env) Threads() int {
 	if a.Config.Threads > 0 {
 		return a.Config.Threads
@@ -67,7 +68,7 @@ func (a *Env) Reading() ingest.Options {
 
 // Progress shows the progress of work.
 type Progress interface {
-	// Bar starts a progress bar that counts units, such as "rows".
+	// Bar starts a progress bar. what is the unit that it counts, in the plural: "rows".
 	Bar(what string) Bar
 	// Line prints a permanent line.
 	Line(text string)
@@ -107,7 +108,7 @@ type noBar struct{}
 func (noBar) Set(int64, int64, string) {}
 func (noBar) Done()                    {}
 
-// Quantiles are of latencies in milliseconds.
+// Quantiles holds latency quantiles in milliseconds.
 type Quantiles struct {
 	P50 float64 `json:"p50"`
 	P99 float64 `json:"p99"`

@@ -31,22 +31,22 @@ func TestIsUsage(t *testing.T) {
 	}
 	cause := errors.New("cause")
 	if !errors.Is(Usage(cause), cause) {
-		t.Error("the cause of an error of usage is lost")
+		t.Error("a usage error does not wrap its cause")
 	}
 }
 
 func TestInterrupted(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	if err := Interrupted(ctx, nil); err != nil {
-		t.Errorf("before the end: found %v", err)
+		t.Errorf("running context: found %v", err)
 	}
 	stop()
 	if err := Interrupted(ctx, nil); !errors.Is(err, ErrInterrupted) {
-		t.Errorf("after the end: found %v", err)
+		t.Errorf("cancelled context: found %v", err)
 	}
 	failure := errors.New("x")
 	if err := Interrupted(ctx, failure); !errors.Is(err, failure) {
-		t.Errorf("after a failure: found %v", err)
+		t.Errorf("cancelled context and an error: found %v", err)
 	}
 }
 

@@ -31,7 +31,7 @@ func (a *Env) EmbeddedConfig(address string) (kafka.Config, error) {
 	k := &a.Config.Kafka
 	if k.TLS.Enabled || k.SASL.Mechanism != "none" {
 		return kafka.Config{}, Usage(errors.New(
-			"kafka.tls, kafka.sasl: the embedded broker supports neither; set kafka.brokers to the brokers of a cluster"))
+			"kafka.tls, kafka.sasl: the embedded broker supports neither; set kafka.brokers to use a cluster"))
 	}
 	return kafka.Config{Brokers: []string{address}, ClientID: k.ClientID, Log: a.Log, Observer: a.Observer}, nil
 }

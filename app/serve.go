@@ -10,8 +10,8 @@ import (
 	"github.com/voxelstream/voxelstream/telemetry"
 )
 
-// stopTime is the time that work may take to end after pipeline.drain, which bounds only the pipeline: the sinks and
-// the connection to the cluster are closed after it.
+// stopTime is the additional time for shutdown after pipeline.drain, which only bounds the pipeline. Sinks and the
+// connection to the cluster are closed after it.
 const stopTime = 30 * time.Second
 
 // Serve runs work with the configured HTTP listener, if any. The listener starts before work and stops after it. The
@@ -39,7 +39,7 @@ func (a *Env) Serve(ctx context.Context, work func(ctx context.Context, a *Env) 
 			return nil
 		}})
 	select {
-	case worked := <-result: // not by way of Run, which takes the end of ctx for none of work's errors
+	case worked := <-result: // not returned through Run, which drops errors caused by the end of ctx
 		return errors.Join(worked, err)
 	default:
 		return err

@@ -30,7 +30,8 @@ func get(t *testing.T, a *app.Env, path string) (status int, body string) {
 	return answer.StatusCode, string(b)
 }
 
-// TestServe: work has an observer whose counts are scraped, is ready when it says so, and its error is the command's.
+// TestServe checks that work gets an observer with scraped metrics, that readiness follows Started, and that the
+// error of work is returned.
 func TestServe(t *testing.T) {
 	a := apptest.New(t, "http.listen", ":0")
 	want := errors.New("the work failed")
@@ -56,11 +57,12 @@ func TestServe(t *testing.T) {
 		t.Errorf("found %v, want %v", err, want)
 	}
 	if a.HTTP != nil || a.Observer != nil {
-		t.Error("the Env that was given has changed")
+		t.Error("Serve modified its Env")
 	}
 }
 
-// TestServeInterrupted: what work says of the end of its context is kept, and nobody is sent to a process that ends.
+// TestServeInterrupted checks that an error caused by the end of the context is returned, and that /readyz fails
+// while the process stops.
 func TestServeInterrupted(t *testing.T) {
 	a := apptest.New(t, "http.listen", "127.0.0.1:0")
 	ctx, cancel := context.WithCancel(t.Context())
@@ -74,14 +76,14 @@ func TestServeInterrupted(t *testing.T) {
 				return ctx.Err()
 			}
 		}
-		return errors.New("ready to the end")
+		return errors.New("still ready after the end of the context")
 	})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("found %v", err)
 	}
 }
 
-func TestServeNothing(t *testing.T) {
+func TestServeWithoutListener(t *testing.T) {
 	a := apptest.New(t)
 	worked := false
 	if err := a.Serve(t.Context(), func(_ context.Context, b *app.Env) error {
@@ -89,7 +91,7 @@ func TestServeNothing(t *testing.T) {
 		b.Ready("model", nil)
 		b.Started()
 		if b.HTTP != nil || b.Observer != nil {
-			t.Error("there is a listener")
+			t.Error("found a listener, want none")
 		}
 		return nil
 	}); err != nil || !worked {
@@ -97,13 +99,13 @@ func TestServeNothing(t *testing.T) {
 	}
 }
 
-// TestServeTaken: without its listener a command does not begin.
-func TestServeTaken(t *testing.T) {
+// TestServeAddressInUse checks that work does not start if the listener's address is in use.
+func TestServeAddressInUse(t *testing.T) {
 	a := apptest.New(t, "http.listen", ":0")
 	if err := a.Serve(t.Context(), func(ctx context.Context, b *app.Env) error {
 		second := apptest.New(t, "http.listen", b.HTTP.Addr())
 		err := second.Serve(ctx, func(context.Context, *app.Env) error {
-			t.Error("work began")
+			t.Error("work started")
 			return nil
 		})
 		if err == nil || !strings.Contains(err.Error(), b.HTTP.Addr()) {

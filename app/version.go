@@ -22,7 +22,7 @@ type Build struct {
 	Go      string `json:"go"`
 	OS      string `json:"os"`
 	Arch    string `json:"arch"`
-	HDF5    string `json:"hdf5"` // empty: built without
+	HDF5    string `json:"hdf5"` // empty if built without HDF5
 	Tier    string `json:"tier"`
 }
 

@@ -18,37 +18,37 @@ import (
 	"github.com/voxelstream/voxelstream/voxelize/colormap"
 )
 
-// Options configure a [Classifier]. The zero value is usable.
+// Options configures a [Classifier]. The zero value is usable.
 type Options struct {
 	// Model identifies the model in classifications. Its digest is part of their key.
 	Model record.Model
-	// Colormap is the palette of a model that does not name its own.
+	// Colormap is the palette for models that do not specify one.
 	Colormap string
-	// Raw says that raw values are expected. The network is made ready for those in New, else for palette indices
-	// where it takes any; for the others when the first volume of them comes.
+	// Raw announces raw values. New compiles the network for them; otherwise for palette indices, if the model
+	// accepts any. The network for the other kind is compiled when the first such volume arrives.
 	Raw bool
-	// TopK is the number of classes listed per classification; the default is 3.
+	// TopK is the number of classes to report per classification; the default is 3.
 	TopK int
-	// Batch is the most volumes of one pass through the network; the default is 64. More volumes are classified in
-	// several passes.
+	// Batch is the maximum number of volumes per forward pass; the default is 64. Larger batches are split.
 	Batch int
 	// Threads is the number of threads; 0 means one per CPU. The result does not depend on it.
 	Threads int
-	// Observer is told of each pass through the network, as the part "network"; nil: nobody is.
+	// Observer receives the duration of each forward pass, as part "network". It may be nil.
 	Observer pipeline.Observer
 }
 
-// Classifier classifies volumes with a network. It is a batch stage of a pipeline, and not safe for concurrent use.
+// Classifier classifies volumes with a network. It is a batch stage of a pipeline and must not be used concurrently.
 type Classifier struct {
 	options Options
 	model   *nn.Model
 	dims    [3]int
-	// channels are those of the model's input, first says that they come before depth, height and width.
+	// channels is the number of channels of the model's input. first reports that they come before depth, height and
+	// width.
 	channels int
 	first    bool
-	// palette is that of the volumes that it takes; nil where it takes none.
+	// palette is the palette of accepted volumes, or nil if palette indices are not accepted.
 	palette *colormap.Palette
-	// indexed and dense are the plans for palette indices and for raw values; nil where they were not needed yet.
+	// indexed and dense are the plans for palette indices and raw values. They are nil until they are needed.
 	indexed, dense *nn.Plan
 }
 
@@ -61,11 +61,13 @@ type Item struct {
 	Read time.Time
 }
 
-// New prepares a model that takes volumes of one size (see Dims) and gives the probabilities of classes, (C), or
-// their logits (see Scored), or that of the second of two classes, (1), by a sigmoid. Close it.
+// New prepares a model whose input is volumes of one size (see Dims). Its output must be class probabilities of shape
+// (C), logits (see Scored), or, for two classes, the probability of the second one as the output of a sigmoid, of
+// shape (1). The caller must call Close.
 //
-// A model that names a colour map takes palette indices of that map only. Another one takes raw values whose
-// channels are those of its input and, where these are 1 or 3, indices of the colour map of the options.
+// A model that specifies a colour map accepts only palette indices of that map. Any other model accepts raw values
+// with the channels of its input. If it has 1 or 3 channels, it also accepts indices of the colour map in the
+// options.
 func New(m *nn.Model, o Options) (*Classifier, error) {
 	if o.TopK <= 0 {
 		o.TopK = 3
@@ -103,7 +105,7 @@ func New(m *nn.Model, o Options) (*Classifier, error) {
 	return c, nil
 }
 
-// plan is the one for raw values or for palette indices, compiled when it is first needed.
+// plan returns the plan for raw values or for palette indices. It compiles the plan on first use.
 func (c *Classifier) plan(raw bool) (*nn.Plan, error) {
 	o, plan := nn.Options{Threads: c.options.Threads}, &c.dense
 	if !raw {
@@ -119,7 +121,7 @@ func (c *Classifier) plan(raw bool) (*nn.Plan, error) {
 	return *plan, nil
 }
 
-// probe classifies an empty volume: a network without softmax at its end is noticed here rather than by strange
+// probe classifies an empty volume, to detect a network without a final softmax here instead of by implausible
 // scores.
 func (c *Classifier) probe(plan *nn.Plan) error {
 	if plan == c.dense {
@@ -133,13 +135,14 @@ func (c *Classifier) probe(plan *nn.Plan) error {
 	sum := 0.0
 	for _, p := range plan.Output(0) {
 		if !(p >= 0 && p <= 1) {
-			return fmt.Errorf("model %s: found output %g of an empty volume, want probabilities, as of a softmax at the end",
+			return fmt.Errorf("model %s: found output %g for an empty volume, want probabilities, as from a " +
+				"final softmax",
 				c.model.Name, p)
 		}
 		sum += float64(p)
 	}
 	if math.Abs(sum-1) > 1e-3 {
-		return fmt.Errorf("model %s: found outputs of an empty volume whose sum is %g, want 1, as of a softmax at the end",
+		return fmt.Errorf("model %s: found outputs that sum to %g for an empty volume, want 1, as from a final softmax",
 			c.model.Name, sum)
 	}
 	return nil
@@ -147,10 +150,11 @@ func (c *Classifier) probe(plan *nn.Plan) error {
 
 func (c *Classifier) cells() int { return c.dims[0] * c.dims[1] * c.dims[2] }
 
-// Dims is the size of the volumes that it takes.
+// Dims returns the size of accepted volumes: depth, height, width in cells.
 func (c *Classifier) Dims() [3]int { return c.dims }
 
-// Colormap names the palette of the volumes that it takes; empty where it takes none.
+// Colormap returns the name of the palette of accepted volumes, or an empty string if palette indices are not
+// accepted.
 func (c *Classifier) Colormap() string {
 	if c.palette == nil {
 		return ""
@@ -158,13 +162,13 @@ func (c *Classifier) Colormap() string {
 	return c.palette.Name
 }
 
-// TakesRaw says whether it takes volumes of raw values, which are to have as many channels as Channels says.
+// TakesRaw reports whether volumes of raw values are accepted. They must have Channels channels.
 func (c *Classifier) TakesRaw() bool { return c.model.Colormap == "" }
 
-// Channels is the number of values of a cell that the model takes.
+// Channels returns the number of values per cell of the model's input.
 func (c *Classifier) Channels() int { return c.channels }
 
-// Takes names the content of the volumes that it takes: "palette Oranges, or raw values of 1 channel".
+// Takes describes the content of accepted volumes, for example "palette Oranges, or raw values of 1 channel".
 func (c *Classifier) Takes() string {
 	var all []string
 	if c.palette != nil {
@@ -180,7 +184,7 @@ func (c *Classifier) Takes() string {
 	return strings.Join(all, ", or ")
 }
 
-// Close ends the network's threads.
+// Close stops the network's threads.
 func (c *Classifier) Close() {
 	for _, p := range []*nn.Plan{c.indexed, c.dense} {
 		if p != nil {
@@ -189,10 +193,10 @@ func (c *Classifier) Close() {
 	}
 }
 
-// check says why a volume does not fit the network.
+// check reports a volume that the network cannot classify.
 func (c *Classifier) check(v *voxelize.Volume) error {
 	if v.Dims != c.dims {
-		return fmt.Errorf("found %s cells, want %s: the model %s takes no other size",
+		return fmt.Errorf("found %s cells, want %s, the input size of model %s",
 			cellsOf(v.Dims), cellsOf(c.dims), c.options.Model.Name)
 	}
 	fits := c.palette != nil && v.Content == voxelize.PaletteContent(c.palette.Name)
@@ -200,7 +204,7 @@ func (c *Classifier) check(v *voxelize.Volume) error {
 		fits = c.TakesRaw() && v.Content.Channels == c.channels
 	}
 	if !fits {
-		return fmt.Errorf("found %v, want %s: the model %s takes no other", v.Content, c.Takes(), c.options.Model.Name)
+		return fmt.Errorf("found %v, want %s, the input of model %s", v.Content, c.Takes(), c.options.Model.Name)
 	}
 	if err := v.Check(); err != nil {
 		return err
@@ -214,12 +218,12 @@ func (c *Classifier) check(v *voxelize.Volume) error {
 	return nil
 }
 
-// ProcessBatch gives one classification per item, in order. A *pipeline.PartialError names the items that the
-// network cannot classify; they are permanently at fault, and their places in the result are empty.
+// ProcessBatch returns one classification per item, in order. If some items cannot be classified, the error is a
+// *pipeline.PartialError that lists them with permanent errors, and their classifications are empty.
 func (c *Classifier) ProcessBatch(ctx context.Context, items []Item) ([]record.Classification, error) {
 	out := make([]record.Classification, len(items))
 	failed := map[int]error{}
-	var indexed, dense []int // indices of items
+	var indexed, dense []int // indices into items
 	for i := range items {
 		v := &items[i].Volume
 		if err := c.check(v); err != nil {
@@ -249,7 +253,7 @@ func (c *Classifier) ProcessBatch(ctx context.Context, items []Item) ([]record.C
 	return out, nil
 }
 
-// pass classifies one batch of volumes that are all of palette indices, or none of them.
+// pass classifies one batch of volumes, which hold either all palette indices or all raw values.
 func (c *Classifier) pass(
 	ctx context.Context, items []Item, batch []int, out []record.Classification, failed map[int]error,
 ) error {
@@ -293,7 +297,7 @@ func (c *Classifier) pass(
 
 func cellsOf(dims [3]int) string { return fmt.Sprintf("%dx%dx%d", dims[0], dims[1], dims[2]) }
 
-// spread writes the raw values of a volume in the axis order of the model's input.
+// spread copies the raw values of a volume in the axis order of the model's input.
 func (c *Classifier) spread(dst []float32, v *voxelize.Volume) {
 	if v.Content.Float && !c.first {
 		copy(dst, v.Values)
@@ -303,25 +307,25 @@ func (c *Classifier) spread(dst []float32, v *voxelize.Volume) {
 	if !v.Content.Float {
 		value = func(i int) float32 { return v.Content.Offset + v.Content.Scale*float32(v.Index[i]) }
 	}
-	cells, cell := 1, c.channels // how far apart the values of a cell are, and those of a channel
+	cellStride, channelStride := c.channels, 1
 	if c.first {
-		cells, cell = c.cells(), 1
+		cellStride, channelStride = 1, c.cells()
 	}
 	for i := range c.cells() {
 		for k := range c.channels {
-			dst[i*cell+k*cells] = value(i*c.channels + k)
+			dst[i*cellStride+k*channelStride] = value(i*c.channels + k)
 		}
 	}
 }
 
-// top lists the best classes, best first; of equal ones the lower number.
+// top returns the best classes, best first, and among equal scores the lower class first.
 func (c *Classifier) top(scores []float32) ([]record.Score, error) {
 	all := make([]record.Score, len(scores))
 	for i, s := range scores {
 		if s != s {
 			return nil, errors.New("the network's output is NaN")
 		}
-		all[i] = record.Score{Class: i, Score: min(s, 1)} // rounding may leave it a hair above
+		all[i] = record.Score{Class: i, Score: min(s, 1)} // rounding may exceed 1 slightly
 	}
 	slices.SortStableFunc(all, func(a, b record.Score) int {
 		switch {
@@ -337,11 +341,12 @@ func (c *Classifier) top(scores []float32) ([]record.Score, error) {
 
 func (c *Classifier) classification(v *Item, top []record.Score, now time.Time) record.Classification {
 	out := record.Classification{
-		EventID: v.ID.String(), Stream: v.Stream, Seq: v.Seq, Object: v.Object, View: v.View, Time: v.Time, Track: v.Track,
+		EventID: v.ID.String(), Stream: v.Stream, Seq: v.Seq, Object: v.Object, View: v.View, Time: v.Time,
+			Track: v.Track,
 		Model: c.options.Model, Class: top[0].Class, Score: top[0].Score, TopK: top,
 	}
 	if v.Box != nil {
-		box := *v.Box // results must not keep the memory of the batch
+		box := *v.Box // results must not refer to the memory of the batch
 		out.Box = &box
 	}
 	if names := c.model.Classes; out.Class < len(names) && names[out.Class] != strconv.Itoa(out.Class) {

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const side, classes = 6, 5
 
-// model is a small network with random weights.
+// model returns a small network with random weights.
 func model(t *testing.T, activation string) *nn.Model {
 	t.Helper()
 	m, err := nn.Sequential("small", nn.Shape{side, side, side, 3},
@@ -48,7 +48,8 @@ func classifier(t *testing.T, m *nn.Model, o Options) *Classifier {
 func item(i int) Item {
 	v := voxelize.Volume{
 		ID: record.ID{Stream: "s", Seq: uint64(i)}, Label: int32(i%3) - 1,
-		Dims: [3]int{side, side, side}, Index: make([]uint8, side*side*side), Content: voxelize.PaletteContent("Oranges"),
+		Dims: [3]int{side, side, side}, Index: make([]uint8, side*side*side),
+			Content: voxelize.PaletteContent("Oranges"),
 	}
 	for j := range v.Index {
 		if (j*7+i)%5 == 0 {
@@ -65,8 +66,7 @@ func items(n int) (out []Item) {
 	return out
 }
 
-// TestBatchesDoNotMatter: the same volumes give the same scores, whatever the batch they come in, and whatever the
-// number of threads.
+// TestBatchesDoNotMatter checks that scores do not depend on the batch size or the number of threads.
 func TestBatchesDoNotMatter(t *testing.T) {
 	m := model(t, "softmax")
 	all := items(23)
@@ -111,19 +111,20 @@ func TestClassification(t *testing.T) {
 		}
 		for k := 1; k < len(c.TopK); k++ {
 			if c.TopK[k].Score > c.TopK[k-1].Score {
-				t.Errorf("found %v, want the best first", c.TopK)
+				t.Errorf("found %v, want the best class first", c.TopK)
 			}
 		}
 		if known := i%3 != 0; known != (c.Label != nil) || known && *c.Label != int32(i%3)-1 {
 			t.Errorf("volume %d: found label %v", i, c.Label)
 		}
 		if want := m.Classes[c.Class]; c.Name != want && (c.Class != 2 || c.Name != "") {
-			t.Errorf("found name %q of class %d, want %q", c.Name, c.Class, want)
+			t.Errorf("class %d: found name %q, want %q", c.Class, c.Name, want)
 		}
 	}
 }
 
-// TestObject: the classification of an object says which it is and where; that of a whole scan has none of it.
+// TestObject checks that the classification of an object has its number, view, track and box, and that of a whole
+// scan has none.
 func TestObject(t *testing.T) {
 	in := items(2)
 	in[1].Object, in[1].View, in[1].Track = 3, 5, 17
@@ -134,16 +135,17 @@ func TestObject(t *testing.T) {
 		t.Fatal(err)
 	}
 	if c := got[0]; c.EventID != "s/0" || c.ID() != in[0].ID || c.Box != nil || c.Track != 0 {
-		t.Errorf("found %+v of a whole scan", c)
+		t.Errorf("whole scan: found %+v", c)
 	}
-	in[1].Box.Yaw = 0 // the results are of their own
+	in[1].Box.Yaw = 0 // results must not share the memory of the input
 	if c := got[1]; c.EventID != "s/1#3~5" || c.ID() != in[1].ID || c.Track != 17 || c.Box == nil || *c.Box != want {
-		t.Errorf("found %+v of an object", c)
+		t.Errorf("object: found %+v", c)
 	}
 }
 
-// TestRefuses: what does not fit is named, permanently at fault, and does not disturb the others.
-func TestRefuses(t *testing.T) {
+// TestPartialErrors checks that volumes that do not fit are reported as permanent errors and do not affect the
+// others.
+func TestPartialErrors(t *testing.T) {
 	c := classifier(t, model(t, "softmax"), Options{Batch: 2})
 	all := items(6)
 	all[1].Dims, all[1].Index = [3]int{8, 8, 8}, make([]uint8, 512)
@@ -156,7 +158,8 @@ func TestRefuses(t *testing.T) {
 	}
 	for i, want := range map[int]string{
 		1: "found 8x8x8 cells, want 6x6x6",
-		3: "found palette viridis, want palette Oranges", 4: "found 10 bytes and 0 float32 values, want 216 and 0",
+		3: "found palette viridis, want palette Oranges",
+		4: "found 10 bytes and 0 float32 values, want 216 and 0",
 	} {
 		if e := partial.Failed[i]; !pipeline.IsPermanent(e) || !strings.Contains(e.Error(), want) ||
 			!strings.Contains(e.Error(), all[i].ID.String()) {
@@ -169,12 +172,12 @@ func TestRefuses(t *testing.T) {
 	}
 	for j, i := range []int{0, 2, 5} {
 		if !reflect.DeepEqual(got[i].TopK, alone[j].TopK) {
-			t.Errorf("item %d: found %v beside bad ones, %v alone", i, got[i].TopK, alone[j].TopK)
+			t.Errorf("item %d: found %v with invalid items in the batch, %v without", i, got[i].TopK, alone[j].TopK)
 		}
 	}
 }
 
-// scores classifies some items.
+// scores returns the scores of some items.
 func scores(t *testing.T, m *nn.Model) (out [][]record.Score) {
 	t.Helper()
 	got, err := classifier(t, m, Options{TopK: classes}).ProcessBatch(t.Context(), items(7))
@@ -187,15 +190,15 @@ func scores(t *testing.T, m *nn.Model) (out [][]record.Score) {
 	return out
 }
 
-// share copies the parameters of a model into one of the same layers with parameters.
+// share copies the parameters of a model to one with the same parameter shapes.
 func share(to, from *nn.Model) {
 	for i, p := range from.Params() {
 		copy(to.Params()[i].Value, p.Value)
 	}
 }
 
-// TestChannelsFirst: a model that takes its channels first, and puts them last by itself, classifies as the one
-// without that, and as fast: the palette is read by the convolution.
+// TestChannelsFirst checks that a model with channels first, which permutes its input, gives the same scores as one
+// with channels last and is as fast: the convolution reads the palette directly.
 func TestChannelsFirst(t *testing.T) {
 	for _, channels := range []int{3, 1} {
 		stack := func() []nn.Layer {
@@ -216,19 +219,20 @@ func TestChannelsFirst(t *testing.T) {
 			t.Errorf("%d channels: found %v, want %v", channels, got, want)
 		}
 		plan := classifier(t, first, Options{}).indexed
-		if ops := strings.Join(plan.Ops(), ", "); !strings.Contains(ops, "PaletteConv") || strings.Contains(ops, "Gather") {
-			t.Errorf("%d channels: found operations %s, want a convolution of the palette and no change of order", channels, ops)
+		if ops := strings.Join(plan.Ops(), ", "); !strings.Contains(ops, "PaletteConv") ||
+			strings.Contains(ops, "Gather") {
+			t.Errorf("%d channels: found operations %s, want a palette convolution and no permutation", channels, ops)
 		}
 	}
 }
 
-// TestDensity: of a model of one channel, a voxel is its place in the palette.
+// TestDensity checks that a model with one channel sees each voxel's position in the palette.
 func TestDensity(t *testing.T) {
 	m, err := nn.Sequential("sum", nn.Shape{side, side, side, 1}, layers.NewFlatten(), layers.NewDense(2, "softmax"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range m.Params()[0].Value { // the sum of all voxels, and nothing
+	for i := range m.Params()[0].Value { // logits: the sum of all voxels, and 0
 		m.Params()[0].Value[i] = float32(1-i%2) / 10
 	}
 	v := item(1)
@@ -241,18 +245,19 @@ func TestDensity(t *testing.T) {
 		t.Fatal(err)
 	}
 	if want := 1 / (1 + math.Exp(-sum)); math.Abs(float64(got[0].Score)-want) > 1e-5 || got[0].Class != 0 {
-		t.Errorf("found class %d by %g, want 0 by %g", got[0].Class, got[0].Score, want)
+		t.Errorf("found class %d with score %g, want 0 with %g", got[0].Class, got[0].Score, want)
 	}
 }
 
-// TestLogits: a model that ends in logits, or in the logarithms of probabilities, classifies as the one with a
-// softmax there.
+// TestLogits checks that a model that ends in logits or log-probabilities gives the same scores as one that ends in a
+// softmax.
 func TestLogits(t *testing.T) {
 	with := model(t, "softmax")
 	want := scores(t, with)
 	for _, activation := range []string{"linear", "log_softmax"} {
 		m, err := nn.Sequential("small", nn.Shape{side, side, side, 3},
-			layers.NewConv3D(4, 3, "relu"), layers.NewFlatten(), layers.NewDense(classes, ""), layers.NewActivation(activation))
+			layers.NewConv3D(4, 3, "relu"), layers.NewFlatten(), layers.NewDense(classes, ""),
+				layers.NewActivation(activation))
 		if activation == "linear" {
 			m, err = nn.Sequential("small", nn.Shape{side, side, side, 3}, layers.NewConv3D(4, 3, "relu"),
 				layers.NewFlatten(), layers.NewDense(classes, ""))
@@ -270,14 +275,15 @@ func TestLogits(t *testing.T) {
 		}
 	}
 	if scored, err := Scored(with); err != nil || scored != with {
-		t.Errorf("found %v (%v), want the model as it is", scored, err)
+		t.Errorf("found %v (%v), want the model unchanged", scored, err)
 	}
 }
 
-// TestTwoClasses: of a model with one output p, the classes have the probabilities 1-p and p.
+// TestTwoClasses checks that a model with one output p gives probabilities 1-p and p.
 func TestTwoClasses(t *testing.T) {
 	one := func(activation string) *nn.Model {
-		m, err := nn.Sequential("two", nn.Shape{side, side, side, 3}, layers.NewFlatten(), layers.NewDense(1, activation))
+		m, err := nn.Sequential("two", nn.Shape{side, side, side, 3}, layers.NewFlatten(),
+			layers.NewDense(1, activation))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -287,9 +293,10 @@ func TestTwoClasses(t *testing.T) {
 	got := scores(t, one("sigmoid"))[0]
 	if len(got) != 2 || got[0].Class != 0 || math.Abs(float64(got[0].Score)-.75) > 1e-6 ||
 		math.Abs(float64(got[1].Score)-.25) > 1e-6 {
-		t.Errorf("found %v, want class 0 by .75 and class 1 by .25", got)
+		t.Errorf("found %v, want class 0 with .75 and class 1 with .25", got)
 	}
-	if _, err := New(one(""), Options{}); err == nil || !strings.Contains(err.Error(), "want a sigmoid there") {
+	if _, err := New(one(""), Options{}); err == nil ||
+		!strings.Contains(err.Error(), "want a sigmoid, for two classes") {
 		t.Errorf("found %v", err)
 	}
 }
@@ -308,7 +315,7 @@ func TestNaN(t *testing.T) {
 	}
 }
 
-func TestNoClassifier(t *testing.T) {
+func TestModelErrors(t *testing.T) {
 	plane, err := nn.Sequential("c", nn.Shape{side, side, 2}, layers.NewFlatten(), layers.NewDense(classes, "softmax"))
 	if err != nil {
 		t.Fatal(err)
@@ -316,7 +323,7 @@ func TestNoClassifier(t *testing.T) {
 	unknown := model(t, "softmax")
 	unknown.Colormap = "jet"
 	for want, m := range map[string]*nn.Model{
-		"want (None, D, H, W, C)": plane, "as of a softmax": model(t, "relu"), `colour map "jet"`: unknown,
+		"want (None, D, H, W, C)": plane, "as from a final softmax": model(t, "relu"), `colour map "jet"`: unknown,
 	} {
 		if _, err := New(m, Options{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("found %v, want %q", err, want)
@@ -327,8 +334,8 @@ func TestNoClassifier(t *testing.T) {
 func TestCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := classifier(t, model(t, "softmax"), Options{}).ProcessBatch(ctx, items(3)); !errors.Is(err,
-		context.Canceled) {
-		t.Errorf("found %v", err)
+	_, err := classifier(t, model(t, "softmax"), Options{}).ProcessBatch(ctx, items(3))
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("found error %v, want %v", err, context.Canceled)
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/voxelstream/voxelstream/voxelize/colormap"
 )
 
-// Dims is depth, height and width of the volumes that a model takes, (D, H, W, C) or, as PyTorch has them, (C, D,
-// H, W). An error says why it is no classifier of volumes.
+// Dims returns the depth, height and width of the volumes that a model takes. The input shape is (D, H, W, C) or, as
+// in PyTorch, (C, D, H, W). Dims returns an error if the model does not classify volumes.
 func Dims(m *nn.Model) (dims [3]int, err error) {
 	if len(m.Inputs()) != 1 || len(m.Outputs()) != 1 {
 		return dims, fmt.Errorf("model %s: found %d inputs and %d outputs, want one of each",
@@ -19,7 +19,7 @@ func Dims(m *nn.Model) (dims [3]int, err error) {
 	in, out := m.Inputs()[0].Shape, m.Outputs()[0].Shape
 	if channels, first := layout(in); channels > 0 && len(out) == 1 {
 		if out[0] == 1 && !activated(m.Outputs()[0].Layer, "sigmoid") {
-			return dims, fmt.Errorf("model %s: its one output comes from layer %q; want a sigmoid there, for two classes",
+			return dims, fmt.Errorf("model %s: layer %q gives a single output, want a sigmoid, for two classes",
 				m.Name, m.Outputs()[0].Name())
 		}
 		if first {
@@ -31,9 +31,9 @@ func Dims(m *nn.Model) (dims [3]int, err error) {
 		m.Name, in, out, "(None, D, H, W, C) or (None, C, D, H, W), and (None, classes)")
 }
 
-// layout is the number of channels of an input, and whether they come first; 0 where it is no volume. The channels
-// are the axis of 1 or 3, or else the one at an end that differs from the three others, or else the smaller one at
-// an end.
+// layout returns the number of channels of an input shape and whether they come first, or 0 if the shape is not a
+// volume. The channel axis is the first or last axis: the one of size 1 or 3, or else the one that differs from the
+// three others, or else the smaller one.
 func layout(in nn.Shape) (channels int, first bool) {
 	if len(in) != 4 {
 		return 0, false
@@ -51,12 +51,13 @@ func layout(in nn.Shape) (channels int, first bool) {
 	return in[3], false
 }
 
-// colours says whether an input of so many channels can be made of palette indices: as colours or as densities.
+// colours reports whether palette indices can be converted to an input with this number of channels: to colours (3)
+// or densities (1).
 func colours(channels int) bool { return channels == 1 || channels == 3 }
 
-// Scored is a model that gives probabilities: m itself or, where it ends in logits, as PyTorch's classifiers do (a
-// dense layer without activation, or the logarithms of probabilities), m with a softmax after them. It shares the
-// parameters of m.
+// Scored returns a model that outputs probabilities. This is m itself unless m ends in logits, as PyTorch's
+// classifiers do, in a dense layer without activation or in a log-softmax. Then it is m followed by a softmax, and
+// shares m's parameters.
 func Scored(m *nn.Model) (*nn.Model, error) {
 	if len(m.Outputs()) != 1 || len(m.Outputs()[0].Shape) != 1 || !endsInLogits(m.Outputs()[0].Layer) {
 		return m, nil
@@ -71,13 +72,13 @@ func endsInLogits(l nn.Layer) bool {
 	return ok && dense.Units > 1 && activated(l, "linear") || activated(l, "log_softmax")
 }
 
-// activated tells whether a layer ends in that activation.
+// activated reports whether a layer has the given activation.
 func activated(l nn.Layer, function string) bool {
 	return l != nil && l.Config()["activation"] == function
 }
 
-// twoClasses makes the probabilities of both classes, 1-p and p, of one output p; a model with more is returned as
-// it is.
+// twoClasses extends a model with a single output p to the probabilities of both classes, 1-p and p. Other models are
+// returned unchanged.
 func twoClasses(m *nn.Model) (*nn.Model, error) {
 	if m.Outputs()[0].Shape[0] != 1 {
 		return m, nil
@@ -93,7 +94,7 @@ func twoClasses(m *nn.Model) (*nn.Model, error) {
 	return two, nil
 }
 
-// extended is m with a layer on its output. It shares the parameters of m.
+// extended returns m with a layer added to its output. It shares the parameters of m.
 func extended(m *nn.Model, l nn.Layer) (*nn.Model, error) {
 	out, err := nn.Apply(l, m.Outputs()[0])
 	if err != nil {
@@ -107,11 +108,11 @@ func extended(m *nn.Model, l nn.Layer) (*nn.Model, error) {
 	return longer, nil
 }
 
-// Palette is the colour map that a model was trained on, or the named one where the model does not say. A model
-// whose input has other than 1 or 3 channels takes no palette.
+// Palette returns the colour map that a model was trained with, or the one named otherwise if the model does not
+// specify one. It returns an error if the model's input does not have 1 or 3 channels.
 func Palette(m *nn.Model, otherwise string) (*colormap.Palette, error) {
 	if channels, _ := layout(m.Inputs()[0].Shape); !colours(channels) {
-		return nil, fmt.Errorf("model %s: found an input of %d channels, want 1 or 3 for palette indices",
+		return nil, fmt.Errorf("model %s: found an input with %d channels, want 1 or 3 for palette indices",
 			m.Name, channels)
 	}
 	name := m.Colormap
@@ -128,8 +129,8 @@ func Palette(m *nn.Model, otherwise string) (*colormap.Palette, error) {
 	return p, nil
 }
 
-// Plan is a palette in the form that plans of m take; its background is entry 0, the colour of an empty cell. Of a
-// model of one channel an entry is its place in the palette, 0 to 1: the density.
+// Plan returns a palette in the form that plans of m take. The background is entry 0, the colour of an empty cell.
+// For a model with one channel, entries are densities: their position in the palette, from 0 to 1.
 func Plan(m *nn.Model, p *colormap.Palette) *nn.Palette {
 	if channels, _ := layout(m.Inputs()[0].Shape); channels == 1 {
 		density := make([]float32, colormap.Size)

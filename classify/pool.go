@@ -10,8 +10,8 @@ import (
 	"github.com/voxelstream/voxelstream/record"
 )
 
-// Pool is several networks of one model, each with its share of the threads. Batches that are classified side by side
-// need not wait for each other at every layer, as the threads of one network do.
+// Pool runs several networks of one model, each with an equal share of the threads. Batches classified concurrently
+// then do not wait for one another at every layer, as the threads of one network do.
 type Pool struct {
 	first *Classifier
 	all   []*Classifier
@@ -20,7 +20,8 @@ type Pool struct {
 
 var _ pipeline.BatchStage[Item, record.Classification] = (*Pool)(nil)
 
-// NewPool prepares n networks of a model, at most one per thread of o. The results do not depend on n. Close it.
+// NewPool prepares n networks of a model, at most one per thread of o. The results do not depend on n. The caller
+// must call Close.
 func NewPool(m *nn.Model, o Options, n int) (*Pool, error) {
 	threads := cmp.Or(o.Threads, runtime.GOMAXPROCS(0))
 	n = max(1, min(n, threads))
@@ -39,22 +40,22 @@ func NewPool(m *nn.Model, o Options, n int) (*Pool, error) {
 	return p, nil
 }
 
-// Networks is how many batches may be classified at once.
+// Networks returns the number of batches that can be classified at the same time.
 func (p *Pool) Networks() int { return len(p.all) }
 
-// Dims is the size of the volumes that the networks take.
+// Dims returns the size of accepted volumes.
 func (p *Pool) Dims() [3]int { return p.first.Dims() }
 
-// Colormap names the palette of the volumes that the networks take.
+// Colormap returns the name of the palette of accepted volumes.
 func (p *Pool) Colormap() string { return p.first.Colormap() }
 
-// TakesRaw reports whether the networks take volumes of raw values.
+// TakesRaw reports whether volumes of raw values are accepted.
 func (p *Pool) TakesRaw() bool { return p.first.TakesRaw() }
 
-// Takes names the content of the volumes that the networks take.
+// Takes describes the content of accepted volumes.
 func (p *Pool) Takes() string { return p.first.Takes() }
 
-// ProcessBatch is [Classifier.ProcessBatch] of a network that is free; it waits for one.
+// ProcessBatch waits for a free network and calls its [Classifier.ProcessBatch].
 func (p *Pool) ProcessBatch(ctx context.Context, items []Item) ([]record.Classification, error) {
 	select {
 	case c := <-p.free:
@@ -65,7 +66,7 @@ func (p *Pool) ProcessBatch(ctx context.Context, items []Item) ([]record.Classif
 	}
 }
 
-// Close ends the networks' threads. Nothing may be going on.
+// Close stops the networks' threads. No batch may be in progress.
 func (p *Pool) Close() {
 	for _, c := range p.all {
 		c.Close()

@@ -6,8 +6,7 @@ import (
 	"testing"
 )
 
-// TestPool: however many networks share the threads, and however many batches are classified at once, the
-// classifications are those of one network.
+// TestPool checks that the classifications do not depend on the number of networks or of concurrent batches.
 func TestPool(t *testing.T) {
 	m := model(t, "softmax")
 	one, err := New(m, Options{Threads: 3})

@@ -17,7 +17,7 @@ import (
 	"github.com/voxelstream/voxelstream/voxelize"
 )
 
-// rawModel takes values of an input shape, in which the channels may come first.
+// rawModel returns a model with the given input shape, whose channels may come first.
 func rawModel(t *testing.T, in nn.Shape) *nn.Model {
 	t.Helper()
 	stack := []nn.Layer{layers.NewConv3D(4, 3, "tanh"), layers.NewFlatten(), layers.NewDense(classes, "softmax")}
@@ -32,7 +32,7 @@ func rawModel(t *testing.T, in nn.Shape) *nn.Model {
 	return m
 }
 
-// rawItems are volumes of float32 values of that many channels.
+// rawItems returns volumes of random float32 values.
 func rawItems(n int, dims [3]int, channels int) []Item {
 	rng := rand.New(rand.NewPCG(1, uint64(channels)))
 	all := make([]Item, n)
@@ -47,8 +47,7 @@ func rawItems(n int, dims [3]int, channels int) []Item {
 	return all
 }
 
-// forward gives what nn says of the items: for each the probabilities of its classes. It changes the axis order by
-// itself.
+// forward returns the class probabilities of each item, computed with package nn. It arranges the axes itself.
 func forward(t *testing.T, m *nn.Model, all []Item) [][]float32 {
 	t.Helper()
 	plan, err := m.Compile(64, nn.Options{})
@@ -77,7 +76,7 @@ func forward(t *testing.T, m *nn.Model, all []Item) [][]float32 {
 	return slices.Collect(slices.Chunk(plan.Output(0), classes))
 }
 
-// wantScores wants the classifications of items to have the given probabilities, bit for bit.
+// wantScores checks that classifications have the given probabilities, bit for bit.
 func wantScores(t *testing.T, what any, got []record.Classification, want [][]float32) {
 	t.Helper()
 	for i := range want {
@@ -91,8 +90,7 @@ func wantScores(t *testing.T, what any, got []record.Classification, want [][]fl
 	}
 }
 
-// TestRawValues: raw values are classified as nn computes on the same array, whatever the channels and wherever
-// they stand.
+// TestRawValues compares the classification of raw values with package nn, for different channels and axis orders.
 func TestRawValues(t *testing.T) {
 	for _, tt := range []struct {
 		in   nn.Shape
@@ -115,10 +113,12 @@ func TestRawValues(t *testing.T) {
 		for _, raw := range []bool{false, true} {
 			c := classifier(t, m, Options{TopK: classes, Raw: raw})
 			if c.Dims() != tt.dims || c.Channels() != tt.c || !c.TakesRaw() {
-				t.Errorf("%v: found %v cells of %d channels, want %v of %d", tt.in, c.Dims(), c.Channels(), tt.dims, tt.c)
+				t.Errorf("%v: found %v cells of %d channels, want %v of %d", tt.in, c.Dims(), c.Channels(), tt.dims,
+					tt.c)
 			}
 			if compiled := c.dense != nil; compiled != (raw || !colours(tt.c)) || compiled == (c.indexed != nil) {
-				t.Errorf("%v, raw %t: found plans %v and %v, want only the plan for this input", tt.in, raw, c.indexed, c.dense)
+				t.Errorf("%v, raw %t: found plans %v and %v, want only the plan for this input", tt.in, raw, c.indexed,
+					c.dense)
 			}
 			got, err := c.ProcessBatch(t.Context(), all)
 			if err != nil {
@@ -129,7 +129,7 @@ func TestRawValues(t *testing.T) {
 	}
 }
 
-// TestBytes: bytes with a scale are the values that they stand for.
+// TestBytes checks that bytes with a scale are classified as the values they represent.
 func TestBytes(t *testing.T) {
 	for _, in := range []nn.Shape{{side, side, side, 2}, {2, side, side, side}} {
 		m := rawModel(t, in)
@@ -152,7 +152,7 @@ func TestBytes(t *testing.T) {
 	}
 }
 
-// TestMixedBatch: palette indices and raw values in one batch are each classified as among their own.
+// TestMixedBatch checks that palette indices and raw values may share a batch.
 func TestMixedBatch(t *testing.T) {
 	m := model(t, "softmax")
 	raw, indexed := rawItems(11, [3]int{side, side, side}, 3), items(11)
@@ -178,7 +178,7 @@ func TestMixedBatch(t *testing.T) {
 	}
 }
 
-func TestRawValuesThatDoNotFit(t *testing.T) {
+func TestRawValueErrors(t *testing.T) {
 	coloured := model(t, "softmax")
 	coloured.Colormap = "Oranges"
 	four := rawModel(t, nn.Shape{side, side, side, 4})
@@ -192,7 +192,8 @@ func TestRawValuesThatDoNotFit(t *testing.T) {
 		item Item
 		want string
 	}{
-		{coloured, rawItems(1, dims, 3)[0], "s/0: found float32 values of 3 channels, want palette Oranges: the model small"},
+		{coloured, rawItems(1, dims, 3)[0],
+			"s/0: found float32 values of 3 channels, want palette Oranges, the input of model small"},
 		{
 			model(t, "softmax"), rawItems(1, dims, 1)[0],
 			"found float32 values of 1 channel, want palette Oranges, or raw values of 3 channels",
@@ -204,18 +205,18 @@ func TestRawValuesThatDoNotFit(t *testing.T) {
 		c := classifier(t, tt.m, Options{})
 		_, err := c.ProcessBatch(t.Context(), []Item{tt.item})
 		if !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), tt.want) {
-			t.Errorf("found %v, want it to say %q", err, tt.want)
+			t.Errorf("found error %v, want it to contain %q", err, tt.want)
 		}
 	}
 	if got := classifier(t, four, Options{}).Colormap(); got != "" {
-		t.Errorf("found colour map %q of a model of 4 channels, want none", got)
+		t.Errorf("model with 4 channels: found colour map %q, want none", got)
 	}
 	if _, err := Palette(four, ""); err == nil || !strings.Contains(err.Error(), "4 channels, want 1 or 3") {
 		t.Errorf("found %v", err)
 	}
 }
 
-// TestPoolOfRawValues: networks that get their first raw values at the same time prepare for them side by side.
+// TestPoolOfRawValues checks that several networks may compile for raw values at the same time.
 func TestPoolOfRawValues(t *testing.T) {
 	m := rawModel(t, nn.Shape{side, side, side, 3})
 	all := rawItems(5, [3]int{side, side, side}, 3)

@@ -259,7 +259,8 @@ func TestTrainAndEvaluate(t *testing.T) {
 			b := wantKeys(t, w.json("model", "bench", "m.keras", "--batch", "4", "--mode", mode, "--input", input,
 				"--time", "50ms", "--threads", "1"), "tier")
 			wantKeys(t, b["latency_ms"].(document), "p50", "p99")
-			if b["batch"] != 4.0 || b["mode"] != mode || b["threads"] != 1.0 || !(b["samples_per_second"].(float64) > 0) {
+			if b["batch"] != 4.0 || b["mode"] != mode || b["threads"] != 1.0 ||
+				!(b["samples_per_second"].(float64) > 0) {
 				t.Errorf("model bench: %v", b)
 			}
 		}
@@ -341,9 +342,11 @@ func TestQuantize(t *testing.T) {
 			t.Errorf("quantize: %v", q)
 		}
 		low := w.json("evaluate", "d.h5", "--model", kind+".keras")
-		if low["loss"] == e["loss"] || low["digest"] == e["digest"] || low["accuracy"].(float64) < e["accuracy"].(float64)-.05 {
+		if low["loss"] == e["loss"] || low["digest"] == e["digest"] ||
+			low["accuracy"].(float64) < e["accuracy"].(float64)-.05 {
 			t.Errorf("evaluate in %s: loss %v and accuracy %v of version %v, want other ones than %v, %v, "+
-				"%v, but near", kind, low["loss"], low["accuracy"], low["digest"], e["loss"], e["accuracy"], e["digest"])
+				"%v, but near", kind, low["loss"], low["accuracy"], low["digest"], e["loss"], e["accuracy"],
+					e["digest"])
 		}
 		if s := w.json("model", "summary", kind+".keras"); s["precision"] != kind {
 			t.Errorf("model summary: precision %v, want %s", s["precision"], kind)

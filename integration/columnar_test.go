@@ -47,18 +47,22 @@ func TestPyarrowReadsTables(t *testing.T) {
 		w.do(0, "convert", points, w.path(out))
 		got := pyarrowSees(t, py, w.path(out))
 		if got["rows"] != seen["count"] || !reflect.DeepEqual(got["bounds"], []any{seen["min"], seen["max"]}) {
-			t.Errorf("%s: pyarrow sees %v rows in %v, inspect %v in %v, %v", out, got["rows"], got["bounds"], seen["count"], seen["min"], seen["max"])
+			t.Errorf("%s: pyarrow sees %v rows in %v, inspect %v in %v, %v", out, got["rows"], got["bounds"],
+				seen["count"], seen["min"], seen["max"])
 		}
-		types := map[string]any{"sample": "uint32", "x": "double", "y": "double", "z": "double", "intensity": "float", "red": "uint8", "green": "uint8", "blue": "uint8"}
+		types := map[string]any{"sample": "uint32", "x": "double", "y": "double", "z": "double", "intensity": "float",
+			"red": "uint8", "green": "uint8", "blue": "uint8"}
 		if !reflect.DeepEqual(got["types"], types) {
 			t.Errorf("%s: pyarrow sees %v, want %v", out, got["types"], types)
 		}
 		w.do(0, "convert", grids, w.path("g"+out))
 		got = pyarrowSees(t, py, w.path("g"+out))
 		if !reflect.DeepEqual(got["shape"], []any{3., 40.}) || got["sum"] != sum {
-			t.Errorf("%s: pyarrow sees grids of %v, sum %v, want 3 of 40 values, sum %v", out, got["shape"], got["sum"], sum)
+			t.Errorf("%s: pyarrow sees grids of %v, sum %v, want 3 of 40 values, sum %v", out, got["shape"], got["sum"],
+				sum)
 		}
-		if !reflect.DeepEqual(got["metadata"], map[string]any{"voxelstream.kind": "grids", "voxelstream.dims": "2,4,5,1"}) {
+		if !reflect.DeepEqual(got["metadata"],
+			map[string]any{"voxelstream.kind": "grids", "voxelstream.dims": "2,4,5,1"}) {
 			t.Errorf("%s: pyarrow sees metadata %v", out, got["metadata"])
 		}
 	}

@@ -93,7 +93,8 @@ func overlay(t *testing.T, all []example) string {
 				lines++ // an import comes along with the line that needs it
 			}
 			if strings.Count(text, c.behind) != 1 {
-				t.Fatalf("%s: found the line %q %d times, want it once", e.list, c.behind, strings.Count(text, c.behind))
+				t.Fatalf("%s: found the line %q %d times, want it once", e.list, c.behind,
+					strings.Count(text, c.behind))
 			}
 			text = strings.Replace(text, c.behind, c.behind+c.line, 1)
 		}

@@ -32,7 +32,8 @@ func volumeOf(t *testing.T, stream string, seq uint64, side int, palette string)
 	for i := range v.Index {
 		v.Index[i] = uint8(uint64(i) * (seq + 1))
 	}
-	return transport.New(stream, v.ID.String(), transport.ContentArrow, must(volarrow.Encode(nil, []voxelize.Volume{v}))(t))
+	return transport.New(stream, v.ID.String(), transport.ContentArrow,
+		must(volarrow.Encode(nil, []voxelize.Volume{v}))(t))
 }
 
 // with is a message with another value and event id, and with the checksum that belongs to the value.
@@ -128,7 +129,8 @@ func TestBadMessages(t *testing.T) {
 		Headers map[string]string
 		Value   []byte
 	}](t, w.do(0, "dlq", "show", large, "--json").stdout.String())
-	if shown.Key != name || !bytes.Equal(shown.Value, all[8].Value) || shown.Headers[transport.HeaderEventID] != name+"/2" {
+	if shown.Key != name || !bytes.Equal(shown.Value, all[8].Value) ||
+		shown.Headers[transport.HeaderEventID] != name+"/2" {
 		t.Errorf("dlq show %s: %+v", large, shown)
 	}
 	w.do(1, "dlq", "show", "9:999999").says(t, "9:999999", "not found")
@@ -145,7 +147,8 @@ func TestBadMessages(t *testing.T) {
 	})
 
 	// All of them, each once; what was wrong with them still is.
-	if n := one[struct{ Replayed int }](t, w.do(0, "dlq", "replay", "--json").stdout.String()); n.Replayed != len(reasons) {
+	if n := one[struct{ Replayed int }](t,
+		w.do(0, "dlq", "replay", "--json").stdout.String()); n.Replayed != len(reasons) {
 		t.Errorf("replayed %d, want %d", n.Replayed, len(reasons))
 	}
 	if n := one[struct{ Replayed int }](t, w.do(0, "dlq", "replay", "--json").stdout.String()); n.Replayed != 0 {
@@ -184,7 +187,8 @@ func TestBadInputs(t *testing.T) {
 		reason string
 		count  int
 	}{
-		"cut.h5": {"cut.h5", 1}, "overwritten.h5": {"overwritten.h5", 1}, "nan.npy": {"NaN", 1}, "half.npy": {"8x8x8", 2},
+		"cut.h5": {"cut.h5", 1}, "overwritten.h5": {"overwritten.h5", 1}, "nan.npy": {"NaN", 1},
+			"half.npy": {"8x8x8", 2},
 		"noise.bin": {"not a known format", 1}, "nothing.xyz": {"", 1}, "empty.pcd": {"nothing to voxelize", 1},
 	}
 
@@ -265,7 +269,8 @@ func TestFullDisk(t *testing.T) {
 			w.set("pipeline.batch", 16)
 			w.set("pipeline.attempts", map[bool]int{true: 0, false: 5}[returns])
 			p := w.start("run", input, "--out", out, "--json")
-			p.until(t, "complaint", func() bool { return strings.Contains(p.stderr.String(), "no space left on device") })
+			p.until(t, "complaint", func() bool { return strings.Contains(p.stderr.String(),
+				"no space left on device") })
 			if !returns {
 				p.wait(t, exitFailed)
 			}

@@ -230,7 +230,8 @@ func (p *process) says(t *testing.T, texts ...string) {
 	t.Helper()
 	for _, s := range texts {
 		if !strings.Contains(p.stderr.String(), s) {
-			t.Errorf("voxelstream %s: standard error does not say %q:\n%s", strings.Join(p.args, " "), s, tail(p.stderr.String()))
+			t.Errorf("voxelstream %s: standard error does not say %q:\n%s", strings.Join(p.args, " "), s,
+				tail(p.stderr.String()))
 		}
 	}
 }

@@ -89,7 +89,8 @@ func TestLive(t *testing.T) {
 		defer conn.Close() //nolint:errcheck // UDP
 		s.conn, s.begun = conn, time.Now()
 		players.Go(func() {
-			if _, err := simulate.Play(t.Context(), s, simulate.Take(s.packets(scene, s.begun), length), 1); err != nil {
+			if _, err := simulate.Play(t.Context(), s, simulate.Take(s.packets(scene, s.begun), length),
+				1); err != nil {
 				t.Error(err)
 			}
 		})
@@ -176,7 +177,8 @@ func resident(pid int) int {
 func checkLive(t *testing.T, p *process, sensors []*liveSensor, seen []arrival, turns int, limit time.Duration) {
 	t.Helper()
 	log := p.stderr.String()
-	if n := strings.Count(log, `lost=0 repeated=0 "dropped by the kernel"=0 bad=0 "of another kind"=0 "turns left out"=0`); n != len(sensors) {
+	if n := strings.Count(log,
+		`lost=0 repeated=0 "dropped by the kernel"=0 bad=0 "of another kind"=0 "turns left out"=0`); n != len(sensors) {
 		t.Errorf("a sensor lost something: %s", tail(log))
 	}
 	for _, s := range sensors {

@@ -6,7 +6,8 @@ import "testing"
 // promises, the program's own pages included.
 func TestMemory(t *testing.T) {
 	for mode, limit := range map[string]int{"infer": 60_000_000, "train": 150_000_000} {
-		p := start(t, voxelstream(t), t.TempDir(), nil, "model", "bench", "--mode", mode, "--batch", "128", "--time", "1s")
+		p := start(t, voxelstream(t), t.TempDir(), nil, "model", "bench", "--mode", mode, "--batch", "128", "--time",
+			"1s")
 		most := p.peak(t)
 		p.wait(t, 0)
 		t.Logf("%s: %d bytes", mode, most)

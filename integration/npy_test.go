@@ -17,7 +17,8 @@ func npyOf[T float32 | int64](shape []int, values []T) []byte {
 	if _, ok := any(values).([]int64); ok {
 		descr = "<i8"
 	}
-	header := fmt.Sprintf("{'descr': '%s', 'fortran_order': False, 'shape': (%s,), }", descr, strings.Trim(strings.ReplaceAll(fmt.Sprint(shape), " ", ","), "[]"))
+	header := fmt.Sprintf("{'descr': '%s', 'fortran_order': False, 'shape': (%s,), }", descr,
+		strings.Trim(strings.ReplaceAll(fmt.Sprint(shape), " ", ","), "[]"))
 	header += strings.Repeat(" ", 63-(10+len(header))%64) + "\n"
 	var b bytes.Buffer
 	b.WriteString("\x93NUMPY\x01\x00")

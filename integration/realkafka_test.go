@@ -24,7 +24,8 @@ func TestRealKafka(t *testing.T) {
 		}
 		addr := script(t, "start")
 		t.Cleanup(func() { script(t, "kill") })
-		return transporttest.Broker{Addr: addr, Down: 10 * time.Second, Restart: func(t testing.TB, down time.Duration) {
+		return transporttest.Broker{Addr: addr, Down: 10 * time.Second,
+			Restart: func(t testing.TB, down time.Duration) {
 			script(t, "kill")
 			time.Sleep(down)
 			script(t, "start")
@@ -36,7 +37,8 @@ func TestRealKafka(t *testing.T) {
 func needRealKafka(t *testing.T) {
 	t.Helper()
 	if os.Getenv("VOXELSTREAM_REAL_KAFKA") == "" {
-		t.Skip("real Kafka runs with VOXELSTREAM_REAL_KAFKA=1 (it fetches 46 MB of jars once), as make integration sets it")
+		t.Skip("real Kafka runs with VOXELSTREAM_REAL_KAFKA=1 (it fetches 46 MB of jars once), as make integration " +
+			"sets it")
 	}
 	for _, tool := range []string{"bash", "java", "mvn"} {
 		if _, err := exec.LookPath(tool); err != nil {

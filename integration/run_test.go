@@ -28,7 +28,8 @@ func TestRun(t *testing.T) {
 	out := w.path("classifications.jsonl")
 	for i := range 2 {
 		s := one[stream.Summary](t, w.do(exitDone, "run", vectors, clouds, "--json").stdout.String())
-		if s.Inputs != 2 || s.Volumes != 2*rows || s.Classified != 2*rows || s.Labelled != 2*rows || s.DeadLetters != 0 {
+		if s.Inputs != 2 || s.Volumes != 2*rows || s.Classified != 2*rows || s.Labelled != 2*rows ||
+			s.DeadLetters != 0 {
 			t.Errorf("run %d: %+v", i+1, s)
 		}
 		if s.Accuracy == nil || *s.Accuracy < 0.5 {
@@ -135,7 +136,8 @@ func TestRunSamples(t *testing.T) {
 		t.Errorf("found %d classifications, want %d", n, len(inputs))
 	}
 	for _, c := range cs {
-		if c.Label != nil || c.Seq != 0 || c.Score <= 0 || c.Score > 1 || len(c.TopK) != 3 || c.TopK[0].Class != c.Class {
+		if c.Label != nil || c.Seq != 0 || c.Score <= 0 || c.Score > 1 || len(c.TopK) != 3 ||
+			c.TopK[0].Class != c.Class {
 			t.Errorf("%+v", c)
 		}
 	}

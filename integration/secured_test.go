@@ -148,10 +148,13 @@ listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=%s.scram.ScramLoginModule 
 				s    kafka.SASLOptions
 				says string
 			}{
-				{encrypted, kafka.SASLOptions{Mechanism: mechanism, User: user, Password: "wrong"}, "authentication failed"},
-				{encrypted, kafka.SASLOptions{Mechanism: mechanism, User: "nobody", Password: password}, "authentication failed"},
+				{encrypted, kafka.SASLOptions{Mechanism: mechanism, User: user, Password: "wrong"},
+					"authentication failed"},
+				{encrypted, kafka.SASLOptions{Mechanism: mechanism, User: "nobody", Password: password},
+					"authentication failed"},
 				{kafka.TLSOptions{Enabled: true, CAFile: theirs.File}, right, "certificate is not trusted"},
-				{kafka.TLSOptions{Enabled: true, CAFile: ours.File, ServerName: "other"}, right, "certificate is not trusted"},
+				{kafka.TLSOptions{Enabled: true, CAFile: ours.File, ServerName: "other"}, right,
+					"certificate is not trusted"},
 			} {
 				if err := open(t, bad.o, bad.s).Ping(t.Context()); !errors.Is(err, kafka.ErrAccess) ||
 					!strings.Contains(err.Error(), bad.says) {
@@ -161,7 +164,8 @@ listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=%s.scram.ScramLoginModule 
 		})
 	}
 	t.Run("plain text", func(t *testing.T) {
-		c := must(kafka.Open(kafka.Config{Brokers: []string{"127.0.0.1:" + secure}, Log: slog.New(slog.DiscardHandler)}))(t)
+		c := must(kafka.Open(kafka.Config{Brokers: []string{"127.0.0.1:" + secure},
+			Log: slog.New(slog.DiscardHandler)}))(t)
 		defer c.Close()
 		if err := c.Reach(t.Context()); err == nil || !strings.Contains(err.Error(), "it may require TLS or SASL") {
 			t.Errorf("found %v", err)
@@ -180,7 +184,8 @@ listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=%s.scram.ScramLoginModule 
 		s := &kafka.SASL{Mechanism: "plain", User: user, Password: password}
 		c = must(kafka.Open(kafka.Config{Brokers: []string{addr}, SASL: s, Log: slog.New(slog.DiscardHandler)}))(t)
 		defer c.Close()
-		if err := c.Ping(t.Context()); !errors.Is(err, kafka.ErrAccess) || !strings.Contains(err.Error(), "does not use SASL") {
+		if err := c.Ping(t.Context()); !errors.Is(err, kafka.ErrAccess) ||
+			!strings.Contains(err.Error(), "does not use SASL") {
 			t.Errorf("found %v", err)
 		}
 	})
@@ -196,14 +201,16 @@ func exchange(t *testing.T, c *kafka.Client, topic string, codec kafka.Compressi
 	value := bytes.Repeat([]byte("0123456789"), 1000)
 	const n = 10
 	for i := range n {
-		if _, err := p.Produce(t.Context(), topic, transport.New("k", strconv.Itoa(i), "text/plain", value)); err != nil {
+		if _, err := p.Produce(t.Context(), topic,
+			transport.New("k", strconv.Itoa(i), "text/plain", value)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if err := p.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	k := must(kafka.NewConsumer(c, kafka.ConsumerConfig{Group: topic, Topic: topic, Budget: pipeline.NewBudget(1 << 20)}))(t)
+	k := must(kafka.NewConsumer(c,
+		kafka.ConsumerConfig{Group: topic, Topic: topic, Budget: pipeline.NewBudget(1 << 20)}))(t)
 	for i := range n {
 		d := must(k.Read(t.Context()))(t)
 		if !bytes.Equal(d.Value.Value, value) || d.Value.EventID() != strconv.Itoa(i) {

@@ -43,7 +43,8 @@ func TestKilledTrainingIsTheUnbrokenOne(t *testing.T) {
 			for kill := range kills {
 				before := modified(w.path("broken.safetensors.checkpoint"))
 				p := w.start(args("broken", strconv.Itoa(kill%3+1), "--resume")...)
-				p.until(t, "a new checkpoint", func() bool { return modified(w.path("broken.safetensors.checkpoint")).After(before) })
+				p.until(t, "a new checkpoint",
+					func() bool { return modified(w.path("broken.safetensors.checkpoint")).After(before) })
 				time.Sleep(time.Duration(r.IntN(60)) * time.Millisecond)
 				if p.ended() {
 					t.Fatalf("training was over before kill %d of %d: the scenario needs more epochs", kill+1, kills)
@@ -139,7 +140,8 @@ func TestTrainingFromTheTopic(t *testing.T) {
 	p.kill()
 	w.do(0, "ingest", "-q", w.digits("c.h5", 50, 3))
 	w.do(0, args("broken", "--resume", "--threads", "1")...)
-	if !bytes.Equal(must(os.ReadFile(w.path("whole.safetensors")))(t), must(os.ReadFile(w.path("broken.safetensors")))(t)) {
+	if !bytes.Equal(must(os.ReadFile(w.path("whole.safetensors")))(t),
+		must(os.ReadFile(w.path("broken.safetensors")))(t)) {
 		t.Error("the killed training made another model")
 	}
 }
@@ -166,7 +168,8 @@ func TestFollowingTheTopic(t *testing.T) {
 		before := modified(w.path("broken.safetensors.checkpoint"))
 		p := w.start(args("broken", "--resume", "--threads", strconv.Itoa(kill+1))...)
 		p.throttle()
-		p.until(t, "a new checkpoint", func() bool { return modified(w.path("broken.safetensors.checkpoint")).After(before) })
+		p.until(t, "a new checkpoint",
+			func() bool { return modified(w.path("broken.safetensors.checkpoint")).After(before) })
 		time.Sleep(time.Duration(50*kill) * time.Millisecond)
 		if p.ended() {
 			t.Fatalf("training was over before kill %d", kill+1)
@@ -182,7 +185,8 @@ func TestFollowingTheTopic(t *testing.T) {
 	// More than there is waits for more, until it is asked to end; then it goes on from there.
 	before := modified(w.path("broken.safetensors.checkpoint"))
 	p := w.start(args("broken", "--resume", "--epochs", "4")...)
-	p.until(t, "the last whole step", func() bool { return modified(w.path("broken.safetensors.checkpoint")).After(before) })
+	p.until(t, "the last whole step",
+		func() bool { return modified(w.path("broken.safetensors.checkpoint")).After(before) })
 	p.terminate(t)
 	p.wait(t, 1)
 	w.do(0, "ingest", "-q", w.digits("d.h5", 250, 4))

@@ -185,7 +185,8 @@ func TestMixedVersions(t *testing.T) {
 	onTopic(2 * rows)
 	members = append(members, start(t, w.bin, w.dir, group, "classify", "--out", w.path("both-new.jsonl")))
 	for _, p := range members {
-		p.until(t, "its half of the partitions", func() bool { return strings.Contains(p.stderr.String(), "partitions=2") })
+		p.until(t, "its half of the partitions",
+			func() bool { return strings.Contains(p.stderr.String(), "partitions=2") })
 	}
 	run(w.bin, exitDone, append([]string{"ingest"}, w.grids("more-new", rows, 3)...)...)
 	run(old, exitDone, append([]string{"ingest"}, w.grids("more-old", rows, 4)...)...)
@@ -217,7 +218,8 @@ func TestMixedVersions(t *testing.T) {
 		return schema != "volumes/2"
 	})
 	if refused := classify(old, "old", exitDeadLetters); len(refused) != len(byOld)+2*rows {
-		t.Errorf("the previous release has classified %d volumes, want the %d of before", len(refused), len(byOld)+2*rows)
+		t.Errorf("the previous release has classified %d volumes, want the %d of before", len(refused),
+			len(byOld)+2*rows)
 	}
 	dead := messages(t, c, transport.TopicDeadLetters)
 	if len(dead) != len(raw) || len(raw) == 0 {

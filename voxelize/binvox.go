@@ -6,9 +6,9 @@ import (
 	"io"
 )
 
-// WriteBinvox writes which cells of a field are above 0 in Patrick Min's format,
-// https://www.patrickmin.com/binvox/binvox.html: a text header, then runs of (value, length) over the cells, y
-// fastest, then z, then x.
+// WriteBinvox writes the occupancy of a field in Patrick Min's binvox format,
+// https://www.patrickmin.com/binvox/binvox.html. A cell is occupied if its value is above 0. The format is a text
+// header followed by runs of (value, length) over the cells, y fastest, then z, then x.
 func WriteBinvox(w io.Writer, f *Field) error {
 	b := bufio.NewWriter(w)
 	d, o := f.Grid.Dims, f.Grid.Origin
@@ -16,7 +16,7 @@ func WriteBinvox(w io.Writer, f *Field) error {
 	if edge == 0 {
 		edge = 1 / float64(max(d[0], d[1], d[2])) // no metric frame: the unit cube
 	}
-	// The scale is the length of a side; "dim" names the sizes in the order in which the cells run, slowest first.
+	// The scale is the side length. "dim" lists the sizes in cell order, slowest axis first.
 	fmt.Fprintf(b, "#binvox 1\ndim %d %d %d\ntranslate %g %g %g\nscale %g\ndata\n", d[2], d[0], d[1], o[0], o[1], o[2],
 		edge*float64(max(d[0], d[1], d[2])))
 	var value, run byte

@@ -8,10 +8,10 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// ErrEmpty reports that there is nothing to voxelize: no points, no finite points, or none inside the grid.
+// ErrEmpty reports a sample with nothing to voxelize: no points, no finite points, or no points inside the grid.
 var ErrEmpty = errors.New("nothing to voxelize")
 
-// bounds is an axis-aligned box around the finite points of a cloud: x, y, z in metres.
+// bounds is the axis-aligned bounding box of a cloud's finite points: x, y, z in metres.
 type bounds struct {
 	min, max [3]float64
 	finite   uint32
@@ -21,10 +21,11 @@ type bounds struct {
 func measure(p *ingest.PointCloud) (bounds, error) {
 	n := len(p.X)
 	if len(p.Y) != n || len(p.Z) != n {
-		return bounds{}, fmt.Errorf("point columns of %d, %d and %d values: want equal lengths", n, len(p.Y), len(p.Z))
+		return bounds{}, fmt.Errorf("found point columns of %d, %d and %d values, want equal lengths", n, len(p.Y),
+			len(p.Z))
 	}
 	if uint64(n) > math.MaxUint32 {
-		return bounds{}, fmt.Errorf("cloud of %d points: want at most %d", n, uint32(math.MaxUint32))
+		return bounds{}, fmt.Errorf("found a cloud of %d points, want at most %d", n, uint32(math.MaxUint32))
 	}
 	inf := math.Inf(1)
 	lo, hi := [3]float64{inf, inf, inf}, [3]float64{-inf, -inf, -inf}
@@ -35,7 +36,8 @@ func measure(p *ingest.PointCloud) (bounds, error) {
 			continue
 		}
 		b.finite++
-		// Plain comparisons: the built-in min and max take several times longer, for NaNs that cannot be here.
+		// Plain comparisons: the built-in min and max are several times slower, because they handle NaN, which cannot
+		// occur here.
 		if x < lo[0] {
 			lo[0] = x
 		}
@@ -61,11 +63,13 @@ func measure(p *ingest.PointCloud) (bounds, error) {
 	}
 	for a := range 3 {
 		if r := b.max[a] - b.min[a]; r > math.MaxFloat64/4 {
-			return b, fmt.Errorf("points from %g to %g along %c: too far apart for a grid", b.min[a], b.max[a], "xyz"[a])
+			return b, fmt.Errorf("points range from %g to %g along %c: too far apart for a grid", b.min[a], b.max[a],
+				"xyz"[a])
 		}
 	}
 	return b, nil
 }
 
-// finite says whether a point has no NaN and no infinity: x-x is 0 for a finite x and NaN for the others.
+// finite reports whether a point has neither NaN nor infinite coordinates: x-x is 0 for a finite x, and NaN
+// otherwise.
 func finite(x, y, z float64) bool { return x-x+(y-y)+(z-z) == 0 }

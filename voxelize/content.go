@@ -6,38 +6,37 @@ import (
 	"github.com/voxelstream/voxelstream/voxelize/colormap"
 )
 
-// Bounds of what a cell may hold, and of the values of one volume.
+// Limits of the channels of a cell and the values of a volume.
 const (
 	MaxChannels = 1 << 10
 	MaxValues   = 1 << 26
 )
 
-// Content says what the cells of a volume hold: palette indices, byte values with a scale, or float32 values. Two
-// volumes whose Content is equal can share a message and a network.
+// Content describes what the cells of a volume hold: palette indices, byte values with a scale, or float32 values.
+// Volumes with equal Content can share a message and a network.
 type Content struct {
-	// Palette names the colour map whose entries Volume.Index holds; empty for values.
+	// Palette is the name of the colour map that Volume.Index refers to. It is empty for byte and float32 values.
 	Palette string
-	// Channels is the number of values of a cell; 1 for a palette.
+	// Channels is the number of values per cell; 1 for a palette.
 	Channels int
-	// Float says that the values are float32, in Volume.Values; else they are bytes, in Volume.Index.
+	// Float is true for float32 values, stored in Volume.Values. Otherwise cells are bytes, stored in Volume.Index.
 	Float bool
-	// Scale and Offset give the meaning of bytes: value = Offset + Scale*byte. They are 0 for palettes and for
-	// float32.
+	// Scale and Offset convert bytes to values: value = Offset + Scale*byte. Both are 0 for palettes and float32.
 	Scale, Offset float32
 }
 
-// PaletteContent is the content of volumes that index a colour map.
+// PaletteContent returns the content of volumes that hold indices into a colour map.
 func PaletteContent(palette string) Content { return Content{Palette: palette, Channels: 1} }
 
-// FloatContent is the content of volumes of float32 values.
+// FloatContent returns the content of volumes that hold float32 values.
 func FloatContent(channels int) Content { return Content{Channels: channels, Float: true} }
 
-// ByteContent is the content of volumes of byte values: value = offset + scale*byte.
+// ByteContent returns the content of volumes that hold byte values: value = offset + scale*byte.
 func ByteContent(channels int, scale, offset float32) Content {
 	return Content{Channels: channels, Scale: scale, Offset: offset}
 }
 
-// String says it for people: "palette Oranges", "float32 values of 3 channels".
+// String returns a description such as "palette Oranges" or "float32 values of 3 channels".
 func (c Content) String() string {
 	channels := "1 channel"
 	if c.Channels != 1 {
@@ -54,7 +53,7 @@ func (c Content) String() string {
 	return fmt.Sprintf("uint8 values of %s (%g + %g * byte)", channels, c.Offset, c.Scale)
 }
 
-// CellBytes is the size of a cell.
+// CellBytes returns the size of a cell in bytes.
 func (c Content) CellBytes() int {
 	if c.Float {
 		return 4 * c.Channels
@@ -62,28 +61,30 @@ func (c Content) CellBytes() int {
 	return c.Channels
 }
 
-// Check says what makes no sense.
+// Check reports a content that is invalid or contradicts itself.
 func (c Content) Check() error {
 	switch {
 	case c.Palette != "":
 		if c != PaletteContent(c.Palette) {
-			return fmt.Errorf("palette %s with %d channels, scale %g and offset %g: want palette indices of 1 channel",
+			return fmt.Errorf("palette %s: found %d channels, scale %g and offset %g, want indices with 1 "+
+				"channel and no scale or offset",
 				c.Palette, c.Channels, c.Scale, c.Offset)
 		}
 		_, err := colormap.ByName(c.Palette)
 		return err
 	case c.Channels < 1 || c.Channels > MaxChannels:
-		return fmt.Errorf("%d channels: want 1 to %d", c.Channels, MaxChannels)
+		return fmt.Errorf("found %d channels, want 1 to %d", c.Channels, MaxChannels)
 	case c.Float && (c.Scale != 0 || c.Offset != 0):
-		return fmt.Errorf("float32 values with scale %g and offset %g: want neither", c.Scale, c.Offset)
+		return fmt.Errorf("float32 values: found scale %g and offset %g, want neither", c.Scale, c.Offset)
 	case !c.Float && (c.Scale == 0 || !finite(float64(c.Scale), float64(c.Offset), 0)):
-		return fmt.Errorf("uint8 values with scale %g and offset %g: want finite numbers, and a scale other than 0",
+		return fmt.Errorf("uint8 values: found scale %g and offset %g, want finite numbers and a scale other than 0",
 			c.Scale, c.Offset)
 	}
 	return nil
 }
 
-// Size is the number of values of a volume of dims (depth, height, width), or says why there can be no such volume.
+// Size returns the number of values of a volume of dims (depth, height, width), or an error if no such volume can
+// exist.
 func (c Content) Size(dims [3]int) (int, error) {
 	if err := c.Check(); err != nil {
 		return 0, err
@@ -93,13 +94,14 @@ func (c Content) Size(dims [3]int) (int, error) {
 	}
 	cells := dims[0] * dims[1] * dims[2]
 	if cells > MaxValues/c.Channels {
-		return 0, fmt.Errorf("%s cells of %d channels: want at most %d values", dimsString(dims), c.Channels, MaxValues)
+		return 0, fmt.Errorf("found %s cells with %d channels, want at most %d values", dimsString(dims), c.Channels,
+			MaxValues)
 	}
 	return cells * c.Channels, nil
 }
 
-// Check says what is wrong with a volume: its size, its content, or a box or pose that no JSON document can hold.
-// The values themselves may be any.
+// Check reports a volume with the wrong size or content, or with a box or pose that is not finite and so cannot be
+// written as JSON. It does not check the values.
 func (v *Volume) Check() error {
 	size, err := v.Content.Size(v.Dims)
 	if err != nil {
@@ -110,22 +112,23 @@ func (v *Volume) Check() error {
 		indices, values = 0, size
 	}
 	if len(v.Index) != indices || len(v.Values) != values {
-		return fmt.Errorf("%s cells holding %v: found %d bytes and %d float32 values, want %d and %d",
+		return fmt.Errorf("%s cells of %v: found %d bytes and %d float32 values, want %d and %d",
 			dimsString(v.Dims), v.Content, len(v.Index), len(v.Values), indices, values)
 	}
 	if b := v.Box; b != nil && !allFinite(
-		b.Center[0], b.Center[1], b.Center[2], float64(b.Size[0]), float64(b.Size[1]), float64(b.Size[2]), float64(b.Yaw)) {
-		return fmt.Errorf("box %v: want finite numbers", *b)
+		b.Center[0], b.Center[1], b.Center[2], float64(b.Size[0]), float64(b.Size[1]), float64(b.Size[2]),
+		float64(b.Yaw)) {
+		return fmt.Errorf("box: found %v, want finite numbers", *b)
 	}
 	if p := v.Pose; p != nil && !(allFinite(p.R[:]...) && allFinite(p.T[:]...)) {
-		return fmt.Errorf("pose %v: want finite numbers", *p)
+		return fmt.Errorf("pose: found %v, want finite numbers", *p)
 	}
 	return nil
 }
 
 func allFinite(values ...float64) bool {
 	for _, x := range values {
-		if x-x != 0 { // NaN for infinities, too
+		if x-x != 0 { // x-x is NaN for infinities too
 			return false
 		}
 	}

@@ -2,16 +2,16 @@ package voxelize
 
 import "github.com/voxelstream/voxelstream/ingest"
 
-// cube is the bounding cube of a cloud cut into n cells a side, as the 3D MNIST authors and pyntcloud do it.
+// cube is the bounding cube of a cloud, split into n cells per side as the 3D MNIST authors and pyntcloud do it.
 type cube struct {
 	n        int
 	edges    [3][]float64 // n+1 edges along x, y, z
-	perMetre [3]float64   // cells per metre: the first guess of a cell
+	perMetre [3]float64   // cells per metre, for the first guess in cell
 }
 
-// newCube pads the bounds on each side, extends the short axes symmetrically to the longest one, and cuts edges as
-// numpy's linspace(min, max, n+1) does: i*step + min, the last one forced to max. The explicit conversions forbid
-// fused multiply-adds, which would move points that lie on an edge into another cell.
+// newCube pads the bounds on each side, extends the short axes symmetrically to the longest, and places edges as
+// numpy's linspace(min, max, n+1) does: i*step + min, with the last edge forced to max. The explicit conversions
+// prevent fused multiply-adds, which would move points that lie on an edge into another cell.
 func newCube(b bounds, n int, padding float64) cube {
 	var lo, hi, size [3]float64
 	var longest float64
@@ -38,8 +38,8 @@ func newCube(b bounds, n int, padding float64) cube {
 	return c
 }
 
-// cell is numpy's searchsorted(edges, v) - 1, clipped to the grid: the cell with edges[c] < v <= edges[c+1]. It
-// guesses by division and corrects by comparing with the edges, which costs less than a search.
+// cell returns numpy's searchsorted(edges, v) - 1, clipped to the grid: the cell with edges[c] < v <= edges[c+1]. It
+// estimates the cell by division and then corrects it by comparing with the edges, which is faster than a search.
 func (c *cube) cell(axis int, v float64) int {
 	e := c.edges[axis]
 	i := min(max(int((v-e[0])*c.perMetre[axis]), 0), c.n-1)
@@ -52,7 +52,7 @@ func (c *cube) cell(axis int, v float64) int {
 	return i
 }
 
-// grid is the cube as a grid: exact but for the last bits of its edges.
+// grid returns the cube as a Grid. It is exact except for rounding of the edges.
 func (c *cube) grid() Grid {
 	return Grid{
 		Origin: [3]float64{c.edges[0][0], c.edges[1][0], c.edges[2][0]},
@@ -61,8 +61,8 @@ func (c *cube) grid() Grid {
 	}
 }
 
-// count returns the number of points in each cell and the largest of these numbers. Stride is how far a step along x,
-// y, z moves in the array, which is how a method fixes its axis order.
+// count returns the number of points in each cell and the largest of these counts. stride is the distance in the
+// array of one step along x, y and z, and so sets the axis order.
 func (c *cube) count(p *ingest.PointCloud, stride [3]int) (counts []uint32, most uint32) {
 	counts = make([]uint32, c.n*c.n*c.n)
 	for i, x := range p.X {

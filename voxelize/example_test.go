@@ -8,7 +8,7 @@ import (
 	"github.com/voxelstream/voxelstream/voxelize"
 )
 
-// A sensor's cloud on a fixed grid of 2x2x2 cells of half a metre: two points share a cell, one lies outside.
+// A cloud on a fixed grid of 2x2x2 cells of half a metre. Two points share a cell; one is outside.
 func ExampleVoxelizer_Volume() {
 	o := voxelize.DefaultOptions()
 	o.Method = voxelize.Regular.Name
@@ -19,8 +19,12 @@ func ExampleVoxelizer_Volume() {
 		panic(err)
 	}
 	vol, err := v.Volume(ingest.Sample{
-		ID:   record.ID{Stream: "lidar", Seq: 12},
-		Data: &ingest.PointCloud{X: []float64{0.1, 0.2, 0.7, 3}, Y: []float64{0.1, 0.2, 0.1, 0}, Z: []float64{0.1, 0.2, 0.9, 0}},
+		ID: record.ID{Stream: "lidar", Seq: 12},
+		Data: &ingest.PointCloud{
+			X: []float64{0.1, 0.2, 0.7, 3},
+			Y: []float64{0.1, 0.2, 0.1, 0},
+			Z: []float64{0.1, 0.2, 0.9, 0},
+		},
 	})
 	if err != nil {
 		panic(err)

@@ -3,16 +3,17 @@ package voxelize
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// Format is what the cells of an exported grid hold.
+// Format selects the cell values of an exported grid.
 type Format string
 
-// The formats: the palette index (1 channel, 0 to 255), the palette's colour (3 channels, 0 to 1), the value before
-// the colour map (1 channel), and, of methods that know it, the signed distance to the surface in metres (1 channel,
-// see [Method.Distances]).
+// The formats. FormatIndex is the palette index (1 channel, 0 to 255). FormatRGB is the palette's colour (3 channels,
+// 0 to 1). FormatDensity is the value before colour mapping (1 channel). FormatDistance is the signed distance to the
+// surface in metres (1 channel), for methods that compute it; see [Method.Distances].
 const (
 	FormatIndex    Format = "index"
 	FormatRGB      Format = "rgb"
@@ -23,11 +24,12 @@ const (
 // Formats lists all formats.
 func Formats() []Format { return []Format{FormatIndex, FormatRGB, FormatDensity, FormatDistance} }
 
-// Export voxelizes a sample into a ready grid, which every ingest.Writer of grids can write: .npy, .npz, .h5. Errors
-// are those of Volume.
+// Export voxelizes a sample and returns it with a grid as its data, which every ingest.Writer of grids can write
+// (.npy, .npz, .h5). Errors are those of [Voxelizer.Volume].
 func (v *Voxelizer) Export(s ingest.Sample, f Format) (ingest.Sample, error) {
 	if !slices.Contains(Formats(), f) {
-		return s, fmt.Errorf("voxelize: format %q: want one of %v", f, Formats())
+		known := names(Formats(), func(f Format) Format { return f })
+		return s, fmt.Errorf("voxelize: format: found %q, want one of %s", f, strings.Join(known, ", "))
 	}
 	if f == FormatDistance {
 		g, err := v.distances(s.Data)

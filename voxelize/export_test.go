@@ -26,18 +26,20 @@ func TestExport(t *testing.T) {
 		}
 		g := got.Data.(*ingest.Grid)
 		if g.Dims != o.Dims || len(g.Values) != 8*g.Channels || got.Stream != s.Stream || got.Label != s.Label {
-			t.Errorf("%s: %v cells, %d channels, %d values", f, g.Dims, g.Channels, len(g.Values))
+			t.Errorf("%s: found %v cells, %d channels and %d values", f, g.Dims, g.Channels, len(g.Values))
 		}
 		if !slices.Equal(g.Values[:len(want)], want) {
-			t.Errorf("%s: %v, want %v first", f, g.Values, want)
+			t.Errorf("%s: found %v, want it to start with %v", f, g.Values, want)
 		}
 	}
-	if _, err := v.Export(s, "colour"); err == nil || !strings.Contains(err.Error(), `"colour": want one of [index rgb density distance]`) {
-		t.Errorf("unknown format: %v", err)
+	_, err := v.Export(s, "colour")
+	if want := `found "colour", want one of index, rgb, density, distance`; err == nil ||
+		!strings.Contains(err.Error(), want) {
+		t.Errorf("unknown format: found error %v, want %q", err, want)
 	}
 	for _, f := range []Format{FormatIndex, FormatRGB, FormatDensity} {
 		if _, err := v.Export(sampleOf(cloudOf()), f); !errors.Is(err, ErrEmpty) {
-			t.Errorf("%s of an empty cloud: %v", f, err)
+			t.Errorf("%s of an empty cloud: found error %v, want ErrEmpty", f, err)
 		}
 	}
 }
@@ -58,8 +60,8 @@ func TestWriteBinvox(t *testing.T) {
 	if b.String() != want {
 		t.Errorf("found %q, want %q", b.String(), want)
 	}
-	// The axis order of the method does not show: a cube of pyntcloud, whose array runs [x][y][z], gives the same
-	// cells as one of mnist3d.
+	// The axis order of the method does not matter: pyntcloud's array, which runs [x][y][z], gives the same cells as
+	// mnist3d's.
 	p := cloudOf(0, 0, 0, 1, 2, 3, 3, 1, 2, 0.5, 0.25, 3, 2, 2, 2)
 	var files [2]bytes.Buffer
 	for i, o := range []Options{options(Pyntcloud, 8), options(MNIST3D, 8)} {
@@ -74,12 +76,13 @@ func TestWriteBinvox(t *testing.T) {
 	if !bytes.Equal(files[0].Bytes(), files[1].Bytes()) {
 		t.Errorf("pyntcloud %q, mnist3d %q", files[0].String(), files[1].String())
 	}
-	// Runs longer than a byte are cut.
+	// Runs of more than 255 cells are split.
 	b.Reset()
-	if err := WriteBinvox(&b, &Field{Grid: Grid{Dims: [3]int{1, 1, 300}}, Stride: [3]int{1, 300, 300}, Values: make([]float64, 300)}); err != nil {
+	long := &Field{Grid: Grid{Dims: [3]int{1, 1, 300}}, Stride: [3]int{1, 300, 300}, Values: make([]float64, 300)}
+	if err := WriteBinvox(&b, long); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.HasSuffix(b.String(), "scale 1\ndata\n\x00\xff\x00\x2d") {
-		t.Errorf("300 empty cells: %q", b.String())
+		t.Errorf("300 empty cells: found %q", b.String())
 	}
 }

@@ -11,13 +11,13 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// Fit selects how an input grid of another size is fitted to the options' size.
+// Fit selects how an input grid of another size is adapted to the size in the options.
 type Fit string
 
-// The ways to fit. Whole resamples to cubic cells of the size at which all of the grid is inside; crop to cubic
-// cells of Options.Edge, or of the grid's own smallest edge, of which the middle is taken; both fill up around with
-// the lowest value. Exact refuses. Auto, also written as nothing, is whole for grids that say how large their cells
-// are, as those of MRI and CT do, and exact for others, whose size is likely a mistake.
+// The ways to fit. FitWhole resamples to cubic cells that are just large enough for the whole grid. FitCrop resamples
+// to cubic cells of Options.Edge, or else of the grid's smallest cell size, and takes the centre. Both pad with the
+// lowest value. FitExact rejects grids of another size. FitAuto, the default, is FitWhole for grids with a known cell
+// size (MRI and CT scans) and FitExact for others, where another size is probably a mistake.
 const (
 	FitAuto  Fit = "auto"
 	FitWhole Fit = "whole"
@@ -28,10 +28,10 @@ const (
 // Fits lists all ways to fit.
 func Fits() []Fit { return []Fit{FitAuto, FitWhole, FitCrop, FitExact} }
 
-// Choices are the names of the ways to fit.
+// Choices lists the names of all ways to fit.
 func (Fit) Choices() []string { return names(Fits(), func(f Fit) Fit { return f }) }
 
-// ChoiceDoc says what a way to fit does.
+// ChoiceDoc returns the description of a way to fit.
 func (Fit) ChoiceDoc(name string) string {
 	switch Fit(name) {
 	case FitAuto:
@@ -46,16 +46,16 @@ func (Fit) ChoiceDoc(name string) string {
 	return ""
 }
 
-// Window is the range of values to look at, as radiologists say it: its middle and its width, in the grid's own
-// units (Hounsfield units for CT). The zero value is the window that the grid's file names, if any. It is written
-// CENTRE:WIDTH; nothing is the zero value, none all values.
+// Window is the range of intensities to use, given in the radiologists' way as its centre and width, in the grid's
+// units (Hounsfield units for CT). The zero value uses the window given in the grid's file, if any. The text form is
+// CENTRE:WIDTH, "none" for the full range, or an empty string for the zero value.
 type Window struct {
 	Centre, Width float64
 	// None uses the full range of values and ignores a window in the file.
 	None bool
 }
 
-// String is the notation that UnmarshalText reads.
+// String returns the text form that UnmarshalText reads.
 func (w Window) String() string {
 	switch {
 	case w.None:
@@ -66,10 +66,10 @@ func (w Window) String() string {
 	return strconv.FormatFloat(w.Centre, 'g', -1, 64) + ":" + strconv.FormatFloat(w.Width, 'g', -1, 64)
 }
 
-// MarshalText is String.
+// MarshalText returns String.
 func (w Window) MarshalText() ([]byte, error) { return []byte(w.String()), nil }
 
-// UnmarshalText reads CENTRE:WIDTH, none, or nothing.
+// UnmarshalText parses CENTRE:WIDTH, "none" or an empty string.
 func (w *Window) UnmarshalText(text []byte) error {
 	switch string(text) {
 	case "":
@@ -93,7 +93,7 @@ func (w *Window) UnmarshalText(text []byte) error {
 
 var errWindow = errors.New("want CENTRE:WIDTH such as 40:400, none, or an empty string")
 
-// check says whether there are values in the window that a float32 can tell apart.
+// check reports a window that is not finite, has a negative width, or is too narrow for float32.
 func (w Window) check() error {
 	low, high := w.bounds()
 	if !finite(w.Centre, w.Width, 0) || w.Width < 0 || w.Width > 0 &&
@@ -103,12 +103,12 @@ func (w Window) check() error {
 	return nil
 }
 
-// bounds are the values that become 0 and 1.
+// bounds returns the values that map to 0 and 1.
 func (w Window) bounds() (low, high float32) {
 	return float32(w.Centre - w.Width/2), float32(w.Centre + w.Width/2)
 }
 
-// window is the one of the options, else the grid's own; ok is false for none.
+// window returns the window of the options, or else the grid's own. ok is false if there is none.
 func (v *Voxelizer) window(g *ingest.Grid) (low, high float32, ok bool) {
 	switch w := v.options.Window; {
 	case w.None:
@@ -121,9 +121,9 @@ func (v *Voxelizer) window(g *ingest.Grid) (low, high float32, ok bool) {
 	return low, high, low < high
 }
 
-// ready makes the values of a grid that came as such those of the options' cells: windowed, resampled, as density
-// or as occupancy. Scaled says that a window made them 0 to 1. The grid's own values are not changed.
-func (v *Voxelizer) ready(g *ingest.Grid) (values []float32, scaled bool, err error) {
+// gridValues returns the values of an input grid as density or occupancy, windowed and resampled to the cells of the
+// options. scaled reports that a window mapped them to 0..1. The values of g are not modified.
+func (v *Voxelizer) gridValues(g *ingest.Grid) (values []float32, scaled bool, err error) {
 	if err := v.check(g, 1); err != nil {
 		return nil, false, err
 	}
@@ -141,8 +141,9 @@ func (v *Voxelizer) ready(g *ingest.Grid) (values []float32, scaled bool, err er
 	return values, scaled, nil
 }
 
-// raw sets the values of a ready grid of any channels: fitted, and mapped by the window of the options but not by
-// that of the file. They are shared with the grid where nothing changes them.
+// raw sets vol's values from an input grid with any number of channels: resampled to the cells of the options, and
+// scaled if the options set a window (a window in the file is ignored). vol shares the memory of g if nothing changes
+// the values.
 func (v *Voxelizer) raw(vol *Volume, g *ingest.Grid) error {
 	if err := v.check(g, MaxChannels); err != nil {
 		return err
@@ -164,7 +165,7 @@ func (v *Voxelizer) raw(vol *Volume, g *ingest.Grid) error {
 	return nil
 }
 
-// scale maps low to 0 and high to 1, and what lies outside to the nearest of them.
+// scale maps low to 0 and high to 1, and clamps values outside.
 func scale(values []float32, low, high float32) []float32 {
 	out := make([]float32, len(values))
 	for i, x := range values {
@@ -173,7 +174,7 @@ func scale(values []float32, low, high float32) []float32 {
 	return out
 }
 
-// fitted resamples the values of a grid, each channel by itself, where its cells are not those of the options.
+// fitted resamples the values of a grid, each channel separately, unless its cells already match the options.
 func (v *Voxelizer) fitted(g *ingest.Grid, values []float32) []float32 {
 	if v.fits(g) {
 		return values
@@ -200,7 +201,7 @@ func (v *Voxelizer) fitted(g *ingest.Grid, values []float32) []float32 {
 	return out
 }
 
-// fits says whether the grid's cells are the options' as they are.
+// fits reports whether the grid's cells match the options without resampling.
 func (v *Voxelizer) fits(g *ingest.Grid) bool {
 	if v.options.Fit == FitExact || g.Dims != v.options.Dims {
 		return v.options.Fit == FitExact
@@ -210,7 +211,7 @@ func (v *Voxelizer) fits(g *ingest.Grid) bool {
 		(v.options.Fit != FitCrop || v.options.Edge == 0 || v.options.Edge == cell[0])
 }
 
-// cell is the size of a grid's cells; cubes of 1 where it is not known.
+// cell returns the cell size of a grid, or 1 on each axis if it is unknown.
 func (v *Voxelizer) cell(g *ingest.Grid) [3]float64 {
 	for _, c := range g.Cell {
 		if !(c > 0) || !finite(c, c, c) {
@@ -220,7 +221,7 @@ func (v *Voxelizer) cell(g *ingest.Grid) [3]float64 {
 	return g.Cell
 }
 
-// edge is the side of the cells that a grid is resampled to.
+// edge returns the cell size to resample a grid to.
 func (v *Voxelizer) edge(dims [3]int, cell [3]float64) float64 {
 	if v.options.Fit == FitCrop {
 		if v.options.Edge > 0 {
@@ -235,9 +236,9 @@ func (v *Voxelizer) edge(dims [3]int, cell [3]float64) float64 {
 	return edge
 }
 
-// finiteValues says whether there is neither a NaN nor an infinity.
+// finiteValues reports whether values holds neither NaN nor infinities.
 func finiteValues(values []float32) bool {
-	var a, b, c, d float32 // 0 until one is not, then NaN for ever
+	var a, b, c, d float32 // 0 until a value is not finite, NaN from then on
 	i := 0
 	for ; i+4 <= len(values); i += 4 {
 		v := values[i : i+4 : i+4]
@@ -252,7 +253,18 @@ func finiteValues(values []float32) bool {
 	return a+b+c+d == 0
 }
 
-// check says whether a grid of at most so many channels can be made to fit.
+// channelsError reports a grid whose number of channels cannot be used; most is the largest number that can.
+func channelsError(found, most int) error {
+	if most > 1 {
+		return fmt.Errorf("found a grid with %d channels, want 1 to %d", found, most)
+	}
+	if found < 1 {
+		return fmt.Errorf("found a grid with %d channels, want 1", found)
+	}
+	return fmt.Errorf("found a grid with %d channels, want 1: use --values raw for more", found)
+}
+
+// check reports a grid that is invalid, has more than the given number of channels, or cannot be fitted.
 func (v *Voxelizer) check(g *ingest.Grid, channels int) error {
 	if g == nil {
 		return errNoData
@@ -260,27 +272,26 @@ func (v *Voxelizer) check(g *ingest.Grid, channels int) error {
 	want := v.options.Dims
 	auto := v.options.Fit == FitAuto
 	exact := v.options.Fit == FitExact || auto && g.Cell == [3]float64{}
-	if g.Channels < 1 || g.Channels > channels || exact && g.Dims != want {
-		most := "1"
-		switch {
-		case channels > 1:
-			most = fmt.Sprintf("1 to %d", channels)
-		case g.Channels > 1:
-			most = "1; more channels need raw values"
+	if g.Channels < 1 || g.Channels > channels {
+		return channelsError(g.Channels, channels)
+	}
+	if exact && g.Dims != want {
+		hint := "change --grid"
+		if auto {
+			hint += ", or resample with --fit whole or --fit crop"
 		}
-		return fmt.Errorf("grid of %s cells and %d channels: want %s and %s", dimsString(g.Dims), g.Channels,
-			dimsString(want), most)
+		return fmt.Errorf("found a grid of %s cells, want %s: %s", dimsString(g.Dims), dimsString(want), hint)
 	}
 	n := g.Channels
 	for _, d := range g.Dims {
 		if d < 1 || d > math.MaxInt32/n {
-			return fmt.Errorf("grid of %s cells: want at least 1 per axis and at most %d in total",
+			return fmt.Errorf("found a grid of %s cells, want at least 1 per axis and at most %d in total",
 				dimsString(g.Dims), math.MaxInt32)
 		}
 		n *= d
 	}
 	if len(g.Values) != n {
-		return fmt.Errorf("grid of %s cells with %d values: want %d", dimsString(g.Dims), len(g.Values), n)
+		return fmt.Errorf("grid of %s cells: found %d values, want %d", dimsString(g.Dims), len(g.Values), n)
 	}
 	if finiteValues(g.Values) {
 		return nil
@@ -289,7 +300,7 @@ func (v *Voxelizer) check(g *ingest.Grid, channels int) error {
 		if x-x != 0 {
 			i /= g.Channels
 			z, y, x0 := i/(g.Dims[1]*g.Dims[2]), i/g.Dims[2]%g.Dims[1], i%g.Dims[2]
-			return fmt.Errorf("grid value %g at cell (%d,%d,%d): want finite numbers", x, z, y, x0)
+			return fmt.Errorf("found grid value %g at cell (%d,%d,%d), want finite numbers", x, z, y, x0)
 		}
 	}
 	return nil

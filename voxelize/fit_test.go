@@ -11,7 +11,7 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// TestFitAgreesWithScipyAndPillow checks the cells of fitted grids against testdata/resample.py.
+// TestFitAgreesWithScipyAndPillow compares fitted grids with the output of testdata/resample.py.
 func TestFitAgreesWithScipyAndPillow(t *testing.T) {
 	data, err := os.ReadFile("testdata/resample.json")
 	if err != nil {
@@ -47,7 +47,7 @@ func TestFitAgreesWithScipyAndPillow(t *testing.T) {
 	}
 }
 
-// counted is the source of resample.py.
+// counted returns the input grid of resample.py.
 func counted(dims [3]int, cell [3]float64) *ingest.Grid {
 	g := &ingest.Grid{Dims: dims, Channels: 1, Cell: cell, Values: make([]float32, dims[0]*dims[1]*dims[2])}
 	for i := range g.Values {
@@ -65,9 +65,15 @@ func TestFitAuto(t *testing.T) {
 		dims [3]int
 		want string
 	}{
-		"known cells":                {FitAuto, [3]float64{.002, .001, .001}, [3]int{3, 7, 5}, ""},
-		"unknown cells":              {FitAuto, [3]float64{}, [3]int{3, 7, 5}, "grid of 3x7x5 cells and 1 channels: want 4x4x4 and 1"},
-		"exact":                      {FitExact, [3]float64{.002, .001, .001}, [3]int{3, 7, 5}, "grid of 3x7x5 cells"},
+		"known cell size": {FitAuto, [3]float64{.002, .001, .001}, [3]int{3, 7, 5}, ""},
+		"unknown cell size": {
+			FitAuto, [3]float64{}, [3]int{3, 7, 5},
+			"found a grid of 3x7x5 cells, want 4x4x4: change --grid, or resample with --fit whole or --fit crop",
+		},
+		"exact": {
+			FitExact, [3]float64{.002, .001, .001}, [3]int{3, 7, 5},
+			"found a grid of 3x7x5 cells, want 4x4x4: change --grid",
+		},
 		"exact, slices of other gap": {FitExact, [3]float64{.002, .001, .001}, [3]int{4, 4, 4}, ""},
 		"flat":                       {FitWhole, [3]float64{}, [3]int{1, 1, 1}, ""},
 	} {
@@ -81,7 +87,7 @@ func TestFitAuto(t *testing.T) {
 		case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
 			t.Errorf("%s: found %v, want %q", name, err, c.want)
 		case !slices.Equal(before, g.Values):
-			t.Errorf("%s: the sample's own values were changed", name)
+			t.Errorf("%s: the sample was modified", name)
 		}
 	}
 }
@@ -90,7 +96,8 @@ func TestWindow(t *testing.T) {
 	o := DefaultOptions()
 	o.Dims = [3]int{1, 1, 4}
 	o.Method = Regular.Name
-	grid := &ingest.Grid{Dims: o.Dims, Channels: 1, Values: []float32{-1000, -160, 40, 3000}, Window: [2]float32{-160, 240}}
+	grid := &ingest.Grid{Dims: o.Dims, Channels: 1, Values: []float32{-1000, -160, 40, 3000},
+		Window: [2]float32{-160, 240}}
 	for name, c := range map[string]struct {
 		w    Window
 		want []uint8
@@ -108,11 +115,11 @@ func TestWindow(t *testing.T) {
 	for _, w := range []Window{{Width: -1}, {Centre: math.NaN(), Width: 1}, {Centre: 1e30, Width: 1}} {
 		o.Window = w
 		if _, err := New(o); err == nil || !strings.Contains(err.Error(), "window") {
-			t.Errorf("%v: found error %v, want one of the window", w, err)
+			t.Errorf("%v: found error %v, want one about the window", w, err)
 		}
 	}
 	o.Window, o.Fit = Window{}, "stretch"
 	if _, err := New(o); err == nil || !strings.Contains(err.Error(), `fit: found "stretch"`) {
-		t.Errorf("found error %v, want one of fit", err)
+		t.Errorf("found error %v, want one about fit", err)
 	}
 }

@@ -8,7 +8,8 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// FuzzField gives every method points of arbitrary bits: no panic, and each finite point is counted once.
+// FuzzField passes points with arbitrary bits to every method. Methods must not panic and must count each finite
+// point once.
 func FuzzField(f *testing.F) {
 	seed := func(v ...float64) {
 		var b []byte
@@ -27,13 +28,16 @@ func FuzzField(f *testing.F) {
 		for ; len(b) >= 24; b = b[24:] {
 			at := func(i int) float64 { return math.Float64frombits(binary.LittleEndian.Uint64(b[8*i:])) }
 			p.X, p.Y, p.Z = append(p.X, at(0)), append(p.Y, at(1)), append(p.Z, at(2))
-			if !math.IsInf(at(0), 0) && !math.IsInf(at(1), 0) && !math.IsInf(at(2), 0) && !math.IsNaN(at(0)+at(1)+at(2)) {
+			if !math.IsInf(at(0), 0) && !math.IsInf(at(1), 0) && !math.IsInf(at(2), 0) &&
+				!math.IsNaN(at(0)+at(1)+at(2)) {
 				want++
 			}
 		}
 		fixed := options(Regular, 4)
 		fixed.Origin, fixed.Edge = &[3]float64{-1, 0, 1}, 0.25
-		for _, o := range []Options{options(MNIST3D, 4), options(MNIST3D, 8), options(Pyntcloud, 3), options(Regular, 4), fixed} {
+		for _, o := range []Options{
+			options(MNIST3D, 4), options(MNIST3D, 8), options(Pyntcloud, 3), options(Regular, 4), fixed,
+		} {
 			field, err := mustNew(t, o).Field(sampleOf(p))
 			if err != nil {
 				continue

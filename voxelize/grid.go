@@ -2,7 +2,8 @@ package voxelize
 
 import "fmt"
 
-// MaxCells bounds a grid: 256 cells a side, 16 Mi in all. A volume is one byte a cell and has to fit into a message.
+// MaxCells is the largest number of cells of a grid: 256x256x256. A volume takes at least one byte per cell and must
+// fit into a message.
 const MaxCells = 1 << 24
 
 // Grid is a regular lattice of cubic cells fixed in space.
@@ -15,28 +16,29 @@ type Grid struct {
 	Dims [3]int
 }
 
-// Cells is the number of cells.
+// Cells returns the number of cells.
 func (g Grid) Cells() int { return g.Dims[0] * g.Dims[1] * g.Dims[2] }
 
-// Index is the cell of a point in metres, x fastest: floor((p - Origin) / Edge) on each axis. Cells are half open, so
-// a point on a face belongs to the cell on its larger side, and one on the grid's maximum face is outside. ok is false
-// for points outside and for NaN.
+// Index returns the cell of a point in metres, x fastest: floor((p - Origin) / Edge) on each axis. Cells are
+// half-open: a point on a face belongs to the cell on the larger side, and a point on the grid's maximum face is
+// outside. ok is false for points outside and for NaN.
 func (g Grid) Index(x, y, z float64) (i int, ok bool) {
 	fx, fy, fz := (x-g.Origin[0])/g.Edge, (y-g.Origin[1])/g.Edge, (z-g.Origin[2])/g.Edge
-	// Comparing before converting keeps floor and truncation the same, and holds for values beyond every integer; NaN
-	// fails each comparison.
+	// Comparing before converting makes truncation equal to floor, and is safe for values beyond the range of int.
+	// NaN fails every comparison.
 	if fx >= 0 && fx < float64(g.Dims[2]) && fy >= 0 && fy < float64(g.Dims[1]) && fz >= 0 && fz < float64(g.Dims[0]) {
 		return (int(fz)*g.Dims[1]+int(fy))*g.Dims[2] + int(fx), true
 	}
 	return 0, false
 }
 
-// checkDims says whether dims (z, y, x) may be the size of a grid.
+// checkDims reports dims (z, y, x) that cannot be the size of a grid.
 func checkDims(dims [3]int) error {
 	cells := 1
 	for _, n := range dims {
 		if n < 1 || n > MaxCells/cells {
-			return fmt.Errorf("found %s cells, want at least 1 per axis and at most %d in total", dimsString(dims), MaxCells)
+			return fmt.Errorf("found %s cells, want at least 1 per axis and at most %d in total", dimsString(dims),
+				MaxCells)
 		}
 		cells *= n
 	}

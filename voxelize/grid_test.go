@@ -6,7 +6,7 @@ import (
 )
 
 func TestGridIndexIsHalfOpen(t *testing.T) {
-	// 2 cells along z, 3 along y, 4 along x, of half a metre, around the origin.
+	// 2 cells along z, 3 along y and 4 along x, half a metre each, around the origin.
 	g := Grid{Origin: [3]float64{-1, -0.5, 0}, Edge: 0.5, Dims: [3]int{2, 3, 4}}
 	inf, nan := math.Inf(1), math.NaN()
 	tests := []struct {
@@ -18,7 +18,7 @@ func TestGridIndexIsHalfOpen(t *testing.T) {
 		{"minimum corner", -1, -0.5, 0, 0, true},
 		{"just below the minimum", math.Nextafter(-1, -2), -0.5, 0, 0, false},
 		{"negative, inside", -0.75, -0.5, 0, 0, true},
-		{"on a face belongs to the larger side", -0.5, -0.5, 0, 1, true},
+		{"on a face: belongs to the larger side", -0.5, -0.5, 0, 1, true},
 		{"just below a face", math.Nextafter(-0.5, -1), -0.5, 0, 0, true},
 		{"y steps by a row", -1, 0, 0, 4, true},
 		{"z steps by a layer", -1, -0.5, 0.5, 12, true},
@@ -27,8 +27,8 @@ func TestGridIndexIsHalfOpen(t *testing.T) {
 		{"maximum face of y", 0, 1, 0, 0, false},
 		{"maximum face of z", 0, 0, 1, 0, false},
 		{"maximum corner", 1, 1, 1, 0, false},
-		{"half a cell below: truncation would say 0", -1.25, -0.5, 0, 0, false},
-		{"beyond every integer", 1e300, 0, 0, 0, false},
+		{"half a cell below: truncation would give 0", -1.25, -0.5, 0, 0, false},
+		{"beyond the range of int", 1e300, 0, 0, 0, false},
 		{"-Inf", -inf, 0, 0, 0, false},
 		{"NaN x", nan, 0, 0, 0, false},
 		{"NaN y", 0, nan, 0, 0, false},

@@ -10,49 +10,51 @@ import (
 	"github.com/voxelstream/voxelstream/internal/option"
 )
 
-// Method converts points or depth frames to cells. Each is declared in a file of this package and listed by [Methods].
+// Method converts points or depth frames to cell values. Each method is declared in one file of this package and
+// listed in [Methods].
 type Method struct {
 	Name MethodName
 	// Doc describes the method in one or more sentences.
 	Doc   string
 	Needs Needs
-	// Placed methods use the grid given by Options.Edge and Options.Origin. The others fit a grid to each sample.
+	// Placed methods use the grid given by Options.Edge and Options.Origin. Others fit a grid to each sample.
 	Placed bool
-	// Value is what a cell says, where that is part of the method; empty: Options.Value decides.
+	// Value is the kind of cell value, if the method determines it. If it is empty, Options.Value applies.
 	Value Value
-	// Options makes the method's own options with their defaults: a pointer to a struct with the tags of
-	// internal/option, whose fields are keys of the section voxelize. Nil: it has none. [MethodOptions] gives them to
-	// New.
+	// Options returns the method's own options with their defaults: a pointer to a struct with the tags of
+	// internal/option, whose fields become keys of the section voxelize. It is nil if the method has none.
+	// [MethodOptions] passes them to New.
 	Options func() any
-	// New prepares the method for options that are valid. What it returns makes the field of a point cloud or depth
-	// frame, never of a ready grid, and is called by several goroutines at a time. An error that wraps [ErrEmpty] says
-	// that there is nothing to voxelize.
+	// New prepares the method for valid options. The function it returns computes the field of a point cloud or depth
+	// frame and is called concurrently. It never receives a voxel grid. It returns an error that wraps [ErrEmpty] if
+	// there is nothing to voxelize.
 	New func(o Options) (func(d ingest.Data) (*Field, error), error)
-	// Distances makes the signed distances of a frame to the surface, in metres; nil: the method knows none.
+	// Distances computes the signed distances of a frame's cells to the surface, in metres. It is nil if the method
+	// cannot compute them.
 	Distances func(o Options, d ingest.Data) (*ingest.Grid, error)
-	// Fuse makes one grid of all frames of a recording, which open starts once or several times; nil: each sample
-	// gives a grid of its own. Frames that cannot be used go to bad. Threads is how many goroutines compute, 0: one
-	// per processor; the result does not depend on it.
+	// Fuse fuses all frames of a recording into one grid. It may call open more than once. Frames that cannot be used
+	// are reported to bad. threads is the number of goroutines, 0 for one per processor; the result does not depend
+	// on it. Fuse is nil if the method handles each sample separately.
 	Fuse func(ctx context.Context, o Options, open func() (ingest.Source, error), threads int, bad func(error)) (*Fused,
 		error)
 }
 
 // Needs are a method's requirements on samples and options.
 type Needs struct {
-	// Cube: depth, height and width of the grid are equal.
+	// Cube requires depth, height and width of the grid to be equal.
 	Cube bool
-	// Frames: samples are depth frames, since points do not tell what the camera saw as empty.
+	// Frames requires depth frames, because points do not show which space the camera saw as empty.
 	Frames bool
 }
 
 // Fused is the result of fusing all frames of a recording.
 type Fused struct {
-	// Sample says of which stream the frames were and when the first was taken; it has no data.
+	// Sample gives the stream of the frames and the time of the first one. It has no data.
 	Sample ingest.Sample
-	// Frames were fused, Failed were not.
+	// Frames is the number of frames fused, Failed the number that could not be.
 	Frames, Failed int
-	// Grid gives what Field gives of one frame, as a ready grid; Distances the signed distances, and is nil where the
-	// method knows none.
+	// Grid returns the fused grid, with the cell values that New's function gives for a single frame. Distances
+	// returns the signed distances, and is nil if the method cannot compute them.
 	Grid, Distances func() *ingest.Grid
 }
 
@@ -68,15 +70,15 @@ func Methods() []Method {
 	}
 }
 
-// MethodName names a method of the list.
+// MethodName is the name of a method of the list.
 type MethodName string
 
-// Choices are the names of the list.
+// Choices lists the method names.
 func (MethodName) Choices() []string {
 	return names(Methods(), func(m Method) MethodName { return m.Name })
 }
 
-// ChoiceDoc is the documentation of a method.
+// ChoiceDoc returns the description of a method.
 func (MethodName) ChoiceDoc(name string) string {
 	m, _ := methodOf(MethodName(name))
 	return m.Doc
@@ -86,12 +88,13 @@ func methodOf(name MethodName) (Method, error) {
 	all := Methods()
 	i := slices.IndexFunc(all, func(m Method) bool { return m.Name == name })
 	if i < 0 {
-		return Method{}, fmt.Errorf("method: found %q, want one of %s", name, strings.Join(MethodName("").Choices(), ", "))
+		return Method{}, fmt.Errorf("method: found %q, want one of %s", name,
+			strings.Join(MethodName("").Choices(), ", "))
 	}
 	return all[i], nil
 }
 
-// names lists the names of what matches.
+// names returns the names of the elements of list.
 func names[T any, N ~string](list []T, name func(T) N) []string {
 	out := make([]string, len(list))
 	for i, v := range list {
@@ -100,10 +103,10 @@ func names[T any, N ~string](list []T, name func(T) N) []string {
 	return out
 }
 
-// MethodOptions are the options of type T that o holds for a method, or defaults where it holds none.
+// MethodOptions returns the method options of type T from o, or defaults if o holds none.
 func MethodOptions[T any](o Options, defaults T) T { return option.Of(o.Methods, defaults) }
 
-// newMethodOptions are the default options of all methods that have some.
+// newMethodOptions returns the default options of all methods that have options.
 func newMethodOptions() []any {
 	var makers []func() any
 	for _, m := range Methods() {
@@ -112,7 +115,7 @@ func newMethodOptions() []any {
 	return option.Distinct(makers)
 }
 
-// ofPoints is a method that takes points, and frames as the points that they show.
+// ofPoints adapts a function of point clouds to take depth frames too, which it projects to points.
 func ofPoints(cells func(p *ingest.PointCloud) (*Field, error)) func(d ingest.Data) (*Field, error) {
 	return func(d ingest.Data) (*Field, error) {
 		switch d := d.(type) {

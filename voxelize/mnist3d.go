@@ -2,7 +2,7 @@ package voxelize
 
 import "github.com/voxelstream/voxelstream/ingest"
 
-// MNIST3D is the method of the 3D MNIST archives, for clouds whose place and size mean nothing.
+// MNIST3D is the method of the 3D MNIST archives, for clouds whose position and size carry no information.
 var MNIST3D = Method{
 	Name: "mnist3d",
 	Doc: "Fits a cube to each point cloud, as in the 3D MNIST data set. Each cell stores its point count, divided " +
@@ -13,12 +13,13 @@ var MNIST3D = Method{
 	},
 }
 
-// mnist3d is the convention of the 3D MNIST archives: the bounding box, padded, extended to a cube of n cells a side;
-// a point belongs to the cell whose lower edge lies strictly below it (numpy's searchsorted from the left, minus one,
-// clipped); value = points in the cell / most points in any cell.
+// mnist3d follows the 3D MNIST archives. The bounding box is padded and extended to a cube of n cells per side. A
+// point belongs to the cell whose lower edge is strictly below it (numpy's searchsorted from the left, minus one,
+// clipped). The value is the number of points in the cell divided by the largest number in any cell.
 //
-// The authors' two archives differ: the one of 16^3 pads by 0.001 on each side and is laid out [z][y][x]; the one of
-// 8^3 does not pad and is laid out [z][x][y]. Each size follows its archive, every other size follows 16^3.
+// The authors' two archives differ. The archive of 16x16x16 cells pads by 0.001 on each side and is laid out
+// [z][y][x]. The archive of 8x8x8 cells has no padding and is laid out [z][x][y]. Both sizes follow their archive;
+// every other size follows 16x16x16.
 func mnist3d(p *ingest.PointCloud, n int) (*Field, error) {
 	b, err := measure(p)
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 // Value is the kind of value stored in a cell.
 type Value string
 
-// The values: density is normalised as the method has it, occupancy is 1 where there is a point (or a ready grid is
-// above 0), else 0.
+// The values. Density is normalised by the method. Occupancy is 1 where there is a point, or where the value of an
+// input grid is above 0; otherwise 0.
 const (
 	Density   Value = "density"
 	Occupancy Value = "occupancy"
@@ -22,10 +22,10 @@ const (
 // Values lists all values.
 func Values() []Value { return []Value{Density, Occupancy} }
 
-// Choices are the names of the values.
+// Choices lists the names of all values.
 func (Value) Choices() []string { return names(Values(), func(v Value) Value { return v }) }
 
-// ChoiceDoc says what a value means.
+// ChoiceDoc returns the description of a value.
 func (Value) ChoiceDoc(name string) string {
 	switch Value(name) {
 	case Density:
@@ -36,11 +36,11 @@ func (Value) ChoiceDoc(name string) string {
 	return ""
 }
 
-// Encoding is how volumes hold what the cells say.
+// Encoding selects how volumes store cell values.
 type Encoding string
 
-// The encodings. Palette indices are normalised to the range of each sample, or to a window; raw values are as they
-// were measured.
+// The encodings. Palette indices are normalised to the range of each sample, or to a window. Raw values are stored as
+// measured.
 const (
 	PaletteIndices Encoding = "palette"
 	RawValues      Encoding = "raw"
@@ -49,14 +49,15 @@ const (
 // Encodings lists all encodings.
 func Encodings() []Encoding { return []Encoding{PaletteIndices, RawValues} }
 
-// Choices are the names of the encodings.
+// Choices lists the names of all encodings.
 func (Encoding) Choices() []string { return names(Encodings(), func(e Encoding) Encoding { return e }) }
 
-// ChoiceDoc says what an encoding means.
+// ChoiceDoc returns the description of an encoding.
 func (Encoding) ChoiceDoc(name string) string {
 	switch Encoding(name) {
 	case PaletteIndices:
-		return "Colour map indices, normalised to the range of each sample or to the window, as in the 3D MNIST tutorial."
+		return "Colour map indices, normalised to the range of each sample or to the window, as in the 3D MNIST " +
+			"tutorial."
 	case RawValues:
 		return "Unscaled float32 values, with all channels of inputs that are already voxel grids. A window is " +
 			"applied only if it is set here."
@@ -64,34 +65,35 @@ func (Encoding) ChoiceDoc(name string) string {
 	return ""
 }
 
-// Options configure a [Voxelizer]. They are the section voxelize of the configuration.
+// Options configures a [Voxelizer]. It is the section voxelize of the configuration.
 type Options struct {
-	// Dims is the grid size (depth, height, width) in cells. Some methods require a cube. Input grids are fitted to it.
+	// Dims is the grid size (depth, height, width) in cells. Some methods require a cube. Input grids are fitted to
+	// it.
 	Dims option.Dims `yaml:"grid" flag:"grid" doc:"Grid size in cells: one number for a cube, or DEPTHxHEIGHTxWIDTH such as 16x24x24. It must match the model's input."`
-	// Method names one of [Methods].
+	// Method is the name of one of [Methods].
 	Method MethodName `yaml:"method" flag:"method" doc:"Voxelization method for point clouds and depth frames."`
-	// Value is the value to store in each cell; empty means Density. A method with its own Value ignores it.
+	// Value is the kind of value to store in each cell; empty means Density. A method with its own Value ignores it.
 	Value Value `yaml:"value" flag:"value" doc:"Value to store in each cell."`
-	// Values is how a volume holds it; empty means PaletteIndices.
+	// Values selects how volumes store the values; empty means PaletteIndices.
 	Values Encoding `yaml:"values" flag:"values" doc:"Encoding of cell values in volumes. It must match the model's input."`
-	// Edge is the side of a cell of a placed grid in metres; 0 makes each cloud fit. FitCrop takes it for ready
+	// Edge is the cell size of a placed grid in metres; 0 fits the grid to each cloud. FitCrop uses it for input
 	// grids too.
 	Edge float64 `yaml:"edge" flag:"edge" min:"0" doc:"Cell size in metres, for methods on a regular grid. 0 fits the grid to each point cloud."`
-	// Fit is for ready grids of other cells; empty means FitAuto.
+	// Fit applies to input grids of another size; empty means FitAuto.
 	Fit Fit `yaml:"fit" flag:"fit" doc:"How to fit inputs that are already voxel grids, such as MRI and CT scans, to the grid size."`
-	// Window maps the values of ready grids to 0 .. 1, the lower and higher ones to the ends.
+	// Window is mapped to 0..1 in input grids. Values outside it are clamped.
 	Window Window `yaml:"window" flag:"window" doc:"Intensity window CENTRE:WIDTH that is scaled to 0..1 in inputs that are already voxel grids, such as 40:400 for soft tissue in CT. Empty uses the window in the file, if any. none uses the full range of values."`
-	// Colormap names the palette.
+	// Colormap is the name of the palette.
 	Colormap colormap.Name `yaml:"colormap" flag:"colormap" doc:"Colour map of the volumes. It must be the one that the model was trained with."`
 	// Origin is the minimum corner of a placed grid as x, y, z in metres; nil centres the grid on the bounding box
 	// of each cloud.
 	Origin *[3]float64
-	// Methods points to the options of the methods, one struct of a type each; see [MethodOptions].
+	// Methods holds pointers to the options of the methods, one struct of each type; see [MethodOptions].
 	Methods []any `yaml:",inline"`
 }
 
-// DefaultOptions are those of the 3D MNIST tutorial: 16^3 cells, density, Oranges. Each call makes new options of
-// the methods.
+// DefaultOptions returns the options of the 3D MNIST tutorial: 16x16x16 cells, density, Oranges. Each call allocates
+// new method options.
 func DefaultOptions() Options {
 	return Options{
 		Method: MNIST3D.Name, Dims: option.Dims{16, 16, 16}, Value: Density, Values: PaletteIndices, Fit: FitAuto,
@@ -99,7 +101,7 @@ func DefaultOptions() Options {
 	}
 }
 
-// CellBytes is the size of a cell of a volume of one channel.
+// CellBytes returns the size in bytes of a cell in a volume of one channel.
 func (o Options) CellBytes() int {
 	if o.Values == RawValues {
 		return FloatContent(1).CellBytes()
@@ -107,7 +109,7 @@ func (o Options) CellBytes() int {
 	return 1
 }
 
-// Clone is a copy that shares nothing with o.
+// Clone returns a deep copy.
 func (o Options) Clone() Options {
 	if o.Origin != nil {
 		origin := *o.Origin
@@ -117,7 +119,7 @@ func (o Options) Clone() Options {
 	return o
 }
 
-// withDefaults replaces what was left open.
+// withDefaults replaces empty fields by their defaults.
 func (o Options) withDefaults() Options {
 	if o.Value == "" {
 		o.Value = Density
@@ -131,7 +133,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Validate reports conflicting settings. Single values are validated by their tags. [New] checks both.
+// Validate reports conflicting settings. Single values are validated by their tags; [New] checks both.
 func (o *Options) Validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -147,7 +149,7 @@ func (o *Options) Validate() error {
 	}
 	m, err := methodOf(o.Method)
 	if err != nil {
-		return errors.Join(errs...) // the tags say so, too
+		return errors.Join(errs...) // the tags report the method name
 	}
 	if m.Needs.Cube && dimsErr == nil && (o.Dims[0] != o.Dims[1] || o.Dims[0] != o.Dims[2]) {
 		bad("grid: found %s cells, want a cube for method %s", dimsString(o.Dims), m.Name)
@@ -156,15 +158,16 @@ func (o *Options) Validate() error {
 		return errors.Join(errs...)
 	}
 	if o.Edge != 0 && o.Fit != FitCrop {
-		bad("edge: found %g, want 0: method %s fits its own grid; only %s use an edge", o.Edge, m.Name, placed())
+		bad("edge: found %g, want 0: method %s fits its own grid, only %s use an edge", o.Edge, m.Name, placed())
 	}
 	if o.Origin != nil {
-		bad("origin: found %v, want none: method %s fits its own grid; only %s use an origin", *o.Origin, m.Name, placed())
+		bad("origin: found %v, want none: method %s fits its own grid, only %s use an origin", *o.Origin, m.Name,
+			placed())
 	}
 	return errors.Join(errs...)
 }
 
-// placed names the methods that take an edge and an origin: "a, b and c".
+// placed lists the methods that accept an edge and an origin: "a, b and c".
 func placed() string {
 	var list []string
 	for _, m := range Methods() {

@@ -14,7 +14,7 @@ func rawOptions(dims [3]int) Options {
 	return o
 }
 
-// scan is a grid of values like those of CT, with a window as DICOM files name one.
+// scan returns a grid with values in the range of CT, and a window as DICOM files give it.
 func scan(dims [3]int, channels int, cell [3]float64) *ingest.Grid {
 	g := &ingest.Grid{Dims: dims, Channels: channels, Cell: cell, Window: [2]float32{-160, 240}}
 	for i := range dims[0] * dims[1] * dims[2] * channels {
@@ -35,8 +35,8 @@ func volumeOf(t *testing.T, o Options, d ingest.Data) Volume {
 	return v
 }
 
-// TestRawGrid: the values of a ready grid stay as they are, whatever window its file names; a window of the options
-// maps them.
+// TestRawGrid checks that raw values of an input grid are unchanged, even if its file has a window, and that a window
+// in the options scales them.
 func TestRawGrid(t *testing.T) {
 	dims := [3]int{2, 3, 4}
 	for _, channels := range []int{1, 3} {
@@ -61,21 +61,21 @@ func TestRawGrid(t *testing.T) {
 		before := slices.Clone(g.Values)
 		for i, x := range volumeOf(t, o, g).Values {
 			if want := g.Values[i] > 0; want != (x == 1) || !want && x != 0 {
-				t.Errorf("%d channels, occupancy: value %d is %g of %g", channels, i, x, g.Values[i])
+				t.Errorf("%d channels, occupancy: value %d: found %g for %g", channels, i, x, g.Values[i])
 			}
 		}
 		if !slices.Equal(g.Values, before) {
-			t.Error("the grid's own values were changed")
+			t.Error("the grid was modified")
 		}
 	}
 }
 
-// TestRawGridIsFitted: each channel is resampled as if it were alone.
+// TestRawGridIsFitted checks that each channel is resampled independently.
 func TestRawGridIsFitted(t *testing.T) {
 	o := rawOptions([3]int{6, 5, 4})
 	three := scan([3]int{4, 6, 7}, 3, [3]float64{3, 1, 1})
 	for i := range three.Values {
-		three.Values[i] += float32(i%3) * 5000 // the lowest value of a channel fills up around it
+		three.Values[i] += float32(i%3) * 5000 // a channel is padded with its own lowest value
 	}
 	got := volumeOf(t, o, three)
 	for c := range 3 {
@@ -92,7 +92,7 @@ func TestRawGridIsFitted(t *testing.T) {
 	}
 }
 
-// TestRawCloud: densities and occupancy are those of Field.
+// TestRawCloud compares raw densities and occupancies with Field.
 func TestRawCloud(t *testing.T) {
 	cloud := &ingest.PointCloud{X: []float64{0, 1, 2, 3, 3}, Y: []float64{0, 0, 1, 3, 3}, Z: []float64{0, 2, 2, 3, 3}}
 	for _, value := range Values() {
@@ -114,7 +114,7 @@ func TestRawCloud(t *testing.T) {
 	}
 }
 
-func TestRawRefuses(t *testing.T) {
+func TestRawErrors(t *testing.T) {
 	dims := [3]int{2, 3, 4}
 	infinite := scan(dims, 2, [3]float64{})
 	infinite.Values[2*(12+4+2)+1] /= 0 * infinite.Values[0]
@@ -127,25 +127,25 @@ func TestRawRefuses(t *testing.T) {
 		d    ingest.Data
 		want string
 	}{
-		{palette, scan(dims, 3, [3]float64{}), "want 2x3x4 and 1; more channels need raw values"},
-		{rawOptions(dims), scan(dims, 0, [3]float64{}), "0 channels: want 2x3x4 and 1 to 1024"},
-		{rawOptions(dims), scan([3]int{2, 3, 5}, 3, [3]float64{}), "grid of 2x3x5 cells and 3 channels: want 2x3x4"},
-		{rawOptions(dims), infinite, "at cell (1,1,2): want finite numbers"},
-		{rawOptions(dims), short, "with 47 values: want 48"},
+		{palette, scan(dims, 3, [3]float64{}), "found a grid with 3 channels, want 1: use --values raw for more"},
+		{rawOptions(dims), scan(dims, 0, [3]float64{}), "found a grid with 0 channels, want 1 to 1024"},
+		{rawOptions(dims), scan([3]int{2, 3, 5}, 3, [3]float64{}), "found a grid of 2x3x5 cells, want 2x3x4"},
+		{rawOptions(dims), infinite, "at cell (1,1,2), want finite numbers"},
+		{rawOptions(dims), short, "found 47 values, want 48"},
 		{rawOptions(dims), (*ingest.Grid)(nil), "sample without data"},
 	} {
 		if _, err := mustNew(t, tt.o).Volume(sampleOf(tt.d)); err == nil || !strings.Contains(err.Error(), tt.want) {
-			t.Errorf("found %v, want it to say %q", err, tt.want)
+			t.Errorf("found error %v, want it to contain %q", err, tt.want)
 		}
 	}
 	o := rawOptions(dims)
 	o.Values = "grey"
 	if _, err := New(o); err == nil || !strings.Contains(err.Error(), "values") {
-		t.Errorf("found %v", err)
+		t.Errorf("found error %v, want one about values", err)
 	}
 }
 
-// TestExportOfRawVolumes: what a file of grids holds is said by its format alone.
+// TestExportOfRawVolumes checks that exports do not depend on the encoding of volumes, only on the export format.
 func TestExportOfRawVolumes(t *testing.T) {
 	g := scan([3]int{2, 3, 4}, 1, [3]float64{})
 	raw := rawOptions(g.Dims)
@@ -186,11 +186,11 @@ func TestContent(t *testing.T) {
 		"1025 channels":       FloatContent(1025),
 		"want neither":        {Channels: 1, Float: true, Scale: 1},
 		"scale other than 0":  ByteContent(1, 0, 1),
-		"of 1 channel":        {Palette: "gray", Channels: 3},
+		"with 1 channel":      {Palette: "gray", Channels: 3},
 		"at most 67108864 va": FloatContent(1024),
 	} {
 		if _, err := c.Size([3]int{64, 64, 64}); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%v: found %v, want it to say %q", c, err, want)
+			t.Errorf("%v: found error %v, want it to contain %q", c, err, want)
 		}
 	}
 }

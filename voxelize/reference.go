@@ -9,13 +9,13 @@ import (
 	"github.com/voxelstream/voxelstream/voxelize/colormap"
 )
 
-// WriteReference writes the reference page of methods and colour maps, as Markdown.
+// WriteReference writes the Markdown reference page of methods and colour maps.
 func WriteReference(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString("# Voxelization methods and colour maps\n\n" +
-		"Generated from the declarations of methods and colour maps. `--method` or `voxelize.method` selects a method; " +
-		"`voxelstream voxelize --list`\nlists them. `--colormap` or `voxelize.colormap` selects a colour map; use the one " +
-		"that the model was trained with.\n\n" +
+		"Generated from the declarations of methods and colour maps. `--method` or `voxelize.method` selects a " +
+		"method; `voxelstream voxelize --list`\nlists them. `--colormap` or `voxelize.colormap` selects a colour " +
+		"map; use the one that the model was trained with.\n\n" +
 		"## Methods\n| method | description | inputs | grid | cell size and origin |\n|---|---|---|---|---|\n")
 	for _, m := range Methods() {
 		samples, grid, placed := "point clouds, depth frames", "any size", "fitted to each point cloud"
@@ -34,8 +34,7 @@ func WriteReference(w io.Writer) error {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", m.Name, m.Doc, samples, grid, placed)
 	}
 	b.WriteString("\nInputs that are already voxel grids, such as MRI and CT scans or rows of archives, are not " +
-		"voxelized. " +
-		"`voxelize.window` scales their\nvalues, and `voxelize.fit` adapts their size.\n")
+		"voxelized. `voxelize.window` scales their\nvalues, and `voxelize.fit` adapts their size.\n")
 	for _, m := range Methods() {
 		if m.Options == nil {
 			continue

@@ -7,8 +7,8 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// Regular, OccupancyGrid and DensityGrid are one method, for sensors whose points have a place and a size: Regular
-// takes the value of the options, the others imply it.
+// Regular, OccupancyGrid and DensityGrid are variants of one method, for sensors whose points have a metric position
+// and size. Regular uses the value of the options; the others fix it.
 var (
 	Regular = Method{
 		Name: "regular",
@@ -32,9 +32,9 @@ func newRegular(o Options) (func(ingest.Data) (*Field, error), error) {
 	return ofPoints(func(p *ingest.PointCloud) (*Field, error) { return regular(p, &o) }), nil
 }
 
-// regular is what sensors need: half-open cubic cells on a fixed grid (see [Grid.Index]), laid out [z][y][x]. Points
-// outside are counted, not clipped to the border; value = points in the cell / most points in any cell. What the
-// options leave open is fitted to the cloud.
+// regular uses half-open cubic cells on a fixed grid (see [Grid.Index]), laid out [z][y][x]. Points outside are
+// counted, not clipped to the border. The value is the number of points in the cell divided by the largest number in
+// any cell. An edge or origin that the options do not set is fitted to the cloud.
 func regular(p *ingest.PointCloud, o *Options) (*Field, error) {
 	b, err := measure(p)
 	if err != nil {
@@ -56,28 +56,28 @@ func regular(p *ingest.PointCloud, o *Options) (*Field, error) {
 		}
 	}
 	if inside == 0 {
-		return nil, fmt.Errorf("%w: %d points between %v and %v, all outside the grid of %s cells of %g m at %v",
+		return nil, fmt.Errorf("%w: all %d points, between %v and %v, are outside the grid of %s cells of %g m at %v",
 			ErrEmpty, outside, b.min, b.max, dimsString(g.Dims), g.Edge, g.Origin)
 	}
 	return newField(g, strides(g.Dims), counts, inside, outside, most), nil
 }
 
-// fit places the grid: an Origin left open centres it on the bounding box, an Edge left open makes every point fit
-// into it.
+// fit places the grid. Without an Origin, the grid is centred on the bounding box. Without an Edge, it is made large
+// enough for every point.
 func fit(b bounds, o *Options) Grid {
 	g := Grid{Edge: o.Edge, Dims: o.Dims}
 	if g.Edge == 0 {
 		for a := range 3 {
 			lo, hi := b.min[a], b.max[a]
 			if o.Origin != nil {
-				lo = o.Origin[a] // the grid begins here, so this is where it has to reach from
+				lo = o.Origin[a] // the grid starts here
 			}
 			g.Edge = max(g.Edge, (hi-lo)/float64(o.Dims[2-a]))
 		}
-		// A millionth wider, because the largest coordinate would lie on the maximum face, which is outside.
+		// Slightly wider, because the largest coordinate would lie on the maximum face, which is outside.
 		g.Edge *= 1 + 1e-6
 		if !(g.Edge > 0) || math.IsInf(g.Edge, 0) {
-			g.Edge = 1 // all points in one place
+			g.Edge = 1 // all points coincide
 		}
 	}
 	for a := range 3 {

@@ -6,21 +6,21 @@ import (
 	"slices"
 )
 
-// tap is the share of one source cell in a target cell.
+// tap is the weight of a source cell in a target cell.
 type tap struct {
 	source int
 	weight float32
 }
 
-// taps says, for each of m target cells of edge e, which of n source cells of edge c it is mixed of; both rows have
-// the same middle. The kernel is the triangle of linear interpolation, as wide as the larger of the two cells, so that
-// making smaller averages instead of leaving cells out; weights are normalised, which repeats the last cell at the
-// rim. A target cell whose centre lies outside has no taps.
+// taps returns, for each of m target cells of edge e, the source cells that contribute to it, out of n cells of edge
+// c. Both rows have the same centre. The kernel is the triangle of linear interpolation, as wide as the larger of the
+// two cells, so that downsampling averages instead of skipping cells. Weights are normalised, which repeats the last
+// cell at the border. A target cell whose centre lies outside the source has no taps.
 func taps(n int, c float64, m int, e float64) [][]tap {
 	out := make([][]tap, m)
 	wide := max(1, e/c)
 	for j := range out {
-		// The target cell's centre in source cells, whose centres lie at 0, 1, ... n-1.
+		// The target cell's centre in units of source cells, whose centres are at 0, 1, ... n-1.
 		at := (float64(j)+0.5-float64(m)/2)*e/c + float64(n)/2 - 0.5
 		if at < -0.5 || at > float64(n)-0.5 {
 			continue
@@ -40,7 +40,7 @@ func taps(n int, c float64, m int, e float64) [][]tap {
 	return out
 }
 
-// along mixes an array of dims (z, y, x; x fastest) along one axis.
+// along resamples an array of dims (z, y, x; x fastest) along one axis.
 func along(src []float32, dims [3]int, axis int, mix [][]tap) []float32 {
 	outer, inner := 1, 1
 	for _, n := range dims[:axis] {
@@ -64,14 +64,14 @@ func along(src []float32, dims [3]int, axis int, mix [][]tap) []float32 {
 	return dst
 }
 
-// resample makes an array of another size: want cells of a cubic edge, about the middle of have cells with edges cell.
-// What lies outside of the source becomes pad.
+// resample returns src at another size: want cells of a cubic edge, centred on the have cells with edges cell. Cells
+// outside the source get pad.
 func resample(src []float32, have [3]int, cell [3]float64, want [3]int, edge float64, pad float32) []float32 {
 	var mix [3][][]tap
 	for k := range mix {
 		mix[k] = taps(have[k], cell[k], want[k], edge)
 	}
-	// Axes that shrink the most come first: then no array between is larger than the larger of source and target.
+	// Axes that shrink the most come first, so that no intermediate array is larger than both source and target.
 	order := []int{0, 1, 2}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(want[a]*have[b], want[b]*have[a]) })
 	for _, axis := range order {

@@ -9,12 +9,14 @@ import (
 	"github.com/voxelstream/voxelstream/voxelize/tsdf"
 )
 
-// TSDF is the truncated signed distance field of depth frames. What the camera cannot see, behind the surface, stays
-// 0, so it needs the frames themselves, not their points.
+// TSDF computes the truncated signed distance field of depth frames. Space hidden behind the surface stays 0, so the
+// method needs the frames themselves, not only their points.
 var TSDF = Method{
 	Name: "tsdf",
-	Doc: "Computes a truncated signed distance field (TSDF) of depth frames on a regular grid: 1 on the visible surface, " +
-		"falling to 0 five cells away, and 0 in cells that no frame observed. A recording with poses is fused into one grid.",
+	Doc: "Computes a truncated signed distance field (TSDF) of depth frames on a regular grid: 1 on the visible " +
+		"surface, " +
+		"falling to 0 five cells away, and 0 in cells that no frame observed. A recording with poses is fused into " +
+		"one grid.",
 	Needs:  Needs{Frames: true},
 	Placed: true,
 	New: func(o Options) (func(ingest.Data) (*Field, error), error) {
@@ -24,7 +26,7 @@ var TSDF = Method{
 	Fuse:      tsdfFuse,
 }
 
-// tsdfField makes a field of one frame: its closeness to the surface that the camera sees (see [tsdf.Volume.Near]).
+// tsdfField returns the field of one frame: each cell's closeness to the visible surface (see [tsdf.Volume.Near]).
 func tsdfField(d ingest.Data, options *Options) (*Field, error) {
 	vol, cloud, err := tsdfVolume(d, options)
 	if err != nil {
@@ -44,13 +46,14 @@ func tsdfField(d ingest.Data, options *Options) (*Field, error) {
 		}
 	}
 	if out.Points == 0 {
-		return nil, fmt.Errorf("%w: %d points, all outside the grid of %s cells of %g m at %v", ErrEmpty, out.Outside,
+		return nil, fmt.Errorf("%w: all %d points are outside the grid of %s cells of %g m at %v", ErrEmpty,
+			out.Outside,
 			dimsString(g.Dims), g.Edge, g.Origin)
 	}
 	return out, nil
 }
 
-// tsdfVolume makes a volume of one frame, and its points.
+// tsdfVolume returns a volume with one frame integrated, and the points of the frame.
 func tsdfVolume(d ingest.Data, o *Options) (*tsdf.Volume, *ingest.PointCloud, error) {
 	f, ok := d.(*ingest.Frame)
 	if !ok || f == nil {
@@ -72,7 +75,7 @@ func tsdfVolume(d ingest.Data, o *Options) (*tsdf.Volume, *ingest.PointCloud, er
 	return vol, cloud, vol.Integrate(f)
 }
 
-// tsdfDistances makes the signed distances of one frame.
+// tsdfDistances returns the signed distances of one frame.
 func tsdfDistances(o Options, d ingest.Data) (*ingest.Grid, error) {
 	vol, _, err := tsdfVolume(d, &o)
 	if err != nil {
@@ -81,7 +84,7 @@ func tsdfDistances(o Options, d ingest.Data) (*ingest.Grid, error) {
 	return vol.Distances(), nil
 }
 
-// tsdfFuse fuses the frames of a recording in a volume around all of them.
+// tsdfFuse fuses the frames of a recording into a volume that encloses all of them.
 func tsdfFuse(ctx context.Context, o Options, open func() (ingest.Source, error), threads int,
 	bad func(error),
 ) (*Fused, error) {
@@ -99,10 +102,10 @@ func tsdfFuse(ctx context.Context, o Options, open func() (ingest.Source, error)
 	}, nil
 }
 
-// errBox is a box without an inside.
-var errBox = errors.New("voxelize: box of points: want finite corners, the smaller first")
+// errBox reports an invalid bounding box.
+var errBox = errors.New("voxelize: bounding box of the points: want finite corners, the minimum first")
 
-// tsdfPlace fits a volume to the box around all frames, as the regular method fits its grid to a cloud.
+// tsdfPlace fits a volume to the bounding box of all frames, as the regular method fits its grid to a cloud.
 func tsdfPlace(o *Options, lo, hi [3]float64) (tsdf.Options, error) {
 	for k := range lo {
 		if !finite(lo[k], hi[k], 0) || lo[k] > hi[k] {

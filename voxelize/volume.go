@@ -1,6 +1,6 @@
-// Package voxelize turns point clouds and depth frames into voxel grids, and grids into volumes, which are what
-// travels through the pipeline and what the network is given: a palette index or one or more values per voxel. Each
-// method is one file; colormap holds the palettes, volarrow the Arrow codec.
+// Package voxelize converts point clouds and depth frames to voxel grids, and grids to volumes. A volume holds a
+// palette index or one or more values per voxel; it is what the pipeline carries and the network classifies. Each
+// method has one file. Package colormap holds the palettes, volarrow the Arrow codec.
 package voxelize
 
 import (
@@ -10,35 +10,35 @@ import (
 	"github.com/voxelstream/voxelstream/record"
 )
 
-// Volume is one item on its way to the network. The holder owns it; its slices may be shared with a decoded message
-// and are not to be written.
+// Volume is the input of the network. Its holder owns it, but its slices may be shared with a decoded message and
+// must not be modified.
 type Volume struct {
-	// ID is that of the sample.
+	// ID is the ID of the sample.
 	record.ID
 	Time time.Time
-	// Label is the class, or -1.
+	// Label is the class, or -1 if unknown.
 	Label int32
-	// Dims is depth, height, width in cells. They run along z, y, x, except where a [Method] says otherwise.
+	// Dims is depth, height, width in cells. These run along z, y, x, unless the [Method] documents another order.
 	Dims [3]int
-	// Content says what Index or Values hold. Both are of shape (D, H, W, C), C being Content.Channels, the last
-	// index fastest, and one of them is empty.
+	// Content describes Index and Values. One of them is empty; the other has the shape (D, H, W, C), where C is
+	// Content.Channels, last index fastest.
 	Content Content
-	// Index has a palette index or a byte value per cell and channel.
+	// Index holds a palette index or byte value per cell and channel.
 	Index []uint8
-	// Values has the value of each cell and channel.
+	// Values holds the value of each cell and channel.
 	Values []float32
-	// Origin is the minimum corner of the grid as x, y, z in metres, Edge the side of a cell; 0 when the source had
-	// no metric frame. Origin is float64: map coordinates are millions of metres, where a float32 is half a metre
-	// coarse.
+	// Origin is the minimum corner of the grid as x, y, z in metres, and Edge the cell size; both are 0 if the source
+	// has no metric frame. Origin is float64 because map coordinates are millions of metres, where float32 has a
+	// resolution of half a metre.
 	Origin [3]float64
 	Edge   float32
-	// Points is how many finite points fell into the grid, Outside how many did not; points with a NaN or infinite
-	// coordinate (no return) count in neither. Both are 0 for a ready grid.
+	// Points is the number of finite points inside the grid, Outside the number outside it. Neither counts points
+	// with a NaN or infinite coordinate (no return). Both are 0 for input grids.
 	Points, Outside uint32
-	// Box is where the object is that the volume shows, and Track which one it is from scan to scan. Nil and 0 are
-	// those of a whole scan.
+	// Box is the bounding box of the object that the volume shows. Track identifies the object across scans. They are
+	// nil and 0 for a whole scan.
 	Box   *record.Box
 	Track uint64
-	// Pose is where the sensor stood; nil when unknown.
+	// Pose is the pose of the sensor; nil if unknown.
 	Pose *ingest.Pose
 }

@@ -10,12 +10,12 @@ import (
 	"github.com/voxelstream/voxelstream/voxelize/colormap"
 )
 
-// Voxelizer turns samples into volumes. It keeps nothing from one sample to the next: it may be shared by
-// goroutines, and the same sample gives the same volume on every machine.
+// Voxelizer converts samples to volumes. It keeps no state between samples, so it is safe for concurrent use, and the
+// same sample gives the same volume on every machine.
 type Voxelizer struct {
 	options Options
 	method  Method
-	// cells makes the field of points or a frame.
+	// cells computes the field of points or of a frame.
 	cells   func(d ingest.Data) (*Field, error)
 	palette *colormap.Palette
 }
@@ -41,10 +41,10 @@ func New(o Options) (*Voxelizer, error) {
 	return &Voxelizer{options: o, method: m, cells: cells, palette: palette}, nil
 }
 
-// Method is the method that makes the cells.
+// Method returns the voxelization method.
 func (v *Voxelizer) Method() Method { return v.method }
 
-// value is what a cell says.
+// value returns the kind of cell value.
 func (v *Voxelizer) value() Value {
 	if v.method.Value != "" {
 		return v.method.Value
@@ -52,16 +52,16 @@ func (v *Voxelizer) value() Value {
 	return v.options.Value
 }
 
-// Dims is the size of each volume: depth, height, width in cells.
+// Dims returns the size of each volume: depth, height, width in cells.
 func (v *Voxelizer) Dims() [3]int { return v.options.Dims }
 
-// Palette is the colour map whose entries the volumes index.
+// Palette returns the colour map that the volumes' indices refer to.
 func (v *Voxelizer) Palette() *colormap.Palette { return v.palette }
 
-// Volume voxelizes a sample: a frame is projected to points, points are counted in cells, a ready grid is windowed
-// and fitted (see [Fit]). Then the colour map, normalised to the sample's own range, makes palette indices of the
-// values, or they stay as they are (see [Encoding]). An error is an *ingest.ItemError and is permanent: the same
-// sample fails again.
+// Volume voxelizes a sample. A frame is projected to points, and points are counted per cell. An input grid is
+// windowed and fitted (see [Fit]). The values are then stored unchanged, or normalised to the sample's own range and
+// converted to palette indices (see [Encoding]). Errors are of type *ingest.ItemError and permanent: the same sample
+// fails again.
 func (v *Voxelizer) Volume(s ingest.Sample) (Volume, error) {
 	vol, err := v.volume(s, v.options.Values)
 	if err != nil {
@@ -76,7 +76,7 @@ func (v *Voxelizer) volume(s ingest.Sample, e Encoding) (Volume, error) {
 		if e == RawValues {
 			return vol, v.raw(&vol, g)
 		}
-		values, scaled, err := v.ready(g)
+		values, scaled, err := v.gridValues(g)
 		if err != nil {
 			return vol, err
 		}
@@ -105,15 +105,16 @@ func (v *Voxelizer) volume(s ingest.Sample, e Encoding) (Volume, error) {
 	return vol, nil
 }
 
-// Field voxelizes a sample but stops before the colour map: density or occupancy in float64. A ready grid has no
-// metric frame, so its Grid has only Dims. Errors are those of Volume.
+// Field voxelizes a sample without colour mapping, as density or occupancy in float64. An input grid has no metric
+// frame, so only the Dims of its Grid are set. Errors are those of Volume.
 func (v *Voxelizer) Field(s ingest.Sample) (*Field, error) {
 	if g, ok := s.Data.(*ingest.Grid); ok {
-		values, _, err := v.ready(g)
+		values, _, err := v.gridValues(g)
 		if err != nil {
 			return nil, itemError(s, err)
 		}
-		f := &Field{Grid: Grid{Dims: v.options.Dims}, Stride: strides(v.options.Dims), Values: make([]float64, len(values))}
+		f := &Field{Grid: Grid{Dims: v.options.Dims}, Stride: strides(v.options.Dims),
+			Values: make([]float64, len(values))}
 		for i, x := range values {
 			f.Values[i] = float64(x)
 		}
@@ -126,7 +127,7 @@ func (v *Voxelizer) Field(s ingest.Sample) (*Field, error) {
 	return f, nil
 }
 
-// field voxelizes points, or a frame.
+// field voxelizes a point cloud or a frame.
 func (v *Voxelizer) field(d ingest.Data) (*Field, error) {
 	f, err := v.values(d)
 	if err == nil && v.value() == Occupancy {
@@ -135,10 +136,10 @@ func (v *Voxelizer) field(d ingest.Data) (*Field, error) {
 	return f, err
 }
 
-// errNoData is a sample that holds nothing.
-var errNoData = errors.New("sample without data: want a frame, a point cloud or a grid")
+// errNoData reports a sample without data.
+var errNoData = errors.New("sample without data: want a depth frame, a point cloud or a voxel grid")
 
-// values makes the cells of points, or of a frame.
+// values computes the field of a point cloud or a frame.
 func (v *Voxelizer) values(d ingest.Data) (*Field, error) {
 	if err := v.takes(d); err != nil {
 		return nil, err
@@ -146,7 +147,7 @@ func (v *Voxelizer) values(d ingest.Data) (*Field, error) {
 	return v.cells(d)
 }
 
-// takes says whether the method can use such data.
+// takes reports data that the method cannot use.
 func (v *Voxelizer) takes(d ingest.Data) error {
 	if _, ok := d.(*ingest.Frame); v.method.Needs.Frames && !ok {
 		return fmt.Errorf("method %s: found %T, want a depth frame", v.method.Name, d)
@@ -154,16 +155,18 @@ func (v *Voxelizer) takes(d ingest.Data) error {
 	return nil
 }
 
-// Fuse makes one grid of all frames of a recording by a method that has [Method.Fuse]. The grid is a ready one for
-// this voxelizer. The arguments are those of the method's function.
-func (v *Voxelizer) Fuse(ctx context.Context, open func() (ingest.Source, error), threads int, bad func(error)) (*Fused, error) {
+// Fuse fuses all frames of a recording into one grid, with a method that has [Method.Fuse], whose arguments it takes.
+// The grid can be passed to this voxelizer.
+func (v *Voxelizer) Fuse(ctx context.Context, open func() (ingest.Source, error), threads int, bad func(error)) (*Fused,
+	error) {
 	if v.method.Fuse == nil {
-		return nil, fmt.Errorf("voxelize: method %s makes a grid of each sample, not one of a recording", v.method.Name)
+		return nil, fmt.Errorf("voxelize: method %s makes one grid per sample, want a method that fuses recordings",
+			v.method.Name)
 	}
 	return v.method.Fuse(ctx, v.options, open, threads, bad)
 }
 
-// distances exports the signed distances of a frame, or those of a fused grid as they are.
+// distances returns the signed distances of a frame. A fused grid already holds them and is returned unchanged.
 func (v *Voxelizer) distances(d ingest.Data) (*ingest.Grid, error) {
 	if v.method.Distances == nil {
 		return nil, fmt.Errorf("format %s: method %s does not compute distances", FormatDistance, v.method.Name)

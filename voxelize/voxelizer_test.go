@@ -41,8 +41,9 @@ func mustNew(t testing.TB, o Options) *Voxelizer {
 	return v
 }
 
-// TestCubesAreTheAuthors compares with testdata/golden.py: pyntcloud itself, and numpy as the 3D MNIST notebook uses it.
-func TestCubesAreTheAuthors(t *testing.T) {
+// TestCubesMatchTheAuthors compares with testdata/golden.py, which runs pyntcloud, and numpy as the 3D MNIST notebook
+// does.
+func TestCubesMatchTheAuthors(t *testing.T) {
 	b, err := os.ReadFile("testdata/golden.json")
 	if err != nil {
 		t.Fatal(err)
@@ -89,9 +90,9 @@ func TestRegularGrid(t *testing.T) {
 	o := options(Regular, 2)
 	o.Origin, o.Edge = &[3]float64{0, 0, 0}, 1
 	p := cloudOf(
-		0.5, 0.5, 0.5, 0, 0, 0, 1.5, 0.5, 0.5, // two in cell 0, one in cell 1
-		2, 0, 0, -0.1, 0, 0, // the maximum face and below the minimum: outside
-		math.NaN(), 0, 0, math.Inf(-1), 0, 0, // no return: in neither count
+		0.5, 0.5, 0.5, 0, 0, 0, 1.5, 0.5, 0.5, // two points in cell 0, one in cell 1
+		2, 0, 0, -0.1, 0, 0, // outside: on the maximum face, and below the minimum
+		math.NaN(), 0, 0, math.Inf(-1), 0, 0, // no return: not counted
 	)
 	vol, err := mustNew(t, o).Volume(sampleOf(p))
 	if err != nil {
@@ -99,7 +100,7 @@ func TestRegularGrid(t *testing.T) {
 	}
 	if vol.ID.String() != "scan/7" || vol.Label != 3 || !vol.Time.Equal(time.Unix(5, 0)) || vol.Dims != o.Dims ||
 		vol.Origin != *o.Origin || vol.Edge != 1 {
-		t.Errorf("volume lost what the sample says: %+v", vol)
+		t.Errorf("the volume does not match its sample: %+v", vol)
 	}
 	if vol.Points != 3 || vol.Outside != 2 {
 		t.Errorf("points %d, outside %d; want 3 and 2", vol.Points, vol.Outside)
@@ -117,11 +118,13 @@ func TestRegularGrid(t *testing.T) {
 	}
 }
 
-func TestRegularFitsWhatIsOpen(t *testing.T) {
+func TestRegularFitsUnsetOptions(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	p := &ingest.PointCloud{}
 	for range 500 { // a street in map coordinates
-		p.X, p.Y, p.Z = append(p.X, 6.9e5+rng.Float64()*40), append(p.Y, 5.3e6+rng.Float64()*10), append(p.Z, 100+rng.Float64())
+		p.X = append(p.X, 6.9e5+rng.Float64()*40)
+		p.Y = append(p.Y, 5.3e6+rng.Float64()*10)
+		p.Z = append(p.Z, 100+rng.Float64())
 	}
 	vol, err := mustNew(t, options(OccupancyGrid, 16)).Volume(sampleOf(p))
 	if err != nil {
@@ -143,8 +146,8 @@ func TestRegularFitsWhatIsOpen(t *testing.T) {
 	}
 }
 
-// TestWeightIsKept: every finite point is counted once, inside or outside, by every method.
-func TestWeightIsKept(t *testing.T) {
+// TestEveryPointCounts checks that every method counts each finite point once, inside or outside.
+func TestEveryPointCounts(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	for round := range 50 {
 		p := &ingest.PointCloud{}
@@ -169,15 +172,16 @@ func TestWeightIsKept(t *testing.T) {
 		} {
 			f, err := mustNew(t, o).Field(sampleOf(p))
 			if errors.Is(err, ErrEmpty) {
-				continue // none fell into the fixed grid
+				continue // no point in the fixed grid
 			}
 			if err != nil {
 				t.Fatal(err)
 			}
 			if f.Points+f.Outside != finitePoints {
-				t.Errorf("round %d %s: %d inside + %d outside, want %d", round, o.Method, f.Points, f.Outside, finitePoints)
+				t.Errorf("round %d %s: %d inside + %d outside, want %d", round, o.Method, f.Points, f.Outside,
+					finitePoints)
 			}
-			// The values are multiples of 1/divisor, so their sum gives the points back.
+			// The values are multiples of 1/divisor, so their sum times the divisor is the number of points.
 			sum, least := 0.0, math.Inf(1)
 			for _, v := range f.Values {
 				sum += v
@@ -209,14 +213,14 @@ func TestFrameIsProjected(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Pixels (0,0), (0,1), (1,1) at (±0.5, ±0.5, 2); pixel (1,0) saw nothing.
+	// Pixels (0,0), (0,1), (1,1) at (±0.5, ±0.5, 2); pixel (1,0) has no depth.
 	want := []uint8{255, 0, 255, 255, 0, 0, 0, 0}
 	if vol.Points != 3 || string(vol.Index) != string(want) {
 		t.Errorf("points %d, index %v; want 3, %v", vol.Points, vol.Index, want)
 	}
 }
 
-func TestReadyGrid(t *testing.T) {
+func TestInputGrid(t *testing.T) {
 	g := &ingest.Grid{Dims: [3]int{1, 1, 4}, Channels: 1, Values: []float32{0, 0.5, 1, 0.25}}
 	o := options(Regular, 1)
 	o.Dims = g.Dims
@@ -235,13 +239,13 @@ func TestReadyGrid(t *testing.T) {
 		t.Errorf("occupancy index %v, want %v", vol.Index, want)
 	}
 	if g.Values[1] != 0.5 {
-		t.Error("the sample's own values were changed")
+		t.Error("the sample was modified")
 	}
 }
 
 func TestBadSamples(t *testing.T) {
 	nan := float32(math.NaN())
-	ready := func(dims [3]int, channels int, values ...float32) ingest.Data {
+	grid := func(dims [3]int, channels int, values ...float32) ingest.Data {
 		return &ingest.Grid{Dims: dims, Channels: channels, Values: values}
 	}
 	fixed := options(Regular, 2)
@@ -255,25 +259,32 @@ func TestBadSamples(t *testing.T) {
 	}{
 		{"empty cloud", options(MNIST3D, 2), cloudOf(), "0 points"},
 		{"all NaN", options(Pyntcloud, 2), cloudOf(math.NaN(), 0, 0, 0, math.NaN(), 0), "none of 2 points is finite"},
-		{"all outside", fixed, cloudOf(9, 9, 9), "all outside the grid of 2x2x2 cells of 1 m"},
+		{"all outside", fixed, cloudOf(9, 9, 9), "are outside the grid of 2x2x2 cells of 1 m"},
 		{"too far apart", options(Regular, 2), cloudOf(-1e308, 0, 0, 1e308, 0, 0), "too far apart"},
-		{"columns differ", options(Regular, 2), &ingest.PointCloud{X: []float64{1}, Y: []float64{1}}, "1, 1 and 0 values"},
+		{"columns differ", options(Regular, 2), &ingest.PointCloud{X: []float64{1}, Y: []float64{1}},
+			"1, 1 and 0 values"},
 		{
-			"wrong dims", options(MNIST3D, 2), ready([3]int{2, 2, 3}, 1, make([]float32, 12)...),
-			"2x2x3 cells and 1 channels: want 2x2x2 and 1",
+			"wrong dims", options(MNIST3D, 2), grid([3]int{2, 2, 3}, 1, make([]float32, 12)...),
+			"found a grid of 2x2x3 cells, want 2x2x2",
 		},
-		{"wrong channels", options(MNIST3D, 2), ready(two, 3, make([]float32, 24)...), "2x2x2 cells and 3 channels"},
-		{"short", options(MNIST3D, 2), ready(two, 1, 1, 2), "with 2 values: want 8"},
-		{"NaN cell", options(MNIST3D, 2), ready(two, 1, 0, 0, 0, 0, 0, 0, nan, 0), "NaN at cell (1,1,0)"},
-		{"Inf cell", options(MNIST3D, 2), ready(two, 1, 0, float32(math.Inf(1)), 0, 0, 0, 0, 0, 0), "+Inf at cell (0,0,1)"},
+		{"wrong channels", options(MNIST3D, 2), grid(two, 3, make([]float32, 24)...),
+			"found a grid with 3 channels, want 1"},
+		{"short", options(MNIST3D, 2), grid(two, 1, 1, 2), "found 2 values, want 8"},
+		{"NaN cell", options(MNIST3D, 2), grid(two, 1, 0, 0, 0, 0, 0, 0, nan, 0), "NaN at cell (1,1,0)"},
+		{"Inf cell", options(MNIST3D, 2), grid(two, 1, 0, float32(math.Inf(1)), 0, 0, 0, 0, 0, 0),
+			"+Inf at cell (0,0,1)"},
 		{
 			"frame size", options(MNIST3D, 2), &ingest.Frame{Width: 2, Height: 2, Depth: make([]float32, 3)},
-			"2x2 pixels with 3 depths and 0 colours",
+			"2x2 pixels: found 3 depths and 0 colours",
 		},
-		{"frame camera", options(MNIST3D, 2), &ingest.Frame{Width: 1, Height: 1, Depth: make([]float32, 1)}, "camera unknown"},
+		{
+			"frame camera", options(MNIST3D, 2), &ingest.Frame{Width: 1, Height: 1, Depth: make([]float32, 1)},
+			"camera unknown",
+		},
 		{
 			"frame without depth", options(MNIST3D, 2),
-			&ingest.Frame{Width: 1, Height: 1, Depth: make([]float32, 1), Cam: ingest.Intrinsics{Fx: 1, Fy: 1}}, "0 points",
+			&ingest.Frame{Width: 1, Height: 1, Depth: make([]float32, 1), Cam: ingest.Intrinsics{Fx: 1, Fy: 1}},
+			"0 points",
 		},
 		{"nil", options(MNIST3D, 2), nil, "sample without data"},
 		{"nil grid", options(MNIST3D, 2), (*ingest.Grid)(nil), "sample without data"},
@@ -286,13 +297,13 @@ func TestBadSamples(t *testing.T) {
 			_, err := v.Volume(sampleOf(tt.data))
 			var item *ingest.ItemError
 			if !errors.As(err, &item) || item.Stream != "scan" || item.Seq != 7 {
-				t.Fatalf("error %v: want an ItemError of scan/7", err)
+				t.Fatalf("found error %v, want an *ingest.ItemError of scan/7", err)
 			}
 			if !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("error %q: want it to say %q", err, tt.want)
+				t.Errorf("found error %q, want it to contain %q", err, tt.want)
 			}
 			if _, err := v.Field(sampleOf(tt.data)); err == nil {
-				t.Error("Field accepted it")
+				t.Error("Field: want an error")
 			}
 		})
 	}
@@ -305,23 +316,23 @@ func TestValidateReportsAll(t *testing.T) {
 	})
 	for _, want := range []string{"cubes", "0x1x1", "mass", "Blues", "edge: found -1", "origin"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("error %v: want it to name %s", err, want)
+			t.Errorf("found error %v, want it to contain %s", err, want)
 		}
 	}
 	o := options(MNIST3D, 4)
 	o.Dims[0], o.Edge = 5, 1
 	for _, want := range []string{
 		"grid: found 5x4x4 cells, want a cube",
-		"edge: found 1, want 0: method mnist3d fits its own grid; only regular,",
+		"edge: found 1, want 0: method mnist3d fits its own grid, only regular,",
 	} {
 		if _, err := New(o); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("error %v: want %q", err, want)
+			t.Errorf("found error %v, want it to contain %q", err, want)
 		}
 	}
 	o = options(Regular, 4)
 	o.Dims = [3]int{1 << 20, 1 << 20, 1 << 20}
 	if _, err := New(o); err == nil {
-		t.Error("a grid of 2^60 cells was accepted")
+		t.Error("grid of 2^60 cells: want an error")
 	}
 	if _, err := New(DefaultOptions()); err != nil {
 		t.Errorf("default options: %v", err)
@@ -347,7 +358,8 @@ func BenchmarkVolume(b *testing.B) {
 	}
 }
 
-// TestTSDFOfAFrame: a wall at 2 m, seen by one camera: closeness falls off on both sides of it, and what it hides is 0.
+// TestTSDFOfAFrame checks a wall at 2 m, seen by one camera: closeness falls off on both sides of it, and hidden
+// cells are 0.
 func TestTSDFOfAFrame(t *testing.T) {
 	f := &ingest.Frame{
 		Width: 40, Height: 40, Depth: make([]ingest.Metres, 1600),
@@ -362,7 +374,7 @@ func TestTSDFOfAFrame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Centres of the planes lie at 1.05, 1.15, ...; distances reach five cells.
+	// The centres of the planes are at 1.05, 1.15, ... The truncation is five cells.
 	for z, want := range map[int]float64{0: 0, 4: 0, 5: 0.1, 9: 0.9, 10: 0.9, 14: 0.1, 15: 0, 19: 0} {
 		if got := field.Values[(z*20+10)*20+10]; math.Abs(got-want) > 1e-6 {
 			t.Errorf("plane %d: found %g, want %g", z, got, want)
@@ -381,17 +393,17 @@ func TestTSDFOfAFrame(t *testing.T) {
 	}
 	if _, err := mustNew(t, options(MNIST3D, 16)).Export(sampleOf(f), FormatDistance); err == nil ||
 		!strings.Contains(err.Error(), "does not compute distances") {
-		t.Errorf("distances of another method: found error %v", err)
+		t.Errorf("distances of mnist3d: found error %v", err)
 	}
 	if _, err := mustNew(t, o).Volume(sampleOf(cloudOf(0, 0, 2))); err == nil ||
 		!strings.Contains(err.Error(), "want a depth frame") {
-		t.Errorf("a cloud: found error %v", err)
+		t.Errorf("point cloud: found error %v", err)
 	}
 	o.Origin = &[3]float64{50, 50, 50}
 	if _, err := mustNew(t, o).Volume(sampleOf(f)); !errors.Is(err, ErrEmpty) {
-		t.Errorf("a grid elsewhere: found error %v", err)
+		t.Errorf("grid far from the sample: found error %v, want ErrEmpty", err)
 	}
 	if _, err := tsdfPlace(&o, [3]float64{0, 0, math.Inf(1)}, [3]float64{1, 1, 1}); err == nil {
-		t.Error("an infinite box: found no error")
+		t.Error("infinite bounding box: want an error")
 	}
 }

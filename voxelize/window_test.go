@@ -17,7 +17,7 @@ func TestWindowText(t *testing.T) {
 	for _, text := range []string{"40", "40:-1", "40:0", "a:b", "NaN:1", "0:Inf", ":", "None"} {
 		w := Window{Centre: 7, Width: 7}
 		if err := w.UnmarshalText([]byte(text)); err == nil || w != (Window{Centre: 7, Width: 7}) {
-			t.Errorf("%q: found %+v, %v, want an error that changes nothing", text, w, err)
+			t.Errorf("%q: found %+v, %v, want an error and an unchanged window", text, w, err)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-// Package apptest has what the tests of app's packages share.
+// Package apptest contains helpers for the tests of the packages under app.
 package apptest
 
 import (
@@ -10,8 +10,8 @@ import (
 	"github.com/voxelstream/voxelstream/internal/h5"
 )
 
-// New makes an environment without progress. overrides are key, value, key, value. The test fails if something changes
-// the configuration.
+// New returns an environment without progress. overrides are configuration keys and values in alternation. The test
+// fails if the configuration changes.
 func New(t *testing.T, overrides ...string) *app.Env {
 	t.Helper()
 	var os []config.Override

@@ -1,6 +1,6 @@
 // Package config contains all settings of the program. It loads them from a file, the environment and flags, and
-// writes their reference pages. Everything is derived from the struct tags (see internal/option) of [Config] and of
-// the packages whose options it includes.
+// generates their reference pages. Everything is derived from the struct tags (see internal/option) of [Config] and
+// of the option structs that it includes.
 package config
 
 import (
@@ -29,7 +29,7 @@ type Config struct {
 	HTTP     service.Options  `yaml:"http" doc:"HTTP listener for metrics, health checks and profiling."`
 	Kafka    Kafka            `yaml:"kafka" doc:"Kafka cluster, topics and consumer group."`
 	Broker   Broker           `yaml:"broker" doc:"Embedded broker, used when kafka.brokers is empty."`
-	Ingest   ingest.Options   `yaml:"ingest" doc:"Limits on inputs, and settings for what files do not specify."`
+	Ingest   ingest.Options   `yaml:"ingest" doc:"Limits on inputs, and values that input files do not specify."`
 	Voxelize voxelize.Options `yaml:"voxelize" doc:"Conversion of point clouds, depth frames and grids to volumes."`
 	Model    Model            `yaml:"model" doc:"Network that classifies the volumes."`
 	Pipeline Pipeline         `yaml:"pipeline" doc:"Batching, retries, limits and shutdown."`
@@ -43,13 +43,13 @@ type Log struct {
 	Format string `yaml:"format" flag:"log-format" enum:"text,json" doc:"Log as text, or as JSON with one object per line."`
 }
 
-// Level is the severity of a message.
+// Level is the minimum severity of log messages.
 type Level slog.Level
 
-// levels lists the severities, rising.
+// levels lists the severities, lowest first.
 var levels = []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
 
-// Choices are the names of the severities.
+// Choices lists the names of the severities.
 func (Level) Choices() []string {
 	var out []string
 	for _, l := range levels {
@@ -58,13 +58,13 @@ func (Level) Choices() []string {
 	return out
 }
 
-// String is the name in lower case.
+// String returns the name in lower case.
 func (l Level) String() string { return strings.ToLower(slog.Level(l).String()) }
 
-// MarshalText is String.
+// MarshalText returns String.
 func (l Level) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
 
-// UnmarshalText reads a name.
+// UnmarshalText parses a name.
 func (l *Level) UnmarshalText(text []byte) error { return (*slog.Level)(l).UnmarshalText(text) }
 
 // Kafka is the section kafka.
@@ -105,7 +105,7 @@ func (k *Kafka) Validate() error {
 			bad(t.key, t.name, "1 to 249 letters, digits, dots, dashes or underscores")
 		}
 		if other, again := topics[t.name]; again {
-			bad(t.key, t.name, "a topic other than that of kafka."+other)
+			bad(t.key, t.name, "a topic other than kafka."+other)
 		}
 		topics[t.name] = t.key
 	}
@@ -146,7 +146,7 @@ type Sinks struct {
 	Terminal bool    `yaml:"terminal" flag:"table" doc:"Also show a live table on standard error, or plain lines if it is not a terminal (the sink terminal:)."`
 }
 
-// Default is the configuration without file, environment and flags.
+// Default returns the default configuration.
 func Default() Config {
 	return Config{
 		Log: Log{Level: Level(slog.LevelInfo), Format: "text"},

@@ -16,9 +16,9 @@ import (
 	"github.com/voxelstream/voxelstream/internal/testenv"
 )
 
-var update = flag.Bool("update", false, "write the problems that are found into the .want files")
+var update = flag.Bool("update", false, "update the .want files with the problems found")
 
-// TestFiles loads every testdata/*.good.yml, and compares the problems of each *.bad.yml with those in its .want file.
+// TestFiles loads every testdata/*.good.yml, and compares the problems of every *.bad.yml with its .want file.
 func TestFiles(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.yml")
 	if err != nil || len(files) == 0 {
@@ -35,7 +35,7 @@ func TestFiles(t *testing.T) {
 			}
 			var bad *Error
 			if !errors.As(err, &bad) {
-				t.Fatalf("found %v, want a Error", err)
+				t.Fatalf("found error %v, want an *Error", err)
 			}
 			var got strings.Builder
 			for _, p := range bad.Problems {
@@ -99,20 +99,21 @@ func TestPrecedenceAndOrigin(t *testing.T) {
 	}
 }
 
-// TestAllAtOnce: file, environment and flags are wrong in the same run; each problem is named.
-// TestSecrets: a secret from the environment is used, and never shown.
+// TestSecrets checks that a secret from the environment is used and never shown.
 func TestSecrets(t *testing.T) {
 	l, err := Load("", []string{
-		"VOXELSTREAM_KAFKA_SASL_MECHANISM=plain", "VOXELSTREAM_KAFKA_SASL_USER=u", "VOXELSTREAM_KAFKA_SASL_PASSWORD=s3cret",
+		"VOXELSTREAM_KAFKA_SASL_MECHANISM=plain", "VOXELSTREAM_KAFKA_SASL_USER=u",
+			"VOXELSTREAM_KAFKA_SASL_PASSWORD=s3cret",
 	}, nil)
 	if err != nil || l.Kafka.SASL.Password != "s3cret" {
 		t.Fatalf("found %v", err)
 	}
 	for _, s := range l.Settings() {
 		if strings.Contains(fmt.Sprint(s.Value, s.Text), "s3cret") {
-			t.Errorf("%s is shown: %v", s.Key, s)
+			t.Errorf("%s reveals the secret: %v", s.Key, s)
 		}
-		if s.Key == "kafka.sasl.password" && (s.Text == "" || s.Origin != "environment VOXELSTREAM_KAFKA_SASL_PASSWORD") {
+		if s.Key == "kafka.sasl.password" &&
+			(s.Text == "" || s.Origin != "environment VOXELSTREAM_KAFKA_SASL_PASSWORD") {
 			t.Errorf("found %+v", s)
 		}
 	}
@@ -122,6 +123,7 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
+// TestAllAtOnce checks that problems in the file, the environment and the flags are reported together.
 func TestAllAtOnce(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "c.yaml")
 	if err := os.WriteFile(file, []byte("kafka:\n  grup: x\n"), 0o600); err != nil {
@@ -133,7 +135,7 @@ func TestAllAtOnce(t *testing.T) {
 	},
 		[]Override{{Key: "threads", Flag: "threads", Value: "-1"}, {Key: "pipeline.drain", Flag: "drain", Value: "5"}})
 	if err == nil {
-		t.Fatal("found no error")
+		t.Fatal("want an error")
 	}
 	for _, want := range []string{
 		"c.yaml:2: kafka.grup: unknown key (did you mean group?), want one of brokers,",
@@ -144,12 +146,12 @@ func TestAllAtOnce(t *testing.T) {
 		"--threads (threads): found -1, want 0 or more",
 	} {
 		if !strings.Contains(err.Error(), want) {
-			t.Errorf("found %v\nwant it to say %q", err, want)
+			t.Errorf("found error %v\nwant it to contain %q", err, want)
 		}
 	}
 }
 
-// TestGenerated: config.yaml is what the structs say, and loads to just the defaults.
+// TestGenerated checks that config.yaml is up to date and equals the defaults.
 func TestGenerated(t *testing.T) {
 	var b bytes.Buffer
 	if err := WriteExample(&b); err != nil {
@@ -161,7 +163,7 @@ func TestGenerated(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(have, b.Bytes()) {
-		t.Error("config.yaml differs from the structs: run make generate")
+		t.Error("config.yaml is out of date: run make generate")
 	}
 	l, err := Load(file, nil, nil)
 	if err != nil {
@@ -171,8 +173,8 @@ func TestGenerated(t *testing.T) {
 	same(t, &l.Config, &d)
 }
 
-// TestFields: every key is documented, its default is allowed, and so is each of its choices, which are documented all
-// or not at all.
+// TestFields checks that every key is documented, that its default and choices are valid, and that either all or none
+// of its choices are documented.
 func TestFields(t *testing.T) {
 	d := Default()
 	if errs := d.Problems(); len(errs) > 0 {
@@ -180,7 +182,7 @@ func TestFields(t *testing.T) {
 	}
 	for _, f := range option.Fields(&d) {
 		if f.Doc == "" || !strings.HasSuffix(f.Doc, ".") && !strings.HasSuffix(f.Doc, "?") {
-			t.Errorf("%s: doc %q is no sentence", f.Path, f.Doc)
+			t.Errorf("%s: found documentation %q, want a sentence", f.Path, f.Doc)
 		}
 		if f.Section || f.Type().Kind() == reflect.Slice {
 			continue
@@ -194,12 +196,12 @@ func TestFields(t *testing.T) {
 			}
 		}
 		if docs := f.ChoiceDocs(); slices.Contains(docs, "") || len(docs) > 0 && len(docs) != len(f.Choices()) {
-			t.Errorf("%s: found documentation %q of the choices %q", f.Path, docs, f.Choices())
+			t.Errorf("%s: found documentation %q for the choices %q", f.Path, docs, f.Choices())
 		}
 	}
 }
 
-// same compares all settings of two configurations.
+// same reports settings that differ between two configurations.
 func same(t *testing.T, found, want *Config) {
 	t.Helper()
 	w := option.Settings(want)

@@ -20,29 +20,30 @@ import (
 	"github.com/voxelstream/voxelstream/voxelize"
 )
 
-// Key describes a key for the flag that sets it.
+// Key describes a configuration key for the flag that sets it.
 type Key struct {
-	// Doc is the meaning with the values that are allowed, Default the default as text.
+	// Doc is the documentation including the allowed values. Default is the default as text.
 	Doc, Default string
-	// Kind names the type: int, number, duration, size, cells, list, string, bool. Whole says that each value of the
-	// flag of a list is one item, which may hold commas.
+	// Kind is the type: int, number, duration, size, cells, list, string, bool. Whole reports that each value of a
+	// list's flag is one item, which may contain commas.
 	Kind  string
 	Whole bool
-	// Flag is the flag that the key declares; empty: none.
+	// Flag is the name of the flag, or empty.
 	Flag string
-	// Choices are the values that are allowed where they are a list, ChoiceDocs what each means; nil where that is not
-	// said.
+	// Choices lists the allowed values, and ChoiceDocs their documentation. They are nil if the values are not
+	// enumerated or not documented.
 	Choices, ChoiceDocs []string
 }
 
-// defaults are the keys with their defaults, made once: every flag of every command asks for them at the start of the
-// program.
+// defaults returns all keys with their default values. They are computed once, because every flag of every command
+// needs them at startup.
 var defaults = sync.OnceValue(func() []option.Field {
 	c := Default()
 	return option.Settings(&c)
 })
 
-// Describe describes the key of that path, and panics where there is none: the flags of the command line are fixed.
+// Describe returns the description of a key. It panics if the key does not exist, because the program's flags are
+// fixed.
 func Describe(path string) Key {
 	f, ok := option.Find(defaults(), path)
 	if !ok {
@@ -54,8 +55,8 @@ func Describe(path string) Key {
 	}
 }
 
-// Flags lists the keys that declare a flag, by the flag's name: those of the given paths, each that of a section or of
-// a key. It panics where a path has none, as the flags of the command line are fixed.
+// Flags returns the flags of the given keys and sections, as a map from flag name to key. It panics if a path has no
+// flags, because the program's flags are fixed.
 func Flags(paths ...string) map[string]string {
 	out := map[string]string{}
 	for _, path := range paths {
@@ -72,13 +73,14 @@ func Flags(paths ...string) map[string]string {
 	return out
 }
 
-// WriteDocs writes the generated files of a checkout at root: config.yaml, schema and reference of the configuration,
-// and the reference pages of the lists that it chooses from.
+// WriteDocs writes the generated files of the checkout at root: config.yaml, its JSON schema, and the reference pages
+// of the configuration, formats, methods and sinks.
 func WriteDocs(root string) error {
 	for path, write := range map[string]func(io.Writer) error{
 		"config.yaml": WriteExample, "docs/reference/config.md": WriteReference,
 		"docs/reference/config.schema.json": writeSchema,
-		"docs/reference/formats.md":         formats.WriteReference, "docs/reference/methods.md": voxelize.WriteReference,
+		"docs/reference/formats.md":         formats.WriteReference,
+			"docs/reference/methods.md": voxelize.WriteReference,
 		"docs/reference/sinks.md": func(w io.Writer) error { return sinks.WriteReference(w, all.Kinds) },
 	} {
 		f, err := os.Create(filepath.Join(root, path))
@@ -92,7 +94,8 @@ func WriteDocs(root string) error {
 	return nil
 }
 
-// WriteExample writes config.yaml: every key with its comment, what is allowed, its environment name and its default.
+// WriteExample writes config.yaml: every key with its documentation, allowed values, environment variable and
+// default.
 func WriteExample(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString("# All configuration keys with their defaults. Generated from the option structs; run `make " +
@@ -121,7 +124,7 @@ func WriteExample(w io.Writer) error {
 	return err
 }
 
-// flow is a YAML value behind its key: a list goes below it.
+// flow returns a YAML value as it follows its key. A list goes on new lines.
 func flow(value []byte, indent string) string {
 	text := strings.TrimSpace(string(value))
 	if strings.HasPrefix(text, "- ") {
@@ -130,7 +133,7 @@ func flow(value []byte, indent string) string {
 	return " " + text
 }
 
-// plain is the value as files hold it: what has a notation of its own is a string.
+// plain returns a value as it is written in files. Values with a text notation are strings.
 func plain(f option.Field) any {
 	if f.Notation() {
 		return f.String()
@@ -138,15 +141,14 @@ func plain(f option.Field) any {
 	return f.Value()
 }
 
-// WriteReference writes the reference page of the configuration, as Markdown.
+// WriteReference writes the Markdown reference page of the configuration.
 func WriteReference(w io.Writer) error {
 	c := Default()
 	var b strings.Builder
 	b.WriteString("# Configuration\nGenerated from the option structs of the packages.\n\n")
 	b.WriteString("Later sources override earlier ones: defaults, the file given by `--config`, environment " +
-		"variables, flags. " +
-		"`voxelstream config\nlint FILE` reports all unknown keys, wrong types and missing units at once. `voxelstream config " +
-		"print` shows each effective\nvalue and its origin.\n")
+		"variables, flags. `voxelstream config\nlint FILE` reports all unknown keys, wrong types and missing units " +
+		"at once. `voxelstream config print` shows each effective\nvalue and its origin.\n")
 	table := "| key | default | environment | meaning |\n|---|---|---|---|\n"
 	b.WriteString("\n" + table)
 	for _, f := range option.Fields(&c) {
@@ -165,7 +167,7 @@ func WriteReference(w io.Writer) error {
 	return err
 }
 
-// meaning is what a cell of the reference says: the documentation with what each choice means.
+// meaning returns the documentation of a field, including that of its choices.
 func meaning(f option.Field) string {
 	var text strings.Builder
 	text.WriteString(f.Doc + f.Hint())
@@ -183,7 +185,7 @@ func writeSchema(w io.Writer) error {
 	return err
 }
 
-// JSONSchema is the configuration file's schema, for editors.
+// JSONSchema returns the JSON schema of the configuration file, for editors.
 func JSONSchema() ([]byte, error) {
 	c := Default()
 	root := map[string]any{
@@ -204,7 +206,7 @@ func JSONSchema() ([]byte, error) {
 		case len(f.Choices()) > 0:
 			s["enum"] = f.Choices()
 			if docs := f.ChoiceDocs(); docs != nil {
-				s["enumDescriptions"] = docs // which editors show; others leave unknown keywords alone
+				s["enumDescriptions"] = docs // shown by editors; unknown keywords are ignored elsewhere
 			}
 		case f.Plain():
 			s["type"] = []string{"string", "integer"}

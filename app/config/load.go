@@ -17,38 +17,38 @@ import (
 	"github.com/voxelstream/voxelstream/internal/option"
 )
 
-// EnvPrefix begins the name of every environment variable that sets a key: kafka.group is VOXELSTREAM_KAFKA_GROUP.
+// EnvPrefix is the prefix of the environment variables that set keys: VOXELSTREAM_KAFKA_GROUP sets kafka.group.
 const EnvPrefix = "VOXELSTREAM_"
 
-// maxFile bounds the configuration file in bytes.
+// maxFile is the maximum size of the configuration file in bytes.
 const maxFile = 1 << 20
 
-// otherNames are environment variables that begin with EnvPrefix and set no key.
+// otherNames lists environment variables with EnvPrefix that do not set a key.
 var otherNames = []string{
 	EnvPrefix + "CONFIG", EnvPrefix + "SAMPLES", EnvPrefix + "PYTHON", EnvPrefix + "TORCH", EnvPrefix + "PARITY",
 	EnvPrefix + "PARITY_DIR",
 	EnvPrefix + "REAL_KAFKA", EnvPrefix + "NOHDF5", EnvPrefix + "TIER",
 }
 
-// replaced are keys of earlier versions, and what to write in their place.
+// replaced maps keys of earlier versions to their replacement.
 var replaced = map[string]string{
 	"sinks.jsonl": "sinks.out, a list of files and URLs",
 }
 
-// Override is a key that was set by a flag.
+// Override is a key set by a flag.
 type Override struct {
 	Key, Flag string
-	// Value as text; a list's items are separated by commas.
+	// Value is the value as text. Items of a list are separated by commas.
 	Value string
-	// List is the value of a flag that may be given several times; it replaces Value.
+	// List is the value of a repeatable flag. It takes the place of Value.
 	List []string
 }
 
-// Setting is a key with its effective value and where that came from.
+// Setting is a key with its effective value and the origin of that value.
 type Setting struct {
 	Key   string `json:"key"`
 	Value any    `json:"value"`
-	// Text is the value as it is written in the environment.
+	// Text is the value as written in the environment.
 	Text string `json:"-"`
 	// Origin is "default", "file:line", "environment NAME" or "flag --name".
 	Origin string `json:"origin"`
@@ -79,13 +79,13 @@ func (l *Loaded) Settings() []Setting {
 	return out
 }
 
-// masked is what is shown of a secret.
+// masked is shown in place of secrets.
 const masked = "********"
 
 // Error contains all problems of a configuration. Each names the key, what was found and what is allowed.
 type Error struct{ Problems []error }
 
-// Error has a problem per line.
+// Error returns one line per problem.
 func (e *Error) Error() string {
 	lines := make([]string, len(e.Problems))
 	for i, p := range e.Problems {
@@ -97,11 +97,11 @@ func (e *Error) Error() string {
 // Unwrap returns the problems.
 func (e *Error) Unwrap() []error { return e.Problems }
 
-// loader is a configuration that is being read.
+// loader holds the state of a load in progress.
 type loader struct {
 	*Loaded
 	fields []option.Field
-	// values knows which of the sources wins; it holds strings and lists of strings.
+	// values merges the sources. It holds strings and lists of strings.
 	values *viper.Viper
 }
 
@@ -125,7 +125,8 @@ func Load(path string, environ []string, overrides []Override) (*Loaded, error) 
 	problems = append(problems, l.flags(overrides)...)
 	for _, f := range l.fields {
 		if err := l.set(f); err != nil {
-			problems = append(problems, fmt.Errorf("%s: %w", f.Path, err)) // what is checked above cannot fail here
+			problems = append(problems,
+				fmt.Errorf("%s: %w", f.Path, err)) // values have been checked, so this cannot fail
 		}
 	}
 	if problems = append(problems, l.Problems()...); len(problems) > 0 {
@@ -134,7 +135,7 @@ func Load(path string, environ []string, overrides []Override) (*Loaded, error) 
 	return l.Loaded, nil
 }
 
-// set gives a field the value that won; without one it keeps its default.
+// set stores the merged value of a field. A field that no source sets keeps its default.
 func (l *loader) set(f option.Field) error {
 	if f.Section {
 		return nil
@@ -170,13 +171,13 @@ func (l *loader) flags(overrides []Override) (problems []error) {
 
 func viperKey(path string) string { return strings.ReplaceAll(path, ".", "::") }
 
-// envName is the environment variable that sets a key.
+// envName returns the environment variable that sets a key.
 func envName(path string) string {
 	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(path, ".", "_"))
 }
 
-// file checks the file against the structs, node by node, and passes valid values to viper. Viper alone is too
-// lenient: it accepts true for 1, truncates 1.9 to 1 and ignores the case of keys.
+// file validates the file against the option structs, node by node, and passes valid values to viper. Viper alone is
+// too lenient: it accepts true for 1, truncates 1.9 to 1 and ignores the case of keys.
 func (l *loader) file(path string) (problems []error, err error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -188,7 +189,7 @@ func (l *loader) file(path string) (problems []error, err error) {
 		return nil, err
 	}
 	if len(data) > maxFile {
-		return nil, fmt.Errorf("%s: found more than %d bytes, the limit", path, maxFile)
+		return nil, fmt.Errorf("%s: found more than %d bytes, want at most that", path, maxFile)
 	}
 	dec := yaml.NewDecoder(strings.NewReader(string(data)))
 	var doc, second yaml.Node
@@ -211,7 +212,7 @@ func (l *loader) file(path string) (problems []error, err error) {
 	return append(problems, c.problems...), nil
 }
 
-// nested turns a.b: v into the maps that viper merges.
+// nested converts a.b: v to the nested maps that viper merges.
 func nested(path string, v any) map[string]any {
 	if section, key, ok := strings.Cut(path, "."); ok {
 		return map[string]any{section: nested(key, v)}
@@ -238,7 +239,8 @@ func (c *checker) section(path string, n *yaml.Node) {
 	}
 	keys := c.keysOf(path)
 	if n.Kind != yaml.MappingNode {
-		c.bad(n, cmp.Or(path, "file"), "found %s, want a section with the keys %s", kindName(n), strings.Join(keys, ", "))
+		c.bad(n, cmp.Or(path, "file"), "found %s, want a section with the keys %s", kindName(n),
+			strings.Join(keys, ", "))
 		return
 	}
 	seen := map[string]int{}
@@ -372,12 +374,13 @@ func (l *loader) environment(environ []string) (problems []error) {
 			continue
 		}
 		if !ok {
-			problems = append(problems, fmt.Errorf("environment %s: unknown variable%s; run config print for the keys", name,
+			problems = append(problems,
+				fmt.Errorf("environment %s: unknown variable%s; config print lists all keys", name,
 				option.DidYouMean(name, slices.Sorted(maps.Keys(names)))))
 			continue
 		}
 		if value == "" {
-			continue // treated as unset: NAME= is how a shell unsets a variable for one command
+			continue // treated as unset, because shells unset a variable for one command with NAME=
 		}
 		if err := f.Check(value); err != nil {
 			problems = append(problems, fmt.Errorf("environment %s (%s): %w", name, f.Path, err))

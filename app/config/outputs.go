@@ -8,13 +8,13 @@ import (
 	"github.com/voxelstream/voxelstream/sinks/all"
 )
 
-// Outputs are the paths and URLs of sinks.
+// Outputs lists the paths and URLs of sinks.
 type Outputs []string
 
-// Hint says which there are.
+// Hint describes the available sinks.
 func (Outputs) Hint() string { return sinks.Help(all.Kinds) }
 
-// Masked are the texts without the secrets in them.
+// Masked returns the outputs with their secrets masked.
 func (o Outputs) Masked() []string {
 	out := make([]string, len(o))
 	for i, text := range o {
@@ -23,8 +23,8 @@ func (o Outputs) Masked() []string {
 	return out
 }
 
-// Outputs returns all sinks, those of sinks.out first, without opening them. It reports all problems; if there are any,
-// the outputs are incomplete.
+// Outputs returns all configured sinks without opening them, those of sinks.out first. It reports all problems. If
+// there are any, the list of sinks is incomplete.
 func (c *Config) Outputs() ([]*sinks.Output, []error) {
 	d := sinks.Defaults{Topic: c.Kafka.Classifications}
 	parsed, problems := sinks.ParseList(all.Kinds, c.Sinks.Out, d)
@@ -44,7 +44,8 @@ func (c *Config) Outputs() ([]*sinks.Output, []error) {
 			"kafka.dead_letters": c.Kafka.DeadLetters,
 		} {
 			if o.Place == "kafka:"+topic {
-				errs = append(errs, fmt.Errorf("sinks.out[%d]: %s: already used by %s, want another topic", i, o.Target.Text, key))
+				errs = append(errs, fmt.Errorf("sinks.out[%d]: %s: already used by %s, want another topic", i,
+					o.Target.Text, key))
 			}
 		}
 	}

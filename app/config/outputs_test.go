@@ -15,8 +15,8 @@ func places(outputs []*sinks.Output) (out []string) {
 	return out
 }
 
-// TestOutputs: the sinks of the flags replace those of the configuration; sinks.kafka and sinks.terminal add theirs
-// where they are not named.
+// TestOutputs checks that sinks given by flags replace those of the configuration, and that sinks.kafka and
+// sinks.terminal add their sinks unless these are already listed.
 func TestOutputs(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -35,7 +35,7 @@ func TestOutputs(t *testing.T) {
 			[]string{"a,b.jsonl", "stdout", "kafka:classifications", "terminal:"},
 		},
 		{
-			"named ones",
+			"listed",
 			[]Override{{Key: "sinks.out", List: []string{"terminal:", "kafka:classifications"}}},
 			[]string{"terminal:", "kafka:classifications"},
 		},
@@ -63,7 +63,7 @@ func TestOutputs(t *testing.T) {
 	}
 }
 
-// TestReplaced: an environment variable of an earlier version says what replaces it.
+// TestReplaced checks that the environment variable of an earlier version gets an error with its replacement.
 func TestReplaced(t *testing.T) {
 	_, err := Load("", []string{"VOXELSTREAM_SINKS_JSONL=x.jsonl"}, nil)
 	if err == nil || !strings.Contains(err.Error(), "environment VOXELSTREAM_SINKS_JSONL: this key was replaced by "+
@@ -75,15 +75,17 @@ func TestReplaced(t *testing.T) {
 	}
 }
 
-// TestMasked: neither config print nor an error shows what is secret.
+// TestMasked checks that neither config print nor an error reveals a secret.
 func TestMasked(t *testing.T) {
 	l := &Loaded{Config: Default()}
-	l.Sinks.Out = Outputs{"a.jsonl?queue=3", "postgres://user:hush@host/db?table=x&password=hush", "kafka:x?pasword=hush"}
+	l.Sinks.Out = Outputs{"a.jsonl?queue=3", "postgres://user:hush@host/db?table=x&password=hush",
+		"kafka:x?pasword=hush"}
 	for _, s := range l.Settings() {
 		if s.Key != "sinks.out" {
 			continue
 		}
-		if want := "a.jsonl?queue=3,postgres://user:***@host/db?table=***&password=***,kafka:x?pasword=***"; s.Text != want {
+		want := "a.jsonl?queue=3,postgres://user:***@host/db?table=***&password=***,kafka:x?pasword=***"
+		if s.Text != want {
 			t.Errorf("found %s, want %s", s.Text, want)
 		}
 		if got := s.Value.([]string); len(got) != 3 || strings.Contains(strings.Join(got, ""), "hush") {

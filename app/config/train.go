@@ -58,7 +58,8 @@ type Train struct {
 func defaultTrain() Train {
 	return Train{
 		Arch: "tutorial", Epochs: 40, BatchSize: 128, ValidationSplit: 0.3, LearningRate: 1e-3, Shuffle: true,
-		Loss: "categorical_crossentropy", Optimizer: "adam", Schedule: "constant", Pieces: []string{}, Monitor: MonitorAuto,
+		Loss: "categorical_crossentropy", Optimizer: "adam", Schedule: "constant", Pieces: []string{},
+			Monitor: MonitorAuto,
 		Plateau: 10, StepsPerEpoch: 100, MemoryLimit: 2 << 30,
 	}
 }
@@ -67,7 +68,8 @@ func defaultTrain() Train {
 func (c *Train) Validate() error {
 	var errs []error
 	if (c.Schedule == train.SchedulePiecewise) != (len(c.Pieces) > 0) {
-		errs = append(errs, fmt.Errorf("pieces: found %q, want STEP:RATE pairs with the schedule %s, and none with others",
+		errs = append(errs, fmt.Errorf("pieces: found %q, want STEP:RATE pairs with the schedule %s, and none with " +
+			"others",
 			c.Pieces, train.SchedulePiecewise))
 	}
 	if _, _, err := c.SchedulePieces(); err != nil {
@@ -76,7 +78,7 @@ func (c *Train) Validate() error {
 	return errors.Join(errs...)
 }
 
-// SchedulePieces are the steps and rates of the schedule piecewise.
+// SchedulePieces parses the steps and rates of the piecewise schedule.
 func (c *Train) SchedulePieces() (steps []int64, rates []float64, err error) {
 	rates = []float64{c.LearningRate}
 	for _, p := range c.Pieces {
@@ -94,34 +96,34 @@ func (c *Train) SchedulePieces() (steps []int64, rates []float64, err error) {
 	return steps, rates, nil
 }
 
-// Arch names an architecture of [zoo].
+// Arch is the name of an architecture of [zoo].
 type Arch string
 
-// Choices are the names of the list.
+// Choices lists the architectures.
 func (Arch) Choices() []string { return zoo.Names() }
 
-// ChoiceDoc is the documentation of an architecture.
+// ChoiceDoc returns the description of an architecture.
 func (Arch) ChoiceDoc(name string) string { return zoo.Doc(name) }
 
-// Loss names a loss of [train].
+// Loss is the name of a loss of [train].
 type Loss string
 
-// Choices are the names of the list.
+// Choices lists the losses.
 func (Loss) Choices() []string { return train.Losses() }
 
-// ChoiceDoc is the documentation of a loss.
+// ChoiceDoc returns the description of a loss.
 func (Loss) ChoiceDoc(name string) string { return train.LossDoc(name) }
 
-// Optimizer names an optimizer of [train], or is OptimizerInit.
+// Optimizer is the name of an optimizer of [train], or OptimizerInit.
 type Optimizer string
 
-// OptimizerInit continues with the optimizer in the file that training starts from.
+// OptimizerInit continues with the optimizer stored in the initial model.
 const OptimizerInit Optimizer = "init"
 
-// Choices are the names of the list, and OptimizerInit.
+// Choices lists the optimizers and OptimizerInit.
 func (Optimizer) Choices() []string { return append(train.Optimizers(), string(OptimizerInit)) }
 
-// ChoiceDoc is the documentation of an optimizer.
+// ChoiceDoc returns the description of an optimizer.
 func (Optimizer) ChoiceDoc(name string) string {
 	if Optimizer(name) == OptimizerInit {
 		return "The optimizer stored in the initial model, with its state and learning rate."
@@ -129,25 +131,25 @@ func (Optimizer) ChoiceDoc(name string) string {
 	return train.OptimizerDoc(name)
 }
 
-// Schedule names a schedule of [train].
+// Schedule is the name of a schedule of [train].
 type Schedule string
 
-// Choices are the names of the list.
+// Choices lists the schedules.
 func (Schedule) Choices() []string { return train.Schedules() }
 
-// ChoiceDoc is the documentation of a schedule.
+// ChoiceDoc returns the description of a schedule.
 func (Schedule) ChoiceDoc(name string) string { return train.ScheduleDoc(name) }
 
-// Monitor names a figure of an epoch, or is MonitorAuto.
+// Monitor is the name of a metric, or MonitorAuto.
 type Monitor string
 
-// MonitorAuto is the figure that suits: the loss, or for --keep-best the accuracy, after validation where there is one.
+// MonitorAuto selects the loss, or the accuracy for --keep-best, on validation data if there is any.
 const MonitorAuto Monitor = "auto"
 
-// Choices are MonitorAuto and the names of the list.
+// Choices lists MonitorAuto and the metrics.
 func (Monitor) Choices() []string { return append([]string{string(MonitorAuto)}, train.Monitors()...) }
 
-// ChoiceDoc is the documentation of a figure.
+// ChoiceDoc returns the description of a metric.
 func (Monitor) ChoiceDoc(name string) string {
 	if Monitor(name) == MonitorAuto {
 		return "val_loss, or val_accuracy with --keep-best; loss or accuracy without validation data."
@@ -155,16 +157,16 @@ func (Monitor) ChoiceDoc(name string) string {
 	return train.MonitorDoc(name)
 }
 
-// ClassWeight says how much the rows of each class count in the loss. It is written none, balanced or
-// CLASS=WEIGHT,...; the zero value is none.
+// ClassWeight sets the weight of each class in the loss. Its text form is none, balanced or CLASS=WEIGHT,...; the
+// zero value is none.
 type ClassWeight struct {
-	// Balanced weighs a class the more, the fewer rows it has.
+	// Balanced weighs classes inversely to their number of rows.
 	Balanced bool
-	// Of are the weights of single classes; the others weigh 1.
+	// Of holds the weights of individual classes. The others have weight 1.
 	Of map[int]float64
 }
 
-// String is the notation that UnmarshalText reads.
+// String returns the text form that UnmarshalText reads.
 func (w ClassWeight) String() string {
 	switch {
 	case w.Balanced:
@@ -179,10 +181,10 @@ func (w ClassWeight) String() string {
 	return strings.Join(items, ",")
 }
 
-// MarshalText is String.
+// MarshalText returns String.
 func (w ClassWeight) MarshalText() ([]byte, error) { return []byte(w.String()), nil }
 
-// UnmarshalText reads none, balanced or CLASS=WEIGHT,...
+// UnmarshalText parses none, balanced or CLASS=WEIGHT,...
 func (w *ClassWeight) UnmarshalText(text []byte) error {
 	switch string(text) {
 	case "none":
@@ -199,7 +201,8 @@ func (w *ClassWeight) UnmarshalText(text []byte) error {
 		weight, errWeight := strconv.ParseFloat(strings.TrimSpace(right), 64)
 		_, again := of[class]
 		if err != nil || errWeight != nil || class < 0 || !(weight >= 0) || math.IsInf(weight, 1) || again {
-			return errors.New("want none, balanced or CLASS=WEIGHT,... with each class once, numbered from 0, and weights " +
+			return errors.New("want none, balanced or CLASS=WEIGHT,... with classes from 0, each at most " +
+				"once, and weights " +
 				"of 0 or more")
 		}
 		of[class] = weight

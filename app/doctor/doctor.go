@@ -1,4 +1,4 @@
-// Package doctor checks whether this machine has what the program needs.
+// Package doctor checks whether the machine meets the program's requirements.
 package doctor
 
 import (
@@ -22,7 +22,7 @@ import (
 type Check struct {
 	Name string `json:"name"`
 	OK   bool   `json:"ok"`
-	// Found is what there is; Advice what to do where that is not enough.
+	// Found describes the state of the machine. Advice says what to do if that is not sufficient.
 	Found  string `json:"found"`
 	Advice string `json:"advice,omitempty"`
 }
@@ -40,7 +40,7 @@ func Run(ctx context.Context, a *app.Env) ([]Check, error) {
 		checkDisk("broker data", a.Config.Broker.DataDir),
 		checkModel(ctx, a),
 	}
-	outputs, _ := a.Config.Outputs() // the configuration is checked
+	outputs, _ := a.Config.Outputs() // the configuration has been validated
 	for _, o := range outputs {
 		if file := o.File(); file != "" {
 			checks = append(checks, checkDisk("results", filepath.Dir(file)))
@@ -85,7 +85,7 @@ func checkKafka(ctx context.Context, a *app.Env) (c Check) {
 		if startErr != nil {
 			return fail(startErr)
 		}
-		defer b.Close() //nolint:errcheck // it has served
+		defer b.Close() //nolint:errcheck // no longer needed
 		conf, err = a.EmbeddedConfig(b.Addr())
 	}
 	if err != nil {

@@ -21,34 +21,34 @@ func byName(checks []Check) map[string]Check {
 
 func TestRun(t *testing.T) {
 	dir := t.TempDir()
-	checks, err := Run(t.Context(), apptest.New(t, "broker.data_dir", filepath.Join(dir, "not", "yet"), "sinks.out",
-		filepath.Join(dir, "c.jsonl")))
+	checks, err := Run(t.Context(), apptest.New(t, "broker.data_dir", filepath.Join(dir, "not", "yet"),
+		"sinks.out", filepath.Join(dir, "c.jsonl")))
 	found := byName(checks)
 	for _, name := range []string{"processor", "kafka", "broker data", "model"} {
 		if c := found[name]; !c.OK || c.Found == "" {
 			t.Errorf("%s: found %+v", name, c)
 		}
 	}
-	for _, c := range checks { // the machine may lack HDF5, or allow few open files
+	for _, c := range checks { // the machine may lack HDF5 or have a low limit on open files
 		if c.OK != (err == nil || !strings.Contains(err.Error(), c.Name+": ")) {
-			t.Errorf("%+v does not go with the error %v", c, err)
+			t.Errorf("check %+v contradicts the error %v", c, err)
 		}
 	}
 }
 
-// TestRunFails: what is missing is an error beside all checks.
+// TestRunFails checks that Run returns all checks, and an error that lists those that failed.
 func TestRunFails(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	a := apptest.New(t, "broker.data_dir", filepath.Join(file, "kafka"), "model.path", file+".keras", "kafka.brokers",
-		"127.0.0.1:1")
-	ctx, stop := context.WithTimeout(t.Context(), time.Second) // for the cluster
+	a := apptest.New(t, "broker.data_dir", filepath.Join(file, "kafka"), "model.path", file+".keras",
+		"kafka.brokers", "127.0.0.1:1")
+	ctx, stop := context.WithTimeout(t.Context(), time.Second) // bounds the connection attempt
 	defer stop()
 	checks, err := Run(ctx, a)
 	if err == nil {
-		t.Fatal("found no error")
+		t.Fatal("want an error")
 	}
 	found := byName(checks)
 	for _, name := range []string{"kafka", "broker data", "model"} {

@@ -14,7 +14,7 @@ func freeBytes(dir string) (uint64, error) {
 	return s.Bavail * uint64(s.Bsize), err
 }
 
-// leastFiles is what a broker with its log segments and a few hundred connections needs.
+// leastFiles is enough for a broker with its log segments and a few hundred connections.
 const leastFiles = 1024
 
 func checkLimits() []Check {

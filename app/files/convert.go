@@ -18,23 +18,24 @@ import (
 // ConvertSummary is the result of convert.
 type ConvertSummary struct {
 	File string `json:"file"`
-	// Samples counts what was copied, Frames what a mesh was made of; the other is absent.
+	// Samples is the number of samples copied, Frames the number of frames fused into a mesh. The other one is
+	// absent.
 	Samples int `json:"samples,omitempty"`
 	Frames  int `json:"frames,omitempty"`
 	Failed  int `json:"failed"`
 	*Mesh
 }
 
-// Mesh describes a surface that was reconstructed.
+// Mesh describes a reconstructed surface.
 type Mesh struct {
 	Vertices  int     `json:"vertices"`
 	Triangles int     `json:"triangles"`
 	Edge      float64 `json:"edge_m"`
 }
 
-// Convert copies the samples of an input to a file of another format, which the extension names. An .arrow file holds
-// volumes, made as the configuration says. A folder of frames with poses becomes one mesh in a .ply file. Unreadable
-// samples are skipped, and the result then comes with an error.
+// Convert copies the samples of an input to a file in the format given by its extension. An .arrow file holds
+// volumes, made according to the configuration. A folder of frames with poses becomes one mesh in a .ply file.
+// Samples that cannot be read are skipped; the result then comes with an error.
 func Convert(ctx context.Context, a *app.Env, in, out string) (_ *ConvertSummary, err error) {
 	if strings.EqualFold(filepath.Ext(out), ".ply") && posed(ctx, a, in) {
 		return reconstruct(ctx, a, in, out)
@@ -67,7 +68,7 @@ func Convert(ctx context.Context, a *app.Env, in, out string) (_ *ConvertSummary
 		return nil, err
 	}
 	if s.Samples == 0 {
-		return nil, fmt.Errorf("%s: no readable sample found", in)
+		return nil, fmt.Errorf("%s: found no readable sample", in)
 	}
 	if err := w.Commit(); err != nil {
 		return nil, err

@@ -27,7 +27,7 @@ func firstOf(ctx context.Context, t *testing.T, path string) ingest.Sample {
 	return s
 }
 
-// TestConvertRealFiles: what is written in another format is read as it was.
+// TestConvertRealFiles checks that data is unchanged after conversion to another format.
 func TestConvertRealFiles(t *testing.T) {
 	for in, outs := range map[string][]string{
 		"mri/nibabel_someones_epi.nii.gz": {"a.npy", "a.npz"},
@@ -47,12 +47,12 @@ func TestConvertRealFiles(t *testing.T) {
 			case *ingest.Grid:
 				g, ok := found.Data.(*ingest.Grid)
 				if !ok || g.Dims != w.Dims || !reflect.DeepEqual(g.Values, w.Values) {
-					t.Errorf("%s to %s: the grid is another", in, out)
+					t.Errorf("%s to %s: the grid differs", in, out)
 				}
 			case *ingest.PointCloud:
 				c, ok := found.Data.(*ingest.PointCloud)
 				if !ok || !reflect.DeepEqual([][]float64{c.X, c.Y, c.Z}, [][]float64{w.X, w.Y, w.Z}) {
-					t.Errorf("%s to %s: the points are others", in, out)
+					t.Errorf("%s to %s: the points differ", in, out)
 				}
 			default:
 				t.Errorf("%s: found %T", in, want.Data)

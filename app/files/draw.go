@@ -14,13 +14,14 @@ import (
 )
 
 const (
-	// drawSide is the width and height of one view in pixels, drawGap the white between views.
+	// drawSide is the width and height of a view in pixels. drawGap is the white space between views.
 	drawSide = 360
 	drawGap  = 8
 )
 
-// drawSample draws a sample as a PNG: a depth frame as is, with near pixels dark; points from above, from the front
-// and in perspective; a grid by its fullest plane across each axis, with the sums along these axes below.
+// drawSample draws a sample as a PNG. A depth frame is drawn directly, with near pixels dark. Points are drawn from
+// above, from the front and in perspective. A grid is drawn as its fullest plane across each axis, with the sums
+// along the axis below.
 func drawSample(w io.Writer, s ingest.Sample) error {
 	palette, err := colormap.ByName("viridis")
 	if err != nil {
@@ -44,7 +45,7 @@ func shade(p *colormap.Palette, x float64) color.RGBA {
 
 var background = color.RGBA{255, 255, 255, 255}
 
-// newSheet is a white image of views side by side and below each other.
+// newSheet returns a white image for a table of views.
 func newSheet(columns, rows int) *image.RGBA {
 	img := image.NewRGBA(image.Rect(0, 0, columns*(drawSide+drawGap)-drawGap, rows*(drawSide+drawGap)-drawGap))
 	for i := range img.Pix {
@@ -71,12 +72,12 @@ func drawDepth(f *ingest.Frame, p *colormap.Palette) image.Image {
 	return img
 }
 
-// views are the axes that run to the right and up: from above, from the front.
+// views lists the axes that run right and up: from above, then from the front.
 var views = [2][2]int{{0, 1}, {0, 2}}
 
 func finite(x float64) bool { return x-x == 0 }
 
-// drawPoints draws the points within the box that excludes the outermost 1 % on each side, so that a few outliers do
+// drawPoints draws the points inside the box that excludes the outermost 1 % on each side, so that a few outliers do
 // not shrink the rest.
 func drawPoints(p *ingest.PointCloud, palette *colormap.Palette) image.Image {
 	img := newSheet(len(views)+1, 1)
@@ -150,7 +151,7 @@ func countPoints(p *ingest.PointCloud, axes [2]int, lo, hi [3]float64) [][]float
 		return (columns[k][i] - (lo[k]+hi[k])/2 + side/2) / side * (drawSide - 1)
 	}
 	for i := range p.X {
-		if x, y := at(u, i), at(v, i); x >= 0 && y >= 0 && x < drawSide && y < drawSide { // NaN is not
+		if x, y := at(u, i), at(v, i); x >= 0 && y >= 0 && x < drawSide && y < drawSide { // false for NaN
 			rows[int(y)][int(x)]++
 		}
 	}
@@ -161,7 +162,8 @@ func countPoints(p *ingest.PointCloud, axes [2]int, lo, hi [3]float64) [][]float
 // at its centre. Nearer points hide those behind. Points without colour are coloured by height.
 func drawPerspective(img *image.RGBA, column int, p *ingest.PointCloud, palette *colormap.Palette, lo, hi [3]float64) {
 	const turn, tilt = math.Pi / 6, math.Pi / 6
-	radius := max(math.Sqrt((hi[0]-lo[0])*(hi[0]-lo[0])+(hi[1]-lo[1])*(hi[1]-lo[1])+(hi[2]-lo[2])*(hi[2]-lo[2]))/2, 1e-9)
+	radius := max(math.Sqrt((hi[0]-lo[0])*(hi[0]-lo[0])+(hi[1]-lo[1])*(hi[1]-lo[1])+(hi[2]-lo[2])*(hi[2]-lo[2]))/2,
+		1e-9)
 	sin, cos := math.Sincos(turn)
 	down, level := math.Sincos(tilt)
 	nearest := make([]float64, drawSide*drawSide)
@@ -187,11 +189,10 @@ func drawPerspective(img *image.RGBA, column int, p *ingest.PointCloud, palette 
 	}
 }
 
-// planes are the axes of a grid (x, y, z) that run to the right and up, and the one across, of the three views of a
-// grid.
+// planes lists, for each of the three views of a grid, the axes (x, y, z) that run right, up and across.
 var planes = [3][3]int{{0, 1, 2}, {0, 2, 1}, {1, 2, 0}}
 
-// drawGrid draws planes and sums of the positive values; the channels of a cell are summed.
+// drawGrid draws planes and sums of the positive values. The channels of a cell are added up.
 func drawGrid(g *ingest.Grid, p *colormap.Palette) image.Image {
 	img := newSheet(len(planes), 2)
 	side := [3]int{g.Dims[2], g.Dims[1], g.Dims[0]} // x, y, z

@@ -24,7 +24,7 @@ func drawn(t *testing.T, d ingest.Data) image.Image {
 	return img
 }
 
-// count counts the pixels of a view for which is holds.
+// count returns the number of pixels of a view for which is returns true.
 func count(img image.Image, column, row int, is func(c color.RGBA, x, y int) bool) (n int) {
 	for y := range drawSide {
 		for x := range drawSide {
@@ -37,8 +37,8 @@ func count(img image.Image, column, row int, is func(c color.RGBA, x, y int) boo
 	return n
 }
 
-// TestDrawPoints: a red wall before a blue one, of 1 m, and a stray point a kilometre away: from above they are two
-// lines, and in perspective the near one hides most of the far one.
+// TestDrawPoints draws a red wall in front of a blue one, 1 m wide, and a stray point a kilometre away. From above,
+// the walls are two lines. In perspective, the near wall hides most of the far one.
 func TestDrawPoints(t *testing.T) {
 	p := &ingest.PointCloud{
 		X: []float64{1000, math.NaN()}, Y: []float64{0, 0}, Z: []float64{0, 0}, R: []uint8{9, 9},
@@ -69,11 +69,11 @@ func TestDrawPoints(t *testing.T) {
 	if red < 2000 || blue == 0 {
 		t.Errorf("in perspective: found %d red and %d blue pixels", red, blue)
 	}
-	drawn(t, &ingest.PointCloud{}) // nothing to see, and nothing fails
+	drawn(t, &ingest.PointCloud{}) // an empty cloud must not fail
 }
 
-// TestDrawGrid: a full plane z = 1 and one cell at z = 3: the slice from above shows the plane, the view from the
-// front both.
+// TestDrawGrid draws a full plane z = 1 and one cell at z = 3. The slice from above shows the plane, and the view
+// from the front shows both.
 func TestDrawGrid(t *testing.T) {
 	g := &ingest.Grid{Dims: [3]int{4, 4, 4}, Channels: 1, Values: make([]float32, 64)}
 	for i := range 16 {
@@ -91,7 +91,7 @@ func TestDrawGrid(t *testing.T) {
 	}
 }
 
-// TestDrawDepth: near is darker than far, and nothing is white.
+// TestDrawDepth checks that near is darker than far, and that missing depth is white.
 func TestDrawDepth(t *testing.T) {
 	img := drawn(t, &ingest.Frame{Width: 3, Height: 1, Depth: []ingest.Metres{1, 2, 0}})
 	grey := func(x int) uint8 { return color.GrayModel.Convert(img.At(x, 0)).(color.Gray).Y }

@@ -57,7 +57,7 @@ func TestVoxelizeAndConvert(t *testing.T) {
 		}
 	}
 	if _, err := Voxelize(t.Context(), a, at("c.xyz"), at("c.txt"), "density"); err == nil {
-		t.Error("found no error for an unknown extension")
+		t.Error("unknown extension: want an error")
 	}
 	if f, err := os.Open(at("c.png")); err != nil {
 		t.Error(err)
@@ -83,6 +83,6 @@ func TestInspectModel(t *testing.T) {
 		t.Errorf("found %+v", info)
 	}
 	if _, err := Inspect(t.Context(), a, filepath.Join(dir, "missing")); err == nil {
-		t.Error("found no error for a missing file")
+		t.Error("missing file: want an error")
 	}
 }

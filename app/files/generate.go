@@ -9,13 +9,14 @@ import (
 	"github.com/voxelstream/voxelstream/dataset/mnist3d"
 )
 
-// GenerateOptions say which archive generate makes.
+// GenerateOptions describes the archive to generate.
 type GenerateOptions struct {
-	// Digits and Labels are IDX files of MNIST; both empty: drawn digits.
+	// Digits and Labels are IDX files of MNIST. If both are empty, digits are drawn.
 	Digits, Labels string
-	// First and Count select digits, in file order; Count 0 means all of the file, and is wrong for drawn digits.
+	// First and Count select digits, in file order. A Count of 0 selects the whole file, and is invalid for drawn
+	// digits.
 	First, Count int
-	// Test is how many digits, the last, are for testing.
+	// Test is the number of digits, taken from the end, for the test part.
 	Test    int
 	Augment bool
 	Grid    int
@@ -34,12 +35,12 @@ type GenerateSummary struct {
 	Seconds float64 `json:"seconds"`
 }
 
-// Generate makes an archive of 3D digits.
+// Generate writes an archive of labelled 3D digits.
 func Generate(ctx context.Context, a *app.Env, g GenerateOptions) (_ *GenerateSummary, err error) {
 	o := mnist3d.Options{Test: g.Test, Augment: g.Augment, Grid: g.Grid, Seed: a.Config.Seed, Workers: a.Threads()}
 	switch {
 	case g.Out == "":
-		return nil, app.Usage(errors.New("--out: missing; give the file to write"))
+		return nil, app.Usage(errors.New("missing --out FILE, the file to write"))
 	case (g.Digits == "") != (g.Labels == ""):
 		return nil, app.Usage(errors.New("--digits and --labels must be given together"))
 	case g.Digits != "":

@@ -14,11 +14,11 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/formats"
 )
 
-// Inspect describes one file: data of any format, or a model. An HDF5 file may be either; it is treated as a model if
-// it holds no known data.
+// Inspect describes a data file of any format, or a model. An HDF5 file is treated as a model unless it holds known
+// data.
 func Inspect(ctx context.Context, a *app.Env, path string) (ingest.Info, error) {
 	if err := models.Savable(path); err != nil {
-		return formats.Inspect(ctx, path, a.Config.Ingest) // the extension is none of a model
+		return formats.Inspect(ctx, path, a.Config.Ingest) // not the extension of a model
 	}
 	info, err := formats.Inspect(ctx, path, a.Config.Ingest)
 	if g, ok := info.Detail.(*ingest.Grids); err == nil && ok && g.Rows > 0 {
@@ -34,7 +34,7 @@ func Inspect(ctx context.Context, a *app.Env, path string) (ingest.Info, error) 
 	return info, merr
 }
 
-// Draw writes a picture of the first sample that can be read to a .png file.
+// Draw draws the first readable sample to a .png file.
 func Draw(ctx context.Context, a *app.Env, path, png string) (err error) {
 	src, err := formats.Open(ctx, path, a.Reading())
 	if err != nil {

@@ -13,9 +13,9 @@ import (
 	"github.com/voxelstream/voxelstream/voxelize/tsdf"
 )
 
-// fuse fuses the frames of an input into a volume for a mesh, placed by place.
-func fuse(ctx context.Context, a *app.Env, input string, place func(lo, hi [3]float64) (tsdf.Options,
-	error),
+// fuse fuses the frames of an input into a volume for a mesh, with the options that place returns.
+func fuse(ctx context.Context, a *app.Env, input string,
+	place func(lo, hi [3]float64) (tsdf.Options, error),
 ) (*tsdf.Fused, error) {
 	return tsdf.Fuse(ctx, func() (ingest.Source, error) { return formats.Open(ctx, input, a.Reading()) },
 		func(lo, hi [3]float64) (tsdf.Options, error) {
@@ -32,7 +32,7 @@ func posed(ctx context.Context, a *app.Env, input string) bool {
 	}
 	src, err := formats.Open(ctx, input, a.Reading())
 	if err != nil {
-		return false // whoever reads it next says why
+		return false // the next reader reports the error
 	}
 	defer src.Close() //nolint:errcheck // opened for reading
 	for {
@@ -48,8 +48,8 @@ func posed(ctx context.Context, a *app.Env, input string) bool {
 // meshCells is the number of cells along the longest side of a reconstruction if no edge is given.
 const meshCells = 256
 
-// place fits a volume for a mesh around a box: cells of the configured edge, with a margin so that the surface does not
-// end in the outermost cell.
+// place fits a volume for a mesh around a bounding box. Cells have the configured size, and a margin keeps the
+// surface out of the outermost cells.
 func place(a *app.Env, lo, hi [3]float64) (tsdf.Options, error) {
 	const margin = 2
 	longest := max(hi[0]-lo[0], hi[1]-lo[1], hi[2]-lo[2])
@@ -60,8 +60,8 @@ func place(a *app.Env, lo, hi [3]float64) (tsdf.Options, error) {
 	for axis := range 3 {
 		cells := math.Ceil((hi[axis]-lo[axis])/o.Edge) + 2*margin
 		if !(cells < tsdf.MaxCells) {
-			return o, fmt.Errorf("bounding box from %v to %v m is too large for cells of %g m; set a larger --edge", lo, hi,
-				o.Edge)
+			return o, fmt.Errorf("the bounding box from %v to %v m is too large for cells of %g m; set a larger --edge",
+				lo, hi, o.Edge)
 		}
 		o.Origin[axis] = lo[axis] - margin*o.Edge
 		o.Dims[2-axis] = int(cells)
@@ -69,7 +69,7 @@ func place(a *app.Env, lo, hi [3]float64) (tsdf.Options, error) {
 	return o, nil
 }
 
-// reconstruct writes the surface observed by posed frames as a mesh.
+// reconstruct fuses frames with poses and writes the surface as a mesh.
 func reconstruct(ctx context.Context, a *app.Env, input, out string) (*ConvertSummary, error) {
 	fused, err := fuse(ctx, a, input, func(lo, hi [3]float64) (tsdf.Options, error) { return place(a, lo, hi) })
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/formats"
 )
 
-// wall makes a folder of two posed frames: a wall at z = 2 m seen from the origin, and from half a metre nearer; pose
-// "" leaves the second out.
+// wall returns a folder of two frames with poses: a wall at z = 2 m, seen from the origin and from half a metre
+// closer. second is the pose of the second frame.
 func wall(t *testing.T, second string) string {
 	t.Helper()
 	const w, h = 64, 48
@@ -90,7 +90,7 @@ func TestReconstructGrid(t *testing.T) {
 	if !ok || g.Dims != [3]int{16, 16, 16} {
 		t.Fatalf("found %+v", s.Data)
 	}
-	// The wall lies between planes 7 and 8, half a cell of the five to which distances reach from the centres of either.
+	// The wall lies between planes 7 and 8, half a cell from the centres of each. The truncation is five cells.
 	for z, want := range map[int]float64{3: 0.1, 6: 0.7, 7: 0.9, 8: 0.9, 9: 0.7, 14: 0} {
 		if got := float64(g.Values[(z*16+8)*16+8]); math.Abs(got-want) > 1e-3 {
 			t.Errorf("plane %d: found %g, want %g", z, got, want)
@@ -98,7 +98,7 @@ func TestReconstructGrid(t *testing.T) {
 	}
 }
 
-// TestReconstructDistances: the wall at z = 2 m, in metres and signed.
+// TestReconstructDistances checks signed distances in metres to a wall at z = 2 m.
 func TestReconstructDistances(t *testing.T) {
 	a := apptest.New(t, "voxelize.method", "tsdf", "voxelize.edge", "0.1", "voxelize.grid", "16")
 	file := filepath.Join(t.TempDir(), "wall.npy")
@@ -124,7 +124,7 @@ func TestReconstructDistances(t *testing.T) {
 	}
 }
 
-func TestReconstructLeavesOutLostFrames(t *testing.T) {
+func TestReconstructSkipsFramesWithoutPose(t *testing.T) {
 	a := apptest.New(t, "voxelize.method", "tsdf", "voxelize.edge", "0.03")
 	s, err := Convert(t.Context(), a, wall(t, strings.Repeat("0 ", 16)), filepath.Join(t.TempDir(), "wall.ply"))
 	if s == nil || err == nil || !strings.Contains(err.Error(), "skipped 1 frame") || s.Frames != 1 || s.Failed != 1 {

@@ -27,12 +27,12 @@ type VoxelizeSummary struct {
 	Outside uint64      `json:"outside"`
 }
 
-// Voxelize turns one input into a file of grids; the file's extension says what kind: .npy, .npz or .h5 of grids in
-// the given format (see voxelize.Formats), .arrow of volumes, .binvox of the first sample's occupancy. Items that
-// cannot be voxelized are skipped, and the result then comes with an error.
+// Voxelize converts one input to a file of grids. The file's extension selects the format: .npy, .npz and .h5 hold
+// grids with the given cell values (see voxelize.Formats), .arrow holds volumes, and .binvox the occupancy of the
+// first sample. Items that cannot be voxelized are skipped; the result then comes with an error.
 func Voxelize(ctx context.Context, a *app.Env, input, out, format string) (_ *VoxelizeSummary, err error) {
 	if out == "" {
-		return nil, app.Usage(errors.New("--out: missing; give the file to write"))
+		return nil, app.Usage(errors.New("missing --out FILE, the file to write"))
 	}
 	v, err := voxelize.New(a.Config.Voxelize)
 	if err != nil {
@@ -77,8 +77,8 @@ func Voxelize(ctx context.Context, a *app.Env, input, out, format string) (_ *Vo
 type MethodInfo struct {
 	Name string `json:"name"`
 	Doc  string `json:"doc"`
-	// Cube: the grid must be a cube. Placed: edge and origin place it. Frames: it takes depth frames only. Fuses: it
-	// makes one grid of a recording. Distances: it knows the format distance.
+	// Cube requires a cubic grid. Placed methods accept an edge and an origin. Frames requires depth frames. Fuses
+	// reports that a recording becomes one grid. Distances reports that the format distance is available.
 	Cube      bool `json:"cube"`
 	Placed    bool `json:"placed"`
 	Frames    bool `json:"frames"`
@@ -98,14 +98,14 @@ func Methods() []MethodInfo {
 	return out
 }
 
-// samples calls use with the exported grid of each sample of an input, or once with that of a whole recording if the
-// method fuses it.
+// samples calls use with each sample of an input, or once with the fused grid if the method fuses recordings.
 func samples(ctx context.Context, a *app.Env, input string, v *voxelize.Voxelizer, f voxelize.Format,
 	use func(ingest.Sample) error, bad func(error),
 ) (failed int, err error) {
 	open := func() (ingest.Source, error) { return formats.Open(ctx, input, a.Reading()) }
 	if v.Method().Fuse != nil {
-		fused, err := v.Fuse(ctx, open, a.Config.Threads, func(err error) { a.Log.Error("skipped a frame", "error", err) })
+		fused, err := v.Fuse(ctx, open, a.Config.Threads,
+			func(err error) { a.Log.Error("skipped a frame", "error", err) })
 		if err != nil {
 			return 0, err
 		}
@@ -124,7 +124,7 @@ func samples(ctx context.Context, a *app.Env, input string, v *voxelize.Voxelize
 	return ingest.Each(ctx, src, use, bad)
 }
 
-// createGrids creates the output file for the grids that v makes.
+// createGrids creates the output file for the grids of v.
 func createGrids(path string, v *voxelize.Voxelizer, f voxelize.Format) (ingest.Writer, error) {
 	switch strings.ToLower(filepath.Ext(path)) {
 	case ".arrow":
@@ -179,7 +179,7 @@ func (f *volumeFile) Write(s ingest.Sample) error {
 	return f.File.Write(vol)
 }
 
-// binvoxFile writes one field, as the format holds only one.
+// binvoxFile writes a single field, because the format holds only one.
 type binvoxFile struct {
 	*ingest.NewFile
 	v    *voxelize.Voxelizer
@@ -188,7 +188,8 @@ type binvoxFile struct {
 
 func (f *binvoxFile) Write(s ingest.Sample) error {
 	if f.have {
-		return fmt.Errorf("%s/%d: a .binvox file holds one volume; write .npy, .npz, .h5 or .arrow", s.Stream, s.Seq)
+		return fmt.Errorf("%s/%d: a .binvox file holds only one volume; use .npy, .npz, .h5 or .arrow for more",
+			s.Stream, s.Seq)
 	}
 	field, err := f.v.Field(s)
 	if err != nil {

@@ -23,7 +23,7 @@ import (
 	"github.com/voxelstream/voxelstream/voxelize/volarrow"
 )
 
-// dataset holds labelled volumes, one byte per voxel: in memory or, above the memory limit, in a temporary file.
+// dataset holds labelled volumes, one byte per voxel, in memory or, above the memory limit, in a temporary file.
 // Labels are always in memory.
 type dataset struct {
 	limit   int64
@@ -32,14 +32,14 @@ type dataset struct {
 	labels  []int32
 	dims    [3]int
 	palette *colormap.Palette
-	// ranges says what of a topic was read; empty elsewhere.
+	// ranges records which part of a topic was read. It is empty for files.
 	ranges string
-	// unlabelled and bad rows are skipped.
+	// unlabelled and bad count skipped rows.
 	unlabelled, bad int
 	firstBad        error
 }
 
-// classes is one more than the largest label.
+// classes returns one more than the largest label.
 func (d *dataset) classes() int {
 	most := int32(0)
 	for _, l := range d.labels {
@@ -62,8 +62,8 @@ func (d *dataset) paired() error {
 	return nil
 }
 
-// balance weighs each class of the model inversely to its frequency: rows / (classes * rows of the class), or 1 for a
-// class without rows.
+// balance returns a weight for each class of the model, inversely proportional to its frequency: rows / (classes *
+// rows of the class), or 1 for a class without rows.
 func (d *dataset) balance(m *nn.Model) []float64 {
 	outputs := m.Outputs()[0].Shape
 	weights := make([]float64, max(2, outputs[len(outputs)-1]))
@@ -114,7 +114,8 @@ func readData(ctx context.Context, a *app.Env, paths []string, split string, pre
 		}
 	}
 	if o.Values == voxelize.RawValues {
-		return nil, app.Usage(errors.New("voxelize.values: found raw, want palette: training and evaluation take palette indices"))
+		return nil, app.Usage(errors.New("voxelize.values: found raw, want palette, because training and evaluation " +
+			"use palette indices"))
 	}
 	v, err := voxelize.New(o)
 	if err != nil {
@@ -124,7 +125,8 @@ func readData(ctx context.Context, a *app.Env, paths []string, split string, pre
 	bar := a.Bar("rows read")
 	defer bar.Done()
 	for _, path := range paths {
-		if err := readInput(ctx, a, d, path, split, prefer, v, func() { bar.Set(int64(len(d.labels)), 0, "") }); err != nil {
+		if err := readInput(ctx, a, d, path, split, prefer, v,
+			func() { bar.Set(int64(len(d.labels)), 0, "") }); err != nil {
 			return nil, errors.Join(fmt.Errorf("%s: %w", path, err), d.close())
 		}
 	}
@@ -171,7 +173,7 @@ func readInput(ctx context.Context, a *app.Env, d *dataset, path, split string, 
 			splits = []h5.Split{h5.All}
 		}
 	} else if split == "train" || split == "test" {
-		return app.Usage(fmt.Errorf("--split %s: %s files have no parts; only HDF5 archives do", split, f.Name))
+		return app.Usage(fmt.Errorf("--split %s: only HDF5 archives have parts, and this is a %s file", split, f.Name))
 	}
 	var first error
 	for _, s := range splits {
@@ -259,11 +261,11 @@ type topicRanges struct {
 }
 
 func (r *topicRanges) String() string {
-	text, _ := json.Marshal(r) // a text and numbers
+	text, _ := json.Marshal(r) // strings and numbers can always be marshalled
 	return string(text)
 }
 
-// topicRanges returns what the topic holds now, or what the checkpoint to resume recorded.
+// rangesOf returns the ranges that the topic holds now or, when resuming, those recorded in the checkpoint.
 func rangesOf(ctx context.Context, a *app.Env, client *kafka.Client, o TrainOptions) (*topicRanges, error) {
 	r := &topicRanges{Topic: a.Config.Kafka.Volumes}
 	if o.Resume {
@@ -282,7 +284,7 @@ func rangesOf(ctx context.Context, a *app.Env, client *kafka.Client, o TrainOpti
 	return r, err
 }
 
-// addMessage keeps the labelled volumes of a message. A bad message is counted, and is not an error.
+// addMessage adds the labelled volumes of a message. A bad message is counted, and is not an error.
 func (d *dataset) addMessage(m *transport.Message, seen map[string]bool) error {
 	batch, err := d.decode(m)
 	if err != nil {
@@ -303,7 +305,7 @@ func (d *dataset) addMessage(m *transport.Message, seen map[string]bool) error {
 	return nil
 }
 
-// decode decodes the volumes of a message. They must match those in d.
+// decode decodes the volumes of a message. They must have the dims and palette of d.
 func (d *dataset) decode(m *transport.Message) (b volarrow.Batch, err error) {
 	if err := m.Verify(); err != nil {
 		return b, err
@@ -313,7 +315,7 @@ func (d *dataset) decode(m *transport.Message) (b volarrow.Batch, err error) {
 		return b, err
 	}
 	if want := voxelize.PaletteContent(d.palette.Name); b.Dims != d.dims || b.Content != want {
-		return b, fmt.Errorf("found volumes of %s, %v, want %s, %v",
+		return b, fmt.Errorf("found volumes of %s cells with %v, want %s cells with %v",
 			option.Dims(b.Dims).Cells(), b.Content, option.Dims(d.dims).Cells(), want)
 	}
 	return b, nil

@@ -22,8 +22,8 @@ import (
 // EvaluateResult is the result of evaluate.
 type EvaluateResult struct {
 	*train.Evaluation
-	// Upright and Rotated are the even and the odd rows of an archive in pairs, as generate --augment makes it; absent
-	// elsewhere.
+	// Upright and Rotated are the accuracy on even and odd rows of an archive with pairs, as generate --augment makes
+	// it. They are nil for other data.
 	Upright *Share `json:"upright,omitempty"`
 	Rotated *Share `json:"rotated,omitempty"`
 	Model   string `json:"model"`
@@ -46,7 +46,7 @@ func Evaluate(ctx context.Context, a *app.Env, paths []string, split, report str
 	if err != nil {
 		return nil, err
 	}
-	defer d.close() //nolint:errcheck // read from only
+	defer d.close() //nolint:errcheck // opened for reading
 	e, err := train.Evaluate(ctx, scored, d.rows(scored), train.EvaluateOptions{
 		Threads: a.Threads(),
 		TopK:    a.Config.Model.TopK, AUC: true,
@@ -59,14 +59,16 @@ func Evaluate(ctx context.Context, a *app.Env, paths []string, split, report str
 		r.Upright, r.Rotated = share(e.Correct, 0), share(e.Correct, 1)
 	}
 	if report != "" {
-		if err := ingest.WriteFile(report, func(w io.Writer) error { return r.report(w, filepath.Ext(report)) }); err != nil {
+		if err := ingest.WriteFile(report,
+			func(w io.Writer) error { return r.report(w, filepath.Ext(report)) }); err != nil {
 			return nil, err
 		}
 	}
 	return r, nil
 }
 
-// scoredData loads a model, with probabilities as output, and reads labelled data for it (see readData).
+// scoredData loads a model, converts its output to probabilities if necessary, and reads labelled data for it (see
+// readData).
 func scoredData(ctx context.Context, a *app.Env, path string, data []string, split string,
 	prefer ...h5.Split,
 ) (m *models.Loaded, scored *nn.Model, d *dataset, err error) {
@@ -97,10 +99,10 @@ func inPairs(labels []int32) bool {
 		}
 		same = same && labels[i] == labels[0]
 	}
-	return !same // sorted by class is no sign of pairs
+	return !same // data of a single class does not indicate pairs
 }
 
-// share is the accuracy of every second row, starting at first.
+// share returns the accuracy of every second row, starting at first.
 func share(correct []bool, first int) *Share {
 	s, right := &Share{}, 0
 	for i := first; i < len(correct); i += 2 {
@@ -136,7 +138,7 @@ func (r *EvaluateResult) report(w io.Writer, ext string) error {
 
 var page = template.Must(template.New("").Funcs(template.FuncMap{
 	"area": area,
-	// shade is how dark a cell of the confusion matrix is: its share of the row.
+	// shade is the darkness of a cell of the confusion matrix: its fraction of the row.
 	"shade": func(n int, row []int) string {
 		sum := 0
 		for _, x := range row {
@@ -153,12 +155,12 @@ caption{text-align:left;font-weight:600}.c td{border:1px solid #ddd}</style>
 <tr><th>loss</th><td>{{printf "%.4f" .Loss}}</td></tr><tr><th>calibration error</th><td>{{printf "%.4f" .ECE}}</td></tr>
 {{with .Upright}}<tr><th>upright rows</th><td>{{.Rows}}, accuracy {{printf "%.4f" .Accuracy}}</td></tr>{{end}}
 {{with .Rotated}}<tr><th>rotated rows</th><td>{{.Rows}}, accuracy {{printf "%.4f" .Accuracy}}</td></tr>{{end}}
-<tr><th>among the {{.K}} best</th><td>{{printf "%.4f" .TopK}}</td></tr>
-<tr><th>area under the curve</th><td>{{printf "%.4f" .AUC}}</td></tr><tr><th>F1</th><td>{{printf "%.4f" .MacroF1}}</td></tr>
+<tr><th>top-{{.K}} accuracy</th><td>{{printf "%.4f" .TopK}}</td></tr>
+<tr><th>AUC</th><td>{{printf "%.4f" .AUC}}</td></tr><tr><th>macro F1</th><td>{{printf "%.4f" .MacroF1}}</td></tr>
 <tr><th>model digest</th><td>{{.Digest}}</td></tr></table>
 <table><caption>Classes</caption><tr><th>class</th><th>rows</th><th>precision</th><th>recall</th><th>F1</th><th>AUC</th></tr>
 {{range .PerClass}}<tr><td>{{.Class}}</td><td>{{.Rows}}</td><td>{{printf "%.3f" .Precision}}</td><td>{{printf "%.3f" .Recall}}</td><td>{{printf "%.3f" .F1}}</td><td>{{area .AUC}}</td></tr>{{end}}</table>
-<table class="c"><caption>Confusion: true class down, found class across</caption><tr><th></th>{{range $i, $x := .Confusion}}<th>{{$i}}</th>{{end}}</tr>
+<table class="c"><caption>Confusion matrix: true class in rows, predicted class in columns</caption><tr><th></th>{{range $i, $x := .Confusion}}<th>{{$i}}</th>{{end}}</tr>
 {{range $i, $row := .Confusion}}<tr><th>{{$i}}</th>{{range $row}}<td style="background:rgba(230,85,13,{{shade . $row}})">{{.}}</td>{{end}}</tr>{{end}}</table>
 </html>
 `))

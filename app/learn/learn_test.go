@@ -40,7 +40,8 @@ func TestTrainEvaluate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Epochs != 2 || r.Rows != 60 || r.Parameters != 258058 || len(r.History.ValLoss) != 2 || r.SamplesPerSecond <= 0 {
+	if r.Epochs != 2 || r.Rows != 60 || r.Parameters != 258058 || len(r.History.ValLoss) != 2 ||
+		r.SamplesPerSecond <= 0 {
 		t.Errorf("found %+v", r)
 	}
 	checkHistory(t, at("h.csv"), at("h.png"), r.History)
@@ -56,7 +57,7 @@ func TestTrainEvaluate(t *testing.T) {
 		}
 		right := 0.5 * (e.Upright.Accuracy + e.Rotated.Accuracy)
 		if d := right - e.Accuracy; d > 1e-9 || d < -1e-9 {
-			t.Errorf("split %q: upright and rotated make %g, all %g", split, right, e.Accuracy)
+			t.Errorf("split %q: found mean accuracy %g of upright and rotated rows, want %g", split, right, e.Accuracy)
 		}
 	}
 	if page, err := os.ReadFile(at("r.html")); err != nil || !bytes.Contains(page, []byte("<caption>Confusion")) {
@@ -71,7 +72,7 @@ func TestTrainEvaluate(t *testing.T) {
 		t.Fatal(err)
 	}
 	if again, err := os.ReadFile(at("m.safetensors")); err != nil || !bytes.Equal(first, again) {
-		t.Error("the same training gave another model", err)
+		t.Error("repeating the training gave another model", err)
 	}
 }
 
@@ -83,8 +84,8 @@ func checkHistory(t *testing.T, file, plot string, h *train.History) {
 	}
 	defer f.Close() //nolint:errcheck // opened for reading
 	rows, err := csv.NewReader(f).ReadAll()
-	if err != nil || len(rows) != 1+len(h.Loss) || strings.Join(rows[0],
-		",") != "epoch,accuracy,learning_rate,loss,val_accuracy,val_loss" {
+	const header = "epoch,accuracy,learning_rate,loss,val_accuracy,val_loss"
+	if err != nil || len(rows) != 1+len(h.Loss) || strings.Join(rows[0], ",") != header {
 		t.Fatalf("found %v, %v", rows, err)
 	}
 	if want := number(h.ValLoss[1]); rows[2][5] != want {
@@ -112,17 +113,17 @@ func TestInPairs(t *testing.T) {
 		labels []int32
 		want   bool
 	}{
-		"pairs": {pairs, true}, "one pair broken": {odd, false}, "an odd number": {pairs[:39], false},
+		"pairs": {pairs, true}, "mismatched pair": {odd, false}, "odd number": {pairs[:39], false},
 		"too few":   {pairs[:10], false},
 		"one class": {make([]int32, 40), false},
 	} {
 		if got := inPairs(c.labels); got != c.want {
-			t.Errorf("%s: found %t", name, got)
+			t.Errorf("%s: found %t, want %t", name, got, c.want)
 		}
 	}
 }
 
-// TestBuiltinAccuracy: the embedded model knows drawn digits that it was not trained on.
+// TestBuiltinAccuracy checks the built-in model on drawn digits that it was not trained on.
 func TestBuiltinAccuracy(t *testing.T) {
 	apptest.NeedHDF5(t)
 	a := apptest.New(t, "seed", "20261")
@@ -142,7 +143,7 @@ func TestBuiltinAccuracy(t *testing.T) {
 	}
 }
 
-// TestRawVolumes: training takes palette indices; raw values in the configuration or on the topic are named.
+// TestRawVolumes checks that training rejects raw values in the configuration and on the topic.
 func TestRawVolumes(t *testing.T) {
 	a := apptest.New(t, "voxelize.values", "raw")
 	if _, err := readData(t.Context(), a, nil, "", nil, a.Config.Voxelize); !app.IsUsage(err) ||
@@ -161,8 +162,8 @@ func TestRawVolumes(t *testing.T) {
 	}
 	m := transport.New("s", "s/0", transport.ContentArrow, value)
 	_, err = newDataset(a, [3]int{1, 1, 2}, palette).decode(&m)
-	if want := "found volumes of 1x1x2, float32 values of 1 channel, want 1x1x2, palette Oranges"; err == nil ||
-		err.Error() != want {
+	want := "found volumes of 1x1x2 cells with float32 values of 1 channel, want 1x1x2 cells with palette Oranges"
+	if err == nil || err.Error() != want {
 		t.Errorf("found %v, want %s", err, want)
 	}
 }

@@ -16,15 +16,15 @@ import (
 type QuantizeOptions struct {
 	// Kind is nn.Int8 or nn.BFloat16.
 	Kind string
-	// Split is the part of an archive that is read, as in evaluate, the training part where there is one unless it
-	// says.
+	// Split is the part of an archive to read: train, test or all. Empty means train, or all if there is no training
+	// part.
 	Split string
-	// Share of the rows, the first ones, find the ranges; the others tell the accuracies.
+	// Share is the fraction of the rows, taken from the start, for calibration. The others measure the accuracy.
 	Share float64
-	// MaxDrop is how many points of accuracy may be lost, unless Force.
+	// MaxDrop is the maximum accuracy loss in percentage points. Force ignores it.
 	MaxDrop float64
 	Force   bool
-	// Out is the file of the new model; empty: only the report.
+	// Out is the file to write the model to. If it is empty, only the report is returned.
 	Out string
 }
 
@@ -35,8 +35,8 @@ type QuantizeResult struct {
 	Model       string `json:"model,omitempty"`
 }
 
-// Quantize writes a model for inference in low precision. If that loses too much accuracy on labelled data, it writes
-// nothing, and the result comes with an error.
+// Quantize writes a model for inference in low precision. If that loses too much accuracy on labelled data, nothing
+// is written, and the result comes with an error.
 func Quantize(ctx context.Context, a *app.Env, path string, data []string, o QuantizeOptions) (*QuantizeResult, error) {
 	if !(o.Share > 0 && o.Share < 1) {
 		return nil, app.Usage(fmt.Errorf("--calibration-share: found %g, want more than 0 and less than 1", o.Share))
@@ -54,11 +54,12 @@ func Quantize(ctx context.Context, a *app.Env, path string, data []string, o Qua
 	if err != nil {
 		return nil, err
 	}
-	defer d.close() //nolint:errcheck // read from only
+	defer d.close() //nolint:errcheck // opened for reading
 	rows := d.rows(scored)
 	calibration := max(1, int(o.Share*float64(rows.Len())))
 	if calibration >= rows.Len() {
-		return nil, fmt.Errorf("found %d labelled rows, want 2 or more, to calibrate and to measure the accuracy", rows.Len())
+		return nil, fmt.Errorf("found %d labelled rows, want at least 2: some to calibrate and others to measure " +
+			"the accuracy", rows.Len())
 	}
 	p, err := train.Calibrate(ctx, scored, o.Kind, train.Part(rows, 0, calibration), a.Threads())
 	if err != nil {

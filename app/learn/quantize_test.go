@@ -14,7 +14,7 @@ import (
 	"github.com/voxelstream/voxelstream/nn"
 )
 
-// TestQuantize: a model that loses too much is not written, and the report says how much it lost.
+// TestQuantize checks that a model that loses too much accuracy is not written, and that the result reports the loss.
 func TestQuantize(t *testing.T) {
 	apptest.NeedHDF5(t)
 	dir := t.TempDir()

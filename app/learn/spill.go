@@ -11,8 +11,9 @@ import (
 	"github.com/voxelstream/voxelstream/nn/train"
 )
 
-// spill is a temporary file of volumes, row by row, that do not fit into memory. It disappears with the process,
-// however that ends (or when it is closed, on systems where open files cannot be removed).
+// spill is a temporary file for volumes that do not fit into memory, row by row. It is removed at once, so it
+// disappears with the process however that ends. On systems where open files cannot be removed, it is removed when
+// closed.
 type spill struct {
 	f *os.File
 	w *bufio.Writer
@@ -23,13 +24,13 @@ func newSpill() (*spill, error) {
 	if err != nil {
 		return nil, err
 	}
-	_ = os.Remove(f.Name()) // Windows does so when it is closed
+	_ = os.Remove(f.Name()) // fails on Windows, where close removes it
 	return &spill{f: f, w: bufio.NewWriterSize(f, 1<<20)}, nil
 }
 
 func (s *spill) close() error {
 	err := s.f.Close()
-	_ = os.Remove(s.f.Name()) // gone, but on Windows
+	_ = os.Remove(s.f.Name()) // already removed, except on Windows
 	return err
 }
 
@@ -46,7 +47,7 @@ func (d *dataset) reserve(rows int) {
 func (d *dataset) grow(row []uint8) error {
 	if d.file == nil {
 		if int64(len(d.index)+len(row)) <= d.limit {
-			if cap(d.index)-len(d.index) < len(row) { // by an eighth: the old and the new take memory together
+			if cap(d.index)-len(d.index) < len(row) { // grow by an eighth, because old and new slice coexist
 				d.index = append(make([]uint8, 0, len(d.index)+len(d.index)/8+16*len(row)), d.index...)
 			}
 			d.index = append(d.index, row...)
@@ -81,7 +82,7 @@ func (d *dataset) close() error {
 	return d.file.close()
 }
 
-// rows are the volumes for training and evaluation of a model.
+// rows returns the volumes for training or evaluating a model.
 func (d *dataset) rows(m *nn.Model) train.Rows {
 	palette := classify.Plan(m, d.palette)
 	if d.file != nil {

@@ -24,24 +24,24 @@ import (
 
 // TrainOptions specify what train reads and writes. The training settings are in the configuration.
 type TrainOptions struct {
-	// FromTopic trains on the labelled volumes of the topic in place of files.
+	// FromTopic trains on the labelled volumes of the topic instead of files.
 	FromTopic bool
-	// Follow, with FromTopic, trains on each volume of the topic once, as they come.
+	// Follow, with FromTopic, trains on each volume of the topic once, as they arrive.
 	Follow bool
-	// Split is "train", "test" or "all" of an archive with parts; empty: train, or all where there are no parts.
-	// "pairs" is as empty, and the validation split keeps even rows and the odd ones behind them together.
+	// Split is "train", "test" or "all" of an archive with parts. Empty means train, or all if there are no parts.
+	// "pairs" is like empty, and the validation split keeps each even row and the odd row after it together.
 	Split string
-	// Init is a model to start from, in place of a new one.
+	// Init is a model to start from. Empty creates a new one.
 	Init string
-	// Resume goes on from the checkpoint, where there is one.
+	// Resume continues from the checkpoint, if there is one.
 	Resume bool
-	// Classes is the number of outputs; 0: the largest label and one.
+	// Classes is the number of outputs; 0 means the largest label plus one.
 	Classes int
-	// KeepBest keeps the weights of the best epoch, not those of the last.
+	// KeepBest keeps the weights of the best epoch instead of the last.
 	KeepBest bool
-	// Out is the model file, Checkpoint that of the state of training (empty: beside Out). The others may be empty:
-	// Best is the model of the best epoch so far, History a CSV of the epochs, Plot a PNG of their curves,
-	// TensorBoard a folder of event files.
+	// Out is the model file. Checkpoint is the file for the training state; empty means Out followed by .checkpoint.
+	// The others are optional: Best is the file for the best model so far, History a CSV file with one line per
+	// epoch, Plot a PNG file of the learning curves, TensorBoard a folder for event files.
 	Out, Checkpoint, Best, History, Plot, TensorBoard string
 }
 
@@ -61,7 +61,7 @@ type TrainResult struct {
 	Stopped          bool           `json:"stopped_early,omitempty"`
 }
 
-// Train trains a network on labelled data. The end of ctx stops it after the current step. The weights so far are still
+// Train trains a network on labelled data. If ctx ends, training stops after the current step, the weights so far are
 // written, and the result comes with [app.ErrInterrupted].
 func Train(ctx context.Context, a *app.Env, paths []string, o TrainOptions) (*TrainResult, error) {
 	tr := &training{env: a, settings: a.Config.Train, o: o}
@@ -80,7 +80,8 @@ func Train(ctx context.Context, a *app.Env, paths []string, o TrainOptions) (*Tr
 	}
 	total, _ := tr.model.Count()
 	r := &TrainResult{
-		Epochs: len(tr.history.Loss), History: tr.history, SamplesPerSecond: tr.history.SamplesPerSecond, Parameters: total,
+		Epochs: len(tr.history.Loss), History: tr.history, SamplesPerSecond: tr.history.SamplesPerSecond,
+			Parameters: total,
 		Model: o.Out, Rows: tr.rows,
 		Seed: a.Config.Seed, BestEpoch: tr.history.BestEpoch, Stopped: tr.history.Stopped,
 	}
@@ -96,7 +97,7 @@ type training struct {
 	model   *nn.Model
 	options train.Options
 	history *train.History
-	rows    int // of an epoch
+	rows    int // per epoch
 }
 
 // check completes and validates the options and settings.
@@ -104,11 +105,12 @@ func (tr *training) check(paths []string) error {
 	o := &tr.o
 	switch {
 	case o.Out == "":
-		return errors.New("--out: missing; give the model file to write: .keras, .h5, .onnx or .safetensors")
+		return errors.New("missing --out MODEL, the model file to write: .keras, .h5, .onnx or .safetensors")
 	case o.FromTopic == (len(paths) > 0):
-		return errors.New("no training data; give files with labelled data, or --from-topic")
+		return errors.New("want either files with labelled data or --from-topic")
 	case tr.settings.Optimizer == config.OptimizerInit && o.Init == "":
-		return errors.New("train.optimizer init requires --init with a .keras or .h5 file that stores the optimizer state")
+		return errors.New("train.optimizer init requires --init with a .keras or .h5 file that stores the optimizer " +
+			"state")
 	}
 	if o.Follow {
 		switch {
@@ -156,7 +158,7 @@ func (tr *training) train(ctx context.Context, paths []string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer d.close() //nolint:errcheck // read from only
+	defer d.close() //nolint:errcheck // opened for reading
 	if tr.model == nil {
 		if err := tr.newModel(d.dims, d.palette.Name, cmp.Or(tr.o.Classes, d.classes())); err != nil {
 			return err
@@ -190,7 +192,7 @@ func (tr *training) data(ctx context.Context, paths []string, vo voxelize.Option
 	return readData(ctx, tr.env, paths, split, []h5.Split{h5.Train}, vo)
 }
 
-// newModel makes the configured architecture.
+// newModel creates a network of the configured architecture.
 func (tr *training) newModel(dims [3]int, colormap string, classes int) (err error) {
 	tr.model, err = zoo.New(string(tr.settings.Arch), nn.Shape{dims[0], dims[1], dims[2], 3}, classes)
 	if err != nil {
@@ -225,7 +227,7 @@ func (tr *training) fit(ctx context.Context, d *dataset) (err error) {
 	return errors.Join(err, log.close())
 }
 
-// prepare returns the training options for the given number of rows per epoch.
+// prepare sets the training options for the given number of rows per epoch.
 func (tr *training) prepare(ctx context.Context, rows int) error {
 	c := &tr.settings
 	options, err := trainOptions(c, tr.model, rows)
@@ -249,7 +251,7 @@ func (tr *training) prepare(ctx context.Context, rows int) error {
 	if c.Optimizer == config.OptimizerInit {
 		t, err := format.LoadTraining(ctx, tr.o.Init, tr.model)
 		if err != nil {
-			return fmt.Errorf("the optimizer of %s: %w", tr.o.Init, err)
+			return fmt.Errorf("optimizer of %s: %w", tr.o.Init, err)
 		}
 		options.Optimizer = t.Optimizer
 	}
@@ -262,7 +264,8 @@ func (tr *training) save() error {
 	var t *format.Training
 	if name := strings.ToLower(tr.o.Out); strings.HasSuffix(name, ".keras") || strings.HasSuffix(name, ".h5") &&
 		!strings.HasSuffix(name, ".weights.h5") {
-		t = &format.Training{Optimizer: tr.options.Optimizer, Loss: tr.options.Loss.Name(), Metrics: []string{"accuracy"}}
+		t = &format.Training{Optimizer: tr.options.Optimizer, Loss: tr.options.Loss.Name(),
+			Metrics: []string{"accuracy"}}
 	}
 	if err := format.SaveTraining(tr.o.Out, tr.model, t); err != nil {
 		return err

@@ -26,7 +26,7 @@ import (
 	"github.com/voxelstream/voxelstream/voxelize/colormap"
 )
 
-// TestSpill keeps more rows than the limit allows: they come back as those that are in memory.
+// TestSpill compares rows kept in a file, because they exceed the memory limit, with the same rows in memory.
 func TestSpill(t *testing.T) {
 	palette, err := colormap.ByName("Oranges")
 	if err != nil {
@@ -61,7 +61,7 @@ func TestSpill(t *testing.T) {
 	}
 	memory, file := keep(1<<20), keep(64*10)
 	if memory.file != nil || file.file == nil {
-		t.Fatalf("files: %v and %v, want none and one", memory.file, file.file)
+		t.Fatalf("found files %v and %v, want only the second", memory.file, file.file)
 	}
 	name := file.file.f.Name()
 	for _, lo := range []int{0, 9, 10, 63} {
@@ -73,7 +73,7 @@ func TestSpill(t *testing.T) {
 			return b
 		}
 		if got, want := read(file), read(memory); !reflect.DeepEqual(got, want) {
-			t.Errorf("rows from %d on differ", lo)
+			t.Errorf("rows from %d differ", lo)
 		}
 	}
 	first, err := file.rows(m).Digest()
@@ -83,7 +83,7 @@ func TestSpill(t *testing.T) {
 	rows[50].Index[3]++
 	other := keep(64 * 10)
 	if second, err := other.rows(m).Digest(); err != nil || first == second {
-		t.Errorf("got digests %x and %x (%v) of different rows", first, second, err)
+		t.Errorf("found digests %x and %x (%v), want different ones", first, second, err)
 	}
 	for _, d := range []*dataset{memory, file, other} {
 		if err := d.close(); err != nil {
@@ -91,11 +91,11 @@ func TestSpill(t *testing.T) {
 		}
 	}
 	if _, err := os.Stat(name); err == nil {
-		t.Error("the file is still there")
+		t.Error("the temporary file still exists")
 	}
 }
 
-// TestTrainConfig wants of each key what it stands for.
+// TestTrainConfig checks the effect of each configuration key.
 func TestTrainConfig(t *testing.T) {
 	m, err := nn.Sequential("", nn.Shape{2}, layers.NewDense(2, "softmax"))
 	if err != nil {
@@ -104,7 +104,7 @@ func TestTrainConfig(t *testing.T) {
 	for name, c := range map[string]struct {
 		set   func(*config.Train)
 		class string
-		want  map[string]any // of Keras's attributes
+		want  map[string]any // Keras attributes
 	}{
 		"default": {func(*config.Train) {}, "Adam", map[string]any{
 			"learning_rate": .001, "weight_decay": nil,
@@ -133,7 +133,8 @@ func TestTrainConfig(t *testing.T) {
 		got := o.Optimizer.Config()
 		for k, v := range c.want {
 			if got[k] != v || o.Optimizer.Rule.Class() != c.class {
-				t.Errorf("%s: %s has %s %v, want %s with %v", name, o.Optimizer.Rule.Class(), k, got[k], c.class, v)
+				t.Errorf("%s: found %s with %s %v, want %s with %v", name, o.Optimizer.Rule.Class(), k, got[k], c.class,
+					v)
 			}
 		}
 	}
@@ -144,7 +145,7 @@ func TestTrainConfig(t *testing.T) {
 		if errs := c.Validate(); errs != nil {
 			t.Fatal(errs)
 		}
-		o, err := trainOptions(&c, m, 1280) // 10 steps an epoch
+		o, err := trainOptions(&c, m, 1280) // 10 steps per epoch
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -153,38 +154,39 @@ func TestTrainConfig(t *testing.T) {
 		}
 		return out
 	}
-	if got := rates(func(c *config.Train) { c.Schedule, c.WarmUp = "cosine", 4 }, 0, 2, 4, 12, 20); !near(got, 0, .25,
-		.5, .25, 0) {
-		t.Errorf("cosine: got %v", got)
+	got := rates(func(c *config.Train) { c.Schedule, c.WarmUp = "cosine", 4 }, 0, 2, 4, 12, 20)
+	if !near(got, 0, .25, .5, .25, 0) {
+		t.Errorf("cosine: found %v", got)
 	}
-	if got := rates(func(c *config.Train) { c.Schedule = "exponential" }, 0, 10, 20); !near(got, .5, .45, .405) {
-		t.Errorf("exponential: got %v", got)
+	got = rates(func(c *config.Train) { c.Schedule = "exponential" }, 0, 10, 20)
+	if !near(got, .5, .45, .405) {
+		t.Errorf("exponential: found %v", got)
 	}
-	if got := rates(func(c *config.Train) { c.Schedule, c.Pieces = "piecewise", []string{"3:0.1", "5:0.01"} }, 3, 4,
-		6); !near(got, .5, .1, .01) {
-		t.Errorf("piecewise: got %v", got)
+	got = rates(func(c *config.Train) { c.Schedule, c.Pieces = "piecewise", []string{"3:0.1", "5:0.01"} }, 3, 4, 6)
+	if !near(got, .5, .1, .01) {
+		t.Errorf("piecewise: found %v", got)
 	}
 	c := config.Default().Train
 	c.Schedule, c.Patience, c.ValidationSplit = "plateau", 4, 0
 	o, err := trainOptions(&c, m, 10)
 	if err != nil || o.Plateau.Monitor != "loss" || o.Plateau.Factor != .1 || o.EarlyStopping.Patience != 4 ||
 		!o.EarlyStopping.Restore {
-		t.Errorf("got %+v, %+v (%v)", o.Plateau, o.EarlyStopping, err)
+		t.Errorf("found %+v, %+v (%v)", o.Plateau, o.EarlyStopping, err)
 	}
 	c.ClipNorm, c.ClipValue = 1, 1
 	if _, err := trainOptions(&c, m, 10); !app.IsUsage(err) {
-		t.Errorf("two bounds: got %v", err)
+		t.Errorf("two kinds of gradient clipping: found error %v, want a usage error", err)
 	}
 	for _, pieces := range [][]string{{"x:1"}, {"3:0"}, {"3"}, {"5:1", "3:1"}, {"-1:1"}} {
 		bad := config.Default().Train
 		bad.Schedule, bad.Pieces = "piecewise", pieces
 		if bad.Validate() == nil {
-			t.Errorf("pieces %q: found no error", pieces)
+			t.Errorf("pieces %q: want an error", pieces)
 		}
 	}
 }
 
-// TestClassWeights reads weights of single classes.
+// TestClassWeights parses class weights.
 func TestClassWeights(t *testing.T) {
 	m, err := nn.Sequential("", nn.Shape{2}, layers.NewDense(3, "softmax"))
 	if err != nil {
@@ -204,12 +206,13 @@ func TestClassWeights(t *testing.T) {
 	}
 	for _, text := range []string{"", "2", "a=1", "0=-1", "0=1,0=2", "0=NaN", "0=Inf", "-1=2"} {
 		if err := c.ClassWeight.UnmarshalText([]byte(text)); err == nil {
-			t.Errorf("%q: found no problem", text)
+			t.Errorf("%q: want an error", text)
 		}
 	}
 	c.ClassWeight.Of = map[int]float64{3: 1}
-	if _, err := classWeight(&c, m); err == nil || !strings.Contains(err.Error(), "class 3, but the model has classes 0 to 2") {
-		t.Errorf("found %v", err)
+	want := "class 3, but the model has classes 0 to 2"
+	if _, err := classWeight(&c, m); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("found error %v, want it to contain %q", err, want)
 	}
 }
 
@@ -217,7 +220,7 @@ func near(got []float64, want ...float64) bool {
 	return slices.EqualFunc(got, want, func(a, b float64) bool { return a-b < 1e-9 && b-a < 1e-9 })
 }
 
-// TestTrainFiles writes everything that a training can, and refuses what does not go together.
+// TestTrainFiles checks all files that training writes, and that invalid combinations of options are rejected.
 func TestTrainFiles(t *testing.T) {
 	apptest.NeedHDF5(t)
 	dir := t.TempDir()
@@ -245,8 +248,9 @@ func TestTrainFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if last, err := os.ReadFile(at("m.safetensors")); err != nil || !bytes.Equal(best, last) { // patience restores the best
-		t.Error("the model is not the best one", err)
+	if last, err := os.ReadFile(at("m.safetensors")); err != nil ||
+		!bytes.Equal(best, last) { // early stopping restores the best weights
+		t.Error("the model differs from the best model", err)
 	}
 	for _, part := range []string{"train", "validation"} {
 		if files, err := filepath.Glob(filepath.Join(at("runs"), part, "events.out.tfevents.*")); err != nil ||
@@ -275,7 +279,7 @@ func TestTrainFiles(t *testing.T) {
 	}
 }
 
-// TestPairs refuses what is not in pairs.
+// TestPairs checks that data must consist of pairs.
 func TestPairs(t *testing.T) {
 	for _, c := range []struct {
 		d  dataset
@@ -293,9 +297,8 @@ func TestPairs(t *testing.T) {
 	}
 }
 
-// TestTrainGoesOnWithTheOptimizer trains in two parts: the second has the optimizer of the first's file, with its
-// state.
-func TestTrainGoesOnWithTheOptimizer(t *testing.T) {
+// TestTrainContinuesOptimizer trains in parts. Each part continues with the optimizer and state in the previous file.
+func TestTrainContinuesOptimizer(t *testing.T) {
 	apptest.NeedHDF5(t)
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
@@ -328,26 +331,28 @@ func TestTrainGoesOnWithTheOptimizer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		steps += 6 // two epochs of three
-		if rule, ok := tr.Optimizer.Rule.(*train.RMSprop); !ok || rule.Momentum != .5 || tr.Optimizer.Iterations != steps ||
+		steps += 6 // two epochs of three steps
+		if rule, ok := tr.Optimizer.Rule.(*train.RMSprop); !ok || rule.Momentum != .5 ||
+			tr.Optimizer.Iterations != steps ||
 			tr.Loss != "categorical_crossentropy" {
-			t.Errorf("%s: found %+v after %d steps, loss %v, want %d steps", o.Out, tr.Optimizer.Rule, tr.Optimizer.Iterations,
+			t.Errorf("%s: found %+v after %d steps, loss %v, want %d steps", o.Out, tr.Optimizer.Rule,
+				tr.Optimizer.Iterations,
 				tr.Loss, steps)
 		}
 		a = again
 	}
 	if _, err := Train(t.Context(), again, []string{at("d.h5")}, TrainOptions{Out: at("x.keras")}); !app.IsUsage(err) {
-		t.Errorf("without a model to start from: found %v", err)
+		t.Errorf("without an initial model: found error %v, want a usage error", err)
 	}
 	if _, err := Train(t.Context(), again, []string{at("d.h5")}, TrainOptions{
 		Out:  at("y.safetensors"),
 		Init: at("missing.keras"),
 	}); err == nil {
-		t.Error("a missing model gave no error")
+		t.Error("missing initial model: want an error")
 	}
 }
 
-// TestTopicRanges reads back what it writes.
+// TestTopicRanges checks the text form of topic ranges.
 func TestTopicRanges(t *testing.T) {
 	r := topicRanges{Topic: "volumes", From: []int64{0, 3}, To: []int64{7, 9}}
 	var again topicRanges
@@ -356,7 +361,7 @@ func TestTopicRanges(t *testing.T) {
 	}
 }
 
-// TestFollowChecks: what --follow makes of the settings stays within the training.
+// TestFollowChecks checks that --follow changes the settings of the training but not the configuration.
 func TestFollowChecks(t *testing.T) {
 	a := apptest.New(t, "train.validation_split", "0.25")
 	tr := &training{env: a, settings: a.Config.Train, o: TrainOptions{
@@ -370,12 +375,12 @@ func TestFollowChecks(t *testing.T) {
 		t.Errorf("found a validation split of %g and checkpoint %s", tr.settings.ValidationSplit, tr.o.Checkpoint)
 	}
 	if a.Config.Train.ValidationSplit != 0.25 {
-		t.Errorf("the configuration was changed: found a validation split of %g, want 0.25", a.Config.Train.ValidationSplit)
+		t.Errorf("the configuration was changed: found a validation split of %g, want 0.25",
+			a.Config.Train.ValidationSplit)
 	}
 }
 
-// TestTrainInterrupted: what was learnt before the end of the context is written, and the result says that it came
-// early.
+// TestTrainInterrupted checks that the weights are written if the context ends, with a result and ErrInterrupted.
 func TestTrainInterrupted(t *testing.T) {
 	apptest.NeedHDF5(t)
 	at := func(dir string) func(string) string {
@@ -392,18 +397,18 @@ func TestTrainInterrupted(t *testing.T) {
 	a.Progress = stopper{stop}
 	r, err := Train(ctx, a, []string{at("d.h5")}, TrainOptions{Out: at("m.keras"), Classes: 10})
 	if r == nil || !errors.Is(err, app.ErrInterrupted) || r.Epochs < 1 || r.Epochs > 99 {
-		t.Fatalf("found %+v, %v, want an early end after an epoch", r, err)
+		t.Fatalf("found %+v, %v, want an interruption after at least one epoch", r, err)
 	}
 	if _, err := models.Load(t.Context(), at("m.keras")); err != nil {
 		t.Error(err)
 	}
 	if r, err := Train(ctx, a, []string{at("d.h5")}, TrainOptions{Out: at("n.keras"), Classes: 10}); r != nil ||
 		err == nil {
-		t.Errorf("with a context that has ended: found %+v, %v", r, err)
+		t.Errorf("cancelled context: found %+v, %v, want only an error", r, err)
 	}
 }
 
-// stopper stops when an epoch has ended.
+// stopper cancels the training at the end of an epoch.
 type stopper struct{ stop func() }
 
 func (s stopper) Bar(string) app.Bar               { return s }

@@ -22,7 +22,7 @@ type trainingLog struct {
 	m     *nn.Model
 	o     TrainOptions
 	bar   app.Bar
-	board []*tensorboard.Writer // of training and validation; opened at the end of the first epoch
+	board []*tensorboard.Writer // for training and validation; created at the end of the first epoch
 	begun bool
 }
 
@@ -50,7 +50,8 @@ func (l *trainingLog) progress(p train.Progress) error {
 	}
 	l.env.Line(fmt.Sprintf("%s  %.1f s", note, p.Elapsed.Seconds()))
 	if l.o.History != "" {
-		if err := ingest.WriteFile(l.o.History, func(w io.Writer) error { return writeHistory(w, p.History) }); err != nil {
+		if err := ingest.WriteFile(l.o.History,
+			func(w io.Writer) error { return writeHistory(w, p.History) }); err != nil {
 			return err
 		}
 	}
@@ -104,7 +105,8 @@ func writeHistory(w io.Writer, h *train.History) error {
 	c := csv.NewWriter(w)
 	rows := [][]string{{"epoch", "accuracy", "learning_rate", "loss", "val_accuracy", "val_loss"}}
 	for i := range h.Loss {
-		row := []string{strconv.Itoa(i + 1), number(h.Accuracy[i]), number(h.LearningRate[i]), number(h.Loss[i]), "", ""}
+		row := []string{strconv.Itoa(i + 1), number(h.Accuracy[i]), number(h.LearningRate[i]), number(h.Loss[i]), "",
+			""}
 		if i < len(h.ValLoss) {
 			row[4], row[5] = number(h.ValAccuracy[i]), number(h.ValLoss[i])
 		}

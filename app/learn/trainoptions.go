@@ -28,7 +28,7 @@ func classWeight(c *config.Train, m *nn.Model) ([]float64, error) {
 	return weights, nil
 }
 
-// options returns the configured training options, for a model and a number of training rows per epoch.
+// trainOptions returns the configured training options for a model and a number of training rows per epoch.
 func trainOptions(c *config.Train, m *nn.Model, rows int) (train.Options, error) {
 	loss, err := train.NewLoss(string(c.Loss), c.FromLogits, c.LabelSmoothing)
 	if err != nil {
@@ -49,7 +49,8 @@ func trainOptions(c *config.Train, m *nn.Model, rows int) (train.Options, error)
 	}
 	monitor := monitored(c, "loss")
 	if c.Patience > 0 {
-		o.EarlyStopping = &train.EarlyStopping{Monitor: monitor, MinDelta: c.MinDelta, Patience: c.Patience, Restore: true}
+		o.EarlyStopping = &train.EarlyStopping{Monitor: monitor, MinDelta: c.MinDelta, Patience: c.Patience,
+			Restore: true}
 	}
 	if c.Schedule == train.SchedulePlateau {
 		o.Plateau = &train.ReduceOnPlateau{

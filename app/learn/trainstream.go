@@ -54,18 +54,18 @@ func (tr *training) follow(ctx context.Context, vo voxelize.Options) error {
 type topicStream struct {
 	env      *app.Env
 	consumer *kafka.ExclusiveConsumer
-	like     *dataset // what volumes must be
-	// colours are what their indices stand for.
+	like     *dataset // the dims and palette that volumes must have
+	// colours is the palette of the volumes.
 	colours *nn.Palette
 	at      topicPosition
-	// volumes are those of the current message; those from at.Used on are not used yet.
+	// volumes holds the labelled volumes of the current message. Those before at.Used have been used.
 	volumes []voxelize.Volume
 }
 
 // topicPosition is a position in a topic.
 type topicPosition struct {
-	// Next is, by partition, the offset of the first message that is not used up; Used is how many labelled volumes of
-	// the current message, that of partition Turn, are used.
+	// Next is, by partition, the offset of the first message that has not been used completely. Used is the number of
+	// labelled volumes used of the current message, which is in partition Turn.
 	Next []int64 `json:"next"`
 	Turn int     `json:"turn"`
 	Used int     `json:"used"`
@@ -115,7 +115,8 @@ func (s *topicStream) read(ctx context.Context) error {
 	}
 	s.at.Turn, s.at.Next[m.Partition] = m.Partition, m.Offset
 	s.volumes = labelled(s.like, &m, func(err error) {
-		s.env.Log.Warn("skipped a message", "topic", m.Topic, "partition", m.Partition, "offset", m.Offset, "error", err)
+		s.env.Log.Warn("skipped a message", "topic", m.Topic, "partition", m.Partition, "offset", m.Offset, "error",
+			err)
 	})
 	return nil
 }
@@ -134,7 +135,7 @@ func labelled(like *dataset, m *transport.Message, bad func(error)) []voxelize.V
 func (s *topicStream) Position() json.RawMessage {
 	text, err := json.Marshal(s.at)
 	if err != nil {
-		panic(err) // numbers
+		panic(err) // numbers can always be marshalled
 	}
 	return text
 }

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"slices"
-	"strings"
+
 	"sync"
 	"time"
 
@@ -26,22 +26,13 @@ type BenchResult struct {
 	Steps     int           `json:"steps"`
 }
 
-// PassesText lists the optimisation passes, one per line.
-func PassesText() string {
-	var out strings.Builder
-	for _, pass := range nn.Passes() {
-		fmt.Fprintf(&out, "    %-16s %s\n", pass[0], pass[1])
-	}
-	return out.String()
-}
-
 // BenchOptions are the options of model bench.
 type BenchOptions struct {
 	Batch   int
 	Mode    string // infer or train
 	Input   string // palette or dense
 	Lasting time.Duration
-	// Without names the optimisation passes that are switched off, "all" all of them.
+	// Without lists the optimisation passes to disable, or "all".
 	Without []string
 }
 
@@ -77,7 +68,7 @@ func Bench(ctx context.Context, a *app.Env, path string, o BenchOptions) (*Bench
 	} else if f, err = paletteFeed(ctx, a, m, batch); err != nil {
 		return nil, err
 	}
-	debug.FreeOSMemory() // the drawings: what is measured is the network, its memory too
+	debug.FreeOSMemory() // releases the drawings, so that only the network's memory is measured
 	plan, err := m.Compile(batch, nn.Options{
 		Training: mode == "train", Threads: a.Threads(), Palette: f.palette,
 		Without: o.Without, Seed: a.Config.Seed,
@@ -129,7 +120,8 @@ func Bench(ctx context.Context, a *app.Env, path string, o BenchOptions) (*Bench
 }
 
 // gradient computes the derivative of categorical cross-entropy, -1/(p n) at each row's label. If the output is not a
-// vector of classes, it computes that of the mean square of all elements, in parallel because there may be many.
+// vector of classes, it computes the derivative of the mean square of all elements, in parallel because there may be
+// many.
 func gradient(p *nn.Plan, labels []int32, classes bool, threads int) {
 	out, grad := p.Output(0), p.OutputGrad(0)
 	if !classes {

@@ -79,7 +79,7 @@ func paletteFeed(ctx context.Context, a *app.Env, m *Loaded, rows int) (*feed, e
 	}); err != nil {
 		return nil, err
 	}
-	for have := len(f.index); len(f.index) < rows*cells; { // more rows than drawings: the same again
+	for have := len(f.index); len(f.index) < rows*cells; { // repeat the drawings if there are more rows
 		f.index = append(f.index, f.index[len(f.index)-have:len(f.index)-have+cells]...)
 	}
 	f.index = f.index[:rows*cells]

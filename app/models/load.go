@@ -1,4 +1,5 @@
-// Package models loads models, the built-in one included, and describes, converts, runs, verifies and measures them.
+// Package models loads models, including the built-in one, and describes, converts, runs, verifies and benchmarks
+// them.
 package models
 
 import (
@@ -24,24 +25,24 @@ import (
 	"github.com/voxelstream/voxelstream/voxelize/colormap"
 )
 
-// builtin contains the digit classifier. Its README has the command that made it.
+// builtin contains the digit classifier. Its README documents the command that created it.
 //
 //go:embed builtin
 var builtin embed.FS
 
-// builtinModel is its name, which its classifications carry.
+// builtinModel is the name of the built-in model in classifications.
 const builtinModel = "digits"
 
-// maxModel bounds a model file.
+// maxModel is the maximum size of a model file in bytes.
 const maxModel = 4 << 30
 
-// Loaded is a model with the information that classifications carry.
+// Loaded is a model with its identification in classifications.
 type Loaded struct {
 	*nn.Model
 	Info record.Model
 }
 
-// Load reads a model file, or the built-in model where path is empty.
+// Load reads a model file, or the built-in model if path is empty.
 func Load(ctx context.Context, path string) (*Loaded, error) {
 	if path == "" {
 		return loadBuiltin(ctx)
@@ -79,7 +80,7 @@ func modelInfo(name, digest string) record.Model {
 	return record.Model{Name: name, Version: digest[:8], Digest: digest}
 }
 
-// Savable reports an error if a path's extension is not that of a model format that can be written.
+// Savable returns an error if the extension of path is not that of a model format that can be written.
 func Savable(path string) error {
 	ext := strings.ToLower(filepath.Ext(path))
 	if want := []string{".keras", ".h5", ".hdf5", ".onnx", ".safetensors"}; !slices.Contains(want, ext) {
@@ -100,12 +101,12 @@ func fileDigest(path string) (string, error) {
 		return "", err
 	}
 	if n > maxModel {
-		return "", fmt.Errorf("%s: found more than %d bytes, the limit of a model", path, int64(maxModel))
+		return "", fmt.Errorf("%s: found more than %d bytes, the maximum size of a model", path, int64(maxModel))
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// Fit adapts the options to the volumes that a model takes.
+// Fit adapts voxelization options to the input of a model.
 func Fit(m *nn.Model, vo voxelize.Options) (voxelize.Options, error) {
 	dims, err := classify.Dims(m)
 	if err != nil {

@@ -40,7 +40,7 @@ func TestModelFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	if b, err := os.ReadFile(again); err != nil || !bytes.Equal(b, data) {
-		t.Error("a model that is read and written is another one", err)
+		t.Error("the model changed after reading and writing", err)
 	}
 }
 
@@ -54,8 +54,7 @@ func TestPredictKeepsRows(t *testing.T) {
 		x[i] = float32(i%257) / 257
 	}
 	if err := ingest.WriteFile(in, func(w io.Writer) error {
-		return array.WriteFloat32(w, []int{rows, 16, 16, 16, 3},
-			x)
+		return array.WriteFloat32(w, []int{rows, 16, 16, 16, 3}, x)
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -72,12 +71,12 @@ func TestPredictKeepsRows(t *testing.T) {
 			sum += p
 		}
 		if sum < 0.999 || sum > 1.001 {
-			t.Fatalf("row %d: found the sum %g", r, sum)
+			t.Fatalf("row %d: found a sum of %g, want 1", r, sum)
 		}
 	}
 	if _, _, err := array.ReadRows(in, []int{16, 16, 16, 1}); err == nil ||
 		!strings.Contains(err.Error(), "want (N, 16, 16, 16, 1)") {
-		t.Errorf("found %v for another shape", err)
+		t.Errorf("another shape: found error %v", err)
 	}
 }
 
@@ -104,6 +103,6 @@ func TestBench(t *testing.T) {
 	})
 	if err == nil || !strings.Contains(err.Error(),
 		`--without: got optimisation pass "nothing", want all or one of drop-identity, `) {
-		t.Errorf("a pass that does not exist: found error %v", err)
+		t.Errorf("unknown pass: found error %v", err)
 	}
 }

@@ -24,7 +24,7 @@ const predictBatch = 64
 // Predict runs a model on the rows of a .npy file, in the model's axis order, and writes the outputs to another.
 func Predict(ctx context.Context, a *app.Env, path, input, output string) (*Prediction, error) {
 	if input == "" || output == "" {
-		return nil, app.Usage(errors.New("--input and --output: missing; give two .npy files"))
+		return nil, app.Usage(errors.New("missing --input X.npy or --output Y.npy; both are required"))
 	}
 	m, err := Load(ctx, path)
 	if err != nil {
@@ -57,8 +57,7 @@ func Predict(ctx context.Context, a *app.Env, path, input, output string) (*Pred
 		y = append(y, plan.Output(0)...)
 	}
 	if err := ingest.WriteFile(output, func(w io.Writer) error {
-		return array.WriteFloat32(w,
-			append([]int{rows}, out...), y)
+		return array.WriteFloat32(w, append([]int{rows}, out...), y)
 	}); err != nil {
 		return nil, err
 	}

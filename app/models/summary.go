@@ -84,7 +84,7 @@ func (m *Loaded) Detail() *Detail {
 	}
 }
 
-// Kind is "model".
+// Kind returns "model".
 func (*Detail) Kind() string { return "model" }
 
 // Text formats the detail, one fact per line.

@@ -14,8 +14,8 @@ import (
 // VerifyResult is the result of model verify.
 type VerifyResult struct {
 	record.Model
-	// Passes compares the optimised plan with the plain one, Threads one thread with all: the largest difference of an
-	// output.
+	// Passes is the largest output difference between optimised and plain inference. Threads is that between one
+	// thread and several.
 	Passes  float64 `json:"max_difference_passes"`
 	Threads float64 `json:"max_difference_threads"`
 	Rows    int     `json:"rows"`
@@ -38,7 +38,8 @@ func Verify(ctx context.Context, a *app.Env, path string) (*VerifyResult, error)
 	}
 	for _, p := range m.Params() {
 		if i := slices.IndexFunc(p.Value, func(v float32) bool { return !finite(float64(v)) }); i >= 0 {
-			return nil, fmt.Errorf("model %s: parameter %s: found %g at %d, want finite numbers", m.Name, p.Name, p.Value[i], i)
+			return nil, fmt.Errorf("model %s: parameter %s: found %g at %d, want finite numbers", m.Name, p.Name,
+				p.Value[i], i)
 		}
 	}
 	feed, err := feedFor(ctx, a, m, verifyRows)
@@ -78,7 +79,7 @@ func finite(v float64) bool { return v-v == 0 }
 func distance(a, b []float32) float64 {
 	most := 0.0
 	for i := range a {
-		most = math.Max(most, math.Abs(float64(a[i])-float64(b[i]))) // math.Max, because it hands a NaN on
+		most = math.Max(most, math.Abs(float64(a[i])-float64(b[i]))) // math.Max returns NaN if an argument is NaN
 	}
 	return most
 }

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"net"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/voxelstream/voxelstream/app"
@@ -46,7 +47,7 @@ const rawGap = 1327104 * time.Nanosecond
 // Simulate sends the packets of a lidar that is not there.
 func Simulate(ctx context.Context, a *app.Env, o SimulateOptions) (_ *SimulateSummary, err error) {
 	if (o.Recording == "") == (o.Scene == "") {
-		return nil, app.Usage(errors.New("give either a recording or --scene"))
+		return nil, app.Usage(errors.New("want either a RECORDING or --scene"))
 	}
 	address, ps, err := simulated(a, o)
 	if err != nil {
@@ -78,11 +79,14 @@ func (w indifferent) Write(b []byte) (int, error) {
 
 // simulated is where packets go, and which.
 func simulated(a *app.Env, o SimulateOptions) (address string, ps iter.Seq2[simulate.Packet, error], err error) {
-	to, err := udp.Parse(o.To)
-	if err == nil && to.Address == "" {
-		err = errors.New("want udp://HOST:PORT")
+	if o.To == "" {
+		return "", nil, app.Usage(errors.New("missing --to udp://HOST:PORT, the destination"))
 	}
-	if err != nil {
+	to, err := udp.Parse(o.To)
+	switch {
+	case !strings.HasPrefix(o.To, "udp://") || err == nil && to.Address == "":
+		return "", nil, app.Usage(fmt.Errorf("--to: found %q, want udp://HOST:PORT", o.To))
+	case err != nil:
 		return "", nil, app.Usage(fmt.Errorf("--to: %s: %w", o.To, err))
 	}
 	if o.Recording != "" {

@@ -14,16 +14,18 @@ import (
 )
 
 func (c *cli) broker() *cobra.Command {
-	cmd := command("broker", "Run the embedded Kafka broker on 127.0.0.1 until interrupted", noArgs,
+	cmd := command("broker", "Run the embedded Kafka broker on 127.0.0.1 until interrupted",
 		config.Flags("broker"), httpFlag)
-	cmd.Example = "  voxelstream broker --port 9092 &\n  voxelstream ingest digits.h5 --brokers 127.0.0.1:9092\n  " +
-		"voxelstream classify --once --brokers 127.0.0.1:9092"
+	cmd.Example = "  voxelstream broker --port 9092 &\n" +
+		"  voxelstream ingest digits.h5 --brokers 127.0.0.1:9092\n" +
+		"  voxelstream classify --once --brokers 127.0.0.1:9092"
 	cmd.RunE = c.do(served(func(ctx context.Context, a *app.Env, _ []string) error {
 		b, err := stream.StartBroker(a)
 		if err != nil {
 			return err
 		}
-		err = c.print(b, func(w io.Writer) { fmt.Fprintf(w, "broker listening on %s, data in %s\n", b.Address, b.DataDir) })
+		err = c.print(b, func(w io.Writer) { fmt.Fprintf(w, "broker listening on %s, data in %s\n", b.Address,
+			b.DataDir) })
 		if err == nil {
 			a.Started()
 			<-ctx.Done()

@@ -15,13 +15,15 @@ import (
 )
 
 func (c *cli) classify() *cobra.Command {
-	cmd := command("classify", "Classify the volumes of the topic as a member of a consumer group", noArgs,
+	cmd := command("classify", "Classify the volumes of the topic as a member of a consumer group",
 		kafkaFlags, httpFlag, sinkFlags, modelFlag)
-	cmd.Long = cmd.Short + ".\n\nIt runs until interrupted. The first signal finishes the work in flight, the second " +
-		"stops immediately:\n" +
-		"nothing is lost, but some work is repeated on the next start."
-	cmd.Example = "  voxelstream classify --brokers kafka-1:9092 --model shapes.keras"
-	once := cmd.Flags().Bool("once", false, "exit when all volumes on the topic are classified")
+	cmd.Long = cmd.Short + `.
+
+The command runs until interrupted. The first interrupt finishes the work in flight. The second stops immediately:
+nothing is lost, but some work is repeated on the next start.`
+	cmd.Example = "  voxelstream classify --brokers kafka-1:9092 --model shapes.keras\n" +
+		"  voxelstream classify --brokers kafka-1:9092 --once --out results.jsonl"
+	once := cmd.Flags().Bool("once", false, "Exit when all volumes on the topic are classified.")
 	cmd.RunE = c.do(collecting(gcStreaming, served(func(ctx context.Context, a *app.Env, _ []string) error {
 		s, err := stream.Classify(ctx, a, *once)
 		return c.showSummary(s, err)
@@ -29,8 +31,8 @@ func (c *cli) classify() *cobra.Command {
 	return cmd
 }
 
-// showSummary is show, but a summary as text goes to standard error if the classifications went to standard output, and
-// nowhere with --quiet.
+// showSummary is like show, but text goes to standard error if the classifications went to standard output. With
+// --quiet, there is no text.
 func (c *cli) showSummary(s *stream.Summary, err error) error {
 	if c.quiet && !c.json {
 		return err

@@ -16,11 +16,13 @@ import (
 )
 
 func (c *cli) configCommand() *cobra.Command {
-	cmd := command("config", "Check, show and describe the configuration", noArgs)
+	cmd := command("config", "Check, show and describe the configuration")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
-	lint := command("lint [FILE]", "Report all problems at once: unknown keys and variables, wrong types, units and "+
-		"values", cobra.MaximumNArgs(1))
+	lint := command("lint [FILE]",
+		"Check the configuration and report all problems: unknown keys and variables, wrong "+
+		"types, units and values")
+	lint.Example = "  voxelstream config lint config.yaml"
 	lint.RunE = func(cmd *cobra.Command, args []string) error {
 		c.started = true
 		if len(args) > 0 {
@@ -28,13 +30,15 @@ func (c *cli) configCommand() *cobra.Command {
 		}
 		return c.lint(cmd.Flags())
 	}
-	shown := command("print", "Show each effective value and its origin", noArgs)
+	shown := command("print", "Show each effective value and its origin")
+	shown.Example = "  voxelstream config print --config config.yaml"
 	shown.RunE = c.do(func(_ context.Context, a *app.Env, _ []string) error {
 		settings := a.Config.Settings()
 		return c.print(settings, func(w io.Writer) { settingsText(w, settings) })
 	})
 
-	schema := command("schema", "Print the JSON schema of the configuration file, for editors", noArgs)
+	schema := command("schema", "Print the JSON schema of the configuration file, for editors")
+	schema.Example = "  voxelstream config schema > config.schema.json"
 	schema.RunE = func(*cobra.Command, []string) error {
 		c.started = true
 		s, err := config.JSONSchema()
@@ -47,7 +51,7 @@ func (c *cli) configCommand() *cobra.Command {
 	return cmd
 }
 
-// settingsText is a table of all keys.
+// settingsText writes a table of all keys.
 func settingsText(w io.Writer, settings []config.Setting) {
 	t := tabwriter.NewWriter(w, 2, 8, 2, ' ', 0)
 	fmt.Fprintln(t, "KEY\tVALUE\tORIGIN")

@@ -13,13 +13,15 @@ import (
 
 func (c *cli) convert() *cobra.Command {
 	cmd := command("convert IN OUT", "Convert the samples of a file to the format given by OUT's extension",
-		cobra.ExactArgs(2), ingestFlags, voxelFlags)
-	cmd.Long = cmd.Short + ": .npy, .npz, .h5, .pcd, .ply, .parquet or .feather.\n\n" +
-		"A .arrow file holds volumes, made according to the voxelization flags. A folder of depth frames with poses is\n" +
-		"converted to one mesh in a .ply file by TSDF fusion and marching cubes; with --method tsdf, --edge sets the " +
-		"cell size."
-	cmd.Example = "  voxelstream convert scan.ply scan.pcd\n  voxelstream convert digits.h5 digits.npz\n  voxelstream " +
-		"convert rgbd-frames/ room.ply --method tsdf --edge 0.01"
+		ingestFlags, voxelFlags)
+	cmd.Long = cmd.Short + `.
+
+OUT is a .npy, .npz, .h5, .pcd, .ply, .parquet, .feather or .arrow file. An .arrow file holds volumes, made according to
+the voxelization flags. A folder of depth frames with poses is converted to one mesh in a .ply file by TSDF fusion and
+marching cubes; with --method tsdf, --edge sets the cell size.`
+	cmd.Example = "  voxelstream convert scan.ply scan.pcd\n" +
+		"  voxelstream convert digits.h5 digits.npz\n" +
+		"  voxelstream convert rgbd-frames/ room.ply --method tsdf --edge 0.01"
 	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
 		s, err := files.Convert(ctx, a, args[0], args[1])
 		return show(c, s, err, convertText)

@@ -16,24 +16,28 @@ import (
 )
 
 func (c *cli) dlq() *cobra.Command {
-	cmd := command("dlq", "List, show and replay dead letters", noArgs)
+	cmd := command("dlq", "List, show and replay dead letters")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
-	list := command("list", "List the dead letters with their reason and origin", noArgs, kafkaFlags)
+	list := command("list", "List the dead letters with their reason and origin", kafkaFlags)
+	list.Example = "  voxelstream dlq list\n  voxelstream dlq list --brokers kafka-1:9092 --json"
 	list.RunE = c.do(func(ctx context.Context, a *app.Env, _ []string) error {
 		return c.deadLetters(stream.DeadLetters(ctx, a))
 	})
 
-	one := command("show ID", "Show one dead letter with its headers", cobra.ExactArgs(1), kafkaFlags)
+	one := command("show ID", "Show one dead letter with its headers", kafkaFlags)
+	one.Example = "  voxelstream dlq show 0:17"
 	one.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
 		d, err := stream.ShowDeadLetter(ctx, a, args[0])
 		return show(c, d, err, deadMessageText)
 	})
 
-	replay := command("replay [ID...]", "Send dead letters back to their topic: all that were not replayed before, or "+
-		"only those given", cobra.ArbitraryArgs, kafkaFlags)
-	replay.Long = replay.Short + ".\n\nAn input that could not be read or voxelized never became a message. Run or " +
-		"ingest it again instead."
+	replay := command("replay [ID...]", "Send dead letters back to their topic: the given ones, or all that were not "+
+		"replayed before", kafkaFlags)
+	replay.Long = replay.Short + ".\n\nInputs that could not be read or voxelized cannot be replayed, because " +
+		"they never " +
+		"became messages.\nRun or ingest them again instead."
+	replay.Example = "  voxelstream dlq replay\n  voxelstream dlq replay 0:17 0:18"
 	replay.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
 		r, err := stream.Replay(ctx, a, args)
 		return show(c, r, err, func(w io.Writer, r *stream.Replayed) {
@@ -44,7 +48,7 @@ func (c *cli) dlq() *cobra.Command {
 	return cmd
 }
 
-// deadLetters prints dead letters: a table, or a JSON line each.
+// deadLetters prints dead letters as a table or, with --json, as one JSON line each.
 func (c *cli) deadLetters(all iter.Seq2[stream.DeadLetter, error]) error {
 	w := tabwriter.NewWriter(c.out, 2, 8, 2, ' ', 0)
 	n := 0
@@ -70,8 +74,8 @@ func (c *cli) deadLetters(all iter.Seq2[stream.DeadLetter, error]) error {
 }
 
 func deadMessageText(w io.Writer, d *stream.DeadMessage) {
-	fmt.Fprintf(w, "id        %s\nevent     %s\nkey       %s\nfrom      %s %s%s\nstage     %s\nattempts  %d\ntime     "+
-		" %s\nreason    %s\n",
+	fmt.Fprintf(w, "id        %s\nevent     %s\nkey       %s\nfrom      %s %s%s\nstage     %s\nattempts  %d\n"+
+		"time      %s\nreason    %s\n",
 		d.ID, d.EventID, d.Key, d.Topic, d.At, d.Input, d.Stage, d.Attempts, d.Time.Format(time.RFC3339Nano), d.Error)
 	for _, h := range d.Ordered {
 		fmt.Fprintf(w, "header    %s: %.200q\n", h.Key, h.Value)

@@ -15,16 +15,15 @@ import (
 	"github.com/voxelstream/voxelstream/telemetry"
 )
 
-// docs writes generated files: the reference pages and config.yaml of a checkout or, with --man, man pages into any
-// folder.
+// docs writes generated files: the reference pages and config.yaml of the checkout at DIR or, with --man, man pages.
 func (c *cli) docs() *cobra.Command {
-	cmd := command("docs DIR", "Write the generated documentation", cobra.ExactArgs(1))
+	cmd := command("docs DIR", "Write the generated documentation")
 	cmd.Hidden = true
-	man := cmd.Flags().Bool("man", false, "write man pages instead")
+	man := cmd.Flags().Bool("man", false, "Write man pages instead.")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c.started = true
 		root := cmd.Root()
-		root.DisableAutoGenTag = true // a date would change the pages every day
+		root.DisableAutoGenTag = true // omits the date, which would change the pages every day
 		if *man {
 			if err := os.MkdirAll(args[0], 0o755); err != nil {
 				return err

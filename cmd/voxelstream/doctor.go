@@ -13,8 +13,8 @@ import (
 )
 
 func (c *cli) doctor() *cobra.Command {
-	cmd := command("doctor", "Check this machine: CPU, HDF5, Kafka, disk space and limits", noArgs, kafkaFlags,
-		modelFlag)
+	cmd := command("doctor", "Check this machine: CPU, HDF5, Kafka, disk space and limits", kafkaFlags, modelFlag)
+	cmd.Example = "  voxelstream doctor\n  voxelstream doctor --brokers kafka-1:9092 --model shapes.keras"
 	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, _ []string) error {
 		checks, err := doctor.Run(ctx, a)
 		return errors.Join(c.print(checks, func(w io.Writer) { checksText(w, checks) }), err)

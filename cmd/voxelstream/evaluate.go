@@ -14,11 +14,12 @@ import (
 
 func (c *cli) evaluate() *cobra.Command {
 	cmd := command("evaluate DATA...", "Evaluate a model on labelled data: accuracy, precision, recall, confusion "+
-		"matrix, calibration", cobra.MinimumNArgs(1),
-		modelFlag, voxelFlags, ingestFlags)
-	split := cmd.Flags().String("split", "", "part of an archive to use: train, test or all (default test, or train "+
+		"matrix, calibration", modelFlag, voxelFlags, ingestFlags)
+	cmd.Example = "  voxelstream evaluate mnist3d.h5 --model digits.keras\n" +
+		"  voxelstream evaluate mnist3d.h5 --split all --report report.html"
+	split := cmd.Flags().String("split", "", "Part of an archive to use: train, test or all. (default test, or train "+
 		"if there is no test part)")
-	report := cmd.Flags().String("report", "", "write a report to this .html or .json file")
+	report := cmd.Flags().String("report", "", "Write a report to this .html or .json file.")
 	cmd.RunE = c.do(collecting(gcKeeping, func(ctx context.Context, a *app.Env, args []string) error {
 		r, err := learn.Evaluate(ctx, a, args, *split, *report)
 		return show(c, r, err, evaluateText)

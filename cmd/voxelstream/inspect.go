@@ -12,10 +12,13 @@ import (
 )
 
 func (c *cli) inspect() *cobra.Command {
-	cmd := command("inspect FILE...", "Describe files: format, kind, counts, bounds, fields, calibration",
-		cobra.MinimumNArgs(1), ingestFlags)
-	png := cmd.Flags().String("png", "", "draw the first sample to this PNG file")
-	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error { return c.inspectAll(ctx, a, args, *png) })
+	cmd := command("inspect FILE...", "Describe files: format, kind, counts, bounds, fields, calibration", ingestFlags)
+	cmd.Example = "  voxelstream inspect scan.pcd digits.h5\n" +
+		"  voxelstream inspect scan.pcd --png scan.png\n" +
+		"  voxelstream inspect model.keras --json"
+	png := cmd.Flags().String("png", "", "Draw the first sample to this PNG file.")
+	cmd.RunE = c.do(func(ctx context.Context, a *app.Env,
+		args []string) error { return c.inspectAll(ctx, a, args, *png) })
 	return cmd
 }
 

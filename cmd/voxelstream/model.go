@@ -16,18 +16,21 @@ import (
 )
 
 func (c *cli) model() *cobra.Command {
-	cmd := command("model", "Inspect, convert, run, benchmark and verify models", noArgs)
+	cmd := command("model", "Inspect, convert, run, benchmark and verify models")
 	cmd.Long = cmd.Short + ".\n\nWithout a model file, these commands use the built-in model."
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
-	summary := command("summary [MODEL]", "Show layers, shapes and parameters, as Keras does", cobra.MaximumNArgs(1))
-	svg := summary.Flags().String("svg", "", "also draw the graph to this SVG file")
+	summary := command("summary [MODEL]", "Show layers, shapes and parameters, as Keras does")
+	summary.Example = "  voxelstream model summary shapes.keras --svg shapes.svg"
+	svg := summary.Flags().String("svg", "", "Also draw the graph to this SVG file.")
 	summary.RunE = c.do(func(ctx context.Context, _ *app.Env, args []string) error {
 		s, err := models.Summarize(ctx, first(args), *svg)
 		return show(c, s, err, modelText)
 	})
 
-	convert := command("convert IN OUT", "Convert a model to the format given by OUT's extension", cobra.ExactArgs(2))
+	convert := command("convert IN OUT", "Convert a model to the format given by OUT's extension")
+	convert.Long = convert.Short + ": .keras, .h5, .onnx or .safetensors."
+	convert.Example = "  voxelstream model convert shapes.onnx shapes.keras"
 	convert.RunE = c.do(func(ctx context.Context, _ *app.Env, args []string) error {
 		r, err := models.Convert(ctx, args[0], args[1])
 		return show(c, r, err, func(w io.Writer, r *models.Conversion) {
@@ -36,9 +39,10 @@ func (c *cli) model() *cobra.Command {
 	})
 
 	predict := command("predict [MODEL] --input X.npy --output Y.npy", "Run a model on the rows of an array, in the "+
-		"model's axis order", cobra.MaximumNArgs(1))
-	input := predict.Flags().String("input", "", ".npy file of inputs, of shape (N, ...)")
-	output := predict.Flags().String("output", "", ".npy file to write the outputs to")
+		"model's axis order")
+	predict.Example = "  voxelstream model predict shapes.keras --input x.npy --output y.npy"
+	input := predict.Flags().String("input", "", ".npy file of inputs, with shape (N, ...).")
+	output := predict.Flags().String("output", "", ".npy file to write the outputs to.")
 	predict.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
 		r, err := models.Predict(ctx, a, first(args), *input, *output)
 		return show(c, r, err, func(w io.Writer, r *models.Prediction) {
@@ -46,23 +50,27 @@ func (c *cli) model() *cobra.Command {
 		})
 	})
 
-	bench := command("bench [MODEL]", "Measure the inference or training speed of a model", cobra.MaximumNArgs(1))
-	bench.Long = bench.Short + ".\n\nOptimisation passes, which --without disables:\n\n" + passesText()
+	bench := command("bench [MODEL]", "Measure the inference or training speed of a model")
+	bench.Long = bench.Short + ".\n\nOptimisation passes for --without:\n\n" + passesText()
+	bench.Example = "  voxelstream model bench shapes.keras --batch 1\n" +
+		"  voxelstream model bench --without winograd,palette"
 	var o models.BenchOptions
-	bench.Flags().IntVar(&o.Batch, "batch", 64, "number of samples per step")
-	bench.Flags().StringVar(&o.Mode, "mode", "infer", "what to measure: infer or train")
-	bench.Flags().StringVar(&o.Input, "input", "palette", "palette feeds colour-mapped volumes, as the pipeline does; "+
-		"dense feeds arbitrary floats")
-	bench.Flags().DurationVar(&o.Lasting, "time", 5*time.Second, "duration of the measurement")
-	bench.Flags().StringSliceVar(&o.Without, "without", nil, "optimisation passes to disable, or all, to measure what "+
-		"each contributes")
+	bench.Flags().IntVar(&o.Batch, "batch", 64, "Number of samples per step.")
+	bench.Flags().StringVar(&o.Mode, "mode", "infer", "What to measure: infer or train.")
+	bench.Flags().StringVar(&o.Input, "input", "palette", "Input of the model: palette uses colour-mapped volumes, as "+
+		"the pipeline does; dense uses arbitrary float32 values.")
+	bench.Flags().DurationVar(&o.Lasting, "time", 5*time.Second, "Duration of the measurement.")
+	bench.Flags().StringSliceVar(&o.Without, "without", nil,
+		"Optimisation passes to disable, or all, to measure their "+
+		"contribution.")
 	bench.RunE = c.do(collecting(gcKeeping, func(ctx context.Context, a *app.Env, args []string) error {
 		r, err := models.Bench(ctx, a, first(args), o)
 		return show(c, r, err, benchText)
 	}))
 
 	verify := command("verify [MODEL]", "Check that a model's parameters are finite and that optimised and plain "+
-		"inference agree", cobra.MaximumNArgs(1))
+		"inference agree")
+	verify.Example = "  voxelstream model verify shapes.keras"
 	verify.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
 		r, err := models.Verify(ctx, a, first(args))
 		return show(c, r, err, verifyText)
@@ -74,21 +82,21 @@ func (c *cli) model() *cobra.Command {
 
 func (c *cli) quantize() *cobra.Command {
 	cmd := command("quantize MODEL DATA... --out FILE", "Quantize a model for inference in int8 or bfloat16",
-		cobra.MinimumNArgs(2), voxelFlags, ingestFlags)
+		voxelFlags, ingestFlags)
 	cmd.Long = cmd.Short + `.
 
-The first rows of the data calibrate the range of each layer's inputs. On the remaining rows, accuracy is compared with
-that in float32. A model that loses more than --max-drop percentage points is not written. The file holds the same
-weights together with the precision for inference, which every command honours. Training continues in float32.`
+The first rows of the data calibrate the range of each layer's inputs. The remaining rows measure the accuracy in
+float32 and in low precision. A model that loses more than --max-drop percentage points is not written. The file holds
+the original weights and the precision for inference, which all commands use. Training continues in float32.`
 	cmd.Example = "  voxelstream model quantize digits.keras mnist3d.h5 --precision int8 --out digits-int8.keras"
 	var o learn.QuantizeOptions
-	cmd.Flags().StringVar(&o.Kind, "precision", nn.Int8, strings.Join(nn.Precisions(), " or "))
-	cmd.Flags().StringVar(&o.Split, "split", "", "part of an archive to use: train, test or all (default train, or "+
+	cmd.Flags().StringVar(&o.Kind, "precision", nn.Int8, "Precision: "+strings.Join(nn.Precisions(), " or ")+".")
+	cmd.Flags().StringVar(&o.Split, "split", "", "Part of an archive to use: train, test or all. (default train, or "+
 		"all if there is no training part)")
-	cmd.Flags().Float64Var(&o.Share, "calibration-share", .2, "fraction of the rows to calibrate with")
-	cmd.Flags().Float64Var(&o.MaxDrop, "max-drop", .2, "maximum accuracy loss in percentage points")
-	cmd.Flags().BoolVar(&o.Force, "force", false, "write the model regardless of the accuracy loss")
-	cmd.Flags().StringVar(&o.Out, "out", "", "model file to write (default: only show the report)")
+	cmd.Flags().Float64Var(&o.Share, "calibration-share", .2, "Fraction of the rows to calibrate with.")
+	cmd.Flags().Float64Var(&o.MaxDrop, "max-drop", .2, "Maximum accuracy loss in percentage points.")
+	cmd.Flags().BoolVar(&o.Force, "force", false, "Write the model regardless of the accuracy loss.")
+	cmd.Flags().StringVar(&o.Out, "out", "", "Model file to write. (default: only show the report)")
 	cmd.RunE = c.do(collecting(gcKeeping, func(ctx context.Context, a *app.Env, args []string) error {
 		r, err := learn.Quantize(ctx, a, args[0], args[1:], o)
 		return show(c, r, err, quantizeText)
@@ -96,7 +104,7 @@ weights together with the precision for inference, which every command honours. 
 	return cmd
 }
 
-// first is the first argument, or nothing.
+// first returns the first argument, or an empty string.
 func first(args []string) string {
 	if len(args) == 0 {
 		return ""
@@ -116,7 +124,7 @@ func passesText() string {
 func modelText(w io.Writer, s *models.Summary) {
 	fmt.Fprint(w, s.Table)
 	if s.Precision != "" {
-		fmt.Fprintf(w, " Infers in %s.\n", s.Precision)
+		fmt.Fprintf(w, " Inference precision: %s\n", s.Precision)
 	}
 }
 
@@ -137,6 +145,6 @@ func quantizeText(w io.Writer, r *learn.QuantizeResult) {
 	fmt.Fprintf(w, "same class for %.2f %% of the rows; probabilities differ by at most %.4f, and by %.5f on average\n",
 		100*r.Agree, r.Largest, r.Mean)
 	if r.Model != "" {
-		fmt.Fprintf(w, "%s infers in %s; measure its speed with model bench\n", r.Model, r.Kind)
+		fmt.Fprintf(w, "%s: inference in %s; model bench measures its speed\n", r.Model, r.Kind)
 	}
 }

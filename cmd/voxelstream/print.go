@@ -11,7 +11,7 @@ import (
 	"github.com/voxelstream/voxelstream/app/config"
 )
 
-// print writes a result: v as one JSON document, or what text writes.
+// print writes a result: v as a JSON line, or the output of text.
 func (c *cli) print(v any, text func(w io.Writer)) error {
 	if c.json {
 		return c.line(v)

@@ -116,7 +116,8 @@ value     2 bytes: "xy"
 		},
 		"evaluate": {printed(&learn.EvaluateResult{
 			Evaluation: &train.Evaluation{
-				Rows: 4, Accuracy: .5, Loss: 1, ECE: .25, K: 3, TopK: 1, AUC: .75, MacroF1: .5, Confusion: [][]int{{2, 0}, {2, 0}},
+				Rows: 4, Accuracy: .5, Loss: 1, ECE: .25, K: 3, TopK: 1, AUC: .75, MacroF1: .5,
+					Confusion: [][]int{{2, 0}, {2, 0}},
 				PerClass: []train.ClassScore{
 					{Class: 0, Rows: 2, Precision: .5, Recall: 1, F1: .667, AUC: &auc},
 					{Class: 1, Rows: 2},
@@ -147,27 +148,33 @@ q.keras infers in int8; measure its speed with model bench
 		},
 		"convert": {printed(&files.ConvertSummary{File: "c.pcd", Samples: 1}, convertText), "c.pcd: 1 sample\n"},
 		"mesh": {
-			printed(&files.ConvertSummary{File: "m.ply", Frames: 2, Mesh: &files.Mesh{Triangles: 3, Edge: .01}}, convertText),
+			printed(&files.ConvertSummary{File: "m.ply", Frames: 2, Mesh: &files.Mesh{Triangles: 3, Edge: .01}},
+				convertText),
 			"m.ply: mesh of 3 triangles from 2 frames, cell size 0.01 m\n",
 		},
-		"voxelize": {printed(&files.VoxelizeSummary{File: "v.npy", Volumes: 1, Grid: [3]int{4, 5, 6}, Method: "occupancy"},
+		"voxelize": {printed(&files.VoxelizeSummary{File: "v.npy", Volumes: 1, Grid: [3]int{4, 5, 6},
+			Method: "occupancy"},
 			voxelizeText), "v.npy: 1 volume of 4x5x6 cells, method occupancy\n"},
-		"model": {printed(&models.Summary{Table: "table\n", Precision: "int8"}, modelText), "table\n Infers in int8.\n"},
+		"model": {printed(&models.Summary{Table: "table\n", Precision: "int8"}, modelText),
+			"table\n Infers in int8.\n"},
 		"bench": {
 			printed(&models.BenchResult{
 				Batch: 1, Mode: "infer", Input: "dense", PerSecond: 2,
 				LatencyMS: app.Quantiles{P50: 3, P99: 4}, Threads: 5, Tier: "generic",
 			}, benchText),
-			"infer, batch size 1, input dense: 2 samples/s, latency p50 3.000 ms, p99 4.000 ms, 5 threads, kernels generic\n",
+			"infer, batch size 1, input dense: 2 samples/s, latency p50 3.000 ms, p99 4.000 ms, 5 threads, " +
+				"kernels generic\n",
 		},
 		"verify": {
 			printed(&models.VerifyResult{Model: record.Model{Name: "m", Version: "v"}, Passes: 1e-5, Tier: "generic"},
 				verifyText),
-			"m, version v: maximum difference 1e-05 with optimisation passes (tolerance 0.0001), 0 with threads; kernels " +
+			"m, version v: maximum difference 1e-05 with optimisation passes (tolerance 0.0001), 0 with " +
+				"threads; kernels " +
 				"generic\n",
 		},
 		"build": {
-			printed(&app.Build{Version: "1", Commit: "c", Go: "go1", OS: "linux", Arch: "amd64", Tier: "avx2"}, buildText),
+			printed(&app.Build{Version: "1", Commit: "c", Go: "go1", OS: "linux", Arch: "amd64", Tier: "avx2"},
+				buildText),
 			"voxelstream 1\ncommit  c\ngo      go1 linux/amd64\nhdf5    built without\nkernels avx2\n",
 		},
 		"lint": {printed(&problems{Problems: []string{"a", "b"}}, problemsText), "a\nb\n"},
@@ -279,7 +286,8 @@ func run(args ...string) (string, int) {
 // readable one is drawn.
 func TestInspectPrinted(t *testing.T) {
 	t.Chdir(t.TempDir())
-	for name, text := range map[string]string{"a.xyz": "0 0 0\n1 2 3\n", "b.xyz": "5 5 5\n", "junk.bin": "\x00\x01\x02"} {
+	for name, text := range map[string]string{"a.xyz": "0 0 0\n1 2 3\n", "b.xyz": "5 5 5\n",
+		"junk.bin": "\x00\x01\x02"} {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -335,7 +343,8 @@ func TestCommandsPrint(t *testing.T) {
 		{"convert c.xyz c.pcd", "file samples failed", "c.pcd: 1 sample"},
 		{"model summary", "name version digest input output layers parameters trainable", "Model: "},
 		{"model convert c.safetensors d.safetensors", "model parameters", "d.safetensors: "},
-		{"model verify", "name version digest max_difference_passes max_difference_threads rows tier", "digits, version "},
+		{"model verify", "name version digest max_difference_passes max_difference_threads rows tier",
+			"digits, version "},
 		{
 			"model bench --time 1ms --batch 2", "batch mode samples_per_second latency_ms tier threads input steps",
 			"infer, batch size 2",

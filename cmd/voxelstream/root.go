@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -17,22 +16,23 @@ import (
 
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/config"
-	"github.com/voxelstream/voxelstream/internal/option"
 	"github.com/voxelstream/voxelstream/internal/screen"
 )
 
-// cli is one command line.
+// cli holds the state of one command line.
 type cli struct {
-	out         io.Writer // takes results
+	out         io.Writer // receives results
 	config      string
 	json, quiet bool
-	started     bool // arguments and flags were accepted
+	started     bool // arguments and flags are valid
 }
 
 func (c *cli) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "voxelstream",
-		Short:         "Classify RGB-D frames, lidar scans and HDF5 archives with a 3D CNN, streamed as voxels through Kafka",
+		Short:         "Classify RGB-D frames, lidar scans and HDF5 archives with a 3D CNN, streamed as voxels " +
+			"through Kafka",
+		Example:       "  voxelstream generate --count 200 --out digits.h5\n  voxelstream run digits.h5",
 		Version:       app.Version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -41,48 +41,20 @@ func (c *cli) root() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(suggestFlag)
 	f := root.PersistentFlags()
-	f.StringVar(&c.config, "config", "", "configuration file, see config.yaml (default $"+config.EnvPrefix+"CONFIG)")
-	f.BoolVar(&c.json, "json", false, "print results as JSON")
-	f.BoolVarP(&c.quiet, "quiet", "q", false, "hide progress, summaries and log messages below warn")
+	f.StringVar(&c.config, "config", "", "Configuration file; see config.yaml. (default $"+config.EnvPrefix+"CONFIG)")
+	f.BoolVar(&c.json, "json", false, "Print results as JSON.")
+	f.BoolVarP(&c.quiet, "quiet", "q", false, "Hide progress, summaries and log messages below warn.")
 	keyFlags(root, f, config.Flags("log", "threads", "seed"))
 	root.AddCommand(
-		c.run(), c.ingest(), c.classify(), c.train(), c.evaluate(), c.generate(), c.voxelize(), c.inspect(), c.convert(),
-		c.model(),
-		c.configCommand(), c.dlq(), c.broker(), c.doctor(), c.version(), c.docs(),
+		c.run(), c.ingest(), c.classify(), c.train(), c.evaluate(), c.generate(), c.voxelize(), c.inspect(),
+			c.convert(),
+		c.model(), c.configCommand(), c.dlq(), c.broker(), c.doctor(), c.version(), c.docs(),
 	)
+	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { writeHelp(cmd.OutOrStdout(), cmd) })
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	finishHelp(root)
 	return root
-}
-
-// noArgs is the Args of commands without arguments. If they group other commands, the error suggests one of these.
-func noArgs(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return nil
-	}
-	var names []string
-	for _, sub := range cmd.Commands() {
-		if sub.IsAvailableCommand() {
-			names = append(names, sub.Name())
-		}
-	}
-	if len(names) == 0 {
-		return fmt.Errorf("%s: found the argument %q, want none", cmd.CommandPath(), args[0])
-	}
-	return fmt.Errorf("unknown command %q for %q%s", args[0], cmd.CommandPath(), option.DidYouMean(args[0], names))
-}
-
-// suggestFlag adds the flag that was probably meant to the error for an unknown one.
-func suggestFlag(cmd *cobra.Command, err error) error {
-	var unknown *pflag.NotExistError
-	if !errors.As(err, &unknown) || unknown.GetSpecifiedShortnames() != "" {
-		return err
-	}
-	var names []string
-	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		if !f.Hidden {
-			names = append(names, "--"+f.Name)
-		}
-	})
-	return fmt.Errorf("%w%s", err, option.DidYouMean("--"+unknown.GetSpecifiedName(), names))
 }
 
 // Exit codes.
@@ -106,13 +78,13 @@ func (c *cli) exitCode(err error) int {
 	return exitFailed
 }
 
-// file is the configuration file, if any.
+// file returns the path of the configuration file, or an empty string.
 func (c *cli) file() string { return cmp.Or(c.config, os.Getenv(config.EnvPrefix+"CONFIG")) }
 
-// work is what a command does with its environment and its arguments.
+// work is the implementation of a command.
 type work = func(ctx context.Context, a *app.Env, args []string) error
 
-// do wraps the work of a command: it loads the configuration, handles signals and runs f.
+// do returns the RunE function of a command: it loads the configuration, handles signals and calls f.
 func (c *cli) do(f work) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		c.started = true
@@ -138,15 +110,15 @@ func (c *cli) do(f work) func(*cobra.Command, []string) error {
 	}
 }
 
-// Percentages of the garbage collector (see GOGC). Rows, volumes and plans are large and hold no pointers, so collecting
-// is cheap, and the default of 100 would double memory use. Streaming makes more garbage than training: 80 takes a tenth
-// to a fifth less memory there at the same speed.
+// Percentages for the garbage collector (see GOGC). Rows, volumes and plans are large and hold no pointers, so
+// collecting is cheap, and the default of 100 would double memory use. Streaming produces more garbage than training;
+// there, 80 takes 10 to 20 % less memory at the same speed.
 const (
 	gcKeeping   = 10
 	gcStreaming = 80
 )
 
-// collecting sets the percentage of the garbage collector while f runs, unless GOGC does.
+// collecting runs f with a percentage for the garbage collector, unless GOGC sets one.
 func collecting(percent int, f work) work {
 	return func(ctx context.Context, a *app.Env, args []string) error {
 		if os.Getenv("GOGC") == "" {
@@ -166,8 +138,8 @@ func served(f work) work {
 // keyAnnotation marks a flag with the configuration key that it sets.
 const keyAnnotation = "voxelstream_key"
 
-// keyFlags adds flags that set configuration keys. Their help, default and type come from the configuration, which also
-// validates the values.
+// keyFlags adds flags that set configuration keys. Their help, default and type come from the configuration, which
+// also validates the values.
 func keyFlags(cmd *cobra.Command, fs *pflag.FlagSet, flags map[string]string) {
 	for name, key := range flags {
 		k := config.Describe(key)
@@ -181,7 +153,8 @@ func keyFlags(cmd *cobra.Command, fs *pflag.FlagSet, flags map[string]string) {
 		}
 		_ = fs.SetAnnotation(name, keyAnnotation, []string{key}) // the flag exists
 		if len(k.Choices) > 0 {
-			_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(completions(k), cobra.ShellCompDirectiveNoFileComp))
+			_ = cmd.RegisterFlagCompletionFunc(name,
+				cobra.FixedCompletions(completions(k), cobra.ShellCompDirectiveNoFileComp))
 		}
 	}
 }
@@ -198,7 +171,7 @@ func completions(k config.Key) []cobra.Completion {
 	return out
 }
 
-// keyValue is the text of a flag that sets a key.
+// keyValue is the value of a flag that sets a key, as text.
 type keyValue struct{ text, kind string }
 
 func (v *keyValue) String() string     { return v.text }
@@ -225,7 +198,7 @@ func (v *listValue) Set(s string) error {
 	return nil
 }
 
-// shorthands are the one-letter names of flags that set keys.
+// shorthands maps flags that set keys to their one-letter names.
 var shorthands = map[string]string{"out": "o"}
 
 // notAnnotation marks a flag that sets a key to false.
@@ -237,7 +210,7 @@ func keyNot(fs *pflag.FlagSet, name, key, doc string) {
 	_ = fs.SetAnnotation(name, notAnnotation, []string{key}) // the flag exists
 }
 
-// overrides are the flags that the user has set.
+// overrides returns the keys set by flags.
 func overrides(fs *pflag.FlagSet) []config.Override {
 	var out []config.Override
 	fs.Visit(func(f *pflag.Flag) {
@@ -265,9 +238,10 @@ var (
 	httpFlag    = config.Flags("http")
 )
 
-// command makes a command with flags that set keys.
-func command(use, short string, args cobra.PositionalArgs, flags ...map[string]string) *cobra.Command {
-	cmd := &cobra.Command{Use: use, Short: short, Args: args}
+// command returns a command with flags that set configuration keys. Its synopsis, use, determines the arguments that it
+// accepts.
+func command(use, short string, flags ...map[string]string) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short, Args: checkArgs}
 	for _, f := range flags {
 		keyFlags(cmd, cmd.Flags(), f)
 	}

@@ -12,8 +12,7 @@ import (
 
 func (c *cli) run() *cobra.Command {
 	cmd := command("run INPUT...", "Run the whole pipeline in one process: inputs -> volumes -> Kafka -> network -> "+
-		"classifications",
-		cobra.MinimumNArgs(1), kafkaFlags, httpFlag, voxelFlags, ingestFlags, sinkFlags, modelFlag)
+		"classifications", kafkaFlags, httpFlag, voxelFlags, ingestFlags, sinkFlags, modelFlag)
 	cmd.Long = cmd.Short + `.
 
 Without --brokers, an embedded broker keeps its log in --broker-data-dir. The command exits when all inputs have ended

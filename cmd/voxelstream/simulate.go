@@ -14,20 +14,20 @@ import (
 
 func (c *cli) simulate() *cobra.Command {
 	o := stream.SimulateOptions{}
-	cmd := command("simulate [RECORDING]", "Replay the packets of a recording, or of a lidar in a synthetic scene, "+
-		"over UDP at the sensor's pace", cobra.MaximumNArgs(1))
+	cmd := command("simulate [RECORDING] --to udp://HOST:PORT", "Send the packets of a recording, or of a lidar in a "+
+		"synthetic scene, over UDP at the sensor's pace")
 	cmd.Example = "  voxelstream ingest simulate drive.pcap --to udp://127.0.0.1:2368\n" +
 		"  voxelstream ingest simulate --scene room --to 'udp://127.0.0.1:2368?sensor=vlp16' --length 60s"
 	fs := cmd.Flags()
-	fs.StringVar(&o.Scene, "scene", "", "simulate a synthetic scene instead of a recording: room or sphere")
-	fs.StringVar(&o.To, "to", "", "destination udp://HOST:PORT; for a scene, add ?sensor=vlp16 or ?sensor=ouster")
-	fs.Float64Var(&o.Rate, "rate", 1, "speed relative to the sensor")
-	fs.BoolVar(&o.Loop, "loop", false, "repeat the recording")
-	fs.DurationVar(&o.Length, "length", 0, "stop after this duration in the sensor's time; 0 plays the whole "+
-		"recording, or a scene without end")
-	fs.StringVar(&o.Metadata, "metadata", "", "write the metadata of the simulated Ouster to this file, for the "+
-		"receiver's calibration option")
-	fs.BoolVar(&o.Legacy, "legacy", false, "simulate an Ouster with firmware older than 2.2")
+	fs.StringVar(&o.Scene, "scene", "", "Simulate a synthetic scene instead of a recording: room or sphere.")
+	fs.StringVar(&o.To, "to", "", "Destination udp://HOST:PORT. For a scene, add ?sensor=vlp16 or ?sensor=ouster.")
+	fs.Float64Var(&o.Rate, "rate", 1, "Speed relative to the sensor.")
+	fs.BoolVar(&o.Loop, "loop", false, "Repeat the recording.")
+	fs.DurationVar(&o.Length, "length", 0, "Stop after this duration in the sensor's time. 0 plays the whole "+
+		"recording, or a scene without end.")
+	fs.StringVar(&o.Metadata, "metadata", "", "Write the metadata of the simulated Ouster to this file, for the "+
+		"receiver's calibration option.")
+	fs.BoolVar(&o.Legacy, "legacy", false, "Simulate an Ouster with firmware older than 2.2.")
 	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
 		if len(args) > 0 {
 			o.Recording = args[0]

@@ -14,32 +14,37 @@ import (
 
 func (c *cli) train() *cobra.Command {
 	var o learn.TrainOptions
-	cmd := command("train [DATA...] --out MODEL", "Train a network on labelled data", cobra.ArbitraryArgs, kafkaFlags,
-		httpFlag, voxelFlags, ingestFlags, config.Flags("train"))
+	cmd := command("train [DATA...] --out MODEL", "Train a network on labelled data",
+		kafkaFlags, httpFlag, voxelFlags, ingestFlags, config.Flags("train"))
 	cmd.Long = cmd.Short + `.
 
 The defaults are those of the 3D MNIST tutorial. An interrupt stops training after the current step and writes the
 weights so far. After each epoch, a checkpoint is stored next to the model. --resume continues from it after an
 interrupt or a crash, and produces the same model, bit for bit.`
-	cmd.Example = "  voxelstream train mnist3d.h5 --out digits.keras --history digits.csv --plot digits.png"
+	cmd.Example = "  voxelstream train mnist3d.h5 --out digits.keras --history digits.csv --plot digits.png\n" +
+		"  voxelstream train mnist3d.h5 --out digits.keras --resume\n" +
+		"  voxelstream train --from-topic --brokers kafka-1:9092 --out digits.keras"
 	f := cmd.Flags()
-	f.BoolVar(&o.FromTopic, "from-topic", false, "train on the labelled volumes in the topic")
-	f.BoolVar(&o.Follow, "follow", false, "with --from-topic, train on volumes as they arrive, each once; an epoch "+
-		"has --steps-per-epoch steps")
-	f.StringVar(&o.Split, "split", "", "part of an archive to use: train, test or all (default train, or all if there "+
-		"are no parts); pairs is the default with each pair of even and odd rows kept together in the validation split")
-	f.StringVar(&o.Init, "init", "", "model to start from")
-	f.BoolVar(&o.Resume, "resume", false, "continue from the checkpoint, if there is one")
-	f.IntVar(&o.Classes, "classes", 0, "number of classes; 0 means the largest label plus one")
-	f.BoolVar(&o.KeepBest, "keep-best", false, "keep the weights of the best epoch, by validation accuracy unless "+
-		"--monitor is set")
-	f.StringVar(&o.Out, "out", "", "model file to write: .keras, .h5, .onnx or .safetensors")
-	f.StringVar(&o.Checkpoint, "checkpoint", "", "checkpoint file (default: --out followed by .checkpoint)")
-	f.StringVar(&o.Best, "best", "", "write the best model so far to this file, as chosen by --keep-best")
-	f.StringVar(&o.TensorBoard, "tensorboard", "", "directory for TensorBoard event files")
-	f.StringVar(&o.History, "history", "", "write loss and accuracy by epoch to this CSV file")
-	f.StringVar(&o.Plot, "plot", "", "plot loss and accuracy to this PNG file")
-	keyNot(f, "no-shuffle", "train.shuffle", "train on the rows in their given order")
+	f.BoolVar(&o.FromTopic, "from-topic", false, "Train on the labelled volumes in the topic.")
+	f.BoolVar(&o.Follow, "follow", false,
+		"With --from-topic, train on volumes as they arrive, each once. An epoch has "+
+		"--steps-per-epoch steps.")
+	f.StringVar(&o.Split, "split", "",
+		"Part of an archive to use: train, test or all. pairs uses the default part and "+
+		"keeps each even row and the odd row after it together in the validation split. (default train, or all if "+
+		"there are no parts)")
+	f.StringVar(&o.Init, "init", "", "Model to start from.")
+	f.BoolVar(&o.Resume, "resume", false, "Continue from the checkpoint, if there is one.")
+	f.IntVar(&o.Classes, "classes", 0, "Number of classes. 0 means the largest label plus one.")
+	f.BoolVar(&o.KeepBest, "keep-best", false, "Keep the weights of the best epoch, by validation accuracy unless "+
+		"--monitor is set.")
+	f.StringVar(&o.Out, "out", "", "Model file to write: .keras, .h5, .onnx or .safetensors.")
+	f.StringVar(&o.Checkpoint, "checkpoint", "", "Checkpoint file. (default: --out followed by .checkpoint)")
+	f.StringVar(&o.Best, "best", "", "Write the best model so far to this file, as chosen by --keep-best.")
+	f.StringVar(&o.TensorBoard, "tensorboard", "", "Directory for TensorBoard event files.")
+	f.StringVar(&o.History, "history", "", "Write loss and accuracy by epoch to this CSV file.")
+	f.StringVar(&o.Plot, "plot", "", "Plot loss and accuracy to this PNG file.")
+	keyNot(f, "no-shuffle", "train.shuffle", "Train on the rows in their given order.")
 	cmd.RunE = c.do(collecting(gcKeeping, served(func(ctx context.Context, a *app.Env, args []string) error {
 		r, err := learn.Train(ctx, a, args, o)
 		return show(c, r, err, trainText)

@@ -13,20 +13,21 @@ import (
 )
 
 func (c *cli) voxelize() *cobra.Command {
-	cmd := command("voxelize INPUT --out FILE", "Voxelize an input and write the grids to a file", nil, voxelFlags,
+	cmd := command("voxelize INPUT --out FILE", "Voxelize an input and write the grids to a file", voxelFlags,
 		ingestFlags)
 	cmd.Example = "  voxelstream voxelize scan.pcd --method occupancy --edge 0.1 --grid 32 --out scan.npy\n" +
 		"  voxelstream voxelize rgbd-frames/ --method tsdf --grid 64 --out room.npy\n" +
 		"  voxelstream voxelize --list"
-	out := cmd.Flags().String("out", "", "file to write: .npy, .npz, .h5, .arrow or .binvox")
-	format := cmd.Flags().String("format", "index", "cell values: index (of the palette), rgb (colour), density "+
-		"(before the colour map) or, with tsdf, distance (to the surface in metres); .arrow is always index")
-	list := cmd.Flags().Bool("list", false, "list the voxelization methods")
+	out := cmd.Flags().String("out", "", "File to write: .npy, .npz, .h5, .arrow or .binvox.")
+	format := cmd.Flags().String("format", "index", "Cell values: index (into the palette), rgb (colour), density "+
+		"(before the colour map) or, with method tsdf, distance (to the surface in metres). Does not apply to .arrow "+
+		"and .binvox.")
+	list := cmd.Flags().Bool("list", false, "List the voxelization methods.")
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if *list {
 			return noArgs(cmd, args)
 		}
-		return cobra.ExactArgs(1)(cmd, args)
+		return checkArgs(cmd, args)
 	}
 	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
 		if *list {

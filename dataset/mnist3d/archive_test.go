@@ -133,7 +133,8 @@ func TestCloudsArchive(t *testing.T) {
 		}
 		want := r.Cloud.Normals()
 		for j := range n {
-			if points[3*j] != r.Cloud.Points.X[j] || points[3*j+1] != r.Cloud.Points.Y[j] || points[3*j+2] != r.Cloud.Points.Z[j] {
+			if points[3*j] != r.Cloud.Points.X[j] || points[3*j+1] != r.Cloud.Points.Y[j] ||
+				points[3*j+2] != r.Cloud.Points.Z[j] {
 				t.Fatalf("%s: point %d differs", group, j)
 			}
 			if normals[3*j] != want.X[j] || normals[3*j+1] != want.Y[j] || normals[3*j+2] != want.Z[j] {

@@ -64,7 +64,8 @@ func (o *Options) Validate() error {
 			"drawn digits", o.First, o.Count, len(o.Digits)))
 	}
 	if o.First < 0 || o.count() < 1 {
-		errs = append(errs, fmt.Errorf("found first digit %d and count %d, want at least 0 and at least 1", o.First, o.count()))
+		errs = append(errs, fmt.Errorf("found first digit %d and count %d, want at least 0 and at least 1", o.First,
+			o.count()))
 	}
 	if o.Test < 0 || o.Test > o.count() {
 		errs = append(errs, fmt.Errorf("found %d test digits, want 0 to %d", o.Test, o.count()))

@@ -199,7 +199,8 @@ func TestGenerateRows(t *testing.T) {
 		for _, v := range r.Values {
 			most = max(most, v)
 		}
-		if r.Rotated != (i%2 == 1) || r.Test != (i >= 2) || r.Label != digits[i/2].Label || len(r.Values) != 512 || most != 1 {
+		if r.Rotated != (i%2 == 1) || r.Test != (i >= 2) || r.Label != digits[i/2].Label || len(r.Values) != 512 ||
+			most != 1 {
 			t.Errorf("row %d: rotated %v, test %v, label %d, %d values up to %v", i, r.Rotated, r.Test, r.Label,
 				len(r.Values), most)
 		}

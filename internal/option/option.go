@@ -170,7 +170,8 @@ var (
 // Notation says whether the value is written as text with a unit or a structure of its own: a duration, a size, a grid.
 func (f Field) Notation() bool { return f.textual() || f.value.Type() == durationType }
 
-// Kind names the type for people: int, number, duration, size, cells, list, string, bool.
+// Kind returns the name of the type in help: int, number, duration, size, cells, list, string, bool. Types with a
+// text form of their own are strings.
 func (f Field) Kind() string {
 	switch f.value.Type() {
 	case durationType:
@@ -179,6 +180,9 @@ func (f Field) Kind() string {
 		return "size"
 	case reflect.TypeFor[Dims]():
 		return "cells"
+	}
+	if f.textual() {
+		return "string"
 	}
 	switch f.value.Kind() {
 	case reflect.Slice:

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -41,11 +42,11 @@ var _ sinks.Sink = (*Sink)(nil)
 // classification is an error, and the file stays as it is. Another process that has the file open is an error too.
 func Open(path string, o Options) (*Sink, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
-		return nil, fmt.Errorf("jsonl: %w", err)
+		return nil, fmt.Errorf("jsonl: %s: cannot create the directory: %w", path, cause(err))
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
-		return nil, fmt.Errorf("jsonl: %w", err)
+		return nil, fmt.Errorf("jsonl: %s: cannot open the file: %w", path, cause(err))
 	}
 	s := &Sink{file: f, keys: dedupe.NewSet(path, o.MemoryKeys)}
 	if err = lock(f); err == nil {
@@ -59,6 +60,14 @@ func Open(path string, o Options) (*Sink, error) {
 		return nil, fmt.Errorf("jsonl: %s: %w", path, errors.Join(err, s.close()))
 	}
 	return s, nil
+}
+
+// cause returns the reason of a failed file operation, without the operation and the path.
+func cause(err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err
+	}
+	return err
 }
 
 // load reads the keys and finds the end of the last complete line.

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// golden is what testdata/golden.py took from matplotlib; float32 values are given by their bits.
+// golden is the output of testdata/golden.py, which calls matplotlib. float32 values are stored as their bits.
 type golden struct {
 	Palettes map[string][]uint32
 	Edge     struct {
@@ -36,10 +36,10 @@ func readGolden(t *testing.T) golden {
 	return g
 }
 
-func TestPalettesAreMatplotlibs(t *testing.T) {
+func TestPalettesMatchMatplotlib(t *testing.T) {
 	g := readGolden(t)
 	if len(g.Palettes) != len(Names()) {
-		t.Fatalf("golden has %d palettes, we have %v", len(g.Palettes), Names())
+		t.Fatalf("found %d golden palettes, want %v", len(g.Palettes), Names())
 	}
 	for _, name := range Names() {
 		p, err := ByName(name)
@@ -71,7 +71,7 @@ func TestColorAtTheEdges(t *testing.T) {
 	check(math.NaN(), g.NaN)
 }
 
-func TestIndexIsMatplotlibs(t *testing.T) {
+func TestIndexMatchesMatplotlib(t *testing.T) {
 	for r, row := range readGolden(t).Rows {
 		got := make([]uint8, len(row.Values))
 		if row.Type == "float32" {
@@ -112,10 +112,11 @@ func TestExpand(t *testing.T) {
 	}
 }
 
-func TestByNameNamesTheChoices(t *testing.T) {
+func TestByNameListsChoices(t *testing.T) {
 	_, err := ByName("oranges")
-	if err == nil || !strings.Contains(err.Error(), `"oranges"`) || !strings.Contains(err.Error(), "Oranges, viridis, gray") {
-		t.Errorf("error %v: want it to name the found and the allowed", err)
+	if err == nil || !strings.Contains(err.Error(), `"oranges"`) ||
+		!strings.Contains(err.Error(), "Oranges, viridis, gray") {
+		t.Errorf("found error %v, want the unknown name and the known ones", err)
 	}
 }
 

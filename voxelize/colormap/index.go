@@ -1,7 +1,7 @@
 package colormap
 
-// Entry is the palette entry of a normalised value: x*256 truncated, 256 becoming 255, values outside [0, 1] the
-// nearest end. NaN has no entry; 0 is returned.
+// Entry returns the palette entry of a normalised value: x*256 truncated, with 256 mapped to 255. Values outside [0,
+// 1] are clamped. NaN gives 0.
 func Entry[T float32 | float64](x T) uint8 {
 	x *= Size
 	switch {
@@ -13,11 +13,11 @@ func Entry[T float32 | float64](x T) uint8 {
 	return 0
 }
 
-// Index writes the palette entries of values into dst, after normalising to their own range: (v - min) / (max - min),
-// all 0 where the values are constant. Values must be finite; dst has their length.
+// Index writes the palette entries of values into dst, after normalising them to their own range: (v - min) / (max -
+// min), or all 0 if the values are constant. Values must be finite. dst has the length of values.
 //
-// It is ScalarMappable.to_rgba of a new mappable, bit for bit: matplotlib subtracts and divides by float64 limits and
-// rounds to the array's own type after each step, which is what the conversions below say.
+// The result is bit-identical to ScalarMappable.to_rgba of a new mappable: matplotlib subtracts and divides by
+// float64 limits and rounds to the array's own type after each step. The conversions below reproduce that.
 func Index[T float32 | float64](dst []uint8, values []T) {
 	if len(values) == 0 {
 		return
@@ -30,7 +30,7 @@ func Index[T float32 | float64](dst []uint8, values []T) {
 	}
 	low, width := float64(least), float64(most)-float64(least)
 	clear(dst)
-	// Most voxels are empty: this saves their division.
+	// Most voxels are empty. Skipping them in groups of eight saves their divisions.
 	i := 0
 	for ; i+8 <= len(values); i += 8 {
 		v := values[i : i+8 : i+8]
@@ -54,7 +54,7 @@ func Index[T float32 | float64](dst []uint8, values []T) {
 	}
 }
 
-// extremes are the least and the largest of values, of which there is at least one; none is NaN.
+// extremes returns the minimum and maximum of values, which has at least one element and no NaN.
 func extremes[T float32 | float64](values []T) (least, most T) {
 	least, most = values[0], values[0]
 	i := 0

@@ -1,6 +1,5 @@
-// Package colormap maps values to colours as matplotlib does, by palettes of 256 entries. A colour-mapped grid is then
-// exactly one index per voxel plus the palette: 4 KiB for 16^3 cells instead of the 48 KiB of RGB, and nothing is
-// lost.
+// Package colormap maps values to colours as matplotlib does, with palettes of 256 entries. One palette index per
+// voxel stores a colour-mapped grid without loss: 4 KiB for 16x16x16 cells, instead of 48 KiB of RGB.
 package colormap
 
 import (
@@ -14,22 +13,22 @@ import (
 // Size is the number of entries of every palette.
 const Size = 256
 
-// Palette is a colour map: entry i is the colour of values in [i/256, (i+1)/256), the last one of 1 too.
+// Palette is a colour map. Entry i is the colour of values in [i/256, (i+1)/256); the last entry includes 1.
 type Palette struct {
 	Name string
 	// RGB holds red, green and blue in [0, 1]: the float32 nearest to matplotlib's float64 entries.
 	RGB [Size][3]float32
 }
 
-// Map is a palette of the list.
+// Map describes a palette of the list.
 type Map struct {
 	Name Name
-	// Doc says what it is for, as a sentence.
+	// Doc describes the palette in a sentence.
 	Doc  string
 	make func() *Palette
 }
 
-// Maps lists all palettes; each is made on first use.
+// Maps lists all palettes. Each palette is built on first use.
 func Maps() []Map { return slices.Clone(maps) }
 
 var maps = []Map{
@@ -44,13 +43,13 @@ var maps = []Map{
 	},
 }
 
-// Name names a palette of the list.
+// Name is the name of a palette of the list.
 type Name string
 
-// Choices are the names of the list.
+// Choices lists the palette names.
 func (Name) Choices() []string { return Names() }
 
-// ChoiceDoc is the documentation of a palette.
+// ChoiceDoc returns the description of a palette.
 func (Name) ChoiceDoc(name string) string {
 	if i := slices.IndexFunc(maps, func(m Map) bool { return string(m.Name) == name }); i >= 0 {
 		return maps[i].Doc
@@ -76,8 +75,8 @@ func ByName(name string) (*Palette, error) {
 	return maps[i].make(), nil
 }
 
-// Color is the colour of a value that is already normalised: red, green, blue, alpha in [0, 1]. Values below 0 take
-// the first entry, those above 1 the last; NaN is transparent black.
+// Color returns the colour of a normalised value: red, green, blue, alpha in [0, 1]. Values below 0 get the first
+// entry, values above 1 the last; NaN is transparent black.
 func (p *Palette) Color(x float64) [4]float32 {
 	if math.IsNaN(x) {
 		return [4]float32{}
@@ -86,7 +85,8 @@ func (p *Palette) Color(x float64) [4]float32 {
 	return [4]float32{c[0], c[1], c[2], 1}
 }
 
-// Expand writes the colours of index into dst, three float32 a voxel; dst has three times the length of index.
+// Expand writes the colours of index into dst: red, green and blue per voxel. dst must have three times the length of
+// index.
 func (p *Palette) Expand(dst []float32, index []uint8) {
 	_ = dst[:3*len(index)]
 	for i, v := range index {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// oranges are the nine stops of ColorBrewer's Oranges, out of 255.
+// oranges holds the nine stops of ColorBrewer's Oranges, in 0..255.
 var oranges = [][3]float64{
 	{255, 245, 235},
 	{254, 230, 206},
@@ -19,14 +19,14 @@ var oranges = [][3]float64{
 	{127, 39, 4},
 }
 
-// interpolate fills a palette linearly between equally spaced stops, in float64 and in matplotlib's order of
-// operations (matplotlib.colors._create_lookup_table), so that the float32 results are the same; the conversions
-// forbid fused multiply-adds.
+// interpolate fills a palette linearly between equally spaced stops. It uses float64 and matplotlib's order of
+// operations (matplotlib.colors._create_lookup_table), so the float32 results are identical. The conversions prevent
+// fused multiply-adds.
 func interpolate(name string, stops [][3]float64) *Palette {
 	p := &Palette{Name: name}
 	spans := float64(len(stops) - 1)
 	at := func(s int) float64 { return float64(s) / spans * (Size - 1) }
-	s := 1 // the first stop at or behind entry i
+	s := 1 // first stop at or after entry i
 	for i := range Size {
 		x := float64(i)
 		for s < len(stops)-1 && at(s) < x {
@@ -41,7 +41,7 @@ func interpolate(name string, stops [][3]float64) *Palette {
 	return p
 }
 
-// viridisTable is the palette by Stéfan van der Walt and Nathaniel Smith (CC0), a line an entry.
+// viridisTable is the palette by Stéfan van der Walt and Nathaniel Smith (CC0), one line per entry.
 //
 //go:embed viridis.txt
 var viridisTable string

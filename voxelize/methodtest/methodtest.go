@@ -1,4 +1,4 @@
-// Package methodtest is the suite that every voxelization method passes.
+// Package methodtest is the test suite that every voxelization method must pass.
 package methodtest
 
 import (
@@ -18,10 +18,10 @@ import (
 	"github.com/voxelstream/voxelstream/voxelize"
 )
 
-// Method checks a method of the list: that it is documented; that it honours the size of the grid and the edge and
-// origin, or refuses them; that the same sample always gives the same field, from several goroutines too, and is not
-// written; that nothing to voxelize is ErrEmpty and points without a place count for nothing; and that what it says of
-// itself in its fields is so.
+// Method tests a method of the list. It checks that the method is documented, that it honours or rejects the grid
+// size, edge and origin, that the same sample always gives the same field (also from several goroutines) and is not
+// modified, that a sample with nothing to voxelize gives ErrEmpty, that points without finite coordinates have no
+// effect, and that the fields of Method are accurate.
 func Method(t *testing.T, m voxelize.Method) {
 	t.Run("declaration", func(t *testing.T) { declaration(t, m) })
 	t.Run("field", func(t *testing.T) { field(t, m) })
@@ -38,7 +38,7 @@ func Method(t *testing.T, m voxelize.Method) {
 	}
 }
 
-// options are good ones for the method.
+// options returns valid options for the method.
 func options(m voxelize.Method) voxelize.Options {
 	o := voxelize.DefaultOptions()
 	o.Method, o.Dims = m.Name, option.Dims{6, 7, 9}
@@ -61,7 +61,7 @@ func sample(d ingest.Data) ingest.Sample {
 	return ingest.Sample{ID: record.ID{Stream: "methodtest", Seq: 3}, Label: 5, Data: d}
 }
 
-// good is what the method takes: a cloud, or a frame.
+// good returns a sample that the method accepts: a cloud, or a frame.
 func good(m voxelize.Method) ingest.Data {
 	if m.Needs.Frames {
 		return frame()
@@ -69,7 +69,7 @@ func good(m voxelize.Method) ingest.Data {
 	return cloud()
 }
 
-// cloud is a helix of 200 points, the lower half denser.
+// cloud returns a helix of 200 points, denser in its lower half.
 func cloud() *ingest.PointCloud {
 	p := &ingest.PointCloud{}
 	for i := range 200 {
@@ -79,7 +79,7 @@ func cloud() *ingest.PointCloud {
 	return p
 }
 
-// frame shows a slanted wall, with a corner that the camera did not see.
+// frame returns a view of a slanted wall. One corner has no depth.
 func frame() *ingest.Frame {
 	const side = 24
 	f := &ingest.Frame{
@@ -94,7 +94,7 @@ func frame() *ingest.Frame {
 	return f
 }
 
-// finite is how many points a sample has.
+// finite returns the number of finite points of a sample.
 func finite(t *testing.T, d ingest.Data) uint32 {
 	t.Helper()
 	if f, ok := d.(*ingest.Frame); ok {
@@ -131,7 +131,7 @@ func declaration(t *testing.T, m voxelize.Method) {
 		return
 	}
 	if a, b := m.Options(), m.Options(); reflect.ValueOf(a).Pointer() == reflect.ValueOf(b).Pointer() {
-		t.Error("options: found the same memory twice, want new options each time")
+		t.Error("options: two calls returned the same pointer, want new options each time")
 	}
 }
 
@@ -183,7 +183,8 @@ func field(t *testing.T, m voxelize.Method) {
 	}
 	if vol.Dims != [3]int(o.Dims) || len(vol.Index) != cells || vol.Points != f.Points || vol.Stream != "methodtest" ||
 		vol.Seq != 3 || vol.Label != 5 {
-		t.Errorf("found a volume of %v, %d cells, %d points, id %v, label %d", vol.Dims, len(vol.Index), vol.Points, vol.ID,
+		t.Errorf("found a volume of %v cells, %d values, %d points, ID %v, label %d", vol.Dims, len(vol.Index),
+			vol.Points, vol.ID,
 			vol.Label)
 	}
 }
@@ -195,7 +196,7 @@ func same(t *testing.T, m voxelize.Method) {
 		t.Fatal(err)
 	}
 	if got, err := voxelizer(t, options(m)).Field(sample(good(m))); err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("another voxelizer: found another field (%v)", err)
+		t.Errorf("a second voxelizer gave another field (%v)", err)
 	}
 	d := good(m)
 	var wg sync.WaitGroup
@@ -203,14 +204,14 @@ func same(t *testing.T, m voxelize.Method) {
 		wg.Go(func() {
 			for range 4 {
 				if got, err := v.Field(sample(d)); err != nil || !reflect.DeepEqual(got, want) {
-					t.Errorf("shared by goroutines: found another field (%v)", err)
+					t.Errorf("concurrent calls gave another field (%v)", err)
 				}
 			}
 		})
 	}
 	wg.Wait()
 	if !reflect.DeepEqual(d, good(m)) {
-		t.Error("the sample was written")
+		t.Error("the sample was modified")
 	}
 }
 
@@ -236,12 +237,12 @@ func empty(t *testing.T, m voxelize.Method) {
 			t.Errorf("%s: found %v, want ErrEmpty", name, err)
 		}
 		if item, ok := errors.AsType[*ingest.ItemError](err); !ok || item.Stream != "methodtest" || item.Seq != 3 {
-			t.Errorf("%s: found %v, want the error of an item", name, err)
+			t.Errorf("%s: found %v, want an *ingest.ItemError", name, err)
 		}
 	}
 }
 
-// noReturn adds points without a place, which change nothing.
+// noReturn adds points that are not finite, which must not change the field.
 func noReturn(t *testing.T, m voxelize.Method) {
 	v := voxelizer(t, options(m))
 	want, err := v.Field(sample(cloud()))
@@ -255,17 +256,18 @@ func noReturn(t *testing.T, m voxelize.Method) {
 		p.X, p.Y, p.Z = slices.Insert(p.X, at, xyz[0]), slices.Insert(p.Y, at, xyz[1]), slices.Insert(p.Z, at, xyz[2])
 	}
 	if got, err := v.Field(sample(p)); err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("found another field with points that are not finite (%v)", err)
+		t.Errorf("points that are not finite changed the field (%v)", err)
 	}
 }
 
-// axes voxelizes two points that differ along one axis: the cells differ along that axis only, in the same direction.
+// axes voxelizes two points that differ along one axis. The cells must differ along that axis only, in the same
+// direction.
 func axes(t *testing.T, m voxelize.Method) {
 	o := options(m)
 	v := voxelizer(t, o)
 	for axis := range 3 {
 		p := &ingest.PointCloud{X: []float64{0, 0}, Y: []float64{0, 0}, Z: []float64{0, 0}}
-		// The first point is there twice, so its cell holds no less than the other's.
+		// The first point occurs twice, so its cell's value is at least that of the other.
 		p.X, p.Y, p.Z = append(p.X, 0), append(p.Y, 0), append(p.Z, 0)
 		[3][]float64{p.X, p.Y, p.Z}[axis][2] = 1
 		f, err := v.Field(sample(p))
@@ -292,8 +294,7 @@ func axes(t *testing.T, m voxelize.Method) {
 			}
 		}
 		if values[0] < values[1] {
-			t.Errorf("axis %c: found value %g in the cell of two points and %g in that of one", "xyz"[axis], values[0],
-				values[1])
+			t.Errorf("axis %c: found value %g for two points and %g for one", "xyz"[axis], values[0], values[1])
 		}
 	}
 }
@@ -315,7 +316,7 @@ func value(t *testing.T, m voxelize.Method) {
 		}
 		between := slices.ContainsFunc(f.Values, func(x float64) bool { return x > 0 && x < 1 })
 		if between != (want == voxelize.Density) {
-			t.Errorf("value %s: found values between 0 and 1: %t", asked, between)
+			t.Errorf("value %s: values between 0 and 1: found %t, want %t", asked, between, !between)
 		}
 	}
 }
@@ -324,13 +325,13 @@ func grid(t *testing.T, m voxelize.Method) {
 	o := options(m)
 	o.Dims = option.Dims{5, 6, 7}
 	if _, err := voxelize.New(o); (err != nil) != m.Needs.Cube {
-		t.Errorf("grid of 5x6x7 cells: found error %v, want one: %t", err, m.Needs.Cube)
+		t.Errorf("grid of 5x6x7 cells: found error %v, want an error: %t", err, m.Needs.Cube)
 	}
 	o = options(m)
 	o.Edge, o.Origin = 0.25, &[3]float64{-0.5, -0.75, 1}
 	v, err := voxelize.New(o)
 	if (err == nil) != m.Placed {
-		t.Fatalf("edge and origin: found error %v, want none: %t", err, m.Placed)
+		t.Fatalf("edge and origin: found error %v, want an error: %t", err, !m.Placed)
 	}
 	if !m.Placed {
 		return
@@ -343,29 +344,29 @@ func grid(t *testing.T, m voxelize.Method) {
 		t.Errorf("found a grid of %g m at %v, want %g m at %v", f.Grid.Edge, f.Grid.Origin, o.Edge, *o.Origin)
 	}
 	if f.Outside == 0 {
-		t.Error("found no point outside of a grid that is smaller than the sample")
+		t.Error("found no points outside a grid that is smaller than the sample")
 	}
 	o.Origin = &[3]float64{100, 100, 100}
 	if _, err := voxelizer(t, o).Field(sample(good(m))); !errors.Is(err, voxelize.ErrEmpty) {
-		t.Errorf("a grid elsewhere: found %v, want ErrEmpty", err)
+		t.Errorf("grid far from the sample: found %v, want ErrEmpty", err)
 	}
 }
 
-// data gives each kind of samples, and none.
+// data passes each kind of sample data, and samples without data.
 func data(t *testing.T, m voxelize.Method) {
 	v := voxelizer(t, options(m))
 	if _, err := v.Field(sample(frame())); err != nil {
-		t.Errorf("a frame: %v", err)
+		t.Errorf("depth frame: %v", err)
 	}
 	if _, err := v.Field(sample(cloud())); (err != nil) != m.Needs.Frames {
-		t.Errorf("a cloud: found error %v, want one: %t", err, m.Needs.Frames)
+		t.Errorf("point cloud: found error %v, want an error: %t", err, m.Needs.Frames)
 	}
 	for _, d := range []ingest.Data{
 		nil, (*ingest.PointCloud)(nil), (*ingest.Frame)(nil),
 		&ingest.Frame{Width: 2, Height: 2, Depth: make([]ingest.Metres, 3)},
 	} {
 		if _, err := v.Field(sample(d)); err == nil {
-			t.Errorf("%T without data: found no error", d)
+			t.Errorf("%T without data: want an error", d)
 		}
 	}
 }
@@ -375,7 +376,7 @@ func distances(t *testing.T, m voxelize.Method) {
 	out, err := voxelizer(t, o).Export(sample(good(m)), voxelize.FormatDistance)
 	if m.Distances == nil {
 		if err == nil {
-			t.Error("found distances of a method that has none")
+			t.Error("distances from a method that cannot compute them: want an error")
 		}
 		return
 	}
@@ -387,11 +388,11 @@ func distances(t *testing.T, m voxelize.Method) {
 		t.Fatalf("found %T, want a grid of %v", out.Data, o.Dims)
 	}
 	if slices.Min(g.Values) >= 0 || slices.Max(g.Values) <= 0 {
-		t.Errorf("found distances from %g to %g, want both sides of a surface", slices.Min(g.Values), slices.Max(g.Values))
+		t.Errorf("found distances from %g to %g, want both signs", slices.Min(g.Values), slices.Max(g.Values))
 	}
 }
 
-// recording is a source of two frames with poses and a bad item between them.
+// recording is a source of two frames with poses and an item that cannot be read in between.
 type recording struct{ next int }
 
 var errBad = &ingest.ItemError{ID: record.ID{Stream: "methodtest", Seq: 1}, Err: errors.New("bad")}
@@ -419,7 +420,7 @@ func fuse(t *testing.T, m voxelize.Method) {
 	one, err := v.Fuse(t.Context(), open, 1, func(err error) { bad = append(bad, err) })
 	if m.Fuse == nil {
 		if err == nil {
-			t.Error("found no error of a method that fuses nothing")
+			t.Error("Fuse of a method that cannot fuse: want an error")
 		}
 		return
 	}
@@ -431,7 +432,7 @@ func fuse(t *testing.T, m voxelize.Method) {
 		t.Errorf("found %d frames, %d failed, %v, and sample %+v", one.Frames, one.Failed, bad, one.Sample)
 	}
 	if (one.Distances == nil) != (m.Distances == nil) {
-		t.Error("found distances of a recording, but not of a frame, or the other way round")
+		t.Error("the method computes distances for a recording or for a frame, want both or neither")
 	}
 	many, err := v.Fuse(t.Context(), open, 4, func(error) {})
 	if err != nil {
@@ -445,6 +446,6 @@ func fuse(t *testing.T, m voxelize.Method) {
 	}
 	s.Data = many.Grid()
 	if got, err := v.Volume(s); err != nil || !slices.Equal(got.Index, want.Index) {
-		t.Errorf("another number of threads: found another volume (%v)", err)
+		t.Errorf("another number of threads gave another volume (%v)", err)
 	}
 }

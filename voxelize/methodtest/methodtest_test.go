@@ -7,7 +7,7 @@ import (
 	"github.com/voxelstream/voxelstream/voxelize/methodtest"
 )
 
-// TestMethods runs the suite over the list.
+// TestMethods runs the suite on every method of the list.
 func TestMethods(t *testing.T) {
 	seen := map[voxelize.MethodName]bool{}
 	for _, m := range voxelize.Methods() {

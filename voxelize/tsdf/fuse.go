@@ -11,21 +11,21 @@ import (
 	"github.com/voxelstream/voxelstream/record"
 )
 
-// ErrNoPose is a frame that cannot be fused with others because nothing says where its camera stood.
+// ErrNoPose reports a frame that cannot be fused with others because its camera pose is unknown.
 var ErrNoPose = errors.New("frame without a pose")
 
-// Fused is what Fuse made.
+// Fused is the result of [Fuse].
 type Fused struct {
 	Volume *Volume
-	// Sample says of which stream the frames were: its name, the time of the first, and no data.
+	// Sample gives the stream of the frames and the time of the first one. It has no data.
 	Sample ingest.Sample
-	// Frames were fused, Failed were not.
+	// Frames is the number of frames fused, Failed the number that could not be.
 	Frames, Failed int
 }
 
-// Fuse reads the frames of an input twice: once to learn where they lie, from which place makes the volume's options
-// (lo and hi are the corners of the box around all points, x, y, z in metres), and once to fuse them. Frames that
-// cannot be read or have no pose are told to bad; an input of one frame needs no pose.
+// Fuse reads the frames of an input twice: first to find their extent, then to fuse them. place returns the volume's
+// options for the corners lo and hi of the bounding box of all points, x, y, z in metres. Frames that cannot be read
+// or have no pose are reported to bad. An input of a single frame needs no pose.
 func Fuse(ctx context.Context, open func() (ingest.Source, error), place func(lo, hi [3]float64) (Options, error),
 	bad func(error),
 ) (*Fused, error) {
@@ -40,18 +40,18 @@ func Fuse(ctx context.Context, open func() (ingest.Source, error), place func(lo
 		if f.Pose != nil {
 			posed++
 		} else if out.Frames > 1 {
-			return nil // of no use
+			return nil // cannot be fused
 		}
 		return box.add(f)
 	}, func(error) {}); err != nil {
 		return nil, err
 	}
 	if out.Frames == 0 || posed == 0 && out.Frames > 1 {
-		return nil, fmt.Errorf("tsdf: found %d frames, %d of them with poses, want poses to fuse them: %w", out.Frames,
+		return nil, fmt.Errorf("tsdf: found %d frames, %d of them with a pose, want poses to fuse them: %w", out.Frames,
 			posed, ErrNoPose)
 	}
 	if box.lo[0] > box.hi[0] {
-		return nil, errors.New("tsdf: no pixel has a depth")
+		return nil, errors.New("tsdf: no pixel of any frame has a depth")
 	}
 	o, err := place(box.lo, box.hi)
 	if err != nil {
@@ -92,7 +92,7 @@ func eachFrame(ctx context.Context, open func() (ingest.Source, error), use func
 		if err == nil {
 			f, ok := s.Data.(*ingest.Frame)
 			if !ok {
-				return fmt.Errorf("%s/%d: tsdf: found %T, want depth frames", s.Stream, s.Seq, s.Data)
+				return fmt.Errorf("%s/%d: tsdf: found %T, want a depth frame", s.Stream, s.Seq, s.Data)
 			}
 			err = use(s, f)
 		}
@@ -104,10 +104,10 @@ func eachFrame(ctx context.Context, open func() (ingest.Source, error), use func
 	}
 }
 
-// bounds is a box around points.
+// bounds is the bounding box of points.
 type bounds struct {
 	lo, hi [3]float64
-	cloud  ingest.PointCloud // its memory is used for each frame
+	cloud  ingest.PointCloud // reused for each frame
 }
 
 func newBounds() *bounds {

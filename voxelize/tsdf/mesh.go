@@ -9,30 +9,30 @@ import (
 	"math"
 )
 
-// Mesh is a surface of triangles.
+// Mesh is a triangle mesh.
 type Mesh struct {
-	// Vertices are x, y, z in metres; RGB their colours, nil without.
+	// Vertices are x, y, z in metres. RGB holds the colours of the vertices, or is nil.
 	Vertices [][3]float32
 	RGB      [][3]uint8
-	// Triangles hold three indices of vertices, counter-clockwise seen from before the surface.
+	// Triangles hold three vertex indices, counter-clockwise as seen from in front of the surface.
 	Triangles [][3]uint32
 }
 
-// corners of a cube are numbered by bits: 1 along x, 2 along y, 4 along z. edges are the twelve pairs of neighbours,
-// those along x first; edgeOf finds them.
+// The corners of a cube are numbered by bits: 1 along x, 2 along y, 4 along z. edges lists the twelve pairs of
+// neighbouring corners, along x first, then y, then z. edgeOf is its inverse.
 var (
 	edges  [12][2]uint8
 	edgeOf [8][8]uint8
 )
 
-// cases lists for each set of corners behind the surface, as bits, the triangles of the surface in the cube, three
-// edges each.
+// cases lists the triangles in a cube, as three edges each, for each set of corners behind the surface (one bit per
+// corner).
 var cases = makeCases()
 
-// makeCases derives the table of Lorensen and Cline ("Marching cubes", SIGGRAPH 1987) from the faces of a cube. On a
-// face each run of corners behind the surface is cut off by a line from the edge where the run begins to that where it
-// ends; the lines join to closed loops. Two opposite corners alone on a face are cut off one by one, in both cubes
-// that share the face, so the mesh has no holes.
+// makeCases derives the table of Lorensen and Cline ("Marching cubes", SIGGRAPH 1987) from the faces of a cube. On
+// each face, a line separates every run of corners behind the surface from the rest: it goes from the edge where the
+// run starts to the edge where it ends. The lines join into closed loops. Diagonally opposite corners of a face are
+// separated individually, in both cubes that share the face, so the mesh has no holes.
 func makeCases() (table [256][][3]uint8) {
 	n := 0
 	for axis := range 3 {
@@ -82,7 +82,7 @@ func makeCases() (table [256][][3]uint8) {
 	return table
 }
 
-// faceCorners are the corners of a face, counter-clockwise seen from outside the cube.
+// faceCorners returns the corners of a face, counter-clockwise as seen from outside the cube.
 func faceCorners(face int) [4]uint8 {
 	axis, far := face/2, face%2 == 1
 	i, j := uint8(1)<<((axis+1)%3), uint8(1)<<((axis+2)%3)
@@ -93,12 +93,12 @@ func faceCorners(face int) [4]uint8 {
 	return [4]uint8{0, j, i | j, i}
 }
 
-// errTooLarge is a mesh whose vertices have no 32-bit number.
-var errTooLarge = errors.New("tsdf: mesh of more than 2^32 - 1 vertices")
+// errTooLarge reports a mesh whose vertices cannot be numbered with 32 bits.
+var errTooLarge = errors.New("tsdf: the mesh has more than 2^32 - 2 vertices: use a smaller or coarser grid")
 
-// Mesh draws the surface by marching cubes: a cube between eight cell centres, all of which were seen, holds the part
-// of it that its corners tell. Vertices lie on the cube's edges where the distance, taken as linear, is 0, and are
-// shared by the triangles around them.
+// Mesh extracts the surface by marching cubes. Each cube lies between eight cell centres and is skipped unless all
+// eight cells were observed. Vertices lie on the cube's edges where the linearly interpolated distance is 0, and are
+// shared by adjacent triangles.
 func (v *Volume) Mesh() (*Mesh, error) {
 	m := marcher{v: v, mesh: &Mesh{}}
 	nz, ny, nx := v.o.Dims[0], v.o.Dims[1], v.o.Dims[2]
@@ -126,9 +126,9 @@ func (v *Volume) Mesh() (*Mesh, error) {
 type marcher struct {
 	v      *Volume
 	mesh   *Mesh
-	offset [8]int // of a cube's corners from its first
-	// made holds, for the edges along each axis that begin in the lower and in the upper plane of the cubes at work,
-	// 1 + the vertex there, or 0.
+	offset [8]int // of a cube's corners, relative to its first
+	// made holds 1 + the vertex on each edge, or 0 if it does not exist yet. It is indexed by the axis of the edge,
+	// and by the plane (lower or upper) of the current layer of cubes in which the edge starts.
 	made [3][2][]uint32
 }
 
@@ -158,7 +158,7 @@ func (m *marcher) cube(x, y, z int) error {
 	return nil
 }
 
-// vertex is the number of the vertex on an edge of a cube, made when first asked for.
+// vertex returns the number of the vertex on an edge of a cube, and creates it on first use.
 func (m *marcher) vertex(x, y, z, first int, e uint8) (uint32, error) {
 	v, mesh := m.v, m.mesh
 	a, b := edges[e][0], edges[e][1]
@@ -172,7 +172,7 @@ func (m *marcher) vertex(x, y, z, first int, e uint8) (uint32, error) {
 		return 0, errTooLarge
 	}
 	i, j := first+m.offset[a], first+m.offset[b]
-	// One end is below 0 and the other is not, so the difference is not 0.
+	// One end is below 0 and the other is not, so the difference cannot be 0.
 	part := float64(v.dist[i]) / (float64(v.dist[i]) - float64(v.dist[j]))
 	var p [3]float32
 	for k := range p {
@@ -195,16 +195,17 @@ func (m *marcher) vertex(x, y, z, first int, e uint8) (uint32, error) {
 	return *made - 1, nil
 }
 
-// WritePLY writes the mesh as binary_little_endian PLY 1.0.
+// WritePLY writes the mesh as PLY 1.0 in the format binary_little_endian.
 func (m *Mesh) WritePLY(w io.Writer) error {
 	b := bufio.NewWriterSize(w, 1<<16)
 	colors := ""
 	if m.RGB != nil {
 		colors = "property uchar red\nproperty uchar green\nproperty uchar blue\n"
 	}
-	fmt.Fprintf(b, "ply\nformat binary_little_endian 1.0\nelement vertex %d\nproperty float x\nproperty float "+
-		"y\nproperty float z\n%s"+
-		"element face %d\nproperty list uchar uint vertex_indices\nend_header\n", len(m.Vertices), colors, len(m.Triangles))
+	fmt.Fprintf(b, "ply\nformat binary_little_endian 1.0\n"+
+		"element vertex %d\nproperty float x\nproperty float y\nproperty float z\n%s"+
+		"element face %d\nproperty list uchar uint vertex_indices\nend_header\n", len(m.Vertices), colors,
+		len(m.Triangles))
 	le := binary.LittleEndian
 	var buf [16]byte
 	for i, p := range m.Vertices {

@@ -21,7 +21,7 @@ import (
 	"github.com/voxelstream/voxelstream/record"
 )
 
-// linked is a folder of samples under the names that their data set gave them.
+// linked returns a folder with links to samples, under their names in the original data sets.
 func linked(t testing.TB, names map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -51,19 +51,16 @@ func folders(t testing.TB) map[string]string {
 
 func fuse(t testing.TB, dir string, o Options) *Fused {
 	t.Helper()
-	f, err := Fuse(t.Context(), func() (ingest.Source,
-		error,
-	) {
-		return depth.Frames.Open(t.Context(), dir, ingest.Options{})
-	},
-		func(_, _ [3]float64) (Options, error) { return o, nil }, func(err error) { t.Error(err) })
+	open := func() (ingest.Source, error) { return depth.Frames.Open(t.Context(), dir, ingest.Options{}) }
+	place := func(_, _ [3]float64) (Options, error) { return o, nil }
+	f, err := Fuse(t.Context(), open, place, func(err error) { t.Error(err) })
 	if err != nil {
 		t.Fatal(err)
 	}
 	return f
 }
 
-// TestGolden compares with numpy (testdata/golden.py), and any number of threads with one.
+// TestGolden compares with numpy (testdata/golden.py), and compares results for different numbers of threads.
 func TestGolden(t *testing.T) {
 	data, err := os.ReadFile("testdata/golden.json")
 	if err != nil {
@@ -89,8 +86,9 @@ func TestGolden(t *testing.T) {
 			if first == nil {
 				first = v
 			}
-			if !slices.Equal(v.dist, first.dist) || !slices.Equal(v.weight, first.weight) || !bytes.Equal(v.rgb, first.rgb) {
-				t.Errorf("%s: %d threads give another volume than one", g.Name, threads)
+			if !slices.Equal(v.dist, first.dist) || !slices.Equal(v.weight, first.weight) ||
+				!bytes.Equal(v.rgb, first.rgb) {
+				t.Errorf("%s: %d threads gave another volume than 1 thread", g.Name, threads)
 			}
 		}
 		sum, weighted, weight, observed, negative := 0.0, 0.0, 0.0, 0, 0
@@ -104,7 +102,8 @@ func TestGolden(t *testing.T) {
 			if d < 0 {
 				negative++
 			}
-			// A point on the border of two pixels may fall into either, so single cells may differ; a sum of differences would tell.
+			// A point on the border of two pixels may fall into either, so a few cells may differ. The sums below
+			// would reveal more than that.
 			if i%997 == 0 && math.Abs(float64(d)-g.Cells[i/997]) > 1e-5 {
 				t.Errorf("%s: cell %d: found %g, want %g", g.Name, i, d, g.Cells[i/997])
 			}
@@ -118,7 +117,7 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// TestSphereFromAllSides fuses views of a sphere of 0.5 m from the six axes: the mesh lies on it.
+// TestSphereFromAllSides fuses views of a sphere of radius 0.5 m along the six axes. The mesh must lie on the sphere.
 func TestSphereFromAllSides(t *testing.T) {
 	const radius, away, side, focal = 0.5, 2.0, 200, 260.0
 	cam := ingest.Intrinsics{Fx: focal, Fy: focal, Cx: (side - 1) / 2.0, Cy: (side - 1) / 2.0}
@@ -128,7 +127,8 @@ func TestSphereFromAllSides(t *testing.T) {
 	}
 	for axis := range 3 {
 		for _, sign := range []float64{1, -1} {
-			// Looking along z of the camera: an even permutation of the axes, both turned where the sign is -1.
+			// The camera looks along its z axis. The rotation is an even permutation of the axes, with two of them
+			// reversed if the sign is -1.
 			var pose ingest.Pose
 			for k := range 3 {
 				s := 1.0
@@ -170,28 +170,29 @@ func TestSphereFromAllSides(t *testing.T) {
 		r := math.Sqrt(float64(p[0]*p[0] + p[1]*p[1] + p[2]*p[2]))
 		sum += math.Abs(r - radius)
 		if math.Abs(r-radius) > 0.02 {
-			t.Fatalf("vertex %v: found %g m from the middle, want %g within a cell", p, r, radius)
+			t.Fatalf("vertex %v: found %g m from the centre, want %g within a cell", p, r, radius)
 		}
 		if c := m.RGB[i]; c != [3]uint8{200, 100, 50} {
 			t.Fatalf("vertex %v: found colour %v", p, c)
 		}
 	}
-	// The distance along the axis of view, which is what is fused, is longer than that to the surface, the more so at the rim.
+	// The fused distance is measured along the viewing axis, so it is longer than the distance to the surface,
+	// especially at the rim.
 	if mean := sum / float64(len(m.Vertices)); mean > 0.003 {
-		t.Errorf("found vertices %.4f m off the sphere in the mean", mean)
+		t.Errorf("found a mean distance of %.4f m from the sphere, want at most 0.003", mean)
 	}
 	if got, want := enclosed(m), 4.0/3*math.Pi*radius*radius*radius; math.Abs(got-want) > 0.02*want {
-		t.Errorf("found a volume of %g m3 within the mesh, want %g", got, want)
+		t.Errorf("found a volume of %g m3 inside the mesh, want %g", got, want)
 	}
 	if near := v.Near(); near.Values[0] != 0 || slices.Max(near.Values) < 0.9 {
-		t.Errorf("closeness: found %g at the corner and %g at most", near.Values[0], slices.Max(near.Values))
+		t.Errorf("closeness: found %g at the corner and a maximum of %g", near.Values[0], slices.Max(near.Values))
 	}
 	if d := v.Distances().Values; slices.Min(d) < -0.1 || slices.Max(d) > 0.1 {
 		t.Errorf("distances: found %g to %g m", slices.Min(d), slices.Max(d))
 	}
 }
 
-// enclosed is the volume within a closed mesh, positive if its triangles face outward.
+// enclosed returns the volume inside a closed mesh, positive if its triangles face outward.
 func enclosed(m *Mesh) float64 {
 	sum := 0.0
 	for _, t := range m.Triangles {
@@ -201,7 +202,8 @@ func enclosed(m *Mesh) float64 {
 	return sum / 6
 }
 
-// TestMeshIsClosed: the mesh of any field that is positive around has each edge twice, once in each direction.
+// TestMeshIsClosed checks that the mesh of any field with a positive border has each edge twice, once in each
+// direction.
 func TestMeshIsClosed(t *testing.T) {
 	const n = 12
 	for seed := range uint64(20) {
@@ -231,16 +233,18 @@ func TestMeshIsClosed(t *testing.T) {
 		}
 		for e, times := range seen {
 			if times != seen[[2]uint32{e[1], e[0]}] {
-				t.Fatalf("seed %d: edge %v: found %d times, %d in the other direction", seed, e, times, seen[[2]uint32{e[1], e[0]}])
+				t.Fatalf("seed %d: edge %v: found %d times, %d in the other direction", seed, e, times,
+					seen[[2]uint32{e[1], e[0]}])
 			}
 		}
 		if vol := enclosed(m); len(m.Triangles) < 1000 || !(vol > 0) {
-			t.Errorf("seed %d: found %d triangles around %g", seed, len(m.Triangles), vol)
+			t.Errorf("seed %d: found %d triangles around a volume of %g", seed, len(m.Triangles), vol)
 		}
 	}
 }
 
-// TestMeshOfSample: what the camera saw of the mesh lies where it measured it, and the file is a PLY that is read back.
+// TestMeshOfSample checks that the visible part of the mesh agrees with the camera's depth, and that the PLY file can
+// be read back.
 func TestMeshOfSample(t *testing.T) {
 	dir := folders(t)["tsdf_fusion"]
 	const edge = 0.02
@@ -272,7 +276,7 @@ func TestMeshOfSample(t *testing.T) {
 	}
 	// The rest bridges steps between near and far surfaces that are less than the truncation apart.
 	if part := float64(met) / float64(len(m.Vertices)); part < 0.9 {
-		t.Errorf("found %.3f of %d vertices within a cell of the measurement", part, len(m.Vertices))
+		t.Errorf("found %.3f of %d vertices within a cell of the depth, want at least 0.9", part, len(m.Vertices))
 	}
 	path := filepath.Join(t.TempDir(), "m.ply")
 	var b bytes.Buffer
@@ -293,7 +297,7 @@ func TestMeshOfSample(t *testing.T) {
 	}
 }
 
-// frames is a source of the given samples.
+// frames is a source of given samples.
 type frames struct {
 	samples []ingest.Sample
 	next    int
@@ -309,11 +313,13 @@ func (f *frames) Read(context.Context) (ingest.Sample, error) {
 
 func (f *frames) Close() error { return nil }
 
-func TestFuseWantsPoses(t *testing.T) {
+func TestFuseRequiresPoses(t *testing.T) {
 	frame := func(pose *ingest.Pose) ingest.Sample {
 		return ingest.Sample{
-			ID:   record.ID{Stream: "s"},
-			Data: &ingest.Frame{Width: 1, Height: 1, Depth: []ingest.Metres{1}, Cam: ingest.Intrinsics{Fx: 1, Fy: 1}, Pose: pose},
+			ID: record.ID{Stream: "s"},
+			Data: &ingest.Frame{
+				Width: 1, Height: 1, Depth: []ingest.Metres{1}, Cam: ingest.Intrinsics{Fx: 1, Fy: 1}, Pose: pose,
+			},
 		}
 	}
 	here := ingest.Identity()
@@ -322,12 +328,14 @@ func TestFuseWantsPoses(t *testing.T) {
 		frames, failed int
 		fails          bool
 	}{
-		"one alone":   {[]ingest.Sample{frame(nil)}, 1, 0, false},
-		"two without": {[]ingest.Sample{frame(nil), frame(nil)}, 0, 0, true},
-		"one lost":    {[]ingest.Sample{frame(&here), frame(nil), frame(&here)}, 2, 1, false},
-		"none":        {nil, 0, 0, true},
-		"points":      {[]ingest.Sample{{Data: &ingest.PointCloud{}}}, 0, 0, true},
-		"no camera":   {[]ingest.Sample{{Data: &ingest.Frame{Width: 1, Height: 1, Depth: []ingest.Metres{1}}}}, 0, 0, true},
+		"single frame without pose": {[]ingest.Sample{frame(nil)}, 1, 0, false},
+		"two frames without pose":   {[]ingest.Sample{frame(nil), frame(nil)}, 0, 0, true},
+		"one of three without pose": {[]ingest.Sample{frame(&here), frame(nil), frame(&here)}, 2, 1, false},
+		"no frames":                 {nil, 0, 0, true},
+		"points":                    {[]ingest.Sample{{Data: &ingest.PointCloud{}}}, 0, 0, true},
+		"no camera": {
+			[]ingest.Sample{{Data: &ingest.Frame{Width: 1, Height: 1, Depth: []ingest.Metres{1}}}}, 0, 0, true,
+		},
 	} {
 		failed := 0
 		f, err := Fuse(t.Context(), func() (ingest.Source, error) { return &frames{samples: c.samples}, nil },
@@ -343,13 +351,14 @@ func TestFuseWantsPoses(t *testing.T) {
 					t.Errorf("%s: found error %v", name, err)
 				}
 			})
-		if (err != nil) != c.fails || err == nil && (f.Frames != c.frames || f.Failed != c.failed || failed != c.failed) {
+		if (err != nil) != c.fails || err == nil &&
+			(f.Frames != c.frames || f.Failed != c.failed || failed != c.failed) {
 			t.Errorf("%s: found %+v, %v", name, f, err)
 		}
 	}
 }
 
-func TestNewRefuses(t *testing.T) {
+func TestNewErrors(t *testing.T) {
 	for name, o := range map[string]Options{
 		"no cells":   {Edge: 1},
 		"too many":   {Edge: 1, Dims: [3]int{1 << 20, 1 << 20, 1 << 30}},
@@ -358,7 +367,7 @@ func TestNewRefuses(t *testing.T) {
 		"truncation": {Dims: [3]int{1, 1, 1}, Edge: 1, Truncation: -1},
 	} {
 		if _, err := New(o); err == nil {
-			t.Errorf("%s: found no error", name)
+			t.Errorf("%s: want an error", name)
 		}
 	}
 }

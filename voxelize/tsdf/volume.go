@@ -1,7 +1,8 @@
-// Package tsdf reconstructs surfaces from posed depth frames: each frame says of the cells before and behind what it
-// sees how far the surface is, cut off at a few cells; the mean over the frames is a truncated signed distance field,
-// whose zero is the surface (Curless and Levoy, "A volumetric method for building complex models from range images",
-// SIGGRAPH 1996). The field is a grid for a network, and by marching cubes a mesh.
+// Package tsdf reconstructs surfaces from depth frames with known poses. Each frame gives the signed distance of the
+// cells near a surface to that surface, truncated at a few cells. The mean over all frames is a truncated signed
+// distance field (TSDF), whose zero level is the surface (Curless and Levoy, "A volumetric method for building
+// complex models from range images", SIGGRAPH 1996). The field is the input grid of a network; marching cubes
+// extracts a mesh from it.
 package tsdf
 
 import (
@@ -15,42 +16,44 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// MaxCells bounds a volume: 512 cells a side, of 8 bytes, 11 with colours.
+// MaxCells is the largest number of cells of a volume: 512x512x512, at 8 bytes each, or 11 with colours.
 const MaxCells = 1 << 27
 
-// truncationCells is how many cells a distance reaches where the options do not say: five, as in Zeng's tsdf-fusion,
+// truncationCells is the default truncation distance in cells. Five is the value of Zeng's tsdf-fusion,
 // https://github.com/andyzeng/tsdf-fusion-python.
 const truncationCells = 5
 
-// Options place a volume.
+// Options sets the position and size of a volume.
 type Options struct {
-	// Origin is the minimum corner as x, y, z in metres, Edge the side of a cell, Dims the number of cells along z,
-	// y, x.
+	// Origin is the minimum corner as x, y, z in metres. Edge is the cell size in metres. Dims is the number of cells
+	// along z, y, x.
 	Origin [3]float64
 	Edge   float64
 	Dims   [3]int
-	// Truncation is the longest distance that is kept, in metres; 0: five cells.
+	// Truncation is the truncation distance in metres; 0 means five cells.
 	Truncation float64
-	// Threads compute; 0: one per processor. The result does not depend on it.
+	// Threads is the number of goroutines; 0 means one per processor. The result does not depend on it.
 	Threads int
 }
 
-// Volume is a field of distances over a grid, at the centres of its cells. It is used by one goroutine at a time.
+// Volume is a truncated signed distance field, sampled at the cell centres of a grid. It must not be used
+// concurrently.
 type Volume struct {
 	o Options
-	// dist is the mean distance over the truncation: 1 far before the surface, 0 on it, -1 behind. weight counts the
-	// frames that saw the cell. Both run along x first, then y, then z.
+	// dist is the mean distance divided by the truncation: 1 far in front of the surface, 0 on it, -1 behind. weight
+	// counts the frames that saw the cell. Both are ordered x fastest, then y, then z.
 	dist, weight []float32
-	// rgb is the mean colour of the cells, three bytes each; nil without colours.
+	// rgb is the mean colour of the cells, three bytes each, or nil without colours.
 	rgb []uint8
 }
 
-// New makes a volume that has seen nothing.
+// New returns an empty volume.
 func New(o Options) (*Volume, error) {
 	cells := 1
 	for _, n := range o.Dims {
 		if n < 1 || n > MaxCells/cells {
-			return nil, fmt.Errorf("tsdf: volume of %v cells: want at least 1 per axis and at most %d in total", o.Dims,
+			return nil, fmt.Errorf("tsdf: found a volume of %v cells, want at least 1 per axis and at most %d in total",
+				o.Dims,
 				MaxCells)
 		}
 		cells *= n
@@ -60,7 +63,8 @@ func New(o Options) (*Volume, error) {
 	}
 	for _, length := range []float64{o.Edge, o.Truncation} {
 		if !(length > 0) || math.IsInf(length, 0) {
-			return nil, fmt.Errorf("tsdf: cells of %g m, cut off at %g m: want finite lengths above 0", o.Edge, o.Truncation)
+			return nil, fmt.Errorf("tsdf: found cells of %g m and a truncation of %g m, want finite lengths above 0",
+				o.Edge, o.Truncation)
 		}
 	}
 	if o.Threads <= 0 {
@@ -69,15 +73,15 @@ func New(o Options) (*Volume, error) {
 	return &Volume{o: o, dist: make([]float32, cells), weight: make([]float32, cells)}, nil
 }
 
-// Options are those of New, with what was left open.
+// Options returns the options of New with defaults filled in.
 func (v *Volume) Options() Options { return v.o }
 
-// Integrate adds a frame, which stands at its Pose, or at the origin without one. A frame whose camera is unknown is
-// an error. The colours of the mesh are those of the frames that have some.
+// Integrate adds a frame at its Pose, or at the origin if it has none. It returns an error if the camera intrinsics
+// are unknown. The mesh gets the colours of the frames that have some.
 func (v *Volume) Integrate(f *ingest.Frame) error {
 	n := f.Width * f.Height
 	if !f.Cam.Valid() || len(f.Depth) != n || f.Color != nil && len(f.Color) != n {
-		return errors.New("tsdf: incomplete frame: want intrinsics (fx, fy, cx, cy) and a depth for each pixel")
+		return errors.New("tsdf: incomplete frame: want intrinsics (fx, fy, cx, cy) and one depth per pixel")
 	}
 	if f.Color != nil && v.rgb == nil {
 		v.rgb = make([]uint8, 3*len(v.dist))
@@ -91,7 +95,7 @@ func (v *Volume) Integrate(f *ingest.Frame) error {
 	var wg sync.WaitGroup
 	for range min(v.o.Threads, v.o.Dims[0]) {
 		wg.Go(func() {
-			// Planes are independent of one another, so it does not matter who takes which.
+			// Planes are independent of one another, so their distribution does not affect the result.
 			for z := int(next.Add(1)) - 1; z < v.o.Dims[0]; z = int(next.Add(1)) - 1 {
 				v.plane(f, &lens, &world, z)
 			}
@@ -101,7 +105,7 @@ func (v *Volume) Integrate(f *ingest.Frame) error {
 	return nil
 }
 
-// plane adds a frame to the cells of one z. camera is the world as the camera has it.
+// plane integrates a frame into the cells of one z. camera maps world coordinates to camera coordinates.
 func (v *Volume) plane(f *ingest.Frame, lens *ingest.Projector, camera *ingest.Pose, z int) {
 	o := &v.o
 	at := func(axis, i int) float64 { return o.Origin[axis] + (float64(i)+0.5)*o.Edge }
@@ -118,7 +122,7 @@ func (v *Volume) plane(f *ingest.Frame, lens *ingest.Projector, camera *ingest.P
 			if cz <= 0 {
 				continue
 			}
-			// The nearest pixel: its centre lies at whole coordinates.
+			// The nearest pixel. Pixel centres have integer coordinates.
 			px := f.Cam.Fx*((bx+k*step[0])/cz) + f.Cam.Cx + 0.5
 			py := f.Cam.Fy*((by+k*step[1])/cz) + f.Cam.Cy + 0.5
 			if !straight {
@@ -135,7 +139,7 @@ func (v *Volume) plane(f *ingest.Frame, lens *ingest.Projector, camera *ingest.P
 			depth := float64(f.Depth[pixel])
 			distance := depth - cz
 			if !(depth > 0) || distance < -trunc {
-				continue // nothing seen, or hidden behind what was
+				continue // no depth, or hidden behind the surface
 			}
 			i := row + x
 			w := v.weight[i]
@@ -152,8 +156,8 @@ func (v *Volume) plane(f *ingest.Frame, lens *ingest.Projector, camera *ingest.P
 	}
 }
 
-// Near gives the closeness of each cell to the surface, for a network: 1 on it, falling to 0 where distances are cut
-// off, and 0 in cells that no frame saw.
+// Near returns the closeness of each cell to the surface, as network input: 1 on the surface, falling to 0 at the
+// truncation distance, and 0 in cells that no frame saw.
 func (v *Volume) Near() *ingest.Grid {
 	g := &ingest.Grid{Dims: v.o.Dims, Channels: 1, Values: make([]float32, len(v.dist))}
 	for i, d := range v.dist {
@@ -164,8 +168,8 @@ func (v *Volume) Near() *ingest.Grid {
 	return g
 }
 
-// Distances gives the signed distance of each cell to the surface in metres, positive before it; cells that no frame
-// saw have the truncation, as free space has.
+// Distances returns the signed distance of each cell to the surface in metres, positive in front of it. Cells that no
+// frame saw get the truncation distance, like free space.
 func (v *Volume) Distances() *ingest.Grid {
 	g := &ingest.Grid{Dims: v.o.Dims, Channels: 1, Values: make([]float32, len(v.dist))}
 	for i, d := range v.dist {

@@ -13,11 +13,11 @@ import (
 	"github.com/voxelstream/voxelstream/voxelize"
 )
 
-// column is a column of the schema that we know.
+// column identifies a known column of the schema.
 type column int
 
-// The columns, in the order in which they are written. Those from colObject on are written in version 2 where a
-// volume needs them.
+// The columns, in the order in which they are written. Version 2 writes those from colObject on only if a volume
+// needs them.
 const (
 	colVoxels column = iota
 	colSeq
@@ -35,20 +35,20 @@ const (
 	numColumns
 )
 
-// Numbers of a row of the columns that are lists.
+// Values per row of the list columns.
 const (
 	originSize = 3
 	boxSize    = 7
 	poseSize   = 12
 )
 
-// spec is how the columns are stored; voxels are of a type that the content gives.
+// spec describes the storage of each column. The content determines the type of the voxels.
 var spec = [numColumns]struct {
 	name string
-	// typ is the type as typeName names it, size the bytes of a row.
+	// typ is the type in the notation of typeName, size the bytes per row.
 	typ  string
 	size int64
-	// list is the number of values of a row where the column is a list.
+	// list is the number of values per row of a list column, else 0.
 	list     int64
 	required bool
 }{
@@ -71,17 +71,17 @@ var spec = [numColumns]struct {
 type columnSet uint
 
 const (
-	// version1Columns are all that version 1 has, and those that version 2 always writes.
+	// version1Columns are the columns of version 1, which version 2 always writes too.
 	version1Columns columnSet = 1<<colObject - 1
 	allColumns      columnSet = 1<<numColumns - 1
 )
 
 func (s columnSet) has(c column) bool { return s>>c&1 == 1 }
 
-// first names the first column of a set that is not empty.
+// first returns the name of the first column of a non-empty set.
 func (s columnSet) first() string { return spec[bits.TrailingZeros(uint(s))].name }
 
-// needed are the columns without which volumes would lose something.
+// needed returns the columns that volumes need to be stored without loss.
 func needed(vs []voxelize.Volume) columnSet {
 	s := version1Columns
 	need := func(c column, yes bool) {
@@ -100,7 +100,7 @@ func needed(vs []voxelize.Volume) columnSet {
 	return s
 }
 
-// field is a column's place in the schema of what we write.
+// field returns the Arrow field of a column as we write it.
 func (l *layout) field(c column) arrow.Field {
 	types := [numColumns]arrow.DataType{
 		colVoxels:  l.tensor(),
@@ -120,7 +120,7 @@ func (l *layout) field(c column) arrow.Field {
 	return arrow.Field{Name: spec[c].name, Type: types[c], Nullable: c == colTime || c == colBox || c == colPose}
 }
 
-// tensor is the type of a volume's voxels.
+// tensor returns the Arrow type of a volume's voxels.
 func (l *layout) tensor() arrow.DataType {
 	elem := arrow.PrimitiveTypes.Uint8
 	if l.content.Float {
@@ -133,7 +133,7 @@ func (l *layout) tensor() arrow.DataType {
 	return NewFixedShapeTensor(elem, shape, names)
 }
 
-// data makes a column of volumes, other than their voxels.
+// data returns a column of the volumes, other than their voxels.
 func (c column) data(t arrow.DataType, vs []voxelize.Volume) arrow.ArrayData {
 	switch c {
 	case colSeq:
@@ -166,10 +166,10 @@ func (c column) data(t arrow.DataType, vs []voxelize.Volume) arrow.ArrayData {
 	case colTrack:
 		return numbers(t, vs, func(v *voxelize.Volume) (uint64, bool) { return v.Track, true })
 	}
-	panic("volarrow: voxels are made by their layout")
+	panic("volarrow: voxels are encoded by layout.voxels")
 }
 
-// numbers is a column of one number a volume, or null where of returns false.
+// numbers returns a column of one number per volume, null where of returns false.
 func numbers[T any](t arrow.DataType, vs []voxelize.Volume, of func(*voxelize.Volume) (T, bool)) arrow.ArrayData {
 	values, known := make([]T, len(vs)), newBitmap(len(vs))
 	for i := range vs {
@@ -180,7 +180,7 @@ func numbers[T any](t arrow.DataType, vs []voxelize.Volume, of func(*voxelize.Vo
 	return array.NewData(t, len(vs), []*memory.Buffer{known.buffer(), buffer(values)}, nil, known.nulls, 0)
 }
 
-// lists is a column of size numbers a volume, or null; put writes those of a volume, and returns false for null.
+// lists returns a column of size numbers per volume. put writes the numbers of a volume, or returns false for null.
 func lists(t arrow.DataType, vs []voxelize.Volume, size int,
 	put func([]float64, *voxelize.Volume) bool,
 ) arrow.ArrayData {
@@ -191,7 +191,7 @@ func lists(t arrow.DataType, vs []voxelize.Volume, size int,
 	return list(t, len(vs), known, primitive(arrow.PrimitiveTypes.Float64, values))
 }
 
-// bitmap says which rows are not null.
+// bitmap records which rows are not null.
 type bitmap struct {
 	bits  []byte
 	nulls int
@@ -207,7 +207,7 @@ func (b *bitmap) set(i int, known bool) {
 	}
 }
 
-// buffer is nil where nothing is null.
+// buffer returns nil if nothing is null.
 func (b *bitmap) buffer() *memory.Buffer {
 	if b.nulls == 0 {
 		return nil
@@ -215,19 +215,19 @@ func (b *bitmap) buffer() *memory.Buffer {
 	return buffer(b.bits)
 }
 
-// primitive is a column over the slice's own memory, without nulls.
+// primitive returns a column without nulls that shares the slice's memory.
 func primitive[T any](t arrow.DataType, values []T) arrow.ArrayData {
 	return array.NewData(t, len(values), []*memory.Buffer{nil, buffer(values)}, nil, 0, 0)
 }
 
-// list is a fixed-size list, or a tensor, of n rows over child, which it takes over.
+// list returns a fixed-size list or tensor of n rows over child, and takes ownership of child.
 func list(t arrow.DataType, n int, known *bitmap, child arrow.ArrayData) arrow.ArrayData {
 	defer child.Release()
 	return array.NewData(t, n, []*memory.Buffer{known.buffer()}, []arrow.ArrayData{child}, known.nulls, 0)
 }
 
-// buffer is a slice's memory as Arrow sees it; nil for an empty slice. The values are little endian on every
-// machine that we build for.
+// buffer returns a slice's memory as an Arrow buffer, or nil for an empty slice. Values are little-endian on every
+// platform that we build for.
 func buffer[T any](v []T) *memory.Buffer {
 	if len(v) == 0 {
 		return nil
@@ -235,7 +235,7 @@ func buffer[T any](v []T) *memory.Buffer {
 	return memory.NewBufferBytes(unsafe.Slice((*byte)(unsafe.Pointer(&v[0])), len(v)*int(unsafe.Sizeof(v[0]))))
 }
 
-// putOrigin, putBox and putPose write what their columns have of a volume, or return false where that is null.
+// putOrigin, putBox and putPose write a volume's values for their columns, or return false for null.
 func putOrigin(to []float64, v *voxelize.Volume) bool {
 	copy(to, v.Origin[:])
 	return true

@@ -13,32 +13,33 @@ import (
 	"github.com/voxelstream/voxelstream/voxelize"
 )
 
-// ErrForeign says that a message has no schema of volumes, or one of a version that is not known here.
+// ErrForeign reports a message whose schema is not that of volumes, or has an unknown version.
 var ErrForeign = errors.New("foreign schema")
 
-// MaxMessage bounds a message that Decode reads, in bytes; MaxRows the volumes of a message of version 2.
+// MaxMessage is the largest message that Decode reads, in bytes. MaxRows is the largest number of volumes in a
+// message of version 2.
 const (
 	MaxMessage = 1 << 30
 	MaxRows    = 1 << 16
 )
 
-// Batch is a decoded message: volumes of one stream, of equal dims and content.
+// Batch is a decoded message: volumes of one stream, with equal dims and content.
 type Batch struct {
-	// Content says what the voxels are.
+	// Content describes the voxels.
 	Content voxelize.Content
 	// Dims is depth, height, width in cells.
 	Dims [3]int
-	// Volumes are in the writer's order. Their Index and Values slices lie in the message and live as long as it does.
+	// Volumes are in the writer's order. Their Index and Values slices share the memory of the message.
 	Volumes []voxelize.Volume
 }
 
-// Decode reads a message of the given stream, of version 1 or 2. Voxels are not copied: the volumes point into b,
-// which must not change while they are used. (Values of float32 that are not aligned in memory are copied, once.)
+// Decode decodes a message of version 1 or 2 of the given stream. The volumes point into b, so b must not change
+// while they are in use. Voxels are copied only if they are float32 values that are not aligned in memory.
 //
-// Nothing in b is trusted. A schema of version 1 must be one that Encode writes, byte for byte; other metadata is
-// read by bounds-checked code of ours rather than Arrow's, which copies every buffer and allocates what the message
-// tells it to. So Decode allocates nothing but the volumes, with their boxes and poses, whose number is proven by
-// as many rows of bytes in b.
+// b is not trusted. A schema of version 1 must equal one that Encode writes, byte for byte. Other metadata is read by
+// our own bounds-checked code instead of Arrow's, which copies every buffer and allocates as much memory as the
+// message asks for. Decode allocates only the volumes with their boxes and poses, and never more of them than b has
+// rows for.
 func Decode(b []byte, stream string) (Batch, error) {
 	batch, err := decode(b, stream)
 	if err != nil {
@@ -49,7 +50,7 @@ func Decode(b []byte, stream string) (Batch, error) {
 
 func decode(b []byte, stream string) (Batch, error) {
 	if len(b) > MaxMessage {
-		return Batch{}, fmt.Errorf("want at most %d", MaxMessage)
+		return Batch{}, fmt.Errorf("want at most %d bytes", MaxMessage)
 	}
 	p, frame, err := planFor(b)
 	if err != nil {
@@ -66,7 +67,7 @@ func decode(b []byte, stream string) (Batch, error) {
 	return Batch{Content: p.content, Dims: p.dims, Volumes: volumes}, nil
 }
 
-// planFor reads the schema that begins b: how to read what follows it at offset frame.
+// planFor reads the schema at the start of b. It returns how to read the record batch that follows at offset frame.
 func planFor(b []byte) (p *plan, frame int, err error) {
 	if l := knownVersion1(b); l != nil {
 		return l.plan, len(l.frame), nil
@@ -74,7 +75,7 @@ func planFor(b []byte) (p *plan, frame int, err error) {
 	s, err := openSchema(b)
 	if s != nil {
 		switch version := s.settings[KeyVersion]; version {
-		case "", "1": // it is compared with what our writer writes
+		case "", "1": // recognise compares it with the schema that we write
 		case "2":
 			if err == nil {
 				p, err = s.plan()
@@ -94,17 +95,17 @@ func planFor(b []byte) (p *plan, frame int, err error) {
 	return l.plan, len(l.frame), nil
 }
 
-// cells are the bytes of a column's rows, size of them each.
+// cells holds the bytes of a column, size of them per row.
 type cells struct {
 	bytes []byte
 	size  int
-	// known says which rows are not null, and knownItems which values of a list; nil: all.
+	// known records which rows are not null, knownItems which values of a list; nil means all.
 	known, knownItems []byte
-	// list is the number of values of a list some of whose values are null; else 0.
+	// list is the number of values per list if some of them are null, else 0.
 	list int
 }
 
-// row is nil where the row is null or the column missing.
+// row returns the bytes of a row, or nil if the row is null or the column is missing.
 func (c *cells) row(i int) []byte {
 	if c.bytes == nil || c.known != nil && !bit(c.known, i) {
 		return nil
@@ -119,7 +120,7 @@ func (c *cells) row(i int) []byte {
 
 func bit(bitmap []byte, i int) bool { return bitmap[i/8]>>(i%8)&1 == 1 }
 
-// column finds the bytes of a column of a record whose nodes and buffers are as many as planned.
+// column returns the bytes of a column of a record whose node and buffer counts match the plan.
 func (p *plan) column(r *recordBatch, c column, size, list int64) (out cells, err error) {
 	if !p.columns.has(c) {
 		return cells{}, nil
@@ -141,17 +142,17 @@ func (p *plan) column(r *recordBatch, c column, size, list int64) (out cells, er
 		values++
 	}
 	if out.bytes = r.buffers[values]; int64(len(out.bytes)) < r.rows*size {
-		return cells{}, fmt.Errorf("column %s: buffer %d of %d bytes: want %d rows of %d",
+		return cells{}, fmt.Errorf("column %s: buffer %d: found %d bytes, want %d rows of %d bytes",
 			spec[c].name, values, len(out.bytes), r.rows, size)
 	}
 	return out, nil
 }
 
-// bitmap checks a node, which is to have n values, and returns its bitmap; nil where nothing is null.
+// bitmap checks a node, which must have n values, and returns its null bitmap, or nil if nothing is null.
 func (r *recordBatch) bitmap(at place, n int64, nullable bool) ([]byte, error) {
 	node := r.nodes[at.node]
 	if node.length != n || node.nulls < 0 || node.nulls > n || node.nulls > 0 && !nullable {
-		return nil, fmt.Errorf("node %d of %d values, %d of them null: want %d, and nulls only where they are allowed",
+		return nil, fmt.Errorf("node %d: found %d values, %d of them null, want %d values and nulls only where allowed",
 			at.node, node.length, node.nulls, n)
 	}
 	if node.nulls == 0 {
@@ -159,22 +160,24 @@ func (r *recordBatch) bitmap(at place, n int64, nullable bool) ([]byte, error) {
 	}
 	bits := r.buffers[at.buffer]
 	if want := (n + 7) / 8; int64(len(bits)) < want {
-		return nil, fmt.Errorf("bitmap of %d bytes for %d values: want %d", len(bits), n, want)
+		return nil, fmt.Errorf("null bitmap for %d values: found %d bytes, want %d", n, len(bits), want)
 	}
 	return bits, nil
 }
 
-// volumes makes volumes of a record's rows.
+// volumes returns the rows of a record as volumes.
 func (p *plan) volumes(r *recordBatch, stream string) ([]voxelize.Volume, error) {
 	if len(r.nodes) != p.nodes || len(r.buffers) != p.buffers {
-		return nil, fmt.Errorf("%d nodes and %d buffers: want %d and %d", len(r.nodes), len(r.buffers), p.nodes, p.buffers)
+		return nil, fmt.Errorf("found %d nodes and %d buffers, want %d and %d", len(r.nodes), len(r.buffers), p.nodes,
+			p.buffers)
 	}
 	size := int64(p.size)
 	if p.content.Float {
 		size *= 4
 	}
 	if most := int64(len(r.body)) / size; r.rows < 1 || r.rows > most || !p.strict && r.rows > MaxRows {
-		return nil, fmt.Errorf("%d rows in %d bytes: want 1 or more of %d, at most %d", r.rows, len(r.body), size, MaxRows)
+		return nil, fmt.Errorf("found %d rows in %d bytes, want 1 to %d rows of %d bytes", r.rows, len(r.body), MaxRows,
+			size)
 	}
 	voxels, err := p.column(r, colVoxels, size, int64(p.size))
 	if err != nil {
@@ -201,7 +204,7 @@ func (p *plan) volumes(r *recordBatch, stream string) ([]voxelize.Volume, error)
 	return vs, nil
 }
 
-// fill sets what a column of plain numbers says.
+// fill sets the fields that a column of plain numbers holds.
 func fill(vs []voxelize.Volume, c column, column *cells) {
 	if column.bytes == nil {
 		return
@@ -239,8 +242,8 @@ func fill(vs []voxelize.Volume, c column, column *cells) {
 	}
 }
 
-// share gives each volume its part of the voxels. The capacity of a part reaches on to the last row, by which
-// Encode sees that volumes lie one behind the other.
+// share gives each volume its part of the voxels. The capacity of each part extends to the end of the last row, which
+// lets Encode detect that the volumes are contiguous.
 func (p *plan) share(vs []voxelize.Volume, voxels []byte) {
 	if !p.content.Float {
 		for i := range vs {
@@ -254,7 +257,7 @@ func (p *plan) share(vs []voxelize.Volume, voxels []byte) {
 	}
 }
 
-// floats reads little endian numbers: those in memory where they are aligned, else a copy.
+// floats interprets b as little-endian float32 numbers: in place if they are aligned, otherwise as a copy.
 func floats(b []byte) []float32 {
 	if p := unsafe.Pointer(&b[0]); uintptr(p)%unsafe.Alignof(float32(0)) == 0 {
 		return unsafe.Slice((*float32)(p), len(b)/4)

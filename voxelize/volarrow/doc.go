@@ -1,6 +1,6 @@
-// Package volarrow is the wire form of volumes: one message is one Arrow IPC stream with one record batch of one or
-// more volumes of one stream, equal dims and equal content. It is the only package between the sensors and the
-// network that knows Arrow.
+// Package volarrow encodes volumes in their wire format. A message is an Arrow IPC stream with one record batch, which
+// holds one or more volumes of one stream, with equal dims and content. No other package between the sensors and the
+// network depends on Arrow.
 //
 // # Columns
 //
@@ -31,16 +31,16 @@
 //
 // # Versions
 //
-// Version 1 has the columns voxels to outside and palette indices. Its schema is recognised by its bytes, exactly
-// as our writer writes it.
+// Version 1 has the columns voxels to outside, and voxels hold palette indices. A schema of version 1 must be
+// byte-identical to the one that our writer writes.
 //
-// Version 2 is read column by column, by name, in any order. A reader ignores columns and metadata that it does not
-// know; a column that is missing, or null in a row, has its default: null, -1 for label, else 0. So the format
-// grows by columns; version 3 would be for a change that a reader of version 2 would misunderstand. [Encode] writes
-// version 1 where that can hold the volumes, which older programs read, and version 2 for values, channels,
-// objects, views, boxes, poses and tracks.
+// Version 2 has columns in any order, which are read by name. A reader ignores unknown columns and metadata. A column
+// that is missing, or null in a row, has its default: null, -1 for label, else 0. The format therefore grows by adding
+// columns. Version 3 is reserved for a change that a reader of version 2 would misunderstand. [Encode] writes version
+// 1, which older programs can read, if it can hold the volumes. It writes version 2 for values, channels, objects,
+// views, boxes, poses and tracks.
 //
-// Buffers are not compressed, so that reading needs no copy; the transport may compress whole messages. No column
-// that we know holds strings: damaged string offsets crash readers, and the stream's name is the message's key
-// anyway. Columns that are dictionary-encoded or of a view type are refused, known or not.
+// Buffers are not compressed, so that reading needs no copy; the transport may compress whole messages. No known column
+// holds strings: damaged string offsets crash readers, and the stream's name is the message's key anyway. Columns that
+// are dictionary-encoded or of a view type are rejected, known or not.
 package volarrow

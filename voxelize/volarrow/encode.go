@@ -15,15 +15,15 @@ import (
 	"github.com/voxelstream/voxelstream/voxelize"
 )
 
-// Encode appends one message to dst and returns it: an Arrow IPC stream with one record batch of all vs, which must
-// be one or more volumes of one stream, equal dims and equal content. The stream's name is not in the message: it
-// is the message's key. Voxels are copied once, into dst, where the volumes lie one behind the other in memory (a
-// single one always does); otherwise they are gathered first.
+// Encode appends one message to dst and returns it: an Arrow IPC stream with one record batch of all vs. vs must hold
+// one or more volumes of one stream, with equal dims and content. The stream's name is not in the message, because it
+// is the message's key. Voxels are copied once, into dst, if the volumes are contiguous in memory, as a single volume
+// always is. Otherwise they are gathered first.
 func Encode(dst []byte, vs []voxelize.Volume) ([]byte, error) {
 	return encode(dst, vs, memory.DefaultAllocator)
 }
 
-// Version is the version of the message that Encode makes of vs: 1 where that can hold them, else 2.
+// Version returns the version of the message that Encode makes of vs: 1 if it can hold them, else 2.
 func Version(vs []voxelize.Volume) int {
 	if len(vs) > 0 && vs[0].Content.Palette == "" || needed(vs) != version1Columns {
 		return 2
@@ -60,32 +60,33 @@ func (a *appender) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Years whose nanoseconds since 1970 fit into an int64.
+// The range of times whose nanoseconds since 1970 fit into an int64.
 var minTime, maxTime = time.Unix(0, math.MinInt64), time.Unix(0, math.MaxInt64)
 
-// check says why volumes cannot be the rows of one record.
+// check reports volumes that cannot be the rows of one record.
 func (l *layout) check(vs []voxelize.Volume) error {
 	if l.version > 1 && len(vs) > MaxRows {
-		return fmt.Errorf("%d volumes: want at most %d in one message", len(vs), MaxRows)
+		return fmt.Errorf("found %d volumes, want at most %d in one message", len(vs), MaxRows)
 	}
 	for i := range vs {
 		v := &vs[i]
 		if v.Stream != vs[0].Stream || v.Dims != l.dims || v.Content != l.content {
-			return fmt.Errorf("volume %s of %s cells, %v, among volumes of stream %s: want %s cells, %v",
-				v.ID.String(), option.Dims(v.Dims).Cells(), v.Content, vs[0].Stream, option.Dims(l.dims).Cells(), l.content)
+			return fmt.Errorf("volume %s: found %s cells of %v, want stream %s and %s cells of %v",
+				v.ID.String(), option.Dims(v.Dims).Cells(), v.Content, vs[0].Stream, option.Dims(l.dims).Cells(),
+				l.content)
 		}
 		if err := v.Check(); err != nil {
 			return fmt.Errorf("volume %s: %w", v.ID.String(), err)
 		}
 		if !v.Time.IsZero() && (v.Time.Before(minTime) || v.Time.After(maxTime)) {
-			return fmt.Errorf("volume %s of %v: want a time between %d and %d",
+			return fmt.Errorf("volume %s: found time %v, want a year between %d and %d",
 				v.ID.String(), v.Time, minTime.Year(), maxTime.Year())
 		}
 	}
 	return nil
 }
 
-// record puts volumes into columns.
+// record encodes volumes as a record.
 func (l *layout) record(vs []voxelize.Volume) (arrow.Record, error) {
 	if err := l.check(vs); err != nil {
 		return nil, err
@@ -112,7 +113,7 @@ func (l *layout) record(vs []voxelize.Volume) (arrow.Record, error) {
 	return rec, nil
 }
 
-// voxels is the column of the voxels.
+// voxels returns the column of the voxels.
 func (l *layout) voxels(t arrow.DataType, vs []voxelize.Volume) arrow.ArrayData {
 	var child arrow.ArrayData
 	if l.content.Float {
@@ -125,8 +126,8 @@ func (l *layout) voxels(t arrow.DataType, vs []voxelize.Volume) arrow.ArrayData 
 	return list(t, len(vs), &bitmap{}, child)
 }
 
-// together returns the size values of each volume as one slice, the volumes' own memory where they are consecutive
-// parts of one array.
+// together returns the values of all volumes, size per volume, as one slice. It is the volumes' own memory if they
+// are consecutive parts of one array.
 func together[T any](vs []voxelize.Volume, size int, of func(*voxelize.Volume) []T) []T {
 	n := size * len(vs)
 	if first := of(&vs[0]); cap(first) >= n {

@@ -13,16 +13,15 @@ import (
 	"github.com/voxelstream/voxelstream/voxelize"
 )
 
-// KeyStream is the key of a file's stream in the schema's metadata; a message has none, because its Kafka key is
-// the stream.
+// KeyStream is the metadata key of a file's stream. Messages do not have it, because their Kafka key is the stream.
 const KeyStream = "voxelstream.stream"
 
-// rowsPerBatch is how many volumes of a file make a record batch: a megabyte at 16^3.
+// rowsPerBatch is the number of volumes per record batch of a file: one megabyte at 16x16x16 bytes.
 const rowsPerBatch = 256
 
-// File writes volumes of one stream, of equal dims and content, as an Arrow file (the random access format, also
-// known as Feather version 2), with the columns of a message. It appears under its name by Commit, complete, or not
-// at all.
+// File writes volumes of one stream, with equal dims and content, as an Arrow file (the random access format, also
+// known as Feather version 2), with the columns of a message. The file appears under its name, complete, when Commit
+// succeeds, and not before.
 type File struct {
 	out     *ingest.NewFile
 	path    string
@@ -33,7 +32,7 @@ type File struct {
 	pending []voxelize.Volume
 }
 
-// CreateFile begins a file of volumes.
+// CreateFile creates a file of volumes.
 func CreateFile(path string) (*File, error) {
 	out, err := ingest.CreateFile(path)
 	if err != nil {
@@ -42,7 +41,7 @@ func CreateFile(path string) (*File, error) {
 	return &File{out: out, path: path}, nil
 }
 
-// Write adds a volume. It is kept until its record batch is full, so its slices must not change.
+// Write adds a volume. The volume is buffered until its record batch is full, so its slices must not change.
 func (f *File) Write(v voxelize.Volume) error {
 	f.pending = append(f.pending, v)
 	if len(f.pending) < rowsPerBatch {
@@ -51,7 +50,7 @@ func (f *File) Write(v voxelize.Volume) error {
 	return f.flush()
 }
 
-// begin takes stream, dims, content and version from the first volumes. A file of version 2 has all columns, as
+// begin sets stream, dims, content and version from the first volumes. A file of version 2 gets all columns, because
 // later volumes may need them.
 func (f *File) begin() (err error) {
 	first := &f.pending[0]
@@ -81,13 +80,13 @@ func (f *File) flush() error {
 		}
 	}
 	if first := &f.pending[0]; first.Stream != f.stream {
-		return fmt.Errorf("%s: volume %s in a file of stream %s: want one stream per file",
+		return fmt.Errorf("%s: found volume %s in a file of stream %s, want one stream per file",
 			f.path, first.ID.String(), f.stream)
 	}
 	if extra := needed(f.pending) &^ f.layout.columns; extra != 0 {
-		return fmt.Errorf("%s: volume %s or one of the %d after it has a value in column %s; want one among the first "+
-			"%d, too",
-			f.path, f.pending[0].ID.String(), len(f.pending)-1, extra.first(), rowsPerBatch)
+		return fmt.Errorf("%s: volume %s or one of the %d after it needs column %s, but none of the first %d did: "+
+			"want a column that is used from the start", f.path, f.pending[0].ID.String(), len(f.pending)-1, extra.first(),
+			rowsPerBatch)
 	}
 	rec, err := f.layout.record(f.pending)
 	if err != nil {
@@ -101,7 +100,7 @@ func (f *File) flush() error {
 	return nil
 }
 
-// Commit writes what is pending and puts the file in place.
+// Commit writes the buffered volumes and moves the file into place.
 func (f *File) Commit() error {
 	if f.w == nil && len(f.pending) == 0 {
 		return fmt.Errorf("%s: no volumes to write", f.path)
@@ -115,10 +114,10 @@ func (f *File) Commit() error {
 	return f.out.Commit()
 }
 
-// Close drops what is not committed. It may follow Commit.
+// Close discards the file unless it was committed. It may be called after Commit.
 func (f *File) Close() error { return f.out.Close() }
 
-// position lets Arrow, which only asks where it is, write through a buffer.
+// position gives Arrow the Seek it needs, which only asks for the current offset, so that writes can be buffered.
 type position struct {
 	w io.Writer
 	n int64

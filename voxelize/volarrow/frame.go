@@ -6,9 +6,9 @@ import (
 	"fmt"
 )
 
-// A message of an IPC stream: the marker 0xFFFFFFFF, the length of the metadata (little endian, 4 bytes), the
-// metadata (a flatbuffer), the body. A length of 0 ends the stream. The slots are those of
-// https://github.com/apache/arrow/tree/main/format: Message.fbs and Schema.fbs.
+// A message of an IPC stream: the marker 0xFFFFFFFF, the length of the metadata (little-endian, 4 bytes), the
+// metadata (a flatbuffer), and the body. A length of 0 ends the stream. The slots are from Message.fbs and Schema.fbs
+// in https://github.com/apache/arrow/tree/main/format.
 const (
 	continuation = 0xffffffff
 	endMarker    = "\xff\xff\xff\xff\x00\x00\x00\x00"
@@ -37,18 +37,19 @@ type message struct {
 	reader
 	kind                  uint8
 	version, header, body int64
-	// rest is what follows the metadata.
+	// rest is the remainder of the stream after the metadata.
 	rest []byte
 }
 
-// readMessage reads the frame of the message that begins b.
+// readMessage reads the message header at the start of b.
 func readMessage(b []byte) (*message, error) {
 	if len(b) < 8 || binary.LittleEndian.Uint32(b) != continuation {
-		return nil, errors.New("no message: want the marker ffffffff and a length")
+		return nil, errors.New("no message header: want the marker ffffffff and a length")
 	}
 	size := int64(int32(binary.LittleEndian.Uint32(b[4:])))
 	if size < 8 || size > maxMetadata || size > int64(len(b))-8 {
-		return nil, fmt.Errorf("metadata of %d bytes where %d are left: want 8 to %d", size, len(b)-8, maxMetadata)
+		return nil, fmt.Errorf("found metadata of %d bytes with %d bytes left, want 8 to %d", size, len(b)-8,
+			maxMetadata)
 	}
 	m := &message{reader: reader{b: b[8 : 8+size]}, rest: b[8+size:]}
 	root := m.root()
@@ -57,7 +58,7 @@ func readMessage(b []byte) (*message, error) {
 	return m, m.err
 }
 
-// recordBatch is a record batch as its metadata describes it; the buffers lie in the message.
+// recordBatch is a record batch as described by its metadata. Its buffers share the memory of the message.
 type recordBatch struct {
 	rows    int64
 	nodes   []node
@@ -65,25 +66,26 @@ type recordBatch struct {
 	body    []byte
 }
 
-// node is a column's (or a list's values') number of values and of nulls.
+// node holds the number of values and nulls of a column, or of the values of its lists.
 type node struct{ length, nulls int64 }
 
-// readRecord reads the one record batch that b holds, up to the end marker, behind which nothing may follow.
+// readRecord reads the only record batch in b. The end marker must follow it, and nothing else.
 func readRecord(b []byte) (*recordBatch, error) {
 	m, err := readMessage(b)
 	if err != nil {
 		return nil, err
 	}
 	if m.kind != headerRecord {
-		return nil, fmt.Errorf("message of kind %d: want a record batch (%d)", m.kind, headerRecord)
+		return nil, fmt.Errorf("found a message of kind %d, want a record batch (%d)", m.kind, headerRecord)
 	}
 	if m.body < 0 || m.body != int64(len(m.rest)-len(endMarker)) || string(m.rest[m.body:]) != endMarker {
-		return nil, fmt.Errorf("body of %d bytes where %d are left: want it, the end marker and nothing else",
+		return nil, fmt.Errorf("found a body of %d bytes with %d bytes left, want the body, the end marker and "+
+			"nothing else",
 			m.body, len(m.rest))
 	}
 	batch := m.header
 	if m.has(batch, slotCompress) || m.has(batch, slotVariadics) {
-		return nil, errors.New("compressed or variadic buffers: want plain ones")
+		return nil, errors.New("found compressed or variadic buffers, want plain ones")
 	}
 	rec := &recordBatch{rows: m.int64(batch, slotRows), body: m.rest[:m.body]}
 	at, n := m.vector(batch, slotNodes)
@@ -96,16 +98,17 @@ func readRecord(b []byte) (*recordBatch, error) {
 	for i := range rec.buffers {
 		off, size := m.i64(at+int64(i)*bufferSize), m.i64(at+int64(i)*bufferSize+8)
 		if off < 0 || off > m.body || size < 0 || size > m.body-off {
-			return nil, fmt.Errorf("buffer %d of %d bytes at %d: want it inside the body of %d", i, size, off, m.body)
+			return nil, fmt.Errorf("buffer %d: found %d bytes at offset %d, want them inside the body of %d bytes", i,
+				size, off, m.body)
 		}
 		rec.buffers[i] = rec.body[off : off+size : off+size]
 	}
 	return rec, m.err
 }
 
-// reader reads a flatbuffer; the first position outside it makes an error and every later value 0. Positions are
-// absolute. See https://flatbuffers.dev/internals: a table begins with the distance back to its vtable, which holds
-// the offset of each field (slot), 0 for a default.
+// reader reads a flatbuffer. The first position outside of it sets err, and all later values are 0. Positions are
+// absolute. A table begins with the distance back to its vtable, which holds the offset of each field (slot), or 0 if
+// the field has its default; see https://flatbuffers.dev/internals.
 type reader struct {
 	b   []byte
 	err error
@@ -113,10 +116,10 @@ type reader struct {
 
 var zeros [8]byte
 
-// at returns the n bytes at position p, at most 8; zeros when they are not there.
+// at returns the n bytes at position p, n at most 8, or zeros if they do not exist.
 func (r *reader) at(p, n int64) []byte {
 	if r.err == nil && (p < 0 || n > int64(len(r.b)) || p > int64(len(r.b))-n) {
-		r.err = fmt.Errorf("metadata points to %d, outside its %d bytes", p, len(r.b))
+		r.err = fmt.Errorf("metadata refers to position %d, outside its %d bytes", p, len(r.b))
 	}
 	if r.err != nil {
 		return zeros[:n]
@@ -126,14 +129,14 @@ func (r *reader) at(p, n int64) []byte {
 
 func (r *reader) i64(p int64) int64 { return int64(binary.LittleEndian.Uint64(r.at(p, 8))) }
 
-// u32 is an offset or a count.
+// u32 reads an offset or a count.
 func (r *reader) u32(p int64) int64 { return int64(binary.LittleEndian.Uint32(r.at(p, 4))) }
 func (r *reader) u16(p int64) int64 { return int64(binary.LittleEndian.Uint16(r.at(p, 2))) }
 
-// root is the position of the outermost table.
+// root returns the position of the outermost table.
 func (r *reader) root() int64 { return r.u32(0) }
 
-// field is the position of a table's field; 0 when it has its default.
+// field returns the position of a table's field, or 0 if the field has its default.
 func (r *reader) field(table, slot int64) int64 {
 	vtable := table - int64(int32(r.u32(table)))
 	entry := 4 + 2*slot
@@ -180,12 +183,12 @@ func (r *reader) int64(table, slot int64) int64 {
 func (r *reader) table(table, slot int64) int64 {
 	p := r.field(table, slot)
 	if p == 0 && r.err == nil {
-		r.err = fmt.Errorf("metadata lacks table %d of the one at %d", slot, table)
+		r.err = fmt.Errorf("metadata: the table at position %d lacks the table in slot %d", table, slot)
 	}
 	return p + r.u32(p)
 }
 
-// text follows a field to a string, which lies in the metadata; nil where there is none.
+// text follows a field to a string, which lies in the metadata. It returns nil if there is none.
 func (r *reader) text(table, slot int64) []byte {
 	p := r.field(table, slot)
 	if p == 0 {
@@ -195,7 +198,8 @@ func (r *reader) text(table, slot int64) []byte {
 	n := r.u32(p)
 	p += 4
 	if r.err == nil && (p > int64(len(r.b)) || n > int64(len(r.b))-p) {
-		r.err = fmt.Errorf("text of %d bytes at %d: want it inside the metadata of %d", n, p, len(r.b))
+		r.err = fmt.Errorf("metadata: found a string of %d bytes at position %d, want it inside its %d bytes", n, p,
+			len(r.b))
 	}
 	if r.err != nil {
 		return nil
@@ -203,14 +207,14 @@ func (r *reader) text(table, slot int64) []byte {
 	return r.b[p : p+n]
 }
 
-// element is the position of a table of a vector that begins there.
+// element returns the position of table i of a vector.
 func (r *reader) element(vector, i int64) int64 {
 	p := vector + 4*i
 	return p + r.u32(p)
 }
 
-// vector follows a field to a vector of structs or of offsets: where its first element is and how many it claims,
-// at most maxNodes.
+// vector follows a field to a vector of structs or offsets. It returns the position of the first element and the
+// number of elements, at most maxNodes.
 func (r *reader) vector(table, slot int64) (at, n int64) {
 	p := r.field(table, slot)
 	if p == 0 {
@@ -220,7 +224,7 @@ func (r *reader) vector(table, slot int64) (at, n int64) {
 	n = r.u32(p)
 	if n > maxNodes {
 		if r.err == nil {
-			r.err = fmt.Errorf("metadata with a list of %d elements: want at most %d", n, maxNodes)
+			r.err = fmt.Errorf("metadata: found a list of %d elements, want at most %d", n, maxNodes)
 		}
 		return 0, 0
 	}

@@ -58,80 +58,81 @@ const (
 	slotListSize       = 0 // FixedSizeList
 )
 
-// Bounds of what a schema says.
+// Limits of a schema.
 const (
-	maxDepth     = 8   // of types within types
-	maxSetting   = 256 // bytes of a value of ours in the metadata
+	maxDepth     = 8   // nesting depth of types
+	maxSetting   = 256 // bytes of a metadata value
 	maxExtension = 4096
 )
 
-// Keys of a field's metadata, and the extension that voxels have.
+// Keys of a field's metadata for the extension type of voxels.
 const (
 	keyExtension         = "ARROW:extension:name"
 	keyExtensionMetadata = "ARROW:extension:metadata"
 )
 
-// place is where a column lies in a record: its first node and its first buffer. The values of a list are the node
-// and the buffers behind it.
+// place is the position of a column in a record: its first node and its first buffer. The node and buffers of a
+// list's values follow.
 type place struct{ node, buffer int }
 
-// plan says how the records of a message are read.
+// plan describes how to read the records of a message.
 type plan struct {
 	dims    [3]int
 	content voxelize.Content
-	// size is the number of values of a volume.
+	// size is the number of values per volume.
 	size    int
 	columns columnSet
 	places  [numColumns]place
-	// nodes and buffers are those of all columns, unknown ones included.
+	// nodes and buffers are the totals of all columns, including unknown ones.
 	nodes, buffers int
-	// strict plans allow nulls in the column time only.
+	// strict plans allow nulls only in the column time.
 	strict bool
 }
 
-// version1Plan is the plan of version 1: its columns in their order.
+// version1Plan returns the plan of version 1, whose columns have a fixed order.
 func version1Plan(l *layout) *plan {
 	p := &plan{dims: l.dims, content: l.content, size: l.size, columns: version1Columns, strict: true}
 	for c := range colObject {
 		p.places[c] = place{p.nodes, p.buffers}
 		p.nodes, p.buffers = p.nodes+1, p.buffers+2
-		if c == colVoxels || c == colOrigin { // lists have values of their own
+		if c == colVoxels || c == colOrigin { // the values of a list have their own node and buffer
 			p.nodes, p.buffers = p.nodes+1, p.buffers+1
 		}
 	}
 	return p
 }
 
-// schema reads a schema message.
+// schema is a schema message.
 type schema struct {
 	*message
 	settings map[string]string
-	// fields counts those that were read, children included.
+	// fields counts the fields read so far, including children.
 	fields int
 }
 
-// settingKeys are the keys of the metadata that we know.
+// settingKeys are the metadata keys that we know.
 var settingKeys = []string{KeyVersion, KeyPalette, KeyDims, KeyChannels, KeyScale, KeyOffset}
 
-// openSchema reads the frame and the metadata of the schema that begins b.
+// openSchema reads the header and metadata of the schema at the start of b.
 func openSchema(b []byte) (*schema, error) {
 	m, err := readMessage(b)
 	if err != nil {
 		return nil, err
 	}
 	if m.kind != headerSchema || m.body != 0 {
-		return nil, fmt.Errorf("message of kind %d with a body of %d bytes: want a schema (%d) without",
+		return nil, fmt.Errorf("found a message of kind %d with a body of %d bytes, want a schema (%d) without a body",
 			m.kind, m.body, headerSchema)
 	}
 	s := &schema{message: m, settings: map[string]string{}}
-	var bad error // the version may still follow
+	var bad error // returned at the end, because the version may still follow
 	err = s.metadata(m.header, slotSchemaMetadata, func(key, value []byte) error {
 		i := slices.Index(settingKeys, string(key))
 		if i < 0 {
 			return nil
 		}
 		if _, twice := s.settings[settingKeys[i]]; twice || len(value) > maxSetting {
-			bad = fmt.Errorf("%s twice, or of %d bytes: want it once, of at most %d", settingKeys[i], len(value), maxSetting)
+			bad = fmt.Errorf("%s: found it twice or with %d bytes, want it once with at most %d", settingKeys[i],
+				len(value), maxSetting)
 			return nil
 		}
 		s.settings[settingKeys[i]] = string(value)
@@ -140,7 +141,7 @@ func openSchema(b []byte) (*schema, error) {
 	return s, cmp.Or(err, bad)
 }
 
-// metadata calls use for each pair of a list of them.
+// metadata calls use for each key-value pair of a list.
 func (s *schema) metadata(table, slot int64, use func(key, value []byte) error) error {
 	at, n := s.vector(table, slot)
 	for i := range n {
@@ -156,10 +157,10 @@ func (s *schema) metadata(table, slot int64, use func(key, value []byte) error) 
 	return s.err
 }
 
-// plan makes the plan of version 2.
+// plan returns the plan of version 2.
 func (s *schema) plan() (*plan, error) {
 	if s.version < metadataV5 || s.int16(s.header, slotEndianness) != 0 {
-		return nil, errors.New("metadata older than V5, or big endian numbers: want V5 and little endian")
+		return nil, errors.New("found metadata older than V5 or big-endian numbers, want V5 and little-endian")
 	}
 	p := &plan{}
 	var voxels int64 // position of the field
@@ -175,12 +176,12 @@ func (s *schema) plan() (*plan, error) {
 			continue
 		}
 		if p.columns.has(c) {
-			return nil, fmt.Errorf("column %s twice", spec[c].name)
+			return nil, fmt.Errorf("found column %s twice, want it once", spec[c].name)
 		}
 		p.columns |= 1 << c
 		p.places[c] = here
 		if c == colVoxels {
-			voxels = field // checked once the content is known
+			voxels = field // checked below, when the content is known
 			continue
 		}
 		if t := s.typeName(field); t != spec[c].typ {
@@ -192,7 +193,7 @@ func (s *schema) plan() (*plan, error) {
 	}
 	for c := range numColumns {
 		if spec[c].required && !p.columns.has(c) {
-			return nil, fmt.Errorf("no column %s", spec[c].name)
+			return nil, fmt.Errorf("found no column %s, which is required", spec[c].name)
 		}
 	}
 	return p, s.voxels(p, voxels)
@@ -207,7 +208,7 @@ func columnNamed(name []byte) (column, bool) {
 	return 0, false
 }
 
-// voxels reads what the voxels are.
+// voxels reads the content and dims of the voxels.
 func (s *schema) voxels(p *plan, field int64) error {
 	t := s.typeName(field)
 	var err error
@@ -222,13 +223,13 @@ func (s *schema) voxels(p *plan, field int64) error {
 		elem = "float32"
 	}
 	if want := fmt.Sprintf("fixed_size_list<%s>[%d]", elem, p.size); t != want {
-		return fmt.Errorf("column voxels: found %s, want %s for %s cells of %d channels",
-			t, want, option.Dims(p.dims).Cells(), p.content.Channels)
+		return fmt.Errorf("column voxels: found %s, want %s for %s cells with %s",
+			t, want, option.Dims(p.dims).Cells(), p.content)
 	}
 	return s.tensor(field, p)
 }
 
-// content puts together what the metadata says; t is the type of the voxels.
+// content returns the dims and content given by the metadata. t is the type of the voxels.
 func (s *schema) content(t string) (dims [3]int, c voxelize.Content, err error) {
 	dims, ok := parseDims(s.settings[KeyDims])
 	if !ok {
@@ -251,7 +252,7 @@ func (s *schema) content(t string) (dims [3]int, c voxelize.Content, err error) 
 	return dims, c, err
 }
 
-// number is a setting of the metadata, or what it is where it is absent.
+// number returns a number from the metadata, or absent if its key is missing.
 func (s *schema) number(key string, absent float32) (float32, error) {
 	text, ok := s.settings[key]
 	if !ok {
@@ -264,8 +265,8 @@ func (s *schema) number(key string, absent float32) (float32, error) {
 	return float32(x), nil
 }
 
-// tensor checks the metadata of the extension type, where the voxels have it: its shape must be that of the
-// volumes, in their order.
+// tensor checks the extension type's metadata, if the voxels have it. The shape must be that of the volumes, with
+// unpermuted axes.
 func (s *schema) tensor(field int64, p *plan) error {
 	var name, text []byte
 	if err := s.metadata(field, slotFieldMetadata, func(key, value []byte) error {
@@ -283,7 +284,7 @@ func (s *schema) tensor(field int64, p *plan) error {
 		return nil
 	}
 	if len(text) > maxExtension {
-		return fmt.Errorf("column voxels: tensor metadata of %d bytes: want at most %d", len(text), maxExtension)
+		return fmt.Errorf("column voxels: found tensor metadata of %d bytes, want at most %d", len(text), maxExtension)
 	}
 	var m tensorMetadata
 	if err := json.Unmarshal(text, &m); err != nil {
@@ -296,19 +297,19 @@ func (s *schema) tensor(field int64, p *plan) error {
 	}
 	for i, axis := range m.Permutation {
 		if i != axis {
-			return fmt.Errorf("column voxels: found a tensor of permuted axes %v, want them in their order", m.Permutation)
+			return fmt.Errorf("column voxels: found a tensor with permuted axes %v, want them in order", m.Permutation)
 		}
 	}
 	return nil
 }
 
-// count adds the nodes and buffers of a field, and of those within it, to the plan's.
+// count adds the nodes and buffers of a field and its children to the plan.
 func (s *schema) count(field int64, p *plan, depth int) error {
 	if s.fields++; depth == 0 || s.fields > maxNodes {
-		return fmt.Errorf("want at most %d fields, in %d levels", maxNodes, maxDepth)
+		return fmt.Errorf("found too many fields, want at most %d, nested at most %d levels deep", maxNodes, maxDepth)
 	}
 	if s.has(field, slotDictionary) {
-		return fmt.Errorf("%q is dictionary-encoded: want plain values", s.name(field))
+		return fmt.Errorf("field %q: found dictionary encoding, want plain values", s.name(field))
 	}
 	at, children := s.vector(field, slotChildren)
 	t := s.uint8(field, slotTypeType)
@@ -335,10 +336,10 @@ func (s *schema) count(field int64, p *plan, depth int) error {
 	case typeRunEnds:
 		want = 2
 	default:
-		return fmt.Errorf("%q is of a type of number %d: want one of 1 to %d", s.name(field), t, typeRunEnds)
+		return fmt.Errorf("field %q: found type number %d, want 1 to %d", s.name(field), t, typeRunEnds)
 	}
 	if s.err == nil && children != want {
-		return fmt.Errorf("%q has %d children: want %d", s.name(field), children, want)
+		return fmt.Errorf("field %q: found %d children, want %d", s.name(field), children, want)
 	}
 	for i := range children {
 		if err := s.count(s.element(at, i), p, depth-1); err != nil {
@@ -348,13 +349,13 @@ func (s *schema) count(field int64, p *plan, depth int) error {
 	return s.err
 }
 
-// name is a field's name for an error.
+// name returns a field's name for error messages.
 func (s *schema) name(field int64) string {
 	name := s.text(field, slotName)
 	return string(name[:min(len(name), maxSetting)])
 }
 
-// typeName names the types that our columns have, and others by number. The field has been counted.
+// typeName returns the name of a type that our columns use, and the number of any other. The field has been counted.
 func (s *schema) typeName(field int64) string {
 	t := s.table(field, slotType)
 	switch kind := s.uint8(field, slotTypeType); kind {

@@ -17,7 +17,7 @@ import (
 	"github.com/voxelstream/voxelstream/voxelize/colormap"
 )
 
-// Keys of the schema's metadata; the package documentation says what they mean.
+// Keys of the schema's metadata. The package documentation describes them.
 const (
 	KeyVersion  = "voxelstream.version"
 	KeyPalette  = "voxelstream.palette"
@@ -27,7 +27,7 @@ const (
 	KeyOffset   = "voxelstream.offset"
 )
 
-// kind is what tells one schema of ours from another.
+// kind identifies one of our schemas.
 type kind struct {
 	dims    [3]int
 	content voxelize.Content
@@ -35,19 +35,19 @@ type kind struct {
 	columns columnSet
 }
 
-// layout is one schema, with the bytes that our writer puts in front of its records.
+// layout is a schema, with the bytes that our writer puts in front of its records.
 type layout struct {
 	kind
-	// size is the number of values of a volume.
+	// size is the number of values per volume.
 	size   int
 	schema *arrow.Schema
-	// frame is the schema message of the stream, continuation marker included.
+	// frame is the schema message of the stream, including the continuation marker.
 	frame []byte
-	// plan says how records of version 1 are read.
+	// plan describes how to read records of version 1.
 	plan *plan
 }
 
-// newLayout makes the layout of a kind whose dims and content are yet to be checked.
+// newLayout returns the layout of a kind. It checks the kind's dims and content.
 func newLayout(k kind) (*layout, error) {
 	size, err := k.content.Size(k.dims)
 	if err != nil {
@@ -62,7 +62,7 @@ func newLayout(k kind) (*layout, error) {
 	}
 	l.schema = arrow.NewSchema(fields, l.metadata())
 	var b bytes.Buffer
-	if err := ipc.NewWriter(&b, ipc.WithSchema(l.schema)).Close(); err != nil { // the schema, then the end marker
+	if err := ipc.NewWriter(&b, ipc.WithSchema(l.schema)).Close(); err != nil { // writes the schema and the end marker
 		return nil, fmt.Errorf("writing the schema: %w", err)
 	}
 	l.frame = bytes.Clone(b.Bytes()[:8+binary.LittleEndian.Uint32(b.Bytes()[4:])])
@@ -70,7 +70,7 @@ func newLayout(k kind) (*layout, error) {
 	return l, nil
 }
 
-// metadata describes what is in the columns.
+// metadata returns the metadata that describes the columns.
 func (l *layout) metadata() *arrow.Metadata {
 	keys, values := []string{KeyVersion}, []string{strconv.Itoa(l.version)}
 	add := func(key, value string) { keys, values = append(keys, key), append(values, value) }
@@ -91,8 +91,8 @@ func (l *layout) metadata() *arrow.Metadata {
 
 func formatFloat(x float32) string { return strconv.FormatFloat(float64(x), 'g', -1, 32) }
 
-// layouts caches the schemas in use: a process sees one or two. It is bounded because what it holds may be named by
-// messages.
+// layouts caches the schemas in use; a process typically has one or two. The cache is bounded because messages
+// determine what goes into it.
 var layouts struct {
 	sync.RWMutex
 	known []*layout
@@ -100,7 +100,7 @@ var layouts struct {
 
 const maxLayouts = 32
 
-// known returns the first layout in use that is wanted, or nil.
+// known returns the first cached layout that matches, or nil.
 func known(wanted func(*layout) bool) *layout {
 	layouts.RLock()
 	defer layouts.RUnlock()
@@ -110,7 +110,7 @@ func known(wanted func(*layout) bool) *layout {
 	return nil
 }
 
-// remember keeps a layout for known.
+// remember adds a layout to the cache.
 func remember(l *layout) {
 	layouts.Lock()
 	defer layouts.Unlock()
@@ -119,7 +119,7 @@ func remember(l *layout) {
 	}
 }
 
-// layoutOf returns the layout to write volumes with.
+// layoutOf returns the layout for writing volumes of a kind.
 func layoutOf(k kind) (*layout, error) {
 	if l := known(func(l *layout) bool { return l.kind == k }); l != nil {
 		return l, nil
@@ -131,14 +131,14 @@ func layoutOf(k kind) (*layout, error) {
 	return l, err
 }
 
-// knownVersion1 finds the layout of version 1 whose schema message begins b among those in use, or returns nil.
+// knownVersion1 returns the cached layout of version 1 whose schema message is at the start of b, or nil.
 func knownVersion1(b []byte) *layout {
 	return known(func(l *layout) bool { return l.version == 1 && bytes.HasPrefix(b, l.frame) })
 }
 
-// recognise finds the layout of version 1 whose schema message begins b. Only what our own writer emits is
-// accepted, byte for byte: Arrow's parser, which allocates whatever a message says, never sees anything else. The
-// shape and the palettes only tell which schema to compare with.
+// recognise returns the layout of version 1 whose schema message is at the start of b. Only messages that are
+// byte-identical to our own writer's are accepted, so Arrow's parser, which allocates as much as a message asks for,
+// never sees anything else. The shape and the palettes only select the schema to compare with.
 func recognise(b []byte) (*layout, error) {
 	head := b[:min(len(b), 4096)]
 	dims, ok := shapeIn(head)
@@ -155,11 +155,11 @@ func recognise(b []byte) (*layout, error) {
 			return l, nil
 		}
 	}
-	return nil, fmt.Errorf("%w: its first message differs from that of version 1 for %s cells", ErrForeign,
+	return nil, fmt.Errorf("%w: the first message differs from the version 1 schema for %s cells", ErrForeign,
 		option.Dims(dims).Cells())
 }
 
-// shapeIn reads the tensor's shape out of the extension's metadata, wherever that lies.
+// shapeIn extracts the tensor's shape from the extension metadata, wherever it lies in head.
 func shapeIn(head []byte) (dims [3]int, ok bool) {
 	_, rest, found := bytes.Cut(head, []byte(`{"shape":[`))
 	list, _, closed := bytes.Cut(rest, []byte("]"))
@@ -169,7 +169,7 @@ func shapeIn(head []byte) (dims [3]int, ok bool) {
 	return parseDims(string(list))
 }
 
-// parseDims reads D,H,W.
+// parseDims parses D,H,W.
 func parseDims(text string) (dims [3]int, ok bool) {
 	parts := strings.Split(text, ",")
 	if len(parts) != len(dims) {

@@ -23,7 +23,7 @@ import (
 	"github.com/voxelstream/voxelstream/voxelize"
 )
 
-// volumes makes n volumes whose every field differs; the third has no time.
+// volumes returns n volumes that differ in every field. The third has no time.
 func volumes(n int, dims [3]int) []voxelize.Volume {
 	rng := rand.New(rand.NewPCG(9, uint64(n)))
 	vs := make([]voxelize.Volume, n)
@@ -75,17 +75,15 @@ func TestRoundTrip(t *testing.T) {
 			t.Fatal(err)
 		}
 		if string(b[:6]) != "before" {
-			t.Fatal("Encode did not append")
+			t.Fatal("Encode did not append to dst")
 		}
-		batch, err := Decode(b[6:], "scan") // 6: nothing relies on the alignment of the message
+		batch, err := Decode(b[6:], "scan") // offset 6: decoding must not rely on alignment
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := (Batch{
-			Content: voxelize.PaletteContent("viridis"), Dims: tt.dims,
-			Volumes: vs,
-		}); !reflect.DeepEqual(batch, want) {
-			t.Errorf("%d volumes of %v came back as %+v", tt.n, tt.dims, batch)
+		want := Batch{Content: voxelize.PaletteContent("viridis"), Dims: tt.dims, Volumes: vs}
+		if !reflect.DeepEqual(batch, want) {
+			t.Errorf("%d volumes of %v: found %+v", tt.n, tt.dims, batch)
 		}
 	}
 }
@@ -99,24 +97,24 @@ func TestDecodeDoesNotCopyVoxels(t *testing.T) {
 	}
 	at := bytes.Index(b, vs[1].Index)
 	if at < 0 || &batch.Volumes[1].Index[0] != &b[at] {
-		t.Error("the decoded voxels are not the message's own bytes")
+		t.Error("the decoded voxels do not share the memory of the message")
 	}
 	gathered := func(vs []voxelize.Volume) []uint8 {
 		return together(vs, 4096, func(v *voxelize.Volume) []uint8 { return v.Index })
 	}
 	if &gathered(batch.Volumes)[0] != &batch.Volumes[0].Index[0] {
-		t.Error("volumes that lie one behind the other were gathered before encoding")
+		t.Error("contiguous volumes were copied before encoding")
 	}
 	if !bytes.Equal(mustEncode(t, batch.Volumes), b) {
-		t.Error("encoding a decoded message gives other bytes")
+		t.Error("encoding a decoded message gave other bytes")
 	}
 	swapped := []voxelize.Volume{batch.Volumes[1], batch.Volumes[0]}
 	if got := gathered(swapped); !bytes.Equal(got, append(bytes.Clone(vs[1].Index), vs[0].Index...)) {
-		t.Error("volumes out of order were not gathered in their order")
+		t.Error("reordered volumes were not gathered in the given order")
 	}
 }
 
-// TestArrowReadsTheSame reads our message by Arrow's own reader, with and without the extension type registered.
+// TestArrowReadsTheSame reads our message with Arrow's own reader, with and without the extension type registered.
 func TestArrowReadsTheSame(t *testing.T) {
 	vs := volumes(4, [3]int{4, 5, 6})
 	b := mustEncode(t, vs)
@@ -136,22 +134,24 @@ func TestArrowReadsTheSame(t *testing.T) {
 		voxels := rec.Column(0)
 		if e, ok := voxels.(array.ExtensionArray); ok {
 			if shape := e.ExtensionType().(*FixedShapeTensor).Shape(); !reflect.DeepEqual(shape, []int64{4, 5, 6}) {
-				t.Errorf("shape %v, want [4 5 6]", shape)
+				t.Errorf("found shape %v, want [4 5 6]", shape)
 			}
 			voxels = e.Storage()
 		}
 		values := voxels.(*array.FixedSizeList).ListValues().(*array.Uint8).Uint8Values()
 		times := rec.Column(2).(*array.Timestamp)
 		for i := range vs {
-			if !bytes.Equal(values[i*120:(i+1)*120], vs[i].Index) || rec.Column(1).(*array.Uint64).Value(i) != vs[i].Seq {
+			if !bytes.Equal(values[i*120:(i+1)*120], vs[i].Index) ||
+				rec.Column(1).(*array.Uint64).Value(i) != vs[i].Seq {
 				t.Errorf("row %d differs", i)
 			}
-			if times.IsNull(i) != vs[i].Time.IsZero() || (times.IsValid(i) && int64(times.Value(i)) != vs[i].Time.UnixNano()) {
-				t.Errorf("row %d: time %v, want %v", i, times.Value(i), vs[i].Time)
+			if times.IsNull(i) != vs[i].Time.IsZero() ||
+				times.IsValid(i) && int64(times.Value(i)) != vs[i].Time.UnixNano() {
+				t.Errorf("row %d: found time %v, want %v", i, times.Value(i), vs[i].Time)
 			}
 		}
 		if r.Next() || r.Err() != nil {
-			t.Errorf("a second record, or %v", r.Err())
+			t.Errorf("found a second record or error %v, want one record", r.Err())
 		}
 	}
 	read()
@@ -162,7 +162,7 @@ func TestArrowReadsTheSame(t *testing.T) {
 	read()
 }
 
-func TestEncodeFreesAll(t *testing.T) {
+func TestEncodeFreesMemory(t *testing.T) {
 	mem := memory.NewCheckedAllocator(memory.NewGoAllocator())
 	defer mem.AssertSize(t, 0)
 	vs := volumes(5, [3]int{2, 2, 2})
@@ -171,11 +171,11 @@ func TestEncodeFreesAll(t *testing.T) {
 	}
 	vs[4].Dims = [3]int{1, 2, 4}
 	if _, err := encode(nil, vs, mem); err == nil {
-		t.Error("volumes of different dims were encoded")
+		t.Error("volumes with different dims: want an error")
 	}
 }
 
-func TestEncodeRefuses(t *testing.T) {
+func TestEncodeErrors(t *testing.T) {
 	change := func(f func(v *voxelize.Volume)) []voxelize.Volume {
 		vs := volumes(2, [3]int{2, 2, 2})
 		f(&vs[1])
@@ -198,7 +198,8 @@ func TestEncodeRefuses(t *testing.T) {
 			"short", "found 7 bytes and 0 float32 values, want 8 and 0",
 			change(func(v *voxelize.Volume) { v.Index = v.Index[:7] }),
 		},
-		{"time", "want a time between 1677 and 2262", change(func(v *voxelize.Volume) { v.Time = time.Unix(1<<40, 0) })},
+		{"time", "want a year between 1677 and 2262",
+			change(func(v *voxelize.Volume) { v.Time = time.Unix(1<<40, 0) })},
 		{"too many cells", "at most", []voxelize.Volume{{
 			Dims:    [3]int{1 << 12, 1 << 12, 2},
 			Content: voxelize.PaletteContent("gray"),
@@ -210,12 +211,12 @@ func TestEncodeRefuses(t *testing.T) {
 	} {
 		dst, err := Encode([]byte("x"), tt.vs)
 		if err == nil || !strings.Contains(err.Error(), tt.want) || string(dst) != "x" {
-			t.Errorf("%s: %q, error %v; want dst as it was and %q", tt.name, dst, err, tt.want)
+			t.Errorf("%s: found %q and error %v, want dst unchanged and an error with %q", tt.name, dst, err, tt.want)
 		}
 	}
 }
 
-func TestDecodeRefuses(t *testing.T) {
+func TestDecodeErrors(t *testing.T) {
 	good := mustEncode(t, volumes(3, [3]int{4, 4, 4}))
 	frame := 8 + int(binary.LittleEndian.Uint32(good[4:]))
 	edit := func(f func(b []byte) []byte) []byte { return f(bytes.Clone(good)) }
@@ -239,22 +240,21 @@ func TestDecodeRefuses(t *testing.T) {
 	}{
 		{"empty", "no tensor shape", nil},
 		{"text", "no tensor shape", []byte("volumes")},
-		{"only the schema", "no message", good[:frame]},
-		{"no record", "metadata of 0 bytes", append(bytes.Clone(good[:frame]), endMarker...)},
+		{"only the schema", "no message header", good[:frame]},
+		{"no record", "found metadata of 0 bytes", append(bytes.Clone(good[:frame]), endMarker...)},
 		{"schema twice", "message of kind 1", append(bytes.Clone(good[:frame]), good...)},
-		{"no end", "want it, the end marker and nothing else", good[:len(good)-8]},
-		{"something behind the end", "nothing else", append(bytes.Clone(good), 0)},
+		{"no end", "want the body, the end marker and nothing else", good[:len(good)-8]},
+		{"trailing byte", "nothing else", append(bytes.Clone(good), 0)},
 		{"compressed", "compressed", compressed.Bytes()},
 		{
-			"other dims", "differs from that of version 1",
+			"other dims", "differs from the version 1 schema",
 			edit(func(b []byte) []byte { return bytes.Replace(b, []byte(`[4,4,4]`), []byte(`[4,4,5]`), 1) }),
 		},
 		{"huge dims", "at most", edit(func(b []byte) []byte {
 			return bytes.Replace(b, []byte(`[4,4,4]`), []byte(`[9999999,9999999,9999999]`), 1)
 		})},
 		{"negative dims", "at least 1", edit(func(b []byte) []byte {
-			return bytes.Replace(b, []byte(`[4,4,4]`),
-				[]byte(`[4,-4,4]`), 1)
+			return bytes.Replace(b, []byte(`[4,4,4]`), []byte(`[4,-4,4]`), 1)
 		})},
 		{"other version", "foreign schema", edit(func(b []byte) []byte { b[8+20] ^= 1; return b })},
 		{"marker", "no message", edit(func(b []byte) []byte { b[frame] = 0; return b })},
@@ -262,24 +262,25 @@ func TestDecodeRefuses(t *testing.T) {
 	} {
 		_, err := Decode(tt.b, "scan")
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
-			t.Errorf("%s: error %v, want it to say %q", tt.name, err, tt.want)
+			t.Errorf("%s: found error %v, want it to contain %q", tt.name, err, tt.want)
 		}
 	}
 	for n := range len(good) {
 		if _, err := Decode(good[:n:n], "scan"); err == nil {
-			t.Fatalf("the first %d of %d bytes were accepted", n, len(good))
+			t.Fatalf("the first %d of %d bytes: want an error", n, len(good))
 		}
 	}
 }
 
-// mutate damages b in one to four places by flips, extreme values, copies within and cuts.
+// mutate returns a copy of b, damaged in one to four places by bit flips, extreme values, copies within b and
+// truncation.
 func mutate(rng *rand.Rand, b []byte) []byte {
 	b = bytes.Clone(b)
 	for range 1 + rng.IntN(4) {
 		if len(b) < 16 {
 			return b
 		}
-		// Metadata is small beside voxels, and is what can harm: most damage goes there.
+		// The metadata is small compared with the voxels, and more likely to do harm, so most of the damage is there.
 		limit := len(b)
 		if rng.IntN(4) > 0 {
 			limit = min(limit, 3000)
@@ -294,7 +295,8 @@ func mutate(rng *rand.Rand, b []byte) []byte {
 			binary.LittleEndian.PutUint32(b[p&^3:],
 				[]uint32{0, 1, 0x7fffffff, 0x80000000, 0xffffffff, 0xfffffff0, 1 << 20}[rng.IntN(7)])
 		case 3:
-			binary.LittleEndian.PutUint64(b[p&^7:], []uint64{0, 1, 1 << 62, 1 << 63, math.MaxUint64, 1 << 32, 4096}[rng.IntN(7)])
+			binary.LittleEndian.PutUint64(b[p&^7:],
+				[]uint64{0, 1, 1 << 62, 1 << 63, math.MaxUint64, 1 << 32, 4096}[rng.IntN(7)])
 		case 4:
 			copy(b[p:p+8], b[rng.IntN(limit-8):])
 		case 5:
@@ -306,28 +308,28 @@ func mutate(rng *rand.Rand, b []byte) []byte {
 	return b
 }
 
-// check decodes what may be damaged, and uses all that a batch offers.
+// check decodes a message that may be damaged. If it can be decoded, check encodes and decodes it again.
 func check(t *testing.T, b []byte) bool {
 	t.Helper()
 	batch, err := Decode(b, "scan")
 	if err != nil {
 		if len(batch.Volumes) != 0 {
-			t.Error("volumes beside an error")
+			t.Error("Decode returned volumes and an error")
 		}
 		return false
 	}
 	again, err := Encode(nil, batch.Volumes)
 	if err != nil {
-		t.Errorf("a decoded batch cannot be encoded: %v", err)
+		t.Errorf("encoding a decoded batch: %v", err)
 		return true
 	}
 	if _, err := Decode(again, "scan"); err != nil {
-		t.Errorf("a batch encoded anew cannot be decoded: %v", err)
+		t.Errorf("decoding a batch encoded again: %v", err)
 	}
 	return true
 }
 
-// mutants is how many damaged messages to try: VOXELSTREAM_MUTANTS, or 2,000.
+// mutants returns the number of damaged messages to try: VOXELSTREAM_MUTANTS, or 2,000.
 func mutants(t *testing.T) int {
 	t.Helper()
 	n := 2000
@@ -340,18 +342,19 @@ func mutants(t *testing.T) int {
 	return n
 }
 
-// TestMutants decodes damaged messages, as many as mutants says: no panic, and no memory beyond a message's size.
-func TestMutants(t *testing.T) {
+// decodeMutants decodes damaged copies of good messages. Decode must not panic or allocate more than 256 KiB. In every
+// repair-th copy the schema is restored, so that damage after it is reached.
+func decodeMutants(t *testing.T, seed uint64, repair int, good ...[]byte) {
+	t.Helper()
 	n := mutants(t)
-	good := mustEncode(t, volumes(4, [3]int{8, 8, 8}))
-	frame := 8 + int(binary.LittleEndian.Uint32(good[4:]))
-	rng := rand.New(rand.NewPCG(15, 15))
+	rng := rand.New(rand.NewPCG(seed, seed))
 	accepted := 0
 	var before, after runtime.MemStats
 	for i := range n {
-		b := mutate(rng, good)
-		if i%2 == 0 { // the schema repaired, so that the damage is met behind it
-			copy(b, good[:frame])
+		whole := good[i%len(good)]
+		b := mutate(rng, whole)
+		if i%repair == 0 {
+			copy(b, whole[:8+binary.LittleEndian.Uint32(whole[4:])])
 		}
 		runtime.ReadMemStats(&before)
 		_, err := Decode(b, "scan")
@@ -364,10 +367,14 @@ func TestMutants(t *testing.T) {
 		}
 		check(t, b)
 	}
-	t.Logf("%d of %d mutants were still whole messages (damaged voxels or numbers)", accepted, n)
+	t.Logf("%d of %d mutants were still valid messages (damaged voxels, numbers or names)", accepted, n)
 	if accepted == n {
-		t.Error("no mutant was refused")
+		t.Error("no mutant was rejected")
 	}
+}
+
+func TestMutants(t *testing.T) {
+	decodeMutants(t, 15, 2, mustEncode(t, volumes(4, [3]int{8, 8, 8})))
 }
 
 func FuzzDecode(f *testing.F) {
@@ -379,7 +386,7 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) { check(t, b) })
 }
 
-// FuzzRecord fuzzes what stands behind the schema, which FuzzDecode rarely gets past.
+// FuzzRecord fuzzes the record after a valid schema, which FuzzDecode rarely reaches.
 func FuzzRecord(f *testing.F) {
 	l, err := layoutOf(kind{[3]int{2, 2, 2}, voxelize.PaletteContent("Oranges"), 1, version1Columns})
 	if err != nil {
@@ -389,7 +396,7 @@ func FuzzRecord(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) { check(t, append(bytes.Clone(l.frame), b...)) })
 }
 
-func TestTensorTypeRefuses(t *testing.T) {
+func TestTensorTypeErrors(t *testing.T) {
 	storage := arrow.FixedSizeListOf(8, arrow.PrimitiveTypes.Uint8)
 	for _, tt := range []struct {
 		storage arrow.DataType
@@ -406,16 +413,16 @@ func TestTensorTypeRefuses(t *testing.T) {
 		{storage, `{`},
 	} {
 		if got, err := (&FixedShapeTensor{}).Deserialize(tt.storage, tt.data); err == nil {
-			t.Errorf("%s over %s was accepted as %v", tt.data, tt.storage, got)
+			t.Errorf("%s over %s: found %v, want an error", tt.data, tt.storage, got)
 		}
 	}
 	want := NewFixedShapeTensor(arrow.PrimitiveTypes.Uint8, []int64{2, 4}, []string{"a", "b"})
 	got, err := want.Deserialize(want.StorageType(), want.Serialize())
 	if err != nil || !want.ExtensionEquals(got) {
-		t.Errorf("round trip gave %v, %v", got, err)
+		t.Errorf("round trip: found %v, %v", got, err)
 	}
 	if want.ExtensionEquals(NewFixedShapeTensor(arrow.PrimitiveTypes.Uint8, []int64{4, 2}, []string{"a", "b"})) {
-		t.Error("tensors of different shape are equal")
+		t.Error("tensor types of different shapes are equal")
 	}
 }
 
