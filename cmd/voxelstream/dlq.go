@@ -35,8 +35,7 @@ func (c *cli) dlq() *cobra.Command {
 	replay := command("replay [ID...]", "Send dead letters back to their topic: the given ones, or all that were not "+
 		"replayed before", kafkaFlags)
 	replay.Long = replay.Short + ".\n\nInputs that could not be read or voxelized cannot be replayed, because " +
-		"they never " +
-		"became messages.\nRun or ingest them again instead."
+		"they never became messages.\nRun or ingest them again instead."
 	replay.Example = "  voxelstream dlq replay\n  voxelstream dlq replay 0:17 0:18"
 	replay.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
 		r, err := stream.Replay(ctx, a, args)

@@ -116,7 +116,7 @@ func TestSuggestions(t *testing.T) {
 		"run --jsn x.h5": "unknown flag: --jsn (did you mean --json?)",
 		"run --zzzzzzzz": "unknown flag: --zzzzzzzz",
 		"run -z":         "unknown shorthand flag: 'z' in -z",
-		"version now":    `voxelstream version: found the argument "now", want none`,
+		"version now":    "version: found the argument \"now\", want none\nusage: voxelstream version [flags]",
 	} {
 		root := (&cli{out: io.Discard}).root()
 		root.SetArgs(strings.Fields(line))

@@ -139,7 +139,7 @@ top-3 accuracy 1.0000, AUC 0.7500, macro F1 0.5000
 			}, Calibration: 2, Model: "q.keras",
 		}, quantizeText), `accuracy 0.5000 in int8, 0.7500 in float32: 25.00 percentage points lost on 4 rows, calibrated on 2 other rows
 same class for 50.00 % of the rows; probabilities differ by at most 0.2500, and by 0.12500 on average
-q.keras infers in int8; measure its speed with model bench
+q.keras: inference in int8; model bench measures its speed
 `},
 		"generate": {
 			printed(&files.GenerateSummary{File: "d.h5", Layout: "vectors", Train: 1, Test: 2, Seed: 3, Seconds: 4},
@@ -156,7 +156,7 @@ q.keras infers in int8; measure its speed with model bench
 			Method: "occupancy"},
 			voxelizeText), "v.npy: 1 volume of 4x5x6 cells, method occupancy\n"},
 		"model": {printed(&models.Summary{Table: "table\n", Precision: "int8"}, modelText),
-			"table\n Infers in int8.\n"},
+			"table\n Inference precision: int8\n"},
 		"bench": {
 			printed(&models.BenchResult{
 				Batch: 1, Mode: "infer", Input: "dense", PerSecond: 2,
@@ -169,8 +169,7 @@ q.keras infers in int8; measure its speed with model bench
 			printed(&models.VerifyResult{Model: record.Model{Name: "m", Version: "v"}, Passes: 1e-5, Tier: "generic"},
 				verifyText),
 			"m, version v: maximum difference 1e-05 with optimisation passes (tolerance 0.0001), 0 with " +
-				"threads; kernels " +
-				"generic\n",
+				"threads; kernels generic\n",
 		},
 		"build": {
 			printed(&app.Build{Version: "1", Commit: "c", Go: "go1", OS: "linux", Arch: "amd64", Tier: "avx2"},
