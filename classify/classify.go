@@ -135,7 +135,7 @@ func (c *Classifier) probe(plan *nn.Plan) error {
 	sum := 0.0
 	for _, p := range plan.Output(0) {
 		if !(p >= 0 && p <= 1) {
-			return fmt.Errorf("model %s: found output %g for an empty volume, want probabilities, as from a " +
+			return fmt.Errorf("model %s: found output %g for an empty volume, want probabilities, as from a "+
 				"final softmax",
 				c.model.Name, p)
 		}
@@ -342,7 +342,7 @@ func (c *Classifier) top(scores []float32) ([]record.Score, error) {
 func (c *Classifier) classification(v *Item, top []record.Score, now time.Time) record.Classification {
 	out := record.Classification{
 		EventID: v.ID.String(), Stream: v.Stream, Seq: v.Seq, Object: v.Object, View: v.View, Time: v.Time,
-			Track: v.Track,
+		Track: v.Track,
 		Model: c.options.Model, Class: top[0].Class, Score: top[0].Score, TopK: top,
 	}
 	if v.Box != nil {

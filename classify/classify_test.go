@@ -49,7 +49,7 @@ func item(i int) Item {
 	v := voxelize.Volume{
 		ID: record.ID{Stream: "s", Seq: uint64(i)}, Label: int32(i%3) - 1,
 		Dims: [3]int{side, side, side}, Index: make([]uint8, side*side*side),
-			Content: voxelize.PaletteContent("Oranges"),
+		Content: voxelize.PaletteContent("Oranges"),
 	}
 	for j := range v.Index {
 		if (j*7+i)%5 == 0 {
@@ -257,7 +257,7 @@ func TestLogits(t *testing.T) {
 	for _, activation := range []string{"linear", "log_softmax"} {
 		m, err := nn.Sequential("small", nn.Shape{side, side, side, 3},
 			layers.NewConv3D(4, 3, "relu"), layers.NewFlatten(), layers.NewDense(classes, ""),
-				layers.NewActivation(activation))
+			layers.NewActivation(activation))
 		if activation == "linear" {
 			m, err = nn.Sequential("small", nn.Shape{side, side, side, 3}, layers.NewConv3D(4, 3, "relu"),
 				layers.NewFlatten(), layers.NewDense(classes, ""))

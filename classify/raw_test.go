@@ -192,8 +192,10 @@ func TestRawValueErrors(t *testing.T) {
 		item Item
 		want string
 	}{
-		{coloured, rawItems(1, dims, 3)[0],
-			"s/0: found float32 values of 3 channels, want palette Oranges, the input of model small"},
+		{
+			coloured, rawItems(1, dims, 3)[0],
+			"s/0: found float32 values of 3 channels, want palette Oranges, the input of model small",
+		},
 		{
 			model(t, "softmax"), rawItems(1, dims, 1)[0],
 			"found float32 values of 1 channel, want palette Oranges, or raw values of 3 channels",

@@ -346,7 +346,7 @@ func TestQuantize(t *testing.T) {
 			low["accuracy"].(float64) < e["accuracy"].(float64)-.05 {
 			t.Errorf("evaluate in %s: loss %v and accuracy %v of version %v, want other ones than %v, %v, "+
 				"%v, but near", kind, low["loss"], low["accuracy"], low["digest"], e["loss"], e["accuracy"],
-					e["digest"])
+				e["digest"])
 		}
 		if s := w.json("model", "summary", kind+".keras"); s["precision"] != kind {
 			t.Errorf("model summary: precision %v, want %s", s["precision"], kind)

@@ -50,8 +50,10 @@ func TestPyarrowReadsTables(t *testing.T) {
 			t.Errorf("%s: pyarrow sees %v rows in %v, inspect %v in %v, %v", out, got["rows"], got["bounds"],
 				seen["count"], seen["min"], seen["max"])
 		}
-		types := map[string]any{"sample": "uint32", "x": "double", "y": "double", "z": "double", "intensity": "float",
-			"red": "uint8", "green": "uint8", "blue": "uint8"}
+		types := map[string]any{
+			"sample": "uint32", "x": "double", "y": "double", "z": "double", "intensity": "float",
+			"red": "uint8", "green": "uint8", "blue": "uint8",
+		}
 		if !reflect.DeepEqual(got["types"], types) {
 			t.Errorf("%s: pyarrow sees %v, want %v", out, got["types"], types)
 		}

@@ -188,7 +188,7 @@ func TestBadInputs(t *testing.T) {
 		count  int
 	}{
 		"cut.h5": {"cut.h5", 1}, "overwritten.h5": {"overwritten.h5", 1}, "nan.npy": {"NaN", 1},
-			"half.npy": {"8x8x8", 2},
+		"half.npy":  {"8x8x8", 2},
 		"noise.bin": {"not a known format", 1}, "nothing.xyz": {"", 1}, "empty.pcd": {"nothing to voxelize", 1},
 	}
 
@@ -269,8 +269,10 @@ func TestFullDisk(t *testing.T) {
 			w.set("pipeline.batch", 16)
 			w.set("pipeline.attempts", map[bool]int{true: 0, false: 5}[returns])
 			p := w.start("run", input, "--out", out, "--json")
-			p.until(t, "complaint", func() bool { return strings.Contains(p.stderr.String(),
-				"no space left on device") })
+			p.until(t, "complaint", func() bool {
+				return strings.Contains(p.stderr.String(),
+					"no space left on device")
+			})
 			if !returns {
 				p.wait(t, exitFailed)
 			}

@@ -66,10 +66,10 @@ func TestPyarrowSeesTensors(t *testing.T) {
 	for i := range vs {
 		vs[i] = voxelize.Volume{
 			ID: record.ID{Stream: "scan", Seq: 1<<63 + uint64(i)}, Label: int32(i) - 1, Dims: dims,
-				Index: make([]uint8, 60),
+			Index:   make([]uint8, 60),
 			Content: voxelize.PaletteContent("Oranges"),
 			Origin:  [3]float64{690000.125, 5300000.5, float64(i) - 0.75}, Edge: 0.5, Points: 4e9 + uint32(i),
-				Outside: 7,
+			Outside: 7,
 		}
 		for j := range vs[i].Index {
 			vs[i].Index[j] = uint8(100*i + j)
@@ -99,13 +99,15 @@ func TestPyarrowSeesTensors(t *testing.T) {
 		"first_of_layer": 100 + 2*20,
 		"columns": []string{
 			"voxels: extension<arrow.fixed_shape_tensor[value_type=uint8, shape=[3,4,5], dim_names=[D,H,W]]>",
-				"seq: uint64",
+			"seq: uint64",
 			"time: timestamp[ns, tz=UTC]", "label: int32", "origin: fixed_size_list<item: double>[3]",
 			"edge: float", "points: uint32", "outside: uint32",
 		},
-		"metadata": map[string]string{volarrow.KeyVersion: "1", volarrow.KeyPalette: "Oranges",
-			volarrow.KeyDims: "3,4,5"},
-		"seq":      []uint64{1 << 63, 1<<63 + 1}, "time": []any{vs[0].Time.UnixNano(), nil}, "label": []int{-1, 0},
+		"metadata": map[string]string{
+			volarrow.KeyVersion: "1", volarrow.KeyPalette: "Oranges",
+			volarrow.KeyDims: "3,4,5",
+		},
+		"seq": []uint64{1 << 63, 1<<63 + 1}, "time": []any{vs[0].Time.UnixNano(), nil}, "label": []int{-1, 0},
 		"origin": [][3]float64{vs[0].Origin, vs[1].Origin}, "points": []uint32{4e9, 4e9 + 1},
 	})
 	if err != nil {

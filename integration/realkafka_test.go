@@ -24,12 +24,14 @@ func TestRealKafka(t *testing.T) {
 		}
 		addr := script(t, "start")
 		t.Cleanup(func() { script(t, "kill") })
-		return transporttest.Broker{Addr: addr, Down: 10 * time.Second,
+		return transporttest.Broker{
+			Addr: addr, Down: 10 * time.Second,
 			Restart: func(t testing.TB, down time.Duration) {
-			script(t, "kill")
-			time.Sleep(down)
-			script(t, "start")
-		}}
+				script(t, "kill")
+				time.Sleep(down)
+				script(t, "start")
+			},
+		}
 	})
 }
 

@@ -148,13 +148,22 @@ listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=%s.scram.ScramLoginModule 
 				s    kafka.SASLOptions
 				says string
 			}{
-				{encrypted, kafka.SASLOptions{Mechanism: mechanism, User: user, Password: "wrong"},
-					"authentication failed"},
-				{encrypted, kafka.SASLOptions{Mechanism: mechanism, User: "nobody", Password: password},
-					"authentication failed"},
+				{
+					encrypted,
+					kafka.SASLOptions{Mechanism: mechanism, User: user, Password: "wrong"},
+					"authentication failed",
+				},
+				{
+					encrypted,
+					kafka.SASLOptions{Mechanism: mechanism, User: "nobody", Password: password},
+					"authentication failed",
+				},
 				{kafka.TLSOptions{Enabled: true, CAFile: theirs.File}, right, "certificate is not trusted"},
-				{kafka.TLSOptions{Enabled: true, CAFile: ours.File, ServerName: "other"}, right,
-					"certificate is not trusted"},
+				{
+					kafka.TLSOptions{Enabled: true, CAFile: ours.File, ServerName: "other"},
+					right,
+					"certificate is not trusted",
+				},
 			} {
 				if err := open(t, bad.o, bad.s).Ping(t.Context()); !errors.Is(err, kafka.ErrAccess) ||
 					!strings.Contains(err.Error(), bad.says) {
@@ -164,8 +173,10 @@ listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=%s.scram.ScramLoginModule 
 		})
 	}
 	t.Run("plain text", func(t *testing.T) {
-		c := must(kafka.Open(kafka.Config{Brokers: []string{"127.0.0.1:" + secure},
-			Log: slog.New(slog.DiscardHandler)}))(t)
+		c := must(kafka.Open(kafka.Config{
+			Brokers: []string{"127.0.0.1:" + secure},
+			Log:     slog.New(slog.DiscardHandler),
+		}))(t)
 		defer c.Close()
 		if err := c.Reach(t.Context()); err == nil || !strings.Contains(err.Error(), "it may require TLS or SASL") {
 			t.Errorf("found %v", err)

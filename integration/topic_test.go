@@ -22,8 +22,10 @@ func TestTopicOfFilesIsKilled(t *testing.T) {
 	var files []transport.Message
 	grids := npyOf([]int{3, 16, 16, 16}, make([]float32, 3*16*16*16))
 	for i := range all {
-		m := transport.Message{Key: fmt.Appendf(nil, "camera-%d", i%7),
-			Value: fmt.Appendf(nil, "1 2 3\n4 5 6\n7 8 %d\n", 10+i)}
+		m := transport.Message{
+			Key:   fmt.Appendf(nil, "camera-%d", i%7),
+			Value: fmt.Appendf(nil, "1 2 3\n4 5 6\n7 8 %d\n", 10+i),
+		}
 		switch i % 20 {
 		case 5:
 			m.Value = grids

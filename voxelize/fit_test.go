@@ -67,11 +67,15 @@ func TestFitAuto(t *testing.T) {
 	}{
 		"known cell size": {FitAuto, [3]float64{.002, .001, .001}, [3]int{3, 7, 5}, ""},
 		"unknown cell size": {
-			FitAuto, [3]float64{}, [3]int{3, 7, 5},
+			FitAuto,
+			[3]float64{},
+			[3]int{3, 7, 5},
 			"found a grid of 3x7x5 cells, want 4x4x4: change --grid, or resample with --fit whole or --fit crop",
 		},
 		"exact": {
-			FitExact, [3]float64{.002, .001, .001}, [3]int{3, 7, 5},
+			FitExact,
+			[3]float64{.002, .001, .001},
+			[3]int{3, 7, 5},
 			"found a grid of 3x7x5 cells, want 4x4x4: change --grid",
 		},
 		"exact, slices of other gap": {FitExact, [3]float64{.002, .001, .001}, [3]int{4, 4, 4}, ""},
@@ -96,8 +100,10 @@ func TestWindow(t *testing.T) {
 	o := DefaultOptions()
 	o.Dims = [3]int{1, 1, 4}
 	o.Method = Regular.Name
-	grid := &ingest.Grid{Dims: o.Dims, Channels: 1, Values: []float32{-1000, -160, 40, 3000},
-		Window: [2]float32{-160, 240}}
+	grid := &ingest.Grid{
+		Dims: o.Dims, Channels: 1, Values: []float32{-1000, -160, 40, 3000},
+		Window: [2]float32{-160, 240},
+	}
 	for name, c := range map[string]struct {
 		w    Window
 		want []uint8

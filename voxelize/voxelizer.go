@@ -113,8 +113,10 @@ func (v *Voxelizer) Field(s ingest.Sample) (*Field, error) {
 		if err != nil {
 			return nil, itemError(s, err)
 		}
-		f := &Field{Grid: Grid{Dims: v.options.Dims}, Stride: strides(v.options.Dims),
-			Values: make([]float64, len(values))}
+		f := &Field{
+			Grid: Grid{Dims: v.options.Dims}, Stride: strides(v.options.Dims),
+			Values: make([]float64, len(values)),
+		}
 		for i, x := range values {
 			f.Values[i] = float64(x)
 		}
@@ -158,7 +160,8 @@ func (v *Voxelizer) takes(d ingest.Data) error {
 // Fuse fuses all frames of a recording into one grid, with a method that has [Method.Fuse], whose arguments it takes.
 // The grid can be passed to this voxelizer.
 func (v *Voxelizer) Fuse(ctx context.Context, open func() (ingest.Source, error), threads int, bad func(error)) (*Fused,
-	error) {
+	error,
+) {
 	if v.method.Fuse == nil {
 		return nil, fmt.Errorf("voxelize: method %s makes one grid per sample, want a method that fuses recordings",
 			v.method.Name)

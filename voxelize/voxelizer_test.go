@@ -261,18 +261,24 @@ func TestBadSamples(t *testing.T) {
 		{"all NaN", options(Pyntcloud, 2), cloudOf(math.NaN(), 0, 0, 0, math.NaN(), 0), "none of 2 points is finite"},
 		{"all outside", fixed, cloudOf(9, 9, 9), "are outside the grid of 2x2x2 cells of 1 m"},
 		{"too far apart", options(Regular, 2), cloudOf(-1e308, 0, 0, 1e308, 0, 0), "too far apart"},
-		{"columns differ", options(Regular, 2), &ingest.PointCloud{X: []float64{1}, Y: []float64{1}},
-			"1, 1 and 0 values"},
+		{
+			"columns differ", options(Regular, 2), &ingest.PointCloud{X: []float64{1}, Y: []float64{1}},
+			"1, 1 and 0 values",
+		},
 		{
 			"wrong dims", options(MNIST3D, 2), grid([3]int{2, 2, 3}, 1, make([]float32, 12)...),
 			"found a grid of 2x2x3 cells, want 2x2x2",
 		},
-		{"wrong channels", options(MNIST3D, 2), grid(two, 3, make([]float32, 24)...),
-			"found a grid with 3 channels, want 1"},
+		{
+			"wrong channels", options(MNIST3D, 2), grid(two, 3, make([]float32, 24)...),
+			"found a grid with 3 channels, want 1",
+		},
 		{"short", options(MNIST3D, 2), grid(two, 1, 1, 2), "found 2 values, want 8"},
 		{"NaN cell", options(MNIST3D, 2), grid(two, 1, 0, 0, 0, 0, 0, 0, nan, 0), "NaN at cell (1,1,0)"},
-		{"Inf cell", options(MNIST3D, 2), grid(two, 1, 0, float32(math.Inf(1)), 0, 0, 0, 0, 0, 0),
-			"+Inf at cell (0,0,1)"},
+		{
+			"Inf cell", options(MNIST3D, 2), grid(two, 1, 0, float32(math.Inf(1)), 0, 0, 0, 0, 0, 0),
+			"+Inf at cell (0,0,1)",
+		},
 		{
 			"frame size", options(MNIST3D, 2), &ingest.Frame{Width: 2, Height: 2, Depth: make([]float32, 3)},
 			"2x2 pixels: found 3 depths and 0 colours",

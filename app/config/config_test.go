@@ -103,7 +103,7 @@ func TestPrecedenceAndOrigin(t *testing.T) {
 func TestSecrets(t *testing.T) {
 	l, err := Load("", []string{
 		"VOXELSTREAM_KAFKA_SASL_MECHANISM=plain", "VOXELSTREAM_KAFKA_SASL_USER=u",
-			"VOXELSTREAM_KAFKA_SASL_PASSWORD=s3cret",
+		"VOXELSTREAM_KAFKA_SASL_PASSWORD=s3cret",
 	}, nil)
 	if err != nil || l.Kafka.SASL.Password != "s3cret" {
 		t.Fatalf("found %v", err)

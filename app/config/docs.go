@@ -80,8 +80,8 @@ func WriteDocs(root string) error {
 		"config.yaml": WriteExample, "docs/reference/config.md": WriteReference,
 		"docs/reference/config.schema.json": writeSchema,
 		"docs/reference/formats.md":         formats.WriteReference,
-			"docs/reference/methods.md": voxelize.WriteReference,
-		"docs/reference/sinks.md": func(w io.Writer) error { return sinks.WriteReference(w, all.Kinds) },
+		"docs/reference/methods.md":         voxelize.WriteReference,
+		"docs/reference/sinks.md":           func(w io.Writer) error { return sinks.WriteReference(w, all.Kinds) },
 	} {
 		f, err := os.Create(filepath.Join(root, path))
 		if err != nil {

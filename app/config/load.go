@@ -376,7 +376,7 @@ func (l *loader) environment(environ []string) (problems []error) {
 		if !ok {
 			problems = append(problems,
 				fmt.Errorf("environment %s: unknown variable%s; config print lists all keys", name,
-				option.DidYouMean(name, slices.Sorted(maps.Keys(names)))))
+					option.DidYouMean(name, slices.Sorted(maps.Keys(names)))))
 			continue
 		}
 		if value == "" {

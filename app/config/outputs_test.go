@@ -78,8 +78,10 @@ func TestReplaced(t *testing.T) {
 // TestMasked checks that neither config print nor an error reveals a secret.
 func TestMasked(t *testing.T) {
 	l := &Loaded{Config: Default()}
-	l.Sinks.Out = Outputs{"a.jsonl?queue=3", "postgres://user:hush@host/db?table=x&password=hush",
-		"kafka:x?pasword=hush"}
+	l.Sinks.Out = Outputs{
+		"a.jsonl?queue=3", "postgres://user:hush@host/db?table=x&password=hush",
+		"kafka:x?pasword=hush",
+	}
 	for _, s := range l.Settings() {
 		if s.Key != "sinks.out" {
 			continue

@@ -59,7 +59,7 @@ func defaultTrain() Train {
 	return Train{
 		Arch: "tutorial", Epochs: 40, BatchSize: 128, ValidationSplit: 0.3, LearningRate: 1e-3, Shuffle: true,
 		Loss: "categorical_crossentropy", Optimizer: "adam", Schedule: "constant", Pieces: []string{},
-			Monitor: MonitorAuto,
+		Monitor: MonitorAuto,
 		Plateau: 10, StepsPerEpoch: 100, MemoryLimit: 2 << 30,
 	}
 }
@@ -68,7 +68,7 @@ func defaultTrain() Train {
 func (c *Train) Validate() error {
 	var errs []error
 	if (c.Schedule == train.SchedulePiecewise) != (len(c.Pieces) > 0) {
-		errs = append(errs, fmt.Errorf("pieces: found %q, want STEP:RATE pairs with the schedule %s, and none with " +
+		errs = append(errs, fmt.Errorf("pieces: found %q, want STEP:RATE pairs with the schedule %s, and none with "+
 			"others",
 			c.Pieces, train.SchedulePiecewise))
 	}

@@ -58,7 +58,7 @@ func Quantize(ctx context.Context, a *app.Env, path string, data []string, o Qua
 	rows := d.rows(scored)
 	calibration := max(1, int(o.Share*float64(rows.Len())))
 	if calibration >= rows.Len() {
-		return nil, fmt.Errorf("found %d labelled rows, want at least 2: some to calibrate and others to measure " +
+		return nil, fmt.Errorf("found %d labelled rows, want at least 2: some to calibrate and others to measure "+
 			"the accuracy", rows.Len())
 	}
 	p, err := train.Calibrate(ctx, scored, o.Kind, train.Part(rows, 0, calibration), a.Threads())

@@ -81,8 +81,8 @@ func Train(ctx context.Context, a *app.Env, paths []string, o TrainOptions) (*Tr
 	total, _ := tr.model.Count()
 	r := &TrainResult{
 		Epochs: len(tr.history.Loss), History: tr.history, SamplesPerSecond: tr.history.SamplesPerSecond,
-			Parameters: total,
-		Model: o.Out, Rows: tr.rows,
+		Parameters: total,
+		Model:      o.Out, Rows: tr.rows,
 		Seed: a.Config.Seed, BestEpoch: tr.history.BestEpoch, Stopped: tr.history.Stopped,
 	}
 	return r, app.Interrupted(ctx, nil)
@@ -264,8 +264,10 @@ func (tr *training) save() error {
 	var t *format.Training
 	if name := strings.ToLower(tr.o.Out); strings.HasSuffix(name, ".keras") || strings.HasSuffix(name, ".h5") &&
 		!strings.HasSuffix(name, ".weights.h5") {
-		t = &format.Training{Optimizer: tr.options.Optimizer, Loss: tr.options.Loss.Name(),
-			Metrics: []string{"accuracy"}}
+		t = &format.Training{
+			Optimizer: tr.options.Optimizer, Loss: tr.options.Loss.Name(),
+			Metrics: []string{"accuracy"},
+		}
 	}
 	if err := format.SaveTraining(tr.o.Out, tr.model, t); err != nil {
 		return err

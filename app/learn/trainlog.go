@@ -105,8 +105,10 @@ func writeHistory(w io.Writer, h *train.History) error {
 	c := csv.NewWriter(w)
 	rows := [][]string{{"epoch", "accuracy", "learning_rate", "loss", "val_accuracy", "val_loss"}}
 	for i := range h.Loss {
-		row := []string{strconv.Itoa(i + 1), number(h.Accuracy[i]), number(h.LearningRate[i]), number(h.Loss[i]), "",
-			""}
+		row := []string{
+			strconv.Itoa(i + 1), number(h.Accuracy[i]), number(h.LearningRate[i]), number(h.Loss[i]), "",
+			"",
+		}
 		if i < len(h.ValLoss) {
 			row[4], row[5] = number(h.ValAccuracy[i]), number(h.ValLoss[i])
 		}

@@ -49,8 +49,10 @@ func trainOptions(c *config.Train, m *nn.Model, rows int) (train.Options, error)
 	}
 	monitor := monitored(c, "loss")
 	if c.Patience > 0 {
-		o.EarlyStopping = &train.EarlyStopping{Monitor: monitor, MinDelta: c.MinDelta, Patience: c.Patience,
-			Restore: true}
+		o.EarlyStopping = &train.EarlyStopping{
+			Monitor: monitor, MinDelta: c.MinDelta, Patience: c.Patience,
+			Restore: true,
+		}
 	}
 	if c.Schedule == train.SchedulePlateau {
 		o.Plateau = &train.ReduceOnPlateau{

@@ -24,8 +24,10 @@ func (c *cli) broker() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		err = c.print(b, func(w io.Writer) { fmt.Fprintf(w, "broker listening on %s, data in %s\n", b.Address,
-			b.DataDir) })
+		err = c.print(b, func(w io.Writer) {
+			fmt.Fprintf(w, "broker listening on %s, data in %s\n", b.Address,
+				b.DataDir)
+		})
 		if err == nil {
 			a.Started()
 			<-ctx.Done()

@@ -21,7 +21,7 @@ func (c *cli) configCommand() *cobra.Command {
 
 	lint := command("lint [FILE]",
 		"Check the configuration and report all problems: unknown keys and variables, wrong "+
-		"types, units and values")
+			"types, units and values")
 	lint.Example = "  voxelstream config lint config.yaml"
 	lint.RunE = func(cmd *cobra.Command, args []string) error {
 		c.started = true

@@ -18,7 +18,10 @@ func (c *cli) inspect() *cobra.Command {
 		"  voxelstream inspect model.keras --json"
 	png := cmd.Flags().String("png", "", "Draw the first sample to this PNG file.")
 	cmd.RunE = c.do(func(ctx context.Context, a *app.Env,
-		args []string) error { return c.inspectAll(ctx, a, args, *png) })
+		args []string,
+	) error {
+		return c.inspectAll(ctx, a, args, *png)
+	})
 	return cmd
 }
 

@@ -132,8 +132,11 @@ func TestQuiet(t *testing.T) {
 	if err := os.WriteFile("c.xyz", []byte("0 0 0\n1 2 3\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []struct{ flag, want string }{{"", "volumes "}, {"--quiet", ""},
-		{"--quiet --json", `{"inputs":1,`}} {
+	for _, c := range []struct{ flag, want string }{
+		{"", "volumes "},
+		{"--quiet", ""},
+		{"--quiet --json", `{"inputs":1,`},
+	} {
 		out, code := run(append([]string{"run", "c.xyz"}, strings.Fields(c.flag)...)...)
 		if code != exitDone || !strings.HasPrefix(out, c.want) || c.want == "" && out != "" {
 			t.Errorf("run %s: found exit code %d and %q, want %q", c.flag, code, out, c.want)

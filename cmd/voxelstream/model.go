@@ -62,7 +62,7 @@ func (c *cli) model() *cobra.Command {
 	bench.Flags().DurationVar(&o.Lasting, "time", 5*time.Second, "Duration of the measurement.")
 	bench.Flags().StringSliceVar(&o.Without, "without", nil,
 		"Optimisation passes to disable, or all, to measure their "+
-		"contribution.")
+			"contribution.")
 	bench.RunE = c.do(collecting(gcKeeping, func(ctx context.Context, a *app.Env, args []string) error {
 		r, err := models.Bench(ctx, a, first(args), o)
 		return show(c, r, err, benchText)

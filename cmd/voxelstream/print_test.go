@@ -117,7 +117,7 @@ value     2 bytes: "xy"
 		"evaluate": {printed(&learn.EvaluateResult{
 			Evaluation: &train.Evaluation{
 				Rows: 4, Accuracy: .5, Loss: 1, ECE: .25, K: 3, TopK: 1, AUC: .75, MacroF1: .5,
-					Confusion: [][]int{{2, 0}, {2, 0}},
+				Confusion: [][]int{{2, 0}, {2, 0}},
 				PerClass: []train.ClassScore{
 					{Class: 0, Rows: 2, Precision: .5, Recall: 1, F1: .667, AUC: &auc},
 					{Class: 1, Rows: 2},
@@ -152,11 +152,15 @@ q.keras: inference in int8; model bench measures its speed
 				convertText),
 			"m.ply: mesh of 3 triangles from 2 frames, cell size 0.01 m\n",
 		},
-		"voxelize": {printed(&files.VoxelizeSummary{File: "v.npy", Volumes: 1, Grid: [3]int{4, 5, 6},
-			Method: "occupancy"},
+		"voxelize": {printed(&files.VoxelizeSummary{
+			File: "v.npy", Volumes: 1, Grid: [3]int{4, 5, 6},
+			Method: "occupancy",
+		},
 			voxelizeText), "v.npy: 1 volume of 4x5x6 cells, method occupancy\n"},
-		"model": {printed(&models.Summary{Table: "table\n", Precision: "int8"}, modelText),
-			"table\n Inference precision: int8\n"},
+		"model": {
+			printed(&models.Summary{Table: "table\n", Precision: "int8"}, modelText),
+			"table\n Inference precision: int8\n",
+		},
 		"bench": {
 			printed(&models.BenchResult{
 				Batch: 1, Mode: "infer", Input: "dense", PerSecond: 2,
@@ -285,8 +289,10 @@ func run(args ...string) (string, int) {
 // readable one is drawn.
 func TestInspectPrinted(t *testing.T) {
 	t.Chdir(t.TempDir())
-	for name, text := range map[string]string{"a.xyz": "0 0 0\n1 2 3\n", "b.xyz": "5 5 5\n",
-		"junk.bin": "\x00\x01\x02"} {
+	for name, text := range map[string]string{
+		"a.xyz": "0 0 0\n1 2 3\n", "b.xyz": "5 5 5\n",
+		"junk.bin": "\x00\x01\x02",
+	} {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -342,8 +348,10 @@ func TestCommandsPrint(t *testing.T) {
 		{"convert c.xyz c.pcd", "file samples failed", "c.pcd: 1 sample"},
 		{"model summary", "name version digest input output layers parameters trainable", "Model: "},
 		{"model convert c.safetensors d.safetensors", "model parameters", "d.safetensors: "},
-		{"model verify", "name version digest max_difference_passes max_difference_threads rows tier",
-			"digits, version "},
+		{
+			"model verify", "name version digest max_difference_passes max_difference_threads rows tier",
+			"digits, version ",
+		},
 		{
 			"model bench --time 1ms --batch 2", "batch mode samples_per_second latency_ms tier threads input steps",
 			"infer, batch size 2",

@@ -29,8 +29,8 @@ type cli struct {
 
 func (c *cli) root() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "voxelstream",
-		Short:         "Classify RGB-D frames, lidar scans and HDF5 archives with a 3D CNN, streamed as voxels " +
+		Use: "voxelstream",
+		Short: "Classify RGB-D frames, lidar scans and HDF5 archives with a 3D CNN, streamed as voxels " +
 			"through Kafka",
 		Example:       "  voxelstream generate --count 200 --out digits.h5\n  voxelstream run digits.h5",
 		Version:       app.Version,
@@ -47,7 +47,7 @@ func (c *cli) root() *cobra.Command {
 	keyFlags(root, f, config.Flags("log", "threads", "seed"))
 	root.AddCommand(
 		c.run(), c.ingest(), c.classify(), c.train(), c.evaluate(), c.generate(), c.voxelize(), c.inspect(),
-			c.convert(),
+		c.convert(),
 		c.model(), c.configCommand(), c.dlq(), c.broker(), c.doctor(), c.version(), c.docs(),
 	)
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { writeHelp(cmd.OutOrStdout(), cmd) })

@@ -28,11 +28,11 @@ interrupt or a crash, and produces the same model, bit for bit.`
 	f.BoolVar(&o.FromTopic, "from-topic", false, "Train on the labelled volumes in the topic.")
 	f.BoolVar(&o.Follow, "follow", false,
 		"With --from-topic, train on volumes as they arrive, each once. An epoch has "+
-		"--steps-per-epoch steps.")
+			"--steps-per-epoch steps.")
 	f.StringVar(&o.Split, "split", "",
 		"Part of an archive to use: train, test or all. pairs uses the default part and "+
-		"keeps each even row and the odd row after it together in the validation split. (default train, or all if "+
-		"there are no parts)")
+			"keeps each even row and the odd row after it together in the validation split. (default train, or all if "+
+			"there are no parts)")
 	f.StringVar(&o.Init, "init", "", "Model to start from.")
 	f.BoolVar(&o.Resume, "resume", false, "Continue from the checkpoint, if there is one.")
 	f.IntVar(&o.Classes, "classes", 0, "Number of classes. 0 means the largest label plus one.")

@@ -316,8 +316,10 @@ func (x *table) message(t testing.TB, records int) []byte {
 	t.Helper()
 	var fields []arrow.Field
 	for i, name := range x.names {
-		fields = append(fields, arrow.Field{Name: name, Type: x.arrays[i].DataType(), Nullable: true,
-			Metadata: x.fields[name]})
+		fields = append(fields, arrow.Field{
+			Name: name, Type: x.arrays[i].DataType(), Nullable: true,
+			Metadata: x.fields[name],
+		})
 	}
 	metadata := arrow.MetadataFrom(x.metadata)
 	schema := arrow.NewSchema(fields, &metadata)
@@ -368,8 +370,10 @@ func TestVersion2Errors(t *testing.T) {
 		{"version 1", "no tensor shape", setting(KeyVersion, "1")},
 		{"no version", "no tensor shape", func(x *table) { delete(x.metadata, KeyVersion) }},
 		{"no dims", `voxelstream.dims: found "", want D,H,W`, func(x *table) { delete(x.metadata, KeyDims) }},
-		{"other dims", "found fixed_size_list<float32>[4], want fixed_size_list<float32>[6]",
-			setting(KeyDims, "1,2,3")},
+		{
+			"other dims", "found fixed_size_list<float32>[4], want fixed_size_list<float32>[6]",
+			setting(KeyDims, "1,2,3"),
+		},
 		{"no cells", "at least 1 per axis", setting(KeyDims, "-2,-1,2")},
 		{"huge dims", "at most", setting(KeyDims, "4294967296,4294967296,4294967296")},
 		{"channels", "found fixed_size_list<float32>[4], want fixed_size_list<float32>[8]", setting(KeyChannels, "2")},
@@ -385,8 +389,10 @@ func TestVersion2Errors(t *testing.T) {
 		{"no seq", "found no column seq", func(x *table) { x.remove("seq") }},
 		{"no voxels", "found no column voxels", func(x *table) { x.remove("voxels") }},
 		{"signed seq", "column seq: found int64, want uint64", column("seq", arrow.PrimitiveTypes.Int64, `[1,2]`)},
-		{"null seq", "column seq: node 2: found 2 values, 1 of them null",
-			column("seq", arrow.PrimitiveTypes.Uint64, `[1,null]`)},
+		{
+			"null seq", "column seq: node 2: found 2 values, 1 of them null",
+			column("seq", arrow.PrimitiveTypes.Uint64, `[1,null]`),
+		},
 		{"null voxels", "column voxels: node 0", func(x *table) {
 			x.set("voxels", listsOf(arrow.PrimitiveTypes.Float32, 4, `[[1,2,3,4],null]`))
 		}},
@@ -413,8 +419,10 @@ func TestVersion2Errors(t *testing.T) {
 			"half a box", "found fixed_size_list<float16>",
 			func(x *table) { x.set("box", listsOf(arrow.FixedWidthTypes.Float16, 7, `[null,null]`)) },
 		},
-		{"text label", "column label: found type 5, want int32",
-			column("label", arrow.BinaryTypes.String, `["a","b"]`)},
+		{
+			"text label", "column label: found type 5, want int32",
+			column("label", arrow.BinaryTypes.String, `["a","b"]`),
+		},
 		{"infinite box", "row 1: box", func(x *table) {
 			x.set("box", listsOf(arrow.PrimitiveTypes.Float64, 7, `[null,[1,2,3,1e300,1,1,1]]`))
 		}},
@@ -478,8 +486,10 @@ func TestVersion2Errors(t *testing.T) {
 		},
 		{Dims: [3]int{1, 1, 1}, Index: []uint8{1}, Content: voxelize.FloatContent(1)},
 		{Dims: [3]int{1, 1, 1}, Values: []float32{1}, Content: voxelize.ByteContent(1, 1, 0)},
-		{Dims: [3]int{1, 1, 1}, Values: []float32{1},
-			Content: voxelize.Content{Palette: "gray", Channels: 1, Float: true}},
+		{
+			Dims: [3]int{1, 1, 1}, Values: []float32{1},
+			Content: voxelize.Content{Palette: "gray", Channels: 1, Float: true},
+		},
 	} {
 		if _, err := Encode(nil, []voxelize.Volume{v}); err == nil {
 			t.Errorf("%+v: want an error", v)

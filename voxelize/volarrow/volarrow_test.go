@@ -198,8 +198,10 @@ func TestEncodeErrors(t *testing.T) {
 			"short", "found 7 bytes and 0 float32 values, want 8 and 0",
 			change(func(v *voxelize.Volume) { v.Index = v.Index[:7] }),
 		},
-		{"time", "want a year between 1677 and 2262",
-			change(func(v *voxelize.Volume) { v.Time = time.Unix(1<<40, 0) })},
+		{
+			"time", "want a year between 1677 and 2262",
+			change(func(v *voxelize.Volume) { v.Time = time.Unix(1<<40, 0) }),
+		},
 		{"too many cells", "at most", []voxelize.Volume{{
 			Dims:    [3]int{1 << 12, 1 << 12, 2},
 			Content: voxelize.PaletteContent("gray"),
