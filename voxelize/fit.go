@@ -127,7 +127,9 @@ func (v *Voxelizer) gridValues(g *ingest.Grid) (values []float32, scaled bool, e
 	if err := v.check(g, 1); err != nil {
 		return nil, false, err
 	}
-	values = g.Values
+	if values, err = background(g); err != nil {
+		return nil, false, err
+	}
 	low, high, scaled := v.window(g)
 	if scaled {
 		values = scale(values, low, high)
@@ -152,7 +154,11 @@ func (v *Voxelizer) raw(vol *Volume, g *ingest.Grid) error {
 	if _, err := vol.Content.Size(vol.Dims); err != nil {
 		return err
 	}
-	vol.Values = g.Values
+	values, err := background(g)
+	if err != nil {
+		return err
+	}
+	vol.Values = values
 	if w := v.options.Window; w.Width > 0 {
 		low, high := w.bounds()
 		vol.Values = scale(vol.Values, low, high)
@@ -253,6 +259,31 @@ func finiteValues(values []float32) bool {
 	return a+b+c+d == 0
 }
 
+// background returns the values of a grid, with a background value where they are NaN or infinite, as outside of the
+// brain in a masked map: 0, or the lowest finite value of the channel if that is below 0. The values are those of the
+// grid itself if all of them are finite.
+func background(g *ingest.Grid) ([]float32, error) {
+	if finiteValues(g.Values) {
+		return g.Values, nil
+	}
+	lowest, found := make([]float32, g.Channels), false
+	for i, x := range g.Values {
+		if x-x == 0 {
+			lowest[i%g.Channels], found = min(lowest[i%g.Channels], x), true
+		}
+	}
+	if !found {
+		return nil, fmt.Errorf("none of the %d values of the grid is finite", len(g.Values))
+	}
+	out := slices.Clone(g.Values)
+	for i, x := range out {
+		if x-x != 0 {
+			out[i] = lowest[i%g.Channels]
+		}
+	}
+	return out, nil
+}
+
 // channelsError reports a grid whose number of channels cannot be used; most is the largest number that can.
 func channelsError(found, most int) error {
 	if most > 1 {
@@ -292,16 +323,6 @@ func (v *Voxelizer) check(g *ingest.Grid, channels int) error {
 	}
 	if len(g.Values) != n {
 		return fmt.Errorf("grid of %s cells: found %d values, want %d", dimsString(g.Dims), len(g.Values), n)
-	}
-	if finiteValues(g.Values) {
-		return nil
-	}
-	for i, x := range g.Values {
-		if x-x != 0 {
-			i /= g.Channels
-			z, y, x0 := i/(g.Dims[1]*g.Dims[2]), i/g.Dims[2]%g.Dims[1], i%g.Dims[2]
-			return fmt.Errorf("found grid value %g at cell (%d,%d,%d), want finite numbers", x, z, y, x0)
-		}
 	}
 	return nil
 }

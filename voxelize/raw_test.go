@@ -1,6 +1,8 @@
 package voxelize
 
 import (
+	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -116,8 +118,6 @@ func TestRawCloud(t *testing.T) {
 
 func TestRawErrors(t *testing.T) {
 	dims := [3]int{2, 3, 4}
-	infinite := scan(dims, 2, [3]float64{})
-	infinite.Values[2*(12+4+2)+1] /= 0 * infinite.Values[0]
 	short := scan(dims, 2, [3]float64{})
 	short.Values = short.Values[1:]
 	palette := rawOptions(dims)
@@ -130,7 +130,6 @@ func TestRawErrors(t *testing.T) {
 		{palette, scan(dims, 3, [3]float64{}), "found a grid with 3 channels, want 1: use --values raw for more"},
 		{rawOptions(dims), scan(dims, 0, [3]float64{}), "found a grid with 0 channels, want 1 to 1024"},
 		{rawOptions(dims), scan([3]int{2, 3, 5}, 3, [3]float64{}), "found a grid of 2x3x5 cells, want 2x3x4"},
-		{rawOptions(dims), infinite, "at cell (1,1,2), want finite numbers"},
 		{rawOptions(dims), short, "found 47 values, want 48"},
 		{rawOptions(dims), (*ingest.Grid)(nil), "sample without data"},
 	} {
@@ -142,6 +141,30 @@ func TestRawErrors(t *testing.T) {
 	o.Values = "grey"
 	if _, err := New(o); err == nil || !strings.Contains(err.Error(), "values") {
 		t.Errorf("found error %v, want one about values", err)
+	}
+}
+
+// TestBackground checks that cells that are NaN or infinite become the background of their channel, and that the grid
+// does not change.
+func TestBackground(t *testing.T) {
+	nan, inf := float32(math.NaN()), float32(math.Inf(1))
+	g := &ingest.Grid{
+		Dims: [3]int{1, 2, 2}, Channels: 2,
+		Values: []float32{nan, 5, -3, inf, 4, 6, -inf, 7},
+	}
+	vol, err := mustNew(t, rawOptions(g.Dims)).Volume(sampleOf(g))
+	if want := "[-3 5 -3 0 4 6 -3 7]"; err != nil || fmt.Sprint(vol.Values) != want {
+		t.Errorf("found %v, %v, want %s", vol.Values, err, want)
+	}
+	if finiteValues(g.Values) {
+		t.Error("the grid was changed")
+	}
+	// A grid of cells with a size is resampled, which must not spread a NaN.
+	g = scan([3]int{4, 4, 4}, 1, [3]float64{1e-3, 1e-3, 2e-3})
+	g.Values[0] = nan
+	vol, err = mustNew(t, rawOptions([3]int{2, 2, 2})).Volume(sampleOf(g))
+	if err != nil || !finiteValues(vol.Values) {
+		t.Errorf("found %v, %v, want finite values", vol.Values, err)
 	}
 }
 
