@@ -2,6 +2,7 @@ package medical
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -127,7 +128,7 @@ func TestNIfTIErrors(t *testing.T) {
 		want   string
 	}{
 		"cut":     {func(b []byte) []byte { return b[:len(b)-1] }, "found 363 bytes, want 12 from byte 352"},
-		"type":    {func(b []byte) []byte { b[70] = 32; return b }, "datatype: found 32"},
+		"type":    {func(b []byte) []byte { b[70] = 32; return b }, "datatype 32 (complex64) is not supported"},
 		"axes":    {func(b []byte) []byte { b[40] = 9; return b }, "dim: found 9 axes"},
 		"size":    {func(b []byte) []byte { b[44], b[45], b[46], b[47] = 0xff, 0x7f, 0xff, 0x7f; return b }, "limit"},
 		"pair":    {func(b []byte) []byte { copy(b[344:], "ni1"); return b }, "want a file name that ends in .hdr"},
@@ -135,6 +136,123 @@ func TestNIfTIErrors(t *testing.T) {
 	} {
 		if _, err := readGrid(t, NIfTI, "a.nii", c.change(good())); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: found error %v, want %q", name, err, c.want)
+		}
+	}
+}
+
+// readNoted reads all grids of a file or folder, and the notes about it.
+func readNoted(t *testing.T, f ingest.Format, path string) (grids []*ingest.Grid, notes string, err error) {
+	t.Helper()
+	o := ingesttest.Options
+	o.Notes = new(ingest.Notes)
+	src, err := f.Open(t.Context(), path, o)
+	if err != nil {
+		return nil, fmt.Sprint(o.Notes.Take()), err
+	}
+	var bad []error
+	_, err = ingest.Each(t.Context(), src, func(s ingest.Sample) error {
+		grids = append(grids, s.Data.(*ingest.Grid))
+		return nil
+	}, func(err error) { bad = append(bad, err) })
+	return grids, fmt.Sprint(o.Notes.Take()), errors.Join(append(bad, err, src.Close())...)
+}
+
+// TestNIfTIRepairs checks what becomes of fields that are invalid. The reference library, nifti1_io, makes the same
+// of them, and so does SimpleITK, which uses it.
+func TestNIfTIRepairs(t *testing.T) {
+	o := binary.LittleEndian
+	float := func(at int, v float64) func(b []byte) []byte {
+		return func(b []byte) []byte {
+			o.PutUint32(b[at:], math.Float32bits(float32(v)))
+			return b
+		}
+	}
+	short := func(at int, v int16) func(b []byte) []byte {
+		return func(b []byte) []byte {
+			o.PutUint16(b[at:], uint16(v))
+			return b
+		}
+	}
+	type edits []func(b []byte) []byte
+	const values, cell = "[1 21 3 23 5 25]", "[0.0015 0.0015 0.0015]"
+	for name, c := range map[string]struct {
+		change             edits
+		values, cell, note string
+	}{
+		"unchanged": {nil, values, cell, "[]"},
+		"pixdim NaN": {
+			edits{float(80, math.NaN())}, values, "[0.0015 0.0015 0.001]", "pixdim[1] is NaN: 1 is assumed",
+		},
+		"pixdim 0": {
+			edits{float(84, 0)}, values, "[0.0015 0.001 0.0015]", "pixdim[2] is 0: 1 is assumed",
+		},
+		"pixdim infinite":     {edits{float(80, math.Inf(1))}, values, "[0.0015 0.0015 0.001]", "pixdim[1] is +Inf"},
+		"pixdim negative":     {edits{float(80, -1.5)}, values, cell, "[]"},
+		"pixdim beyond dim":   {edits{short(40, 2), float(88, 0)}, values, "[0.001 0.0015 0.0015]", "[]"},
+		"dim[4] 0":            {edits{short(40, 4), short(48, 0)}, values, cell, "dim[4] is 0: 1 is assumed"},
+		"dim[3] negative":     {edits{short(46, -3)}, values, cell, "dim[3] is -3: 1 is assumed"},
+		"slope NaN":           {edits{float(112, math.NaN())}, "[0 10 1 11 2 12]", cell, "scl_slope is NaN"},
+		"slope 0":             {edits{float(112, 0)}, "[0 10 1 11 2 12]", cell, "[]"},
+		"intercept NaN":       {edits{float(116, math.NaN())}, "[0 20 2 22 4 24]", cell, "scl_inter is NaN: 0"},
+		"no unit":             {edits{func(b []byte) []byte { b[123] = 0; return b }}, values, cell, "millimetres"},
+		"vox_offset 0":        {edits{float(108, 0)}, values, cell, "vox_offset is 0"},
+		"no orientation":      {edits{short(254, 0)}, values, cell, "no sform and no qform"},
+		"sform of zeros":      {edits{float(280, 0), float(300, 0), float(320, 0)}, values, cell, "no directions"},
+		"sform with NaN":      {edits{float(280, math.NaN())}, values, cell, "no directions"},
+		"qform disagrees":     {edits{short(252, 1), float(264, 1)}, values, cell, "sform and qform disagree"},
+		"qform is not normal": {edits{short(254, 0), short(252, 1), float(264, 7)}, "[25 5 23 3 21 1]", cell, "[]"},
+		"FreeSurfer vector": {
+			edits{short(42, -1), short(44, 1), func(b []byte) []byte { b[144] = 6; return b }},
+			values, cell, "[]",
+		},
+		"truncated series": {
+			edits{short(40, 4), short(48, 3), func(b []byte) []byte { return append(b, b[352:363]...) }},
+			values, cell, "truncated: 1 of 3 volumes are whole",
+		},
+		"NaN voxels": {
+			edits{short(70, 16), func(b []byte) []byte { // 12 bytes of int16 become 3 floats
+				return float(352, math.NaN())(append(b, b[352:364]...))
+			}}, "", cell, "1 of 6 values are NaN or infinite",
+		},
+	} {
+		b := nifti(1, o, ras)
+		for _, change := range c.change {
+			b = change(b)
+		}
+		if name == "FreeSurfer vector" {
+			o.PutUint16(b[46:], 1)
+		}
+		grids, notes, err := readNoted(t, NIfTI, file(t, "a.nii", b))
+		if err != nil || len(grids) != 1 || c.values != "" && fmt.Sprint(grids[0].Values) != c.values ||
+			fmt.Sprint(grids[0].Cell) != c.cell || !strings.Contains(notes, c.note) {
+			t.Errorf("%s: found %+v, %s, %v, want %s, %s, %s", name, grids, notes, err, c.values, c.cell, c.note)
+		}
+	}
+}
+
+// TestNIfTIReasons checks that a variant that is not supported is recognised, so that its error is shown.
+func TestNIfTIReasons(t *testing.T) {
+	for want, change := range map[string]func(b []byte){
+		"datatype 2304 (RGBA)":      func(b []byte) { b[70], b[71] = 0, 9 },
+		"datatype 1536 (float128)":  func(b []byte) { b[70], b[71] = 0, 6 },
+		"datatype: found 77":        func(b []byte) { b[70] = 77 },
+		"dim[1]: found -1":          func(b []byte) { b[42], b[43] = 0xff, 0xff },
+		"dim: found 0 axes":         func(b []byte) { b[40] = 0 },
+		"vox_offset: found NaN":     func(b []byte) { copy(b[108:], "\xff\xff\xff\xff") },
+		"an ANALYZE 7.5 image":      func(b []byte) { clear(b[344:348]) },
+		`found magic "n+3\x00"`:     func(b []byte) { copy(b[344:], "n+3") },
+		"more than 65536 volumes":   func(b []byte) { b[40] = 5; copy(b[48:], "\xff\x7f\xff\x7f") },
+		"truncated: found 364 byte": func(b []byte) { b[46] = 2 },
+	} {
+		b := nifti(1, binary.LittleEndian, ras)
+		change(b)
+		path := file(t, "a.nii", b)
+		head, err := ingest.ReadHead(path)
+		if err != nil || NIfTI.Detect(head) < ingest.Likely {
+			t.Errorf("%s: not recognised: %v", want, err)
+		}
+		if _, _, err := readNoted(t, NIfTI, path); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("found error %v, want %q", err, want)
 		}
 	}
 }
@@ -152,6 +270,20 @@ func TestNIfTIPair(t *testing.T) {
 	_, grids, err := readNIfTI(filepath.Join(dir, "a.hdr"), ingest.Options{})
 	if err != nil || fmt.Sprint(grids[0].Values) != "[1 21 3 23 5 25]" {
 		t.Errorf("found %v, %v", grids, err)
+	}
+	// One of a pair may be compressed, the other not.
+	if err := os.Rename(filepath.Join(dir, "a.img"), filepath.Join(dir, "a.img.gz")); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := readNIfTI(filepath.Join(dir, "a.hdr"), ingest.Options{}); err != nil {
+		t.Error(err)
+	}
+	if err := os.Remove(filepath.Join(dir, "a.img.gz")); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = readNIfTI(filepath.Join(dir, "a.hdr"), ingest.Options{})
+	if err == nil || !strings.Contains(err.Error(), "found no a.img") {
+		t.Errorf("without the image: found %v", err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package medical
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -17,11 +18,18 @@ var MGH = ingest.Format{
 	Doc:        "MGH and MGZ; all real types; reoriented to RAS+",
 	Extensions: []string{".mgh", ".mgz"},
 	Tested:     "a volume written by nibabel",
+	Assumes: "1 mm for a voxel size that is 0 or not finite; coronal slices and voxels of 1 mm where the file gives no " +
+		"directions; the whole frames of a truncated series",
+	Refuses: "other versions than 1; the types long, bitmap and tensor, by name",
 	Detect: func(h *ingest.Head) ingest.Confidence {
-		if _, err := parseMGH(h.Bytes); err != nil {
+		named := h.Ext == ".mgh" || h.Ext == ".mgz"
+		if _, err := parseMGH(h.Bytes, ingest.Options{}); err != nil {
+			if named {
+				return ingest.Likely // reading it gives the reason
+			}
 			return ingest.No
 		}
-		if h.Ext == ".mgh" || h.Ext == ".mgz" {
+		if named {
 			return ingest.Sure
 		}
 		return ingest.Guess // version 1 and small numbers are not a signature
@@ -38,7 +46,10 @@ var mghTypes = map[uint32]columns.Type{
 	10: columns.Uint16,
 }
 
-func parseMGH(b []byte) (*scan, error) {
+// mghUnread names the types that are not supported.
+var mghUnread = map[uint32]string{2: "long", 5: "bitmap", 6: "tensor", 7: "complex float", 8: "complex double", 9: "RGB"}
+
+func parseMGH(b []byte, opt ingest.Options) (*scan, error) {
 	if len(b) < mghHeader {
 		return nil, fmt.Errorf("header: found %d bytes, want %d", len(b), mghHeader)
 	}
@@ -63,7 +74,8 @@ func parseMGH(b []byte) (*scan, error) {
 	code := o.Uint32(b[20:])
 	t, ok := mghTypes[code]
 	if !ok {
-		return nil, fmt.Errorf("type: found %d, want 0, 1, 3, 4 or 10", code)
+		return nil, fmt.Errorf("type %d (%s) is not supported, want 0, 1, 3, 4 or 10", code,
+			cmp.Or(mghUnread[code], "unknown"))
 	}
 	h.t = t
 	// Without directions a volume is coronal, with voxels of 1 mm.
@@ -71,13 +83,16 @@ func parseMGH(b []byte) (*scan, error) {
 	if o.Uint16(b[28:]) != 0 {
 		real := func(i int) float64 { return float64(math.Float32frombits(o.Uint32(b[30+4*i:]))) }
 		for c := range 3 {
-			if h.cell[c] = math.Abs(real(c)); !finite(h.cell[c]) {
-				return nil, fmt.Errorf("voxel size along axis %d: found %g, want a finite number", c, h.cell[c])
+			if h.cell[c] = math.Abs(real(c)); !finite(h.cell[c]) || h.cell[c] == 0 {
+				opt.Note("the voxel size along axis %d is %g: 1 mm is assumed", c, h.cell[c])
+				h.cell[c] = 1
 			}
 			for r := range 3 {
 				m[r][c] = real(3 + 3*c + r)
 			}
 		}
+	} else {
+		opt.Note("no directions: coronal slices with voxels of 1 mm are assumed")
 	}
 	h.orient(m)
 	return h, nil
@@ -88,7 +103,7 @@ func readMGH(path string, o ingest.Options) (*scan, []*ingest.Grid, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	h, err := parseMGH(data)
+	h, err := parseMGH(data, o)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: mgh: %w", path, err)
 	}

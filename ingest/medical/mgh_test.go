@@ -81,14 +81,40 @@ func TestMGHErrors(t *testing.T) {
 		"version": {3, 2, "version: found 2, want 1"},
 		"empty":   {7, 0, "axis 0: found 0 cells"},
 		"huge":    {4, 0x7f, "limit"},
-		"type":    {23, 9, "type: found 9"},
-		"cut":     {19, 3, "truncated: found 308 bytes, want 36 from byte 284"},
+		"type":    {23, 9, "type 9 (RGB) is not supported"},
+		"cut":     {11, 30, "truncated: found 308 bytes, want 240 from byte 284"},
 		"frames":  {16, 1, "frames, limit 65536"},
 	} {
 		b := mgh(true)
 		b[c.at] = c.v
 		if _, err := readGrid(t, MGH, "a.mgh", b); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: found error %v, want %q", name, err, c.want)
+		}
+	}
+}
+
+// TestMGHRepairs checks what is made of invalid fields, and that whole frames are kept.
+func TestMGHRepairs(t *testing.T) {
+	for want, change := range map[string]func(b []byte) []byte{
+		"1 frames, [0.002 0.001 0.0005], [truncated: 1 of 2 volumes are whole, the others are left out]": func(b []byte) []byte {
+			return b[:len(b)-1]
+		},
+		"2 frames, [0.002 0.001 0.001], [the voxel size along axis 0 is 0: 1 mm is assumed]": func(b []byte) []byte {
+			clear(b[30:34])
+			return b
+		},
+		"2 frames, [0.001 0.001 0.001], [no directions: coronal slices with voxels of 1 mm are assumed]": func(b []byte) []byte {
+			clear(b[28:30])
+			return b
+		},
+	} {
+		grids, notes, err := readNoted(t, MGH, file(t, "a.mgh", change(mgh(true))))
+		if err != nil || len(grids) == 0 {
+			t.Errorf("found %v, want %s", err, want)
+			continue
+		}
+		if got := fmt.Sprintf("%d frames, %v, %s", len(grids), grids[0].Cell, notes); got != want {
+			t.Errorf("found %s, want %s", got, want)
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package medical
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 
@@ -59,13 +58,18 @@ func (h *scan) decode(data []byte, o ingest.Options) ([]*ingest.Grid, error) {
 	}
 	cells := d[0] * d[1] * d[2] * h.channels
 	size := int64(cells) * int64(h.t.Size())
-	if h.offset < 0 || h.offset > int64(len(data)) || size*int64(h.volumes) > int64(len(data))-h.offset {
+	have := int64(len(data)) - h.offset
+	if h.offset < 0 || size > have {
 		return nil, fmt.Errorf("truncated: found %d bytes, want %d from byte %d", len(data), size*int64(h.volumes), h.offset)
 	}
-	// Files without a unit use millimetres.
-	cell := metres(h.cells(h.cell), cmp.Or(h.unit, "mm"))
+	if whole := int(min(have/size, int64(h.volumes))); whole < h.volumes {
+		o.Note("truncated: %d of %d volumes are whole, the others are left out", whole, h.volumes)
+		h.volumes = whole
+	}
+	cell := metres(h.cells(h.cell), h.unit)
 	raw := make([]float32, cells)
 	out := make([]*ingest.Grid, h.volumes)
+	unusable := 0
 	for v := range out {
 		c := columns.Column{Type: h.t, Big: h.big, Stride: h.t.Size(), Data: data[h.offset+int64(v)*size:]}
 		c.Float32s(raw, 0)
@@ -74,8 +78,26 @@ func (h *scan) decode(data []byte, o ingest.Options) ([]*ingest.Grid, error) {
 				raw[i] = float32(float64(raw[i])*h.slope + h.inter)
 			}
 		}
+		unusable += notFinite(raw)
 		out[v] = h.turn(raw)
 		out[v].Cell = cell
 	}
+	noteNotFinite(o, unusable, cells*h.volumes)
 	return out, nil
+}
+
+// notFinite counts NaN and infinite values.
+func notFinite(values []float32) (n int) {
+	for _, x := range values {
+		if x-x != 0 {
+			n++
+		}
+	}
+	return n
+}
+
+func noteNotFinite(o ingest.Options, n, total int) {
+	if n > 0 {
+		o.Note("%d of %d values are NaN or infinite", n, total)
+	}
 }

@@ -88,13 +88,13 @@ func (v *volume) turn(raw []float32) *ingest.Grid {
 	return g
 }
 
-// detail describes volumes of the same shape.
+// detail describes volumes of the same shape. Minimum and maximum are those of the finite values.
 func detail(grids []*ingest.Grid, cell []float64, unit string) *ingest.Grids {
 	out := &ingest.Grids{Rows: len(grids), Labels: map[string]int{}, Shape: []int{}, Cell: cell, CellIn: unit}
 	lo, hi := math.Inf(1), math.Inf(-1)
 	for _, g := range grids {
 		for _, v := range g.Values {
-			if !math.IsNaN(float64(v)) {
+			if v-v == 0 { // finite
 				lo, hi = min(lo, float64(v)), max(hi, float64(v))
 			}
 		}
