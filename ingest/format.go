@@ -1,8 +1,8 @@
 package ingest
 
 import (
+	"bufio"
 	"bytes"
-	"compress/gzip"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -115,23 +115,27 @@ func ReadHead(path string) (*Head, error) {
 	if !bytes.HasPrefix(h.Bytes, gzipMagic) {
 		return h, nil
 	}
-	z, err := gzip.NewReader(bytes.NewReader(h.Bytes))
+	z, err := newGunzip(bufio.NewReader(bytes.NewReader(h.Bytes)))
 	if err != nil {
 		return nil, fmt.Errorf("%s: gzip header: %w", path, err)
 	}
-	packed := h.Size
 	// An error here is due to the end of the part of the file that was read; the output before it is the head.
-	h.Bytes, _ = io.ReadAll(io.LimitReader(z, HeadBytes))
+	packed := h.Size
+	h.Bytes, err = io.ReadAll(io.LimitReader(z, HeadBytes))
 	h.Gzip, h.Ext = true, strings.ToLower(filepath.Ext(strings.TrimSuffix(strings.ToLower(path), ".gz")))
+	if err == nil && packed <= HeadBytes && len(h.Bytes) < HeadBytes {
+		h.Size = int64(len(h.Bytes))
+		return h, nil
+	}
 	var trailer [4]byte
 	if _, err := f.ReadAt(trailer[:], packed-4); err == nil {
 		h.Size = int64(binary.LittleEndian.Uint32(trailer[:]))
 	}
-	return h, nil
+	if h.Size < int64(len(h.Bytes)) {
+		h.Size, err = gunzippedSize(f, packed)
+	}
+	return h, err
 }
-
-// gzipMagic is ID1, ID2 and CM = deflate of RFC 1952.
-var gzipMagic = []byte{0x1f, 0x8b, 8}
 
 // ReadFile reads the whole file at path, decompressed if it is gzip. More than o.MaxBytes is an error.
 func ReadFile(path string, o Options) ([]byte, error) { return readFile(path, o, nil) }
@@ -165,31 +169,14 @@ func readFile(path string, o Options, buf []byte) ([]byte, error) {
 	if !bytes.HasPrefix(data, gzipMagic) {
 		return data, nil
 	}
-	data, err = Gunzip(data, limit)
+	data, garbage, err := decompress(data, limit)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	if garbage {
+		o.Note("ignored what follows the gzip data")
+	}
 	return data, nil
-}
-
-// Gunzip decompresses data. More than limit bytes is an error.
-func Gunzip(data []byte, limit int64) ([]byte, error) {
-	z, err := gzip.NewReader(bytes.NewReader(data))
-	if err != nil {
-		return nil, fmt.Errorf("gzip: %w", err)
-	}
-	// The trailer's size is a hint. Deflate compresses at most 1032 to 1, so a false size allocates no more than
-	// real data could.
-	hint := int64(binary.LittleEndian.Uint32(data[len(data)-4:]))
-	var out bytes.Buffer
-	out.Grow(int(min(hint, limit, 64*int64(len(data)))) + bytes.MinRead)
-	if _, err := io.Copy(&out, io.LimitReader(z, limit+1)); err != nil {
-		return nil, fmt.Errorf("gzip: after %d uncompressed bytes: %w", out.Len(), err)
-	}
-	if int64(out.Len()) > limit {
-		return nil, fmt.Errorf("gzip: found too many uncompressed bytes, limit %d", limit)
-	}
-	return out.Bytes(), nil
 }
 
 // Options holds the limits for one input and the options of the readers. The zero value means the defaults. A copy

@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -78,7 +79,7 @@ func TestReadFileLimits(t *testing.T) {
 		t.Errorf("found %v bytes of %d, ext %q, %v", len(head.Bytes), head.Size, head.Ext, err)
 	}
 	for n := 0; n < packed.Len(); n += 1 + n/16 {
-		if _, err := Gunzip(packed.Bytes()[:n], 1<<21); err == nil {
+		if _, _, err := decompress(packed.Bytes()[:n], 1<<21); err == nil {
 			t.Errorf("first %d of %d bytes: found no error", n, packed.Len())
 		}
 	}
@@ -146,5 +147,47 @@ func TestNewFile(t *testing.T) {
 	}
 	if data, err := os.ReadFile(path); err != nil || string(data) != "whole" {
 		t.Errorf("found %q, %v", data, err)
+	}
+}
+
+// TestGzipTails: what follows the last member is no part of the file, and several members are one file.
+func TestGzipTails(t *testing.T) {
+	pack := func(s string) []byte {
+		var b bytes.Buffer
+		z := gzip.NewWriter(&b)
+		if _, err := z.Write([]byte(s)); err != nil {
+			t.Fatal(err)
+		}
+		if err := z.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return b.Bytes()
+	}
+	zeros := make([]byte, 100_000)
+	for name, c := range map[string]struct {
+		data  []byte
+		want  string
+		notes int
+	}{
+		"plain":              {pack("abc"), "abc", 0},
+		"zeros":              {append(pack("abc"), zeros[:512]...), "abc", 0},
+		"one zero":           {append(pack("abc"), 0), "abc", 0},
+		"many zeros":         {append(pack("abc"), zeros...), "abc", 0},
+		"garbage":            {append(pack("abc"), "tail"...), "abc", 1},
+		"two members":        {append(pack("abc"), pack("defg")...), "abcdefg", 0},
+		"empty last member":  {append(pack("abc"), pack("")...), "abc", 0},
+		"two members, zeros": {slices.Concat(pack("abc"), pack("defg"), zeros[:9]), "abcdefg", 0},
+	} {
+		path := filepath.Join(t.TempDir(), "x.gz")
+		if err := os.WriteFile(path, c.data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		o := Options{Notes: new(Notes)}
+		got, err := ReadFile(path, o)
+		head, herr := ReadHead(path)
+		if err != nil || herr != nil || string(got) != c.want || string(head.Bytes) != c.want ||
+			head.Size != int64(len(c.want)) || len(o.Notes.Take()) != c.notes {
+			t.Errorf("%s: found %q, %v; head %q of %d, %v", name, got, err, head.Bytes, head.Size, herr)
+		}
 	}
 }
