@@ -55,13 +55,16 @@ func (a *Env) Threads() int {
 	return runtime.GOMAXPROCS(0)
 }
 
-// Reading returns the options for reading inputs. Notes about inputs are logged.
+// Reading returns the options for reading inputs. Notes about inputs and skipped files are logged.
 func (a *Env) Reading() ingest.Options {
 	o := a.Config.Ingest
 	o.Noted = func(file string, notes []ingest.Note) {
 		for _, n := range notes {
 			a.Log.Warn(n.Text, "file", file, "count", n.Count)
 		}
+	}
+	o.Skipped = func(folder, reason string, files []string) {
+		a.Log.Info("skipped files", "folder", folder, "reason", reason, "count", len(files), "first", files[0])
 	}
 	return o
 }

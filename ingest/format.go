@@ -25,8 +25,14 @@ type Format struct {
 	// leave a choice, and the flags that decide otherwise; Refuses lists what is recognised but not read, with the
 	// reason or the way out. They are phrases of the reference page, without a final full stop.
 	Doc, Assumes, Refuses string
-	// Extensions are the usual file extensions, each with its dot; a folder has none.
+	// Extensions are the usual ends of file names in lower case, such as ".pcd"; a folder has none. A file that no
+	// format recognises is taken for one of the format with its extension, the last in the list if there are several.
 	Extensions []string
+	// Parts is for folders: the names of the formats of files that belong to the recording. Files of other formats
+	// in the folder are inputs of their own. It is nil for formats of files.
+	Parts []string
+	// InspectOnly is why inputs of this format can be inspected but hold nothing to read; empty for all others.
+	InspectOnly string
 	// Library is the library that decodes it; empty if this module does.
 	Library string
 	// Tested names the public files used for testing; empty if tests create the files.
@@ -194,8 +200,11 @@ type Options struct {
 	GridShape [3]int
 	// Notes collects the readers' remarks about one input; nil discards them.
 	Notes *Notes
-	// Noted receives the notes about each file that was read, when its source ends or is closed. It may be nil.
-	Noted func(file string, notes []Note)
+	// Noted receives the notes about each file that was read, when its source ends or is closed. Skipped receives the
+	// files of a folder that were left out for the same reason, when the folder's source ends or is closed. Both may
+	// be nil.
+	Noted   func(file string, notes []Note)
+	Skipped func(folder, reason string, files []string)
 	// Readers holds pointers to the options of the formats, one struct per type; see [ReaderOptions].
 	Readers []any `yaml:",inline"`
 }

@@ -5,7 +5,6 @@ package files
 import (
 	"context"
 	"errors"
-	"fmt"
 	"path/filepath"
 	"strings"
 
@@ -35,7 +34,7 @@ type Mesh struct {
 
 // Convert copies the samples of an input to a file in the format given by its extension. An .arrow file holds
 // volumes, made according to the configuration. A folder of frames with poses becomes one mesh in a .ply file.
-// Samples that cannot be read are skipped; the result then comes with an error.
+// Samples that cannot be read are skipped; the result then comes with an error that wraps [app.ErrSkipped].
 func Convert(ctx context.Context, a *app.Env, in, out string) (_ *ConvertSummary, err error) {
 	if strings.EqualFold(filepath.Ext(out), ".ply") && posed(ctx, a, in) {
 		return reconstruct(ctx, a, in, out)
@@ -60,21 +59,22 @@ func Convert(ctx context.Context, a *app.Env, in, out string) (_ *ConvertSummary
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
 	s := &ConvertSummary{File: out}
+	skips := a.Skips()
 	s.Failed, err = ingest.Each(ctx, src, func(sample ingest.Sample) error {
+		if err := w.Write(sample); err != nil {
+			return err
+		}
 		s.Samples++
-		return w.Write(sample)
-	}, func(err error) { a.Log.Error("skipped an item", "error", err) })
+		return nil
+	}, skips.Add)
 	if err != nil {
 		return nil, err
 	}
 	if s.Samples == 0 {
-		return nil, fmt.Errorf("%s: found no readable sample", in)
+		return nil, skips.None(in, "sample")
 	}
 	if err := w.Commit(); err != nil {
 		return nil, err
 	}
-	if s.Failed > 0 {
-		return s, fmt.Errorf("%s: skipped %s", in, app.Count(s.Failed, "sample"))
-	}
-	return s, nil
+	return s, skips.Done(in, "sample")
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/ingest"
@@ -15,22 +14,23 @@ import (
 
 // fuse fuses the frames of an input into a volume for a mesh, with the options that place returns.
 func fuse(ctx context.Context, a *app.Env, input string,
-	place func(lo, hi [3]float64) (tsdf.Options, error),
+	place func(lo, hi [3]float64) (tsdf.Options, error), skips *app.Skips,
 ) (*tsdf.Fused, error) {
 	return tsdf.Fuse(ctx, func() (ingest.Source, error) { return formats.Open(ctx, input, a.Reading()) },
 		func(lo, hi [3]float64) (tsdf.Options, error) {
 			o, err := place(lo, hi)
 			o.Threads = a.Config.Threads
 			return o, err
-		}, func(err error) { a.Log.Error("skipped a frame", "error", err) })
+		}, skips.Add)
 }
 
-// posed reports whether an input is a folder whose first readable frame has a pose.
+// posed reports whether an input is a folder that is one recording, whose first readable frame has a pose.
 func posed(ctx context.Context, a *app.Env, input string) bool {
-	if info, err := os.Stat(input); err != nil || !info.IsDir() {
+	f, err := formats.Detect(ctx, input, a.Config.Ingest)
+	if err != nil || f.Parts == nil {
 		return false
 	}
-	src, err := formats.Open(ctx, input, a.Reading())
+	src, err := f.Open(ctx, input, a.Config.Ingest)
 	if err != nil {
 		return false // the next reader reports the error
 	}
@@ -71,7 +71,8 @@ func place(a *app.Env, lo, hi [3]float64) (tsdf.Options, error) {
 
 // reconstruct fuses frames with poses and writes the surface as a mesh.
 func reconstruct(ctx context.Context, a *app.Env, input, out string) (*ConvertSummary, error) {
-	fused, err := fuse(ctx, a, input, func(lo, hi [3]float64) (tsdf.Options, error) { return place(a, lo, hi) })
+	skips := a.Skips()
+	fused, err := fuse(ctx, a, input, func(lo, hi [3]float64) (tsdf.Options, error) { return place(a, lo, hi) }, skips)
 	if err != nil {
 		return nil, err
 	}
@@ -86,8 +87,5 @@ func reconstruct(ctx context.Context, a *app.Env, input, out string) (*ConvertSu
 		File: out, Frames: fused.Frames, Failed: fused.Failed,
 		Mesh: &Mesh{Vertices: len(mesh.Vertices), Triangles: len(mesh.Triangles), Edge: fused.Volume.Options().Edge},
 	}
-	if s.Failed > 0 {
-		return s, fmt.Errorf("%s: skipped %s", input, app.Count(s.Failed, "frame"))
-	}
-	return s, nil
+	return s, skips.Done(input, "frame")
 }

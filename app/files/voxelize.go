@@ -29,7 +29,7 @@ type VoxelizeSummary struct {
 
 // Voxelize converts one input to a file of grids. The file's extension selects the format: .npy, .npz and .h5 hold
 // grids with the given cell values (see voxelize.Formats), .arrow holds volumes, and .binvox the occupancy of the
-// first sample. Items that cannot be voxelized are skipped; the result then comes with an error.
+// first sample. Items that cannot be voxelized are skipped; the result then comes with an error that wraps [app.ErrSkipped].
 func Voxelize(ctx context.Context, a *app.Env, input, out, format string) (_ *VoxelizeSummary, err error) {
 	if out == "" {
 		return nil, app.Usage(errors.New("missing --out FILE, the file to write"))
@@ -46,6 +46,7 @@ func Voxelize(ctx context.Context, a *app.Env, input, out, format string) (_ *Vo
 	s := &VoxelizeSummary{File: out, Grid: v.Dims(), Method: string(v.Method().Name), Format: format}
 	bar := a.Bar("volumes")
 	defer bar.Done()
+	skips := a.Skips()
 	failed, err := samples(ctx, a, input, v, voxelize.Format(format), func(sample ingest.Sample) error {
 		if err := w.Write(sample); err != nil {
 			return err
@@ -56,21 +57,18 @@ func Voxelize(ctx context.Context, a *app.Env, input, out, format string) (_ *Vo
 		}
 		bar.Set(int64(s.Volumes), 0, "")
 		return nil
-	}, func(err error) { a.Log.Error("skipped an item", "error", err) })
+	}, skips)
 	if err != nil {
 		return nil, err
 	}
 	s.Failed = failed
 	if s.Volumes == 0 {
-		return nil, fmt.Errorf("%s: could not voxelize any of %d samples", input, failed)
+		return nil, skips.None(input, "sample")
 	}
 	if err := w.Commit(); err != nil {
 		return nil, err
 	}
-	if failed > 0 {
-		return s, fmt.Errorf("%s: skipped %s", input, app.Count(failed, "sample"))
-	}
-	return s, nil
+	return s, skips.Done(input, "sample")
 }
 
 // MethodInfo describes a voxelization method.
@@ -100,12 +98,11 @@ func Methods() []MethodInfo {
 
 // samples calls use with each sample of an input, or once with the fused grid if the method fuses recordings.
 func samples(ctx context.Context, a *app.Env, input string, v *voxelize.Voxelizer, f voxelize.Format,
-	use func(ingest.Sample) error, bad func(error),
+	use func(ingest.Sample) error, skips *app.Skips,
 ) (failed int, err error) {
 	open := func() (ingest.Source, error) { return formats.Open(ctx, input, a.Reading()) }
 	if v.Method().Fuse != nil {
-		fused, err := v.Fuse(ctx, open, a.Config.Threads,
-			func(err error) { a.Log.Error("skipped a frame", "error", err) })
+		fused, err := v.Fuse(ctx, open, a.Config.Threads, skips.Add)
 		if err != nil {
 			return 0, err
 		}
@@ -121,7 +118,7 @@ func samples(ctx context.Context, a *app.Env, input string, v *voxelize.Voxelize
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, src.Close()) }()
-	return ingest.Each(ctx, src, use, bad)
+	return ingest.Each(ctx, src, use, skips.Add)
 }
 
 // createGrids creates the output file for the grids of v.

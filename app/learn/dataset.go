@@ -157,8 +157,8 @@ func finished(a *app.Env, d *dataset, from any) (*dataset, error) {
 func readInput(ctx context.Context, a *app.Env, d *dataset, path, split string, prefer []h5.Split,
 	v *voxelize.Voxelizer, progress func(),
 ) error {
-	f, err := formats.Detect(path)
-	if err != nil {
+	f, err := formats.Detect(ctx, path, a.Config.Ingest)
+	if err != nil && !errors.Is(err, ingest.ErrFormat) { // ErrFormat: also a folder of files
 		return err
 	}
 	splits := []h5.Split{h5.All}
@@ -181,7 +181,7 @@ func readInput(ctx context.Context, a *app.Env, d *dataset, path, split string, 
 		if f.Name == h5.HDF5.Name {
 			src, err = h5.Open(ctx, path, h5.Options{Split: s, Options: a.Reading()})
 		} else {
-			src, err = f.Open(ctx, path, a.Reading())
+			src, err = formats.Open(ctx, path, a.Reading())
 		}
 		if err != nil {
 			first = errors.Join(first, err)

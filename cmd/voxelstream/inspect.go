@@ -12,7 +12,7 @@ import (
 )
 
 func (c *cli) inspect() *cobra.Command {
-	cmd := command("inspect FILE...", "Describe files: format, kind, counts, bounds, fields, calibration", ingestFlags)
+	cmd := command("inspect FILE|FOLDER...", "Describe files: format, kind, counts, bounds, fields, calibration", ingestFlags)
 	cmd.Example = "  voxelstream inspect scan.pcd digits.h5\n" +
 		"  voxelstream inspect scan.pcd --png scan.png\n" +
 		"  voxelstream inspect model.keras --json"
@@ -25,42 +25,62 @@ func (c *cli) inspect() *cobra.Command {
 	return cmd
 }
 
-// inspectAll describes each file. A file that cannot be read is reported, and the others are still read. If png is not
-// empty, the first readable sample is drawn to it.
+// inspectAll describes each file, and the files in each folder. A file that cannot be read is reported, and the others
+// are still read. If png is not empty, the first readable sample is drawn to it.
 func (c *cli) inspectAll(ctx context.Context, a *app.Env, paths []string, png string) error {
-	failed := 0
-	for i, path := range paths {
-		info, err := files.Inspect(ctx, a, path)
-		if err == nil && png != "" {
-			if err = files.Draw(ctx, a, path, png); err == nil {
-				png = ""
-			}
-		}
-		if err != nil {
-			failed++
-			a.Log.Error("cannot read file", "file", path, "error", err)
-			if c.json {
-				if err := c.line(unreadable{path, err.Error()}); err != nil {
-					return err
+	shown, unreadable, skipped := 0, 0, 0
+	for _, path := range paths {
+		for in := range files.InspectAll(ctx, a, path) {
+			if in.Err == nil && in.Skipped == "" && png != "" {
+				if in.Err = files.Draw(ctx, a, in.File, png); in.Err == nil {
+					png = ""
 				}
 			}
-			continue
-		}
-		if i > 0 && !c.json {
-			fmt.Fprintln(c.out)
-		}
-		if err := c.print(info, func(w io.Writer) { fmt.Fprintln(w, info) }); err != nil {
-			return err
+			switch {
+			case in.Err == nil:
+				if shown > 0 && !c.json {
+					fmt.Fprintln(c.out)
+				}
+				shown++
+			case in.File == path:
+				unreadable++
+			default:
+				skipped++
+			}
+			if err := c.inspected(a, in); err != nil {
+				return err
+			}
 		}
 	}
-	if failed > 0 {
-		return fmt.Errorf("could not read %d of %s", failed, app.Count(len(paths), "file"))
+	switch {
+	case unreadable > 0, shown == 0:
+		return fmt.Errorf("could not read %d of %s", unreadable+skipped, app.Count(shown+unreadable+skipped, "file"))
+	case skipped > 0:
+		return fmt.Errorf("could not read %d of %s: %w", skipped, app.Count(shown+skipped, "file"), app.ErrSkipped)
 	}
 	return nil
 }
 
-// unreadable is the JSON output for a file that cannot be read.
-type unreadable struct {
-	File  string `json:"file"`
-	Error string `json:"error"`
+// inspected shows the description of one file, or why there is none.
+func (c *cli) inspected(a *app.Env, in files.Inspected) error {
+	switch {
+	case in.Err != nil:
+		a.Log.Error("cannot read file", "file", in.File, "error", in.Err)
+		if c.json {
+			return c.line(struct {
+				File  string `json:"file"`
+				Error string `json:"error"`
+			}{in.File, in.Err.Error()})
+		}
+		return nil
+	case in.Skipped != "" && c.json:
+		return c.line(struct {
+			File    string `json:"file"`
+			Skipped string `json:"skipped"`
+		}{in.File, in.Skipped})
+	case in.Skipped != "":
+		_, err := fmt.Fprintf(c.out, "%s\n  skipped %s\n", in.File, in.Skipped)
+		return err
+	}
+	return c.print(in.Info, func(w io.Writer) { fmt.Fprintln(w, in.Info) })
 }

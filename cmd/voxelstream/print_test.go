@@ -302,7 +302,7 @@ func TestInspectPrinted(t *testing.T) {
 	if code != exitFailed || len(lines) != 3 {
 		t.Fatalf("found exit code %d and %q", code, out)
 	}
-	var bad unreadable
+	var bad struct{ File, Error string }
 	if err := json.Unmarshal([]byte(lines[0]), &bad); err != nil || bad.File != "junk.bin" || bad.Error == "" {
 		t.Errorf("found %s", lines[0])
 	}

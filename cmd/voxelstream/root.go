@@ -72,7 +72,7 @@ func (c *cli) exitCode(err error) int {
 		return exitDone
 	case !c.started, app.IsUsage(err):
 		return exitUsage
-	case errors.Is(err, app.ErrDeadLetters):
+	case errors.Is(err, app.ErrDeadLetters), errors.Is(err, app.ErrSkipped):
 		return exitDeadLetters
 	}
 	return exitFailed

@@ -47,8 +47,10 @@ type sequence struct {
 	colorCamera func(width, height int) *ingest.ColorImage
 }
 
-// folderFormat adds Open and Inspect to f. read lists the frames of a folder and may complete the settings.
+// folderFormat adds Open and Inspect to f. read lists the frames of a folder and may complete the settings. Images and
+// tables of numbers in the folder belong to the recording.
 func folderFormat(f ingest.Format, read func(dir string, o *settings) (*sequence, error)) ingest.Format {
+	f.Parts = []string{"png-depth", "pgm-depth", "xyz"}
 	f.Open = func(_ context.Context, dir string, options ingest.Options) (ingest.Source, error) {
 		o := settingsOf(options)
 		s, err := read(dir, o)

@@ -1,10 +1,7 @@
 package formats
 
 import (
-	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -39,61 +36,6 @@ func TestConvertThereAndBack(t *testing.T) {
 	}
 	if _, err := Create("a.jpg"); err == nil {
 		t.Error("found no error for a format that is not written")
-	}
-}
-
-// TestFolderOfFiles: every file that can be read is a stream, in the order of names; a broken one costs one bad item.
-func TestFolderOfFiles(t *testing.T) {
-	dir := t.TempDir()
-	for name, data := range map[string]string{
-		"b.xyz": "1 2 3\n4 5 6\n", "a.xyz": "7 8 9\n1 1 1\n", "broken.pcd": "# .PCD\nFIELDS x\n", "notes.md": "# Notes\n",
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	src, err := Open(t.Context(), dir, ingest.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var first []float64
-	bad := 0
-	for {
-		s, err := src.Read(t.Context())
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if _, ok := errors.AsType[*ingest.ItemError](err); ok {
-			bad++
-			continue
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		p, _ := s.Data.(*ingest.PointCloud)
-		first = append(first, p.X[0])
-	}
-	if err := src.Close(); err != nil || bad != 1 || fmt.Sprint(first) != "[7 1]" {
-		t.Errorf("found %v, %d bad, %v", first, bad, err)
-	}
-	if _, err := Open(t.Context(), t.TempDir(), ingest.Options{}); !errors.Is(err, ingest.ErrFormat) {
-		t.Errorf("empty folder: found error %v, want ErrFormat", err)
-	}
-}
-
-func TestUnknownInputs(t *testing.T) {
-	dir := t.TempDir()
-	for name, data := range map[string]string{"empty.bin": "", "words.txt": "hello world\n", "zeros.bin": string(make([]byte, 160)), "table.csv": "a,b\n1,2\n"} {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(data), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if f, err := Detect(path); !errors.Is(err, ingest.ErrFormat) {
-			t.Errorf("%s: found format %q, error %v, want ErrFormat", name, f.Name, err)
-		}
-	}
-	if _, err := Open(t.Context(), filepath.Join(dir, "none"), ingest.Options{}); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("found error %v, want that the file is not there", err)
 	}
 }
 

@@ -36,7 +36,7 @@ func TestMutantsOfSamples(t *testing.T) {
 		if err != nil || info.Size() > maxMutated {
 			continue
 		}
-		f, err := Detect(path)
+		f, err := Detect(t.Context(), path, ingest.Options{})
 		if err != nil || f.Name == h5Name {
 			continue
 		}
@@ -66,7 +66,7 @@ const h5Name = "hdf5"
 
 func tryMutant(t *testing.T, path, what string) {
 	t.Helper()
-	f, err := Detect(path)
+	f, err := Detect(t.Context(), path, ingest.Options{})
 	if err != nil || f.Name == h5Name {
 		return
 	}

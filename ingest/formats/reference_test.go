@@ -22,8 +22,8 @@ func TestList(t *testing.T) {
 			t.Errorf("format %s: found documentation %q, want phrases for a table", f.Name, text)
 		}
 		for _, ext := range f.Extensions {
-			if ext != strings.ToLower(ext) || !strings.HasPrefix(ext, ".") {
-				t.Errorf("format %s: found extension %q, want lower case with its dot", f.Name, ext)
+			if ext != strings.ToLower(ext) || !strings.Contains(ext, ".") {
+				t.Errorf("format %s: found extension %q, want lower case and a dot", f.Name, ext)
 			}
 		}
 	}

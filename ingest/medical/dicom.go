@@ -62,6 +62,7 @@ var DICOM = ingest.Format{
 // position along their normal. Series are ordered by UID. A series with a missing or duplicate slice is a bad item.
 var DICOMSeries = ingest.Format{
 	Name:   "dicom-series",
+	Parts:  []string{"dicom"},
 	Doc:    "slices of a folder, by series, sorted by position; missing slices are reported",
 	Tested: "MONAI CT series",
 	Detect: func(h *ingest.Head) ingest.Confidence {

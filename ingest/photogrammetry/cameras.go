@@ -18,14 +18,14 @@ var (
 	COLMAPCameras = camerasFormat(ingest.Format{
 		Name:       "colmap-cameras",
 		Doc:        "cameras.bin, all models; can only be inspected",
-		Extensions: []string{".bin"},
+		Extensions: []string{"cameras.bin"},
 		Tested:     "COLMAP export of SBCV",
 		Detect:     detectBin(decodeCameras),
 	}, decodeCameras)
 	COLMAPCamerasText = camerasFormat(ingest.Format{
 		Name:       "colmap-cameras-text",
 		Doc:        "cameras.txt; can only be inspected",
-		Extensions: []string{".txt"},
+		Extensions: []string{"cameras.txt"},
 		Tested:     "COLMAP export of SBCV",
 		Detect:     detectText("# Camera list"),
 	}, decodeCamerasText)
@@ -39,14 +39,14 @@ var (
 	COLMAPImages = camerasFormat(ingest.Format{
 		Name:       "colmap-images",
 		Doc:        "images.bin: poses; can only be inspected",
-		Extensions: []string{".bin"},
+		Extensions: []string{"images.bin"},
 		Tested:     "COLMAP export of SBCV",
 		Detect:     detectImages,
 	}, decodeImages)
 	COLMAPImagesText = camerasFormat(ingest.Format{
 		Name:       "colmap-images-text",
 		Doc:        "images.txt: poses; can only be inspected",
-		Extensions: []string{".txt"},
+		Extensions: []string{"images.txt"},
 		Detect:     detectText("# Image list"),
 	}, decodeImagesText)
 )

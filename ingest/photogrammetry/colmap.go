@@ -17,7 +17,7 @@ import (
 var COLMAP = ingest.CloudFormat(ingest.Format{
 	Name:       "colmap",
 	Doc:        "points3D.bin; filters by error and track",
-	Extensions: []string{".bin"},
+	Extensions: []string{"points3d.bin"},
 	Tested:     "COLMAP export of SBCV",
 	Options:    newOptions,
 	Detect:     detectCOLMAP,
@@ -27,7 +27,7 @@ var COLMAP = ingest.CloudFormat(ingest.Format{
 var COLMAPText = ingest.CloudFormat(ingest.Format{
 	Name:       "colmap-text",
 	Doc:        "points3D.txt; filters by error and track",
-	Extensions: []string{".txt"},
+	Extensions: []string{"points3d.txt"},
 	Tested:     "COLMAP export of SBCV",
 	Options:    newOptions,
 	Detect:     detectCOLMAPText,

@@ -3,7 +3,6 @@ package photogrammetry
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -98,13 +97,11 @@ func (i *Image) place(world ingest.Pose) error {
 	return nil
 }
 
-// errNoPoints is the error for a file with cameras only, which cannot be streamed.
-var errNoPoints = errors.New("the file has cameras but no points; open the points file, or the folder that has both")
-
-// camerasFormat adds Open and Inspect to f, for files without points, which can only be inspected.
+// camerasFormat adds Open and Inspect to f, for files without points.
 func camerasFormat(f ingest.Format, decode func(data []byte) (*Model, error)) ingest.Format {
+	f.InspectOnly = "it has cameras but no points"
 	f.Open = func(_ context.Context, path string, _ ingest.Options) (ingest.Source, error) {
-		return nil, fmt.Errorf("%s: %s: %w", path, f.Name, errNoPoints)
+		return nil, fmt.Errorf("%s: %s: %s", path, f.Name, f.InspectOnly)
 	}
 	f.Inspect = func(_ context.Context, path string, o ingest.Options) (ingest.Detail, error) {
 		data, err := ingest.ReadFile(path, o)
@@ -145,6 +142,9 @@ func modelFormat(f ingest.Format, decode func(data []byte, o ingest.Options) (*i
 // streamed; all three are inspected.
 var COLMAPModel = ingest.Format{
 	Name:    "colmap-model",
+	Parts: []string{
+		"colmap", "colmap-text", "colmap-cameras", "colmap-cameras-text", "colmap-images", "colmap-images-text",
+	},
 	Doc:     "folder of points3D, cameras and images, .bin or .txt",
 	Tested:  "COLMAP export of SBCV",
 	Options: newOptions,

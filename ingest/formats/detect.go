@@ -1,0 +1,181 @@
+package formats
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/voxelstream/voxelstream/ingest"
+)
+
+// Selection holds the options that choose inputs and their format.
+type Selection struct {
+	Format Name     `yaml:"format" flag:"format" doc:"Format of the input files. auto detects it from the content of each file."`
+	Ignore []string `yaml:"ignore" flag:"ignore" doc:"Files and folders to leave out when a folder is read: glob patterns, matched against the name and against the path within the folder."`
+}
+
+// Validate checks the patterns.
+func (s *Selection) Validate() error {
+	for _, glob := range s.Ignore {
+		if _, err := filepath.Match(glob, ""); err != nil {
+			return fmt.Errorf("ignore: found %q, want a glob pattern", glob)
+		}
+	}
+	return nil
+}
+
+// Name is the name of a format, or auto.
+type Name string
+
+// auto detects the format.
+const auto Name = "auto"
+
+// Choices are auto and the names of all formats.
+func (Name) Choices() []string {
+	out := []string{string(auto)}
+	for _, f := range All() {
+		out = append(out, f.Name)
+	}
+	return out
+}
+
+// Hint says where the names are listed.
+func (Name) Hint() string { return "One of auto and the names in docs/reference/formats.md." }
+
+func selectionOf(o ingest.Options) Selection { return ingest.ReaderOptions(o, Selection{Format: auto}) }
+
+// Detect returns the format of the file or folder at path: the one that the options name, or else the one that its
+// content fits best. A file that fits none is judged by its extension, and the error is then the reason for which
+// that format cannot read it. If nothing fits, the error wraps [ingest.ErrFormat].
+func Detect(ctx context.Context, path string, o ingest.Options) (ingest.Format, error) {
+	d, err := detect(ctx, path, o)
+	return d.Format, err
+}
+
+// detected is the format of an input.
+type detected struct {
+	ingest.Format
+	sure ingest.Confidence
+	// note is a remark about the detection; empty if there is none.
+	note string
+}
+
+// errFolder is the error for a folder that is not one recording: its files are inputs of their own.
+var errFolder = fmt.Errorf("a folder that is not one recording: %w", ingest.ErrFormat)
+
+func detect(ctx context.Context, path string, o ingest.Options) (detected, error) {
+	head, err := ingest.ReadHead(path)
+	if err != nil {
+		return detected{}, err
+	}
+	if name := selectionOf(o).Format; name != auto && name != "" {
+		return forced(head, string(name))
+	}
+	var best detected
+	for _, f := range All() {
+		if c := f.Detect(head); c > best.sure {
+			best.Format, best.sure = f, c
+		}
+	}
+	switch {
+	case best.sure > ingest.No:
+		return best, nil
+	case head.IsDir():
+		return best, fmt.Errorf("%s: %w", path, errFolder)
+	case head.Size == 0:
+		return best, fmt.Errorf("%s: the file is empty", path)
+	}
+	if f, ok := byExtension(path, head.Gzip); ok {
+		return named(ctx, head, f, o)
+	}
+	return best, fmt.Errorf("%s: found %s: %w; --format NAME reads it as that format", path, content(head),
+		ingest.ErrFormat)
+}
+
+// forced returns the format of the given name. If it is one of files, the files of a folder are inputs of their own.
+func forced(head *ingest.Head, name string) (detected, error) {
+	all := All()
+	i := slices.IndexFunc(all, func(f ingest.Format) bool { return f.Name == name })
+	if i < 0 {
+		return detected{}, fmt.Errorf("found the format %q, want one of %s", name, strings.Join(Name("").Choices(), ", "))
+	}
+	f := all[i]
+	if sure := f.Detect(head); sure > ingest.No || head.IsDir() == (f.Parts != nil) {
+		return detected{Format: f, sure: max(sure, ingest.Likely)}, nil
+	}
+	if head.IsDir() {
+		return detected{}, fmt.Errorf("%s: %w", head.Path, errFolder)
+	}
+	return detected{}, fmt.Errorf("%s: found a file, want a folder: %s recordings are folders", head.Path, name)
+}
+
+// byExtension returns the format with the longest extension that a file name has.
+func byExtension(path string, gzip bool) (best ingest.Format, ok bool) {
+	name := strings.ToLower(filepath.Base(path))
+	if gzip {
+		name = strings.TrimSuffix(name, ".gz")
+	}
+	longest := 1
+	for _, f := range All() {
+		for _, ext := range f.Extensions {
+			if strings.HasSuffix(name, ext) && len(ext) >= longest {
+				best, ok, longest = f, true, len(ext)
+			}
+		}
+	}
+	return best, ok
+}
+
+// named judges a file whose extension is that of f, although f did not recognise it. In most cases the error says what
+// is wrong with it. Text that f can read is accepted with a note. Other content is not, because any bytes could be
+// numbers.
+func named(ctx context.Context, head *ingest.Head, f ingest.Format, o ingest.Options) (detected, error) {
+	o.Notes = nil
+	switch _, err := f.Inspect(ctx, head.Path, o); {
+	case err != nil && strings.HasPrefix(err.Error(), head.Path):
+		return detected{}, err
+	case err != nil:
+		return detected{}, fmt.Errorf("%s: %s: %w", head.Path, f.Name, err)
+	case bytes.IndexByte(head.Bytes, 0) >= 0:
+		return detected{}, fmt.Errorf("%s: its name is that of a file of format %s, but its content is not plausible: %w; "+
+			"--format %[2]s reads it all the same", head.Path, f.Name, ingest.ErrFormat)
+	}
+	return detected{Format: f, sure: ingest.Guess, note: "the format was recognised by the file's extension only"}, nil
+}
+
+// signatures are the first bytes of files that are no inputs, with what to say about them.
+var signatures = []struct{ magic, what string }{
+	{"\xfd7zXZ\x00", "an xz archive; decompress it first"},
+	{"\x28\xb5\x2f\xfd", "a Zstandard archive; decompress it first"},
+	{"BZh", "a bzip2 archive; decompress it first"},
+	{"\x04\x22\x4d\x18", "an LZ4 archive; decompress it first"},
+	{"PK\x03\x04", "a zip archive; extract it first"},
+	{"7z\xbc\xaf\x27\x1c", "a 7z archive; extract it first"},
+	{"Rar!", "a rar archive; extract it first"},
+	{"\xff\xd8\xff", "a JPEG image, which holds no depth"},
+	{"%PDF", "a PDF document"},
+	{"version https://git-lfs", "a Git LFS pointer; fetch the file with `git lfs pull`"},
+	{"<!DOCTYPE html", "an HTML page, perhaps of a failed download"},
+	{"<html", "an HTML page, perhaps of a failed download"},
+}
+
+// content describes the content of a file that no format recognises.
+func content(head *ingest.Head) string {
+	for _, s := range signatures {
+		if bytes.HasPrefix(head.Bytes, []byte(s.magic)) {
+			return s.what
+		}
+	}
+	const tar = 257 // offset of the magic of POSIX tar
+	if len(head.Bytes) > tar && bytes.HasPrefix(head.Bytes[tar:], []byte("ustar")) {
+		return "a tar archive; extract it first"
+	}
+	return fmt.Sprintf("%d bytes that start with %q", head.Size, head.Bytes[:min(8, len(head.Bytes))])
+}
+
+// isFolder reports whether an error of detect is due to a folder of inputs.
+func isFolder(err error) bool { return errors.Is(err, errFolder) }

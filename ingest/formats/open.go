@@ -1,0 +1,81 @@
+package formats
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/voxelstream/voxelstream/ingest"
+)
+
+// Open opens a file, a folder that is one recording, or all inputs in any other folder as a stream. It returns an
+// error if none of the content can be read, and an *[ingest.ItemError] of the stream stands for each file of a folder
+// that cannot be read.
+func Open(ctx context.Context, path string, o ingest.Options) (ingest.Source, error) {
+	d, err := detect(ctx, path, o)
+	switch {
+	case isFolder(err), err == nil && d.Parts != nil:
+		return openFolder(ctx, path, o)
+	case err != nil:
+		return nil, err
+	}
+	return d.open(ctx, path, o)
+}
+
+// open opens an input and reports the notes about it.
+func (d detected) open(ctx context.Context, path string, o ingest.Options) (ingest.Source, error) {
+	if o.Noted == nil {
+		return d.Open(ctx, path, o)
+	}
+	o.Notes = new(ingest.Notes)
+	report := func() {
+		if notes := o.Notes.Take(); len(notes) > 0 {
+			o.Noted(path, notes)
+		}
+	}
+	if d.note != "" {
+		o.Note("%s", d.note)
+	}
+	src, err := d.Open(ctx, path, o)
+	if err != nil {
+		report()
+		return nil, err
+	}
+	return &noted{src, report}, nil
+}
+
+// noted is a source that reports notes at its end, or when it is closed.
+type noted struct {
+	ingest.Source
+	report func()
+}
+
+func (n *noted) Read(ctx context.Context) (ingest.Sample, error) {
+	s, err := n.Source.Read(ctx)
+	if errors.Is(err, io.EOF) {
+		n.report()
+	}
+	return s, err
+}
+
+func (n *noted) Close() error {
+	n.report()
+	return n.Source.Close()
+}
+
+// Inspect describes a file, or a folder that is one recording. The inputs in any other folder are those of [Files].
+func Inspect(ctx context.Context, path string, o ingest.Options) (ingest.Info, error) {
+	d, err := detect(ctx, path, o)
+	if err != nil {
+		return ingest.Info{}, err
+	}
+	o.Notes = new(ingest.Notes)
+	if d.note != "" {
+		o.Note("%s", d.note)
+	}
+	detail, err := d.Inspect(ctx, path, o)
+	if err != nil {
+		return ingest.Info{}, err
+	}
+	return ingest.Info{File: path, Format: d.Name, Notes: o.Notes.Take(), Detail: detail}, nil
+}
