@@ -141,7 +141,7 @@ func modelFormat(f ingest.Format, decode func(data []byte, o ingest.Options) (*i
 // COLMAPModel is the folder of a reconstruction with points3D, cameras and images, all .bin or all .txt. Points are
 // streamed; all three are inspected.
 var COLMAPModel = ingest.Format{
-	Name:    "colmap-model",
+	Name: "colmap-model",
 	Parts: []string{
 		"colmap", "colmap-text", "colmap-cameras", "colmap-cameras-text", "colmap-images", "colmap-images-text",
 	},
