@@ -4,44 +4,61 @@ import (
 	"cmp"
 	"context"
 	"runtime"
+	"sync"
 
 	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/record"
 )
 
+// growAfter is the number of batches after which a Pool prepares another network. A smaller input ends before the
+// network pays for its memory.
+const growAfter = 16
+
 // Pool runs several networks of one model, each with an equal share of the threads. Batches classified concurrently
 // then do not wait for one another at every layer, as the threads of one network do.
 type Pool struct {
-	first *Classifier
-	all   []*Classifier
-	free  chan *Classifier
+	model   *nn.Model
+	options Options
+	threads int // of all networks together
+	first   *Classifier
+	free    chan *Classifier
+
+	mu      sync.Mutex
+	all     []*Classifier
+	batches int // so far
 }
 
 var _ pipeline.BatchStage[Item, record.Classification] = (*Pool)(nil)
 
-// NewPool prepares n networks of a model, at most one per thread of o. The results do not depend on n. The caller
-// must call Close.
+// NewPool prepares a network of a model, and up to n in time, at most one per thread of o. The results do not depend
+// on n. The caller must call Close.
 func NewPool(m *nn.Model, o Options, n int) (*Pool, error) {
 	threads := cmp.Or(o.Threads, runtime.GOMAXPROCS(0))
 	n = max(1, min(n, threads))
-	p := &Pool{free: make(chan *Classifier, n)}
-	for i := range n {
-		o.Threads = (threads + n - 1 - i) / n
-		c, err := New(m, o)
-		if err != nil {
-			p.Close()
-			return nil, err
-		}
-		p.all = append(p.all, c)
-		p.free <- c
+	p := &Pool{model: m, options: o, threads: threads, free: make(chan *Classifier, n)}
+	c, err := p.grow()
+	if err != nil {
+		return nil, err
 	}
-	p.first = p.all[0]
+	p.first = c
+	p.free <- c
 	return p, nil
 }
 
+// grow prepares the next network. The caller holds the lock, or nothing else uses p yet.
+func (p *Pool) grow() (*Classifier, error) {
+	o, n := p.options, cap(p.free)
+	o.Threads = (p.threads + n - 1 - len(p.all)) / n
+	c, err := New(p.model, o)
+	if err == nil {
+		p.all = append(p.all, c)
+	}
+	return c, err
+}
+
 // Networks returns the number of batches that can be classified at the same time.
-func (p *Pool) Networks() int { return len(p.all) }
+func (p *Pool) Networks() int { return cap(p.free) }
 
 // Dims returns the size of accepted volumes.
 func (p *Pool) Dims() [3]int { return p.first.Dims() }
@@ -57,10 +74,27 @@ func (p *Pool) Takes() string { return p.first.Takes() }
 
 // ProcessBatch waits for a free network and calls its [Classifier.ProcessBatch].
 func (p *Pool) ProcessBatch(ctx context.Context, items []Item) ([]record.Classification, error) {
+	c, err := p.take(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { p.free <- c }()
+	return c.ProcessBatch(ctx, items)
+}
+
+// take returns a free network. If there is none, it prepares another one or waits.
+func (p *Pool) take(ctx context.Context) (*Classifier, error) {
+	p.mu.Lock()
+	p.batches++
+	more := p.batches > growAfter && len(p.all) < cap(p.free) && len(p.free) == 0
+	if more {
+		defer p.mu.Unlock()
+		return p.grow()
+	}
+	p.mu.Unlock()
 	select {
 	case c := <-p.free:
-		defer func() { p.free <- c }()
-		return c.ProcessBatch(ctx, items)
+		return c, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

@@ -27,7 +27,7 @@ func TestPool(t *testing.T) {
 			t.Errorf("%d: found %d networks, want %d", n, p.Networks(), networks)
 		}
 		var all sync.WaitGroup
-		for range 8 {
+		for range 3 * growAfter {
 			all.Go(func() {
 				got, err := p.ProcessBatch(t.Context(), items(5))
 				for i := range got {
@@ -39,6 +39,9 @@ func TestPool(t *testing.T) {
 			})
 		}
 		all.Wait()
+		if n := len(p.all); n > networks || networks > 1 && n == 1 {
+			t.Errorf("found %d networks after %d batches, want more than one and at most %d", n, 3*growAfter, networks)
+		}
 		p.Close()
 	}
 }

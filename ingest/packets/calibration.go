@@ -116,13 +116,14 @@ func (d *velodyneDecoder) corrected(block []byte, azimuth int) {
 	if binary.LittleEndian.Uint16(block) == velodyneLower {
 		first = velodyneReturns
 	}
+	turns := turnTable()
 	x, y, z, intensity, n := d.grow(velodyneReturns)
 	for i := range velodyneReturns {
 		raw := binary.LittleEndian.Uint16(block[4+3*i:])
 		if raw == 0 {
 			continue
 		}
-		l, dir, t := &d.calibration.Lasers[first+i], &d.dirs[first+i], &turnTable[azimuth]
+		l, dir, t := &d.calibration.Lasers[first+i], &d.dirs[first+i], &turns[azimuth]
 		sin, cos := t.sin*dir.cosOffset+t.cos*dir.sinOffset, t.cos*dir.cosOffset-t.sin*dir.sinOffset
 		r := float64(raw)*d.model.unit + l.Distance
 		rx, ry := r, r

@@ -227,7 +227,7 @@ func (d *hesaiDecoder) add(p packet) (done *turn, err error) {
 		if dual && k%2 == 1 {
 			twin = p.data[m.header+(k-1)*size+m.blockHeader:][:size-m.blockHeader]
 		}
-		d.block(block[m.blockHeader:], twin, unit, &turnTable[azimuth])
+		d.block(block[m.blockHeader:], twin, unit, &turnTable()[azimuth])
 	}
 	return done, nil
 }

@@ -202,6 +202,7 @@ func robosenseClock(b []byte, recorded time.Time) time.Time {
 // with t the sensor's azimuth when the laser fired, a the sum of t and the laser's azimuth, and R the distance of
 // the lens from the axis.
 func (d *robosenseDecoder) block(block, twin []byte, azimuth int, unit float64) {
+	turns := turnTable()
 	x, y, z, intensity, n := d.grow(robosenseLasers)
 	for i := range d.dirs {
 		at := 4 + 3*i
@@ -209,7 +210,7 @@ func (d *robosenseDecoder) block(block, twin []byte, azimuth int, unit float64) 
 		if raw == 0 || twin != nil && binary.BigEndian.Uint16(twin[at:]) == raw {
 			continue
 		}
-		t := &turnTable[(azimuth+int(math.Round(robosenseDelays[i]/robosensePeriod*float64(d.gap))))%fullTurn]
+		t := &turns[(azimuth+int(math.Round(robosenseDelays[i]/robosensePeriod*float64(d.gap))))%fullTurn]
 		dir := &d.dirs[i]
 		r := float64(raw) * unit
 		flat := r * dir.cos

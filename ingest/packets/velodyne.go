@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -116,8 +117,8 @@ func isVelodyne(p packet) bool {
 // direction is the direction of a laser: the cosine and sine of its elevation and of its azimuth offset.
 type direction struct{ cos, sin, cosOffset, sinOffset float64 }
 
-// turnTable holds the sine and cosine of every azimuth that a packet can contain.
-var turnTable = makeTurnTable()
+// turnTable returns the sine and cosine of every azimuth that a packet can contain.
+var turnTable = sync.OnceValue(makeTurnTable)
 
 type sinCos struct{ sin, cos float64 }
 
@@ -335,6 +336,7 @@ func (d *velodyneDecoder) turned(gap int) {
 //
 //	x = r cos(w) sin(a), y = r cos(w) cos(a), z = r sin(w): x right, y forward, z up
 func (d *velodyneDecoder) block(block, twin []byte, azimuth, first int) {
+	turns := turnTable()
 	x, y, z, intensity, n := d.grow(velodyneReturns)
 	for i := range velodyneReturns {
 		at := 4 + 3*i
@@ -350,7 +352,7 @@ func (d *velodyneDecoder) block(block, twin []byte, azimuth, first int) {
 		if d.model.lasers == 16 {
 			laser = i & 15
 		}
-		dir, sc := &d.dirs[laser], &turnTable[a]
+		dir, sc := &d.dirs[laser], &turns[a]
 		sin, cos := sc.sin, sc.cos
 		if d.model.offset != nil {
 			sin, cos = sin*dir.cosOffset+cos*dir.sinOffset, cos*dir.cosOffset-sin*dir.sinOffset

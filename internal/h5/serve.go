@@ -43,7 +43,7 @@ func workerMain() int {
 		fmt.Fprintln(os.Stderr, "resource limits:", err)
 		return 1
 	}
-	var s server
+	s := server{shared: sharedMemory(5)}
 	for {
 		q, err := readRequest(in)
 		if errors.Is(err, io.EOF) {
@@ -68,7 +68,7 @@ func workerMain() int {
 			}
 			payload = nil
 		}
-		if err := writeReply(out, p, payload); err != nil {
+		if err := writeReply(out, p, payload, s.shared); err != nil {
 			return 1
 		}
 	}
@@ -94,13 +94,15 @@ func (m missing) Is(e error) bool { return e == errMissing }
 
 // server is the state of a worker: one file and the datasets last read from it, the latest last.
 type server struct {
-	file  *hdf5.File
-	size  int64
-	open  []*openDataset
-	seen  map[[2]uint64]bool // files and addresses of the objects listed
-	buf   []byte
-	wide  []float64
-	count int
+	file *hdf5.File
+	size int64
+	open []*openDataset
+	seen map[[2]uint64]bool // files and addresses of the objects listed
+	// shared is memory that the parent can read, or nil.
+	shared []byte
+	buf    []byte
+	wide   []float64
+	count  int
 }
 
 // openDataset keeps a dataset's handle, and with it its chunk cache, between requests.
@@ -431,8 +433,11 @@ func (d *openDataset) rows(q *request) (rowLen int, err error) {
 	return rowLen, nil
 }
 
-// space returns n bytes, reusing the same memory.
+// space returns n bytes, reusing the same memory: the shared one if it is large enough.
 func (s *server) space(n int) []byte {
+	if n <= len(s.shared) {
+		return s.shared[:n]
+	}
 	if cap(s.buf) < n {
 		s.buf = make([]byte, n)
 	}

@@ -8,8 +8,9 @@ import (
 	"unsafe"
 )
 
-// The protocol between a File and its worker: requests are a length and JSON; replies are a length and JSON, then a
-// length and a payload of values. Each end limits what it accepts from the other.
+// The protocol between a File and its worker: requests are a length and JSON; replies are the lengths of a header and
+// a payload, the header as JSON, and the payload, unless that is in the shared memory. Each end limits what it accepts
+// from the other.
 const (
 	maxRequest = 64 << 10
 	maxHead    = 64 << 20
@@ -61,6 +62,8 @@ type reply struct {
 	Objects []Object   `json:"objects,omitempty"`
 	Attrs   []attrHead `json:"attrs,omitempty"`
 	Open    int        `json:"open,omitempty"`
+	// Shared is the length of a payload at the start of the shared memory, which is valid until the next request.
+	Shared int `json:"shared,omitempty"`
 }
 
 // attrHead is an attribute without its values, Count of which follow in the payload.
@@ -101,7 +104,11 @@ func readRequest(r io.Reader) (*request, error) {
 	return q, json.Unmarshal(body, q)
 }
 
-func writeReply(w io.Writer, p *reply, payload []byte) error {
+// writeReply writes an answer. A payload in the shared memory stays there.
+func writeReply(w io.Writer, p *reply, payload, shared []byte) error {
+	if len(payload) > 0 && unsafe.SliceData(payload) == unsafe.SliceData(shared) {
+		p.Shared, payload = len(payload), nil
+	}
 	body, err := json.Marshal(p)
 	if err != nil {
 		return err
@@ -123,7 +130,7 @@ func writeReply(w io.Writer, p *reply, payload []byte) error {
 
 // readReply reads an answer. The payload is read into dst, which must have exactly its length; if dst is nil, the
 // payload is allocated as it arrives.
-func readReply(r io.Reader, dst []byte) (*reply, []byte, error) {
+func readReply(r io.Reader, dst, shared []byte) (*reply, []byte, error) {
 	var n [8]byte
 	if _, err := io.ReadFull(r, n[:]); err != nil {
 		return nil, nil, err
@@ -139,6 +146,12 @@ func readReply(r io.Reader, dst []byte) (*reply, []byte, error) {
 	p := new(reply)
 	if err := json.Unmarshal(body, p); err != nil {
 		return nil, nil, err
+	}
+	if p.Shared < 0 || p.Shared > len(shared) {
+		return nil, nil, fmt.Errorf("found an answer with %d shared bytes, limit %d", p.Shared, len(shared))
+	}
+	if p.Shared > 0 {
+		payload, r = uint32(p.Shared), bytes.NewReader(shared[:p.Shared])
 	}
 	if dst == nil {
 		dst, err = readGrowing(r, int(payload))

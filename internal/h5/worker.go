@@ -24,6 +24,7 @@ const requestTimeout = 60 * time.Second
 // worker is a child process that reads one file at a time and ends with this process.
 type worker struct {
 	to, from *os.File
+	shared   []byte // memory that the worker writes values to, or nil
 	stderr   headBuffer
 	timeout  time.Duration
 	cmd      *exec.Cmd
@@ -58,6 +59,12 @@ func startWorker() (*worker, error) {
 	w.cmd = exec.Command(exe, workerArg)
 	w.cmd.Args[0] = os.Args[0]
 	w.cmd.ExtraFiles = []*os.File{childIn, childOut} // descriptors 3 and 4
+	memory, shared := shareMemory()
+	if memory != nil {
+		w.cmd.ExtraFiles = append(w.cmd.ExtraFiles, memory) // descriptor 5
+		defer memory.Close()                                //nolint:errcheck // the mapping remains
+		w.shared = shared
+	}
 	w.cmd.Stderr = &w.stderr
 	w.cmd.Env = workerEnv(os.Environ())
 	tieToParent(w.cmd)
@@ -120,7 +127,7 @@ func (w *worker) call(ctx context.Context, q *request, dst []byte) (*reply, []by
 		err = writeRequest(w.to, q)
 	}
 	if err == nil {
-		p, payload, err = readReply(w.from, dst)
+		p, payload, err = readReply(w.from, dst, w.shared)
 	}
 	if err != nil {
 		// A worker that broke the pipe is about to exit: wait for it, so that its exit status gives the reason.
@@ -169,6 +176,8 @@ func (w *worker) kill() {
 	}
 	<-w.exited
 	_ = w.from.Close()
+	unmap(w.shared)
+	w.shared = nil
 }
 
 func (p *reply) error() error {

@@ -194,24 +194,39 @@ func TestNothingStaysOpen(t *testing.T) {
 // TestWire feeds damaged answers and requests: errors, never much memory.
 func TestWire(t *testing.T) {
 	var good bytes.Buffer
-	must(t, writeReply(&good, &reply{Open: 3}, []byte("payload")))
+	must(t, writeReply(&good, &reply{Open: 3}, []byte("payload"), nil))
 	for n := range good.Len() {
-		if _, _, err := readReply(bytes.NewReader(good.Bytes()[:n]), nil); err == nil {
+		if _, _, err := readReply(bytes.NewReader(good.Bytes()[:n]), nil, nil); err == nil {
 			t.Errorf("%d of %d bytes were accepted", n, good.Len())
 		}
 	}
-	if _, b, err := readReply(bytes.NewReader(good.Bytes()), nil); err != nil || string(b) != "payload" {
+	if _, b, err := readReply(bytes.NewReader(good.Bytes()), nil, nil); err != nil || string(b) != "payload" {
 		t.Errorf("%q, %v", b, err)
 	}
-	if _, _, err := readReply(bytes.NewReader(good.Bytes()), make([]byte, 5)); err == nil {
+	if _, _, err := readReply(bytes.NewReader(good.Bytes()), make([]byte, 5), nil); err == nil {
 		t.Error("a payload of the wrong length was accepted")
 	}
+	shared := []byte("values and more")
+	var head bytes.Buffer
+	must(t, writeReply(&head, new(reply), shared[:6], shared))
+	for _, dst := range [][]byte{nil, make([]byte, 6)} {
+		if _, b, err := readReply(bytes.NewReader(head.Bytes()), dst, shared); err != nil || string(b) != "values" {
+			t.Errorf("found %q, %v, want the values in shared memory", b, err)
+		}
+	}
+	for name, c := range map[string]struct{ dst, shared []byte }{
+		"wrong length": {make([]byte, 5), shared}, "beyond the memory": {nil, shared[:5]}, "no memory": {nil, nil},
+	} {
+		if _, _, err := readReply(bytes.NewReader(head.Bytes()), c.dst, c.shared); err == nil {
+			t.Errorf("%s: shared values were accepted", name)
+		}
+	}
 	big := nativeEndian.AppendUint32(nativeEndian.AppendUint32(nil, maxHead+1), 0)
-	if _, _, err := readReply(bytes.NewReader(big), nil); err == nil || !strings.Contains(err.Error(), "limit") {
+	if _, _, err := readReply(bytes.NewReader(big), nil, nil); err == nil || !strings.Contains(err.Error(), "limit") {
 		t.Errorf("error %v, want the limit", err)
 	}
 	claim := nativeEndian.AppendUint32(nativeEndian.AppendUint32(nil, maxHead), maxPayload)
-	if _, _, err := readReply(bytes.NewReader(claim), nil); !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+	if _, _, err := readReply(bytes.NewReader(claim), nil, nil); !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
 		t.Errorf("error %v, want the end", err)
 	}
 	if err := writeRequest(io.Discard, &request{Name: strings.Repeat("x", maxRequest)}); err == nil {
@@ -231,12 +246,12 @@ func TestWire(t *testing.T) {
 func FuzzReply(f *testing.F) {
 	var good bytes.Buffer
 	if err := writeReply(&good, &reply{Attrs: []attrHead{{Name: "a", Class: String, Count: 1}}},
-		appendString(nil, "text")); err != nil {
+		appendString(nil, "text"), nil); err != nil {
 		f.Fatal(err)
 	}
 	f.Add(good.Bytes())
 	f.Fuzz(func(_ *testing.T, data []byte) {
-		p, payload, err := readReply(bytes.NewReader(data), nil)
+		p, payload, err := readReply(bytes.NewReader(data), nil, nil)
 		if err != nil {
 			return
 		}

@@ -6,9 +6,9 @@ package transport
 import (
 	"fmt"
 	"hash/crc32"
-	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -19,11 +19,12 @@ const (
 	TopicDeadLetters     = "volumes.dlq"
 )
 
-// topicName matches the topic names that Kafka allows.
-var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
-
 // ValidTopic reports whether Kafka allows a topic name: 1 to 249 letters, digits, dots, dashes or underscores.
-func ValidTopic(name string) bool { return topicName.MatchString(name) }
+func ValidTopic(name string) bool {
+	return name != "" && len(name) <= 249 && !strings.ContainsFunc(name, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._-", r)
+	})
+}
 
 // The headers of a message.
 const (

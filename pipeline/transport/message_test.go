@@ -78,3 +78,14 @@ func TestDeadLetter(t *testing.T) {
 		t.Errorf("an invalid offset: %v", err)
 	}
 }
+
+func TestValidTopic(t *testing.T) {
+	for name, want := range map[string]bool{
+		"volumes": true, "Volumes.dlq_2-x": true, strings.Repeat("a", 249): true,
+		"": false, "a b": false, "a/b": false, "\u00fc": false, "a\n": false, strings.Repeat("a", 250): false,
+	} {
+		if got := ValidTopic(name); got != want {
+			t.Errorf("%q: found %v, want %v", name, got, want)
+		}
+	}
+}

@@ -55,7 +55,7 @@ const (
 	lagEvery = 2 * time.Second
 	// queueCapacity and readerBytes limit what kafka-go prefetches.
 	queueCapacity = 16
-	readerBytes   = 4 << 20
+	readerBytes   = 1 << 20
 	// readerWait is how long a fetch waits for data, and therefore how long closing takes.
 	readerWait = 100 * time.Millisecond
 )
