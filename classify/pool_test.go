@@ -27,7 +27,7 @@ func TestPool(t *testing.T) {
 			t.Errorf("%d: found %d networks, want %d", n, p.Networks(), networks)
 		}
 		var all sync.WaitGroup
-		for range 3 * growAfter {
+		for range growAfter {
 			all.Go(func() {
 				got, err := p.ProcessBatch(t.Context(), items(5))
 				for i := range got {
@@ -39,8 +39,13 @@ func TestPool(t *testing.T) {
 			})
 		}
 		all.Wait()
-		if n := len(p.all); n > networks || networks > 1 && n == 1 {
-			t.Errorf("found %d networks after %d batches, want more than one and at most %d", n, 3*growAfter, networks)
+		for range networks {
+			if _, err := p.take(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(p.all) != networks {
+			t.Errorf("%d: found %d networks in use, want %d", n, len(p.all), networks)
 		}
 		p.Close()
 	}
