@@ -24,6 +24,8 @@ type Options struct {
 	Without []string
 	// Seed is the seed of random numbers in training (dropout).
 	Seed uint64
+	// Logits keeps the input of the activation that the model ends in; see [Plan.Logits].
+	Logits bool
 }
 
 // Passes returns the name and description of each optimisation pass, in the order in which they run.
@@ -139,7 +141,31 @@ func (m *Model) Lower(batch int, o Options) *ir.Program {
 	for _, out := range m.outputs {
 		p.Outputs = append(p.Outputs, values[out])
 	}
+	if o.Logits && len(p.Outputs) == 1 {
+		if from := logits(p); from != nil {
+			p.Outputs = append(p.Outputs, from)
+		}
+	}
 	return p
+}
+
+// logits returns the input of the softmax or sigmoid that computes the first output, or nil if there is none.
+func logits(p *ir.Program) *ir.Value {
+	for _, n := range slices.Backward(p.Nodes) {
+		if n.Out != p.Outputs[0] {
+			continue
+		}
+		switch o := n.Op.(type) {
+		case *op.Softmax:
+			return n.In[0]
+		case *op.Elementwise:
+			if o.Name == "sigmoid" {
+				return n.In[0]
+			}
+		}
+		return nil
+	}
+	return nil
 }
 
 // lowerPalette emits the operation that maps the indices of an input to colours.
@@ -187,6 +213,22 @@ func (p *Plan) Index() []uint8 { return p.program.Inputs[0].Index }
 func (p *Plan) Output(i int) []float32 {
 	v := p.program.Outputs[i]
 	return v.Data[:p.bound*v.Size()]
+}
+
+// Logits returns the input of the softmax or sigmoid that the model ends in, for the n samples of the last Forward,
+// and the buffer for the derivative of the loss with respect to it, to which Backward adds what follows from
+// OutputGrad. Probabilities near 0 and 1 lose what their logits still tell. Both are nil without Options.Logits, and
+// if the model ends in anything else. A plan for inference has no grad.
+func (p *Plan) Logits() (x, grad []float32) {
+	if len(p.program.Outputs) == len(p.model.outputs) {
+		return nil, nil
+	}
+	v := p.program.Outputs[len(p.model.outputs)]
+	x = v.Data[:p.bound*v.Size()]
+	if v.Grad != nil {
+		grad = v.Grad[:len(x)]
+	}
+	return x, grad
 }
 
 // Forward computes the outputs for the first n samples of the inputs. With train the layers behave as in training:

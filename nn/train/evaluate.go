@@ -73,14 +73,14 @@ func Evaluate(ctx context.Context, m *nn.Model, rows Rows, o EvaluateOptions) (*
 	bins := make([]bin, 10)
 	var ranks ranking
 	inTop := 0
-	err = predict(ctx, m, rows, o.Threads, nil, func(b *Batch, lo int, y []float32, penalty float64) error {
+	err = predict(ctx, m, rows, o.Threads, nil, func(b *Batch, lo int, out outputs, penalty float64) error {
 		if err := loss.check(b, lo); err != nil {
 			return err
 		}
-		l, _ := loss.batch(y, b, nil)
+		l, _ := loss.batch(out, b)
 		e.Loss += l + penalty*float64(len(b.Labels))
 		for i, label := range b.Labels {
-			row := y[i*loss.outputs : (i+1)*loss.outputs]
+			row := of(out.y, i, loss.outputs)
 			found := loss.predicted(row)
 			right := found == int(label)
 			e.Confusion[label][found]++
@@ -170,8 +170,8 @@ func (e *Evaluation) score(bins []bin) {
 // Predict returns the model's output for every row: [rows, outputs].
 func Predict(ctx context.Context, m *nn.Model, rows Rows, threads int) ([]float32, error) {
 	var out []float32
-	err := predict(ctx, m, rows, threads, nil, func(_ *Batch, _ int, y []float32, _ float64) error {
-		out = append(out, y...)
+	err := predict(ctx, m, rows, threads, nil, func(_ *Batch, _ int, o outputs, _ float64) error {
+		out = append(out, o.y...)
 		return nil
 	})
 	return out, err
@@ -181,9 +181,11 @@ func Predict(ctx context.Context, m *nn.Model, rows Rows, threads int) ([]float3
 // nn.Plan.Watch.
 func predict(
 	ctx context.Context, m *nn.Model, rows Rows, threads int, watch func(layer string, x []float32),
-	f func(b *Batch, lo int, y []float32, penalty float64) error,
+	f func(b *Batch, lo int, out outputs, penalty float64) error,
 ) error {
-	plan, err := m.Compile(min(evaluationBatch, max(rows.Len(), 1)), nn.Options{Threads: threads, Palette: rows.Colours()})
+	plan, err := m.Compile(min(evaluationBatch, max(rows.Len(), 1)), nn.Options{
+		Threads: threads, Palette: rows.Colours(), Logits: true,
+	})
 	if err != nil {
 		return err
 	}
@@ -201,7 +203,7 @@ func predict(
 		if err := plan.Forward(len(b.Labels), false, 0); err != nil {
 			return err
 		}
-		if err := f(b, lo, plan.Output(0), plan.Penalty()); err != nil {
+		if err := f(b, lo, outputsOf(plan, false), plan.Penalty()); err != nil {
 			return err
 		}
 	}

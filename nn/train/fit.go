@@ -103,7 +103,10 @@ func newFit(m *nn.Model, o Options, validated bool) (*fit, error) {
 // compile plans the training and validation steps for batches of at most rows rows.
 func (f *fit) compile(palette *nn.Palette, rows int) (err error) {
 	f.plan, err = f.m.Compile(min(f.o.BatchSize, rows),
-		nn.Options{Training: true, Threads: f.o.Threads, Palette: palette, Without: f.o.Without, Seed: f.o.Seed})
+		nn.Options{
+			Training: true, Threads: f.o.Threads, Palette: palette, Without: f.o.Without, Seed: f.o.Seed,
+			Logits: f.loss.onLogits != nil,
+		})
 	if err == nil {
 		f.batch = newBatch(f.plan.Batch())
 	}
@@ -223,7 +226,7 @@ func (f *fit) step(ctx context.Context, n int) error {
 	if err := f.plan.Forward(n, true, f.at.Step); err != nil {
 		return err
 	}
-	l, correct := f.loss.batch(f.plan.Output(0), f.batch, f.plan.OutputGrad(0))
+	l, correct := f.loss.batch(outputsOf(f.plan, true), f.batch)
 	l += f.plan.Penalty() * float64(n) // as Keras reports it; Backward computes its derivative
 	if math.IsNaN(l) || math.IsInf(l, 0) {
 		return fmt.Errorf("the loss is %v in epoch %d, step %d, first seen after layer %q, learning rate %g: %w",

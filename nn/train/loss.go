@@ -68,8 +68,8 @@ func NewLoss(name string, fromLogits bool, smoothing float64) (Loss, error) {
 }
 
 // epsilon is Keras's: probabilities are clipped to that distance from 0 and 1. If a model ends in a softmax, Keras
-// (on TensorFlow) uses the logits instead, and probabilities are unchanged down to the smallest positive normal
-// number.
+// (on TensorFlow) uses the logits instead, as do we (see objective), and probabilities are unchanged down to the
+// smallest positive normal number.
 const (
 	epsilon = 1e-7
 	tiny    = 0x1p-126
@@ -99,7 +99,7 @@ func (c *CategoricalCrossentropy) Row(y, truth, grad []float32) (loss float64) {
 			mass += t
 		}
 		if t != 0 {
-			loss -= t * math.Log(q)
+			loss -= t * p.log(i, q)
 		}
 	}
 	for i := range grad {
@@ -163,6 +163,14 @@ func (d *distribution) clipped(i int) (p float64, inside bool) {
 		return 1 - d.floor, d.open
 	}
 	return p, true
+}
+
+// log returns the logarithm of the probability of class i, which clipped gave as q. That of logits has no limit.
+func (d *distribution) log(i int, q float64) float64 {
+	if d.logits && q == d.floor {
+		return float64(d.y[i]) - d.top - math.Log(d.sum)
+	}
+	return math.Log(q)
 }
 
 // smoother returns a function that mixes the truth with the uniform distribution.

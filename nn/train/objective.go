@@ -3,6 +3,7 @@ package train
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/voxelstream/voxelstream/nn"
 )
@@ -15,6 +16,30 @@ type objective struct {
 	half        float32
 	classWeight []float64
 	truth       []float32 // of the current row
+	// onLogits is the loss of a row's logits, if the model ends in an activation whose rounded output is not always
+	// enough: near 0 and 1, a probability has lost what tells the way back. Keras on TensorFlow does the same.
+	onLogits Loss
+}
+
+// outputs are the results of a model for a batch: rows, and their logits if the plan has them. The gradients are nil
+// in inference.
+type outputs struct{ y, logits, grad, logitGrad []float32 }
+
+func outputsOf(p *nn.Plan, train bool) outputs {
+	o := outputs{y: p.Output(0)}
+	o.logits, o.logitGrad = p.Logits()
+	if train {
+		o.grad = p.OutputGrad(0)
+	}
+	return o
+}
+
+// of returns the part of v that belongs to row i, or nil if there is none.
+func of(v []float32, i, width int) []float32 {
+	if v == nil {
+		return nil
+	}
+	return v[i*width : (i+1)*width]
 }
 
 func newObjective(m *nn.Model, l Loss, classWeight []float64) (*objective, error) {
@@ -32,11 +57,16 @@ func newObjective(m *nn.Model, l Loss, classWeight []float64) (*objective, error
 	switch l := l.(type) {
 	case *CategoricalCrossentropy:
 		c := *l
-		c.softmax = endsInSoftmax(m)
+		c.softmax = endsIn(m, "softmax")
 		o.Loss = &c
+		if c.softmax && !c.FromLogits {
+			o.onLogits = &CategoricalCrossentropy{FromLogits: true, LabelSmoothing: c.LabelSmoothing}
+		}
 	case *BinaryCrossentropy:
 		if l.FromLogits {
 			o.half = 0
+		} else if endsIn(m, "sigmoid") {
+			o.onLogits = &BinaryCrossentropy{FromLogits: true, LabelSmoothing: l.LabelSmoothing}
 		}
 	}
 	if n := len(classWeight); n != 0 && n != o.classes() {
@@ -45,9 +75,10 @@ func newObjective(m *nn.Model, l Loss, classWeight []float64) (*objective, error
 	return o, nil
 }
 
-func endsInSoftmax(m *nn.Model) bool {
+// endsIn reports whether the model ends in an activation, given its Keras name.
+func endsIn(m *nn.Model, activation string) bool {
 	l := m.Outputs()[0].Layer
-	return l != nil && (l.Class() == "Softmax" || l.Config()["activation"] == "softmax")
+	return l != nil && (l.Config()["activation"] == activation || activation == "softmax" && l.Class() == "Softmax")
 }
 
 // classes returns the number of classes; a single output distinguishes two.
@@ -90,38 +121,54 @@ func (o *objective) confidence(y []float32) float64 {
 	return max(p, 1-p)
 }
 
-// row returns the unweighted loss of one row.
-func (o *objective) row(y []float32, label int32, grad []float32) float64 {
+// row returns the unweighted loss of row i and sets its gradients.
+func (o *objective) row(out outputs, i int, label int32) float64 {
+	clear(o.truth)
 	if o.outputs == 1 {
 		o.truth[0] = float32(label)
-		return o.Row(y, o.truth, grad)
+	} else {
+		o.truth[label] = 1
 	}
-	clear(o.truth)
-	o.truth[label] = 1
+	y, grad := of(out.y, i, o.outputs), of(out.grad, i, o.outputs)
+	if o.onLogits != nil && out.logits != nil && o.saturated(y, label) {
+		clear(grad)
+		return o.onLogits.Row(of(out.logits, i, o.outputs), o.truth, of(out.logitGrad, i, o.outputs))
+	}
+	clear(of(out.logitGrad, i, o.outputs))
 	return o.Row(y, o.truth, grad)
 }
 
-// batch sums the weighted losses of n rows and counts the correct predictions. If grad is not nil, it is set to the
-// derivative of the mean loss.
-func (o *objective) batch(y []float32, b *Batch, grad []float32) (loss float64, correct int) {
+// saturated reports whether a row of probabilities needs its logits. A softmax does where float32 cannot hold the
+// probability of the label, or of any class if the truth is smoothed; a sigmoid always does, because 1-p is coarse.
+func (o *objective) saturated(y []float32, label int32) bool {
+	c, ok := o.Loss.(*CategoricalCrossentropy)
+	switch {
+	case !ok:
+		return true
+	case c.LabelSmoothing != 0:
+		return slices.Min(y) < tiny
+	}
+	return y[label] < tiny
+}
+
+// batch sums the weighted losses of the rows and counts the correct predictions. If out has gradients, they are set
+// to the derivative of the mean loss.
+func (o *objective) batch(out outputs, b *Batch) (loss float64, correct int) {
 	n := len(b.Labels)
 	for i, label := range b.Labels {
-		row := y[i*o.outputs : (i+1)*o.outputs]
-		var g []float32
-		if grad != nil {
-			g = grad[i*o.outputs : (i+1)*o.outputs]
-		}
 		weight := float64(b.Weights[i])
 		if o.classWeight != nil {
 			weight *= o.classWeight[label]
 		}
-		loss += weight * o.row(row, label, g)
-		if o.predicted(row) == int(label) {
+		loss += weight * o.row(out, i, label)
+		if o.predicted(of(out.y, i, o.outputs)) == int(label) {
 			correct++
 		}
 		scale := float32(weight / float64(n))
-		for j := range g {
-			g[j] *= scale
+		for _, grad := range [][]float32{of(out.grad, i, o.outputs), of(out.logitGrad, i, o.outputs)} {
+			for j := range grad {
+				grad[j] *= scale
+			}
 		}
 	}
 	return loss, correct

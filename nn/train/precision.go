@@ -30,7 +30,7 @@ func Calibrate(ctx context.Context, m *nn.Model, kind string, rows Rows, threads
 		}
 		p.Ranges[layer] = span
 	}
-	err := predict(ctx, m.In(nn.Precision{}), rows, threads, watch, func(*Batch, int, []float32, float64) error { return bad })
+	err := predict(ctx, m.In(nn.Precision{}), rows, threads, watch, func(*Batch, int, outputs, float64) error { return bad })
 	return p, err
 }
 
@@ -65,13 +65,13 @@ func ComparePrecision(ctx context.Context, m *nn.Model, p nn.Precision, rows Row
 	var want []float32
 	var classes []int
 	right := 0
-	err = predict(ctx, m.In(nn.Precision{}), rows, threads, nil, func(b *Batch, lo int, y []float32, _ float64) error {
+	err = predict(ctx, m.In(nn.Precision{}), rows, threads, nil, func(b *Batch, lo int, out outputs, _ float64) error {
 		if err := objective.check(b, lo); err != nil {
 			return err
 		}
-		want = append(want, y...)
+		want = append(want, out.y...)
 		for i, label := range b.Labels {
-			class := objective.predicted(y[i*objective.outputs : (i+1)*objective.outputs])
+			class := objective.predicted(of(out.y, i, objective.outputs))
 			classes = append(classes, class)
 			right += count(class == int(label))
 		}
@@ -81,14 +81,14 @@ func ComparePrecision(ctx context.Context, m *nn.Model, p nn.Precision, rows Row
 		return nil, err
 	}
 	same, rightLow := 0, 0
-	err = predict(ctx, m.In(p), rows, threads, nil, func(b *Batch, lo int, y []float32, _ float64) error {
-		for i, v := range y {
+	err = predict(ctx, m.In(p), rows, threads, nil, func(b *Batch, lo int, out outputs, _ float64) error {
+		for i, v := range out.y {
 			d := math.Abs(float64(v) - float64(want[lo*objective.outputs+i]))
 			r.Mean += d / float64(len(want))
 			r.Largest = math.Max(r.Largest, d) // propagates NaN
 		}
 		for i, label := range b.Labels {
-			class := objective.predicted(y[i*objective.outputs : (i+1)*objective.outputs])
+			class := objective.predicted(of(out.y, i, objective.outputs))
 			same += count(class == classes[lo+i])
 			rightLow += count(class == int(label))
 		}

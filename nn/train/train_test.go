@@ -54,7 +54,8 @@ func TestCrossentropy(t *testing.T) {
 	probabilities := []float32{.2, .7, .1, 1, 0, 0, .3, .3, .4}
 	grad := slices.Repeat([]float32{9}, 9)
 	o := &objective{Loss: &CategoricalCrossentropy{}, outputs: 3, truth: make([]float32, 3)}
-	loss, correct := o.batch(probabilities, &Batch{Labels: []int32{1, 1, 0}, Weights: []float32{1, 1, 1}}, grad)
+	loss, correct := o.batch(outputs{y: probabilities, grad: grad},
+		&Batch{Labels: []int32{1, 1, 0}, Weights: []float32{1, 1, 1}})
 	// The second row's class has probability zero, which counts as 1e-7.
 	if want := -math.Log(.7) - math.Log(1e-7) - math.Log(.3); math.Abs(loss-want) > 1e-6 || correct != 1 {
 		t.Errorf("got loss %v with %d correct, want %v with 1", loss, correct, want)
@@ -66,10 +67,10 @@ func TestCrossentropy(t *testing.T) {
 	}
 	// Where a softmax made them, the least probability still has a gradient.
 	o.Loss = &CategoricalCrossentropy{softmax: true}
-	if loss := o.row([]float32{1, 1e-20, 0}, 1, grad[:3]); math.Abs(loss-20*math.Ln10) > 1e-6 || grad[1] > -9e19 {
+	if loss := o.row(outputs{y: []float32{1, 1e-20, 0}, grad: grad[:3]}, 0, 1); math.Abs(loss-20*math.Ln10) > 1e-6 || grad[1] > -9e19 {
 		t.Errorf("got loss %v with derivatives %v of a probability of 1e-20", loss, grad[:3])
 	}
-	if loss := o.row([]float32{float32(math.NaN()), 1, 0}, 0, nil); !math.IsNaN(loss) {
+	if loss := o.row(outputs{y: []float32{float32(math.NaN()), 1, 0}}, 0, 0); !math.IsNaN(loss) {
 		t.Errorf("got loss %v of NaN", loss)
 	}
 }
