@@ -11,6 +11,7 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/internal/columns"
 	"github.com/voxelstream/voxelstream/ingest/internal/textnum"
+	"github.com/voxelstream/voxelstream/internal/lzf"
 )
 
 // PCD is the Point Cloud Library's format, versions 0.5 to 0.7: a text header (FIELDS, SIZE, TYPE, COUNT, WIDTH,
@@ -246,7 +247,7 @@ func (h *pcdHeader) decodePacked(body []byte, o ingest.Options) (*ingest.PointCl
 			min(int64(o.MaxBytes), lzfMaxRatio*packed))
 	}
 	plain := make([]byte, unpacked)
-	if err := unpackLZF(plain, body[:packed]); err != nil {
+	if err := lzf.Unpack(plain, body[:packed]); err != nil {
 		return nil, err
 	}
 	return h.decodeBinary(plain, true, o)

@@ -25,15 +25,11 @@ func TestHostile(t *testing.T) {
 		{"bomb_stored", "/x", "stored chunk is larger"},
 		{"bomb_double", "/x", "filter gzip twice"},
 		{"external_storage", "/x", "external storage"},
-		{"links", "/soft/x", "soft or external link"},
-		{"links", "/external", "soft or external link"},
-		{"links", "/passwd", "soft or external link"},
+		{"links", "/external", "external link"},
+		{"links", "/passwd", "external link"},
 		{"virtual", "/x", "virtual"},
-		{"filters", "/lzf", "lzf"},
-		{"filters", "/unknown", "number 32015"},
 		{"deep", "/" + strings.Repeat("d/", 63) + "d", "deeper than 64"},
 		{"types", "/null", "null dataspace"},
-		{"types", "/complex", "neither numeric nor string"},
 	}
 	for _, c := range cases {
 		t.Run(c.file+c.object[:min(len(c.object), 12)], func(t *testing.T) {

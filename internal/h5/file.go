@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync"
 )
 
@@ -12,7 +13,8 @@ import (
 // method's context ends while the worker is busy, the worker is killed, and the file can no longer be used, as
 // after an error that wraps [ErrWorker].
 type File struct {
-	path string
+	path  string
+	notes []string
 
 	mu      sync.Mutex
 	w       *worker
@@ -34,7 +36,8 @@ func open(ctx context.Context, path string, w *worker) (*File, error) {
 	if !available {
 		return nil, ErrNoHDF5
 	}
-	if err := checkFile(path); err != nil {
+	note, err := checkFile(path)
+	if err != nil {
 		return nil, err
 	}
 	abs, err := filepath.Abs(path)
@@ -46,12 +49,22 @@ func open(ctx context.Context, path string, w *worker) (*File, error) {
 			return nil, err
 		}
 	}
-	if _, _, err := w.call(ctx, &request{Op: opOpen, Path: abs}, nil); err != nil {
+	p, _, err := w.call(ctx, &request{Op: opOpen, Path: abs, Unclosed: note != ""}, nil)
+	if err != nil {
 		w.kill()
 		return nil, err
 	}
-	return &File{path: path, w: w, objects: map[string]Object{}}, nil
+	f := &File{path: path, w: w, objects: map[string]Object{}}
+	for _, n := range []string{note, p.Note} {
+		if n != "" {
+			f.notes = append(f.notes, n)
+		}
+	}
+	return f, nil
 }
+
+// Notes returns what is remarkable about the file as a whole: that it was not closed, or was cut off.
+func (f *File) Notes() []string { return f.notes }
 
 // Close ends the worker. It may be called more than once.
 func (f *File) Close() error {
@@ -94,7 +107,7 @@ func (f *File) fail(where string, err error) error {
 	return fmt.Errorf("h5: %s: %s: %w", f.path, where, err)
 }
 
-// Objects lists all objects in the file that are reachable by hard links, parents before members, members by name,
+// Objects lists all objects in the file by their hard links, parents before members, members by name,
 // each object once.
 func (f *File) Objects(ctx context.Context) ([]Object, error) {
 	p, _, err := f.call(ctx, &request{Op: opList, Path: "/", Deep: true}, nil)
@@ -104,7 +117,8 @@ func (f *File) Objects(ctx context.Context) ([]Object, error) {
 	return p.Objects, nil
 }
 
-// Children lists the members of a group by name. Only Path and Kind are set; [File.Object] returns the rest.
+// Children lists the members of a group by name, soft links with what they lead to. Only Path and Kind are set, and
+// Refused for a link that leads nowhere or out of the file; [File.Object] returns the rest.
 func (f *File) Children(ctx context.Context, group string) ([]Object, error) {
 	p, _, err := f.call(ctx, &request{Op: opList, Path: group}, nil)
 	if err != nil {
@@ -197,25 +211,73 @@ func read[T float32 | float64 | int64](ctx context.Context, f *File, path string
 	if err != nil {
 		return err
 	}
-	if o.Class == String || o.Class == Unknown {
+	if !o.numeric() {
 		return f.fail(path, fmt.Errorf("found values of class %s, want numbers", o.Class))
 	}
-	n := o.RowLen()
-	if n > 0 && rows > len(dst)/n {
-		return f.fail(path, fmt.Errorf("found a buffer of %d values, want room for %d rows of %d", len(dst), rows, n))
+	return readBlocks(ctx, f, request{Path: path, As: as, Row: row, Rows: rows}, o.RowLen(), dst)
+}
+
+// ReadField reads one field of rows [row, row+rows) of a compound dataset into dst: rows times [Object.RowLen] times
+// [Field.Count] values.
+func (f *File) ReadField(ctx context.Context, path, field string, row, rows int, dst []float64) error {
+	o, err := f.dataset(ctx, path, row, rows)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(o.Fields, func(m Field) bool { return m.Name == field && m.Count > 0 })
+	if i < 0 {
+		return f.fail(path, fmt.Errorf("found no field %q of numbers", field))
+	}
+	q := request{Path: path, As: asFloat64, Row: row, Rows: rows, Field: field}
+	return readBlocks(ctx, f, q, o.RowLen()*o.Fields[i].Count, dst)
+}
+
+// readBlocks reads rows of n values in blocks.
+func readBlocks[T float32 | float64 | int64](ctx context.Context, f *File, q request, n int, dst []T) error {
+	if n > 0 && q.Rows > len(dst)/n {
+		return f.fail(q.Path, fmt.Errorf("found a buffer of %d values, want room for %d rows of %d", len(dst), q.Rows, n))
 	}
 	if n == 0 {
 		return nil
 	}
-	step := max(1, blockBytes/(n*as.size()))
-	for done := 0; done < rows; done += step {
-		k := min(step, rows-done)
-		q := &request{Op: opRead, Path: path, As: as, Row: row + done, Rows: k}
-		if _, _, err := f.call(ctx, q, bytesOf(dst[done*n:(done+k)*n])); err != nil {
+	q.Op = opRead
+	step := max(1, blockBytes/(n*q.As.size()))
+	for rows, done := q.Rows, 0; done < rows; done += q.Rows {
+		q.Rows = min(step, rows-done)
+		if _, _, err := f.call(ctx, &q, bytesOf(dst[done*n:(done+q.Rows)*n])); err != nil {
 			return err
 		}
+		q.Row += q.Rows
 	}
 	return nil
+}
+
+// ReadColumns reads [col, col+cols) along the last axis of a dataset of numbers, and all of the other axes, in one
+// request. dst must have exactly the size of that part of the dataset, and receives it row-major.
+func ReadColumns[T float32 | float64](ctx context.Context, f *File, path string, col, cols int, dst []T) error {
+	o, err := f.dataset(ctx, path, 0, 0)
+	if err != nil {
+		return err
+	}
+	if !o.numeric() || len(o.Dims) == 0 {
+		return f.fail(path, fmt.Errorf("found values of class %s and shape %v, want an array of numbers", o.Class, o.Dims))
+	}
+	n := 1
+	for _, d := range o.Dims[:len(o.Dims)-1] {
+		n *= d
+	}
+	if have := o.Dims[len(o.Dims)-1]; col < 0 || cols < 0 || col > have || cols > have-col || len(dst) != n*cols {
+		return f.fail(path, fmt.Errorf("found %d columns and a buffer of %d values, want %d from column %d", have, len(dst), cols, col))
+	}
+	if len(dst) == 0 {
+		return nil
+	}
+	as := asFloat64
+	if _, ok := any(dst).([]float32); ok {
+		as = asFloat32
+	}
+	_, _, err = f.call(ctx, &request{Op: opRead, Path: path, As: as, Row: col, Rows: cols, Columns: true}, bytesOf(dst))
+	return err
 }
 
 // ReadStrings reads rows [row, row+rows) of a dataset of strings, of fixed or variable length.

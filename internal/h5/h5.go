@@ -7,8 +7,11 @@
 //
 // Values are converted by libhdf5 to the Go type asked for, whatever the file holds: float16, 32 and 64, integers
 // of any size, any endianness, contiguous, compact or chunked data with gzip, shuffle and fletcher32. Before
-// anything is allocated for an object, a policy checks what the file claims about it. Only hard links are followed:
-// a file cannot make the reader open another one.
+// anything is allocated for an object, a policy checks what the file claims about it. Only links within the file are
+// followed: a file cannot make the reader open another one. Chunks with filters that libhdf5 has not got (LZF, Blosc,
+// LZ4, bitshuffle, Zstandard, bzip2) are unpacked by package filter.
+//
+// A file that was not closed, or cut off, is read as far as it is whole; see [File.Notes].
 //
 // Writing ([Create]) happens in this process, on one operating system thread, because the data is trusted.
 //
@@ -53,12 +56,14 @@ type Class string
 
 // The classes of values.
 const (
-	Int     Class = "int"   // signed integers
-	Uint    Class = "uint"  // unsigned integers
-	Float   Class = "float" // of any precision
-	Enum    Class = "enum"  // read as integers; h5py stores bool as an enumeration
-	String  Class = "string"
-	Unknown Class = "other" // compound, reference, array, opaque, variable length, time
+	Int    Class = "int"   // signed integers
+	Uint   Class = "uint"  // unsigned integers
+	Float  Class = "float" // of any precision
+	Enum   Class = "enum"  // read as integers; h5py stores bool as an enumeration
+	String Class = "string"
+	// Compound values have several fields, see [Object.Fields] and [File.ReadField].
+	Compound Class = "compound"
+	Unknown  Class = "other" // reference, array, opaque, variable length, time
 )
 
 // Object describes an object in a file.
@@ -77,8 +82,17 @@ type Object struct {
 	Chunks []int `json:"chunks,omitempty"`
 	// Filters are the names of the filters in the order they were applied: shuffle, gzip, fletcher32, ...
 	Filters []string `json:"filters,omitempty"`
+	// Fields are those of a compound dataset.
+	Fields []Field `json:"fields,omitempty"`
 	// Refused is the reason why the values, or a group's members, cannot be read; empty if they can.
 	Refused string `json:"refused,omitempty"`
+}
+
+// Field is one member of a compound type.
+type Field struct {
+	Name string `json:"name"`
+	// Count is the number of numbers in it: more than one for an array, 0 if its values are not numbers.
+	Count int `json:"count,omitempty"`
 }
 
 // Rows returns the extent of the first dimension, or 1 for a scalar.
@@ -96,6 +110,11 @@ func (o *Object) RowLen() int {
 		n *= o.Dims[i]
 	}
 	return n
+}
+
+// numeric reports whether the values are numbers.
+func (o *Object) numeric() bool {
+	return o.Class == Int || o.Class == Uint || o.Class == Float || o.Class == Enum
 }
 
 // TypeName returns the type of an element under its NumPy name, such as float32, int64 or uint8, or otherwise the
@@ -154,12 +173,12 @@ func IsHDF5(head []byte) bool {
 
 func nextSignature(at int) int { return max(512, 2*at) }
 
-// checkSuperblock detects problems for which libhdf5's own errors are not helpful.
-func checkSuperblock(r io.ReaderAt, size int64) error {
+// checkSuperblock returns how the file was left by its writer: a note, or "".
+func checkSuperblock(r io.ReaderAt, size int64) (string, error) {
 	for at := int64(0); at+int64(len(signature)) <= size; at = int64(nextSignature(int(at))) {
 		var b [12]byte
 		if n, err := r.ReadAt(b[:], at); n < len(signature) {
-			return err
+			return "", err
 		}
 		if string(b[:len(signature)]) != signature {
 			continue
@@ -167,28 +186,27 @@ func checkSuperblock(r io.ReaderAt, size int64) error {
 		// Byte 11 of a version 3 superblock is the file consistency flags: bit 0, open for writing; bit 2, by a
 		// SWMR writer.
 		if b[8] == 3 && b[11]&5 != 0 {
-			return fmt.Errorf("marked as open for writing (superblock flags %#02x): a program is still writing it, "+
-				"or was killed; if none is, "+
-				"run `h5clear -s FILE` to clear the flags", b[11])
+			return fmt.Sprintf("marked as open for writing (superblock flags %#02x): a program is still writing it, or was "+
+				"killed; what it has written so far is read; if none is, `h5clear -s FILE` clears the flags", b[11]), nil
 		}
-		return nil
+		return "", nil
 	}
-	return ErrNotHDF5
+	return "", ErrNotHDF5
 }
 
 // checkFile checks that path is a regular file and checks its superblock.
-func checkFile(path string) error {
+func checkFile(path string) (note string, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer f.Close() //nolint:errcheck // opened for reading
 	info, err := f.Stat()
 	if err != nil {
-		return err
+		return "", err
 	}
 	if !info.Mode().IsRegular() {
-		return fmt.Errorf("found %s, want a regular file", info.Mode().Type())
+		return "", fmt.Errorf("found %s, want a regular file", info.Mode().Type())
 	}
 	return checkSuperblock(f, info.Size())
 }

@@ -17,6 +17,8 @@ import (
 	"unsafe"
 
 	"gonum.org/v1/hdf5"
+
+	"github.com/voxelstream/voxelstream/internal/h5/filter"
 )
 
 const available = true
@@ -46,7 +48,8 @@ func factsOf(in *C.vs_info) *facts {
 		class: int(in.cls), base: int(in.base), signed: in.sign != 0, vlen: in.is_vlen_string != 0,
 		expBits: int(in.exp_bits), size: uint64(in.size),
 		space: int(in.space), rank: int(in.rank), layout: int(in.layout), external: int(in.external),
-		chunkRank: int(in.chunk_rank),
+		chunkRank: int(in.chunk_rank), padded: in.space_padded != 0, rawEdges: in.raw_edges != 0,
+		offset: uint64(in.offset),
 	}
 	if f.rank <= maxRank {
 		for i := range f.rank {
@@ -57,10 +60,18 @@ func factsOf(in *C.vs_info) *facts {
 		f.chunk = append(f.chunk, uint64(in.chunk[i]))
 	}
 	for i := range min(int(in.nfilters), C.VS_MAX_FILTERS) {
-		f.filters = append(f.filters, int(in.filter[i]))
+		step := filter.Step{ID: int(in.filter[i])}
+		for _, v := range in.value[i][:in.nvalues[i]] {
+			step.Values = append(step.Values, uint32(v))
+		}
+		f.filters = append(f.filters, step)
+		if !filter.Decodes(step.ID) && C.H5Zfilter_avail(C.H5Z_filter_t(step.ID)) <= 0 {
+			f.missing = append(f.missing, step.ID)
+		}
 	}
 	if int(in.nfilters) > C.VS_MAX_FILTERS {
-		f.filters = append(f.filters, -1) // refused whatever the rest is
+		f.filters = append(f.filters, filter.Step{ID: -1}) // refused whatever the rest is
+		f.missing = append(f.missing, -1)
 	}
 	return f
 }

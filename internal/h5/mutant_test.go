@@ -82,7 +82,7 @@ func TestMutants(t *testing.T) {
 
 // exercise opens, lists and reads everything through a worker that may be used again unless the error is ErrWorker.
 func exercise(ctx context.Context, w *worker, path string) error {
-	if err := checkFile(path); err != nil {
+	if _, err := checkFile(path); err != nil {
 		return err
 	}
 	if _, _, err := w.call(ctx, &request{Op: opOpen, Path: path}, nil); err != nil {

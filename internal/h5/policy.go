@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
+
+	"github.com/voxelstream/voxelstream/internal/h5/filter"
 )
 
 // Limits for what a file may claim. They are far above what archives of voxels and models need, and low enough that
@@ -20,14 +22,9 @@ const (
 	maxChunkBytes = 64 << 20  // one chunk, unpacked
 	maxTextBytes  = 64 << 20  // strings of one request
 	chunkSlack    = 4 << 10   // a stored chunk may be this much, and an eighth, larger than its values
-	// A valid dataset cannot be arbitrarily larger than its file: deflate compresses at most 1032 to 1 (zlib's
-	// documentation), other filters do not compress, and values never written take no space, of which every file is
-	// allowed some.
-	maxPacking   = 1032
-	unwrittenOK  = 64 << 20
-	filterGzip   = 1
-	filterShuf   = 2
-	filterFletch = 3
+	// A valid dataset cannot be arbitrarily larger than its file: filters have a largest ratio, and values never written
+	// take no space, of which every file is allowed some.
+	unwrittenOK = 64 << 20
 )
 
 // facts holds what a file claims about a dataset or attribute, in HDF5's own numbers.
@@ -43,23 +40,35 @@ type facts struct {
 	external     int
 	chunkRank    int
 	chunk        []uint64
-	filters      []int
+	filters      []filter.Step
+	// missing are the filters that neither libhdf5 nor package filter has.
+	missing  []int
+	padded   bool // strings of a fixed length are padded with spaces
+	rawEdges bool // chunks that reach over the edge are stored without filters
+	// offset is the position of contiguous values in the file, or nowhere.
+	offset uint64
 }
+
+const nowhere = 1<<64 - 1 // HADDR_UNDEF: the values were never written
 
 // Numbers of HDF5's enumerations H5T_class_t, H5S_class_t and H5D_layout_t, fixed by its file format.
 const (
-	tInteger, tFloat, tString, tEnum   = 0, 1, 3, 8
-	sScalar, sSimple, sNull            = 0, 1, 2
-	dCompact, dContiguous, dChunked    = 0, 1, 2
-	filterLZF, filterSzip, filterBlosc = 32000, 4, 32001
+	tInteger, tFloat, tString, tBits, tCompound, tEnum = 0, 1, 3, 4, 6, 8
+	sScalar, sSimple, sNull                            = 0, 1, 2
+	dCompact, dContiguous, dChunked                    = 0, 1, 2
 )
+
+// typeNames are the classes of types that are not read.
+var typeNames = map[int]string{
+	2: "times", 5: "opaque bytes", 7: "references to other objects", 9: "lists of variable length", 10: "arrays",
+}
 
 // valueClass returns the class of the values.
 func (f *facts) valueClass() Class {
 	switch {
 	case f.class == tInteger && f.signed:
 		return Int
-	case f.class == tInteger:
+	case f.class == tInteger, f.class == tBits:
 		return Uint
 	case f.class == tFloat:
 		return Float
@@ -67,8 +76,15 @@ func (f *facts) valueClass() Class {
 		return String
 	case f.class == tEnum && f.base == tInteger:
 		return Enum
+	case f.class == tCompound:
+		return Compound
 	}
 	return Unknown
+}
+
+// own reports whether chunks are unpacked by package filter, because libhdf5 lacks one of their filters.
+func (f *facts) own() bool {
+	return slices.ContainsFunc(f.filters, func(s filter.Step) bool { return s.ID > filter.ScaleOffset })
 }
 
 // judge is the policy for the values of a dataset in a file of fileSize bytes. It returns "", or the reason not to
@@ -83,11 +99,11 @@ func (f *facts) judge(fileSize int64) string {
 	switch f.layout {
 	case dCompact, dContiguous, dChunked:
 	default:
-		return "its values are in other files (virtual dataset)"
+		return "its values are in other files (virtual dataset); `h5repack -l CONTI IN OUT` copies them into one"
 	}
 	room := uint64(max(fileSize, 0))
-	if slices.Contains(f.filters, filterGzip) {
-		room *= maxPacking
+	for _, s := range f.filters {
+		room *= min(filter.Ratio(s.ID), 1<<60/max(room, 1)+1)
 	}
 	total, row := f.size, uint64(8)
 	for i, d := range f.dims {
@@ -119,7 +135,14 @@ func (f *facts) judge(fileSize int64) string {
 func (f *facts) judgeShape() string {
 	switch f.valueClass() {
 	case Unknown:
+		if name, ok := typeNames[f.class]; ok {
+			return "its values are " + name + ", want numbers or strings"
+		}
 		return "its type is neither numeric nor string"
+	case Compound:
+		if f.size > maxTextBytes {
+			return fmt.Sprintf("an element takes %d bytes, limit %d", f.size, maxTextBytes)
+		}
 	case String:
 		if f.size > maxTextBytes {
 			return fmt.Sprintf("a string takes %d bytes, limit %d", f.size, maxTextBytes)
@@ -146,17 +169,18 @@ func (f *facts) judgeChunks() string {
 		return fmt.Sprintf("its chunks %v take more than %d bytes", f.chunk, maxChunkBytes)
 	}
 	seen := map[int]bool{}
-	for _, id := range f.filters {
+	for _, step := range f.filters {
+		name := filter.Describe(step.ID)
 		switch {
-		case id == filterLZF:
-			return "it is compressed with lzf, which only h5py supports; rewrite it with h5py, or with `h5repack -f " +
-				"GZIP=4` of an HDF5 that has lzf"
-		case id < filterGzip || id > filterFletch:
-			return fmt.Sprintf("it needs filter %s; only gzip, shuffle and fletcher32 are supported", filterName(id))
-		case seen[id]:
-			return fmt.Sprintf("it applies filter %s twice", filterName(id))
+		case slices.Contains(f.missing, step.ID), f.own() && !filter.Decodes(step.ID):
+			return fmt.Sprintf("it is compressed with filter %s, which is not supported; `h5repack -f GZIP=4 IN OUT` of an "+
+				"HDF5 that has the filter, or h5py with hdf5plugin, rewrites it", name)
+		case f.own() && f.vlen:
+			return fmt.Sprintf("its strings of variable length are compressed with filter %s; rewrite it with gzip", name)
+		case seen[step.ID]:
+			return fmt.Sprintf("it applies filter %s twice", filter.Name(step.ID))
 		}
-		seen[id] = true
+		seen[step.ID] = true
 	}
 	return ""
 }
@@ -179,6 +203,9 @@ func (f *facts) judgeAttr() string {
 	if why := f.judgeShape(); why != "" {
 		return why
 	}
+	if f.class == tCompound {
+		return "it is a record of several values"
+	}
 	n := max(f.size, 8)
 	for _, d := range f.dims {
 		hi, lo := bits.Mul64(n, d)
@@ -188,24 +215,6 @@ func (f *facts) judgeAttr() string {
 		n = lo
 	}
 	return ""
-}
-
-func filterName(id int) string {
-	switch id {
-	case filterGzip:
-		return "gzip"
-	case filterShuf:
-		return "shuffle"
-	case filterFletch:
-		return "fletcher32"
-	case filterSzip:
-		return "szip"
-	case filterLZF:
-		return "lzf"
-	case filterBlosc:
-		return "blosc"
-	}
-	return fmt.Sprintf("number %d", id)
 }
 
 // object copies the facts about a dataset to o.
@@ -218,7 +227,7 @@ func (f *facts) object(o *Object, fileSize int64) {
 	for _, c := range f.chunk {
 		o.Chunks = append(o.Chunks, int(min(c, 1<<62)))
 	}
-	for _, id := range f.filters {
-		o.Filters = append(o.Filters, filterName(id))
+	for _, s := range f.filters {
+		o.Filters = append(o.Filters, filter.Name(s.ID))
 	}
 }

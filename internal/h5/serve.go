@@ -7,11 +7,13 @@ package h5
 import "C"
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"os"
+	"slices"
 	"strings"
 	"unicode/utf8"
 	"unsafe"
@@ -95,24 +97,29 @@ func (m missing) Is(e error) bool { return e == errMissing }
 // server is the state of a worker: one file and the datasets last read from it, the latest last.
 type server struct {
 	file *hdf5.File
-	size int64
-	open []*openDataset
-	seen map[[2]uint64]bool // files and addresses of the objects listed
+	// size is that of the file, claimed what its header says, if that is more: a file that was cut off.
+	size, claimed int64
+	open          []*openDataset
+	seen          map[[2]uint64]bool // files and addresses of the objects listed
 	// shared is memory that the parent can read, or nil.
 	shared []byte
 	buf    []byte
+	raw    []byte // values as they are in the file
 	wide   []float64
 	count  int
 }
 
 // openDataset keeps a dataset's handle, and with it its chunk cache, between requests.
 type openDataset struct {
-	path  string
-	ds    *hdf5.Dataset
-	facts *facts
-	info  C.vs_info
+	path   string
+	ds     *hdf5.Dataset
+	facts  *facts
+	info   C.vs_info
+	fields []Field // of compound values
 	// checked is the range of rows whose chunk sizes have been checked.
 	checked [2]uint64
+	// chunks are unpacked chunks that reach beyond the rows of the last request, by their number.
+	chunks map[uint64][]byte
 }
 
 // keepOpen is the number of datasets that stay open: values and labels of two splits.
@@ -126,7 +133,7 @@ var (
 
 func (s *server) do(q *request, p *reply) ([]byte, error) {
 	if q.Op == opOpen {
-		return nil, s.openFile(q.Path)
+		return nil, s.openFile(q, p)
 	}
 	if q.Op == opClose {
 		s.close()
@@ -139,10 +146,12 @@ func (s *server) do(q *request, p *reply) ([]byte, error) {
 	if s.file == nil {
 		return nil, errors.New("no file is open")
 	}
-	if err := s.follow(q.Path); err != nil {
+	path, err := s.follow(q.Path)
+	if err != nil {
 		return nil, err
 	}
-	var err error
+	asked := q.Path
+	q.Path = path
 	switch q.Op {
 	case opList:
 		s.seen, s.count = map[[2]uint64]bool{}, 0
@@ -153,6 +162,7 @@ func (s *server) do(q *request, p *reply) ([]byte, error) {
 		return nil, err
 	case opObject:
 		o := s.describe(q.Path)
+		o.Path = asked
 		p.Objects = []Object{o}
 		return nil, nil
 	case opAttrs:
@@ -165,19 +175,40 @@ func (s *server) do(q *request, p *reply) ([]byte, error) {
 	return nil, fmt.Errorf("unknown request %q", q.Op)
 }
 
-func (s *server) openFile(path string) error {
+func (s *server) openFile(q *request, p *reply) error {
 	s.close()
-	info, err := os.Stat(path)
+	info, err := os.Stat(q.Path)
 	if err != nil {
 		return err
 	}
-	f, err := hdf5.OpenFile(path, hdf5.F_ACC_RDONLY)
-	if err != nil {
-		return libError()
+	f, err := hdf5.OpenFile(q.Path, hdf5.F_ACC_RDONLY)
+	s.size, s.claimed = info.Size(), info.Size()
+	if err == nil {
+		s.file = f
+		return nil
 	}
-	s.file, s.size = f, info.Size()
+	err = libError()
+	if C.vs_lenient() < 0 {
+		return err
+	}
+	f, again := hdf5.OpenFile(q.Path, hdf5.F_ACC_RDONLY)
+	if again != nil {
+		return err
+	}
+	s.file = f
+	var claimed C.uint64_t
+	if C.vs_claimed(s.id(), &claimed) == 0 && uint64(claimed) > uint64(s.size) {
+		p.Note = fmt.Sprintf("the file was cut off, or not closed by its writer: it holds %d of %d bytes; what is whole is read",
+			s.size, uint64(claimed))
+		s.claimed = int64(min(uint64(claimed), maxCut*uint64(s.size)))
+	} else if !q.Unclosed {
+		return err
+	}
 	return nil
 }
+
+// maxCut limits the size that the header of a file that was cut off may claim, as a multiple of what is there.
+const maxCut = 64
 
 func (s *server) close() {
 	for _, d := range s.open {
@@ -192,27 +223,73 @@ func (s *server) close() {
 
 func (s *server) id() C.hid_t { return C.hid_t(s.file.ID()) }
 
-// follow makes sure that each step of path is a hard link: soft ones may lead anywhere, external ones out of the file.
-func (s *server) follow(path string) error {
+// maxSoftLinks limits the soft links on the way to an object, which may form a cycle.
+const maxSoftLinks = 64
+
+// follow returns the path to the same object by hard links. Soft links are followed within the file; external ones
+// lead out of it and are refused.
+func (s *server) follow(path string) (string, error) {
 	if err := checkPath(path); err != nil {
-		return err
+		return "", err
 	}
-	for at := range ancestry(path) {
-		c, free := cString(at)
-		rc := C.vs_is_hard(s.id(), c)
-		free()
-		switch rc {
-		case 1:
-		case 0:
-			return refusal(at + " is a soft or external link; only hard links are followed")
-		case -1:
-			return missing("the file has no object " + at)
-		default:
-			return libError()
+	for range maxSoftLinks {
+		next, soft, err := s.step(path)
+		if err != nil || !soft {
+			return path, err
 		}
+		path = next
 	}
-	return nil
+	return "", refusal(path + " is a soft link that leads to itself")
 }
+
+// step resolves the first soft link on a path, if there is one.
+func (s *server) step(path string) (next string, soft bool, err error) {
+	for at := range ancestry(path) {
+		target, err := s.link(at)
+		if err != nil {
+			return "", false, err
+		}
+		if target == "" {
+			continue
+		}
+		if !strings.HasPrefix(target, "/") {
+			target = at[:strings.LastIndexByte(at, '/')+1] + target
+		}
+		var steps []string
+		for step := range strings.SplitSeq(target+path[len(at):], "/") {
+			if step != "" && step != "." {
+				steps = append(steps, step)
+			}
+		}
+		next := "/" + strings.Join(steps, "/")
+		return next, true, checkPath(next)
+	}
+	return path, false, nil
+}
+
+// link returns the target of a soft link, or "" for a hard link.
+func (s *server) link(path string) (target string, err error) {
+	c, free := cString(path)
+	defer free()
+	buf := make([]C.char, maxLink)
+	switch C.vs_link(s.id(), c, &buf[0], C.size_t(len(buf))) {
+	case 0:
+		return "", nil
+	case 1:
+		if target = C.GoString(&buf[0]); target == "" {
+			return "", refusal(path + " is a soft link without a target")
+		}
+		return target, nil
+	case 2:
+		return "", refusal(path + " is an external link, which leads to another file; open that file itself")
+	case -1:
+		return "", missing("the file has no object " + path)
+	}
+	return "", libError()
+}
+
+// maxLink limits the length of a link's target.
+const maxLink = 4 << 10
 
 // list appends the members of a group.
 func (s *server) list(group string, deep bool, out []Object, depth int) ([]Object, error) {
@@ -220,7 +297,7 @@ func (s *server) list(group string, deep bool, out []Object, depth int) ([]Objec
 	if err != nil {
 		return out, libError()
 	}
-	names, err := s.links(C.hid_t(g.ID()))
+	names, err := s.links(C.hid_t(g.ID()), !deep)
 	_ = g.Close()
 	if err != nil {
 		return out, err
@@ -231,8 +308,7 @@ func (s *server) list(group string, deep bool, out []Object, depth int) ([]Objec
 		}
 		path := strings.TrimSuffix(group, "/") + "/" + name
 		if !deep {
-			o, _ := s.kind(path)
-			out = append(out, o)
+			out = append(out, s.member(path))
 			continue
 		}
 		o, fresh := s.kind(path)
@@ -263,8 +339,23 @@ func (s *server) list(group string, deep bool, out []Object, depth int) ([]Objec
 	return out, nil
 }
 
-// links returns the names of a group's hard links.
-func (s *server) links(group C.hid_t) ([]string, error) {
+// member identifies a member of a group, which may be a link to another object.
+func (s *server) member(path string) Object {
+	if checkPath(path) != nil {
+		o, _ := s.kind(path)
+		return o
+	}
+	real, err := s.follow(path)
+	if err != nil {
+		return Object{Path: path, Kind: Other, Refused: err.Error()}
+	}
+	o, _ := s.kind(real)
+	o.Path = path
+	return o
+}
+
+// links returns the names of a group's links: of hard ones, or of all.
+func (s *server) links(group C.hid_t, all bool) ([]string, error) {
 	l := &C.vs_names{max: maxObjects, max_bytes: maxNameBytes}
 	defer C.vs_names_free(l)
 	if C.vs_links(group, l) < 0 {
@@ -276,7 +367,7 @@ func (s *server) links(group C.hid_t) ([]string, error) {
 	var out []string
 	types := unsafe.Slice(l._type, l.len)
 	for i, name := range unsafe.Slice(l.name, l.len) {
-		if types[i] == 0 {
+		if all || types[i] == 0 {
 			out = append(out, C.GoString(name))
 		}
 	}
@@ -333,7 +424,8 @@ func (s *server) describe(path string) Object {
 		return o
 	}
 	defer d.ds.Close() //nolint:errcheck // opened for reading
-	d.facts.object(&o, s.size)
+	d.facts.object(&o, s.claimed)
+	o.Fields = d.fields
 	return o
 }
 
@@ -350,7 +442,33 @@ func (s *server) openPlain(path string) (*openDataset, error) {
 		return nil, err
 	}
 	d.facts = factsOf(&d.info)
+	if d.facts.class == tCompound {
+		if d.fields, err = fields(d.id()); err != nil {
+			_ = ds.Close()
+			return nil, err
+		}
+	}
 	return d, nil
+}
+
+// maxFields limits the fields of a compound type.
+const maxFields = 4096
+
+func fields(dataset C.hid_t) ([]Field, error) {
+	l := &C.vs_names{max: maxFields, max_bytes: maxNameBytes}
+	defer C.vs_names_free(l)
+	if C.vs_fields(dataset, l) < 0 {
+		return nil, libError()
+	}
+	if l.overflow != 0 {
+		return nil, refusal(fmt.Sprintf("its values have more than %d fields", maxFields))
+	}
+	var out []Field
+	types := unsafe.Slice(l._type, l.len)
+	for i, name := range unsafe.Slice(l.name, l.len) {
+		out = append(out, Field{Name: strings.ToValidUTF8(C.GoString(name), "?"), Count: int(types[i] >> 4)})
+	}
+	return out, nil
 }
 
 func (d *openDataset) id() C.hid_t { return C.hid_t(d.ds.ID()) }
@@ -367,11 +485,11 @@ func (s *server) dataset(path string) (*openDataset, error) {
 	if err != nil {
 		return nil, err
 	}
-	if why := d.facts.judge(s.size); why != "" && !policyOff {
+	if why := d.facts.judge(s.claimed); why != "" && !policyOff {
 		_ = d.ds.Close()
 		return nil, refusal(why)
 	}
-	if len(d.facts.filters) > 0 {
+	if len(d.facts.filters) > 0 && !d.facts.own() {
 		if err := s.reopenCached(d); err != nil {
 			return nil, err
 		}
@@ -392,45 +510,74 @@ func (s *server) reopenCached(d *openDataset) (err error) {
 	return err
 }
 
-// checkChunks rejects rows with a stored chunk that is far larger than its values.
-func (d *openDataset) checkChunks(row, rows uint64) error {
-	if policyOff || len(d.facts.filters) == 0 || d.facts.rank == 0 || row >= d.checked[0] && row+rows <= d.checked[1] {
+// checkChunks rejects rows with a stored chunk that is far larger than its values, and in a file that was cut off, rows
+// that lie behind its end.
+func (s *server) checkChunks(d *openDataset, axis int, row, rows uint64) error {
+	f := d.facts
+	cut := s.claimed > s.size
+	if cut && f.layout == dContiguous && f.offset != nowhere && f.rank > 0 {
+		end := f.dims[0]
+		if axis == 0 {
+			end = row + rows
+		}
+		rowBytes := f.size
+		for _, n := range f.dims[1:] {
+			rowBytes *= n // judged: the total is far below 2^64
+		}
+		if end*rowBytes > uint64(s.size) || f.offset > uint64(s.size)-end*rowBytes {
+			return fmt.Errorf("rows %d to %d lie behind the end of the file, which was cut off", row, row+rows-1)
+		}
+	}
+	if policyOff || f.layout != dChunked || len(f.filters) == 0 && !cut || f.rank == 0 ||
+		axis == 0 && row >= d.checked[0] && row+rows <= d.checked[1] {
 		return nil
 	}
-	nominal := d.facts.chunkBytes()
+	nominal := f.chunkBytes()
 	limit := nominal + nominal/8 + chunkSlack
-	switch C.vs_chunks_ok(d.id(), &d.info, C.uint64_t(row), C.uint64_t(rows), C.uint64_t(limit)) {
+	switch C.vs_chunks_ok(d.id(), &d.info, C.int(axis), C.uint64_t(row), C.uint64_t(rows), C.uint64_t(limit),
+		C.uint64_t(s.size)) {
 	case 0:
 	case 1:
 		return refusal(fmt.Sprintf("a stored chunk is larger than %d bytes, but its values take %d", limit, nominal))
+	case 2:
+		return fmt.Errorf("a chunk of rows %d to %d lies behind the end of the file, which was cut off", row, row+rows-1)
 	default:
 		return libError()
 	}
-	c := d.facts.chunk[0]
-	d.checked = [2]uint64{row / c * c, (row + rows + c - 1) / c * c}
+	if axis == 0 {
+		c := f.chunk[0]
+		d.checked = [2]uint64{row / c * c, (row + rows + c - 1) / c * c}
+	}
 	return nil
 }
 
-// rows checks a range of rows against the dataset and returns the length of a row.
-func (d *openDataset) rows(q *request) (rowLen int, err error) {
+// rows checks a range of rows (or columns) against the dataset, and returns the axis they are counted along and the
+// number of elements in each.
+func (d *openDataset) rows(q *request) (axis, rowLen int, err error) {
+	f := d.facts
+	if q.Columns {
+		axis = max(0, f.rank-1)
+	}
 	have := uint64(1)
-	if d.facts.rank > 0 {
-		have = d.facts.dims[0]
+	if f.rank > 0 {
+		have = f.dims[axis]
 	}
 	if q.Row < 0 || q.Rows <= 0 || uint64(q.Row) > have || uint64(q.Rows) > have-uint64(q.Row) {
-		return 0, fmt.Errorf("found %d rows, want %d from row %d", have, q.Rows, q.Row)
+		return 0, 0, fmt.Errorf("found %d rows, want %d from row %d", have, q.Rows, q.Row)
 	}
 	rowLen = 1
-	for i := 1; i < d.facts.rank; i++ {
-		rowLen *= int(d.facts.dims[i])
+	for i, n := range f.dims {
+		if i != axis {
+			rowLen *= int(n)
+		}
 	}
 	if rowLen == 0 {
-		return 0, errors.New("its rows are empty")
+		return 0, 0, errors.New("its rows are empty")
 	}
 	if bytes := 8 * rowLen; q.Rows > maxRowBytes/bytes {
-		return 0, refusal(fmt.Sprintf("%d rows take more than %d bytes", q.Rows, maxRowBytes))
+		return 0, 0, refusal(fmt.Sprintf("%d rows take more than %d bytes", q.Rows, maxRowBytes))
 	}
-	return rowLen, nil
+	return axis, rowLen, nil
 }
 
 // space returns n bytes, reusing the same memory: the shared one if it is large enough.
@@ -444,29 +591,56 @@ func (s *server) space(n int) []byte {
 	return s.buf[:n]
 }
 
+// span is the part of a dataset that a request wants: count rows from row first along an axis, of rowLen elements each.
+type span struct {
+	axis, first, count, rowLen int
+	field                      string
+	values                     int // numbers in an element: more than one in a field that is an array
+}
+
 func (s *server) read(q *request) ([]byte, error) {
 	d, err := s.dataset(q.Path)
 	if err != nil {
 		return nil, err
 	}
-	rowLen, err := d.rows(q)
+	axis, rowLen, err := d.rows(q)
 	if err != nil {
 		return nil, err
 	}
-	if err := d.checkChunks(uint64(q.Row), uint64(q.Rows)); err != nil {
+	if err := s.checkChunks(d, axis, uint64(q.Row), uint64(q.Rows)); err != nil {
 		return nil, err
 	}
-	n := q.Rows * rowLen
+	part := span{axis: axis, first: q.Row, count: q.Rows, rowLen: rowLen, field: q.Field, values: 1}
+	if q.Field != "" {
+		i := slices.IndexFunc(d.fields, func(f Field) bool { return f.Name == q.Field && f.Count > 0 })
+		if i < 0 || q.As != asFloat64 {
+			return nil, fmt.Errorf("found no field %q of numbers", q.Field)
+		}
+		part.values = d.fields[i].Count
+	}
+	if q.Rows*rowLen > maxRowBytes/8/part.values {
+		return nil, refusal(fmt.Sprintf("%d rows take more than %d bytes", q.Rows, maxRowBytes))
+	}
+	n := q.Rows * rowLen * part.values
 	out := s.space(n * q.As.size())
 	f := d.facts
 	fromFloat := f.class == tFloat
-	at := func(i int) int { return q.Row + i/rowLen }
+	at := func(i int) int {
+		if q.Columns {
+			return q.Row + i%q.Rows
+		}
+		return q.Row + i/rowLen
+	}
 	switch {
 	case f.class == tString:
 		return nil, errors.New("found strings, want numbers")
+	case f.class == tCompound && q.Field == "":
+		return nil, errors.New("found records of several values, want numbers")
+	case f.class == tBits:
+		return out, s.bits(d, q, part, out)
 	case q.As == asFloat32 && fromFloat && (f.size > 4 || f.expBits > 8):
 		// libhdf5 silently converts values that are too large to infinity, so we narrow them ourselves.
-		wide, err := s.doubles(d, q, n)
+		wide, err := s.doubles(d, part, n)
 		if err != nil {
 			return nil, err
 		}
@@ -480,13 +654,13 @@ func (s *server) read(q *request) ([]byte, error) {
 		}
 		return out, nil
 	case q.As == asFloat32:
-		return out, d.fill(C.VS_F32, q, out)
+		return out, s.fill(d, C.VS_F32, part, out)
 	case q.As == asFloat64:
-		return out, d.fill(C.VS_F64, q, out)
+		return out, s.fill(d, C.VS_F64, part, out)
 	case q.As != asInt64:
 		return nil, fmt.Errorf("unknown type %q", q.As)
 	case fromFloat:
-		wide, err := s.doubles(d, q, n)
+		wide, err := s.doubles(d, part, n)
 		if err != nil {
 			return nil, err
 		}
@@ -499,7 +673,7 @@ func (s *server) read(q *request) ([]byte, error) {
 		}
 		return out, nil
 	case !f.signed && f.size == 8:
-		if err := d.fill(C.VS_U64, q, out); err != nil {
+		if err := s.fill(d, C.VS_U64, part, out); err != nil {
 			return nil, err
 		}
 		for i, v := range unsafe.Slice((*uint64)(unsafe.Pointer(unsafe.SliceData(out))), n) {
@@ -509,27 +683,81 @@ func (s *server) read(q *request) ([]byte, error) {
 		}
 		return out, nil
 	}
-	return out, d.fill(C.VS_I64, q, out)
+	return out, s.fill(d, C.VS_I64, part, out)
 }
 
-// doubles reads rows as float64 into new memory.
-func (s *server) doubles(d *openDataset, q *request, n int) ([]float64, error) {
+// doubles reads a part as float64.
+func (s *server) doubles(d *openDataset, part span, n int) ([]float64, error) {
 	if cap(s.wide) < n {
 		s.wide = make([]float64, n)
 	}
 	wide := s.wide[:n]
-	return wide, d.fill(C.VS_F64, q, bytesOf(wide))
+	return wide, s.fill(d, C.VS_F64, part, bytesOf(wide))
 }
 
-func (d *openDataset) fill(mem C.int, q *request, out []byte) error {
-	rc := C.vs_read(d.id(), mem, C.uint64_t(q.Row), C.uint64_t(q.Rows), C.uint64_t(len(out)), unsafe.Pointer(unsafe.SliceData(out)))
+// bits reads bit fields, which libhdf5 converts to no numbers: PyTables stores bool as bit fields of 8 bits.
+func (s *server) bits(d *openDataset, q *request, part span, out []byte) error {
+	n := len(out) / q.As.size()
+	words := make([]uint64, n)
+	if err := s.fill(d, C.VS_U64, part, bytesOf(words)); err != nil {
+		return err
+	}
+	p := unsafe.Pointer(unsafe.SliceData(out))
+	for i, v := range words {
+		switch q.As {
+		case asFloat32:
+			unsafe.Slice((*float32)(p), n)[i] = float32(v)
+		case asFloat64:
+			unsafe.Slice((*float64)(p), n)[i] = float64(v)
+		default:
+			if v > math.MaxInt64 {
+				return fmt.Errorf("found %d, which int64 cannot hold", v)
+			}
+			unsafe.Slice((*int64)(p), n)[i] = int64(v)
+		}
+	}
+	return nil
+}
+
+// fill reads a part of a dataset into out, converted to a memory type of the shim.
+func (s *server) fill(d *openDataset, mem C.int, part span, out []byte) error {
+	var field *C.char
+	if part.field != "" {
+		c, free := cString(part.field)
+		defer free()
+		field = c
+	}
+	if !d.facts.own() {
+		return readResult(C.vs_read(d.id(), mem, field, C.int(part.axis), C.uint64_t(part.first), C.uint64_t(part.count),
+			C.uint64_t(len(out)), unsafe.Pointer(unsafe.SliceData(out))))
+	}
+	n := part.count * part.rowLen
+	size := int(d.facts.size)
+	if size == 0 || n > maxRowBytes/size {
+		return refusal(fmt.Sprintf("%d rows take more than %d bytes", part.count, maxRowBytes))
+	}
+	room := max(n*size, len(out))
+	if cap(s.raw) < room {
+		s.raw = make([]byte, room)
+	}
+	raw := s.raw[:room]
+	if err := d.assemble(part, raw[:n*size]); err != nil {
+		return err
+	}
+	var background unsafe.Pointer
+	if field != nil {
+		background = unsafe.Pointer(unsafe.SliceData(make([]byte, room)))
+	}
+	rc := C.vs_convert(d.id(), mem, field, C.uint64_t(n), C.uint64_t(room), unsafe.Pointer(unsafe.SliceData(raw)), background)
+	copy(out, raw)
+	return readResult(rc)
+}
+
+func readResult(rc C.int) error {
 	if rc == -2 {
 		return errors.New("the dataset is larger than its header says")
 	}
-	if rc < 0 {
-		return libError()
-	}
-	return nil
+	return libResult(rc)
 }
 
 func (s *server) strings(q *request) ([]byte, error) {
@@ -537,17 +765,38 @@ func (s *server) strings(q *request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := d.rows(q); err != nil {
+	axis, rowLen, err := d.rows(q)
+	if err != nil {
 		return nil, err
 	}
-	if d.facts.class != tString {
+	f := d.facts
+	if f.class != tString {
 		return nil, errors.New("found numbers, want strings")
 	}
-	if err := d.checkChunks(uint64(q.Row), uint64(q.Rows)); err != nil {
+	if err := s.checkChunks(d, axis, uint64(q.Row), uint64(q.Rows)); err != nil {
 		return nil, err
 	}
-	_, out, err := readStrings(d.id(), false, &d.info, uint64(q.Row), uint64(q.Rows), nil)
-	return out, err
+	if !f.own() {
+		_, out, err := readStrings(d.id(), false, &d.info, uint64(q.Row), uint64(q.Rows), nil)
+		return out, err
+	}
+	size, n := int(f.size), q.Rows*rowLen
+	if size < 1 || n > maxTextBytes/size {
+		return nil, refusal(fmt.Sprintf("the strings take more than %d bytes", maxTextBytes))
+	}
+	raw := make([]byte, n*size)
+	if err := d.assemble(span{axis: axis, first: q.Row, count: q.Rows, rowLen: rowLen}, raw); err != nil {
+		return nil, err
+	}
+	var out []byte
+	for at := range n {
+		text, _, _ := bytes.Cut(raw[at*size:(at+1)*size], []byte{0})
+		if f.padded {
+			text = bytes.TrimRight(text, " ")
+		}
+		out = appendString(out, string(text))
+	}
+	return out, nil
 }
 
 // readStrings appends the strings of a dataset's rows or of an attribute to a payload.

@@ -9,7 +9,7 @@
 #include "hdf5.h"
 #include <stdint.h>
 
-enum { VS_MAX_RANK = 8, VS_MAX_FILTERS = 8 };
+enum { VS_MAX_RANK = 8, VS_MAX_FILTERS = 8, VS_MAX_VALUES = 16 };
 
 // Memory types: what values are converted to on the way in and from on the way out.
 enum { VS_F32 = 0, VS_F64 = 1, VS_I64 = 2, VS_U64 = 3, VS_U8 = 4 };
@@ -19,6 +19,7 @@ typedef struct {
 	int cls;      // H5T_class_t
 	int base;     // H5T_class_t of the base type of an enumeration, else cls
 	int is_vlen_string;
+	int space_padded;
 	int sign;     // 1: signed integer
 	int exp_bits; // exponent bits of a float
 	uint64_t size;
@@ -31,6 +32,10 @@ typedef struct {
 	uint64_t chunk[VS_MAX_RANK];
 	int nfilters;
 	int filter[VS_MAX_FILTERS];
+	int nvalues[VS_MAX_FILTERS];
+	unsigned value[VS_MAX_FILTERS][VS_MAX_VALUES];
+	int raw_edges;   // 1: chunks that reach over the edge are stored without filters
+	uint64_t offset; // of contiguous values in the file, UINT64_MAX if there are none
 } vs_info;
 
 // vs_names is a growing list of names, each with the type of the link it belongs to.
@@ -50,12 +55,23 @@ void vs_version(unsigned *major, unsigned *minor, unsigned *release);
 void vs_names_free(vs_names *l);
 int vs_links(hid_t group, vs_names *l);
 int vs_attr_names(hid_t object, vs_names *l);
-int vs_is_hard(hid_t loc, const char *path); // 1 hard, 0 another kind, -1 there is none, -2 error
+int vs_lenient(void);
+// vs_link returns 0 for a hard link, 1 for a soft one, whose target it gives, 2 for another one, -1 if there is none, -2 for an error.
+int vs_link(hid_t loc, const char *path, char *target, size_t size);
+int vs_claimed(hid_t file, uint64_t *size); // the size of the file according to its header
+int vs_fields(hid_t dataset, vs_names *l);
 int vs_object(hid_t loc, const char *path, uint64_t *file, uint64_t *address, int *type, uint64_t *attrs);
 int vs_describe(hid_t dataset, vs_info *out);
 int vs_describe_attr(hid_t attr, vs_info *out);
-int vs_chunks_ok(hid_t dataset, const vs_info *in, uint64_t row0, uint64_t rows, uint64_t limit);
-int vs_read(hid_t dataset, int mem, uint64_t row0, uint64_t rows, uint64_t cap, void *buf);
+int vs_chunks_ok(hid_t dataset, const vs_info *in, int axis, uint64_t row0, uint64_t rows, uint64_t limit, uint64_t end);
+// vs_read reads rows along an axis; with field, one member of a compound type. vs_convert does the same with n elements in buf as they are in the
+// file; buf and background have room for cap bytes.
+int vs_read(hid_t dataset, int mem, const char *field, int axis, uint64_t row0, uint64_t rows, uint64_t cap, void *buf);
+int vs_convert(hid_t dataset, int mem, const char *field, uint64_t n, uint64_t cap, void *buf, void *background);
+// vs_chunk_size gives the stored size of a chunk, 0 if it was never written; vs_chunk reads that many bytes.
+int vs_chunk_size(hid_t dataset, const uint64_t *at, int rank, uint64_t *size);
+int vs_chunk(hid_t dataset, const uint64_t *at, int rank, void *buf, uint32_t *mask);
+int vs_fill(hid_t dataset, void *element); // the value of what was never written, as it is in the file
 int vs_read_attr(hid_t attr, int mem, uint64_t cap, void *buf);
 
 // vs_strings reads strings of a dataset (rows of it) or of an attribute. Each string is handed to the caller with vs_string, then

@@ -37,6 +37,12 @@ type request struct {
 	Row  int    `json:"row,omitempty"`
 	Rows int    `json:"rows,omitempty"`
 	Deep bool   `json:"deep,omitempty"`
+	// Columns reads along the last axis rather than the first.
+	Columns bool `json:"columns,omitempty"`
+	// Field is the member to read of compound values.
+	Field string `json:"field,omitempty"`
+	// Unclosed opens a file that is marked as open for writing.
+	Unclosed bool `json:"unclosed,omitempty"`
 }
 
 // number is the Go type that values are converted to.
@@ -63,7 +69,8 @@ type reply struct {
 	Attrs   []attrHead `json:"attrs,omitempty"`
 	Open    int        `json:"open,omitempty"`
 	// Shared is the length of a payload at the start of the shared memory, which is valid until the next request.
-	Shared int `json:"shared,omitempty"`
+	Shared int    `json:"shared,omitempty"`
+	Note   string `json:"note,omitempty"` // about the file that was opened
 }
 
 // attrHead is an attribute without its values, Count of which follow in the payload.

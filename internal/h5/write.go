@@ -102,7 +102,7 @@ func (w *Writer) Group(path string) error {
 func (w *Writer) exists(path string) (bool, error) {
 	for at := range ancestry(path) {
 		c, free := cString(at)
-		rc := C.vs_is_hard(w.id(), c)
+		rc := C.vs_link(w.id(), c, nil, 0)
 		free()
 		if rc == -1 {
 			return false, nil

@@ -62,14 +62,6 @@ with new("virtual.h5", libver=("earliest", "v110")) as f:
     layout[:] = h5py.VirtualSource("cycle.h5", "x", (4,))
     f.create_virtual_dataset("x", layout)
 
-with new("filters.h5") as f:  # filters that are not in the library
-    f.create_dataset("lzf", data=np.arange(100.0), chunks=(100,), compression="lzf")
-    p = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    p.set_chunk((4,))
-    p.set_filter(32015, h5py.h5z.FLAG_OPTIONAL, ())
-    h5py.h5d.create(f.id, b"unknown", h5py.h5t.IEEE_F64LE, h5py.h5s.create_simple((4,)), p)
-    f["good"] = np.arange(4.0)
-
 with new("deep.h5", libver="latest") as f:  # groups in groups
     g = f
     for _ in range(200):

@@ -1,14 +1,15 @@
-package lidar
+// Package lzf unpacks LZF, the compression of PCD files and of h5py.
+package lzf
 
 import "fmt"
 
-// unpackLZF unpacks src into exactly len(dst) bytes. LZF is Marc Lehmann's format (liblzf), with which PCL
-// compresses columns:
+// Unpack unpacks src into exactly len(dst) bytes. LZF is Marc Lehmann's format (liblzf), with which PCL
+// compresses the columns of a PCD file and h5py the chunks of a dataset:
 //
 //	000LLLLL                      L+1 literal bytes follow
 //	LLLooooo oooooooo             copy L+2 bytes from o+1 bytes back, L = 1..6
 //	111ooooo LLLLLLLL oooooooo    copy L+9 bytes from o+1 bytes back
-func unpackLZF(dst, src []byte) error {
+func Unpack(dst, src []byte) error {
 	in, out := 0, 0
 	for in < len(src) {
 		ctrl := int(src[in])
@@ -16,7 +17,7 @@ func unpackLZF(dst, src []byte) error {
 		if ctrl < 1<<5 {
 			n := ctrl + 1
 			if in+n > len(src) || out+n > len(dst) {
-				return lzfError(in, out, n, len(src), len(dst))
+				return fault(in, out, n, len(src), len(dst))
 			}
 			if in+32 <= len(src) && out+32 <= len(dst) { // the longest run: a fixed-length copy needs no call
 				*(*[32]byte)(dst[out:]) = *(*[32]byte)(src[in:])
@@ -29,18 +30,18 @@ func unpackLZF(dst, src []byte) error {
 		n := ctrl>>5 + 2
 		if ctrl >= 7<<5 {
 			if in >= len(src) {
-				return lzfError(in, out, n, len(src), len(dst))
+				return fault(in, out, n, len(src), len(dst))
 			}
 			n += int(src[in])
 			in++
 		}
 		if in >= len(src) {
-			return lzfError(in, out, n, len(src), len(dst))
+			return fault(in, out, n, len(src), len(dst))
 		}
 		from := out - (ctrl&31<<8 | int(src[in])) - 1
 		in++
 		if from < 0 || out+n > len(dst) {
-			return lzfError(in, out, n, len(src), len(dst))
+			return fault(in, out, n, len(src), len(dst))
 		}
 		repeat(dst, from, out, n)
 		out += n
@@ -75,6 +76,6 @@ func repeat(dst []byte, from, out, n int) {
 	}
 }
 
-func lzfError(in, out, n, have, room int) error {
+func fault(in, out, n, have, room int) error {
 	return fmt.Errorf("lzf: run of %d bytes at byte %d of %d does not fit: %d of %d unpacked bytes written", n, in, have, out, room)
 }
