@@ -281,7 +281,7 @@ func (g *Grids) Text() string {
 	return b.String()
 }
 
-// Packets describes a recording of a sensor's packets.
+// Packets describes a recording of a sensor's packets, or of several sensors.
 type Packets struct {
 	Sensor  string `json:"sensor"`
 	Packets int    `json:"packets"`
@@ -292,6 +292,40 @@ type Packets struct {
 	Lost     int        `json:"lost"`
 	Repeated int        `json:"repeated"`
 	Time     *time.Time `json:"time,omitempty"`
+	// Sources describes the sensors or topics one by one. The fields above add up what is in them.
+	Sources []PacketSource `json:"sources,omitempty"`
+}
+
+// PacketSource describes one sensor or topic of a recording, which is a stream of its own. Name is the source
+// address and destination port of a sensor's packets, or a topic; it is empty if the recording has neither.
+type PacketSource struct {
+	Name     string     `json:"name"`
+	Sensor   string     `json:"sensor"`
+	Packets  int        `json:"packets"`
+	Frames   int        `json:"frames"`
+	Returns  int        `json:"returns"`
+	Lost     int        `json:"lost"`
+	Repeated int        `json:"repeated"`
+	Time     *time.Time `json:"time,omitempty"`
+}
+
+// Add adds a source.
+func (p *Packets) Add(s PacketSource) {
+	switch {
+	case len(p.Sources) == 0:
+		p.Sensor = s.Sensor
+	case !slices.Contains(strings.Split(p.Sensor, ", "), s.Sensor):
+		p.Sensor += ", " + s.Sensor
+	}
+	p.Packets += s.Packets
+	p.Frames += s.Frames
+	p.Returns += s.Returns
+	p.Lost += s.Lost
+	p.Repeated += s.Repeated
+	if s.Time != nil && (p.Time == nil || s.Time.Before(*p.Time)) {
+		p.Time = s.Time
+	}
+	p.Sources = append(p.Sources, s)
 }
 
 // Kind returns "packets".
@@ -299,7 +333,14 @@ func (*Packets) Kind() string { return "packets" }
 
 // Text returns the sensor and the counts.
 func (p *Packets) Text() string {
-	return fmt.Sprintf("sensor  %s\npackets %d, %d lost, %d repeated\nframes  %d\nreturns %d", p.Sensor, p.Packets,
-		p.Lost, p.Repeated,
-		p.Frames, p.Returns)
+	var b strings.Builder
+	fmt.Fprintf(&b, "sensor  %s\npackets %d, %d lost, %d repeated\nframes  %d\nreturns %d", p.Sensor, p.Packets,
+		p.Lost, p.Repeated, p.Frames, p.Returns)
+	for _, s := range p.Sources {
+		if s.Name != "" {
+			fmt.Fprintf(&b, "\nsource  %s: %s, %d packets, %d frames, %d returns", s.Name, s.Sensor, s.Packets, s.Frames,
+				s.Returns)
+		}
+	}
+	return b.String()
 }

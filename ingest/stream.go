@@ -53,6 +53,9 @@ func FolderStreamName(dir, listing string) (string, error) {
 	return streamName(filepath.Base(abs), filepath.Join(dir, listing))
 }
 
+// StreamPart returns the name of the stream of one part of a recording whose stream would be named base.
+func StreamPart(base, part string) string { return base + ":" + printable(part) }
+
 func streamName(base, path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -4,17 +4,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// PCAP is a network capture, pcap or pcapng, of a Velodyne sensor (an HDL-64E needs Options.Calibration) or of an
-// Ouster sensor, with the sensor's metadata in a JSON file of the same name. Packets of other kinds and ports are
-// ignored.
+// PCAP is a network capture, pcap or pcapng, of one or several sensors of Velodyne (an HDL-64E needs
+// Options.Calibration), Hesai, RoboSense or Ouster, with the Ouster's metadata in a JSON file of the same name. Each
+// sensor is a stream of its own. Other packets are ignored.
 var PCAP = ingest.Format{
 	Name: "pcap",
-	Doc: "pcap and pcapng, either byte order, IP fragments, VLAN; Velodyne HDL-32E, VLP-16, Puck " +
-		"LITE, Hi-Res, VLP-32C, VLS-128; Ouster with its JSON",
+	Doc: "pcap and pcapng, either byte order; Ethernet, VLAN, PPPoE, MPLS, Linux cooked, raw IP, loopback; IPv4 and IPv6, " +
+		"fragments; several sensors: Velodyne HDL-32E, VLP-16, Puck LITE, Hi-Res, VLP-32C, VLS-128; Hesai PandarQT64, XT16, " +
+		"40P; RoboSense Helios; Ouster with its JSON (NAME.json, NAME_0.json)",
+	Assumes: "a source address and destination port are a sensor and a stream of their own (--sensor and --port choose); " +
+		"metadata of another name in the folder is that of the recording (--calibration names it); what follows a cut is " +
+		"left out",
+	Refuses: "other link types and sensors, which are named with the datagrams that were seen; packets cut by the snap " +
+		"length; metadata with another serial number",
 	Extensions: []string{".pcap", ".pcapng"},
 	Tested:     "MRPT VLP-16 with GPS; Ouster SDK OS-0-128, OS-1-32",
 	Options:    newOptions,
@@ -36,13 +44,20 @@ var PCAP = ingest.Format{
 var VelodyneRaw = ingest.Format{
 	Name:    "velodyne-raw",
 	Doc:     "concatenated packets of 1206 bytes",
+	Assumes: "a part of a packet at the end is left out",
 	Tested:  "einride VLP-16 packet",
 	Options: newOptions,
 	Detect: func(h *ingest.Head) ingest.Confidence {
-		if len(h.Bytes) >= velodyneSize && h.Size%velodyneSize == 0 && isVelodyne(packet{data: h.Bytes[:velodyneSize]}) {
-			return ingest.Sure
+		whole := len(h.Bytes) / velodyneSize
+		for i := range min(whole, 2) {
+			if !isVelodyne(packet{data: h.Bytes[i*velodyneSize:][:velodyneSize]}) {
+				return ingest.No
+			}
 		}
-		return ingest.No
+		if whole == 0 || whole == 1 && h.Size != velodyneSize {
+			return ingest.No
+		}
+		return ingest.Sure
 	},
 	Open: func(_ context.Context, path string, o ingest.Options) (ingest.Source, error) {
 		return open(path, o, openRaw)
@@ -52,113 +67,111 @@ var VelodyneRaw = ingest.Format{
 	},
 }
 
-type opener func(path string, o ingest.Options) (recording, decoder, error)
+type opener func(path string, o ingest.Options) (opened, error)
 
 func open(path string, o ingest.Options, begin opener) (ingest.Source, error) {
-	stream, err := ingest.StreamName(path)
+	stream, err := streamName(path)
 	if err != nil {
 		return nil, err
 	}
-	rec, dec, err := begin(path, o.WithDefaults())
+	o = o.WithDefaults()
+	r, err := begin(path, o)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	src := &source{stream: stream, rec: rec, dec: dec}
+	for _, t := range r.tracks {
+		t.stream = stream + t.stream
+	}
+	src := &source{opened: r, o: o}
 	if optionsOf(o).Trajectory != "" {
-		if err := src.follow(o.WithDefaults()); err != nil {
-			return nil, errors.Join(fmt.Errorf("%s: %w", path, err), rec.close())
+		if err := src.follow(); err != nil {
+			return nil, errors.Join(fmt.Errorf("%s: %w", path, err), r.close())
 		}
 	}
 	return src, nil
 }
 
+// streamName returns the name of the stream of a recording: a file, or a folder of one or several.
+func streamName(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	if !info.IsDir() {
+		return ingest.StreamName(path)
+	}
+	files, err := bagFiles(path, ingest.Options{})
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("%s: %w", path, err)
+	case len(files) == 1:
+		return ingest.StreamName(files[0])
+	}
+	return ingest.FolderStreamName(path, filepath.Base(files[0]))
+}
+
 // follow makes the decoder correct points for the motion of the sensor.
-func (s *source) follow(o ingest.Options) error {
-	d, ok := s.dec.(interface{ follow(m *motion) })
+func (s *source) follow() error {
+	file := optionsOf(s.o).Trajectory
+	if len(s.tracks) > 1 {
+		return fmt.Errorf("trajectory %s: found several sensors, %s; choose that of the trajectory with --sensor or --topic",
+			file, list(s.tracks))
+	}
+	d, ok := s.tracks[0].dec.(interface{ follow(m *motion) })
 	if !ok {
 		return fmt.Errorf("trajectory %s: cannot correct motion: points in the recorded clouds of a %s "+
-			"have no times", optionsOf(o).Trajectory, s.dec.sensor())
+			"have no times", file, s.tracks[0].dec.sensor())
 	}
 	var err error
-	if s.motion, err = readMotion(o); err == nil {
+	if s.motion, err = readMotion(s.o); err == nil {
 		d.follow(s.motion)
 	}
 	return err
 }
 
 func inspect(ctx context.Context, path string, o ingest.Options, begin opener) (ingest.Detail, error) {
-	rec, dec, err := begin(path, o.WithDefaults())
+	o = o.WithDefaults()
+	r, err := begin(path, o)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	d, err := measure(ctx, rec, dec)
+	d, err := measure(ctx, r, o)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return d, nil
 }
 
-// only returns the packets for which keep returns true.
-type only struct {
-	recording
-	keep func(packet) bool
-}
-
-func (r *only) next() (packet, bool, error) {
-	for {
-		p, ok, err := r.recording.next()
-		if err != nil || !ok || r.keep(p) {
-			return p, ok, err
-		}
-	}
-}
-
-func openCapture(path string, o ingest.Options) (recording, decoder, error) {
-	data, err := ingest.ReadFile(path, o)
-	if err != nil {
-		return nil, nil, err
-	}
-	c, err := newCapture(data)
-	if err != nil {
-		return nil, nil, err
-	}
-	meta, err := ousterBeside(path)
-	switch {
-	case errors.Is(err, errNoMeta):
-		dec, err := newVelodyneDecoder(optionsOf(o).Calibration)
-		return &only{c, isVelodyne}, dec, err
-	case err != nil:
-		return nil, nil, err
-	}
-	dec := newOusterDecoder(meta)
-	return &only{c, dec.fits}, dec, nil
-}
-
-// rawRecording splits a file into packets.
+// rawRecording splits a file into packets. What is not one is left out.
 type rawRecording struct{ data []byte }
 
 func (r *rawRecording) next() (packet, bool, error) {
-	if len(r.data) == 0 {
-		return packet{}, false, nil
-	}
 	if len(r.data) < velodyneSize {
-		return packet{}, false, fmt.Errorf("truncated: found %d bytes, want a packet of %d", len(r.data), velodyneSize)
+		return packet{}, false, nil
 	}
 	p := packet{data: r.data[:velodyneSize]}
 	r.data = r.data[velodyneSize:]
 	if !isVelodyne(p) {
-		return p, false, errors.New("found other data, want a Velodyne packet")
+		p.err = errors.New("found other data, want a Velodyne packet")
 	}
 	return p, true, nil
 }
 
 func (r *rawRecording) close() error { return nil }
 
-func openRaw(path string, o ingest.Options) (recording, decoder, error) {
+func openRaw(path string, o ingest.Options) (opened, error) {
 	data, err := ingest.ReadFile(path, o)
 	if err != nil {
-		return nil, nil, err
+		return opened{}, err
 	}
-	dec, err := newVelodyneDecoder(optionsOf(o).Calibration)
-	return &rawRecording{data}, dec, err
+	if len(data) < velodyneSize {
+		return opened{}, fmt.Errorf("truncated: found %d bytes, want packets of %d", len(data), velodyneSize)
+	}
+	if rest := len(data) % velodyneSize; rest > 0 {
+		o.Note("%v", &cutError{len(data) - rest, len(data), fmt.Sprintf("want packets of %d bytes", velodyneSize)})
+	}
+	t := &track{count: len(data) / velodyneSize, model: modelOf(packet{data: data[:velodyneSize]})}
+	t.begin = func() (decoder, func(packet) bool, error) { return newDecoder(velodyneFamily, otherCalibration(o)) }
+	tracks, err := start([]*track{t}, o)
+	return opened{&rawRecording{data}, tracks}, err
 }

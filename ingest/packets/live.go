@@ -167,36 +167,53 @@ type Record struct {
 }
 
 // Records returns the lidar packets of a recording in the order in which they were recorded. The sequence can be
-// iterated several times.
+// iterated several times. Packets of several sensors are an error unless o chooses one.
 func Records(path string, o ingest.Options) (iter.Seq2[Record, error], error) {
-	for _, begin := range []opener{openCapture, openROSBag1, openROSBag2, openMCAP, openRaw} {
-		rec, dec, err := begin(path, o.WithDefaults())
-		if err != nil {
+	o = o.WithDefaults()
+	head, err := ingest.ReadHead(path)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range []struct {
+		ingest.Format
+		begin opener
+	}{{PCAP, openCapture}, {ROSBag1, openROSBag1}, {ROSBag2, openROSBag2}, {MCAP, openMCAP}, {VelodyneRaw, openRaw}} {
+		if f.Detect(head) == ingest.No {
 			continue
 		}
-		if err := rec.close(); err != nil {
-			return nil, err
+		r, err := f.begin(path, o)
+		if err == nil {
+			err = r.close()
 		}
-		if _, ready := dec.(*cloudDecoder); ready {
-			continue // its messages are not packets
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("%s: %w", path, err)
+		case r.tracks[0].clouds:
+			return nil, fmt.Errorf("%s: found clouds, want packets", path)
+		case len(r.tracks) > 1:
+			return nil, fmt.Errorf("%s: found packets of several sensors, %s; choose one with --sensor or --topic", path,
+				list(r.tracks))
 		}
 		return func(yield func(Record, error) bool) {
-			rec, _, err := begin(path, o.WithDefaults())
+			r, err := f.begin(path, o)
 			if err != nil {
 				yield(Record{}, err)
 				return
 			}
-			give(rec, yield)
+			give(r, yield)
 		}, nil
 	}
 	return nil, fmt.Errorf("%s: not a recording of lidar packets", path)
 }
 
 // give yields the packets of a recording, and closes it.
-func give(rec recording, yield func(Record, error) bool) {
-	defer rec.close() //nolint:errcheck // opened for reading
+func give(r opened, yield func(Record, error) bool) {
+	defer r.close() //nolint:errcheck // opened for reading
 	for {
-		p, ok, err := rec.next()
+		p, ok, err := r.next()
+		if ok && (p.track < 0 || p.err != nil || !r.tracks[p.track].fits(p)) {
+			continue
+		}
 		if !ok && err == nil || !yield(Record{p.time, int(p.port), p.data}, err) || err != nil {
 			return
 		}

@@ -5,8 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
@@ -14,15 +14,18 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// MCAP is a ROS 2 recording in MCAP with CDR messages of the types of [openMessages]. Chunks may be uncompressed,
-// lz4 or zstd. The index is not used, so that a truncated file can be read up to its end. Messages are read in file
-// order, which within a topic is the order of log times.
+// MCAP is a ROS recording in MCAP with messages of the types of [openBag], in CDR or as ROS 1 writes them. Chunks may
+// be uncompressed, lz4 or zstd. The index is not used, so that a file that was cut off can be read up to its end.
+// Messages are read in file order, which within a topic is the order of log times.
 //
 // A file is the magic, then records of an opcode uint8, a length uint64 and content, little endian.
 // https://mcap.dev/spec
 var MCAP = ingest.Format{
-	Name:       "mcap",
-	Doc:        "ROS 2 messages in CDR; uncompressed, lz4, zstd; same message types as rosbag2",
+	Name: "mcap",
+	Doc: "ROS 2 messages in CDR, ROS 1 messages; uncompressed, lz4, zstd; without index and footer; same message types " +
+		"as rosbag2",
+	Assumes:    bagAssumes,
+	Refuses:    bagRefuses,
 	Extensions: []string{".mcap"},
 	Library:    "pierrec/lz4, klauspost/compress",
 	Tested:     "files of the mcap library of Python",
@@ -49,164 +52,212 @@ const (
 	mcapMessage = 0x05
 	mcapChunk   = 0x06
 	mcapDataEnd = 0x0f
-	// mcapMaxChannels limits the number of channels and schemas.
-	mcapMaxChannels = 1 << 16
 )
 
-// mcap iterates over the records of a file in memory, chunk by chunk.
+// mcap is a recording in memory.
 type mcap struct {
-	rest    []byte // rest of the file
-	chunk   []byte // rest of the current chunk
-	limit   int64
-	schemas map[uint16]string // names
-	kinds   map[uint16]string // message types of channels with CDR messages
-	channel uint16            // channel whose messages are returned
+	topicList
+
+	data     []byte // after the magic
+	limit    int64
+	channels map[uint16]int // topics by channel
 }
 
-func openMCAP(path string, o ingest.Options) (recording, decoder, error) {
+func openMCAP(path string, o ingest.Options) (opened, error) {
+	m, err := loadMCAP(path, o)
+	if err != nil {
+		return opened{}, err
+	}
+	return openBag(path, m, o)
+}
+
+// loadMCAP reads the whole file to find its topics: channels may be declared anywhere before their first message.
+func loadMCAP(path string, o ingest.Options) (*mcap, error) {
 	data, err := ingest.ReadFile(path, o)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if !bytes.HasPrefix(data, []byte(mcapMagic)) {
-		return nil, nil, fmt.Errorf("found %.8q, want %q", data, mcapMagic)
+	data, ok := bytes.CutPrefix(data, []byte(mcapMagic))
+	if !ok {
+		return nil, fmt.Errorf("found %.8q, want %q", data, mcapMagic)
 	}
-	begin := func() *mcap {
-		return &mcap{rest: data[len(mcapMagic):], limit: int64(o.MaxBytes), schemas: map[uint16]string{}, kinds: map[uint16]string{}}
-	}
-	// Channels may be declared anywhere before their first message.
-	all := begin()
+	m := &mcap{data: data, limit: int64(o.MaxBytes), channels: map[uint16]int{}}
+	r := m.reader(func(channel uint16) (int, bool) { i, ok := m.channels[channel]; return i, ok })
+	r.note, r.schemas, r.declared = o.Note, map[uint16]string{}, m.declare
 	for {
-		if _, _, err = all.next(); err != nil {
-			break
+		msg, ok, err := r.message()
+		if err != nil {
+			return nil, err
 		}
+		if !ok {
+			return m, m.orElse(r.damage)
+		}
+		m.counted(msg)
 	}
-	if !errors.Is(err, io.EOF) && len(all.kinds) == 0 {
-		return nil, nil, err
-	}
-	var ids []uint16
-	var kinds []string
-	for id := range all.kinds {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	for _, id := range ids {
-		kinds = append(kinds, all.kinds[id])
-	}
-	chosen, err := chooseTopic(kinds)
-	if err != nil {
-		return nil, nil, fmt.Errorf("mcap: %w", err)
-	}
-	m := begin()
-	m.channel = ids[chosen]
-	return openMessages(kinds[chosen], m, o)
 }
 
-func (m *mcap) message() ([]byte, bool, error) {
-	for {
-		channel, data, err := m.next()
-		if errors.Is(err, io.EOF) {
-			return nil, false, nil
-		}
-		if err != nil || channel == m.channel && m.kinds[channel] != "" {
-			return data, err == nil, err
-		}
-	}
-}
+// declare records a channel. Several channels may be of one topic.
+func (m *mcap) declare(id uint16, t topic) { m.channels[id] = m.add(t) }
 
 func (m *mcap) close() error { return nil }
 
-// next returns the next message of any channel, or io.EOF at the end.
-func (m *mcap) next() (channel uint16, data []byte, err error) {
+func (m *mcap) reader(topic func(channel uint16) (int, bool)) *mcapFile {
+	return &mcapFile{size: len(mcapMagic) + len(m.data), rest: m.data, limit: m.limit, topic: topic}
+}
+
+func (m *mcap) read(topics []int) (messages, error) {
+	wanted := map[uint16]int{}
+	for channel, i := range m.channels {
+		if slices.Contains(topics, i) {
+			wanted[channel] = i
+		}
+	}
+	return m.reader(func(channel uint16) (int, bool) { i, ok := wanted[channel]; return i, ok }), nil
+}
+
+// mcapFile iterates over the messages of a file, chunk by chunk. What is cut off or damaged is left out.
+type mcapFile struct {
+	size   int    // of the file
+	rest   []byte // rest of the file
+	chunk  []byte // rest of the current chunk
+	cut    bool   // the chunk is the last one, of which a part is missing
+	limit  int64
+	topic  func(channel uint16) (i int, ok bool)
+	note   func(format string, args ...any)
+	damage error // the first
+
+	schemas  map[uint16]string             // names
+	declared func(channel uint16, t topic) // nil once channels are known
+}
+
+func (f *mcapFile) remark(what string, err error) {
+	if f.damage == nil {
+		f.damage = err
+	}
+	if f.note != nil {
+		f.note("%s%v", what, err)
+	}
+}
+
+func (f *mcapFile) close() error { return nil }
+
+func (f *mcapFile) message() (out message, ok bool, err error) {
 	for {
-		from, inChunk := &m.chunk, true
-		if len(m.chunk) == 0 {
-			from, inChunk = &m.rest, false
+		op, content, ok := f.record()
+		if !ok || op == mcapDataEnd {
+			return out, false, nil
 		}
-		if len(*from) == 0 || !inChunk && string(*from) == mcapMagic {
-			return 0, nil, io.EOF
-		}
-		b := mcapReader{b: *from}
-		op, content := b.uint8(), b.bytes(b.uint64())
-		if b.err != nil {
-			m.rest, m.chunk = nil, nil
-			return 0, nil, fmt.Errorf("mcap: record of kind %#x: %w", op, b.err)
-		}
-		*from = b.b
 		r := mcapReader{b: content}
 		switch op {
-		case mcapSchema:
-			id := r.uint16()
-			m.schemas[id] = string(r.bytes(uint64(r.uint32())))
-		case mcapChannel:
-			id, schema := r.uint16(), r.uint16()
-			r.bytes(uint64(r.uint32())) // topic
-			if encoding := r.bytes(uint64(r.uint32())); string(encoding) == "cdr" {
-				m.kinds[id] = m.schemas[schema]
-			}
+		case mcapSchema, mcapChannel:
+			f.declare(op, &r)
 		case mcapMessage:
-			channel = r.uint16()
-			r.bytes(4 + 8 + 8) // sequence, log time, publish time
-			if r.err == nil {
-				return channel, r.b, nil
+			channel := r.uint16()
+			r.bytes(4) // sequence
+			logged := r.uint64()
+			r.bytes(8) // publish time
+			if i, ok := f.topic(channel); ok && r.err == nil {
+				return message{i, time.Unix(0, int64(logged)).UTC(), r.b}, true, nil //nolint:gosec // until 2262
 			}
 		case mcapChunk:
-			if inChunk {
-				r.err = errors.New("found a chunk within a chunk")
-			} else {
-				m.chunk, r.err = unpackMCAP(&r, m.limit)
+			var err error
+			if f.chunk, err = unpackMCAP(&r, f.limit, f.cut); err != nil {
+				f.remark("a chunk is left out or ends early: ", err)
 			}
-		case mcapDataEnd:
-			return 0, nil, io.EOF
-		}
-		if r.err == nil && max(len(m.schemas), len(m.kinds)) > mcapMaxChannels {
-			r.err = fmt.Errorf("found more than %d channels", mcapMaxChannels)
 		}
 		if r.err != nil {
-			m.rest, m.chunk = nil, nil
-			return 0, nil, fmt.Errorf("mcap: record of kind %#x: %w", op, r.err)
+			f.remark("a record is left out: ", fmt.Errorf("kind %#x: %w", op, r.err))
 		}
 	}
 }
 
+// declare reads a schema or a channel, unless they are known.
+func (f *mcapFile) declare(op uint8, r *mcapReader) {
+	if f.declared == nil {
+		return
+	}
+	id := r.uint16()
+	if op == mcapSchema {
+		name := string(r.bytes(uint64(r.uint32())))
+		if r.err == nil {
+			f.schemas[id] = name
+		}
+		return
+	}
+	t := topic{kind: f.schemas[r.uint16()]}
+	t.name = string(r.bytes(uint64(r.uint32())))
+	t.encoding = string(r.bytes(uint64(r.uint32())))
+	if r.err == nil {
+		f.declared(id, t)
+	}
+}
+
+// record returns the next record, of the current chunk if there is any.
+func (f *mcapFile) record() (op uint8, content []byte, ok bool) {
+	for len(f.chunk) > 0 {
+		b := mcapReader{b: f.chunk}
+		op, content = b.uint8(), b.bytes(b.uint64())
+		if f.chunk = b.b; b.err == nil && op != mcapChunk {
+			return op, content, true
+		}
+		if b.err == nil {
+			b.err = errors.New("found a chunk within a chunk")
+		}
+		if f.chunk = nil; !f.cut {
+			f.remark("the rest of a chunk is left out: ", b.err)
+		}
+	}
+	if len(f.rest) == 0 || string(f.rest) == mcapMagic {
+		return 0, nil, false
+	}
+	b := mcapReader{b: f.rest}
+	op = b.uint8()
+	n := b.uint64()
+	whole := b
+	if content = b.bytes(n); b.err == nil {
+		f.rest = b.b
+		return op, content, true
+	}
+	f.remark("", &cutError{f.size - len(f.rest), f.size, b.err.Error()})
+	f.rest = nil
+	f.cut = whole.err == nil && op == mcapChunk
+	return op, whole.b, f.cut
+}
+
 // unpackMCAP decompresses a chunk: first and last time uint64, uncompressed size uint64, checksum uint32,
-// compression and records.
-func unpackMCAP(r *mcapReader, limit int64) ([]byte, error) {
+// compression and records. Of a chunk that is damaged, or cut, the error comes with what precedes the damage.
+func unpackMCAP(r *mcapReader, limit int64, cut bool) ([]byte, error) {
 	r.bytes(8 + 8)
 	size := r.uint64()
 	r.bytes(4)
 	how := string(r.bytes(uint64(r.uint32())))
-	packed := r.bytes(r.uint64())
+	n := r.uint64()
+	if cut {
+		n = min(n, uint64(len(r.b)))
+	}
+	packed := r.bytes(n)
 	if r.err != nil {
-		return nil, r.err
+		return nil, nil // reported by the caller
 	}
 	if size > uint64(limit) {
-		return nil, fmt.Errorf("chunk: found %d bytes, limit %d", size, limit)
+		return nil, fmt.Errorf("found %d bytes, limit %d", size, limit)
 	}
-	var from io.Reader
 	switch how {
 	case "":
 		return packed, nil
 	case "lz4":
-		from = lz4.NewReader(bytes.NewReader(packed))
+		return readChunk(lz4.NewReader(bytes.NewReader(packed)), size)
 	case "zstd":
-		z, err := zstd.NewReader(bytes.NewReader(packed), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(uint64(limit)))
+		z, err := zstd.NewReader(bytes.NewReader(packed), zstd.WithDecoderConcurrency(1),
+			zstd.WithDecoderMaxMemory(uint64(limit)))
 		if err != nil {
-			return nil, fmt.Errorf("chunk: %w", err)
+			return nil, err
 		}
 		defer z.Close()
-		from = z
+		return readChunk(z, size)
 	default:
-		return nil, fmt.Errorf("chunk: found compression %.20q, want none, lz4 or zstd", how)
+		return nil, fmt.Errorf("found compression %.20q, want none, lz4 or zstd", how)
 	}
-	var out bytes.Buffer
-	if _, err := io.Copy(&out, io.LimitReader(from, int64(size)+1)); err != nil {
-		return nil, fmt.Errorf("chunk: %w", err)
-	}
-	if uint64(out.Len()) != size {
-		return nil, fmt.Errorf("chunk: found %d decompressed bytes, want %d", out.Len(), size)
-	}
-	return out.Bytes(), nil
 }
 
 // mcapReader reads values from the front of b; after an error it returns zeros.

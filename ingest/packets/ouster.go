@@ -3,11 +3,12 @@ package packets
 import (
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"maps"
 	"math"
-	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -29,7 +30,8 @@ const (
 	ousterMaxBeams   = 1024
 	ousterMaxColumns = 65536
 	ousterMaxPacket  = 1024
-	ousterFrames     = 1 << 16 // number of frame ids, which wrap
+	ousterLidar      = 1 // packet type
+	ousterMaxMeta    = 16 << 20
 )
 
 // ousterProfile describes the encoding of a pixel.
@@ -45,56 +47,96 @@ type echo struct {
 	reflectivity float32
 }
 
+// ousterProfiles are the pixels of each profile, as in parsing.cpp of the Ouster SDK. Where there are two returns per
+// pixel, they are in the order that the sensor is configured for, by default the stronger one first.
 var ousterProfiles = map[string]ousterProfile{
 	"LEGACY": {12, []func([]byte) echo{func(b []byte) echo {
 		return echo{binary.LittleEndian.Uint32(b) & 0xfffff, float32(binary.LittleEndian.Uint16(b[4:]))}
 	}}, true},
-	"RNG19_RFL8_SIG16_NIR16": {12, []func([]byte) echo{ouster19(0, 4)}, false},
-	// Two returns per pixel, the stronger one first: range 19 bits and reflectivity 8 bits each, in uint32 words.
-	"RNG19_RFL8_SIG16_NIR16_DUAL": {16, []func([]byte) echo{ousterPacked(0), ousterPacked(4)}, false},
-	"RNG15_RFL8_NIR8": {4, []func([]byte) echo{func(b []byte) echo {
-		// The low data rate profile has 15 bits in units of 8 mm.
-		return echo{uint32(binary.LittleEndian.Uint16(b)&0x7fff) * 8, float32(b[2])}
-	}}, false},
+	"RNG19_RFL8_SIG16_NIR16":            {12, []func([]byte) echo{ouster19(0, 4)}, false},
+	"RNG19_RFL8_SIG16_NIR16_ZONE16":     {12, []func([]byte) echo{ouster19(0, 4)}, false},
+	"RNG19_RFL8_SIG16_NIR16_RGB16":      {16, []func([]byte) echo{ouster19(0, 3)}, false},
+	"RNG19_RFL8_SIG16_NIR16_DUAL":       {16, []func([]byte) echo{ouster19(0, 3), ouster19(4, 7)}, false},
+	"RNG19_RFL8_SIG16_ZONE16_DUAL":      {16, []func([]byte) echo{ouster19(0, 3), ouster19(4, 7)}, false},
+	"RNG19_RFL8_SIG16_NIR16_RGB16_DUAL": {20, []func([]byte) echo{ouster19(0, 3), ouster19(4, 7)}, false},
+	"FIVE_WORD_PIXEL":                   {20, []func([]byte) echo{ouster19(0, 3), ouster19(4, 7)}, false},
+	"RNG15_RFL8_NIR8":                   {4, []func([]byte) echo{ouster15(0)}, false},
+	"RNG15_RFL8_WIN8":                   {4, []func([]byte) echo{ouster15(0)}, false},
+	"RNG15_RFL8_NIR8_ZONE16":            {8, []func([]byte) echo{ouster15(0)}, false},
+	"RNG15_RFL8_NIR8_DUAL":              {8, []func([]byte) echo{ouster15(0), ouster15(4)}, false},
+	ousterFuSa:                          {8, []func([]byte) echo{ouster15(0), ouster15(4)}, false},
 }
 
-// ouster19 reads a range of 19 bits and a reflectivity byte at separate offsets.
+// ousterFuSa is the profile that implies the packet header of functional safety.
+const ousterFuSa = "FUSA_RNG15_RFL8_NIR8_DUAL"
+
+// ouster19 reads a range of 19 bits and a reflectivity byte at their offsets.
 func ouster19(at, reflectivity int) func([]byte) echo {
 	return func(b []byte) echo {
 		return echo{binary.LittleEndian.Uint32(b[at:]) & 0x7ffff, float32(b[reflectivity])}
 	}
 }
 
-// ousterPacked reads a range of 19 bits with the reflectivity in the word's high byte.
-func ousterPacked(at int) func([]byte) echo {
+// ouster15 reads a range of 15 bits in units of 8 mm, followed by a reflectivity byte.
+func ouster15(at int) func([]byte) echo {
 	return func(b []byte) echo {
-		return echo{binary.LittleEndian.Uint32(b[at:]) & 0x7ffff, float32(b[at+3])}
+		return echo{uint32(binary.LittleEndian.Uint16(b[at:])&0x7fff) * 8, float32(b[at+2])}
 	}
+}
+
+// ousterHeader says where a packet's header holds the frame and the sensor. All but legacy packets have one.
+type ousterHeader struct {
+	frame, frameBytes int
+	serial            int // offset of 5 bytes
+}
+
+var (
+	ousterStandard = ousterHeader{frame: 2, frameBytes: 2, serial: 7}
+	ousterSafety   = ousterHeader{frame: 4, frameBytes: 4, serial: 11}
+)
+
+// frames returns the number of frame ids, which wrap.
+func (h ousterHeader) frames() int { return 1 << (8 * h.frameBytes) }
+
+func littleEndian(b []byte) (v uint64) {
+	for i, x := range b {
+		v |= uint64(x) << (8 * i)
+	}
+	return v
 }
 
 // ousterMeta is the part of a sensor's metadata that is needed, in the old flat and the newer nested form.
 type ousterMeta struct {
+	file string // base name; empty if it is not from a file
+
 	Line       string           `json:"prod_line"`
+	Serial     ousterNumber     `json:"prod_sn"`
+	Port       ousterNumber     `json:"udp_port_lidar"`
 	Altitude   []float64        `json:"beam_altitude_angles"`
 	Azimuth    []float64        `json:"beam_azimuth_angles"`
 	Origin     float64          `json:"lidar_origin_to_beam_origin_mm"`
+	ToLidar    []float64        `json:"beam_to_lidar_transform"`
 	Transform  []float64        `json:"lidar_to_sensor_transform"`
 	Mode       string           `json:"lidar_mode"`
 	Format     ousterDataFormat `json:"data_format"`
 	FormatNew  ousterDataFormat `json:"lidar_data_format"`
 	SensorInfo struct {
-		Line string `json:"prod_line"`
+		Line   string       `json:"prod_line"`
+		Serial ousterNumber `json:"prod_sn"`
 	} `json:"sensor_info"`
 	Intrinsics struct {
 		Altitude []float64 `json:"beam_altitude_angles"`
 		Azimuth  []float64 `json:"beam_azimuth_angles"`
 		Origin   float64   `json:"lidar_origin_to_beam_origin_mm"`
+		ToLidar  []float64 `json:"beam_to_lidar_transform"`
 	} `json:"beam_intrinsics"`
 	Lidar struct {
 		Transform []float64 `json:"lidar_to_sensor_transform"`
 	} `json:"lidar_intrinsics"`
 	Config struct {
-		Mode string `json:"lidar_mode"`
+		Mode    string       `json:"lidar_mode"`
+		Port    ousterNumber `json:"udp_port_lidar"`
+		Profile string       `json:"udp_profile_lidar"`
 	} `json:"config_params"`
 }
 
@@ -103,6 +145,17 @@ type ousterDataFormat struct {
 	PerPacket int    `json:"columns_per_packet"`
 	Pixels    int    `json:"pixels_per_column"`
 	Profile   string `json:"udp_profile_lidar"`
+	Header    string `json:"header_type"`
+}
+
+// ousterNumber is a number that may be in quotes; anything else is 0.
+type ousterNumber uint64
+
+// UnmarshalJSON never fails.
+func (n *ousterNumber) UnmarshalJSON(b []byte) error {
+	v, _ := strconv.ParseUint(strings.Trim(string(b), `" `), 10, 64)
+	*n = ousterNumber(v)
+	return nil
 }
 
 func parseOusterMeta(data []byte) (*ousterMeta, error) {
@@ -113,8 +166,15 @@ func parseOusterMeta(data []byte) (*ousterMeta, error) {
 	if len(m.Altitude) == 0 {
 		m.Altitude, m.Azimuth, m.Origin = m.Intrinsics.Altitude, m.Intrinsics.Azimuth, m.Intrinsics.Origin
 		m.Line, m.Mode, m.Format, m.Transform = m.SensorInfo.Line, m.Config.Mode, m.FormatNew, m.Lidar.Transform
+		m.Serial, m.Port, m.ToLidar = m.SensorInfo.Serial, m.Config.Port, m.Intrinsics.ToLidar
+	}
+	if len(m.Altitude) == 0 {
+		return nil, errNotOuster
 	}
 	f := &m.Format
+	if f.Profile == "" {
+		f.Profile = m.Config.Profile
+	}
 	if f.Profile == "" {
 		f.Profile = "LEGACY"
 	}
@@ -145,10 +205,122 @@ func parseOusterMeta(data []byte) (*ousterMeta, error) {
 			f.PerPacket, ousterMaxColumns, ousterMaxPacket)
 	}
 	if _, ok := ousterProfiles[f.Profile]; !ok {
-		return nil, fmt.Errorf("udp_profile_lidar: found %.40q, want LEGACY, RNG19_RFL8_SIG16_NIR16, "+
-			"RNG19_RFL8_SIG16_NIR16_DUAL or RNG15_RFL8_NIR8", f.Profile)
+		return nil, fmt.Errorf("udp_profile_lidar: found %.40q, want %s", f.Profile,
+			strings.Join(slices.Sorted(maps.Keys(ousterProfiles)), ", "))
 	}
 	return &m, nil
+}
+
+// offset returns the distance of the beams' origin from the lidar's, along x and z in millimetres, and its length.
+// The newer transform says both; the older number is along x.
+func (m *ousterMeta) offset() (x, z, length float64) {
+	if len(m.ToLidar) != 16 {
+		return m.Origin, 0, m.Origin
+	}
+	return m.ToLidar[3], m.ToLidar[11], math.Hypot(m.ToLidar[3], m.ToLidar[11])
+}
+
+func (m *ousterMeta) profile() ousterProfile { return ousterProfiles[m.Format.Profile] }
+
+// header returns the layout of the packets' header.
+func (m *ousterMeta) header() ousterHeader {
+	if m.Format.Profile == ousterFuSa || m.Format.Header == "FUSA" {
+		return ousterSafety
+	}
+	return ousterStandard
+}
+
+// column and size return the bytes of a column and of a packet.
+func (m *ousterMeta) column() int {
+	if p := m.profile(); !p.legacy {
+		return ousterNewColumn + m.Format.Pixels*p.pixel
+	}
+	return ousterLegacyColumn + m.Format.Pixels*m.profile().pixel + ousterLegacyStatus
+}
+
+func (m *ousterMeta) size() int {
+	if m.profile().legacy {
+		return m.Format.PerPacket * m.column()
+	}
+	return ousterPacketHeader + m.Format.PerPacket*m.column() + ousterPacketFooter
+}
+
+// fits reports whether a packet has the size, and the type if it says any, of the sensor's.
+func (m *ousterMeta) fits(b []byte) bool {
+	return len(b) == m.size() && (m.profile().legacy || b[0] <= ousterLidar)
+}
+
+// serial returns the serial number in a packet that fits; 0 if it has none.
+func (m *ousterMeta) serial(b []byte) uint64 {
+	if m.profile().legacy {
+		return 0
+	}
+	return littleEndian(b[m.header().serial:][:5])
+}
+
+func (m *ousterMeta) model() string {
+	if m.Line == "" {
+		return "Ouster"
+	}
+	return "Ouster " + m.Line
+}
+
+// chooseMeta returns the metadata of the sensor that sent a packet: that with its serial number or, if one of them
+// has none, that of its size and port. If forced, other serial numbers are accepted.
+func chooseMeta(metas []*ousterMeta, p packet, forced bool, o ingest.Options) (*ousterMeta, error) {
+	var open, other []*ousterMeta
+	for _, m := range metas {
+		if !m.fits(p.data) {
+			continue
+		}
+		switch serial := m.serial(p.data); {
+		case serial != 0 && serial == uint64(m.Serial):
+			return m, nil
+		case serial == 0 || m.Serial == 0:
+			open = append(open, m)
+		default:
+			other = append(other, m)
+		}
+	}
+	if len(open) > 1 {
+		atPort := slices.DeleteFunc(slices.Clone(open), func(m *ousterMeta) bool { return int(m.Port) != int(p.port) })
+		if len(atPort) == 1 {
+			open = atPort
+		}
+	}
+	switch {
+	case len(open) == 1:
+		return open[0], nil
+	case len(open) > 1:
+		var names []string
+		for _, m := range open {
+			names = append(names, m.file)
+		}
+		return nil, fmt.Errorf("found several files of metadata that fit, %s; choose one with --calibration", list(names))
+	case len(other) == 0:
+		return nil, fmt.Errorf("found packets of %d bytes, which fit no metadata", len(p.data))
+	}
+	m := other[0]
+	reason := fmt.Errorf("found packets of the Ouster with serial number %d, but the metadata %s is that of %d",
+		m.serial(p.data), m.file, m.Serial)
+	if !forced {
+		return nil, fmt.Errorf("%w; --calibration FILE decodes them with another file", reason)
+	}
+	o.Note("%v", reason)
+	return m, nil
+}
+
+// ousterSize reports whether datagrams of this size may be those of an Ouster of 16 to 128 beams.
+func ousterSize(n int) bool {
+	for beams := 16; beams <= 128; beams *= 2 {
+		m := ousterMeta{Format: ousterDataFormat{Pixels: beams, PerPacket: 16}}
+		for m.Format.Profile = range ousterProfiles {
+			if m.size() == n {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // ousterDecoder decodes packets into turns; a turn has one frame id.
@@ -157,11 +329,13 @@ type ousterDecoder struct {
 
 	meta    *ousterMeta
 	profile ousterProfile
+	header  ousterHeader
 	size    int // of a packet
 	column  int // bytes of a column
 	turns   []sinCos
 	beams   []ousterBeam
 	frame   int // id; -1 initially
+	frames  int // number of ids, which wrap
 	column0 int // number of the first column of the next packet
 }
 
@@ -169,15 +343,11 @@ type ousterDecoder struct {
 type ousterBeam struct{ sinAlt, cosAlt, sinAz, cosAz float64 }
 
 func newOusterDecoder(m *ousterMeta) *ousterDecoder {
-	d := &ousterDecoder{meta: m, profile: ousterProfiles[m.Format.Profile], frame: -1}
-	f := m.Format
-	if d.profile.legacy {
-		d.column = ousterLegacyColumn + f.Pixels*d.profile.pixel + ousterLegacyStatus
-		d.size = f.PerPacket * d.column
-	} else {
-		d.column = ousterNewColumn + f.Pixels*d.profile.pixel
-		d.size = ousterPacketHeader + f.PerPacket*d.column + ousterPacketFooter
+	d := &ousterDecoder{
+		meta: m, profile: m.profile(), header: m.header(), size: m.size(), column: m.column(), frame: -1,
+		frames: m.header().frames(),
 	}
+	f := m.Format
 	d.turns = make([]sinCos, f.Columns)
 	for i := range d.turns {
 		// The sensor turns clockwise seen from above.
@@ -193,14 +363,9 @@ func newOusterDecoder(m *ousterMeta) *ousterDecoder {
 	return d
 }
 
-func (d *ousterDecoder) fits(p packet) bool { return len(p.data) == d.size }
+func (d *ousterDecoder) fits(p packet) bool { return d.meta.fits(p.data) }
 
-func (d *ousterDecoder) sensor() string {
-	if d.meta.Line == "" {
-		return "Ouster"
-	}
-	return "Ouster " + d.meta.Line
-}
+func (d *ousterDecoder) sensor() string { return d.meta.model() }
 
 // columnAt returns column k of a packet: its pixels, its number in the turn, and whether the sensor marked it
 // valid.
@@ -218,7 +383,7 @@ func (d *ousterDecoder) frameID(b []byte) int {
 	if d.profile.legacy {
 		return int(binary.LittleEndian.Uint16(b[10:]))
 	}
-	return int(binary.LittleEndian.Uint16(b[2:]))
+	return int(littleEndian(b[d.header.frame:][:d.header.frameBytes]))
 }
 
 // add decodes a packet of the right size.
@@ -260,7 +425,7 @@ func (d *ousterDecoder) lost(b []byte, id int) (n int) {
 	_, column, _ := d.columnAt(b, 0)
 	perPacket := d.meta.Format.PerPacket
 	if d.frame >= 0 {
-		switch frames := (id - d.frame + ousterFrames) % ousterFrames; {
+		switch frames := (id - d.frame + d.frames) % d.frames; {
 		case frames == 0:
 			n = (column - d.column0) / perPacket
 		case frames <= maxGap:
@@ -274,13 +439,15 @@ func (d *ousterDecoder) lost(b []byte, id int) (n int) {
 // measure adds the returns of a column. A range is measured from the lidar's axis; the beam starts at the distance
 // n from it:
 //
-//	x = (r - n) cos(t + a) cos(h) + n cos(t),  y = (r - n) sin(t + a) cos(h) + n sin(t),  z = (r - n) sin(h)
+//	x = (r - n) cos(t + a) cos(h) + u cos(t),  y = (r - n) sin(t + a) cos(h) + u sin(t),  z = (r - n) sin(h) + w
 //
-// with t the encoder's angle, a the beam's azimuth and h its altitude. The metadata's transform (rows, millimetres)
+// with t the encoder's angle, a the beam's azimuth, h its altitude, and u and w the parts of n along x and z. The metadata's transform (rows, millimetres)
 // converts these to the sensor's axes: x away from the connector, y left, z up.
 func (d *ousterDecoder) measure(pixels []byte, t *sinCos) {
 	xs, ys, zs, intensity, at := d.grow(len(d.beams) * len(d.profile.returns))
-	n, m := d.meta.Origin/1000, (*[16]float64)(d.meta.Transform)
+	u, w, n := d.meta.offset()
+	u, w, n = u/1000, w/1000, n/1000
+	m := (*[16]float64)(d.meta.Transform)
 	for i := range d.beams {
 		px := pixels[i*d.profile.pixel:][:d.profile.pixel]
 		for k, read := range d.profile.returns {
@@ -294,7 +461,7 @@ func (d *ousterDecoder) measure(pixels []byte, t *sinCos) {
 			b := &d.beams[i]
 			r := float64(e.millimetres)/1000 - n
 			flat := r * b.cosAlt
-			x, y, z := flat*(t.cos*b.cosAz-t.sin*b.sinAz)+n*t.cos, flat*(t.sin*b.cosAz+t.cos*b.sinAz)+n*t.sin, r*b.sinAlt
+			x, y, z := flat*(t.cos*b.cosAz-t.sin*b.sinAz)+u*t.cos, flat*(t.sin*b.cosAz+t.cos*b.sinAz)+u*t.sin, r*b.sinAlt+w
 			xs[at], ys[at], zs[at] = x*m[0]+y*m[1]+z*m[2]+m[3]/1000, x*m[4]+y*m[5]+z*m[6]+m[7]/1000,
 				x*m[8]+y*m[9]+z*m[10]+m[11]/1000
 			intensity[at] = e.reflectivity
@@ -304,19 +471,9 @@ func (d *ousterDecoder) measure(pixels []byte, t *sinCos) {
 	d.keep(xs, ys, zs, intensity, at)
 }
 
-// ousterBeside reads the metadata file of a recording: the same name with .json. If there is none, it returns
-// errNoMeta.
-func ousterBeside(path string) (*ousterMeta, error) {
-	name := strings.TrimSuffix(path, filepath.Ext(path)) + ".json"
-	if _, err := os.Stat(name); err != nil {
-		return nil, errNoMeta
-	}
-	return readOusterMeta(name)
-}
-
 // readOusterMeta reads a sensor's metadata.
 func readOusterMeta(name string) (*ousterMeta, error) {
-	data, err := ingest.ReadFile(name, ingest.Options{MaxBytes: 16 << 20})
+	data, err := ingest.ReadFile(name, ingest.Options{MaxBytes: ousterMaxMeta})
 	if err != nil {
 		return nil, err
 	}
@@ -324,8 +481,6 @@ func readOusterMeta(name string) (*ousterMeta, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
+	m.file = filepath.Base(name)
 	return m, nil
 }
-
-var errNoMeta = errors.New("no sensor metadata found; put it next to the recording, with the same name and the " +
-	"extension .json")

@@ -34,13 +34,13 @@ func TestOusterDigests(t *testing.T) {
 		if err := json.Unmarshal(digest, &want); err != nil {
 			t.Fatal(err)
 		}
-		rec, dec, err := openCapture(path, ingest.Options{}.WithDefaults())
+		rec, err := openCapture(path, ingest.Options{}.WithDefaults())
 		if err != nil {
 			t.Fatal(err)
 		}
-		d, ok := dec.(*ousterDecoder)
+		d, ok := rec.tracks[0].dec.(*ousterDecoder)
 		if !ok {
-			t.Fatalf("found %T", dec)
+			t.Fatalf("found %T", rec.tracks[0].dec)
 		}
 		columns, rows := d.meta.Format.Columns, d.meta.Format.Pixels
 		ranges := make([]byte, 4*columns*rows)

@@ -250,7 +250,7 @@ func FuzzPCAP(f *testing.F) {
 func FuzzCDR(f *testing.F) {
 	f.Add([]byte("\x00\x01\x00\x00\x01\x00\x00\x00\x02\x00\x00\x00\x04\x00\x00\x00abc\x00\x00\x00\x00\x00"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		ps, _ := scanMessages["velodyne_msgs/msg/VelodyneScan"].packets(data)
+		ps, _ := scanMessages["velodyne_msgs/VelodyneScan"].packets(newCDR(data), time.Time{})
 		for _, p := range ps {
 			if len(p.data) != velodyneSize {
 				t.Errorf("found a packet of %d bytes", len(p.data))

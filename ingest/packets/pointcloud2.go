@@ -7,14 +7,6 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/internal/columns"
 )
 
-// whole returns whole messages as packets.
-type whole struct{ messages }
-
-func (w *whole) next() (packet, bool, error) {
-	data, ok, err := w.message()
-	return packet{data: data}, ok, err
-}
-
 // cloudDecoder decodes sensor_msgs/msg/PointCloud2: a std_msgs/Header, height and width uint32, the fields (name,
 // offset uint32, datatype uint8, count uint32), whether numbers are big-endian, the size of a point and of a row
 // uint32, the data and whether it is dense.
@@ -41,27 +33,16 @@ func (d *cloudDecoder) add(p packet) (*turn, error) {
 	c := newCDR(p.data)
 	if d.ros1 {
 		c = newROS1(p.data)
-		c.uint32()
 	}
-	begun := c.stamp()
-	c.text() // frame_id
+	begun := c.header()
+	if begun.IsZero() && !p.time.IsZero() {
+		d.limits.Note("clouds without a time have the time at which they were recorded")
+		begun = p.time
+	}
 	height, width := int64(c.uint32()), int64(c.uint32())
-	n := c.uint32()
-	if c.err == nil && n > maxPointFields {
-		return nil, fmt.Errorf("pointcloud2: found %d fields, limit %d", n, maxPointFields)
-	}
-	var cols []columns.Column
-	var offsets []uint32
-	for range n {
-		name := c.string()
-		offset, kind := c.uint32(), c.uint8()
-		if count := c.uint32(); c.err != nil || count == 0 || !columns.Wanted(name) {
-			continue
-		}
-		if kind < 1 || int(kind) > len(pointTypes) {
-			return nil, fmt.Errorf("pointcloud2: field %.20q: found datatype %d, want 1 to %d", name, kind, len(pointTypes))
-		}
-		cols, offsets = append(cols, columns.Column{Name: name, Type: pointTypes[kind-1]}), append(offsets, offset)
+	fields, err := d.fields(c)
+	if err != nil {
+		return nil, err
 	}
 	big := c.uint8() != 0
 	stride, row := int64(c.uint32()), int64(c.uint32())
@@ -69,27 +50,89 @@ func (d *cloudDecoder) add(p packet) (*turn, error) {
 	if c.err != nil {
 		return nil, c.err
 	}
-	if height > 1 && row != width*stride {
-		return nil, fmt.Errorf("pointcloud2: found rows of %d bytes, want at least %d points of %d bytes", row, width, stride)
+	if height > 0 && width > int64(d.limits.MaxPoints)/height {
+		return nil, fmt.Errorf("pointcloud2: found %d rows of %d points, limit %d points", height, width, d.limits.MaxPoints)
 	}
-	if stride == 0 || height > 0 && width > int64(len(data))/stride/height {
-		return nil, fmt.Errorf("pointcloud2: found %d bytes, want %d rows of %d points of %d bytes", len(data), height, width, stride)
-	}
-	points := height * width
-	if points > int64(d.limits.MaxPoints) {
-		return nil, fmt.Errorf("pointcloud2: found %d points, limit %d", points, d.limits.MaxPoints)
-	}
-	for i := range cols {
-		if int64(offsets[i])+int64(cols[i].Type.Size()) > stride {
-			return nil, fmt.Errorf("pointcloud2: field %s: found offset %d in points of %d bytes", cols[i].Name, offsets[i], stride)
+	cloud := &ingest.PointCloud{}
+	if points := height * width; points > 0 {
+		if data, err = d.rows(data, int(height), width*stride, row); err != nil {
+			return nil, err
 		}
-		cols[i].Data, cols[i].Stride, cols[i].Big = data[min(int(offsets[i]), len(data)):], int(stride), big
-	}
-	cloud, err := columns.Cloud(int(points), cols)
-	if err != nil {
-		return nil, fmt.Errorf("pointcloud2: %w", err)
+		if stride == 0 || points > int64(len(data))/stride {
+			return nil, fmt.Errorf("pointcloud2: found %d bytes, want %d rows of %d points of %d bytes", len(data), height,
+				width, stride)
+		}
+		if cloud, err = fields.cloud(int(points), data, int(stride), big); err != nil {
+			return nil, err
+		}
 	}
 	d.count.Packets++
 	d.count.Returns += cloud.Len()
 	return &turn{cloud: cloud, time: begun}, nil
+}
+
+// rows returns the data of a cloud without what follows the points in each row.
+func (d *cloudDecoder) rows(data []byte, height int, used, row int64) ([]byte, error) {
+	switch {
+	case height == 1 || row == used:
+		return data, nil
+	case row == 0:
+		d.limits.Note("rows of 0 bytes are taken to follow one another without padding")
+		return data, nil
+	case row < used || (int64(height)-1)*row+used > int64(len(data)):
+		return nil, fmt.Errorf("pointcloud2: found %d bytes in %d rows of %d bytes, want %d bytes or more in each", len(data),
+			height, row, used)
+	}
+	out := make([]byte, 0, int64(height)*used)
+	for i := range int64(height) {
+		out = append(out, data[i*row:][:used]...)
+	}
+	return out, nil
+}
+
+// pointField is a field of a cloud that is wanted.
+type pointField struct {
+	name   string
+	offset uint32
+	kind   columns.Type
+}
+
+type pointFields []pointField
+
+// fields reads the fields of a cloud. A field of several elements is as wide as its first. A count of 0 means 1, as
+// in PCL.
+func (d *cloudDecoder) fields(c *cdr) (out pointFields, err error) {
+	n := c.uint32()
+	if c.err == nil && n > maxPointFields {
+		return nil, fmt.Errorf("pointcloud2: found %d fields, limit %d", n, maxPointFields)
+	}
+	for range n {
+		name := c.string()
+		offset, kind := c.uint32(), c.uint8()
+		c.uint32() // count
+		if c.err != nil || !columns.Wanted(name) {
+			continue
+		}
+		if kind < 1 || int(kind) > len(pointTypes) {
+			return nil, fmt.Errorf("pointcloud2: field %.20q: found datatype %d, want 1 to %d", name, kind, len(pointTypes))
+		}
+		out = append(out, pointField{name, offset, pointTypes[kind-1]})
+	}
+	return out, nil
+}
+
+// cloud makes a cloud of n points of stride bytes each.
+func (fs pointFields) cloud(n int, data []byte, stride int, big bool) (*ingest.PointCloud, error) {
+	cols := make([]columns.Column, len(fs))
+	for i, f := range fs {
+		if int64(f.offset)+int64(f.kind.Size()) > int64(stride) {
+			return nil, fmt.Errorf("pointcloud2: field %s: found offset %d in points of %d bytes", f.name, f.offset, stride)
+		}
+		cols[i] = columns.Column{Name: f.name, Type: f.kind, Data: data[f.offset:], Stride: stride, Big: big}
+	}
+	cloud, err := columns.Cloud(n, cols)
+	if err != nil {
+		return nil, fmt.Errorf("pointcloud2: %w", err)
+	}
+	return cloud, nil
 }

@@ -28,6 +28,7 @@ const (
 	robosenseMode     = 300
 	robosenseAngles   = 468
 	robosenseDualMode = 0
+	robosenseFlag     = 0xffee
 	// robosenseRadius is the distance of the lens from the axis in metres: the value of RoboSense's own driver
 	// (rs_driver, RX of the Helios).
 	robosenseRadius = 0.03498
@@ -49,8 +50,10 @@ var robosenseDelays = [robosenseLasers]float64{
 const robosensePeriod = 55.56
 
 func isRoboSense(p packet) bool {
-	return len(p.data) == robosenseSize && (bytes.HasPrefix(p.data, robosenseData) || bytes.HasPrefix(p.data, robosenseInfo))
+	return len(p.data) == robosenseSize && (bytes.HasPrefix(p.data, robosenseData) || isRoboSenseInfo(p.data))
 }
+
+func isRoboSenseInfo(b []byte) bool { return bytes.HasPrefix(b, robosenseInfo) }
 
 // robosenseDecoder decodes packets into turns. Data that arrives before the calibration, which a sensor sends once
 // per second, is ignored.
@@ -129,7 +132,7 @@ func (d *robosenseDecoder) info(b []byte) {
 
 // prepare looks for device information.
 func (d *robosenseDecoder) prepare(p packet) (more bool, err error) {
-	if isRoboSense(p) && bytes.HasPrefix(p.data, robosenseInfo) {
+	if isRoboSense(p) && isRoboSenseInfo(p.data) {
 		d.info(p.data)
 	}
 	return d.dirs == nil, nil
@@ -139,12 +142,15 @@ func (d *robosenseDecoder) add(p packet) (done *turn, err error) {
 	if !isRoboSense(p) {
 		return nil, errors.New("robosense: found a packet of another kind, want a Helios data or device information packet")
 	}
-	if bytes.HasPrefix(p.data, robosenseInfo) {
+	if isRoboSenseInfo(p.data) {
 		d.info(p.data)
 		return nil, nil
 	}
 	if d.dirs == nil {
 		return nil, errors.New("robosense: no calibration yet; it needs a device information packet or a calibration table")
+	}
+	if binary.BigEndian.Uint16(p.data[robosenseHeader:]) != robosenseFlag {
+		return nil, errors.New("robosense: found blocks of another model, want those of a Helios")
 	}
 	return d.data(p), nil
 }
@@ -166,7 +172,7 @@ func (d *robosenseDecoder) data(p packet) (done *turn) {
 	for k := range robosenseBlocks {
 		block := b[robosenseHeader+k*robosenseBlock:][:robosenseBlock]
 		azimuth := int(binary.BigEndian.Uint16(block[2:]))
-		if block[0] != 0xff || block[1] != 0xee || azimuth >= fullTurn {
+		if binary.BigEndian.Uint16(block) != robosenseFlag || azimuth >= fullTurn {
 			continue
 		}
 		if next := k + step; next < robosenseBlocks {

@@ -5,10 +5,8 @@ import (
 	"compress/bzip2"
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"time"
 
@@ -17,19 +15,21 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// ROSBag1 is a ROS 1 recording (.bag, format 2.0) with the packets of an Ouster sensor (ouster_ros/PacketMsg) and
-// its metadata (std_msgs/String), or of a Velodyne sensor (velodyne_msgs/VelodyneScan), or with clouds
-// (sensor_msgs/PointCloud2). Chunks may be uncompressed, bz2 or lz4. http://wiki.ros.org/Bags/Format/2.0
+// ROSBag1 is a ROS 1 recording (.bag, format 2.0) with packets or clouds of the types of [openBag]; those of an Ouster
+// sensor need its metadata (std_msgs/String). Chunks may be uncompressed, bz2 or lz4. The index is not used, so that a
+// recording that was cut off (.bag.active) can be read up to its end. http://wiki.ros.org/Bags/Format/2.0
 var ROSBag1 = ingest.Format{
 	Name: "rosbag1",
-	Doc: "2.0; uncompressed, bz2, lz4; ouster_ros/PacketMsg, velodyne_msgs/VelodyneScan, " +
-		"sensor_msgs/PointCloud2",
+	Doc: "2.0; uncompressed, bz2, lz4; without index; same message types as rosbag2, and ouster_ros/PacketMsg with its " +
+		"metadata",
+	Assumes:    bagAssumes,
+	Refuses:    bagRefuses + "; format 1.x; encrypted bags",
 	Extensions: []string{".bag"},
 	Library:    "compress/bzip2, pierrec/lz4",
 	Tested:     "Ouster SDK 512x10 bag",
 	Options:    newOptions,
 	Detect: func(h *ingest.Head) ingest.Confidence {
-		if bytes.HasPrefix(h.Bytes, []byte(bagMagic)) {
+		if bytes.HasPrefix(h.Bytes, []byte(bagPrefix)) {
 			return ingest.Sure
 		}
 		return ingest.No
@@ -43,7 +43,8 @@ var ROSBag1 = ingest.Format{
 }
 
 const (
-	bagMagic = "#ROSBAG V2.0\n"
+	bagMagic  = "#ROSBAG V2.0\n"
+	bagPrefix = "#ROSBAG V"
 	// The kinds of records.
 	bagMessage    = 2
 	bagChunk      = 5
@@ -51,10 +52,6 @@ const (
 	// bagMaxHeader limits a record's header, bagMaxConnections the number of topics.
 	bagMaxHeader      = 1 << 20
 	bagMaxConnections = 1 << 16
-	// The message types that are read.
-	bagScan   = "velodyne_msgs/VelodyneScan"
-	bagOuster = "ouster_ros/PacketMsg"
-	bagCloud  = "sensor_msgs/PointCloud2"
 )
 
 // bagRecord is a record: a header of named values, and data.
@@ -138,108 +135,174 @@ func counted(b []byte) (v, rest []byte, err error) {
 	return b[4 : 4+n], b[4+n:], nil
 }
 
-// rosbag1 iterates over the records of a file in memory, chunk by chunk.
+// rosbag1 is a recording in memory.
 type rosbag1 struct {
-	rest  []byte // rest of the file
-	chunk []byte // rest of the current chunk
+	topicList
+
+	data  []byte // after the magic
 	limit int64
-	types map[uint32]string // message types by connection
-	keep  string            // the message type whose packets are returned
-	queue []packet
+	conns map[uint32]int // topics by connection
 }
 
-func openROSBag1(path string, o ingest.Options) (recording, decoder, error) {
+func openROSBag1(path string, o ingest.Options) (opened, error) {
+	b, err := loadROSBag1(path, o)
+	if err != nil {
+		return opened{}, err
+	}
+	return openBag(path, b, o)
+}
+
+// loadROSBag1 reads the whole file to find its topics.
+func loadROSBag1(path string, o ingest.Options) (*rosbag1, error) {
 	data, err := ingest.ReadFile(path, o)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if !bytes.HasPrefix(data, []byte(bagMagic)) {
-		return nil, nil, fmt.Errorf("found %.13q, want %q", data, bagMagic)
+	data, ok := bytes.CutPrefix(data, []byte(bagMagic))
+	if !ok {
+		return nil, fmt.Errorf("found %.13q, want %q; rosbag fix converts other versions", data, bagMagic)
 	}
-	begin := func() *rosbag1 {
-		return &rosbag1{rest: data[len(bagMagic):], limit: int64(o.MaxBytes), types: map[uint32]string{}}
-	}
-	first := begin()
-	meta, err := first.metadata()
-	if err != nil {
-		return nil, nil, err
-	}
-	r := begin()
-	has := func(kind string) bool { return slices.Contains(slices.Collect(maps.Values(first.types)), kind) }
-	switch {
-	case meta == nil && has(bagCloud) && !has(bagScan):
-		r.keep = bagCloud
-		return r, &cloudDecoder{limits: o, ros1: true}, nil
-	case meta == nil:
-		r.keep = bagScan
-		dec, err := newVelodyneDecoder(optionsOf(o).Calibration)
-		return &only{r, isVelodyne}, dec, err
-	}
-	r.keep = bagOuster
-	dec := newOusterDecoder(meta)
-	return &only{r, dec.fits}, dec, nil
-}
-
-// metadata searches the file for the metadata of an Ouster sensor; it returns nil if there is none.
-func (r *rosbag1) metadata() (*ousterMeta, error) {
+	b := &rosbag1{data: data, limit: int64(o.MaxBytes), conns: map[uint32]int{}}
+	r := b.reader(func(conn uint32) (int, bool) { i, ok := b.conns[conn]; return i, ok })
+	r.note = o.Note
+	r.connected = b.connect
 	for {
-		kind, m, err := r.message()
-		if errors.Is(err, io.EOF) {
-			return nil, nil
-		}
+		m, ok, err := r.message()
 		if err != nil {
 			return nil, err
 		}
-		if kind != "std_msgs/String" {
-			continue
+		if !ok {
+			return b, b.orElse(r.damage)
 		}
-		text, _, err := counted(m.data)
-		if err != nil {
-			continue
-		}
-		if meta, err := parseOusterMeta(text); err == nil {
-			return meta, nil
-		}
+		b.counted(m)
 	}
 }
 
-// message returns the next message and its type, or io.EOF at the end.
-func (r *rosbag1) message() (kind string, m bagRecord, err error) {
+// connect records a connection. Several publishers of a topic have one each.
+func (b *rosbag1) connect(m *bagRecord) error {
+	info, err := bagFields(m.data)
+	if err != nil {
+		return fmt.Errorf("connection: %w", err)
+	}
+	if len(b.conns) >= bagMaxConnections {
+		return fmt.Errorf("found more than %d connections", bagMaxConnections)
+	}
+	name := string(info["topic"])
+	if v := m.fields["topic"]; len(v) > 0 { // as it was recorded; the other is as the publisher calls it
+		name = string(v)
+	}
+	b.conns[m.number("conn")] = b.add(topic{name: name, kind: string(info["type"]), encoding: "ros1"})
+	return nil
+}
+
+func (b *rosbag1) close() error { return nil }
+
+func (b *rosbag1) reader(topic func(conn uint32) (int, bool)) *bagReader {
+	return &bagReader{size: len(bagMagic) + len(b.data), rest: b.data, limit: b.limit, topic: topic}
+}
+
+func (b *rosbag1) read(topics []int) (messages, error) {
+	wanted := map[uint32]int{}
+	for conn, i := range b.conns {
+		if slices.Contains(topics, i) {
+			wanted[conn] = i
+		}
+	}
+	return b.reader(func(conn uint32) (int, bool) { i, ok := wanted[conn]; return i, ok }), nil
+}
+
+// bagReader iterates over the messages of a recording, chunk by chunk. What is cut off or damaged is left out.
+type bagReader struct {
+	size      int    // of the file
+	rest      []byte // rest of the file
+	chunk     []byte // rest of the current chunk
+	cut       bool   // the chunk is the last one, of which a part is missing
+	limit     int64
+	topic     func(conn uint32) (i int, ok bool)
+	connected func(m *bagRecord) error // nil once connections are known
+	note      func(format string, args ...any)
+	damage    error // the first
+}
+
+func (r *bagReader) remark(what string, err error) {
+	if r.damage == nil {
+		r.damage = err
+	}
+	if r.note != nil {
+		r.note("%s%v", what, err)
+	}
+}
+
+func (r *bagReader) message() (out message, ok bool, err error) {
 	for {
-		from := &r.chunk
-		if len(r.chunk) == 0 {
-			from = &r.rest
-		}
-		if len(*from) == 0 {
-			return "", m, io.EOF
-		}
-		if m, *from, err = nextRecord(*from); err != nil {
-			return "", m, err
+		m, ok := r.record()
+		if !ok {
+			return out, false, nil
 		}
 		switch m.op() {
 		case bagChunk:
 			if r.chunk, err = unpackChunk(&m, r.limit); err != nil {
-				return "", m, err
+				r.remark("a chunk is left out or ends early: ", err)
 			}
 		case bagConnection:
-			info, err := bagFields(m.data)
-			if err != nil {
-				return "", m, fmt.Errorf("connection: %w", err)
+			if r.connected != nil {
+				if err := r.connected(&m); err != nil {
+					return out, false, err
+				}
 			}
-			if len(r.types) >= bagMaxConnections {
-				return "", m, fmt.Errorf("found more than %d connections", bagMaxConnections)
-			}
-			r.types[m.number("conn")] = string(info["type"])
 		case bagMessage:
-			return r.types[m.number("conn")], m, nil
+			if i, ok := r.topic(m.number("conn")); ok {
+				return message{i, m.time(), m.data}, true, nil
+			}
 		}
 	}
 }
 
+// record returns the next record, of the current chunk if there is any.
+func (r *bagReader) record() (m bagRecord, ok bool) {
+	for len(r.chunk) > 0 {
+		var err error
+		if m, r.chunk, err = nextRecord(r.chunk); err == nil {
+			return m, true
+		}
+		if !r.cut {
+			r.remark("the rest of a chunk is left out: ", err)
+		}
+		r.chunk = nil
+	}
+	if len(r.rest) == 0 {
+		return m, false
+	}
+	at := r.size - len(r.rest)
+	m, rest, err := nextRecord(r.rest)
+	if err == nil {
+		r.rest = rest
+		return m, true
+	}
+	r.remark("", &cutError{at, r.size, err.Error()})
+	m, r.rest = partialChunk(r.rest), nil
+	r.cut = m.fields != nil
+	return m, r.cut
+}
+
+// partialChunk returns the chunk that b begins with, of which the end is missing; without fields if it is none.
+func partialChunk(b []byte) (m bagRecord) {
+	header, rest, err := counted(b)
+	if err != nil || len(header) > bagMaxHeader || len(rest) < 4 {
+		return m
+	}
+	m.fields, err = bagFields(header)
+	if m.data = rest[4:]; err != nil || m.op() != bagChunk {
+		m.fields = nil
+	}
+	return m
+}
+
+// unpackChunk decompresses a chunk. If it is damaged, the error comes with what precedes the damage.
 func unpackChunk(m *bagRecord, limit int64) ([]byte, error) {
 	size := int64(m.number("size"))
 	if size > limit {
-		return nil, fmt.Errorf("chunk: found %d bytes, limit %d", size, limit)
+		return nil, fmt.Errorf("found %d bytes, limit %d", size, limit)
 	}
 	var packed io.Reader
 	switch how := string(m.fields["compression"]); how {
@@ -250,71 +313,19 @@ func unpackChunk(m *bagRecord, limit int64) ([]byte, error) {
 	case "lz4":
 		packed = lz4.NewReader(bytes.NewReader(m.data))
 	default:
-		return nil, fmt.Errorf("chunk: found compression %.20q, want none, bz2 or lz4", how)
+		return nil, fmt.Errorf("found compression %.20q, want none, bz2 or lz4", how)
 	}
+	return readChunk(packed, uint64(size))
+}
+
+// readChunk reads a chunk of a stated size. The error of one that is damaged comes with what precedes the damage.
+func readChunk(from io.Reader, size uint64) ([]byte, error) {
 	var out bytes.Buffer
-	if _, err := io.Copy(&out, io.LimitReader(packed, size+1)); err != nil {
-		return nil, fmt.Errorf("chunk: %w", err)
+	_, err := io.Copy(&out, io.LimitReader(from, int64(size)+1))
+	if err == nil && uint64(out.Len()) != size {
+		err = fmt.Errorf("found %d decompressed bytes, want %d", out.Len(), size)
 	}
-	if int64(out.Len()) != size {
-		return nil, fmt.Errorf("chunk: found %d decompressed bytes, want %d", out.Len(), size)
-	}
-	return out.Bytes(), nil
+	return out.Bytes(), err
 }
 
-func (r *rosbag1) next() (packet, bool, error) {
-	for len(r.queue) == 0 {
-		kind, m, err := r.message()
-		if errors.Is(err, io.EOF) {
-			return packet{}, false, nil
-		}
-		if err != nil {
-			return packet{}, false, err
-		}
-		if kind != r.keep {
-			continue
-		}
-		if r.queue, err = bagPackets(kind, &m); err != nil {
-			return packet{}, false, fmt.Errorf("message of type %s: %w", kind, err)
-		}
-	}
-	p := r.queue[0]
-	r.queue = r.queue[1:]
-	return p, true, nil
-}
-
-func (r *rosbag1) close() error { return nil }
-
-// bagPackets extracts the packets of a message. ROS 1 stores values little-endian, without alignment.
-func bagPackets(kind string, m *bagRecord) ([]packet, error) {
-	switch kind {
-	case bagCloud:
-		return []packet{{time: m.time(), data: m.data}}, nil
-	case bagOuster:
-		b, _, err := counted(m.data)
-		return []packet{{time: m.time(), data: b}}, err
-	}
-	// std_msgs/Header: sequence number, time, frame id; then the packets, each a time and its bytes.
-	const stamp = 8
-	if len(m.data) < 12 {
-		return nil, fmt.Errorf("truncated: found %d bytes, want a header", len(m.data))
-	}
-	_, b, err := counted(m.data[12:])
-	if err != nil {
-		return nil, err
-	}
-	if len(b) < 4 {
-		return nil, errors.New("truncated: found no packet count")
-	}
-	n := int64(binary.LittleEndian.Uint32(b))
-	b = b[4:]
-	if n > int64(len(b))/(stamp+velodyneSize) {
-		return nil, fmt.Errorf("truncated: found %d bytes, want %d packets of %d", len(b), n, stamp+velodyneSize)
-	}
-	var out []packet
-	for range n {
-		out = append(out, packet{time: rosTime(b), data: b[stamp : stamp+velodyneSize]})
-		b = b[stamp+velodyneSize:]
-	}
-	return out, nil
-}
+func (r *bagReader) close() error { return nil }

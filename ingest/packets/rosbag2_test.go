@@ -253,7 +253,7 @@ func TestPointCloud2(t *testing.T) {
 // cloudMessage is the first cloud of plain.mcap.
 func cloudMessage(tb testing.TB) []byte {
 	tb.Helper()
-	rec, _, err := openMCAP("testdata/plain.mcap", ingest.Options{}.WithDefaults())
+	rec, err := openMCAP("testdata/plain.mcap", ingest.Options{}.WithDefaults())
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/voxelstream/voxelstream/ingest"
@@ -38,132 +40,350 @@ type recording interface {
 	close() error
 }
 
-func (c *capture) close() error { return nil }
+// track is a sensor or a topic of a recording, which is read as a stream of its own.
+type track struct {
+	name   string // source address and destination port, or topic; empty if the recording has only one
+	model  string // of the sensor, or the topic's message type
+	port   uint16
+	clouds bool // messages are whole clouds
+	count  int  // packets or messages; -1 if unknown
+	begin  func() (decoder, func(packet) bool, error)
 
-// source streams the turns of a recording.
-type source struct {
-	stream string
-	rec    recording
-	dec    decoder
-	seq    uint64
-	ended  bool
-	motion *motion // nil if the sensor is stationary
-
+	dec     decoder
+	fits    func(packet) bool
+	stream  string
+	seq     uint64
 	repeats repeats
+	bad     int   // packets that cannot be decoded, and how many of them in a row
+	row     int   //
+	first   error // of those packets
+	ended   bool
+	frames  int
+	began   time.Time // of the first turn
 }
 
-// maxBadPackets is the number of undecodable packets that are skipped before the reader gives up.
+// String describes the track in errors and notes.
+func (t *track) String() string {
+	if t.count < 0 {
+		return fmt.Sprintf("%s (%s)", t.name, t.model)
+	}
+	return fmt.Sprintf("%s (%s, %s)", t.name, t.model, plural(t.count, t.unit()))
+}
+
+func (t *track) unit() string {
+	if strings.HasPrefix(t.name, "/") || t.clouds {
+		return "message"
+	}
+	return "packet"
+}
+
+func plural(n int, unit string) string {
+	if n == 1 {
+		return "1 " + unit
+	}
+	return fmt.Sprintf("%d %ss", n, unit)
+}
+
+// some is how many things of a kind a message lists.
+const some = 20
+
+func list[T any](items []T) string {
+	var names []string
+	for _, item := range items[:min(len(items), some)] {
+		names = append(names, fmt.Sprint(item))
+	}
+	if len(items) > some {
+		names = append(names, fmt.Sprintf("and %d more", len(items)-some))
+	}
+	return strings.Join(names, ", ")
+}
+
+// choose returns the tracks that the options choose. Without a choice these are all that carry packets or, if none
+// does, all clouds; they are returned a second time, because they determine the names of streams.
+func choose(all []*track, o ingest.Options) (chosen, usual []*track, err error) {
+	opt := optionsOf(o)
+	usual = slices.DeleteFunc(slices.Clone(all), func(t *track) bool { return t.clouds })
+	if len(usual) == 0 {
+		usual = all
+	}
+	if opt.Topic == "" && opt.Sensor == "" && opt.Port == 0 {
+		if len(usual) < len(all) {
+			o.Note("packets are read, clouds are left out: %s; --topic chooses",
+				list(slices.DeleteFunc(slices.Clone(all), func(t *track) bool { return !t.clouds })))
+		}
+		return usual, usual, nil
+	}
+	var flags []string
+	for _, f := range []struct {
+		name, value string
+		fits        func(t *track) bool
+	}{
+		{"topic", opt.Topic, func(t *track) bool { return strings.Trim(t.name, "/") == strings.Trim(opt.Topic, "/") }},
+		{"sensor", opt.Sensor, func(t *track) bool { return t.is(opt.Sensor) }},
+		{"port", fmt.Sprint(opt.Port), func(t *track) bool { return int(t.port) == opt.Port }},
+	} {
+		if f.value == "" || f.value == "0" {
+			continue
+		}
+		flags = append(flags, "--"+f.name+" "+f.value)
+		all = slices.DeleteFunc(slices.Clone(all), func(t *track) bool { return !f.fits(t) })
+	}
+	if len(all) == 0 {
+		return nil, nil, errors.New(strings.Join(flags, " ") + ": found no such source")
+	}
+	return all, usual, nil
+}
+
+// is reports whether a person means the track by that name: its own, its address, or its model.
+func (t *track) is(name string) bool {
+	plain := func(s string) string {
+		return strings.NewReplacer(" ", "", "-", "", "_", "").Replace(strings.ToLower(s))
+	}
+	if strings.Trim(t.name, "/") == strings.Trim(name, "/") || strings.HasPrefix(t.name, name+":") ||
+		strings.HasPrefix(t.name, "["+name+"]") {
+		return true
+	}
+	n := plain(name)
+	return n != "" && strings.Contains(plain(t.model), n)
+}
+
+// opened is a recording and its tracks, of which all have decoders.
+type opened struct {
+	recording
+	tracks []*track
+}
+
+// start chooses tracks and creates their decoders. A track whose decoder cannot be created is left out with a note,
+// unless it is the only one.
+func start(all []*track, o ingest.Options) ([]*track, error) {
+	chosen, usual, err := choose(all, o)
+	if err != nil {
+		return nil, fmt.Errorf("%w; the recording has %s", err, list(all))
+	}
+	var errs []error
+	tracks := slices.DeleteFunc(slices.Clone(chosen), func(t *track) bool {
+		var err error
+		if t.dec, t.fits, err = t.begin(); err == nil {
+			return false
+		}
+		if t.name != "" {
+			err = fmt.Errorf("%s: %w", t, err)
+		}
+		errs = append(errs, err)
+		return true
+	})
+	if len(tracks) == 0 {
+		return nil, errors.Join(errs...)
+	}
+	for _, err := range errs {
+		o.Note("left out %v", err)
+	}
+	names := map[string]bool{}
+	for _, t := range tracks {
+		if len(usual) == 1 && t == usual[0] {
+			continue // the name of the recording is enough
+		}
+		name := strings.TrimPrefix(t.name, "/")
+		for i := 2; names[ingest.StreamPart("", name)]; i++ {
+			name = fmt.Sprintf("%s-%d", strings.TrimPrefix(t.name, "/"), i)
+		}
+		t.stream = ingest.StreamPart("", name)
+		names[t.stream] = true
+	}
+	return tracks, nil
+}
+
+// source streams the turns of a recording, of all tracks in the order in which they end.
+type source struct {
+	opened
+	o       ingest.Options
+	turns   int
+	items   int // failed ones
+	at      int // number of tracks whose rest was returned
+	ended   bool
+	motion  *motion // nil if the sensor is stationary
+	stopped bool    // at the end of the recording
+}
+
+// maxBadPackets is the number of undecodable packets of a track that are skipped before the reader gives up.
 const maxBadPackets = 1000
+
+// step returns the next turn and its track, or io.EOF. An error with a track concerns one item of it.
+func (s *source) step() (*track, *turn, error) {
+	for !s.stopped {
+		p, ok, err := s.next()
+		if err != nil {
+			s.stopped = true
+			return s.tracks[0], nil, err
+		}
+		if !ok {
+			s.stopped = true
+			break
+		}
+		if p.track < 0 {
+			continue
+		}
+		t := s.tracks[p.track]
+		if t.ended || p.err == nil && (!t.fits(p) || t.repeats.again(p.data)) {
+			continue
+		}
+		done, err := (*turn)(nil), p.err
+		if err == nil {
+			done, err = t.dec.add(p)
+		}
+		if err != nil {
+			if err = t.failed(err); err != nil {
+				return t, nil, err
+			}
+			continue
+		}
+		t.row = 0
+		if done != nil {
+			return t, s.take(t, done), nil
+		}
+	}
+	for s.at < len(s.tracks) {
+		t := s.tracks[s.at]
+		s.at++
+		if done := t.dec.rest(); done != nil {
+			return t, s.take(t, done), nil
+		}
+	}
+	return nil, nil, io.EOF
+}
+
+func (s *source) take(t *track, done *turn) *turn {
+	if t.frames == 0 {
+		t.began = done.time
+	}
+	t.frames++
+	s.turns++
+	return done
+}
+
+// failed counts a packet that cannot be decoded. It returns the error if it is worth an item: of a cloud, or of a
+// sensor that is given up.
+func (t *track) failed(err error) error {
+	t.bad++
+	t.row++
+	if t.first == nil {
+		t.first = err
+	}
+	if _, fatal := errors.AsType[*fatalError](err); fatal {
+		t.ended = true
+		return err
+	}
+	if t.row == maxBadPackets {
+		t.ended = true
+		return fmt.Errorf("%d packets in a row: %w", t.row, err)
+	}
+	if t.clouds {
+		return err
+	}
+	return nil
+}
+
+// empty returns the reason why a recording gave no turn.
+func (s *source) empty() error {
+	for _, t := range s.tracks {
+		if t.first != nil {
+			return t.first
+		}
+	}
+	return errors.New("found no packet of a supported sensor")
+}
+
+// remarks notes what could not be decoded.
+func (s *source) remarks(clouds bool) {
+	for _, t := range s.tracks {
+		if t.bad > 0 && s.turns > 0 && (clouds || !t.clouds) {
+			s.o.Note("%s: %s cannot be decoded: %v", t.label(), plural(t.bad, t.unit()), t.first)
+		}
+	}
+}
+
+func (t *track) label() string {
+	if t.name == "" {
+		return t.dec.sensor()
+	}
+	return t.name
+}
 
 func (s *source) Read(ctx context.Context) (ingest.Sample, error) {
 	if err := ctx.Err(); err != nil {
 		return ingest.Sample{}, err
 	}
-	for bad := 0; !s.ended; {
-		p, ok, err := s.rec.next()
-		if err != nil {
-			s.ended = true
-			return ingest.Sample{}, s.item(err)
-		}
-		if !ok {
-			s.ended = true
-			break
-		}
-		if s.repeats.again(p.data) {
-			continue
-		}
-		t, err := s.dec.add(p)
-		if err != nil {
-			if _, fatal := errors.AsType[*fatalError](err); fatal {
-				s.ended = true
-				return ingest.Sample{}, s.item(err)
-			}
-			if bad++; bad == maxBadPackets {
-				s.ended = true
-				return ingest.Sample{}, s.item(fmt.Errorf("%d packets in a row: %w", bad, err))
-			}
-			continue
-		}
-		if t != nil {
-			return s.sample(t)
-		}
+	if s.ended {
+		return ingest.Sample{}, io.EOF
 	}
-	if t := s.dec.rest(); t != nil {
-		return s.sample(t)
+	t, done, err := s.step()
+	switch {
+	case errors.Is(err, io.EOF):
+		s.ended = true
+		s.remarks(false)
+		if s.turns == 0 && s.items == 0 {
+			return ingest.Sample{}, s.item(s.tracks[0], s.empty())
+		}
+		return ingest.Sample{}, io.EOF
+	case err != nil:
+		return ingest.Sample{}, s.item(t, err)
 	}
-	return ingest.Sample{}, io.EOF
-}
-
-func (s *source) sample(t *turn) (ingest.Sample, error) {
-	if s.motion != nil && t.cloud.Len() == 0 {
-		return ingest.Sample{}, s.item(fmt.Errorf("turn of %s: no pose, poses cover %s",
-			t.time.Format(time.RFC3339Nano), s.motion.covers()))
+	if s.motion != nil && done.cloud.Len() == 0 {
+		return ingest.Sample{}, s.item(t, fmt.Errorf("turn of %s: no pose, poses cover %s",
+			done.time.Format(time.RFC3339Nano), s.motion.covers()))
 	}
-	s.seq++
+	t.seq++
 	return ingest.Sample{
-		ID: record.ID{Stream: s.stream, Seq: s.seq - 1}, Time: t.time, Label: ingest.NoLabel,
-		Data: t.cloud,
+		ID: record.ID{Stream: t.stream, Seq: t.seq - 1}, Time: done.time, Label: ingest.NoLabel,
+		Data: done.cloud,
 	}, nil
 }
 
-func (s *source) item(err error) error {
-	s.seq++
-	return &ingest.ItemError{ID: record.ID{Stream: s.stream, Seq: s.seq - 1}, Err: err}
+func (s *source) item(t *track, err error) error {
+	s.items++
+	t.seq++
+	return &ingest.ItemError{ID: record.ID{Stream: t.stream, Seq: t.seq - 1}, Err: err}
 }
 
 func (s *source) Close() error {
 	s.ended = true
-	return s.rec.close()
+	return s.close()
 }
 
 // measure reads a whole recording and counts its packets.
-func measure(ctx context.Context, rec recording, dec decoder) (d *ingest.Packets, err error) {
-	defer func() { err = errors.Join(err, rec.close()) }()
-	out := &ingest.Packets{}
-	var first error
-	var again repeats
-	begin := func(t *turn) {
-		if t == nil {
-			return
-		}
-		if out.Frames == 0 && !t.time.IsZero() {
-			begun := t.time
-			out.Time = &begun
-		}
-		out.Frames++
-	}
+func measure(ctx context.Context, r opened, o ingest.Options) (_ *ingest.Packets, err error) {
+	defer func() { err = errors.Join(err, r.close()) }()
+	s := &source{opened: r, o: o}
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		p, ok, err := rec.next()
-		if err != nil {
-			return nil, err
-		}
-		if !ok {
+		t, _, err := s.step()
+		if errors.Is(err, io.EOF) {
 			break
 		}
-		if again.again(p.data) {
+		if err != nil && t.first == nil {
+			t.first = err
+		}
+	}
+	out := &ingest.Packets{}
+	for _, t := range s.tracks {
+		c := t.dec.counts()
+		if c.Packets == 0 {
 			continue
 		}
-		t, err := dec.add(p)
-		if _, fatal := errors.AsType[*fatalError](err); fatal {
-			return nil, err
+		one := ingest.PacketSource{
+			Name: t.name, Sensor: t.dec.sensor(), Packets: c.Packets, Frames: t.frames, Returns: c.Returns, Lost: c.Lost,
+			Repeated: t.repeats.count,
 		}
-		if err != nil && first == nil {
-			first = err
+		if began := t.began; !began.IsZero() {
+			one.Time = &began
 		}
-		begin(t)
+		out.Add(one)
 	}
-	begin(dec.rest())
-	out.Sensor = dec.sensor()
-	c := dec.counts()
-	out.Packets, out.Returns, out.Lost, out.Repeated = c.Packets, c.Returns, c.Lost, again.count
 	if out.Packets == 0 {
-		if first == nil {
-			first = errors.New("found no packet of a supported sensor")
-		}
-		return nil, first
+		return nil, s.empty()
 	}
+	s.remarks(true)
 	return out, nil
 }

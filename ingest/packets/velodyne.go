@@ -2,6 +2,7 @@ package packets
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -112,6 +113,13 @@ var vlp16Angles = []float64{-15, 1, -13, 3, -11, 5, -9, 7, -7, 9, -5, 11, -3, 13
 
 func isVelodyne(p packet) bool {
 	return len(p.data) == velodyneSize && binary.LittleEndian.Uint16(p.data) == velodyneUpper
+}
+
+// isHDL64 reports whether a packet is of an HDL-64E: its blocks alternate between two banks, and its last byte is
+// not the model.
+func isHDL64(b []byte) bool {
+	return binary.LittleEndian.Uint16(b[velodyneBlock:]) == velodyneLower &&
+		binary.LittleEndian.Uint16(b[2*velodyneBlock:]) == velodyneUpper
 }
 
 // direction is the direction of a laser: the cosine and sine of its elevation and of its azimuth offset.
@@ -269,6 +277,10 @@ func (d *velodyneDecoder) counts() Counts {
 // next turn.
 func (d *velodyneDecoder) add(p packet) (done *turn, err error) {
 	b := p.data
+	if d.calibration == nil && isHDL64(b) {
+		return nil, &fatalError{errors.New("velodyne: found packets of an HDL-64E, which needs its calibration: " +
+			"--calibration FILE (YAML)")}
+	}
 	if d.model == nil || b[velodyneModel] != d.byID && d.model.lasers != hdl64.lasers {
 		if err := d.setModel(b[velodyneModel]); err != nil {
 			return nil, err
