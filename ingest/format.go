@@ -66,12 +66,12 @@ const HeadBytes = 64 << 10
 
 // Head is the information by which a format is recognised.
 type Head struct {
-	// Path is for formats with several files. Ext is its extension in lower case, without a final ".gz" if Gzip is
-	// set.
+	// Path is for formats with several files. Ext is its extension in lower case, without a final ".gz", ".zst" or
+	// ".zstd" if the file is compressed so.
 	Path, Ext string
 	Gzip      bool
-	// Size is the uncompressed size in bytes. For gzip it is the size in the trailer (modulo 4 GiB), which is only
-	// a hint.
+	// Size is the uncompressed size in bytes. For gzip it is the size in the trailer (modulo 4 GiB), for zstd that in
+	// the header, which is only a hint; for zstd it may be missing, and Size is that of the compressed file.
 	Size int64
 	// Bytes are the first bytes, uncompressed; empty for a folder.
 	Bytes []byte
@@ -118,6 +118,9 @@ func ReadHead(path string) (*Head, error) {
 	if err != nil {
 		return nil, err
 	}
+	if bytes.HasPrefix(h.Bytes, zstdMagic) {
+		return h, h.unzstd()
+	}
 	if !bytes.HasPrefix(h.Bytes, gzipMagic) {
 		return h, nil
 	}
@@ -143,7 +146,7 @@ func ReadHead(path string) (*Head, error) {
 	return h, err
 }
 
-// ReadFile reads the whole file at path, decompressed if it is gzip. More than o.MaxBytes is an error.
+// ReadFile reads the whole file at path, decompressed if it is gzip or zstd. More than o.MaxBytes is an error.
 func ReadFile(path string, o Options) ([]byte, error) { return readFile(path, o, nil) }
 
 // readFile is ReadFile, but uses the memory of buf if it is large enough.
@@ -171,6 +174,12 @@ func readFile(path string, o Options, buf []byte) ([]byte, error) {
 	data = data[:info.Size()]
 	if _, err := io.ReadFull(f, data); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if bytes.HasPrefix(data, zstdMagic) {
+		if data, err = unzstd(data, limit); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		return data, nil
 	}
 	if !bytes.HasPrefix(data, gzipMagic) {
 		return data, nil

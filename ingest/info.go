@@ -328,6 +328,14 @@ func (p *Packets) Add(s PacketSource) {
 	p.Sources = append(p.Sources, s)
 }
 
+// Plural returns a count with its noun: "1 packet", "2 packets".
+func Plural(n int, unit string) string {
+	if n != 1 {
+		unit += "s"
+	}
+	return fmt.Sprintf("%d %s", n, unit)
+}
+
 // Kind returns "packets".
 func (*Packets) Kind() string { return "packets" }
 
@@ -338,8 +346,8 @@ func (p *Packets) Text() string {
 		p.Lost, p.Repeated, p.Frames, p.Returns)
 	for _, s := range p.Sources {
 		if s.Name != "" {
-			fmt.Fprintf(&b, "\nsource  %s: %s, %d packets, %d frames, %d returns", s.Name, s.Sensor, s.Packets, s.Frames,
-				s.Returns)
+			fmt.Fprintf(&b, "\nsource  %s: %s, %s, %s, %s", s.Name, s.Sensor, Plural(s.Packets, "packet"),
+				Plural(s.Frames, "frame"), Plural(s.Returns, "return"))
 		}
 	}
 	return b.String()

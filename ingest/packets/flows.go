@@ -216,10 +216,7 @@ type flowRecording struct {
 
 func (r *flowRecording) next() (packet, bool, error) {
 	for {
-		d, ok, err := r.capture.next()
-		if err != nil {
-			return packet{}, false, nil // noted when the flows were found
-		}
+		d, ok, _ := r.capture.next() // an error was noted when the flows were found
 		if !ok {
 			return packet{}, false, nil
 		}
@@ -413,16 +410,16 @@ func modelOf(p packet) string {
 func (c *capture) remarks(o ingest.Options) {
 	if c.seen.cut > 0 {
 		o.Note("%d of %s were captured with at most %d bytes each and are left out where they are cut", c.seen.cut,
-			plural(c.seen.frames, "packet"), c.seen.snap)
+			ingest.Plural(c.seen.frames, "packet"), c.seen.snap)
 	}
 	if c.seen.broken > 0 {
-		o.Note("%s lack fragments and are left out", plural(c.seen.broken, "datagram"))
+		o.Note("%s lack fragments and are left out", ingest.Plural(c.seen.broken, "datagram"))
 	}
 	if c.seen.damaged > 0 {
-		o.Note("%s left out", plural(c.seen.damaged, "damaged block"))
+		o.Note("%s left out", ingest.Plural(c.seen.damaged, "damaged block"))
 	}
 	for _, link := range slices.Sorted(maps.Keys(c.seen.links)) {
-		o.Note("%s of %s are left out", plural(c.seen.links[link], "packet"), linkName(link))
+		o.Note("%s of %s are left out", ingest.Plural(c.seen.links[link], "packet"), linkName(link))
 	}
 }
 
@@ -461,7 +458,7 @@ type size struct {
 }
 
 func (s size) String() string {
-	return fmt.Sprintf("%s of %d bytes from %s to port %d", plural(s.count, "UDP datagram"), s.bytes, s.from, s.port)
+	return fmt.Sprintf("%s of %d bytes from %s to port %d", ingest.Plural(s.count, "UDP datagram"), s.bytes, s.from, s.port)
 }
 
 // sizes lists the datagrams of the flows by size, the most frequent first.
@@ -496,21 +493,21 @@ func nothing(path string, c *capture, f *flows, metas []*ousterMeta) error {
 	var found []string
 	if c.seen.cut > 0 {
 		found = append(found, fmt.Sprintf("%d of %s captured with %d bytes of each packet, which are too few (record "+
-			"with a snap length of 65535)", c.seen.cut, plural(c.seen.frames, "packet"), c.seen.snap))
+			"with a snap length of 65535)", c.seen.cut, ingest.Plural(c.seen.frames, "packet"), c.seen.snap))
 	}
 	sizes := f.sizes(func(*flow) bool { return true })
 	if len(sizes) > 0 {
 		found = append(found, list(sizes))
 	}
 	for _, link := range slices.Sorted(maps.Keys(c.seen.links)) {
-		found = append(found, fmt.Sprintf("%s of %s, which is not supported", plural(c.seen.links[link], "packet"),
+		found = append(found, fmt.Sprintf("%s of %s, which is not supported", ingest.Plural(c.seen.links[link], "packet"),
 			linkName(link)))
 	}
 	if c.seen.broken > 0 {
-		found = append(found, plural(c.seen.broken, "datagram")+" with missing fragments")
+		found = append(found, ingest.Plural(c.seen.broken, "datagram")+" with missing fragments")
 	}
 	if other := c.seen.other - c.seen.cut; other > 0 {
-		found = append(found, plural(other, "packet")+" that are not UDP")
+		found = append(found, ingest.Plural(other, "packet")+" that are not UDP")
 	}
 	if len(found) == 0 {
 		found = append(found, "no packet")

@@ -218,9 +218,13 @@ func (f *mcapFile) record() (op uint8, content []byte, ok bool) {
 		f.rest = b.b
 		return op, content, true
 	}
-	f.remark("", &cutError{f.size - len(f.rest), f.size, b.err.Error()})
+	at := f.size - len(f.rest)
 	f.rest = nil
-	f.cut = whole.err == nil && op == mcapChunk
+	var err error = &cutError{at, f.size, b.err.Error()}
+	if f.cut = whole.err == nil && op == mcapChunk; f.cut {
+		err = cutChunk(at, len(whole.b))
+	}
+	f.remark("", err)
 	return op, whole.b, f.cut
 }
 

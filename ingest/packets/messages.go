@@ -25,7 +25,7 @@ type topic struct {
 
 // String describes the topic in errors.
 func (t topic) String() string {
-	what := plural(t.count, "message")
+	what := ingest.Plural(t.count, "message")
 	switch {
 	case t.first == nil:
 		what = "no message"
@@ -143,12 +143,11 @@ func tracksOf(file string, b bag, o ingest.Options) (opened, error) {
 		if t.first == nil || t.encoding != "cdr" && t.encoding != "ros1" {
 			continue
 		}
-		k := &track{name: t.name, count: t.count}
-		ok, err := k.of(t, metas, file, o)
+		k, err := trackOf(t, metas, file, o)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", t, err))
 		}
-		if ok {
+		if k != nil {
 			index[k] = i
 			all = append(all, k)
 		}
@@ -205,22 +204,23 @@ func noTopic(topics []topic) error {
 	return fmt.Errorf("found topics %s; want one with messages of %s", list(topics), list(kinds))
 }
 
-// of makes k the track of a topic. ok is false if it holds neither packets nor clouds.
-func (k *track) of(t topic, metas []bagMeta, file string, o ingest.Options) (ok bool, err error) {
+// trackOf returns the track of a topic; nil if it holds neither packets nor clouds.
+func trackOf(t topic, metas []bagMeta, file string, o ingest.Options) (*track, error) {
+	k := &track{name: t.name, count: t.count}
 	if t.plain() == pointCloud2 {
 		k.clouds, k.model = true, "PointCloud2"
 		k.begin = func() (decoder, func(packet) bool, error) {
 			return &cloudDecoder{limits: o, ros1: t.encoding == "ros1"}, func(packet) bool { return true }, nil
 		}
-		return true, nil
+		return k, nil
 	}
 	kind, ok := scanFamilies[t.plain()]
 	if !ok {
-		return false, nil
+		return nil, nil
 	}
 	ps, err := t.packets(message{data: t.first})
 	if err != nil && len(ps) == 0 {
-		return false, err
+		return nil, err
 	}
 	var sample packet
 	for _, p := range ps {
@@ -238,22 +238,22 @@ func (k *track) of(t topic, metas []bagMeta, file string, o ingest.Options) (ok 
 			}
 			return newDecoder(kind, otherCalibration(o))
 		}
-		return true, nil
+		return k, nil
 	case len(sample.data) < ousterSmallest && !slices.ContainsFunc(metas, func(m bagMeta) bool {
 		return m.meta.fits(sample.data)
 	}): // inertial measurements
-		return false, nil
+		return nil, nil
 	}
 	meta, err := ousterOf(t, sample, metas, file, o)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	k.model = meta.model()
 	k.begin = func() (decoder, func(packet) bool, error) {
 		d := newOusterDecoder(meta)
 		return d, d.fits, nil
 	}
-	return true, nil
+	return k, nil
 }
 
 // ousterSmallest is smaller than any lidar packet of an Ouster, and larger than its inertial measurements.
@@ -397,13 +397,18 @@ func unpackMessage(data []byte) ([]byte, error) {
 // maxAhead limits the packets inspected before reading begins, to more than one second of the fastest sensor.
 const maxAhead = 4000
 
+// preparer is a decoder that needs information which may come after the first packets.
+type preparer interface {
+	// prepare looks at a packet that add gets later. more says that it wants further ones.
+	prepare(p packet) (more bool, err error)
+}
+
+var _, _ preparer = (*hesaiDecoder)(nil), (*robosenseDecoder)(nil)
+
 // prepare lets decoders look at the packets that come first. A decoder may need information that comes late, and a
 // missing or wrong calibration is reported before reading begins. A track whose decoder reports an error is left out
 // with a note, unless there is no other.
 func (r *opened) prepare(begin func() (recording, error), o ingest.Options) (err error) {
-	type preparer interface {
-		prepare(p packet) (more bool, err error)
-	}
 	open := 0
 	see := make([]preparer, len(r.tracks))
 	for i, t := range r.tracks {

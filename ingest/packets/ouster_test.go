@@ -76,7 +76,12 @@ func tinyPacket(profile string, frame uint16) []byte {
 	var b []byte
 	if profile != "LEGACY" {
 		b = make([]byte, ousterPacketHeader)
-		le.PutUint16(b[2:], frame)
+		b[0] = ousterLidar
+		if profile == ousterFuSa {
+			le.PutUint32(b[4:], uint32(frame))
+		} else {
+			le.PutUint16(b[2:], frame)
+		}
 	}
 	for id := range uint16(2) {
 		column := make([]byte, ousterNewColumn)
@@ -88,13 +93,18 @@ func tinyPacket(profile string, frame uint16) []byte {
 		le.PutUint16(column[8:], id)
 		for _, mm := range []uint32{2000, 4000} {
 			px := make([]byte, ousterProfiles[profile].pixel)
-			switch profile {
-			case "RNG15_RFL8_NIR8":
+			switch two := len(ousterProfiles[profile].returns) == 2; {
+			case strings.Contains(profile, "RNG15"):
 				le.PutUint16(px, uint16(mm/8)|0x8000)
 				px[2] = 9
-			case "RNG19_RFL8_SIG16_NIR16_DUAL":
+				if two {
+					le.PutUint16(px[4:], 3000/8)
+				}
+			case two:
 				le.PutUint32(px, mm|9<<24)
 				le.PutUint32(px[4:], 3000|8<<24)
+			case profile == "RNG19_RFL8_SIG16_NIR16_RGB16":
+				le.PutUint32(px, mm|9<<24)
 			default:
 				le.PutUint32(px, mm)
 				px[4] = 9
@@ -130,10 +140,7 @@ func TestOusterProfiles(t *testing.T) {
 			}
 		}
 		c := d.rest().cloud
-		want := 4
-		if profile == "RNG19_RFL8_SIG16_NIR16_DUAL" {
-			want = 8
-		}
+		want := 4 * len(d.profile.returns)
 		if c.Len() != want || c.Intensity[0] != 9 {
 			t.Fatalf("%s: found %d points %v", profile, c.Len(), c.Intensity)
 		}

@@ -131,7 +131,7 @@ func (d *robosenseDecoder) info(b []byte) {
 }
 
 // prepare looks for device information.
-func (d *robosenseDecoder) prepare(p packet) (more bool, err error) {
+func (d *robosenseDecoder) prepare(p packet) (more bool, err error) { //nolint:unparam // a preparer
 	if isRoboSense(p) && isRoboSenseInfo(p.data) {
 		d.info(p.data)
 	}

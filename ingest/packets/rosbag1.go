@@ -279,10 +279,20 @@ func (r *bagReader) record() (m bagRecord, ok bool) {
 		r.rest = rest
 		return m, true
 	}
-	r.remark("", &cutError{at, r.size, err.Error()})
 	m, r.rest = partialChunk(r.rest), nil
-	r.cut = m.fields != nil
+	if r.cut = m.fields != nil; r.cut {
+		err = cutChunk(at, len(m.data))
+	} else {
+		err = &cutError{at, r.size, err.Error()}
+	}
+	r.remark("", err)
 	return m, r.cut
+}
+
+// cutChunk is the remark about a last chunk of which only so many bytes are there.
+func cutChunk(at, have int) error {
+	return fmt.Errorf("cut off in the chunk at byte %d: the whole messages in the %d bytes that are left of it are read",
+		at, have)
 }
 
 // partialChunk returns the chunk that b begins with, of which the end is missing; without fields if it is none.

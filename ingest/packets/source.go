@@ -67,7 +67,7 @@ func (t *track) String() string {
 	if t.count < 0 {
 		return fmt.Sprintf("%s (%s)", t.name, t.model)
 	}
-	return fmt.Sprintf("%s (%s, %s)", t.name, t.model, plural(t.count, t.unit()))
+	return fmt.Sprintf("%s (%s, %s)", t.name, t.model, ingest.Plural(t.count, t.unit()))
 }
 
 func (t *track) unit() string {
@@ -75,13 +75,6 @@ func (t *track) unit() string {
 		return "message"
 	}
 	return "packet"
-}
-
-func plural(n int, unit string) string {
-	if n == 1 {
-		return "1 " + unit
-	}
-	return fmt.Sprintf("%d %ss", n, unit)
 }
 
 // some is how many things of a kind a message lists.
@@ -297,7 +290,7 @@ func (s *source) empty() error {
 func (s *source) remarks(clouds bool) {
 	for _, t := range s.tracks {
 		if t.bad > 0 && s.turns > 0 && (clouds || !t.clouds) {
-			s.o.Note("%s: %s cannot be decoded: %v", t.label(), plural(t.bad, t.unit()), t.first)
+			s.o.Note("%s: %s cannot be decoded: %v", t.label(), ingest.Plural(t.bad, t.unit()), t.first)
 		}
 	}
 }
