@@ -160,7 +160,6 @@ type Depth struct {
 	Missing int         `json:"missing,omitempty"`
 	Poses   int         `json:"poses,omitempty"` // frames with a known pose
 	Camera  *Intrinsics `json:"camera,omitempty"`
-	Note    string      `json:"note,omitempty"`
 	// Distance is that of the image, or of the first image of a sequence. Distances are those of a sequence, null
 	// for frames that cannot be read or have no measurements.
 	Distance  *Distance   `json:"distance"`
@@ -210,9 +209,6 @@ func (*Depth) Kind() string { return "depth" }
 func (d *Depth) Text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "size    %d x %d\nunit    %s", d.Width, d.Height, d.Unit)
-	if d.Note != "" {
-		fmt.Fprintf(&b, " (%s)", d.Note)
-	}
 	fmt.Fprintf(&b, "\nvalid   %d of %d pixels\nrange   %g .. %g m", d.Valid, d.Width*d.Height, d.Min, d.Max)
 	if d.Frames != 0 {
 		fmt.Fprintf(&b, "\nframes  %d, %d missing, %d with poses", d.Frames, d.Missing, d.Poses)

@@ -82,13 +82,44 @@ func TestPNG(t *testing.T) {
 			t.Error("found a camera for a size no camera has")
 		}
 	}
-	head, err := ingest.ReadHead(filepath.Join(dir, "c.png"))
-	if err != nil || detectPNG(head) != ingest.No {
-		t.Errorf("a colour image was taken for depth: %v", err)
-	}
 	if _, err := decodePNG(depthImage(t, 1), 1000, settingsOf(ingest.Options{MaxPixels: 5})); err == nil ||
 		!strings.Contains(err.Error(), "limit 5") {
 		t.Errorf("found error %v, want the limit", err)
+	}
+}
+
+// TestNoDepth: images that hold no depth are recognised, and the error says what they are.
+func TestNoDepth(t *testing.T) {
+	rect := image.Rect(0, 0, 2, 2)
+	for name, c := range map[string]struct {
+		format ingest.Format
+		data   []byte
+		want   string
+	}{
+		"grey.png":    {PNG, encode(t, image.NewGray(rect)), "found an 8-bit PNG, want 16-bit grey: its colour type is grey"},
+		"palette.png": {PNG, encode(t, image.NewPaletted(rect, color.Palette{color.Black, color.White})), "found a 1-bit PNG, want 16-bit grey: its colour type is palette"},
+		"rgb.png":     {PNG, encode(t, image.NewNRGBA(rect)), "found an 8-bit PNG, want 16-bit grey: its colour type is RGB"},
+		"rgb16.png":   {PNG, encode(t, image.NewNRGBA64(rect)), "found a 16-bit PNG, want 16-bit grey: its colour type is RGB"},
+		"cut.png":     {PNG, []byte(pngHead), "unexpected EOF"},
+		"grey.pgm":    {PGM, []byte("P5\n2 2\n255\n...."), "found an 8-bit PGM, want 16-bit"},
+		"plain.pgm":   {PGM, []byte("P2\n2 2\n255\n1 2 3 4"), "found an 8-bit PGM, want 16-bit"},
+		"short.pgm":   {PGM, []byte("P2\n2 2\n65535\n1 2 3"), "found 3 pixels, want 4"},
+		"large.pgm":   {PGM, []byte("P2\n2 2\n1000\n1 2 3 1001"), "pixel 3: found \"1001\", want 0 to 1000"},
+	} {
+		dir := t.TempDir()
+		put(t, dir, map[string]string{name: string(c.data)})
+		path := filepath.Join(dir, name)
+		head, err := ingest.ReadHead(path)
+		if err != nil || c.format.Detect(head) != ingest.Sure {
+			t.Errorf("%s: not recognised, %v", name, err)
+		}
+		if _, err := c.format.Inspect(t.Context(), path, ingest.Options{}); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: found %v, want %q", name, err, c.want)
+		}
+	}
+	f, err := decodePGM([]byte("P2 # plain\n2 2\n65535\n1000 2000\n3000 4000\n"), 1000, settingsOf(ingest.Options{}))
+	if err != nil || fmt.Sprint(f.Depth) != "[1 2 3 4]" {
+		t.Errorf("plain: found %v, %v", f, err)
 	}
 }
 
@@ -186,11 +217,22 @@ func TestTUMLists(t *testing.T) {
 func TestTUMAssociationsInEitherOrder(t *testing.T) {
 	d, c := string(depthImage(t, 5000)), string(colorImage(t, 3, 2))
 	for name, line := range map[string]string{
-		"depth first":  "1.5 depth/a.png 1.6 rgb/a.png",
-		"colour first": "1.6 rgb/a.png 1.5 depth/a.png",
+		"depth first":   "1.5 depth/a.png 1.6 rgb/a.png",
+		"colour first":  "1.6 rgb/a.png 1.5 depth/a.png",
+		"names say not": "1.5 d/a.png 1.6 c/a.png",
+		"neither order": "1.6 c/a.png 1.5 d/a.png",
+		"commas":        "1.6,rgb/a.png,1.5,depth/a.png",
+		"decimal comma": "1,6 rgb/a.png 1,5 depth/a.png",
+		"backslashes":   `1.6 rgb\a.png 1.5 depth\a.png`,
+		"absolute":      "1.6 /data/set/rgb/a.png 1.5 C:/data/set/depth/a.png",
+		"scientific":    "1.6e+00 rgb/a.png 1.500000000e+00 depth/a.png",
+		"names":         "time_rgb rgb time_depth depth\r\n\r\n1.6 rgb/a.png 1.5 depth/a.png\r\n",
+		"carriage":      "\ufeff# pairs\r1.6 rgb/a.png 1.5 depth/a.png\r",
 	} {
 		dir := t.TempDir()
-		put(t, dir, map[string]string{"associations.txt": line, "depth/a.png": d, "rgb/a.png": c})
+		put(t, dir, map[string]string{
+			"associations.txt": line, "depth/a.png": d, "rgb/a.png": c, "d/a.png": d, "c/a.png": c,
+		})
 		frames, failed := readAll(t, dir)
 		if len(frames) != 1 || frames[0].Time != time.Unix(1, 500_000_000).UTC() {
 			t.Errorf("%s: found %v %v", name, frames, failed)
@@ -209,6 +251,36 @@ func TestTUMRefuses(t *testing.T) {
 		if _, err := TUM.Open(t.Context(), dir, ingest.Options{}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: found error %v, want %q", name, err, c.want)
 		}
+	}
+}
+
+// TestTUMKeepsWhatIsWhole: a bad row costs one row, and a note says so.
+func TestTUMKeepsWhatIsWhole(t *testing.T) {
+	dir := t.TempDir()
+	put(t, dir, map[string]string{
+		"depth.txt": "1.5 a.png\n1.6\n1.7 a.png\n", "a.png": string(depthImage(t, 5000)),
+		"groundtruth.txt": "1.5 1 2 3 0 0 0 1\n1.7 1 2 3 0 0 0 0\n9 1 2\n",
+	})
+	o := ingest.Options{Notes: new(ingest.Notes)}
+	d, err := TUM.Inspect(t.Context(), dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d, ok := d.(*ingest.Depth); !ok || d.Frames != 2 || d.Poses != 1 {
+		t.Errorf("found %+v", d)
+	}
+	got := fmt.Sprint(o.Notes.Take())
+	for _, want := range []string{
+		"left out 1 of 3 rows of depth.txt; the first is line 2", "left out 1 of 3 rows of groundtruth.txt",
+		"left out 1 poses of groundtruth.txt at which tracking was lost",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("found notes %s, want %q", got, want)
+		}
+	}
+	put(t, dir, map[string]string{"groundtruth.txt": "5001.5 1 2 3 0 0 0 1\n"})
+	if _, err := TUM.Inspect(t.Context(), dir, o); err != nil || !strings.Contains(fmt.Sprint(o.Notes.Take()), "none of the 1 poses") {
+		t.Errorf("found no note, %v", err)
 	}
 }
 
@@ -314,16 +386,18 @@ func pgm(swapped bool) []byte {
 
 func TestPGMByteOrder(t *testing.T) {
 	for _, swapped := range []bool{false, true} {
-		f, found, err := decodePGM(pgm(swapped), 1000, settingsOf(ingest.Options{}))
+		o := ingest.Options{Notes: new(ingest.Notes)}
+		f, err := decodePGM(pgm(swapped), 1000, settingsOf(o))
+		found := len(o.Notes.Take()) == 1
 		if err != nil || found != swapped || fmt.Sprint(f.Depth) != "[1 1.01 1.02 0 1.015 1.03]" {
 			t.Errorf("swapped %v: found %v, %v, %v", swapped, f, found, err)
 		}
 	}
-	if _, _, err := decodePGM(pgm(false), 1000, settingsOf(ingest.Options{MaxPixels: 5})); err == nil ||
+	if _, err := decodePGM(pgm(false), 1000, settingsOf(ingest.Options{MaxPixels: 5})); err == nil ||
 		!strings.Contains(err.Error(), "limit 5") {
 		t.Errorf("found error %v", err)
 	}
-	if _, err := parsePGM([]byte("P5 3 2 255\n......")); err == nil {
+	if _, _, err := parsePGM([]byte("P5 3 2 255\n......")); err == nil {
 		t.Error("an image of 8 bits was taken for depth")
 	}
 }

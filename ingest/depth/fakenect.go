@@ -2,6 +2,7 @@ package depth
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -84,7 +85,10 @@ func readFakenect(dir string, o *settings) (*sequence, error) {
 // decodeDisparity reads an image of disparities, or of depths in the configured unit if one of its values is not a
 // disparity.
 func decodeDisparity(_ string, data []byte, perMetre float64, o *settings) (*ingest.Frame, error) {
-	h, err := parsePGM(data)
+	h, plain, err := parsePGM(data)
+	if err == nil && plain {
+		err = errors.New("found P2, want P5")
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -27,6 +27,8 @@ import (
 // 7-Scenes, 65535 means no measurement.
 var Frames = folderFormat(ingest.Format{
 	Name: "depth-folder",
+	Assumes: "millimetres, without `--depth-units`; the camera usual for the image size, without a calibration file or " +
+		"`--fx`; the order of names for lists of poses without times",
 	Doc: "Redwood, Open3D, 7-Scenes, tsdf-fusion, slambook; cameras of Open3D, tsdf-fusion and " +
 		"Azure Kinect; poses of all of them",
 	Library: "image/png, image/jpeg",
@@ -64,6 +66,9 @@ func isDepthName(name string) bool {
 // readFrames lists the depth images of a folder, pairs them with colour images, and reads the folder's camera into
 // the settings.
 func readFrames(dir string, o *settings) (*sequence, error) {
+	if o.units == 0 {
+		o.Note("the images do not state their unit: assumed millimetres; --depth-units sets it")
+	}
 	o.units = o.perMetre(millimetres)
 	f := &sequence{dir: dir, none: math.MaxUint16}
 	have := map[string]bool{}
@@ -246,8 +251,7 @@ func parseMatrix(data []byte, isJSON bool) (m [9]float64, err error) {
 // decodeDepth reads a PNG or PGM image.
 func decodeDepth(path string, data []byte, perMetre float64, o *settings) (*ingest.Frame, error) {
 	if strings.EqualFold(filepath.Ext(path), ".pgm") {
-		f, _, err := decodePGM(data, perMetre, o)
-		return f, err
+		return decodePGM(data, perMetre, o)
 	}
 	return decodePNG(data, perMetre, o)
 }

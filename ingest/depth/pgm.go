@@ -10,25 +10,29 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// PGM is a single depth image as binary PGM (P5) of more than 8 bits: "P5", width, height and maximum value as
-// text, one white space character, then two bytes per pixel. The standard has the high byte first; raw frames of
+// PGM is a single depth image as PGM of more than 8 bits: "P5", width, height and maximum value as text, one white
+// space character, then two bytes per pixel; or "P2", with the pixels as text. The standard has the high byte first; raw frames of
 // the NYU data set have it last. The byte order is detected: with swapped bytes, neighbouring pixels differ wildly.
 // https://netpbm.sourceforge.net/doc/pgm.html
 var PGM = ingest.Format{
 	Name:       "pgm-depth",
-	Doc:        "16-bit P5, either byte order",
+	Doc:        "16-bit P5, either byte order; 16-bit P2",
+	Assumes:    "millimetres, without `--depth-units`; the camera usual for the image size, without `--fx`",
+	Refuses:    "images of 8 bits, which hold no depth",
 	Extensions: []string{".pgm"},
 	Tested:     "slambook ch5 depth 1.pgm",
 	Options:    newOptions,
 	Detect: func(h *ingest.Head) ingest.Confidence {
-		if _, err := parsePGM(h.Bytes); err != nil {
-			return ingest.No
+		for _, magic := range []string{"P5", "P2"} {
+			if len(h.Bytes) > len(magic) && string(h.Bytes[:2]) == magic && (isSpace(h.Bytes[2]) || h.Bytes[2] == '#') {
+				return ingest.Sure
+			}
 		}
-		return ingest.Sure
+		return ingest.No
 	},
 	Open: func(_ context.Context, path string, o ingest.Options) (ingest.Source, error) {
 		return ingest.FileSource(path, func() ([]ingest.Sample, error) {
-			f, _, err := readPGM(path, settingsOf(o))
+			f, err := readPGM(path, settingsOf(o))
 			if err != nil {
 				return nil, err
 			}
@@ -37,22 +41,15 @@ var PGM = ingest.Format{
 	},
 	Inspect: func(_ context.Context, path string, options ingest.Options) (ingest.Detail, error) {
 		o := settingsOf(options)
-		f, swapped, err := readPGM(path, o)
+		f, err := readPGM(path, o)
 		if err != nil {
 			return nil, err
 		}
-		d := ingest.DepthOf(f, o.perMetre(millimetres))
-		if o.units == 0 {
-			d.Note = "unit assumed: the file does not state it"
-		}
-		if swapped {
-			d.Note += "; low byte first, contrary to the standard"
-		}
-		return d, nil
+		return ingest.DepthOf(f, o.perMetre(millimetres)), nil
 	},
 }
 
-// netpbm is the header of a binary PGM or PPM image; body is the offset of the pixels.
+// netpbm is the header of a PGM or PPM image; body is the offset of the pixels.
 type netpbm struct{ width, height, largest, body int }
 
 // parseNetpbm reads a header: magic, width, height and maximum value, separated by white space and comments.
@@ -101,47 +98,85 @@ func (h netpbm) pixels(data []byte, size int, o *settings) ([]byte, error) {
 	return body[:size*h.width*h.height], nil
 }
 
-// parsePGM reads the header of an image with 16 bits per pixel.
-func parsePGM(data []byte) (netpbm, error) {
-	h, err := parseNetpbm(data, "P5")
-	if err == nil && (h.largest < 256 || h.largest > 65535) {
-		err = fmt.Errorf("maximum value: found %d, want 256 to 65535: depth needs more than 8 bits", h.largest)
+// parsePGM reads the header of an image with 16 bits per pixel. plain says that the pixels are text.
+func parsePGM(data []byte) (h netpbm, plain bool, err error) {
+	magic := "P5"
+	if plain = bytes.HasPrefix(data, []byte("P2")); plain {
+		magic = "P2"
 	}
-	return h, err
+	h, err = parseNetpbm(data, magic)
+	if err == nil && (h.largest < 256 || h.largest > 65535) {
+		err = fmt.Errorf("found an 8-bit PGM, want 16-bit: the maximum value is %d, want 256 to 65535", h.largest)
+		if h.largest > 65535 {
+			err = fmt.Errorf("maximum value: found %d, want 256 to 65535", h.largest)
+		}
+	}
+	return h, plain, err
+}
+
+// plainPixels reads pixels as text.
+func (h netpbm) plainPixels(data []byte, o *settings) ([]uint16, error) {
+	if h.width > o.MaxPixels/h.height {
+		return nil, fmt.Errorf("found %d x %d pixels, limit %d", h.width, h.height, o.MaxPixels)
+	}
+	words := bytes.Fields(data[h.body:])
+	if len(words) < h.width*h.height {
+		return nil, fmt.Errorf("truncated: found %d pixels, want %d", len(words), h.width*h.height)
+	}
+	raw := make([]uint16, h.width*h.height)
+	for i := range raw {
+		v, err := strconv.ParseUint(string(words[i]), 10, 16)
+		if err != nil || int(v) > h.largest {
+			return nil, fmt.Errorf("pixel %d: found %.10q, want 0 to %d", i, words[i], h.largest)
+		}
+		raw[i] = uint16(v)
+	}
+	return raw, nil
 }
 
 func isSpace(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }
 
-func readPGM(path string, o *settings) (f *ingest.Frame, swapped bool, err error) {
+func readPGM(path string, o *settings) (*ingest.Frame, error) {
 	data, err := ingest.ReadFile(path, o.Options)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	f, swapped, err = decodePGM(data, o.perMetre(millimetres), o)
+	f, err := decodePGM(data, o.perMetre(millimetres), o)
 	if err != nil {
-		return nil, false, fmt.Errorf("%s: depth image: %w", path, err)
+		return nil, fmt.Errorf("%s: depth image: %w", path, err)
+	}
+	if o.units == 0 {
+		o.Note("the file does not state its unit: assumed millimetres; --depth-units sets it")
 	}
 	f.Cam = o.cameraFor(f.Width, f.Height)
-	return f, swapped, nil
+	return f, nil
 }
 
-func decodePGM(data []byte, perMetre float64, o *settings) (f *ingest.Frame, swapped bool, err error) {
-	h, err := parsePGM(data)
+func decodePGM(data []byte, perMetre float64, o *settings) (*ingest.Frame, error) {
+	h, plain, err := parsePGM(data)
 	if err != nil {
-		return nil, false, err
+		return nil, err
+	}
+	if plain {
+		raw, err := h.plainPixels(data, o)
+		if err != nil {
+			return nil, err
+		}
+		return metres(h.width, h.height, raw, perMetre), nil
 	}
 	body, err := h.pixels(data, 2, o)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	swapped = roughness(body, h, 1, 0) < roughness(body, h, 0, 1)
 	raw := littleEndian(body)
-	if !swapped {
+	if roughness(body, h, 1, 0) < roughness(body, h, 0, 1) {
+		o.Note("the low byte of each pixel comes first, contrary to the standard, judging by the smoothness of the image")
+	} else {
 		for i, v := range raw {
 			raw[i] = bits.ReverseBytes16(v)
 		}
 	}
-	return metres(h.width, h.height, raw, perMetre), swapped, nil
+	return metres(h.width, h.height, raw, perMetre), nil
 }
 
 // roughness returns the sum of the differences between neighbours in a row, except next to holes.

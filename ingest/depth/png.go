@@ -4,7 +4,9 @@ package depth
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
@@ -46,7 +48,9 @@ const millimetres = 1000
 // it is Options.DepthUnits, or else a millimetre. Bits rotated as in SUN RGB-D are detected.
 var PNG = ingest.Format{
 	Name:       "png-depth",
-	Doc:        "16-bit grey; unit from an option or millimetres; rotated bits of SUN RGB-D",
+	Doc:        "16-bit grey; rotated bits of SUN RGB-D",
+	Assumes:    "millimetres, without `--depth-units`; the camera usual for the image size, without `--fx`",
+	Refuses:    "images of 8 bits, in colour or with a palette, which hold no depth; 16-bit images with transparency",
 	Extensions: []string{".png"},
 	Library:    "image/png",
 	Tested:     "Redwood depth_00000.png",
@@ -67,11 +71,7 @@ var PNG = ingest.Format{
 		if err != nil {
 			return nil, err
 		}
-		d := ingest.DepthOf(f, o.perMetre(millimetres))
-		if o.units == 0 {
-			d.Note = "unit assumed: the file does not state it"
-		}
-		return d, nil
+		return ingest.DepthOf(f, o.perMetre(millimetres)), nil
 	},
 }
 
@@ -80,11 +80,32 @@ var PNG = ingest.Format{
 const pngHead = "\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 
 func detectPNG(h *ingest.Head) ingest.Confidence {
-	const depth16, grey = 16, 0
-	if len(h.Bytes) > 25 && string(h.Bytes[:16]) == pngHead && h.Bytes[24] == depth16 && h.Bytes[25] == grey {
+	if len(h.Bytes) >= len(pngHead) && string(h.Bytes[:len(pngHead)]) == pngHead {
 		return ingest.Sure
 	}
 	return ingest.No
+}
+
+// pngColors names the colour types by number, see https://www.w3.org/TR/png/#11IHDR.
+var pngColors = map[byte]string{0: "grey", 2: "RGB", 3: "palette", 4: "grey with transparency", 6: "RGB with transparency"}
+
+// is16BitGrey reports whether a file is a PNG image that can hold depth.
+func is16BitGrey(data []byte) bool { return pngKind(data) == nil }
+
+// pngKind is the error for an image that holds no depth, by its header.
+func pngKind(data []byte) error {
+	const depth16, grey = 16, 0
+	if len(data) < 26 || string(data[:16]) != pngHead {
+		return errors.New("found no PNG header")
+	}
+	if bits, color := data[24], data[25]; bits != depth16 || color != grey {
+		article := "a"
+		if bits == 8 {
+			article = "an"
+		}
+		return fmt.Errorf("found %s %d-bit PNG, want 16-bit grey: its colour type is %s", article, bits, cmp.Or(pngColors[color], "unknown"))
+	}
+	return nil
 }
 
 func readPNG(path string, o *settings) (*ingest.Frame, error) {
@@ -96,8 +117,12 @@ func readPNG(path string, o *settings) (*ingest.Frame, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: depth image: %w", path, err)
 	}
-	if o.units == 0 && rotated(raw) {
-		unrotate(raw)
+	if o.units == 0 {
+		o.Note("the file does not state its unit: assumed millimetres; --depth-units sets it")
+		if rotated(raw) {
+			o.Note("the bits are rotated as in SUN RGB-D")
+			unrotate(raw)
+		}
 	}
 	f := metres(width, height, raw, o.perMetre(millimetres))
 	f.Cam = o.cameraFor(f.Width, f.Height)
@@ -116,6 +141,9 @@ func decodePNG(data []byte, perMetre float64, o *settings) (*ingest.Frame, error
 // rawPNG returns the stored values.
 func rawPNG(data []byte, o *settings) (width, height int, raw []uint16, err error) {
 	if err := checkSize(data, o); err != nil {
+		return 0, 0, nil, err
+	}
+	if err := pngKind(data); err != nil {
 		return 0, 0, nil, err
 	}
 	img, err := png.Decode(bytes.NewReader(data))

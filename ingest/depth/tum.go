@@ -1,11 +1,11 @@
 package depth
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -23,7 +23,10 @@ import (
 var TUM = folderFormat(ingest.Format{
 	Name: "tum",
 	Doc: "association files, or depth.txt and rgb.txt paired by time; colour; poses of " +
-		"groundtruth.txt",
+		"groundtruth.txt, with the order of its columns from their names; times in decimal or scientific notation",
+	Assumes: "1/5000 m per unit, without `--depth-units`; seconds, unless the times can only be milliseconds, " +
+		"microseconds or nanoseconds since 1970; the camera usual for the image size, without `--fx`",
+	Refuses: "lists of which most rows cannot be read; images outside of the folder",
 	Library: "image/png, image/jpeg",
 	Tested:  "a TUM style recording of an Orbbec camera",
 	Options: newOptions,
@@ -36,11 +39,14 @@ const tumUnits = 5000
 // tumMaxRows limits the length of a list to 4 million lines: 38 hours at 30 frames per second.
 const tumMaxRows = 1 << 22
 
+// associations are the usual names of lists of pairs.
+var associations = []string{"associations.txt", "associate.txt", "association.txt", "associated.txt", "assoc.txt"}
+
 func detectTUM(h *ingest.Head) ingest.Confidence {
 	if !h.IsDir() {
 		return ingest.No
 	}
-	for _, name := range []string{"associations.txt", "associate.txt", "depth.txt"} {
+	for _, name := range append(associations, "depth.txt") {
 		if _, ok := slices.BinarySearch(h.Names, name); ok {
 			return ingest.Likely
 		}
@@ -61,15 +67,20 @@ func readTUM(dir string, o *settings) (*sequence, error) {
 	if err != nil {
 		return nil, err
 	}
+	posed := false
 	for i := range s.pairs {
 		s.pairs[i].pose = poses.Nearest(s.pairs[i].depth.time, o.tolerance)
+		posed = posed || s.pairs[i].pose != nil
+	}
+	if len(poses) > 0 && !posed {
+		o.Note("none of the %d poses of groundtruth.txt is within %v of a depth image (ingest.tolerance)", len(poses), o.tolerance)
 	}
 	return s, nil
 }
 
 // readPairs reads the lists of images.
 func readPairs(dir string, o *settings) (*sequence, error) {
-	for _, name := range []string{"associations.txt", "associate.txt"} {
+	for _, name := range associations {
 		rows, err := readList(filepath.Join(dir, name), 4, o)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -78,13 +89,13 @@ func readPairs(dir string, o *settings) (*sequence, error) {
 			return nil, err
 		}
 		f := &sequence{dir: dir, listing: name}
+		first := f.depthFirst(rows[0].paths, o)
 		for _, r := range rows {
-			a, b := listed{r.times[0], r.paths[0]}, listed{r.times[1], r.paths[1]}
-			// Both orders are in use; TUM's own associate.py is usually called with rgb.txt first.
-			if strings.Contains(a.path, "depth") && !strings.Contains(b.path, "depth") {
-				a, b = b, a
+			color, depth := listed{r.times[0], r.paths[0]}, listed{r.times[1], r.paths[1]}
+			if first {
+				color, depth = depth, color
 			}
-			f.pairs = append(f.pairs, pair{depth: b, color: a})
+			f.pairs = append(f.pairs, pair{depth: depth, color: color})
 		}
 		return f, nil
 	}
@@ -99,60 +110,86 @@ func readPairs(dir string, o *settings) (*sequence, error) {
 	return &sequence{dir: dir, listing: "depth.txt", pairs: pairNearest(depths, colors, o.tolerance)}, nil
 }
 
+// depthFirst reports whether the first of two associated images is the depth image, by their paths or by what they are.
+// Both orders are in use; TUM's own associate.py is usually called with rgb.txt first.
+func (s *sequence) depthFirst(paths [2]string, o *settings) bool {
+	var named, is [2]bool
+	for i, name := range paths {
+		named[i] = strings.Contains(strings.ToLower(name), "depth")
+		if path, err := s.find(name); err == nil {
+			head, err := ingest.ReadHead(path)
+			is[i] = err == nil && (is16BitGrey(head.Bytes) || head.Ext == ".pgm")
+		}
+	}
+	if named[0] != named[1] {
+		return named[0]
+	}
+	if is[0] == is[1] {
+		o.Note("the second image of each line of %s was taken for the depth image", s.listing)
+	}
+	return is[0] && !is[1]
+}
+
 type tumRow struct {
 	times [2]time.Time
 	paths [2]string
 }
 
-// row is a line of a list, split at white space.
-type row struct {
-	line  int
-	words []string
-}
-
-// readRows reads the lines of a list, without comments. Each must have at least width words.
-func readRows(path string, width int, o *settings) ([]row, error) {
-	data, err := ingest.ReadFile(path, o.Options)
-	if err != nil {
-		return nil, err
-	}
-	var rows []row
-	n := 0
-	for line := range bytes.Lines(data) {
-		n++
-		words := strings.Fields(string(line))
-		if len(words) == 0 || words[0][0] == '#' {
-			continue
-		}
-		if len(words) < width || len(rows) == tumMaxRows {
-			return nil, fmt.Errorf("%s, line %d: found %d words, want %d; limit %d lines", path, n, len(words), width, tumMaxRows)
-		}
-		rows = append(rows, row{n, words[:width]})
-	}
-	return rows, nil
-}
-
 // readList reads lines of "time path" (width 2) or "time path time path" (width 4).
 func readList(path string, width int, o *settings) ([]tumRow, error) {
-	rows, err := readRows(path, width, o)
+	t, err := trajectory.ReadTable(path, tumMaxRows, o.Options)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]tumRow, len(rows))
-	for i, row := range rows {
+	var out []tumRow
+	var stamps []trajectory.Stamp
+	if err := t.Each(width, func(words []string) error {
+		var r tumRow
+		var at [2]trajectory.Stamp
 		for k := range width / 2 {
-			t, err := trajectory.ParseTime(row.words[2*k])
-			if err != nil {
-				return nil, fmt.Errorf("%s, line %d: %w", path, row.line, err)
+			var err error
+			if at[k], err = trajectory.ParseStamp(words[2*k]); err != nil {
+				return err
 			}
-			name := filepath.FromSlash(row.words[2*k+1])
-			if !filepath.IsLocal(name) {
-				return nil, fmt.Errorf("%s, line %d: found path %q, want a path inside the folder", path, row.line, name)
+			if r.paths[k], err = localPath(filepath.Dir(path), words[2*k+1]); err != nil {
+				return err
 			}
-			out[i].times[k], out[i].paths[k] = t, name
 		}
+		out, stamps = append(out, r), append(stamps, at[:width/2]...)
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("%s, %w", path, err)
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("%s: found no image", path)
+	}
+	times, err := t.Times(stamps)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	for i := range out {
+		copy(out[i].times[:], times[i*width/2:][:width/2])
 	}
 	return out, nil
+}
+
+// localPath returns the path of a listed image in the folder. Lists written on Windows have backslashes. Of a path on
+// another machine, the end that exists in the folder is taken.
+func localPath(dir, name string) (string, error) {
+	name = strings.ReplaceAll(name, `\`, "/")
+	drive := len(name) > 2 && name[1:3] == ":/"
+	if local := filepath.FromSlash(name); filepath.IsLocal(local) && !drive {
+		return local, nil
+	}
+	for rest := name; rest != ""; {
+		_, rest, _ = strings.Cut(rest, "/")
+		if local := filepath.FromSlash(rest); filepath.IsLocal(local) {
+			if info, err := os.Stat(filepath.Join(dir, local)); err == nil && info.Mode().IsRegular() {
+				return local, nil
+			}
+		}
+	}
+	return "", fmt.Errorf("found path %q, want a path inside the folder", name)
 }
 
 func readFiles(path string, o *settings) ([]listed, error) {

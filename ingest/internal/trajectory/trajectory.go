@@ -2,8 +2,9 @@
 package trajectory
 
 import (
-	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"slices"
 	"strconv"
@@ -25,58 +26,109 @@ type Trajectory []Stamped
 // maxPoses bounds a trajectory: a day at a kilohertz.
 const maxPoses = 1 << 27
 
-// Read reads the format of TUM's groundtruth.txt: lines of "time tx ty tz qx qy qz qw", the time in seconds since
-// 1970, from the sensor to the world in metres; lines that begin with # are comments. Poses of a tracker that was
+// width is the number of columns of a pose: time tx ty tz qx qy qz qw.
+const width = 8
+
+// Read reads a list of poses: rows of time, position in metres and quaternion, from the sensor to the world. The order
+// of the columns is that of their names, if there are any, such as in the comment of a EuRoC file; otherwise it is
+// that of TUM's groundtruth.txt: time tx ty tz qx qy qz qw. For times see [Table.Times]. Poses of a tracker that was
 // lost are left out.
 func Read(path string, o ingest.Options) (Trajectory, error) {
-	const width = 8
-	data, err := ingest.ReadFile(path, o)
+	out, err := read(path, o)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !strings.HasPrefix(err.Error(), path) {
+		err = fmt.Errorf("%s, %w", path, err)
+	}
+	return out, err
+}
+
+func read(path string, o ingest.Options) (Trajectory, error) {
+	t, err := ReadTable(path, maxPoses, o)
 	if err != nil {
 		return nil, err
 	}
+	columns, named := columnsOf(t.Header)
+	if !named && len(t.rows) > 0 && len(strings.Fields(strings.ReplaceAll(t.rows[0].text, ", ", ","))) < width {
+		o.Note("the columns of %s have no names: assumed the order time tx ty tz qx qy qz qw", t.name)
+	}
 	var out Trajectory
-	n := 0
-	for line := range bytes.Lines(data) {
-		n++
-		words := strings.Fields(string(line))
-		if len(words) == 0 || words[0][0] == '#' {
-			continue
+	var stamps []Stamp
+	lost := 0
+	err = t.Each(width, func(words []string) error {
+		const matrix = 12
+		if len(words) == matrix && !named {
+			return fmt.Errorf("found %d numbers, want %d: a list of matrices, such as KITTI's, has no times", matrix, width)
 		}
-		if len(words) < width || len(out) == maxPoses {
-			return nil, fmt.Errorf("%s, line %d: found %d words, want %d; limit %d lines", path, n, len(words), width, maxPoses)
+		var w [width]string
+		for i, c := range columns {
+			if c >= len(words) {
+				return fmt.Errorf("found %d words, want %d", len(words), c+1)
+			}
+			w[i] = words[c]
 		}
-		s, err := parse(words[:width])
-		if ingest.Lost(err) {
-			continue
-		}
+		at, err := ParseStamp(w[0])
 		if err != nil {
-			return nil, fmt.Errorf("%s, line %d: %w", path, n, err)
+			return err
 		}
-		out = append(out, s)
+		p, err := ParsePose(w[1:])
+		if ingest.Lost(err) {
+			lost++
+			return nil
+		}
+		if err == nil {
+			out, stamps = append(out, Stamped{Pose: p}), append(stamps, at)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if lost > 0 {
+		o.Note("left out %d poses of %s at which tracking was lost", lost, t.name)
+	}
+	times, err := t.Times(stamps)
+	for i, at := range times {
+		out[i].Time = at
 	}
 	slices.SortStableFunc(out, func(a, b Stamped) int { return a.Time.Compare(b.Time) })
-	return out, nil
+	return out, err
 }
 
-func parse(words []string) (Stamped, error) {
-	t, err := ParseTime(words[0])
-	if err != nil {
-		return Stamped{}, err
+// columnsOf finds the columns of time, position and quaternion by their names: time or timestamp; x, tx or p_RS_R_x;
+// qw or q_RS_w. named is false if one is missing, and the columns are then those of TUM.
+func columnsOf(header string) (columns [width]int, named bool) {
+	standard := [width]int{0, 1, 2, 3, 4, 5, 6, 7}
+	header = strings.TrimSpace(strings.TrimLeft(strings.ToLower(header), "# "))
+	names := strings.Fields(header)
+	if strings.ContainsAny(header, ",;") {
+		names = strings.FieldsFunc(header, func(r rune) bool { return r == ',' || r == ';' })
 	}
-	p, err := ParsePose(words[1:])
-	return Stamped{t, p}, err
-}
-
-// ParseTime reads seconds since 1970 to the nanosecond, which a float64 cannot hold.
-func ParseTime(s string) (time.Time, error) {
-	whole, frac, _ := strings.Cut(s, ".")
-	frac = (frac + "000000000")[:9]
-	sec, err1 := strconv.ParseInt(whole, 10, 40)
-	nsec, err2 := strconv.ParseUint(frac, 10, 32)
-	if err1 != nil || err2 != nil {
-		return time.Time{}, fmt.Errorf("found time %.40q, want seconds", s)
+	for i := range columns {
+		columns[i] = -1
 	}
-	return time.Unix(sec, int64(nsec)).UTC(), nil
+	for i, name := range names {
+		name, _, _ = strings.Cut(name, "[") // the unit
+		name, _, _ = strings.Cut(name, "(")
+		name = strings.Trim(strings.TrimSpace(name), `"`)
+		if name == "" {
+			continue
+		}
+		role := -1
+		switch axis := strings.IndexByte("xyzw", name[len(name)-1]); {
+		case name == "t" || strings.Contains(name, "time") || strings.Contains(name, "stamp"):
+			role = 0
+		case axis >= 0 && (name[0] == 'q' || strings.Contains(name, "orientation")):
+			role = 4 + axis
+		case axis >= 0 && axis < 3 && (len(name) == 1 || name[0] == 't' || name[0] == 'p'):
+			role = 1 + axis
+		}
+		if role >= 0 && columns[role] < 0 {
+			columns[role] = i
+		}
+	}
+	if slices.Contains(columns[:], -1) {
+		return standard, false
+	}
+	return columns, true
 }
 
 // ParsePose reads tx ty tz qx qy qz qw.
