@@ -5,10 +5,13 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/internal/textnum"
 )
 
 // COLMAPCameras is cameras.bin: a uint64 count, then for each camera id uint32, model int32, width and height
@@ -17,17 +20,19 @@ import (
 var (
 	COLMAPCameras = camerasFormat(ingest.Format{
 		Name:       "colmap-cameras",
-		Doc:        "cameras.bin, all models; can only be inspected",
+		Doc:        "cameras.bin, the models of COLMAP up to 4.2; can only be inspected",
+		Refuses:    "the cameras after one of an unknown model, which are left out",
 		Extensions: []string{"cameras.bin"},
 		Tested:     "COLMAP export of SBCV",
 		Detect:     detectBin(decodeCameras),
 	}, decodeCameras)
 	COLMAPCamerasText = camerasFormat(ingest.Format{
 		Name:       "colmap-cameras-text",
-		Doc:        "cameras.txt; can only be inspected",
+		Doc:        "cameras.txt, with and without comments; can only be inspected",
+		Refuses:    "unknown camera models",
 		Extensions: []string{"cameras.txt"},
 		Tested:     "COLMAP export of SBCV",
-		Detect:     detectText("# Camera list"),
+		Detect:     detectText("# Camera list", isCamera),
 	}, decodeCamerasText)
 )
 
@@ -45,18 +50,20 @@ var (
 	}, decodeImages)
 	COLMAPImagesText = camerasFormat(ingest.Format{
 		Name:       "colmap-images-text",
-		Doc:        "images.txt: poses; can only be inspected",
+		Doc:        "images.txt: poses; without comments if the file has that name; can only be inspected",
 		Extensions: []string{"images.txt"},
-		Detect:     detectText("# Image list"),
+		Detect:     detectText("# Image list", isImage),
 	}, decodeImagesText)
 )
 
-// colmapModels are COLMAP's camera models by number: name and number of parameters.
-// https://colmap.github.io/cameras.html
-var colmapModels = []struct {
+type colmapModel struct {
 	name   string
 	params int
-}{
+}
+
+// colmapModels are COLMAP's camera models by number: name and number of parameters. Models from 11 on were added by
+// versions 3.9 to 4.2. https://colmap.github.io/cameras.html
+var colmapModels = []colmapModel{
 	{"SIMPLE_PINHOLE", 3},
 	{"PINHOLE", 4},
 	{"SIMPLE_RADIAL", 4},
@@ -68,29 +75,35 @@ var colmapModels = []struct {
 	{"SIMPLE_RADIAL_FISHEYE", 4},
 	{"RADIAL_FISHEYE", 5},
 	{"THIN_PRISM_FISHEYE", 12},
+	{"RAD_TAN_THIN_PRISM_FISHEYE", 16},
+	{"SIMPLE_DIVISION", 4},
+	{"DIVISION", 5},
+	{"SIMPLE_FISHEYE", 3},
+	{"FISHEYE", 4},
+	{"EUCM", 6},
+	{"EQUIRECTANGULAR", 2},
 }
 
 // colmapIntrinsics converts COLMAP's parameters; it returns nil for unsupported models. COLMAP's pixel centres are
 // at half-integers.
 func colmapIntrinsics(model string, p []float64) *ingest.Intrinsics {
 	var c ingest.Intrinsics
-	rest := p[3:]
-	c.Fx, c.Fy, c.Cx, c.Cy = p[0], p[0], p[1], p[2]
+	var rest []float64
 	switch model {
-	case "PINHOLE", "OPENCV", "FULL_OPENCV", "OPENCV_FISHEYE":
-		c.Fx, c.Fy, c.Cx, c.Cy = p[0], p[1], p[2], p[3]
-		rest = p[4:]
+	case "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE", "SIMPLE_FISHEYE":
+		c.Fx, c.Fy, c.Cx, c.Cy, rest = p[0], p[0], p[1], p[2], p[3:]
+	case "PINHOLE", "OPENCV", "FULL_OPENCV", "OPENCV_FISHEYE", "FISHEYE":
+		c.Fx, c.Fy, c.Cx, c.Cy, rest = p[0], p[1], p[2], p[3], p[4:]
+	default:
+		return nil
 	}
 	c.Cx, c.Cy = c.Cx-0.5, c.Cy-0.5
 	switch model {
-	case "SIMPLE_PINHOLE", "PINHOLE":
 	case "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV":
 		c.Lens = ingest.Brown(rest...)
-	case "OPENCV_FISHEYE", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE":
+	case "OPENCV_FISHEYE", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE", "SIMPLE_FISHEYE", "FISHEYE":
 		c.Lens.Model = ingest.Fisheye
 		copy(c.Lens.K[:], rest)
-	default:
-		return nil
 	}
 	return &c
 }
@@ -127,7 +140,13 @@ func decodeCameras(data []byte) (*Model, error) {
 		b := data[at:]
 		number := le.Uint32(b[4:])
 		if number >= uint32(len(colmapModels)) {
-			return nil, fmt.Errorf("byte %d, camera %d: found model %d, want 0 to %d", at, i, int32(number), len(colmapModels)-1)
+			// The number of parameters is unknown, so the next camera cannot be found.
+			err := fmt.Errorf("byte %d, camera %d: found model %d, want 0 to %d", at, i, int32(number), len(colmapModels)-1)
+			if i == 0 {
+				return nil, err
+			}
+			m.notes = append(m.notes, fmt.Sprintf("left out %d of %d cameras: %v", n-i, n, err))
+			return m, nil
 		}
 		model := colmapModels[number]
 		if len(b) < fixed+8*model.params {
@@ -166,13 +185,42 @@ func detectBin(decode func([]byte) (*Model, error)) func(*ingest.Head) ingest.Co
 	}
 }
 
-func detectText(comment string) func(*ingest.Head) ingest.Confidence {
+// detectText recognises a text file by the comment at its start or, without it, by its first row.
+func detectText(comment string, fits func(h *ingest.Head, words []string) bool) func(*ingest.Head) ingest.Confidence {
 	return func(h *ingest.Head) ingest.Confidence {
 		if bytes.HasPrefix(h.Bytes, []byte(comment)) {
 			return ingest.Sure
 		}
+		r := lines{data: h.Bytes}
+		for row, ok := r.row(); ok && fits != nil; row, ok = r.row() {
+			if words := strings.Fields(string(row)); len(words) > 0 {
+				if fits(h, words) {
+					return ingest.Likely
+				}
+				break
+			}
+		}
 		return ingest.No
 	}
+}
+
+func isCamera(_ *ingest.Head, words []string) bool {
+	return len(words) >= 4 && slices.ContainsFunc(colmapModels, func(m colmapModel) bool { return m.name == words[1] })
+}
+
+// isImage reports whether a row may be that of an image. Other tables look like it, so the name of the file decides.
+func isImage(h *ingest.Head, words []string) bool {
+	if len(words) < 10 || !isNamed(h, "images.txt") {
+		return false
+	}
+	_, err := floats(words[:9])
+	return err == nil
+}
+
+// isNamed reports whether the file has a name, in either case.
+func isNamed(h *ingest.Head, name string) bool {
+	base := strings.ToLower(filepath.Base(h.Path))
+	return base == name || h.Gzip && base == name+".gz"
 }
 
 func decodeCamerasText(data []byte) (*Model, error) {
@@ -219,10 +267,7 @@ func decodeCamerasText(data []byte) (*Model, error) {
 // the last line.
 func (r *lines) row() (row []byte, ok bool) {
 	for len(r.data) > 0 {
-		end := bytes.IndexByte(r.data, '\n') + 1
-		if end == 0 {
-			end = len(r.data)
-		}
+		end := textnum.Line(r.data, 0)
 		row, r.data = bytes.TrimSpace(r.data[:end]), r.data[end:]
 		r.line++
 		if !bytes.HasPrefix(row, []byte("#")) {

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/internal/textnum"
@@ -16,7 +17,7 @@ import (
 // feature). Little-endian. https://colmap.github.io/format.html#points3d-txt
 var COLMAP = ingest.CloudFormat(ingest.Format{
 	Name:       "colmap",
-	Doc:        "points3D.bin; filters by error and track",
+	Doc:        "points3D.bin; filters by error and track; of a truncated file the whole points",
 	Extensions: []string{"points3d.bin"},
 	Tested:     "COLMAP export of SBCV",
 	Options:    newOptions,
@@ -26,7 +27,8 @@ var COLMAP = ingest.CloudFormat(ingest.Format{
 // COLMAPText is points3D.txt: lines of id x y z r g b error and the track's pairs, comments with #.
 var COLMAPText = ingest.CloudFormat(ingest.Format{
 	Name:       "colmap-text",
-	Doc:        "points3D.txt; filters by error and track",
+	Doc:        "points3D.txt, with and without comments, errors and tracks; filters by error and track",
+	Assumes:    "a table without comments is one of points if the file has that name, or if its rows have numbers 1, 2, 3...",
 	Extensions: []string{"points3d.txt"},
 	Tested:     "COLMAP export of SBCV",
 	Options:    newOptions,
@@ -106,36 +108,75 @@ func decodeCOLMAP(_ string, data []byte, o ingest.Options) (*ingest.Clouds, erro
 		return nil, fmt.Errorf("truncated: found %d bytes, want 8 for the count", len(data))
 	}
 	n := binary.LittleEndian.Uint64(data)
-	if n > uint64(o.MaxPoints) || n > uint64(len(data))/colmapFixed {
-		return nil, fmt.Errorf("found %d points in %d bytes, limit %d points of at least %d bytes", n, len(data),
-			o.MaxPoints, colmapFixed)
+	if n > uint64(o.MaxPoints) {
+		return nil, fmt.Errorf("found %d points, limit %d", n, o.MaxPoints)
 	}
 	s := newSparse(o)
 	at := int64(8)
 	for i := range n {
-		if at+colmapFixed > int64(len(data)) {
-			return nil, fmt.Errorf("truncated: found %d points, want %d", i, n)
+		whole := at+colmapFixed <= int64(len(data))
+		var xyz [3]float64
+		var rgb [3]uint8
+		var errPx float64
+		var track int64
+		if whole {
+			var ok bool
+			xyz, rgb, errPx, track, ok = colmapPoint(data[at:])
+			if !ok {
+				return nil, fmt.Errorf("byte %d, point %d: found error %g and track length %d, want at most %g and %d",
+					at, i, errPx, track, colmapMaxError, colmapMaxTrack)
+			}
+			at += colmapFixed + 8*track
+			whole = at <= int64(len(data))
 		}
-		xyz, rgb, errPx, track, ok := colmapPoint(data[at:])
-		if !ok {
-			return nil, fmt.Errorf("byte %d, point %d: found error %g and track length %d, want at most %g and %d",
-				at, i, errPx, track, colmapMaxError, colmapMaxTrack)
+		if !whole {
+			if i == 0 {
+				return nil, fmt.Errorf("truncated: found %d bytes and no whole point of %d", len(data), n)
+			}
+			o.Note("the file is truncated: found %d of %d points", i, n)
+			break
 		}
-		at += colmapFixed + 8*track
 		s.add(xyz, rgb, errPx, track)
-	}
-	if at > int64(len(data)) {
-		return nil, fmt.Errorf("truncated: the track of the last point ends at byte %d of %d", at, len(data))
 	}
 	return s.clouds(), nil
 }
 
+// detectCOLMAPText recognises the comment that COLMAP starts the file with or, without it, the file's name, or rows
+// with ascending numbers, colours and an error.
 func detectCOLMAPText(h *ingest.Head) ingest.Confidence {
-	// COLMAP starts the file with a comment that names the columns.
 	if bytes.HasPrefix(h.Bytes, []byte("# 3D point list")) {
 		return ingest.Sure
 	}
-	return ingest.No
+	const rows = 3 // that must fit; fewer could be by chance
+	r := lines{data: h.Bytes}
+	last, n := 0.0, 0
+	for row, ok := r.row(); ok && n < rows; row, ok = r.row() {
+		words := strings.Fields(string(row))
+		if len(words) == 0 {
+			continue
+		}
+		v, err := floats(words)
+		if err != nil || len(v) < 7 {
+			return ingest.No
+		}
+		if isNamed(h, "points3d.txt") {
+			return ingest.Likely
+		}
+		if len(v) < 8 || len(v)%2 != 0 || v[0] != last+1 || v[7] < 0 {
+			return ingest.No
+		}
+		for _, c := range v[4:7] {
+			if c != float64(channel(c)) {
+				return ingest.No
+			}
+		}
+		last = v[0]
+		n++
+	}
+	if n < rows {
+		return ingest.No
+	}
+	return ingest.Likely
 }
 
 func decodeCOLMAPText(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) {
@@ -153,6 +194,9 @@ func decodeCOLMAPText(_ string, data []byte, o ingest.Options) (*ingest.Clouds, 
 			var v [8]float64
 			for k := range v {
 				var ok bool
+				if k == 7 && len(bytes.TrimSpace(row[i:])) == 0 { // the error may be missing
+					break
+				}
 				if v[k], i, ok = textnum.Float(row, i, 0); !ok {
 					return nil, fmt.Errorf("line %d, value %d: found %q, want a number", line, k+1, textnum.Token(row, i))
 				}

@@ -40,6 +40,8 @@ type Model struct {
 	*ingest.Points
 	Cameras []Camera `json:"cameras"`
 	Images  []Image  `json:"images"`
+
+	notes []string // about what was left out
 }
 
 // Kind returns "points", or "cameras" if there are no points.
@@ -112,6 +114,9 @@ func camerasFormat(f ingest.Format, decode func(data []byte) (*Model, error)) in
 		if err != nil {
 			return nil, fmt.Errorf("%s: %s: %w", path, f.Name, err)
 		}
+		for _, note := range m.notes {
+			o.Note("%s", note)
+		}
 		return m, nil
 	}
 	return f
@@ -145,7 +150,7 @@ var COLMAPModel = ingest.Format{
 	Parts: []string{
 		"colmap", "colmap-text", "colmap-cameras", "colmap-cameras-text", "colmap-images", "colmap-images-text",
 	},
-	Doc:     "folder of points3D, cameras and images, .bin or .txt",
+	Doc:     "folder of points3D, cameras and images, .bin or .txt; cameras or images that cannot be read are left out",
 	Tested:  "COLMAP export of SBCV",
 	Options: newOptions,
 	Detect: func(h *ingest.Head) ingest.Confidence {
@@ -174,8 +179,9 @@ var COLMAPModel = ingest.Format{
 		m.Points, _ = d.(*ingest.Points)
 		for _, part := range others {
 			d, err := part.format.Inspect(ctx, part.path, o)
-			if err != nil {
-				return nil, err
+			if err != nil { // the points are whole all the same
+				o.Note("left out %v", err)
+				continue
 			}
 			if more, ok := d.(*Model); ok {
 				m.Cameras, m.Images = append(m.Cameras, more.Cameras...), append(m.Images, more.Images...)

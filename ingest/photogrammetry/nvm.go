@@ -20,7 +20,7 @@ var NVM = modelFormat(ingest.Format{
 	Extensions: []string{".nvm"},
 	Tested:     "VisualSFM example",
 	Options:    newOptions,
-	Detect:     detectText("NVM_V3"),
+	Detect:     detectText("NVM_V3", nil),
 }, decodeNVM)
 
 func decodeNVM(data []byte, o ingest.Options) (*ingest.Clouds, *Model, error) {
