@@ -32,6 +32,8 @@ func newControl(ctx context.Context, onRetry func(*Failure), onDrop func(*Failur
 
 // rules define how the failures of a part are handled.
 type rules struct {
+	// ctx ends the attempts.
+	ctx       context.Context
 	part      string
 	retry     Retry
 	exhausted Exhausted
@@ -41,14 +43,14 @@ type rules struct {
 
 // giveUp reports whether a failed attempt was the last. Otherwise it waits until the next attempt is due.
 func (c *control) giveUp(r rules, attempts int, err error) bool {
-	if IsPermanent(err) || attempts == r.retry.Attempts || c.hard.Err() != nil {
+	if IsPermanent(err) || attempts == r.retry.Attempts || r.ctx.Err() != nil {
 		return true
 	}
 	c.observer.Count(r.part, EventRetried, 1)
 	if c.onRetry != nil {
 		c.onRetry(&Failure{Stage: r.part, Attempts: attempts, Err: err})
 	}
-	return !r.retry.Wait(c.hard, attempts)
+	return !r.retry.Wait(r.ctx, attempts)
 }
 
 // fail settles a value that is given up: as dropped, as a dead letter, or as unfinished.

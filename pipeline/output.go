@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -64,6 +65,8 @@ type output[T any] struct {
 	now    chan struct{} // requests a flush
 	closed error         // from closing the sink; set when run returns
 
+	reporting sync.Mutex
+
 	flusher   Flusher       // the sink, or nil if it is not a Flusher
 	held      []Delivery[T] // accepted by the sink since the last flush
 	heldBytes int64
@@ -71,8 +74,8 @@ type output[T any] struct {
 	stale int
 	// broken is set when a best-effort sink holds too many stale values. It receives nothing more.
 	broken bool
-	// ctx ends with the Run or, for a best-effort sink, when it is late at the end.
-	ctx  context.Context
+	// stop ends the context of rules, which also ends with the Run. It is called early for a best-effort sink that is
+	// late at the end.
 	stop context.CancelCauseFunc
 }
 
@@ -95,11 +98,10 @@ func newOutput[T any](o Output[T], retry Retry, exhausted Exhausted, c *control)
 	if o.Exhausted != nil {
 		r.exhausted = *o.Exhausted
 	}
-	out := &output[T]{
-		Output: o, control: c, rules: r, queue: make(chan []Delivery[T], o.Queue), now: make(chan struct{}, 1),
-	}
+	out := &output[T]{Output: o, control: c, queue: make(chan []Delivery[T], o.Queue), now: make(chan struct{}, 1)}
 	out.flusher, _ = o.Sink.(Flusher)
-	out.ctx, out.stop = context.WithCancelCause(c.hard)
+	r.ctx, out.stop = context.WithCancelCause(c.hard)
+	out.rules = r
 	return out
 }
 
@@ -126,7 +128,11 @@ func (o *output[T]) enqueue(batch []Delivery[T]) {
 }
 
 // reportQueue reports the length of the queue to the observer. It must be called whenever the queue grows or shrinks.
-func (o *output[T]) reportQueue() { o.observer.Level(o.rules.part, LevelQueue, int64(len(o.queue))) }
+func (o *output[T]) reportQueue() {
+	o.reporting.Lock() // otherwise the last report could be of an earlier length
+	defer o.reporting.Unlock()
+	o.observer.Level(o.rules.part, LevelQueue, int64(len(o.queue)))
+}
 
 // run writes the batches in the queue until it is closed, then closes the sink.
 func (o *output[T]) run() {
@@ -157,10 +163,12 @@ func (o *output[T]) run() {
 	}
 	due.Stop()
 	o.flush()
-	o.closed = o.Sink.Close(o.ctx)
+	o.closed = o.Sink.Close(o.rules.ctx)
 	o.stop(nil)
-	if o.Policy == BestEffort && o.closed != nil && o.hard.Err() == nil && o.onDrop != nil {
-		o.onDrop(&Failure{Stage: o.rules.part, Attempts: 1, Err: o.closed}, 0)
+	if o.Policy == BestEffort && o.closed != nil && o.hard.Err() == nil {
+		if o.onDrop != nil {
+			o.onDrop(&Failure{Stage: o.rules.part, Attempts: 1, Err: o.closed}, 0)
+		}
 		o.closed = nil // a best-effort output does not fail the Run
 	}
 }
@@ -174,7 +182,7 @@ func (o *output[T]) write(batch []Delivery[T]) {
 		return
 	}
 	n := 0
-	repeat(o.control, o.rules, batch, func(vs []T) error { return o.Sink.Write(o.ctx, vs) }, func(at, _ int) {
+	repeat(o.control, o.rules, batch, func(vs []T) error { return o.Sink.Write(o.rules.ctx, vs) }, func(at, _ int) {
 		n++
 		if o.flusher == nil {
 			batch[at].Settle(nil)
@@ -195,7 +203,7 @@ func (o *output[T]) write(batch []Delivery[T]) {
 func (o *output[T]) flush() {
 	for attempts := 1; len(o.held) > 0; attempts++ {
 		start := time.Now()
-		err := o.flusher.Flush(o.ctx)
+		err := o.flusher.Flush(o.rules.ctx)
 		o.observer.Time(o.rules.part+" flush", len(o.held), time.Since(start), err)
 		failed, named := failures(err)
 		if err != nil && !named {

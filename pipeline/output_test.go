@@ -376,6 +376,83 @@ func TestEnds(t *testing.T) {
 	})
 }
 
+// TestBestEffortRetriesWithoutEnd checks that a best-effort sink that always fails, and may retry without limit, does
+// not keep a Run from ending. Neither does its Close make the Run fail.
+func TestBestEffortRetriesWithoutEnd(t *testing.T) {
+	for _, operation := range []string{"write", "flush"} {
+		t.Run(operation, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				sure, best := newStore(), newStore()
+				failing := Sink[int](neverFlushes{neverCloses{best}})
+				if operation == "write" {
+					best.write = func([]int) error { return errMoment }
+					failing = neverCloses{best}
+				}
+				p := &Pipeline[int, int, int]{
+					Source: &list{n: 3}, Stage: identity, Work: copied, Drain: 7 * time.Second,
+					Outputs: []Output[int]{
+						{Name: "failing", Sink: failing, Policy: BestEffort, Retry: &Retry{}}, {Name: "sure", Sink: sure},
+					},
+				}
+				start := time.Now()
+				time.AfterFunc(time.Hour, func() { panic("the Run does not end") })
+				if err := p.Run(t.Context()); err != nil {
+					t.Error(err)
+				}
+				if took := time.Since(start); took > 8*time.Second || !slices.Equal(sure.got, numbers(3)) {
+					t.Errorf("ended after %v, want 7 s; the required sink stored %v", took, sure.got)
+				}
+			})
+		})
+	}
+}
+
+// neverCloses is a store whose Close fails, neverFlushes one whose flushes fail too.
+type (
+	neverCloses  struct{ *store }
+	neverFlushes struct{ neverCloses }
+)
+
+func (neverCloses) Close(context.Context) error  { return errFault }
+func (neverFlushes) Flush(context.Context) error { return errMoment }
+
+// lengths is an observer that records the length of a queue. It takes long to record the first length above 0, and
+// calls grown before.
+type lengths struct {
+	Observer
+	grown func()
+	mu    sync.Mutex
+	last  int64
+}
+
+func (l *lengths) Level(_ string, _ Level, v int64) {
+	if v > 0 {
+		l.grown()
+		time.Sleep(20 * time.Millisecond)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.last = v
+}
+
+// TestLastQueueLength checks that the last length of a queue that an observer receives is the current one, even if the
+// queue shrinks while the observer is busy with an earlier length.
+func TestLastQueueLength(t *testing.T) {
+	grown := make(chan struct{})
+	l := &lengths{Observer: Unobserved, grown: sync.OnceFunc(func() { close(grown) })}
+	sink := newStore()
+	sink.write = func([]int) error {
+		<-grown // so that the next batch waits in the queue
+		return nil
+	}
+	p := &Pipeline[int, int, int]{
+		Source: &list{n: 2}, Stage: identity, Work: copied, Outputs: to("sink", sink), Observer: l,
+	}
+	if err := p.Run(t.Context()); err != nil || l.last != 0 {
+		t.Errorf("the last report was a length of %d, want 0 (%v)", l.last, err)
+	}
+}
+
 // TestNeverFlushes checks that a sink whose flushes always fail does not grow without bound.
 func TestNeverFlushes(t *testing.T) {
 	for policy, wantErr := range map[Policy]bool{Required: true, BestEffort: false} {

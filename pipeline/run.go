@@ -254,7 +254,7 @@ func (r *run[In, Mid, Out]) read(order, work chan<- *task[In, Mid]) {
 
 func (r *run[In, Mid, Out]) process(t *task[In, Mid]) {
 	defer close(t.done)
-	rules := rules{part: cmp.Or(r.StageName, "stage"), retry: r.Retry, exhausted: r.Exhausted}
+	rules := rules{ctx: r.hard, part: cmp.Or(r.StageName, "stage"), retry: r.Retry, exhausted: r.Exhausted}
 	var out []Mid
 	for attempts := 1; ; attempts++ {
 		start := time.Now()
@@ -312,7 +312,7 @@ func (r *run[In, Mid, Out]) work(batches <-chan []Delivery[Mid]) <-chan chan []D
 
 // processBatch returns the results of a batch, in order. It settles the values that have no result.
 func (r *run[In, Mid, Out]) processBatch(batch []Delivery[Mid]) []Delivery[Out] {
-	rules := rules{part: cmp.Or(r.WorkName, "work"), retry: r.Retry, exhausted: r.Exhausted}
+	rules := rules{ctx: r.hard, part: cmp.Or(r.WorkName, "work"), retry: r.Retry, exhausted: r.Exhausted}
 	results := make([]*Delivery[Out], len(batch))
 	var out []Out
 	repeat(r.control, rules, batch, func(vs []Mid) (err error) {
