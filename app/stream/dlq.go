@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/voxelstream/voxelstream/app"
@@ -34,7 +36,7 @@ func parseDeadLetter(m transport.Message) (DeadLetter, error) {
 		return DeadLetter{}, err
 	}
 	d := DeadLetter{
-		ID: fmt.Sprintf("%d:%d", m.Partition, m.Offset), EventID: m.EventID(), Topic: t.Topic, Stage: t.Stage, Error: t.Error,
+		ID: deadLetterID(m), EventID: m.EventID(), Topic: t.Topic, Stage: t.Stage, Error: t.Error,
 		Attempts: t.Attempts, Time: t.Time, Bytes: len(m.Value),
 	}
 	if t.Topic != "" {
@@ -120,16 +122,26 @@ type Replayed struct {
 	Replayed int `json:"replayed"`
 }
 
-// Replay sends dead letters back to their topic: those not replayed before or, with ids, just these.
+// Replay sends dead letters back to their topic: those not replayed before or, if ids is not empty, exactly these. An ID
+// that does not exist, or whose item never was a message, is an error beside the result.
 func Replay(ctx context.Context, a *app.Env, ids []string) (*Replayed, error) {
+	problems := map[string]string{} // by ID
 	var match func(transport.Message, transport.DeadLetter) bool
 	if len(ids) > 0 {
-		wanted := map[string]bool{}
 		for _, id := range ids {
-			wanted[id] = true
+			problems[id] = "not found; run dlq list for the IDs"
 		}
-		match = func(m transport.Message, _ transport.DeadLetter) bool {
-			return wanted[fmt.Sprintf("%d:%d", m.Partition, m.Offset)]
+		match = func(m transport.Message, d transport.DeadLetter) bool {
+			id := deadLetterID(m)
+			if _, wanted := problems[id]; !wanted {
+				return false
+			}
+			if d.Topic == "" {
+				problems[id] = "never was a message that could be sent back; run or ingest its input again"
+				return false
+			}
+			delete(problems, id)
+			return true
 		}
 	}
 	r := &Replayed{}
@@ -141,8 +153,15 @@ func Replay(ctx context.Context, a *app.Env, ids []string) (*Replayed, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r, nil
+	var errs []error
+	for _, id := range slices.Sorted(maps.Keys(problems)) {
+		errs = append(errs, fmt.Errorf("dead letter %s: %s", id, problems[id]))
+	}
+	return r, errors.Join(errs...)
 }
+
+// deadLetterID returns the ID of a message on the dead letter topic.
+func deadLetterID(m transport.Message) string { return fmt.Sprintf("%d:%d", m.Partition, m.Offset) }
 
 // WithClient runs f with a connection to Kafka.
 func WithClient(ctx context.Context, a *app.Env, f func(*kafka.Client) error) error {

@@ -47,7 +47,7 @@ func TestSimulate(t *testing.T) {
 			},
 			packets: 64, size: 12608,
 		},
-		{o: SimulateOptions{To: to}, usage: "either a recording or --scene"},
+		{o: SimulateOptions{To: to}, usage: "either a RECORDING or --scene"},
 		{o: SimulateOptions{Recording: recording, To: "there"}, usage: "--to"},
 		{o: SimulateOptions{Scene: "moon", To: to + "?sensor=vlp16"}, usage: "room, sphere"},
 		{o: SimulateOptions{Scene: "room", To: to + "?sensor=helios"}, usage: "velodyne or ouster"},

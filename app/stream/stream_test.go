@@ -97,6 +97,11 @@ func TestRun(t *testing.T) {
 	if r, err := Replay(t.Context(), a, nil); err != nil || r.Replayed != 0 { // it never was a message
 		t.Errorf("found %+v, %v", r, err)
 	}
+	r, err := Replay(t.Context(), a, []string{letters[0].ID, "9:9"})
+	if r == nil || r.Replayed != 0 || err == nil || !strings.Contains(err.Error(), "9:9: not found") ||
+		!strings.Contains(err.Error(), letters[0].ID+": never was a message") {
+		t.Errorf("found %+v, %v", r, err)
+	}
 }
 
 // TestIngestAndClassify: the two halves by themselves, and dead letters of messages, which can be sent back.
@@ -126,8 +131,15 @@ func TestIngestAndClassify(t *testing.T) {
 	if r, err := Replay(t.Context(), a, nil); err != nil || r.Replayed != 0 {
 		t.Errorf("a second time: found %+v, %v", r, err)
 	}
-	s, err = Classify(t.Context(), a, true) // it still does not fit
-	if s == nil || !errors.Is(err, app.ErrDeadLetters) || s.Classified != 0 || s.DeadLetters != 1 {
+	var letters []DeadLetter
+	for d := range DeadLetters(t.Context(), a) {
+		letters = append(letters, d)
+	}
+	if r, err := Replay(t.Context(), a, []string{letters[0].ID}); err != nil || r.Replayed != 1 {
+		t.Errorf("by ID: found %+v, %v", r, err)
+	}
+	s, err = Classify(t.Context(), a, true) // both copies still do not fit
+	if s == nil || !errors.Is(err, app.ErrDeadLetters) || s.Classified != 0 || s.DeadLetters != 2 {
 		t.Errorf("found %+v, %v", s, err)
 	}
 }

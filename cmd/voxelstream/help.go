@@ -50,6 +50,22 @@ func writeHelp(w io.Writer, cmd *cobra.Command) {
 	}
 }
 
+// helpCommand returns the command that shows the help of another. Unlike cobra's, it reports an unknown command.
+func helpCommand() *cobra.Command {
+	cmd := command("help [COMMAND...]", "Show the help of a command")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		found, rest, err := cmd.Root().Find(args)
+		if err != nil {
+			return err
+		}
+		if err := noArgs(found, rest); err != nil {
+			return err
+		}
+		return found.Help()
+	}
+	return cmd
+}
+
 // plainBool is the value of a switch. It hides the method IsBoolFlag, for which pflag would show --name[=true|false].
 type plainBool struct{ pflag.Value }
 

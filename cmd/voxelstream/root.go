@@ -51,8 +51,13 @@ func (c *cli) root() *cobra.Command {
 		c.model(), c.configCommand(), c.dlq(), c.broker(), c.doctor(), c.version(), c.docs(),
 	)
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { writeHelp(cmd.OutOrStdout(), cmd) })
-	root.InitDefaultHelpCmd()
+	root.SetHelpCommand(helpCommand())
+	root.InitDefaultHelpCmd() // adds it
 	root.InitDefaultCompletionCmd()
+	if completion, _, err := root.Find([]string{"completion"}); err == nil { // by itself, it would accept any argument
+		completion.Args = noArgs
+		completion.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	}
 	finishHelp(root)
 	return root
 }

@@ -42,11 +42,11 @@ var _ sinks.Sink = (*Sink)(nil)
 // classification is an error, and the file stays as it is. Another process that has the file open is an error too.
 func Open(path string, o Options) (*Sink, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
-		return nil, fmt.Errorf("jsonl: %s: cannot create the directory: %w", path, cause(err))
+		return nil, fmt.Errorf("cannot create the directory: %w", cause(err))
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
-		return nil, fmt.Errorf("jsonl: %s: cannot open the file: %w", path, cause(err))
+		return nil, fmt.Errorf("cannot open the file: %w", cause(err))
 	}
 	s := &Sink{file: f, keys: dedupe.NewSet(path, o.MemoryKeys)}
 	if err = lock(f); err == nil {
@@ -57,7 +57,7 @@ func Open(path string, o Options) (*Sink, error) {
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("jsonl: %s: %w", path, errors.Join(err, s.close()))
+		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
 }
@@ -76,17 +76,19 @@ func (s *Sink) load() error {
 	r := bufio.NewReaderSize(s.file, maxLine)
 	for n := 1; ; n++ {
 		line, err := r.ReadSlice('\n')
-		if errors.Is(err, io.EOF) {
-			s.torn = len(line) > 0
+		end := errors.Is(err, io.EOF)
+		switch {
+		case end && len(line) == 0:
 			return nil
-		}
-		if err != nil {
+		case errors.Is(err, bufio.ErrBufferFull):
+			return fmt.Errorf("line %d at offset %d: found more than %d bytes, want a classification", n, s.good, maxLine)
+		case err != nil && !end:
 			return fmt.Errorf("line %d at offset %d: %w", n, s.good, err)
 		}
 		key, ok := keys.keyOf(line)
-		if !ok {
-			if _, end := r.Peek(1); errors.Is(end, io.EOF) {
-				s.torn = true // a power cut may leave the last block with its length but without its content
+		if end || !ok {
+			if _, err := r.Peek(1); errors.Is(err, io.EOF) && (n > 1 || mayBeTorn(line)) {
+				s.torn = true
 				return nil
 			}
 			return fmt.Errorf("line %d at offset %d: found %.60q, want a classification", n, s.good, bytes.TrimSpace(line))
@@ -98,6 +100,15 @@ func (s *Sink) load() error {
 		s.lines++
 		s.good += int64(len(line))
 	}
+}
+
+// mayBeTorn reports whether the only line of a file can be what a crash has left of a classification: its beginning,
+// or zeros, because a power failure may leave a block with its length but without its content. Anything else belongs
+// to somebody else and must not be cut off.
+func mayBeTorn(line []byte) bool {
+	const begin = `{"event_id":"`
+	n := min(len(line), len(begin))
+	return string(line[:n]) == begin[:n] || bytes.IndexByte(line, 0) >= 0
 }
 
 // cut makes the file end behind its last complete line.
@@ -125,11 +136,11 @@ func (s *Sink) Write(ctx context.Context, cs []record.Classification) error {
 		return err
 	}
 	if err := s.cut(); err != nil {
-		return fmt.Errorf("jsonl: %w", err)
+		return err
 	}
 	// Room for the keys is made before the lines are written, so that nothing is stored whose key is not known.
 	if err := s.keys.Reserve(len(cs)); err != nil {
-		return fmt.Errorf("jsonl: %w", err)
+		return err
 	}
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
@@ -139,13 +150,13 @@ func (s *Sink) Write(ctx context.Context, cs []record.Classification) error {
 		k := dedupe.Of(cs[i].Key())
 		stored, err := s.keys.Has(k)
 		if err != nil {
-			return fmt.Errorf("jsonl: %w", err)
+			return err
 		}
 		if stored || fresh[k] {
 			continue
 		}
 		if err := enc.Encode(&cs[i]); err != nil {
-			failed[i] = pipeline.Permanent(fmt.Errorf("jsonl: %s: %w", cs[i].EventID, err)) // NaN has no JSON
+			failed[i] = pipeline.Permanent(fmt.Errorf("%s: %w", cs[i].EventID, err)) // NaN has no JSON
 			continue
 		}
 		fresh[k] = true
@@ -169,7 +180,7 @@ func (s *Sink) Write(ctx context.Context, cs []record.Classification) error {
 }
 
 func (s *Sink) rollBack(err error) error {
-	return fmt.Errorf("jsonl: %w", errors.Join(err, s.cut()))
+	return errors.Join(err, s.cut())
 }
 
 // Close closes the file. Everything acknowledged is on the disk already.

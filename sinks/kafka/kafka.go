@@ -37,7 +37,7 @@ func (s *Sink) Write(ctx context.Context, cs []record.Classification) error {
 	for i := range cs {
 		value, err := json.Marshal(&cs[i])
 		if err != nil {
-			failed[i] = pipeline.Permanent(fmt.Errorf("sink kafka: %s: %w", cs[i].EventID, err)) // NaN has no JSON
+			failed[i] = pipeline.Permanent(fmt.Errorf("%s: %w", cs[i].EventID, err)) // NaN has no JSON
 			continue
 		}
 		m := transport.New(cs[i].Stream, cs[i].Key(), transport.ContentJSON, value)

@@ -42,7 +42,7 @@ func (c *Client) Replay(ctx context.Context, p *Producer, topic, group string,
 				c.log.Warn("kafka: skipped a message that is not a dead letter", "error", err)
 				return true
 			}
-			if d.Topic == "" || match != nil && !match(m, d) {
+			if match != nil && !match(m, d) || d.Topic == "" {
 				return true // without a topic it never was a message, so there is nothing to send back
 			}
 			again := transport.Original(m)
