@@ -38,6 +38,7 @@ func All() []ingest.Format {
 		depth.Frames, // after TUM, whose folders look alike
 		medical.NIfTI,
 		medical.MGH,
+		medical.DICOMDir, // before DICOM, of which it is a variant
 		medical.DICOM,
 		medical.DICOMSeries,
 		mesh.OFF,

@@ -2,11 +2,15 @@ package medical
 
 import (
 	"bytes"
+	"compress/flate"
 	"errors"
 	"fmt"
 	"image"
 	"image/jpeg"
+	"io"
 	"slices"
+
+	"github.com/voxelstream/voxelstream/ingest"
 )
 
 // codec decompresses the pixels of a transfer syntax.
@@ -34,7 +38,15 @@ var codecs = []codec{
 	{syntax: "1.2.840.10008.1.2.4.70", name: "lossless JPEG, first predictor", ratio: 16, decode: unLJPEG},
 	// Two bits encode at most a block of 64 pixels.
 	{syntax: "1.2.840.10008.1.2.4.50", name: "baseline JPEG", ratio: 256, decode: unJPEG},
-	{syntax: "1.2.840.10008.1.2.4.51", name: "extended JPEG"},
+	{syntax: "1.2.840.10008.1.2.4.51", name: "extended JPEG", ratio: 256, decode: unJPEG}, // of 8 bits
+	{
+		syntax: "1.2.840.10008.1.2.1.98", name: "encapsulated uncompressed", ratio: 1,
+		decode: func(b []byte, rows, cols, size int) ([]byte, error) { return upTo(b, rows*cols*size) }, whole: true,
+	},
+	{
+		syntax: "1.2.840.10008.1.2.8.1", name: "deflated frames", ratio: 1032,
+		decode: func(b []byte, rows, cols, size int) ([]byte, error) { return inflate(b, rows*cols*size) }, whole: true,
+	},
 	{syntax: "1.2.840.10008.1.2.4.80", name: "lossless JPEG-LS"},
 	{syntax: "1.2.840.10008.1.2.4.81", name: "near-lossless JPEG-LS"},
 	{syntax: "1.2.840.10008.1.2.4.90", name: "lossless JPEG 2000"},
@@ -42,6 +54,18 @@ var codecs = []codec{
 	{syntax: "1.2.840.10008.1.2.4.201", name: "lossless high-throughput JPEG 2000"},
 	{syntax: "1.2.840.10008.1.2.4.202", name: "lossless high-throughput JPEG 2000 by resolution"},
 	{syntax: "1.2.840.10008.1.2.4.203", name: "high-throughput JPEG 2000"},
+	{syntax: "1.2.840.10008.1.2.4.94", name: "JPIP: pixels on a server"},
+	{syntax: "1.2.840.10008.1.2.4.95", name: "deflated JPIP: pixels on a server"},
+	{syntax: "1.2.840.10008.1.2.4.92", name: "lossless multi-component JPEG 2000"},
+	{syntax: "1.2.840.10008.1.2.4.93", name: "multi-component JPEG 2000"},
+	{syntax: "1.2.840.10008.1.2.4.100", name: "MPEG-2 video"},
+	{syntax: "1.2.840.10008.1.2.4.101", name: "MPEG-2 video"},
+	{syntax: "1.2.840.10008.1.2.4.102", name: "H.264 video"},
+	{syntax: "1.2.840.10008.1.2.4.103", name: "H.264 video"},
+	{syntax: "1.2.840.10008.1.2.4.104", name: "H.264 video"},
+	{syntax: "1.2.840.10008.1.2.4.107", name: "H.265 video"},
+	{syntax: "1.2.840.10008.1.2.4.108", name: "H.265 video"},
+	{syntax: "1.2.840.113619.5.2", name: "GE private big-endian"},
 	{syntax: "1.2.840.10008.1.2.4.110", name: "lossless JPEG XL"},
 	{syntax: "1.2.840.10008.1.2.4.111", name: "JPEG XL of a JPEG"},
 	{syntax: "1.2.840.10008.1.2.4.112", name: "JPEG XL"},
@@ -58,8 +82,25 @@ func codecOf(syntax string) (*codec, error) {
 			name = c.name
 		}
 	}
-	return nil, fmt.Errorf("transfer syntax: found %.40q (%s), want uncompressed, RLE, lossless JPEG or baseline "+
-		"JPEG; convert the file with dcmdjpeg, dcmdjpls or gdcmconv --raw", syntax, name)
+	return nil, fmt.Errorf("transfer syntax: found %.40q (%s), want uncompressed, RLE, lossless JPEG or JPEG of 8 bits; "+
+		"convert the file with dcmdjpeg, dcmdjpls or gdcmconv --raw", syntax, name)
+}
+
+// upTo returns the first n bytes.
+func upTo(b []byte, n int) ([]byte, error) {
+	if len(b) < n {
+		return nil, fmt.Errorf("truncated: found %d bytes, want %d", len(b), n)
+	}
+	return b[:n], nil
+}
+
+// inflate decodes a frame of raw deflate.
+func inflate(b []byte, n int) ([]byte, error) {
+	plain, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(b)), int64(n)))
+	if err != nil {
+		return nil, err
+	}
+	return upTo(plain, n)
 }
 
 // unJPEG decodes one frame of baseline JPEG with one 8-bit component.
@@ -89,30 +130,32 @@ func unJPEG(frame []byte, rows, cols, size int) ([]byte, error) {
 
 // unpack reads compressed pixels: a table of offsets, which is not used, and fragments, one or more per frame.
 // PS3.5, annex A.4.
-func (d *dataSet) unpack(s *slice, samples int) ([]byte, error) {
-	if err := single(samples); err != nil {
-		return nil, err
-	}
-	if s.bits != 8 && s.bits != 16 && s.bits != 32 || s.rows < 1 || s.cols < 1 {
-		return nil, fmt.Errorf("found %d x %d compressed pixels of %d bits, want 8, 16 or 32 bits", s.rows, s.cols, s.bits)
+// Pixels after a damaged frame are left out, unless it is the first.
+func (d *dataSet) unpack(p *picture, o ingest.Options) (out []byte, err error) {
+	if p.bits != 8 && p.bits != 16 && p.bits != 32 || p.float {
+		return nil, fmt.Errorf("found compressed pixels of %d bits, want 8, 16 or 32 bits", p.bits)
 	}
 	if _, err := d.fragment(); err != nil { // the table
 		return nil, err
 	}
-	var out, frame []byte
+	var frame []byte
 	for n := 0; ; {
 		v, err := d.fragment()
-		if err != nil && !errors.Is(err, errNoMore) {
-			return nil, err
-		}
+		damaged := err != nil && !errors.Is(err, errNoMore)
 		if frame != nil && (err != nil || d.codec.begins(v)) {
-			if out, err = d.frame(s, n, frame, out); err != nil {
-				return nil, err
+			var bad error
+			if out, bad = d.frame(p, n, frame, out); bad != nil {
+				damaged, err = true, bad
 			}
 			n++
 			frame = nil
 		}
 		switch {
+		case damaged && len(out) > 0:
+			o.Note("the pixels of frame %d cannot be read: %v", n+1, err)
+			return out, nil
+		case damaged:
+			return nil, err
 		case v == nil:
 			return out, nil
 		case frame == nil:
@@ -147,16 +190,16 @@ func (c *codec) begins(fragment []byte) bool {
 }
 
 // frame appends the pixels of frame n.
-func (d *dataSet) frame(s *slice, n int, packed, out []byte) ([]byte, error) {
-	size := s.bits / 8
-	if pixels := s.rows * s.cols; n >= s.frames || pixels*size > d.codec.ratio*(len(packed)+1) ||
+func (d *dataSet) frame(p *picture, n int, packed, out []byte) ([]byte, error) {
+	size := p.bits / 8
+	if pixels := p.rows * p.cols; n >= p.frames || pixels*size > d.codec.ratio*(len(packed)+1) ||
 		int64(len(out)+pixels*size) > d.limit {
-		return nil, fmt.Errorf("frame %d: found %d bytes, too few for %d x %d pixels, in %d frames", n, len(packed),
-			s.rows, s.cols, s.frames)
+		return out, fmt.Errorf("frame %d: found %d bytes, too few for %d x %d pixels, in %d frames", n, len(packed),
+			p.rows, p.cols, p.frames)
 	}
-	plain, err := d.codec.decode(packed, s.rows, s.cols, size)
+	plain, err := d.codec.decode(packed, p.rows, p.cols, size)
 	if err != nil {
-		return nil, fmt.Errorf("frame %d: %w", n, err)
+		return out, fmt.Errorf("frame %d: %w", n, err)
 	}
 	return append(out, plain...), nil
 }

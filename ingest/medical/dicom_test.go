@@ -136,7 +136,7 @@ func TestDICOMErrors(t *testing.T) {
 			bytes.Replace(good(), []byte("1.2.840.10008.1.2.1\x20"), []byte("1.2.840.10008.1.2.4\x20"), 1),
 			`found "1.2.840.10008.1.2.4"`,
 		},
-		"numbers": {dicom(t, explicitLittle, `0\0\zero`, axial, 0), "element (0020,0032): found"},
+		"numbers": {dicom(t, explicitLittle, `0\0\zero`, axial, 0, 1, 2, 3, 4, 5), "element (0020,0032): found"},
 		"magic":   {good()[1:], "found no DICM"},
 	} {
 		if _, err := readGrid(t, DICOM, "a.dcm", c.data); err == nil || !strings.Contains(err.Error(), c.want) {

@@ -24,7 +24,7 @@ func TestJPEG(t *testing.T) {
 		t.Fatalf("found %d files, %v", len(paths), err)
 	}
 	for _, path := range paths {
-		s, err := readDICOM(path, ingest.Options{})
+		s, frames, err := readFrames(path, ingesttest.Options)
 		if err != nil {
 			t.Error(err)
 			continue
@@ -34,7 +34,9 @@ func TestJPEG(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := make([]float32, s.rows*s.cols*s.frames)
-		s.values(got)
+		for i, f := range frames {
+			f.values(got[i*s.rows*s.cols:][:s.rows*s.cols])
+		}
 		if len(raw) != 4*len(got) {
 			t.Errorf("%s: found %d pixels, want %d", path, len(got), len(raw)/4)
 			continue
@@ -204,7 +206,7 @@ func TestLJPEGErrors(t *testing.T) {
 func TestRefusedSyntaxes(t *testing.T) {
 	for syntax, want := range map[string]string{
 		"1.2.840.10008.1.2.4.80": "lossless JPEG-LS", "1.2.840.10008.1.2.4.91": "JPEG 2000",
-		"1.2.840.10008.1.2.4.51": "extended JPEG", "1.2.3": "unknown",
+		"1.2.840.10008.1.2.4.102": "H.264 video", "1.2.3": "unknown",
 	} {
 		_, err := parseDICOM(dicom(t, syntax, `0\0\0`, axial), ingest.Options{}.WithDefaults())
 		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%q (%s)", syntax, want)) {
@@ -226,7 +228,7 @@ func TestFragments(t *testing.T) {
 	}{
 		"one":   {[][]byte{f, f}, ""},
 		"split": {[][]byte{f[:9], {}, f[9:20], f[20:], f[:40], f[40:]}, ""},
-		"three": {[][]byte{f, f, f}, "frame 2: found"},
+		"three": {[][]byte{f, f, f}, ""}, // the first two are kept
 		"claim": {[][]byte{f[:4], f}, "frame 0"},
 	} {
 		o := binary.LittleEndian
@@ -236,7 +238,7 @@ func TestFragments(t *testing.T) {
 		}
 		b = appendElement(b, o, true, element{tagSequenceEnd, "", nil}, 0)
 		d := &dataSet{b: b, order: o, explicit: true, codec: c, limit: 1 << 20}
-		out, err := d.unpack(&slice{rows: 2, cols: 3, bits: 16, frames: 2}, 1)
+		out, err := d.unpack(&picture{rows: 2, cols: 3, bits: 16, frames: 2}, ingest.Options{})
 		if v.want == "" && (err != nil || len(out) != 24 || !bytes.Equal(out[:12], out[12:])) {
 			t.Errorf("%s: found %v, %v", name, out, err)
 		}
@@ -244,7 +246,7 @@ func TestFragments(t *testing.T) {
 			t.Errorf("%s: found error %v, want %q", name, err, v.want)
 		}
 	}
-	if _, err := (&dataSet{codec: c, limit: 1 << 40}).frame(&slice{
+	if _, err := (&dataSet{codec: c, limit: 1 << 40}).frame(&picture{
 		rows: 1 << 15, cols: 1 << 15, bits: 16,
 		frames: 1,
 	}, 0, f, nil); err == nil {

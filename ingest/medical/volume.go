@@ -3,6 +3,7 @@ package medical
 import (
 	"math"
 	"slices"
+	"strconv"
 
 	"github.com/voxelstream/voxelstream/ingest"
 )
@@ -91,11 +92,11 @@ func (v *volume) turn(raw []float32) *ingest.Grid {
 // detail describes volumes of the same shape. Minimum and maximum are those of the finite values.
 func detail(grids []*ingest.Grid, cell []float64, unit string) *ingest.Grids {
 	out := &ingest.Grids{Rows: len(grids), Labels: map[string]int{}, Shape: []int{}, Cell: cell, CellIn: unit}
-	lo, hi := math.Inf(1), math.Inf(-1)
+	lo, hi := float32(math.Inf(1)), float32(math.Inf(-1))
 	for _, g := range grids {
 		for _, v := range g.Values {
 			if v-v == 0 { // finite
-				lo, hi = min(lo, float64(v)), max(hi, float64(v))
+				lo, hi = min(lo, v), max(hi, v)
 			}
 		}
 	}
@@ -105,8 +106,28 @@ func detail(grids []*ingest.Grid, cell []float64, unit string) *ingest.Grids {
 			out.Shape = append(out.Shape, grids[0].Channels)
 		}
 	}
-	if finite(lo) && finite(hi) {
-		out.Min, out.Max = &lo, &hi
+	if lo <= hi {
+		least, most := decimal(lo), decimal(hi)
+		out.Min, out.Max = &least, &most
 	}
 	return out
+}
+
+// decimal returns the float64 that prints like v: 0.059, not 0.05900000035762787.
+func decimal(v float32) float64 {
+	out, err := strconv.ParseFloat(strconv.FormatFloat(float64(v), 'g', -1, 32), 64)
+	if err != nil {
+		return float64(v)
+	}
+	return out
+}
+
+// noteShapes notes that volumes are not all of one shape.
+func noteShapes(grids []*ingest.Grid, o ingest.Options) {
+	for _, g := range grids {
+		if g.Dims != grids[0].Dims {
+			o.Note("volumes of different sizes, such as %v and %v", grids[0].Dims, g.Dims)
+			return
+		}
+	}
 }
