@@ -532,7 +532,7 @@ func (p *part) cloud(o ingest.Options) (*ingest.PointCloud, error) {
 		}
 		cols[i] = c
 	}
-	return columns.Cloud(n, cols)
+	return columns.Cloud(n, cols, o)
 }
 
 func inspect(list func(string, ingest.Options) (*file, error)) func(context.Context, string,

@@ -27,6 +27,7 @@ var E57 = ingest.CloudFormat(ingest.Format{
 	Name: "e57",
 	Doc: "cartesian and spherical; floats, integers, scaled integers; invalid states; several " +
 		"scans with poses; checksums",
+	Assumes:    "a pose's quaternion is normalised; scans that cannot be decoded are left out where others can",
 	Extensions: []string{".e57"},
 	Tested:     "cry-inc/e57 bunnyInt21.e57",
 	Detect:     detectE57,
@@ -77,7 +78,13 @@ func (p *e57Pages) slice(physical, n uint64, what string) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	if n > uint64(len(p.data))-at {
-		return nil, fmt.Errorf("%s: truncated: found %d bytes at offset %d, want %d", what, uint64(len(p.data))-at, physical, n)
+		return nil, fmt.Errorf(
+			"%s: truncated: found %d bytes at offset %d, want %d",
+			what,
+			uint64(len(p.data))-at,
+			physical,
+			n,
+		)
 	}
 	return p.data[at : at+n], nil
 }
@@ -85,7 +92,12 @@ func (p *e57Pages) slice(physical, n uint64, what string) ([]byte, error) {
 // checkPages verifies every page and removes the checksums.
 func checkPages(data []byte) (*e57Pages, error) {
 	if len(data) < e57Header || string(data[:8]) != e57Magic {
-		return nil, fmt.Errorf("header: found %d bytes, want at least %d that start with %q", len(data), e57Header, e57Magic)
+		return nil, fmt.Errorf(
+			"header: found %d bytes, want at least %d that start with %q",
+			len(data),
+			e57Header,
+			e57Magic,
+		)
 	}
 	page := binary.LittleEndian.Uint64(data[40:])
 	if page <= e57CRC || page > e57MaxPage {
@@ -200,17 +212,24 @@ func decodeE57(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) 
 	}
 	out := &ingest.Clouds{}
 	scans := root.at("data3D")
-	if scans == nil {
+	if scans == nil || len(scans.children) == 0 {
+		o.Note("the file holds no scan")
 		return out, nil
 	}
 	if len(scans.children) > e57MaxScans {
 		return nil, fmt.Errorf("found %d scans, limit %d", len(scans.children), e57MaxScans)
 	}
 	total := 0
+	var fault error
 	for i, scan := range scans.children {
 		cloud, fields, err := pages.scan(scan, o)
 		if err != nil {
-			return nil, fmt.Errorf("scan %d: %w", i, err)
+			err = fmt.Errorf("scan %d: %w", i, err)
+			if fault == nil {
+				fault = err
+			}
+			o.Note("left out: %v", err)
+			continue
 		}
 		if total += cloud.Len(); total > o.MaxPoints {
 			return nil, fmt.Errorf("found more than %d points", o.MaxPoints)
@@ -219,6 +238,9 @@ func decodeE57(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) 
 		if out.Fields == nil {
 			out.Fields = fields
 		}
+	}
+	if len(out.Clouds) == 0 && fault != nil {
+		return nil, fault
 	}
 	return out, nil
 }
@@ -268,13 +290,19 @@ func (p *e57Pages) scan(scan *xmlNode, o ingest.Options) (*ingest.PointCloud, []
 	}
 	for _, f := range fields {
 		if have := int64(len(f.stream)) * 8; n > 0 && f.bits() > 0 && n > have/int64(f.bits()) {
-			return nil, nil, fmt.Errorf("field %s: truncated: found %d bits, want %d points of %d", f.name, have, n, f.bits())
+			return nil, nil, fmt.Errorf(
+				"field %s: truncated: found %d bits, want %d points of %d",
+				f.name,
+				have,
+				n,
+				f.bits(),
+			)
 		}
 		if f.bits() == 0 && n > 8*int64(len(p.data)) {
 			return nil, nil, fmt.Errorf("recordCount: found %d in a file of %d bytes", n, len(p.data))
 		}
 	}
-	cloud, err := e57Cloud(int(n), scan, fields)
+	cloud, err := e57Cloud(int(n), scan, fields, o)
 	return cloud, names, err
 }
 
@@ -285,9 +313,15 @@ func parseE57Field(c *xmlNode) (*e57Field, error) {
 		if !ok {
 			return missing, nil
 		}
+		s = strings.TrimSpace(s)
 		v, err := strconv.ParseInt(s, 10, 64)
 		if err != nil {
-			return 0, fmt.Errorf("field %s: %s: found %.30q, want an integer", c.name, attr, s)
+			// Some writers print integers as floats: 0.0, 1e+06.
+			w, ferr := strconv.ParseFloat(s, 64)
+			if ferr != nil || w != math.Trunc(w) || math.Abs(w) > 1<<53 {
+				return 0, fmt.Errorf("field %s: %s: found %.30q, want an integer", c.name, attr, s)
+			}
+			v = int64(w)
 		}
 		return v, nil
 	}
@@ -438,7 +472,7 @@ var e57Names = map[string]string{
 }
 
 // e57Cloud assembles the columns of a scan into a cloud.
-func e57Cloud(n int, scan *xmlNode, fields []*e57Field) (*ingest.PointCloud, error) {
+func e57Cloud(n int, scan *xmlNode, fields []*e57Field, o ingest.Options) (*ingest.PointCloud, error) {
 	var cols []columns.Column
 	var invalid []float64
 	spherical := map[string][]float64{}
@@ -463,7 +497,7 @@ func e57Cloud(n int, scan *xmlNode, fields []*e57Field) (*ingest.PointCloud, err
 		cols = append(cols, cartesian(spherical["sphericalRange"], spherical["sphericalAzimuth"],
 			spherical["sphericalElevation"])...)
 	}
-	p, err := columns.Cloud(n, cols)
+	p, err := columns.Cloud(n, cols, o)
 	if err != nil {
 		return nil, err
 	}
@@ -472,7 +506,7 @@ func e57Cloud(n int, scan *xmlNode, fields []*e57Field) (*ingest.PointCloud, err
 			p.X[i], p.Y[i], p.Z[i] = math.NaN(), math.NaN(), math.NaN()
 		}
 	}
-	return p, pose(p, scan.at("pose"))
+	return p, pose(p, scan.at("pose"), o)
 }
 
 // cartesian computes x = r cos(e) cos(a), y = r cos(e) sin(a), z = r sin(e).
@@ -516,8 +550,8 @@ func scaleColor(v []float64, limits *xmlNode, color string, f *e57Field) error {
 	return nil
 }
 
-// pose rotates by the unit quaternion and then translates.
-func pose(p *ingest.PointCloud, pose *xmlNode) error {
+// pose rotates by the quaternion, which need not be of length 1, and then translates.
+func pose(p *ingest.PointCloud, pose *xmlNode, o ingest.Options) error {
 	if pose == nil {
 		return nil
 	}
@@ -526,7 +560,8 @@ func pose(p *ingest.PointCloud, pose *xmlNode) error {
 	var err error
 	for k, name := range []string{"w", "x", "y", "z"} {
 		missing := 0.0
-		if k == 0 {
+		if k == 0 && pose.at("rotation", "x") == nil && pose.at("rotation", "y") == nil &&
+			pose.at("rotation", "z") == nil {
 			missing = 1
 		}
 		if q[k], err = pose.at("rotation", name).number(missing); err != nil {
@@ -538,20 +573,22 @@ func pose(p *ingest.PointCloud, pose *xmlNode) error {
 			}
 		}
 	}
-	w, x, y, z := q[0], q[1], q[2], q[3]
-	m := [3][3]float64{
-		{w*w + x*x - y*y - z*z, 2 * (x*y - w*z), 2 * (x*z + w*y)},
-		{2 * (x*y + w*z), w*w + y*y - x*x - z*z, 2 * (y*z - w*x)},
-		{2 * (x*z - w*y), 2 * (y*z + w*x), w*w + z*z - x*x - y*y},
+	if q == [4]float64{} {
+		o.Note("a pose has the quaternion 0 0 0 0: read as no rotation")
+		q[0] = 1
 	}
-	if m == [3][3]float64{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}} && t == [3]float64{} {
+	if q == [4]float64{1, 0, 0, 0} && t == [3]float64{} {
 		return nil
 	}
+	m, err := ingest.PoseOfQuaternion(q[0], q[1], q[2], q[3], t)
+	if err != nil {
+		return fmt.Errorf("pose: %w", err)
+	}
+	if n := q[0]*q[0] + q[1]*q[1] + q[2]*q[2] + q[3]*q[3]; math.Abs(n-1) > 1e-3 {
+		o.Note("a pose's quaternion has length %.4g: normalised", math.Sqrt(n))
+	}
 	for i := range p.X {
-		a, b, c := p.X[i], p.Y[i], p.Z[i]
-		p.X[i] = m[0][0]*a + m[0][1]*b + m[0][2]*c + t[0]
-		p.Y[i] = m[1][0]*a + m[1][1]*b + m[1][2]*c + t[1]
-		p.Z[i] = m[2][0]*a + m[2][1]*b + m[2][2]*c + t[2]
+		p.X[i], p.Y[i], p.Z[i] = m.Apply(p.X[i], p.Y[i], p.Z[i])
 	}
 	return nil
 }

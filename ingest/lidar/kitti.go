@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/internal/columns"
@@ -13,9 +14,12 @@ import (
 // forward, y left, z up) and reflectance 0..1, in records of 16 bytes without a header.
 var KITTI = rawScan(ingest.Format{
 	Name:       "kitti",
-	Doc:        "scans of four floats per point",
+	Doc:        "scans of four floats per point, or of those that `--columns` names",
+	Assumes:    "metres; bytes after the last whole point are left out",
+	Refuses:    "scans where a tenth of the points is not within 10 km or has a negative reflectance",
 	Extensions: []string{".bin"},
 	Tested:     "KITTI odometry 00 000000",
+	Options:    newOptions,
 	Detect:     detectKITTI,
 }, "x", "y", "z", "intensity")
 
@@ -24,14 +28,17 @@ var KITTI = rawScan(ingest.Format{
 var NuScenes = rawScan(ingest.Format{
 	Name:       "nuscenes",
 	Doc:        "sweeps of five floats per point",
+	Assumes:    "as for kitti",
+	Refuses:    "as for kitti",
 	Extensions: []string{".pcd.bin"},
 	Tested:     "nuScenes n015 LIDAR_TOP",
+	Options:    newOptions,
 	Detect:     detectNuScenes,
 }, "x", "y", "z", "intensity", "ring")
 
 const (
-	// rawRange is a distance in metres beyond the range of the data sets' scanners.
-	rawRange = 400
+	// rawRange is a distance in metres beyond the range of any scanner.
+	rawRange = 10_000
 	// rawPeek is the number of records inspected to recognise a format without a signature.
 	rawPeek = 2048
 )
@@ -39,11 +46,30 @@ const (
 // rawScan adds the functions of a format of headerless float32 records to f.
 func rawScan(f ingest.Format, fields ...string) ingest.Format {
 	return ingest.CloudFormat(f, func(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) {
-		stride := 4 * len(fields)
-		if len(data)%stride != 0 {
-			return nil, fmt.Errorf("truncated: found %d bytes, want a multiple of %d", len(data), stride)
+		fields := fields
+		chosen := optionsOf(o)
+		if names, err := chosen.chosen(len(chosen.Columns)); err != nil {
+			return nil, err
+		} else if names != nil {
+			fields = names
+		} else if r := peekRaw(data, len(fields)); 10*r.good < 9*r.n {
+			return nil, fmt.Errorf("%d of the first %d points of %d floats are not x, y, z within %d m and an "+
+				"intensity: name the floats of a point with --columns, such as x,y,z,intensity,-",
+				r.n-r.good, r.n, len(fields), rawRange)
 		}
+		stride := 4 * len(fields)
 		n := len(data) / stride
+		if rest := len(data) % stride; rest != 0 {
+			if n == 0 {
+				return nil, fmt.Errorf("truncated: found %d bytes, want a multiple of %d", len(data), stride)
+			}
+			o.Note(
+				"truncated: found %d bytes, want a multiple of %d: the last %d bytes are left out",
+				len(data),
+				stride,
+				rest,
+			)
+		}
 		if err := checkCount(int64(n), int64(len(data)), int64(stride), o); err != nil {
 			return nil, err
 		}
@@ -51,7 +77,7 @@ func rawScan(f ingest.Format, fields ...string) ingest.Format {
 		for i, f := range fields {
 			cols[i] = columns.Column{Name: f, Type: columns.Float32, Stride: stride, Data: data[min(4*i, len(data)):]}
 		}
-		p, err := columns.Cloud(n, cols)
+		p, err := columns.Cloud(n, cols, o)
 		if err != nil {
 			return nil, err
 		}
@@ -59,51 +85,94 @@ func rawScan(f ingest.Format, fields ...string) ingest.Format {
 	})
 }
 
-// plausible reports whether the first records of k floats have coordinates that are within range and not all zero,
-// and other values that satisfy ok.
-func plausible(h *ingest.Head, k int, ok func(rest []float32) bool) bool {
-	n := min(len(h.Bytes)/(4*k), rawPeek)
-	if n == 0 || h.Size%int64(4*k) != 0 || h.IsDir() {
-		return false
-	}
-	nonzero := false
+// rawPeeked are the properties of the first records of a file, read as k floats each.
+type rawPeeked struct {
+	n    int
+	good int // x, y and z within range or NaN, an intensity of at most 16 bits
+	zero int // those of the good ones whose coordinates are all zero
+	// rings is the number of different fifth values, 0 if one is not an integer up to 255; fractions reports
+	// intensities that are not integers up to 255.
+	rings     int
+	fractions bool
+}
+
+func peekRaw(data []byte, k int) (r rawPeeked) {
+	r.n = min(len(data)/(4*k), rawPeek)
+	rings, whole := map[float32]bool{}, func(v float32) bool { return v >= 0 && v <= 255 && v == float32(int(v)) }
+	ringed := k > 4
 	v := make([]float32, k)
-	for i := range n {
+	for i := range r.n {
 		for j := range v {
-			v[j] = math.Float32frombits(binary.LittleEndian.Uint32(h.Bytes[4*(i*k+j):]))
+			v[j] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*(i*k+j):]))
 		}
+		good, zero := v[3] >= 0 && v[3] <= math.MaxUint16 || v[3] != v[3], true // or NaN
 		for _, c := range v[:3] {
 			a := math.Abs(float64(c))
-			if !(a < rawRange) || a != 0 && a < 1e-12 { // tiny numbers are integers interpreted as floats
-				return false
-			}
-			nonzero = nonzero || a > 0
+			good = good && !(a > rawRange) &&
+				(a == 0 || !(a < 1e-12)) // tiny numbers are integers interpreted as floats
+			zero = zero && !(a > 0)
 		}
-		if !ok(v[3:]) {
-			return false
+		if good {
+			r.good++
+			if zero {
+				r.zero++
+			}
+		}
+		r.fractions = r.fractions || !whole(v[3])
+		if ringed = ringed && whole(v[4]); ringed {
+			rings[v[4]] = true
 		}
 	}
-	return nonzero
+	if ringed {
+		r.rings = len(rings)
+	}
+	return r
+}
+
+// plausible reports whether nearly all records can be points.
+func (r rawPeeked) plausible() bool { return r.good > r.zero && 10*r.good >= 9*r.n }
+
+// strict reports whether all records can be points.
+func (r rawPeeked) strict() bool { return r.good > r.zero && r.good == r.n }
+
+// floats reports whether nearly all words of a file that are not 0 are ordinary float32 numbers, as chance makes one
+// of four.
+func floats(h *ingest.Head) bool {
+	n, good := 0, 0
+	for i := range min(len(h.Bytes)/4, 4*rawPeek) {
+		word := binary.LittleEndian.Uint32(h.Bytes[4*i:])
+		if word == 0 {
+			continue
+		}
+		n++
+		if a := math.Abs(float64(math.Float32frombits(word))); a > 1e-12 && a < 1e12 {
+			good++
+		}
+	}
+	return n >= 4 && 10*good >= 9*n
 }
 
 func detectKITTI(h *ingest.Head) ingest.Confidence {
-	if !plausible(h, 4, func(rest []float32) bool { return rest[0] >= 0 && rest[0] <= 255 }) {
+	switch r := peekRaw(h.Bytes, 4); {
+	case h.IsDir() || r.n == 0 || isText(h.Bytes):
 		return ingest.No
-	}
-	if h.Ext == ".bin" {
+	case h.Ext == ".bin" && r.plausible():
 		return ingest.Likely
+	case h.Ext == ".bin" && floats(h), r.strict() && h.Size%16 == 0:
+		return ingest.Guess
 	}
-	return ingest.Guess
+	return ingest.No
 }
 
 func detectNuScenes(h *ingest.Head) ingest.Confidence {
-	rings := map[float32]bool{}
-	whole := func(v, limit float32) bool { return v >= 0 && v <= limit && v == float32(int(v)) }
-	if !plausible(h, 5, func(rest []float32) bool {
-		rings[rest[1]] = true
-		return whole(rest[0], 255) && whole(rest[1], 127)
-	}) || len(rings) < 2 {
+	r := peekRaw(h.Bytes, 5)
+	named := strings.HasSuffix(strings.TrimSuffix(strings.ToLower(h.Path), ".gz"), ".pcd.bin")
+	switch {
+	case h.IsDir() || r.n == 0 || isText(h.Bytes):
 		return ingest.No
+	case r.plausible() && r.rings > 1 && (h.Ext == ".bin" || !r.fractions && r.strict() && h.Size%20 == 0),
+		named && floats(h):
+		return ingest.Likely
 	}
-	return ingest.Likely
+	return ingest.No
 }

@@ -19,6 +19,8 @@ import (
 var LAS = ingest.CloudFormat(ingest.Format{
 	Name:       "las",
 	Doc:        "1.0 to 1.4; point formats 0 to 10; extra bytes; colours",
+	Assumes:    "colours of at most 255 are of 8 bits; missing points at the end are left out",
+	Refuses:    "a scale of 0",
 	Extensions: []string{".las"},
 	Tested:     "PDAL, laspy and pyntcloud test files",
 	Detect:     detectLAS,
@@ -37,6 +39,8 @@ const (
 	lasScale         = 131
 	lasOffset        = 155
 	lasMinHeader     = 227
+	lasWaveformAt    = 227 // from 1.3 on: where the waveforms begin
+	lasEVLRAt        = 235 // from 1.4 on: where the extended records begin
 	lasCount64       = 247 // from 1.4 on
 	lasMinHeader14   = 375
 	lasCompressed    = 0xc0 // bits that LASzip sets in the point format
@@ -91,14 +95,22 @@ type lasHeader struct {
 	scale, offset [3]float64
 }
 
-func parseLASHeader(data []byte) (*lasHeader, error) {
+func parseLASHeader(data []byte, o ingest.Options) (*lasHeader, error) {
 	le := binary.LittleEndian
 	if len(data) < lasMinHeader || string(data[:4]) != lasMagic {
-		return nil, fmt.Errorf("header: found %d bytes, want at least %d that start with %q", len(data), lasMinHeader, lasMagic)
+		return nil, fmt.Errorf(
+			"header: found %d bytes, want at least %d that start with %q",
+			len(data),
+			lasMinHeader,
+			lasMagic,
+		)
 	}
 	major, minor := data[lasVersion], data[lasVersion+1]
-	if major != 1 || minor > 4 {
+	if major != 1 {
 		return nil, fmt.Errorf("header: found version %d.%d, want 1.0 to 1.4", major, minor)
+	}
+	if minor > 4 {
+		o.Note("header: found version 1.%d, read as 1.4", minor)
 	}
 	h := &lasHeader{
 		format: int(data[lasPointFormat] &^ lasCompressed), record: int64(le.Uint16(data[lasRecordLength:])),
@@ -119,7 +131,12 @@ func parseLASHeader(data []byte) (*lasHeader, error) {
 		return nil, fmt.Errorf("point format: found %d, want 0 to %d", h.format, len(lasFormats)-1)
 	}
 	if least := int64(lasFormats[h.format].length); h.record < least {
-		return nil, fmt.Errorf("record length: found %d, want at least %d for point format %d", h.record, least, h.format)
+		return nil, fmt.Errorf(
+			"record length: found %d, want at least %d for point format %d",
+			h.record,
+			least,
+			h.format,
+		)
 	}
 	if h.at < int64(le.Uint16(data[lasHeaderSize:])) || h.at > int64(len(data)) {
 		return nil, fmt.Errorf("offset to point data: found %d, want an offset after the header in a file "+
@@ -128,23 +145,41 @@ func parseLASHeader(data []byte) (*lasHeader, error) {
 	for k := range 3 {
 		h.scale[k] = math.Float64frombits(le.Uint64(data[lasScale+8*k:]))
 		h.offset[k] = math.Float64frombits(le.Uint64(data[lasOffset+8*k:]))
+		if s := h.scale[k]; s == 0 || math.IsNaN(s) || math.IsInf(s, 0) || math.IsNaN(h.offset[k]) ||
+			math.IsInf(h.offset[k], 0) {
+			return nil, fmt.Errorf(
+				"header: found scale %g and offset %g of %c, want finite numbers and a scale other than 0",
+				s,
+				h.offset[k],
+				'x'+k,
+			)
+		}
 	}
 	return h, nil
 }
 
 func decodeLAS(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) {
-	h, err := parseLASHeader(data)
+	h, err := parseLASHeader(data, o)
 	if err != nil {
 		return nil, err
 	}
 	if data[lasPointFormat]&lasCompressed != 0 {
 		return nil, fmt.Errorf("point format: found %#x, which is compressed (LAZ)", data[lasPointFormat])
 	}
-	body := data[h.at:]
-	if err := checkCount(h.count, int64(len(body)), h.record, o); err != nil {
+	body := data[h.at:h.end(data)]
+	if h.count == 0 && int64(len(body)) >= h.record {
+		// The writer could not return to the header, or was interrupted.
+		h.count = int64(len(body)) / h.record
+		o.Note("header: found 0 points, the data hold %d", h.count)
+	}
+	count, err := wholeRecords("point", h.count, int64(len(body)), h.record, o)
+	if err != nil {
 		return nil, err
 	}
-	n, f := int(h.count), lasFormats[h.format]
+	if more := int64(len(body)) - count*h.record; count == h.count && more >= h.record {
+		o.Note("%d bytes after the %d points of the header are left out", more, count)
+	}
+	n, f := int(count), lasFormats[h.format]
 	p := &ingest.PointCloud{
 		X: make([]float64, n), Y: make([]float64, n), Z: make([]float64, n),
 		Intensity: make([]float32, n),
@@ -160,14 +195,14 @@ func decodeLAS(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) 
 		intensity[i] = float32(binary.LittleEndian.Uint16(r[lasIntensity:]))
 	}
 	if f.rgb > 0 {
-		lasColors(p, body, int(h.record), f.rgb)
+		lasColors(p, body, int(h.record), f.rgb, o)
 	}
 	return oneCloud(p, append(strings.Fields(f.fields), lasExtraNames(data)...)), nil
 }
 
 // lasColors uses the high bytes of the 16-bit colours, or the low bytes if all colours fit into them: many writers
 // do not scale 8-bit colours up as the specification requires.
-func lasColors(p *ingest.PointCloud, body []byte, stride, at int) {
+func lasColors(p *ingest.PointCloud, body []byte, stride, at int, o ingest.Options) {
 	n := p.Len()
 	p.R, p.G, p.B = make([]uint8, n), make([]uint8, n), make([]uint8, n)
 	shift := 0
@@ -177,10 +212,34 @@ func lasColors(p *ingest.PointCloud, body []byte, stride, at int) {
 			shift = 1
 		}
 	}
+	any := uint8(0)
 	for i := range n {
 		c := body[i*stride+at:][:6]
 		p.R[i], p.G[i], p.B[i] = c[shift], c[2+shift], c[4+shift]
+		any |= c[0] | c[2] | c[4]
 	}
+	if shift == 0 && any > 0 {
+		o.Note(lasNarrow)
+	}
+}
+
+// lasNarrow is the note about colours that are not scaled up.
+const lasNarrow = "colours of 16 bits are at most 255: read as 8 bits"
+
+// end returns the offset after the points: that of the waveforms or extended records, if the header says where they
+// begin, or of the end of the file.
+func (h *lasHeader) end(data []byte) int64 {
+	end := int64(len(data))
+	for at, minor := range map[int]byte{lasWaveformAt: 3, lasEVLRAt: 4} {
+		if data[lasVersion+1] < minor || len(data) < at+8 ||
+			int(binary.LittleEndian.Uint16(data[lasHeaderSize:])) < at+8 {
+			continue
+		}
+		if v := binary.LittleEndian.Uint64(data[at:]); v >= uint64(h.at+h.count*h.record) && v < uint64(end) && v > 0 {
+			end = int64(v) //nolint:gosec // less than end
+		}
+	}
+	return end
 }
 
 // lasVLRRecords yields the variable length records that are within the file: user ID, record ID and content.

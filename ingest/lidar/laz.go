@@ -18,20 +18,23 @@ var LAZ = ingest.CloudFormat(ingest.Format{
 	Name: "laz",
 	Doc: "LASzip, including COPC; point formats 0 to 10; item versions 1 to 4; one stream, fixed " +
 		"and variable chunks, layers",
+	Assumes:    "colours of at most 255 are of 8 bits",
+	Refuses:    "a scale of 0; truncated files",
 	Extensions: []string{".laz"},
 	Tested:     "PDAL simple.laz and 1.2-with-color.copc.laz; laspy extra.laz",
 	Detect:     detectLAZ,
 }, decodeLAZ)
 
 func detectLAZ(h *ingest.Head) ingest.Confidence {
-	if bytes.HasPrefix(h.Bytes, []byte(lasMagic)) && len(h.Bytes) > lasPointFormat && h.Bytes[lasPointFormat]&lasCompressed != 0 {
+	if bytes.HasPrefix(h.Bytes, []byte(lasMagic)) && len(h.Bytes) > lasPointFormat &&
+		h.Bytes[lasPointFormat]&lasCompressed != 0 {
 		return ingest.Sure
 	}
 	return ingest.No
 }
 
 func decodeLAZ(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) {
-	h, err := parseLASHeader(data)
+	h, err := parseLASHeader(data, o)
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +49,7 @@ func decodeLAZ(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) 
 	if layout.HasRGB() != (f.rgb > 0) {
 		return nil, fmt.Errorf("point format: found %d, but compressed colours: %t", h.format, layout.HasRGB())
 	}
-	p, err := lazPoints(data, h, layout)
+	p, err := lazPoints(data, h, layout, o)
 	if err != nil {
 		return nil, err
 	}
@@ -63,13 +66,18 @@ func lazLayout(data []byte, record int) (*laszip.Layout, error) {
 }
 
 // lazPoints decodes the points. Colours are kept as 16 bits until all of them are known.
-func lazPoints(data []byte, h *lasHeader, layout *laszip.Layout) (*ingest.PointCloud, error) {
+func lazPoints(data []byte, h *lasHeader, layout *laszip.Layout, o ingest.Options) (*ingest.PointCloud, error) {
 	n := int(h.count)
 	chunks, err := laszip.Find(data, h.at, n, layout)
 	if err != nil {
 		return nil, err
 	}
-	p := &ingest.PointCloud{X: make([]float64, n), Y: make([]float64, n), Z: make([]float64, n), Intensity: make([]float32, n)}
+	p := &ingest.PointCloud{
+		X:         make([]float64, n),
+		Y:         make([]float64, n),
+		Z:         make([]float64, n),
+		Intensity: make([]float32, n),
+	}
 	var colors [][3]uint16
 	if layout.HasRGB() {
 		colors = make([][3]uint16, n)
@@ -91,13 +99,13 @@ func lazPoints(data []byte, h *lasHeader, layout *laszip.Layout) (*ingest.PointC
 		return nil, err
 	}
 	if colors != nil {
-		lazColors(p, colors)
+		lazColors(p, colors, o)
 	}
 	return p, nil
 }
 
 // lazColors uses the high bytes of colours, or the low bytes if all colours fit into them, like lasColors.
-func lazColors(p *ingest.PointCloud, colors [][3]uint16) {
+func lazColors(p *ingest.PointCloud, colors [][3]uint16, o ingest.Options) {
 	all := uint16(0)
 	for _, c := range colors {
 		all |= c[0] | c[1] | c[2]
@@ -105,6 +113,8 @@ func lazColors(p *ingest.PointCloud, colors [][3]uint16) {
 	shift := 0
 	if all > 0xff {
 		shift = 8
+	} else if all > 0 {
+		o.Note(lasNarrow)
 	}
 	n := len(colors)
 	p.R, p.G, p.B = make([]uint8, n), make([]uint8, n), make([]uint8, n)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/internal/textnum"
 )
 
 // checkCount rejects a number of points above the limit, or more than have bytes can hold at minBytes per point,
@@ -23,22 +24,40 @@ func checkCount(n, have, minBytes int64, o ingest.Options) error {
 	return nil
 }
 
+// wholeRecords returns how many of n records of stride bytes, each with the name what, are in have bytes. If some are
+// missing, that is noted.
+func wholeRecords(what string, n, have, stride int64, o ingest.Options) (int64, error) {
+	if err := checkCount(n, have, 0, o); err != nil {
+		return 0, err
+	}
+	most := have / max(stride, 1)
+	if n <= most {
+		return n, nil
+	}
+	if most == 0 {
+		return 0, checkCount(n, have, stride, o)
+	}
+	o.Note("truncated: found %d of %d %ss in %d bytes", most, n, what, have)
+	return most, nil
+}
+
 // isText reports whether the head of a file contains only bytes that occur in text.
 func isText(b []byte) bool {
 	for _, c := range b {
-		if c < ' ' && c != '\n' && c != '\r' && c != '\t' || c == 0x7f {
+		if c < ' ' && (c < '\t' || c > '\r') || c == 0x7f {
 			return false
 		}
 	}
 	return len(b) > 0
 }
 
-// wholeLines drops the last line of a head, which may be incomplete.
+// wholeLines returns the text of a head without the last line, which may be incomplete.
 func wholeLines(h *ingest.Head) []byte {
+	b := textnum.Text(h.Bytes)
 	if int64(len(h.Bytes)) < ingest.HeadBytes {
-		return h.Bytes
+		return b
 	}
-	return h.Bytes[:bytes.LastIndexByte(h.Bytes, '\n')+1]
+	return b[:bytes.LastIndexByte(b, '\n')+1]
 }
 
 func oneCloud(p *ingest.PointCloud, fields []string) *ingest.Clouds {

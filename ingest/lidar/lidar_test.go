@@ -307,10 +307,7 @@ func TestErrors(t *testing.T) {
 		want   string
 	}{
 		"pcd without z":         {PCD, pcd("x y z", "x y w"), "want one named z"},
-		"pcd with too few rows": {PCD, pcd("POINTS 4", "POINTS 5"), "found 4 rows, want 5"},
 		"pcd with a huge count": {PCD, pcd("POINTS 4", "POINTS 4000000000000"), "limit 4194304"},
-		"pcd with a word":       {PCD, pcd("7 0 1.5", "7 0 oops"), `line 14, value 3 of 8: found "oops"`},
-		"pcd with a long row":   {PCD, pcd("nan 0 1 2 3", "nan 0 1 2 3 4"), `found "4" after 8 values`},
 		"pcd of a strange type": {PCD, pcd("TYPE U F F F F", "TYPE U F Q F F"), `found "Q", want I, U or F`},
 		"pcd of a strange size": {PCD, pcd("SIZE 4 4 4", "SIZE 4 3 4"), "found TYPE F of SIZE 3"},
 		"pcd packed, cut":       {PCD, pcdPacked()[:len(pcdPacked())-3], "want 23"},
@@ -318,13 +315,7 @@ func TestErrors(t *testing.T) {
 			PLY, bytes.Replace([]byte(plyASCII), []byte("vertex 3"), []byte("vortex 3"), 1),
 			"no element vertex",
 		},
-		"ply with a short row": {
-			PLY, bytes.Replace([]byte(plyASCII), []byte("+7 0 1 0"), []byte("+7 0"), 1),
-			`line 17, value 5 of 6`,
-		},
-		"kitti, cut":      {KITTI, rawFloats(1, 2, 3), "want a multiple of 16"},
-		"csv with a word": {XYZ, []byte("x,y,z\n1,2,3\n1,two,3\n"), `line 3, value 2 of 3: found "two,3"`},
-		"pts, cut":        {PTS, []byte("3\n1 2 3\n4 5 6\n"), "found 2 rows, want 3"},
+		"kitti, cut": {KITTI, rawFloats(1, 2, 3), "want a multiple of 16"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := decodeCase(t, c.format, "file", c.data)

@@ -20,7 +20,8 @@ import (
 var PCD = ingest.CloudFormat(ingest.Format{
 	Name: "pcd",
 	Doc: "0.5 to 0.7; ascii, binary, binary_compressed (LZF); any COUNT; rgb packed as float or " +
-		"integer; organised",
+		"integer; organised; VIEWPOINT is not applied",
+	Assumes:    "missing points at the end and damaged rows of text are left out; without COUNT, one value per field",
 	Extensions: []string{".pcd"},
 	Tested:     "PointCloudLibrary/data",
 	Detect:     detectPCD,
@@ -35,17 +36,20 @@ const (
 )
 
 func detectPCD(h *ingest.Head) ingest.Confidence {
-	for line := range bytes.Lines(h.Bytes) {
-		word, _, _ := strings.Cut(strings.TrimSpace(string(line)), " ")
+	b := textnum.Text(h.Bytes)
+	for line := range bytes.Lines(b[:min(len(b), 4096)]) {
+		words := strings.Fields(string(line))
 		switch {
-		case strings.HasPrefix(string(line), "# .PCD"):
+		case bytes.HasPrefix(line, []byte("# .PCD")):
 			return ingest.Sure
-		case word == "" || word[0] == '#':
+		case len(words) == 0 || words[0][0] == '#':
 			continue
-		case word == "VERSION", word == "FIELDS":
+		case words[0] == "VERSION", words[0] == "FIELDS", words[0] == "COLUMNS":
 			return ingest.Sure
+		case h.Ext == ".pcd" && !h.IsDir() && isText(b[:min(len(b), 64)]):
+			return ingest.Likely
 		}
-		break
+		return ingest.No
 	}
 	return ingest.No
 }
@@ -62,27 +66,39 @@ type pcdHeader struct {
 }
 
 // parsePCDHeader reads up to and including the DATA line.
-func parsePCDHeader(data []byte) (*pcdHeader, error) {
+func parsePCDHeader(data []byte, o ingest.Options) (*pcdHeader, error) {
 	h := &pcdHeader{points: -1, width: -1, height: 1}
 	for h.data == "" {
-		start := h.body
-		h.body = textnum.Line(data[:min(len(data), pcdMaxHeader)], start)
-		h.line++
-		if h.body == start || data[h.body-1] != '\n' {
-			return nil, fmt.Errorf("header: found no DATA line within %d bytes", h.body)
+		words, err := h.next(data)
+		if err != nil {
+			return nil, err
 		}
-		words := strings.Fields(string(data[start:h.body]))
 		if len(words) == 0 || words[0][0] == '#' {
 			continue
 		}
-		if err := h.set(words[0], words[1:]); err != nil {
+		if err := h.set(strings.ToUpper(words[0]), words[1:], o); err != nil {
 			return nil, fmt.Errorf("header line %d: %w", h.line, err)
 		}
 	}
-	return h, h.check()
+	return h, h.check(o)
 }
 
-func (h *pcdHeader) set(key string, args []string) (err error) {
+// next returns the words of the next line. It ends with a line feed, a carriage return, or both.
+func (h *pcdHeader) next(data []byte) ([]string, error) {
+	start, end := h.body, min(len(data), pcdMaxHeader)
+	h.line++
+	n := bytes.IndexAny(data[start:end], "\r\n")
+	if n < 0 {
+		return nil, fmt.Errorf("header: found no DATA line within %d bytes", end)
+	}
+	h.body = start + n + 1
+	if data[h.body-1] == '\r' && h.body < len(data) && data[h.body] == '\n' {
+		h.body++
+	}
+	return strings.Fields(string(data[start : start+n])), nil
+}
+
+func (h *pcdHeader) set(key string, args []string, o ingest.Options) (err error) {
 	if len(args) == 0 {
 		return fmt.Errorf("%s: found no value", key)
 	}
@@ -94,8 +110,9 @@ func (h *pcdHeader) set(key string, args []string) (err error) {
 	case "COUNT":
 		h.counts, err = smallInts(args, pcdMaxCount)
 	case "TYPE":
+		h.types = h.types[:0]
 		for _, a := range args {
-			if a != "I" && a != "U" && a != "F" {
+			if a = strings.ToUpper(a); a != "I" && a != "U" && a != "F" {
 				return fmt.Errorf("TYPE: found %q, want I, U or F", a)
 			}
 			h.types = append(h.types, a[0])
@@ -108,9 +125,13 @@ func (h *pcdHeader) set(key string, args []string) (err error) {
 		h.points, err = strconv.ParseInt(args[0], 10, 62)
 	case "DATA":
 		h.data = strings.ToLower(args[0])
-	case "VERSION", "VIEWPOINT":
+	case "VIEWPOINT":
+		if v := strings.Join(args, " "); v != "0 0 0 1 0 0 0" && len(args) == 7 {
+			o.Note("VIEWPOINT %.80q is not applied to the points, as in PCL", v)
+		}
+	case "VERSION":
 	default:
-		return fmt.Errorf("found %.20q, want a PCD key", key)
+		o.Note("header line %d is skipped: found %.20q, want a PCD key", h.line, key)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", key, err)
@@ -130,7 +151,7 @@ func smallInts(args []string, limit int) ([]int, error) {
 	return out, nil
 }
 
-func (h *pcdHeader) check() error {
+func (h *pcdHeader) check(o ingest.Options) error {
 	n := len(h.fields)
 	if n == 0 || n > pcdMaxFields {
 		return fmt.Errorf("FIELDS: found %d, want 1 to %d", n, pcdMaxFields)
@@ -138,15 +159,35 @@ func (h *pcdHeader) check() error {
 	if h.counts == nil {
 		h.counts = slices.Repeat([]int{1}, n)
 	}
+	if h.data == "ascii" && (h.sizes == nil || h.types == nil) {
+		o.Note("header: found no SIZE or no TYPE: numbers are read as floats")
+		h.sizes, h.types = slices.Repeat([]int{4}, n), bytes.Repeat([]byte("F"), n)
+	}
+	if h.types == nil && len(h.sizes) == n {
+		o.Note("header: found no TYPE: fields are read as floats")
+		h.types = bytes.Repeat([]byte("F"), n)
+	}
 	if len(h.sizes) != n || len(h.types) != n || len(h.counts) != n {
 		return fmt.Errorf("header: found %d FIELDS, %d SIZE, %d TYPE and %d COUNT, want the same number of each", n,
 			len(h.sizes), len(h.types), len(h.counts))
 	}
-	if h.points < 0 {
-		if h.width < 0 || h.height < 0 || h.height > 0 && h.width > 1<<40/h.height {
-			return fmt.Errorf("header: found no POINTS, WIDTH %d and HEIGHT %d", h.width, h.height)
-		}
-		h.points = h.width * h.height
+	organised := int64(-1)
+	if h.width >= 0 && h.height >= 0 && (h.height == 0 || h.width <= 1<<40/h.height) {
+		organised = h.width * h.height
+	}
+	switch {
+	case h.points < 0 && organised < 0:
+		return fmt.Errorf("header: found no POINTS, WIDTH %d and HEIGHT %d", h.width, h.height)
+	case h.points < 0:
+		h.points = organised
+	case organised >= 0 && organised != h.points:
+		o.Note(
+			"header: POINTS says %d, WIDTH and HEIGHT %d x %d: as many points as there are",
+			h.points,
+			h.width,
+			h.height,
+		)
+		h.points = max(h.points, organised)
 	}
 	return nil
 }
@@ -194,14 +235,15 @@ func (h *pcdHeader) columns(packed bool) (cols []columns.Column, offsets []int64
 }
 
 func decodePCD(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) {
-	h, err := parsePCDHeader(data)
+	data = textnum.UTF8(data)
+	h, err := parsePCDHeader(data, o)
 	if err != nil {
 		return nil, err
 	}
 	var p *ingest.PointCloud
 	switch h.data {
 	case "ascii":
-		p, err = h.decodeASCII(data, o)
+		p, err = h.decodeASCII(textnum.Lines(data[h.body:]), o)
 	case "binary":
 		p, err = h.decodeBinary(data[h.body:], false, o)
 	case "binary_compressed":
@@ -217,23 +259,44 @@ func decodePCD(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) 
 
 // decodeBinary decodes records, or columns if packed.
 func (h *pcdHeader) decodeBinary(body []byte, packed bool, o ingest.Options) (*ingest.PointCloud, error) {
-	if err := checkCount(h.points, int64(len(body)), 1, o); err != nil {
-		return nil, err
-	}
-	cols, offsets, stride, err := h.columns(packed)
+	_, _, stride, err := h.columns(packed)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkCount(h.points, int64(len(body)), stride, o); err != nil {
+	n, have := h.points, int64(len(body))
+	if packed && stride > 0 {
+		if have%stride != 0 {
+			return nil, fmt.Errorf(
+				"uncompressed size: found %d bytes, want a multiple of the %d of a point",
+				have,
+				stride,
+			)
+		}
+		h.points = have / stride // the length of the columns
+		if n < h.points {
+			o.Note("header: POINTS says %d, the data hold %d: the first are read", n, h.points)
+		}
+	}
+	if n, err = wholeRecords("point", n, have, stride, o); err != nil {
+		return nil, err
+	}
+	if more := have - n*stride; !packed && more >= stride && n > 0 {
+		o.Note("%d bytes after the %d points that POINTS announces are left out", more, n)
+	}
+	cols, offsets, _, err := h.columns(packed)
+	if err != nil {
 		return nil, err
 	}
 	for i := range cols {
 		cols[i].Data = body[min(offsets[i], int64(len(body))):] // beyond the end if there are no points
 	}
-	return columns.Cloud(int(h.points), cols)
+	return columns.Cloud(int(n), cols, o)
 }
 
 func (h *pcdHeader) decodePacked(body []byte, o ingest.Options) (*ingest.PointCloud, error) {
+	if len(body) < 8 && h.points == 0 {
+		return h.decodeBinary(nil, true, o)
+	}
 	if len(body) < 8 {
 		return nil, fmt.Errorf("truncated: found %d bytes after the header, want 8 for the sizes", len(body))
 	}
@@ -253,32 +316,24 @@ func (h *pcdHeader) decodePacked(body []byte, o ingest.Options) (*ingest.PointCl
 	return h.decodeBinary(plain, true, o)
 }
 
-func (h *pcdHeader) decodeASCII(data []byte, o ingest.Options) (*ingest.PointCloud, error) {
-	perRow := int64(0)
-	for _, c := range h.counts {
-		perRow += int64(c)
-	}
-	if err := checkCount(h.points, int64(len(data)-h.body)+1, 2*perRow, o); err != nil {
-		return nil, err
-	}
+func (h *pcdHeader) decodeASCII(body []byte, o ingest.Options) (*ingest.PointCloud, error) {
 	cols, _, _, err := h.columns(false)
 	if err != nil {
 		return nil, err
 	}
-	// slot[i] is the column of the row's value i, or -1 if it is not kept.
-	slot := make([]int, 0, perRow)
+	t := table{cols: cols, line: h.line}
 	for i, name := range h.fields {
 		for k := range h.counts[i] {
 			c := -1
 			if k == 0 && columns.Wanted(name) {
-				c = slices.IndexFunc(cols, func(c columns.Column) bool { return c.Name == name })
+				c = kept(t.slot)
 			}
-			slot = append(slot, c)
+			t.slot = append(t.slot, c)
 		}
 	}
-	t := table{cols: cols, slot: slot, line: h.line}
-	if err := t.read(data, h.body, int(h.points), 0); err != nil {
+	rows, err := t.readRows(body, h.points, o)
+	if err != nil {
 		return nil, err
 	}
-	return columns.Cloud(int(h.points), cols)
+	return columns.Cloud(rows, t.cols, o)
 }

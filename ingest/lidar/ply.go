@@ -17,22 +17,26 @@ import (
 // elements in that order as text, little- or big-endian records. The cloud is the element "vertex", which may be at
 // any position; faces are skipped. http://paulbourke.net/dataformats/ply/
 var PLY = ingest.CloudFormat(ingest.Format{
-	Name:       "ply",
-	Doc:        "1.0; ascii, little and big endian; lists; any order of elements; vertices only",
+	Name: "ply",
+	Doc:  "1.0; ascii, little and big endian; lists; any order of elements; types of 64 bits, bool; vertices only",
+	Assumes: "vertices that are cut off, and rows of text that are damaged, are left out; " +
+		"an element `point` or `vertices` is that of the vertices where there is no `vertex`",
 	Extensions: []string{".ply"},
 	Tested:     "nmwsharp/happly platonic_shelf, three.js dolphins",
 	Detect:     detectPLY,
 }, decodePLY)
 
 const (
-	plyMaxHeader = 64 << 10
+	plyMaxHeader = 1 << 20
 	plyMaxItems  = 1024 // elements, and properties per element
 	// plyMaxList limits the length of a list, such as the corners of a face or a strip of a mesh.
 	plyMaxList = 1 << 26
 )
 
 func detectPLY(h *ingest.Head) ingest.Confidence {
-	if line, _, ok := bytes.Cut(h.Bytes, []byte("\n")); ok && string(bytes.TrimRight(line, " \t\r")) == "ply" {
+	line := textnum.UTF8(h.Bytes)
+	if n := bytes.IndexAny(line, "\r\n"); n >= 0 && n < 80 &&
+		strings.EqualFold(strings.TrimSpace(string(line[:n])), "ply") {
 		return ingest.Sure
 	}
 	return ingest.No
@@ -48,6 +52,7 @@ type plyElement struct {
 type plyProperty struct {
 	name      string
 	t         columns.Type
+	unknown   string // the type where it has no meaning here; only text can be read then
 	list      bool
 	countType columns.Type
 }
@@ -59,27 +64,37 @@ type plyHeader struct {
 	line     int
 }
 
+// plyTypes are the types of the format, with their later names, and what writers add: PDAL 64 bits, pyntcloud bool.
 var plyTypes = map[string]columns.Type{
 	"char": columns.Int8, "int8": columns.Int8, "uchar": columns.Uint8, "uint8": columns.Uint8,
 	"short": columns.Int16, "int16": columns.Int16, "ushort": columns.Uint16, "uint16": columns.Uint16,
 	"int": columns.Int32, "int32": columns.Int32, "uint": columns.Uint32, "uint32": columns.Uint32,
 	"float": columns.Float32, "float32": columns.Float32, "double": columns.Float64, "float64": columns.Float64,
+	"int64": columns.Int64, "uint64": columns.Uint64, "longlong": columns.Int64, "ulonglong": columns.Uint64,
+	"bool": columns.Uint8, "boolean": columns.Uint8, "byte": columns.Int8, "ubyte": columns.Uint8,
+	"int8_t": columns.Int8, "uint8_t": columns.Uint8, "int16_t": columns.Int16, "uint16_t": columns.Uint16,
+	"int32_t": columns.Int32, "uint32_t": columns.Uint32, "int64_t": columns.Int64, "uint64_t": columns.Uint64,
 }
 
-func parsePLYHeader(data []byte) (*plyHeader, error) {
+func parsePLYHeader(data []byte, o ingest.Options) (*plyHeader, error) {
 	h := &plyHeader{}
+	end := []byte("\n")
+	if n := bytes.IndexAny(data, "\r\n"); n >= 0 && data[n] == '\r' && (n+1 == len(data) || data[n+1] != '\n') {
+		end = []byte("\r")
+	}
 	for {
-		start := h.body
-		h.body = textnum.Line(data[:min(len(data), plyMaxHeader)], start)
+		rest := data[h.body:min(len(data), plyMaxHeader)]
+		n := bytes.Index(rest, end)
 		h.line++
-		if h.body == start || data[h.body-1] != '\n' {
-			return nil, fmt.Errorf("header: found no end_header within %d bytes", h.body)
+		if n < 0 {
+			return nil, fmt.Errorf("header: found no end_header within %d bytes", h.body+len(rest))
 		}
-		words := strings.Fields(string(data[start:h.body]))
+		words := strings.Fields(string(rest[:n]))
+		h.body += n + 1
 		if len(words) == 1 && words[0] == "end_header" {
 			break
 		}
-		if err := h.set(words); err != nil {
+		if err := h.set(words, o); err != nil {
 			return nil, fmt.Errorf("header line %d: %w", h.line, err)
 		}
 	}
@@ -89,16 +104,16 @@ func parsePLYHeader(data []byte) (*plyHeader, error) {
 	return h, nil
 }
 
-func (h *plyHeader) set(words []string) error {
+func (h *plyHeader) set(words []string, o ingest.Options) error {
 	switch {
 	case h.line == 1:
-		if len(words) != 1 || words[0] != "ply" {
+		if len(words) != 1 || !strings.EqualFold(words[0], "ply") {
 			return fmt.Errorf("found %.20q, want ply", strings.Join(words, " "))
 		}
 	case len(words) == 0 || words[0] == "comment" || words[0] == "obj_info":
-	case words[0] == "format" && len(words) == 3:
+	case words[0] == "format" && len(words) > 1:
 		h.format = words[1]
-	case words[0] == "element" && len(words) == 3:
+	case words[0] == "element" && len(words) > 2:
 		n, err := strconv.ParseInt(words[2], 10, 62)
 		if err != nil || n < 0 {
 			return fmt.Errorf("element %s: found count %.20q, want at least 0", words[1], words[2])
@@ -107,30 +122,48 @@ func (h *plyHeader) set(words []string) error {
 			return fmt.Errorf("found more than %d elements", plyMaxItems)
 		}
 		h.elements = append(h.elements, plyElement{name: words[1], count: n})
-	case words[0] == "property" && len(h.elements) > 0 && (len(words) == 3 || len(words) == 5 && words[1] == "list"):
+	case words[0] == "property" && len(h.elements) > 0 && len(words) > 2 && (words[1] != "list" || len(words) > 4):
 		return h.elements[len(h.elements)-1].add(words[1:])
+	case words[0] == "element" || words[0] == "property" || words[0] == "format":
+		return fmt.Errorf(
+			"found %.60q, want format, element, property, comment or end_header",
+			strings.Join(words, " "),
+		)
 	default:
-		return fmt.Errorf("found %.60q, want format, element, property, comment or end_header", strings.Join(words, " "))
+		o.Note("header line %d is skipped: found %.60q", h.line, strings.Join(words, " "))
 	}
 	return nil
 }
 
 func (e *plyElement) add(words []string) error {
-	p := plyProperty{name: words[len(words)-1], list: len(words) == 4}
-	var ok bool
-	if p.t, ok = plyTypes[words[len(words)-2]]; !ok {
-		return fmt.Errorf("property %s: found type %.20q, want a PLY type", p.name, words[len(words)-2])
-	}
-	if p.list {
-		if p.countType, ok = plyTypes[words[1]]; !ok || p.countType >= columns.Float32 {
+	p := plyProperty{name: words[1]}
+	kind := words[0]
+	if p.list = kind == "list"; p.list {
+		kind, p.name = words[2], words[3]
+		var ok bool
+		if p.countType, ok = plyTypes[strings.ToLower(words[1])]; !ok || p.countType >= columns.Float32 {
 			return fmt.Errorf("property %s: found count type %.20q, want an integer", p.name, words[1])
 		}
 		e.lists = true
+	}
+	var ok bool
+	if p.t, ok = plyTypes[strings.ToLower(kind)]; !ok {
+		p.t, p.unknown = columns.Float64, kind
 	}
 	if len(e.props) == plyMaxItems {
 		return fmt.Errorf("element %s: found more than %d properties", e.name, plyMaxItems)
 	}
 	e.props = append(e.props, p)
+	return nil
+}
+
+// sized returns an error for a property whose size is not known.
+func (e *plyElement) sized() error {
+	for _, p := range e.props {
+		if p.unknown != "" {
+			return fmt.Errorf("element %s, property %s: found type %.20q, want a PLY type", e.name, p.name, p.unknown)
+		}
+	}
 	return nil
 }
 
@@ -142,22 +175,37 @@ func (e *plyElement) names() []string {
 	return out
 }
 
+// vertices returns the index of the element of the vertices.
+func (h *plyHeader) vertices(o ingest.Options) (int, error) {
+	for _, name := range []string{"vertex", "vertices", "point", "points"} {
+		at := slices.IndexFunc(h.elements, func(e plyElement) bool { return strings.EqualFold(e.name, name) })
+		if at >= 0 {
+			if found := h.elements[at].name; found != "vertex" {
+				o.Note("element %s is read as the vertices", found)
+			}
+			return at, nil
+		}
+	}
+	return 0, fmt.Errorf("header: found no element vertex")
+}
+
 func decodePLY(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) {
-	h, err := parsePLYHeader(data)
+	data = textnum.UTF8(data)
+	h, err := parsePLYHeader(data, o)
 	if err != nil {
 		return nil, err
 	}
-	at := slices.IndexFunc(h.elements, func(e plyElement) bool { return e.name == "vertex" })
-	if at < 0 {
-		return nil, fmt.Errorf("header: found no element vertex")
+	at, err := h.vertices(o)
+	if err != nil {
+		return nil, err
 	}
 	before, vertex := h.elements[:at], &h.elements[at]
 	var p *ingest.PointCloud
 	switch h.format {
 	case "ascii":
-		p, err = h.decodeText(data, before, vertex, o)
+		p, err = h.decodeText(textnum.Lines(data[h.body:]), before, vertex, o)
 	case "binary_little_endian", "binary_big_endian":
-		p, err = h.decodeBinary(data, before, vertex, o)
+		p, err = h.decodeBinary(data, before, vertex, h.elements[at+1:], o)
 	default:
 		err = fmt.Errorf("format: found %.40q, want ascii, binary_little_endian or binary_big_endian", h.format)
 	}
@@ -168,61 +216,68 @@ func decodePLY(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) 
 }
 
 // decodeText reads rows of one line each, as all known software writes them.
-func (h *plyHeader) decodeText(data []byte, before []plyElement, vertex *plyElement,
+func (h *plyHeader) decodeText(body []byte, before []plyElement, vertex *plyElement,
 	o ingest.Options,
 ) (*ingest.PointCloud, error) {
-	i, line := h.body, h.line
+	i, line := 0, h.line
 	for _, e := range before {
 		for row := int64(0); row < e.count; line++ {
-			if i >= len(data) {
+			if i >= len(body) {
 				return nil, fmt.Errorf("truncated: found %d rows of %s, want %d", row, e.name, e.count)
 			}
-			next := textnum.Line(data, i)
-			if len(bytes.TrimSpace(data[i:next])) > 0 {
+			next := textnum.Line(body, i)
+			if len(bytes.TrimSpace(body[i:next])) > 0 {
 				row++
 			}
 			i = next
 		}
 	}
-	if err := checkCount(vertex.count, int64(len(data)-i)+1, 2*int64(len(vertex.props)), o); err != nil {
-		return nil, err
-	}
+	t := table{line: line}
 	if vertex.lists {
-		return nil, fmt.Errorf("element vertex: list properties are not supported in text files")
+		t.lists = make([]bool, len(vertex.props))
 	}
-	t := table{line: line, slot: make([]int, len(vertex.props))}
 	for k, p := range vertex.props {
-		t.slot[k] = -1
-		if columns.Wanted(p.name) {
-			t.slot[k] = len(t.cols)
+		c := -1
+		switch {
+		case p.list:
+			t.lists[k] = true
+		case columns.Wanted(p.name):
+			c = len(t.cols)
 			t.cols = append(t.cols, columns.Column{Name: p.name, Type: p.t})
 		}
+		t.slot = append(t.slot, c)
 	}
-	if err := t.read(data, i, int(vertex.count), 0); err != nil {
+	rows, err := t.readRows(body[i:], vertex.count, o)
+	if err != nil {
 		return nil, err
 	}
-	return columns.Cloud(int(vertex.count), t.cols)
+	return columns.Cloud(rows, t.cols, o)
 }
 
-func (h *plyHeader) decodeBinary(data []byte, before []plyElement, vertex *plyElement,
+func (h *plyHeader) decodeBinary(data []byte, before []plyElement, vertex *plyElement, after []plyElement,
 	o ingest.Options,
 ) (*ingest.PointCloud, error) {
 	big := h.format == "binary_big_endian"
 	i := int64(h.body)
 	for k := range before {
-		var err error
+		err := before[k].sized()
+		if err != nil {
+			return nil, err
+		}
 		if i, err = before[k].skip(data, i, before[k].count, big, nil); err != nil {
 			return nil, err
 		}
 	}
+	if err := vertex.sized(); err != nil {
+		return nil, err
+	}
 	have := int64(len(data)) - i
-	n := vertex.count
 	if vertex.lists {
 		// Rows differ in length: locate the start of each row, then read the values one by one.
-		if err := checkCount(n, have, int64(len(vertex.props)), o); err != nil {
+		if err := checkCount(vertex.count, have, 0, o); err != nil {
 			return nil, err
 		}
-		return vertex.decodeRagged(data, i, big)
+		return vertex.decodeRagged(data, i, big, o)
 	}
 	var cols []columns.Column
 	offset := int64(0)
@@ -230,15 +285,35 @@ func (h *plyHeader) decodeBinary(data []byte, before []plyElement, vertex *plyEl
 		cols = append(cols, columns.Column{Name: p.name, Type: p.t, Big: big})
 		offset += int64(p.t.Size())
 	}
-	if err := checkCount(n, have, max(offset, 1), o); err != nil {
+	n, err := wholeRecords("row", vertex.count, have, offset, o)
+	if err != nil {
 		return nil, err
+	}
+	if end := i + n*offset; n == vertex.count {
+		noteRest(data, end, after, big, o)
 	}
 	start := i
 	for k := range cols {
 		cols[k].Stride, cols[k].Data = int(offset), data[min(start, int64(len(data))):]
 		start += int64(vertex.props[k].t.Size())
 	}
-	return columns.Cloud(int(n), cols)
+	return columns.Cloud(int(n), cols, o)
+}
+
+// noteRest notes bytes after the last element, as there are where a property has another size than its type says.
+func noteRest(data []byte, i int64, after []plyElement, big bool, o ingest.Options) {
+	for k := range after {
+		if after[k].lists || after[k].sized() != nil {
+			return
+		}
+		var err error
+		if i, err = after[k].skip(data, i, after[k].count, big, nil); err != nil {
+			return
+		}
+	}
+	if rest := int64(len(data)) - i; rest > 0 && len(bytes.TrimSpace(data[i:])) > 0 {
+		o.Note("%d bytes after the last element are left out", rest)
+	}
 }
 
 // skip skips n rows from data[i:]. visit, if not nil, is called with the offset of each scalar of a row.
@@ -250,38 +325,69 @@ func (e *plyElement) skip(data []byte, i, n int64, big bool, visit func(row int6
 			size += int64(p.t.Size())
 		}
 		if size > 0 && n > (have-i)/size {
-			return 0, fmt.Errorf("truncated: found %d bytes for %d rows of %s, want %d per row", have-i, n, e.name, size)
+			return 0, fmt.Errorf(
+				"truncated: found %d bytes for %d rows of %s, want %d per row",
+				have-i,
+				n,
+				e.name,
+				size,
+			)
 		}
 		return i + n*size, nil
 	}
-	if n > have-i {
+	if visit == nil && n > have-i {
 		return 0, fmt.Errorf("truncated: found %d bytes for %d rows of %s", have-i, n, e.name)
 	}
 	for row := range n {
-		for k, p := range e.props {
-			size := int64(p.t.Size())
-			if !p.list {
-				if i+size > have {
-					return 0, fmt.Errorf("truncated: %s row %d of %d ends at byte %d of %d", e.name, row, n, i+size, have)
-				}
-				if visit != nil {
-					visit(row, k, i)
-				}
-				i += size
-				continue
-			}
-			head := int64(p.countType.Size())
-			if i+head > have {
-				return 0, fmt.Errorf("truncated: %s row %d of %d ends at byte %d of %d", e.name, row, n, i+head, have)
-			}
-			length := plyCount(data[i:], p.countType, big)
-			if length < 0 || length > plyMaxList || i+head+length*size > have {
-				return 0, fmt.Errorf("%s row %d, list %s at byte %d: found length %d, "+
-					"want a list that ends within the remaining %d bytes", e.name, row, p.name, i, length,
-					have-i-head)
-			}
-			i += head + length*size
+		next, err := e.skipRow(data, i, row, big)
+		if err != nil {
+			return 0, err
 		}
+		if visit != nil {
+			for k, p := range e.props {
+				if p.list {
+					i += int64(p.countType.Size()) + plyCount(data[i:], p.countType, big)*int64(p.t.Size())
+					continue
+				}
+				visit(row, k, i)
+				i += int64(p.t.Size())
+			}
+		}
+		i = next
+	}
+	return i, nil
+}
+
+// skipRow returns the index after the row at data[i:].
+func (e *plyElement) skipRow(data []byte, i, row int64, big bool) (int64, error) {
+	have := int64(len(data))
+	for _, p := range e.props {
+		size := int64(p.t.Size())
+		if !p.list {
+			if i+size > have {
+				return 0, fmt.Errorf(
+					"truncated: %s row %d of %d ends at byte %d of %d",
+					e.name,
+					row,
+					e.count,
+					i+size,
+					have,
+				)
+			}
+			i += size
+			continue
+		}
+		head := int64(p.countType.Size())
+		if i+head > have {
+			return 0, fmt.Errorf("truncated: %s row %d of %d ends at byte %d of %d", e.name, row, e.count, i+head, have)
+		}
+		length := plyCount(data[i:], p.countType, big)
+		if length < 0 || length > plyMaxList || i+head+length*size > have {
+			return 0, fmt.Errorf("%s row %d, list %s at byte %d: found length %d, "+
+				"want a list that ends within the remaining %d bytes", e.name, row, p.name, i, length,
+				have-i-head)
+		}
+		i += head + length*size
 	}
 	return i, nil
 }
@@ -302,12 +408,14 @@ func plyCount(b []byte, t columns.Type, big bool) int64 {
 		return int64(o.Uint16(b))
 	case columns.Int32:
 		return int64(int32(o.Uint32(b)))
+	case columns.Int64, columns.Uint64:
+		return int64(o.Uint64(b)) //nolint:gosec // a negative one is rejected
 	}
 	return int64(o.Uint32(b))
 }
 
-// decodeRagged copies the scalars of rows with lists to columns.
-func (e *plyElement) decodeRagged(data []byte, i int64, big bool) (*ingest.PointCloud, error) {
+// decodeRagged copies the scalars of rows with lists to columns. Rows from a truncated one on are left out.
+func (e *plyElement) decodeRagged(data []byte, i int64, big bool, o ingest.Options) (*ingest.PointCloud, error) {
 	cols := make([]columns.Column, len(e.props))
 	for k, p := range e.props {
 		cols[k] = columns.Column{Name: p.name, Type: p.t, Big: big, Stride: p.t.Size()}
@@ -315,12 +423,17 @@ func (e *plyElement) decodeRagged(data []byte, i int64, big bool) (*ingest.Point
 			cols[k].Name = "" // no role
 		}
 	}
-	_, err := e.skip(data, i, e.count, big, func(_ int64, prop int, at int64) {
+	rows := int64(0)
+	_, err := e.skip(data, i, e.count, big, func(row int64, prop int, at int64) {
 		c := &cols[prop]
 		c.Data = append(c.Data, data[at:at+int64(c.Stride)]...)
+		rows = row + 1
 	})
-	if err != nil {
+	if err != nil && rows == 0 {
 		return nil, err
 	}
-	return columns.Cloud(int(e.count), cols)
+	if err != nil {
+		o.Note("found %d of %d rows: %v", rows, e.count, err)
+	}
+	return columns.Cloud(int(rows), cols, o)
 }

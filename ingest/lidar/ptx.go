@@ -19,6 +19,7 @@ import (
 var PTX = ingest.CloudFormat(ingest.Format{
 	Name:       "ptx",
 	Doc:        "several scans, with their matrices; with and without colours",
+	Assumes:    "rows that are cut off or damaged are left out",
 	Extensions: []string{".ptx"},
 	Tested:     "PDAL no-color.ptx",
 	Detect:     detectPTX,
@@ -32,88 +33,128 @@ const ptxMaxScans = 4096
 
 func detectPTX(h *ingest.Head) ingest.Confidence {
 	if b := wholeLines(h); isText(b) {
-		if _, _, _, err := parsePTXHeader(b, 0, 0); err == nil {
+		if _, err := parsePTXHeader(b, 0, 0); err == nil {
 			return ingest.Sure
+		}
+		if h.Ext == ".ptx" {
+			return ingest.Likely
 		}
 	}
 	return ingest.No
 }
 
-// parsePTXHeader reads the header at data[i:]; line is the number of lines before it.
-func parsePTXHeader(data []byte, i, line int) (points int64, matrix [4][4]float64, next int, err error) {
+// ptxScan is the header of a scan.
+type ptxScan struct {
+	points int64
+	matrix [4][4]float64
+	body   int // index after the header
+	line   int // lines up to there
+}
+
+// parsePTXHeader reads the header at data[i:], skipping blank lines; line is the number of lines before it.
+func parsePTXHeader(data []byte, i, line int) (*ptxScan, error) {
+	h := &ptxScan{}
 	counts := [2]int64{}
 	for k := range ptxHeaderLines {
-		end := textnum.Line(data, i)
-		words := strings.Fields(string(data[i:end]))
+		text, next := nextLine(data, i)
+		line += max(1, bytes.Count(data[i:next], []byte("\n")))
+		i = next
+		words := strings.Fields(text)
 		want := [ptxHeaderLines]int{1, 1, 3, 3, 3, 3, 4, 4, 4, 4}[k]
-		if len(words) != want || !numeric(words) {
-			return 0, matrix, 0, fmt.Errorf("line %d: found %.60q, want the %d numbers of a scan header line",
-				line+k+1, strings.Join(words, " "), want)
+		if len(words) != want || !numeric(words, "") {
+			return nil, fmt.Errorf("line %d: found %.60q, want the %d numbers of a scan header line", line, text, want)
 		}
 		switch {
 		case k < 2:
+			var err error
 			if counts[k], err = strconv.ParseInt(words[0], 10, 31); err != nil || counts[k] < 0 {
-				return 0, matrix, 0, fmt.Errorf("line %d: found %.20q, want a size", line+k+1, words[0])
+				return nil, fmt.Errorf("line %d: found %.20q, want a size", line, words[0])
 			}
 		case k >= 6:
 			for c, w := range words {
-				matrix[k-6][c], _, _ = textnum.Float([]byte(w), 0, 0)
+				h.matrix[k-6][c], _ = number(w, "")
 			}
 		}
-		i = end
 	}
-	return counts[0] * counts[1], matrix, i, nil
+	h.points, h.body, h.line = counts[0]*counts[1], i, line
+	return h, nil
 }
 
 func decodePTX(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) {
+	data = textnum.Text(data)
 	out := &ingest.Clouds{}
 	for i, line, total := 0, 0, int64(0); len(bytes.TrimSpace(data[i:])) > 0; {
 		if len(out.Clouds) == ptxMaxScans {
 			return nil, fmt.Errorf("found more than %d scans", ptxMaxScans)
 		}
-		n, matrix, body, err := parsePTXHeader(data, i, line)
+		h, err := parsePTXHeader(data, i, line)
+		if err != nil && len(out.Clouds) > 0 {
+			o.Note("left out after scan %d: %v", len(out.Clouds), err)
+			break
+		}
 		if err != nil {
 			return nil, err
 		}
-		total += n
-		if err := checkCount(total, int64(len(data)-body)+1, 0, o); err != nil {
-			return nil, err
-		}
-		if err := checkCount(n, int64(len(data)-body)+1, 8, o); err != nil {
-			return nil, err
-		}
-		fields := []string{"x", "y", "z", "intensity", "red", "green", "blue"}
-		k := len(strings.Fields(string(data[body:textnum.Line(data, body)])))
-		if k != 4 && k != 7 && n > 0 {
-			return nil, fmt.Errorf("line %d: found %d values, want 4 or 7", line+ptxHeaderLines+1, k)
-		}
-		if n > 0 {
-			fields = fields[:k]
-		}
-		t := table{line: line + ptxHeaderLines}
-		for c, f := range fields {
-			t.slot = append(t.slot, c)
-			t.cols = append(t.cols, columns.Column{Name: f, Type: columns.Float64})
-			if c > 3 {
-				t.cols[c].Type = columns.Uint8 // colours are integers from 0 to 255, even if all are dark
-			}
-		}
-		next, err := t.readSome(data, body, int(n), 0)
+		p, t, next, err := h.rows(data, o)
 		if err != nil {
 			return nil, err
 		}
-		p, err := columns.Cloud(int(n), t.cols)
-		if err != nil {
-			return nil, err
+		if total += int64(p.Len()); total > int64(o.MaxPoints) {
+			return nil, fmt.Errorf("point count: found more than %d, the limit", o.MaxPoints)
 		}
-		place(p, matrix)
-		out.Clouds, out.Fields = append(out.Clouds, p), fields
+		h.check(len(out.Clouds)+1, o)
+		place(p, h.matrix)
+		out.Clouds = append(out.Clouds, p)
+		out.Fields = []string{"x", "y", "z", "intensity", "red", "green", "blue"}[:len(t.slot)]
 		i, line = next, t.line
 	}
 	if len(out.Clouds) == 0 {
 		return nil, fmt.Errorf("found no scan, want at least 1")
 	}
 	return out, nil
+}
+
+// rows reads the points of a scan, not yet placed in the world.
+func (h *ptxScan) rows(data []byte, o ingest.Options) (p *ingest.PointCloud, t *table, next int, err error) {
+	if err := checkCount(h.points, 0, 0, o); err != nil {
+		return nil, nil, 0, err
+	}
+	n := min(h.points, int64(len(data)-h.body)/8+1) // a row needs 8 bytes at least, but for the last one
+	first, _ := nextLine(data, h.body)
+	k := len(strings.Fields(first))
+	if n == 0 {
+		k = 4
+	}
+	if k != 4 && k != 7 {
+		return nil, nil, 0, fmt.Errorf("line %d: found %d values, want 4 or 7", h.line+1, k)
+	}
+	t = &table{line: h.line, block: true}
+	for c, f := range []string{"x", "y", "z", "intensity", "red", "green", "blue"}[:k] {
+		t.slot = append(t.slot, c)
+		t.cols = append(t.cols, columns.Column{Name: f, Type: columns.Float64})
+		if c > 3 {
+			t.cols[c].Type = columns.Int32 // even if all are dark
+		}
+	}
+	rows, next := t.read(data, h.body, int(n))
+	if err := t.finish(rows, o); err != nil {
+		return nil, nil, 0, err
+	}
+	if int64(rows+t.bad) < h.points {
+		o.Note("scan header before line %d says %s, found %d", h.line+1, plural(int(h.points), "point"), rows)
+	}
+	p, err = columns.Cloud(rows, t.cols, o)
+	return p, t, next, err
+}
+
+// check notes a matrix that is not a motion.
+func (h *ptxScan) check(scan int, o ingest.Options) {
+	m := h.matrix
+	if _, err := ingest.PoseOfMatrix([]float64{
+		m[0][0], m[1][0], m[2][0], m[3][0], m[0][1], m[1][1], m[2][1], m[3][1], m[0][2], m[1][2], m[2][2], m[3][2],
+	}); err != nil {
+		o.Note("scan %d: the matrix is applied, though it is not a rotation and translation", scan)
+	}
 }
 
 // place transforms points from the scanner's axes to the world's: row vector times matrix. Rays without return

@@ -16,10 +16,12 @@ import (
 var Binvox = ingest.Format{
 	Name:       "binvox",
 	Doc:        "version 1",
+	Assumes:    "values other than 0 are full cells",
+	Refuses:    "truncated files",
 	Extensions: []string{".binvox"},
 	Tested:     "binvox-rw-py chair.binvox",
 	Detect: func(h *ingest.Head) ingest.Confidence {
-		if bytes.HasPrefix(h.Bytes, []byte("#binvox ")) {
+		if bytes.HasPrefix(h.Bytes, []byte("#binvox")) {
 			return ingest.Sure
 		}
 		return ingest.No
@@ -107,13 +109,24 @@ func decodeBinvox(data []byte, o ingest.Options) (*ingest.Grid, float64, error) 
 		return nil, 0, fmt.Errorf("truncated: found %d runs, want enough for %d cells", len(body)/2, total)
 	}
 	g := &ingest.Grid{Dims: [3]int{nz, ny, nx}, Channels: 1, Values: make([]float32, total)}
-	at := 0
+	at, odd := 0, false
 	for i := 0; i+1 < len(body) && at < total; i += 2 {
 		value, run := body[i], int(body[i+1])
-		if value > 1 || run == 0 || at+run > total {
-			return nil, 0, fmt.Errorf("run %d: found value %d and length %d at cell %d of %d", i/2, value, run, at, total)
+		if at+run > total {
+			return nil, 0, fmt.Errorf(
+				"run %d: found value %d and length %d at cell %d of %d",
+				i/2,
+				value,
+				run,
+				at,
+				total,
+			)
 		}
-		for ; value == 1 && run > 0; run-- {
+		if value > 1 && !odd {
+			odd = true
+			o.Note("run %d has the value %d: values other than 0 are read as 1", i/2, value)
+		}
+		for ; value > 0 && run > 0; run-- {
 			x, z, y := at/(nz*ny), at/ny%nz, at%ny
 			g.Values[(z*ny+y)*nx+x] = 1
 			at++

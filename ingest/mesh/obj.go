@@ -10,47 +10,86 @@ import (
 )
 
 // OBJ is Wavefront's text: each line "v x y z" is a vertex, followed by "red green blue" of 0..1 in files of
-// scanners. Texture coordinates, normals, faces and materials are skipped. http://paulbourke.net/dataformats/obj/
+// scanners. A line that ends with a backslash goes on in the next. Texture coordinates, normals, faces and materials
+// are skipped. http://paulbourke.net/dataformats/obj/
 var OBJ = ingest.CloudFormat(ingest.Format{
 	Name:       "obj",
 	Doc:        "vertices, with colours",
+	Assumes:    "a fourth coordinate is a weight and is not applied; damaged vertices are left out if they are fewer",
 	Extensions: []string{".obj"},
 	Tested:     "trimesh cube.OBJ",
 	Detect:     detectOBJ,
 }, decodeOBJ)
 
+// objWords are the first words of the lines of a file.
+var objWords = map[string]bool{
+	"v": true, "vn": true, "vt": true, "vp": true, "f": true, "fo": true, "l": true, "p": true, "o": true, "g": true,
+	"s": true, "mg": true, "mtllib": true, "usemtl": true, "maplib": true, "usemap": true, "cstype": true, "deg": true,
+	"bmat": true, "step": true, "curv": true, "curv2": true, "surf": true, "parm": true, "trim": true, "hole": true,
+	"scrv": true, "sp": true, "end": true, "con": true, "bevel": true, "c_interp": true, "d_interp": true, "lod": true,
+	"shadow_obj": true, "trace_obj": true, "ctech": true, "stech": true, "call": true, "csh": true,
+}
+
 func detectOBJ(h *ingest.Head) ingest.Confidence {
-	vertices := 0
-	for line := range bytes.Lines(h.Bytes) {
-		word, rest, _ := bytes.Cut(bytes.TrimSpace(line), []byte(" "))
-		switch string(word) {
-		case "v":
-			if _, _, ok := textnum.Float(rest, 0, 0); !ok {
-				return ingest.No
+	b := joinLines(textnum.Text(h.Bytes))
+	known, vertices, other := 0, 0, 0
+	for line := range bytes.Lines(b) {
+		words := bytes.Fields(line)
+		whole := bytes.HasSuffix(line, []byte("\n")) || len(h.Bytes) < ingest.HeadBytes
+		switch {
+		case len(words) == 0 || words[0][0] == '#' || !whole:
+		case string(words[0]) == "v":
+			if len(words) > 3 {
+				if _, _, ok := textnum.Float(words[1], 0, 0); ok {
+					vertices++
+				}
 			}
-			vertices++
-		case "", "mtllib", "usemtl", "o", "g", "s", "vn", "vt", "vp", "f", "l", "p":
+			known++
+		case objWords[string(words[0])]:
+			known++
 		default:
-			if word[0] == '#' {
-				continue
-			}
-			// The last line of a head may be incomplete.
-			if !bytes.HasSuffix(line, []byte("\n")) && len(h.Bytes) == ingest.HeadBytes {
-				continue
-			}
-			return ingest.No
+			other++
 		}
 	}
-	if vertices == 0 {
+	named := h.Ext == ".obj"
+	switch {
+	case h.IsDir() || bytes.IndexByte(b, 0) >= 0, known == 0:
 		return ingest.No
+	case vertices > 0 && other == 0, named && known > other:
+		return ingest.Likely
 	}
-	return ingest.Likely
+	return ingest.No
+}
+
+// joinLines turns a backslash at the end of a line, and the line feed, into blanks. All offsets remain.
+func joinLines(b []byte) []byte {
+	cloned := false
+	for i := 0; ; {
+		n := bytes.IndexByte(b[i:], '\\')
+		if n < 0 {
+			return b
+		}
+		i += n
+		end := i + 1
+		if end < len(b) && b[end] == '\r' {
+			end++
+		}
+		if end < len(b) && b[end] == '\n' {
+			if !cloned {
+				b, cloned = bytes.Clone(b), true
+			}
+			b[i], b[end] = ' ', ' '
+		}
+		i = end
+	}
 }
 
 func decodeOBJ(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) {
+	lines := textnum.Text(data)
+	data = joinLines(lines)
 	n := 0
 	for i := 0; i < len(data); i = textnum.Line(data, i) {
-		if isVertex(data, i) {
+		if vertexAt(data, i) > 0 {
 			n++
 		}
 	}
@@ -62,37 +101,84 @@ func decodeOBJ(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) 
 	for k, f := range names {
 		cols[k] = columns.Column{Name: f, Type: columns.Float64, Values: make([]float64, n)}
 	}
-	v, line, colored := 0, 0, 0
+	v, colored, weights := 0, 0, 0
+	var bad badRows
 	for i := 0; i < len(data); i = textnum.Line(data, i) {
-		line++
-		if !isVertex(data, i) {
+		at, k := vertexAt(data, i), 0
+		if at == 0 {
 			continue
 		}
-		at, k := i+1, 0
 		for ; k < len(cols); k++ {
-			var ok bool
-			if cols[k].Values[v], at, ok = textnum.Float(data, at, 0); !ok {
+			value, next, ok := textnum.Float(data, at, 0)
+			if at = next; !ok {
 				break
 			}
+			cols[k].Values[v] = value
 		}
 		if k < 3 {
-			return nil, fmt.Errorf("line %d, value %d: found %q, want a number", line, k+1, textnum.Token(data, at))
+			bad.add(1+bytes.Count(lines[:i], []byte("\n")), k+1, textnum.Token(data, textnum.Blanks(data, at)))
+			continue
 		}
-		if k == len(cols) {
+		switch {
+		case k == len(cols):
 			colored++
+		case k == 4 && cols[3].Values[v] != 1:
+			weights++
 		}
 		v++
 	}
-	if colored != n || n == 0 {
-		cols, names = cols[:3], names[:3] // a fourth value is a weight
+	if err := bad.finish(v, "vertex", "vertices", o); err != nil {
+		return nil, err
 	}
-	p, err := columns.Cloud(n, cols)
+	if weights > 0 {
+		o.Note("a fourth coordinate (weight) is not applied")
+	}
+	if colored != v || v == 0 {
+		cols, names = cols[:3], names[:3]
+		if colored > 0 {
+			o.Note("colours are left out: %d of %d vertices have them", colored, v)
+		}
+	}
+	for k := range cols {
+		cols[k].Values = cols[k].Values[:v]
+	}
+	p, err := columns.Cloud(v, cols, o)
 	if err != nil {
 		return nil, err
 	}
 	return &ingest.Clouds{Fields: names, Clouds: []*ingest.PointCloud{p}}, nil
 }
 
-func isVertex(data []byte, i int) bool {
-	return i+1 < len(data) && data[i] == 'v' && (data[i+1] == ' ' || data[i+1] == '\t')
+// vertexAt returns the index after the "v" of the line at data[i:], 0 if it is no vertex.
+func vertexAt(data []byte, i int) int {
+	i = textnum.Blanks(data, i)
+	if i+1 < len(data) && data[i] == 'v' && (data[i+1] == ' ' || data[i+1] == '\t') {
+		return i + 1
+	}
+	return 0
+}
+
+// badRows counts the lines that are left out.
+type badRows struct {
+	n     int
+	fault error
+}
+
+func (b *badRows) add(line, value int, token string) {
+	if b.n++; b.fault == nil {
+		b.fault = fmt.Errorf("line %d, value %d: found %q, want a number", line, value, token)
+	}
+}
+
+// finish notes what was left out. More bad rows than good ones are an error.
+func (b *badRows) finish(good int, one, many string, o ingest.Options) error {
+	switch {
+	case b.n > good:
+		return b.fault
+	case b.n == 1:
+		o.Note("1 %s left out: %v", one, b.fault)
+	case b.n > 1:
+		o.Note("%d %s left out: %v", b.n, many, b.fault)
+	}
+	return nil
 }

@@ -62,7 +62,7 @@ func (d *cloudDecoder) add(p packet) (*turn, error) {
 			return nil, fmt.Errorf("pointcloud2: found %d bytes, want %d rows of %d points of %d bytes", len(data), height,
 				width, stride)
 		}
-		if cloud, err = fields.cloud(int(points), data, int(stride), big); err != nil {
+		if cloud, err = fields.cloud(int(points), data, int(stride), big, d.limits); err != nil {
 			return nil, err
 		}
 	}
@@ -122,7 +122,7 @@ func (d *cloudDecoder) fields(c *cdr) (out pointFields, err error) {
 }
 
 // cloud makes a cloud of n points of stride bytes each.
-func (fs pointFields) cloud(n int, data []byte, stride int, big bool) (*ingest.PointCloud, error) {
+func (fs pointFields) cloud(n int, data []byte, stride int, big bool, o ingest.Options) (*ingest.PointCloud, error) {
 	cols := make([]columns.Column, len(fs))
 	for i, f := range fs {
 		if int64(f.offset)+int64(f.kind.Size()) > int64(stride) {
@@ -130,7 +130,7 @@ func (fs pointFields) cloud(n int, data []byte, stride int, big bool) (*ingest.P
 		}
 		cols[i] = columns.Column{Name: f.name, Type: f.kind, Data: data[f.offset:], Stride: stride, Big: big}
 	}
-	cloud, err := columns.Cloud(n, cols)
+	cloud, err := columns.Cloud(n, cols, o)
 	if err != nil {
 		return nil, fmt.Errorf("pointcloud2: %w", err)
 	}

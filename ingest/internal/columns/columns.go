@@ -47,28 +47,30 @@ type Column struct {
 // memory once.
 const block = 2048
 
-// Cloud makes a cloud of n rows. Columns are recognised by name: x y z; intensity, reflectance, confidence; red
-// green blue or packed rgb; others are left out. The caller has checked that every column holds n values.
-func Cloud(n int, cols []Column) (*ingest.PointCloud, error) {
-	roles := Assign(Names(cols))
-	for axis, c := range roles[X : Z+1] {
-		if c < 0 {
-			return nil, fmt.Errorf("fields: found %v, want one named %c", Names(cols), 'x'+axis)
-		}
+// Cloud makes a cloud of n rows. Columns are recognised by name, see [Assign]; others are left out. The caller has
+// checked that every column holds n values. Choices among columns, and about the range of colours, are noted in o.
+func Cloud(n int, cols []Column, o ingest.Options) (*ingest.PointCloud, error) {
+	names := Names(cols)
+	roles := Assign(names)
+	if err := Missing(names); err != nil {
+		return nil, err
 	}
+	noteChoices(names, roles, o)
 	p := &ingest.PointCloud{X: make([]float64, n), Y: make([]float64, n), Z: make([]float64, n)}
 	if roles[Intensity] >= 0 {
 		p.Intensity = make([]float32, n)
 	}
 	packed := roles[Packed] >= 0 && cols[roles[Packed]].packed()
-	split := roles[Red] >= 0 && roles[Green] >= 0 && roles[Blue] >= 0
+	split := roles[Red] >= 0
 	if packed || split {
 		p.R, p.G, p.B = make([]uint8, n), make([]uint8, n), make([]uint8, n)
+	} else if roles[Packed] >= 0 {
+		o.Note("colours are left out: field %s has not the 4 bytes of a packed colour", names[roles[Packed]])
 	}
 	triples, stride := adjacent(cols[roles[X]], cols[roles[Y]], cols[roles[Z]])
 	scale := 1.0
 	if split {
-		scale = colorScale(n, cols[roles[Red]], cols[roles[Green]], cols[roles[Blue]])
+		scale = colorScale(n, []*Column{&cols[roles[Red]], &cols[roles[Green]], &cols[roles[Blue]]}, o)
 	}
 	for lo := 0; lo < n; lo += block {
 		hi := min(lo+block, n)
@@ -110,32 +112,125 @@ const (
 	roleCount
 )
 
-var roleNames = map[string]Role{
-	"x": X, "y": Y, "z": Z,
-	"intensity": Intensity, "i": Intensity, "reflectance": Intensity, "scalar_intensity": Intensity,
-	"confidence": Intensity, "c": Intensity,
-	"red": Red, "green": Green, "blue": Blue, "r": Red, "g": Green, "b": Blue, "rf": Red, "gf": Green, "bf": Blue,
-	"diffuse_red": Red, "diffuse_green": Green, "diffuse_blue": Blue,
-	"rgb": Packed, "rgba": Packed,
+// synonyms are the names of the fields of each role, the most certain first: the plain name, then those of
+// CloudCompare (scalar_Intensity, Rf), VeloView and ParaView (Points_m_XYZ:0, Points:0), of data sets, drivers and
+// surveys.
+var synonyms = [roleCount][]string{
+	X: {"x", "points_m_xyz:0", "points_xyz:0", "points:0", "points_0", "easting", "east", "e"},
+	Y: {"y", "points_m_xyz:1", "points_xyz:1", "points:1", "points_1", "northing", "north", "n"},
+	Z: {"z", "points_m_xyz:2", "points_xyz:2", "points:2", "points_2", "elevation", "elev", "height", "altitude", "h"},
+	Intensity: {
+		"intensity", "scalar_intensity", "intensities", "reflectance", "reflectivity", "remission", "amplitude", "i",
+		"confidence", "c",
+	},
+	Red:    {"red", "r", "rf", "diffuse_red", "color_r", "colorred"},
+	Green:  {"green", "g", "gf", "diffuse_green", "color_g", "colorgreen"},
+	Blue:   {"blue", "b", "bf", "diffuse_blue", "color_b", "colorblue"},
+	Packed: {"rgb", "rgba"},
 }
 
-// Assign gives the index of the first field of each role, -1 for none.
+// meaning is the role of a name, and its rank among the synonyms.
+type meaning struct {
+	role Role
+	rank int
+}
+
+var meanings = func() map[string]meaning {
+	out := map[string]meaning{}
+	for role, names := range synonyms {
+		for rank, name := range names {
+			out[name] = meaning{Role(role), rank}
+		}
+	}
+	return out
+}()
+
+// Assign gives the index of the field of each role, -1 for none. Among several, the plain name wins over synonyms,
+// lower case over other spellings, and the first over the next. Red, green and blue are of one kind, or none.
 func Assign(names []string) [roleCount]int {
-	var out [roleCount]int
+	var out, best [roleCount]int
 	for r := range out {
 		out[r] = -1
 	}
+	var colors [3][]int // index of the field of each rank, plus 1
+	for c := range colors {
+		colors[c] = make([]int, len(synonyms[Red]))
+	}
 	for i, name := range names {
-		if r, ok := roleNames[strings.ToLower(name)]; ok && out[r] < 0 {
-			out[r] = i
+		low := strings.ToLower(name)
+		m, ok := meanings[low]
+		if !ok {
+			continue
+		}
+		if m.role >= Red && m.role <= Blue {
+			if at := &colors[m.role-Red][m.rank]; *at == 0 {
+				*at = i + 1
+			}
+			continue
+		}
+		rank := 2 * m.rank
+		if low != name {
+			rank++
+		}
+		if out[m.role] < 0 || rank < best[m.role] {
+			out[m.role], best[m.role] = i, rank
+		}
+	}
+	for rank := range colors[0] {
+		if r, g, b := colors[0][rank], colors[1][rank], colors[2][rank]; r > 0 && g > 0 && b > 0 {
+			out[Red], out[Green], out[Blue] = r-1, g-1, b-1
+			break
 		}
 	}
 	return out
 }
 
+// Missing returns an error that says which coordinate no field of names has.
+func Missing(names []string) error {
+	roles := Assign(names)
+	for axis, c := range roles[X : Z+1] {
+		if c >= 0 {
+			continue
+		}
+		for _, name := range names {
+			if low := strings.ToLower(name); strings.HasPrefix(low, "lat") || strings.HasPrefix(low, "lon") {
+				return fmt.Errorf(
+					"fields: found %v: longitude and latitude are not read, want x, y and z in metres",
+					names,
+				)
+			}
+		}
+		return fmt.Errorf("fields: found %v, want one named %c", names, 'x'+axis)
+	}
+	return nil
+}
+
+// noteChoices notes which of several fields of a role was taken, and that a name is not the plain one where that is a
+// guess.
+func noteChoices(names []string, roles [roleCount]int, o ingest.Options) {
+	for role, i := range roles {
+		if i < 0 || role >= int(Red) && role <= int(Blue) {
+			continue
+		}
+		var others []string
+		for k, name := range names {
+			if m, ok := meanings[strings.ToLower(name)]; ok && int(m.role) == role && k != i {
+				others = append(others, name)
+			}
+		}
+		plain := synonyms[role][0]
+		switch guessed := meanings[strings.ToLower(names[i])].rank > 0 && role != int(Packed); {
+		case len(others) > 0:
+			o.Note("%s comes from field %s; not kept: %s", plain, names[i], strings.Join(others, ", "))
+		case guessed:
+			o.Note("%s comes from field %s", plain, names[i])
+		}
+	}
+}
+
 // Wanted reports whether a cloud has a place for the field.
 func Wanted(name string) bool {
-	_, ok := roleNames[strings.ToLower(name)]
+	_, ok := meanings[strings.ToLower(name)]
 	return ok
 }
 
@@ -271,23 +366,43 @@ func clampByte(v float64) uint8 {
 	return uint8(min(v+0.5, 255))
 }
 
-// colorScale is what brings colours to 0..255: 16-bit integers by their type, and fractions of 1 by their values,
-// since files say neither.
-func colorScale(n int, cols ...Column) float64 {
+// colorScale is what brings colours to 0..255. The type alone does not tell: fields of 16 bits often hold colours of 8
+// bits, and text has no types. As in CloudCompare and LAStools, the largest value decides: up to 1 (not of integers)
+// they are fractions, up to 255 bytes, above that of 16 bits.
+func colorScale(n int, cols []*Column, o ingest.Options) float64 {
+	const wide = 255.0 / 65535
+	kind := cols[0].Type
+	most := 0.0
 	for _, c := range cols {
-		if c.Type == Uint16 {
-			return 255.0 / 65535
-		}
-		if !c.Type.isFloat() {
+		if c.Type.Size() == 1 {
 			return 1
 		}
 		for i := range n {
-			if c.At(i) > 1 {
-				return 1
+			most = max(most, c.number(i))
+			if most > 255 && kind == Uint16 {
+				return wide
 			}
 		}
 	}
-	return 255
+	switch {
+	case most <= 1 && kind.isFloat():
+		return 255
+	case most < 256:
+		if kind == Uint16 && most > 0 {
+			o.Note("colours of 16 bits are at most %g: read as 8 bits", most)
+		}
+		return 1
+	}
+	o.Note("colours are up to %g: read as 16 bits", most)
+	return wide
+}
+
+// number is value i, 0 where it is NaN.
+func (c *Column) number(i int) float64 {
+	if v := c.At(i); v == v { // not NaN
+		return v
+	}
+	return 0
 }
 
 // unpack takes 0xRRGGBB out of the column's bits. In text a whole number is the bits themselves, a fraction the

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/voxelstream/voxelstream/ingest"
 )
 
 // TestFastPathsAgree compares every loop for a common type with At, the reference, for every type, order and offset.
@@ -74,7 +76,7 @@ func TestAdjacentCoordinates(t *testing.T) {
 		if got, _ := adjacent(cols[0], cols[1], cols[2]); (got != nil) != c.at {
 			t.Errorf("%+v: taken at once: %v", c, got != nil)
 		}
-		p, err := Cloud(n, cols)
+		p, err := Cloud(n, cols, ingest.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,7 +92,7 @@ func TestAdjacentCoordinates(t *testing.T) {
 		{Name: "x", Type: Float32},
 		{Name: "y", Type: Float32},
 		{Name: "z", Type: Float32},
-	}); err != nil || p.Len() != 0 {
+	}, ingest.Options{}); err != nil || p.Len() != 0 {
 		t.Errorf("no rows: found %v, %v", p, err)
 	}
 }
@@ -129,7 +131,7 @@ func text(name string, kind Type, v ...float64) Column {
 func TestRolesAndColors(t *testing.T) {
 	xyz := []Column{text("Y", Float64, 3, 4), text("x", Float64, 1, 2), text("z", Float64, 5, 6)}
 	cloud := func(more ...Column) string {
-		p, err := Cloud(2, append(slices.Clone(xyz), more...))
+		p, err := Cloud(2, append(slices.Clone(xyz), more...), ingest.Options{})
 		if err != nil {
 			return err.Error()
 		}
@@ -145,7 +147,7 @@ func TestRolesAndColors(t *testing.T) {
 			"[1 2] [3 4] [5 6] [] [255 0] [0 128] [0 0]",
 		},
 		"float bytes": {
-			cloud(text("r", Float64, 1, 300), text("g", Float64, 0, .4), text("b", Float64, -1, 9)),
+			cloud(text("r", Float64, 1, 255.4), text("g", Float64, 0, .4), text("b", Float64, -1, 9)),
 			"[1 2] [3 4] [5 6] [] [1 255] [0 0] [0 9]",
 		},
 		"dark bytes": {
@@ -155,6 +157,22 @@ func TestRolesAndColors(t *testing.T) {
 		"16 bits": {
 			cloud(text("r", Uint16, 65535, 0), text("g", Uint16, 257, 0), text("b", Uint16, 0, 0)),
 			"[1 2] [3 4] [5 6] [] [255 0] [1 0] [0 0]",
+		},
+		"8 bits in 16": {
+			cloud(text("r", Uint16, 255, 0), text("g", Uint16, 128, 0), text("b", Uint16, 1, 0)),
+			"[1 2] [3 4] [5 6] [] [255 0] [128 0] [1 0]",
+		},
+		"16 bits as numbers": {
+			cloud(text("r", Float64, 65535, 0), text("g", Float64, 32896, 256), text("b", Float64, 0, 0)),
+			"[1 2] [3 4] [5 6] [] [255 0] [128 1] [0 0]",
+		},
+		"16 bits in 32": {
+			cloud(text("r", Int32, 65535, 0), text("g", Int32, 257, 0), text("b", Int32, 0, 0)),
+			"[1 2] [3 4] [5 6] [] [255 0] [1 0] [0 0]",
+		},
+		"colours of one kind": {
+			cloud(text("red", Uint8, 9, 9), text("r", Uint8, 1, 0), text("g", Uint8, 0, 1), text("b", Uint8, 0, 0)),
+			"[1 2] [3 4] [5 6] [] [1 0] [0 1] [0 0]",
 		},
 		"two of three": {cloud(text("r", Uint8, 1, 0), text("g", Uint8, 0, 1)), "[1 2] [3 4] [5 6] [] [] [] []"},
 		"packed text":  {cloud(text("rgb", Float64, 0x010203, word(0x00ff0805))), "[1 2] [3 4] [5 6] [] [1 255] [2 8] [3 5]"},
@@ -167,7 +185,48 @@ func TestRolesAndColors(t *testing.T) {
 			t.Errorf("%s: found %s, want %s", name, c.got, c.want)
 		}
 	}
-	if _, err := Cloud(2, xyz[:2]); err == nil || !strings.Contains(err.Error(), "want one named z") {
+	if _, err := Cloud(2, xyz[:2], ingest.Options{}); err == nil || !strings.Contains(err.Error(), "want one named z") {
 		t.Errorf("found error %v", err)
+	}
+}
+
+// TestPlainNamesWin: a synonym before the plain name does not take its place, and what is not taken is noted.
+func TestPlainNamesWin(t *testing.T) {
+	for _, c := range []struct {
+		names []string
+		want  [4]int // of x, y, z and the intensity
+		note  string
+	}{
+		{[]string{"x", "y", "z", "confidence", "intensity"}, [4]int{0, 1, 2, 4}, "field intensity; not kept: confidence"},
+		{[]string{"x", "y", "z", "i", "reflectance"}, [4]int{0, 1, 2, 4}, "field reflectance; not kept: i"},
+		{[]string{"x", "y", "z", "c"}, [4]int{0, 1, 2, 3}, "intensity comes from field c"},
+		{[]string{"x", "y", "z", "scalar_Intensity", "Intensity"}, [4]int{0, 1, 2, 4}, "not kept: scalar_Intensity"},
+		{[]string{"X", "x", "y", "z"}, [4]int{1, 2, 3, -1}, "x comes from field x; not kept: X"},
+		{[]string{"x", "y", "z", "x"}, [4]int{0, 1, 2, -1}, "x comes from field x; not kept: x"},
+		{[]string{"height", "x", "y", "z", "East"}, [4]int{1, 2, 3, -1}, "z comes from field z; not kept: height"},
+		{[]string{"Northing", "Easting", "Elevation"}, [4]int{1, 0, 2, -1}, "y comes from field Northing"},
+		{[]string{"Points_m_XYZ:0", "Points_m_XYZ:1", "Points_m_XYZ:2", "intensity"}, [4]int{0, 1, 2, 3}, "Points_m_XYZ:0"},
+	} {
+		var cols []Column
+		for i, name := range c.names {
+			cols = append(cols, text(name, Float64, float64(i)))
+		}
+		o := ingest.Options{Notes: new(ingest.Notes)}
+		p, err := Cloud(1, cols, o)
+		if err != nil {
+			t.Errorf("%v: %v", c.names, err)
+			continue
+		}
+		got := [4]int{int(p.X[0]), int(p.Y[0]), int(p.Z[0]), -1}
+		if p.Intensity != nil {
+			got[3] = int(p.Intensity[0])
+		}
+		if notes := fmt.Sprint(o.Notes.Take()); got != c.want || !strings.Contains(notes, c.note) {
+			t.Errorf("%v: found columns %v and notes %s, want %v and %q", c.names, got, notes, c.want, c.note)
+		}
+	}
+	if _, err := Cloud(1, []Column{text("lat", Float64, 1), text("lon", Float64, 2), text("alt", Float64, 3)},
+		ingest.Options{}); err == nil || !strings.Contains(err.Error(), "longitude and latitude are not read") {
+		t.Errorf("longitude and latitude: found error %v", err)
 	}
 }

@@ -5,6 +5,7 @@ package textnum
 import (
 	"math"
 	"strconv"
+	"strings"
 )
 
 // pow10 are the powers of ten that float64 holds exactly.
@@ -95,7 +96,8 @@ func Float(b []byte, i int, delim byte) (v float64, next int, ok bool) {
 	return v, i, true
 }
 
-// slow reads what Float leaves to strconv: long mantissas, large exponents, nan and inf.
+// slow reads what Float leaves to it: long mantissas, large exponents, hexadecimal and Fortran notation, and the words
+// for NaN and infinity.
 func slow(b []byte, start int, delim byte) (float64, int, bool) {
 	end := start
 	for end < len(b) && !ends(b[end], delim) && end-start <= maxToken {
@@ -104,20 +106,73 @@ func slow(b []byte, start int, delim byte) (float64, int, bool) {
 	if end == start || end-start > maxToken {
 		return 0, start, false
 	}
-	v, err := strconv.ParseFloat(string(b[start:end]), 64)
-	if err != nil && !math.IsInf(v, 0) {
+	v, ok := parse(string(b[start:end]))
+	if !ok {
 		return 0, start, false
 	}
 	return v, end, true
+}
+
+func parse(s string) (float64, bool) {
+	v, err := strconv.ParseFloat(s, 64)
+	if err == nil || math.IsInf(v, 0) {
+		return v, true
+	}
+	if v, ok := word(s); ok {
+		return v, true
+	}
+	if t, ok := fortran(s); ok {
+		v, err = strconv.ParseFloat(t, 64)
+		return v, err == nil || math.IsInf(v, 0)
+	}
+	return 0, false
+}
+
+// word reads what printf and spreadsheets write in the place of a number: nan and inf of the C library, with a sign or
+// a payload ("-nan", "nan(ind)"), "1.#INF", "-1.#IND", "1.#QNAN" and their rounded forms of Microsoft's, asterisks
+// where a Fortran field was too narrow, and the words for a missing value.
+func word(s string) (float64, bool) {
+	t := strings.ToLower(strings.TrimLeft(s, "+-"))
+	if len(s)-len(t) > 1 {
+		return 0, false
+	}
+	switch {
+	case strings.HasPrefix(t, "1.#inf"):
+		if s[0] == '-' {
+			return math.Inf(-1), true
+		}
+		return math.Inf(1), true
+	case t == "nan", t == "1.#j", t == "1.#r", strings.HasPrefix(t, "nan(") && t[len(t)-1] == ')',
+		strings.HasPrefix(t, "1.#ind"), strings.HasPrefix(t, "1.#qnan"), strings.HasPrefix(t, "1.#snan"),
+		strings.Trim(s, "*") == "":
+		return math.NaN(), true
+	}
+	switch strings.Trim(t, "#") {
+	case "na", "n/a", "null", "none":
+		return math.NaN(), len(t) == len(s)
+	}
+	return 0, false
+}
+
+// fortran turns 1.5D+03 and 1.5+103 (an exponent of three digits has no letter) into the notation of C.
+func fortran(s string) (string, bool) {
+	at := strings.IndexAny(s, "dD")
+	if at >= 0 {
+		return s[:at] + "e" + s[at+1:], at > 0 && s[at-1] != 'x' && s[at-1] != 'X'
+	}
+	if at = strings.LastIndexAny(s, "+-"); at > 1 && len(s) == at+4 && strings.IndexByte(s[:at], '.') >= 0 {
+		return s[:at] + "e" + s[at:], true
+	}
+	return "", false
 }
 
 func ends(c, delim byte) bool {
 	return c == ' ' || c == '\n' || c == '\t' || c == '\r' || c == delim && delim != 0
 }
 
-// Blanks is the index of the first byte at or behind i that is no space, tab or carriage return.
+// Blanks is the index of the first byte at or behind i that is no space or other control character than a line feed.
 func Blanks(b []byte, i int) int {
-	for i < len(b) && (b[i] == ' ' || b[i] == '\t' || b[i] == '\r') {
+	for i < len(b) && b[i] <= ' ' && b[i] != '\n' {
 		i++
 	}
 	return i
