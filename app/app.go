@@ -18,6 +18,7 @@ import (
 	"io"
 	"log/slog"
 	"runtime"
+	"sync"
 
 	"github.com/voxelstream/voxelstream/app/config"
 	"github.com/voxelstream/voxelstream/ingest"
@@ -55,12 +56,26 @@ func (a *Env) Threads() int {
 	return runtime.GOMAXPROCS(0)
 }
 
+// maxNoted is the number of files of one input about which the same note is logged as a warning.
+const maxNoted = 5
+
 // Reading returns the options for reading inputs. Notes about inputs and skipped files are logged.
 func (a *Env) Reading() ingest.Options {
 	o := a.Config.Ingest
+	var mu sync.Mutex
+	files := map[string]int{} // by note
 	o.Noted = func(file string, notes []ingest.Note) {
+		mu.Lock()
+		defer mu.Unlock()
 		for _, n := range notes {
-			a.Log.Warn(n.Text, "file", file, "count", n.Count)
+			level := slog.LevelWarn
+			if files[n.Text]++; files[n.Text] > maxNoted {
+				level = slog.LevelDebug
+			}
+			a.Log.Log(context.Background(), level, n.Text, "file", file, "count", n.Count)
+			if files[n.Text] == maxNoted {
+				a.Log.Warn("the same note about further files is logged at debug level")
+			}
 		}
 	}
 	o.Skipped = func(folder, reason string, files []string) {

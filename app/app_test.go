@@ -5,11 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 
 	"github.com/voxelstream/voxelstream/app/config"
+	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/internal/screen"
+	"github.com/voxelstream/voxelstream/record"
 )
 
 func TestIsUsage(t *testing.T) {
@@ -69,5 +72,57 @@ func TestCount(t *testing.T) {
 		if got := Count(n, "row"); got != want {
 			t.Errorf("found %q, want %q", got, want)
 		}
+	}
+}
+
+// TestNotesAreLogged: a note about many files does not fill the screen.
+func TestNotesAreLogged(t *testing.T) {
+	var b bytes.Buffer
+	a := &Env{Config: &config.Loaded{}, Log: slog.New(slog.NewTextHandler(&b, nil))}
+	o := a.Reading()
+	for i := range 100 {
+		o.Noted(fmt.Sprintf("%d.png", i), []ingest.Note{{Text: "assumed millimetres", Count: 3}})
+	}
+	o.Skipped("in", "hidden", []string{"in/.a", "in/.b"})
+	if got := b.String(); strings.Count(got, "\n") != maxNoted+2 || strings.Count(got, `msg="assumed millimetres" file=`) != maxNoted ||
+		!strings.Contains(got, "count=3") || !strings.Contains(got, `msg="skipped files" folder=in reason=hidden count=2 first=in/.a`) {
+		t.Errorf("found %s", got)
+	}
+}
+
+// TestSkips: one line per file, and one error for all.
+func TestSkips(t *testing.T) {
+	var b bytes.Buffer
+	a := &Env{Config: &config.Loaded{}, Log: slog.New(slog.NewTextHandler(&b, nil))}
+	s := a.Skips()
+	bad := errors.New("NaN")
+	for i := range 500 {
+		s.Add(&ingest.ItemError{ID: record.ID{Stream: "a", Seq: uint64(i)}, Err: bad})
+	}
+	s.Add(&ingest.ItemError{ID: record.ID{Stream: "b"}, Err: bad})
+	err := s.Done("in", "sample")
+	if got := b.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, `msg="skipped items" count=500 "first error"="a/0: NaN"`) ||
+		!strings.Contains(got, `msg="skipped an item" error="b/0: NaN"`) {
+		t.Errorf("found %s", got)
+	}
+	if !errors.Is(err, ErrSkipped) || err.Error() != "in: skipped 501 samples" {
+		t.Errorf("found %v", err)
+	}
+	b.Reset()
+	s = a.Skips()
+	for i := range 100 {
+		s.Add(&ingest.ItemError{ID: record.ID{Stream: fmt.Sprint(i)}, Err: bad})
+	}
+	if err := s.None("in", "sample"); errors.Is(err, ErrSkipped) || strings.Count(b.String(), "\n") != maxSkipLines+1 {
+		t.Errorf("found %v and %s", err, b.String())
+	}
+	b.Reset()
+	s = a.Skips()
+	s.Add(&ingest.ItemError{ID: record.ID{Stream: "a"}, Err: bad})
+	if err := s.None("in", "sample"); err == nil || err.Error() != "a/0: NaN" || b.Len() > 0 {
+		t.Errorf("found %v and %s", err, b.String())
+	}
+	if err := a.Skips().Done("in", "sample"); err != nil {
+		t.Error(err)
 	}
 }

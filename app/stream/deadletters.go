@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -47,6 +48,11 @@ type deadLetters struct {
 	observer pipeline.Observer
 	topic    pipeline.Sink[transport.Message]
 	count    atomic.Int64
+
+	mu     sync.Mutex // guards what follows
+	stream string     // of the last dead letter
+	more   int        // dead letters of this stream that were not logged as warnings
+	warned int        // streams
 }
 
 func newDeadLetters(a *app.Env, cl *cluster) *deadLetters {
@@ -81,20 +87,45 @@ func (w *deadLetters) write(ctx context.Context, d deadLetter) error {
 	return nil
 }
 
-// maxWarnings is how many dead letters a run warns of: a folder without its images would fill the screen. The topic
-// has them all.
-const maxWarnings = 5
+// maxWarnings is the number of streams whose dead letters are logged as warnings: a folder may have thousands of
+// unreadable files. The topic has them all.
+const maxWarnings = 20
 
-// warn logs a dead letter: the first ones as warnings, the others at level debug.
+// warn logs a dead letter: the first of a stream as a warning, the others at level debug, because a damaged file may
+// have many with the same reason.
 func (w *deadLetters) warn(d deadLetter) {
-	level := slog.LevelWarn
-	switch n := w.count.Load(); {
-	case n == maxWarnings:
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	level := slog.LevelDebug
+	switch {
+	case d.Stream == w.stream && w.warned > 0:
+		w.more++
+	case w.warned < maxWarnings:
+		w.sum()
+		level = slog.LevelWarn
+		w.stream = d.Stream
+		w.warned++
+	case w.warned == maxWarnings:
+		w.sum()
+		w.warned++
+		w.stream = ""
 		w.log.Warn("further dead letters are logged at debug level; run dlq list to see all")
-		fallthrough
-	case n > maxWarnings:
-		level = slog.LevelDebug
 	}
 	w.log.Log(context.Background(), level, "dead letter",
 		"input", d.Input, "item", d.id(), "stage", d.Stage, "error", d.Error)
+}
+
+// sum logs how many dead letters of the last stream were not logged as warnings.
+func (w *deadLetters) sum() {
+	if w.more > 0 {
+		w.log.Warn("further dead letters of the same stream", "stream", w.stream, "count", w.more)
+	}
+	w.more = 0
+}
+
+// done logs what was not logged yet, when everything is read.
+func (w *deadLetters) done() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sum()
 }

@@ -97,6 +97,7 @@ func send(ctx context.Context, a *app.Env, cl *cluster, log *backlog, inputs []i
 		Drain:    a.Config.Pipeline.Drain, Abort: a.Abort, Observer: a.Observer,
 	}
 	err = p.Run(ctx)
+	dead.done()
 	s := IngestSummary{
 		Inputs: len(inputs), Volumes: out.volumes.Load(), Messages: out.messages.Load(), DeadLetters: dead.count.Load(),
 		Seconds: time.Since(start).Seconds(),
