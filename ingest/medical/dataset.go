@@ -61,6 +61,7 @@ const (
 	tagPETTypeGroup      tag = 0x00189751
 	tagSiemensTiles      tag = 0x0019100a // Siemens: NumberOfImagesInMosaic
 	tagSiemensBValue     tag = 0x0019100c
+	tagSiemensHeader     tag = 0x00291010 // Siemens: CSA Image Header Info
 	tagSeries            tag = 0x0020000e
 	tagSeriesNumber      tag = 0x00200011
 	tagAcquisition       tag = 0x00200012
@@ -153,7 +154,7 @@ var scalars = []tag{
 	tagFrameType, tagComplex, tagThickness, tagEchoTime, tagInversionTime, tagEcho, tagBetween, tagTriggerTime,
 	tagFrameTime, tagFrameTimes, tagImagerSpacing, tagFlipAngle, tagScannedSpacing, tagRegionUnitX, tagRegionUnitY,
 	tagRegionX, tagRegionY, tagFrameDateTime, tagInversionTimes, tagEffectiveEcho, tagBValue, tagGradient,
-	tagSiemensTiles, tagSiemensBValue, tagSeries, tagSeriesNumber, tagAcquisition, tagInstance, tagPosition,
+	tagSiemensTiles, tagSiemensBValue, tagSiemensHeader, tagSeries, tagSeriesNumber, tagAcquisition, tagInstance, tagPosition,
 	tagOrientation, tagTemporal, tagLocation, tagStack, tagInStack, tagTemporalIndex, tagTriggerDelay,
 	tagFrameAcquisition, tagDimensionValues, tagVolumePosition, tagVolumeOrientation, tagTimeOffset, tagSamples,
 	tagPhotometric, tagFrames, tagFramePointer, tagRows, tagColumns, tagSpacing, tagAllocated, tagStored, tagHighBit,
@@ -396,6 +397,7 @@ func (d *dataSet) value(n uint32) ([]byte, error) {
 // pixelData is the header of the element that holds the pixels.
 type pixelData struct {
 	t      tag // 0 if there are no pixels
+	vr     string
 	length uint32
 }
 
@@ -413,7 +415,7 @@ func (d *dataSet) read(end, depth int) (out attributes, pixels pixelData, err er
 			return out, pixels, nil
 		}
 		if depth == 0 && (t == tagPixels || t == tagFloats || t == tagDoubles) {
-			return out, pixelData{t, n}, nil
+			return out, pixelData{t, vr, n}, nil
 		}
 		switch k := kinds[t]; {
 		case k == sequence && (vr == "SQ" || vr == "" || vr == "UN"):

@@ -187,5 +187,6 @@ func TestDICOMSuite(t *testing.T) {
 
 func FuzzDICOM(f *testing.F) {
 	ingesttest.Fuzz(f, DICOM, "a.dcm", dicom(f, implicitLittle, `0\0\0`, axial, 0, 1, 2, 3, 4, 5),
-		dicom(f, explicitLittle, `0\0\0`, axial, 0, 1, 2, 3, 4, 5))
+		dicom(f, explicitLittle, `0\0\0`, axial, 0, 1, 2, 3, 4, 5),
+		enhanced(2, measured, func(i int) []element { return []element{at(float64(i))} }))
 }

@@ -174,9 +174,7 @@ func (p *picture) slices(o ingest.Options) ([]*frame, error) {
 
 // describe reads the geometry, the values and the keys of a frame.
 func (f *frame) describe(g groups, o ingest.Options) error {
-	if _, err := f.reals(tagInstance, &f.instance); err != nil {
-		return err
-	}
+	f.optional(o)(f.reals(tagInstance, &f.instance))
 	if err := f.lengths(g, o); err != nil {
 		return err
 	}
@@ -187,6 +185,15 @@ func (f *frame) describe(g groups, o ingest.Options) error {
 		f.located = false // the position is that of the first frame
 	}
 	return f.valueMap(g, o)
+}
+
+// optional returns a function that notes the error of reading a number that is not needed.
+func (*frame) optional(o ingest.Options) func(bool, error) {
+	return func(_ bool, err error) {
+		if err != nil {
+			o.Note("ignored: %v", err)
+		}
+	}
 }
 
 // lengths reads the voxel size.
@@ -203,23 +210,24 @@ func (f *frame) lengths(g groups, o ingest.Options) error {
 			return err
 		}
 	}
-	if _, err := g.reals(tagMeasuresGroup, tagThickness, &f.thickness); err != nil {
-		return err
-	}
+	f.optional(o)(g.reals(tagMeasuresGroup, tagThickness, &f.thickness))
 	f.thickness = max(f.thickness, 0)
-	_, err = g.reals(tagMeasuresGroup, tagBetween, &f.between)
-	return err
+	f.optional(o)(g.reals(tagMeasuresGroup, tagBetween, &f.between))
+	return nil
 }
 
 // otherSpacing reads the spacing of images that are not slices.
 func (f *frame) otherSpacing(o ingest.Options) error {
 	f.spacing = [2]float64{1, 1}
-	for t, name := range map[tag]string{tagImagerSpacing: "at the detector", tagScannedSpacing: "of the scanned film"} {
+	for _, other := range []struct {
+		t    tag
+		name string
+	}{{tagImagerSpacing, "at the detector"}, {tagScannedSpacing, "of the scanned film"}} {
 		var s [2]float64
-		if ok, err := f.reals(t, &s[0], &s[1]); err != nil {
+		if ok, err := f.reals(other.t, &s[0], &s[1]); err != nil {
 			return err
 		} else if ok && s[0] > 0 && s[1] > 0 {
-			o.Note("the pixel spacing is that %s", name)
+			o.Note("the pixel spacing is that %s", other.name)
 			f.spacing = s
 			return nil
 		}
@@ -324,12 +332,8 @@ func (f *frame) valueMap(g groups, o ingest.Options) error {
 		f.value = transform{slope: 1 / full}
 	}
 	var centre, width float64
-	if _, err := g.reals(tagWindowGroup, tagCentre, &centre); err != nil {
-		return err
-	}
-	if _, err := g.reals(tagWindowGroup, tagWidth, &width); err != nil {
-		return err
-	}
+	f.optional(o)(g.reals(tagWindowGroup, tagCentre, &centre))
+	f.optional(o)(g.reals(tagWindowGroup, tagWidth, &width))
 	if width > 1 { // PS3.3, C.11.2.1.2.1
 		f.window = [2]float32{float32(centre - 0.5 - (width-1)/2), float32(centre - 0.5 + (width-1)/2)}
 	}
@@ -435,10 +439,11 @@ func (e attribute) key(frame int, vector bool) key {
 		}
 		return key{}
 	}
-	if v, err := e.numbers(3); err == nil && len(v) == 1 {
+	// A date with time has more digits than a float64; as a text it is in order, too.
+	if v, err := e.numbers(2); err == nil && len(v) == 1 && len(e.value) <= 15 {
 		return key{number: v[0]}
 	}
-	if _, isBinary := binaryVR[e.t]; isBinary && e.t != tagStack {
+	if _, isBinary := binaryVR[e.t]; isBinary {
 		return key{text: fmt.Sprintf("%x", e.value)}
 	}
 	return key{text: e.text()}
@@ -545,6 +550,9 @@ func (m *multiFrame) place(f *frame) error {
 		f.slot = m.slots[f.index]
 	case f.tiles > 0:
 		f.slot = float64(f.index + 1)
+		if s := f.siemensNormal; s[0]*n[0]+s[1]*n[1]+s[2]*n[2] < 0 {
+			f.slot = float64(f.frames - f.index)
+		}
 	}
 	return nil
 }

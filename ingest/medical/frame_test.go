@@ -336,6 +336,65 @@ func TestFloatPixels(t *testing.T) {
 	}
 }
 
+// csa is a Siemens header with one element.
+func csa(name string, values ...string) element {
+	b := little.AppendUint32([]byte("SV10\x04\x03\x02\x01"), 1)
+	b = little.AppendUint32(b, 77)
+	b = append(append(b, name...), make([]byte, 64-len(name))...)
+	for _, v := range []int{len(values), 0, 0, len(values), 77} {
+		b = little.AppendUint32(b, uint32(v))
+	}
+	for _, v := range values {
+		for _, x := range []int{0, len(v), 77, 0} {
+			b = little.AppendUint32(b, uint32(x))
+		}
+		b = append(b, v...)
+		b = append(b, make([]byte, (4-len(v)%4)%4)...)
+	}
+	return element{tagSiemensHeader, "OB", append(b, make([]byte, len(b)%2)...)}
+}
+
+// TestMosaic checks the tiles of a Siemens mosaic, which are slices.
+func TestMosaic(t *testing.T) {
+	for name, c := range map[string]struct {
+		elements []element
+		want     string
+	}{
+		"number":   {[]element{uints(tagSiemensTiles, "US", 3)}, "[0 1 4] 3 0.5 0.25"},
+		"header":   {[]element{csa("NumberOfImagesInMosaic", "3")}, "[0 1 4] 3 0.5 0.25"},
+		"downward": {[]element{uints(tagSiemensTiles, "US", 3), csa("SliceNormalVector", "0.0", "0.0", "-1.0")}, "[4 1 0] 3 0.5 0.25"},
+		"unknown":  {nil, "[0] 3 0.5 0.25"},
+		"too many": {[]element{uints(tagSiemensTiles, "US", 7)}, "[0] 3 0.5 0.25"},
+	} {
+		head := append([]element{
+			text(tagImageType, "CS", `ORIGINAL\PRIMARY\M\MOSAIC`), ds(tagOrientation, axial), ds(tagBetween, "3"),
+		}, c.elements...)
+		head = append(head, uints(tagRows, "US", 2), uints(tagColumns, "US", 2))
+		tail := []element{ds(tagSpacing, `0.5\0.25`)}
+		b := imageOf(1, head, tail)
+		b = slices.Concat(b[:len(b)-4-12], encode([]element{uints(tagPixels, "OW", 0|1<<16, 4|5<<16)}))
+		grids, notes, err := readNoted(t, DICOM, file(t, "a.dcm", b))
+		if err != nil || summary(grids) != c.want {
+			t.Errorf("%s: found %v, %s, %v, want %s", name, grids, notes, err, c.want)
+		}
+	}
+}
+
+// TestBigWords checks that pixels of 8 bits in big-endian words are swapped.
+func TestBigWords(t *testing.T) {
+	for vr, want := range map[string]string{"OW": "[4 3 2 1]", "OB": "[3 4 1 2]"} {
+		d := &dataSet{b: []byte{2, 1, 4, 3}, order: binary.BigEndian}
+		p := &picture{rows: 1, cols: 4, bits: 8, stored: 8, frames: 1}
+		if err := d.load(p, pixelData{tagPixels, vr, 4}, ingest.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		slices.Reverse(p.pixels)
+		if got := fmt.Sprint(p.pixels); got != want {
+			t.Errorf("%s: found %s, want %s", vr, got, want)
+		}
+	}
+}
+
 // TestNoImage checks that the error says what a file is that holds no pixels.
 func TestNoImage(t *testing.T) {
 	b := imageOf(1, []element{text(tagClass, "UI", "1.2.840.10008.5.1.4.1.1.481.3")}, nil)

@@ -22,8 +22,9 @@ type picture struct {
 	bits, stored       int
 	shift              int // of the stored bits within those allocated
 	signed             bool
-	float              bool // values are IEEE 754, of 32 or 64 bits
-	tiles              int  // per side of a mosaic; 0 if the picture is none
+	float              bool       // values are IEEE 754, of 32 or 64 bits
+	tiles              int        // per side of a mosaic; 0 if the picture is none
+	siemensNormal      [3]float64 // direction from tile to tile of a mosaic; zeros if unknown
 	pixels             []byte
 	order              binary.ByteOrder
 	codec              *codec
@@ -308,8 +309,17 @@ func (d *dataSet) load(p *picture, at pixelData, o ingest.Options) (err error) {
 	if have := uint32(min(int64(len(d.b)-d.at), math.MaxUint32)); have < at.length && p.frames > 1 {
 		at.length = have
 	}
-	p.pixels, err = d.value(at.length)
-	return err
+	if p.pixels, err = d.value(at.length); err != nil {
+		return err
+	}
+	if d.order == binary.BigEndian && p.bits == 8 && at.vr == "OW" { // two pixels in a word, PS3.5, 8.1.1
+		swapped := make([]byte, len(p.pixels)&^1)
+		for i := range swapped {
+			swapped[i] = p.pixels[i^1]
+		}
+		p.pixels = swapped
+	}
+	return nil
 }
 
 // wholeFrames returns the number of frames whose pixels are there, at most p.frames.
@@ -323,7 +333,14 @@ func (p *picture) mosaic(o ingest.Options) error {
 	if p.frames != 1 || !slices.Contains(strings.Split(p.text(tagImageType), `\`), "MOSAIC") {
 		return nil
 	}
+	csa, _ := p.find(tagSiemensHeader)
+	if v := csaNumbers(csa.value, "SliceNormalVector", 3); len(v) == 3 {
+		p.siemensNormal = [3]float64(v)
+	}
 	n, ok, err := p.count(tagSiemensTiles)
+	if v := csaNumbers(csa.value, "NumberOfImagesInMosaic", 1); !ok && len(v) == 1 && v[0] < maxFrames {
+		n, ok = int(v[0]), true
+	}
 	if err != nil || !ok {
 		o.Note("MOSAIC: the number of slices is not given, so the tiles of the mosaic are read as one slice")
 		return err
@@ -334,6 +351,41 @@ func (p *picture) mosaic(o ingest.Options) error {
 		return nil
 	}
 	p.tiles, p.frames, p.rows, p.cols = side, n, p.rows/side, p.cols/side
+	return nil
+}
+
+// csaNumbers returns the first numbers of an element of a Siemens header of the second kind ("SV10"): 64 bytes of name, 5
+// integers of which the fourth is the number of texts, then each text after 4 integers of which the second is its length.
+// https://nipy.org/nibabel/dicom/siemens_csa.html
+func csaNumbers(b []byte, name string, most int) (out []float64) {
+	if len(b) < 16 || string(b[:4]) != "SV10" {
+		return nil
+	}
+	for b = b[16:]; len(b) >= 84; {
+		label, _, _ := bytes.Cut(b[:64], []byte{0})
+		found := string(label) == name
+		items := binary.LittleEndian.Uint32(b[76:])
+		b = b[84:]
+		for ; items > 0 && len(b) >= 16; items-- {
+			n := binary.LittleEndian.Uint32(b[4:])
+			padded := (uint64(n) + 3) &^ 3
+			if b = b[16:]; padded > uint64(len(b)) {
+				return nil
+			}
+			text := string(b[:n])
+			b = b[padded:]
+			if !found || len(out) == most {
+				continue
+			}
+			text, _, _ = strings.Cut(text, "\x00")
+			if v, err := decimals(strings.TrimSpace(text), 1); err == nil {
+				out = append(out, v...)
+			}
+		}
+		if found {
+			return out
+		}
+	}
 	return nil
 }
 
