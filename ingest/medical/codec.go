@@ -106,8 +106,11 @@ func inflate(b []byte, n int) ([]byte, error) {
 // unJPEG decodes one frame of baseline JPEG with one 8-bit component.
 func unJPEG(frame []byte, rows, cols, size int) ([]byte, error) {
 	c, err := jpeg.DecodeConfig(bytes.NewReader(frame))
+	if _, ok := errors.AsType[jpeg.UnsupportedError](err); ok {
+		return nil, fmt.Errorf("JPEG: %w, want 8 bits and Huffman codes; convert the file with dcmdjpeg or gdcmconv --raw", err)
+	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("JPEG: %w", err)
 	}
 	if c.Width != cols || c.Height != rows || size != 1 {
 		return nil, fmt.Errorf("JPEG: found %d x %d pixels of 1 byte, want %d x %d of size %d", c.Height, c.Width,
@@ -115,7 +118,7 @@ func unJPEG(frame []byte, rows, cols, size int) ([]byte, error) {
 	}
 	m, err := jpeg.Decode(bytes.NewReader(frame))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("JPEG: %w", err)
 	}
 	g, ok := m.(*image.Gray)
 	if !ok {

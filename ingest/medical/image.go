@@ -162,16 +162,14 @@ func (d *dataSet) picture(media string, o ingest.Options) (*picture, error) {
 // noImage says what a file without pixels is.
 func (a attributes) noImage(media string) error {
 	class := cmp.Or(a.text(tagClass), media)
-	what := classNames[class]
-	switch {
-	case class == classDirectory || a.first(tagRecords) != nil:
+	if class == classDirectory || a.first(tagRecords) != nil {
 		return errDirectory
-	case what == "" && class == "":
-		what = "unknown class, modality " + cmp.Or(a.text(tagModality), "unknown")
-	case what == "":
-		what = "class " + class + ", modality " + cmp.Or(a.text(tagModality), "unknown")
 	}
-	return fmt.Errorf("found no pixels: it is not an image (%s)", what)
+	if what := classNames[class]; what != "" {
+		return fmt.Errorf("found no pixels: it is not an image (%s)", what)
+	}
+	return fmt.Errorf("found no pixels (class %s, modality %s)", cmp.Or(class, "unknown"),
+		cmp.Or(a.text(tagModality), "unknown"))
 }
 
 // classDirectory is the class of the file DICOMDIR.
@@ -198,6 +196,7 @@ var classNames = map[string]string{
 	"1.2.840.10008.5.1.4.1.1.104.2":    "encapsulated CDA",
 	"1.2.840.10008.5.1.4.1.1.104.3":    "encapsulated STL",
 	"1.2.840.10008.5.1.4.1.1.481.3":    "RT structure set",
+	"1.2.840.10008.5.1.4.39.1":         "colour palette",
 	"1.2.840.10008.5.1.4.1.1.481.4":    "RT beams treatment record",
 	"1.2.840.10008.5.1.4.1.1.481.5":    "RT plan",
 	"1.2.840.10008.5.1.4.1.1.481.8":    "RT ion plan",

@@ -239,6 +239,7 @@ func TestNIfTIReasons(t *testing.T) {
 		"dim[1]: found -1":          func(b []byte) { b[42], b[43] = 0xff, 0xff },
 		"dim: found 0 axes":         func(b []byte) { b[40] = 0 },
 		"vox_offset: found NaN":     func(b []byte) { copy(b[108:], "\xff\xff\xff\xff") },
+		"intent code 3006: CIFTI":   func(b []byte) { b[68], b[69] = 0xbe, 0x0b },
 		"an ANALYZE 7.5 image":      func(b []byte) { clear(b[344:348]) },
 		`found magic "n+3\x00"`:     func(b []byte) { copy(b[344:], "n+3") },
 		"more than 65536 volumes":   func(b []byte) { b[40] = 5; copy(b[48:], "\xff\x7f\xff\x7f") },

@@ -27,7 +27,7 @@ var NIfTI = ingest.Format{
 		"millimetres where no unit is given; stored axes as right, anterior, superior without sform and qform; " +
 		"no scaling if its slope is 0 or not finite; the whole volumes of a truncated series; voxels that are NaN or " +
 		"infinite are counted, and become background in voxelize",
-	Refuses:    "complex numbers, RGBA, 128-bit floats and single bits, by name; ANALYZE 7.5 without the mark of NIfTI",
+	Refuses:    "complex numbers, RGBA, 128-bit floats and single bits, by name; CIFTI; ANALYZE 7.5",
 	Extensions: []string{".nii", ".hdr"},
 	Tested:     "nibabel and nilearn test files",
 	Detect: func(h *ingest.Head) ingest.Confidence {
@@ -66,6 +66,12 @@ var niftiTypes = map[int]columns.Type{
 
 // niftiRGB is the data type of three bytes per voxel.
 const niftiRGB = 128
+
+// ciftiFirst and ciftiLast are the intent codes of CIFTI-2, section 4.
+const (
+	ciftiFirst = 3000
+	ciftiLast  = 3099
+)
 
 // niftiUnread names the data types that are not supported.
 var niftiUnread = map[int]string{
@@ -152,6 +158,9 @@ func parseNIfTI(data []byte, o ingest.Options) (*niftiHeader, error) {
 }
 
 func (h *niftiHeader) set(f fields, o ingest.Options) error {
+	if c := f.code(68, 504); c >= ciftiFirst && c <= ciftiLast {
+		return fmt.Errorf("intent code %d: CIFTI files have values of surfaces, which are not supported", c)
+	}
 	n := f.dim(0)
 	if n < 1 || n > 7 {
 		return fmt.Errorf("dim: found %d axes, want 1 to 7", n)
