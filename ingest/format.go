@@ -205,8 +205,6 @@ type Options struct {
 	MaxPixels int
 	// MaxCells limits the values of a grid; 0 means 256 Mi.
 	MaxCells int
-	// GridShape is the depth, height and width of the rows of flat arrays; zero means cubes.
-	GridShape [3]int
 	// Notes collects the readers' remarks about one input; nil discards them.
 	Notes *Notes
 	// Noted receives the notes about each file that was read, when its source ends or is closed. Skipped receives the

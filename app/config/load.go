@@ -32,7 +32,8 @@ var otherNames = []string{
 
 // replaced maps keys of earlier versions to their replacement.
 var replaced = map[string]string{
-	"sinks.jsonl": "sinks.out, a list of files and URLs",
+	"sinks.jsonl":   "sinks.out, a list of files and URLs",
+	"ingest.signed": "nothing: negative values are accepted",
 }
 
 // Override is a key set by a flag.

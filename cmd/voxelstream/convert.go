@@ -13,7 +13,7 @@ import (
 
 func (c *cli) convert() *cobra.Command {
 	cmd := command("convert IN OUT", "Convert the samples of a file to the format given by OUT's extension",
-		ingestFlags, voxelFlags)
+		voxelFlags, ingestFlags)
 	cmd.Long = cmd.Short + `.
 
 OUT is a .npy, .npz, .h5, .pcd, .ply, .parquet, .feather or .arrow file. An .arrow file holds volumes, made according to

@@ -148,6 +148,11 @@ const keyAnnotation = "voxelstream_key"
 func keyFlags(cmd *cobra.Command, fs *pflag.FlagSet, flags map[string]string) {
 	for name, key := range flags {
 		k := config.Describe(key)
+		if f := fs.Lookup(name); f != nil { // one flag for several keys
+			f.Annotations[keyAnnotation] = append(f.Annotations[keyAnnotation], key)
+			f.Usage += " " + k.Doc
+			continue
+		}
 		switch k.Kind {
 		case "bool":
 			fs.Bool(name, k.Default == "true", k.Doc)
@@ -219,8 +224,8 @@ func keyNot(fs *pflag.FlagSet, name, key, doc string) {
 func overrides(fs *pflag.FlagSet) []config.Override {
 	var out []config.Override
 	fs.Visit(func(f *pflag.Flag) {
-		if key := f.Annotations[keyAnnotation]; len(key) == 1 {
-			o := config.Override{Key: key[0], Flag: f.Name, Value: f.Value.String()}
+		for _, key := range f.Annotations[keyAnnotation] {
+			o := config.Override{Key: key, Flag: f.Name, Value: f.Value.String()}
 			if list, ok := f.Value.(*listValue); ok {
 				o.List = append([]string{}, list.items...) // not nil: an empty list is one
 			}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/ingesttest"
+	"github.com/voxelstream/voxelstream/ingest/internal/arrays"
 	"github.com/voxelstream/voxelstream/internal/testenv"
 )
 
@@ -107,7 +108,10 @@ func TestShapesAndTypes(t *testing.T) {
 		data []byte
 		want string
 	}{
-		"flat cubes":    {npy(t, "'<f4'", "False", "(2, 8)", count(16)), "2 [2 2 2] 1 [0 1 2 3 4 5 6 7]"},
+		"flat cubes": {
+			npz(t, "X.npy", npy(t, "'<f4'", "False", "(2, 8)", count(16))),
+			"2 [2 2 2] 1 [0 1 2 3 4 5 6 7]",
+		},
 		"one grid":      {npy(t, "'<i2'", "False", "(1, 2, 3)", []int16{-1, 2, 3, 4, 5, 6}), "1 [1 2 3] 1 [-1 2 3 4 5 6]"},
 		"fortran":       {npy(t, "'<u2'", "True", "(1, 2, 3)", []uint16{1, 2, 3, 4, 5, 6}), "1 [1 2 3] 1 [1 3 5 2 4 6]"},
 		"rows of grids": {npy(t, "'|u1'", "False", "(2, 1, 2, 1)", []uint8{9, 8, 7, 6}), "2 [1 2 1] 1 [9 8]"},
@@ -127,7 +131,11 @@ func TestShapesAndTypes(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := read(t, NPY, c.data, ingest.Options{})
+			format := NPY
+			if bytes.HasPrefix(c.data, []byte("PK")) {
+				format = NPZ
+			}
+			got, err := read(t, format, c.data, ingest.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -171,7 +179,7 @@ func TestLabels(t *testing.T) {
 		}
 	}
 	// Without labels every sample says so.
-	got, err := read(t, NPZ, npz(t, "a.npy", x), ingest.Options{})
+	got, err := read(t, NPZ, npz(t, "a.npy", x), shaped(2, 2, 2))
 	if err != nil || got[1].Label != ingest.NoLabel || !strings.HasSuffix(got[1].Stream, ":a") {
 		t.Errorf("found %+v, %v", got, err)
 	}
@@ -184,17 +192,17 @@ func TestErrors(t *testing.T) {
 		data   []byte
 		want   string
 	}{
-		"no cube": {NPY, npy(t, "'<f4'", "False", "(1, 9)", count(9)), "set the grid shape"},
+		"no cube": {NPY, npy(t, "'<f4'", "False", "(1, 9)", count(9)), "use --grid DxHxW with a product of 9"},
 		"cut":     {NPY, x[:len(x)-1], "found 63 bytes of values, want 64"},
 		"huge":    {NPY, npy(t, "'<f8'", "False", "(9000000000, 9000000000)", count(0)), "larger than any file"},
-		"text":    {NPY, npy(t, "'<U5'", "False", "(1,)", count(0)), `found type "U5"`},
+		"text":    {NPY, npy(t, "'<U1'", "False", "(1,)", count(1)), "found text of shape (1,), want bool"},
 		"too few label": {
 			NPZ, npz(t, "x.npy", x, "y.npy", npy(t, "'|u1'", "False", "(1,)", []uint8{3})),
-			"found 1 labels, want 2",
+			"found 1 label, want one label for each of the 2 rows of x",
 		},
 		"half a label": {
 			NPZ, npz(t, "x.npy", x, "y.npy", npy(t, "'<f4'", "False", "(2,)", []float32{1, 0.5})),
-			"row 1: found 0.5",
+			"row 1: found label 0.5",
 		},
 	} {
 		_, err := read(t, c.format, c.data, ingest.Options{})
@@ -204,15 +212,20 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// shaped are options of --grid.
+func shaped(d, h, w int) ingest.Options {
+	return ingest.Options{Readers: []any{&arrays.Options{RowGrid: arrays.Shape{d, h, w}}}}
+}
+
 func TestGridShape(t *testing.T) {
-	got, err := read(t, NPY, npy(t, "'<f4'", "False", "(2, 6)", count(12)), ingest.Options{GridShape: [3]int{1, 2, 3}})
+	got, err := read(t, NPY, npy(t, "'<f4'", "False", "(2, 6)", count(12)), shaped(1, 2, 3))
 	if err != nil || describe(got) != "2 [1 2 3] 1 [0 1 2 3 4 5]" {
 		t.Errorf("found %v, %v", got, err)
 	}
 }
 
 func TestSuite(t *testing.T) {
-	ingesttest.Format(t, NPY, "a.npy", npy(t, "'<f4'", "False", "(2, 8)", count(16)))
+	ingesttest.Format(t, NPY, "X.npy", npy(t, "'<f4'", "False", "(2, 8)", count(16)))
 	ingesttest.Format(t, NPY, "p.npy", npy(t, "[('z', '<f4'), ('x', '<f4'), ('y', '<f4')]", "False", "(2,)", count(6)))
 	ingesttest.Format(t, NPZ, "a.npz", npz(t, "X.npy", npy(t, "'<f4'", "True", "(2, 2, 2, 1)", count(8)), "y.npy",
 		npy(t, "'<i8'", "False", "(2,)", []int64{3, 1})))

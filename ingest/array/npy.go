@@ -4,6 +4,7 @@ package array
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -26,6 +27,7 @@ const (
 	maxNpyHeader = 1 << 20
 	maxDims      = 8
 	maxFields    = 256
+	maxRecord    = 1 << 20 // bytes
 )
 
 // header describes the array that follows it in a file.
@@ -43,18 +45,28 @@ type field struct {
 	half   bool // float16, which Type does not have
 	big    bool
 	offset int
+	count  int // values in it: more than one for an array
+	// text is U for UTF-32 and S for bytes of text, of which there are size; opaque bytes have V.
+	text  byte
+	bytes int
 }
 
-// plain reports whether the array holds numbers rather than records.
+// plain reports whether the array holds single values rather than records.
 func (h *header) plain() bool { return len(h.fields) == 1 && h.fields[0].name == "" }
+
+// numbers reports whether the array holds numbers rather than records or text.
+func (h *header) numbers() bool { return h.plain() && h.fields[0].text == 0 }
 
 func (h *header) typeName() string {
 	if !h.plain() {
 		return "record"
 	}
 	f := h.fields[0]
-	if f.half {
+	switch {
+	case f.half:
 		return "float16"
+	case f.text != 0:
+		return "text"
 	}
 	return [...]string{"int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64"}[f.t]
 }
@@ -103,7 +115,7 @@ func noEOF(err error) error {
 var (
 	descrScalar = regexp.MustCompile(`'descr'\s*:\s*'([^']{1,8})'`)
 	descrFields = regexp.MustCompile(`'descr'\s*:\s*\[([^\]]*)\]`)
-	descrField  = regexp.MustCompile(`^\s*,?\s*\('([^']{1,64})'\s*,\s*'([^']{1,8})'\s*\)\s*,?\s*`)
+	descrField  = regexp.MustCompile(`^\s*,?\s*\('([^']{0,64})'\s*,\s*'([^']{1,8})'\s*(?:,\s*\(([0-9,\s]{1,32})\)\s*)?\)\s*,?\s*`)
 	orderFlag   = regexp.MustCompile(`'fortran_order'\s*:\s*(True|False)`)
 	shapeTuple  = regexp.MustCompile(`'shape'\s*:\s*\(([0-9,\sL]*)\)`)
 )
@@ -126,9 +138,18 @@ func parseHeader(text string) (*header, error) {
 			if err != nil {
 				return nil, fmt.Errorf("field %s: %w", p[1], err)
 			}
+			for n := range strings.FieldsSeq(strings.ReplaceAll(p[3], ",", " ")) {
+				d, err := strconv.Atoi(n)
+				if err != nil || d < 1 || d > maxRecord/f.count {
+					return nil, fmt.Errorf("npy header: field %q: found shape (%s), want at most %d values", p[1], p[3], maxRecord)
+				}
+				f.count *= d
+			}
 			f.name, f.offset = p[1], h.record
 			h.fields = append(h.fields, f)
-			h.record += f.size()
+			if h.record += f.size(); h.record > maxRecord {
+				return nil, fmt.Errorf("npy header: found records of more than %d bytes", maxRecord)
+			}
 			rest = rest[len(p[0]):]
 		}
 	}
@@ -162,8 +183,11 @@ func (h *header) count() (int, error) {
 	return n, nil
 }
 
+// errNotNumbers means that an array is well-formed but holds no numbers, text or records.
+var errNotNumbers = errors.New("want bool, an integer or a float of 2, 4 or 8 bytes")
+
 func parseType(s string) (field, error) {
-	f := field{big: s[0] == '>'}
+	f := field{big: s[0] == '>', count: 1}
 	kinds := map[string]columns.Type{
 		"b1": columns.Uint8, "i1": columns.Int8, "u1": columns.Uint8, "i2": columns.Int16, "u2": columns.Uint16,
 		"i4": columns.Int32, "u4": columns.Uint32,
@@ -176,15 +200,49 @@ func parseType(s string) (field, error) {
 		f.t, f.half = columns.Uint16, true
 		return f, nil
 	}
-	t, ok := kinds[s]
-	if !ok {
-		return f, fmt.Errorf("npy header: found type %q, want bool, an integer or a float of 2, 4 or 8 bytes", s)
+	if t, ok := kinds[s]; ok {
+		f.t = t
+		return f, nil
 	}
-	f.t = t
-	return f, nil
+	if s != "" && strings.ContainsRune("USV", rune(s[0])) {
+		if n, err := strconv.Atoi(s[1:]); err == nil && n >= 0 && n <= maxRecord {
+			f.t, f.text, f.bytes = columns.Uint8, s[0], n
+			if f.text == 'U' {
+				f.bytes *= 4
+			}
+			return f, nil
+		}
+	}
+	what := ""
+	if s != "" {
+		what = map[byte]string{'O': " (Python objects)", 'c': " (complex numbers)", 'M': " (dates)", 'm': " (durations)"}[s[0]]
+	}
+	return f, fmt.Errorf("npy header: found type %q%s, %w", s, what, errNotNumbers)
 }
 
-func (f field) size() int { return f.t.Size() }
+func (f field) size() int {
+	if f.text != 0 {
+		return f.count * f.bytes
+	}
+	return f.count * f.t.Size()
+}
+
+// string decodes a text.
+func (f field) string(b []byte) string {
+	if f.text == 'S' {
+		b, _, _ = bytes.Cut(b, []byte{0})
+		return string(b)
+	}
+	var order binary.ByteOrder = binary.LittleEndian
+	if f.big {
+		order = binary.BigEndian
+	}
+	var out []rune
+	for ; len(b) >= 4; b = b[4:] {
+		out = append(out, rune(order.Uint32(b)))
+	}
+	return strings.TrimRight(string(out), "\x00")
+}
 
 // value decodes one number.
 func (f field) value(b []byte) float64 {

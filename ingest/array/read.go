@@ -7,23 +7,28 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
+	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/internal/arrays"
 	"github.com/voxelstream/voxelstream/ingest/internal/columns"
 	"github.com/voxelstream/voxelstream/record"
 )
 
-// NPY is the format of a single array: grids, grids as flat rows, or points (a table of 3 to 7 float columns, or
-// records with fields x, y and z).
+// NPY is the format of a single array: grids, grids as flat rows, points (a table of 3 to 7 columns, or records with
+// fields x, y and z), or clouds of one size. Package arrays says how shapes are read.
 var NPY = ingest.Format{
-	Name:       "npy",
-	Doc:        "versions 1 to 3; numbers of 1 to 8 bytes, float16, records; C or Fortran order",
+	Name: "npy",
+	Doc:  "versions 1 to 3; numbers of 1 to 8 bytes, float16, bool, records; C or Fortran order; any byte order",
+	Assumes: "(D, H, W) is one grid, (N, D, H, W[, C]) are N, with up to 4 channels last or, with `--channels-first`, " +
+		"first; (N, 3..7) is a cloud, (B, N, 3..7) are clouds; (N, K) are flat grids only with `--grid`, labels, or a name " +
+		"such as X_train",
+	Refuses:    "text, Python objects, complex numbers, dates; shapes that may be images or flat grids",
 	Extensions: []string{".npy"},
+	Options:    arrays.NewOptions,
 	Detect:     func(h *ingest.Head) ingest.Confidence { return magic(h, npyMagic) },
 	Open:       open(openNPY),
 	Inspect:    inspect(openNPY),
@@ -32,8 +37,11 @@ var NPY = ingest.Format{
 // NPZ is a zip archive of arrays. Arrays named like labels (y, y_train, train_labels, ...) hold the classes of the
 // array with the corresponding data name (X, X_train, train_images). Each data array is a stream.
 var NPZ = ingest.Format{
-	Name:       "npz",
-	Doc:        "as npy, with labels; MedMNIST3D",
+	Name: "npz",
+	Doc:  "as npy, with labels as integers, one-hot rows or names; MedMNIST3D",
+	Assumes: "data and labels by their names (`--data`, `--labels`); other arrays are left out; labels that are names are " +
+		"numbered in alphabetical order, or in that of class_names",
+	Refuses:    "several arrays of the same standing, without `--data`",
 	Extensions: []string{".npz"},
 	Library:    "archive/zip",
 	Tested:     "adrenalmnist3d.npz",
@@ -61,11 +69,8 @@ func magic(h *ingest.Head, m string) ingest.Confidence {
 	return ingest.No
 }
 
-// maxArrays limits the entries of an archive, maxLabels the labels of one array.
-const (
-	maxArrays = 4096
-	maxLabels = 1 << 26
-)
+// maxArrays limits the entries of an archive.
+const maxArrays = 4096
 
 // part is one array of a file, before its values are read.
 type part struct {
@@ -73,12 +78,16 @@ type part struct {
 	header *header
 	size   int64 // size of the file including the header
 	open   func() (io.ReadCloser, error)
-	labels []int32
+	why    string // the reason why it is not data; empty if it may be
+	labels *arrays.Labels
+	view   arrays.View
 }
 
+// file is an open file. Its parts are those that are read; all are those of an archive.
 type file struct {
 	path  string
 	parts []*part
+	all   []*part
 	close func() error
 }
 
@@ -101,6 +110,12 @@ func openNPY(path string, o ingest.Options) (*file, error) {
 	return &file{path: path, parts: []*part{p}, close: func() error { return nil }}, nil
 }
 
+// stem is the name of a file without its extensions.
+func stem(path string) string {
+	name, _, _ := strings.Cut(filepath.Base(path), ".")
+	return name
+}
+
 func openNPZ(path string, o ingest.Options) (*file, error) {
 	z, err := zip.OpenReader(path)
 	if err != nil {
@@ -114,12 +129,11 @@ func openNPZ(path string, o ingest.Options) (*file, error) {
 	return f, nil
 }
 
-// list reads the headers of all arrays and attaches labels to their data arrays.
+// list reads the headers of all arrays.
 func (f *file) list(entries []*zip.File, o ingest.Options) error {
 	if len(entries) > maxArrays {
 		return fmt.Errorf("found %d entries, limit %d", len(entries), maxArrays)
 	}
-	labels := map[string]*part{}
 	for _, e := range entries {
 		name, ok := strings.CutSuffix(e.Name, ".npy")
 		if !ok {
@@ -129,88 +143,165 @@ func (f *file) list(entries []*zip.File, o ingest.Options) error {
 			return fmt.Errorf("%s: found an unpacked size of %d bytes, limit %d", e.Name, e.UncompressedSize64, o.MaxBytes)
 		}
 		p := &part{name: name, size: int64(e.UncompressedSize64), open: e.Open}
-		if err := p.readHeader(); err != nil {
+		switch err := p.readHeader(); {
+		case errors.Is(err, errNotNumbers):
+			p.why, _, _ = strings.Cut(strings.TrimPrefix(err.Error(), "npy header: found "), ", want")
+		case err != nil:
 			return fmt.Errorf("%s: %w", e.Name, err)
 		}
-		if _, ok := dataName(name); ok {
-			labels[name] = p
-			continue
+		f.all = append(f.all, p)
+	}
+	return nil
+}
+
+// choose selects the arrays of an archive that are data, reads their labels, and interprets their shapes.
+func (f *file) choose(o ingest.Options) error {
+	if f.all == nil { // a single array
+		p := f.parts[0]
+		return p.interpret(stem(f.path), nil, o)
+	}
+	settings := arrays.Of(o)
+	names := make([]string, len(f.all))
+	for i, p := range f.all {
+		names[i] = p.name
+	}
+	choice, err := arrays.Choose(names, func(i int) bool { return f.all[i].usable() }, func(i int) string { return f.all[i].describe() },
+		settings)
+	if err != nil {
+		return err
+	}
+	if err := only(&choice, names, ingest.ReaderOptions(o, Options{}).Part); err != nil {
+		return err
+	}
+	if len(choice.Pairs) == 0 {
+		list := make([]string, len(f.all))
+		for i, p := range f.all {
+			list[i] = p.name + " " + p.describe()
+		}
+		return fmt.Errorf("found no array of grids or points among %s; name one with --data", arrays.List(list))
+	}
+	if text := choice.Note(names, func(i int) string { return f.all[i].why }); text != "" {
+		o.Note("%s", text)
+	}
+	for _, c := range choice.Pairs {
+		p := f.all[c.Data]
+		if p.why != "" {
+			return fmt.Errorf("%s.npy: %s", p.name, p.why)
+		}
+		var labels *part
+		if c.Labels >= 0 {
+			labels = f.all[c.Labels]
+		}
+		if err := f.label(p, labels, settings, o); err != nil {
+			return err
 		}
 		f.parts = append(f.parts, p)
 	}
-	if len(f.parts) == 0 { // only labels: they are the data
-		for _, p := range labels {
-			f.parts = append(f.parts, p)
+	return nil
+}
+
+// label reads the labels of p, and interprets its shape.
+func (f *file) label(p, labels *part, settings arrays.Options, o ingest.Options) error {
+	var found *arrays.Labels
+	if labels != nil {
+		rows := 1
+		if len(p.header.shape) > 0 {
+			rows = p.header.shape[0]
 		}
-		labels = nil
-	}
-	if err := f.only(ingest.ReaderOptions(o, Options{}).Part); err != nil {
-		return err
-	}
-	for _, p := range f.parts {
-		for name, l := range labels {
-			if want, _ := dataName(name); strings.EqualFold(want, p.name) || strings.EqualFold(want, labelStem(p.name)) {
-				got, err := l.readLabels()
-				if err != nil {
-					return fmt.Errorf("%s.npy: %w", name, err)
-				}
-				if len(p.header.shape) > 0 && len(got) != p.header.shape[0] {
-					return fmt.Errorf("%s.npy: found %d labels, want %d, one per row of %s", name, len(got), p.header.shape[0], p.name)
-				}
-				p.labels = got
-			}
+		var err error
+		found, err = f.readLabels(labels, rows)
+		switch explicit := settings.Labels != ""; {
+		case err != nil && !explicit && (labels.why != "" || errors.Is(err, arrays.ErrShape) && !errors.Is(err, arrays.ErrCount)):
+			o.Note("the labels %s are not read: %v", labels.name, err)
+		case err != nil:
+			return fmt.Errorf("%s.npy: %w", labels.name, err)
 		}
+	}
+	if err := p.interpret(p.name, found, o); err != nil {
+		return fmt.Errorf("array %q: %w", p.name, err)
+	}
+	var err error
+	if p.labels, err = found.For(p.view); err != nil {
+		return fmt.Errorf("%s.npy: %w of %s", labels.name, err, p.name)
+	}
+	if p.labels != nil && found.Assumed != "" {
+		o.Note("%s", found.Assumed)
 	}
 	return nil
+}
+
+// interpret finds out what the rows of an array are. The name of a single array is that of its file.
+func (p *part) interpret(name string, labels *arrays.Labels, o ingest.Options) (err error) {
+	if p.view, err = p.viewAs(name, labels.Len(), o); err != nil {
+		return err
+	}
+	if p.view.Assumed != "" {
+		o.Note("%s", strings.TrimPrefix(p.name+": "+p.view.Assumed, ": "))
+	}
+	return nil
+}
+
+func (p *part) viewAs(name string, labels int, o ingest.Options) (arrays.View, error) {
+	h := p.header
+	switch {
+	case h.numbers():
+		return arrays.ViewOf(arrays.Array{
+			Name: name, Shape: h.shape, Type: h.typeName(), Float: h.typeName()[0] == 'f', Labels: labels,
+			Named: p.name != "" && arrays.Of(o).Data != "",
+		}, o)
+	case h.plain():
+		return arrays.View{}, fmt.Errorf("found text of shape %s, %w", arrays.Tuple(h.shape), errNotNumbers)
+	}
+	v := arrays.View{Rows: 1, Columns: len(h.fields)}
+	switch len(h.shape) {
+	case 1:
+		v.Points = h.shape[0]
+	case 2:
+		v.Rows, v.Points = h.shape[0], h.shape[1]
+	default:
+		return v, fmt.Errorf("records: found shape %s, want (N,) or (B, N)", arrays.Tuple(h.shape))
+	}
+	if v.Points > o.MaxPoints {
+		return v, fmt.Errorf("found %d points, limit %d", v.Points, o.MaxPoints)
+	}
+	return v, nil
+}
+
+// usable reports whether the array may hold data. One that is no array of numbers may: the error then says why.
+func (p *part) usable() bool {
+	switch {
+	case p.why != "":
+		return false
+	case p.header.numbers():
+		return len(p.header.shape) >= 2
+	case p.header.plain():
+		return false
+	}
+	return len(p.header.shape) > 0 && len(p.header.shape) <= 2 && columns.Missing(p.header.names()) == nil
+}
+
+func (p *part) describe() string {
+	if p.why != "" {
+		return "(" + p.why + ")"
+	}
+	return p.header.typeName() + " " + arrays.Tuple(p.header.shape)
 }
 
 // only keeps the arrays that belong to a part: train_images and X_train belong to part train, X_valid to val.
-func (f *file) only(want string) error {
+func only(c *arrays.Choice, names []string, want string) error {
 	if want == "" {
 		return nil
 	}
-	var names []string
-	f.parts = slices.DeleteFunc(f.parts, func(p *part) bool {
-		names = append(names, p.name)
-		return !slices.ContainsFunc(strings.Split(strings.ToLower(p.name), "_"), func(word string) bool {
-			return strings.HasPrefix(word, strings.ToLower(want))
-		})
+	var found []string
+	c.Pairs = slices.DeleteFunc(c.Pairs, func(p arrays.Pair) bool {
+		found = append(found, names[p.Data])
+		return !arrays.InPart(names[p.Data], want)
 	})
-	if len(f.parts) == 0 {
+	if len(c.Pairs) == 0 {
 		return fmt.Errorf("part %q: found the arrays %q, want one with a word in its name that starts "+
-			"with the part", want, names)
+			"with the part", want, found)
 	}
 	return nil
-}
-
-// dataName reports whether name is a name of labels, and returns the name of the data array that they belong to:
-// x_train for y_train, or the stem ("train" for train_labels).
-func dataName(name string) (data string, ok bool) {
-	lower := strings.ToLower(name)
-	switch {
-	case lower == "y":
-		return "x", true
-	case strings.HasPrefix(lower, "y_"):
-		return "x" + lower[1:], true
-	case lower == "labels" || lower == "label":
-		return "", true
-	case strings.HasSuffix(lower, "_labels"):
-		return strings.TrimSuffix(lower, "_labels"), true
-	case strings.HasSuffix(lower, "_label"):
-		return strings.TrimSuffix(lower, "_label"), true
-	}
-	return "", false
-}
-
-// labelStem returns a data array's name without the word for data.
-func labelStem(name string) string {
-	lower := strings.ToLower(name)
-	for _, word := range []string{"images", "image", "grids", "grid", "volumes", "volume", "data", "x"} {
-		if rest, ok := strings.CutSuffix(lower, word); ok {
-			return strings.TrimSuffix(rest, "_")
-		}
-	}
-	return lower
 }
 
 func (p *part) readHeader() error {
@@ -245,8 +336,8 @@ func (p *part) body() (io.ReadCloser, error) {
 	return r, nil
 }
 
-// all reads all bytes of the values. Their size has been checked against the file's.
-func (p *part) all(limit int64) ([]byte, error) {
+// readAll reads all bytes of the values. Their size has been checked against the file's.
+func (p *part) readAll(limit int64) ([]byte, error) {
 	n, err := p.header.count()
 	if err != nil {
 		return nil, err
@@ -268,56 +359,102 @@ func (p *part) all(limit int64) ([]byte, error) {
 	return buf.Bytes(), err
 }
 
-// readLabels reads class numbers of shape (N) or (N, 1), or one-hot (N, K).
-func (p *part) readLabels() ([]int32, error) {
+// readLabels reads the labels of some rows, or one label of an array that may be a single row.
+func (f *file) readLabels(p *part, rows int) (*arrays.Labels, error) {
+	if p.why != "" {
+		return nil, errors.New(p.why)
+	}
 	h := p.header
-	if !h.plain() || len(h.shape) < 1 || len(h.shape) > 2 || h.shape[0] > maxLabels {
-		return nil, fmt.Errorf("labels: found %s %v, want numbers (N), (N, 1) or one-hot (N, K), N at most %d",
-			h.typeName(), h.shape, maxLabels)
+	if !h.plain() {
+		return nil, fmt.Errorf("found %s %s, want class numbers or names", h.typeName(), arrays.Tuple(h.shape))
 	}
-	n, k := h.shape[0], 1
-	if len(h.shape) == 2 {
-		k = h.shape[1]
+	width, err := arrays.LabelShape(h.shape, rows)
+	if err != nil {
+		if one, oneErr := arrays.LabelShape(h.shape, 1); oneErr == nil && one == 1 {
+			rows, width, err = 1, 1, nil
+		}
 	}
-	data, err := p.all(8 * maxLabels)
 	if err != nil {
 		return nil, err
 	}
-	at := func(i, j int) float64 {
-		index := i*k + j
-		if h.fortran {
-			index = j*n + i
+	if !h.numbers() {
+		texts, err := p.texts()
+		if err != nil {
+			return nil, err
 		}
-		return h.fields[0].value(data[index*h.record:])
+		names, err := f.classNames()
+		if err != nil {
+			return nil, err
+		}
+		if len(texts) != rows {
+			return nil, fmt.Errorf("found %d names, want one for each of the %d rows", len(texts), rows)
+		}
+		return arrays.Texts(texts, names)
 	}
-	out := make([]int32, n)
-	for i := range out {
-		v := 0.0
-		if k == 1 {
-			v = at(i, 0)
-		} else {
-			best := math.Inf(-1)
-			for j := range k {
-				if x := at(i, j); x > best {
-					best, v = x, float64(j)
-				}
+	data, err := p.readAll(8 * arrays.MaxLabels)
+	if err != nil {
+		return nil, err
+	}
+	return arrays.Numbers(rows, width, func(first, n int, dst []float64) error {
+		for i := range dst {
+			row, k := first+i/width, i%width
+			index := row*width + k
+			if h.fortran {
+				index = k*rows + row
 			}
+			dst[i] = h.fields[0].value(data[index*h.record:])
 		}
-		if v != math.Trunc(v) || v < -1 || v > math.MaxInt32 {
-			return nil, fmt.Errorf("labels: row %d: found %g, want an integer of at least -1", i, v)
-		}
-		out[i] = int32(v)
+		return nil
+	})
+}
+
+// texts reads all texts of an array.
+func (p *part) texts() ([]string, error) {
+	data, err := p.readAll(8 * arrays.MaxLabels)
+	if err != nil {
+		return nil, err
+	}
+	f := p.header.fields[0]
+	n, err := p.header.count()
+	if err != nil || n > arrays.MaxLabels {
+		return nil, errors.Join(err, fmt.Errorf("found %d texts, limit %d", n, arrays.MaxLabels))
+	}
+	out := make([]string, n)
+	for i := range out {
+		out[i] = f.string(data[i*f.bytes : (i+1)*f.bytes])
 	}
 	return out, nil
+}
+
+// classNames returns the names of classes in the texts of all labels of the archive.
+func (f *file) classNames() ([]string, error) {
+	var order []string
+	var all [][]string
+	for _, p := range f.all {
+		role, _ := arrays.RoleOf(p.name)
+		if p.why != "" || !p.header.plain() || p.header.numbers() || role != arrays.Label && role != arrays.Meta {
+			continue
+		}
+		texts, err := p.texts()
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("%s.npy: %w", p.name, err)
+		case role == arrays.Label:
+			all = append(all, texts)
+		default:
+			order = texts
+		}
+	}
+	return arrays.ClassNames(order, all...), nil
 }
 
 func open(list func(string, ingest.Options) (*file, error)) func(context.Context, string,
 	ingest.Options) (ingest.Source, error) {
 	return func(_ context.Context, path string, o ingest.Options) (ingest.Source, error) {
 		o = o.WithDefaults()
-		f, err := list(path, o)
+		f, err := opened(list, path, o)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
+			return nil, err
 		}
 		stream, err := ingest.StreamName(path)
 		if err != nil {
@@ -327,6 +464,18 @@ func open(list func(string, ingest.Options) (*file, error)) func(context.Context
 	}
 }
 
+// opened opens a file and chooses its arrays.
+func opened(list func(string, ingest.Options) (*file, error), path string, o ingest.Options) (*file, error) {
+	f, err := list(path, o)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if err := f.choose(o); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), f.close())
+	}
+	return f, nil
+}
+
 // source streams the rows of one array after another. A damaged array is one bad item of its stream.
 type source struct {
 	file   *file
@@ -334,11 +483,11 @@ type source struct {
 	o      ingest.Options
 
 	part   int // index of the array being read
-	view   view
 	row    int
 	body   io.ReadCloser // nil before the first row
 	values *values
-	whole  []float32 // all values if they are not stored row by row
+	whole  []float32 // all values of grids that are not stored row by row
+	table  []float64 // all values of clouds that are not stored row by row
 }
 
 func (s *source) name() string {
@@ -356,33 +505,41 @@ func (s *source) Read(ctx context.Context) (ingest.Sample, error) {
 		if s.part == len(s.file.parts) {
 			return ingest.Sample{}, io.EOF
 		}
-		if s.body != nil && s.row == s.view.rows {
+		if s.row == s.file.parts[s.part].view.Rows {
 			s.next()
 			continue
 		}
 		out := ingest.Sample{ID: record.ID{Stream: s.name(), Seq: uint64(s.row)}, Label: ingest.NoLabel}
-		if err := s.read(&out); err != nil {
+		err := s.read(&out)
+		var label *labelError
+		if err != nil {
 			err = &ingest.ItemError{
 				ID:  record.ID{Stream: out.Stream, Seq: out.Seq},
 				Err: fmt.Errorf("%s: array %q row %d: %w", s.file.path, s.file.parts[s.part].name, s.row, err),
 			}
-			s.next()
-			return ingest.Sample{}, err
 		}
-		if out.Data == nil { // an array without rows
-			continue
+		switch {
+		case err == nil:
+			s.row++
+			return out, nil
+		case errors.As(err, &label):
+			s.row++
+		default:
+			s.next() // what follows cannot be found
 		}
-		s.row++
-		return out, nil
+		return ingest.Sample{}, err
 	}
 }
+
+// labelError is an error of a label, which does not concern the rows after it.
+type labelError struct{ error }
 
 // next advances to the next array.
 func (s *source) next() {
 	if s.body != nil {
 		s.body.Close() //nolint:errcheck // opened for reading
 	}
-	s.body, s.values, s.whole, s.row = nil, nil, nil, 0
+	s.body, s.values, s.whole, s.table, s.row = nil, nil, nil, nil, 0
 	s.part++
 }
 
@@ -394,44 +551,51 @@ func (s *source) read(out *ingest.Sample) (err error) {
 			return err
 		}
 	}
-	if s.row >= s.view.rows {
-		return nil
+	if p.view.Columns > 0 {
+		out.Data, err = s.cloud(p)
+	} else {
+		out.Data, err = s.grid(p)
 	}
-	if s.view.points > 0 {
-		out.Data, err = p.cloud(s.o)
-		return err
-	}
-	if s.whole != nil {
-		n := s.view.cells()
-		out.Data = &ingest.Grid{
-			Dims: s.view.dims, Channels: s.view.channels,
-			Values: s.whole[s.row*n : (s.row+1)*n : (s.row+1)*n],
+	if err == nil && p.labels != nil {
+		if out.Label, err = p.labels.At(s.row); err != nil {
+			err = &labelError{err}
 		}
-	} else if out.Data, err = s.view.grid(s.values); err != nil {
-		return err
 	}
-	if p.labels != nil {
-		out.Label = p.labels[s.row]
+	return err
+}
+
+func (s *source) grid(p *part) (ingest.Data, error) {
+	n := p.view.Cells()
+	var values []float32
+	if s.whole != nil {
+		values = s.whole[s.row*n : (s.row+1)*n : (s.row+1)*n]
+	} else {
+		values = make([]float32, n)
+		if err := s.values.fill(values); err != nil {
+			return nil, err
+		}
 	}
-	return nil
+	if !arrays.Finite(values) {
+		s.o.Note("%s", strings.TrimPrefix(p.name+": rows with values that are NaN or infinite", ": "))
+	}
+	return p.view.Grid(values), nil
 }
 
 func (s *source) begin(p *part) (err error) {
-	if s.view, err = p.view(s.o); err != nil {
-		return err
-	}
-	if s.view.points == 0 && p.header.fortran {
-		if s.whole, err = p.rowMajor(s.o); err != nil {
-			return err
-		}
-	}
 	if s.body, err = p.body(); err != nil {
 		return err
 	}
-	if p.header.plain() {
+	switch {
+	case !p.header.plain():
+		s.values = newValues(s.body, field{})
+	case p.header.fortran && p.view.Columns == 0:
+		s.whole, err = reversed(p, int64(s.o.MaxCells), func(v float64) float32 { return float32(v) })
+	case p.header.fortran && len(p.header.shape) > 2:
+		s.table, err = reversed(p, int64(s.o.MaxPoints)*arrays.MaxColumns, func(v float64) float64 { return v })
+	default:
 		s.values = newValues(s.body, p.header.fields[0])
 	}
-	return nil
+	return err
 }
 
 func (s *source) Close() error {
@@ -442,91 +606,104 @@ func (s *source) Close() error {
 	return s.file.close()
 }
 
-func (p *part) view(o ingest.Options) (view, error) {
-	if !p.header.plain() {
-		if len(p.header.shape) != 1 {
-			return view{}, fmt.Errorf("records: found shape %v, want one axis", p.header.shape)
-		}
-		return view{rows: 1, points: len(p.header.fields)}, nil
-	}
-	return viewOf(p.header, len(p.labels), o)
-}
-
-// rowMajor loads an array in Fortran order (first index fastest) and converts it to C order.
-func (p *part) rowMajor(o ingest.Options) ([]float32, error) {
-	data, err := p.all(4 * int64(o.MaxCells))
+// reversed loads an array in Fortran order (first index fastest) of at most limit values and converts it to C order.
+func reversed[T float32 | float64](p *part, limit int64, convert func(float64) T) ([]T, error) {
+	data, err := p.readAll(limit * int64(max(p.header.record, 1)))
 	if err != nil {
 		return nil, err
 	}
-	n := len(data) / max(p.header.record, 1)
-	out := make([]float32, n)
-	index := make([]int, len(p.header.shape))
-	for i := range out { // i is an index in C order
-		at, step := 0, 1
-		for k, d := range p.header.shape {
-			at += index[k] * step
-			step *= d
-		}
-		out[i] = float32(p.header.fields[0].value(data[at*p.header.record:]))
-		for k := len(index) - 1; k >= 0; k-- {
-			if index[k]++; index[k] < p.header.shape[k] {
-				break
-			}
-			index[k] = 0
-		}
+	stored := make([]T, len(data)/max(p.header.record, 1))
+	for i := range stored {
+		stored[i] = convert(p.header.fields[0].value(data[i*p.header.record:]))
 	}
+	out := make([]T, len(stored))
+	arrays.Reverse(out, stored, p.header.shape)
 	return out, nil
 }
 
-// pointNames are the columns of a plain table of points, by their number.
-var pointNames = map[int][]string{
-	3: {"x", "y", "z"}, 4: {"x", "y", "z", "intensity"}, 5: {"x", "y", "z", "intensity", "ring"},
-	6: {"x", "y", "z", "red", "green", "blue"}, 7: {"x", "y", "z", "intensity", "red", "green", "blue"},
+// names are those of the fields of records that hold one number; others have an empty one. A field of three numbers
+// that is named like coordinates stands for x, y and z.
+func (h *header) names() []string {
+	var out []string
+	for _, c := range h.columns() {
+		out = append(out, c.name)
+	}
+	return out
 }
 
-func (p *part) pointFields() []string {
-	if p.header.plain() {
-		return pointNames[p.header.shape[1]]
-	}
-	names := make([]string, len(p.header.fields))
-	for i, f := range p.header.fields {
-		names[i] = f.name
-	}
-	return names
-}
+// vectors are the names of fields that hold x, y and z.
+var vectors = []string{"xyz", "pos", "position", "positions", "points", "point", "coords", "coordinates", "location"}
 
-// cloud reads a whole array of points.
-func (p *part) cloud(o ingest.Options) (*ingest.PointCloud, error) {
-	h := p.header
-	if h.shape[0] > o.MaxPoints {
-		return nil, fmt.Errorf("found %d points, limit %d", h.shape[0], o.MaxPoints)
-	}
-	data, err := p.all(int64(o.MaxBytes))
-	if err != nil {
-		return nil, err
-	}
-	n := h.shape[0]
-	names := p.pointFields()
-	cols := make([]columns.Column, len(names))
-	for i, name := range names {
-		c := columns.Column{Name: name, Stride: h.record}
-		f, offset := h.fields[0], i*h.fields[0].size()
+// columns are the fields of records, with those of coordinates taken apart.
+func (h *header) columns() []field {
+	var out []field
+	for _, f := range h.fields {
 		switch {
-		case !h.plain():
-			f, offset = h.fields[i], h.fields[i].offset
-		case h.fortran:
-			offset = i * n * h.record
-		default:
-			c.Stride = len(names) * h.record
+		case f.text == 0 && f.count == 1:
+			out = append(out, f)
+		case f.text == 0 && f.count == 3 && slices.Contains(vectors, strings.ToLower(f.name)):
+			for axis := range 3 {
+				one := f
+				one.name, one.count, one.offset = string(rune('x'+axis)), 1, f.offset+axis*f.t.Size()
+				out = append(out, one)
+			}
 		}
-		c.Type, c.Big = f.t, f.big
+	}
+	return out
+}
+
+// cloud reads the next cloud.
+func (s *source) cloud(p *part) (ingest.Data, error) {
+	h, n, k := p.header, p.view.Points, p.view.Columns
+	if s.table != nil {
+		cloud, assumed, err := arrays.Cloud(s.table[s.row*n*k:(s.row+1)*n*k], k)
+		p.note(s.o, assumed)
+		return cloud, err
+	}
+	size := n * h.record
+	if h.plain() {
+		size *= k
+	}
+	if int64(size) > int64(s.o.MaxBytes) {
+		return nil, fmt.Errorf("found %d bytes of values, limit %d", size, s.o.MaxBytes)
+	}
+	data := make([]byte, size) // readHeader has checked the size against the file's
+	if s.values == nil {
+		s.values = newValues(s.body, field{})
+	}
+	if _, err := io.ReadFull(s.values.r, data); err != nil {
+		return nil, noEOF(err)
+	}
+	fields := h.columns()
+	if h.plain() {
+		f := h.fields[0]
+		at := func(i, c int) int { return (i*k + c) * f.t.Size() }
+		if h.fortran {
+			at = func(i, c int) int { return (c*n + i) * f.t.Size() }
+		}
+		names, assumed := arrays.PointNames(n, k, func(i, c int) float64 { return f.value(data[at(i, c):]) })
+		p.note(s.o, assumed)
+		fields = nil
+		for c, name := range names {
+			one := f
+			one.name, one.offset = name, at(0, c)
+			fields = append(fields, one)
+		}
+	}
+	stride := h.record
+	if h.plain() && !h.fortran {
+		stride *= k
+	}
+	cols := make([]columns.Column, len(fields))
+	for i, f := range fields {
+		c := columns.Column{Name: f.name, Type: f.t, Big: f.big, Stride: stride}
 		if n > 0 {
-			c.Data = data[offset:]
+			c.Data = data[f.offset:]
 		}
 		if f.half {
 			c.Values = make([]float64, n)
 			for k := range c.Values {
-				c.Values[k] = f.value(c.Data[k*c.Stride:])
+				c.Values[k] = f.value(c.Data[k*stride:])
 			}
 			c.Type = columns.Float32
 		}
@@ -535,16 +712,23 @@ func (p *part) cloud(o ingest.Options) (*ingest.PointCloud, error) {
 	return columns.Cloud(n, cols, o)
 }
 
+func (p *part) note(o ingest.Options, text string) {
+	if text != "" {
+		o.Note("%s", strings.TrimPrefix(p.name+": "+text, ": "))
+	}
+}
+
 func inspect(list func(string, ingest.Options) (*file, error)) func(context.Context, string,
 	ingest.Options) (ingest.Detail, error) {
 	return func(ctx context.Context, path string, o ingest.Options) (ingest.Detail, error) {
 		o = o.WithDefaults()
-		f, err := list(path, o)
+		f, err := opened(list, path, o)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
+			return nil, err
 		}
-		defer f.close() //nolint:errcheck // opened for reading
-		d, err := f.detail(ctx, o)
+		s := &source{file: f, o: o}
+		defer s.Close() //nolint:errcheck // opened for reading
+		d, err := s.detail(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
@@ -554,53 +738,28 @@ func inspect(list func(string, ingest.Options) (*file, error)) func(context.Cont
 
 // detail describes a file's clouds if it has any, otherwise its grids: the rows of all arrays with the shape of the
 // first.
-func (f *file) detail(ctx context.Context, o ingest.Options) (ingest.Detail, error) {
+func (s *source) detail(ctx context.Context) (ingest.Detail, error) {
+	f := s.file
 	g := &ingest.Grids{Labels: map[string]int{}, Shape: []int{}}
-	var clouds ingest.Clouds
-	var firstErr error
+	for _, p := range f.all {
+		if p.why == "" {
+			g.Arrays = append(g.Arrays, ingest.Array{
+				Name: p.name, Type: p.header.typeName(), Shape: append([]int{}, p.header.shape...),
+			})
+		}
+	}
+	if f.parts[0].view.Columns > 0 {
+		return arrays.InspectClouds(ctx, s, s.o)
+	}
 	for _, p := range f.parts {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		g.Arrays = append(g.Arrays, ingest.Array{
-			Name: p.name, Type: p.header.typeName(),
-			Shape: append([]int{}, p.header.shape...),
-		})
-		v, err := p.view(o)
-		if err == nil && v.points > 0 {
-			var c *ingest.PointCloud
-			if c, err = p.cloud(o); err == nil {
-				clouds.Clouds = append(clouds.Clouds, c)
-				if clouds.Fields == nil {
-					clouds.Fields = p.pointFields()
-				}
-			}
-		}
-		if err != nil {
-			if firstErr == nil {
-				firstErr = err
-			}
-			continue
-		}
-		if v.points > 0 {
+		if p.view.Columns > 0 {
 			continue
 		}
 		if g.Rows == 0 {
-			g.Shape = append([]int{}, v.shape()...)
+			g.Shape = append([]int{}, p.view.Shape()...)
 		}
-		g.Rows += v.rows
-		for _, l := range p.labels {
-			g.Labels[strconv.Itoa(int(l))]++
-		}
-	}
-	switch {
-	case len(clouds.Clouds) > 0:
-		return ingest.PointsOf(&clouds), nil
-	case g.Rows == 0 && firstErr != nil:
-		return nil, firstErr
-	}
-	if len(f.parts) == 1 && f.parts[0].name == "" {
-		g.Arrays = nil
+		g.Rows += p.view.Rows
+		p.labels.Count(g.Labels)
 	}
 	return g, nil
 }

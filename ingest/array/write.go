@@ -45,8 +45,8 @@ func padHeader(dict string, length int) []byte {
 	return append(out, '\n')
 }
 
-// CreateNPY creates an array of one cloud, (N, 3) or with intensity and colours up to (N, 7), or of grids of the
-// same shape, (N, D, H, W) or (N, D, H, W, C). The type is float32, or float64 for a cloud whose coordinates do not
+// CreateNPY creates an array of one cloud, (N, 3) or with intensity and colours up to (N, 7), of B clouds of the same
+// size, (B, N, 3) to (B, N, 7), or of grids of the same shape, (N, D, H, W) or (N, D, H, W, C). The type is float32, or float64 for a cloud whose coordinates do not
 // fit float32. Labels are not stored.
 func CreateNPY(path string) (ingest.Writer, error) {
 	f, err := ingest.CreateFile(path)
@@ -61,8 +61,9 @@ type npyWriter struct {
 	path  string
 	descr string
 	row   []int // shape of a row; nil before the first row
-	rows  int
+	rows  int   // of one cloud, or grids
 	cloud bool
+	count int // clouds
 }
 
 func (w *npyWriter) Write(s ingest.Sample) error {
@@ -118,9 +119,6 @@ func (w *npyWriter) grid(g *ingest.Grid) error {
 }
 
 func (w *npyWriter) points(p *ingest.PointCloud) error {
-	if w.row != nil {
-		return errors.New("found a second sample, want one: an array of points holds a single cloud")
-	}
 	width := 3
 	if p.Intensity != nil {
 		width++
@@ -132,10 +130,23 @@ func (w *npyWriter) points(p *ingest.PointCloud) error {
 	if columns.NeedFloat64(p) {
 		descr = "<f8"
 	}
-	if err := w.begin(descr, []int{width}); err != nil {
-		return err
+	switch {
+	case w.row == nil:
+		if err := w.begin(descr, []int{width}); err != nil {
+			return err
+		}
+		w.cloud, w.rows = true, p.Len()
+	case !w.cloud:
+		return errors.New("found points after a grid, want only one kind per file")
+	case p.Len() != w.rows || width != w.row[0]:
+		return fmt.Errorf("found a cloud of %d points with %d values each after clouds of %d and %d: an array holds clouds of "+
+			"one size; .h5 holds any", p.Len(), width, w.rows, w.row[0])
+	case descr == "<f8" && w.descr != descr:
+		return errors.New("found coordinates that float32 cannot hold after clouds that it can; .h5 holds both")
+	default:
+		descr = w.descr
 	}
-	w.cloud, w.rows = true, p.Len()
+	w.count++
 	var buf []byte
 	for i := range p.X {
 		row := [7]float64{p.X[i], p.Y[i], p.Z[i]}
@@ -170,7 +181,11 @@ func (w *npyWriter) finish() error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	_, err := w.File.WriteAt(formatHeader(w.descr, append([]int{w.rows}, w.row...)), 0)
+	shape := append([]int{w.rows}, w.row...)
+	if w.count > 1 {
+		shape = append([]int{w.count}, shape...)
+	}
+	_, err := w.File.WriteAt(formatHeader(w.descr, shape), 0)
 	return err
 }
 

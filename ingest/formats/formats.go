@@ -19,6 +19,7 @@ func All() []ingest.Format {
 	return []ingest.Format{
 		depth.Tango, // before PLY, of which it is a variant
 		h5.HDF5,
+		h5.MAT5,
 		lidar.PCD,
 		lidar.PLY,
 		lidar.LAS,

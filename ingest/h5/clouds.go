@@ -10,22 +10,42 @@ import (
 	"strings"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/internal/arrays"
 	hdf "github.com/voxelstream/voxelstream/internal/h5"
 	"github.com/voxelstream/voxelstream/record"
 )
 
 // clouds is a source of groups that hold a dataset of points.
 type clouds struct {
-	file   *hdf.File
+	input  *input
 	stream string
 	groups []string
 	next   int
-	limit  int // points of one cloud
-	block  []float64
+	names  []string // of the classes, if labels are names
+	rows   rows     // reads the points
 }
 
-func newClouds(f *hdf.File, stream string, groups []string, o Options) ingest.Source {
-	return &clouds{file: f, stream: stream, groups: groups, next: min(o.Start, len(groups)), limit: o.MaxPoints}
+// newClouds makes a source of groups. Labels that are names are numbered in alphabetical order, for which all of them
+// are read.
+func newClouds(ctx context.Context, a *input, stream string, groups []string) (ingest.Source, error) {
+	c := &clouds{input: a, stream: stream, groups: groups, next: min(a.options.Start, len(groups))}
+	c.rows.file, c.rows.o = a.file, a.options.Options
+	var texts []string
+	for i, g := range groups {
+		at, err := a.file.Attr(ctx, g, "label")
+		text, ok := at.Text()
+		if i == 0 && (err != nil || !ok) {
+			return c, nil
+		}
+		if ok {
+			texts = append(texts, text)
+		}
+	}
+	c.names = arrays.ClassNames(nil, texts)
+	if labels, err := arrays.Texts(texts, c.names); err == nil && labels.Assumed != "" {
+		a.options.Note("%s", labels.Assumed)
+	}
+	return c, nil
 }
 
 // cloudGroups returns the groups whose names are numbers, in numerical order: "2" before "10".
@@ -72,52 +92,52 @@ func (c *clouds) Read(ctx context.Context) (ingest.Sample, error) {
 func (c *clouds) Len() int { return len(c.groups) - c.next }
 
 // Close ends the worker process.
-func (c *clouds) Close() error { return c.file.Close() }
+func (c *clouds) Close() error { return c.input.file.Close() }
 
-func (c *clouds) points(ctx context.Context, path string) (*ingest.PointCloud, error) {
-	o, err := c.file.Object(ctx, path)
+func (c *clouds) points(ctx context.Context, path string) (ingest.Data, error) {
+	a := c.input
+	o, err := a.file.Object(ctx, path)
 	if err != nil {
 		return nil, err
 	}
-	if err := numbers(&o); err != nil {
+	d, err := a.array(ctx, o)
+	if err != nil {
 		return nil, err
 	}
-	if len(o.Dims) != 2 || o.Dims[1] != 3 {
-		return nil, fmt.Errorf("%s: found shape %v, want (N, 3)", path, o.Dims)
+	d.alias = "points"
+	t, err := a.table(ctx, d, true, nil)
+	if err != nil {
+		return nil, err
 	}
-	n := o.Rows()
-	if n > c.limit {
-		return nil, fmt.Errorf("%s: found %d points, limit %d", path, n, c.limit)
+	if t.view.Columns == 0 || t.view.Rows != 1 {
+		return nil, fmt.Errorf("%s: found shape %s, want (N, 3) to (N, %d)", path, arrays.Tuple(d.shape), 7)
 	}
-	p := &ingest.PointCloud{X: make([]float64, n), Y: make([]float64, n), Z: make([]float64, n)}
-	if c.block == nil {
-		c.block = make([]float64, blockBytes/8/3*3)
-	}
-	for row := 0; row < n; {
-		k := min(len(c.block)/3, n-row)
-		if err := c.file.ReadFloat64(ctx, path, row, k, c.block); err != nil {
-			return nil, err
-		}
-		for i := range k {
-			p.X[row+i], p.Y[row+i], p.Z[row+i] = c.block[3*i], c.block[3*i+1], c.block[3*i+2]
-		}
-		row += k
-	}
-	return p, nil
+	return t.cloud(ctx, &c.rows, 0)
 }
 
 // label returns the group's class, or ingest.NoLabel.
 func (c *clouds) label(ctx context.Context, group string) (int32, error) {
-	a, err := c.file.Attr(ctx, group, "label")
-	switch {
-	case errors.Is(err, hdf.ErrNotFound):
+	at, err := c.input.file.Attr(ctx, group, "label")
+	if errors.Is(err, hdf.ErrNotFound) {
 		return ingest.NoLabel, nil
-	case err != nil:
-		return 0, err
-	case len(a.Ints) == 1:
-		return labelOf(float64(a.Ints[0]))
-	case len(a.Floats) == 1:
-		return labelOf(a.Floats[0])
 	}
-	return 0, fmt.Errorf("%s: attribute label: found class %s and shape %v, want one number", group, a.Class, a.Dims)
+	if err != nil {
+		return 0, err
+	}
+	var l *arrays.Labels
+	text, ok := at.Text()
+	switch {
+	case len(at.Ints) == 1:
+		l, err = arrays.Numbers(1, 1, func(_, _ int, dst []float64) error { dst[0] = float64(at.Ints[0]); return nil })
+	case len(at.Floats) == 1:
+		l, err = arrays.Numbers(1, 1, func(_, _ int, dst []float64) error { dst[0] = at.Floats[0]; return nil })
+	case ok:
+		l, err = arrays.Texts([]string{text}, c.names)
+	default:
+		err = fmt.Errorf("found class %s and shape %v, want one number or name", at.Class, at.Dims)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("%s: attribute label: %w", group, err)
+	}
+	return l.At(0)
 }

@@ -22,6 +22,12 @@ func Create(path string) (ingest.Writer, error) {
 	return &writer{file: f, path: path}, nil
 }
 
+// The datasets of grids and of their labels.
+const (
+	samplesPath = "/X_train"
+	labelsPath  = "/y_train"
+)
+
 // gzipLevel is h5py's default.
 const gzipLevel = 4
 
@@ -74,7 +80,7 @@ func (w *writer) grid(g *ingest.Grid) error {
 			dims = dims[:4]
 		}
 		var err error
-		if w.grids, err = hdf.AddDataset[float32](w.file, vectors[0].data,
+		if w.grids, err = hdf.AddDataset[float32](w.file, samplesPath,
 			hdf.Layout{Dims: dims, Grow: true, Gzip: gzipLevel}); err != nil {
 			return err
 		}
@@ -111,7 +117,7 @@ func (w *writer) Commit() error {
 		return fmt.Errorf("%s: found no sample to write", w.path)
 	}
 	if w.grids != nil && w.labeled {
-		if err := hdf.WriteDataset(w.file, vectors[0].labels, hdf.Layout{Dims: []int{len(w.labels)}}, w.labels); err != nil {
+		if err := hdf.WriteDataset(w.file, labelsPath, hdf.Layout{Dims: []int{len(w.labels)}}, w.labels); err != nil {
 			return err
 		}
 	}

@@ -21,6 +21,7 @@ import (
 
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/ingesttest"
+	"github.com/voxelstream/voxelstream/ingest/internal/arrays"
 	hdf "github.com/voxelstream/voxelstream/internal/h5"
 )
 
@@ -141,7 +142,7 @@ func TestVectors(t *testing.T) {
 				{Options{Start: 152}, 5, "X_test/2"},
 				{Options{Start: 149}, 8, "X_train/149"},
 				{Options{Start: 1000}, 0, ""},
-				{Options{Data: "X_test", Labels: "y_test"}, 7, "X_test/0"},
+				{named("X_test", "y_test"), 7, "X_test/0"},
 			} {
 				got, _ := drain(t, path, c.o)
 				if len(got) != c.n {
@@ -182,13 +183,13 @@ func TestBadRows(t *testing.T) {
 			t.Errorf("not found: %v", want)
 		}
 	}
-	check(Options{}, map[uint64]string{
-		3: "cell 7: found NaN", 5: "cell 0: found -0.5", 250: "row 250: found 1e+300", 260: "+Inf", 9: "label 0.5",
-		10: "label -2", 11: "label NaN",
+	var notes ingest.Notes
+	check(Options{Options: ingest.Options{Notes: &notes}}, map[uint64]string{
+		250: "row 250: found 1e+300", 9: "label 0.5", 10: "label -2", 11: "label NaN",
 	})
-	check(Options{Signed: true}, map[uint64]string{
-		3: "NaN", 250: "row 250", 260: "+Inf", 9: "label 0.5", 10: "label -2", 11: "label NaN",
-	})
+	if got := notes.Take(); len(got) != 1 || got[0].Count != 2 || !strings.Contains(got[0].Text, "NaN or infinite") {
+		t.Errorf("found notes %v, want one of 2 rows with values that are not finite", got)
+	}
 }
 
 // TestDamagedChunk loses the rows of a chunk whose checksum is wrong, and no others.
@@ -220,6 +221,11 @@ func TestDamagedChunk(t *testing.T) {
 	}
 }
 
+// named are options that choose a dataset and its labels.
+func named(data, labels string) Options {
+	return Options{Options: ingest.Options{Readers: []any{&arrays.Options{Data: data, Labels: labels}}}}
+}
+
 func TestNamedDatasets(t *testing.T) {
 	path := archive(t, func(w *hdf.Writer) {
 		must(t, hdf.WriteDataset(w, "/a/rank4", hdf.Layout{Dims: []int{3, 2, 3, 4}}, make([]uint8, 72)))
@@ -229,26 +235,32 @@ func TestNamedDatasets(t *testing.T) {
 		must(t, hdf.WriteDataset(w, "/a/none", hdf.Layout{Dims: []int{0, 8}}, []float32{}))
 		must(t, hdf.WriteDataset(w, "/a/empty", hdf.Layout{Dims: []int{3, 0}}, []float32{}))
 	})
-	shaped := ingest.Options{GridShape: [3]int{2, 3, 4}}
+	shaped := func(data, labels string) Options {
+		return Options{Options: ingest.Options{
+			Readers: []any{&arrays.Options{Data: data, Labels: labels, RowGrid: arrays.Shape{2, 3, 4}}},
+		}}
+	}
+	limited := named("/a/rank4", "")
+	limited.MaxCells = 23
 	for _, c := range []struct {
 		o        Options
 		n        int
 		channels int
 		err      string
 	}{
-		{Options{Data: "/a/rank4"}, 3, 1, ""},
-		{Options{Data: "a/rank5"}, 2, 3, ""},
-		{Options{Data: "/a/flat", Options: shaped}, 3, 1, ""},
-		{Options{Data: "/a/none"}, 0, 1, ""},
-		{Options{Data: "/a/flat"}, 0, 0, "rows of 24 values, want 3 x 3 x 3"},
-		{Options{Data: "/a/line"}, 0, 0, "found shape [24]"},
-		{Options{Data: "/a/empty"}, 0, 0, "found shape [3 0]"},
-		{Options{Data: "/a"}, 0, 0, "found a group"},
-		{Options{Data: "/b"}, 0, 0, "not found"},
-		{Options{Data: "/a/rank4", Labels: "/a/line"}, 0, 0, "want one label for each of the 3 rows"},
-		{Options{Data: "/a/rank4", Options: ingest.Options{MaxCells: 23}}, 0, 0, "1 to 23 values"},
+		{named("/a/rank4", ""), 3, 1, ""},
+		{named("a/rank5", ""), 2, 3, ""},
+		{shaped("/a/flat", ""), 3, 1, ""},
+		{shaped("/a/none", ""), 0, 1, ""},
+		{named("/a/flat", ""), 0, 0, "use --grid DxHxW with a product of 24"},
+		{named("/a/line", ""), 0, 0, "shape (24,)"},
+		{named("/a/empty", ""), 0, 0, "shape (3, 0)"},
+		{named("/a", ""), 0, 0, "not found"},
+		{named("/b", ""), 0, 0, "not found"},
+		{named("/a/rank4", "/a/line"), 0, 0, "want one label for each of the 3 rows"},
+		{limited, 0, 0, "limit 23"},
 		{Options{Split: Test}, 0, 0, "dataset X_test not found"},
-		{Options{}, 0, 0, "name a dataset (members: a)"},
+		{Options{}, 0, 0, "choose one with --data"},
 		{Options{Start: -1}, 0, 0, "found start -1"},
 	} {
 		if c.err != "" {
