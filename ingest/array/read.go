@@ -656,7 +656,7 @@ func (h *header) columns() []field {
 func (s *source) cloud(p *part) (ingest.Data, error) {
 	h, n, k := p.header, p.view.Points, p.view.Columns
 	if s.table != nil {
-		cloud, assumed, err := arrays.Cloud(s.table[s.row*n*k:(s.row+1)*n*k], k)
+		cloud, assumed, err := arrays.Cloud(s.table[s.row*n*k:(s.row+1)*n*k], k, s.o)
 		p.note(s.o, assumed)
 		return cloud, err
 	}
@@ -709,7 +709,7 @@ func (s *source) cloud(p *part) (ingest.Data, error) {
 		}
 		cols[i] = c
 	}
-	return columns.Cloud(n, cols, o)
+	return columns.Cloud(n, cols, s.o)
 }
 
 func (p *part) note(o ingest.Options, text string) {

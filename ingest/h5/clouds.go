@@ -32,12 +32,12 @@ func newClouds(ctx context.Context, a *input, stream string, groups []string) (i
 	c.rows.file, c.rows.o = a.file, a.options.Options
 	var texts []string
 	for i, g := range groups {
-		at, err := a.file.Attr(ctx, g, "label")
+		at, err := a.file.Attr(ctx, g, "label") // an error is one of that cloud
 		text, ok := at.Text()
-		if i == 0 && (err != nil || !ok) {
-			return c, nil
+		if i == 0 && !ok {
+			break
 		}
-		if ok {
+		if ok && err == nil {
 			texts = append(texts, text)
 		}
 	}

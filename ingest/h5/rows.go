@@ -323,7 +323,7 @@ func (t *table) cloud(ctx context.Context, g *rows, row int) (ingest.Data, error
 	if err := readRows(ctx, g.file, t, row, 1, values); err != nil {
 		return nil, err
 	}
-	p, assumed, err := arrays.Cloud(values, t.view.Columns)
+	p, assumed, err := arrays.Cloud(values, t.view.Columns, g.o)
 	if err == nil && assumed != "" {
 		g.o.Note("%s: %s", t.name(), assumed)
 	}
@@ -347,5 +347,5 @@ func (t *table) records(ctx context.Context, g *rows, row int) (ingest.Data, err
 		}
 		cols = append(cols, c)
 	}
-	return columns.Cloud(t.view.Points, cols)
+	return columns.Cloud(t.view.Points, cols, g.o)
 }

@@ -65,8 +65,7 @@ const (
 func RoleOf(name string) (role Role, key string) {
 	all := wordsOf(name)
 	var rest []string
-	for i := len(all) - 1; i >= 0; i-- {
-		w := all[i]
+	for _, w := range slices.Backward(all) {
 		switch {
 		case role == Other && slices.Contains(labelWords, w):
 			role = Label

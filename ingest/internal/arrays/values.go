@@ -97,7 +97,7 @@ func normals(n int, at func(point, column int) float64) bool {
 }
 
 // Cloud makes a cloud of a table of values, row-major. assumed says what the columns behind x y z were taken for.
-func Cloud(table []float64, width int) (p *ingest.PointCloud, assumed string, err error) {
+func Cloud(table []float64, width int, o ingest.Options) (p *ingest.PointCloud, assumed string, err error) {
 	n := len(table) / width
 	if width == minPointColumns {
 		p = &ingest.PointCloud{X: make([]float64, n), Y: make([]float64, n), Z: make([]float64, n)}
@@ -118,7 +118,7 @@ func Cloud(table []float64, width int) (p *ingest.PointCloud, assumed string, er
 		}
 		cols = append(cols, c)
 	}
-	p, err = columns.Cloud(n, cols)
+	p, err = columns.Cloud(n, cols, o)
 	return p, assumed, err
 }
 
