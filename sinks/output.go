@@ -13,37 +13,36 @@ import (
 	"github.com/voxelstream/voxelstream/record"
 )
 
-// Output is a sink as the user asked for it, by a path or a URL: parsed and checked, but not open.
+// Output is a sink given by a path or a URL, parsed and validated, but not open.
 type Output struct {
 	Target Target
 	Kind   *Kind
-	// Place is what is written to, in one spelling: "file:/srv/results.jsonl".
+	// Place is the unique name of what is written to: "file:/srv/results.jsonl".
 	Place    string
 	Delivery Delivery
-	// Flush is the zero value where the kind holds nothing back.
+	// Flush is the zero value if sinks of the kind are not flushed.
 	Flush Flush
 
 	options any
 	secrets option.Secrets
 }
 
-// Delivery is how classifications reach a sink: options that all kinds have.
+// Delivery has the options of all kinds.
 type Delivery struct {
 	Policy Policy `yaml:"policy" doc:"required: the pipeline waits for this sink, and classifications that it rejects become dead letters. best-effort: classifications that it cannot accept are dropped and counted. Sinks that guarantee only best effort are best-effort by default."`
 	Queue  int    `yaml:"queue" min:"1" max:"65536" doc:"Maximum number of batches queued for this sink. When the queue is full, a required sink applies backpressure and a best-effort sink drops batches."`
-	// Attempts is negative where the URL does not set it.
+	// Attempts is negative if the URL does not set it.
 	Attempts int `yaml:"attempts" min:"0" doc:"Maximum number of attempts to write a batch. 0 means no limit. Default: pipeline.attempts for a required sink, 3 for a best-effort one."`
 }
 
-// Flush says when a sink that makes many classifications durable at once does so: when the first of the bounds is
-// reached.
+// Flush has the limits of what a sink buffers before it is flushed. It is flushed when the first limit is reached.
 type Flush struct {
 	Rows  int           `yaml:"flush_rows" min:"1" doc:"Maximum number of classifications to buffer before they are flushed to durable storage."`
 	Bytes option.Bytes  `yaml:"flush_bytes" min:"1B" doc:"Maximum estimated memory for buffered classifications."`
 	Every time.Duration `yaml:"flush_every" above:"0s" doc:"Maximum time to buffer a classification."`
 }
 
-// Policy says whether the pipeline may go on without a sink.
+// Policy sets whether the pipeline waits for a sink.
 type Policy string
 
 // The policies.
@@ -52,15 +51,15 @@ const (
 	PolicyBestEffort Policy = "best-effort"
 )
 
-// Choices are all policies.
+// Choices returns all policies.
 func (Policy) Choices() []string { return []string{string(PolicyRequired), string(PolicyBestEffort)} }
 
-// allOptions are those that a URL may set.
+// allOptions are the options that a URL can set.
 type allOptions struct {
 	List []any `yaml:",inline"`
 }
 
-// blank makes an output of a kind with the defaults of all options.
+// blank returns an output of a kind with the defaults of all options.
 func blank(k *Kind, t Target) (*Output, *allOptions) {
 	o := &Output{Target: t, Kind: k, Delivery: Delivery{Policy: PolicyRequired, Queue: 16, Attempts: -1}}
 	if k.Guarantee == BestEffort {
@@ -82,9 +81,8 @@ func blank(k *Kind, t Target) (*Output, *allOptions) {
 	return o, &allOptions{list}
 }
 
-// Parse reads a path, a URL, or - for the standard output. Nothing is opened, and secrets that the URL leaves to
-// files and to the environment are not read yet. The errors are all that is wrong; each begins with the text, without
-// secrets.
+// Parse parses a path, a URL, or - for standard output. It opens nothing, and does not read secrets in files and in the
+// environment. It returns all problems. Each begins with the text, without secrets.
 func Parse(kinds []*Kind, text string, d Defaults) (*Output, []error) {
 	if text == "" {
 		return nil, []error{errors.New("found nothing, want a path or a URL")}
@@ -111,7 +109,7 @@ func Parse(kinds []*Kind, text string, d Defaults) (*Output, []error) {
 	}
 	o.Target.Text = split(text).masked(options)
 	if o.Target.Scheme != "" && len(k.Extensions) == 0 {
-		o.Target.Text = o.Target.masked(options) // as it is resolved
+		o.Target.Text = o.Target.masked(options) // with the defaults
 	}
 	for i, p := range problems {
 		problems[i] = fmt.Errorf("%s: %w", o.Target.Text, p)
@@ -122,7 +120,7 @@ func Parse(kinds []*Kind, text string, d Defaults) (*Output, []error) {
 	return o, nil
 }
 
-// resolve finds the place of the target.
+// resolve sets the place of the target.
 func (o *Output) resolve(d Defaults) (err error) {
 	if o.Kind.Resolve != nil {
 		o.Place, err = o.Kind.Resolve(&o.Target, d)
@@ -132,8 +130,8 @@ func (o *Output) resolve(d Defaults) (err error) {
 	return err
 }
 
-// ParseList reads several texts. outputs[i] is that of texts[i], nil where problems[i] says what is wrong with it:
-// also that an earlier text writes to the same place.
+// ParseList parses several texts. outputs[i] is the output of texts[i], or nil if problems[i] lists its problems. One
+// problem is that an earlier text writes to the same place.
 func ParseList(kinds []*Kind, texts []string, d Defaults) (outputs []*Output, problems [][]error) {
 	outputs, problems = make([]*Output, len(texts)), make([][]error, len(texts))
 	places := map[string]string{}
@@ -151,7 +149,7 @@ func ParseList(kinds []*Kind, texts []string, d Defaults) (outputs []*Output, pr
 	return outputs, problems
 }
 
-// Mask is a text that Parse may read, without the secrets in it.
+// Mask returns a text for Parse without the secrets in it.
 func Mask(kinds []*Kind, text string) string {
 	t := split(text)
 	k, err := t.kind(kinds)
@@ -162,7 +160,7 @@ func Mask(kinds []*Kind, text string) string {
 	return t.masked(options)
 }
 
-// File is the name of the file that the output writes to; empty where it is none.
+// File returns the name of the file that the output writes to, or an empty string if it is not a file.
 func (o *Output) File() string {
 	if len(o.Kind.Extensions) == 0 {
 		return ""
@@ -170,7 +168,7 @@ func (o *Output) File() string {
 	return o.Target.Path
 }
 
-// Open reads the secrets and opens the sink, for the pipeline.
+// Open reads the secrets and opens the sink. Errors name the target.
 func (o *Output) Open(ctx context.Context, s Services) (out pipeline.Output[record.Classification], err error) {
 	fail := func(err error) error { return fmt.Errorf("sink %s: %w", o.Target.Text, err) }
 	if err := o.secrets.Read(); err != nil {
@@ -181,7 +179,7 @@ func (o *Output) Open(ctx context.Context, s Services) (out pipeline.Output[reco
 		return out, fail(err)
 	}
 	if _, flushes := sink.(pipeline.Flusher); flushes != (o.Kind.Flush != nil) {
-		err := fmt.Errorf("the kind %s is declared wrongly: whether its sinks are flushed", o.Kind.Name)
+		err := fmt.Errorf("kind %s: Flush must be set if, and only if, its sinks are flushed", o.Kind.Name)
 		return out, fail(errors.Join(err, sink.Close(ctx)))
 	}
 	out = pipeline.Output[record.Classification]{Name: o.Target.Text, Sink: sink, Queue: o.Delivery.Queue}
@@ -199,7 +197,7 @@ func (o *Output) Open(ctx context.Context, s Services) (out pipeline.Output[reco
 	return out, nil
 }
 
-// size is about what a classification takes in memory.
+// size estimates the memory that a classification takes, in bytes.
 func size(c *record.Classification) int64 {
 	n := 256 + len(c.EventID) + len(c.Stream) + len(c.Name) + 8*len(c.TopK)
 	if c.Box != nil {
@@ -208,8 +206,7 @@ func size(c *record.Classification) int64 {
 	return int64(n)
 }
 
-// OpenAll opens the outputs. When one cannot be opened, the others are closed again and the error names all that
-// cannot.
+// OpenAll opens the outputs. If any of them cannot be opened, it closes the others, and the error names all that cannot.
 func OpenAll(ctx context.Context, outputs []*Output, s Services) ([]pipeline.Output[record.Classification], error) {
 	var open []pipeline.Output[record.Classification]
 	var errs []error
@@ -227,7 +224,7 @@ func OpenAll(ctx context.Context, outputs []*Output, s Services) ([]pipeline.Out
 	return open, nil
 }
 
-// Close closes outputs that no pipeline got, in reverse order.
+// Close closes outputs that were not passed to a pipeline, in reverse order.
 func Close(ctx context.Context, open []pipeline.Output[record.Classification]) error {
 	var errs []error
 	for _, o := range slices.Backward(open) {

@@ -9,7 +9,7 @@ import (
 	"github.com/voxelstream/voxelstream/internal/option"
 )
 
-// Help says in a sentence or two which texts Parse reads.
+// Help describes the texts that Parse accepts, in a sentence or two.
 func Help(kinds []*Kind) string {
 	var extensions, urls []string
 	for _, k := range kinds {
@@ -25,7 +25,7 @@ func Help(kinds []*Kind) string {
 	return help + "."
 }
 
-// forms are the texts that choose the kind.
+// forms lists the forms of texts that select the kind.
 func (k *Kind) forms() (out []string) {
 	for _, e := range k.Extensions {
 		out = append(out, "FILE"+e)

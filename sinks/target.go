@@ -12,21 +12,22 @@ import (
 	"github.com/voxelstream/voxelstream/internal/option"
 )
 
-// Target is where a sink writes.
+// Target is the destination of a sink.
 type Target struct {
-	// Text is what the user wrote, without secrets; it names the sink in logs, metrics and reports.
+	// Text is what the user wrote, without secrets. It names the sink in logs, metrics and reports.
 	Text string
-	// Scheme is that of the URL; empty for a path. Path is what stands between it and the query: of a kind that
-	// stores to a file the file name, else the rest of the URL as it is, with its slashes, user and password.
+	// Scheme is the URL scheme, or empty for a path. Path is the text between the scheme and the query. For a kind that
+	// writes to a file, it is the file name. Otherwise it is unchanged, with slashes, user and password.
 	Scheme, Path string
-	// Query is that of the URL: options, with their secrets.
+	// Query is the query of the URL, which holds the options, with secrets.
 	Query string
 }
 
-// schemeForm is a scheme with its colon. It has two characters or more, because one is a drive of Windows.
+// schemeForm matches a scheme with its colon. A scheme has at least two characters, because a single one is a Windows
+// drive.
 var schemeForm = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]+:`)
 
-// split takes a text apart: a path or SCHEME:PATH, each with ?QUERY or without.
+// split parses a text of the form PATH or SCHEME:PATH, optionally followed by ?QUERY.
 func split(text string) Target {
 	t := Target{Text: text, Path: text}
 	if s := schemeForm.FindString(text); s != "" {
@@ -36,7 +37,7 @@ func split(text string) Target {
 	return t
 }
 
-// join is the text of a target, with its secrets.
+// join returns the text of a target with the given query. It includes secrets in the path.
 func (t Target) join(query string) string {
 	text := t.Path
 	if t.Scheme != "" {
@@ -48,14 +49,15 @@ func (t Target) join(query string) string {
 	return text
 }
 
-// password is that of a URL's user, up to the last @: one that is not percent-encoded may hold any character.
+// password matches the user and password of a URL, up to the last @, because a password that is not percent-encoded may
+// contain any character.
 var password = regexp.MustCompile(`^(//[^:]*):.*@`)
 
-// masked is the text of the target without password and secret options. known are the options that the query may hold.
+// masked returns the text of the target without password and secrets. known are the options allowed in the query.
 func (t Target) masked(known any) string {
 	query := t.Query
 	if before, behind, found := cutLast(query, "@"); found && unfinished(t.Path, before) {
-		// A password with a question mark, which ends the path of a URL.
+		// The password contains a question mark, which was taken for the end of the path.
 		user, _, _ := strings.Cut(t.Path[2:], ":")
 		t.Path, query, _ = strings.Cut("//"+user+":"+option.Stars+"@"+behind, "?")
 		return t.join(option.MaskQuery(known, query))
@@ -64,11 +66,11 @@ func (t Target) masked(known any) string {
 	return t.join(option.MaskQuery(known, query))
 }
 
-// hostPort is an authority of host and port, with a path behind them.
+// hostPort matches //HOST:PORT, optionally followed by a path.
 var hostPort = regexp.MustCompile(`^//[^/@:]*:[0-9]+(/|$)`)
 
-// unfinished says whether a path ends within a password: it has a colon, but no host behind an @. What looks like the
-// port of a host is one only if options follow.
+// unfinished reports whether a path ends within a password: it has a colon, but no @ with a host after it. A number after
+// the colon is a port only if the query has options.
 func unfinished(path, query string) bool {
 	authority, isURL := strings.CutPrefix(path, "//")
 	if !isURL || strings.Contains(authority, "@") || !strings.Contains(authority, ":") {
@@ -77,7 +79,7 @@ func unfinished(path, query string) bool {
 	return !hostPort.MatchString(path) || !strings.Contains(query, "=")
 }
 
-// cutLast is strings.Cut at the last of the separators.
+// cutLast is like strings.Cut, but cuts at the last separator.
 func cutLast(text, separator string) (before, after string, found bool) {
 	if i := strings.LastIndex(text, separator); i >= 0 {
 		return text[:i], text[i+len(separator):], true
@@ -85,7 +87,7 @@ func cutLast(text, separator string) (before, after string, found bool) {
 	return text, "", false
 }
 
-// kind finds the kind of a target.
+// kind returns the kind of a target.
 func (t Target) kind(kinds []*Kind) (*Kind, error) {
 	scheme := t.Scheme
 	if t.Path == "-" && scheme == "" {
@@ -97,7 +99,7 @@ func (t Target) kind(kinds []*Kind) (*Kind, error) {
 		}
 	}
 	if scheme == "-" {
-		return nil, errors.New("no sink writes to the standard output")
+		return nil, errors.New("no sink writes to standard output")
 	}
 	if scheme != "" && scheme != fileScheme {
 		names := schemes(kinds)
@@ -111,10 +113,10 @@ func (t Target) kind(kinds []*Kind) (*Kind, error) {
 	return byExtension(kinds, t.Path)
 }
 
-// fileScheme is that of a file whose name's end chooses the kind.
+// fileScheme is the scheme of a file whose extension selects the kind.
 const fileScheme = "file"
 
-// byExtension finds the kind with the longest extension that path ends in.
+// byExtension returns the kind with the longest extension that path ends in.
 func byExtension(kinds []*Kind, path string) (found *Kind, err error) {
 	base := strings.ToLower(filepath.Base(path))
 	longest := ""
@@ -137,7 +139,7 @@ func byExtension(kinds []*Kind, path string) (found *Kind, err error) {
 	return nil, fmt.Errorf("found %s, want %s; or name the format: %s", what, strings.Join(all, ", "), forms(kinds))
 }
 
-// schemes lists all schemes.
+// schemes returns all schemes, sorted.
 func schemes(kinds []*Kind) []string {
 	names := []string{fileScheme}
 	for _, k := range kinds {
@@ -149,7 +151,7 @@ func schemes(kinds []*Kind) []string {
 	return names
 }
 
-// forms lists the kinds of files as SCHEME:FILE.
+// forms lists the kinds that write to files, as SCHEME:FILE.
 func forms(kinds []*Kind) string {
 	var out []string
 	for _, k := range kinds {
@@ -160,7 +162,7 @@ func forms(kinds []*Kind) string {
 	return strings.Join(out, ", ")
 }
 
-// fileName turns the path of a URL into a file name: //HOST/PATH is percent-encoded, anything else is as it is.
+// fileName converts the path of a URL to a file name. Only the form //HOST/PATH is percent-encoded.
 func (t *Target) fileName() error {
 	if t.Scheme != "" && strings.HasPrefix(t.Path, "//") {
 		host, path, _ := strings.Cut(t.Path[2:], "/")
@@ -186,8 +188,7 @@ func (t *Target) fileName() error {
 	return nil
 }
 
-// filePlace is one name for a file, however it is spelt: absolute, with links resolved as far as there is something
-// already.
+// filePlace returns a unique name for a file: its absolute path, in which the links of the part that exists are resolved.
 func filePlace(path string) (string, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {

@@ -8,30 +8,30 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline"
 )
 
-// namespace begins the name of every metric of ours.
+// namespace is the prefix of all our metrics.
 const namespace = "voxelstream_"
 
-// Kind is what a metric is.
+// Kind is the type of a metric.
 type Kind string
 
-// The kinds of metrics.
+// The types of metrics.
 const (
 	Counter   Kind = "counter"
 	Gauge     Kind = "gauge"
 	Histogram Kind = "histogram"
 )
 
-// Metric declares a metric.
+// Metric is the declaration of a metric.
 type Metric struct {
 	Name, Help string
 	Kind       Kind
 	Labels     []string
 }
 
-// labelPart is the label of the part that reports.
+// labelPart is the label that names the reporting part.
 const labelPart = "part"
 
-// counter and gauge declare a metric of one label, the part.
+// counter and gauge declare a metric with one label, the part.
 func counter(name, help string) Metric {
 	return Metric{Name: namespace + name + "_total", Help: help, Kind: Counter, Labels: []string{labelPart}}
 }
@@ -40,82 +40,78 @@ func gauge(name, help string) Metric {
 	return Metric{Name: namespace + name, Help: help, Kind: Gauge, Labels: []string{labelPart}}
 }
 
-// events are the counters of the pipeline's events.
+// events lists the counters of the pipeline's events.
 var events = []struct {
 	event pipeline.Event
 	Metric
 }{
 	{pipeline.EventRead, counter("read", "Values read from a source, or messages from a topic.")},
-	{pipeline.EventFiltered, counter("filtered", "Values that a stage dropped on purpose.")},
+	{pipeline.EventFiltered, counter("filtered", "Values for which a stage returned no results.")},
 	{pipeline.EventWritten, counter("written", "Values durable at a sink, or messages acknowledged by a topic.")},
-	{pipeline.EventRepeated, counter("repeated", "Values that a sink already holds, or packets that came twice.")},
-	{pipeline.EventRetried, counter("retries", "Attempts that failed and were made again.")},
-	{pipeline.EventFailed, counter("failures", "Attempts that failed and were given up.")},
-	{pipeline.EventDeadLetter, counter("dead_letters", "Values and messages that a part gave up for good.")},
+	{pipeline.EventRepeated, counter("repeated", "Values that a sink skipped as duplicates, or packets received twice.")},
+	{pipeline.EventRetried, counter("retries", "Failed attempts that were retried.")},
+	{pipeline.EventFailed, counter("failures", "Failed attempts that were not retried.")},
+	{pipeline.EventDeadLetter, counter("dead_letters", "Values and messages that a part gave up for good and made dead letters.")},
 	{pipeline.EventDeadLetterStored, counter("dead_letters_stored", "Messages stored on the dead letter topic.")},
-	{pipeline.EventUnfinished, counter("unfinished", "Values that were left for the next start.")},
-	{pipeline.EventDropped, counter("dropped", "Values that a best-effort sink left out, and packets that the kernel "+
-		"dropped.")},
+	{pipeline.EventUnfinished, counter("unfinished", "Values left for the next start.")},
+	{pipeline.EventDropped, counter("dropped", "Values dropped by a best-effort sink, and packets dropped by the kernel.")},
 	{pipeline.EventDamaged, counter("damaged", "Messages with a wrong checksum, and packets that cannot be decoded.")},
-	{pipeline.EventLost, counter("lost", "Messages that retention deleted before they were read, and packets of a "+
-		"sensor that never "+
-		"arrived. Anything but 0 is a loss of data.")},
-	{pipeline.EventRebalance, counter("rebalances", "Assignments of partitions by the consumer group.")},
-	{pipeline.EventBytes, counter("bytes", "Bytes of messages: read by a consumer (not compressed), sent by a "+
-		"producer (compressed), or in "+
-		"requests to the embedded broker.")},
-	{pipeline.EventPacket, counter("packets", "Packets of a sensor.")},
-	{pipeline.EventMissed, counter("missed", "Sweeps of a sensor left out because the reader was too far behind.")},
-	{pipeline.EventFile, counter("files", "Files taken from a watched folder or a request.")},
-	{pipeline.EventRequest, counter("requests", "Requests to the embedded broker, or to an HTTP source of files.")},
-	{pipeline.EventRefused, counter("refused", "Requests that a server did not accept.")},
+	{pipeline.EventLost, counter("lost", "Messages that retention deleted before they were read, and packets that a sensor "+
+		"sent but that never arrived. Anything but 0 means data loss.")},
+	{pipeline.EventRebalance, counter("rebalances", "Assignments of partitions to this member of the consumer group.")},
+	{pipeline.EventBytes, counter("bytes", "Bytes read by a consumer (uncompressed), sent by a producer (compressed), or "+
+		"received by the embedded broker.")},
+	{pipeline.EventPacket, counter("packets", "Packets received from a sensor.")},
+	{pipeline.EventMissed, counter("missed", "Sweeps of a sensor skipped because the reader was too far behind.")},
+	{pipeline.EventFile, counter("files", "Files read from a watched folder or a request.")},
+	{pipeline.EventRequest, counter("requests", "Requests to the embedded broker or to an HTTP input.")},
+	{pipeline.EventRefused, counter("refused", "Requests that a server rejected.")},
 }
 
-// levels are the gauges of the pipeline's levels.
+// levels lists the gauges of the pipeline's levels.
 var levels = []struct {
 	level pipeline.Level
 	Metric
 }{
-	{pipeline.LevelBytesInFlight, gauge("in_flight_bytes", "Bytes in flight, which pipeline.budget bounds.")},
+	{pipeline.LevelBytesInFlight, gauge("in_flight_bytes", "Bytes in flight, limited by pipeline.budget.")},
 	{pipeline.LevelValuesInFlight, gauge("in_flight_values", "Values in flight.")},
-	{pipeline.LevelQueue, gauge("queue_length", "Batches that wait for a sink.")},
+	{pipeline.LevelQueue, gauge("queue_length", "Batches waiting for a sink.")},
 	{pipeline.LevelPartitions, gauge("consumer_partitions", "Partitions that this member of the consumer group owns.")},
-	{pipeline.LevelConnections, gauge("connections", "Open connections: ours to the Kafka cluster, or clients' to the "+
-		"embedded broker.")},
+	{pipeline.LevelConnections, gauge("connections", "Open connections to the Kafka cluster, or of clients to the embedded broker.")},
 	{pipeline.LevelStoredBytes, gauge("stored_bytes", "Size of the embedded broker's log on disk.")},
 }
 
-// Metrics that are not one event or level.
+// Metrics that do not belong to a single event or level.
 var (
 	lag = Metric{
 		namespace + "consumer_lag_messages",
-		"Messages not committed yet, of a partition that this member of the consumer group owns.",
+		"Messages not yet committed, for each partition that this member of the consumer group owns.",
 		Gauge,
 		[]string{"topic", "partition"},
 	}
 	duration = Metric{
-		namespace + "operation_duration_seconds", "Time that a part took for one value or one batch.", Histogram,
+		namespace + "operation_duration_seconds", "Time that a part took for a value or a batch.", Histogram,
 		[]string{labelPart},
 	}
 	size = Metric{
-		namespace + "operation_values", "Values in one operation: the size of a batch.", Histogram,
+		namespace + "operation_values", "Number of values in an operation, such as the size of a batch.", Histogram,
 		[]string{labelPart},
 	}
 	failed = Metric{
 		namespace + "operation_errors_total",
-		"Operations that failed. Reasons: permanent (the value is at fault), partial (some values of a batch), temporary.",
+		"Failed operations. Reasons: permanent (the value is at fault), partial (some values of a batch failed), temporary.",
 		Counter,
 		[]string{labelPart, "reason"},
 	}
 	otherEvents = Metric{
-		namespace + "events_total", "Events that have no metric of their own.", Counter, []string{labelPart, "event"},
+		namespace + "events_total", "Events without a metric of their own.", Counter, []string{labelPart, "event"},
 	}
 	otherLevels = Metric{
-		namespace + "level", "Levels that have no metric of their own.", Gauge,
+		namespace + "level", "Levels without a metric of their own.", Gauge,
 		[]string{labelPart, "level"},
 	}
 	buildInfo = Metric{
-		namespace + "build_info", "Always 1. The labels say what runs.", Gauge,
+		namespace + "build_info", "Always 1. The labels describe the build.", Gauge,
 		[]string{"version", "commit", "go_version", "kernels"},
 	}
 	modelInfo = Metric{
@@ -123,7 +119,7 @@ var (
 		[]string{"name", "version"},
 	}
 	workers = Metric{
-		namespace + "hdf5_workers_total", "HDF5 worker processes started, one for each file.", Counter,
+		namespace + "hdf5_workers_total", "HDF5 worker processes started. Each file has its own.", Counter,
 		nil,
 	}
 	workersDied = Metric{
@@ -131,14 +127,14 @@ var (
 	}
 )
 
-// durationBounds are the upper bounds of the buckets of operation_duration_seconds: one small volume takes a tenth of a
-// millisecond, a broker that is away many seconds.
+// durationBounds are the upper bounds of the buckets of operation_duration_seconds. A small volume takes a tenth of a
+// millisecond, a request to an unavailable broker many seconds.
 var durationBounds = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
 
-// sizeBounds are those of operation_values.
+// sizeBounds are the upper bounds of the buckets of operation_values.
 var sizeBounds = []float64{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024}
 
-// Declared lists all metrics of ours.
+// Declared lists all our metrics.
 func Declared() []Metric {
 	out := []Metric{buildInfo, modelInfo, duration, size, failed}
 	for _, e := range events {
@@ -154,11 +150,10 @@ func Declared() []Metric {
 func WriteReference(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString("# Metrics\nGenerated from the declarations in package telemetry.\n\n" +
-		"`--http :8080` serves these on `/metrics`, together with those of the Go runtime (`go_...`) and of the process " +
-		"(`process_...`). The label `part`\n" +
-		"names what reports: a stage (`decode`), a sink (`classifications.jsonl`), a topic that is read or written " +
-		"(`consumer volumes`,\n" +
-		"`producer classifications`), a live source (`udp://:2368`). A metric appears with its first event.\n\n" +
+		"`--http :8080` serves these metrics on `/metrics`, together with those of the Go runtime (`go_...`) and of the " +
+		"process\n(`process_...`). The label `part` names the part that reports: a stage (`decode`), a sink " +
+		"(`classifications.jsonl`), a topic that is\nread or written (`consumer volumes`, `producer classifications`), or " +
+		"a live source (`udp://:2368`). A metric appears with its first event.\n\n" +
 		"| metric | type | labels | meaning |\n|---|---|---|---|\n")
 	for _, m := range Declared() {
 		labels := make([]string, len(m.Labels))

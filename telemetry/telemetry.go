@@ -1,5 +1,5 @@
-// Package telemetry turns what the parts of the program report to their observer into metrics in the format of
-// Prometheus. It is the only package that imports the metrics library.
+// Package telemetry exports the reports that the parts of the program send to their observer, as Prometheus metrics. It is
+// the only package that imports the metrics library.
 package telemetry
 
 import (
@@ -20,11 +20,11 @@ import (
 type Options struct {
 	// Version, Commit and Kernels are labels of voxelstream_build_info.
 	Version, Commit, Kernels string
-	// Workers, if set, counts the HDF5 worker processes that were started and those that failed.
+	// Workers, if set, returns the number of HDF5 worker processes that were started, and of those that failed.
 	Workers func() (started, failed int64)
 }
 
-// Metrics is an observer whose counts, durations and levels can be scraped. Each has a registry of its own.
+// Metrics is an observer whose counts, durations and levels can be scraped. Each Metrics has its own registry.
 type Metrics struct {
 	registry *prometheus.Registry
 
@@ -41,7 +41,7 @@ type Metrics struct {
 
 var _ pipeline.Observer = (*Metrics)(nil)
 
-// New makes metrics, with those of the Go runtime and of the process.
+// New returns metrics, which include those of the Go runtime and of the process.
 func New(o Options) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(), events: map[pipeline.Event]*prometheus.CounterVec{},
@@ -91,7 +91,7 @@ func (m *Metrics) histograms(d Metric, bounds []float64) *prometheus.HistogramVe
 	return v
 }
 
-// maxScrapes bounds the scrapes that are answered at once.
+// maxScrapes is the maximum number of concurrent scrapes.
 const maxScrapes = 4
 
 // Handler serves the metrics.
@@ -115,7 +115,7 @@ func (m *Metrics) Count(part string, e pipeline.Event, n int) {
 	m.otherEvents.WithLabelValues(part, valid(string(e))).Add(float64(n))
 }
 
-// Time counts an operation on n values that took d.
+// Time records an operation on n values that took d.
 func (m *Metrics) Time(part string, n int, d time.Duration, err error) {
 	part = valid(part)
 	m.duration.WithLabelValues(part).Observe(d.Seconds())
@@ -125,7 +125,7 @@ func (m *Metrics) Time(part string, n int, d time.Duration, err error) {
 	}
 }
 
-// Level sets a gauge, or takes it away.
+// Level sets a gauge, or removes it for [pipeline.Gone].
 func (m *Metrics) Level(part string, l pipeline.Level, v int64) {
 	part = valid(part)
 	vec, labels := m.levels[l], []string{part}
@@ -146,13 +146,13 @@ func (m *Metrics) Level(part string, l pipeline.Level, v int64) {
 	vec.WithLabelValues(labels...).Set(float64(v))
 }
 
-// Model says which model classifies; it replaces the one before.
+// Model sets the model that classifies.
 func (m *Metrics) Model(name, version string) {
 	m.model.Reset()
 	m.model.WithLabelValues(valid(name), valid(version)).Set(1)
 }
 
-// valid is s as a label, which must be UTF-8: a path need not be.
+// valid makes s a valid label. Labels must be UTF-8, but paths may be anything.
 func valid(s string) string { return strings.ToValidUTF8(s, "?") }
 
 func reason(err error) string {

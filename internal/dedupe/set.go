@@ -13,41 +13,40 @@ import (
 	"strings"
 )
 
-// DefaultMemory is how many keys a Set keeps in memory unless told otherwise.
+// DefaultMemory is the default number of keys that a Set keeps in memory.
 const DefaultMemory = 1 << 18
 
-// Set remembers every key that it was given. The latest are in memory, at most the number that it was made with; when
-// they are too many they are sorted and moved to a temporary file. It takes 32 to 64 bytes for each key in memory, 16
-// more while they are moved, and 8 MiB once there is a file: 21 MB in all by default.
+// Set remembers every key. The latest keys are in memory. When there are too many of them, they are sorted and moved to
+// a temporary file. A set takes 32 to 64 bytes per key in memory, 16 more while keys are moved, and 8 MiB once there is a
+// file. With the default, this is 21 MB in all.
 //
-// The files are runs of sorted keys, 16 bytes each, of which one is merged with the next as soon as it is less than
-// twice as long: there are as many as the logarithm of the number of keys, and each key has been written so often. A
-// search looks into each with about two reads of 4 KiB. A Bloom filter of fixed size spares it for most of the keys
-// that are new: for all but one of 100 with 5 million keys in the files, for three of four with 20 million, for none
-// with many more.
+// Each file is a run of sorted keys, 16 bytes each. A run is merged with the next one as soon as it is less than twice
+// as long, so the number of runs, and of times that a key is written, grows with the logarithm of the number of keys. A
+// search takes about two reads of 4 KiB in each run. A Bloom filter of fixed size makes most searches for new keys
+// unnecessary: 99 % of them with 5 million keys in the files, three quarters with 20 million, and none with many more.
 type Set struct {
 	dir, prefix string
 	memory      int
-	table       []Key // open addressing, at most half full; the zero key is an empty slot
-	n           int   // keys in table
-	runs        []run // older and longer ones first
+	table       []Key // open addressing, at most half full; the zero key marks an empty slot
+	n           int   // number of keys in table
+	runs        []run // oldest and longest first
 	filter      []uint64
 	block       []byte
 	cleaned     bool
 }
 
 const (
-	// blockKeys is how many keys a search reads at once: a page.
+	// blockKeys is the number of keys that a search reads at once, one page.
 	blockKeys = 4096 / keySize
-	// filterBits and filterHashes are those of the Bloom filter.
+	// filterBits and filterHashes are the size of the Bloom filter and the number of bits per key.
 	filterBits   = 8 << 23
 	filterHashes = 3
 )
 
-// NewSet makes an empty set of which memory keys are kept in memory; 0 means DefaultMemory. The files are put beside
-// path, so that they are on a disk with room for what the keys are of, and have names that begin with a dot and
-// path's. They are removed as soon as they are open, or by Close where the system does not allow that. Left-over ones
-// are removed too: only one set at a time may be made for one path.
+// NewSet returns an empty set that keeps up to memory keys in memory; 0 means DefaultMemory. The temporary files are in
+// the directory of path, because that disk has room for the data that the keys belong to. Their names begin with a dot
+// and the name of path. They are removed as soon as they are open, or by Close if the system does not allow that. Files
+// left by an earlier process are removed too, so there must be only one set at a time for a path.
 func NewSet(path string, memory int) *Set {
 	if memory <= 0 {
 		memory = DefaultMemory
@@ -58,7 +57,7 @@ func NewSet(path string, memory int) *Set {
 	}
 }
 
-// Has reports whether k was added. The error is that of a file.
+// Has reports whether k was added. It returns an error if a file cannot be read.
 func (s *Set) Has(k Key) (bool, error) {
 	if _, ok := s.find(k); ok {
 		return true, nil
@@ -74,7 +73,7 @@ func (s *Set) Has(k Key) (bool, error) {
 	return false, nil
 }
 
-// Add adds k. It does not fail: memory is bounded by those who call Reserve before.
+// Add adds k. It cannot fail. Call Reserve before, to keep memory bounded.
 func (s *Set) Add(k Key) {
 	slot, ok := s.find(k)
 	if ok {
@@ -94,8 +93,8 @@ func (s *Set) Add(k Key) {
 	s.table[slot] = stored(k)
 }
 
-// Reserve makes room for n more keys. It moves those in memory to a file if they would become too many; when that
-// fails they stay where they are, and the set is as it was.
+// Reserve makes room for n more keys. If there would be too many in memory, it moves those to a file. If that fails, the
+// set is unchanged.
 func (s *Set) Reserve(n int) error {
 	if s.n == 0 || s.n+n <= s.memory {
 		return nil
@@ -143,8 +142,8 @@ func (s *Set) Close() error {
 	return errors.Join(errs...)
 }
 
-// stored is k as the table holds it: the zero key, which stands for an empty slot there, shares its place with its
-// neighbour.
+// stored returns k as it is stored in the table. The zero key, which marks an empty slot there, is replaced by the key
+// after it.
 func stored(k Key) Key {
 	if k == (Key{}) {
 		k[keySize-1] = 1
@@ -154,7 +153,7 @@ func stored(k Key) Key {
 
 func compare(a, b Key) int { return bytes.Compare(a[:], b[:]) }
 
-// find returns the slot of k, or the empty one in which it belongs.
+// find returns the slot of k, or the empty slot where it belongs.
 func (s *Set) find(k Key) (slot uint64, ok bool) {
 	k = stored(k)
 	mask := uint64(len(s.table) - 1)
@@ -168,7 +167,7 @@ func (s *Set) find(k Key) (slot uint64, ok bool) {
 	}
 }
 
-// inFilter reports whether k may be in a file; false is certain.
+// inFilter reports whether k may be in a file. If it returns false, k is in no file.
 func (s *Set) inFilter(k Key) bool {
 	if s.filter == nil {
 		return false
@@ -181,11 +180,11 @@ func (s *Set) inFilter(k Key) bool {
 	return true
 }
 
-// bits are the places of k in the Bloom filter.
+// bits returns the bits of k in the Bloom filter.
 func (k Key) bits() iter.Seq[uint64] {
 	return func(yield func(uint64) bool) {
 		step := k.rank() | 1
-		at := k.slot(^uint64(0)) >> 20 // the lowest bits have chosen the slot in the table
+		at := k.slot(^uint64(0)) >> 20 // the lowest bits select the slot in the table
 		for range filterHashes {
 			if !yield(at % filterBits) {
 				return
@@ -195,7 +194,7 @@ func (k Key) bits() iter.Seq[uint64] {
 	}
 }
 
-// run is a file of sorted keys without repeats.
+// run is a file of sorted, distinct keys.
 type run struct {
 	file *os.File
 	n    int64
@@ -210,7 +209,7 @@ func (r run) drop() error {
 	return err
 }
 
-// write makes a run of the keys that from gives to add, in their order.
+// write makes a run of the keys that from passes to add, in ascending order.
 func (s *Set) write(from func(add func(Key) error) error) (_ run, err error) {
 	if !s.cleaned {
 		s.clean()
@@ -233,7 +232,7 @@ func (s *Set) write(from func(add func(Key) error) error) (_ run, err error) {
 	return r, nil
 }
 
-// clean removes what a process that was killed has left. What cannot be removed does no harm.
+// clean removes files left by a process that was killed. Files that cannot be removed do no harm.
 func (s *Set) clean() {
 	entries, _ := os.ReadDir(s.dir)
 	for _, e := range entries {
@@ -243,8 +242,8 @@ func (s *Set) clean() {
 	}
 }
 
-// merge makes one of the last two runs as long as they are of about the same length. It saves searches and nothing
-// else, so a failure, for want of room, is no error: it is tried again with the next run.
+// merge merges the last two runs while their lengths are similar. This only makes searches faster, so a failure, such as
+// a full disk, is not an error. It is tried again with the next run.
 func (s *Set) merge() {
 	for len(s.runs) >= 2 {
 		a, b := s.runs[len(s.runs)-2], s.runs[len(s.runs)-1]
@@ -305,15 +304,15 @@ func (x *runReader) next() {
 	}
 }
 
-// search looks for k in a run. Keys are digests, so where one of them stands can be told from its value: a read at
-// that place, and then one between the bounds that the first has given, find it. The bounds shrink by a block each
-// time, whatever the keys are.
+// search looks for k in a run by interpolation. Keys are digests, so the position of a key can be estimated from its
+// value. One read there, and a second one between the bounds that the first one yields, usually find it. Each read
+// shrinks the bounds by at least a block, whatever the keys are.
 func (s *Set) search(r run, k Key) (bool, error) {
 	k = stored(k)
 	if s.block == nil {
 		s.block = make([]byte, blockKeys*keySize)
 	}
-	// k can only be among the keys lo to hi, whose values are from low to high.
+	// k can only be among the keys lo to hi-1, whose ranks are between low and high.
 	lo, hi := int64(0), r.n
 	low, high := 0.0, float64(1<<63)*2
 	for lo < hi {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Of finds the struct of type T among pointers to options, or returns defaults where there is none.
+// Of returns the struct of type T from a list of pointers to options, or defaults if there is none.
 func Of[T any](list []any, defaults T) T {
 	for _, o := range list {
 		if p, ok := o.(*T); ok {
@@ -17,8 +17,7 @@ func Of[T any](list []any, defaults T) T {
 	return defaults
 }
 
-// Clone copies the structs that a list points to. Their fields are copied as by an assignment, so slices in them must
-// not be written.
+// Clone copies the structs that a list points to. The copies are shallow, so slices in them must not be modified.
 func Clone(list []any) []any {
 	if list == nil {
 		return nil
@@ -32,8 +31,8 @@ func Clone(list []any) []any {
 	return out
 }
 
-// Distinct calls each function that makes options, leaves out nil ones, and keeps the first struct of each type. It
-// panics where a function makes something else than a pointer to a struct, which no input can cause.
+// Distinct calls each function that returns options and keeps the first struct of each type. Functions may be nil. It
+// panics if a function returns anything but a pointer to a struct, which no input can cause.
 func Distinct(makers []func() any) []any {
 	var out []any
 	seen := map[reflect.Type]bool{}
@@ -54,13 +53,13 @@ func Distinct(makers []func() any) []any {
 	return out
 }
 
-// validator is a struct that knows which of its settings do not go together.
+// validator is a struct that detects conflicts between its settings.
 type validator interface{ Validate() error }
 
-// Validate checks the settings of the struct that v points to, each by its tags, then those structs in it that have a
-// method Validate() error for what single settings do not show. The error of such a method begins with the name of a
-// setting; each error that it joins (see [errors.Join]) is one problem. All problems are returned, and begin with the
-// whole path of the setting.
+// Validate checks each setting of the struct that v points to against its tags. Then it calls the method Validate() error
+// of each struct that has one, which reports conflicts between settings. The error of such a method begins with the name
+// of a setting; each error that it joins (see [errors.Join]) is one problem. Validate returns all problems. Each begins
+// with the full path of the setting.
 func Validate(v any) []error {
 	var errs []error
 	for _, f := range Settings(v) {
@@ -98,7 +97,7 @@ func validate(v reflect.Value, prefix string, errs []error) []error {
 	return errs
 }
 
-// valid checks the value in memory against choices and range.
+// valid checks the value in memory against its choices and limits.
 func (f Field) valid() error {
 	if choices := f.Choices(); len(choices) > 0 && !slices.Contains(choices, f.String()) {
 		return fmt.Errorf("found %q, %s", f.String(), f.Allowed())
@@ -109,7 +108,7 @@ func (f Field) valid() error {
 	return f.InRange()
 }
 
-// split takes joined errors apart.
+// split returns the errors that were joined.
 func split(err error) []error {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var out []error

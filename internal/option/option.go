@@ -1,22 +1,23 @@
-// Package option describes the settings of a part by the fields of a struct, so that the configuration file,
-// environment, flags, URL queries, validation and reference pages all come from one declaration, which lives with the
-// part that it sets.
+// Package option describes settings by the fields of a struct. The configuration file, environment variables, flags, URL
+// queries, validation and reference pages are all derived from this one declaration, which is next to the code that uses
+// the settings.
 //
 // The tags of a field are
 //
-//	yaml    its name; ",inline" puts the fields of a struct, or of the structs that a []any points to, in the place of the field
-//	doc     what it means, as one or more sentences
-//	flag    the command line flag that sets it; absent: none
-//	enum    the values that are allowed, separated by commas; a type with a method Choices() []string has them by itself
-//	        (and with ChoiceDoc(choice string) string what each means)
-//	required "true": the text must not be empty
-//	min     the least number, size or duration; above: the value must be greater than this; max: the most
-//	unit    the unit of a size or duration that is given as a plain number; absent: every one needs its unit
-//	secret  "true": the value is never shown
-//	items   "whole": each value of a flag is one item of the list; absent: a comma separates items
+//	yaml      name; ",inline" replaces the field by the fields of its struct, or of the structs that its []any points to
+//	doc       description, one or more sentences
+//	flag      command line flag that sets it, if any
+//	enum      allowed values, separated by commas; alternatively, the type has a method Choices() []string, and may have
+//	          ChoiceDoc(choice string) string, which describes a value
+//	required  "true" if the text must not be empty
+//	min, max  least and greatest number, size or duration
+//	above, below  exclusive limits: the value must be greater or less
+//	unit      unit of a size or duration that is written as a plain number; without it, a unit is required
+//	secret    "true" if the value must never be shown
+//	items     "whole" if each value of a flag is one item of the list; otherwise, commas separate items
 //
-// A field is a bool, int, uint64, float64, string, list of strings, [time.Duration], [Bytes], [Dims] or any other
-// encoding.TextUnmarshaler; a struct is a section.
+// A field is a bool, int, uint64, float64, string, list of strings, [time.Duration], [Bytes], [Dims] or another
+// encoding.TextUnmarshaler. A field of any other struct type is a section.
 package option
 
 import (
@@ -28,35 +29,35 @@ import (
 	"time"
 )
 
-// Field is one setting, or a section of settings, of a value in memory: it can be read and set.
+// Field is a setting, or a section of settings, of a struct in memory. It can be read and set.
 type Field struct {
-	// Path is the name, with those of the sections before it: kafka.group.
+	// Path is the name, preceded by the names of its sections: kafka.group.
 	Path string
-	// Doc is the meaning, without what Hint adds.
+	// Doc is the description, without the text of Hint.
 	Doc string
-	// Flag is the flag that sets it; empty: none.
+	// Flag is the name of the flag that sets it, or empty.
 	Flag string
-	// Section says that the field is a struct, whose fields follow it.
+	// Section is true for a struct, whose fields follow.
 	Section bool
-	// Secret values are shown as stars.
+	// Secret is true if the value must be shown as stars.
 	Secret bool
 
 	value reflect.Value
 	tag   reflect.StructTag
 }
 
-// Fields lists the sections and settings of the struct that v points to, in the order of their declaration. It panics
-// where a struct is declared wrongly, which no input can cause.
+// Fields returns the sections and settings of the struct that v points to, in the order of their declaration. It panics
+// if a struct is declared wrongly, which no input can cause.
 func Fields(v any) []Field {
 	return walk(reflect.ValueOf(v).Elem(), "", nil)
 }
 
-// Settings lists those fields that are not sections.
+// Settings returns the fields that are not sections.
 func Settings(v any) []Field {
 	return slices.DeleteFunc(Fields(v), func(f Field) bool { return f.Section })
 }
 
-// Find returns the field of that path.
+// Find returns the field with a path.
 func Find(fields []Field, path string) (Field, bool) {
 	i := slices.IndexFunc(fields, func(f Field) bool { return f.Path == path })
 	if i < 0 {
@@ -89,7 +90,7 @@ func walk(v reflect.Value, prefix string, out []Field) []Field {
 		if f.Section {
 			out = walk(f.value, f.Path+".", out)
 		} else {
-			f.parser() // panics where the type cannot be a setting
+			f.parser() // panics if the type cannot be a setting
 		}
 	}
 	return out
@@ -109,25 +110,25 @@ func inline(v reflect.Value, prefix string, out []Field) []Field {
 	return walk(v, prefix, out)
 }
 
-// Key is the last part of the path.
+// Key returns the last part of the path.
 func (f Field) Key() string { return f.Path[strings.LastIndexByte(f.Path, '.')+1:] }
 
-// Parent is the path of the section that the field is in; empty at the top.
+// Parent returns the path of the field's section, or an empty string at the top level.
 func (f Field) Parent() string { return f.Path[:max(0, strings.LastIndexByte(f.Path, '.'))] }
 
-// Value is the setting as it is in memory.
+// Value returns the value in memory.
 func (f Field) Value() any { return f.value.Interface() }
 
-// Zero says whether the setting has the zero value of its type.
+// Zero reports whether the value is the zero value of its type.
 func (f Field) Zero() bool { return f.value.IsZero() }
 
-// Type is the Go type of the setting.
+// Type returns the Go type of the setting.
 func (f Field) Type() reflect.Type { return f.value.Type() }
 
-// chooser is a type that knows its values.
+// chooser is a type that lists its allowed values.
 type chooser interface{ Choices() []string }
 
-// Choices are the values that are allowed where they are a list; nil elsewhere.
+// Choices returns the allowed values, or nil if they are not enumerated.
 func (f Field) Choices() []string {
 	if c, ok := reflect.TypeAssert[chooser](reflect.Zero(f.value.Type())); ok {
 		return c.Choices()
@@ -138,8 +139,7 @@ func (f Field) Choices() []string {
 	return nil
 }
 
-// ChoiceDocs says what each of the choices means, where the type of the setting has a method ChoiceDoc(choice string)
-// string; nil elsewhere.
+// ChoiceDocs returns the descriptions of the choices, or nil if the type has no method ChoiceDoc(choice string) string.
 func (f Field) ChoiceDocs() []string {
 	d, ok := reflect.TypeAssert[interface{ ChoiceDoc(choice string) string }](reflect.Zero(f.value.Type()))
 	if !ok {
@@ -152,13 +152,13 @@ func (f Field) ChoiceDocs() []string {
 	return out
 }
 
-// hinter is a type that says how its values are written.
+// hinter is a type that describes how its values are written.
 type hinter interface{ Hint() string }
 
-// Whole says that each value of the flag is one item of the list, which may hold commas.
+// Whole reports whether each value of the flag is one item of the list, which may contain commas.
 func (f Field) Whole() bool { return f.tag.Get("items") == "whole" }
 
-// textual says whether the type has a notation of its own.
+// textual reports whether the type parses its own text.
 func (f Field) textual() bool { return reflect.PointerTo(f.value.Type()).Implements(textType) }
 
 var (
@@ -167,7 +167,7 @@ var (
 	listType     = reflect.TypeFor[[]string]()
 )
 
-// Notation says whether the value is written as text with a unit or a structure of its own: a duration, a size, a grid.
+// Notation reports whether the value is written as text with a unit or a structure: a duration, a size, a grid.
 func (f Field) Notation() bool { return f.textual() || f.value.Type() == durationType }
 
 // Kind returns the name of the type in help: int, number, duration, size, cells, list, string, bool. Types with a
@@ -197,7 +197,7 @@ func (f Field) Kind() string {
 	return f.value.Kind().String()
 }
 
-// Hint is what a reference adds to Doc: the values that are allowed, or how they are written.
+// Hint returns the text that references add to Doc: the allowed values, or how they are written.
 func (f Field) Hint() string {
 	plain := ""
 	if unit := f.tag.Get("unit"); unit != "" {
@@ -208,7 +208,7 @@ func (f Field) Hint() string {
 	}
 	allowed := f.rangeText()
 	if f.tag.Get("min") == "0" && allowed == "0 or more" {
-		allowed = "" // as one would expect
+		allowed = "" // obvious
 	}
 	switch {
 	case len(f.Choices()) > 0:
@@ -229,15 +229,15 @@ func (f Field) Hint() string {
 	return plain + "; " + allowed + "."
 }
 
-// Plain says whether a value that has a notation may also be written as a plain number.
+// Plain reports whether a value with a notation may also be written as a plain number.
 func (f Field) Plain() bool {
 	return f.value.Type() == reflect.TypeFor[Dims]() || f.tag.Get("unit") != ""
 }
 
-// Bound is the number in the tag min, above, max or below; ok is false where it has none.
+// Bound returns the limit in the tag min, above, max or below. ok is false if there is none.
 func (f Field) Bound(tag string) (limit float64, ok bool) { return f.bound(tag) }
 
-// String is the setting as it is written in a file, in the environment or on the command line; secrets are not hidden.
+// String returns the value as written in a file, in the environment or on the command line. It does not hide secrets.
 func (f Field) String() string {
 	if f.value.Kind() == reflect.Slice {
 		return strings.Join(f.value.Convert(listType).Interface().([]string), ",")

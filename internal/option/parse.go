@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// Set parses text and stores it. The error names what was found and what is allowed; the setting is unchanged then.
+// Set parses text and stores the value. After an error, which says what was found and what is allowed, the value is
+// unchanged.
 func (f Field) Set(text string) error {
 	v, err := f.parse(text)
 	if err != nil {
@@ -31,7 +32,7 @@ func (f Field) SetList(items []string) error {
 	return nil
 }
 
-// Check says why text is not a value of the setting; nil where it is.
+// Check returns nil if text is a valid value, else an error that says why not.
 func (f Field) Check(text string) error {
 	_, err := f.parse(text)
 	return err
@@ -54,7 +55,7 @@ func (f Field) parse(text string) (reflect.Value, error) {
 	return v, nil
 }
 
-// withUnit adds the unit of a number that has none, where the tag allows that.
+// withUnit adds the unit to a number without one, if the tag unit allows that.
 func (f Field) withUnit(text string) string {
 	unit := f.tag.Get("unit")
 	if unit == "" || text == "" || strings.Trim(text, "0123456789") != "" {
@@ -63,7 +64,7 @@ func (f Field) withUnit(text string) string {
 	return text + unit
 }
 
-// parser stores a text in a value of the field's type.
+// parser returns a function that parses text into a value of the field's type.
 func (f Field) parser() func(v reflect.Value, text string) error {
 	switch {
 	case f.textual():
@@ -127,7 +128,7 @@ func (f Field) parser() func(v reflect.Value, text string) error {
 	panic(fmt.Sprintf("option: %s: a setting cannot be a %v", f.Path, f.value.Type()))
 }
 
-// InRange checks the value in memory against the tags min, above and max.
+// InRange checks the value in memory against the limits in the tags.
 func (f Field) InRange() error {
 	if f.Section {
 		return nil
@@ -160,7 +161,7 @@ func (f Field) inRange(v reflect.Value, text string) error {
 	return nil
 }
 
-// bound is the number in a tag, which is written as a value of the setting is.
+// bound returns the limit in a tag, which is written like a value of the setting.
 func (f Field) bound(tag string) (float64, bool) {
 	text := f.tag.Get(tag)
 	if text == "" {
@@ -185,7 +186,7 @@ func number(v reflect.Value) (float64, bool) {
 	return 0, false
 }
 
-// rangeText says in words which numbers are allowed: "0 or more", "more than 0 and at most 10".
+// rangeText describes the allowed numbers: "0 or more", "more than 0 and at most 10".
 func (f Field) rangeText() string {
 	least, above, most, below := f.tag.Get("min"), f.tag.Get("above"), f.tag.Get("max"), f.tag.Get("below")
 	var low, high string
@@ -212,14 +213,14 @@ func (f Field) rangeText() string {
 	return low + " and " + high
 }
 
-// Allowed says in words what the value must be: "want a whole number, 1 or more".
+// Allowed describes the allowed values: "want a whole number, 1 or more".
 func (f Field) Allowed() string {
 	want, r := f.wanted(), f.rangeText()
 	switch {
 	case r == "":
 		return want
 	case f.Notation():
-		return want + "; " + r // behind examples, which commas separate
+		return want + "; " + r // a semicolon, because commas separate the examples
 	}
 	return want + ", " + r
 }
@@ -229,7 +230,7 @@ func (f Field) wanted() string {
 	case len(f.Choices()) > 0:
 		return "want one of " + strings.Join(f.Choices(), ", ")
 	case f.textual():
-		// The type's own error says how a value is written.
+		// The error of the type describes how a value is written.
 		if err := reflect.New(f.value.Type()).Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte("?")); err != nil {
 			return err.Error()
 		}
@@ -262,8 +263,8 @@ func (f Field) wanted() string {
 
 var errDuration = errors.New("want a duration with its unit, 0 or more, such as 200ms, 10s or 1h30m")
 
-// ParseDuration reads Go's notation of a duration, 0 or more. A number without a unit is refused: whether it means
-// seconds or milliseconds would be a guess.
+// ParseDuration parses Go's notation of a duration, 0 or more. It rejects a number without a unit, because that could mean
+// seconds or milliseconds.
 func ParseDuration(text string) (time.Duration, error) {
 	d, err := time.ParseDuration(text)
 	if err != nil || d < 0 {
@@ -272,7 +273,7 @@ func ParseDuration(text string) (time.Duration, error) {
 	return d, nil
 }
 
-// FormatDuration is the shortest form that ParseDuration reads: 24h, not 24h0m0s.
+// FormatDuration returns the shortest text that ParseDuration accepts: 24h, not 24h0m0s.
 func FormatDuration(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {

@@ -9,23 +9,23 @@ import (
 	"strings"
 )
 
-// FromQuery sets the settings of the struct that v points to by the query of a URL. In a query dashes stand for the
-// underscores of names, and underscores are taken too; a plus stands for itself, as in file names. A secret setting
-// may be given by a file or a variable of the environment that holds it: password-file=PATH, password-env=NAME. The
-// error names everything that is unknown, given twice or wrong, and what is known.
+// FromQuery sets the fields of the struct that v points to from the query of a URL. Names in a query may have dashes in
+// place of underscores. A plus is not a space, because file names may contain one. A secret can be read from a file or an
+// environment variable: password-file=PATH, password-env=NAME. The error lists all options that are unknown, invalid or
+// given twice.
 func FromQuery(v any, query string) error { return errors.Join(SetQuery(v, query)...) }
 
-// SetQuery is FromQuery with one error for each problem.
+// SetQuery is like FromQuery but returns one error per problem.
 func SetQuery(v any, query string) (problems []error) {
 	secrets, problems := ParseQuery(v, query)
 	return append(problems, split(secrets.Read())...)
 }
 
-// ParseQuery is SetQuery, but secrets in files and in the environment are read later, by Read.
+// ParseQuery is like SetQuery, but does not read secrets in files and in the environment. [Secrets.Read] does.
 func ParseQuery(v any, query string) (secrets Secrets, problems []error) {
 	values, err := url.ParseQuery(strings.ReplaceAll(query, "+", "%2B"))
 	if err != nil {
-		problems = []error{err} // of one part: the others are in values
+		problems = []error{err} // of one option; the others are in values
 	}
 	fields, names := queryNames(v)
 	bad := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
@@ -58,7 +58,7 @@ func ParseQuery(v any, query string) (secrets Secrets, problems []error) {
 	return secrets, problems
 }
 
-// queryNames are the names that a query may hold, in the order of the settings, with the setting of each.
+// queryNames returns the names allowed in a query, in the order of the settings, and the field of each.
 func queryNames(v any) (fields map[string]Field, names []string) {
 	fields = map[string]Field{}
 	for _, f := range Settings(v) {
@@ -74,8 +74,8 @@ func queryNames(v any) (fields map[string]Field, names []string) {
 	return fields, names
 }
 
-// MaskQuery is the query with stars in place of the values that must not be shown: those of secret settings of the
-// struct that v points to, and those of unknown names, which may be misspelt secrets.
+// MaskQuery replaces values in a query that must not be shown by stars: secrets of the struct that v points to, and the
+// values of unknown options, which may be misspelt secrets.
 func MaskQuery(v any, query string) string {
 	fields, _ := queryNames(v)
 	parts := strings.Split(query, "&")
@@ -90,13 +90,13 @@ func MaskQuery(v any, query string) string {
 	return strings.Join(parts, "&")
 }
 
-// Stars stand for a value that must not be shown.
+// Stars replaces a value that must not be shown.
 const Stars = "***"
 
-// QueryName is how a setting is written in a query.
+// QueryName returns the name of a setting in a query.
 func QueryName(f Field) string { return strings.ReplaceAll(f.Path, "_", "-") }
 
-// DidYouMean proposes the name that was probably meant, as " (did you mean x?)", or nothing.
+// DidYouMean returns a suggestion of a similar name, as " (did you mean x?)", or an empty string.
 func DidYouMean(name string, names []string) string {
 	best, distance := "", max(2, len(name)/4)+1
 	for _, n := range names {
@@ -110,7 +110,7 @@ func DidYouMean(name string, names []string) string {
 	return fmt.Sprintf(" (did you mean %s?)", best)
 }
 
-// editDistance is Levenshtein's: insertions, deletions and replacements of one byte.
+// editDistance returns the Levenshtein distance: the number of bytes to insert, delete or replace.
 func editDistance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

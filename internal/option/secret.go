@@ -8,27 +8,25 @@ import (
 	"strings"
 )
 
-// Endings of the names under which a query may give a secret setting without holding it: password-file=PATH and
-// password-env=NAME.
+// Suffixes of the names that give a secret in a query by reference: password-file=PATH and password-env=NAME.
 const (
 	fileEnding = "-file"
 	envEnding  = "-env"
 )
 
-// maxSecret bounds a file that holds a secret, in bytes.
+// maxSecret limits the size of a file with a secret in bytes.
 const maxSecret = 64 << 10
 
-// Secrets are the values that a query leaves in files and in the environment.
+// Secrets are secret settings of a query that are in files and in the environment.
 type Secrets []secret
 
 type secret struct {
 	field Field
-	// name is the option in the query, where the file or the variable.
+	// name is the name of the option in the query. where is the file or the environment variable.
 	name, where string
 }
 
-// Read reads the values and stores them in the settings. A file holds the value as its text, of which line ends at
-// the end are no part.
+// Read reads the values and stores them in the settings. Line breaks at the end of a file are ignored.
 func (s Secrets) Read() error {
 	var errs []error
 	for _, x := range s {
@@ -64,7 +62,7 @@ func (s secret) read() error {
 	return s.field.setSecret(text)
 }
 
-// setSecret is Set, with errors that do not show the value.
+// setSecret is like Set, but its error does not show the value.
 func (f Field) setSecret(text string) error {
 	if f.Set(text) != nil {
 		return fmt.Errorf("found an invalid value, %s", f.Allowed())

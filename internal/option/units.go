@@ -8,17 +8,17 @@ import (
 	"strings"
 )
 
-// Bytes is a number of bytes that is written with its unit: 4KiB, 512MiB, 1GiB; kB, MB and GB are powers of ten.
+// Bytes is a number of bytes, written with a unit: 4KiB, 512MiB, 1GiB. kB, MB and GB are powers of ten.
 type Bytes int64
 
-// byteUnits are in the order in which String tries them.
+// byteUnits lists the units in the order in which String tries them.
 var byteUnits = []struct {
 	name string
 	size int64
-}{{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"TB", 1e12}, {"GB", 1e9}, {
-	"MB",
-	1e6,
-}, {"kB", 1e3}, {"B", 1}}
+}{
+	{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10},
+	{"TB", 1e12}, {"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3}, {"B", 1},
+}
 
 // String uses the largest unit that divides the number.
 func (b Bytes) String() string {
@@ -30,10 +30,10 @@ func (b Bytes) String() string {
 	return "0B"
 }
 
-// MarshalText is String.
+// MarshalText returns String.
 func (b Bytes) MarshalText() ([]byte, error) { return []byte(b.String()), nil }
 
-// UnmarshalText reads a whole number and a unit.
+// UnmarshalText parses a whole number and a unit.
 func (b *Bytes) UnmarshalText(text []byte) error {
 	s := strings.TrimSpace(string(text))
 	digits := strings.TrimRight(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -47,10 +47,10 @@ func (b *Bytes) UnmarshalText(text []byte) error {
 	return errors.New("want a whole number of bytes with its unit, such as 64KiB, 512MiB or 1GB")
 }
 
-// Dims is the size of a voxel grid, depth x height x width in cells, written 16 for a cube or 16x24x24.
+// Dims is the size of a voxel grid in cells: depth, height, width. It is written as 16 for a cube, or 16x24x24.
 type Dims [3]int
 
-// String is one number for a cube, else all three.
+// String returns one number for a cube, else all three.
 func (d Dims) String() string {
 	if d[0] == d[1] && d[1] == d[2] {
 		return strconv.Itoa(d[0])
@@ -58,13 +58,13 @@ func (d Dims) String() string {
 	return d.Cells()
 }
 
-// Cells is depth x height x width, also of a cube: 16x16x16.
+// Cells returns all three numbers, also for a cube: 16x16x16.
 func (d Dims) Cells() string { return fmt.Sprintf("%dx%dx%d", d[0], d[1], d[2]) }
 
-// MarshalText is String.
+// MarshalText returns String.
 func (d Dims) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
-// UnmarshalText reads what String writes.
+// UnmarshalText parses the output of String or Cells.
 func (d *Dims) UnmarshalText(text []byte) error {
 	parts := strings.Split(string(text), "x")
 	if len(parts) == 1 {

@@ -1,5 +1,5 @@
-// Package screen shares one terminal between lines that stay (logs, results) and a live area below them that is
-// redrawn (a progress bar, a table). Where the output is no terminal the live area becomes a line every few seconds.
+// Package screen shares a terminal between permanent lines (logs, results) and a live area below them that is redrawn
+// (a progress bar, a table). If the output is not a terminal, the live area becomes a line every few seconds.
 package screen
 
 import (
@@ -14,15 +14,14 @@ import (
 	"golang.org/x/term"
 )
 
-// Screen is safe for concurrent use.
+// Screen is a terminal, or another output of text. It is safe for concurrent use.
 type Screen struct {
 	mu    sync.Mutex
 	out   io.Writer
-	width int // 0: no terminal
+	width int // 0 if the output is not a terminal
 	every time.Duration
 	live  []string
 	last  time.Time
-	muted bool
 }
 
 const (
@@ -30,7 +29,7 @@ const (
 	lineEvery   = 3 * time.Second
 )
 
-// New makes a screen of a file, usually standard error.
+// New returns the screen of a file, usually standard error.
 func New(f *os.File) *Screen {
 	s := &Screen{out: f, every: lineEvery}
 	if term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
@@ -42,13 +41,13 @@ func New(f *os.File) *Screen {
 	return s
 }
 
-// Plain makes a screen that is no terminal and shows every update; tests and --quiet (with io.Discard) use it.
+// Plain returns a screen that is not a terminal and shows every update, for tests.
 func Plain(w io.Writer) *Screen { return &Screen{out: w} }
 
-// Terminal says whether the live area is redrawn in place.
+// Terminal reports whether the live area is redrawn in place.
 func (s *Screen) Terminal() bool { return s.width > 0 }
 
-// Write writes lines that stay, above the live area.
+// Write writes permanent lines above the live area.
 func (s *Screen) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -65,22 +64,17 @@ func (s *Screen) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Line writes a line of progress that stays; Mute leaves it out too.
+// Line writes a permanent line of progress.
 func (s *Screen) Line(text string) {
-	s.mu.Lock()
-	muted := s.muted
-	s.mu.Unlock()
-	if !muted {
-		io.WriteString(s, text+"\n") //nolint:errcheck // as for the live area
-	}
+	io.WriteString(s, text+"\n") //nolint:errcheck // as for the live area
 }
 
-// Show renews the live area. It asks for the lines only when they are due: often on a terminal, where all are drawn,
-// seldom elsewhere, where only the first is. now forces it, for the final state.
+// Show redraws the live area. It calls lines only if an update is due, which is often on a terminal and seldom elsewhere,
+// where only the first line is shown. now forces an update, for the final state.
 func (s *Screen) Show(now bool, lines func() []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if t := time.Now(); !s.muted && (now || t.Sub(s.last) >= s.every) {
+	if t := time.Now(); now || t.Sub(s.last) >= s.every {
 		s.last = t
 		s.show(lines())
 	}
@@ -97,17 +91,10 @@ func (s *Screen) show(lines []string) {
 	s.erase(&b)
 	s.live = lines
 	s.draw(&b)
-	s.out.Write(b.Bytes()) //nolint:errcheck // a picture that does not arrive is no reason to stop the work
+	s.out.Write(b.Bytes()) //nolint:errcheck // a failure to show progress must not stop the work
 }
 
-// Mute leaves progress out from now on.
-func (s *Screen) Mute() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.muted = true
-}
-
-// Done ends the live area: what it shows stays.
+// Done makes the lines of the live area permanent.
 func (s *Screen) Done() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -124,30 +111,30 @@ func (s *Screen) erase(b *bytes.Buffer) {
 func (s *Screen) draw(b *bytes.Buffer) {
 	for _, l := range s.live {
 		if r := []rune(l); len(r) >= s.width {
-			l = string(r[:s.width-1]) // a line that wraps would be two
+			l = string(r[:s.width-1]) // a line that wraps would take two
 		}
 		b.WriteString(l + "\n")
 	}
 }
 
-// Progress is a bar with rate and remaining time in the live area of a screen.
+// Progress is a progress bar with rate and remaining time in the live area of a screen.
 type Progress struct {
 	s     *Screen
 	what  string
 	start time.Time
 }
 
-// Progress starts one; what names the things that are counted.
+// Progress starts a progress bar. what is the unit that it counts, in the plural.
 func (s *Screen) Progress(what string) *Progress {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.every > 0 {
-		s.last = time.Now() // what is over at once needs no bar
+		s.last = time.Now() // work that ends at once needs no bar
 	}
 	return &Progress{s, what, time.Now()}
 }
 
-// Set shows that done of total are done, with a note behind; total 0 means that it is unknown.
+// Set shows done out of total units, and a note. A total of 0 means that it is unknown.
 func (p *Progress) Set(done, total int64, note string) {
 	p.s.Show(total > 0 && done >= total, func() []string { return []string{p.line(done, total, note)} })
 }

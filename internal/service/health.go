@@ -11,28 +11,28 @@ import (
 	"time"
 )
 
-// Check says why a part is not ready; nil: it is.
+// Check returns nil if a part is ready, else an error with the reason.
 type Check func(ctx context.Context) error
 
 const (
-	// checkTime bounds one check.
+	// checkTime limits the duration of a check.
 	checkTime = 2 * time.Second
-	// checkEvery is how long an answer stays good: whoever asks more often gets the same one.
+	// checkEvery is how long an answer is cached.
 	checkEvery = time.Second
 )
 
-// Health holds the checks that say whether the process is ready. The zero Health is ready; its methods may be called by
-// any goroutine.
+// Health holds the checks that determine whether the process is ready. The zero Health is ready. It is safe for
+// concurrent use.
 type Health struct {
 	mu       sync.Mutex
 	checks   []named
 	stopping bool
 	version  int // counts changes of checks
 
-	asking   sync.Mutex // one goroutine asks at a time
+	asking   sync.Mutex // one goroutine runs the checks at a time
 	last     Readiness
 	asked    time.Time
-	lastOf   int // the version that last is of
+	lastOf   int // the version that last belongs to
 	interval time.Duration
 }
 
@@ -47,15 +47,15 @@ type Readiness struct {
 	Checks []CheckResult `json:"checks"`
 }
 
-// CheckResult is one line of it.
+// CheckResult is the result of one check.
 type CheckResult struct {
 	Name  string `json:"name"`
 	Ready bool   `json:"ready"`
-	// Reason says why a part is not ready.
+	// Reason is why the part is not ready.
 	Reason string `json:"reason,omitempty"`
 }
 
-// Register adds a check, or replaces the one of that name.
+// Register adds a check, or replaces the check of that name.
 func (h *Health) Register(name string, c Check) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -67,7 +67,7 @@ func (h *Health) Register(name string, c Check) {
 	h.checks = append(h.checks, named{name, c})
 }
 
-// Stopping says that the process is about to end: it is not ready any more, whatever the checks say.
+// Stopping makes the process not ready, whatever the checks return, because it is about to end.
 func (h *Health) Stopping() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -75,7 +75,7 @@ func (h *Health) Stopping() {
 	h.version++
 }
 
-// Ready asks all checks at the same time. An answer is at most a second old.
+// Ready runs all checks concurrently. The result may be up to a second old.
 func (h *Health) Ready(ctx context.Context) Readiness {
 	h.asking.Lock()
 	defer h.asking.Unlock()
@@ -85,7 +85,7 @@ func (h *Health) Ready(ctx context.Context) Readiness {
 	if version == h.lastOf && !h.asked.IsZero() && time.Since(h.asked) < cmp.Or(h.interval, checkEvery) {
 		return h.last
 	}
-	// The answer is for others too, so it does not depend on the patience of the one who asks.
+	// The result is cached for other callers, so it must not depend on the context of this one.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTime)
 	defer cancel()
 	r := Readiness{Ready: true, Checks: make([]CheckResult, len(checks))}
@@ -114,7 +114,7 @@ func (h *Health) Ready(ctx context.Context) Readiness {
 	return r
 }
 
-// ready answers /readyz: 200, or 503 where something is not ready.
+// ready answers /readyz with status 200, or with 503 if something is not ready.
 func (h *Health) ready(w http.ResponseWriter, r *http.Request) {
 	answer := h.Ready(r.Context())
 	status := http.StatusOK
@@ -124,7 +124,7 @@ func (h *Health) ready(w http.ResponseWriter, r *http.Request) {
 	respond(w, status, answer)
 }
 
-// alive answers /healthz: a process that answers lives.
+// alive answers /healthz. A process that answers is alive.
 func alive(w http.ResponseWriter, _ *http.Request) {
 	respond(w, http.StatusOK, map[string]bool{"alive": true})
 }
@@ -136,23 +136,23 @@ func respond(w http.ResponseWriter, status int, v any) {
 	_ = json.NewEncoder(w).Encode(v) // the client may be gone
 }
 
-// State is a [Check] of what its owner says: not ready at first.
+// State is a [Check] whose result is set by its owner.
 type State struct {
 	mu  sync.Mutex
 	err error
 }
 
-// NewState is not ready, for that reason.
+// NewState returns a state that is not ready, for that reason.
 func NewState(reason string) *State { return &State{err: errors.New(reason)} }
 
-// Set says that the part is ready, with nil, or why it is not.
+// Set sets the result: nil if the part is ready, else the reason.
 func (s *State) Set(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.err = err
 }
 
-// Check is the check.
+// Check returns the result.
 func (s *State) Check(context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

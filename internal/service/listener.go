@@ -19,19 +19,18 @@ type Options struct {
 	PProf  bool   `yaml:"pprof" doc:"Serve /debug/pprof/ even if listen is not a loopback address, where it is always served."`
 }
 
-// Bounds on what clients may take. A handler that needs more time extends its deadlines through
-// [http.ResponseController].
+// Limits for clients. A handler that needs more time extends its deadlines with [http.ResponseController].
 const (
 	headerTime = 5 * time.Second
 	bodyTime   = 30 * time.Second
 	writeTime  = 30 * time.Second
 	idleTime   = 2 * time.Minute
 	maxHeader  = 64 << 10
-	// grace is how long requests have to end when the listener stops.
+	// grace is the time that requests have to finish when the listener stops.
 	grace = time.Second
 )
 
-// Validate reports an address to listen on that is none.
+// Validate reports an invalid address.
 func (o Options) Validate() error {
 	if o.Listen == "" {
 		return nil
@@ -42,8 +41,7 @@ func (o Options) Validate() error {
 	return nil
 }
 
-// Address is where to listen: that of the options, on 127.0.0.1 where they name no host. The error says what is wrong
-// with them.
+// Address returns the address to listen on. Without a host, it is on 127.0.0.1.
 func (o Options) Address() (string, error) {
 	host, port, err := net.SplitHostPort(o.Listen)
 	if err != nil {
@@ -55,9 +53,10 @@ func (o Options) Address() (string, error) {
 	return net.JoinHostPort(cmp.Or(host, "127.0.0.1"), port), nil
 }
 
-// Listener is the HTTP listener of a process. It serves /healthz, /readyz, /debug/pprof/ and what else is mounted.
+// Listener is the HTTP listener of a process. It serves /healthz, /readyz, /debug/pprof/ and other handlers (see
+// Handle).
 type Listener struct {
-	// Health is what /readyz asks.
+	// Health answers /readyz.
 	Health Health
 
 	o      Options
@@ -68,7 +67,8 @@ type Listener struct {
 	cancel context.CancelFunc // ends the contexts of all requests
 }
 
-// NewListener prepares a listener; its [Listener.Part] listens. log gets its address; nil: slog.Default().
+// NewListener returns a listener, which begins to listen when its [Listener.Part] starts. Its address is logged to log, or
+// to slog.Default() if log is nil.
 func NewListener(o Options, log *slog.Logger) *Listener {
 	if log == nil {
 		log = slog.Default()
@@ -79,14 +79,15 @@ func NewListener(o Options, log *slog.Logger) *Listener {
 	return l
 }
 
-// Handle mounts a handler, as [http.ServeMux.Handle] does; also while requests are served. The context of a request
-// ends when the listener stops.
+// Handle adds a handler like [http.ServeMux.Handle]. It may be called while requests are served. The context of a
+// request ends when the listener stops.
 func (l *Listener) Handle(pattern string, h http.Handler) { l.mux.Handle(pattern, h) }
 
-// Addr is HOST:PORT, once the part has started.
+// Addr returns HOST:PORT. The part must have started.
 func (l *Listener) Addr() string { return l.socket.Addr().String() }
 
-// Part is the listener as part of a service. It should be the first, so that it tells how the others start and stop.
+// Part returns the listener as a part of a service. It should be the first part, so that /readyz is available while the
+// others start and stop.
 func (l *Listener) Part() Part {
 	return Part{Name: "HTTP", Start: l.start, Run: l.run, Stop: l.stop}
 }
@@ -137,7 +138,7 @@ func (l *Listener) run(ctx context.Context) error {
 	}
 }
 
-// stop gives requests a moment to end, then closes their connections.
+// stop waits a moment for requests to finish, then closes their connections.
 func (l *Listener) stop(ctx context.Context) error {
 	defer l.cancel()
 	bounded, cancel := context.WithTimeout(ctx, grace)
@@ -150,5 +151,5 @@ func (l *Listener) stop(ctx context.Context) error {
 	if closed := l.server.Close(); !errors.Is(err, context.DeadlineExceeded) {
 		return errors.Join(err, closed)
 	}
-	return nil // somebody was slow to read
+	return nil // a slow client is not an error
 }

@@ -1,4 +1,5 @@
-// Package service starts and stops the long-lived parts of a process in order, and holds its one HTTP listener.
+// Package service starts and stops the long-lived parts of a process in order. It also provides the HTTP listener of a
+// process.
 package service
 
 import (
@@ -9,23 +10,25 @@ import (
 	"time"
 )
 
-// Part is a long-lived part of a process. What is nil is not called.
+// Part is a long-lived part of a process. Functions that are nil are not called.
 type Part struct {
-	// Name precedes the errors of the part; empty: nothing does.
+	// Name, if set, precedes the errors of the part.
 	Name string
-	// Start makes the part ready for the ones after it. When it fails, Stop is not called.
+	// Start makes the part ready for the parts after it. If it fails, Stop is not called.
 	Start func(ctx context.Context) error
-	// Run works until ctx ends, or until it has nothing more to do, which ends the whole group. It begins when Start
-	// has returned.
+	// Run works until ctx ends, or until it has nothing more to do, which ends the whole group. It is called after
+	// Start.
 	Run func(ctx context.Context) error
-	// Stop frees everything, within ctx. It is called when Run has returned, or when the time to drain is over.
+	// Stop releases all resources. It waits no longer than ctx. It is called when Run has returned or when the drain time
+	// is over.
 	Stop func(ctx context.Context) error
 }
 
-// Run starts the parts in order and keeps them until ctx ends or the first Run returns, with an error or without. Then
-// it stops them in reverse order: the context of a part ends when all parts after it have stopped. Stopping may take
-// drain in all, and a second more for each part behind one that took too long; a Run that has not returned by then is
-// left behind. The error joins those of all parts. The end of ctx is none, unless it came before all parts had started.
+// Run starts the parts in order and keeps them running until ctx ends or the first Run of a part returns, with or
+// without an error. Then it stops them in reverse order. The context of a part ends when all parts after it have
+// stopped. Stopping may take drain in all, and a second for each part that is stopped after that time is over. If the
+// Run of a part does not return in time, Run does not wait for it. The error joins the errors of all parts. The end of
+// ctx is not an error, unless it came before all parts were started.
 func Run(ctx context.Context, drain time.Duration, parts ...Part) error {
 	work, end := context.WithCancel(ctx)
 	defer end()
@@ -61,7 +64,7 @@ func Run(ctx context.Context, drain time.Duration, parts ...Part) error {
 	return errors.Join(errs...)
 }
 
-// leastStop is what a part has to stop in, whatever the parts after it took.
+// leastStop is the least time that a part has to stop, however long the parts after it took.
 const leastStop = time.Second
 
 func (p *Part) named(err error) error {
@@ -79,7 +82,7 @@ type running struct {
 	err    error
 }
 
-// start begins Run, whose return calls end.
+// start calls Run in the background, and end when it returns.
 func start(ctx context.Context, end context.CancelFunc, p Part) *running {
 	r := &running{Part: p, done: make(chan struct{})}
 	ctx, r.cancel = context.WithCancel(context.WithoutCancel(ctx))

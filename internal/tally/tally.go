@@ -1,4 +1,4 @@
-// Package tally counts classifications for the summary of a run and for the live table.
+// Package tally counts classifications for the summary of a run and the live table.
 package tally
 
 import (
@@ -10,30 +10,31 @@ import (
 	"github.com/voxelstream/voxelstream/record"
 )
 
-// Tally counts classifications, repeats not twice. It is safe for concurrent use.
+// Tally counts classifications. It counts duplicates once. It is safe for concurrent use.
 type Tally struct {
 	mu      sync.Mutex
 	start   time.Time
 	count   Count
 	classes map[int]*Count
-	recent  [latencies]float64 // a ring
+	recent  [latencies]float64 // ring buffer
 	known   *dedupe.Window
 	repeats int
 }
 
-// Count is what is known of some classifications.
+// Count is the count of some classifications.
 type Count struct {
-	// Classified counts all, Labelled those whose true class is known, Correct the right ones of these.
+	// Classified counts all of them, Labelled those whose true class is known, and Correct those whose class is the true
+	// one.
 	Classified, Labelled, Correct int
 	scores                        float64
 }
 
-// Accuracy is Correct / Labelled; ok is false without labels.
+// Accuracy returns Correct / Labelled. ok is false if nothing is labelled.
 func (c Count) Accuracy() (a float64, ok bool) {
 	return float64(c.Correct) / float64(max(1, c.Labelled)), c.Labelled > 0
 }
 
-// MeanScore is the mean of the best score.
+// MeanScore returns the mean score of the best class.
 func (c Count) MeanScore() float64 { return c.scores / float64(max(1, c.Classified)) }
 
 func (c *Count) add(x *record.Classification) {
@@ -48,18 +49,18 @@ func (c *Count) add(x *record.Classification) {
 }
 
 const (
-	// latencies is how many of the last ones the quantiles are taken from.
+	// latencies is the number of latest latencies that quantiles are computed from.
 	latencies = 4096
-	// window is how many keys are known, far more than can be in flight.
+	// window is the number of keys remembered, far more than can be in flight.
 	window = 1 << 18
 )
 
-// New starts to count.
+// New returns an empty tally. Rates are measured from now on.
 func New() *Tally {
 	return &Tally{start: time.Now(), classes: map[int]*Count{}, known: dedupe.NewWindow(window)}
 }
 
-// Add counts cs and returns those that are no repeats.
+// Add counts cs and returns those that are not duplicates.
 func (t *Tally) Add(cs []record.Classification) []record.Classification {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -73,7 +74,7 @@ func (t *Tally) Add(cs []record.Classification) []record.Classification {
 		fresh = append(fresh, *c)
 		t.recent[t.count.Classified%latencies] = c.LatencyMS
 		t.count.add(c)
-		// Where labels exist the table is by true class: it shows which digits are hard.
+		// With labels, the table is by true class, which shows which classes are hard.
 		class := c.Class
 		if c.Label != nil {
 			class = int(*c.Label)
@@ -86,21 +87,21 @@ func (t *Tally) Add(cs []record.Classification) []record.Classification {
 	return fresh
 }
 
-// Total is the count of all.
+// Total returns the count of all classifications.
 func (t *Tally) Total() Count {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.count
 }
 
-// Repeats is how many were left out.
+// Repeats returns the number of duplicates.
 func (t *Tally) Repeats() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.repeats
 }
 
-// Classes counts by true class where it is known, else by the class that was found.
+// Classes returns the counts by true class or, for classifications without a label, by predicted class.
 func (t *Tally) Classes() map[int]Count {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -111,14 +112,14 @@ func (t *Tally) Classes() map[int]Count {
 	return out
 }
 
-// Rate is classifications per second since the start.
+// Rate returns the classifications per second since New.
 func (t *Tally) Rate() float64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return float64(t.count.Classified) / max(time.Since(t.start).Seconds(), 1e-3)
 }
 
-// Latency is a quantile (0 to 1) of the last few thousand latencies, in milliseconds.
+// Latency returns a quantile (0 to 1) of the latest few thousand latencies, in milliseconds.
 func (t *Tally) Latency(q float64) float64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()

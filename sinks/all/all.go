@@ -9,7 +9,7 @@ import (
 	"github.com/voxelstream/voxelstream/sinks/terminal"
 )
 
-// Kinds are all kinds of sinks, in the order of the reference page.
+// Kinds lists all kinds of sinks, in the order of the reference page.
 var Kinds = []*sinks.Kind{
 	&jsonl.Kind,
 	&stdout.Kind,

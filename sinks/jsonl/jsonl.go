@@ -1,5 +1,5 @@
-// Package jsonl stores classifications as JSON lines: one object a line, in a file that survives crashes and a full
-// disk, and that holds each classification once.
+// Package jsonl stores classifications in a file of JSON lines, one object per line. The file holds each classification
+// once, even after crashes and on a full disk.
 package jsonl
 
 import (
@@ -20,26 +20,26 @@ import (
 	"github.com/voxelstream/voxelstream/sinks"
 )
 
-// maxLine bounds a line that Open reads: a classification with a long list of scores is a few KiB.
+// maxLine is the maximum length of a line. A classification with a long list of scores takes a few KiB.
 const maxLine = 1 << 20
 
-// Sink appends to one file, whose keys it knows. It is for one goroutine.
+// Sink appends to a file and remembers the keys in it. It is not safe for concurrent use.
 type Sink struct {
 	file *os.File
 	keys *dedupe.Set
-	// lines is how many classifications the file holds.
+	// lines is the number of classifications in the file.
 	lines int
-	// good is the length of the file up to its last complete line. What lies behind after a failed write is cut off
-	// before the next.
+	// good is the length of the file up to its last complete line. torn is set if there may be more after it, because a
+	// write has failed. That is cut off before the next write.
 	good int64
 	torn bool
 }
 
 var _ sinks.Sink = (*Sink)(nil)
 
-// Open opens or creates the file at path and reads the keys that it holds. A last line that a crash has left
-// unfinished is cut off: its classification was never acknowledged and comes again. Any other line that is no
-// classification is an error, and the file stays as it is. Another process that has the file open is an error too.
+// Open opens or creates the file at path and reads its keys. An incomplete last line, left by a crash, is cut off; its
+// classification was never acknowledged and will be delivered again. If any other line is not a classification, or
+// another process has the file open, Open returns an error and leaves the file unchanged.
 func Open(path string, o Options) (*Sink, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return nil, fmt.Errorf("cannot create the directory: %w", cause(err))
@@ -111,7 +111,7 @@ func mayBeTorn(line []byte) bool {
 	return string(line[:n]) == begin[:n] || bytes.IndexByte(line, 0) >= 0
 }
 
-// cut makes the file end behind its last complete line.
+// cut truncates the file after its last complete line.
 func (s *Sink) cut() error {
 	if s.torn {
 		if err := s.file.Truncate(s.good); err != nil {
@@ -123,14 +123,14 @@ func (s *Sink) cut() error {
 	return err
 }
 
-// Len is how many classifications the file holds.
+// Len returns the number of classifications in the file.
 func (s *Sink) Len() int { return s.lines }
 
-// Has says whether the file holds the classification of that key.
+// Has reports whether the file holds the classification with a key.
 func (s *Sink) Has(key string) (bool, error) { return s.keys.Has(dedupe.Of(key)) }
 
-// Write appends what is new and syncs the file. When that fails, on a full disk for example, the file is cut back to
-// what it held before and nothing of cs counts as stored; the same call may succeed later.
+// Write appends the new classifications and syncs the file. If that fails, for example on a full disk, the file is
+// truncated to its previous length, and nothing of cs is stored. The same call may succeed later.
 func (s *Sink) Write(ctx context.Context, cs []record.Classification) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -138,7 +138,7 @@ func (s *Sink) Write(ctx context.Context, cs []record.Classification) error {
 	if err := s.cut(); err != nil {
 		return err
 	}
-	// Room for the keys is made before the lines are written, so that nothing is stored whose key is not known.
+	// Reserve room for the keys before writing, so that every line in the file has its key in the set.
 	if err := s.keys.Reserve(len(cs)); err != nil {
 		return err
 	}
@@ -162,7 +162,7 @@ func (s *Sink) Write(ctx context.Context, cs []record.Classification) error {
 		fresh[k] = true
 	}
 	if buf.Len() > 0 {
-		s.torn = true // until we know better
+		s.torn = true // until the write has succeeded
 		if _, err := s.file.Write(buf.Bytes()); err != nil {
 			return s.rollBack(err)
 		}
@@ -183,12 +183,12 @@ func (s *Sink) rollBack(err error) error {
 	return errors.Join(err, s.cut())
 }
 
-// Close closes the file. Everything acknowledged is on the disk already.
+// Close closes the file. All acknowledged lines are already on disk.
 func (s *Sink) Close(context.Context) error { return s.close() }
 
 func (s *Sink) close() error { return errors.Join(s.file.Close(), s.keys.Close()) }
 
-// syncDir makes the name of a new file as durable as its content.
+// syncDir makes the name of a new file durable.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"github.com/voxelstream/voxelstream/sinks"
 )
 
-// Kind is the JSON lines file.
+// Kind is a JSON lines file.
 var Kind = sinks.Kind{
 	Name: "jsonl",
 	Doc: "A file with one JSON object per line ([schema](classification.schema.json)). Every write is synced to disk.\n\n" +
@@ -23,7 +23,7 @@ var Kind = sinks.Kind{
 	},
 }
 
-// Options are those of the file.
+// Options are the options of the file.
 type Options struct {
 	MemoryKeys int `yaml:"memory_keys" min:"1000" max:"1000000000" doc:"Number of keys to keep in memory for deduplication, at 32 to 80 bytes each. Older keys are kept in temporary files next to the output, at 16 bytes each."`
 }

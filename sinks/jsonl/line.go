@@ -7,15 +7,15 @@ import (
 	"github.com/voxelstream/voxelstream/record"
 )
 
-// reader takes the keys out of lines, which decides how fast a file is opened. The lines that Write makes are read by
-// a scanner that allocates nothing, all others by encoding/json.
+// reader extracts the keys from lines. Its speed determines how long opening a file takes. Lines made by Write are read by
+// a scanner that does not allocate. All others are read by encoding/json.
 type reader struct {
 	line []byte
 	at   int
 	key  []byte
 }
 
-// keyOf is the key of the classification in a line; false where the line is none.
+// keyOf returns the key of the classification in a line, or false if the line is not a classification.
 func (r *reader) keyOf(line []byte) (dedupe.Key, bool) {
 	if event, digest, ok := r.scan(line); ok {
 		r.key = append(append(append(r.key[:0], event...), '@'), digest...)
@@ -28,11 +28,11 @@ func (r *reader) keyOf(line []byte) (dedupe.Key, bool) {
 	return dedupe.Of(c.Key()), true
 }
 
-// maxDepth bounds the nesting that scan follows. A classification has three levels.
+// maxDepth is the maximum nesting depth for scan. A classification has three levels.
 const maxDepth = 8
 
-// scan finds event_id and model.digest. It takes JSON objects of which these are plain ASCII strings; it gives up on
-// names and values that need more thought, and on everything that is wrong.
+// scan returns event_id and model.digest of a JSON object. It returns false if they are not plain ASCII strings, if the
+// object has other features that need a full parser, and if it is invalid.
 func (r *reader) scan(line []byte) (event, digest []byte, ok bool) {
 	r.line, r.at = line, 0
 	ok = r.object(func(name []byte) bool {
@@ -66,7 +66,7 @@ func (r *reader) space() {
 	}
 }
 
-// next skips space and then c, if that is what comes.
+// next skips white space and then c, if it is next.
 func (r *reader) next(c byte) bool {
 	r.space()
 	if r.at < len(r.line) && r.line[r.at] == c {
@@ -76,8 +76,8 @@ func (r *reader) next(c byte) bool {
 	return false
 }
 
-// object reads an object; member reads the value of a name. Only names of the form that ours have are taken:
-// encoding/json takes any case.
+// object reads an object. member reads the value of a name. Names must consist of lower-case letters and underscores, as
+// ours do, because encoding/json ignores case.
 func (r *reader) object(member func(name []byte) bool) bool {
 	if !r.next('{') {
 		return false
@@ -102,7 +102,7 @@ func (r *reader) object(member func(name []byte) bool) bool {
 	return true
 }
 
-// text reads a string of ASCII without escapes. It is not nil.
+// text reads an ASCII string without escapes. The result is not nil.
 func (r *reader) text() ([]byte, bool) {
 	if !r.next('"') {
 		return nil, false
@@ -120,7 +120,7 @@ func (r *reader) text() ([]byte, bool) {
 	return nil, false
 }
 
-// value reads any value that is so many levels deep.
+// value reads any value at a nesting depth.
 func (r *reader) value(depth int) bool {
 	r.space()
 	if r.at >= len(r.line) || depth > maxDepth {
@@ -156,7 +156,7 @@ func (r *reader) array(depth int) bool {
 	return true
 }
 
-// number reads a number by the grammar of JSON, which has no leading zeros and a digit on both sides of the point.
+// number reads a number by the JSON grammar: no leading zeros, and a digit on both sides of the point.
 func (r *reader) number() bool {
 	r.one('-', '-')
 	if !r.one('0', '0') && !r.digits() {

@@ -4,5 +4,5 @@ package jsonl
 
 import "os"
 
-// lock does nothing where there is no flock: two writers of one file are then the user's to avoid.
+// lock does nothing, because there is no flock. Users must not write to a file from two processes.
 func lock(*os.File) error { return nil }

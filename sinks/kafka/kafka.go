@@ -1,4 +1,4 @@
-// Package kafka stores classifications in a topic: JSON (see docs/reference/classification.schema.json), keyed by
+// Package kafka stores classifications on a topic as JSON (see docs/reference/classification.schema.json), keyed by
 // stream, each once.
 package kafka
 
@@ -14,26 +14,26 @@ import (
 	"github.com/voxelstream/voxelstream/sinks"
 )
 
-// Sink turns classifications into messages for a deduplicating writer of the topic.
+// Sink converts classifications to messages for a deduplicating writer of the topic.
 type Sink struct {
 	topic pipeline.Sink[transport.Message]
 }
 
 var _ sinks.Sink = (*Sink)(nil)
 
-// New writes to topic, which must drop the repeats of an event id: a *kafka.Deduper of pipeline/transport/kafka.
-// Close closes it.
+// New returns a sink that writes to topic, which must drop messages with a repeated event ID, as a *kafka.Deduper of
+// pipeline/transport/kafka does. Close closes topic.
 func New(topic pipeline.Sink[transport.Message]) *Sink { return &Sink{topic} }
 
-// Write stores cs. The event id of a message is the classification's key, so that one volume classified by two models
-// is two events.
+// Write stores cs. The event ID of a message is the key of the classification, so a volume classified by two models is two
+// events.
 func (s *Sink) Write(ctx context.Context, cs []record.Classification) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	failed := map[int]error{}
 	var ms []transport.Message
-	var back []int // the index in cs of each message
+	var back []int // index in cs of each message
 	for i := range cs {
 		value, err := json.Marshal(&cs[i])
 		if err != nil {

@@ -42,7 +42,7 @@ var Kind = sinks.Kind{
 	},
 }
 
-// Options are those of the topic.
+// Options are the options of the topic.
 type Options struct {
 	Window int `yaml:"window" min:"1000" max:"1000000000" doc:"Number of recent classifications per partition to remember for deduplication, at 24 to 32 bytes each. They are read from the topic at startup."`
 }

@@ -1,4 +1,4 @@
-// Package stdout writes classifications to the standard output as JSON lines, for the next program of a pipe.
+// Package stdout writes classifications to standard output as JSON lines, for the next program in a pipe.
 package stdout
 
 import (
@@ -15,7 +15,7 @@ import (
 	"github.com/voxelstream/voxelstream/sinks"
 )
 
-// Kind is the standard output.
+// Kind is standard output.
 var Kind = sinks.Kind{
 	Name: "stdout",
 	Doc: "One JSON object per line on standard output ([schema](classification.schema.json)). The summary then goes to " +
@@ -32,31 +32,31 @@ var Kind = sinks.Kind{
 	},
 	Open: func(_ context.Context, _ sinks.Target, options any, s sinks.Services) (sinks.Sink, error) {
 		if s.Stdout == nil {
-			return nil, errors.New("there is no standard output")
+			return nil, errors.New("standard output is not available")
 		}
 		return New(s.Stdout, options.(*Options).Window), nil
 	},
 }
 
-// Options are those of the standard output.
+// Options are the options of standard output.
 type Options struct {
 	Window int `yaml:"window" min:"1" max:"1000000000" doc:"Number of recent classifications to remember for deduplication, at 24 to 32 bytes each."`
 }
 
-// Sink writes lines. It is for one goroutine.
+// Sink writes lines. It is not safe for concurrent use.
 type Sink struct {
 	w    io.Writer
 	seen *dedupe.Window
-	// rest is what is still to be written of lines that have begun, keys are theirs.
+	// rest is the part of a failed write that is still to be written. keys are the keys of its lines.
 	rest []byte
 	keys []dedupe.Key
 }
 
-// New writes to w and recognises repeats among the last window classifications.
+// New returns a sink that writes to w and skips duplicates among the latest window classifications.
 func New(w io.Writer, window int) *Sink { return &Sink{w: w, seen: dedupe.NewWindow(window)} }
 
-// Write writes the lines of what is new. After a failure the next call begins with the rest of the line that was
-// broken off.
+// Write writes the lines of new classifications. After a failure, the next call first writes the rest of that write, so
+// that no line is broken.
 func (s *Sink) Write(ctx context.Context, cs []record.Classification) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -87,7 +87,7 @@ func (s *Sink) Write(ctx context.Context, cs []record.Classification) error {
 	return pipeline.Partial(failed)
 }
 
-// finish writes what is left of the lines that have begun.
+// finish writes the rest of a failed write.
 func (s *Sink) finish() error {
 	if len(s.rest) > 0 {
 		n, err := s.w.Write(s.rest)
@@ -103,5 +103,5 @@ func (s *Sink) finish() error {
 	return nil
 }
 
-// Close leaves the standard output open.
+// Close leaves standard output open.
 func (s *Sink) Close(context.Context) error { return nil }

@@ -23,13 +23,13 @@ var Kind = sinks.Kind{
 	},
 	Open: func(_ context.Context, _ sinks.Target, options any, s sinks.Services) (sinks.Sink, error) {
 		if s.Screen == nil {
-			return nil, errors.New("there is no screen")
+			return nil, errors.New("the terminal is not available")
 		}
 		return New(s.Screen, *options.(*Options)), nil
 	},
 }
 
-// Options are those of the table.
+// Options are the options of the table.
 type Options struct {
 	Rows int `yaml:"rows" min:"1" max:"1000" doc:"Number of rows in the table."`
 }

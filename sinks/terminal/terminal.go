@@ -1,5 +1,5 @@
-// Package terminal shows classifications while they come: on a terminal a live table of the last ones under a line of
-// totals, elsewhere that line every few seconds.
+// Package terminal displays classifications as they arrive: on a terminal as a line of totals and a live table of the
+// latest ones, elsewhere as that line every few seconds.
 package terminal
 
 import (
@@ -13,7 +13,7 @@ import (
 	"github.com/voxelstream/voxelstream/sinks"
 )
 
-// Sink shows what it is given and stores nothing.
+// Sink displays classifications and stores nothing.
 type Sink struct {
 	screen *screen.Screen
 	rows   int
@@ -23,12 +23,12 @@ type Sink struct {
 
 var _ sinks.Sink = (*Sink)(nil)
 
-// New shows on a screen.
+// New returns a sink that displays on a screen.
 func New(s *screen.Screen, o Options) *Sink {
 	return &Sink{screen: s, rows: o.Rows, tally: tally.New()}
 }
 
-// Write shows cs.
+// Write displays cs.
 func (s *Sink) Write(ctx context.Context, cs []record.Classification) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -43,7 +43,7 @@ func (s *Sink) Write(ctx context.Context, cs []record.Classification) error {
 	return nil
 }
 
-// Close shows the final state, which stays.
+// Close displays the final state, which remains visible.
 func (s *Sink) Close(context.Context) error {
 	if s.tally.Total().Classified > 0 {
 		s.screen.Show(true, s.lines)
@@ -52,7 +52,7 @@ func (s *Sink) Close(context.Context) error {
 	return nil
 }
 
-// lines are the totals, then the table.
+// lines returns the totals, followed by the table.
 func (s *Sink) lines() []string {
 	total := s.tally.Total()
 	head := fmt.Sprintf("classified %d  %.0f/s  latency p50 %.1f ms, p99 %.1f ms", total.Classified, s.tally.Rate(),
@@ -93,7 +93,7 @@ func verdict(c *record.Classification) string {
 	return fmt.Sprintf(" ≠ %d", *c.Label)
 }
 
-// short keeps the end of an id, which is what differs.
+// short keeps the end of an ID, which is the part that differs.
 func short(s string, n int) string {
 	if r := []rune(s); len(r) > n {
 		return "…" + string(r[len(r)-n+1:])
