@@ -9,23 +9,23 @@ import (
 	"github.com/voxelstream/voxelstream/internal/option"
 )
 
-// backlog keeps a producer from running so far ahead of its consumers that the broker's retention would delete what
-// nobody has read yet.
+// backlog delays a producer that is so far ahead of its consumers that the broker's retention would delete unread
+// messages.
 type backlog struct {
-	// lag is how many messages of the fullest partition are not settled.
+	// lag returns the number of unsettled messages in the partition that has most.
 	lag func(context.Context) (int64, error)
-	// limit is in bytes, of one partition.
+	// limit is the maximum size of the unsettled messages of a partition in bytes.
 	limit int64
-	// alone says that nobody else can read the topic now, so that waiting would never end.
+	// alone is true if no other process can read the topic now, so waiting would never end.
 	alone bool
 
-	messages, bytes int64 // sent in all
-	since           int64 // bytes since the last look
+	messages, bytes int64 // sent in total
+	since           int64 // bytes since the last check
 }
 
 const backlogPoll = 50 * time.Millisecond
 
-// backlogOf watches the group's lag on the topic of volumes. Half of what retention keeps of a partition may be unread.
+// backlogOf returns a backlog for the group on the volumes topic. Half of the retention size of a partition may be unread.
 func backlogOf(a *app.Env, cl *cluster, alone bool) *backlog {
 	return &backlog{
 		limit: int64(a.Config.Broker.RetentionBytes) / 2, alone: alone,
@@ -39,7 +39,7 @@ func backlogOf(a *app.Env, cl *cluster, alone bool) *backlog {
 	}
 }
 
-// wait is called before size bytes are sent. It returns when there is room for them; it looks only now and then.
+// wait is called before size bytes are sent. It waits until there is room for them, but checks only now and then.
 func (b *backlog) wait(ctx context.Context, size int64) error {
 	b.messages++
 	b.bytes += size

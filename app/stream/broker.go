@@ -5,14 +5,14 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport/embedded"
 )
 
-// Broker is an embedded broker that runs by itself.
+// Broker is a running embedded broker.
 type Broker struct {
 	Address string `json:"address"`
 	DataDir string `json:"data_dir"`
 	broker  *embedded.Broker
 }
 
-// StartBroker starts the broker of the configuration. Close it.
+// StartBroker starts the embedded broker as configured. The caller must call Close.
 func StartBroker(a *app.Env) (*Broker, error) {
 	b, err := startBroker(a)
 	if err != nil {
@@ -21,5 +21,5 @@ func StartBroker(a *app.Env) (*Broker, error) {
 	return &Broker{Address: b.Addr(), DataDir: a.Config.Broker.DataDir, broker: b}, nil
 }
 
-// Close stops the broker; its log stays.
+// Close stops the broker. Its log remains.
 func (b *Broker) Close() error { return b.broker.Close() }

@@ -23,7 +23,7 @@ import (
 	"github.com/voxelstream/voxelstream/voxelize/volarrow"
 )
 
-// classifying is one member of the group at work: topic of volumes -> network -> sinks.
+// classifying is a running member of the consumer group: volumes topic -> network -> sinks.
 type classifying struct {
 	*pipeline.Pipeline[transport.Message, classify.Item, record.Classification]
 	app      *app.Env
@@ -123,8 +123,8 @@ func newClassifying(ctx context.Context, a *app.Env, own bool) (_ *classifying, 
 	return c, nil
 }
 
-// inFlight is how many messages of a partition may be unsettled: at least as many as a sink holds back until it is
-// flushed, since what is held back is unsettled. Otherwise the sink would wait for rows that cannot be read.
+// inFlight returns the maximum number of unsettled messages per partition. It is at least the number of rows that a sink
+// holds back until it is flushed, because those are unsettled. Otherwise the sink would wait for rows that cannot be read.
 func inFlight(configured int, out []pipeline.Output[record.Classification]) int {
 	for _, o := range out {
 		if _, flushes := o.Sink.(pipeline.Flusher); flushes {
@@ -134,7 +134,7 @@ func inFlight(configured int, out []pipeline.Output[record.Classification]) int 
 	return configured
 }
 
-// loadNetwork loads the model and makes it a network.
+// loadNetwork loads the model and prepares the network.
 func (c *classifying) loadNetwork(ctx context.Context, own bool) error {
 	a := c.app
 	m, err := models.Load(ctx, a.Config.Model.Path)
@@ -155,7 +155,7 @@ func (c *classifying) loadNetwork(ctx context.Context, own bool) error {
 	return volumesFit(a, c.network)
 }
 
-// close ends the network and the connection.
+// close closes the network and the connection.
 func (c *classifying) close(ctx context.Context) error {
 	if c.network != nil {
 		c.network.Close()
@@ -175,7 +175,7 @@ func (c *classifying) Run(ctx context.Context) error {
 	return err
 }
 
-// decode takes the volumes out of a message. What cannot be decoded never will be.
+// decode extracts the volumes from a message. Its errors are permanent.
 func decode(_ context.Context, m transport.Message) ([]classify.Item, error) {
 	now := time.Now()
 	batch, err := volarrow.Decode(m.Value, string(m.Key))
@@ -189,8 +189,8 @@ func decode(_ context.Context, m transport.Message) ([]classify.Item, error) {
 	return items, nil
 }
 
-// openSinks opens what the configuration names. The summary lists those that store something. Without a screen
-// nothing is shown on it.
+// openSinks opens the configured sinks. The summary lists those that store classifications. Without a screen, the sink
+// terminal is left out.
 func (c *classifying) openSinks(ctx context.Context) ([]pipeline.Output[record.Classification], error) {
 	a := c.app
 	all, problems := a.Config.Outputs()
@@ -221,15 +221,14 @@ func (c *classifying) openSinks(ctx context.Context) ([]pipeline.Output[record.C
 	})
 }
 
-// settledPoll is how often the lag is looked at.
+// settledPoll is how often the lag is checked.
 const settledPoll = 20 * time.Millisecond
 
-// stall is how long the lag may stay the same before the sinks are asked to flush.
+// stall is how long the lag may stay unchanged before the sinks are flushed.
 const stall = 500 * time.Millisecond
 
-// whenSettled waits until the group has settled everything that is on the topic, then returns; also when ctx ends. When
-// the lag does not change for a while, everything may be held back by sinks that store many rows at once: flush is
-// called then.
+// whenSettled waits until the group has settled everything on the topic, or ctx ends. If the lag does not change for a
+// while, sinks that store many rows at once may hold everything back, so it calls flush.
 func (cl *cluster) whenSettled(ctx context.Context, group, topic string, flush func()) error {
 	t := time.NewTicker(settledPoll)
 	defer t.Stop()
@@ -259,8 +258,8 @@ func (cl *cluster) whenSettled(ctx context.Context, group, topic string, flush f
 	}
 }
 
-// Classify is a member of the group until ctx ends or, with once, until everything on the topic is settled.
-// Dead letters and an interruption are errors beside the result.
+// Classify classifies as a member of the consumer group until ctx ends or, with once, until everything on the topic is
+// settled. If there are dead letters, or once is interrupted, it returns a result and an error.
 func Classify(ctx context.Context, a *app.Env, once bool) (*Summary, error) {
 	c, err := newClassifying(ctx, a, false)
 	if err != nil {

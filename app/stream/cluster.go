@@ -11,27 +11,27 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
 )
 
-// reachTime is how long a cluster may take to answer at start.
+// reachTime is how long to wait for the cluster to answer at startup.
 const reachTime = 30 * time.Second
 
-// cluster is the connection to a Kafka cluster, or to an embedded broker.
+// cluster is a connection to a Kafka cluster or to an embedded broker.
 type cluster struct {
-	broker   *embedded.Broker // nil unless it is embedded
+	broker   *embedded.Broker // nil for a cluster
 	client   *kafka.Client
 	producer *kafka.Producer
 }
 
-// startBroker starts the broker of the configuration.
+// startBroker starts the embedded broker as configured.
 func startBroker(a *app.Env) (*embedded.Broker, error) {
 	c := &a.Config.Broker
 	return embedded.Start(embedded.Config{
 		DataDir: c.DataDir, Port: c.Port, Partitions: a.Config.Kafka.Partitions,
-		MaxMessageBytes: int(a.Config.Kafka.MaxMessage) + 64<<10, // the broker's limit covers the batch around the message
+		MaxMessageBytes: int(a.Config.Kafka.MaxMessage) + 64<<10, // the broker's limit applies to the batch that contains the message
 		RetentionBytes:  int64(c.RetentionBytes), Retention: c.Retention, SyncWrites: c.SyncWrites, Log: a.Log, Observer: a.Observer,
 	})
 }
 
-// connect opens the connection, waits until the cluster answers, and makes the topics.
+// connect opens a connection, waits until the cluster answers, and creates missing topics.
 func connect(ctx context.Context, a *app.Env) (_ *cluster, err error) {
 	cl := &cluster{}
 	k := &a.Config.Kafka
@@ -72,7 +72,7 @@ func connect(ctx context.Context, a *app.Env) (_ *cluster, err error) {
 	return cl, err
 }
 
-// ensureTopics makes the topics that are not there.
+// ensureTopics creates the topics that do not exist.
 func ensureTopics(ctx context.Context, a *app.Env, cl *cluster, names ...string) error {
 	replication := a.Config.Kafka.Replication
 	if cl.broker != nil {
@@ -85,7 +85,7 @@ func ensureTopics(ctx context.Context, a *app.Env, cl *cluster, names ...string)
 	return cl.client.EnsureTopics(ctx, topics...)
 }
 
-// close ends producer, client and broker, in that order.
+// close closes producer, client and broker, in that order.
 func (cl *cluster) close(ctx context.Context) error {
 	var errs []error
 	if cl.producer != nil {

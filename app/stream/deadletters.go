@@ -17,8 +17,8 @@ import (
 	"github.com/voxelstream/voxelstream/record"
 )
 
-// deadLetter is the value of the dead letter of an item that never became a message: it could not be read, or not be
-// voxelized. There is no message to send back; reading the input again repeats it.
+// deadLetter is the value of the dead letter for an item that never became a message, because it could not be read or
+// voxelized. There is no message to send back; the input must be read again instead.
 type deadLetter struct {
 	Input  string `json:"input"`
 	Stream string `json:"stream"`
@@ -29,7 +29,7 @@ type deadLetter struct {
 	Error  string `json:"error"`
 }
 
-// newDeadLetter is that of an item of an input that failed in a stage.
+// newDeadLetter returns the dead letter of an item that failed in a stage.
 func newDeadLetter(in input.Input, id record.ID, stage string, err error) deadLetter {
 	return deadLetter{
 		Input: in.String(), Stream: id.Stream, Seq: id.Seq, Object: id.Object, View: id.View, Stage: stage,
@@ -37,12 +37,12 @@ func newDeadLetter(in input.Input, id record.ID, stage string, err error) deadLe
 	}
 }
 
-// id is the item's ID.
+// id returns the ID of the item.
 func (d *deadLetter) id() record.ID {
 	return record.ID{Stream: d.Stream, Seq: d.Seq, Object: d.Object, View: d.View}
 }
 
-// deadLetters writes them, each item once.
+// deadLetters stores dead letters, each item once.
 type deadLetters struct {
 	log      *slog.Logger
 	observer pipeline.Observer
@@ -62,10 +62,10 @@ func newDeadLetters(a *app.Env, cl *cluster) *deadLetters {
 	}
 }
 
-// ingestStage is the stage of what cannot be read.
+// ingestStage is the stage of items that cannot be read.
 const ingestStage = "ingest"
 
-// write stores a dead letter and returns when it is stored.
+// write stores a dead letter.
 func (w *deadLetters) write(ctx context.Context, d deadLetter) error {
 	value, err := json.Marshal(d)
 	if err != nil {
@@ -76,7 +76,7 @@ func (w *deadLetters) write(ctx context.Context, d deadLetter) error {
 		Partition: -1, Offset: -1, Stage: d.Stage, Error: d.Error, Attempts: 1, Time: time.Now(),
 	})
 	w.warn(d)
-	if d.Stage == ingestStage { // the pipeline reports those of its stages
+	if d.Stage == ingestStage { // the pipeline reports those of its own stages
 		w.observer.Count(ingestStage, pipeline.EventDeadLetter, 1)
 	}
 	if err := w.topic.Write(ctx, []transport.Message{m}); err != nil {

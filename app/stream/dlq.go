@@ -15,13 +15,15 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
 )
 
-// DeadLetter is one line of dlq list and the head of dlq show.
+// DeadLetter describes a dead letter.
 type DeadLetter struct {
 	// ID is partition:offset on the dead letter topic.
-	ID       string    `json:"id"`
-	EventID  string    `json:"event_id"`
-	Topic    string    `json:"topic,omitempty"` // where it was read; absent for an item that never became a message, so that nothing can be sent back
-	At       string    `json:"at,omitempty"`    // partition:offset there
+	ID      string `json:"id"`
+	EventID string `json:"event_id"`
+	// Topic is where the message was read, At its partition:offset there. They are absent for an item that never was a
+	// message, so that nothing can be sent back.
+	Topic    string    `json:"topic,omitempty"`
+	At       string    `json:"at,omitempty"`
 	Input    string    `json:"input,omitempty"`
 	Stage    string    `json:"stage"`
 	Error    string    `json:"error"`
@@ -65,7 +67,7 @@ func DeadLetters(ctx context.Context, a *app.Env) iter.Seq2[DeadLetter, error] {
 	}
 }
 
-// eachDeadLetter calls use for each dead letter until that returns false.
+// eachDeadLetter calls use for each dead letter until use returns false.
 func eachDeadLetter(ctx context.Context, a *app.Env, use func(DeadLetter, transport.Message) bool) error {
 	return WithClient(ctx, a, func(client *kafka.Client) error {
 		for m, err := range client.Records(ctx, a.Config.Kafka.DeadLetters, false) {
@@ -91,11 +93,11 @@ type DeadMessage struct {
 	Key     string            `json:"key"`
 	Headers map[string]string `json:"headers"`
 	Value   []byte            `json:"value"`
-	// Ordered are the headers in the order of the message.
+	// Ordered has the headers in the order of the message.
 	Ordered []transport.Header `json:"-"`
 }
 
-// ShowDeadLetter finds a dead letter by its id.
+// ShowDeadLetter returns the dead letter with an ID.
 func ShowDeadLetter(ctx context.Context, a *app.Env, id string) (*DeadMessage, error) {
 	var found *DeadMessage
 	err := eachDeadLetter(ctx, a, func(d DeadLetter, m transport.Message) bool {

@@ -13,11 +13,11 @@ import (
 // dropsEvery is the least time between two log messages about the same sink.
 const dropsEvery = 10 * time.Second
 
-// drops counts what best-effort sinks drop. The first drop of a sink is logged at once, later ones as a sum every
-// dropsEvery: a full disk fails every single classification.
+// drops counts the classifications that best-effort sinks drop. The first drop of a sink is logged at once. Later ones are
+// logged as a sum every dropsEvery, because a full disk, for example, fails every classification.
 type drops struct {
 	log *slog.Logger
-	// ignore names sinks that store nothing, such as the terminal: nothing is lost there.
+	// ignore lists sinks that store nothing, such as the terminal, so that nothing is lost.
 	ignore []string
 
 	mu    sync.Mutex
@@ -53,7 +53,7 @@ func (d *drops) add(f *pipeline.Failure, n int) {
 	}
 }
 
-// report logs what was not logged yet.
+// report logs the drops that were not logged yet.
 func (d *drops) report(sink string, s *dropped) {
 	if n := s.total - s.logged; n > 0 {
 		d.log.Warn("best-effort sink dropped classifications", "sink", sink, "classifications", n, "error", s.err)
@@ -61,7 +61,7 @@ func (d *drops) report(sink string, s *dropped) {
 	}
 }
 
-// total logs the rest and returns the sums, ordered by sink.
+// total logs the remaining drops and returns the sums, ordered by sink.
 func (d *drops) total() []Dropped {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -10,8 +10,8 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline"
 )
 
-// fanIn reads several sources at once. The values of each stay in order. It ends when all have ended, or with the
-// first error.
+// fanIn reads several sources concurrently. The values of each source stay in order. It ends when all sources have ended,
+// or with the first error.
 type fanIn struct {
 	sources []pipeline.Source[ingest.Sample]
 
@@ -21,13 +21,13 @@ type fanIn struct {
 	out     chan arrival
 }
 
-// arrival is what a source gave.
+// arrival is the result of a Read of a source.
 type arrival struct {
 	d   pipeline.Delivery[ingest.Sample]
 	err error
 }
 
-// Read returns what comes first.
+// Read returns the next value of any source.
 func (f *fanIn) Read(ctx context.Context) (none pipeline.Delivery[ingest.Sample], err error) {
 	f.start.Do(func() { f.begin(ctx) })
 	select {
@@ -73,7 +73,7 @@ func (f *fanIn) forward(ctx context.Context, s pipeline.Source[ingest.Sample]) {
 
 // Close ends reading and closes every source.
 func (f *fanIn) Close(ctx context.Context) error {
-	f.start.Do(func() { f.out = make(chan arrival) }) // never read from: nothing was begun
+	f.start.Do(func() { f.out = make(chan arrival) }) // never used, because reading has not begun
 	if f.stop != nil {
 		f.stop()
 	}

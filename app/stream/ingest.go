@@ -25,7 +25,7 @@ type IngestSummary struct {
 	Seconds     float64 `json:"seconds"`
 }
 
-// Ingest sends inputs to the topic of volumes. Dead letters are an error beside the result.
+// Ingest sends inputs to the volumes topic. If there are dead letters, it returns a result and an error.
 func Ingest(ctx context.Context, a *app.Env, args []string) (*IngestSummary, error) {
 	inputs, err := parseInputs(a, args)
 	if err != nil {
@@ -62,8 +62,8 @@ func parseInputs(a *app.Env, args []string) ([]input.Input, error) {
 	return inputs, checkTopics(a, inputs)
 }
 
-// send moves all of the inputs to the topic: opened by open and read in order, voxelized on all threads, sent in
-// order. bar may be nil.
+// send voxelizes the inputs on all threads and sends them to the topic, in the order in which they were read. open opens
+// files and live sources. bar may be nil.
 func send(ctx context.Context, a *app.Env, cl *cluster, log *backlog, inputs []input.Input, open opener,
 	bar app.Bar,
 ) (IngestSummary, error) {
@@ -92,7 +92,7 @@ func send(ctx context.Context, a *app.Env, cl *cluster, log *backlog, inputs []i
 		SourceName: "inputs", StageName: "voxelize", Workers: a.Threads(), Work: pipeline.Pass[voxelize.Volume](),
 		WorkName: "pass",
 		Outputs:  []pipeline.Output[voxelize.Volume]{{Name: "produce", Sink: out, Queue: 1}},
-		Retry:    pipeline.Retry{Attempts: 1}, // reading again is cheap, and what may pass is waited for inside
+		Retry:    pipeline.Retry{Attempts: 1}, // the producer retries by itself
 		Batch:    pipeline.Batch{Size: messageVolumes(a, v.Dims()), Linger: a.Config.Pipeline.Linger},
 		Drain:    a.Config.Pipeline.Drain, Abort: a.Abort, Observer: a.Observer,
 	}
@@ -108,20 +108,21 @@ func send(ctx context.Context, a *app.Env, cl *cluster, log *backlog, inputs []i
 	return s, err
 }
 
-// messageVolumes is how many volumes of one channel go into one message: as many as configured, or as fit into
+// messageVolumes returns the maximum number of volumes of one channel per message: as many as configured, or as fit into
 // messageBytes.
 func messageVolumes(a *app.Env, dims [3]int) int {
 	size := dims[0] * dims[1] * dims[2] * a.Config.Voxelize.CellBytes()
 	return max(1, min(a.Config.Pipeline.Batch, messageBytes(a)/size))
 }
 
-// messageBytes bounds the volumes of a message: half of the largest, unless a single volume is larger.
+// messageBytes returns the maximum size of the volumes of a message, unless a single volume is larger: half of the
+// maximum message size.
 func messageBytes(a *app.Env) int { return int(a.Config.Kafka.MaxMessage) / 2 }
 
-// volumes is the sink that makes messages of volumes: one for each run of volumes in a batch that can share one.
+// volumes is a sink that sends volumes. Consecutive volumes of a batch share a message if possible.
 type volumes struct {
 	topic             pipeline.Sink[transport.Message]
-	limit             int // bytes of the volumes of a message
+	limit             int // maximum bytes of the volumes of a message
 	backlog           *backlog
 	bar               app.Bar
 	volumes, messages atomic.Int64
@@ -131,7 +132,7 @@ type volumes struct {
 func (s *volumes) Write(ctx context.Context, vs []voxelize.Volume) error {
 	failed := map[int]error{}
 	var ms []transport.Message
-	var parts [][2]int // the first volume of each message, and the one behind its last
+	var parts [][2]int // for each message, the index of its first volume, and the index after its last one
 	for first := 0; first < len(vs); {
 		end := first + s.together(vs[first:])
 		m, err := volumeMessage(vs[first:end])
@@ -169,10 +170,10 @@ func (s *volumes) Write(ctx context.Context, vs []voxelize.Volume) error {
 	return pipeline.Partial(failed)
 }
 
-// Close does nothing: the producer is shared.
+// Close does nothing, because the producer is shared.
 func (s *volumes) Close(context.Context) error { return nil }
 
-// together is how many of the first volumes can share a message: those of one stream, size and content, up to the
+// together returns how many of the first volumes can share a message: those of one stream, size and content, up to the
 // limit.
 func (s *volumes) together(vs []voxelize.Volume) int {
 	first := &vs[0]
@@ -185,7 +186,7 @@ func (s *volumes) together(vs []voxelize.Volume) int {
 	return n
 }
 
-// volumeMessage makes the message of some volumes that can share one. Its event id names the first and the last:
+// volumeMessage returns a message of volumes that can share one. Its event ID has the first and the last of them:
 // stream/17-19 for scans, stream/17#1-18#2 for objects.
 func volumeMessage(vs []voxelize.Volume) (transport.Message, error) {
 	value, err := volarrow.Encode(nil, vs)

@@ -8,9 +8,8 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// openAhead begins to open the first of the inputs, if that is a file, while there is nobody to read it yet. The
-// opener returned opens every input by open, that one only when it is asked for a second time. release closes what
-// was never asked for.
+// openAhead begins to open the first input in the background, if it is a file. The returned opener returns that result
+// once, and opens everything else with open. release closes the result if it was never requested.
 func openAhead(ctx context.Context, inputs []input.Input, open opener) (_ opener, release func()) {
 	first := inputs[0]
 	if first.Live() {
@@ -29,7 +28,7 @@ func openAhead(ctx context.Context, inputs []input.Input, open opener) (_ opener
 	}()
 	release = func() {
 		stop()
-		go func() { // a file system that does not answer must not hold this up
+		go func() { // must not wait for a file system that does not answer
 			if o, ok := <-ahead; ok {
 				_ = closeIf(o.src)
 			}

@@ -1,5 +1,5 @@
-// Package stream moves samples and classifications through Kafka: it sends inputs to the topic of volumes, classifies
-// what is on it, lists and replays dead letters, and runs the embedded broker and simulated sensors.
+// Package stream moves samples and classifications through Kafka. It sends inputs to the volumes topic, classifies the
+// volumes on it, lists and replays dead letters, and runs the embedded broker and simulated sensors.
 package stream
 
 import (
@@ -12,9 +12,9 @@ import (
 	"github.com/voxelstream/voxelstream/app/input"
 )
 
-// Run is the whole pipeline in one process: inputs -> volumes -> Kafka -> network -> sinks. It ends when every input
-// has ended and everything on the topic of volumes is settled, what an earlier run left there included. Dead letters
-// and an interruption are errors beside the result.
+// Run runs the whole pipeline in one process: inputs -> volumes -> Kafka -> network -> sinks. It ends when every input
+// has ended and everything on the volumes topic is settled, including what an earlier run left there. If there are dead
+// letters or the run is interrupted, it returns a result and an error.
 func Run(ctx context.Context, a *app.Env, args []string) (*Summary, error) {
 	inputs, err := parseInputs(a, args)
 	if err != nil {
@@ -28,7 +28,7 @@ func Run(ctx context.Context, a *app.Env, args []string) (*Summary, error) {
 	}
 	cl := c.cluster
 	start := time.Now()
-	// Reading ends by ctx; classifying by soft: when all is settled, or by ctx too.
+	// soft ends when everything is settled, or with ctx.
 	soft, stop := context.WithCancel(ctx)
 	defer stop()
 	var sent IngestSummary
@@ -41,7 +41,7 @@ func Run(ctx context.Context, a *app.Env, args []string) (*Summary, error) {
 			ingestErr = cl.whenSettled(soft, a.Config.Kafka.Group, a.Config.Kafka.Volumes, c.Flush)
 		}
 		if soft.Err() != nil && errors.Is(ingestErr, soft.Err()) {
-			ingestErr = nil // the other half ended first, or a signal did; each says so itself
+			ingestErr = nil // classification ended first, or a signal arrived; both are reported elsewhere
 		}
 	}()
 	classifyErr := c.Run(soft)
@@ -58,7 +58,7 @@ func Run(ctx context.Context, a *app.Env, args []string) (*Summary, error) {
 	}
 	if err == nil && ctx.Err() == nil && cl.broker != nil && s.DeadLetters == 0 &&
 		int64(s.Classified+c.tally.Repeats()) < s.Volumes {
-		// Nobody else can have taken them: the broker is ours. Repeats are inputs that were named twice.
+		// The broker is ours, so no other process can have taken them. Duplicates come from inputs that were named twice.
 		err = fmt.Errorf("%d volumes were sent, but only %d were classified, and there are no dead letters", s.Volumes,
 			s.Classified)
 	}

@@ -23,9 +23,8 @@ func openerOf(a *app.Env) opener {
 	return func(ctx context.Context, in input.Input) (ingest.Source, error) { return in.Open(ctx, a) }
 }
 
-// sequence reads one input after the other, as the source of a pipeline. An item or an input that cannot be read
-// becomes a dead letter, and reading goes on behind it. A live source that cannot be opened is an error: no item
-// would report it.
+// sequence is a source that reads one input after the other. An item or input that cannot be read becomes a dead letter,
+// and reading continues after it. A live source that cannot be opened is an error, because no item would report it.
 type sequence struct {
 	inputs []input.Input // still to be read
 	open   opener
@@ -37,12 +36,12 @@ type sequence struct {
 	mu     sync.Mutex // guards failed
 	failed error      // a dead letter that could not be stored ends the source
 
-	unreadable atomic.Int64 // inputs that could not be opened, or ended early
+	unreadable atomic.Int64 // number of inputs that could not be opened or ended early
 }
 
 var _ pipeline.Source[ingest.Sample] = (*sequence)(nil)
 
-// Read returns the next sample of the current input, or the first of the next.
+// Read returns the next sample of the current input, or the first sample of the next input.
 func (s *sequence) Read(ctx context.Context) (none pipeline.Delivery[ingest.Sample], err error) {
 	for {
 		if err := s.failure(); err != nil {
@@ -75,8 +74,7 @@ func (s *sequence) Read(ctx context.Context) (none pipeline.Delivery[ingest.Samp
 	}
 }
 
-// next opens the next input. It returns io.EOF when there is none, and leaves current nil where the input became a
-// dead letter.
+// next opens the next input, or returns io.EOF if there is none. If the input becomes a dead letter, current remains nil.
 func (s *sequence) next(ctx context.Context) error {
 	if len(s.inputs) == 0 {
 		return io.EOF
@@ -103,8 +101,8 @@ func closeIf(src ingest.Source) error {
 	return src.Close()
 }
 
-// deliver makes a delivery whose permanent failure becomes a dead letter. What is left unfinished is read again by
-// the next run: a file stays.
+// deliver returns a delivery that becomes a dead letter if it settles with a permanent error. If it is left unfinished,
+// the next run reads it again, because a file remains where it is.
 func (s *sequence) deliver(ctx context.Context, sample ingest.Sample) pipeline.Delivery[ingest.Sample] {
 	in, id := s.input, sample.ID
 	settler, _ := s.current.(live.Settler)
@@ -113,7 +111,7 @@ func (s *sequence) deliver(ctx context.Context, sample ingest.Sample) pipeline.D
 			return
 		}
 		if settler != nil {
-			defer settler.Settle(id.Stream, id.Seq, err) // behind the dead letter
+			defer settler.Settle(id.Stream, id.Seq, err) // after the dead letter is stored
 		}
 		if err == nil {
 			return
@@ -129,7 +127,7 @@ func (s *sequence) deliver(ctx context.Context, sample ingest.Sample) pipeline.D
 	})
 }
 
-// rejectInput makes a dead letter of the current input.
+// rejectInput makes the current input a dead letter.
 func (s *sequence) rejectInput(ctx context.Context, err error) {
 	s.unreadable.Add(1)
 	s.reject(ctx, newDeadLetter(s.input, record.ID{Stream: s.input.Stream()}, ingestStage, err))
@@ -153,8 +151,8 @@ func (s *sequence) failure() error {
 	return s.failed
 }
 
-// Close closes the current input. A dead letter that could not be stored is an error here too: it may have come after
-// the last Read.
+// Close closes the current input. It returns an error if a dead letter could not be stored, because that may have happened
+// after the last Read.
 func (s *sequence) Close(context.Context) error {
 	err := closeIf(s.current)
 	s.current = nil

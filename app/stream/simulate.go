@@ -17,20 +17,20 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/simulate"
 )
 
-// SimulateOptions says what a simulated sensor sends, and where to.
+// SimulateOptions are the options of a simulated sensor.
 type SimulateOptions struct {
-	// Recording is the path of a recording of packets; empty: Scene.
+	// Recording is the path of a packet recording, and Scene the name of a scene. Exactly one of them must be set.
 	Recording, Scene string
-	// To is an address as run and ingest take it: udp://HOST:PORT?sensor=NAME; a recording needs no sensor.
+	// To is the destination, an input of run and ingest: udp://HOST:PORT?sensor=NAME. A recording needs no sensor.
 	To string
-	// Rate is how much faster than the sensor; 1 is its own pace.
+	// Rate is the speed relative to the sensor.
 	Rate float64
 	Loop bool
-	// Length ends the simulation, in the sensor's time; 0: the recording's end, or never.
+	// Length is the duration of the simulation in the sensor's time. 0 means the whole recording, or forever for a scene.
 	Length time.Duration
-	// Metadata is where the metadata of a simulated Ouster is written, which its receiver needs; empty: nowhere.
+	// Metadata, if set, is the file for the metadata of a simulated Ouster, which its receiver needs.
 	Metadata string
-	// Legacy is for a simulated Ouster with the packets of firmware before 2.2.
+	// Legacy makes a simulated Ouster send the packets of firmware older than 2.2.
 	Legacy bool
 }
 
@@ -41,10 +41,10 @@ type SimulateSummary struct {
 	Seconds float64 `json:"seconds"`
 }
 
-// rawGap is between the packets of a recording without times: that of a VLP-16.
+// rawGap is the interval between the packets of a recording without times, as sent by a VLP-16.
 const rawGap = 1327104 * time.Nanosecond
 
-// Simulate sends the packets of a lidar that is not there.
+// Simulate sends the packets of a simulated lidar.
 func Simulate(ctx context.Context, a *app.Env, o SimulateOptions) (_ *SimulateSummary, err error) {
 	if (o.Recording == "") == (o.Scene == "") {
 		return nil, app.Usage(errors.New("want either a RECORDING or --scene"))
@@ -66,7 +66,7 @@ func Simulate(ctx context.Context, a *app.Env, o SimulateOptions) (_ *SimulateSu
 	return &SimulateSummary{To: address, Stats: sent, Seconds: time.Since(begin).Seconds()}, nil
 }
 
-// indifferent is a socket whose writes never fail because nobody listens: a sensor does not know either.
+// indifferent is a socket whose writes succeed even if nobody listens, as for a real sensor.
 type indifferent struct{ io.Writer }
 
 func (w indifferent) Write(b []byte) (int, error) {
@@ -77,7 +77,7 @@ func (w indifferent) Write(b []byte) (int, error) {
 	return len(b), err
 }
 
-// simulated is where packets go, and which.
+// simulated returns the packets to send and their destination.
 func simulated(a *app.Env, o SimulateOptions) (address string, ps iter.Seq2[simulate.Packet, error], err error) {
 	if o.To == "" {
 		return "", nil, app.Usage(errors.New("missing --to udp://HOST:PORT, the destination"))

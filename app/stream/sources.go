@@ -11,14 +11,14 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline"
 )
 
-// sources are the inputs of a command as one source of a pipeline.
+// sources combines the inputs of a command to one source of a pipeline.
 type sources struct {
 	pipeline.Source[ingest.Sample]
 	sequences []*sequence
 }
 
-// newSources reads files one after the other and, at the same time, every live source and topic. open opens files and
-// live sources.
+// newSources returns a source that reads the files one after the other and, concurrently, every live source and topic.
+// open opens files and live sources.
 func newSources(
 	ctx context.Context, a *app.Env, inputs []input.Input, open opener, cl *cluster, dead *deadLetters,
 ) (_ *sources, err error) {
@@ -59,7 +59,7 @@ func newSources(
 	return s, nil
 }
 
-// unreadable is how many inputs could not be opened, or ended early.
+// unreadable returns the number of inputs that could not be opened or ended early.
 func (s *sources) unreadable() (n int) {
 	for _, q := range s.sequences {
 		n += int(q.unreadable.Load())

@@ -132,7 +132,10 @@ func TestIngestAndClassify(t *testing.T) {
 		t.Errorf("a second time: found %+v, %v", r, err)
 	}
 	var letters []DeadLetter
-	for d := range DeadLetters(t.Context(), a) {
+	for d, err := range DeadLetters(t.Context(), a) {
+		if err != nil {
+			t.Fatal(err)
+		}
 		letters = append(letters, d)
 	}
 	if r, err := Replay(t.Context(), a, []string{letters[0].ID}); err != nil || r.Replayed != 1 {

@@ -12,11 +12,11 @@ import (
 
 // Summary is the result of run and classify.
 type Summary struct {
-	// Inputs and Volumes count what run has put onto the topic; both absent for classify.
+	// Inputs and Volumes count what run has sent to the topic. They are absent for classify.
 	Inputs  int   `json:"inputs,omitempty"`
 	Volumes int64 `json:"volumes,omitempty"`
-	// Classified counts volumes whose classification every sink holds. Labelled of them had a label, Correct of these
-	// agree with it.
+	// Classified counts the volumes whose classification is stored by every required sink, Labelled those with a label, and
+	// Correct those whose class is the label.
 	Classified  int           `json:"classified"`
 	DeadLetters int64         `json:"dead_letters"`
 	Labelled    int           `json:"labelled"`
@@ -28,13 +28,13 @@ type Summary struct {
 	Model       record.Model  `json:"model"`
 	Classes     []ClassCount  `json:"classes"`
 	Outputs     []string      `json:"outputs"`
-	// Dropped names the best-effort sinks that do not hold all classifications.
+	// Dropped lists the best-effort sinks that have dropped classifications.
 	Dropped []Dropped `json:"dropped,omitempty"`
-	// Stdout says that classifications were written to the standard output.
+	// Stdout is true if classifications were written to standard output.
 	Stdout bool `json:"-"`
 }
 
-// ClassCount is one line of the summary's table: by label where there is one, else by the class that was found.
+// ClassCount counts the volumes with a label or, for volumes without one, with a predicted class.
 type ClassCount struct {
 	Class     int      `json:"class"`
 	Volumes   int      `json:"volumes"`
@@ -43,7 +43,7 @@ type ClassCount struct {
 	MeanScore float64  `json:"mean_score"`
 }
 
-// Dropped is how many classifications a best-effort sink has dropped.
+// Dropped counts the classifications that a best-effort sink has dropped.
 type Dropped struct {
 	Sink            string `json:"sink"`
 	Classifications int    `json:"classifications"`
@@ -77,7 +77,7 @@ func accuracy(c tally.Count) *float64 {
 	return nil
 }
 
-// failure is the error that belongs to the summary of work that was done.
+// failure returns the error that accompanies the summary, if any.
 func (s *Summary) failure() error {
 	if s.DeadLetters > 0 {
 		return app.ErrDeadLetters

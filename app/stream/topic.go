@@ -18,23 +18,23 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
 )
 
-// topicSource reads a topic each message of which is one file, as the source of a pipeline. The offset of a message
-// is committed when all its samples are stored further on. When one of them cannot be, the message becomes a dead
-// letter, unchanged, and dlq replay sends it back.
+// topicSource is a source that reads a topic on which each message is one file. The offset of a message is committed when
+// all its samples are stored. If one of them cannot be, the unchanged message becomes a dead letter, and dlq replay can
+// send it back.
 type topicSource struct {
 	read     ingest.Options
 	dead     *deadLetters
 	consumer *kafka.Consumer
-	dir      string // of the file that is being read
+	dir      string // directory of the file being read
 	current  *topicFile
 }
 
-// checkTopics refuses to read files from the topics that this program writes to.
+// checkTopics rejects inputs that are topics to which this program writes.
 func checkTopics(a *app.Env, inputs []input.Input) error {
 	k := &a.Config.Kafka
 	for _, in := range inputs {
 		if t, ok := in.Topic(); ok && (t.Name == k.Volumes || t.Name == k.Classifications || t.Name == k.DeadLetters) {
-			return app.Usage(fmt.Errorf("%v: this program writes to this topic; give a topic of files", in))
+			return app.Usage(fmt.Errorf("%v: this program writes to this topic, want a topic of files", in))
 		}
 	}
 	return nil
@@ -67,8 +67,8 @@ func newTopicSource(
 	return &topicSource{read: a.Reading(), dead: dead, consumer: consumer, dir: dir}, nil
 }
 
-// Read waits for the next sample. Its errors are those of this machine and the cluster; a message that cannot be read
-// is a dead letter.
+// Read waits for the next sample. A message that cannot be read becomes a dead letter. Errors are those of this machine
+// and of the cluster.
 func (s *topicSource) Read(ctx context.Context) (none pipeline.Delivery[ingest.Sample], err error) {
 	for {
 		if s.current == nil {
@@ -106,7 +106,7 @@ func (s *topicSource) Read(ctx context.Context) (none pipeline.Delivery[ingest.S
 	}
 }
 
-// Close leaves the group. The message that is being read will be read again.
+// Close leaves the group. The message being read will be delivered again.
 func (s *topicSource) Close(ctx context.Context) error {
 	var err error
 	if s.current != nil {
@@ -118,7 +118,7 @@ func (s *topicSource) Close(ctx context.Context) error {
 	return err
 }
 
-// open writes the file of a message and opens it. A permanent error is the message's.
+// open writes a message to a file and opens that. The error is permanent if the message is at fault.
 func (s *topicSource) open(ctx context.Context, d pipeline.Delivery[transport.Message]) (*topicFile, error) {
 	m := d.Value
 	f := &topicFile{name: fileName(m), offset: m.Offset, stream: fmt.Sprintf("%s/%d", m.Topic, m.Partition)}

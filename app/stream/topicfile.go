@@ -14,30 +14,30 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 )
 
-// topicFile is the message that is being read.
+// topicFile is the message being read.
 type topicFile struct {
 	name, path string
-	id         string // the message's event id
-	named      bool   // by its producer
+	id         string // event ID of the message
+	named      bool   // the producer set the ID
 	stream     string // topic/partition
 	offset     int64
 	src        ingest.Source
 	count      uint64
 	ahead      *lookahead
-	failed     error // the first fault of an item
+	failed     error // error of the first item that failed
 	add        func(ingest.Sample) pipeline.Delivery[ingest.Sample]
 	end        func(error)
 }
 
-// lookahead is what the source gave before it was asked for.
+// lookahead is a result of the source that was read in advance.
 type lookahead struct {
 	sample ingest.Sample
 	err    error
 }
 
-// next gives the next sample, named so that the message read a second time gives the same names. A message of one
-// sample, which no producer named, is one of its partition's stream: topic/partition/offset. So those of a camera
-// stay in order, and travel in batches. Other messages are streams of their own: event id/sample.
+// next returns the next sample. Its ID is the same whenever the message is read. If the message has one sample and the
+// producer did not set an event ID, the ID is topic/partition/offset. The stream is then the partition, so the samples of
+// a camera, for example, stay in order and can share a batch. Other messages are streams of their own: event ID/sample.
 func (f *topicFile) next(ctx context.Context) (ingest.Sample, error) {
 	at, err := f.take(ctx)
 	if err != nil {
@@ -68,7 +68,7 @@ func (f *topicFile) take(ctx context.Context) (ingest.Sample, error) {
 	return f.src.Read(ctx)
 }
 
-// close ends the file: its message settles with what was wrong with it, if anything, when its samples have settled.
+// close closes the file. When its samples have settled, the message settles, with the error of the file if there is one.
 func (f *topicFile) close() error {
 	err := errors.Join(f.src.Close(), os.Remove(f.path))
 	switch {
@@ -82,13 +82,14 @@ func (f *topicFile) close() error {
 	return err
 }
 
-// fault is an error of the message's content, without the name of the file that it was for a while.
+// fault returns the permanent error for a message with invalid content. It replaces the path of the temporary file by the
+// name in the message.
 func (f *topicFile) fault(err error) error {
 	err = errors.New(strings.ReplaceAll(err.Error(), f.path, f.name))
 	return pipeline.Permanent(&pipeline.Failure{Stage: ingestStage, Attempts: 1, Err: err})
 }
 
-// maxName bounds the names that a message brings along.
+// maxName is the maximum length of names in a message.
 const maxName = 200
 
 func printable(s string) bool {
@@ -96,7 +97,7 @@ func printable(s string) bool {
 	return s != "" && len(s) <= maxName && !strings.ContainsFunc(s, hidden)
 }
 
-// eventID is the message's id, and whether it has one from its producer. One that cannot be shown does not count.
+// eventID returns the event ID of a message, and whether the producer set it. An ID that is not printable is ignored.
 func eventID(m transport.Message) (id string, named bool) {
 	if id, _ := m.Header(transport.HeaderEventID); printable(id) {
 		return id, true
@@ -105,8 +106,8 @@ func eventID(m transport.Message) (id string, named bool) {
 	return m.EventID(), false
 }
 
-// fileName is the name of a message's file: that of the header name, or its key, where that can be one. The format is
-// found from the content; the name's extension helps where that is ambiguous.
+// fileName returns the file name for a message: the header "name" or, if that is not a valid file name, the key. The
+// format is detected from the content; the extension helps if that is ambiguous.
 func fileName(m transport.Message) string {
 	name, _ := m.Header("name")
 	for _, n := range []string{name, string(m.Key)} {
