@@ -25,7 +25,24 @@ type datagram struct {
 	time time.Time
 	from netip.AddrPort // source
 	port uint16         // destination
-	data []byte         // part of the capture
+	via  link
+	data []byte // part of the capture
+}
+
+// link is where a frame was captured: its VLANs, the outer one in the high bits, and the interface if the capture
+// tells it.
+type link struct{ vlan, interfaceID uint32 }
+
+// String is empty if both are zero.
+func (l link) String() string {
+	var out string
+	if l.vlan > 0 {
+		out = fmt.Sprintf("-vlan-%d", l.vlan&0xfff)
+	}
+	if l.interfaceID > 0 {
+		out += fmt.Sprintf("-interface-%d", l.interfaceID)
+	}
+	return out
 }
 
 // capture returns the datagrams of a pcap or pcapng recording in memory. It copies only fragmented ones.
@@ -43,15 +60,18 @@ type capture struct {
 	header    int // bytes of a record header
 	link      uint32
 	links     []ngInterface
+	via       link // of the current frame
 	fragments map[fragmentKey]*fragments
+	joined    map[fragmentKey][]byte // packets that were complete last
 	// seen counts what the capture holds besides whole datagrams.
 	seen struct {
-		frames, datagrams int
+		frames int
 		// cut frames were captured only in part: at most snap bytes of each.
 		cut, snap int
-		// other frames are not UDP; broken datagrams lack fragments; damaged blocks contradict themselves.
-		other, broken, damaged int
-		links                  map[uint32]int // frames of link types that are not supported
+		// other frames are not UDP; short ones are smaller than their headers say; broken datagrams lack fragments;
+		// damaged blocks contradict themselves.
+		other, short, broken, damaged int
+		links                         map[uint32]int // frames of link types that are not supported
 	}
 }
 
@@ -108,7 +128,8 @@ func isPCAP(magic uint32) bool {
 }
 
 func newCapture(data []byte) (*capture, error) {
-	c := &capture{data: data, order: binary.LittleEndian, header: pcapRecord, fragments: map[fragmentKey]*fragments{}}
+	c := &capture{data: data, order: binary.LittleEndian, header: pcapRecord, fragments: map[fragmentKey]*fragments{},
+		joined: map[fragmentKey][]byte{}}
 	if !isCapture(data) {
 		return nil, errors.New("found no pcap or pcapng magic")
 	}
@@ -139,9 +160,10 @@ func (c *capture) next() (d datagram, ok bool, err error) {
 	for c.at < len(c.data) {
 		var frame []byte
 		var t time.Time
-		link := c.link
+		kind := c.link
+		c.via = link{}
 		if c.ng {
-			frame, link, t, err = c.block()
+			frame, kind, t, err = c.block()
 		} else {
 			frame, t, err = c.record()
 		}
@@ -152,9 +174,8 @@ func (c *capture) next() (d datagram, ok bool, err error) {
 			continue
 		}
 		c.seen.frames++
-		if d, ok = c.udp(frame, link); ok {
-			c.seen.datagrams++
-			d.time = t
+		if d, ok = c.udp(frame, kind); ok {
+			d.time, d.via = t, c.via
 			return d, true, nil
 		}
 	}
@@ -253,6 +274,7 @@ func (c *capture) packet(kind uint32, body []byte) (frame []byte, link uint32, t
 		return nil, 0, t
 	}
 	c.whole(have, c.order.Uint32(body[16:]))
+	c.via.interfaceID = id
 	units := c.links[id].units
 	ticks := uint64(c.order.Uint32(body[4:]))<<32 | uint64(c.order.Uint32(body[8:]))
 	hi, lo := bits.Mul64(ticks%units, 1e9)
@@ -321,7 +343,9 @@ const (
 	etherQinQ92 = 0x9200
 	etherMPLS   = 0x8847
 	etherPPPoE  = 0x8864
-	etherSNAP   = 1500 // and below: a length, followed by LLC
+	etherBridge = 0x6558 // an Ethernet frame
+	etherMirror = 0x88be // ERSPAN: 8 bytes and an Ethernet frame
+	etherSNAP   = 1500   // and below: a length, followed by LLC
 	pppIPv4     = 0x21
 	pppIPv6     = 0x57
 )
@@ -339,6 +363,12 @@ const (
 	protoOptions  = 60
 )
 
+// VXLAN is a header of 8 bytes in a datagram to its port, with a flag, before an Ethernet frame.
+const (
+	portVXLAN = 4789
+	flagVXLAN = 8
+)
+
 // maxLayers limits the headers before a datagram.
 const maxLayers = 16
 
@@ -351,6 +381,7 @@ func (c *capture) udp(frame []byte, link uint32) (d datagram, ok bool) {
 		return c.ethernet(frame, 14)
 	case linkSLL2:
 		if len(frame) > 20 {
+			c.via.interfaceID = binary.BigEndian.Uint32(frame[4:])
 			return c.layer(binary.BigEndian.Uint16(frame), frame[20:], 0)
 		}
 	case linkRaw, linkRawBSD, linkRawOpen, linkIPv4, linkIPv6:
@@ -369,6 +400,12 @@ func (c *capture) udp(frame []byte, link uint32) (d datagram, ok bool) {
 		return d, false
 	}
 	return c.foreign()
+}
+
+// short counts a frame that is smaller than its headers say.
+func (c *capture) short() (datagram, bool) {
+	c.seen.short++
+	return datagram{}, false
 }
 
 // foreign counts a frame without a datagram.
@@ -391,10 +428,13 @@ func (c *capture) layer(kind uint16, b []byte, depth int) (datagram, bool) {
 		switch {
 		case kind == etherIPv4 || kind == etherIPv6:
 			return c.ip(b, depth)
-		case len(b) < 8:
+		case len(b) < 16:
 			return c.foreign()
 		case kind == etherVLAN || kind == etherQinQ || kind == etherQinQ91 || kind == etherQinQ92:
+			c.via.vlan = c.via.vlan<<12 | uint32(binary.BigEndian.Uint16(b)&0xfff)
 			kind, b = binary.BigEndian.Uint16(b[2:]), b[4:]
+		case kind == etherBridge:
+			kind, b = binary.BigEndian.Uint16(b[12:]), b[14:]
 		case kind == etherMPLS: // labels, the last with a flag
 			for len(b) >= 4 && b[2]&1 == 0 {
 				b = b[4:]
@@ -444,8 +484,11 @@ func (c *capture) ipv4(b []byte, depth int) (datagram, bool) {
 	if total == 0 { // left to the network card
 		total = len(b)
 	}
-	if head < 20 || total < head || total > len(b) {
+	if head < 20 || total < head {
 		return c.foreign()
+	}
+	if total > len(b) {
+		return c.short()
 	}
 	from, to := netip.AddrFrom4([4]byte(b[12:16])), netip.AddrFrom4([4]byte(b[16:20]))
 	flags := binary.BigEndian.Uint16(b[6:])
@@ -465,8 +508,11 @@ func (c *capture) ipv6(b []byte, depth int) (datagram, bool) {
 	from, to := netip.AddrFrom16([16]byte(b[8:24])), netip.AddrFrom16([16]byte(b[24:40]))
 	proto := b[6]
 	size := int(binary.BigEndian.Uint16(b[4:]))
-	if size == 0 || size > len(b)-header {
+	if size == 0 { // left to the network card
 		size = len(b) - header
+	}
+	if size > len(b)-header {
+		return c.short()
 	}
 	b = b[header:][:size]
 	for range maxLayers {
@@ -508,7 +554,10 @@ func (c *capture) transport(proto byte, from netip.Addr, b []byte, depth int) (d
 			n = len(b)
 		}
 		if n < 8 || n > len(b) {
-			return c.foreign()
+			return c.short()
+		}
+		if port := binary.BigEndian.Uint16(b[2:]); port == portVXLAN && n > 16 && b[8]&flagVXLAN != 0 {
+			return c.layer(etherBridge, b[16:n], depth+1)
 		}
 		return datagram{
 			from: netip.AddrPortFrom(from, binary.BigEndian.Uint16(b)), port: binary.BigEndian.Uint16(b[2:]), data: b[8:n],
@@ -519,8 +568,13 @@ func (c *capture) transport(proto byte, from netip.Addr, b []byte, depth int) (d
 		if len(b) < 4 {
 			return c.foreign()
 		}
-		n := 4 + 4*bits.OnesCount8(b[0]&0xb0)
-		return c.layer(binary.BigEndian.Uint16(b[2:]), b[min(n, len(b)):], depth+1)
+		kind, n := binary.BigEndian.Uint16(b[2:]), 4+4*bits.OnesCount8(b[0]&0xb0)
+		if kind == etherMirror {
+			if kind = etherBridge; n > 4 {
+				n += 8
+			}
+		}
+		return c.layer(kind, b[min(n, len(b)):], depth+1)
 	}
 	return c.foreign()
 }
@@ -558,6 +612,9 @@ func (c *capture) join(key fragmentKey, part []byte, offset int, more bool) []by
 		return nil
 	}
 	f := c.fragments[key]
+	if last := c.joined[key]; f == nil && offset < len(last) && bytes.HasPrefix(last[offset:], part) {
+		return nil // captured twice
+	}
 	if f != nil && f.contradicts(part, offset) { // the identification was used again
 		c.seen.broken++
 		f = nil
@@ -587,5 +644,9 @@ func (c *capture) join(key fragmentKey, part []byte, offset int, more bool) []by
 		return nil
 	}
 	delete(c.fragments, key)
+	if len(c.joined) >= maxPending {
+		clear(c.joined)
+	}
+	c.joined[key] = f.data[:f.want]
 	return f.data[:f.want]
 }

@@ -1,6 +1,7 @@
 package packets
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -37,10 +38,11 @@ func familyOf(p packet) family {
 	return unknown
 }
 
-// flowKey identifies the datagrams that one socket sends to a port.
+// flowKey identifies the datagrams that one socket sends to a port, by one link.
 type flowKey struct {
 	from netip.AddrPort
 	port uint16
+	via  link
 }
 
 // flow is what a capture holds of the datagrams of a key.
@@ -57,7 +59,7 @@ type flow struct {
 type kindCount struct {
 	count       int
 	first, last int // positions among all datagrams
-	sample      packet
+	sample, end packet
 }
 
 const (
@@ -78,7 +80,7 @@ type flows struct {
 
 // of returns the flow of a datagram, or nil if there are too many.
 func (f *flows) of(d *datagram) *flow {
-	key := flowKey{d.from, d.port}
+	key := flowKey{d.from, d.port, d.via}
 	if f.last != nil && f.last.flowKey == key {
 		return f.last
 	}
@@ -123,7 +125,7 @@ func scanFlows(c *capture, metas []*ousterMeta) (*flows, error) {
 			k.first, k.sample = n, p
 		}
 		k.count++
-		k.last = n
+		k.last, k.end = n, p
 	}
 }
 
@@ -140,7 +142,7 @@ type sender struct {
 }
 
 // senders groups the flows of sensors. A sensor that restarts may use another source port; flows at the same time
-// are of several sensors behind one address.
+// are of several sensors behind one address, or of one that was captured on several links.
 func (f *flows) senders(o ingest.Options) []*sender {
 	var out []*sender
 	for kind := velodyneFamily; kind < families; kind++ {
@@ -175,6 +177,11 @@ func splitFlows(kind family, all []*flow, o ingest.Options) (out []*sender) {
 	}
 	for _, w := range all {
 		k := w.kinds[kind]
+		if slices.ContainsFunc(out, func(s *sender) bool { return s.same(w) }) {
+			o.Note("%s:%d%s: the same packets were captured on another link, too, and are read once", w.from.Addr(), w.port,
+				w.via)
+			continue
+		}
 		i := slices.IndexFunc(out, func(s *sender) bool {
 			last := s.flows[len(s.flows)-1]
 			return last.kinds[kind].last < k.first
@@ -195,15 +202,32 @@ func (s *sender) count() (n int) {
 	return n
 }
 
+// same reports whether a flow has the same packets: those at its start or its end.
+func (s *sender) same(w *flow) bool {
+	k := &w.kinds[s.kind]
+	return slices.ContainsFunc(s.flows, func(f *flow) bool {
+		other := &f.kinds[s.kind]
+		return f.via != w.via && (bytes.Equal(k.sample.data, other.sample.data) || bytes.Equal(k.end.data, other.end.data))
+	})
+}
+
 func (s *sender) sample() packet { return s.flows[0].kinds[s.kind].sample }
 
-// name is the source address and destination port, with the source port if several senders share these.
+// name is the source address and destination port, with the source port or the link if several senders share these.
 func (s *sender) name(all []*sender) string {
 	name := netip.AddrPortFrom(s.from, s.port).String()
+	ports, links := false, false
 	for _, other := range all {
 		if other != s && other.from == s.from && other.port == s.port {
-			return fmt.Sprintf("%s-from-%d", name, s.flows[0].from.Port())
+			ports = ports || other.flows[0].from.Port() != s.flows[0].from.Port()
+			links = links || other.flows[0].via != s.flows[0].via
 		}
+	}
+	if ports {
+		name += fmt.Sprintf("-from-%d", s.flows[0].from.Port())
+	}
+	if links {
+		name += s.flows[0].via.String()
 	}
 	return name
 }
@@ -412,6 +436,9 @@ func (c *capture) remarks(o ingest.Options) {
 		o.Note("%d of %s were captured with at most %d bytes each and are left out where they are cut", c.seen.cut,
 			ingest.Plural(c.seen.frames, "packet"), c.seen.snap)
 	}
+	if c.seen.short > 0 && c.seen.cut == 0 {
+		o.Note("%s shorter than their headers say are left out", ingest.Plural(c.seen.short, "packet"))
+	}
 	if c.seen.broken > 0 {
 		o.Note("%s lack fragments and are left out", ingest.Plural(c.seen.broken, "datagram"))
 	}
@@ -506,8 +533,11 @@ func nothing(path string, c *capture, f *flows, metas []*ousterMeta) error {
 	if c.seen.broken > 0 {
 		found = append(found, ingest.Plural(c.seen.broken, "datagram")+" with missing fragments")
 	}
-	if other := c.seen.other - c.seen.cut; other > 0 {
-		found = append(found, ingest.Plural(other, "packet")+" that are not UDP")
+	if c.seen.short > 0 && c.seen.cut == 0 {
+		found = append(found, ingest.Plural(c.seen.short, "packet")+" shorter than their headers say")
+	}
+	if c.seen.other > 0 {
+		found = append(found, ingest.Plural(c.seen.other, "packet")+" that are not UDP")
 	}
 	if len(found) == 0 {
 		found = append(found, "no packet")

@@ -147,7 +147,8 @@ func (d *robosenseDecoder) add(p packet) (done *turn, err error) {
 		return nil, nil
 	}
 	if d.dirs == nil {
-		return nil, errors.New("robosense: no calibration yet; it needs a device information packet or a calibration table")
+		return nil, errors.New("robosense: no calibration: found no device information packet, which the sensor sends " +
+			"to port 7788; --calibration FILE (CSV) gives the angles")
 	}
 	if binary.BigEndian.Uint16(p.data[robosenseHeader:]) != robosenseFlag {
 		return nil, errors.New("robosense: found blocks of another model, want those of a Helios")
