@@ -38,11 +38,27 @@ func familyOf(p packet) family {
 	return unknown
 }
 
-// flowKey identifies the datagrams that one socket sends to a port, by one link.
+// flowKey identifies the datagrams that one socket sends to a port, by one link, and for an Ouster those of one serial
+// number and size.
 type flowKey struct {
 	from netip.AddrPort
 	port uint16
 	via  link
+	ousterKey
+}
+
+// ousterKey is the serial number and size of the packets of an Ouster; zero for other packets. Packets of old
+// sensors have no number.
+type ousterKey struct {
+	serial uint64
+	size   int
+}
+
+func (k ousterKey) String() string {
+	if k.serial == 0 {
+		return fmt.Sprintf("-of-%d-bytes", k.size)
+	}
+	return fmt.Sprintf("-serial-%d", k.serial)
 }
 
 // flow is what a capture holds of the datagrams of a key.
@@ -72,15 +88,28 @@ const (
 
 // flows are those of a capture. If there are more than can be told apart, others counts their datagrams.
 type flows struct {
+	metas  []*ousterMeta
 	byKey  map[flowKey]*flow
 	list   []*flow
 	last   *flow
 	others int
 }
 
-// of returns the flow of a datagram, or nil if there are too many.
-func (f *flows) of(d *datagram) *flow {
-	key := flowKey{d.from, d.port, d.via}
+// of returns the family of a datagram and its flow, which is nil if there are too many.
+func (f *flows) of(d *datagram) (family, *flow) {
+	kind := familyOf(packet{data: d.data})
+	key := flowKey{from: d.from, port: d.port, via: d.via}
+	if kind == unknown {
+		if i := slices.IndexFunc(f.metas, func(m *ousterMeta) bool { return m.fits(d.data) }); i >= 0 {
+			kind = ousterFamily
+			key.ousterKey = ousterKey{f.metas[i].serial(d.data), len(d.data)}
+		}
+	}
+	return kind, f.at(key)
+}
+
+// at returns the flow of a key, or nil if there are too many.
+func (f *flows) at(key flowKey) *flow {
 	if f.last != nil && f.last.flowKey == key {
 		return f.last
 	}
@@ -100,13 +129,13 @@ func (f *flows) of(d *datagram) *flow {
 
 // scanFlows reads a whole capture. The error is that of a capture that is cut off.
 func scanFlows(c *capture, metas []*ousterMeta) (*flows, error) {
-	f := &flows{byKey: map[flowKey]*flow{}}
+	f := &flows{metas: metas, byKey: map[flowKey]*flow{}}
 	for n := 0; ; n++ {
 		d, ok, err := c.next()
 		if err != nil || !ok {
 			return f, err
 		}
-		w := f.of(&d)
+		kind, w := f.of(&d)
 		if w == nil {
 			continue
 		}
@@ -116,10 +145,6 @@ func scanFlows(c *capture, metas []*ousterMeta) (*flows, error) {
 			w.sizes[len(d.data)]++
 		}
 		p := packet{time: d.time, port: d.port, data: d.data}
-		kind := familyOf(p)
-		if kind == unknown && ousterLike(p, metas) {
-			kind = ousterFamily
-		}
 		k := &w.kinds[kind]
 		if k.count == 0 {
 			k.first, k.sample = n, p
@@ -127,10 +152,6 @@ func scanFlows(c *capture, metas []*ousterMeta) (*flows, error) {
 		k.count++
 		k.last, k.end = n, p
 	}
-}
-
-func ousterLike(p packet, metas []*ousterMeta) bool {
-	return slices.ContainsFunc(metas, func(m *ousterMeta) bool { return m.fits(p.data) })
 }
 
 // sender is the sensor of a family at an address that sends to a port, by one or several flows.
@@ -170,7 +191,7 @@ func (f *flows) senders(o ingest.Options) []*sender {
 
 // splitFlows makes senders of the flows of one address to one port.
 func splitFlows(kind family, all []*flow, o ingest.Options) (out []*sender) {
-	if len(all) > maxPorts {
+	if len(all) > maxPorts && all[0].ousterKey == (ousterKey{}) {
 		o.Note("%s:%d: packets come from %d source ports and are taken to be those of one sensor", all[0].from.Addr(),
 			all[0].port, len(all))
 		return []*sender{{kind, all[0].from.Addr(), all[0].port, all}}
@@ -184,7 +205,7 @@ func splitFlows(kind family, all []*flow, o ingest.Options) (out []*sender) {
 		}
 		i := slices.IndexFunc(out, func(s *sender) bool {
 			last := s.flows[len(s.flows)-1]
-			return last.kinds[kind].last < k.first
+			return last.kinds[kind].last < k.first && last.ousterKey == w.ousterKey
 		})
 		if i >= 0 {
 			out[i].flows = append(out[i].flows, w)
@@ -213,14 +234,16 @@ func (s *sender) same(w *flow) bool {
 
 func (s *sender) sample() packet { return s.flows[0].kinds[s.kind].sample }
 
-// name is the source address and destination port, with the source port or the link if several senders share these.
+// name is the source address and destination port, with the source port, the link or the serial number if several
+// senders share these.
 func (s *sender) name(all []*sender) string {
 	name := netip.AddrPortFrom(s.from, s.port).String()
-	ports, links := false, false
+	ports, links, sensors := false, false, false
 	for _, other := range all {
 		if other != s && other.from == s.from && other.port == s.port {
 			ports = ports || other.flows[0].from.Port() != s.flows[0].from.Port()
 			links = links || other.flows[0].via != s.flows[0].via
+			sensors = sensors || other.flows[0].ousterKey != s.flows[0].ousterKey
 		}
 	}
 	if ports {
@@ -228,6 +251,9 @@ func (s *sender) name(all []*sender) string {
 	}
 	if links {
 		name += s.flows[0].via.String()
+	}
+	if sensors {
+		name += s.flows[0].ousterKey.String()
 	}
 	return name
 }
@@ -244,15 +270,11 @@ func (r *flowRecording) next() (packet, bool, error) {
 		if !ok {
 			return packet{}, false, nil
 		}
-		w := r.flows.of(&d)
+		kind, w := r.flows.of(&d)
 		if w == nil {
 			continue
 		}
 		p := packet{time: d.time, port: d.port, data: d.data}
-		kind := familyOf(p)
-		if kind == unknown {
-			kind = ousterFamily
-		}
 		if p.track = w.tracks[kind]; p.track >= 0 {
 			return p, true, nil
 		}
@@ -273,7 +295,11 @@ func openCapture(path string, o ingest.Options) (opened, error) {
 	metas, metaErr := ousterBeside(path, o)
 	f, err := scanFlows(c, metas)
 	if len(metas) == 0 && f.large() {
-		if metas, metaErr = ousterNear(path, o); len(metas) > 0 {
+		var nearErr error
+		if metas, nearErr = ousterNear(path, o); errors.Is(metaErr, errNoMeta) {
+			metaErr = nearErr
+		}
+		if len(metas) > 0 {
 			if c, err = newCapture(data); err != nil {
 				return opened{}, err
 			}

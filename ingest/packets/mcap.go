@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"slices"
 	"time"
 
@@ -161,8 +162,8 @@ func (f *mcapFile) message() (out message, ok bool, err error) {
 			}
 		case mcapChunk:
 			var err error
-			if f.chunk, err = unpackMCAP(&r, f.limit, f.cut); err != nil {
-				f.remark("a chunk is left out or ends early: ", err)
+			if f.chunk, err = f.unpack(&r); err != nil && !f.cut {
+				f.remark("a chunk is left out or wrong: ", err)
 			}
 		}
 		if r.err != nil {
@@ -228,24 +229,32 @@ func (f *mcapFile) record() (op uint8, content []byte, ok bool) {
 	return op, whole.b, f.cut
 }
 
-// unpackMCAP decompresses a chunk: first and last time uint64, uncompressed size uint64, checksum uint32,
-// compression and records. Of a chunk that is damaged, or cut, the error comes with what precedes the damage.
-func unpackMCAP(r *mcapReader, limit int64, cut bool) ([]byte, error) {
+// unpack decompresses a chunk: first and last time uint64, uncompressed size uint64, checksum uint32, compression and
+// records. Of a chunk that is damaged, the error comes with what precedes the damage. The checksum is only compared
+// when channels are looked for, the first time.
+func (f *mcapFile) unpack(r *mcapReader) ([]byte, error) {
 	r.bytes(8 + 8)
-	size := r.uint64()
-	r.bytes(4)
+	size, sum := r.uint64(), r.uint32()
 	how := string(r.bytes(uint64(r.uint32())))
 	n := r.uint64()
-	if cut {
+	if f.cut {
 		n = min(n, uint64(len(r.b)))
 	}
 	packed := r.bytes(n)
 	if r.err != nil {
 		return nil, nil // reported by the caller
 	}
-	if size > uint64(limit) {
-		return nil, fmt.Errorf("found %d bytes, limit %d", size, limit)
+	if size > uint64(f.limit) {
+		return nil, fmt.Errorf("found %d bytes, limit %d", size, f.limit)
 	}
+	out, err := unpackMCAP(how, packed, size, f.limit)
+	if err == nil && sum != 0 && f.declared != nil && crc32.ChecksumIEEE(out) != sum {
+		err = errors.New("its bytes differ from its checksum")
+	}
+	return out, err
+}
+
+func unpackMCAP(how string, packed []byte, size uint64, limit int64) ([]byte, error) {
 	switch how {
 	case "":
 		return packed, nil

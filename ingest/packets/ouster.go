@@ -107,7 +107,8 @@ func littleEndian(b []byte) (v uint64) {
 
 // ousterMeta is the part of a sensor's metadata that is needed, in the old flat and the newer nested form.
 type ousterMeta struct {
-	file string // base name; empty if it is not from a file
+	file  string // base name; empty if it is not from a file
+	bytes int    // size of a packet
 
 	Line       string           `json:"prod_line"`
 	Serial     ousterNumber     `json:"prod_sn"`
@@ -208,6 +209,7 @@ func parseOusterMeta(data []byte) (*ousterMeta, error) {
 		return nil, fmt.Errorf("udp_profile_lidar: found %.40q, want %s", f.Profile,
 			strings.Join(slices.Sorted(maps.Keys(ousterProfiles)), ", "))
 	}
+	m.bytes = m.size()
 	return &m, nil
 }
 
@@ -247,7 +249,7 @@ func (m *ousterMeta) size() int {
 
 // fits reports whether a packet has the size, and the type if it says any, of the sensor's.
 func (m *ousterMeta) fits(b []byte) bool {
-	return len(b) == m.size() && (m.profile().legacy || b[0] <= ousterLidar)
+	return len(b) == m.bytes && (m.profile().legacy || b[0] <= ousterLidar)
 }
 
 // serial returns the serial number in a packet that fits; 0 if it has none.

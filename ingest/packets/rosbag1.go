@@ -241,7 +241,7 @@ func (r *bagReader) message() (out message, ok bool, err error) {
 		}
 		switch m.op() {
 		case bagChunk:
-			if r.chunk, err = unpackChunk(&m, r.limit); err != nil {
+			if r.chunk, err = unpackChunk(&m, r.limit); err != nil && !r.cut {
 				r.remark("a chunk is left out or ends early: ", err)
 			}
 		case bagConnection:

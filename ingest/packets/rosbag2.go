@@ -16,7 +16,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	"modernc.org/sqlite" // and the driver "sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/voxelstream/voxelstream/ingest"
 )
@@ -41,6 +42,7 @@ var ROSBag2 = ingest.Format{
 	Assumes:    bagAssumes,
 	Refuses:    bagRefuses + "; what a write-ahead log beside the file holds (.db3-wal)",
 	Extensions: []string{".db3"},
+	Parts:      []string{"rosbag2", "mcap"},
 	Library:    "modernc.org/sqlite, klauspost/compress",
 	Tested:     "Nebula VLP-32C, QT64 and Helios-16P recordings with ground truth clouds",
 	Options:    newOptions,
@@ -360,17 +362,27 @@ type rosbag2 struct {
 
 	db  *sql.DB
 	ids []int64 // of the topics
+	cut bool    // a part of the database is missing
 	o   ingest.Options
 }
 
 // loadROSBag2 opens a database and finds its topics.
 func loadROSBag2(path string, o ingest.Options) (*rosbag2, error) {
-	db, err := openSQLite(path, o)
-	if err != nil {
+	b := &rosbag2{o: o}
+	var err error
+	if b.db, err = openSQLite(path, o, ""); err != nil {
 		return nil, err
 	}
-	b := &rosbag2{db: db, o: o}
-	err = b.find()
+	if err = b.find(); damaged(err) {
+		// A file shorter than its header says is refused unless the schema may be written, which it is not.
+		b.cut = true
+		if err = b.db.Close(); err == nil {
+			b.db, err = openSQLite(path, o, "&_pragma=writable_schema(1)")
+		}
+		if err == nil {
+			err = b.find()
+		}
+	}
 	if log := path + "-wal"; err != nil || len(b.found) == 0 {
 		if info, serr := os.Stat(log); serr == nil && info.Size() > 0 {
 			err = errors.Join(err, fmt.Errorf("%s was not written back into the recording: sqlite3 %s "+
@@ -381,15 +393,24 @@ func loadROSBag2(path string, o ingest.Options) (*rosbag2, error) {
 			filepath.Base(path))
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("rosbag2: %w", err), db.Close())
+		return nil, errors.Join(fmt.Errorf("rosbag2: %w", err), b.db.Close())
+	}
+	if b.cut {
+		o.Note("the database is cut off or damaged: the messages before the damage are read")
 	}
 	return b, nil
 }
 
+// damaged reports whether a database is not as SQLite wrote it.
+func damaged(err error) bool {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	return ok && e.Code()&0xff == sqlite3.SQLITE_CORRUPT
+}
+
 // openSQLite opens a database file, or one that is compressed in memory. Code in an untrusted file's schema is not run,
 // nothing is written, and no journal is read.
-func openSQLite(path string, o ingest.Options) (*sql.DB, error) {
-	const pragmas = "_pragma=trusted_schema(0)&_pragma=cell_size_check(1)"
+func openSQLite(path string, o ingest.Options, more string) (*sql.DB, error) {
+	pragmas := "_pragma=trusted_schema(0)&_pragma=cell_size_check(1)" + more
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
@@ -419,7 +440,10 @@ func openSQLite(path string, o ingest.Options) (*sql.DB, error) {
 	db.SetMaxOpenConns(1) // the data are those of the connection
 	db.SetMaxIdleConns(1)
 	db.SetConnMaxLifetime(0)
-	return db, errors.Join(fill(db, data))
+	if err := fill(db, data); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
 }
 
 // fill copies a database into the memory of a connection.
@@ -482,18 +506,23 @@ func (b *rosbag2) read(topics []int) (messages, error) {
 		index[b.ids[i]] = i
 		ids = append(ids, strconv.FormatInt(b.ids[i], 10))
 	}
+	order := "timestamp, id"
+	if b.cut { // by the table itself, because a part of the index is missing
+		order = "id"
+	}
 	rows, err := b.db.Query("SELECT topic_id, timestamp, length(data), CASE WHEN length(data) <= ? THEN data END "+
-		"FROM messages WHERE topic_id IN ("+strings.Join(ids, ",")+") ORDER BY timestamp, id", maxMessage)
+		"FROM messages WHERE topic_id IN ("+strings.Join(ids, ",")+") ORDER BY "+order, maxMessage)
 	if err != nil {
 		return nil, fmt.Errorf("rosbag2: %w", err)
 	}
-	return &rosbag2Rows{rows: rows, index: index, o: b.o}, nil
+	return &rosbag2Rows{rows: rows, index: index, cut: b.cut, o: b.o}, nil
 }
 
 // rosbag2Rows are the messages of topics in time order.
 type rosbag2Rows struct {
 	rows  *sql.Rows
 	index map[int64]int // topics by id
+	cut   bool
 	o     ingest.Options
 	some  bool
 }
@@ -516,7 +545,9 @@ func (r *rosbag2Rows) message() (m message, ok bool, err error) {
 		if !r.some {
 			return m, false, fmt.Errorf("rosbag2: %w", err)
 		}
-		r.o.Note("the database is damaged, the messages behind are left out: %v", err)
+		if !r.cut {
+			r.o.Note("the database is damaged, the messages behind are left out: %v", err)
+		}
 	}
 	return m, false, nil
 }
