@@ -98,7 +98,11 @@ var packetCases = []sensorCase{
 		folder:  "46-ouster-json-names",
 		learned: "Metadata of an Ouster may have another name than the recording.",
 		args:    []string{"inspect", "w1s.pcap"},
-		out:     []string{"Ouster OS-0-128", "returns 9246", "sensor metadata is taken from w1_0.json, for lack of w1s.json"},
+		out: []string{
+			"Ouster OS-0-128",
+			"returns 9246",
+			"sensor metadata is taken from w1_0.json, for lack of w1s.json",
+		},
 	},
 	{
 		folder:  "47-ouster-fusa-profile",

@@ -2,7 +2,9 @@ package packets
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 
@@ -15,9 +17,10 @@ import (
 // record per laser, in radians and metres.
 // https://github.com/ros-drivers/velodyne/tree/master/velodyne_pointcloud/params
 type velodyneCalibration struct {
-	Lasers     []velodyneLaser `yaml:"lasers"`
-	Count      int             `yaml:"num_lasers"`
-	Resolution float64         `yaml:"distance_resolution"`
+	Lasers []velodyneLaser `yaml:"lasers"`
+	Count  int             `yaml:"num_lasers"`
+	// Resolution is 0 if the file does not have it: that of the model counts.
+	Resolution float64 `yaml:"distance_resolution"`
 }
 
 // velodyneLaser describes the deviation of a laser from one at the origin that points along the azimuth.
@@ -58,6 +61,9 @@ func readVelodyneCalibration(name string) (*velodyneCalibration, error) {
 
 func parseVelodyneCalibration(data []byte) (*velodyneCalibration, error) {
 	var c velodyneCalibration
+	if bytes.HasPrefix(bytes.TrimSpace(data), []byte("<")) {
+		return nil, errors.New("found XML, want YAML: gen_calibration.py of the ROS package velodyne_pointcloud converts it")
+	}
 	if err := yaml.NewDecoder(bytes.NewReader(data)).Decode(&c); err != nil {
 		return nil, err
 	}
@@ -77,10 +83,7 @@ func parseVelodyneCalibration(data []byte) (*velodyneCalibration, error) {
 		}
 		seen[l.ID], sorted[l.ID] = true, l
 	}
-	if c.Lasers = sorted; c.Resolution == 0 {
-		c.Resolution = hdl64.unit
-	}
-	if !(c.Resolution > 0 && c.Resolution <= 1) {
+	if c.Lasers = sorted; !(c.Resolution >= 0 && c.Resolution <= 1) {
 		return nil, fmt.Errorf("distance_resolution: found %g, want metres", c.Resolution)
 	}
 	return &c, nil
@@ -90,28 +93,46 @@ func parseVelodyneCalibration(data []byte) (*velodyneCalibration, error) {
 func (c *velodyneCalibration) of(named *velodyne) (*velodyne, error) {
 	if len(c.Lasers) == hdl64.lasers {
 		m := hdl64
-		m.unit = c.Resolution
+		m.unit = cmp.Or(c.Resolution, m.unit)
 		return &m, nil
 	}
 	if named == nil || named.lasers != len(c.Lasers) {
 		return nil, fmt.Errorf("calibration: found %d lasers, want as many as the packets' sensor has", len(c.Lasers))
 	}
 	m := *named
-	m.unit, m.vertical, m.offset = c.Resolution, make([]float64, m.lasers), make([]float64, m.lasers)
+	if c.Resolution != 0 && math.Abs(c.Resolution-m.unit) > 1e-9 {
+		return nil, fmt.Errorf("calibration: distance_resolution: found %g m, but that of a %s is %g m", c.Resolution, m.name,
+			m.unit)
+	}
+	m.vertical, m.offset = make([]float64, m.lasers), make([]float64, m.lasers)
 	for i, l := range c.Lasers {
 		m.vertical[i], m.offset[i] = l.Vertical*180/math.Pi, -l.Rotation*180/math.Pi
 	}
 	return &m, nil
 }
 
-// corrected adds the returns of a block of an HDL-64E, as velodyne_pointcloud's rawdata.cc does: with p = r cos(w)
-// - v sin(w), v and h being the laser's vertical and horizontal offset from the origin,
+// point returns the point at a measured distance, given the sine and cosine of the laser's azimuth, as
+// velodyne_pointcloud's rawdata.cc does: with p = r cos(w) - v sin(w), v and h being the laser's vertical and
+// horizontal offset from the origin,
 //
 //	x = p sin(a) - h cos(a), y = p cos(a) + h sin(a), z = r sin(w) + v cos(w): x right, y forward, z up
 //
 // where the distances of x and of y (and z) are corrected between two measured points, 2.4 m and 1.93 m, and 25.04 m.
-func (d *velodyneDecoder) corrected(block []byte, azimuth int) {
+func (l *velodyneLaser) point(measured float64, dir *direction, sin, cos float64) (x, y, z float64) {
 	const nearX, nearY, far = 2.4, 1.93, 25.04
+	r := measured + l.Distance
+	rx, ry := r, r
+	if l.TwoPoints {
+		p := r*dir.cos - l.Up*dir.sin
+		rx += (l.Distance-l.DistanceX)*(math.Abs(p*sin-l.Horizontal*cos)-nearX)/(far-nearX) + l.DistanceX - l.Distance
+		ry += (l.Distance-l.DistanceY)*(math.Abs(p*cos+l.Horizontal*sin)-nearY)/(far-nearY) + l.DistanceY - l.Distance
+	}
+	return (rx*dir.cos-l.Up*dir.sin)*sin - l.Horizontal*cos, (ry*dir.cos-l.Up*dir.sin)*cos + l.Horizontal*sin,
+		ry*dir.sin + l.Up*dir.cos
+}
+
+// corrected adds the returns of a block of an HDL-64E.
+func (d *velodyneDecoder) corrected(block []byte, azimuth int) {
 	first := 0
 	if binary.LittleEndian.Uint16(block) == velodyneLower {
 		first = velodyneReturns
@@ -125,16 +146,7 @@ func (d *velodyneDecoder) corrected(block []byte, azimuth int) {
 		}
 		l, dir, t := &d.calibration.Lasers[first+i], &d.dirs[first+i], &turns[azimuth]
 		sin, cos := t.sin*dir.cosOffset+t.cos*dir.sinOffset, t.cos*dir.cosOffset-t.sin*dir.sinOffset
-		r := float64(raw)*d.model.unit + l.Distance
-		rx, ry := r, r
-		if l.TwoPoints {
-			p := r*dir.cos - l.Up*dir.sin
-			rx += (l.Distance-l.DistanceX)*(math.Abs(p*sin-l.Horizontal*cos)-nearX)/(far-nearX) + l.DistanceX - l.Distance
-			ry += (l.Distance-l.DistanceY)*(math.Abs(p*cos+l.Horizontal*sin)-nearY)/(far-nearY) + l.DistanceY - l.Distance
-		}
-		x[n] = (rx*dir.cos-l.Up*dir.sin)*sin - l.Horizontal*cos
-		y[n] = (ry*dir.cos-l.Up*dir.sin)*cos + l.Horizontal*sin
-		z[n] = ry*dir.sin + l.Up*dir.cos
+		x[n], y[n], z[n] = l.point(float64(raw)*d.model.unit, dir, sin, cos)
 		intensity[n] = float32(block[4+3*i+2])
 		n++
 	}

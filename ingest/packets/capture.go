@@ -128,8 +128,10 @@ func isPCAP(magic uint32) bool {
 }
 
 func newCapture(data []byte) (*capture, error) {
-	c := &capture{data: data, order: binary.LittleEndian, header: pcapRecord, fragments: map[fragmentKey]*fragments{},
-		joined: map[fragmentKey][]byte{}}
+	c := &capture{
+		data: data, order: binary.LittleEndian, header: pcapRecord, fragments: map[fragmentKey]*fragments{},
+		joined: map[fragmentKey][]byte{},
+	}
 	if !isCapture(data) {
 		return nil, errors.New("found no pcap or pcapng magic")
 	}
@@ -560,7 +562,10 @@ func (c *capture) transport(proto byte, from netip.Addr, b []byte, depth int) (d
 			return c.layer(etherBridge, b[16:n], depth+1)
 		}
 		return datagram{
-			from: netip.AddrPortFrom(from, binary.BigEndian.Uint16(b)), port: binary.BigEndian.Uint16(b[2:]), data: b[8:n],
+			from: netip.AddrPortFrom(
+				from,
+				binary.BigEndian.Uint16(b),
+			), port: binary.BigEndian.Uint16(b[2:]), data: b[8:n],
 		}, true
 	case protoIPv4, protoIPv6:
 		return c.ip(b, depth+1)

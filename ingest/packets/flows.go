@@ -64,9 +64,7 @@ func (k ousterKey) String() string {
 // flow is what a capture holds of the datagrams of a key.
 type flow struct {
 	flowKey
-	count  int
-	bytes  int
-	sizes  map[int]int
+	sizes  map[int]int // datagrams of unknown families by size
 	kinds  [families]kindCount
 	tracks [families]int // index, or -1
 }
@@ -139,9 +137,7 @@ func scanFlows(c *capture, metas []*ousterMeta) (*flows, error) {
 		if w == nil {
 			continue
 		}
-		w.count++
-		w.bytes += len(d.data)
-		if _, known := w.sizes[len(d.data)]; known || len(w.sizes) < maxSizes {
+		if _, known := w.sizes[len(d.data)]; kind == unknown && (known || len(w.sizes) < maxSizes) {
 			w.sizes[len(d.data)]++
 		}
 		p := packet{time: d.time, port: d.port, data: d.data}
@@ -199,8 +195,12 @@ func splitFlows(kind family, all []*flow, o ingest.Options) (out []*sender) {
 	for _, w := range all {
 		k := w.kinds[kind]
 		if slices.ContainsFunc(out, func(s *sender) bool { return s.same(w) }) {
-			o.Note("%s:%d%s: the same packets were captured on another link, too, and are read once", w.from.Addr(), w.port,
-				w.via)
+			o.Note(
+				"%s:%d%s: the same packets were captured on another link, too, and are read once",
+				w.from.Addr(),
+				w.port,
+				w.via,
+			)
 			continue
 		}
 		i := slices.IndexFunc(out, func(s *sender) bool {
@@ -228,7 +228,8 @@ func (s *sender) same(w *flow) bool {
 	k := &w.kinds[s.kind]
 	return slices.ContainsFunc(s.flows, func(f *flow) bool {
 		other := &f.kinds[s.kind]
-		return f.via != w.via && (bytes.Equal(k.sample.data, other.sample.data) || bytes.Equal(k.end.data, other.end.data))
+		return f.via != w.via &&
+			(bytes.Equal(k.sample.data, other.sample.data) || bytes.Equal(k.end.data, other.end.data))
 	})
 }
 
@@ -371,7 +372,7 @@ func openCapture(path string, o ingest.Options) (opened, error) {
 func (f *flows) large() bool {
 	return slices.ContainsFunc(f.list, func(w *flow) bool {
 		for n := range w.sizes {
-			if w.kinds[unknown].count > 0 && ousterSize(n) {
+			if w.port == ousterPort || ousterSize(n) {
 				return true
 			}
 		}
@@ -491,7 +492,7 @@ func (f *flows) remarks(tracks []*track, o ingest.Options) {
 		read += t.count
 	}
 	var rest []size
-	for _, s := range f.sizes(func(w *flow) bool { return w.kinds[unknown].count == w.count }) {
+	for _, s := range f.sizes() {
 		const small = 512 // position packets and inertial measurements are not larger
 		if s.bytes > small && s.count*10 >= read {
 			rest = append(rest, s)
@@ -511,16 +512,19 @@ type size struct {
 }
 
 func (s size) String() string {
-	return fmt.Sprintf("%s of %d bytes from %s to port %d", ingest.Plural(s.count, "UDP datagram"), s.bytes, s.from, s.port)
+	return fmt.Sprintf(
+		"%s of %d bytes from %s to port %d",
+		ingest.Plural(s.count, "UDP datagram"),
+		s.bytes,
+		s.from,
+		s.port,
+	)
 }
 
-// sizes lists the datagrams of the flows by size, the most frequent first.
-func (f *flows) sizes(of func(*flow) bool) []size {
+// sizes lists the datagrams of unknown families by size, the most frequent first.
+func (f *flows) sizes() []size {
 	sum := map[size]int{}
 	for _, w := range f.list {
-		if !of(w) {
-			continue
-		}
 		for bytes, n := range w.sizes {
 			sum[size{bytes, w.port, w.from.Addr(), 0}] += n
 		}
@@ -548,13 +552,16 @@ func nothing(path string, c *capture, f *flows, metas []*ousterMeta) error {
 		found = append(found, fmt.Sprintf("%d of %s captured with %d bytes of each packet, which are too few (record "+
 			"with a snap length of 65535)", c.seen.cut, ingest.Plural(c.seen.frames, "packet"), c.seen.snap))
 	}
-	sizes := f.sizes(func(*flow) bool { return true })
+	sizes := f.sizes()
 	if len(sizes) > 0 {
 		found = append(found, list(sizes))
 	}
 	for _, link := range slices.Sorted(maps.Keys(c.seen.links)) {
-		found = append(found, fmt.Sprintf("%s of %s, which is not supported", ingest.Plural(c.seen.links[link], "packet"),
-			linkName(link)))
+		found = append(
+			found,
+			fmt.Sprintf("%s of %s, which is not supported", ingest.Plural(c.seen.links[link], "packet"),
+				linkName(link)),
+		)
 	}
 	if c.seen.broken > 0 {
 		found = append(found, ingest.Plural(c.seen.broken, "datagram")+" with missing fragments")
@@ -573,7 +580,8 @@ func nothing(path string, c *capture, f *flows, metas []*ousterMeta) error {
 	for _, m := range metas {
 		hint += fmt.Sprintf("; the sensor of %s sends %d bytes", m.file, m.size())
 	}
-	if len(metas) == 0 && slices.ContainsFunc(sizes, func(s size) bool { return s.port == ousterPort || ousterSize(s.bytes) }) {
+	if len(metas) == 0 &&
+		slices.ContainsFunc(sizes, func(s size) bool { return s.port == ousterPort || ousterSize(s.bytes) }) {
 		hint = fmt.Sprintf("; an Ouster recording needs the sensor's metadata beside it as %s", name)
 	}
 	return fmt.Errorf("found %s; want UDP datagrams %s with its metadata in %s%s", strings.Join(found, "; "), supported,

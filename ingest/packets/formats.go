@@ -114,8 +114,11 @@ func streamName(path string) (string, error) {
 func (s *source) follow() error {
 	file := optionsOf(s.o).Trajectory
 	if len(s.tracks) > 1 {
-		return fmt.Errorf("trajectory %s: found several sensors, %s; choose that of the trajectory with --sensor or --topic",
-			file, list(s.tracks))
+		return fmt.Errorf(
+			"trajectory %s: found several sensors, %s; choose that of the trajectory with --sensor or --topic",
+			file,
+			list(s.tracks),
+		)
 	}
 	d, ok := s.tracks[0].dec.(interface{ follow(m *motion) })
 	if !ok {

@@ -191,8 +191,11 @@ func Records(path string, o ingest.Options) (iter.Seq2[Record, error], error) {
 		case r.tracks[0].clouds:
 			return nil, fmt.Errorf("%s: found clouds, want packets", path)
 		case len(r.tracks) > 1:
-			return nil, fmt.Errorf("%s: found packets of several sensors, %s; choose one with --sensor or --topic", path,
-				list(r.tracks))
+			return nil, fmt.Errorf(
+				"%s: found packets of several sensors, %s; choose one with --sensor or --topic",
+				path,
+				list(r.tracks),
+			)
 		}
 		return func(yield func(Record, error) bool) {
 			r, err := f.begin(path, o)

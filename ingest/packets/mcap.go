@@ -166,7 +166,7 @@ func (f *mcapFile) message() (out message, ok bool, err error) {
 				f.remark("a chunk is left out or wrong: ", err)
 			}
 		}
-		if r.err != nil {
+		if r.err != nil && op != mcapChunk {
 			f.remark("a record is left out: ", fmt.Errorf("kind %#x: %w", op, r.err))
 		}
 	}
@@ -242,7 +242,7 @@ func (f *mcapFile) unpack(r *mcapReader) ([]byte, error) {
 	}
 	packed := r.bytes(n)
 	if r.err != nil {
-		return nil, nil // reported by the caller
+		return nil, r.err
 	}
 	if size > uint64(f.limit) {
 		return nil, fmt.Errorf("found %d bytes, limit %d", size, f.limit)

@@ -303,8 +303,12 @@ func ousterOf(t topic, p packet, inside []bagMeta, file string, o ingest.Options
 		metas, err = ousterNear(file, o)
 	}
 	if len(metas) == 0 {
-		return nil, fmt.Errorf("an Ouster needs its metadata in a topic of %s or beside the recording as %s: %w", textMessage,
-			stemOf(file)+metaExt, err)
+		return nil, fmt.Errorf(
+			"an Ouster needs its metadata in a topic of %s or beside the recording as %s: %w",
+			textMessage,
+			stemOf(file)+metaExt,
+			err,
+		)
 	}
 	return chooseMeta(metas, p, given, o)
 }

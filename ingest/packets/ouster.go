@@ -298,7 +298,10 @@ func chooseMeta(metas []*ousterMeta, p packet, forced bool, o ingest.Options) (*
 		for _, m := range open {
 			names = append(names, m.file)
 		}
-		return nil, fmt.Errorf("found several files of metadata that fit, %s; choose one with --calibration", list(names))
+		return nil, fmt.Errorf(
+			"found several files of metadata that fit, %s; choose one with --calibration",
+			list(names),
+		)
 	case len(other) == 0:
 		return nil, fmt.Errorf("found packets of %d bytes, which fit no metadata", len(p.data))
 	}

@@ -51,7 +51,12 @@ func (d *cloudDecoder) add(p packet) (*turn, error) {
 		return nil, c.err
 	}
 	if height > 0 && width > int64(d.limits.MaxPoints)/height {
-		return nil, fmt.Errorf("pointcloud2: found %d rows of %d points, limit %d points", height, width, d.limits.MaxPoints)
+		return nil, fmt.Errorf(
+			"pointcloud2: found %d rows of %d points, limit %d points",
+			height,
+			width,
+			d.limits.MaxPoints,
+		)
 	}
 	cloud := &ingest.PointCloud{}
 	if points := height * width; points > 0 {
@@ -59,8 +64,13 @@ func (d *cloudDecoder) add(p packet) (*turn, error) {
 			return nil, err
 		}
 		if stride == 0 || points > int64(len(data))/stride {
-			return nil, fmt.Errorf("pointcloud2: found %d bytes, want %d rows of %d points of %d bytes", len(data), height,
-				width, stride)
+			return nil, fmt.Errorf(
+				"pointcloud2: found %d bytes, want %d rows of %d points of %d bytes",
+				len(data),
+				height,
+				width,
+				stride,
+			)
 		}
 		if cloud, err = fields.cloud(int(points), data, int(stride), big, d.limits); err != nil {
 			return nil, err
@@ -80,8 +90,13 @@ func (d *cloudDecoder) rows(data []byte, height int, used, row int64) ([]byte, e
 		d.limits.Note("rows of 0 bytes are taken to follow one another without padding")
 		return data, nil
 	case row < used || (int64(height)-1)*row+used > int64(len(data)):
-		return nil, fmt.Errorf("pointcloud2: found %d bytes in %d rows of %d bytes, want %d bytes or more in each", len(data),
-			height, row, used)
+		return nil, fmt.Errorf(
+			"pointcloud2: found %d bytes in %d rows of %d bytes, want %d bytes or more in each",
+			len(data),
+			height,
+			row,
+			used,
+		)
 	}
 	out := make([]byte, 0, int64(height)*used)
 	for i := range int64(height) {
@@ -114,7 +129,12 @@ func (d *cloudDecoder) fields(c *cdr) (out pointFields, err error) {
 			continue
 		}
 		if kind < 1 || int(kind) > len(pointTypes) {
-			return nil, fmt.Errorf("pointcloud2: field %.20q: found datatype %d, want 1 to %d", name, kind, len(pointTypes))
+			return nil, fmt.Errorf(
+				"pointcloud2: field %.20q: found datatype %d, want 1 to %d",
+				name,
+				kind,
+				len(pointTypes),
+			)
 		}
 		out = append(out, pointField{name, offset, pointTypes[kind-1]})
 	}
@@ -126,7 +146,12 @@ func (fs pointFields) cloud(n int, data []byte, stride int, big bool, o ingest.O
 	cols := make([]columns.Column, len(fs))
 	for i, f := range fs {
 		if int64(f.offset)+int64(f.kind.Size()) > int64(stride) {
-			return nil, fmt.Errorf("pointcloud2: field %s: found offset %d in points of %d bytes", f.name, f.offset, stride)
+			return nil, fmt.Errorf(
+				"pointcloud2: field %s: found offset %d in points of %d bytes",
+				f.name,
+				f.offset,
+				stride,
+			)
 		}
 		cols[i] = columns.Column{Name: f.name, Type: f.kind, Data: data[f.offset:], Stride: stride, Big: big}
 	}

@@ -291,8 +291,11 @@ func (r *bagReader) record() (m bagRecord, ok bool) {
 
 // cutChunk is the remark about a last chunk of which only so many bytes are there.
 func cutChunk(at, have int) error {
-	return fmt.Errorf("cut off in the chunk at byte %d: the whole messages in the %d bytes that are left of it are read",
-		at, have)
+	return fmt.Errorf(
+		"cut off in the chunk at byte %d: the whole messages in the %d bytes that are left of it are read",
+		at,
+		have,
+	)
 }
 
 // partialChunk returns the chunk that b begins with, of which the end is missing; without fields if it is none.

@@ -372,6 +372,9 @@ func (d *velodyneDecoder) block(block, twin []byte, azimuth, first int) {
 		r := float64(raw) * d.model.unit
 		flat := r * dir.cos
 		x[n], y[n], z[n], intensity[n] = flat*sin, flat*cos, r*dir.sin, float32(block[at+2])
+		if d.calibration != nil {
+			x[n], y[n], z[n] = d.calibration.Lasers[laser].point(r, dir, sin, cos)
+		}
 		n++
 	}
 	d.keep(x, y, z, intensity, n)
