@@ -189,7 +189,7 @@ func TestBadInputs(t *testing.T) {
 	}{
 		"cut.h5": {"cut.h5", 1}, "overwritten.h5": {"overwritten.h5", 1}, "nan.npy": {"NaN", 1},
 		"half.npy":  {"8x8x8", 2},
-		"noise.bin": {"not a known format", 1}, "nothing.xyz": {"", 1}, "empty.pcd": {"nothing to voxelize", 1},
+		"noise.bin": {"name the floats of a point", 1}, "nothing.xyz": {"", 1}, "empty.pcd": {"nothing to voxelize", 1},
 	}
 
 	args := []string{"run", good, "--json"}

@@ -126,8 +126,11 @@ func (h *pcdHeader) set(key string, args []string, o ingest.Options) (err error)
 	case "DATA":
 		h.data = strings.ToLower(args[0])
 	case "VIEWPOINT":
-		if v := strings.Join(args, " "); v != "0 0 0 1 0 0 0" && len(args) == 7 {
-			o.Note("VIEWPOINT %.80q is not applied to the points, as in PCL", v)
+		for i, a := range args {
+			if v, ok := number(a, ""); ok && len(args) == 7 && v != [7]float64{3: 1}[i] {
+				o.Note("VIEWPOINT %.80q is not applied to the points, as in PCL", strings.Join(args, " "))
+				break
+			}
 		}
 	case "VERSION":
 	default:

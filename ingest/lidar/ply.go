@@ -91,7 +91,7 @@ func parsePLYHeader(data []byte, o ingest.Options) (*plyHeader, error) {
 		}
 		words := strings.Fields(string(rest[:n]))
 		h.body += n + 1
-		if len(words) == 1 && words[0] == "end_header" {
+		if len(words) == 1 && words[0] == "end_header" || len(words) == 2 && words[0] == "end" && words[1] == "header" {
 			break
 		}
 		if err := h.set(words, o); err != nil {

@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
-	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/internal/columns"
@@ -104,7 +102,7 @@ func (t *table) readRows(body []byte, n int64, o ingest.Options) (rows int, err 
 	for start < len(body) {
 		text, next := nextLine(body, start)
 		if _, comment := uncomment(text, 0); !comment {
-			if len(strings.Fields(text)) != len(t.slot) && t.lists == nil {
+			if len(words(text)) != len(t.slot) && t.lists == nil {
 				_, t.delim = sniff(text)
 			}
 			break
@@ -303,11 +301,11 @@ func splitAt(s string, delim byte) []string {
 			if r == '"' {
 				quoted = !quoted
 			}
-			return !quoted && unicode.IsSpace(r)
+			return !quoted && r <= ' '
 		})
 	}
 	if delim == 0 {
-		return strings.Fields(s)
+		return words(s)
 	}
 	var out []string
 	from, quoted := 0, false
@@ -323,6 +321,9 @@ func splitAt(s string, delim byte) []string {
 	return append(out, strings.TrimSpace(s[from:]))
 }
 
+// words splits a line at white space. A space that does not break a line is within a word, as it separates thousands.
+func words(s string) []string { return strings.FieldsFunc(s, func(r rune) bool { return r <= ' ' }) }
+
 // sniff splits a line at the separator that it uses: a tab, semicolon, bar or comma, otherwise white space. A comma
 // does not separate where all of them are within words.
 func sniff(s string) (cells []string, delim byte) {
@@ -330,14 +331,19 @@ func sniff(s string) (cells []string, delim byte) {
 		if cells = splitAt(s, d); len(cells) < 2 || d == '\t' && len(cells) < 3 {
 			continue
 		}
-		if words := strings.Fields(s); d == ',' && len(words) >= 3 &&
-			!slices.ContainsFunc(words, func(w string) bool { return !isNumber(w, "") }) {
-			return words, 0
+		if w := words(s); d == ',' && len(w) >= 3 && numeric(w, "") {
+			return w, 0
 		}
 		return cells, d
 	}
-	return strings.Fields(s), 0
+	return words(s), 0
 }
+
+// apostrophes removes what separates thousands in Switzerland, and spaces that do elsewhere.
+var apostrophes = strings.NewReplacer("'", "", "’", "", "\u00a0", "", "\u202f", "")
+
+// commasFor makes commas of them.
+var commasFor = strings.NewReplacer("'", ",", "’", ",", "\u00a0", ",", "\u202f", ",")
 
 // number reads a cell. An empty one, and a dash, is NaN. Apostrophes separate thousands; what a comma does is in
 // comma, and otherwise follows from the number itself where it cannot be a thousands separator.
@@ -346,12 +352,13 @@ func number(cell, comma string) (float64, bool) {
 	if strings.Trim(s, "-") == "" {
 		return math.NaN(), len(s) < 3
 	}
-	if strings.ContainsAny(s, "'’") {
-		plain := strings.NewReplacer("'", ",", "’", ",").Replace(s)
-		if strings.Contains(s, ",") || !grouped(plain) {
+	if plain := apostrophes.Replace(s); plain != s {
+		// Something else separates thousands, so a comma is a decimal one.
+		end := len(s) - len(strings.TrimLeft(s, "+-0123456789'’\u00a0\u202f"))
+		if !grouped(commasFor.Replace(s[:end])) {
 			return 0, false
 		}
-		s = strings.ReplaceAll(plain, ",", "")
+		s, comma = plain, commaDecimal
 	}
 	if strings.Contains(s, ",") {
 		switch {

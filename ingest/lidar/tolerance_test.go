@@ -229,7 +229,7 @@ func TestTextVariants(t *testing.T) {
 		},
 		{name: "nir.csv", data: "x,y,z,red,r,g,b\n1,2,3,99,10,20,30\n", want: "[1] [2] [3] c[10] [20] [30]"},
 		{name: "lat.csv", data: "lat,lon,alt\n52.1,4.3,10\n52.2,4.4,11\n", err: "longitude and latitude are not read"},
-		{name: "other.csv", data: "a,b,c\n1,2,3\n4,5,6\n", err: "want one named x"},
+		{name: "other.csv", data: "a,b,c\n1,2,3\n4,5,6\n", err: "not recognised"},
 		{name: "count.csv", data: "x,y,z\n1,2,3,4\n5,6,7,8\n", err: "line 1 names 3 columns, line 2 has 4 values"},
 
 		// Point numbers, times, text columns without names.
@@ -257,6 +257,58 @@ func TestTextVariants(t *testing.T) {
 			want: two + " c[255 0] [128 255] [51 51]", note: "red green blue",
 		},
 		{name: "normals.xyzn", data: "1 2 3 0 0 1\n4 5 6 0.6 0 0.8\n", want: two, note: "read as x y z nx ny nz"},
+
+		{
+			name: "trimesh.xyz",
+			data: "1 2 3 10 20 30 255\n4 5 6 11 21 31 255\n", want: two + " c[10 11] [20 21] [30 31]",
+			note: "red green blue alpha",
+		},
+		{name: "poses.txt", data: "1 2 3 0 0 0 1\n4 5 6 0.6 0 0 0.8\n", want: two, note: "read as x y z qx qy qz qw"},
+		{
+			name: "pcv.pts", want: two + " i[0.5 0.25] c[255 0] [128 0] [0 255]",
+			data: "//X;Y;Z;Rf;Gf;Bf;Intensity;curvature;Illuminance (PCV);Volume density (r=0.01);Nx\n2\n" +
+				"1;2;3;1;0.5;0;0.5;0;0.9;86421136.0;0.8\n4;5;6;0;0;1;0.25;0;0.9;86421136.0;0.8\n",
+		},
+		{name: "name.csv", data: "name, x, y, z\ntop, 1, 2, 3\nthe corner, 4, 5, 6\n", want: two},
+		{
+			name: "ice.csv", err: "longitude and latitude are not read",
+			data: "RelativeTime,Latitude,Longitude,Elevation\n0.0,69.3,-49.8,630.1\n0.1,69.4,-49.9,631.1\n",
+		},
+		{name: "labels.csv", data: "id,label,score\n1,2,0.5\n2,3,0.25\n", err: "not recognised"},
+		{name: "xy.csv", data: "x,y,v\n1,2,0.5\n2,3,0.25\n", err: "want one named z"},
+		{
+			name: "numpy.txt",
+			data: "1.000000000000000000e+00 2.000000000000000000e+00 3.000000000000000000e+00\n4 5 6\n",
+			want: two,
+		},
+		{
+			name: "meshlab.xyz", data: "1.0 2.0 3.0 0 0 -1 \n4.0 5.0 6.0 0 0 1 \n",
+			want: two, note: "read as x y z nx ny nz",
+		},
+		{
+			name: "matlab.txt", data: "   1.0000000e+00   2.0000000e+00   3.0000000e+00\n   4.0000000e+00   5   6\n",
+			want: two,
+		},
+		{name: "excel.csv", data: "sep=;\nx;y;z\n1,5;2;3\n4;5;6\n", want: "[1.5 4] [2 5] [3 6]"},
+		{
+			name: "swiss.csv", data: "E;N;H\n2'600'000,5;1'200'000,5;450,5\n",
+			want: "[2.6000005e+06] [1.2000005e+06] [450.5]", note: "x comes from field E",
+		},
+		{
+			name: "enh.csv", data: "Punkt;E;N;H\nA1;2600000,5;1200000,25;450\n",
+			want: "[2.6000005e+06] [1.20000025e+06] [450]", note: "x comes from field E",
+		},
+		{
+			name: "feet.csv", data: "Easting (ft),Northing (ft),Elevation (ft)\n10,20,30\n",
+			want: "[3.048] [6.096] [9.144]", note: "multiplied by 0.3048",
+		},
+		{name: "units.csv", data: "x (m),y (m),z (ft)\n10,20,30\n", err: "found different units"},
+		{name: "quotes.txt", data: "'x' 'y' 'z'\n1 2 3\n4 5 6\n", want: two},
+		{name: "nbsp.txt", data: "1\u00a0234,5 2\u00a0345,5 3,5\n", want: "[1234.5] [2345.5] [3.5]"},
+		{
+			name: "ghost.csv", data: "x,y,z\n1,2,3\n,,\n4,5,6\n,,\n",
+			want: "[1 NaN 4 NaN] [2 NaN 5 NaN] [3 NaN 6 NaN]", note: "6 empty cells",
+		},
 
 		// Damaged rows.
 		{
@@ -584,6 +636,9 @@ func TestPCDVariants(t *testing.T) {
 // TestPLYVariants: headers, types, orders and damage.
 func TestPLYVariants(t *testing.T) {
 	const xyz = "property float x\nproperty float y\nproperty float z\n"
+	colors := func(kind, prefix string) string {
+		return strings.NewReplacer("T", kind, "P", prefix).Replace("property T Pred\nproperty T Pgreen\nproperty T Pblue\n")
+	}
 	head := func(format string, props string) string {
 		return "ply\nformat " + format + " 1.0\nelement vertex 2\n" + props + "end_header\n"
 	}
@@ -628,7 +683,7 @@ func TestPLYVariants(t *testing.T) {
 		},
 		{
 			name: "uint8_t.ply",
-			data: head("ascii", xyz+"property uint8_t red\nproperty uint8_t green\nproperty uint8_t blue\n") +
+			data: head("ascii", xyz+colors("uint8_t", "")) +
 				"1 2 3 1 0 0\n4 5 6 0 1 0\n",
 			want: two + " c[1 0] [0 1] [0 0]",
 		},
@@ -665,7 +720,8 @@ func TestPLYVariants(t *testing.T) {
 		},
 		{
 			name: "faces-first.ply",
-			data: edit(ascii, "element vertex", "element face 1\nproperty list uchar int vertex_indices\nelement vertex") + "3 0 1 1\n" + text,
+			data: edit(ascii, "element vertex", "element face 1\nproperty list uchar int vertex_indices\nelement vertex") +
+				"3 0 1 1\n" + text,
 			want: two,
 		},
 		{
@@ -676,7 +732,8 @@ func TestPLYVariants(t *testing.T) {
 		},
 		{
 			name: "camera.ply",
-			data: edit(little, "element vertex", "element camera 1\nproperty float f\nproperty bool b\nelement vertex") + f32(9) + "\x01" + body,
+			data: edit(little, "element vertex", "element camera 1\nproperty float f\nproperty bool b\nelement vertex") +
+				f32(9) + "\x01" + body,
 			want: two,
 		},
 		{
@@ -710,13 +767,13 @@ func TestPLYVariants(t *testing.T) {
 		},
 		{
 			name: "ushort.ply",
-			data: head("binary_little_endian", xyz+"property ushort red\nproperty ushort green\nproperty ushort blue\n") +
+			data: head("binary_little_endian", xyz+colors("ushort", "")) +
 				f32(1, 2, 3) + "\x0a\x00\x14\x00\x1e\x00" + f32(4, 5, 6) + "\xff\x00\x00\x00\x00\x00",
 			want: two + " c[10 255] [20 0] [30 0]", note: "read as 8 bits",
 		},
 		{
 			name: "int.ply",
-			data: head("ascii", xyz+"property int red\nproperty int green\nproperty int blue\n") +
+			data: head("ascii", xyz+colors("int", "")) +
 				"1 2 3 65535 257 0\n4 5 6 0 0 0\n",
 			want: two + " c[255 0] [1 0] [0 0]", note: "read as 16 bits",
 		},
@@ -732,9 +789,10 @@ func TestPLYVariants(t *testing.T) {
 		},
 		{
 			name: "diffuse.ply",
-			data: head("ascii", xyz+"property uchar diffuse_red\nproperty uchar diffuse_green\nproperty uchar diffuse_blue\n") + "1 2 3 7 8 9\n4 5 6 7 8 9\n",
+			data: head("ascii", xyz+colors("uchar", "diffuse_")) + "1 2 3 7 8 9\n4 5 6 7 8 9\n",
 			want: two + " c[7 7] [8 8] [9 9]",
 		},
+		{name: "end-header.ply", data: edit(little, "end_header", "end header") + body, want: two},
 		{name: "noformat.ply", data: edit(ascii, "format ascii 1.0\n", "") + text, err: "found no format line"},
 		{name: "format.ply", data: edit(ascii, "ascii", "zipped") + text, err: `found "zipped", want ascii`},
 		{name: "noend.ply", data: edit(ascii, "end_header\n", ""), err: "found no end_header"},
@@ -851,16 +909,23 @@ func TestE57Variants(t *testing.T) {
 		{name: "nan.e57", data: file(pose("nan", "0", "0", "0")), err: "pose: quaternion NaN"},
 		{
 			name: "invalid.e57", want: "[1 NaN] [2 NaN] [3 NaN]",
-			data: string(e57File(2, proto+`<cartesianInvalidState type="Integer" minimum="0" maximum="2"/>`, "", append(points, []byte{2 << 2}))),
+			data: string(e57File(2, proto+`<cartesianInvalidState type="Integer" minimum="0" maximum="2"/>`, "",
+				append(points, []byte{2 << 2}))),
+		},
+		{
+			name: "invalid-float.e57", want: "[1 NaN] [2 NaN] [3 NaN]",
+			data: string(e57File(2, proto+`<cartesianInvalidState type="Float"/>`, "", append(points, float64s(0, 1)))),
 		},
 		{
 			name: "scaled.e57", want: "[1 1.02] [2 5] [3 6]",
-			data: string(e57File(2, `<cartesianX type="ScaledInteger" minimum="0.0" maximum="255.0" scale="0.01" offset="1"/><cartesianY type="Float"/><cartesianZ type="Float"/>`, "",
+			data: string(e57File(2, `<cartesianX type="ScaledInteger" minimum="0.0" maximum="255.0" scale="0.01" offset="1"/>`+
+				`<cartesianY type="Float"/><cartesianZ type="Float"/>`, "",
 				[][]byte{{0, 2}, points[1], points[2]})),
 		},
 		{
 			name: "spherical.e57", want: "[2 3] [0 0] [0 0]",
-			data: string(e57File(2, `<sphericalRange type="Float"/><sphericalAzimuth type="Float"/><sphericalElevation type="Float"/>`, "",
+			data: string(e57File(2, `<sphericalRange type="Float"/><sphericalAzimuth type="Float"/>`+
+				`<sphericalElevation type="Float"/>`, "",
 				[][]byte{float64s(2, 3), float64s(0, 0), float64s(0, 0)})),
 		},
 		{
@@ -869,5 +934,57 @@ func TestE57Variants(t *testing.T) {
 		},
 	} {
 		t.Run(v.name, func(t *testing.T) { v.test(t, ingesttest.Options) })
+	}
+}
+
+// TestColumnsAndComma: the options decide what the data leave open.
+func TestColumnsAndComma(t *testing.T) {
+	for _, c := range []struct {
+		variant
+		o Options
+	}{
+		{
+			variant{
+				name: "id.txt", data: "1 100.5 200.5 10.5\n2 101.5 201.5 11.5\n",
+				want: "[100.5 101.5] [200.5 201.5] [10.5 11.5]",
+			},
+			Options{Columns: []string{"-", "x", "y", "z"}},
+		},
+		{
+			variant{name: "pnezd.csv", data: "1,20,10,30,A B\n2,21,11,31,C\n", want: "[10 11] [20 21] [30 31]"},
+			Options{Columns: []string{"-", "y", "x", "z", "-"}},
+		},
+		{variant{name: "named.csv", data: "x,y,z,a\n1,2,3,7\n4,5,6,8\n", want: two +
+			" i[7 8]"}, Options{Columns: []string{"x", "y", "z", "intensity"}}},
+		{
+			variant{name: "few.csv", data: "1,2,3\n", err: "found 3 columns, --columns names 4"},
+			Options{Columns: []string{"x", "y", "z", "-"}},
+		},
+		{
+			variant{name: "noz.csv", data: "1,2,3\n", err: "--columns: fields: found [x y ], want one named z"},
+			Options{Columns: []string{"x", "y", "-"}},
+		},
+		{
+			variant{name: "raw.bin", data: f32(1, 2, 3, -9, 4, 5, 6, -9), want: two},
+			Options{Columns: []string{"x", "y", "z", "-"}},
+		},
+		{variant{name: "raw6.bin", data: f32(9, 1, 2, 3, -1, 7, 9, 4, 5, 6, -1, 8), want: two +
+			" i[7 8]"}, Options{Columns: []string{"-", "x", "y", "z", "-", "intensity"}}},
+		{variant{name: "mm.txt", data: "1,500 2,500 3,500\n", want: "[1.5] [2.5] [3.5]"}, Options{Comma: "decimal"}},
+		{
+			variant{name: "thousands.txt", data: "1,500 2,500.5 3\n", want: "[1500] [2500.5] [3]"},
+			Options{Comma: "thousands"},
+		},
+		{
+			variant{name: "thousands.csv", data: "x;y;z\n1,234,567;2,000;3\n", want: "[1.234567e+06] [2000] [3]"},
+			Options{Comma: "thousands"},
+		},
+		{variant{name: "auto.txt", data: "1,5 2,500 3,500\n", want: "[1.5] [2.5] [3.5]"}, Options{Comma: "auto"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o := ingesttest.Options
+			o.Readers = []any{&c.o}
+			c.test(t, o)
+		})
 	}
 }

@@ -212,7 +212,7 @@ func (t *titles) add(text string, comment bool, line int) error {
 func (l *layout) startsAt(data []byte, text string, t *titles, o Options) bool {
 	text = withoutComment(text)
 	cells, delim := sniff(text)
-	if words := strings.Fields(text); delim == '\t' && len(t.names) != len(cells) && len(o.Columns) != len(cells) &&
+	if words := words(text); delim == '\t' && len(t.names) != len(cells) && len(o.Columns) != len(cells) &&
 		len(words) >= 3 && numeric(words, l.comma) {
 		cells, delim = words, 0 // tabs that align
 	}
@@ -304,7 +304,11 @@ func (l *layout) name(data []byte, text string, t *titles, o Options) error {
 	if l.lost == nil && len(t.last) == k {
 		names := axisNames(t.last)
 		if l.delim != 0 || slices.ContainsFunc(names, columns.Wanted) {
-			return openf("%w; --columns names them otherwise", columns.Missing(names))
+			err := fmt.Errorf("%w; --columns names them otherwise", columns.Missing(names))
+			if columns.Near(names) {
+				return &openError{err}
+			}
+			return err
 		}
 	}
 	return l.guess(data, first)
@@ -327,7 +331,7 @@ func (l *layout) setNames() error {
 // commas finds out what commas within numbers mean, from the first rows.
 func (l *layout) commas(data []byte, text string) error {
 	if l.delim == ',' {
-		words := strings.Fields(text)
+		words := words(text)
 		one := func(w string) bool { return strings.Count(strings.TrimSuffix(w, ","), ",") == 1 }
 		if len(words) >= 3 && !slices.ContainsFunc(words, func(w string) bool { return !one(w) }) {
 			return openf(
@@ -403,10 +407,14 @@ func (l *layout) guess(data []byte, first []string) error {
 		set(3, "intensity", "red", "green", "blue")
 	case k == 6 && l.pts:
 		set(3, "red", "green", "blue")
+	case k == 7 && c.bytes(3) && !slices.ContainsFunc(c[6], func(v float64) bool { return v != 255 }):
+		set(3, "red", "green", "blue", "alpha") // as trimesh writes them
 	case k >= 7 && c.bytes(3):
 		set(3, "red", "green", "blue", "intensity")
 	case k >= 7 && c.bytes(4):
 		set(3, "intensity", "red", "green", "blue")
+	case k == 7 && c[3:7].unit():
+		set(3, "qx", "qy", "qz", "qw") // positions of a trajectory
 	case k >= 9 && c.normals(3) && c.colors(6):
 		set(6, "red", "green", "blue")
 	case k >= 6 && c.normals(3):
@@ -483,11 +491,16 @@ func (s samples) colors(at int) bool {
 }
 
 // normals reports whether three columns hold vectors of length 1, or 0 where there is none.
-func (s samples) normals(at int) bool {
+func (s samples) normals(at int) bool { return s[at : at+3].unit() }
+
+// unit reports whether the columns hold vectors of length 1, or 0 where there is none.
+func (s samples) unit() bool {
 	some := false
-	for i := range s[at] {
-		x, y, z := s[at][i], s[at+1][i], s[at+2][i]
-		n := x*x + y*y + z*z
+	for i := range s[0] {
+		n := 0.0
+		for _, column := range s {
+			n += column[i] * column[i]
+		}
 		if !math.IsNaN(n) && n != 0 && math.Abs(n-1) > 0.02 {
 			return false
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/voxelstream/voxelstream/ingest"
@@ -205,6 +206,27 @@ func Missing(names []string) error {
 	return nil
 }
 
+// Near reports whether names without x, y and z are nevertheless those of points: two of three axes, or longitude and
+// latitude.
+func Near(names []string) bool {
+	n, roles := 0, Assign(names)
+	for _, c := range roles[X : Z+1] {
+		if c >= 0 {
+			n++
+		}
+	}
+	return n == 2 || slices.ContainsFunc(names, geographic)
+}
+
+// geographic reports whether a name is that of a longitude or latitude.
+func geographic(name string) bool {
+	switch strings.ToLower(name) {
+	case "lat", "latitude", "lon", "long", "lng", "longitude":
+		return true
+	}
+	return false
+}
+
 // noteChoices notes which of several fields of a role was taken, and that a name is not the plain one where that is a
 // guess.
 func noteChoices(names []string, roles [roleCount]int, o ingest.Options) {
@@ -214,7 +236,9 @@ func noteChoices(names []string, roles [roleCount]int, o ingest.Options) {
 		}
 		var others []string
 		for k, name := range names {
-			if m, ok := meanings[strings.ToLower(name)]; ok && int(m.role) == role && k != i {
+			m, ok := meanings[strings.ToLower(name)]
+			// An elevation beside z may be an angle: no other name for a coordinate.
+			if ok && int(m.role) == role && k != i && (m.rank == 0 || role > int(Z)) {
 				others = append(others, name)
 			}
 		}

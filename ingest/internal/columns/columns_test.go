@@ -71,7 +71,8 @@ func TestAdjacentCoordinates(t *testing.T) {
 			if c.cut {
 				end = c.offsets[i] + (n-1)*c.stride + c.kind.Size()
 			}
-			cols = append(cols, Column{Name: name, Type: c.kind, Big: c.big, Stride: c.stride, Data: data[c.offsets[i]:end]})
+			part := data[c.offsets[i]:end]
+			cols = append(cols, Column{Name: name, Type: c.kind, Big: c.big, Stride: c.stride, Data: part})
 		}
 		if got, _ := adjacent(cols[0], cols[1], cols[2]); (got != nil) != c.at {
 			t.Errorf("%+v: taken at once: %v", c, got != nil)
@@ -175,7 +176,10 @@ func TestRolesAndColors(t *testing.T) {
 			"[1 2] [3 4] [5 6] [] [1 0] [0 1] [0 0]",
 		},
 		"two of three": {cloud(text("r", Uint8, 1, 0), text("g", Uint8, 0, 1)), "[1 2] [3 4] [5 6] [] [] [] []"},
-		"packed text":  {cloud(text("rgb", Float64, 0x010203, word(0x00ff0805))), "[1 2] [3 4] [5 6] [] [1 255] [2 8] [3 5]"},
+		"packed text": {
+			cloud(text("rgb", Float64, 0x010203, word(0x00ff0805))),
+			"[1 2] [3 4] [5 6] [] [1 255] [2 8] [3 5]",
+		},
 		"packed bits": {
 			cloud(Column{Name: "rgba", Type: Uint32, Big: true, Stride: 4, Data: packed}),
 			"[1 2] [3 4] [5 6] [] [1 10] [2 11] [3 12]",
@@ -197,15 +201,15 @@ func TestPlainNamesWin(t *testing.T) {
 		want  [4]int // of x, y, z and the intensity
 		note  string
 	}{
-		{[]string{"x", "y", "z", "confidence", "intensity"}, [4]int{0, 1, 2, 4}, "field intensity; not kept: confidence"},
+		{[]string{"x", "y", "z", "confidence", "intensity"}, [4]int{0, 1, 2, 4}, "not kept: confidence"},
 		{[]string{"x", "y", "z", "i", "reflectance"}, [4]int{0, 1, 2, 4}, "field reflectance; not kept: i"},
 		{[]string{"x", "y", "z", "c"}, [4]int{0, 1, 2, 3}, "intensity comes from field c"},
 		{[]string{"x", "y", "z", "scalar_Intensity", "Intensity"}, [4]int{0, 1, 2, 4}, "not kept: scalar_Intensity"},
 		{[]string{"X", "x", "y", "z"}, [4]int{1, 2, 3, -1}, "x comes from field x; not kept: X"},
 		{[]string{"x", "y", "z", "x"}, [4]int{0, 1, 2, -1}, "x comes from field x; not kept: x"},
-		{[]string{"height", "x", "y", "z", "East"}, [4]int{1, 2, 3, -1}, "z comes from field z; not kept: height"},
+		{[]string{"height", "x", "y", "z", "East"}, [4]int{1, 2, 3, -1}, ""},
 		{[]string{"Northing", "Easting", "Elevation"}, [4]int{1, 0, 2, -1}, "y comes from field Northing"},
-		{[]string{"Points_m_XYZ:0", "Points_m_XYZ:1", "Points_m_XYZ:2", "intensity"}, [4]int{0, 1, 2, 3}, "Points_m_XYZ:0"},
+		{[]string{"Points_m_XYZ:0", "Points_m_XYZ:1", "Points_m_XYZ:2"}, [4]int{0, 1, 2, -1}, "Points_m_XYZ:0"},
 	} {
 		var cols []Column
 		for i, name := range c.names {
