@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"strconv"
@@ -52,6 +53,7 @@ type Options struct {
 	Sensor      packets.Sensor `yaml:"sensor" doc:"Model of the sensor."`
 	Calibration string         `yaml:"calibration" doc:"Calibration file of the sensor. An Ouster requires its metadata; a PandarQT64 or Helios-16P requires its table of angles."`
 	Buffer      option.Bytes   `yaml:"buffer" unit:"B" min:"1B" max:"1GiB" doc:"Size of the socket's receive buffer."`
+	From        netip.Addr     `yaml:"from" doc:"Address of the sensor. Packets of others are ignored. By default, each sender is a stream of its own."`
 	Duration    time.Duration  `yaml:"duration" above:"0s" doc:"End the stream after this time. By default, it runs until the program is stopped."`
 }
 
@@ -134,17 +136,19 @@ type Stats struct {
 	Turns, Missed uint64
 }
 
-// Source is a live sensor. Its stream is named after the port and when it was opened: what comes later is never the
+// Source is a live sensor, or several that send to the same port: each is a stream of its own, decoded by itself.
+// The stream of the first is named after the port and when it was opened: what comes later is never the
 // same again.
 type Source struct {
 	in       *Input
 	log      *slog.Logger
 	services live.Services
 	conn     *net.UDPConn
-	dec      *packets.Decoder
+	senders  map[netip.Addr]*sender
+	known    []*sender // those that sent packets of the sensor, in the order of the first
+	strange  int       // packets of other addresses than that of the options, or of too many
 	stream   string
-	seq      uint64
-	turns    chan *packets.Turn
+	turns    chan turn
 	failed   error // set before turns is closed
 	done     sync.WaitGroup
 
@@ -153,12 +157,28 @@ type Source struct {
 	stats         atomic.Pointer[Stats]
 }
 
+// sender is a sensor at an address.
+type sender struct {
+	dec    *packets.Decoder
+	stream string // empty before the first packet of the sensor
+	seq    uint64 // of the reader
+}
+
+// turn is a turn of a sender.
+type turn struct {
+	*packets.Turn
+	from *sender
+}
+
+// maxSenders limits the addresses whose packets are told apart.
+const maxSenders = 64
+
 var _ ingest.Source = (*Source)(nil)
 
 // Open begins to receive.
 func Open(ctx context.Context, in *Input, services live.Services) (*Source, error) {
-	dec, err := in.Sensor.NewDecoder(in.Calibration)
-	if err != nil {
+	// The calibration is read again for each sender; a wrong one is reported now.
+	if _, err := in.Sensor.NewDecoder(in.Calibration); err != nil {
 		return nil, err
 	}
 	var lc net.ListenConfig
@@ -174,7 +194,8 @@ func Open(ctx context.Context, in *Input, services live.Services) (*Source, erro
 		return nil, errors.Join(err, conn.Close())
 	}
 	s := &Source{
-		in: in, log: services.Log, services: services, conn: conn, dec: dec, turns: make(chan *packets.Turn, queue),
+		in: in, log: services.Log, services: services, conn: conn, turns: make(chan turn, queue),
+		senders: map[netip.Addr]*sender{},
 		stream: fmt.Sprintf("%s-%d-%s", in.Sensor.Name, conn.LocalAddr().(*net.UDPAddr).Port,
 			time.Now().UTC().Format("20060102T150405.000000Z")),
 	}
@@ -209,13 +230,14 @@ func (s *Source) receive() {
 		}
 		err := s.conn.SetReadDeadline(deadline)
 		var n, nc int
+		var from netip.AddrPort
 		if err == nil {
-			n, nc, _, _, err = s.conn.ReadMsgUDPAddrPort(buf, control)
+			n, nc, _, from, err = s.conn.ReadMsgUDPAddrPort(buf, control)
 		}
 		now := time.Now()
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			s.offer(s.dec.Rest())
+			s.rest()
 		case errors.Is(err, net.ErrClosed):
 			return
 		case err != nil:
@@ -225,35 +247,70 @@ func (s *Source) receive() {
 			if d := overflow(control[:nc]); d > 0 {
 				dropped = d
 			}
-			s.take(now.UTC(), buf[:n])
+			s.take(now.UTC(), from.Addr().Unmap(), buf[:n])
 		}
 		s.count(dropped)
 		if !end.IsZero() && !now.Before(end) {
-			s.offer(s.dec.Rest())
+			s.rest()
 			s.count(dropped)
 			return
 		}
 	}
 }
 
-func (s *Source) take(at time.Time, b []byte) {
-	turn, err := s.dec.Add(at, b)
+func (s *Source) take(at time.Time, from netip.Addr, b []byte) {
+	k := s.senders[from]
+	if k == nil {
+		if s.in.From.IsValid() && from != s.in.From.Unmap() || len(s.senders) == maxSenders {
+			s.strange++
+			return
+		}
+		dec, err := s.in.Sensor.NewDecoder(s.in.Calibration)
+		if err != nil {
+			s.strange++
+			s.log.Warn("left out a packet", "stream", s.stream, "from", from, "error", err)
+			return
+		}
+		k = &sender{dec: dec}
+		s.senders[from] = k
+	}
+	turn, err := k.dec.Add(at, b)
 	if err != nil {
 		if s.bad++; s.bad <= firstWarnings {
-			s.log.Warn("left out a packet", "stream", s.stream, "error", err)
+			s.log.Warn("left out a packet", "stream", s.stream, "from", from, "error", err)
 		}
 	}
-	s.offer(turn)
+	if c, _, _ := k.dec.Counts(); k.stream == "" && c.Packets > 0 {
+		s.met(k, from)
+	}
+	s.offer(turn, k)
+}
+
+// met names the stream of a sender.
+func (s *Source) met(k *sender, from netip.Addr) {
+	k.stream = s.stream
+	if len(s.known) > 0 {
+		k.stream = ingest.StreamPart(s.stream, from.String())
+		s.log.Info("another sensor sends to this port and is a stream of its own", "stream", k.stream, "from", from)
+	}
+	s.known = append(s.known, k)
+}
+
+// rest offers the incomplete turns.
+func (s *Source) rest() {
+	for _, k := range s.known {
+		s.offer(k.dec.Rest(), k)
+	}
 }
 
 // offer gives a turn to the reader, if there is room. A whole turn that is missing does less harm than one with
 // holes.
-func (s *Source) offer(t *packets.Turn) {
+func (s *Source) offer(t *packets.Turn, from *sender) {
 	if t == nil {
 		return
 	}
 	select {
-	case s.turns <- t:
+	case s.turns <- turn{t, from}:
 	default:
 		s.services.Count(live.Missed, 1)
 		if s.missed.Add(1) == 1 {
@@ -263,7 +320,13 @@ func (s *Source) offer(t *packets.Turn) {
 }
 
 func (s *Source) count(dropped uint64) {
-	c, repeated, foreign := s.dec.Counts()
+	var c packets.Counts
+	repeated, foreign := 0, s.strange
+	for _, k := range s.senders {
+		one, twice, other := k.dec.Counts()
+		c.Packets, c.Returns, c.Lost = c.Packets+one.Packets, c.Returns+one.Returns, c.Lost+one.Lost
+		repeated, foreign = repeated+twice, foreign+other
+	}
 	last := s.stats.Swap(&Stats{Counts: c, Repeated: repeated, Foreign: foreign, Bad: s.bad, Dropped: dropped})
 	s.services.Count(live.Packet, c.Packets-last.Packets)
 	s.services.Count(live.Lost, c.Lost-last.Lost)
@@ -282,10 +345,10 @@ func (s *Source) Read(ctx context.Context) (ingest.Sample, error) {
 			}
 			return ingest.Sample{}, io.EOF
 		}
-		s.seq++
+		t.from.seq++
 		s.given.Add(1)
 		return ingest.Sample{
-			ID: record.ID{Stream: s.stream, Seq: s.seq - 1}, Time: t.Began, Label: ingest.NoLabel,
+			ID: record.ID{Stream: t.from.stream, Seq: t.from.seq - 1}, Time: t.Began, Label: ingest.NoLabel,
 			Data: t.Cloud,
 		}, nil
 	case <-ctx.Done():

@@ -92,6 +92,60 @@ func TestReceive(t *testing.T) {
 	}
 }
 
+// TestSeveralSenders: each is a stream of its own, unless one is chosen.
+func TestSeveralSenders(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux has all of 127.0.0.0/8")
+	}
+	for option, want := range map[string]int{"": 2, "&from=127.0.0.2": 1} {
+		s, err := Open(t.Context(), input(t, "udp://127.0.0.1:0?sensor=vlp16&duration=1s"+option), live.Services{Log: discard})
+		if err != nil {
+			t.Fatal(err)
+		}
+		to := s.conn.LocalAddr().(*net.UDPAddr)
+		var conns []*net.UDPConn
+		for _, host := range []string{"127.0.0.2", "127.0.0.3"} {
+			conn, err := net.DialUDP("udp", &net.UDPAddr{IP: net.ParseIP(host)}, to)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close() //nolint:errcheck // UDP
+			conns = append(conns, conn)
+		}
+		n := 0
+		for p := range simulate.Take(simulate.VLP16(simulate.Sphere{Radius: 5}, time.Now()), 250*time.Millisecond) {
+			for _, conn := range conns {
+				if _, err := conn.Write(p.Data); err != nil {
+					t.Fatal(err)
+				}
+			}
+			n++
+		}
+		points := map[string]int{}
+		for {
+			sample, err := s.Read(t.Context())
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			points[sample.Stream] += sample.Data.(*ingest.PointCloud).Len()
+		}
+		if st := s.Stats(); len(points) != want || st.Packets != want*n || st.Foreign != (2-want)*n {
+			t.Errorf("%q: found streams %v and %+v, want %d of %d packets", option, points, st, want, n)
+		}
+		for stream, got := range points {
+			if got != n*384 {
+				t.Errorf("%q: found %d points of %s, want those of %d packets", option, got, stream, n)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // TestSlowReader: turns that do not fit are left out whole, and counted; reading ends with the context and with
 // Close.
 func TestSlowReader(t *testing.T) {
