@@ -65,7 +65,7 @@ func (s *Skips) None(input, noun string) error {
 	if s.total == 1 {
 		return s.first
 	}
-	_ = s.Done(input, noun) // the error below says more
+	s.Flush()
 	if s.total == 0 {
 		return fmt.Errorf("%s: found no %s", input, noun)
 	}
@@ -75,16 +75,21 @@ func (s *Skips) None(input, noun string) error {
 // Done logs what is not logged yet. If anything was skipped, it returns an error that wraps [ErrSkipped]; noun names
 // an item.
 func (s *Skips) Done(input, noun string) error {
-	if s.count > 0 {
-		s.flush()
-	}
-	if more := s.lines - maxSkipLines; more > 0 {
-		s.log.Error(fmt.Sprintf("skipped items of %s more; --log-level debug shows the reasons", Count(more, "file")))
-	}
+	s.Flush()
 	if s.total == 0 {
 		return nil
 	}
 	return &skippedError{fmt.Sprintf("%s: skipped %s", input, Count(s.total, noun))}
+}
+
+// Flush logs what is not logged yet.
+func (s *Skips) Flush() {
+	if s.count > 0 {
+		s.flush()
+	}
+	if more := s.lines - maxSkipLines; more > 0 {
+		s.log.Error("skipped items of more files; --log-level debug shows the reasons", "files", more)
+	}
 }
 
 type skippedError struct{ text string }

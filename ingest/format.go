@@ -130,9 +130,10 @@ func ReadHead(path string) (*Head, error) {
 	}
 	// An error here is due to the end of the part of the file that was read; the output before it is the head.
 	packed := h.Size
-	h.Bytes, err = io.ReadAll(io.LimitReader(z, HeadBytes))
+	var cut error
+	h.Bytes, cut = io.ReadAll(io.LimitReader(z, HeadBytes))
 	h.Gzip, h.Ext = true, strings.ToLower(filepath.Ext(strings.TrimSuffix(strings.ToLower(path), ".gz")))
-	if err == nil && packed <= HeadBytes && len(h.Bytes) < HeadBytes {
+	if cut == nil && packed <= HeadBytes && len(h.Bytes) < HeadBytes {
 		h.Size = int64(len(h.Bytes))
 		return h, nil
 	}

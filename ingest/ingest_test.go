@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -188,6 +189,33 @@ func TestGzipTails(t *testing.T) {
 		if err != nil || herr != nil || string(got) != c.want || string(head.Bytes) != c.want ||
 			head.Size != int64(len(c.want)) || len(o.Notes.Take()) != c.notes {
 			t.Errorf("%s: found %q, %v; head %q of %d, %v", name, got, err, head.Bytes, head.Size, herr)
+		}
+	}
+}
+
+// TestGzipHeads: the head of a gzip file that does not fit into the bytes that are read, and of one that is cut.
+func TestGzipHeads(t *testing.T) {
+	noise := make([]byte, 300_000)
+	r := rand.New(rand.NewPCG(1, 2))
+	for i := range noise {
+		noise[i] = byte(r.Uint32())
+	}
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	if _, err := z.Write(noise); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int{b.Len(), 200_000, 70_000, 1000, 40} {
+		path := filepath.Join(t.TempDir(), "x.gz")
+		if err := os.WriteFile(path, b.Bytes()[:size], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		h, err := ReadHead(path)
+		if err != nil || !bytes.HasPrefix(noise, h.Bytes) || size == b.Len() && h.Size != int64(len(noise)) {
+			t.Errorf("%d bytes: found %d bytes of %d, %v", size, len(h.Bytes), h.Size, err)
 		}
 	}
 }

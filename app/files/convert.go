@@ -68,6 +68,7 @@ func Convert(ctx context.Context, a *app.Env, in, out string) (_ *ConvertSummary
 		return nil
 	}, skips.Add)
 	if err != nil {
+		skips.Flush()
 		return nil, err
 	}
 	if s.Samples == 0 {

@@ -59,6 +59,7 @@ func Voxelize(ctx context.Context, a *app.Env, input, out, format string) (_ *Vo
 		return nil
 	}, skips)
 	if err != nil {
+		skips.Flush()
 		return nil, err
 	}
 	s.Failed = failed

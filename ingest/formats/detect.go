@@ -92,8 +92,7 @@ func detect(ctx context.Context, path string, o ingest.Options) (detected, error
 	if f, ok := byExtension(path, head.Gzip); ok {
 		return named(ctx, head, f, o)
 	}
-	return best, fmt.Errorf("%s: found %s: %w; --format NAME reads it as that format", path, content(head),
-		ingest.ErrFormat)
+	return best, unknown(head)
 }
 
 // forced returns the format of the given name. If it is one of files, the files of a folder are inputs of their own.
@@ -163,19 +162,26 @@ var signatures = []struct{ magic, what string }{
 	{"<html", "an HTML page, perhaps of a failed download"},
 }
 
-// content describes the content of a file that no format recognises.
-func content(head *ingest.Head) string {
+// unknown is the error for a file that no format recognises.
+func unknown(head *ingest.Head) error {
 	for _, s := range signatures {
 		if bytes.HasPrefix(head.Bytes, []byte(s.magic)) {
-			return s.what
+			return &unknownError{fmt.Sprintf("%s: found %s", head.Path, s.what)}
 		}
 	}
 	const tar = 257 // offset of the magic of POSIX tar
 	if len(head.Bytes) > tar && bytes.HasPrefix(head.Bytes[tar:], []byte("ustar")) {
-		return "a tar archive; extract it first"
+		return &unknownError{head.Path + ": found a tar archive; extract it first"}
 	}
-	return fmt.Sprintf("%d bytes that start with %q", head.Size, head.Bytes[:min(8, len(head.Bytes))])
+	return fmt.Errorf("%s: found %d bytes that start with %q: %w; --format NAME reads it as that format", head.Path,
+		head.Size, head.Bytes[:min(8, len(head.Bytes))], ingest.ErrFormat)
 }
+
+// unknownError is an [ingest.ErrFormat] that says what the file is.
+type unknownError struct{ text string }
+
+func (e *unknownError) Error() string        { return e.text }
+func (e *unknownError) Is(target error) bool { return target == ingest.ErrFormat }
 
 // isFolder reports whether an error of detect is due to a folder of inputs.
 func isFolder(err error) bool { return errors.Is(err, errFolder) }

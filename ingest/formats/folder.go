@@ -207,6 +207,7 @@ type folder struct {
 
 	skipped map[string][]string // files by reason
 	found   int                 // inputs, readable or not
+	read    bool                // there was a sample
 	ended   bool
 
 	file    string // of current
@@ -259,7 +260,7 @@ func (f *folder) Read(ctx context.Context) (ingest.Sample, error) {
 		var item *ingest.ItemError
 		switch {
 		case err == nil:
-			f.last = record.ID{Stream: s.Stream, Seq: s.Seq + 1}
+			f.last, f.read = record.ID{Stream: s.Stream, Seq: s.Seq + 1}, true
 			return s, nil
 		case errors.As(err, &item):
 			f.last = record.ID{Stream: item.Stream, Seq: item.Seq + 1}
@@ -292,9 +293,11 @@ func (f *folder) next(ctx context.Context) error {
 		return ctx.Err()
 	case !ok:
 		f.report()
-		if f.found == 0 {
-			f.found = -1 // the error ends the source
+		switch {
+		case f.found == 0:
 			return fmt.Errorf("%s: found no input in the folder: all of its files were skipped", f.path)
+		case !f.read:
+			return fmt.Errorf("%s: found no sample in any of the inputs in the folder", f.path)
 		}
 		return io.EOF
 	case in.Skipped != "":

@@ -112,7 +112,8 @@ func create(path string, encode func(io.Writer, *ingest.PointCloud) error) (inge
 // Write accepts one cloud, or one frame, which it projects.
 func (w *writer) Write(s ingest.Sample) error {
 	if w.written {
-		return fmt.Errorf("%s: found a second sample, %s/%d; the format holds one cloud", w.path, s.Stream, s.Seq)
+		return fmt.Errorf("%s: found a second sample, %s/%d; the format holds one cloud; "+
+			"a .h5, .parquet or .feather file holds several", w.path, s.Stream, s.Seq)
 	}
 	p, ok := s.Data.(*ingest.PointCloud)
 	if f, frame := s.Data.(*ingest.Frame); frame {
