@@ -18,6 +18,11 @@ type Writer interface {
 	Close() error
 }
 
+// Annotator is a Writer of a format that has a place for notes about the inputs. Annotate is called before Commit.
+type Annotator interface {
+	Annotate(notes []string)
+}
+
 // NewFile is a file being written: a temporary file that Commit renames to its final name.
 type NewFile struct {
 	*bufio.Writer

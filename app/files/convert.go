@@ -5,6 +5,7 @@ package files
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 
@@ -22,6 +23,8 @@ type ConvertSummary struct {
 	Samples int `json:"samples,omitempty"`
 	Frames  int `json:"frames,omitempty"`
 	Failed  int `json:"failed"`
+	// Notes is what was assumed, left out or repaired. Files of formats that have a place for it hold it, too.
+	Notes []string `json:"notes,omitempty"`
 	*Mesh
 }
 
@@ -39,7 +42,8 @@ func Convert(ctx context.Context, a *app.Env, in, out string) (_ *ConvertSummary
 	if strings.EqualFold(filepath.Ext(out), ".ply") && posed(ctx, a, in) {
 		return reconstruct(ctx, a, in, out)
 	}
-	src, err := formats.Open(ctx, in, a.Reading())
+	s := &ConvertSummary{File: out}
+	src, err := formats.Open(ctx, in, annotated(a, &s.Notes))
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +62,6 @@ func Convert(ctx context.Context, a *app.Env, in, out string) (_ *ConvertSummary
 		return nil, app.Usage(err)
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
-	s := &ConvertSummary{File: out}
 	skips := a.Skips()
 	s.Failed, err = ingest.Each(ctx, src, func(sample ingest.Sample) error {
 		if err := w.Write(sample); err != nil {
@@ -74,8 +77,32 @@ func Convert(ctx context.Context, a *app.Env, in, out string) (_ *ConvertSummary
 	if s.Samples == 0 {
 		return nil, skips.None(in, "sample")
 	}
+	annotate(w, s.Notes)
 	if err := w.Commit(); err != nil {
 		return nil, err
 	}
 	return s, skips.Done(in, "sample")
+}
+
+// annotated returns the options for reading an input, with a copy of the notes about its files to the list.
+func annotated(a *app.Env, list *[]string) ingest.Options {
+	o := a.Reading()
+	log := o.Noted
+	o.Noted = func(file string, notes []ingest.Note) {
+		log(file, notes)
+		for _, n := range notes {
+			*list = append(*list, fmt.Sprintf("%s: %v", filepath.Base(file), n))
+		}
+	}
+	return o
+}
+
+// annotate adds notes to a file that has a place for them.
+func annotate(w ingest.Writer, notes []string) {
+	if g, ok := w.(gridFile); ok {
+		w = g.Writer
+	}
+	if n, ok := w.(ingest.Annotator); ok && len(notes) > 0 {
+		n.Annotate(notes)
+	}
 }

@@ -1,6 +1,7 @@
 package files
 
 import (
+	"errors"
 	"fmt"
 	"image/png"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"github.com/voxelstream/voxelstream/app/apptest"
 	"github.com/voxelstream/voxelstream/app/models"
 	"github.com/voxelstream/voxelstream/ingest"
+	hdf "github.com/voxelstream/voxelstream/internal/h5"
 )
 
 func TestVoxelizeAndConvert(t *testing.T) {
@@ -84,5 +86,55 @@ func TestInspectModel(t *testing.T) {
 	}
 	if _, err := Inspect(t.Context(), a, filepath.Join(dir, "missing")); err == nil {
 		t.Error("missing file: want an error")
+	}
+}
+
+// TestInspectArchive: an archive that holds no model gives the reason for which its data cannot be read.
+func TestInspectArchive(t *testing.T) {
+	apptest.NeedHDF5(t)
+	path := filepath.Join(t.TempDir(), "a.h5")
+	w, err := hdf.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(hdf.WriteDataset(w, "/X_train", hdf.Layout{Dims: []int{2, 8}}, make([]float32, 16)),
+		hdf.WriteDataset(w, "/y_train", hdf.Layout{Dims: []int{3}}, make([]int64, 3)), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Inspect(t.Context(), apptest.New(t), path)
+	if err == nil || strings.Contains(err.Error(), "model_config") || !strings.Contains(err.Error(), "y_train") {
+		t.Errorf("found %v, want the reason of the data", err)
+	}
+}
+
+// TestInspectAll: each input in a folder, each file that is skipped, and each that cannot be read.
+func TestInspectAll(t *testing.T) {
+	dir := t.TempDir()
+	for name, data := range map[string]string{"a.xyz": "1 2 3\n4 5 6\n", "b.pcd": "# .PCD v.7\nFIELDS x\n", ".c": ""} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := models.Convert(t.Context(), "", filepath.Join(dir, "m.safetensors")); err != nil {
+		t.Fatal(err)
+	}
+	a := apptest.New(t)
+	var got []string
+	for in := range InspectAll(t.Context(), a, dir) {
+		kind := "unreadable"
+		if in.Skipped != "" {
+			kind = in.Skipped
+		} else if in.Err == nil {
+			kind = in.Detail.Kind()
+		}
+		got = append(got, filepath.Base(in.File)+" "+kind)
+	}
+	if want := "[.c hidden a.xyz points b.pcd unreadable m.safetensors model]"; fmt.Sprint(got) != want {
+		t.Errorf("found %v, want %s", got, want)
+	}
+	for in := range InspectAll(t.Context(), a, t.TempDir()) {
+		if in.Err == nil {
+			t.Errorf("an empty folder: found %+v", in)
+		}
 	}
 }

@@ -25,6 +25,9 @@ type VoxelizeSummary struct {
 	Format  string      `json:"format"`
 	Points  uint64      `json:"points"`
 	Outside uint64      `json:"outside"`
+	// Notes is what was assumed, left out or repaired in the input. Files of formats that have a place for it hold it,
+	// too.
+	Notes []string `json:"notes,omitempty"`
 }
 
 // Voxelize converts one input to a file of grids. The file's extension selects the format: .npy, .npz and .h5 hold
@@ -47,7 +50,7 @@ func Voxelize(ctx context.Context, a *app.Env, input, out, format string) (_ *Vo
 	bar := a.Bar("volumes")
 	defer bar.Done()
 	skips := a.Skips()
-	failed, err := samples(ctx, a, input, v, voxelize.Format(format), func(sample ingest.Sample) error {
+	failed, err := samples(ctx, annotated(a, &s.Notes), a.Config.Threads, input, v, voxelize.Format(format), func(sample ingest.Sample) error {
 		if err := w.Write(sample); err != nil {
 			return err
 		}
@@ -66,6 +69,7 @@ func Voxelize(ctx context.Context, a *app.Env, input, out, format string) (_ *Vo
 	if s.Volumes == 0 {
 		return nil, skips.None(input, "sample")
 	}
+	annotate(w, s.Notes)
 	if err := w.Commit(); err != nil {
 		return nil, err
 	}
@@ -98,12 +102,12 @@ func Methods() []MethodInfo {
 }
 
 // samples calls use with each sample of an input, or once with the fused grid if the method fuses recordings.
-func samples(ctx context.Context, a *app.Env, input string, v *voxelize.Voxelizer, f voxelize.Format,
+func samples(ctx context.Context, o ingest.Options, threads int, input string, v *voxelize.Voxelizer, f voxelize.Format,
 	use func(ingest.Sample) error, skips *app.Skips,
 ) (failed int, err error) {
-	open := func() (ingest.Source, error) { return formats.Open(ctx, input, a.Reading()) }
+	open := func() (ingest.Source, error) { return formats.Open(ctx, input, o) }
 	if v.Method().Fuse != nil {
-		fused, err := v.Fuse(ctx, open, a.Config.Threads, skips.Add)
+		fused, err := v.Fuse(ctx, open, threads, skips.Add)
 		if err != nil {
 			return 0, err
 		}

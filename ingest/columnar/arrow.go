@@ -71,7 +71,8 @@ func (e *arrowEncoder) write(columns []column) error {
 	return e.w.Write(array.NewRecord(e.schema, arrays, int64(rows))) // nothing to release: the memory belongs to Go
 }
 
-func (e *arrowEncoder) end() error { return e.w.Close() }
+// end drops the notes: the schema, which holds the metadata, is at the start of the file.
+func (e *arrowEncoder) end([]string) error { return e.w.Close() }
 
 // position tracks the offset, so that Arrow, which only queries it, can write through a buffer.
 type position struct {

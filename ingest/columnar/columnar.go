@@ -25,6 +25,8 @@ import (
 const (
 	KeyKind = "voxelstream.kind"
 	KeyDims = "voxelstream.dims"
+	// KeyNotes holds the notes about the inputs, one per line, in a Parquet file.
+	KeyNotes = "voxelstream.notes"
 )
 
 const (
@@ -46,7 +48,8 @@ type encoder interface {
 	// begin receives the columns, whose values are ignored, and the metadata as keys and values.
 	begin(w io.Writer, columns []column, keys, values []string) error
 	write(columns []column) error
-	end() error
+	// end receives the notes; a format without a place for them drops them.
+	end(notes []string) error
 }
 
 // writer writes a table of samples.
@@ -61,7 +64,11 @@ type writer struct {
 	dims  [4]int
 	grids []ingest.Sample // pending
 	first uint32          // the number of the first of them
+	notes []string
 }
+
+// Annotate adds notes to the metadata.
+func (w *writer) Annotate(notes []string) { w.notes = notes }
 
 // CreateParquet creates a Parquet file compressed with zstd.
 func CreateParquet(path string) (ingest.Writer, error) { return create(path, &parquetEncoder{}) }
@@ -202,7 +209,7 @@ func (w *writer) Commit() error {
 	if err := w.flush(); err != nil {
 		return fmt.Errorf("%s: %w", w.path, err)
 	}
-	if err := w.encoder.end(); err != nil {
+	if err := w.encoder.end(w.notes); err != nil {
 		return fmt.Errorf("%s: %w", w.path, err)
 	}
 	return w.out.Commit()

@@ -3,6 +3,7 @@ package columnar
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/apache/arrow/go/v15/parquet"
 	"github.com/apache/arrow/go/v15/parquet/compress"
@@ -138,4 +139,11 @@ func (e *parquetEncoder) levels(n, list int) (definitions, repetitions []int16) 
 	return e.definitions, e.repetitions
 }
 
-func (e *parquetEncoder) end() error { return e.w.Close() }
+func (e *parquetEncoder) end(notes []string) error {
+	if len(notes) > 0 {
+		if err := e.w.AppendKeyValueMetadata(KeyNotes, strings.Join(notes, "\n")); err != nil {
+			return err
+		}
+	}
+	return e.w.Close()
+}

@@ -156,6 +156,8 @@ var signatures = []struct{ magic, what string }{
 	{"7z\xbc\xaf\x27\x1c", "a 7z archive; extract it first"},
 	{"Rar!", "a rar archive; extract it first"},
 	{"\xff\xd8\xff", "a JPEG image, which holds no depth"},
+	{"PAR1", "a Parquet table, which can only be written"},
+	{"ARROW1", "an Arrow file, which can only be written"},
 	{"%PDF", "a PDF document"},
 	{"version https://git-lfs", "a Git LFS pointer; fetch the file with `git lfs pull`"},
 	{"<!DOCTYPE html", "an HTML page, perhaps of a failed download"},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/voxelstream/voxelstream/ingest"
 	hdf "github.com/voxelstream/voxelstream/internal/h5"
@@ -39,7 +40,11 @@ type writer struct {
 	row     []int                // shape of a grid with its channels
 	labels  []int64
 	labeled bool
+	notes   []string
 }
+
+// Annotate adds the attribute notes to the root group.
+func (w *writer) Annotate(notes []string) { w.notes = notes }
 
 func (w *writer) Write(s ingest.Sample) error {
 	var err error
@@ -118,6 +123,11 @@ func (w *writer) Commit() error {
 	}
 	if w.grids != nil && w.labeled {
 		if err := hdf.WriteDataset(w.file, labelsPath, hdf.Layout{Dims: []int{len(w.labels)}}, w.labels); err != nil {
+			return err
+		}
+	}
+	if len(w.notes) > 0 {
+		if err := w.file.SetAttr("/", "notes", strings.Join(w.notes, "\n")); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"strings"
 
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/internal/columns"
@@ -17,8 +18,8 @@ func CreatePCD(path string) (ingest.Writer, error) { return create(path, WritePC
 func CreatePLY(path string) (ingest.Writer, error) { return create(path, WritePLY) }
 
 // WritePCD writes a cloud as binary PCD 0.7. Coordinates are F 4 if that is lossless, otherwise F 8. Colours are
-// the bits 0xRRGGBB in a float, as in PCL.
-func WritePCD(w io.Writer, p *ingest.PointCloud) error {
+// the bits 0xRRGGBB in a float, as in PCL. Notes become comments.
+func WritePCD(w io.Writer, p *ingest.PointCloud, notes ...string) error {
 	wide := columns.NeedFloat64(p)
 	size := 4
 	if wide {
@@ -33,9 +34,9 @@ func WritePCD(w io.Writer, p *ingest.PointCloud) error {
 			fields, sizes, types, counts = fields+" "+c.name, sizes+" 4", types+" F", counts+" 1"
 		}
 	}
-	_, err := fmt.Fprintf(w, "# .PCD v0.7 - Point Cloud Data file format\nVERSION 0.7\nFIELDS %s\nSIZE %s\nTYPE "+
+	_, err := fmt.Fprintf(w, "# .PCD v0.7 - Point Cloud Data file format\n%sVERSION 0.7\nFIELDS %s\nSIZE %s\nTYPE "+
 		"%s\nCOUNT %s\nWIDTH %d\nHEIGHT 1\n"+
-		"VIEWPOINT 0 0 0 1 0 0 0\nPOINTS %d\nDATA binary\n", fields, sizes, types, counts, p.Len(), p.Len())
+		"VIEWPOINT 0 0 0 1 0 0 0\nPOINTS %d\nDATA binary\n", comments("# note: ", notes), fields, sizes, types, counts, p.Len(), p.Len())
 	if err != nil {
 		return err
 	}
@@ -45,15 +46,15 @@ func WritePCD(w io.Writer, p *ingest.PointCloud) error {
 }
 
 // WritePLY writes a cloud as binary_little_endian PLY 1.0. Coordinates are float if that is lossless, otherwise
-// double.
-func WritePLY(w io.Writer, p *ingest.PointCloud) error {
+// double. Notes become comments.
+func WritePLY(w io.Writer, p *ingest.PointCloud, notes ...string) error {
 	wide := columns.NeedFloat64(p)
 	t := "float"
 	if wide {
 		t = "double"
 	}
-	head := fmt.Sprintf("ply\nformat binary_little_endian 1.0\nelement vertex %d\nproperty %s x\nproperty %s "+
-		"y\nproperty %s z\n", p.Len(), t, t, t)
+	head := fmt.Sprintf("ply\nformat binary_little_endian 1.0\n%selement vertex %d\nproperty %s x\nproperty %s "+
+		"y\nproperty %s z\n", comments("comment note: ", notes), p.Len(), t, t, t)
 	if p.Intensity != nil {
 		head += "property float intensity\n"
 	}
@@ -64,6 +65,15 @@ func WritePLY(w io.Writer, p *ingest.PointCloud) error {
 		return err
 	}
 	return writeRecords(w, p, wide, func(b []byte, i int) []byte { return append(b, p.R[i], p.G[i], p.B[i]) })
+}
+
+// comments returns a line for each note.
+func comments(prefix string, notes []string) string {
+	var b strings.Builder
+	for _, n := range notes {
+		b.WriteString(prefix + strings.Join(strings.Fields(n), " ") + "\n")
+	}
+	return b.String()
 }
 
 // writeRecords writes x y z, intensity, and colours in the encoding of color, one block at a time.
@@ -96,12 +106,16 @@ func writeRecords(w io.Writer, p *ingest.PointCloud, wide bool, color func(b []b
 
 type writer struct {
 	*ingest.NewFile
-	path    string
-	encode  func(io.Writer, *ingest.PointCloud) error
-	written bool
+	path   string
+	encode func(io.Writer, *ingest.PointCloud, ...string) error
+	cloud  *ingest.PointCloud
+	notes  []string
 }
 
-func create(path string, encode func(io.Writer, *ingest.PointCloud) error) (ingest.Writer, error) {
+// Annotate adds comments to the file's header.
+func (w *writer) Annotate(notes []string) { w.notes = notes }
+
+func create(path string, encode func(io.Writer, *ingest.PointCloud, ...string) error) (ingest.Writer, error) {
 	f, err := ingest.CreateFile(path)
 	if err != nil {
 		return nil, err
@@ -109,9 +123,9 @@ func create(path string, encode func(io.Writer, *ingest.PointCloud) error) (inge
 	return &writer{NewFile: f, path: path, encode: encode}, nil
 }
 
-// Write accepts one cloud, or one frame, which it projects.
+// Write accepts one cloud, or one frame, which it projects. It is written by Commit.
 func (w *writer) Write(s ingest.Sample) error {
-	if w.written {
+	if w.cloud != nil {
 		return fmt.Errorf("%s: found a second sample, %s/%d; the format holds one cloud; "+
 			"a .h5, .parquet or .feather file holds several", w.path, s.Stream, s.Seq)
 	}
@@ -126,14 +140,17 @@ func (w *writer) Write(s ingest.Sample) error {
 	if !ok {
 		return fmt.Errorf("%s: found %T, want points", w.path, s.Data)
 	}
-	w.written = true
-	return w.encode(w.NewFile, p)
+	w.cloud = p
+	return nil
 }
 
 // Commit rejects a file without a cloud, which would be empty.
 func (w *writer) Commit() error {
-	if !w.written {
+	if w.cloud == nil {
 		return fmt.Errorf("%s: found no sample to write", w.path)
+	}
+	if err := w.encode(w.NewFile, w.cloud, w.notes...); err != nil {
+		return err
 	}
 	return w.NewFile.Commit()
 }
