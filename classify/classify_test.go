@@ -31,8 +31,12 @@ func model(t *testing.T, activation string) *nn.Model {
 		t.Fatal(err)
 	}
 	m.Init(5)
+	m.Colormap = "Oranges"
 	return m
 }
+
+// onPalette are the preferences for models that take palette indices without saying so.
+var onPalette = Preferences{Values: voxelize.PaletteIndices}
 
 func classifier(t *testing.T, m *nn.Model, o Options) *Classifier {
 	t.Helper()
@@ -180,7 +184,7 @@ func TestPartialErrors(t *testing.T) {
 // scores returns the scores of some items.
 func scores(t *testing.T, m *nn.Model) (out [][]record.Score) {
 	t.Helper()
-	got, err := classifier(t, m, Options{TopK: classes}).ProcessBatch(t.Context(), items(7))
+	got, err := classifier(t, m, Options{TopK: classes, Preferences: onPalette}).ProcessBatch(t.Context(), items(7))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +222,7 @@ func TestChannelsFirst(t *testing.T) {
 		if got, want := scores(t, first), scores(t, last); !reflect.DeepEqual(got, want) {
 			t.Errorf("%d channels: found %v, want %v", channels, got, want)
 		}
-		plan := classifier(t, first, Options{}).indexed
+		plan := classifier(t, first, Options{Preferences: onPalette}).plan
 		if ops := strings.Join(plan.Ops(), ", "); !strings.Contains(ops, "PaletteConv") ||
 			strings.Contains(ops, "Gather") {
 			t.Errorf("%d channels: found operations %s, want a palette convolution and no permutation", channels, ops)
@@ -240,7 +244,7 @@ func TestDensity(t *testing.T) {
 	for _, i := range v.Index {
 		sum += float64(i) / 255 / 10
 	}
-	got, err := classifier(t, m, Options{TopK: 2}).ProcessBatch(t.Context(), []Item{v})
+	got, err := classifier(t, m, Options{TopK: 2, Preferences: onPalette}).ProcessBatch(t.Context(), []Item{v})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,8 +5,6 @@ import (
 
 	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/nn/layers"
-	"github.com/voxelstream/voxelstream/voxelize"
-	"github.com/voxelstream/voxelstream/voxelize/colormap"
 )
 
 // Dims returns the depth, height and width of the volumes that a model takes. The input shape is (D, H, W, C) or, as
@@ -104,44 +102,6 @@ func extended(m *nn.Model, l nn.Layer) (*nn.Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("model %s: %w", m.Name, err)
 	}
-	longer.Classes, longer.Colormap, longer.Precision = m.Classes, m.Colormap, m.Precision
+	longer.Metadata, longer.Precision = m.Metadata, m.Precision
 	return longer, nil
-}
-
-// Palette returns the colour map that a model was trained with, or the one named otherwise if the model does not
-// specify one. It returns an error if the model's input does not have 1 or 3 channels.
-func Palette(m *nn.Model, otherwise string) (*colormap.Palette, error) {
-	if channels, _ := layout(m.Inputs()[0].Shape); !colours(channels) {
-		return nil, fmt.Errorf("model %s: found an input with %d channels, want 1 or 3 for palette indices",
-			m.Name, channels)
-	}
-	name := m.Colormap
-	if name == "" {
-		name = otherwise
-	}
-	if name == "" {
-		name = string(voxelize.DefaultOptions().Colormap)
-	}
-	p, err := colormap.ByName(name)
-	if err != nil {
-		return nil, fmt.Errorf("model %s: %w", m.Name, err)
-	}
-	return p, nil
-}
-
-// Plan returns a palette in the form that plans of m take. The background is entry 0, the colour of an empty cell.
-// For a model with one channel, entries are densities: their position in the palette, from 0 to 1.
-func Plan(m *nn.Model, p *colormap.Palette) *nn.Palette {
-	if channels, _ := layout(m.Inputs()[0].Shape); channels == 1 {
-		density := make([]float32, colormap.Size)
-		for i := range density {
-			density[i] = float32(i) / (colormap.Size - 1)
-		}
-		return &nn.Palette{Colours: density, Channels: 1}
-	}
-	colours := make([]float32, 0, 3*colormap.Size)
-	for _, c := range p.RGB {
-		colours = append(colours, c[:]...)
-	}
-	return &nn.Palette{Colours: colours, Channels: 3}
 }

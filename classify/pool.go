@@ -60,17 +60,8 @@ func (p *Pool) grow() (*Classifier, error) {
 // Networks returns the number of batches that can be classified at the same time.
 func (p *Pool) Networks() int { return cap(p.free) }
 
-// Dims returns the size of accepted volumes.
-func (p *Pool) Dims() [3]int { return p.first.Dims() }
-
-// Colormap returns the name of the palette of accepted volumes.
-func (p *Pool) Colormap() string { return p.first.Colormap() }
-
-// TakesRaw reports whether volumes of raw values are accepted.
-func (p *Pool) TakesRaw() bool { return p.first.TakesRaw() }
-
-// Takes describes the content of accepted volumes.
-func (p *Pool) Takes() string { return p.first.Takes() }
+// Input describes the volumes that are accepted.
+func (p *Pool) Input() *Input { return p.first.Input() }
 
 // ProcessBatch waits for a free network and calls its [Classifier.ProcessBatch].
 func (p *Pool) ProcessBatch(ctx context.Context, items []Item) ([]record.Classification, error) {

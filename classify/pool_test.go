@@ -23,7 +23,7 @@ func TestPool(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if p.Networks() != networks || p.Dims() != one.Dims() || p.Colormap() != one.Colormap() {
+		if p.Networks() != networks || !reflect.DeepEqual(p.Input(), one.Input()) {
 			t.Errorf("%d: found %d networks, want %d", n, p.Networks(), networks)
 		}
 		var all sync.WaitGroup

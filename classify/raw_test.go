@@ -3,7 +3,6 @@ package classify
 import (
 	"math"
 	"math/rand/v2"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -110,22 +109,15 @@ func TestRawValues(t *testing.T) {
 		m := rawModel(t, tt.in)
 		all := rawItems(7, tt.dims, tt.c)
 		want := forward(t, m, all)
-		for _, raw := range []bool{false, true} {
-			c := classifier(t, m, Options{TopK: classes, Raw: raw})
-			if c.Dims() != tt.dims || c.Channels() != tt.c || !c.TakesRaw() {
-				t.Errorf("%v: found %v cells of %d channels, want %v of %d", tt.in, c.Dims(), c.Channels(), tt.dims,
-					tt.c)
-			}
-			if compiled := c.dense != nil; compiled != (raw || !colours(tt.c)) || compiled == (c.indexed != nil) {
-				t.Errorf("%v, raw %t: found plans %v and %v, want only the plan for this input", tt.in, raw, c.indexed,
-					c.dense)
-			}
-			got, err := c.ProcessBatch(t.Context(), all)
-			if err != nil {
-				t.Fatal(err)
-			}
-			wantScores(t, tt.in, got, want)
+		c := classifier(t, m, Options{TopK: classes})
+		if in := c.Input(); in.Dims != tt.dims || in.Channels != tt.c || in.Palette != nil {
+			t.Errorf("%v: found %+v, want values of %v cells of %d channels", tt.in, in, tt.dims, tt.c)
 		}
+		got, err := c.ProcessBatch(t.Context(), all)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantScores(t, tt.in, got, want)
 	}
 }
 
@@ -152,28 +144,83 @@ func TestBytes(t *testing.T) {
 	}
 }
 
-// TestMixedBatch checks that palette indices and raw values may share a batch.
-func TestMixedBatch(t *testing.T) {
-	m := model(t, "softmax")
-	raw, indexed := rawItems(11, [3]int{side, side, side}, 3), items(11)
-	c := classifier(t, m, Options{TopK: classes, Batch: 4})
-	var mixed []Item
-	for i := range raw {
-		mixed = append(mixed, raw[i], indexed[i])
-	}
-	got, err := c.ProcessBatch(t.Context(), mixed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for k, alone := range [][]Item{raw, indexed} {
-		want, err := c.ProcessBatch(t.Context(), alone)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i := range want {
-			if g := got[2*i+k]; g.EventID != want[i].EventID || !reflect.DeepEqual(g.TopK, want[i].TopK) {
-				t.Errorf("item %d: found %+v, want %+v", i, g, want[i])
+// TestScaledValues checks that values as measured are scaled as the model's metadata says, that values that were scaled
+// so before are not scaled again, and that others are refused.
+func TestScaledValues(t *testing.T) {
+	for _, in := range []nn.Shape{{side, side, side, 2}, {2, side, side, side}} {
+		for _, e := range []voxelize.Encoding{"window:-1:0.5", "standard", "standard:0.5,-1:2,0.25"} {
+			m := rawModel(t, in)
+			m.Values = e.String()
+			measured, scaled := rawItems(3, [3]int{side, side, side}, 2), rawItems(3, [3]int{side, side, side}, 2)
+			for i := range scaled {
+				if err := e.Apply(scaled[i].Values, 2); err != nil {
+					t.Fatal(err)
+				}
+				if slices.Equal(measured[i].Values, scaled[i].Values) {
+					t.Fatalf("%v changes nothing", e)
+				}
 			}
+			want := forward(t, m, scaled)
+			for i := range scaled {
+				scaled[i].Content.Values = e
+			}
+			c := classifier(t, m, Options{TopK: classes})
+			for _, items := range [][]Item{measured, scaled} {
+				got, err := c.ProcessBatch(t.Context(), items)
+				if err != nil {
+					t.Fatal(err)
+				}
+				wantScores(t, e, got, want)
+			}
+			scaled[0].Content.Values = "window:0:1"
+			_, err := c.ProcessBatch(t.Context(), scaled[:1])
+			if !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), "scaled by window:0:1, want values of 2 channels, "+
+				"raw or scaled by "+e.String()) {
+				t.Errorf("found %v", err)
+			}
+		}
+	}
+}
+
+// TestInputOf checks which volumes models take, by their metadata and the user's preferences.
+func TestInputOf(t *testing.T) {
+	window := voxelize.Window{Centre: 1, Width: 2}
+	for _, tt := range []struct {
+		values, colormap string
+		user             Preferences
+		want             string
+	}{
+		{"", "", Preferences{}, "raw values of 3 channels"},
+		{"", "viridis", Preferences{}, "palette viridis"},
+		{"raw", "", Preferences{}, "raw values of 3 channels"},
+		{"palette", "gray", Preferences{Colormap: "Oranges"}, "palette gray"},
+		{"palette", "", Preferences{Colormap: "gray"}, "palette gray"},
+		{"palette:0:4", "gray", Preferences{}, "palette gray, scaled by palette:0:4"},
+		{"window:0:1", "", Preferences{}, "values of 3 channels, raw or scaled by window:0:1"},
+		{"window:0:1", "", Preferences{Values: "raw"}, "raw values of 3 channels"},
+		{"", "gray", Preferences{Values: "standard"}, "values of 3 channels, raw or scaled by standard"},
+		{"", "", Preferences{Values: "palette"}, "palette Oranges"},
+		{"raw", "", Preferences{Window: window}, "values of 3 channels, raw or scaled by window:0:2"},
+		{"palette", "gray", Preferences{Window: window}, "palette gray, scaled by palette:0:2"},
+	} {
+		m := rawModel(t, nn.Shape{side, side, side, 3})
+		m.Values, m.Colormap = tt.values, tt.colormap
+		in, err := InputOf(m, tt.user)
+		if err != nil || in.String() != tt.want {
+			t.Errorf("%+v: found %v, %v", tt, in, err)
+		}
+	}
+	for want, values := range map[string]string{
+		"want palette, palette:full": "hounsfield", "one of them": "standard", "found numbers for 2 channels, want 3": "standard:1,2:3,4",
+	} {
+		m := rawModel(t, nn.Shape{side, side, side, 3})
+		m.Values = values
+		user := Preferences{}
+		if values == "standard" {
+			user.Window = window
+		}
+		if _, err := InputOf(m, user); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: found %v, want %q", values, err, want)
 		}
 	}
 }
@@ -194,11 +241,16 @@ func TestRawValueErrors(t *testing.T) {
 	}{
 		{
 			coloured, rawItems(1, dims, 3)[0],
-			"s/0: found float32 values of 3 channels, want palette Oranges, the input of model small",
+			"s/0, model small: found float32 values of 3 channels, want palette Oranges, the input of the model: make the " +
+				"volumes with --values palette",
 		},
 		{
-			model(t, "softmax"), rawItems(1, dims, 1)[0],
-			"found float32 values of 1 channel, want palette Oranges, or raw values of 3 channels",
+			rawModel(t, nn.Shape{side, side, side, 3}), rawItems(1, dims, 1)[0],
+			"found float32 values of 1 channel, want raw values of 3 channels, the input of the model",
+		},
+		{
+			rawModel(t, nn.Shape{side, side, side, 1}), item(0),
+			"found palette Oranges, want raw values of 1 channel, the input of the model: make the volumes with --values raw",
 		},
 		{four, item(0), "found palette Oranges, want raw values of 4 channels"},
 		{four, infinite, "found value +Inf at cell (2,3,4), want finite numbers"},
@@ -210,10 +262,7 @@ func TestRawValueErrors(t *testing.T) {
 			t.Errorf("found error %v, want it to contain %q", err, tt.want)
 		}
 	}
-	if got := classifier(t, four, Options{}).Colormap(); got != "" {
-		t.Errorf("model with 4 channels: found colour map %q, want none", got)
-	}
-	if _, err := Palette(four, ""); err == nil || !strings.Contains(err.Error(), "4 channels, want 1 or 3") {
+	if _, err := InputOf(four, onPalette); err == nil || !strings.Contains(err.Error(), "4 channels, want 1 or 3") {
 		t.Errorf("found %v", err)
 	}
 }
@@ -228,9 +277,6 @@ func TestPoolOfRawValues(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	if !p.TakesRaw() || p.Takes() != "palette Oranges, or raw values of 3 channels" {
-		t.Errorf("found %s", p.Takes())
-	}
 	var g sync.WaitGroup
 	for range p.Networks() {
 		g.Go(func() {

@@ -12,10 +12,7 @@ import (
 // and [Functional].
 type Model struct {
 	Name string
-	// Classes are the names of a classifier's outputs, and Colormap is the palette of the volumes that it was
-	// trained on. Both may be empty.
-	Classes  []string
-	Colormap string
+	Metadata
 	// Precision applies to inference; training always uses float32.
 	Precision Precision
 
@@ -23,6 +20,15 @@ type Model struct {
 	inputs, outputs []*Node
 	sequential      bool
 	constrained     []*Param
+}
+
+// Metadata is what a model's user has to know about its inputs and outputs. Its fields may be empty.
+type Metadata struct {
+	// Classes are the names of a classifier's outputs.
+	Classes []string
+	// Values says which numbers the model takes for the cells of a volume, in the text form of voxelize.Encoding:
+	// palette, raw, window:LO:HI and others. Colormap is the palette of the volumes that it was trained on.
+	Values, Colormap string
 }
 
 // In returns a copy of m with another precision that shares everything else with m.

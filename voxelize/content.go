@@ -1,6 +1,7 @@
 package voxelize
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/voxelstream/voxelstream/voxelize/colormap"
@@ -23,6 +24,9 @@ type Content struct {
 	Float bool
 	// Scale and Offset convert bytes to values: value = Offset + Scale*byte. Both are 0 for palettes and float32.
 	Scale, Offset float32
+	// Values is how the values were scaled, or the window of palette indices. It is empty for values as measured, and
+	// for palettes without a window of the options.
+	Values Encoding
 }
 
 // PaletteContent returns the content of volumes that hold indices into a colour map.
@@ -42,15 +46,19 @@ func (c Content) String() string {
 	if c.Channels != 1 {
 		channels = fmt.Sprintf("%d channels", c.Channels)
 	}
+	scaled := ""
+	if c.Values != "" {
+		scaled = ", scaled by " + c.Values.String()
+	}
 	switch {
 	case c == Content{}:
 		return "nothing"
 	case c.Palette != "":
-		return "palette " + c.Palette
+		return "palette " + c.Palette + scaled
 	case c.Float:
-		return "float32 values of " + channels
+		return "float32 values of " + channels + scaled
 	}
-	return fmt.Sprintf("uint8 values of %s (%g + %g * byte)", channels, c.Offset, c.Scale)
+	return fmt.Sprintf("uint8 values of %s (%g + %g * byte)%s", channels, c.Offset, c.Scale, scaled)
 }
 
 // CellBytes returns the size of a cell in bytes.
@@ -63,9 +71,12 @@ func (c Content) CellBytes() int {
 
 // Check reports a content that is invalid or contradicts itself.
 func (c Content) Check() error {
+	if err := c.checkValues(); err != nil {
+		return err
+	}
 	switch {
 	case c.Palette != "":
-		if c != PaletteContent(c.Palette) {
+		if c.Values = ""; c != PaletteContent(c.Palette) {
 			return fmt.Errorf("palette %s: found %d channels, scale %g and offset %g, want indices with 1 "+
 				"channel and no scale or offset",
 				c.Palette, c.Channels, c.Scale, c.Offset)
@@ -79,6 +90,25 @@ func (c Content) Check() error {
 	case !c.Float && (c.Scale == 0 || !finite(float64(c.Scale), float64(c.Offset), 0)):
 		return fmt.Errorf("uint8 values: found scale %g and offset %g, want finite numbers and a scale other than 0",
 			c.Scale, c.Offset)
+	}
+	return nil
+}
+
+// checkValues reports a Values that is not in its text form, or not one of the content.
+func (c Content) checkValues() error {
+	if c.Values == "" {
+		return nil
+	}
+	s, err := scalingOf(c.Values)
+	if err == nil {
+		err = s.fits(c.Channels)
+	}
+	if err == nil && (s.encoding() != c.Values || c.Values == PaletteIndices || c.Values == RawValues ||
+		c.Values.IsPalette() != (c.Palette != "")) {
+		err = errors.New("want the shortest form of a scaling of such volumes")
+	}
+	if err != nil {
+		return fmt.Errorf("values: found %.64q, %w", c.Values, err)
 	}
 	return nil
 }

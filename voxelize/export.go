@@ -47,7 +47,7 @@ func (v *Voxelizer) Export(s ingest.Sample, f Format) (ingest.Sample, error) {
 		}
 		g.Values = floats(field.Values)
 	} else {
-		vol, err := v.volume(s, PaletteIndices)
+		vol, err := v.volume(s, false)
 		if err != nil {
 			return s, itemError(s, err)
 		}

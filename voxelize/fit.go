@@ -110,11 +110,11 @@ func (w Window) bounds() (low, high float32) {
 
 // window returns the window of the options, or else the grid's own. ok is false if there is none.
 func (v *Voxelizer) window(g *ingest.Grid) (low, high float32, ok bool) {
-	switch w := v.options.Window; {
-	case w.None:
+	switch {
+	case v.options.Window.None || v.scaling.full:
 		return 0, 0, false
-	case w.Width > 0:
-		low, high = w.bounds()
+	case v.scaling.low < v.scaling.high:
+		low, high = v.scaling.bounds()
 	default:
 		low, high = g.Window[0], g.Window[1]
 	}
@@ -132,7 +132,8 @@ func (v *Voxelizer) gridValues(g *ingest.Grid) (values []float32, scaled bool, e
 	}
 	low, high, scaled := v.window(g)
 	if scaled {
-		values = scale(values, low, high)
+		values = slices.Clone(values)
+		scale(values, low, high)
 	}
 	values = v.fitted(g, values)
 	if v.value() == Occupancy {
@@ -143,14 +144,14 @@ func (v *Voxelizer) gridValues(g *ingest.Grid) (values []float32, scaled bool, e
 	return values, scaled, nil
 }
 
-// raw sets vol's values from an input grid with any number of channels: resampled to the cells of the options, and
-// scaled if the options set a window (a window in the file is ignored). vol shares the memory of g if nothing changes
-// the values.
+// raw sets vol's values from an input grid with any number of channels: resampled to the cells of the options, then
+// scaled as the encoding says (a window in the file is ignored). vol shares the memory of g if nothing changes the
+// values.
 func (v *Voxelizer) raw(vol *Volume, g *ingest.Grid) error {
 	if err := v.check(g, MaxChannels); err != nil {
 		return err
 	}
-	vol.Content = FloatContent(g.Channels)
+	vol.Content = v.content(g.Channels)
 	if _, err := vol.Content.Size(vol.Dims); err != nil {
 		return err
 	}
@@ -158,26 +159,24 @@ func (v *Voxelizer) raw(vol *Volume, g *ingest.Grid) error {
 	if err != nil {
 		return err
 	}
-	vol.Values = values
-	if w := v.options.Window; w.Width > 0 {
-		low, high := w.bounds()
-		vol.Values = scale(vol.Values, low, high)
-	}
-	vol.Values = v.fitted(g, vol.Values)
-	if v.value() == Occupancy {
+	vol.Values = v.fitted(g, values)
+	if v.scaling.changes() || v.value() == Occupancy {
 		vol.Values = slices.Clone(vol.Values)
+	}
+	v.scaling.apply(vol.Values, g.Channels)
+	if v.value() == Occupancy {
 		occupy(vol.Values)
 	}
 	return nil
 }
 
-// scale maps low to 0 and high to 1, and clamps values outside.
-func scale(values []float32, low, high float32) []float32 {
-	out := make([]float32, len(values))
-	for i, x := range values {
-		out[i] = (min(max(x, low), high) - low) / (high - low)
+// content returns the content of volumes of values.
+func (v *Voxelizer) content(channels int) Content {
+	c := FloatContent(channels)
+	if v.scaling.changes() {
+		c.Values = v.scaling.encoding()
 	}
-	return out
+	return c
 }
 
 // fitted resamples the values of a grid, each channel separately, unless its cells already match the options.

@@ -36,35 +36,6 @@ func (Value) ChoiceDoc(name string) string {
 	return ""
 }
 
-// Encoding selects how volumes store cell values.
-type Encoding string
-
-// The encodings. Palette indices are normalised to the range of each sample, or to a window. Raw values are stored as
-// measured.
-const (
-	PaletteIndices Encoding = "palette"
-	RawValues      Encoding = "raw"
-)
-
-// Encodings lists all encodings.
-func Encodings() []Encoding { return []Encoding{PaletteIndices, RawValues} }
-
-// Choices lists the names of all encodings.
-func (Encoding) Choices() []string { return names(Encodings(), func(e Encoding) Encoding { return e }) }
-
-// ChoiceDoc returns the description of an encoding.
-func (Encoding) ChoiceDoc(name string) string {
-	switch Encoding(name) {
-	case PaletteIndices:
-		return "Colour map indices, normalised to the range of each sample or to the window, as in the 3D MNIST " +
-			"tutorial."
-	case RawValues:
-		return "Unscaled float32 values, with all channels of inputs that are already voxel grids. A window is " +
-			"applied only if it is set here."
-	}
-	return ""
-}
-
 // Options configures a [Voxelizer]. It is the section voxelize of the configuration.
 type Options struct {
 	// Dims is the grid size (depth, height, width) in cells. Some methods require a cube. Input grids are fitted to
@@ -74,15 +45,15 @@ type Options struct {
 	Method MethodName `yaml:"method" flag:"method" doc:"Voxelization method for point clouds and depth frames."`
 	// Value is the kind of value to store in each cell; empty means Density. A method with its own Value ignores it.
 	Value Value `yaml:"value" flag:"value" doc:"Value to store in each cell."`
-	// Values selects how volumes store the values; empty means PaletteIndices.
-	Values Encoding `yaml:"values" flag:"values" doc:"Encoding of cell values in volumes. It must match the model's input."`
+	// Values says what volumes hold; empty means PaletteIndices, or what the model was trained on.
+	Values Encoding `yaml:"values" flag:"values" doc:"What the network gets for each cell: palette, palette:LO:HI, raw, window:LO:HI, standard or standard:MEAN:DEV, which model input explains. Empty uses what the model was trained on. A new model gets palette indices."`
 	// Edge is the cell size of a placed grid in metres; 0 fits the grid to each cloud. FitCrop uses it for input
 	// grids too.
 	Edge float64 `yaml:"edge" flag:"edge" min:"0" doc:"Cell size in metres, for methods on a regular grid. 0 fits the grid to each point cloud."`
 	// Fit applies to input grids of another size; empty means FitAuto.
 	Fit Fit `yaml:"fit" flag:"fit" doc:"How to fit inputs that are already voxel grids, such as MRI and CT scans, to the grid size."`
 	// Window is mapped to 0..1 in input grids. Values outside it are clamped.
-	Window Window `yaml:"window" flag:"window" doc:"Intensity window CENTRE:WIDTH that is scaled to 0..1 in inputs that are already voxel grids, such as 40:400 for soft tissue in CT. Empty uses the window in the file, if any. none uses the full range of values."`
+	Window Window `yaml:"window" flag:"window" doc:"Intensity window CENTRE:WIDTH that is scaled to 0..1 in inputs that are already voxel grids, such as 40:400 for soft tissue in CT. It replaces the window of --values. Empty uses the window in the file, if any, for palette indices. none uses the full range of values."`
 	// Colormap is the name of the palette.
 	Colormap colormap.Name `yaml:"colormap" flag:"colormap" doc:"Colour map of the volumes. It must be the one that the model was trained with."`
 	// Origin is the minimum corner of a placed grid as x, y, z in metres; nil centres the grid on the bounding box
@@ -96,17 +67,27 @@ type Options struct {
 // new method options.
 func DefaultOptions() Options {
 	return Options{
-		Method: MNIST3D.Name, Dims: option.Dims{16, 16, 16}, Value: Density, Values: PaletteIndices, Fit: FitAuto,
+		Method: MNIST3D.Name, Dims: option.Dims{16, 16, 16}, Value: Density, Fit: FitAuto,
 		Colormap: "Oranges", Methods: newMethodOptions(),
 	}
 }
 
 // CellBytes returns the size in bytes of a cell in a volume of one channel.
 func (o Options) CellBytes() int {
-	if o.Values == RawValues {
+	if !o.Values.IsPalette() {
 		return FloatContent(1).CellBytes()
 	}
 	return 1
+}
+
+// Encoding returns what volumes hold: Values, with the window of the options. An invalid combination, which [New]
+// reports, gives Values.
+func (o Options) Encoding() Encoding {
+	values := o.withDefaults().Values
+	if e, err := values.Windowed(o.Window); err == nil {
+		return e
+	}
+	return values
 }
 
 // Clone returns a deep copy.
@@ -146,6 +127,11 @@ func (o *Options) Validate() error {
 	}
 	if err := o.Window.check(); err != nil {
 		bad("window: %w", err)
+	} else if _, err := o.Values.Windowed(o.Window); err != nil {
+		bad("window: %w", err)
+	}
+	if _, err := scalingOf(o.Values); err != nil {
+		bad("values: found %.64q, %w", o.Values, err)
 	}
 	m, err := methodOf(o.Method)
 	if err != nil {

@@ -18,6 +18,8 @@ type Voxelizer struct {
 	// cells computes the field of points or of a frame.
 	cells   func(d ingest.Data) (*Field, error)
 	palette *colormap.Palette
+	// scaling is what volumes hold.
+	scaling scaling
 }
 
 // New returns a voxelizer. The error reports all problems with the options.
@@ -38,7 +40,11 @@ func New(o Options) (*Voxelizer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("voxelize: method %s: %w", m.Name, err)
 	}
-	return &Voxelizer{options: o, method: m, cells: cells, palette: palette}, nil
+	scaling, err := scalingOf(o.Encoding())
+	if err != nil {
+		return nil, fmt.Errorf("voxelize: values: %w", err)
+	}
+	return &Voxelizer{options: o, method: m, cells: cells, palette: palette, scaling: scaling}, nil
 }
 
 // Method returns the voxelization method.
@@ -59,33 +65,36 @@ func (v *Voxelizer) Dims() [3]int { return v.options.Dims }
 func (v *Voxelizer) Palette() *colormap.Palette { return v.palette }
 
 // Volume voxelizes a sample. A frame is projected to points, and points are counted per cell. An input grid is
-// windowed and fitted (see [Fit]). The values are then stored unchanged, or normalised to the sample's own range and
-// converted to palette indices (see [Encoding]). Errors are of type *ingest.ItemError and permanent: the same sample
+// windowed and fitted (see [Fit]). The options' [Encoding] decides which numbers the volume holds. Errors are of type *ingest.ItemError and permanent: the same sample
 // fails again.
 func (v *Voxelizer) Volume(s ingest.Sample) (Volume, error) {
-	vol, err := v.volume(s, v.options.Values)
+	vol, err := v.volume(s, !v.options.Values.IsPalette())
 	if err != nil {
 		return Volume{}, itemError(s, err)
 	}
 	return vol, nil
 }
 
-func (v *Voxelizer) volume(s ingest.Sample, e Encoding) (Volume, error) {
+// volume makes a volume of palette indices, or of values.
+func (v *Voxelizer) volume(s ingest.Sample, values bool) (Volume, error) {
 	vol := Volume{ID: s.ID, Time: s.Time, Label: s.Label, Dims: v.options.Dims, Content: PaletteContent(v.palette.Name)}
+	if v.options.Values.IsPalette() && v.scaling.encoding() != PaletteIndices {
+		vol.Content.Values = v.scaling.encoding()
+	}
 	if g, ok := s.Data.(*ingest.Grid); ok {
-		if e == RawValues {
+		if values {
 			return vol, v.raw(&vol, g)
 		}
-		values, scaled, err := v.gridValues(g)
+		cells, scaled, err := v.gridValues(g)
 		if err != nil {
 			return vol, err
 		}
-		vol.Index = make([]uint8, len(values))
+		vol.Index = make([]uint8, len(cells))
 		if !scaled {
-			colormap.Index(vol.Index, values)
+			colormap.Index(vol.Index, cells)
 			return vol, nil
 		}
-		for i, x := range values {
+		for i, x := range cells {
 			vol.Index[i] = colormap.Entry(x)
 		}
 		return vol, nil
@@ -94,8 +103,12 @@ func (v *Voxelizer) volume(s ingest.Sample, e Encoding) (Volume, error) {
 	if err != nil {
 		return vol, err
 	}
-	if e == RawValues {
-		vol.Values, vol.Content = floats(f.Values), FloatContent(1)
+	if values {
+		if err := v.scaling.fits(1); err != nil {
+			return vol, err
+		}
+		vol.Values, vol.Content = floats(f.Values), v.content(1)
+		v.scaling.apply(vol.Values, 1)
 	} else {
 		vol.Index = make([]uint8, len(f.Values))
 		colormap.Index(vol.Index, f.Values)

@@ -10,33 +10,38 @@ import (
 
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/stream"
+	"github.com/voxelstream/voxelstream/classify"
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/array"
 	"github.com/voxelstream/voxelstream/ingest/formats"
 	"github.com/voxelstream/voxelstream/ingest/h5"
-	"github.com/voxelstream/voxelstream/internal/option"
 	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/nn/train"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
 	"github.com/voxelstream/voxelstream/voxelize"
-	"github.com/voxelstream/voxelstream/voxelize/colormap"
 	"github.com/voxelstream/voxelstream/voxelize/volarrow"
 )
 
-// dataset holds labelled volumes, one byte per voxel, in memory or, above the memory limit, in a temporary file.
-// Labels are always in memory.
+// dataset holds labelled volumes as rows of a model's input, in memory or, above the memory limit, in a temporary file.
+// A row is one byte per voxel for palette indices, and float32 for values. Labels are always in memory.
 type dataset struct {
-	limit   int64
-	index   []uint8
-	file    *spill
-	labels  []int32
-	dims    [3]int
-	palette *colormap.Palette
+	limit  int64
+	input  *classify.Input
+	index  []uint8
+	values []float32
+	file   *spill
+	row    []float32 // buffer for one row of values
+	labels []int32
 	// ranges records which part of a topic was read. It is empty for files.
 	ranges string
+	// parts names the part of each archive that was read.
+	parts map[string]h5.Split
 	// unlabelled and bad count skipped rows.
 	unlabelled, bad int
 	firstBad        error
+	// ranged reports grids with values outside 0..1 that were mapped by their own range.
+	ranged bool
 }
 
 // classes returns one more than the largest label.
@@ -82,13 +87,30 @@ func (d *dataset) balance(m *nn.Model) []float64 {
 	return weights
 }
 
+// add adds a volume, or counts it if it has no label. A volume that the model does not take is an error.
 func (d *dataset) add(v *voxelize.Volume) error {
 	if v.Label < 0 {
 		d.unlabelled++
 		return nil
 	}
+	if d.input.Channels == 0 {
+		d.input.Channels = v.Content.Channels
+	}
+	if err := d.input.Check(v); err != nil {
+		return &ingest.ItemError{ID: v.ID, Err: err}
+	}
 	d.labels = append(d.labels, v.Label)
-	return d.grow(v.Index)
+	n, indices := d.input.Size()
+	if indices {
+		return grow(d, &d.index, v.Index)
+	}
+	if len(d.row) != n {
+		d.row = make([]float32, n)
+	}
+	if err := d.input.Put(d.row, v); err != nil {
+		return err
+	}
+	return grow(d, &d.values, d.row)
 }
 
 // empty returns an error that explains why there are no rows.
@@ -103,30 +125,40 @@ func (d *dataset) empty(from any) error {
 	return err
 }
 
-// readData reads labelled volumes. From an archive with parts it reads the given split or, if split is empty, the
-// first of prefer that has rows.
-func readData(ctx context.Context, a *app.Env, paths []string, split string, prefer []h5.Split,
+// readData reads labelled volumes that a model takes. The voxelizer's options are in o; sizes and values follow the
+// model. From an archive with parts it reads the given split or, if split is empty, the first of prefer that has rows.
+func readData(ctx context.Context, a *app.Env, paths []string, split string, prefer []h5.Split, in *classify.Input,
 	o voxelize.Options,
 ) (*dataset, error) {
+	splits := append(slices.Clone(prefer), h5.All)
+	switch split {
+	case "":
+	case "all":
+		splits = []h5.Split{h5.All}
+	case string(h5.Train), string(h5.Val), string(h5.Test):
+		splits = []h5.Split{h5.Split(split)}
+	default:
+		return nil, app.Usage(fmt.Errorf("--split: found %q, want train, val, test or all", split))
+	}
 	for _, path := range paths {
 		if _, err := os.Stat(path); err != nil {
 			return nil, err
 		}
 	}
-	if o.Values == voxelize.RawValues {
-		return nil, app.Usage(errors.New("voxelize.values: found raw, want palette, because training and evaluation " +
-			"use palette indices"))
-	}
-	v, err := voxelize.New(o)
+	v, err := voxelize.New(in.Options(o))
 	if err != nil {
 		return nil, err
 	}
-	d := newDataset(a, v.Dims(), v.Palette())
+	d := newDataset(a, in)
+	d.parts = map[string]h5.Split{}
 	bar := a.Bar("rows read")
 	defer bar.Done()
 	for _, path := range paths {
-		if err := readInput(ctx, a, d, path, split, prefer, v,
-			func() { bar.Set(int64(len(d.labels)), 0, "") }); err != nil {
+		r := reading{
+			env: a, set: d, path: path, explicit: split != "", voxelizer: v,
+			progress: func() { bar.Set(int64(len(d.labels)), 0, "") },
+		}
+		if err := r.read(ctx, splits); err != nil {
 			return nil, errors.Join(fmt.Errorf("%s: %w", path, err), d.close())
 		}
 	}
@@ -135,14 +167,17 @@ func readData(ctx context.Context, a *app.Env, paths []string, split string, pre
 
 // newDataset keeps rows in memory up to half of the limit. The other half is for the blocks that training reads from a
 // file.
-func newDataset(a *app.Env, dims [3]int, palette *colormap.Palette) *dataset {
-	return &dataset{limit: int64(a.Config.Train.MemoryLimit) / 2, dims: dims, palette: palette}
+func newDataset(a *app.Env, in *classify.Input) *dataset {
+	return &dataset{limit: int64(a.Config.Train.MemoryLimit) / 2, input: in}
 }
 
 // finished completes the reading of d and logs what was skipped.
 func finished(a *app.Env, d *dataset, from any) (*dataset, error) {
-	if d.bad > 0 || d.unlabelled > 0 {
-		a.Log.Warn("skipped rows", "bad", d.bad, "unlabelled", d.unlabelled, "first error", d.firstBad)
+	if d.bad > 0 {
+		a.Log.Warn("skipped rows", "bad", d.bad, "first error", d.firstBad)
+	}
+	if d.unlabelled > 0 {
+		a.Log.Warn("skipped rows without a label (label -1 means none)", "unlabelled", d.unlabelled)
 	}
 	if err := errors.Join(d.empty(from), d.finish()); err != nil {
 		return nil, errors.Join(err, d.close())
@@ -154,57 +189,93 @@ func finished(a *app.Env, d *dataset, from any) (*dataset, error) {
 	return d, nil
 }
 
-func readInput(ctx context.Context, a *app.Env, d *dataset, path, split string, prefer []h5.Split,
-	v *voxelize.Voxelizer, progress func(),
-) error {
-	f, err := formats.Detect(ctx, path, a.Config.Ingest)
+// reading is the reading of one input.
+type reading struct {
+	env       *app.Env
+	set       *dataset
+	path      string
+	explicit  bool // the user asked for a part
+	voxelizer *voxelize.Voxelizer
+	progress  func()
+}
+
+// read reads the first of the parts that has rows.
+func (r *reading) read(ctx context.Context, splits []h5.Split) error {
+	f, err := formats.Detect(ctx, r.path, r.env.Config.Ingest)
 	if err != nil && !errors.Is(err, ingest.ErrFormat) { // ErrFormat: also a folder of files
 		return err
 	}
-	splits := []h5.Split{h5.All}
-	if f.Name == h5.HDF5.Name {
-		splits = append(slices.Clone(prefer), h5.All)
-		switch split {
-		case "train":
-			splits = []h5.Split{h5.Train}
-		case "test":
-			splits = []h5.Split{h5.Test}
-		case "all":
-			splits = []h5.Split{h5.All}
+	switch named := ingest.ReaderOptions(r.env.Config.Ingest, array.Options{}).Part != ""; {
+	case f.Name != h5.HDF5.Name && f.Name != array.NPZ.Name:
+		if r.explicit && splits[0] != h5.All {
+			return app.Usage(fmt.Errorf("--split %s: only HDF5 and .npz archives have parts, and this is a %s file", splits[0],
+				f.Name))
 		}
-	} else if split == "train" || split == "test" {
-		return app.Usage(fmt.Errorf("--split %s: only HDF5 archives have parts, and this is a %s file", split, f.Name))
+		splits = []h5.Split{h5.All}
+	case named && f.Name == array.NPZ.Name:
+		if r.explicit {
+			return app.Usage(errors.New("found --split and --part, want one of them"))
+		}
+		splits = []h5.Split{h5.All}
 	}
 	var first error
 	for _, s := range splits {
-		var src ingest.Source
-		if f.Name == h5.HDF5.Name {
-			src, err = h5.Open(ctx, path, h5.Options{Split: s, Options: a.Reading()})
-		} else {
-			src, err = formats.Open(ctx, path, a.Reading())
-		}
+		src, err := openPart(ctx, r.env.Reading(), r.path, f.Name, h5.Options{Split: s})
 		if err != nil {
 			first = errors.Join(first, err)
 			continue
 		}
+		d := r.set
 		before := len(d.labels) + d.unlabelled + d.bad
 		if sized, ok := src.(ingest.Sized); ok {
 			d.reserve(sized.Len())
 		}
-		err = errors.Join(readSource(ctx, d, src, v, progress), src.Close())
+		err = errors.Join(r.rows(ctx, src), src.Close())
 		if err != nil || len(d.labels)+d.unlabelled+d.bad > before {
+			d.parts[r.path] = s
+			if s != h5.All {
+				r.env.Log.Info("rows of an archive", "file", r.path, "part", s)
+			}
 			return err
 		}
 	}
 	return first
 }
 
-func readSource(ctx context.Context, d *dataset, src ingest.Source, v *voxelize.Voxelizer, progress func()) error {
+// hasPart reports whether an archive has a part.
+func hasPart(ctx context.Context, a *app.Env, path string, s h5.Split) bool {
+	f, err := formats.Detect(ctx, path, a.Config.Ingest)
+	if err != nil {
+		return false
+	}
+	src, err := openPart(ctx, a.Config.Ingest, path, f.Name, h5.Options{Split: s})
+	return err == nil && src.Close() == nil
+}
+
+// openPart opens a part of an input of a format.
+func openPart(ctx context.Context, reading ingest.Options, path, format string, o h5.Options) (ingest.Source, error) {
+	switch {
+	case format == h5.HDF5.Name:
+		o.Options = reading
+		return h5.Open(ctx, path, o)
+	case o.Split != h5.All:
+		reading = reading.Clone()
+		reading.Readers = append([]any{&array.Options{Part: string(o.Split)}}, reading.Readers...)
+	}
+	return formats.Open(ctx, path, reading)
+}
+
+func (r *reading) rows(ctx context.Context, src ingest.Source) error {
+	d := r.set
 	failed, err := ingest.Each(ctx, src, func(s ingest.Sample) error {
-		vol, err := v.Volume(s)
+		vol, err := r.voxelizer.Volume(s)
 		if err == nil {
-			progress()
+			r.progress()
 			err = d.add(&vol)
+		}
+		if g, ok := s.Data.(*ingest.Grid); ok && err == nil && !d.ranged && d.input.Palette != nil &&
+			d.input.Values == voxelize.PaletteIndices && g.Window[0] >= g.Window[1] {
+			d.ranged = slices.Min(g.Values) < 0 || slices.Max(g.Values) > 1
 		}
 		return err
 	}, func(err error) {
@@ -221,15 +292,11 @@ const topicSetting = "topic"
 
 // readTopic reads the labelled volumes that the topic holds now or, when resuming, held when training started.
 // Duplicates are skipped.
-func readTopic(ctx context.Context, a *app.Env, vo voxelize.Options, o TrainOptions) (*dataset, error) {
-	palette, err := colormap.ByName(string(vo.Colormap))
-	if err != nil {
-		return nil, err
-	}
-	d := newDataset(a, vo.Dims, palette)
+func readTopic(ctx context.Context, a *app.Env, in *classify.Input, o TrainOptions) (*dataset, error) {
+	d := newDataset(a, in)
 	bar := a.Bar("volumes read")
 	defer bar.Done()
-	err = stream.WithClient(ctx, a, func(client *kafka.Client) error {
+	err := stream.WithClient(ctx, a, func(client *kafka.Client) error {
 		ranges, err := rangesOf(ctx, a, client, o)
 		if err != nil {
 			return err
@@ -284,39 +351,39 @@ func rangesOf(ctx context.Context, a *app.Env, client *kafka.Client, o TrainOpti
 	return r, err
 }
 
-// addMessage adds the labelled volumes of a message. A bad message is counted, and is not an error.
+// addMessage adds the labelled volumes of a message. Bad messages and volumes are counted, and are not errors.
 func (d *dataset) addMessage(m *transport.Message, seen map[string]bool) error {
-	batch, err := d.decode(m)
-	if err != nil {
+	bad := func(err error) {
 		d.bad++
 		if d.firstBad == nil {
 			d.firstBad = fmt.Errorf("%s/%d offset %d: %w", m.Topic, m.Partition, m.Offset, err)
 		}
+	}
+	batch, err := decode(m)
+	if err != nil {
+		bad(err)
 		return nil
 	}
 	for i := range batch.Volumes {
-		if id := batch.Volumes[i].ID.String(); !seen[id] {
-			seen[id] = true
-			if err := d.add(&batch.Volumes[i]); err != nil {
-				return err
-			}
+		id := batch.Volumes[i].ID.String()
+		if seen[id] {
+			continue
+		}
+		seen[id] = true
+		err := d.add(&batch.Volumes[i])
+		if _, item := errors.AsType[*ingest.ItemError](err); item {
+			bad(err)
+		} else if err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// decode decodes the volumes of a message. They must have the dims and palette of d.
-func (d *dataset) decode(m *transport.Message) (b volarrow.Batch, err error) {
+// decode decodes the volumes of a message.
+func decode(m *transport.Message) (volarrow.Batch, error) {
 	if err := m.Verify(); err != nil {
-		return b, err
+		return volarrow.Batch{}, err
 	}
-	b, err = volarrow.Decode(m.Value, string(m.Key))
-	if err != nil {
-		return b, err
-	}
-	if want := voxelize.PaletteContent(d.palette.Name); b.Dims != d.dims || b.Content != want {
-		return b, fmt.Errorf("found volumes of %s cells with %v, want %s cells with %v",
-			option.Dims(b.Dims).Cells(), b.Content, option.Dims(d.dims).Cells(), want)
-	}
-	return b, nil
+	return volarrow.Decode(m.Value, string(m.Key))
 }

@@ -37,17 +37,17 @@ type Share struct {
 }
 
 // Evaluate evaluates a model on labelled data. From an archive with parts it reads the given split or, if split is
-// empty, the test part, or else the training part. report is a .html or .json file, or empty.
+// empty, the test part, or else the validation part, or else the training part. report is a .html or .json file, or empty.
 func Evaluate(ctx context.Context, a *app.Env, paths []string, split, report string) (*EvaluateResult, error) {
 	if ext := filepath.Ext(report); report != "" && ext != ".html" && ext != ".json" {
 		return nil, app.Usage(fmt.Errorf("--report: found extension %q, want .html or .json", ext))
 	}
-	m, scored, d, err := scoredData(ctx, a, a.Config.Model.Path, paths, split, h5.Test, h5.Train)
+	m, scored, d, err := scoredData(ctx, a, a.Config.Model.Path, paths, split, h5.Test, h5.Val, h5.Train)
 	if err != nil {
 		return nil, err
 	}
 	defer d.close() //nolint:errcheck // opened for reading
-	e, err := train.Evaluate(ctx, scored, d.rows(scored), train.EvaluateOptions{
+	e, err := train.Evaluate(ctx, scored, d.rows(), train.EvaluateOptions{
 		Threads: a.Threads(),
 		TopK:    a.Config.Model.TopK, AUC: true,
 	})
@@ -75,15 +75,21 @@ func scoredData(ctx context.Context, a *app.Env, path string, data []string, spl
 	if m, err = models.Load(ctx, path); err != nil {
 		return nil, nil, nil, err
 	}
-	vo, err := models.Fit(m.Model, a.Config.Voxelize)
+	in, err := classify.InputOf(m.Model, classify.PreferencesIn(a.Config.Voxelize))
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	logInput(a, in)
 	if scored, err = classify.Scored(m.Model); err != nil {
 		return nil, nil, nil, err
 	}
-	d, err = readData(ctx, a, data, split, prefer, vo)
+	d, err = readData(ctx, a, data, split, prefer, in, a.Config.Voxelize)
 	return m, scored, d, err
+}
+
+// logInput says which numbers the network gets.
+func logInput(a *app.Env, in *classify.Input) {
+	a.Log.Info("input of the model", "takes", in.String())
 }
 
 // inPairs reports whether rows come in pairs of one digit. For twenty rows, the odds of this by chance are one in

@@ -10,13 +10,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/apptest"
 	"github.com/voxelstream/voxelstream/app/files"
+	"github.com/voxelstream/voxelstream/classify"
 	"github.com/voxelstream/voxelstream/nn/train"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 	"github.com/voxelstream/voxelstream/voxelize"
-	"github.com/voxelstream/voxelstream/voxelize/colormap"
 	"github.com/voxelstream/voxelstream/voxelize/volarrow"
 )
 
@@ -143,14 +142,10 @@ func TestBuiltinAccuracy(t *testing.T) {
 	}
 }
 
-// TestRawVolumes checks that training rejects raw values in the configuration and on the topic.
-func TestRawVolumes(t *testing.T) {
-	a := apptest.New(t, "voxelize.values", "raw")
-	if _, err := readData(t.Context(), a, nil, "", nil, a.Config.Voxelize); !app.IsUsage(err) ||
-		!strings.Contains(err.Error(), "found raw, want palette") {
-		t.Errorf("found %v", err)
-	}
-	palette, err := colormap.ByName("Oranges")
+// TestVolumesOfAnotherKind checks that training refuses volumes on the topic that the model does not take.
+func TestVolumesOfAnotherKind(t *testing.T) {
+	a := apptest.New(t)
+	in, err := classify.NewInput(voxelize.Options{Dims: [3]int{1, 1, 2}, Colormap: "Oranges"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,9 +156,16 @@ func TestRawVolumes(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := transport.New("s", "s/0", transport.ContentArrow, value)
-	_, err = newDataset(a, [3]int{1, 1, 2}, palette).decode(&m)
-	want := "found volumes of 1x1x2 cells with float32 values of 1 channel, want 1x1x2 cells with palette Oranges"
-	if err == nil || err.Error() != want {
+	d := newDataset(a, in)
+	if err := d.addMessage(&m, map[string]bool{}); err != nil {
+		t.Fatal(err)
+	}
+	want := "found float32 values of 1 channel, want palette Oranges, the input of the model"
+	if d.bad != 1 || d.firstBad == nil || !strings.Contains(d.firstBad.Error(), want) {
+		t.Errorf("found %d bad volumes, %v, want %s", d.bad, d.firstBad, want)
+	}
+	labelled(in, &m, func(bad error) { err = bad })
+	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("found %v, want %s", err, want)
 	}
 }

@@ -55,7 +55,7 @@ func Quantize(ctx context.Context, a *app.Env, path string, data []string, o Qua
 		return nil, err
 	}
 	defer d.close() //nolint:errcheck // opened for reading
-	rows := d.rows(scored)
+	rows := d.rows()
 	calibration := max(1, int(o.Share*float64(rows.Len())))
 	if calibration >= rows.Len() {
 		return nil, fmt.Errorf("found %d labelled rows, want at least 2: some to calibrate and others to measure "+
@@ -70,7 +70,7 @@ func Quantize(ctx context.Context, a *app.Env, path string, data []string, o Qua
 		a.Threads()); err != nil {
 		return nil, app.Interrupted(ctx, err)
 	}
-	m.Precision = p
+	m.Precision, m.Metadata = p, d.input.Metadata(m.Classes)
 	refused := !o.Force && !(r.Drop <= o.MaxDrop)
 	if !refused && o.Out != "" {
 		if err := format.Save(o.Out, m.Model); err != nil {

@@ -2,11 +2,12 @@ package learn
 
 import (
 	"bufio"
+	"encoding/binary"
 	"hash/crc64"
 	"io"
 	"os"
+	"slices"
 
-	"github.com/voxelstream/voxelstream/classify"
 	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/nn/train"
 )
@@ -15,8 +16,9 @@ import (
 // disappears with the process however that ends. On systems where open files cannot be removed, it is removed when
 // closed.
 type spill struct {
-	f *os.File
-	w *bufio.Writer
+	f      *os.File
+	w      *bufio.Writer
+	buffer []byte // for numbers of several bytes
 }
 
 func newSpill() (*spill, error) {
@@ -34,36 +36,71 @@ func (s *spill) close() error {
 	return err
 }
 
+// rowBytes returns the size of a row in bytes, or 0 if it is not known yet.
+func (d *dataset) rowBytes() int {
+	n, indices := d.input.Size()
+	if !indices {
+		n *= 4
+	}
+	return n
+}
+
 // reserve allocates memory for more rows, up to the limit.
 func (d *dataset) reserve(rows int) {
-	size := d.dims[0] * d.dims[1] * d.dims[2]
-	rows = int(min(int64(rows), (d.limit-int64(len(d.index)))/int64(size)))
-	if d.file == nil && rows > 0 {
-		d.index = append(make([]uint8, 0, len(d.index)+rows*size), d.index...)
+	size := d.rowBytes()
+	if size == 0 || d.file != nil {
+		return
+	}
+	rows = int(min(int64(rows), (d.limit-int64(len(d.index)+4*len(d.values)))/int64(size)))
+	if rows <= 0 {
+		return
+	}
+	if d.input.Palette != nil {
+		d.index = slices.Grow(d.index, rows*size)
+	} else {
+		d.values = slices.Grow(d.values, rows*size/4)
 	}
 }
 
-// grow adds a row: in memory up to the limit, then in a file.
-func (d *dataset) grow(row []uint8) error {
+// grow adds a row to rows, those of d in memory, up to the limit, then to a file.
+func grow[T uint8 | float32](d *dataset, rows *[]T, row []T) error {
 	if d.file == nil {
-		if int64(len(d.index)+len(row)) <= d.limit {
-			if cap(d.index)-len(d.index) < len(row) { // grow by an eighth, because old and new slice coexist
-				d.index = append(make([]uint8, 0, len(d.index)+len(d.index)/8+16*len(row)), d.index...)
+		all := *rows
+		if int64(len(all)+len(row))*int64(binary.Size(row[0])) <= d.limit {
+			if cap(all)-len(all) < len(row) { // grow by an eighth, because old and new slice coexist
+				all = append(make([]T, 0, len(all)+len(all)/8+16*len(row)), all...)
 			}
-			d.index = append(d.index, row...)
+			all = append(all, row...)
+			*rows = all
 			return nil
 		}
 		var err error
 		if d.file, err = newSpill(); err != nil {
 			return err
 		}
-		if _, err := d.file.w.Write(d.index); err != nil {
+		if err := write(d.file, all); err != nil {
 			return err
 		}
-		d.index = nil
+		*rows = nil
 	}
-	_, err := d.file.w.Write(row)
-	return err
+	return write(d.file, row)
+}
+
+// write appends numbers to the file, little-endian.
+func write[T uint8 | float32](s *spill, numbers []T) error {
+	const block = 1 << 16
+	for len(numbers) > 0 {
+		n := min(block, len(numbers))
+		var err error
+		if s.buffer, err = binary.Append(s.buffer[:0], binary.LittleEndian, numbers[:n]); err != nil {
+			return err
+		}
+		if _, err := s.w.Write(s.buffer); err != nil {
+			return err
+		}
+		numbers = numbers[n:]
+	}
+	return nil
 }
 
 // finish flushes buffered rows to the file.
@@ -82,32 +119,43 @@ func (d *dataset) close() error {
 	return d.file.close()
 }
 
-// rows returns the volumes for training or evaluating a model.
-func (d *dataset) rows(m *nn.Model) train.Rows {
-	palette := classify.Plan(m, d.palette)
+// rows returns the volumes for training or evaluating the model that takes them.
+func (d *dataset) rows() train.Rows {
 	if d.file != nil {
-		return spilled{d, palette}
+		return spilled{d}
 	}
-	return &train.Data{Index: d.index, Palette: palette, Labels: d.labels}
+	return &train.Data{Index: d.index, X: d.values, Palette: d.input.Colours(), Labels: d.labels}
 }
 
 // spilled reads the rows of a dataset from its file.
-type spilled struct {
-	d       *dataset
-	palette *nn.Palette
-}
+type spilled struct{ d *dataset }
 
 func (s spilled) Len() int             { return len(s.d.labels) }
-func (s spilled) Colours() *nn.Palette { return s.palette }
+func (s spilled) Colours() *nn.Palette { return s.d.input.Colours() }
 
 func (s spilled) Read(lo int, b *train.Batch) error {
-	size := s.d.dims[0] * s.d.dims[1] * s.d.dims[2]
 	copy(b.Labels, s.d.labels[lo:])
 	for i := range b.Weights {
 		b.Weights[i] = 1
 	}
-	_, err := s.d.file.f.ReadAt(b.Index, int64(lo)*int64(size))
-	return err
+	at, file := int64(lo)*int64(s.d.rowBytes()), s.d.file
+	if b.Index != nil {
+		_, err := file.f.ReadAt(b.Index, at)
+		return err
+	}
+	const block = 1 << 16
+	for x := b.X; len(x) > 0; {
+		n := min(block, len(x))
+		file.buffer = slices.Grow(file.buffer[:0], 4*n)[:4*n]
+		if _, err := file.f.ReadAt(file.buffer, at); err != nil {
+			return err
+		}
+		if _, err := binary.Decode(file.buffer, binary.LittleEndian, x[:n]); err != nil {
+			return err
+		}
+		at, x = at+int64(4*n), x[n:]
+	}
+	return nil
 }
 
 func (s spilled) Digest() (uint64, error) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/voxelstream/voxelstream/app"
@@ -28,9 +29,12 @@ type TrainOptions struct {
 	FromTopic bool
 	// Follow, with FromTopic, trains on each volume of the topic once, as they arrive.
 	Follow bool
-	// Split is "train", "test" or "all" of an archive with parts. Empty means train, or all if there are no parts.
+	// Split is "train", "val", "test" or "all" of an archive with parts. Empty means train, or all if there are no parts.
 	// "pairs" is like empty, and the validation split keeps each even row and the odd row after it together.
 	Split string
+	// Validation is labelled data to validate on. If it is empty, the validation parts of the archives are used, or
+	// else the last rows of the training data, as the configuration says.
+	Validation []string
 	// Init is a model to start from. Empty creates a new one.
 	Init string
 	// Resume continues from the checkpoint, if there is one.
@@ -94,10 +98,12 @@ type training struct {
 	settings config.Train
 	o        TrainOptions
 
-	model   *nn.Model
-	options train.Options
-	history *train.History
-	rows    int // per epoch
+	model     *nn.Model
+	input     *classify.Input
+	options   train.Options
+	history   *train.History
+	rows      int  // per epoch
+	validated bool // on data of the user's own
 }
 
 // check completes and validates the options and settings.
@@ -108,6 +114,8 @@ func (tr *training) check(paths []string) error {
 		return errors.New("missing --out MODEL, the model file to write: .keras, .h5, .onnx or .safetensors")
 	case o.FromTopic == (len(paths) > 0):
 		return errors.New("want either files with labelled data or --from-topic")
+	case o.Follow && len(o.Validation) > 0:
+		return errors.New("--follow cannot validate: leave --validation out")
 	case tr.settings.Optimizer == config.OptimizerInit && o.Init == "":
 		return errors.New("train.optimizer init requires --init with a .keras or .h5 file that stores the optimizer " +
 			"state")
@@ -142,17 +150,24 @@ func (tr *training) check(paths []string) error {
 func (tr *training) train(ctx context.Context, paths []string) (err error) {
 	vo := tr.env.Config.Voxelize
 	if tr.o.Init != "" {
-		if vo, err = tr.initial(ctx, vo); err != nil {
-			return err
-		}
+		err = tr.initial(ctx, vo)
+	} else {
+		tr.input, err = classify.NewInput(vo)
+	}
+	if err != nil {
+		return err
 	}
 	if tr.o.Follow {
 		if tr.model == nil {
-			if err := tr.newModel(vo.Dims, string(vo.Colormap), tr.o.Classes); err != nil {
+			if tr.input.Palette == nil {
+				return app.Usage(errors.New("--follow requires --init with values other than palette, because the " +
+					"number of channels is unknown"))
+			}
+			if err := tr.newModel(tr.o.Classes); err != nil {
 				return err
 			}
 		}
-		return tr.follow(ctx, vo)
+		return tr.follow(ctx)
 	}
 	d, err := tr.data(ctx, paths, vo)
 	if err != nil {
@@ -160,60 +175,108 @@ func (tr *training) train(ctx context.Context, paths []string) (err error) {
 	}
 	defer d.close() //nolint:errcheck // opened for reading
 	if tr.model == nil {
-		if err := tr.newModel(d.dims, d.palette.Name, cmp.Or(tr.o.Classes, d.classes())); err != nil {
+		if err := tr.newModel(cmp.Or(tr.o.Classes, d.classes())); err != nil {
 			return err
 		}
 	}
-	return tr.fit(ctx, d)
+	if d.ranged && vo.Values == "" && tr.o.Init == "" {
+		tr.env.Log.Warn("each grid was normalised to its own range, so the model cannot tell absolute values apart; " +
+			"--values raw, window:LO:HI or standard keeps them")
+	}
+	logInput(tr.env, tr.input)
+	v, err := tr.validationData(ctx, d, vo)
+	if err != nil {
+		return err
+	}
+	if v != nil {
+		defer v.close() //nolint:errcheck // opened for reading
+	}
+	return tr.fit(ctx, d, v)
 }
 
-// initial loads the model to start from. Its input and palette determine how volumes are made.
-func (tr *training) initial(ctx context.Context, vo voxelize.Options) (voxelize.Options, error) {
+// initial loads the model to start from. Its input determines how volumes are made, unless the configuration says
+// otherwise.
+func (tr *training) initial(ctx context.Context, vo voxelize.Options) error {
 	m, err := models.Load(ctx, tr.o.Init)
 	if err != nil {
-		return vo, err
+		return err
+	}
+	if tr.input, err = classify.InputOf(m.Model, classify.PreferencesIn(vo)); err != nil {
+		return err
 	}
 	tr.model = m.Model
-	if vo, err = models.Fit(m.Model, vo); err != nil || tr.settings.FromLogits {
-		return vo, err
+	if !tr.settings.FromLogits {
+		if tr.model, err = classify.Scored(m.Model); err != nil {
+			return err
+		}
 	}
-	tr.model, err = classify.Scored(m.Model)
-	return vo, err
+	tr.model.Metadata = tr.input.Metadata(m.Classes)
+	return nil
 }
 
 func (tr *training) data(ctx context.Context, paths []string, vo voxelize.Options) (*dataset, error) {
 	if tr.o.FromTopic {
-		return readTopic(ctx, tr.env, vo, tr.o)
+		return readTopic(ctx, tr.env, tr.input, tr.o)
 	}
 	split := tr.o.Split
 	if split == pairs {
 		split = ""
 	}
-	return readData(ctx, tr.env, paths, split, []h5.Split{h5.Train}, vo)
+	return readData(ctx, tr.env, paths, split, []h5.Split{h5.Train}, tr.input, vo)
+}
+
+// validationData reads the validation data of the user's own, or else the validation parts of the archives whose
+// training parts are in d. It returns nil if there are none.
+func (tr *training) validationData(ctx context.Context, d *dataset, vo voxelize.Options) (*dataset, error) {
+	paths, split := tr.o.Validation, ""
+	if len(paths) == 0 {
+		for path, part := range d.parts {
+			if part == h5.Train && hasPart(ctx, tr.env, path, h5.Val) {
+				paths, split = append(paths, path), string(h5.Val)
+			}
+		}
+		slices.Sort(paths)
+	}
+	if len(paths) == 0 {
+		return nil, nil
+	}
+	v, err := readData(ctx, tr.env, paths, split, []h5.Split{h5.Val, h5.Test}, tr.input, vo)
+	if err != nil {
+		return nil, fmt.Errorf("validation data: %w", err)
+	}
+	tr.env.Log.Info("validation data", "rows", len(v.labels), "files", paths)
+	tr.settings.ValidationSplit = 0
+	return v, nil
 }
 
 // newModel creates a network of the configured architecture.
-func (tr *training) newModel(dims [3]int, colormap string, classes int) (err error) {
-	tr.model, err = zoo.New(string(tr.settings.Arch), nn.Shape{dims[0], dims[1], dims[2], 3}, classes)
-	if err != nil {
+func (tr *training) newModel(classes int) (err error) {
+	in := tr.input
+	shape := nn.Shape{in.Dims[0], in.Dims[1], in.Dims[2], in.Channels}
+	if tr.model, err = zoo.New(string(tr.settings.Arch), shape, classes); err != nil {
 		return app.Usage(fmt.Errorf("train.arch: %w", err))
 	}
-	tr.model.Colormap = colormap
+	tr.model.Metadata = in.Metadata(nil)
 	tr.model.Init(tr.env.Config.Seed)
 	return nil
 }
 
-func (tr *training) fit(ctx context.Context, d *dataset) (err error) {
+// fit trains on d and validates on v, or on the configured part of d if v is nil.
+func (tr *training) fit(ctx context.Context, d, v *dataset) (err error) {
 	c := &tr.settings
 	if tr.o.Split == pairs {
 		if err := d.paired(); err != nil {
 			return app.Usage(fmt.Errorf("--split pairs: %w", err))
 		}
 	}
-	rows := d.rows(tr.model)
+	rows := d.rows()
+	tr.validated = v != nil
 	tr.rows = rows.Len()
 	if err := tr.prepare(ctx, int(float64(tr.rows)*(1-c.ValidationSplit))); err != nil {
 		return err
+	}
+	if v != nil {
+		tr.options.Validation = v.rows()
 	}
 	if c.ClassWeight.Balanced {
 		tr.options.ClassWeight = d.balance(tr.model)
@@ -230,7 +293,7 @@ func (tr *training) fit(ctx context.Context, d *dataset) (err error) {
 // prepare sets the training options for the given number of rows per epoch.
 func (tr *training) prepare(ctx context.Context, rows int) error {
 	c := &tr.settings
-	options, err := trainOptions(c, tr.model, rows)
+	options, err := trainOptions(c, tr.model, rows, tr.validated)
 	if err != nil {
 		return err
 	}
@@ -243,7 +306,7 @@ func (tr *training) prepare(ctx context.Context, rows int) error {
 		options.Group = 2
 	}
 	if (tr.o.KeepBest || tr.o.Best != "") && options.EarlyStopping == nil {
-		options.EarlyStopping = &train.EarlyStopping{Monitor: monitored(c, "accuracy"), MinDelta: c.MinDelta}
+		options.EarlyStopping = &train.EarlyStopping{Monitor: monitored(c, "accuracy", tr.validated), MinDelta: c.MinDelta}
 	}
 	if tr.o.KeepBest {
 		options.EarlyStopping.Restore = true

@@ -18,32 +18,44 @@ import (
 	"github.com/voxelstream/voxelstream/app/config"
 	"github.com/voxelstream/voxelstream/app/files"
 	"github.com/voxelstream/voxelstream/app/models"
+	"github.com/voxelstream/voxelstream/classify"
 	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/nn/format"
 	"github.com/voxelstream/voxelstream/nn/layers"
 	"github.com/voxelstream/voxelstream/nn/train"
 	"github.com/voxelstream/voxelstream/voxelize"
-	"github.com/voxelstream/voxelstream/voxelize/colormap"
 )
 
 // TestSpill compares rows kept in a file, because they exceed the memory limit, with the same rows in memory.
 func TestSpill(t *testing.T) {
-	palette, err := colormap.ByName("Oranges")
+	for _, values := range []voxelize.Encoding{voxelize.PaletteIndices, "window:10:200"} {
+		testSpill(t, values)
+	}
+}
+
+func testSpill(t *testing.T, values voxelize.Encoding) {
+	o := voxelize.DefaultOptions()
+	o.Dims, o.Values = [3]int{4, 4, 4}, values
+	in, err := classify.NewInput(o)
 	if err != nil {
 		t.Fatal(err)
+	}
+	content, rowBytes := voxelize.PaletteContent("Oranges"), int64(64)
+	if in.Palette == nil {
+		content, rowBytes = voxelize.ByteContent(1, 1, 0), 4*64
 	}
 	a := apptest.New(t)
 	r := rand.New(rand.NewPCG(1, 2))
 	var rows []voxelize.Volume
 	for i := range 100 {
-		v := voxelize.Volume{Label: int32(i % 7), Index: make([]uint8, 64)}
+		v := voxelize.Volume{Label: int32(i % 7), Index: make([]uint8, 64), Dims: o.Dims, Content: content}
 		for j := range v.Index {
 			v.Index[j] = uint8(r.Uint32())
 		}
 		rows = append(rows, v)
 	}
 	keep := func(limit int64) *dataset {
-		d := newDataset(a, [3]int{4, 4, 4}, palette)
+		d := newDataset(a, in)
 		d.limit = limit
 		for i := range rows {
 			if err := d.add(&rows[i]); err != nil {
@@ -55,19 +67,20 @@ func TestSpill(t *testing.T) {
 		}
 		return d
 	}
-	m, err := nn.Sequential("", nn.Shape{4, 4, 4, 3}, layers.NewFlatten(), layers.NewDense(2, "softmax"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	memory, file := keep(1<<20), keep(64*10)
+	memory, file := keep(1<<20), keep(rowBytes*10)
 	if memory.file != nil || file.file == nil {
 		t.Fatalf("found files %v and %v, want only the second", memory.file, file.file)
 	}
 	name := file.file.f.Name()
 	for _, lo := range []int{0, 9, 10, 63} {
 		read := func(d *dataset) *train.Batch {
-			b := &train.Batch{Index: make([]uint8, 37*64), Labels: make([]int32, 37), Weights: make([]float32, 37)}
-			if err := d.rows(m).Read(lo, b); err != nil {
+			b := &train.Batch{Labels: make([]int32, 37), Weights: make([]float32, 37)}
+			if in.Palette != nil {
+				b.Index = make([]uint8, 37*64)
+			} else {
+				b.X = make([]float32, 37*64)
+			}
+			if err := d.rows().Read(lo, b); err != nil {
 				t.Fatal(err)
 			}
 			return b
@@ -76,13 +89,13 @@ func TestSpill(t *testing.T) {
 			t.Errorf("rows from %d differ", lo)
 		}
 	}
-	first, err := file.rows(m).Digest()
+	first, err := file.rows().Digest()
 	if err != nil {
 		t.Fatal(err)
 	}
 	rows[50].Index[3]++
-	other := keep(64 * 10)
-	if second, err := other.rows(m).Digest(); err != nil || first == second {
+	other := keep(rowBytes * 10)
+	if second, err := other.rows().Digest(); err != nil || first == second {
 		t.Errorf("found digests %x and %x (%v), want different ones", first, second, err)
 	}
 	for _, d := range []*dataset{memory, file, other} {
@@ -126,7 +139,7 @@ func TestTrainConfig(t *testing.T) {
 	} {
 		settings := config.Default().Train
 		c.set(&settings)
-		o, err := trainOptions(&settings, m, 1000)
+		o, err := trainOptions(&settings, m, 1000, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -145,7 +158,7 @@ func TestTrainConfig(t *testing.T) {
 		if errs := c.Validate(); errs != nil {
 			t.Fatal(errs)
 		}
-		o, err := trainOptions(&c, m, 1280) // 10 steps per epoch
+		o, err := trainOptions(&c, m, 1280, false) // 10 steps per epoch
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -168,13 +181,13 @@ func TestTrainConfig(t *testing.T) {
 	}
 	c := config.Default().Train
 	c.Schedule, c.Patience, c.ValidationSplit = "plateau", 4, 0
-	o, err := trainOptions(&c, m, 10)
+	o, err := trainOptions(&c, m, 10, false)
 	if err != nil || o.Plateau.Monitor != "loss" || o.Plateau.Factor != .1 || o.EarlyStopping.Patience != 4 ||
 		!o.EarlyStopping.Restore {
 		t.Errorf("found %+v, %+v (%v)", o.Plateau, o.EarlyStopping, err)
 	}
 	c.ClipNorm, c.ClipValue = 1, 1
-	if _, err := trainOptions(&c, m, 10); !app.IsUsage(err) {
+	if _, err := trainOptions(&c, m, 10, false); !app.IsUsage(err) {
 		t.Errorf("two kinds of gradient clipping: found error %v, want a usage error", err)
 	}
 	for _, pieces := range [][]string{{"x:1"}, {"3:0"}, {"3"}, {"5:1", "3:1"}, {"-1:1"}} {

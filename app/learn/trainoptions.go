@@ -28,8 +28,9 @@ func classWeight(c *config.Train, m *nn.Model) ([]float64, error) {
 	return weights, nil
 }
 
-// trainOptions returns the configured training options for a model and a number of training rows per epoch.
-func trainOptions(c *config.Train, m *nn.Model, rows int) (train.Options, error) {
+// trainOptions returns the configured training options for a model and a number of training rows per epoch. validated
+// reports that there is validation data besides the rows.
+func trainOptions(c *config.Train, m *nn.Model, rows int, validated bool) (train.Options, error) {
 	loss, err := train.NewLoss(string(c.Loss), c.FromLogits, c.LabelSmoothing)
 	if err != nil {
 		return train.Options{}, app.Usage(fmt.Errorf("train.loss: %w", err))
@@ -47,7 +48,7 @@ func trainOptions(c *config.Train, m *nn.Model, rows int) (train.Options, error)
 	if err := o.Optimizer.Check(); err != nil {
 		return o, app.Usage(fmt.Errorf("train: %w", err))
 	}
-	monitor := monitored(c, "loss")
+	monitor := monitored(c, "loss", validated)
 	if c.Patience > 0 {
 		o.EarlyStopping = &train.EarlyStopping{
 			Monitor: monitor, MinDelta: c.MinDelta, Patience: c.Patience,
@@ -64,11 +65,11 @@ func trainOptions(c *config.Train, m *nn.Model, rows int) (train.Options, error)
 }
 
 // monitored returns the configured metric or else the given one, on validation data if there is any.
-func monitored(c *config.Train, figure string) string {
+func monitored(c *config.Train, figure string, validated bool) string {
 	switch {
 	case c.Monitor != config.MonitorAuto:
 		return string(c.Monitor)
-	case c.ValidationSplit > 0:
+	case validated || c.ValidationSplit > 0:
 		return "val_" + figure
 	}
 	return figure

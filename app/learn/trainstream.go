@@ -15,17 +15,12 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
 	"github.com/voxelstream/voxelstream/voxelize"
-	"github.com/voxelstream/voxelstream/voxelize/colormap"
 )
 
 // follow trains on the labelled volumes of the topic as they arrive, each once. The checkpoint stores the position in
 // the topic together with the weights.
-func (tr *training) follow(ctx context.Context, vo voxelize.Options) error {
+func (tr *training) follow(ctx context.Context) error {
 	a, c := tr.env, &tr.settings
-	palette, err := colormap.ByName(string(vo.Colormap))
-	if err != nil {
-		return err
-	}
 	tr.rows = c.StepsPerEpoch * c.BatchSize
 	if err := tr.prepare(ctx, tr.rows); err != nil {
 		return err
@@ -37,8 +32,7 @@ func (tr *training) follow(ctx context.Context, vo voxelize.Options) error {
 			return err
 		}
 		s := &topicStream{
-			env: a, consumer: consumer, colours: classify.Plan(tr.model, palette),
-			like: &dataset{dims: vo.Dims, palette: palette},
+			env: a, consumer: consumer, input: tr.input,
 		}
 		tr.options.Checkpoint.Settings = map[string]string{topicSetting: fmt.Sprintf("%s of %d partitions",
 			a.Config.Kafka.Volumes, consumer.Partitions())}
@@ -54,10 +48,8 @@ func (tr *training) follow(ctx context.Context, vo voxelize.Options) error {
 type topicStream struct {
 	env      *app.Env
 	consumer *kafka.ExclusiveConsumer
-	like     *dataset // the dims and palette that volumes must have
-	// colours is the palette of the volumes.
-	colours *nn.Palette
-	at      topicPosition
+	input    *classify.Input
+	at       topicPosition
 	// volumes holds the labelled volumes of the current message. Those before at.Used have been used.
 	volumes []voxelize.Volume
 }
@@ -71,7 +63,7 @@ type topicPosition struct {
 	Used int     `json:"used"`
 }
 
-func (s *topicStream) Colours() *nn.Palette { return s.colours }
+func (s *topicStream) Colours() *nn.Palette { return s.input.Colours() }
 
 func (s *topicStream) Seek(ctx context.Context, position json.RawMessage) (err error) {
 	s.volumes = nil
@@ -88,7 +80,7 @@ func (s *topicStream) Seek(ctx context.Context, position json.RawMessage) (err e
 }
 
 func (s *topicStream) Next(ctx context.Context, b *train.Batch) error {
-	size := len(b.Index) / len(b.Labels)
+	size, indices := s.input.Size()
 	for i := range b.Labels {
 		for s.at.Used >= len(s.volumes) {
 			if err := s.read(ctx); err != nil {
@@ -96,7 +88,11 @@ func (s *topicStream) Next(ctx context.Context, b *train.Batch) error {
 			}
 		}
 		v := &s.volumes[s.at.Used]
-		copy(b.Index[i*size:(i+1)*size], v.Index)
+		if indices {
+			copy(b.Index[i*size:(i+1)*size], v.Index)
+		} else if err := s.input.Put(b.X[i*size:(i+1)*size], v); err != nil {
+			return err
+		}
 		b.Labels[i], b.Weights[i] = v.Label, 1
 		s.at.Used++
 	}
@@ -114,22 +110,30 @@ func (s *topicStream) read(ctx context.Context) error {
 		return err
 	}
 	s.at.Turn, s.at.Next[m.Partition] = m.Partition, m.Offset
-	s.volumes = labelled(s.like, &m, func(err error) {
+	s.volumes = labelled(s.input, &m, func(err error) {
 		s.env.Log.Warn("skipped a message", "topic", m.Topic, "partition", m.Partition, "offset", m.Offset, "error",
 			err)
 	})
 	return nil
 }
 
-// labelled returns the labelled volumes of a message. It never returns nil.
-func labelled(like *dataset, m *transport.Message, bad func(error)) []voxelize.Volume {
-	batch, err := like.decode(m)
+// labelled returns the labelled volumes of a message that a model takes. It never returns nil.
+func labelled(in *classify.Input, m *transport.Message, bad func(error)) []voxelize.Volume {
+	batch, err := decode(m)
 	if err != nil {
 		bad(err)
 		return []voxelize.Volume{}
 	}
-	return slices.DeleteFunc(append([]voxelize.Volume{}, batch.Volumes...),
-		func(v voxelize.Volume) bool { return v.Label < 0 })
+	return slices.DeleteFunc(append([]voxelize.Volume{}, batch.Volumes...), func(v voxelize.Volume) bool {
+		if v.Label < 0 {
+			return true
+		}
+		err := in.Check(&v)
+		if err != nil {
+			bad(fmt.Errorf("volume %s: %w", v.ID.String(), err))
+		}
+		return err != nil
+	})
 }
 
 func (s *topicStream) Position() json.RawMessage {

@@ -32,7 +32,7 @@ func (f *feed) load(p *nn.Plan) {
 }
 
 func feedFor(ctx context.Context, a *app.Env, m *Loaded, rows int) (*feed, error) {
-	if _, err := Fit(m.Model, a.Config.Voxelize); err == nil {
+	if in, err := classify.InputOf(m.Model, classify.PreferencesIn(a.Config.Voxelize)); err == nil && in.Palette != nil {
 		return paletteFeed(ctx, a, m, rows)
 	}
 	return denseFeed(a, m, rows), nil
@@ -61,16 +61,18 @@ func (f *feed) randomLabels(m *Loaded, rows int, r *rand.Rand) {
 // paletteFeed voxelizes drawn digits, upright and rotated, at the model's input size. These volumes are as dense as
 // real ones.
 func paletteFeed(ctx context.Context, a *app.Env, m *Loaded, rows int) (*feed, error) {
-	vo, err := Fit(m.Model, voxelize.Options{Method: voxelize.Regular.Name, Colormap: a.Config.Voxelize.Colormap})
+	in, err := classify.InputOf(m.Model, classify.Preferences{
+		Values: voxelize.PaletteIndices, Colormap: string(a.Config.Voxelize.Colormap),
+	})
 	if err != nil {
 		return nil, err
 	}
-	v, err := voxelize.New(vo)
+	v, err := voxelize.New(in.Options(voxelize.Options{Method: voxelize.Regular.Name}))
 	if err != nil {
 		return nil, err
 	}
-	f := &feed{palette: classify.Plan(m.Model, v.Palette())}
-	cells := vo.Dims[0] * vo.Dims[1] * vo.Dims[2]
+	f := &feed{palette: in.Colours()}
+	cells, _ := in.Size()
 	o := mnist3d.Options{Count: min((rows+1)/2, 64), Augment: true, Seed: a.Config.Seed, Workers: a.Threads()}
 	if err := mnist3d.Generate(ctx, o, func(r mnist3d.Row) error {
 		vol, err := v.Volume(ingest.Sample{ID: record.ID{Stream: "feed", Seq: uint64(r.Number)}, Data: r.Cloud.Points})

@@ -17,12 +17,9 @@ import (
 	"strings"
 
 	"github.com/voxelstream/voxelstream/app"
-	"github.com/voxelstream/voxelstream/classify"
 	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/nn/format"
 	"github.com/voxelstream/voxelstream/record"
-	"github.com/voxelstream/voxelstream/voxelize"
-	"github.com/voxelstream/voxelstream/voxelize/colormap"
 )
 
 // builtin contains the digit classifier. Its README documents the command that created it.
@@ -104,20 +101,6 @@ func fileDigest(path string) (string, error) {
 		return "", fmt.Errorf("%s: found more than %d bytes, the maximum size of a model", path, int64(maxModel))
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-// Fit adapts voxelization options to the input of a model.
-func Fit(m *nn.Model, vo voxelize.Options) (voxelize.Options, error) {
-	dims, err := classify.Dims(m)
-	if err != nil {
-		return vo, err
-	}
-	palette, err := classify.Palette(m, string(vo.Colormap))
-	if err != nil {
-		return vo, err
-	}
-	vo.Dims, vo.Colormap = dims, colormap.Name(palette.Name)
-	return vo, nil
 }
 
 // Conversion is the result of model convert.

@@ -35,30 +35,25 @@ type classifying struct {
 	drops    drops
 	outputs  []string
 	stdout   bool
+	// voxelize makes the volumes of this process.
+	voxelize voxelize.Options
 }
 
-// volumesFit checks that the configured grid and colour map match the model, so that a mismatch ends the command at the
-// start and does not turn every volume into a dead letter.
-func volumesFit(a *app.Env, n *classify.Pool) error {
+// volumesFor returns the options of the voxelizer that makes volumes for a model. A configured grid or colour map that
+// the model does not take is an error, so that a mismatch ends the command at the start and does not turn every volume
+// into a dead letter.
+func volumesFor(a *app.Env, in *classify.Input) (voxelize.Options, error) {
 	vo := a.Config.Voxelize
-	if vo.Dims != n.Dims() {
-		return app.Usage(fmt.Errorf("voxelize.grid: found %s, but the model's input is %s",
-			vo.Dims.Cells(), option.Dims(n.Dims()).Cells()))
+	if vo.Dims != in.Dims {
+		return vo, app.Usage(fmt.Errorf("voxelize.grid: found %s, but the model's input is %s",
+			vo.Dims.Cells(), option.Dims(in.Dims).Cells()))
 	}
-	if vo.Values == voxelize.RawValues {
-		if !n.TakesRaw() {
-			return app.Usage(fmt.Errorf("voxelize.values: found raw, the model takes %s", n.Takes()))
-		}
-		return nil
+	if in.Palette != nil && string(vo.Colormap) != in.Palette.Name {
+		return vo, app.Usage(fmt.Errorf("voxelize.colormap: found %s, but the model was trained with %s", vo.Colormap,
+			in.Palette.Name))
 	}
-	if n.Colormap() == "" {
-		return app.Usage(fmt.Errorf("voxelize.values: found %s, the model takes %s", vo.Values, n.Takes()))
-	}
-	if string(vo.Colormap) != n.Colormap() {
-		return app.Usage(fmt.Errorf("voxelize.colormap: found %s, but the model was trained with %s", vo.Colormap,
-			n.Colormap()))
-	}
-	return nil
+	a.Log.Info("input of the model", "takes", in.String())
+	return in.Options(vo), nil
 }
 
 // newClassifying connects to Kafka while it loads the model, opens the sinks and joins the group. own says that the
@@ -146,13 +141,13 @@ func (c *classifying) loadNetwork(ctx context.Context, own bool) error {
 		a.Metrics.Model(m.Info.Name, m.Info.Version)
 	}
 	c.network, err = classify.NewPool(m.Model, classify.Options{
-		Model: m.Info, Colormap: string(a.Config.Voxelize.Colormap), Raw: a.Config.Voxelize.Values == voxelize.RawValues,
+		Model: m.Info, Preferences: classify.PreferencesIn(a.Config.Voxelize),
 		TopK: a.Config.Model.TopK, Batch: a.Config.Pipeline.Batch, Threads: a.Threads(), Observer: a.Observer,
 	}, a.Config.Pipeline.Networks)
-	if err != nil || !own {
-		return err
+	if err == nil && own {
+		c.voxelize, err = volumesFor(a, c.network.Input())
 	}
-	return volumesFit(a, c.network)
+	return err
 }
 
 // close closes the network and the connection.

@@ -39,7 +39,7 @@ func Ingest(ctx context.Context, a *app.Env, args []string) (*IngestSummary, err
 	}
 	a.Started()
 	bar := a.Bar("volumes")
-	s, err := send(ctx, a, cl, backlogOf(a, cl, cl.broker != nil), inputs, open, bar)
+	s, err := send(ctx, a, cl, a.Config.Voxelize, backlogOf(a, cl, cl.broker != nil), inputs, open, bar)
 	bar.Done()
 	if !input.Endless(inputs) {
 		err = app.Interrupted(ctx, err)
@@ -62,12 +62,12 @@ func parseInputs(a *app.Env, args []string) ([]input.Input, error) {
 	return inputs, checkTopics(a, inputs)
 }
 
-// send voxelizes the inputs on all threads and sends them to the topic, in the order in which they were read. open opens
-// files and live sources. bar may be nil.
-func send(ctx context.Context, a *app.Env, cl *cluster, log *backlog, inputs []input.Input, open opener,
-	bar app.Bar,
+// send voxelizes the inputs on all threads, with the options vo, and sends them to the topic, in the order in which they
+// were read. open opens files and live sources. bar may be nil.
+func send(ctx context.Context, a *app.Env, cl *cluster, vo voxelize.Options, log *backlog, inputs []input.Input,
+	open opener, bar app.Bar,
 ) (IngestSummary, error) {
-	v, err := voxelize.New(a.Config.Voxelize)
+	v, err := voxelize.New(vo)
 	if err != nil {
 		return IngestSummary{}, err
 	}
@@ -93,7 +93,7 @@ func send(ctx context.Context, a *app.Env, cl *cluster, log *backlog, inputs []i
 		WorkName: "pass",
 		Outputs:  []pipeline.Output[voxelize.Volume]{{Name: "produce", Sink: out, Queue: 1}},
 		Retry:    pipeline.Retry{Attempts: 1}, // the producer retries by itself
-		Batch:    pipeline.Batch{Size: messageVolumes(a, v.Dims()), Linger: a.Config.Pipeline.Linger},
+		Batch:    pipeline.Batch{Size: messageVolumes(a, vo), Linger: a.Config.Pipeline.Linger},
 		Drain:    a.Config.Pipeline.Drain, Abort: a.Abort, Observer: a.Observer,
 	}
 	err = p.Run(ctx)
@@ -110,8 +110,8 @@ func send(ctx context.Context, a *app.Env, cl *cluster, log *backlog, inputs []i
 
 // messageVolumes returns the maximum number of volumes of one channel per message: as many as configured, or as fit into
 // messageBytes.
-func messageVolumes(a *app.Env, dims [3]int) int {
-	size := dims[0] * dims[1] * dims[2] * a.Config.Voxelize.CellBytes()
+func messageVolumes(a *app.Env, vo voxelize.Options) int {
+	size := vo.Dims[0] * vo.Dims[1] * vo.Dims[2] * vo.CellBytes()
 	return max(1, min(a.Config.Pipeline.Batch, messageBytes(a)/size))
 }
 

@@ -37,7 +37,7 @@ func Run(ctx context.Context, a *app.Env, args []string) (*Summary, error) {
 	go func() {
 		defer close(ingested)
 		defer stop()
-		if sent, ingestErr = send(soft, a, cl, backlogOf(a, cl, false), inputs, open, nil); ingestErr == nil {
+		if sent, ingestErr = send(soft, a, cl, c.voxelize, backlogOf(a, cl, false), inputs, open, nil); ingestErr == nil {
 			ingestErr = cl.whenSettled(soft, a.Config.Kafka.Group, a.Config.Kafka.Volumes, c.Flush)
 		}
 		if soft.Err() != nil && errors.Is(ingestErr, soft.Err()) {

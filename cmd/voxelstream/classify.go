@@ -11,12 +11,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/app/config"
 	"github.com/voxelstream/voxelstream/app/stream"
 )
 
 func (c *cli) classify() *cobra.Command {
 	cmd := command("classify", "Classify the volumes of the topic as a member of a consumer group",
-		kafkaFlags, httpFlag, sinkFlags, modelFlag)
+		kafkaFlags, httpFlag, sinkFlags, modelFlag, config.Flags("voxelize.values", "voxelize.colormap"))
 	cmd.Long = cmd.Short + `.
 
 The command runs until interrupted. The first interrupt finishes the work in flight. The second stops immediately:

@@ -17,8 +17,8 @@ func (c *cli) evaluate() *cobra.Command {
 		"matrix, calibration", modelFlag, voxelFlags, ingestFlags)
 	cmd.Example = "  voxelstream evaluate mnist3d.h5 --model digits.keras\n" +
 		"  voxelstream evaluate mnist3d.h5 --split all --report report.html"
-	split := cmd.Flags().String("split", "", "Part of an archive to use: train, test or all. (default test, or train "+
-		"if there is no test part)")
+	split := cmd.Flags().String("split", "", "Part of an archive (HDF5, .npz) to use: train, val, test or all. "+
+		"(default test, or else val, or else train)")
 	report := cmd.Flags().String("report", "", "Write a report to this .html or .json file.")
 	cmd.RunE = c.do(collecting(gcKeeping, func(ctx context.Context, a *app.Env, args []string) error {
 		r, err := learn.Evaluate(ctx, a, args, *split, *report)

@@ -76,7 +76,38 @@ func (c *cli) model() *cobra.Command {
 		return show(c, r, err, verifyText)
 	})
 
-	cmd.AddCommand(summary, convert, predict, bench, verify, c.quantize())
+	cmd.AddCommand(summary, convert, predict, c.modelInput(), bench, verify, c.quantize())
+	return cmd
+}
+
+func (c *cli) modelInput() *cobra.Command {
+	cmd := command("input [MODEL]", "Show or set which numbers a model gets for the cells of a volume")
+	cmd.Long = cmd.Short + `.
+
+train writes them into the model, and every command that uses the model obeys. A model from elsewhere gets the values
+as measured, unless its file or a flag says otherwise. Values for --values:
+
+    palette            colours of a colour map, as in the 3D MNIST tutorial: each grid is scaled by the window in its
+                       file, or else to its own range
+    palette:full       the same, always by the grid's own range
+    palette:LO:HI      the same, by the window from LO to HI
+    raw                as measured: Hounsfield units, 0 to 255, z-scores, densities; all channels
+    window:LO:HI       LO becomes 0 and HI becomes 1; values outside are clamped
+    standard           mean 0 and standard deviation 1, by channel of each volume
+    standard:MEAN:DEV  (x - MEAN) / DEV with fixed numbers: one, or one per channel, separated by commas
+
+The file keeps everything else, the weights and the training state included.`
+	cmd.Example = "  voxelstream model input shapes.keras\n" +
+		"  voxelstream model input ct.onnx --values window:-1000:400\n" +
+		"  voxelstream model input video.keras --values standard:0.43,0.39,0.38:0.23,0.22,0.22 --out video-rgb.keras"
+	var o models.InputOptions
+	cmd.Flags().StringVar(&o.Values, "values", "", "Write these values into the model.")
+	cmd.Flags().StringVar(&o.Colormap, "colormap", "", "Colour map for --values palette.")
+	cmd.Flags().StringVar(&o.Out, "out", "", "File to write, with the model's extension. (default: change MODEL)")
+	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
+		r, err := models.Input(ctx, a, first(args), o)
+		return show(c, r, err, func(w io.Writer, r *models.InputInfo) { fmt.Fprintln(w, r.Text()) })
+	})
 	return cmd
 }
 
@@ -91,7 +122,7 @@ the original weights and the precision for inference, which all commands use. Tr
 	cmd.Example = "  voxelstream model quantize digits.keras mnist3d.h5 --precision int8 --out digits-int8.keras"
 	var o learn.QuantizeOptions
 	cmd.Flags().StringVar(&o.Kind, "precision", nn.Int8, "Precision: "+strings.Join(nn.Precisions(), " or ")+".")
-	cmd.Flags().StringVar(&o.Split, "split", "", "Part of an archive to use: train, test or all. (default train, or "+
+	cmd.Flags().StringVar(&o.Split, "split", "", "Part of an archive to use: train, val, test or all. (default train, or "+
 		"all if there is no training part)")
 	cmd.Flags().Float64Var(&o.Share, "calibration-share", .2, "Fraction of the rows to calibrate with.")
 	cmd.Flags().Float64Var(&o.MaxDrop, "max-drop", .2, "Maximum accuracy loss in percentage points.")

@@ -30,9 +30,11 @@ interrupt or a crash, and produces the same model, bit for bit.`
 		"With --from-topic, train on volumes as they arrive, each once. An epoch has "+
 			"--steps-per-epoch steps.")
 	f.StringVar(&o.Split, "split", "",
-		"Part of an archive to use: train, test or all. pairs uses the default part and "+
+		"Part of an archive (HDF5, .npz) to use: train, val, test or all. pairs uses the default part and "+
 			"keeps each even row and the odd row after it together in the validation split. (default train, or all if "+
 			"there are no parts)")
+	f.StringArrayVar(&o.Validation, "validation", nil, "Labelled data to validate on; may be repeated. (default: the "+
+		"validation part of the archives, or else --validation-split of the rows)")
 	f.StringVar(&o.Init, "init", "", "Model to start from.")
 	f.BoolVar(&o.Resume, "resume", false, "Continue from the checkpoint, if there is one.")
 	f.IntVar(&o.Classes, "classes", 0, "Number of classes. 0 means the largest label plus one.")

@@ -139,7 +139,7 @@ func (a *input) choose(ctx context.Context, list []array, o arrays.Options) (con
 
 // order puts train before test, and what belongs to neither before both.
 func order(path string) int {
-	return slices.IndexFunc([]Split{Train, "val", Test}, func(s Split) bool { return arrays.InPart(path, string(s)) })
+	return slices.IndexFunc([]Split{Train, Val, Test}, func(s Split) bool { return arrays.InPart(path, string(s)) })
 }
 
 // noData is the error of an archive in which nothing is data. It lists what there is, with the reasons.

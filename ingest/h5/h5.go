@@ -26,6 +26,7 @@ type Split string
 const (
 	All   Split = ""      // all datasets, as separate streams
 	Train Split = "train" // X_train and y_train, or other names with the word train
+	Val   Split = "val"   // X_val and y_val, or other names with a word that starts so
 	Test  Split = "test"  // X_test and y_test, or other names with the word test
 )
 

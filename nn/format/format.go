@@ -220,6 +220,51 @@ func SaveTraining(path string, m *nn.Model, t *Training) error {
 	return nil
 }
 
+// Rewrite writes the model file at path to out with the metadata and the precision of m, which was loaded from path.
+// Everything else is unchanged, but an .h5 file is written anew, with its training state. out may be path; its
+// extension must stand for the format of path.
+func Rewrite(ctx context.Context, path, out string, m *nn.Model) error {
+	return withFile(path, func(f *os.File, size int64, k kind) error {
+		if found := kindNamed(out); found != k {
+			return fmt.Errorf("%s: found another extension than that of %s, want the same format: use model convert "+
+				"for another one", out, path)
+		}
+		switch k {
+		case archive:
+			return replace(out, func(w io.Writer) error { return keras.RewriteArchive(w, f, size, m) })
+		case hdf5:
+			t, err := keras.LoadH5Training(ctx, path, m)
+			if err != nil && !errors.Is(err, ErrNotCompiled) {
+				return fmt.Errorf("the training state cannot be kept: %w", err)
+			}
+			return keras.SaveH5(out, m, t)
+		}
+		data, err := whole(f, size, maxSafetensors)
+		if err != nil {
+			return err
+		}
+		if k == tensors {
+			return replace(out, func(w io.Writer) error { return safetensors.Rewrite(w, data, m) })
+		}
+		return replace(out, func(w io.Writer) error { return onnx.Rewrite(w, data, m) })
+	})
+}
+
+// kindNamed returns the format that a file's extension stands for, or unknown.
+func kindNamed(path string) kind {
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".keras":
+		return archive
+	case ".h5", ".hdf5":
+		return hdf5
+	case ".safetensors":
+		return tensors
+	case ".onnx":
+		return graph
+	}
+	return unknown
+}
+
 // replace writes a hidden file beside path and renames it once it is complete and on disk.
 func replace(path string, write func(io.Writer) error) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")

@@ -359,3 +359,46 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// TestRewrite checks that Rewrite changes the metadata of a file, and nothing else.
+func TestRewrite(t *testing.T) {
+	for _, extension := range append([]string{".onnx"}, extensions...) {
+		t.Run(extension, func(t *testing.T) {
+			if extension == ".keras" || extension == ".h5" {
+				needHDF5(t)
+			}
+			m := chain(t)
+			m.Precision = nn.Precision{}
+			path, other := filepath.Join(t.TempDir(), "m"+extension), filepath.Join(t.TempDir(), "n"+extension)
+			if err := format.Save(path, m); err != nil {
+				t.Fatal(err)
+			}
+			want, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			first := m.Metadata
+			for _, to := range []nn.Metadata{{Classes: first.Classes, Values: "window:-1000:400"}, first} {
+				got, err := format.Load(t.Context(), path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got.Metadata = to
+				if err := format.Rewrite(t.Context(), path, other, got); err != nil {
+					t.Fatal(err)
+				}
+				if got, err = format.Load(t.Context(), other); err != nil || !reflect.DeepEqual(got.Metadata, to) {
+					t.Errorf("found %+v, %v, want %+v", got, err, to)
+				}
+				path, other = other, path
+			}
+			if got, err := os.ReadFile(path); err != nil || extension != ".keras" && !bytes.Equal(got, want) {
+				t.Errorf("the first metadata do not give the first file (%v)", err)
+			}
+			if err := format.Rewrite(t.Context(), path, filepath.Join(t.TempDir(), "m.keras2"), m); err == nil ||
+				!strings.Contains(err.Error(), "want the same format") {
+				t.Errorf("found %v, want an error about the extension", err)
+			}
+		})
+	}
+}

@@ -18,7 +18,10 @@ var ErrDiverged = errors.New("training diverged")
 
 // Fit trains the model. If ctx is cancelled, it returns after the current step with the history so far.
 func Fit(ctx context.Context, m *nn.Model, rows Rows, o Options) (*History, error) {
-	f, err := newFit(m, o, o.ValidationSplit > 0)
+	if o.Validation != nil && o.ValidationSplit > 0 {
+		return nil, fmt.Errorf("found validation data and a validation split of %g, want one of them", o.ValidationSplit)
+	}
+	f, err := newFit(m, o, o.ValidationSplit > 0 || o.Validation != nil)
 	if err != nil {
 		return nil, err
 	}
@@ -34,7 +37,12 @@ func Fit(ctx context.Context, m *nn.Model, rows Rows, o Options) (*History, erro
 		return nil, err
 	}
 	defer f.plan.Close()
-	f.total, f.validation = split, Part(rows, split, rows.Len())
+	f.total, f.validation = split, o.Validation
+	if o.Validation == nil {
+		f.validation = Part(rows, split, rows.Len())
+	} else if err := checkRows(o.Validation, m, f.loss.classes()); err != nil {
+		return nil, fmt.Errorf("validation data: %w", err)
+	}
 	f.source = newFeed(Part(rows, 0, split), f.values(), o.Shuffle, o.Seed, cmp.Or(o.Memory, defaultMemory))
 	settings, err := rowSettings(rows, &f.o)
 	if err != nil {

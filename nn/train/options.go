@@ -15,6 +15,8 @@ type Options struct {
 	// ValidationSplit is the fraction of the rows held out for validation, taken from the end before any shuffling:
 	// at least 0 and below 1.
 	ValidationSplit float64
+	// Validation is labelled data to validate on, in place of a part of the rows. It may be nil.
+	Validation Rows
 	// Group is the number of consecutive rows that the split keeps together. 0 and 1 split at any row, as Keras
 	// does.
 	Group int
@@ -162,6 +164,13 @@ func rowSettings(rows Rows, o *Options) (map[string]string, error) {
 		return nil, err
 	}
 	s := map[string]string{"rows": fmt.Sprint(rows.Len()), "data": fmt.Sprintf("%016x", digest)}
+	if o.Validation != nil {
+		digest, err := o.Validation.Digest()
+		if err != nil {
+			return nil, err
+		}
+		s["validation data"] = fmt.Sprintf("%016x", digest)
+	}
 	if _, ok := rows.(*Data); !ok {
 		s["memory for rows"] = fmt.Sprint(o.Memory)
 	}

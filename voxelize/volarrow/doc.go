@@ -28,6 +28,8 @@
 //	voxelstream.channels  C; absent: 1
 //	voxelstream.scale     of uint8 values: value = offset + scale*byte; absent: 1
 //	voxelstream.offset    absent: 0
+//	voxelstream.values    how the values were scaled, or the window of palette indices, as text of voxelize.Encoding;
+//	                      absent: values as measured
 //
 // # Versions
 //

@@ -25,7 +25,7 @@ func Encode(dst []byte, vs []voxelize.Volume) ([]byte, error) {
 
 // Version returns the version of the message that Encode makes of vs: 1 if it can hold them, else 2.
 func Version(vs []voxelize.Volume) int {
-	if len(vs) > 0 && vs[0].Content.Palette == "" || needed(vs) != version1Columns {
+	if len(vs) > 0 && (vs[0].Content.Palette == "" || vs[0].Content.Values != "") || needed(vs) != version1Columns {
 		return 2
 	}
 	return 1

@@ -111,7 +111,7 @@ type schema struct {
 }
 
 // settingKeys are the metadata keys that we know.
-var settingKeys = []string{KeyVersion, KeyPalette, KeyDims, KeyChannels, KeyScale, KeyOffset}
+var settingKeys = []string{KeyVersion, KeyPalette, KeyDims, KeyChannels, KeyScale, KeyOffset, KeyValues}
 
 // openSchema reads the header and metadata of the schema at the start of b.
 func openSchema(b []byte) (*schema, error) {
@@ -248,8 +248,16 @@ func (s *schema) content(t string) (dims [3]int, c voxelize.Content, err error) 
 	if c.Scale, err = s.number(KeyScale, c.Scale); err != nil {
 		return dims, c, err
 	}
-	c.Offset, err = s.number(KeyOffset, 0)
-	return dims, c, err
+	if c.Offset, err = s.number(KeyOffset, 0); err != nil {
+		return dims, c, err
+	}
+	if c.Values, err = voxelize.ParseEncoding(s.settings[KeyValues]); err != nil {
+		return dims, c, fmt.Errorf("%s: %w", KeyValues, err)
+	}
+	if c.Values == voxelize.RawValues || c.Values == voxelize.PaletteIndices {
+		c.Values = "" // as if absent
+	}
+	return dims, c, nil
 }
 
 // number returns a number from the metadata, or absent if its key is missing.

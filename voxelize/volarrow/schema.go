@@ -25,6 +25,7 @@ const (
 	KeyChannels = "voxelstream.channels"
 	KeyScale    = "voxelstream.scale"
 	KeyOffset   = "voxelstream.offset"
+	KeyValues   = "voxelstream.values"
 )
 
 // kind identifies one of our schemas.
@@ -84,6 +85,9 @@ func (l *layout) metadata() *arrow.Metadata {
 			add(KeyScale, formatFloat(l.content.Scale))
 			add(KeyOffset, formatFloat(l.content.Offset))
 		}
+	}
+	if l.content.Values != "" {
+		add(KeyValues, l.content.Values.String())
 	}
 	m := arrow.NewMetadata(keys, values)
 	return &m

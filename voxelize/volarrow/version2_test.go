@@ -30,6 +30,9 @@ var contents = []voxelize.Content{
 	voxelize.FloatContent(1), voxelize.FloatContent(3), voxelize.ByteContent(1, 4, -1024),
 	voxelize.ByteContent(2, -0.1, 1e-20),
 	voxelize.PaletteContent("gray"),
+	{Channels: 2, Float: true, Values: "window:-1000:400"},
+	{Channels: 1, Scale: 1, Values: "standard:0.5:2"},
+	{Palette: "gray", Channels: 1, Values: "palette:-160:240"},
 }
 
 // raw returns n volumes of a content. If objects is true, they are views of objects; every third has no box, every

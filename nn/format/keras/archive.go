@@ -83,6 +83,7 @@ func DecodeArchiveWeights(ctx context.Context, r io.ReaderAt, size int64, m *nn.
 
 // archive is an open .keras file.
 type archive struct {
+	list  []*zip.File
 	files map[string]*zip.File
 	size  int64
 }
@@ -95,7 +96,7 @@ func openArchive(r io.ReaderAt, size int64) (*archive, error) {
 	if len(z.File) > maxEntries {
 		return nil, fmt.Errorf("keras archive: got %d files, want at most %d", len(z.File), maxEntries)
 	}
-	a := &archive{files: map[string]*zip.File{}, size: size}
+	a := &archive{list: z.File, files: map[string]*zip.File{}, size: size}
 	for _, f := range z.File {
 		if a.files[f.Name] != nil {
 			return nil, fmt.Errorf("keras archive: %s occurs twice", f.Name)
@@ -213,6 +214,35 @@ func EncodeArchive(w io.Writer, m *nn.Model, t *Training) (err error) {
 		if _, err := io.Copy(out, f.data); err != nil {
 			return err
 		}
+	}
+	return z.Close()
+}
+
+// RewriteArchive writes the .keras archive of size bytes in r with the metadata of m and everything else unchanged.
+func RewriteArchive(w io.Writer, r io.ReaderAt, size int64, m *nn.Model) error {
+	a, err := openArchive(r, size)
+	if err != nil {
+		return err
+	}
+	extra, err := config.Extra(m)
+	if err != nil {
+		return err
+	}
+	z := zip.NewWriter(w)
+	for _, f := range a.list {
+		if f.Name == extraName {
+			continue
+		}
+		if err := z.Copy(f); err != nil {
+			return fmt.Errorf("keras archive: %s: %w", f.Name, err)
+		}
+	}
+	out, err := z.CreateHeader(&zip.FileHeader{Name: extraName, Method: zip.Store})
+	if err != nil {
+		return err
+	}
+	if _, err := out.Write(extra); err != nil {
+		return err
 	}
 	return z.Close()
 }

@@ -16,7 +16,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -71,6 +73,8 @@ func Decode(data []byte) (*nn.Model, error) {
 		switch e.GetKey() {
 		case colormapKey:
 			m.Colormap = e.GetValue()
+		case valuesKey:
+			m.Values = e.GetValue()
 		case precisionKey:
 			if m.Precision, err = config.DecodePrecision([]byte(e.GetValue())); err != nil {
 				return nil, fmt.Errorf("onnx: metadata %s: %w", precisionKey, err)
@@ -86,6 +90,7 @@ func Decode(data []byte) (*nn.Model, error) {
 // Keys of our own entries in the file's metadata.
 const (
 	colormapKey  = "voxelstream.colormap"
+	valuesKey    = "voxelstream.values"
 	classKey     = "voxelstream.class."
 	precisionKey = "voxelstream.precision"
 	maxClasses   = 1 << 16
@@ -101,22 +106,54 @@ func Encode(w io.Writer, m *nn.Model) error {
 		IrVersion: proto.Int64(irVersion), ProducerName: new("voxelstream"), Graph: graph,
 		OpsetImport: []*onnxpb.OperatorSet{{Domain: new(""), Version: proto.Int64(opset)}},
 	}
+	if err := setMetadata(file, m); err != nil {
+		return fmt.Errorf("onnx: %w", err)
+	}
+	return write(w, file)
+}
+
+// Rewrite writes the model in data, the content of a file, with the metadata of m and everything else unchanged.
+func Rewrite(w io.Writer, data []byte, m *nn.Model) error {
+	file := &onnxpb.Model{}
+	err := proto.Unmarshal(data, file)
+	if err == nil {
+		err = setMetadata(file, m)
+	}
+	if err != nil {
+		return fmt.Errorf("onnx: %w", err)
+	}
+	return write(w, file)
+}
+
+// setMetadata replaces our own entries in the file's metadata.
+func setMetadata(file *onnxpb.Model, m *nn.Model) error {
+	file.MetadataProps = slices.DeleteFunc(file.MetadataProps, func(e *onnxpb.Entry) bool {
+		key := e.GetKey()
+		return key == colormapKey || key == valuesKey || key == precisionKey || strings.HasPrefix(key, classKey)
+	})
 	entry := func(key, value string) {
-		file.MetadataProps = append(file.MetadataProps, &onnxpb.Entry{Key: &key, Value: &value})
+		if value != "" {
+			file.MetadataProps = append(file.MetadataProps, &onnxpb.Entry{Key: &key, Value: &value})
+		}
 	}
-	if m.Colormap != "" {
-		entry(colormapKey, m.Colormap)
-	}
+	entry(colormapKey, m.Colormap)
+	entry(valuesKey, m.Values)
 	if m.Precision.Kind != "" {
 		precision, err := json.Marshal(m.Precision)
 		if err != nil {
-			return fmt.Errorf("onnx: %w", err)
+			return err
 		}
 		entry(precisionKey, string(precision))
 	}
 	for c, name := range m.Classes {
-		entry(classKey+strconv.Itoa(c), name)
+		key := classKey + strconv.Itoa(c)
+		file.MetadataProps = append(file.MetadataProps, &onnxpb.Entry{Key: &key, Value: &name})
 	}
+	return nil
+}
+
+// write writes a file.
+func write(w io.Writer, file *onnxpb.Model) error {
 	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(file)
 	if err != nil {
 		return fmt.Errorf("onnx: %w", err)

@@ -14,6 +14,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"slices"
 	"sort"
@@ -182,13 +183,8 @@ func Encode(w io.Writer, m *nn.Model) error {
 		header[p.Name] = tensor{DType: "F32", Shape: p.Shape, Offsets: [2]int{at, at + 4*len(p.Value)}}
 		at += 4 * len(p.Value)
 	}
-	head, err := json.Marshal(header)
+	out, err := writeHeader(w, header)
 	if err != nil {
-		return fmt.Errorf("safetensors: %w", err)
-	}
-	head = append(head, bytes.Repeat([]byte(" "), (8-len(head)%8)%8)...) // the arrays start at a multiple of 8
-	out := binary.LittleEndian.AppendUint64(nil, uint64(len(head)))
-	if _, err := w.Write(append(out, head...)); err != nil {
 		return err
 	}
 	for _, p := range m.Params() {
@@ -201,4 +197,44 @@ func Encode(w io.Writer, m *nn.Model) error {
 		}
 	}
 	return nil
+}
+
+// writeHeader writes the length of the header and the header, so that the arrays start at a multiple of 8. It returns
+// its buffer.
+func writeHeader(w io.Writer, header any) ([]byte, error) {
+	head, err := json.Marshal(header)
+	if err != nil {
+		return nil, fmt.Errorf("safetensors: %w", err)
+	}
+	head = append(head, bytes.Repeat([]byte(" "), (8-len(head)%8)%8)...)
+	out := binary.LittleEndian.AppendUint64(nil, uint64(len(head)))
+	_, err = w.Write(append(out, head...))
+	return out, err
+}
+
+// Rewrite writes the model in data, the content of a file, with the metadata of m and everything else unchanged.
+func Rewrite(w io.Writer, data []byte, m *nn.Model) error {
+	f, err := parse(data)
+	if err != nil {
+		return err
+	}
+	extra, err := config.Extra(m)
+	if err != nil {
+		return fmt.Errorf("safetensors: %w", err)
+	}
+	header := map[string]any{}
+	for name, t := range f.tensors {
+		header[name] = t
+	}
+	metadata := maps.Clone(f.metadata)
+	if metadata == nil {
+		metadata = map[string]string{}
+	}
+	metadata[config.ExtraName] = string(extra)
+	header["__metadata__"] = metadata
+	if _, err := writeHeader(w, header); err != nil {
+		return err
+	}
+	_, err = w.Write(f.data)
+	return err
 }

@@ -14,6 +14,7 @@ const ExtraName = "voxelstream"
 // extra holds the properties of our models that Keras does not have.
 type extra struct {
 	Classes  []string `json:"classes,omitempty"`
+	Values   string   `json:"values,omitempty"`
 	Colormap string   `json:"colormap,omitempty"`
 	// Precision is the inference precision; omitted for float32.
 	Precision json.RawMessage `json:"precision,omitempty"`
@@ -21,7 +22,7 @@ type extra struct {
 
 // Extra returns our own JSON of the model.
 func Extra(m *nn.Model) ([]byte, error) {
-	e := extra{Classes: m.Classes, Colormap: m.Colormap}
+	e := extra{Classes: m.Classes, Values: m.Values, Colormap: m.Colormap}
 	if m.Precision.Kind != "" {
 		var err error
 		if e.Precision, err = json.Marshal(m.Precision); err != nil {
@@ -60,6 +61,6 @@ func SetExtra(m *nn.Model, data []byte) error {
 		}
 		m.Precision = p
 	}
-	m.Classes, m.Colormap = e.Classes, e.Colormap
+	m.Metadata = nn.Metadata{Classes: e.Classes, Values: e.Values, Colormap: e.Colormap}
 	return nil
 }

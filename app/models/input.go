@@ -1,0 +1,105 @@
+package models
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/classify"
+	"github.com/voxelstream/voxelstream/internal/option"
+	"github.com/voxelstream/voxelstream/nn/format"
+	"github.com/voxelstream/voxelstream/record"
+	"github.com/voxelstream/voxelstream/voxelize"
+	"github.com/voxelstream/voxelstream/voxelize/colormap"
+)
+
+// InputOptions are what Input writes into a model file.
+type InputOptions struct {
+	// Values is the text form of a voxelize.Encoding; empty changes nothing.
+	Values string
+	// Colormap is the palette of palette indices; empty keeps that of the model, or else the configured one.
+	Colormap string
+	// Out is the file to write; empty means the model file itself.
+	Out string
+}
+
+// InputInfo describes the volumes that a model takes.
+type InputInfo struct {
+	record.Model
+	// Size is depth, height, width in cells, Channels the number of values per cell.
+	Size     [3]int `json:"size"`
+	Channels int    `json:"channels"`
+	// Values is the text form of a voxelize.Encoding. Colormap is the palette of palette indices.
+	Values   string `json:"values"`
+	Colormap string `json:"colormap,omitempty"`
+	// Stated reports that the file says so. Otherwise a model is assumed to take values as measured.
+	Stated bool `json:"stated"`
+	// Out is the file that was written, if any.
+	Out string `json:"out,omitempty"`
+}
+
+// Input describes the volumes that a model takes. If o has values, it writes them into the model's metadata.
+func Input(ctx context.Context, a *app.Env, path string, o InputOptions) (*InputInfo, error) {
+	m, err := Load(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	user := classify.Preferences{Colormap: cmp.Or(o.Colormap, string(a.Config.Voxelize.Colormap))}
+	if user.Values, err = voxelize.ParseEncoding(o.Values); err != nil {
+		return nil, app.Usage(fmt.Errorf("--values: %w", err))
+	}
+	if o.Colormap != "" {
+		if _, err := colormap.ByName(o.Colormap); err != nil {
+			return nil, app.Usage(fmt.Errorf("--colormap: %w", err))
+		}
+		m.Colormap = o.Colormap
+	}
+	if user.Values == "" && (o.Colormap != "" || o.Out != "") {
+		return nil, app.Usage(errors.New("missing --values: --colormap and --out are for setting it"))
+	}
+	in, err := classify.InputOf(m.Model, user)
+	if err != nil {
+		return nil, err
+	}
+	r := &InputInfo{
+		Model: m.Info, Size: in.Dims, Channels: in.Channels, Values: in.Values.String(),
+		Stated: m.Values != "" || m.Colormap != "",
+	}
+	if user.Values != "" {
+		if path == "" && o.Out == "" {
+			return nil, app.Usage(errors.New("missing --out FILE: the built-in model cannot be changed"))
+		}
+		m.Metadata = in.Metadata(m.Classes)
+		r.Stated, r.Out = true, cmp.Or(o.Out, path)
+		if path == "" {
+			err = format.Save(r.Out, m.Model)
+		} else {
+			err = format.Rewrite(ctx, path, r.Out, m.Model)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if in.Palette != nil {
+		r.Colormap = in.Palette.Name
+	}
+	return r, nil
+}
+
+// Text describes the input in one line.
+func (r *InputInfo) Text() string {
+	channels := "1 channel"
+	if r.Channels != 1 {
+		channels = fmt.Sprintf("%d channels", r.Channels)
+	}
+	text := fmt.Sprintf("%s cells, %s, values %s", option.Dims(r.Size).Cells(), channels, r.Values)
+	if r.Colormap != "" {
+		text += ", colour map " + r.Colormap
+	}
+	if !r.Stated {
+		text += " (assumed: the file does not say; set it with --values)"
+	}
+	return text
+}
