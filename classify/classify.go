@@ -126,7 +126,8 @@ func (c *Classifier) ProcessBatch(ctx context.Context, items []Item) ([]record.C
 	for i := range items {
 		v := &items[i].Volume
 		if err := c.input.Check(v); err != nil {
-			failed[i] = pipeline.Permanent(fmt.Errorf("volume %s, model %s: %w", v.ID.String(), c.options.Model.Name, err))
+			err = fmt.Errorf("volume %s, model %s: %w", v.ID.String(), c.options.Model.Name, err)
+			failed[i] = pipeline.Permanent(err)
 			continue
 		}
 		if batch = append(batch, i); len(batch) < c.options.Batch {

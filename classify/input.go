@@ -63,8 +63,8 @@ func InputOf(m *nn.Model, p Preferences) (*Input, error) {
 	return in, err
 }
 
-// NewInput returns the input of a model that is to be trained on the volumes of a voxelizer with these options. Channels
-// is 0 for values, whose number of channels the first volume decides.
+// NewInput returns the input of a model that is to be trained on the volumes of a voxelizer with these options.
+// Channels is 0 for values, whose number of channels the first volume decides.
 func NewInput(o voxelize.Options) (*Input, error) {
 	in := &Input{Dims: o.Dims, Values: o.Encoding()}
 	if !in.Values.IsPalette() {

@@ -174,8 +174,8 @@ func TestScaledValues(t *testing.T) {
 			}
 			scaled[0].Content.Values = "window:0:1"
 			_, err := c.ProcessBatch(t.Context(), scaled[:1])
-			if !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), "scaled by window:0:1, want values of 2 channels, "+
-				"raw or scaled by "+e.String()) {
+			refused := "scaled by window:0:1, want values of 2 channels, raw or scaled by " + e.String()
+			if !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), refused) {
 				t.Errorf("found %v", err)
 			}
 		}
@@ -211,7 +211,8 @@ func TestInputOf(t *testing.T) {
 		}
 	}
 	for want, values := range map[string]string{
-		"want palette, palette:full": "hounsfield", "one of them": "standard", "found numbers for 2 channels, want 3": "standard:1,2:3,4",
+		"want palette, palette:full": "hounsfield", "one of them": "standard",
+		"found numbers for 2 channels, want 3": "standard:1,2:3,4",
 	} {
 		m := rawModel(t, nn.Shape{side, side, side, 3})
 		m.Values = values
@@ -241,8 +242,8 @@ func TestRawValueErrors(t *testing.T) {
 	}{
 		{
 			coloured, rawItems(1, dims, 3)[0],
-			"s/0, model small: found float32 values of 3 channels, want palette Oranges, the input of the model: make the " +
-				"volumes with --values palette",
+			"s/0, model small: found float32 values of 3 channels, want palette Oranges, the input of the model: " +
+				"make the volumes with --values palette",
 		},
 		{
 			rawModel(t, nn.Shape{side, side, side, 3}), rawItems(1, dims, 1)[0],
@@ -250,7 +251,8 @@ func TestRawValueErrors(t *testing.T) {
 		},
 		{
 			rawModel(t, nn.Shape{side, side, side, 1}), item(0),
-			"found palette Oranges, want raw values of 1 channel, the input of the model: make the volumes with --values raw",
+			"found palette Oranges, want raw values of 1 channel, the input of the model: make the volumes with " +
+				"--values raw",
 		},
 		{four, item(0), "found palette Oranges, want raw values of 4 channels"},
 		{four, infinite, "found value +Inf at cell (2,3,4), want finite numbers"},

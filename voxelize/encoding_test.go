@@ -21,9 +21,9 @@ func TestEncodingText(t *testing.T) {
 		}
 	}
 	for _, text := range []string{
-		"grey", "raw:1:2", "window", "window:1", "window:2:1", "window:1:1", "window:a:b", "window:NaN:1", "window:0:Inf",
-		"window:0:1e39", "window:0:1e-60", "window:1,2:3,4", "standard:1", "standard:1,2:3", "standard:0:0", "standard:0:-1",
-		"palette:full:1", "palette:", ":", "standard:" + strings.Repeat("1,", 200) + "1:1",
+		"grey", "raw:1:2", "window", "window:1", "window:2:1", "window:1:1", "window:a:b", "window:NaN:1",
+		"window:0:Inf", "window:0:1e39", "window:0:1e-60", "window:1,2:3,4", "standard:1", "standard:1,2:3",
+		"standard:0:0", "standard:0:-1", "palette:full:1", "palette:", ":", "standard:" + strings.Repeat("1,", 200) + "1:1",
 	} {
 		e := RawValues
 		if err := e.UnmarshalText([]byte(text)); err == nil || e != RawValues {
@@ -119,7 +119,8 @@ func TestEncodedGrid(t *testing.T) {
 	o = rawOptions([3]int{4, 4, 4})
 	o.Values = "standard:1,2:3,4"
 	cloud := &ingest.PointCloud{X: []float64{0, 1}, Y: []float64{0, 1}, Z: []float64{0, 1}}
-	if _, err := mustNew(t, o).Volume(sampleOf(cloud)); err == nil || !strings.Contains(err.Error(), "2 channels, want 1") {
+	_, err := mustNew(t, o).Volume(sampleOf(cloud))
+	if err == nil || !strings.Contains(err.Error(), "2 channels, want 1") {
 		t.Errorf("found %v, want an error about channels", err)
 	}
 }

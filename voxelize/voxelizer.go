@@ -65,8 +65,8 @@ func (v *Voxelizer) Dims() [3]int { return v.options.Dims }
 func (v *Voxelizer) Palette() *colormap.Palette { return v.palette }
 
 // Volume voxelizes a sample. A frame is projected to points, and points are counted per cell. An input grid is
-// windowed and fitted (see [Fit]). The options' [Encoding] decides which numbers the volume holds. Errors are of type *ingest.ItemError and permanent: the same sample
-// fails again.
+// windowed and fitted (see [Fit]). The options' [Encoding] decides which numbers the volume holds. Errors
+// are of type *ingest.ItemError and permanent: the same sample fails again.
 func (v *Voxelizer) Volume(s ingest.Sample) (Volume, error) {
 	vol, err := v.volume(s, !v.options.Values.IsPalette())
 	if err != nil {

@@ -208,8 +208,8 @@ func (r *reading) read(ctx context.Context, splits []h5.Split) error {
 	switch named := ingest.ReaderOptions(r.env.Config.Ingest, array.Options{}).Part != ""; {
 	case f.Name != h5.HDF5.Name && f.Name != array.NPZ.Name:
 		if r.explicit && splits[0] != h5.All {
-			return app.Usage(fmt.Errorf("--split %s: only HDF5 and .npz archives have parts, and this is a %s file", splits[0],
-				f.Name))
+			return app.Usage(fmt.Errorf("--split %s: only HDF5 and .npz archives have parts, and this is a %s file",
+				splits[0], f.Name))
 		}
 		splits = []h5.Split{h5.All}
 	case named && f.Name == array.NPZ.Name:

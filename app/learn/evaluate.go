@@ -37,7 +37,8 @@ type Share struct {
 }
 
 // Evaluate evaluates a model on labelled data. From an archive with parts it reads the given split or, if split is
-// empty, the test part, or else the validation part, or else the training part. report is a .html or .json file, or empty.
+// empty, the test part, or else the validation part, or else the training part. report is a .html or .json file, or
+// empty.
 func Evaluate(ctx context.Context, a *app.Env, paths []string, split, report string) (*EvaluateResult, error) {
 	if ext := filepath.Ext(report); report != "" && ext != ".html" && ext != ".json" {
 		return nil, app.Usage(fmt.Errorf("--report: found extension %q, want .html or .json", ext))

@@ -306,7 +306,8 @@ func (tr *training) prepare(ctx context.Context, rows int) error {
 		options.Group = 2
 	}
 	if (tr.o.KeepBest || tr.o.Best != "") && options.EarlyStopping == nil {
-		options.EarlyStopping = &train.EarlyStopping{Monitor: monitored(c, "accuracy", tr.validated), MinDelta: c.MinDelta}
+		monitor := monitored(c, "accuracy", tr.validated)
+		options.EarlyStopping = &train.EarlyStopping{Monitor: monitor, MinDelta: c.MinDelta}
 	}
 	if tr.o.KeepBest {
 		options.EarlyStopping.Restore = true

@@ -134,7 +134,8 @@ func TestValuesReachTraining(t *testing.T) {
 			want = "raw"
 		}
 		a := apptest.New(t, "voxelize.grid", "4", "model.path", out, "train.memory_limit", tt.memory)
-		if in, err := models.Input(t.Context(), a, out, models.InputOptions{}); err != nil || in.Values != want || !in.Stated {
+		in, err := models.Input(t.Context(), a, out, models.InputOptions{})
+		if err != nil || in.Values != want || !in.Stated {
 			t.Errorf("%+v: found %+v, %v, want values %s", tt, in, err, want)
 		}
 		for split, rows := range map[string]int{"": 20, "test": 20, "val": 10, "train": 48, "all": 78} {
@@ -143,14 +144,15 @@ func TestValuesReachTraining(t *testing.T) {
 				t.Errorf("%+v, split %q: found %+v, %v, want accuracy 1 on %d rows", tt, split, e, err, rows)
 			}
 		}
-		q, err := Quantize(t.Context(), a, out, []string{archive}, QuantizeOptions{Kind: nn.Int8, Share: .5, MaxDrop: 5})
+		low := QuantizeOptions{Kind: nn.Int8, Share: .5, MaxDrop: 5}
+		q, err := Quantize(t.Context(), a, out, []string{archive}, low)
 		if err != nil || q.Float != 1 || q.Low != 1 {
 			t.Errorf("%+v: found %+v, %v, want accuracy 1 in int8", tt, q, err)
 		}
 		if tt.channels == 1 {
 			palette := apptest.New(t, "voxelize.grid", "4", "model.path", out, "voxelize.values", "palette:full")
 			if e, err := Evaluate(t.Context(), palette, []string{archive}, "", ""); err != nil || e.Accuracy > .9 {
-				t.Errorf("found %+v, %v, want a model that cannot tell rows normalised by their own range apart", e, err)
+				t.Errorf("found %+v, %v, want normalised rows that look the same", e, err)
 			}
 		}
 	}
@@ -191,7 +193,8 @@ func TestValidationData(t *testing.T) {
 		y[i] = 1 - y[i]
 	}
 	wrong := writeNPZ(t, "x", []int{20, levelSide, levelSide, levelSide}, x, "y", []int{20}, y)
-	a := apptest.New(t, "voxelize.grid", "4", "train.epochs", "8", "train.batch_size", "4", "train.learning_rate", "0.02")
+	a := apptest.New(t, "voxelize.grid", "4", "train.epochs", "8", "train.batch_size", "4",
+		"train.learning_rate", "0.02")
 	o := TrainOptions{Init: levelModel(t, 1, false), Out: filepath.Join(t.TempDir(), "o.safetensors"), KeepBest: true}
 	for path, want := range map[string]float64{data: 1, wrong: 0} {
 		o.Validation = []string{path}
@@ -205,7 +208,8 @@ func TestValidationData(t *testing.T) {
 		}
 	}
 	o.Validation = []string{filepath.Join(t.TempDir(), "none.npz")}
-	if _, err := Train(t.Context(), a, []string{data}, o); err == nil || !strings.Contains(err.Error(), "validation data:") {
+	_, err := Train(t.Context(), a, []string{data}, o)
+	if err == nil || !strings.Contains(err.Error(), "validation data:") {
 		t.Errorf("found %v, want an error about the validation data", err)
 	}
 	o.Validation, o.Split = nil, "validation"

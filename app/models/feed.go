@@ -32,7 +32,8 @@ func (f *feed) load(p *nn.Plan) {
 }
 
 func feedFor(ctx context.Context, a *app.Env, m *Loaded, rows int) (*feed, error) {
-	if in, err := classify.InputOf(m.Model, classify.PreferencesIn(a.Config.Voxelize)); err == nil && in.Palette != nil {
+	in, err := classify.InputOf(m.Model, classify.PreferencesIn(a.Config.Voxelize))
+	if err == nil && in.Palette != nil {
 		return paletteFeed(ctx, a, m, rows)
 	}
 	return denseFeed(a, m, rows), nil

@@ -122,8 +122,8 @@ the original weights and the precision for inference, which all commands use. Tr
 	cmd.Example = "  voxelstream model quantize digits.keras mnist3d.h5 --precision int8 --out digits-int8.keras"
 	var o learn.QuantizeOptions
 	cmd.Flags().StringVar(&o.Kind, "precision", nn.Int8, "Precision: "+strings.Join(nn.Precisions(), " or ")+".")
-	cmd.Flags().StringVar(&o.Split, "split", "", "Part of an archive to use: train, val, test or all. (default train, or "+
-		"all if there is no training part)")
+	cmd.Flags().StringVar(&o.Split, "split", "", "Part of an archive to use: train, val, test or all. (default train, "+
+		"or all if there is no training part)")
 	cmd.Flags().Float64Var(&o.Share, "calibration-share", .2, "Fraction of the rows to calibrate with.")
 	cmd.Flags().Float64Var(&o.MaxDrop, "max-drop", .2, "Maximum accuracy loss in percentage points.")
 	cmd.Flags().BoolVar(&o.Force, "force", false, "Write the model regardless of the accuracy loss.")

@@ -369,7 +369,8 @@ func TestRewrite(t *testing.T) {
 			}
 			m := chain(t)
 			m.Precision = nn.Precision{}
-			path, other := filepath.Join(t.TempDir(), "m"+extension), filepath.Join(t.TempDir(), "n"+extension)
+			dir := t.TempDir()
+			path, other := filepath.Join(dir, "m"+extension), filepath.Join(dir, "n"+extension)
 			if err := format.Save(path, m); err != nil {
 				t.Fatal(err)
 			}
