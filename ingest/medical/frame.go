@@ -151,6 +151,11 @@ func (p *picture) slices(o ingest.Options) ([]*frame, error) {
 	if p.frames > maxFrames {
 		return nil, fmt.Errorf("found %d frames, limit %d", p.frames, maxFrames)
 	}
+	if lut := p.first(tagLUT); lut != nil {
+		if err := p.readTable(lut, o); err != nil {
+			return nil, err
+		}
+	}
 	out := make([]*frame, p.frames)
 	for i := range out {
 		g := groups{shared: shared, set: p.attributes}
@@ -297,10 +302,7 @@ func (f *frame) assumeAxial(o ingest.Options) {
 
 // valueMap reads how stored values are converted, and the window.
 func (f *frame) valueMap(g groups, o ingest.Options) error {
-	f.value = transform{slope: 1}
-	if lut := f.first(tagLUT); lut != nil {
-		return f.table(lut, o)
-	}
+	f.value = transform{slope: 1, table: f.table, first: f.tableFirst}
 	slope, err := g.reals(tagValuesGroup, tagSlope, &f.value.slope)
 	if err != nil {
 		return err
@@ -313,23 +315,12 @@ func (f *frame) valueMap(g groups, o ingest.Options) error {
 		o.Note("a rescale slope of 0 is impossible: 1 is assumed")
 		f.value.slope = 1
 	}
-	if err := f.realWorld(g, slope || intercept, o); err != nil {
+	mapped, err := f.realWorld(g, slope || intercept || f.table != nil, o)
+	if err != nil {
 		return err
 	}
-	var dose float64
-	if ok, err := f.reals(tagDoseScaling, &dose); err != nil {
-		return err
-	} else if ok {
-		f.value = transform{slope: dose}
-		o.Note("values are doses: unit %s", cmp.Or(f.text(tagDoseUnits), "unknown"))
-	} else if f.text(tagModality) == "RTDOSE" {
-		o.Note("no dose grid scaling: values are those stored")
-	}
-	var full float64
-	if ok, err := f.reals(tagFullScale, &full); err != nil {
-		return err
-	} else if ok && full > 0 && f.text(tagSegmentation) == "FRACTIONAL" {
-		f.value = transform{slope: 1 / full}
+	if err := f.scales(o); err != nil || mapped {
+		return err // the window is one of rescaled values
 	}
 	var centre, width float64
 	f.optional(o)(g.reals(tagWindowGroup, tagCentre, &centre))
@@ -340,8 +331,34 @@ func (f *frame) valueMap(g groups, o ingest.Options) error {
 	return nil
 }
 
-// realWorld applies the first mapping to real world values if values are not rescaled otherwise.
-func (f *frame) realWorld(g groups, rescaled bool, o ingest.Options) error {
+// scales applies the scales of doses and of fractional segmentations.
+func (f *frame) scales(o ingest.Options) error {
+	var dose, full float64
+	ok, err := f.reals(tagDoseScaling, &dose)
+	if err != nil {
+		return err
+	}
+	switch {
+	case ok:
+		f.value = transform{slope: dose}
+		if f.index == 0 {
+			o.Note("values are doses: unit %s", cmp.Or(f.text(tagDoseUnits), "unknown"))
+		}
+	case f.index == 0 && f.text(tagModality) == "RTDOSE":
+		o.Note("no dose grid scaling: values are those stored")
+	}
+	if ok, err = f.reals(tagFullScale, &full); err != nil {
+		return err
+	}
+	if ok && full > 0 && f.text(tagSegmentation) == "FRACTIONAL" {
+		f.value = transform{slope: 1 / full}
+	}
+	return nil
+}
+
+// realWorld applies the first mapping to real world values if values are not rescaled otherwise, and reports whether it
+// did.
+func (f *frame) realWorld(g groups, rescaled bool, o ingest.Options) (mapped bool, err error) {
 	m := g.of(tagRealWorldGroup)
 	if m == nil {
 		m = f.first(tagRealWorldGroup)
@@ -349,24 +366,26 @@ func (f *frame) realWorld(g groups, rescaled bool, o ingest.Options) error {
 	var slope, intercept float64
 	ok, err := m.reals(tagRealWorldSlope, &slope)
 	if err != nil || !ok || slope == 0 {
-		return err
+		return false, err
 	}
 	if _, err := m.reals(tagRealWorldOffset, &intercept); err != nil {
-		return err
+		return false, err
 	}
 	unit := cmp.Or(m.first(tagUnits).text(tagCode), "unknown")
 	switch {
 	case !rescaled:
-		f.value = transform{slope: slope, intercept: intercept}
-		o.Note("values are real world values: unit %s", unit)
-	case f.value.slope != slope || f.value.intercept != intercept:
+		f.value, mapped = transform{slope: slope, intercept: intercept}, true
+		if f.index == 0 {
+			o.Note("values are real world values: unit %s", unit)
+		}
+	case f.index == 0 && (f.value.slope != slope || f.value.intercept != intercept):
 		o.Note("values are rescaled; the mapping to real world values (unit %s) is not used", unit)
 	}
-	return nil
+	return mapped, nil
 }
 
-// table reads a modality lookup table, PS3.3, C.11.1.1.1.
-func (f *frame) table(lut attributes, o ingest.Options) error {
+// readTable reads a modality lookup table, PS3.3, C.11.1.1.1.
+func (p *picture) readTable(lut attributes, o ingest.Options) error {
 	d, _ := lut.find(tagLUTDescriptor)
 	data, _ := lut.find(tagLUTData)
 	if len(d.value) < 6 || len(data.value) == 0 {
@@ -377,27 +396,23 @@ func (f *frame) table(lut attributes, o ingest.Options) error {
 	if n == 0 {
 		n = 1 << 16
 	}
-	f.value.first = float64(d.order.Uint16(d.value[2:]))
-	if f.signed {
-		f.value.first = float64(int16(d.order.Uint16(d.value[2:])))
+	p.tableFirst = float64(d.order.Uint16(d.value[2:]))
+	if p.signed {
+		p.tableFirst = float64(int16(d.order.Uint16(d.value[2:])))
 	}
-	switch {
-	case len(data.value) >= 2*n:
-		f.value.table = make([]float64, n)
-		for i := range n {
-			f.value.table[i] = float64(data.order.Uint16(data.value[2*i:]))
-		}
-	case len(data.value) >= n && bits == 8:
-		f.value.table = make([]float64, n)
-		for i := range n {
-			f.value.table[i] = float64(data.value[i])
-		}
-	default:
+	words := len(data.value) >= 2*n
+	if !words && (len(data.value) < n || bits != 8) {
 		return fmt.Errorf("element %v: found %d bytes of data, want %d entries", tagLUT, len(data.value), n)
 	}
-	if f.index == 0 {
-		o.Note("values are mapped by the modality lookup table")
+	p.table = make([]float64, n)
+	for i := range n {
+		if words {
+			p.table[i] = float64(data.order.Uint16(data.value[2*i:]))
+		} else {
+			p.table[i] = float64(data.value[i])
+		}
 	}
+	o.Note("values are mapped by the modality lookup table")
 	return nil
 }
 
@@ -434,8 +449,8 @@ func (f *frame) key(k int) key {
 // key returns a value as a key: its first number, its texts, or the number of a frame.
 func (e attribute) key(frame int, vector bool) key {
 	if vector {
-		if v, err := e.numbers(frame + 1); err == nil && len(v) > frame {
-			return key{number: v[frame]}
+		if 2*frame+2 <= len(e.value) {
+			return key{number: float64(e.order.Uint16(e.value[2*frame:]))}
 		}
 		return key{}
 	}

@@ -25,6 +25,8 @@ type picture struct {
 	float              bool       // values are IEEE 754, of 32 or 64 bits
 	tiles              int        // per side of a mosaic; 0 if the picture is none
 	siemensNormal      [3]float64 // direction from tile to tile of a mosaic; zeros if unknown
+	table              []float64  // modality lookup table; nil if there is none
+	tableFirst         float64    // stored value of its first entry
 	pixels             []byte
 	order              binary.ByteOrder
 	codec              *codec

@@ -24,7 +24,7 @@ const (
 	// it is told.
 	tiltTolerance = 0.01
 	// maxGeometries limits the different sizes and orientations in a series.
-	maxGeometries = 4096
+	maxGeometries = 512
 )
 
 // volumes combines the frames of a series into volumes. Frames of one volume have the same size and orientation and
