@@ -84,6 +84,12 @@ func ousterNear(path string, o ingest.Options) ([]*ousterMeta, error) {
 	metas, err := readMetas(path, alike, false)
 	if len(metas) == 0 {
 		metas, err = readMetas(path, all, false)
+		for _, m := range metas {
+			m.taken = slices.ContainsFunc([]string{".pcap", ".pcapng", ".bag", ".db3", ".mcap"}, func(ext string) bool {
+				_, err := os.Stat(filepath.Join(filepath.Dir(path), stemOf(m.file)+ext))
+				return err == nil
+			})
+		}
 	}
 	if len(metas) == 0 {
 		return nil, err

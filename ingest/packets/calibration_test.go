@@ -139,3 +139,48 @@ func FuzzVelodyneCalibration(f *testing.F) {
 		}
 	})
 }
+
+// TestCalibrationOfModels: the unit of distance is the model's, and all corrections count.
+func TestCalibrationOfModels(t *testing.T) {
+	table := func(resolution string) string {
+		var b strings.Builder
+		b.WriteString("lasers:\n")
+		for i := range 32 {
+			fmt.Fprintf(&b, "- {laser_id: %d, rot_correction: 0, vert_correction: 0, dist_correction: 0.5, "+
+				"vert_offset_correction: 0.02, horiz_offset_correction: 0.03}\n", i)
+		}
+		return b.String() + resolution
+	}
+	p := vlp16(0, 0, 0x37)
+	p[velodyneModel] = 0x28 // VLP-32C: 500 units of 4 mm
+	for _, resolution := range []string{"", "distance_resolution: 0.004\n"} {
+		d, err := newVelodyneDecoder(writeTable(t, table(resolution)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.add(packet{data: p}); err != nil {
+			t.Fatal(err)
+		}
+		if c := d.rest().cloud; math.Abs(math.Hypot(c.X[0], c.Y[0])-math.Hypot(2.5, .03)) > 1e-9 || math.Abs(c.Z[0]-.02) > 1e-9 {
+			t.Errorf("%q: found %g %g %g, want 2 m and the corrections", resolution, c.X[0], c.Y[0], c.Z[0])
+		}
+	}
+	d, err := newVelodyneDecoder(writeTable(t, table("distance_resolution: 0.002\n")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.add(packet{data: p}); err == nil || !strings.Contains(err.Error(), "found 0.002 m, but that of a VLP-32C") {
+		t.Errorf("found %v, want the contradiction", err)
+	}
+	if _, err := newVelodyneDecoder(writeTable(t, "<?xml version=\"1.0\"?><boost/>")); err == nil ||
+		!strings.Contains(err.Error(), "found XML") {
+		t.Errorf("found %v, want how to convert XML", err)
+	}
+	// An HDL-64E is not taken for the model that its last byte happens to name.
+	for k := 1; k < velodyneBlocks; k += 2 {
+		binary.LittleEndian.PutUint16(p[k*velodyneBlock:], velodyneLower)
+	}
+	if _, err := (&velodyneDecoder{}).add(packet{data: p}); err == nil || !strings.Contains(err.Error(), "HDL-64E") {
+		t.Errorf("found %v, want the model", err)
+	}
+}

@@ -109,6 +109,7 @@ func littleEndian(b []byte) (v uint64) {
 type ousterMeta struct {
 	file  string // base name; empty if it is not from a file
 	bytes int    // size of a packet
+	taken bool   // the file has the name of another recording: only its serial number can say that it fits
 
 	Line       string           `json:"prod_line"`
 	Serial     ousterNumber     `json:"prod_sn"`
@@ -278,6 +279,7 @@ func chooseMeta(metas []*ousterMeta, p packet, forced bool, o ingest.Options) (*
 		switch serial := m.serial(p.data); {
 		case serial != 0 && serial == uint64(m.Serial):
 			return m, nil
+		case m.taken:
 		case serial == 0 || m.Serial == 0:
 			open = append(open, m)
 		default:
@@ -303,7 +305,8 @@ func chooseMeta(metas []*ousterMeta, p packet, forced bool, o ingest.Options) (*
 			list(names),
 		)
 	case len(other) == 0:
-		return nil, fmt.Errorf("found packets of %d bytes, which fit no metadata", len(p.data))
+		return nil, fmt.Errorf("found packets of an Ouster of %d bytes, but no metadata of that sensor, which is to be "+
+			"beside the recording, with its name and the extension %s", len(p.data), metaExt)
 	}
 	m := other[0]
 	reason := fmt.Errorf("found packets of the Ouster with serial number %d, but the metadata %s is that of %d",

@@ -113,7 +113,10 @@ func TestSeveralSenders(t *testing.T) {
 			conns = append(conns, conn)
 		}
 		n := 0
-		for p := range simulate.Take(simulate.VLP16(simulate.Sphere{Radius: 5}, time.Now()), 250*time.Millisecond) {
+		for p, err := range simulate.Take(simulate.VLP16(simulate.Sphere{Radius: 5}, time.Now()), 250*time.Millisecond) {
+			if err != nil {
+				t.Fatal(err)
+			}
 			for _, conn := range conns {
 				if _, err := conn.Write(p.Data); err != nil {
 					t.Fatal(err)
