@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -125,6 +126,19 @@ func TestShapesAndTypes(t *testing.T) {
 		},
 		"points":            {npy(t, "'<f8'", "False", "(2, 3)", []float64{1, 2, 3, 4, 5, 6}), "1 [1 4] [2 5] [3 6]"},
 		"points in columns": {npy(t, "'<f4'", "True", "(2, 3)", []float32{1, 2, 3, 4, 5, 6}), "1 [1 2] [3 4] [5 6]"},
+		"batch of clouds": {
+			npy(t, "'<f4'", "False", "(2, 2, 3)", count(12)), "2 [0 3] [1 4] [2 5]",
+		},
+		"batch in columns": {
+			npy(t, "'<f4'", "True", "(2, 2, 3)", count(12)), "2 [0 2] [4 6] [8 10]",
+		},
+		"vectors": {
+			npy(t, "[('id', '<U1'), ('xyz', '<f4', (3,)), ('', '|V4')]", "False", "(2,)", []float32{0, 1, 2, 3, 0, 0, 4, 5, 6, 0}),
+			"1 [1 4] [2 5] [3 6]",
+		},
+		"batch of records": {
+			npy(t, "[('x', '<f4'), ('y', '<f4'), ('z', '<f4')]", "False", "(2, 1)", count(6)), "2 [0] [1] [2]",
+		},
 		"records": {
 			npy(t, "[('z', '<f4'), ('x', '<f4'), ('y', '<f4')]", "False", "(2,)", []float32{1, 2, 3, 4, 5, 6}),
 			"1 [2 5] [3 6] [1 4]",
@@ -182,6 +196,64 @@ func TestLabels(t *testing.T) {
 	got, err := read(t, NPZ, npz(t, "a.npy", x), shaped(2, 2, 2))
 	if err != nil || got[1].Label != ingest.NoLabel || !strings.HasSuffix(got[1].Stream, ":a") {
 		t.Errorf("found %+v, %v", got, err)
+	}
+}
+
+// utf32 is an array of names of three letters.
+func utf32(t *testing.T, names ...string) []byte {
+	var runes []uint32
+	for _, n := range names {
+		for _, r := range n {
+			runes = append(runes, uint32(r))
+		}
+	}
+	return npy(t, "'<U3'", "False", fmt.Sprintf("(%d,)", len(names)), runes)
+}
+
+// TestOtherArrays passes over what is no data, and numbers labels that are names over all parts.
+func TestOtherArrays(t *testing.T) {
+	x := npy(t, "'<f4'", "False", "(2, 2, 2, 2)", count(16))
+	objects := npy(t, "'|O'", "False", "()", []byte("pickled"))
+	numbers := npy(t, "'|u1'", "False", "(2,)", []uint8{5, 4})
+	affine := npy(t, "'<f8'", "False", "(4, 4)", make([]float64, 16))
+	for name, c := range map[string]struct {
+		files  []any
+		labels []int32
+		note   string
+	}{
+		"names": {
+			[]any{"X_train.npy", x, "y_train.npy", utf32(t, "dog", "cat"), "X_test.npy", x, "y_test.npy", utf32(t, "emu", "dog")},
+			[]int32{1, 0, 2, 1}, "0 cat, 1 dog, 2 emu",
+		},
+		"order": {
+			[]any{"x.npy", x, "y.npy", utf32(t, "dog", "cat"), "class_names.npy", utf32(t, "dog", "cat")},
+			[]int32{0, 1}, "0 dog, 1 cat",
+		},
+		"objects":       {[]any{"x.npy", x, "y.npy", numbers, "meta.npy", objects}, []int32{5, 4}, "Python objects"},
+		"label objects": {[]any{"x.npy", x, "y.npy", objects}, []int32{-1, -1}, "the labels y are not read"},
+		"one of many":   {[]any{"vol.npy", x, "affine.npy", affine}, []int32{-1, -1}, "not read: affine"},
+	} {
+		var notes ingest.Notes
+		got, err := read(t, NPZ, npz(t, c.files...), ingest.Options{Notes: &notes})
+		var labels []int32
+		for _, s := range got {
+			labels = append(labels, s.Label)
+		}
+		if err != nil || !slices.Equal(labels, c.labels) {
+			t.Errorf("%s: found labels %v, %v, want %v", name, labels, err, c.labels)
+		}
+		if text := fmt.Sprint(notes.Take()); !strings.Contains(text, c.note) {
+			t.Errorf("%s: found the notes %s, want %q", name, text, c.note)
+		}
+	}
+	if _, err := read(t, NPZ, npz(t, "a.npy", x, "b.npy", x), ingest.Options{}); err == nil ||
+		!strings.Contains(err.Error(), "choose one with --data") {
+		t.Errorf("found error %v, want a question", err)
+	}
+	chosen := ingest.Options{Readers: []any{&arrays.Options{Data: "b", Labels: "a"}}}
+	files := []any{"a.npy", npy(t, "'<f8'", "False", "(1, 2)", []float64{7, 8}), "b.npy", x}
+	if got, err := read(t, NPZ, npz(t, files...), chosen); err != nil || len(got) != 2 || got[1].Label != 8 {
+		t.Errorf("chosen: found %+v, %v", got, err)
 	}
 }
 
@@ -297,6 +369,19 @@ func TestWriters(t *testing.T) {
 		got[2].Data.(*ingest.Grid).Values[3] != 3 {
 		t.Errorf("grids: found %v, %v", got, err)
 	}
+	path, err = write(CreateNPZ, "b.npz", ingest.Sample{Data: cloud, Label: 2}, ingest.Sample{Data: cloud, Label: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err = readPath(t, NPZ, path, ingest.Options{})
+	if err != nil || describe(got) != "2 [1 2] [3 4] [5 0.1]" || got[0].Label != 2 || got[1].Label != 1 {
+		t.Errorf("clouds: found %v, %v", got, err)
+	}
+	more := &ingest.PointCloud{X: []float64{1}, Y: []float64{3}, Z: []float64{5}, Intensity: []float32{7}}
+	if _, err := write(CreateNPZ, "sizes.npz", ingest.Sample{Data: cloud}, ingest.Sample{Data: more}); err == nil ||
+		!strings.Contains(err.Error(), "clouds of one size") {
+		t.Errorf("found error %v", err)
+	}
 	bad := grid(1, 1)
 	bad.Data = &ingest.Grid{Dims: [3]int{1, 1, 4}, Channels: 1, Values: make([]float32, 4)}
 	if _, err := write(CreateNPZ, "bad.npz", grid(1, 1), bad); err == nil ||
@@ -307,8 +392,8 @@ func TestWriters(t *testing.T) {
 		t.Error("found no error for an empty file")
 	}
 	left, err := os.ReadDir(dir)
-	if err != nil || len(left) != 2 {
-		t.Errorf("found %v in the folder, want the two good files: %v", left, err)
+	if err != nil || len(left) != 3 {
+		t.Errorf("found %v in the folder, want the three good files: %v", left, err)
 	}
 }
 

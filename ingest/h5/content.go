@@ -49,22 +49,18 @@ func (a *input) content(ctx context.Context) (content, error) {
 			}
 		}
 	}
-	var list []array
-	if named := o.Data != "" || o.Labels != ""; !named || !slices.ContainsFunc(members, func(m hdf.Object) bool { return m.Kind == hdf.Group }) {
-		if list, err = a.arrays(ctx, members); err != nil {
-			return content{}, err
-		}
-		if !slices.ContainsFunc(list, func(d array) bool {
-			role, _ := arrays.RoleOf(d.Path)
-			return role == arrays.Data && d.usable()
-		}) {
-			list = nil
-		}
+	if o.Data != "" || o.Labels != "" {
+		return a.inGroups(ctx, members, o)
 	}
-	if list == nil {
-		if list, err = a.all(ctx, members); err != nil {
-			return content{}, err
-		}
+	list, err := a.arrays(ctx, members)
+	if err != nil {
+		return content{}, err
+	}
+	if !slices.ContainsFunc(list, func(d array) bool {
+		role, _ := arrays.RoleOf(d.Path)
+		return role == arrays.Data && d.usable()
+	}) {
+		return a.inGroups(ctx, members, o)
 	}
 	return a.choose(ctx, list, o)
 }
@@ -74,18 +70,22 @@ func isSamples(m hdf.Object) bool {
 	return m.Kind == hdf.Dataset && role == arrays.Data
 }
 
-// all lists the datasets in groups too, and those of the root that are links.
-func (a *input) all(ctx context.Context, members []hdf.Object) ([]array, error) {
+// inGroups looks at the datasets in groups too, and at those of the root that are links.
+func (a *input) inGroups(ctx context.Context, members []hdf.Object, o arrays.Options) (content, error) {
 	objects, err := a.file.Objects(ctx)
 	if err != nil {
-		return nil, err
+		return content{}, err
 	}
 	for _, m := range members {
 		if !slices.ContainsFunc(objects, func(o hdf.Object) bool { return o.Path == m.Path }) {
 			objects = append(objects, m)
 		}
 	}
-	return a.arrays(ctx, objects)
+	list, err := a.arrays(ctx, objects)
+	if err != nil {
+		return content{}, err
+	}
+	return a.choose(ctx, list, o)
 }
 
 // choose makes tables of the datasets that hold data, and notes the choice.
@@ -189,8 +189,9 @@ func (a *input) arrays(ctx context.Context, objects []hdf.Object) ([]array, erro
 	var out []array
 	var closed []string // groups whose members are parts of one value
 	for _, o := range objects {
+		inside := func(group string) bool { return strings.HasPrefix(o.Path, group) }
 		switch {
-		case strings.HasPrefix(o.Path, "/#"), slices.ContainsFunc(closed, func(g string) bool { return strings.HasPrefix(o.Path, g) }):
+		case inside("/#"), slices.ContainsFunc(closed, inside):
 			continue // MATLAB keeps the elements of cells in /#refs#
 		case o.Kind == hdf.Group && o.Attrs > 0:
 			if _, err := a.file.Attr(ctx, o.Path, "MATLAB_sparse"); err == nil {
@@ -308,18 +309,18 @@ func (l *labelReader) read(ctx context.Context, rows int) (*arrays.Labels, error
 			rows, width, err = 1, 1, nil
 		}
 	}
+	var out *arrays.Labels
+	if err == nil {
+		out, err = l.values(ctx, rows, width)
+	}
 	switch {
-	case err != nil && (l.explicit || errors.Is(err, arrays.ErrCount)):
-		return nil, fmt.Errorf("%s: %w", d.Path, err)
-	case err != nil:
+	case err == nil:
+		return out, nil
+	case !l.explicit && errors.Is(err, arrays.ErrShape) && !errors.Is(err, arrays.ErrCount):
 		l.input.options.Note("the labels %s are not read: %v", d.name(), err)
 		return nil, nil
 	}
-	out, err := l.values(ctx, rows, width)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", d.Path, err)
-	}
-	return out, nil
+	return nil, fmt.Errorf("%s: %w", d.Path, err)
 }
 
 func (l *labelReader) values(ctx context.Context, rows, width int) (*arrays.Labels, error) {

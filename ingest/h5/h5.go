@@ -1,8 +1,10 @@
 // Package h5 reads HDF5 archives: voxel grids and point clouds that are the rows of a dataset, single grids and clouds,
 // and point clouds that are groups. It knows both layouts of the 3D MNIST data set:
 //
-//	vectors  X_train (N, 4096), y_train (N), X_test, y_test; a row is a grid of 16 x 16 x 16, [z][y][x]; (N, 512) is one of 8 x 8 x 8
-//	clouds   groups "0", "1", ... with points (N, 3), normals (N, 3), img and an attribute label; points are in the unit of the archive
+//	vectors  X_train (N, 4096), y_train (N), X_test, y_test; a row is a grid of 16 x 16 x 16, [z][y][x]; (N, 512) is one
+//	         of 8 x 8 x 8
+//	clouds   groups "0", "1", ... with points (N, 3), normals (N, 3), img and an attribute label; points are in the unit
+//	         of the archive
 //
 // Other datasets are chosen by their names, or by name; package arrays says how their shapes are read. A damaged
 // archive causes an error but never crashes the process: see internal/h5.
@@ -46,8 +48,8 @@ var HDF5 = ingest.Format{
 	Doc: "3D MNIST archives (vectors, clouds); any grids and point clouds, as numbers or records, with labels as integers, " +
 		"one-hot rows or names; MATLAB 7.3; gzip, szip, LZF, Blosc, LZ4, bitshuffle, Zstandard, bzip2; files that were cut " +
 		"off or not closed, as far as they are whole",
-	Assumes: "datasets by the usual names (`--data`, `--labels`); shapes as for npy; the axes of MATLAB, Octave, Julia and R " +
-		"files are reversed, so that they are as in those programs",
+	Assumes: "datasets by the usual names (`--data`, `--labels`); shapes as for npy; the axes of MATLAB, Octave, Julia " +
+		"and R files are reversed, so that they are as in those programs",
 	Refuses: "external links and storage, virtual datasets (`h5repack -l CONTI`); Blosc2, ZFP, SZ and other filters " +
 		"(`h5repack -f GZIP=4`, or h5py with hdf5plugin); cell arrays, sparse matrices, complex numbers",
 	Extensions: []string{".h5", ".hdf5", ".mat"},

@@ -114,7 +114,7 @@ func Numbers(rows, width int, read func(first, n int, dst []float64) error) (*La
 	l := &Labels{classes: make([]int32, rows), bad: map[int]float64{}}
 	block := max(1, (1<<16)/width)
 	values := make([]float64, block*width)
-	soft := false
+	soft, most := false, 0.0
 	for first := 0; first < rows; first += block {
 		n := min(block, rows-first)
 		if err := read(first, n, values[:n*width]); err != nil {
@@ -125,7 +125,7 @@ func Numbers(rows, width int, read func(first, n int, dst []float64) error) (*La
 			v := row[0]
 			if width > 1 {
 				class, exact := hot(row)
-				v, soft = class, soft || !exact && class >= 0
+				v, soft, most = class, soft || !exact && class >= 0, max(most, slices.Max(row))
 			}
 			if v != math.Trunc(v) || v < float64(ingest.NoLabel) || v > math.MaxInt32 {
 				l.classes[first+i], l.bad[first+i] = noClass, v
@@ -134,11 +134,18 @@ func Numbers(rows, width int, read func(first, n int, dst []float64) error) (*La
 			l.classes[first+i] = int32(v)
 		}
 	}
-	if len(l.bad) > rows/2 {
+	switch bad := len(l.bad); {
+	case bad <= rows/2:
+	case width == 1:
 		for i, v := range l.bad {
-			return nil, fmt.Errorf("%d of %s are no class numbers or one-hot rows, such as %g in row %d; --labels none reads "+
-				"none", len(l.bad), count(rows, "label"), v, i)
+			return nil, fmt.Errorf("%d of %s are no class numbers, such as %g in row %d; --labels none reads none", bad,
+				count(rows, "label"), v, i)
 		}
+	case most > 1: // classes of parts of each row, such as points or cells
+		return nil, &shapeError{fmt.Sprintf("found %d values for each row that are not one-hot", width), ErrShape}
+	default:
+		return nil, fmt.Errorf("%d of %s have no single highest value, want one-hot rows; --labels none reads none", bad,
+			count(rows, "label"))
 	}
 	switch {
 	case soft:
