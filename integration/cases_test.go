@@ -12,7 +12,7 @@ import (
 	"github.com/voxelstream/voxelstream/internal/testenv"
 )
 
-// sensorCase is a command on the inputs of one folder of cases/sensors, which were once read wrongly. A folder may
+// sensorCase is a command on the inputs of one folder of cases, which once gave wrong results. A folder may
 // have several.
 type sensorCase struct {
 	folder string
@@ -32,22 +32,34 @@ func sensorCases() []sensorCase {
 	return slices.Concat(medicalCases, packetCases, cloudCases, arrayCases, depthCases)
 }
 
-// casesDir is the folder of the cases. Without it the test is skipped.
-func casesDir(t *testing.T) string {
+// casesDir is the folder of the cases of a kind, sensors or models. Without it the test is skipped.
+func casesDir(t *testing.T, kind string) string {
 	t.Helper()
 	dir, ok := testenv.Cases()
 	if !ok {
 		t.Skip("the cases are not here: put the folder cases beside the checkout or set VOXELSTREAM_CASES")
 	}
-	return filepath.Join(dir, "sensors")
+	return filepath.Join(dir, kind)
 }
 
 // TestSensorCases: inputs that were once read wrongly are read as they should be.
 func TestSensorCases(t *testing.T) {
 	t.Parallel()
-	cases := casesDir(t)
+	runCases(t, "sensors", sensorCases())
+}
+
+// TestModelCases: models and training data that once gave wrong results, or none, give the right ones.
+func TestModelCases(t *testing.T) {
+	t.Parallel()
+	runCases(t, "models", slices.Concat(valueCases))
+}
+
+// runCases runs the commands of all cases of a kind.
+func runCases(t *testing.T, kind string, all []sensorCase) {
+	t.Helper()
+	cases := casesDir(t, kind)
 	bin := voxelstream(t)
-	for _, c := range sensorCases() {
+	for _, c := range all {
 		t.Run(c.folder+"/"+c.args[0], func(t *testing.T) {
 			t.Parallel()
 			if !strings.HasSuffix(c.learned, ".") || strings.Contains(c.learned, "\n") {
@@ -87,7 +99,7 @@ const casesComplete = false
 // TestSensorCasesComplete: every folder of the cases is tried.
 func TestSensorCasesComplete(t *testing.T) {
 	t.Parallel()
-	entries := must(os.ReadDir(casesDir(t)))(t)
+	entries := must(os.ReadDir(casesDir(t, "sensors")))(t)
 	for _, e := range entries {
 		tried := slices.ContainsFunc(sensorCases(), func(c sensorCase) bool { return c.folder == e.Name() })
 		if e.IsDir() && !tried && casesComplete {
