@@ -32,6 +32,7 @@ type sequence struct {
 
 	input   input.Input // of current
 	current ingest.Source
+	items   int // of current, so far
 
 	mu     sync.Mutex // guards failed
 	failed error      // a dead letter that could not be stored ends the source
@@ -55,17 +56,22 @@ func (s *sequence) Read(ctx context.Context) (none pipeline.Delivery[ingest.Samp
 		}
 		sample, err := s.current.Read(ctx)
 		if err == nil {
+			s.items++
 			return s.deliver(ctx, sample), nil
 		}
 		if ctx.Err() != nil {
 			return none, ctx.Err()
 		}
 		if item, ok := errors.AsType[*ingest.ItemError](err); ok {
+			s.items++
 			s.reject(ctx, newDeadLetter(s.input, item.ID, ingestStage, item.Err))
 			continue
 		}
-		if !errors.Is(err, io.EOF) {
+		switch {
+		case !errors.Is(err, io.EOF):
 			s.rejectInput(ctx, err)
+		case s.items == 0 && !s.input.Live():
+			s.rejectInput(ctx, errors.New("found no sample"))
 		}
 		if err := s.current.Close(); err != nil {
 			s.fail(fmt.Errorf("%v: %w", s.input, err))
@@ -79,7 +85,7 @@ func (s *sequence) next(ctx context.Context) error {
 	if len(s.inputs) == 0 {
 		return io.EOF
 	}
-	s.input, s.inputs = s.inputs[0], s.inputs[1:]
+	s.input, s.inputs, s.items = s.inputs[0], s.inputs[1:], 0
 	src, err := s.open(ctx, s.input)
 	switch {
 	case ctx.Err() != nil:

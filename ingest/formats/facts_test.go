@@ -347,7 +347,7 @@ var textRows = map[string]struct {
 	"threejs_helix_201.xyz":           {0, "x y z"},
 	"pyntcloud_diamond.xyz":           {0, "x y z nx ny nz"},
 	"pdal_utm17_1.txt":                {1, "X Y Z"},
-	"trimesh_points_cloudcompare.xyz": {0, "x y z red green blue intensity"},
+	"trimesh_points_cloudcompare.xyz": {0, "x y z red green blue alpha"},
 	"pdal_autzen.pts":                 {1, "x y z intensity red green blue"},
 	"pdal_no-color.ptx":               {10, "x y z intensity"},
 	"sbcv_Example.asc":                {2, "X Y Z Rf Gf Bf Intensity"},

@@ -210,8 +210,8 @@ type folder struct {
 	read    bool                // there was a sample
 	ended   bool
 
-	file    string // of current
-	last    record.ID
+	last    record.ID // the ID after that of the last item
+	items   int       // of current, so far
 	current ingest.Source
 }
 
@@ -235,7 +235,7 @@ func openFolder(ctx context.Context, path string, o ingest.Options) (ingest.Sour
 // start opens an input.
 func (f *folder) start(ctx context.Context, in File) (err error) {
 	f.found++
-	f.file, f.last = in.Path, record.ID{Stream: filepath.Base(in.Path)}
+	f.items, f.last = 0, record.ID{Stream: filepath.Base(in.Path)}
 	if info, serr := os.Stat(in.Path); serr == nil && !info.IsDir() {
 		if name, serr := ingest.StreamName(in.Path); serr == nil {
 			f.last.Stream = name
@@ -257,6 +257,7 @@ func (f *folder) Read(ctx context.Context) (ingest.Sample, error) {
 			continue
 		}
 		s, err := f.current.Read(ctx)
+		f.items++
 		var item *ingest.ItemError
 		switch {
 		case err == nil:
@@ -272,6 +273,9 @@ func (f *folder) Read(ctx context.Context) (ingest.Sample, error) {
 		f.current = nil
 		if errors.Is(err, io.EOF) {
 			err = nil
+			if f.items == 1 {
+				err = errors.New("found no sample")
+			}
 		}
 		if err = errors.Join(err, cerr); err != nil {
 			return ingest.Sample{}, &ingest.ItemError{ID: f.last, Err: err}

@@ -121,6 +121,20 @@ func TestEmptyFolders(t *testing.T) {
 	}
 }
 
+// TestNoSample: an input in which there is nothing is a bad item.
+func TestNoSample(t *testing.T) {
+	empty := strings.NewReplacer("WIDTH 1", "WIDTH 0", "POINTS 1", "POINTS 0").Replace(pcdHeader)
+	dir := tree(t, map[string]string{"a.xyz": "1 2 3\n4 5 6\n", "points3D.txt": "# 3D point list\n", "c.pcd": empty})
+	for f := range Files(t.Context(), dir, ingest.Options{}) {
+		if f.Skipped != "" {
+			t.Errorf("found %+v", f)
+		}
+	}
+	if n, bad := drained(t, dir, ingest.Options{}); n != 3 || bad != 0 { // an empty cloud is one
+		t.Errorf("found %d samples and %d bad, want 3", n, bad)
+	}
+}
+
 // TestRecordingAndOthers: a folder that is one recording is read as such, and files of other formats in it are inputs
 // of their own.
 func TestRecordingAndOthers(t *testing.T) {
