@@ -134,8 +134,6 @@ var apart = map[string]string{
 	"t10k-labels-idx1-ubyte.gz":  "labels can be inspected, but there is nothing to convert",
 	"t10k-labels-idx1-ubyte":     "labels can be inspected, but there is nothing to convert",
 	"train-labels-idx1-ubyte.gz": "labels can be inspected, but there is nothing to convert",
-	"pyntcloud_diamond.npz":      "inspect describes the first of two arrays",
-	"d_neg.h5":                   "inspect reads no values",
 }
 
 // TestCommandsAgree: inspect, convert, voxelize, run and ingest find the same in every sample and in every case.
@@ -164,6 +162,9 @@ func TestCommandsAgree(t *testing.T) {
 		})
 	}
 	for command, list := range map[string][]input{"ingest": all, "run": short} {
+		if len(list) == 0 { // of a run of single inputs
+			continue
+		}
 		args := append([]string{command}, flags...)
 		volumes, unreadable := 0, 0
 		for _, in := range list {

@@ -45,6 +45,13 @@ var depthCases = []sensorCase{
 		out:     []string{`"format":"colmap-text"`, `"min":[10.5,20.5,30.5]`, `"max":[12.5,22.5,32.5]`},
 	},
 	{
+		folder:  "32-h5-inspect-wrong-error",
+		learned: "Only an archive with an architecture is a model; of any other, inspect tells what the data readers tell.",
+		args:    []string{"inspect", "f_blosc.h5"},
+		out:     []string{"rows    6"},
+		not:     []string{"model_config"},
+	},
+	{
 		folder:  "57-gzip-trailing-zeros",
 		learned: "Tapes and object stores pad gzip files with zeros, which gzip itself ignores.",
 		args:    []string{"inspect", "tz.nii.gz"},
