@@ -223,11 +223,13 @@ func TestOtherArrays(t *testing.T) {
 	}{
 		"names": {
 			[]any{"X_train.npy", x, "y_train.npy", utf32(t, "dog", "cat"), "X_test.npy", x, "y_test.npy", utf32(t, "emu", "dog")},
-			[]int32{1, 0, 2, 1}, "0 cat, 1 dog, 2 emu",
+			[]int32{1, 0, 2, 1},
+			"0 cat, 1 dog, 2 emu",
 		},
 		"order": {
 			[]any{"x.npy", x, "y.npy", utf32(t, "dog", "cat"), "class_names.npy", utf32(t, "dog", "cat")},
-			[]int32{0, 1}, "0 dog, 1 cat",
+			[]int32{0, 1},
+			"0 dog, 1 cat",
 		},
 		"objects":       {[]any{"x.npy", x, "y.npy", numbers, "meta.npy", objects}, []int32{5, 4}, "Python objects"},
 		"label objects": {[]any{"x.npy", x, "y.npy", objects}, []int32{-1, -1}, "the labels y are not read"},

@@ -203,8 +203,17 @@ func TestLabelShape(t *testing.T) {
 		rows  int
 		width int // 0: an error
 	}{
-		{[]int{6}, 6, 1}, {[]int{6, 1}, 6, 1}, {[]int{1, 6}, 6, 1}, {[]int{1, 1, 6}, 6, 1}, {[]int{6, 4}, 6, 4}, {[]int{1}, 1, 1},
-		{[]int{1, 4}, 1, 4}, {[]int{5}, 6, 0}, {[]int{4, 6}, 6, 0}, {[]int{6, 4, 2}, 6, 0}, {nil, 1, 0},
+		{[]int{6}, 6, 1},
+		{[]int{6, 1}, 6, 1},
+		{[]int{1, 6}, 6, 1},
+		{[]int{1, 1, 6}, 6, 1},
+		{[]int{6, 4}, 6, 4},
+		{[]int{1}, 1, 1},
+		{[]int{1, 4}, 1, 4},
+		{[]int{5}, 6, 0},
+		{[]int{4, 6}, 6, 0},
+		{[]int{6, 4, 2}, 6, 0},
+		{nil, 1, 0},
 		{[]int{1 << 40, 1 << 40}, 1 << 40, 0},
 	} {
 		if width, err := LabelShape(c.shape, c.rows); width != c.width || (err == nil) != (c.width > 0) {

@@ -112,7 +112,7 @@ func Numbers(rows, width int, read func(first, n int, dst []float64) error) (*La
 		return nil, fmt.Errorf("found %d labels, limit %d", rows, MaxLabels)
 	}
 	l := &Labels{classes: make([]int32, rows), bad: map[int]float64{}}
-	block := max(1, (1<<16)/width)
+	block := min(rows, max(1, (1<<16)/width))
 	values := make([]float64, block*width)
 	soft, most := false, 0.0
 	for first := 0; first < rows; first += block {
