@@ -8,8 +8,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/voxelstream/voxelstream/nn/format"
 
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/formats"
@@ -125,6 +128,41 @@ type Broker struct {
 type Model struct {
 	Path string `yaml:"path" flag:"model" doc:"Model file (.keras, .h5, .onnx or .safetensors). Empty uses the built-in digit classifier."`
 	TopK int    `yaml:"top_k" flag:"top-k" min:"1" doc:"Number of top-scoring classes to report per classification."`
+	// Weights and InputShape give what some model files leave open.
+	Weights    string `yaml:"weights" flag:"weights" doc:"File of the weights, if the model file is a JSON file with the architecture only."`
+	InputShape Shape  `yaml:"input_shape" flag:"input-shape" doc:"Sizes of the model's input axes, such as 64,64,64, if the model file does not fix them."`
+}
+
+// Opening returns what the model file may leave open.
+func (m *Model) Opening() format.Options {
+	return format.Options{Weights: m.Weights, Input: m.InputShape.sizes()}
+}
+
+// Shape is a list of sizes as text, separated by commas; empty if there are none.
+type Shape string
+
+// sizes returns the sizes of a valid shape.
+func (s Shape) sizes() []int {
+	var out []int
+	for _, text := range strings.FieldsFunc(string(s), func(r rune) bool { return r == ',' || r == 'x' }) {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > 1<<20 || len(out) == 7 {
+			return nil
+		}
+		out = append(out, n)
+	}
+	return out
+}
+
+// MarshalText returns the text.
+func (s Shape) MarshalText() ([]byte, error) { return []byte(s), nil }
+
+// UnmarshalText checks and sets the text.
+func (s *Shape) UnmarshalText(text []byte) error {
+	if *s = Shape(text); *s != "" && s.sizes() == nil {
+		return errors.New("want 1 to 7 sizes of at least 1, such as 64,64,64")
+	}
+	return nil
 }
 
 // Pipeline is the section pipeline.

@@ -72,7 +72,7 @@ func TestInspectModel(t *testing.T) {
 	dir := t.TempDir()
 	a := apptest.New(t)
 	copied := filepath.Join(dir, "copy.safetensors")
-	if _, err := models.Convert(t.Context(), "", copied); err != nil {
+	if _, err := models.Convert(t.Context(), a, "", copied); err != nil {
 		t.Fatal(err)
 	}
 	info, err := Inspect(t.Context(), a, copied)
@@ -110,15 +110,15 @@ func TestInspectArchive(t *testing.T) {
 // TestInspectAll: each input in a folder, each file that is skipped, and each that cannot be read.
 func TestInspectAll(t *testing.T) {
 	dir := t.TempDir()
+	a := apptest.New(t)
 	for name, data := range map[string]string{"a.xyz": "1 2 3\n4 5 6\n", "b.pcd": "# .PCD v.7\nFIELDS x\n", ".c": ""} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := models.Convert(t.Context(), "", filepath.Join(dir, "m.safetensors")); err != nil {
+	if _, err := models.Convert(t.Context(), a, "", filepath.Join(dir, "m.safetensors")); err != nil {
 		t.Fatal(err)
 	}
-	a := apptest.New(t)
 	var got []string
 	for in := range InspectAll(t.Context(), a, dir) {
 		kind := "unreadable"

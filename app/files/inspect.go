@@ -57,7 +57,7 @@ func Inspect(ctx context.Context, a *app.Env, path string) (ingest.Info, error) 
 	if g, ok := info.Detail.(*ingest.Grids); err == nil && ok && g.Rows > 0 {
 		return info, nil
 	}
-	m, merr := models.Load(ctx, path)
+	m, merr := models.Load(ctx, path, a.Config.Model.Opening())
 	switch {
 	case merr == nil:
 		return ingest.Info{File: path, Format: strings.TrimPrefix(filepath.Ext(path), "."), Detail: m.Detail()}, nil

@@ -10,9 +10,7 @@ import (
 )
 
 const filesDoc = "Reads a file or a folder in any supported format. " +
-	"The format is detected from the content; --format sets it. " +
-	"A folder is one recording, or all of its files are read, recursively, except for those that match --ignore. " +
-	"A file that cannot be read becomes a dead letter."
+	"The format is detected from the content, not from the file name."
 
 // helpWidth is where lines of the help end.
 const helpWidth = 100

@@ -73,7 +73,7 @@ func Evaluate(ctx context.Context, a *app.Env, paths []string, split, report str
 func scoredData(ctx context.Context, a *app.Env, path string, data []string, split string,
 	prefer ...h5.Split,
 ) (m *models.Loaded, scored *nn.Model, d *dataset, err error) {
-	if m, err = models.Load(ctx, path); err != nil {
+	if m, err = models.Load(ctx, path, a.Config.Model.Opening()); err != nil {
 		return nil, nil, nil, err
 	}
 	in, err := classify.InputOf(m.Model, classify.PreferencesIn(a.Config.Voxelize))

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/voxelstream/voxelstream/nn/format"
+
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/apptest"
 	"github.com/voxelstream/voxelstream/app/files"
@@ -35,7 +37,7 @@ func TestQuantize(t *testing.T) {
 	if r.Calibration != 10 || r.Rows != 30 || r.Kind != nn.Int8 || r.Model != o.Out {
 		t.Errorf("found %+v", r)
 	}
-	if m, err := models.Load(t.Context(), o.Out); err != nil || m.Precision.Kind != nn.Int8 {
+	if m, err := models.Load(t.Context(), o.Out, format.Options{}); err != nil || m.Precision.Kind != nn.Int8 {
 		t.Errorf("found %+v, %v", m, err)
 	}
 

@@ -197,7 +197,7 @@ func (tr *training) train(ctx context.Context, paths []string) (err error) {
 // initial loads the model to start from. Its input determines how volumes are made, unless the configuration says
 // otherwise.
 func (tr *training) initial(ctx context.Context, vo voxelize.Options) error {
-	m, err := models.Load(ctx, tr.o.Init)
+	m, err := models.Load(ctx, tr.o.Init, tr.env.Config.Model.Opening())
 	if err != nil {
 		return err
 	}

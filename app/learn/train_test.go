@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/voxelstream/voxelstream/nn/format"
+
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/apptest"
 	"github.com/voxelstream/voxelstream/app/config"
@@ -20,7 +22,6 @@ import (
 	"github.com/voxelstream/voxelstream/app/models"
 	"github.com/voxelstream/voxelstream/classify"
 	"github.com/voxelstream/voxelstream/nn"
-	"github.com/voxelstream/voxelstream/nn/format"
 	"github.com/voxelstream/voxelstream/nn/layers"
 	"github.com/voxelstream/voxelstream/nn/train"
 	"github.com/voxelstream/voxelstream/voxelize"
@@ -336,7 +337,7 @@ func TestTrainContinuesOptimizer(t *testing.T) {
 		if _, err := Train(t.Context(), a, []string{at("d.h5")}, o); err != nil {
 			t.Fatal(err)
 		}
-		m, err := models.Load(t.Context(), o.Out)
+		m, err := models.Load(t.Context(), o.Out, format.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -412,7 +413,7 @@ func TestTrainInterrupted(t *testing.T) {
 	if r == nil || !errors.Is(err, app.ErrInterrupted) || r.Epochs < 1 || r.Epochs > 99 {
 		t.Fatalf("found %+v, %v, want an interruption after at least one epoch", r, err)
 	}
-	if _, err := models.Load(t.Context(), at("m.keras")); err != nil {
+	if _, err := models.Load(t.Context(), at("m.keras"), format.Options{}); err != nil {
 		t.Error(err)
 	}
 	if r, err := Train(ctx, a, []string{at("d.h5")}, TrainOptions{Out: at("n.keras"), Classes: 10}); r != nil ||

@@ -57,7 +57,7 @@ func Bench(ctx context.Context, a *app.Env, path string, o BenchOptions) (*Bench
 		return nil, err
 	}
 	batch, mode, input := o.Batch, o.Mode, o.Input
-	m, err := Load(ctx, path)
+	m, err := Load(ctx, path, a.Config.Model.Opening())
 	if err != nil {
 		return nil, err
 	}

@@ -42,7 +42,7 @@ type InputInfo struct {
 
 // Input describes the volumes that a model takes. If o has values, it writes them into the model's metadata.
 func Input(ctx context.Context, a *app.Env, path string, o InputOptions) (*InputInfo, error) {
-	m, err := Load(ctx, path)
+	m, err := Load(ctx, path, a.Config.Model.Opening())
 	if err != nil {
 		return nil, err
 	}

@@ -39,16 +39,22 @@ type Loaded struct {
 	Info record.Model
 }
 
-// Load reads a model file, or the built-in model if path is empty.
-func Load(ctx context.Context, path string) (*Loaded, error) {
+// Load reads a model file, or the built-in model if path is empty. o gives what the file leaves open.
+func Load(ctx context.Context, path string, o format.Options) (*Loaded, error) {
 	if path == "" {
 		return loadBuiltin(ctx)
 	}
 	digest, err := fileDigest(path)
+	if err == nil && o.Weights != "" {
+		var weights string
+		weights, err = fileDigest(o.Weights)
+		sum := sha256.Sum256([]byte(digest + weights))
+		digest = hex.EncodeToString(sum[:])
+	}
 	if err != nil {
 		return nil, err
 	}
-	m, err := format.Load(ctx, path)
+	m, err := format.LoadWith(ctx, path, o)
 	if err != nil {
 		return nil, err
 	}
@@ -110,11 +116,11 @@ type Conversion struct {
 }
 
 // Convert writes a model in the format given by out's extension.
-func Convert(ctx context.Context, in, out string) (*Conversion, error) {
+func Convert(ctx context.Context, a *app.Env, in, out string) (*Conversion, error) {
 	if err := Savable(out); err != nil {
 		return nil, app.Usage(err)
 	}
-	m, err := Load(ctx, in)
+	m, err := Load(ctx, in, a.Config.Model.Opening())
 	if err != nil {
 		return nil, err
 	}

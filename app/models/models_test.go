@@ -36,7 +36,7 @@ func TestModelFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := filepath.Join(dir, "again.safetensors")
-	if _, err := Convert(t.Context(), copied, again); err != nil {
+	if _, err := Convert(t.Context(), apptest.New(t), copied, again); err != nil {
 		t.Fatal(err)
 	}
 	if b, err := os.ReadFile(again); err != nil || !bytes.Equal(b, data) {
@@ -58,7 +58,7 @@ func TestPredictKeepsRows(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Predict(t.Context(), a, "", in, res); err != nil {
+	if _, err := Predict(t.Context(), a, "", []string{in}, []string{res}); err != nil {
 		t.Fatal(err)
 	}
 	n, y, err := array.ReadRows(res, []int{10})

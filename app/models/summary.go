@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/record"
 )
@@ -33,8 +34,8 @@ type Layer struct {
 }
 
 // Summarize describes a model layer by layer. If svg is not empty, the graph is drawn to that file.
-func Summarize(ctx context.Context, path, svg string) (*Summary, error) {
-	m, err := Load(ctx, path)
+func Summarize(ctx context.Context, a *app.Env, path, svg string) (*Summary, error) {
+	m, err := Load(ctx, path, a.Config.Model.Opening())
 	if err != nil {
 		return nil, err
 	}

@@ -32,7 +32,7 @@ const PassTolerance = 1e-4
 // Verify checks that a model's parameters are finite, that the optimised and the plain network agree, and that the
 // result does not depend on the number of threads.
 func Verify(ctx context.Context, a *app.Env, path string) (*VerifyResult, error) {
-	m, err := Load(ctx, path)
+	m, err := Load(ctx, path, a.Config.Model.Opening())
 	if err != nil {
 		return nil, err
 	}

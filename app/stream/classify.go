@@ -132,7 +132,7 @@ func inFlight(configured int, out []pipeline.Output[record.Classification]) int 
 // loadNetwork loads the model and prepares the network.
 func (c *classifying) loadNetwork(ctx context.Context, own bool) error {
 	a := c.app
-	m, err := models.Load(ctx, a.Config.Model.Path)
+	m, err := models.Load(ctx, a.Config.Model.Path, a.Config.Model.Opening())
 	if err != nil {
 		return err
 	}

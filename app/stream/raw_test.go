@@ -81,7 +81,7 @@ func writeNPY(t *testing.T, shape []int, x []float32) string {
 func predicted(t *testing.T, a *app.Env, model, rows string) [][]float32 {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "y.npy")
-	if _, err := models.Predict(t.Context(), a, model, rows, out); err != nil {
+	if _, err := models.Predict(t.Context(), a, model, []string{rows}, []string{out}); err != nil {
 		t.Fatal(err)
 	}
 	_, y, err := array.ReadRows(out, nn.Shape{rawClasses})

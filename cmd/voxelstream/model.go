@@ -20,37 +20,50 @@ func (c *cli) model() *cobra.Command {
 	cmd.Long = cmd.Short + ".\n\nWithout a model file, these commands use the built-in model."
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
-	summary := command("summary [MODEL]", "Show layers, shapes and parameters, as Keras does")
+	summary := command("summary [MODEL]", "Show layers, shapes and parameters, as Keras does",
+		openFlags)
 	summary.Example = "  voxelstream model summary shapes.keras --svg shapes.svg"
 	svg := summary.Flags().String("svg", "", "Also draw the graph to this SVG file.")
-	summary.RunE = c.do(func(ctx context.Context, _ *app.Env, args []string) error {
-		s, err := models.Summarize(ctx, first(args), *svg)
+	summary.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
+		s, err := models.Summarize(ctx, a, first(args), *svg)
 		return show(c, s, err, modelText)
 	})
 
-	convert := command("convert IN OUT", "Convert a model to the format given by OUT's extension")
+	convert := command("convert IN OUT", "Convert a model to the format given by OUT's extension", openFlags)
 	convert.Long = convert.Short + ": .keras, .h5, .onnx or .safetensors."
 	convert.Example = "  voxelstream model convert shapes.onnx shapes.keras"
-	convert.RunE = c.do(func(ctx context.Context, _ *app.Env, args []string) error {
-		r, err := models.Convert(ctx, args[0], args[1])
+	convert.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
+		r, err := models.Convert(ctx, a, args[0], args[1])
 		return show(c, r, err, func(w io.Writer, r *models.Conversion) {
 			fmt.Fprintf(w, "%s: %s\n", r.Model, app.Count(r.Parameters, "parameter"))
 		})
 	})
 
 	predict := command("predict [MODEL] --input X.npy --output Y.npy", "Run a model on the rows of an array, in the "+
-		"model's axis order")
-	predict.Example = "  voxelstream model predict shapes.keras --input x.npy --output y.npy"
-	input := predict.Flags().String("input", "", ".npy file of inputs, with shape (N, ...).")
-	output := predict.Flags().String("output", "", ".npy file to write the outputs to.")
+		"model's axis order", openFlags)
+	predict.Long = predict.Short + `.
+
+A model with several inputs or outputs takes one flag for each, as FILE in order or as NAME=FILE. Several outputs can
+share --output FILE.npy: each is then written to FILE_NAME.npy. If the model takes inputs of any size, the first input
+gives the size.`
+	predict.Example = "  voxelstream model predict shapes.keras --input x.npy --output y.npy\n" +
+		"  voxelstream model predict net.json --weights net.h5 --input x.npy --output y.npy"
+	input := predict.Flags().StringArray("input", nil, ".npy file of inputs, with shape (N, ...).")
+	output := predict.Flags().StringArray("output", nil, ".npy file to write the outputs to.")
 	predict.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
 		r, err := models.Predict(ctx, a, first(args), *input, *output)
 		return show(c, r, err, func(w io.Writer, r *models.Prediction) {
-			fmt.Fprintf(w, "%s: %s\n", r.Output, app.Count(r.Rows, "row"))
+			files := r.Outputs
+			if files == nil {
+				files = []string{r.Output}
+			}
+			for _, file := range files {
+				fmt.Fprintf(w, "%s: %s\n", file, app.Count(r.Rows, "row"))
+			}
 		})
 	})
 
-	bench := command("bench [MODEL]", "Measure the inference or training speed of a model")
+	bench := command("bench [MODEL]", "Measure the inference or training speed of a model", openFlags)
 	bench.Long = bench.Short + ".\n\nOptimisation passes for --without:\n\n" + passesText()
 	bench.Example = "  voxelstream model bench shapes.keras --batch 1\n" +
 		"  voxelstream model bench --without winograd,palette"
@@ -69,7 +82,7 @@ func (c *cli) model() *cobra.Command {
 	}))
 
 	verify := command("verify [MODEL]", "Check that a model's parameters are finite and that optimised and plain "+
-		"inference agree")
+		"inference agree", openFlags)
 	verify.Example = "  voxelstream model verify shapes.keras"
 	verify.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
 		r, err := models.Verify(ctx, a, first(args))
@@ -113,7 +126,7 @@ The file keeps everything else, the weights and the training state included.`
 
 func (c *cli) quantize() *cobra.Command {
 	cmd := command("quantize MODEL DATA... --out FILE", "Quantize a model for inference in int8 or bfloat16",
-		voxelFlags, ingestFlags)
+		openFlags, voxelFlags, ingestFlags)
 	cmd.Long = cmd.Short + `.
 
 The first rows of the data calibrate the range of each layer's inputs. The remaining rows measure the accuracy in

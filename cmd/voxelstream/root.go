@@ -244,7 +244,8 @@ var (
 	voxelFlags  = config.Flags("voxelize")
 	ingestFlags = config.Flags("ingest")
 	sinkFlags   = config.Flags("sinks", "model.top_k")
-	modelFlag   = config.Flags("model.path")
+	modelFlag   = config.Flags("model.path", "model.weights", "model.input_shape")
+	openFlags   = config.Flags("model.weights", "model.input_shape")
 	httpFlag    = config.Flags("http")
 )
 

@@ -15,7 +15,7 @@ import (
 func (c *cli) train() *cobra.Command {
 	var o learn.TrainOptions
 	cmd := command("train [DATA...] --out MODEL", "Train a network on labelled data",
-		kafkaFlags, httpFlag, voxelFlags, ingestFlags, config.Flags("train"))
+		kafkaFlags, httpFlag, voxelFlags, ingestFlags, openFlags, config.Flags("train"))
 	cmd.Long = cmd.Short + `.
 
 The defaults are those of the 3D MNIST tutorial. An interrupt stops training after the current step and writes the

@@ -28,6 +28,19 @@ func ReadRows(path string, row []int) (n int, values []float32, err error) {
 	return n, values, nil
 }
 
+// RowShape returns the shape of a row of an .npy file, (row...) of (N, row...).
+func RowShape(path string) ([]int, error) {
+	f, err := openNPY(path, ingest.Options{}.WithDefaults())
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	shape := f.parts[0].header.shape
+	if len(shape) < 2 {
+		return nil, fmt.Errorf("%s: found shape %v, want (N, ...)", path, shape)
+	}
+	return shape[1:], nil
+}
+
 func (p *part) rows(row []int) (n int, out []float32, err error) {
 	h := p.header
 	if !h.plain() || h.fortran {

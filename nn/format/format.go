@@ -21,6 +21,7 @@ import (
 
 	"github.com/voxelstream/voxelstream/internal/h5"
 	"github.com/voxelstream/voxelstream/nn"
+	"github.com/voxelstream/voxelstream/nn/format/internal/config"
 	"github.com/voxelstream/voxelstream/nn/format/keras"
 	"github.com/voxelstream/voxelstream/nn/format/onnx"
 	"github.com/voxelstream/voxelstream/nn/format/safetensors"
@@ -41,6 +42,7 @@ const (
 	hdf5
 	tensors
 	graph
+	architecture
 )
 
 // kindOf detects the format of a file from its first bytes.
@@ -54,20 +56,39 @@ func kindOf(head []byte) kind {
 		return tensors
 	case onnx.Is(head):
 		return graph
+	case bytes.HasPrefix(head, []byte("{")):
+		return architecture
 	}
 	return unknown
 }
 
+// Options give what a file may leave open.
+type Options struct {
+	// Weights is the file of the weights if the model's file is JSON, which holds an architecture only.
+	Weights string
+	// Input gives the sizes of input axes that have none in the file, in order, without the batch.
+	Input nn.Shape
+}
+
+// The errors of files that need Options.
+var (
+	ErrNoWeights  = keras.ErrNoWeights
+	ErrInputShape = config.ErrInputShape
+)
+
 // Load reads the model at path. Errors for damaged, hostile or unsupported files name the file and, if applicable,
 // the layer.
-func Load(ctx context.Context, path string) (*nn.Model, error) {
+func Load(ctx context.Context, path string) (*nn.Model, error) { return LoadWith(ctx, path, Options{}) }
+
+// LoadWith is like Load for files that leave something open.
+func LoadWith(ctx context.Context, path string, o Options) (*nn.Model, error) {
 	var m *nn.Model
 	err := withFile(path, func(f *os.File, size int64, k kind) (err error) {
 		switch k {
 		case archive:
-			m, err = keras.DecodeArchive(ctx, f, size)
+			m, err = keras.DecodeArchive(ctx, f, size, o.Input)
 		case hdf5:
-			m, err = keras.LoadH5(ctx, path)
+			m, err = keras.LoadH5(ctx, path, o.Input)
 		case tensors:
 			var data []byte
 			if data, err = whole(f, size, maxSafetensors); err == nil {
@@ -76,7 +97,15 @@ func Load(ctx context.Context, path string) (*nn.Model, error) {
 		case graph:
 			var data []byte
 			if data, err = whole(f, size, onnx.MaxBytes); err == nil {
-				m, err = onnx.Decode(data)
+				m, err = onnx.DecodeWith(data, o.Input)
+			}
+		case architecture:
+			var data []byte
+			if data, err = whole(f, size, config.MaxBytes); err == nil && !keras.IsArchitecture(data) {
+				err = ErrUnknown
+			}
+			if err == nil {
+				m, err = keras.LoadArchitecture(ctx, data, o.Weights, o.Input)
 			}
 		default:
 			err = ErrUnknown
@@ -147,7 +176,7 @@ func whole(f *os.File, size, most int64) ([]byte, error) {
 func Decode(ctx context.Context, data []byte) (m *nn.Model, err error) {
 	switch kindOf(data) {
 	case archive:
-		return keras.DecodeArchive(ctx, bytes.NewReader(data), int64(len(data)))
+		return keras.DecodeArchive(ctx, bytes.NewReader(data), int64(len(data)), nil)
 	case tensors:
 		return safetensors.Decode(data)
 	case graph:
@@ -162,7 +191,7 @@ func Decode(ctx context.Context, data []byte) (m *nn.Model, err error) {
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			return nil, err
 		}
-		return keras.LoadH5(ctx, path)
+		return keras.LoadH5(ctx, path, nil)
 	}
 	return nil, ErrUnknown
 }

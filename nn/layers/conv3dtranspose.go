@@ -51,6 +51,9 @@ func conv3DTransposeFrom(c Config) *Conv3DTranspose {
 		UseBias: Get(c, "use_bias", true), KernelWeight: c.weight("kernel", "glorot_uniform"),
 		BiasWeight: c.weight("bias", "zeros"),
 	}
+	if c.integer("groups") != 1 { // Keras has it in the attributes but computes no groups
+		c.fail("groups", "1")
+	}
 	if c.attributes["output_padding"] == nil {
 		c.use("output_padding")
 		return t

@@ -91,9 +91,6 @@ func ToConfig(l nn.Layer) map[string]any {
 
 // hints explain the absence of classes that a Keras user may expect.
 var hints = map[string]string{
-	"Functional":      ": nested models are not supported; add the inner model's layers one by one",
-	"Model":           ": nested models are not supported; add the inner model's layers one by one",
-	"Sequential":      ": nested models are not supported; add the inner model's layers one by one",
 	"TimeDistributed": ": there is no time axis; Dense and others work on the last axis of any shape",
 	"Lambda":          ": Python code is not run",
 	"DepthwiseConv3D": ": Keras has no such layer; use Conv3D with as many groups as channels",

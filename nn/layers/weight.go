@@ -224,8 +224,8 @@ func (c Config) constraint(key string) nn.Constraint {
 // rest rejects the attributes that nothing has read.
 func (c Config) rest() {
 	var unknown []string
-	for key := range c.attributes {
-		if !c.used[key] {
+	for key, v := range c.attributes {
+		if !c.used[key] && v != nil { // null is the absence of what we do not know
 			unknown = append(unknown, c.under+key)
 		}
 	}

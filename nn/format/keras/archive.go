@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/voxelstream/voxelstream/internal/h5"
 	"github.com/voxelstream/voxelstream/nn"
@@ -33,8 +34,9 @@ const (
 	maxExtra   = 1 << 20
 )
 
-// DecodeArchive decodes the model in a .keras archive of size bytes. The weights are copied to a temporary file.
-func DecodeArchive(ctx context.Context, r io.ReaderAt, size int64) (*nn.Model, error) {
+// DecodeArchive decodes the model in a .keras archive of size bytes. The weights are copied to a temporary file. input
+// gives the sizes of input axes that have none in the file; nil if there are none.
+func DecodeArchive(ctx context.Context, r io.ReaderAt, size int64, input nn.Shape) (*nn.Model, error) {
 	a, err := openArchive(r, size)
 	if err != nil {
 		return nil, err
@@ -50,14 +52,21 @@ func DecodeArchive(ctx context.Context, r io.ReaderAt, size int64) (*nn.Model, e
 	if err != nil {
 		return nil, err
 	}
+	metadata, err := a.bytes(metadataName, maxExtra)
+	if err != nil {
+		return nil, err
+	}
 	var m *nn.Model
 	err = a.weights(ctx, func(f *h5.File) error {
 		budget, err := count(ctx, f, "/")
 		if err != nil {
 			return err
 		}
-		var layers []nn.Layer
-		if m, layers, err = config.Unmarshal(architecture, budget); err != nil {
+		var layers []config.Stored
+		m, layers, err = config.Unmarshal(architecture, config.Options{
+			Budget: budget, Input: input, Keras2: strings.HasPrefix(config.KerasVersion(metadata), "2."),
+		})
+		if err != nil {
 			return fmt.Errorf("%s: %w", configName, err)
 		}
 		return readWeights3(ctx, f, layers)
@@ -70,11 +79,15 @@ func DecodeArchive(ctx context.Context, r io.ReaderAt, size int64) (*nn.Model, e
 
 // DecodeArchiveWeights sets the weights of m from a .keras archive.
 func DecodeArchiveWeights(ctx context.Context, r io.ReaderAt, size int64, m *nn.Model) error {
+	return decodeArchiveWeights(ctx, r, size, config.Flat(m))
+}
+
+func decodeArchiveWeights(ctx context.Context, r io.ReaderAt, size int64, layers []config.Stored) error {
 	a, err := openArchive(r, size)
 	if err != nil {
 		return err
 	}
-	err = a.weights(ctx, func(f *h5.File) error { return readWeights3(ctx, f, m.Layers()) })
+	err = a.weights(ctx, func(f *h5.File) error { return readWeights3(ctx, f, layers) })
 	if err != nil {
 		return fmt.Errorf("keras archive: %w", err)
 	}

@@ -235,7 +235,7 @@ func LoadH5Training(ctx context.Context, path string, m *nn.Model) (*Training, e
 }
 
 func readLegacyTraining(ctx context.Context, f *h5.File, m *nn.Model) (*Training, error) {
-	text, err := text(ctx, f, "/", "training_config")
+	text, err := text(ctx, f, "training_config")
 	if errors.Is(err, h5.ErrNotFound) {
 		return nil, ErrNotCompiled
 	}

@@ -88,7 +88,7 @@ func TestRefused(t *testing.T) {
 		"output": {func(m *onnxpb.Model) { m.Graph.Output[0].Name = new("z") }, `output "z"`},
 		"open axis": {func(m *onnxpb.Model) {
 			m.Graph.Input[0].Type.TensorType.Shape.Dim[2].Value = &onnxpb.Shape_Dimension_DimParam{DimParam: "depth"}
-		}, `"depth"`},
+		}, "(batch, 2, depth"},
 		"no graph": {func(m *onnxpb.Model) { m.Graph = nil }, "no graph"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -8,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/voxelstream/voxelstream/nn"
+	"github.com/voxelstream/voxelstream/nn/format/internal/config"
 	"github.com/voxelstream/voxelstream/nn/format/onnx/internal/onnxpb"
 	"github.com/voxelstream/voxelstream/nn/layers"
 )
@@ -32,6 +34,7 @@ type value struct {
 
 // importer converts a graph to a model.
 type importer struct {
+	open   nn.Shape // sizes of input axes that have none in the file
 	graph  *onnxpb.Graph
 	opset  int64
 	batch  int // batch size that the file was exported for, if it has one
@@ -123,16 +126,18 @@ func (i *importer) inputs() ([]*nn.Node, error) {
 			return nil, fmt.Errorf("input %q: found element type %d, want float (1)", name, dense.GetElemType())
 		}
 		var sizes []int64
+		var text []string
 		for a, d := range dense.GetShape().GetDim() {
 			switch {
 			case a == 0:
 				i.batch = int(d.GetDimValue())
-			case d.GetDimValue() > 0:
-				sizes = append(sizes, d.GetDimValue())
 			default:
-				return nil, fmt.Errorf("input %q: axis %d has no fixed size (%q); export the model for inputs of "+
-					"one shape", name, a, d.GetDimParam())
+				sizes = append(sizes, max(d.GetDimValue(), 0))
+				text = append(text, cmp.Or(d.GetDimParam(), fmt.Sprint(d.GetDimValue())))
 			}
+		}
+		if err := config.Fill(sizes, i.open); err != nil {
+			return nil, fmt.Errorf("input %q: found shape (batch, %s): %w", name, strings.Join(text, ", "), err)
 		}
 		dims, _, err := dimensions(sizes)
 		if err != nil || len(dims) == 0 {

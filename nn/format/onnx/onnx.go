@@ -48,7 +48,11 @@ func Is(data []byte) bool {
 }
 
 // Decode decodes the model in data, the content of a file.
-func Decode(data []byte) (*nn.Model, error) {
+func Decode(data []byte) (*nn.Model, error) { return DecodeWith(data, nil) }
+
+// DecodeWith is like Decode. input gives the sizes of input axes that have none in the file, in order, without the
+// batch.
+func DecodeWith(data []byte, input nn.Shape) (*nn.Model, error) {
 	file := &onnxpb.Model{}
 	if err := proto.Unmarshal(data, file); err != nil {
 		return nil, fmt.Errorf("onnx: %w", err)
@@ -57,6 +61,7 @@ func Decode(data []byte) (*nn.Model, error) {
 		return nil, errors.New("onnx: the file has no graph")
 	}
 	i := newImporter(file.Graph)
+	i.open = input
 	for _, set := range file.OpsetImport {
 		if d := set.GetDomain(); d == "" || d == "ai.onnx" {
 			i.opset = set.GetVersion()

@@ -55,7 +55,7 @@ func Decode(data []byte) (*nn.Model, error) {
 	if !ok {
 		return nil, fmt.Errorf("safetensors: the file has weights but no architecture (metadata %q)", "config")
 	}
-	m, _, err := config.Unmarshal([]byte(architecture), len(f.data)/4)
+	m, _, err := config.Unmarshal([]byte(architecture), config.Options{Budget: len(f.data) / 4})
 	if err != nil {
 		return nil, fmt.Errorf("safetensors: %w", err)
 	}

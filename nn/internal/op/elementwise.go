@@ -139,6 +139,11 @@ var elementwise = map[string]Elementwise{
 		F:     func(x, _ float64) float64 { return clamp(x/6+.5, 0, 1) },
 		Slope: func(_, y, _ float64) float64 { return inside(y, 0, 1) / 6 },
 	},
+	// Keras 2's hard_sigmoid, which has another slope.
+	"hard_sigmoid_keras2": {
+		F:     func(x, _ float64) float64 { return clamp(.2*x+.5, 0, 1) },
+		Slope: func(_, y, _ float64) float64 { return .2 * inside(y, 0, 1) },
+	},
 	"hard_silu": {F: func(x, _ float64) float64 { return x * clamp(x/6+.5, 0, 1) }, Slope: hardSiLUSlope},
 	"hard_tanh": {
 		F:     func(x, _ float64) float64 { return clamp(x, -1, 1) },

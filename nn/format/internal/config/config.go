@@ -7,10 +7,11 @@ package config
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"math"
 
 	"github.com/voxelstream/voxelstream/nn"
-	"github.com/voxelstream/voxelstream/nn/layers"
 )
 
 const (
@@ -39,59 +40,75 @@ type network struct {
 	BuildInputShape any      `json:"build_input_shape"`
 }
 
+// Options are what a description leaves open.
+type Options struct {
+	// Budget limits the parameter values beyond those of one layer.
+	Budget int
+	// Input gives the sizes of input axes that have none in the file, in order. Nil if there are none.
+	Input nn.Shape
+	// Keras2 means that Keras before version 3 wrote the description: its hard_sigmoid is another function.
+	Keras2 bool
+}
+
+// Stored is a layer at its place in the file, from which the names of weights are derived. A model used as a layer
+// has Inner instead of Layer.
+type Stored struct {
+	Class, Name string
+	Layer       nn.Layer
+	Inner       []Stored
+}
+
+// Flat lists the layers of a model that has no models within it.
+func Flat(m *nn.Model) []Stored {
+	var out []Stored
+	for _, l := range m.Layers() {
+		out = append(out, Stored{Class: l.Class(), Name: l.Base().Name, Layer: l})
+	}
+	return out
+}
+
 // Unmarshal builds the model described by Keras's JSON, without its weights, and returns its layers in the file's
-// order, from which the names of weights in a .keras file are derived. It allocates at most budget parameter values
-// beyond those of one layer.
-func Unmarshal(data []byte, budget int) (*nn.Model, []nn.Layer, error) {
+// order. Models within the model are taken apart. Layers whose data_format is channels_first are built with the
+// channels last, between permutations.
+func Unmarshal(data []byte, o Options) (*nn.Model, []Stored, error) {
 	if len(data) > MaxBytes {
 		return nil, nil, fmt.Errorf("model config: got %d bytes, want at most %d", len(data), MaxBytes)
 	}
-	var o object
-	if err := json.Unmarshal(data, &o); err != nil {
+	var top object
+	if err := json.Unmarshal(data, &top); err != nil {
 		return nil, nil, fmt.Errorf("model config: %w", err)
 	}
-	var n network
-	list := len(o.Config) > 0 && o.Config[0] == '[' // Sequential before Keras 2.2.3: only the layers
-	var err error
-	if list {
-		err = json.Unmarshal(o.Config, &n.Layers)
-	} else {
-		err = json.Unmarshal(o.Config, &n)
-	}
+	b := &builder{Options: o, names: map[string]bool{}}
+	g, err := b.graph(&top, 0)
 	if err != nil {
-		return nil, nil, fmt.Errorf("model config: %w", err)
+		return nil, nil, err
 	}
-	if len(n.Layers) == 0 || len(n.Layers) > maxLayers {
-		return nil, nil, fmt.Errorf("model %q: got %d layers, want 1 to %d", n.Name, len(n.Layers), maxLayers)
-	}
-	b := &builder{network: n, budget: budget, made: map[string]nn.Layer{}}
-	switch o.ClassName {
-	case "Sequential":
-		return b.sequential()
-	case "Functional", "Model":
-		return b.functional()
-	}
-	return nil, nil, fmt.Errorf("model %q: class %q is not supported, want Sequential or Functional", n.Name, o.ClassName)
+	return g.model()
 }
 
-// builder builds one model.
-type builder struct {
-	network network
-	budget  int
-	made    map[string]nn.Layer
+// IsArchitecture reports whether data may be a model's JSON, such as to_json writes, without weights.
+func IsArchitecture(data []byte) bool {
+	var o struct {
+		ClassName string `json:"class_name"`
+	}
+	return json.Unmarshal(data, &o) == nil && isModel(o.ClassName)
 }
 
-// layer creates the layer that o describes.
-func layer(o *object) (nn.Layer, error) {
-	attributes, err := attributesOf(o)
-	if err != nil {
-		return nil, err
+// KerasVersion returns the version of Keras that wrote a model's JSON, or "" if it is before 3 and does not tell.
+func KerasVersion(data []byte) string {
+	var o struct {
+		Version string `json:"keras_version"`
+		Module  string `json:"module"`
 	}
-	if o.RegisteredName != nil && *o.RegisteredName != "" && *o.RegisteredName != o.ClassName {
-		return nil, fmt.Errorf("layer %q: class %q is registered as %q: custom classes are not supported",
-			attributes["name"], o.ClassName, *o.RegisteredName)
+	_ = json.Unmarshal(data, &o)
+	if o.Version == "" && o.Module != "" {
+		return "3"
 	}
-	return layers.FromConfig(o.ClassName, attributes)
+	return o.Version
+}
+
+func isModel(class string) bool {
+	return class == "Sequential" || class == "Functional" || class == "Model"
 }
 
 func attributesOf(o *object) (map[string]any, error) {
@@ -105,21 +122,63 @@ func attributesOf(o *object) (map[string]any, error) {
 	return attributes, nil
 }
 
-// inputShape reads batch_shape: null, then the sizes of a sample's axes.
-func inputShape(name string, v any) (nn.Shape, error) {
+// ErrInputShape means that a model takes inputs of any size and was given none.
+var ErrInputShape = errors.New("the size of the input is not fixed: give it with --input-shape")
+
+// Fill sets the sizes that are 0, those of an input's open axes without the batch, to the given ones: in order, or by
+// axis if there is one for each axis.
+func Fill(sizes []int64, given nn.Shape) error {
+	var open []int
+	for axis, size := range sizes {
+		if size == 0 {
+			open = append(open, axis)
+		}
+	}
+	if len(open) == 0 {
+		return nil
+	}
+	if len(given) == 0 {
+		return ErrInputShape
+	}
+	if len(given) != len(open) && len(given) != len(sizes) {
+		return fmt.Errorf("found the input shape %v, want %d sizes", given, len(open))
+	}
+	for i, axis := range open {
+		if len(given) == len(sizes) {
+			i = axis
+		}
+		sizes[axis] = int64(given[i])
+	}
+	return nil
+}
+
+// inputShape reads batch_shape: null, then the sizes of a sample's axes. Axes without a size get one from given, in
+// order, or all axes do.
+func inputShape(name string, v any, given nn.Shape) (nn.Shape, error) {
 	list, ok := v.([]any)
 	if !ok || len(list) < 2 || len(list) > 8 {
 		return nil, fmt.Errorf("layer %q (InputLayer): attribute batch_shape is %v, want null and 1 to 7 sizes", name, v)
 	}
-	shape, size := nn.Shape{}, 1
+	sizes := make([]int64, len(list)-1)
 	for i, d := range list[1:] {
-		f, ok := d.(float64)
-		if !ok || f < 1 || f != float64(int(f)) || f > 1<<20 || size > 1<<30/int(f) {
-			return nil, fmt.Errorf("layer %q (InputLayer): axis %d of shape %v is %v, want a fixed size of at least "+
-				"1 and at most %d elements in all", name, i+1, list, d, 1<<30)
+		if f, ok := d.(float64); ok && f >= 1 && f <= 1<<20 && f == math.Trunc(f) {
+			sizes[i] = int64(f)
+		} else if d != nil {
+			return nil, fmt.Errorf("layer %q (InputLayer): axis %d of shape %v is %v, want a size of at least 1", name,
+				i+1, list, d)
 		}
-		size *= int(f)
-		shape = append(shape, int(f))
+	}
+	if err := Fill(sizes, given); err != nil {
+		return nil, fmt.Errorf("layer %q (InputLayer): found shape %v: %w", name, list, err)
+	}
+	shape, size := nn.Shape{}, int64(1)
+	for i, d := range sizes {
+		if d < 1 || size > 1<<30/d {
+			return nil, fmt.Errorf("layer %q (InputLayer): axis %d of shape %v is %d, want at least 1 and at most %d "+
+				"elements in all", name, i+1, list, d, 1<<30)
+		}
+		size *= d
+		shape = append(shape, int(d))
 	}
 	return shape, nil
 }
@@ -130,67 +189,4 @@ func shapeAttribute(attributes map[string]any) any {
 		return v
 	}
 	return attributes["batch_input_shape"]
-}
-
-// spend deducts the parameters of a built layer from the budget.
-func (b *builder) spend(l nn.Layer) error {
-	for _, p := range l.Base().Params {
-		b.budget -= len(p.Value)
-	}
-	if b.budget < 0 {
-		return fmt.Errorf("layer %q (%s): its parameters and those of the layers before it exceed the weights "+
-			"in the file", l.Base().Name, l.Class())
-	}
-	return nil
-}
-
-func (b *builder) sequential() (*nn.Model, []nn.Layer, error) {
-	objects := b.network.Layers
-	shape := b.network.BuildInputShape
-	attributes, err := attributesOf(&objects[0])
-	if err != nil {
-		return nil, nil, err
-	}
-	if s := shapeAttribute(attributes); s != nil {
-		shape = s
-	}
-	name, _ := attributes["name"].(string)
-	in, err := inputShape(name, shape)
-	if err != nil {
-		return nil, nil, err
-	}
-	if objects[0].ClassName == "InputLayer" {
-		objects = objects[1:]
-	}
-	fresh := func() ([]nn.Layer, error) {
-		var ls []nn.Layer
-		for i := range objects {
-			l, err := layer(&objects[i])
-			if err != nil {
-				return nil, err
-			}
-			ls = append(ls, l)
-		}
-		return ls, nil
-	}
-	// Built twice: once layer by layer against the budget, then as a model.
-	trial, err := fresh()
-	if err != nil {
-		return nil, nil, err
-	}
-	node := nn.Input("", in)
-	for _, l := range trial {
-		if node, err = nn.Apply(l, node); err != nil {
-			return nil, nil, err
-		}
-		if err := b.spend(l); err != nil {
-			return nil, nil, err
-		}
-	}
-	ls, err := fresh()
-	if err != nil {
-		return nil, nil, err
-	}
-	m, err := nn.Sequential(b.network.Name, in, ls...)
-	return m, ls, err
 }

@@ -3,140 +3,141 @@ package config
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
-
-	"github.com/voxelstream/voxelstream/nn"
 )
 
-// functional builds a graph: each layer after its inputs, whatever the order in the file.
-func (b *builder) functional() (*nn.Model, []nn.Layer, error) {
-	index := map[string]*object{}
-	for i := range b.network.Layers {
-		o := &b.network.Layers[i]
-		if o.Name == "" {
-			attributes, err := attributesOf(o)
-			if err != nil {
-				return nil, nil, err
-			}
-			o.Name, _ = attributes["name"].(string)
-		}
-		if index[o.Name] != nil {
-			return nil, nil, fmt.Errorf("model %q: two layers are named %q", b.network.Name, o.Name)
-		}
-		index[o.Name] = o
+// functional applies the layers of the graph: each after its inputs, whatever the order in the file.
+func (g *graph) functional(inputs []tensor) ([]tensor, error) {
+	uses, err := references(g.network.InputLayers)
+	if err != nil {
+		return nil, fmt.Errorf("model %q: input_layers: %w", g.network.Name, err)
 	}
-	nodes := map[use]*nn.Node{}
+	if len(uses) != len(inputs) {
+		return nil, fmt.Errorf("model %q: found %d inputs, want %d", g.network.Name, len(inputs), len(uses))
+	}
+	done := map[use][]tensor{}
+	for i, u := range uses {
+		u.output = 0
+		done[u] = inputs[i : i+1]
+	}
 	busy := map[use]bool{}
-	var node func(u use) (*nn.Node, error)
-	node = func(u use) (*nn.Node, error) {
-		if n := nodes[u]; n != nil {
-			return n, nil
+	var results func(u use) ([]tensor, error)
+	one := func(u use) (tensor, error) {
+		output := u.output
+		u.output = 0
+		all, err := results(u)
+		if err == nil && output >= len(all) {
+			err = fmt.Errorf("model %q: output %d of %q is referenced, but it has %d", g.network.Name, output, u.name, len(all))
 		}
-		o := index[u.name]
+		if err != nil {
+			return tensor{}, err
+		}
+		return all[output], nil
+	}
+	results = func(u use) ([]tensor, error) {
+		if t, ok := done[u]; ok {
+			return t, nil
+		}
+		o := g.index[u.name]
 		switch {
 		case o == nil:
-			return nil, fmt.Errorf("model %q: layer %q is referenced but not in the file", b.network.Name, u.name)
+			return nil, fmt.Errorf("model %q: layer %q is referenced but not in the file", g.network.Name, u.name)
+		case o.ClassName == "InputLayer":
+			return nil, fmt.Errorf("model %q: input %q is used but is not among the model's inputs", g.network.Name, u.name)
 		case busy[u]:
-			return nil, fmt.Errorf("model %q: layer %q reads its own output", b.network.Name, u.name)
+			return nil, fmt.Errorf("model %q: layer %q reads its own output", g.network.Name, u.name)
 		}
 		busy[u] = true
-		n, err := b.node(o, u.call, node)
+		from, err := inbound(o, u.call)
 		if err != nil {
 			return nil, err
 		}
-		nodes[u] = n
-		return n, nil
-	}
-	ends := func(v any, what string) ([]*nn.Node, error) {
-		uses, err := references(v)
-		if err != nil {
-			return nil, fmt.Errorf("model %q: %s: %w", b.network.Name, what, err)
-		}
-		var out []*nn.Node
-		for _, u := range uses {
-			n, err := node(u)
+		var in []tensor
+		for _, f := range from {
+			f.call -= g.skipped[f.name]
+			t, err := one(f)
 			if err != nil {
 				return nil, err
 			}
-			out = append(out, n)
+			in = append(in, t)
 		}
+		out, err := g.apply(o, in)
+		if err != nil {
+			return nil, err
+		}
+		done[u] = out
 		return out, nil
 	}
-	inputs, err := ends(b.network.InputLayers, "input_layers")
+	ends, err := references(g.network.OutputLayers)
 	if err != nil {
-		return nil, nil, err
+		return nil, fmt.Errorf("model %q: output_layers: %w", g.network.Name, err)
 	}
-	outputs, err := ends(b.network.OutputLayers, "output_layers")
-	if err != nil {
-		return nil, nil, err
+	if err := g.countUses(ends); err != nil {
+		return nil, err
 	}
-	for _, in := range inputs {
-		if in.Layer != nil {
-			return nil, nil, fmt.Errorf("model %q: input_layers names %q, which is a %s", b.network.Name, in.Name(), in.Layer.Class())
+	var out []tensor
+	for _, u := range ends {
+		t, err := one(u)
+		if err != nil {
+			return nil, err
 		}
+		out = append(out, t)
 	}
-	m, err := nn.Functional(b.network.Name, inputs, outputs)
-	if err != nil {
-		return nil, nil, err
-	}
-	var order []nn.Layer
-	used := m.Layers()
-	for _, o := range b.network.Layers {
-		if l := b.made[o.Name]; l != nil && slices.Contains(used, l) {
-			order = append(order, l)
-		}
-	}
-	return m, order, nil
+	return out, nil
 }
 
-// use is one use of a layer; uses count from 0.
+// countUses makes all uses of models as layers count from 0, which depends on the version of Keras: with such a model
+// comes a use that the file does not list. Keras 2 counts it; Keras 3 counts it in the outputs only.
+func (g *graph) countUses(ends []use) error {
+	last, listed := map[string]int{}, map[string]int{}
+	version3 := false
+	see := func(uses []use) {
+		for _, u := range uses {
+			last[u.name] = max(last[u.name], u.call)
+		}
+	}
+	for i := range g.network.Layers {
+		o := &g.network.Layers[i]
+		if o.ClassName == "InputLayer" {
+			continue
+		}
+		var calls []json.RawMessage
+		_ = json.Unmarshal(o.InboundNodes, &calls) // reported when the layer is applied
+		listed[o.Name] = len(calls)
+		for n, call := range calls {
+			uses, err := inbound(o, n)
+			if err != nil {
+				return err
+			}
+			see(uses)
+			version3 = version3 || call[0] == '{'
+		}
+	}
+	if version3 {
+		for i, u := range ends {
+			if o := g.index[u.name]; o != nil && o.ClassName == "Functional" {
+				ends[i].call--
+			}
+		}
+		return nil
+	}
+	see(ends)
+	for name, n := range listed {
+		if isModel(g.index[name].ClassName) && last[name] == n {
+			g.skipped[name] = 1
+		}
+	}
+	for i, u := range ends {
+		ends[i].call -= g.skipped[u.name]
+	}
+	return nil
+}
+
+// use is one use of a layer; uses count from 0. A model used as a layer may have several outputs.
 type use struct {
-	name string
-	call int
-}
-
-// node creates one use of a layer, and the layer itself if it is the first use.
-func (b *builder) node(o *object, call int, node func(use) (*nn.Node, error)) (*nn.Node, error) {
-	if o.ClassName == "InputLayer" {
-		if call != 0 {
-			return nil, fmt.Errorf("layer %q (InputLayer): got use %d, want 0", o.Name, call)
-		}
-		attributes, err := attributesOf(o)
-		if err != nil {
-			return nil, err
-		}
-		shape, err := inputShape(o.Name, shapeAttribute(attributes))
-		if err != nil {
-			return nil, err
-		}
-		return nn.Input(o.Name, shape), nil
-	}
-	uses, err := inbound(o, call)
-	if err != nil {
-		return nil, err
-	}
-	var in []*nn.Node
-	for _, u := range uses {
-		n, err := node(u)
-		if err != nil {
-			return nil, err
-		}
-		in = append(in, n)
-	}
-	if l := b.made[o.Name]; l != nil {
-		return nn.Apply(l, in...)
-	}
-	l, err := layer(o)
-	if err != nil {
-		return nil, err
-	}
-	l.Base().Name = o.Name
-	n, err := nn.Apply(l, in...)
-	if err != nil {
-		return nil, err
-	}
-	b.made[o.Name] = l
-	return n, b.spend(l)
+	name         string
+	call, output int
 }
 
 // inbound returns the inputs of a use of o.
@@ -148,16 +149,13 @@ func inbound(o *object, number int) ([]use, error) {
 	if err := json.Unmarshal(o.InboundNodes, &calls); err != nil {
 		return nil, fail(err.Error())
 	}
-	if number >= len(calls) {
+	if number < 0 || number >= len(calls) {
 		return nil, fail(fmt.Sprintf("%d calls, but call %d is referenced", len(calls), number))
 	}
 	if call, ok := calls[number].(map[string]any); ok { // Keras 3
 		if kwargs, ok := call["kwargs"].(map[string]any); ok {
-			for key, v := range kwargs {
-				// Keras writes false if there was no argument; predict and fit override it.
-				if v != nil && (key != "training" || v != false) {
-					return nil, fail(fmt.Sprintf("the argument %s, which is not supported", key))
-				}
+			if key := unsupported(kwargs); key != "" {
+				return nil, fail(fmt.Sprintf("the argument %s, which is not supported", key))
 			}
 		}
 		names, err := tensors(call["args"], nil, 0)
@@ -171,6 +169,17 @@ func inbound(o *object, number int) ([]use, error) {
 		return nil, fail(err.Error())
 	}
 	return names, nil
+}
+
+// unsupported returns the name of a call's argument that changes the result, or "". Keras 3 writes training=false if
+// there was no such argument; in inference it has no effect.
+func unsupported(kwargs map[string]any) string {
+	for _, key := range slices.Sorted(maps.Keys(kwargs)) {
+		if v := kwargs[key]; v != nil && (key != "training" || v != false) {
+			return key
+		}
+	}
+	return ""
 }
 
 // tensors collects the references in Keras 3's nested lists of tensors.
@@ -224,19 +233,27 @@ func references(v any) ([]use, error) {
 	return uses, nil
 }
 
-// reference reads [name, node, output]; output must be 0, because layers have a single output.
+// reference reads [name, node, output].
 func reference(r []any) (use, error) {
 	if len(r) >= 3 {
 		name, ok := r[0].(string)
-		call, isNumber := r[1].(float64)
-		if ok && isNumber && call >= 0 && call < maxLayers && call == float64(int(call)) && r[2] == 0. {
+		call, callOK := number(r[1])
+		output, outputOK := number(r[2])
+		if ok && callOK && outputOK {
 			if len(r) > 3 {
-				if kwargs, ok := r[3].(map[string]any); ok && len(kwargs) > 0 {
-					return use{}, fmt.Errorf("call arguments %v on %q, which are not supported", kwargs, name)
+				kwargs, _ := r[3].(map[string]any)
+				if key := unsupported(kwargs); key != "" {
+					return use{}, fmt.Errorf("call argument %s on %q, which is not supported", key, name)
 				}
 			}
-			return use{name, int(call)}, nil
+			return use{name, call, output}, nil
 		}
 	}
-	return use{}, fmt.Errorf("the reference %v, want a name, a number and 0", r)
+	return use{}, fmt.Errorf("the reference %v, want a name and two numbers", r)
+}
+
+// number reads a small integer.
+func number(v any) (int, bool) {
+	f, ok := v.(float64)
+	return int(f), ok && f >= 0 && f < maxLayers && f == float64(int(f))
 }

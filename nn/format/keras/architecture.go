@@ -1,0 +1,63 @@
+package keras
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"github.com/voxelstream/voxelstream/internal/h5"
+	"github.com/voxelstream/voxelstream/nn"
+	"github.com/voxelstream/voxelstream/nn/format/internal/config"
+)
+
+// IsArchitecture reports whether data is a model's JSON, as to_json writes it.
+func IsArchitecture(data []byte) bool {
+	return len(data) > 0 && data[0] == '{' && config.IsArchitecture(data)
+}
+
+// ErrNoWeights means that a file holds an architecture only.
+var ErrNoWeights = errors.New("the file holds an architecture without weights: give their file with --weights")
+
+// LoadArchitecture builds the model that JSON describes, as to_json writes it, with the weights of another file: as
+// save_weights writes them, or of a whole model. input gives the sizes of input axes that have none in the file; nil
+// if there are none.
+func LoadArchitecture(ctx context.Context, architecture []byte, weights string, input nn.Shape) (*nn.Model, error) {
+	if weights == "" {
+		return nil, ErrNoWeights
+	}
+	f, err := os.Open(weights)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, &fs.PathError{Op: "load", Path: weights, Err: errors.New("not a regular file")}
+	}
+	head := make([]byte, 4096) // the HDF5 signature may follow a user block
+	n, err := io.ReadFull(f, head)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, fmt.Errorf("%s: %w", weights, err)
+	}
+	o := config.Options{
+		Budget: int(min(info.Size(), maxNumbers)), // of parameters, each of which takes a byte at least
+		Input:  input, Keras2: before3(config.KerasVersion(architecture)),
+	}
+	m, layers, err := config.Unmarshal(architecture, o)
+	if err != nil {
+		return nil, err
+	}
+	if h5.IsHDF5(head[:n]) {
+		return m, loadH5Weights(ctx, weights, layers)
+	}
+	if err := decodeArchiveWeights(ctx, f, info.Size(), layers); err != nil {
+		return nil, fmt.Errorf("%s: %w", weights, err)
+	}
+	return m, nil
+}
