@@ -274,6 +274,11 @@ func TestTextVariants(t *testing.T) {
 			name: "ice.csv", err: "longitude and latitude are not read",
 			data: "RelativeTime,Latitude,Longitude,Elevation\n0.0,69.3,-49.8,630.1\n0.1,69.4,-49.9,631.1\n",
 		},
+		{
+			name: "raster.asc", err: "line 1: found \"ncols 4\": a grid of heights",
+			data: "ncols 4\nnrows 2\nxllcorner 0\nyllcorner 0\ncellsize 1\nNODATA_value -9999\n1 2 3 4\n5 6 7 8\n",
+		},
+		{name: "again.txt", data: "X Y Z\n1 2 3\n\nX Y Z\n4 5 6\n", want: two, note: "1 row left out: line 4"},
 		{name: "labels.csv", data: "id,label,score\n1,2,0.5\n2,3,0.25\n", err: "not recognised"},
 		{name: "xy.csv", data: "x,y,v\n1,2,0.5\n2,3,0.25\n", err: "want one named z"},
 		{
@@ -637,7 +642,8 @@ func TestPCDVariants(t *testing.T) {
 func TestPLYVariants(t *testing.T) {
 	const xyz = "property float x\nproperty float y\nproperty float z\n"
 	colors := func(kind, prefix string) string {
-		return strings.NewReplacer("T", kind, "P", prefix).Replace("property T Pred\nproperty T Pgreen\nproperty T Pblue\n")
+		text := "property T Pred\nproperty T Pgreen\nproperty T Pblue\n"
+		return strings.NewReplacer("T", kind, "P", prefix).Replace(text)
 	}
 	head := func(format string, props string) string {
 		return "ply\nformat " + format + " 1.0\nelement vertex 2\n" + props + "end_header\n"
@@ -720,7 +726,7 @@ func TestPLYVariants(t *testing.T) {
 		},
 		{
 			name: "faces-first.ply",
-			data: edit(ascii, "element vertex", "element face 1\nproperty list uchar int vertex_indices\nelement vertex") +
+			data: edit(ascii, "element vertex", "element face 1\nproperty list uchar int i\nelement vertex") +
 				"3 0 1 1\n" + text,
 			want: two,
 		},
@@ -732,7 +738,7 @@ func TestPLYVariants(t *testing.T) {
 		},
 		{
 			name: "camera.ply",
-			data: edit(little, "element vertex", "element camera 1\nproperty float f\nproperty bool b\nelement vertex") +
+			data: edit(little, "element vertex", "element cam 1\nproperty float f\nproperty bool b\nelement vertex") +
 				f32(9) + "\x01" + body,
 			want: two,
 		},
@@ -918,8 +924,8 @@ func TestE57Variants(t *testing.T) {
 		},
 		{
 			name: "scaled.e57", want: "[1 1.02] [2 5] [3 6]",
-			data: string(e57File(2, `<cartesianX type="ScaledInteger" minimum="0.0" maximum="255.0" scale="0.01" offset="1"/>`+
-				`<cartesianY type="Float"/><cartesianZ type="Float"/>`, "",
+			data: string(e57File(2, `<cartesianX type="ScaledInteger" minimum="0.0" maximum="255.0" scale="0.01" `+
+				`offset="1"/><cartesianY type="Float"/><cartesianZ type="Float"/>`, "",
 				[][]byte{{0, 2}, points[1], points[2]})),
 		},
 		{

@@ -31,7 +31,7 @@ var XYZ = ingest.CloudFormat(ingest.Format{
 	Assumes: "without names, the columns are x y z, then intensity or colours by their number and values; lines " +
 		"that are not rows are left out where they are fewer than the rows",
 	Refuses: "columns that begin with point numbers or times, and commas that could separate decimals or thousands, " +
-		"without `--columns` or `--comma`; longitude and latitude; molecules",
+		"without `--columns` or `--comma`; longitude and latitude; molecules; Esri rasters",
 	Extensions: []string{".xyz", ".txt", ".csv", ".asc"},
 	Tested:     "three.js helix_201.xyz, CloudCompare points",
 	Options:    newOptions,
@@ -71,7 +71,7 @@ func detectPTS(h *ingest.Head) ingest.Confidence {
 // xyzExtensions are the extensions of text tables; true for those that have no other meaning.
 var xyzExtensions = map[string]bool{
 	".xyz": true, ".asc": true, ".xyzrgb": true, ".xyzi": true, ".xyzn": true, ".pts": true,
-	".csv": false, ".txt": false, ".neu": false, ".tsv": false,
+	".csv": false, ".txt": false, ".tsv": false,
 }
 
 func detectXYZ(h *ingest.Head) ingest.Confidence { return detectTable(h, xyzExtensions[h.Ext]) }
@@ -187,6 +187,12 @@ func parseLayout(data []byte, ext string, o Options) (*layout, error) {
 // add takes a line that is no row.
 func (t *titles) add(text string, comment bool, line int) error {
 	cells, _ := sniff(text)
+	if len(cells) == 2 && strings.EqualFold(cells[0], "ncols") {
+		return openf("line %d: found %.60q: a grid of heights (Esri ASCII raster), want points", line, text)
+	}
+	for i := range cells {
+		cells[i] = strings.Trim(cells[i], `"`)
+	}
 	if len(cells) <= xyzMaxColumns && columns.Missing(axisNames(cells)) == nil {
 		t.names, t.comment, t.line, t.last = cells, comment, line, nil
 		return nil
