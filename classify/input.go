@@ -125,9 +125,11 @@ func (in *Input) Metadata(classes []string) nn.Metadata {
 	return m
 }
 
-// Options returns the options of a voxelizer that makes such volumes of the size of the model.
+// Options returns the options of a voxelizer that makes such volumes, in the size of the model (see
+// [voxelize.Options.Sized]).
 func (in *Input) Options(o voxelize.Options) voxelize.Options {
-	o.Dims, o.Values, o.Window = in.Dims, in.Values, voxelize.Window{}
+	o = o.Sized(in.Dims)
+	o.Values, o.Window = in.Values, voxelize.Window{}
 	if in.Palette != nil {
 		o.Colormap = colormap.Name(in.Palette.Name)
 	}

@@ -156,6 +156,24 @@ func (v *Volume) Check() error {
 	return nil
 }
 
+// Compact stores float32 values as bytes if all of them are whole numbers from 0 to 255, as in 8-bit images. The values
+// stay the same, in a quarter of the memory.
+func (v *Volume) Compact() {
+	if !v.Content.Float {
+		return
+	}
+	for _, x := range v.Values {
+		if !(x >= 0 && x <= 255) || x != float32(uint8(x)) {
+			return
+		}
+	}
+	v.Index = make([]uint8, len(v.Values))
+	for i, x := range v.Values {
+		v.Index[i] = uint8(x)
+	}
+	v.Content.Float, v.Content.Scale, v.Values = false, 1, nil
+}
+
 func allFinite(values ...float64) bool {
 	for _, x := range values {
 		if x-x != 0 { // x-x is NaN for infinities too

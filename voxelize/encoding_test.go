@@ -124,3 +124,28 @@ func TestEncodedGrid(t *testing.T) {
 		t.Errorf("found %v, want an error about channels", err)
 	}
 }
+
+func TestCompact(t *testing.T) {
+	for _, tt := range []struct {
+		values []float32
+		bytes  bool
+	}{
+		{[]float32{0, 255, 7}, true}, {[]float32{0, .5, 7}, false}, {[]float32{-1, 0, 0}, false}, {[]float32{256, 0, 0}, false},
+		{[]float32{float32(math.NaN()), 0, 0}, false}, {[]float32{float32(math.Inf(1)), 0, 0}, false},
+	} {
+		v := Volume{Dims: [3]int{1, 1, 3}, Content: FloatContent(1), Values: slices.Clone(tt.values)}
+		v.Compact()
+		if v.Check() != nil || v.Content.Float == tt.bytes {
+			t.Errorf("%v: found %+v, want bytes: %t", tt.values, v, tt.bytes)
+		}
+		for i, x := range v.Index {
+			if float32(x)*v.Content.Scale+v.Content.Offset != tt.values[i] {
+				t.Errorf("%v: found %v", tt.values, v.Index)
+			}
+		}
+	}
+	scaled := Volume{Dims: [3]int{1, 1, 1}, Content: Content{Channels: 1, Float: true, Values: "window:0:1"}, Values: []float32{1}}
+	if scaled.Compact(); scaled.Content.Values != "window:0:1" || scaled.Check() != nil {
+		t.Errorf("found %+v, want the scaling kept", scaled)
+	}
+}

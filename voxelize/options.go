@@ -90,6 +90,16 @@ func (o Options) Encoding() Encoding {
 	return values
 }
 
+// Sized returns the options for grids of another size. Method [Regular] replaces a method that needs a cube if dims is
+// not one.
+func (o Options) Sized(dims [3]int) Options {
+	o.Dims = dims
+	if m, err := methodOf(o.Method); err == nil && m.Needs.Cube && (dims[0] != dims[1] || dims[0] != dims[2]) {
+		o.Method = Regular.Name
+	}
+	return o
+}
+
 // Clone returns a deep copy.
 func (o Options) Clone() Options {
 	if o.Origin != nil {

@@ -81,6 +81,11 @@ func Input(ctx context.Context, a *app.Env, path string, o InputOptions) (*Input
 		if err != nil {
 			return nil, err
 		}
+		digest, err := fileDigest(r.Out)
+		if err != nil {
+			return nil, err
+		}
+		r.Model = modelInfo(m.Info.Name, digest)
 	}
 	if in.Palette != nil {
 		r.Colormap = in.Palette.Name

@@ -87,6 +87,7 @@ func send(ctx context.Context, a *app.Env, cl *cluster, vo voxelize.Options, log
 			if err != nil {
 				return nil, pipeline.Permanent(err)
 			}
+			vol.Compact()
 			return []voxelize.Volume{vol}, nil
 		}),
 		SourceName: "inputs", StageName: "voxelize", Workers: a.Threads(), Work: pipeline.Pass[voxelize.Volume](),

@@ -87,7 +87,7 @@ func Evaluate(ctx context.Context, m *nn.Model, rows Rows, o EvaluateOptions) (*
 			e.Correct = append(e.Correct, right)
 			confidence := loss.confidence(row)
 			bins[max(0, min(int(confidence*10), 9))].add(confidence, right)
-			if loss.outputs > 1 && o.TopK > 1 && within(row, int(label), o.TopK) {
+			if o.TopK > 1 && (loss.outputs == 1 || within(row, int(label), o.TopK)) { // a single output has two classes
 				inTop++
 			}
 			if o.AUC {
