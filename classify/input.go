@@ -37,8 +37,8 @@ func PreferencesIn(o voxelize.Options) Preferences {
 }
 
 // InputOf returns the input of a model. Values that neither the user nor the model states are palette indices for a
-// model with a colour map, as every model has that this program trained on palette indices. Other models come from
-// elsewhere: they take values as measured.
+// model with a colour map, which this program trained on them, and for files of earlier versions of this program. Other
+// models come from elsewhere: they take values as measured.
 func InputOf(m *nn.Model, p Preferences) (*Input, error) {
 	dims, err := Dims(m)
 	if err != nil {
@@ -47,7 +47,7 @@ func InputOf(m *nn.Model, p Preferences) (*Input, error) {
 	in := &Input{Dims: dims, Values: p.Values}
 	in.Channels, in.first = layout(m.Inputs()[0].Shape)
 	if in.Values == "" {
-		if in.Values, err = valuesOf(m); err != nil {
+		if in.Values, err = valuesOf(m, in.Channels); err != nil {
 			return nil, err
 		}
 	}
@@ -77,7 +77,7 @@ func NewInput(o voxelize.Options) (*Input, error) {
 }
 
 // valuesOf returns the values that a model takes by its metadata.
-func valuesOf(m *nn.Model) (voxelize.Encoding, error) {
+func valuesOf(m *nn.Model, channels int) (voxelize.Encoding, error) {
 	switch {
 	case m.Values != "":
 		e, err := voxelize.ParseEncoding(m.Values)
@@ -85,7 +85,7 @@ func valuesOf(m *nn.Model) (voxelize.Encoding, error) {
 			return "", fmt.Errorf("model %s: its metadata has the values %w", m.Name, err)
 		}
 		return e, nil
-	case m.Colormap != "":
+	case m.Colormap != "" || m.Older && colours(channels):
 		return voxelize.PaletteIndices, nil
 	}
 	return voxelize.RawValues, nil

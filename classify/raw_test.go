@@ -292,3 +292,17 @@ func TestPoolOfRawValues(t *testing.T) {
 	}
 	g.Wait()
 }
+
+// TestOlderFiles checks that models that an earlier version of this program wrote without a statement keep taking
+// palette indices, where their number of channels allows that.
+func TestOlderFiles(t *testing.T) {
+	for channels, want := range map[int]string{
+		1: "palette Oranges", 3: "palette Oranges", 4: "raw values of 4 channels",
+	} {
+		m := rawModel(t, nn.Shape{side, side, side, channels})
+		m.Older = true
+		if in, err := InputOf(m, Preferences{}); err != nil || in.String() != want {
+			t.Errorf("found %v, %v, want %s", in, err, want)
+		}
+	}
+}

@@ -29,6 +29,9 @@ type Metadata struct {
 	// Values says which numbers the model takes for the cells of a volume, in the text form of voxelize.Encoding:
 	// palette, raw, window:LO:HI and others. Colormap is the palette of the volumes that it was trained on.
 	Values, Colormap string
+	// Older reports a file of an earlier version of this program that states neither. Such models were trained on
+	// palette indices.
+	Older bool
 }
 
 // In returns a copy of m with another precision that shares everything else with m.

@@ -23,7 +23,8 @@ func TestEncodingText(t *testing.T) {
 	for _, text := range []string{
 		"grey", "raw:1:2", "window", "window:1", "window:2:1", "window:1:1", "window:a:b", "window:NaN:1",
 		"window:0:Inf", "window:0:1e39", "window:0:1e-60", "window:1,2:3,4", "standard:1", "standard:1,2:3",
-		"standard:0:0", "standard:0:-1", "palette:full:1", "palette:", ":", "standard:" + strings.Repeat("1,", 200) + "1:1",
+		"standard:0:0", "standard:0:-1", "palette:full:1", "palette:", ":",
+		"standard:" + strings.Repeat("1,", 200) + "1:1",
 	} {
 		e := RawValues
 		if err := e.UnmarshalText([]byte(text)); err == nil || e != RawValues {
@@ -130,8 +131,12 @@ func TestCompact(t *testing.T) {
 		values []float32
 		bytes  bool
 	}{
-		{[]float32{0, 255, 7}, true}, {[]float32{0, .5, 7}, false}, {[]float32{-1, 0, 0}, false}, {[]float32{256, 0, 0}, false},
-		{[]float32{float32(math.NaN()), 0, 0}, false}, {[]float32{float32(math.Inf(1)), 0, 0}, false},
+		{[]float32{0, 255, 7}, true},
+		{[]float32{0, .5, 7}, false},
+		{[]float32{-1, 0, 0}, false},
+		{[]float32{256, 0, 0}, false},
+		{[]float32{float32(math.NaN()), 0, 0}, false},
+		{[]float32{float32(math.Inf(1)), 0, 0}, false},
 	} {
 		v := Volume{Dims: [3]int{1, 1, 3}, Content: FloatContent(1), Values: slices.Clone(tt.values)}
 		v.Compact()
@@ -144,7 +149,8 @@ func TestCompact(t *testing.T) {
 			}
 		}
 	}
-	scaled := Volume{Dims: [3]int{1, 1, 1}, Content: Content{Channels: 1, Float: true, Values: "window:0:1"}, Values: []float32{1}}
+	content := Content{Channels: 1, Float: true, Values: "window:0:1"}
+	scaled := Volume{Dims: [3]int{1, 1, 1}, Content: content, Values: []float32{1}}
 	if scaled.Compact(); scaled.Content.Values != "window:0:1" || scaled.Check() != nil {
 		t.Errorf("found %+v, want the scaling kept", scaled)
 	}

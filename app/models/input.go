@@ -65,7 +65,7 @@ func Input(ctx context.Context, a *app.Env, path string, o InputOptions) (*Input
 	}
 	r := &InputInfo{
 		Model: m.Info, Size: in.Dims, Channels: in.Channels, Values: in.Values.String(),
-		Stated: m.Values != "" || m.Colormap != "",
+		Stated: m.Values != "" || m.Colormap != "" || m.Older,
 	}
 	if user.Values != "" {
 		if path == "" && o.Out == "" {

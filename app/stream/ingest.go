@@ -62,8 +62,8 @@ func parseInputs(a *app.Env, args []string) ([]input.Input, error) {
 	return inputs, checkTopics(a, inputs)
 }
 
-// send voxelizes the inputs on all threads, with the options vo, and sends them to the topic, in the order in which they
-// were read. open opens files and live sources. bar may be nil.
+// send voxelizes the inputs on all threads, with the options vo, and sends them to the topic, in the order in which
+// they were read. open opens files and live sources. bar may be nil.
 func send(ctx context.Context, a *app.Env, cl *cluster, vo voxelize.Options, log *backlog, inputs []input.Input,
 	open opener, bar app.Bar,
 ) (IngestSummary, error) {

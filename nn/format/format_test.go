@@ -403,3 +403,26 @@ func TestRewrite(t *testing.T) {
 		})
 	}
 }
+
+// TestOlder checks that a model from elsewhere states raw values once it is written here, and that one of an earlier
+// version, which states nothing, still does so when it is written again.
+func TestOlder(t *testing.T) {
+	for _, extension := range append([]string{".onnx"}, extensions...) {
+		if extension == ".keras" || extension == ".h5" {
+			needHDF5(t)
+		}
+		for _, older := range []bool{false, true} {
+			m := chain(t)
+			m.Precision = nn.Precision{}
+			m.Metadata = nn.Metadata{Older: older}
+			path := filepath.Join(t.TempDir(), "m"+extension)
+			if err := format.Save(path, m); err != nil {
+				t.Fatal(err)
+			}
+			got, err := format.Load(t.Context(), path)
+			if err != nil || got.Older != older || (got.Values == "raw") == older {
+				t.Errorf("%s: found %+v, %v, want an older file: %t", extension, got.Metadata, err, older)
+			}
+		}
+	}
+}

@@ -89,11 +89,13 @@ func DecodeWith(data []byte, input nn.Shape) (*nn.Model, error) {
 			m.Classes = append(m.Classes, e.GetValue())
 		}
 	}
+	m.Older = file.GetProducerName() == producer && m.Values == "" && m.Colormap == ""
 	return m, nil
 }
 
-// Keys of our own entries in the file's metadata.
+// producer is the name of this program in its files. The keys are those of our own entries in the metadata.
 const (
+	producer     = "voxelstream"
 	colormapKey  = "voxelstream.colormap"
 	valuesKey    = "voxelstream.values"
 	classKey     = "voxelstream.class."
@@ -108,7 +110,7 @@ func Encode(w io.Writer, m *nn.Model) error {
 		return fmt.Errorf("onnx: %w", err)
 	}
 	file := &onnxpb.Model{
-		IrVersion: proto.Int64(irVersion), ProducerName: new("voxelstream"), Graph: graph,
+		IrVersion: proto.Int64(irVersion), ProducerName: new(producer), Graph: graph,
 		OpsetImport: []*onnxpb.OperatorSet{{Domain: new(""), Version: proto.Int64(opset)}},
 	}
 	if err := setMetadata(file, m); err != nil {
@@ -142,7 +144,7 @@ func setMetadata(file *onnxpb.Model, m *nn.Model) error {
 		}
 	}
 	entry(colormapKey, m.Colormap)
-	entry(valuesKey, m.Values)
+	entry(valuesKey, config.Values(m))
 	if m.Precision.Kind != "" {
 		precision, err := json.Marshal(m.Precision)
 		if err != nil {

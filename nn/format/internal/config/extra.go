@@ -20,9 +20,18 @@ type extra struct {
 	Precision json.RawMessage `json:"precision,omitempty"`
 }
 
+// Values returns the values to write into a file: those of the model, or raw for a model from elsewhere that states
+// nothing. A file of ours that states nothing is of an earlier version.
+func Values(m *nn.Model) string {
+	if m.Values == "" && m.Colormap == "" && !m.Older {
+		return "raw"
+	}
+	return m.Values
+}
+
 // Extra returns our own JSON of the model.
 func Extra(m *nn.Model) ([]byte, error) {
-	e := extra{Classes: m.Classes, Values: m.Values, Colormap: m.Colormap}
+	e := extra{Classes: m.Classes, Values: Values(m), Colormap: m.Colormap}
 	if m.Precision.Kind != "" {
 		var err error
 		if e.Precision, err = json.Marshal(m.Precision); err != nil {
@@ -61,6 +70,8 @@ func SetExtra(m *nn.Model, data []byte) error {
 		}
 		m.Precision = p
 	}
-	m.Metadata = nn.Metadata{Classes: e.Classes, Values: e.Values, Colormap: e.Colormap}
+	m.Metadata = nn.Metadata{
+		Classes: e.Classes, Values: e.Values, Colormap: e.Colormap, Older: e.Values == "" && e.Colormap == "",
+	}
 	return nil
 }
