@@ -24,9 +24,10 @@ type Pool struct {
 	first   *Classifier
 	free    chan *Classifier
 
-	mu      sync.Mutex
-	all     []*Classifier
-	batches int // so far
+	mu       sync.Mutex
+	all      []*Classifier
+	networks int // prepared or being prepared
+	batches  int // so far
 }
 
 var _ pipeline.BatchStage[Item, record.Classification] = (*Pool)(nil)
@@ -37,24 +38,27 @@ func NewPool(m *nn.Model, o Options, n int) (*Pool, error) {
 	threads := cmp.Or(o.Threads, runtime.GOMAXPROCS(0))
 	n = max(1, min(n, threads))
 	p := &Pool{model: m, options: o, threads: threads, free: make(chan *Classifier, n)}
-	c, err := p.grow()
+	c, err := p.grow(0)
 	if err != nil {
 		return nil, err
 	}
-	p.first = c
+	p.first, p.networks = c, 1
 	p.free <- c
 	return p, nil
 }
 
-// grow prepares the next network. The caller holds the lock, or nothing else uses p yet.
-func (p *Pool) grow() (*Classifier, error) {
+// grow prepares network i.
+func (p *Pool) grow(i int) (*Classifier, error) {
 	o, n := p.options, cap(p.free)
-	o.Threads = (p.threads + n - 1 - len(p.all)) / n
+	o.Threads = (p.threads + n - 1 - i) / n
 	c, err := New(p.model, o)
-	if err == nil {
-		p.all = append(p.all, c)
+	if err != nil {
+		return nil, err
 	}
-	return c, err
+	p.mu.Lock()
+	p.all = append(p.all, c)
+	p.mu.Unlock()
+	return c, nil
 }
 
 // Networks returns the number of batches that can be classified at the same time.
@@ -77,12 +81,15 @@ func (p *Pool) ProcessBatch(ctx context.Context, items []Item) ([]record.Classif
 func (p *Pool) take(ctx context.Context) (*Classifier, error) {
 	p.mu.Lock()
 	p.batches++
-	more := p.batches > growAfter && len(p.all) < cap(p.free) && len(p.free) == 0
+	i := p.networks
+	more := p.batches > growAfter && i < cap(p.free) && len(p.free) == 0
 	if more {
-		defer p.mu.Unlock()
-		return p.grow()
+		p.networks++
 	}
 	p.mu.Unlock()
+	if more {
+		return p.grow(i)
+	}
 	select {
 	case c := <-p.free:
 		return c, nil

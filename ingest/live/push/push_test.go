@@ -142,7 +142,7 @@ func TestPush(t *testing.T) {
 		"no token":  {"a.xyz", "", "1 2 3\n", 401, `{"error":"want the bearer token"}`},
 		"other":     {"a.xyz", good + "x", "1 2 3\n", 401, `{"error":"want the bearer token"}`},
 		"large":     {"a.xyz", good, strings.Repeat("1 2 3\n", 50), 413, `{"error":"found 300 bytes, limit 100"}`},
-		"unknown":   {"a.bin", good, "\xff\xfe\x01", 422, `"name":"a.bin","samples":0,"error":"a.bin: found 3 bytes`},
+		"unknown":   {"a.bin", good, "\xff\xfe\x01", 422, `"name":"a.bin","samples":0,"error":"a.bin: kitti: truncated: found 3 bytes`},
 		"damaged":   {"a.pcd", good, "# .PCD v0.7\nVERSION 0.7\nFIELDS x\n", 422, `"name":"a.pcd","samples":0,"error":`},
 		"fails":     {"b.xyz", good, "-1 2 3\n4 5 6\n", 422, `"samples":0,"error":"x is negative"`},
 		"no name":   {"", good, "1 2 3\n", 400, `{"error":"found file name \"\", want one`},

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/live"
@@ -47,7 +48,7 @@ func Open(ctx context.Context, s live.Services) (ingest.Source, error) {
 	}
 	src, err := open(ctx, filepath.Join(dir, base), s)
 	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+		return nil, errors.Join(named{err, dir}, os.RemoveAll(dir))
 	}
 	return &source{Source: src, dir: dir}, nil
 }
@@ -75,6 +76,25 @@ func open(ctx context.Context, path string, s live.Services) (ingest.Source, err
 		return nil, err
 	}
 	return s.OpenFile(ctx, path)
+}
+
+// named is an error without the folder of the temporary file in its text.
+type named struct {
+	error
+	dir string
+}
+
+func (n named) Error() string {
+	return strings.ReplaceAll(n.error.Error(), filepath.Join(n.dir, base), base)
+}
+func (n named) Unwrap() error { return n.error }
+
+func (s *source) Read(ctx context.Context) (ingest.Sample, error) {
+	sample, err := s.Source.Read(ctx)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = named{err, s.dir}
+	}
+	return sample, err
 }
 
 func (s *source) Close() error { return errors.Join(s.Source.Close(), os.RemoveAll(s.dir)) }

@@ -41,10 +41,11 @@ func TestOpen(t *testing.T) {
 		max  int64
 		want string
 	}{
-		"empty": {"", 10, "not a known format"},
-		"large": {"1 2 3\n4 5 6\n", 11, "found more than 11 bytes"},
+		"empty": {"", 10, "stdin: the file is empty"},
+		"large": {"1 2 3\n4 5 6\n", 11, "stdin: found more than 11 bytes"},
 	} {
-		if _, err := Open(t.Context(), services(strings.NewReader(c.in), c.max)); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := Open(t.Context(), services(strings.NewReader(c.in), c.max)); err == nil ||
+			!strings.HasPrefix(err.Error(), c.want) {
 			t.Errorf("%s: found %v, want %q", name, err, c.want)
 		}
 	}
