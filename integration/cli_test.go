@@ -47,7 +47,7 @@ func TestUsage(t *testing.T) {
 		says string
 	}{
 		{"run --frobnicate x", "frobnicate"},
-		{"run", "requires at least 1 arg"},
+		{"run", "missing INPUT"},
 		{"frobnicate", "unknown command"},
 		{"classify stray", "stray"},
 		{"generate", "--out"},
