@@ -97,7 +97,7 @@ func LoadWith(ctx context.Context, path string, o Options) (*nn.Model, error) {
 		case graph:
 			var data []byte
 			if data, err = whole(f, size, onnx.MaxBytes); err == nil {
-				m, err = onnx.DecodeWith(data, o.Input)
+				m, err = onnx.DecodeWith(data, onnx.Options{Input: o.Input, Folder: filepath.Dir(path)})
 			}
 		case architecture:
 			var data []byte

@@ -167,28 +167,23 @@ func hardSigmoid(o *operation) (*value, error) {
 	return function("hard_sigmoid")(o)
 }
 
-// clip reads a ReLU with an upper bound, applied to shifted values if the lower bound is not 0.
+// clip reads the bounds that activations have.
 func clip(o *operation) (*value, error) {
-	least, most := o.float("min", math.Inf(-1)), o.float("max", math.Inf(1))
-	for k, bound := range []*float64{&least, &most} {
-		t, err := o.weight(k + 1)
-		if err != nil {
-			return nil, err
-		}
-		if t != nil && len(t.floats) == 1 {
-			*bound = float64(t.floats[0])
-		}
+	least, most, err := o.clipBounds()
+	if err != nil {
+		return nil, err
 	}
 	r := layers.NewReLU()
 	switch {
-	case !(least < most) || least < -math.MaxFloat32:
-		return nil, fmt.Errorf("found bounds %g and %g, want a lower bound below the upper bound", least, most)
 	case least == -1 && most == 1:
 		return function("hard_tanh")(o)
-	case most < math.MaxFloat32:
-		r.Max = most - least
+	case least == 0 && most >= math.MaxFloat32:
+	case least == 0 && most > 0:
+		r.Max = most
+	default:
+		return nil, fmt.Errorf("found bounds %g and %g", least, most)
 	}
-	return o.between(r, 1, -least, 1, least)
+	return o.layer(r, o.in[0].last, o.in[0].node)
 }
 
 // prelu reads slopes whose shape, aligned at the right, is that of a sample, or 1 along shared axes.
@@ -198,6 +193,9 @@ func prelu(o *operation) (*value, error) {
 		return nil, err
 	}
 	have := o.in[0].fileShape()
+	if slope != nil && o.opset < 7 && len(slope.floats) > 1 {
+		return nil, errors.New("there is a slope for each channel")
+	}
 	if slope == nil || len(slope.dims) > len(have)+1 {
 		return nil, fmt.Errorf("found no constant slopes for an input of shape %v", have)
 	}
@@ -214,6 +212,13 @@ func prelu(o *operation) (*value, error) {
 		if d == 1 {
 			p.SharedAxes = append(p.SharedAxes, a+1)
 		}
+	}
+	if len(p.SharedAxes) == len(have) { // one for all, in either order of axes
+		v, err := o.layer(p, o.in[0].last, o.in[0].node)
+		if err != nil {
+			return nil, err
+		}
+		return v.fill(slope.floats), nil
 	}
 	if len(have) == 4 && slices.Equal(p.SharedAxes, []int{2, 3, 4}) { // one for each channel
 		p.SharedAxes = []int{1, 2, 3}
@@ -274,13 +279,12 @@ func softmax(o *operation) (*value, error) {
 }
 
 func dropout(o *operation) (*value, error) {
-	rate := o.float("ratio", .5)
-	t, err := o.weight(1)
+	rate, err := o.number(1, o.float("ratio", .5))
 	if err != nil {
 		return nil, err
 	}
-	if t != nil && len(t.floats) == 1 {
-		rate = float64(t.floats[0])
+	if len(o.proto.Output) > 1 && o.proto.Output[1] != "" {
+		return nil, errors.New("the mask is an output")
 	}
 	for _, name := range []string{"seed", "is_test"} {
 		o.attribute(name)

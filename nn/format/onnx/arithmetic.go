@@ -3,6 +3,7 @@ package onnx
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/voxelstream/voxelstream/nn/layers"
@@ -66,14 +67,15 @@ func (o *operation) arithmetic(class string, right, left func(c float64) (scale,
 		return &value{node: x.node, last: x.last}, nil
 	}
 	node, last := x.node, x.last
+	if len(c.dims) > len(x.fileShape())+1 || c.second != nil {
+		return nil, fmt.Errorf("found a constant of shape %v for an input of shape %v", c.dims, x.fileShape())
+	}
 	if len(c.floats) > 1 {
 		// Aligned at the right, the only axis that is not 1 must be the channels, which are the last axis here.
 		axis := -1
 		for k, d := range c.dims {
-			if d > 1 && axis < 0 {
+			if d == len(c.floats) {
 				axis = len(node.Shape) - len(c.dims) + k
-			} else if d > 1 {
-				axis = -2
 			}
 		}
 		var err error
@@ -95,6 +97,9 @@ func (o *operation) arithmetic(class string, right, left func(c float64) (scale,
 	r := &layers.Rescaling{}
 	for _, v := range c.floats {
 		scale, offset := affine(float64(v))
+		if s := math.Abs(scale); s != 0 && (s > math.MaxFloat32 || s < 0x1p-126) || s == 0 && v != 0 {
+			return nil, fmt.Errorf("found divisor %g", v) // its inverse is no float32
+		}
 		r.Scale, r.Offset = append(r.Scale, scale), append(r.Offset, offset)
 	}
 	return o.layer(r, last, node)

@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/voxelstream/voxelstream/nn"
+	"github.com/voxelstream/voxelstream/nn/internal/ir"
+	"github.com/voxelstream/voxelstream/nn/internal/op"
 	"github.com/voxelstream/voxelstream/nn/layers"
 )
 
@@ -142,7 +144,7 @@ func (o *operation) padded(x *nn.Node, w window, mayBeSame bool) (*nn.Node, stri
 	return node, "valid", err
 }
 
-// transposedConvolution reads kernels [channels, filters, KD, KH, KW]. Output that ONNX's padding removes is
+// transposedConvolution reads kernels [channels, filters/group, KD, KH, KW]. Output that ONNX's padding removes is
 // cropped.
 func transposedConvolution(o *operation) (*value, error) {
 	x, err := o.channelsLast(o.in[0])
@@ -153,100 +155,159 @@ func transposedConvolution(o *operation) (*value, error) {
 	if err != nil {
 		return nil, err
 	}
-	if w == nil || len(w.dims) != 5 || w.dims[0] != x.Shape[3] {
-		return nil, fmt.Errorf("input 1 is not a kernel with five axes, the first of size %d (channels)", x.Shape[3])
+	groups := o.integer("group", 1)
+	if w == nil || len(w.dims) != 5 || w.dims[0] != x.Shape[3] || groups < 1 || w.dims[0]%groups != 0 {
+		return nil, fmt.Errorf("input 1 is not a kernel with five axes, the first of size %d (channels) in %d groups",
+			x.Shape[3], groups)
 	}
 	win, err := o.window([3]int(w.dims[2:]))
 	if err != nil {
 		return nil, err
 	}
-	if groups := o.integer("group", 1); groups != 1 || win.auto != "NOTSET" || o.attributes["output_shape"] != nil {
-		return nil, fmt.Errorf("found %d groups and auto_pad %s, want one group, explicit padding and no "+
-			"output_shape", groups, win.auto)
-	}
-	extra, err := o.list("output_padding", 0)
+	extra, err := o.transposedPads(&win, [3]int(x.Shape[:3]))
 	if err != nil {
 		return nil, err
 	}
-	if extra == nil {
-		extra = []int{0, 0, 0}
-	}
-	if len(extra) != 3 {
-		return nil, fmt.Errorf("attribute \"output_padding\" is %v, want three integers", extra)
-	}
-	t := layers.NewConv3DTranspose(w.dims[1], 1, 1, "")
-	t.Kernel, t.Strides, t.Dilation, t.UseBias, t.OutputPadding = win.size, win.strides, win.dilations,
-		len(o.in) > 2, &[3]int{}
-	crop, cropped := win.pads, false
+	crop, cropped, outputPadding := win.pads, false, [3]int{}
 	for a := range crop {
 		crop[a][1] -= extra[a]
 		if crop[a][1] < 0 {
-			t.OutputPadding[a], crop[a][1] = -crop[a][1], 0
+			outputPadding[a], crop[a][1] = -crop[a][1], 0
 		}
 		cropped = cropped || crop[a] != [2]int{}
 	}
-	v, err := o.layer(t, true, x)
-	if err != nil {
-		return nil, err
+	filters := w.dims[1]
+	var bias []float32
+	if len(o.in) > 2 {
+		if bias, err = o.vector(2, groups*filters); err != nil {
+			return nil, err
+		}
 	}
-	if v, err = o.fillWithBias(v, permute(w.floats, w.dims, []int{2, 3, 4, 1, 0}), w.dims[1]); err != nil || !cropped {
-		return v, err
+	kernel := permute(w.floats, w.dims, []int{2, 3, 4, 1, 0})
+	if win.strides != [3]int{1, 1, 1} && win.dilations != [3]int{1, 1, 1} {
+		kernel = win.spread(kernel, filters*w.dims[0]) // layers have one of the two
+	}
+	var parts []*nn.Node
+	for g := range groups {
+		t := layers.NewConv3DTranspose(filters, 1, 1, "")
+		t.Kernel, t.Strides, t.Dilation, t.UseBias, t.OutputPadding = win.size, win.strides, win.dilations,
+			bias != nil, new(outputPadding)
+		part := x
+		if groups > 1 {
+			if part, err = o.channelRange(x, g*w.dims[0]/groups, w.dims[0]/groups); err != nil {
+				return nil, err
+			}
+		}
+		v, err := o.layer(t, true, part)
+		if err != nil {
+			return nil, err
+		}
+		weights := [][]float32{groupOfKernel(kernel, w.dims[0], groups, g)}
+		if bias != nil {
+			weights = append(weights, bias[g*filters:(g+1)*filters])
+		}
+		v.fill(weights...)
+		parts = append(parts, v.node)
+	}
+	v := &value{node: parts[0], last: true}
+	if groups > 1 {
+		if v, err = o.layer(layers.NewConcatenate(), true, parts...); err != nil {
+			return nil, err
+		}
+	}
+	if !cropped {
+		return v, nil
 	}
 	return o.layer(&layers.Padding3D{Sizes: crop, Crop: true}, true, v.node)
 }
 
-func pool(o *operation, average bool) (*value, error) {
-	x, err := o.channelsLast(o.in[0])
+// transposedPads completes the padding of a transposed convolution, which may be given by the shape of the output,
+// and returns the cells that are added at the ends.
+func (o *operation) transposedPads(w *window, in [3]int) (extra [3]int, err error) {
+	added, err := o.list("output_padding", 0)
 	if err != nil {
-		return nil, err
+		return extra, err
 	}
-	size, err := o.triple("kernel_shape")
+	if added != nil && len(added) != 3 || len(added) == 3 && slices.Min(added) < 0 {
+		return extra, fmt.Errorf("attribute \"output_padding\" is %v, want three integers of at least 0", added)
+	}
+	copy(extra[:], added)
+	shape, err := o.list("output_shape", 0)
 	if err != nil {
-		return nil, err
+		return extra, err
 	}
-	w, err := o.window(size)
-	if err != nil {
-		return nil, err
+	if len(shape) == 5 {
+		shape = shape[2:]
 	}
-	in := [3]int(x.Shape[:3])
-	if err := w.resolve(in); err != nil {
-		return nil, err
+	if shape != nil && len(shape) != 3 {
+		return extra, fmt.Errorf("attribute \"output_shape\" is %v, want three integers", shape)
 	}
-	up, inside, order := o.integer("ceil_mode", 0), o.integer("count_include_pad", 0) == 0, o.integer("storage_order", 0)
-	if w.dilations != [3]int{1, 1, 1} || order != 0 {
-		return nil, fmt.Errorf("found dilations %v and storage_order %d, neither of which is supported", w.dilations, order)
-	}
-	for a := range in {
-		if all := in[a] + w.pads[a][0] + w.pads[a][1] - w.size[a]; up != 0 && all%w.strides[a] != 0 {
-			return nil, fmt.Errorf("attribute \"ceil_mode\" is 1, and along axis %d a window extends beyond the end; want 0", a+2)
-		}
-	}
-	p := &layers.Pooling3D{Size: w.size, Strides: w.strides, Padding: "valid", Average: average}
-	switch {
-	case w.pads == [3][2]int{}:
-	case w.pads == w.sameAs(in) && (inside || !average):
-		p.Padding = "same"
-	case average && !inside, !average && rectified(x):
-		// Zeros that count; they do not change the maximum of values that are never negative.
-		if x, err = o.apply(&layers.Padding3D{Sizes: w.pads}, o.proto.GetName()+"_padding", x); err != nil {
-			return nil, err
+	switch w.auto {
+	case "NOTSET":
+	case "VALID":
+		w.pads = [3][2]int{}
+	case "SAME_UPPER", "SAME_LOWER":
+		if shape == nil {
+			shape = []int{in[0] * w.strides[0], in[1] * w.strides[1], in[2] * w.strides[2]}
 		}
 	default:
-		return nil, fmt.Errorf("attribute \"pads\" is %v, want none or those of 'same' padding (%v), because this "+
-			"pooling excludes padding", w.pads, w.sameAs(in))
+		return extra, fmt.Errorf("attribute \"auto_pad\" is %q, want NOTSET, VALID, SAME_UPPER or SAME_LOWER", w.auto)
 	}
-	return o.layer(p, true, x)
+	for a := range shape {
+		all := w.strides[a]*(in[a]-1) + extra[a] + (w.size[a]-1)*w.dilations[a] + 1 - shape[a]
+		if all < 0 {
+			extra[a], all = extra[a]-all, 0
+		}
+		w.pads[a] = [2]int{all - all/2, all / 2}
+		if w.auto == "SAME_UPPER" {
+			w.pads[a] = [2]int{all / 2, all - all/2}
+		}
+	}
+	return extra, nil
 }
 
-// rectified reports whether a node's values are never negative.
-func rectified(n *nn.Node) bool {
-	switch l := n.Layer.(type) {
-	case *layers.Activation:
-		return l.Function == "relu"
-	case *layers.Pooling3D, *layers.Dropout, *layers.Padding3D, *layers.Permute:
-		return rectified(n.Inputs[0])
+// spread returns a kernel [KD, KH, KW, n] with zeros where the dilation skips cells, and sets the window's size and
+// dilation accordingly.
+func (w *window) spread(kernel []float32, n int) []float32 {
+	old, by := w.size, w.dilations
+	for a := range w.size {
+		w.size[a], w.dilations[a] = (old[a]-1)*by[a]+1, 1
 	}
-	return false
+	out := make([]float32, w.size[0]*w.size[1]*w.size[2]*n)
+	for i := range old[0] * old[1] * old[2] {
+		z, y, x := i/(old[1]*old[2])*by[0], i/old[2]%old[1]*by[1], i%old[2]*by[2]
+		copy(out[((z*w.size[1]+y)*w.size[2]+x)*n:], kernel[i*n:(i+1)*n])
+	}
+	return out
+}
+
+// groupOfKernel returns the part of a kernel [.., channels] that one group of channels has.
+func groupOfKernel(kernel []float32, channels, groups, g int) []float32 {
+	if groups == 1 {
+		return kernel
+	}
+	each := channels / groups
+	out := make([]float32, 0, len(kernel)/groups)
+	for i := 0; i < len(kernel); i += channels {
+		out = append(out, kernel[i+g*each:][:each]...)
+	}
+	return out
+}
+
+// channelRange returns n channels of a volume in channels-last order.
+func (o *operation) channelRange(x *nn.Node, first, n int) (*nn.Node, error) {
+	cells, c := elements(x.Shape[:3]), x.Shape[3]
+	out := slices.Clone(x.Shape)
+	out[3] = n
+	return o.apply(&tensorLayer{operator: o.kind(), out: out, make: func() ir.Op {
+		g := &op.Gather{From: make([]int32, 0, cells*n), Cells: cells * c, C: 1}
+		for cell := range cells {
+			for k := range n {
+				g.From = append(g.From, int32(cell*c+first+k))
+			}
+		}
+		return g
+	}}, o.proto.GetName()+"_group", x)
 }
 
 func globalPool(o *operation, average, keep bool) (*value, error) {
@@ -257,22 +318,6 @@ func globalPool(o *operation, average, keep bool) (*value, error) {
 	return o.layer(&layers.GlobalPooling3D{Average: average, KeepDims: keep}, keep, x)
 }
 
-// reduce reads a reduction over depth, height and width as global pooling.
-func reduce(o *operation, average bool) (*value, error) {
-	axes, err := o.list("axes", 1)
-	if err != nil {
-		return nil, err
-	}
-	rank := len(o.in[0].node.Shape) + 1
-	for k, a := range axes {
-		if a < 0 {
-			axes[k] = a + rank
-		}
-	}
-	slices.Sort(axes)
-	o.integer("noop_with_empty_axes", 0) // there are axes, or it is an error
-	if keep := o.integer("keepdims", 1); rank == 5 && slices.Equal(axes, []int{2, 3, 4}) {
-		return globalPool(o, average, keep != 0)
-	}
-	return nil, fmt.Errorf("found axes %v of %d, want the depth, height and width of a volume: [2 3 4]", axes, rank)
+func globalVolume(o *operation) (*value, error) {
+	return globalPool(o, o.kind() == "GlobalAveragePool", true)
 }

@@ -30,7 +30,7 @@ func gemm(o *operation) (*value, error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(t.floats) != units && len(t.floats) != 1 {
+		if len(t.floats) != units && len(t.floats) != 1 || len(t.dims) > 2 || len(t.floats) > 1 && t.dims[len(t.dims)-1] != units {
 			return nil, fmt.Errorf("input 2 has %d elements, want %d", len(t.floats), units)
 		}
 		bias = make([]float32, units)
@@ -62,6 +62,10 @@ func matMul(o *operation) (*value, error) {
 	if w == nil || len(w.dims) != 2 {
 		return nil, errors.New("input 1 is not a constant matrix")
 	}
+	if have := o.in[0].fileShape(); have[len(have)-1] != w.dims[0] {
+		return nil, fmt.Errorf("found a matrix with %d rows, want %d, the size of the input's last axis", w.dims[0],
+			have[len(have)-1])
+	}
 	return o.dense(w.dims[0], w.dims[1], w.floats, o.followingBias(w.dims[1]))
 }
 
@@ -76,7 +80,7 @@ func (o *operation) followingBias(n int) []float32 {
 		other = add.Input[1]
 	}
 	v := o.values[other]
-	if v == nil || v.constant == nil || !slices.Equal(v.constant.dims, []int{n}) || v.constant.floats == nil {
+	if v == nil || v.constant == nil || !slices.Equal(v.constant.dims, []int{n}) || v.constant.floats == nil || v.constant.second != nil {
 		return nil
 	}
 	o.absorb(add)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -27,31 +28,45 @@ type value struct {
 	from *value
 	// view is the intermediate shape of a normalised volume before the file reshapes it back; nil for other values.
 	view []int
-	// bare is the normalisation that computes the value, if it has no gamma and beta yet; a product and a sum may
-	// supply them.
+	// bare is the normalisation that computes the value, if it has no beta yet; products and a sum may supply gamma
+	// and beta.
 	bare *layers.GroupNormalization
+	// dims is the shape in the file for a batch of 1, and batch the axis of the samples; nil stands for an axis of
+	// the batch before those of the node.
+	dims  []int
+	batch int
+	elem  int // element type; 0 stands for float
 }
 
 // importer converts a graph to a model.
 type importer struct {
-	open   nn.Shape // sizes of input axes that have none in the file
-	graph  *onnxpb.Graph
-	opset  int64
-	batch  int // batch size that the file was exported for, if it has one
-	values map[string]*value
+	open  nn.Shape // sizes of input axes that have none in the file
+	graph *onnxpb.Graph
+	opset int64
+	batch int // batch size that the file was exported for, if it has one
+	// strict means that there may be any number of samples, along an axis that operators must leave alone. Otherwise
+	// the file is for one sample.
+	strict   bool
+	whole    bool // the inputs have no batch: a sample is all of them
+	external *external
+	inputs   []*nn.Node
+	folded   int // elements that operators on constants have computed
+	values   map[string]*value
 	// readers are the consumers of a name; the graph's output counts as one, nil.
 	readers map[string][]*onnxpb.Node
 	// producers are the nodes that compute a name.
 	producers map[string]*onnxpb.Node
 	// absorbed are nodes that are already computed as part of another.
 	absorbed map[*onnxpb.Node]bool
-	taken    map[string]bool // names of layers
+	// results are the names of what nodes compute together with the nodes that they absorbed.
+	results map[*onnxpb.Node]string
+	taken   map[string]bool // names of layers
 }
 
-func newImporter(g *onnxpb.Graph) *importer {
+func newImporter(g *onnxpb.Graph, opset int64, open nn.Shape, from *external) *importer {
 	i := &importer{
-		graph: g, values: map[string]*value{}, readers: map[string][]*onnxpb.Node{}, producers: map[string]*onnxpb.Node{},
-		absorbed: map[*onnxpb.Node]bool{}, taken: map[string]bool{},
+		graph: g, opset: opset, open: open, external: from, values: map[string]*value{}, readers: map[string][]*onnxpb.Node{}, producers: map[string]*onnxpb.Node{},
+		absorbed: map[*onnxpb.Node]bool{}, results: map[*onnxpb.Node]string{}, taken: map[string]bool{},
 	}
 	for _, n := range g.Node {
 		for _, in := range n.Input {
@@ -72,18 +87,17 @@ func (i *importer) model() (*nn.Model, error) {
 		return nil, errors.New("the graph has sparse initializers, want dense ones")
 	}
 	for _, t := range i.graph.Initializer {
-		c, err := readTensor(t)
+		c, err := i.readTensor(t)
 		if err != nil {
 			return nil, err
 		}
 		i.values[t.GetName()] = &value{constant: c}
 	}
-	inputs, err := i.inputs()
-	if err != nil {
+	if err := i.readInputs(); err != nil {
 		return nil, err
 	}
 	for _, n := range i.graph.Node { // needed for looking ahead at a node's consumers
-		if n.GetOpType() != "Constant" {
+		if n.GetOpType() != "Constant" || n.GetDomain() != "" && n.GetDomain() != "ai.onnx" {
 			continue
 		}
 		if err := i.add(n); err != nil {
@@ -98,56 +112,83 @@ func (i *importer) model() (*nn.Model, error) {
 			return nil, fmt.Errorf("node %q (%s): %w", n.GetName(), n.GetOpType(), err)
 		}
 	}
+	outputs, err := i.outputs()
+	if err != nil {
+		return nil, err
+	}
+	return nn.Functional(i.unique(i.graph.GetName(), "onnx"), i.inputs, outputs)
+}
+
+// outputs returns the nodes of the graph's outputs, with the batch first.
+func (i *importer) outputs() ([]*nn.Node, error) {
 	var outputs []*nn.Node
 	for _, out := range i.graph.Output {
 		v := i.values[out.GetName()]
-		if v == nil || v.node == nil {
+		if v == nil {
 			return nil, fmt.Errorf("output %q is not computed by any node", out.GetName())
 		}
-		node, err := i.plain(v)
+		a := i.array(v)
+		if a.along > 0 {
+			return nil, fmt.Errorf("output %q has the batch as axis %d, want axis 0", out.GetName(), a.along)
+		}
+		o := &operation{importer: i, proto: &onnxpb.Node{OpType: new("Identity"), Name: out.Name}}
+		node, err := o.nodeOf(a)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("output %q: %w", out.GetName(), err)
+		}
+		if node.Layer == nil {
+			if node, err = i.apply(layers.NewIdentity(), "identity", node); err != nil {
+				return nil, err
+			}
 		}
 		outputs = append(outputs, node)
 	}
-	return nn.Functional(i.unique(i.graph.GetName(), "onnx"), inputs, outputs)
+	return outputs, nil
 }
 
-// inputs returns the model's inputs: those of the graph without an initializer.
-func (i *importer) inputs() ([]*nn.Node, error) {
-	var nodes []*nn.Node
+// readInputs makes the model's inputs: those of the graph without an initializer.
+func (i *importer) readInputs() error {
 	for _, in := range i.graph.Input {
 		name := in.GetName()
 		if i.values[name] != nil {
 			continue // before version 4 of the format initializers are inputs too
 		}
 		dense := in.GetType().GetTensorType()
-		if dense.GetElemType() != typeFloat {
-			return nil, fmt.Errorf("input %q: found element type %d, want float (1)", name, dense.GetElemType())
+		elem := int(dense.GetElemType())
+		if typeNames[elem] == "" {
+			return fmt.Errorf("input %q: found element type %d, want an array of floats, integers or bools", name, elem)
 		}
 		var sizes []int64
 		var text []string
 		for a, d := range dense.GetShape().GetDim() {
-			switch {
-			case a == 0:
-				i.batch = int(d.GetDimValue())
-			default:
-				sizes = append(sizes, max(d.GetDimValue(), 0))
-				text = append(text, cmp.Or(d.GetDimParam(), fmt.Sprint(d.GetDimValue())))
+			if a == 0 && !i.whole {
+				i.batch = int(min(d.GetDimValue(), math.MaxInt32))
+				continue
 			}
+			sizes = append(sizes, max(d.GetDimValue(), 0))
+			text = append(text, cmp.Or(d.GetDimParam(), fmt.Sprint(d.GetDimValue())))
 		}
 		if err := config.Fill(sizes, i.open); err != nil {
-			return nil, fmt.Errorf("input %q: found shape (batch, %s): %w", name, strings.Join(text, ", "), err)
+			return fmt.Errorf("input %q: found shape (batch, %s): %w", name, strings.Join(text, ", "), err)
+		}
+		if !i.whole {
+			sizes = slices.Insert(sizes, 0, 1)
 		}
 		dims, _, err := dimensions(sizes)
-		if err != nil || len(dims) == 0 {
-			return nil, fmt.Errorf("input %q: found shape %v, want a batch and at least one axis: %w", name, sizes, err)
+		if err == nil && len(dims) < 2 && !i.whole {
+			err = errors.New("want a batch and at least one axis")
 		}
-		node := nn.Input(i.unique(name, "input"), dims)
-		i.values[name] = &value{node: node}
-		nodes = append(nodes, node)
+		if err != nil {
+			return fmt.Errorf("input %q: found shape %v: %w", name, sizes, err)
+		}
+		node := nn.Input(i.unique(name, "input"), sampleShape(dims))
+		i.values[name] = (&operation{importer: i}).computed(node, dims, 0, elem)
+		i.inputs = append(i.inputs, node)
 	}
-	return nodes, nil
+	if len(i.inputs) == 0 {
+		return errors.New("the graph has no input")
+	}
+	return nil
 }
 
 // add converts a node of the file.
@@ -183,10 +224,19 @@ func (i *importer) add(n *onnxpb.Node) error {
 	if len(n.Output) == 0 {
 		return errors.New("found no output, want one")
 	}
-	if i.values[n.Output[0]] != nil {
-		return fmt.Errorf("output %q is computed twice", n.Output[0])
+	names := slices.Clone(n.Output)
+	if result := i.results[n]; result != "" {
+		names[0] = result
 	}
-	i.values[n.Output[0]] = out
+	for k, v := range out {
+		if k >= len(names) || names[k] == "" {
+			continue
+		}
+		if i.values[names[k]] != nil {
+			return fmt.Errorf("output %q is computed twice", names[k])
+		}
+		i.values[names[k]] = v
+	}
 	return nil
 }
 
@@ -218,7 +268,7 @@ func (i *importer) apply(l nn.Layer, name string, in ...*nn.Node) (*nn.Node, err
 // plain returns the node with a value in the file's order.
 func (i *importer) plain(v *value) (*nn.Node, error) {
 	if v.view != nil {
-		node, err := i.plain(&value{node: v.node, last: v.last})
+		node, err := i.plain(v.unviewed())
 		if err != nil {
 			return nil, err
 		}
@@ -239,6 +289,9 @@ func (i *importer) plain(v *value) (*nn.Node, error) {
 	}
 	return v.other, nil
 }
+
+// unviewed returns the value before the file reshaped it.
+func (v *value) unviewed() *value { return &value{node: v.node, last: v.last, batch: v.batch} }
 
 // channelsLast returns the node with a volume in channels-last order.
 func (i *importer) channelsLast(v *value) (*nn.Node, error) {
@@ -278,31 +331,120 @@ type operation struct {
 	attributes map[string]*onnxpb.Attribute
 }
 
-// run looks up the operator and converts it. Attributes that it did not read are an error.
-func (o *operation) run() (*value, error) {
-	if v, err := o.fold(); v != nil || err != nil {
-		return v, err
-	}
-	op, ok := operators[o.proto.GetOpType()]
+// run looks up the operator and converts it: by a layer where there is one, otherwise by operations on arrays.
+// Attributes that it did not read are an error.
+func (o *operation) run() ([]*value, error) {
+	op, ok := operators[o.kind()]
 	if !ok {
 		return nil, errors.New("the operator is not supported")
 	}
 	if len(o.in) < op.inputs {
 		return nil, fmt.Errorf("found %d inputs, want at least %d", len(o.in), op.inputs)
 	}
-	for k, v := range o.in {
-		if k < op.values && (v == nil || v.node == nil) {
-			return nil, fmt.Errorf("input %d is a constant, want a computed value", k)
+	if err := o.present(op.inputs); err != nil {
+		return nil, err
+	}
+	attributes := maps.Clone(o.attributes)
+	var failed error
+	if op.layer != nil {
+		if failed = o.fitsLayer(op); failed == nil {
+			var v *value
+			if v, failed = op.layer(o); failed == nil {
+				return []*value{v}, o.unread()
+			}
+		}
+		o.attributes = maps.Clone(attributes)
+	}
+	if op.tensor == nil {
+		return nil, failed
+	}
+	out, err := o.tensors(op)
+	if failed != nil && errors.Is(err, errVolume) {
+		return nil, failed
+	}
+	if err != nil || !slices.ContainsFunc(o.in, func(v *value) bool { return v != nil && v.constant != nil && v.constant.second != nil }) {
+		return out, err
+	}
+	// A constant depends on the size of the batch, and so may what is computed from it alone.
+	two := &operation{importer: o.importer, proto: o.proto, attributes: attributes}
+	for _, v := range o.in {
+		if v != nil && v.constant != nil && v.constant.second != nil {
+			v = &value{constant: v.constant.second}
+		}
+		two.in = append(two.in, v)
+	}
+	for k, v := range out {
+		if v.constant == nil {
+			return out, nil
+		}
+		if k == 0 {
+			again, err := two.tensors(op)
+			if err != nil || len(again) != len(out) {
+				return nil, fmt.Errorf("for a batch of two: %w", err)
+			}
+			for k, w := range again {
+				if !v.constant.equal(w.constant) {
+					out[k].constant.second = w.constant
+				}
+			}
 		}
 	}
-	out, err := op.make(o)
+	return out, nil
+}
+
+// present rejects required inputs that are left out.
+func (o *operation) present(n int) error {
+	for k := range n {
+		if o.in[k] == nil {
+			return fmt.Errorf("input %d is missing", k)
+		}
+	}
+	return nil
+}
+
+// fitsLayer checks that the computed inputs are samples of floats, as layers take them.
+func (o *operation) fitsLayer(op operator) error {
+	computed := false
+	for k, v := range o.in {
+		switch {
+		case v == nil:
+		case v.node == nil:
+			if k < op.values {
+				return fmt.Errorf("input %d is a constant, want a computed value", k)
+			}
+		case !v.ordinary() || v.view == nil && !slices.Equal(v.fileShape(), o.array(v).shape[1:]):
+			return fmt.Errorf("input %d has shape %v, want a batch of samples", k, o.array(v).shape)
+		case !isFloat(v.kindOf()):
+			return fmt.Errorf("input %d holds %s, want floats", k, typeNames[v.kindOf()])
+		default:
+			computed = true
+		}
+	}
+	if !computed {
+		return errors.New("all inputs are constants, want a computed value")
+	}
+	return nil
+}
+
+// unread rejects attributes that have not been read.
+func (o *operation) unread() error {
+	for name := range o.attributes {
+		return fmt.Errorf("attribute %q is not supported", name)
+	}
+	return nil
+}
+
+// tensors converts the operator by operations on arrays.
+func (o *operation) tensors(op operator) ([]*value, error) {
+	arrays, err := op.tensor(o)
 	if err != nil {
 		return nil, err
 	}
-	for name := range o.attributes {
-		return nil, fmt.Errorf("attribute %q is not supported", name)
+	var out []*value
+	for _, a := range arrays {
+		out = append(out, a.value)
 	}
-	return out, nil
+	return out, o.unread()
 }
 
 // reader returns the only consumer of the operation's output if it is an operator of the given kind with the given
@@ -335,7 +477,7 @@ func (i *importer) has(n *onnxpb.Node, want float64) bool {
 func (o *operation) absorb(nodes ...*onnxpb.Node) {
 	for _, n := range nodes {
 		o.absorbed[n] = true
-		o.proto.Output[0] = n.Output[0]
+		o.results[o.proto] = n.Output[0]
 	}
 }
 
@@ -374,21 +516,27 @@ func (o *operation) list(name string, input int) ([]int, error) {
 	if a := o.attribute(name); a != nil {
 		values = a.Ints
 	} else if input > 0 && input < len(o.in) && o.in[input] != nil {
-		c := o.in[input].constant
-		if c == nil || c.ints == nil {
-			return nil, fmt.Errorf("input %d (%s) is not a constant of integers", input, name)
+		c, err := o.constantAt(input)
+		if err != nil || c.ints == nil {
+			return nil, fmt.Errorf("input %d (%s) is not a constant of integers: %w", input, name, err)
 		}
 		values = c.ints
+		if values == nil {
+			values = []int64{}
+		}
 	}
 	if len(values) > 2*maxAxes {
 		return nil, fmt.Errorf("attribute %q has %d numbers, want at most %d", name, len(values), 2*maxAxes)
 	}
-	var out []int
-	for _, v := range values {
+	if values == nil {
+		return nil, nil
+	}
+	out := make([]int, len(values))
+	for k, v := range values {
 		if v > 1<<30 || v < -(1<<30) {
 			return nil, fmt.Errorf("attribute %q holds %d, want at most %d", name, v, 1<<30)
 		}
-		out = append(out, int(v))
+		out[k] = int(v)
 	}
 	return out, nil
 }
@@ -412,7 +560,7 @@ func (o *operation) weight(input int) (*tensor, error) {
 		return nil, nil
 	}
 	c := o.in[input].constant
-	if c == nil || c.floats == nil {
+	if c == nil || c.floats == nil || c.second != nil {
 		return nil, fmt.Errorf("input %d is not a constant of floats", input)
 	}
 	return c, nil

@@ -56,7 +56,9 @@ func layerNormalization(o *operation) (*value, error) {
 	if axis := o.integer("axis", -1); axis != -1 && axis != rank-1 {
 		return nil, fmt.Errorf("attribute \"axis\" is %d, want the last", axis)
 	}
-	o.integer("stash_type", 1)
+	if o.integer("stash_type", 1); len(o.proto.Output) > 1 {
+		return nil, errors.New("the statistics are outputs")
+	}
 	n := layers.NewLayerNormalization()
 	n.Epsilon, n.Center = o.float("epsilon", 1e-5), len(o.in) > 2
 	gamma, err := o.vector(1, c)
@@ -159,6 +161,12 @@ func (o *operation) factor(x *value, parameter int, c *tensor) bool {
 	if len(c.floats) != len(p.Value) || c.dims[len(c.dims)-4] != len(p.Value) {
 		return false
 	}
-	copy(p.Value, c.floats)
+	for k, v := range c.floats {
+		if parameter == 0 { // gamma is 1 at first, and beta 0
+			p.Value[k] *= v
+		} else {
+			p.Value[k] += v
+		}
+	}
 	return true
 }

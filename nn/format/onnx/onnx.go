@@ -7,8 +7,14 @@
 // transposes in the file are absorbed. An exported file has the model's order at both ends.
 //
 // Supported operators are listed in operators, supported layers in exporter.layer. Unsupported ones are reported by
-// name: the node and its operator, or the layer and its class. Weights must be initializers: external data is
-// rejected, and nothing outside the file is read.
+// name: the node and its operator, or the layer and its class.
+//
+// An operator that a layer computes becomes that layer. Others become operations on arrays of any shape, which are
+// slower, or constants where their inputs are constants: the arithmetic on shapes that exporters write is computed
+// when the file is read. Computed values are float32, whatever the file's type; integers are exact up to 2^24.
+//
+// The first axis of an input is the batch. Where the file leaves its size open, operators must keep the samples
+// apart. A file for a batch of 1 may use that axis as it likes; it is applied to each sample of a larger batch.
 package onnx
 
 import (
@@ -16,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,8 +40,8 @@ const MaxBytes = 1<<31 - 1
 const (
 	irVersion = 10 // the version for opset 21
 	opset     = 21 // opset of files that we write
-	oldest    = 6  // oldest opset that is read; since 13 all operators have their current form
-	newest    = 27
+	oldest    = 1  // oldest opset that is read; since 13 all operators have their current form
+	newest    = 28
 )
 
 // Is reports whether data starts like an ONNX file: with the format version, a small number, followed by another
@@ -47,12 +54,76 @@ func Is(data []byte) bool {
 	return field >= 2 && field <= 14 && (wire == 2 || wire == 0 && field == 5)
 }
 
-// Decode decodes the model in data, the content of a file.
-func Decode(data []byte) (*nn.Model, error) { return DecodeWith(data, nil) }
+// Options are what a file may leave open.
+type Options struct {
+	// Input gives the sizes of input axes that have none in the file, in order, without the batch.
+	Input nn.Shape
+	// Folder is that of the file, in which other files may hold its weights; if it is empty, they are an error.
+	Folder string
+}
 
-// DecodeWith is like Decode. input gives the sizes of input axes that have none in the file, in order, without the
-// batch.
-func DecodeWith(data []byte, input nn.Shape) (*nn.Model, error) {
+// Decode decodes the model in data, the content of a file.
+func Decode(data []byte) (*nn.Model, error) { return DecodeWith(data, Options{}) }
+
+// DecodeWith is like Decode, with options.
+func DecodeWith(data []byte, o Options) (*nn.Model, error) {
+	from := &external{}
+	if o.Folder != "" {
+		root, err := os.OpenRoot(o.Folder)
+		if err != nil {
+			return nil, fmt.Errorf("onnx: %w", err)
+		}
+		from = &external{root: root, files: map[string]*os.File{}}
+		defer from.close()
+	}
+	return decode(data, o.Input, from)
+}
+
+// read converts a graph. Where the size of the batch is open, or above 1, the operators must keep the samples apart.
+// If they do not, or the inputs have no batch in common, and all sizes are fixed, a sample is all of the inputs.
+func read(g *onnxpb.Graph, version int64, open nn.Shape, from *external) (*nn.Model, error) {
+	given := map[string]bool{}
+	for _, t := range g.Initializer {
+		given[t.GetName()] = true
+	}
+	batch, common, fixed := int64(-1), true, true
+	for _, in := range g.Input {
+		if given[in.GetName()] {
+			continue
+		}
+		shape := in.GetType().GetTensorType().GetShape()
+		dims := shape.GetDim()
+		size := int64(0)
+		if len(dims) > 0 {
+			size = dims[0].GetDimValue()
+		}
+		for _, d := range dims {
+			fixed = fixed && d.GetDimValue() > 0
+		}
+		fixed = fixed && shape != nil
+		common = common && len(dims) > 1 && (batch < 0 || size == batch)
+		batch = size
+	}
+	var failed error
+	if common || !fixed {
+		i := newImporter(g, version, open, from)
+		i.strict = !common || batch != 1
+		m, err := i.model()
+		if err == nil || !i.strict || !fixed {
+			return m, err
+		}
+		failed = err
+	}
+	i := newImporter(g, version, open, from)
+	i.whole = true
+	m, err := i.model()
+	if err != nil && failed != nil {
+		return nil, failed
+	}
+	return m, err
+}
+
+func decode(data []byte, open nn.Shape, from *external) (*nn.Model, error) {
 	file := &onnxpb.Model{}
 	if err := proto.Unmarshal(data, file); err != nil {
 		return nil, fmt.Errorf("onnx: %w", err)
@@ -60,17 +131,16 @@ func DecodeWith(data []byte, input nn.Shape) (*nn.Model, error) {
 	if file.Graph == nil {
 		return nil, errors.New("onnx: the file has no graph")
 	}
-	i := newImporter(file.Graph)
-	i.open = input
+	version := int64(0)
 	for _, set := range file.OpsetImport {
 		if d := set.GetDomain(); d == "" || d == "ai.onnx" {
-			i.opset = set.GetVersion()
+			version = set.GetVersion()
 		}
 	}
-	if i.opset < oldest || i.opset > newest {
-		return nil, fmt.Errorf("onnx: found opset %d, want %d to %d", i.opset, oldest, newest)
+	if version < oldest || version > newest {
+		return nil, fmt.Errorf("onnx: found opset %d, want %d to %d", version, oldest, newest)
 	}
-	m, err := i.model()
+	m, err := read(file.Graph, version, open, from)
 	if err != nil {
 		return nil, fmt.Errorf("onnx: %w", err)
 	}

@@ -9,20 +9,11 @@ import (
 	"github.com/voxelstream/voxelstream/nn/layers"
 )
 
-func flatten(o *operation) (*value, error) {
-	rank := len(o.in[0].node.Shape) + 1
-	if axis := o.integer("axis", 1); axis != 1 && axis != 1-rank {
-		return nil, fmt.Errorf("attribute \"axis\" is %d, want 1, because the batch is kept", axis)
-	}
-	x, err := o.plain(o.in[0])
-	if err != nil {
-		return nil, err
-	}
-	return o.layer(layers.NewFlatten(), false, x)
-}
-
 func reshape(o *operation) (*value, error) {
-	target, err := o.list("shape", 1)
+	if len(o.in) < 2 {
+		return nil, errors.New("the shape is an attribute")
+	}
+	target, grow, err := o.sizes(1)
 	if err != nil {
 		return nil, err
 	}
@@ -30,7 +21,7 @@ func reshape(o *operation) (*value, error) {
 		return nil, fmt.Errorf("found shape %v with allowzero, want sizes of at least 1", target)
 	}
 	have := o.in[0].fileShape()
-	if len(target) < 2 || target[0] > 1 && target[0] != o.batch {
+	if len(target) < 2 || target[0] > 1 && (!o.strict || target[0] != o.batch) || slices.Contains(grow[1:], true) {
 		return nil, fmt.Errorf("found shape %v, want the batch (0, -1, 1 or its size) followed by the shape "+
 			"of a sample", target)
 	}
@@ -43,8 +34,17 @@ func reshape(o *operation) (*value, error) {
 			target[k] = have[k]
 		}
 	}
-	if v := o.in[0]; v.view != nil && slices.Equal(target, (&value{node: v.node, last: v.last}).fileShape()) {
-		back := &value{node: v.node, last: v.last}
+	if free := slices.Index(target, -1); free >= 0 {
+		target[free] = 1
+		if n := elements(target); n > 0 {
+			target[free] = elements(have) / n
+		}
+	}
+	if elements(target) != elements(have) {
+		return nil, fmt.Errorf("found shape %v for an input %v", target, have)
+	}
+	if v := o.in[0]; v.view != nil && slices.Equal(target, v.unviewed().fileShape()) {
+		back := v.unviewed()
 		if len(o.readers[o.proto.Input[0]]) == 1 {
 			back.bare = v.bare
 		}
@@ -64,50 +64,6 @@ func (o *operation) shaped(target []int) (*value, error) {
 		return nil, err
 	}
 	return o.layer(&layers.Reshape{Target: target}, false, x)
-}
-
-func squeeze(o *operation) (*value, error) {
-	axes, err := o.list("axes", 1)
-	if err != nil {
-		return nil, err
-	}
-	have := o.in[0].fileShape()
-	var target []int
-	for a, size := range have {
-		gone := slices.Contains(axes, a+1) || slices.Contains(axes, a-len(have)) || axes == nil && size == 1
-		if gone && size != 1 {
-			return nil, fmt.Errorf("axis %d has size %d, want 1", a+1, size)
-		}
-		if !gone {
-			target = append(target, size)
-		}
-	}
-	if len(target) == 0 {
-		return nil, errors.New("the sample would have no axes, want at least one")
-	}
-	return o.shaped(target)
-}
-
-func unsqueeze(o *operation) (*value, error) {
-	axes, err := o.list("axes", 1)
-	if err != nil {
-		return nil, err
-	}
-	target := o.in[0].fileShape()
-	rank := len(target) + 1 + len(axes)
-	for k, a := range axes {
-		if a < 0 {
-			axes[k] = a + rank
-		}
-	}
-	slices.Sort(axes)
-	for _, a := range axes {
-		if a < 1 || a > len(target)+1 {
-			return nil, fmt.Errorf("found axes %v, want axes of the sample", axes)
-		}
-		target = slices.Insert(target, a-1, 1)
-	}
-	return o.shaped(target)
 }
 
 // transpose between the two orders of a volume needs no layer.
@@ -139,10 +95,8 @@ func pad(o *operation) (*value, error) {
 		return nil, err
 	}
 	mode, fill := o.text("mode", "constant"), o.float("value", 0)
-	if t, err := o.weight(2); err != nil {
+	if fill, err = o.number(2, fill); err != nil {
 		return nil, err
-	} else if t != nil && len(t.floats) == 1 {
-		fill = float64(t.floats[0])
 	}
 	axes, err := o.list("axes", 3)
 	if err != nil {
@@ -164,68 +118,103 @@ func pad(o *operation) (*value, error) {
 
 // slice reads a crop of a volume: along its three axes, without steps.
 func slice(o *operation) (*value, error) {
-	var bounds [4][]int
+	var numbers [4][]int
 	for k, name := range []string{"starts", "ends", "axes", "steps"} {
 		var err error
-		if bounds[k], err = o.list(name, k+1); err != nil {
+		if numbers[k], err = o.integers(name, k+1); err != nil {
 			return nil, err
 		}
+	}
+	starts, ends, axes, steps := numbers[0], numbers[1], numbers[2], numbers[3]
+	if axes == nil {
+		axes = count(0, len(starts))
+	}
+	if len(o.in[0].node.Shape) != 4 || len(axes) != len(starts) || len(axes) != len(ends) ||
+		steps != nil && (len(steps) != len(axes) || slices.ContainsFunc(steps, func(s int) bool { return s != 1 })) {
+		return nil, errors.New("want slices of a volume without steps")
+	}
+	crop, shape := &layers.Padding3D{Crop: true}, append([]int{1}, o.in[0].fileShape()...)
+	seen := map[int]bool{}
+	for k, axis := range axes {
+		if axis < 0 {
+			axis += 5
+		}
+		if axis < 0 || axis > 4 || seen[axis] {
+			return nil, fmt.Errorf("found axes %v", axes)
+		}
+		seen[axis] = true
+		size := shape[axis]
+		start, end := within(starts[k], size), within(ends[k], size)
+		switch {
+		case start >= end:
+			return nil, fmt.Errorf("found cells %d to %d of %d along axis %d, want at least one", start, end, size, axis)
+		case axis >= 2:
+			crop.Sizes[axis-2] = [2]int{start, size - end}
+		case start != 0 || end != size || axis == 0 && o.strict && ends[k] < everything:
+			return nil, errors.New("want slices along depth, height and width")
+		}
+	}
+	if crop.Sizes == [3][2]int{} {
+		return o.in[0], nil
 	}
 	x, err := o.channelsLast(o.in[0])
 	if err != nil {
 		return nil, err
 	}
-	starts, ends, axes := bounds[0], bounds[1], bounds[2]
-	crop := &layers.Padding3D{Crop: true}
-	for k, axis := range axes {
-		if axis < 0 {
-			axis += 5
-		}
-		if axis < 2 || axis > 4 || len(axes) != len(starts) || len(axes) != len(ends) || bounds[3] != nil &&
-			(len(bounds[3]) != len(axes) || bounds[3][k] != 1) {
-			return nil, fmt.Errorf("found starts %v, ends %v, axes %v and steps %v; want slices of depth, height and "+
-				"width without steps", starts, ends, axes, bounds[3])
-		}
-		size, start, end := x.Shape[axis-2], starts[k], ends[k]
-		if start < 0 {
-			start = max(start+size, 0)
-		}
-		if end < 0 {
-			end += size
-		}
-		if end = min(end, size); start >= end {
-			return nil, fmt.Errorf("found cells %d to %d of %d along axis %d, want at least one", start, end, size, axis)
-		}
-		crop.Sizes[axis-2] = [2]int{start, size - end}
-	}
 	return o.layer(crop, true, x)
 }
 
-// resize reads the repetition of cells: nearest neighbour with integer factors.
+// resize reads the repetition of cells of a volume: nearest neighbour with integer factors.
 func resize(o *operation) (*value, error) {
 	mode, where, nearest := o.text("mode", "nearest"), o.text("coordinate_transformation_mode", "half_pixel"),
 		o.text("nearest_mode", "round_prefer_floor")
-	for _, name := range []string{
-		"cubic_coeff_a", "exclude_outside", "extrapolation_value", "antialias",
-		"keep_aspect_ratio_policy",
-	} {
+	for _, name := range []string{"cubic_coeff_a", "exclude_outside", "extrapolation_value", "antialias"} {
 		o.attribute(name) // they apply to other modes
 	}
-	scales, err := o.weight(2)
+	scalesAt, sizesAt := 2, 3
+	if o.opset < 11 {
+		scalesAt, sizesAt, where, nearest = 1, -1, "asymmetric", "floor"
+	}
+	axes, err := o.list("axes", 0)
 	if err != nil {
 		return nil, err
 	}
-	repeats := where == "asymmetric" && nearest == "floor" || where == "half_pixel" && nearest == "round_prefer_floor"
-	if scales == nil || len(scales.floats) != 5 || scales.floats[0] != 1 || scales.floats[1] != 1 ||
-		mode != "nearest" || !repeats {
-		return nil, fmt.Errorf("found mode %s, %s, %s; want nearest-neighbour resizing of a volume by "+
-			"constant factors", mode, where, nearest)
+	if axes == nil {
+		axes = count(0, 5)
 	}
-	u := layers.NewUpSampling3D(1)
-	for a, s := range scales.floats[2:] {
-		if u.Size[a] = int(s); float32(u.Size[a]) != s || s < 1 || s > 1<<20 {
-			return nil, fmt.Errorf("found factor %g, want an integer of at least 1", s)
+	a := o.arg(0)
+	if len(a.shape) != 5 || mode != "nearest" {
+		return nil, errors.New("want nearest-neighbour resizing of a volume")
+	}
+	for k, axis := range axes {
+		if axis < 0 {
+			axes[k] += 5
 		}
+		if axes[k] < 0 || axes[k] > 4 {
+			return nil, fmt.Errorf("attribute \"axes\" is %v", axes)
+		}
+	}
+	scales, _, err := o.factors(a, axes, scalesAt, sizesAt)
+	if err != nil {
+		return nil, err
+	}
+	u, factors := layers.NewUpSampling3D(1), [5]float64{1, 1, 1, 1, 1}
+	for k, axis := range axes {
+		factors[axis] = scales[k]
+	}
+	for axis, s := range factors {
+		exact := where == "asymmetric" && nearest == "floor" || where == "half_pixel" && nearest == "round_prefer_floor" ||
+			where == "pytorch_half_pixel" && nearest == "round_prefer_floor" && s*float64(a.shape[axis]) > 1
+		if s == 1 {
+			continue
+		}
+		if axis < 2 || !exact || s < 1 || s > 1<<20 || s != float64(int(s)) {
+			return nil, fmt.Errorf("found factor %g along axis %d, %s, %s; want integers of at least 1", s, axis, where, nearest)
+		}
+		u.Size[axis-2] = int(s)
+	}
+	if u.Size == [3]int{1, 1, 1} {
+		return o.in[0], nil
 	}
 	x, err := o.channelsLast(o.in[0])
 	if err != nil {
@@ -236,8 +225,7 @@ func resize(o *operation) (*value, error) {
 
 func concat(o *operation) (*value, error) {
 	if len(o.in) == 1 {
-		o.attribute("axis")
-		return o.in[0], nil
+		return nil, errors.New("found one input")
 	}
 	rank, last := 0, false
 	for k, v := range o.in {

@@ -10,7 +10,8 @@ import (
 // Grouped is op.Conv with groups of channels; for those of one channel see Depthwise. Some groups at a time are
 // copied out as a block and computed as one convolution whose weights between different groups are zero: as many as
 // fill the vectors that products are made of, so that most of the products with zero take the place of idle lanes.
-// What is not finite spreads to the other groups of its block.
+// Where an output is not finite the reference computes them all, as what is not finite spreads to the other groups
+// of its block.
 type Grouped struct {
 	*op.Conv
 	// Block is the convolution of a block of groups.
@@ -28,6 +29,8 @@ type Grouped struct {
 	sums    *columnSums
 	back    ir.Env[float32] // of input
 	sets    bool
+
+	zeros, energies []float32
 
 	copyIn, copyOut, copyGrad, addInput func(worker, task int)
 }
@@ -60,6 +63,7 @@ func NewGrouped(c *op.Conv) (*Grouped, bool) {
 func (g *Grouped) Plan(p *ir.Program) {
 	b := g.Block
 	b.prepare(p)
+	g.zeros, g.energies = make([]float32, g.OutC), make([]float32, g.OutC)
 	g.kernel = make([]float32, b.Patch()*b.OutC)
 	g.inner.X, g.inner.P, g.inner.DP = [][]float32{make([]float32, p.Batch*b.InLen())}, [][]float32{g.kernel, nil},
 		make([][]float32, 1)
@@ -141,6 +145,12 @@ func (g *Grouped) Forward(e *ir.Env[float32]) {
 		}
 		b.Forward(&g.inner)
 		e.Pool.Run(parts(e.N), g.copyOut)
+	}
+	// The products of a block with the zeros between its groups carry NaN and infinities from one group to others.
+	if g.each > 1 {
+		if energy := kernel.Energy(e.Y, g.zeros, g.energies); energy-energy != 0 {
+			g.Conv.Forward(e)
+		}
 	}
 }
 

@@ -15,7 +15,10 @@ type minimal struct {
 	weights   copied
 	scratch   [][]float32
 	staged    *staged // where the tiles are few
+	outliers  *outliers
+	first     int // window of the sample that is convolved directly
 	transform func(worker, task int)
+	direct    func(worker, task int)
 }
 
 // copied remembers an array, to tell when it changes.
@@ -45,6 +48,8 @@ const inputsPerTask = 4
 
 func (c *Conv) planMinimal(p *ir.Program) {
 	m := &c.minimal
+	m.outliers = newOutliers(p, c.InC, c.InLen()/c.InC, p.Batch)
+	c.planDirect()
 	m.k = kernel.NewWinograd(c.k, c.Winograd)
 	m.u = make([]float32, m.k.WeightLen())
 	m.scratch = workers(p, max(m.k.TileScratchLen(), m.k.WeightScratchLen()))
@@ -70,6 +75,39 @@ func (c *Conv) planMinimal(p *ir.Program) {
 func (c *Conv) tileIsWindow() bool { return c.Pooled() && c.Winograd == c.Pool.Size[0] }
 
 func (c *Conv) forwardMinimal(e *ir.Env[float32]) {
+	found := c.minimal.outliers.find(e)
+	if len(found) < e.N {
+		c.forwardTiles(e)
+	}
+	for _, n := range found {
+		c.forwardSample(e, n)
+	}
+}
+
+// planDirect makes the task that convolves some windows of a sample directly.
+func (c *Conv) planDirect() {
+	c.minimal.direct = func(worker, task int) {
+		e, first := c.env, c.minimal.first
+		lo, hi := block(c.k.Windows(), leastRows, task)
+		if c.scratch[worker] == nil {
+			c.scratch[worker] = make([]float32, c.k.ScratchLen())
+		}
+		c.k.Forward(e.Y, c.arg, e.X[0], c.weights(e), c.bias(e), first+lo, first+hi, c.scratch[worker])
+		c.finish(e.Y[(first+lo)*c.OutC : (first+hi)*c.OutC])
+	}
+}
+
+// forwardSample convolves a sample directly, in memory that is made when it is first needed.
+func (c *Conv) forwardSample(e *ir.Env[float32], n int) {
+	if c.scratch == nil {
+		c.scratch = make([][]float32, len(c.minimal.scratch))
+	}
+	c.minimal.first = n * c.k.Windows()
+	e.Pool.Run(blocks(c.k.Windows(), leastRows), c.minimal.direct)
+}
+
+// forwardTiles convolves all samples by minimal filtering.
+func (c *Conv) forwardTiles(e *ir.Env[float32]) {
 	m := &c.minimal
 	// In training the weights change with each step.
 	if e.Train || m.weights.update(c.weights(e)) {

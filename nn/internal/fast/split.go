@@ -33,7 +33,7 @@ func NewSplit(o ir.Op) (*Split, bool) {
 		like = func() ir.Op {
 			return &op.Pool{In: o.In, Out: o.Out, Size: o.Size, Stride: o.Stride, Pad: o.Pad, C: o.C, Average: o.Average}
 		}
-	case *op.Concat, *op.Gather:
+	case *op.Concat, *op.Gather, *op.Map, *op.Reduce, *op.MatMul, *op.Resample:
 		like = func() ir.Op { return o }
 	default:
 		return nil, false

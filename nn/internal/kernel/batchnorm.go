@@ -191,3 +191,14 @@ func portableCombine(dst, x, dy, a, b, d []float32) {
 		}
 	}
 }
+
+// Energy is the sum of the squares of x [rows,C], with C the length of zeros, which are zero; scratch is [C]. It is
+// infinite or NaN where an element, or a square in float32, is.
+func Energy(x, zeros, scratch []float32) float64 {
+	loops.squares(scratch, x, zeros)
+	sum := 0.
+	for _, v := range scratch[:len(zeros)] {
+		sum += float64(v)
+	}
+	return sum
+}

@@ -2,11 +2,12 @@ package op
 
 import "github.com/voxelstream/voxelstream/nn/internal/ir"
 
-// Gather copies cells of C elements: cell i of Y is cell From[i] of X, which has Cells of them, and zero where
+// Gather copies cells of C elements: cell i of Y is cell From[i] of X, which has Cells of them, and Fill where
 // From[i] is negative. It pads, crops, repeats and changes the order of axes.
 type Gather struct {
 	From     []int32
 	Cells, C int
+	Fill     float64
 }
 
 // Forward computes Y.
@@ -26,7 +27,9 @@ func gatherForward[T ir.Float](g *Gather, e *ir.Env[T]) {
 		x, y := e.X[0][n*g.Cells*g.C:], e.Y[n*len(g.From)*g.C:]
 		for i, from := range g.From {
 			if from < 0 {
-				clear(y[i*g.C : (i+1)*g.C])
+				for c := range g.C {
+					y[i*g.C+c] = T(g.Fill)
+				}
 				continue
 			}
 			copy(y[i*g.C:(i+1)*g.C], x[int(from)*g.C:])

@@ -42,10 +42,10 @@ func joinGathers(p *ir.Program) {
 	drawIn(p, func(n, reader *ir.Node) bool {
 		g, ok := n.Op.(*op.Gather)
 		h, follows := reader.Op.(*op.Gather)
-		if !ok || !follows || g.C != h.C {
+		if !ok || !follows || g.C != h.C || g.Fill != h.Fill {
 			return false
 		}
-		joined := &op.Gather{From: make([]int32, len(h.From)), Cells: g.Cells, C: g.C}
+		joined := &op.Gather{From: make([]int32, len(h.From)), Cells: g.Cells, C: g.C, Fill: g.Fill}
 		same := len(h.From) == g.Cells
 		for i, from := range h.From {
 			if from >= 0 {

@@ -506,6 +506,7 @@ type Attribute struct {
 	I             *int64                 `protobuf:"varint,3,opt,name=i" json:"i,omitempty"`
 	S             []byte                 `protobuf:"bytes,4,opt,name=s" json:"s,omitempty"`
 	T             *Tensor                `protobuf:"bytes,5,opt,name=t" json:"t,omitempty"`
+	G             *Graph                 `protobuf:"bytes,6,opt,name=g" json:"g,omitempty"`
 	Floats        []float32              `protobuf:"fixed32,7,rep,name=floats" json:"floats,omitempty"`
 	Ints          []int64                `protobuf:"varint,8,rep,name=ints" json:"ints,omitempty"`
 	Type          *Attribute_Type        `protobuf:"varint,20,opt,name=type,enum=voxelstream.onnx.Attribute_Type" json:"type,omitempty"`
@@ -578,6 +579,13 @@ func (x *Attribute) GetT() *Tensor {
 	return nil
 }
 
+func (x *Attribute) GetG() *Graph {
+	if x != nil {
+		return x.G
+	}
+	return nil
+}
+
 func (x *Attribute) GetFloats() []float32 {
 	if x != nil {
 		return x.Floats
@@ -608,6 +616,8 @@ type Tensor struct {
 	Int64Data     []int64                `protobuf:"varint,7,rep,packed,name=int64_data,json=int64Data" json:"int64_data,omitempty"`
 	Name          *string                `protobuf:"bytes,8,opt,name=name" json:"name,omitempty"`
 	RawData       []byte                 `protobuf:"bytes,9,opt,name=raw_data,json=rawData" json:"raw_data,omitempty"`
+	Uint64Data    []uint64               `protobuf:"varint,11,rep,packed,name=uint64_data,json=uint64Data" json:"uint64_data,omitempty"`
+	ExternalData  []*Entry               `protobuf:"bytes,13,rep,name=external_data,json=externalData" json:"external_data,omitempty"`
 	DoubleData    []float64              `protobuf:"fixed64,10,rep,packed,name=double_data,json=doubleData" json:"double_data,omitempty"`
 	DataLocation  *Tensor_Location       `protobuf:"varint,14,opt,name=data_location,json=dataLocation,enum=voxelstream.onnx.Tensor_Location" json:"data_location,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -689,6 +699,20 @@ func (x *Tensor) GetName() string {
 func (x *Tensor) GetRawData() []byte {
 	if x != nil {
 		return x.RawData
+	}
+	return nil
+}
+
+func (x *Tensor) GetUint64Data() []uint64 {
+	if x != nil {
+		return x.Uint64Data
+	}
+	return nil
+}
+
+func (x *Tensor) GetExternalData() []*Entry {
+	if x != nil {
+		return x.ExternalData
 	}
 	return nil
 }
@@ -1049,13 +1073,14 @@ const file_onnx_proto_rawDesc = "" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x17\n" +
 	"\aop_type\x18\x04 \x01(\tR\x06opType\x129\n" +
 	"\tattribute\x18\x05 \x03(\v2\x1b.voxelstream.onnx.AttributeR\tattribute\x12\x16\n" +
-	"\x06domain\x18\a \x01(\tR\x06domain\"\xac\x02\n" +
+	"\x06domain\x18\a \x01(\tR\x06domain\"\xd3\x02\n" +
 	"\tAttribute\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\f\n" +
 	"\x01f\x18\x02 \x01(\x02R\x01f\x12\f\n" +
 	"\x01i\x18\x03 \x01(\x03R\x01i\x12\f\n" +
 	"\x01s\x18\x04 \x01(\fR\x01s\x12&\n" +
-	"\x01t\x18\x05 \x01(\v2\x18.voxelstream.onnx.TensorR\x01t\x12\x16\n" +
+	"\x01t\x18\x05 \x01(\v2\x18.voxelstream.onnx.TensorR\x01t\x12%\n" +
+	"\x01g\x18\x06 \x01(\v2\x17.voxelstream.onnx.GraphR\x01g\x12\x16\n" +
 	"\x06floats\x18\a \x03(\x02R\x06floats\x12\x12\n" +
 	"\x04ints\x18\b \x03(\x03R\x04ints\x124\n" +
 	"\x04type\x18\x14 \x01(\x0e2 .voxelstream.onnx.Attribute.TypeR\x04type\"W\n" +
@@ -1069,7 +1094,7 @@ const file_onnx_proto_rawDesc = "" +
 	"\x06TENSOR\x10\x04\x12\n" +
 	"\n" +
 	"\x06FLOATS\x10\x06\x12\b\n" +
-	"\x04INTS\x10\a\"\xe5\x02\n" +
+	"\x04INTS\x10\a\"\xc8\x03\n" +
 	"\x06Tensor\x12\x12\n" +
 	"\x04dims\x18\x01 \x03(\x03R\x04dims\x12\x1b\n" +
 	"\tdata_type\x18\x02 \x01(\x05R\bdataType\x12!\n" +
@@ -1081,6 +1106,9 @@ const file_onnx_proto_rawDesc = "" +
 	"int64_data\x18\a \x03(\x03B\x02\x10\x01R\tint64Data\x12\x12\n" +
 	"\x04name\x18\b \x01(\tR\x04name\x12\x19\n" +
 	"\braw_data\x18\t \x01(\fR\arawData\x12#\n" +
+	"\vuint64_data\x18\v \x03(\x04B\x02\x10\x01R\n" +
+	"uint64Data\x12<\n" +
+	"\rexternal_data\x18\r \x03(\v2\x17.voxelstream.onnx.EntryR\fexternalData\x12#\n" +
 	"\vdouble_data\x18\n" +
 	" \x03(\x01B\x02\x10\x01R\n" +
 	"doubleData\x12F\n" +
@@ -1147,17 +1175,19 @@ var file_onnx_proto_depIdxs = []int32{
 	9,  // 7: voxelstream.onnx.Graph.sparse_initializer:type_name -> voxelstream.onnx.SparseTensor
 	7,  // 8: voxelstream.onnx.Node.attribute:type_name -> voxelstream.onnx.Attribute
 	8,  // 9: voxelstream.onnx.Attribute.t:type_name -> voxelstream.onnx.Tensor
-	0,  // 10: voxelstream.onnx.Attribute.type:type_name -> voxelstream.onnx.Attribute.Type
-	1,  // 11: voxelstream.onnx.Tensor.data_location:type_name -> voxelstream.onnx.Tensor.Location
-	11, // 12: voxelstream.onnx.ValueInfo.type:type_name -> voxelstream.onnx.Type
-	13, // 13: voxelstream.onnx.Type.tensor_type:type_name -> voxelstream.onnx.Type.Dense
-	14, // 14: voxelstream.onnx.Shape.dim:type_name -> voxelstream.onnx.Shape.Dimension
-	12, // 15: voxelstream.onnx.Type.Dense.shape:type_name -> voxelstream.onnx.Shape
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	5,  // 10: voxelstream.onnx.Attribute.g:type_name -> voxelstream.onnx.Graph
+	0,  // 11: voxelstream.onnx.Attribute.type:type_name -> voxelstream.onnx.Attribute.Type
+	4,  // 12: voxelstream.onnx.Tensor.external_data:type_name -> voxelstream.onnx.Entry
+	1,  // 13: voxelstream.onnx.Tensor.data_location:type_name -> voxelstream.onnx.Tensor.Location
+	11, // 14: voxelstream.onnx.ValueInfo.type:type_name -> voxelstream.onnx.Type
+	13, // 15: voxelstream.onnx.Type.tensor_type:type_name -> voxelstream.onnx.Type.Dense
+	14, // 16: voxelstream.onnx.Shape.dim:type_name -> voxelstream.onnx.Shape.Dimension
+	12, // 17: voxelstream.onnx.Type.Dense.shape:type_name -> voxelstream.onnx.Shape
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_onnx_proto_init() }
