@@ -211,7 +211,7 @@ func (tr *training) initial(ctx context.Context, vo voxelize.Options) error {
 		}
 	}
 	tr.model.Metadata = tr.input.Metadata(m.Classes)
-	return nil
+	return format.CanSave(tr.o.Out, tr.model)
 }
 
 func (tr *training) data(ctx context.Context, paths []string, vo voxelize.Options) (*dataset, error) {

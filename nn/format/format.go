@@ -222,6 +222,20 @@ func LoadTraining(ctx context.Context, path string, m *nn.Model) (t *Training, e
 // complete.
 func Save(path string, m *nn.Model) error { return SaveTraining(path, m, nil) }
 
+// CanSave returns an error if the format given by path's extension cannot hold the architecture of m.
+func CanSave(path string, m *nn.Model) error {
+	var err error
+	if strings.HasSuffix(strings.ToLower(path), ".onnx") {
+		err = onnx.Check(m)
+	} else {
+		_, err = config.Marshal(m, false)
+	}
+	if err != nil {
+		return fmt.Errorf("model %q cannot be saved to %s: %w", m.Name, path, err)
+	}
+	return nil
+}
+
 // SaveTraining is like Save but includes the training state, which only .keras and .h5 files can hold.
 func SaveTraining(path string, m *nn.Model, t *Training) error {
 	name := strings.ToLower(filepath.Base(path))

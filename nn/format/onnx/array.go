@@ -20,8 +20,8 @@ type tensorLayer struct {
 	make     func() ir.Op
 }
 
-// Class returns the name of the ONNX operator.
-func (l *tensorLayer) Class() string { return l.operator }
+// Class returns "ONNX" and the name of the operator, which is no class of Keras.
+func (l *tensorLayer) Class() string { return "ONNX " + l.operator }
 
 // Config returns an empty map: Keras has no such layer.
 func (l *tensorLayer) Config() map[string]any { return map[string]any{} }
@@ -161,7 +161,10 @@ func (o *operation) emit(make func() ir.Op, shape []int, along, elem int, in ...
 		}
 		nodes = append(nodes, node)
 	}
-	node, err := o.apply(&tensorLayer{operator: o.kind(), out: sampleShape(shape), make: make}, o.proto.GetName(), nodes...)
+	node, err := o.apply(
+		&tensorLayer{operator: o.kind(), out: sampleShape(shape), make: make},
+		o.proto.GetName(),
+		nodes...)
 	if err != nil {
 		return nil, err
 	}
@@ -260,7 +263,9 @@ func (o *operation) reshaped(a *array, shape []int, along int) (*array, error) {
 		return nil, fmt.Errorf("found shape %v for %d elements", shape, elements(a.shape))
 	}
 	if c := a.constant; c != nil {
-		return o.array(&value{constant: &tensor{dims: slices.Clone(shape), elem: c.elem, floats: c.floats, ints: c.ints}}), nil
+		return o.array(
+			&value{constant: &tensor{dims: slices.Clone(shape), elem: c.elem, floats: c.floats, ints: c.ints}},
+		), nil
 	}
 	node, err := o.plain(a.value)
 	if err != nil {

@@ -30,7 +30,8 @@ func gemm(o *operation) (*value, error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(t.floats) != units && len(t.floats) != 1 || len(t.dims) > 2 || len(t.floats) > 1 && t.dims[len(t.dims)-1] != units {
+		if len(t.floats) != units && len(t.floats) != 1 || len(t.dims) > 2 ||
+			len(t.floats) > 1 && t.dims[len(t.dims)-1] != units {
 			return nil, fmt.Errorf("input 2 has %d elements, want %d", len(t.floats), units)
 		}
 		bias = make([]float32, units)
@@ -80,7 +81,8 @@ func (o *operation) followingBias(n int) []float32 {
 		other = add.Input[1]
 	}
 	v := o.values[other]
-	if v == nil || v.constant == nil || !slices.Equal(v.constant.dims, []int{n}) || v.constant.floats == nil || v.constant.second != nil {
+	if v == nil || v.constant == nil || !slices.Equal(v.constant.dims, []int{n}) || v.constant.floats == nil ||
+		v.constant.second != nil {
 		return nil
 	}
 	o.absorb(add)

@@ -116,8 +116,10 @@ func named(o *operation) (curve, error) { return curves[o.kind()], nil }
 func standard(name string) func(o *operation) (curve, error) {
 	return func(o *operation) (curve, error) {
 		a, _ := op.Activation(name, o.float("alpha", defaultAlpha[name]))
-		return curve{func(x float64) float64 { return a.F(x, a.Alpha) },
-			func(x, y float64) float64 { return a.Slope(x, y, a.Alpha) }}, nil
+		return curve{
+			func(x float64) float64 { return a.F(x, a.Alpha) },
+			func(x, y float64) float64 { return a.Slope(x, y, a.Alpha) },
+		}, nil
 	}
 }
 
@@ -253,7 +255,10 @@ func cast(o *operation) ([]*array, error) {
 	o.integer("saturate", 1) // of types of 8 bits, which are not read
 	o.text("round_mode", "up")
 	if typeNames[to] == "" {
-		return nil, fmt.Errorf("attribute \"to\" is element type %d, want floats of 16 to 64 bits, integers or bools", to)
+		return nil, fmt.Errorf(
+			"attribute \"to\" is element type %d, want floats of 16 to 64 bits, integers or bools",
+			to,
+		)
 	}
 	a := o.arg(0)
 	from := a.kindOf()
@@ -330,9 +335,18 @@ type combination struct {
 
 // combinations lists the operators on two arrays, or three, that broadcasting lines up.
 var combinations = map[string]combination{
-	"Add": {func(a, b, _ float64) float64 { return a + b }, func(int, float64, float64, float64, float64) float64 { return 1 }},
-	"Sub": {func(a, b, _ float64) float64 { return a - b }, func(k int, _, _, _, _ float64) float64 { return float64(1 - 2*k) }},
-	"Mul": {func(a, b, _ float64) float64 { return a * b }, func(k int, a, b, _, _ float64) float64 { return [2]float64{b, a}[k] }},
+	"Add": {
+		func(a, b, _ float64) float64 { return a + b },
+		func(int, float64, float64, float64, float64) float64 { return 1 },
+	},
+	"Sub": {
+		func(a, b, _ float64) float64 { return a - b },
+		func(k int, _, _, _, _ float64) float64 { return float64(1 - 2*k) },
+	},
+	"Mul": {
+		func(a, b, _ float64) float64 { return a * b },
+		func(k int, a, b, _, _ float64) float64 { return [2]float64{b, a}[k] },
+	},
 	"Div": {func(a, b, _ float64) float64 { return a / b }, func(k int, _, b, _, y float64) float64 {
 		return [2]float64{1 / b, -y / b}[k]
 	}},
@@ -424,7 +438,11 @@ func combine(o *operation) ([]*array, error) {
 	}
 	if o.kind() == "Mean" {
 		by := 1 / float64(len(in))
-		y, err = o.unary(y, curve{func(x float64) float64 { return x * by }, func(_, _ float64) float64 { return by }}, y.kindOf())
+		y, err = o.unary(
+			y,
+			curve{func(x float64) float64 { return x * by }, func(_, _ float64) float64 { return by }},
+			y.kindOf(),
+		)
 	}
 	return []*array{y}, err
 }
@@ -444,8 +462,11 @@ func (o *operation) legacyBroadcast() ([]*array, error) {
 		return in, nil
 	}
 	if o.kind() == "PRelu" && elements(in[1].shape) > 1 { // one slope for each channel
-		slope, err := o.reshaped(in[1], append([]int{elements(in[1].shape)}, slices.Repeat([]int{1}, len(in[0].shape)-2)...),
-			noBatch)
+		slope, err := o.reshaped(
+			in[1],
+			append([]int{elements(in[1].shape)}, slices.Repeat([]int{1}, len(in[0].shape)-2)...),
+			noBatch,
+		)
 		return []*array{in[0], slope}, err
 	}
 	o.integer("broadcast", 0)
@@ -487,11 +508,11 @@ func (o *operation) combined(c combination, elem int, in ...*array) (*array, err
 			}
 		}
 		if a.along >= 0 {
-			if at := a.along + rank - len(a.shape); along >= 0 && at != along {
+			at := a.along + rank - len(a.shape)
+			if along >= 0 && at != along {
 				return nil, fmt.Errorf("found the batch as axes %d and %d", along, at)
-			} else {
-				along = at
 			}
+			along = at
 		}
 	}
 	for _, a := range in { // along the batch, others must be the same for all samples

@@ -217,6 +217,9 @@ func (e *exporter) layer(l nn.Layer, in, out nn.Shape, x []*written) (*written, 
 		y := e.node("Mul", []string{e.plain(x[0]), e.numbers(narrow(l.Scale), len(l.Scale))})
 		return &written{plain: e.node("Add", []string{y, e.numbers(narrow(l.Offset), len(l.Offset))})}, nil
 	}
+	if l, ok := l.(*tensorLayer); ok {
+		return nil, fmt.Errorf("%s was read from ONNX as an operation on arrays, which is not written again", l.operator)
+	}
 	return nil, errors.New("ONNX has no equivalent operator")
 }
 

@@ -22,8 +22,10 @@ type external struct {
 // read returns the data of a tensor: n bytes of the file, from the offset on, that its entries state.
 func (e *external) read(p *onnxpb.Tensor, n int) ([]byte, error) {
 	if e.root == nil {
-		return nil, errors.New("its data is in another file; give the path of the model, with that file beside it, or " +
-			"save the model with embedded data (torch.onnx.export(..., external_data=False))")
+		return nil, errors.New(
+			"its data is in another file; give the path of the model, with that file beside it, or " +
+				"save the model with embedded data (torch.onnx.export(..., external_data=False))",
+		)
 	}
 	location, offset, length := "", int64(0), int64(n)
 	for _, entry := range p.ExternalData {
@@ -62,8 +64,14 @@ func (e *external) read(p *onnxpb.Tensor, n int) ([]byte, error) {
 		return nil, err
 	}
 	if length != int64(n) || offset < 0 || offset > math.MaxInt64-length || offset+length > info.Size() {
-		return nil, fmt.Errorf("its data is %d bytes from byte %d of %s, which has %d bytes; want %d bytes", length, offset,
-			location, info.Size(), n)
+		return nil, fmt.Errorf(
+			"its data is %d bytes from byte %d of %s, which has %d bytes; want %d bytes",
+			length,
+			offset,
+			location,
+			info.Size(),
+			n,
+		)
 	}
 	data := make([]byte, n)
 	_, err = io.ReadFull(io.NewSectionReader(f, offset, length), data)

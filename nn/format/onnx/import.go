@@ -350,7 +350,10 @@ func (o *operation) run() ([]*value, error) {
 		if failed = o.fitsLayer(op); failed == nil {
 			var v *value
 			if v, failed = op.layer(o); failed == nil {
-				return []*value{v}, o.unread()
+				failed = o.unread()
+			}
+			if failed == nil {
+				return []*value{v}, nil
 			}
 		}
 		o.attributes = maps.Clone(attributes)
@@ -362,7 +365,11 @@ func (o *operation) run() ([]*value, error) {
 	if failed != nil && errors.Is(err, errVolume) {
 		return nil, failed
 	}
-	if err != nil || !slices.ContainsFunc(o.in, func(v *value) bool { return v != nil && v.constant != nil && v.constant.second != nil }) {
+	if err != nil ||
+		!slices.ContainsFunc(
+			o.in,
+			func(v *value) bool { return v != nil && v.constant != nil && v.constant.second != nil },
+		) {
 		return out, err
 	}
 	// A constant depends on the size of the batch, and so may what is computed from it alone.

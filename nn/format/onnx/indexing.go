@@ -75,7 +75,11 @@ func sliced(o *operation) ([]*array, error) {
 			axis += len(a.shape)
 		}
 		if lists[axis] != nil || steps[k] == 0 {
-			return nil, fmt.Errorf("found axes %v and steps %v, want different axes and steps other than 0", axes, steps)
+			return nil, fmt.Errorf(
+				"found axes %v and steps %v, want different axes and steps other than 0",
+				axes,
+				steps,
+			)
 		}
 		lists[axis] = sliceCells(starts[k], ends[k], steps[k], a.shape[axis])
 		if axis == a.along && a.shape[axis] == 1 && len(lists[axis]) == 1 && steps[k] == 1 && starts[k] == 0 &&
@@ -190,7 +194,10 @@ func (o *operation) sizes(input int) (values []int, grow []bool, err error) {
 		values, grow = append(values, bounded(v)), append(grow, false)
 		if s := c.second; s != nil {
 			if len(s.ints) != len(c.ints) || s.ints[k] != v && s.ints[k] != 2*v {
-				return nil, nil, fmt.Errorf("input %d depends on the size of the batch; export the model for a batch of 1", input)
+				return nil, nil, fmt.Errorf(
+					"input %d depends on the size of the batch; export the model for a batch of 1",
+					input,
+				)
 			}
 			grow[k] = s.ints[k] != v
 		}
@@ -372,7 +379,13 @@ func gather(o *operation) ([]*array, error) {
 // pick returns elements of a by their places in it, -1 for zero. Along the batch the places must be those of one
 // sample.
 func (o *operation) pick(a *array, shape []int, along int, from func() []int32) (*array, error) {
-	return o.emit(func() ir.Op { return &op.Gather{From: from(), Cells: elements(a.shape), C: 1} }, shape, along, a.kindOf(), a)
+	return o.emit(
+		func() ir.Op { return &op.Gather{From: from(), Cells: elements(a.shape), C: 1} },
+		shape,
+		along,
+		a.kindOf(),
+		a,
+	)
 }
 
 // gatherElements reads, for each element of the indices, the cell along an axis that it names.
@@ -398,9 +411,9 @@ func gatherElements(o *operation) ([]*array, error) {
 		from := make([]int32, len(index))
 		for i, at := range index {
 			rest, place, step := i, 0, 1
-			for k := len(c.dims) - 1; k >= 0; k-- {
-				p := rest % c.dims[k]
-				rest /= c.dims[k]
+			for k, d := range slices.Backward(c.dims) {
+				p := rest % d
+				rest /= d
 				if k == axis {
 					p = at
 				}
@@ -493,7 +506,8 @@ func reshapeArray(o *operation) ([]*array, error) {
 		}
 	}
 	if o.strict && o.batch > 1 && a.along == 0 && free != 0 && len(target) > 0 && target[0]%o.batch == 0 && target[0] > 0 &&
-		!grow[0] && !copied[0] && (free > 0 || known == elements(a.shape)*o.batch) {
+		!grow[0] && !copied[0] &&
+		(free > 0 || known == elements(a.shape)*o.batch) {
 		shape[0], grow[0], known = target[0]/o.batch, true, known/o.batch // the size of the batch in the file
 	}
 	if free >= 0 {
@@ -660,7 +674,8 @@ func joined(o *operation) ([]*array, error) {
 		shape[axis] += a.shape[axis]
 		c.Widths = append(c.Widths, elements(a.shape[axis:]))
 	}
-	if along == axis || along >= 0 && shape[along] != 1 && slices.ContainsFunc(in, func(a *array) bool { return a.along < 0 }) {
+	if along == axis ||
+		along >= 0 && shape[along] != 1 && slices.ContainsFunc(in, func(a *array) bool { return a.along < 0 }) {
 		return nil, fmt.Errorf("found inputs of shapes %v, which differ along the batch", shapes(in))
 	}
 	y, err := o.emit(func() ir.Op { return new(c) }, shape, along, first.kindOf(), in...)

@@ -94,9 +94,9 @@ func matrices(in, out []int) []int32 {
 	steps, list := op.Broadcast(in, out), make([]int32, elements(out))
 	for i := range list {
 		rest := i
-		for k := len(out) - 1; k >= 0; k-- {
-			list[i] += int32(rest % out[k] * steps[k])
-			rest /= out[k]
+		for k, d := range slices.Backward(out) {
+			list[i] += int32(rest % d * steps[k])
+			rest /= d
 		}
 	}
 	return list
@@ -151,7 +151,11 @@ func (o *operation) scaled(a *array, by float64) (*array, error) {
 	if by == 1 {
 		return a, nil
 	}
-	return o.unary(a, curve{func(x float64) float64 { return x * by }, func(_, _ float64) float64 { return by }}, a.kindOf())
+	return o.unary(
+		a,
+		curve{func(x float64) float64 { return x * by }, func(_, _ float64) float64 { return by }},
+		a.kindOf(),
+	)
 }
 
 // einsum reads sums of products in Einstein's notation, of one or two arrays.
@@ -159,7 +163,11 @@ func einsum(o *operation) ([]*array, error) {
 	equation := strings.ReplaceAll(o.text("equation", ""), " ", "")
 	left, out, explicit := strings.Cut(equation, "->")
 	terms := strings.Split(left, ",")
-	unsupported := fmt.Errorf("attribute \"equation\" is %q for %d inputs, want one or two of them", equation, len(o.in))
+	unsupported := fmt.Errorf(
+		"attribute \"equation\" is %q for %d inputs, want one or two of them",
+		equation,
+		len(o.in),
+	)
 	if len(terms) != len(o.in) || len(terms) > 2 {
 		return nil, unsupported
 	}
@@ -219,11 +227,11 @@ func (o *operation) contracted(in []*array, terms []string, out string) (y *arra
 		}
 		// Sum what neither the result nor the other operand has.
 		var axes []int
-		rest := ""
+		var rest strings.Builder
 		for i := range terms[k] {
 			c := terms[k][i : i+1]
 			if strings.Contains(out, c) || len(in) == 2 && strings.Contains(terms[1-k], c) {
-				rest += c
+				rest.WriteString(c)
 			} else {
 				axes = append(axes, i)
 			}
@@ -235,7 +243,7 @@ func (o *operation) contracted(in []*array, terms []string, out string) (y *arra
 			if in[k], err = o.reduced(in[k], "sum", axes, false, false, in[k].kindOf()); err != nil {
 				return nil, "", err
 			}
-			terms[k] = rest
+			terms[k] = rest.String()
 		}
 	}
 	if len(in) == 1 {
@@ -296,7 +304,12 @@ func (o *operation) diagonal(a *array, term string) (*array, string, error) {
 			return nil, "", err
 		}
 		if a.shape[i] != a.shape[k] || a.along >= 0 {
-			return nil, "", fmt.Errorf("found an array of shape %v, want equal sizes along axes %d and %d", a.shape, i, k)
+			return nil, "", fmt.Errorf(
+				"found an array of shape %v, want equal sizes along axes %d and %d",
+				a.shape,
+				i,
+				k,
+			)
 		}
 		shape := slices.Delete(slices.Clone(a.shape), k, k+1)
 		step := elements(a.shape[k+1:])
@@ -304,16 +317,16 @@ func (o *operation) diagonal(a *array, term string) (*array, string, error) {
 			from := make([]int32, elements(shape))
 			for at := range from {
 				rest, place, by := at, 0, 1
-				for axis := len(a.shape) - 1; axis >= 0; axis-- {
+				for axis, d := range slices.Backward(a.shape) {
 					if axis == k {
-						by *= a.shape[axis]
+						by *= d
 						continue
 					}
-					p := rest % a.shape[axis]
-					if rest /= a.shape[axis]; axis == i {
+					p := rest % d
+					if rest /= d; axis == i {
 						place += p * step
 					}
-					place, by = place+p*by, by*a.shape[axis]
+					place, by = place+p*by, by*d
 				}
 				from[at] = int32(place)
 			}

@@ -173,6 +173,14 @@ const (
 	maxClasses   = 1 << 16
 )
 
+// Check returns an error if ONNX cannot hold m.
+func Check(m *nn.Model) error {
+	if _, err := export(m); err != nil {
+		return fmt.Errorf("onnx: %w", err)
+	}
+	return nil
+}
+
 // Encode writes m. The output is deterministic.
 func Encode(w io.Writer, m *nn.Model) error {
 	graph, err := export(m)

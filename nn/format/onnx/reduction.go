@@ -137,9 +137,31 @@ func (o *operation) reducedLast(a *array, kind string, axes []int, keep, last bo
 		return nil, false, nil
 	}
 	s := a.node.Shape
-	r, out := op.Reduce{Outer: 1, Cells: s[0] * s[1] * s[2], Inner: s[3], Kind: kind, Last: last}, nn.Shape{1, 1, 1, s[3]}
+	r, out := op.Reduce{
+		Outer: 1,
+		Cells: s[0] * s[1] * s[2],
+		Inner: s[3],
+		Kind:  kind,
+		Last:  last,
+	}, nn.Shape{
+		1,
+		1,
+		1,
+		s[3],
+	}
 	if channels {
-		r, out = op.Reduce{Outer: s[0] * s[1] * s[2], Cells: s[3], Inner: 1, Kind: kind, Last: last}, nn.Shape{s[0], s[1], s[2], 1}
+		r, out = op.Reduce{
+			Outer: s[0] * s[1] * s[2],
+			Cells: s[3],
+			Inner: 1,
+			Kind:  kind,
+			Last:  last,
+		}, nn.Shape{
+			s[0],
+			s[1],
+			s[2],
+			1,
+		}
 	} else if !keep {
 		out = nn.Shape{s[3]}
 	}
@@ -288,7 +310,11 @@ func (o *operation) statistics(a *array, axes []int, epsilon float64) ([]*array,
 	if err != nil {
 		return nil, err
 	}
-	inverse, err := o.unary(variance, curve{func(x float64) float64 { return 1 / math.Sqrt(x+epsilon) }, flat}, typeFloat)
+	inverse, err := o.unary(
+		variance,
+		curve{func(x float64) float64 { return 1 / math.Sqrt(x+epsilon) }, flat},
+		typeFloat,
+	)
 	return []*array{mean, inverse}, err
 }
 
@@ -329,7 +355,9 @@ func (o *operation) mixed(a *array, axis int, terms [][]op.Term, offset []float6
 	shape := slices.Clone(a.shape)
 	shape[axis] = len(terms)
 	m := op.Resample{
-		Outer: elements(a.shape[:axis]), In: a.shape[axis], Inner: elements(a.shape[axis+1:]), Terms: terms, Offset: offset,
+		Outer: elements(
+			a.shape[:axis],
+		), In: a.shape[axis], Inner: elements(a.shape[axis+1:]), Terms: terms, Offset: offset,
 	}
 	return o.emit(func() ir.Op { return new(m) }, shape, a.along, a.kindOf(), a)
 }

@@ -17,7 +17,6 @@ type resizing struct {
 	in, out              int
 	scale                float64
 	start, end           float64 // of the region of interest
-	fills                bool
 }
 
 // coordinate returns the place in the input of cell i of the output.
@@ -127,7 +126,12 @@ func resizeArray(o *operation) ([]*array, error) {
 		"half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric", "tf_half_pixel_for_nn",
 		"tf_crop_and_resize",
 	}, r.where) || !slices.Contains([]string{"round_prefer_floor", "round_prefer_ceil", "floor", "ceil"}, r.nearest) {
-		return nil, fmt.Errorf("found mode %q, coordinate_transformation_mode %q and nearest_mode %q", r.mode, r.where, r.nearest)
+		return nil, fmt.Errorf(
+			"found mode %q, coordinate_transformation_mode %q and nearest_mode %q",
+			r.mode,
+			r.where,
+			r.nearest,
+		)
 	}
 	axes, err := o.list("axes", 0)
 	if err != nil {
@@ -214,7 +218,10 @@ func (o *operation) factors(a *array, axes []int, scalesAt, sizesAt int) (scales
 		most = least
 	case "not_smaller":
 	default:
-		return nil, nil, fmt.Errorf("attribute \"keep_aspect_ratio_policy\" is %q, want stretch, not_larger or not_smaller", policy)
+		return nil, nil, fmt.Errorf(
+			"attribute \"keep_aspect_ratio_policy\" is %q, want stretch, not_larger or not_smaller",
+			policy,
+		)
 	}
 	for k, axis := range axes {
 		scales[k], sizes[k] = most, int(math.Floor(most*float64(a.shape[axis])+.5))
@@ -223,7 +230,14 @@ func (o *operation) factors(a *array, axes []int, scalesAt, sizesAt int) (scales
 }
 
 // resized resamples along one axis after another.
-func (o *operation) resized(a *array, r resizing, axes []int, scales []float64, out []int, region []float64) ([]*array, error) {
+func (o *operation) resized(
+	a *array,
+	r resizing,
+	axes []int,
+	scales []float64,
+	out []int,
+	region []float64,
+) ([]*array, error) {
 	lists := make([][]int, len(a.shape))
 	outside := make([][]int, len(a.shape)) // cells that extrapolation fills
 	y, err := a, error(nil)

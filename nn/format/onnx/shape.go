@@ -21,7 +21,8 @@ func reshape(o *operation) (*value, error) {
 		return nil, fmt.Errorf("found shape %v with allowzero, want sizes of at least 1", target)
 	}
 	have := o.in[0].fileShape()
-	if len(target) < 2 || target[0] > 1 && (!o.strict || target[0] != o.batch) || slices.Contains(grow[1:], true) {
+	if len(target) < 2 || target[0] > 1 && (!o.strict || target[0] != o.batch) || slices.Contains(grow[1:], true) ||
+		o.strict && target[0] == 1 && !grow[0] && slices.Contains(target[1:], -1) {
 		return nil, fmt.Errorf("found shape %v, want the batch (0, -1, 1 or its size) followed by the shape "+
 			"of a sample", target)
 	}
@@ -29,7 +30,11 @@ func reshape(o *operation) (*value, error) {
 	for k, d := range target {
 		if d == 0 {
 			if k >= len(have) {
-				return nil, fmt.Errorf("found shape %v with a 0 for an axis that the input %v does not have", target, have)
+				return nil, fmt.Errorf(
+					"found shape %v with a 0 for an axis that the input %v does not have",
+					target,
+					have,
+				)
 			}
 			target[k] = have[k]
 		}
@@ -80,7 +85,11 @@ func transpose(o *operation) (*value, error) {
 	case slices.Equal(order, []int{0, 4, 1, 2, 3}) && len(v.node.Shape) == 4 && !v.last:
 		return &value{node: v.node, last: true}, nil
 	case len(order) != len(v.node.Shape)+1 || order[0] != 0:
-		return nil, fmt.Errorf("attribute \"perm\" is %v, want %d axes with the batch first", order, len(v.node.Shape)+1)
+		return nil, fmt.Errorf(
+			"attribute \"perm\" is %v, want %d axes with the batch first",
+			order,
+			len(v.node.Shape)+1,
+		)
 	}
 	x, err := o.plain(v)
 	if err != nil {
@@ -113,7 +122,11 @@ func pad(o *operation) (*value, error) {
 	if err != nil {
 		return nil, err
 	}
-	return o.layer(&layers.Padding3D{Sizes: [3][2]int{{pads[2], pads[7]}, {pads[3], pads[8]}, {pads[4], pads[9]}}}, true, x)
+	return o.layer(
+		&layers.Padding3D{Sizes: [3][2]int{{pads[2], pads[7]}, {pads[3], pads[8]}, {pads[4], pads[9]}}},
+		true,
+		x,
+	)
 }
 
 // slice reads a crop of a volume: along its three axes, without steps.
@@ -147,7 +160,13 @@ func slice(o *operation) (*value, error) {
 		start, end := within(starts[k], size), within(ends[k], size)
 		switch {
 		case start >= end:
-			return nil, fmt.Errorf("found cells %d to %d of %d along axis %d, want at least one", start, end, size, axis)
+			return nil, fmt.Errorf(
+				"found cells %d to %d of %d along axis %d, want at least one",
+				start,
+				end,
+				size,
+				axis,
+			)
 		case axis >= 2:
 			crop.Sizes[axis-2] = [2]int{start, size - end}
 		case start != 0 || end != size || axis == 0 && o.strict && ends[k] < everything:
@@ -203,13 +222,20 @@ func resize(o *operation) (*value, error) {
 		factors[axis] = scales[k]
 	}
 	for axis, s := range factors {
-		exact := where == "asymmetric" && nearest == "floor" || where == "half_pixel" && nearest == "round_prefer_floor" ||
+		exact := where == "asymmetric" && nearest == "floor" ||
+			where == "half_pixel" && nearest == "round_prefer_floor" ||
 			where == "pytorch_half_pixel" && nearest == "round_prefer_floor" && s*float64(a.shape[axis]) > 1
 		if s == 1 {
 			continue
 		}
 		if axis < 2 || !exact || s < 1 || s > 1<<20 || s != float64(int(s)) {
-			return nil, fmt.Errorf("found factor %g along axis %d, %s, %s; want integers of at least 1", s, axis, where, nearest)
+			return nil, fmt.Errorf(
+				"found factor %g along axis %d, %s, %s; want integers of at least 1",
+				s,
+				axis,
+				where,
+				nearest,
+			)
 		}
 		u.Size[axis-2] = int(s)
 	}

@@ -83,7 +83,10 @@ func lifted(o *operation) ([]*array, error) {
 	x, images := a, a.shape[0]
 	var err error
 	if images > 1 {
-		if !slices.Contains([]string{"Conv", "ConvTranspose", "AveragePool", "MaxPool", "LpPool", "BatchNormalization"}, o.kind()) {
+		if !slices.Contains(
+			[]string{"Conv", "ConvTranspose", "AveragePool", "MaxPool", "LpPool", "BatchNormalization"},
+			o.kind(),
+		) {
 			return nil, fmt.Errorf("input 0 has shape %v, want one sample", a.shape)
 		}
 		order := count(0, len(a.shape))
@@ -194,7 +197,8 @@ func pool(o *operation) (*value, error) {
 	same := w
 	same.pads = w.sameAs(in)
 	p := &layers.Pooling3D{Size: w.size, Strides: w.strides, Padding: "valid", Average: average}
-	if valid, _ := (&window{size: w.size, strides: w.strides, dilations: w.dilations}).outputs(in, false); w.pads == [3][2]int{} && valid == out {
+	if valid, _ := (&window{size: w.size, strides: w.strides, dilations: w.dilations}).outputs(in, false); w.pads == [3][2]int{} &&
+		valid == out {
 		return o.layer(p, true, x)
 	}
 	if whole, _ := same.outputs(in, false); w.pads == same.pads && whole == out {
@@ -263,7 +267,11 @@ func (o *operation) windows(x *nn.Node, w window, out [3]int, fill float64) (nod
 		inside = append(inside, n)
 	}
 	g := &op.Gather{From: from, Cells: in[0] * in[1] * in[2], C: c, Fill: fill}
-	node, err = o.apply(&tensorLayer{operator: o.kind(), out: shape, make: func() ir.Op { return g }}, o.proto.GetName(), x)
+	node, err = o.apply(
+		&tensorLayer{operator: o.kind(), out: shape, make: func() ir.Op { return g }},
+		o.proto.GetName(),
+		x,
+	)
 	return node, inside, err
 }
 
@@ -392,7 +400,7 @@ func normArray(o *operation) ([]*array, error) {
 	if err != nil {
 		return nil, err
 	}
-	y := a
+	var y *array
 	if o.kind() == "BatchNormalization" {
 		if y, err = o.standardized(a, c, epsilon); err != nil {
 			return nil, err

@@ -169,7 +169,11 @@ func dimensions(sizes []int64) (dims []int, n int, err error) {
 	n = 1
 	for _, d := range sizes {
 		if d < 0 || d > math.MaxInt32 || d > 0 && n > math.MaxInt32/int(d) {
-			return nil, 0, fmt.Errorf("found shape %v, want sizes of at least 0 and at most %d elements", sizes, math.MaxInt32)
+			return nil, 0, fmt.Errorf(
+				"found shape %v, want sizes of at least 0 and at most %d elements",
+				sizes,
+				math.MaxInt32,
+			)
 		}
 		dims, n = append(dims, int(d)), n*int(d)
 	}
@@ -322,7 +326,12 @@ func intTensor(name string, values []int) *onnxpb.Tensor {
 	for _, v := range values {
 		raw = binary.LittleEndian.AppendUint64(raw, uint64(v))
 	}
-	return &onnxpb.Tensor{Name: &name, DataType: proto.Int32(typeInt64), Dims: []int64{int64(len(values))}, RawData: raw}
+	return &onnxpb.Tensor{
+		Name:     &name,
+		DataType: proto.Int32(typeInt64),
+		Dims:     []int64{int64(len(values))},
+		RawData:  raw,
+	}
 }
 
 func whole(values []int) []int64 {

@@ -1,6 +1,10 @@
 package op
 
-import "github.com/voxelstream/voxelstream/nn/internal/ir"
+import (
+	"slices"
+
+	"github.com/voxelstream/voxelstream/nn/internal/ir"
+)
 
 // Map computes each element of Y from one element of every input, up to three of them, which broadcasting lines up
 // with it. Shape is that of Y; Steps gives, by input, the distance between neighbours along each axis of Y, which is
@@ -16,11 +20,11 @@ type Map struct {
 // Broadcast returns the steps of an input of shape in, aligned at the right, for a result of shape out.
 func Broadcast(in, out []int) []int {
 	steps, step := make([]int, len(out)), 1
-	for i := len(in) - 1; i >= 0; i-- {
-		if in[i] > 1 {
+	for i, d := range slices.Backward(in) {
+		if d > 1 {
 			steps[len(out)-len(in)+i] = step
 		}
-		step *= in[i]
+		step *= d
 	}
 	return steps
 }

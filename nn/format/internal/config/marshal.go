@@ -10,6 +10,11 @@ import (
 
 // Marshal writes the model's architecture as Keras 3 does, or with legacy as Keras 2 does.
 func Marshal(m *nn.Model, legacy bool) ([]byte, error) {
+	for _, l := range m.Layers() {
+		if _, ok := layers.Classes[l.Class()]; !ok {
+			return nil, fmt.Errorf("layer %q: Keras has no layer %s", l.Base().Name, l.Class())
+		}
+	}
 	config := map[string]any{"name": m.Name, "trainable": true}
 	if legacy {
 		delete(config, "trainable")
