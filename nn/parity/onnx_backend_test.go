@@ -44,6 +44,8 @@ var notRead = map[string]string{
 	"test_training_dropout":                                "training",
 	"test_training_dropout_default":                        "training",
 	"test_training_dropout_default_mask":                   "training",
+	"test_resize_downsample_scales_cubic_align_corners":    "other than the specification, PyTorch and ONNX Runtime",
+	"test_resize_downsample_scales_linear_align_corners":   "other than the specification, PyTorch and ONNX Runtime",
 	"test_training_dropout_mask":                           "training",
 	"test_maxpool_with_argmax_2d_precomputed_pads":         "places of maxima",
 	"test_maxpool_with_argmax_2d_precomputed_strides":      "places of maxima",

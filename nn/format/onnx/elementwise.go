@@ -497,7 +497,21 @@ func (o *operation) combined(c combination, elem int, in ...*array) (*array, err
 	for _, a := range in {
 		rank = max(rank, len(a.shape))
 	}
-	shape, along := slices.Repeat([]int{1}, rank), noBatch
+	along := noBatch
+	for _, a := range in {
+		if a.along < 0 {
+			continue
+		}
+		at := a.along + rank - len(a.shape)
+		if along >= 0 && at != along {
+			return nil, fmt.Errorf("found the batch as axes %d and %d", along, at)
+		}
+		along = at
+	}
+	if along >= 0 {
+		in = o.perSample(in, along, rank)
+	}
+	shape := slices.Repeat([]int{1}, rank)
 	for _, a := range in {
 		for k, d := range a.shape {
 			switch at := &shape[rank-len(a.shape)+k]; {
@@ -506,13 +520,6 @@ func (o *operation) combined(c combination, elem int, in ...*array) (*array, err
 			case d != 1 && d != *at:
 				return nil, fmt.Errorf("found inputs of shapes %v, which broadcasting does not line up", shapes(in))
 			}
-		}
-		if a.along >= 0 {
-			at := a.along + rank - len(a.shape)
-			if along >= 0 && at != along {
-				return nil, fmt.Errorf("found the batch as axes %d and %d", along, at)
-			}
-			along = at
 		}
 	}
 	for _, a := range in { // along the batch, others must be the same for all samples
@@ -544,6 +551,41 @@ func (o *operation) combined(c combination, elem int, in ...*array) (*array, err
 		return nil, err
 	}
 	return o.array(&value{node: node, last: true, elem: elem}), nil
+}
+
+// perSample returns arrays in which constants that a file for a batch of several samples repeats for each of them are
+// those of one. along is the axis of the batch among rank, with which the last axes of all arrays line up.
+func (o *operation) perSample(in []*array, along, rank int) []*array {
+	out := slices.Clone(in)
+	for k, a := range in {
+		at := along - rank + len(a.shape)
+		if a.constant == nil || at < 0 || o.batch < 2 || a.shape[at] < 2 || a.shape[at]%o.batch != 0 {
+			continue
+		}
+		one := slices.Clone(a.shape)
+		one[at] /= o.batch
+		x, run, same := a.constant.exact(), elements(a.shape[at:]), true
+		for i, v := range x {
+			first := x[i/run*run+i%run%(run/o.batch)]
+			same = same && (v == first || v != v && first != first)
+		}
+		if !same || a.constant.second != nil {
+			continue
+		}
+		c := &tensor{dims: one, elem: a.constant.elem}
+		for i := range x {
+			if i%run >= run/o.batch {
+				continue
+			}
+			if a.constant.ints != nil {
+				c.ints = append(c.ints, a.constant.ints[i])
+			} else {
+				c.floats = append(c.floats, a.constant.floats[i])
+			}
+		}
+		out[k] = o.array(&value{constant: c})
+	}
+	return out
 }
 
 func shapes(in []*array) [][]int {

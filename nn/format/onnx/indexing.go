@@ -506,7 +506,8 @@ func reshapeArray(o *operation) ([]*array, error) {
 		}
 	}
 	if o.strict && o.batch > 1 && a.along == 0 && free != 0 && len(target) > 0 && target[0]%o.batch == 0 && target[0] > 0 &&
-		!grow[0] && !copied[0] &&
+		!grow[0] &&
+		!copied[0] &&
 		(free > 0 || known == elements(a.shape)*o.batch) {
 		shape[0], grow[0], known = target[0]/o.batch, true, known/o.batch // the size of the batch in the file
 	}
@@ -646,6 +647,12 @@ func joined(o *operation) ([]*array, error) {
 	axis := o.integer("axis", 1)
 	if len(in) == 0 {
 		return []*array{o.arg(0)}, nil
+	}
+	for _, a := range in {
+		if a.along >= 0 {
+			in = o.perSample(in, a.along, len(a.shape))
+			break
+		}
 	}
 	first := in[0]
 	if axis < 0 {

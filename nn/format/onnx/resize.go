@@ -37,7 +37,9 @@ func (r *resizing) coordinate(i int) float64 {
 		if r.out == 1 {
 			return 0
 		}
-		return x * (in - 1) / (r.scale*in - 1) // which need not be a whole number
+		// The length of the result as the specification, PyTorch and ONNX Runtime have it; the node tests of the onnx
+		// package take scale times length, which need not be a whole number.
+		return x * (in - 1) / (out - 1)
 	case "tf_half_pixel_for_nn":
 		return (x + .5) / r.scale
 	case "tf_crop_and_resize":

@@ -279,7 +279,10 @@ func TestExternal(t *testing.T) {
 		}
 		return graph(13, []int64{0, 2}, []*onnxpb.Tensor{w}, apply("MatMul", "y", []string{"x", "w"}))
 	}
-	m, err := onnx.DecodeIn(folder, weights("location", "weights.bin", "offset", "4", "length", "8"))
+	m, err := onnx.DecodeWith(
+		weights("location", "weights.bin", "offset", "4", "length", "8"),
+		onnx.Options{Folder: folder},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -296,7 +299,8 @@ func TestExternal(t *testing.T) {
 		"length":   {"location", "weights.bin", "length", "12"},
 		"folder":   {"location", "."},
 	} {
-		if _, err := onnx.DecodeIn(folder, weights(pairs...)); err == nil || !strings.Contains(err.Error(), "data") {
+		if _, err := onnx.DecodeWith(weights(pairs...), onnx.Options{Folder: folder}); err == nil ||
+			!strings.Contains(err.Error(), "data") {
 			t.Errorf("%s: found error %v, want one of the data", name, err)
 		}
 	}
