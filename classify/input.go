@@ -18,6 +18,8 @@ type Input struct {
 	// nil if it takes values.
 	Values  voxelize.Encoding
 	Palette *colormap.Palette
+	// Stated is what the model's metadata says, if the user's preferences replace it. It is empty otherwise.
+	Stated voxelize.Encoding
 	// first reports that the channels come before depth, height and width in the model's input.
 	first bool
 }
@@ -44,18 +46,15 @@ func InputOf(m *nn.Model, p Preferences) (*Input, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := &Input{Dims: dims, Values: p.Values}
+	in := &Input{Dims: dims}
 	in.Channels, in.first = layout(m.Inputs()[0].Shape)
-	if in.Values == "" {
-		if in.Values, err = valuesOf(m, in.Channels); err != nil {
-			return nil, err
+	if in.Values, err = preferred(m, in.Channels, p); err != nil {
+		return nil, err
+	}
+	if m.Values != "" || m.Colormap != "" {
+		if stated, err := preferred(m, in.Channels, Preferences{}); err == nil && stated != in.Values {
+			in.Stated = stated
 		}
-	}
-	if in.Values, err = in.Values.Windowed(p.Window); err != nil {
-		return nil, fmt.Errorf("model %s: %w", m.Name, err)
-	}
-	if err := in.Values.Apply(nil, in.Channels); err != nil {
-		return nil, fmt.Errorf("model %s: %w", m.Name, err)
 	}
 	if in.Values.IsPalette() {
 		in.Palette, err = palette(m, in.Channels, p.Colormap)
@@ -74,6 +73,61 @@ func NewInput(o voxelize.Options) (*Input, error) {
 	in.Channels = 3
 	in.Palette, err = colormap.ByName(string(o.Colormap))
 	return in, err
+}
+
+// preferred returns the values that a model with some channels gets.
+func preferred(m *nn.Model, channels int, p Preferences) (e voxelize.Encoding, err error) {
+	if e = p.Values; e == "" {
+		if e, err = valuesOf(m, channels); err != nil {
+			return "", err
+		}
+	}
+	if e, err = e.Windowed(p.Window); err == nil {
+		err = e.Apply(nil, channels)
+	}
+	if err != nil {
+		return "", fmt.Errorf("model %s: %w", m.Name, err)
+	}
+	return e, nil
+}
+
+// Scaler returns a function that scales a row of an input of a model from values as measured, in place and in the
+// input's order of axes. It returns nil if rows stay as they are: raw values, colours, and inputs that are not volumes.
+func Scaler(m *nn.Model, shape nn.Shape, p Preferences) (func(row []float32) error, error) {
+	in := &Input{}
+	in.Channels, in.first = layout(shape)
+	if in.Channels == 0 {
+		return nil, nil
+	}
+	var err error
+	if in.Values, err = preferred(m, in.Channels, p); err != nil || in.Values.IsPalette() ||
+		in.Values == voxelize.RawValues {
+		return nil, err
+	}
+	return func(row []float32) error {
+		if !in.first {
+			return in.Values.Apply(row, in.Channels)
+		}
+		last := make([]float32, len(row))
+		in.transpose(last, row, false)
+		err := in.Values.Apply(last, in.Channels)
+		in.transpose(row, last, true)
+		return err
+	}, nil
+}
+
+// transpose copies a row from the order with the channels last to that with the channels first, or back.
+func (in *Input) transpose(dst, src []float32, first bool) {
+	cells := len(src) / in.Channels
+	for i := range cells {
+		for k := range in.Channels {
+			if first {
+				dst[k*cells+i] = src[i*in.Channels+k]
+			} else {
+				dst[i*in.Channels+k] = src[k*cells+i]
+			}
+		}
+	}
 }
 
 // valuesOf returns the values that a model takes by its metadata.
@@ -228,6 +282,8 @@ func (in *Input) hint(c voxelize.Content) string {
 	switch {
 	case (c.Palette == "") != (in.Palette == nil) && in.Palette == nil:
 		return ": make the volumes with --values raw, or say that the model takes colour maps with --values palette"
+	case in.Palette == nil && in.Channels == 3 && c.Channels == 1:
+		return ": if the model was trained on colours of a colour map, as in the 3D MNIST tutorial, use --values palette"
 	case (c.Palette == "") != (in.Palette == nil), c.Values != values:
 		return fmt.Sprintf(": make the volumes with --values %v", in.Values)
 	}
@@ -254,12 +310,7 @@ func (in *Input) Put(dst []float32, v *voxelize.Volume) error {
 		}
 	}
 	if in.first && in.Channels > 1 {
-		cells := len(dst) / in.Channels
-		for i := range cells {
-			for k := range in.Channels {
-				dst[k*cells+i] = to[i*in.Channels+k]
-			}
-		}
+		in.transpose(dst, to, true)
 	}
 	return nil
 }

@@ -306,3 +306,36 @@ func TestOlderFiles(t *testing.T) {
 		}
 	}
 }
+
+// TestScaler checks that a row in the model's own order of axes is scaled as a volume is.
+func TestScaler(t *testing.T) {
+	for _, in := range []nn.Shape{{side, side, side, 2}, {2, side, side, side}} {
+		for _, e := range []voxelize.Encoding{"window:-1:0.5", "standard", "standard:0.5,-1:2,0.25"} {
+			m := rawModel(t, in)
+			scale, err := Scaler(m, in, Preferences{})
+			if scale != nil || err != nil {
+				t.Fatalf("raw values: found a function, %v", err)
+			}
+			m.Values = e.String()
+			if scale, err = Scaler(m, in, Preferences{}); err != nil {
+				t.Fatal(err)
+			}
+			input, err := InputOf(m, Preferences{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			v := rawItems(1, [3]int{side, side, side}, 2)[0].Volume
+			want, got := make([]float32, in.Size()), make([]float32, in.Size())
+			if err := input.Put(want, &v); err != nil {
+				t.Fatal(err)
+			}
+			raw := &Input{Channels: 2, Values: voxelize.RawValues, first: input.first}
+			if err := raw.Put(got, &v); err != nil {
+				t.Fatal(err)
+			}
+			if err := scale(got); err != nil || !slices.Equal(got, want) {
+				t.Errorf("%v, %v: found other values than those of a volume (%v)", in, e, err)
+			}
+		}
+	}
+}

@@ -80,17 +80,12 @@ func scoredData(ctx context.Context, a *app.Env, path string, data []string, spl
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	logInput(a, in)
+	models.LogInput(a, in)
 	if scored, err = classify.Scored(m.Model); err != nil {
 		return nil, nil, nil, err
 	}
 	d, err = readData(ctx, a, data, split, prefer, in, a.Config.Voxelize)
 	return m, scored, d, err
-}
-
-// logInput says which numbers the network gets.
-func logInput(a *app.Env, in *classify.Input) {
-	a.Log.Info("input of the model", "takes", in.String())
 }
 
 // inPairs reports whether rows come in pairs of one digit. For twenty rows, the odds of this by chance are one in

@@ -183,7 +183,7 @@ func (tr *training) train(ctx context.Context, paths []string) (err error) {
 		tr.env.Log.Warn("each grid was normalised to its own range, so the model cannot tell absolute values apart; " +
 			"--values raw, window:LO:HI or standard keeps them")
 	}
-	logInput(tr.env, tr.input)
+	models.LogInput(tr.env, tr.input)
 	v, err := tr.validationData(ctx, d, vo)
 	if err != nil {
 		return err

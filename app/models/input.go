@@ -108,3 +108,11 @@ func (r *InputInfo) Text() string {
 	}
 	return text
 }
+
+// LogInput logs which numbers a network gets, and warns if the user's settings replace what its model states.
+func LogInput(a *app.Env, in *classify.Input) {
+	if in.Stated != "" {
+		a.Log.Warn("the settings replace the values that the model states", "values", in.Values, "stated", in.Stated)
+	}
+	a.Log.Info("input of the model", "takes", in.String())
+}

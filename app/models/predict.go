@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/classify"
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/array"
 	"github.com/voxelstream/voxelstream/nn"
@@ -28,7 +29,8 @@ const predictBatch = 64
 
 // Predict runs a model on the rows of .npy files, one for each input, in the model's axis order, and writes each output
 // to a .npy file. An element of inputs or outputs is a file or NAME=FILE. Several outputs can share one FILE.npy: they
-// are written to FILE_NAME.npy. If the model takes inputs of any size, the first input gives the size.
+// are written to FILE_NAME.npy. If the model takes inputs of any size, the first input gives the size. Volumes of values
+// as measured are scaled as the model's metadata or the configuration says; a model of a colour map gets colours.
 func Predict(ctx context.Context, a *app.Env, path string, inputs, outputs []string) (*Prediction, error) {
 	if len(inputs) == 0 || len(outputs) == 0 {
 		return nil, app.Usage(errors.New("missing --input X.npy or --output Y.npy; both are required"))
@@ -70,6 +72,9 @@ func Predict(ctx context.Context, a *app.Env, path string, inputs, outputs []str
 			return nil, fmt.Errorf("%s: found %d rows, want %d as in %s", from[i], found, rows, from[0])
 		}
 		rows, x[i] = found, values
+		if err := scaled(a, m, n.Shape, values); err != nil {
+			return nil, err
+		}
 	}
 	y, err := forward(ctx, a, m, rows, x)
 	if err != nil {
@@ -87,6 +92,20 @@ func Predict(ctx context.Context, a *app.Env, path string, inputs, outputs []str
 		p.Outputs = to
 	}
 	return p, nil
+}
+
+// scaled scales the rows of an input in place, as the model's metadata or the configuration says.
+func scaled(a *app.Env, m *Loaded, shape nn.Shape, values []float32) error {
+	scale, err := classify.Scaler(m.Model, shape, classify.Preferences{Values: a.Config.Voxelize.Values})
+	if scale == nil || err != nil {
+		return err
+	}
+	for row := range slices.Chunk(values, shape.Size()) {
+		if err := scale(row); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // forward computes the outputs for all rows.

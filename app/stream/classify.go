@@ -52,7 +52,6 @@ func volumesFor(a *app.Env, in *classify.Input) (voxelize.Options, error) {
 		return vo, app.Usage(fmt.Errorf("voxelize.colormap: found %s, but the model was trained with %s", vo.Colormap,
 			in.Palette.Name))
 	}
-	a.Log.Info("input of the model", "takes", in.String())
 	return in.Options(vo), nil
 }
 
@@ -144,8 +143,13 @@ func (c *classifying) loadNetwork(ctx context.Context, own bool) error {
 		Model: m.Info, Preferences: classify.PreferencesIn(a.Config.Voxelize),
 		TopK: a.Config.Model.TopK, Batch: a.Config.Pipeline.Batch, Threads: a.Threads(), Observer: a.Observer,
 	}, a.Config.Pipeline.Networks)
-	if err == nil && own {
-		c.voxelize, err = volumesFor(a, c.network.Input())
+	if err != nil {
+		return err
+	}
+	in := c.network.Input()
+	models.LogInput(a, in)
+	if own {
+		c.voxelize, err = volumesFor(a, in)
 	}
 	return err
 }

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -245,18 +246,21 @@ func TestMetadataDecides(t *testing.T) {
 		for _, split := range []bool{false, true} {
 			model, out := saveModel(t, 1, ""), filepath.Join(t.TempDir(), "out.jsonl")
 			a := rawEnv(t, model, out, "voxelize.values", "")
-			if values != "" {
-				if _, err := models.Input(t.Context(), a, model, models.InputOptions{Values: values.String()}); err != nil {
-					t.Fatal(err)
-				}
-			}
 			y := slices.Clone(x)
 			for lo := 0; lo < len(y) && values != ""; lo += len(y) / rawRows {
 				if err := values.Apply(y[lo:lo+len(y)/rawRows], 1); err != nil {
 					t.Fatal(err)
 				}
 			}
-			want := predicted(t, a, model, writeNPY(t, shape, y))
+			want := predicted(t, a, model, writeNPY(t, shape, y)) // the model says nothing yet
+			if values != "" {
+				if _, err := models.Input(t.Context(), a, model, models.InputOptions{Values: values.String()}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := predicted(t, a, model, writeNPY(t, shape, x)); !reflect.DeepEqual(got, want) {
+				t.Errorf("%q: model predict gives %v, want %v", values, got, want)
+			}
 			if split { // ingest does not know the model: it sends values as measured
 				raw := rawEnv(t, model, out, "broker.data_dir", a.Config.Broker.DataDir)
 				if _, err := Ingest(t.Context(), raw, []string{input}); err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/app/config"
 	"github.com/voxelstream/voxelstream/app/learn"
 	"github.com/voxelstream/voxelstream/app/models"
 	"github.com/voxelstream/voxelstream/nn"
@@ -40,12 +41,13 @@ func (c *cli) model() *cobra.Command {
 	})
 
 	predict := command("predict [MODEL] --input X.npy --output Y.npy", "Run a model on the rows of an array, in the "+
-		"model's axis order", openFlags)
+		"model's axis order", openFlags, config.Flags("voxelize.values"))
 	predict.Long = predict.Short + `.
 
 A model with several inputs or outputs takes one flag for each, as FILE in order or as NAME=FILE. Several outputs can
 share --output FILE.npy: each is then written to FILE_NAME.npy. If the model takes inputs of any size, the first input
-gives the size.`
+gives the size. Volumes hold values as measured, which are scaled as the model's metadata or --values says. A model of a
+colour map gets colours.`
 	predict.Example = "  voxelstream model predict shapes.keras --input x.npy --output y.npy\n" +
 		"  voxelstream model predict net.json --weights net.h5 --input x.npy --output y.npy"
 	input := predict.Flags().StringArray("input", nil, ".npy file of inputs, with shape (N, ...).")

@@ -268,7 +268,10 @@ func SaveTraining(path string, m *nn.Model, t *Training) error {
 // extension must stand for the format of path.
 func Rewrite(ctx context.Context, path, out string, m *nn.Model) error {
 	return withFile(path, func(f *os.File, size int64, k kind) error {
-		if found := kindNamed(out); found != k {
+		if k == architecture {
+			return errors.New("a JSON file has no room for metadata: write the model to another format with model convert")
+		}
+		if found := kindNamed(out); found != k || k == unknown {
 			return fmt.Errorf("%s: found another extension than that of %s, want the same format: use model convert "+
 				"for another one", out, path)
 		}
