@@ -429,3 +429,24 @@ func (s stopper) Bar(string) app.Bar               { return s }
 func (s stopper) Line(string)                      { s.stop() }
 func (stopper) Set(done, total int64, note string) {}
 func (stopper) Done()                              {}
+
+// TestLossOfOneOutput checks that a model with a single output is trained on binary cross-entropy by default, because
+// the categorical one is always 0.
+func TestLossOfOneOutput(t *testing.T) {
+	settings := config.Default().Train
+	for outputs, want := range map[int]string{1: "binary_crossentropy", 2: "categorical_crossentropy"} {
+		m, err := nn.Sequential("", nn.Shape{2}, layers.NewDense(outputs, "sigmoid"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		o, err := trainOptions(&settings, m, 100, false)
+		if err != nil || o.Loss.Name() != want {
+			t.Errorf("%d outputs: found %v, %v, want %s", outputs, o.Loss, err, want)
+		}
+		focal := settings
+		focal.Loss = "categorical_focal_crossentropy"
+		if _, err := trainOptions(&focal, m, 100, false); (outputs == 1) != app.IsUsage(err) {
+			t.Errorf("%d outputs, focal loss: found error %v", outputs, err)
+		}
+	}
+}

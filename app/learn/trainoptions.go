@@ -32,6 +32,14 @@ func classWeight(c *config.Train, m *nn.Model) ([]float64, error) {
 // reports that there is validation data besides the rows.
 func trainOptions(c *config.Train, m *nn.Model, rows int, validated bool) (train.Options, error) {
 	loss, err := train.NewLoss(string(c.Loss), c.FromLogits, c.LabelSmoothing)
+	if m.Outputs()[0].Shape.Size() == 1 {
+		switch loss.(type) { // over a single output, categorical losses are always 0
+		case *train.CategoricalCrossentropy:
+			loss = &train.BinaryCrossentropy{FromLogits: c.FromLogits, LabelSmoothing: c.LabelSmoothing}
+		case *train.CategoricalFocalCrossentropy:
+			err = fmt.Errorf("found %s for a model with a single output, want binary_crossentropy", c.Loss)
+		}
+	}
 	if err != nil {
 		return train.Options{}, app.Usage(fmt.Errorf("train.loss: %w", err))
 	}
