@@ -102,6 +102,6 @@ func extended(m *nn.Model, l nn.Layer) (*nn.Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("model %s: %w", m.Name, err)
 	}
-	longer.Metadata, longer.Precision = m.Metadata, m.Precision
+	longer.Metadata, longer.Precision, longer.Exact = m.Metadata, m.Precision, m.Exact
 	return longer, nil
 }

@@ -15,6 +15,9 @@ type Model struct {
 	Metadata
 	// Precision applies to inference; training always uses float32.
 	Precision Precision
+	// Exact computes convolutions as the sums that define them, in inference and training: plans leave out minimal
+	// filtering. Files do not hold it.
+	Exact bool
 
 	nodes           []*Node // in Keras's order, which is topological; inputs included
 	inputs, outputs []*Node

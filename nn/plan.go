@@ -67,6 +67,9 @@ func (m *Model) Compile(batch int, o Options) (*Plan, error) {
 		}
 	}
 	p := m.Lower(batch, o)
+	if m.Exact {
+		o.Without = append(slices.Clone(o.Without), "winograd", "winograd4")
+	}
 	if err := pass.Run(p, o.Without); err != nil {
 		return nil, err
 	}

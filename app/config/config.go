@@ -131,11 +131,12 @@ type Model struct {
 	// Weights and InputShape give what some model files leave open.
 	Weights    string `yaml:"weights" flag:"weights" doc:"File of the weights, if the model file is a JSON file with the architecture only."`
 	InputShape Shape  `yaml:"input_shape" flag:"input-shape" doc:"Sizes of the model's input axes, such as 64,64,64, if the model file does not fix them."`
+	Exact      bool   `yaml:"exact" flag:"exact" doc:"Compute every convolution as the sum that defines it. The default is faster and rounds differently (by 5e-6 of the output)."`
 }
 
 // Opening returns what the model file may leave open.
 func (m *Model) Opening() format.Options {
-	return format.Options{Weights: m.Weights, Input: m.InputShape.sizes()}
+	return format.Options{Weights: m.Weights, Input: m.InputShape.sizes(), Exact: m.Exact}
 }
 
 // Shape is a list of sizes as text, separated by commas; empty if there are none.

@@ -42,7 +42,11 @@ type Loaded struct {
 // Load reads a model file, or the built-in model if path is empty. o gives what the file leaves open.
 func Load(ctx context.Context, path string, o format.Options) (*Loaded, error) {
 	if path == "" {
-		return loadBuiltin(ctx)
+		m, err := loadBuiltin(ctx)
+		if err == nil {
+			m.Exact = o.Exact
+		}
+		return m, err
 	}
 	digest, err := fileDigest(path)
 	if err == nil && o.Weights != "" {

@@ -244,8 +244,8 @@ var (
 	voxelFlags  = config.Flags("voxelize")
 	ingestFlags = config.Flags("ingest")
 	sinkFlags   = config.Flags("sinks", "model.top_k")
-	modelFlag   = config.Flags("model.path", "model.weights", "model.input_shape")
-	openFlags   = config.Flags("model.weights", "model.input_shape")
+	modelFlag   = config.Flags("model.path", "model.weights", "model.input_shape", "model.exact")
+	openFlags   = config.Flags("model.weights", "model.input_shape", "model.exact")
 	httpFlag    = config.Flags("http")
 )
 

@@ -139,6 +139,15 @@ func staysLocal(t *testing.T, m *nn.Model, x, _ []float32) {
 			}
 		}
 	}
+	x[3*16*16*16+8*256+8*16+8] = 1
+	want := infer(t, m, 1, x, "winograd", "winograd4")
+	if slices.Equal(infer(t, m, 1, x), want) {
+		t.Error("the model does not run by minimal filtering, which this is about")
+	}
+	m.Exact = true
+	if !slices.Equal(infer(t, m, 1, x), want) {
+		t.Error("an exact model differs from the direct sum")
+	}
 }
 
 // TestCanSave names the layer that a format has no word for.

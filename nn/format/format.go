@@ -68,6 +68,8 @@ type Options struct {
 	Weights string
 	// Input gives the sizes of input axes that have none in the file, in order, without the batch.
 	Input nn.Shape
+	// Exact sets nn.Model.Exact, which no file holds.
+	Exact bool
 }
 
 // The errors of files that need Options.
@@ -115,6 +117,7 @@ func LoadWith(ctx context.Context, path string, o Options) (*nn.Model, error) {
 	if err != nil {
 		return nil, err
 	}
+	m.Exact = o.Exact
 	return m, nil
 }
 

@@ -147,7 +147,7 @@ func (o *operation) emit(make func() ir.Op, shape []int, along, elem int, in ...
 		return o.array(&value{constant: newTensor(shape, elem, nil)}), nil
 	}
 	if folds {
-		c, err := o.evaluate(make(), shape, elem, in)
+		c, err := o.evaluate(make, shape, elem, in)
 		if err != nil {
 			return nil, err
 		}
@@ -210,13 +210,13 @@ func (i *importer) spread(c *tensor) (*value, error) {
 }
 
 // evaluate computes an operation on constants, in float64.
-func (o *operation) evaluate(f ir.Op, shape []int, elem int, in []*array) (*tensor, error) {
-	reference, ok := f.(op.Reference)
-	if !ok {
-		return nil, errors.New("the operator cannot be computed for constants")
-	}
+func (o *operation) evaluate(make64 func() ir.Op, shape []int, elem int, in []*array) (*tensor, error) {
 	if err := o.fold(elements(shape)); err != nil {
 		return nil, err
+	}
+	reference, ok := make64().(op.Reference)
+	if !ok {
+		return nil, errors.New("the operator cannot be computed for constants")
 	}
 	e := &ir.Env[float64]{N: 1, Y: make([]float64, elements(shape))}
 	for _, a := range in {
@@ -227,8 +227,12 @@ func (o *operation) evaluate(f ir.Op, shape []int, elem int, in []*array) (*tens
 	return newTensor(shape, elem, e.Y), nil
 }
 
-// maxFolded limits the elements that all operators on constants compute.
-const maxFolded = 1 << 28
+// maxFolded limits the elements that operators on constants compute, besides eight for each element of the file's
+// constants.
+const maxFolded = 1 << 24
+
+// maxAxis limits the cells that are chosen along an axis.
+const maxAxis = 1 << 24
 
 // constantAt returns input k if it is a constant that does not depend on the size of the batch.
 func (o *operation) constantAt(k int) (*tensor, error) {

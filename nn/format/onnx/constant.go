@@ -106,8 +106,8 @@ func filled(o *operation) ([]*array, error) {
 
 // fold counts constants that operators compute.
 func (i *importer) fold(n int) error {
-	if i.folded += n; i.folded > maxFolded {
-		return fmt.Errorf("the graph computes more than %d constants", maxFolded)
+	if i.folded += n; i.folded > maxFolded+8*i.stored {
+		return fmt.Errorf("the graph computes more than %d constants", maxFolded+8*i.stored)
 	}
 	return nil
 }
@@ -123,7 +123,7 @@ func numbered(o *operation) ([]*array, error) {
 		x[k] = c.exact()[0]
 	}
 	n := math.Ceil((x[1] - x[0]) / x[2])
-	if !(n <= maxFolded) {
+	if !(n <= maxAxis) {
 		return nil, fmt.Errorf("found a range from %g to %g in steps of %g", x[0], x[1], x[2])
 	}
 	size := int(max(n, 0))

@@ -185,6 +185,17 @@ func transposedConvolution(o *operation) (*value, error) {
 	}
 	kernel := permute(w.floats, w.dims, []int{2, 3, 4, 1, 0})
 	if win.strides != [3]int{1, 1, 1} && win.dilations != [3]int{1, 1, 1} {
+		spans := []int{filters * w.dims[0]}
+		for a := range win.size {
+			spans = append(spans, (win.size[a]-1)*win.dilations[a]+1)
+		}
+		if elements(spans) > maxAxis {
+			return nil, fmt.Errorf(
+				"attribute \"dilations\" is %v, want a kernel of at most %d cells",
+				win.dilations,
+				maxAxis,
+			)
+		}
 		kernel = win.spread(kernel, filters*w.dims[0]) // layers have one of the two
 	}
 	var parts []*nn.Node

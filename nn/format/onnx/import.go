@@ -51,6 +51,7 @@ type importer struct {
 	external *external
 	inputs   []*nn.Node
 	folded   int // elements that operators on constants have computed
+	stored   int // elements of the file's constants
 	values   map[string]*value
 	// readers are the consumers of a name; the graph's output counts as one, nil.
 	readers map[string][]*onnxpb.Node

@@ -74,7 +74,7 @@ func sliced(o *operation) ([]*array, error) {
 		if axis < 0 {
 			axis += len(a.shape)
 		}
-		if lists[axis] != nil || steps[k] == 0 {
+		if lists[axis] != nil || steps[k] == 0 || a.shape[axis] > maxAxis {
 			return nil, fmt.Errorf(
 				"found axes %v and steps %v, want different axes and steps other than 0",
 				axes,
@@ -153,7 +153,7 @@ func padArray(o *operation) ([]*array, error) {
 			return nil, err
 		}
 		n := a.shape[axis]
-		if n+before+after < 1 || n+before+after > math.MaxInt32 || lists[axis] != nil {
+		if n+before+after < 1 || n+before+after > maxAxis || lists[axis] != nil {
 			return nil, fmt.Errorf("found pads %v along axes %v for shape %v", pads, axes, a.shape)
 		}
 		lists[axis] = []int{}
@@ -225,7 +225,7 @@ func expand(o *operation) ([]*array, error) {
 	for k, size := range target {
 		at := rank - len(target) + k
 		switch {
-		case size < 1 || size > math.MaxInt32 || size != 1 && a.shape[at] != 1 && size != a.shape[at]:
+		case size < 1 || size > maxAxis && a.shape[at] != size || size != 1 && a.shape[at] != 1 && size != a.shape[at]:
 			return nil, fmt.Errorf("found shape %v for an input of shape %v", target, a.shape)
 		case at == a.along && a.shape[at] == size && (grow[k] || size == 1): // one for each sample, as before
 		case grow[k]:
@@ -270,7 +270,7 @@ func tile(o *operation) ([]*array, error) {
 	}
 	lists := make([][]int, len(a.shape))
 	for k, n := range repeats {
-		if n < 1 || n > math.MaxInt32/a.shape[k] {
+		if n < 1 || n > maxAxis/a.shape[k] {
 			return nil, fmt.Errorf("found repeats %v, want at least 1 of an array of shape %v", repeats, a.shape)
 		}
 		lists[k] = slices.Repeat(count(0, a.shape[k]), n)
@@ -291,6 +291,9 @@ func split(o *operation) ([]*array, error) {
 		return nil, err
 	}
 	n, parts := a.shape[axis], len(o.proto.Output)
+	if n > maxAxis {
+		return nil, fmt.Errorf("found %d cells along axis %d, want at most %d", n, axis, maxAxis)
+	}
 	if outputs := o.integer("num_outputs", parts); outputs != parts || parts == 0 {
 		return nil, fmt.Errorf("attribute \"num_outputs\" is %d for %d outputs", outputs, parts)
 	}
@@ -505,7 +508,8 @@ func reshapeArray(o *operation) ([]*array, error) {
 			return nil, fmt.Errorf("found shape %v for an array of shape %v", target, a.shape)
 		}
 	}
-	if o.strict && o.batch > 1 && a.along == 0 && free != 0 && len(target) > 0 && target[0]%o.batch == 0 && target[0] > 0 &&
+	if o.strict && o.batch > 1 && a.along == 0 && free != 0 && len(target) > 0 && target[0]%o.batch == 0 &&
+		target[0] > 0 &&
 		!grow[0] &&
 		!copied[0] &&
 		(free > 0 || known == elements(a.shape)*o.batch) {

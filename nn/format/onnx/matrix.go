@@ -69,6 +69,9 @@ func (o *operation) multiplied(a, b *array, elem int) (*array, error) {
 			along = x.along
 		}
 	}
+	if elements(shape) > maxAxis {
+		return nil, fmt.Errorf("found matrices of shapes %v, want at most %d of them", shapes([]*array{a, b}), maxAxis)
+	}
 	m.CountA, m.CountB = elements(a.shape[:rank-2]), elements(b.shape[:rank-2])
 	m.A, m.B = matrices(a.shape[:rank-2], shape), matrices(b.shape[:rank-2], shape)
 	shape = append(shape, m.M, m.N)

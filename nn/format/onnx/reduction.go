@@ -348,7 +348,7 @@ func cumSum(o *operation) ([]*array, error) {
 }
 
 // maxSums limits the length of running sums, which take a number of terms that is its square.
-const maxSums = 4096
+const maxSums = 2048
 
 // mixed replaces the cells along an axis by weighted sums of them.
 func (o *operation) mixed(a *array, axis int, terms [][]op.Term, offset []float64) (*array, error) {

@@ -185,7 +185,7 @@ func (o *operation) factors(a *array, axes []int, scalesAt, sizesAt int) (scales
 		}
 		for k, axis := range axes {
 			size := math.Floor(float64(a.shape[axis]) * scales[k])
-			if !(scales[k] > 0 && size >= 1 && size <= math.MaxInt32) {
+			if !(scales[k] > 0 && size >= 1 && (size <= maxAxis || scales[k] == 1)) {
 				return nil, nil, fmt.Errorf("found scales %v for an array of shape %v", scales, a.shape)
 			}
 			out = append(out, int(size))
@@ -204,7 +204,7 @@ func (o *operation) factors(a *array, axes []int, scalesAt, sizesAt int) (scales
 	}
 	least, most := math.Inf(1), 0.
 	for k, axis := range axes {
-		if sizes[k] < 1 || sizes[k] > math.MaxInt32 || grow[k] && axis != a.along {
+		if sizes[k] < 1 || sizes[k] > maxAxis && sizes[k] != a.shape[axis] || grow[k] && axis != a.along {
 			return nil, nil, fmt.Errorf("found sizes %v for an array of shape %v", sizes, a.shape)
 		}
 		if axis == a.along && !grow[k] && o.batch > 1 && sizes[k] == o.batch*a.shape[axis] {
@@ -231,6 +231,9 @@ func (o *operation) factors(a *array, axes []int, scalesAt, sizesAt int) (scales
 	return scales, sizes, nil
 }
 
+// maxShrink limits how many times smaller an axis gets, as each cell of the result may be a sum of so many.
+const maxShrink = 1 << 12
+
 // resized resamples along one axis after another.
 func (o *operation) resized(
 	a *array,
@@ -253,6 +256,9 @@ func (o *operation) resized(
 		}
 		if err := o.keepsBatch(a, axis); err != nil {
 			return nil, err
+		}
+		if r.out > maxAxis || r.mode != "nearest" && r.scale*maxShrink < 1 {
+			return nil, fmt.Errorf("found %d of %d cells along axis %d", r.out, r.in, axis)
 		}
 		var terms [][]op.Term
 		cells, fills := count(0, r.out), false

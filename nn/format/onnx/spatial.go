@@ -237,11 +237,11 @@ func (w *window) outputs(in [3]int, up bool) (out [3]int, err error) {
 // windows returns the cells of all windows of a volume: [windows, cells of a window, channels], with fill for those
 // outside the volume; inside counts the others.
 func (o *operation) windows(x *nn.Node, w window, out [3]int, fill float64) (node *nn.Node, inside []int, err error) {
-	cells, c := w.size[0]*w.size[1]*w.size[2], x.Shape[3]
+	cells, c := elements(w.size[:]), x.Shape[3]
 	places := elements(out[:])
 	shape := []int{places, cells, c}
-	if n := elements(shape); n > math.MaxInt32 {
-		return nil, nil, fmt.Errorf("found windows of shape %v, want at most %d elements", shape, math.MaxInt32)
+	if n := elements(shape); n > math.MaxInt32 || places*cells > maxAxis {
+		return nil, nil, fmt.Errorf("found windows of shape %v, want at most %d cells", shape, maxAxis)
 	}
 	in := x.Shape
 	from := make([]int32, 0, places*cells)

@@ -228,6 +228,7 @@ func (i *importer) readTensor(p *onnxpb.Tensor) (*tensor, error) {
 		return nil, fmt.Errorf("tensor %q: found %d bytes of raw data and %d numbers, want %d numbers for shape %v",
 			p.GetName(), len(raw), max(have, 0), n, dims)
 	}
+	i.stored += n
 	if isFloat(t.elem) {
 		t.floats = make([]float32, n)
 		for i := range t.floats {
