@@ -84,8 +84,10 @@ func TestNotesAreLogged(t *testing.T) {
 		o.Noted(fmt.Sprintf("%d.png", i), []ingest.Note{{Text: "assumed millimetres", Count: 3}})
 	}
 	o.Skipped("in", "hidden", []string{"in/.a", "in/.b"})
-	if got := b.String(); strings.Count(got, "\n") != maxNoted+2 || strings.Count(got, `msg="assumed millimetres" file=`) != maxNoted ||
-		!strings.Contains(got, "count=3") || !strings.Contains(got, `msg="skipped files" folder=in reason=hidden count=2 first=in/.a`) {
+	if got := b.String(); strings.Count(got, "\n") != maxNoted+2 ||
+		strings.Count(got, `msg="assumed millimetres" file=`) != maxNoted ||
+		!strings.Contains(got, "count=3") || !strings.Contains(got,
+		`msg="skipped files" folder=in reason=hidden count=2 first=in/.a`) {
 		t.Errorf("found %s", got)
 	}
 }
@@ -101,7 +103,8 @@ func TestSkips(t *testing.T) {
 	}
 	s.Add(&ingest.ItemError{ID: record.ID{Stream: "b"}, Err: bad})
 	err := s.Done("in", "sample")
-	if got := b.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, `msg="skipped items" count=500 "first error"="a/0: NaN"`) ||
+	if got := b.String(); strings.Count(got, "\n") != 2 ||
+		!strings.Contains(got, `msg="skipped items" count=500 "first error"="a/0: NaN"`) ||
 		!strings.Contains(got, `msg="skipped an item" error="b/0: NaN"`) {
 		t.Errorf("found %s", got)
 	}

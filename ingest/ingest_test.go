@@ -100,7 +100,10 @@ func TestInfoJSON(t *testing.T) {
 		},
 		`{"file":"d.png","format":"png-depth","kind":"depth","width":2,"height":2,"unit":"mm","valid":2,"min_m":0.6,"max_m":2.702,` +
 			`"distance":{"nearest_m":0.6,"median_m":0.6,"regions":[[null,null,null],[null,null,{"nearest_m":0.6,"median_m":0.6}],[null,{"nearest_m":2.702,"median_m":2.702},null]]}}`: {
-			File: "d.png", Format: "png-depth", Detail: DepthOf(&Frame{Width: 2, Height: 2, Depth: []Metres{0, 0.6, 2.702, 0}}, 1000),
+			File: "d.png", Format: "png-depth", Detail: DepthOf(&Frame{
+				Width: 2, Height: 2,
+				Depth: []Metres{0, 0.6, 2.702, 0},
+			}, 1000),
 		},
 		`{"file":"g.npy","format":"npy","kind":"grid","rows":2,"shape":[4,4,4],"labels":{"1":2}}`: {
 			File: "g.npy", Format: "npy", Detail: &Grids{Rows: 2, Shape: []int{4, 4, 4}, Labels: map[string]int{"1": 2}},

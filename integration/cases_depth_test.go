@@ -13,15 +13,17 @@ import (
 // depthCases are the cases of depth images, trajectories, photogrammetry, and inputs of any format.
 var depthCases = []sensorCase{
 	{
-		folder:  "01-tum-times-scientific",
-		learned: "numpy.savetxt writes times as 1.305031102160407066e+09, which only exact decimal arithmetic keeps to the nanosecond.",
-		args:    []string{"convert", "tumsci", "o.ply"},
-		out:     []string{"from 2 frames"},
+		folder: "01-tum-times-scientific",
+		learned: "numpy.savetxt writes times as 1.305031102160407066e+09, which only exact decimal arithmetic keeps " +
+			"to the nanosecond.",
+		args: []string{"convert", "tumsci", "o.ply"},
+		out:  []string{"from 2 frames"},
 	},
 	{
-		folder:  "01-tum-times-scientific",
-		learned: "A pose that is found moves the points: those of a frame 1 m away are at the pose's position, not at the origin.",
-		args:    []string{"convert", "tumsci", "o.h5", "-q"},
+		folder: "01-tum-times-scientific",
+		learned: "A pose that is found moves the points: those of a frame 1 m away are at the pose's position, not " +
+			"at the origin.",
+		args: []string{"convert", "tumsci", "o.h5", "-q"},
 		check: func(t *testing.T, dir, _ string) {
 			t.Helper()
 			needHDF5(t)
@@ -39,10 +41,11 @@ var depthCases = []sensorCase{
 		out:     []string{"frames  2, 0 missing, 2 with poses"},
 	},
 	{
-		folder:  "23-colmap-points-without-header",
-		learned: "Tools for Gaussian splatting write points3D.txt without comments and tracks, so the name and the ascending numbers decide.",
-		args:    []string{"inspect", "--json", "points3D.txt"},
-		out:     []string{`"format":"colmap-text"`, `"min":[10.5,20.5,30.5]`, `"max":[12.5,22.5,32.5]`},
+		folder: "23-colmap-points-without-header",
+		learned: "Tools for Gaussian splatting write points3D.txt without comments and tracks, so the name and the " +
+			"ascending numbers decide.",
+		args: []string{"inspect", "--json", "points3D.txt"},
+		out:  []string{`"format":"colmap-text"`, `"min":[10.5,20.5,30.5]`, `"max":[12.5,22.5,32.5]`},
 	},
 	{
 		folder:  "32-h5-inspect-wrong-error",
@@ -73,7 +76,10 @@ var depthCases = []sensorCase{
 		folder:  "62-png-depth-8-bit",
 		learned: "A PGM image may hold its pixels as text.",
 		args:    []string{"inspect", "d2.pgm"},
-		out:     []string{"valid   4 of 4 pixels", "range   1 .. 4 m", "note    the file does not state its unit: assumed millimetres"},
+		out: []string{
+			"valid   4 of 4 pixels", "range   1 .. 4 m",
+			"note    the file does not state its unit: assumed millimetres",
+		},
 	},
 	{
 		folder:  "71-colmap-newer-camera-models",

@@ -5,10 +5,11 @@ package integration
 // medicalCases are the cases of DICOM and NIfTI.
 var medicalCases = []sensorCase{
 	{
-		folder:  "02-dicom-enhanced-ct-functional-groups",
-		learned: "Enhanced images have rescaling, spacing, orientation and positions in functional groups, shared or per frame.",
-		args:    []string{"inspect", "--json", "enh_ct.dcm"},
-		out:     []string{`"shape":[4,6,5]`, `"min":0,"max":329`, `"cell":[2.5,0.5,0.7]`},
+		folder: "02-dicom-enhanced-ct-functional-groups",
+		learned: "Enhanced images have rescaling, spacing, orientation and positions in functional groups, shared or " +
+			"per frame.",
+		args: []string{"inspect", "--json", "enh_ct.dcm"},
+		out:  []string{`"shape":[4,6,5]`, `"min":0,"max":329`, `"cell":[2.5,0.5,0.7]`},
 	},
 	{
 		folder:  "04-dicom-enhanced-4d-collapsed",

@@ -66,7 +66,8 @@ var packetCases = []sensorCase{
 		learned: "A recording without an index that ends within a chunk is read up to its end.",
 		args:    []string{"inspect", "crash.bag.active"},
 		out: []string{
-			"frames  22", "cut off in the chunk at byte 130200: the whole messages in the 19751 bytes that are left of it are read",
+			"frames  22", "cut off in the chunk at byte 130200: the whole messages in the 19751 bytes that are left " +
+				"of it are read",
 		},
 	},
 	{

@@ -98,10 +98,12 @@ func (m *Model) checkPalette(palette *Palette) error {
 	}
 	shape := m.inputs[0].Shape
 	if palette.Channels < 1 || len(shape) == 0 || shape[len(shape)-1] != palette.Channels && !channelsFirst(shape, palette) {
-		return fmt.Errorf("model %q: found a palette of %d channels, want as many as the input %v", m.Name, palette.Channels, shape)
+		return fmt.Errorf("model %q: found a palette of %d channels, want as many as the input %v", m.Name,
+			palette.Channels, shape)
 	}
 	if len(palette.Colours) != 256*palette.Channels {
-		return fmt.Errorf("model %q: found a palette of %d values, want 256 x %d", m.Name, len(palette.Colours), palette.Channels)
+		return fmt.Errorf("model %q: found a palette of %d values, want 256 x %d", m.Name, len(palette.Colours),
+			palette.Channels)
 	}
 	return nil
 }

@@ -197,8 +197,8 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// TestChildrenFreeParent checks that the children of a value do not keep its memory alive. A sink may hold back the last
-// child of thousands of messages.
+// TestChildrenFreeParent checks that the children of a value do not keep its memory alive. A sink may hold back the
+// last child of thousands of messages.
 func TestChildrenFreeParent(t *testing.T) {
 	for name, divide := range map[string]func(d Delivery[*[1 << 10]byte]) []Delivery[int]{
 		"split": func(d Delivery[*[1 << 10]byte]) []Delivery[int] { return Split(d, []int{1, 2}) },

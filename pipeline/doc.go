@@ -1,6 +1,6 @@
 // Package pipeline moves values from a [Source] through a [Stage] and, in batches, through a [BatchStage] to one or
-// more sinks. It delivers at least once, keeps the order, and uses bounded memory. It knows nothing about Kafka, sensors
-// or networks: transports implement Source and Sink, and applications implement the stages.
+// more sinks. It delivers at least once, keeps the order, and uses bounded memory. It knows nothing about Kafka,
+// sensors or networks: transports implement Source and Sink, and applications implement the stages.
 //
 // # Deliveries
 //
@@ -43,8 +43,8 @@
 //
 // # Stopping
 //
-// Cancelling Run's context is a soft stop: reading ends, workers finish, the last batches are written and flushed, and
-// sinks and source close, in that order, so that the last offsets are committed. Values that are not done within the
-// drain time stay unsettled and are delivered again. Closing Abort is a hard stop: everything in flight stays unsettled.
-// A hard stop repeats work but loses none.
+// Cancelling Run's context is a soft stop: reading ends, workers finish, the last batches are written and flushed,
+// and sinks and source close, in that order, so that the last offsets are committed. Values that are not done within
+// the drain time stay unsettled and are delivered again. Closing Abort is a hard stop: everything in flight stays
+// unsettled. A hard stop repeats work but loses none.
 package pipeline

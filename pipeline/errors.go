@@ -62,8 +62,8 @@ func (e *PartialError) Error() string {
 	return fmt.Sprintf("%d of the batch failed, first item %d: %v", len(e.Failed), first, e.Failed[first])
 }
 
-// Unwrap returns the errors of the values, ordered by index. IsPermanent of a PartialError therefore reports whether any
-// of them is permanent; check Failed for a particular value.
+// Unwrap returns the errors of the values, ordered by index. IsPermanent of a PartialError therefore reports whether
+// any of them is permanent; check Failed for a particular value.
 func (e *PartialError) Unwrap() []error {
 	errs := make([]error, 0, len(e.Failed))
 	for _, i := range slices.Sorted(maps.Keys(e.Failed)) {

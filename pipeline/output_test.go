@@ -324,8 +324,8 @@ func TestBestEffort(t *testing.T) {
 // copied is a batch stage whose results do not share the memory of their input.
 var copied = batchFunc(func(_ context.Context, in []int) ([]int, error) { return slices.Clone(in), nil })
 
-// TestEnds checks that a Run ends after the end of the source, even if a best-effort sink hangs, or if one required sink
-// has failed and another retries without end. It also checks that Pass rejects a mix of policies.
+// TestEnds checks that a Run ends after the end of the source, even if a best-effort sink hangs, or if one required
+// sink has failed and another retries without end. It also checks that Pass rejects a mix of policies.
 func TestEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src, slow, sure := &list{n: 3}, newStore(), newStore()

@@ -43,7 +43,8 @@ type Pipeline[In, Mid, Out any] struct {
 	Parallel int
 	// Outputs receive every result, in the order in which the values were read.
 	Outputs []Output[Out]
-	// SourceName, StageName and WorkName label failures and observations. The defaults are "source", "stage" and "work".
+	// SourceName, StageName and WorkName label failures and observations. The defaults are "source", "stage" and
+	// "work".
 	SourceName, StageName, WorkName string
 	// Retry and Exhausted apply to Stage, Work, and outputs that do not override them. The zero Retry never gives up.
 	Retry     Retry

@@ -181,8 +181,8 @@ func TestRunKeepsOrder(t *testing.T) {
 	})
 }
 
-// TestRunChaos checks that every value is written or becomes a dead letter, and settles once, although the sink fails at
-// random.
+// TestRunChaos checks that every value is written or becomes a dead letter, and settles once, although the sink fails
+// at random.
 func TestRunChaos(t *testing.T) {
 	for seed := range uint64(20) {
 		synctest.Test(t, func(t *testing.T) {

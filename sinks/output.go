@@ -206,7 +206,8 @@ func size(c *record.Classification) int64 {
 	return int64(n)
 }
 
-// OpenAll opens the outputs. If any of them cannot be opened, it closes the others, and the error names all that cannot.
+// OpenAll opens the outputs. If any of them cannot be opened, it closes the others, and the error names all that
+// cannot.
 func OpenAll(ctx context.Context, outputs []*Output, s Services) ([]pipeline.Output[record.Classification], error) {
 	var open []pipeline.Output[record.Classification]
 	var errs []error

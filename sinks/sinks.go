@@ -1,6 +1,6 @@
-// Package sinks stores classifications at the end of the pipeline. It defines the contract of a [Sink], the [Kind] that
-// each folder here declares, and the [Output], which is parsed from a path or a URL. Package all lists the kinds. Package
-// sinktest is the test suite that each kind must pass.
+// Package sinks stores classifications at the end of the pipeline. It defines the contract of a [Sink], the [Kind]
+// that each folder here declares, and the [Output], which is parsed from a path or a URL. Package all lists the
+// kinds. Package sinktest is the test suite that each kind must pass.
 package sinks
 
 import (
@@ -21,9 +21,9 @@ type Sink = pipeline.Sink[record.Classification]
 // Guarantee is the delivery guarantee of a kind of sink.
 type Guarantee string
 
-// The guarantees. ExactlyOnce stores a classification once per [record.Classification.Key], even if it is delivered again
-// or the process restarts. AtLeastOnce may store it again after a crash, so readers must skip duplicates by the key. With
-// BestEffort, it may be missing.
+// The guarantees. ExactlyOnce stores a classification once per [record.Classification.Key], even if it is delivered
+// again or the process restarts. AtLeastOnce may store it again after a crash, so readers must skip duplicates by the
+// key. With BestEffort, it may be missing.
 const (
 	ExactlyOnce Guarantee = "exactly once"
 	AtLeastOnce Guarantee = "at least once"
@@ -40,18 +40,18 @@ type Kind struct {
 	// Path describes what follows the scheme, for the help: "FILE" or "[TOPIC]". It is empty if nothing does.
 	Path string
 	// Schemes are further URL schemes. The scheme "-" stands for the text "-" alone. Extensions are the file name
-	// extensions that select the kind without a scheme, such as ".jsonl" or ".jsonl.gz". A kind with extensions writes to
-	// a file, whose name is the path of the target.
+	// extensions that select the kind without a scheme, such as ".jsonl" or ".jsonl.gz". A kind with extensions
+	// writes to a file, whose name is the path of the target.
 	Schemes, Extensions []string
 	// Flush has the default limits if the sink is a [pipeline.Flusher], and is nil otherwise. A limit of 0 means 65,536
 	// rows, 64 MiB or 10 s.
 	Flush *Flush
-	// Options returns the options with their defaults: a pointer to a struct with the tags of internal/option, which are
-	// set by the query of the URL. The struct may have a method Validate() error. The options may depend on the target;
-	// those of an object store could include the options of its format. Options is nil if there are none.
+	// Options returns the options with their defaults: a pointer to a struct with the tags of internal/option, which
+	// are set by the query of the URL. The struct may have a method Validate() error. The options may depend on the
+	// target; those of an object store could include the options of its format. Options is nil if there are none.
 	Options func(t Target) any
-	// Resolve checks the target and completes it with the defaults. It opens nothing. It returns the place that is written
-	// to; two outputs with the same place are an error. Resolve may be nil for kinds that write to a file.
+	// Resolve checks the target and completes it with the defaults. It opens nothing. It returns the place that is
+	// written to; two outputs with the same place are an error. Resolve may be nil for kinds that write to a file.
 	Resolve func(t *Target, d Defaults) (place string, err error)
 	// Open opens a sink. options is the result of Options, set by the URL. Errors of Open and of the sink need not name
 	// the target, because the caller does.
@@ -71,8 +71,8 @@ type Services struct {
 	// Stdout is standard output, Screen the terminal. They are nil if there is none.
 	Stdout io.Writer
 	Screen *screen.Screen
-	// Topic opens a topic of the cluster for writing. It creates the topic if it does not exist. Of the messages with the
-	// same event ID, only the first is stored. window is the number of IDs per partition to remember; 0 means the default.
-	// Topic is nil if there is no cluster.
+	// Topic opens a topic of the cluster for writing. It creates the topic if it does not exist. Of the messages with
+	// the same event ID, only the first is stored. window is the number of IDs per partition to remember; 0 means the
+	// default. Topic is nil if there is no cluster.
 	Topic func(ctx context.Context, name string, window int) (pipeline.Sink[transport.Message], error)
 }

@@ -69,8 +69,8 @@ func (t Target) masked(known any) string {
 // hostPort matches //HOST:PORT, optionally followed by a path.
 var hostPort = regexp.MustCompile(`^//[^/@:]*:[0-9]+(/|$)`)
 
-// unfinished reports whether a path ends within a password: it has a colon, but no @ with a host after it. A number after
-// the colon is a port only if the query has options.
+// unfinished reports whether a path ends within a password: it has a colon, but no @ with a host after it. A number
+// after the colon is a port only if the query has options.
 func unfinished(path, query string) bool {
 	authority, isURL := strings.CutPrefix(path, "//")
 	if !isURL || strings.Contains(authority, "@") || !strings.Contains(authority, ":") {
@@ -188,7 +188,8 @@ func (t *Target) fileName() error {
 	return nil
 }
 
-// filePlace returns a unique name for a file: its absolute path, in which the links of the part that exists are resolved.
+// filePlace returns a unique name for a file: its absolute path, in which the links of the part that exists are
+// resolved.
 func filePlace(path string) (string, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {

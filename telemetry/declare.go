@@ -51,7 +51,8 @@ var events = []struct {
 	{pipeline.EventRepeated, counter("repeated", "Values that a sink skipped as duplicates, or packets received twice.")},
 	{pipeline.EventRetried, counter("retries", "Failed attempts that were retried.")},
 	{pipeline.EventFailed, counter("failures", "Failed attempts that were not retried.")},
-	{pipeline.EventDeadLetter, counter("dead_letters", "Values and messages that a part gave up for good and made dead letters.")},
+	{pipeline.EventDeadLetter, counter("dead_letters",
+		"Values and messages that a part gave up for good and made dead letters.")},
 	{pipeline.EventDeadLetterStored, counter("dead_letters_stored", "Messages stored on the dead letter topic.")},
 	{pipeline.EventUnfinished, counter("unfinished", "Values left for the next start.")},
 	{pipeline.EventDropped, counter("dropped", "Values dropped by a best-effort sink, and packets dropped by the kernel.")},
@@ -77,7 +78,8 @@ var levels = []struct {
 	{pipeline.LevelValuesInFlight, gauge("in_flight_values", "Values in flight.")},
 	{pipeline.LevelQueue, gauge("queue_length", "Batches waiting for a sink.")},
 	{pipeline.LevelPartitions, gauge("consumer_partitions", "Partitions that this member of the consumer group owns.")},
-	{pipeline.LevelConnections, gauge("connections", "Open connections to the Kafka cluster, or of clients to the embedded broker.")},
+	{pipeline.LevelConnections, gauge("connections",
+		"Open connections to the Kafka cluster, or of clients to the embedded broker.")},
 	{pipeline.LevelStoredBytes, gauge("stored_bytes", "Size of the embedded broker's log on disk.")},
 }
 

@@ -1,5 +1,5 @@
-// Package telemetry exports the reports that the parts of the program send to their observer, as Prometheus metrics. It is
-// the only package that imports the metrics library.
+// Package telemetry exports the reports that the parts of the program send to their observer, as Prometheus metrics.
+// It is the only package that imports the metrics library.
 package telemetry
 
 import (

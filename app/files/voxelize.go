@@ -32,7 +32,8 @@ type VoxelizeSummary struct {
 
 // Voxelize converts one input to a file of grids. The file's extension selects the format: .npy, .npz and .h5 hold
 // grids with the given cell values (see voxelize.Formats), .arrow holds volumes, and .binvox the occupancy of the
-// first sample. Items that cannot be voxelized are skipped; the result then comes with an error that wraps [app.ErrSkipped].
+// first sample. Items that cannot be voxelized are skipped; the result then comes with an error that wraps
+// [app.ErrSkipped].
 func Voxelize(ctx context.Context, a *app.Env, input, out, format string) (_ *VoxelizeSummary, err error) {
 	if out == "" {
 		return nil, app.Usage(errors.New("missing --out FILE, the file to write"))
@@ -50,17 +51,18 @@ func Voxelize(ctx context.Context, a *app.Env, input, out, format string) (_ *Vo
 	bar := a.Bar("volumes")
 	defer bar.Done()
 	skips := a.Skips()
-	failed, err := samples(ctx, annotated(a, &s.Notes), a.Config.Threads, input, v, voxelize.Format(format), func(sample ingest.Sample) error {
-		if err := w.Write(sample); err != nil {
-			return err
-		}
-		s.Volumes++
-		if p, ok := w.(*volumeFile); ok {
-			s.Points, s.Outside = p.points, p.outside
-		}
-		bar.Set(int64(s.Volumes), 0, "")
-		return nil
-	}, skips)
+	failed, err := samples(ctx, annotated(a, &s.Notes), a.Config.Threads, input, v, voxelize.Format(format),
+		func(sample ingest.Sample) error {
+			if err := w.Write(sample); err != nil {
+				return err
+			}
+			s.Volumes++
+			if p, ok := w.(*volumeFile); ok {
+				s.Points, s.Outside = p.points, p.outside
+			}
+			bar.Set(int64(s.Volumes), 0, "")
+			return nil
+		}, skips)
 	if err != nil {
 		skips.Flush()
 		return nil, err

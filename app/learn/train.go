@@ -29,8 +29,8 @@ type TrainOptions struct {
 	FromTopic bool
 	// Follow, with FromTopic, trains on each volume of the topic once, as they arrive.
 	Follow bool
-	// Split is "train", "val", "test" or "all" of an archive with parts. Empty means train, or all if there are no parts.
-	// "pairs" is like empty, and the validation split keeps each even row and the odd row after it together.
+	// Split is "train", "val", "test" or "all" of an archive with parts. Empty means train, or all if there are no
+	// parts. "pairs" is like empty, and the validation split keeps each even row and the odd row after it together.
 	Split string
 	// Validation is labelled data to validate on. If it is empty, the validation parts of the archives are used, or
 	// else the last rows of the training data, as the configuration says.

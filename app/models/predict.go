@@ -27,10 +27,11 @@ type Prediction struct {
 // predictBatch is the batch size of Predict.
 const predictBatch = 64
 
-// Predict runs a model on the rows of .npy files, one for each input, in the model's axis order, and writes each output
-// to a .npy file. An element of inputs or outputs is a file or NAME=FILE. Several outputs can share one FILE.npy: they
-// are written to FILE_NAME.npy. If the model takes inputs of any size, the first input gives the size. Volumes of values
-// as measured are scaled as the model's metadata or the configuration says; a model of a colour map gets colours.
+// Predict runs a model on the rows of .npy files, one for each input, in the model's axis order, and writes each
+// output to a .npy file. An element of inputs or outputs is a file or NAME=FILE. Several outputs can share one
+// FILE.npy: they are written to FILE_NAME.npy. If the model takes inputs of any size, the first input gives the size.
+// Volumes of values as measured are scaled as the model's metadata or the configuration says; a model of a colour map
+// gets colours.
 func Predict(ctx context.Context, a *app.Env, path string, inputs, outputs []string) (*Prediction, error) {
 	if len(inputs) == 0 || len(outputs) == 0 {
 		return nil, app.Usage(errors.New("missing --input X.npy or --output Y.npy; both are required"))

@@ -25,7 +25,8 @@ type backlog struct {
 
 const backlogPoll = 50 * time.Millisecond
 
-// backlogOf returns a backlog for the group on the volumes topic. Half of the retention size of a partition may be unread.
+// backlogOf returns a backlog for the group on the volumes topic. Half of the retention size of a partition may be
+// unread.
 func backlogOf(a *app.Env, cl *cluster, alone bool) *backlog {
 	return &backlog{
 		limit: int64(a.Config.Broker.RetentionBytes) / 2, alone: alone,

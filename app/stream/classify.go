@@ -117,8 +117,9 @@ func newClassifying(ctx context.Context, a *app.Env, own bool) (_ *classifying, 
 	return c, nil
 }
 
-// inFlight returns the maximum number of unsettled messages per partition. It is at least the number of rows that a sink
-// holds back until it is flushed, because those are unsettled. Otherwise the sink would wait for rows that cannot be read.
+// inFlight returns the maximum number of unsettled messages per partition. It is at least the number of rows that a
+// sink holds back until it is flushed, because those are unsettled. Otherwise the sink would wait for rows that
+// cannot be read.
 func inFlight(configured int, out []pipeline.Output[record.Classification]) int {
 	for _, o := range out {
 		if _, flushes := o.Sink.(pipeline.Flusher); flushes {

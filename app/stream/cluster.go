@@ -26,8 +26,10 @@ func startBroker(a *app.Env) (*embedded.Broker, error) {
 	c := &a.Config.Broker
 	return embedded.Start(embedded.Config{
 		DataDir: c.DataDir, Port: c.Port, Partitions: a.Config.Kafka.Partitions,
-		MaxMessageBytes: int(a.Config.Kafka.MaxMessage) + 64<<10, // the broker's limit applies to the batch that contains the message
-		RetentionBytes:  int64(c.RetentionBytes), Retention: c.Retention, SyncWrites: c.SyncWrites, Log: a.Log, Observer: a.Observer,
+		MaxMessageBytes: int(a.Config.Kafka.MaxMessage) + 64<<10,
+		// the broker's limit applies to the batch that contains the message
+		RetentionBytes: int64(c.RetentionBytes), Retention: c.Retention, SyncWrites: c.SyncWrites, Log: a.Log,
+		Observer: a.Observer,
 	})
 }
 

@@ -124,8 +124,8 @@ type Replayed struct {
 	Replayed int `json:"replayed"`
 }
 
-// Replay sends dead letters back to their topic: those not replayed before or, if ids is not empty, exactly these. An ID
-// that does not exist, or whose item never was a message, is an error beside the result.
+// Replay sends dead letters back to their topic: those not replayed before or, if ids is not empty, exactly these. An
+// ID that does not exist, or whose item never was a message, is an error beside the result.
 func Replay(ctx context.Context, a *app.Env, ids []string) (*Replayed, error) {
 	problems := map[string]string{} // by ID
 	var match func(transport.Message, transport.DeadLetter) bool

@@ -13,8 +13,8 @@ import (
 // dropsEvery is the least time between two log messages about the same sink.
 const dropsEvery = 10 * time.Second
 
-// drops counts the classifications that best-effort sinks drop. The first drop of a sink is logged at once. Later ones are
-// logged as a sum every dropsEvery, because a full disk, for example, fails every classification.
+// drops counts the classifications that best-effort sinks drop. The first drop of a sink is logged at once. Later
+// ones are logged as a sum every dropsEvery, because a full disk, for example, fails every classification.
 type drops struct {
 	log *slog.Logger
 	// ignore lists sinks that store nothing, such as the terminal, so that nothing is lost.

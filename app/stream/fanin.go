@@ -10,8 +10,8 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline"
 )
 
-// fanIn reads several sources concurrently. The values of each source stay in order. It ends when all sources have ended,
-// or with the first error.
+// fanIn reads several sources concurrently. The values of each source stay in order. It ends when all sources have
+// ended, or with the first error.
 type fanIn struct {
 	sources []pipeline.Source[ingest.Sample]
 

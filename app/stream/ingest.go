@@ -109,8 +109,8 @@ func send(ctx context.Context, a *app.Env, cl *cluster, vo voxelize.Options, log
 	return s, err
 }
 
-// messageVolumes returns the maximum number of volumes of one channel per message: as many as configured, or as fit into
-// messageBytes.
+// messageVolumes returns the maximum number of volumes of one channel per message: as many as configured, or as fit
+// into messageBytes.
 func messageVolumes(a *app.Env, vo voxelize.Options) int {
 	size := vo.Dims[0] * vo.Dims[1] * vo.Dims[2] * vo.CellBytes()
 	return max(1, min(a.Config.Pipeline.Batch, messageBytes(a)/size))

@@ -58,7 +58,8 @@ func Run(ctx context.Context, a *app.Env, args []string) (*Summary, error) {
 	}
 	if err == nil && ctx.Err() == nil && cl.broker != nil && s.DeadLetters == 0 &&
 		int64(s.Classified+c.tally.Repeats()) < s.Volumes {
-		// The broker is ours, so no other process can have taken them. Duplicates come from inputs that were named twice.
+		// The broker is ours, so no other process can have taken them. Duplicates come from inputs that were named
+		// twice.
 		err = fmt.Errorf("%d volumes were sent, but only %d were classified, and there are no dead letters", s.Volumes,
 			s.Classified)
 	}

@@ -23,8 +23,9 @@ func openerOf(a *app.Env) opener {
 	return func(ctx context.Context, in input.Input) (ingest.Source, error) { return in.Open(ctx, a) }
 }
 
-// sequence is a source that reads one input after the other. An item or input that cannot be read becomes a dead letter,
-// and reading continues after it. A live source that cannot be opened is an error, because no item would report it.
+// sequence is a source that reads one input after the other. An item or input that cannot be read becomes a dead
+// letter, and reading continues after it. A live source that cannot be opened is an error, because no item would
+// report it.
 type sequence struct {
 	inputs []input.Input // still to be read
 	open   opener
@@ -80,7 +81,8 @@ func (s *sequence) Read(ctx context.Context) (none pipeline.Delivery[ingest.Samp
 	}
 }
 
-// next opens the next input, or returns io.EOF if there is none. If the input becomes a dead letter, current remains nil.
+// next opens the next input, or returns io.EOF if there is none. If the input becomes a dead letter, current remains
+// nil.
 func (s *sequence) next(ctx context.Context) error {
 	if len(s.inputs) == 0 {
 		return io.EOF
@@ -157,8 +159,8 @@ func (s *sequence) failure() error {
 	return s.failed
 }
 
-// Close closes the current input. It returns an error if a dead letter could not be stored, because that may have happened
-// after the last Read.
+// Close closes the current input. It returns an error if a dead letter could not be stored, because that may have
+// happened after the last Read.
 func (s *sequence) Close(context.Context) error {
 	err := closeIf(s.current)
 	s.current = nil

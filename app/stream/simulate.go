@@ -26,7 +26,8 @@ type SimulateOptions struct {
 	// Rate is the speed relative to the sensor.
 	Rate float64
 	Loop bool
-	// Length is the duration of the simulation in the sensor's time. 0 means the whole recording, or forever for a scene.
+	// Length is the duration of the simulation in the sensor's time. 0 means the whole recording, or forever for a
+	// scene.
 	Length time.Duration
 	// Metadata, if set, is the file for the metadata of a simulated Ouster, which its receiver needs.
 	Metadata string

@@ -15,8 +15,8 @@ type Summary struct {
 	// Inputs and Volumes count what run has sent to the topic. They are absent for classify.
 	Inputs  int   `json:"inputs,omitempty"`
 	Volumes int64 `json:"volumes,omitempty"`
-	// Classified counts the volumes whose classification is stored by every required sink, Labelled those with a label, and
-	// Correct those whose class is the label.
+	// Classified counts the volumes whose classification is stored by every required sink, Labelled those with a
+	// label, and Correct those whose class is the label.
 	Classified  int           `json:"classified"`
 	DeadLetters int64         `json:"dead_letters"`
 	Labelled    int           `json:"labelled"`

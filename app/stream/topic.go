@@ -18,9 +18,9 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
 )
 
-// topicSource is a source that reads a topic on which each message is one file. The offset of a message is committed when
-// all its samples are stored. If one of them cannot be, the unchanged message becomes a dead letter, and dlq replay can
-// send it back.
+// topicSource is a source that reads a topic on which each message is one file. The offset of a message is committed
+// when all its samples are stored. If one of them cannot be, the unchanged message becomes a dead letter, and dlq
+// replay can send it back.
 type topicSource struct {
 	read     ingest.Options
 	dead     *deadLetters

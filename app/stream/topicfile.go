@@ -35,9 +35,10 @@ type lookahead struct {
 	err    error
 }
 
-// next returns the next sample. Its ID is the same whenever the message is read. If the message has one sample and the
-// producer did not set an event ID, the ID is topic/partition/offset. The stream is then the partition, so the samples of
-// a camera, for example, stay in order and can share a batch. Other messages are streams of their own: event ID/sample.
+// next returns the next sample. Its ID is the same whenever the message is read. If the message has one sample and
+// the producer did not set an event ID, the ID is topic/partition/offset. The stream is then the partition, so the
+// samples of a camera, for example, stay in order and can share a batch. Other messages are streams of their own:
+// event ID/sample.
 func (f *topicFile) next(ctx context.Context) (ingest.Sample, error) {
 	at, err := f.take(ctx)
 	if err != nil {
@@ -68,7 +69,8 @@ func (f *topicFile) take(ctx context.Context) (ingest.Sample, error) {
 	return f.src.Read(ctx)
 }
 
-// close closes the file. When its samples have settled, the message settles, with the error of the file if there is one.
+// close closes the file. When its samples have settled, the message settles, with the error of the file if there is
+// one.
 func (f *topicFile) close() error {
 	err := errors.Join(f.src.Close(), os.Remove(f.path))
 	switch {
@@ -82,8 +84,8 @@ func (f *topicFile) close() error {
 	return err
 }
 
-// fault returns the permanent error for a message with invalid content. It replaces the path of the temporary file by the
-// name in the message.
+// fault returns the permanent error for a message with invalid content. It replaces the path of the temporary file by
+// the name in the message.
 func (f *topicFile) fault(err error) error {
 	err = errors.New(strings.ReplaceAll(err.Error(), f.path, f.name))
 	return pipeline.Permanent(&pipeline.Failure{Stage: ingestStage, Attempts: 1, Err: err})

@@ -12,7 +12,8 @@ import (
 )
 
 func (c *cli) inspect() *cobra.Command {
-	cmd := command("inspect FILE|FOLDER...", "Describe files: format, kind, counts, bounds, fields, calibration", ingestFlags)
+	cmd := command("inspect FILE|FOLDER...", "Describe files: format, kind, counts, bounds, fields, calibration",
+		ingestFlags)
 	cmd.Example = "  voxelstream inspect scan.pcd digits.h5\n" +
 		"  voxelstream inspect scan.pcd --png scan.png\n" +
 		"  voxelstream inspect model.keras --json"

@@ -165,7 +165,8 @@ func (f *file) choose(o ingest.Options) error {
 	for i, p := range f.all {
 		names[i] = p.name
 	}
-	choice, err := arrays.Choose(names, func(i int) bool { return f.all[i].usable() }, func(i int) string { return f.all[i].describe() },
+	choice, err := arrays.Choose(names, func(i int) bool { return f.all[i].usable() },
+		func(i int) string { return f.all[i].describe() },
 		settings)
 	if err != nil {
 		return err
@@ -211,7 +212,8 @@ func (f *file) label(p, labels *part, settings arrays.Options, o ingest.Options)
 		var err error
 		found, err = f.readLabels(labels, rows)
 		switch explicit := settings.Labels != ""; {
-		case err != nil && !explicit && (labels.why != "" || errors.Is(err, arrays.ErrShape) && !errors.Is(err, arrays.ErrCount)):
+		case err != nil && !explicit && (labels.why != "" || errors.Is(err, arrays.ErrShape) &&
+			!errors.Is(err, arrays.ErrCount)):
 			o.Note("the labels %s are not read: %v", labels.name, err)
 		case err != nil:
 			return fmt.Errorf("%s.npy: %w", labels.name, err)

@@ -46,8 +46,8 @@ func padHeader(dict string, length int) []byte {
 }
 
 // CreateNPY creates an array of one cloud, (N, 3) or with intensity and colours up to (N, 7), of B clouds of the same
-// size, (B, N, 3) to (B, N, 7), or of grids of the same shape, (N, D, H, W) or (N, D, H, W, C). The type is float32, or float64 for a cloud whose coordinates do not
-// fit float32. Labels are not stored.
+// size, (B, N, 3) to (B, N, 7), or of grids of the same shape, (N, D, H, W) or (N, D, H, W, C). The type is float32,
+// or float64 for a cloud whose coordinates do not fit float32. Labels are not stored.
 func CreateNPY(path string) (ingest.Writer, error) {
 	f, err := ingest.CreateFile(path)
 	if err != nil {

@@ -96,15 +96,18 @@ func TestNoDepth(t *testing.T) {
 		data   []byte
 		want   string
 	}{
-		"grey.png":    {PNG, encode(t, image.NewGray(rect)), "found an 8-bit PNG, want 16-bit grey: its colour type is grey"},
-		"palette.png": {PNG, encode(t, image.NewPaletted(rect, color.Palette{color.Black, color.White})), "found a 1-bit PNG, want 16-bit grey: its colour type is palette"},
-		"rgb.png":     {PNG, encode(t, image.NewNRGBA(rect)), "found an 8-bit PNG, want 16-bit grey: its colour type is RGB"},
-		"rgb16.png":   {PNG, encode(t, image.NewNRGBA64(rect)), "found a 16-bit PNG, want 16-bit grey: its colour type is RGB"},
-		"cut.png":     {PNG, []byte(pngHead), "unexpected EOF"},
-		"grey.pgm":    {PGM, []byte("P5\n2 2\n255\n...."), "found an 8-bit PGM, want 16-bit"},
-		"plain.pgm":   {PGM, []byte("P2\n2 2\n255\n1 2 3 4"), "found an 8-bit PGM, want 16-bit"},
-		"short.pgm":   {PGM, []byte("P2\n2 2\n65535\n1 2 3"), "found 3 pixels, want 4"},
-		"large.pgm":   {PGM, []byte("P2\n2 2\n1000\n1 2 3 1001"), "pixel 3: found \"1001\", want 0 to 1000"},
+		"grey.png": {PNG, encode(t, image.NewGray(rect)), "found an 8-bit PNG, want 16-bit grey: its colour type is grey"},
+		"palette.png": {
+			PNG, encode(t, image.NewPaletted(rect, color.Palette{color.Black, color.White})),
+			"found a 1-bit PNG, want 16-bit grey: its colour type is palette",
+		},
+		"rgb.png":   {PNG, encode(t, image.NewNRGBA(rect)), "found an 8-bit PNG, want 16-bit grey: its colour type is RGB"},
+		"rgb16.png": {PNG, encode(t, image.NewNRGBA64(rect)), "found a 16-bit PNG, want 16-bit grey: its colour type is RGB"},
+		"cut.png":   {PNG, []byte(pngHead), "unexpected EOF"},
+		"grey.pgm":  {PGM, []byte("P5\n2 2\n255\n...."), "found an 8-bit PGM, want 16-bit"},
+		"plain.pgm": {PGM, []byte("P2\n2 2\n255\n1 2 3 4"), "found an 8-bit PGM, want 16-bit"},
+		"short.pgm": {PGM, []byte("P2\n2 2\n65535\n1 2 3"), "found 3 pixels, want 4"},
+		"large.pgm": {PGM, []byte("P2\n2 2\n1000\n1 2 3 1001"), "pixel 3: found \"1001\", want 0 to 1000"},
 	} {
 		dir := t.TempDir()
 		put(t, dir, map[string]string{name: string(c.data)})
@@ -113,7 +116,8 @@ func TestNoDepth(t *testing.T) {
 		if err != nil || c.format.Detect(head) != ingest.Sure {
 			t.Errorf("%s: not recognised, %v", name, err)
 		}
-		if _, err := c.format.Inspect(t.Context(), path, ingest.Options{}); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := c.format.Inspect(t.Context(), path, ingest.Options{}); err == nil ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: found %v, want %q", name, err, c.want)
 		}
 	}
@@ -279,7 +283,8 @@ func TestTUMKeepsWhatIsWhole(t *testing.T) {
 		}
 	}
 	put(t, dir, map[string]string{"groundtruth.txt": "5001.5 1 2 3 0 0 0 1\n"})
-	if _, err := TUM.Inspect(t.Context(), dir, o); err != nil || !strings.Contains(fmt.Sprint(o.Notes.Take()), "none of the 1 poses") {
+	if _, err := TUM.Inspect(t.Context(), dir, o); err != nil ||
+		!strings.Contains(fmt.Sprint(o.Notes.Take()), "none of the 1 poses") {
 		t.Errorf("found no note, %v", err)
 	}
 }

@@ -27,7 +27,11 @@ var Fakenect = folderFormat(ingest.Format{
 }, readFakenect)
 
 func detectFakenect(h *ingest.Head) ingest.Confidence {
-	if h.IsDir() && slices.ContainsFunc(h.Names, func(n string) bool { _, err := recorded(n, "d-", ".pgm"); return err == nil }) {
+	if h.IsDir() && slices.ContainsFunc(h.Names, func(n string) bool {
+		_,
+			err := recorded(n, "d-", ".pgm")
+		return err == nil
+	}) {
 		return ingest.Likely
 	}
 	return ingest.No

@@ -11,9 +11,9 @@ import (
 )
 
 // PGM is a single depth image as PGM of more than 8 bits: "P5", width, height and maximum value as text, one white
-// space character, then two bytes per pixel; or "P2", with the pixels as text. The standard has the high byte first; raw frames of
-// the NYU data set have it last. The byte order is detected: with swapped bytes, neighbouring pixels differ wildly.
-// https://netpbm.sourceforge.net/doc/pgm.html
+// space character, then two bytes per pixel; or "P2", with the pixels as text. The standard has the high byte first;
+// raw frames of the NYU data set have it last. The byte order is detected: with swapped bytes, neighbouring pixels
+// differ wildly. https://netpbm.sourceforge.net/doc/pgm.html
 var PGM = ingest.Format{
 	Name:       "pgm-depth",
 	Doc:        "16-bit P5, either byte order; 16-bit P2",

@@ -87,7 +87,10 @@ func detectPNG(h *ingest.Head) ingest.Confidence {
 }
 
 // pngColors names the colour types by number, see https://www.w3.org/TR/png/#11IHDR.
-var pngColors = map[byte]string{0: "grey", 2: "RGB", 3: "palette", 4: "grey with transparency", 6: "RGB with transparency"}
+var pngColors = map[byte]string{
+	0: "grey", 2: "RGB", 3: "palette", 4: "grey with transparency",
+	6: "RGB with transparency",
+}
 
 // is16BitGrey reports whether a file is a PNG image that can hold depth.
 func is16BitGrey(data []byte) bool { return pngKind(data) == nil }
@@ -103,7 +106,8 @@ func pngKind(data []byte) error {
 		if bits == 8 {
 			article = "an"
 		}
-		return fmt.Errorf("found %s %d-bit PNG, want 16-bit grey: its colour type is %s", article, bits, cmp.Or(pngColors[color], "unknown"))
+		return fmt.Errorf("found %s %d-bit PNG, want 16-bit grey: its colour type is %s", article, bits,
+			cmp.Or(pngColors[color], "unknown"))
 	}
 	return nil
 }

@@ -73,7 +73,8 @@ func readTUM(dir string, o *settings) (*sequence, error) {
 		posed = posed || s.pairs[i].pose != nil
 	}
 	if len(poses) > 0 && !posed {
-		o.Note("none of the %d poses of groundtruth.txt is within %v of a depth image (ingest.tolerance)", len(poses), o.tolerance)
+		o.Note("none of the %d poses of groundtruth.txt is within %v of a depth image (ingest.tolerance)",
+			len(poses), o.tolerance)
 	}
 	return s, nil
 }

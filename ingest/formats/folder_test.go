@@ -52,7 +52,8 @@ func TestFolderOfFiles(t *testing.T) {
 	dir := tree(t, map[string]string{
 		"b.xyz": "1 2 3\n4 5 6\n", "a.xyz": "7 8 9\n1 1 1\n", "sub/deep/c.pcd": pcd, "broken.pcd": "# .PCD\nFIELDS x\n",
 		"notes.md": "# Notes\n", "empty.las": "", "old/d.pcd": pcd,
-		".hidden": pcd, "Thumbs.db": "", "e.pcd.part": pcd, ".git/f.pcd": pcd, "b.json": "{}", "g/cameras.txt": "# Camera list\n",
+		".hidden": pcd, "Thumbs.db": "", "e.pcd.part": pcd, ".git/f.pcd": pcd, "b.json": "{}",
+		"g/cameras.txt": "# Camera list\n",
 	})
 	if err := os.Symlink(dir, filepath.Join(dir, "loop")); err != nil {
 		t.Fatal(err)
@@ -76,7 +77,10 @@ func TestFolderOfFiles(t *testing.T) {
 		!strings.HasPrefix(ids[2], "c.pcd-") {
 		t.Errorf("found samples %q", ids)
 	}
-	for i, want := range []string{"broken.pcd: pcd: ", "dangling: no such file", "empty.las: the file is empty", "notes.md: found"} {
+	for i, want := range []string{
+		"broken.pcd: pcd: ", "dangling: no such file", "empty.las: the file is empty",
+		"notes.md: found",
+	} {
 		if i >= len(bad) || !strings.Contains(bad[i], want) {
 			t.Errorf("found bad items %q, want %q", bad, want)
 		}

@@ -43,13 +43,31 @@ func TestConvertThereAndBack(t *testing.T) {
 // TestPacketFacts are the recordings of the sample files.
 func TestPacketFacts(t *testing.T) {
 	for name, want := range map[string]ingest.Packets{
-		"lidar/velodyne/einride_vlp16_packet.bin":            {Sensor: "Velodyne VLP-16", Packets: 1, Frames: 1, Returns: 262},
-		"lidar/velodyne/mrpt_sample_velodyne_vlp16_gps.pcap": {Sensor: "Velodyne VLP-16", Packets: 293, Frames: 5, Returns: 73486},
-		"lidar/velodyne/nebula_vlp32_packets.db3":            {Sensor: "Velodyne VLP-32C", Packets: 379, Frames: 6, Returns: 131305},
-		"lidar/robosense/nebula_helios16P_packets.db3":       {Sensor: "RoboSense Helios", Packets: 750, Frames: 6, Returns: 145563},
-		"lidar/ouster/OS-0-128-U1_v2.3.0_1024x10.pcap":       {Sensor: "Ouster OS-0-128", Packets: 64, Frames: 1, Returns: 97299},
-		"lidar/ouster/OS-1-32-G_v2.1.1_1024x10.pcap":         {Sensor: "Ouster OS-1-32-G", Packets: 64, Frames: 1, Returns: 27310},
-		"rosbag/ouster_512x10_raw.bag":                       {Sensor: "Ouster OS-0-128", Packets: 32, Frames: 1, Returns: 28751},
+		"lidar/velodyne/einride_vlp16_packet.bin": {Sensor: "Velodyne VLP-16", Packets: 1, Frames: 1, Returns: 262},
+		"lidar/velodyne/mrpt_sample_velodyne_vlp16_gps.pcap": {
+			Sensor: "Velodyne VLP-16", Packets: 293, Frames: 5,
+			Returns: 73486,
+		},
+		"lidar/velodyne/nebula_vlp32_packets.db3": {
+			Sensor: "Velodyne VLP-32C", Packets: 379, Frames: 6,
+			Returns: 131305,
+		},
+		"lidar/robosense/nebula_helios16P_packets.db3": {
+			Sensor: "RoboSense Helios", Packets: 750, Frames: 6,
+			Returns: 145563,
+		},
+		"lidar/ouster/OS-0-128-U1_v2.3.0_1024x10.pcap": {
+			Sensor: "Ouster OS-0-128", Packets: 64, Frames: 1,
+			Returns: 97299,
+		},
+		"lidar/ouster/OS-1-32-G_v2.1.1_1024x10.pcap": {
+			Sensor: "Ouster OS-1-32-G", Packets: 64, Frames: 1,
+			Returns: 27310,
+		},
+		"rosbag/ouster_512x10_raw.bag": {
+			Sensor: "Ouster OS-0-128", Packets: 32, Frames: 1,
+			Returns: 28751,
+		},
 	} {
 		d := inspected[*ingest.Packets](t, testenv.Sample(t, name))
 		if d.Time, d.Sources = nil, nil; !reflect.DeepEqual(*d, want) {

@@ -287,8 +287,8 @@ type labelReader struct {
 	explicit bool
 }
 
-// read returns the labels, one for each row or, of an array that may be a single row, one. It returns nil if the dataset
-// has not the shape of labels.
+// read returns the labels, one for each row or, of an array that may be a single row, one. It returns nil if the
+// dataset has not the shape of labels.
 func (l *labelReader) read(ctx context.Context, rows int) (*arrays.Labels, error) {
 	if l == nil {
 		return nil, nil

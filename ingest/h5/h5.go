@@ -45,7 +45,8 @@ type Options struct {
 // HDF5 is the format; it reads whole archives. [Open] has more options.
 var HDF5 = ingest.Format{
 	Name: "hdf5",
-	Doc: "3D MNIST archives (vectors, clouds); any grids and point clouds, as numbers or records, with labels as integers, " +
+	Doc: "3D MNIST archives (vectors, clouds); any grids and point clouds, as numbers or records, with labels as " +
+		"integers, " +
 		"one-hot rows or names; MATLAB 7.3; gzip, szip, LZF, Blosc, LZ4, bitshuffle, Zstandard, bzip2; files that were cut " +
 		"off or not closed, as far as they are whole",
 	Assumes: "datasets by the usual names (`--data`, `--labels`); shapes as for npy; the axes of MATLAB, Octave, Julia " +

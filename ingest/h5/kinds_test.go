@@ -109,7 +109,8 @@ func TestLinks(t *testing.T) {
 	if got, bad := drain(t, path, Options{Split: Train}); len(got) != 4 || len(bad) > 0 {
 		t.Errorf("soft link: found %d samples, bad %v", len(got), bad)
 	}
-	if _, err := Open(t.Context(), path, Options{Split: Test}); err == nil || !strings.Contains(err.Error(), "external link") {
+	if _, err := Open(t.Context(), path, Options{Split: Test}); err == nil ||
+		!strings.Contains(err.Error(), "external link") {
 		t.Errorf("external link: found error %v", err)
 	}
 }

@@ -36,7 +36,8 @@ func WritePCD(w io.Writer, p *ingest.PointCloud, notes ...string) error {
 	}
 	_, err := fmt.Fprintf(w, "# .PCD v0.7 - Point Cloud Data file format\n%sVERSION 0.7\nFIELDS %s\nSIZE %s\nTYPE "+
 		"%s\nCOUNT %s\nWIDTH %d\nHEIGHT 1\n"+
-		"VIEWPOINT 0 0 0 1 0 0 0\nPOINTS %d\nDATA binary\n", comments("# note: ", notes), fields, sizes, types, counts, p.Len(), p.Len())
+		"VIEWPOINT 0 0 0 1 0 0 0\nPOINTS %d\nDATA binary\n", comments("# note: ", notes), fields, sizes, types,
+		counts, p.Len(), p.Len())
 	if err != nil {
 		return err
 	}

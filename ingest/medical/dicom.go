@@ -11,8 +11,9 @@ import (
 // DICOM is a single DICOM file: a slice, or the frames of a multi-frame image. Frames become volumes by their
 // positions; several at one position become several volumes, by time, echo, diffusion or what else tells them apart.
 // Implicit and explicit little-endian, explicit big-endian and deflated transfer syntaxes are supported, and pixels
-// compressed with RLE, lossless JPEG or JPEG of 8 bits. For others (JPEG-LS, JPEG 2000) the error names the compression.
-// Axes are reoriented to RAS+ as for NIfTI. DICOM PS3.3, PS3.5 and PS3.10, https://www.dicomstandard.org/current.
+// compressed with RLE, lossless JPEG or JPEG of 8 bits. For others (JPEG-LS, JPEG 2000) the error names the
+// compression. Axes are reoriented to RAS+ as for NIfTI. DICOM PS3.3, PS3.5 and PS3.10,
+// https://www.dicomstandard.org/current.
 //
 // Values are rescaled by the modality lookup table or by slope and intercept, each frame by its own; doses by the dose
 // grid scaling; others by the mapping to real world values, if there is one.

@@ -280,14 +280,28 @@ func TestMultiFrame(t *testing.T) {
 			"[0] [10] 9 0.5 0.25",
 			"points in time",
 		},
-		"plain": {2, append(placed, ds(tagBetween, "3")), []element{spaced}, "[0 10] 3 0.5 0.25", "in the order of their numbers"},
+		"plain": {
+			2, append(placed, ds(tagBetween, "3")),
+			[]element{spaced},
+			"[0 10] 3 0.5 0.25",
+			"in the order of their numbers",
+		},
 		"modality table": {
 			2, append(placed, ds(tagBetween, "3")), []element{spaced, sq(tagLUT, []element{
 				uints(tagLUTDescriptor, "US", 3, 9, 16), uints(tagLUTData, "US", 100, 200, 300),
 			})}, "[100 200] 3 0.5 0.25", "modality lookup table",
 		},
-		"slope of 0":     {1, placed, []element{spaced, ds(tagIntercept, "1"), ds(tagSlope, "0")}, "[1] 9 0.5 0.25", "slope of 0"},
-		"inverse":        {1, placed, []element{text(tagPhotometric, "CS", "MONOCHROME1"), spaced}, "[0] 9 0.5 0.25", "MONOCHROME1"},
+		"slope of 0": {
+			1, placed,
+			[]element{spaced, ds(tagIntercept, "1"), ds(tagSlope, "0")},
+			"[1] 9 0.5 0.25",
+			"slope of 0",
+		},
+		"inverse": {
+			1, placed,
+			[]element{text(tagPhotometric, "CS", "MONOCHROME1"), spaced},
+			"[0] 9 0.5 0.25", "MONOCHROME1",
+		},
 		"no spacing":     {1, placed, nil, "[0] 9 1 1", "no pixel spacing: 1 mm is assumed"},
 		"spacing of 0":   {1, placed, []element{ds(tagSpacing, `0\0`)}, "[0] 9 1 1", "0 x 0 mm is impossible"},
 		"detector":       {1, append(placed, ds(tagImagerSpacing, `0.5\0.25`)), nil, "[0] 9 0.5 0.25", "that at the detector"},
@@ -360,9 +374,12 @@ func TestMosaic(t *testing.T) {
 		elements []element
 		want     string
 	}{
-		"number":   {[]element{uints(tagSiemensTiles, "US", 3)}, "[0 1 4] 3 0.5 0.25"},
-		"header":   {[]element{csa("NumberOfImagesInMosaic", "3")}, "[0 1 4] 3 0.5 0.25"},
-		"downward": {[]element{uints(tagSiemensTiles, "US", 3), csa("SliceNormalVector", "0.0", "0.0", "-1.0")}, "[4 1 0] 3 0.5 0.25"},
+		"number": {[]element{uints(tagSiemensTiles, "US", 3)}, "[0 1 4] 3 0.5 0.25"},
+		"header": {[]element{csa("NumberOfImagesInMosaic", "3")}, "[0 1 4] 3 0.5 0.25"},
+		"downward": {
+			[]element{uints(tagSiemensTiles, "US", 3), csa("SliceNormalVector", "0.0", "0.0", "-1.0")},
+			"[4 1 0] 3 0.5 0.25",
+		},
 		"unknown":  {nil, "[0] 3 0.5 0.25"},
 		"too many": {[]element{uints(tagSiemensTiles, "US", 7)}, "[0] 3 0.5 0.25"},
 	} {
@@ -483,15 +500,24 @@ func TestSeries(t *testing.T) {
 		files      map[string][]byte
 		want, note string
 	}{
-		"no extension":     {plain("IM000000", "IM000001"), "[0 1] 1 0.5 0.25", "[]"},
-		"IMA":              {plain("a.IMA", "b.ima"), "[0 1] 1 0.5 0.25", "[]"},
-		"UIDs":             {plain("1.2.840.1", "1.2.840.2"), "[0 1] 1 0.5 0.25", "[]"},
-		"other extension":  {plain("a.dcm", "b.bak"), "[0 1] 1 0.5 0.25", "[]"},
-		"structure set":    {with(plain("a.dcm", "b.dcm"), "RS.dcm", structures), "[0 1] 1 0.5 0.25", "passed over RS.dcm"},
-		"other files":      {with(plain("a", "b"), "x.pdf", []byte("%PDF")), "[0 1] 1 0.5 0.25", "passed over x.pdf: not DICOM"},
-		"localizer":        {with(plain("a", "b"), "c", oneSlice(9, localizer)), "[0 1] 1 0.5 0.25", "passed over c: a localizer"},
-		"only localizers":  {map[string][]byte{"c": oneSlice(9, localizer)}, "[9] 9 0.5 0.25", "[]"},
-		"truncated":        {with(plain("a", "b"), "c", oneSlice(2)[:len(oneSlice(2))-1]), "[0 1] 1 0.5 0.25", "passed over c: truncated"},
+		"no extension":    {plain("IM000000", "IM000001"), "[0 1] 1 0.5 0.25", "[]"},
+		"IMA":             {plain("a.IMA", "b.ima"), "[0 1] 1 0.5 0.25", "[]"},
+		"UIDs":            {plain("1.2.840.1", "1.2.840.2"), "[0 1] 1 0.5 0.25", "[]"},
+		"other extension": {plain("a.dcm", "b.bak"), "[0 1] 1 0.5 0.25", "[]"},
+		"structure set":   {with(plain("a.dcm", "b.dcm"), "RS.dcm", structures), "[0 1] 1 0.5 0.25", "passed over RS.dcm"},
+		"other files": {
+			with(plain("a", "b"), "x.pdf", []byte("%PDF")), "[0 1] 1 0.5 0.25",
+			"passed over x.pdf: not DICOM",
+		},
+		"localizer": {
+			with(plain("a", "b"), "c", oneSlice(9, localizer)), "[0 1] 1 0.5 0.25",
+			"passed over c: a localizer",
+		},
+		"only localizers": {map[string][]byte{"c": oneSlice(9, localizer)}, "[9] 9 0.5 0.25", "[]"},
+		"truncated": {
+			with(plain("a", "b"), "c", oneSlice(2)[:len(oneSlice(2))-1]), "[0 1] 1 0.5 0.25",
+			"passed over c: truncated",
+		},
 		"two series":       {with(plain("a", "b"), "c", other), "[0 1] [0] 1 0.5 0.25", "2 series, each a stream of its own"},
 		"by time":          {by(tagTemporal, "IS", "1", "2"), "[0 1] [0 1] 1 0.5 0.25", "2 volumes by temporal position"},
 		"by echo":          {by(tagEcho, "IS", "1", "2"), "[0 1] [0 1] 1 0.5 0.25", "2 volumes by echo"},
@@ -502,7 +528,10 @@ func TestSeries(t *testing.T) {
 		"by private b":     {by(tagSiemensBValue, "IS", "0", "800"), "[0 1] [0 1] 1 0.5 0.25", "2 volumes by b-value"},
 		"a time per slice": {by(tagContentTime, "TM", "1", "2", "3", "4"), "[0 1] [0 1] 1 0.5 0.25", "order of their numbers"},
 		"a copy": {
-			map[string][]byte{"a": oneSlice(0, text(tagUID, "UI", "7")), "b": oneSlice(0, text(tagUID, "UI", "7")), "c": oneSlice(1)},
+			map[string][]byte{
+				"a": oneSlice(0, text(tagUID, "UI", "7")), "b": oneSlice(0, text(tagUID, "UI", "7")),
+				"c": oneSlice(1),
+			},
 			"[0 1] 1 0.5 0.25", "a copy of an image",
 		},
 		"directory": {
@@ -548,8 +577,9 @@ func TestSeriesChoice(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]string{
-		"": "[0] [1] 9 0.5 0.25", "T1": "[1] 9 0.5 0.25", "4": "[1] 9 0.5 0.25", "4 T1": "[1] 9 0.5 0.25", "1.2.3": "[0] 9 0.5 0.25",
-		"T2": `found no series "T2", want --series with one of "1.2.3", "4 T1"`,
+		"": "[0] [1] 9 0.5 0.25", "T1": "[1] 9 0.5 0.25", "4": "[1] 9 0.5 0.25", "4 T1": "[1] 9 0.5 0.25",
+		"1.2.3": "[0] 9 0.5 0.25",
+		"T2":    `found no series "T2", want --series with one of "1.2.3", "4 T1"`,
 	} {
 		o := ingesttest.Options
 		o.Readers = []any{&Options{Series: name}}
@@ -577,7 +607,8 @@ func TestEnhancedSuite(t *testing.T) {
 	ingesttest.Format(t, DICOM, "a.dcm", enhanced(4, measured, func(i int) []element {
 		return []element{sq(tagContentGroup, []element{uints(tagDimensionValues, "UL", 1, i)}), at(float64(i % 2))}
 	}))
-	ingesttest.Format(t, DICOM, "b.dcm", imageOf(3, []element{ds(tagPosition, `0\0\5`), ds(tagOrientation, axial)}, []element{
-		ds(tagSpacing, `0.5\0.25`), ds(tagDoseOffsets, `0\2.5\5`), ds(tagDoseScaling, "0.5"),
-	}))
+	ingesttest.Format(t, DICOM, "b.dcm", imageOf(3, []element{ds(tagPosition, `0\0\5`), ds(tagOrientation, axial)},
+		[]element{
+			ds(tagSpacing, `0.5\0.25`), ds(tagDoseOffsets, `0\2.5\5`), ds(tagDoseScaling, "0.5"),
+		}))
 }

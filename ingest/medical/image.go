@@ -355,9 +355,9 @@ func (p *picture) mosaic(o ingest.Options) error {
 	return nil
 }
 
-// csaNumbers returns the first numbers of an element of a Siemens header of the second kind ("SV10"): 64 bytes of name, 5
-// integers of which the fourth is the number of texts, then each text after 4 integers of which the second is its length.
-// https://nipy.org/nibabel/dicom/siemens_csa.html
+// csaNumbers returns the first numbers of an element of a Siemens header of the second kind ("SV10"): 64 bytes of
+// name, 5 integers of which the fourth is the number of texts, then each text after 4 integers of which the second is
+// its length. https://nipy.org/nibabel/dicom/siemens_csa.html
 func csaNumbers(b []byte, name string, most int) (out []float64) {
 	if len(b) < 16 || string(b[:4]) != "SV10" {
 		return nil

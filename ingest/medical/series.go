@@ -228,7 +228,8 @@ func (p *passedOver) note(o ingest.Options) {
 		if len(files) > maxNamed {
 			more = ", ..."
 		}
-		o.Note("passed over %d files (%s%s): %s", len(files), strings.Join(files[:min(maxNamed, len(files))], ", "), more, reason)
+		o.Note("passed over %d files (%s%s): %s", len(files), strings.Join(files[:min(maxNamed, len(files))], ", "),
+			more, reason)
 	}
 }
 

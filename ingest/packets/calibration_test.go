@@ -161,7 +161,8 @@ func TestCalibrationOfModels(t *testing.T) {
 		if _, err := d.add(packet{data: p}); err != nil {
 			t.Fatal(err)
 		}
-		if c := d.rest().cloud; math.Abs(math.Hypot(c.X[0], c.Y[0])-math.Hypot(2.5, .03)) > 1e-9 || math.Abs(c.Z[0]-.02) > 1e-9 {
+		if c := d.rest().cloud; math.Abs(math.Hypot(c.X[0], c.Y[0])-math.Hypot(2.5, .03)) > 1e-9 ||
+			math.Abs(c.Z[0]-.02) > 1e-9 {
 			t.Errorf("%q: found %g %g %g, want 2 m and the corrections", resolution, c.X[0], c.Y[0], c.Z[0])
 		}
 	}
@@ -169,7 +170,8 @@ func TestCalibrationOfModels(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.add(packet{data: p}); err == nil || !strings.Contains(err.Error(), "found 0.002 m, but that of a VLP-32C") {
+	if _, err := d.add(packet{data: p}); err == nil ||
+		!strings.Contains(err.Error(), "found 0.002 m, but that of a VLP-32C") {
 		t.Errorf("found %v, want the contradiction", err)
 	}
 	if _, err := newVelodyneDecoder(writeTable(t, "<?xml version=\"1.0\"?><boost/>")); err == nil ||

@@ -117,7 +117,8 @@ const (
 // scanFamilies are the sensors whose packets are in messages of a type, unless they are those of another sensor that
 // can be recognised.
 var scanFamilies = map[string]family{
-	"velodyne_msgs/VelodyneScan": velodyneFamily, "pandar_msgs/PandarScan": hesaiFamily, "hesai_lidar/PandarScan": hesaiFamily,
+	"velodyne_msgs/VelodyneScan": velodyneFamily, "pandar_msgs/PandarScan": hesaiFamily,
+	"hesai_lidar/PandarScan":       hesaiFamily,
 	"robosense_msgs/RobosenseScan": robosenseFamily, "rslidar_msg/RslidarPacket": robosenseFamily,
 	"rslidar_msgs/rslidarScan": robosenseFamily, "nebula_msgs/NebulaPackets": unknown, ousterPackets: ousterFamily,
 	"ouster_sensor_msgs/PacketMsg": ousterFamily, "ouster_msgs/PacketMsg": ousterFamily,

@@ -449,8 +449,9 @@ func (d *ousterDecoder) lost(b []byte, id int) (n int) {
 //
 //	x = (r - n) cos(t + a) cos(h) + u cos(t),  y = (r - n) sin(t + a) cos(h) + u sin(t),  z = (r - n) sin(h) + w
 //
-// with t the encoder's angle, a the beam's azimuth, h its altitude, and u and w the parts of n along x and z. The metadata's transform (rows, millimetres)
-// converts these to the sensor's axes: x away from the connector, y left, z up.
+// with t the encoder's angle, a the beam's azimuth, h its altitude, and u and w the parts of n along x and z. The
+// metadata's transform (rows, millimetres) converts these to the sensor's axes: x away from the connector, y left, z
+// up.
 func (d *ousterDecoder) measure(pixels []byte, t *sinCos) {
 	xs, ys, zs, intensity, at := d.grow(len(d.beams) * len(d.profile.returns))
 	u, w, n := d.meta.offset()

@@ -19,7 +19,8 @@ type cloudDecoder struct {
 
 // pointTypes are the data types of sensor_msgs/msg/PointField, from 1.
 var pointTypes = []columns.Type{
-	columns.Int8, columns.Uint8, columns.Int16, columns.Uint16, columns.Int32, columns.Uint32, columns.Float32, columns.Float64,
+	columns.Int8, columns.Uint8, columns.Int16, columns.Uint16, columns.Int32, columns.Uint32, columns.Float32,
+	columns.Float64,
 }
 
 // maxPointFields limits the fields of a point.

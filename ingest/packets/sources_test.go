@@ -133,7 +133,11 @@ func TestSensorsApart(t *testing.T) {
 			"",
 		},
 		"VLANs": {both(vlan(5), vlan(6)), []string{"10.0.0.1:2368-vlan-5" + model, "10.0.0.1:2368-vlan-6" + model}, ""},
-		"IPv6":  {both(from("fe80::1", 1, 2368), from("fe80::2", 1, 2368)), []string{"[fe80::1]:2368" + model, "[fe80::2]:2368" + model}, ""},
+		"IPv6": {
+			both(from("fe80::1", 1, 2368), from("fe80::2", 1, 2368)),
+			[]string{"[fe80::1]:2368" + model, "[fe80::2]:2368" + model},
+			"",
+		},
 	} {
 		path := written(t, "a.pcap", pcapFile(le, false, c.frames...))
 		got, notes, err := described(t, PCAP, path, Options{})
@@ -242,31 +246,35 @@ func TestEncapsulations(t *testing.T) {
 		return frameOf("", ipOf("fe80::1", protoFragment, append(b, part...)))
 	}
 	for name, data := range map[string][]byte{
-		"null":           linked(linkNull, append(head(0, 2, 0, 0, 0), ip...)),
-		"loop":           linked(linkLoop, append(head(0, 0, 0, 0, 2), ip...)),
-		"raw":            linked(linkRaw, ip),
-		"raw, BSD":       linked(linkRawBSD, ip6),
-		"raw, OpenBSD":   linked(linkRawOpen, ip),
-		"IPv4":           linked(linkIPv4, ip),
-		"IPv6":           linked(linkIPv6, ip6),
-		"cooked":         linked(linkSLL, append(head(14, 8, 0), ip...)),
-		"cooked, VLAN":   linked(linkSLL, append(head(14, 0x81, 0, 0, 5, 8, 0), ip...)),
-		"cooked 2":       linked(linkSLL2, append(append([]byte{8, 0}, head(18)...), ip...)),
-		"PPP":            linked(linkPPP, append(head(0, 0xff, 3, 0, pppIPv4), ip...)),
-		"PPP, short":     linked(linkPPP, append(head(0, pppIPv6), ip6...)),
-		"VLAN":           linked(linkEthernet, frameOf("\x81\x00\x00\x05", ip)),
-		"QinQ":           linked(linkEthernet, frameOf("\x88\xa8\x00\x07\x81\x00\x00\x05", ip)),
-		"PPPoE":          linked(linkEthernet, append([]byte("aaaaaabbbbbb\x88\x64\x11\x00\x00\x03\x00\x00\x00\x21"), ip...)),
-		"MPLS":           linked(linkEthernet, append([]byte("aaaaaabbbbbb\x88\x47\x00\x00\x30\x40\x00\x00\x41\x40"), ip...)),
-		"SNAP":           linked(linkEthernet, append([]byte("aaaaaabbbbbb\x04\xda\xaa\xaa\x03\x00\x00\x00\x08\x00"), ip...)),
-		"IP in IP":       linked(linkEthernet, tunnel(protoIPv4, ip)),
-		"6in4":           linked(linkEthernet, tunnel(protoIPv6, ip6)),
-		"GRE":            linked(linkEthernet, tunnel(protoGRE, append([]byte{0x20, 0, 8, 0, 1, 2, 3, 4}, ip...))),
-		"GRE, Ethernet":  linked(linkEthernet, tunnel(protoGRE, append([]byte{0, 0, 0x65, 0x58}, frameOf("", ip)...))),
-		"ERSPAN":         linked(linkEthernet, tunnel(protoGRE, append(append([]byte{0x10, 0, 0x88, 0xbe}, head(12)...), frameOf("", ip)...))),
-		"VXLAN":          linked(linkEthernet, tunnel(protoUDP, udpOf(9, portVXLAN, append([]byte("\x08\x00\x00\x00\x00\x00\x05\x00"), frameOf("", ip)...)))),
-		"IPv6 extension": linked(linkEthernet, frameOf("", ipOf("fe80::1", protoHop, append([]byte{protoUDP, 0, 1, 4, 0, 0, 0, 0}, udp...)))),
-		"IPv6 fragments": linked(linkEthernet, fragment6(600, 0, udp[600:]), fragment6(0, 1, udp[:600]), fragment6(0, 1, udp[:600])),
+		"null":          linked(linkNull, append(head(0, 2, 0, 0, 0), ip...)),
+		"loop":          linked(linkLoop, append(head(0, 0, 0, 0, 2), ip...)),
+		"raw":           linked(linkRaw, ip),
+		"raw, BSD":      linked(linkRawBSD, ip6),
+		"raw, OpenBSD":  linked(linkRawOpen, ip),
+		"IPv4":          linked(linkIPv4, ip),
+		"IPv6":          linked(linkIPv6, ip6),
+		"cooked":        linked(linkSLL, append(head(14, 8, 0), ip...)),
+		"cooked, VLAN":  linked(linkSLL, append(head(14, 0x81, 0, 0, 5, 8, 0), ip...)),
+		"cooked 2":      linked(linkSLL2, append(append([]byte{8, 0}, head(18)...), ip...)),
+		"PPP":           linked(linkPPP, append(head(0, 0xff, 3, 0, pppIPv4), ip...)),
+		"PPP, short":    linked(linkPPP, append(head(0, pppIPv6), ip6...)),
+		"VLAN":          linked(linkEthernet, frameOf("\x81\x00\x00\x05", ip)),
+		"QinQ":          linked(linkEthernet, frameOf("\x88\xa8\x00\x07\x81\x00\x00\x05", ip)),
+		"PPPoE":         linked(linkEthernet, append([]byte("aaaaaabbbbbb\x88\x64\x11\x00\x00\x03\x00\x00\x00\x21"), ip...)),
+		"MPLS":          linked(linkEthernet, append([]byte("aaaaaabbbbbb\x88\x47\x00\x00\x30\x40\x00\x00\x41\x40"), ip...)),
+		"SNAP":          linked(linkEthernet, append([]byte("aaaaaabbbbbb\x04\xda\xaa\xaa\x03\x00\x00\x00\x08\x00"), ip...)),
+		"IP in IP":      linked(linkEthernet, tunnel(protoIPv4, ip)),
+		"6in4":          linked(linkEthernet, tunnel(protoIPv6, ip6)),
+		"GRE":           linked(linkEthernet, tunnel(protoGRE, append([]byte{0x20, 0, 8, 0, 1, 2, 3, 4}, ip...))),
+		"GRE, Ethernet": linked(linkEthernet, tunnel(protoGRE, append([]byte{0, 0, 0x65, 0x58}, frameOf("", ip)...))),
+		"ERSPAN": linked(linkEthernet, tunnel(protoGRE,
+			append(append([]byte{0x10, 0, 0x88, 0xbe}, head(12)...), frameOf("", ip)...))),
+		"VXLAN": linked(linkEthernet, tunnel(protoUDP,
+			udpOf(9, portVXLAN, append([]byte("\x08\x00\x00\x00\x00\x00\x05\x00"), frameOf("", ip)...)))),
+		"IPv6 extension": linked(linkEthernet, frameOf("",
+			ipOf("fe80::1", protoHop, append([]byte{protoUDP, 0, 1, 4, 0, 0, 0, 0}, udp...)))),
+		"IPv6 fragments": linked(linkEthernet, fragment6(600, 0, udp[600:]), fragment6(0, 1, udp[:600]),
+			fragment6(0, 1, udp[:600])),
 	} {
 		got, notes, err := described(t, PCAP, written(t, "a.pcap", data), Options{})
 		if err != nil || len(got) != 1 || !strings.HasSuffix(got[0], " Velodyne VLP-16 1 1") || notes != "" {
@@ -331,7 +339,10 @@ func TestCutCaptures(t *testing.T) {
 		data []byte
 		note string
 	}{
-		"record": {pcapFile(le, false, frames...)[:pcapHeader+2*(pcapRecord+len(frames[0]))+100], "cut off at byte 2552: found a record of 1248 bytes, want at most 84; 100 bytes are left out"},
+		"record": {
+			pcapFile(le, false, frames...)[:pcapHeader+2*(pcapRecord+len(frames[0]))+100],
+			"cut off at byte 2552: found a record of 1248 bytes, want at most 84; 100 bytes are left out",
+		},
 		"header": {pcapFile(le, false, frames...)[:pcapHeader+2*(pcapRecord+len(frames[0]))+7], "7 bytes are left out"},
 		"length": {long, "found a record of 4294967295 bytes"},
 		"block":  {pcapngFile(le, frames...)[:len(pcapngFile(le, frames...))-8], "found a block of 1280 bytes"},
@@ -359,13 +370,22 @@ func TestNothing(t *testing.T) {
 		data []byte
 		want []string
 	}{
-		"other":    {pcapFile(le, false, frame, frame), []string{"found 2 UDP datagrams of 1080 bytes from 10.0.0.1 to port 2368", "Velodyne (1206 bytes)"}},
-		"Ouster":   {pcapFile(le, false, lidarFrame("10.0.0.1", 1, 9, make([]byte, 8448))), []string{"1 UDP datagram of 8448 bytes", "metadata beside it as a.json"}},
+		"other": {
+			pcapFile(le, false, frame, frame),
+			[]string{"found 2 UDP datagrams of 1080 bytes from 10.0.0.1 to port 2368", "Velodyne (1206 bytes)"},
+		},
+		"Ouster": {
+			pcapFile(le, false, lidarFrame("10.0.0.1", 1, 9, make([]byte, 8448))),
+			[]string{"1 UDP datagram of 8448 bytes", "metadata beside it as a.json"},
+		},
 		"snap":     {cut, []string{"1 of 1 packet captured with 200 bytes of each packet"}},
 		"short":    {pcapFile(le, false, lidar[:200]), []string{"1 packet shorter than their headers say"}},
 		"wireless": {linked(105, lidar), []string{"1 packet of link type 105 (IEEE 802.11)"}},
-		"TCP":      {pcapFile(le, false, frameOf("", ipOf("10.0.0.1", 6, make([]byte, 20)))), []string{"1 packet that are not UDP"}},
-		"empty":    {pcapFile(le, false), []string{"found no packet"}},
+		"TCP": {
+			pcapFile(le, false, frameOf("", ipOf("10.0.0.1", 6, make([]byte, 20)))),
+			[]string{"1 packet that are not UDP"},
+		},
+		"empty": {pcapFile(le, false), []string{"found no packet"}},
 	} {
 		_, _, err := described(t, PCAP, written(t, "a.pcap", c.data), Options{})
 		for _, want := range c.want {
@@ -423,19 +443,41 @@ func TestOusterFiles(t *testing.T) {
 		want   string // sources, or an error
 		note   string
 	}{
-		"same name":    {one, map[string]string{"r-000.json": meta("")}, Options{}, "10.0.0.1:7502 Ouster OS-T 1 1", ""},
-		"upper case":   {one, map[string]string{"r-000.JSON": meta("")}, Options{}, "10.0.0.1:7502 Ouster OS-T 1 1", ""},
-		"numbered":     {one, map[string]string{"r-000_0.json": meta(""), "x.json": "{"}, Options{}, "10.0.0.1:7502 Ouster OS-T 1 1", ""},
-		"part of name": {one, map[string]string{"r.json": meta(""), "x.json": meta("")}, Options{}, "10.0.0.1:7502", "r.json, for lack of r-000.json"},
-		"only one":     {one, map[string]string{"x.json": meta(""), "y.json": `{"a":1}`}, Options{}, "10.0.0.1:7502", "taken from x.json"},
+		"same name":  {one, map[string]string{"r-000.json": meta("")}, Options{}, "10.0.0.1:7502 Ouster OS-T 1 1", ""},
+		"upper case": {one, map[string]string{"r-000.JSON": meta("")}, Options{}, "10.0.0.1:7502 Ouster OS-T 1 1", ""},
+		"numbered": {
+			one,
+			map[string]string{"r-000_0.json": meta(""), "x.json": "{"},
+			Options{},
+			"10.0.0.1:7502 Ouster OS-T 1 1", "",
+		},
+		"part of name": {
+			one,
+			map[string]string{"r.json": meta(""), "x.json": meta("")},
+			Options{},
+			"10.0.0.1:7502",
+			"r.json, for lack of r-000.json",
+		},
+		"only one": {
+			one,
+			map[string]string{"x.json": meta(""), "y.json": `{"a":1}`},
+			Options{},
+			"10.0.0.1:7502", "taken from x.json",
+		},
 		"several": {
 			one,
 			map[string]string{"x.json": meta(""), "y.json": meta("")},
 			Options{},
 			"several files of metadata that fit, x.json, y.json; choose one with --calibration", "",
 		},
-		"by port":   {one, map[string]string{"x.json": meta(`"udp_port_lidar":7502,`), "y.json": meta(`"udp_port_lidar":9,`)}, Options{}, "10.0.0.1:7502", "x.json"},
-		"by serial": {two, map[string]string{"r-000_0.json": meta(`"prod_sn":"6",`), "r-000_1.json": meta(`"prod_sn":5,`)}, Options{}, "10.0.0.1:7502 Ouster OS-T 1 1;10.0.0.2:7502 Ouster OS-T 1 1", ""},
+		"by port": {one, map[string]string{
+			"x.json": meta(`"udp_port_lidar":7502,`),
+			"y.json": meta(`"udp_port_lidar":9,`),
+		}, Options{}, "10.0.0.1:7502", "x.json"},
+		"by serial": {two, map[string]string{
+			"r-000_0.json": meta(`"prod_sn":"6",`),
+			"r-000_1.json": meta(`"prod_sn":5,`),
+		}, Options{}, "10.0.0.1:7502 Ouster OS-T 1 1;10.0.0.2:7502 Ouster OS-T 1 1", ""},
 		"other one": {
 			two,
 			map[string]string{"r-000.json": meta(`"prod_sn":"6",`)},
@@ -455,10 +497,25 @@ func TestOusterFiles(t *testing.T) {
 			Options{},
 			"10.0.0.1:7502", "x.json",
 		},
-		"size":      {one, map[string]string{"r-000.json": strings.Replace(tinyOuster, "PROFILE", "LEGACY", 1)}, Options{}, "sensor of r-000.json sends", ""},
-		"profile":   {one, map[string]string{"r-000.json": strings.Replace(tinyOuster, "PROFILE", "NEW", 1)}, Options{}, `udp_profile_lidar: found "NEW"`, ""},
-		"damaged":   {one, map[string]string{"r-000.json": `{"beam`}, Options{}, "unexpected end of JSON", ""},
-		"one of it": {[][]byte{frame("10.0.0.1", 7502, 5), frame("10.0.0.1", 7502, 6)}, map[string]string{"r-000.json": meta("")}, Options{}, "10.0.0.1:7502-serial-5 Ouster OS-T 1 1;10.0.0.1:7502-serial-6 Ouster OS-T 1 1", ""},
+		"size": {
+			one,
+			map[string]string{"r-000.json": strings.Replace(tinyOuster, "PROFILE", "LEGACY", 1)},
+			Options{},
+			"sensor of r-000.json sends", "",
+		},
+		"profile": {
+			one,
+			map[string]string{"r-000.json": strings.Replace(tinyOuster, "PROFILE", "NEW", 1)},
+			Options{},
+			`udp_profile_lidar: found "NEW"`, "",
+		},
+		"damaged": {one, map[string]string{"r-000.json": `{"beam`}, Options{}, "unexpected end of JSON", ""},
+		"one of it": {
+			[][]byte{frame("10.0.0.1", 7502, 5), frame("10.0.0.1", 7502, 6)},
+			map[string]string{"r-000.json": meta("")},
+			Options{},
+			"10.0.0.1:7502-serial-5 Ouster OS-T 1 1;10.0.0.1:7502-serial-6 Ouster OS-T 1 1", "",
+		},
 	} {
 		path := written(t, "r-000.pcap", pcapFile(le, false, c.frames...))
 		for file, text := range c.files {

@@ -26,9 +26,10 @@ var COLMAP = ingest.CloudFormat(ingest.Format{
 
 // COLMAPText is points3D.txt: lines of id x y z r g b error and the track's pairs, comments with #.
 var COLMAPText = ingest.CloudFormat(ingest.Format{
-	Name:       "colmap-text",
-	Doc:        "points3D.txt, with and without comments, errors and tracks; filters by error and track",
-	Assumes:    "a table without comments is one of points if the file has that name, or if its rows have numbers 1, 2, 3...",
+	Name: "colmap-text",
+	Doc:  "points3D.txt, with and without comments, errors and tracks; filters by error and track",
+	Assumes: "a table without comments is one of points if the file has that name, or if its rows have numbers " +
+		"1, 2, 3...",
 	Extensions: []string{"points3d.txt"},
 	Tested:     "COLMAP export of SBCV",
 	Options:    newOptions,

@@ -123,7 +123,9 @@ func camerasFormat(f ingest.Format, decode func(data []byte) (*Model, error)) in
 }
 
 // modelFormat adds Open and Inspect to f, using a decoder of points and cameras.
-func modelFormat(f ingest.Format, decode func(data []byte, o ingest.Options) (*ingest.Clouds, *Model, error)) ingest.Format {
+func modelFormat(f ingest.Format, decode func(data []byte, o ingest.Options) (*ingest.Clouds, *Model,
+	error),
+) ingest.Format {
 	f = ingest.CloudFormat(f, func(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) {
 		c, _, err := decode(data, o)
 		return c, err

@@ -123,7 +123,8 @@ func (r *lines) count(what string) (int64, error) {
 	}
 	n, err := strconv.ParseInt(strings.TrimSpace(string(row)), 10, 40)
 	if err != nil || n < 0 || n > int64(len(r.data)) {
-		return 0, fmt.Errorf("line %d: found %.40q, want %s, at most the number of bytes left", r.line, bytes.TrimSpace(row), what)
+		return 0, fmt.Errorf("line %d: found %.40q, want %s, at most the number of bytes left", r.line,
+			bytes.TrimSpace(row), what)
 	}
 	return n, nil
 }

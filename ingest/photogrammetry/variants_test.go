@@ -97,7 +97,8 @@ func TestNewerCameraModels(t *testing.T) {
 			t.Errorf("%s: found %+v, %v", c.name, m, err)
 		}
 	}
-	data := append(append(append(le.AppendUint64(nil, 3), cameraOf(1, 1, 4)...), cameraOf(2, 99, 4)...), cameraOf(3, 1, 4)...)
+	data := append(append(append(le.AppendUint64(nil, 3), cameraOf(1, 1, 4)...), cameraOf(2, 99, 4)...),
+		cameraOf(3, 1, 4)...)
 	m, err := decodeCameras(data)
 	if err != nil || len(m.Cameras) != 1 || len(m.notes) != 1 || !strings.HasPrefix(m.notes[0], "left out 2 of 3 cameras") {
 		t.Errorf("found %+v, %v", m, err)
@@ -105,7 +106,8 @@ func TestNewerCameraModels(t *testing.T) {
 	if _, err := decodeCameras(append(le.AppendUint64(nil, 1), cameraOf(1, 99, 4)...)); err == nil {
 		t.Error("found no error for a file without a known camera")
 	}
-	if p := colmapIntrinsics("SIMPLE_FISHEYE", []float64{100, 50.5, 40.5}); p == nil || p.Lens.Model != ingest.Fisheye || p.Cx != 50 {
+	if p := colmapIntrinsics("SIMPLE_FISHEYE", []float64{100, 50.5, 40.5}); p == nil ||
+		p.Lens.Model != ingest.Fisheye || p.Cx != 50 {
 		t.Errorf("found %+v", p)
 	}
 }
@@ -114,7 +116,10 @@ func TestNewerCameraModels(t *testing.T) {
 func TestModelWithoutCameras(t *testing.T) {
 	dir := t.TempDir()
 	cameras := append(binary.LittleEndian.AppendUint64(nil, 1), cameraOf(1, 99, 4)...)
-	for name, data := range map[string][]byte{"points3D.bin": colmap(t), "cameras.bin": cameras, "images.bin": make([]byte, 8)} {
+	for name, data := range map[string][]byte{
+		"points3D.bin": colmap(t), "cameras.bin": cameras,
+		"images.bin": make([]byte, 8),
+	} {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -21,9 +21,10 @@ func Of[T string | []byte](text T) Key {
 	return Key(sum[:keySize])
 }
 
-// slot returns the slot at which a hash table of mask+1 slots, a power of two, begins to look for the key. The digest is
-// uniform, so any of its bits will do.
+// slot returns the slot at which a hash table of mask+1 slots, a power of two, begins to look for the key. The digest
+// is uniform, so any of its bits will do.
 func (k Key) slot(mask uint64) uint64 { return binary.LittleEndian.Uint64(k[8:]) & mask }
 
-// rank returns the key's position among all possible digests, scaled to 0 to 2^64. Keys are sorted by these bytes first.
+// rank returns the key's position among all possible digests, scaled to 0 to 2^64. Keys are sorted by these bytes
+// first.
 func (k Key) rank() uint64 { return binary.BigEndian.Uint64(k[:8]) }

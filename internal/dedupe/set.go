@@ -16,9 +16,9 @@ import (
 // DefaultMemory is the default number of keys that a Set keeps in memory.
 const DefaultMemory = 1 << 18
 
-// Set remembers every key. The latest keys are in memory. When there are too many of them, they are sorted and moved to
-// a temporary file. A set takes 32 to 64 bytes per key in memory, 16 more while keys are moved, and 8 MiB once there is a
-// file. With the default, this is 21 MB in all.
+// Set remembers every key. The latest keys are in memory. When there are too many of them, they are sorted and moved
+// to a temporary file. A set takes 32 to 64 bytes per key in memory, 16 more while keys are moved, and 8 MiB once
+// there is a file. With the default, this is 21 MB in all.
 //
 // Each file is a run of sorted keys, 16 bytes each. A run is merged with the next one as soon as it is less than twice
 // as long, so the number of runs, and of times that a key is written, grows with the logarithm of the number of keys. A
@@ -93,8 +93,8 @@ func (s *Set) Add(k Key) {
 	s.table[slot] = stored(k)
 }
 
-// Reserve makes room for n more keys. If there would be too many in memory, it moves those to a file. If that fails, the
-// set is unchanged.
+// Reserve makes room for n more keys. If there would be too many in memory, it moves those to a file. If that fails,
+// the set is unchanged.
 func (s *Set) Reserve(n int) error {
 	if s.n == 0 || s.n+n <= s.memory {
 		return nil
@@ -242,8 +242,8 @@ func (s *Set) clean() {
 	}
 }
 
-// merge merges the last two runs while their lengths are similar. This only makes searches faster, so a failure, such as
-// a full disk, is not an error. It is tried again with the next run.
+// merge merges the last two runs while their lengths are similar. This only makes searches faster, so a failure, such
+// as a full disk, is not an error. It is tried again with the next run.
 func (s *Set) merge() {
 	for len(s.runs) >= 2 {
 		a, b := s.runs[len(s.runs)-2], s.runs[len(s.runs)-1]

@@ -206,7 +206,9 @@ func (f *File) ReadInt64(ctx context.Context, path string, row, rows int, dst []
 // blockBytes is the approximate size of one request. A block has at least one row.
 const blockBytes = 1 << 20
 
-func read[T float32 | float64 | int64](ctx context.Context, f *File, path string, as number, row, rows int, dst []T) error {
+func read[T float32 | float64 | int64](ctx context.Context, f *File, path string, as number, row, rows int,
+	dst []T,
+) error {
 	o, err := f.dataset(ctx, path, row, rows)
 	if err != nil {
 		return err
@@ -267,7 +269,8 @@ func ReadColumns[T float32 | float64](ctx context.Context, f *File, path string,
 		n *= d
 	}
 	if have := o.Dims[len(o.Dims)-1]; col < 0 || cols < 0 || col > have || cols > have-col || len(dst) != n*cols {
-		return f.fail(path, fmt.Errorf("found %d columns and a buffer of %d values, want %d from column %d", have, len(dst), cols, col))
+		return f.fail(path, fmt.Errorf("found %d columns and a buffer of %d values, want %d from column %d", have,
+			len(dst), cols, col))
 	}
 	if len(dst) == 0 {
 		return nil

@@ -22,8 +22,8 @@ const (
 	maxChunkBytes = 64 << 20  // one chunk, unpacked
 	maxTextBytes  = 64 << 20  // strings of one request
 	chunkSlack    = 4 << 10   // a stored chunk may be this much, and an eighth, larger than its values
-	// A valid dataset cannot be arbitrarily larger than its file: filters have a largest ratio, and values never written
-	// take no space, of which every file is allowed some.
+	// A valid dataset cannot be arbitrarily larger than its file: filters have a largest ratio, and values never
+	// written take no space, of which every file is allowed some.
 	unwrittenOK = 64 << 20
 )
 

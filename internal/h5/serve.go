@@ -198,7 +198,8 @@ func (s *server) openFile(q *request, p *reply) error {
 	s.file = f
 	var claimed C.uint64_t
 	if C.vs_claimed(s.id(), &claimed) == 0 && uint64(claimed) > uint64(s.size) {
-		p.Note = fmt.Sprintf("the file was cut off, or not closed by its writer: it holds %d of %d bytes; what is whole is read",
+		p.Note = fmt.Sprintf("the file was cut off, or not closed by its writer: it holds %d of %d bytes; what is "+
+			"whole is read",
 			s.size, uint64(claimed))
 		s.claimed = int64(min(uint64(claimed), maxCut*uint64(s.size)))
 	} else if !q.Unclosed {
@@ -748,7 +749,8 @@ func (s *server) fill(d *openDataset, mem C.int, part span, out []byte) error {
 	if field != nil {
 		background = unsafe.Pointer(unsafe.SliceData(make([]byte, room)))
 	}
-	rc := C.vs_convert(d.id(), mem, field, C.uint64_t(n), C.uint64_t(room), unsafe.Pointer(unsafe.SliceData(raw)), background)
+	rc := C.vs_convert(d.id(), mem, field, C.uint64_t(n), C.uint64_t(room), unsafe.Pointer(unsafe.SliceData(raw)),
+		background)
 	copy(out, raw)
 	return readResult(rc)
 }

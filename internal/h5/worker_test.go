@@ -226,7 +226,8 @@ func TestWire(t *testing.T) {
 		t.Errorf("error %v, want the limit", err)
 	}
 	claim := nativeEndian.AppendUint32(nativeEndian.AppendUint32(nil, maxHead), maxPayload)
-	if _, _, err := readReply(bytes.NewReader(claim), nil, nil); !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+	if _, _, err := readReply(bytes.NewReader(claim), nil, nil); !errors.Is(err, io.ErrUnexpectedEOF) &&
+		!errors.Is(err, io.EOF) {
 		t.Errorf("error %v, want the end", err)
 	}
 	if err := writeRequest(io.Discard, &request{Name: strings.Repeat("x", maxRequest)}); err == nil {

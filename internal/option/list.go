@@ -56,10 +56,10 @@ func Distinct(makers []func() any) []any {
 // validator is a struct that detects conflicts between its settings.
 type validator interface{ Validate() error }
 
-// Validate checks each setting of the struct that v points to against its tags. Then it calls the method Validate() error
-// of each struct that has one, which reports conflicts between settings. The error of such a method begins with the name
-// of a setting; each error that it joins (see [errors.Join]) is one problem. Validate returns all problems. Each begins
-// with the full path of the setting.
+// Validate checks each setting of the struct that v points to against its tags. Then it calls the method Validate()
+// error of each struct that has one, which reports conflicts between settings. The error of such a method begins with
+// the name of a setting; each error that it joins (see [errors.Join]) is one problem. Validate returns all problems.
+// Each begins with the full path of the setting.
 func Validate(v any) []error {
 	var errs []error
 	for _, f := range Settings(v) {

@@ -1,6 +1,6 @@
-// Package option describes settings by the fields of a struct. The configuration file, environment variables, flags, URL
-// queries, validation and reference pages are all derived from this one declaration, which is next to the code that uses
-// the settings.
+// Package option describes settings by the fields of a struct. The configuration file, environment variables, flags,
+// URL queries, validation and reference pages are all derived from this one declaration, which is next to the code
+// that uses the settings.
 //
 // The tags of a field are
 //

@@ -263,8 +263,8 @@ func (f Field) wanted() string {
 
 var errDuration = errors.New("want a duration with its unit, 0 or more, such as 200ms, 10s or 1h30m")
 
-// ParseDuration parses Go's notation of a duration, 0 or more. It rejects a number without a unit, because that could mean
-// seconds or milliseconds.
+// ParseDuration parses Go's notation of a duration, 0 or more. It rejects a number without a unit, because that could
+// mean seconds or milliseconds.
 func ParseDuration(text string) (time.Duration, error) {
 	d, err := time.ParseDuration(text)
 	if err != nil || d < 0 {

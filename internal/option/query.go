@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// FromQuery sets the fields of the struct that v points to from the query of a URL. Names in a query may have dashes in
-// place of underscores. A plus is not a space, because file names may contain one. A secret can be read from a file or an
-// environment variable: password-file=PATH, password-env=NAME. The error lists all options that are unknown, invalid or
-// given twice.
+// FromQuery sets the fields of the struct that v points to from the query of a URL. Names in a query may have dashes
+// in place of underscores. A plus is not a space, because file names may contain one. A secret can be read from a
+// file or an environment variable: password-file=PATH, password-env=NAME. The error lists all options that are
+// unknown, invalid or given twice.
 func FromQuery(v any, query string) error { return errors.Join(SetQuery(v, query)...) }
 
 // SetQuery is like FromQuery but returns one error per problem.

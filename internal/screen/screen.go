@@ -69,8 +69,8 @@ func (s *Screen) Line(text string) {
 	io.WriteString(s, text+"\n") //nolint:errcheck // as for the live area
 }
 
-// Show redraws the live area. It calls lines only if an update is due, which is often on a terminal and seldom elsewhere,
-// where only the first line is shown. now forces an update, for the final state.
+// Show redraws the live area. It calls lines only if an update is due, which is often on a terminal and seldom
+// elsewhere, where only the first line is shown. now forces an update, for the final state.
 func (s *Screen) Show(now bool, lines func() []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -67,8 +67,8 @@ type Listener struct {
 	cancel context.CancelFunc // ends the contexts of all requests
 }
 
-// NewListener returns a listener, which begins to listen when its [Listener.Part] starts. Its address is logged to log, or
-// to slog.Default() if log is nil.
+// NewListener returns a listener, which begins to listen when its [Listener.Part] starts. Its address is logged to
+// log, or to slog.Default() if log is nil.
 func NewListener(o Options, log *slog.Logger) *Listener {
 	if log == nil {
 		log = slog.Default()

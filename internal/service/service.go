@@ -19,8 +19,8 @@ type Part struct {
 	// Run works until ctx ends, or until it has nothing more to do, which ends the whole group. It is called after
 	// Start.
 	Run func(ctx context.Context) error
-	// Stop releases all resources. It waits no longer than ctx. It is called when Run has returned or when the drain time
-	// is over.
+	// Stop releases all resources. It waits no longer than ctx. It is called when Run has returned or when the drain
+	// time is over.
 	Stop func(ctx context.Context) error
 }
 

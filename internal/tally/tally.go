@@ -23,8 +23,8 @@ type Tally struct {
 
 // Count is the count of some classifications.
 type Count struct {
-	// Classified counts all of them, Labelled those whose true class is known, and Correct those whose class is the true
-	// one.
+	// Classified counts all of them, Labelled those whose true class is known, and Correct those whose class is the
+	// true one.
 	Classified, Labelled, Correct int
 	scores                        float64
 }

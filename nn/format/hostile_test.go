@@ -122,7 +122,10 @@ func TestHostile(t *testing.T) {
 			architecture(functional(dense("a", `[[["in",-1,0,{}]]]`), "a")),
 			"the reference [in -1 0",
 		},
-		"a second output": {architecture(functional(dense("a", `[[["in",0,1,{}]]]`), "a")), `output 1 of "in" is referenced, but it has 1`},
+		"a second output": {
+			architecture(functional(dense("a", `[[["in",0,1,{}]]]`), "a")),
+			`output 1 of "in" is referenced, but it has 1`,
+		},
 		"two layers of one name": {architecture(functional(dense("a", `[[["in",0,0,{}]]]`)+","+dense("a",
 			`[[["in",0,0,{}]]]`), "a")), `two layers are named "a"`},
 		"an archive without model": {zipFile(t, zip.Store, map[string][]byte{"x": nil}), "config.json is missing"},

@@ -140,7 +140,10 @@ func (c Config) nested(key string, kinds []kind, what string) (k kind, attribute
 		c.fail(key, "a supported "+what)
 		return k, c, false
 	}
-	return k, Config{class: c.class, name: c.name, under: key + ".", attributes: own, used: map[string]bool{}, err: c.err}, true
+	return k, Config{
+		class: c.class, name: c.name, under: key + ".", attributes: own, used: map[string]bool{},
+		err: c.err,
+	}, true
 }
 
 // fields reads attributes into their destinations. Absent attributes leave them unchanged.

@@ -50,7 +50,9 @@ type PrecisionReport struct {
 }
 
 // ComparePrecision classifies rows in float32 and in p, and compares the results.
-func ComparePrecision(ctx context.Context, m *nn.Model, p nn.Precision, rows Rows, threads int) (*PrecisionReport, error) {
+func ComparePrecision(ctx context.Context, m *nn.Model, p nn.Precision, rows Rows, threads int) (*PrecisionReport,
+	error,
+) {
 	r := &PrecisionReport{Kind: p.Kind, Rows: rows.Len()}
 	if r.Rows == 0 {
 		return nil, fmt.Errorf("found no rows to compare on, want at least 1")

@@ -67,7 +67,8 @@ func TestCrossentropy(t *testing.T) {
 	}
 	// Where a softmax made them, the least probability still has a gradient.
 	o.Loss = &CategoricalCrossentropy{softmax: true}
-	if loss := o.row(outputs{y: []float32{1, 1e-20, 0}, grad: grad[:3]}, 0, 1); math.Abs(loss-20*math.Ln10) > 1e-6 || grad[1] > -9e19 {
+	if loss := o.row(outputs{y: []float32{1, 1e-20, 0}, grad: grad[:3]}, 0,
+		1); math.Abs(loss-20*math.Ln10) > 1e-6 || grad[1] > -9e19 {
 		t.Errorf("got loss %v with derivatives %v of a probability of 1e-20", loss, grad[:3])
 	}
 	if loss := o.row(outputs{y: []float32{float32(math.NaN()), 1, 0}}, 0, 0); !math.IsNaN(loss) {

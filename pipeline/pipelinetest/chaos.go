@@ -17,7 +17,8 @@ import (
 var errChaos = errors.New("chaos")
 
 // Chaos wraps a sink and fails at random in three ways: it writes nothing, it writes a part, or it writes everything
-// and reports an error. A pipeline must lose nothing with it, and a sink that drops duplicates must store nothing twice.
+// and reports an error. A pipeline must lose nothing with it, and a sink that drops duplicates must store nothing
+// twice.
 type Chaos[T any] struct {
 	pipeline.Sink[T]
 	// Rate is the fraction of writes that fail.

@@ -66,8 +66,8 @@ type Message struct {
 	Value   []byte
 	Headers []Header
 
-	// Topic, Partition, Offset and Appended are set by consumers and ignored by producers. Appended is the time at which
-	// the producer sent the message.
+	// Topic, Partition, Offset and Appended are set by consumers and ignored by producers. Appended is the time at
+	// which the producer sent the message.
 	Topic     string
 	Partition int
 	Offset    int64

@@ -7,8 +7,8 @@ import (
 	"github.com/voxelstream/voxelstream/record"
 )
 
-// reader extracts the keys from lines. Its speed determines how long opening a file takes. Lines made by Write are read by
-// a scanner that does not allocate. All others are read by encoding/json.
+// reader extracts the keys from lines. Its speed determines how long opening a file takes. Lines made by Write are
+// read by a scanner that does not allocate. All others are read by encoding/json.
 type reader struct {
 	line []byte
 	at   int
@@ -76,8 +76,8 @@ func (r *reader) next(c byte) bool {
 	return false
 }
 
-// object reads an object. member reads the value of a name. Names must consist of lower-case letters and underscores, as
-// ours do, because encoding/json ignores case.
+// object reads an object. member reads the value of a name. Names must consist of lower-case letters and underscores,
+// as ours do, because encoding/json ignores case.
 func (r *reader) object(member func(name []byte) bool) bool {
 	if !r.next('{') {
 		return false

@@ -25,8 +25,8 @@ var _ sinks.Sink = (*Sink)(nil)
 // pipeline/transport/kafka does. Close closes topic.
 func New(topic pipeline.Sink[transport.Message]) *Sink { return &Sink{topic} }
 
-// Write stores cs. The event ID of a message is the key of the classification, so a volume classified by two models is two
-// events.
+// Write stores cs. The event ID of a message is the key of the classification, so a volume classified by two models
+// is two events.
 func (s *Sink) Write(ctx context.Context, cs []record.Classification) error {
 	if err := ctx.Err(); err != nil {
 		return err

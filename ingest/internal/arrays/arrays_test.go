@@ -93,7 +93,11 @@ func TestChoose(t *testing.T) {
 	}{
 		{words("X_train X_test y_train y_test"), Options{}, "X_train+y_train X_test+y_test"},
 		{words("data faceId label normal"), Options{}, "data+label; left faceId normal"},
-		{words("train_images train_labels val_images val_labels"), Options{}, "train_images+train_labels val_images+val_labels"},
+		{
+			words("train_images train_labels val_images val_labels"),
+			Options{},
+			"train_images+train_labels val_images+val_labels",
+		},
 		{words("train_set_x train_set_y list_classes"), Options{}, "train_set_x+train_set_y; left list_classes"},
 		{words("/train/x /train/y /test/x /test/y"), Options{}, "/train/x+/train/y /test/x+/test/y"},
 		{words("xtrain ytrain"), Options{}, "xtrain+ytrain"},

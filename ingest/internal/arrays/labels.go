@@ -40,8 +40,8 @@ func (l *Labels) At(row int) (int32, error) {
 	return 0, fmt.Errorf("found label %g, want a class number", l.bad[row])
 }
 
-// For returns the labels if there is one for each row of a view. It returns nil for labels of the points of a cloud, and
-// an error for any other number.
+// For returns the labels if there is one for each row of a view. It returns nil for labels of the points of a cloud,
+// and an error for any other number.
 func (l *Labels) For(v View) (*Labels, error) {
 	switch {
 	case l == nil, l.Len() == v.Rows:
@@ -105,8 +105,8 @@ func LabelShape(shape []int, rows int) (width int, err error) {
 		count(rows, "row")), ErrShape}
 }
 
-// Numbers reads labels of some values per row, row-major: class numbers, or one-hot rows. read fills dst with the values
-// from row first.
+// Numbers reads labels of some values per row, row-major: class numbers, or one-hot rows. read fills dst with the
+// values from row first.
 func Numbers(rows, width int, read func(first, n int, dst []float64) error) (*Labels, error) {
 	if rows > MaxLabels {
 		return nil, fmt.Errorf("found %d labels, limit %d", rows, MaxLabels)

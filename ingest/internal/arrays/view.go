@@ -66,8 +66,8 @@ const (
 	mnist16, mnist8 = 4096, 512
 )
 
-// ViewOf interprets the shape of an array of numbers. A --grid that fits decides; then the labels, of which there is one
-// per row; then the name; then the order of axes that NumPy and Keras use:
+// ViewOf interprets the shape of an array of numbers. A --grid that fits decides; then the labels, of which there is
+// one per row; then the name; then the order of axes that NumPy and Keras use:
 //
 //	(N, 3..7)        a cloud, of floats or wide integers
 //	(N, K)           N flat grids, of the shape --grid or, in an array named or labelled like samples, cubes
@@ -188,7 +188,8 @@ func ambiguous(a Array, edge int, cube bool) error {
 	n, k := a.Shape[0], a.Shape[1]
 	if cube {
 		return fmt.Errorf("may be an image, or %s of %s: use --grid %d for grids, or --grid DxHxW with another product of "+
-			"%d; a depth image is read from a .png or .pgm file", count(n, "flat grid"), product([3]int{edge, edge, edge}), edge, k)
+			"%d; a depth image is read from a .png or .pgm file", count(n, "flat grid"),
+			product([3]int{edge, edge, edge}), edge, k)
 	}
 	if n >= minPointColumns && n <= MaxColumns && k > MaxColumns {
 		return fmt.Errorf("found %d rows of %d values: use --grid DxHxW with a product of %d for flat grids; for points in "+

@@ -17,7 +17,8 @@ func UTF8(b []byte) []byte {
 	switch {
 	case bytes.HasPrefix(b, []byte("\xef\xbb\xbf")):
 		return b[3:]
-	case bytes.HasPrefix(b, []byte("\xff\xfe")), len(b) >= 4 && b[0] > 0 && b[1] == 0 && b[2] > 0 && b[3] == 0 && ascii(b[0]) && ascii(b[2]):
+	case bytes.HasPrefix(b, []byte("\xff\xfe")), len(b) >= 4 && b[0] > 0 && b[1] == 0 && b[2] > 0 && b[3] == 0 &&
+		ascii(b[0]) && ascii(b[2]):
 		order = binary.LittleEndian
 	case bytes.HasPrefix(b, []byte("\xfe\xff")), len(b) >= 4 && b[0] == 0 && b[2] == 0 && ascii(b[1]) && ascii(b[3]):
 		order = binary.BigEndian

@@ -16,8 +16,10 @@ func same(a, b float64) bool {
 
 func TestFloatAgreesWithStrconv(t *testing.T) {
 	tokens := []string{
-		"0", "-0", "+7", "1.", ".5", "-.5", "1e3", "1E-3", "1e+22", "1e23", "9007199254740993", "0.1", "123456789012345678901234567890", "1e400", "-1e400",
-		"4.9e-324", "nan", "NaN", "inf", "-inf", "0.30000000000000004", "2.3422905e-38", "1.7976931348623157e308", "00000000000000000001.5",
+		"0", "-0", "+7", "1.", ".5", "-.5", "1e3", "1E-3", "1e+22", "1e23", "9007199254740993", "0.1",
+		"123456789012345678901234567890", "1e400", "-1e400",
+		"4.9e-324", "nan", "NaN", "inf", "-inf", "0.30000000000000004", "2.3422905e-38", "1.7976931348623157e308",
+		"00000000000000000001.5",
 	}
 	r := rand.New(rand.NewPCG(3, 4))
 	for range 20000 {
@@ -40,7 +42,10 @@ func TestFloatAgreesWithStrconv(t *testing.T) {
 }
 
 func TestFloatRefuses(t *testing.T) {
-	for _, s := range []string{"", "x", "1x", "1e", "--1", "1.2.3", "\n1", "0x", "+", ".", "e5", strings.Repeat("1", maxToken+1)} {
+	for _, s := range []string{
+		"", "x", "1x", "1e", "--1", "1.2.3", "\n1", "0x", "+", ".", "e5",
+		strings.Repeat("1", maxToken+1),
+	} {
 		if v, _, ok := Float([]byte(s), 0, ','); ok {
 			t.Errorf("%q: found %v, want none", s, v)
 		}
@@ -68,7 +73,10 @@ func TestFloatReadsWhatPrintfWrites(t *testing.T) {
 			t.Errorf("%q: found %v (%v), next %d, want %v", s, v, ok, next, want)
 		}
 	}
-	for _, s := range []string{"nano", "-na", "1.#", "1.#X", "nan(", "--nan", "D3", "1D", "1.5+10", "2020-01-031", "0xD3", "#", "-"} {
+	for _, s := range []string{
+		"nano", "-na", "1.#", "1.#X", "nan(", "--nan", "D3", "1D", "1.5+10", "2020-01-031",
+		"0xD3", "#", "-",
+	} {
 		if v, _, ok := Float([]byte(s), 0, ','); ok {
 			t.Errorf("%q: found %v, want none", s, v)
 		}

@@ -122,7 +122,8 @@ func (t *Table) Times(stamps []Stamp) ([]time.Time, error) {
 			}
 		}
 		if places == 0 {
-			return nil, fmt.Errorf("found time %g, want seconds, or milliseconds, microseconds or nanoseconds since 1970", greatest)
+			return nil, fmt.Errorf("found time %g, want seconds, or milliseconds, microseconds or nanoseconds "+
+				"since 1970", greatest)
 		}
 	}
 	out := make([]time.Time, len(stamps))

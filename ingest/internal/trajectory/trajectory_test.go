@@ -129,7 +129,10 @@ func TestSmallTimes(t *testing.T) {
 			t.Errorf("%s: found %v, %v, want %d", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"", ".", "e5", "1e", "1e99999999", "1e300", "nan", "inf", "0x10", "1_0", "1.2.3", "--1", "99999999999999999999"} {
+	for _, text := range []string{
+		"", ".", "e5", "1e", "1e99999999", "1e300", "nan", "inf", "0x10", "1_0", "1.2.3",
+		"--1", "99999999999999999999",
+	} {
 		if got, err := ParseTime(text); err == nil {
 			t.Errorf("%s: found %v, want an error", text, got)
 		}

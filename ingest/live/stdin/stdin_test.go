@@ -15,9 +15,12 @@ import (
 
 // services are those of a program whose standard input is r.
 func services(r io.Reader, maxFile int64) live.Services {
-	return live.Services{Stdin: r, MaxFile: maxFile, OpenFile: func(ctx context.Context, path string) (ingest.Source, error) {
-		return formats.Open(ctx, path, ingest.Options{})
-	}}
+	return live.Services{
+		Stdin: r, MaxFile: maxFile,
+		OpenFile: func(ctx context.Context, path string) (ingest.Source, error) {
+			return formats.Open(ctx, path, ingest.Options{})
+		},
+	}
 }
 
 func TestOpen(t *testing.T) {

@@ -56,9 +56,9 @@ type known struct {
 	ratio  uint64 // the most that the filter compresses, to 1
 }
 
-// Ratios of the compression formats. Deflate: zlib's documentation. Zstandard: a block of 128 KiB in 4 bytes (RFC 8878).
-// LZ4: 255 bytes per byte of length. LZF: 264 bytes from 3. Snappy and BloscLZ compress less than LZ4. bzip2: 45 MB of
-// zeros in about 45 bytes.
+// Ratios of the compression formats. Deflate: zlib's documentation. Zstandard: a block of 128 KiB in 4 bytes (RFC
+// 8878). LZ4: 255 bytes per byte of length. LZF: 264 bytes from 3. Snappy and BloscLZ compress less than LZ4. bzip2:
+// 45 MB of zeros in about 45 bytes.
 const (
 	ratioDeflate = 1032
 	ratioZstd    = 32 << 10
@@ -127,8 +127,8 @@ func Decodes(id int) bool { return filters[id].decode != nil }
 // Ratio returns the most that a filter compresses, to 1.
 func Ratio(id int) uint64 { return max(1, filters[id].ratio) }
 
-// Decode undoes the filters of a stored chunk, last filter first. A set bit i of mask means that step i was not applied.
-// The result has exactly size bytes; while decoding, no step may return more than size bytes and some slack.
+// Decode undoes the filters of a stored chunk, last filter first. A set bit i of mask means that step i was not
+// applied. The result has exactly size bytes; while decoding, no step may return more than size bytes and some slack.
 func Decode(src []byte, steps []Step, mask uint32, size int) ([]byte, error) {
 	const slack = 4 << 10
 	want := make([]int, len(steps)) // size before each step, or -1
@@ -219,7 +219,8 @@ func unlzf(src []byte, values []uint32, want, limit int) ([]byte, error) {
 
 // zstdDecoder is shared, because it is safe for concurrent use by DecodeAll. Its limit is above that of any chunk.
 var zstdDecoder = sync.OnceValues(func() (*zstd.Decoder, error) {
-	return zstd.NewReader(nil, zstd.WithDecoderMaxMemory(128<<20), zstd.WithDecoderConcurrency(0), zstd.WithDecoderLowmem(true))
+	return zstd.NewReader(nil, zstd.WithDecoderMaxMemory(128<<20), zstd.WithDecoderConcurrency(0),
+		zstd.WithDecoderLowmem(true))
 })
 
 func unzstd(src []byte, _ []uint32, want, limit int) ([]byte, error) {

@@ -138,7 +138,8 @@ func TestDecodeHonoursMaskAndLimit(t *testing.T) {
 			t.Errorf("%v: found no error for a bomb", steps)
 		}
 	}
-	if _, err := Decode(data, []Step{{ID: 32013}}, 0, len(data)); err == nil || !strings.Contains(err.Error(), "zfp (number 32013)") {
+	if _, err := Decode(data, []Step{{ID: 32013}}, 0, len(data)); err == nil ||
+		!strings.Contains(err.Error(), "zfp (number 32013)") {
 		t.Errorf("found error %v, want the name and number of the filter", err)
 	}
 }

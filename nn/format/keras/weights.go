@@ -118,7 +118,11 @@ func writeWeights3(path string, m *nn.Model, t *Training) error {
 		if err := group(vars, strings.ToLower(t.Optimizer.Rule.Class())); err != nil {
 			return err
 		}
-		if err := writeState(w, t.Optimizer, func(i int, _ string) string { return fmt.Sprintf("%s/%d", vars, i) }); err != nil {
+		if err := writeState(w, t.Optimizer, func(i int,
+			_ string,
+		) string {
+			return fmt.Sprintf("%s/%d", vars, i)
+		}); err != nil {
 			return err
 		}
 	}

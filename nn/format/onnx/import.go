@@ -66,7 +66,8 @@ type importer struct {
 
 func newImporter(g *onnxpb.Graph, opset int64, open nn.Shape, from *external) *importer {
 	i := &importer{
-		graph: g, opset: opset, open: open, external: from, values: map[string]*value{}, readers: map[string][]*onnxpb.Node{}, producers: map[string]*onnxpb.Node{},
+		graph: g, opset: opset, open: open, external: from, values: map[string]*value{},
+		readers: map[string][]*onnxpb.Node{}, producers: map[string]*onnxpb.Node{},
 		absorbed: map[*onnxpb.Node]bool{}, results: map[*onnxpb.Node]string{}, taken: map[string]bool{},
 	}
 	for _, n := range g.Node {

@@ -6,7 +6,8 @@ import "slices"
 type operator struct {
 	inputs int // minimum number of inputs
 	values int // number of leading inputs that a layer takes as computed rather than constant
-	// layer reads the node as a layer, for samples of floats; nil if there is none. After an error it is read by tensor.
+	// layer reads the node as a layer, for samples of floats; nil if there is none. After an error it is read by
+	// tensor.
 	layer func(o *operation) (*value, error)
 	// tensor reads the node as operations on arrays of any shape; nil if there are none.
 	tensor func(o *operation) ([]*array, error)

@@ -197,7 +197,8 @@ func pool(o *operation) (*value, error) {
 	same := w
 	same.pads = w.sameAs(in)
 	p := &layers.Pooling3D{Size: w.size, Strides: w.strides, Padding: "valid", Average: average}
-	if valid, _ := (&window{size: w.size, strides: w.strides, dilations: w.dilations}).outputs(in, false); w.pads == [3][2]int{} &&
+	if valid, _ := (&window{size: w.size, strides: w.strides, dilations: w.dilations}).outputs(in,
+		false); w.pads == [3][2]int{} &&
 		valid == out {
 		return o.layer(p, true, x)
 	}

@@ -138,7 +138,8 @@ func TestTensors(t *testing.T) {
 			[]float32{10, 11, 22, 23},
 		},
 		"two axes of a constant": {
-			graph(13, []int64{0, 2, 2}, []*onnxpb.Tensor{floats("b", []int64{2, 2}, 1, 2, 3, 4)}, apply("Mul", "y", []string{"x", "b"})),
+			graph(13, []int64{0, 2, 2}, []*onnxpb.Tensor{floats("b", []int64{2, 2}, 1, 2, 3, 4)},
+				apply("Mul", "y", []string{"x", "b"})),
 			2, upTo(8),
 			[]float32{0, 2, 6, 12, 4, 10, 18, 28},
 		},
@@ -157,7 +158,10 @@ func TestTensors(t *testing.T) {
 			[]float32{15, 51},
 		},
 		"heads of attention": { // the batch moves behind the three parts and comes back
-			graph(13, []int64{0, 2, 6}, []*onnxpb.Tensor{integers("parts", 0, 0, 3, 2), integers("two", 2), {Name: new("first"), DataType: proto.Int32(7), Int64Data: []int64{0}}},
+			graph(13, []int64{0, 2, 6}, []*onnxpb.Tensor{
+				integers("parts", 0, 0, 3, 2), integers("two", 2),
+				{Name: new("first"), DataType: proto.Int32(7), Int64Data: []int64{0}},
+			},
 				apply("Reshape", "r", []string{"x", "parts"}), apply("Transpose", "t", []string{"r"}, "perm", []int64{2, 0, 1, 3}),
 				apply("Gather", "q", []string{"t", "first"}), apply("ReduceSum", "y", []string{"q", "two"}, "keepdims", 0)),
 			2, upTo(24),
@@ -172,19 +176,22 @@ func TestTensors(t *testing.T) {
 			[]float32{7, 0, 1, 7, 2, 3},
 		},
 		"edges": {
-			graph(13, []int64{0, 2}, []*onnxpb.Tensor{integers("pads", 0, 2, 0, 1)}, apply("Pad", "y", []string{"x", "pads"}, "mode", "edge")),
+			graph(13, []int64{0, 2}, []*onnxpb.Tensor{integers("pads", 0, 2, 0, 1)},
+				apply("Pad", "y", []string{"x", "pads"}, "mode", "edge")),
 			1,
 			[]float32{1, 2},
 			[]float32{1, 1, 1, 2, 2},
 		},
 		"reflections": {
-			graph(13, []int64{0, 3}, []*onnxpb.Tensor{integers("pads", 0, 2, 0, 1)}, apply("Pad", "y", []string{"x", "pads"}, "mode", "reflect")),
+			graph(13, []int64{0, 3}, []*onnxpb.Tensor{integers("pads", 0, 2, 0, 1)},
+				apply("Pad", "y", []string{"x", "pads"}, "mode", "reflect")),
 			1,
 			[]float32{1, 2, 3},
 			[]float32{3, 2, 1, 2, 3, 2},
 		},
 		"a pool with a last window": { // of one cell
-			graph(13, []int64{0, 1, 5}, nil, apply("MaxPool", "y", x, "kernel_shape", []int64{2}, "strides", []int64{2}, "ceil_mode", 1)),
+			graph(13, []int64{0, 1, 5}, nil, apply("MaxPool", "y", x, "kernel_shape", []int64{2}, "strides",
+				[]int64{2}, "ceil_mode", 1)),
 			1, upTo(5),
 			[]float32{1, 3, 4},
 		},
@@ -233,16 +240,21 @@ func TestTensors(t *testing.T) {
 func TestMixedSamples(t *testing.T) {
 	in := func(names ...string) []string { return append([]string{"x"}, names...) }
 	for name, file := range map[string][]byte{
-		"mean of the batch":    graph(13, []int64{0, 2}, nil, apply("ReduceMean", "y", in(), "axes", []int64{0})),
-		"mean of everything":   graph(13, []int64{0, 2}, nil, apply("ReduceMean", "y", in())),
-		"transposed":           graph(13, []int64{0, 2}, nil, apply("Transpose", "y", in())),
-		"flattened":            graph(13, []int64{0, 2}, nil, apply("Flatten", "y", in(), "axis", 0)),
-		"one row":              graph(13, []int64{0, 2}, []*onnxpb.Tensor{integers("to", 1, -1)}, apply("Reshape", "y", in("to"))),
-		"first sample":         graph(13, []int64{0, 2}, []*onnxpb.Tensor{integers("a", 0), integers("b", 1)}, apply("Slice", "y", in("a", "b", "a"))),
-		"softmax":              graph(13, []int64{0, 2}, nil, apply("Softmax", "y", in(), "axis", 0)),
-		"a row for each":       graph(13, []int64{0, 2}, []*onnxpb.Tensor{floats("c", []int64{2, 2}, 1, 2, 3, 4)}, apply("Add", "y", in("c"))),
-		"a number of samples":  graph(13, []int64{0, 2}, nil, apply("Shape", "s", in()), apply("Cast", "c", []string{"s"}, "to", 1), apply("Mul", "y", in("c"))),
-		"products of samples":  graph(13, []int64{0, 2}, nil, apply("Transpose", "t", in(), "perm", []int64{1, 0}), apply("MatMul", "y", []string{"t", "x"})),
+		"mean of the batch":  graph(13, []int64{0, 2}, nil, apply("ReduceMean", "y", in(), "axes", []int64{0})),
+		"mean of everything": graph(13, []int64{0, 2}, nil, apply("ReduceMean", "y", in())),
+		"transposed":         graph(13, []int64{0, 2}, nil, apply("Transpose", "y", in())),
+		"flattened":          graph(13, []int64{0, 2}, nil, apply("Flatten", "y", in(), "axis", 0)),
+		"one row": graph(13, []int64{0, 2}, []*onnxpb.Tensor{integers("to", 1, -1)},
+			apply("Reshape", "y", in("to"))),
+		"first sample": graph(13, []int64{0, 2}, []*onnxpb.Tensor{integers("a", 0), integers("b", 1)},
+			apply("Slice", "y", in("a", "b", "a"))),
+		"softmax": graph(13, []int64{0, 2}, nil, apply("Softmax", "y", in(), "axis", 0)),
+		"a row for each": graph(13, []int64{0, 2}, []*onnxpb.Tensor{floats("c", []int64{2, 2}, 1, 2, 3, 4)},
+			apply("Add", "y", in("c"))),
+		"a number of samples": graph(13, []int64{0, 2}, nil, apply("Shape", "s", in()),
+			apply("Cast", "c", []string{"s"}, "to", 1), apply("Mul", "y", in("c"))),
+		"products of samples": graph(13, []int64{0, 2}, nil, apply("Transpose", "t", in(), "perm", []int64{1, 0}),
+			apply("MatMul", "y", []string{"t", "x"})),
 		"largest of the batch": graph(13, []int64{0, 2}, nil, apply("ArgMax", "y", in())),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -258,7 +270,8 @@ func TestExternal(t *testing.T) {
 	dir := t.TempDir()
 	folder := filepath.Join(dir, "model")
 	for path, data := range map[string][]byte{
-		filepath.Join(folder, "weights.bin"): {0, 0, 0, 0, 0, 0, 0, 0x40, 0, 0, 0x40, 0x40}, filepath.Join(dir, "secret"): make([]byte, 8),
+		filepath.Join(folder, "weights.bin"): {0, 0, 0, 0, 0, 0, 0, 0x40, 0, 0, 0x40, 0x40},
+		filepath.Join(dir, "secret"):         make([]byte, 8),
 	} {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
@@ -310,11 +323,17 @@ func TestExternal(t *testing.T) {
 func TestTensorGradients(t *testing.T) {
 	w := floats("w", []int64{3, 3}, .1, .2, -.3, .4, -.5, .6, .7, .8, -.9)
 	for name, nodes := range map[string][]*onnxpb.Node{
-		"arithmetic": {apply("Sigmoid", "s", []string{"d"}), apply("Div", "q", []string{"d", "s"}), apply("Pow", "p", []string{"s", "s"}), apply("Mul", "y", []string{"p", "q"})},
-		"reduction":  {apply("ReduceLogSumExp", "y", []string{"d"}, "axes", []int64{1})},
-		"norms":      {apply("ReduceL2", "y", []string{"d"}, "axes", []int64{2})},
-		"matrices":   {apply("Transpose", "t", []string{"d"}, "perm", []int64{0, 2, 1}), apply("MatMul", "y", []string{"d", "t"})},
-		"functions":  {apply("Sin", "s", []string{"d"}), apply("Atan", "a", []string{"s"}), apply("Erf", "y", []string{"a"})},
+		"arithmetic": {
+			apply("Sigmoid", "s", []string{"d"}), apply("Div", "q", []string{"d", "s"}),
+			apply("Pow", "p", []string{"s", "s"}), apply("Mul", "y", []string{"p", "q"}),
+		},
+		"reduction": {apply("ReduceLogSumExp", "y", []string{"d"}, "axes", []int64{1})},
+		"norms":     {apply("ReduceL2", "y", []string{"d"}, "axes", []int64{2})},
+		"matrices": {
+			apply("Transpose", "t", []string{"d"}, "perm", []int64{0, 2, 1}),
+			apply("MatMul", "y", []string{"d", "t"}),
+		},
+		"functions": {apply("Sin", "s", []string{"d"}), apply("Atan", "a", []string{"s"}), apply("Erf", "y", []string{"a"})},
 		"resizing": {apply("Resize", "y", []string{"d", "", "scales"}, "mode", "linear",
 			"coordinate_transformation_mode", "align_corners")},
 	} {

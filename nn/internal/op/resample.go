@@ -8,8 +8,9 @@ type Term struct {
 	By float64
 }
 
-// Resample computes weighted sums along the middle axis of X [Outer,In,Inner]: element o of Y [Outer,len(Terms),Inner] is
-// Offset plus the sum of Terms[o]. Interpolation, cumulative sums and resampling are such sums.
+// Resample computes weighted sums along the middle axis of X [Outer,In,Inner]: element o of Y
+// [Outer,len(Terms),Inner] is Offset plus the sum of Terms[o]. Interpolation, cumulative sums and resampling are such
+// sums.
 type Resample struct {
 	Outer, In, Inner int
 	Terms            [][]Term

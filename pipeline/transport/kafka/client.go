@@ -29,7 +29,8 @@ type Config struct {
 	SASL *SASL
 	// Dial, if set, opens the connections, for example through a proxy.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// Log receives messages for the operator about retries, lost messages and rebalances. The default is slog.Default().
+	// Log receives messages for the operator about retries, lost messages and rebalances. The default is
+	// slog.Default().
 	Log *slog.Logger
 	// Observer receives connections and retries, as the part "kafka". It is also the default observer of producers and
 	// consumers. It may be nil.

@@ -19,19 +19,20 @@ import (
 type ConsumerConfig struct {
 	// Group is the consumer group. Its members share the partitions of Topic and continue from its committed offsets.
 	Group, Topic string
-	// Budget bounds the bytes in flight. It is required and may be shared. kafka-go also prefetches up to 16 messages or
-	// 4 MiB per partition, whichever is more.
+	// Budget bounds the bytes in flight. It is required and may be shared. kafka-go also prefetches up to 16 messages
+	// or 4 MiB per partition, whichever is more.
 	Budget *pipeline.Budget
 	// MaxInFlight is the maximum number of messages of a partition that are unsettled, or settled after an unsettled
 	// one. The default is 256. After a crash, at most this many messages of each partition are delivered again.
 	MaxInFlight int
-	// DeadLetters, if set, sends messages with a permanent error to DeadLetterTopic. Without it, such a message ends the
-	// consumer with an error.
+	// DeadLetters, if set, sends messages with a permanent error to DeadLetterTopic. Without it, such a message ends
+	// the consumer with an error.
 	DeadLetters     *Producer
 	DeadLetterTopic string
 	// CommitEvery is how often offsets are committed. The default is 200 ms.
 	CommitEvery time.Duration
-	// SessionTimeout is how long a dead member keeps its partitions. The default is 6 s, the minimum that brokers allow.
+	// SessionTimeout is how long a dead member keeps its partitions. The default is 6 s, the minimum that brokers
+	// allow.
 	SessionTimeout time.Duration
 	// Handover is how long a rebalance waits for messages in flight. After that, the next owner of the partition
 	// processes them again. The default is 3 s. It must be well below the broker's rebalance timeout of 10 s.
@@ -61,10 +62,10 @@ const (
 )
 
 // Consumer is a member of a consumer group and a pipeline source. It delivers the messages of a partition in order.
-// They may settle in any order, and are committed up to the first unsettled one. A message that settles with a permanent
-// error becomes a dead letter and is committed. After any other error, the next Read fails, because continuing would
-// silently hold back all later commits. A message that is damaged or exceeds the whole budget becomes a dead letter
-// without being delivered.
+// They may settle in any order, and are committed up to the first unsettled one. A message that settles with a
+// permanent error becomes a dead letter and is committed. After any other error, the next Read fails, because
+// continuing would silently hold back all later commits. A message that is damaged or exceeds the whole budget
+// becomes a dead letter without being delivered.
 type Consumer struct {
 	client *Client
 	cfg    ConsumerConfig

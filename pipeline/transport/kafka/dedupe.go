@@ -19,9 +19,9 @@ import (
 const defaultDedupeWindow = 1_000_000
 
 // Deduper is a pipeline sink that writes each event to a topic once, even after kill -9 and rebalances. Events are
-// identified by the header event-id. Before it writes to a partition, it reads the messages that other processes, or an
-// earlier run, have appended since its last write. It tracks its own messages by the offsets that the broker returns, so
-// a write usually costs one request for the end offsets and no fetch.
+// identified by the header event-id. Before it writes to a partition, it reads the messages that other processes, or
+// an earlier run, have appended since its last write. It tracks its own messages by the offsets that the broker
+// returns, so a write usually costs one request for the end offsets and no fetch.
 //
 // Two live writers can still write the same event at the same time. The rebalance of the group prevents this: the old
 // owner of a partition hands over before the new one starts, unless it exceeds the handover time.

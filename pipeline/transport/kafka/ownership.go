@@ -52,9 +52,9 @@ func (k *Consumer) own(ctx context.Context, gen *kafkago.Generation, a kafkago.P
 // fromFirst makes start return the first offset of the log, whatever is committed.
 const fromFirst = -1000
 
-// start returns the offset to begin at: the committed offset, or the first one. offset is the committed offset according
-// to kafka-go. start looks it up again, because kafka-go treats a coordinator's error as "no offset". Messages after the
-// committed offset that retention has deleted are reported as lost.
+// start returns the offset to begin at: the committed offset, or the first one. offset is the committed offset
+// according to kafka-go. start looks it up again, because kafka-go treats a coordinator's error as "no offset".
+// Messages after the committed offset that retention has deleted are reported as lost.
 func (k *Consumer) start(ctx context.Context, partition int, offset int64) (int64, error) {
 	err := k.client.retry(ctx, "find the start of a partition", func(ctx context.Context) error {
 		committed, err := k.client.committed(ctx, k.cfg.Group, k.cfg.Topic, partition)
@@ -235,7 +235,8 @@ func (o *ownership) checkGap(ctx context.Context, at int64) {
 	}
 }
 
-// deliver delivers a message. It waits for the offset tracker, the budget and the reader. It returns false if ctx ended.
+// deliver delivers a message. It waits for the offset tracker, the budget and the reader. It returns false if ctx
+// ended.
 func (o *ownership) deliver(ctx context.Context, m transport.Message) bool {
 	k := o.k
 	if err := o.tracker.Add(ctx, m.Offset); err != nil {
@@ -312,7 +313,8 @@ func (o *ownership) deadLetter(offset int64, m *transport.Message, cause error) 
 		dead := transport.DeadLetterOf(*m, deadLetterHeaders(k.cfg.Topic, o.partition, offset, cause))
 		_, err := k.cfg.DeadLetters.Produce(k.ctx, k.cfg.DeadLetterTopic, dead)
 		if pipeline.IsPermanent(err) {
-			// The dead letter is too large for its topic. Without the value, its headers still tell where the message is.
+			// The dead letter is too large for its topic. Without the value, its headers still tell where the message
+			// is.
 			dead.Value = nil
 			_, err = k.cfg.DeadLetters.Produce(k.ctx, k.cfg.DeadLetterTopic, dead)
 		}

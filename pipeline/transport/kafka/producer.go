@@ -35,10 +35,10 @@ type Compression string
 // Choices returns the names of all methods.
 func (Compression) Choices() []string { return []string{"none", "gzip", "snappy", "lz4", "zstd"} }
 
-// Producer writes messages to topics. Each message is stored exactly once per call and acknowledged by all replicas. The
-// producer retries until the context ends unless the error is permanent. Messages with the same key go to the same
-// partition, in order. The partition is chosen by FNV-1a, as in Sarama and kafka-go's Hash. The number of partitions of
-// a topic is read once. Changing it moves keys to other partitions, so restart producers afterwards.
+// Producer writes messages to topics. Each message is stored exactly once per call and acknowledged by all replicas.
+// The producer retries until the context ends unless the error is permanent. Messages with the same key go to the
+// same partition, in order. The partition is chosen by FNV-1a, as in Sarama and kafka-go's Hash. The number of
+// partitions of a topic is read once. Changing it moves keys to other partitions, so restart producers afterwards.
 type Producer struct {
 	client   *Client
 	cfg      ProducerConfig
@@ -55,8 +55,8 @@ type Producer struct {
 	topics map[string][]*partitionQueue
 }
 
-// Position is the place of a stored message. Offset is -1 if the broker only confirmed that the message was stored by an
-// earlier attempt.
+// Position is the place of a stored message. Offset is -1 if the broker only confirmed that the message was stored by
+// an earlier attempt.
 type Position struct {
 	Partition int
 	Offset    int64
@@ -84,9 +84,9 @@ func NewProducer(c *Client, cfg ProducerConfig) (*Producer, error) {
 	return p, nil
 }
 
-// Produce stores ms and returns their positions, in the same order. A *pipeline.PartialError names the messages that can
-// never be stored; the others are stored. If ctx ends first, messages that are not being sent yet are withdrawn. The
-// others may or may not be stored, and their memory must not be overwritten because it may still be read.
+// Produce stores ms and returns their positions, in the same order. A *pipeline.PartialError names the messages that
+// can never be stored; the others are stored. If ctx ends first, messages that are not being sent yet are withdrawn.
+// The others may or may not be stored, and their memory must not be overwritten because it may still be read.
 func (p *Producer) Produce(ctx context.Context, topic string, ms ...transport.Message) ([]Position, error) {
 	if len(ms) == 0 {
 		return nil, nil
@@ -319,7 +319,8 @@ func (q *partitionQueue) send(es []entry) {
 			q.stored(es, base)
 			return
 		case neverWorks(err) && len(es) > 1:
-			// One message is at fault, or all together are too large. Nothing was stored, so no sequence number was used.
+			// One message is at fault, or all together are too large. Nothing was stored, so no sequence number was
+			// used.
 			for i := range es {
 				q.send(es[i : i+1])
 			}
@@ -334,9 +335,9 @@ func (q *partitionQueue) send(es []entry) {
 				"topic", q.topic, "partition", q.partition, "error", err)
 			q.producer = noProducer
 		case is(err, kafkago.Unknown):
-			// The broker failed halfway, for example on a full disk. The embedded broker has already counted the sequence
-			// although it stored nothing, so it would acknowledge a retry as a duplicate. With a new ID, the batch may be
-			// stored twice, which sinks detect, but it is not lost.
+			// The broker failed halfway, for example on a full disk. The embedded broker has already counted the
+			// sequence although it stored nothing, so it would acknowledge a retry as a duplicate. With a new ID, the
+			// batch may be stored twice, which sinks detect, but it is not lost.
 			q.producer = noProducer
 			q.p.client.logRetry(fmt.Sprintf("produce to %s/%d", q.topic, q.partition), failures, err)
 		default:

@@ -147,8 +147,8 @@ func (c *Client) readRange(ctx context.Context, topic string, partition int, fro
 	return from, nil
 }
 
-// fetch requests the messages at offset once. offset must be below the end of the partition. It returns the messages and
-// the next offset.
+// fetch requests the messages at offset once. offset must be below the end of the partition. It returns the messages
+// and the next offset.
 func (c *Client) fetch(
 	ctx context.Context, topic string, partition int, offset int64,
 ) ([]transport.Message, int64, error) {

@@ -12,9 +12,9 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 )
 
-// recordBatch is an encoded batch of the Kafka record format, version 2 (magic 2), preceded by its size in 4 bytes, as
-// RawProduce requires. Layout: https://kafka.apache.org/documentation/#recordbatch. The offsets below are from the start
-// of the batch.
+// recordBatch is an encoded batch of the Kafka record format, version 2 (magic 2), preceded by its size in 4 bytes,
+// as RawProduce requires. Layout: https://kafka.apache.org/documentation/#recordbatch. The offsets below are from the
+// start of the batch.
 //
 //	 0 base offset      8 length of the rest  12 leader epoch  16 magic          17 crc-32c of all from 21
 //	21 attributes      23 last offset delta   27 first time    35 max time       43 producer id

@@ -544,8 +544,8 @@ func testRestart(t *testing.T, broker Broker) {
 	}
 }
 
-// testObserved checks that all events are reported, and that the lag of a partition is reported as long as a member owns
-// it.
+// testObserved checks that all events are reported, and that the lag of a partition is reported as long as a member
+// owns it.
 func testObserved(t *testing.T, broker Broker) {
 	b := newBench(t, broker, nil)
 	ms := messages(500, 6)
