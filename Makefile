@@ -44,10 +44,10 @@ test: setup
 tiers: setup
 	for tier in avx2 portable; do VOXELSTREAM_TIER=$$tier go test $(GOFLAGS_TAGS) -count 1 -timeout 10m ./classify ./nn ./nn/format/... ./nn/layers/... ./nn/parity ./nn/train ./nn/zoo; done
 
-## race: run the tests with the race detector, except those of whole processes
+## race: run the tests with the race detector, except those of whole processes and of the kernels, which start no goroutines
 .PHONY: race
 race: setup
-	go test -race -timeout 20m $$(go list ./... | grep -v /integration)
+	go test -race -timeout 20m $$(go list ./... | grep -v -e /integration -e /nn/internal/kernel)
 
 ## lint: run golangci-lint, including the import rules (depguard)
 .PHONY: lint
