@@ -98,36 +98,41 @@ type rawPeeked struct {
 
 func peekRaw(data []byte, k int) (r rawPeeked) {
 	r.n = min(len(data)/(4*k), rawPeek)
-	rings, whole := map[float32]bool{}, func(v float32) bool { return v >= 0 && v <= 255 && v == float32(int(v)) }
+	var rings [256]bool
 	ringed := k > 4
-	v := make([]float32, k)
 	for i := range r.n {
-		for j := range v {
-			v[j] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*(i*k+j):]))
-		}
-		good, zero := v[3] >= 0 && v[3] <= math.MaxUint16 || v[3] != v[3], true // or NaN
-		for _, c := range v[:3] {
-			a := math.Abs(float64(c))
-			good = good && !(a > rawRange) &&
-				(a == 0 || !(a < 1e-12)) // tiny numbers are integers interpreted as floats
-			zero = zero && !(a > 0)
-		}
-		if good {
+		record := data[4*k*i:][:4*k]
+		number := func(j int) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(record[4*j:])) }
+		x, y, z, intensity := number(0), number(1), number(2), number(3)
+		if isCoordinate(x) && isCoordinate(y) && isCoordinate(z) &&
+			(intensity >= 0 && intensity <= math.MaxUint16 || intensity != intensity) { // or NaN
 			r.good++
-			if zero {
+			if (x == 0 || x != x) && (y == 0 || y != y) && (z == 0 || z != z) {
 				r.zero++
 			}
 		}
-		r.fractions = r.fractions || !whole(v[3])
-		if ringed = ringed && whole(v[4]); ringed {
-			rings[v[4]] = true
+		r.fractions = r.fractions || !isByte(intensity)
+		if ringed = ringed && isByte(number(4)); ringed {
+			rings[int(number(4))] = true
 		}
 	}
-	if ringed {
-		r.rings = len(rings)
+	for _, found := range rings {
+		if ringed && found {
+			r.rings++
+		}
 	}
 	return r
 }
+
+// isCoordinate reports whether a float can be a coordinate: within range, or NaN. Tiny numbers are integers that are
+// interpreted as floats.
+func isCoordinate(c float32) bool {
+	c = max(c, -c)
+	return !(c > rawRange) && (c == 0 || !(c < 1e-12))
+}
+
+// isByte reports whether a float is an integer from 0 to 255.
+func isByte(v float32) bool { return v >= 0 && v <= 255 && v == float32(int(v)) }
 
 // plausible reports whether nearly all records can be points.
 func (r rawPeeked) plausible() bool { return r.good > r.zero && 10*r.good >= 9*r.n }
