@@ -151,6 +151,9 @@ func (f *file) list(entries []*zip.File, o ingest.Options) error {
 		}
 		f.all = append(f.all, p)
 	}
+	if len(f.all) == 0 {
+		return fmt.Errorf("found %d entries, none of which is an array (.npy)", len(entries))
+	}
 	return nil
 }
 
