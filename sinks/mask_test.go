@@ -16,7 +16,8 @@ func TestMaskPasswords(t *testing.T) {
 			t.Errorf("%s: found %s", text, masked)
 		}
 	}
-	if masked := sinks.Mask(nil, "postgres://host:5432/db?mail=a@b"); !strings.HasPrefix(masked, "postgres://host:5432/db?mail=") {
+	masked := sinks.Mask(nil, "postgres://host:5432/db?mail=a@b")
+	if !strings.HasPrefix(masked, "postgres://host:5432/db?mail=") {
 		t.Errorf("no password: found %s", masked)
 	}
 }

@@ -93,7 +93,8 @@ func TestParseErrors(t *testing.T) {
 		": no such file or directory",
 		"-: found this live source twice, want once",
 		`udp://:1?sensor=sonar&buffer=0&duration=10&calibratoin=***: buffer: found 0, want 1B to 1GiB`,
-		`udp://:1?sensor=sonar&buffer=0&duration=10&calibratoin=***: found the option "calibratoin" (did you mean calibration?), want sensor, calibration, buffer, from, duration`,
+		`udp://:1?sensor=sonar&buffer=0&duration=10&calibratoin=***: found the option "calibratoin" ` +
+			`(did you mean calibration?), want sensor, calibration, buffer, from, duration`,
 		`udp://:1?sensor=sonar&buffer=0&duration=10&calibratoin=***: duration: found "10", want a duration with its unit`,
 		`udp://:1?sensor=sonar&buffer=0&duration=10&calibratoin=***: sensor: found "sonar", want one of velodyne`,
 		"udp://:1?sensor=ouster: calibration: found none, want the sensor's metadata",

@@ -133,7 +133,8 @@ func TestShapesAndTypes(t *testing.T) {
 			npy(t, "'<f4'", "True", "(2, 2, 3)", count(12)), "2 [0 2] [4 6] [8 10]",
 		},
 		"vectors": {
-			npy(t, "[('id', '<U1'), ('xyz', '<f4', (3,)), ('', '|V4')]", "False", "(2,)", []float32{0, 1, 2, 3, 0, 0, 4, 5, 6, 0}),
+			npy(t, "[('id', '<U1'), ('xyz', '<f4', (3,)), ('', '|V4')]", "False", "(2,)",
+				[]float32{0, 1, 2, 3, 0, 0, 4, 5, 6, 0}),
 			"1 [1 4] [2 5] [3 6]",
 		},
 		"batch of records": {
@@ -245,7 +246,7 @@ func TestOtherArrays(t *testing.T) {
 			t.Errorf("%s: found labels %v, %v, want %v", name, labels, err, c.labels)
 		}
 		if text := fmt.Sprint(notes.Take()); !strings.Contains(text, c.note) {
-			t.Errorf("%s: found the notes %s, want %q", name, text, c.note)
+			t.Errorf("%s: found notes %s, want %q", name, text, c.note)
 		}
 	}
 	if _, err := read(t, NPZ, npz(t, "a.npy", x, "b.npy", x), ingest.Options{}); err == nil ||

@@ -141,7 +141,8 @@ func parseHeader(text string) (*header, error) {
 			for n := range strings.FieldsSeq(strings.ReplaceAll(p[3], ",", " ")) {
 				d, err := strconv.Atoi(n)
 				if err != nil || d < 1 || d > maxRecord/f.count {
-					return nil, fmt.Errorf("npy header: field %q: found shape (%s), want at most %d values", p[1], p[3], maxRecord)
+					return nil, fmt.Errorf("npy header: field %q: found shape (%s), want at most %d values", p[1],
+						p[3], maxRecord)
 				}
 				f.count *= d
 			}

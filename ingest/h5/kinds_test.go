@@ -48,7 +48,7 @@ func TestReversedAxes(t *testing.T) {
 			}
 		}
 		if text := fmt.Sprint(notes.Take()); !strings.Contains(text, "axes are reversed") {
-			t.Errorf("%s: found the notes %s", name, text)
+			t.Errorf("%s: found notes %s", name, text)
 		}
 	}
 }
@@ -65,7 +65,7 @@ func TestTextLabels(t *testing.T) {
 		t.Errorf("found labels %v, bad %v, want %v", classes, bad, want)
 	}
 	if text := fmt.Sprint(notes.Take()); !strings.Contains(text, "0 cat, 1 dog, 2 emu") {
-		t.Errorf("found the notes %s", text)
+		t.Errorf("found notes %s", text)
 	}
 	if got, _ = drain(t, path, Options{Split: Test}); len(got) != 2 || got[0].Label != 2 {
 		t.Errorf("part test: found %d samples", len(got))
@@ -94,7 +94,7 @@ func TestGroupsOfManyKinds(t *testing.T) {
 	}
 	text := fmt.Sprint(notes.Take())
 	if !strings.Contains(text, "left out 2 of 6 clouds") || !strings.Contains(text, "(5, 2)") {
-		t.Errorf("found the notes %s, want the clouds that were left out, and why", text)
+		t.Errorf("found notes %s, want the omitted clouds and the reasons", text)
 	}
 	none := archive(t, func(w *hdf.Writer) {
 		must(t, hdf.WriteDataset(w, "/0/points", hdf.Layout{Dims: []int{3, 2}}, make([]float64, 6)))
@@ -159,7 +159,7 @@ func TestUnreadableKindsAreNamed(t *testing.T) {
 		var notes ingest.Notes
 		if _, err := HDF5.Inspect(t.Context(), path, ingest.Options{Notes: &notes}); err != nil ||
 			!strings.Contains(fmt.Sprint(notes.Take()), want) {
-			t.Errorf("inspect: found error %v, want a note that names %s", err, want)
+			t.Errorf("inspect: found error %v, want a note with %s", err, want)
 		}
 	}
 }

@@ -383,8 +383,8 @@ func (e *plyElement) skipRow(data []byte, i, row int64, big bool) (int64, error)
 		}
 		length := plyCount(data[i:], p.countType, big)
 		if length < 0 || length > plyMaxList || i+head+length*size > have {
-			return 0, fmt.Errorf("%s row %d, list %s at byte %d: found length %d, "+
-				"want a list that ends within the remaining %d bytes", e.name, row, p.name, i, length,
+			return 0, fmt.Errorf("%s row %d, list %s at byte %d: found a list of %d elements, "+
+				"want one that fits in the remaining %d bytes", e.name, row, p.name, i, length,
 				have-i-head)
 		}
 		i += head + length*size

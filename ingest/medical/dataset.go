@@ -165,7 +165,7 @@ var scalars = []tag{
 	tagReferenceTime, tagSegmentation, tagSegment, tagFullScale, tagDoseUnits, tagDoseOffsets, tagDoseScaling,
 }
 
-// kind says what becomes of an element.
+// kind determines how an element is read.
 type kind uint8
 
 const (

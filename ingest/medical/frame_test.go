@@ -125,7 +125,8 @@ func TestFunctionalGroups(t *testing.T) {
 		},
 		"rescaled each": {
 			2, measured, func(i int) []element {
-				return []element{at(float64(i)), sq(tagValuesGroup, []element{ds(tagIntercept, "-5"), ds(tagSlope, fmt.Sprint(i+1))})}
+				values := []element{ds(tagIntercept, "-5"), ds(tagSlope, fmt.Sprint(i+1))}
+				return []element{at(float64(i)), sq(tagValuesGroup, values)}
 			},
 			"[-5 15] 1 0.5 0.25", "[]",
 		},

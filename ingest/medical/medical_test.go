@@ -157,8 +157,8 @@ func readNoted(t *testing.T, f ingest.Format, path string) (grids []*ingest.Grid
 	return grids, fmt.Sprint(o.Notes.Take()), errors.Join(append(bad, err, src.Close())...)
 }
 
-// TestNIfTIRepairs checks what becomes of fields that are invalid. The reference library, nifti1_io, makes the same
-// of them, and so does SimpleITK, which uses it.
+// TestNIfTIRepairs checks how invalid header fields are replaced. The reference library, nifti1_io, replaces them in
+// the same way, and so does SimpleITK, which uses it.
 func TestNIfTIRepairs(t *testing.T) {
 	o := binary.LittleEndian
 	float := func(at int, v float64) func(b []byte) []byte {

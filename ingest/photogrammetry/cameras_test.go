@@ -63,7 +63,8 @@ const (
 		"OPENCV 640 480 500 501 320 240 0.1 0.2 0.3 0.4\n"
 	imagesText = "# Image list with two lines of data per image:\n3 0.70710678 0 0 0.70710678 2 -1 -3 7 a b.jpg\n1 " +
 		"2 9\n4 1 0 0 0 0 0 0 7 c.jpg\n\n"
-	sfm = `[{"cameras":{"v2 x":{"projection_type":"brown","width":640,"height":480,"focal_x":0.78125,"focal_y":0.7828125,"c_x":0,"c_y":0,` +
+	sfm = `[{"cameras":{"v2 x":{"projection_type":"brown","width":640,"height":480,` +
+		`"focal_x":0.78125,"focal_y":0.7828125,"c_x":0,"c_y":0,` +
 		`"k1":0.1,"k2":0.2,"p1":0.3,"p2":0.4,"k3":0}},"shots":{"a b.jpg":{"rotation":[0,0,1.5707963267948966],"translation":[2,-1,-3],"camera":"v2 x"},` +
 		`"c.jpg":{"rotation":[0,0,0],"translation":[0,0,0],"camera":"v2 x"}},"points":{"10":{"coordinates":[-1,-2,-3],"color":[7,8,9],` +
 		`"reprojection_errors":{"a b.jpg":[3,4]}},"9":{"coordinates":[1,2,3],"color":[4,5,6],"reprojection_errors":{"a b.jpg":[0.3,0.4],"c.jpg":[0.5,0]}}}}]`

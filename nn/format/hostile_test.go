@@ -102,10 +102,19 @@ func TestHostile(t *testing.T) {
 			architecture(sequential(`{"class_name":"LSTM","config":{"name":"memory"}}`)),
 			`layer "memory": class "LSTM"`,
 		},
-		"a custom layer":       {architecture(sequential(`{"class_name":"Dense","registered_name":"mine>Dense","config":{"name":"d","units":1}}`)), `registered as "mine>Dense"`},
-		"a Lambda":             {architecture(sequential(`{"class_name":"Lambda","config":{"name":"code","function":["4wEA",null,null]}}`)), `layer "code": class "Lambda"`},
-		"an unknown attribute": {architecture(sequential(`{"class_name":"Dense","config":{"name":"d","units":1,"colour":"red"}}`)), `layer "d" (Dense): attributes ["colour"]`},
-		"a config of null":     {architecture(sequential(`{"class_name":"Dense","config":null}`)), "Dense"},
+		"a custom layer": {
+			architecture(sequential(`{"class_name":"Dense","registered_name":"mine>Dense","config":{"name":"d","units":1}}`)),
+			`registered as "mine>Dense"`,
+		},
+		"a Lambda": {
+			architecture(sequential(`{"class_name":"Lambda","config":{"name":"code","function":["4wEA",null,null]}}`)),
+			`layer "code": class "Lambda"`,
+		},
+		"an unknown attribute": {
+			architecture(sequential(`{"class_name":"Dense","config":{"name":"d","units":1,"colour":"red"}}`)),
+			`layer "d" (Dense): attributes ["colour"]`,
+		},
+		"a config of null": {architecture(sequential(`{"class_name":"Dense","config":null}`)), "Dense"},
 		"deep lists": {
 			architecture(functional(dense("d", `[{"args":`+deep+`}]`), "d")),
 			`layer "d" (Dense): attribute inbound_nodes has lists`,

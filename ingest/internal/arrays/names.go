@@ -24,7 +24,8 @@ var (
 func words(text string) []string { return strings.Fields(text) }
 
 // fused are names without a separator: xtrain, trainY.
-var fused = regexp.MustCompile(`^(?:([xy])(train|test|val|valid|validation|dev|tr|te)|(train|test|val|valid|validation|dev|tr|te)([xy]))$`)
+var fused = regexp.MustCompile(`^(?:([xy])(train|test|val|valid|validation|dev|tr|te)|` +
+	`(train|test|val|valid|validation|dev|tr|te)([xy]))$`)
 
 // wordsOf splits a name into words in lower case.
 func wordsOf(name string) []string {

@@ -121,13 +121,14 @@ func viewOf(a Array, o Options) (View, error) {
 		case points:
 			return View{
 				Rows: s[0], Points: s[1], Columns: s[2],
-				Assumed: fmt.Sprintf("read as %d clouds of %d points with %d values each; --grid %s reads one grid", s[0], s[1], s[2],
-					product([3]int(s))),
+				Assumed: fmt.Sprintf("read as %d clouds of %d points with %d values each; --grid %s reads one grid",
+					s[0], s[1], s[2], product([3]int(s))),
 			}, nil
 		case samples:
 			return View{
 				Rows: s[0], Dims: [3]int{1, s[1], s[2]}, Channels: 1,
-				Assumed: fmt.Sprintf("read as %d images of %d x %d; --grid %s reads one grid", s[0], s[1], s[2], product([3]int(s))),
+				Assumed: fmt.Sprintf("read as %d images of %d x %d; --grid %s reads one grid",
+					s[0], s[1], s[2], product([3]int(s))),
 			}, nil
 		}
 		return View{
