@@ -161,8 +161,8 @@ func TestParseProblems(t *testing.T) {
 		"a.lin": {`a.lin: found the file name extension ".lin" (did you mean .lines?), want .gz, .lines, .lines.gz; ` +
 			`or name the format: gz:FILE, lines:FILE`},
 		"/dev/null": {`"/dev/null" without a file name extension`},
-		"dbb:x?secret=hush": {`dbb:x?secret=***: found the scheme "dbb" (did you mean db?), want database, db, file, gz, lines, ` +
-			`store, wrong; for a file of that name write ./dbb:x`},
+		"dbb:x?secret=hush": {`dbb:x?secret=***: found the scheme "dbb" (did you mean db?), want database, ` +
+			`db, file, gz, lines, store, wrong; for a file of that name write ./dbb:x`},
 		"-":                  {"no sink writes to standard output"},
 		"lines:":             {"found no file name"},
 		"lines:-":            {"use - alone for standard output"},

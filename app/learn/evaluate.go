@@ -162,7 +162,8 @@ caption{text-align:left;font-weight:600}.c td{border:1px solid #ddd}</style>
 <tr><th>model digest</th><td>{{.Digest}}</td></tr></table>
 <table><caption>Classes</caption><tr><th>class</th><th>rows</th><th>precision</th><th>recall</th><th>F1</th><th>AUC</th></tr>
 {{range .PerClass}}<tr><td>{{.Class}}</td><td>{{.Rows}}</td><td>{{printf "%.3f" .Precision}}</td><td>{{printf "%.3f" .Recall}}</td><td>{{printf "%.3f" .F1}}</td><td>{{area .AUC}}</td></tr>{{end}}</table>
-<table class="c"><caption>Confusion matrix: true class in rows, predicted class in columns</caption><tr><th></th>{{range $i, $x := .Confusion}}<th>{{$i}}</th>{{end}}</tr>
+<table class="c"><caption>Confusion matrix: true class in rows, predicted class in columns</caption>
+<tr><th></th>{{range $i, $x := .Confusion}}<th>{{$i}}</th>{{end}}</tr>
 {{range $i, $row := .Confusion}}<tr><th>{{$i}}</th>{{range $row}}<td style="background:rgba(230,85,13,{{shade . $row}})">{{.}}</td>{{end}}</tr>{{end}}</table>
 </html>
 `))
