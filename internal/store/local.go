@@ -1,0 +1,158 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// local is a folder.
+type local struct{ dir string }
+
+// Local returns the store in a folder, which it creates. It removes files that a killed process was writing.
+func Local(dir string) (Store, error) {
+	if err := os.MkdirAll(dir, 0o777); err != nil { // restricted by the umask
+		return nil, err
+	}
+	l := &local{dir}
+	return l, l.clean()
+}
+
+// stale is the age at which a temporary file belongs to no living process: each is written to all the time.
+const stale = time.Hour
+
+// clean removes temporary files that are old.
+func (l *local) clean() error {
+	return filepath.WalkDir(l.dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if !strings.HasPrefix(e.Name(), ".tmp-") {
+			return nil
+		}
+		info, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err == nil && time.Since(info.ModTime()) > stale {
+			err = os.RemoveAll(path)
+		}
+		if err == nil && e.IsDir() {
+			return filepath.SkipDir
+		}
+		return err
+	})
+}
+
+func (l *local) String() string { return l.dir }
+
+func (l *local) Put(ctx context.Context, name string, write func(path string) error) (err error) {
+	if err := errors.Join(check(name), ctx.Err()); err != nil {
+		return err
+	}
+	final := filepath.Join(l.dir, filepath.FromSlash(name))
+	if err := os.MkdirAll(filepath.Dir(final), 0o777); err != nil {
+		return err
+	}
+	// The file is written in a folder of its own, because a format may need more files beside it.
+	dir, err := os.MkdirTemp(filepath.Dir(final), temporary(name))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	path := filepath.Join(dir, filepath.Base(final))
+	if err := write(path); err != nil {
+		return err
+	}
+	if err := errors.Join(ctx.Err(), sync(path)); err != nil {
+		return err
+	}
+	if err := os.Rename(path, final); err != nil {
+		return err
+	}
+	return sync(filepath.Dir(final))
+}
+
+// sync makes a file, or the names in a folder, durable.
+func sync(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // opened for reading
+	if err := f.Sync(); err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, os.ErrInvalid) {
+		return fmt.Errorf("sync %s: %w", path, err)
+	}
+	return nil
+}
+
+func (l *local) Get(ctx context.Context, name string, read func(path string) error) error {
+	if err := errors.Join(check(name), ctx.Err()); err != nil {
+		return err
+	}
+	path := filepath.Join(l.dir, filepath.FromSlash(name))
+	if _, err := os.Stat(path); err != nil {
+		return err
+	}
+	return read(path)
+}
+
+func (l *local) List(ctx context.Context, prefix string) ([]File, error) {
+	var out []File
+	err := filepath.WalkDir(l.dir, func(path string, e fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && path != l.dir:
+			return nil // removed meanwhile
+		case err != nil:
+			return err
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case path == l.dir:
+			return nil
+		case strings.HasPrefix(e.Name(), "."):
+			if e.IsDir() {
+				return filepath.SkipDir
+			}
+			return nil
+		case e.IsDir():
+			return nil
+		}
+		name, err := filepath.Rel(l.dir, path)
+		if err != nil {
+			return err
+		}
+		if name = filepath.ToSlash(name); !strings.HasPrefix(name, prefix) {
+			return nil
+		}
+		info, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		out = append(out, File{Name: name, Size: info.Size()})
+		return nil
+	})
+	slices.SortFunc(out, func(a, b File) int { return strings.Compare(a.Name, b.Name) })
+	return out, err
+}
+
+func (l *local) Remove(ctx context.Context, name string) error {
+	if err := errors.Join(check(name), ctx.Err()); err != nil {
+		return err
+	}
+	err := os.Remove(filepath.Join(l.dir, filepath.FromSlash(name)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+func (l *local) Close() error { return nil }

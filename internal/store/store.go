@@ -1,0 +1,52 @@
+// Package store keeps files under names in a local folder, or as objects of an object store. A file appears under its
+// name as a whole or not at all.
+package store
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path"
+	"strings"
+)
+
+// Store is a place for files. Names are relative paths with slashes, as in [fs.ValidPath], whose elements do not begin
+// with a dot. Its methods may be called concurrently.
+type Store interface {
+	// String returns the place as the user wrote it, without secrets.
+	String() string
+	// Put calls write with the path of a new local file, which does not exist yet, and then makes what write left
+	// there durable under a name. It replaces a file of that name. After an error, the store is unchanged.
+	Put(ctx context.Context, name string, write func(path string) error) error
+	// Get calls read with the path of a local file that has the content of the named one. read must not keep or change
+	// it. The error wraps [fs.ErrNotExist] if there is no such file.
+	Get(ctx context.Context, name string, read func(path string) error) error
+	// List returns the files whose names begin with a prefix, sorted by name.
+	List(ctx context.Context, prefix string) ([]File, error)
+	// Remove removes a file. It is no error if there is no such file.
+	Remove(ctx context.Context, name string) error
+	Close() error
+}
+
+// File is a file in a store.
+type File struct {
+	Name string
+	Size int64
+}
+
+// ErrName means that a name is not allowed.
+var ErrName = errors.New("invalid name")
+
+func check(name string) error {
+	ok := fs.ValidPath(name) && name != "."
+	for element := range strings.SplitSeq(name, "/") {
+		ok = ok && !strings.HasPrefix(element, ".")
+	}
+	if !ok {
+		return &fs.PathError{Op: "store", Path: name, Err: ErrName}
+	}
+	return nil
+}
+
+// temporary is the pattern of the names of files that are being written.
+func temporary(name string) string { return ".tmp-*-" + path.Base(name) }
