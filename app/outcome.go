@@ -1,0 +1,134 @@
+package app
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// FileStatus says what became of a file.
+type FileStatus string
+
+// The statuses.
+const (
+	// FileDone: every row of the file was used.
+	FileDone FileStatus = "done"
+	// FileRepeated: the file has the name and the content of another one, or all of its rows were stored before.
+	FileRepeated FileStatus = "repeated"
+	// FileResumed: an earlier run of the same command has finished the file.
+	FileResumed FileStatus = "resumed"
+	// FileSkipped: the file was left out on purpose.
+	FileSkipped FileStatus = "skipped"
+	// FileFailed: the file, or some of its rows, could not be used.
+	FileFailed FileStatus = "failed"
+)
+
+// FileStatuses lists the statuses, in the order in which they are counted for people.
+func FileStatuses() []FileStatus {
+	return []FileStatus{FileDone, FileResumed, FileRepeated, FileSkipped, FileFailed}
+}
+
+// FileOutcome is what became of one file of a command's inputs, or of a folder that is one recording. Every file below
+// the folders of a command has one.
+type FileOutcome struct {
+	File   string     `json:"file"`
+	Status FileStatus `json:"status"`
+	// Rows counts the rows that were used: those sent, classified or evaluated.
+	Rows int64 `json:"rows"`
+	// Failed counts the rows that could not be used.
+	Failed int64 `json:"failed,omitempty"`
+	// Error is the reason if the status is not done: that of the first failure of a file with several.
+	Error string `json:"error,omitempty"`
+}
+
+// Outcomes collects the outcomes of files. Its zero value is ready for use, also by several goroutines.
+type Outcomes struct {
+	mu    sync.Mutex
+	files []*FileOutcome
+}
+
+// Add adds a file, whose status is done until something else is reported.
+func (o *Outcomes) Add(path string) *FileTally {
+	f := &FileOutcome{File: path, Status: FileDone}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.files = append(o.files, f)
+	return &FileTally{o, f}
+}
+
+// List returns the outcomes in the order in which the files were added.
+func (o *Outcomes) List() []FileOutcome {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	out := make([]FileOutcome, len(o.files))
+	for i, f := range o.files {
+		out[i] = *f
+	}
+	return out
+}
+
+// FileTally counts the rows of one file. It is safe for concurrent use.
+type FileTally struct {
+	o *Outcomes
+	f *FileOutcome
+}
+
+// Used counts rows that were used.
+func (t *FileTally) Used(rows int) {
+	t.o.mu.Lock()
+	defer t.o.mu.Unlock()
+	t.f.Rows += int64(rows)
+}
+
+// FailedRow counts a row that could not be used.
+func (t *FileTally) FailedRow(reason error) {
+	t.o.mu.Lock()
+	defer t.o.mu.Unlock()
+	t.f.Failed++
+	t.end(FileFailed, reason.Error())
+}
+
+// End reports what became of the file if it is not done. The first failure prevails over everything else.
+func (t *FileTally) End(status FileStatus, reason string) {
+	t.o.mu.Lock()
+	defer t.o.mu.Unlock()
+	t.end(status, reason)
+}
+
+func (t *FileTally) end(status FileStatus, reason string) {
+	if t.f.Status != FileFailed {
+		t.f.Status, t.f.Error = status, withoutPath(reason, t.f.File)
+	}
+}
+
+// withoutPath removes the path from the beginning of a reason, because it stands beside it.
+func withoutPath(reason, path string) string { return strings.TrimPrefix(reason, path+": ") }
+
+// CountFiles returns how many files have each status, as text: "3 done, 1 failed".
+func CountFiles(files []FileOutcome) string {
+	n := map[FileStatus]int{}
+	for _, f := range files {
+		n[f.Status]++
+	}
+	var parts []string
+	for _, s := range FileStatuses() {
+		if n[s] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n[s], s))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// Remarkable returns the files that are not plainly done, the failed ones first.
+func Remarkable(files []FileOutcome) []FileOutcome {
+	out := slices.DeleteFunc(slices.Clone(files), func(f FileOutcome) bool {
+		return f.Status == FileDone || f.Status == FileResumed
+	})
+	order := FileStatuses()
+	slices.SortStableFunc(out, func(a, b FileOutcome) int {
+		return cmp.Compare(slices.Index(order, b.Status), slices.Index(order, a.Status))
+	})
+	return out
+}
