@@ -71,8 +71,19 @@ type Services struct {
 	// Stdout is standard output, Screen the terminal. They are nil if there is none.
 	Stdout io.Writer
 	Screen *screen.Screen
+	// Repeated is called for each classification that a sink has not stored because it holds it already: once, after
+	// nothing can fail any more, and before the Write or Flush returns that makes the classification durable. Sinks
+	// call [Services.Repeat], because Repeated may be nil.
+	Repeated func(id record.ID)
 	// Topic opens a topic of the cluster for writing. It creates the topic if it does not exist. Of the messages with
 	// the same event ID, only the first is stored. window is the number of IDs per partition to remember; 0 means the
 	// default. Topic is nil if there is no cluster.
 	Topic func(ctx context.Context, name string, window int) (pipeline.Sink[transport.Message], error)
+}
+
+// Repeat reports a classification that a sink holds already.
+func (s Services) Repeat(c *record.Classification) {
+	if s.Repeated != nil {
+		s.Repeated(c.ID())
+	}
 }

@@ -33,6 +33,8 @@ type Sink struct {
 	// write has failed. That is cut off before the next write.
 	good int64
 	torn bool
+	// repeated is called for each classification that the file holds already.
+	repeated func(*record.Classification)
 }
 
 var _ sinks.Sink = (*Sink)(nil)
@@ -48,7 +50,7 @@ func Open(path string, o Options) (*Sink, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the file: %w", cause(err))
 	}
-	s := &Sink{file: f, keys: dedupe.NewSet(path, o.MemoryKeys)}
+	s := &Sink{file: f, keys: dedupe.NewSet(path, o.MemoryKeys), repeated: func(*record.Classification) {}}
 	if err = lock(f); err == nil {
 		if err = s.load(); err == nil {
 			if err = s.cut(); err == nil {
@@ -146,6 +148,7 @@ func (s *Sink) Write(ctx context.Context, cs []record.Classification) error {
 	enc := json.NewEncoder(&buf)
 	fresh := map[dedupe.Key]bool{}
 	failed := map[int]error{}
+	var repeated []int
 	for i := range cs {
 		k := dedupe.Of(cs[i].Key())
 		stored, err := s.keys.Has(k)
@@ -153,6 +156,7 @@ func (s *Sink) Write(ctx context.Context, cs []record.Classification) error {
 			return err
 		}
 		if stored || fresh[k] {
+			repeated = append(repeated, i)
 			continue
 		}
 		if err := enc.Encode(&cs[i]); err != nil {
@@ -175,6 +179,9 @@ func (s *Sink) Write(ctx context.Context, cs []record.Classification) error {
 		for k := range fresh {
 			s.keys.Add(k)
 		}
+	}
+	for _, i := range repeated {
+		s.repeated(&cs[i])
 	}
 	return pipeline.Partial(failed)
 }

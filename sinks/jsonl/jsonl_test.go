@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -151,6 +152,28 @@ func TestForeignContent(t *testing.T) {
 				t.Error("the file was changed")
 			}
 		})
+	}
+}
+
+// TestRepeated checks that exactly the classifications that the file holds already are reported.
+func TestRepeated(t *testing.T) {
+	var repeated []string
+	services := sinks.Services{Repeated: func(id record.ID) { repeated = append(repeated, id.String()) }}
+	target := sinks.Target{Path: filepath.Join(t.TempDir(), "c.jsonl")}
+	s, err := Kind.Open(t.Context(), target, Kind.Options(target), services)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close(context.WithoutCancel(t.Context())) //nolint:errcheck // nothing is written after the check
+	var cs []record.Classification
+	for i := range 3 {
+		cs = append(cs, sinktest.Classification("s", i))
+	}
+	if err := errors.Join(s.Write(t.Context(), cs[:2]), s.Write(t.Context(), cs)); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{cs[0].EventID, cs[1].EventID}; !slices.Equal(repeated, want) {
+		t.Errorf("found %q, want %q", repeated, want)
 	}
 }
 

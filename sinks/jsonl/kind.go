@@ -18,8 +18,13 @@ var Kind = sinks.Kind{
 	Path:       "FILE",
 	Extensions: []string{".jsonl", ".ndjson"},
 	Options:    func(sinks.Target) any { return &Options{MemoryKeys: dedupe.DefaultMemory} },
-	Open: func(_ context.Context, t sinks.Target, options any, _ sinks.Services) (sinks.Sink, error) {
-		return Open(t.Path, *options.(*Options))
+	Open: func(_ context.Context, t sinks.Target, options any, services sinks.Services) (sinks.Sink, error) {
+		s, err := Open(t.Path, *options.(*Options))
+		if err != nil {
+			return nil, err
+		}
+		s.repeated = services.Repeat
+		return s, nil
 	},
 }
 

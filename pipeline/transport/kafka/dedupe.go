@@ -26,6 +26,10 @@ const defaultDedupeWindow = 1_000_000
 // Two live writers can still write the same event at the same time. The rebalance of the group prevents this: the old
 // owner of a partition hands over before the new one starts, unless it exceeds the handover time.
 type Deduper struct {
+	// OnRepeated, if set, is called for each message that is not written because the topic holds its event. It must be
+	// set before the first Write.
+	OnRepeated func(m *transport.Message)
+
 	p      *Producer
 	topic  string
 	window int
@@ -74,20 +78,23 @@ func (d *Deduper) Write(ctx context.Context, ms []transport.Message) error {
 		return err
 	}
 
-	// fresh are the messages to write, freshTo their partitions, and back their indices in ms.
+	// fresh are the messages to write, freshTo their partitions, and back their indices in ms. repeated are the indices
+	// of the others.
 	var fresh []transport.Message
-	var freshTo, back []int
+	var freshTo, back, repeated []int
 	batch := map[dedupe.Key]bool{}
 	for i := range ms {
 		if d.parts[to[i]].ids.Has(ids[i]) || batch[ids[i]] {
 			d.dropped.Add(1)
 			d.p.observer.Count(producerPart(d.topic), pipeline.EventRepeated, 1)
+			repeated = append(repeated, i)
 			continue
 		}
 		batch[ids[i]] = true
 		fresh, freshTo, back = append(fresh, ms[i]), append(freshTo, to[i]), append(back, i)
 	}
 	if len(fresh) == 0 {
+		d.repeat(ms, repeated)
 		return nil
 	}
 	pos, err := d.p.produce(ctx, queues, freshTo, fresh)
@@ -103,7 +110,18 @@ func (d *Deduper) Write(ctx context.Context, ms []transport.Message) error {
 		}
 		d.parts[at.Partition].own(ids[back[j]], at.Offset)
 	}
+	d.repeat(ms, repeated)
 	return pipeline.Partial(failed)
+}
+
+// repeat reports the messages that were not written.
+func (d *Deduper) repeat(ms []transport.Message, repeated []int) {
+	if d.OnRepeated == nil {
+		return
+	}
+	for _, i := range repeated {
+		d.OnRepeated(&ms[i])
+	}
 }
 
 // catchUp reads the messages that were appended to the partitions since the last call.
