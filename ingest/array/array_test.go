@@ -3,6 +3,7 @@ package array
 import (
 	"archive/zip"
 	"bytes"
+	"compress/gzip"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -417,5 +418,37 @@ func TestDiamond(t *testing.T) {
 	p, ok := d.(*ingest.Points)
 	if err != nil || !ok || p.Count != 6 || *p.First != [3]float64{0.5, 0, 0.5} || *p.Max != [3]float64{1, 1, 1} {
 		t.Errorf("found %+v, %v", d, err)
+	}
+}
+
+// TestSlices reads rows from the middle of files, whether their values can be sought, must be inflated, or are stored
+// across rows, and of one array after another.
+func TestSlices(t *testing.T) {
+	grids := npy(t, "'<f4'", "False", "(5, 1, 2, 2, 1)", count(20))
+	clouds := npy(t, "'<f4'", "False", "(3, 2, 3)", count(18))
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	if _, err := z.Write(grids); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range map[string][]byte{
+		"X.npy": grids, "clouds.npy": clouds, "X.npy.gz": packed.Bytes(),
+		"columns.npy": npy(t, "'<f4'", "True", "(5, 1, 2, 2, 1)", count(20)),
+		"records.npy": npy(t, "[('z', '<f4'), ('x', '<f4'), ('y', '<f4')]", "False", "(3, 2)", count(18)),
+		"parts.npz": npz(t, "X_train.npy", grids, "X_test.npy", grids, "y_test.npy",
+			npy(t, "'|u1'", "False", "(5,)", []uint8{1, 2, 3, 4, 5})),
+	} {
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f := NPY
+		if filepath.Ext(name) == ".npz" {
+			f = NPZ
+		}
+		ingesttest.Slices(t, f, path)
 	}
 }

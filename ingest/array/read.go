@@ -74,13 +74,14 @@ const maxArrays = 4096
 
 // part is one array of a file, before its values are read.
 type part struct {
-	name   string // without .npy; empty for a single-array file
-	header *header
-	size   int64 // size of the file including the header
-	open   func() (io.ReadCloser, error)
-	why    string // the reason why it is not data; empty if it may be
-	labels *arrays.Labels
-	view   arrays.View
+	name        string // without .npy; empty for a single-array file
+	header      *header
+	size        int64 // size of the file including the header
+	open        func() (io.ReadCloser, error)
+	why         string // the reason why it is not data; empty if it may be
+	labels      *arrays.Labels
+	view        arrays.View
+	arrays.Span // rows to be read
 }
 
 // file is an open file. Its parts are those that are read; all are those of an archive.
@@ -240,6 +241,7 @@ func (p *part) interpret(name string, labels *arrays.Labels, o ingest.Options) (
 	if p.view, err = p.viewAs(name, labels.Len(), o); err != nil {
 		return err
 	}
+	p.End = p.view.Rows
 	if p.view.Assumed != "" {
 		o.Note("%s", strings.TrimPrefix(p.name+": "+p.view.Assumed, ": "))
 	}
@@ -487,8 +489,7 @@ type source struct {
 	stream string
 	o      ingest.Options
 
-	part   int // index of the array being read
-	row    int
+	part   int           // index of the array being read
 	body   io.ReadCloser // nil before the first row
 	values *values
 	whole  []float32 // all values of grids that are not stored row by row
@@ -510,30 +511,50 @@ func (s *source) Read(ctx context.Context) (ingest.Sample, error) {
 		if s.part == len(s.file.parts) {
 			return ingest.Sample{}, io.EOF
 		}
-		if s.row == s.file.parts[s.part].view.Rows {
+		p := s.file.parts[s.part]
+		if p.Len() == 0 {
 			s.next()
 			continue
 		}
-		out := ingest.Sample{ID: record.ID{Stream: s.name(), Seq: uint64(s.row)}, Label: ingest.NoLabel}
-		err := s.read(&out)
+		row := p.Next
+		out := ingest.Sample{ID: record.ID{Stream: s.name(), Seq: uint64(row)}, Label: ingest.NoLabel}
+		err := s.read(&out, p)
 		var label *labelError
 		if err != nil {
 			err = &ingest.ItemError{
 				ID:  record.ID{Stream: out.Stream, Seq: out.Seq},
-				Err: fmt.Errorf("%s: array %q row %d: %w", s.file.path, s.file.parts[s.part].name, s.row, err),
+				Err: fmt.Errorf("%s: array %q row %d: %w", s.file.path, p.name, row, err),
 			}
 		}
 		switch {
 		case err == nil:
-			s.row++
+			p.Next++
 			return out, nil
 		case errors.As(err, &label):
-			s.row++
+			p.Next++
 		default:
 			s.next() // what follows cannot be found
 		}
 		return ingest.Sample{}, err
 	}
+}
+
+// Len returns the number of rows not yet read.
+func (s *source) Len() int {
+	n := 0
+	for _, p := range s.file.parts[s.part:] {
+		n += p.Len()
+	}
+	return n
+}
+
+// Slice implements [ingest.Slicer].
+func (s *source) Slice(first, count int) {
+	spans := make([]*arrays.Span, len(s.file.parts))
+	for i, p := range s.file.parts {
+		spans[i] = &p.Span
+	}
+	arrays.Confine(spans, first, count)
 }
 
 // labelError is an error of a label, which does not concern the rows after it.
@@ -544,13 +565,12 @@ func (s *source) next() {
 	if s.body != nil {
 		s.body.Close() //nolint:errcheck // opened for reading
 	}
-	s.body, s.values, s.whole, s.table, s.row = nil, nil, nil, nil, 0
+	s.body, s.values, s.whole, s.table = nil, nil, nil, nil
 	s.part++
 }
 
-// read reads the next row of the current array.
-func (s *source) read(out *ingest.Sample) (err error) {
-	p := s.file.parts[s.part]
+// read reads the next row of p, the current array.
+func (s *source) read(out *ingest.Sample, p *part) (err error) {
 	if s.body == nil {
 		if err := s.begin(p); err != nil {
 			return err
@@ -562,7 +582,7 @@ func (s *source) read(out *ingest.Sample) (err error) {
 		out.Data, err = s.grid(p)
 	}
 	if err == nil && p.labels != nil {
-		if out.Label, err = p.labels.At(s.row); err != nil {
+		if out.Label, err = p.labels.At(p.Next); err != nil {
 			err = &labelError{err}
 		}
 	}
@@ -573,7 +593,7 @@ func (s *source) grid(p *part) (ingest.Data, error) {
 	n := p.view.Cells()
 	var values []float32
 	if s.whole != nil {
-		values = s.whole[s.row*n : (s.row+1)*n : (s.row+1)*n]
+		values = s.whole[p.Next*n : (p.Next+1)*n : (p.Next+1)*n]
 	} else {
 		values = make([]float32, n)
 		if err := s.values.fill(values); err != nil {
@@ -590,17 +610,38 @@ func (s *source) begin(p *part) (err error) {
 	if s.body, err = p.body(); err != nil {
 		return err
 	}
+	h := p.header
 	switch {
-	case !p.header.plain():
-		s.values = newValues(s.body, field{})
-	case p.header.fortran && p.view.Columns == 0:
+	case h.plain() && h.fortran && p.view.Columns == 0:
 		s.whole, err = reversed(p, int64(s.o.MaxCells), func(v float64) float32 { return float32(v) })
-	case p.header.fortran && len(p.header.shape) > 2:
+		return err
+	case h.plain() && h.fortran && len(h.shape) > 2:
 		s.table, err = reversed(p, int64(s.o.MaxPoints)*arrays.MaxColumns, func(v float64) float64 { return v })
-	default:
-		s.values = newValues(s.body, p.header.fields[0])
+		return err
 	}
-	return err
+	n, err := h.count()
+	if err != nil {
+		return err
+	}
+	if err := skip(s.body, int64(n/p.view.Rows)*int64(h.record)*int64(p.Next)); err != nil {
+		return err
+	}
+	var f field
+	if h.plain() {
+		f = h.fields[0]
+	}
+	s.values = newValues(s.body, f)
+	return nil
+}
+
+// skip leaves out n bytes of r.
+func skip(r io.Reader, n int64) error {
+	if s, ok := r.(io.Seeker); ok {
+		_, err := s.Seek(n, io.SeekCurrent)
+		return err
+	}
+	_, err := io.CopyN(io.Discard, r, n)
+	return noEOF(err)
 }
 
 func (s *source) Close() error {
@@ -661,7 +702,7 @@ func (h *header) columns() []field {
 func (s *source) cloud(p *part) (ingest.Data, error) {
 	h, n, k := p.header, p.view.Points, p.view.Columns
 	if s.table != nil {
-		cloud, assumed, err := arrays.Cloud(s.table[s.row*n*k:(s.row+1)*n*k], k, s.o)
+		cloud, assumed, err := arrays.Cloud(s.table[p.Next*n*k:(p.Next+1)*n*k], k, s.o)
 		p.note(s.o, assumed)
 		return cloud, err
 	}
@@ -673,9 +714,6 @@ func (s *source) cloud(p *part) (ingest.Data, error) {
 		return nil, fmt.Errorf("found %d bytes of values, limit %d", size, s.o.MaxBytes)
 	}
 	data := make([]byte, size) // readHeader has checked the size against the file's
-	if s.values == nil {
-		s.values = newValues(s.body, field{})
-	}
 	if _, err := io.ReadFull(s.values.r, data); err != nil {
 		return nil, noEOF(err)
 	}

@@ -2,11 +2,13 @@ package formats
 
 import (
 	"fmt"
+	"io"
 	"path/filepath"
 	"reflect"
 	"testing"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/array"
 	"github.com/voxelstream/voxelstream/internal/testenv"
 )
 
@@ -73,5 +75,30 @@ func TestPacketFacts(t *testing.T) {
 		if d.Time, d.Sources = nil, nil; !reflect.DeepEqual(*d, want) {
 			t.Errorf("%s: found %+v, want %+v", name, *d, want)
 		}
+	}
+}
+
+// TestSliceWithNotes seeks in a source that reports notes.
+func TestSliceWithNotes(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "X.npy")
+	err := ingest.WriteFile(path, func(w io.Writer) error {
+		return array.WriteFloat32(w, []int{4, 1, 2, 2, 1}, make([]float32, 16))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	src, err := Open(t.Context(), path, ingest.Options{Noted: func(string, []ingest.Note) {}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, ok := ingest.Slice(src, 2, 5).(ingest.Slicer)
+	if !ok || s.Len() != 2 {
+		t.Fatalf("found %T, want a source of 2 rows", src)
+	}
+	if got, err := s.Read(t.Context()); err != nil || got.Seq != 2 {
+		t.Errorf("found row %d, %v, want row 2", got.Seq, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

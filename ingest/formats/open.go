@@ -41,7 +41,11 @@ func (d detected) open(ctx context.Context, path string, o ingest.Options) (inge
 		report()
 		return nil, err
 	}
-	return &noted{src, report}, nil
+	n := &noted{src, report}
+	if r, ok := src.(ingest.Slicer); ok {
+		return &notedSlicer{n, r}, nil
+	}
+	return n, nil
 }
 
 // noted is a source that reports notes at its end, or when it is closed.
@@ -62,6 +66,15 @@ func (n *noted) Close() error {
 	n.report()
 	return n.Source.Close()
 }
+
+// notedSlicer has the methods of a Slicer besides those of a Source.
+type notedSlicer struct {
+	*noted
+	slicer ingest.Slicer
+}
+
+func (n *notedSlicer) Len() int               { return n.slicer.Len() }
+func (n *notedSlicer) Slice(first, count int) { n.slicer.Slice(first, count) }
 
 // Inspect describes a file, or a folder that is one recording. The inputs in any other folder are those of [Files].
 func Inspect(ctx context.Context, path string, o ingest.Options) (ingest.Info, error) {

@@ -20,15 +20,15 @@ type clouds struct {
 	input  *input
 	stream string
 	groups []string
-	next   int
-	names  []string // of the classes, if labels are names
-	rows   rows     // reads the points
+	arrays.Span
+	names []string // of the classes, if labels are names
+	rows  rows     // reads the points
 }
 
 // newClouds makes a source of groups. Labels that are names are numbered in alphabetical order, for which all of them
 // are read.
 func newClouds(ctx context.Context, a *input, stream string, groups []string) (ingest.Source, error) {
-	c := &clouds{input: a, stream: stream, groups: groups, next: min(a.options.Start, len(groups))}
+	c := &clouds{input: a, stream: stream, groups: groups, Span: arrays.Span{End: len(groups)}}
 	c.rows.file, c.rows.o = a.file, a.options.Options
 	var texts []string
 	for i, g := range groups {
@@ -68,12 +68,12 @@ func (c *clouds) Read(ctx context.Context) (ingest.Sample, error) {
 	if err := ctx.Err(); err != nil {
 		return ingest.Sample{}, err
 	}
-	if c.next >= len(c.groups) {
+	if c.Len() == 0 {
 		return ingest.Sample{}, io.EOF
 	}
-	s := ingest.Sample{ID: record.ID{Stream: c.stream, Seq: uint64(c.next)}}
-	group := c.groups[c.next]
-	c.next++
+	s := ingest.Sample{ID: record.ID{Stream: c.stream, Seq: uint64(c.Next)}}
+	group := c.groups[c.Next]
+	c.Next++
 	var err error
 	s.Data, err = c.points(ctx, group+"/points")
 	if err == nil {
@@ -88,8 +88,8 @@ func (c *clouds) Read(ctx context.Context) (ingest.Sample, error) {
 	return ingest.Sample{}, &ingest.ItemError{ID: record.ID{Stream: s.Stream, Seq: s.Seq}, Err: err}
 }
 
-// Len returns the number of groups not yet read.
-func (c *clouds) Len() int { return len(c.groups) - c.next }
+// Slice implements [ingest.Slicer].
+func (c *clouds) Slice(first, count int) { arrays.Confine([]*arrays.Span{&c.Span}, first, count) }
 
 // Close ends the worker process.
 func (c *clouds) Close() error { return c.input.file.Close() }

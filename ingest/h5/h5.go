@@ -35,9 +35,6 @@ const (
 // Options selects what to read from an archive. The zero value reads all of it.
 type Options struct {
 	Split Split
-	// Start is the number of samples to skip at the beginning. Later samples keep their numbers, so that a stream
-	// can resume where it stopped.
-	Start int
 	// Options holds the limits and the options of the readers, of which arrays.Options chooses datasets.
 	ingest.Options
 }
@@ -125,9 +122,6 @@ type input struct {
 
 // openInput opens a file and notes what is remarkable about it. The file must be closed.
 func openInput(ctx context.Context, path string, o Options) (*input, error) {
-	if o.Start < 0 {
-		return nil, fmt.Errorf("%s: found start %d, want at least 0", path, o.Start)
-	}
 	o.Options = o.WithDefaults()
 	head, err := ingest.ReadHead(path)
 	if err != nil {

@@ -39,7 +39,7 @@ type table struct {
 	view   arrays.View
 	labels *arrays.Labels
 	stream string
-	next   int // row
+	arrays.Span
 
 	block
 	// ahead delivers the block being read, and is nil if there is none.
@@ -124,17 +124,24 @@ func reversedNote(d array) string {
 // name is the path without the first slash.
 func (d *array) name() string { return cmp.Or(d.alias, d.Path[1:]) }
 
-// newRows makes a source of tables, which it owns, and skips the first samples.
+// newRows makes a source of tables, which it owns.
 func newRows(ctx context.Context, a *input, stream string, tables []*table) ingest.Source {
 	g := &rows{file: a.file, o: a.options.Options, parts: tables}
 	g.reading, g.stop = context.WithCancel(context.WithoutCancel(ctx))
-	skip := a.options.Start
 	for _, t := range tables {
 		t.stream = stream + ":" + t.name()
-		t.next = min(skip, t.view.Rows)
-		skip -= t.next
+		t.End = t.view.Rows
 	}
 	return g
+}
+
+// Slice implements [ingest.Slicer].
+func (g *rows) Slice(first, count int) {
+	spans := make([]*arrays.Span, len(g.parts))
+	for i, t := range g.parts {
+		spans[i] = &t.Span
+	}
+	arrays.Confine(spans, first, count)
 }
 
 // Read returns the next row.
@@ -142,18 +149,18 @@ func (g *rows) Read(ctx context.Context) (ingest.Sample, error) {
 	if err := ctx.Err(); err != nil {
 		return ingest.Sample{}, err
 	}
-	for len(g.parts) > 0 && g.parts[0].next >= g.parts[0].view.Rows {
+	for len(g.parts) > 0 && g.parts[0].Len() == 0 {
 		g.parts = g.parts[1:]
 	}
 	if len(g.parts) == 0 {
 		return ingest.Sample{}, io.EOF
 	}
 	t := g.parts[0]
-	s := ingest.Sample{ID: record.ID{Stream: t.stream, Seq: uint64(t.next)}, Label: ingest.NoLabel}
-	row := t.next
+	s := ingest.Sample{ID: record.ID{Stream: t.stream, Seq: uint64(t.Next)}, Label: ingest.NoLabel}
+	row := t.Next
 	var err error
 	if t.view.Columns > 0 {
-		t.next++
+		t.Next++
 		s.Data, err = t.cloud(ctx, g, row)
 	} else {
 		if row >= t.first+len(t.bad) || row < t.first {
@@ -161,7 +168,7 @@ func (g *rows) Read(ctx context.Context) (ingest.Sample, error) {
 				return ingest.Sample{}, err
 			}
 		}
-		t.next++
+		t.Next++
 		s.Data, err = t.grid(g, row-t.first)
 	}
 	if err == nil && t.labels != nil {
@@ -180,7 +187,7 @@ func (g *rows) Read(ctx context.Context) (ingest.Sample, error) {
 func (g *rows) Len() int {
 	n := 0
 	for _, t := range g.parts {
-		n += t.view.Rows - t.next
+		n += t.Len()
 	}
 	return n
 }
@@ -199,7 +206,7 @@ func (g *rows) Close() error {
 // load gets the block that starts at the next row, and starts reading the block after it.
 func (t *table) load(ctx context.Context, g *rows) error {
 	if t.ahead == nil {
-		t.readAhead(g, t.next)
+		t.readAhead(g, t.Next)
 	}
 	select {
 	case b := <-t.ahead:
@@ -211,7 +218,7 @@ func (t *table) load(ctx context.Context, g *rows) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if next := t.first + len(t.bad); next < t.view.Rows {
+	if next := t.first + len(t.bad); next < t.End {
 		t.readAhead(g, next)
 	}
 	return nil
@@ -238,7 +245,7 @@ func (t *table) blockRows() int {
 // rows are not lost.
 func (t *table) fetch(ctx context.Context, f *hdf.File, first int) *block {
 	n := t.view.Cells()
-	k := min(t.blockRows(), t.view.Rows-first)
+	k := min(t.blockRows(), t.End-first)
 	b := &block{values: make([]float32, k*n), bad: make([]error, k), first: first}
 	err := readRows(ctx, f, t, first, k, b.values)
 	if err == nil {

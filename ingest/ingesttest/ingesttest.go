@@ -8,9 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/voxelstream/voxelstream/ingest"
@@ -39,6 +41,7 @@ func Format(t *testing.T, f ingest.Format, name string, data []byte) {
 	if _, err := f.Inspect(t.Context(), path, Options); err != nil {
 		t.Errorf("%s: inspect: %v", f.Name, err)
 	}
+	Slices(t, f, path)
 	for n := 0; n < len(data); n += 1 + max(0, n-4096)/64 {
 		write(t, path, data[:n])
 		exercise(t, f, path, fmt.Sprintf("first %d bytes", n), n%inspectEvery == 0)
@@ -179,6 +182,69 @@ func Drain(ctx context.Context, f ingest.Format, path string) (n int, err error)
 		n++
 	}
 	return n, fmt.Errorf("%w: found no end after %d samples", ErrContract, maxSamples)
+}
+
+// Slices checks that slices of a file's samples, readable or not, are those of the whole file.
+func Slices(t *testing.T, f ingest.Format, path string) {
+	t.Helper()
+	all := slice(t, f, path, 0, math.MaxInt)
+	n := len(all)
+	for _, r := range [][2]int{{0, 1}, {n / 2, 1}, {1, n - 2}, {n - 1, 5}, {n, 1}, {n + 1, 1}, {0, 0}, {-1, 1}} {
+		first := min(max(r[0], 0), n)
+		want := all[first:min(first+max(r[1], 0), n)]
+		if got := slice(t, f, path, r[0], r[1]); !slices.Equal(got, want) {
+			t.Errorf("%s: %d of %d samples from %d: found %.200q, want %.200q", f.Name, r[1], n, r[0], got, want)
+		}
+	}
+}
+
+// slice reads some samples as texts, and checks the length of the source if it is known.
+func slice(t *testing.T, f ingest.Format, path string, first, count int) (samples []string) {
+	t.Helper()
+	src, err := f.Open(t.Context(), path, Options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close() //nolint:errcheck // opened for reading
+	src = ingest.Slice(src, first, count)
+	sized, known := src.(ingest.Sized)
+	var lengths []int
+	for {
+		if known {
+			lengths = append(lengths, sized.Len())
+		}
+		s, err := src.Read(t.Context())
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if _, item := errors.AsType[*ingest.ItemError](err); item {
+			samples = append(samples, err.Error())
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		samples = append(samples, fmt.Sprintf("%v %v %d %s", s.ID, s.Time, s.Label, values(s.Data)))
+	}
+	for i, n := range lengths {
+		if n != len(samples)-i {
+			t.Errorf("%s: %d samples from %d: found length %d before the last %d", f.Name, count, first, n, len(samples)-i)
+		}
+	}
+	return samples
+}
+
+// values is the numbers of a sample as a text.
+func values(d ingest.Data) string {
+	switch d := d.(type) {
+	case *ingest.PointCloud:
+		return fmt.Sprint(d.X[:min(len(d.X), 50)])
+	case *ingest.Frame:
+		return fmt.Sprint(d.Depth[:min(len(d.Depth), 50)])
+	case *ingest.Grid:
+		return fmt.Sprint(d.Values[:min(len(d.Values), 50)])
+	}
+	return ""
 }
 
 // check says what is wrong with the shape of data.
