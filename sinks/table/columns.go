@@ -1,10 +1,11 @@
 package table
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/voxelstream/voxelstream/record"
 )
@@ -29,13 +30,23 @@ type Column struct {
 	Type      Type
 	// Null reports whether values may be missing.
 	Null bool
-	// get returns a value of the column's type, or nil if it is missing. set is its inverse.
-	get func(c *record.Classification) any
-	set func(c *record.Classification, v any)
+	// Since is the version of the schema ([record.SchemaVersion]) that added the column. It is 0 for the first columns.
+	// Files of earlier versions lack the column.
+	Since  int
+	access access
+}
+
+// access reads and writes the field of a classification that a column holds.
+type access interface {
+	value(c *record.Classification) any
+	set(c *record.Classification, v any) bool
+	// gather appends the values of cs to a vector. scatter sets those of dst from the rows of a vector from one on.
+	gather(v *Vector, cs []record.Classification)
+	scatter(v *Vector, from int, dst []record.Classification) error
 }
 
 // Value returns the column's value for a classification: nil if it is missing, otherwise of the column's type.
-func (col *Column) Value(c *record.Classification) any { return col.get(c) }
+func (col *Column) Value(c *record.Classification) any { return col.access.value(c) }
 
 // Set sets the column's value, which is nil or of the column's type, in a classification.
 func (col *Column) Set(c *record.Classification, v any) error {
@@ -45,118 +56,107 @@ func (col *Column) Set(c *record.Classification, v any) error {
 		}
 		return nil
 	}
-	if t, ok := typeOf(v); !ok || t != col.Type && (t != Text || col.Type != JSON) {
-		return fmt.Errorf("column %s: found a %T", col.Name, v)
+	if !col.access.set(c, v) {
+		return fmt.Errorf("column %s: found %v (%T), which it cannot hold", col.Name, v, v)
 	}
-	if col.Type == JSON && col.Name == "top_k" {
-		if err := json.Unmarshal([]byte(v.(string)), &c.TopK); err != nil {
-			return fmt.Errorf("column %s: %w", col.Name, err)
-		}
-		return nil
-	}
-	col.set(c, v)
 	return nil
-}
-
-func typeOf(v any) (Type, bool) {
-	switch v.(type) {
-	case string:
-		return Text, true
-	case int32:
-		return Int32, true
-	case int64:
-		return Int64, true
-	case float32:
-		return Float32, true
-	case float64:
-		return Float64, true
-	case time.Time:
-		return Time, true
-	}
-	return 0, false
 }
 
 // Columns returns the columns in their order. Columns are only ever added, at the end.
 func Columns() []Column { return columns }
 
+// MaxText is the maximum length of a text in bytes, and MaxTopK that of the list of the best classes.
+const (
+	MaxText = 1 << 16
+	MaxTopK = 1 << 16
+)
+
+// The times that fit into a signed 64-bit number of nanoseconds since 1970.
+var (
+	firstTime = time.Unix(0, math.MinInt64)
+	lastTime  = time.Unix(0, math.MaxInt64)
+)
+
 // Check returns an error if a classification has a value that its column cannot hold.
 func Check(c *record.Classification) error {
-	if c.Seq > math.MaxInt64 {
-		return fmt.Errorf("%s: found seq %d, limit %d", c.EventID, c.Seq, int64(math.MaxInt64))
+	for _, n := range []struct {
+		name  string
+		value uint64
+	}{{"seq", c.Seq}, {"track", c.Track}} {
+		if n.value > math.MaxInt64 {
+			return fmt.Errorf("%.200s: found %s %d, limit %d", c.EventID, n.name, n.value, int64(math.MaxInt64))
+		}
 	}
-	if c.Track > math.MaxInt64 {
-		return fmt.Errorf("%s: found track %d, limit %d", c.EventID, c.Track, int64(math.MaxInt64))
+	if !c.Time.IsZero() && (c.Time.Before(firstTime) || c.Time.After(lastTime)) {
+		return fmt.Errorf("%.200s: found the time %s, want one from 1677 to 2262", c.EventID, c.Time)
+	}
+	for _, text := range []*string{
+		&c.EventID, &c.Stream, &c.Model.Name, &c.Model.Version, &c.Model.Digest, &c.Name,
+	} {
+		if len(*text) > MaxText {
+			return fmt.Errorf("%.200s: found a text of %d bytes, limit %d", c.EventID, len(*text), MaxText)
+		}
+		if !utf8.ValidString(*text) || strings.IndexByte(*text, 0) >= 0 {
+			return fmt.Errorf("%.200q: found the text %.200q, want UTF-8 without zero bytes", c.EventID, *text)
+		}
+	}
+	if len(c.TopK) > MaxTopK {
+		return fmt.Errorf("%.200s: found %d classes in top_k, limit %d", c.EventID, len(c.TopK), MaxTopK)
+	}
+	if !isInt32(c.Class) {
+		return fmt.Errorf("%.200s: found class %d, which is not an int32", c.EventID, c.Class)
+	}
+	for _, k := range c.TopK {
+		if !isInt32(k.Class) {
+			return fmt.Errorf("%.200s: found class %d in top_k, which is not an int32", c.EventID, k.Class)
+		}
 	}
 	return nil
 }
 
+func isInt32(n int) bool { return int(int32(n)) == n }
+
 var columns = []Column{
 	text("event_id", "ID of the volume.", func(c *record.Classification) *string { return &c.EventID }),
 	text("stream", "Stream of the volume.", func(c *record.Classification) *string { return &c.Stream }),
-	number("seq", "Position in the stream, from 0.", Int64,
+	number("seq", "Position in the stream, from 0.",
 		func(c *record.Classification) int64 { return int64(c.Seq) },
-		func(c *record.Classification, v int64) { c.Seq = uint64(v) }),
-	number("object", "Number of the object in its scan, from 1; 0 for the whole scan.", Int64,
+		func(c *record.Classification, v int64) bool { c.Seq = uint64(v); return v >= 0 }),
+	number("object", "Number of the object in its scan, from 1; 0 for the whole scan.",
 		func(c *record.Classification) int64 { return int64(c.Object) },
-		func(c *record.Classification, v int64) { c.Object = uint32(v) }),
-	number("view", "Number of the view, from 1; 0 if there is only one.", Int64,
+		func(c *record.Classification, v int64) bool { c.Object = uint32(v); return int64(c.Object) == v }),
+	number("view", "Number of the view, from 1; 0 if there is only one.",
 		func(c *record.Classification) int64 { return int64(c.View) },
-		func(c *record.Classification, v int64) { c.View = uint32(v) }),
-	{
-		Name: "time", Doc: "Time of the measurement.", Type: Time, Null: true,
-		get: func(c *record.Classification) any {
-			if c.Time.IsZero() {
-				return nil
-			}
-			return c.Time.UTC()
-		},
-		set: func(c *record.Classification, v any) { c.Time = v.(time.Time).UTC() },
-	},
+		func(c *record.Classification, v int64) bool { c.View = uint32(v); return int64(c.View) == v }),
+	{Name: "time", Doc: "Time of the measurement.", Type: Time, Null: true, access: moment{}},
 	text("model", "Name of the model.", func(c *record.Classification) *string { return &c.Model.Name }),
 	text("model_version", "Version of the model.", func(c *record.Classification) *string { return &c.Model.Version }),
 	text("model_digest", "SHA-256 of the model file.", func(c *record.Classification) *string { return &c.Model.Digest }),
-	number("class", "Class with the highest score.", Int32,
+	number("class", "Class with the highest score.",
 		func(c *record.Classification) int32 { return int32(c.Class) },
-		func(c *record.Classification, v int32) { c.Class = int(v) }),
-	{
-		Name: "name", Doc: "Name of the class, if the model names its classes.", Type: Text, Null: true,
-		get: func(c *record.Classification) any {
-			if c.Name == "" {
-				return nil
-			}
-			return c.Name
-		},
-		set: func(c *record.Classification, v any) { c.Name = v.(string) },
-	},
-	number("score", "Probability of the class.", Float32,
+		func(c *record.Classification, v int32) bool { c.Class = int(v); return true }),
+	optionalText("name", "Name of the class, if the model names its classes.",
+		func(c *record.Classification) *string { return &c.Name }),
+	number("score", "Probability of the class.",
 		func(c *record.Classification) float32 { return c.Score },
-		func(c *record.Classification, v float32) { c.Score = v }),
+		func(c *record.Classification, v float32) bool { c.Score = v; return true }),
 	{
-		Name: "label", Doc: "True class, if the source has one.", Type: Int32, Null: true,
-		get: func(c *record.Classification) any {
-			if c.Label == nil {
-				return nil
-			}
-			return *c.Label
-		},
-		set: func(c *record.Classification, v any) {
-			label := v.(int32)
-			c.Label = &label
+		Name: "label", Doc: "True class, if the source has one.", Type: Int32, Null: true, access: field[int32]{
+			get: func(c *record.Classification) (int32, bool) {
+				if c.Label == nil {
+					return 0, false
+				}
+				return *c.Label, true
+			},
+			put: func(c *record.Classification, v int32) bool { c.Label = &v; return true },
 		},
 	},
 	number("latency_ms", "Time from reading the volume from its topic to the end of inference, in milliseconds; 0 "+
-		"without a topic.", Float64,
+		"without a topic.",
 		func(c *record.Classification) float64 { return c.LatencyMS },
-		func(c *record.Classification, v float64) { c.LatencyMS = v }),
+		func(c *record.Classification, v float64) bool { c.LatencyMS = v; return true }),
 	{
-		Name: "top_k", Doc: "The best classes, best first, each with class and score.", Type: JSON,
-		get: func(c *record.Classification) any {
-			b, err := json.Marshal(c.TopK)
-			if err != nil {
-				return "null" // a score that is not a number
-			}
-			return string(b)
-		},
+		Name: "top_k", Doc: "The best classes, best first, each with class and score.", Type: JSON, access: topK{},
 	},
 	boxed("box_x", "Centre of the bounding box, in metres.", func(b *record.Box) *float64 { return &b.Center[0] }),
 	boxed("box_y", "Centre of the bounding box, in metres.", func(b *record.Box) *float64 { return &b.Center[1] }),
@@ -166,48 +166,45 @@ var columns = []Column{
 	boxed("box_height", "Height of the bounding box, in metres.", func(b *record.Box) *float32 { return &b.Size[2] }),
 	boxed("box_yaw", "Rotation of the length from the x axis towards the y axis, in radians.",
 		func(b *record.Box) *float32 { return &b.Yaw }),
-	number("track", "Number that identifies the object across frames; 0 for none.", Int64,
+	number("track", "Number that identifies the object across frames; 0 for none.",
 		func(c *record.Classification) int64 { return int64(c.Track) },
-		func(c *record.Classification, v int64) { c.Track = uint64(v) }),
+		func(c *record.Classification, v int64) bool { c.Track = uint64(v); return v >= 0 }),
 }
 
-func text(name, doc string, field func(c *record.Classification) *string) Column {
-	return Column{
-		Name: name, Doc: doc, Type: Text,
-		get: func(c *record.Classification) any { return *field(c) },
-		set: func(c *record.Classification, v any) { *field(c) = v.(string) },
-	}
+func text(name, doc string, of func(c *record.Classification) *string) Column {
+	return Column{Name: name, Doc: doc, Type: Text, access: textField{of: of}}
 }
 
-func number[T int32 | int64 | float32 | float64](name, doc string, t Type, get func(c *record.Classification) T,
-	set func(c *record.Classification, v T),
+// optionalText is missing if it is empty.
+func optionalText(name, doc string, of func(c *record.Classification) *string) Column {
+	return Column{Name: name, Doc: doc, Type: Text, Null: true, access: textField{of: of, optional: true}}
+}
+
+func number[T numeric](name, doc string, get func(c *record.Classification) T,
+	put func(c *record.Classification, v T) bool,
 ) Column {
-	return Column{
-		Name: name, Doc: doc, Type: t,
-		get: func(c *record.Classification) any { return get(c) },
-		set: func(c *record.Classification, v any) { set(c, v.(T)) },
-	}
+	return Column{Name: name, Doc: doc, Type: typeOf[T](), access: field[T]{
+		get: func(c *record.Classification) (T, bool) { return get(c), true }, put: put,
+	}}
 }
 
 // boxed is a column of the box, which is missing as a whole or not at all.
-func boxed[T float32 | float64](name, doc string, field func(b *record.Box) *T) Column {
-	t := Float64
-	if _, single := any(T(0)).(float32); single {
-		t = Float32
-	}
+func boxed[T float32 | float64](name, doc string, of func(b *record.Box) *T) Column {
 	return Column{
-		Name: name, Doc: doc, Type: t, Null: true,
-		get: func(c *record.Classification) any {
-			if c.Box == nil {
-				return nil
-			}
-			return *field(c.Box)
-		},
-		set: func(c *record.Classification, v any) {
-			if c.Box == nil {
-				c.Box = new(record.Box)
-			}
-			*field(c.Box) = v.(T)
+		Name: name, Doc: doc, Type: typeOf[T](), Null: true, access: field[T]{
+			get: func(c *record.Classification) (T, bool) {
+				if c.Box == nil {
+					return 0, false
+				}
+				return *of(c.Box), true
+			},
+			put: func(c *record.Classification, v T) bool {
+				if c.Box == nil {
+					c.Box = new(record.Box)
+				}
+				*of(c.Box) = v
+				return true
+			},
 		},
 	}
 }

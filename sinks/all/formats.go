@@ -1,0 +1,11 @@
+package all
+
+import (
+	"github.com/voxelstream/voxelstream/sinks/arrow"
+	"github.com/voxelstream/voxelstream/sinks/table"
+)
+
+// Formats lists all formats of files of classifications, in the order of the reference page.
+var Formats = []*table.Format{
+	&arrow.Format,
+}

@@ -1,0 +1,11 @@
+package arrow
+
+import (
+	"testing"
+
+	"github.com/voxelstream/voxelstream/sinks/table/tabletest"
+)
+
+func TestFormat(t *testing.T) { tabletest.Run(t, &Format, 2*rowsPerBatch+1) }
+
+func BenchmarkFormat(b *testing.B) { tabletest.Benchmark(b, &Format) }

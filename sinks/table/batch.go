@@ -1,0 +1,169 @@
+package table
+
+import (
+	"errors"
+	"io"
+
+	"github.com/voxelstream/voxelstream/pipeline"
+	"github.com/voxelstream/voxelstream/record"
+)
+
+// Batch holds consecutive rows column by column, as columnar formats do. Vectors has one element for each of
+// [Columns], in their order.
+type Batch struct {
+	Rows    int
+	Vectors []Vector
+}
+
+// NewBatch returns a batch without rows.
+func NewBatch() *Batch {
+	b := &Batch{Vectors: make([]Vector, len(columns))}
+	for i := range b.Vectors {
+		b.Vectors[i].Column = &columns[i]
+	}
+	b.Reset()
+	return b
+}
+
+// Reset removes all rows and keeps their memory.
+func (b *Batch) Reset() {
+	b.Rows = 0
+	for i := range b.Vectors {
+		b.Vectors[i].reset()
+	}
+}
+
+// Bytes returns the memory that the rows take.
+func (b *Batch) Bytes() int {
+	n := 0
+	for i := range b.Vectors {
+		v := &b.Vectors[i]
+		n += len(v.Valid) + len(v.Bytes) + 4*(len(v.Offsets)+len(v.Int32s)+len(v.Float32s)) +
+			8*(len(v.Int64s)+len(v.Float64s))
+	}
+	return n
+}
+
+// append appends rows that have passed Check.
+func (b *Batch) append(cs []record.Classification) {
+	for i := range b.Vectors {
+		b.Vectors[i].Column.access.gather(&b.Vectors[i], cs)
+	}
+	b.Rows += len(cs)
+}
+
+// fill sets dst to the rows from one on. A vector without rows belongs to a column that the file does not have.
+func (b *Batch) fill(from int, dst []record.Classification) error {
+	clear(dst)
+	for i := range b.Vectors {
+		v := &b.Vectors[i]
+		if v.missing() {
+			continue
+		}
+		if err := v.Column.access.scatter(v, from, dst); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// missing reports whether a vector has no rows. That of a text or list has an offset.
+func (v *Vector) missing() bool {
+	return len(v.Int32s)+len(v.Int64s)+len(v.Float32s)+len(v.Float64s) == 0 && len(v.Offsets) <= 1
+}
+
+// maxVariable is the size of the texts and lists of a batch at which it is full.
+const maxVariable = 32 << 20
+
+// BatchWriter divides rows into batches for a columnar format.
+type BatchWriter struct {
+	rows  int
+	write func(*Batch) error
+	batch *Batch
+	// variable is the size of the texts and lists in the batch.
+	variable int
+}
+
+// NewBatchWriter returns a writer that calls write with batches of a number of rows. A batch has fewer rows if it is
+// the last, or if its texts and lists exceed 32 MiB. The batches depend only on the rows, not on how they are divided
+// among calls of Write. write must not keep the batch.
+func NewBatchWriter(rows int, write func(*Batch) error) *BatchWriter {
+	return &BatchWriter{rows: rows, write: write, batch: NewBatch()}
+}
+
+// Write appends rows. Those that do not pass [Check] are left out and named by a [pipeline.PartialError].
+func (w *BatchWriter) Write(cs []record.Classification) error {
+	failed := map[int]error{}
+	from := 0
+	for i := range cs {
+		c := &cs[i]
+		if err := Check(c); err != nil {
+			failed[i] = pipeline.Permanent(err)
+			w.batch.append(cs[from:i])
+			from = i + 1
+			continue
+		}
+		w.variable += len(c.EventID) + len(c.Stream) + len(c.Model.Name) + len(c.Model.Version) + len(c.Model.Digest) +
+			len(c.Name) + 8*len(c.TopK)
+		if w.batch.Rows+i+1-from == w.rows || w.variable >= maxVariable {
+			w.batch.append(cs[from : i+1])
+			from = i + 1
+			if err := w.Flush(); err != nil {
+				return err
+			}
+		}
+	}
+	w.batch.append(cs[from:])
+	return pipeline.Partial(failed)
+}
+
+// Flush writes the rows of the last batch, if there are any.
+func (w *BatchWriter) Flush() error {
+	if w.batch.Rows == 0 {
+		return nil
+	}
+	if err := w.write(w.batch); err != nil {
+		return err
+	}
+	w.batch.Reset()
+	w.variable = 0
+	return nil
+}
+
+// BatchReader returns the rows of batches.
+type BatchReader struct {
+	read  func() (*Batch, error)
+	batch *Batch
+	at    int
+}
+
+// NewBatchReader returns a reader of the batches that read returns, up to its first error, which is [io.EOF] at the end
+// of the file. A batch is used until the next call of read. Its vectors must be complete and consistent. Those of
+// columns that the file does not have are empty.
+func NewBatchReader(read func() (*Batch, error)) *BatchReader {
+	return &BatchReader{read: read, batch: &Batch{}}
+}
+
+// Read is the method of [Reader].
+func (r *BatchReader) Read(dst []record.Classification) (int, error) {
+	n := 0
+	for n < len(dst) {
+		if r.at == r.batch.Rows {
+			b, err := r.read()
+			if errors.Is(err, io.EOF) && n > 0 {
+				return n, nil
+			}
+			if err != nil {
+				return n, err
+			}
+			r.batch, r.at = b, 0
+			continue
+		}
+		k := min(len(dst)-n, r.batch.Rows-r.at)
+		if err := r.batch.fill(r.at, dst[n:n+k]); err != nil {
+			return n, err
+		}
+		r.at, n = r.at+k, n+k
+	}
+	return n, nil
+}
