@@ -9,36 +9,38 @@ import (
 	"strconv"
 
 	"github.com/apache/arrow/go/v15/arrow"
-	"github.com/apache/arrow/go/v15/arrow/ipc"
-	"github.com/apache/arrow/go/v15/arrow/memory"
+	"github.com/klauspost/compress/zstd"
 
+	"github.com/voxelstream/voxelstream/internal/arrowmeta"
 	"github.com/voxelstream/voxelstream/sinks/table"
 )
 
-// Limits of a file. Those of this program stay far below.
-const (
-	maxFooter = 16 << 20
-	maxBatch  = 1 << 30 // bytes of a record batch, uncompressed
-	maxRows   = 1 << 24 // rows of a record batch
-)
-
-// reader reads a file.
+// reader reads a file. The Arrow library only casts bytes to values, because it panics on damaged files.
 type reader struct {
 	*table.BatchReader
 	file *os.File
-	ipc  *ipc.FileReader
-	// at has the position of each column of the table in the file, or -1.
-	at    []int
-	next  int
+	meta *arrowmeta.File
+	// layout has the columns of the file. at has the position of each column of the table in it, or -1.
+	layout *arrowmeta.Layout
+	at     []int
+	next   int
+
+	zstd  *zstd.Decoder
 	batch *table.Batch
+	// raw is a record batch as it is in the file. plain are the buffers of the columns, decompressed.
+	raw   []byte
+	plain map[int][]byte
 }
+
+// maxBuffer is the limit for a buffer of a column, twice what [table.BatchWriter] fills.
+const maxBuffer = 64 << 20
 
 func open(path string) (*reader, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{file: f, batch: table.NewBatch()}
+	r := &reader{file: f, batch: table.NewBatch(), plain: map[int][]byte{}}
 	r.BatchReader = table.NewBatchReader(r.read)
 	if err := r.begin(); err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -46,177 +48,239 @@ func open(path string) (*reader, error) {
 	return r, nil
 }
 
-// begin reads the footer.
-func (r *reader) begin() (err error) {
-	defer recovered("the footer", &err)
+// begin reads the footer and finds the columns of the table.
+func (r *reader) begin() error {
 	info, err := r.file.Stat()
 	if err != nil {
 		return err
 	}
-	var head [6]byte
-	var tail [10]byte
-	size := info.Size()
-	if _, err := r.file.ReadAt(head[:], 0); err != nil || string(head[:]) != string(ipc.Magic) {
-		return fmt.Errorf("offset 0: found %.6q, want the start of an Arrow file, %s", head, ipc.Magic)
-	}
-	if size >= int64(len(tail)) {
-		_, err = r.file.ReadAt(tail[:], size-int64(len(tail)))
-	}
-	if err != nil || string(tail[4:]) != string(ipc.Magic) {
-		return fmt.Errorf("offset %d: found %.6q, want the end of an Arrow file, %s", size-int64(len(ipc.Magic)),
-			tail[4:], ipc.Magic)
-	}
-	if n := binary.LittleEndian.Uint32(tail[:]); n > maxFooter {
-		return fmt.Errorf("found a footer of %d bytes, limit %d", n, maxFooter)
-	}
-	if r.ipc, err = ipc.NewFileReader(r.file, ipc.WithAllocator(&limiter{})); err != nil {
+	if r.meta, err = arrowmeta.OpenFile(r.file, info.Size()); err != nil {
 		return err
 	}
-	return r.columns(r.ipc.Schema())
-}
-
-// columns finds the columns of the table in the schema of the file.
-func (r *reader) columns(s *arrow.Schema) error {
-	m := s.Metadata()
-	value := func(key string) string {
-		if i := m.FindKey(key); i >= 0 {
-			return m.Values()[i]
-		}
-		return ""
-	}
-	if kind := value(keyKind); kind != kindClassifications {
-		return fmt.Errorf("metadata %s: found %.40q, want %q: another program has made the file", keyKind, kind,
-			kindClassifications)
-	}
-	version, err := strconv.Atoi(value(keyVersion))
+	version, err := r.version()
 	if err != nil {
-		return fmt.Errorf("metadata %s: found %.40q, want a number", keyVersion, value(keyVersion))
+		return err
+	}
+	if r.layout, err = r.meta.Schema.Layout(); err != nil {
+		return fmt.Errorf("schema: %w", err)
 	}
 	for _, c := range table.Columns() {
-		found := s.FieldIndices(c.Name)
-		switch {
-		case len(found) == 0 && c.Since > version:
-			r.at = append(r.at, -1)
-		case len(found) != 1:
-			return fmt.Errorf("column %s: found it %d times, want it once", c.Name, len(found))
-		default:
-			if t := s.Field(found[0]).Type; !arrow.TypeEqual(t, types[c.Type]) {
-				return fmt.Errorf("column %s: found the type %s, want %s", c.Name, t, types[c.Type])
+		at := -1
+		for i := range r.layout.Columns {
+			found := &r.layout.Columns[i]
+			switch want := typeName(types[c.Type]); {
+			case found.Name != c.Name:
+			case at >= 0:
+				return fmt.Errorf("schema: found the column %s twice, want it once", c.Name)
+			case found.Type != want:
+				return fmt.Errorf("schema: column %s: found the type %s, want %s", c.Name, found.Type, want)
+			default:
+				at = i
 			}
-			r.at = append(r.at, found[0])
+		}
+		if at < 0 && c.Since <= version {
+			return fmt.Errorf("schema: found no column %s", c.Name)
+		}
+		r.at = append(r.at, at)
+	}
+	r.zstd, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxBuffer))
+	return err
+}
+
+// version returns the version of the schema of classifications that the metadata states.
+func (r *reader) version() (int, error) {
+	var kind, version string
+	if err := r.meta.Schema.Metadata(func(key, value []byte) error {
+		switch string(key) {
+		case keyKind:
+			kind = string(value)
+		case keyVersion:
+			version = string(value)
+		}
+		return nil
+	}); err != nil {
+		return 0, fmt.Errorf("schema: %w", err)
+	}
+	if kind != kindClassifications {
+		return 0, fmt.Errorf("metadata %s: found %.40q, want %q: the file was not made by this program", keyKind, kind,
+			kindClassifications)
+	}
+	n, err := strconv.Atoi(version)
+	if err != nil {
+		return 0, fmt.Errorf("metadata %s: found %.40q, want a number", keyVersion, version)
+	}
+	return n, nil
+}
+
+// typeName returns the name of a type in the notation of package arrowmeta.
+func typeName(t arrow.DataType) string {
+	switch t {
+	case types[table.Time]:
+		return "timestamp[ns, UTC]"
+	case types[table.JSON]:
+		return "list<struct<class: int32, score: float32>>"
+	}
+	return t.Name()
+}
+
+// read reads the next record batch.
+func (r *reader) read() (*table.Batch, error) {
+	if r.next == r.meta.Batches {
+		return nil, io.EOF
+	}
+	err := r.decode(r.next)
+	if err != nil {
+		return nil, fmt.Errorf("record batch %d: %w", r.next, err)
+	}
+	r.next++
+	return r.batch, nil
+}
+
+func (r *reader) decode(i int) error {
+	rec, err := r.meta.Record(i, &r.raw)
+	if err != nil {
+		return err
+	}
+	if len(rec.Nodes) != r.layout.Nodes || len(rec.Buffers) != r.layout.Buffers {
+		return fmt.Errorf("found %d nodes and %d buffers, want %d and %d", len(rec.Nodes), len(rec.Buffers),
+			r.layout.Nodes, r.layout.Buffers)
+	}
+	if rec.Codec == arrowmeta.LZ4Frame {
+		return errors.New("found buffers that are compressed with LZ4, want Zstandard or none")
+	}
+	if rec.Rows < 0 || rec.Rows > maxBuffer/8 {
+		return fmt.Errorf("found %d rows, limit %d", rec.Rows, maxBuffer/8)
+	}
+	r.batch.Rows = int(rec.Rows)
+	for i, at := range r.at {
+		if at < 0 {
+			continue
+		}
+		c, v := &r.layout.Columns[at], &r.batch.Vectors[i]
+		if err := r.fill(v, rec, c.Node, c.Buffer); err != nil {
+			return fmt.Errorf("column %s: %w", c.Name, err)
 		}
 	}
 	return nil
 }
 
-// recovered turns a panic of the Arrow library, which damaged files cause, into an error.
-func recovered(where string, err *error) {
-	if p := recover(); p != nil {
-		*err = fmt.Errorf("%s is damaged: %v", where, p)
-	}
-}
-
-// read reads the next record batch.
-func (r *reader) read() (_ *table.Batch, err error) {
-	where := fmt.Sprintf("record batch %d", r.next)
-	defer recovered(where, &err)
-	if r.next == r.ipc.NumRecords() {
-		return nil, io.EOF
-	}
-	rec, err := r.ipc.Record(r.next)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", where, err)
-	}
-	r.next++
-	if n := rec.NumRows(); n < 0 || n > maxRows {
-		return nil, fmt.Errorf("%s: found %d rows, limit %d", where, n, maxRows)
-	}
-	r.batch.Rows = int(rec.NumRows())
-	for i, at := range r.at {
-		if at < 0 {
-			continue
-		}
-		v := &r.batch.Vectors[i]
-		if err := fill(v, rec.Column(at).Data(), r.batch.Rows); err != nil {
-			return nil, fmt.Errorf("%s: column %s: %w", where, v.Column.Name, err)
-		}
-	}
-	return r.batch, nil
-}
-
-// fill sets a vector to the values of an array, whose memory it shares.
-func fill(v *table.Vector, d arrow.ArrayData, rows int) (err error) {
-	if v.Valid, err = valid(d, rows, v.Column.Null); err != nil {
+// fill sets a vector to the values of a column, whose memory it shares.
+func (r *reader) fill(v *table.Vector, rec *arrowmeta.Record, node, buffer int) (err error) {
+	rows := int(rec.Rows)
+	if v.Valid, err = r.valid(rec, node, buffer, v); err != nil {
 		return err
 	}
 	switch v.Column.Type {
 	case table.Text:
-		if v.Offsets, err = offsets(d, rows); err != nil {
+		if v.Offsets, err = r.offsets(rec, buffer+1, rows); err != nil {
 			return err
 		}
-		v.Bytes, err = values(d, 2, int(v.Offsets[rows]), 1, func(b []byte) []byte { return b })
+		v.Bytes, err = r.bytes(rec, buffer+2, int(v.Offsets[rows]))
 	case table.Int32:
-		v.Int32s, err = values(d, 1, rows, 4, arrow.Int32Traits.CastFromBytes)
+		v.Int32s, err = values(r, rec, buffer+1, rows, arrow.Int32Traits.CastFromBytes)
 	case table.Int64, table.Time:
-		v.Int64s, err = values(d, 1, rows, 8, arrow.Int64Traits.CastFromBytes)
+		v.Int64s, err = values(r, rec, buffer+1, rows, arrow.Int64Traits.CastFromBytes)
 	case table.Float32:
-		v.Float32s, err = values(d, 1, rows, 4, arrow.Float32Traits.CastFromBytes)
+		v.Float32s, err = values(r, rec, buffer+1, rows, arrow.Float32Traits.CastFromBytes)
 	case table.Float64:
-		v.Float64s, err = values(d, 1, rows, 8, arrow.Float64Traits.CastFromBytes)
+		v.Float64s, err = values(r, rec, buffer+1, rows, arrow.Float64Traits.CastFromBytes)
 	case table.JSON:
-		if v.Offsets, err = offsets(d, rows); err != nil {
+		if v.Offsets, err = r.offsets(rec, buffer+1, rows); err != nil {
 			return err
 		}
-		n, entry := int(v.Offsets[rows]), d.Children()[0]
-		if v.Int32s, err = values(entry.Children()[0], 1, n, 4, arrow.Int32Traits.CastFromBytes); err != nil {
+		// The struct in the list has one buffer, for its nulls, and its fields have two each.
+		n := int(v.Offsets[rows])
+		for k := 1; k <= 3; k++ {
+			if found := rec.Nodes[node+k]; found.Length < int64(n) || found.Nulls != 0 {
+				return fmt.Errorf("found %d values, %d of them null, want %d", found.Length, found.Nulls, n)
+			}
+		}
+		if v.Int32s, err = values(r, rec, buffer+4, n, arrow.Int32Traits.CastFromBytes); err != nil {
 			return err
 		}
-		v.Float32s, err = values(entry.Children()[1], 1, n, 4, arrow.Float32Traits.CastFromBytes)
+		v.Float32s, err = values(r, rec, buffer+6, n, arrow.Float32Traits.CastFromBytes)
 	}
 	return err
 }
 
-// valid returns which values are not null.
-func valid(d arrow.ArrayData, rows int, null bool) ([]bool, error) {
-	if d.Len() != rows || d.Offset() != 0 {
-		return nil, fmt.Errorf("found %d values, want %d", d.Len(), rows)
+// valid returns which values of a column are not null, or nil if all are.
+func (r *reader) valid(rec *arrowmeta.Record, node, buffer int, v *table.Vector) ([]bool, error) {
+	rows := int(rec.Rows)
+	found := rec.Nodes[node]
+	if found.Length != rec.Rows || found.Nulls < 0 || found.Nulls > rec.Rows || found.Nulls > 0 && !v.Column.Null {
+		return nil, fmt.Errorf("found %d values, %d of them null, want %d, and nulls only where allowed", found.Length,
+			found.Nulls, rows)
 	}
-	if d.NullN() == 0 {
+	if found.Nulls == 0 {
 		return nil, nil
 	}
-	bits := d.Buffers()[0].Bytes()
-	if !null || len(bits) < (rows+7)/8 {
-		return nil, fmt.Errorf("found %d nulls and a bitmap of %d bytes, want a value in each row", d.NullN(), len(bits))
+	bits, err := r.bytes(rec, buffer, (rows+7)/8)
+	if err != nil {
+		return nil, err
 	}
-	out := make([]bool, rows)
-	for i := range out {
-		out[i] = bits[i/8]>>(i%8)&1 == 1
+	out := v.Valid[:0]
+	for i := range rows {
+		out = append(out, bits[i/8]>>(i%8)&1 == 1)
 	}
 	return out, nil
 }
 
-// values returns the n values of a buffer.
-func values[T any](d arrow.ArrayData, buffer, n, size int, cast func([]byte) []T) ([]T, error) {
-	var b []byte
-	if x := d.Buffers()[buffer]; x != nil {
-		b = x.Bytes()
+// bytes returns the first n bytes of a buffer.
+func (r *reader) bytes(rec *arrowmeta.Record, buffer, n int) ([]byte, error) {
+	b := rec.Buffers[buffer]
+	if rec.Codec == arrowmeta.Zstd && len(b) > 0 {
+		if len(b) < 8 {
+			return nil, fmt.Errorf("buffer %d: found %d bytes, want its size and its content", buffer, len(b))
+		}
+		size := int64(binary.LittleEndian.Uint64(b))
+		b = b[8:]
+		if size != -1 {
+			var err error
+			if b, err = r.decompress(buffer, b, size); err != nil {
+				return nil, fmt.Errorf("buffer %d: %w", buffer, err)
+			}
+		}
 	}
-	if len(b) < n*size {
-		return nil, fmt.Errorf("found %d bytes, want %d values of %d bytes", len(b), n, size)
+	if len(b) < n {
+		return nil, fmt.Errorf("buffer %d: found %d bytes, want %d", buffer, len(b), n)
 	}
-	return cast(b[:n*size]), nil
+	return b[:n], nil
+}
+
+// decompress decompresses a buffer into memory that is used again for the next record batch. The memory grows with what
+// is found, not with the size that the file states.
+func (r *reader) decompress(buffer int, b []byte, size int64) ([]byte, error) {
+	out, err := r.zstd.DecodeAll(b, r.plain[buffer][:0])
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(out)) != size {
+		return nil, fmt.Errorf("found %d bytes, want %d", len(out), size)
+	}
+	r.plain[buffer] = out
+	return out, nil
+}
+
+// values returns n numbers of a buffer.
+func values[T any](r *reader, rec *arrowmeta.Record, buffer, n int, cast func([]byte) []T) ([]T, error) {
+	var zero T
+	b, err := r.bytes(rec, buffer, n*binary.Size(zero))
+	if err != nil || n == 0 {
+		return nil, err
+	}
+	return cast(b), nil
 }
 
 // offsets returns where texts and lists begin. They ascend from 0.
-func offsets(d arrow.ArrayData, rows int) ([]int32, error) {
-	out, err := values(d, 1, rows+1, 4, arrow.Int32Traits.CastFromBytes)
+func (r *reader) offsets(rec *arrowmeta.Record, buffer, rows int) ([]int32, error) {
+	out, err := values(r, rec, buffer, rows+1, arrow.Int32Traits.CastFromBytes)
 	if err != nil {
 		return nil, err
 	}
 	last := int32(0)
 	for i, o := range out {
 		if o < last || i == 0 && o != 0 {
-			return nil, fmt.Errorf("row %d: found the offset %d after %d", i, o, last)
+			return nil, fmt.Errorf("buffer %d: found the offset %d at %d, want %d or more", buffer, o, i, last)
 		}
 		last = o
 	}
@@ -224,21 +288,7 @@ func offsets(d arrow.ArrayData, rows int) ([]int32, error) {
 }
 
 // Close closes the file.
-func (r *reader) Close() error { return errors.Join(r.ipc.Close(), r.file.Close()) }
-
-// limiter refuses what a record batch cannot need. The Arrow library turns its panic into an error.
-type limiter struct{ memory.GoAllocator }
-
-func (l *limiter) Allocate(n int) []byte {
-	if n < 0 || n > maxBatch {
-		panic(fmt.Errorf("found %d bytes, limit %d", n, maxBatch))
-	}
-	return l.GoAllocator.Allocate(n)
-}
-
-func (l *limiter) Reallocate(n int, b []byte) []byte {
-	if n < 0 || n > maxBatch {
-		panic(fmt.Errorf("found %d bytes, limit %d", n, maxBatch))
-	}
-	return l.GoAllocator.Reallocate(n, b)
+func (r *reader) Close() error {
+	r.zstd.Close()
+	return r.file.Close()
 }

@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/internal/arrowmeta"
 	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/voxelize"
 )
@@ -56,7 +57,7 @@ func decode(b []byte, stream string) (Batch, error) {
 	if err != nil {
 		return Batch{}, err
 	}
-	rec, err := readRecord(b[frame:])
+	rec, err := readPlain(b[frame:])
 	if err != nil {
 		return Batch{}, fmt.Errorf("record batch at offset %d: %w", frame, err)
 	}
@@ -67,12 +68,21 @@ func decode(b []byte, stream string) (Batch, error) {
 	return Batch{Content: p.content, Dims: p.dims, Volumes: volumes}, nil
 }
 
+// readPlain reads the record batch at the end of a message.
+func readPlain(b []byte) (*arrowmeta.Record, error) {
+	rec, err := arrowmeta.ReadLastRecord(b)
+	if err == nil && rec.Codec != arrowmeta.None {
+		return nil, errors.New("found compressed buffers, want plain ones")
+	}
+	return rec, err
+}
+
 // planFor reads the schema at the start of b. It returns how to read the record batch that follows at offset frame.
 func planFor(b []byte) (p *plan, frame int, err error) {
 	if l := knownVersion1(b); l != nil {
 		return l.plan, len(l.frame), nil
 	}
-	s, err := openSchema(b)
+	s, rest, err := openSchema(b)
 	if s != nil {
 		switch version := s.settings[KeyVersion]; version {
 		case "", "1": // recognise compares it with the schema that we write
@@ -83,7 +93,7 @@ func planFor(b []byte) (p *plan, frame int, err error) {
 			if err != nil {
 				return nil, 0, fmt.Errorf("schema: %w", err)
 			}
-			return p, len(b) - len(s.rest), nil
+			return p, len(b) - len(rest), nil
 		default:
 			return nil, 0, fmt.Errorf("%w: found version %q, want 1 or 2", ErrForeign, version)
 		}
@@ -121,19 +131,19 @@ func (c *cells) row(i int) []byte {
 func bit(bitmap []byte, i int) bool { return bitmap[i/8]>>(i%8)&1 == 1 }
 
 // column returns the bytes of a column of a record whose node and buffer counts match the plan.
-func (p *plan) column(r *recordBatch, c column, size, list int64) (out cells, err error) {
+func (p *plan) column(r *arrowmeta.Record, c column, size, list int64) (out cells, err error) {
 	if !p.columns.has(c) {
 		return cells{}, nil
 	}
 	at := p.places[c]
 	nullable := !spec[c].required && (!p.strict || c == colTime)
 	out.size = int(size)
-	if out.known, err = r.bitmap(at, r.rows, nullable); err != nil {
+	if out.known, err = nullBits(r, at, r.Rows, nullable); err != nil {
 		return cells{}, fmt.Errorf("column %s: %w", spec[c].name, err)
 	}
 	values := at.buffer + 1
 	if list > 0 {
-		if out.knownItems, err = r.bitmap(place{at.node + 1, values}, r.rows*list, nullable); err != nil {
+		if out.knownItems, err = nullBits(r, place{at.node + 1, values}, r.Rows*list, nullable); err != nil {
 			return cells{}, fmt.Errorf("column %s: values of the lists: %w", spec[c].name, err)
 		}
 		if out.knownItems != nil {
@@ -141,24 +151,24 @@ func (p *plan) column(r *recordBatch, c column, size, list int64) (out cells, er
 		}
 		values++
 	}
-	if out.bytes = r.buffers[values]; int64(len(out.bytes)) < r.rows*size {
+	if out.bytes = r.Buffers[values]; int64(len(out.bytes)) < r.Rows*size {
 		return cells{}, fmt.Errorf("column %s: buffer %d: found %d bytes, want %d rows of %d bytes",
-			spec[c].name, values, len(out.bytes), r.rows, size)
+			spec[c].name, values, len(out.bytes), r.Rows, size)
 	}
 	return out, nil
 }
 
-// bitmap checks a node, which must have n values, and returns its null bitmap, or nil if nothing is null.
-func (r *recordBatch) bitmap(at place, n int64, nullable bool) ([]byte, error) {
-	node := r.nodes[at.node]
-	if node.length != n || node.nulls < 0 || node.nulls > n || node.nulls > 0 && !nullable {
+// nullBits checks a node, which must have n values, and returns its null bitmap, or nil if nothing is null.
+func nullBits(r *arrowmeta.Record, at place, n int64, nullable bool) ([]byte, error) {
+	node := r.Nodes[at.node]
+	if node.Length != n || node.Nulls < 0 || node.Nulls > n || node.Nulls > 0 && !nullable {
 		return nil, fmt.Errorf("node %d: found %d values, %d of them null, want %d values and nulls only where allowed",
-			at.node, node.length, node.nulls, n)
+			at.node, node.Length, node.Nulls, n)
 	}
-	if node.nulls == 0 {
+	if node.Nulls == 0 {
 		return nil, nil
 	}
-	bits := r.buffers[at.buffer]
+	bits := r.Buffers[at.buffer]
 	if want := (n + 7) / 8; int64(len(bits)) < want {
 		return nil, fmt.Errorf("null bitmap for %d values: found %d bytes, want %d", n, len(bits), want)
 	}
@@ -166,17 +176,17 @@ func (r *recordBatch) bitmap(at place, n int64, nullable bool) ([]byte, error) {
 }
 
 // volumes returns the rows of a record as volumes.
-func (p *plan) volumes(r *recordBatch, stream string) ([]voxelize.Volume, error) {
-	if len(r.nodes) != p.nodes || len(r.buffers) != p.buffers {
-		return nil, fmt.Errorf("found %d nodes and %d buffers, want %d and %d", len(r.nodes), len(r.buffers), p.nodes,
+func (p *plan) volumes(r *arrowmeta.Record, stream string) ([]voxelize.Volume, error) {
+	if len(r.Nodes) != p.nodes || len(r.Buffers) != p.buffers {
+		return nil, fmt.Errorf("found %d nodes and %d buffers, want %d and %d", len(r.Nodes), len(r.Buffers), p.nodes,
 			p.buffers)
 	}
 	size := int64(p.size)
 	if p.content.Float {
 		size *= 4
 	}
-	if most := int64(len(r.body)) / size; r.rows < 1 || r.rows > most || !p.strict && r.rows > MaxRows {
-		return nil, fmt.Errorf("found %d rows in %d bytes, want 1 to %d rows of %d bytes", r.rows, len(r.body), MaxRows,
+	if most := int64(len(r.Body)) / size; r.Rows < 1 || r.Rows > most || !p.strict && r.Rows > MaxRows {
+		return nil, fmt.Errorf("found %d rows in %d bytes, want 1 to %d rows of %d bytes", r.Rows, len(r.Body), MaxRows,
 			size)
 	}
 	voxels, err := p.column(r, colVoxels, size, int64(p.size))
@@ -189,7 +199,7 @@ func (p *plan) volumes(r *recordBatch, stream string) ([]voxelize.Volume, error)
 			return nil, err
 		}
 	}
-	vs := make([]voxelize.Volume, r.rows)
+	vs := make([]voxelize.Volume, r.Rows)
 	for i := range vs {
 		v := &vs[i]
 		v.Stream, v.Dims, v.Content, v.Label = stream, p.dims, p.content, ingest.NoLabel
@@ -197,7 +207,7 @@ func (p *plan) volumes(r *recordBatch, stream string) ([]voxelize.Volume, error)
 	for c := range columns {
 		fill(vs, column(c), &columns[c])
 	}
-	p.share(vs, voxels.bytes[:r.rows*size])
+	p.share(vs, voxels.bytes[:r.Rows*size])
 	if err := locate(vs, &columns[colBox], &columns[colPose]); err != nil {
 		return nil, err
 	}

@@ -3,65 +3,19 @@ package volarrow
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/voxelstream/voxelstream/internal/arrowmeta"
 	"github.com/voxelstream/voxelstream/internal/option"
 	"github.com/voxelstream/voxelstream/voxelize"
 )
 
-// The unions and tables of Schema.fbs.
+// Limits of a schema's metadata.
 const (
-	typeNull = iota + 1
-	typeInt
-	typeFloat
-	typeBinary
-	typeText
-	typeBool
-	typeDecimal
-	typeDate
-	typeTime
-	typeTimestamp
-	typeInterval
-	typeList
-	typeStruct
-	typeUnion
-	typeFixedBinary
-	typeFixedList
-	typeMap
-	typeDuration
-	typeLargeBinary
-	typeLargeText
-	typeLargeList
-	typeRunEnds
-
-	slotEndianness     = 0 // fields of table Schema
-	slotFields         = 1
-	slotSchemaMetadata = 2
-	slotName           = 0 // fields of table Field
-	slotTypeType       = 2
-	slotType           = 3
-	slotDictionary     = 4
-	slotChildren       = 5
-	slotFieldMetadata  = 6
-	slotKey            = 0 // fields of table KeyValue
-	slotValue          = 1
-	slotBitWidth       = 0 // fields of table Int
-	slotSigned         = 1
-	slotPrecision      = 0 // FloatingPoint
-	slotUnit           = 0 // Timestamp
-	slotZone           = 1
-	slotMode           = 0 // Union
-	slotListSize       = 0 // FixedSizeList
-)
-
-// Limits of a schema.
-const (
-	maxDepth     = 8   // nesting depth of types
-	maxSetting   = 256 // bytes of a metadata value
+	maxSetting   = 256 // bytes of a value
 	maxExtension = 4096
 )
 
@@ -102,30 +56,24 @@ func version1Plan(l *layout) *plan {
 	return p
 }
 
-// schema is a schema message.
+// schema is the schema of a message with the metadata that we know.
 type schema struct {
-	*message
+	*arrowmeta.Schema
 	settings map[string]string
-	// fields counts the fields read so far, including children.
-	fields int
 }
 
 // settingKeys are the metadata keys that we know.
 var settingKeys = []string{KeyVersion, KeyPalette, KeyDims, KeyChannels, KeyScale, KeyOffset, KeyValues}
 
-// openSchema reads the header and metadata of the schema at the start of b.
-func openSchema(b []byte) (*schema, error) {
-	m, err := readMessage(b)
+// openSchema reads the header and metadata of the schema at the start of b. It returns the rest of b.
+func openSchema(b []byte) (s *schema, rest []byte, err error) {
+	head, rest, err := arrowmeta.ReadSchema(b)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if m.kind != headerSchema || m.body != 0 {
-		return nil, fmt.Errorf("found a message of kind %d with a body of %d bytes, want a schema (%d) without a body",
-			m.kind, m.body, headerSchema)
-	}
-	s := &schema{message: m, settings: map[string]string{}}
+	s = &schema{Schema: head, settings: map[string]string{}}
 	var bad error // returned at the end, because the version may still follow
-	err = s.metadata(m.header, slotSchemaMetadata, func(key, value []byte) error {
+	err = s.Metadata(func(key, value []byte) error {
 		i := slices.Index(settingKeys, string(key))
 		if i < 0 {
 			return nil
@@ -138,40 +86,20 @@ func openSchema(b []byte) (*schema, error) {
 		s.settings[settingKeys[i]] = string(value)
 		return nil
 	})
-	return s, cmp.Or(err, bad)
-}
-
-// metadata calls use for each key-value pair of a list.
-func (s *schema) metadata(table, slot int64, use func(key, value []byte) error) error {
-	at, n := s.vector(table, slot)
-	for i := range n {
-		pair := s.element(at, i)
-		key, value := s.text(pair, slotKey), s.text(pair, slotValue)
-		if s.err != nil {
-			return s.err
-		}
-		if err := use(key, value); err != nil {
-			return err
-		}
-	}
-	return s.err
+	return s, rest, cmp.Or(err, bad)
 }
 
 // plan returns the plan of version 2.
 func (s *schema) plan() (*plan, error) {
-	if s.version < metadataV5 || s.int16(s.header, slotEndianness) != 0 {
-		return nil, errors.New("found metadata older than V5 or big-endian numbers, want V5 and little-endian")
+	l, err := s.Layout()
+	if err != nil {
+		return nil, err
 	}
-	p := &plan{}
-	var voxels int64 // position of the field
-	at, n := s.vector(s.header, slotFields)
-	for i := range n {
-		field := s.element(at, i)
-		here := place{p.nodes, p.buffers}
-		if err := s.count(field, p, maxDepth); err != nil {
-			return nil, fmt.Errorf("column %d: %w", i, err)
-		}
-		c, ok := columnNamed(s.text(field, slotName))
+	p := &plan{nodes: l.Nodes, buffers: l.Buffers}
+	var voxels *arrowmeta.Column
+	for i := range l.Columns {
+		found := &l.Columns[i]
+		c, ok := columnNamed(found.Name)
 		if !ok {
 			continue
 		}
@@ -179,17 +107,14 @@ func (s *schema) plan() (*plan, error) {
 			return nil, fmt.Errorf("found column %s twice, want it once", spec[c].name)
 		}
 		p.columns |= 1 << c
-		p.places[c] = here
+		p.places[c] = place{found.Node, found.Buffer}
 		if c == colVoxels {
-			voxels = field // checked below, when the content is known
+			voxels = found // checked below, when the content is known
 			continue
 		}
-		if t := s.typeName(field); t != spec[c].typ {
-			return nil, fmt.Errorf("column %s: found %s, want %s", spec[c].name, t, spec[c].typ)
+		if found.Type != spec[c].typ {
+			return nil, fmt.Errorf("column %s: found %s, want %s", spec[c].name, found.Type, spec[c].typ)
 		}
-	}
-	if s.err != nil {
-		return nil, s.err
 	}
 	for c := range numColumns {
 		if spec[c].required && !p.columns.has(c) {
@@ -199,9 +124,9 @@ func (s *schema) plan() (*plan, error) {
 	return p, s.voxels(p, voxels)
 }
 
-func columnNamed(name []byte) (column, bool) {
+func columnNamed(name string) (column, bool) {
 	for c := range numColumns {
-		if spec[c].name == string(name) {
+		if spec[c].name == name {
 			return c, true
 		}
 	}
@@ -209,8 +134,8 @@ func columnNamed(name []byte) (column, bool) {
 }
 
 // voxels reads the content and dims of the voxels.
-func (s *schema) voxels(p *plan, field int64) error {
-	t := s.typeName(field)
+func (s *schema) voxels(p *plan, column *arrowmeta.Column) error {
+	t := column.Type
 	var err error
 	if p.dims, p.content, err = s.content(t); err != nil {
 		return err
@@ -226,7 +151,7 @@ func (s *schema) voxels(p *plan, field int64) error {
 		return fmt.Errorf("column voxels: found %s, want %s for %s cells with %s",
 			t, want, option.Dims(p.dims).Cells(), p.content)
 	}
-	return s.tensor(field, p)
+	return s.tensor(column, p)
 }
 
 // content returns the dims and content given by the metadata. t is the type of the voxels.
@@ -275,9 +200,9 @@ func (s *schema) number(key string, absent float32) (float32, error) {
 
 // tensor checks the extension type's metadata, if the voxels have it. The shape must be that of the volumes, with
 // unpermuted axes.
-func (s *schema) tensor(field int64, p *plan) error {
+func (s *schema) tensor(column *arrowmeta.Column, p *plan) error {
 	var name, text []byte
-	if err := s.metadata(field, slotFieldMetadata, func(key, value []byte) error {
+	if err := s.ColumnMetadata(column, func(key, value []byte) error {
 		switch string(key) {
 		case keyExtension:
 			name = value
@@ -309,87 +234,4 @@ func (s *schema) tensor(field int64, p *plan) error {
 		}
 	}
 	return nil
-}
-
-// count adds the nodes and buffers of a field and its children to the plan.
-func (s *schema) count(field int64, p *plan, depth int) error {
-	if s.fields++; depth == 0 || s.fields > maxNodes {
-		return fmt.Errorf("found too many fields, want at most %d, nested at most %d levels deep", maxNodes, maxDepth)
-	}
-	if s.has(field, slotDictionary) {
-		return fmt.Errorf("field %q: found dictionary encoding, want plain values", s.name(field))
-	}
-	at, children := s.vector(field, slotChildren)
-	t := s.uint8(field, slotTypeType)
-	want := int64(0) // children
-	p.nodes++
-	switch t {
-	case typeNull:
-	case typeInt, typeFloat, typeBool, typeDecimal, typeDate, typeTime, typeTimestamp, typeInterval, typeFixedBinary,
-		typeDuration:
-		p.buffers += 2
-	case typeBinary, typeText, typeLargeBinary, typeLargeText:
-		p.buffers += 3
-	case typeList, typeLargeList, typeMap:
-		p.buffers, want = p.buffers+2, 1
-	case typeFixedList:
-		p.buffers, want = p.buffers+1, 1
-	case typeStruct:
-		p.buffers, want = p.buffers+1, children
-	case typeUnion:
-		p.buffers, want = p.buffers+1, children
-		if s.int16(s.table(field, slotType), slotMode) != 0 { // a dense union has offsets
-			p.buffers++
-		}
-	case typeRunEnds:
-		want = 2
-	default:
-		return fmt.Errorf("field %q: found type number %d, want 1 to %d", s.name(field), t, typeRunEnds)
-	}
-	if s.err == nil && children != want {
-		return fmt.Errorf("field %q: found %d children, want %d", s.name(field), children, want)
-	}
-	for i := range children {
-		if err := s.count(s.element(at, i), p, depth-1); err != nil {
-			return err
-		}
-	}
-	return s.err
-}
-
-// name returns a field's name for error messages.
-func (s *schema) name(field int64) string {
-	name := s.text(field, slotName)
-	return string(name[:min(len(name), maxSetting)])
-}
-
-// typeName returns the name of a type that our columns use, and the number of any other. The field has been counted.
-func (s *schema) typeName(field int64) string {
-	t := s.table(field, slotType)
-	switch kind := s.uint8(field, slotTypeType); kind {
-	case typeInt:
-		name := "uint"
-		if s.uint8(t, slotSigned) != 0 {
-			name = "int"
-		}
-		return name + strconv.FormatInt(s.int32(t, slotBitWidth), 10)
-	case typeFloat:
-		switch s.int16(t, slotPrecision) {
-		case 0:
-			return "float16"
-		case 1:
-			return "float32"
-		}
-		return "float64"
-	case typeTimestamp:
-		zone := s.text(t, slotZone)
-		units := []string{"s", "ms", "us", "ns"}
-		return "timestamp[" + units[s.int16(t, slotUnit)&3] + ", " + string(zone[:min(len(zone), maxSetting)]) + "]"
-	case typeFixedList:
-		at, _ := s.vector(field, slotChildren)
-		size := s.int32(t, slotListSize)
-		return "fixed_size_list<" + s.typeName(s.element(at, 0)) + ">[" + strconv.FormatInt(size, 10) + "]"
-	default:
-		return "type " + strconv.Itoa(int(kind))
-	}
 }

@@ -243,7 +243,7 @@ func TestDecodeErrors(t *testing.T) {
 		{"empty", "no tensor shape", nil},
 		{"text", "no tensor shape", []byte("volumes")},
 		{"only the schema", "no message header", good[:frame]},
-		{"no record", "found metadata of 0 bytes", append(bytes.Clone(good[:frame]), endMarker...)},
+		{"no record", "found metadata of 0 bytes", append(bytes.Clone(good[:frame]), "\xff\xff\xff\xff\x00\x00\x00\x00"...)},
 		{"schema twice", "message of kind 1", append(bytes.Clone(good[:frame]), good...)},
 		{"no end", "want the body, the end marker and nothing else", good[:len(good)-8]},
 		{"trailing byte", "nothing else", append(bytes.Clone(good), 0)},

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -99,6 +100,7 @@ func Run(t *testing.T, f *table.Format, large int) {
 	}
 	t.Run("refuses what it cannot hold", func(t *testing.T) { refusals(t, f) })
 	t.Run("foreign files", func(t *testing.T) { foreign(t, f) })
+	t.Run("damaged files", func(t *testing.T) { damaged(t, f) })
 }
 
 // roundTrip wants the rows back, and the same bytes however they are divided among writes and processors.
@@ -176,6 +178,58 @@ func foreign(t *testing.T, f *table.Format) {
 	if _, err := Read(f, filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("found %v, want %v", err, os.ErrNotExist)
 	}
+}
+
+// damaged cuts and changes a file. Reading it must fail, or give rows; it must not crash.
+func damaged(t *testing.T, f *table.Format) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a"+f.Extensions[0])
+	Write(t, f, path, Rows(50), 50)
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	other := filepath.Join(dir, "b"+f.Extensions[0])
+	for i := range 600 {
+		b := bytes.Clone(whole)
+		cut := i%3 == 0
+		if cut {
+			b = b[:random.IntN(len(b))]
+		} else {
+			for range 1 + random.IntN(4) {
+				at := random.IntN(len(b))
+				if i%2 == 0 { // the end describes the rest
+					at = len(b) - 1 - random.IntN(min(len(b), 4096))
+				}
+				b[at] = [...]byte{0, 1, 0x7f, 0x80, 0xff, b[at] ^ 1<<random.IntN(8)}[random.IntN(6)]
+			}
+		}
+		if err := os.WriteFile(other, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if rows, err := Read(f, other); cut && err == nil {
+			t.Fatalf("cut at %d of %d: found %d rows and no error", len(b), len(whole), len(rows))
+		}
+	}
+}
+
+// Fuzz reads files with any content. Reading must not crash.
+func Fuzz(f *testing.F, format *table.Format) {
+	path := filepath.Join(f.TempDir(), "a"+format.Extensions[0])
+	Write(f, format, path, Rows(9), 9)
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(whole)
+	f.Fuzz(func(t *testing.T, content []byte) {
+		path := filepath.Join(t.TempDir(), "a"+format.Extensions[0])
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = Read(format, path)
+	})
 }
 
 // Benchmark measures how many rows are written and read in a second.
