@@ -314,3 +314,19 @@ func (in *Input) Put(dst []float32, v *voxelize.Volume) error {
 	}
 	return nil
 }
+
+// Volume returns a volume of a row of the model's input: palette indices, or values in the axis order of the input,
+// which keep their scale.
+func (in *Input) Volume(values []float32, index []uint8) voxelize.Volume {
+	v := voxelize.Volume{Label: -1, Dims: in.Dims, Index: index}
+	if in.Palette != nil {
+		v.Content = in.content()
+		return v
+	}
+	v.Content, v.Values = voxelize.FloatContent(in.Channels), values
+	if in.first && in.Channels > 1 {
+		v.Values = make([]float32, len(values))
+		in.transpose(v.Values, values, false)
+	}
+	return v
+}

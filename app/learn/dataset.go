@@ -19,12 +19,14 @@ import (
 	"github.com/voxelstream/voxelstream/nn/train"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
+	"github.com/voxelstream/voxelstream/record"
+	"github.com/voxelstream/voxelstream/report"
 	"github.com/voxelstream/voxelstream/voxelize"
 	"github.com/voxelstream/voxelstream/voxelize/volarrow"
 )
 
 // dataset holds labelled volumes as rows of a model's input, in memory or, above the memory limit, in a temporary file.
-// A row is one byte per voxel for palette indices, and float32 for values. Labels are always in memory.
+// A row is one byte per voxel for palette indices, and float32 for values. Labels and IDs are always in memory.
 type dataset struct {
 	limit  int64
 	input  *classify.Input
@@ -33,6 +35,9 @@ type dataset struct {
 	file   *spill
 	row    []float32 // buffer for one row of values
 	labels []int32
+	ids    []record.ID // of the rows
+	// files lists what was read of each input.
+	files []report.File
 	// ranges records which part of a topic was read. It is empty for files.
 	ranges string
 	// parts names the part of each archive that was read.
@@ -100,6 +105,7 @@ func (d *dataset) add(v *voxelize.Volume) error {
 		return &ingest.ItemError{ID: v.ID, Err: err}
 	}
 	d.labels = append(d.labels, v.Label)
+	d.ids = append(d.ids, v.ID)
 	n, indices := d.input.Size()
 	if indices {
 		return grow(d, &d.index, v.Index)
@@ -158,11 +164,47 @@ func readData(ctx context.Context, a *app.Env, paths []string, split string, pre
 			env: a, set: d, path: path, explicit: split != "", voxelizer: v,
 			progress: func() { bar.Set(int64(len(d.labels)), 0, "") },
 		}
+		used, unlabelled, bad := len(d.labels), d.unlabelled, d.bad
 		if err := r.read(ctx, splits); err != nil {
 			return nil, errors.Join(fmt.Errorf("%s: %w", path, err), d.close())
 		}
+		d.addFile(path, len(d.labels)-used, d.unlabelled-unlabelled, d.bad-bad)
 	}
 	return finished(a, d, paths)
+}
+
+// addFile records what was read of an input.
+func (d *dataset) addFile(path string, used, unlabelled, bad int) {
+	f := report.File{
+		File: path, Status: report.Done, Rows: used + unlabelled + bad, Classified: used, Failed: bad,
+	}
+	if bad > 0 {
+		f.Status = report.Partial
+	}
+	if part := d.parts[path]; part != h5.All {
+		f.Notes = append(f.Notes, "part "+string(part))
+	}
+	if unlabelled > 0 {
+		f.Notes = append(f.Notes, app.Count(unlabelled, "row")+" without a label")
+	}
+	d.files = append(d.files, f)
+}
+
+// volume returns a row as a volume.
+func (d *dataset) volume(row int) (voxelize.Volume, error) {
+	n, indices := d.input.Size()
+	b := &train.Batch{Labels: make([]int32, 1), Weights: make([]float32, 1)}
+	if indices {
+		b.Index = make([]uint8, n)
+	} else {
+		b.X = make([]float32, n)
+	}
+	if err := d.rows().Read(row, b); err != nil {
+		return voxelize.Volume{}, err
+	}
+	v := d.input.Volume(b.X, b.Index)
+	v.ID, v.Label = d.ids[row], b.Labels[0]
+	return v, nil
 }
 
 // newDataset keeps rows in memory up to half of the limit. The other half is for the blocks that training reads from a

@@ -3,12 +3,11 @@ package learn
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"html/template"
 	"io"
 	"path/filepath"
-	"strings"
+	"slices"
+	"time"
 
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/models"
@@ -17,55 +16,129 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/h5"
 	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/nn/train"
+	"github.com/voxelstream/voxelstream/record"
+	"github.com/voxelstream/voxelstream/report"
+	"github.com/voxelstream/voxelstream/voxelize"
 )
 
 // EvaluateResult is the result of evaluate.
 type EvaluateResult struct {
 	*train.Evaluation
-	// Upright and Rotated are the accuracy on even and odd rows of an archive with pairs, as generate --augment makes
-	// it. They are nil for other data.
-	Upright *Share `json:"upright,omitempty"`
-	Rotated *Share `json:"rotated,omitempty"`
-	Model   string `json:"model"`
-	Digest  string `json:"digest"`
-}
-
-// Share is the accuracy of some of the rows.
-type Share struct {
-	Rows     int     `json:"rows"`
-	Accuracy float64 `json:"accuracy"`
+	// Upright and Rotated are the accuracy on even and odd rows of archives with pairs, as generate --augment makes
+	// them. They are nil for other data.
+	Upright *report.Share `json:"upright,omitempty"`
+	Rotated *report.Share `json:"rotated,omitempty"`
+	Model   string        `json:"model"`
+	Digest  string        `json:"digest"`
 }
 
 // Evaluate evaluates a model on labelled data. From an archive with parts it reads the given split or, if split is
-// empty, the test part, or else the validation part, or else the training part. report is a .html or .json file, or
-// empty.
-func Evaluate(ctx context.Context, a *app.Env, paths []string, split, report string) (*EvaluateResult, error) {
-	if ext := filepath.Ext(report); report != "" && ext != ".html" && ext != ".json" {
+// empty, the test part, or else the validation part, or else the training part. file is the report to write, .html or
+// .json, or empty.
+func Evaluate(ctx context.Context, a *app.Env, paths []string, split, file string) (*EvaluateResult, error) {
+	if ext := filepath.Ext(file); file != "" && ext != ".html" && ext != ".json" {
 		return nil, app.Usage(fmt.Errorf("--report: found extension %q, want .html or .json", ext))
 	}
+	start := time.Now()
 	m, scored, d, err := scoredData(ctx, a, a.Config.Model.Path, paths, split, h5.Test, h5.Val, h5.Train)
 	if err != nil {
 		return nil, err
 	}
 	defer d.close() //nolint:errcheck // opened for reading
+	b := report.NewBuilder(report.Options{
+		Title: "Evaluation of " + m.Info.Name, Model: m.Info, Classes: classNames(scored),
+	})
 	e, err := train.Evaluate(ctx, scored, d.rows(), train.EvaluateOptions{
 		Threads: a.Threads(),
 		TopK:    a.Config.Model.TopK, AUC: true,
+		Row: func(row, class int, confidence float64) {
+			id := d.ids[row]
+			b.Add(&record.Classification{
+				EventID: id.String(), Stream: id.Stream, Seq: id.Seq, Object: id.Object, View: id.View, Model: m.Info,
+				Class: class, Score: float32(confidence), Label: &d.labels[row],
+			})
+		},
 	})
 	if err != nil {
 		return nil, app.Interrupted(ctx, err)
 	}
 	r := &EvaluateResult{Evaluation: e, Model: m.Info.Name, Digest: m.Info.Digest}
-	if inPairs(d.labels) {
-		r.Upright, r.Rotated = share(e.Correct, 0), share(e.Correct, 1)
+	page := b.Report()
+	r.Upright, r.Rotated = page.Labelled.Upright, page.Labelled.Rotated
+	if file == "" {
+		return r, nil
 	}
-	if report != "" {
-		if err := ingest.WriteFile(report,
-			func(w io.Writer) error { return r.report(w, filepath.Ext(report)) }); err != nil {
-			return nil, err
-		}
+	r.complete(page, a, m, d, time.Since(start))
+	if err := page.Draw(ctx, d.load); err != nil {
+		return nil, app.Interrupted(ctx, err)
+	}
+	if filepath.Ext(file) == ".html" {
+		err = ingest.WriteFile(file, page.HTML)
+	} else {
+		err = ingest.WriteFile(file, func(w io.Writer) error {
+			e := json.NewEncoder(w)
+			e.SetIndent("", "  ")
+			return e.Encode(struct {
+				*EvaluateResult
+				Report *report.Report `json:"report"`
+			}{r, page})
+		})
+	}
+	if err != nil {
+		return nil, err
 	}
 	return r, nil
+}
+
+// complete adds what the evaluation knows and classifications do not say.
+func (r *EvaluateResult) complete(page *report.Report, a *app.Env, m *models.Loaded, d *dataset, took time.Duration) {
+	page.Failed, page.Skipped, page.Files = d.bad, d.unlabelled, d.files
+	page.Rows = page.Classified + page.Failed + page.Skipped
+	page.Input = d.input.String()
+	if a.Config.Voxelize.Values == "" && !m.StatesInput() {
+		page.Assumed = []string{
+			"The model file does not say which values it takes. Set them with model input --values.",
+		}
+	}
+	if d.ranged {
+		page.Assumed = append(page.Assumed,
+			"Some grids have values outside 0 to 1. Each of them was scaled to its own range.")
+	}
+	l := page.Labelled
+	l.Accuracy, l.MacroF1, l.ECE, l.Loss, l.AUC = r.Accuracy, r.MacroF1, r.ECE, &r.Loss, &r.AUC
+	if r.K > 1 {
+		l.TopK, l.K = &r.TopK, r.K
+	}
+	for i := range l.PerClass {
+		if i < len(r.PerClass) {
+			l.PerClass[i].AUC = r.PerClass[i].AUC
+		}
+	}
+	build := app.ReadBuild()
+	page.Versions = []report.Version{
+		{Name: "voxelstream", Version: build.Version + " (" + build.Commit + ")"}, {Name: "kernels", Version: build.Tier},
+	}
+	page.Run = &report.Run{
+		Start: time.Now().Add(-took), Seconds: took.Seconds(), Rows: page.Classified,
+		RowsPerSecond: float64(page.Classified) / took.Seconds(),
+	}
+}
+
+// classNames returns the names of a classifier's classes. They are empty if the model has none.
+func classNames(m *nn.Model) []string {
+	outputs := m.Outputs()[0].Shape
+	names := make([]string, max(2, outputs[len(outputs)-1]))
+	copy(names, m.Classes)
+	return names
+}
+
+// load returns the volume of the row with an ID.
+func (d *dataset) load(_ context.Context, id record.ID) (voxelize.Volume, error) {
+	row := slices.Index(d.ids, id)
+	if row < 0 {
+		return voxelize.Volume{}, fmt.Errorf("%v: not found", id)
+	}
+	return d.volume(row)
 }
 
 // scoredData loads a model, converts its output to probabilities if necessary, and reads labelled data for it (see
@@ -87,83 +160,3 @@ func scoredData(ctx context.Context, a *app.Env, path string, data []string, spl
 	d, err = readData(ctx, a, data, split, prefer, in, a.Config.Voxelize)
 	return m, scored, d, err
 }
-
-// inPairs reports whether rows come in pairs of one digit. For twenty rows, the odds of this by chance are one in
-// 10^10.
-func inPairs(labels []int32) bool {
-	if len(labels) < 20 || len(labels)%2 != 0 {
-		return false
-	}
-	same := true
-	for i := 0; i < len(labels); i += 2 {
-		if labels[i] != labels[i+1] {
-			return false
-		}
-		same = same && labels[i] == labels[0]
-	}
-	return !same // data of a single class does not indicate pairs
-}
-
-// share returns the accuracy of every second row, starting at first.
-func share(correct []bool, first int) *Share {
-	s, right := &Share{}, 0
-	for i := first; i < len(correct); i += 2 {
-		s.Rows++
-		if correct[i] {
-			right++
-		}
-	}
-	s.Accuracy = float64(right) / float64(max(1, s.Rows))
-	return s
-}
-
-// area formats the area under a curve, if there is one.
-func area(auc *float64) string {
-	if auc == nil {
-		return "-"
-	}
-	return fmt.Sprintf("%.4f", *auc)
-}
-
-// report writes the result as a page or as JSON.
-func (r *EvaluateResult) report(w io.Writer, ext string) error {
-	switch strings.ToLower(ext) {
-	case ".json":
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		return e.Encode(r)
-	case ".html":
-		return page.Execute(w, r)
-	}
-	return errors.New("want .html or .json")
-}
-
-var page = template.Must(template.New("").Funcs(template.FuncMap{
-	"area": area,
-	// shade is the darkness of a cell of the confusion matrix: its fraction of the row.
-	"shade": func(n int, row []int) string {
-		sum := 0
-		for _, x := range row {
-			sum += x
-		}
-		return fmt.Sprintf("%.3f", float64(n)/float64(max(1, sum)))
-	},
-}).Parse(`<!DOCTYPE html>
-<html lang="en"><meta charset="utf-8"><title>Evaluation of {{.Model}}</title>
-<style>body{font:16px system-ui,sans-serif;margin:2rem}table{border-collapse:collapse;margin:1rem 0}td,th{padding:.3rem .6rem;text-align:right}
-caption{text-align:left;font-weight:600}.c td{border:1px solid #ddd}</style>
-<h1>Evaluation of {{.Model}}</h1>
-<table><tr><th>rows</th><td>{{.Rows}}</td></tr><tr><th>accuracy</th><td>{{printf "%.4f" .Accuracy}}</td></tr>
-<tr><th>loss</th><td>{{printf "%.4f" .Loss}}</td></tr><tr><th>calibration error</th><td>{{printf "%.4f" .ECE}}</td></tr>
-{{with .Upright}}<tr><th>upright rows</th><td>{{.Rows}}, accuracy {{printf "%.4f" .Accuracy}}</td></tr>{{end}}
-{{with .Rotated}}<tr><th>rotated rows</th><td>{{.Rows}}, accuracy {{printf "%.4f" .Accuracy}}</td></tr>{{end}}
-<tr><th>top-{{.K}} accuracy</th><td>{{printf "%.4f" .TopK}}</td></tr>
-<tr><th>AUC</th><td>{{printf "%.4f" .AUC}}</td></tr><tr><th>macro F1</th><td>{{printf "%.4f" .MacroF1}}</td></tr>
-<tr><th>model digest</th><td>{{.Digest}}</td></tr></table>
-<table><caption>Classes</caption><tr><th>class</th><th>rows</th><th>precision</th><th>recall</th><th>F1</th><th>AUC</th></tr>
-{{range .PerClass}}<tr><td>{{.Class}}</td><td>{{.Rows}}</td><td>{{printf "%.3f" .Precision}}</td><td>{{printf "%.3f" .Recall}}</td><td>{{printf "%.3f" .F1}}</td><td>{{area .AUC}}</td></tr>{{end}}</table>
-<table class="c"><caption>Confusion matrix: true class in rows, predicted class in columns</caption>
-<tr><th></th>{{range $i, $x := .Confusion}}<th>{{$i}}</th>{{end}}</tr>
-{{range $i, $row := .Confusion}}<tr><th>{{$i}}</th>{{range $row}}<td style="background:rgba(230,85,13,{{shade . $row}})">{{.}}</td>{{end}}</tr>{{end}}</table>
-</html>
-`))

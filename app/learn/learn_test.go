@@ -6,7 +6,6 @@ import (
 	"image/png"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -98,27 +97,6 @@ func checkHistory(t *testing.T, file, plot string, h *train.History) {
 	img, err := png.Decode(p)
 	if err != nil || img.Bounds().Dx() < 800 {
 		t.Error("plot:", err)
-	}
-}
-
-func TestInPairs(t *testing.T) {
-	pairs := make([]int32, 40)
-	for i := range pairs {
-		pairs[i] = int32(i / 2 % 10)
-	}
-	odd := slices.Clone(pairs)
-	odd[7]++
-	for name, c := range map[string]struct {
-		labels []int32
-		want   bool
-	}{
-		"pairs": {pairs, true}, "mismatched pair": {odd, false}, "odd number": {pairs[:39], false},
-		"too few":   {pairs[:10], false},
-		"one class": {make([]int32, 40), false},
-	} {
-		if got := inPairs(c.labels); got != c.want {
-			t.Errorf("%s: found %t, want %t", name, got, c.want)
-		}
 	}
 }
 

@@ -40,6 +40,9 @@ type InputInfo struct {
 	Out string `json:"out,omitempty"`
 }
 
+// StatesInput reports whether the file says which values the model takes. Otherwise they are assumed.
+func (m *Loaded) StatesInput() bool { return m.Values != "" || m.Colormap != "" || m.Older }
+
 // Input describes the volumes that a model takes. If o has values, it writes them into the model's metadata.
 func Input(ctx context.Context, a *app.Env, path string, o InputOptions) (*InputInfo, error) {
 	m, err := Load(ctx, path, a.Config.Model.Opening())
@@ -65,7 +68,7 @@ func Input(ctx context.Context, a *app.Env, path string, o InputOptions) (*Input
 	}
 	r := &InputInfo{
 		Model: m.Info, Size: in.Dims, Channels: in.Channels, Values: in.Values.String(),
-		Stated: m.Values != "" || m.Colormap != "" || m.Older,
+		Stated: m.StatesInput(),
 	}
 	if user.Values != "" {
 		if path == "" && o.Out == "" {

@@ -25,6 +25,7 @@ import (
 	"github.com/voxelstream/voxelstream/nn/train"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 	"github.com/voxelstream/voxelstream/record"
+	"github.com/voxelstream/voxelstream/report"
 )
 
 func printed[T any](v *T, text func(io.Writer, *T)) string {
@@ -123,7 +124,7 @@ value     2 bytes: "xy"
 					{Class: 1, Rows: 2},
 				},
 			},
-			Upright: &learn.Share{Rows: 2, Accuracy: 1}, Rotated: &learn.Share{Rows: 2},
+			Upright: &report.Share{Rows: 2, Accuracy: 1}, Rotated: &report.Share{Rows: 2},
 		}, evaluateText), `4 rows, accuracy 0.5000, loss 1.0000, calibration error 0.2500
 2 rows upright, accuracy 1.0000; 2 rows rotated, accuracy 0.0000
 top-3 accuracy 1.0000, AUC 0.7500, macro F1 0.5000

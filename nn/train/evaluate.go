@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"math"
 
 	"github.com/voxelstream/voxelstream/nn"
 )
@@ -24,8 +25,6 @@ type Evaluation struct {
 	Confusion [][]int `json:"confusion"`
 	// ECE is the expected calibration error in ten bins of equal width (Guo et al. 2017).
 	ECE float64 `json:"ece"`
-	// Correct tells for each row whether the prediction was correct.
-	Correct []bool `json:"-"`
 }
 
 // ClassScore holds the scores of one class against all others.
@@ -54,6 +53,8 @@ type EvaluateOptions struct {
 	TopK int
 	// AUC requests the areas under the curves, which keeps every prediction in memory.
 	AUC bool
+	// Row, unless it is nil, is called for each row, in order, with the predicted class and its probability.
+	Row func(row, class int, confidence float64)
 }
 
 // Evaluate classifies the rows in inference mode.
@@ -70,7 +71,7 @@ func Evaluate(ctx context.Context, m *nn.Model, rows Rows, o EvaluateOptions) (*
 	for c := range e.Confusion {
 		e.Confusion[c] = make([]int, classes)
 	}
-	bins := make([]bin, 10)
+	var calibration Calibration
 	var ranks ranking
 	inTop := 0
 	err = predict(ctx, m, rows, o.Threads, nil, func(b *Batch, lo int, out outputs, penalty float64) error {
@@ -84,9 +85,11 @@ func Evaluate(ctx context.Context, m *nn.Model, rows Rows, o EvaluateOptions) (*
 			found := loss.predicted(row)
 			right := found == int(label)
 			e.Confusion[label][found]++
-			e.Correct = append(e.Correct, right)
 			confidence := loss.confidence(row)
-			bins[max(0, min(int(confidence*10), 9))].add(confidence, right)
+			calibration.Add(confidence, right)
+			if o.Row != nil {
+				o.Row(lo+i, found, confidence)
+			}
 			if o.TopK > 1 && (loss.outputs == 1 || within(row, int(label), o.TopK)) { // a single output has two classes
 				inTop++
 			}
@@ -101,7 +104,12 @@ func Evaluate(ctx context.Context, m *nn.Model, rows Rows, o EvaluateOptions) (*
 	}
 	e.Loss /= float64(e.Rows)
 	e.TopK = float64(inTop) / float64(e.Rows)
-	e.score(bins)
+	e.ECE = calibration.ECE()
+	e.PerClass, e.MacroF1 = ScoreClasses(e.Confusion)
+	for c, row := range e.Confusion {
+		e.Accuracy += float64(row[c])
+	}
+	e.Accuracy /= float64(e.Rows)
 	if o.AUC {
 		ranks.score(e)
 	}
@@ -119,32 +127,53 @@ func within(row []float32, label, k int) bool {
 	return above < k
 }
 
-// bin collects predictions of similar confidence.
-type bin struct {
-	n, correct int
-	confidence float64
+// Calibration compares the confidence of predictions with their accuracy, in bins of equal width. The zero value has no
+// predictions.
+type Calibration struct {
+	Bins [10]CalibrationBin
 }
 
-func (b *bin) add(confidence float64, correct bool) {
-	b.n++
-	b.confidence += confidence
+// CalibrationBin collects predictions of similar confidence.
+type CalibrationBin struct {
+	Rows, Correct int
+	// Confidence is the sum over the rows.
+	Confidence float64
+}
+
+// Add adds a prediction. A confidence outside 0 to 1 counts in the nearest bin.
+func (c *Calibration) Add(confidence float64, correct bool) {
+	b := &c.Bins[max(0, min(int(confidence*float64(len(c.Bins))), len(c.Bins)-1))]
+	b.Rows++
+	b.Confidence += confidence
 	if correct {
-		b.correct++
+		b.Correct++
 	}
 }
 
-// score computes the metrics that follow from the confusion matrix and the bins.
-func (e *Evaluation) score(bins []bin) {
-	right := 0
-	for c := range e.Confusion {
+// ECE returns the expected calibration error (Guo et al. 2017): the mean distance between confidence and accuracy of the
+// bins, weighted by their rows.
+func (c *Calibration) ECE() (e float64) {
+	rows := 0
+	for _, b := range c.Bins {
+		rows += b.Rows
+	}
+	for _, b := range c.Bins {
+		e += math.Abs(b.Confidence-float64(b.Correct)) / float64(max(1, rows))
+	}
+	return e
+}
+
+// ScoreClasses returns the scores of each class, and the mean of their F1, from a square confusion matrix of rows by true
+// class, then by predicted class.
+func ScoreClasses(confusion [][]int) (scores []ClassScore, macroF1 float64) {
+	for c := range confusion {
 		s := ClassScore{Class: c}
 		predicted := 0
-		for o := range e.Confusion {
-			s.Rows += e.Confusion[c][o]
-			predicted += e.Confusion[o][c]
+		for o := range confusion {
+			s.Rows += confusion[c][o]
+			predicted += confusion[o][c]
 		}
-		hit := e.Confusion[c][c]
-		right += hit
+		hit := confusion[c][c]
 		if s.Rows > 0 {
 			s.Recall = float64(hit) / float64(s.Rows)
 		}
@@ -154,17 +183,10 @@ func (e *Evaluation) score(bins []bin) {
 		if sum := s.Precision + s.Recall; sum > 0 {
 			s.F1 = 2 * s.Precision * s.Recall / sum
 		}
-		e.MacroF1 += s.F1 / float64(len(e.Confusion))
-		e.PerClass = append(e.PerClass, s)
+		macroF1 += s.F1 / float64(len(confusion))
+		scores = append(scores, s)
 	}
-	e.Accuracy = float64(right) / float64(e.Rows)
-	for _, b := range bins {
-		if gap := b.confidence - float64(b.correct); gap >= 0 {
-			e.ECE += gap / float64(e.Rows)
-		} else {
-			e.ECE -= gap / float64(e.Rows)
-		}
-	}
+	return scores, macroF1
 }
 
 // Predict returns the model's output for every row: [rows, outputs].

@@ -142,15 +142,19 @@ func TestFitLearns(t *testing.T) {
 		if last := h.ValAccuracy[11]; last < .95 || h.Loss[11] > h.Loss[0]/2 {
 			t.Errorf("got accuracy %v, loss from %v to %v", last, h.Loss[0], h.Loss[11])
 		}
-		e := must(Evaluate(t.Context(), m, d.Slice(300, 400), EvaluateOptions{Threads: 1}))
+		right := 0
+		e := must(Evaluate(t.Context(), m, d.Slice(300, 400), EvaluateOptions{
+			Threads: 1, Row: func(row, class int, confidence float64) {
+				if confidence < .5 || confidence > 1 {
+					t.Errorf("row %d: found confidence %v in one of two classes", row, confidence)
+				}
+				if class == int(d.Labels[300+row]) {
+					right++
+				}
+			},
+		}))
 		if e.Accuracy != h.ValAccuracy[11] || e.Loss != h.ValLoss[11] || e.Rows != 100 {
 			t.Errorf("evaluation says %+v, the history %v and %v", e, h.ValAccuracy[11], h.ValLoss[11])
-		}
-		right := 0
-		for _, ok := range e.Correct {
-			if ok {
-				right++
-			}
 		}
 		if float64(right)/100 != e.Accuracy {
 			t.Errorf("%d rows are correct, the accuracy is %v", right, e.Accuracy)
