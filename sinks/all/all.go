@@ -1,8 +1,9 @@
-// Package all lists the kinds of sinks.
+// Package all lists the kinds of sinks, and the formats of files of classifications.
 package all
 
 import (
 	"github.com/voxelstream/voxelstream/sinks"
+	"github.com/voxelstream/voxelstream/sinks/csv"
 	"github.com/voxelstream/voxelstream/sinks/jsonl"
 	"github.com/voxelstream/voxelstream/sinks/kafka"
 	"github.com/voxelstream/voxelstream/sinks/stdout"
@@ -12,6 +13,7 @@ import (
 // Kinds lists all kinds of sinks, in the order of the reference page.
 var Kinds = []*sinks.Kind{
 	&jsonl.Kind,
+	&csv.Kind,
 	&stdout.Kind,
 	&kafka.Kind,
 	&terminal.Kind,

@@ -2,10 +2,14 @@ package all
 
 import (
 	"github.com/voxelstream/voxelstream/sinks/arrow"
+	"github.com/voxelstream/voxelstream/sinks/csv"
+	"github.com/voxelstream/voxelstream/sinks/jsonl"
 	"github.com/voxelstream/voxelstream/sinks/table"
 )
 
 // Formats lists all formats of files of classifications, in the order of the reference page.
 var Formats = []*table.Format{
+	&jsonl.Format,
+	&csv.Format,
 	&arrow.Format,
 }

@@ -3,207 +3,42 @@
 package jsonl
 
 import (
-	"bufio"
-	"bytes"
-	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
-
-	"github.com/voxelstream/voxelstream/internal/dedupe"
-	"github.com/voxelstream/voxelstream/pipeline"
-	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/sinks"
+	"github.com/voxelstream/voxelstream/sinks/internal/appendfile"
+	"github.com/voxelstream/voxelstream/sinks/table"
 )
 
-// maxLine is the maximum length of a line. A classification with a long list of scores takes a few KiB.
-const maxLine = 1 << 20
+var extensions = []string{".jsonl", ".ndjson", ".jsonl.gz", ".jsonl.zst", ".ndjson.gz", ".ndjson.zst"}
 
-// Sink appends to a file and remembers the keys in it. It is not safe for concurrent use.
-type Sink struct {
-	file *os.File
-	keys *dedupe.Set
-	// lines is the number of classifications in the file.
-	lines int
-	// good is the length of the file up to its last complete line. torn is set if there may be more after it, because a
-	// write has failed. That is cut off before the next write.
-	good int64
-	torn bool
-	// repeated is called for each classification that the file holds already.
-	repeated func(*record.Classification)
+const doc = "A file with one JSON object per line ([schema](classification.schema.json))."
+
+// Kind is the sink that appends to a file.
+var Kind = appendfile.Kind(sinks.Kind{
+	Name: "jsonl",
+	Doc: doc + " Every write is synced to disk.\n\n" +
+		"New classifications are appended to an existing file. The file is read once at startup, so that " +
+		"classifications it already holds are skipped. An incomplete last line, left by a crash, is removed and written " +
+		"again. Only one process at a time may write to a file.\n\n" +
+		"If the name ends in `.gz` or `.zst`, each write is a separate gzip member or Zstandard frame, which other " +
+		"programs read as one text. After a crash, the last one may be incomplete until the next start. Single " +
+		"classifications compress badly, so compression pays for batches.\n\n" +
+		"With `rotate-bytes` or `rotate-every`, `results.jsonl` is always the current file. The rotated files are " +
+		"`results-000001.jsonl` and so on; the newest has the highest number. You may compress them later (`.gz`, `.zst`). " +
+		"A classification is not stored again as long as the current file or a rotated one holds it. If its file has " +
+		"been deleted, because of `keep` or by you, and it is delivered again after the next start, it is stored again. " +
+		"Without these options, only the current file counts.\n\n" +
+		"Another program may rename, remove or truncate the file while it is in use. The sink then continues with a new " +
+		"file, or at the end of what is left. It recognises classifications in the files of other programs only until it " +
+		"is restarted. A program that copies the file before it truncates it, such as logrotate with `copytruncate`, " +
+		"loses what is written between the two steps.",
+	Extensions: extensions,
+}, layout)
+
+// Format is a whole file.
+var Format = table.Format{
+	Name: "jsonl", Doc: doc, Extensions: extensions,
+	Create: func(path string, _ any) (table.Writer, error) { return appendfile.Create(path, layout(path)) },
+	Open:   func(path string) (table.Reader, error) { return appendfile.Open(path, layout(path)) },
 }
 
-var _ sinks.Sink = (*Sink)(nil)
-
-// Open opens or creates the file at path and reads its keys. An incomplete last line, left by a crash, is cut off; its
-// classification was never acknowledged and will be delivered again. If any other line is not a classification, or
-// another process has the file open, Open returns an error and leaves the file unchanged.
-func Open(path string, o Options) (*Sink, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
-		return nil, fmt.Errorf("cannot create the directory: %w", cause(err))
-	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
-	if err != nil {
-		return nil, fmt.Errorf("cannot open the file: %w", cause(err))
-	}
-	s := &Sink{file: f, keys: dedupe.NewSet(path, o.MemoryKeys), repeated: func(*record.Classification) {}}
-	if err = lock(f); err == nil {
-		if err = s.load(); err == nil {
-			if err = s.cut(); err == nil {
-				err = syncDir(filepath.Dir(path))
-			}
-		}
-	}
-	if err != nil {
-		return nil, errors.Join(err, s.close())
-	}
-	return s, nil
-}
-
-// cause returns the reason of a failed file operation, without the operation and the path.
-func cause(err error) error {
-	if e, ok := errors.AsType[*fs.PathError](err); ok {
-		return e.Err
-	}
-	return err
-}
-
-// load reads the keys and finds the end of the last complete line.
-func (s *Sink) load() error {
-	var keys reader
-	r := bufio.NewReaderSize(s.file, maxLine)
-	for n := 1; ; n++ {
-		line, err := r.ReadSlice('\n')
-		end := errors.Is(err, io.EOF)
-		switch {
-		case end && len(line) == 0:
-			return nil
-		case errors.Is(err, bufio.ErrBufferFull):
-			return fmt.Errorf("line %d at offset %d: found more than %d bytes, want a classification", n, s.good, maxLine)
-		case err != nil && !end:
-			return fmt.Errorf("line %d at offset %d: %w", n, s.good, err)
-		}
-		key, ok := keys.keyOf(line)
-		if end || !ok {
-			if _, err := r.Peek(1); errors.Is(err, io.EOF) && (n > 1 || mayBeTorn(line)) {
-				s.torn = true
-				return nil
-			}
-			return fmt.Errorf("line %d at offset %d: found %.60q, want a classification", n, s.good, bytes.TrimSpace(line))
-		}
-		if err := s.keys.Reserve(1); err != nil {
-			return err
-		}
-		s.keys.Add(key)
-		s.lines++
-		s.good += int64(len(line))
-	}
-}
-
-// mayBeTorn reports whether the only line of a file can be what a crash has left of a classification: its beginning,
-// or zeros, because a power failure may leave a block with its length but without its content. Anything else belongs
-// to somebody else and must not be cut off.
-func mayBeTorn(line []byte) bool {
-	const begin = `{"event_id":"`
-	n := min(len(line), len(begin))
-	return string(line[:n]) == begin[:n] || bytes.IndexByte(line, 0) >= 0
-}
-
-// cut truncates the file after its last complete line.
-func (s *Sink) cut() error {
-	if s.torn {
-		if err := s.file.Truncate(s.good); err != nil {
-			return err
-		}
-		s.torn = false
-	}
-	_, err := s.file.Seek(s.good, io.SeekStart)
-	return err
-}
-
-// Len returns the number of classifications in the file.
-func (s *Sink) Len() int { return s.lines }
-
-// Has reports whether the file holds the classification with a key.
-func (s *Sink) Has(key string) (bool, error) { return s.keys.Has(dedupe.Of(key)) }
-
-// Write appends the new classifications and syncs the file. If that fails, for example on a full disk, the file is
-// truncated to its previous length, and nothing of cs is stored. The same call may succeed later.
-func (s *Sink) Write(ctx context.Context, cs []record.Classification) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if err := s.cut(); err != nil {
-		return err
-	}
-	// Reserve room for the keys before writing, so that every line in the file has its key in the set.
-	if err := s.keys.Reserve(len(cs)); err != nil {
-		return err
-	}
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	fresh := map[dedupe.Key]bool{}
-	failed := map[int]error{}
-	var repeated []int
-	for i := range cs {
-		k := dedupe.Of(cs[i].Key())
-		stored, err := s.keys.Has(k)
-		if err != nil {
-			return err
-		}
-		if stored || fresh[k] {
-			repeated = append(repeated, i)
-			continue
-		}
-		if err := enc.Encode(&cs[i]); err != nil {
-			failed[i] = pipeline.Permanent(fmt.Errorf("%s: %w", cs[i].EventID, err)) // NaN has no JSON
-			continue
-		}
-		fresh[k] = true
-	}
-	if buf.Len() > 0 {
-		s.torn = true // until the write has succeeded
-		if _, err := s.file.Write(buf.Bytes()); err != nil {
-			return s.rollBack(err)
-		}
-		if err := s.file.Sync(); err != nil {
-			return s.rollBack(err)
-		}
-		s.torn = false
-		s.good += int64(buf.Len())
-		s.lines += len(fresh)
-		for k := range fresh {
-			s.keys.Add(k)
-		}
-	}
-	for _, i := range repeated {
-		s.repeated(&cs[i])
-	}
-	return pipeline.Partial(failed)
-}
-
-func (s *Sink) rollBack(err error) error {
-	return errors.Join(err, s.cut())
-}
-
-// Close closes the file. All acknowledged lines are already on disk.
-func (s *Sink) Close(context.Context) error { return s.close() }
-
-func (s *Sink) close() error { return errors.Join(s.file.Close(), s.keys.Close()) }
-
-// syncDir makes the name of a new file durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close() //nolint:errcheck // opened for reading
-	if err := d.Sync(); err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, os.ErrInvalid) {
-		return err
-	}
-	return nil
-}
+func layout(string) appendfile.Layout { return appendfile.JSONLines() }

@@ -1,13 +1,53 @@
-package jsonl
+package appendfile
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 
 	"github.com/voxelstream/voxelstream/internal/dedupe"
 	"github.com/voxelstream/voxelstream/record"
 )
 
-// reader extracts the keys from lines. Its speed determines how long opening a file takes. Lines made by Write are
+// JSONLines is the layout of JSON lines, one object per line.
+func JSONLines() Layout { return &jsonLines{} }
+
+type jsonLines struct {
+	keys reader
+	buf  bytes.Buffer
+}
+
+func (*jsonLines) Header() []byte    { return nil }
+func (*jsonLines) Begin([]byte) bool { return false }
+func (*jsonLines) Quotes() bool      { return false }
+
+func (l *jsonLines) Append(dst []byte, c *record.Classification) ([]byte, error) {
+	l.buf.Reset()
+	if err := json.NewEncoder(&l.buf).Encode(c); err != nil { // NaN has no JSON
+		return dst, fmt.Errorf("%.200s: %w", c.EventID, err)
+	}
+	return append(dst, l.buf.Bytes()...), nil
+}
+
+func (l *jsonLines) Key(row []byte) (dedupe.Key, bool) { return l.keys.keyOf(row) }
+
+func (*jsonLines) Decode(row []byte, c *record.Classification) error {
+	if err := json.Unmarshal(row, c); err != nil {
+		return err
+	}
+	if c.EventID == "" {
+		return fmt.Errorf("found %.60q, want a classification", bytes.TrimSpace(row))
+	}
+	return nil
+}
+
+func (*jsonLines) MayBegin(text []byte) bool {
+	const begin = `{"event_id":"`
+	n := min(len(text), len(begin))
+	return string(text[:n]) == begin[:n]
+}
+
+// reader extracts the keys from lines. Its speed determines how long opening a file takes. Lines made by Append are
 // read by a scanner that does not allocate. All others are read by encoding/json.
 type reader struct {
 	line []byte

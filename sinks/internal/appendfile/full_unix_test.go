@@ -1,6 +1,6 @@
 //go:build linux
 
-package jsonl
+package appendfile_test
 
 import (
 	"os"
@@ -11,23 +11,29 @@ import (
 	"testing"
 
 	"github.com/voxelstream/voxelstream/record"
+	"github.com/voxelstream/voxelstream/sinks/internal/appendfile/appendtest"
 	"github.com/voxelstream/voxelstream/sinks/sinktest"
 )
 
 // TestFullDisk runs in a process of its own whose files may not grow beyond a limit, which fails writes in the middle
 // as a full disk does.
 func TestFullDisk(t *testing.T) {
-	if path := os.Getenv("JSONL_FULL_DISK"); path != "" {
+	if path := os.Getenv("APPENDFILE_FULL_DISK"); path != "" {
 		fullDisk(t, path)
 		return
 	}
-	path := filepath.Join(t.TempDir(), "c.jsonl")
+	for _, name := range names {
+		t.Run(name, func(t *testing.T) { fullDiskProcess(t, filepath.Join(t.TempDir(), name)) })
+	}
+}
+
+func fullDiskProcess(t *testing.T, path string) {
 	cmd := exec.Command(os.Args[0], "-test.run", "^TestFullDisk$", "-test.v") //nolint:gosec // ourselves
-	cmd.Env = append(os.Environ(), "JSONL_FULL_DISK="+path)
+	cmd.Env = append(os.Environ(), "APPENDFILE_FULL_DISK="+path)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	if got := stored(t, path); len(got) != 40 {
+	if got := appendtest.Stored(t, path); len(got) != 40 {
 		t.Fatalf("found %d, want 40", len(got))
 	}
 }
@@ -48,7 +54,7 @@ func fullDisk(t *testing.T, path string) {
 	for i := range 40 {
 		cs = append(cs, sinktest.Classification("s", i))
 	}
-	s := open(t, path)
+	s := appendtest.Open(t, kindOf(path), path, "")
 	if err := s.Write(t.Context(), cs[:5]); err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +62,7 @@ func fullDisk(t *testing.T, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	limit(uint64(good.Size()) + 1000) // the write gets a few lines out, and half of one
+	limit(uint64(good.Size()) + 100) // the write gets a part out
 	if err := s.Write(t.Context(), cs[5:]); err == nil {
 		t.Fatal("a write beyond the limit reported success")
 	}

@@ -1,9 +1,7 @@
-package jsonl
+package appendfile
 
 import (
 	"encoding/json"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -89,96 +87,6 @@ func FuzzScan(f *testing.F) {
 			t.Fatalf("found %q, %q, want %+v (%v)", event, digest, want, err)
 		}
 	})
-}
-
-// TestBeyondMemory: a file with many times as many keys as are kept in memory holds each once, across restarts and a
-// crash in the middle of a line.
-func TestBeyondMemory(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "c.jsonl")
-	const memory, batch, n = 50, 20, 1000
-	var cs []record.Classification
-	for i := range n {
-		cs = append(cs, sinktest.Classification("s", i))
-	}
-	for round := range 3 {
-		s, err := Open(path, Options{MemoryKeys: memory})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i := 0; i < n; i += batch {
-			if round == 0 && i > n/2 {
-				break
-			}
-			again := cs[(i*7)%(n/2):][:batch] // old ones, of which some are not in memory any more
-			if err := s.Write(t.Context(), append(cs[i:i+batch:i+batch], again...)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := s.Close(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if round == 0 {
-			data, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(path, data[:len(data)*2/3], 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	seen := map[string]bool{}
-	for _, id := range stored(t, path) {
-		if seen[id] {
-			t.Fatalf("%s is stored twice", id)
-		}
-		seen[id] = true
-	}
-	if len(seen) != n {
-		t.Fatalf("found %d, want %d", len(seen), n)
-	}
-	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
-		t.Errorf("found %v beside the file (%v)", left, err)
-	}
-}
-
-// TestIndexWithoutRoom: when the keys' file cannot be made nothing is written, and the same write succeeds later.
-func TestIndexWithoutRoom(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "dir")
-	path := filepath.Join(dir, "c.jsonl")
-	s, err := Open(path, Options{MemoryKeys: 4})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close(t.Context()) //nolint:errcheck // nothing is on its way
-	var cs []record.Classification
-	for i := range 12 {
-		cs = append(cs, sinktest.Classification("s", i))
-	}
-	if err := s.Write(t.Context(), cs[:4]); err != nil {
-		t.Fatal(err)
-	}
-	move := func(from, to string) {
-		t.Helper()
-		if err := os.Rename(from, to); err != nil {
-			t.Fatal(err)
-		}
-	}
-	move(dir, dir+"2") // the file is open, but none can be made beside it
-	if err := s.Write(t.Context(), cs); err == nil || !strings.Contains(err.Error(), dir) {
-		t.Fatalf("found %v, want an error that names %s", err, dir)
-	}
-	move(dir+"2", dir)
-	if n := len(stored(t, path)); n != 4 {
-		t.Fatalf("found %d after the write that failed, want 4", n)
-	}
-	if err := s.Write(t.Context(), cs); err != nil {
-		t.Fatal(err)
-	}
-	if n := len(stored(t, path)); n != len(cs) {
-		t.Fatalf("found %d, want %d", n, len(cs))
-	}
 }
 
 func BenchmarkKey(b *testing.B) {

@@ -1,11 +1,12 @@
 //go:build unix
 
-package jsonl
+package appendfile
 
 import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,4 +18,10 @@ func lock(f *os.File) error {
 		return fmt.Errorf("in use by another process: %w", err)
 	}
 	return err
+}
+
+// removed reports whether a file that is open has no name any more.
+func removed(info os.FileInfo) bool {
+	s, ok := info.Sys().(*syscall.Stat_t)
+	return ok && s.Nlink == 0
 }

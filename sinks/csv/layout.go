@@ -1,0 +1,238 @@
+package csv
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/voxelstream/voxelstream/internal/dedupe"
+	"github.com/voxelstream/voxelstream/record"
+	"github.com/voxelstream/voxelstream/sinks/table"
+)
+
+// layout is the form of the rows. It implements appendfile.Layout.
+type layout struct {
+	separator byte
+	columns   []table.Column
+	cells     [][]byte
+	text      []byte // of cells with doubled quotation marks
+	key       []byte
+}
+
+// Header returns the names of the columns.
+func (l *layout) Header() []byte {
+	var b []byte
+	for i, c := range table.Columns() {
+		if i > 0 {
+			b = append(b, l.separator)
+		}
+		b = append(b, c.Name...)
+	}
+	return append(b, '\n')
+}
+
+// The columns that make up the key.
+var eventColumn, digestColumn = columnNamed("event_id"), columnNamed("model_digest")
+
+func columnNamed(name string) int {
+	return slices.IndexFunc(table.Columns(), func(c table.Column) bool { return c.Name == name })
+}
+
+// Begin accepts the header of this version, or an earlier one with fewer columns, with commas or tabs. Rows then have
+// its form.
+func (l *layout) Begin(line []byte) bool {
+	names := strings.TrimRight(string(line), "\r\n")
+	all := table.Columns()
+	for _, separator := range []byte{',', '\t'} {
+		cells := strings.Split(names, string(separator))
+		if len(cells) <= digestColumn || len(cells) > len(all) {
+			continue
+		}
+		if slices.EqualFunc(cells, all[:len(cells)], func(name string, c table.Column) bool { return name == c.Name }) {
+			l.separator, l.columns = separator, all[:len(cells)]
+			return true
+		}
+	}
+	return false
+}
+
+// Quotes reports true.
+func (*layout) Quotes() bool { return true }
+
+// MayBegin reports false, because a file begins with a header.
+func (*layout) MayBegin([]byte) bool { return false }
+
+// Append appends a row.
+func (l *layout) Append(dst []byte, c *record.Classification) ([]byte, error) {
+	if err := table.Check(c); err != nil {
+		return dst, err
+	}
+	for i := range l.columns {
+		if i > 0 {
+			dst = append(dst, l.separator)
+		}
+		switch v := l.columns[i].Value(c).(type) {
+		case string:
+			dst = l.appendText(dst, v)
+		case int32:
+			dst = strconv.AppendInt(dst, int64(v), 10)
+		case int64:
+			dst = strconv.AppendInt(dst, v, 10)
+		case float32:
+			dst = strconv.AppendFloat(dst, float64(v), 'g', -1, 32)
+		case float64:
+			dst = strconv.AppendFloat(dst, v, 'g', -1, 64)
+		case time.Time:
+			if y := v.Year(); y < 0 || y > 9999 { // RFC 3339
+				return dst, fmt.Errorf("%.200s: found the year %d, want 0 to 9999", c.EventID, y)
+			}
+			dst = v.AppendFormat(dst, time.RFC3339Nano)
+		}
+	}
+	return append(dst, '\n'), nil
+}
+
+// isFormula reports whether a spreadsheet may take a text for a formula, or an apostrophe at its beginning for the mark
+// of a text. Spreadsheets skip the white space that is listed; the full-width characters are those of East Asian input.
+// https://owasp.org/www-community/attacks/CSV_Injection
+func isFormula(text string) bool {
+	const first = "=+-@'\t\r\n＝＋－＠"
+	for _, r := range text {
+		return strings.ContainsRune(first, r)
+	}
+	return false
+}
+
+func (l *layout) appendText(dst []byte, text string) []byte {
+	quoted := strings.IndexByte(text, l.separator) >= 0 || strings.ContainsAny(text, "\"\r\n")
+	if quoted {
+		dst = append(dst, '"')
+	}
+	if isFormula(text) {
+		dst = append(dst, '\'')
+	}
+	if !quoted {
+		return append(dst, text...)
+	}
+	for i := range len(text) {
+		if text[i] == '"' {
+			dst = append(dst, '"')
+		}
+		dst = append(dst, text[i])
+	}
+	return append(dst, '"')
+}
+
+// split splits a row into its cells, without quotation marks. They are valid until the next call. It returns false if
+// the row does not have one for each column.
+func (l *layout) split(row []byte) ([][]byte, bool) {
+	row = bytes.TrimSuffix(bytes.TrimSuffix(row, []byte{'\n'}), []byte{'\r'})
+	l.cells, l.text = l.cells[:0], l.text[:0]
+	for more := true; more; {
+		if len(l.cells) == len(l.columns) {
+			return nil, false
+		}
+		var cell []byte
+		if len(row) > 0 && row[0] == '"' {
+			var ok bool
+			if cell, row, ok = l.unquote(row[1:]); !ok {
+				return nil, false
+			}
+			if more = len(row) > 0; more {
+				if row[0] != l.separator {
+					return nil, false
+				}
+				row = row[1:]
+			}
+		} else {
+			cell, row, more = bytes.Cut(row, []byte{l.separator})
+			if bytes.IndexByte(cell, '"') >= 0 {
+				return nil, false
+			}
+		}
+		l.cells = append(l.cells, cell)
+	}
+	return l.cells, len(l.cells) == len(l.columns)
+}
+
+// unquote reads a cell behind its quotation mark and returns what comes after it.
+func (l *layout) unquote(row []byte) (cell, rest []byte, ok bool) {
+	from := len(l.text)
+	for {
+		i := bytes.IndexByte(row, '"')
+		if i < 0 {
+			return nil, nil, false
+		}
+		double := i+1 < len(row) && row[i+1] == '"'
+		if !double && from == len(l.text) {
+			return row[:i], row[i+1:], true
+		}
+		l.text = append(l.text, row[:i]...)
+		if !double {
+			return l.text[from:], row[i+1:], true
+		}
+		l.text = append(l.text, '"')
+		row = row[i+2:]
+	}
+}
+
+// plainText removes the apostrophe of a text.
+func plainText(cell []byte) []byte { return bytes.TrimPrefix(cell, []byte{'\''}) }
+
+// Key returns the key of the classification in a row.
+func (l *layout) Key(row []byte) (dedupe.Key, bool) {
+	cells, ok := l.split(row)
+	if !ok || len(cells[eventColumn]) == 0 {
+		return dedupe.Key{}, false
+	}
+	l.key = append(append(l.key[:0], plainText(cells[eventColumn])...), '@')
+	l.key = append(l.key, plainText(cells[digestColumn])...)
+	return dedupe.Of(l.key), true
+}
+
+// Decode decodes a row.
+func (l *layout) Decode(row []byte, c *record.Classification) error {
+	cells, ok := l.split(row)
+	if !ok {
+		return fmt.Errorf("found %.60q, want %d values", row, len(l.columns))
+	}
+	for i := range l.columns {
+		col := &l.columns[i]
+		v, err := value(col, cells[i])
+		if err != nil {
+			return fmt.Errorf("column %s: %w", col.Name, err)
+		}
+		if err := col.Set(c, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// value converts a cell to a value of its column.
+func value(col *table.Column, cell []byte) (any, error) {
+	if len(cell) == 0 && (col.Null || col.Type != table.Text) {
+		return nil, nil //nolint:nilnil // a missing value
+	}
+	text := string(cell)
+	switch col.Type {
+	case table.Int32:
+		n, err := strconv.ParseInt(text, 10, 32)
+		return int32(n), err
+	case table.Int64:
+		return strconv.ParseInt(text, 10, 64)
+	case table.Float32:
+		x, err := strconv.ParseFloat(text, 32)
+		return float32(x), err
+	case table.Float64:
+		return strconv.ParseFloat(text, 64)
+	case table.Time:
+		return time.Parse(time.RFC3339Nano, text)
+	case table.JSON:
+		return text, nil
+	}
+	return string(plainText(cell)), nil
+}

@@ -1,0 +1,111 @@
+//go:build unix
+
+package appendfile_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/voxelstream/voxelstream/sinks/internal/appendfile/appendtest"
+)
+
+// TestCopyTruncate: after somebody has copied the file and truncated it, the next rows are at the beginning, without a
+// hole before them, and nothing is missing or twice in copy and file together.
+func TestCopyTruncate(t *testing.T) {
+	each(t, func(t *testing.T, path string) {
+		s := open(t, path, "")
+		write(t, s, 0, 5)
+		old := filepath.Join(filepath.Dir(path), "old-"+filepath.Base(path))
+		if err := os.WriteFile(old, read(t, path), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(path, 0); err != nil {
+			t.Fatal(err)
+		}
+		write(t, s, 3, 8)
+		write(t, s, 8, 10)
+		closed(t, s)
+		expect(t, 0, 10, old, path)
+		if bytes.IndexByte(appendtest.Text(t, path), 0) >= 0 {
+			t.Error("found zeros in the file")
+		}
+		s = open(t, path, "") // can be opened again
+		if s.Len() != 5 {
+			t.Errorf("found %d, want 5", s.Len())
+		}
+		closed(t, s)
+	})
+}
+
+// TestShortened: a file that has lost a part of its end continues after its last complete row.
+func TestShortened(t *testing.T) {
+	each(t, func(t *testing.T, path string) {
+		s := open(t, path, "")
+		write(t, s, 0, 2)
+		end := len(read(t, path))
+		write(t, s, 2, 4)
+		if err := os.Truncate(path, int64(end+10)); err != nil {
+			t.Fatal(err)
+		}
+		write(t, s, 4, 6)
+		closed(t, s)
+		if got := appendtest.Stored(t, path); len(got) != 4 || got[1] != "s/1" || got[2] != "s/4" {
+			t.Fatalf("found %q", got)
+		}
+	})
+}
+
+// TestRenamed: after the file was renamed, as logrotate does, or removed, rows go to a new one.
+func TestRenamed(t *testing.T) {
+	each(t, func(t *testing.T, path string) {
+		s := open(t, path, "")
+		write(t, s, 0, 5)
+		old := filepath.Join(filepath.Dir(path), "old-"+filepath.Base(path))
+		if err := os.Rename(path, old); err != nil {
+			t.Fatal(err)
+		}
+		write(t, s, 4, 7)
+		expect(t, 0, 7, old, path)
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		write(t, s, 7, 9)
+		expect(t, 7, 9, path)
+		// Somebody creates the new file, as logrotate does with the directive create.
+		if err := os.Rename(path, old); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		write(t, s, 9, 11)
+		closed(t, s)
+		expect(t, 7, 11, old, path)
+	})
+}
+
+// TestAppended: rows that somebody else has appended are kept, and known.
+func TestAppended(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.jsonl")
+	s := open(t, path, "")
+	write(t, s, 0, 2)
+	other := filepath.Join(t.TempDir(), "c.jsonl")
+	o := open(t, other, "")
+	write(t, o, 2, 4)
+	closed(t, o)
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write(read(t, other)); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	write(t, s, 2, 6)
+	closed(t, s)
+	expect(t, 0, 6, path)
+}

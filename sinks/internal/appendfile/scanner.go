@@ -1,0 +1,86 @@
+package appendfile
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// scanner splits a text into rows.
+type scanner struct {
+	source
+
+	quotes bool
+	buf    []byte
+	rest   []byte // what was read and not yet returned
+	at     int64  // offset of rest in the text
+	n      int    // number of rows returned
+	err    error  // that ended the text
+}
+
+func newScanner(s source, l Layout) *scanner {
+	return &scanner{source: s, quotes: l.Quotes(), buf: make([]byte, 1<<16)}
+}
+
+// next returns the next row with its line end. At the end of the text it returns what is left, which is no whole row,
+// with [io.EOF], or with another error if the text ends because of that. A row is valid until the next call.
+func (s *scanner) next() ([]byte, error) {
+	from, open := 0, false
+	for {
+		i := bytes.IndexByte(s.rest[from:], '\n')
+		if i < 0 {
+			if len(s.rest) > maxRow {
+				return nil, s.errorf("found more than %d bytes, want a classification", maxRow)
+			}
+			if s.err != nil {
+				return s.rest, s.err
+			}
+			s.fill()
+			continue
+		}
+		if s.quotes && bytes.Count(s.rest[from:from+i], []byte{'"'})%2 != 0 {
+			open = !open
+		}
+		if from += i + 1; from > maxRow {
+			return nil, s.errorf("found more than %d bytes, want a classification", maxRow)
+		}
+		if !open {
+			row := s.rest[:from]
+			s.rest = s.rest[from:]
+			s.at += int64(from)
+			s.n++
+			return row, nil
+		}
+	}
+}
+
+// fill reads more. A row that the buffer has no room for makes it grow.
+func (s *scanner) fill() {
+	if len(s.rest) == len(s.buf) {
+		s.buf = make([]byte, 2*len(s.buf))
+	}
+	n := copy(s.buf, s.rest)
+	more, err := s.Read(s.buf[n:])
+	s.rest, s.err = s.buf[:n+more], err
+}
+
+// last reports whether nothing comes after the row that was returned.
+func (s *scanner) last() bool {
+	for len(s.rest) == 0 && s.err == nil {
+		// The row is in the buffer before rest, so the buffer must not be overwritten.
+		var one [1]byte
+		n, err := s.Read(one[:])
+		s.rest, s.err = append([]byte(nil), one[:n]...), err
+	}
+	return len(s.rest) == 0 && errors.Is(s.err, io.EOF)
+}
+
+// errorf returns an error for the row after those that were returned.
+func (s *scanner) errorf(format string, args ...any) error {
+	return place(s.n+1, s.at, fmt.Errorf(format, args...))
+}
+
+func place(row int, offset int64, err error) error {
+	return fmt.Errorf("line %d at offset %d: %w", row, offset, err)
+}
