@@ -52,7 +52,29 @@ func (l *local) clean() error {
 
 func (l *local) String() string { return l.dir }
 
-func (l *local) Put(ctx context.Context, name string, write func(path string) error) (err error) {
+func (l *local) Put(ctx context.Context, name string, write func(path string) error) error {
+	return l.put(ctx, name, write, os.Rename)
+}
+
+// Create publishes the file by a hard link, which fails if the name exists.
+func (l *local) Create(ctx context.Context, name string, write func(path string) error) error {
+	return l.put(ctx, name, write, func(from, to string) error {
+		err := os.Link(from, to)
+		if err == nil || errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		// The file system has no links.
+		if _, err := os.Lstat(to); !errors.Is(err, fs.ErrNotExist) {
+			return errors.Join(fs.ErrExist, err)
+		}
+		return os.Rename(from, to)
+	})
+}
+
+// put writes a file and gives it its name by publish.
+func (l *local) put(ctx context.Context, name string, write func(path string) error,
+	publish func(from, to string) error,
+) (err error) {
 	if err := errors.Join(check(name), ctx.Err()); err != nil {
 		return err
 	}
@@ -73,7 +95,7 @@ func (l *local) Put(ctx context.Context, name string, write func(path string) er
 	if err := errors.Join(ctx.Err(), sync(path)); err != nil {
 		return err
 	}
-	if err := os.Rename(path, final); err != nil {
+	if err := publish(path, final); err != nil {
 		return err
 	}
 	return sync(filepath.Dir(final))

@@ -18,6 +18,10 @@ type Store interface {
 	// Put calls write with the path of a new local file, which does not exist yet, and then makes what write left
 	// there durable under a name. It replaces a file of that name. After an error, the store is unchanged.
 	Put(ctx context.Context, name string, write func(path string) error) error
+	// Create is like Put, but if there is a file of that name it is left unchanged, and the error wraps [fs.ErrExist].
+	// Object stores without conditional writes may replace a file that another process creates at the same moment, and
+	// those of S3 take files of up to 5 GB.
+	Create(ctx context.Context, name string, write func(path string) error) error
 	// Get calls read with the path of a local file that has the content of the named one. read must not keep or change
 	// it. The error wraps [fs.ErrNotExist] if there is no such file.
 	Get(ctx context.Context, name string, read func(path string) error) error

@@ -21,6 +21,7 @@ func Run(t *testing.T, fresh func(t *testing.T) func() (store.Store, error)) {
 		run  func(t *testing.T, s store.Store, again func() store.Store)
 	}{
 		{"stores and replaces", replaces},
+		{"creates once", creates},
 		{"a failed write changes nothing", failed},
 		{"lists by prefix", lists},
 		{"removes", removes},
@@ -80,6 +81,23 @@ func replaces(t *testing.T, s store.Store, again func() store.Store) {
 		}
 		if text := get(t, s, "empty"); text != "" {
 			t.Errorf("found %q, want nothing", text)
+		}
+	}
+}
+
+func creates(t *testing.T, s store.Store, again func() store.Store) {
+	create := func(s store.Store, text string) error {
+		return s.Create(t.Context(), "a/x", func(path string) error { return os.WriteFile(path, []byte(text), 0o600) })
+	}
+	if err := create(s, "first"); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []store.Store{s, again()} {
+		if err := create(s, "second"); !errors.Is(err, fs.ErrExist) {
+			t.Errorf("found %v, want %v", err, fs.ErrExist)
+		}
+		if text := get(t, s, "a/x"); text != "first" {
+			t.Errorf("found %q, want first", text)
 		}
 	}
 }

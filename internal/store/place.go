@@ -1,0 +1,131 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
+
+	"github.com/voxelstream/voxelstream/internal/option"
+)
+
+// Schemes of object stores.
+const (
+	S3    = "s3"
+	GCS   = "gs"
+	Azure = "azblob"
+)
+
+// Place is a bucket of an object store, or a container of Azure, and what the names of its objects begin with.
+type Place struct {
+	// Scheme is S3, GCS or Azure.
+	Scheme, Bucket string
+	// Prefix is empty or a path without slashes at its ends.
+	Prefix string
+}
+
+// bucketForm matches the names of buckets and containers of all stores.
+var bucketForm = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$`)
+
+// ParsePlace parses what follows the scheme in a URL: //BUCKET/PREFIX.
+func ParsePlace(scheme, path string) (Place, error) {
+	rest, ok := strings.CutPrefix(path, "//")
+	if !ok {
+		return Place{}, fmt.Errorf("found %s:%s, want %s://BUCKET/PATH", scheme, path, scheme)
+	}
+	bucket, prefix, _ := strings.Cut(rest, "/")
+	p := Place{Scheme: scheme, Bucket: bucket, Prefix: strings.Trim(prefix, "/")}
+	if !bucketForm.MatchString(bucket) {
+		return Place{}, fmt.Errorf("found the bucket %q, want 3 to 222 lower case letters, digits, dots or dashes", bucket)
+	}
+	if p.Prefix != "" && check(p.Prefix) != nil {
+		return Place{}, fmt.Errorf("found the path %q, want names between single slashes that do not begin with a dot",
+			prefix)
+	}
+	return p, nil
+}
+
+func (p Place) String() string {
+	return strings.TrimSuffix(p.Scheme+"://"+p.Bucket+"/"+p.Prefix, "/")
+}
+
+// Options are the options of object stores.
+type Options struct {
+	Endpoint string `yaml:"endpoint" doc:"URL of the server, for stores other than Amazon's, Google's and Microsoft's: http://localhost:9000. Default for s3: AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL."`
+	Region   string `yaml:"region" doc:"Region of the bucket, for s3. Default: AWS_REGION, otherwise the server is asked."`
+	Profile  string `yaml:"profile" doc:"Profile in the credentials files of AWS, for s3. Default: AWS_PROFILE."`
+	// AccessKey is the name of the account with Azure.
+	AccessKey string `yaml:"access_key" doc:"Access key ID; for gs, that of an HMAC key; for azblob, the name of the storage account. By default, the credentials are those of the environment: for s3, AWS_ACCESS_KEY_ID, the files of AWS or the role of the machine; for gs, application default credentials; for azblob, AZURE_STORAGE_ACCOUNT with AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN."`
+	SecretKey string `yaml:"secret_key" secret:"true" doc:"Secret access key."`
+	Anonymous bool   `yaml:"anonymous" doc:"Send requests without credentials."`
+}
+
+// Validate checks what can be checked without the place.
+func (o *Options) Validate() error {
+	if o.Endpoint != "" {
+		u, err := url.Parse(o.Endpoint)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			return fmt.Errorf("endpoint: found %q, want http://HOST:PORT or https://HOST", o.Endpoint)
+		}
+	}
+	if (o.AccessKey == "") != (o.SecretKey == "") {
+		return errors.New("found access-key or secret-key alone, want both or neither")
+	}
+	return nil
+}
+
+// Open opens the store at a place: the path of a folder, or a URL of the form file:///PATH, s3://BUCKET/PATH,
+// gs://BUCKET/PATH or azblob://CONTAINER/PATH. The query of a URL has [Options]. Errors do not show secrets.
+func Open(ctx context.Context, place string) (Store, error) {
+	scheme, path, isURL := strings.Cut(place, ":")
+	if scheme = strings.ToLower(scheme); !isURL || len(scheme) == 1 { // a drive of Windows
+		return Local(place)
+	}
+	path, query, _ := strings.Cut(path, "?")
+	switch scheme {
+	case "file":
+		if rest, ok := strings.CutPrefix(path, "//"); ok {
+			return Local(strings.TrimPrefix(rest, "localhost"))
+		}
+		return Local(path)
+	case S3, GCS, Azure:
+	default:
+		return Local(place) // a name with a colon
+	}
+	var o Options
+	p, err := ParsePlace(scheme, path)
+	if err == nil {
+		if err = option.FromQuery(&o, query); err == nil {
+			err = o.Validate()
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s:%s: %w", scheme, path, err)
+	}
+	return p.Open(ctx, o)
+}
+
+// Open opens the store. It makes one request, to find out whether the store can be reached and read.
+func (p Place) Open(ctx context.Context, o Options) (Store, error) {
+	open := openS3
+	switch p.Scheme {
+	case GCS:
+		open = openGCS
+	case Azure:
+		open = openAzure
+	}
+	b, err := open(ctx, p, o)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", p, err)
+	}
+	r := &remote{place: p, bucket: b}
+	for _, err := range b.list(ctx, r.key("")) {
+		if err != nil {
+			return nil, r.fail("", err)
+		}
+		break
+	}
+	return r, nil
+}
