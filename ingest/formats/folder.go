@@ -21,9 +21,10 @@ type File struct {
 	Path string
 	// Skipped is the reason for which it is not read; empty for an input.
 	Skipped string
+	// Err is the reason for which it cannot be read.
+	Err error
 
 	format detected
-	err    error // why it cannot be read
 }
 
 // Files lists what is in a folder: the recording that it is, if any, and the files below it, by name, each with the
@@ -80,7 +81,7 @@ func (w *walk) look(ctx context.Context, s step) (_ File, ok bool) {
 	info, err := os.Stat(s.path)
 	switch {
 	case err != nil:
-		return File{Path: s.path, err: err}, true
+		return File{Path: s.path, Err: err}, true
 	case info.IsDir():
 		return w.folder(ctx, s)
 	case !info.Mode().IsRegular():
@@ -99,7 +100,7 @@ func (w *walk) look(ctx context.Context, s step) (_ File, ok bool) {
 			return File{Path: s.path, Skipped: "it accompanies " + main}, true
 		}
 	}
-	return File{Path: s.path, format: d, err: err}, true
+	return File{Path: s.path, format: d, Err: err}, true
 }
 
 // folder adds what is in a folder to the list. If it is a recording, it is an input itself.
@@ -109,11 +110,11 @@ func (w *walk) folder(ctx context.Context, s step) (_ File, ok bool) {
 	}
 	entries, err := os.ReadDir(s.path)
 	if err != nil {
-		return File{Path: s.path, err: err}, true
+		return File{Path: s.path, Err: err}, true
 	}
 	d, err := detect(ctx, s.path, w.o)
 	if err != nil && !isFolder(err) {
-		return File{Path: s.path, err: err}, true
+		return File{Path: s.path, Err: err}, true
 	}
 	// The folder depth of a recording looks like one of frames.
 	recording := err == nil && (s.parts == nil || d.sure > ingest.Guess)
@@ -241,8 +242,8 @@ func (f *folder) start(ctx context.Context, in File) (err error) {
 			f.last.Stream = name
 		}
 	}
-	if in.err != nil {
-		return in.err
+	if in.Err != nil {
+		return in.Err
 	}
 	f.current, err = in.format.open(ctx, in.Path, f.o)
 	return err
