@@ -24,6 +24,9 @@ type Input struct {
 // and dead letters.
 func (in Input) String() string { return in.text }
 
+// Path returns the path of a file or folder; it is empty for a live source.
+func (in Input) Path() string { return in.path }
+
 // Live reports whether the input is a live source, whose samples may arrive at any time. Live sources are read
 // concurrently. Standard input is one.
 func (in Input) Live() bool { return in.live != nil }

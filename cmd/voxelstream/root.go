@@ -46,7 +46,7 @@ func (c *cli) root() *cobra.Command {
 	f.BoolVarP(&c.quiet, "quiet", "q", false, "Hide progress, summaries and log messages below warn.")
 	keyFlags(root, f, config.Flags("log", "threads", "seed"))
 	root.AddCommand(
-		c.run(), c.ingest(), c.classify(), c.train(), c.evaluate(), c.generate(), c.voxelize(), c.inspect(),
+		c.run(), c.ingest(), c.classify(), c.train(), c.evaluate(), c.reprocess(), c.generate(), c.voxelize(), c.inspect(),
 		c.convert(),
 		c.model(), c.configCommand(), c.dlq(), c.broker(), c.doctor(), c.version(), c.docs(),
 	)
@@ -244,6 +244,7 @@ var (
 	voxelFlags  = config.Flags("voxelize")
 	ingestFlags = config.Flags("ingest")
 	sinkFlags   = config.Flags("sinks", "model.top_k")
+	topKFlag    = config.Flags("model.top_k")
 	modelFlag   = config.Flags("model.path", "model.weights", "model.input_shape", "model.exact")
 	openFlags   = config.Flags("model.weights", "model.input_shape", "model.exact")
 	httpFlag    = config.Flags("http")

@@ -1,0 +1,285 @@
+// Package bulk classifies archives in bulk, with a report at the end, and compares the results of two runs.
+package bulk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/app/input"
+	"github.com/voxelstream/voxelstream/app/models"
+	"github.com/voxelstream/voxelstream/classify"
+	"github.com/voxelstream/voxelstream/internal/option"
+	"github.com/voxelstream/voxelstream/internal/store"
+	"github.com/voxelstream/voxelstream/record"
+	"github.com/voxelstream/voxelstream/reprocess"
+	"github.com/voxelstream/voxelstream/sinks/all"
+	"github.com/voxelstream/voxelstream/sinks/table"
+)
+
+// Options are those of reprocess.
+type Options struct {
+	// Out is a folder, or the URL of an object store. Format is the name of the format of the results.
+	Out, Format string
+	ShardRows   int
+	// Strict ends the job at the first row or file that cannot be classified. Force discards what other jobs have left
+	// in Out.
+	Strict, Force bool
+	// Resume requires an earlier run in Out.
+	Resume bool
+}
+
+// Result is the result of reprocess.
+type Result struct {
+	Rows       int64 `json:"rows"`
+	Classified int64 `json:"classified"`
+	Failed     int64 `json:"failed"`
+	// Skipped is the number of rows that an earlier run has classified.
+	Skipped       int64             `json:"skipped"`
+	Seconds       float64           `json:"seconds"`
+	RowsPerSecond float64           `json:"rows_per_second"`
+	Accuracy      *float64          `json:"accuracy,omitempty"`
+	Stages        Stages            `json:"stages"`
+	Files         []app.FileOutcome `json:"files"`
+	Out           string            `json:"out"`
+	Outputs       []string          `json:"outputs"`
+}
+
+// Stages has the seconds that all workers together spent in each stage, and those of writing the results at the end.
+type Stages struct {
+	Read     float64 `json:"read"`
+	Voxelize float64 `json:"voxelize"`
+	Network  float64 `json:"network"`
+	Store    float64 `json:"store"`
+	Finish   float64 `json:"finish"`
+}
+
+// Plan is the result of reprocess --plan.
+type Plan struct {
+	Files  int   `json:"files"`
+	Rows   int64 `json:"rows"`
+	Bytes  int64 `json:"bytes"`
+	Shards int   `json:"shards"`
+	// Uncounted is the number of files whose rows are only known once they have been read.
+	Uncounted int `json:"uncounted,omitempty"`
+	// Remaining is the number of rows that no earlier run has classified.
+	Remaining int64 `json:"remaining"`
+	// RowsPerSecond was measured with some of the rows. Seconds is the estimate for the remaining ones.
+	RowsPerSecond float64           `json:"rows_per_second,omitempty"`
+	Seconds       float64           `json:"seconds,omitempty"`
+	Unusable      []app.FileOutcome `json:"unusable,omitempty"`
+}
+
+// Reprocess classifies all rows of the inputs, except for those that an earlier run has classified. If some of them
+// cannot be classified, it returns a result and an error that wraps app.ErrSkipped.
+func Reprocess(ctx context.Context, a *app.Env, paths []string, o Options) (*Result, error) {
+	j, p, err := prepare(ctx, a, paths, o)
+	if err != nil {
+		return nil, app.Interrupted(ctx, err)
+	}
+	defer j.Store.Close() //nolint:errcheck // everything in it is durable
+	bar := a.Bar("rows")
+	defer bar.Done()
+	var rows atomic.Int64
+	j.Progress = func(n int) { bar.Set(rows.Add(int64(n)), p.Rows, "") }
+	a.Started()
+	r, err := j.Run(ctx, p)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("%w; repeat the command to continue", app.ErrInterrupted)
+		}
+		if errors.Is(err, reprocess.ErrOther) {
+			err = app.Usage(err)
+		}
+		return nil, err
+	}
+	out := &Result{
+		Rows: r.Rows, Classified: r.Classified, Failed: r.Failed, Skipped: r.Resumed, Seconds: r.Seconds,
+		Accuracy: r.Accuracy, Out: j.Store.String(), Outputs: r.Outputs,
+		Stages: Stages{
+			Read: r.Stages.Read.Seconds(), Voxelize: r.Stages.Voxelize.Seconds(), Network: r.Stages.Network.Seconds(),
+			Store: r.Stages.Store.Seconds(), Finish: r.Finish.Seconds(),
+		},
+	}
+	if r.Seconds > 0 {
+		out.RowsPerSecond = float64(r.Rows-r.Resumed) / r.Seconds
+	}
+	failed := 0
+	for i := range r.Files {
+		f := outcome(&r.Files[i])
+		if f.Status == app.FileFailed {
+			failed++
+		}
+		out.Files = append(out.Files, f)
+	}
+	switch {
+	case r.Rows == 0 && failed > 0:
+		return out, errors.New("no row could be classified")
+	case failed > 0:
+		return out, fmt.Errorf("%w: %s could not be used, as a whole or in part", app.ErrSkipped,
+			app.Count(failed, "file"))
+	}
+	return out, nil
+}
+
+// outcome converts the outcome of an input.
+func outcome(r *reprocess.FileResult) app.FileOutcome {
+	f := app.FileOutcome{
+		File: r.File, Status: app.FileDone, Rows: int64(r.Classified), Failed: int64(r.Failed), Error: r.Error,
+	}
+	switch {
+	case r.Skipped != "":
+		f.Status, f.Error = app.FileSkipped, r.Skipped
+	case r.Error != "":
+		f.Status = app.FileFailed
+	case r.Resumed:
+		f.Status = app.FileResumed
+	}
+	return f
+}
+
+// PlanOf looks at the inputs and estimates the work, without doing it.
+func PlanOf(ctx context.Context, a *app.Env, paths []string, o Options) (*Plan, error) {
+	j, p, err := prepare(ctx, a, paths, o)
+	if err != nil {
+		return nil, app.Interrupted(ctx, err)
+	}
+	defer j.Store.Close() //nolint:errcheck // not written to
+	out := &Plan{Rows: p.Rows, Bytes: p.Bytes, Shards: len(p.Shards), Uncounted: p.Uncounted}
+	for _, in := range p.Inputs {
+		f := outcome(&reprocess.FileResult{Input: in, Error: in.Error})
+		if f.Status != app.FileDone {
+			out.Unusable = append(out.Unusable, f)
+			continue
+		}
+		out.Files++
+	}
+	if out.Remaining, err = j.Remaining(ctx, p); err != nil {
+		return nil, err
+	}
+	if out.RowsPerSecond, err = j.Estimate(ctx, p); err != nil {
+		return nil, app.Interrupted(ctx, err)
+	}
+	if out.RowsPerSecond > 0 {
+		out.Seconds = float64(out.Remaining) / out.RowsPerSecond
+	}
+	return out, nil
+}
+
+// prepare loads the model, opens the store and looks at the inputs.
+func prepare(ctx context.Context, a *app.Env, paths []string, o Options) (_ *reprocess.Job, _ *reprocess.Plan,
+	err error,
+) {
+	inputs, err := input.Parse(paths)
+	if err != nil {
+		return nil, nil, err
+	}
+	var files []string
+	for _, in := range inputs {
+		if in.Live() {
+			return nil, nil, app.Usage(fmt.Errorf("%v: found a live source, want a file or a folder", in))
+		}
+		files = append(files, in.Path())
+	}
+	format, err := formatOf(o.Format)
+	if err != nil {
+		return nil, nil, app.Usage(err)
+	}
+	m, err := models.Load(ctx, a.Config.Model.Path, a.Config.Model.Opening())
+	if err != nil {
+		return nil, nil, err
+	}
+	in, err := classify.InputOf(m.Model, classify.PreferencesIn(a.Config.Voxelize))
+	if err != nil {
+		return nil, nil, err
+	}
+	models.LogInput(a, in)
+	j := &reprocess.Job{
+		Format: format, Reading: a.Config.Ingest, Voxelize: in.Options(a.Config.Voxelize), Classes: m.Classes,
+		Batch: batch, Workers: a.Threads(), ShardRows: o.ShardRows, Strict: o.Strict, Force: o.Force,
+		Resume: o.Resume,
+	}
+	if format.Options != nil {
+		j.FormatOptions = format.Options()
+	}
+	j.Settings = settings(a, m.Info, j)
+	j.Settings.Config["input"] = in.String()
+	j.Classifier = func() (*classify.Classifier, error) {
+		return classify.New(m.Model, classify.Options{
+			Model: m.Info, Preferences: classify.PreferencesIn(a.Config.Voxelize), TopK: a.Config.Model.TopK,
+			Batch: batch, Threads: 1,
+		})
+	}
+	if j.Store, err = store.Local(o.Out); err != nil {
+		return nil, nil, err
+	}
+	p, err := j.NewPlan(ctx, files)
+	if err == nil && !slices.ContainsFunc(p.Inputs, func(in reprocess.Input) bool { return in.Digest != "" }) {
+		err = unusable(p)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, j.Store.Close())
+	}
+	return j, p, nil
+}
+
+// batch is the number of volumes per forward pass.
+const batch = 128
+
+// unusable returns the error of a plan without a usable input.
+func unusable(p *reprocess.Plan) error {
+	var errs []error
+	for i, in := range p.Inputs {
+		if i == maxErrors {
+			errs = append(errs, fmt.Errorf("and %d more", len(p.Inputs)-i))
+			break
+		}
+		errs = append(errs, fmt.Errorf("%s: %s", in.File, strings.TrimSpace(in.Error+in.Skipped)))
+	}
+	if len(errs) == 0 {
+		return errors.New("found no file")
+	}
+	return errors.Join(errs...)
+}
+
+// maxErrors is the number of files that are named if none can be used.
+const maxErrors = 10
+
+// settings returns the settings that determine the classifications.
+func settings(a *app.Env, m record.Model, j *reprocess.Job) reprocess.Settings {
+	s := reprocess.Settings{Version: app.Version, Model: m, ShardRows: j.ShardRows, Config: map[string]string{}}
+	for section, options := range map[string]any{"ingest": &j.Reading, "voxelize": &j.Voxelize} {
+		for _, f := range option.Settings(options) {
+			s.Config[section+"."+f.Path] = f.String()
+		}
+	}
+	delete(s.Config, "ingest.ignore") // which files are read does not change their results
+	s.Config["model.top_k"] = fmt.Sprint(a.Config.Model.TopK)
+	s.Config["model.exact"] = fmt.Sprint(a.Config.Model.Exact)
+	s.Config["model.classes"] = strings.Join(j.Classes, ",")
+	return s
+}
+
+// formatOf returns the format with a name.
+func formatOf(name string) (*table.Format, error) {
+	for _, f := range all.Formats {
+		if f.Name == name {
+			return f, nil
+		}
+	}
+	return nil, fmt.Errorf("--format: found %q%s, want one of %s", name, option.DidYouMean(name, Formats()),
+		strings.Join(Formats(), ", "))
+}
+
+// Formats returns the names of the formats of results.
+func Formats() []string {
+	var names []string
+	for _, f := range all.Formats {
+		names = append(names, f.Name)
+	}
+	return names
+}

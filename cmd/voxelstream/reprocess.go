@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/app/bulk"
+	"github.com/voxelstream/voxelstream/internal/option"
+	"github.com/voxelstream/voxelstream/reprocess"
+)
+
+func (c *cli) reprocess() *cobra.Command {
+	cmd := command("reprocess INPUT...", "Classify archives in bulk, and write a table of results and a report",
+		voxelFlags, ingestFlags, modelFlag, topKFlag)
+	cmd.Long = cmd.Short + `.
+
+The output holds the table of results, one row per classified row, report.html, report.json, manifest.json and, if rows
+could not be classified, rejected.jsonl. The rows are in the order of the inputs.
+
+The work is done in shards, whose results are stored in parts/. After a crash or an interruption, repeat the command to
+continue: at most one shard per thread is done again. If it is repeated with further inputs, only these are classified.
+The results do not depend on the number of threads, nor on interruptions.
+
+Exit code 3 means that some files or rows could not be classified.`
+	cmd.Example = "  voxelstream reprocess archives/ --model digits.keras --out results\n" +
+		"  voxelstream reprocess a.h5 b.h5 --out results --format csv\n" +
+		"  voxelstream reprocess archives/ --out results --plan\n" +
+		"  voxelstream reprocess diff results-old results-new"
+	f := cmd.Flags()
+	o := bulk.Options{}
+	f.StringVarP(&o.Out, "out", "o", "", "Folder for the results. (required)")
+	f.StringVar(&o.Format, "format", "parquet", "Format of the table of results: "+strings.Join(bulk.Formats(), ", ")+".")
+	f.IntVar(&o.ShardRows, "shard-rows", reprocess.DefaultShardRows, "Number of rows per shard.")
+	f.BoolVar(&o.Strict, "strict", false, "Stop at the first file or row that cannot be classified.")
+	f.BoolVar(&o.Force, "force", false, "Discard the results of other inputs, models or settings in the output.")
+	resume := f.Bool("resume", false, "Continue an earlier run; it is an error if there is none. Without this flag, an "+
+		"earlier run is continued if there is one.")
+	plan := f.Bool("plan", false, "Only show what would be done, with an estimate of the time.")
+	cmd.RunE = c.do(collecting(gcKeeping, func(ctx context.Context, a *app.Env, args []string) error {
+		switch {
+		case o.Out == "":
+			return app.Usage(fmt.Errorf("missing --out"))
+		case o.ShardRows < 1 || o.ShardRows > 1<<24:
+			return app.Usage(fmt.Errorf("--shard-rows: found %d, want 1 to %d", o.ShardRows, 1<<24))
+		case *plan:
+			p, err := bulk.PlanOf(ctx, a, args, o)
+			return show(c, p, err, planText)
+		}
+		o.Resume = *resume
+		r, err := bulk.Reprocess(ctx, a, args, o)
+		return show(c, r, err, reprocessText)
+	}))
+	return cmd
+}
+
+func planText(w io.Writer, p *bulk.Plan) {
+	fmt.Fprintf(w, "%s, %s, %s, %s\n", app.Count(p.Files, "file"), app.Count(p.Rows, "row"),
+		option.Bytes(p.Bytes), app.Count(p.Shards, "shard"))
+	if p.Uncounted > 0 {
+		fmt.Fprintf(w, "%s without a known number of rows\n", app.Count(p.Uncounted, "more file"))
+	}
+	if p.Remaining < p.Rows {
+		fmt.Fprintf(w, "%s already classified\n", app.Count(p.Rows-p.Remaining, "row"))
+	}
+	if p.RowsPerSecond > 0 {
+		fmt.Fprintf(w, "about %v at %.0f rows/s\n",
+			(time.Duration(p.Seconds*float64(time.Second))).Round(time.Second), p.RowsPerSecond)
+	}
+	for _, f := range p.Unusable {
+		fmt.Fprintf(w, "%s  %s: %s\n", f.Status, f.File, f.Error)
+	}
+}
+
+func reprocessText(w io.Writer, r *bulk.Result) {
+	fmt.Fprintf(w, "%s, %d classified, %d failed", app.Count(r.Rows, "row"), r.Classified, r.Failed)
+	if r.Skipped > 0 {
+		fmt.Fprintf(w, ", %d by an earlier run", r.Skipped)
+	}
+	if r.Accuracy != nil {
+		fmt.Fprintf(w, ", accuracy %.4f", *r.Accuracy)
+	}
+	fmt.Fprintf(w, "\n%s in %.1f s (%.0f rows/s)\n", app.CountFiles(r.Files), r.Seconds, r.RowsPerSecond)
+	fmt.Fprintf(w, "%s: %s\n", r.Out, strings.Join(r.Outputs, ", "))
+}

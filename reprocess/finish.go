@@ -1,0 +1,281 @@
+package reprocess
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/record"
+	"github.com/voxelstream/voxelstream/report"
+	"github.com/voxelstream/voxelstream/voxelize"
+)
+
+// results derives everything from the parts.
+type results struct {
+	job     *Job
+	plan    *Plan
+	files   []FileResult
+	labels  []labelled // of each input
+	builder *report.Builder
+	// places are where the rows of a stream come from, in the order of their numbers.
+	places map[string][]place
+	// outputs are the files made so far.
+	outputs []OutputFile
+}
+
+type labelled struct{ rows, correct int }
+
+// place is a piece that has rows of a stream from a number on.
+type place struct {
+	seq   uint64
+	piece Piece
+}
+
+// finish writes the table of results, the rejected rows, the report and the manifest, and removes parts that are not
+// needed. before are the shards that an earlier run has done.
+func (j *Job) finish(ctx context.Context, p *Plan, before map[string]bool) (*results, error) {
+	f := &results{
+		job: j, plan: p, files: make([]FileResult, len(p.Inputs)), labels: make([]labelled, len(p.Inputs)),
+		places: map[string][]place{},
+		builder: report.NewBuilder(report.Options{
+			Title: "Results of reprocess", Model: j.Settings.Model, Classes: j.Classes, Examples: examples,
+		}),
+	}
+	for i, in := range p.Inputs {
+		f.files[i] = FileResult{Input: in, Resumed: in.used() && in.Rows != 0, Error: in.Error}
+	}
+	for _, s := range p.Shards {
+		for _, piece := range s.Pieces {
+			f.files[piece.Input].Resumed = f.files[piece.Input].Resumed && before[s.Key]
+		}
+	}
+	names := j.outputs()
+	if err := f.put(ctx, names[0], f.table(ctx)); err != nil {
+		return nil, err
+	}
+	if err := f.rejected(ctx, names[1]); err != nil {
+		return nil, err
+	}
+	if err := j.putJSON(ctx, manifestName, j.manifest(p, f.outputs)); err != nil {
+		return nil, err
+	}
+	return f, f.clean(ctx)
+}
+
+// examples is the number of volumes of each kind that the report draws.
+const examples = 12
+
+// put stores a file and notes its digest.
+func (f *results) put(ctx context.Context, name string, write func(path string) error) error {
+	out := OutputFile{Name: name}
+	err := f.job.Store.Put(ctx, name, func(path string) error {
+		if err := write(path); err != nil {
+			return err
+		}
+		file, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer file.Close() //nolint:errcheck // opened for reading
+		h := sha256.New()
+		out.Bytes, err = io.Copy(h, file)
+		out.SHA256 = hex.EncodeToString(h.Sum(nil))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	f.outputs = append(f.outputs, out)
+	return nil
+}
+
+// table returns a function that writes the table of results.
+func (f *results) table(ctx context.Context) func(path string) error {
+	return func(path string) (err error) {
+		w, err := f.job.Format.Create(path, f.job.FormatOptions)
+		if err != nil {
+			return err
+		}
+		for i := range f.plan.Shards {
+			s := &f.plan.Shards[i]
+			err = f.job.load(ctx, s, func(piece Piece, o *PieceOutcome, rows []record.Classification) error {
+				f.add(piece, o, rows)
+				return w.Write(rows)
+			})
+			if err != nil {
+				break
+			}
+		}
+		return errors.Join(err, w.Close())
+	}
+}
+
+// add counts the results of a piece.
+func (f *results) add(piece Piece, o *PieceOutcome, rows []record.Classification) {
+	file, labels := &f.files[piece.Input], &f.labels[piece.Input]
+	file.Classified += len(rows)
+	file.Failed += len(o.Rejected)
+	file.Rows = max(0, file.Rows) + o.Rows
+	if file.Error == "" {
+		file.Error = o.Error
+	}
+	if file.Error == "" && len(o.Rejected) > 0 {
+		file.Error = fmt.Sprintf("%s: %s", o.Rejected[0].EventID, o.Rejected[0].Error)
+	}
+	for _, x := range o.Rejected {
+		f.builder.Reject(x.EventID, x.Error)
+	}
+	for _, n := range o.Notes {
+		if !slices.Contains(file.Notes, n) {
+			file.Notes = append(file.Notes, n)
+		}
+	}
+	stream := ""
+	for i := range rows {
+		c := &rows[i]
+		if c.Stream != stream {
+			stream = c.Stream
+			f.places[stream] = append(f.places[stream], place{c.Seq, piece})
+			if !slices.Contains(file.Streams, stream) {
+				file.Streams = append(file.Streams, stream)
+			}
+		}
+		if c.Label != nil {
+			labels.rows++
+			if int(*c.Label) == c.Class {
+				labels.correct++
+			}
+		}
+		f.builder.Add(c)
+	}
+}
+
+// rejected stores the rows that could not be classified, if there are any, and removes an older list otherwise.
+func (f *results) rejected(ctx context.Context, name string) error {
+	n := 0
+	for _, file := range f.files {
+		n += file.Failed
+	}
+	if n == 0 {
+		return f.job.Store.Remove(ctx, name)
+	}
+	return f.put(ctx, name, func(path string) (err error) {
+		file, err := os.Create(path)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, file.Close()) }()
+		lines := json.NewEncoder(file)
+		for _, s := range f.plan.Shards {
+			var o Outcome
+			if err := f.job.getJSON(ctx, partPrefix+s.Key+storyExtension, &o); err != nil {
+				return err
+			}
+			for i, piece := range o.Pieces {
+				for _, x := range piece.Rejected {
+					line := struct {
+						File string `json:"file"`
+						Rejected
+					}{f.plan.Inputs[s.Pieces[i].Input].File, x}
+					if err := lines.Encode(line); err != nil {
+						return err
+					}
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// clean removes the parts that do not belong to the plan.
+func (f *results) clean(ctx context.Context) error {
+	needed := map[string]bool{}
+	for _, s := range f.plan.Shards {
+		needed[s.Key] = true
+	}
+	files, err := f.job.Store.List(ctx, partPrefix)
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		key, _, _ := strings.Cut(strings.TrimPrefix(file.Name, partPrefix), ".")
+		if !needed[key] {
+			if err := f.job.Store.Remove(ctx, file.Name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// volume reads a row again.
+func (f *results) volume(ctx context.Context, id record.ID) (v voxelize.Volume, err error) {
+	places := f.places[id.Stream]
+	i, found := slices.BinarySearchFunc(places, id.Seq, func(p place, seq uint64) int {
+		switch {
+		case p.seq < seq:
+			return -1
+		case p.seq > seq:
+			return 1
+		}
+		return 0
+	})
+	if !found {
+		i--
+	}
+	if i < 0 {
+		return v, fmt.Errorf("%v: unknown row", id)
+	}
+	vox, err := voxelize.New(f.job.Voxelize)
+	if err != nil {
+		return v, err
+	}
+	// Usually, the rows of a piece have consecutive numbers.
+	guess := places[i].piece
+	if guess.Rows != unknown {
+		if offset := id.Seq - places[i].seq; offset < uint64(guess.Rows) {
+			guess.First, guess.Rows = guess.First+int(offset), 1
+		}
+	}
+	for _, piece := range []Piece{guess, places[i].piece} {
+		s, err := f.find(ctx, piece, id)
+		if err == nil {
+			return vox.Volume(s)
+		}
+		if !errors.Is(err, errNotThere) {
+			return v, err
+		}
+	}
+	return v, fmt.Errorf("%v: %w", id, errNotThere)
+}
+
+var errNotThere = errors.New("the row is no longer in the file")
+
+// find reads a piece up to the row with an id.
+func (f *results) find(ctx context.Context, piece Piece, id record.ID) (s ingest.Sample, err error) {
+	src, err := f.job.open(ctx, f.plan.Inputs[piece.Input].File, piece, f.job.quiet())
+	if err != nil {
+		return s, err
+	}
+	defer src.Close() //nolint:errcheck // opened for reading
+	for {
+		s, err := src.Read(ctx)
+		if _, bad := errors.AsType[*ingest.ItemError](err); bad {
+			continue
+		}
+		if errors.Is(err, io.EOF) {
+			return s, errNotThere
+		}
+		if err != nil || s.ID == id {
+			return s, err
+		}
+	}
+}

@@ -1,0 +1,123 @@
+package reprocess
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+)
+
+const (
+	manifestName = "manifest.json"
+	rejectedName = "rejected.jsonl"
+	reportJSON   = "report.json"
+	reportHTML   = "report.html"
+)
+
+// ErrOther means that the store holds something other than an earlier run of the same job.
+var ErrOther = errors.New("the output is not from an earlier run of the same job")
+
+// manifestVersion is the version of the manifest.
+const manifestVersion = 1
+
+// Manifest describes a job. It lies beside the results.
+type Manifest struct {
+	Version  int      `json:"manifest"`
+	Settings Settings `json:"settings"`
+	// Complete reports that the results are complete.
+	Complete bool    `json:"complete"`
+	Inputs   []Input `json:"inputs"`
+	Shards   []Shard `json:"shards"`
+	// Outputs are the files that the job has made.
+	Outputs []OutputFile `json:"outputs,omitempty"`
+}
+
+// OutputFile is a file in the store.
+type OutputFile struct {
+	Name   string `json:"name"`
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"`
+}
+
+func (j *Job) manifest(p *Plan, outputs []OutputFile) *Manifest {
+	return &Manifest{
+		Version: manifestVersion, Settings: j.Settings, Complete: outputs != nil, Inputs: p.Inputs, Shards: p.Shards,
+		Outputs: outputs,
+	}
+}
+
+// outputs returns the names of the files that the job makes, without its report.
+func (j *Job) outputs() []string { return []string{"results" + j.Format.Extensions[0], rejectedName} }
+
+// continued returns an error if a job does not continue the one of the manifest: other settings, or inputs that are
+// missing now.
+func (m *Manifest) continued(j *Job, p *Plan) error {
+	if m.Version != manifestVersion {
+		return fmt.Errorf("%s: %w: found a manifest of version %d, want %d", j.Store, ErrOther, m.Version,
+			manifestVersion)
+	}
+	if what := m.Settings.differ(&j.Settings); what != "" {
+		return fmt.Errorf("%s: %w: it was made with another %s; use another --out, or --force to discard it", j.Store,
+			ErrOther, what)
+	}
+	now := map[string]bool{}
+	for _, in := range p.Inputs {
+		now[in.File] = true
+	}
+	gone := 0
+	first := ""
+	for _, in := range m.Inputs {
+		if in.used() && !now[in.File] {
+			gone++
+			if first == "" {
+				first = in.File
+			}
+		}
+	}
+	if gone > 0 {
+		return fmt.Errorf("%s: %w: it holds results of %s that %s not an input now, first %s; use another --out, "+
+			"or --force to discard them", j.Store, ErrOther, count(gone, "file"), isAre(gone), first)
+	}
+	return nil
+}
+
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+func isAre(n int) string {
+	if n == 1 {
+		return "is"
+	}
+	return "are"
+}
+
+// differ names the first setting that is not the same, with both values.
+func (s *Settings) differ(now *Settings) string {
+	switch {
+	case s.Version != now.Version:
+		return fmt.Sprintf("version: %s, now %s", s.Version, now.Version)
+	case s.Model.Digest != now.Model.Digest:
+		return fmt.Sprintf("model: %s, version %s, now %s, version %s", s.Model.Name, s.Model.Version, now.Model.Name,
+			now.Model.Version)
+	case s.Model != now.Model:
+		return fmt.Sprintf("name of the model: %s, now %s", s.Model.Name, now.Model.Name)
+	case s.ShardRows != now.ShardRows:
+		return fmt.Sprintf("number of rows per shard: %d, now %d", s.ShardRows, now.ShardRows)
+	}
+	keys := slices.Sorted(maps.Keys(s.Config))
+	for _, k := range slices.Sorted(maps.Keys(now.Config)) {
+		if !slices.Contains(keys, k) {
+			keys = append(keys, k)
+		}
+	}
+	for _, k := range keys {
+		if s.Config[k] != now.Config[k] {
+			return fmt.Sprintf("%s: %q, now %q", k, s.Config[k], now.Config[k])
+		}
+	}
+	return ""
+}

@@ -1,0 +1,139 @@
+package reprocess
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/voxelstream/voxelstream/record"
+	"github.com/voxelstream/voxelstream/sinks/arrow"
+	"github.com/voxelstream/voxelstream/sinks/table"
+)
+
+// The results of a shard are a part: an Arrow file with the classifications, and a JSON file with the outcome. The
+// outcome is stored first, so a part whose classifications exist is complete.
+const (
+	partPrefix     = "parts/"
+	rowsExtension  = ".arrow"
+	storyExtension = ".json"
+)
+
+// Outcome says what happened to the pieces of a shard.
+type Outcome struct {
+	Pieces []PieceOutcome `json:"pieces"`
+}
+
+// PieceOutcome says what happened to a piece.
+type PieceOutcome struct {
+	// Rows is the number of rows read, Classified that of the classifications in the part.
+	Rows       int        `json:"rows"`
+	Classified int        `json:"classified"`
+	Rejected   []Rejected `json:"rejected,omitempty"`
+	// Error is the reason for which the input could not be opened, or ended early. Notes are remarks of the reader.
+	Error string   `json:"error,omitempty"`
+	Notes []string `json:"notes,omitempty"`
+}
+
+// Rejected is a row that could not be classified.
+type Rejected struct {
+	EventID string `json:"event_id"`
+	Error   string `json:"error"`
+}
+
+// done returns the keys of the shards whose parts are complete.
+func (j *Job) done(ctx context.Context) (map[string]bool, error) {
+	files, err := j.Store.List(ctx, partPrefix)
+	if err != nil {
+		return nil, err
+	}
+	keys := map[string]bool{}
+	for _, f := range files {
+		if key, ok := strings.CutSuffix(strings.TrimPrefix(f.Name, partPrefix), rowsExtension); ok {
+			keys[key] = true
+		}
+	}
+	return keys, nil
+}
+
+// save stores a part.
+func (j *Job) save(ctx context.Context, key string, o *Outcome, rows []record.Classification) error {
+	if err := j.putJSON(ctx, partPrefix+key+storyExtension, o); err != nil {
+		return err
+	}
+	return j.Store.Put(ctx, partPrefix+key+rowsExtension, func(path string) error {
+		w, err := arrow.Format.Create(path, optionsOf(&arrow.Format))
+		if err != nil {
+			return err
+		}
+		return errors.Join(w.Write(rows), w.Close())
+	})
+}
+
+func optionsOf(f *table.Format) any {
+	if f.Options == nil {
+		return nil
+	}
+	return f.Options()
+}
+
+// load reads a part and calls use for each of its pieces with the classifications, which use may not keep.
+func (j *Job) load(ctx context.Context, s *Shard, use func(Piece, *PieceOutcome, []record.Classification) error) error {
+	var o Outcome
+	if err := j.getJSON(ctx, partPrefix+s.Key+storyExtension, &o); err != nil {
+		return err
+	}
+	if len(o.Pieces) != len(s.Pieces) {
+		return fmt.Errorf("part %s: found %d pieces, want %d", s.Key, len(o.Pieces), len(s.Pieces))
+	}
+	return j.Store.Get(ctx, partPrefix+s.Key+rowsExtension, func(path string) (err error) {
+		r, err := arrow.Format.Open(path)
+		if err != nil {
+			return fmt.Errorf("part %s: %w", s.Key, err)
+		}
+		defer func() { err = errors.Join(err, r.Close()) }()
+		for i, piece := range s.Pieces {
+			rows := make([]record.Classification, o.Pieces[i].Classified)
+			for n := 0; n < len(rows); {
+				more, err := r.Read(rows[n:])
+				if err != nil {
+					return fmt.Errorf("part %s: found %d of %d rows: %w", s.Key, n, len(rows), err)
+				}
+				n += more
+			}
+			if err := use(piece, &o.Pieces[i], rows); err != nil {
+				return err
+			}
+		}
+		if n, err := r.Read(make([]record.Classification, 1)); n != 0 || !errors.Is(err, io.EOF) {
+			return fmt.Errorf("part %s: found more rows than its outcome says", s.Key)
+		}
+		return nil
+	})
+}
+
+// putJSON stores a value as a JSON file.
+func (j *Job) putJSON(ctx context.Context, name string, v any) error {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	return j.Store.Put(ctx, name, func(path string) error { return os.WriteFile(path, append(b, '\n'), 0o666) })
+}
+
+// getJSON reads a JSON file.
+func (j *Job) getJSON(ctx context.Context, name string, v any) error {
+	return j.Store.Get(ctx, name, func(path string) error {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if err := json.Unmarshal(b, v); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		return nil
+	})
+}

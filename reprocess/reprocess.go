@@ -1,0 +1,235 @@
+// Package reprocess classifies archives in bulk.
+//
+// A [Plan] divides the inputs into shards. Workers classify one shard at a time and store its results, a part, as a
+// whole under a name derived from everything that determines them: the content of the inputs, the model and the
+// settings. A part that exists is therefore never made again, neither after a crash, nor when the command is repeated
+// with more files, and it does not matter which of several workers made it. When all parts exist, the table of results,
+// the report and the manifest are derived from them, in the order of the inputs.
+package reprocess
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"time"
+
+	"github.com/voxelstream/voxelstream/classify"
+	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/formats"
+	"github.com/voxelstream/voxelstream/internal/store"
+	"github.com/voxelstream/voxelstream/record"
+	"github.com/voxelstream/voxelstream/sinks/table"
+	"github.com/voxelstream/voxelstream/voxelize"
+)
+
+// Job is a bulk classification.
+type Job struct {
+	// Store receives the parts and the results.
+	Store store.Store
+	// Format is the format of the table of results.
+	Format        *table.Format
+	FormatOptions any
+	// Settings are part of the identity of every part.
+	Settings Settings
+	// Reading and Voxelize convert the inputs to volumes. Classifier returns a network for one worker, which uses a
+	// single thread.
+	Reading    ingest.Options
+	Voxelize   voxelize.Options
+	Classifier func() (*classify.Classifier, error)
+	// Classes are the names of the model's classes, if it names them.
+	Classes []string
+	// Batch is the number of volumes per forward pass, Workers the number of shards at the same time, ShardRows the
+	// number of rows of a shard.
+	Batch, Workers, ShardRows int
+	// Strict ends the job at the first row or input that cannot be classified.
+	Strict bool
+	// Force discards the results of other inputs or settings in the store. Resume requires an earlier run there.
+	Force, Resume bool
+	// Progress is called with a number of rows that are done. It may be called concurrently, and may be nil.
+	Progress func(rows int)
+	// Dispatch does the missing shards elsewhere, if it is not nil.
+	Dispatch func(ctx context.Context, p *Plan, missing []*Shard) error
+}
+
+// DefaultShardRows is the default number of rows of a shard: a few seconds of work.
+const DefaultShardRows = 16384
+
+// Settings are what determines classifications besides the inputs. They are compared as text.
+type Settings struct {
+	// Version is the version of this program.
+	Version string       `json:"version"`
+	Model   record.Model `json:"model"`
+	// ShardRows is the number of rows of a shard.
+	ShardRows int `json:"shard_rows"`
+	// Config are the settings that concern reading, voxelization and classification, by key.
+	Config map[string]string `json:"config"`
+}
+
+// Result says what a job has done.
+type Result struct {
+	// Files are the inputs, in order.
+	Files []FileResult
+	// Rows is the number of rows, Classified that of those in the table, Failed that of those that could not be
+	// classified. Resumed is the number of rows that an earlier run has done.
+	Rows, Classified, Failed, Resumed int64
+	Seconds                           float64
+	// Stages has the time spent in each stage by all workers, and Finish that of writing the results.
+	Stages Stages
+	Finish time.Duration
+	// Outputs are the names of the files in the store.
+	Outputs []string
+	// Accuracy is that of the rows with a label; nil if there are none.
+	Accuracy *float64
+}
+
+// FileResult says what happened to an input.
+type FileResult struct {
+	Input
+	// Streams are the streams of its rows.
+	Streams []string
+	// Resumed reports that an earlier run has done all of it.
+	Resumed bool
+	// Classified and Failed count its rows. Error is the reason for the first failure.
+	Classified, Failed int
+	Error              string
+	Notes              []string
+}
+
+// progress reports rows that are done.
+func (j *Job) progress(rows int) {
+	if j.Progress != nil && rows > 0 {
+		j.Progress(rows)
+	}
+}
+
+// quiet returns the options for reading inputs without reports.
+func (j *Job) quiet() ingest.Options {
+	o := j.Reading
+	o.Noted, o.Skipped = nil, nil
+	return o
+}
+
+// open opens the rows of a piece.
+func (j *Job) open(ctx context.Context, path string, piece Piece, o ingest.Options) (ingest.Source, error) {
+	src, err := formats.Open(ctx, path, o)
+	if err != nil || piece.First == 0 && piece.Rows == unknown {
+		return src, err
+	}
+	if slicer, ok := src.(ingest.Slicer); ok {
+		slicer.Slice(piece.First, piece.Rows)
+		return src, nil
+	}
+	if piece.First == 0 {
+		return src, nil
+	}
+	return nil, errors.Join(fmt.Errorf("cannot begin at row %d: the file has changed", piece.First), src.Close())
+}
+
+// Run does what is not done yet and writes the results. After an error, what was done is kept in the store, and Run may
+// be called again.
+func (j *Job) Run(ctx context.Context, p *Plan) (*Result, error) {
+	start := time.Now()
+	if err := j.begin(ctx, p); err != nil {
+		return nil, err
+	}
+	done, err := j.done(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if j.Strict {
+		if err := p.strict(); err != nil {
+			return nil, err
+		}
+	}
+	if j.Progress != nil {
+		j.progress(p.rowsOf(done))
+	}
+	var stages Stages
+	if j.Dispatch != nil {
+		err = j.Dispatch(ctx, p, p.missing(done))
+	} else {
+		stages, err = j.work(ctx, p, p.missing(done))
+	}
+	if err != nil {
+		return nil, err
+	}
+	finish := time.Now()
+	f, err := j.finish(ctx, p, done)
+	if err != nil {
+		return nil, err
+	}
+	r := f.result()
+	r.Stages, r.Finish, r.Seconds = stages, time.Since(finish), time.Since(start).Seconds()
+	return r, f.report(ctx, r)
+}
+
+// missing returns the shards that are not done.
+func (p *Plan) missing(done map[string]bool) []*Shard {
+	var out []*Shard
+	for i := range p.Shards {
+		if s := &p.Shards[i]; !done[s.Key] {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// rowsOf returns the number of rows of the shards that are done, as far as it is known.
+func (p *Plan) rowsOf(done map[string]bool) int {
+	n := 0
+	for _, s := range p.Shards {
+		for _, piece := range s.Pieces {
+			if done[s.Key] {
+				n += max(0, piece.Rows)
+			}
+		}
+	}
+	return n
+}
+
+// Remaining returns the number of rows that an earlier run has not done, as far as it is known.
+func (j *Job) Remaining(ctx context.Context, p *Plan) (int64, error) {
+	done, err := j.done(ctx)
+	return p.Rows - int64(p.rowsOf(done)), err
+}
+
+// strict returns an error if an input cannot be read.
+func (p *Plan) strict() error {
+	for _, in := range p.Inputs {
+		if in.Error != "" {
+			return fmt.Errorf("%s: %s", in.File, in.Error)
+		}
+	}
+	return nil
+}
+
+// begin compares the job with the earlier one in the store, if there is one, and stores its manifest.
+func (j *Job) begin(ctx context.Context, p *Plan) error {
+	var old Manifest
+	err := j.getJSON(ctx, manifestName, &old)
+	switch {
+	case err == nil && !j.Force:
+		if err := old.continued(j, p); err != nil {
+			return err
+		}
+	case errors.Is(err, fs.ErrNotExist) && j.Resume:
+		return fmt.Errorf("%s: %w: found no %s", j.Store, ErrOther, manifestName)
+	case errors.Is(err, fs.ErrNotExist) && !j.Force:
+		files, err := j.Store.List(ctx, "")
+		if err != nil {
+			return err
+		}
+		names := append(j.outputs(), reportJSON, reportHTML)
+		for _, f := range files {
+			if slices.Contains(names, f.Name) {
+				return fmt.Errorf("%s: %w: found the file %s, which no earlier run has made; use --force to replace it",
+					j.Store, ErrOther, f.Name)
+			}
+		}
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%s: %w", j.Store, err)
+	}
+	return j.putJSON(ctx, manifestName, j.manifest(p, nil))
+}

@@ -1,0 +1,230 @@
+package reprocess
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/voxelstream/voxelstream/classify"
+	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/pipeline"
+	"github.com/voxelstream/voxelstream/record"
+	"github.com/voxelstream/voxelstream/voxelize"
+)
+
+// Stages is the time that the workers spent in each stage, added up over all workers.
+type Stages struct {
+	Read     time.Duration
+	Voxelize time.Duration
+	Network  time.Duration
+	Store    time.Duration
+}
+
+// worker works on one shard at a time.
+type worker struct {
+	job      *Job
+	voxelize *voxelize.Voxelizer
+	network  *classify.Classifier
+	batch    []classify.Item
+	rows     []record.Classification
+	stages   Stages
+}
+
+func (j *Job) newWorker() (*worker, error) {
+	v, err := voxelize.New(j.Voxelize)
+	if err != nil {
+		return nil, err
+	}
+	n, err := j.Classifier()
+	if err != nil {
+		return nil, err
+	}
+	return &worker{job: j, voxelize: v, network: n}, nil
+}
+
+// work does shards on all workers.
+func (j *Job) work(ctx context.Context, p *Plan, todo []*Shard) (st Stages, err error) {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	for range min(j.Workers, len(todo)) {
+		wg.Go(func() {
+			w, err := j.newWorker()
+			if err != nil {
+				stop(err)
+				return
+			}
+			defer w.network.Close()
+			for ctx.Err() == nil {
+				i := int(next.Add(1)) - 1
+				if i >= len(todo) {
+					break
+				}
+				if err := w.do(ctx, p, todo[i]); err != nil {
+					stop(err)
+				}
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			st.add(w.stages)
+		})
+	}
+	wg.Wait()
+	return st, context.Cause(ctx)
+}
+
+func (s *Stages) add(o Stages) {
+	s.Read += o.Read
+	s.Voxelize += o.Voxelize
+	s.Network += o.Network
+	s.Store += o.Store
+}
+
+// do does a shard and stores its part.
+func (w *worker) do(ctx context.Context, p *Plan, s *Shard) error {
+	o := Outcome{Pieces: make([]PieceOutcome, len(s.Pieces))}
+	w.rows = w.rows[:0]
+	for i, piece := range s.Pieces {
+		before := len(w.rows)
+		if err := w.piece(ctx, &p.Inputs[piece.Input], piece, &o.Pieces[i]); err != nil {
+			return err
+		}
+		o.Pieces[i].Classified = len(w.rows) - before
+	}
+	begin := time.Now()
+	err := w.job.save(ctx, s.Key, &o, w.rows)
+	w.stages.Store += time.Since(begin)
+	return err
+}
+
+// piece classifies a piece. What concerns the input is part of the outcome; an error ends the job.
+func (w *worker) piece(ctx context.Context, in *Input, piece Piece, o *PieceOutcome) error {
+	reading := w.job.quiet()
+	reading.Notes = nil
+	reading.Noted = func(_ string, notes []ingest.Note) {
+		for _, n := range notes {
+			o.Notes = append(o.Notes, n.String())
+		}
+	}
+	failed := func(err error) error {
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case w.job.Strict:
+			return fmt.Errorf("%s: %w", in.File, err)
+		}
+		o.Error = reason(in.File, err)
+		return nil
+	}
+	src, err := w.job.open(ctx, in.File, piece, reading)
+	if err != nil {
+		return failed(err)
+	}
+	err = w.classify(ctx, src, o)
+	if cerr := src.Close(); err == nil {
+		err = cerr
+	}
+	if want := piece.Rows; err == nil && want != unknown && o.Rows != want {
+		err = fmt.Errorf("found %d rows from row %d on, want %d: the file has changed", o.Rows, piece.First, want)
+	}
+	if stop, ok := errors.AsType[*stopError](err); ok {
+		return stop.error
+	}
+	if err != nil {
+		return failed(err)
+	}
+	return nil
+}
+
+// stopError is an error that ends the job.
+type stopError struct{ error }
+
+// classify classifies all rows of a source. Any error but a *stopError concerns the input.
+func (w *worker) classify(ctx context.Context, src ingest.Source, o *PieceOutcome) error {
+	for {
+		begin := time.Now()
+		s, err := src.Read(ctx)
+		read := time.Now()
+		w.stages.Read += read.Sub(begin)
+		end := errors.Is(err, io.EOF)
+		item, bad := errors.AsType[*ingest.ItemError](err)
+		switch {
+		case ctx.Err() != nil:
+			return &stopError{context.Cause(ctx)}
+		case bad:
+			o.Rows++
+			if err := w.reject(o, item.ID, item.Err); err != nil {
+				return err
+			}
+			continue
+		case err != nil:
+			return errors.Join(w.pass(ctx, o), endless(err, end))
+		}
+		o.Rows++
+		v, err := w.voxelize.Volume(s)
+		w.stages.Voxelize += time.Since(read)
+		if err != nil {
+			if err := w.reject(o, s.ID, err); err != nil {
+				return err
+			}
+			continue
+		}
+		if w.batch = append(w.batch, classify.Item{Volume: v}); len(w.batch) >= w.job.Batch {
+			if err := w.pass(ctx, o); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// endless returns err unless it is the end.
+func endless(err error, end bool) error {
+	if end {
+		return nil
+	}
+	return err
+}
+
+// pass classifies the batch.
+func (w *worker) pass(ctx context.Context, o *PieceOutcome) error {
+	if len(w.batch) == 0 {
+		return nil
+	}
+	begin := time.Now()
+	out, err := w.network.ProcessBatch(ctx, w.batch)
+	w.stages.Network += time.Since(begin)
+	partial, ok := errors.AsType[*pipeline.PartialError](err)
+	if err != nil && !ok {
+		return &stopError{err}
+	}
+	before := len(w.rows)
+	for i := range out {
+		if partial != nil && partial.Failed[i] != nil {
+			if err := w.reject(o, w.batch[i].ID, partial.Failed[i]); err != nil {
+				return err
+			}
+			continue
+		}
+		w.rows = append(w.rows, out[i])
+	}
+	w.job.progress(len(w.rows) - before)
+	clear(w.batch)
+	w.batch = w.batch[:0]
+	return nil
+}
+
+// reject notes a row that cannot be classified.
+func (w *worker) reject(o *PieceOutcome, id record.ID, err error) error {
+	if w.job.Strict {
+		return &stopError{fmt.Errorf("%v: %w", id, err)}
+	}
+	o.Rejected = append(o.Rejected, Rejected{EventID: id.String(), Error: err.Error()})
+	w.job.progress(1)
+	return nil
+}
