@@ -50,7 +50,8 @@ func (j *Job) finish(ctx context.Context, p *Plan, before map[string]bool) (*res
 		}),
 	}
 	for i, in := range p.Inputs {
-		f.files[i] = FileResult{Input: in, Resumed: in.used() && in.Rows != 0, Error: in.Error}
+		f.files[i] = FileResult{Input: in, Resumed: in.Used() && in.Rows != 0, Error: in.Error}
+		f.files[i].Rows = 0 // those that were read
 	}
 	for _, s := range p.Shards {
 		for _, piece := range s.Pieces {
@@ -123,7 +124,7 @@ func (f *results) add(piece Piece, o *PieceOutcome, rows []record.Classification
 	file, labels := &f.files[piece.Input], &f.labels[piece.Input]
 	file.Classified += len(rows)
 	file.Failed += len(o.Rejected)
-	file.Rows = max(0, file.Rows) + o.Rows
+	file.Rows += o.Rows
 	if file.Error == "" {
 		file.Error = o.Error
 	}

@@ -67,7 +67,7 @@ func (m *Manifest) continued(j *Job, p *Plan) error {
 	gone := 0
 	first := ""
 	for _, in := range m.Inputs {
-		if in.used() && !now[in.File] {
+		if in.Used() && !now[in.File] {
 			gone++
 			if first == "" {
 				first = in.File

@@ -35,13 +35,15 @@ type Input struct {
 	// Skipped is the reason for which it is left out, Error that for which it cannot be read.
 	Skipped string `json:"skipped,omitempty"`
 	Error   string `json:"error,omitempty"`
+	// Repeats is an earlier input with the same name and content, whose rows have the same ids. It is read instead.
+	Repeats string `json:"repeats,omitempty"`
 }
 
 // unknown is the number of rows of an input that must be read to count them.
 const unknown = -1
 
-// used reports whether the input is read.
-func (in *Input) used() bool { return in.Skipped == "" && in.Error == "" }
+// Used reports whether the input is read.
+func (in *Input) Used() bool { return in.Skipped == "" && in.Error == "" && in.Repeats == "" }
 
 // Shard is work that is done and stored as a whole.
 type Shard struct {
@@ -91,7 +93,7 @@ func (j *Job) NewPlan(ctx context.Context, paths []string) (*Plan, error) {
 	var g errgroup.Group
 	g.SetLimit(j.Workers)
 	for i := range p.Inputs {
-		if in := &p.Inputs[i]; in.used() {
+		if in := &p.Inputs[i]; in.Used() {
 			g.Go(func() error { return j.look(ctx, in) })
 		}
 	}
@@ -100,7 +102,7 @@ func (j *Job) NewPlan(ctx context.Context, paths []string) (*Plan, error) {
 	}
 	p.unique()
 	for i := range p.Inputs {
-		if in := &p.Inputs[i]; in.used() {
+		if in := &p.Inputs[i]; in.Used() {
 			p.Bytes += in.Bytes
 			p.Rows += int64(max(0, in.Rows))
 			if in.Rows == unknown {
@@ -134,7 +136,7 @@ func (j *Job) look(ctx context.Context, in *Input) (err error) {
 		return fail(err)
 	}
 	in.Rows = unknown
-	if sized, ok := src.(ingest.Sized); ok {
+	if sized, ok := src.(ingest.Slicer); ok {
 		in.Rows = sized.Len()
 	}
 	if err := src.Close(); err != nil {
@@ -143,18 +145,18 @@ func (j *Job) look(ctx context.Context, in *Input) (err error) {
 	return nil
 }
 
-// unique skips inputs whose rows would have the ids of an earlier one.
+// unique finds inputs whose rows would have the ids of an earlier one.
 func (p *Plan) unique() {
 	type content struct{ stream, digest string }
 	first := map[content]string{}
 	for i := range p.Inputs {
 		in := &p.Inputs[i]
-		if !in.used() {
+		if !in.Used() {
 			continue
 		}
 		c := content{in.Stream, in.Digest}
 		if earlier, again := first[c]; again {
-			in.Skipped = "the same as " + earlier
+			in.Repeats = earlier
 			continue
 		}
 		first[c] = in.File
@@ -181,7 +183,7 @@ func (p *Plan) divide(j *Job) error {
 	}
 	for i := range p.Inputs {
 		in := &p.Inputs[i]
-		if !in.used() || in.Rows == 0 {
+		if !in.Used() || in.Rows == 0 {
 			continue
 		}
 		if in.Rows != unknown && in.Rows < j.ShardRows {

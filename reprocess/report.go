@@ -15,7 +15,7 @@ func (f *results) result() *Result {
 	var labels labelled
 	for i := range f.files {
 		file := &f.files[i]
-		if file.Rows = max(0, file.Rows); file.used() {
+		if file.Used() {
 			r.Rows += int64(file.Rows)
 			r.Classified += int64(file.Classified)
 			r.Failed += int64(file.Failed)
@@ -56,9 +56,9 @@ func (f *results) report(ctx context.Context, r *Result) error {
 		file := &f.files[i]
 		rep.Files = append(rep.Files, report.File{
 			File: file.File, Streams: file.Streams, Status: file.status(), Rows: file.Rows, Classified: file.Classified,
-			Failed: file.Failed, Accuracy: f.labels[i].accuracy(), Error: cmp.Or(file.Error, file.Skipped), Notes: file.Notes,
+			Failed: file.Failed, Accuracy: f.labels[i].accuracy(), Error: file.Why(), Notes: file.Notes,
 		})
-		if !file.used() {
+		if !file.Used() {
 			rep.Skipped++
 		}
 	}
@@ -73,10 +73,18 @@ func (f *results) report(ctx context.Context, r *Result) error {
 	})
 }
 
+// Why returns the reason if not all rows of the input are in the results, or an empty string.
+func (r *FileResult) Why() string {
+	if r.Repeats != "" {
+		return "the same name and content as " + r.Repeats
+	}
+	return cmp.Or(r.Error, r.Skipped)
+}
+
 // status returns the outcome of an input for the report.
 func (r *FileResult) status() report.Status {
 	switch {
-	case r.Skipped != "":
+	case r.Skipped != "", r.Repeats != "":
 		return report.Skipped
 	case r.Error != "" && r.Classified == 0:
 		return report.Failed

@@ -114,17 +114,10 @@ func (j *Job) quiet() ingest.Options {
 // open opens the rows of a piece.
 func (j *Job) open(ctx context.Context, path string, piece Piece, o ingest.Options) (ingest.Source, error) {
 	src, err := formats.Open(ctx, path, o)
-	if err != nil || piece.First == 0 && piece.Rows == unknown {
+	if err != nil || piece.Rows == unknown {
 		return src, err
 	}
-	if slicer, ok := src.(ingest.Slicer); ok {
-		slicer.Slice(piece.First, piece.Rows)
-		return src, nil
-	}
-	if piece.First == 0 {
-		return src, nil
-	}
-	return nil, errors.Join(fmt.Errorf("cannot begin at row %d: the file has changed", piece.First), src.Close())
+	return ingest.Slice(src, piece.First, piece.Rows), nil
 }
 
 // Run does what is not done yet and writes the results. After an error, what was done is kept in the store, and Run may

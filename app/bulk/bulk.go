@@ -129,11 +129,13 @@ func Reprocess(ctx context.Context, a *app.Env, paths []string, o Options) (*Res
 // outcome converts the outcome of an input.
 func outcome(r *reprocess.FileResult) app.FileOutcome {
 	f := app.FileOutcome{
-		File: r.File, Status: app.FileDone, Rows: int64(r.Classified), Failed: int64(r.Failed), Error: r.Error,
+		File: r.File, Status: app.FileDone, Rows: int64(r.Classified), Failed: int64(r.Failed), Error: r.Why(),
 	}
 	switch {
 	case r.Skipped != "":
-		f.Status, f.Error = app.FileSkipped, r.Skipped
+		f.Status = app.FileSkipped
+	case r.Repeats != "":
+		f.Status = app.FileRepeated
 	case r.Error != "":
 		f.Status = app.FileFailed
 	case r.Resumed:
@@ -218,7 +220,7 @@ func prepare(ctx context.Context, a *app.Env, paths []string, o Options) (_ *rep
 		return nil, nil, err
 	}
 	p, err := j.NewPlan(ctx, files)
-	if err == nil && !slices.ContainsFunc(p.Inputs, func(in reprocess.Input) bool { return in.Digest != "" }) {
+	if err == nil && !slices.ContainsFunc(p.Inputs, func(in reprocess.Input) bool { return in.Used() }) {
 		err = unusable(p)
 	}
 	if err != nil {
