@@ -24,11 +24,11 @@ func (j *Job) Estimate(ctx context.Context, p *Plan) (float64, error) {
 	}
 	quiet := *j
 	quiet.Progress = nil
-	w, err := quiet.newWorker()
+	w, err := quiet.NewWorker()
 	if err != nil {
 		return 0, err
 	}
-	defer w.network.Close()
+	defer w.Close()
 	// The first rows include the start of everything.
 	rows := min(sample.Rows, estimateRows)
 	var o PieceOutcome

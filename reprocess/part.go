@@ -59,6 +59,12 @@ func (j *Job) done(ctx context.Context) (map[string]bool, error) {
 	return keys, nil
 }
 
+// Done reports whether a shard is done.
+func (j *Job) Done(ctx context.Context, s *Shard) (bool, error) {
+	files, err := j.Store.List(ctx, partPrefix+s.Key+rowsExtension)
+	return len(files) > 0, err
+}
+
 // save stores a part.
 func (j *Job) save(ctx context.Context, key string, o *Outcome, rows []record.Classification) error {
 	if err := j.putJSON(ctx, partPrefix+key+storyExtension, o); err != nil {

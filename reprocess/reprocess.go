@@ -9,6 +9,8 @@ package reprocess
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -49,7 +51,8 @@ type Job struct {
 	Force, Resume bool
 	// Progress is called with a number of rows that are done. It may be called concurrently, and may be nil.
 	Progress func(rows int)
-	// Dispatch does the missing shards elsewhere, if it is not nil.
+	// Dispatch, if it is not nil, has the missing shards done by workers in several processes. It returns when no shard
+	// is missing.
 	Dispatch func(ctx context.Context, p *Plan, missing []*Shard) error
 }
 
@@ -158,6 +161,12 @@ func (j *Job) Run(ctx context.Context, p *Plan) (*Result, error) {
 	return r, f.report(ctx, r)
 }
 
+// Missing returns the shards that are not done.
+func (j *Job) Missing(ctx context.Context, p *Plan) ([]*Shard, error) {
+	done, err := j.done(ctx)
+	return p.missing(done), err
+}
+
 // missing returns the shards that are not done.
 func (p *Plan) missing(done map[string]bool) []*Shard {
 	var out []*Shard
@@ -193,6 +202,48 @@ func (p *Plan) strict() error {
 	for _, in := range p.Inputs {
 		if in.Error != "" {
 			return fmt.Errorf("%s: %s", in.File, in.Error)
+		}
+	}
+	return nil
+}
+
+// Join returns the plan of the job that another process has begun in the store, and its identity. The settings must be
+// the same.
+func (j *Job) Join(ctx context.Context) (p *Plan, id string, err error) {
+	var m Manifest
+	err = j.getJSON(ctx, manifestName, &m)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, "", fmt.Errorf("%s: found no %s: start the job first", j.Store, manifestName)
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	if what := m.Settings.differ(&j.Settings); what != "" {
+		return nil, "", fmt.Errorf("%s: %w: it has another %s", j.Store, ErrOther, what)
+	}
+	p = &Plan{Inputs: m.Inputs, Shards: m.Shards}
+	return p, p.ID(), nil
+}
+
+// ID identifies the work of a plan.
+func (p *Plan) ID() string {
+	h := sha256.New()
+	for _, s := range p.Shards {
+		fmt.Fprintln(h, s.Key)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}
+
+// Verify returns an error if an input of a shard is not as the plan says, on this machine and now.
+func (p *Plan) Verify(s *Shard) error {
+	for _, piece := range s.Pieces {
+		in := &p.Inputs[piece.Input]
+		now, _, err := digest(in.File)
+		if err != nil {
+			return err
+		}
+		if now != in.Digest {
+			return fmt.Errorf("%s: found other content than that of the plan", in.File)
 		}
 	}
 	return nil

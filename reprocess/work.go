@@ -24,8 +24,8 @@ type Stages struct {
 	Store    time.Duration
 }
 
-// worker works on one shard at a time.
-type worker struct {
+// Worker works on one shard at a time.
+type Worker struct {
 	job      *Job
 	voxelize *voxelize.Voxelizer
 	network  *classify.Classifier
@@ -34,7 +34,8 @@ type worker struct {
 	stages   Stages
 }
 
-func (j *Job) newWorker() (*worker, error) {
+// NewWorker prepares a worker. The caller must call Close.
+func (j *Job) NewWorker() (*Worker, error) {
 	v, err := voxelize.New(j.Voxelize)
 	if err != nil {
 		return nil, err
@@ -43,7 +44,7 @@ func (j *Job) newWorker() (*worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &worker{job: j, voxelize: v, network: n}, nil
+	return &Worker{job: j, voxelize: v, network: n}, nil
 }
 
 // work does shards on all workers.
@@ -55,18 +56,18 @@ func (j *Job) work(ctx context.Context, p *Plan, todo []*Shard) (st Stages, err 
 	var mu sync.Mutex
 	for range min(j.Workers, len(todo)) {
 		wg.Go(func() {
-			w, err := j.newWorker()
+			w, err := j.NewWorker()
 			if err != nil {
 				stop(err)
 				return
 			}
-			defer w.network.Close()
+			defer w.Close()
 			for ctx.Err() == nil {
 				i := int(next.Add(1)) - 1
 				if i >= len(todo) {
 					break
 				}
-				if err := w.do(ctx, p, todo[i]); err != nil {
+				if err := w.Do(ctx, p, todo[i]); err != nil {
 					stop(err)
 				}
 			}
@@ -86,8 +87,11 @@ func (s *Stages) add(o Stages) {
 	s.Store += o.Store
 }
 
-// do does a shard and stores its part.
-func (w *worker) do(ctx context.Context, p *Plan, s *Shard) error {
+// Close stops the worker's network.
+func (w *Worker) Close() { w.network.Close() }
+
+// Do does a shard and stores its part.
+func (w *Worker) Do(ctx context.Context, p *Plan, s *Shard) error {
 	o := Outcome{Pieces: make([]PieceOutcome, len(s.Pieces))}
 	w.rows = w.rows[:0]
 	for i, piece := range s.Pieces {
@@ -104,7 +108,7 @@ func (w *worker) do(ctx context.Context, p *Plan, s *Shard) error {
 }
 
 // piece classifies a piece. What concerns the input is part of the outcome; an error ends the job.
-func (w *worker) piece(ctx context.Context, in *Input, piece Piece, o *PieceOutcome) error {
+func (w *Worker) piece(ctx context.Context, in *Input, piece Piece, o *PieceOutcome) error {
 	reading := w.job.quiet()
 	reading.Notes = nil
 	reading.Noted = func(_ string, notes []ingest.Note) {
@@ -146,7 +150,7 @@ func (w *worker) piece(ctx context.Context, in *Input, piece Piece, o *PieceOutc
 type stopError struct{ error }
 
 // classify classifies all rows of a source. Any error but a *stopError concerns the input.
-func (w *worker) classify(ctx context.Context, src ingest.Source, o *PieceOutcome) error {
+func (w *Worker) classify(ctx context.Context, src ingest.Source, o *PieceOutcome) error {
 	for {
 		begin := time.Now()
 		s, err := src.Read(ctx)
@@ -192,7 +196,7 @@ func endless(err error, end bool) error {
 }
 
 // pass classifies the batch.
-func (w *worker) pass(ctx context.Context, o *PieceOutcome) error {
+func (w *Worker) pass(ctx context.Context, o *PieceOutcome) error {
 	if len(w.batch) == 0 {
 		return nil
 	}
@@ -220,7 +224,7 @@ func (w *worker) pass(ctx context.Context, o *PieceOutcome) error {
 }
 
 // reject notes a row that cannot be classified.
-func (w *worker) reject(o *PieceOutcome, id record.ID, err error) error {
+func (w *Worker) reject(o *PieceOutcome, id record.ID, err error) error {
 	if w.job.Strict {
 		return &stopError{fmt.Errorf("%v: %w", id, err)}
 	}

@@ -172,7 +172,7 @@ func PlanOf(ctx context.Context, a *app.Env, paths []string, o Options) (*Plan, 
 	return out, nil
 }
 
-// prepare loads the model, opens the store and looks at the inputs.
+// prepare makes the job and its plan.
 func prepare(ctx context.Context, a *app.Env, paths []string, o Options) (_ *reprocess.Job, _ *reprocess.Plan,
 	err error,
 ) {
@@ -187,17 +187,42 @@ func prepare(ctx context.Context, a *app.Env, paths []string, o Options) (_ *rep
 		}
 		files = append(files, in.Path())
 	}
+	j, err := newJob(ctx, a, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := j.NewPlan(ctx, files)
+	if err == nil && !slices.ContainsFunc(p.Inputs, func(in reprocess.Input) bool { return in.Used() }) {
+		err = unusable(p)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, j.Store.Close())
+	}
+	if len(a.Config.Kafka.Brokers) > 0 {
+		j.Dispatch = dispatch(a, j)
+	}
+	return j, p, nil
+}
+
+// newJob loads the model and opens the store, which the caller must close.
+func newJob(ctx context.Context, a *app.Env, o Options) (*reprocess.Job, error) {
+	switch {
+	case o.Out == "":
+		return nil, app.Usage(errors.New("missing --out, the folder for the results"))
+	case o.ShardRows < 1 || o.ShardRows > maxShardRows:
+		return nil, app.Usage(fmt.Errorf("--shard-rows: found %d, want 1 to %d", o.ShardRows, maxShardRows))
+	}
 	format, err := formatOf(o.Format)
 	if err != nil {
-		return nil, nil, app.Usage(err)
+		return nil, app.Usage(err)
 	}
 	m, err := models.Load(ctx, a.Config.Model.Path, a.Config.Model.Opening())
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	in, err := classify.InputOf(m.Model, classify.PreferencesIn(a.Config.Voxelize))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	models.LogInput(a, in)
 	j := &reprocess.Job{
@@ -216,18 +241,12 @@ func prepare(ctx context.Context, a *app.Env, paths []string, o Options) (_ *rep
 			Batch: batch, Threads: 1,
 		})
 	}
-	if j.Store, err = store.Local(o.Out); err != nil {
-		return nil, nil, err
-	}
-	p, err := j.NewPlan(ctx, files)
-	if err == nil && !slices.ContainsFunc(p.Inputs, func(in reprocess.Input) bool { return in.Used() }) {
-		err = unusable(p)
-	}
-	if err != nil {
-		return nil, nil, errors.Join(err, j.Store.Close())
-	}
-	return j, p, nil
+	j.Store, err = store.Local(o.Out)
+	return j, err
 }
+
+// maxShardRows limits the number of rows of a shard, whose results are kept in memory.
+const maxShardRows = 1 << 20
 
 // batch is the number of volumes per forward pass.
 const batch = 128

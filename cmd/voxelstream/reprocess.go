@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/bulk"
@@ -17,7 +18,7 @@ import (
 
 func (c *cli) reprocess() *cobra.Command {
 	cmd := command("reprocess INPUT...", "Classify archives in bulk, and write a table of results and a report",
-		voxelFlags, ingestFlags, modelFlag, topKFlag)
+		voxelFlags, ingestFlags, modelFlag, topKFlag, kafkaFlags)
 	cmd.Long = cmd.Short + `.
 
 The output holds the table of results, one row per classified row, report.html, report.json, manifest.json and, if rows
@@ -27,6 +28,10 @@ The work is done in shards, whose results are stored in parts/. After a crash or
 continue: at most one shard per thread is done again. If it is repeated with further inputs, only these are classified.
 The results do not depend on the number of threads, nor on interruptions.
 
+With --brokers, the shards are tasks on a topic of the cluster. This process works on them together with all processes
+that run "reprocess join" with the same output, which must be reachable from each of them under the same name, as must
+the inputs.
+
 Exit code 3 means that some files or rows could not be classified.`
 	cmd.Example = "  voxelstream reprocess archives/ --model digits.keras --out results\n" +
 		"  voxelstream reprocess a.h5 b.h5 --out results --format csv\n" +
@@ -34,27 +39,46 @@ Exit code 3 means that some files or rows could not be classified.`
 		"  voxelstream reprocess diff results-old results-new"
 	f := cmd.Flags()
 	o := bulk.Options{}
-	f.StringVarP(&o.Out, "out", "o", "", "Folder for the results. (required)")
+	jobFlags(f, &o)
 	f.StringVar(&o.Format, "format", "parquet", "Format of the table of results: "+strings.Join(bulk.Formats(), ", ")+".")
-	f.IntVar(&o.ShardRows, "shard-rows", reprocess.DefaultShardRows, "Number of rows per shard.")
 	f.BoolVar(&o.Strict, "strict", false, "Stop at the first file or row that cannot be classified.")
 	f.BoolVar(&o.Force, "force", false, "Discard the results of other inputs, models or settings in the output.")
 	resume := f.Bool("resume", false, "Continue an earlier run; it is an error if there is none. Without this flag, an "+
 		"earlier run is continued if there is one.")
 	plan := f.Bool("plan", false, "Only show what would be done, with an estimate of the time.")
-	cmd.RunE = c.do(collecting(gcKeeping, func(ctx context.Context, a *app.Env, args []string) error {
-		switch {
-		case o.Out == "":
-			return app.Usage(fmt.Errorf("missing --out"))
-		case o.ShardRows < 1 || o.ShardRows > 1<<24:
-			return app.Usage(fmt.Errorf("--shard-rows: found %d, want 1 to %d", o.ShardRows, 1<<24))
-		case *plan:
+	cmd.RunE = c.do(collecting(gcStreaming, func(ctx context.Context, a *app.Env, args []string) error {
+		if *plan {
 			p, err := bulk.PlanOf(ctx, a, args, o)
 			return show(c, p, err, planText)
 		}
 		o.Resume = *resume
 		r, err := bulk.Reprocess(ctx, a, args, o)
 		return show(c, r, err, reprocessText)
+	}))
+	cmd.AddCommand(c.reprocessJoin())
+	return cmd
+}
+
+// jobFlags adds the flags that every process of a job needs.
+func jobFlags(f *pflag.FlagSet, o *bulk.Options) {
+	f.StringVarP(&o.Out, "out", "o", "", "Folder for the results. (required)")
+	f.IntVar(&o.ShardRows, "shard-rows", reprocess.DefaultShardRows, "Number of rows per shard.")
+}
+
+func (c *cli) reprocessJoin() *cobra.Command {
+	cmd := command("join", "Work on a job that another process has begun with reprocess --brokers", voxelFlags,
+		ingestFlags, modelFlag, topKFlag, kafkaFlags)
+	cmd.Long = cmd.Short + `.
+
+The settings must be those of the job. The command ends when the job is complete.`
+	cmd.Example = "  voxelstream reprocess join --out /mnt/results --brokers kafka1:9092"
+	o := bulk.Options{Format: bulk.Formats()[0]}
+	jobFlags(cmd.Flags(), &o)
+	cmd.RunE = c.do(collecting(gcStreaming, func(ctx context.Context, a *app.Env, _ []string) error {
+		r, err := bulk.Join(ctx, a, o)
+		return show(c, r, err, func(w io.Writer, r *bulk.Joined) {
+			fmt.Fprintf(w, "%s of %d in %.1f s\n", app.Count(r.Shards, "shard"), r.Total, r.Seconds)
+		})
 	}))
 	return cmd
 }

@@ -127,15 +127,23 @@ func (l *local) Get(ctx context.Context, name string, read func(path string) err
 
 func (l *local) List(ctx context.Context, prefix string) ([]File, error) {
 	var out []File
-	err := filepath.WalkDir(l.dir, func(path string, e fs.DirEntry, err error) error {
+	// Only the folder that the prefix names is walked.
+	root := l.dir
+	if i := strings.LastIndexByte(prefix, '/'); i >= 0 {
+		if err := check(prefix[:i]); err != nil {
+			return nil, err
+		}
+		root = filepath.Join(l.dir, filepath.FromSlash(prefix[:i]))
+	}
+	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
 		switch {
-		case errors.Is(err, fs.ErrNotExist) && path != l.dir:
-			return nil // removed meanwhile
+		case errors.Is(err, fs.ErrNotExist):
+			return nil // removed meanwhile, or never there
 		case err != nil:
 			return err
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case path == l.dir:
+		case path == root:
 			return nil
 		case strings.HasPrefix(e.Name(), "."):
 			if e.IsDir() {
