@@ -22,8 +22,10 @@ import (
 type results struct {
 	job     *Job
 	plan    *Plan
+	before  map[string]bool // shards that an earlier run has done
 	files   []FileResult
 	labels  []labelled // of each input
+	resumed int64      // rows of parts that an earlier run has made
 	builder *report.Builder
 	// places are where the rows of a stream come from, in the order of their numbers.
 	places map[string][]place
@@ -43,7 +45,7 @@ type place struct {
 // needed. before are the shards that an earlier run has done.
 func (j *Job) finish(ctx context.Context, p *Plan, before map[string]bool) (*results, error) {
 	f := &results{
-		job: j, plan: p, files: make([]FileResult, len(p.Inputs)), labels: make([]labelled, len(p.Inputs)),
+		job: j, plan: p, before: before, files: make([]FileResult, len(p.Inputs)), labels: make([]labelled, len(p.Inputs)),
 		places: map[string][]place{},
 		builder: report.NewBuilder(report.Options{
 			Title: "Results of reprocess", Model: j.Settings.Model, Classes: j.Classes, Examples: examples,
@@ -109,6 +111,9 @@ func (f *results) table(ctx context.Context) func(path string) error {
 			s := &f.plan.Shards[i]
 			err = f.job.load(ctx, s, func(piece Piece, o *PieceOutcome, rows []record.Classification) error {
 				f.add(piece, o, rows)
+				if f.before[s.Key] {
+					f.resumed += int64(o.Rows)
+				}
 				return w.Write(rows)
 			})
 			if err != nil {

@@ -11,7 +11,7 @@ import (
 
 // result returns what the job has done.
 func (f *results) result() *Result {
-	r := &Result{Files: f.files}
+	r := &Result{Files: f.files, Resumed: f.resumed}
 	var labels labelled
 	for i := range f.files {
 		file := &f.files[i]
@@ -19,9 +19,6 @@ func (f *results) result() *Result {
 			r.Rows += int64(file.Rows)
 			r.Classified += int64(file.Classified)
 			r.Failed += int64(file.Failed)
-		}
-		if file.Resumed {
-			r.Resumed += int64(file.Rows)
 		}
 		labels.rows += f.labels[i].rows
 		labels.correct += f.labels[i].correct

@@ -139,9 +139,6 @@ func (j *Job) Run(ctx context.Context, p *Plan) (*Result, error) {
 			return nil, err
 		}
 	}
-	if j.Progress != nil {
-		j.progress(p.rowsOf(done))
-	}
 	var stages Stages
 	if j.Dispatch != nil {
 		err = j.Dispatch(ctx, p, p.missing(done))

@@ -82,10 +82,14 @@ func Reprocess(ctx context.Context, a *app.Env, paths []string, o Options) (*Res
 		return nil, app.Interrupted(ctx, err)
 	}
 	defer j.Store.Close() //nolint:errcheck // everything in it is durable
+	left, err := j.Remaining(ctx, p)
+	if err != nil {
+		return nil, err
+	}
 	bar := a.Bar("rows")
 	defer bar.Done()
 	var rows atomic.Int64
-	j.Progress = func(n int) { bar.Set(rows.Add(int64(n)), p.Rows, "") }
+	j.Progress = func(n int) { bar.Set(rows.Add(int64(n)), left, "") }
 	a.Started()
 	r, err := j.Run(ctx, p)
 	if err != nil {

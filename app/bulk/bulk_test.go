@@ -205,20 +205,17 @@ func TestReprocessInterrupted(t *testing.T) {
 	}
 }
 
-// cancelling is progress that cancels after some rows more than at the beginning.
+// cancelling is progress that cancels after some rows.
 type cancelling struct {
-	after, first int64
-	cancel       func()
+	after  int64
+	cancel func()
 }
 
 func (c *cancelling) Bar(string) app.Bar { return c }
 func (*cancelling) Line(string)          {}
 func (*cancelling) Done()                {}
 func (c *cancelling) Set(done, _ int64, _ string) {
-	if c.first == 0 {
-		c.first = done
-	}
-	if done-c.first >= c.after {
+	if done >= c.after {
 		c.cancel()
 	}
 }

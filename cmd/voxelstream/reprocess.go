@@ -18,7 +18,7 @@ import (
 
 func (c *cli) reprocess() *cobra.Command {
 	cmd := command("reprocess INPUT...", "Classify archives in bulk, and write a table of results and a report",
-		voxelFlags, ingestFlags, modelFlag, topKFlag, kafkaFlags)
+		voxelFlags, inputFormatFlags(), modelFlag, topKFlag, kafkaFlags)
 	cmd.Long = cmd.Short + `.
 
 The output holds the table of results, one row per classified row, report.html, report.json, manifest.json and, if rows
@@ -67,7 +67,7 @@ func jobFlags(f *pflag.FlagSet, o *bulk.Options) {
 
 func (c *cli) reprocessJoin() *cobra.Command {
 	cmd := command("join", "Work on a job that another process has begun with reprocess --brokers", voxelFlags,
-		ingestFlags, modelFlag, topKFlag, kafkaFlags)
+		inputFormatFlags(), modelFlag, topKFlag, kafkaFlags)
 	cmd.Long = cmd.Short + `.
 
 The settings must be those of the job. The command ends when the job is complete.`

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -249,6 +250,15 @@ var (
 	openFlags   = config.Flags("model.weights", "model.input_shape", "model.exact")
 	httpFlag    = config.Flags("http")
 )
+
+// inputFormatFlags returns ingestFlags for a command whose --format is the format of the output: --input-format takes the
+// place of --format.
+func inputFormatFlags() map[string]string {
+	flags := maps.Clone(ingestFlags)
+	flags["input-format"] = flags["format"]
+	delete(flags, "format")
+	return flags
+}
 
 // command returns a command with flags that set configuration keys. Its synopsis, use, determines the arguments that it
 // accepts.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"maps"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -14,11 +13,8 @@ import (
 )
 
 func (c *cli) voxelize() *cobra.Command {
-	// The flag --format is that of the output here.
-	reading := maps.Clone(ingestFlags)
-	reading["input-format"] = reading["format"]
-	delete(reading, "format")
-	cmd := command("voxelize INPUT --out FILE", "Voxelize an input and write the grids to a file", voxelFlags, reading)
+	cmd := command("voxelize INPUT --out FILE", "Voxelize an input and write the grids to a file", voxelFlags,
+		inputFormatFlags())
 	cmd.Example = "  voxelstream voxelize scan.pcd --method occupancy --edge 0.1 --grid 32 --out scan.npy\n" +
 		"  voxelstream voxelize rgbd-frames/ --method tsdf --grid 64 --out room.npy\n" +
 		"  voxelstream voxelize --list"

@@ -1,13 +1,18 @@
 package store
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -15,7 +20,7 @@ import (
 // local is a folder.
 type local struct{ dir string }
 
-// Local returns the store in a folder, which it creates. It removes files that a killed process was writing.
+// Local returns the store in a folder, which it creates. It removes what killed processes were writing.
 func Local(dir string) (Store, error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil { // restricted by the umask
 		return nil, err
@@ -24,29 +29,61 @@ func Local(dir string) (Store, error) {
 	return l, l.clean()
 }
 
-// stale is the age at which a temporary file belongs to no living process: each is written to all the time.
+// Files are written in folders named .tmp-HOST-PROCESS-RUN-RANDOM, so that what a killed process has left can be told
+// from what a living one is writing.
+const temporaryPrefix = ".tmp-"
+
+// host and run identify this process among those that use the folder, now and before.
+var host, run = func() (string, string) {
+	name, err := os.Hostname()
+	if err != nil {
+		name = "unknown"
+	}
+	sum := sha256.Sum256([]byte(name))
+	return hex.EncodeToString(sum[:4]), rand.Text()
+}()
+
+// temporary returns the pattern of the name of a temporary folder.
+func temporary() string {
+	return fmt.Sprintf("%s%s-%d-%s-*", temporaryPrefix, host, os.Getpid(), run)
+}
+
+// stale is the age at which the temporary folder of a process on another machine is taken for one of a dead process.
 const stale = time.Hour
 
-// clean removes temporary files that are old.
+// left reports whether the process that made a temporary folder is dead.
+func left(name string, modified time.Time) bool {
+	part := strings.Split(strings.TrimPrefix(name, temporaryPrefix), "-")
+	if len(part) != 4 || part[0] != host {
+		return time.Since(modified) > stale
+	}
+	pid, err := strconv.Atoi(part[1])
+	if err != nil {
+		return true
+	}
+	if pid == os.Getpid() {
+		return part[2] != run
+	}
+	return !alive(pid)
+}
+
+// clean removes temporary folders of dead processes.
 func (l *local) clean() error {
 	return filepath.WalkDir(l.dir, func(path string, e fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if !strings.HasPrefix(e.Name(), ".tmp-") {
-			return nil
-		}
-		info, err := e.Info()
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
-		if err == nil && time.Since(info.ModTime()) > stale {
-			err = os.RemoveAll(path)
+		if err != nil || !e.IsDir() || !strings.HasPrefix(e.Name(), temporaryPrefix) {
+			return err
 		}
-		if err == nil && e.IsDir() {
+		info, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) {
 			return filepath.SkipDir
 		}
-		return err
+		if err == nil && left(e.Name(), info.ModTime()) {
+			err = os.RemoveAll(path)
+		}
+		return cmp.Or(err, filepath.SkipDir)
 	})
 }
 
@@ -83,7 +120,7 @@ func (l *local) put(ctx context.Context, name string, write func(path string) er
 		return err
 	}
 	// The file is written in a folder of its own, because a format may need more files beside it.
-	dir, err := os.MkdirTemp(filepath.Dir(final), temporary(name))
+	dir, err := os.MkdirTemp(filepath.Dir(final), temporary())
 	if err != nil {
 		return err
 	}

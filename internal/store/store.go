@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"path"
 	"strings"
 )
 
@@ -51,6 +50,3 @@ func check(name string) error {
 	}
 	return nil
 }
-
-// temporary is the pattern of the names of files that are being written.
-func temporary(name string) string { return ".tmp-*-" + path.Base(name) }

@@ -4,7 +4,10 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,28 +22,62 @@ func TestLocal(t *testing.T) {
 	})
 }
 
-// TestLocalLeftovers: what a killed process was writing is not listed, and is removed once it is old.
+// TestLocalLeftovers: what dead processes were writing is not listed and is removed, unless it may belong to a living
+// process.
 func TestLocalLeftovers(t *testing.T) {
-	dir := t.TempDir()
-	for _, name := range []string{".tmp-1-x", ".tmp-2-x"} {
-		if err := os.MkdirAll(filepath.Join(dir, "sub", name), 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
-	long := time.Now().Add(-2 * time.Hour)
-	if err := os.Chtimes(filepath.Join(dir, "sub", ".tmp-1-x"), long, long); err != nil {
+	dead := exec.Command(os.Args[0], "-test.run", "^$")
+	if err := dead.Run(); err != nil {
 		t.Fatal(err)
 	}
+	dir := t.TempDir()
 	s, err := store.Local(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if files, err := s.List(t.Context(), ""); len(files) > 0 || err != nil {
-		t.Errorf("found %v, %v", files, err)
-	}
-	for name, want := range map[string]error{".tmp-1-x": fs.ErrNotExist, ".tmp-2-x": nil} {
-		if _, err := os.Stat(filepath.Join(dir, "sub", name)); !errors.Is(err, want) {
-			t.Errorf("%s: found %v, want %v", name, err, want)
+	var own string // the folder of this process
+	again := func() {
+		if _, err := store.Local(dir); err != nil {
+			t.Fatal(err)
 		}
+	}
+	err = s.Put(t.Context(), "sub/x", func(path string) error {
+		own = filepath.Base(filepath.Dir(path))
+		again()
+		return os.WriteFile(path, nil, 0o600) // its folder is still there
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	part := strings.Split(own, "-")
+	name := func(host, pid, run string) string { return strings.Join([]string{".tmp", host, pid, run, "1"}, "-") }
+	long := time.Now().Add(-2 * time.Hour)
+	for _, c := range []struct {
+		name    string
+		old     bool
+		removed bool
+	}{
+		{name(part[1], strconv.Itoa(dead.Process.Pid), "RUN"), false, true},
+		{name(part[1], strconv.Itoa(os.Getppid()), "RUN"), true, false},
+		{name(part[1], part[2], "RUN"), false, true},
+		{name("another", "1", "RUN"), false, false},
+		{name("another", "2", "RUN"), true, true},
+		{".tmp-x", true, true},
+	} {
+		path := filepath.Join(dir, "sub", c.name)
+		if err := os.Mkdir(path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if c.old {
+			if err := os.Chtimes(path, long, long); err != nil {
+				t.Fatal(err)
+			}
+		}
+		again()
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) != c.removed {
+			t.Errorf("%s: found removed %v, want %v", c.name, !c.removed, c.removed)
+		}
+	}
+	if files, err := s.List(t.Context(), ""); len(files) != 1 || err != nil {
+		t.Errorf("found %v, %v, want one file", files, err)
 	}
 }
