@@ -4,6 +4,7 @@
 //   - stream: ingestion, classification, dead letters and the embedded broker
 //   - learn: training, evaluation and quantization
 //   - models: loading, describing, converting, running and benchmarking models
+//   - bulk: bulk classification and the comparison of its results
 //   - files: inspecting, converting, voxelizing, reconstructing and generating files
 //   - doctor: checks of the machine
 //   - config: the configuration

@@ -94,7 +94,7 @@ func planText(w io.Writer, p *bulk.Plan) {
 	}
 	if p.RowsPerSecond > 0 {
 		fmt.Fprintf(w, "about %v at %.0f rows/s\n",
-			(time.Duration(p.Seconds * float64(time.Second))).Round(time.Second), p.RowsPerSecond)
+			time.Duration(p.Seconds*float64(time.Second)).Round(time.Second), p.RowsPerSecond)
 	}
 	for _, f := range p.Unusable {
 		fmt.Fprintf(w, "%s  %s: %s\n", f.Status, f.File, f.Error)
