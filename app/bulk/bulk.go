@@ -245,7 +245,7 @@ func newJob(ctx context.Context, a *app.Env, o Options) (*reprocess.Job, error) 
 			Batch: batch, Threads: 1,
 		})
 	}
-	j.Store, err = store.Local(o.Out)
+	j.Store, err = store.Open(ctx, o.Out)
 	return j, err
 }
 

@@ -61,7 +61,7 @@ Exit code 3 means that some files or rows could not be classified.`
 
 // jobFlags adds the flags that every process of a job needs.
 func jobFlags(f *pflag.FlagSet, o *bulk.Options) {
-	f.StringVarP(&o.Out, "out", "o", "", "Folder for the results. (required)")
+	f.StringVarP(&o.Out, "out", "o", "", "Folder or object store for the results: a path, s3://BUCKET/PREFIX, gs://... or azblob://... (required)")
 	f.IntVar(&o.ShardRows, "shard-rows", reprocess.DefaultShardRows, "Number of rows per shard.")
 }
 
