@@ -3,6 +3,7 @@ package all
 
 import (
 	"github.com/voxelstream/voxelstream/sinks"
+	"github.com/voxelstream/voxelstream/sinks/arrow"
 	"github.com/voxelstream/voxelstream/sinks/csv"
 	"github.com/voxelstream/voxelstream/sinks/jsonl"
 	"github.com/voxelstream/voxelstream/sinks/kafka"
@@ -14,6 +15,7 @@ import (
 var Kinds = []*sinks.Kind{
 	&jsonl.Kind,
 	&csv.Kind,
+	&arrow.Kind,
 	&stdout.Kind,
 	&kafka.Kind,
 	&terminal.Kind,

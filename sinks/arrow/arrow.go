@@ -28,6 +28,9 @@ var Format = table.Format{
 	Open:       func(path string) (table.Reader, error) { return open(path) },
 }
 
+// Kind is a sink that writes such a file.
+var Kind = table.Kind(&Format)
+
 // Keys of the metadata of the schema.
 const (
 	// keyKind has the value kindClassifications.

@@ -2,7 +2,9 @@ package table
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/voxelstream/voxelstream/record"
@@ -11,7 +13,7 @@ import (
 // Vector holds the values of a column for consecutive rows.
 type Vector struct {
 	Column *Column
-	// Valid reports which rows have a value. It is nil if the column has a value in each row.
+	// Valid reports which rows have a value. It is empty if the column has a value in each row.
 	Valid []bool
 	// One of these slices has an element per row. It depends on the type of the column. Int64s holds times too, as
 	// nanoseconds since 1970 in UTC. Rows without a value hold 0.
@@ -35,8 +37,50 @@ func (v *Vector) reset() {
 	}
 }
 
+// check returns an error if there is no value for each of a number of rows.
+func (v *Vector) check(rows int) error {
+	if n := len(v.Valid); n > 0 {
+		if n != rows {
+			return fmt.Errorf("found %d marks of missing values, want %d", n, rows)
+		}
+		if !v.Column.Null && slices.Contains(v.Valid, false) {
+			return errors.New("found a row without a value")
+		}
+	}
+	found, want := len(v.Offsets), rows+1
+	switch v.Column.Type {
+	case Int32:
+		found, want = len(v.Int32s), rows
+	case Int64, Time:
+		found, want = len(v.Int64s), rows
+	case Float32:
+		found, want = len(v.Float32s), rows
+	case Float64:
+		found, want = len(v.Float64s), rows
+	}
+	if found != want {
+		return fmt.Errorf("found %d elements, want %d for %d rows", found, want, rows)
+	}
+	size := len(v.Bytes)
+	switch v.Column.Type {
+	case JSON:
+		size = min(len(v.Int32s), len(v.Float32s))
+	case Text:
+	default:
+		return nil
+	}
+	last := int32(0)
+	for i, o := range v.Offsets {
+		if o < last || i == 0 && o != 0 || int(o) > size {
+			return fmt.Errorf("row %d of the batch: found the offset %d, want %d to %d", i, o, last, size)
+		}
+		last = o
+	}
+	return nil
+}
+
 // valid reports whether a row has a value.
-func (v *Vector) valid(row int) bool { return v.Valid == nil || v.Valid[row] }
+func (v *Vector) valid(row int) bool { return len(v.Valid) == 0 || v.Valid[row] }
 
 // cannotHold is the error for a value that the field of a classification cannot hold.
 func (v *Vector) cannotHold(row int, value any) error {

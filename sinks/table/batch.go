@@ -2,6 +2,7 @@ package table
 
 import (
 	"errors"
+	"fmt"
 	"io"
 
 	"github.com/voxelstream/voxelstream/pipeline"
@@ -50,6 +51,20 @@ func (b *Batch) append(cs []record.Classification) {
 		b.Vectors[i].Column.access.gather(&b.Vectors[i], cs)
 	}
 	b.Rows += len(cs)
+}
+
+// check returns an error if the vectors are not complete and consistent.
+func (b *Batch) check() error {
+	for i := range b.Vectors {
+		v := &b.Vectors[i]
+		if v.missing() && (v.Column.Since > 0 || b.Rows == 0) {
+			continue
+		}
+		if err := v.check(b.Rows); err != nil {
+			return fmt.Errorf("column %s: %w", v.Column.Name, err)
+		}
+	}
+	return nil
 }
 
 // fill sets dst to the rows from one on. A vector without rows belongs to a column that the file does not have.
@@ -138,8 +153,8 @@ type BatchReader struct {
 }
 
 // NewBatchReader returns a reader of the batches that read returns, up to its first error, which is [io.EOF] at the end
-// of the file. A batch is used until the next call of read. Its vectors must be complete and consistent. Those of
-// columns that the file does not have are empty.
+// of the file. A batch is used until the next call of read. Vectors of columns that the file does not have are empty.
+// The reader checks that the others have a value for each row.
 func NewBatchReader(read func() (*Batch, error)) *BatchReader {
 	return &BatchReader{read: read, batch: &Batch{}}
 }
@@ -154,6 +169,9 @@ func (r *BatchReader) Read(dst []record.Classification) (int, error) {
 				return n, nil
 			}
 			if err != nil {
+				return n, err
+			}
+			if err := b.check(); err != nil {
 				return n, err
 			}
 			r.batch, r.at = b, 0

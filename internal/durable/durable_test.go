@@ -1,0 +1,69 @@
+package durable_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/voxelstream/voxelstream/internal/durable"
+)
+
+func TestOpenLocked(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	f, err := durable.OpenLocked(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g, err := durable.OpenLocked(path); !errors.Is(err, durable.ErrLocked) {
+		t.Fatalf("found %v, %v, want %v", g, err, durable.ErrLocked)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f, err = durable.OpenLocked(path)
+	if err != nil {
+		t.Fatal("after it was closed:", err)
+	}
+	if err := errors.Join(f.Close(), durable.Sync(path), durable.Sync(filepath.Dir(path))); err != nil {
+		t.Fatal(err)
+	}
+	if err := durable.Sync(path + "2"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("found %v, want %v", err, os.ErrNotExist)
+	}
+}
+
+// TestOpenLockedRemoved: owners that remove the file before they close it never overlap.
+func TestOpenLockedRemoved(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	var owners, owned atomic.Int32
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 200 {
+				f, err := durable.OpenLocked(path)
+				if errors.Is(err, durable.ErrLocked) {
+					continue
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if n := owners.Add(1); n != 1 {
+					t.Errorf("found %d owners", n)
+				}
+				owned.Add(1)
+				owners.Add(-1)
+				if err := errors.Join(os.Remove(path), f.Close()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if owned.Load() == 0 {
+		t.Error("nobody owned the file")
+	}
+}
