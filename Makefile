@@ -28,7 +28,7 @@ run: build
 build: setup
 	go build $(GOFLAGS_TAGS) -ldflags '$(LDFLAGS)' -o bin/voxelstream ./cmd/voxelstream
 
-## setup: install the build dependencies that Go does not provide (libhdf5)
+## setup: install the build dependencies that Go does not provide (libhdf5, libdeflate)
 .PHONY: setup
 setup:
 	@scripts/setup

@@ -62,7 +62,7 @@ func checkHDF5() Check {
 	}
 	return Check{
 		Name: "hdf5", OK: true, Found: "not built in: HDF5 archives cannot be read",
-		Advice: "install libhdf5-dev and build with cgo (make setup, make build)",
+		Advice: "install libhdf5-dev and libdeflate-dev and build with cgo (make setup, make build)",
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 
 // blockBytes is the size of the read-ahead, maxBlock that of a block of chunks that are stored across rows.
 const (
-	blockBytes = 1 << 20
+	blockBytes = 4 << 20
 	maxBlock   = 64 << 20
 )
 

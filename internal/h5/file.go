@@ -204,7 +204,7 @@ func (f *File) ReadInt64(ctx context.Context, path string, row, rows int, dst []
 }
 
 // blockBytes is the approximate size of one request. A block has at least one row.
-const blockBytes = 1 << 20
+const blockBytes = 4 << 20
 
 func read[T float32 | float64 | int64](ctx context.Context, f *File, path string, as number, row, rows int,
 	dst []T,

@@ -49,7 +49,7 @@ func factsOf(in *C.vs_info) *facts {
 		expBits: int(in.exp_bits), size: uint64(in.size),
 		space: int(in.space), rank: int(in.rank), layout: int(in.layout), external: int(in.external),
 		chunkRank: int(in.chunk_rank), padded: in.space_padded != 0, rawEdges: in.raw_edges != 0,
-		offset: uint64(in.offset),
+		offset: uint64(in.offset), native: int(in.native),
 	}
 	if f.rank <= maxRank {
 		for i := range f.rank {

@@ -45,6 +45,8 @@ type facts struct {
 	missing  []int
 	padded   bool // strings of a fixed length are padded with spaces
 	rawEdges bool // chunks that reach over the edge are stored without filters
+	// native is the memory type that equals the type of the values, or -1.
+	native int
 	// offset is the position of contiguous values in the file, or nowhere.
 	offset uint64
 }
@@ -82,9 +84,18 @@ func (f *facts) valueClass() Class {
 	return Unknown
 }
 
-// own reports whether chunks are unpacked by package filter, because libhdf5 lacks one of their filters.
-func (f *facts) own() bool {
+// foreign reports whether the values have gone through a filter that libhdf5 lacks.
+func (f *facts) foreign() bool {
 	return slices.ContainsFunc(f.filters, func(s filter.Step) bool { return s.ID > filter.ScaleOffset })
+}
+
+// own reports whether chunks are unpacked by package filter rather than by libhdf5. In memory, strings of variable
+// length are not as they are in chunks, and records may have some.
+func (f *facts) own() bool {
+	if f.layout != dChunked || f.vlen || f.class == tCompound && !f.foreign() {
+		return false
+	}
+	return !slices.ContainsFunc(f.filters, func(s filter.Step) bool { return !filter.Decodes(s.ID) })
 }
 
 // judge is the policy for the values of a dataset in a file of fileSize bytes. It returns "", or the reason not to
@@ -172,10 +183,10 @@ func (f *facts) judgeChunks() string {
 	for _, step := range f.filters {
 		name := filter.Describe(step.ID)
 		switch {
-		case slices.Contains(f.missing, step.ID), f.own() && !filter.Decodes(step.ID):
+		case slices.Contains(f.missing, step.ID), f.foreign() && !filter.Decodes(step.ID):
 			return fmt.Sprintf("it is compressed with filter %s, which is not supported; `h5repack -f GZIP=4 IN OUT` of an "+
 				"HDF5 that has the filter, or h5py with hdf5plugin, rewrites it", name)
-		case f.own() && f.vlen:
+		case f.foreign() && f.vlen:
 			return fmt.Sprintf("its strings of variable length are compressed with filter %s; rewrite it with gzip", name)
 		case seen[step.ID]:
 			return fmt.Sprintf("it applies filter %s twice", filter.Name(step.ID))

@@ -107,6 +107,10 @@ type server struct {
 	raw    []byte // values as they are in the file
 	wide   []float64
 	count  int
+	// plain is the same file, for values that need no library; nil if it cannot be opened twice.
+	plain     *os.File
+	window    window
+	unpackers []*unpacker
 }
 
 // openDataset keeps a dataset's handle, and with it its chunk cache, between requests.
@@ -118,8 +122,14 @@ type openDataset struct {
 	fields []Field // of compound values
 	// checked is the range of rows whose chunk sizes have been checked.
 	checked [2]uint64
-	// chunks are unpacked chunks that reach beyond the rows of the last request, by their number.
-	chunks map[uint64][]byte
+	// next is the row after those last read.
+	next int
+	// fill is the value of what was never written, once it is known.
+	fill []byte
+	// damage is the chunk that last could not be read, or nil.
+	damage *damage
+	// wide means that there are values that may not fit float32.
+	wide bool
 }
 
 // keepOpen is the number of datasets that stay open: values and labels of two splits.
@@ -183,6 +193,7 @@ func (s *server) openFile(q *request, p *reply) error {
 	}
 	f, err := hdf5.OpenFile(q.Path, hdf5.F_ACC_RDONLY)
 	s.size, s.claimed = info.Size(), info.Size()
+	defer s.openPlainly(q.Path, info)
 	if err == nil {
 		s.file = f
 		return nil
@@ -208,6 +219,19 @@ func (s *server) openFile(q *request, p *reply) error {
 	return nil
 }
 
+// openPlainly opens the file once more, unless it was replaced.
+func (s *server) openPlainly(path string, was os.FileInfo) {
+	f, err := os.Open(path)
+	if err != nil {
+		return
+	}
+	if info, err := f.Stat(); err != nil || !os.SameFile(info, was) {
+		_ = f.Close()
+		return
+	}
+	s.plain = f
+}
+
 // maxCut limits the size that the header of a file that was cut off may claim, as a multiple of what is there.
 const maxCut = 64
 
@@ -215,10 +239,14 @@ func (s *server) close() {
 	for _, d := range s.open {
 		_ = d.ds.Close()
 	}
-	s.open = nil
+	s.open, s.window.dataset = nil, nil
 	if s.file != nil {
 		_ = s.file.Close()
 		s.file = nil
+	}
+	if s.plain != nil {
+		_ = s.plain.Close()
+		s.plain = nil
 	}
 }
 
@@ -529,7 +557,7 @@ func (s *server) checkChunks(d *openDataset, axis int, row, rows uint64) error {
 			return fmt.Errorf("rows %d to %d lie behind the end of the file, which was cut off", row, row+rows-1)
 		}
 	}
-	if policyOff || f.layout != dChunked || len(f.filters) == 0 && !cut || f.rank == 0 ||
+	if policyOff || f.layout != dChunked || (len(f.filters) == 0 || f.own()) && !cut || f.rank == 0 ||
 		axis == 0 && row >= d.checked[0] && row+rows <= d.checked[1] {
 		return nil
 	}
@@ -639,6 +667,12 @@ func (s *server) read(q *request) ([]byte, error) {
 		return nil, errors.New("found records of several values, want numbers")
 	case f.class == tBits:
 		return out, s.bits(d, q, part, out)
+	case q.As == asFloat32 && f.native == int(C.VS_F64) && !d.wide && s.readable(d, part):
+		if err := s.direct(d, part, narrowed, out); !errors.Is(err, errRange) {
+			return out, err
+		}
+		d.wide = true
+		return s.read(q)
 	case q.As == asFloat32 && fromFloat && (f.size > 4 || f.expBits > 8):
 		// libhdf5 silently converts values that are too large to infinity, so we narrow them ourselves.
 		wide, err := s.doubles(d, part, n)
@@ -728,12 +762,16 @@ func (s *server) fill(d *openDataset, mem C.int, part span, out []byte) error {
 		defer free()
 		field = c
 	}
-	if !d.facts.own() {
+	f := d.facts
+	if !s.readable(d, part) {
 		return readResult(C.vs_read(d.id(), mem, field, C.int(part.axis), C.uint64_t(part.first), C.uint64_t(part.count),
 			C.uint64_t(len(out)), unsafe.Pointer(unsafe.SliceData(out))))
 	}
+	if field == nil && f.native == int(mem) {
+		return s.direct(d, part, stored, out)
+	}
 	n := part.count * part.rowLen
-	size := int(d.facts.size)
+	size := int(f.size)
 	if size == 0 || n > maxRowBytes/size {
 		return refusal(fmt.Sprintf("%d rows take more than %d bytes", part.count, maxRowBytes))
 	}
@@ -742,7 +780,7 @@ func (s *server) fill(d *openDataset, mem C.int, part span, out []byte) error {
 		s.raw = make([]byte, room)
 	}
 	raw := s.raw[:room]
-	if err := d.assemble(part, raw[:n*size]); err != nil {
+	if err := s.direct(d, part, stored, raw[:n*size]); err != nil {
 		return err
 	}
 	var background unsafe.Pointer
@@ -753,6 +791,24 @@ func (s *server) fill(d *openDataset, mem C.int, part span, out []byte) error {
 		background)
 	copy(out, raw)
 	return readResult(rc)
+}
+
+// readable reports whether a part of a dataset can be read with direct. The rest is read by libhdf5.
+func (s *server) readable(d *openDataset, part span) bool {
+	f := d.facts
+	if policyOff {
+		return false
+	}
+	contiguous := f.layout == dContiguous && f.offset != nowhere && f.rank > 0 && part.axis == 0 && !f.vlen && s.plain != nil
+	return f.own() || contiguous && f.class != tCompound
+}
+
+// direct reads a part of a dataset without libhdf5's conversion.
+func (s *server) direct(d *openDataset, part span, as form, out []byte) error {
+	if d.facts.layout == dContiguous {
+		return s.contiguous(d, part, as, out)
+	}
+	return s.unpacked(d, part, as, out)
 }
 
 func readResult(rc C.int) error {
@@ -778,7 +834,8 @@ func (s *server) strings(q *request) ([]byte, error) {
 	if err := s.checkChunks(d, axis, uint64(q.Row), uint64(q.Rows)); err != nil {
 		return nil, err
 	}
-	if !f.own() {
+	part := span{axis: axis, first: q.Row, count: q.Rows, rowLen: rowLen}
+	if !s.readable(d, part) {
 		_, out, err := readStrings(d.id(), false, &d.info, uint64(q.Row), uint64(q.Rows), nil)
 		return out, err
 	}
@@ -787,7 +844,7 @@ func (s *server) strings(q *request) ([]byte, error) {
 		return nil, refusal(fmt.Sprintf("the strings take more than %d bytes", maxTextBytes))
 	}
 	raw := make([]byte, n*size)
-	if err := d.assemble(span{axis: axis, first: q.Row, count: q.Rows, rowLen: rowLen}, raw); err != nil {
+	if err := s.direct(d, part, stored, raw); err != nil {
 		return nil, err
 	}
 	var out []byte

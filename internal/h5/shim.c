@@ -133,6 +133,7 @@ int vs_object(hid_t loc, const char *path, uint64_t *file, uint64_t *address, in
 static int describe_type(hid_t t, vs_info *out) {
 	out->cls = out->base = H5Tget_class(t);
 	out->size = H5Tget_size(t);
+	out->native = H5Tequal(t, H5T_NATIVE_FLOAT) > 0 ? VS_F32 : H5Tequal(t, H5T_NATIVE_DOUBLE) > 0 ? VS_F64 : H5Tequal(t, H5T_NATIVE_INT64) > 0 ? VS_I64 : -1;
 	if (out->cls < 0 || out->size == 0) return -1;
 	if (out->cls == H5T_ENUM) {
 		hid_t base = H5Tget_super(t);
@@ -377,9 +378,14 @@ int vs_claimed(hid_t file, uint64_t *size) {
 
 int vs_chunk_size(hid_t d, const uint64_t *at, int rank, uint64_t *size) {
 	hsize_t offset[VS_MAX_RANK], n = 0;
+	for (int i = 0; i < rank; i++) offset[i] = at[i];
+	if (H5Dget_chunk_storage_size(d, offset, &n) >= 0) {
+		*size = n;
+		return 0;
+	}
+	// Some versions fail if the chunk was never written. The other function, which tells, looks at every chunk there is.
 	unsigned mask;
 	haddr_t addr = HADDR_UNDEF;
-	for (int i = 0; i < rank; i++) offset[i] = at[i];
 	if (H5Dget_chunk_info_by_coord(d, offset, &mask, &addr, &n) < 0) return -1;
 	*size = addr == HADDR_UNDEF ? 0 : n;
 	return 0;

@@ -22,6 +22,7 @@ typedef struct {
 	int space_padded;
 	int sign;     // 1: signed integer
 	int exp_bits; // exponent bits of a float
+	int native;   // VS_F32, VS_F64 or VS_I64 if the values are of that type, else -1
 	uint64_t size;
 	int space;    // H5S_class_t
 	int rank;

@@ -96,7 +96,10 @@ func startWorker() (*worker, error) {
 // workerEnv keeps the variables that the dynamic linker may need, and removes those that influence libhdf5 and our
 // own settings, which may contain passwords. A single malloc arena keeps the address space small.
 func workerEnv(env []string) []string {
-	out := []string{"MALLOC_ARENA_MAX=1", "GOTRACEBACK=none", "GOMAXPROCS=2", "HDF5_PLUGIN_PRELOAD=::"}
+	out := []string{
+		"MALLOC_ARENA_MAX=1", "GOTRACEBACK=none", "HDF5_PLUGIN_PRELOAD=::",
+		fmt.Sprintf("GOMAXPROCS=%d", runtime.GOMAXPROCS(0)), // as --threads and the limits of a container have it
+	}
 	for _, kv := range env {
 		name, _, _ := strings.Cut(kv, "=")
 		if strings.HasPrefix(name, "HDF5_") || strings.HasPrefix(name, "MALLOC_") ||

@@ -27,7 +27,7 @@ const bitGroup = 8
 // block are transposed: first the lowest bits of all elements, then the second ones, and so on. A block may then be
 // compressed, with the layout of the filter lz4 around it. The elements behind the last whole group of 8 are stored
 // as they are.
-func unbitshuffle(src []byte, values []uint32, want, limit int) ([]byte, error) {
+func unbitshuffle(buf *[]byte, src []byte, values []uint32, want, limit int) ([]byte, error) {
 	size := int(value(values, bitElement))
 	if size < 1 || size > 1<<16 {
 		return nil, fmt.Errorf("found elements of %d bytes", size)
@@ -61,7 +61,7 @@ func unbitshuffle(src []byte, values []uint32, want, limit int) ([]byte, error) 
 	if block <= 0 || block < total && block%group != 0 {
 		return nil, errors.New("found blocks that are no multiple of 8 elements")
 	}
-	out := make([]byte, total)
+	out := grow(buf, total)
 	whole := total / group * group
 	scratch := make([]byte, min(block, whole))
 	for at := 0; at < whole; {

@@ -37,7 +37,7 @@ var bloscCodecs = []func(dst, src []byte) error{
 // 16 bytes (version, version of the codec, flags, size of an element; then little-endian uint32: unpacked bytes, bytes
 // of a block, stored bytes), the offset of each block, and the blocks. A block is one or more streams, each after its
 // size; a stream that is not smaller than its values is stored as they are.
-func unblosc(src []byte, _ []uint32, _, limit int) ([]byte, error) {
+func unblosc(buf *[]byte, src []byte, _ []uint32, _, limit int) ([]byte, error) {
 	if len(src) < bloscHeader {
 		return nil, io.ErrUnexpectedEOF
 	}
@@ -60,7 +60,7 @@ func unblosc(src []byte, _ []uint32, _, limit int) ([]byte, error) {
 	case int(flags>>bloscCodec) >= len(bloscCodecs):
 		return nil, fmt.Errorf("found codec %d, want 0 to %d", flags>>bloscCodec, len(bloscCodecs)-1)
 	}
-	out := make([]byte, total)
+	out := grow(buf, int(total))
 	scratch := make([]byte, block)
 	for i, at := 0, 0; at < len(out); i, at = i+1, at+block {
 		if bloscHeader+4*i+4 > len(src) {

@@ -16,7 +16,6 @@ import (
 	"sync"
 
 	"github.com/klauspost/compress/snappy"
-	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
 
@@ -46,8 +45,16 @@ type Step struct {
 }
 
 // decoder undoes a filter. It returns at most limit bytes, or an error; want is the exact size of the result, or -1 if
-// it is unknown.
-type decoder func(src []byte, values []uint32, want, limit int) ([]byte, error)
+// it is unknown. The result is a part of src, or in the memory of buf, which may be replaced by a larger one.
+type decoder func(buf *[]byte, src []byte, values []uint32, want, limit int) ([]byte, error)
+
+// grow returns n bytes of buf.
+func grow(buf *[]byte, n int) []byte {
+	if cap(*buf) < n {
+		*buf = make([]byte, n)
+	}
+	return (*buf)[:n]
+}
 
 // known describes a filter.
 type known struct {
@@ -121,45 +128,77 @@ func Describe(id int) string {
 	return fmt.Sprintf("number %d", id)
 }
 
-// Decodes reports whether [Decode] undoes the filter.
+// Decodes reports whether a [Decoder] undoes the filter.
 func Decodes(id int) bool { return filters[id].decode != nil }
 
 // Ratio returns the most that a filter compresses, to 1.
 func Ratio(id int) uint64 { return max(1, filters[id].ratio) }
 
-// Decode undoes the filters of a stored chunk, last filter first. A set bit i of mask means that step i was not
-// applied. The result has exactly size bytes; while decoding, no step may return more than size bytes and some slack.
-func Decode(src []byte, steps []Step, mask uint32, size int) ([]byte, error) {
+// Decoder undoes the filters of chunks. It reuses its memory for the next chunk, so only one goroutine may use it. The
+// zero value is ready for use.
+type Decoder struct{ buf [2][]byte }
+
+// Decode undoes the filters of a stored chunk, last filter first, and writes the values to dst, which has exactly their
+// size. A set bit i of mask means that step i was not applied. While decoding, no step may return more than the size of
+// dst and some slack.
+func (d *Decoder) Decode(dst, src []byte, steps []Step, mask uint32) error {
 	const slack = 4 << 10
+	limit := len(dst) + len(dst)/8 + slack
 	want := make([]int, len(steps)) // size before each step, or -1
-	at := size
+	at, first := len(dst), -1
 	for i, s := range steps {
 		want[i] = at
+		if mask>>i&1 != 0 {
+			continue
+		}
+		if first < 0 {
+			first = i
+		}
 		switch {
-		case mask>>i&1 != 0 || at < 0:
+		case at < 0:
 		case s.ID == Fletcher32:
 			at += 4
 		case s.ID != Shuffle && (s.ID != Bitshuffle || compressor(s.Values) != 0):
 			at = -1
 		}
 	}
+	direct, next := dst, 0
 	for i, s := range slices.Backward(steps) {
 		if mask>>i&1 != 0 {
 			continue
 		}
 		f := filters[s.ID]
 		if f.decode == nil {
-			return nil, fmt.Errorf("filter %s is not supported", Describe(s.ID))
+			return fmt.Errorf("filter %s is not supported", Describe(s.ID))
 		}
-		var err error
-		if src, err = f.decode(src, s.Values, want[i], size+size/8+slack); err != nil {
-			return nil, fmt.Errorf("filter %s: %w", f.name, err)
+		buf := &d.buf[next]
+		if i == first {
+			buf = &direct
 		}
+		out, err := f.decode(buf, src, s.Values, want[i], limit)
+		if err != nil {
+			return fmt.Errorf("filter %s: %w", f.name, err)
+		}
+		if same(out, *buf) { // else out is a part of src, and the buffer is free
+			next = 1 - next
+		}
+		src = out
 	}
-	if len(src) != size {
-		return nil, fmt.Errorf("found a chunk of %d bytes, want %d", len(src), size)
+	if len(src) != len(dst) {
+		return fmt.Errorf("found a chunk of %d bytes, want %d", len(src), len(dst))
 	}
-	return src, nil
+	place(dst, src)
+	return nil
+}
+
+// same reports whether a and b begin in the same place.
+func same(a, b []byte) bool { return len(a) > 0 && cap(b) > 0 && &a[0] == &b[:1][0] }
+
+// place copies src to dst unless it is there already.
+func place(dst, src []byte) {
+	if !same(src, dst) {
+		copy(dst, src)
+	}
 }
 
 // value returns parameter i of a filter, or 0 if it has fewer.
@@ -170,30 +209,14 @@ func value(values []uint32, i int) uint32 {
 	return 0
 }
 
-func inflate(src []byte, _ []uint32, want, limit int) ([]byte, error) {
-	r, ok := inflaters.Get().(io.ReadCloser)
-	if !ok {
-		var err error
-		if r, err = zlib.NewReader(bytes.NewReader(src)); err != nil {
-			return nil, err
-		}
-	} else if err := r.(zlib.Resetter).Reset(bytes.NewReader(src), nil); err != nil {
-		return nil, err
-	}
-	defer inflaters.Put(r)
-	return drain(r, want, limit)
-}
-
-var inflaters sync.Pool
-
-func unbzip2(src []byte, _ []uint32, want, limit int) ([]byte, error) {
-	return drain(bzip2.NewReader(bytes.NewReader(src)), want, limit)
+func unbzip2(buf *[]byte, src []byte, _ []uint32, want, limit int) ([]byte, error) {
+	return drain(buf, bzip2.NewReader(bytes.NewReader(src)), want, limit)
 }
 
 // drain reads want bytes, or all of r if want is unknown. More than limit bytes is an error.
-func drain(r io.Reader, want, limit int) ([]byte, error) {
+func drain(buf *[]byte, r io.Reader, want, limit int) ([]byte, error) {
 	if want >= 0 {
-		out := make([]byte, want)
+		out := grow(buf, want)
 		_, err := io.ReadFull(r, out)
 		return out, err
 	}
@@ -206,14 +229,14 @@ func drain(r io.Reader, want, limit int) ([]byte, error) {
 
 func tooLarge(limit int) error { return fmt.Errorf("found more than %d unpacked bytes", limit) }
 
-func unlzf(src []byte, values []uint32, want, limit int) ([]byte, error) {
+func unlzf(buf *[]byte, src []byte, values []uint32, want, limit int) ([]byte, error) {
 	if want < 0 {
 		want = int(value(values, 2)) // h5py stores the size of the chunk
 	}
 	if want > limit {
 		return nil, tooLarge(limit)
 	}
-	out := make([]byte, want)
+	out := grow(buf, want)
 	return out, lzf.Unpack(out, src)
 }
 
@@ -223,7 +246,7 @@ var zstdDecoder = sync.OnceValues(func() (*zstd.Decoder, error) {
 		zstd.WithDecoderLowmem(true))
 })
 
-func unzstd(src []byte, _ []uint32, want, limit int) ([]byte, error) {
+func unzstd(buf *[]byte, src []byte, _ []uint32, want, limit int) ([]byte, error) {
 	d, err := zstdDecoder()
 	if err != nil {
 		return nil, err
@@ -235,7 +258,7 @@ func unzstd(src []byte, _ []uint32, want, limit int) ([]byte, error) {
 	if h.HasFCS && h.FrameContentSize > uint64(limit) {
 		return nil, tooLarge(limit)
 	}
-	out, err := d.DecodeAll(src, make([]byte, 0, max(want, 0)))
+	out, err := d.DecodeAll(src, grow(buf, max(want, 0))[:0])
 	if err == nil && len(out) > limit {
 		err = tooLarge(limit)
 	}
@@ -244,12 +267,12 @@ func unzstd(src []byte, _ []uint32, want, limit int) ([]byte, error) {
 
 // unlz4 reads the size of the values (uint64) and of a block (uint32), then blocks: their stored size (uint32) and an
 // LZ4 block, or the values if that is not smaller. All numbers are big-endian.
-func unlz4(src []byte, _ []uint32, _, limit int) ([]byte, error) {
+func unlz4(buf *[]byte, src []byte, _ []uint32, _, limit int) ([]byte, error) {
 	total, block, src, err := bigHeader(src, limit)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]byte, total)
+	out := grow(buf, total)
 	for at := 0; at < total; at += block {
 		var b []byte
 		if b, src, err = bigBlock(src); err != nil {
@@ -313,17 +336,21 @@ func snappyBlock(dst, src []byte) error {
 
 // exactly unpacks src, which must give as many bytes as dst has.
 func exactly(dst, src []byte, decode decoder) error {
-	out, err := decode(src, nil, len(dst), len(dst))
-	if err == nil && len(out) != len(dst) {
-		err = fmt.Errorf("found %d unpacked bytes, want %d", len(out), len(dst))
+	buf := dst
+	out, err := decode(&buf, src, nil, len(dst), len(dst))
+	switch {
+	case err != nil:
+		return err
+	case len(out) != len(dst):
+		return fmt.Errorf("found %d unpacked bytes, want %d", len(out), len(dst))
 	}
-	copy(dst, out)
-	return err
+	place(dst, out)
+	return nil
 }
 
 // fletcher32 checks and removes the checksum behind the values. It is a sum over big-endian 16-bit words, stored
 // little-endian. Early versions of libhdf5 stored it with the bytes of each half exchanged, which is accepted too.
-func fletcher32(src []byte, _ []uint32, _, _ int) ([]byte, error) {
+func fletcher32(_ *[]byte, src []byte, _ []uint32, _, _ int) ([]byte, error) {
 	if len(src) < 4 {
 		return nil, io.ErrUnexpectedEOF
 	}
@@ -355,12 +382,12 @@ func checksum(data []byte) uint32 {
 	return b<<16 | a
 }
 
-func unshuffleStep(src []byte, values []uint32, _, _ int) ([]byte, error) {
+func unshuffleStep(buf *[]byte, src []byte, values []uint32, _, _ int) ([]byte, error) {
 	size := int(value(values, 0))
 	if size < 2 || len(src) < 2*size {
 		return src, nil
 	}
-	out := make([]byte, len(src))
+	out := grow(buf, len(src))
 	unshuffle(out, src, size)
 	return out, nil
 }

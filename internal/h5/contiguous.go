@@ -1,0 +1,53 @@
+//go:build cgo && !nohdf5
+
+package h5
+
+import (
+	"fmt"
+	"runtime"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// pieceBytes is how much of a contiguous dataset is read at once: it stays in the processor's cache until it is
+// converted.
+const pieceBytes = 256 << 10
+
+// contiguous reads a part of a contiguous dataset into dst, on all processors.
+func (s *server) contiguous(d *openDataset, part span, as form, dst []byte) error {
+	f := d.facts
+	size, n := int(f.size), part.count*part.rowLen
+	start := int64(f.offset) + int64(part.first)*int64(part.rowLen)*int64(size)
+	step := max(1, pieceBytes/size)
+	parallel := min(runtime.GOMAXPROCS(0), (n+step-1)/step)
+	idle := s.idle(parallel)
+	var next atomic.Int64
+	var work errgroup.Group
+	for range parallel {
+		work.Go(func() error {
+			u := <-idle
+			for {
+				at := int(next.Add(int64(step))) - step
+				if at >= n {
+					return nil
+				}
+				k := min(step, n-at)
+				to := dst[at*as.size(f) : (at+k)*as.size(f)]
+				values := to
+				if as == narrowed {
+					u.chunk = resize(u.chunk, k*size)
+					values = u.chunk
+				}
+				from := start + int64(at)*int64(size)
+				if _, err := s.plain.ReadAt(values, from); err != nil {
+					return fmt.Errorf("values at byte %d of the file: %w", from, err)
+				}
+				if as == narrowed && narrow(to, values) {
+					return errRange
+				}
+			}
+		})
+	}
+	return work.Wait()
+}
