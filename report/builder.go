@@ -1,7 +1,6 @@
 package report
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 
@@ -59,8 +58,7 @@ func NewBuilder(o Options) *Builder {
 	}
 	b := &Builder{o: o, names: slices.Clone(o.Classes[:min(len(o.Classes), maxClasses)])}
 	b.grow(len(b.names))
-	b.least = examples{limit: o.Examples, before: func(x, y *Example) int { return cmp.Compare(x.Score, y.Score) }}
-	b.wrong = examples{limit: o.Examples, before: func(x, y *Example) int { return cmp.Compare(y.Score, x.Score) }}
+	b.least, b.wrong = examples{limit: o.Examples, sign: 1}, examples{limit: o.Examples, sign: -1}
 	for i := range b.confidence {
 		b.confidence[i].Low, b.confidence[i].High = float64(i)/confidenceBins, float64(i+1)/confidenceBins
 	}
@@ -223,34 +221,29 @@ func probability(score float64) float64 {
 	return 0
 }
 
-// examples holds the first rows in some order. Equal rows stay in the order of their arrival.
+// examples holds the rows with the lowest scores times a sign, lowest first. Equal rows stay in the order of their
+// arrival.
 type examples struct {
-	limit  int
-	before func(x, y *Example) int
-	rows   []Example
+	limit int
+	sign  float64
+	rows  []Example
 }
 
 func (e *examples) add(c *record.Classification, score float64) {
-	if e.limit <= 0 {
+	if e.limit <= 0 || len(e.rows) == e.limit && e.sign*score >= e.sign*e.rows[e.limit-1].Score {
 		return
 	}
-	x := Example{Score: score}
-	if len(e.rows) == e.limit && e.before(&x, &e.rows[e.limit-1]) >= 0 {
-		return
-	}
-	x.EventID, x.Class, x.Name = strings.Clone(c.EventID), c.Class, strings.Clone(c.Name)
+	x := Example{Score: score, EventID: strings.Clone(c.EventID), Class: c.Class, Name: strings.Clone(c.Name)}
 	x.ID = c.ID()
 	x.ID.Stream = strings.Clone(x.ID.Stream)
 	if c.Label != nil && *c.Label >= 0 {
 		label := int(*c.Label)
 		x.Label = &label
 	}
-	at, _ := slices.BinarySearchFunc(e.rows, &x, func(y Example, x *Example) int {
-		if e.before(&y, x) <= 0 {
-			return -1
-		}
-		return 1
-	})
+	at := len(e.rows)
+	for at > 0 && e.sign*score < e.sign*e.rows[at-1].Score {
+		at--
+	}
 	if len(e.rows) == e.limit {
 		e.rows = e.rows[:e.limit-1]
 	}

@@ -26,8 +26,10 @@ var pages = template.Must(template.New("").Funcs(template.FuncMap{
 	"image": func(png []byte) template.URL {
 		return template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(png))
 	},
-	"show": show, "count": count, "plural": plural, "percent": percent, "score": score, "class": class,
+	"show": show, "id": breakable, "count": count, "plural": plural, "percent": percent, "score": score, "class": class,
 	"duration": duration, "rate": rate, "width": width, "status": Status.badge,
+	"digits": func(x float64) string { return strconv.FormatFloat(x, 'f', 4, 64) },
+	"first":  func(n int, all []Transition) []Transition { return all[:min(n, len(all))] },
 	"share": func(name string, s *Share) any {
 		return struct {
 			Name  string
@@ -61,6 +63,7 @@ type page struct {
 	ClassCaption, RejectedCaption string
 	ClassRows                     []classRow
 	Named                         bool // some classes have names
+	Marks                         bool // every row has a label, so that predicted and true rows can be compared
 	Matrix                        []matrixRow
 	Mistakes                      []mistake
 	Wrong                         int
@@ -81,12 +84,12 @@ func newPage(r *Report) *page {
 		p.addMistakes()
 	}
 	if n := len(r.LeastConfident); n > 0 {
-		p.Galleries = append(p.Galleries, newGallery("Least confident", "The rows with the lowest scores, lowest first: "+
-			"volumes that the model can hardly tell. The number at the right is the score.", r.LeastConfident))
+		p.Galleries = append(p.Galleries, newGallery("Least confident", "The rows with the lowest scores, lowest first. "+
+			"The number at the right is the score of the predicted class.", r.LeastConfident))
 	}
 	if n := len(r.ConfidentlyWrong); n > 0 {
-		p.Galleries = append(p.Galleries, newGallery("Most confidently wrong", "The wrong rows with the highest scores, "+
-			"highest first. A label may be wrong, or the model has learned something that does not hold.",
+		p.Galleries = append(p.Galleries, newGallery("Most confidently wrong", "The misclassified rows with the highest "+
+			"scores, highest first. Look for wrong labels here, and for what the model has not learned.",
 			r.ConfidentlyWrong))
 	}
 	p.RejectedCaption = plural(r.Failed, "row") + " could not be classified."
@@ -110,15 +113,14 @@ func (p *page) summarise() {
 	}
 	p.Tiles = append(p.Tiles, rows)
 	if l := r.Labelled; l != nil {
-		p.Summary += fmt.Sprintf(" %s of the %s with a label %s right.", count(l.Correct), plural(l.Rows, "row"),
-			wasRight(l.Correct))
+		p.Summary += fmt.Sprintf(" %s of the %s got the right class.", count(l.Correct), plural(l.Rows, "labelled row"))
 		accuracy := tile{"Accuracy", percent(l.Accuracy), ""}
 		if l.Rows < r.Classified {
 			accuracy.Note = "on " + plural(l.Rows, "labelled row")
 		}
 		p.Tiles = append(p.Tiles, accuracy)
 		if l.TopK != nil {
-			p.Tiles = append(p.Tiles, tile{fmt.Sprintf("Among the best %d", l.K), percent(*l.TopK), ""})
+			p.Tiles = append(p.Tiles, tile{fmt.Sprintf("Top-%d accuracy", l.K), percent(*l.TopK), ""})
 		}
 		p.Tiles = append(p.Tiles, tile{"Macro F1", score(l.MacroF1), ""})
 		if l.AUC != nil {
@@ -203,7 +205,9 @@ func (p *page) listFiles() {
 			parts = append(parts, count(counts[s])+" "+string(s))
 		}
 	}
-	l.Caption = plural(len(p.Report.Files), "file") + ": " + strings.Join(parts, ", ") + "."
+	if len(p.Report.Files) > 1 {
+		l.Caption = plural(len(p.Report.Files), "file") + ": " + strings.Join(parts, ", ") + "."
+	}
 	l.Attention = newFileTable(attention)
 	if len(rest) > fewFiles {
 		l.Folded = newFileTable(rest)
@@ -226,10 +230,11 @@ type classRow struct {
 
 func (p *page) addClasses() {
 	r, most := p.Report, 1
+	p.Marks = r.Labelled != nil && r.Labelled.Rows == r.Classified
 	for i, c := range r.Classes {
 		most = max(most, c.Rows)
-		if l := r.Labelled; l != nil {
-			most = max(most, l.PerClass[i].Rows)
+		if p.Marks {
+			most = max(most, r.Labelled.PerClass[i].Rows)
 		}
 		p.Named = p.Named || c.Name != ""
 	}
@@ -245,9 +250,12 @@ func (p *page) addClasses() {
 		p.ClassRows = append(p.ClassRows, row)
 	}
 	p.ClassCaption = "How often each class was predicted."
+	if p.Marks {
+		p.ClassCaption += " The line across each bar marks the number of rows that are truly of the class."
+	}
 	if r.Labelled != nil {
-		p.ClassCaption += " The black line marks how many rows are truly of the class. Precision is the share of the " +
-			"predicted rows that are right, recall the share of the true rows that were found, and F1 their harmonic mean."
+		p.ClassCaption += " Precision is the share of the predicted rows that are right, recall the share of the true rows " +
+			"that were found, and F1 their harmonic mean."
 		if r.Labelled.AUC != nil {
 			p.ClassCaption += " AUC is the chance that a row of the class scores higher for it than another row."
 		}
@@ -266,8 +274,23 @@ type matrixRow struct {
 
 type matrixCell struct {
 	Rows        int
-	Share       float64 // of the row, rounded
+	Share       float64 // strength of the colour, rounded
 	Kind, Title string
+}
+
+// newMatrixCell returns a cell of some rows in a colour of some strength, from 0 to 1. Its kind decides the colour of its
+// text.
+func newMatrixCell(rows int, strength float64) matrixCell {
+	c := matrixCell{Rows: rows, Share: math.Round(strength*1000) / 1000}
+	switch {
+	case rows == 0:
+		c.Kind = "none"
+	case strength > 0.8:
+		c.Kind = "strong"
+	case strength > 0.55:
+		c.Kind = "medium"
+	}
+	return c
 }
 
 // mistake counts rows of one class that were taken for another.
@@ -289,13 +312,7 @@ func (p *page) addMistakes() {
 			if n > 0 && i != j {
 				p.Mistakes = append(p.Mistakes, mistake{truth, predicted, n, share})
 			}
-			cell := matrixCell{Rows: n, Share: math.Round(share*1000) / 1000}
-			switch {
-			case n == 0:
-				cell.Kind = "none"
-			case share > 0.5:
-				cell.Kind = "strong"
-			}
+			cell := newMatrixCell(n, share)
 			if i == j {
 				cell.Kind = strings.TrimSpace(cell.Kind + " hit")
 			}
@@ -436,10 +453,10 @@ func newReliability(bins []Bin) *chart {
 	return c
 }
 
-// niceStep returns the smallest of 1, 2, 2.5 and 5 times a power of ten that is at least x and a whole number.
+// niceStep returns the smallest whole number with few digits that is at least x.
 func niceStep(x float64) float64 {
 	for power := 1.0; ; power *= 10 {
-		for _, n := range []float64{1, 2, 2.5, 5} {
+		for _, n := range []float64{1, 1.5, 2, 2.5, 3, 4, 5, 6, 8} {
 			if step := n * power; step >= x && step == math.Trunc(step) {
 				return step
 			}
@@ -464,6 +481,12 @@ func show(text string) string {
 	return b.String()
 }
 
+// breakable returns an event ID whose lines may end after a colon or slash.
+func breakable(eventID string) template.HTML {
+	return template.HTML(strings.NewReplacer(":", ":<wbr>", "/", "/<wbr>").Replace(
+		template.HTMLEscapeString(show(eventID))))
+}
+
 // count formats a number with commas.
 func count(n int) string {
 	digits := strconv.Itoa(n)
@@ -485,13 +508,6 @@ func were(n int) string {
 		return "was"
 	}
 	return "were"
-}
-
-func wasRight(n int) string {
-	if n == 1 {
-		return "is"
-	}
-	return "are"
 }
 
 // percent formats a share with one digit, and with up to four if it would look like 0 % or 100 % otherwise.
@@ -551,5 +567,5 @@ func (s Status) badge() template.HTML {
 		sign, kind = "✕", "bad"
 	}
 	return template.HTML(fmt.Sprintf(`<span class="%s">%s %s</span>`, kind, sign,
-		template.HTMLEscapeString(string(s))))
+		template.HTMLEscapeString(show(string(s)))))
 }

@@ -105,7 +105,7 @@ func (r *EvaluateResult) complete(page *report.Report, a *app.Env, m *models.Loa
 			"Some grids have values outside 0 to 1. Each of them was scaled to its own range.")
 	}
 	l := page.Labelled
-	l.Accuracy, l.MacroF1, l.ECE, l.Loss, l.AUC = r.Accuracy, r.MacroF1, r.ECE, &r.Loss, &r.AUC
+	l.ECE, l.Loss, l.AUC = r.ECE, &r.Loss, &r.AUC // scores of the report are rounded to float32
 	if r.K > 1 {
 		l.TopK, l.K = &r.TopK, r.K
 	}

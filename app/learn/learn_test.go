@@ -3,17 +3,21 @@ package learn
 import (
 	"bytes"
 	"encoding/csv"
+	"encoding/json"
 	"image/png"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
+	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/apptest"
 	"github.com/voxelstream/voxelstream/app/files"
 	"github.com/voxelstream/voxelstream/classify"
 	"github.com/voxelstream/voxelstream/nn/train"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
+	"github.com/voxelstream/voxelstream/report"
 	"github.com/voxelstream/voxelstream/voxelize"
 	"github.com/voxelstream/voxelstream/voxelize/volarrow"
 )
@@ -62,6 +66,8 @@ func TestTrainEvaluate(t *testing.T) {
 		t.Error("report:", err)
 	}
 
+	checkReport(t, scoring, at("d.h5"), at("r.json"))
+
 	first, err := os.ReadFile(at("m.safetensors"))
 	if err != nil {
 		t.Fatal(err)
@@ -71,6 +77,44 @@ func TestTrainEvaluate(t *testing.T) {
 	}
 	if again, err := os.ReadFile(at("m.safetensors")); err != nil || !bytes.Equal(first, again) {
 		t.Error("repeating the training gave another model", err)
+	}
+}
+
+// checkReport checks the report of an archive of 20 rows in pairs.
+func checkReport(t *testing.T, a *app.Env, archive, file string) {
+	t.Helper()
+	e, err := Evaluate(t.Context(), a, []string{archive}, "test", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		EvaluateResult
+		Report report.Report
+	}
+	b, err := os.ReadFile(file)
+	if err == nil {
+		err = json.Unmarshal(b, &got)
+	}
+	if err != nil || got.Rows != 20 || got.Digest != e.Digest || got.Loss != e.Loss {
+		t.Fatalf("found %+v, %v", got.Evaluation, err)
+	}
+	r := got.Report
+	l := r.Labelled
+	if r.Classified != 20 || l.Accuracy != e.Accuracy || l.MacroF1 != e.MacroF1 || *l.TopK != e.TopK || l.K != e.K ||
+		*l.Loss != e.Loss || !reflect.DeepEqual(l.Confusion, e.Confusion) || *l.Upright != *e.Upright ||
+		len(l.PerClass) != 10 || l.PerClass[3].Recall != e.PerClass[3].Recall {
+		t.Errorf("the report has %+v, the evaluation %+v", l, e)
+	}
+	if len(r.Files) != 1 || r.Files[0].Classified != 20 || r.Files[0].Status != report.Done || r.Input == "" {
+		t.Errorf("found the files %+v and the input %q", r.Files, r.Input)
+	}
+	for _, x := range r.LeastConfident {
+		if len(x.Picture) == 0 || x.Note != "" || *x.Dims != [3]int{16, 16, 16} || x.Label == nil {
+			t.Errorf("%s: found a picture of %d bytes, %v cells, %q", x.EventID, len(x.Picture), x.Dims, x.Note)
+		}
+	}
+	if len(r.LeastConfident) != 12 || r.LeastConfident[0].Score > r.LeastConfident[11].Score {
+		t.Errorf("found %d least confident rows", len(r.LeastConfident))
 	}
 }
 
