@@ -7,6 +7,7 @@ import (
 	"github.com/voxelstream/voxelstream/sinks/csv"
 	"github.com/voxelstream/voxelstream/sinks/jsonl"
 	"github.com/voxelstream/voxelstream/sinks/kafka"
+	"github.com/voxelstream/voxelstream/sinks/parquet"
 	"github.com/voxelstream/voxelstream/sinks/stdout"
 	"github.com/voxelstream/voxelstream/sinks/terminal"
 )
@@ -15,6 +16,7 @@ import (
 var Kinds = []*sinks.Kind{
 	&jsonl.Kind,
 	&csv.Kind,
+	&parquet.Kind,
 	&arrow.Kind,
 	&stdout.Kind,
 	&kafka.Kind,

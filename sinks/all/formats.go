@@ -4,6 +4,7 @@ import (
 	"github.com/voxelstream/voxelstream/sinks/arrow"
 	"github.com/voxelstream/voxelstream/sinks/csv"
 	"github.com/voxelstream/voxelstream/sinks/jsonl"
+	"github.com/voxelstream/voxelstream/sinks/parquet"
 	"github.com/voxelstream/voxelstream/sinks/table"
 )
 
@@ -11,5 +12,6 @@ import (
 var Formats = []*table.Format{
 	&jsonl.Format,
 	&csv.Format,
+	&parquet.Format,
 	&arrow.Format,
 }

@@ -88,7 +88,7 @@ func create(path string) (*writer, error) {
 	if w.ipc, err = ipc.NewFileWriter(w.out, ipc.WithSchema(schema), ipc.WithZstd()); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	w.BatchWriter = table.NewBatchWriter(rowsPerBatch, w.batch)
+	w.BatchWriter = table.NewBatchWriter(rowsPerBatch, 0, w.batch)
 	return w, nil
 }
 

@@ -6,7 +6,7 @@ import (
 	"github.com/voxelstream/voxelstream/sinks/table/tabletest"
 )
 
-func TestFormat(t *testing.T) { tabletest.Run(t, &Format, 2*rowsPerBatch+1) }
+func TestFormat(t *testing.T) { tabletest.Run(t, &Format, rowsPerBatch+1, 600) }
 
 func TestKind(t *testing.T) { tabletest.RunKind(t, &Kind, &Format) }
 

@@ -32,8 +32,8 @@ type reader struct {
 	plain map[int][]byte
 }
 
-// maxBuffer is the limit for a buffer of a column, twice what [table.BatchWriter] fills.
-const maxBuffer = 64 << 20
+// maxBuffer is the limit for a buffer of a column.
+const maxBuffer = 2 * table.MaxBatch
 
 func open(path string) (*reader, error) {
 	f, err := os.Open(path)

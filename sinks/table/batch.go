@@ -1,6 +1,7 @@
 package table
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -32,17 +33,6 @@ func (b *Batch) Reset() {
 	for i := range b.Vectors {
 		b.Vectors[i].reset()
 	}
-}
-
-// Bytes returns the memory that the rows take.
-func (b *Batch) Bytes() int {
-	n := 0
-	for i := range b.Vectors {
-		v := &b.Vectors[i]
-		n += len(v.Valid) + len(v.Bytes) + 4*(len(v.Offsets)+len(v.Int32s)+len(v.Float32s)) +
-			8*(len(v.Int64s)+len(v.Float64s))
-	}
-	return n
 }
 
 // append appends rows that have passed Check.
@@ -87,23 +77,45 @@ func (v *Vector) missing() bool {
 	return len(v.Int32s)+len(v.Int64s)+len(v.Float32s)+len(v.Float64s) == 0 && len(v.Offsets) <= 1
 }
 
-// maxVariable is the size of the texts and lists of a batch at which it is full.
-const maxVariable = 32 << 20
+// MaxBatch is the memory that the rows of a batch take at most, by default.
+const MaxBatch = 64 << 20
 
 // BatchWriter divides rows into batches for a columnar format.
 type BatchWriter struct {
-	rows  int
-	write func(*Batch) error
-	batch *Batch
-	// variable is the size of the texts and lists in the batch.
-	variable int
+	rows, bytes int
+	write       func(*Batch) error
+	batch       *Batch
+	// size is the memory that the rows of the batch take.
+	size int
 }
 
 // NewBatchWriter returns a writer that calls write with batches of a number of rows. A batch has fewer rows if it is
-// the last, or if its texts and lists exceed 32 MiB. The batches depend only on the rows, not on how they are divided
-// among calls of Write. write must not keep the batch.
-func NewBatchWriter(rows int, write func(*Batch) error) *BatchWriter {
-	return &BatchWriter{rows: rows, write: write, batch: NewBatch()}
+// the last, or if it takes more memory than bytes, which must not exceed 1 GiB; 0 means [MaxBatch]. The batches
+// depend only on the rows, not on how they are divided among calls of Write. write must not keep the batch.
+func NewBatchWriter(rows, bytes int, write func(*Batch) error) *BatchWriter {
+	return &BatchWriter{rows: rows, bytes: cmp.Or(bytes, MaxBatch), write: write, batch: NewBatch()}
+}
+
+// fixedSize is the memory that a row takes in a batch, without its texts and lists.
+var fixedSize = func() (n int) {
+	for _, c := range columns {
+		switch c.Type {
+		case Text, JSON, Int32, Float32:
+			n += 4
+		default:
+			n += 8
+		}
+		if c.Null {
+			n++
+		}
+	}
+	return n
+}()
+
+// sizeOf returns the memory that a row takes in a batch.
+func sizeOf(c *record.Classification) int {
+	return fixedSize + len(c.EventID) + len(c.Stream) + len(c.Model.Name) + len(c.Model.Version) +
+		len(c.Model.Digest) + len(c.Name) + 8*len(c.TopK)
 }
 
 // Write appends rows. Those that do not pass [Check] are left out and named by a [pipeline.PartialError].
@@ -118,9 +130,8 @@ func (w *BatchWriter) Write(cs []record.Classification) error {
 			from = i + 1
 			continue
 		}
-		w.variable += len(c.EventID) + len(c.Stream) + len(c.Model.Name) + len(c.Model.Version) + len(c.Model.Digest) +
-			len(c.Name) + 8*len(c.TopK)
-		if w.batch.Rows+i+1-from == w.rows || w.variable >= maxVariable {
+		w.size += sizeOf(c)
+		if w.batch.Rows+i+1-from == w.rows || w.size >= w.bytes {
 			w.batch.append(cs[from : i+1])
 			from = i + 1
 			if err := w.Flush(); err != nil {
@@ -141,7 +152,7 @@ func (w *BatchWriter) Flush() error {
 		return err
 	}
 	w.batch.Reset()
-	w.variable = 0
+	w.size = 0
 	return nil
 }
 

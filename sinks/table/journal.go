@@ -21,9 +21,8 @@ const (
 	journalHeader = "VSJRNL1\n"
 	frameMark     = "\xffROW"
 	frameHead     = len(frameMark) + 8
-	// maxFrame is the maximum length of the content of a frame: a batch takes up to maxVariable, and framedRows rows of
-	// numbers.
-	maxFrame = 128 << 20
+	// maxFrame is the maximum length of the content of a frame: that of a batch with its last row.
+	maxFrame = 2 * MaxBatch
 	// framedRows is the maximum number of rows in a frame.
 	framedRows = 1 << 16
 )

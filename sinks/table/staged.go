@@ -107,7 +107,7 @@ func openStaged(f *Format, path string, o *stagedOptions, services sinks.Service
 	if s.services.Log == nil {
 		s.services.Log = slog.New(slog.DiscardHandler)
 	}
-	s.batches = NewBatchWriter(framedRows, s.frame)
+	s.batches = NewBatchWriter(framedRows, 0, s.frame)
 	var err error
 	if s.journal, err = openJournal(path, d, func(*Batch) error { return nil }); err != nil {
 		return nil, err

@@ -93,14 +93,14 @@ func Read(f *table.Format, path string) (rows []record.Classification, err error
 }
 
 // Run runs the suite. large is a number of rows that takes several of the parts into which the format divides a file,
-// or 0.
-func Run(t *testing.T, f *table.Format, large int) {
+// or 0. mutants is the number of damaged files to read.
+func Run(t *testing.T, f *table.Format, large, mutants int) {
 	for _, n := range []int{0, 1, 10, 3001, large} {
 		t.Run(fmt.Sprintf("%d rows", n), func(t *testing.T) { roundTrip(t, f, n) })
 	}
 	t.Run("refuses what it cannot hold", func(t *testing.T) { refusals(t, f) })
 	t.Run("foreign files", func(t *testing.T) { foreign(t, f) })
-	t.Run("damaged files", func(t *testing.T) { damaged(t, f) })
+	t.Run("damaged files", func(t *testing.T) { damaged(t, f, mutants) })
 }
 
 // roundTrip wants the rows back, and the same bytes however they are divided among writes and processors.
@@ -181,7 +181,7 @@ func foreign(t *testing.T, f *table.Format) {
 }
 
 // damaged cuts and changes a file. Reading it must fail, or give rows; it must not crash.
-func damaged(t *testing.T, f *table.Format) {
+func damaged(t *testing.T, f *table.Format, mutants int) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a"+f.Extensions[0])
 	Write(t, f, path, Rows(50), 50)
@@ -191,7 +191,7 @@ func damaged(t *testing.T, f *table.Format) {
 	}
 	random := rand.New(rand.NewPCG(1, 2))
 	other := filepath.Join(dir, "b"+f.Extensions[0])
-	for i := range 600 {
+	for i := range mutants {
 		b := bytes.Clone(whole)
 		cut := i%3 == 0
 		if cut {
