@@ -2,6 +2,7 @@ package reprocess
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -37,7 +38,7 @@ func (j *Job) Estimate(ctx context.Context, p *Plan) (float64, error) {
 		begin = time.Now()
 		o = PieceOutcome{}
 		piece := Piece{Input: sample.Input, First: sample.First, Rows: rows}
-		if err := w.piece(ctx, &p.Inputs[sample.Input], piece, &o); err != nil {
+		if err := errors.Join(w.piece(ctx, &p.Inputs[sample.Input], piece, &o), w.pass(ctx)); err != nil {
 			return 0, err
 		}
 	}

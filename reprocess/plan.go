@@ -11,6 +11,7 @@ import (
 	"hash"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -186,12 +187,14 @@ func (p *Plan) divide(j *Job) error {
 		if !in.Used() || in.Rows == 0 {
 			continue
 		}
-		if in.Rows != unknown && in.Rows < j.ShardRows {
+		if n := in.weight(); n < j.ShardRows {
 			group.Pieces = append(group.Pieces, Piece{i, 0, in.Rows})
-			rows += in.Rows
-			if rows < j.ShardRows && len(group.Pieces) < maxPieces && !ends(in) {
-				continue
+			if rows += n; rows >= j.ShardRows || len(group.Pieces) == maxPieces || ends(in) {
+				if err := flush(); err != nil {
+					return err
+				}
 			}
+			continue
 		}
 		if err := flush(); err != nil {
 			return err
@@ -201,7 +204,7 @@ func (p *Plan) divide(j *Job) error {
 				return err
 			}
 		}
-		for first := 0; in.Rows >= j.ShardRows && first < in.Rows; first += j.ShardRows {
+		for first := 0; first < in.Rows; first += j.ShardRows {
 			if err := add(Shard{Pieces: []Piece{{i, first, min(j.ShardRows, in.Rows-first)}}}); err != nil {
 				return err
 			}
@@ -209,6 +212,17 @@ func (p *Plan) divide(j *Job) error {
 	}
 	return flush()
 }
+
+// weight returns the number of rows, or an estimate of the rows whose work would be the same.
+func (in *Input) weight() int {
+	if in.Rows != unknown {
+		return in.Rows
+	}
+	return int(min(1+in.Bytes/rowBytes, math.MaxInt32))
+}
+
+// rowBytes is the size of a row for an estimate: a third of a grid of 16x16x16 float64 values.
+const rowBytes = 10 << 10
 
 // ends reports whether a group of inputs ends after this one.
 func ends(in *Input) bool {

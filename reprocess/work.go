@@ -30,6 +30,7 @@ type Worker struct {
 	voxelize *voxelize.Voxelizer
 	network  *classify.Classifier
 	batch    []classify.Item
+	owners   []*PieceOutcome // of the batch
 	rows     []record.Classification
 	stages   Stages
 }
@@ -94,12 +95,14 @@ func (w *Worker) Close() { w.network.Close() }
 func (w *Worker) Do(ctx context.Context, p *Plan, s *Shard) error {
 	o := Outcome{Pieces: make([]PieceOutcome, len(s.Pieces))}
 	w.rows = w.rows[:0]
+	w.batch, w.owners = w.batch[:0], w.owners[:0] // of a shard that failed
 	for i, piece := range s.Pieces {
-		before := len(w.rows)
 		if err := w.piece(ctx, &p.Inputs[piece.Input], piece, &o.Pieces[i]); err != nil {
 			return err
 		}
-		o.Pieces[i].Classified = len(w.rows) - before
+	}
+	if err := w.pass(ctx); err != nil {
+		return err
 	}
 	begin := time.Now()
 	err := w.job.save(ctx, s.Key, &o, w.rows)
@@ -149,7 +152,8 @@ func (w *Worker) piece(ctx context.Context, in *Input, piece Piece, o *PieceOutc
 // stopError is an error that ends the job.
 type stopError struct{ error }
 
-// classify classifies all rows of a source. Any error but a *stopError concerns the input.
+// classify classifies the rows of a source, but for those of the last batch. Any error but a *stopError concerns the
+// input.
 func (w *Worker) classify(ctx context.Context, src ingest.Source, o *PieceOutcome) error {
 	for {
 		begin := time.Now()
@@ -167,8 +171,10 @@ func (w *Worker) classify(ctx context.Context, src ingest.Source, o *PieceOutcom
 				return err
 			}
 			continue
+		case end:
+			return nil
 		case err != nil:
-			return errors.Join(w.pass(ctx, o), endless(err, end))
+			return err
 		}
 		o.Rows++
 		v, err := w.voxelize.Volume(s)
@@ -179,24 +185,17 @@ func (w *Worker) classify(ctx context.Context, src ingest.Source, o *PieceOutcom
 			}
 			continue
 		}
-		if w.batch = append(w.batch, classify.Item{Volume: v}); len(w.batch) >= w.job.Batch {
-			if err := w.pass(ctx, o); err != nil {
-				return err
+		w.batch, w.owners = append(w.batch, classify.Item{Volume: v}), append(w.owners, o)
+		if len(w.batch) >= w.job.Batch {
+			if err := w.pass(ctx); err != nil {
+				return &stopError{err}
 			}
 		}
 	}
 }
 
-// endless returns err unless it is the end.
-func endless(err error, end bool) error {
-	if end {
-		return nil
-	}
-	return err
-}
-
-// pass classifies the batch.
-func (w *Worker) pass(ctx context.Context, o *PieceOutcome) error {
+// pass classifies the batch. Any error ends the job.
+func (w *Worker) pass(ctx context.Context) error {
 	if len(w.batch) == 0 {
 		return nil
 	}
@@ -205,21 +204,22 @@ func (w *Worker) pass(ctx context.Context, o *PieceOutcome) error {
 	w.stages.Network += time.Since(begin)
 	partial, ok := errors.AsType[*pipeline.PartialError](err)
 	if err != nil && !ok {
-		return &stopError{err}
+		return err
 	}
 	before := len(w.rows)
 	for i := range out {
 		if partial != nil && partial.Failed[i] != nil {
-			if err := w.reject(o, w.batch[i].ID, partial.Failed[i]); err != nil {
+			if err := w.reject(w.owners[i], w.batch[i].ID, partial.Failed[i]); err != nil {
 				return err
 			}
 			continue
 		}
+		w.owners[i].Classified++
 		w.rows = append(w.rows, out[i])
 	}
 	w.job.progress(len(w.rows) - before)
 	clear(w.batch)
-	w.batch = w.batch[:0]
+	w.batch, w.owners = w.batch[:0], w.owners[:0]
 	return nil
 }
 

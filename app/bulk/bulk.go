@@ -229,8 +229,12 @@ func newJob(ctx context.Context, a *app.Env, o Options) (*reprocess.Job, error) 
 		return nil, err
 	}
 	models.LogInput(a, in)
+	volumes, err := models.Volumes(a, in)
+	if err != nil {
+		return nil, err
+	}
 	j := &reprocess.Job{
-		Format: format, Reading: a.Config.Ingest, Voxelize: in.Options(a.Config.Voxelize), Classes: m.Classes,
+		Format: format, Reading: a.Config.Ingest, Voxelize: volumes, Classes: m.Classes,
 		Batch: batch, Workers: a.Threads(), ShardRows: o.ShardRows, Strict: o.Strict, Force: o.Force,
 		Resume: o.Resume,
 	}
@@ -284,6 +288,7 @@ func settings(a *app.Env, m record.Model, j *reprocess.Job) reprocess.Settings {
 	}
 	delete(s.Config, "ingest.ignore") // which files are read does not change their results
 	s.Config["model.top_k"] = fmt.Sprint(a.Config.Model.TopK)
+	s.Config["model.input_shape"] = string(a.Config.Model.InputShape)
 	s.Config["model.exact"] = fmt.Sprint(a.Config.Model.Exact)
 	s.Config["model.classes"] = strings.Join(j.Classes, ",")
 	return s

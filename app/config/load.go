@@ -80,6 +80,9 @@ func (l *Loaded) Settings() []Setting {
 	return out
 }
 
+// IsSet reports whether the user has set a key.
+func (l *Loaded) IsSet(key string) bool { return l.origins[key] != "" }
+
 // masked is shown in place of secrets.
 const masked = "********"
 

@@ -112,6 +112,21 @@ func (r *InputInfo) Text() string {
 	return text
 }
 
+// Volumes returns the options of the voxelizer that makes volumes for a model: the configured ones, in the model's size
+// and colours. A grid or colour map that the user has set, and the model does not take, is an error.
+func Volumes(a *app.Env, in *classify.Input) (voxelize.Options, error) {
+	vo := a.Config.Voxelize
+	if a.Config.IsSet("voxelize.grid") && vo.Dims != in.Dims {
+		return vo, app.Usage(fmt.Errorf("voxelize.grid: found %s, but the model's input is %s",
+			vo.Dims.Cells(), option.Dims(in.Dims).Cells()))
+	}
+	if a.Config.IsSet("voxelize.colormap") && in.Palette != nil && string(vo.Colormap) != in.Palette.Name {
+		return vo, app.Usage(fmt.Errorf("voxelize.colormap: found %s, but the model was trained with %s", vo.Colormap,
+			in.Palette.Name))
+	}
+	return in.Options(vo), nil
+}
+
 // LogInput logs which numbers a network gets, and warns if the user's settings replace what its model states.
 func LogInput(a *app.Env, in *classify.Input) {
 	if in.Stated != "" {

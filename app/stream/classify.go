@@ -10,7 +10,6 @@ import (
 	"github.com/voxelstream/voxelstream/app/config"
 	"github.com/voxelstream/voxelstream/app/models"
 	"github.com/voxelstream/voxelstream/classify"
-	"github.com/voxelstream/voxelstream/internal/option"
 	"github.com/voxelstream/voxelstream/internal/tally"
 	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
@@ -37,22 +36,6 @@ type classifying struct {
 	stdout   bool
 	// voxelize makes the volumes of this process.
 	voxelize voxelize.Options
-}
-
-// volumesFor returns the options of the voxelizer that makes volumes for a model. A configured grid or colour map that
-// the model does not take is an error, so that a mismatch ends the command at the start and does not turn every volume
-// into a dead letter.
-func volumesFor(a *app.Env, in *classify.Input) (voxelize.Options, error) {
-	vo := a.Config.Voxelize
-	if vo.Dims != in.Dims {
-		return vo, app.Usage(fmt.Errorf("voxelize.grid: found %s, but the model's input is %s",
-			vo.Dims.Cells(), option.Dims(in.Dims).Cells()))
-	}
-	if in.Palette != nil && string(vo.Colormap) != in.Palette.Name {
-		return vo, app.Usage(fmt.Errorf("voxelize.colormap: found %s, but the model was trained with %s", vo.Colormap,
-			in.Palette.Name))
-	}
-	return in.Options(vo), nil
 }
 
 // newClassifying connects to Kafka while it loads the model, opens the sinks and joins the group. own says that the
@@ -150,7 +133,7 @@ func (c *classifying) loadNetwork(ctx context.Context, own bool) error {
 	in := c.network.Input()
 	models.LogInput(a, in)
 	if own {
-		c.voxelize, err = volumesFor(a, in)
+		c.voxelize, err = models.Volumes(a, in)
 	}
 	return err
 }
