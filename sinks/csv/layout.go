@@ -18,7 +18,6 @@ type layout struct {
 	separator byte
 	columns   []table.Column
 	cells     [][]byte
-	text      []byte // of cells with doubled quotation marks
 	key       []byte
 }
 
@@ -126,21 +125,22 @@ func (l *layout) appendText(dst []byte, text string) []byte {
 	return append(dst, '"')
 }
 
-// split splits a row into its cells, without quotation marks. They are valid until the next call. It returns false if
-// the row does not have one for each column.
+// split splits a row into its cells as they are written, without quotation marks around them. They are valid until the
+// next call. It returns false if the row does not have one for each column.
 func (l *layout) split(row []byte) ([][]byte, bool) {
 	row = bytes.TrimSuffix(bytes.TrimSuffix(row, []byte{'\n'}), []byte{'\r'})
-	l.cells, l.text = l.cells[:0], l.text[:0]
+	l.cells = l.cells[:0]
 	for more := true; more; {
 		if len(l.cells) == len(l.columns) {
 			return nil, false
 		}
 		var cell []byte
 		if len(row) > 0 && row[0] == '"' {
-			var ok bool
-			if cell, row, ok = l.unquote(row[1:]); !ok {
+			n := closing(row)
+			if n < 0 {
 				return nil, false
 			}
+			cell, row = row[1:n], row[n+1:]
 			if more = len(row) > 0; more {
 				if row[0] != l.separator {
 					return nil, false
@@ -158,29 +158,26 @@ func (l *layout) split(row []byte) ([][]byte, bool) {
 	return l.cells, len(l.cells) == len(l.columns)
 }
 
-// unquote reads a cell behind its quotation mark and returns what comes after it.
-func (l *layout) unquote(row []byte) (cell, rest []byte, ok bool) {
-	from := len(l.text)
-	for {
-		i := bytes.IndexByte(row, '"')
+// closing returns the index of the quotation mark that ends the cell that row begins with, or -1.
+func closing(row []byte) int {
+	for at := 1; ; at += 2 {
+		i := bytes.IndexByte(row[at:], '"')
 		if i < 0 {
-			return nil, nil, false
+			return -1
 		}
-		double := i+1 < len(row) && row[i+1] == '"'
-		if !double && from == len(l.text) {
-			return row[:i], row[i+1:], true
+		if at += i; at+1 == len(row) || row[at+1] != '"' {
+			return at
 		}
-		l.text = append(l.text, row[:i]...)
-		if !double {
-			return l.text[from:], row[i+1:], true
-		}
-		l.text = append(l.text, '"')
-		row = row[i+2:]
 	}
 }
 
-// plainText removes the apostrophe of a text.
-func plainText(cell []byte) []byte { return bytes.TrimPrefix(cell, []byte{'\''}) }
+// textOf returns the text that a cell stands for.
+func textOf(cell []byte) []byte {
+	if bytes.IndexByte(cell, '"') >= 0 {
+		cell = bytes.ReplaceAll(cell, []byte(`""`), []byte{'"'})
+	}
+	return bytes.TrimPrefix(cell, []byte{'\''})
+}
 
 // Key returns the key of the classification in a row.
 func (l *layout) Key(row []byte) (dedupe.Key, bool) {
@@ -188,8 +185,8 @@ func (l *layout) Key(row []byte) (dedupe.Key, bool) {
 	if !ok || len(cells[eventColumn]) == 0 {
 		return dedupe.Key{}, false
 	}
-	l.key = append(append(l.key[:0], plainText(cells[eventColumn])...), '@')
-	l.key = append(l.key, plainText(cells[digestColumn])...)
+	l.key = append(append(l.key[:0], textOf(cells[eventColumn])...), '@')
+	l.key = append(l.key, textOf(cells[digestColumn])...)
 	return dedupe.Of(l.key), true
 }
 
@@ -231,8 +228,6 @@ func value(col *table.Column, cell []byte) (any, error) {
 		return strconv.ParseFloat(text, 64)
 	case table.Time:
 		return time.Parse(time.RFC3339Nano, text)
-	case table.JSON:
-		return text, nil
 	}
-	return string(plainText(cell)), nil
+	return string(textOf(cell)), nil // JSON never begins with an apostrophe
 }
