@@ -47,7 +47,7 @@ func (l *layout) Begin(line []byte) bool {
 	all := table.Columns()
 	for _, separator := range []byte{',', '\t'} {
 		cells := strings.Split(names, string(separator))
-		if len(cells) <= digestColumn || len(cells) > len(all) {
+		if len(cells) > len(all) || len(cells) < len(all) && all[len(cells)].Since == 0 {
 			continue
 		}
 		if slices.EqualFunc(cells, all[:len(cells)], func(name string, c table.Column) bool { return name == c.Name }) {
@@ -85,9 +85,6 @@ func (l *layout) Append(dst []byte, c *record.Classification) ([]byte, error) {
 		case float64:
 			dst = strconv.AppendFloat(dst, v, 'g', -1, 64)
 		case time.Time:
-			if y := v.Year(); y < 0 || y > 9999 { // RFC 3339
-				return dst, fmt.Errorf("%.200s: found the year %d, want 0 to 9999", c.EventID, y)
-			}
 			dst = v.AppendFormat(dst, time.RFC3339Nano)
 		}
 	}
