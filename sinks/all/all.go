@@ -8,6 +8,7 @@ import (
 	"github.com/voxelstream/voxelstream/sinks/jsonl"
 	"github.com/voxelstream/voxelstream/sinks/kafka"
 	"github.com/voxelstream/voxelstream/sinks/parquet"
+	"github.com/voxelstream/voxelstream/sinks/sqlite"
 	"github.com/voxelstream/voxelstream/sinks/stdout"
 	"github.com/voxelstream/voxelstream/sinks/terminal"
 )
@@ -18,6 +19,7 @@ var Kinds = []*sinks.Kind{
 	&csv.Kind,
 	&parquet.Kind,
 	&arrow.Kind,
+	&sqlite.Kind,
 	&stdout.Kind,
 	&kafka.Kind,
 	&terminal.Kind,

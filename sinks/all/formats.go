@@ -5,6 +5,7 @@ import (
 	"github.com/voxelstream/voxelstream/sinks/csv"
 	"github.com/voxelstream/voxelstream/sinks/jsonl"
 	"github.com/voxelstream/voxelstream/sinks/parquet"
+	"github.com/voxelstream/voxelstream/sinks/sqlite"
 	"github.com/voxelstream/voxelstream/sinks/table"
 )
 
@@ -14,4 +15,5 @@ var Formats = []*table.Format{
 	&csv.Format,
 	&parquet.Format,
 	&arrow.Format,
+	&sqlite.Format,
 }

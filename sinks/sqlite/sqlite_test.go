@@ -30,7 +30,7 @@ func TestKilled(t *testing.T) {
 		func(_ *testing.T, path string) sinktest.Harness { return harness(path) })
 }
 
-func TestFormat(t *testing.T) { tabletest.Run(t, &sqlite.Format, 0) }
+func TestFormat(t *testing.T) { tabletest.Run(t, &sqlite.Format, 0, 300) }
 
 func FuzzReader(f *testing.F) { tabletest.Fuzz(f, &sqlite.Format) }
 

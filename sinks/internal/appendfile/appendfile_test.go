@@ -512,3 +512,29 @@ func TestIndexWithoutRoom(t *testing.T) {
 	closed(t, s)
 	expect(t, 0, 4, path)
 }
+
+// BenchmarkOpen measures the start with a file of 300,000 rows.
+func BenchmarkOpen(b *testing.B) {
+	for _, name := range names {
+		b.Run(name, func(b *testing.B) {
+			path := filepath.Join(b.TempDir(), name)
+			w, err := formatOf(path).Create(path, nil)
+			for i := 0; i < 300_000 && err == nil; i += 1000 {
+				err = w.Write(batch(i, i+1000))
+			}
+			if err = errors.Join(err, w.Close()); err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				s, err := appendtest.TryOpen(b, kindOf(path), path, "")
+				if err != nil {
+					b.Fatal(err)
+				}
+				if err := s.Close(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(300_000*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+		})
+	}
+}

@@ -96,15 +96,15 @@ func Read(f *table.Format, path string) (rows []record.Classification, err error
 // or 0. mutants is the number of damaged files to read.
 func Run(t *testing.T, f *table.Format, large, mutants int) {
 	for _, n := range []int{0, 1, 10, 3001, large} {
-		t.Run(fmt.Sprintf("%d rows", n), func(t *testing.T) { roundTrip(t, f, n) })
+		t.Run(fmt.Sprintf("%d rows", n), func(t *testing.T) { RoundTrip(t, f, n) })
 	}
-	t.Run("refuses what it cannot hold", func(t *testing.T) { refusals(t, f) })
+	t.Run("refuses what it cannot hold", func(t *testing.T) { Refusals(t, f) })
 	t.Run("foreign files", func(t *testing.T) { foreign(t, f) })
 	t.Run("damaged files", func(t *testing.T) { damaged(t, f, mutants) })
 }
 
-// roundTrip wants the rows back, and the same bytes however they are divided among writes and processors.
-func roundTrip(t *testing.T, f *table.Format, n int) {
+// RoundTrip wants the rows back, and the same bytes however they are divided among writes and processors.
+func RoundTrip(t *testing.T, f *table.Format, n int) {
 	rows := Rows(n)
 	path := filepath.Join(t.TempDir(), "a"+f.Extensions[0])
 	Write(t, f, path, rows, 777)
@@ -133,8 +133,8 @@ func roundTrip(t *testing.T, f *table.Format, n int) {
 	}
 }
 
-// refusals wants a row that cannot be held to be named, and the others to be stored.
-func refusals(t *testing.T, f *table.Format) {
+// Refusals wants a row that cannot be held to be named, and the others to be stored.
+func Refusals(t *testing.T, f *table.Format) {
 	rows := Rows(5)
 	rows[1].Seq = math.MaxUint64
 	rows[3].Time = time.Date(3000, 1, 1, 0, 0, 0, 0, time.UTC)

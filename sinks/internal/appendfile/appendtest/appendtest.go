@@ -47,7 +47,7 @@ func harness(k *sinks.Kind, path string) sinktest.Harness {
 }
 
 // Open opens a sink with options, such as "keep=3".
-func Open(t *testing.T, k *sinks.Kind, path, options string) sinks.Sink {
+func Open(t testing.TB, k *sinks.Kind, path, options string) sinks.Sink {
 	t.Helper()
 	s, err := TryOpen(t, k, path, options)
 	if err != nil {
@@ -57,7 +57,7 @@ func Open(t *testing.T, k *sinks.Kind, path, options string) sinks.Sink {
 }
 
 // TryOpen is Open for sinks that may be refused.
-func TryOpen(t *testing.T, k *sinks.Kind, path, options string) (sinks.Sink, error) {
+func TryOpen(t testing.TB, k *sinks.Kind, path, options string) (sinks.Sink, error) {
 	t.Helper()
 	target := sinks.Target{Path: path}
 	o := k.Options(target)
@@ -139,5 +139,29 @@ func rows(t *testing.T, text []byte, ext string) (ids []string) {
 		if n > 0 {
 			ids = append(ids, row[0])
 		}
+	}
+}
+
+// Benchmark measures how many rows a sink stores in a second, in batches of 256.
+func Benchmark(b *testing.B, k *sinks.Kind) {
+	for _, suffix := range []string{"", ".gz", ".zst"} {
+		b.Run(k.Extensions[0]+suffix, func(b *testing.B) {
+			s := Open(b, k, filepath.Join(b.TempDir(), "c"+k.Extensions[0]+suffix), "")
+			cs := make([]record.Classification, 256)
+			n := 0
+			for b.Loop() {
+				for i := range cs {
+					cs[i] = sinktest.Classification("archive.h5-0123abcd", n+i)
+				}
+				if err := s.Write(b.Context(), cs); err != nil {
+					b.Fatal(err)
+				}
+				n += len(cs)
+			}
+			b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "rows/s")
+			if err := s.Close(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+		})
 	}
 }
