@@ -39,6 +39,10 @@ type FileOutcome struct {
 	Rows int64 `json:"rows"`
 	// Failed counts the rows that could not be used.
 	Failed int64 `json:"failed,omitempty"`
+	// New and Repeated count the rows whose results are stored now and were stored before, in commands that store
+	// results of rows.
+	New      int64 `json:"new,omitempty"`
+	Repeated int64 `json:"repeated,omitempty"`
 	// Error is the reason if the status is not done: that of the first failure of a file with several.
 	Error string `json:"error,omitempty"`
 }
@@ -58,13 +62,18 @@ func (o *Outcomes) Add(path string) *FileTally {
 	return &FileTally{o, f}
 }
 
-// List returns the outcomes in the order in which the files were added.
+// List returns the outcomes in the order in which the files were added. A file is repeated if the results of all of its
+// rows were stored before.
 func (o *Outcomes) List() []FileOutcome {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	out := make([]FileOutcome, len(o.files))
 	for i, f := range o.files {
 		out[i] = *f
+		out[i].Rows = max(0, f.Rows) // rows may be lost before they are counted as used
+		if f.Status == FileDone && f.Repeated > 0 && f.Repeated == f.Rows {
+			out[i].Status, out[i].Error = FileRepeated, "the results of all rows were stored before"
+		}
 	}
 	return out
 }
@@ -74,6 +83,9 @@ type FileTally struct {
 	o *Outcomes
 	f *FileOutcome
 }
+
+// Path returns the path of the file.
+func (t *FileTally) Path() string { return t.f.File }
 
 // Used counts rows that were used.
 func (t *FileTally) Used(rows int) {
@@ -88,6 +100,23 @@ func (t *FileTally) FailedRow(reason error) {
 	defer t.o.mu.Unlock()
 	t.f.Failed++
 	t.end(FileFailed, reason.Error())
+}
+
+// Lost counts a row as failed that was counted as used.
+func (t *FileTally) Lost(reason error) {
+	t.Used(-1)
+	t.FailedRow(reason)
+}
+
+// Stored counts a used row whose result is stored: repeated if it was stored before.
+func (t *FileTally) Stored(repeated bool) {
+	t.o.mu.Lock()
+	defer t.o.mu.Unlock()
+	if repeated {
+		t.f.Repeated++
+	} else {
+		t.f.New++
+	}
 }
 
 // End reports what became of the file if it is not done. The first failure prevails over everything else.
@@ -131,4 +160,18 @@ func Remarkable(files []FileOutcome) []FileOutcome {
 		return cmp.Compare(slices.Index(order, b.Status), slices.Index(order, a.Status))
 	})
 	return out
+}
+
+// FilesError returns an error that wraps [ErrSkipped] if a file failed.
+func FilesError(files []FileOutcome) error {
+	failed := 0
+	for _, f := range files {
+		if f.Status == FileFailed {
+			failed++
+		}
+	}
+	if failed == 0 {
+		return nil
+	}
+	return &skippedError{fmt.Sprintf("%d of %s could not be used completely", failed, Count(len(files), "file"))}
 }

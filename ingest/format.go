@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -106,10 +107,7 @@ func ReadHead(path string) (*Head, error) {
 		}
 		return h, nil
 	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: found %s, want a regular file or a folder", path, info.Mode().Type())
-	}
-	f, err := os.Open(path)
+	f, _, err := OpenRegular(path)
 	if err != nil {
 		return nil, err
 	}
@@ -147,24 +145,51 @@ func ReadHead(path string) (*Head, error) {
 	return h, err
 }
 
+// OpenRegular opens a regular file. It does not open anything else: opening a FIFO blocks until a writer connects, and
+// opening a device may have effects.
+func OpenRegular(path string) (*os.File, fs.FileInfo, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, nil, fmt.Errorf("%s: found %s, want a regular file", path, KindOf(info.Mode()))
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	return f, info, nil
+}
+
+// KindOf says what a file is, by its mode: "a folder", "a FIFO".
+func KindOf(m fs.FileMode) string {
+	switch {
+	case m.IsRegular():
+		return "a regular file"
+	case m.IsDir():
+		return "a folder"
+	case m&fs.ModeNamedPipe != 0:
+		return "a FIFO"
+	case m&fs.ModeSocket != 0:
+		return "a socket"
+	case m&fs.ModeDevice != 0:
+		return "a device"
+	}
+	return "a special file"
+}
+
 // ReadFile reads the whole file at path, decompressed if it is gzip or zstd. More than o.MaxBytes is an error.
 func ReadFile(path string, o Options) ([]byte, error) { return readFile(path, o, nil) }
 
 // readFile is ReadFile, but uses the memory of buf if it is large enough.
 func readFile(path string, o Options, buf []byte) ([]byte, error) {
 	limit := int64(o.WithDefaults().MaxBytes)
-	f, err := os.Open(path)
+	f, info, err := OpenRegular(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // opened for reading
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: found %s, want a regular file", path, info.Mode().Type())
-	}
 	if info.Size() > limit {
 		return nil, fmt.Errorf("%s: found %d bytes, limit %d", path, info.Size(), limit)
 	}
@@ -341,3 +366,6 @@ func CloudFormat(f Format, decode func(path string, data []byte, o Options) (*Cl
 
 // ErrFormat means that an input is not of any known format.
 var ErrFormat = errors.New("not a known format")
+
+// ErrNoPart means that an archive has not the part that was asked for.
+var ErrNoPart = errors.New("no such part")

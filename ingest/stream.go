@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 )
@@ -38,15 +37,22 @@ func Fingerprint(r io.ReaderAt, size int64) (string, error) {
 
 // StreamName returns the name of the stream of the file at path: its base name, "-" and its fingerprint. The same
 // content under the same name has the same stream name wherever it is stored; a file that changes gets another one.
-// A source that reads one of several parts of a file adds ":part".
+// A symbolic link has the name of its target. A source that reads one of several parts of a file adds ":part".
 func StreamName(path string) (string, error) {
-	return streamName(filepath.Base(path), path)
+	target, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return "", err
+	}
+	return streamName(filepath.Base(target), target)
 }
 
 // FolderStreamName returns the name of the stream of a folder: its base name and the fingerprint of the file in it
 // that lists or describes the rest.
 func FolderStreamName(dir, listing string) (string, error) {
 	abs, err := filepath.Abs(dir)
+	if err == nil {
+		abs, err = filepath.EvalSymlinks(abs)
+	}
 	if err != nil {
 		return "", err
 	}
@@ -57,15 +63,11 @@ func FolderStreamName(dir, listing string) (string, error) {
 func StreamPart(base, part string) string { return base + ":" + printable(part) }
 
 func streamName(base, path string) (string, error) {
-	f, err := os.Open(path)
+	f, info, err := OpenRegular(path)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close() //nolint:errcheck // opened for reading
-	info, err := f.Stat()
-	if err != nil {
-		return "", err
-	}
 	sum, err := Fingerprint(f, info.Size())
 	if err != nil {
 		return "", fmt.Errorf("fingerprint of %s: %w", path, err)

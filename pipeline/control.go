@@ -39,6 +39,8 @@ type rules struct {
 	exhausted Exhausted
 	// drop is set for a best-effort output: values that it cannot store are dropped.
 	drop bool
+	// failed, if set, is called before the value of a batch at an index settles with a permanent error.
+	failed func(at int, err error)
 }
 
 // giveUp reports whether a failed attempt was the last. Otherwise it waits until the next attempt is due.
@@ -136,6 +138,14 @@ func repeatFrom[T any](c *control, r rules, batch []Delivery[T], left []int, att
 			}
 			return
 		}
+		fail := func(at int, err error) {
+			c.fail(r, func(err error) {
+				if r.failed != nil && IsPermanent(err) {
+					r.failed(at, err)
+				}
+				batch[at].Settle(err)
+			}, attempts, err)
+		}
 		var again []int
 		last := err
 		for i, at := range left {
@@ -147,14 +157,14 @@ func repeatFrom[T any](c *control, r rules, batch []Delivery[T], left []int, att
 			case e == nil:
 				done(at, i)
 			case IsPermanent(e):
-				c.fail(r, batch[at].Settle, attempts, e)
+				fail(at, e)
 			default:
 				again, last = append(again, at), e
 			}
 		}
 		if left = again; len(left) > 0 && c.giveUp(r, attempts, last) {
 			for _, at := range left {
-				c.fail(r, batch[at].Settle, attempts, last)
+				fail(at, last)
 			}
 			return
 		}

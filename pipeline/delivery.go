@@ -116,11 +116,17 @@ func share[T any](d Delivery[T], required, n int) []Delivery[T] {
 	return out
 }
 
-// onDone returns d with a call of f before it settles as done.
-func (d Delivery[T]) onDone(f func(T)) Delivery[T] {
+// watched returns d with a call before it settles: of done, or of failed with a permanent error. Either may be nil.
+func (d Delivery[T]) watched(done func(T), failed func(T, error)) Delivery[T] {
+	if done == nil && failed == nil {
+		return d
+	}
 	return NewDelivery(d.Value, d.Free, func(err error) {
-		if err == nil {
-			f(d.Value)
+		switch {
+		case err == nil && done != nil:
+			done(d.Value)
+		case IsPermanent(err) && failed != nil:
+			failed(d.Value, err)
 		}
 		d.Settle(err)
 	})

@@ -479,6 +479,42 @@ func TestNeverFlushes(t *testing.T) {
 	}
 }
 
+// TestFailures checks that values that the work or a required output rejects are reported, each once, and those of a
+// best-effort output are not.
+func TestFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src, a, b, best := &list{n: 10}, newStore(), newStore(), newStore()
+		a.write, b.write, best.write = refuse(3), refuse(3), refuse(4)
+		var mu sync.Mutex
+		work, outputs := []int{}, []int{}
+		p := &Pipeline[int, int, int]{
+			Source: src, Stage: identity,
+			Work: batchFunc(func(_ context.Context, in []int) ([]int, error) {
+				return slices.Clone(in), refuse(7)(in)
+			}),
+			Outputs: []Output[int]{
+				{Name: "a", Sink: a}, {Name: "b", Sink: b}, {Name: "best", Sink: best, Policy: BestEffort},
+			},
+			OnWorkFailed: func(v int, _ error) {
+				mu.Lock()
+				defer mu.Unlock()
+				work = append(work, v)
+			},
+			OnOutputFailed: func(v int, _ error) {
+				mu.Lock()
+				defer mu.Unlock()
+				outputs = append(outputs, v)
+			},
+		}
+		if err := p.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(work, []int{7}) || !slices.Equal(outputs, []int{3}) {
+			t.Errorf("found failures %v of the work and %v of the outputs, want 7 and 3", work, outputs)
+		}
+	})
+}
+
 // TestOnlyBestEffort checks that without a required output a value is done when every output has tried to store it.
 func TestOnlyBestEffort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

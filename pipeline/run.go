@@ -55,10 +55,13 @@ type Pipeline[In, Mid, Out any] struct {
 	Abort <-chan struct{}
 	// OnRetry, if set, is called for each failed attempt that will be retried. OnDrop is called for each failure of a
 	// best-effort output, with the number of values dropped. OnDone is called for each value that is durable at every
-	// required output. All are called from several goroutines.
-	OnRetry func(f *Failure)
-	OnDrop  func(f *Failure, n int)
-	OnDone  func(v Out)
+	// required output. OnWorkFailed and OnOutputFailed are called for each value that Work or a required output has
+	// rejected for good. All are called from several goroutines.
+	OnRetry        func(f *Failure)
+	OnDrop         func(f *Failure, n int)
+	OnDone         func(v Out)
+	OnWorkFailed   func(v Mid, err error)
+	OnOutputFailed func(v Out, err error)
 	// Observer receives reports. It may be nil.
 	Observer Observer
 
@@ -314,6 +317,9 @@ func (r *run[In, Mid, Out]) work(batches <-chan []Delivery[Mid]) <-chan chan []D
 // processBatch returns the results of a batch, in order. It settles the values that have no result.
 func (r *run[In, Mid, Out]) processBatch(batch []Delivery[Mid]) []Delivery[Out] {
 	rules := rules{ctx: r.hard, part: cmp.Or(r.WorkName, "work"), retry: r.Retry, exhausted: r.Exhausted}
+	if r.OnWorkFailed != nil {
+		rules.failed = func(at int, err error) { r.OnWorkFailed(batch[at].Value, err) }
+	}
 	results := make([]*Delivery[Out], len(batch))
 	var out []Out
 	repeat(r.control, rules, batch, func(vs []Mid) (err error) {
@@ -346,10 +352,7 @@ func (r *run[In, Mid, Out]) distribute(batch []Delivery[Out]) {
 	}
 	each := make([][]Delivery[Out], len(r.outputs))
 	for _, d := range batch {
-		if r.OnDone != nil {
-			d = d.onDone(r.OnDone)
-		}
-		for i, s := range share(d, r.required, len(r.outputs)) {
+		for i, s := range share(d.watched(r.OnDone, r.OnOutputFailed), r.required, len(r.outputs)) {
 			each[i] = append(each[i], s)
 		}
 	}

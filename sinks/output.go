@@ -168,11 +168,15 @@ func (o *Output) File() string {
 	return o.Target.Path
 }
 
-// Open reads the secrets and opens the sink. Errors name the target.
+// Open reads the secrets and opens the sink. Errors name the target. A best-effort sink does not report what it holds
+// already.
 func (o *Output) Open(ctx context.Context, s Services) (out pipeline.Output[record.Classification], err error) {
 	fail := func(err error) error { return fmt.Errorf("sink %s: %w", o.Target.Text, err) }
 	if err := o.secrets.Read(); err != nil {
 		return out, fail(err)
+	}
+	if o.Delivery.Policy == PolicyBestEffort {
+		s.Repeated = nil
 	}
 	sink, err := o.Kind.Open(ctx, o.Target, o.options, s)
 	if err != nil {

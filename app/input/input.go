@@ -18,6 +18,11 @@ type Input struct {
 	text string
 	path string     // of a file or a folder
 	live live.Input // nil for a file or a folder
+	// file is set for a file that [Files] has found, and named if that is the input itself. failure is why it cannot be
+	// read, if that is known.
+	file    *formats.File
+	named   bool
+	failure error
 }
 
 // String returns the input as the user specified it, with secrets masked. It identifies the input in logs, summaries
@@ -31,6 +36,12 @@ func (in Input) Path() string { return in.path }
 // concurrently. Standard input is one.
 func (in Input) Live() bool { return in.live != nil }
 
+// IsFile reports whether the input is a file, and not a folder or a live source.
+func (in Input) IsFile() bool {
+	info, err := os.Stat(in.path)
+	return in.live == nil && err == nil && info.Mode().IsRegular()
+}
+
 // Endless reports whether the input only ends with a signal.
 func (in Input) Endless() bool { return in.live != nil && in.live.Endless() }
 
@@ -40,13 +51,16 @@ func (in Input) Topic() (t *Topic, ok bool) {
 	return t, ok
 }
 
+// Named reports whether the input was named by the user, and not found in a folder.
+func (in Input) Named() bool { return in.file == nil || in.named }
+
 // Open opens the input. Opening a topic is an error.
 func (in Input) Open(ctx context.Context, a *app.Env) (ingest.Source, error) {
 	read := a.Reading()
-	openFile := func(ctx context.Context, path string) (ingest.Source, error) { return formats.Open(ctx, path, read) }
 	if in.live == nil {
-		return openFile(ctx, in.path)
+		return in.OpenWith(ctx, read)
 	}
+	openFile := func(ctx context.Context, path string) (ingest.Source, error) { return formats.Open(ctx, path, read) }
 	opener, ok := in.live.(live.Opener)
 	if !ok {
 		return nil, errors.New("a topic can only be read by a consumer of its cluster")
@@ -58,10 +72,21 @@ func (in Input) Open(ctx context.Context, a *app.Env) (ingest.Source, error) {
 	})
 }
 
+// OpenWith opens a file or a folder with options.
+func (in Input) OpenWith(ctx context.Context, o ingest.Options) (ingest.Source, error) {
+	switch {
+	case in.failure != nil:
+		return nil, in.failure
+	case in.file != nil:
+		return in.file.Open(ctx, o)
+	}
+	return formats.Open(ctx, in.path, o)
+}
+
 // Stream returns the stream of the input's items as far as it is known without reading: that of a file, or the input's
 // text.
 func (in Input) Stream() string {
-	if in.live == nil {
+	if in.live == nil && in.failure == nil {
 		if name, err := ingest.StreamName(in.path); err == nil {
 			return name
 		}

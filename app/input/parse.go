@@ -38,6 +38,20 @@ func Parse(texts []string) ([]Input, error) {
 	return inputs, nil
 }
 
+// ParseFiles parses inputs that must be files or folders.
+func ParseFiles(texts []string) ([]Input, error) {
+	inputs, err := Parse(texts)
+	if err != nil {
+		return nil, err
+	}
+	for _, in := range inputs {
+		if in.Live() {
+			return nil, app.Usage(fmt.Errorf("%s: found a live source, want a file or a folder", in.text))
+		}
+	}
+	return inputs, nil
+}
+
 // parse parses one input. The returned input has its text even if there are problems.
 func parse(text string) (in Input, problems []error) {
 	for _, k := range Kinds() {

@@ -1,14 +1,16 @@
 package learn
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
+	"strings"
 
 	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/app/input"
 	"github.com/voxelstream/voxelstream/app/stream"
 	"github.com/voxelstream/voxelstream/classify"
 	"github.com/voxelstream/voxelstream/ingest"
@@ -36,8 +38,6 @@ type dataset struct {
 	row    []float32 // buffer for one row of values
 	labels []int32
 	ids    []record.ID // of the rows
-	// files lists what was read of each input.
-	files []report.File
 	// ranges records which part of a topic was read. It is empty for files.
 	ranges string
 	// parts names the part of each archive that was read.
@@ -47,6 +47,10 @@ type dataset struct {
 	firstBad        error
 	// ranged reports grids with values outside 0..1 that were mapped by their own range.
 	ranged bool
+	// files are the outcomes of the files that were read; nil for a topic.
+	files []app.FileOutcome
+	// notes are those about files, by path.
+	notes map[string][]string
 }
 
 // classes returns one more than the largest label.
@@ -124,7 +128,18 @@ func (d *dataset) empty(from any) error {
 	if len(d.labels) > 0 {
 		return nil
 	}
+	if len(d.files) == 1 && d.files[0].Status == app.FileFailed && d.bad == 0 {
+		return fmt.Errorf("%s: %s", d.files[0].File, d.files[0].Error)
+	}
 	err := fmt.Errorf("%v: no labelled volumes found (%d unlabelled, %d unreadable)", from, d.unlabelled, d.bad)
+	if len(d.files) > 1 {
+		err = fmt.Errorf("%w in %s: %s", err, app.Count(len(d.files), "file"), app.CountFiles(d.files))
+	}
+	for _, f := range d.files {
+		if f.Status == app.FileFailed {
+			return fmt.Errorf("%w: %s: %s", err, f.File, f.Error)
+		}
+	}
 	if d.firstBad != nil {
 		err = fmt.Errorf("%w: %w", err, d.firstBad)
 	}
@@ -146,10 +161,9 @@ func readData(ctx context.Context, a *app.Env, paths []string, split string, pre
 	default:
 		return nil, app.Usage(fmt.Errorf("--split: found %q, want train, val, test or all", split))
 	}
-	for _, path := range paths {
-		if _, err := os.Stat(path); err != nil {
-			return nil, err
-		}
+	inputs, err := input.ParseFiles(paths)
+	if err != nil {
+		return nil, err
 	}
 	v, err := voxelize.New(in.Options(o))
 	if err != nil {
@@ -159,35 +173,49 @@ func readData(ctx context.Context, a *app.Env, paths []string, split string, pre
 	d.parts = map[string]h5.Split{}
 	bar := a.Bar("rows read")
 	defer bar.Done()
-	for _, path := range paths {
+	list := &input.Files{}
+	for file, tally := range list.Of(ctx, a, inputs) {
 		r := reading{
-			env: a, set: d, path: path, explicit: split != "", voxelizer: v,
+			env: a, set: d, file: file, tally: tally, explicit: split != "", voxelizer: v,
 			progress: func() { bar.Set(int64(len(d.labels)), 0, "") },
 		}
-		used, unlabelled, bad := len(d.labels), d.unlabelled, d.bad
+		unlabelled := d.unlabelled
 		if err := r.read(ctx, splits); err != nil {
-			return nil, errors.Join(fmt.Errorf("%s: %w", path, err), d.close())
+			return nil, errors.Join(fmt.Errorf("%s: %w", file, err), d.close())
 		}
-		d.addFile(path, len(d.labels)-used, d.unlabelled-unlabelled, d.bad-bad)
+		if n := d.unlabelled - unlabelled; n > 0 {
+			d.note(file.String(), app.Count(n, "row")+" without a label")
+		}
 	}
-	return finished(a, d, paths)
+	if ctx.Err() != nil {
+		return nil, errors.Join(ctx.Err(), d.close())
+	}
+	d.files = list.List()
+	return finished(a, d, strings.Join(paths, ", "))
 }
 
-// addFile records what was read of an input.
-func (d *dataset) addFile(path string, used, unlabelled, bad int) {
-	f := report.File{
-		File: path, Status: report.Done, Rows: used + unlabelled + bad, Classified: used, Failed: bad,
+// note records a note about a file.
+func (d *dataset) note(file, text string) {
+	if d.notes == nil {
+		d.notes = map[string][]string{}
 	}
-	if bad > 0 {
-		f.Status = report.Partial
+	d.notes[file] = append(d.notes[file], text)
+}
+
+// reported returns the outcomes of the files for a report.
+func (d *dataset) reported() []report.File {
+	var out []report.File
+	for _, f := range d.files {
+		r := report.File{
+			File: f.File, Status: report.Status(f.Status), Rows: int(f.Rows + f.Failed), Classified: int(f.Rows),
+			Failed: int(f.Failed), Error: f.Error, Notes: d.notes[f.File],
+		}
+		if f.Status == app.FileFailed && f.Rows > 0 {
+			r.Status = report.Partial
+		}
+		out = append(out, r)
 	}
-	if part := d.parts[path]; part != h5.All {
-		f.Notes = append(f.Notes, "part "+string(part))
-	}
-	if unlabelled > 0 {
-		f.Notes = append(f.Notes, app.Count(unlabelled, "row")+" without a label")
-	}
-	d.files = append(d.files, f)
+	return out
 }
 
 // volume returns a row as a volume.
@@ -213,6 +241,27 @@ func newDataset(a *app.Env, in *classify.Input) *dataset {
 	return &dataset{limit: int64(a.Config.Train.MemoryLimit) / 2, input: in}
 }
 
+// maxFileWarnings is the number of files about which there is a warning. A folder may have thousands that cannot be
+// read.
+const maxFileWarnings = 20
+
+// complete returns an error if a file that the user has named could not be read. It logs the other files that were not
+// used completely.
+func (d *dataset) complete(a *app.Env, named []string) error {
+	odd := slices.DeleteFunc(app.Remarkable(d.files), func(f app.FileOutcome) bool { return f.Status == app.FileSkipped })
+	for i, f := range odd {
+		switch {
+		case f.Status == app.FileFailed && f.Failed == 0 && slices.Contains(named, f.File):
+			return fmt.Errorf("%s: %s", f.File, f.Error)
+		case i < maxFileWarnings:
+			a.Log.Warn("a file was not used completely", "file", f.File, "status", f.Status, "error", f.Error)
+		case i == maxFileWarnings:
+			a.Log.Warn("further files were not used completely", "files", len(odd)-i)
+		}
+	}
+	return nil
+}
+
 // finished completes the reading of d and logs what was skipped.
 func finished(a *app.Env, d *dataset, from any) (*dataset, error) {
 	if d.bad > 0 {
@@ -231,80 +280,127 @@ func finished(a *app.Env, d *dataset, from any) (*dataset, error) {
 	return d, nil
 }
 
-// reading is the reading of one input.
+// reading is the reading of one file.
 type reading struct {
 	env       *app.Env
 	set       *dataset
-	path      string
+	file      input.Input
+	tally     *app.FileTally
 	explicit  bool // the user asked for a part
 	voxelizer *voxelize.Voxelizer
 	progress  func()
+	format    string
+	// failed is an error that is not due to the file.
+	failed error
 }
 
-// read reads the first of the parts that has rows.
+// read reads the first of the parts that has rows. A file that cannot be read, or of which nothing can be used, has that
+// as its outcome. All other errors are returned.
 func (r *reading) read(ctx context.Context, splits []h5.Split) error {
-	f, err := formats.Detect(ctx, r.path, r.env.Config.Ingest)
-	if err != nil && !errors.Is(err, ingest.ErrFormat) { // ErrFormat: also a folder of files
-		return err
+	splits, err := r.parts(ctx, splits)
+	if err == nil {
+		err = r.first(ctx, splits)
 	}
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case r.failed != nil:
+		return r.failed
+	case app.IsUsage(err) && r.file.Named():
+		return err
+	case app.IsUsage(err):
+		r.tally.End(app.FileSkipped, err.Error())
+	case err != nil:
+		r.tally.End(app.FileFailed, err.Error())
+	}
+	return nil
+}
+
+// parts returns the parts to look for in the file.
+func (r *reading) parts(ctx context.Context, splits []h5.Split) ([]h5.Split, error) {
+	f, err := formats.Detect(ctx, r.file.String(), r.env.Config.Ingest)
+	if err != nil {
+		return nil, err
+	}
+	r.format = f.Name
 	switch named := ingest.ReaderOptions(r.env.Config.Ingest, array.Options{}).Part != ""; {
 	case f.Name != h5.HDF5.Name && f.Name != array.NPZ.Name:
 		if r.explicit && splits[0] != h5.All {
-			return app.Usage(fmt.Errorf("--split %s: only HDF5 and .npz archives have parts, and this is a %s file",
+			return nil, app.Usage(fmt.Errorf("--split %s: only HDF5 and .npz archives have parts, and this is a %s file",
 				splits[0], f.Name))
 		}
-		splits = []h5.Split{h5.All}
+		return []h5.Split{h5.All}, nil
 	case named && f.Name == array.NPZ.Name:
 		if r.explicit {
-			return app.Usage(errors.New("found --split and --part, want one of them"))
+			return nil, app.Usage(errors.New("found --split and --part, want one of them"))
 		}
-		splits = []h5.Split{h5.All}
+		return []h5.Split{h5.All}, nil
 	}
-	var first error
+	return splits, nil
+}
+
+// first reads the first of the parts that has rows.
+func (r *reading) first(ctx context.Context, splits []h5.Split) error {
+	d, path := r.set, r.file.String()
+	var missing error
 	for _, s := range splits {
-		src, err := openPart(ctx, r.env.Reading(), r.path, f.Name, h5.Options{Split: s})
-		if err != nil {
-			first = errors.Join(first, err)
+		src, err := openPart(ctx, r.env.Reading(), r.file, r.format, s)
+		if errors.Is(err, ingest.ErrNoPart) {
+			missing = cmp.Or(missing, err)
 			continue
 		}
-		d := r.set
-		before := len(d.labels) + d.unlabelled + d.bad
+		if err != nil {
+			return err
+		}
+		before, unlabelled := len(d.labels)+d.bad, d.unlabelled
 		if sized, ok := src.(ingest.Sized); ok {
 			d.reserve(sized.Len())
 		}
 		err = errors.Join(r.rows(ctx, src), src.Close())
-		if err != nil || len(d.labels)+d.unlabelled+d.bad > before {
-			d.parts[r.path] = s
-			if s != h5.All {
-				r.env.Log.Info("rows of an archive", "file", r.path, "part", s)
-			}
-			return err
+		used, without := len(d.labels)+d.bad-before, d.unlabelled-unlabelled
+		if err == nil && used+without == 0 {
+			continue
 		}
+		d.parts[path] = s
+		if s != h5.All {
+			r.env.Log.Info("rows of an archive", "file", path, "part", s)
+			d.note(path, "part "+string(s))
+		}
+		if err == nil && used == 0 {
+			r.tally.End(app.FileSkipped, fmt.Sprintf("none of %s has a label", app.Count(without, "row")))
+		}
+		return err
 	}
-	return first
+	return cmp.Or(missing, errors.New("found no sample"))
 }
 
 // hasPart reports whether an archive has a part.
 func hasPart(ctx context.Context, a *app.Env, path string, s h5.Split) bool {
+	inputs, err := input.ParseFiles([]string{path})
+	if err != nil {
+		return false
+	}
 	f, err := formats.Detect(ctx, path, a.Config.Ingest)
 	if err != nil {
 		return false
 	}
-	src, err := openPart(ctx, a.Config.Ingest, path, f.Name, h5.Options{Split: s})
+	src, err := openPart(ctx, a.Config.Ingest, inputs[0], f.Name, s)
 	return err == nil && src.Close() == nil
 }
 
-// openPart opens a part of an input of a format.
-func openPart(ctx context.Context, reading ingest.Options, path, format string, o h5.Options) (ingest.Source, error) {
+// openPart opens a part of a file of a format.
+func openPart(ctx context.Context, reading ingest.Options, file input.Input, format string, s h5.Split,
+) (ingest.Source, error) {
 	switch {
 	case format == h5.HDF5.Name:
-		o.Options = reading
-		return h5.Open(ctx, path, o)
-	case o.Split != h5.All:
+		return formats.Noted(file.String(), reading, func(o ingest.Options) (ingest.Source, error) {
+			return h5.Open(ctx, file.String(), h5.Options{Options: o, Split: s})
+		})
+	case s != h5.All:
 		reading = reading.Clone()
-		reading.Readers = append([]any{&array.Options{Part: string(o.Split)}}, reading.Readers...)
+		reading.Readers = append([]any{&array.Options{Part: string(s)}}, reading.Readers...)
 	}
-	return formats.Open(ctx, path, reading)
+	return file.OpenWith(ctx, reading)
 }
 
 func (r *reading) rows(ctx context.Context, src ingest.Source) error {
@@ -313,7 +409,12 @@ func (r *reading) rows(ctx context.Context, src ingest.Source) error {
 		vol, err := r.voxelizer.Volume(s)
 		if err == nil {
 			r.progress()
+			labels := len(d.labels)
 			err = d.add(&vol)
+			r.tally.Used(len(d.labels) - labels)
+		}
+		if _, item := errors.AsType[*ingest.ItemError](err); err != nil && !item {
+			r.failed = err
 		}
 		if g, ok := s.Data.(*ingest.Grid); ok && err == nil && !d.ranged && d.input.Palette != nil &&
 			d.input.Values == voxelize.PaletteIndices && g.Window[0] >= g.Window[1] {
@@ -324,6 +425,10 @@ func (r *reading) rows(ctx context.Context, src ingest.Source) error {
 		if d.firstBad == nil {
 			d.firstBad = err
 		}
+		if item, ok := errors.AsType[*ingest.ItemError](err); ok {
+			err = fmt.Errorf("row %d: %w", item.Seq, item.Err)
+		}
+		r.tally.FailedRow(err)
 	})
 	d.bad += failed
 	return err

@@ -30,11 +30,14 @@ type EvaluateResult struct {
 	Rotated *report.Share `json:"rotated,omitempty"`
 	Model   string        `json:"model"`
 	Digest  string        `json:"digest"`
+	// Files lists what became of each file of the data.
+	Files []app.FileOutcome `json:"files"`
 }
 
 // Evaluate evaluates a model on labelled data. From an archive with parts it reads the given split or, if split is
 // empty, the test part, or else the validation part, or else the training part. file is the report to write, .html or
-// .json, or empty.
+// .json, or empty. If files, or rows of them, could not be used, the result comes with an error that wraps
+// [app.ErrSkipped].
 func Evaluate(ctx context.Context, a *app.Env, paths []string, split, file string) (*EvaluateResult, error) {
 	if ext := filepath.Ext(file); file != "" && ext != ".html" && ext != ".json" {
 		return nil, app.Usage(fmt.Errorf("--report: found extension %q, want .html or .json", ext))
@@ -62,11 +65,11 @@ func Evaluate(ctx context.Context, a *app.Env, paths []string, split, file strin
 	if err != nil {
 		return nil, app.Interrupted(ctx, err)
 	}
-	r := &EvaluateResult{Evaluation: e, Model: m.Info.Name, Digest: m.Info.Digest}
+	r := &EvaluateResult{Evaluation: e, Model: m.Info.Name, Digest: m.Info.Digest, Files: d.files}
 	page := b.Report()
 	r.Upright, r.Rotated = page.Labelled.Upright, page.Labelled.Rotated
 	if file == "" {
-		return r, nil
+		return r, app.FilesError(d.files)
 	}
 	r.complete(page, a, m, d, time.Since(start))
 	if err := page.Draw(ctx, d.load); err != nil {
@@ -87,12 +90,12 @@ func Evaluate(ctx context.Context, a *app.Env, paths []string, split, file strin
 	if err != nil {
 		return nil, err
 	}
-	return r, nil
+	return r, app.FilesError(d.files)
 }
 
 // complete adds what the evaluation knows and classifications do not say.
 func (r *EvaluateResult) complete(page *report.Report, a *app.Env, m *models.Loaded, d *dataset, took time.Duration) {
-	page.Failed, page.Skipped, page.Files = d.bad, d.unlabelled, d.files
+	page.Failed, page.Skipped, page.Files = d.bad, d.unlabelled, d.reported()
 	page.Rows = page.Classified + page.Failed + page.Skipped
 	page.Input = d.input.String()
 	if a.Config.Voxelize.Values == "" && !m.StatesInput() {

@@ -55,6 +55,9 @@ func Quantize(ctx context.Context, a *app.Env, path string, data []string, o Qua
 		return nil, err
 	}
 	defer d.close() //nolint:errcheck // opened for reading
+	if err := d.complete(a, data); err != nil {
+		return nil, err
+	}
 	rows := d.rows()
 	calibration := max(1, int(o.Share*float64(rows.Len())))
 	if calibration >= rows.Len() {

@@ -174,6 +174,9 @@ func (tr *training) train(ctx context.Context, paths []string) (err error) {
 		return err
 	}
 	defer d.close() //nolint:errcheck // opened for reading
+	if err := d.complete(tr.env, paths); err != nil {
+		return err
+	}
 	if tr.model == nil {
 		if err := tr.newModel(cmp.Or(tr.o.Classes, d.classes())); err != nil {
 			return err
@@ -243,6 +246,9 @@ func (tr *training) validationData(ctx context.Context, d *dataset, vo voxelize.
 	v, err := readData(ctx, tr.env, paths, split, []h5.Split{h5.Val, h5.Test}, tr.input, vo)
 	if err != nil {
 		return nil, fmt.Errorf("validation data: %w", err)
+	}
+	if err := v.complete(tr.env, paths); err != nil {
+		return nil, errors.Join(fmt.Errorf("validation data: %w", err), v.close())
 	}
 	tr.env.Log.Info("validation data", "rows", len(v.labels), "files", paths)
 	tr.settings.ValidationSplit = 0

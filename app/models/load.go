@@ -11,12 +11,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/nn/format"
 	"github.com/voxelstream/voxelstream/record"
@@ -97,7 +97,7 @@ func Savable(path string) error {
 }
 
 func fileDigest(path string) (string, error) {
-	f, err := os.Open(path)
+	f, _, err := ingest.OpenRegular(path)
 	if err != nil {
 		return "", err
 	}

@@ -4,12 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/config"
+	"github.com/voxelstream/voxelstream/app/input"
 	"github.com/voxelstream/voxelstream/app/models"
 	"github.com/voxelstream/voxelstream/classify"
+	"github.com/voxelstream/voxelstream/internal/dedupe"
 	"github.com/voxelstream/voxelstream/internal/tally"
 	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
@@ -34,14 +39,30 @@ type classifying struct {
 	drops    drops
 	outputs  []string
 	stdout   bool
+	// repeats finds the classifications that every required sink holds already.
+	repeats repeats
+	// files are those of this process; nil if it has none.
+	files *input.Files
+	// failed counts the volumes that became dead letters, and the messages that cannot be decoded.
+	failed  atomic.Int64
+	lostMu  sync.Mutex
+	lostIDs *dedupe.Window
+	// repeated counts the classifications that were stored before.
+	repeated atomic.Int64
 	// voxelize makes the volumes of this process.
 	voxelize voxelize.Options
 }
 
-// newClassifying connects to Kafka while it loads the model, opens the sinks and joins the group. own says that the
-// volumes are made by this process. close it after Run, or instead of it.
-func newClassifying(ctx context.Context, a *app.Env, own bool) (_ *classifying, err error) {
-	c := &classifying{app: a, tally: tally.New(), drops: drops{log: a.Log}}
+// lostWindow is the number of failed volumes to remember, far more than can be in flight. Each takes 24 bytes.
+const lostWindow = 1 << 16
+
+// newClassifying connects to Kafka while it loads the model, opens the sinks and joins the group. files are those from
+// which this process makes the volumes; nil if it does not. close it after Run, or instead of it.
+func newClassifying(ctx context.Context, a *app.Env, files *input.Files) (_ *classifying, err error) {
+	c := &classifying{
+		app: a, tally: tally.New(), drops: drops{log: a.Log}, files: files,
+		lostIDs: dedupe.NewWindow(lostWindow),
+	}
 	connecting, stop := context.WithCancel(ctx)
 	defer stop()
 	connected := make(chan error, 1)
@@ -52,7 +73,7 @@ func newClassifying(ctx context.Context, a *app.Env, own bool) (_ *classifying, 
 		}
 		connected <- err
 	}()
-	err = c.loadNetwork(ctx, own)
+	err = c.loadNetwork(ctx, files != nil)
 	if err != nil {
 		stop()
 	}
@@ -72,14 +93,21 @@ func newClassifying(ctx context.Context, a *app.Env, own bool) (_ *classifying, 
 		exhausted = pipeline.DeadLetter
 	}
 	c.Pipeline = &pipeline.Pipeline[transport.Message, classify.Item, record.Classification]{
-		SourceName: "messages", Stage: pipeline.StageFunc[transport.Message, classify.Item](decode),
+		SourceName: "messages", Stage: pipeline.StageFunc[transport.Message, classify.Item](c.decode),
 		StageName: "decode", Workers: min(2, a.Threads()),
 		Work: c.network, WorkName: "classify", Parallel: c.network.Networks(),
 		Batch: pipeline.Batch{Size: cfg.Batch, Linger: cfg.Linger}, Outputs: out,
 		Retry: pipeline.Retry{Attempts: cfg.Attempts}, Exhausted: exhausted, Drain: cfg.Drain, Abort: a.Abort,
 		Observer: a.Observer,
-		OnDone:   func(x record.Classification) { c.tally.Add([]record.Classification{x}) },
+		OnDone:   c.done,
 		OnDrop:   c.drops.add,
+		OnWorkFailed: func(v classify.Item, err error) {
+			c.lost(v.ID, err)
+		},
+		OnOutputFailed: func(x record.Classification, err error) {
+			c.repeats.take(x.ID())
+			c.lost(x.ID(), err)
+		},
 		OnRetry: func(f *pipeline.Failure) {
 			a.Log.Warn("retrying", "stage", f.Stage, "attempt", f.Attempts, "error", f.Err)
 		},
@@ -158,11 +186,78 @@ func (c *classifying) Run(ctx context.Context) error {
 	return err
 }
 
+// done counts a classification that every required sink has stored.
+func (c *classifying) done(x record.Classification) {
+	repeated := c.repeats.take(x.ID())
+	if len(c.tally.Add([]record.Classification{x})) == 0 {
+		return
+	}
+	if repeated {
+		c.repeated.Add(1)
+	}
+	if f := c.owner(x.Stream); f != nil {
+		f.Stored(repeated)
+	}
+}
+
+// lost counts a volume that became a dead letter, each once.
+func (c *classifying) lost(id record.ID, err error) {
+	c.lostMu.Lock()
+	fresh := c.lostIDs.Add(dedupe.Of(id.String()))
+	c.lostMu.Unlock()
+	if !fresh {
+		return
+	}
+	c.failed.Add(1)
+	if f, ok := errors.AsType[*pipeline.Failure](err); ok {
+		err = f.Err
+	}
+	if f := c.owner(id.Stream); f != nil {
+		f.Lost(err)
+	}
+}
+
+// owner returns the file of a stream, if it is one of this process.
+func (c *classifying) owner(stream string) *app.FileTally {
+	if c.files == nil {
+		return nil
+	}
+	return c.files.Owner(stream)
+}
+
+// repeats counts how many sinks have reported that they hold a classification already. Its zero value is for no sink.
+type repeats struct {
+	sinks int // that are required
+
+	mu    sync.Mutex
+	count map[record.ID]int
+}
+
+// add counts a report about a classification that is not done yet.
+func (r *repeats) add(id record.ID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.count == nil {
+		r.count = map[record.ID]int{}
+	}
+	r.count[id]++
+}
+
+// take reports whether every required sink holds the classification already, and forgets the reports.
+func (r *repeats) take(id record.ID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := r.count[id]
+	delete(r.count, id)
+	return r.sinks > 0 && n >= r.sinks
+}
+
 // decode extracts the volumes from a message. Its errors are permanent.
-func decode(_ context.Context, m transport.Message) ([]classify.Item, error) {
+func (c *classifying) decode(_ context.Context, m transport.Message) ([]classify.Item, error) {
 	now := time.Now()
 	batch, err := volarrow.Decode(m.Value, string(m.Key))
 	if err != nil {
+		c.lost(record.ID{Stream: string(m.Key), Seq: uint64(m.Offset)}, err) //nolint:gosec // offsets begin at 0
 		return nil, pipeline.Permanent(err)
 	}
 	items := make([]classify.Item, len(batch.Volumes))
@@ -187,6 +282,9 @@ func (c *classifying) openSinks(ctx context.Context) ([]pipeline.Output[record.C
 		}
 		outputs = append(outputs, o)
 		c.stdout = c.stdout || o.Kind == &stdout.Kind
+		if o.Delivery.Policy == sinks.PolicyRequired {
+			c.repeats.sinks++
+		}
 		if o.Kind.Guarantee != sinks.BestEffort {
 			c.outputs = append(c.outputs, o.Target.Text)
 		} else {
@@ -195,11 +293,19 @@ func (c *classifying) openSinks(ctx context.Context) ([]pipeline.Output[record.C
 	}
 	return sinks.OpenAll(ctx, outputs, sinks.Services{
 		Log: a.Log, Observer: pipeline.Observed(a.Observer), Stdout: a.Stdout, Screen: a.Screen,
+		Repeated: c.repeats.add,
 		Topic: func(ctx context.Context, name string, window int) (pipeline.Sink[transport.Message], error) {
 			if err := ensureTopics(ctx, a, c.cluster, name); err != nil {
 				return nil, err
 			}
-			return kafka.NewDeduper(c.cluster.producer, name, window), nil
+			d := kafka.NewDeduper(c.cluster.producer, name, window)
+			d.OnRepeated = func(m *transport.Message) {
+				event := m.EventID() // the key of a classification
+				if id, err := record.ParseID(event[:max(0, strings.LastIndexByte(event, '@'))]); err == nil {
+					c.repeats.add(id)
+				}
+			}
+			return d, nil
 		},
 	})
 }
@@ -244,7 +350,7 @@ func (cl *cluster) whenSettled(ctx context.Context, group, topic string, flush f
 // Classify classifies as a member of the consumer group until ctx ends or, with once, until everything on the topic is
 // settled. If there are dead letters, or once is interrupted, it returns a result and an error.
 func Classify(ctx context.Context, a *app.Env, once bool) (*Summary, error) {
-	c, err := newClassifying(ctx, a, false)
+	c, err := newClassifying(ctx, a, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -262,6 +368,7 @@ func Classify(ctx context.Context, a *app.Env, once bool) (*Summary, error) {
 	stop()
 	<-waited
 	s := c.summary(start)
+	s.Volumes = int64(s.Classified) + s.Failed
 	if err = errors.Join(err, c.close(ctx)); err != nil {
 		return nil, err
 	}

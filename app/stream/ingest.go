@@ -23,9 +23,16 @@ type IngestSummary struct {
 	Messages    int64   `json:"messages"`
 	DeadLetters int64   `json:"dead_letters"`
 	Seconds     float64 `json:"seconds"`
+	// Failed counts the rows that could not be used, and the files that could not be read to their end.
+	Failed int64             `json:"failed"`
+	Files  []app.FileOutcome `json:"files"`
 }
 
-// Ingest sends inputs to the volumes topic. If there are dead letters, it returns a result and an error.
+// errUnreadable reports that there was nothing to read. It accompanies a result.
+var errUnreadable = errors.New("no input could be read; run dlq list for the reasons")
+
+// Ingest sends inputs to the volumes topic. If there are dead letters, or no input could be read, it returns a result
+// and an error.
 func Ingest(ctx context.Context, a *app.Env, args []string) (*IngestSummary, error) {
 	inputs, err := parseInputs(a, args)
 	if err != nil {
@@ -39,12 +46,19 @@ func Ingest(ctx context.Context, a *app.Env, args []string) (*IngestSummary, err
 	}
 	a.Started()
 	bar := a.Bar("volumes")
-	s, err := send(ctx, a, cl, a.Config.Voxelize, backlogOf(a, cl, cl.broker != nil), inputs, open, bar)
+	s, err := send(ctx, a, cl, sending{
+		options: a.Config.Voxelize, backlog: backlogOf(a, cl, cl.broker != nil), inputs: inputs, files: &input.Files{},
+		open: open, bar: bar,
+	})
 	bar.Done()
+	unreadable := errors.Is(err, errUnreadable)
 	if !input.Endless(inputs) {
 		err = app.Interrupted(ctx, err)
 	}
 	if err = errors.Join(err, cl.close(context.WithoutCancel(ctx))); err != nil {
+		if unreadable {
+			return &s, err
+		}
 		return nil, err
 	}
 	if s.DeadLetters > 0 {
@@ -62,22 +76,29 @@ func parseInputs(a *app.Env, args []string) ([]input.Input, error) {
 	return inputs, checkTopics(a, inputs)
 }
 
-// send voxelizes the inputs on all threads, with the options vo, and sends them to the topic, in the order in which
-// they were read. open opens files and live sources. bar may be nil.
-func send(ctx context.Context, a *app.Env, cl *cluster, vo voxelize.Options, log *backlog, inputs []input.Input,
-	open opener, bar app.Bar,
-) (IngestSummary, error) {
-	v, err := voxelize.New(vo)
+// sending is what send needs.
+type sending struct {
+	options voxelize.Options
+	backlog *backlog
+	inputs  []input.Input
+	files   *input.Files
+	open    opener  // of files and live sources
+	bar     app.Bar // may be nil
+}
+
+// send voxelizes the inputs on all threads and sends them to the topic, in the order in which they were read.
+func send(ctx context.Context, a *app.Env, cl *cluster, o sending) (IngestSummary, error) {
+	v, err := voxelize.New(o.options)
 	if err != nil {
 		return IngestSummary{}, err
 	}
 	start := time.Now()
 	dead := newDeadLetters(a, cl)
-	src, err := newSources(ctx, a, inputs, open, cl, dead)
+	src, err := newSources(ctx, a, o.inputs, o.files, o.open, cl, dead)
 	if err != nil {
 		return IngestSummary{}, err
 	}
-	out := &volumes{topic: cl.producer.Sink(a.Config.Kafka.Volumes), limit: messageBytes(a), backlog: log, bar: bar}
+	out := &volumes{topic: cl.producer.Sink(a.Config.Kafka.Volumes), limit: messageBytes(a), backlog: o.backlog, bar: o.bar}
 	p := &pipeline.Pipeline[ingest.Sample, voxelize.Volume, voxelize.Volume]{
 		Source: src,
 		Stage: pipeline.StageFunc[ingest.Sample, voxelize.Volume](func(_ context.Context,
@@ -94,17 +115,22 @@ func send(ctx context.Context, a *app.Env, cl *cluster, vo voxelize.Options, log
 		WorkName: "pass",
 		Outputs:  []pipeline.Output[voxelize.Volume]{{Name: "produce", Sink: out, Queue: 1}},
 		Retry:    pipeline.Retry{Attempts: 1}, // the producer retries by itself
-		Batch:    pipeline.Batch{Size: messageVolumes(a, vo), Linger: a.Config.Pipeline.Linger},
+		Batch:    pipeline.Batch{Size: messageVolumes(a, o.options), Linger: a.Config.Pipeline.Linger},
 		Drain:    a.Config.Pipeline.Drain, Abort: a.Abort, Observer: a.Observer,
 	}
 	err = p.Run(ctx)
 	dead.done()
 	s := IngestSummary{
-		Inputs: len(inputs), Volumes: out.volumes.Load(), Messages: out.messages.Load(), DeadLetters: dead.count.Load(),
-		Seconds: time.Since(start).Seconds(),
+		Inputs: len(o.inputs), Volumes: out.volumes.Load(), Messages: out.messages.Load(), DeadLetters: dead.count.Load(),
+		Seconds: time.Since(start).Seconds(), Files: o.files.List(),
 	}
-	if err == nil && s.Volumes == 0 && src.unreadable() == len(inputs) {
-		err = errors.New("no input could be read; run dlq list for the reasons")
+	var nothing bool
+	s.Failed, nothing = src.unreadable()
+	for _, f := range s.Files {
+		s.Failed += f.Failed
+	}
+	if err == nil && s.Volumes == 0 && nothing {
+		err = errUnreadable
 	}
 	return s, err
 }

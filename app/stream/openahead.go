@@ -12,7 +12,7 @@ import (
 // once, and opens everything else with open. release closes the result if it was never requested.
 func openAhead(ctx context.Context, inputs []input.Input, open opener) (_ opener, release func()) {
 	first := inputs[0]
-	if first.Live() {
+	if !first.IsFile() {
 		return open, func() {}
 	}
 	type opened struct {
@@ -36,7 +36,7 @@ func openAhead(ctx context.Context, inputs []input.Input, open opener) (_ opener
 	}
 	var taken atomic.Bool
 	return func(ctx context.Context, in input.Input) (ingest.Source, error) {
-		if in != first || taken.Swap(true) {
+		if in.String() != first.String() || taken.Swap(true) {
 			return open(ctx, in)
 		}
 		select {

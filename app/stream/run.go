@@ -14,7 +14,7 @@ import (
 
 // Run runs the whole pipeline in one process: inputs -> volumes -> Kafka -> network -> sinks. It ends when every input
 // has ended and everything on the volumes topic is settled, including what an earlier run left there. If there are dead
-// letters or the run is interrupted, it returns a result and an error.
+// letters, no input could be read, or the run is interrupted, it returns a result and an error.
 func Run(ctx context.Context, a *app.Env, args []string) (*Summary, error) {
 	inputs, err := parseInputs(a, args)
 	if err != nil {
@@ -22,7 +22,8 @@ func Run(ctx context.Context, a *app.Env, args []string) (*Summary, error) {
 	}
 	open, release := openAhead(ctx, inputs, openerOf(a))
 	defer release()
-	c, err := newClassifying(ctx, a, true)
+	files := &input.Files{}
+	c, err := newClassifying(ctx, a, files)
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +38,10 @@ func Run(ctx context.Context, a *app.Env, args []string) (*Summary, error) {
 	go func() {
 		defer close(ingested)
 		defer stop()
-		if sent, ingestErr = send(soft, a, cl, c.voxelize, backlogOf(a, cl, false), inputs, open, nil); ingestErr == nil {
+		sent, ingestErr = send(soft, a, cl, sending{
+			options: c.voxelize, backlog: backlogOf(a, cl, false), inputs: inputs, files: files, open: open,
+		})
+		if ingestErr == nil {
 			ingestErr = cl.whenSettled(soft, a.Config.Kafka.Group, a.Config.Kafka.Volumes, c.Flush)
 		}
 		if soft.Err() != nil && errors.Is(ingestErr, soft.Err()) {
@@ -48,9 +52,13 @@ func Run(ctx context.Context, a *app.Env, args []string) (*Summary, error) {
 	stop()
 	<-ingested
 	s := c.summary(start)
-	s.Inputs, s.Volumes = len(inputs), sent.Volumes
+	s.Inputs, s.Volumes, s.Files = len(inputs), sent.Volumes, files.List()
 	s.DeadLetters += sent.DeadLetters
+	s.Failed += sent.Failed
 	if err := errors.Join(ingestErr, classifyErr, c.close(ctx)); err != nil {
+		if errors.Is(err, errUnreadable) {
+			return s, err
+		}
 		return nil, err
 	}
 	if !input.Endless(inputs) {

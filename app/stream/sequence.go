@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"sync"
 	"sync/atomic"
 
@@ -23,48 +24,64 @@ func openerOf(a *app.Env) opener {
 	return func(ctx context.Context, in input.Input) (ingest.Source, error) { return in.Open(ctx, a) }
 }
 
-// sequence is a source that reads one input after the other. An item or input that cannot be read becomes a dead
-// letter, and reading continues after it. A live source that cannot be opened is an error, because no item would
+// sequence is a source that reads one file or live source after the other. An item or a file that cannot be read becomes
+// a dead letter, and reading continues after it. A live source that cannot be opened is an error, because no item would
 // report it.
 type sequence struct {
-	inputs []input.Input // still to be read
-	open   opener
-	dead   *deadLetters
+	files *input.Files
+	next  func() (input.Input, *app.FileTally, bool)
+	stop  func()
+	open  opener
+	dead  *deadLetters
 
 	input   input.Input // of current
+	tally   *app.FileTally
 	current ingest.Source
-	items   int // of current, so far
+	at      record.ID // the ID after that of the last item of current
+	items   int       // of current, so far
 
 	mu     sync.Mutex // guards failed
 	failed error      // a dead letter that could not be stored ends the source
 
-	unreadable atomic.Int64 // number of inputs that could not be opened or ended early
+	// begun is the number of files and live sources so far, unreadable that of those that could not be opened or ended
+	// early.
+	begun, unreadable atomic.Int64
 }
 
 var _ pipeline.Source[ingest.Sample] = (*sequence)(nil)
 
-// Read returns the next sample of the current input, or the first sample of the next input.
+func newSequence(
+	ctx context.Context, a *app.Env, inputs []input.Input, files *input.Files, open opener, dead *deadLetters,
+) *sequence {
+	s := &sequence{files: files, open: open, dead: dead}
+	s.next, s.stop = iter.Pull2(files.Of(ctx, a, inputs))
+	return s
+}
+
+// Read returns the next sample of the current file, or the first sample of the next one.
 func (s *sequence) Read(ctx context.Context) (none pipeline.Delivery[ingest.Sample], err error) {
 	for {
 		if err := s.failure(); err != nil {
 			return none, err
 		}
 		if s.current == nil {
-			if err := s.next(ctx); err != nil {
+			if err := s.begin(ctx); err != nil {
 				return none, err
 			}
 			continue
 		}
 		sample, err := s.current.Read(ctx)
 		if err == nil {
-			s.items++
-			return s.deliver(ctx, sample), nil
+			if err = s.accept(sample.ID); err == nil {
+				return s.deliver(ctx, sample), nil
+			}
 		}
 		if ctx.Err() != nil {
 			return none, ctx.Err()
 		}
 		if item, ok := errors.AsType[*ingest.ItemError](err); ok {
-			s.items++
+			s.follow(item.ID)
+			s.tally.FailedRow(item.Err)
 			s.reject(ctx, newDeadLetter(s.input, item.ID, ingestStage, item.Err))
 			continue
 		}
@@ -81,21 +98,43 @@ func (s *sequence) Read(ctx context.Context) (none pipeline.Delivery[ingest.Samp
 	}
 }
 
-// next opens the next input, or returns io.EOF if there is none. If the input becomes a dead letter, current remains
+// accept counts an item that was read. It returns an error if its stream is that of another file.
+func (s *sequence) accept(id record.ID) error {
+	if !s.input.Live() && (s.items == 0 || id.Stream != s.at.Stream) {
+		if err := s.files.Claim(id.Stream, s.tally); err != nil {
+			return err
+		}
+	}
+	s.follow(id)
+	return nil
+}
+
+// follow counts an item with an ID.
+func (s *sequence) follow(id record.ID) {
+	s.items++
+	s.at = record.ID{Stream: id.Stream, Seq: id.Seq + 1}
+}
+
+// begin opens the next file, or returns io.EOF if there is none. If the file becomes a dead letter, current remains
 // nil.
-func (s *sequence) next(ctx context.Context) error {
-	if len(s.inputs) == 0 {
+func (s *sequence) begin(ctx context.Context) error {
+	in, tally, ok := s.next()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if !ok {
 		return io.EOF
 	}
-	s.input, s.inputs, s.items = s.inputs[0], s.inputs[1:], 0
-	src, err := s.open(ctx, s.input)
+	s.input, s.tally, s.items = in, tally, 0
+	s.begun.Add(1)
+	src, err := s.open(ctx, in)
 	switch {
 	case ctx.Err() != nil:
 		return errors.Join(ctx.Err(), closeIf(src))
 	case err == nil:
 		s.current = src
-	case s.input.Live():
-		return fmt.Errorf("%v: %w", s.input, err)
+	case in.Live():
+		return fmt.Errorf("%v: %w", in, err)
 	default:
 		s.rejectInput(ctx, err)
 	}
@@ -112,7 +151,7 @@ func closeIf(src ingest.Source) error {
 // deliver returns a delivery that becomes a dead letter if it settles with a permanent error. If it is left unfinished,
 // the next run reads it again, because a file remains where it is.
 func (s *sequence) deliver(ctx context.Context, sample ingest.Sample) pipeline.Delivery[ingest.Sample] {
-	in, id := s.input, sample.ID
+	in, id, tally := s.input, sample.ID, s.tally
 	settler, _ := s.current.(live.Settler)
 	return pipeline.NewDelivery(sample, nil, func(err error) {
 		if err != nil && !pipeline.IsPermanent(err) {
@@ -122,6 +161,7 @@ func (s *sequence) deliver(ctx context.Context, sample ingest.Sample) pipeline.D
 			defer settler.Settle(id.Stream, id.Seq, err) // after the dead letter is stored
 		}
 		if err == nil {
+			tally.Used(1)
 			return
 		}
 		stage, reason := "voxelize", err
@@ -131,14 +171,20 @@ func (s *sequence) deliver(ctx context.Context, sample ingest.Sample) pipeline.D
 		if item, ok := errors.AsType[*ingest.ItemError](err); ok {
 			reason = item.Err
 		}
+		tally.FailedRow(reason)
 		s.reject(context.WithoutCancel(ctx), newDeadLetter(in, id, stage, reason))
 	})
 }
 
-// rejectInput makes the current input a dead letter.
+// rejectInput makes the rest of the current file a dead letter.
 func (s *sequence) rejectInput(ctx context.Context, err error) {
 	s.unreadable.Add(1)
-	s.reject(ctx, newDeadLetter(s.input, record.ID{Stream: s.input.Stream()}, ingestStage, err))
+	s.tally.End(app.FileFailed, err.Error())
+	id := s.at
+	if s.items == 0 {
+		id = record.ID{Stream: s.input.Stream()}
+	}
+	s.reject(ctx, newDeadLetter(s.input, id, ingestStage, err))
 }
 
 func (s *sequence) reject(ctx context.Context, d deadLetter) {
@@ -159,9 +205,10 @@ func (s *sequence) failure() error {
 	return s.failed
 }
 
-// Close closes the current input. It returns an error if a dead letter could not be stored, because that may have
+// Close closes the current file. It returns an error if a dead letter could not be stored, because that may have
 // happened after the last Read.
 func (s *sequence) Close(context.Context) error {
+	s.stop()
 	err := closeIf(s.current)
 	s.current = nil
 	return errors.Join(s.failure(), err)

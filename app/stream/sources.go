@@ -15,12 +15,14 @@ import (
 type sources struct {
 	pipeline.Source[ingest.Sample]
 	sequences []*sequence
+	topics    int
 }
 
 // newSources returns a source that reads the files one after the other and, concurrently, every live source and topic.
 // open opens files and live sources.
 func newSources(
-	ctx context.Context, a *app.Env, inputs []input.Input, open opener, cl *cluster, dead *deadLetters,
+	ctx context.Context, a *app.Env, inputs []input.Input, files *input.Files, open opener, cl *cluster,
+	dead *deadLetters,
 ) (_ *sources, err error) {
 	s := &sources{}
 	var all []pipeline.Source[ingest.Sample]
@@ -32,10 +34,10 @@ func newSources(
 		}
 	}()
 	read := func(inputs ...input.Input) {
-		q := &sequence{inputs: inputs, open: open, dead: dead}
+		q := newSequence(ctx, a, inputs, files, open, dead)
 		all, s.sequences = append(all, q), append(s.sequences, q)
 	}
-	var files []input.Input
+	var inOrder []input.Input
 	for _, in := range inputs {
 		if t, ok := in.Topic(); ok {
 			src, err := newTopicSource(ctx, a, cl, dead, t)
@@ -43,14 +45,15 @@ func newSources(
 				return nil, fmt.Errorf("%v: %w", in, err)
 			}
 			all = append(all, src)
+			s.topics++
 		} else if in.Live() {
 			read(in)
 		} else {
-			files = append(files, in)
+			inOrder = append(inOrder, in)
 		}
 	}
-	if len(files) > 0 {
-		read(files...)
+	if len(inOrder) > 0 {
+		read(inOrder...)
 	}
 	s.Source = &fanIn{sources: all}
 	if len(all) == 1 {
@@ -59,10 +62,13 @@ func newSources(
 	return s, nil
 }
 
-// unreadable returns the number of inputs that could not be opened or ended early.
-func (s *sources) unreadable() (n int) {
+// unreadable returns the number of files and live sources that could not be opened or ended early, and whether there is
+// nothing else.
+func (s *sources) unreadable() (n int64, all bool) {
+	begun := int64(0)
 	for _, q := range s.sequences {
-		n += int(q.unreadable.Load())
+		begun += q.begun.Load()
+		n += q.unreadable.Load()
 	}
-	return n
+	return n, s.topics == 0 && begun > 0 && begun == n
 }

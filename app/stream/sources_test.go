@@ -14,6 +14,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/apptest"
 	"github.com/voxelstream/voxelstream/app/input"
 	"github.com/voxelstream/voxelstream/ingest"
@@ -186,7 +187,8 @@ func TestSequence(t *testing.T) {
 	inputs := parse(t, bad, one, refused, two, one)
 	open, release := openAhead(t.Context(), inputs, openerOf(a))
 	defer release()
-	src, err := newSources(t.Context(), a, inputs, open, nil, topic.writer())
+	files := &input.Files{}
+	src, err := newSources(t.Context(), a, inputs, files, open, nil, topic.writer())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,11 +203,11 @@ func TestSequence(t *testing.T) {
 		}
 		return nil
 	})
-	if want := []string{"scan.xyz", "refused.xyz", "scan.xyz", "scan.xyz"}; !slices.Equal(streams, want) {
+	if want := []string{"scan.xyz", "refused.xyz", "scan.xyz"}; !slices.Equal(streams, want) {
 		t.Errorf("found %v, want %v", streams, want)
 	}
-	// Files of one name are told apart by their content; a file that is named twice has the same ids twice.
-	if len(ids) != 3 || ids[stream(one)+"/0"] != 2 || ids[stream(two)+"/0"] != 1 {
+	// Files of one name are told apart by their content; a file that is named twice is read once.
+	if len(ids) != 3 || ids[stream(one)+"/0"] != 1 || ids[stream(two)+"/0"] != 1 {
 		t.Errorf("found ids %v", ids)
 	}
 	topic.has(t, map[string]string{
@@ -213,8 +215,23 @@ func TestSequence(t *testing.T) {
 			stream(bad)),
 		stream(refused) + "/0!crop": fmt.Sprintf(`{"input":%q,"stream":%q,"seq":0,"stage":"crop","error":"nothing is left"}`, refused, stream(refused)),
 	})
-	if n := src.unreadable(); n != 1 {
-		t.Errorf("found %d unreadable inputs, want 1", n)
+	if n, all := src.unreadable(); n != 1 || all {
+		t.Errorf("found %d unreadable inputs, all: %v; want 1 of 4", n, all)
+	}
+	found := files.List()
+	for i := range found {
+		if found[i].File == bad && strings.Contains(found[i].Error, "found 3 bytes") {
+			found[i].Error = "unknown"
+		}
+	}
+	if want := []app.FileOutcome{
+		{File: bad, Status: app.FileFailed, Error: "unknown"},
+		{File: one, Status: app.FileDone, Rows: 1},
+		{File: refused, Status: app.FileFailed, Failed: 1, Error: "nothing is left"},
+		{File: two, Status: app.FileDone, Rows: 1},
+		{File: one, Status: app.FileRepeated, Error: "named before"},
+	}; !slices.Equal(found, want) {
+		t.Errorf("found outcomes %+v, want %+v", found, want)
 	}
 }
 
@@ -225,7 +242,7 @@ func TestSequenceStops(t *testing.T) {
 	inputs := parse(t, write(t, filepath.Join(dir, "bad.bin"), "\xff\xfe\x01"),
 		write(t, filepath.Join(dir, "good.xyz"), "1 2 3\n"))
 	topic := &deadTopic{fails: errors.New("the disk is full")}
-	src, err := newSources(t.Context(), a, inputs, openerOf(a), nil, topic.writer())
+	src, err := newSources(t.Context(), a, inputs, &input.Files{}, openerOf(a), nil, topic.writer())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +265,7 @@ func TestMixedInputs(t *testing.T) {
 	topic := &deadTopic{}
 	open, release := openAhead(t.Context(), inputs, openerOf(a))
 	defer release()
-	src, err := newSources(t.Context(), a, inputs, open, nil, topic.writer())
+	src, err := newSources(t.Context(), a, inputs, &input.Files{}, open, nil, topic.writer())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,7 +301,7 @@ func TestLiveSourceFails(t *testing.T) {
 	inputs := parse(t, "watch://"+filepath.Join(t.TempDir(), "none"))
 	open, release := openAhead(t.Context(), inputs, openerOf(a))
 	defer release()
-	src, err := newSources(t.Context(), a, inputs, open, nil, topic.writer())
+	src, err := newSources(t.Context(), a, inputs, &input.Files{}, open, nil, topic.writer())
 	if err != nil {
 		t.Fatal(err)
 	}

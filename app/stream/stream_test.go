@@ -54,6 +54,14 @@ func TestRun(t *testing.T) {
 		!slices.Contains(s.Outputs, out) {
 		t.Errorf("found %+v", s)
 	}
+	if s.New != 3 || s.Repeated != 0 || s.Failed != 0 {
+		t.Errorf("found %d new, %d repeated, %d failed, want 3 new", s.New, s.Repeated, s.Failed)
+	}
+	for i, f := range s.Files {
+		if want := (app.FileOutcome{File: paths[i], Status: app.FileDone, Rows: 1, New: 1}); f != want {
+			t.Errorf("found %+v, want %+v", f, want)
+		}
+	}
 	total := 0
 	for _, c := range s.Classes {
 		total += c.Volumes
@@ -69,6 +77,10 @@ func TestRun(t *testing.T) {
 	s, err = Run(t.Context(), a, []string{paths[0], bad})
 	if s == nil || !errors.Is(err, app.ErrDeadLetters) || s.Inputs != 2 || s.Volumes != 1 || s.DeadLetters != 1 {
 		t.Errorf("found %+v, %v", s, err)
+	}
+	if s.New != 0 || s.Repeated != 1 || s.Failed != 1 || len(s.Files) != 2 || s.Files[0].Status != app.FileRepeated ||
+		s.Files[1].Status != app.FileFailed || s.Files[1].Error == "" {
+		t.Errorf("found %+v", s)
 	}
 	if n := lines(t, out); n != 3 {
 		t.Errorf("found %d lines after the same volume came again, want 3", n)
@@ -122,7 +134,8 @@ func TestIngestAndClassify(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, err := Classify(t.Context(), a, true)
-	if s == nil || !errors.Is(err, app.ErrDeadLetters) || s.Classified != 4 || s.DeadLetters != 1 || lines(t, out) != 4 {
+	if s == nil || !errors.Is(err, app.ErrDeadLetters) || s.Classified != 4 || s.DeadLetters != 1 || s.Failed != 1 ||
+		s.Volumes != 5 || s.New != 4 || s.Files == nil || lines(t, out) != 4 {
 		t.Fatalf("found %+v, %v", s, err)
 	}
 	if r, err := Replay(t.Context(), a, nil); err != nil || r.Replayed != 1 {

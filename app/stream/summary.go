@@ -12,22 +12,31 @@ import (
 
 // Summary is the result of run and classify.
 type Summary struct {
-	// Inputs and Volumes count what run has sent to the topic. They are absent for classify.
-	Inputs  int   `json:"inputs,omitempty"`
-	Volumes int64 `json:"volumes,omitempty"`
-	// Classified counts the volumes whose classification is stored by every required sink, Labelled those with a
-	// label, and Correct those whose class is the label.
-	Classified  int           `json:"classified"`
-	DeadLetters int64         `json:"dead_letters"`
-	Labelled    int           `json:"labelled"`
-	Correct     int           `json:"correct"`
-	Accuracy    *float64      `json:"accuracy,omitempty"`
-	Seconds     float64       `json:"seconds"`
-	PerSecond   float64       `json:"volumes_per_second"`
-	LatencyMS   app.Quantiles `json:"latency_ms"`
-	Model       record.Model  `json:"model"`
-	Classes     []ClassCount  `json:"classes"`
-	Outputs     []string      `json:"outputs"`
+	// Inputs counts the inputs of run. It is absent for classify.
+	Inputs int `json:"inputs,omitempty"`
+	// Volumes counts the volumes that run has sent to the topic, or those that classify has read from it.
+	Volumes int64 `json:"volumes"`
+	// Classified counts the volumes whose classification is stored by every required sink: New those of which at least
+	// one of them had none, and Repeated those that all of them held already.
+	Classified int   `json:"classified"`
+	New        int64 `json:"new"`
+	Repeated   int64 `json:"repeated"`
+	// Failed counts the rows and volumes that became dead letters, and the files that could not be read to their end. A
+	// message of the topic that cannot be decoded counts as one.
+	Failed    int64   `json:"failed"`
+	Seconds   float64 `json:"seconds"`
+	PerSecond float64 `json:"per_second"`
+	// Files lists what became of each file of run's inputs.
+	Files       []app.FileOutcome `json:"files"`
+	DeadLetters int64             `json:"dead_letters"`
+	// Labelled counts the volumes with a label, and Correct those whose class is the label.
+	Labelled  int           `json:"labelled"`
+	Correct   int           `json:"correct"`
+	Accuracy  *float64      `json:"accuracy,omitempty"`
+	LatencyMS app.Quantiles `json:"latency_ms"`
+	Model     record.Model  `json:"model"`
+	Classes   []ClassCount  `json:"classes"`
+	Outputs   []string      `json:"outputs"`
 	// Dropped lists the best-effort sinks that have dropped classifications.
 	Dropped []Dropped `json:"dropped,omitempty"`
 	// Stdout is true if classifications were written to standard output.
@@ -53,6 +62,7 @@ func (c *classifying) summary(start time.Time) *Summary {
 	t := c.tally.Total()
 	s := &Summary{
 		Classified: t.Classified, Labelled: t.Labelled, Correct: t.Correct, Accuracy: accuracy(t),
+		Repeated: c.repeated.Load(), Failed: c.failed.Load(), Files: []app.FileOutcome{},
 		Seconds:     time.Since(start).Seconds(),
 		DeadLetters: c.consumer.Stats().DeadLettered.Load(), LatencyMS: app.Quantiles{
 			P50: c.tally.Latency(0.5),
@@ -60,6 +70,7 @@ func (c *classifying) summary(start time.Time) *Summary {
 		},
 		Model: c.model, Outputs: c.outputs, Stdout: c.stdout,
 	}
+	s.New = int64(s.Classified) - s.Repeated
 	s.Dropped = c.drops.total()
 	s.Classes = []ClassCount{}
 	s.PerSecond = float64(t.Classified) / max(s.Seconds, 1e-3)

@@ -53,8 +53,14 @@ func summaryText(w io.Writer, s *stream.Summary) {
 	}
 	fmt.Fprintf(t, "classified\t%d in %.2f s (%.0f/s), latency p50 %.1f ms, p99 %.1f ms\n",
 		s.Classified, s.Seconds, s.PerSecond, s.LatencyMS.P50, s.LatencyMS.P99)
+	if s.Repeated > 0 {
+		fmt.Fprintf(t, "stored\t%d new, %d before\n", s.New, s.Repeated)
+	}
 	if s.Accuracy != nil {
 		fmt.Fprintf(t, "accuracy\t%.2f %% (%d of %d)\n", 100**s.Accuracy, s.Correct, s.Labelled)
+	}
+	if s.Failed > 0 {
+		fmt.Fprintf(t, "failed\t%d\n", s.Failed)
 	}
 	fmt.Fprintf(t, "dead letters\t%d\n", s.DeadLetters)
 	for _, d := range s.Dropped {
@@ -63,6 +69,7 @@ func summaryText(w io.Writer, s *stream.Summary) {
 	fmt.Fprintf(t, "model\t%s, version %s\n", s.Model.Name, s.Model.Version)
 	fmt.Fprintf(t, "results\t%s\n", strings.Join(s.Outputs, ", "))
 	t.Flush()
+	defer filesText(w, s.Files)
 	if len(s.Classes) == 0 {
 		return
 	}

@@ -52,4 +52,5 @@ func evaluateText(w io.Writer, r *learn.EvaluateResult) {
 	}
 	fmt.Fprintln(t)
 	t.Flush()
+	filesText(w, r.Files)
 }

@@ -29,4 +29,5 @@ func (c *cli) ingest() *cobra.Command {
 func ingestText(w io.Writer, s *stream.IngestSummary) {
 	fmt.Fprintf(w, "%s: %s in %s, %s, %.1f s\n", app.Count(s.Inputs, "input"), app.Count(s.Volumes, "volume"),
 		app.Count(s.Messages, "message"), app.Count(s.DeadLetters, "dead letter"), s.Seconds)
+	filesText(w, s.Files)
 }

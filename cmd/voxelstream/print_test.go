@@ -79,6 +79,18 @@ results
 			printed(&stream.IngestSummary{Inputs: 1, Volumes: 2, Messages: 3, DeadLetters: 4, Seconds: 5}, ingestText),
 			"1 input: 2 volumes in 3 messages, 4 dead letters, 5.0 s\n",
 		},
+		"files": {
+			printed(&stream.IngestSummary{Inputs: 1, Files: []app.FileOutcome{
+				{File: "a.h5", Status: app.FileDone, Rows: 3},
+				{File: "b.txt", Status: app.FileSkipped, Error: "hidden"},
+				{File: "c.h5", Status: app.FileFailed, Rows: 2, Failed: 1, Error: "row 2: found NaN"},
+			}}, ingestText),
+			`1 input: 0 volumes in 0 messages, 0 dead letters, 0.0 s
+3 files: 1 done, 1 skipped, 1 failed
+  failed    c.h5: 1 of 3 rows failed: row 2: found NaN
+  skipped   b.txt: hidden
+`,
+		},
 		"simulate": {
 			printed(&stream.SimulateSummary{To: "h:1", Stats: simulate.Stats{
 				Packets: 2, Bytes: 3,

@@ -306,7 +306,7 @@ func only(c *arrays.Choice, names []string, want string) error {
 	})
 	if len(c.Pairs) == 0 {
 		return fmt.Errorf("part %q: found the arrays %q, want one with a word in its name that starts "+
-			"with the part", want, found)
+			"with the part: %w", want, found, ingest.ErrNoPart)
 	}
 	return nil
 }

@@ -27,6 +27,17 @@ type File struct {
 	format detected
 }
 
+// Open opens the file. The error says why it cannot be read. A file that is left out can be opened all the same.
+func (f File) Open(ctx context.Context, o ingest.Options) (ingest.Source, error) {
+	if f.Err != nil {
+		return nil, f.Err
+	}
+	if f.format.Open == nil { // left out before its format was looked at
+		return Open(ctx, f.Path, o)
+	}
+	return f.format.open(ctx, f.Path, o)
+}
+
 // Files lists what is in a folder: the recording that it is, if any, and the files below it, by name, each with the
 // reason if it is left out. Files that belong to a recording are not listed. If path is a file, the list is that file.
 func Files(ctx context.Context, path string, o ingest.Options) iter.Seq[File] {
@@ -84,8 +95,8 @@ func (w *walk) look(ctx context.Context, s step) (_ File, ok bool) {
 		return File{Path: s.path, Err: err}, true
 	case info.IsDir():
 		return w.folder(ctx, s)
-	case !info.Mode().IsRegular():
-		return File{Path: s.path, Skipped: "not a regular file"}, true
+	case !info.Mode().IsRegular() && s.path != w.root:
+		return File{Path: s.path, Skipped: "not a regular file but " + ingest.KindOf(info.Mode())}, true
 	case s.parts != nil && w.belongs(s):
 		return File{}, false
 	}
@@ -242,10 +253,7 @@ func (f *folder) start(ctx context.Context, in File) (err error) {
 			f.last.Stream = name
 		}
 	}
-	if in.Err != nil {
-		return in.Err
-	}
-	f.current, err = in.format.open(ctx, in.Path, f.o)
+	f.current, err = in.Open(ctx, f.o)
 	return err
 }
 

@@ -24,8 +24,18 @@ func Open(ctx context.Context, path string, o ingest.Options) (ingest.Source, er
 
 // open opens an input and reports the notes about it.
 func (d detected) open(ctx context.Context, path string, o ingest.Options) (ingest.Source, error) {
-	if o.Noted == nil {
+	return Noted(path, o, func(o ingest.Options) (ingest.Source, error) {
+		if d.note != "" {
+			o.Note("%s", d.note)
+		}
 		return d.Open(ctx, path, o)
+	})
+}
+
+// Noted opens an input by a function and reports the notes about it to o.Noted.
+func Noted(path string, o ingest.Options, open func(ingest.Options) (ingest.Source, error)) (ingest.Source, error) {
+	if o.Noted == nil {
+		return open(o)
 	}
 	o.Notes = new(ingest.Notes)
 	report := func() {
@@ -33,10 +43,7 @@ func (d detected) open(ctx context.Context, path string, o ingest.Options) (inge
 			o.Noted(path, notes)
 		}
 	}
-	if d.note != "" {
-		o.Note("%s", d.note)
-	}
-	src, err := d.Open(ctx, path, o)
+	src, err := open(o)
 	if err != nil {
 		report()
 		return nil, err

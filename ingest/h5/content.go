@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/internal/arrays"
 	"github.com/voxelstream/voxelstream/ingest/internal/columns"
 	hdf "github.com/voxelstream/voxelstream/internal/h5"
@@ -105,7 +106,7 @@ func (a *input) choose(ctx context.Context, list []array, o arrays.Options) (con
 	}
 	switch {
 	case len(choice.Pairs) == 0 && split != All:
-		return content{}, fmt.Errorf("dataset X_%s not found: %w", split, errNotFound)
+		return content{}, fmt.Errorf("dataset X_%s not found: %w", split, ingest.ErrNoPart)
 	case len(choice.Pairs) == 0:
 		return content{}, noData(list)
 	}
@@ -124,6 +125,11 @@ func (a *input) choose(ctx context.Context, list []array, o arrays.Options) (con
 			return content{}, err
 		}
 		c.tables = append(c.tables, t)
+	}
+	if split != All { // the other parts are left out on purpose
+		choice.Left = slices.DeleteFunc(choice.Left, func(i int) bool {
+			return order(paths[i]) >= 0 && !arrays.InPart(paths[i], string(split))
+		})
 	}
 	why := func(i int) string {
 		if list[i].why != "" {

@@ -157,7 +157,7 @@ func mayBeDICOM(name string) bool {
 
 // looksDICOM reports whether a file starts as DICOM does.
 func looksDICOM(path string) bool {
-	f, err := os.Open(path)
+	f, _, err := ingest.OpenRegular(path)
 	if err != nil {
 		return false
 	}

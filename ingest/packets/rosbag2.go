@@ -416,7 +416,7 @@ func openSQLite(path string, o ingest.Options, more string) (*sql.DB, error) {
 		return nil, err
 	}
 	var magic [len(sqliteMagic)]byte
-	if f, err := os.Open(path); err == nil {
+	if f, _, err := ingest.OpenRegular(path); err == nil {
 		_, err = f.Read(magic[:])
 		if err = errors.Join(err, f.Close()); err != nil {
 			return nil, err
