@@ -26,8 +26,11 @@ type Place struct {
 	Prefix string
 }
 
+// maxBucket is the length of the longest name of a bucket: one of Google's with dots.
+const maxBucket = 222
+
 // bucketForm matches the names of buckets and containers of all stores.
-var bucketForm = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$`)
+var bucketForm = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]+[a-z0-9]$`)
 
 // ParsePlace parses what follows the scheme in a URL: //BUCKET/PREFIX.
 func ParsePlace(scheme, path string) (Place, error) {
@@ -37,8 +40,9 @@ func ParsePlace(scheme, path string) (Place, error) {
 	}
 	bucket, prefix, _ := strings.Cut(rest, "/")
 	p := Place{Scheme: scheme, Bucket: bucket, Prefix: strings.Trim(prefix, "/")}
-	if !bucketForm.MatchString(bucket) {
-		return Place{}, fmt.Errorf("found the bucket %q, want 3 to 222 lower case letters, digits, dots or dashes", bucket)
+	if len(bucket) > maxBucket || !bucketForm.MatchString(bucket) {
+		return Place{}, fmt.Errorf("found the bucket %q, want 3 to 222 lower case letters, digits, dots or dashes",
+			bucket)
 	}
 	if p.Prefix != "" && check(p.Prefix) != nil {
 		return Place{}, fmt.Errorf("found the path %q, want names between single slashes that do not begin with a dot",
@@ -69,9 +73,6 @@ func (o *Options) Validate() error {
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 			return fmt.Errorf("endpoint: found %q, want http://HOST:PORT or https://HOST", o.Endpoint)
 		}
-	}
-	if (o.AccessKey == "") != (o.SecretKey == "") {
-		return errors.New("found access-key or secret-key alone, want both or neither")
 	}
 	return nil
 }
@@ -104,11 +105,19 @@ func Open(ctx context.Context, place string) (Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s:%s: %w", scheme, path, err)
 	}
-	return p.Open(ctx, o)
+	s, err := p.Open(ctx, o)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", p, err)
+	}
+	return s, nil
 }
 
-// Open opens the store. It makes one request, to find out whether the store can be reached and read.
+// Open opens the store. It makes one request, to find out whether the store can be reached and read. Errors do not name
+// the place.
 func (p Place) Open(ctx context.Context, o Options) (Store, error) {
+	if (o.AccessKey == "") != (o.SecretKey == "") {
+		return nil, errors.New("found access-key or secret-key alone, want both or neither")
+	}
 	open := openS3
 	switch p.Scheme {
 	case GCS:
@@ -118,12 +127,12 @@ func (p Place) Open(ctx context.Context, o Options) (Store, error) {
 	}
 	b, err := open(ctx, p, o)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", p, err)
+		return nil, err
 	}
 	r := &remote{place: p, bucket: b}
 	for _, err := range b.list(ctx, r.key("")) {
 		if err != nil {
-			return nil, r.fail("", err)
+			return nil, &remoteError{"", err}
 		}
 		break
 	}

@@ -65,13 +65,13 @@ func Transient(err error) bool {
 	return remote
 }
 
-// remoteError is an error of a request.
+// remoteError is an error of a request. where is the place, or empty if the caller names it.
 type remoteError struct {
 	where string
 	err   error
 }
 
-func (e *remoteError) Error() string { return e.where + ": " + e.err.Error() }
+func (e *remoteError) Error() string { return strings.TrimPrefix(e.where+": "+e.err.Error(), ": ") }
 func (e *remoteError) Unwrap() error { return e.err }
 
 // remote is a store in a bucket.

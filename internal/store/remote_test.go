@@ -90,11 +90,11 @@ func proxy(t *testing.T, server string, before func(r *http.Request) int) string
 }
 
 // TestGCS runs the suite against a server that takes Google's headers and tokens. It hands out tokens itself, for the
-// credentials of a user.
+// credentials of a service account.
 func TestGCS(t *testing.T) {
 	tokens := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		io.WriteString(w, `{"access_token":"the-token","token_type":"Bearer","expires_in":3600}`) //nolint:errcheck // small
+		fmt.Fprint(w, `{"access_token":"the-token","token_type":"Bearer","expires_in":3600}`)
 	}))
 	t.Cleanup(tokens.Close)
 	server := proxy(t, storetest.S3(t), func(r *http.Request) int {
@@ -251,7 +251,9 @@ func TestFaults(t *testing.T) {
 
 // TestErrors: an error of Open says what to do, is not transient, and shows no secrets.
 func TestErrors(t *testing.T) {
-	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AZURE_STORAGE_ACCOUNT"} {
+	for _, name := range []string{
+		"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AZURE_STORAGE_ACCOUNT",
+	} {
 		t.Setenv(name, "")
 	}
 	t.Setenv("HOME", t.TempDir())
@@ -273,7 +275,7 @@ func TestErrors(t *testing.T) {
 		{place("s3", "missing", storetest.S3(t), keys), "create the bucket missing"},
 		{place("s3", "bucket", answer(403, "AccessDenied", ""), keys+region), "must allow to list the bucket"},
 		{place("s3", "bucket", answer(403, "InvalidAccessKeyId", ""), keys+region), "set AWS_ACCESS_KEY_ID"},
-		{place("s3", "bucket", answer(403, "SignatureDoesNotMatch", ""), keys+region), "does not accept the credentials"},
+		{place("s3", "bucket", answer(403, "SignatureDoesNotMatch", ""), keys+region), "does not accept"},
 		{place("s3", "bucket", elsewhere, keys+region), "set region=eu-north-1"},
 		{place("gs", "bucket", answer(401, "InvalidToken", ""), keys), "GOOGLE_APPLICATION_CREDENTIALS"},
 		{place("gs", "bucket", "http://127.0.0.1:1", ""), "gcloud auth"},

@@ -41,7 +41,8 @@ const digestKey = "Sha256"
 // the address of the server that knows it, which is in the machine's own network.
 func roleOfMachine() []credentials.Provider {
 	if os.Getenv("AWS_EC2_METADATA_DISABLED") == "true" && os.Getenv("AWS_WEB_IDENTITY_TOKEN_FILE") == "" &&
-		os.Getenv("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") == "" && os.Getenv("AWS_CONTAINER_CREDENTIALS_FULL_URI") == "" {
+		os.Getenv("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") == "" &&
+		os.Getenv("AWS_CONTAINER_CREDENTIALS_FULL_URI") == "" {
 		return nil
 	}
 	t := http.DefaultTransport.(*http.Transport).Clone()
@@ -188,7 +189,8 @@ func (s *s3) put(ctx context.Context, key, path, digest string, create bool) err
 	}
 	_, err := s.client.FPutObject(ctx, s.bucket, key, path, o)
 	err = s.failed(err)
-	if f, ok := errors.AsType[*failure](err); ok && f.status == http.StatusNotImplemented && create && !s.unconditional.Swap(true) {
+	f, ok := errors.AsType[*failure](err)
+	if ok && f.status == http.StatusNotImplemented && create && !s.unconditional.Swap(true) {
 		return s.put(ctx, key, path, digest, create)
 	}
 	return err
@@ -250,7 +252,8 @@ func (s *s3) failed(err error) error {
 	case "NoSuchBucket":
 		f.advice = "create the bucket " + s.bucket + " or correct its name; a bucket elsewhere needs endpoint=URL"
 	case "AccessDenied", "AllAccessDisabled", "AccountProblem":
-		f.advice = "the credentials must allow to list the bucket " + s.bucket + " and to read, write and delete objects"
+		f.advice = "the credentials must allow to list the bucket " + s.bucket +
+			" and to read, write and delete objects"
 	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "AuthenticationRequired":
 		f.advice = "the server does not accept the credentials; " + s.advice
 	case "AuthorizationHeaderMalformed", "PermanentRedirect", "InvalidRegion", "IllegalLocationConstraintException":

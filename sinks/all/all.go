@@ -7,6 +7,7 @@ import (
 	"github.com/voxelstream/voxelstream/sinks/csv"
 	"github.com/voxelstream/voxelstream/sinks/jsonl"
 	"github.com/voxelstream/voxelstream/sinks/kafka"
+	"github.com/voxelstream/voxelstream/sinks/object"
 	"github.com/voxelstream/voxelstream/sinks/parquet"
 	"github.com/voxelstream/voxelstream/sinks/sqlite"
 	"github.com/voxelstream/voxelstream/sinks/stdout"
@@ -21,6 +22,7 @@ var Kinds = []*sinks.Kind{
 	&arrow.Kind,
 	&sqlite.Kind,
 	&stdout.Kind,
+	object.Kind(Formats),
 	&kafka.Kind,
 	&terminal.Kind,
 }

@@ -80,7 +80,8 @@ func chunks(r *bufio.Reader) (all []byte, err error) {
 // SetObject stores an object in the bucket of a server as another program would, with a digest in its metadata.
 func SetObject(t testing.TB, server, name, text, digest string) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, server+"/"+Bucket+"/"+name, strings.NewReader(text))
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, server+"/"+Bucket+"/"+name,
+		strings.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
 	}
