@@ -1,10 +1,14 @@
 package reprocess
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
+
+	"github.com/voxelstream/voxelstream/internal/store"
 )
 
 const (
@@ -37,6 +41,22 @@ type OutputFile struct {
 	Name   string `json:"name"`
 	Bytes  int64  `json:"bytes"`
 	SHA256 string `json:"sha256"`
+}
+
+// Table returns the name of the table of results in the store of a job, which must be complete.
+func Table(ctx context.Context, s store.Store) (string, error) {
+	var m Manifest
+	j := &Job{Store: s}
+	err := j.getJSON(ctx, manifestName, &m)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", fmt.Errorf("%s: found no %s, want the output of reprocess", s, manifestName)
+	case err != nil:
+		return "", fmt.Errorf("%s: %w", s, err)
+	case !m.Complete || len(m.Outputs) == 0:
+		return "", fmt.Errorf("%s: the job is not complete; repeat its command", s)
+	}
+	return m.Outputs[0].Name, nil
 }
 
 func (j *Job) manifest(p *Plan, outputs []OutputFile) *Manifest {

@@ -318,3 +318,34 @@ func TestPlan(t *testing.T) {
 		t.Errorf("found %v left by a plan (%v)", left, err)
 	}
 }
+
+func TestDiff(t *testing.T) {
+	dir := archives(t)
+	out := t.TempDir()
+	before, after := filepath.Join(out, "before"), filepath.Join(out, "after")
+	reprocessed(t, apptest.New(t), []string{dir}, options(before))
+	o := options(after)
+	o.Format = "csv"
+	reprocessed(t, apptest.New(t), []string{filepath.Join(dir, "a.h5"), filepath.Join(dir, "b.h5")}, o)
+	page := filepath.Join(out, "diff.html")
+	d, err := bulk.Diff(t.Context(), before, after, page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Identical || d.OnlyA.Rows != 30 || d.OnlyB.Rows != 0 || d.Both != 140 || d.Changed != 0 || d.Scores.Changed != 0 {
+		t.Errorf("found %+v", d)
+	}
+	if b, err := os.ReadFile(page); err != nil || !strings.Contains(string(b), "before") {
+		t.Errorf("found a page of %d bytes, %v", len(b), err)
+	}
+	d, err = bulk.Diff(t.Context(), before, filepath.Join(before, "results.arrow"), "")
+	if err != nil || !d.Identical {
+		t.Errorf("the same results: found %+v, %v", d, err)
+	}
+	if _, err := bulk.Diff(t.Context(), before, dir, ""); err == nil || !strings.Contains(err.Error(), "manifest.json") {
+		t.Errorf("no results: found %v", err)
+	}
+	if _, err := bulk.Diff(t.Context(), before, filepath.Join(dir, "b.h5"), ""); err == nil {
+		t.Error("compared with an archive")
+	}
+}

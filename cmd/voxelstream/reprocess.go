@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/bulk"
 	"github.com/voxelstream/voxelstream/internal/option"
+	"github.com/voxelstream/voxelstream/report"
 	"github.com/voxelstream/voxelstream/reprocess"
 )
 
@@ -55,7 +57,7 @@ Exit code 3 means that some files or rows could not be classified.`
 		r, err := bulk.Reprocess(ctx, a, args, o)
 		return show(c, r, err, reprocessText)
 	}))
-	cmd.AddCommand(c.reprocessJoin())
+	cmd.AddCommand(c.reprocessJoin(), c.reprocessDiff())
 	return cmd
 }
 
@@ -80,6 +82,26 @@ The settings must be those of the job. The command ends when the job is complete
 			fmt.Fprintf(w, "%s of %d in %.1f s\n", app.Count(r.Shards, "shard"), r.Total, r.Seconds)
 		})
 	}))
+	return cmd
+}
+
+func (c *cli) reprocessDiff() *cobra.Command {
+	cmd := command("diff A B", "Compare two results: which rows changed, and by how much")
+	cmd.Long = cmd.Short + `.
+
+A and B are outputs of reprocess, or tables of classifications in any format.`
+	cmd.Example = "  voxelstream reprocess diff results-old results-new\n" +
+		"  voxelstream reprocess diff old.parquet new.parquet --out diff.html"
+	out := cmd.Flags().StringP("out", "o", "", "Also write the comparison to this .html or .json file.")
+	cmd.RunE = c.do(func(ctx context.Context, _ *app.Env, args []string) error {
+		d, err := bulk.Diff(ctx, args[0], args[1], *out)
+		if d == nil {
+			return err
+		}
+		var textErr error
+		err = show(c, d, err, func(w io.Writer, d *report.Diff) { textErr = d.Text(w) })
+		return errors.Join(err, textErr)
+	})
 	return cmd
 }
 
