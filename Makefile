@@ -44,10 +44,10 @@ test: setup
 tiers: setup
 	for tier in avx2 portable; do VOXELSTREAM_TIER=$$tier go test $(GOFLAGS_TAGS) -count 1 -timeout 10m ./classify ./nn ./nn/format/... ./nn/layers/... ./nn/parity ./nn/train ./nn/zoo; done
 
-## race: run the tests with the race detector, except those of whole processes and of the kernels, which start no goroutines
+## race: run the tests with the race detector, except those of whole processes and of packages that start no goroutines
 .PHONY: race
 race: setup
-	go test -race -timeout 20m $$(go list ./... | grep -v -e /integration -e /nn/internal/kernel)
+	go test -race -timeout 20m $$(go list ./... | grep -v -e /integration -e /nn/internal/kernel -e /sinks/postgres)
 
 ## lint: run golangci-lint, including the import rules (depguard)
 .PHONY: lint
@@ -73,14 +73,16 @@ fuzz: setup
 integration: RUN :=
 integration: external
 
-## external: run only the tests that need other software: Apache Kafka (java, mvn), pyarrow, h5py and Keras (python3; installs a venv)
-RUN := -run 'RealKafka|Pyarrow'
+## external: run only the tests that need other software: Apache Kafka (java, mvn), PostgreSQL, Mosquitto, pyarrow, h5py and Keras (python3; installs a venv)
+RUN := -run 'RealKafka|Pyarrow|Servers'
 .PHONY: external
 external: build
 	@{ command -v java && command -v mvn; } >/dev/null || echo "java or mvn is missing; tests with Apache Kafka are left out"
 	@command -v python3 >/dev/null || echo "python3 is missing; tests with Keras and pyarrow are left out"
 	@! command -v python3 >/dev/null || scripts/python-env build/venv
+	@scripts/servers
 	export VOXELSTREAM_PYTHON=$$(ls $(CURDIR)/build/venv/bin/python 2>/dev/null) VOXELSTREAM_REAL_KAFKA=1; \
+	go test -timeout 15m ./sinks/postgres ./sinks/mqtt && \
 	go test -count 1 -timeout 15m ./nn/format/... ./nn/parity/... ./internal/h5/... && go test -count 1 -timeout 15m $(RUN) ./integration/...
 
 ## live: stream simulated VLP-16 and Ouster 64 packets in real time for LENGTH (10m); fails on drops, growing memory or p99 above 100 ms

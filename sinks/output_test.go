@@ -307,7 +307,7 @@ func TestReference(t *testing.T) {
 		}
 	}
 	if got, want := sinks.Help(kinds(nil)), "Files by extension (.gz, .lines, .lines.gz) or URLs (gz:, lines:FILE, "+
-		"database:, db:, store:, wrong:)."; got != want {
+		"database:, store:, wrong:)."; got != want {
 		t.Errorf("found %s", got)
 	}
 }

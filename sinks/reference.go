@@ -14,10 +14,8 @@ func Help(kinds []*Kind) string {
 	var extensions, urls []string
 	for _, k := range kinds {
 		extensions = append(extensions, k.Extensions...)
-		urls = append(urls, k.forms()...)
+		urls = append(urls, k.Name+":"+k.Path)
 	}
-	// The list of extensions covers them.
-	urls = slices.DeleteFunc(urls, func(u string) bool { return strings.HasPrefix(u, "FILE") || u == "-" })
 	help := "Files by extension (" + strings.Join(extensions, ", ") + ") or URLs (" + strings.Join(urls, ", ") + ")"
 	if slices.ContainsFunc(kinds, func(k *Kind) bool { return slices.Contains(k.Schemes, "-") }) {
 		help += "; - is standard output"

@@ -86,7 +86,7 @@ func TestMasked(t *testing.T) {
 		if s.Key != "sinks.out" {
 			continue
 		}
-		want := "a.jsonl?queue=3,postgres://user:***@host/db?table=***&password=***,kafka:x?pasword=***"
+		want := "a.jsonl?queue=3,postgres://user:***@host/db?table=x&password=***,kafka:x?pasword=***"
 		if s.Text != want {
 			t.Errorf("found %s, want %s", s.Text, want)
 		}

@@ -7,11 +7,14 @@ import (
 	"github.com/voxelstream/voxelstream/sinks/csv"
 	"github.com/voxelstream/voxelstream/sinks/jsonl"
 	"github.com/voxelstream/voxelstream/sinks/kafka"
+	"github.com/voxelstream/voxelstream/sinks/mqtt"
 	"github.com/voxelstream/voxelstream/sinks/object"
 	"github.com/voxelstream/voxelstream/sinks/parquet"
+	"github.com/voxelstream/voxelstream/sinks/postgres"
 	"github.com/voxelstream/voxelstream/sinks/sqlite"
 	"github.com/voxelstream/voxelstream/sinks/stdout"
 	"github.com/voxelstream/voxelstream/sinks/terminal"
+	"github.com/voxelstream/voxelstream/sinks/webhook"
 )
 
 // Kinds lists all kinds of sinks, in the order of the reference page.
@@ -24,5 +27,8 @@ var Kinds = []*sinks.Kind{
 	&stdout.Kind,
 	object.Kind(Formats),
 	&kafka.Kind,
+	&postgres.Kind,
+	&webhook.Kind,
+	&mqtt.Kind,
 	&terminal.Kind,
 }

@@ -4,12 +4,10 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"sync/atomic"
 	"syscall"
 
@@ -17,6 +15,8 @@ import (
 	"github.com/segmentio/kafka-go/sasl"
 	"github.com/segmentio/kafka-go/sasl/plain"
 	"github.com/segmentio/kafka-go/sasl/scram"
+
+	"github.com/voxelstream/voxelstream/internal/tlsfile"
 )
 
 // TLSOptions are the settings for TLS.
@@ -46,33 +46,12 @@ func (o TLSOptions) Load() (*tls.Config, error) {
 	if !o.Enabled {
 		return nil, nil //nolint:nilnil // no TLS is a valid configuration
 	}
-	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: o.ServerName}
-	if o.CAFile != "" {
-		text, err := readBounded(o.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("tls.ca_file: %w", err)
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("tls.ca_file: %s: found no certificate in PEM", o.CAFile)
-		}
-	}
-	if o.CertFile == "" {
-		return c, nil
-	}
-	cert, err := readBounded(o.CertFile)
+	files := tlsfile.Options{CAFile: o.CAFile, CertFile: o.CertFile, KeyFile: o.KeyFile}
+	c, err := files.Load()
 	if err != nil {
-		return nil, fmt.Errorf("tls.cert_file: %w", err)
+		return nil, fmt.Errorf("tls.%w", err)
 	}
-	key, err := readBounded(o.KeyFile)
-	if err != nil {
-		return nil, fmt.Errorf("tls.key_file: %w", err)
-	}
-	pair, err := tls.X509KeyPair(cert, key)
-	if err != nil {
-		return nil, fmt.Errorf("tls.cert_file %s with tls.key_file %s: %w", o.CertFile, o.KeyFile, err)
-	}
-	c.Certificates = []tls.Certificate{pair}
+	c.ServerName = o.ServerName
 	return c, nil
 }
 
@@ -108,7 +87,7 @@ func (o SASLOptions) Load() (*SASL, error) {
 	}
 	s := &SASL{Mechanism: o.Mechanism, User: o.User, Password: o.Password}
 	if o.PasswordFile != "" {
-		text, err := readBounded(o.PasswordFile)
+		text, err := tlsfile.Read(o.PasswordFile)
 		if err != nil {
 			return nil, fmt.Errorf("sasl.password_file: %w", err)
 		}
@@ -117,22 +96,6 @@ func (o SASLOptions) Load() (*SASL, error) {
 		}
 	}
 	return s, nil
-}
-
-// maxSecret limits the size of certificate and password files in bytes.
-const maxSecret = 1 << 20
-
-func readBounded(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() //nolint:errcheck // opened for reading
-	text, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
-	if err == nil && len(text) > maxSecret {
-		err = fmt.Errorf("%s: found more than %d bytes, the limit", path, maxSecret)
-	}
-	return text, err
 }
 
 // SASL holds the credentials for SASL.

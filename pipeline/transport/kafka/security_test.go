@@ -288,7 +288,7 @@ func TestSecurityFiles(t *testing.T) {
 	dir := t.TempDir()
 	empty, large, missing := filepath.Join(dir, "empty"), filepath.Join(dir, "large"), filepath.Join(dir, "missing")
 	write(t, empty, []byte("\n"))
-	write(t, large, make([]byte, maxSecret+1))
+	write(t, large, make([]byte, 1<<20+1))
 	for _, c := range []struct {
 		o    TLSOptions
 		want []string
