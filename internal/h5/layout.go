@@ -8,7 +8,7 @@ import (
 
 // Number is the constraint for values that can be written.
 type Number interface {
-	float32 | float64 | int64 | uint8
+	float32 | float64 | int32 | int64 | uint8
 }
 
 // Layout is the shape and storage layout of a dataset to be written.

@@ -110,6 +110,8 @@ func memType[T Number]() C.int {
 		return C.VS_F64
 	case uint8:
 		return C.VS_U8
+	case int32:
+		return C.VS_I32
 	}
 	return C.VS_I64
 }

@@ -31,6 +31,9 @@ type Output[T Number] struct{}
 // AddDataset fails with ErrNoHDF5.
 func AddDataset[T Number](*Writer, string, Layout) (*Output[T], error) { return nil, ErrNoHDF5 }
 
+// AddTexts fails with ErrNoHDF5.
+func AddTexts(*Writer, string, Layout, int) (*Output[uint8], error) { return nil, ErrNoHDF5 }
+
 // Append fails with ErrNoHDF5.
 func (*Output[T]) Append([]T) error { return ErrNoHDF5 }
 

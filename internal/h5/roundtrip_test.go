@@ -48,6 +48,11 @@ func TestRoundTrip(t *testing.T) {
 	must(t, WriteDataset(w, "/a/f32", Layout{Dims: []int{4, 3, 2}}, ramp[float32](24)))
 	must(t, WriteDataset(w, "/a/f64", Layout{Dims: []int{300, 1000}, Gzip: 4}, ramp[float64](300_000)))
 	must(t, WriteDataset(w, "/a/i64", Layout{Dims: []int{5}, Chunks: []int{2}, Gzip: 9}, []int64{1, -2, math.MaxInt64, math.MinInt64, 0}))
+	must(t, WriteDataset(w, "/a/i32", Layout{Dims: []int{3}}, []int32{math.MinInt32, 0, math.MaxInt32}))
+	texts, err := AddTexts(w, "/texts", Layout{Dims: []int{0}, Grow: true, Gzip: 1}, 6)
+	must(t, err)
+	must(t, texts.Append([]byte("abcdefgr\u00fcn\x00")))
+	must(t, texts.Append(make([]byte, 6)))
 	must(t, WriteDataset(w, "/u8", Layout{Dims: []int{2, 2, 2, 2, 2, 2, 2, 2}}, ramp[uint8](256)))
 	must(t, WriteDataset(w, "/scalar", Layout{}, []float64{2.5}))
 	must(t, WriteDataset(w, "/empty", Layout{Dims: []int{0, 7}, Gzip: 1}, []float32{}))
@@ -92,7 +97,10 @@ func TestRoundTrip(t *testing.T) {
 			t.Errorf("%s: refused: %s", o.Path, o.Refused)
 		}
 	}
-	want := []string{"/", "/a", "/a/f32", "/a/f64", "/a/i64", "/empty", "/g", "/g/h", "/grow", "/scalar", "/u8"}
+	want := []string{
+		"/", "/a", "/a/f32", "/a/f64", "/a/i32", "/a/i64", "/empty", "/g", "/g/h", "/grow", "/scalar", "/texts",
+		"/u8",
+	}
 	if !slices.Equal(names, want) {
 		t.Errorf("objects %v, want %v", names, want)
 	}
@@ -110,6 +118,15 @@ func TestRoundTrip(t *testing.T) {
 	must(t, f.ReadInt64(ctx, "/a/i64", 0, 5, i64))
 	if !slices.Equal(i64, []int64{1, -2, math.MaxInt64, math.MinInt64, 0}) {
 		t.Errorf("i64 = %v", i64)
+	}
+	must(t, f.ReadInt64(ctx, "/a/i32", 0, 3, i64))
+	if !slices.Equal(i64[:3], []int64{math.MinInt32, 0, math.MaxInt32}) {
+		t.Errorf("i32 = %v", i64[:3])
+	}
+	found, err := f.ReadStrings(ctx, "/texts", 0, 3)
+	must(t, err)
+	if !slices.Equal(found, []string{"abcdef", "grün", ""}) {
+		t.Errorf("texts = %q", found)
 	}
 	must(t, f.ReadFloat32(ctx, "/scalar", 0, 1, f32))
 	if f32[0] != 2.5 {
@@ -147,5 +164,18 @@ func equalAttr(t *testing.T, where string, got, want Attr) {
 	if got.Name != want.Name || got.Class != want.Class || !slices.Equal(got.Dims, want.Dims) || !slices.Equal(got.Ints, want.Ints) ||
 		!slices.Equal(got.Floats, want.Floats) || !slices.Equal(got.Strings, want.Strings) {
 		t.Errorf("%s: %+v, want %+v", where, got, want)
+	}
+}
+
+// TestTextLengths refuses bytes that are not whole texts.
+func TestTextLengths(t *testing.T) {
+	w, _ := create(t)
+	if _, err := AddTexts(w, "/none", Layout{Dims: []int{0}, Grow: true}, 0); err == nil {
+		t.Error("found no error for texts of no bytes")
+	}
+	texts, err := AddTexts(w, "/texts", Layout{Dims: []int{0}, Grow: true}, 6)
+	must(t, err)
+	if texts.Append(make([]byte, 7)) == nil {
+		t.Error("found no error for seven bytes of texts with six")
 	}
 }

@@ -276,11 +276,12 @@ static hid_t mem_type(int mem) {
 	case VS_I64: return H5T_NATIVE_INT64;
 	case VS_U64: return H5T_NATIVE_UINT64;
 	case VS_U8: return H5T_NATIVE_UINT8;
+	case VS_I32: return H5T_NATIVE_INT32;
 	}
 	return -1;
 }
 
-static uint64_t mem_size(int mem) { return mem == VS_F32 ? 4 : mem == VS_U8 ? 1 : 8; }
+static uint64_t mem_size(int mem) { return mem == VS_F32 || mem == VS_I32 ? 4 : mem == VS_U8 ? 1 : 8; }
 
 // select_rows makes the pair of dataspaces for rows of a dataset along an axis. The memory space has the rank of the file's: a flat one is 26 times slower
 // on chunked data. *count is the number of elements.
@@ -494,8 +495,25 @@ int vs_make_groups(hid_t file, const char *path) {
 	return H5Gclose(g) < 0 ? -1 : 0;
 }
 
-hid_t vs_create_dataset(hid_t file, const char *path, int mem, int rank, const uint64_t *dims, const uint64_t *max, const uint64_t *chunk, int gzip,
-	int shuffle) {
+// file_type returns a copy of the little-endian type that values are stored in.
+static hid_t file_type(int mem, uint64_t text) {
+	switch (mem) {
+	case VS_F32: return H5Tcopy(H5T_IEEE_F32LE);
+	case VS_F64: return H5Tcopy(H5T_IEEE_F64LE);
+	case VS_U8: return H5Tcopy(H5T_STD_U8LE);
+	case VS_I32: return H5Tcopy(H5T_STD_I32LE);
+	case VS_I64: return H5Tcopy(H5T_STD_I64LE);
+	}
+	hid_t t = H5Tcopy(H5T_C_S1);
+	if (t >= 0 && (H5Tset_size(t, text) < 0 || H5Tset_cset(t, H5T_CSET_UTF8) < 0 || H5Tset_strpad(t, H5T_STR_NULLPAD) < 0)) {
+		H5Tclose(t);
+		return -1;
+	}
+	return t;
+}
+
+hid_t vs_create_dataset(hid_t file, const char *path, int mem, uint64_t text, int rank, const uint64_t *dims, const uint64_t *max,
+	const uint64_t *chunk, int gzip, int shuffle) {
 	hsize_t d[VS_MAX_RANK], m[VS_MAX_RANK], c[VS_MAX_RANK];
 	for (int i = 0; i < rank; i++) {
 		d[i] = dims[i];
@@ -503,8 +521,8 @@ hid_t vs_create_dataset(hid_t file, const char *path, int mem, int rank, const u
 		c[i] = chunk ? chunk[i] : 0;
 	}
 	hid_t ds = -1, s = rank == 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(rank, d, m);
-	hid_t lcpl = H5Pcreate(H5P_LINK_CREATE), dcpl = H5Pcreate(H5P_DATASET_CREATE);
-	if (s < 0 || lcpl < 0 || dcpl < 0) goto out;
+	hid_t lcpl = H5Pcreate(H5P_LINK_CREATE), dcpl = H5Pcreate(H5P_DATASET_CREATE), type = file_type(mem, text);
+	if (s < 0 || lcpl < 0 || dcpl < 0 || type < 0) goto out;
 	if (H5Pset_create_intermediate_group(lcpl, 1) < 0) goto out;
 	if (H5Pset_obj_track_times(dcpl, 0) < 0) goto out; // the same data gives the same bytes
 	if (chunk) {
@@ -512,10 +530,10 @@ hid_t vs_create_dataset(hid_t file, const char *path, int mem, int rank, const u
 		if (shuffle && H5Pset_shuffle(dcpl) < 0) goto out;
 		if (gzip > 0 && H5Pset_deflate(dcpl, gzip) < 0) goto out;
 	}
-	ds = H5Dcreate2(file, path, mem == VS_U8 ? H5T_STD_U8LE : mem == VS_F32 ? H5T_IEEE_F32LE : mem == VS_F64 ? H5T_IEEE_F64LE : H5T_STD_I64LE, s, lcpl,
-		dcpl, H5P_DEFAULT);
+	ds = H5Dcreate2(file, path, type, s, lcpl, dcpl, H5P_DEFAULT);
 out:
 	note(ds < 0 ? -1 : 0);
+	if (type >= 0) H5Tclose(type);
 	if (s >= 0) H5Sclose(s);
 	if (lcpl >= 0) H5Pclose(lcpl);
 	if (dcpl >= 0) H5Pclose(dcpl);
@@ -530,11 +548,13 @@ int vs_write(hid_t d, int mem, int rank, const uint64_t *dims, uint64_t row0, ui
 		to[0] = row0 + rows;
 		if (H5Dset_extent(d, to) < 0) return -1;
 	}
-	hid_t f, m;
+	hid_t f, m, type = mem == VS_TEXT ? H5Dget_type(d) : H5Tcopy(mem_type(mem));
 	uint64_t n;
 	int rc = select_rows(d, 0, row0, rows, &f, &m, &n);
-	if (rc == 0) rc = H5Dwrite(d, mem_type(mem), m, f, H5P_DEFAULT, buf) < 0 ? -1 : 0;
+	if (type < 0) rc = -1;
+	if (rc == 0) rc = H5Dwrite(d, type, m, f, H5P_DEFAULT, buf) < 0 ? -1 : 0;
 	note(rc);
+	if (type >= 0) H5Tclose(type);
 	if (m >= 0) H5Sclose(m);
 	if (f >= 0) H5Sclose(f);
 	return rc;
@@ -556,8 +576,9 @@ static hid_t list_space(int rank, uint64_t count) {
 
 int vs_write_attr(hid_t o, const char *name, int mem, int rank, uint64_t count, const void *buf) {
 	hid_t s = list_space(rank, count);
-	hid_t type = mem == VS_F64 ? H5T_IEEE_F64LE : mem == VS_F32 ? H5T_IEEE_F32LE : mem == VS_U8 ? H5T_STD_U8LE : H5T_STD_I64LE;
-	int rc = write_attr(o, name, type, mem_type(mem), s, buf, rank > 0 && count == 0);
+	hid_t type = file_type(mem, 0);
+	int rc = type < 0 ? -1 : write_attr(o, name, type, mem_type(mem), s, buf, rank > 0 && count == 0);
+	if (type >= 0) H5Tclose(type);
 	if (s >= 0) H5Sclose(s);
 	return rc;
 }

@@ -12,7 +12,8 @@
 enum { VS_MAX_RANK = 8, VS_MAX_FILTERS = 8, VS_MAX_VALUES = 16 };
 
 // Memory types: what values are converted to on the way in and from on the way out.
-enum { VS_F32 = 0, VS_F64 = 1, VS_I64 = 2, VS_U64 = 3, VS_U8 = 4 };
+// VS_TEXT is the type of the dataset itself, a text of fixed length.
+enum { VS_F32 = 0, VS_F64 = 1, VS_I64 = 2, VS_U64 = 3, VS_U8 = 4, VS_I32 = 5, VS_TEXT = 6 };
 
 // vs_info is everything the policy judges, in plain numbers.
 typedef struct {
@@ -87,8 +88,9 @@ int vs_strings_read(hid_t object, int is_attr, const vs_info *in, uint64_t row0,
 const char *vs_string(const vs_strings *s, uint64_t i, uint64_t max, uint64_t *len);
 void vs_strings_free(vs_strings *s);
 
-hid_t vs_create_dataset(hid_t file, const char *path, int mem, int rank, const uint64_t *dims, const uint64_t *max, const uint64_t *chunk, int gzip,
-	int shuffle);
+// vs_create_dataset creates a dataset; text is the length of its texts in bytes, for VS_TEXT.
+hid_t vs_create_dataset(hid_t file, const char *path, int mem, uint64_t text, int rank, const uint64_t *dims, const uint64_t *max,
+	const uint64_t *chunk, int gzip, int shuffle);
 int vs_write(hid_t dataset, int mem, int rank, const uint64_t *dims, uint64_t row0, uint64_t rows, int extend, const void *buf);
 int vs_write_attr(hid_t object, const char *name, int mem, int rank, uint64_t count, const void *buf);
 int vs_write_attr_text(hid_t object, const char *name, const char *text, int utf8);

@@ -190,7 +190,7 @@ func readGrowing(r io.Reader, n int) ([]byte, error) {
 }
 
 // bytesOf returns the memory of v.
-func bytesOf[T float32 | float64 | int64 | uint64 | uint8](v []T) []byte {
+func bytesOf[T float32 | float64 | int32 | int64 | uint64 | uint8](v []T) []byte {
 	var zero T
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(v))), len(v)*int(unsafe.Sizeof(zero)))
 }

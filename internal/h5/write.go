@@ -224,17 +224,34 @@ type Output[T Number] struct {
 	layout Layout
 	dims   []C.uint64_t
 	row    int
+	// mem is the shim's constant for the values. text is the length of each text in bytes, or 1 for numbers.
+	mem  C.int
+	text int
 }
 
 // AddDataset creates a dataset of T and its parent groups.
 func AddDataset[T Number](w *Writer, path string, l Layout) (*Output[T], error) {
-	o := &Output[T]{w: w, path: path}
+	var zero T
+	return addDataset(&Output[T]{w: w, path: path, mem: memType[T](), text: 1}, l, int(unsafe.Sizeof(zero)))
+}
+
+// AddTexts creates a dataset of UTF-8 texts with a fixed length in bytes, and its parent groups. Shorter texts are padded
+// with zeros.
+func AddTexts(w *Writer, path string, l Layout, length int) (*Output[uint8], error) {
+	return addDataset(&Output[uint8]{w: w, path: path, mem: C.VS_TEXT, text: length}, l, length)
+}
+
+// addDataset creates a dataset of elements of a size.
+func addDataset[T Number](o *Output[T], l Layout, size int) (*Output[T], error) {
+	w, path := o.w, o.path
 	err := w.do(path, func() (err error) {
 		if err := checkPath(path); err != nil || path == "/" {
 			return errors.Join(err, errIf(path == "/", "the root is a group"))
 		}
-		var zero T
-		if o.layout, err = l.resolve(int(unsafe.Sizeof(zero))); err != nil {
+		if size < 1 {
+			return fmt.Errorf("found elements of %d bytes, want 1 or more", size)
+		}
+		if o.layout, err = l.resolve(size); err != nil {
 			return err
 		}
 		rank := len(o.layout.Dims)
@@ -254,18 +271,18 @@ func AddDataset[T Number](w *Writer, path string, l Layout) (*Output[T], error) 
 			chunks = &chunk[0]
 		}
 		shuffle := C.int(0)
-		if o.layout.Gzip > 0 && unsafe.Sizeof(zero) > 1 {
+		if o.layout.Gzip > 0 && size > 1 && o.mem != C.VS_TEXT {
 			shuffle = 1
 		}
 		c, free := cString(path)
 		defer free()
-		id := C.vs_create_dataset(w.id(), c, memType[T](), C.int(rank), &o.dims[0], &limit[0], chunks,
+		id := C.vs_create_dataset(w.id(), c, o.mem, C.uint64_t(o.text), C.int(rank), &o.dims[0], &limit[0], chunks,
 			C.int(o.layout.Gzip), shuffle)
 		if id < 0 {
 			return libError()
 		}
 		C.H5Dclose(id)
-		o.ds, err = openCached(w.file, path, o.layout.facts(int(unsafe.Sizeof(zero))))
+		o.ds, err = openCached(w.file, path, o.layout.facts(size))
 		return err
 	})
 	if err != nil {
@@ -282,7 +299,8 @@ func errIf(bad bool, text string) error {
 	return nil
 }
 
-// Append writes the next rows, row-major. The number of values must be a multiple of the row length.
+// Append writes the next rows, row-major. The number of values must be a multiple of the row length. Texts are given as
+// their bytes, each with its padding.
 func (o *Output[T]) Append(rows []T) error {
 	return o.w.do(o.path, func() error {
 		if o.ds == nil {
@@ -291,7 +309,7 @@ func (o *Output[T]) Append(rows []T) error {
 		if len(rows) == 0 {
 			return nil
 		}
-		n := rowLen(o.layout.Dims)
+		n := rowLen(o.layout.Dims) * o.text
 		if n == 0 || len(rows)%n != 0 {
 			return fmt.Errorf("found %d values, want a multiple of %d, the values of a row", len(rows), n)
 		}
@@ -302,7 +320,7 @@ func (o *Output[T]) Append(rows []T) error {
 		} else if have := o.rows(); k > have-o.row {
 			return fmt.Errorf("found %d more rows, want at most %d", k, have-o.row)
 		}
-		rc := C.vs_write(C.hid_t(o.ds.ID()), memType[T](), C.int(len(o.layout.Dims)), &o.dims[0], C.uint64_t(o.row),
+		rc := C.vs_write(C.hid_t(o.ds.ID()), o.mem, C.int(len(o.layout.Dims)), &o.dims[0], C.uint64_t(o.row),
 			C.uint64_t(k), extend,
 			unsafe.Pointer(&rows[0]))
 		if rc < 0 {

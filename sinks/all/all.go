@@ -5,6 +5,7 @@ import (
 	"github.com/voxelstream/voxelstream/sinks"
 	"github.com/voxelstream/voxelstream/sinks/arrow"
 	"github.com/voxelstream/voxelstream/sinks/csv"
+	"github.com/voxelstream/voxelstream/sinks/hdf5"
 	"github.com/voxelstream/voxelstream/sinks/jsonl"
 	"github.com/voxelstream/voxelstream/sinks/kafka"
 	"github.com/voxelstream/voxelstream/sinks/mqtt"
@@ -24,6 +25,7 @@ var Kinds = []*sinks.Kind{
 	&parquet.Kind,
 	&arrow.Kind,
 	&sqlite.Kind,
+	&hdf5.Kind,
 	&stdout.Kind,
 	object.Kind(Formats),
 	&kafka.Kind,

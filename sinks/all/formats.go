@@ -3,6 +3,7 @@ package all
 import (
 	"github.com/voxelstream/voxelstream/sinks/arrow"
 	"github.com/voxelstream/voxelstream/sinks/csv"
+	"github.com/voxelstream/voxelstream/sinks/hdf5"
 	"github.com/voxelstream/voxelstream/sinks/jsonl"
 	"github.com/voxelstream/voxelstream/sinks/parquet"
 	"github.com/voxelstream/voxelstream/sinks/sqlite"
@@ -16,4 +17,5 @@ var Formats = []*table.Format{
 	&parquet.Format,
 	&arrow.Format,
 	&sqlite.Format,
+	&hdf5.Format,
 }
