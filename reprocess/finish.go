@@ -48,7 +48,7 @@ func (j *Job) finish(ctx context.Context, p *Plan, before map[string]bool) (*res
 		job: j, plan: p, before: before, files: make([]FileResult, len(p.Inputs)), labels: make([]labelled, len(p.Inputs)),
 		places: map[string][]place{},
 		builder: report.NewBuilder(report.Options{
-			Title: "Results of reprocess", Model: j.Settings.Model, Classes: j.Classes, Examples: examples,
+			Title: "Results of " + j.Settings.Model.Name, Model: j.Settings.Model, Classes: j.Classes, Examples: examples,
 		}),
 	}
 	for i, in := range p.Inputs {

@@ -42,7 +42,7 @@ func (l labelled) accuracy() *float64 {
 // report stores the report, as a page and as JSON.
 func (f *results) report(ctx context.Context, r *Result) error {
 	rep := f.builder.Report()
-	rep.Input = f.job.Settings.Config["input"]
+	rep.Input, rep.Assumed = f.job.Settings.Config["input"], f.job.Assumed
 	rep.Versions = []report.Version{{Name: "voxelstream", Version: f.job.Settings.Version}}
 	rep.Run = &report.Run{Seconds: r.Seconds, Rows: int(r.Rows - r.Resumed), Workers: f.job.Workers}
 	if r.Seconds > 0 {
@@ -55,9 +55,6 @@ func (f *results) report(ctx context.Context, r *Result) error {
 			File: file.File, Streams: file.Streams, Status: file.status(), Rows: file.Rows, Classified: file.Classified,
 			Failed: file.Failed, Accuracy: f.labels[i].accuracy(), Error: file.Why(), Notes: file.Notes,
 		})
-		if !file.Used() {
-			rep.Skipped++
-		}
 	}
 	if err := rep.Draw(ctx, f.volume); err != nil {
 		return err
@@ -78,17 +75,17 @@ func (r *FileResult) Why() string {
 	return cmp.Or(r.Error, r.Skipped)
 }
 
-// status returns the outcome of an input for the report.
+// status returns the outcome of an input for the report, which does not depend on interruptions.
 func (r *FileResult) status() report.Status {
 	switch {
-	case r.Skipped != "", r.Repeats != "":
+	case r.Skipped != "":
 		return report.Skipped
+	case r.Repeats != "":
+		return report.Repeated
 	case r.Error != "" && r.Classified == 0:
 		return report.Failed
 	case r.Error != "":
 		return report.Partial
-	case r.Resumed:
-		return report.Resumed
 	}
 	return report.Done
 }

@@ -42,6 +42,8 @@ type Job struct {
 	Classifier func() (*classify.Classifier, error)
 	// Classes are the names of the model's classes, if it names them.
 	Classes []string
+	// Assumed says what about the model's input nobody has stated, for the report.
+	Assumed []string
 	// Batch is the number of volumes per forward pass, Workers the number of shards at the same time, ShardRows the
 	// number of rows of a shard.
 	Batch, Workers, ShardRows int

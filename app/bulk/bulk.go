@@ -236,7 +236,7 @@ func newJob(ctx context.Context, a *app.Env, o Options) (*reprocess.Job, error) 
 	j := &reprocess.Job{
 		Format: format, Reading: a.Config.Ingest, Voxelize: volumes, Classes: m.Classes,
 		Batch: batch, Workers: a.Threads(), ShardRows: o.ShardRows, Strict: o.Strict, Force: o.Force,
-		Resume: o.Resume,
+		Resume: o.Resume, Assumed: models.Assumed(a, m),
 	}
 	if format.Options != nil {
 		j.FormatOptions = format.Options()

@@ -97,12 +97,7 @@ func Evaluate(ctx context.Context, a *app.Env, paths []string, split, file strin
 func (r *EvaluateResult) complete(page *report.Report, a *app.Env, m *models.Loaded, d *dataset, took time.Duration) {
 	page.Failed, page.Skipped, page.Files = d.bad, d.unlabelled, d.reported()
 	page.Rows = page.Classified + page.Failed + page.Skipped
-	page.Input = d.input.String()
-	if a.Config.Voxelize.Values == "" && !m.StatesInput() {
-		page.Assumed = []string{
-			"The model file does not say which values it takes. Set them with model input --values.",
-		}
-	}
+	page.Input, page.Assumed = d.input.String(), models.Assumed(a, m)
 	if d.ranged {
 		page.Assumed = append(page.Assumed,
 			"Some grids have values outside 0 to 1. Each of them was scaled to its own range.")

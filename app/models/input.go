@@ -40,8 +40,16 @@ type InputInfo struct {
 	Out string `json:"out,omitempty"`
 }
 
-// StatesInput reports whether the file says which values the model takes. Otherwise they are assumed.
-func (m *Loaded) StatesInput() bool { return m.Values != "" || m.Colormap != "" || m.Older }
+// statesInput reports whether the file says which values the model takes. Otherwise they are assumed.
+func (m *Loaded) statesInput() bool { return m.Values != "" || m.Colormap != "" || m.Older }
+
+// Assumed says, in a sentence each, what about the input of a model neither its file nor the settings state.
+func Assumed(a *app.Env, m *Loaded) []string {
+	if a.Config.Voxelize.Values != "" || m.statesInput() {
+		return nil
+	}
+	return []string{"The model file does not say which values it takes. Set them with model input --values."}
+}
 
 // Input describes the volumes that a model takes. If o has values, it writes them into the model's metadata.
 func Input(ctx context.Context, a *app.Env, path string, o InputOptions) (*InputInfo, error) {
@@ -68,7 +76,7 @@ func Input(ctx context.Context, a *app.Env, path string, o InputOptions) (*Input
 	}
 	r := &InputInfo{
 		Model: m.Info, Size: in.Dims, Channels: in.Channels, Values: in.Values.String(),
-		Stated: m.StatesInput(),
+		Stated: m.statesInput(),
 	}
 	if user.Values != "" {
 		if path == "" && o.Out == "" {
