@@ -231,7 +231,7 @@ func TestCompareLists(t *testing.T) {
 	}
 	for _, want := range []string{
 		`b\u202e.csv: 7 rows`, "5 rows in both results, 0 only in A, 2 only in B.\n3 of the 5 rows in both changed class (60.0 %).",
-		"Accuracy on the 5 labelled rows in both: 80.0 % in A, 60.0 % in B.", "McNemar's test: p = 1",
+		"Accuracy on the 5 labelled rows in both: 80.0 % in A, 60.0 % in B.", "1 row became right, 2 became wrong (McNemar's test: p = 1).",
 		"1 c1  0 c0  1\n", "s/7#1\n",
 	} {
 		if !strings.Contains(text.String(), want) {

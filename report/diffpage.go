@@ -23,14 +23,22 @@ func (d *Diff) Text(w io.Writer) error {
 	})
 	for _, list := range d.changeLists() {
 		d.textList(&b, list.Title, len(list.Rows), func(t io.Writer) {
-			fmt.Fprintln(t, "event ID\tin A\tscore\tin B\tscore\tlabel")
+			fmt.Fprint(t, "event ID\tin A\tscore\tin B\tscore\tlabel")
+			if list.Moved {
+				fmt.Fprint(t, "\tchange of score")
+			}
+			fmt.Fprintln(t)
 			for _, x := range list.Rows {
 				label := "-"
 				if x.Label != nil {
 					label = d.class(*x.Label)
 				}
-				fmt.Fprintf(t, "%s\t%s\t%.4f\t%s\t%.4f\t%s\n", show(x.EventID), d.class(x.From), x.ScoreA, d.class(x.To),
+				fmt.Fprintf(t, "%s\t%s\t%.4f\t%s\t%.4f\t%s", show(x.EventID), d.class(x.From), x.ScoreA, d.class(x.To),
 					x.ScoreB, label)
+				if list.Moved {
+					fmt.Fprintf(t, "\t%+.3g", x.ScoreB-x.ScoreA)
+				}
+				fmt.Fprintln(t)
 			}
 		})
 	}
@@ -82,7 +90,9 @@ func (d *Diff) Summary() []string {
 	}
 	lines := []string{fmt.Sprintf("%s in both results, %s only in A, %s only in B.", plural(d.Both, "row"), count(d.OnlyA.Rows),
 		count(d.OnlyB.Rows))}
-	if d.Both > 0 {
+	if d.Both > 0 && d.Changed == 0 {
+		lines = append(lines, "No row changed class.")
+	} else if d.Both > 0 {
 		lines = append(lines, fmt.Sprintf("%s of the %s in both changed class (%s).", count(d.Changed),
 			plural(d.Both, "row"), percent(float64(d.Changed)/float64(d.Both))))
 	}
@@ -97,8 +107,10 @@ func (d *Diff) Summary() []string {
 	if l := d.Labels; l != nil {
 		lines = append(lines, fmt.Sprintf("Accuracy on the %s in both: %s in A, %s in B.",
 			plural(l.Rows, "labelled row"), percent(l.AccuracyA), percent(l.AccuracyB)))
-		lines = append(lines, fmt.Sprintf("%s became right, %s became wrong (%s).", plural(l.BecameRight, "row"),
-			count(l.BecameWrong), l.significance()))
+		if l.BecameRight+l.BecameWrong > 0 {
+			lines = append(lines, fmt.Sprintf("%s became right, %s became wrong (%s).", plural(l.BecameRight, "row"),
+				count(l.BecameWrong), l.significance()))
+		}
 	}
 	if d.Relabelled > 0 {
 		lines = append(lines, plural(d.Relabelled, "row")+" have another label, or a label in one of the results only.")
@@ -108,9 +120,6 @@ func (d *Diff) Summary() []string {
 
 // significance says what McNemar's test finds.
 func (l *LabelChange) significance() string {
-	if l.BecameRight+l.BecameWrong == 0 {
-		return "no difference"
-	}
 	return "McNemar's test: p = " + small(l.P)
 }
 
@@ -123,13 +132,14 @@ func (d *Diff) class(number int) string { return class(number, d.Names[number]) 
 type changeList struct {
 	Title, Caption string
 	Rows           []Change
+	Moved          bool // shows the change of the score
 }
 
 // changeLists returns the lists of changed rows that are not empty.
 func (d *Diff) changeLists() (lists []changeList) {
 	add := func(title, caption string, rows []Change) {
 		if len(rows) > 0 {
-			lists = append(lists, changeList{title, caption, rows})
+			lists = append(lists, changeList{Title: title, Caption: caption, Rows: rows})
 		}
 	}
 	if l := d.Labels; l != nil {
@@ -138,6 +148,9 @@ func (d *Diff) changeLists() (lists []changeList) {
 	}
 	add("Changed class", "Rows of which A and B are both sure, and of different classes.", d.ClassChanges)
 	add("Changed score", "Rows with the same class, largest change of the score first.", d.ScoreChanges)
+	if len(d.ScoreChanges) > 0 {
+		lists[len(lists)-1].Moved = true
+	}
 	return lists
 }
 
@@ -169,7 +182,7 @@ func (d *Diff) HTML(w io.Writer) error {
 	p := &diffPage{
 		Diff: d, DescribeA: d.A.describe(), DescribeB: d.B.describe(), Lists: d.changeLists(), Alone: d.aloneLists(),
 	}
-	if d.Labels != nil {
+	if l := d.Labels; l != nil && l.BecameRight+l.BecameWrong > 0 {
 		p.Significance = d.Labels.significance()
 	}
 	p.tile()

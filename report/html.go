@@ -29,6 +29,7 @@ var pages = template.Must(template.New("").Funcs(template.FuncMap{
 	"show": show, "id": breakable, "count": count, "plural": plural, "percent": percent, "score": score, "class": class,
 	"duration": duration, "rate": rate, "width": width, "status": Status.badge,
 	"digits": func(x float64) string { return strconv.FormatFloat(x, 'f', 4, 64) },
+	"change": func(a, b float64) string { return fmt.Sprintf("%+.3g", b-a) },
 	"first":  func(n int, all []Transition) []Transition { return all[:min(n, len(all))] },
 	"share": func(name string, s *Share) any {
 		return struct {
@@ -103,8 +104,14 @@ func newPage(r *Report) *page {
 func (p *page) summarise() {
 	r := p.Report
 	from := ""
-	if n := len(r.Files); n > 0 {
-		from = " of " + plural(n, "file")
+	used := 0
+	for i := range r.Files {
+		if r.Files[i].Classified > 0 {
+			used++
+		}
+	}
+	if used > 0 {
+		from = " of " + plural(used, "file")
 	}
 	p.Summary = plural(r.Classified, "row") + from + " " + were(r.Classified) + " classified."
 	rows := tile{"Classified", count(r.Classified), ""}
@@ -208,15 +215,15 @@ func (p *page) listFiles() {
 	if len(p.Report.Files) > 1 {
 		l.Caption = plural(len(p.Report.Files), "file") + ": " + strings.Join(parts, ", ") + "."
 	}
-	l.Attention = newFileTable(attention)
 	if len(rest) > fewFiles {
+		l.Attention = newFileTable(attention)
 		l.Folded = newFileTable(rest)
 		l.FoldedTitle = "All " + plural(len(rest), "file")
 		if len(attention) > 0 {
 			l.FoldedTitle = "The other " + plural(len(rest), "file")
 		}
 	} else {
-		l.Rest = newFileTable(rest)
+		l.Rest = newFileTable(append(attention, rest...))
 	}
 	p.Files = l
 }
