@@ -15,6 +15,7 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/report"
+	"github.com/voxelstream/voxelstream/sinks/table"
 	"github.com/voxelstream/voxelstream/voxelize"
 )
 
@@ -60,17 +61,19 @@ func (j *Job) finish(ctx context.Context, p *Plan, before map[string]bool) (*res
 			f.files[piece.Input].Resumed = f.files[piece.Input].Resumed && before[s.Key]
 		}
 	}
-	names := j.outputs()
-	if err := f.put(ctx, names[0], f.table(ctx)); err != nil {
+	for i, name := range j.tables() {
+		use := f.add
+		if i > 0 {
+			use = func(Piece, *PieceOutcome, []record.Classification) {} // counted already
+		}
+		if err := f.put(ctx, name, f.table(ctx, j.Formats[i], use)); err != nil {
+			return nil, err
+		}
+	}
+	if err := f.rejected(ctx); err != nil {
 		return nil, err
 	}
-	if err := f.rejected(ctx, names[1]); err != nil {
-		return nil, err
-	}
-	if err := j.putJSON(ctx, manifestName, j.manifest(p, f.outputs)); err != nil {
-		return nil, err
-	}
-	return f, f.clean(ctx)
+	return f, j.putJSON(ctx, manifestName, j.manifest(p, f.outputs))
 }
 
 // examples is the number of volumes of each kind that the report draws.
@@ -100,20 +103,20 @@ func (f *results) put(ctx context.Context, name string, write func(path string) 
 	return nil
 }
 
-// table returns a function that writes the table of results.
-func (f *results) table(ctx context.Context) func(path string) error {
-	return func(path string) (err error) {
-		w, err := f.job.Format.Create(path, f.job.FormatOptions)
+// table returns a function that writes the table of results in a format, and calls use for each piece.
+func (f *results) table(ctx context.Context, format *table.Format,
+	use func(Piece, *PieceOutcome, []record.Classification),
+) func(path string) error {
+	return func(path string) error {
+		w, err := format.Create(path, optionsOf(format))
 		if err != nil {
 			return err
 		}
 		for i := range f.plan.Shards {
 			s := &f.plan.Shards[i]
 			err = f.job.load(ctx, s, func(piece Piece, o *PieceOutcome, rows []record.Classification) error {
-				f.add(piece, o, rows)
-				if f.before[s.Key] {
-					f.resumed += int64(o.Rows)
-				}
+				o.done = f.before[s.Key]
+				use(piece, o, rows)
 				return w.Write(rows)
 			})
 			if err != nil {
@@ -127,6 +130,9 @@ func (f *results) table(ctx context.Context) func(path string) error {
 // add counts the results of a piece.
 func (f *results) add(piece Piece, o *PieceOutcome, rows []record.Classification) {
 	file, labels := &f.files[piece.Input], &f.labels[piece.Input]
+	if o.done {
+		f.resumed += int64(o.Rows)
+	}
 	file.Classified += len(rows)
 	file.Failed += len(o.Rejected)
 	file.Rows += o.Rows
@@ -164,16 +170,16 @@ func (f *results) add(piece Piece, o *PieceOutcome, rows []record.Classification
 	}
 }
 
-// rejected stores the rows that could not be classified, if there are any, and removes an older list otherwise.
-func (f *results) rejected(ctx context.Context, name string) error {
+// rejected stores the rows that could not be classified, if there are any.
+func (f *results) rejected(ctx context.Context) error {
 	n := 0
 	for _, file := range f.files {
 		n += file.Failed
 	}
 	if n == 0 {
-		return f.job.Store.Remove(ctx, name)
+		return nil
 	}
-	return f.put(ctx, name, func(path string) (err error) {
+	return f.put(ctx, rejectedName, func(path string) (err error) {
 		file, err := os.Create(path)
 		if err != nil {
 			return err
@@ -201,8 +207,16 @@ func (f *results) rejected(ctx context.Context, name string) error {
 	})
 }
 
-// clean removes the parts that do not belong to the plan.
-func (f *results) clean(ctx context.Context) error {
+// clean removes what an earlier job has made and this one has not, and the parts that do not belong to the plan.
+func (f *results) clean(ctx context.Context, made []OutputFile) error {
+	for _, old := range made {
+		if slices.ContainsFunc(f.outputs, func(o OutputFile) bool { return o.Name == old.Name }) {
+			continue
+		}
+		if err := f.job.Store.Remove(ctx, old.Name); err != nil {
+			return err
+		}
+	}
 	needed := map[string]bool{}
 	for _, s := range f.plan.Shards {
 		needed[s.Key] = true

@@ -66,8 +66,14 @@ func (j *Job) manifest(p *Plan, outputs []OutputFile) *Manifest {
 	}
 }
 
-// outputs returns the names of the files that the job makes, without its report.
-func (j *Job) outputs() []string { return []string{"results" + j.Format.Extensions[0], rejectedName} }
+// tables returns the names of the tables of results.
+func (j *Job) tables() []string {
+	names := make([]string, len(j.Formats))
+	for i, f := range j.Formats {
+		names[i] = "results" + f.Extensions[0]
+	}
+	return names
+}
 
 // continued returns an error if a job does not continue the one of the manifest: other settings, or inputs that are
 // missing now.

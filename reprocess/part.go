@@ -36,6 +36,8 @@ type PieceOutcome struct {
 	// Error is the reason for which the input could not be opened, or ended early. Notes are remarks of the reader.
 	Error string   `json:"error,omitempty"`
 	Notes []string `json:"notes,omitempty"`
+
+	done bool // by an earlier run
 }
 
 // Rejected is a row that could not be classified.

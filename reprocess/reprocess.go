@@ -30,9 +30,8 @@ import (
 type Job struct {
 	// Store receives the parts and the results.
 	Store store.Store
-	// Format is the format of the table of results.
-	Format        *table.Format
-	FormatOptions any
+	// Formats are the formats of the table of results, at least one.
+	Formats []*table.Format
 	// Settings are part of the identity of every part.
 	Settings Settings
 	// Reading and Voxelize convert the inputs to volumes. Classifier returns a network for one worker, which uses a
@@ -129,7 +128,8 @@ func (j *Job) open(ctx context.Context, path string, piece Piece, o ingest.Optio
 // be called again.
 func (j *Job) Run(ctx context.Context, p *Plan) (*Result, error) {
 	start := time.Now()
-	if err := j.begin(ctx, p); err != nil {
+	old, err := j.begin(ctx, p)
+	if err != nil {
 		return nil, err
 	}
 	done, err := j.done(ctx)
@@ -153,6 +153,9 @@ func (j *Job) Run(ctx context.Context, p *Plan) (*Result, error) {
 	finish := time.Now()
 	f, err := j.finish(ctx, p, done)
 	if err != nil {
+		return nil, err
+	}
+	if err := f.clean(ctx, old); err != nil {
 		return nil, err
 	}
 	r := f.result()
@@ -248,31 +251,43 @@ func (p *Plan) Verify(s *Shard) error {
 	return nil
 }
 
-// begin compares the job with the earlier one in the store, if there is one, and stores its manifest.
-func (j *Job) begin(ctx context.Context, p *Plan) error {
+// begin compares the job with the earlier one in the store, if there is one, and stores its manifest. It returns the
+// files that the earlier job has made.
+func (j *Job) begin(ctx context.Context, p *Plan) (made []OutputFile, err error) {
 	var old Manifest
-	err := j.getJSON(ctx, manifestName, &old)
+	err = j.getJSON(ctx, manifestName, &old)
 	switch {
 	case err == nil && !j.Force:
 		if err := old.continued(j, p); err != nil {
-			return err
+			return nil, err
 		}
-	case errors.Is(err, fs.ErrNotExist) && j.Resume:
-		return fmt.Errorf("%s: %w: found no %s", j.Store, ErrOther, manifestName)
-	case errors.Is(err, fs.ErrNotExist) && !j.Force:
-		files, err := j.Store.List(ctx, "")
-		if err != nil {
-			return err
+	case err == nil:
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%s: %w", j.Store, err)
+	case j.Resume:
+		return nil, fmt.Errorf("%s: %w: found no %s", j.Store, ErrOther, manifestName)
+	case !j.Force:
+		if err := j.foreign(ctx); err != nil {
+			return nil, err
 		}
-		names := append(j.outputs(), reportJSON, reportHTML)
-		for _, f := range files {
-			if slices.Contains(names, f.Name) {
-				return fmt.Errorf("%s: %w: found the file %s, which no earlier run has made; use --force to replace it",
-					j.Store, ErrOther, f.Name)
-			}
-		}
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("%s: %w", j.Store, err)
 	}
-	return j.putJSON(ctx, manifestName, j.manifest(p, nil))
+	m := j.manifest(p, nil)
+	m.Outputs = old.Outputs // they are there until the job is complete
+	return old.Outputs, j.putJSON(ctx, manifestName, m)
+}
+
+// foreign returns an error if the store has a file that the job would replace.
+func (j *Job) foreign(ctx context.Context) error {
+	files, err := j.Store.List(ctx, "")
+	if err != nil {
+		return err
+	}
+	names := append(j.tables(), rejectedName, reportJSON, reportHTML)
+	for _, f := range files {
+		if slices.Contains(names, f.Name) {
+			return fmt.Errorf("%s: %w: found the file %s, which no earlier run has made; use --force to replace it",
+				j.Store, ErrOther, f.Name)
+		}
+	}
+	return nil
 }

@@ -23,9 +23,11 @@ import (
 
 // Options are those of reprocess.
 type Options struct {
-	// Out is a folder, or the URL of an object store. Format is the name of the format of the results.
-	Out, Format string
-	ShardRows   int
+	// Out is a folder, or the URL of an object store.
+	Out string
+	// Formats are the names of the formats of the table of results; see [Formats].
+	Formats   []string
+	ShardRows int
 	// Strict ends the job at the first row or file that cannot be classified. Force discards what other jobs have left
 	// in Out.
 	Strict, Force bool
@@ -216,7 +218,7 @@ func newJob(ctx context.Context, a *app.Env, o Options) (*reprocess.Job, error) 
 	case o.ShardRows < 1 || o.ShardRows > maxShardRows:
 		return nil, app.Usage(fmt.Errorf("--shard-rows: found %d, want 1 to %d", o.ShardRows, maxShardRows))
 	}
-	format, err := formatOf(o.Format)
+	formats, err := formatsOf(o.Formats)
 	if err != nil {
 		return nil, app.Usage(err)
 	}
@@ -234,12 +236,9 @@ func newJob(ctx context.Context, a *app.Env, o Options) (*reprocess.Job, error) 
 		return nil, err
 	}
 	j := &reprocess.Job{
-		Format: format, Reading: a.Config.Ingest, Voxelize: volumes, Classes: m.Classes,
+		Formats: formats, Reading: a.Config.Ingest, Voxelize: volumes, Classes: m.Classes,
 		Batch: batch, Workers: a.Threads(), ShardRows: o.ShardRows, Strict: o.Strict, Force: o.Force,
 		Resume: o.Resume, Assumed: models.Assumed(a, m),
-	}
-	if format.Options != nil {
-		j.FormatOptions = format.Options()
 	}
 	j.Settings = settings(a, m.Info, j)
 	j.Settings.Config["input"] = in.String()
@@ -294,15 +293,21 @@ func settings(a *app.Env, m record.Model, j *reprocess.Job) reprocess.Settings {
 	return s
 }
 
-// formatOf returns the format with a name.
-func formatOf(name string) (*table.Format, error) {
-	for _, f := range all.Formats {
-		if f.Name == name {
-			return f, nil
+// formatsOf returns the formats with some names.
+func formatsOf(names []string) ([]*table.Format, error) {
+	var out []*table.Format
+	for _, name := range names {
+		i := slices.Index(Formats(), name)
+		if i < 0 {
+			return nil, fmt.Errorf("--format: found %q%s, want one of %s", name, option.DidYouMean(name, Formats()),
+				strings.Join(Formats(), ", "))
 		}
+		if slices.Contains(out, all.Formats[i]) {
+			return nil, fmt.Errorf("--format: found %s twice", name)
+		}
+		out = append(out, all.Formats[i])
 	}
-	return nil, fmt.Errorf("--format: found %q%s, want one of %s", name, option.DidYouMean(name, Formats()),
-		strings.Join(Formats(), ", "))
+	return out, nil
 }
 
 // Formats returns the names of the formats of results.

@@ -47,7 +47,7 @@ func archives(t *testing.T) string {
 }
 
 func options(out string) bulk.Options {
-	return bulk.Options{Out: out, Format: "arrow", ShardRows: 32}
+	return bulk.Options{Out: out, Formats: []string{"arrow"}, ShardRows: 32}
 }
 
 // read returns the classifications in a folder of results.
@@ -338,9 +338,14 @@ func TestDiff(t *testing.T) {
 	before, after := filepath.Join(out, "before"), filepath.Join(out, "after")
 	reprocessed(t, apptest.New(t), []string{dir}, options(before))
 	o := options(after)
-	o.Format = "csv"
+	o.Formats = []string{"csv", "arrow"}
 	reprocessed(t, apptest.New(t), []string{filepath.Join(dir, "a.h5"), filepath.Join(dir, "b.h5")}, o)
 	page := filepath.Join(out, "diff.html")
+	o.Formats = []string{"csv"} // the other table must not remain beside it
+	reprocessed(t, apptest.New(t), []string{filepath.Join(dir, "a.h5"), filepath.Join(dir, "b.h5")}, o)
+	if _, err := os.Stat(filepath.Join(after, "results.arrow")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a table of an earlier run remains (%v)", err)
+	}
 	d, err := bulk.Diff(t.Context(), before, after, page)
 	if err != nil {
 		t.Fatal(err)

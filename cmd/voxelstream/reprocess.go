@@ -42,9 +42,12 @@ Exit code 3 means that some files or rows could not be classified.`
 	f := cmd.Flags()
 	o := bulk.Options{}
 	jobFlags(f, &o)
-	f.StringVar(&o.Format, "format", "parquet", "Format of the table of results: "+strings.Join(bulk.Formats(), ", ")+".")
+	f.StringSliceVar(&o.Formats, "format", []string{"parquet"}, "Formats of the table of results, separated by commas: "+
+		strings.Join(bulk.Formats(), ", ")+".")
 	f.BoolVar(&o.Strict, "strict", false, "Stop at the first file or row that cannot be classified.")
 	f.BoolVar(&o.Force, "force", false, "Discard the results of other inputs, models or settings in the output.")
+	_ = cmd.RegisterFlagCompletionFunc("format", // the flag exists
+		cobra.FixedCompletions(bulk.Formats(), cobra.ShellCompDirectiveNoFileComp))
 	resume := f.Bool("resume", false, "Continue an earlier run; it is an error if there is none. Without this flag, an "+
 		"earlier run is continued if there is one.")
 	plan := f.Bool("plan", false, "Only show what would be done, with an estimate of the time.")
@@ -74,7 +77,7 @@ func (c *cli) reprocessJoin() *cobra.Command {
 
 The settings must be those of the job. The command ends when the job is complete.`
 	cmd.Example = "  voxelstream reprocess join --out /mnt/results --brokers kafka1:9092"
-	o := bulk.Options{Format: bulk.Formats()[0]}
+	o := bulk.Options{Formats: bulk.Formats()[:1]}
 	jobFlags(cmd.Flags(), &o)
 	cmd.RunE = c.do(collecting(gcStreaming, func(ctx context.Context, a *app.Env, _ []string) error {
 		r, err := bulk.Join(ctx, a, o)
