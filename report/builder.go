@@ -75,8 +75,8 @@ func (b *Builder) grow(n int) {
 	}
 }
 
-// Add adds a classification. The report depends on the order of calls: rows are to come in the order of their files, and
-// within a file in the order of the file. c is not retained.
+// Add adds a classification. The report depends on the order of calls: rows are to come in the order of their files,
+// and within a file in the order of the file. c is not retained.
 func (b *Builder) Add(c *record.Classification) {
 	score := probability(float64(c.Score))
 	b.rows++
@@ -152,8 +152,8 @@ func (b *Builder) Reject(eventID, reason string) {
 	}
 }
 
-// Report returns the report of what was added. Its Rows are those classified and rejected; the caller adds what it knows
-// about files, the model's input and the run.
+// Report returns the report of what was added. Its Rows are those classified and rejected; the caller adds what it
+// knows about files, the model's input and the run.
 func (b *Builder) Report() *Report {
 	r := &Report{
 		Title: b.o.Title, Model: b.o.Model,

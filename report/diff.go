@@ -23,15 +23,16 @@ type Diff struct {
 	Both  int   `json:"both"`
 	OnlyA Alone `json:"only_a"`
 	OnlyB Alone `json:"only_b"`
-	// Changed counts rows in both with another class. Transitions counts them by their classes, the most frequent first,
-	// and ClassChanges lists those with the largest sum of their two scores.
+	// Changed counts rows in both with another class. Transitions counts them by their classes, the most frequent
+	// first, and ClassChanges lists those with the largest sum of their two scores.
 	Changed      int          `json:"class_changed"`
 	Transitions  []Transition `json:"transitions,omitempty"`
 	ClassChanges []Change     `json:"class_changes,omitempty"`
 	// OtherTransitions counts the changed rows that are not in Transitions, because there are more than 65536 different
 	// ones.
 	OtherTransitions int `json:"other_transitions,omitempty"`
-	// Scores describes the scores of the rows with the same class, and ScoreChanges lists those with the largest changes.
+	// Scores describes the scores of the rows with the same class, and ScoreChanges lists those with the largest
+	// changes.
 	Scores       ScoreChange `json:"scores"`
 	ScoreChanges []Change    `json:"score_changes,omitempty"`
 	// Labels compares the rows with the same label in both. It is nil without such rows.
@@ -106,8 +107,8 @@ type LabelChange struct {
 	BecameRight int `json:"became_right"`
 	BecameWrong int `json:"became_wrong"`
 	BothWrong   int `json:"both_wrong"`
-	// P is the two-sided p-value of McNemar's test, exact by the binomial distribution: the probability that BecameRight
-	// and BecameWrong differ at least as much if the models are equally good (McNemar 1947).
+	// P is the two-sided p-value of McNemar's test, exact by the binomial distribution: the probability that
+	// BecameRight and BecameWrong differ at least as much if the models are equally good (McNemar 1947).
 	P float64 `json:"mcnemar_p"`
 	// BecameRightRows and BecameWrongRows list the rows with the largest sum of their two scores.
 	BecameRightRows []Change `json:"became_right_rows,omitempty"`

@@ -58,7 +58,8 @@ func result(n int, seed uint64) []record.Classification {
 	return rows
 }
 
-// altered returns a copy of which every third row has other scores or another class, without the rows that are left out.
+// altered returns a copy of which every third row has other scores or another class, without the rows that are left
+// out.
 func altered(rows []record.Classification, seed uint64, without func(i int) bool) (out []record.Classification) {
 	r := rand.New(rand.NewPCG(seed, 2))
 	for i, row := range rows {
@@ -147,7 +148,9 @@ func TestCompare(t *testing.T) {
 
 		// Another order gives the same lists and numbers, but for rounding.
 		shuffled := slices.Clone(b)
-		rand.New(rand.NewPCG(1, 1)).Shuffle(len(b), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
+		for i, j := range rand.New(rand.NewPCG(1, 1)).Perm(len(b)) {
+			shuffled[i] = b[j]
+		}
 		again := compare(t, a, shuffled)
 		if math.Abs(again.Scores.Mean-got.Scores.Mean) > 1e-12 {
 			t.Errorf("%s: found the mean change %v, want %v", name, again.Scores.Mean, got.Scores.Mean)
@@ -190,7 +193,9 @@ func TestCompareIdentical(t *testing.T) {
 // TestCompareLists: the lists begin with the largest changes.
 func TestCompareLists(t *testing.T) {
 	row := func(id string, class int, score float32, label int32) record.Classification {
-		return record.Classification{EventID: id, Class: class, Score: score, Label: &label, Name: fmt.Sprint("c", class)}
+		return record.Classification{
+			EventID: id, Class: class, Score: score, Label: &label, Name: fmt.Sprint("c", class),
+		}
 	}
 	a := []record.Classification{
 		row("s/1", 0, .5, 0), row("s/2", 0, .75, 0), row("s/3", 1, .5, 1), row("not an id", 1, .5, 0),
@@ -230,8 +235,10 @@ func TestCompareLists(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		`b\u202e.csv: 7 rows`, "5 rows in both results, 0 only in A, 2 only in B.\n3 of the 5 rows in both changed class (60.0 %).",
-		"Accuracy on the 5 labelled rows in both: 80.0 % in A, 60.0 % in B.", "1 row became right, 2 became wrong (McNemar's test: p = 1).",
+		`b\u202e.csv: 7 rows`, "5 rows in both results, 0 only in A, 2 only in B.\n",
+		"3 of the 5 rows in both changed class (60.0 %).",
+		"Accuracy on the 5 labelled rows in both: 80.0 % in A, 60.0 % in B.\n",
+		"1 row became right, 2 became wrong (McNemar's test: p = 1).",
 		"1 c1  0 c0  1\n", "s/7#1\n",
 	} {
 		if !strings.Contains(text.String(), want) {

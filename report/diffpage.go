@@ -88,32 +88,32 @@ func (d *Diff) Summary() []string {
 	if d.Identical {
 		return []string{"The results are identical: the same rows with the same classes, scores and labels."}
 	}
-	lines := []string{fmt.Sprintf("%s in both results, %s only in A, %s only in B.", plural(d.Both, "row"), count(d.OnlyA.Rows),
-		count(d.OnlyB.Rows))}
+	var lines []string
+	line := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	line("%s in both results, %s only in A, %s only in B.", plural(d.Both, "row"), count(d.OnlyA.Rows),
+		count(d.OnlyB.Rows))
 	if d.Both > 0 && d.Changed == 0 {
-		lines = append(lines, "No row changed class.")
+		line("No row changed class.")
 	} else if d.Both > 0 {
-		lines = append(lines, fmt.Sprintf("%s of the %s in both changed class (%s).", count(d.Changed),
-			plural(d.Both, "row"), percent(float64(d.Changed)/float64(d.Both))))
+		line("%s of the %s in both changed class (%s).", count(d.Changed), plural(d.Both, "row"),
+			percent(float64(d.Changed)/float64(d.Both)))
 	}
-	if s := d.Scores; s.Rows > 0 {
-		if s.Changed == 0 {
-			lines = append(lines, fmt.Sprintf("The scores of the %s with the same class are equal.", plural(s.Rows, "row")))
-		} else {
-			lines = append(lines, fmt.Sprintf("%s of the %s with the same class changed score: by at most %s, by %s on average.",
-				count(s.Changed), plural(s.Rows, "row"), small(s.Max), small(s.Mean)))
-		}
+	if s := d.Scores; s.Rows > 0 && s.Changed == 0 {
+		line("The scores of the %s with the same class are equal.", plural(s.Rows, "row"))
+	} else if s.Rows > 0 {
+		line("%s of the %s with the same class changed score: by at most %s, by %s on average.", count(s.Changed),
+			plural(s.Rows, "row"), small(s.Max), small(s.Mean))
 	}
 	if l := d.Labels; l != nil {
-		lines = append(lines, fmt.Sprintf("Accuracy on the %s in both: %s in A, %s in B.",
-			plural(l.Rows, "labelled row"), percent(l.AccuracyA), percent(l.AccuracyB)))
+		line("Accuracy on the %s in both: %s in A, %s in B.", plural(l.Rows, "labelled row"), percent(l.AccuracyA),
+			percent(l.AccuracyB))
 		if l.BecameRight+l.BecameWrong > 0 {
-			lines = append(lines, fmt.Sprintf("%s became right, %s became wrong (%s).", plural(l.BecameRight, "row"),
-				count(l.BecameWrong), l.significance()))
+			line("%s became right, %s became wrong (%s).", plural(l.BecameRight, "row"), count(l.BecameWrong),
+				l.significance())
 		}
 	}
 	if d.Relabelled > 0 {
-		lines = append(lines, plural(d.Relabelled, "row")+" have another label, or a label in one of the results only.")
+		line("%s have another label, or a label in one of the results only.", plural(d.Relabelled, "row"))
 	}
 	return lines
 }

@@ -84,15 +84,10 @@ func newPage(r *Report) *page {
 		p.Reliability = newReliability(l.Calibration)
 		p.addMistakes()
 	}
-	if n := len(r.LeastConfident); n > 0 {
-		p.Galleries = append(p.Galleries, newGallery("Least confident", "The rows with the lowest scores, lowest first. "+
-			"The number at the right is the score of the predicted class.", r.LeastConfident))
-	}
-	if n := len(r.ConfidentlyWrong); n > 0 {
-		p.Galleries = append(p.Galleries, newGallery("Most confidently wrong", "The misclassified rows with the highest "+
-			"scores, highest first. Look for wrong labels here, and for what the model has not learned.",
-			r.ConfidentlyWrong))
-	}
+	p.addGallery("Least confident", "The rows with the lowest scores, lowest first. The number at the right is the "+
+		"score of the predicted class.", r.LeastConfident)
+	p.addGallery("Most confidently wrong", "The misclassified rows with the highest scores, highest first. Look for "+
+		"wrong labels here, and for what the model has not learned.", r.ConfidentlyWrong)
 	p.RejectedCaption = plural(r.Failed, "row") + " could not be classified."
 	if r.Failed > len(r.Rejected) {
 		p.RejectedCaption += fmt.Sprintf(" These are the first %s.", count(len(r.Rejected)))
@@ -261,8 +256,8 @@ func (p *page) addClasses() {
 		p.ClassCaption += " The line across each bar marks the number of rows that are truly of the class."
 	}
 	if r.Labelled != nil {
-		p.ClassCaption += " Precision is the share of the predicted rows that are right, recall the share of the true rows " +
-			"that were found, and F1 their harmonic mean."
+		p.ClassCaption += " Precision is the share of the predicted rows that are right, recall the share of the " +
+			"true rows that were found, and F1 their harmonic mean."
 		if r.Labelled.AUC != nil {
 			p.ClassCaption += " AUC is the chance that a row of the class scores higher for it than another row."
 		}
@@ -285,8 +280,8 @@ type matrixCell struct {
 	Kind, Title string
 }
 
-// newMatrixCell returns a cell of some rows in a colour of some strength, from 0 to 1. Its kind decides the colour of its
-// text.
+// newMatrixCell returns a cell of some rows in a colour of some strength, from 0 to 1. Its kind decides the colour of
+// its text.
 func newMatrixCell(rows int, strength float64) matrixCell {
 	c := matrixCell{Rows: rows, Share: math.Round(strength*1000) / 1000}
 	switch {
@@ -349,7 +344,11 @@ type galleryRow struct {
 	True  int
 }
 
-func newGallery(title, caption string, examples []Example) gallery {
+// addGallery adds a gallery, unless it is empty.
+func (p *page) addGallery(title, caption string, examples []Example) {
+	if len(examples) == 0 {
+		return
+	}
 	g := gallery{Title: title, Caption: caption}
 	for _, x := range examples {
 		row := galleryRow{Example: x}
@@ -358,10 +357,11 @@ func newGallery(title, caption string, examples []Example) gallery {
 		}
 		g.Rows = append(g.Rows, row)
 	}
-	return g
+	p.Galleries = append(p.Galleries, g)
 }
 
-// chart is a bar chart in a box of 420x220 units, with the origin of its axes at (50, 180) and their ends at 410 and 20.
+// chart is a bar chart in a box of 420x220 units, with the origin of its axes at (50, 180) and their ends at 410 and
+// 20.
 type chart struct {
 	Label       string
 	Ideal       bool // with a diagonal

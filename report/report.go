@@ -15,8 +15,8 @@ import (
 type Report struct {
 	Title string       `json:"title"`
 	Model record.Model `json:"model"`
-	// Input describes the numbers that the model took for the cells of a volume, such as "palette Oranges". Assumed lists
-	// what about the input neither the model nor the user stated.
+	// Input describes the numbers that the model took for the cells of a volume, such as "palette Oranges". Assumed
+	// lists what about the input neither the model nor the user stated.
 	Input   string   `json:"input,omitempty"`
 	Assumed []string `json:"assumed,omitempty"`
 	// Rows counts the rows of all files: those classified, failed and skipped. A row without a label is skipped by an
@@ -38,8 +38,8 @@ type Report struct {
 	MeanScore  float64 `json:"mean_score"`
 	// Labelled describes the rows whose true class is known. It is nil without such rows.
 	Labelled *Labelled `json:"labelled,omitempty"`
-	// LeastConfident lists the rows with the lowest scores, lowest first. ConfidentlyWrong lists the rows of a wrong class
-	// with the highest scores, highest first. Rows of equal scores are in the order of the rows.
+	// LeastConfident lists the rows with the lowest scores, lowest first. ConfidentlyWrong lists the rows of a wrong
+	// class with the highest scores, highest first. Rows of equal scores are in the order of the rows.
 	LeastConfident   []Example `json:"least_confident,omitempty"`
 	ConfidentlyWrong []Example `json:"confidently_wrong,omitempty"`
 	// Versions lists the versions of the programs and libraries that made the results.
@@ -133,8 +133,8 @@ type Labelled struct {
 	Outside int `json:"outside,omitempty"`
 	// MacroF1 is the mean of the classes' F1.
 	MacroF1 float64 `json:"macro_f1"`
-	// TopK is the fraction of rows whose true class is among the K best. It is nil if the rows list different numbers of
-	// classes.
+	// TopK is the fraction of rows whose true class is among the K best. It is nil if the rows list different numbers
+	// of classes.
 	TopK *float64 `json:"top_k_accuracy,omitempty"`
 	K    int      `json:"k,omitempty"`
 	// Loss and AUC are not computed from classifications. They are nil unless the caller sets them.

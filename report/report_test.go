@@ -125,7 +125,8 @@ func smallReport(t *testing.T) *Report {
 		if id.Seq == 24 {
 			return voxelize.Volume{}, errors.New("row 24: the file has changed")
 		}
-		v := voxelize.Volume{Dims: [3]int{2, 2, 2}, Content: voxelize.PaletteContent("Oranges"), Index: make([]uint8, 8)}
+		v := voxelize.Volume{Dims: [3]int{2, 2, 2}, Content: voxelize.PaletteContent("Oranges")}
+		v.Index = make([]uint8, 8)
 		v.Index[id.Seq%8] = 255
 		return v, nil
 	})
@@ -135,8 +136,8 @@ func smallReport(t *testing.T) *Report {
 	accuracy := .75
 	r.Files = []File{
 		{
-			File: "digits.h5", Streams: []string{"digits.h5-1a2b"}, Status: Partial, Rows: 26, Classified: 25, Failed: 1,
-			Accuracy: &accuracy, Error: "row 25: found NaN at cell (1,2,3)",
+			File: "digits.h5", Streams: []string{"digits.h5-1a2b"}, Status: Partial, Rows: 26, Classified: 25,
+			Failed: 1, Accuracy: &accuracy, Error: "row 25: found NaN at cell (1,2,3)",
 		},
 		{File: "empty.h5", Status: Failed, Error: "byte 0: found no superblock, want an HDF5 file"},
 		{File: "readme.txt", Status: Skipped, Notes: []string{"not an input format"}},
@@ -155,7 +156,12 @@ func TestGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, got := range map[string]string{"report.html": pageOf(t, r), "report.json": string(text) + "\n"} {
+	css, err := assets.ReadFile("style.css")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := strings.Replace(pageOf(t, r), string(css), "(style.css)", 1)
+	for name, got := range map[string]string{"report.html": body, "report.json": string(text) + "\n"} {
 		if *update {
 			if err := os.WriteFile("testdata/"+name, []byte(got), 0o644); err != nil {
 				t.Fatal(err)
@@ -334,13 +340,19 @@ func TestStrangeScores(t *testing.T) {
 // TestPairs: rows in pairs are told from other rows, stream by stream.
 func TestPairs(t *testing.T) {
 	inPairs := func(i int) int32 { return int32(i / 2 * 7 % 10) }
+	failing := func(i int) int32 {
+		if i%9 == 4 {
+			return -1
+		}
+		return inPairs(i)
+	}
 	for name, c := range map[string]struct {
 		rows  int
 		label func(i int) int32
 		want  bool
 	}{
 		"pairs":           {40, inPairs, true},
-		"failed rows":     {40, func(i int) int32 { return map[bool]int32{true: -1, false: inPairs(i)}[i%9 == 4] }, true},
+		"failed rows":     {40, failing, true},
 		"mismatched pair": {40, func(i int) int32 { return inPairs(i) + int32(i/7%2*i%2) }, false},
 		"too few":         {18, inPairs, false},
 		"one class":       {40, func(int) int32 { return 3 }, false},
@@ -422,7 +434,8 @@ func TestPicture(t *testing.T) {
 func TestNumbers(t *testing.T) {
 	for got, want := range map[string]string{
 		count(0): "0", count(999): "999", count(1000): "1,000", count(-1234567): "-1,234,567",
-		percent(0): "0.0\u202f%", percent(1): "100.0\u202f%", percent(.99999): "99.999\u202f%", percent(1e-9): "0.0000\u202f%",
+		percent(0): "0.0\u202f%", percent(1): "100.0\u202f%", percent(.99999): "99.999\u202f%",
+		percent(1e-9):  "0.0000\u202f%",
 		percent(.0004): "0.04\u202f%", percent(.5): "50.0\u202f%", plural(1, "row"): "1 row", duration(3725): "1h2m5s",
 		show("a\tb\u200f\U000e0001"): `a\u0009b\u200f\U000e0001`, duration(2.5): "2.50 s",
 	} {

@@ -114,7 +114,8 @@ func (r *EvaluateResult) complete(page *report.Report, a *app.Env, m *models.Loa
 	}
 	build := app.ReadBuild()
 	page.Versions = []report.Version{
-		{Name: "voxelstream", Version: build.Version + " (" + build.Commit + ")"}, {Name: "kernels", Version: build.Tier},
+		{Name: "voxelstream", Version: build.Version + " (" + build.Commit + ")"},
+		{Name: "kernels", Version: build.Tier},
 	}
 	page.Run = &report.Run{
 		Start: time.Now().Add(-took), Seconds: took.Seconds(), Rows: page.Classified,
