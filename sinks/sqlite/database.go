@@ -109,8 +109,8 @@ func (d *database) prepareSchema(ctx context.Context, name string) error {
 			return err
 		}
 	case application != applicationID:
-		return fmt.Errorf("found a database of another program (application_id %#x, %d tables and indexes), want one of "+
-			"Voxelstream, or a new file", uint32(application), objects)
+		return fmt.Errorf("found a database of another program (application_id %#x, %d tables and indexes), want "+
+			"one of Voxelstream, or a new file", uint32(application), objects)
 	case version > schemaVersion:
 		return fmt.Errorf("found version %d of the database, which a later version of Voxelstream has made, want %d",
 			version, schemaVersion)
@@ -223,8 +223,8 @@ func (d *database) add(ctx context.Context, c *record.Classification) (bool, err
 			v = float64(x)
 		}
 		if f, ok := v.(float64); ok && math.IsNaN(f) { // SQLite stores NULL instead
-			return false, pipeline.Permanent(fmt.Errorf("%.200s: column %s: found NaN, which SQLite cannot hold", c.EventID,
-				columns[k].Name))
+			err := fmt.Errorf("%.200s: column %s: found NaN, which SQLite cannot hold", c.EventID, columns[k].Name)
+			return false, pipeline.Permanent(err)
 		}
 		args[k] = v
 	}

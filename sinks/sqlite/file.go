@@ -76,7 +76,8 @@ func openReader(path string) (*reader, error) {
 		return nil, err
 	}
 	ctx := context.Background()
-	d, err := connect(ctx, path, "mode=ro&_pragma=trusted_schema(0)&_pragma=cell_size_check(1)&_pragma=busy_timeout(5000)")
+	d, err := connect(ctx, path,
+		"mode=ro&_pragma=trusted_schema(0)&_pragma=cell_size_check(1)&_pragma=busy_timeout(5000)")
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +95,8 @@ func (r *reader) query(ctx context.Context) error {
 		return err
 	}
 	if application != applicationID {
-		return fmt.Errorf("found the application_id %#x, want %#x, that of Voxelstream", uint32(application), applicationID)
+		return fmt.Errorf("found the application_id %#x, want %#x, that of Voxelstream", uint32(application),
+			applicationID)
 	}
 	tables, err := r.d.texts(ctx, "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' "+
 		"ESCAPE '\\' LIMIT 1000")

@@ -40,7 +40,8 @@ func open(ctx context.Context, path string, o Options, services sinks.Services) 
 
 // pragmas are those of the sink: a program that only reads for a moment is waited for, and a transaction is durable
 // when it has been committed.
-const pragmas = "_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)&_pragma=trusted_schema(0)&_pragma=cache_size(-16384)"
+const pragmas = "_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)&_pragma=trusted_schema(0)&" +
+	"_pragma=cache_size(-16384)"
 
 func (s *Sink) open(ctx context.Context) (err error) {
 	if s.d, err = connect(ctx, s.path, pragmas); err != nil {
@@ -91,7 +92,8 @@ func (s *Sink) Write(ctx context.Context, cs []record.Classification) error {
 		return err
 	}
 	if s.moved() {
-		s.services.Log.Warn("the database was renamed or removed by another program; writing to a new one", "file", s.path)
+		s.services.Log.Warn("the database was renamed or removed by another program; writing to a new one",
+			"file", s.path)
 		if err := errors.Join(s.d.close(), s.open(ctx)); err != nil {
 			return err
 		}

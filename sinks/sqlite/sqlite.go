@@ -12,20 +12,20 @@ import (
 
 var extensions = []string{".sqlite", ".sqlite3", ".db"}
 
-const doc = "A SQLite database. Its table has a row per classification and the primary key `event_id`, `model_digest`. " +
-	"`time` is text in UTC with nanoseconds, which sorts by time; `top_k` is a JSON document."
+const doc = "A SQLite database. Its table has a row per classification and the primary key `event_id`, " +
+	"`model_digest`. `time` is text in UTC with nanoseconds, which sorts by time; `top_k` is a JSON document."
 
 // Kind is the sink that inserts into a database.
 var Kind = sinks.Kind{
 	Name: "sqlite",
 	Doc: doc + "\n\n" +
-		"Each write is a transaction that is synced to disk. Classifications that the table already holds are skipped. A " +
-		"database that does not exist is created. One that another program has created is refused, so that its tables " +
-		"stay as they are; one of an earlier version gets the columns that it lacks. Columns and indexes that you add are " +
-		"kept.\n\n" +
-		"Other programs may read the database at the same time, and several processes may write to it. The database is in " +
-		"WAL mode: while it is open, and after a crash until the next start, the file with the suffix `-wal` belongs to " +
-		"it. It must not be on a network file system.",
+		"Each write is a transaction that is synced to disk. Classifications that the table already holds are " +
+		"skipped. A database that does not exist is created. One that another program has created is refused, so " +
+		"that its tables stay as they are; one of an earlier version gets the columns that it lacks. Columns and " +
+		"indexes that you add are kept.\n\n" +
+		"Other programs may read the database at the same time, and several processes may write to it. The " +
+		"database is in WAL mode: while it is open, and after a crash until the next start, the file with the " +
+		"suffix `-wal` belongs to it. It must not be on a network file system.",
 	Guarantee:  sinks.ExactlyOnce,
 	Path:       "FILE",
 	Extensions: extensions,

@@ -146,15 +146,16 @@ func closed(t testing.TB, s sinks.Sink) {
 
 // TestForeign: databases of other programs are refused and stay as they are.
 func TestForeign(t *testing.T) {
+	const ours = "PRAGMA application_id=1987016819"
 	for name, c := range map[string]struct {
 		statements []string
 		want       string
 	}{
-		"tables":              {[]string{"CREATE TABLE classifications (event_id TEXT)"}, "database of another program"},
+		"tables":              {[]string{"CREATE TABLE classifications (event_id)"}, "database of another program"},
 		"application":         {[]string{"PRAGMA application_id=7", "CREATE TABLE x (y)"}, "application_id 0x7"},
-		"later version":       {[]string{"PRAGMA application_id=1987016819", "PRAGMA user_version=2"}, "found version 2"},
+		"later version":       {[]string{ours, "PRAGMA user_version=2"}, "found version 2"},
 		"version of its own":  {[]string{"PRAGMA user_version=9"}, "database of another program"},
-		"without primary key": {[]string{"PRAGMA application_id=1987016819", "PRAGMA user_version=1", "CREATE TABLE classifications (event_id TEXT, model_digest TEXT)"}, "ON CONFLICT"},
+		"without primary key": {[]string{ours, "CREATE TABLE classifications (event_id, model_digest)"}, "ON CONFLICT"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "c.db")
@@ -217,7 +218,8 @@ func TestTables(t *testing.T) {
 		write(t, s, 0, 3)
 		closed(t, s)
 	}
-	if got := one(t, path, `SELECT (SELECT count(*) FROM b) || ' ' || (SELECT count(*) FROM "odd ""name""")`); got != "3 3" {
+	const query = `SELECT (SELECT count(*) FROM b) || ' ' || (SELECT count(*) FROM "odd ""name""")`
+	if got := one(t, path, query); got != "3 3" {
 		t.Errorf("found %s", got)
 	}
 	if _, err := tabletest.Read(&sqlite.Format, path); err == nil || !strings.Contains(err.Error(), "2 tables") {
@@ -283,7 +285,8 @@ func TestTwoWriters(t *testing.T) {
 	}
 	closed(t, a)
 	closed(t, b)
-	if got := one(t, path, "SELECT count(*) || ' ' || count(DISTINCT event_id) FROM classifications"); got != "210 210" {
+	const query = "SELECT count(*) || ' ' || count(DISTINCT event_id) FROM classifications"
+	if got := one(t, path, query); got != "210 210" {
 		t.Fatalf("found %s", got)
 	}
 }
@@ -335,13 +338,14 @@ func TestValues(t *testing.T) {
 		t.Errorf("found %v for the WAL, want none after Close", err)
 	}
 	for query, want := range map[string]string{
+		"SELECT datetime(time) FROM classifications WHERE seq = 1":            "2023-11-14 22:13:21",
+		"SELECT time FROM classifications WHERE seq = 1":                      "2023-11-14T22:13:21.000000500Z",
+		"SELECT top_k ->> '$[1].class' FROM classifications WHERE seq = 1":    "2",
+		"SELECT typeof(score) || typeof(class) FROM classifications LIMIT 1":  "realinteger",
+		"SELECT typeof(time) || typeof(name) FROM classifications LIMIT 1, 1": "texttext",
+		"SELECT typeof(time) || typeof(name) FROM classifications LIMIT 2, 1": "nullnull",
 		"PRAGMA application_id": "1987016819",
 		"PRAGMA user_version":   "1",
-		"SELECT datetime(time) FROM classifications WHERE seq = 1":                                                 "2023-11-14 22:13:21",
-		"SELECT time FROM classifications WHERE seq = 1":                                                           "2023-11-14T22:13:21.000000500Z",
-		"SELECT top_k ->> '$[1].class' FROM classifications WHERE seq=1":                                           "2",
-		"SELECT group_concat(typeof(score) || typeof(class)) FROM classifications WHERE seq = 2":                   "realinteger",
-		"SELECT typeof(time) || typeof(name) || typeof(label) || typeof(box_x) FROM classifications WHERE seq = 3": "nullnullnullnull",
 	} {
 		if got := one(t, path, query); got != want {
 			t.Errorf("%s: found %s, want %s", query, got, want)

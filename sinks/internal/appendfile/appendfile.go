@@ -2,8 +2,8 @@
 // appends to one; it holds each classification once, even after crashes and on a full disk. [Create] and [Open] write
 // and read a file as a whole.
 //
-// A file whose name ends in .gz or .zst is compressed. Each write is then a gzip member or Zstandard frame of its own, so
-// that all of them but one that a crash has cut off can be read, by any program.
+// A file whose name ends in .gz or .zst is compressed. Each write is then a gzip member or Zstandard frame of its own.
+// After a crash, any program can read all of them but the last, which may be incomplete.
 package appendfile
 
 import (

@@ -21,7 +21,8 @@ func Kind(k sinks.Kind, layout func(path string) Layout) sinks.Kind {
 	k.Options = func(sinks.Target) any { return &Options{MemoryKeys: dedupe.DefaultMemory} }
 	k.Open = func(_ context.Context, t sinks.Target, options any, s sinks.Services) (sinks.Sink, error) {
 		return OpenFile(t.Path, Config{
-			Layout: func() Layout { return layout(t.Path) }, Options: *options.(*Options), Log: s.Log, Repeated: s.Repeat,
+			Layout: func() Layout { return layout(t.Path) }, Options: *options.(*Options),
+			Log: s.Log, Repeated: s.Repeat,
 		})
 	}
 	return k

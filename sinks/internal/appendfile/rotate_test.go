@@ -9,8 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/voxelstream/voxelstream/sinks"
 	"github.com/voxelstream/voxelstream/sinks/internal/appendfile"
 	"github.com/voxelstream/voxelstream/sinks/internal/appendfile/appendtest"
+	"github.com/voxelstream/voxelstream/sinks/sinktest"
 )
 
 // files returns the files beside path in order, the current one last.
@@ -21,8 +23,10 @@ func files(t *testing.T, path string) []string {
 		t.Fatal(err)
 	}
 	slices.Sort(all)
-	i := slices.Index(all, path)
-	return append(slices.Delete(all, i, i+1), path)
+	if i := slices.Index(all, path); i >= 0 { // not between two steps of a rotation
+		all = append(slices.Delete(all, i, i+1), path)
+	}
+	return all
 }
 
 func baseNames(paths []string) string {
@@ -49,6 +53,23 @@ func TestRotateBytes(t *testing.T) {
 			t.Errorf("found %s", baseNames(all))
 		}
 	})
+}
+
+// TestKilledRotating: whatever a process that rotates its file is doing when it is killed, nothing is lost or twice.
+func TestKilledRotating(t *testing.T) {
+	sinktest.Kill(t, func(t *testing.T) string { return filepath.Join(t.TempDir(), "c.csv.gz") },
+		func(_ *testing.T, path string) sinktest.Harness {
+			return sinktest.Harness{
+				Kind: kindOf(path),
+				Open: func(t *testing.T) sinks.Sink { return open(t, path, "rotate-bytes=16KiB") },
+				Stored: func(t *testing.T) (ids []string) {
+					for _, p := range files(t, path) {
+						ids = append(ids, appendtest.Stored(t, p)...)
+					}
+					return ids
+				},
+			}
+		})
 }
 
 // TestSizes: files are not rotated before they have the size.
@@ -145,7 +166,8 @@ func TestCompressedLater(t *testing.T) {
 	write(t, s, 0, 5000)
 	write(t, s, 5000, 5001)
 	closed(t, s)
-	if out, err := exec.Command("gzip", filepath.Join(filepath.Dir(path), "c-000001.csv")).CombinedOutput(); err != nil {
+	first := filepath.Join(filepath.Dir(path), "c-000001.csv")
+	if out, err := exec.Command("gzip", first).CombinedOutput(); err != nil {
 		t.Fatal(err, string(out))
 	}
 	s = open(t, path, "rotate-bytes=1B")
@@ -160,7 +182,8 @@ func TestCompressedLater(t *testing.T) {
 // TestRotatedDamage: a rotated file that cannot be read is named.
 func TestRotatedDamage(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "c.jsonl")
-	if err := os.WriteFile(filepath.Join(filepath.Dir(path), "c-000007.jsonl"), []byte(`{"event_id":"a`), 0o600); err != nil {
+	old := filepath.Join(filepath.Dir(path), "c-000007.jsonl")
+	if err := os.WriteFile(old, []byte(`{"event_id":"a`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	_, err := appendtest.TryOpen(t, kindOf(path), path, "rotate-bytes=1B")

@@ -40,8 +40,9 @@ func Kill(t *testing.T, k *sinks.Kind, extension string) {
 
 func harness(k *sinks.Kind, path string) sinktest.Harness {
 	return sinktest.Harness{
-		Kind:   k,
-		Open:   func(t *testing.T) sinks.Sink { return Open(t, k, path, "memory-keys=1000") }, // fewer than the suite writes
+		Kind: k,
+		// The suite writes more keys than are kept in memory.
+		Open:   func(t *testing.T) sinks.Sink { return Open(t, k, path, "memory-keys=1000") },
 		Stored: func(t *testing.T) []string { return Stored(t, path) },
 	}
 }
