@@ -17,6 +17,8 @@ import (
 	"github.com/voxelstream/voxelstream/internal/option"
 	"github.com/voxelstream/voxelstream/sinks"
 	"github.com/voxelstream/voxelstream/sinks/all"
+	"github.com/voxelstream/voxelstream/sinks/arrow"
+	"github.com/voxelstream/voxelstream/sinks/wire"
 	"github.com/voxelstream/voxelstream/voxelize"
 )
 
@@ -74,14 +76,17 @@ func Flags(paths ...string) map[string]string {
 }
 
 // WriteDocs writes the generated files of the checkout at root: config.yaml, its JSON schema, and the reference pages
-// of the configuration, formats, methods and sinks.
+// of the configuration, formats, methods and sinks, and the schemas of classifications.
 func WriteDocs(root string) error {
 	for path, write := range map[string]func(io.Writer) error{
 		"config.yaml": WriteExample, "docs/reference/config.md": WriteReference,
-		"docs/reference/config.schema.json": writeSchema,
-		"docs/reference/formats.md":         formats.WriteReference,
-		"docs/reference/methods.md":         voxelize.WriteReference,
-		"docs/reference/sinks.md":           func(w io.Writer) error { return sinks.WriteReference(w, all.Kinds) },
+		"docs/reference/config.schema.json":      writeSchema,
+		"docs/reference/classification.avsc":     wire.WriteAvro,
+		"docs/reference/classification.proto":    wire.WriteProto,
+		"docs/reference/classification.arrow.md": arrow.WriteSchema,
+		"docs/reference/formats.md":              formats.WriteReference,
+		"docs/reference/methods.md":              voxelize.WriteReference,
+		"docs/reference/sinks.md":                func(w io.Writer) error { return sinks.WriteReference(w, all.Kinds) },
 	} {
 		f, err := os.Create(filepath.Join(root, path))
 		if err != nil {

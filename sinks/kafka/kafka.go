@@ -1,10 +1,9 @@
-// Package kafka stores classifications on a topic as JSON (see docs/reference/classification.schema.json), keyed by
-// stream, each once.
+// Package kafka stores classifications on a topic, keyed by stream, each once. They are encoded by package wire, as
+// JSON by default.
 package kafka
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -12,18 +11,23 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/sinks"
+	"github.com/voxelstream/voxelstream/sinks/wire"
 )
 
 // Sink converts classifications to messages for a deduplicating writer of the topic.
 type Sink struct {
-	topic pipeline.Sink[transport.Message]
+	topic    pipeline.Sink[transport.Message]
+	encoding wire.Encoding
+	schemaID uint32
 }
 
 var _ sinks.Sink = (*Sink)(nil)
 
 // New returns a sink that writes to topic, which must drop messages with a repeated event ID, as a *kafka.Deduper of
 // pipeline/transport/kafka does. Close closes topic.
-func New(topic pipeline.Sink[transport.Message]) *Sink { return &Sink{topic} }
+func New(topic pipeline.Sink[transport.Message], o Options) *Sink {
+	return &Sink{topic, o.Encoding, uint32(o.SchemaID)}
+}
 
 // Write stores cs. The event ID of a message is the key of the classification, so a volume classified by two models
 // is two events.
@@ -35,12 +39,12 @@ func (s *Sink) Write(ctx context.Context, cs []record.Classification) error {
 	var ms []transport.Message
 	var back []int // index in cs of each message
 	for i := range cs {
-		value, err := json.Marshal(&cs[i])
+		value, err := s.encoding.Encode(&cs[i], s.schemaID)
 		if err != nil {
-			failed[i] = pipeline.Permanent(fmt.Errorf("%s: %w", cs[i].EventID, err)) // NaN has no JSON
+			failed[i] = pipeline.Permanent(fmt.Errorf("%s: %w", cs[i].EventID, err))
 			continue
 		}
-		m := transport.New(cs[i].Stream, cs[i].Key(), transport.ContentJSON, value)
+		m := transport.New(cs[i].Stream, cs[i].Key(), s.encoding.ContentType(), value)
 		m.SetHeader(transport.HeaderSchema, transport.SchemaOfClassification(record.SchemaVersion))
 		ms, back = append(ms, m), append(back, i)
 	}
