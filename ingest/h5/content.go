@@ -306,6 +306,9 @@ func (l *labelReader) read(ctx context.Context, rows int) (*arrays.Labels, error
 		return nil, nil
 	case d.why != "":
 		return nil, fmt.Errorf("%s: found %s, want class numbers or names", d.Path, d.why)
+	case d.Refused != "" && !l.explicit && l.input.file.CutOff():
+		l.input.options.Note("the labels %s are not read: %s", d.name(), d.Refused)
+		return nil, nil
 	case d.Refused != "":
 		return nil, fmt.Errorf("%s: %w: %s", d.Path, hdf.ErrRefused, d.Refused)
 	}
@@ -322,7 +325,8 @@ func (l *labelReader) read(ctx context.Context, rows int) (*arrays.Labels, error
 	switch {
 	case err == nil:
 		return out, nil
-	case !l.explicit && errors.Is(err, arrays.ErrShape) && !errors.Is(err, arrays.ErrCount):
+	case !l.explicit && errors.Is(err, arrays.ErrShape) && !errors.Is(err, arrays.ErrCount),
+		!l.explicit && l.input.file.CutOff() && !fatal(ctx, err):
 		l.input.options.Note("the labels %s are not read: %v", d.name(), err)
 		return nil, nil
 	}

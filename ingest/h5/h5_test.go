@@ -428,3 +428,26 @@ func TestCancel(t *testing.T) {
 	must(t, src.Close())
 	must(t, src.Close())
 }
+
+// TestCutOff reads the whole rows of an archive that lost its end, and with it some rows and all labels.
+func TestCutOff(t *testing.T) {
+	const rows = 300
+	path := vectorsArchive(t, rows, 1, 512, hdf.Layout{})
+	data, err := os.ReadFile(path)
+	must(t, err)
+	must(t, os.WriteFile(path, data[:rows*512*8/2], 0o600))
+	var notes ingest.Notes
+	good, bad := drain(t, path, Options{Split: Train, Options: ingest.Options{Notes: &notes}})
+	if len(good)+len(bad) != rows || len(good) < rows/3 || len(bad) < rows/3 {
+		t.Errorf("found %d rows and %d bad ones of %d, want about half of each", len(good), len(bad), rows)
+	}
+	for i, s := range good {
+		if s.Seq != uint64(i) || s.Label != ingest.NoLabel || s.Data.(*ingest.Grid).Values[5] != float32(cell(i, 5)) {
+			t.Fatalf("row %d: found number %d, label %d", i, s.Seq, s.Label)
+		}
+	}
+	if text := fmt.Sprint(notes.Take()); !strings.Contains(text, "cut off") ||
+		!strings.Contains(text, "labels y_train are not read") {
+		t.Errorf("found notes %s, want that the file was cut off, and its labels lost", text)
+	}
+}

@@ -13,8 +13,9 @@ import (
 // method's context ends while the worker is busy, the worker is killed, and the file can no longer be used, as
 // after an error that wraps [ErrWorker].
 type File struct {
-	path  string
-	notes []string
+	path   string
+	notes  []string
+	cutOff bool
 
 	mu      sync.Mutex
 	w       *worker
@@ -54,7 +55,7 @@ func open(ctx context.Context, path string, w *worker) (*File, error) {
 		w.kill()
 		return nil, err
 	}
-	f := &File{path: path, w: w, objects: map[string]Object{}}
+	f := &File{path: path, w: w, objects: map[string]Object{}, cutOff: p.Note != ""}
 	for _, n := range []string{note, p.Note} {
 		if n != "" {
 			f.notes = append(f.notes, n)
@@ -65,6 +66,9 @@ func open(ctx context.Context, path string, w *worker) (*File, error) {
 
 // Notes returns what is remarkable about the file as a whole: that it was not closed, or was cut off.
 func (f *File) Notes() []string { return f.notes }
+
+// CutOff reports whether the file has lost its end.
+func (f *File) CutOff() bool { return f.cutOff }
 
 // Close ends the worker. It may be called more than once.
 func (f *File) Close() error {

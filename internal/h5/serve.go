@@ -450,6 +450,9 @@ func (s *server) describe(path string) Object {
 	d, err := s.openPlain(path)
 	if err != nil {
 		o.Refused = err.Error()
+		if s.claimed > s.size {
+			o.Refused += "; the file was cut off, and this part of it is lost"
+		}
 		return o
 	}
 	defer d.ds.Close() //nolint:errcheck // opened for reading
