@@ -396,30 +396,11 @@ func unshuffleStep(buf *[]byte, src []byte, values []uint32, _, _ int) ([]byte, 
 // on. The bytes behind the last whole element are as they were.
 func unshuffle(dst, src []byte, size int) {
 	n := len(src) / size
-	switch size {
-	case 2:
-		a, b := src[:n], src[n:2*n]
-		for i := range n {
-			binary.LittleEndian.PutUint16(dst[2*i:], uint16(a[i])|uint16(b[i])<<8)
-		}
-	case 4:
-		a, b, c, d := src[:n], src[n:2*n], src[2*n:3*n], src[3*n:4*n]
-		for i := range n {
-			binary.LittleEndian.PutUint32(dst[4*i:], uint32(a[i])|uint32(b[i])<<8|uint32(c[i])<<16|uint32(d[i])<<24)
-		}
-	case 8:
-		a, b, c, d := src[:n], src[n:2*n], src[2*n:3*n], src[3*n:4*n]
-		e, f, g, h := src[4*n:5*n], src[5*n:6*n], src[6*n:7*n], src[7*n:8*n]
-		for i := range n {
-			binary.LittleEndian.PutUint64(dst[8*i:], uint64(a[i])|uint64(b[i])<<8|uint64(c[i])<<16|uint64(d[i])<<24|
-				uint64(e[i])<<32|uint64(f[i])<<40|uint64(g[i])<<48|uint64(h[i])<<56)
-		}
-	default:
-		for k := range size {
-			plane := src[k*n : (k+1)*n]
-			for i, v := range plane {
-				dst[i*size+k] = v
-			}
+	done := unshuffleStart(dst, src, n, size)
+	for k := range size {
+		plane := src[k*n : (k+1)*n]
+		for i := done; i < n; i++ {
+			dst[i*size+k] = plane[i]
 		}
 	}
 	copy(dst[n*size:], src[n*size:])

@@ -51,19 +51,21 @@ func TestUntranspose(t *testing.T) {
 
 func TestUnshuffle(t *testing.T) {
 	for size := 2; size < 12; size++ {
-		want := make([]byte, 5*size+size/2)
-		for i := range want {
-			want[i] = byte(i * 7)
-		}
-		src := bytes.Clone(want)
-		for k := range size {
-			for i := range 5 {
-				src[k*5+i] = want[i*size+k]
+		for _, n := range []int{5, 16, 77} {
+			want := make([]byte, n*size+size/2)
+			for i := range want {
+				want[i] = byte(i * i / 7)
 			}
-		}
-		got := make([]byte, len(want))
-		if unshuffle(got, src, size); !bytes.Equal(got, want) {
-			t.Errorf("size %d: found %x, want %x", size, got, want)
+			src := bytes.Clone(want)
+			for k := range size {
+				for i := range n {
+					src[k*n+i] = want[i*size+k]
+				}
+			}
+			got := make([]byte, len(want))
+			if unshuffle(got, src, size); !bytes.Equal(got, want) {
+				t.Errorf("%d elements of %d bytes: found %x, want %x", n, size, got, want)
+			}
 		}
 	}
 }

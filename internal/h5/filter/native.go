@@ -6,6 +6,7 @@ package filter
 // #cgo darwin LDFLAGS: -L/opt/homebrew/lib -L/usr/local/lib
 // #cgo LDFLAGS: -ldeflate
 // #include <libdeflate.h>
+// #include "shuffle.h"
 import "C"
 
 import (
@@ -40,4 +41,12 @@ func inflate(buf *[]byte, src []byte, _ []uint32, want, limit int) ([]byte, erro
 			return nil, errors.New("found damaged data or a wrong checksum")
 		}
 	}
+}
+
+// unshuffleStart restores the first of n elements, and returns how many.
+func unshuffleStart(dst, src []byte, n, size int) int {
+	if n == 0 {
+		return 0
+	}
+	return int(C.vs_unshuffle((*C.uint8_t)(&dst[0]), (*C.uint8_t)(&src[0]), C.size_t(n), C.int(size)))
 }
