@@ -116,6 +116,15 @@ bench-readers: build
 	go build -o build/readers/readers ./bench/readers
 	build/readers/bin/python bench/readers/run.py build/readers/readers
 
+## bench-archives: compare reading and classifying archives with h5py, ONNX Runtime and Keras; updates docs/performance.md (installs a venv; ROWS=100000, 3 kB to 33 kB a row on disk; ARCHIVES="--only read")
+ROWS ?= 100000
+ARCHIVES ?=
+.PHONY: bench-archives
+bench-archives: build
+	scripts/python-env build/archives bench/archives/requirements.txt
+	go build -o build/archives/reader ./bench/archives
+	build/archives/bin/python bench/archives/run.py bin/voxelstream build/archives/reader --rows $(ROWS) --page docs/performance.md --history bench/history/archives.csv $(ARCHIVES)
+
 ## bench-peers: compare the network with Keras, PyTorch, ONNX Runtime and OpenVINO; updates docs/performance.md (installs 7 GB of venvs; PEERS="--models tutorial")
 PEERS ?=
 .PHONY: bench-peers
