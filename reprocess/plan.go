@@ -132,7 +132,7 @@ func (j *Job) look(ctx context.Context, in *Input) (err error) {
 			in.Modified = info.ModTime().UnixNano()
 		}
 	}
-	src, err := formats.Open(ctx, in.File, j.quiet())
+	src, err := formats.OpenSingle(ctx, in.File, j.quiet())
 	if err != nil {
 		return fail(err)
 	}

@@ -117,7 +117,7 @@ func (j *Job) quiet() ingest.Options {
 
 // open opens the rows of a piece.
 func (j *Job) open(ctx context.Context, path string, piece Piece, o ingest.Options) (ingest.Source, error) {
-	src, err := formats.Open(ctx, path, o)
+	src, err := formats.OpenSingle(ctx, path, o)
 	if err != nil || piece.Rows == unknown {
 		return src, err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -228,7 +229,9 @@ func (w *Worker) reject(o *PieceOutcome, id record.ID, err error) error {
 	if w.job.Strict {
 		return &stopError{fmt.Errorf("%v: %w", id, err)}
 	}
-	o.Rejected = append(o.Rejected, Rejected{EventID: id.String(), Error: err.Error()})
+	o.Rejected = append(o.Rejected, Rejected{
+		EventID: id.String(), Error: strings.TrimPrefix(err.Error(), id.String()+": "),
+	})
 	w.job.progress(1)
 	return nil
 }

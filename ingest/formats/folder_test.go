@@ -27,6 +27,12 @@ func read(t *testing.T, path string, o ingest.Options) (ids []string, bad []stri
 	if err != nil {
 		t.Fatal(err)
 	}
+	return drain(t, src)
+}
+
+// drain reads a source to its end and closes it.
+func drain(t *testing.T, src ingest.Source) (ids []string, bad []string) {
+	t.Helper()
 	defer src.Close() //nolint:errcheck // opened for reading
 	for {
 		s, err := src.Read(t.Context())
@@ -151,5 +157,16 @@ func TestRecordingAndOthers(t *testing.T) {
 	ids, bad := read(t, dir, ingest.Options{})
 	if len(ids) != 4 || len(bad) != 1 || !strings.HasPrefix(ids[2], "other-") || !strings.HasPrefix(ids[3], "a.pcd-") {
 		t.Errorf("found samples %q and bad items %q", ids, bad)
+	}
+	// The recording alone.
+	src, err := OpenSingle(t.Context(), dir, ingest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ids, bad := drain(t, src); len(ids) != 2 || len(bad) != 0 {
+		t.Errorf("found samples %q and bad items %q, want those of the recording", ids, bad)
+	}
+	if _, err := OpenSingle(t.Context(), filepath.Join(dir, "scans"), ingest.Options{}); err == nil {
+		t.Error("opened a folder that is no recording")
 	}
 }

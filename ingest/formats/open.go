@@ -22,6 +22,16 @@ func Open(ctx context.Context, path string, o ingest.Options) (ingest.Source, er
 	return d.open(ctx, path, o)
 }
 
+// OpenSingle opens one file, or a folder as the one recording that it is, without other files in it. Inputs that [Files]
+// lists are opened with it.
+func OpenSingle(ctx context.Context, path string, o ingest.Options) (ingest.Source, error) {
+	d, err := detect(ctx, path, o)
+	if err != nil {
+		return nil, err
+	}
+	return d.open(ctx, path, o)
+}
+
 // open opens an input and reports the notes about it.
 func (d detected) open(ctx context.Context, path string, o ingest.Options) (ingest.Source, error) {
 	return Noted(path, o, func(o ingest.Options) (ingest.Source, error) {
