@@ -73,13 +73,8 @@ fuzz: setup
 integration: RUN :=
 integration: external
 
-<<<<<<< HEAD
 ## external: run only the tests that need other software: Apache Kafka (java, mvn), PostgreSQL, Mosquitto, sqlite3, zstd, pyarrow, pandas, h5py and Keras (python3; installs a venv)
-RUN := -run 'RealKafka|Pyarrow|Servers|RowsOfKilledRuns'
-=======
-## external: run only the tests that need other software: Apache Kafka (java, mvn), PostgreSQL, Mosquitto, pyarrow, h5py and Keras (python3; installs a venv)
-RUN := -run 'RealKafka|Pyarrow|Python|Servers'
->>>>>>> e944739 (sinks/wire: classifications as Avro and Protobuf; kafka: encoding and Confluent's wire format)
+RUN := -run 'RealKafka|Pyarrow|Python|Servers|RowsOfKilledRuns'
 .PHONY: external
 external: build
 	@{ command -v java && command -v mvn; } >/dev/null || echo "java or mvn is missing; tests with Apache Kafka are left out"
