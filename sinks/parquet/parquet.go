@@ -43,6 +43,10 @@ type Options struct {
 	Compression   string       `yaml:"compression" enum:"zstd,snappy,gzip,none" doc:"Compression of the columns."`
 }
 
+// pageSize is the size of a page before compression. Pages of a megabyte, the library's default, are 8 % smaller after
+// compression, but take twice the time, because the library copies the levels of a page again for each run of levels.
+const pageSize = 64 << 10
+
 var codecs = map[string]compress.Compression{
 	"zstd": compress.Codecs.Zstd, "snappy": compress.Codecs.Snappy, "gzip": compress.Codecs.Gzip,
 	"none": compress.Codecs.Uncompressed,
@@ -102,6 +106,7 @@ func create(path string, o *Options) (*writer, error) {
 	properties := []parquet.WriterProperty{
 		parquet.WithVersion(parquet.V2_LATEST), parquet.WithCompression(codecs[o.Compression]),
 		parquet.WithDictionaryDefault(false), parquet.WithStats(true), parquet.WithCreatedBy("voxelstream"),
+		parquet.WithDataPageSize(pageSize),
 	}
 	for i := range table.Columns() {
 		c := &table.Columns()[i]
