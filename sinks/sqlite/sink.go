@@ -40,7 +40,7 @@ func open(ctx context.Context, path string, o Options, services sinks.Services) 
 
 // pragmas are those of the sink: a program that only reads for a moment is waited for, and a transaction is durable
 // when it has been committed.
-const pragmas = "_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)&_pragma=trusted_schema(0)&" +
+const pragmas = "_pragma=busy_timeout(1000)&_pragma=synchronous(FULL)&_pragma=trusted_schema(0)&" +
 	"_pragma=cache_size(-16384)"
 
 func (s *Sink) open(ctx context.Context) (err error) {

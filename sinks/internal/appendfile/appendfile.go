@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/voxelstream/voxelstream/internal/dedupe"
+	"github.com/voxelstream/voxelstream/internal/durable"
 	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/record"
 )
@@ -108,7 +109,7 @@ func (f *File) reopen() error {
 	if err = lock(file); err == nil {
 		if err = f.load(); err == nil {
 			if err = f.cut(); err == nil {
-				err = syncDir(filepath.Dir(f.path))
+				err = durable.Sync(filepath.Dir(f.path))
 			}
 		}
 	}
@@ -184,6 +185,9 @@ func (f *File) scan(file io.ReaderAt, size int64, how *compression) (loaded, err
 		row, err := s.next()
 		if err != nil {
 			l.torn, err = l.tear(s, row, err, tail{file, size, how, s.at - begun})
+			if err == nil && header && s.n == 0 && size > 0 { // pieces without text
+				l.good, l.torn = 0, true
+			}
 			return l, err
 		}
 		switch key, ok := l.layout.Key(row); {
@@ -429,17 +433,4 @@ func (f *File) close() error {
 		err = errors.Join(err, f.file.Close())
 	}
 	return err
-}
-
-// syncDir makes the names in a directory durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close() //nolint:errcheck // opened for reading
-	if err := d.Sync(); err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, os.ErrInvalid) {
-		return err
-	}
-	return nil
 }
