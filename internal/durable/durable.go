@@ -23,11 +23,12 @@ func Sync(path string) error {
 	return nil
 }
 
-// OpenLocked opens or creates a file that no other process uses. The lock ends when the file is closed or this process
+// OpenLocked opens or creates a file that no other process uses, for reading and writing. flags are more flags of
+// [os.OpenFile], such as [os.O_APPEND]. The lock ends when the file is closed or this process
 // ends. The error wraps [ErrLocked] if another process has the lock. The owner of the lock may remove the file.
-func OpenLocked(path string) (*os.File, error) {
+func OpenLocked(path string, flags int) (*os.File, error) {
 	for {
-		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|flags, 0o644)
 		if err != nil {
 			return nil, err
 		}

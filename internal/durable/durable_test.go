@@ -13,17 +13,17 @@ import (
 
 func TestOpenLocked(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f")
-	f, err := durable.OpenLocked(path)
+	f, err := durable.OpenLocked(path, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if g, err := durable.OpenLocked(path); !errors.Is(err, durable.ErrLocked) {
+	if g, err := durable.OpenLocked(path, 0); !errors.Is(err, durable.ErrLocked) {
 		t.Fatalf("found %v, %v, want %v", g, err, durable.ErrLocked)
 	}
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	f, err = durable.OpenLocked(path)
+	f, err = durable.OpenLocked(path, 0)
 	if err != nil {
 		t.Fatal("after it was closed:", err)
 	}
@@ -43,7 +43,7 @@ func TestOpenLockedRemoved(t *testing.T) {
 	for range 8 {
 		all.Go(func() {
 			for range 200 {
-				f, err := durable.OpenLocked(path)
+				f, err := durable.OpenLocked(path, 0)
 				if errors.Is(err, durable.ErrLocked) {
 					continue
 				}

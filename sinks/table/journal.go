@@ -67,7 +67,7 @@ func journalPath(path string) string {
 func openJournal(path string, d disk, use func(*Batch) error) (*journal, error) {
 	j := &journal{path: journalPath(path), disk: d}
 	var err error
-	if j.file, err = durable.OpenLocked(j.path); err != nil {
+	if j.file, err = durable.OpenLocked(j.path, 0); err != nil {
 		return nil, err
 	}
 	if err := j.load(use); err != nil {

@@ -100,17 +100,15 @@ func cause(err error) error {
 // reopen opens or creates the file under its name, in place of one that is open.
 func (f *File) reopen() error {
 	// With O_APPEND, a file that is truncated while it is written to gets no hole.
-	file, err := os.OpenFile(f.path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o644)
+	file, err := durable.OpenLocked(f.path, os.O_APPEND)
 	if err != nil {
 		return fmt.Errorf("cannot open the file: %w", cause(err))
 	}
 	old := f.file
 	f.file = file
-	if err = lock(file); err == nil {
-		if err = f.load(); err == nil {
-			if err = f.cut(); err == nil {
-				err = durable.Sync(filepath.Dir(f.path))
-			}
+	if err = f.load(); err == nil {
+		if err = f.cut(); err == nil {
+			err = durable.Sync(filepath.Dir(f.path))
 		}
 	}
 	if err != nil {
