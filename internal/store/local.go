@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/voxelstream/voxelstream/internal/durable"
 )
 
 // local is a folder.
@@ -129,26 +131,13 @@ func (l *local) put(ctx context.Context, name string, write func(path string) er
 	if err := write(path); err != nil {
 		return err
 	}
-	if err := errors.Join(ctx.Err(), sync(path)); err != nil {
+	if err := errors.Join(ctx.Err(), durable.Sync(path)); err != nil {
 		return err
 	}
 	if err := publish(path, final); err != nil {
 		return err
 	}
-	return sync(filepath.Dir(final))
-}
-
-// sync makes a file, or the names in a folder, durable.
-func sync(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close() //nolint:errcheck // opened for reading
-	if err := f.Sync(); err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, os.ErrInvalid) {
-		return fmt.Errorf("sync %s: %w", path, err)
-	}
-	return nil
+	return durable.Sync(filepath.Dir(final))
 }
 
 func (l *local) Get(ctx context.Context, name string, read func(path string) error) error {
