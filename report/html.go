@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 )
@@ -18,30 +19,33 @@ import (
 //go:embed style.css *.tmpl
 var assets embed.FS
 
-var pages = template.Must(template.New("").Funcs(template.FuncMap{
-	"style": func() (template.CSS, error) {
-		css, err := assets.ReadFile("style.css")
-		return template.CSS(css), err
-	},
-	"image": func(png []byte) template.URL {
-		return template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(png))
-	},
-	"show": show, "id": breakable, "count": count, "plural": plural, "percent": percent, "score": score, "class": class,
-	"duration": duration, "rate": rate, "width": width, "status": Status.badge,
-	"digits": func(x float64) string { return strconv.FormatFloat(x, 'f', 4, 64) },
-	"change": func(a, b float64) string { return fmt.Sprintf("%+.3g", b-a) },
-	"first":  func(n int, all []Transition) []Transition { return all[:min(n, len(all))] },
-	"share": func(name string, s *Share) any {
-		return struct {
-			Name  string
-			Share *Share
-		}{name, s}
-	},
-}).ParseFS(assets, "*.tmpl"))
+// pages are parsed when the first page is written, because most processes write none.
+var pages = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("").Funcs(template.FuncMap{
+		"style": func() (template.CSS, error) {
+			css, err := assets.ReadFile("style.css")
+			return template.CSS(css), err
+		},
+		"image": func(png []byte) template.URL {
+			return template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(png))
+		},
+		"show": show, "id": breakable, "count": count, "plural": plural, "percent": percent, "score": score, "class": class,
+		"duration": duration, "rate": rate, "width": width, "status": Status.badge,
+		"digits": func(x float64) string { return strconv.FormatFloat(x, 'f', 4, 64) },
+		"change": func(a, b float64) string { return fmt.Sprintf("%+.3g", b-a) },
+		"first":  func(n int, all []Transition) []Transition { return all[:min(n, len(all))] },
+		"share": func(name string, s *Share) any {
+			return struct {
+				Name  string
+				Share *Share
+			}{name, s}
+		},
+	}).ParseFS(assets, "*.tmpl"))
+})
 
 // HTML writes the report as a self-contained page.
 func (r *Report) HTML(w io.Writer) error {
-	return pages.ExecuteTemplate(w, "report.html.tmpl", newPage(r))
+	return pages().ExecuteTemplate(w, "report.html.tmpl", newPage(r))
 }
 
 const (
