@@ -19,7 +19,6 @@ import (
 	"github.com/eclipse/paho.golang/packets"
 	broker "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/hooks/auth"
-	"github.com/mochi-mqtt/server/v2/listeners"
 	brokerpackets "github.com/mochi-mqtt/server/v2/packets"
 	"go.uber.org/goleak"
 
@@ -32,16 +31,17 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// bus is a broker that can be stopped and started at the same address. As a hook, it takes down each message before it
-// is acknowledged.
+// bus is a broker that can be stopped and started at the same address.
 type bus struct {
-	broker.HookBase
 	t       *testing.T
 	address string
 	tls     *tls.Config
 	limits  func(*broker.Capabilities)
 	ledger  *auth.Ledger
 	server  *broker.Server
+
+	listener net.Listener
+	serving  sync.WaitGroup
 
 	mu       sync.Mutex
 	received []brokerpackets.Packet
@@ -67,36 +67,70 @@ func (b *bus) start() {
 	b.server = broker.New(&broker.Options{
 		Logger: slog.New(slog.DiscardHandler), Capabilities: limits, InlineClient: true,
 	})
-	listener := listeners.NewTCP(listeners.Config{ID: "tcp", Address: b.address, TLSConfig: b.tls})
-	err := errors.Join(b.server.AddHook(new(auth.Hook), &auth.Options{Ledger: b.ledger}), b.server.AddHook(b, nil),
-		b.server.AddListener(listener), b.server.Serve())
+	err := errors.Join(b.server.AddHook(new(auth.Hook), &auth.Options{Ledger: b.ledger}),
+		b.server.AddHook(&recorder{b: b}, nil), b.server.Serve())
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	b.address = listener.Address()
+	if b.listener, err = net.Listen("tcp", b.address); err != nil {
+		b.t.Fatal(err)
+	}
+	b.address = b.listener.Addr().String()
+	if b.tls != nil {
+		b.listener = tls.NewListener(b.listener, b.tls)
+	}
+	b.serving.Go(b.accept)
 }
 
-func (b *bus) stop() {
-	if err := b.server.Close(); err != nil {
-		b.t.Error(err)
+// accept takes the place of the broker's own listener, which must not be closed while a client connects.
+func (b *bus) accept() {
+	var conns []net.Conn
+	for {
+		c, err := b.listener.Accept()
+		if err != nil {
+			break
+		}
+		conns = append(conns, c)
+		b.serving.Go(func() {
+			b.server.EstablishConnection("tcp", c) //nolint:errcheck // the client sees it
+			c.Close()                              //nolint:errcheck // of a test
+		})
+	}
+	for _, c := range conns {
+		c.Close() //nolint:errcheck // of a test
 	}
 }
 
-func (b *bus) ID() string { return "bus" }
-
-func (b *bus) Provides(event byte) bool { return event == broker.OnPublish }
-
-func (b *bus) OnPublish(_ *broker.Client, p brokerpackets.Packet) (brokerpackets.Packet, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.received = append(b.received, p.Copy(true))
-	return p, nil
+// stop cuts all connections.
+func (b *bus) stop() {
+	err := b.listener.Close()
+	b.serving.Wait()
+	if err = errors.Join(err, b.server.Close()); err != nil {
+		b.t.Error(err)
+	}
 }
 
 func (b *bus) messages() []brokerpackets.Packet {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.Clone(b.received)
+}
+
+// recorder is the hook that takes down each message before it is acknowledged.
+type recorder struct {
+	broker.HookBase
+	b *bus
+}
+
+func (*recorder) ID() string { return "recorder" }
+
+func (*recorder) Provides(event byte) bool { return event == broker.OnPublish }
+
+func (r *recorder) OnPublish(_ *broker.Client, p brokerpackets.Packet) (brokerpackets.Packet, error) {
+	r.b.mu.Lock()
+	defer r.b.mu.Unlock()
+	r.b.received = append(r.b.received, p.Copy(true))
+	return p, nil
 }
 
 func (b *bus) ids(t *testing.T) (ids []string) {
@@ -364,10 +398,10 @@ func TestTLS(t *testing.T) {
 	write(t, open(t, text+"&cert-file="+cert+"&key-file="+key), batch(0, 3))
 	b.expect(t, 3)
 	for options, want := range map[string]string{
-		text:                          "certificate",
-		"mqtts://" + b.address + "/x": "certificate",
-		"mqtt://" + b.address + "/x":  "closed the connection",
-		text + "&cert-file=" + cert:   "want both or none",
+		text:                                        "certificate",
+		"mqtts://" + b.address + "/x":               "certificate",
+		"mqtt://" + b.address + "/x":                "closed the connection",
+		text + "&cert-file=" + cert:                 "want both or none",
 		"mqtts://" + b.address + "/x?ca-file=/none": "ca_file: open /none",
 	} {
 		s, err := openURL(t.Context(), options)
