@@ -397,20 +397,20 @@ func TestTLS(t *testing.T) {
 	text := "mqtts://" + b.address + "/x?ca-file=" + authority.File
 	write(t, open(t, text+"&cert-file="+cert+"&key-file="+key), batch(0, 3))
 	b.expect(t, 3)
-	for options, want := range map[string]string{
-		text:                                        "certificate",
-		"mqtts://" + b.address + "/x":               "certificate",
-		"mqtt://" + b.address + "/x":                "closed the connection",
-		text + "&cert-file=" + cert:                 "want both or none",
-		"mqtts://" + b.address + "/x?ca-file=/none": "ca_file: open /none",
+	for _, c := range []struct{ url, want string }{
+		{text, "certificate"},
+		{"mqtts://" + b.address + "/x", "certificate"},
+		{"mqtt://" + b.address + "/x", "closed the connection"},
+		{text + "&cert-file=" + cert, "want both or none"},
+		{"mqtts://" + b.address + "/x?ca-file=/none", "ca_file: open /none"},
 	} {
-		s, err := openURL(t.Context(), options)
+		s, err := openURL(t.Context(), c.url)
 		if err == nil { // with TLS 1.3, the server rejects the client after its handshake
 			err = s.Write(t.Context(), batch(0, 1))
 			s.Close(t.Context()) //nolint:errcheck // it returns nil
 		}
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: found %v, want %q", options, err, want)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: found %v, want %q", c.url, err, c.want)
 		}
 	}
 }
