@@ -59,7 +59,7 @@ func Picture(v *voxelize.Volume) ([]byte, error) {
 		return nil, err
 	}
 	var b bytes.Buffer
-	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&b, s.draw()); err != nil {
+	if err := (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(&b, s.draw()); err != nil {
 		return nil, err
 	}
 	return b.Bytes(), nil
